@@ -1,0 +1,34 @@
+"""The movement of one body: a shape, and a pose and a place for every frame."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class PoseSequence:
+    """Poses of one person over one recording, with the joints that follow from them.
+
+    Metres, radians, y up. ``poses`` are axis-angle joint by joint for the free tree (P = 3·J), or the
+    ``num_pose`` hinge numbers of a constrained body.
+    """
+
+    poses: NDArray[np.float32]  # (T, P)
+    betas: NDArray[np.float32]  # (B,) one shape for the whole person
+    translation_m: NDArray[np.float32]  # (T, 3)
+    joints_m: NDArray[np.float32]  # (T, 22, 3) posed body joints, metres, y up
+    rate_hz: float
+    model_file: str  # file name of the body model, e.g. "open_neutral.npz"
+    model_sha256: str = ""
+    gender: str = "neutral"
+    constrained: bool = False
+    extra: dict[str, Any] = field(default_factory=dict)  # further arrays kept beside the poses, by name
+
+    @property
+    def frames(self) -> int:
+        """Number of frames T."""
+        return len(self.poses)
