@@ -1,0 +1,1 @@
+"""Pictures, films and windows of bodies in motion."""
