@@ -1,0 +1,202 @@
+"""Body model files: SUPR's ``.npy`` and the suite's own ``.npz``, checked and turned into a Body."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import scipy.sparse
+import torch
+from numpy.typing import NDArray
+
+from gait.body.array_pickle import read_array_dict
+from gait.body.body import Body, Landmark
+from gait.body.hinges import read_hinge_tree
+from gait.errors import GaitError
+
+
+class _Content:
+    """The arrays of one file, each asked for by key and needed shape."""
+
+    def __init__(self, path: Path, arrays: Mapping[str, Any]):
+        self.path = path
+        self.arrays = arrays
+
+    def __contains__(self, key: str) -> bool:
+        return key in self.arrays
+
+    def error(self, text: str) -> GaitError:
+        return GaitError(f"{self.path}: {text}.")
+
+    def raw(self, key: str) -> Any:
+        """The entry as it is; an array, or a sparse matrix."""
+        if key not in self.arrays:
+            keys = ", ".join(sorted(self.arrays)) or "nothing"
+            raise self.error(f"no {key}, so this is no body model in SUPR's layout; it has {keys}")
+        value = self.arrays[key]
+        return value if scipy.sparse.issparse(value) else np.asarray(value)
+
+    def checked(self, key: str, needed: tuple[int | str, ...]) -> Any:
+        """The entry, numeric and of the needed shape; a letter in it stands for any size but 0."""
+        value = self.raw(key)
+        fits = len(value.shape) == len(needed) and all(
+            size == want if isinstance(want, int) else size > 0
+            for size, want in zip(value.shape, needed, strict=True)
+        )
+        if not fits:
+            wanted = ", ".join(map(str, needed))
+            raise self.error(f"{key} has shape {tuple(value.shape)}, needed is ({wanted})")
+        if value.dtype.kind not in "biuf":
+            raise self.error(f"{key} holds {value.dtype}, not numbers")
+        numbers = value.data if scipy.sparse.issparse(value) else value
+        if value.dtype.kind == "f" and not np.isfinite(numbers).all():
+            raise self.error(f"{key} holds numbers that are not finite")
+        return value
+
+    def floats(self, key: str, *needed: int | str) -> NDArray[np.float64]:
+        value = self.checked(key, needed)
+        dense = value.toarray() if scipy.sparse.issparse(value) else value
+        return np.asarray(dense, dtype=np.float64)
+
+    def indices(self, key: str, *needed: int | str, limit: int) -> NDArray[np.int64]:
+        value = self.floats(key, *needed)
+        if not (np.all(value >= 0) and np.all(value < limit) and np.all(value == np.floor(value))):
+            raise self.error(f"{key} holds an index outside 0 to {limit - 1}")
+        return value.astype(np.int64)
+
+    def csr(self, prefix: str, rows: int, columns: int) -> scipy.sparse.csr_matrix:
+        """The sparse matrix kept as ``<prefix>_data``, ``_indices`` and ``_indptr``."""
+        data = self.floats(f"{prefix}_data", "N")
+        index = self.indices(f"{prefix}_indices", len(data), limit=columns)
+        starts = self.indices(f"{prefix}_indptr", rows + 1, limit=len(data) + 1)
+        if starts[0] != 0 or starts[-1] != len(data) or np.any(np.diff(starts) < 0):
+            raise self.error(f"{prefix}_indptr does not divide {len(data)} entries into {rows} rows")
+        return scipy.sparse.csr_matrix((data, index, starts), shape=(rows, columns))
+
+
+def _tree(content: _Content) -> tuple[int, ...]:
+    """Parents of the joints, -1 for the root."""
+    table = content.floats("kintree_table", 2, "J")
+    ids = table[1].tolist()
+    if len(set(ids)) != len(ids):
+        raise content.error("kintree_table names a joint twice")
+    column = {joint: i for i, joint in enumerate(ids)}
+    parents = tuple(column.get(parent, -1) for parent in table[0].tolist())
+    if parents.count(-1) != 1:
+        raise content.error(f"kintree_table has {parents.count(-1)} joints without a parent, needed is one")
+    return parents
+
+
+def _levels(content: _Content, parents: tuple[int, ...]) -> tuple[torch.Tensor, ...]:
+    """Joints by depth, from the root's children on."""
+    above = {parents.index(-1)}
+    levels, reached = [], 1
+    while above:
+        level = [j for j, parent in enumerate(parents) if parent in above]
+        if level:
+            levels.append(torch.tensor(level))
+        reached += len(level)
+        above = set(level)
+    if reached != len(parents):
+        raise content.error("kintree_table goes in a circle")
+    return tuple(levels)
+
+
+def _landmarks(content: _Content, num_faces: int) -> dict[str, Landmark]:
+    if "landmark_names" not in content:
+        return {}
+    names = content.raw("landmark_names")
+    if names.ndim != 1 or names.dtype.kind != "U":
+        raise content.error("landmark_names is no list of names")
+    face = content.indices("landmark_faces", len(names), limit=num_faces)
+    bary = content.floats("landmark_bary", len(names), 3)
+    if not np.allclose(bary.sum(1), 1, atol=1e-3):
+        raise content.error("landmark_bary holds weights that do not sum to 1")
+    points = [(float(a), float(b), float(c)) for a, b, c in bary]
+    return dict(zip(names.tolist(), zip(face.tolist(), points, strict=True), strict=True))
+
+
+def load_body(
+    path: str | Path,
+    *,
+    num_betas: int = 50,
+    constrained: bool = False,
+    device: torch.device | str = "cpu",
+    dtype: torch.dtype = torch.float32,
+) -> Body:
+    """The body of a SUPR-layout ``.npy``/``.pkl`` or of the suite's ``.npz``, on ``device`` in ``dtype``.
+
+    All sizes come from the file, so hand, head and foot models load as well. The first ``num_betas`` shape
+    parameters are kept, or all there are if the file has fewer. ``constrained`` asks for the hinge tree; a
+    file without one (no ``axis_meta``) gives the free tree, ``body.hinges`` being None.
+
+    Raises GaitError, one line, if the file is missing, damaged, would run code, or an array in it has
+    another shape than the layout needs.
+    """
+    path = Path(path)
+    if num_betas < 0:
+        raise GaitError(f"num_betas is {num_betas}; it cannot be negative.")
+    content = _Content(path, read_array_dict(path))
+    with path.open("rb") as stream:
+        sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
+
+    template = content.floats("v_template", "V", 3)
+    V = len(template)
+    parents = _tree(content)
+    J = len(parents)
+    levels = _levels(content, parents)
+    directions = content.checked("shapedirs", (V, 3, "B"))[:, :, :num_betas]
+    directions = np.asarray(directions, dtype=np.float64)
+    if "shapedirs_scale" in content:
+        scale = content.floats("shapedirs_scale", content.raw("shapedirs").shape[2])
+        directions = directions * scale[:num_betas]
+    B = directions.shape[2]
+    faces = content.indices("f", "F", 3, limit=V)
+
+    if "weights_data" in content:
+        weights = content.csr("weights", V, J).toarray()
+    else:
+        weights = content.floats("weights", V, J)
+    if not np.allclose(weights.sum(1), 1, atol=1e-2):
+        raise content.error("weights holds a vertex whose skinning weights do not sum to 1")
+
+    if "jreg_data" in content:
+        regressor = content.csr("jreg", J, V)
+        joint_template = regressor @ template
+        joint_directions = (regressor @ directions.reshape(V, 3 * B)).reshape(J, 3, B)
+    else:
+        dense = content.checked("J_regressor", (3 * J, 3 * V + 1))
+        bias = np.asarray(dense[:, [-1]].toarray() if scipy.sparse.issparse(dense) else dense[:, [-1]])
+        linear = dense[:, :-1]
+        joint_template = (linear @ template.reshape(3 * V, 1) + bias).reshape(J, 3)
+        joint_directions = (linear @ directions.reshape(3 * V, B)).reshape(J, 3, B)
+
+    posedirs = None
+    if "posedirs" in content:
+        pose_directions = content.checked("posedirs", (V, 3, 4 * J))
+        if np.any(pose_directions):
+            posedirs = torch.from_numpy(np.ascontiguousarray(pose_directions)).to(dtype)
+
+    hinges = None
+    if constrained and content.arrays.get("axis_meta") is not None:
+        hinges = read_hinge_tree(content.arrays["axis_meta"], J, str(path))
+
+    body = Body(
+        name=path.name,
+        sha256=sha256,
+        v_template=torch.from_numpy(template),
+        shapedirs=torch.from_numpy(directions),
+        posedirs=posedirs,
+        weights=torch.from_numpy(weights),
+        joint_template=torch.from_numpy(joint_template),
+        joint_shapedirs=torch.from_numpy(joint_directions),
+        parents=parents,
+        faces=torch.from_numpy(faces),
+        levels=levels,
+        hinges=hinges,
+        landmarks=_landmarks(content, len(faces)),
+    )
+    return body.to(device=device, dtype=dtype)

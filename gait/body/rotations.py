@@ -1,0 +1,119 @@
+"""Rotations as torch tensors: axis-angle vectors, matrices, SUPR's quaternion feature.
+
+Every function takes any leading shape, is differentiable everywhere (the zero rotation included) and keeps
+the dtype and device of what it is given. Angles are radians; an axis-angle vector a·u turns by a about the
+unit axis u.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+_SMALL_SQUARED_ANGLE = 1e-4
+"""Below this squared angle three terms of the Taylor series are exact to 1e-15, and free of 0/0."""
+
+
+def _squared_angle(axis_angle: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """(θ², θ with 1 put where θ is small, small or not), each (..., 1)."""
+    squared = (axis_angle * axis_angle).sum(-1, keepdim=True)
+    small = squared < _SMALL_SQUARED_ANGLE
+    return squared, torch.where(small, 1.0, squared).sqrt(), small
+
+
+def skew(vector: Tensor) -> Tensor:
+    """The matrices (..., 3, 3) with skew(a) @ b = a × b, from vectors (..., 3)."""
+    x, y, z = vector.unbind(-1)
+    zero = torch.zeros_like(x)
+    return torch.stack([zero, -z, y, z, zero, -x, -y, x, zero], -1).unflatten(-1, (3, 3))
+
+
+def axis_angle_to_matrix(axis_angle: Tensor) -> Tensor:
+    """Rotation matrices (..., 3, 3) from axis-angle vectors (..., 3), by Rodrigues' formula.
+
+    R = cos θ · I + (sin θ / θ) · skew(a) + ((1 − cos θ) / θ²) · a aᵀ, with a = θ·u.
+    """
+    squared, angle, small = _squared_angle(axis_angle)
+    sine = torch.where(small, 1 - squared / 6 + squared**2 / 120, torch.sin(angle) / angle)
+    half = torch.sin(angle / 2) / angle
+    versine = torch.where(small, 0.5 - squared / 24 + squared**2 / 720, 2 * half * half)
+    outer = axis_angle[..., :, None] * axis_angle[..., None, :]
+    eye = torch.eye(3, dtype=axis_angle.dtype, device=axis_angle.device)
+    cosine = 1 - versine * squared
+    return cosine[..., None] * eye + sine[..., None] * skew(axis_angle) + versine[..., None] * outer
+
+
+def left_jacobian(axis_angle: Tensor) -> Tensor:
+    """The left Jacobian (..., 3, 3) of SO(3) at axis-angle vectors a (..., 3).
+
+    Column k is the angular velocity ω in ∂R/∂a_k = skew(ω) R. J = I + (1 − cos θ)/θ² · K + (θ − sin θ)/θ³ ·
+    K², K = skew(a) (Chirikjian 2011, Stochastic Models, Information Theory, and Lie Groups 2, eq. 10.86).
+    """
+    squared, angle, small = _squared_angle(axis_angle)
+    half = torch.sin(angle / 2) / angle
+    first = torch.where(small, 0.5 - squared / 24 + squared**2 / 720, 2 * half * half)
+    second = torch.where(
+        small, 1 / 6 - squared / 120 + squared**2 / 5040, (angle - torch.sin(angle)) / angle**3
+    )
+    K = skew(axis_angle)
+    eye = torch.eye(3, dtype=axis_angle.dtype, device=axis_angle.device)
+    return eye + first[..., None] * K + second[..., None] * (K @ K)
+
+
+def matrix_to_axis_angle(matrix: Tensor) -> Tensor:
+    """Axis-angle vectors (..., 3) with angles in [0, π], from rotation matrices (..., 3, 3).
+
+    Goes through the unit quaternion whose largest component comes first (Shepperd 1978, J. Guidance and
+    Control 1:223), so it stays accurate up to a half turn, where the axis cannot be read off R − Rᵀ.
+    """
+    m = matrix
+    xx, yy, zz = m[..., 0, 0], m[..., 1, 1], m[..., 2, 2]
+    wx, wy, wz = m[..., 2, 1] - m[..., 1, 2], m[..., 0, 2] - m[..., 2, 0], m[..., 1, 0] - m[..., 0, 1]
+    xy, xz, yz = m[..., 0, 1] + m[..., 1, 0], m[..., 0, 2] + m[..., 2, 0], m[..., 1, 2] + m[..., 2, 1]
+    # Row k is 4·q_k·(x, y, z, w): any of them is the quaternion up to scale, the largest is the stable one.
+    rows = torch.stack(
+        [
+            torch.stack([1 + xx - yy - zz, xy, xz, wx], -1),
+            torch.stack([xy, 1 - xx + yy - zz, yz, wy], -1),
+            torch.stack([xz, yz, 1 - xx - yy + zz, wz], -1),
+            torch.stack([wx, wy, wz, 1 + xx + yy + zz], -1),
+        ],
+        -2,
+    )
+    largest = rows.detach().diagonal(dim1=-2, dim2=-1).argmax(-1)
+    chosen = torch.take_along_dim(rows, largest[..., None, None].expand(*largest.shape, 1, 4), -2)[..., 0, :]
+    quaternion = chosen / torch.linalg.vector_norm(chosen, dim=-1, keepdim=True)
+    quaternion = torch.where(quaternion[..., 3:] < 0, -quaternion, quaternion)
+    vector, w = quaternion[..., :3], quaternion[..., 3:]
+    squared, sine, small = _squared_angle(vector)
+    near_one = torch.where(small, w, 1.0)
+    series = 1 / near_one - squared / (3 * near_one**3) + squared**2 / (5 * near_one**5)
+    return vector * 2 * torch.where(small, series, torch.atan2(sine, w) / sine)
+
+
+def quaternion_feature(axis_angle: Tensor) -> Tensor:
+    """SUPR's pose feature (..., 4), zero at rest, of axis-angle (..., 3): (sin(θ/2)·u, cos(θ/2) − 1)."""
+    squared, angle, small = _squared_angle(axis_angle)
+    sine = torch.where(small, 0.5 - squared / 48 + squared**2 / 3840, torch.sin(angle / 2) / angle)
+    quarter = torch.sin(angle / 4)
+    cosine_minus_one = torch.where(small, -squared / 8 + squared**2 / 384, -2 * quarter * quarter)
+    return torch.cat([sine * axis_angle, cosine_minus_one], -1)
+
+
+def hamilton_product(p: Tensor, q: Tensor) -> Tensor:
+    """The product p·q (..., 4) of four-vectors (x, y, z, w) of any length, w being the scalar part."""
+    pv, pw = p[..., :3], p[..., 3:]
+    qv, qw = q[..., :3], q[..., 3:]
+    vector = pw * qv + qw * pv + torch.linalg.cross(pv, qv)
+    return torch.cat([vector, pw * qw - (pv * qv).sum(-1, keepdim=True)], -1)
+
+
+def two_columns_to_matrix(columns: Tensor) -> Tensor:
+    """Rotation matrices (..., 3, 3) from two columns (..., 3, 2), by Gram–Schmidt and a cross product.
+
+    Zhou et al. 2019, On the Continuity of Rotation Representations in Neural Networks, CVPR, eq. 12.
+    """
+    first, second = columns[..., 0], columns[..., 1]
+    x = torch.nn.functional.normalize(first, dim=-1)
+    y = torch.nn.functional.normalize(second - (x * second).sum(-1, keepdim=True) * x, dim=-1)
+    return torch.stack([x, y, torch.linalg.cross(x, y)], -1)
