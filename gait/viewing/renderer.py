@@ -128,8 +128,8 @@ _SPHERE_SHADERS = (
         float beside = dot(on_disc, on_disc);
         if (beside > 1.0) discard;
         float bulge = sqrt(1.0 - beside);
-        float light = 0.72 + 0.28 * max(dot(vec3(on_disc, bulge), normalize(vec3(-0.45, 0.65, 0.60))), 0.0);
-        drawn = vec4(colour * light * (bulge < 0.45 ? 0.72 : 1.0), seen_through_skin(centre_camera.z));
+        float light = 0.80 + 0.24 * max(dot(vec3(on_disc, bulge), normalize(vec3(-0.45, 0.65, 0.60))), 0.0);
+        drawn = vec4(colour * light * (bulge < 0.38 ? 0.80 : 1.0), seen_through_skin(centre_camera.z));
         gl_FragDepth = window_depth(centre_camera.z + bulge * radius + towards_viewer);
     }""",
 )
