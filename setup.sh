@@ -1,0 +1,128 @@
+#!/usr/bin/env bash
+#   bash setup.sh            make .venv with all that the suite needs, and write the example recordings
+#   bash setup.sh --demo     the same, then fit the example recordings (results in demo_out/)
+#   bash setup.sh --test     the same, then check and test the code; further words go to pytest
+# A second run finds its work done. Needs Python 3.11 or newer; no screen, no graphics card, no questions asked.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")"
+exec </dev/null # nothing started here may wait for an answer
+
+readonly DRAWING_PACKAGES=(libegl1 libgl1 libgl1-mesa-dri)
+
+say() { printf '%s\n' "$*"; }
+fail() {
+    printf 'setup.sh: %s\n' "$*" >&2
+    exit 1
+}
+
+usable_python() { "$1" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; }
+
+find_python() {
+    local candidate
+    for candidate in python3.11 python3.12 python3.13 python3; do
+        if usable_python "$candidate"; then
+            printf '%s' "$candidate"
+            return
+        fi
+    done
+    fail "no Python 3.11 or newer found (tried python3.11, python3.12, python3.13, python3); install one and run again"
+}
+
+# Debian's packages, where we may install them; otherwise fails without a word.
+apt_install() {
+    local as_root=()
+    command -v apt-get >/dev/null || return 1
+    if [ "$(id -u)" -ne 0 ]; then
+        sudo -n true >/dev/null 2>&1 || return 1
+        as_root=(sudo -n)
+    fi
+    as_root+=(env DEBIAN_FRONTEND=noninteractive apt-get -y -q -o DPkg::Lock::Timeout=120)
+    # A package list that cannot be renewed may still be good enough.
+    "${as_root[@]}" update >/dev/null 2>&1 || true
+    "${as_root[@]}" install --no-install-recommends "$@" >/dev/null 2>&1
+}
+
+make_environment() {
+    local python stamp wanted
+    stamp=.venv/.made_from
+    if usable_python .venv/bin/python && [ -f "$stamp" ]; then
+        wanted=$(environment_stamp .venv/bin/python)
+        [ "$(cat "$stamp")" != "$wanted" ] || return 0
+    fi
+    if ! usable_python .venv/bin/python || ! .venv/bin/python -m pip --version >/dev/null 2>&1; then
+        python=$(find_python)
+        say "Making .venv with $("$python" --version)"
+        rm -rf .venv
+        "$python" -m venv .venv >/dev/null 2>&1 || {
+            # Debian keeps the venv module of its Python in a package of its own.
+            apt_install python3-venv "$(basename "$(readlink -f "$(command -v "$python")")")-venv" || true
+            rm -rf .venv
+            "$python" -m venv .venv || fail "$python cannot make .venv; on Debian or Ubuntu: sudo apt-get install python3-venv"
+        }
+    fi
+    say "Installing the suite and its libraries (torch is large: some minutes at the first time)"
+    .venv/bin/python -m pip install --quiet --no-input --disable-pip-version-check \
+        --constraint constraints.txt --editable '.[test]' ||
+        fail "pip could not install the packages; its own lines above say why"
+    environment_stamp .venv/bin/python >"$stamp"
+}
+
+# The place counts too: an editable installation points to it.
+environment_stamp() { { "$1" --version && pwd && cat pyproject.toml constraints.txt; } | cksum; }
+
+can_draw() { .venv/bin/python -m gait.viewing.offscreen >/dev/null 2>&1; }
+
+make_drawing_work() {
+    can_draw && return
+    say "Installing what drawing without a screen needs: ${DRAWING_PACKAGES[*]}"
+    if ! apt_install "${DRAWING_PACKAGES[@]}" || ! can_draw; then
+        say "Pictures will be missing: $(.venv/bin/python -m gait.viewing.offscreen 2>&1 | tail -n 1)"
+    fi
+}
+
+write_example_recordings() {
+    local stamp=example_recordings/.made_from wanted
+    wanted=$(cat example_cohort.json gait/synthetic/*.py | cksum)
+    [ "$(cat "$stamp" 2>/dev/null)" != "$wanted" ] || return 0
+    say "Writing the example recordings"
+    .venv/bin/python -m gait.synthetic --cohort example_cohort.json
+    mkdir -p example_recordings
+    printf '%s\n' "$wanted" >"$stamp"
+}
+
+run_demo() {
+    .venv/bin/python shape_optimizer.py --cohort ./example_cohort.json --model_folder ./data/ \
+        --save_folder ./demo_out/optimized_poses
+}
+
+# Every check runs even if one before it failed; pytest comes last, so its summary closes the output.
+run_tests() {
+    local failed=0 workers
+    workers=$(getconf _NPROCESSORS_ONLN)
+    .venv/bin/python -m ruff check . || failed=1
+    .venv/bin/python -m ruff format --check . || failed=1
+    .venv/bin/python -m mypy || failed=1
+    # One process a core, each with one thread: numerical libraries that each want all cores slow one another down.
+    OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1 LP_NUM_THREADS=1 \
+        .venv/bin/python -m pytest -n "$((workers < 4 ? workers : 4))" --dist loadscope "$@" || failed=1
+    return "$failed"
+}
+
+what=${1:-}
+case $what in
+    '' | --demo | --test) ;;
+    -h | --help)
+        sed -n '2,5s/^# *//p' setup.sh
+        exit 0
+        ;;
+    *) fail "unknown option $what; there are --demo and --test, or none" ;;
+esac
+
+make_environment
+make_drawing_work
+write_example_recordings
+case $what in
+    --demo) run_demo ;;
+    --test) run_tests "${@:2}" ;;
+    *) say "Ready. Next: bash setup.sh --demo, or .venv/bin/python shape_optimizer.py --help" ;;
+esac
