@@ -101,13 +101,13 @@ def _up_from_shape(positions_m: NDArray[np.float64], rate_hz: float, y_screen: s
     highest = np.where(present, rich, -np.inf).max(axis=1)  # (T', 3)
     lowest = np.where(present, rich, np.inf).min(axis=1)
     extent = np.median(highest - lowest, axis=0)
-    order = np.argsort(extent)[::-1]
-    axis, how = int(order[0]), "because the markers stand taller than wide"
-    if extent[order[0]] < _CLEARLY_TALLER * extent[order[1]]:
-        screen = "XYZ".find(y_screen.strip(" +-").upper()[-1:] or "?")
+    axis, how = int(extent.argmax()), "because the markers stand taller than wide"
+    tied = np.flatnonzero(extent >= extent.max() / _CLEARLY_TALLER)
+    if len(tied) > 1:
+        screen = "XYZ".find(y_screen.strip(" +-").upper()[:1] or "?")
         how = "which is a guess: the markers are as wide as tall"
-        if screen in order[:2]:
-            axis, how = int(screen), "by POINT:Y_SCREEN, because the markers are as wide as tall"
+        if screen in tied:
+            axis, how = screen, "by POINT:Y_SCREEN, because the markers are as wide as tall"
     sign = _sign_from_stepping(positions_m, rate_hz, axis)
     if sign == 0:
         # Standing still: the laboratory's origin lies on its floor.

@@ -6,6 +6,7 @@ both are recognised here first.
 
 from __future__ import annotations
 
+import math
 import re
 import struct
 from collections.abc import Mapping
@@ -173,12 +174,19 @@ def _check_structure(path: Path, data: bytes) -> int:
             f"{path}: is damaged (its processor type is {processor}, not 84, 85 or 86); export it again."
         )
     order = ">" if processor == _SGI else "<"
-    _check_parameters(path, data, section + 4, order)
+    used = _used_counts(path, data, section + 4, order)
     points, analog_words, first, last = struct.unpack_from(f"{order}4H", data, 2)
     (start_block,) = struct.unpack_from(f"{order}H", data, 16)
     if start_block < 2 or last < first:
         raise GaitError(
             f"{path}: is damaged (frames {first} to {last}, data in block {start_block}); export it again."
+        )
+    # Every sample's place follows from these counts: where they disagree all of them would be misread.
+    points_used, channels = used.get("POINT", points), max(1, used.get("ANALOG", 1))
+    if points_used != points or analog_words % channels:
+        raise GaitError(
+            f"{path}: is damaged (its header counts {points} points, {analog_words} analog samples a frame, "
+            f"its parameters {points_used} points and {channels} channels); export it again."
         )
     frames = last - first + 1
     # The sign of the scale factor says whether samples are floats (4 bytes) or integers (2 bytes).
@@ -194,51 +202,53 @@ def _check_structure(path: Path, data: bytes) -> int:
     return frames
 
 
-def _check_parameters(path: Path, data: bytes, at: int, order: str) -> None:
-    """Walk the groups and parameters from byte ``at``; refuse a record that runs out of the file."""
+def _used_counts(path: Path, data: bytes, at: int, order: str) -> dict[str, int]:
+    """``USED`` of the groups that have it, by group; walks the parameters from byte ``at``.
+
+    Raises GaitError where a record runs out of the file or belongs to no group.
+    """
 
     def damaged(record: int) -> GaitError:
         return GaitError(
             f"{path}: is damaged (its parameter section breaks off at byte {record}); export it again."
         )
 
-    groups: set[int] = set()
-    used_by: set[int] = set()
+    groups: dict[int, str] = {}
+    parameters: set[int] = set()
+    used: dict[int, int] = {}
     while at + 2 <= len(data):
         record = at
-        name_length, group_id = struct.unpack_from("bb", data, at)
-        if name_length == 0 or group_id == 0:
+        name_length, group = struct.unpack_from("bb", data, at)
+        if name_length == 0 or group == 0:
             break
+        name = data[at + 2 : at + 2 + abs(name_length)].decode("latin-1").upper()
         at += 2 + abs(name_length)
-        if at + 3 > len(data):
+        if at + 4 > len(data):
             raise damaged(record)
         (offset,) = struct.unpack_from(f"{order}H", data, at)
-        following = at + offset
-        if group_id < 0:
-            groups.add(-group_id)
+        if group < 0:
+            groups[-group] = name
         else:
-            used_by.add(group_id)
+            parameters.add(group)
             kind, dimensions = struct.unpack_from("bB", data, at + 2)
             sizes = data[at + 4 : at + 4 + dimensions]
-            count = int(np.prod([float(size) for size in sizes]))
-            if (
-                kind not in (-1, 1, 2, 4)
-                or len(sizes) < dimensions
-                or dimensions > 7
-                or count > _LARGEST_PARAMETER
-            ):
-                raise damaged(record)
+            count = math.prod(sizes)
             end = at + 4 + dimensions + count * abs(kind)
-            if end > len(data) or (offset and end > following):
+            if kind not in (-1, 1, 2, 4) or dimensions > 7 or count > _LARGEST_PARAMETER or end > len(data):
                 raise damaged(record)
+            if offset and end > at + offset:
+                raise damaged(record)
+            if name == "USED" and kind == 2 and count:
+                (used[group],) = struct.unpack_from(f"{order}H", data, at + 4 + dimensions)
         if offset == 0:
             break
         if offset < 3:
             raise damaged(record)
-        at = following
+        at += offset
     else:
         raise damaged(at)
-    if not used_by <= groups:
+    if not parameters <= groups.keys():
         raise GaitError(
             f"{path}: is damaged (it has parameters of groups that it does not name); export it again."
         )
+    return {groups[group]: count for group, count in used.items()}

@@ -69,15 +69,14 @@ def _recording(raw: RawPoints, subject: str | None) -> Recording:
     bare = np.array([name.name for name in names], dtype=object)
     seen = seen_samples(raw.positions)  # (T, P)
     outputs = model_outputs(bare, raw.listed_outputs)
-    computed = np.array([name in outputs or name in raw.modeled_markers for name in bare], dtype=bool)
+    declared = np.array([name in raw.modeled_markers and name not in outputs for name in bare], dtype=bool)
+    computed = declared | np.array([name in outputs for name in bare], dtype=bool)
     unlabelled = np.array([is_unlabelled(name) for name in bare], dtype=bool)
     choice = choose_subject(names, ~(computed | unlabelled), seen.sum(axis=0), subject, raw.path)
     notes = [*raw.notes, *filter(None, [choice.note])]
 
     measured = np.flatnonzero(choice.mine & ~computed & ~unlabelled)
-    modeled = np.flatnonzero(
-        choice.mine & ~unlabelled & [n in raw.modeled_markers and n not in outputs for n in bare]
-    )
+    modeled = np.flatnonzero(choice.mine & declared & ~unlabelled)
     columns, marker_notes = _marker_columns(raw, bare, measured, modeled, seen)
     notes += marker_notes
     if not columns:

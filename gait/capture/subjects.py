@@ -40,7 +40,8 @@ def choose_subject(
     ``subject``, the person with most known markers, then most samples, is meant; ``subject`` is a prefix of
     the file or the person's number there, from 1. Raises GaitError where there is no such subject.
     """
-    prefixes = list(dict.fromkeys(name.prefix for name, maybe in zip(names, candidate, strict=True) if maybe))
+    possible = [name.prefix for name, maybe in zip(names, candidate, strict=True) if maybe]
+    prefixes = list(dict.fromkeys(possible)) or [""]
 
     def weight(prefix: str) -> tuple[int, int]:
         own = [
@@ -52,7 +53,7 @@ def choose_subject(
 
     weights = {prefix: weight(prefix) for prefix in prefixes}
     persons = [prefix for prefix in prefixes if weights[prefix][0] >= _PERSON_MARKERS] or [
-        max(prefixes, key=lambda prefix: weights[prefix], default="")
+        max(prefixes, key=lambda prefix: weights[prefix])
     ]
     chosen = max(persons, key=lambda prefix: weights[prefix])
     if subject is not None:
