@@ -7,8 +7,6 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 exec </dev/null # nothing started here may wait for an answer
 
-readonly DRAWING_PACKAGES=(libegl1 libgl1 libgl1-mesa-dri)
-
 say() { printf '%s\n' "$*"; }
 fail() {
     printf 'setup.sh: %s\n' "$*" >&2
@@ -28,7 +26,7 @@ find_python() {
     fail "no Python 3.11 or newer found (tried python3.11, python3.12, python3.13, python3); install one and run again"
 }
 
-# Debian's packages, where we may install them; otherwise fails without a word.
+# Debian's packages, where we may install them; fails without a word where we may not.
 apt_install() {
     local as_root=()
     command -v apt-get >/dev/null || return 1
@@ -36,6 +34,7 @@ apt_install() {
         sudo -n true >/dev/null 2>&1 || return 1
         as_root=(sudo -n)
     fi
+    say "Installing Debian's packages $*"
     as_root+=(env DEBIAN_FRONTEND=noninteractive apt-get -y -q -o DPkg::Lock::Timeout=120)
     # A package list that cannot be renewed may still be good enough.
     "${as_root[@]}" update >/dev/null 2>&1 || true
@@ -61,7 +60,7 @@ make_environment() {
         }
     fi
     say "Installing the suite and its libraries (torch is large: some minutes at the first time)"
-    .venv/bin/python -m pip install --quiet --no-input --disable-pip-version-check \
+    .venv/bin/python -m pip install -qq --no-input --disable-pip-version-check \
         --constraint constraints.txt --editable '.[test]' ||
         fail "pip could not install the packages; its own lines above say why"
     environment_stamp .venv/bin/python >"$stamp"
@@ -73,9 +72,10 @@ environment_stamp() { { "$1" --version && pwd && cat pyproject.toml constraints.
 can_draw() { .venv/bin/python -m gait.viewing.offscreen >/dev/null 2>&1; }
 
 make_drawing_work() {
+    local packages
     can_draw && return
-    say "Installing what drawing without a screen needs: ${DRAWING_PACKAGES[*]}"
-    if ! apt_install "${DRAWING_PACKAGES[@]}" || ! can_draw; then
+    read -r -a packages <<<"$(.venv/bin/python -c 'from gait.viewing.offscreen import *; print(*DEBIAN_PACKAGES)')"
+    if ! apt_install "${packages[@]}" || ! can_draw; then
         say "Pictures will be missing: $(.venv/bin/python -m gait.viewing.offscreen 2>&1 | tail -n 1)"
     fi
 }
@@ -115,7 +115,10 @@ case $what in
         sed -n '2,5s/^# *//p' setup.sh
         exit 0
         ;;
-    *) fail "unknown option $what; there are --demo and --test, or none" ;;
+    *)
+        say "setup.sh: unknown option $what; there are --demo and --test, or none" >&2
+        exit 2
+        ;;
 esac
 
 make_environment
