@@ -135,8 +135,12 @@ def _admitted_names() -> dict[tuple[str, str], Any]:
     return admitted
 
 
-class _GuardedUnpickler(pickle.Unpickler):
-    """Admits the names that rebuild arrays and sparse matrices; raises GaitError at any other."""
+class _GuardedUnpickler(pickle._Unpickler):
+    """Admits the names that rebuild arrays and sparse matrices; raises GaitError at any other.
+
+    Python's own rather than the C one, which reserves as much memory as a few hostile bytes ask for. A body
+    model has some hundred opcodes, so nothing is lost.
+    """
 
     def __init__(self, stream: IO[bytes]):
         super().__init__(stream, fix_imports=False, encoding="latin1")
@@ -150,6 +154,9 @@ class _GuardedUnpickler(pickle.Unpickler):
             raise GaitError(
                 f"its pickle asks for {asked}, which is no array: refused, nothing was run"
             ) from None
+
+    def get_extension(self, code: int) -> None:
+        raise GaitError("its pickle asks for names registered elsewhere")
 
     def persistent_load(self, pid: Any) -> Any:
         raise GaitError("its pickle refers to objects outside the file")

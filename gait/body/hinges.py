@@ -60,7 +60,7 @@ class HingeTree:
         return torch.cat(matrices, 1)[:, self.order], torch.cat(features, 1)[:, self.order]
 
     def turning_axes(self, pose: Tensor) -> Tensor:
-        """Axes ω (B, P, 3) in the frame of the parent of j = ``pose_joint[d]``: ∂R_j/∂pose_d = skew(ω_d)·R_j."""
+        """Axes ω (B, P, 3) of poses (B, P): ∂R_j/∂pose_d = skew(ω_d) R_j, with j = ``pose_joint[d]``."""
         axes = pose.new_zeros(*pose.shape, 3)
         jacobian = left_jacobian(pose[:, self.spherical])  # (B, S, 3, 3), a column an index
         axes = axes.index_copy(1, self.spherical.flatten(), jacobian.transpose(-1, -2).flatten(1, 2))
@@ -136,7 +136,7 @@ def read_hinge_tree(meta: Any, num_joints: int, where: str) -> HingeTree:
     if found != num_joints or sorted(order) != list(range(num_joints)):
         raise GaitError(
             f"{where}: axis_meta has {len(spherical)} spherical, {len(hinge)} hinge and {len(first)} "
-            f"double-hinge joints and {len(set(order))} places for them, but the body has {num_joints} joints."
+            f"double-hinge joints, {len(set(order))} places for them, but the body has {num_joints} joints."
         )
     used = np.concatenate([spherical.ravel(), hinge, first, second])
     if len(set(used)) != len(used):
