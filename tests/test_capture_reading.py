@@ -487,6 +487,24 @@ def test_damaged_parameters(tmp_path):
         read_recording(path)
 
 
+@pytest.mark.parametrize("name", [b"SCALE", b"OFFSET"])
+def test_analog_channels_without_scale_do_not_crash_the_reader(tmp_path, name):
+    file = ezc3d.c3d(str(write_c3d(tmp_path / "walk.c3d")))
+    file["parameters"]["ANALOG"]["LABELS"]["value"] = ["Fz1"]
+    file["parameters"]["ANALOG"]["RATE"]["value"] = [RATE_HZ]
+    file["data"]["analogs"] = np.zeros((1, 1, FRAMES))
+    file.write(str(tmp_path / "walk.c3d"))
+    assert_is_stick_person(read_recording(tmp_path / "walk.c3d"))
+    data = bytearray((tmp_path / "walk.c3d").read_bytes())
+    at = data.find(name, data.find(b"ANALOG"))
+    while data[at - 2] != len(name):  # GEN_SCALE ends alike
+        at = data.find(name, at + 1)
+    data[at : at + len(name)] = b"X" * len(name)
+    (tmp_path / "walk.c3d").write_bytes(data)
+    with pytest.raises(GaitError, match=f"ANALOG:{name.decode()} has 0 values for 1 channels"):
+        read_recording(tmp_path / "walk.c3d")
+
+
 def test_what_ezc3d_refuses_is_an_error_with_its_message(tmp_path, monkeypatch):
     path = write_c3d(tmp_path / "walk.c3d")
 
@@ -604,6 +622,9 @@ def test_trc_damage_is_named_by_line(tmp_path):
         read_recording(path)
     path.write_text("\n".join([*lines[:8], lines[8].replace(".", "x", 1), *lines[9:]]))
     with pytest.raises(GaitError, match=r"walk\.trc, line 9: .* is no number"):
+        read_recording(path)
+    path.write_text("\n".join(lines[:-5]))
+    with pytest.raises(GaitError, match=f"promises {FRAMES} frames, {FRAMES - 5} are there"):
         read_recording(path)
     path.write_text("\n".join(lines[:6]))
     with pytest.raises(GaitError, match="holds no frames"):

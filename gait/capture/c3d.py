@@ -10,6 +10,7 @@ import math
 import re
 import struct
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ _BLOCK = 512
 _MAGIC = 0x50
 _INTEL, _DEC, _SGI = 84, 85, 86
 _LARGEST_PARAMETER = 1 << 20  # values in one parameter; a larger count only occurs in damaged files
+_LONGEST_LIST = 255  # a longer list goes on in KEY2
 _OUTPUT_GROUPS = ("ANGLES", "FORCES", "MOMENTS", "POWERS", "SCALARS", "REACTIONS")
 
 _SIDE_WORDS = {"left": "left", "right": "right", "l": "left", "r": "right"}
@@ -174,7 +176,7 @@ def _check_structure(path: Path, data: bytes) -> int:
             f"{path}: is damaged (its processor type is {processor}, not 84, 85 or 86); export it again."
         )
     order = ">" if processor == _SGI else "<"
-    used = _used_counts(path, data, section + 4, order)
+    parameters = _parameters(path, data, section + 4, order)
     points, analog_words, first, last = struct.unpack_from(f"{order}4H", data, 2)
     (start_block,) = struct.unpack_from(f"{order}H", data, 16)
     if start_block < 2 or last < first:
@@ -182,12 +184,20 @@ def _check_structure(path: Path, data: bytes) -> int:
             f"{path}: is damaged (frames {first} to {last}, data in block {start_block}); export it again."
         )
     # Every sample's place follows from these counts: where they disagree all of them would be misread.
-    points_used, channels = used.get("POINT", points), max(1, used.get("ANALOG", 1))
+    points_used = parameters.get(("POINT", "USED"), _Parameter(1, points)).first
+    channels = max(1, parameters.get(("ANALOG", "USED"), _Parameter(1, 1)).first)
     if points_used != points or analog_words % channels:
         raise GaitError(
             f"{path}: is damaged (its header counts {points} points, {analog_words} analog samples a frame, "
             f"its parameters {points_used} points and {channels} channels); export it again."
         )
+    for name in ("SCALE", "OFFSET") if analog_words else ():  # ezc3d crashes without them
+        given = parameters.get(("ANALOG", name), _Parameter(0, 0)).count
+        if given < min(channels, _LONGEST_LIST):
+            raise GaitError(
+                f"{path}: is damaged (ANALOG:{name} has {given} values for {channels} channels); "
+                "export it again."
+            )
     frames = last - first + 1
     # The sign of the scale factor says whether samples are floats (4 bytes) or integers (2 bytes).
     sign_byte = {_INTEL: 15, _DEC: 13, _SGI: 12}[processor]
@@ -202,8 +212,14 @@ def _check_structure(path: Path, data: bytes) -> int:
     return frames
 
 
-def _used_counts(path: Path, data: bytes, at: int, order: str) -> dict[str, int]:
-    """``USED`` of the groups that have it, by group; walks the parameters from byte ``at``.
+@dataclass(frozen=True)
+class _Parameter:
+    count: int  # number of values
+    first: int  # the first one where they are integers, else 0
+
+
+def _parameters(path: Path, data: bytes, at: int, order: str) -> dict[tuple[str, str], _Parameter]:
+    """What is needed of the parameters, by group and name; walks their records from byte ``at``.
 
     Raises GaitError where a record runs out of the file or belongs to no group.
     """
@@ -214,8 +230,7 @@ def _used_counts(path: Path, data: bytes, at: int, order: str) -> dict[str, int]
         )
 
     groups: dict[int, str] = {}
-    parameters: set[int] = set()
-    used: dict[int, int] = {}
+    parameters: dict[tuple[int, str], _Parameter] = {}
     while at + 2 <= len(data):
         record = at
         name_length, group = struct.unpack_from("bb", data, at)
@@ -229,7 +244,6 @@ def _used_counts(path: Path, data: bytes, at: int, order: str) -> dict[str, int]
         if group < 0:
             groups[-group] = name
         else:
-            parameters.add(group)
             kind, dimensions = struct.unpack_from("bB", data, at + 2)
             sizes = data[at + 4 : at + 4 + dimensions]
             count = math.prod(sizes)
@@ -238,8 +252,9 @@ def _used_counts(path: Path, data: bytes, at: int, order: str) -> dict[str, int]
                 raise damaged(record)
             if offset and end > at + offset:
                 raise damaged(record)
-            if name == "USED" and kind == 2 and count:
-                (used[group],) = struct.unpack_from(f"{order}H", data, at + 4 + dimensions)
+            integer = kind == 2 and count > 0
+            first = struct.unpack_from(f"{order}H", data, at + 4 + dimensions)[0] if integer else 0
+            parameters[group, name] = _Parameter(count, first)
         if offset == 0:
             break
         if offset < 3:
@@ -247,8 +262,8 @@ def _used_counts(path: Path, data: bytes, at: int, order: str) -> dict[str, int]
         at += offset
     else:
         raise damaged(at)
-    if not parameters <= groups.keys():
+    if not {group for group, _ in parameters} <= groups.keys():
         raise GaitError(
             f"{path}: is damaged (it has parameters of groups that it does not name); export it again."
         )
-    return {groups[group]: count for group, count in used.items()}
+    return {(groups[group], name): parameter for (group, name), parameter in parameters.items()}

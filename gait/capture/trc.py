@@ -34,7 +34,12 @@ def read_trc(path: Path) -> RawPoints:
     rows, frame_numbers, times = _rows(path, lines, header + 1, len(labels))
     notes = []
     promised = _number(fields.get("numframes", ""))
-    if promised and int(promised) != len(rows):
+    if promised > len(rows):
+        raise GaitError(
+            f"{path}: is cut short (its header promises {promised:.0f} frames, {len(rows)} are there); "
+            "copy or export it again, or correct NumFrames."
+        )
+    if 0 < promised < len(rows):
         notes.append(f"The header promises {int(promised)} frames; the file holds {len(rows)}.")
     rate_hz = _number(fields.get("datarate", "")) or _number(fields.get("camerarate", ""))
     if not rate_hz and len(times) > 1 and times[-1] > times[0]:
