@@ -1,0 +1,205 @@
+"""Plug-in Gait's markers on any SUPR-layout body, by casting rays from its joints.
+
+Each rule says where a technician's finger would go: a point inside the body built from joints, a direction in the
+T-pose (the arms' lateral side is up, their thumb side in front) and the part of the skin that may be hit. Landmarks:
+Vicon, Plug-in Gait Reference Guide, "Full body modeling marker set"; Kadaba, Ramakrishnan & Wootten 1990, J. Orthop.
+Res. 8:383, for the lower body; heights of trunk landmarks as parts of stature after Gordon et al. 1989, ANSUR.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gait.body.body import Body
+from gait.body.marker_layout import MarkerLayout, marker_kind
+from gait.body.skeleton import NUM_BODY_JOINTS, Joint
+from gait.errors import GaitError
+
+MARKER_CENTRE_M = 0.009
+"""Centre of a 14 mm marker on its base plate above the skin, metres."""
+
+_UP, _FORWARD = np.array([0.0, 1.0, 0.0]), np.array([0.0, 0.0, 1.0])
+_TRUNK = tuple(
+    [
+        "PELVIS",
+        "SPINE1",
+        "SPINE2",
+        "SPINE3",
+        "NECK",
+        "LEFT_COLLAR",
+        "RIGHT_COLLAR",
+        "LEFT_SHOULDER",
+        "RIGHT_SHOULDER",
+        "LEFT_HIP",
+        "RIGHT_HIP",
+    ]
+)
+
+Vector = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class _Rule:
+    label: str
+    origin: Vector  # (3,) a point inside the body, metres
+    direction: Vector  # (3,) out of the body
+    skin_of: tuple[str, ...]  # joints whose skin may be hit
+
+
+def plug_in_gait_layout(body: Body) -> MarkerLayout:
+    """Place Plug-in Gait's 39 markers, SACR and the medial knee and ankle ones on a body's mean shape.
+
+    Raises:
+        GaitError: the body lacks the 22 body joints (a hand or head model), or a ray leaves it nowhere.
+    """
+    if body.num_joints < NUM_BODY_JOINTS:
+        raise GaitError(
+            f"{body.name}: markers can be placed on a whole body of {NUM_BODY_JOINTS} joints or more; this file has "
+            f"{body.num_joints}. Name a full-body model, or a constraint_file made for this one."
+        )
+    vertices = body.v_template.double().cpu().numpy()
+    faces = body.faces.cpu().numpy()
+    weights = body.weights.double().cpu().numpy()
+    joints = body.joint_template.double().cpu().numpy()
+    rules = list(_rules(vertices, weights, joints))
+    face_weight = weights[faces].mean(axis=1)
+    hits = [_cast(rule, vertices, faces, face_weight, body.name) for rule in rules]
+    return MarkerLayout(
+        labels=tuple(rule.label for rule in rules),
+        face=np.array([face for face, _ in hits]),
+        bary=np.array([bary for _, bary in hits]),
+        distance_m=np.full(len(rules), MARKER_CENTRE_M),
+        kinds=tuple(marker_kind(rule.label) for rule in rules),
+        source=f"Plug-in Gait's markers, placed on {body.name}",
+    )
+
+
+def _rules(vertices: Vector, weights: Vector, joints: Vector) -> Iterable[_Rule]:
+    floor, crown = vertices[:, 1].min(), vertices[:, 1].max()
+    stature = crown - floor
+
+    def joint(name: str) -> Vector:
+        return joints[Joint[name]].copy()
+
+    def between(a: Vector, b: Vector, share: float) -> Vector:
+        return (1 - share) * a + share * b
+
+    def height(share: float) -> float:
+        return floor + share * stature
+
+    trunk_z = joint("SPINE3")[2]
+    yield _Rule(
+        "C7",
+        np.array([0, height(0.855), joint("NECK")[2]]),
+        -_FORWARD,
+        ("NECK", "SPINE3", "LEFT_COLLAR", "RIGHT_COLLAR"),
+    )
+    yield _Rule("T10", np.array([0, height(0.715), trunk_z]), -_FORWARD, _TRUNK)
+    yield _Rule("CLAV", np.array([0, height(0.812), trunk_z]), _FORWARD, _TRUNK)
+    yield _Rule("STRN", np.array([0, height(0.725), trunk_z]), _FORWARD, _TRUNK)
+    shoulder = joint("RIGHT_SHOULDER")
+    yield _Rule("RBAK", np.array([0.55 * shoulder[0], height(0.77), shoulder[2]]), -_FORWARD, _TRUNK)
+    yield _Rule("SACR", np.array([0, height(0.575), joint("PELVIS")[2]]), -_FORWARD, _TRUNK)
+
+    head = vertices[weights[:, Joint.HEAD] > 0.9]
+    band_y = height(0.955)
+    ring = head[np.abs(head[:, 1] - band_y) < 0.015 * stature]
+    centre = np.array([0, band_y, (ring[:, 2].max() + ring[:, 2].min()) / 2])
+    for S, side, g in (("L", "LEFT", 1.0), ("R", "RIGHT", -1.0)):
+        out = np.array([g, 0, 0])
+
+        def own(name: str, side: str = side) -> Vector:
+            return joint(f"{side}_{name}")
+
+        for name, degrees in (("FHD", 38), ("BHD", 142)):
+            a = np.deg2rad(degrees)
+            yield _Rule(S + name, centre, np.array([g * np.sin(a), 0, np.cos(a)]), ("HEAD",))
+        shoulder, elbow, wrist = own("SHOULDER"), own("ELBOW"), own("WRIST")
+        hip, knee, ankle, foot = own("HIP"), own("KNEE"), own("ANKLE"), own("FOOT")
+        arm = (f"{side}_SHOULDER", f"{side}_ELBOW", f"{side}_COLLAR")
+        forearm = (f"{side}_ELBOW", f"{side}_WRIST")
+        hand = (
+            f"{side}_WRIST",
+            *(f"{side}_{f}{k}" for f in ("INDEX", "MIDDLE", "PINKY", "RING", "THUMB") for k in (1, 2, 3)),
+        )
+        yield _Rule(S + "SHO", shoulder - 0.03 * out, _UP, _TRUNK)
+        yield _Rule(S + "UPA", between(shoulder, elbow, 0.45 if S == "L" else 0.62), _UP, arm)
+        yield _Rule(S + "ELB", elbow, np.array([0, 1, -0.25]), arm)
+        yield _Rule(S + "FRM", between(elbow, wrist, 0.5 if S == "L" else 0.6), _UP, forearm)
+        yield _Rule(S + "WRA", wrist, np.array([0, 0.15, 1]), forearm + hand)
+        yield _Rule(S + "WRB", wrist, np.array([0, 0.15, -1]), forearm + hand)
+        knuckle = _finger_base(joints, side)
+        yield _Rule(S + "FIN", between(wrist, knuckle, 0.9), _UP, hand)
+
+        pelvis_skin = ("PELVIS", "LEFT_HIP", "RIGHT_HIP", "SPINE1", "SPINE2")
+        yield _Rule(S + "ASI", np.array([g * 0.072 * stature, height(0.565), hip[2]]), _FORWARD, pelvis_skin)
+        yield _Rule(S + "PSI", np.array([g * 0.028 * stature, height(0.580), hip[2]]), -_FORWARD, pelvis_skin)
+        thigh = (f"{side}_HIP", f"{side}_KNEE", "PELVIS")
+        shank = (f"{side}_KNEE", f"{side}_ANKLE", f"{side}_HIP")
+        yield _Rule(S + "THI", between(hip, knee, 0.5 if S == "L" else 0.65), out, thigh)
+        yield _Rule(S + "KNE", knee, out, shank)
+        yield _Rule(S + "KNM", knee, -out, shank)
+        yield _Rule(S + "TIB", between(knee, ankle, 0.4 if S == "L" else 0.55), out, shank)
+        below = (
+            f"{side}_ANKLE",
+            f"{side}_FOOT",
+            f"{side}_KNEE",
+            *(f"{side}_TOE{t}_{k}" for t in range(1, 6) for k in (1, 2)),
+        )
+        yield _Rule(S + "ANK", ankle, out, below)
+        yield _Rule(S + "MED", ankle, -out, below)
+        sole = vertices[weights[:, Joint[f"{side}_ANKLE"]] > 0.5][:, 1].min()
+        toe = _toe_base(joints, side, foot)
+        yield _Rule(S + "TOE", toe - 0.007 * stature * _FORWARD, _UP, below)
+        yield _Rule(S + "HEE", np.array([ankle[0], sole + 0.024 * stature, ankle[2]]), -_FORWARD, below)
+
+
+def _finger_base(joints: Vector, side: str) -> Vector:
+    """(3,) between the bases of index and middle finger; a hand's length beyond the wrist without fingers."""
+    if len(joints) > Joint[f"{side}_MIDDLE1"]:
+        return (joints[Joint[f"{side}_INDEX1"]] + joints[Joint[f"{side}_MIDDLE1"]]) / 2
+    elbow, wrist = joints[Joint[f"{side}_ELBOW"]], joints[Joint[f"{side}_WRIST"]]
+    return wrist + 0.35 * (wrist - elbow)
+
+
+def _toe_base(joints: Vector, side: str, foot: Vector) -> Vector:
+    """(3,) base of the second toe; the foot joint where a body has no toes."""
+    toe = Joint[f"{side}_TOE2_1"]
+    return joints[toe].copy() if len(joints) > toe else foot
+
+
+def _cast(
+    rule: _Rule, vertices: Vector, faces: NDArray[np.int64], face_weight: Vector, name: str
+) -> tuple[int, Vector]:
+    """Where a rule's ray last leaves the allowed skin: face and barycentric weights (3,).
+
+    Möller & Trumbore 1997, J. Graphics Tools 2:21.
+    """
+    columns = [Joint[j] for j in rule.skin_of if Joint[j] < face_weight.shape[1]]
+    allowed = np.flatnonzero(face_weight[:, columns].sum(axis=1) > 0.5)
+    a, b, c = (vertices[faces[allowed, k]] for k in range(3))
+    direction = rule.direction / np.linalg.norm(rule.direction)
+    e1, e2 = b - a, c - a
+    p = np.cross(direction, e2)
+    det = (e1 * p).sum(axis=1)
+    det = np.where(np.abs(det) < 1e-14, 1e-14, det)
+    s = rule.origin - a
+    u = (s * p).sum(axis=1) / det
+    q = np.cross(s, e1)
+    v = (q @ direction) / det
+    distance = (e2 * q).sum(axis=1) / det
+    outward = np.cross(e1, e2) @ direction > 0
+    hit = (u >= -1e-9) & (v >= -1e-9) & (u + v <= 1 + 1e-9) & (distance > 1e-4) & outward
+    if not hit.any():
+        raise GaitError(
+            f"{name}: no skin where marker {rule.label} belongs, from joints {', '.join(rule.skin_of)}; is this a "
+            "whole body in T-pose? Name a constraint_file that places the markers."
+        )
+    rows = np.flatnonzero(hit)
+    row = rows[np.argmax(distance[rows])]
+    bary = np.array([1 - u[row] - v[row], u[row], v[row]]).clip(0, 1)
+    return int(allowed[row]), bary / bary.sum()

@@ -1,0 +1,98 @@
+"""How well a body wore a recording's markers, in numbers that a person can check."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from gait.fitting.person_fit import GaitFit, PersonFit
+
+WORST_MARKERS = 5
+
+
+@dataclass(frozen=True)
+class FitReport:
+    """Residuals of one gait, in millimetres."""
+
+    residual_mm: dict[
+        str, float | None
+    ]  # mean, rms, p95, max over seen markers; max_frame_mean: the worst frame
+    markers: dict[str, dict[str, Any]]  # name -> mean_mm, visible (share of frames), offset_mm, kind
+    worst_markers: tuple[str, ...]  # by mean residual, worst first
+    missing_markers: tuple[str, ...]  # of the layout, not in the recording or never seen
+    unused_labels: tuple[str, ...]  # of the recording, unknown to the layout
+    frames: int
+    frames_per_second: float  # of the pose stage
+    betas: tuple[float, ...]
+    stature_m: float  # of the shaped body in T-pose
+    offset_mm: dict[str, float | None]  # mean over markers of a kind
+
+    def as_dict(self) -> dict[str, Any]:
+        """As plain data, for a JSON file."""
+        return {name: getattr(self, name) for name in self.__dataclass_fields__}
+
+
+def fit_report(
+    person: PersonFit, gait: GaitFit, layout_labels: tuple[str, ...], stature_m: float
+) -> FitReport:
+    """Sum one gait up.
+
+    Args:
+        person: whose gait it is.
+        gait: one of the person's.
+        layout_labels: every marker that the layout knows, also those that no recording has.
+        stature_m: of the person's body.
+    """
+    error = gait.residual_m * 1e3
+    seen = np.isfinite(error)
+    offset = {
+        label: float(np.linalg.norm(move) * 1e3)
+        for label, move in zip(gait.labels, gait.offset_m, strict=True)
+    }
+    kind = dict(zip(person.layout.labels, person.layout.kinds, strict=True))
+    markers = {
+        label: {
+            "mean_mm": _rounded(error[seen[:, m], m].mean()) if seen[:, m].any() else None,
+            "visible": round(float(seen[:, m].mean()), 4),
+            "offset_mm": _rounded(offset[label]),
+            "kind": kind[label],
+        }
+        for m, label in enumerate(gait.labels)
+    }
+    fitted = [label for label in gait.labels if markers[label]["mean_mm"] is not None]
+    values = error[seen]
+    frame_mean = error[seen.any(axis=1)]
+    return FitReport(
+        residual_mm={
+            "mean": _rounded(values.mean()),
+            "rms": _rounded(np.sqrt((values**2).mean())),
+            "p95": _rounded(np.quantile(values, 0.95)),
+            "max": _rounded(values.max()),
+            "max_frame_mean": _rounded(np.nanmean(frame_mean, axis=1).max()),
+        },
+        markers=markers,
+        worst_markers=tuple(sorted(fitted, key=lambda label: -markers[label]["mean_mm"])[:WORST_MARKERS]),
+        missing_markers=tuple(label for label in layout_labels if label not in fitted),
+        unused_labels=tuple(
+            dict.fromkeys(
+                [label for label in gait.recording.labels if label not in gait.labels]
+                + list(gait.recording.unused_labels)
+            )
+        ),
+        frames=gait.recording.frames,
+        frames_per_second=round(gait.recording.frames / gait.seconds, 1),
+        betas=tuple(round(float(b), 5) for b in person.betas),
+        stature_m=round(stature_m, 4),
+        offset_mm={
+            which: _rounded(np.mean([offset[label] for label in fitted if kind[label] == which]))
+            if any(kind[label] == which for label in fitted)
+            else None
+            for which in ("anatomical", "technical")
+        },
+    )
+
+
+def _rounded(value: float) -> float:
+    return round(float(value), 3)

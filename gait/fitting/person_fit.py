@@ -1,0 +1,295 @@
+"""Fit one body to all recordings of one person: calibrate once, then pose every frame of every recording."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from gait.body.body import Body
+from gait.body.marker_layout import MarkerLayout
+from gait.body.pose_prior import PosePrior, natural_pose_prior
+from gait.capture.recording import Recording
+from gait.errors import GaitError
+from gait.fitting.calibration import calibrate, offset_precision, scaled_betas
+from gait.fitting.joint_turning import Pose
+from gait.fitting.marker_motion import Wearer, marker_motion
+from gait.fitting.marker_skin import marker_skin
+from gait.fitting.pose_solver import Observation, normal_equations, solve_poses
+from gait.fitting.residuals import JointPrior, SmoothCourse, joint_prior
+from gait.fitting.rigid_start import rigid_start
+from gait.fitting.smooth_course import between_frames, smooth_course
+from gait.fitting.weights import FitWeights
+
+CALIBRATION_FRAMES = 36
+"""Frames of a person, over all recordings, that shape and placement are solved on."""
+FEWEST_MARKERS = 6
+"""A recording that shares fewer markers than this with the layout holds no body."""
+COARSE_SECONDS = 0.08
+"""Spacing of the frames that are solved from scratch; those between start from their neighbours."""
+APART_M = 0.05
+"""How far a recording's offsets may be from the person's at first, so that what was put on anew shows itself."""
+BATCH_FRAMES = 128
+"""Frames solved at once: enough to keep every core busy, few enough for the cache and for any length of recording."""
+
+
+@dataclass(frozen=True)
+class GaitFit:
+    """One recording, fitted."""
+
+    recording: Recording
+    labels: tuple[str, ...]  # (M,) markers that took part
+    offset_m: NDArray[np.float64]  # (M, 3) how far each sits from where the layout has it, rest axes
+    rotations: NDArray[np.float64]  # (T, J, 3, 3) of the solver's joints, relative to the parent
+    translation_m: NDArray[np.float64]  # (T, 3)
+    joints_m: NDArray[np.float64]  # (T, J, 3)
+    virtual_m: NDArray[np.float64]  # (T, M, 3) where the body has the markers
+    residual_m: NDArray[np.float64]  # (T, M) distance to the observed ones, NaN where unseen
+    seconds: float  # spent on the poses of this recording
+
+
+@dataclass(frozen=True)
+class PersonFit:
+    """One person: the body that all recordings share, and each recording's poses."""
+
+    betas: NDArray[np.float64]  # (B,)
+    layout: MarkerLayout  # the markers of all recordings together, as placed on the body
+    gaits: tuple[GaitFit, ...]
+    seconds: float  # spent on shape and placement
+
+
+def fit_person(
+    recordings: Sequence[Recording],
+    body: Body,
+    layout: MarkerLayout,
+    *,
+    weights: FitWeights | None = None,
+    prior: PosePrior | None = None,
+) -> PersonFit:
+    """Fit one shape and one placement to a person's recordings, then a pose to every frame.
+
+    Args:
+        recordings: one or more of the same person, in metres, y up.
+        body: the statistical body.
+        layout: where markers sit on it; those that no recording has are left out.
+        weights: of the objective's terms.
+        prior: of the joints; the natural one by default.
+
+    Raises:
+        GaitError: a recording shares too few markers with the layout, or no frame has enough of them.
+    """
+    weights = weights or FitWeights()
+    for recording in recordings:
+        check_labels(recording, layout)
+    worn = {label for recording in recordings for label in recording.labels}
+    layout = layout.select([label for label in layout.labels if label in worn])
+    began = time.perf_counter()
+    with torch.inference_mode():
+        skin = marker_skin(body, layout)
+        joints = joint_prior(
+            prior or natural_pose_prior(), weights, dtype=skin.point.dtype, device=skin.point.device
+        )
+        observations = [_observation(recording, layout, skin.point) for recording in recordings]
+        chosen = calibration_frames([o.seen.cpu().numpy() for o in observations], CALIBRATION_FRAMES)
+        together = Observation(
+            torch.cat([o.markers[rows] for o, rows in zip(observations, chosen, strict=True)]),
+            torch.cat([o.seen[rows] for o, rows in zip(observations, chosen, strict=True)]),
+        )
+        M = skin.num_markers
+        wearer = Wearer(skin, skin.point.new_zeros(skin.num_betas), skin.point.new_zeros(M, 3))
+        _, size, fixed = rigid_start(wearer, joints.natural, together)
+        if not bool(fixed.any()):
+            raise GaitError(
+                f"{recordings[0].path}: no frame shows four markers that are not in one line; nothing to fit."
+            )
+        betas = scaled_betas(skin, float(size[fixed].median()))
+        wearer = Wearer(skin, betas, wearer.offset)
+        start, _, _ = rigid_start(wearer, joints.natural, together)
+        posed = solve_poses(wearer, start, together, joints, weights)
+        precision = offset_precision(skin, layout.kinds, weights)
+        which = np.repeat(np.arange(len(chosen)), [len(rows) for rows in chosen])
+        recording_of = torch.as_tensor(which, device=skin.point.device)
+        loose = replace(weights, same_session_m=APART_M, replaced_m=APART_M)
+        person = calibrate(skin, betas, posed.pose, together, recording_of, joints, precision, loose)
+        person = calibrate(  # then tie together what turned out to agree
+            skin,
+            person.betas,
+            person.pose,
+            together,
+            recording_of,
+            joints,
+            precision,
+            weights,
+            start=person.placement,
+        )
+        offsets = person.placement.recordings
+        calibrated = time.perf_counter() - began
+        gaits = []
+        for r, (recording, observation) in enumerate(zip(recordings, observations, strict=True)):
+            rows = [i for i, label in enumerate(layout.labels) if label in recording.labels]
+            index = torch.as_tensor(rows, device=skin.point.device)
+            gaits.append(
+                _fit_gait(
+                    recording,
+                    Wearer(skin.select(index), person.betas, offsets[r, index]),
+                    Observation(observation.markers[:, index], observation.seen[:, index]),
+                    joints,
+                    weights,
+                )
+            )
+    return PersonFit(person.betas.cpu().numpy(), layout, tuple(gaits), calibrated)
+
+
+def check_labels(recording: Recording, layout: MarkerLayout) -> None:
+    """Refuse a recording that shares too few markers with a layout, naming both sets of labels."""
+    shared = set(recording.labels) & set(layout.labels)
+    if len(shared) < FEWEST_MARKERS:
+        raise GaitError(
+            f"{recording.path}: {len(shared)} of its markers are known to the layout ({layout.source}), "
+            f"{FEWEST_MARKERS} are needed. The recording has {_listed(recording.labels)}; the layout knows "
+            f"{_listed(layout.labels)}. Name a constraint_file that places this laboratory's markers."
+        )
+
+
+def calibration_frames(seen: Sequence[NDArray[np.bool_]], count: int) -> list[NDArray[np.int64]]:
+    """Frames of each recording to calibrate on: spread over all, well seen, each marker in some of them.
+
+    Args:
+        seen: (T, M) a recording.
+        count: of frames over all recordings; each recording has one at least.
+    """
+    share = max(1, count // len(seen))
+    chosen = []
+    for visible in seen:
+        number = visible.sum(axis=1)
+        good = np.flatnonzero(number >= np.quantile(number, 0.3))
+        picked = set(good[np.unique(np.linspace(0, len(good) - 1, share).round().astype(int))].tolist())
+        for m in range(visible.shape[1]):
+            shown = np.flatnonzero(visible[:, m])
+            if len(shown) and not visible[sorted(picked), m].any():
+                best = shown[np.argsort(-number[shown], kind="stable")]
+                picked.update(best[np.linspace(0, len(best) // 2, 3).astype(int)].tolist())
+        chosen.append(np.array(sorted(picked)))
+    return chosen
+
+
+def _fit_gait(
+    recording: Recording, wearer: Wearer, observation: Observation, prior: JointPrior, weights: FitWeights
+) -> GaitFit:
+    began = time.perf_counter()
+    T = recording.frames
+    pose = _pose_course(wearer, observation, prior, weights, recording.rate_hz)
+    markers, joints = [], []
+    for rows in _batches(T):
+        motion = marker_motion(wearer, pose[rows])
+        markers.append(motion.markers)
+        joints.append(motion.joints)
+    virtual = torch.cat(markers)
+    residual = (virtual - observation.markers).norm(dim=-1)
+    residual = torch.where(observation.seen, residual, torch.full_like(residual, torch.nan))
+    return GaitFit(
+        recording=recording,
+        labels=wearer.skin.labels,
+        offset_m=wearer.offset.cpu().numpy(),
+        rotations=pose.rotations.cpu().numpy(),
+        translation_m=pose.translation.cpu().numpy(),
+        joints_m=torch.cat(joints).cpu().numpy(),
+        virtual_m=virtual.cpu().numpy(),
+        residual_m=residual.cpu().numpy(),
+        seconds=time.perf_counter() - began,
+    )
+
+
+def _pose_course(
+    wearer: Wearer, observation: Observation, prior: JointPrior, weights: FitWeights, rate_hz: float
+) -> Pose:
+    """Poses of all frames: a coarse grid from scratch, the rest from their neighbours, then all on a smooth course."""
+    T = len(observation.markers)
+    start, _, fixed = rigid_start(wearer, prior.natural, observation)
+    well = np.flatnonzero(fixed.cpu().numpy())
+    if not len(well):
+        raise GaitError("no frame shows four markers that are not in one line; nothing to fit.")
+    step = max(1, round(COARSE_SECONDS * rate_hz))
+    grid = well[np.unique(np.searchsorted(well, np.arange(0, well[-1] + step, step)).clip(max=len(well) - 1))]
+    rows = torch.as_tensor(grid, device=start.rotations.device)
+    coarse = _solve(wearer, start[rows], observation[rows], prior, weights, None, 30)[0]
+    pose = between_frames(coarse, grid, T)
+    pose, information = _solve(wearer, pose, observation, prior, weights, None, 8, informed=True)
+    course = smooth_course(pose, information, rate_hz, weights)
+    return _solve(wearer, pose, observation, prior, weights, course, 4)[0]
+
+
+def _solve(
+    wearer: Wearer,
+    start: Pose,
+    observation: Observation,
+    prior: JointPrior,
+    weights: FitWeights,
+    course: SmoothCourse | None,
+    most_iterations: int,
+    *,
+    informed: bool = False,
+) -> tuple[Pose, Tensor]:
+    """Solve any number of frames, batch by batch; with what the markers know of each joint, (T, J + 1), if asked."""
+    parts, known = [], []
+    for rows in _batches(start.frames):
+        part = solve_poses(
+            wearer,
+            start[rows],
+            observation[rows],
+            prior,
+            weights,
+            course=None if course is None else course[rows],
+            most_iterations=most_iterations,
+        ).pose
+        parts.append(part)
+        if informed:
+            known.append(marker_information(wearer, part, observation[rows], prior, weights))
+    pose = Pose(torch.cat([p.rotations for p in parts]), torch.cat([p.translation for p in parts]))
+    return pose, torch.cat(known) if informed else pose.translation.new_zeros(0)
+
+
+def marker_information(
+    wearer: Wearer, pose: Pose, observation: Observation, prior: JointPrior, weights: FitWeights
+) -> Tensor:
+    """What a frame's markers alone say of each joint's rotation (1/rad²) and of the place (1/m²): (T, J + 1).
+
+    The least curvature over directions of each joint's own block, so that a twist that no marker sees counts as unseen.
+    """
+    equations = normal_equations(wearer, pose, observation, prior, weights)
+    T, J = pose.rotations.shape[:2]
+    weighted = equations.jacobian * equations.weight.repeat_interleave(3, dim=1)[..., None]
+    jacobian = equations.jacobian.unflatten(-1, (J + 1, 3))
+    weighted = weighted.unflatten(-1, (J + 1, 3))
+    blocks = torch.einsum("trja,trjb->tjab", jacobian, weighted)
+    return torch.linalg.eigvalsh(blocks)[..., 0].clamp_min(0)
+
+
+def _observation(recording: Recording, layout: MarkerLayout, like: Tensor) -> Observation:
+    """A recording's markers in the layout's order; what it lacks is unseen."""
+    column = {label: i for i, label in enumerate(recording.labels)}
+    T = recording.frames
+    markers = np.zeros((T, layout.num_markers, 3))
+    seen = np.zeros((T, layout.num_markers), dtype=bool)
+    for m, label in enumerate(layout.labels):
+        if label in column:
+            seen[:, m] = recording.visible[:, column[label]]
+            markers[:, m] = np.where(seen[:, m, None], recording.positions_m[:, column[label]], 0.0)
+    return Observation(
+        torch.as_tensor(markers, dtype=like.dtype, device=like.device),
+        torch.as_tensor(seen, device=like.device),
+    )
+
+
+def _batches(frames: int) -> list[slice]:
+    return [slice(a, min(a + BATCH_FRAMES, frames)) for a in range(0, frames, BATCH_FRAMES)]
+
+
+def _listed(labels: Sequence[str], most: int = 60) -> str:
+    named = ", ".join(labels[:most]) or "none"
+    return f"{named} and {len(labels) - most} more" if len(labels) > most else named

@@ -1,0 +1,141 @@
+"""The terms of the fit's objective, one small function each, as the solver wants them.
+
+The objective of T frames is, term by term, a negative log-probability:
+
+* markers: Σ ρ(‖virtual − observed‖)/σ², ρ Huber's, so that beyond ``marker_robust_m`` the *distance* counts, as in the
+  published objective, and one lost marker cannot pull a limb;
+* natural pose: ½‖log(R·Rₙᵀ)/σⱼ‖² around the natural rotation Rₙ of each joint;
+* range of motion: ½‖excess/σ‖², the excess of the joint's axis-angle numbers over their bounds;
+* smooth course: ½‖log(R·R̄ᵀ)/σ‖² and ½‖t − t̄‖²/σ² around a smoothed course, where one is given.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from gait.body.pose_prior import PosePrior
+from gait.body.rotations import axis_angle_to_matrix, matrix_to_axis_angle
+from gait.fitting.joint_turning import Pose, inverse_left_jacobian
+from gait.fitting.weights import FitWeights
+
+
+@dataclass(frozen=True)
+class JointPrior:
+    """What the joints of a body do when no marker says otherwise."""
+
+    natural: Tensor  # (J, 3, 3) natural rotation
+    precision: Tensor  # (J, 3) 1/rad² about the parent's axes; zero for the root
+    lower: Tensor  # (J, 3) bounds of the axis-angle numbers, radians, −inf where free
+    upper: Tensor  # (J, 3)
+    limit_precision: float  # 1/rad²
+
+
+@dataclass(frozen=True)
+class SmoothCourse:
+    """A smoothed course of the frames, as something to lean on."""
+
+    rotations: Tensor  # (T, J, 3, 3)
+    translation: Tensor  # (T, 3)
+    rotation_precision: Tensor  # (T, J) 1/rad²
+    translation_precision: Tensor  # (T,) 1/m²
+
+    def __getitem__(self, frames: Tensor | slice) -> SmoothCourse:
+        """The course of some frames."""
+        return replace(
+            self,
+            rotations=self.rotations[frames],
+            translation=self.translation[frames],
+            rotation_precision=self.rotation_precision[frames],
+            translation_precision=self.translation_precision[frames],
+        )
+
+
+def huber(distance: Tensor, threshold: float) -> tuple[Tensor, Tensor]:
+    """Huber's ρ of distances (square up to the threshold, then straight) and the weight ρ′(d)/d."""
+    cut = distance.clamp(min=1e-12)
+    weight = (threshold / cut).clamp(max=1.0)
+    value = torch.where(distance <= threshold, 0.5 * distance**2, threshold * (distance - 0.5 * threshold))
+    return value, weight
+
+
+def marker_terms(
+    virtual: Tensor, observed: Tensor, seen: Tensor, sigma_m: float, robust_m: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Cost (T,), residual (T, M, 3) in metres (zero where unseen) and weight (T, M) in 1/m² of the seen markers."""
+    residual = torch.where(seen[..., None], virtual - observed, torch.zeros_like(virtual))
+    value, weight = huber(residual.norm(dim=-1), robust_m)
+    return value.sum(dim=1) / sigma_m**2, residual, weight * seen / sigma_m**2
+
+
+@dataclass(frozen=True)
+class JointTerms:
+    """A prior's part of the normal equations: cost, and per joint a gradient and a curvature in world axes."""
+
+    cost: Tensor  # (T,)
+    gradient: Tensor  # (T, J, 3)
+    curvature: Tensor  # (T, J, 3, 3)
+
+    def __add__(self, other: JointTerms) -> JointTerms:
+        return JointTerms(
+            self.cost + other.cost, self.gradient + other.gradient, self.curvature + other.curvature
+        )
+
+
+def rotation_terms(residual: Tensor, precision: Tensor, change: Tensor) -> JointTerms:
+    """Quadratic terms ½ Σ precision·residual² of rotation vectors that change by ``change`` with the unknowns.
+
+    Args:
+        residual: (T, J, 3) radians.
+        precision: broadcastable to (T, J, 3), 1/rad².
+        change: (T, J, 3, 3) of the residual with the joint's world rotation vector.
+    """
+    weighted = precision * residual
+    return JointTerms(
+        cost=0.5 * (weighted * residual).sum((1, 2)),
+        gradient=(change.mT @ weighted[..., None])[..., 0],
+        curvature=change.mT @ (precision.expand_as(residual)[..., None] * change),
+    )
+
+
+def joint_terms(
+    pose: Pose, parent_world: Tensor, prior: JointPrior, course: SmoothCourse | None
+) -> JointTerms:
+    """All terms that see the joints alone: natural pose, range of motion, smooth course."""
+    to_parent = parent_world.mT
+    away = matrix_to_axis_angle(pose.rotations @ prior.natural.mT)
+    terms = rotation_terms(away, prior.precision, inverse_left_jacobian(away) @ to_parent)
+    angles = matrix_to_axis_angle(pose.rotations)
+    excess = (angles - prior.upper).clamp(min=0) + (angles - prior.lower).clamp(max=0)
+    limit = prior.limit_precision * (excess != 0).to(excess.dtype)
+    terms = terms + rotation_terms(excess, limit, inverse_left_jacobian(angles) @ to_parent)
+    if course is not None:
+        away = matrix_to_axis_angle(pose.rotations @ course.rotations.mT)
+        precision = course.rotation_precision[..., None]
+        terms = terms + rotation_terms(away, precision, inverse_left_jacobian(away) @ to_parent)
+    return terms
+
+
+def joint_prior(
+    prior: PosePrior,
+    weights: FitWeights,
+    *,
+    dtype: torch.dtype = torch.float64,
+    device: torch.device | str = "cpu",
+) -> JointPrior:
+    """The body room's pose prior as the solver wants it; the root is free."""
+
+    def tensor(values: NDArray[np.float64]) -> Tensor:
+        return torch.as_tensor(values, dtype=dtype, device=device)
+
+    precision = weights.pose_prior / tensor(prior.std) ** 2
+    precision[0] = 0
+    lower, upper = tensor(prior.lower), tensor(prior.upper)
+    lower[0], upper[0] = -torch.inf, torch.inf
+    mean = tensor(prior.mean)
+    mean[0] = 0
+    return JointPrior(axis_angle_to_matrix(mean), precision, lower, upper, 1 / weights.limit_rad**2)

@@ -1,0 +1,207 @@
+"""Poses on disk: the suite's ``poses.npz``, the published one-JSON-a-frame form, and 3D Body Twin's text files.
+
+The only reader and writer of them. ``poses.npz`` follows AMASS's keys (Mahmood et al. 2019) and carries the posed
+joints, so that whoever reads it needs no body model.
+"""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from gait.body.body import Body
+from gait.body.pose_sequence import PoseSequence
+from gait.body.skeleton import NUM_BODY_JOINTS
+from gait.errors import GaitError
+
+POSES_FILE = "poses.npz"
+_TEXT_BETAS = 50
+_OWN_KEYS = frozenset(
+    [
+        "poses",
+        "betas",
+        "trans",
+        "joints",
+        "mocap_frame_rate",
+        "gender",
+        "model",
+        "model_sha256",
+        "constrained",
+        "surface_model_type",
+    ]
+)
+
+
+def write_npz(folder: Path, sequence: PoseSequence) -> Path:
+    """Write ``poses.npz`` into a folder; the same sequence gives the same bytes. Returns the file."""
+    path = folder / POSES_FILE
+    np.savez_compressed(
+        path,
+        poses=sequence.poses,
+        betas=sequence.betas,
+        trans=sequence.translation_m,
+        joints=sequence.joints_m,
+        mocap_frame_rate=np.float64(sequence.rate_hz),
+        gender=np.str_(sequence.gender),
+        model=np.str_(sequence.model_file),
+        model_sha256=np.str_(sequence.model_sha256),
+        constrained=np.bool_(sequence.constrained),
+        surface_model_type=np.str_("supr"),
+        **sequence.extra,
+    )
+    return path
+
+
+def write_json_frames(folder: Path, sequence: PoseSequence) -> list[Path]:
+    """Write one ``pose_00000.json`` a frame, as the published pipeline does. Returns the files."""
+    betas = [sequence.betas.astype(float).tolist()]
+    paths = []
+    for frame, (pose, place) in enumerate(zip(sequence.poses, sequence.translation_m, strict=True)):
+        path = folder / f"pose_{frame:05d}.json"
+        content = {
+            "betas": betas,
+            "pose": [pose.astype(float).tolist()],
+            "translation": [place.astype(float).tolist()],
+        }
+        path.write_text(json.dumps(content), encoding="utf-8")
+        paths.append(path)
+    return paths
+
+
+def read_poses(folder: Path, *, body: Body | None = None, rate_hz: float | None = None) -> PoseSequence:
+    """Read the poses of one gait, in whichever of the three forms its folder holds.
+
+    Args:
+        folder: of one gait, ``<save_folder>/<healthy|sick>/<subject>/<gait>``.
+        body: needed for JSON and text frames, whose joints are not in the file.
+        rate_hz: needed for them too, as they do not say.
+
+    Raises:
+        GaitError: nothing readable there, a damaged file, frames of different lengths, numbers that are not finite.
+    """
+    folder = Path(folder)
+    if (folder / POSES_FILE).is_file():
+        return _read_npz(folder / POSES_FILE)
+    frames = sorted(folder.glob("pose_*.json"))
+    if frames:
+        return _posed(folder, [_json_frame(path) for path in frames], body, rate_hz)
+    texts = sorted(folder.glob("*.txt"))
+    if texts:
+        return _posed(folder, [_text_frame(path) for path in texts], body, rate_hz)
+    raise GaitError(
+        f"{folder}: no poses.npz, pose_*.json or *.txt in it; name the folder of one fitted gait."
+    )
+
+
+def _read_npz(path: Path) -> PoseSequence:
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            data = {key: archive[key] for key in archive.files}
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, NotImplementedError) as error:
+        raise GaitError(f"{path}: damaged or no npz file ({error}); fit this gait again.") from error
+    missing = sorted({"poses", "betas", "trans", "joints", "mocap_frame_rate"} - data.keys())
+    if missing:
+        raise GaitError(f"{path}: lacks {', '.join(missing)}; it has {', '.join(sorted(data))}.")
+    T = len(data["poses"]) if data["poses"].ndim == 2 else -1
+    wanted = {"trans": (T, 3), "joints": (T, NUM_BODY_JOINTS, 3), "mocap_frame_rate": ()}
+    for key, shape in wanted.items():
+        if data[key].shape != shape:
+            raise GaitError(
+                f"{path}: {key} has the shape {data[key].shape}, {shape} is needed for {T} frames."
+            )
+    return PoseSequence(
+        poses=_finite(path, "poses", data["poses"]),
+        betas=_finite(path, "betas", data["betas"].reshape(-1)),
+        translation_m=_finite(path, "trans", data["trans"]),
+        joints_m=_finite(path, "joints", data["joints"]),
+        rate_hz=float(data["mocap_frame_rate"]),
+        model_file=str(data.get("model", "")),
+        model_sha256=str(data.get("model_sha256", "")),
+        gender=str(data.get("gender", "neutral")),
+        constrained=bool(data.get("constrained", False)),
+        extra={key: value for key, value in data.items() if key not in _OWN_KEYS},
+    )
+
+
+def _finite(path: Path, key: str, values: NDArray[Any]) -> NDArray[np.float32]:
+    if not np.issubdtype(values.dtype, np.number) or not np.isfinite(values).all():
+        raise GaitError(f"{path}: {key} holds values that are no finite numbers; fit this gait again.")
+    return values.astype(np.float32)
+
+
+Frame = tuple[
+    NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]
+]  # pose (P,), betas (B,), place (3,)
+
+
+def _json_frame(path: Path) -> Frame:
+    def read() -> Frame:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        pose, betas, place = (
+            np.asarray(content[k], np.float32).reshape(-1) for k in ("pose", "betas", "translation")
+        )
+        return pose, betas, place
+
+    return _guarded(path, read)
+
+
+def _text_frame(path: Path) -> Frame:
+    """Root rotation (3), translation (3), the rest of the pose, 50 betas."""
+
+    def read() -> Frame:
+        numbers = np.array(path.read_text(encoding="utf-8").split(), dtype=np.float32)
+        if len(numbers) < 6 + _TEXT_BETAS:
+            raise ValueError(f"{len(numbers)} numbers, at least {6 + _TEXT_BETAS} are needed")
+        pose = np.concatenate([numbers[:3], numbers[6:-_TEXT_BETAS]])
+        return pose, numbers[-_TEXT_BETAS:], numbers[3:6]
+
+    return _guarded(path, read)
+
+
+def _guarded(path: Path, read: Callable[[], Frame]) -> Frame:
+    try:
+        frame = read()
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise GaitError(f"{path}: no pose frame ({type(error).__name__}: {error}).") from error
+    if frame[2].shape != (3,) or not all(np.isfinite(part).all() for part in frame):
+        raise GaitError(f"{path}: a translation of three finite numbers is needed, and finite poses.")
+    return frame
+
+
+def _posed(folder: Path, frames: list[Frame], body: Body | None, rate_hz: float | None) -> PoseSequence:
+    if body is None or rate_hz is None:
+        raise GaitError(
+            f"{folder}: these poses are without joints and rate; name the body model and the frame rate."
+        )
+    if len({tuple(part.shape for part in frame) for frame in frames}) > 1:
+        raise GaitError(f"{folder}: its pose files have different lengths; they are not of one gait.")
+    poses, betas, place = (np.stack(parts) for parts in zip(*frames, strict=True))
+    if poses.shape[1] != body.num_pose:
+        raise GaitError(
+            f"{folder}: a pose has {poses.shape[1]} numbers, {body.name} needs {body.num_pose}"
+            f"{'; is it of a constrained model?' if body.hinges is None else ''}."
+        )
+    if betas.shape[1] < body.num_betas:
+        betas = np.pad(betas, ((0, 0), (0, body.num_betas - betas.shape[1])))
+    like = body.v_template
+    with torch.inference_mode():
+        joints = body.posed_joints(
+            *(torch.as_tensor(a).to(like) for a in (poses, betas[:, : body.num_betas], place))
+        )
+    return PoseSequence(
+        poses=poses,
+        betas=betas[0],
+        translation_m=place,
+        joints_m=joints[:, :NUM_BODY_JOINTS].cpu().numpy().astype(np.float32),
+        rate_hz=rate_hz,
+        model_file=body.name,
+        model_sha256=body.sha256,
+        constrained=body.hinges is not None,
+    )
