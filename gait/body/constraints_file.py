@@ -87,9 +87,10 @@ def _list(value: Any, what: str) -> list[Any]:
 
 def _check_face_count(holder: Mapping[str, Any], where: str, body: Body) -> None:
     for key in _FACE_COUNT_KEYS:
-        if key in holder and holder[key] != len(body.faces):
+        count = holder.get(key)
+        if count is not None and not isinstance(count, Mapping) and count != len(body.faces):
             raise GaitError(
-                f"{where}: made on a mesh of {json.dumps(holder[key])[:40]} faces ({key}), but {body.name} "
+                f"{where}: made on a mesh of {json.dumps(count)[:40]} faces ({key}), but {body.name} "
                 f"has {len(body.faces)}; use the body it was made on, or have the markers placed without it."
             )
 
@@ -107,9 +108,7 @@ def _layout(name: str, constraint: Mapping[str, Any], body: Body, path: Path) ->
             raise GaitError(f"{this} is no object with faceId, baryCoords and distanceToSkin.")
         of = f"faces of {body.name}; the file was made on another mesh"
         faces.append(_index(marker.get("faceId"), f"{this}: faceId", len(body.faces), of))
-        bary = [
-            _finite(b, f"{this}: baryCoords") for b in _list(marker.get("baryCoords"), f"{this}: baryCoords")
-        ]
+        bary = [_finite(b, f"{this}: baryCoords") for b in _list(marker.get("baryCoords"), f"{this}: baryCoords")]
         if len(bary) != 3:
             raise GaitError(f"{this}: baryCoords has {len(bary)} numbers, needed are 3.")
         if abs(sum(bary) - 1) > 1e-3 or min(bary) < -1e-3:
@@ -143,23 +142,17 @@ def _check_plausible(layout: MarkerLayout, body: Body, where: str) -> None:
     faces = body.faces.cpu().numpy()[layout.face]
     corners = body.v_template.detach().cpu().numpy()[faces]
     point = dict(zip(layout.labels, np.einsum("mk,mkc->mc", layout.bary, corners), strict=True))
-    sided = [
-        name for name in layout.labels if name[0] in "LR" and name in ANATOMICAL_MARKERS | TECHNICAL_MARKERS
-    ]
+    sided = [name for name in layout.labels if name[0] in "LR" and name in ANATOMICAL_MARKERS | TECHNICAL_MARKERS]
     wrong = [name for name in sided if (point[name][0] if name[0] == "L" else -point[name][0]) < -0.01]
     groups = [[n for n in sided if n[1:] in names] for names in _HEIGHTS]
     heights = [float(np.median([point[n][1] for n in group])) for group in groups if group]
     scattered = len(wrong) > max(1, 0.1 * len(sided))
     if scattered or any(below > above for above, below in pairwise(heights)):
-        which = (
-            f"{', '.join(wrong)} would be on the wrong side" if wrong else "head and feet would be mixed up"
-        )
+        which = f"{', '.join(wrong)} would be on the wrong side" if wrong else "head and feet would be mixed up"
         raise GaitError(f"{where}: on {body.name} {which}; its faceIds are those of another mesh.")
 
 
-def _bounds(
-    name: str, constraint: Mapping[str, Any], body: Body, path: Path
-) -> list[tuple[int, float, float]]:
+def _bounds(name: str, constraint: Mapping[str, Any], body: Body, path: Path) -> list[tuple[int, float, float]]:
     where = f"{path}: {name}"
     columns = []
     for key in ("joints", "lbounds", "upbounds"):
@@ -167,9 +160,7 @@ def _bounds(
         columns.append([value] if isinstance(value, int | float) else _list(value, f"{where}: {key}"))
     if len({len(column) for column in columns}) != 1:
         sizes = " and ".join(str(len(column)) for column in columns)
-        raise GaitError(
-            f"{where}: joints, lbounds and upbounds have {sizes} entries, needed are equally many."
-        )
+        raise GaitError(f"{where}: joints, lbounds and upbounds have {sizes} entries, needed are equally many.")
     bounds = []
     for index, lower, upper in zip(*columns, strict=True):
         pose_number = _index(index, f"{where}: joints", body.num_pose, f"pose numbers of {body.name}")
