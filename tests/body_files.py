@@ -9,14 +9,9 @@ import scipy.sparse
 
 SUPR_PARENTS = [-1, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 9, 9, 12, 13, 14, 16, 17, 18, 19, 15, 15, 15]
 SUPR_PARENTS += [
-    p
-    for wrist, start in ((20, 25), (21, 40))
-    for f in range(5)
-    for p in (wrist, start + 3 * f, start + 3 * f + 1)
+    p for wrist, start in ((20, 25), (21, 40)) for f in range(5) for p in (wrist, start + 3 * f, start + 3 * f + 1)
 ]
-SUPR_PARENTS += [
-    p for foot, start in ((10, 55), (11, 65)) for toe in range(5) for p in (foot, start + 2 * toe)
-]
+SUPR_PARENTS += [p for foot, start in ((10, 55), (11, 65)) for toe in range(5) for p in (foot, start + 2 * toe)]
 HAND_PARENTS = [-1] + [p for f in range(5) for p in (0, 3 * f + 1, 3 * f + 2)]
 
 
@@ -31,9 +26,7 @@ def random_model(seed=0, num_joints=75, num_vertices=40, num_betas=60, sparse=Fa
     for c in range(3):
         regressor[c::3, c:-1:3] = rows
     regressor[:, -1] = rng.normal(0, 0.02, 3 * J)
-    regressor[rng.random(regressor.shape) < 0.01] += (
-        0.01  # the released one mixes coordinates: it is a general matrix
-    )
+    regressor[rng.random(regressor.shape) < 0.01] += 0.01  # the released one mixes coordinates: it is a general matrix
     model = {
         "v_template": rng.normal(0, 0.5, (V, 3)),
         "shapedirs": rng.normal(0, 0.02, (V, 3, num_betas)),
@@ -150,9 +143,7 @@ def slow_local(model, pose, constrained):
     axes = meta["axis"][:, meta["axis_indx"], :][0]
 
     def hinges(key):
-        return [
-            pose[int(i[0])] * axes[int(k[0])] for i, k in zip(meta[key], meta[f"{key}_axis"], strict=True)
-        ]
+        return [pose[int(i[0])] * axes[int(k[0])] for i, k in zip(meta[key], meta[f"{key}_axis"], strict=True)]
 
     matrices, features = [], []
     for index in meta["indx_spherical"]:

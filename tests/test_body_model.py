@@ -53,9 +53,7 @@ def test_equals_the_slow_forward_pass(tmp_path, joints, constrained, dtype):
 
 @pytest.mark.parametrize("constrained", [False, True])
 def test_a_batch_equals_its_frames_and_a_shared_shape_is_broadcast(tmp_path, constrained):
-    body = load_body(
-        written(tmp_path, random_model(hinges=True)), constrained=constrained, dtype=torch.float64
-    )
+    body = load_body(written(tmp_path, random_model(hinges=True)), constrained=constrained, dtype=torch.float64)
     pose, betas, translation = (torch.tensor(x) for x in random_inputs(body, frames=4))
     together = body(pose, betas[0], translation)
     joints = body.posed_joints(pose, betas[0], translation)
@@ -194,9 +192,7 @@ def test_the_open_body_stands_upright_and_survives_a_round_trip(tmp_path):
     assert 1.4 < float(np.ptp(body.v_template[:, 1].numpy())) < 2.0
     J, V = body.num_joints, body.num_vertices
     source = np.load(OPEN_BODY)
-    jreg = scipy.sparse.csr_matrix(
-        (source["jreg_data"], source["jreg_indices"], source["jreg_indptr"]), (J, V)
-    )
+    jreg = scipy.sparse.csr_matrix((source["jreg_data"], source["jreg_indices"], source["jreg_indptr"]), (J, V))
     regressor = scipy.sparse.lil_matrix((3 * J, 3 * V + 1))
     for c in range(3):
         regressor[c::3, c:-1:3] = jreg

@@ -79,9 +79,7 @@ def test_standing_lets_the_arms_hang_and_bends_the_elbows_forward(body):
     pose[0, :NUM_BODY_JOINTS] = torch.tensor(PRIOR.mean)
     joints = body.posed_joints(pose.flatten(1), torch.zeros(1, dtype=torch.float64))[0].numpy()
     for side, sign in (("LEFT", 1), ("RIGHT", -1)):
-        shoulder, elbow, wrist, hip = (
-            joints[Joint[f"{side}_{n}"]] for n in ("SHOULDER", "ELBOW", "WRIST", "HIP")
-        )
+        shoulder, elbow, wrist, hip = (joints[Joint[f"{side}_{n}"]] for n in ("SHOULDER", "ELBOW", "WRIST", "HIP"))
         arm = elbow - shoulder
         tilt = np.degrees(np.arctan2(sign * arm[0], -arm[1]))
         assert 5 < tilt < 25

@@ -14,9 +14,7 @@ def axis_angles(count=200):
     rng = np.random.default_rng(0)
     axes = rng.normal(size=(count, 3))
     axes /= np.linalg.norm(axes, axis=1, keepdims=True)
-    angles = np.concatenate(
-        [[0, 1e-12, 1e-7, 1e-3, 9.9e-3, 1.01e-2, np.pi, 4.0], rng.uniform(0, np.pi, count - 8)]
-    )
+    angles = np.concatenate([[0, 1e-12, 1e-7, 1e-3, 9.9e-3, 1.01e-2, np.pi, 4.0], rng.uniform(0, np.pi, count - 8)])
     return axes * angles[:, None]
 
 
@@ -44,9 +42,7 @@ def test_matrix_to_axis_angle_equals_scipy(dtype, tolerance):
     """Up to a half turn, of which the axis has no sign."""
     vectors = axis_angles()
     near = np.array([np.pi - 1e-9, np.pi - 1e-5, np.pi, np.pi + 1e-4])
-    turned = [
-        u * a for a in near for u in (*np.eye(3), *-np.eye(3), np.array([0.6, 0, 0.8]), np.ones(3) / 3**0.5)
-    ]
+    turned = [u * a for a in near for u in (*np.eye(3), *-np.eye(3), np.array([0.6, 0, 0.8]), np.ones(3) / 3**0.5)]
     matrices = Rotation.from_rotvec(np.concatenate([vectors, turned])).as_matrix()
     found = r.matrix_to_axis_angle(torch.tensor(matrices, dtype=dtype)).double()
     expected = torch.tensor(Rotation.from_matrix(matrices).as_rotvec())

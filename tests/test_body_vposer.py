@@ -238,9 +238,7 @@ def test_equals_the_published_network_where_it_is_installed(tmp_path):
     ours = load_vposer(folder_with(tmp_path, {"state_dict": state}))
     code, pose = torch.randn(4, 32), torch.randn(4, 63) * 0.3
     with torch.no_grad():
-        torch.testing.assert_close(
-            ours.decode(code).axis_angle, theirs.decode(code)["pose_body"], atol=1e-4, rtol=0
-        )
+        torch.testing.assert_close(ours.decode(code).axis_angle, theirs.decode(code)["pose_body"], atol=1e-4, rtol=0)
         normal = theirs.encode(pose)
     mean, std = ours.encode(pose)
     torch.testing.assert_close(mean, normal.mean, atol=1e-4, rtol=0)

@@ -151,9 +151,7 @@ class _GuardedUnpickler(pickle._Unpickler):
             return self._admitted[module, name]
         except KeyError:
             asked = f"{module}.{name}"[:120].encode("unicode_escape").decode("ascii")
-            raise GaitError(
-                f"its pickle asks for {asked}, which is no array: refused, nothing was run"
-            ) from None
+            raise GaitError(f"its pickle asks for {asked}, which is no array: refused, nothing was run") from None
 
     def get_extension(self, code: int) -> None:
         raise GaitError("its pickle asks for names registered elsewhere")
@@ -321,9 +319,7 @@ def read_array_dict(path: str | Path) -> dict[str, Any]:
         raise GaitError(f"{path}: damaged, cut off, or no file of arrays ({reason}).") from None
     if not isinstance(content, dict):
         found = (
-            f"an array of shape {content.shape}"
-            if isinstance(content, np.ndarray)
-            else f"a {type(content).__name__}"
+            f"an array of shape {content.shape}" if isinstance(content, np.ndarray) else f"a {type(content).__name__}"
         )
         raise GaitError(f"{path}: holds {found}, not a dictionary of arrays.")
     return {str(key): value for key, value in content.items()}

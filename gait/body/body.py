@@ -119,9 +119,7 @@ class Body:
         """Joints (B, J, 3) at rest, of shapes (B, n) or (n,); what ``shaped`` gives, without the vertices."""
         betas = self._shape_rows(betas)
         n = betas.shape[-1]
-        return self.joint_template + (betas @ self.joint_shapedirs[..., :n].flatten(0, 1).T).unflatten(
-            -1, (-1, 3)
-        )
+        return self.joint_template + (betas @ self.joint_shapedirs[..., :n].flatten(0, 1).T).unflatten(-1, (-1, 3))
 
     def local_rotations(self, pose: Tensor) -> tuple[Tensor, Tensor]:
         """Rotations relative to the parent (B, J, 3, 3) and quaternion features (B, J, 4) of poses (B, P).
@@ -145,9 +143,7 @@ class Body:
             return self.hinges.turning_axes(pose)
         return left_jacobian(pose.unflatten(-1, (-1, 3))).transpose(-1, -2).flatten(1, 2)
 
-    def posed_skeleton(
-        self, pose: Tensor, betas: Tensor, translation: Tensor | None = None
-    ) -> tuple[Tensor, Tensor]:
+    def posed_skeleton(self, pose: Tensor, betas: Tensor, translation: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """World rotations (B, J, 3, 3) and joints (B, J, 3); arguments and errors as in ``__call__``."""
         local, _ = self.local_rotations(pose)
         rotations, joints = self._along_tree(local, self.rest_joints(betas))
@@ -229,9 +225,7 @@ class Body:
 
     def _offsets(self, translation: Tensor) -> Tensor:
         if translation.ndim != 2 or translation.shape[1] != 3:
-            raise GaitError(
-                f"{self.name}: a translation of shape {tuple(translation.shape)}; needed is (frames, 3)."
-            )
+            raise GaitError(f"{self.name}: a translation of shape {tuple(translation.shape)}; needed is (frames, 3).")
         return translation[:, None]
 
 

@@ -122,9 +122,7 @@ def read_hinge_tree(meta: Any, num_joints: int, where: str) -> HingeTree:
 
     spherical = _indices(meta, "indx_spherical", num_pose, where)
     if spherical.size % 3:
-        raise GaitError(
-            f"{where}: axis_meta indx_spherical holds {spherical.size} indices, which are no triples."
-        )
+        raise GaitError(f"{where}: axis_meta indx_spherical holds {spherical.size} indices, which are no triples.")
     spherical = spherical.reshape(-1, 3)
     hinge, hinge_axes = hinges("indx_hinge")
     first, first_axes = hinges("indx_double_hinge1")

@@ -19,11 +19,7 @@ TECHNICAL_MARKERS = frozenset(["LTHI", "RTHI", "LTIB", "RTIB", "LUPA", "RUPA", "
 
 ANATOMICAL_MARKERS = frozenset(
     ["C7", "T10", "CLAV", "STRN", "SACR"]
-    + [
-        side + name
-        for side in "LR"
-        for name in ("FHD", "BHD", "SHO", "ELB", "WRA", "WRB", "FIN", "ASI", "PSI")
-    ]
+    + [side + name for side in "LR" for name in ("FHD", "BHD", "SHO", "ELB", "WRA", "WRB", "FIN", "ASI", "PSI")]
     + [side + name for side in "LR" for name in ("KNE", "ANK", "HEE", "TOE", "MED", "KNM", "MKN", "MMA")]
 )
 """Plug-in Gait markers that stand on a landmark, the medial ones of its static trial included."""
@@ -62,9 +58,7 @@ class MarkerLayout:
         row = {label: i for i, label in enumerate(self.labels)}
         missing = [label for label in wanted if label not in row]
         if missing:
-            raise GaitError(
-                f"{self.source}: no marker named {', '.join(missing)}; it has {', '.join(self.labels)}."
-            )
+            raise GaitError(f"{self.source}: no marker named {', '.join(missing)}; it has {', '.join(self.labels)}.")
         index = np.array([row[label] for label in wanted], dtype=np.intp)
         return MarkerLayout(
             labels=wanted,

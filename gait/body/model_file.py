@@ -43,8 +43,7 @@ class _Content:
         """The entry, numeric and of the needed shape; a letter in it stands for any size but 0."""
         value = self.raw(key)
         fits = len(value.shape) == len(needed) and all(
-            size == want if isinstance(want, int) else size > 0
-            for size, want in zip(value.shape, needed, strict=True)
+            size == want if isinstance(want, int) else size > 0 for size, want in zip(value.shape, needed, strict=True)
         )
         if not fits:
             wanted = ", ".join(map(str, needed))
@@ -156,10 +155,8 @@ def load_body(
     B = directions.shape[2]
     faces = content.indices("f", "F", 3, limit=V)
 
-    if "weights_data" in content:
-        weights = content.csr("weights", V, J).toarray()
-    else:
-        weights = content.floats("weights", V, J)
+    sparse = "weights_data" in content
+    weights = content.csr("weights", V, J).toarray() if sparse else content.floats("weights", V, J)
     if not np.allclose(weights.sum(1), 1, atol=1e-2):
         raise content.error("weights holds a vertex whose skinning weights do not sum to 1")
 

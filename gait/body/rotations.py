@@ -52,9 +52,7 @@ def left_jacobian(axis_angle: Tensor) -> Tensor:
     squared, angle, small = _squared_angle(axis_angle)
     half = torch.sin(angle / 2) / angle
     first = torch.where(small, 0.5 - squared / 24 + squared**2 / 720, 2 * half * half)
-    second = torch.where(
-        small, 1 / 6 - squared / 120 + squared**2 / 5040, (angle - torch.sin(angle)) / angle**3
-    )
+    second = torch.where(small, 1 / 6 - squared / 120 + squared**2 / 5040, (angle - torch.sin(angle)) / angle**3)
     K = skew(axis_angle)
     eye = torch.eye(3, dtype=axis_angle.dtype, device=axis_angle.device)
     return eye + first[..., None] * K + second[..., None] * (K @ K)

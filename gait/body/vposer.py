@@ -146,9 +146,7 @@ class _TensorUnpickler(pickle._Unpickler):
         if key not in self._storages:
             raw = bytearray(self._archive.read(f"{self._prefix}data/{key}"))
             storage = (
-                torch.frombuffer(raw, dtype=storage_type.dtype)
-                if raw
-                else torch.empty(0, dtype=storage_type.dtype)
+                torch.frombuffer(raw, dtype=storage_type.dtype) if raw else torch.empty(0, dtype=storage_type.dtype)
             )
             if len(storage) != count:
                 raise ValueError(f"storage {key} has {len(storage)} numbers, needed are {count}")
