@@ -23,20 +23,8 @@ MARKER_CENTRE_M = 0.009
 """Centre of a 14 mm marker on its base plate above the skin, metres."""
 
 _UP, _FORWARD = np.array([0.0, 1.0, 0.0]), np.array([0.0, 0.0, 1.0])
-_TRUNK = tuple(
-    [
-        "PELVIS",
-        "SPINE1",
-        "SPINE2",
-        "SPINE3",
-        "NECK",
-        "LEFT_COLLAR",
-        "RIGHT_COLLAR",
-        "LEFT_SHOULDER",
-        "RIGHT_SHOULDER",
-        "LEFT_HIP",
-        "RIGHT_HIP",
-    ]
+_TRUNK = ("PELVIS", "SPINE1", "SPINE2", "SPINE3", "NECK") + tuple(
+    f"{side}_{name}" for side in ("LEFT", "RIGHT") for name in ("COLLAR", "SHOULDER", "HIP")
 )
 
 Vector = NDArray[np.float64]

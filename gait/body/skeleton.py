@@ -4,18 +4,86 @@ from __future__ import annotations
 
 from enum import IntEnum
 
-_FINGERS = ("INDEX", "MIDDLE", "PINKY", "RING", "THUMB")
 
-_BODY_NAMES = (
-    "PELVIS LEFT_HIP RIGHT_HIP SPINE1 LEFT_KNEE RIGHT_KNEE SPINE2 LEFT_ANKLE RIGHT_ANKLE SPINE3 LEFT_FOOT RIGHT_FOOT "
-    "NECK LEFT_COLLAR RIGHT_COLLAR HEAD LEFT_SHOULDER RIGHT_SHOULDER LEFT_ELBOW RIGHT_ELBOW LEFT_WRIST RIGHT_WRIST"
-).split()
-_HEAD_NAMES = ["JAW", "LEFT_EYE", "RIGHT_EYE"]
-_HAND_NAMES = [f"{side}_{finger}{k}" for side in ("LEFT", "RIGHT") for finger in _FINGERS for k in (1, 2, 3)]
-_TOE_NAMES = [f"{side}_TOE{toe}_{k}" for side in ("LEFT", "RIGHT") for toe in range(1, 6) for k in (1, 2)]
+class Joint(IntEnum):
+    """Joints of a full SUPR body by name; ``Joint.LEFT_KNEE == 4``."""
 
-Joint = IntEnum("Joint", [(name, i) for i, name in enumerate(_BODY_NAMES + _HEAD_NAMES + _HAND_NAMES + _TOE_NAMES)])
-"""Joints of a full SUPR body by name; ``Joint.LEFT_KNEE == 4``."""
+    PELVIS = 0
+    LEFT_HIP = 1
+    RIGHT_HIP = 2
+    SPINE1 = 3
+    LEFT_KNEE = 4
+    RIGHT_KNEE = 5
+    SPINE2 = 6
+    LEFT_ANKLE = 7
+    RIGHT_ANKLE = 8
+    SPINE3 = 9
+    LEFT_FOOT = 10
+    RIGHT_FOOT = 11
+    NECK = 12
+    LEFT_COLLAR = 13
+    RIGHT_COLLAR = 14
+    HEAD = 15
+    LEFT_SHOULDER = 16
+    RIGHT_SHOULDER = 17
+    LEFT_ELBOW = 18
+    RIGHT_ELBOW = 19
+    LEFT_WRIST = 20
+    RIGHT_WRIST = 21
+    JAW = 22
+    LEFT_EYE = 23
+    RIGHT_EYE = 24
+    LEFT_INDEX1 = 25
+    LEFT_INDEX2 = 26
+    LEFT_INDEX3 = 27
+    LEFT_MIDDLE1 = 28
+    LEFT_MIDDLE2 = 29
+    LEFT_MIDDLE3 = 30
+    LEFT_PINKY1 = 31
+    LEFT_PINKY2 = 32
+    LEFT_PINKY3 = 33
+    LEFT_RING1 = 34
+    LEFT_RING2 = 35
+    LEFT_RING3 = 36
+    LEFT_THUMB1 = 37
+    LEFT_THUMB2 = 38
+    LEFT_THUMB3 = 39
+    RIGHT_INDEX1 = 40
+    RIGHT_INDEX2 = 41
+    RIGHT_INDEX3 = 42
+    RIGHT_MIDDLE1 = 43
+    RIGHT_MIDDLE2 = 44
+    RIGHT_MIDDLE3 = 45
+    RIGHT_PINKY1 = 46
+    RIGHT_PINKY2 = 47
+    RIGHT_PINKY3 = 48
+    RIGHT_RING1 = 49
+    RIGHT_RING2 = 50
+    RIGHT_RING3 = 51
+    RIGHT_THUMB1 = 52
+    RIGHT_THUMB2 = 53
+    RIGHT_THUMB3 = 54
+    LEFT_TOE1_1 = 55
+    LEFT_TOE1_2 = 56
+    LEFT_TOE2_1 = 57
+    LEFT_TOE2_2 = 58
+    LEFT_TOE3_1 = 59
+    LEFT_TOE3_2 = 60
+    LEFT_TOE4_1 = 61
+    LEFT_TOE4_2 = 62
+    LEFT_TOE5_1 = 63
+    LEFT_TOE5_2 = 64
+    RIGHT_TOE1_1 = 65
+    RIGHT_TOE1_2 = 66
+    RIGHT_TOE2_1 = 67
+    RIGHT_TOE2_2 = 68
+    RIGHT_TOE3_1 = 69
+    RIGHT_TOE3_2 = 70
+    RIGHT_TOE4_1 = 71
+    RIGHT_TOE4_2 = 72
+    RIGHT_TOE5_1 = 73
+    RIGHT_TOE5_2 = 74
+
 
 NUM_JOINTS = len(Joint)
 NUM_BODY_JOINTS = 22

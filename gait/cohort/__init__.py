@@ -1,0 +1,1 @@
+"""A cohort file to finished folders of poses: what ties the rooms together."""

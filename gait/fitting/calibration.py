@@ -4,9 +4,10 @@ Shape, offsets and poses are unknowns of one Gauss–Newton problem. Each frame'
 equations (Schur complement), then each recording's own offsets, so that a step costs little more than the frames' own
 and converges in a few.
 
-Markers stay where they are between the recordings of a session, but not between sessions, and now and then one falls off
-and is put back, or two names are exchanged. So each recording has offsets of its own, tied to the person's: tightly while
-they agree, loosely once they clearly do not (Cauchy's ρ(d) = ½(c/σ)²·log(1 + d²/c²), Black & Rangarajan 1996).
+Markers stay where they are between the recordings of a session, but not between sessions, and now and then one falls
+off and is put back, or two names are exchanged. So each recording has offsets of its own, tied to the person's: tightly
+while they agree, loosely once they clearly do not (Cauchy's ρ(d) = ½(c/σ)²·log(1 + d²/c²), Black & Rangarajan 1996,
+Int. J. Computer Vision 19:57).
 """
 
 from __future__ import annotations
@@ -41,7 +42,6 @@ class Calibrated:
     placement: Placement
     pose: Pose
     cost: float
-    iterations: int
 
 
 def offset_precision(skin: MarkerSkin, kinds: tuple[MarkerKind, ...], weights: FitWeights) -> Tensor:
@@ -128,12 +128,12 @@ def calibrate(
         return wearer, equations, value
 
     wearer, here, value = evaluate(betas, placement, pose)
-    lam, done = 1e-2, 0
-    for done in range(1, most_iterations + 1):
+    lam = 1e-2
+    for _ in range(most_iterations):
         step = _person_step(wearer, here, placement, recording, precision, worth, weights, lam)
         trial_betas = betas + step.betas
         trial_placement = Placement(placement.person + step.person, placement.recordings + step.recordings)
-        trial_pose = turned(pose, here.motion.parent_world, step.pose)
+        trial_pose = turned(pose, here.motion.parent_world, step.pose, skin.hinges)
         trial_wearer, there, new = evaluate(trial_betas, trial_placement, trial_pose)
         if bool(new < value):
             gain = float((value - new) / value)
@@ -145,7 +145,7 @@ def calibrate(
             lam *= 6
             if lam > 1e4:
                 break
-    return Calibrated(betas, placement, pose, float(value), done)
+    return Calibrated(betas, placement, pose, float(value))
 
 
 def tie_terms(placement: Placement, weights: FitWeights) -> tuple[Tensor, Tensor]:

@@ -16,9 +16,7 @@ WORST_MARKERS = 5
 class FitReport:
     """Residuals of one gait, in millimetres."""
 
-    residual_mm: dict[
-        str, float | None
-    ]  # mean, rms, p95, max over seen markers; max_frame_mean: the worst frame
+    residual_mm: dict[str, float | None]  # mean, rms, p95, max over seen markers; max_frame_mean: the worst frame
     markers: dict[str, dict[str, Any]]  # name -> mean_mm, visible (share of frames), offset_mm, kind
     worst_markers: tuple[str, ...]  # by mean residual, worst first
     missing_markers: tuple[str, ...]  # of the layout, not in the recording or never seen
@@ -34,9 +32,7 @@ class FitReport:
         return {name: getattr(self, name) for name in self.__dataclass_fields__}
 
 
-def fit_report(
-    person: PersonFit, gait: GaitFit, layout_labels: tuple[str, ...], stature_m: float
-) -> FitReport:
+def fit_report(person: PersonFit, gait: GaitFit, layout_labels: tuple[str, ...], stature_m: float) -> FitReport:
     """Sum one gait up.
 
     Args:
@@ -47,21 +43,19 @@ def fit_report(
     """
     error = gait.residual_m * 1e3
     seen = np.isfinite(error)
-    offset = {
-        label: float(np.linalg.norm(move) * 1e3)
-        for label, move in zip(gait.labels, gait.offset_m, strict=True)
-    }
+    offset = {label: float(np.linalg.norm(move) * 1e3) for label, move in zip(gait.labels, gait.offset_m, strict=True)}
     kind = dict(zip(person.layout.labels, person.layout.kinds, strict=True))
+    mean = {label: float(error[seen[:, m], m].mean()) for m, label in enumerate(gait.labels) if seen[:, m].any()}
     markers = {
         label: {
-            "mean_mm": _rounded(error[seen[:, m], m].mean()) if seen[:, m].any() else None,
+            "mean_mm": _rounded(mean[label]) if label in mean else None,
             "visible": round(float(seen[:, m].mean()), 4),
             "offset_mm": _rounded(offset[label]),
             "kind": kind[label],
         }
         for m, label in enumerate(gait.labels)
     }
-    fitted = [label for label in gait.labels if markers[label]["mean_mm"] is not None]
+    fitted = list(mean)
     values = error[seen]
     frame_mean = error[seen.any(axis=1)]
     return FitReport(
@@ -73,7 +67,7 @@ def fit_report(
             "max_frame_mean": _rounded(np.nanmean(frame_mean, axis=1).max()),
         },
         markers=markers,
-        worst_markers=tuple(sorted(fitted, key=lambda label: -markers[label]["mean_mm"])[:WORST_MARKERS]),
+        worst_markers=tuple(sorted(fitted, key=lambda label: -mean[label])[:WORST_MARKERS]),
         missing_markers=tuple(label for label in layout_labels if label not in fitted),
         unused_labels=tuple(
             dict.fromkeys(
@@ -83,7 +77,7 @@ def fit_report(
         ),
         frames=gait.recording.frames,
         frames_per_second=round(gait.recording.frames / gait.seconds, 1),
-        betas=tuple(round(float(b), 5) for b in person.betas),
+        betas=tuple(round(float(b), 5) for b in gait.betas),
         stature_m=round(stature_m, 4),
         offset_mm={
             which: _rounded(np.mean([offset[label] for label in fitted if kind[label] == which]))
@@ -94,5 +88,5 @@ def fit_report(
     )
 
 
-def _rounded(value: float) -> float:
+def _rounded(value: float | np.floating[Any]) -> float:
     return round(float(value), 3)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from gait.fitting.joint_turning import Pose, feature_and_change
+from gait.fitting.joint_turning import Pose, feature_and_change, unknowns_in_world
 from gait.fitting.marker_skin import MarkerSkin
 
 
@@ -41,7 +41,8 @@ class MarkerMotion:
     carried: Tensor  # (T, M, K, 3) each carrier's share of the marker
     mixed: Tensor  # (T, M, 3, 3) skinning-weighted world rotation at each marker
     point: Tensor  # (T or 1, M, 3) rest markers with pose-corrective blend shapes
-    feature_change: Tensor | None  # (T, J, 4, 3)
+    unknowns: Tensor | None  # (T, J, 3, 3) world rotation vector of each joint's unknowns; None: the world's axes
+    feature_change: Tensor | None  # (T, J, 4, 3) change of each joint's quaternion feature with its unknowns
 
 
 def marker_motion(wearer: Wearer, pose: Pose) -> MarkerMotion:
@@ -64,7 +65,7 @@ def marker_motion(wearer: Wearer, pose: Pose) -> MarkerMotion:
     point = wearer.point if wearer.offset.ndim == 3 else wearer.point[None]
     change = None
     if skin.point_pose is not None:
-        feature, change = feature_and_change(pose.rotations, parent_world)
+        feature, change = feature_and_change(pose, parent_world, skin.hinges)
         point = point + torch.einsum("mcjq,tjq->tmc", skin.point_pose, feature)
     place = joints - (world @ rest[:, :, None])[..., 0]  # (T, J, 3): y = world·x + place
     carrier = skin.carriers
@@ -79,6 +80,7 @@ def marker_motion(wearer: Wearer, pose: Pose) -> MarkerMotion:
         carried=carried,
         mixed=weighted_world.sum(dim=2),
         point=point,
+        unknowns=unknowns_in_world(pose, parent_world, skin.hinges),
         feature_change=change,
     )
 
@@ -90,7 +92,7 @@ def pose_jacobian(wearer: Wearer, motion: MarkerMotion) -> Tensor:
     skinning-weighted mean of that over its carriers below the joint.
 
     Returns:
-        (T, 3·M, 3·J + 3): markers xyz by xyz; joints' world rotation vectors, then the shift.
+        (T, 3·M, 3·J + 3): markers xyz by xyz; the joints' unknowns (``joint_turning``), then the shift.
     """
     skin = wearer.skin
     T, M = motion.markers.shape[:2]
@@ -102,6 +104,8 @@ def pose_jacobian(wearer: Wearer, motion: MarkerMotion) -> Tensor:
     turn[:, :, 0, :, 1], turn[:, :, 0, :, 2] = arm[..., 2], -arm[..., 1]
     turn[:, :, 1, :, 0], turn[:, :, 1, :, 2] = -arm[..., 2], arm[..., 0]
     turn[:, :, 2, :, 0], turn[:, :, 2, :, 1] = arm[..., 1], -arm[..., 0]
+    if motion.unknowns is not None:
+        turn = torch.einsum("tmcjw,tjwd->tmcjd", turn, motion.unknowns)
     if skin.point_pose is not None and motion.feature_change is not None:
         bulge = torch.einsum("mcjq,tjqd->tmcjd", skin.point_pose, motion.feature_change)
         turn = turn + torch.einsum("tmac,tmcjd->tmajd", motion.mixed, bulge)
@@ -117,9 +121,7 @@ def shape_jacobian(wearer: Wearer, motion: MarkerMotion) -> Tensor:
     moved[:, 0] = skin.joint_shape[0]
     for level in skin.levels:
         above = skin.parent_index[level]
-        moved[:, level] = moved[:, above] + motion.world[:, above] @ (
-            skin.joint_shape[level] - skin.joint_shape[above]
-        )
+        moved[:, level] = moved[:, above] + motion.world[:, above] @ (skin.joint_shape[level] - skin.joint_shape[above])
     place = moved - motion.world @ skin.joint_shape  # (T, J, 3, B)
     weight = skin.carrier_weight.new_zeros(skin.num_markers, J)
     weight.scatter_add_(1, skin.carriers, skin.carrier_weight)

@@ -17,6 +17,7 @@ from torch import Tensor
 from gait.body.body import Body
 from gait.body.marker_layout import MarkerLayout
 from gait.body.skeleton import NUM_BODY_JOINTS
+from gait.fitting.joint_turning import HingedJoints, hinged_joints
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,7 @@ class MarkerSkin:
     joint_shape: Tensor  # (J, 3, B)
     parents: tuple[int, ...]  # (J,), -1 for the root
     levels: tuple[Tensor, ...]  # joints by depth in the tree, from depth 1
+    hinges: HingedJoints | None = None  # of a constrained tree
 
     @property
     def num_markers(self) -> int:
@@ -79,9 +81,7 @@ def marker_skin(body: Body, layout: MarkerLayout, *, dtype: torch.dtype = torch.
     """
     device = body.device
     J = min(NUM_BODY_JOINTS, body.num_joints)
-    nearest = torch.tensor(
-        [_nearest_below(body.parents, j, J) for j in range(body.num_joints)], device=device
-    )
+    nearest = torch.tensor([_nearest_below(body.parents, j, J) for j in range(body.num_joints)], device=device)
     faces = body.faces[torch.as_tensor(layout.face, device=device, dtype=torch.long)]  # (M, 3)
     bary = torch.as_tensor(layout.bary, device=device, dtype=dtype)
     corner = body.v_template.to(dtype)[faces]  # (M, 3 corners, 3)
@@ -119,6 +119,7 @@ def marker_skin(body: Body, layout: MarkerLayout, *, dtype: torch.dtype = torch.
         joint_shape=body.joint_shapedirs.to(dtype)[:J],
         parents=tuple(body.parents[:J]),
         levels=tuple(level[level < J] for level in body.levels if bool((level < J).any())),
+        hinges=hinged_joints(body, J, dtype),
     )
 
 

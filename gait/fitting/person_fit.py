@@ -16,8 +16,8 @@ from gait.body.marker_layout import MarkerLayout
 from gait.body.pose_prior import PosePrior, natural_pose_prior
 from gait.capture.recording import Recording
 from gait.errors import GaitError
-from gait.fitting.calibration import calibrate, offset_precision, scaled_betas
-from gait.fitting.joint_turning import Pose
+from gait.fitting.calibration import Calibrated, calibrate, offset_precision, scaled_betas
+from gait.fitting.joint_turning import Pose, pose_numbers
 from gait.fitting.marker_motion import Wearer, marker_motion
 from gait.fitting.marker_skin import marker_skin
 from gait.fitting.pose_solver import Observation, normal_equations, solve_poses
@@ -34,6 +34,8 @@ COARSE_SECONDS = 0.08
 """Spacing of the frames that are solved from scratch; those between start from their neighbours."""
 APART_M = 0.05
 """How far a recording's offsets may be from the person's at first, so that what was put on anew shows itself."""
+GROWN = 0.04
+"""Recordings whose persons differ by more than this share of their size are of different visits."""
 BATCH_FRAMES = 128
 """Frames solved at once: enough to keep every core busy, few enough for the cache and for any length of recording."""
 
@@ -44,8 +46,10 @@ class GaitFit:
 
     recording: Recording
     labels: tuple[str, ...]  # (M,) markers that took part
+    betas: NDArray[np.float64]  # (B,) the person's shape
     offset_m: NDArray[np.float64]  # (M, 3) how far each sits from where the layout has it, rest axes
-    rotations: NDArray[np.float64]  # (T, J, 3, 3) of the solver's joints, relative to the parent
+    poses: NDArray[np.float32]  # (T, P) the body's own pose numbers
+    rotations: NDArray[np.float64]  # (T, J, 3, 3) of the joints that the fit turns, relative to the parent
     translation_m: NDArray[np.float64]  # (T, 3)
     joints_m: NDArray[np.float64]  # (T, J, 3)
     virtual_m: NDArray[np.float64]  # (T, M, 3) where the body has the markers
@@ -55,11 +59,11 @@ class GaitFit:
 
 @dataclass(frozen=True)
 class PersonFit:
-    """One person: the body that all recordings share, and each recording's poses."""
+    """One person's recordings, fitted together."""
 
-    betas: NDArray[np.float64]  # (B,)
     layout: MarkerLayout  # the markers of all recordings together, as placed on the body
-    gaits: tuple[GaitFit, ...]
+    gaits: tuple[GaitFit, ...]  # in the order of the recordings
+    visits: tuple[tuple[int, ...], ...]  # recordings that share one shape; more than one where the person grew
     seconds: float  # spent on shape and placement
 
 
@@ -72,6 +76,8 @@ def fit_person(
     prior: PosePrior | None = None,
 ) -> PersonFit:
     """Fit one shape and one placement to a person's recordings, then a pose to every frame.
+
+    Children grow: recordings in which the person is of clearly different size are visits, each with a shape of its own.
 
     Args:
         recordings: one or more of the same person, in metres, y up.
@@ -91,58 +97,79 @@ def fit_person(
     began = time.perf_counter()
     with torch.inference_mode():
         skin = marker_skin(body, layout)
-        joints = joint_prior(
-            prior or natural_pose_prior(), weights, dtype=skin.point.dtype, device=skin.point.device
-        )
+        joints = joint_prior(prior or natural_pose_prior(), weights, dtype=skin.point.dtype, device=skin.point.device)
         observations = [_observation(recording, layout, skin.point) for recording in recordings]
         chosen = calibration_frames([o.seen.cpu().numpy() for o in observations], CALIBRATION_FRAMES)
-        together = Observation(
-            torch.cat([o.markers[rows] for o, rows in zip(observations, chosen, strict=True)]),
-            torch.cat([o.seen[rows] for o, rows in zip(observations, chosen, strict=True)]),
-        )
-        M = skin.num_markers
-        wearer = Wearer(skin, skin.point.new_zeros(skin.num_betas), skin.point.new_zeros(M, 3))
-        _, size, fixed = rigid_start(wearer, joints.natural, together)
-        if not bool(fixed.any()):
-            raise GaitError(
-                f"{recordings[0].path}: no frame shows four markers that are not in one line; nothing to fit."
+        parts = [o[torch.as_tensor(rows, device=o.seen.device)] for o, rows in zip(observations, chosen, strict=True)]
+        mean = Wearer(skin, skin.point.new_zeros(skin.num_betas), skin.point.new_zeros(skin.num_markers, 3))
+        sizes = [_size(mean, joints, part, recording) for part, recording in zip(parts, recordings, strict=True)]
+        visits = same_size(sizes)
+        persons = [
+            _calibrate_visit(
+                mean, [parts[r] for r in visit], float(np.mean([sizes[r] for r in visit])), layout, joints, weights
             )
-        betas = scaled_betas(skin, float(size[fixed].median()))
-        wearer = Wearer(skin, betas, wearer.offset)
-        start, _, _ = rigid_start(wearer, joints.natural, together)
-        posed = solve_poses(wearer, start, together, joints, weights)
-        precision = offset_precision(skin, layout.kinds, weights)
-        which = np.repeat(np.arange(len(chosen)), [len(rows) for rows in chosen])
-        recording_of = torch.as_tensor(which, device=skin.point.device)
-        loose = replace(weights, same_session_m=APART_M, replaced_m=APART_M)
-        person = calibrate(skin, betas, posed.pose, together, recording_of, joints, precision, loose)
-        person = calibrate(  # then tie together what turned out to agree
-            skin,
-            person.betas,
-            person.pose,
-            together,
-            recording_of,
-            joints,
-            precision,
-            weights,
-            start=person.placement,
-        )
-        offsets = person.placement.recordings
+            for visit in visits
+        ]
         calibrated = time.perf_counter() - began
         gaits = []
         for r, (recording, observation) in enumerate(zip(recordings, observations, strict=True)):
+            v = next(v for v, visit in enumerate(visits) if r in visit)
             rows = [i for i, label in enumerate(layout.labels) if label in recording.labels]
             index = torch.as_tensor(rows, device=skin.point.device)
+            offset = persons[v].placement.recordings[visits[v].index(r), index]
             gaits.append(
                 _fit_gait(
+                    body,
                     recording,
-                    Wearer(skin.select(index), person.betas, offsets[r, index]),
+                    Wearer(skin.select(index), persons[v].betas, offset),
                     Observation(observation.markers[:, index], observation.seen[:, index]),
                     joints,
                     weights,
                 )
             )
-    return PersonFit(person.betas.cpu().numpy(), layout, tuple(gaits), calibrated)
+    return PersonFit(layout, tuple(gaits), visits, calibrated)
+
+
+def same_size(sizes: Sequence[float]) -> tuple[tuple[int, ...], ...]:
+    """Group recordings into visits: a visit ends where the next larger size is more than ``GROWN`` larger."""
+    order = sorted(range(len(sizes)), key=lambda r: sizes[r])
+    visits = [[order[0]]]
+    for r in order[1:]:
+        if sizes[r] > sizes[visits[-1][-1]] * (1 + GROWN):
+            visits.append([])
+        visits[-1].append(r)
+    return tuple(sorted(tuple(sorted(visit)) for visit in visits))
+
+
+def _size(mean: Wearer, prior: JointPrior, frames: Observation, recording: Recording) -> float:
+    """The person's size over the mean body's, from the trunk's markers."""
+    _, size, fixed = rigid_start(mean, prior.natural, frames)
+    if not bool(fixed.any()):
+        raise GaitError(f"{recording.path}: no frame shows four markers that are not in one line; nothing to fit.")
+    return float(size[fixed].median())
+
+
+def _calibrate_visit(
+    mean: Wearer,
+    frames: Sequence[Observation],
+    size: float,
+    layout: MarkerLayout,
+    prior: JointPrior,
+    weights: FitWeights,
+) -> Calibrated:
+    """Shape and placement of one visit from chosen frames of each of its recordings."""
+    skin = mean.skin
+    together = Observation(torch.cat([f.markers for f in frames]), torch.cat([f.seen for f in frames]))
+    wearer = Wearer(skin, scaled_betas(skin, size), mean.offset)
+    start, _, _ = rigid_start(wearer, prior.natural, together)
+    pose = solve_poses(wearer, start, together, prior, weights).pose
+    precision = offset_precision(skin, layout.kinds, weights)
+    which = torch.as_tensor(np.repeat(np.arange(len(frames)), [len(f.seen) for f in frames]), device=skin.point.device)
+    loose = replace(weights, same_session_m=APART_M, replaced_m=APART_M)
+    apart = calibrate(skin, wearer.betas, pose, together, which, prior, precision, loose)
+    return calibrate(  # then tie together what turned out to agree
+        skin, apart.betas, apart.pose, together, which, prior, precision, weights, start=apart.placement
+    )
 
 
 def check_labels(recording: Recording, layout: MarkerLayout) -> None:
@@ -179,7 +206,12 @@ def calibration_frames(seen: Sequence[NDArray[np.bool_]], count: int) -> list[ND
 
 
 def _fit_gait(
-    recording: Recording, wearer: Wearer, observation: Observation, prior: JointPrior, weights: FitWeights
+    body: Body,
+    recording: Recording,
+    wearer: Wearer,
+    observation: Observation,
+    prior: JointPrior,
+    weights: FitWeights,
 ) -> GaitFit:
     began = time.perf_counter()
     T = recording.frames
@@ -195,7 +227,9 @@ def _fit_gait(
     return GaitFit(
         recording=recording,
         labels=wearer.skin.labels,
+        betas=wearer.betas.cpu().numpy(),
         offset_m=wearer.offset.cpu().numpy(),
+        poses=pose_numbers(body, pose, wearer.skin.hinges).cpu().numpy().astype(np.float32),
         rotations=pose.rotations.cpu().numpy(),
         translation_m=pose.translation.cpu().numpy(),
         joints_m=torch.cat(joints).cpu().numpy(),
@@ -218,7 +252,7 @@ def _pose_course(
     grid = well[np.unique(np.searchsorted(well, np.arange(0, well[-1] + step, step)).clip(max=len(well) - 1))]
     rows = torch.as_tensor(grid, device=start.rotations.device)
     coarse = _solve(wearer, start[rows], observation[rows], prior, weights, None, 30)[0]
-    pose = between_frames(coarse, grid, T)
+    pose = between_frames(coarse, grid, T, wearer.skin.hinges)
     pose, information = _solve(wearer, pose, observation, prior, weights, None, 8, informed=True)
     course = smooth_course(pose, information, rate_hz, weights)
     return _solve(wearer, pose, observation, prior, weights, course, 4)[0]
@@ -250,7 +284,7 @@ def _solve(
         parts.append(part)
         if informed:
             known.append(marker_information(wearer, part, observation[rows], prior, weights))
-    pose = Pose(torch.cat([p.rotations for p in parts]), torch.cat([p.translation for p in parts]))
+    pose = Pose.joined(parts)
     return pose, torch.cat(known) if informed else pose.translation.new_zeros(0)
 
 
@@ -262,11 +296,17 @@ def marker_information(
     The least curvature over directions of each joint's own block, so that a twist that no marker sees counts as unseen.
     """
     equations = normal_equations(wearer, pose, observation, prior, weights)
-    T, J = pose.rotations.shape[:2]
+    J = pose.rotations.shape[1]
     weighted = equations.jacobian * equations.weight.repeat_interleave(3, dim=1)[..., None]
     jacobian = equations.jacobian.unflatten(-1, (J + 1, 3))
     weighted = weighted.unflatten(-1, (J + 1, 3))
     blocks = torch.einsum("trja,trjb->tjab", jacobian, weighted)
+    hinges = wearer.skin.hinges
+    if hinges is not None:  # an unknown that a hinged joint lacks is no unseen one
+        diagonal = blocks.diagonal(dim1=-2, dim2=-1)
+        lacking = torch.zeros(J + 1, 3, dtype=torch.bool, device=blocks.device)
+        lacking[:J, 2], lacking[:J, 1] = hinges.hinged, hinges.hinged & ~hinges.double
+        diagonal.copy_(torch.where(lacking, diagonal.amax(dim=-1, keepdim=True), diagonal))
     return torch.linalg.eigvalsh(blocks)[..., 0].clamp_min(0)
 
 

@@ -70,7 +70,7 @@ def normal_equations(
     weighted = jacobian * weight.repeat_interleave(3, dim=1)[..., None]
     curvature = jacobian.mT @ weighted
     gradient = (weighted.mT @ residual.reshape(T, 3 * M, 1))[..., 0]
-    terms = joint_terms(pose, motion.parent_world, prior, course)
+    terms = joint_terms(pose, motion, prior, course)
     J = pose.rotations.shape[1]
     gradient[:, : 3 * J] += terms.gradient.reshape(T, 3 * J)
     blocks = curvature[:, : 3 * J, : 3 * J].unflatten(2, (J, 3)).unflatten(1, (J, 3))  # (T, J, 3, J, 3)
@@ -110,13 +110,11 @@ def solve_poses(
     A frame stops when a step taken lowers its objective by less than ``tolerance`` of itself, or no step does.
     """
     T = start.frames
-    rotations, translation = start.rotations.clone(), start.translation.clone()
-    cost = rotations.new_full((T,), torch.inf)
-    tried = torch.zeros(T, dtype=torch.long, device=rotations.device)
-    active = torch.arange(T, device=rotations.device)
-    at, seen = start, observation
+    best, at, seen = start, start, observation
+    tried = torch.zeros(T, dtype=torch.long, device=start.translation.device)
+    active = torch.arange(T, device=tried.device)
     here = normal_equations(wearer, at, seen, prior, weights, course)
-    cost[active] = here.cost
+    cost = here.cost.clone()
     gradient, curvature, parent_world, value = (
         here.gradient,
         here.curvature,
@@ -127,16 +125,13 @@ def solve_poses(
     refused = torch.zeros_like(active)
     for _ in range(most_iterations):
         step = damped_step(gradient, curvature, lam)
-        trial = turned(at, parent_world, step)
-        there = normal_equations(
-            wearer, trial, seen, prior, weights, None if course is None else course[active]
-        )
+        trial = turned(at, parent_world, step, wearer.skin.hinges)
+        there = normal_equations(wearer, trial, seen, prior, weights, None if course is None else course[active])
         better = there.cost < value
         gain = (value - there.cost) / value.clamp_min(1e-12)
         tried[active] += 1
         rows = better.nonzero()[:, 0]
-        rotations[active[rows]] = trial.rotations[rows]
-        translation[active[rows]] = trial.translation[rows]
+        best = best.with_frames(active[rows], trial[rows])
         cost[active[rows]] = there.cost[rows]
         pick = better[:, None]
         gradient = torch.where(pick, there.gradient, gradient)
@@ -152,5 +147,5 @@ def solve_poses(
         active = active[keep]
         gradient, curvature, parent_world = gradient[keep], curvature[keep], parent_world[keep]
         value, lam, refused, seen = value[keep], lam[keep], refused[keep], seen[keep]
-        at = Pose(rotations[active], translation[active])
-    return Solved(Pose(rotations, translation), cost, tried)
+        at = best[active]
+    return Solved(best, cost, tried)

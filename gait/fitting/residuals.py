@@ -21,6 +21,7 @@ from torch import Tensor
 from gait.body.pose_prior import PosePrior
 from gait.body.rotations import axis_angle_to_matrix, matrix_to_axis_angle
 from gait.fitting.joint_turning import Pose, inverse_left_jacobian
+from gait.fitting.marker_motion import MarkerMotion
 from gait.fitting.weights import FitWeights
 
 
@@ -74,16 +75,14 @@ def marker_terms(
 
 @dataclass(frozen=True)
 class JointTerms:
-    """A prior's part of the normal equations: cost, and per joint a gradient and a curvature in world axes."""
+    """A prior's part of the normal equations: cost, and per joint a gradient and a curvature in its unknowns."""
 
     cost: Tensor  # (T,)
     gradient: Tensor  # (T, J, 3)
     curvature: Tensor  # (T, J, 3, 3)
 
     def __add__(self, other: JointTerms) -> JointTerms:
-        return JointTerms(
-            self.cost + other.cost, self.gradient + other.gradient, self.curvature + other.curvature
-        )
+        return JointTerms(self.cost + other.cost, self.gradient + other.gradient, self.curvature + other.curvature)
 
 
 def rotation_terms(residual: Tensor, precision: Tensor, change: Tensor) -> JointTerms:
@@ -92,7 +91,7 @@ def rotation_terms(residual: Tensor, precision: Tensor, change: Tensor) -> Joint
     Args:
         residual: (T, J, 3) radians.
         precision: broadcastable to (T, J, 3), 1/rad².
-        change: (T, J, 3, 3) of the residual with the joint's world rotation vector.
+        change: (T, J, 3, 3) of the residual with the joint's unknowns.
     """
     weighted = precision * residual
     return JointTerms(
@@ -102,11 +101,11 @@ def rotation_terms(residual: Tensor, precision: Tensor, change: Tensor) -> Joint
     )
 
 
-def joint_terms(
-    pose: Pose, parent_world: Tensor, prior: JointPrior, course: SmoothCourse | None
-) -> JointTerms:
+def joint_terms(pose: Pose, motion: MarkerMotion, prior: JointPrior, course: SmoothCourse | None) -> JointTerms:
     """All terms that see the joints alone: natural pose, range of motion, smooth course."""
-    to_parent = parent_world.mT
+    to_parent = motion.parent_world.mT  # a joint's unknowns as a rotation vector in its parent's axes
+    if motion.unknowns is not None:
+        to_parent = to_parent @ motion.unknowns
     away = matrix_to_axis_angle(pose.rotations @ prior.natural.mT)
     terms = rotation_terms(away, prior.precision, inverse_left_jacobian(away) @ to_parent)
     angles = matrix_to_axis_angle(pose.rotations)

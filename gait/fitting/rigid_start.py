@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from gait.body.skeleton import Joint
-from gait.fitting.joint_turning import Pose
+from gait.fitting.joint_turning import Pose, resting_pose
 from gait.fitting.marker_motion import Wearer, marker_motion
 from gait.fitting.pose_solver import Observation
 
@@ -19,14 +19,6 @@ _TRUNK = (
     Joint.LEFT_COLLAR,
     Joint.RIGHT_COLLAR,
 )
-
-
-def natural_pose(natural: Tensor, frames: int) -> Pose:
-    """T frames of the natural pose (J, 3, 3), unmoved."""
-    return Pose(
-        natural.expand(frames, -1, -1, -1).clone(),
-        torch.zeros(frames, 3, dtype=natural.dtype, device=natural.device),
-    )
 
 
 def trunk_trust(wearer: Wearer) -> Tensor:
@@ -49,8 +41,8 @@ def rigid_start(wearer: Wearer, natural: Tensor, observation: Observation) -> tu
         The poses; (T,) observed size over the body's size; (T,) whether the frame's markers fix a rigid body.
     """
     T = len(observation.markers)
-    pose = natural_pose(natural, T)
-    still = marker_motion(wearer, natural_pose(natural, 1))
+    pose = resting_pose(natural, wearer.skin.hinges, T)
+    still = marker_motion(wearer, pose[:1])
     source = still.markers.expand(T, -1, -1)
     weight = (trunk_trust(wearer)[None] * observation.seen)[..., None]
     total = weight.sum(dim=1, keepdim=True).clamp_min(1e-12)
@@ -67,4 +59,4 @@ def rigid_start(wearer: Wearer, natural: Tensor, observation: Observation) -> tu
     rotations = pose.rotations
     rotations[:, 0] = R @ rotations[:, 0]
     translation = (mid_target[:, 0] + (R @ (pelvis - mid_source[:, 0])[..., None])[..., 0]) - wearer.joint[0]
-    return Pose(rotations, translation), size, fixed
+    return Pose(rotations, translation, pose.angles), size, fixed

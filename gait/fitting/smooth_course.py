@@ -14,7 +14,7 @@ from scipy.linalg import solveh_banded
 from torch import Tensor
 
 from gait.body.rotations import axis_angle_to_matrix, matrix_to_axis_angle, quaternion_feature
-from gait.fitting.joint_turning import Pose
+from gait.fitting.joint_turning import HingedJoints, Pose
 from gait.fitting.residuals import SmoothCourse
 from gait.fitting.weights import FitWeights
 
@@ -50,16 +50,12 @@ def smooth_course(pose: Pose, information: Tensor, rate_hz: float, weights: FitW
     return SmoothCourse(
         rotations=_quaternion_to_matrix(q / q.norm(dim=-1, keepdim=True)),
         translation=torch.as_tensor(place, dtype=like.dtype, device=like.device),
-        rotation_precision=torch.full(
-            (T, J), 1 / weights.smooth_rad**2, dtype=like.dtype, device=like.device
-        ),
+        rotation_precision=torch.full((T, J), 1 / weights.smooth_rad**2, dtype=like.dtype, device=like.device),
         translation_precision=torch.full((T,), 1 / weights.smooth_m**2, dtype=like.dtype, device=like.device),
     )
 
 
-def whittaker(
-    values: NDArray[np.float64], weight: NDArray[np.float64], stiffness: float
-) -> NDArray[np.float64]:
+def whittaker(values: NDArray[np.float64], weight: NDArray[np.float64], stiffness: float) -> NDArray[np.float64]:
     """Smooth columns (T, C) with weights (T,) against their second differences."""
     T = len(values)
     if T < 3:
@@ -75,7 +71,7 @@ def whittaker(
     return solveh_banded(bands, weight[:, None] * values, lower=True, check_finite=False)
 
 
-def between_frames(pose: Pose, frames: NDArray[np.int64], total: int) -> Pose:
+def between_frames(pose: Pose, frames: NDArray[np.int64], total: int, hinges: HingedJoints | None) -> Pose:
     """Poses of ``total`` frames from some of them, by interpolation (normalised quaternions, straight lines)."""
     like = pose.rotations
     quaternion = _continuous_quaternions(pose.rotations).cpu().numpy()
@@ -89,10 +85,15 @@ def between_frames(pose: Pose, frames: NDArray[np.int64], total: int) -> Pose:
     place = pose.translation.cpu().numpy()
     t = (1 - share)[:, None] * place[left] + share[:, None] * place[right]
     mixed = torch.as_tensor(q, dtype=like.dtype, device=like.device)
-    return Pose(
-        _quaternion_to_matrix(mixed / mixed.norm(dim=-1, keepdim=True)),
-        torch.as_tensor(t, dtype=like.dtype, device=like.device),
-    )
+    angles = None
+    if pose.angles is not None:
+        angle = pose.angles.cpu().numpy()
+        a = (1 - share)[:, None, None] * angle[left] + share[:, None, None] * angle[right]
+        angles = torch.as_tensor(a, dtype=like.dtype, device=like.device)
+    rotations = _quaternion_to_matrix(mixed / mixed.norm(dim=-1, keepdim=True))
+    if angles is not None and hinges is not None:
+        rotations = torch.where(hinges.hinged[:, None, None], hinges.rotations(angles), rotations)
+    return Pose(rotations, torch.as_tensor(t, dtype=like.dtype, device=like.device), angles)
 
 
 def _continuous_quaternions(rotations: Tensor) -> Tensor:
@@ -110,6 +111,3 @@ def _quaternion_to_matrix(q: Tensor) -> Tensor:
     angle = 2 * torch.atan2(norm, w)
     scale = torch.where(norm > 1e-12, angle / norm.clamp_min(1e-12), 2 / w.abs().clamp_min(0.5))
     return axis_angle_to_matrix(v * scale)
-
-
-__all__ = ["CUT_OFF_HZ", "between_frames", "smooth_course", "whittaker"]

@@ -1,0 +1,1 @@
+"""Movements on disk and in the common frame."""

@@ -95,9 +95,7 @@ def read_poses(folder: Path, *, body: Body | None = None, rate_hz: float | None 
     texts = sorted(folder.glob("*.txt"))
     if texts:
         return _posed(folder, [_text_frame(path) for path in texts], body, rate_hz)
-    raise GaitError(
-        f"{folder}: no poses.npz, pose_*.json or *.txt in it; name the folder of one fitted gait."
-    )
+    raise GaitError(f"{folder}: no poses.npz, pose_*.json or *.txt in it; name the folder of one fitted gait.")
 
 
 def _read_npz(path: Path) -> PoseSequence:
@@ -113,9 +111,7 @@ def _read_npz(path: Path) -> PoseSequence:
     wanted = {"trans": (T, 3), "joints": (T, NUM_BODY_JOINTS, 3), "mocap_frame_rate": ()}
     for key, shape in wanted.items():
         if data[key].shape != shape:
-            raise GaitError(
-                f"{path}: {key} has the shape {data[key].shape}, {shape} is needed for {T} frames."
-            )
+            raise GaitError(f"{path}: {key} has the shape {data[key].shape}, {shape} is needed for {T} frames.")
     return PoseSequence(
         poses=_finite(path, "poses", data["poses"]),
         betas=_finite(path, "betas", data["betas"].reshape(-1)),
@@ -136,17 +132,13 @@ def _finite(path: Path, key: str, values: NDArray[Any]) -> NDArray[np.float32]:
     return values.astype(np.float32)
 
 
-Frame = tuple[
-    NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]
-]  # pose (P,), betas (B,), place (3,)
+Frame = tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]  # pose (P,), betas (B,), place (3,)
 
 
 def _json_frame(path: Path) -> Frame:
     def read() -> Frame:
         content = json.loads(path.read_text(encoding="utf-8"))
-        pose, betas, place = (
-            np.asarray(content[k], np.float32).reshape(-1) for k in ("pose", "betas", "translation")
-        )
+        pose, betas, place = (np.asarray(content[k], np.float32).reshape(-1) for k in ("pose", "betas", "translation"))
         return pose, betas, place
 
     return _guarded(path, read)
@@ -177,9 +169,7 @@ def _guarded(path: Path, read: Callable[[], Frame]) -> Frame:
 
 def _posed(folder: Path, frames: list[Frame], body: Body | None, rate_hz: float | None) -> PoseSequence:
     if body is None or rate_hz is None:
-        raise GaitError(
-            f"{folder}: these poses are without joints and rate; name the body model and the frame rate."
-        )
+        raise GaitError(f"{folder}: these poses are without joints and rate; name the body model and the frame rate.")
     if len({tuple(part.shape for part in frame) for frame in frames}) > 1:
         raise GaitError(f"{folder}: its pose files have different lengths; they are not of one gait.")
     poses, betas, place = (np.stack(parts) for parts in zip(*frames, strict=True))
@@ -192,9 +182,7 @@ def _posed(folder: Path, frames: list[Frame], body: Body | None, rate_hz: float 
         betas = np.pad(betas, ((0, 0), (0, body.num_betas - betas.shape[1])))
     like = body.v_template
     with torch.inference_mode():
-        joints = body.posed_joints(
-            *(torch.as_tensor(a).to(like) for a in (poses, betas[:, : body.num_betas], place))
-        )
+        joints = body.posed_joints(*(torch.as_tensor(a).to(like) for a in (poses, betas[:, : body.num_betas], place)))
     return PoseSequence(
         poses=poses,
         betas=betas[0],
