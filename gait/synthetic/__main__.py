@@ -1,0 +1,35 @@
+"""``python -m gait.synthetic --cohort example_cohort.json`` writes the recordings that a cohort file names."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+from gait.body.model_file import load_body
+from gait.errors import GaitError
+from gait.synthetic.synthetic_cohort import MODEL_FILE, write_recordings
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Exit code 0, or 2 with one plain line where something is wrong."""
+    parser = argparse.ArgumentParser(prog="python -m gait.synthetic", description="Write synthetic recordings.")
+    parser.add_argument("--cohort", type=Path, required=True, help="cohort file of synthetic walkers")
+    parser.add_argument("--model_folder", type=Path, default=Path("data"), help="holds SUPR/" + MODEL_FILE)
+    parser.add_argument("--seed", type=int, default=0, help="other people under the same names")
+    parser.add_argument("--overwrite", action="store_true", help="write what is there already again")
+    options = parser.parse_args(arguments)
+    start = time.perf_counter()
+    try:
+        body = load_body(options.model_folder / "SUPR" / MODEL_FILE)
+        written = list(write_recordings(options.cohort, body=body, seed=options.seed, overwrite=options.overwrite))
+    except GaitError as error:
+        print(error, file=sys.stderr)
+        return 2
+    print(f"{len(written)} recordings written in {time.perf_counter() - start:.1f} s.")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
