@@ -86,12 +86,12 @@ def _rules(vertices: Vector, weights: Vector, joints: Vector) -> Iterable[_Rule]
         -_FORWARD,
         ("NECK", "SPINE3", "LEFT_COLLAR", "RIGHT_COLLAR"),
     )
-    yield _Rule("T10", np.array([0, height(0.715), trunk_z]), -_FORWARD, _TRUNK)
+    yield _Rule("T10", np.array([0, height(0.710), trunk_z]), -_FORWARD, _TRUNK)
     yield _Rule("CLAV", np.array([0, height(0.812), trunk_z]), _FORWARD, _TRUNK)
-    yield _Rule("STRN", np.array([0, height(0.725), trunk_z]), _FORWARD, _TRUNK)
+    yield _Rule("STRN", np.array([0, height(0.716), trunk_z]), _FORWARD, _TRUNK)
     shoulder = joint("RIGHT_SHOULDER")
     yield _Rule("RBAK", np.array([0.55 * shoulder[0], height(0.77), shoulder[2]]), -_FORWARD, _TRUNK)
-    yield _Rule("SACR", np.array([0, height(0.575), joint("PELVIS")[2]]), -_FORWARD, _TRUNK)
+    yield _Rule("SACR", np.array([0, height(0.581), joint("PELVIS")[2]]), -_FORWARD, _TRUNK)
 
     head = vertices[weights[:, Joint.HEAD] > 0.9]
     band_y = height(0.955)
@@ -125,7 +125,7 @@ def _rules(vertices: Vector, weights: Vector, joints: Vector) -> Iterable[_Rule]
 
         pelvis_skin = ("PELVIS", "LEFT_HIP", "RIGHT_HIP", "SPINE1", "SPINE2")
         yield _Rule(S + "ASI", np.array([g * 0.072 * stature, height(0.565), hip[2]]), _FORWARD, pelvis_skin)
-        yield _Rule(S + "PSI", np.array([g * 0.028 * stature, height(0.580), hip[2]]), -_FORWARD, pelvis_skin)
+        yield _Rule(S + "PSI", np.array([g * 0.028 * stature, height(0.585), hip[2]]), -_FORWARD, pelvis_skin)
         thigh = (f"{side}_HIP", f"{side}_KNEE", "PELVIS")
         shank = (f"{side}_KNEE", f"{side}_ANKLE", f"{side}_HIP")
         yield _Rule(S + "THI", between(hip, knee, 0.5 if S == "L" else 0.65), out, thigh)
@@ -138,11 +138,11 @@ def _rules(vertices: Vector, weights: Vector, joints: Vector) -> Iterable[_Rule]
             f"{side}_KNEE",
             *(f"{side}_TOE{t}_{k}" for t in range(1, 6) for k in (1, 2)),
         )
-        yield _Rule(S + "ANK", ankle, out, below)
-        yield _Rule(S + "MED", ankle, -out, below)
+        yield _Rule(S + "ANK", ankle - 0.003 * stature * _FORWARD, out, below)
+        yield _Rule(S + "MED", ankle + 0.006 * stature * _UP, -out, below)
         sole = vertices[weights[:, Joint[f"{side}_ANKLE"]] > 0.5][:, 1].min()
         toe = _toe_base(joints, side, foot)
-        yield _Rule(S + "TOE", toe - 0.007 * stature * _FORWARD, _UP, below)
+        yield _Rule(S + "TOE", toe + 0.004 * stature * out - 0.007 * stature * _FORWARD, _UP, below)
         yield _Rule(S + "HEE", np.array([ankle[0], sole + 0.024 * stature, ankle[2]]), -_FORWARD, below)
 
 

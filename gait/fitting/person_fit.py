@@ -12,16 +12,19 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gait.body.body import Body
+from gait.body.constraints_file import AngleBounds
 from gait.body.marker_layout import MarkerLayout
 from gait.body.pose_prior import PosePrior, natural_pose_prior
+from gait.body.vposer import VPoser
 from gait.capture.recording import Recording
 from gait.errors import GaitError
 from gait.fitting.calibration import Calibrated, calibrate, offset_precision, scaled_betas
 from gait.fitting.joint_turning import Pose, pose_numbers
+from gait.fitting.learned_pose import learned_pose
 from gait.fitting.marker_motion import Wearer, marker_motion
 from gait.fitting.marker_skin import marker_skin
 from gait.fitting.pose_solver import Observation, normal_equations, solve_poses
-from gait.fitting.residuals import JointPrior, SmoothCourse, joint_prior
+from gait.fitting.residuals import JointPrior, Leaning, joint_prior
 from gait.fitting.rigid_start import rigid_start
 from gait.fitting.smooth_course import between_frames, smooth_course
 from gait.fitting.weights import FitWeights
@@ -74,6 +77,8 @@ def fit_person(
     *,
     weights: FitWeights | None = None,
     prior: PosePrior | None = None,
+    bounds: AngleBounds | None = None,
+    vposer: VPoser | None = None,
 ) -> PersonFit:
     """Fit one shape and one placement to a person's recordings, then a pose to every frame.
 
@@ -85,6 +90,8 @@ def fit_person(
         layout: where markers sit on it; those that no recording has are left out.
         weights: of the objective's terms.
         prior: of the joints; the natural one by default.
+        bounds: of single pose numbers, in place of the prior's.
+        vposer: a learned prior, leant on once a pose is near.
 
     Raises:
         GaitError: a recording shares too few markers with the layout, or no frame has enough of them.
@@ -97,7 +104,7 @@ def fit_person(
     began = time.perf_counter()
     with torch.inference_mode():
         skin = marker_skin(body, layout)
-        joints = joint_prior(prior or natural_pose_prior(), weights, dtype=skin.point.dtype, device=skin.point.device)
+        joints = joint_prior(prior or natural_pose_prior(), weights, bounds=bounds, body=body, hinges=skin.hinges)
         observations = [_observation(recording, layout, skin.point) for recording in recordings]
         chosen = calibration_frames([o.seen.cpu().numpy() for o in observations], CALIBRATION_FRAMES)
         parts = [o[torch.as_tensor(rows, device=o.seen.device)] for o, rows in zip(observations, chosen, strict=True)]
@@ -125,6 +132,7 @@ def fit_person(
                     Observation(observation.markers[:, index], observation.seen[:, index]),
                     joints,
                     weights,
+                    vposer,
                 )
             )
     return PersonFit(layout, tuple(gaits), visits, calibrated)
@@ -212,10 +220,11 @@ def _fit_gait(
     observation: Observation,
     prior: JointPrior,
     weights: FitWeights,
+    vposer: VPoser | None,
 ) -> GaitFit:
     began = time.perf_counter()
     T = recording.frames
-    pose = _pose_course(wearer, observation, prior, weights, recording.rate_hz)
+    pose = _pose_course(wearer, observation, prior, weights, recording.rate_hz, vposer)
     markers, joints = [], []
     for rows in _batches(T):
         motion = marker_motion(wearer, pose[rows])
@@ -240,7 +249,12 @@ def _fit_gait(
 
 
 def _pose_course(
-    wearer: Wearer, observation: Observation, prior: JointPrior, weights: FitWeights, rate_hz: float
+    wearer: Wearer,
+    observation: Observation,
+    prior: JointPrior,
+    weights: FitWeights,
+    rate_hz: float,
+    vposer: VPoser | None,
 ) -> Pose:
     """Poses of all frames: a coarse grid from scratch, the rest from their neighbours, then all on a smooth course."""
     T = len(observation.markers)
@@ -251,11 +265,12 @@ def _pose_course(
     step = max(1, round(COARSE_SECONDS * rate_hz))
     grid = well[np.unique(np.searchsorted(well, np.arange(0, well[-1] + step, step)).clip(max=len(well) - 1))]
     rows = torch.as_tensor(grid, device=start.rotations.device)
-    coarse = _solve(wearer, start[rows], observation[rows], prior, weights, None, 30)[0]
+    coarse, _ = _solve(wearer, start[rows], observation[rows], prior, weights, (), 30)
     pose = between_frames(coarse, grid, T, wearer.skin.hinges)
-    pose, information = _solve(wearer, pose, observation, prior, weights, None, 8, informed=True)
+    learned = () if vposer is None else (learned_pose(vposer, pose, weights),)
+    pose, information = _solve(wearer, pose, observation, prior, weights, learned, 8, informed=True)
     course = smooth_course(pose, information, rate_hz, weights)
-    return _solve(wearer, pose, observation, prior, weights, course, 4)[0]
+    return _solve(wearer, pose, observation, prior, weights, (course, *learned), 4)[0]
 
 
 def _solve(
@@ -264,7 +279,7 @@ def _solve(
     observation: Observation,
     prior: JointPrior,
     weights: FitWeights,
-    course: SmoothCourse | None,
+    leanings: Sequence[Leaning],
     most_iterations: int,
     *,
     informed: bool = False,
@@ -278,7 +293,7 @@ def _solve(
             observation[rows],
             prior,
             weights,
-            course=None if course is None else course[rows],
+            leanings=[leaning[rows] for leaning in leanings],
             most_iterations=most_iterations,
         ).pose
         parts.append(part)

@@ -7,6 +7,7 @@ the accept and refuse rule), so that twists that no marker sees stay put instead
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -14,7 +15,7 @@ from torch import Tensor
 
 from gait.fitting.joint_turning import Pose, turned
 from gait.fitting.marker_motion import MarkerMotion, Wearer, marker_motion, pose_jacobian
-from gait.fitting.residuals import JointPrior, SmoothCourse, joint_terms, marker_terms
+from gait.fitting.residuals import JointPrior, Leaning, joint_terms, marker_terms
 from gait.fitting.weights import FitWeights
 
 
@@ -58,7 +59,7 @@ def normal_equations(
     observation: Observation,
     prior: JointPrior,
     weights: FitWeights,
-    course: SmoothCourse | None = None,
+    leanings: Sequence[Leaning] = (),
 ) -> NormalEquations:
     """Evaluate the objective of ``gait.fitting.residuals`` and its derivatives at a pose."""
     motion = marker_motion(wearer, pose)
@@ -70,17 +71,17 @@ def normal_equations(
     weighted = jacobian * weight.repeat_interleave(3, dim=1)[..., None]
     curvature = jacobian.mT @ weighted
     gradient = (weighted.mT @ residual.reshape(T, 3 * M, 1))[..., 0]
-    terms = joint_terms(pose, motion, prior, course)
+    terms = joint_terms(pose, motion, prior, leanings)
     J = pose.rotations.shape[1]
     gradient[:, : 3 * J] += terms.gradient.reshape(T, 3 * J)
     blocks = curvature[:, : 3 * J, : 3 * J].unflatten(2, (J, 3)).unflatten(1, (J, 3))  # (T, J, 3, J, 3)
     blocks.diagonal(dim1=1, dim2=3).add_(terms.curvature.permute(0, 2, 3, 1))
     cost = cost + terms.cost
-    if course is not None:
-        away = pose.translation - course.translation
-        cost = cost + 0.5 * course.translation_precision * (away**2).sum(1)
-        gradient[:, 3 * J :] += course.translation_precision[:, None] * away
-        curvature.diagonal(dim1=1, dim2=2)[:, 3 * J :] += course.translation_precision[:, None]
+    for leaning in leanings:
+        away = pose.translation - leaning.translation
+        cost = cost + 0.5 * leaning.translation_precision * (away**2).sum(1)
+        gradient[:, 3 * J :] += leaning.translation_precision[:, None] * away
+        curvature.diagonal(dim1=1, dim2=2)[:, 3 * J :] += leaning.translation_precision[:, None]
     return NormalEquations(cost, gradient, curvature, motion, weight, residual, jacobian)
 
 
@@ -100,7 +101,7 @@ def solve_poses(
     prior: JointPrior,
     weights: FitWeights,
     *,
-    course: SmoothCourse | None = None,
+    leanings: Sequence[Leaning] = (),
     most_iterations: int = 30,
     tolerance: float = 1e-3,
     damping: float = 1e-2,
@@ -113,7 +114,7 @@ def solve_poses(
     best, at, seen = start, start, observation
     tried = torch.zeros(T, dtype=torch.long, device=start.translation.device)
     active = torch.arange(T, device=tried.device)
-    here = normal_equations(wearer, at, seen, prior, weights, course)
+    here = normal_equations(wearer, at, seen, prior, weights, leanings)
     cost = here.cost.clone()
     gradient, curvature, parent_world, value = (
         here.gradient,
@@ -126,7 +127,7 @@ def solve_poses(
     for _ in range(most_iterations):
         step = damped_step(gradient, curvature, lam)
         trial = turned(at, parent_world, step, wearer.skin.hinges)
-        there = normal_equations(wearer, trial, seen, prior, weights, None if course is None else course[active])
+        there = normal_equations(wearer, trial, seen, prior, weights, [leaning[active] for leaning in leanings])
         better = there.cost < value
         gain = (value - there.cost) / value.clamp_min(1e-12)
         tried[active] += 1

@@ -6,11 +6,13 @@ The objective of T frames is, term by term, a negative log-probability:
   published objective, and one lost marker cannot pull a limb;
 * natural pose: ½‖log(R·Rₙᵀ)/σⱼ‖² around the natural rotation Rₙ of each joint;
 * range of motion: ½‖excess/σ‖², the excess of the joint's axis-angle numbers over their bounds;
-* smooth course: ½‖log(R·R̄ᵀ)/σ‖² and ½‖t − t̄‖²/σ² around a smoothed course, where one is given.
+* leanings: ½‖log(R·R̄ᵀ)/σ‖² and ½‖t − t̄‖²/σ² around given poses: the smooth course of the recording
+  (``smooth_course``), what a learned prior makes of the pose (``learned_pose``).
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -18,9 +20,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from gait.body.body import Body
+from gait.body.constraints_file import AngleBounds
 from gait.body.pose_prior import PosePrior
 from gait.body.rotations import axis_angle_to_matrix, matrix_to_axis_angle
-from gait.fitting.joint_turning import Pose, inverse_left_jacobian
+from gait.fitting.joint_turning import HingedJoints, Pose, inverse_left_jacobian
 from gait.fitting.marker_motion import MarkerMotion
 from gait.fitting.weights import FitWeights
 
@@ -34,19 +38,21 @@ class JointPrior:
     lower: Tensor  # (J, 3) bounds of the axis-angle numbers, radians, −inf where free
     upper: Tensor  # (J, 3)
     limit_precision: float  # 1/rad²
+    angle_lower: Tensor | None = None  # (J, 3) bounds of a constrained tree's hinge angles, −inf where free
+    angle_upper: Tensor | None = None
 
 
 @dataclass(frozen=True)
-class SmoothCourse:
-    """A smoothed course of the frames, as something to lean on."""
+class Leaning:
+    """Poses of T frames for the fit to lean on."""
 
     rotations: Tensor  # (T, J, 3, 3)
     translation: Tensor  # (T, 3)
     rotation_precision: Tensor  # (T, J) 1/rad²
     translation_precision: Tensor  # (T,) 1/m²
 
-    def __getitem__(self, frames: Tensor | slice) -> SmoothCourse:
-        """The course of some frames."""
+    def __getitem__(self, frames: Tensor | slice) -> Leaning:
+        """Those of some frames."""
         return replace(
             self,
             rotations=self.rotations[frames],
@@ -101,35 +107,49 @@ def rotation_terms(residual: Tensor, precision: Tensor, change: Tensor) -> Joint
     )
 
 
-def joint_terms(pose: Pose, motion: MarkerMotion, prior: JointPrior, course: SmoothCourse | None) -> JointTerms:
-    """All terms that see the joints alone: natural pose, range of motion, smooth course."""
+def joint_terms(pose: Pose, motion: MarkerMotion, prior: JointPrior, leanings: Sequence[Leaning]) -> JointTerms:
+    """All terms that see the joints alone: natural pose, range of motion, leanings."""
     to_parent = motion.parent_world.mT  # a joint's unknowns as a rotation vector in its parent's axes
     if motion.unknowns is not None:
         to_parent = to_parent @ motion.unknowns
     away = matrix_to_axis_angle(pose.rotations @ prior.natural.mT)
     terms = rotation_terms(away, prior.precision, inverse_left_jacobian(away) @ to_parent)
     angles = matrix_to_axis_angle(pose.rotations)
-    excess = (angles - prior.upper).clamp(min=0) + (angles - prior.lower).clamp(max=0)
-    limit = prior.limit_precision * (excess != 0).to(excess.dtype)
-    terms = terms + rotation_terms(excess, limit, inverse_left_jacobian(angles) @ to_parent)
-    if course is not None:
-        away = matrix_to_axis_angle(pose.rotations @ course.rotations.mT)
-        precision = course.rotation_precision[..., None]
+    terms = terms + rotation_terms(
+        *excess(angles, prior.lower, prior.upper, prior.limit_precision), inverse_left_jacobian(angles) @ to_parent
+    )
+    if pose.angles is not None and prior.angle_lower is not None and prior.angle_upper is not None:
+        numbers = torch.cat([pose.angles, torch.zeros_like(pose.angles[..., :1])], dim=-1)
+        eye = torch.eye(3, dtype=numbers.dtype, device=numbers.device).expand_as(to_parent)
+        terms = terms + rotation_terms(
+            *excess(numbers, prior.angle_lower, prior.angle_upper, prior.limit_precision), eye
+        )
+    for leaning in leanings:
+        away = matrix_to_axis_angle(pose.rotations @ leaning.rotations.mT)
+        precision = leaning.rotation_precision[..., None]
         terms = terms + rotation_terms(away, precision, inverse_left_jacobian(away) @ to_parent)
     return terms
+
+
+def excess(angles: Tensor, lower: Tensor, upper: Tensor, precision: float) -> tuple[Tensor, Tensor]:
+    """How far angles (T, J, 3) are beyond their bounds, and the precision where they are."""
+    beyond = (angles - upper).clamp(min=0) + (angles - lower).clamp(max=0)
+    return beyond, precision * (beyond != 0).to(beyond.dtype)
 
 
 def joint_prior(
     prior: PosePrior,
     weights: FitWeights,
     *,
+    bounds: AngleBounds | None = None,
+    body: Body,
+    hinges: HingedJoints | None = None,
     dtype: torch.dtype = torch.float64,
-    device: torch.device | str = "cpu",
 ) -> JointPrior:
-    """The body room's pose prior as the solver wants it; the root is free."""
+    """The body room's pose prior as the solver wants it; the root is free, and a user's bounds replace the prior's."""
 
     def tensor(values: NDArray[np.float64]) -> Tensor:
-        return torch.as_tensor(values, dtype=dtype, device=device)
+        return torch.as_tensor(values, dtype=dtype, device=body.device).clone()
 
     precision = weights.pose_prior / tensor(prior.std) ** 2
     precision[0] = 0
@@ -137,4 +157,32 @@ def joint_prior(
     lower[0], upper[0] = -torch.inf, torch.inf
     mean = tensor(prior.mean)
     mean[0] = 0
-    return JointPrior(axis_angle_to_matrix(mean), precision, lower, upper, 1 / weights.limit_rad**2)
+    angle_lower = angle_upper = None
+    if hinges is not None:
+        angle_lower, angle_upper = torch.full_like(lower, -torch.inf), torch.full_like(upper, torch.inf)
+    if bounds is not None:
+        place = _places(body, len(mean), hinges)
+        for number, low, high in zip(bounds.indices.tolist(), bounds.lower, bounds.upper, strict=True):
+            if number in place:
+                joint, slot, is_hinge = place[number]
+                if is_hinge and angle_lower is not None and angle_upper is not None:
+                    angle_lower[joint, slot], angle_upper[joint, slot] = float(low), float(high)
+                else:
+                    lower[joint, slot], upper[joint, slot] = float(low), float(high)
+    return JointPrior(
+        axis_angle_to_matrix(mean), precision, lower, upper, 1 / weights.limit_rad**2, angle_lower, angle_upper
+    )
+
+
+def _places(body: Body, num_joints: int, hinges: HingedJoints | None) -> dict[int, tuple[int, int, bool]]:
+    """Pose number → joint, slot, whether it is a hinge's angle; numbers of joints that the fit leaves at rest lack."""
+    if body.hinges is None or hinges is None:
+        return {3 * j + k: (j, k, False) for j in range(num_joints) for k in range(3)}
+    joint_of = body.hinges.pose_joint.tolist()
+    free = {n: (joint_of[n], k, False) for rows in body.hinges.spherical.tolist() for k, n in enumerate(rows)}
+    angles = {
+        int(hinges.number[j, slot]): (j, slot, True)
+        for slot, has in enumerate((hinges.hinged, hinges.double))
+        for j in has.nonzero()[:, 0].tolist()
+    }
+    return {n: where for n, where in {**free, **angles}.items() if 0 <= where[0] < num_joints}

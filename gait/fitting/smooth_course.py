@@ -15,7 +15,7 @@ from torch import Tensor
 
 from gait.body.rotations import axis_angle_to_matrix, matrix_to_axis_angle, quaternion_feature
 from gait.fitting.joint_turning import HingedJoints, Pose
-from gait.fitting.residuals import SmoothCourse
+from gait.fitting.residuals import Leaning
 from gait.fitting.weights import FitWeights
 
 CUT_OFF_HZ = 8.0
@@ -23,7 +23,7 @@ CUT_OFF_HZ = 8.0
 power lies below 6 Hz (Winter 1991); a joint well seen is known better and keeps more."""
 
 
-def smooth_course(pose: Pose, information: Tensor, rate_hz: float, weights: FitWeights) -> SmoothCourse:
+def smooth_course(pose: Pose, information: Tensor, rate_hz: float, weights: FitWeights) -> Leaning:
     """Smooth the poses of a recording.
 
     Args:
@@ -47,7 +47,7 @@ def smooth_course(pose: Pose, information: Tensor, rate_hz: float, weights: FitW
     )
     like = pose.rotations
     q = torch.as_tensor(smoothed, dtype=like.dtype, device=like.device)
-    return SmoothCourse(
+    return Leaning(
         rotations=_quaternion_to_matrix(q / q.norm(dim=-1, keepdim=True)),
         translation=torch.as_tensor(place, dtype=like.dtype, device=like.device),
         rotation_precision=torch.full((T, J), 1 / weights.smooth_rad**2, dtype=like.dtype, device=like.device),

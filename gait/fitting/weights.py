@@ -19,6 +19,8 @@ class FitWeights:
     """Distance beyond which a marker counts by its distance, no longer by its square (Huber)."""
     pose_prior: float = 1.0
     """Strength of the Gaussian around natural poses; its deviations are in ``gait.body.pose_prior``."""
+    learned_rad: float = 0.3
+    """How far a joint may be from what a learned prior (VPoser) makes of the pose."""
     limit_rad: float = 0.03
     """How far a joint may exceed its range of motion."""
     shape: float = 1.0

@@ -1,0 +1,113 @@
+"""The folder of one fitted gait: written whole or not at all, and found again.
+
+``<save_folder>/<healthy|sick>/<subject>/<gait>/`` holds ``poses.npz``, ``fit_report.json``, ``residuals.npz`` and
+``fit.png``; with ``--pose_format json`` also one ``pose_00000.json`` a frame.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from gait.body.pose_sequence import PoseSequence
+from gait.capture.cohort_file import Subject
+from gait.errors import GaitError
+from gait.fitting.fit_report import FitReport
+from gait.fitting.person_fit import GaitFit
+from gait.motion.pose_files import POSES_FILE, write_json_frames, write_npz
+
+PoseFormat = Literal["npz", "json"]
+
+REPORT_FILE = "fit_report.json"
+RESIDUALS_FILE = "residuals.npz"
+PICTURE_FILE = "fit.png"
+
+
+@dataclass(frozen=True)
+class GaitResult:
+    """All that is kept of one fitted gait."""
+
+    sequence: PoseSequence
+    report: FitReport
+    fit: GaitFit
+    origin: dict[str, Any]  # what made it: versions, arguments, files
+
+
+def gait_folder(save_folder: Path, subject: Subject, gait: Path) -> Path:
+    """Where a gait's results belong."""
+    return save_folder / ("healthy" if subject.healthy else "sick") / subject.name / gait.stem
+
+
+def is_finished(folder: Path, pose_format: PoseFormat) -> bool:
+    """Whether a gait has been written there, in the form that is asked for."""
+    whole = (folder / POSES_FILE).is_file() and (folder / REPORT_FILE).is_file()
+    return whole and (pose_format == "npz" or any(folder.glob("pose_*.json")))
+
+
+def read_report(folder: Path) -> dict[str, Any]:
+    """The report of a finished gait as plain data; a GaitError if it is damaged."""
+    path = folder / REPORT_FILE
+    try:
+        report = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise GaitError(f"{path}: cannot be read ({error}); fit this gait again with --overwrite.") from error
+    if not isinstance(report, dict):
+        raise GaitError(f"{path}: is no fit report; fit this gait again with --overwrite.")
+    return report
+
+
+def write_gait(folder: Path, result: GaitResult, pose_format: PoseFormat, picture: bytes | None) -> None:
+    """Write a gait's files beside their place, then move the folder there in one step.
+
+    Raises:
+        GaitError: the disk is full or the folder cannot be written; nothing half-written stays.
+    """
+    partial = folder.with_name(f".{folder.name}.partial-{os.getpid()}")
+    try:
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+        write_npz(partial, result.sequence)
+        if pose_format == "json":
+            write_json_frames(partial, result.sequence)
+        report = {**result.report.as_dict(), **result.origin}
+        (partial / REPORT_FILE).write_text(json.dumps(report, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+        _write_residuals(partial, result.fit)
+        if picture is not None:
+            (partial / PICTURE_FILE).write_bytes(picture)
+        _replace(partial, folder)
+    except OSError as error:
+        raise GaitError(
+            f"{folder}: cannot be written ({error.strerror or error}); check the place and its space."
+        ) from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _write_residuals(folder: Path, fit: GaitFit) -> None:
+    """``labels`` (M,), ``residual_mm`` (T, M) with NaN where unseen, ``observed_m`` and ``virtual_m`` (T, M, 3)."""
+    columns = [fit.recording.labels.index(label) for label in fit.labels]
+    np.savez_compressed(
+        folder / RESIDUALS_FILE,
+        labels=np.array(fit.labels),
+        residual_mm=(fit.residual_m * 1e3).astype(np.float32),
+        observed_m=fit.recording.positions_m[:, columns].astype(np.float32),
+        virtual_m=fit.virtual_m.astype(np.float32),
+    )
+
+
+def _replace(partial: Path, folder: Path) -> None:
+    """Move a finished folder into place; an older one is put aside first, so that one of them is always whole."""
+    if not folder.exists():
+        partial.rename(folder)
+        return
+    old = folder.with_name(f".{folder.name}.old-{os.getpid()}")
+    shutil.rmtree(old, ignore_errors=True)
+    folder.rename(old)
+    partial.rename(folder)
+    shutil.rmtree(old, ignore_errors=True)

@@ -1,0 +1,49 @@
+"""What a person reads at the end of a run: a table, one line a gait, and what to look at."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from gait.cohort.fit_cohort import GaitOutcome
+
+_HEADER = ("subject", "gait", "frames", "mean mm", "worst frame mm", "offset mm", "worst markers", "frames/s")
+
+
+def summary_lines(outcomes: Sequence[GaitOutcome], save_folder: Path) -> list[str]:
+    """The closing table and the counts; failures once more, each with its reason."""
+    rows = [_HEADER, *(_row(outcome) for outcome in outcomes)]
+    width = [max(len(row[k]) for row in rows) for k in range(len(_HEADER))]
+    left = {0, 1, 6}
+    lines = [
+        "  ".join(
+            cell.ljust(w) if k in left else cell.rjust(w) for k, (cell, w) in enumerate(zip(row, width, strict=True))
+        )
+        for row in rows
+    ]
+    count = {state: sum(o.state == state for o in outcomes) for state in ("fitted", "finished before", "failed")}
+    lines.append("")
+    lines.append(
+        f"{count['fitted']} fitted, {count['finished before']} finished before, {count['failed']} failed; "
+        f"results in {save_folder}"
+    )
+    lines += [f"failed: {o.subject}/{o.gait}: {o.line}" for o in outcomes if o.state == "failed"]
+    lines += list(dict.fromkeys(o.line for o in outcomes if o.state == "fitted" and o.line))
+    return [line.rstrip() for line in lines]
+
+
+def _row(outcome: GaitOutcome) -> tuple[str, ...]:
+    if outcome.report is None:
+        return (outcome.subject, outcome.gait, "", "", "", "", outcome.state, "")
+    r = outcome.report
+    offset = r.offset_mm["anatomical"]
+    return (
+        outcome.subject,
+        outcome.gait,
+        str(r.frames),
+        f"{r.residual_mm['mean']:.1f}",
+        f"{r.residual_mm['max_frame_mean']:.1f}",
+        "" if offset is None else f"{offset:.1f}",
+        " ".join(r.worst_markers[:3]),
+        f"{r.frames_per_second:.0f}",
+    )
