@@ -40,9 +40,7 @@ def test_paths_from_the_working_directory_or_else_beside_the_file(tmp_path, monk
     (tmp_path / "data" / "here.c3d").touch()
     (tmp_path / "data" / "beside.c3d").touch()
     monkeypatch.chdir(tmp_path / "work")
-    path = write(
-        tmp_path / "data", {"S": {"gaits": ["here.c3d", "beside.c3d", "nowhere.c3d"], "healthy": True}}
-    )
+    path = write(tmp_path / "data", {"S": {"gaits": ["here.c3d", "beside.c3d", "nowhere.c3d"], "healthy": True}})
     (subject,) = read_cohort(path)
     assert subject.gaits == (Path("here.c3d"), tmp_path / "data" / "beside.c3d", Path("nowhere.c3d"))
 

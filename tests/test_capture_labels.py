@@ -66,9 +66,7 @@ def test_own_names_are_cleaned():
     assert own_marker("left wand") == "LEFT_WAND"
 
 
-@pytest.mark.parametrize(
-    "name", ["*12", "C_7", "C_LASI", "unlabeled_3", "Unlabelled 12", "", "  ", "0", "uname*3"]
-)
+@pytest.mark.parametrize("name", ["*12", "C_7", "C_LASI", "unlabeled_3", "Unlabelled 12", "", "  ", "0", "uname*3"])
 def test_unlabelled(name: str):
     assert is_unlabelled(name)
 

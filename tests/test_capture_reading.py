@@ -41,11 +41,7 @@ _BODY = {
 }
 BODY = {
     **_BODY,
-    **{
-        "R" + name[1:]: (level, -left, front)
-        for name, (level, left, front) in _BODY.items()
-        if name[0] == "L"
-    },
+    **{"R" + name[1:]: (level, -left, front) for name, (level, left, front) in _BODY.items() if name[0] == "L"},
 }
 LABELS = tuple(BODY)
 
@@ -262,9 +258,7 @@ def two_people(tmp_path):
         *[f"Ann:{label}" for label in LABELS],
         *["Box:P1", "Box:P2", "*98", *outputs],
     ]
-    positions = np.concatenate(
-        [one, two, box, box[:, :1], one[:, :1], one[:, :1], two[:, :1], two[:, :1]], axis=1
-    )
+    positions = np.concatenate([one, two, box, box[:, :1], one[:, :1], one[:, :1], two[:, :1], two[:, :1]], axis=1)
     return write_c3d(tmp_path / "two.c3d", labels, positions)
 
 
@@ -309,9 +303,7 @@ def test_aliases_lower_case_and_blanks(tmp_path):
         "LHEE": "LeftHeel",
         "LSHO": "lsho",
     }
-    recording = read_recording(
-        write_c3d(tmp_path / "walk.c3d", [other.get(label, label) for label in LABELS])
-    )
+    recording = read_recording(write_c3d(tmp_path / "walk.c3d", [other.get(label, label) for label in LABELS]))
     assert_is_stick_person(recording)
     assert any("L_IAS as LASI" in note and "rasis as RASI" in note for note in recording.notes)
 
@@ -321,17 +313,13 @@ def test_a_canonical_name_goes_before_another_name_of_the_spot(tmp_path):
     labels = ["LASIS" if label == "LASI" else f"X{label}1" for label in LABELS] + list(LABELS)
     recording = read_recording(write_c3d(tmp_path / "walk.c3d", labels, positions))
     column = recording.labels.index("LASI")
-    np.testing.assert_allclose(
-        recording.positions_m[:, column], stick_person()[:, LABELS.index("LASI")], atol=2e-6
-    )
+    np.testing.assert_allclose(recording.positions_m[:, column], stick_person()[:, LABELS.index("LASI")], atol=2e-6)
     assert "LASIS" in recording.unused_labels
 
 
 def test_other_markers_keep_their_names_and_unlabelled_points_do_not_count(tmp_path):
     positions = np.concatenate([z_up(stick_person()) * 1000, z_up(stick_person())[:, :4] * 1000], axis=1)
-    recording = read_recording(
-        write_c3d(tmp_path / "walk.c3d", [*LABELS, "lth1", "*12", "C_3", ""], positions)
-    )
+    recording = read_recording(write_c3d(tmp_path / "walk.c3d", [*LABELS, "lth1", "*12", "C_3", ""], positions))
     assert recording.labels == (*LABELS, "LTH1")
     assert recording.unused_labels == ("*12", "C_3", "")
 
@@ -339,9 +327,7 @@ def test_other_markers_keep_their_names_and_unlabelled_points_do_not_count(tmp_p
 def test_sacrum_stays_and_its_computed_copy_goes(tmp_path):
     body = z_up(stick_person()) * 1000
     middle = 0.5 * (body[:, [LABELS.index("LPSI")]] + body[:, [LABELS.index("RPSI")]])
-    copy = read_recording(
-        write_c3d(tmp_path / "a.c3d", [*LABELS, "SACR"], np.concatenate([body, middle], axis=1))
-    )
+    copy = read_recording(write_c3d(tmp_path / "a.c3d", [*LABELS, "SACR"], np.concatenate([body, middle], axis=1)))
     assert "SACR" not in copy.labels
     real = read_recording(
         write_c3d(
@@ -426,9 +412,7 @@ def test_integer_coordinates(tmp_path):
     data[12:16] = np.float32(0.1).tobytes()
     scale_at = data.find(b"SCALE") + 5 + 2 + 2
     data[scale_at : scale_at + 4] = np.float32(0.1).tobytes()
-    integers = np.concatenate([np.rint(floats[:, :3] / 0.1), np.zeros((len(floats), 1))], axis=1).astype(
-        "<i2"
-    )
+    integers = np.concatenate([np.rint(floats[:, :3] / 0.1), np.zeros((len(floats), 1))], axis=1).astype("<i2")
     (tmp_path / "int.c3d").write_bytes(bytes(data[:start]) + integers.tobytes())
     assert_is_stick_person(read_recording(tmp_path / "int.c3d"), tolerance_m=6e-5)
 
@@ -512,9 +496,7 @@ def test_what_ezc3d_refuses_is_an_error_with_its_message(tmp_path, monkeypatch):
         raise RuntimeError("Parameter type unrecognized:\n iostream error")
 
     monkeypatch.setattr("gait.capture.c3d.ezc3d.c3d", refuse)
-    with pytest.raises(
-        GaitError, match=r"walk\.c3d: ezc3d cannot read .*Parameter type unrecognized: iostream error"
-    ):
+    with pytest.raises(GaitError, match=r"walk\.c3d: ezc3d cannot read .*Parameter type unrecognized: iostream error"):
         read_recording(path)
 
 
@@ -546,9 +528,7 @@ def test_errors_are_one_line(tmp_path):
 def write_trc(path: Path, positions=None, *, labels=LABELS, unit="mm", head=None, blank=(), first=1) -> Path:
     """A TRC file as OpenSim writes it; ``blank`` are (frame, marker) pairs left empty."""
     positions = stick_person() * 1000 if positions is None else positions
-    keys = (
-        "DataRate\tCameraRate\tNumFrames\tNumMarkers\tUnits\tOrigDataRate\tOrigDataStartFrame\tOrigNumFrames"
-    )
+    keys = "DataRate\tCameraRate\tNumFrames\tNumMarkers\tUnits\tOrigDataRate\tOrigDataStartFrame\tOrigNumFrames"
     count = len(positions)
     lines = [
         f"PathFileType\t4\t(X/Y/Z)\t{path.name}",
@@ -559,13 +539,8 @@ def write_trc(path: Path, positions=None, *, labels=LABELS, unit="mm", head=None
         "",
     ]
     for frame, row in enumerate(positions):
-        cells = [
-            ["", "", ""] if (frame, m) in blank else [f"{value:.6f}" for value in p]
-            for m, p in enumerate(row)
-        ]
-        lines.append(
-            "\t".join([str(first + frame), f"{frame / RATE_HZ:.5f}", *(c for cell in cells for c in cell)])
-        )
+        cells = [["", "", ""] if (frame, m) in blank else [f"{value:.6f}" for value in p] for m, p in enumerate(row)]
+        lines.append("\t".join([str(first + frame), f"{frame / RATE_HZ:.5f}", *(c for cell in cells for c in cell)]))
     path.write_text("\n".join(lines) + "\n")
     return path
 
@@ -591,9 +566,7 @@ def test_trc_z_up_in_metres_with_gaps(tmp_path):
 
 def test_trc_with_empty_columns_in_its_values(tmp_path):
     """As in the wild: the number of frames stands in the column of the unit."""
-    head = (
-        f"  {RATE_HZ}\t\t  {RATE_HZ}\t\t    {FRAMES}\t\t    {len(LABELS)}\t mm\t {RATE_HZ}\t   1\t  {FRAMES}"
-    )
+    head = f"  {RATE_HZ}\t\t  {RATE_HZ}\t\t    {FRAMES}\t\t    {len(LABELS)}\t mm\t {RATE_HZ}\t   1\t  {FRAMES}"
     recording = read_recording(write_trc(tmp_path / "walk.trc", head=head))
     assert_is_stick_person(recording)
     assert recording.source_unit == "mm"

@@ -37,15 +37,9 @@ EXPECTED = {
     "cerebral_palsy/CP01/static.c3d": Expected(35, 0, 0.0, 1.61, frames=300, walks=False),
     "cerebral_palsy/CP01/walk.c3d": Expected(35, 0, 0.000, 1.61, first_frame=153, frames=364, events=16),
     "cerebral_palsy/CP02/static.c3d": Expected(39, 6, 0.0, 1.43, first_frame=152, frames=189, walks=False),
-    "cerebral_palsy/CP02/walk08_post.C3D": Expected(
-        37, 14, 0.005, 1.54, first_frame=760, frames=310, events=10
-    ),
-    "cerebral_palsy/CP02/walk08_pre.C3D": Expected(
-        37, 6, 0.004, 1.43, first_frame=558, frames=381, events=13
-    ),
-    "cerebral_palsy/CP02/walk10_pre.C3D": Expected(
-        37, 6, 0.015, 1.43, first_frame=544, frames=266, events=10
-    ),
+    "cerebral_palsy/CP02/walk08_post.C3D": Expected(37, 14, 0.005, 1.54, first_frame=760, frames=310, events=10),
+    "cerebral_palsy/CP02/walk08_pre.C3D": Expected(37, 6, 0.004, 1.43, first_frame=558, frames=381, events=13),
+    "cerebral_palsy/CP02/walk10_pre.C3D": Expected(37, 6, 0.015, 1.43, first_frame=544, frames=266, events=10),
     "formats/analog_scaled.c3d": Expected(14, 2, 0.0, 1.70, rate_hz=120, frames=358),
     "formats/dec_int.c3d": Expected(0, 36, 0.071, 1.48, rate_hz=50, frames=89),
     "formats/gappy_250hz.c3d": Expected(24, 14, 0.475, 1.73, rate_hz=250, frames=1249),
@@ -58,19 +52,13 @@ EXPECTED = {
     "formats/pig39_stairs.c3d": Expected(39, 0, 0.0, 1.60, rate_hz=120, first_frame=695, frames=323),
     "formats/pig39_static.c3d": Expected(39, 0, 0.0, 1.71, rate_hz=120, frames=498, walks=False),
     "formats/prefixed_gaps.c3d": Expected(13, 0, 0.055, 1.65, rate_hz=50, frames=142),
-    "formats/qualisys_isb_labels.c3d": Expected(
-        31, 24, 0.0, 1.56, rate_hz=200, first_frame=705, frames=340, events=7
-    ),
-    "formats/treadmill_events.c3d": Expected(
-        24, 2, 0.0, 1.62, first_frame=45, frames=1206, events=43, walks=False
-    ),
+    "formats/qualisys_isb_labels.c3d": Expected(31, 24, 0.0, 1.56, rate_hz=200, first_frame=705, frames=340, events=7),
+    "formats/treadmill_events.c3d": Expected(24, 2, 0.0, 1.62, first_frame=45, frames=1206, events=43, walks=False),
     "formats/yup_walk.trc": Expected(19, 22, 0.0, 1.72, frames=238, up="+y"),
     "healthy/HC002D/static.c3d": Expected(36, 31, 0.0, 1.47, first_frame=50, frames=51, walks=False),
     "healthy/HC002D/walk06.c3d": Expected(34, 25, 0.001, 1.42, first_frame=124, frames=255, events=12),
     "healthy/HC030A/walk05.c3d": Expected(34, 25, 0.0, 1.46, first_frame=286, frames=197, events=8),
-    "healthy/HC033A/static.c3d": Expected(
-        36, 31, 0.0, 1.60, first_frame=58, frames=53, events=2, walks=False
-    ),
+    "healthy/HC033A/static.c3d": Expected(36, 31, 0.0, 1.60, first_frame=58, frames=53, events=2, walks=False),
     "healthy/HC033A/walk10.c3d": Expected(34, 25, 0.007, 1.57, first_frame=128, frames=170, events=8),
     "healthy/HC036A/turn23.c3d": Expected(34, 25, 0.0, 1.28, first_frame=109, frames=223),
     "healthy/HC036A/walk10.c3d": Expected(34, 25, 0.002, 1.29, first_frame=79, frames=178, events=9),
@@ -127,11 +115,7 @@ def test_model_positions_lie_in_the_body(captures):
     with_centres = 0
     for name in EXPECTED:
         recording = read(captures / name)
-        pairs = [
-            pair
-            for pair in near.items()
-            if pair[0] in recording.model_outputs and pair[1] in recording.labels
-        ]
+        pairs = [pair for pair in near.items() if pair[0] in recording.model_outputs and pair[1] in recording.labels]
         for output, marker in pairs:
             marker_m = recording.positions_m[:, recording.labels.index(marker)]
             distance = np.linalg.norm(recording.model_outputs[output] - marker_m, axis=1)

@@ -13,17 +13,11 @@ from gait.viewing.offscreen import NoDrawingError, OffscreenRenderer, shared_ren
 from gait.viewing.scene import Floor, Mesh, Scene, Segments, Spheres, vertex_normals
 
 
-def ball(
-    centre: tuple[float, float, float], radius_m: float
-) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
+def ball(centre: tuple[float, float, float], radius_m: float) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
     """A closed sphere of 40 x 80 quadrilaterals, wound counter-clockwise seen from outside."""
     rings, around = 41, 80
-    polar, azimuth = np.meshgrid(
-        np.linspace(0, np.pi, rings), np.arange(around) * 2 * np.pi / around, indexing="ij"
-    )
-    unit = np.stack(
-        [np.sin(polar) * np.sin(azimuth), np.cos(polar), np.sin(polar) * np.cos(azimuth)], axis=-1
-    )
+    polar, azimuth = np.meshgrid(np.linspace(0, np.pi, rings), np.arange(around) * 2 * np.pi / around, indexing="ij")
+    unit = np.stack([np.sin(polar) * np.sin(azimuth), np.cos(polar), np.sin(polar) * np.cos(azimuth)], axis=-1)
     ring, step = np.meshgrid(np.arange(rings - 1), np.arange(around), indexing="ij")
     a, b = ring * around + step, ring * around + (step + 1) % around
     faces = np.concatenate(
@@ -39,9 +33,7 @@ def points(*rows: tuple[float, float, float]) -> NDArray[np.float32]:
     return np.array(rows, dtype=np.float32)
 
 
-def pixel(
-    picture: NDArray[np.uint8], camera: Camera, place_m: tuple[float, float, float]
-) -> NDArray[np.int64]:
+def pixel(picture: NDArray[np.uint8], camera: Camera, place_m: tuple[float, float, float]) -> NDArray[np.int64]:
     height, width = picture.shape[:2]
     column, row = camera.pixels(place_m, width, height).astype(int)
     return picture[row, column].astype(np.int64)
@@ -122,9 +114,7 @@ def test_what_is_in_front_hides_what_is_behind(renderer: OffscreenRenderer) -> N
         red, _, blue = renderer.draw(Scene(meshes, floor=None), camera, 100, 100)[50, 50].astype(int)
         assert red > 100 > blue
     see_through = Mesh(near_ball.vertices_m, near_ball.faces, near_ball.colour, opacity=0.5)
-    red, _, blue = renderer.draw(Scene((see_through, far_ball), floor=None), camera, 100, 100)[50, 50].astype(
-        int
-    )
+    red, _, blue = renderer.draw(Scene((see_through, far_ball), floor=None), camera, 100, 100)[50, 50].astype(int)
     assert red > 60
     assert blue > 60
 
@@ -198,9 +188,7 @@ def test_the_page_has_the_heat_map_worst_on_top_grey_where_unseen_and_three_bodi
     assert page.size == (1800, 1000)
     left, right = picture[:, :620], picture[:, 820:]
 
-    rows_of = [
-        np.flatnonzero(has_colour(left, RESIDUAL_SCALE.colours(k / 2)).sum(axis=1) > 300) for k in (0, 20, 40)
-    ]
+    rows_of = [np.flatnonzero(has_colour(left, RESIDUAL_SCALE.colours(k / 2)).sum(axis=1) > 300) for k in (0, 20, 40)]
     assert all(len(rows) >= 10 for rows in rows_of), "a row for every marker, tall enough to see"
     assert rows_of[0].min() > rows_of[1].max() > rows_of[2].max(), "worst on top"
     grey = has_colour(left, UNSEEN).sum(axis=1)

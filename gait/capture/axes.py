@@ -32,9 +32,7 @@ class UpAxis:
         return "+-"[self.sign < 0] + "xyz"[self.axis]
 
 
-def find_up(
-    labels: Sequence[str], positions_m: NDArray[np.float64], rate_hz: float, y_screen: str = ""
-) -> UpAxis:
+def find_up(labels: Sequence[str], positions_m: NDArray[np.float64], rate_hz: float, y_screen: str = "") -> UpAxis:
     """The up axis of ``positions_m`` (T, M, 3; metres, any axes, NaN where missing).
 
     The heights at which named markers sit decide; for markers without known names, that a person is taller
@@ -81,9 +79,7 @@ def is_mirrored(labels: Sequence[str], positions_m: NDArray[np.float64]) -> bool
         [(side + front, side + back) for side in "LR" for front, back in _FRONT_BACK]
         + [("CLAV", "C7"), ("STRN", "T10"), ("LASI", "SACR"), ("RASI", "SACR")]
     )
-    left = difference(
-        [("L" + stem, "R" + stem) for stem in ("ASI", "PSI", "SHO", "KNE", "ANK", "FHD", "BHD")]
-    )
+    left = difference([("L" + stem, "R" + stem) for stem in ("ASI", "PSI", "SHO", "KNE", "ANK", "FHD", "BHD")])
     if forward is None or left is None:
         return False
     up_dot = np.cross(forward, left)[:, 1]  # y · (forward × left) > 0 in a right-handed frame

@@ -53,13 +53,9 @@ def read_c3d(path: Path) -> RawPoints:
         ) from error
     parameters = content["parameters"]
     point = parameters["POINT"]
-    positions = np.ascontiguousarray(
-        np.moveaxis(content["data"]["points"][:3], 0, -1).swapaxes(0, 1), dtype=np.float64
-    )
+    positions = np.ascontiguousarray(np.moveaxis(content["data"]["points"][:3], 0, -1).swapaxes(0, 1), dtype=np.float64)
     if positions.size == 0:
-        raise GaitError(
-            f"{path}: holds no points ({frames_promised} frames, no marker); nothing can be fitted to it."
-        )
+        raise GaitError(f"{path}: holds no points ({frames_promised} frames, no marker); nothing can be fitted to it.")
     residuals = np.asarray(content["data"]["meta_points"]["residuals"])[0].T  # (T, P)
     if residuals.shape == positions.shape[:2]:
         positions = np.where((residuals < 0)[..., None], np.nan, positions)
@@ -129,10 +125,7 @@ def _events(group: Mapping[str, Any]) -> tuple[tuple[Event, ...], tuple[str, ...
     count = len(seconds)
     if used := int(_first_number(group, "USED")):
         count = min(count, used)
-    words = {
-        key: [cleaned(str(value)) for value in _values(group, key)]
-        for key in ("LABELS", "CONTEXTS", "SUBJECTS")
-    }
+    words = {key: [cleaned(str(value)) for value in _values(group, key)] for key in ("LABELS", "CONTEXTS", "SUBJECTS")}
 
     def word(key: str, k: int) -> str:
         return words[key][k] if k < len(words[key]) else ""
@@ -167,22 +160,16 @@ def _check_structure(path: Path, data: bytes) -> int:
         raise GaitError(f"{path}: is no C3D file (its second byte is not 0x50); give a file exported as C3D.")
     section = (data[0] - 1) * _BLOCK
     if section < _BLOCK or section + 4 > len(data):
-        raise GaitError(
-            f"{path}: is damaged (its parameters should begin at byte {section}); export it again."
-        )
+        raise GaitError(f"{path}: is damaged (its parameters should begin at byte {section}); export it again.")
     processor = data[section + 3]
     if processor not in (_INTEL, _DEC, _SGI):
-        raise GaitError(
-            f"{path}: is damaged (its processor type is {processor}, not 84, 85 or 86); export it again."
-        )
+        raise GaitError(f"{path}: is damaged (its processor type is {processor}, not 84, 85 or 86); export it again.")
     order = ">" if processor == _SGI else "<"
     parameters = _parameters(path, data, section + 4, order)
     points, analog_words, first, last = struct.unpack_from(f"{order}4H", data, 2)
     (start_block,) = struct.unpack_from(f"{order}H", data, 16)
     if start_block < 2 or last < first:
-        raise GaitError(
-            f"{path}: is damaged (frames {first} to {last}, data in block {start_block}); export it again."
-        )
+        raise GaitError(f"{path}: is damaged (frames {first} to {last}, data in block {start_block}); export it again.")
     # Every sample's place follows from these counts: where they disagree all of them would be misread.
     points_used = parameters.get(("POINT", "USED"), _Parameter(1, points)).first
     channels = max(1, parameters.get(("ANALOG", "USED"), _Parameter(1, 1)).first)
@@ -195,8 +182,7 @@ def _check_structure(path: Path, data: bytes) -> int:
         given = parameters.get(("ANALOG", name), _Parameter(0, 0)).count
         if given < min(channels, _LONGEST_LIST):
             raise GaitError(
-                f"{path}: is damaged (ANALOG:{name} has {given} values for {channels} channels); "
-                "export it again."
+                f"{path}: is damaged (ANALOG:{name} has {given} values for {channels} channels); export it again."
             )
     frames = last - first + 1
     # The sign of the scale factor says whether samples are floats (4 bytes) or integers (2 bytes).
@@ -225,9 +211,7 @@ def _parameters(path: Path, data: bytes, at: int, order: str) -> dict[tuple[str,
     """
 
     def damaged(record: int) -> GaitError:
-        return GaitError(
-            f"{path}: is damaged (its parameter section breaks off at byte {record}); export it again."
-        )
+        return GaitError(f"{path}: is damaged (its parameter section breaks off at byte {record}); export it again.")
 
     groups: dict[int, str] = {}
     parameters: dict[tuple[int, str], _Parameter] = {}
@@ -263,7 +247,5 @@ def _parameters(path: Path, data: bytes, at: int, order: str) -> dict[tuple[str,
     else:
         raise damaged(at)
     if not {group for group, _ in parameters} <= groups.keys():
-        raise GaitError(
-            f"{path}: is damaged (it has parameters of groups that it does not name); export it again."
-        )
+        raise GaitError(f"{path}: is damaged (it has parameters of groups that it does not name); export it again.")
     return {(groups[group], name): parameter for (group, name), parameter in parameters.items()}

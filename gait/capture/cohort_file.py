@@ -50,25 +50,17 @@ def _entries(path: Path) -> list[tuple[str, _Pairs]]:
     try:
         content = json.loads(path.read_text(encoding="utf-8-sig"), object_pairs_hook=_Pairs)
     except OSError as error:
-        raise GaitError(
-            f"{path}: the cohort file cannot be read ({error.strerror}); check the path."
-        ) from error
+        raise GaitError(f"{path}: the cohort file cannot be read ({error.strerror}); check the path.") from error
     except UnicodeDecodeError as error:
         raise GaitError(f"{path}: is no text (byte {error.start} is not UTF-8); save it as UTF-8.") from error
     except json.JSONDecodeError as error:
-        raise GaitError(
-            f"{path}, line {error.lineno}, column {error.colno}: is no JSON ({error.msg})."
-        ) from error
+        raise GaitError(f"{path}, line {error.lineno}, column {error.colno}: is no JSON ({error.msg}).") from error
     except RecursionError as error:
         raise GaitError(f"{path}: is no cohort file (nested too deeply).") from error
     if not isinstance(content, _Pairs):
-        raise GaitError(
-            f'{path}: must be an object of subjects, {{"<subject>": {{"gaits": [...], ...}}, ...}}.'
-        )
+        raise GaitError(f'{path}: must be an object of subjects, {{"<subject>": {{"gaits": [...], ...}}, ...}}.')
     if not content:
-        raise GaitError(
-            f'{path}: names no subject; add one, {{"<subject>": {{"gaits": [...], "healthy": true}}}}.'
-        )
+        raise GaitError(f'{path}: names no subject; add one, {{"<subject>": {{"gaits": [...], "healthy": true}}}}.')
     for name, entry in content:
         if not isinstance(entry, _Pairs):
             raise GaitError(
@@ -87,14 +79,10 @@ def _subject(path: Path, name: str, entry: _Pairs) -> Subject:
     missing = [key for key in _NEEDED if key not in values]
     if missing:
         there = ", ".join(values) or "none"
-        raise GaitError(
-            f"{where} lacks {', '.join(missing)}; its keys are: {there}; needed: {', '.join(_NEEDED)}."
-        )
+        raise GaitError(f"{where} lacks {', '.join(missing)}; its keys are: {there}; needed: {', '.join(_NEEDED)}.")
     known = (*_NEEDED, *_OPTIONAL)
     for key in values.keys() - set(known):
-        if meant := difflib.get_close_matches(
-            key.lower(), [k for k in known if k not in values], n=1, cutoff=0.8
-        ):
+        if meant := difflib.get_close_matches(key.lower(), [k for k in known if k not in values], n=1, cutoff=0.8):
             raise GaitError(f"{where} has a key {key!r}; {meant[0]!r} is meant, or leave it out.")
     return Subject(
         name=name,
@@ -119,8 +107,7 @@ def _gaits(where: str, path: Path, value: Any) -> tuple[Path, ...]:
         other = by_folder.setdefault(gait.stem.casefold(), gait)
         if other is not gait:
             raise GaitError(
-                f"{where}: the gaits {other} and {gait} would both be written to the folder {gait.stem!r}; "
-                "rename one."
+                f"{where}: the gaits {other} and {gait} would both be written to the folder {gait.stem!r}; rename one."
             )
     return tuple(_resolved(gait, path) for gait in gaits)
 
@@ -154,7 +141,5 @@ def _refuse_doubles(path: Path, what: str, names: list[str]) -> None:
     first: dict[str, str] = {}
     for name in names:
         if name.casefold() in first:
-            raise GaitError(
-                f"{path}: two {what} are called {first[name.casefold()]!r} and {name!r}; rename one."
-            )
+            raise GaitError(f"{path}: two {what} are called {first[name.casefold()]!r} and {name!r}; rename one.")
         first[name.casefold()] = name

@@ -71,12 +71,7 @@ _SINGLE_ALIASES: dict[str, tuple[str, ...]] = {
 
 _CANONICAL_BY_KEY: dict[str, str] = {
     **{alias: name for name, aliases in _SINGLE_ALIASES.items() for alias in aliases},
-    **{
-        side + alias: side + name
-        for name, aliases in _PAIRED_ALIASES.items()
-        for alias in aliases
-        for side in "LR"
-    },
+    **{side + alias: side + name for name, aliases in _PAIRED_ALIASES.items() for alias in aliases for side in "LR"},
     **{name: name for name in CANONICAL_MARKERS},  # last, so that a canonical name is never another's alias
 }
 
@@ -94,9 +89,7 @@ _OUTPUT_WORDS = re.compile(
 )
 _PLATE_CORNER = re.compile(r"^(fp|force_?plate|plate)_?\d+_?(corner|origin)", re.IGNORECASE)
 _HELPER_POINT = re.compile(r"^(mid|proj)_?[A-Z]")  # case matters: midASIS, projLKAX
-_JOINT_CENTRE = re.compile(
-    r"^[LR](HJC|KJC|AJC|SJC|EJC|WJC)(harrington|bell|hara|davis|score)?$", re.IGNORECASE
-)
+_JOINT_CENTRE = re.compile(r"^[LR](HJC|KJC|AJC|SJC|EJC|WJC)(harrington|bell|hara|davis|score)?$", re.IGNORECASE)
 _MASS_CENTRE = re.compile(r"^(cent(re|er)ofmass(floor)?|com(floor)?|cog)$", re.IGNORECASE)
 _SEGMENT_AXES = re.compile(r"^(PEL|TRX|HED|[LR](?:CL|FE|FO|HN|HU|RA|TI|TO))([OALP])$")
 _VECTOR = re.compile(r"^(.{3,}_)([XYZ])$")
@@ -191,9 +184,7 @@ def model_outputs(names: Iterable[str], listed: frozenset[str] = frozenset()) ->
             return True
         if (match := _VECTOR.match(name)) and vectors[match[1]] == {"X", "Y", "Z"}:
             return True
-        return (oxford_foot and bool(_OXFORD_FOOT.match(name))) or (
-            upper_body and bool(_UPPER_BODY.match(name))
-        )
+        return (oxford_foot and bool(_OXFORD_FOOT.match(name))) or (upper_body and bool(_UPPER_BODY.match(name)))
 
     return frozenset(name for name in names if is_output(name))
 
@@ -221,9 +212,6 @@ def _shared_prefixes(labels: list[str]) -> tuple[str, ...]:
             continue
         for match in re.finditer(r"[_.\-]", label):
             prefix, name = label[: match.end()], label[match.end() :]
-            if (
-                prefix[:-1].upper() not in ("L", "R", "LEFT", "RIGHT", "C")
-                and canonical_marker(name) is not None
-            ):
+            if prefix[:-1].upper() not in ("L", "R", "LEFT", "RIGHT", "C") and canonical_marker(name) is not None:
                 hidden[prefix] = hidden.get(prefix, 0) + 1
     return tuple(sorted((prefix for prefix, count in hidden.items() if count >= 4), key=len, reverse=True))

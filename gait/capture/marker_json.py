@@ -56,13 +56,9 @@ def _parsed(path: Path) -> Any:
     except OSError as error:
         raise GaitError(f"{path}: cannot be read ({error.strerror}); check the path.") from error
     except UnicodeDecodeError as error:
-        raise GaitError(
-            f"{path}: is no text (byte {error.start} is not UTF-8); give a JSON marker file."
-        ) from error
+        raise GaitError(f"{path}: is no text (byte {error.start} is not UTF-8); give a JSON marker file.") from error
     except json.JSONDecodeError as error:
-        raise GaitError(
-            f"{path}, line {error.lineno}, column {error.colno}: is no JSON ({error.msg})."
-        ) from error
+        raise GaitError(f"{path}, line {error.lineno}, column {error.colno}: is no JSON ({error.msg}).") from error
     except RecursionError as error:
         raise GaitError(f"{path}: is no marker file (nested too deeply).") from error
 
@@ -75,9 +71,7 @@ def _frame_numbers(path: Path, frames: dict[str, Any]) -> list[int]:
     if len(set(numbers)) < len(numbers) or numbers[0] < 0:
         raise GaitError(f'{path}: the keys of "Frames" must be different numbers from 0 up.')
     if numbers[-1] - numbers[0] >= 10 * len(numbers) + 1000:
-        raise GaitError(
-            f'{path}: "Frames" has {len(numbers)}, {numbers[0]} to {numbers[-1]}; number them in order.'
-        )
+        raise GaitError(f'{path}: "Frames" has {len(numbers)}, {numbers[0]} to {numbers[-1]}; number them in order.')
     return numbers
 
 

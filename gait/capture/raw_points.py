@@ -22,9 +22,7 @@ class RawPoints:
     first_frame: int  # 1-based
     unit: str | None  # as written; None where the format has no place for it or the file left it out
     y_screen: str = ""  # POINT:Y_SCREEN
-    listed_outputs: frozenset[str] = (
-        frozenset()
-    )  # points that the file declares angles, forces, ... (no prefix)
+    listed_outputs: frozenset[str] = frozenset()  # points that the file declares angles, forces, ... (no prefix)
     modeled_markers: frozenset[str] = frozenset()  # points that it declares computed positions (no prefix)
     events: tuple[Event, ...] = ()
     event_subjects: tuple[str, ...] = ()  # one an event; may be a person's name: never printed

@@ -51,9 +51,7 @@ def read_recording(path: str | Path, *, subject: str | None = None) -> Recording
     path = Path(path)
     reader = READERS.get(path.suffix.lower())
     if reader is None:
-        raise GaitError(
-            f"{path}: a recording is a {', '.join(READERS)} file; this is {path.suffix or path.name}."
-        )
+        raise GaitError(f"{path}: a recording is a {', '.join(READERS)} file; this is {path.suffix or path.name}.")
     if not path.is_file():
         what = "is a folder" if path.is_dir() else "there is no such file"
         raise GaitError(f"{path}: {what}; check the path.")
@@ -62,9 +60,7 @@ def read_recording(path: str | Path, *, subject: str | None = None) -> Recording
 
 def _recording(raw: RawPoints, subject: str | None) -> Recording:
     if not (np.isfinite(raw.rate_hz) and raw.rate_hz > 0):
-        raise GaitError(
-            f"{raw.path}: has a rate of {raw.rate_hz:g} frames a second; export it with its camera rate."
-        )
+        raise GaitError(f"{raw.path}: has a rate of {raw.rate_hz:g} frames a second; export it with its camera rate.")
     names = split_prefixes(raw.labels)
     bare = np.array([name.name for name in names], dtype=object)
     seen = seen_samples(raw.positions)  # (T, P)
@@ -80,12 +76,8 @@ def _recording(raw: RawPoints, subject: str | None) -> Recording:
     columns, marker_notes = _marker_columns(raw, bare, measured, modeled, seen)
     notes += marker_notes
     if not columns:
-        there = (
-            f"{len(names)} points, {int(unlabelled.sum())} of them unlabelled, {int(computed.sum())} computed"
-        )
-        raise GaitError(
-            f"{raw.path}: holds no marker that was ever seen ({there}); label them and export it again."
-        )
+        there = f"{len(names)} points, {int(unlabelled.sum())} of them unlabelled, {int(computed.sum())} computed"
+        raise GaitError(f"{raw.path}: holds no marker that was ever seen ({there}); label them and export it again.")
 
     labels = tuple(columns)
     file_positions = raw.positions[:, list(columns.values())]
@@ -96,13 +88,9 @@ def _recording(raw: RawPoints, subject: str | None) -> Recording:
     positions_m = positions_m @ rotation.T
     notes += [note for note in (unit.note, up.note) if note]
     if is_mirrored(labels, positions_m):
-        notes.append(
-            "Left and right look exchanged: the recording is mirrored or its labels are; it is read as it is."
-        )
+        notes.append("Left and right look exchanged: the recording is mirrored or its labels are; it is read as it is.")
     if not any(label in CANONICAL_MARKERS for label in labels):
-        notes.append(
-            "No marker has a name that Plug-in Gait knows; a constraint file must say where they sit."
-        )
+        notes.append("No marker has a name that Plug-in Gait knows; a constraint file must say where they sit.")
 
     places = {
         str(bare[k]): (raw.positions[:, k] * unit.metres) @ rotation.T
@@ -164,9 +152,7 @@ def _marker_columns(
                 continue
         best[marker] = int(k)
     if doubled:
-        notes.append(
-            f"Several points mean the same marker, the best seen is read: {', '.join(sorted(set(doubled)))}."
-        )
+        notes.append(f"Several points mean the same marker, the best seen is read: {', '.join(sorted(set(doubled)))}.")
 
     if _is_middle(raw.positions, best, "SACR", "LPSI", "RPSI"):
         del best["SACR"]
@@ -192,9 +178,7 @@ def _rank(bare: NDArray[np.object_], seen: NDArray[np.bool_], k: int, marker: st
     return str(bare[k]).upper() == marker, int(seen[:, k].sum())
 
 
-def _is_middle(
-    positions: NDArray[np.float64], columns: Mapping[str, int], point: str, a: str, b: str
-) -> bool:
+def _is_middle(positions: NDArray[np.float64], columns: Mapping[str, int], point: str, a: str, b: str) -> bool:
     """Whether ``point`` is exactly half-way between ``a`` and ``b`` wherever all three are seen."""
     if not {point, a, b} <= columns.keys():
         return False

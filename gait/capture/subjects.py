@@ -58,9 +58,7 @@ def choose_subject(
     chosen = max(persons, key=lambda prefix: weights[prefix])
     if subject is not None:
         wanted = subject.strip().rstrip(":_")
-        by_prefix = [
-            prefix for prefix in prefixes if prefix.rstrip("_.-").casefold() == wanted.casefold() and prefix
-        ]
+        by_prefix = [prefix for prefix in prefixes if prefix.rstrip("_.-").casefold() == wanted.casefold() and prefix]
         if by_prefix:
             chosen = by_prefix[0]
         elif wanted.isdigit() and 1 <= int(wanted) <= len(persons):

@@ -22,15 +22,11 @@ def read_trc(path: Path) -> RawPoints:
     lines = _text(path).splitlines()
     header = next((k for k, line in enumerate(lines) if line.lower().startswith("frame#")), None)
     if header is None or header < 2:
-        raise GaitError(
-            f"{path}: is no TRC file (no line begins with 'Frame#'); give a file exported as TRC."
-        )
+        raise GaitError(f"{path}: is no TRC file (no line begins with 'Frame#'); give a file exported as TRC.")
     fields = _header_fields(lines[header - 2], lines[header - 1])
     labels = _labels(lines[header])
     if not labels:
-        raise GaitError(
-            f"{path}: holds no markers (its line 'Frame#' names none); export it with its markers."
-        )
+        raise GaitError(f"{path}: holds no markers (its line 'Frame#' names none); export it with its markers.")
     rows, frame_numbers, times = _rows(path, lines, header + 1, len(labels))
     notes = []
     promised = _number(fields.get("numframes", ""))
@@ -78,9 +74,7 @@ def _header_fields(keys_line: str, values_line: str) -> dict[str, str]:
     keys, values = keys_line.split(), values_line.split()
     if len(keys) != len(values):  # a value is left out: only the columns can tell which
         keys, values = keys_line.split("\t"), values_line.split("\t")
-    return {
-        key.strip().lower(): value.strip() for key, value in zip(keys, values, strict=False) if key.strip()
-    }
+    return {key.strip().lower(): value.strip() for key, value in zip(keys, values, strict=False) if key.strip()}
 
 
 def _labels(line: str) -> tuple[str, ...]:
@@ -89,9 +83,7 @@ def _labels(line: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in fields[2:] if name.strip())
 
 
-def _rows(
-    path: Path, lines: list[str], start: int, markers: int
-) -> tuple[list[list[float]], list[float], list[float]]:
+def _rows(path: Path, lines: list[str], start: int, markers: int) -> tuple[list[list[float]], list[float], list[float]]:
     """Coordinates (3 a marker), frame number and time of every line of data."""
     rows: list[list[float]] = []
     frame_numbers: list[float] = []

@@ -56,18 +56,14 @@ def find_unit(stated: str | None, labels: Sequence[str], positions: NDArray[np.f
         return LengthUnit(word, stated_metres, note)
     said = f"says {word!r}, which is no unit of length" if word else "states no unit"
     if not fitting:
-        name, metres = min(
-            _CANDIDATES, key=lambda unit: abs(np.log(max(size, 1e-9) * unit[1] / _TYPICAL_SPREAD_M))
-        )
+        name, metres = min(_CANDIDATES, key=lambda unit: abs(np.log(max(size, 1e-9) * unit[1] / _TYPICAL_SPREAD_M)))
         note = f"The file {said}; {seen}, which is odd for a person in any unit: read as {name}."
         return LengthUnit(name, metres, note)
     name, metres = fitting[0]
     return LengthUnit(name, metres, f"The file {said}; {seen}: read as {name}.")
 
 
-def _body_size(
-    labels: Sequence[str], positions: NDArray[np.float64]
-) -> tuple[float, tuple[float, float], str]:
+def _body_size(labels: Sequence[str], positions: NDArray[np.float64]) -> tuple[float, tuple[float, float], str]:
     """A length of the body in the file's units, the metres it may measure, and what it is."""
     stature = stature_vector(labels, positions)
     if stature is not None:

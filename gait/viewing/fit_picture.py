@@ -115,9 +115,7 @@ def fit_picture(
         _draw_tag(pen, (x, strip.top - 11), name)
 
     bodies = _Box(_BODIES_LEFT, strip.top - 22, _WIDTH - _MARGIN // 2, page_height - 92)
-    picture, columns = _bodies(
-        bodies, labels, vertices_m, faces, observed_m, virtual_m, renderer or shared_renderer()
-    )
+    picture, columns = _bodies(bodies, labels, vertices_m, faces, observed_m, virtual_m, renderer or shared_renderer())
     page.paste(picture, (bodies.left, bodies.top))
     for name, frame, column in zip(_FRAME_NAMES, frames, columns, strict=False):
         _draw_tag(pen, (bodies.left + column, bodies.bottom + 12), name)
@@ -264,10 +262,7 @@ def _bodies(
     for k in range(count):
         R_page_lab = _facing_z(labels, np.asarray(virtual_m[k], dtype=np.float64))
         turned.append(
-            [
-                np.asarray(points[k], np.float64) @ R_page_lab.T
-                for points in (vertices_m, observed_m, virtual_m)
-            ]
+            [np.asarray(points[k], np.float64) @ R_page_lab.T for points in (vertices_m, observed_m, virtual_m)]
         )
     floor_m = min(float(body[:, 1].min()) for body, _, _ in turned)
 
@@ -307,9 +302,7 @@ def _bodies(
     )
     observed, virtual = (np.concatenate([things[i] for things in turned]).astype(np.float32) for i in (1, 2))
     scene = Scene(
-        meshes=tuple(
-            Mesh(body.astype(np.float32), np.asarray(faces, dtype=np.int32)) for body, _, _ in turned
-        ),
+        meshes=tuple(Mesh(body.astype(np.float32), np.asarray(faces, dtype=np.int32)) for body, _, _ in turned),
         spheres=(
             Spheres(observed, _OBSERVED_RADIUS * metres_per_pixel, OBSERVED),
             Spheres(virtual, _VIRTUAL_RADIUS * metres_per_pixel, VIRTUAL, towards_viewer_m=0.03),
@@ -341,9 +334,7 @@ def _facing_z(labels: Sequence[str], markers_m: NDArray[np.float64]) -> NDArray[
 def _font(size: int) -> ImageFont.FreeTypeFont:
     font = ImageFont.load_default(size)
     if not isinstance(font, ImageFont.FreeTypeFont):
-        raise GaitError(
-            "Pillow was built without FreeType and cannot write text; install its wheel from PyPI"
-        )
+        raise GaitError("Pillow was built without FreeType and cannot write text; install its wheel from PyPI")
     return font
 
 

@@ -44,9 +44,7 @@ class OffscreenRenderer:
         """What draws, in the driver's words, e.g. "llvmpipe (LLVM 15.0.6, 256 bits)"."""
         return str(self._context.info["GL_RENDERER"])
 
-    def draw(
-        self, scene: Scene, camera: Camera, width: int, height: int, supersample: int = 2
-    ) -> NDArray[np.uint8]:
+    def draw(self, scene: Scene, camera: Camera, width: int, height: int, supersample: int = 2) -> NDArray[np.uint8]:
         """Picture (height, width, 3) of ``scene``.
 
         Edges are smoothed by drawing ``supersample`` times as large: multisampling costs a software

@@ -253,12 +253,8 @@ class Renderer:
         faces = np.ascontiguousarray(mesh.faces, dtype=np.int32)
         vertex_buffer = self._context.buffer(np.hstack([vertices, vertex_normals(vertices, faces)]).tobytes())
         index_buffer = self._context.buffer(faces.tobytes())
-        solid = self._context.vertex_array(
-            self._mesh, [(vertex_buffer, "3f 3f", "position", "normal")], index_buffer
-        )
-        shadow = self._context.vertex_array(
-            self._shadow, [(vertex_buffer, "3f 12x", "position")], index_buffer
-        )
+        solid = self._context.vertex_array(self._mesh, [(vertex_buffer, "3f 3f", "position", "normal")], index_buffer)
+        shadow = self._context.vertex_array(self._shadow, [(vertex_buffer, "3f 12x", "position")], index_buffer)
         return _MeshUpload(vertex_buffer, index_buffer, solid, shadow)
 
     def _draw_shadows(self, floor: Floor, uploads: list[_MeshUpload]) -> None:
@@ -282,9 +278,7 @@ class Renderer:
         with_corners.render(moderngl.TRIANGLE_STRIP)
         with_corners.release()
 
-    def _draw_meshes(
-        self, meshes: tuple[Mesh, ...], uploads: list[_MeshUpload], canvas: moderngl.Framebuffer
-    ) -> None:
+    def _draw_meshes(self, meshes: tuple[Mesh, ...], uploads: list[_MeshUpload], canvas: moderngl.Framebuffer) -> None:
         """Solid ones first; of a see-through one only the front is drawn, so its own inside stays unseen."""
         self._context.enable_only(moderngl.DEPTH_TEST)
         self._context.depth_func = "<="
@@ -310,9 +304,7 @@ class Renderer:
         self._segment["colour"] = _unit(segments.colour)
         self._draw_instances(self._segment, ends, "3f 3f/i", "start", "end")
 
-    def _draw_instances(
-        self, program: moderngl.Program, rows: NDArray[np.float32], layout: str, *names: str
-    ) -> None:
+    def _draw_instances(self, program: moderngl.Program, rows: NDArray[np.float32], layout: str, *names: str) -> None:
         if not len(rows):
             return
         buffer = self._context.buffer(rows.tobytes())

@@ -27,9 +27,7 @@ class Spheres:
     centres_m: NDArray[np.float32]  # (N, 3); rows with NaN are left out
     radius_m: float = 0.008
     colour: Colour = OBSERVED
-    towards_viewer_m: float = (
-        0.0  # drawn as if that much nearer: decides which of two coinciding spheres is on top
-    )
+    towards_viewer_m: float = 0.0  # drawn as if that much nearer: decides which of two coinciding spheres is on top
 
 
 @dataclass(frozen=True)
@@ -66,8 +64,6 @@ def vertex_normals(vertices_m: NDArray[np.float32], faces: NDArray[np.int32]) ->
     corners = vertices_m[faces]  # (F, 3 corners, 3)
     face_normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
     weights, where = np.repeat(face_normals, 3, axis=0), faces.reshape(-1)
-    sums = np.stack(
-        [np.bincount(where, weights[:, axis], minlength=len(vertices_m)) for axis in range(3)], axis=1
-    )
+    sums = np.stack([np.bincount(where, weights[:, axis], minlength=len(vertices_m)) for axis in range(3)], axis=1)
     lengths = np.linalg.norm(sums, axis=1, keepdims=True)
     return (sums / np.maximum(lengths, 1e-20)).astype(np.float32)
