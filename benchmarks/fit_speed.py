@@ -1,0 +1,166 @@
+"""python benchmarks/fit_speed.py --json fit_speed.json
+
+How fast poses are fitted, beside the published method on the same walk, body, machine and threads, and how much memory
+a long recording takes. Prints one JSON object:
+
+ * ``frames_per_second``: the pose stage alone, the median of some runs; shape and placement of the person, found once
+   before it, are ``calibration_s``.
+ * ``published_frames_per_second``: the published method from its second frame on, when it starts from the frame before
+   (``published_first_frame_s`` is what it takes before that). ``ratio`` is by this faster figure.
+ * ``peak_memory_mb``: of a process that fits a long recording and does nothing else, all of it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from json_result import made_by, publish
+from long_walk import one_walk
+from published_fit import fit_frames
+from real_walks import CAPTURES, MODEL, repeated
+
+from gait.body.body import Body
+from gait.body.model_file import load_body
+from gait.body.placement import plug_in_gait_layout
+from gait.capture import Recording
+from gait.errors import GaitError
+from gait.fitting.person_fit import fit_person
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """Of the command line."""
+
+    frames: int = 5000
+    """Of the recording that speed is measured on."""
+    runs: int = 3
+    """Of the pose stage."""
+    published_frames: int = 4
+    """Of the published method."""
+    published_seconds: float = 180.0
+    """A frame of the published method that takes longer is cut off there."""
+    memory_frames: int = 20_000
+    """Of the recording that memory is measured on."""
+    threads: int = 2
+    """That torch uses, for both methods."""
+    model: Path = MODEL
+    """Body model file."""
+    captures: Path = CAPTURES
+    """Real recordings; a synthetic walker takes their place."""
+    json: Path | None = None
+    """File for the result."""
+
+
+QUICK: dict[str, Any] = {
+    "frames": 500,
+    "runs": 1,
+    "published_frames": 2,
+    "published_seconds": 5.0,
+    "memory_frames": 1000,
+}
+"""What ``--quick`` changes: minutes become seconds, and the figures rough."""
+
+
+def main(args: Arguments) -> None:
+    torch.set_num_threads(args.threads)
+    body = load_body(args.model)
+    walk = one_walk(args.captures, body)
+    ours = pose_speed(repeated(walk, args.frames), body, args.runs)
+    # On a body of its own: what a fit in inference mode left cached in the other cannot be differentiated.
+    published = published_speed(walk, load_body(args.model), args.published_frames, args.published_seconds)
+    result = {
+        **ours,
+        **published,
+        "ratio": ours["frames_per_second"] / published["published_frames_per_second"],
+        "peak_memory_mb": memory_of_a_fit(args),
+        "markers": len(walk.labels),
+        "walk": walk.path.name,
+        "made_by": made_by(args, body),
+    }
+    publish(result, args.json)
+
+
+def pose_speed(recording: Recording, body: Body, runs: int) -> dict[str, Any]:
+    """Fit a recording some times; a short fit before them wakes the threads."""
+    layout = plug_in_gait_layout(body)
+    fit_person([repeated(recording, 100)], body, layout)
+    rates, calibrations = [], []
+    for _ in range(runs):
+        person = fit_person([recording], body, layout)
+        (gait,) = person.gaits
+        rates.append(recording.frames / gait.seconds)
+        calibrations.append(person.seconds)
+    return {
+        "frames_per_second": float(np.median(rates)),
+        "frames_per_second_runs": rates,
+        "residual_mm": 1e3 * float(np.nanmean(gait.residual_m)),
+        "calibration_s": float(np.median(calibrations)),
+    }
+
+
+def published_speed(recording: Recording, body: Body, frames: int, seconds_a_frame: float) -> dict[str, Any]:
+    """Run the published method on the first frames, one after another."""
+    began = time.perf_counter()
+    first, *others = fit_frames(
+        body, plug_in_gait_layout(body), recording, range(frames), seconds_a_frame=seconds_a_frame
+    )
+    seconds = time.perf_counter() - began
+    return {
+        "published_frames_per_second": len(others) / sum(frame.seconds for frame in others),
+        "published_frames_per_second_with_the_first": frames / seconds,
+        "published_first_frame_s": first.seconds,
+        "published_residual_mm": 1e3 * float(np.mean([np.nanmean(frame.residual_m) for frame in others])),
+        "published_iterations": [frame.iterations for frame in (first, *others)],
+        "published_frames_cut_off": sum(not frame.converged for frame in (first, *others)),
+    }
+
+
+def memory_of_a_fit(args: Arguments) -> float:
+    """Peak memory of a process that fits one long recording, MB."""
+    options = {
+        "--frames": args.memory_frames,
+        "--threads": args.threads,
+        "--model": args.model,
+        "--captures": args.captures,
+    }
+    command = [sys.executable, str(Path(__file__).with_name("peak_memory.py"))]
+    command += [str(word) for option in options.items() for word in option]
+    return float(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
+
+
+def parse_arguments(words: list[str] | None = None) -> Arguments:
+    """Read the command line; what it names goes before ``--quick``, and that before the defaults."""
+    parser = argparse.ArgumentParser(
+        description="Frames a second of the pose stage, beside the published method, and peak memory, as JSON."
+    )
+    parser.add_argument("--quick", action="store_true", help="seconds rather than minutes, rough figures")
+    parser.add_argument("--json", type=Path, help="write the JSON object into this file too")
+    parser.add_argument("--frames", type=int, help="of the recording that speed is measured on")
+    parser.add_argument("--runs", type=int, help="of the pose stage; the median counts")
+    parser.add_argument("--published_frames", type=int, help="of the published method, two or more")
+    parser.add_argument("--published_seconds", type=float, help="after which a frame of it is cut off")
+    parser.add_argument("--memory_frames", type=int, help="of the recording that memory is measured on")
+    parser.add_argument("--threads", type=int, help="that torch uses, for both methods")
+    parser.add_argument("--model", type=Path, help="body model file")
+    parser.add_argument("--captures", type=Path, help="folder of real recordings")
+    given = vars(parser.parse_args(words))
+    quick = QUICK if given.pop("quick") else {}
+    arguments = Arguments(**{**quick, **{name: value for name, value in given.items() if value is not None}})
+    if arguments.published_frames < 2:
+        parser.error("--published_frames: two or more; the first one is not what the method's speed is measured on")
+    return arguments
+
+
+if __name__ == "__main__":
+    try:
+        main(parse_arguments())
+    except GaitError as error:
+        sys.exit(str(error))
