@@ -1,0 +1,236 @@
+"""The benchmarks' own measures on cases whose answer is known, and both scripts in miniature."""
+
+import importlib
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from gait.body.constraints_file import AngleBounds
+from gait.body.model_file import load_body
+from gait.body.placement import plug_in_gait_layout
+from gait.body.rotations import axis_angle_to_matrix
+from gait.body.skeleton import Joint
+from gait.capture import Recording
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+BENCHMARKS = REPOSITORY / "benchmarks"
+
+
+@pytest.fixture
+def module(monkeypatch):
+    """Import a module of the benchmarks by name, as their scripts do."""
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    return importlib.import_module
+
+
+@pytest.fixture(scope="module")
+def body():
+    return load_body(REPOSITORY / "data" / "SUPR" / "open_neutral.npz")
+
+
+def recording(labels, positions_m, **more):
+    return Recording(Path("made.c3d"), tuple(labels), positions_m, np.isfinite(positions_m).all(-1), 100.0, **more)
+
+
+def run(script, folder, *words):
+    file = folder / "result.json"
+    command = [sys.executable, str(BENCHMARKS / script), "--json", str(file), *map(str, words)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == json.loads(file.read_text(encoding="utf-8"))
+    return json.loads(done.stdout), done.stderr
+
+
+# --- angles, centres, repetition -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("bend_deg", [0.0, 30.0, 90.0])
+def test_knee_angle_is_what_the_knee_was_bent_by(module, bend_deg):
+    bend = np.radians(bend_deg)
+    hip, knee = np.array([[0.0, 1, 0]]), np.array([[0.0, 0.5, 0]])
+    ankle = knee + 0.4 * np.array([[0, -np.cos(bend), -np.sin(bend)]])
+    assert module("clinic_centres").knee_angle_deg(hip, knee, ankle) == pytest.approx([bend_deg], abs=1e-6)
+
+
+def test_knee_figures_tell_an_offset_from_a_different_course(module):
+    theirs = 30 + 30 * np.sin(np.linspace(0, 6, 100))
+    figures = module("clinic_centres").knee_figures(theirs + 4, theirs)
+    assert figures == pytest.approx({"knee_rmse_deg": 4, "knee_bias_deg": 4, "knee_correlation": 1})
+    assert module("clinic_centres").knee_figures(-theirs, theirs)["knee_correlation"] == pytest.approx(-1)
+
+
+def test_vicons_own_centres_go_before_others(module):
+    positions = np.zeros((2, 1, 3))
+    outputs = {f"R{name}": np.full((2, 3), float(k)) for k, name in enumerate(["HJC", "KJC", "AJC", "FEP", "FEO"])}
+    others = recording(["LASI"], positions, model_outputs=outputs)
+    own = recording(["LASI"], positions, model_outputs=outputs | {"RTIO": np.full((2, 3), 5.0)})
+    centres = module("real_walks").laboratory_centres
+    assert centres(others, "right")[:, 0, 0].tolist() == [0, 1, 2]
+    assert centres(own, "right")[:, 0, 0].tolist() == [3, 4, 5]
+    assert centres(own, "left") is None
+
+
+def test_a_repeated_walk_never_jumps(module):
+    walk = recording(["LASI"], np.arange(5.0)[:, None, None] * np.ones((1, 1, 3)))
+    longer = module("real_walks").repeated(walk, 23)
+    assert longer.frames == 23
+    assert np.abs(np.diff(longer.positions_m[:, 0, 0])).tolist() == [1] * 22
+
+
+@pytest.mark.parametrize(
+    ("joint", "axis", "degrees", "wrong"),
+    [
+        (Joint.LEFT_KNEE, 0, 60, {"knees": 0, "elbows": 0}),
+        (Joint.RIGHT_KNEE, 0, -5, {"knees": 0, "elbows": 0}),
+        (Joint.RIGHT_KNEE, 0, -12, {"knees": 0.5, "elbows": 0}),
+        (Joint.LEFT_ELBOW, 1, -60, {"knees": 0, "elbows": 0}),
+        (Joint.LEFT_ELBOW, 1, 20, {"knees": 0, "elbows": 0.5}),
+        (Joint.RIGHT_ELBOW, 1, 60, {"knees": 0, "elbows": 0}),
+        (Joint.RIGHT_ELBOW, 1, -20, {"knees": 0, "elbows": 0.5}),
+    ],
+)
+def test_bending_beyond_straight_is_counted(module, joint, axis, degrees, wrong):
+    turns = torch.zeros(2, 22, 3, dtype=torch.float64)
+    turns[1, joint, axis] = np.radians(degrees)
+    assert module("real_fits").wrong_way_share(axis_angle_to_matrix(turns).numpy()) == wrong
+
+
+def test_figures_are_rounded_and_what_is_no_number_is_null(module):
+    assert module("json_result").rounded({"a": [1.23456789, np.nan], "b": (1, "c", None, True)}) == {
+        "a": [1.2346, None],
+        "b": [1, "c", None, True],
+    }
+
+
+# --- the published method --------------------------------------------------------------------------------------------
+
+
+def test_virtual_markers_stand_off_along_their_own_unit_normal(module, body):
+    published = module("published_fit")
+    layout = plug_in_gait_layout(body)
+    virtual = published.virtual_markers(body.v_template[None], published.marker_places(body, layout))[0]
+    vertices, faces = body.v_template.numpy(), body.faces.numpy()
+    for m in range(layout.num_markers):
+        a, b, c = vertices[faces[layout.face[m]]]
+        normal = np.cross(b - a, c - a)
+        expected = layout.bary[m] @ np.stack([a, b, c]) + layout.distance_m[m] * normal / np.linalg.norm(normal)
+        np.testing.assert_allclose(virtual[m].numpy(), expected, atol=1e-6)
+
+
+def test_published_penalties(module):
+    published = module("published_fit")
+    bounds = AngleBounds(np.array([0, 2]), np.array([-0.1, -0.1]), np.array([0.1, 0.1]))
+    pose = torch.tensor([[0.3, 9.0, -0.4]])
+    assert float(published.angle_penalty(pose, bounds)) == pytest.approx(2 * (0.2**2 + 0.3**2))
+    assert float(published.angle_penalty(pose, None)) == 0
+    betas = torch.tensor([2.0, 0.0])
+    assert float(published.beta_penalty(betas, 3.0, 2.0)) == pytest.approx(3 * (np.e + 1) / 2)
+    apart = torch.tensor([[0.0, 0.0, 0.0], [3.0, 4.0, 0.0]])
+    seen = torch.tensor([False, True])
+    assert float(published.marker_distance(apart, torch.ones(2, 3), seen)) == pytest.approx(np.hypot(2, np.hypot(3, 1)))
+
+
+def test_published_start_finds_a_body_that_was_turned_and_moved(module, body):
+    published = module("published_fit")
+    places = published.marker_places(body, plug_in_gait_layout(body))
+    pose = torch.zeros(1, body.num_pose)
+    pose[0, :3] = torch.tensor([0.1, 2.5, -0.2])
+    out = body(pose, torch.zeros(body.num_betas), torch.tensor([[1.0, 0.2, -3.0]]))
+    observed = published.virtual_markers(out.vertices, places)[0]
+    start = published.state_near(body, places, observed, torch.ones(len(observed), dtype=torch.bool))
+    np.testing.assert_allclose(start.pose.numpy(), pose.numpy(), atol=1e-4)
+    np.testing.assert_allclose(start.translation.numpy(), [[1.0, 0.2, -3.0]], atol=1e-4)
+
+
+def test_published_method_comes_nearer_to_the_markers(module, body):
+    published = module("published_fit")
+    layout = plug_in_gait_layout(body)
+    places = published.marker_places(body, layout)
+    pose = torch.zeros(1, body.num_pose)
+    pose[0, 3 * Joint.LEFT_KNEE] = 0.4
+    with torch.no_grad():
+        out = body(pose, torch.zeros(body.num_betas), torch.zeros(1, 3))
+        observed = published.virtual_markers(out.vertices, places)
+    walk = recording(layout.labels, observed.double().numpy())
+    barely, longer = (
+        published.fit_frames(
+            body, layout, walk, [0], seconds_a_frame=600, settings=published.PublishedSettings(most_iterations=count)
+        )[0]
+        for count in (1, 40)
+    )
+    assert (barely.iterations, longer.iterations) == (1, 40)
+    assert not longer.converged
+    assert longer.residual_m.mean() < 0.8 * barely.residual_m.mean()
+
+
+def test_published_method_stops_when_the_steps_have_become_small(module, body):
+    published = module("published_fit")
+    layout = plug_in_gait_layout(body)
+    observed = published.virtual_markers(body.v_template[None], published.marker_places(body, layout))
+    walk = recording(layout.labels, observed.double().numpy())
+    quickly = published.PublishedSettings(patience=1, most_iterations=300)
+    (frame,) = published.fit_frames(body, layout, walk, [0], seconds_a_frame=600, settings=quickly)
+    assert frame.converged
+    assert frame.iterations < 300
+    assert frame.residual_m.mean() < 0.005
+
+
+# --- both scripts ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_fit_speed_on_a_synthetic_walker(tmp_path):
+    words = ["--quick", "--frames", 100, "--published_seconds", 2, "--memory_frames", 100]
+    result, told = run("fit_speed.py", tmp_path, *words, "--captures", tmp_path / "nowhere")
+    assert "no real recordings there" in told
+    assert result["markers"] == 35
+    assert result["ratio"] == pytest.approx(
+        result["frames_per_second"] / result["published_frames_per_second"], rel=1e-3
+    )
+    assert result["ratio"] > 1
+    assert 100 < result["peak_memory_mb"] < 2000
+    assert 0.5 < result["residual_mm"] < 10 < result["published_residual_mm"]
+    assert len(result["published_iterations"]) == 2
+    made_by = result["made_by"]
+    assert made_by["threads"] == 2
+    assert made_by["arguments"]["frames"] == 100
+    assert str(tmp_path) not in json.dumps(result)
+
+
+@pytest.mark.slow
+def test_fit_accuracy_without_captures(tmp_path):
+    words = ["--quick", "--ill", 0, "--captures", tmp_path / "nowhere"]
+    result, told = run("fit_accuracy.py", tmp_path, *words)
+    assert "left out" in told
+    assert not {"real", "real_worst", "plug_in_gait"} & result.keys()
+    by_hand, exactly = result["synthetic"], result["synthetic_placed_exactly"]
+    assert 0.1 < exactly["joints_mm"] < by_hand["joints_mm"] < 15
+    assert 0.1 < exactly["vertices_mm"] < by_hand["vertices_mm"] < 20
+    assert set(by_hand["by_walker"]) == {"healthy_1"}
+    assert len(by_hand["by_joint_mm"]) == 22
+
+
+@pytest.mark.slow
+@pytest.mark.captures
+def test_fit_accuracy_on_real_walks(captures, tmp_path):
+    words = ["--persons", "HC033A", "CP02", "--healthy", 0, "--ill", 0, "--captures", captures]
+    result, _ = run("fit_accuracy.py", tmp_path, *words)
+    assert set(result["real"]) == {
+        "healthy/HC033A/walk10.c3d",
+        *(f"cerebral_palsy/CP02/{name}.C3D" for name in ("walk08_pre", "walk10_pre", "walk08_post")),
+    }
+    for figures in result["real"].values():
+        assert 1 < figures["residual_mm"] < figures["max_frame_mean_mm"] < 15
+        assert 1 < figures["offset_mm"] < 20
+    assert result["real_worst"]["residual_mm"] == max(f["residual_mm"] for f in result["real"].values())
+    clinic = result["plug_in_gait"]
+    assert set(clinic["sides"]) == {"healthy/HC033A/walk10.c3d"}  # the other person's files have no joint centres
+    assert clinic["knee_correlation"]["pooled"] > 0.95
+    assert 0.1 < clinic["knee_rmse_deg"]["pooled"] < 10
+    assert set(clinic["centres_mm"]) == {"hip", "knee", "ankle"}
+    assert all(1 < distance < 60 for distance in clinic["centres_mm"].values())
