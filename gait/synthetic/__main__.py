@@ -7,6 +7,8 @@ import sys
 import time
 from pathlib import Path
 
+import torch
+
 from gait.body.model_file import load_body
 from gait.errors import GaitError
 from gait.synthetic.synthetic_cohort import MODEL_FILE, write_recordings
@@ -21,6 +23,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--overwrite", action="store_true", help="write what is there already again")
     options = parser.parse_args(arguments)
     start = time.perf_counter()
+    torch.set_num_threads(1)  # the arrays are small: more threads only wait for each other
     try:
         body = load_body(options.model_folder / "SUPR" / MODEL_FILE)
         written = list(write_recordings(options.cohort, body=body, seed=options.seed, overwrite=options.overwrite))

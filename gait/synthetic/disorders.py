@@ -92,11 +92,10 @@ def _parkinsonian(p: GaitPattern, s: float) -> GaitPattern:
     """Morris et al. 1994, Brain 117:1169 (stride, cadence); Perry & Burnfield 2010 (posture)."""
 
     def leg(leg: LegPattern) -> LegPattern:
-        flexed = _deg(9 * s)
         return replace(
             leg,
-            hip_flexion=leg.hip_flexion.raised(flexed),
-            knee_flexion=leg.knee_flexion.scaled(1 - 0.35 * s).raised(_deg(4 * s)),
+            hip_flexion=leg.hip_flexion.raised(_deg(5 * s)),
+            knee_flexion=leg.knee_flexion.scaled(1 - 0.5 * s).raised(_deg(1 * s)),
             ankle_dorsiflexion=leg.ankle_dorsiflexion.scaled(1 - 0.45 * s).raised(_deg(3 * s)),
             foot_pitch=Curve(leg.foot_pitch.samples * (1 - 0.6 * s)),
             shoulder_flexion=leg.shoulder_flexion.scaled(1 - 0.9 * s).raised(_deg(2 * s)),
@@ -111,7 +110,7 @@ def _parkinsonian(p: GaitPattern, s: float) -> GaitPattern:
         p,
         stride_length_m=p.stride_length_m * (1 - 0.52 * s),
         stride_time_s=p.stride_time_s / (1 + 0.10 * s),
-        trunk_flexion=p.trunk_flexion.raised(_deg(26 * s)),
+        trunk_flexion=p.trunk_flexion.raised(_deg(32 * s)),
         trunk_rotation=p.trunk_rotation.scaled(1 - 0.7 * s),
         pelvis_rotation=p.pelvis_rotation.scaled(1 - 0.6 * s),
         pelvis_obliquity=p.pelvis_obliquity.scaled(1 - 0.4 * s),
@@ -123,25 +122,25 @@ def _stiff_knee(p: GaitPattern, s: float) -> GaitPattern:
     """Sutherland & Davids 1993, Clin. Orthop. 288:139: swing flexion lost, circumduction and hip hike instead."""
     leg = p.left
     knee = leg.knee_flexion
-    stance_bend = knee.samples.min() + _deg(22)
-    limited = np.where(knee.samples > stance_bend, stance_bend + (1 - s) * (knee.samples - stance_bend), knee.samples)
-    swing = _bump(knee, 0.79, 0.44)
+    stiff = np.minimum(knee.samples, _deg(14))
+    swing = _bump(knee, 0.73, 0.44)
     leg = replace(
         leg,
-        knee_flexion=Curve(_smoothed((1 - s) * knee.samples + s * limited)),
+        knee_flexion=Curve(_smoothed((1 - s) * knee.samples + s * stiff)),
         hip_flexion=leg.hip_flexion.raised(-_deg(3 * s) * _bump(knee, 0.75, 0.3)),
-        hip_adduction=leg.hip_adduction.raised(-_deg(13 * s) * swing),
-        ankle_dorsiflexion=leg.ankle_dorsiflexion.raised(_deg(5 * s) * swing),
-        foot_pitch=Curve(leg.foot_pitch.samples * (1 - 0.18 * s * _plateau(knee, 0.45, 0.66, 0.08))),
-        clearance_m=leg.clearance_m * (1 - 0.4 * s),
+        hip_adduction=leg.hip_adduction.raised(-_deg(6 * s) * swing),
+        ankle_dorsiflexion=leg.ankle_dorsiflexion.raised(_deg(10 * s) * _plateau(knee, 0.66, 0.90, 0.08)),
+        foot_pitch=Curve(leg.foot_pitch.samples * (1 - 0.5 * s * _plateau(knee, 0.50, 0.75, 0.08))),
+        stance_share=leg.stance_share - 0.02 * s,
+        clearance_m=leg.clearance_m * (1 - 0.8 * s),
     )
     # The pelvis is hiked on the stiff side while it swings, that is while the other one stands.
     return replace(
         p,
         left=leg,
-        pelvis_obliquity=p.pelvis_obliquity.raised(_deg(10 * s) * _bump(p.pelvis_obliquity, 0.78, 0.44)),
-        trunk_lean=p.trunk_lean.raised(-_deg(4 * s) * _bump(p.trunk_lean, 0.78, 0.44)),
-        stride_length_m=p.stride_length_m * (1 - 0.10 * s),
+        pelvis_obliquity=p.pelvis_obliquity.raised(_deg(8 * s) * _bump(p.pelvis_obliquity, 0.71, 0.46)),
+        trunk_lean=p.trunk_lean.raised(-_deg(4 * s) * _bump(p.trunk_lean, 0.71, 0.46)),
+        stride_length_m=p.stride_length_m * (1 - 0.14 * s),
         stride_time_s=p.stride_time_s * (1 + 0.06 * s),
     )
 
@@ -168,12 +167,12 @@ def _crouch(p: GaitPattern, s: float) -> GaitPattern:
     """Rodda et al. 2004, J. Bone Joint Surg. Br. 86:251: knees, hips and ankles bent all through stance."""
 
     def leg(leg: LegPattern) -> LegPattern:
-        bent = _plateau(leg.knee_flexion, 0.93, 1.53, 0.18)
+        bent = _plateau(leg.knee_flexion, 0.97, 1.53, 0.14)
         return replace(
             leg,
-            knee_flexion=leg.knee_flexion.raised(_deg(28 * s) * bent + _deg(3 * s)),
-            hip_flexion=leg.hip_flexion.raised(_deg(16 * s)),
-            ankle_dorsiflexion=leg.ankle_dorsiflexion.raised(_deg(12 * s) * bent),
+            knee_flexion=leg.knee_flexion.raised(_deg(22 * s) * bent + _deg(8 * s)),
+            hip_flexion=leg.hip_flexion.raised(_deg(12 * s) + _deg(4 * s) * bent),
+            ankle_dorsiflexion=leg.ankle_dorsiflexion.raised(_deg(12 * s)),
             foot_pitch=Curve(leg.foot_pitch.samples * (1 - 0.35 * s)),
             hip_rotation=leg.hip_rotation.raised(_deg(4 * s)),
         )
@@ -215,7 +214,7 @@ def _trunk_lean(p: GaitPattern, s: float) -> GaitPattern:
     stance = _plateau(p.trunk_lean, 0.08, 0.45, 0.16)
     return replace(
         p,
-        trunk_lean=p.trunk_lean.raised(_deg(15 * s) * stance),
+        trunk_lean=p.trunk_lean.raised(_deg(19 * s) * stance),
         pelvis_obliquity=p.pelvis_obliquity.raised(_deg(3 * s) * stance),
         stride_length_m=p.stride_length_m * (1 - 0.05 * s),
     )

@@ -11,7 +11,7 @@ from gait.synthetic.normative_curves import Curve
 from gait.synthetic.person import Person
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class LegPattern:
     """One side, by its own cycle from heel strike (0) over toe-off (``normal.TOE_OFF``) to heel strike (1)."""
 
@@ -30,7 +30,7 @@ class LegPattern:
     slap: float = 0.0  # 0 to 1: how hard the forefoot falls after contact
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class GaitPattern:
     """Both sides, pelvis and trunk by the left cycle. Curves are radians."""
 

@@ -19,6 +19,8 @@ Vector = NDArray[np.float64]
 LEAST_KNEE_FLEXION_RAD = float(np.radians(2.0))
 """A leg that is asked to reach further stays bent that much."""
 
+_SOFT_M = 0.0015
+
 
 def about_x(radians: ArrayLike) -> Vector:
     """Rotation matrices (..., 3, 3)."""
@@ -56,7 +58,7 @@ def axis_angle(rotation: Vector) -> Vector:
     return Rotation.from_matrix(rotation.reshape(-1, 3, 3)).as_rotvec().reshape(*rotation.shape[:-2], 3)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class LegBones:
     """Rest vectors of one leg, metres, x to the outside."""
 
@@ -96,10 +98,15 @@ class LegBones:
         return np.sqrt(squares + 2 * (u + m * np.cos(np.asarray(flexion_rad))))
 
     def flexion_rad(self, reach_m: Vector) -> Vector:
-        """Knee flexion (...) that brings the ankle that far from the hip; at least ``LEAST_KNEE_FLEXION_RAD``."""
+        """Knee flexion (...) that brings the ankle that far from the hip; at least ``LEAST_KNEE_FLEXION_RAD``.
+
+        Near its full reach the leg gives way softly: it falls short by at most 1 mm of what it could reach.
+        """
         u, m, _ = self._reach()
         squares = self.thigh @ self.thigh + self.shank @ self.shank
-        cosine = ((reach_m**2 - squares) / 2 - u) / m
+        furthest = self.reach_m(LEAST_KNEE_FLEXION_RAD)
+        reach = furthest - _SOFT_M * np.logaddexp(0.0, (furthest - reach_m) / _SOFT_M)
+        cosine = ((reach**2 - squares) / 2 - u) / m
         return np.arccos(np.clip(cosine, -1, np.cos(LEAST_KNEE_FLEXION_RAD)))
 
     def hip_rotation(self, flexion_rad: Vector, adduction_rad: Vector, internal_rad: Vector) -> Vector:

@@ -26,7 +26,7 @@ TOE_OFF = 0.61
 """Share of the cycle at which the tables have toe-off."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Curve:
     """One angle over the cycle."""
 
@@ -89,7 +89,8 @@ ANKLE_DORSIFLEXION = curve(
 """Foot against shank, 0 at a right angle (Winter 1991; Kadaba 1990)."""
 
 FOOT_PITCH_STANCE = curve(
-    "0:19 3:13 6:4.5 9:0.3 14:0 22:0 30:-0.5 36:-2 42:-5.5 46:-9 50:-15 53:-24 56:-37 59:-51 62:-63 66:-69 72:-62 80:-34 88:2 95:20"
+    "0:19 3:13 6:4.5 9:0.3 14:0 22:0 30:-0.5 36:-2 42:-6.5 46:-11 50:-18 53:-27 "
+    "56:-39 59:-53 62:-65 66:-70 72:-62 80:-34 88:2 95:20"
 )
 """Sole against the floor, toes up positive (Winter 1991, foot segment angle); used in stance only."""
 
@@ -111,8 +112,8 @@ TRUNK_LEAN = curve("0:0 15:1.6 30:1.2 50:0 65:-1.6 80:-1.2")
 TRUNK_ROTATION = curve("0:-4 25:0 50:4 75:0")
 """Thorax in space, own side forward positive: against the pelvis (Perry & Burnfield 2010)."""
 
-SHOULDER_FLEXION = curve("0:-21 10:-19 25:-7 40:8 50:13 60:10 75:-5 90:-18")
+SHOULDER_FLEXION = curve("0:-20 10:-18 25:-7 40:6 50:11 60:8 75:-5 90:-17")
 """Upper arm against thorax, forward positive; the arm swings with the other leg (Perry & Burnfield 2010)."""
 
-ELBOW_FLEXION = curve("0:17 15:18 30:26 45:37 52:40 62:36 80:24 92:18")
+ELBOW_FLEXION = curve("0:15 15:16 30:22 45:30 52:32 62:29 80:20 92:16")
 """Forearm against upper arm, in step with the arm's forward swing (Perry & Burnfield 2010)."""

@@ -20,7 +20,7 @@ STATURE_M = (1.08, 2.0)
 ADULT_STATURE_M = 1.5
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Style:
     """Habits of one person; angles in radians, (2,) left and right; small asymmetries are natural."""
 
@@ -46,7 +46,7 @@ class Style:
     clearance_m: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Person:
     """Who walks."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import zipfile
 from pathlib import Path
 
@@ -61,7 +60,7 @@ def write_walk(
 def _write_c3d(path: Path, tracks: MarkerTracks, rate_hz: float, events: tuple[GaitEvent, ...], prefix: str) -> None:
     """Millimetres, z up: the suite's (y, z, x) are the laboratory's (z, x, y)."""
     T, M = tracks.positions_m.shape[:2]
-    seen = np.isfinite(tracks.positions_m).all(axis=-1)
+    seen = np.isfinite(tracks.positions_m[..., 0])
     z_up_mm = 1000 * tracks.positions_m[..., [2, 0, 1]]
     points = np.zeros((4, M, T))
     points[:3] = np.where(seen[..., None], z_up_mm, 0.0).transpose(2, 1, 0)
@@ -74,7 +73,7 @@ def _write_c3d(path: Path, tracks: MarkerTracks, rate_hz: float, events: tuple[G
     ]
     c3d["data"]["points"] = points
     c3d["data"]["meta_points"] = {
-        "residuals": np.where(seen, 0.0, -1.0).T[None],
+        "residuals": np.where(seen, 0.0, -1.0).T.reshape(1, M, T),
         "camera_masks": np.zeros((7, M, T), dtype=bool),
     }
     if events:
@@ -86,7 +85,7 @@ def _write_c3d(path: Path, tracks: MarkerTracks, rate_hz: float, events: tuple[G
         c3d.add_parameter("EVENT", "TIMES", np.stack([seconds // 60, seconds % 60]))
     part = path.with_name(f".{path.stem}.part.c3d")
     c3d.write(str(part))
-    os.replace(part, path)
+    part.replace(path)
 
 
 def _write_truth(path: Path, walk: Walk, tracks: MarkerTracks) -> None:
@@ -113,7 +112,7 @@ def _write_truth(path: Path, walk: Walk, tracks: MarkerTracks) -> None:
         person_seed=np.int64(walk.person.seed),
         walk_seed=np.int64(walk.seed),
     )
-    os.replace(part, path)
+    part.replace(path)
 
 
 def read_truth(path: str | Path) -> PoseSequence:
@@ -139,9 +138,12 @@ def read_truth(path: str | Path) -> PoseSequence:
         raise GaitError(f"{path}: damaged or no npz file ({error}); write the recording again.") from error
     if missing := sorted({*_FIELDS, "rate_hz", "model_file"} - data.keys()):
         raise GaitError(f"{path}: lacks {', '.join(missing)}; it has {', '.join(sorted(data))}.")
-    own = {name: data.pop(name) for name in _FIELDS}
+    poses, betas, translation, joints = (data.pop(name) for name in _FIELDS)
     return PoseSequence(
-        **own,
+        poses=poses,
+        betas=betas,
+        translation_m=translation,
+        joints_m=joints,
         rate_hz=float(data.pop("rate_hz")),
         model_file=str(data.pop("model_file")),
         model_sha256=str(data.pop("model_sha256", "")),

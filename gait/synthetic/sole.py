@@ -24,7 +24,7 @@ _SOLE_BAND_M = 0.03
 _CONTACT_SOFTNESS_M = 0.0015
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Sole:
     """Points of the lower side of one foot at rest, x to the outside."""
 

@@ -28,7 +28,7 @@ class Footprint:
     heading_rad: float  # toes to the outside
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class StepPlan:
     """The rhythm of one walk. Time 0 is the first frame of the recording; there are steps before and after it."""
 

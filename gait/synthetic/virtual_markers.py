@@ -16,9 +16,14 @@ from gait.synthetic.walk import pose_tensors
 
 Vector = NDArray[np.float64]
 
-PLUG_IN_GAIT_39 = tuple(
-    ["LFHD", "RFHD", "LBHD", "RBHD", "C7", "T10", "CLAV", "STRN", "RBAK", "LSHO", "LUPA", "LELB", "LFRM", "LWRA", "LWRB", "LFIN", "RSHO", "RUPA", "RELB", "RFRM", "RWRA", "RWRB", "RFIN", "LASI", "RASI", "LPSI", "RPSI", "LTHI", "LKNE", "LTIB", "LANK", "LHEE", "LTOE", "RTHI", "RKNE", "RTIB", "RANK", "RHEE", "RTOE"]
+# fmt: off
+PLUG_IN_GAIT_39 = (
+    "LFHD", "RFHD", "LBHD", "RBHD", "C7", "T10", "CLAV", "STRN", "RBAK", "LSHO", "LUPA",
+    "LELB", "LFRM", "LWRA", "LWRB", "LFIN", "RSHO", "RUPA", "RELB", "RFRM", "RWRA", "RWRB",
+    "RFIN", "LASI", "RASI", "LPSI", "RPSI", "LTHI", "LKNE", "LTIB", "LANK", "LHEE", "LTOE",
+    "RTHI", "RKNE", "RTIB", "RANK", "RHEE", "RTOE",
 )
+# fmt: on
 """The markers of Plug-in Gait's full body, in its own order."""
 
 
@@ -42,7 +47,7 @@ class MarkerErrors:
 NO_ERRORS = MarkerErrors(0.0, 0.0, 0.0, 0.0)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class MarkerTracks:
     """Markers of one walk, in the walk's frame: metres, y up."""
 
@@ -53,7 +58,7 @@ class MarkerTracks:
 
 
 def placement_offsets(
-    body: Body, betas: Vector, layout: MarkerLayout, errors: MarkerErrors, random: np.random.Generator
+    body: Body, betas: NDArray[np.floating], layout: MarkerLayout, errors: MarkerErrors, random: np.random.Generator
 ) -> tuple[Vector, NDArray[np.int64]]:
     """Offsets (M, 3) in the rest frame, metres, and the segments (M,) they are fixed in."""
     with torch.inference_mode():

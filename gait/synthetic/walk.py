@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy.interpolate import BSpline
-from scipy.ndimage import gaussian_filter1d
+from scipy.ndimage import gaussian_filter1d, maximum_filter1d
 from scipy.spatial.transform import Rotation
 
 from gait.body.body import Body
@@ -49,7 +50,7 @@ class GaitEvent:
     time_s: float  # from the first frame
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Walk:
     """One walk and the truth about it. The person walks along a heading of the laboratory; y is up, the floor 0."""
 
@@ -157,9 +158,15 @@ class _Leg:
 
     def nominal_ankle(self) -> Vector:
         """(T, 3) ankle seen from the root, of the nominal angles."""
-        return self.hip + turned(self.R_pelvis @ self.R_thigh, self._bent(self.knee))
+        return self.hip + turned(self.R_pelvis @ self.R_thigh, self.bent(self.knee))
 
-    def _bent(self, knee: Vector) -> Vector:
+    def reaching(self, ankle_from_hip_m: Vector) -> tuple[Vector, Vector]:
+        """R_pelvis_thigh (T, 3, 3) and knee flexion (T,) for ankles (T, 3) seen from the hip in the walking frame."""
+        inside = turned(np.swapaxes(self.R_pelvis, -1, -2), ankle_from_hip_m)
+        return self.bones.reaching(inside, self.R_thigh)
+
+    def bent(self, knee: Vector) -> Vector:
+        """Ankle (T, 3) from the hip in the thigh's frame, of knee flexions (T,)."""
         return self.bones.ankle_from_hip(np.broadcast_to(np.eye(3), (len(knee), 3, 3)), knee)
 
 
@@ -179,7 +186,7 @@ def _motion(
     rotation = _of_both_sides(pattern, plan, "pelvis_rotation") + 0.5 * wobble[:, 2]
     R_pelvis = about_y(-rotation) @ about_z(obliquity) @ about_x(tilt - _REST_PELVIS_TILT_RAD)
 
-    legs, bends, flights = {}, {}, {}
+    legs, stances = {}, {}
     for side, leg_pattern in zip(SIDES, (pattern.left, pattern.right), strict=True):
         R = R_pelvis if side == "left" else mirrored(R_pelvis)
         bones = leg_bones(rest, side)
@@ -189,15 +196,16 @@ def _motion(
             leg_pattern, hip_adduction=_adducted(leg_pattern, bones, pattern, own_side_up, plan, side)
         )
         legs[side] = _leg(leg_pattern, plan.cycle[side], bones, sole, R, tilt, pattern.stride_length_m)
-        flights[side] = _stances(legs[side], leg_pattern, plan, side)
-    pelvis = _pelvis_path(legs, flights, plan, rate_hz)
+        stances[side] = _stances(legs[side], leg_pattern, plan, side)
+    pelvis = _pelvis_path(legs, stances, plan, rate_hz)
 
     local = np.broadcast_to(np.eye(3), (T, body.num_joints, 3, 3)).copy()
     local[:, Joint.PELVIS] = R_pelvis
     for side, leg_pattern in zip(SIDES, (pattern.left, pattern.right), strict=True):
         own = pelvis * _OUT[side]
-        R_hip, R_knee, R_ankle, bend = _follow(legs[side], leg_pattern, flights[side], plan, own, side)
-        bends[side] = bend
+        R_hip, R_knee, R_ankle, bend = _follow(
+            legs[side], leg_pattern, stances[side], plan.time_s, plan.cycle[side], own
+        )
         for name, R in (("HIP", R_hip), ("KNEE", R_knee), ("ANKLE", R_ankle), ("FOOT", about_x(-bend))):
             local[:, Joint[f"{side.upper()}_{name}"]] = R if side == "left" else mirrored(R)
     _upper_body(local, pattern, plan, rest, (tilt, obliquity, rotation), wobble)
@@ -257,7 +265,7 @@ def _stance_pitch(pattern: LegPattern, cycle: Vector) -> Vector:
     pitch = pattern.foot_pitch.at(cycle)
     if pattern.slap:
         after = np.mod(cycle, 1.0)
-        pitch = np.where(after < 0.5, pitch * np.exp(-((after / 0.03) ** 2) * pattern.slap), pitch)
+        pitch = np.where(after < 0.2, pitch * np.exp(-((after / 0.03) ** 2) * pattern.slap), pitch)
     return pitch
 
 
@@ -411,54 +419,62 @@ def _spline_basis(time_s: Vector, spacing_s: float) -> Vector:
 
 
 def _follow(
-    leg: _Leg, pattern: LegPattern, stances: tuple[_Stance, ...], plan: StepPlan, pelvis: Vector, side: str
+    leg: _Leg, pattern: LegPattern, stances: tuple[_Stance, ...], time: Vector, cycle: Vector, pelvis: Vector
 ) -> tuple[Vector, Vector, Vector, Vector]:
     """Rotations of hip, knee, ankle (T, 3, 3) and toe bend (T,): on the floor as planned, as nominal between."""
-    time = plan.time_s
-    target = pelvis + leg.nominal_ankle()
-    rate = 1 / (time[1] - time[0])
-    velocity = np.gradient(target, axis=0) * rate
-    standing = np.zeros(len(time), dtype=bool)
     heading = np.interp(
         time,
         [t for s in stances for t in (s.step.strike_s, s.step.toe_off_s)],
         [s.step.heading_rad for s in stances for _ in range(2)],
     )
-    pitch = _blended_pitch(leg, plan.cycle[side])
+    pitch = _blended_pitch(leg, cycle)
     bend = toe_bend(pitch)
     R_foot = about_y(heading) @ about_x(leg.sole.flat_rad - pitch)
-    corrected = target.copy()
-    for stance in stances:
-        inside = (time >= stance.time_s[0]) & (time <= stance.time_s[-1])
-        standing |= inside
-        corrected[inside] = _at(stance, time[inside])
-    for before, after in zip(stances[:-1], stances[1:], strict=True):
-        inside = np.flatnonzero((time > before.time_s[-1]) & (time < after.time_s[0]))
-        ends = []
-        for stance, end in ((before, -1), (after, 0)):
-            at = stance.time_s[end]
-            place = np.array([np.interp(at, time, target[:, k]) for k in range(3)])
-            speed = np.array([np.interp(at, time, velocity[:, k]) for k in range(3)])
-            dense = np.gradient(stance.ankle_m, stance.time_s, axis=0)[end]
-            ends.append((stance.ankle_m[end] - place, dense - speed))
-        duration = after.time_s[0] - before.time_s[-1]
-        s = (time[inside] - before.time_s[-1]) / duration
-        corrected[inside] += _hermite(s, *ends[0], *ends[1], duration)
-        bump = np.sin(np.pi * s) ** 2
-        height = corrected[inside, 1] + leg.sole.lowest(R_foot[inside], bend[inside])
-        clearance = pattern.clearance_m * np.minimum(1, 1.6 * np.sin(np.pi * s))
-        missing = np.where((s > 0.12) & (s < 0.88), (clearance - height) / np.maximum(bump, 0.05), 0.0)
-        corrected[inside, 1] += max(0.0, float(missing.max(initial=0.0))) * bump
-    # Never below the floor, wherever the bump was too small.
-    low = corrected[:, 1] + leg.sole.lowest(R_foot, bend)
-    sunk = np.where(standing, 0.0, np.maximum(0.0, -low))
-    corrected[:, 1] += sunk
 
-    from_hip = turned(np.swapaxes(leg.R_pelvis, -1, -2), corrected - pelvis - leg.hip)
-    R_thigh, knee = leg.bones.reaching(from_hip, leg.R_thigh)
+    hip = pelvis + leg.hip
+    ankle = hip + turned(leg.R_pelvis @ leg.R_thigh, leg.bent(leg.knee))
+    standing = [np.flatnonzero((time >= s.time_s[0]) & (time <= s.time_s[-1])) for s in stances]
+    for stance, inside in zip(stances, standing, strict=True):
+        ankle[inside] = _at(stance, time[inside])
+    R_thigh, knee = leg.reaching(ankle - hip)
+    # What standing asked of hip and knee beyond the nominal angles fades over the swing into what the next step asks.
+    extra = np.column_stack(
+        [knee - leg.knee, Rotation.from_matrix(R_thigh @ np.swapaxes(leg.R_thigh, -1, -2)).as_rotvec()]
+    )
+    for before, after in pairwise(inside for inside in standing if len(inside) > 1):
+        swing = np.arange(before[-1] + 1, after[0])
+        s = (swing - before[-1]) / (after[0] - before[-1])
+        extra[swing] = extra[before[-1]] + (3 * s**2 - 2 * s**3)[:, None] * (extra[after[0]] - extra[before[-1]])
+        R = Rotation.from_rotvec(extra[swing, 1:]).as_matrix() @ leg.R_thigh[swing]
+        bent = np.maximum(leg.knee[swing] + extra[swing, 0], LEAST_KNEE_FLEXION_RAD)
+        path = hip[swing] + turned(leg.R_pelvis[swing] @ R, leg.bent(bent))
+        path = _smooth_ends(path, ankle[before[-2:]], ankle[after[:2]], s)
+        height = path[:, 1] + leg.sole.lowest(R_foot[swing], bend[swing])
+        missing = np.maximum(0.0, pattern.clearance_m * np.sin(np.pi * s) ** 2 - height)
+        path[:, 1] += gaussian_filter1d(maximum_filter1d(missing, 9), 2.5) * np.minimum(1, 8 * s * (1 - s))
+        # Never below the floor, wherever that was too little.
+        path[:, 1] += np.maximum(0.0, -(path[:, 1] + leg.sole.lowest(R_foot[swing], bend[swing])))
+        ankle[swing] = path
+
+    R_thigh, knee = leg.reaching(ankle - hip)
     R_knee = about_x(knee + leg.bones.straight_knee_rad)
     R_ankle = np.swapaxes(leg.R_pelvis @ R_thigh @ R_knee, -1, -2) @ R_foot
     return R_thigh, R_knee, R_ankle, bend
+
+
+_FADE_SHARE = 0.25  # of the swing, in which speeds at its ends die away
+
+
+def _smooth_ends(path: Vector, before: Vector, after: Vector, s: Vector) -> Vector:
+    """The swing's ``path`` (S, 3) at shares ``s`` of its time, leaving the floor and coming to it without a jerk.
+
+    ``before`` and ``after`` (2, 3) are the two nearest places on the floor, a frame apart.
+    """
+    frames = 1 / (s[1] - s[0])
+    off = _FADE_SHARE * frames * ((before[1] - before[0]) - (path[0] - before[1]))
+    strike = _FADE_SHARE * frames * ((after[1] - after[0]) - (after[0] - path[-1]))
+    near_start, near_end = (np.minimum(x / _FADE_SHARE, 1.0)[:, None] for x in (s, 1 - s))
+    return path + near_start * (1 - near_start) ** 2 * off - near_end * (1 - near_end) ** 2 * strike
 
 
 def _blended_pitch(leg: _Leg, cycle: Vector) -> Vector:
@@ -468,17 +484,6 @@ def _blended_pitch(leg: _Leg, cycle: Vector) -> Vector:
     planned = np.clip(np.maximum(1 - after_off, 1 - before_strike), 0, 1)
     planned = np.where(phase <= 0.61, 1.0, planned * planned * (3 - 2 * planned))
     return planned * leg.pitch + (1 - planned) * leg.swing_pitch
-
-
-def _hermite(s: Vector, e0: Vector, v0: Vector, e1: Vector, v1: Vector, duration: float) -> Vector:
-    """(S, 3) cubic from e0 to e1 with velocities v0, v1 at its ends, s from 0 to 1."""
-    s = s[:, None]
-    return (
-        (2 * s**3 - 3 * s**2 + 1) * e0
-        + (s**3 - 2 * s**2 + s) * duration * v0
-        + (3 * s**2 - 2 * s**3) * e1
-        + (s**3 - s**2) * duration * v1
-    )
 
 
 def _upper_body(
@@ -510,20 +515,31 @@ def _upper_body(
     for name in ("NECK", "HEAD"):
         local[:, Joint[name]] = _from_axis_angle(0.5 * head)
     for k, (side, leg) in enumerate(zip(SIDES, (pattern.left, pattern.right), strict=True)):
-        _arm(local, leg, plan.cycle[side], rest, side, wobble[:, 9 + 2 * k : 11 + 2 * k])
+        # Arms hang by their weight: they follow a leaning trunk only in part.
+        hanging = 0.6 * (flexion - normal_flexion), 0.8 * lean * _OUT[side][0]
+        _arm(local, leg, plan.cycle[side], rest, side, hanging, wobble[:, 9 + 2 * k : 11 + 2 * k])
 
 
 _COLLAR_DROP_RAD = float(np.radians(6.0))
 _FINGER_CURL_RAD = float(np.radians(12.0))
 
 
-def _arm(local: Vector, pattern: LegPattern, cycle: Vector, rest: Vector, side: str, wobble: Vector) -> None:
+def _arm(
+    local: Vector,
+    pattern: LegPattern,
+    cycle: Vector,
+    rest: Vector,
+    side: str,
+    hanging: tuple[Vector, Vector],
+    wobble: Vector,
+) -> None:
     out, name = _OUT[side], side.upper()
     bone = (rest[Joint[f"{name}_ELBOW"]] - rest[Joint[f"{name}_SHOULDER"]]) * out
     level = float(np.arctan2(bone[1], bone[0]))
-    swing = pattern.shoulder_flexion.at(cycle) + 1.2 * wobble[:, 0]
+    swing = pattern.shoulder_flexion.at(cycle) + hanging[0] + 1.2 * wobble[:, 0]
     bend = np.maximum(pattern.elbow_flexion.at(cycle) + 1.5 * wobble[:, 1], np.radians(5.0))
-    hang = -(np.pi / 2 - pattern.shoulder_abduction_rad) - level
+    abduction = np.maximum(pattern.shoulder_abduction_rad + hanging[1], np.radians(2.0))
+    hang = abduction - np.pi / 2 - level
     R_collar = about_z(np.full(len(cycle), -_COLLAR_DROP_RAD))
     R_shoulder = np.swapaxes(R_collar, -1, -2) @ about_x(-swing) @ about_z(hang)
     turns = {"COLLAR": R_collar, "SHOULDER": R_shoulder, "ELBOW": about_y(-bend)}
