@@ -1,0 +1,268 @@
+"""The solver on bodies whose pose is known, and what it owes every frame."""
+
+import numpy as np
+import pytest
+import torch
+from fitting_cases import (
+    OPEN_BODY,
+    pose_of,
+    random_body,
+    random_layout,
+    random_numbers,
+    random_wearer,
+    short_walk,
+    walk_pose,
+)
+from scipy.spatial.transform import Rotation
+
+from gait.body.model_file import load_body
+from gait.body.placement import plug_in_gait_layout
+from gait.body.pose_prior import natural_pose_prior
+from gait.fitting.joint_turning import MOST_STEP_RAD, Pose, resting_pose, turned
+from gait.fitting.marker_motion import Wearer, marker_motion
+from gait.fitting.marker_skin import marker_skin
+from gait.fitting.pose_solver import Observation, normal_equations, solve_poses
+from gait.fitting.residuals import joint_prior
+from gait.fitting.rigid_start import rigid_start, trunk_trust
+from gait.fitting.weights import FitWeights
+
+WEIGHTS = FitWeights()
+FAINT = FitWeights(pose_prior=1e-9)
+"""A prior that settles only what no marker sees."""
+
+
+@pytest.fixture(scope="module")
+def open_body():
+    return load_body(OPEN_BODY)
+
+
+@pytest.fixture(scope="module")
+def walk(open_body):
+    return short_walk(open_body, seed=2, seconds=0.6)
+
+
+@pytest.fixture(scope="module")
+def walking(open_body, walk):
+    """Who walks, with Plug-in Gait's markers exactly where they belong, and how."""
+    skin = marker_skin(open_body, plug_in_gait_layout(open_body))
+    wearer = Wearer(skin, torch.as_tensor(walk.truth.betas).double(), skin.point.new_zeros(skin.num_markers, 3))
+    pose = walk_pose(open_body, skin, walk.truth)[slice(0, None, 5)]
+    return wearer, pose, all_seen(marker_motion(wearer, pose).markers)
+
+
+@pytest.fixture(scope="module")
+def prior(open_body):
+    return joint_prior(natural_pose_prior(), WEIGHTS, body=open_body)
+
+
+def all_seen(markers):
+    return Observation(markers, torch.ones(markers.shape[:2], dtype=torch.bool))
+
+
+def solved_from_rigid_start(wearer, observation, prior, weights=WEIGHTS, **options):
+    start, _, fixed = rigid_start(wearer, prior.natural, observation)
+    assert fixed.all()
+    return solve_poses(wearer, start, observation, prior, weights, **options)
+
+
+def same_pose(a, b):
+    return (
+        torch.equal(a.rotations, b.rotations)
+        and torch.equal(a.translation, b.translation)
+        and (a.angles is None or torch.equal(a.angles, b.angles))
+    )
+
+
+# --- known poses -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("hinges", [False, True], ids=["free_tree", "hinge_tree"])
+@pytest.mark.parametrize("blend_shapes", [False, True], ids=["plain", "blend_shapes"])
+def test_finds_the_pose_of_a_test_body(tmp_path, hinges, blend_shapes):
+    """With markers enough to see every joint, from a start some tenths of a radian away."""
+    body = random_body(tmp_path, hinges=hinges, blend_shapes=blend_shapes)
+    wearer = random_wearer(body, random_layout(body, 90))
+    truth = pose_of(body, wearer.skin, *random_numbers(body, 4, spread=0.25))
+    observation = all_seen(marker_motion(wearer, truth).markers)
+    silent = joint_prior(natural_pose_prior(), FAINT, body=body, hinges=wearer.skin.hinges)
+    free = torch.full_like(silent.lower, torch.inf)
+    silent = type(silent)(silent.natural, silent.precision, -free, free, 0.0)
+    away = torch.randn(4, 69, dtype=torch.float64, generator=torch.Generator().manual_seed(1)) * 0.1
+    start = turned(truth, marker_motion(wearer, truth).parent_world, away, wearer.skin.hinges)
+    begun = (marker_motion(wearer, start).markers - observation.markers).norm(dim=-1)
+    assert begun.mean() > 0.1
+    found = solve_poses(wearer, start, observation, silent, FAINT, most_iterations=200, tolerance=0)
+    motion = marker_motion(wearer, found.pose)
+    assert (motion.markers - observation.markers).norm(dim=-1).max() < 1e-5
+    assert (motion.joints - marker_motion(wearer, truth).joints).norm(dim=-1).max() < 1e-4
+
+
+def test_finds_a_walkers_pose_from_a_rigid_start(walking, prior):
+    wearer, truth, observation = walking
+    found = solved_from_rigid_start(wearer, observation, prior, tolerance=1e-5, most_iterations=60)
+    motion = marker_motion(wearer, found.pose)
+    residual = (motion.markers - observation.markers).norm(dim=-1)
+    joints = (motion.joints - marker_motion(wearer, truth).joints).norm(dim=-1)
+    assert residual.mean() < 0.001
+    assert joints.mean() < 0.005
+    assert joints.max() < 0.03
+
+
+def test_three_markers_far_away_do_not_pull_a_limb(walking, prior):
+    """Beyond some mm the distance counts, not its square."""
+    wearer, truth, observation = walking
+    wrong = observation.markers.clone()
+    wrong[:, [3, 20, 33]] += 0.5
+    expected = marker_motion(wearer, truth).joints
+    found = solved_from_rigid_start(wearer, all_seen(wrong), prior)
+    joints = (marker_motion(wearer, found.pose).joints - expected).norm(dim=-1)
+    assert joints.mean() < 0.03
+    untouched = (marker_motion(wearer, found.pose).markers - observation.markers).norm(dim=-1)
+    assert untouched[:, [3, 20, 33]].mean() < 0.2, "the body stays where the other markers are"
+
+
+def test_a_half_turned_body_is_found(walking, prior, open_body):
+    """Whichever way somebody faces, lying down too."""
+    wearer, truth, observation = walking
+    for turn in ([0, np.pi, 0], [0, -2.0, 0], [np.pi / 2, 0, 0]):
+        R = torch.tensor(Rotation.from_rotvec(turn).as_matrix())
+        shift = torch.tensor([3.0, -0.2, 8.0], dtype=torch.float64)
+        found = solved_from_rigid_start(wearer, all_seen(observation.markers @ R.T + shift), prior)
+        expected = marker_motion(wearer, truth).joints @ R.T + shift
+        assert (marker_motion(wearer, found.pose).joints - expected).norm(dim=-1).mean() < 0.006
+
+
+# --- rigid start -----------------------------------------------------------------------------------------------------
+
+
+def test_rigid_start_is_exact_for_a_rigid_body(walking, prior):
+    wearer = walking[0]
+    still = marker_motion(wearer, resting_pose(prior.natural, None, 1))
+    rng = np.random.default_rng(0)
+    R = torch.tensor(Rotation.random(5, random_state=1).as_matrix())
+    shift = torch.tensor(rng.normal(size=(5, 1, 3)))
+    pose, size, fixed = rigid_start(wearer, prior.natural, all_seen(1.2 * (still.markers @ R.mT) + shift))
+    assert fixed.all()
+    np.testing.assert_allclose(size, 1.2, rtol=1e-9)
+    pose, _, _ = rigid_start(wearer, prior.natural, all_seen(still.markers @ R.mT + shift))
+    np.testing.assert_allclose(marker_motion(wearer, pose).joints, still.joints @ R.mT + shift, atol=1e-9)
+
+
+def test_rigid_start_says_which_frames_fix_a_body(walking, prior):
+    wearer, _, observation = walking
+    labels = wearer.skin.labels
+    seen = torch.zeros(4, len(labels), dtype=torch.bool)
+    seen[0] = True
+    seen[1, :3] = True  # three markers
+    seen[2, [labels.index(name) for name in ("LASI", "RASI", "LPSI", "RPSI")]] = True
+    line = observation.markers[:4].clone()
+    line[3] = torch.linspace(0, 1, len(labels), dtype=torch.float64)[:, None] * torch.tensor([1.0, 2.0, 0.5])
+    seen[3] = True
+    _, _, fixed = rigid_start(wearer, prior.natural, Observation(torch.where(seen[..., None], line, 0.0), seen))
+    assert fixed.tolist() == [True, False, True, False]
+
+
+def test_the_trunk_tells_where_the_body_is(walking):
+    wearer = walking[0]
+    trust = dict(zip(wearer.skin.labels, trunk_trust(wearer).tolist(), strict=True))
+    assert min(trust[name] for name in ("LASI", "RASI", "LPSI", "RPSI", "C7", "T10", "CLAV", "STRN")) > 0.5
+    assert max(trust[name] for name in ("LTOE", "RTOE", "LFIN", "RFIN", "LANK", "RTIB", "LWRA")) < 0.2
+    assert min(trust.values()) > 0
+
+
+# --- frames ----------------------------------------------------------------------------------------------------------
+
+
+def test_frames_do_not_know_of_each_other(walking, prior):
+    """One at a time, in another order, in another company: the same poses."""
+    wearer, _, observation = walking
+    together = solved_from_rigid_start(wearer, observation, prior)
+    T = len(observation.markers)
+    for frame in (0, T - 1):
+        alone = solved_from_rigid_start(wearer, observation[slice(frame, frame + 1)], prior)
+        np.testing.assert_allclose(alone.pose.rotations[0], together.pose.rotations[frame], atol=1e-7)
+        np.testing.assert_allclose(alone.pose.translation[0], together.pose.translation[frame], atol=1e-7)
+        assert alone.iterations[0] == together.iterations[frame]
+    order = torch.tensor(np.random.default_rng(0).permutation(T))
+    mixed = solved_from_rigid_start(wearer, observation[order], prior)
+    np.testing.assert_allclose(mixed.pose.rotations, together.pose.rotations[order], atol=1e-7)
+    np.testing.assert_allclose(mixed.cost, together.cost[order], rtol=1e-7)
+    assert torch.equal(mixed.iterations, together.iterations[order])
+
+
+def test_each_frame_stops_by_itself(walking, prior):
+    """One that begins at its answer stops at once, while another goes on and arrives."""
+    wearer, _, observation = walking
+    two = observation[slice(0, 2)]
+    done = solved_from_rigid_start(wearer, two, prior, tolerance=1e-9, most_iterations=100)
+    far, _, _ = rigid_start(wearer, prior.natural, two)
+    start = Pose.joined([done.pose[slice(0, 1)], far[slice(1, 2)]])
+    again = solve_poses(wearer, start, two, prior, WEIGHTS)
+    assert again.iterations[0] <= 4 < again.iterations[1]
+    np.testing.assert_allclose(again.cost, done.cost, rtol=5e-3)
+    assert again.cost[0] <= done.cost[0]
+
+
+def test_cost_never_rises(walking, prior):
+    wearer, _, observation = walking
+    start, _, _ = rigid_start(wearer, prior.natural, observation)
+    before = normal_equations(wearer, start, observation, prior, WEIGHTS).cost
+    for steps in range(1, 16):
+        found = solve_poses(wearer, start, observation, prior, WEIGHTS, most_iterations=steps)
+        assert (found.cost <= before).all()
+        assert (found.iterations <= steps).all()
+        again = normal_equations(wearer, found.pose, observation, prior, WEIGHTS).cost
+        np.testing.assert_allclose(found.cost, again, rtol=1e-9)
+        before = found.cost
+
+
+def test_a_solved_pose_stays(walking, prior):
+    """At a minimum nothing is left to gain; what comes back is the start itself, within rounding."""
+    wearer, _, observation = walking
+    done = solved_from_rigid_start(wearer, observation, prior, tolerance=0, most_iterations=150)
+    again = solve_poses(wearer, done.pose, observation, prior, WEIGHTS)
+    assert (again.cost <= done.cost).all()
+    assert (again.pose.rotations - done.pose.rotations).abs().max() < 1e-4
+
+
+def test_two_runs_are_alike_to_the_last_bit(walking, prior):
+    wearer, _, observation = walking
+    first, second = (solved_from_rigid_start(wearer, observation, prior) for _ in range(2))
+    assert same_pose(first.pose, second.pose)
+    assert torch.equal(first.cost, second.cost)
+
+
+def test_where_unseen_markers_are_said_to_be_is_no_matter(walking, prior):
+    wearer, _, observation = walking
+    seen = torch.tensor(np.random.default_rng(3).random(observation.seen.shape) > 0.3)
+    start, _, _ = rigid_start(wearer, prior.natural, observation)
+    found = []
+    for nonsense in (0.0, 1e3, torch.nan, torch.inf):
+        markers = torch.where(seen[..., None], observation.markers, nonsense)
+        found.append(solve_poses(wearer, start, Observation(markers, seen), prior, WEIGHTS))
+    for other in found[1:]:
+        assert same_pose(found[0].pose, other.pose)
+    beginnings = [
+        rigid_start(wearer, prior.natural, Observation(torch.where(seen[..., None], observation.markers, x), seen))[0]
+        for x in (0.0, 1e3)
+    ]
+    np.testing.assert_allclose(beginnings[0].rotations, beginnings[1].rotations, atol=1e-9)
+
+
+def test_a_frame_without_markers_stands_naturally(walking, prior):
+    """Nothing to go by: every joint at the prior's mean, the body where it was, all numbers finite."""
+    wearer, truth, observation = walking
+    nothing = Observation(torch.zeros_like(observation.markers[:2]), torch.zeros_like(observation.seen[:2]))
+    found = solve_poses(wearer, truth[slice(0, 2)], nothing, prior, WEIGHTS, tolerance=1e-9, most_iterations=60)
+    np.testing.assert_allclose(found.pose.rotations[:, 1:], prior.natural[1:].expand(2, -1, -1, -1), atol=1e-3)
+    np.testing.assert_allclose(found.pose.translation, truth.translation[:2], atol=1e-9)
+    np.testing.assert_allclose(found.pose.rotations[:, 0], truth.rotations[:2, 0], atol=1e-9)
+
+
+def test_no_joint_turns_by_more_than_the_most_in_a_step(walking, prior):
+    wearer, truth, _ = walking
+    motion = marker_motion(wearer, truth)
+    step = torch.full((truth.frames, 69), 10.0, dtype=torch.float64)
+    there = turned(truth, motion.parent_world, step, None)
+    angle = Rotation.from_matrix((there.rotations @ truth.rotations.mT).reshape(-1, 3, 3).numpy()).magnitude()
+    np.testing.assert_allclose(angle, MOST_STEP_RAD, atol=1e-5)
