@@ -8,10 +8,10 @@ from typing import Literal
 
 import numpy as np
 
-from gait.body.skeleton import BODY_JOINTS, Joint, mirrored
+from gait.body.skeleton import Joint, mirrored
 from gait.errors import GaitError
 from gait.synthetic.gait_pattern import GaitPattern, LegPattern
-from gait.synthetic.normative_curves import TOE_OFF, Curve
+from gait.synthetic.normative_curves import Curve
 
 Side = Literal["left", "right", "both"]
 
@@ -266,5 +266,3 @@ _KINDS: Mapping[str, _Kind] = {
 
 DISORDER_NAMES = tuple(_KINDS)
 ONE_SIDED = frozenset(name for name, kind in _KINDS.items() if kind.one_sided)
-assert all(joint in BODY_JOINTS for kind in _KINDS.values() for joint in kind.joints)
-assert 0 < TOE_OFF < 1

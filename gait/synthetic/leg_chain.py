@@ -16,6 +16,10 @@ from gait.body.skeleton import Joint
 
 Vector = NDArray[np.float64]
 
+SIDES = ("left", "right")
+OUTWARDS = {"left": np.array([1.0, 1.0, 1.0]), "right": np.array([-1.0, 1.0, 1.0])}
+"""Signs (3,) by side that turn x to the outside, and back."""
+
 LEAST_KNEE_FLEXION_RAD = float(np.radians(2.0))
 """A leg that is asked to reach further stays bent that much."""
 
@@ -69,9 +73,7 @@ class LegBones:
     @property
     def straight_knee_rad(self) -> float:
         """Rotation of the knee joint at which hip, knee and ankle are stretched most; the rest pose is 0."""
-        _, across, phase = self._reach()
-        del across
-        return phase
+        return self._reach()[2]
 
     @property
     def rest_hip_flexion_rad(self) -> float:
@@ -147,9 +149,8 @@ def smallest_rotation(a: Vector, b: Vector) -> Vector:
 
 def leg_bones(rest_joints_m: Vector, side: str) -> LegBones:
     """The bones of one side, "left" or "right", of a body's joints (J, 3) at rest."""
-    out = np.array([1.0 if side == "left" else -1.0, 1, 1])
     root, hip, knee, ankle = (
-        rest_joints_m[Joint[name]] * out
+        rest_joints_m[Joint[name]] * OUTWARDS[side]
         for name in ("PELVIS", *(f"{side.upper()}_{part}" for part in ("HIP", "KNEE", "ANKLE")))
     )
     return LegBones(hip - root, knee - hip, ankle - knee)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from gait.body.body import Body
 from gait.body.skeleton import Joint
+from gait.errors import GaitError
 
 Vector = NDArray[np.float64]
 
@@ -18,6 +19,7 @@ STATURE_M = (1.08, 2.0)
 """Statures of people who are drawn, from a child of about five years to a tall adult, metres."""
 
 ADULT_STATURE_M = 1.5
+_TRIES = 500
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,10 +82,11 @@ def make_person(body: Body, seed: int, *, adult: bool | None = None) -> Person:
     Shape is drawn from the body's own normal distribution (cut at two deviations) until the stature lies within
     ``STATURE_M``, or on the wanted side of ``ADULT_STATURE_M``. Speed and cadence are normalised by leg length
     (Hof 1996, Gait & Posture 4:222); their norms, 0.43 and 0.55, are adults' 1.25 m/s and 113 steps/min for a leg
-    of 0.85 m (Winter 1991; Bovi 2011) and hold for children from five years (Schwartz 2008).
+    of 0.85 m (Winter 1991; Bovi 2011) and hold for children from five years (Schwartz 2008). Raises GaitError where the
+    body has no such people.
     """
     random = np.random.default_rng([seed, 0])
-    while True:
+    for _ in range(_TRIES):
         betas = random.standard_normal(body.num_betas)
         while (beyond := np.abs(betas) > 2).any():
             betas[beyond] = random.standard_normal(int(beyond.sum()))
@@ -96,6 +99,11 @@ def make_person(body: Body, seed: int, *, adult: bool | None = None) -> Person:
             low, high = (ADULT_STATURE_M, high) if adult else (low, ADULT_STATURE_M)
         if low <= stature <= high:
             break
+    else:
+        raise GaitError(
+            f"{body.name}: none of {_TRIES} random people is {low:g} to {high:g} m tall; is this a whole body, "
+            "and one of that age?"
+        )
     rest = joints[0].double().cpu().numpy()
     leg = np.linalg.norm(rest[Joint.LEFT_KNEE] - rest[Joint.LEFT_HIP])
     leg += np.linalg.norm(rest[Joint.LEFT_ANKLE] - rest[Joint.LEFT_KNEE])

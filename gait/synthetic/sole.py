@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from gait.body.body import Body
 from gait.body.skeleton import Joint
-from gait.synthetic.leg_chain import about_x
+from gait.synthetic.leg_chain import OUTWARDS, about_x
 
 Vector = NDArray[np.float64]
 
@@ -79,7 +79,7 @@ def sole_of(body: Body, betas: Vector, side: str) -> Sole:
     front = [foot, *_below(body, foot)]
     share_front = weights[:, front].sum(axis=1)
     mine = np.flatnonzero(weights[:, ankle] + share_front > 0.98)
-    out = np.array([1.0 if side == "left" else -1.0, 1, 1])
+    out = OUTWARDS[side]
     points = (rest[mine] - joint[ankle]) * out
     hinge = (joint[foot] - joint[ankle]) * out
     # The lower side: nothing of the foot lies below it, within a thumb's width.

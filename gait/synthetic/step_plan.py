@@ -7,13 +7,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy.interpolate import CubicSpline, PchipInterpolator
-from scipy.ndimage import gaussian_filter1d
 
 from gait.synthetic.gait_pattern import GaitPattern
+from gait.synthetic.leg_chain import SIDES
 from gait.synthetic.normative_curves import TOE_OFF
 
 Vector = NDArray[np.float64]
 
+_STRIDES = 400  # as many different ones; longer walks repeat them
 _PADDING_STRIDES = 2.0  # before and after the recording, so that its ends are like its middle
 
 
@@ -40,10 +41,10 @@ class StepPlan:
     forward_m: Vector  # (T,) of a body moving evenly from footprint to footprint
 
 
-def step_plan(
-    pattern: GaitPattern, leg_length_m: float, seconds: float, rate_hz: float, random: np.random.Generator
-) -> StepPlan:
+def step_plan(pattern: GaitPattern, leg_length_m: float, seconds: float, rate_hz: float, seed: list[int]) -> StepPlan:
     """Steps for a recording of ``seconds``, with natural variation from stride to stride.
+
+    The same seed gives the same strides the same variation, however long they take.
 
     Stride time varies by about 2 %, step length and width by about 1 cm (Hausdorff et al. 1996, J. Appl. Physiol.
     80:1448; Owings & Grabiner 2004, J. Biomech. 37:935).
@@ -52,13 +53,17 @@ def step_plan(
     pad = int(np.ceil(_PADDING_STRIDES * stride * rate_hz))
     frames = round(seconds * rate_hz)
     time = (np.arange(frames + 2 * pad) - pad) / rate_hz
-    rhythm = _slow_noise(random, len(time), 0.9 * stride * rate_hz)
-    phase = np.cumsum(1 + 0.018 * rhythm) / (stride * rate_hz)
-    phase += random.uniform() - phase[pad]
-    when = CubicSpline(phase, time)
+    random = np.random.default_rng(seed)
     scale = leg_length_m / 0.85
-    footprints = {}
-    cycles = {}
+    begin = random.uniform()
+    rhythm = smooth_noise(random, begin + time / stride, 0.8, 1)[:, 0]
+    phase = np.cumsum(1 + 0.022 * rhythm) / (stride * rate_hz)
+    phase += begin - phase[pad]
+    sizes = np.array([0.008 * scale, 0.007 * scale, np.radians(0.8)])
+    deviations = {side: sizes * random.standard_normal((_STRIDES, 3)) for side in SIDES}
+    when = CubicSpline(phase, time)
+    footprints: dict[str, tuple[Footprint, ...]] = {}
+    cycles: dict[str, Vector] = {}
     for side, leg, delay, share in (
         ("left", pattern.left, 0.0, 0.0),
         ("right", pattern.right, pattern.right_delay, pattern.right_step_share),
@@ -67,7 +72,7 @@ def step_plan(
         prints = []
         for k in range(first, last + 1):
             strike, off = k + delay, k + delay + leg.stance_share
-            length, width, heading = random.normal(0, [0.008 * scale, 0.007 * scale, np.radians(0.8)])
+            length, width, heading = deviations[side][k % _STRIDES]
             if off < phase[0] or strike > phase[-1]:
                 continue
             prints.append(
@@ -99,14 +104,10 @@ def warped(phase: Vector, stance_share: float) -> Vector:
     return whole + PchipInterpolator(knots, values)(phase - whole)
 
 
-def slow_noise(random: np.random.Generator, frames: int, width_frames: float, columns: int = 1) -> Vector:
-    """(frames, columns) noise of unit deviation that changes over about ``width_frames``."""
-    return np.stack([_slow_noise(random, frames, width_frames) for _ in range(columns)], axis=1)
-
-
-def _slow_noise(random: np.random.Generator, frames: int, width_frames: float) -> Vector:
-    margin = int(4 * width_frames) + 1
-    white = random.standard_normal(frames + 2 * margin)
-    smooth = gaussian_filter1d(white, width_frames / 2)[margin : margin + frames]
-    # What a Gaussian of this width leaves of white noise: 1 / (2 √π σ) of its variance.
-    return smooth * np.sqrt(2 * np.sqrt(np.pi) * width_frames / 2)
+def smooth_noise(random: np.random.Generator, phase: Vector, spacing: float, columns: int) -> Vector:
+    """(T, columns) noise of about unit deviation at phases (T,) in strides; it changes over about ``spacing``."""
+    nodes = int(_STRIDES / spacing) + 1
+    places = spacing * (np.arange(nodes) - nodes // 2)
+    values = random.standard_normal((nodes, columns))
+    within = np.clip(phase, places[0], places[-1])
+    return np.asarray(CubicSpline(places, values, axis=0)(within), dtype=np.float64)
