@@ -22,6 +22,7 @@ from gait.synthetic.recording_files import truth_path, write_walk
 from gait.synthetic.walk import make_walk
 
 MODEL_FILE = "open_neutral.npz"
+_ADULTS_ONLY = ("parkinsonian",)
 _NAME = re.compile(
     r"(?P<what>healthy|" + "|".join(DISORDER_NAMES) + r")(?:_(?P<side>left|right))?(?:_(?P<number>\d+))?"
 )
@@ -71,7 +72,8 @@ def write_recordings(cohort: Path, *, body: Body, seed: int = 0, overwrite: bool
             path = cohort.parent / gait
             if not overwrite and path.exists() and truth_path(path).exists():
                 continue
-            person = person or make_person(body, who.seed)
+            old = True if who.disorder and who.disorder.name in _ADULTS_ONLY else None
+            person = person or make_person(body, who.seed, adult=old)
             seconds = 4.0 + float(np.random.default_rng([who.seed, 5, number]).uniform(0, 1))
             walk = make_walk(body, person, who.disorder, seconds=seconds, seed=number)
             write_walk(walk, body, layout, path, prefix=_prefix(who))
