@@ -23,8 +23,9 @@ MARKER_CENTRE_M = 0.009
 """Centre of a 14 mm marker on its base plate above the skin, metres."""
 
 _UP, _FORWARD = np.array([0.0, 1.0, 0.0]), np.array([0.0, 0.0, 1.0])
-_TRUNK = ("PELVIS", "SPINE1", "SPINE2", "SPINE3", "NECK") + tuple(
-    f"{side}_{name}" for side in ("LEFT", "RIGHT") for name in ("COLLAR", "SHOULDER", "HIP")
+_TRUNK = (
+    *("PELVIS", "SPINE1", "SPINE2", "SPINE3", "NECK"),
+    *(f"{side}_{name}" for side in ("LEFT", "RIGHT") for name in ("COLLAR", "SHOULDER", "HIP")),
 )
 
 Vector = NDArray[np.float64]
@@ -53,7 +54,7 @@ def plug_in_gait_layout(body: Body) -> MarkerLayout:
     faces = body.faces.cpu().numpy()
     weights = body.weights.double().cpu().numpy()
     joints = body.joint_template.double().cpu().numpy()
-    rules = list(_rules(vertices, weights, joints))
+    rules = list(_rules(vertices, weights, joints, body.name))
     face_weight = weights[faces].mean(axis=1)
     hits = [_cast(rule, vertices, faces, face_weight, body.name) for rule in rules]
     return MarkerLayout(
@@ -66,7 +67,7 @@ def plug_in_gait_layout(body: Body) -> MarkerLayout:
     )
 
 
-def _rules(vertices: Vector, weights: Vector, joints: Vector) -> Iterable[_Rule]:
+def _rules(vertices: Vector, weights: Vector, joints: Vector, name: str) -> Iterable[_Rule]:
     floor, crown = vertices[:, 1].min(), vertices[:, 1].max()
     stature = crown - floor
 
@@ -93,9 +94,17 @@ def _rules(vertices: Vector, weights: Vector, joints: Vector) -> Iterable[_Rule]
     yield _Rule("RBAK", np.array([0.55 * shoulder[0], height(0.77), shoulder[2]]), -_FORWARD, _TRUNK)
     yield _Rule("SACR", np.array([0, height(0.581), joint("PELVIS")[2]]), -_FORWARD, _TRUNK)
 
-    head = vertices[weights[:, Joint.HEAD] > 0.9]
+    def skin(where: NDArray[np.bool_], what: str) -> Vector:
+        if not where.any():
+            raise GaitError(
+                f"{name}: no skin at the {what}, from which markers are placed; is this a whole body in T-pose? "
+                "Name a constraint_file that places the markers."
+            )
+        return vertices[where]
+
     band_y = height(0.955)
-    ring = head[np.abs(head[:, 1] - band_y) < 0.015 * stature]
+    at_band = np.abs(vertices[:, 1] - band_y) < 0.015 * stature
+    ring = skin((weights[:, Joint.HEAD] > 0.9) & at_band, "height of a head band")
     centre = np.array([0, band_y, (ring[:, 2].max() + ring[:, 2].min()) / 2])
     for S, side, g in (("L", "LEFT", 1.0), ("R", "RIGHT", -1.0)):
         out = np.array([g, 0, 0])
@@ -103,9 +112,9 @@ def _rules(vertices: Vector, weights: Vector, joints: Vector) -> Iterable[_Rule]
         def own(name: str, side: str = side) -> Vector:
             return joint(f"{side}_{name}")
 
-        for name, degrees in (("FHD", 38), ("BHD", 142)):
+        for end, degrees in (("FHD", 38), ("BHD", 142)):
             a = np.deg2rad(degrees)
-            yield _Rule(S + name, centre, np.array([g * np.sin(a), 0, np.cos(a)]), ("HEAD",))
+            yield _Rule(S + end, centre, np.array([g * np.sin(a), 0, np.cos(a)]), ("HEAD",))
         shoulder, elbow, wrist = own("SHOULDER"), own("ELBOW"), own("WRIST")
         hip, knee, ankle, foot = own("HIP"), own("KNEE"), own("ANKLE"), own("FOOT")
         arm = (f"{side}_SHOULDER", f"{side}_ELBOW", f"{side}_COLLAR")
@@ -140,7 +149,7 @@ def _rules(vertices: Vector, weights: Vector, joints: Vector) -> Iterable[_Rule]
         )
         yield _Rule(S + "ANK", ankle - 0.003 * stature * _FORWARD, out, below)
         yield _Rule(S + "MED", ankle + 0.006 * stature * _UP, -out, below)
-        sole = vertices[weights[:, Joint[f"{side}_ANKLE"]] > 0.5][:, 1].min()
+        sole = skin(weights[:, Joint[f"{side}_ANKLE"]] > 0.5, f"{side.lower()} heel")[:, 1].min()
         toe = _toe_base(joints, side, foot)
         yield _Rule(S + "TOE", toe + 0.004 * stature * out - 0.007 * stature * _FORWARD, _UP, below)
         yield _Rule(S + "HEE", np.array([ankle[0], sole + 0.024 * stature, ankle[2]]), -_FORWARD, below)
