@@ -200,7 +200,7 @@ def test_each_frame_stops_by_itself(walking, prior):
     again = solve_poses(wearer, start, two, prior, WEIGHTS, tolerance=1e-6)
     alone = solve_poses(wearer, far[slice(1, 2)], two[slice(1, 2)], prior, WEIGHTS, tolerance=1e-6)
     assert again.iterations[0] <= 4
-    assert again.iterations[1] == alone.iterations[0] > 5
+    assert again.iterations[1] == alone.iterations[0] > 4
     np.testing.assert_allclose(again.cost, done.cost, rtol=1e-4)
     assert again.cost[0] <= done.cost[0]
 
