@@ -15,7 +15,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from gait.capture import read_cohort
-from gait.cohort.fit_cohort import FitSettings, GaitOutcome, fit_cohort
+from gait.cohort.fit_cohort import FitSettings, GaitOutcome, check_device, fit_cohort
 from gait.cohort.summary import summary_lines
 from gait.errors import GaitError
 
@@ -56,6 +56,7 @@ def parse_arguments(words: list[str] | None = None) -> Arguments:
 
 def main(arguments: Arguments) -> int:
     """Fit the cohort; returns the exit code."""
+    check_device(arguments.settings.device)
     subjects = read_cohort(arguments.cohort)
     outcomes: list[GaitOutcome] = []
     with tqdm(total=sum(len(s.gaits) for s in subjects), unit="gait", disable=None, file=sys.stderr) as bar:

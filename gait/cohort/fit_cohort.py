@@ -67,6 +67,14 @@ def fit_cohort(subjects: Sequence[Subject], settings: FitSettings) -> Iterator[G
         yield from fit_subject(subject, settings)
 
 
+def check_device(device: str) -> None:
+    """Refuse a device that this computer has not, listing those that it has."""
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    there = ["cpu", *(["cuda"] if count else []), *(f"cuda:{k}" for k in range(count))]
+    if device not in there:
+        raise GaitError(f"--device {device}: there is no such device here; there is {', '.join(there)}.")
+
+
 def fit_subject(subject: Subject, settings: FitSettings) -> list[GaitOutcome]:
     """Fit one person. All recordings take part, also those finished before: they share one body."""
     folders = {path: gait_folder(settings.save_folder, subject, path) for path in subject.gaits}
