@@ -1,8 +1,10 @@
 """Bodies, poses and walks that the fitting's tests share."""
 
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 
+import ezc3d
 import numpy as np
 import scipy.sparse
 import torch
@@ -15,7 +17,7 @@ from gait.capture import Recording
 from gait.fitting.joint_turning import Pose
 from gait.fitting.marker_motion import Wearer
 from gait.fitting.marker_skin import marker_skin
-from gait.synthetic import NO_ERRORS, make_person, make_walk, record_markers
+from gait.synthetic import NO_ERRORS, make_person, make_walk, record_markers, write_walk
 from gait.synthetic.virtual_markers import PLUG_IN_GAIT_39
 
 OPEN_BODY = Path(__file__).parent.parent / "data" / "SUPR" / "open_neutral.npz"
@@ -156,3 +158,37 @@ def unseen_where(recording, hidden):
 def degrees(rotations, joint):
     """(T, 3) axis-angle numbers of one joint of (T, J, 3, 3)."""
     return np.degrees(matrix_to_axis_angle(torch.as_tensor(rotations[:, joint])).numpy())
+
+
+SECRET = "Ottoline Quexbury 1931-02-29"
+"""Stands in SUBJECTS:NAMES of the tests' files, and must stand nowhere else."""
+
+
+def write_c3d(path, body, layout, walk, errors=None, prefix=""):
+    """A walk as C3D with the truth beside it, and a person's name where laboratories have it."""
+    write_walk(walk, body, layout, path, errors=errors, prefix=prefix)
+    c3d = ezc3d.c3d(str(path))
+    c3d.add_parameter("SUBJECTS", "USED", [1])
+    c3d.add_parameter("SUBJECTS", "NAMES", [SECRET])
+    c3d.write(str(path))
+    assert SECRET.encode() in path.read_bytes()
+    return path
+
+
+def model_folder(path):
+    """A folder as ``data/`` is, with the open body in it."""
+    (path / "SUPR").mkdir(parents=True)
+    (path / "SUPR" / OPEN_BODY.name).symlink_to(OPEN_BODY)
+    return path
+
+
+def texts_of(folder):
+    """(path, bytes) of every file below, archives unpacked."""
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        yield path, path.read_bytes()
+        if path.suffix == ".npz":
+            with zipfile.ZipFile(path) as archive:
+                for name in archive.namelist():
+                    data = archive.read(name)
+                    yield path / name, data
+                    yield path / name, data.replace(b"\x00", b"")  # numpy's text has four bytes a letter
