@@ -138,8 +138,10 @@ def _rules(vertices: Vector, weights: Vector, joints: Vector, name: str) -> Iter
         thigh = (f"{side}_HIP", f"{side}_KNEE", "PELVIS")
         shank = (f"{side}_KNEE", f"{side}_ANKLE", f"{side}_HIP")
         yield _Rule(S + "THI", between(hip, knee, 0.5 if S == "L" else 0.65), out, thigh)
-        yield _Rule(S + "KNE", knee, out, shank)
-        yield _Rule(S + "KNM", knee, -out, shank)
+        # Skin slides back over the epicondyles as the knee bends; a marker on them reads as a little before the axis.
+        epicondyle = knee + 0.0035 * stature * _FORWARD
+        yield _Rule(S + "KNE", epicondyle, out, shank)
+        yield _Rule(S + "KNM", epicondyle, -out, shank)
         yield _Rule(S + "TIB", between(knee, ankle, 0.4 if S == "L" else 0.55), out, shank)
         below = (
             f"{side}_ANKLE",

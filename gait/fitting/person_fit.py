@@ -19,11 +19,11 @@ from gait.body.vposer import VPoser
 from gait.capture.recording import Recording
 from gait.errors import GaitError
 from gait.fitting.calibration import Calibrated, calibrate, offset_precision, scaled_betas
-from gait.fitting.joint_turning import Pose, pose_numbers
+from gait.fitting.joint_turning import HingedJoints, Pose, pose_numbers
 from gait.fitting.learned_pose import learned_pose
 from gait.fitting.marker_motion import Wearer, marker_motion
 from gait.fitting.marker_skin import marker_skin
-from gait.fitting.pose_solver import Observation, normal_equations, solve_poses
+from gait.fitting.pose_solver import Observation, solve_poses
 from gait.fitting.residuals import JointPrior, Leaning, joint_prior
 from gait.fitting.rigid_start import rigid_start
 from gait.fitting.smooth_course import between_frames, smooth_course
@@ -268,7 +268,7 @@ def _pose_course(
     coarse, _ = _solve(wearer, start[rows], observation[rows], prior, weights, (), 30)
     pose = between_frames(coarse, grid, T, wearer.skin.hinges)
     learned = () if vposer is None else (learned_pose(vposer, pose, weights),)
-    pose, information = _solve(wearer, pose, observation, prior, weights, learned, 8, informed=True)
+    pose, information = _solve(wearer, pose, observation, prior, weights, learned, 8)
     course = smooth_course(pose, information, rate_hz, weights)
     return _solve(wearer, pose, observation, prior, weights, (course, *learned), 4)[0]
 
@@ -281,13 +281,11 @@ def _solve(
     weights: FitWeights,
     leanings: Sequence[Leaning],
     most_iterations: int,
-    *,
-    informed: bool = False,
 ) -> tuple[Pose, Tensor]:
-    """Solve any number of frames, batch by batch; with what the markers know of each joint, (T, J + 1), if asked."""
+    """Solve any number of frames, batch by batch: poses, and what the markers know of each joint, (T, J + 1)."""
     parts, known = [], []
     for rows in _batches(start.frames):
-        part = solve_poses(
+        solved = solve_poses(
             wearer,
             start[rows],
             observation[rows],
@@ -295,34 +293,26 @@ def _solve(
             weights,
             leanings=[leaning[rows] for leaning in leanings],
             most_iterations=most_iterations,
-        ).pose
-        parts.append(part)
-        if informed:
-            known.append(marker_information(wearer, part, observation[rows], prior, weights))
-    pose = Pose.joined(parts)
-    return pose, torch.cat(known) if informed else pose.translation.new_zeros(0)
+        )
+        parts.append(solved.pose)
+        known.append(information(solved.known, wearer.skin.hinges))
+    return Pose.joined(parts), torch.cat(known)
 
 
-def marker_information(
-    wearer: Wearer, pose: Pose, observation: Observation, prior: JointPrior, weights: FitWeights
-) -> Tensor:
+def information(known: Tensor, hinges: HingedJoints | None) -> Tensor:
     """What a frame's markers alone say of each joint's rotation (1/rad²) and of the place (1/m²): (T, J + 1).
 
-    The least curvature over directions of each joint's own block, so that a twist that no marker sees counts as unseen.
+    The least curvature over directions of each joint's own block (T, J + 1, 3, 3), so that a twist that no marker sees
+    counts as unseen.
     """
-    equations = normal_equations(wearer, pose, observation, prior, weights)
-    J = pose.rotations.shape[1]
-    weighted = equations.jacobian * equations.weight.repeat_interleave(3, dim=1)[..., None]
-    jacobian = equations.jacobian.unflatten(-1, (J + 1, 3))
-    weighted = weighted.unflatten(-1, (J + 1, 3))
-    blocks = torch.einsum("trja,trjb->tjab", jacobian, weighted)
-    hinges = wearer.skin.hinges
     if hinges is not None:  # an unknown that a hinged joint lacks is no unseen one
-        diagonal = blocks.diagonal(dim1=-2, dim2=-1)
-        lacking = torch.zeros(J + 1, 3, dtype=torch.bool, device=blocks.device)
+        J = known.shape[1] - 1
+        diagonal = known.diagonal(dim1=-2, dim2=-1)
+        lacking = torch.zeros(J + 1, 3, dtype=torch.bool, device=known.device)
         lacking[:J, 2], lacking[:J, 1] = hinges.hinged, hinges.hinged & ~hinges.double
-        diagonal.copy_(torch.where(lacking, diagonal.amax(dim=-1, keepdim=True), diagonal))
-    return torch.linalg.eigvalsh(blocks)[..., 0].clamp_min(0)
+        most = diagonal.amax(dim=-1, keepdim=True)
+        known = known + torch.diag_embed(torch.where(lacking, most, torch.zeros_like(diagonal)))
+    return torch.linalg.eigvalsh(known)[..., 0].clamp_min(0)
 
 
 def _observation(recording: Recording, layout: MarkerLayout, like: Tensor) -> Observation:

@@ -38,6 +38,7 @@ class NormalEquations:
     cost: Tensor  # (T,)
     gradient: Tensor  # (T, D), D = 3·J + 3
     curvature: Tensor  # (T, D, D)
+    known: Tensor  # (T, J + 1, 3, 3) each joint's own part of the curvature, and the place's, from the markers alone
     motion: MarkerMotion
     weight: Tensor  # (T, M) robust weight of each marker, 1/m²
     residual: Tensor  # (T, M, 3) metres
@@ -51,6 +52,7 @@ class Solved:
     pose: Pose
     cost: Tensor  # (T,)
     iterations: Tensor  # (T,) steps tried in each frame
+    known: Tensor  # (T, J + 1, 3, 3) as in ``NormalEquations``, where each frame ended
 
 
 def normal_equations(
@@ -71,8 +73,10 @@ def normal_equations(
     weighted = jacobian * weight.repeat_interleave(3, dim=1)[..., None]
     curvature = jacobian.mT @ weighted
     gradient = (weighted.mT @ residual.reshape(T, 3 * M, 1))[..., 0]
-    terms = joint_terms(pose, motion, prior, leanings)
     J = pose.rotations.shape[1]
+    own = curvature.unflatten(2, (J + 1, 3)).unflatten(1, (J + 1, 3)).diagonal(dim1=1, dim2=3)
+    known = own.permute(0, 3, 1, 2).clone()
+    terms = joint_terms(pose, motion, prior, leanings)
     gradient[:, : 3 * J] += terms.gradient.reshape(T, 3 * J)
     blocks = curvature[:, : 3 * J, : 3 * J].unflatten(2, (J, 3)).unflatten(1, (J, 3))  # (T, J, 3, J, 3)
     blocks.diagonal(dim1=1, dim2=3).add_(terms.curvature.permute(0, 2, 3, 1))
@@ -82,7 +86,7 @@ def normal_equations(
         cost = cost + 0.5 * leaning.translation_precision * (away**2).sum(1)
         gradient[:, 3 * J :] += leaning.translation_precision[:, None] * away
         curvature.diagonal(dim1=1, dim2=2)[:, 3 * J :] += leaning.translation_precision[:, None]
-    return NormalEquations(cost, gradient, curvature, motion, weight, residual, jacobian)
+    return NormalEquations(cost, gradient, curvature, known, motion, weight, residual, jacobian)
 
 
 def damped_step(gradient: Tensor, curvature: Tensor, damping: Tensor, floor: float = 1e-6) -> Tensor:
@@ -115,7 +119,7 @@ def solve_poses(
     tried = torch.zeros(T, dtype=torch.long, device=start.translation.device)
     active = torch.arange(T, device=tried.device)
     here = normal_equations(wearer, at, seen, prior, weights, leanings)
-    cost = here.cost.clone()
+    cost, known = here.cost.clone(), here.known.clone()
     gradient, curvature, parent_world, value = (
         here.gradient,
         here.curvature,
@@ -134,6 +138,7 @@ def solve_poses(
         rows = better.nonzero()[:, 0]
         best = best.with_frames(active[rows], trial[rows])
         cost[active[rows]] = there.cost[rows]
+        known[active[rows]] = there.known[rows]
         pick = better[:, None]
         gradient = torch.where(pick, there.gradient, gradient)
         curvature = torch.where(pick[..., None], there.curvature, curvature)
@@ -149,4 +154,4 @@ def solve_poses(
         gradient, curvature, parent_world = gradient[keep], curvature[keep], parent_world[keep]
         value, lam, refused, seen = value[keep], lam[keep], refused[keep], seen[keep]
         at = best[active]
-    return Solved(best, cost, tried)
+    return Solved(best, cost, tried, known)

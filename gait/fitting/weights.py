@@ -25,8 +25,8 @@ class FitWeights:
     """How far a joint may exceed its range of motion."""
     shape: float = 1.0
     """Standard deviation of each shape coefficient; the bodies' directions have unit deviation."""
-    anatomical_offset_m: float = 0.007
-    """How far, along each axis, a hand misplaces a marker on a bony landmark."""
+    anatomical_offset_m: float = 0.005
+    """How far, along each axis, a hand misplaces a marker on a bony landmark: nine millimetres in all."""
     technical_along_m: float = 0.08
     """How far a technical marker may sit along its segment from where the layout has it."""
     technical_around_m: float = 0.04
