@@ -30,7 +30,7 @@ from gait.capture.recording import Recording
 from gait.cohort.gait_folder import GaitResult, PoseFormat, gait_folder, is_finished, write_gait
 from gait.errors import GaitError
 from gait.fitting.fit_report import FitReport, fit_report
-from gait.fitting.person_fit import GaitFit, PersonFit, check_labels, fit_person
+from gait.fitting.person_fit import GaitFit, NoBodyError, PersonFit, check_labels, fit_person
 from gait.viewing.fit_picture import fit_picture
 from gait.viewing.offscreen import NoDrawingError
 
@@ -134,7 +134,16 @@ def _fitted(
     vposer = _vposer(settings.model_folder / "VPoser", settings.device)
     if vposer is not None:
         notes += (f"Learned pose prior: {vposer.name}.",)
-    fit = fit_person(list(recordings.values()), body, layout, bounds=bounds, vposer=vposer)
+    fit = None
+    while fit is None:
+        try:
+            fit = fit_person(list(recordings.values()), body, layout, bounds=bounds, vposer=vposer)
+        except NoBodyError as error:
+            path = next(path for path, recording in recordings.items() if recording is error.recording)
+            failed(path, error)
+            del recordings[path]
+            if not recordings:
+                raise
     return _Person(body, layout, fit, notes), dict(zip(recordings, fit.gaits, strict=True))
 
 

@@ -70,6 +70,14 @@ class PersonFit:
     seconds: float  # spent on shape and placement
 
 
+class NoBodyError(GaitError):
+    """A recording that fixes no body in any frame; the person's others can be fitted without it."""
+
+    def __init__(self, recording: Recording):
+        super().__init__(f"{recording.path}: no frame shows four markers that are not in one line; nothing to fit.")
+        self.recording = recording
+
+
 def fit_person(
     recordings: Sequence[Recording],
     body: Body,
@@ -94,7 +102,7 @@ def fit_person(
         vposer: a learned prior, leant on once a pose is near.
 
     Raises:
-        GaitError: a recording shares too few markers with the layout, or no frame has enough of them.
+        GaitError: a recording shares too few markers with the layout, or (NoBodyError) no frame has enough of them.
     """
     weights = weights or FitWeights()
     for recording in recordings:
@@ -153,7 +161,7 @@ def _size(mean: Wearer, prior: JointPrior, frames: Observation, recording: Recor
     """The person's size over the mean body's, from the trunk's markers."""
     _, size, fixed = rigid_start(mean, prior.natural, frames)
     if not bool(fixed.any()):
-        raise GaitError(f"{recording.path}: no frame shows four markers that are not in one line; nothing to fit.")
+        raise NoBodyError(recording)
     return float(size[fixed].median())
 
 
