@@ -19,6 +19,7 @@ from gait.body.vposer import VPoser
 from gait.capture.recording import Recording
 from gait.errors import GaitError
 from gait.fitting.calibration import Calibrated, calibrate, offset_precision, scaled_betas
+from gait.fitting.frame_batches import FrameBatches, frame_batches
 from gait.fitting.joint_turning import HingedJoints, Pose, pose_numbers
 from gait.fitting.learned_pose import learned_pose
 from gait.fitting.marker_motion import Wearer, marker_motion
@@ -39,8 +40,6 @@ APART_M = 0.05
 """How far a recording's offsets may be from the person's at first, so that what was put on anew shows itself."""
 GROWN = 0.04
 """Recordings whose persons differ by more than this share of their size are of different visits."""
-BATCH_FRAMES = 128
-"""Frames solved at once: enough to keep every core busy, few enough for the cache and for any length of recording."""
 
 
 @dataclass(frozen=True)
@@ -110,7 +109,7 @@ def fit_person(
     worn = {label for recording in recordings for label in recording.labels}
     layout = layout.select([label for label in layout.labels if label in worn])
     began = time.perf_counter()
-    with torch.inference_mode():
+    with torch.inference_mode(), frame_batches(body.device) as batches:
         skin = marker_skin(body, layout)
         joints = joint_prior(prior or natural_pose_prior(), weights, bounds=bounds, body=body, hinges=skin.hinges)
         observations = [_observation(recording, layout, skin.point) for recording in recordings]
@@ -141,6 +140,7 @@ def fit_person(
                     joints,
                     weights,
                     vposer,
+                    batches,
                 )
             )
     return PersonFit(layout, tuple(gaits), visits, calibrated)
@@ -229,16 +229,17 @@ def _fit_gait(
     prior: JointPrior,
     weights: FitWeights,
     vposer: VPoser | None,
+    batches: FrameBatches,
 ) -> GaitFit:
     began = time.perf_counter()
-    T = recording.frames
-    pose = _pose_course(wearer, observation, prior, weights, recording.rate_hz, vposer)
-    markers, joints = [], []
-    for rows in _batches(T):
+    pose = _pose_course(wearer, observation, prior, weights, recording.rate_hz, vposer, batches)
+
+    def placed(rows: slice) -> tuple[Tensor, Tensor]:
         motion = marker_motion(wearer, pose[rows])
-        markers.append(motion.markers)
-        joints.append(motion.joints)
-    virtual = torch.cat(markers)
+        return motion.markers, motion.joints
+
+    parts = batches.map(recording.frames, placed)
+    virtual = torch.cat([markers for markers, _ in parts])
     residual = (virtual - observation.markers).norm(dim=-1)
     residual = torch.where(observation.seen, residual, torch.full_like(residual, torch.nan))
     return GaitFit(
@@ -249,7 +250,7 @@ def _fit_gait(
         poses=pose_numbers(body, pose, wearer.skin.hinges).cpu().numpy().astype(np.float32),
         rotations=pose.rotations.cpu().numpy(),
         translation_m=pose.translation.cpu().numpy(),
-        joints_m=torch.cat(joints).cpu().numpy(),
+        joints_m=torch.cat([joints for _, joints in parts]).cpu().numpy(),
         virtual_m=virtual.cpu().numpy(),
         residual_m=residual.cpu().numpy(),
         seconds=time.perf_counter() - began,
@@ -263,6 +264,7 @@ def _pose_course(
     weights: FitWeights,
     rate_hz: float,
     vposer: VPoser | None,
+    batches: FrameBatches,
 ) -> Pose:
     """Poses of all frames: a coarse grid from scratch, the rest from their neighbours, then all on a smooth course."""
     T = len(observation.markers)
@@ -273,12 +275,12 @@ def _pose_course(
     step = max(1, round(COARSE_SECONDS * rate_hz))
     grid = well[np.unique(np.searchsorted(well, np.arange(0, well[-1] + step, step)).clip(max=len(well) - 1))]
     rows = torch.as_tensor(grid, device=start.rotations.device)
-    coarse, _ = _solve(wearer, start[rows], observation[rows], prior, weights, (), 30)
+    coarse, _ = _solve(wearer, start[rows], observation[rows], prior, weights, (), 30, batches)
     pose = between_frames(coarse, grid, T, wearer.skin.hinges)
     learned = () if vposer is None else (learned_pose(vposer, pose, weights),)
-    pose, information = _solve(wearer, pose, observation, prior, weights, learned, 8)
+    pose, information = _solve(wearer, pose, observation, prior, weights, learned, 8, batches)
     course = smooth_course(pose, information, rate_hz, weights)
-    return _solve(wearer, pose, observation, prior, weights, (course, *learned), 4)[0]
+    return _solve(wearer, pose, observation, prior, weights, (course, *learned), 4, batches)[0]
 
 
 def _solve(
@@ -289,10 +291,11 @@ def _solve(
     weights: FitWeights,
     leanings: Sequence[Leaning],
     most_iterations: int,
+    batches: FrameBatches,
 ) -> tuple[Pose, Tensor]:
     """Solve any number of frames, batch by batch: poses, and what the markers know of each joint, (T, J + 1)."""
-    parts, known = [], []
-    for rows in _batches(start.frames):
+
+    def solve(rows: slice) -> tuple[Pose, Tensor]:
         solved = solve_poses(
             wearer,
             start[rows],
@@ -302,9 +305,10 @@ def _solve(
             leanings=[leaning[rows] for leaning in leanings],
             most_iterations=most_iterations,
         )
-        parts.append(solved.pose)
-        known.append(information(solved.known, wearer.skin.hinges))
-    return Pose.joined(parts), torch.cat(known)
+        return solved.pose, information(solved.known, wearer.skin.hinges)
+
+    parts = batches.map(start.frames, solve)
+    return Pose.joined([pose for pose, _ in parts]), torch.cat([known for _, known in parts])
 
 
 def information(known: Tensor, hinges: HingedJoints | None) -> Tensor:
@@ -337,10 +341,6 @@ def _observation(recording: Recording, layout: MarkerLayout, like: Tensor) -> Ob
         torch.as_tensor(markers, dtype=like.dtype, device=like.device),
         torch.as_tensor(seen, device=like.device),
     )
-
-
-def _batches(frames: int) -> list[slice]:
-    return [slice(a, min(a + BATCH_FRAMES, frames)) for a in range(0, frames, BATCH_FRAMES)]
 
 
 def _listed(labels: Sequence[str], most: int = 60) -> str:
