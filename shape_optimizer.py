@@ -64,8 +64,6 @@ def main(arguments: Arguments) -> int:
             outcomes.append(outcome)
             bar.set_description(f"{outcome.subject}/{outcome.gait}")
             bar.update()
-            if outcome.state == "failed":
-                bar.write(f"{outcome.subject}/{outcome.gait}: {outcome.line}", file=sys.stderr)
     print("\n".join(summary_lines(outcomes, arguments.settings.save_folder)))
     return 1 if any(outcome.state == "failed" for outcome in outcomes) else 0
 

@@ -182,10 +182,13 @@ def _calibrate_visit(
     precision = offset_precision(skin, layout.kinds, weights)
     which = torch.as_tensor(np.repeat(np.arange(len(frames)), [len(f.seen) for f in frames]), device=skin.point.device)
     loose = replace(weights, same_session_m=APART_M, replaced_m=APART_M)
-    apart = calibrate(skin, wearer.betas, pose, together, which, prior, precision, loose)
-    return calibrate(  # then tie together what turned out to agree
-        skin, apart.betas, apart.pose, together, which, prior, precision, weights, start=apart.placement
-    )
+    try:
+        apart = calibrate(skin, wearer.betas, pose, together, which, prior, precision, loose)
+        return calibrate(  # then tie together what turned out to agree
+            skin, apart.betas, apart.pose, together, which, prior, precision, weights, start=apart.placement
+        )
+    except torch.linalg.LinAlgError as error:
+        raise GaitError(f"the markers do not determine a body ({error}); are positions and labels right?") from error
 
 
 def check_labels(recording: Recording, layout: MarkerLayout) -> None:
