@@ -181,11 +181,25 @@ def test_where_in_the_laboratory_somebody_walks_is_no_matter(person, recording, 
 
 def test_frames_beyond_a_batch_are_fitted_as_within(recording, body, layout, monkeypatch):
     """A recording is solved in batches; where one ends shows nowhere."""
-    monkeypatch.setattr("gait.fitting.person_fit.BATCH_FRAMES", 33)
+    monkeypatch.setattr("gait.fitting.frame_batches.CPU_FRAMES", 33)
     (parts,) = fit_person([recording], body, layout).gaits
-    monkeypatch.setattr("gait.fitting.person_fit.BATCH_FRAMES", 1000)
+    monkeypatch.setattr("gait.fitting.frame_batches.CPU_FRAMES", 1000)
     (whole,) = fit_person([recording], body, layout).gaits
     np.testing.assert_allclose(parts.joints_m, whole.joints_m, atol=1e-6)
+
+
+def test_the_number_of_cores_shows_nowhere_to_the_last_bit(recording, body, layout, monkeypatch):
+    monkeypatch.setattr("gait.fitting.frame_batches.CPU_FRAMES", 17)
+    fits = []
+    for threads in (1, 3):
+        torch.set_num_threads(threads)
+        try:
+            fits += fit_person([recording], body, layout).gaits
+            assert torch.get_num_threads() == threads
+        finally:
+            torch.set_num_threads(1)
+    for name in ("betas", "offset_m", "poses", "joints_m", "residual_m"):
+        np.testing.assert_array_equal(getattr(fits[0], name), getattr(fits[1], name))
 
 
 # --- parts that nobody sees ------------------------------------------------------------------------------------------
@@ -398,6 +412,15 @@ def test_markers_in_one_line_are_refused(recording, body, layout):
     straight = replace(recording, positions_m=positions, visible=np.ones_like(recording.visible))
     with pytest.raises(GaitError, match="four markers"):
         fit_person([straight], body, layout)
+
+
+def test_equations_without_a_solution_are_one_line(recording, body, layout, monkeypatch):
+    def singular(*_, **__):
+        raise torch.linalg.LinAlgError("not positive-definite")
+
+    monkeypatch.setattr("gait.fitting.person_fit.calibrate", singular)
+    with pytest.raises(GaitError, match=r"^[^\n]*do not determine[^\n]*$"):
+        fit_person([recording], body, layout)
 
 
 @pytest.mark.parametrize("frames", [1, 2, 3, 7])
