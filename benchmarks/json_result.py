@@ -42,6 +42,11 @@ def publish(result: dict[str, Any], file: Path | None) -> None:
         file.write_text(text + "\n", encoding="utf-8")
 
 
+def load_average() -> float | None:
+    """Processes that ran or waited in the last minute, on average; None where the system does not count them."""
+    return os.getloadavg()[0] if hasattr(os, "getloadavg") else None
+
+
 def plain(value: Any) -> Any:
     """An argument as JSON can have it; of a path its name alone, as folders say who works there."""
     return value.name if isinstance(value, Path) else value
