@@ -185,7 +185,7 @@ def test_frames_beyond_a_batch_are_fitted_as_within(recording, body, layout, mon
     (parts,) = fit_person([recording], body, layout).gaits
     monkeypatch.setattr("gait.fitting.frame_batches.CPU_FRAMES", 1000)
     (whole,) = fit_person([recording], body, layout).gaits
-    np.testing.assert_allclose(parts.joints_m, whole.joints_m, atol=1e-6)
+    np.testing.assert_allclose(parts.joints_m, whole.joints_m, atol=5e-5)
 
 
 def test_the_number_of_cores_shows_nowhere_to_the_last_bit(recording, body, layout, monkeypatch):
