@@ -313,3 +313,15 @@ def test_poses_and_shapes_that_do_not_fit_are_refused(tmp_path):
         assert str(caught.value).startswith(f"supr_test.npy: {line}")
     with pytest.raises(GaitError, match="num_betas is -1"):
         load_body("anything.npy", num_betas=-1)
+
+
+def test_a_body_used_without_gradients_can_be_differentiated_later(tmp_path):
+    body = load_body(OPEN_BODY)
+    pose = torch.zeros(1, body.num_pose)
+    with torch.inference_mode():
+        body(pose, torch.zeros(body.num_betas))
+        assert len(body.pose_joint) == body.num_pose
+    free = pose.clone().requires_grad_()
+    body(free, torch.zeros(body.num_betas)).joints.square().sum().backward()
+    assert free.grad is not None
+    assert free.grad.abs().max() > 0

@@ -10,9 +10,9 @@ from scipy.spatial.transform import Rotation
 
 from gait.body.constraints_file import AngleBounds
 from gait.body.pose_prior import natural_pose_prior
-from gait.body.rotations import left_jacobian
+from gait.body.rotations import inverse_left_jacobian, left_jacobian
 from gait.fitting.calibration import Placement, _person_step, calibrate, offset_precision, tie_terms
-from gait.fitting.joint_turning import MOST_STEP_RAD, inverse_left_jacobian, turned
+from gait.fitting.joint_turning import MOST_STEP_RAD, turned
 from gait.fitting.marker_motion import Wearer, marker_motion, pose_jacobian, shape_jacobian
 from gait.fitting.pose_solver import Observation, damped_step, normal_equations
 from gait.fitting.residuals import Leaning, excess, huber, joint_prior, joint_terms, marker_terms

@@ -98,7 +98,8 @@ class Body:
         """The joint (P,) that each pose number turns, int64; -1 where a hinge tree leaves a number unused."""
         if self.hinges:
             return self.hinges.pose_joint
-        return torch.arange(self.num_joints, device=self.device).repeat_interleave(3)
+        with torch.inference_mode(False):  # kept for later calls, which may differentiate
+            return torch.arange(self.num_joints, device=self.device).repeat_interleave(3)
 
     def to(self, *, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Body:
         """The same body elsewhere or in another precision."""
@@ -198,7 +199,8 @@ class Body:
             joints = level.tolist()
             parents = [self.parents[j] for j in joints]
             rows = [above.index(p) for p in parents]
-            steps.append((level, level.new_tensor(parents), level.new_tensor(rows)))
+            with torch.inference_mode(False):
+                steps.append((level, level.new_tensor(parents), level.new_tensor(rows)))
             above = joints
         return tuple(steps)
 
@@ -206,7 +208,8 @@ class Body:
     def _from_levels(self) -> Tensor:
         """(J,) where each joint stands in the list root, level 1, level 2, ..."""
         order = [self.root, *(j for level in self.levels for j in level.tolist())]
-        return torch.tensor(order, device=self.device).argsort()
+        with torch.inference_mode(False):
+            return torch.tensor(order, device=self.device).argsort()
 
     def _check_pose(self, pose: Tensor) -> None:
         if pose.ndim != 2 or pose.shape[1] != self.num_pose:

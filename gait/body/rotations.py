@@ -58,6 +58,20 @@ def left_jacobian(axis_angle: Tensor) -> Tensor:
     return eye + first[..., None] * K + second[..., None] * (K @ K)
 
 
+def inverse_left_jacobian(axis_angle: Tensor) -> Tensor:
+    """The inverse (..., 3, 3) of ``left_jacobian``: how a rotation vector changes as its rotation turns.
+
+    log(exp(ω)·exp(a)) = a + J⁻¹ω + …, J⁻¹ = I − K/2 + (1 − (θ/2)·cot(θ/2))/θ² · K², K = skew(a) (Chirikjian 2011,
+    eq. 10.86; Solà, Deray & Atchuthan 2018, A micro Lie theory, eq. 146).
+    """
+    squared, angle, small = _squared_angle(axis_angle)
+    series = 1 / 12 + squared / 720 + squared**2 / 30240
+    factor = torch.where(small, series, (1 - (angle / 2) / torch.tan(angle / 2)) / angle**2)
+    K = skew(axis_angle)
+    eye = torch.eye(3, dtype=axis_angle.dtype, device=axis_angle.device)
+    return eye - K / 2 + factor[..., None] * (K @ K)
+
+
 def matrix_to_axis_angle(matrix: Tensor) -> Tensor:
     """Axis-angle vectors (..., 3) with angles in [0, π], from rotation matrices (..., 3, 3).
 

@@ -201,6 +201,7 @@ def _kept(
         model_file=body.name,
         model_sha256=body.sha256,
         constrained=body.hinges is not None,
+        extra={"markers_seen": np.isfinite(fit.residual_m).sum(axis=1).astype(np.int16)},  # (T,) that held each frame
     )
     origin = {
         "subject": subject.name,

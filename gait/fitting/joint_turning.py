@@ -129,20 +129,6 @@ def resting_pose(rotations: Tensor, hinges: HingedJoints | None, frames: int) ->
     return Pose(rotations, still, rotations.new_zeros(frames, rotations.shape[1], 2))
 
 
-def inverse_left_jacobian(v: Tensor) -> Tensor:
-    """How a rotation vector changes when its rotation is turned a little from the left.
-
-    log(exp(d)·exp(v)) = v + J(v)·d + …, J = I − [v]/2 + (1 − (a/2)·cot(a/2))/a²·[v]², a = |v| (Solà, Deray &
-    Atchuthan 2018, "A micro Lie theory", eq. 146). (..., 3) radians → (..., 3, 3).
-    """
-    square = (v * v).sum(-1)
-    small = square < 1e-6
-    a = torch.where(small, torch.ones_like(square), square).sqrt()
-    factor = torch.where(small, 1 / 12 + square / 720, (1 - (a / 2) / torch.tan(a / 2)) / (a * a))
-    K = skew(v)
-    return torch.eye(3, dtype=v.dtype, device=v.device) - K / 2 + factor[..., None, None] * (K @ K)
-
-
 def unknowns_in_world(pose: Pose, parent_world: Tensor, hinges: HingedJoints | None) -> Tensor | None:
     """(T, J, 3, 3) columns: the world rotation vector that each unknown stands for; None: the world's axes."""
     if hinges is None or pose.angles is None:

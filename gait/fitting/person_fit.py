@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -20,22 +21,19 @@ from gait.capture.recording import Recording
 from gait.errors import GaitError
 from gait.fitting.calibration import Calibrated, calibrate, offset_precision, scaled_betas
 from gait.fitting.frame_batches import FrameBatches, frame_batches
-from gait.fitting.joint_turning import HingedJoints, Pose, pose_numbers
-from gait.fitting.learned_pose import learned_pose
+from gait.fitting.joint_turning import pose_numbers
 from gait.fitting.marker_motion import Wearer, marker_motion
 from gait.fitting.marker_skin import marker_skin
+from gait.fitting.pose_course import pose_course
 from gait.fitting.pose_solver import Observation, solve_poses
-from gait.fitting.residuals import JointPrior, Leaning, joint_prior
+from gait.fitting.residuals import JointPrior, joint_prior
 from gait.fitting.rigid_start import rigid_start
-from gait.fitting.smooth_course import between_frames, smooth_course
 from gait.fitting.weights import FitWeights
 
 CALIBRATION_FRAMES = 36
 """Frames of a person, over all recordings, that shape and placement are solved on."""
 FEWEST_MARKERS = 6
 """A recording that shares fewer markers than this with the layout holds no body."""
-COARSE_SECONDS = 0.08
-"""Spacing of the frames that are solved from scratch; those between start from their neighbours."""
 APART_M = 0.05
 """How far a recording's offsets may be from the person's at first, so that what was put on anew shows itself."""
 GROWN = 0.04
@@ -120,7 +118,13 @@ def fit_person(
         visits = same_size(sizes)
         persons = [
             _calibrate_visit(
-                mean, [parts[r] for r in visit], float(np.mean([sizes[r] for r in visit])), layout, joints, weights
+                mean,
+                [parts[r] for r in visit],
+                float(np.mean([sizes[r] for r in visit])),
+                layout,
+                joints,
+                weights,
+                recordings[visit[0]].path,
             )
             for visit in visits
         ]
@@ -172,6 +176,7 @@ def _calibrate_visit(
     layout: MarkerLayout,
     prior: JointPrior,
     weights: FitWeights,
+    where: Path,
 ) -> Calibrated:
     """Shape and placement of one visit from chosen frames of each of its recordings."""
     skin = mean.skin
@@ -188,7 +193,9 @@ def _calibrate_visit(
             skin, apart.betas, apart.pose, together, which, prior, precision, weights, start=apart.placement
         )
     except torch.linalg.LinAlgError as error:
-        raise GaitError(f"the markers do not determine a body ({error}); are positions and labels right?") from error
+        raise GaitError(
+            f"{where}: the markers do not determine a body ({error}); are positions and labels right?"
+        ) from error
 
 
 def check_labels(recording: Recording, layout: MarkerLayout) -> None:
@@ -235,7 +242,7 @@ def _fit_gait(
     batches: FrameBatches,
 ) -> GaitFit:
     began = time.perf_counter()
-    pose = _pose_course(wearer, observation, prior, weights, recording.rate_hz, vposer, batches)
+    pose = pose_course(wearer, observation, prior, weights, recording.rate_hz, vposer, batches)
 
     def placed(rows: slice) -> tuple[Tensor, Tensor]:
         motion = marker_motion(wearer, pose[rows])
@@ -258,76 +265,6 @@ def _fit_gait(
         residual_m=residual.cpu().numpy(),
         seconds=time.perf_counter() - began,
     )
-
-
-def _pose_course(
-    wearer: Wearer,
-    observation: Observation,
-    prior: JointPrior,
-    weights: FitWeights,
-    rate_hz: float,
-    vposer: VPoser | None,
-    batches: FrameBatches,
-) -> Pose:
-    """Poses of all frames: a coarse grid from scratch, the rest from their neighbours, then all on a smooth course."""
-    T = len(observation.markers)
-    start, _, fixed = rigid_start(wearer, prior.natural, observation)
-    well = np.flatnonzero(fixed.cpu().numpy())
-    if not len(well):
-        raise GaitError("no frame shows four markers that are not in one line; nothing to fit.")
-    step = max(1, round(COARSE_SECONDS * rate_hz))
-    grid = well[np.unique(np.searchsorted(well, np.arange(0, well[-1] + step, step)).clip(max=len(well) - 1))]
-    rows = torch.as_tensor(grid, device=start.rotations.device)
-    coarse, _ = _solve(wearer, start[rows], observation[rows], prior, weights, (), 30, batches)
-    pose = between_frames(coarse, grid, T, wearer.skin.hinges)
-    learned = () if vposer is None else (learned_pose(vposer, pose, weights),)
-    pose, information = _solve(wearer, pose, observation, prior, weights, learned, 8, batches)
-    course = smooth_course(pose, information, rate_hz, weights)
-    return _solve(wearer, pose, observation, prior, weights, (course, *learned), 4, batches)[0]
-
-
-def _solve(
-    wearer: Wearer,
-    start: Pose,
-    observation: Observation,
-    prior: JointPrior,
-    weights: FitWeights,
-    leanings: Sequence[Leaning],
-    most_iterations: int,
-    batches: FrameBatches,
-) -> tuple[Pose, Tensor]:
-    """Solve any number of frames, batch by batch: poses, and what the markers know of each joint, (T, J + 1)."""
-
-    def solve(rows: slice) -> tuple[Pose, Tensor]:
-        solved = solve_poses(
-            wearer,
-            start[rows],
-            observation[rows],
-            prior,
-            weights,
-            leanings=[leaning[rows] for leaning in leanings],
-            most_iterations=most_iterations,
-        )
-        return solved.pose, information(solved.known, wearer.skin.hinges)
-
-    parts = batches.map(start.frames, solve)
-    return Pose.joined([pose for pose, _ in parts]), torch.cat([known for _, known in parts])
-
-
-def information(known: Tensor, hinges: HingedJoints | None) -> Tensor:
-    """What a frame's markers alone say of each joint's rotation (1/rad²) and of the place (1/m²): (T, J + 1).
-
-    The least curvature over directions of each joint's own block (T, J + 1, 3, 3), so that a twist that no marker sees
-    counts as unseen.
-    """
-    if hinges is not None:  # an unknown that a hinged joint lacks is no unseen one
-        J = known.shape[1] - 1
-        diagonal = known.diagonal(dim1=-2, dim2=-1)
-        lacking = torch.zeros(J + 1, 3, dtype=torch.bool, device=known.device)
-        lacking[:J, 2], lacking[:J, 1] = hinges.hinged, hinges.hinged & ~hinges.double
-        most = diagonal.amax(dim=-1, keepdim=True)
-        known = known + torch.diag_embed(torch.where(lacking, most, torch.zeros_like(diagonal)))
-    return torch.linalg.eigvalsh(known)[..., 0].clamp_min(0)
 
 
 def _observation(recording: Recording, layout: MarkerLayout, like: Tensor) -> Observation:

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from gait.fitting.joint_turning import Pose, turned
 from gait.fitting.marker_motion import MarkerMotion, Wearer, marker_motion, pose_jacobian
-from gait.fitting.residuals import JointPrior, Leaning, joint_terms, marker_terms
+from gait.fitting.residuals import JointPrior, Leaning, joint_cost, joint_parts, joint_terms, marker_terms
 from gait.fitting.weights import FitWeights
 
 
@@ -55,6 +55,28 @@ class Solved:
     known: Tensor  # (T, J + 1, 3, 3) as in ``NormalEquations``, where each frame ended
 
 
+def objective(
+    wearer: Wearer,
+    pose: Pose,
+    observation: Observation,
+    prior: JointPrior,
+    weights: FitWeights,
+    leanings: Sequence[Leaning] = (),
+) -> Tensor:
+    """(T,) the objective of ``gait.fitting.residuals`` alone, at a tenth of the price of its derivatives."""
+    markers = marker_motion(wearer, pose).markers
+    cost, _, _ = marker_terms(markers, observation.markers, observation.seen, weights.marker_m, weights.marker_robust_m)
+    return cost + joint_cost(joint_parts(pose, prior, leanings)) + place_cost(pose, leanings)
+
+
+def place_cost(pose: Pose, leanings: Sequence[Leaning]) -> Tensor:
+    """(T,) what leanings add for the place of the body."""
+    cost = torch.zeros_like(pose.translation[:, 0])
+    for leaning in leanings:
+        cost = cost + 0.5 * leaning.translation_precision * ((pose.translation - leaning.translation) ** 2).sum(1)
+    return cost
+
+
 def normal_equations(
     wearer: Wearer,
     pose: Pose,
@@ -62,17 +84,22 @@ def normal_equations(
     prior: JointPrior,
     weights: FitWeights,
     leanings: Sequence[Leaning] = (),
+    *,
+    linear: torch.dtype = torch.float64,
 ) -> NormalEquations:
-    """Evaluate the objective of ``gait.fitting.residuals`` and its derivatives at a pose."""
+    """Evaluate the objective of ``gait.fitting.residuals`` and its derivatives at a pose.
+
+    Positions and the objective are always in double precision; ``linear`` is the precision of the derivatives.
+    """
     motion = marker_motion(wearer, pose)
-    jacobian = pose_jacobian(wearer, motion)
+    jacobian = pose_jacobian(wearer, motion).to(linear)
     cost, residual, weight = marker_terms(
         motion.markers, observation.markers, observation.seen, weights.marker_m, weights.marker_robust_m
     )
     T, M = weight.shape
-    weighted = jacobian * weight.repeat_interleave(3, dim=1)[..., None]
+    weighted = jacobian * weight.to(linear).repeat_interleave(3, dim=1)[..., None]
     curvature = jacobian.mT @ weighted
-    gradient = (weighted.mT @ residual.reshape(T, 3 * M, 1))[..., 0]
+    gradient = (weighted.mT @ residual.to(linear).reshape(T, 3 * M, 1))[..., 0]
     J = pose.rotations.shape[1]
     own = curvature.unflatten(2, (J + 1, 3)).unflatten(1, (J + 1, 3)).diagonal(dim1=1, dim2=3)
     known = own.permute(0, 3, 1, 2).clone()
@@ -80,12 +107,10 @@ def normal_equations(
     gradient[:, : 3 * J] += terms.gradient.reshape(T, 3 * J)
     blocks = curvature[:, : 3 * J, : 3 * J].unflatten(2, (J, 3)).unflatten(1, (J, 3))  # (T, J, 3, J, 3)
     blocks.diagonal(dim1=1, dim2=3).add_(terms.curvature.permute(0, 2, 3, 1))
-    cost = cost + terms.cost
     for leaning in leanings:
-        away = pose.translation - leaning.translation
-        cost = cost + 0.5 * leaning.translation_precision * (away**2).sum(1)
-        gradient[:, 3 * J :] += leaning.translation_precision[:, None] * away
+        gradient[:, 3 * J :] += leaning.translation_precision[:, None] * (pose.translation - leaning.translation)
         curvature.diagonal(dim1=1, dim2=2)[:, 3 * J :] += leaning.translation_precision[:, None]
+    cost = cost + terms.cost + place_cost(pose, leanings)
     return NormalEquations(cost, gradient, curvature, known, motion, weight, residual, jacobian)
 
 
@@ -93,7 +118,7 @@ def damped_step(gradient: Tensor, curvature: Tensor, damping: Tensor, floor: flo
     """Solve (H + damping·diag(H) + floor·I)·step = −gradient for each frame: (T, D)."""
     H = curvature.clone()
     diagonal = H.diagonal(dim1=1, dim2=2)
-    diagonal.add_(damping[:, None] * diagonal + floor * diagonal.amax(dim=1, keepdim=True))
+    diagonal.add_(damping[:, None].to(H.dtype) * diagonal + floor * diagonal.amax(dim=1, keepdim=True))
     factor, _ = torch.linalg.cholesky_ex(H)
     return -torch.cholesky_solve(gradient[..., None], factor)[..., 0]
 
@@ -112,15 +137,21 @@ def solve_poses(
 ) -> Solved:
     """Minimise every frame's objective from a start.
 
-    A frame stops when a step taken lowers its objective by less than ``tolerance`` of itself, or no step does.
+    A frame stops when a step lowers its objective, or is expected to, by less than ``tolerance`` of itself, or no step
+    does. Steps are solved in single precision: they are accepted by the objective, which is in double.
     """
+
+    def derivatives(pose: Pose, rows: Tensor) -> NormalEquations:
+        some = [leaning[rows] for leaning in leanings]
+        return normal_equations(wearer, pose, observation[rows], prior, weights, some, linear=torch.float32)
+
     T = start.frames
-    best, at, seen = start, start, observation
-    tried = torch.zeros(T, dtype=torch.long, device=start.translation.device)
-    active = torch.arange(T, device=tried.device)
-    here = normal_equations(wearer, at, seen, prior, weights, leanings)
-    cost, known = here.cost.clone(), here.known.clone()
-    gradient, curvature, parent_world, value = (
+    active = torch.arange(T, device=start.translation.device)
+    here = derivatives(start, active)
+    best, cost, known = start, here.cost.clone(), here.known
+    tried = torch.zeros_like(active)
+    at, gradient, curvature, parent_world, value = (
+        start,
         here.gradient,
         here.curvature,
         here.motion.parent_world,
@@ -130,28 +161,39 @@ def solve_poses(
     refused = torch.zeros_like(active)
     for _ in range(most_iterations):
         step = damped_step(gradient, curvature, lam)
-        trial = turned(at, parent_world, step, wearer.skin.hinges)
-        there = normal_equations(wearer, trial, seen, prior, weights, [leaning[active] for leaning in leanings])
-        better = there.cost < value
-        gain = (value - there.cost) / value.clamp_min(1e-12)
+        trial = turned(at, parent_world, step.to(value.dtype), wearer.skin.hinges)
         tried[active] += 1
-        rows = better.nonzero()[:, 0]
-        best = best.with_frames(active[rows], trial[rows])
-        cost[active[rows]] = there.cost[rows]
-        known[active[rows]] = there.known[rows]
-        pick = better[:, None]
-        gradient = torch.where(pick, there.gradient, gradient)
-        curvature = torch.where(pick[..., None], there.curvature, curvature)
-        parent_world = torch.where(pick[..., None, None], there.motion.parent_world, parent_world)
-        value = torch.where(better, there.cost, value)
-        lam = torch.where(better, lam / 8, lam * 6).clamp(1e-7, 1e5)
-        refused = torch.where(better, torch.zeros_like(refused), refused + 1)
-        going = ~((better & (gain < tolerance)) | (refused >= 4))
-        if not bool(going.any()):
+        slope = (gradient * step).sum(dim=1)
+        bend = (step[:, None] @ curvature @ step[..., None])[:, 0, 0]
+        last = -(slope + 0.5 * bend).to(value.dtype) < tolerance * value  # what the quadratic model expects of it
+
+        ending, rows = last.nonzero()[:, 0], (~last).nonzero()[:, 0]
+        if len(ending):
+            some = [leaning[active[ending]] for leaning in leanings]
+            new = objective(wearer, trial[ending], observation[active[ending]], prior, weights, some)
+            taken = ending[new < value[ending]]
+            best = best.with_frames(active[taken], trial[taken])
+            cost[active[taken]] = new[new < value[ending]]
+        if not len(rows):
             break
-        keep = going.nonzero()[:, 0]
-        active = active[keep]
+        there = derivatives(trial[rows], active[rows])
+        better = there.cost < value[rows]
+        taken = active[rows[better]]
+        best = best.with_frames(taken, trial[rows[better]])
+        cost[taken], known[taken] = there.cost[better], there.known[better]
+        gain = (value[rows] - there.cost) / value[rows].clamp_min(1e-12)
+        pick = better[:, None]
+        gradient = torch.where(pick, there.gradient, gradient[rows])
+        curvature = torch.where(pick[..., None], there.curvature, curvature[rows])
+        parent_world = torch.where(pick[..., None, None], there.motion.parent_world, parent_world[rows])
+        value = torch.where(better, there.cost, value[rows])
+        lam = torch.where(better, lam[rows] / 8, lam[rows] * 6).clamp(1e-7, 1e5)
+        refused = torch.where(better, torch.zeros_like(rows), refused[rows] + 1)
+        keep = (~((better & (gain < tolerance)) | (refused >= 4))).nonzero()[:, 0]
+        if not len(keep):
+            break
+        active = active[rows[keep]]
         gradient, curvature, parent_world = gradient[keep], curvature[keep], parent_world[keep]
-        value, lam, refused, seen = value[keep], lam[keep], refused[keep], seen[keep]
+        value, lam, refused = value[keep], lam[keep], refused[keep]
         at = best[active]
     return Solved(best, cost, tried, known)

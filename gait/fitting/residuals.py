@@ -23,8 +23,8 @@ from torch import Tensor
 from gait.body.body import Body
 from gait.body.constraints_file import AngleBounds
 from gait.body.pose_prior import PosePrior
-from gait.body.rotations import axis_angle_to_matrix, matrix_to_axis_angle
-from gait.fitting.joint_turning import HingedJoints, Pose, inverse_left_jacobian
+from gait.body.rotations import axis_angle_to_matrix, inverse_left_jacobian, matrix_to_axis_angle
+from gait.fitting.joint_turning import HingedJoints, Pose
 from gait.fitting.marker_motion import MarkerMotion
 from gait.fitting.weights import FitWeights
 
@@ -87,48 +87,53 @@ class JointTerms:
     gradient: Tensor  # (T, J, 3)
     curvature: Tensor  # (T, J, 3, 3)
 
-    def __add__(self, other: JointTerms) -> JointTerms:
-        return JointTerms(self.cost + other.cost, self.gradient + other.gradient, self.curvature + other.curvature)
+
+@dataclass(frozen=True)
+class JointPart:
+    """One term that sees the joints alone: ½ Σ precision·residual²."""
+
+    residual: Tensor  # (T, J, 3) radians
+    precision: Tensor  # broadcastable to (T, J, 3), 1/rad²
+    vector: Tensor | None  # (T, J, 3) the rotation vector that the residual moves with; None: it is a hinge's angles
 
 
-def rotation_terms(residual: Tensor, precision: Tensor, change: Tensor) -> JointTerms:
-    """Quadratic terms ½ Σ precision·residual² of rotation vectors that change by ``change`` with the unknowns.
+def joint_parts(pose: Pose, prior: JointPrior, leanings: Sequence[Leaning]) -> list[JointPart]:
+    """Natural pose, range of motion and leanings at a pose."""
+    away = matrix_to_axis_angle(pose.rotations @ prior.natural.mT)
+    angles = matrix_to_axis_angle(pose.rotations)
+    parts = [
+        JointPart(away, prior.precision, away),
+        JointPart(*excess(angles, prior.lower, prior.upper, prior.limit_precision), angles),
+    ]
+    if pose.angles is not None and prior.angle_lower is not None and prior.angle_upper is not None:
+        numbers = torch.cat([pose.angles, torch.zeros_like(pose.angles[..., :1])], dim=-1)
+        beyond = excess(numbers, prior.angle_lower, prior.angle_upper, prior.limit_precision)
+        parts.append(JointPart(*beyond, None))
+    for leaning in leanings:
+        away = matrix_to_axis_angle(pose.rotations @ leaning.rotations.mT)
+        parts.append(JointPart(away, leaning.rotation_precision[..., None], away))
+    return parts
 
-    Args:
-        residual: (T, J, 3) radians.
-        precision: broadcastable to (T, J, 3), 1/rad².
-        change: (T, J, 3, 3) of the residual with the joint's unknowns.
-    """
-    weighted = precision * residual
-    return JointTerms(
-        cost=0.5 * (weighted * residual).sum((1, 2)),
-        gradient=(change.mT @ weighted[..., None])[..., 0],
-        curvature=change.mT @ (precision.expand_as(residual)[..., None] * change),
-    )
+
+def joint_cost(parts: Sequence[JointPart]) -> Tensor:
+    """(T,) what the parts add to the objective."""
+    return torch.stack([0.5 * (part.precision * part.residual**2).sum((1, 2)) for part in parts]).sum(dim=0)
 
 
 def joint_terms(pose: Pose, motion: MarkerMotion, prior: JointPrior, leanings: Sequence[Leaning]) -> JointTerms:
-    """All terms that see the joints alone: natural pose, range of motion, leanings."""
+    """All terms that see the joints alone, with their derivatives."""
+    parts = joint_parts(pose, prior, leanings)
     to_parent = motion.parent_world.mT  # a joint's unknowns as a rotation vector in its parent's axes
     if motion.unknowns is not None:
         to_parent = to_parent @ motion.unknowns
-    away = matrix_to_axis_angle(pose.rotations @ prior.natural.mT)
-    terms = rotation_terms(away, prior.precision, inverse_left_jacobian(away) @ to_parent)
-    angles = matrix_to_axis_angle(pose.rotations)
-    terms = terms + rotation_terms(
-        *excess(angles, prior.lower, prior.upper, prior.limit_precision), inverse_left_jacobian(angles) @ to_parent
-    )
-    if pose.angles is not None and prior.angle_lower is not None and prior.angle_upper is not None:
-        numbers = torch.cat([pose.angles, torch.zeros_like(pose.angles[..., :1])], dim=-1)
-        eye = torch.eye(3, dtype=numbers.dtype, device=numbers.device).expand_as(to_parent)
-        terms = terms + rotation_terms(
-            *excess(numbers, prior.angle_lower, prior.angle_upper, prior.limit_precision), eye
-        )
-    for leaning in leanings:
-        away = matrix_to_axis_angle(pose.rotations @ leaning.rotations.mT)
-        precision = leaning.rotation_precision[..., None]
-        terms = terms + rotation_terms(away, precision, inverse_left_jacobian(away) @ to_parent)
-    return terms
+    eye = torch.eye(3, dtype=to_parent.dtype, device=to_parent.device).expand_as(to_parent)
+    gradient, curvature = torch.zeros_like(parts[0].residual), torch.zeros_like(to_parent)
+    for part in parts:
+        change = eye if part.vector is None else inverse_left_jacobian(part.vector) @ to_parent
+        weighted = (part.precision * part.residual)[..., None]
+        gradient = gradient + (change.mT @ weighted)[..., 0]
+        curvature = curvature + change.mT @ (part.precision.expand_as(part.residual)[..., None] * change)
+    return JointTerms(joint_cost(parts), gradient, curvature)
 
 
 def excess(angles: Tensor, lower: Tensor, upper: Tensor, precision: float) -> tuple[Tensor, Tensor]:
