@@ -159,13 +159,14 @@ def solve_poses(
     )
     lam = torch.full_like(value, damping)
     refused = torch.zeros_like(active)
-    for _ in range(most_iterations):
+    for left in range(most_iterations, 0, -1):
         step = damped_step(gradient, curvature, lam)
         trial = turned(at, parent_world, step.to(value.dtype), wearer.skin.hinges)
         tried[active] += 1
         slope = (gradient * step).sum(dim=1)
         bend = (step[:, None] @ curvature @ step[..., None])[:, 0, 0]
-        last = -(slope + 0.5 * bend).to(value.dtype) < tolerance * value  # what the quadratic model expects of it
+        expected = -(slope + 0.5 * bend).to(value.dtype)  # by the quadratic model
+        last = (expected < tolerance * value) | (left == 1)
 
         ending, rows = last.nonzero()[:, 0], (~last).nonzero()[:, 0]
         if len(ending):
