@@ -15,7 +15,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from gait.capture import read_cohort
-from gait.cohort.fit_cohort import FitSettings, GaitOutcome, check_device, fit_cohort
+from gait.cohort.fit_cohort import FitSettings, GaitOutcome, check_settings, fit_cohort
 from gait.cohort.summary import summary_lines
 from gait.errors import GaitError
 
@@ -43,6 +43,8 @@ def parse_arguments(words: list[str] | None = None) -> Arguments:
     )
     parser.add_argument("--no_pictures", action="store_true", help="leave the pictures out")
     given = parser.parse_args(words)
+    if str(given.save_folder) == ".":
+        parser.error("--save_folder is empty; name a folder for the results")
     settings = FitSettings(
         model_folder=given.model_folder,
         save_folder=given.save_folder,
@@ -56,14 +58,17 @@ def parse_arguments(words: list[str] | None = None) -> Arguments:
 
 def main(arguments: Arguments) -> int:
     """Fit the cohort; returns the exit code."""
-    check_device(arguments.settings.device)
     subjects = read_cohort(arguments.cohort)
+    check_settings(subjects, arguments.settings)
+    total = sum(len(subject.gaits) for subject in subjects)
     outcomes: list[GaitOutcome] = []
-    with tqdm(total=sum(len(s.gaits) for s in subjects), unit="gait", disable=None, file=sys.stderr) as bar:
+    with tqdm(total=total, unit="gait", disable=None, file=sys.stderr) as bar:
         for outcome in fit_cohort(subjects, arguments.settings):
             outcomes.append(outcome)
             bar.set_description(f"{outcome.subject}/{outcome.gait}")
             bar.update()
+            if bar.disable:  # no terminal: a line a gait in place of the bar
+                print(f"{len(outcomes)} of {total}: {outcome.subject}/{outcome.gait} {outcome.state}", file=sys.stderr)
     print("\n".join(summary_lines(outcomes, arguments.settings.save_folder)))
     return 1 if any(outcome.state == "failed" for outcome in outcomes) else 0
 

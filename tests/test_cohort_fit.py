@@ -116,7 +116,10 @@ def test_what_counts_as_finished(one_gait, settings):
     folder = settings.save_folder / "healthy/anna/walk1"
     assert is_finished(folder, "npz")
     assert not is_finished(folder, "json"), "frames are asked for and lack"
-    fitted(one_gait, replace(settings, pose_format="json"))
+    poses = (folder / "poses.npz").read_bytes()
+    outcomes = list(fit_cohort([one_gait], replace(settings, pose_format="json")))
+    assert [o.state for o in outcomes] == ["finished before"], "frames are added without a fit"
+    assert (folder / "poses.npz").read_bytes() == poses
     assert len(list(folder.glob("pose_*.json"))) == outcome.report.frames
     assert is_finished(folder, "json")
     assert is_finished(folder, "npz")
@@ -126,6 +129,61 @@ def test_what_counts_as_finished(one_gait, settings):
         assert not is_finished(folder, "npz")
         (folder / name).write_bytes(content)
     assert not is_finished(folder.with_name("walk9"), "npz")
+
+
+def test_a_recording_added_later_gives_all_of_a_person_one_body_again(subject, one_gait, settings):
+    fitted(one_gait, settings)
+    folder = settings.save_folder / "healthy/anna"
+    alone = read_poses(folder / "walk1").betas
+    outcomes = fitted(subject, settings)
+    first, second = (read_poses(folder / name).betas for name in ("walk1", "walk2"))
+    np.testing.assert_array_equal(first, second)
+    assert np.abs(first - alone).max() > 0
+    assert [o.state for o in fit_cohort([subject], settings)] == ["finished before"] * 2
+    assert outcomes[0].report == next(fit_cohort([subject], settings)).report, "the table is filled from the report"
+
+
+def test_another_input_is_no_finished_gait(one_gait, settings, tmp_path):
+    fitted(one_gait, settings)
+    (outcome,) = fit_cohort([replace(one_gait, model_file="supr_nobody.npy")], settings)
+    assert outcome.state == "failed"
+    assert "supr_nobody.npy" in outcome.line
+    (outcome,) = fit_cohort([replace(one_gait, constraint_file=tmp_path / "none.json")], settings)
+    assert outcome.state == "failed"
+    assert (settings.save_folder / "healthy/anna/walk1/poses.npz").is_file(), "what was finished stays"
+
+
+def test_a_layout_may_use_a_laboratorys_own_spelling(one_gait, settings, tmp_path):
+    body = load_body(settings.model_folder / "SUPR" / "open_neutral.npz")
+    layout = plug_in_gait_layout(body)
+    spelt = {"LASI": "LASIS", "RASI": "rasi", "LKNE": "lkne"}
+
+    def markers(names):
+        rows = zip(layout.labels, layout.face, layout.bary, layout.distance_m, strict=True)
+        return {
+            names.get(label, label): {"faceId": int(f), "id": int(f), "baryCoords": b.tolist(), "distanceToSkin": d}
+            for label, f, b, d in rows
+        }
+
+    file = tmp_path / "spelt.json"
+    file.write_text(json.dumps({"C3DMarker": {"type": "C3DMarker", "Markers": markers(spelt)}}), encoding="utf-8")
+    (outcome,) = fitted(replace(one_gait, constraint_file=file), settings)
+    assert {"LASI", "RASI", "LKNE"} <= set(outcome.report.markers)
+    both = {**markers({}), **markers({"LASI": "LASIS"})}
+    file.write_text(json.dumps({"C3DMarker": {"type": "C3DMarker", "Markers": both}}), encoding="utf-8")
+    (outcome,) = fit_cohort([replace(one_gait, constraint_file=file)], settings)
+    assert outcome.state == "failed"
+    assert "both the marker LASI" in outcome.line
+
+
+def test_a_fit_that_breaks_off_is_one_line_and_the_cohort_goes_on(subject, one_gait, settings, monkeypatch):
+    def break_off(*_, **__):
+        raise torch.linalg.LinAlgError("the factorization could not be completed")
+
+    monkeypatch.setattr("gait.cohort.fit_cohort.fit_person", break_off)
+    outcomes = list(fit_cohort([subject, replace(one_gait, name="berta")], settings))
+    assert [o.state for o in outcomes] == ["failed"] * 3
+    assert all("broke off" in o.line and "\n" not in o.line for o in outcomes)
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff\xfe", None])
@@ -392,3 +450,12 @@ def test_the_closing_table_counts_and_repeats_what_failed(subject, settings, lab
     assert "1 fitted, 1 finished before, 1 failed" in lines[5]
     assert lines[6].startswith("failed: anna/absent: ")
     assert all(line == line.rstrip() for line in lines)
+
+
+def test_a_recording_that_no_body_wears_is_called_doubtful(one_gait, settings, tmp_path):
+    (outcome,) = fitted(one_gait, settings)
+    assert not any(line.startswith("doubtful") for line in summary_lines([outcome], tmp_path))
+    far = replace(outcome.report, residual_mm={**outcome.report.residual_mm, "mean": 14.0})
+    doubt = [x for x in summary_lines([replace(outcome, report=far)], tmp_path) if x.startswith("doubtful")]
+    assert len(doubt) == 1
+    assert outcome.report.worst_markers[0] in doubt[0]

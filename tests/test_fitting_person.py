@@ -358,6 +358,15 @@ def test_calibration_frames_are_spread_and_well_seen():
     assert np.diff(rows).max() < 100
 
 
+def test_calibration_frames_hold_a_body_where_most_frames_are_empty():
+    seen = np.zeros((400, 30), dtype=bool)
+    seen[150:240] = True
+    (rows,) = calibration_frames([seen], 36)
+    assert len(rows) == 36
+    assert rows.min() >= 150
+    assert rows.max() < 240
+
+
 def test_calibration_frames_are_shared_out_and_never_none():
     many = [np.ones((50, 5), dtype=bool)] * 40 + [np.ones((1, 5), dtype=bool)]
     chosen = calibration_frames(many, 36)

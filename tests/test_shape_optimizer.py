@@ -295,6 +295,7 @@ def test_a_file_in_the_place_of_the_save_folder(place):
     (place / "taken").write_text("a file\n", encoding="utf-8")
     one = cohort_file(place, "taken.json", crouch_1={"gaits": ["recordings/crouch_1/walk1.c3d"], "healthy": False})
     done = run(place, "--cohort", one, "--model_folder", "data", "--save_folder", "taken", "--no_pictures")
-    assert done.returncode == 1
-    assert "cannot be written" in done.stdout
+    assert done.returncode == 2, "nothing can be started, so nothing is fitted in vain"
+    assert len(done.stderr.splitlines()) == 1
+    assert "taken: cannot be made" in done.stderr
     assert (place / "taken").read_text(encoding="utf-8") == "a file\n"

@@ -21,7 +21,7 @@ from gait.capture.cohort_file import Subject
 from gait.errors import GaitError
 from gait.fitting.fit_report import FitReport
 from gait.fitting.person_fit import GaitFit
-from gait.motion.pose_files import POSES_FILE, write_json_frames, write_npz
+from gait.motion.pose_files import POSES_FILE, read_poses, write_json_frames, write_npz
 
 PoseFormat = Literal["npz", "json"]
 
@@ -83,11 +83,27 @@ def write_gait(folder: Path, result: GaitResult, pose_format: PoseFormat, pictur
             (partial / PICTURE_FILE).write_bytes(picture)
         _replace(partial, folder)
     except OSError as error:
-        raise GaitError(
-            f"{folder}: cannot be written ({error.strerror or error}); check the place and its space."
-        ) from error
+        raise _unwritable(folder, error) from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+def add_json_frames(folder: Path) -> None:
+    """Write the published per-frame files beside a finished gait's ``poses.npz``, all or none."""
+    partial = folder.with_name(f".{folder.name}.partial-{os.getpid()}")
+    try:
+        shutil.rmtree(partial, ignore_errors=True)
+        shutil.copytree(folder, partial)
+        write_json_frames(partial, read_poses(folder))
+        _replace(partial, folder)
+    except OSError as error:
+        raise _unwritable(folder, error) from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _unwritable(folder: Path, error: OSError) -> GaitError:
+    return GaitError(f"{folder}: cannot be written ({error.strerror or error}); check the place and its space.")
 
 
 def _write_residuals(folder: Path, fit: GaitFit) -> None:

@@ -6,6 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from gait.cohort.fit_cohort import GaitOutcome
+from gait.fitting.fit_report import FitReport
+
+DOUBTFUL_MM = 12.0
+"""A mean residual beyond which something is wrong with a recording: names, units or the person."""
 
 _HEADER = ("subject", "gait", "frames", "mean mm", "worst frame mm", "offset mm", "worst markers", "frames/s")
 
@@ -27,9 +31,18 @@ def summary_lines(outcomes: Sequence[GaitOutcome], save_folder: Path) -> list[st
         f"{count['fitted']} fitted, {count['finished before']} finished before, {count['failed']} failed; "
         f"results in {save_folder}"
     )
+    reported = [(o, o.report) for o in outcomes if o.report is not None]
+    lines += [_doubt(o, report) for o, report in reported if (report.residual_mm["mean"] or 0) > DOUBTFUL_MM]
     lines += [f"failed: {o.subject}/{o.gait}: {o.line}" for o in outcomes if o.state == "failed"]
     lines += list(dict.fromkeys(o.line for o in outcomes if o.state == "fitted" and o.line))
     return [line.rstrip() for line in lines]
+
+
+def _doubt(outcome: GaitOutcome, report: FitReport) -> str:
+    return (
+        f"doubtful: {outcome.subject}/{outcome.gait}: {report.residual_mm['mean']:.0f} mm mean residual, "
+        f"worst {', '.join(report.worst_markers)}; look at its fit.png, its markers' names, its report's notes."
+    )
 
 
 def _row(outcome: GaitOutcome) -> tuple[str, ...]:
@@ -45,5 +58,5 @@ def _row(outcome: GaitOutcome) -> tuple[str, ...]:
         f"{r.residual_mm['max_frame_mean']:.1f}",
         "" if offset is None else f"{offset:.1f}",
         " ".join(r.worst_markers[:3]),
-        f"{r.frames_per_second:.0f}",
+        f"{r.frames_per_second:.0f}" if outcome.state == "fitted" else outcome.state,
     )

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from gait.errors import GaitError
 from gait.fitting.person_fit import GaitFit, PersonFit
 
 WORST_MARKERS = 5
@@ -26,6 +27,16 @@ class FitReport:
     betas: tuple[float, ...]
     stature_m: float  # of the shaped body in T-pose
     offset_mm: dict[str, float | None]  # mean over markers of a kind
+
+    @classmethod
+    def from_dict(cls, content: dict[str, Any]) -> FitReport:
+        """From the plain data of a report file, which may hold more; a GaitError if it lacks something."""
+        missing = [name for name in cls.__dataclass_fields__ if name not in content]
+        if missing:
+            raise GaitError(f"a fit report without {', '.join(missing)}; fit this gait again with --overwrite.")
+        kept: dict[str, Any] = {name: content[name] for name in cls.__dataclass_fields__}
+        kept |= {name: tuple(value) for name, value in kept.items() if isinstance(value, list)}
+        return cls(**kept)
 
     def as_dict(self) -> dict[str, Any]:
         """As plain data, for a JSON file."""

@@ -34,6 +34,8 @@ CALIBRATION_FRAMES = 36
 """Frames of a person, over all recordings, that shape and placement are solved on."""
 FEWEST_MARKERS = 6
 """A recording that shares fewer markers than this with the layout holds no body."""
+FEWEST_IN_A_FRAME = 4
+"""A frame with fewer markers fixes no body."""
 APART_M = 0.05
 """How far a recording's offsets may be from the person's at first, so that what was put on anew shows itself."""
 GROWN = 0.04
@@ -220,7 +222,9 @@ def calibration_frames(seen: Sequence[NDArray[np.bool_]], count: int) -> list[ND
     chosen = []
     for visible in seen:
         number = visible.sum(axis=1)
-        good = np.flatnonzero(number >= np.quantile(number, 0.3))
+        held = number[number >= FEWEST_IN_A_FRAME]
+        good = np.flatnonzero(number >= max(np.quantile(held, 0.3) if len(held) else 0, FEWEST_IN_A_FRAME))
+        good = good if len(good) else np.arange(len(visible))
         picked = set(good[np.unique(np.linspace(0, len(good) - 1, share).round().astype(int))].tolist())
         for m in range(visible.shape[1]):
             shown = np.flatnonzero(visible[:, m])

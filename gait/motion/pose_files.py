@@ -7,6 +7,7 @@ joints, so that whoever reads it needs no body model.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -91,7 +92,7 @@ def read_poses(folder: Path, *, body: Body | None = None, rate_hz: float | None 
     frames = sorted(folder.glob("pose_*.json"))
     if frames:
         return _posed(folder, [_json_frame(path) for path in frames], body, rate_hz)
-    texts = sorted(folder.glob("*.txt"))
+    texts = sorted(folder.glob("*.txt"), key=_frame_number)
     if texts:
         return _posed(folder, [_text_frame(path) for path in texts], body, rate_hz)
     raise GaitError(f"{folder}: no poses.npz, pose_*.json or *.txt in it; name the folder of one fitted gait.")
@@ -130,6 +131,12 @@ def _finite(path: Path, key: str, values: NDArray[Any]) -> NDArray[np.float32]:
     if not np.issubdtype(values.dtype, np.number) or not np.isfinite(values).all():
         raise GaitError(f"{path}: {key} holds values that are no finite numbers; fit this gait again.")
     return values.astype(np.float32)
+
+
+def _frame_number(path: Path) -> tuple[int, str]:
+    """Sorts frame_2 before frame_10; names without a number come first."""
+    number = re.findall(r"\d+", path.stem)
+    return (int(number[-1]) if number else -1, path.name)
 
 
 Frame = tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]  # pose (P,), betas (B,), place (3,)

@@ -1,0 +1,40 @@
+"""What a person's poses are made from: recordings, body, placement, prior, by the hash of their content.
+
+A finished gait is left alone only while all of it is the same; a recording that is added, replaced or taken away
+changes the body that all of the person's recordings share.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+from gait.capture.cohort_file import Subject
+
+
+def fit_inputs(subject: Subject, model: Path, vposer: Path) -> dict[str, Any]:
+    """Plain data that two fits of the same input share; files that are not there do not count.
+
+    Args:
+        subject: the cohort file's entry.
+        model: the body model's file.
+        vposer: the folder of the learned prior.
+    """
+    prior = sorted(vposer.rglob("*.ckpt"))
+    layout = subject.constraint_file
+    return {
+        "recordings": {path.name: _sha256(path) for path in subject.gaits if path.is_file()},
+        "model": _sha256(model),
+        "constrained_model": subject.constrained_model,
+        "constraint_file": None if layout is None else {layout.name: _sha256(layout)},
+        "learned_prior": {path.name: _sha256(path) for path in prior},
+    }
+
+
+def _sha256(path: Path) -> str | None:
+    try:
+        with path.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError:
+        return None
