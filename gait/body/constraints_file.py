@@ -47,8 +47,7 @@ class Constraints:
     def layout_for(self, labels: Iterable[str]) -> MarkerLayout:
         """The layout that shares most labels with a recording's; of equals, the one with fewer others.
 
-        Six shared labels are enough, or 60 % of a smaller layout, but never fewer than three, the least
-        that place a body. Raises GaitError with both sets of labels if no layout has that many.
+        Raises GaitError with both sets of labels if no layout shares ``fewest_shared``.
         """
         recorded = list(labels)
         if not self.layouts:
@@ -57,7 +56,7 @@ class Constraints:
         shared = [len(known.intersection(layout.labels)) for layout in self.layouts]
         best = max(range(len(shared)), key=lambda i: (shared[i], -self.layouts[i].num_markers))
         layout = self.layouts[best]
-        if shared[best] < max(3, min(6, math.ceil(0.6 * layout.num_markers))):
+        if shared[best] < layout.fewest_shared:
             sets = "; ".join(f"{each.source} has {', '.join(each.labels)}" for each in self.layouts)
             raise GaitError(
                 f"{self.path}: no marker constraint fits the recording; the recording has "

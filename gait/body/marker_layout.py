@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
@@ -48,6 +49,11 @@ class MarkerLayout:
     def num_markers(self) -> int:
         """Number of markers M."""
         return len(self.labels)
+
+    @property
+    def fewest_shared(self) -> int:
+        """Markers that a recording must share: six, or 60 % of a smaller layout, never fewer than place a body."""
+        return max(3, min(6, math.ceil(0.6 * self.num_markers)))
 
     def select(self, labels: Iterable[str]) -> MarkerLayout:
         """The layout of these markers alone, in this order.

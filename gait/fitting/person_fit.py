@@ -32,8 +32,6 @@ from gait.fitting.weights import FitWeights
 
 CALIBRATION_FRAMES = 36
 """Frames of a person, over all recordings, that shape and placement are solved on."""
-FEWEST_MARKERS = 6
-"""A recording that shares fewer markers than this with the layout holds no body."""
 FEWEST_IN_A_FRAME = 4
 """A frame with fewer markers fixes no body."""
 APART_M = 0.05
@@ -203,10 +201,10 @@ def _calibrate_visit(
 def check_labels(recording: Recording, layout: MarkerLayout) -> None:
     """Refuse a recording that shares too few markers with a layout, naming both sets of labels."""
     shared = set(recording.labels) & set(layout.labels)
-    if len(shared) < FEWEST_MARKERS:
+    if len(shared) < layout.fewest_shared:
         raise GaitError(
             f"{recording.path}: {len(shared)} of its markers are known to the layout ({layout.source}), "
-            f"{FEWEST_MARKERS} are needed. The recording has {_listed(recording.labels)}; the layout knows "
+            f"{layout.fewest_shared} are needed. The recording has {_listed(recording.labels)}; the layout knows "
             f"{_listed(layout.labels)}. Name a constraint_file that places this laboratory's markers."
         )
 
