@@ -1,8 +1,10 @@
 """Fixtures that several rooms' tests share."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 
 _CAPTURES = Path(__file__).resolve().parents[2] / "shared" / "captures"
 
@@ -13,3 +15,12 @@ def captures() -> Path:
     if not _CAPTURES.is_dir():
         pytest.skip("no real recordings: ../shared/captures is missing beside the checkout")
     return _CAPTURES
+
+
+@pytest.fixture(scope="module")
+def one_thread() -> Iterator[None]:
+    """The arrays are small: more threads only wait for each other."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)

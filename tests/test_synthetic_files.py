@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
@@ -34,15 +33,7 @@ from gait.synthetic.virtual_markers import PLUG_IN_GAIT_39, exact_markers, place
 
 ROOT = Path(__file__).parents[1]
 MODEL = ROOT / "data/SUPR/open_neutral.npz"
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread() -> Iterator[None]:
-    """The arrays are small: more threads only wait for each other."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @cache

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
@@ -24,15 +23,7 @@ from gait.synthetic.step_plan import warped
 MODEL = Path(__file__).parents[1] / "data/SUPR/open_neutral.npz"
 SIDES = ("left", "right")
 SEEDS = (1, 7, 12)
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread() -> Iterator[None]:
-    """The arrays are small: more threads only wait for each other."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @cache

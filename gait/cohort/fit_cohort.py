@@ -174,8 +174,9 @@ def _fitted(
             del recordings[path]
     if not recordings:
         raise GaitError(f"{subject.name}: none of its recordings has markers that the layout knows.")
-    vposer = _vposer(settings.model_folder / "VPoser", settings.device)
-    if vposer is not None and body.num_joints >= NUM_BODY_JOINTS:
+    whole = body.num_joints >= NUM_BODY_JOINTS  # a learned prior knows whole bodies only
+    vposer = _vposer(settings.model_folder / "VPoser", settings.device) if whole else None
+    if vposer is not None:
         notes += (f"Learned pose prior: {vposer.name}.",)
     fit = None
     while fit is None:

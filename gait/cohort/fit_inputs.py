@@ -7,6 +7,7 @@ changes the body that all of the person's recordings share.
 from __future__ import annotations
 
 import hashlib
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,14 @@ def fit_inputs(subject: Subject, model: Path, vposer: Path) -> dict[str, Any]:
 
 def _sha256(path: Path) -> str | None:
     try:
-        with path.open("rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()
+        about = path.stat()
+        return _sha256_of_version(path, about.st_mtime_ns, about.st_size)
     except OSError:
         return None
+
+
+@lru_cache(maxsize=8)
+def _sha256_of_version(path: Path, _mtime_ns: int, _size: int) -> str:
+    """A body model is read once for a cohort, not once a subject."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -27,13 +27,11 @@ from gait.fitting.marker_skin import marker_skin
 from gait.fitting.pose_course import pose_course
 from gait.fitting.pose_solver import Observation, solve_poses
 from gait.fitting.residuals import JointPrior, joint_prior
-from gait.fitting.rigid_start import rigid_start
+from gait.fitting.rigid_start import FEWEST_IN_A_FRAME, rigid_start
 from gait.fitting.weights import FitWeights
 
 CALIBRATION_FRAMES = 36
 """Frames of a person, over all recordings, that shape and placement are solved on."""
-FEWEST_IN_A_FRAME = 4
-"""A frame with fewer markers fixes no body."""
 APART_M = 0.05
 """How far a recording's offsets may be from the person's at first, so that what was put on anew shows itself."""
 GROWN = 0.04

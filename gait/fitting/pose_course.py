@@ -14,7 +14,7 @@ from gait.fitting.frame_batches import FrameBatches
 from gait.fitting.joint_turning import HingedJoints, Pose
 from gait.fitting.learned_pose import learned_pose
 from gait.fitting.marker_motion import Wearer
-from gait.fitting.pose_solver import Observation, solve_poses
+from gait.fitting.pose_solver import Observation, Solved, solve_poses
 from gait.fitting.residuals import JointPrior, Leaning
 from gait.fitting.rigid_start import rigid_start
 from gait.fitting.smooth_course import between_frames, smooth_course
@@ -45,8 +45,9 @@ def pose_course(
     coarse, _ = _solve(wearer, start[rows], observation[rows], prior, weights, (), 30, batches)
     pose = between_frames(coarse, grid, T, wearer.skin.hinges)
     learned = () if vposer is None else (learned_pose(vposer, pose, weights),)
-    pose, information = _solve(wearer, pose, observation, prior, weights, learned, 8, batches)
-    course = smooth_course(pose, information, rate_hz, weights)
+    pose, known = _solve(wearer, pose, observation, prior, weights, learned, 8, batches)
+    informed = torch.cat(batches.map(T, lambda rows: information(known[rows], wearer.skin.hinges)))
+    course = smooth_course(pose, informed, rate_hz, weights)
     return _solve(wearer, pose, observation, prior, weights, (course, *learned), 4, batches)[0]
 
 
@@ -60,10 +61,10 @@ def _solve(
     most_iterations: int,
     batches: FrameBatches,
 ) -> tuple[Pose, Tensor]:
-    """Solve any number of frames, batch by batch: poses, and what the markers know of each joint, (T, J + 1)."""
+    """Solve any number of frames, batch by batch: poses, and what the markers know (``Solved.known``)."""
 
-    def solve(rows: slice) -> tuple[Pose, Tensor]:
-        solved = solve_poses(
+    def solve(rows: slice) -> Solved:
+        return solve_poses(
             wearer,
             start[rows],
             observation[rows],
@@ -72,10 +73,9 @@ def _solve(
             leanings=[leaning[rows] for leaning in leanings],
             most_iterations=most_iterations,
         )
-        return solved.pose, information(solved.known, wearer.skin.hinges)
 
     parts = batches.map(start.frames, solve)
-    return Pose.joined([pose for pose, _ in parts]), torch.cat([known for _, known in parts])
+    return Pose.joined([part.pose for part in parts]), torch.cat([part.known for part in parts])
 
 
 def information(known: Tensor, hinges: HingedJoints | None) -> Tensor:

@@ -63,7 +63,7 @@ def objective(
     weights: FitWeights,
     leanings: Sequence[Leaning] = (),
 ) -> Tensor:
-    """(T,) the objective of ``gait.fitting.residuals`` alone, at a tenth of the price of its derivatives."""
+    """(T,) the objective of ``gait.fitting.residuals`` alone, without its derivatives."""
     markers = marker_motion(wearer, pose).markers
     cost, _, _ = marker_terms(markers, observation.markers, observation.seen, weights.marker_m, weights.marker_robust_m)
     return cost + joint_cost(joint_parts(pose, prior, leanings)) + place_cost(pose, leanings)
@@ -172,9 +172,10 @@ def solve_poses(
         if len(ending):
             some = [leaning[active[ending]] for leaning in leanings]
             new = objective(wearer, trial[ending], observation[active[ending]], prior, weights, some)
-            taken = ending[new < value[ending]]
-            best = best.with_frames(active[taken], trial[taken])
-            cost[active[taken]] = new[new < value[ending]]
+            better = new < value[ending]
+            taken = active[ending[better]]
+            best = best.with_frames(taken, trial[ending[better]])
+            cost[taken] = new[better]
         if not len(rows):
             break
         there = derivatives(trial[rows], active[rows])

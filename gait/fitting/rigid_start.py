@@ -20,6 +20,9 @@ _TRUNK = (
     Joint.RIGHT_COLLAR,
 )
 
+FEWEST_IN_A_FRAME = 4
+"""A frame with fewer markers fixes no body."""
+
 
 def trunk_trust(wearer: Wearer) -> Tensor:
     """(M,) how far a marker tells where the whole body is: 1 on the trunk, little on limbs that swing."""
@@ -54,7 +57,7 @@ def rigid_start(wearer: Wearer, natural: Tensor, observation: Observation) -> tu
     sign[:, 2] = torch.det(U @ Vh)
     R = U @ (sign[..., None] * Vh)
     size = (S * sign).sum(dim=1) / (weight * a * a).sum((1, 2)).clamp_min(1e-12)
-    fixed = (observation.seen.sum(dim=1) >= 4) & (S[:, 1] > 1e-3 * S[:, 0].clamp_min(1e-9))
+    fixed = (observation.seen.sum(dim=1) >= FEWEST_IN_A_FRAME) & (S[:, 1] > 1e-3 * S[:, 0].clamp_min(1e-9))
     pelvis = still.joints[:, 0]  # the root turns about its own rest position
     rotations = pose.rotations
     rotations[:, 0] = R @ rotations[:, 0]
