@@ -12,7 +12,7 @@ from body_files import python2_npy, random_model
 
 from gait.body.marker_layout import MarkerLayout
 from gait.body.model_file import load_body
-from gait.body.rotations import matrix_to_axis_angle
+from gait.body.rotations import PoseFeature, matrix_to_axis_angle
 from gait.capture import Recording
 from gait.fitting.joint_turning import Pose
 from gait.fitting.marker_motion import Wearer
@@ -25,16 +25,23 @@ OPEN_BODY = Path(__file__).parent.parent / "data" / "SUPR" / "open_neutral.npz"
 torch.set_num_threads(1)  # test runners work side by side; with more threads each they only wait for one another
 
 
-def random_body(folder, *, hinges=False, blend_shapes=True, seed=0, num_betas=6):
-    """A test body of 75 joints and 40 vertices, double precision; no vertex hangs on a joint by a hair."""
+def random_body(folder, *, hinges=False, feature=PoseFeature.QUATERNION, seed=0, num_betas=6):
+    """A test body of 75 joints and 40 vertices, double precision; no vertex hangs on a joint by a hair.
+
+    Its pose-corrective blend shapes are of this kind of feature; None for a body without them.
+    """
     model = random_model(seed=seed, hinges=hinges)
     weights = np.where(model["weights"] < 0.02, 0, model["weights"])
     model["weights"] = weights / weights.sum(axis=1, keepdims=True)
-    if not blend_shapes:
+    if feature is None:
         model["posedirs"] = np.zeros_like(model["posedirs"])
-    path = folder / f"supr_{seed}_{hinges}_{blend_shapes}.npy"
+    path = folder / f"supr_{seed}_{hinges}.npy"
     path.write_bytes(python2_npy(model))
-    return load_body(path, num_betas=num_betas, constrained=hinges, dtype=torch.float64)
+    body = load_body(path, num_betas=num_betas, constrained=hinges, dtype=torch.float64)
+    if feature is PoseFeature.MATRIX:
+        posedirs = 0.02 * np.random.default_rng([seed, 4]).normal(size=(body.num_vertices, 3, 9 * body.num_joints))
+        body = replace(body, posedirs=torch.tensor(posedirs), feature=feature)
+    return body
 
 
 def constrained_open_body(path, body):

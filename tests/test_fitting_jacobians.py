@@ -10,7 +10,7 @@ from scipy.spatial.transform import Rotation
 
 from gait.body.constraints_file import AngleBounds
 from gait.body.pose_prior import natural_pose_prior
-from gait.body.rotations import inverse_left_jacobian, left_jacobian
+from gait.body.rotations import PoseFeature, inverse_left_jacobian, left_jacobian
 from gait.fitting.calibration import Placement, _person_step, calibrate, offset_precision, tie_terms
 from gait.fitting.joint_turning import MOST_STEP_RAD, turned
 from gait.fitting.marker_motion import Wearer, marker_motion, pose_jacobian, shape_jacobian
@@ -21,12 +21,12 @@ from gait.fitting.weights import FitWeights
 H = 1e-6
 WEIGHTS = FitWeights()
 TREES = pytest.mark.parametrize("hinges", [False, True], ids=["free_tree", "hinge_tree"])
-BLEND_SHAPES = pytest.mark.parametrize("blend_shapes", [False, True], ids=["plain", "blend_shapes"])
+FEATURES = pytest.mark.parametrize("feature", [None, *PoseFeature], ids=["plain", "quaternions", "matrices"])
 
 
-def case(folder, hinges=False, blend_shapes=True, frames=3, markers=12, spread=0.6):
-    """A body, who wears it, and a pose of it."""
-    body = random_body(folder, hinges=hinges, blend_shapes=blend_shapes)
+def case(folder, hinges=False, feature=PoseFeature.QUATERNION, frames=3, markers=12, spread=0.6):
+    """A body with pose-corrective blend shapes of this kind, or None, who wears it, and a pose of it."""
+    body = random_body(folder, hinges=hinges, feature=feature)
     wearer = random_wearer(body, random_layout(body, markers))
     return body, wearer, random_pose(body, wearer.skin, frames, spread=spread)
 
@@ -119,9 +119,9 @@ def test_a_step_turns_each_joint_about_world_axes_and_shifts_the_body(tmp_path, 
 
 
 @TREES
-@BLEND_SHAPES
-def test_pose_jacobian(tmp_path, hinges, blend_shapes):
-    _, wearer, pose = case(tmp_path, hinges, blend_shapes)
+@FEATURES
+def test_pose_jacobian(tmp_path, hinges, feature):
+    _, wearer, pose = case(tmp_path, hinges, feature)
     T, D = pose.frames, 3 * wearer.skin.num_joints + 3
     at = stepped(wearer, pose)
     expected = by_differences(lambda step: marker_motion(wearer, at(step)).markers.flatten(1), T, D)
@@ -131,9 +131,9 @@ def test_pose_jacobian(tmp_path, hinges, blend_shapes):
 
 
 @TREES
-@BLEND_SHAPES
-def test_shape_jacobian(tmp_path, hinges, blend_shapes):
-    _, wearer, pose = case(tmp_path, hinges, blend_shapes)
+@FEATURES
+def test_shape_jacobian(tmp_path, hinges, feature):
+    _, wearer, pose = case(tmp_path, hinges, feature)
 
     def shaped(change):
         return marker_motion(replace(wearer, betas=wearer.betas + change[0]), pose).markers
@@ -286,9 +286,9 @@ def test_cost_and_curvature_of_the_joints_terms(tmp_path, hinges):
 
 
 @TREES
-@BLEND_SHAPES
-def test_gradient_of_the_whole_objective(tmp_path, hinges, blend_shapes):
-    body, wearer, pose = case(tmp_path, hinges, blend_shapes, spread=0.4)
+@FEATURES
+def test_gradient_of_the_whole_objective(tmp_path, hinges, feature):
+    body, wearer, pose = case(tmp_path, hinges, feature, spread=0.4)
     observation = observation_of(wearer, pose)
     prior = prior_of(body, wearer, narrow_bounds(body, 0.3))
     leanings = (leaning_of(body, wearer, pose.frames),)

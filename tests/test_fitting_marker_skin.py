@@ -19,6 +19,7 @@ from fitting_cases import (
 from gait.body.marker_layout import MarkerLayout
 from gait.body.model_file import load_body
 from gait.body.placement import plug_in_gait_layout
+from gait.body.rotations import PoseFeature
 from gait.fitting.joint_turning import pose_numbers
 from gait.fitting.marker_motion import Wearer, marker_motion
 from gait.fitting.marker_skin import marker_skin
@@ -64,11 +65,11 @@ def on_vertices(body, count=25, seed=0):
     return MarkerLayout(layout.labels, layout.face, corner, np.zeros(count), layout.kinds, layout.source), corner
 
 
-@pytest.mark.parametrize("blend_shapes", [True, False])
+@pytest.mark.parametrize("feature", [None, *PoseFeature])
 @pytest.mark.parametrize("hinges", [False, True])
 @pytest.mark.parametrize("seed", [0, 1])
-def test_markers_on_vertices_are_the_posed_vertices(tmp_path, hinges, blend_shapes, seed):
-    body = random_body(tmp_path, hinges=hinges, blend_shapes=blend_shapes, seed=seed)
+def test_markers_on_vertices_are_the_posed_vertices(tmp_path, hinges, feature, seed):
+    body = random_body(tmp_path, hinges=hinges, feature=feature, seed=seed)
     layout, corner = on_vertices(body, seed=seed)
     skin = marker_skin(body, layout)
     numbers, translation = random_numbers(body, 4, seed)

@@ -18,6 +18,7 @@ from scipy.spatial.transform import Rotation
 from gait.body.model_file import load_body
 from gait.body.placement import plug_in_gait_layout
 from gait.body.pose_prior import natural_pose_prior
+from gait.body.rotations import PoseFeature
 from gait.fitting.joint_turning import MOST_STEP_RAD, Pose, resting_pose, turned
 from gait.fitting.marker_motion import Wearer, marker_motion
 from gait.fitting.marker_skin import marker_skin
@@ -77,10 +78,10 @@ def same_pose(a, b):
 
 
 @pytest.mark.parametrize("hinges", [False, True], ids=["free_tree", "hinge_tree"])
-@pytest.mark.parametrize("blend_shapes", [False, True], ids=["plain", "blend_shapes"])
-def test_finds_the_pose_of_a_test_body(tmp_path, hinges, blend_shapes):
+@pytest.mark.parametrize("feature", [None, *PoseFeature], ids=["plain", "quaternions", "matrices"])
+def test_finds_the_pose_of_a_test_body(tmp_path, hinges, feature):
     """With markers enough to see every joint, from a start some tenths of a radian away."""
-    body = random_body(tmp_path, hinges=hinges, blend_shapes=blend_shapes)
+    body = random_body(tmp_path, hinges=hinges, feature=feature)
     wearer = random_wearer(body, random_layout(body, 90))
     truth = pose_of(body, wearer.skin, *random_numbers(body, 4, spread=0.25))
     observation = all_seen(marker_motion(wearer, truth).markers)

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from gait.body.hinges import HingeTree
-from gait.body.rotations import axis_angle_to_matrix, left_jacobian, quaternion_feature
+from gait.body.rotations import PoseFeature, axis_angle_to_matrix, left_jacobian, matrix_feature, quaternion_feature
 from gait.errors import GaitError
 
 Landmark = tuple[int, tuple[float, float, float]]
@@ -48,13 +48,14 @@ class Body:
     sha256: str  # of the whole file
     v_template: Tensor  # (V, 3) metres
     shapedirs: Tensor  # (V, 3, B) metres per standard deviation of shape
-    posedirs: Tensor | None  # (V, 3, 4·J) metres per unit of quaternion feature; None where all are zero
+    posedirs: Tensor | None  # (V, 3, F·J) metres per unit of pose feature, F numbers a joint; None where all are zero
     weights: Tensor  # (V, J) skinning weights, rows summing to 1
     joint_template: Tensor  # (J, 3) metres, joints of the mean body
     joint_shapedirs: Tensor  # (J, 3, B) how they move with shape
     parents: tuple[int, ...]  # (J,) parent of each joint, -1 for the root
     faces: Tensor  # (F, 3) int64
     levels: tuple[Tensor, ...]  # joints by depth below the root, int64; levels[0] are the root's children
+    feature: PoseFeature = PoseFeature.QUATERNION
     hinges: HingeTree | None = None
     landmarks: Mapping[str, Landmark] = field(default_factory=dict)
 
@@ -123,15 +124,17 @@ class Body:
         return self.joint_template + (betas @ self.joint_shapedirs[..., :n].flatten(0, 1).T).unflatten(-1, (-1, 3))
 
     def local_rotations(self, pose: Tensor) -> tuple[Tensor, Tensor]:
-        """Rotations relative to the parent (B, J, 3, 3) and quaternion features (B, J, 4) of poses (B, P).
+        """Rotations relative to the parent (B, J, 3, 3) and pose features (B, J, F) of poses (B, P).
 
         Raises GaitError if the poses have another length than this body's.
         """
         self._check_pose(pose)
         if self.hinges:
-            return self.hinges.rotations(pose)
-        axis_angle = pose.unflatten(-1, (-1, 3))
-        return axis_angle_to_matrix(axis_angle), quaternion_feature(axis_angle)
+            rotations, feature = self.hinges.rotations(pose)
+        else:
+            axis_angle = pose.unflatten(-1, (-1, 3))
+            rotations, feature = axis_angle_to_matrix(axis_angle), quaternion_feature(axis_angle)
+        return rotations, matrix_feature(rotations) if self.feature is PoseFeature.MATRIX else feature
 
     def turning_axes(self, pose: Tensor) -> Tensor:
         """Axes ω (B, P, 3) in the frame of the parent of j = ``pose_joint[d]``: ∂R_j/∂pose_d = skew(ω_d) R_j.

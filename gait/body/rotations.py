@@ -1,4 +1,4 @@
-"""Rotations as torch tensors: axis-angle vectors, matrices, SUPR's quaternion feature.
+"""Rotations as torch tensors: axis-angle vectors, matrices, the features that drive pose-corrective blend shapes.
 
 Every function takes any leading shape, is differentiable everywhere (the zero rotation included) and keeps
 the dtype and device of what it is given. Angles are radians; an axis-angle vector a·u turns by a about the
@@ -7,11 +7,20 @@ unit axis u.
 
 from __future__ import annotations
 
+from enum import IntEnum
+
 import torch
 from torch import Tensor
 
 _SMALL_SQUARED_ANGLE = 1e-4
 """Below this squared angle three terms of the Taylor series are exact to 1e-15, and free of 0/0."""
+
+
+class PoseFeature(IntEnum):
+    """What of a joint's rotation drives a body's pose-corrective blend shapes; the value is its numbers a joint."""
+
+    QUATERNION = 4  # SUPR: quaternion_feature
+    MATRIX = 9  # SMPL, SMPL-H, SMPL-X: matrix_feature
 
 
 def _squared_angle(axis_angle: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -110,6 +119,14 @@ def quaternion_feature(axis_angle: Tensor) -> Tensor:
     quarter = torch.sin(angle / 4)
     cosine_minus_one = torch.where(small, -squared / 8 + squared**2 / 384, -2 * quarter * quarter)
     return torch.cat([sine * axis_angle, cosine_minus_one], -1)
+
+
+def matrix_feature(matrix: Tensor) -> Tensor:
+    """The SMPL family's pose feature (..., 9), zero at rest, of rotation matrices (..., 3, 3): R − I, row by row.
+
+    Loper et al. 2015, SMPL: A Skinned Multi-Person Linear Model, ACM Trans. Graph. 34:248, eq. 9.
+    """
+    return (matrix - torch.eye(3, dtype=matrix.dtype, device=matrix.device)).flatten(-2)
 
 
 def hamilton_product(p: Tensor, q: Tensor) -> Tensor:

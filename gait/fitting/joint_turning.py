@@ -15,7 +15,15 @@ from torch import Tensor
 
 from gait.body.body import Body
 from gait.body.hinges import PoseRole
-from gait.body.rotations import axis_angle_to_matrix, hamilton_product, matrix_to_axis_angle, quaternion_feature, skew
+from gait.body.rotations import (
+    PoseFeature,
+    axis_angle_to_matrix,
+    hamilton_product,
+    matrix_feature,
+    matrix_to_axis_angle,
+    quaternion_feature,
+    skew,
+)
 
 MOST_STEP_RAD = 0.6
 """A joint turns by no more than this in one iteration; beyond it the linear model says nothing."""
@@ -158,11 +166,19 @@ def turned(pose: Pose, parent_world: Tensor, step: Tensor, hinges: HingedJoints 
     return Pose(torch.where(hinges.hinged[:, None, None], hinges.rotations(angles), rotations), translation, angles)
 
 
-def feature_and_change(pose: Pose, parent_world: Tensor, hinges: HingedJoints | None) -> tuple[Tensor, Tensor]:
-    """Quaternion feature of every joint (T, J, 4) and its change with the joint's unknowns (T, J, 4, 3).
+def feature_and_change(
+    pose: Pose, parent_world: Tensor, hinges: HingedJoints | None, kind: PoseFeature
+) -> tuple[Tensor, Tensor]:
+    """Pose feature of every joint (T, J, F) and its change with the joint's unknowns (T, J, F, 3).
 
-    The feature is (x, y, z, w−1). A turn d from the left changes a quaternion (v, w) by ½(w·d + d×v, −d·v).
+    A turn d from the left changes a matrix R by skew(d)·R, and a quaternion (v, w) by ½(w·d + d×v, −d·v), of which
+    the feature is (x, y, z, w−1).
     """
+    if kind is PoseFeature.MATRIX:
+        unknowns = unknowns_in_world(pose, parent_world, hinges)
+        in_parent = parent_world.mT if unknowns is None else parent_world.mT @ unknowns
+        turns = skew(in_parent.mT) @ pose.rotations[:, :, None]  # (T, J, 3 unknowns, 3, 3)
+        return matrix_feature(pose.rotations), turns.flatten(-2).mT
     feature = quaternion_feature(matrix_to_axis_angle(pose.rotations))
     v, w = feature[..., :3], feature[..., 3:] + 1
     eye = torch.eye(3, dtype=v.dtype, device=v.device)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from gait.body.rotations import PoseFeature
 from gait.fitting.joint_turning import Pose, feature_and_change, unknowns_in_world
 from gait.fitting.marker_skin import MarkerSkin
 
@@ -42,7 +43,7 @@ class MarkerMotion:
     mixed: Tensor  # (T, M, 3, 3) skinning-weighted world rotation at each marker
     point: Tensor  # (T or 1, M, 3) rest markers with pose-corrective blend shapes
     unknowns: Tensor | None  # (T, J, 3, 3) world rotation vector of each joint's unknowns; None: the world's axes
-    feature_change: Tensor | None  # (T, J, 4, 3) change of each joint's quaternion feature with its unknowns
+    feature_change: Tensor | None  # (T, J, F, 3) change of each joint's pose feature with its unknowns
 
 
 def marker_motion(wearer: Wearer, pose: Pose) -> MarkerMotion:
@@ -65,7 +66,8 @@ def marker_motion(wearer: Wearer, pose: Pose) -> MarkerMotion:
     point = wearer.point if wearer.offset.ndim == 3 else wearer.point[None]
     change = None
     if skin.point_pose is not None:
-        feature, change = feature_and_change(pose, parent_world, skin.hinges)
+        kind = PoseFeature(skin.point_pose.shape[-1])
+        feature, change = feature_and_change(pose, parent_world, skin.hinges, kind)
         point = point + torch.einsum("mcjq,tjq->tmc", skin.point_pose, feature)
     place = joints - (world @ rest[:, :, None])[..., 0]  # (T, J, 3): y = world·x + place
     carrier = skin.carriers

@@ -31,7 +31,7 @@ class MarkerSkin:
     labels: tuple[str, ...]
     point: Tensor  # (M, 3) rest position of each marker on the mean body, metres
     point_shape: Tensor  # (M, 3, B) its change with the shape
-    point_pose: Tensor | None  # (M, 3, J, 4) its change with the joints' quaternion features
+    point_pose: Tensor | None  # (M, 3, J, F) its change with the joints' pose features, F numbers a joint
     normal: Tensor  # (M, 3) unit normal of the rest triangle
     carriers: Tensor  # (M, K) joints that carry the marker
     carrier_weight: Tensor  # (M, K) skinning weights, zero where a marker has fewer than K carriers
@@ -97,7 +97,7 @@ def marker_skin(body: Body, layout: MarkerLayout, *, dtype: torch.dtype = torch.
     point_pose = None
     if body.posedirs is not None:
         posed = torch.einsum("mk,mkcq->mcq", bary, body.posedirs.to(dtype)[faces])
-        point_pose = posed.reshape(*posed.shape[:2], -1, 4)[:, :, :J].contiguous()
+        point_pose = posed.unflatten(-1, (-1, int(body.feature)))[:, :, :J].contiguous()
     weight = torch.zeros(len(bary), J, dtype=dtype, device=device)
     weight.index_add_(1, nearest, torch.einsum("mk,mkj->mj", bary, body.weights.to(dtype)[faces]))
     weight = torch.where(weight < 1e-4, torch.zeros_like(weight), weight)
