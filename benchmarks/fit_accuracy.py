@@ -9,6 +9,11 @@ body, no constraint file; all recordings of a person are fitted together. Prints
    ``knee_rmse_deg`` and ``knee_correlation`` are of the knee angle, 180° − ∠(hip, knee, ankle), of their centres and of
    the fitted body's: ``pooled`` takes the samples of all walks and sides together; ``mean``, ``worst`` and ``lowest``
    are over the legs of all walks, which stand in ``sides`` one by one. ``centres_mm`` are mean distances.
+ * ``hidden_marker_mm``: shape and placements known from the fit, each marker of a real walk is hidden in turn from the
+   pose stage; mean distance at which the body then has it, over all markers and frames. ``hidden_marker`` has it by
+   walk and by marker.
+ * ``repeat_mm``: two walks of one person and visit, each fitted alone: mean vertex distance of the bodies in T-pose.
+   ``repeat`` has the pairs one by one, those with a static trial too.
  * ``synthetic``: ``joints_mm`` (the 22 body joints) and ``vertices_mm`` against the truth, with markers placed by hand
    (10 mm); ``synthetic_placed_exactly`` the same without placement error. Both have 1 mm noise and 2 % gaps.
 """
@@ -23,9 +28,11 @@ from typing import Any
 
 import torch
 from clinic_centres import compared_with_the_clinic
+from hidden_markers import hidden_marker_figures
 from json_result import made_by, publish
 from real_fits import fit_walks, walk_figures, worst_figures
 from real_walks import CAPTURES, MODEL, recorded_persons, there_or_told
+from repeated_shape import repeat_figures
 from synthetic_walkers import PLACED_BY_HAND, PLACED_EXACTLY, walker_names
 from truth_distance import distance_to_truth
 
@@ -46,6 +53,8 @@ class Arguments:
     """Synthetic walkers with one, each disorder in turn."""
     walks: int = 2
     """Of each synthetic walker."""
+    hidden_frames: int | None = None
+    """Of each real walk in which markers are hidden; all if None."""
     threads: int = 2
     """That torch uses."""
     model: Path = MODEL
@@ -56,8 +65,14 @@ class Arguments:
     """File for the result."""
 
 
-QUICK: dict[str, Any] = {"persons": ("CP01", "HC036A", "pig35_adult"), "healthy": 1, "ill": 1, "walks": 1}
-"""What ``--quick`` changes: fewer people."""
+QUICK: dict[str, Any] = {
+    "persons": ("CP01", "HC036A", "pig35_adult"),
+    "hidden_frames": 40,
+    "healthy": 1,
+    "ill": 1,
+    "walks": 1,
+}
+"""What ``--quick`` changes: fewer people and frames."""
 
 
 def main(args: Arguments) -> None:
@@ -74,25 +89,38 @@ def main(args: Arguments) -> None:
 
 
 def on_real_walks(args: Arguments, body: Body) -> dict[str, Any]:
-    """Residuals of the real walks, and their joint centres beside the clinic's."""
+    """Residuals of the real walks, their joint centres beside the clinic's, hidden markers and repeated shapes."""
     persons = {person.name: person for person in recorded_persons(args.captures)}
     wanted = args.persons or tuple(persons)
     if unknown := [name for name in wanted if name not in persons]:
         raise GaitError(f"{args.captures}: nobody is called {', '.join(unknown)}; there are {', '.join(persons)}.")
     walks = fit_walks([persons[name] for name in wanted], args.captures, body)
     real = {walk.name: walk_figures(walk, body) for walk in walks}
-    return {"real": real, "real_worst": worst_figures(real), "plug_in_gait": compared_with_the_clinic(walks)}
+    hidden = hidden_marker_figures(walks, body, frames=args.hidden_frames)
+    repeat = repeat_figures(walks, body)
+    return {
+        "real": real,
+        "real_worst": worst_figures(real),
+        "plug_in_gait": compared_with_the_clinic(walks),
+        "hidden_marker_mm": hidden["mean"],
+        "hidden_marker": hidden,
+        "repeat_mm": repeat and repeat["mean"],
+        "repeat": repeat,
+    }
 
 
 def parse_arguments(words: list[str] | None = None) -> Arguments:
     """Read the command line; what it names goes before ``--quick``, and that before the defaults."""
     parser = argparse.ArgumentParser(description="How well fits follow real and synthetic walkers, as JSON.")
-    parser.add_argument("--quick", action="store_true", help="fewer people")
+    parser.add_argument("--quick", action="store_true", help="fewer people and frames")
     parser.add_argument("--json", type=Path, help="write the JSON object into this file too")
     parser.add_argument("--persons", nargs="+", help="real persons by folder; everybody by default")
     parser.add_argument("--healthy", type=int, help="synthetic walkers without a disorder")
     parser.add_argument("--ill", type=int, help="synthetic walkers with one, each disorder in turn")
     parser.add_argument("--walks", type=int, help="of each synthetic walker")
+    parser.add_argument(
+        "--hidden_frames", type=int, help="of each real walk in which markers are hidden; all by default"
+    )
     parser.add_argument("--threads", type=int, help="that torch uses")
     parser.add_argument("--model", type=Path, help="body model file")
     parser.add_argument("--captures", type=Path, help="folder of real recordings")

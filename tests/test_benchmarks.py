@@ -4,11 +4,13 @@ import importlib
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from fitting_cases import recorded, short_walk
 
 from gait.body.constraints_file import AngleBounds
 from gait.body.model_file import load_body
@@ -16,6 +18,7 @@ from gait.body.placement import plug_in_gait_layout
 from gait.body.rotations import axis_angle_to_matrix
 from gait.body.skeleton import Joint
 from gait.capture import Recording
+from gait.fitting.person_fit import fit_person
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 BENCHMARKS = REPOSITORY / "benchmarks"
@@ -105,6 +108,62 @@ def test_figures_are_rounded_and_what_is_no_number_is_null(module):
         "a": [1.2346, None],
         "b": [1, "c", None, True],
     }
+
+
+# --- hidden markers, repeated shapes ---------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def known_walk(body):
+    """A third of a second whose markers sit just where the layout has them, and who walks."""
+    walk = short_walk(body, seconds=0.34)
+    return walk.truth, recorded(body, walk, plug_in_gait_layout(body))
+
+
+def fitted_walk(module, body, name, *recordings):
+    person = fit_person(recordings, body, plug_in_gait_layout(body))
+    return module("real_fits").FittedWalk(name, person, person.gaits[0])
+
+
+def test_a_hidden_marker_is_missed_by_what_it_was_moved(module, body, known_walk):
+    truth, walk = known_walk
+    fit = fitted_walk(module, body, "made/walk1.c3d", walk)
+    gait = replace(fit.gait, betas=truth.betas, offset_m=np.zeros_like(fit.gait.offset_m))
+    figures = module("hidden_markers").hidden_marker_figures
+    exact = figures([replace(fit, gait=gait)], body)
+    assert set(exact["by_marker"]) == set(walk.labels)
+    assert exact["by_walk"] == {"made/walk1.c3d": exact["mean"]}
+    assert exact["mean"] < 8
+    assert exact["by_marker"]["LKNE"] < 4
+
+    positions = walk.positions_m.copy()
+    positions[:, walk.labels.index("LKNE")] += [0.06, 0.08, 0]
+    moved = figures([replace(fit, gait=replace(gait, recording=replace(walk, positions_m=positions)))], body, frames=20)
+    assert moved["by_marker"]["LKNE"] == pytest.approx(100, abs=4)
+    assert moved["by_marker"]["C7"] == pytest.approx(exact["by_marker"]["C7"], abs=4)
+
+
+def test_the_same_recording_gives_the_same_body_and_other_visits_are_not_compared(module, body, known_walk):
+    _, walk = known_walk
+    static = replace(walk, path=Path("static.c3d"))
+    grown = replace(walk, path=Path("later.c3d"), positions_m=1.1 * walk.positions_m)
+    fit = fitted_walk(module, body, "somebody/walk1.c3d", walk, static, grown)
+    assert fit.person.visits == ((0, 1), (2,))
+    figures = module("repeated_shape").repeat_figures
+    assert figures([fit], body) == {
+        "mean": None,
+        "with_static": 0,
+        "pairs": {"somebody": {f"{walk.path.stem} and static": 0}},
+    }
+    assert figures([fitted_walk(module, body, "somebody/walk1.c3d", walk)], body) is None
+
+
+def test_distances_of_bodies_by_pair_and_person(module):
+    repeated = module("repeated_shape")
+    one = np.zeros((4, 3))
+    other = np.array([[0.003, 0, 0.004], [0, 0, 0], [0, 0.001, 0], [0, 0, 0]])
+    assert repeated.vertex_distance_m(one, other) == pytest.approx(0.0015)
+    assert repeated.mean_of_means({"a": [1, 3], "b": [8]}) == 5
 
 
 # --- the published method --------------------------------------------------------------------------------------------
@@ -207,7 +266,7 @@ def test_fit_accuracy_without_captures(tmp_path):
     words = ["--quick", "--ill", 0, "--captures", tmp_path / "nowhere"]
     result, told = run("fit_accuracy.py", tmp_path, *words)
     assert "left out" in told
-    assert not {"real", "real_worst", "plug_in_gait"} & result.keys()
+    assert not {"real", "real_worst", "plug_in_gait", "hidden_marker_mm", "repeat_mm"} & result.keys()
     by_hand, exactly = result["synthetic"], result["synthetic_placed_exactly"]
     assert 0.1 < exactly["joints_mm"] < by_hand["joints_mm"] < 15
     assert 0.1 < exactly["vertices_mm"] < by_hand["vertices_mm"] < 20
@@ -218,7 +277,7 @@ def test_fit_accuracy_without_captures(tmp_path):
 @pytest.mark.slow
 @pytest.mark.captures
 def test_fit_accuracy_on_real_walks(captures, tmp_path):
-    words = ["--persons", "HC033A", "CP02", "--healthy", 0, "--ill", 0, "--captures", captures]
+    words = ["--persons", "HC033A", "CP02", "--healthy", 0, "--ill", 0, "--hidden_frames", 10, "--captures", captures]
     result, _ = run("fit_accuracy.py", tmp_path, *words)
     assert set(result["real"]) == {
         "healthy/HC033A/walk10.c3d",
@@ -228,6 +287,14 @@ def test_fit_accuracy_on_real_walks(captures, tmp_path):
         assert 1 < figures["residual_mm"] < figures["max_frame_mean_mm"] < 15
         assert 1 < figures["offset_mm"] < 20
     assert result["real_worst"]["residual_mm"] == max(f["residual_mm"] for f in result["real"].values())
+    assert 1 < result["hidden_marker_mm"] < 15
+    assert set(result["hidden_marker"]["by_walk"]) == set(result["real"])
+    assert 0 < result["repeat_mm"] < 10
+    assert set(result["repeat"]["pairs"]["CP02"]) == {
+        "static and walk08_pre",
+        "static and walk10_pre",
+        "walk08_pre and walk10_pre",
+    }
     clinic = result["plug_in_gait"]
     assert set(clinic["sides"]) == {"healthy/HC033A/walk10.c3d"}  # the other person's files have no joint centres
     assert clinic["knee_correlation"]["pooled"] > 0.95

@@ -108,7 +108,7 @@ def fit_person(
     with torch.inference_mode(), frame_batches(body.device) as batches:
         skin = marker_skin(body, layout)
         joints = joint_prior(prior or natural_pose_prior(), weights, bounds=bounds, body=body, hinges=skin.hinges)
-        observations = [_observation(recording, layout, skin.point) for recording in recordings]
+        observations = [observed_markers(recording, layout, skin.point) for recording in recordings]
         chosen = calibration_frames([o.seen.cpu().numpy() for o in observations], CALIBRATION_FRAMES)
         parts = [o[torch.as_tensor(rows, device=o.seen.device)] for o, rows in zip(observations, chosen, strict=True)]
         mean = Wearer(skin, skin.point.new_zeros(skin.num_betas), skin.point.new_zeros(skin.num_markers, 3))
@@ -267,7 +267,7 @@ def _fit_gait(
     )
 
 
-def _observation(recording: Recording, layout: MarkerLayout, like: Tensor) -> Observation:
+def observed_markers(recording: Recording, layout: MarkerLayout, like: Tensor) -> Observation:
     """A recording's markers in the layout's order; what it lacks is unseen."""
     column = {label: i for i, label in enumerate(recording.labels)}
     T = recording.frames
