@@ -1,9 +1,12 @@
 """The guarded unpickler: what it reads, and that it runs nothing of what it refuses."""
 
+import base64
 import io
 import os
 import pickle
 import zipfile
+import zlib
+from collections import OrderedDict
 
 import numpy as np
 import pytest
@@ -11,7 +14,7 @@ import scipy.sparse
 from body_files import python2_npy
 
 from gait.body import array_pickle
-from gait.body.array_pickle import read_array_dict
+from gait.body.array_pickle import ChumpyExpression, read_array_dict
 from gait.errors import GaitError
 
 ARRAYS = {
@@ -86,6 +89,54 @@ def test_reads_npz_with_a_pickled_member(tmp_path):
     found = read_array_dict(tmp_path / "a.npz")
     np.testing.assert_array_equal(found["x"], np.eye(3))
     assert found["meta"] == {"num_pose": 3}
+
+
+CHUMPY_PICKLES = {
+    0: (
+        "c-"
+        "rMv!H&}~5ETd{G$#&xL@%uDI8JN{iIq6@(gR36Aw_B8O$%*eISEVunor=3)9$vYNI7t$Qj)1XGk%`;#$ME3(E4%P?HzeZRn_@p5nMxfRbAT;VXTH"
+        "OkWXk)Ron64k9XCUK5fY>s)}MW?)Jm3Eeh&3-&{42PiZxHO`m;6i`wV3F6vzvj>V5M^yJNTQ11|7X|dRQDQNIgB2XsOuZ!J)Ri&a8>_hq86}4-"
+        "72AR@Q2s)4U9(j3KpNDJbU0e4>*RqK<Wke!#O#Z|_Kxn6Zbiv&nMnEY;D34cLh96)}j?~tZgHHr4mW(q&sfwzrUDcCo*}x=9wBF#WXuU77KM6Z!X"
+        "Rbz)v6ZuBkVN81XsLM6o&Zrj96b^#tg?PEFl5}*Qb@R|1hGmX4*5S|5`|u^mha)i52I3=HXP7IC|^f`-"
+        "@kqT`Z(YBevZ?dSzd2vdA++wRWj_Ji>|oT%CKc=16lM#IgC(43ca`P5r(856VMN<HbLC8#DnWX?ZU2Y=!@G=x>nRgZKo+Rr<ygDVl_j}B;XWUFX3"
+        "mXT>Ic2TnMf%`fbUarWT{S`X>NrK_xnbm9C-"
+        "m=7z?#x~Xw}l72HOT5FhCuF3F4)`lh9JZV&ODOh!yOQFxI<Kk#bO;p(qD$B%$$})zPB~fL~4T)vyQerRWtKsE**H`mhU(a{NM$?lvvUogkX|f#JX"
+        "h2Tv#)L;qR7LCh!PSVdQ5Vgb{9GV3m+@#zF38W}fRhEp<}8m~pNVbc6KVR2y_{J?$RDib`H8jMa2|VoRv1)XP2%{Eo7~6~k%rGi6AP1qNbuH=2h8"
+        "iMX0EnHhkKx`!KcYiL>g`iW0(nJFNn0LY;0ki<W@4FmKU+=cBk6gw~@W(+GZD>imdzv*kKGUi_GSKJA8&vw!QCSN^?SPE#HyI&X*dR_8Ger$pju3"
+        "sZh}?y$xFmeft&_*%fdp@@M3m{_Z!-qC36"
+    ),
+    2: (
+        "c-ozlX;;%g6o$J32DDXh-*69Fs<@(}ptw@4I*7&vW0t|`u}%8UOoV>OIr^bs|Be5_AEuKu;5nL4&WGGdX6D{^p7-"
+        "W!E<{E*ikVDimHADItmCkt)$UXsrp+@AxruMchbZXAu-ap~4K6$87mEuN9n-XfMpHIC)6@i&8U~gz*u@aRHlq;jZb%NT-apy0K2y`Bo}d`+86#Vt"
+        "L|Y}J80i`1xBzWa&lRTcMN@(8A$Ay9wX%ki<MoyKoK{<bDr|9Xbu^Px$M=Nfful5(`@1yH?XO~IEz`v=$8>y`IzppfG|?~`XSFeA45-"
+        "+&)HSBCdmVcS_HJMw!G67#t>tR@bsR`iy0X(&Cl4Aqbz)^2hkD;PaG2nTUdzYXW^lA#uP^*kBYxB}661D{jT%##zsJuXv&n3(ABK`xPU6@cjxi<Z"
+        "IKc^tleRG!@e$IJfxsyvuiiYmiqnA|!&Vq2&TP8Jsn1=?8{Q{vkv3@rMpsTwggC3SB2z}4(__gNDn=<f&glx}oVuo9R-0lnPTFwS1gf-"
+        ")^8^=Iij`9-R$lBe<=Q1yVR=?%WfmK7nJKDQ2(Cs{3te1eeT<E1Oh*{66WmZ3*}nj9#sJ6F-"
+        "fRLam&8I6i%G;x#OoHpZHZZ%O)B?t>zGr324Yx3QWtkv)Y5lD%qJl3v69ureS!z-f^4|QMq>RBS!q-"
+        "Iqe%N>f`zS)sIepe@9L9C<x_&X#4}roi<}fe3(x=jdZynNn&rA0UMR67#9|`$rOqlz<1Q&%UJ<-"
+        "bv&BfU<xPC8x3MitET2%30rwP@cPWh{x#fwrFI3CFS1Oi6d`MK7tfG*8B(Tzo+bPAJxVRe?5A2}&8?Dzy0s"
+    ),
+}
+"""Written by chumpy 0.70, by protocol, deflated, in base 85: {whole: ch.array(arange(6.).reshape(2, 3)),
+part: whole[:, 1:], nested: ch.Ch(whole), sum: whole + whole, turned: whole.T}."""
+
+
+@pytest.mark.parametrize("protocol", CHUMPY_PICKLES)
+def test_reads_the_variables_that_chumpy_wrote_and_names_its_formulas(tmp_path, protocol):
+    (tmp_path / "ch.pkl").write_bytes(zlib.decompress(base64.b85decode(CHUMPY_PICKLES[protocol])))
+    found = read_array_dict(tmp_path / "ch.pkl")
+    whole = np.arange(6.0).reshape(2, 3)
+    expected = {"whole": whole, "part": whole[:, 1:], "nested": whole}
+    assert_same({key: found[key] for key in expected}, expected)
+    assert found["sum"] == ChumpyExpression("chumpy.ch_ops.add")
+    assert found["turned"] == ChumpyExpression("chumpy.reordering.transpose")
+
+
+@pytest.mark.parametrize("protocol", range(6))
+def test_reads_beside_ordered_dictionaries_and_sets(tmp_path, protocol):
+    content = {"a": np.eye(2), "names": OrderedDict(pelvis=0, hip=1), "set": {1, 2}}
+    (tmp_path / "a.pkl").write_bytes(pickle.dumps(content, protocol=protocol))
+    np.testing.assert_array_equal(read_array_dict(tmp_path / "a.pkl")["a"], np.eye(2))
 
 
 class Calls:

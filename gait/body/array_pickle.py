@@ -2,7 +2,9 @@
 
 A pickle can name any function and have it called while it loads. Body models come as pickles from the
 internet, so this reader admits the handful of names that rebuild numpy arrays and sparse matrices and
-refuses all others by name. It is the only place in the suite that unpickles a body model.
+refuses all others by name. Expressions of the package chumpy, which SMPL's pickles hold, are data too: those that
+stand for an array become one, the others stay what they are called. It is the only place in the suite that unpickles
+a body model.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ import pickle
 import re
 import zipfile
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Literal
 
@@ -66,6 +69,19 @@ class _SparseParts:
     sparse_format = ""
 
 
+class _ChumpyParts:
+    """Takes the attributes of a pickled chumpy expression, whatever kind it is."""
+
+    expression = ""
+
+
+@dataclass(frozen=True)
+class ChumpyExpression:
+    """An entry that is not an array but a formula; chumpy itself would have to be run for its value."""
+
+    name: str  # of its class, e.g. "chumpy.ch_ops.add"
+
+
 class _ArrayType:
     """Stands for ``numpy.ndarray`` itself in a pickle."""
 
@@ -84,7 +100,6 @@ def _admitted_names() -> dict[tuple[str, str], Any]:
         for kind in _SPARSE_FORMATS
         for suffix in ("matrix", "array")
     }
-    stand_ins = set(sparse.values())
 
     def encode(text: str, encoding: str = "latin1") -> bytes:  # how protocol 2 writes bytes
         if encoding not in ("latin1", "latin-1", "iso-8859-1"):
@@ -110,18 +125,27 @@ def _admitted_names() -> dict[tuple[str, str], Any]:
         return frombuffer(_as_bytes(raw), dtype, (), "C")
 
     def reconstructor(cls: Any, base: Any, state: Any) -> Any:  # how protocols 0 and 1 make an object
-        if cls not in stand_ins or base is not object or state is not None:
+        known = isinstance(cls, type) and issubclass(cls, _SparseParts | _ChumpyParts)
+        if not known or base is not object or state is not None:
             raise GaitError("rebuilds an object that is no sparse matrix")
         return cls()
 
+    def ordered_dict(*_: Any) -> dict[Any, Any]:  # filled by the pickle afterwards; Python 2's stay empty
+        return {}
+
+    def no_set(*_: Any) -> None:  # chumpy's bookkeeping
+        return None
+
     admitted: dict[tuple[str, str], Any] = {
         ("_codecs", "encode"): encode,
+        ("collections", "OrderedDict"): ordered_dict,
         ("numpy", "ndarray"): array_type,
         ("numpy", "dtype"): dtype_parts,
     }
     for builtins in ("builtins", "__builtin__"):
         admitted[builtins, "bytes"] = empty_bytes
         admitted[builtins, "object"] = object
+        admitted[builtins, "set"] = no_set
     for copyreg in ("copyreg", "copy_reg"):
         admitted[copyreg, "_reconstructor"] = reconstructor
     for core in ("numpy.core", "numpy._core"):
@@ -136,7 +160,7 @@ def _admitted_names() -> dict[tuple[str, str], Any]:
 
 
 class _GuardedUnpickler(pickle._Unpickler):
-    """Admits the names that rebuild arrays and sparse matrices; raises GaitError at any other.
+    """Admits the names that rebuild arrays, sparse matrices and chumpy's expressions; raises GaitError at any other.
 
     Python's own rather than the C one, which reserves as much memory as a few hostile bytes ask for. A body
     model has some hundred opcodes, so nothing is lost.
@@ -147,6 +171,9 @@ class _GuardedUnpickler(pickle._Unpickler):
         self._admitted = _admitted_names()
 
     def find_class(self, module: str, name: str) -> Any:
+        if module.partition(".")[0] == "chumpy":
+            stand_in = type("chumpy_parts", (_ChumpyParts,), {"expression": f"{module}.{name}"[:120]})
+            return self._admitted.setdefault((module, name), stand_in)
         try:
             return self._admitted[module, name]
         except KeyError:
@@ -170,7 +197,7 @@ def _as_bytes(raw: Any) -> bytes:
 
 
 class _Rebuilder:
-    """Turns what the unpickler collected into arrays and matrices, each part once."""
+    """Turns what the unpickler collected into arrays, matrices and names of expressions, each part once."""
 
     def __init__(self) -> None:
         self._done: dict[int, Any] = {}
@@ -179,7 +206,7 @@ class _Rebuilder:
         """The same nest of dicts, lists and tuples (as lists), with arrays and matrices in it."""
         if depth > _MAX_DEPTH:
             raise GaitError(f"nested more than {_MAX_DEPTH} deep")
-        if not isinstance(raw, dict | list | tuple | _ArrayParts | _SparseParts):
+        if not isinstance(raw, dict | list | tuple | _ArrayParts | _SparseParts | _ChumpyParts):
             return raw
         if id(raw) not in self._done:  # the unpickler's memo keeps every part alive, so ids stay unique
             self._done[id(raw)] = self._rebuilt(raw, depth + 1)
@@ -192,6 +219,8 @@ class _Rebuilder:
             return [self.value(item, depth) for item in raw]
         if isinstance(raw, _ArrayParts):
             return self._array(raw, depth)
+        if isinstance(raw, _ChumpyParts):
+            return self._expression(vars(raw), raw.expression, depth)
         return self._matrix(vars(raw), raw.sparse_format, depth)
 
     def _array(self, parts: _ArrayParts, depth: int) -> Any:
@@ -209,6 +238,19 @@ class _Rebuilder:
         for i, item in enumerate(content):
             items[i] = self.value(item, depth)
         return items.reshape(shape, order=order)
+
+    def _expression(self, parts: dict[str, Any], name: str, depth: int) -> NDArray[Any] | ChumpyExpression:
+        """The array that a variable or a selection stands for (chumpy 0.70, ch.Ch and reordering.Select)."""
+        if name not in ("chumpy.ch.Ch", "chumpy.reordering.Select"):
+            return ChumpyExpression(name)
+        whole = self.value(parts["x" if name == "chumpy.ch.Ch" else "a"], depth)
+        if isinstance(whole, ChumpyExpression):
+            return whole
+        if name == "chumpy.ch.Ch":
+            return np.asarray(whole)
+        chosen = np.ravel(whole)[np.asarray(self.value(parts["idxs"], depth))]
+        shape = parts.get("preferred_shape")
+        return chosen if shape is None else chosen.reshape([int(n) for n in self.value(shape, depth)])
 
     def _matrix(self, parts: dict[str, Any], kind: str, depth: int) -> scipy.sparse.csr_matrix:
         def array(name: str) -> NDArray[Any]:
@@ -291,11 +333,11 @@ def read_array_dict(path: str | Path) -> dict[str, Any]:
     """The dictionary of arrays in an ``.npy`` (one pickled dict), ``.npz`` or ``.pkl`` file.
 
     Which of the three it is shows in its first bytes, not in its name. Python 2 pickles read as latin1.
-    Sparse matrices come back as ``scipy.sparse.csr_matrix``, tuples as lists. Nothing in the file is
-    executed.
+    Sparse matrices come back as ``scipy.sparse.csr_matrix``, tuples as lists, chumpy's variables as arrays and
+    its formulas as ``ChumpyExpression``. Nothing in the file is executed.
 
     Raises GaitError, one line with the file's name, if the file is missing, cut off, too large, damaged,
-    holds no dictionary, or names anything but numpy arrays and sparse matrices.
+    holds no dictionary, or names anything but numpy arrays, sparse matrices and chumpy's expressions.
     """
     path = Path(path)
     readers: dict[bytes, Callable[[IO[bytes]], Any]] = {_ZIP_MAGIC: _read_npz, _NPY_MAGIC: _read_npy}
