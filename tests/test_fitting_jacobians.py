@@ -13,7 +13,14 @@ from gait.body.pose_prior import natural_pose_prior
 from gait.body.rotations import PoseFeature, inverse_left_jacobian, left_jacobian
 from gait.fitting.calibration import Placement, _person_step, calibrate, offset_precision, tie_terms
 from gait.fitting.joint_turning import MOST_STEP_RAD, turned
-from gait.fitting.marker_motion import Wearer, marker_motion, pose_jacobian, shape_jacobian
+from gait.fitting.marker_motion import (
+    Wearer,
+    joint_pose_jacobian,
+    joint_shape_jacobian,
+    marker_motion,
+    pose_jacobian,
+    shape_jacobian,
+)
 from gait.fitting.pose_solver import Observation, damped_step, normal_equations
 from gait.fitting.residuals import Leaning, excess, huber, joint_prior, joint_terms, marker_terms
 from gait.fitting.weights import FitWeights
@@ -141,6 +148,22 @@ def test_shape_jacobian(tmp_path, hinges, feature):
     expected = by_differences(shaped, 1, wearer.skin.num_betas)
     assert expected.abs().max() > 0.02
     np.testing.assert_allclose(shape_jacobian(wearer, marker_motion(wearer, pose)), expected, atol=1e-8)
+
+
+@TREES
+def test_joints_change_with_pose_and_shape(tmp_path, hinges):
+    _, wearer, pose = case(tmp_path, hinges)
+    T, D = pose.frames, 3 * wearer.skin.num_joints + 3
+    at, motion = stepped(wearer, pose), marker_motion(wearer, pose)
+    by_pose = by_differences(lambda step: marker_motion(wearer, at(step)).joints.flatten(1), T, D)
+    np.testing.assert_allclose(joint_pose_jacobian(wearer, motion), by_pose, atol=1e-8)
+
+    def shaped(change):
+        return marker_motion(replace(wearer, betas=wearer.betas + change[0]), pose).joints
+
+    by_shape = by_differences(shaped, 1, wearer.skin.num_betas)
+    assert min(by_pose.abs().max(), by_shape.abs().max()) > 0.02
+    np.testing.assert_allclose(joint_shape_jacobian(wearer, motion), by_shape, atol=1e-8)
 
 
 @TREES

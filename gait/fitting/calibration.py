@@ -112,7 +112,7 @@ def calibrate(
         tolerance: relative gain that ends it.
     """
     M, R = skin.num_markers, int(recording.max()) + 1
-    worth = min(1.0, weights.calibration_frames_worth * R / max(pose.frames, 1))
+    worth = frames_worth(weights, R, pose.frames)
     placement = start or Placement(betas.new_zeros(M, 3), betas.new_zeros(R, M, 3))
 
     def evaluate(betas: Tensor, placement: Placement, pose: Pose) -> tuple[Wearer, NormalEquations, Tensor]:
@@ -155,12 +155,30 @@ def tie_terms(placement: Placement, weights: FitWeights) -> tuple[Tensor, Tensor
     return 0.5 * scale * torch.log1p(square).sum(), scale / weights.replaced_m**2 / (1 + square)
 
 
+def frames_worth(weights: FitWeights, recordings: int, frames: int) -> float:
+    """What each of so many calibration frames counts, as the residuals of neighbouring frames repeat."""
+    return min(1.0, weights.calibration_frames_worth * recordings / max(frames, 1))
+
+
 @dataclass(frozen=True)
 class _Step:
     betas: Tensor  # (B,)
     person: Tensor  # (M, 3)
     recordings: Tensor  # (R, M, 3)
     pose: Tensor  # (N, D)
+
+
+@dataclass(frozen=True)
+class PersonEquations:
+    """Normal equations of the shape and the person's offsets, S = B + 3·M unknowns, and how the others follow."""
+
+    curvature: Tensor  # (S, S)
+    gradient: Tensor  # (S,)
+    tie: Tensor  # (R, M) precision of each recording's offsets around the person's, 1/m²
+    observed: Tensor  # (R, B + 3M, B + 3M) what its frames say of shape and its own offsets, poses eliminated
+    inner: Tensor  # (R, 3M, 3M) curvature of each recording's own offsets
+    solved: Tensor  # (R, 3M, 1 + S) their step is −solved · (1, step of the S)
+    eliminated: Tensor  # (N, D, 1 + S) a pose's step is −eliminated · (1, step of shape and recording's offsets)
 
 
 def _person_step(
@@ -173,7 +191,29 @@ def _person_step(
     weights: FitWeights,
     lam: float,
 ) -> _Step:
-    """One damped Gauss–Newton step: poses eliminated frame by frame, offsets recording by recording."""
+    """One damped Gauss–Newton step."""
+    N, M = here.weight.shape
+    B, R = wearer.skin.num_betas, len(placement.recordings)
+    equations = person_equations(wearer, here, placement, recording, precision, worth, weights, lam)
+    H = equations.curvature + lam * torch.diag(equations.curvature.diagonal())
+    step = -torch.linalg.solve(H, equations.gradient)
+    recordings = -(equations.solved[..., 0] + equations.solved[..., 1:] @ step)  # (R, 3M)
+    outer = torch.cat([step[:B].expand(N, -1), recordings[recording]], dim=1)
+    pose = -(equations.eliminated[..., 0] + (equations.eliminated[..., 1:] @ outer[..., None])[..., 0])
+    return _Step(step[:B], step[B:].view(M, 3), recordings.view(R, M, 3), pose)
+
+
+def person_equations(
+    wearer: Wearer,
+    here: NormalEquations,
+    placement: Placement,
+    recording: Tensor,
+    precision: Tensor,
+    worth: float,
+    weights: FitWeights,
+    lam: float,
+) -> PersonEquations:
+    """Poses eliminated frame by frame, offsets recording by recording; what is eliminated is damped by ``lam``."""
     N, M = here.weight.shape
     B, R = wearer.skin.num_betas, len(placement.recordings)
     own = torch.zeros(N, M, 3, B + 3 * M, dtype=here.weight.dtype, device=here.weight.device)
@@ -196,7 +236,7 @@ def _person_step(
     g[:B] += wearer.betas / weights.shape**2
     drawn = torch.block_diag(*precision)
     _, tie = tie_terms(placement, weights)
-    kept = []
+    kept, inners, observed = [], [], []
     for r in range(R):
         rows = (recording == r).nonzero()[:, 0]
         Hr = worth * (own[rows].flatten(0, 1).T @ weighted[rows].flatten(0, 1))
@@ -216,9 +256,6 @@ def _person_step(
         H -= across.T @ solved[:, 1:]
         g -= across.T @ solved[:, 0]
         kept.append(solved)
-    H = H + lam * torch.diag(H.diagonal())
-    step = -torch.linalg.solve(H, g)
-    recordings = torch.stack([-(solved[:, 0] + solved[:, 1:] @ step) for solved in kept])  # (R, 3M)
-    outer = torch.cat([step[:B].expand(N, -1), recordings[recording]], dim=1)
-    pose = -(eliminated[..., 0] + (eliminated[..., 1:] @ outer[..., None])[..., 0])
-    return _Step(step[:B], step[B:].view(M, 3), recordings.view(R, M, 3), pose)
+        inners.append(inner)
+        observed.append(Hr)
+    return PersonEquations(H, g, tie, torch.stack(observed), torch.stack(inners), torch.stack(kept), eliminated)

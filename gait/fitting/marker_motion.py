@@ -102,12 +102,7 @@ def pose_jacobian(wearer: Wearer, motion: MarkerMotion) -> Tensor:
     arm = torch.einsum("mjk,tmkc->tmjc", skin.moves, motion.carried)
     share = torch.einsum("mjk,mk->mj", skin.moves, skin.carrier_weight)
     arm = arm - share[None, :, :, None] * motion.joints[:, None]
-    turn = arm.new_zeros(T, M, 3, J, 3)
-    turn[:, :, 0, :, 1], turn[:, :, 0, :, 2] = arm[..., 2], -arm[..., 1]
-    turn[:, :, 1, :, 0], turn[:, :, 1, :, 2] = -arm[..., 2], arm[..., 0]
-    turn[:, :, 2, :, 0], turn[:, :, 2, :, 1] = arm[..., 1], -arm[..., 0]
-    if motion.unknowns is not None:
-        turn = torch.einsum("tmcjw,tjwd->tmcjd", turn, motion.unknowns)
+    turn = _turned_by(arm, motion.unknowns)
     if skin.point_pose is not None and motion.feature_change is not None:
         bulge = torch.einsum("mcjq,tjqd->tmcjd", skin.point_pose, motion.feature_change)
         turn = turn + torch.einsum("tmac,tmcjd->tmajd", motion.mixed, bulge)
@@ -118,13 +113,45 @@ def pose_jacobian(wearer: Wearer, motion: MarkerMotion) -> Tensor:
 def shape_jacobian(wearer: Wearer, motion: MarkerMotion) -> Tensor:
     """Change of every marker with the shape: (T, M, 3, B) metres a unit of each coefficient."""
     skin = wearer.skin
-    T, J, B = len(motion.markers), skin.num_joints, skin.num_betas
-    moved = motion.world.new_empty(T, J, 3, B)
+    place = joint_shape_jacobian(wearer, motion) - motion.world @ skin.joint_shape  # (T, J, 3, B)
+    weight = skin.carrier_weight.new_zeros(skin.num_markers, skin.num_joints)
+    weight.scatter_add_(1, skin.carriers, skin.carrier_weight)
+    return motion.mixed @ skin.point_shape + torch.einsum("mj,tjcb->tmcb", weight, place)
+
+
+def joint_shape_jacobian(wearer: Wearer, motion: MarkerMotion) -> Tensor:
+    """Change of every joint with the shape: (T, J, 3, B) metres a unit of each coefficient."""
+    skin = wearer.skin
+    moved = motion.world.new_empty(len(motion.joints), skin.num_joints, 3, skin.num_betas)
     moved[:, 0] = skin.joint_shape[0]
     for level in skin.levels:
         above = skin.parent_index[level]
         moved[:, level] = moved[:, above] + motion.world[:, above] @ (skin.joint_shape[level] - skin.joint_shape[above])
-    place = moved - motion.world @ skin.joint_shape  # (T, J, 3, B)
-    weight = skin.carrier_weight.new_zeros(skin.num_markers, J)
-    weight.scatter_add_(1, skin.carriers, skin.carrier_weight)
-    return motion.mixed @ skin.point_shape + torch.einsum("mj,tjcb->tmcb", weight, place)
+    return moved
+
+
+def joint_pose_jacobian(wearer: Wearer, motion: MarkerMotion) -> Tensor:
+    """Change of every joint with every unknown of the pose: (T, 3·J, 3·J + 3), as ``pose_jacobian`` has it.
+
+    A joint is moved by those above it; its own turn leaves it where it is.
+    """
+    T, J = motion.joints.shape[:2]
+    above = torch.zeros(J, J, dtype=motion.joints.dtype)
+    for j, k in enumerate(wearer.skin.parents):
+        while k >= 0:
+            above[j, k] = 1.0
+            k = wearer.skin.parents[k]
+    arm = (motion.joints[:, :, None] - motion.joints[:, None]) * above.to(motion.joints.device)[..., None]
+    turn = _turned_by(arm, motion.unknowns)
+    shift = torch.eye(3, dtype=arm.dtype, device=arm.device).repeat(J, 1).expand(T, 3 * J, 3)
+    return torch.cat([turn.reshape(T, 3 * J, 3 * J), shift], dim=-1)
+
+
+def _turned_by(arm: Tensor, unknowns: Tensor | None) -> Tensor:
+    """(T, P, 3, J, 3) how points (of T frames, P a frame) move with each joint's unknowns: d × arm of (T, P, J, 3)."""
+    T, P, J = arm.shape[:3]
+    turn = arm.new_zeros(T, P, 3, J, 3)
+    turn[:, :, 0, :, 1], turn[:, :, 0, :, 2] = arm[..., 2], -arm[..., 1]
+    turn[:, :, 1, :, 0], turn[:, :, 1, :, 2] = -arm[..., 2], arm[..., 0]
+    turn[:, :, 2, :, 0], turn[:, :, 2, :, 1] = arm[..., 1], -arm[..., 0]
+    return turn if unknowns is None else torch.einsum("tmcjw,tjwd->tmcjd", turn, unknowns)
