@@ -1,23 +1,33 @@
 """python shape_optimizer.py --cohort ./example_cohort.json --model_folder ./data/ --save_folder ./optimized_poses
 
 Fits one body to every recording of a cohort: poses, a report and a picture for each gait, in
-``<save_folder>/<healthy|sick>/<subject>/<gait>/``. Gaits finished before are skipped unless --overwrite is given.
+``<save_folder>/<healthy|sick>/<subject>/<gait>/``. Gaits finished before are skipped unless --overwrite is given, so
+the same command goes on after a stop; two runs on one save folder share the work.
 Exit code 0: every gait is there; 1: some failed, the others are there; 2: nothing could be started.
 """
 
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from tqdm import tqdm
 
-from gait.capture import read_cohort
-from gait.cohort.fit_cohort import FitSettings, GaitOutcome, check_settings, fit_cohort
+from gait.capture.cohort_file import read_cohort
+from gait.cohort.cohort_run import Crew, run_cohort
+from gait.cohort.fit_settings import FitSettings, check_settings
+from gait.cohort.gait_outcome import GaitOutcome
+from gait.cohort.local_crew import LocalCrew, share_of_cores
 from gait.cohort.summary import summary_lines
 from gait.errors import GaitError
+
+STOPPED = 130
+"""Exit code after Ctrl-C."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +36,7 @@ class Arguments:
 
     cohort: Path
     settings: FitSettings
+    workers: int | None = None  # None: as many as cores, memory and persons allow
 
 
 def parse_arguments(words: list[str] | None = None) -> Arguments:
@@ -42,6 +53,12 @@ def parse_arguments(words: list[str] | None = None) -> Arguments:
         "--pose_format", choices=("npz", "json"), default="npz", help="json: also one pose_00000.json a frame"
     )
     parser.add_argument("--no_pictures", action="store_true", help="leave the pictures out")
+    parser.add_argument(
+        "--workers",
+        type=_count,
+        metavar="N",
+        help="persons fitted at a time, each in a process (default: by the cores)",
+    )
     given = parser.parse_args(words)
     if str(given.save_folder) == ".":
         parser.error("--save_folder is empty; name a folder for the results")
@@ -53,32 +70,60 @@ def parse_arguments(words: list[str] | None = None) -> Arguments:
         pose_format=given.pose_format,
         pictures=not given.no_pictures,
     )
-    return Arguments(given.cohort, settings)
+    return Arguments(given.cohort, settings, given.workers)
+
+
+def _count(word: str) -> int:
+    if not word.isdecimal() or int(word) < 1:
+        raise argparse.ArgumentTypeError(f"a whole number from 1 on is needed, not {word!r}")
+    return int(word)
 
 
 def main(arguments: Arguments) -> int:
     """Fit the cohort; returns the exit code."""
     subjects = read_cohort(arguments.cohort)
     check_settings(subjects, arguments.settings)
-    total = sum(len(subject.gaits) for subject in subjects)
-    outcomes: list[GaitOutcome] = []
-    with tqdm(total=total, unit="gait", disable=None, file=sys.stderr) as bar:
-        for outcome in fit_cohort(subjects, arguments.settings):
-            outcomes.append(outcome)
-            bar.set_description(f"{outcome.subject}/{outcome.gait}")
-            bar.update()
-            if bar.disable:  # no terminal: a line a gait in place of the bar
-                print(f"{len(outcomes)} of {total}: {outcome.subject}/{outcome.gait} {outcome.state}", file=sys.stderr)
-    print("\n".join(summary_lines(outcomes, arguments.settings.save_folder)))
-    return 1 if any(outcome.state == "failed" for outcome in outcomes) else 0
+    gaits = [(subject.name, gait.stem) for subject in subjects for gait in subject.gaits]
+    outcomes: dict[tuple[str, str], GaitOutcome] = {}
+    try:
+        with _crew(arguments, len(subjects)) as crew, tqdm(total=len(gaits), unit="gait", disable=None) as bar:
+            for outcome in run_cohort(subjects, crew, bar.write if not bar.disable else _say):
+                outcomes[outcome.subject, outcome.gait] = outcome
+                bar.set_description(f"{outcome.subject}/{outcome.gait}")
+                bar.update()
+                if bar.disable:  # no terminal: a line a gait in place of the bar
+                    _say(f"{len(outcomes)} of {len(gaits)}: {outcome.subject}/{outcome.gait} {outcome.state}")
+    except KeyboardInterrupt:
+        finished = sum(outcome.state != "failed" for outcome in outcomes.values())
+        _say(f"Stopped: {finished} of {len(gaits)} gaits are finished and stay; the same command goes on from there.")
+        return STOPPED
+    print("\n".join(summary_lines([outcomes[gait] for gait in gaits], arguments.settings.save_folder)))
+    return 1 if any(outcome.state == "failed" for outcome in outcomes.values()) else 0
+
+
+@contextmanager
+def _crew(arguments: Arguments, persons: int) -> Iterator[Crew]:
+    """Who does the work."""
+    share = share_of_cores(persons, arguments.workers, arguments.settings.device)
+    with LocalCrew(arguments.settings, share) as crew:
+        yield crew
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def _stop(*_: object) -> None:
+    raise KeyboardInterrupt
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, _stop)  # what a cluster or a system that shuts down sends
     try:
         sys.exit(main(parse_arguments()))
     except GaitError as error:
-        print(error, file=sys.stderr)
+        _say(str(error))
         sys.exit(2)
     except KeyboardInterrupt:
-        print("Stopped. What is finished stays; the same command goes on from there.", file=sys.stderr)
-        sys.exit(130)
+        _say("Stopped before anything was begun.")
+        sys.exit(STOPPED)

@@ -1,15 +1,17 @@
-"""Fit every person of a cohort, one after the other; a gait that cannot be fitted never stops the rest."""
+"""Fit a person of a cohort, or one after the other; a gait that cannot be fitted never stops the rest."""
 
 from __future__ import annotations
 
 import io
 import platform
-from collections.abc import Callable, Iterator, Sequence
+import time
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -27,16 +29,20 @@ from gait.capture.cohort_file import Subject
 from gait.capture.labels import canonical_marker, own_marker
 from gait.capture.reading import read_recording
 from gait.capture.recording import Recording
+from gait.cohort.cohort_run import LOOK_AGAIN_S
 from gait.cohort.fit_inputs import fit_inputs
+from gait.cohort.fit_settings import FitSettings, model_path, person_folder
 from gait.cohort.gait_folder import (
     GaitResult,
-    PoseFormat,
     add_json_frames,
     gait_folder,
     is_finished,
     read_report,
     write_gait,
 )
+from gait.cohort.gait_outcome import GaitOutcome
+from gait.cohort.person_lock import PersonTakenError, person_lock
+from gait.cohort.whole_folder import clear_left_over
 from gait.errors import GaitError
 from gait.fitting.fit_report import FitReport, fit_report
 from gait.fitting.person_fit import GaitFit, NoBodyError, PersonFit, check_labels, fit_person
@@ -45,91 +51,113 @@ from gait.viewing.fit_picture import fit_picture
 from gait.viewing.offscreen import NoDrawingError
 
 
-@dataclass(frozen=True)
-class FitSettings:
-    """How a cohort is fitted, and where from and to."""
-
-    model_folder: Path  # holds SUPR/ and, if the user has it, VPoser/
-    save_folder: Path
-    device: str = "cpu"
-    overwrite: bool = False
-    pose_format: PoseFormat = "npz"
-    pictures: bool = True
-
-
-@dataclass(frozen=True)
-class GaitOutcome:
-    """What became of one gait."""
-
-    subject: str
-    gait: str
-    state: Literal["fitted", "finished before", "failed"]
-    line: str = ""  # what went wrong, or what the user should know
-    report: FitReport | None = None
-
-
 def fit_cohort(subjects: Sequence[Subject], settings: FitSettings) -> Iterator[GaitOutcome]:
-    """Fit all gaits of all subjects and write each to its folder.
+    """Fit all gaits of all subjects in this process and write each to its folder.
 
-    Yields one outcome a gait, as soon as it is known; a person's gaits come together.
+    Yields one outcome a gait, as soon as it is known; a person's gaits come together. Persons that another run is
+    fitting come last.
     """
-    for subject in subjects:
-        yield from fit_subject(subject, settings)
+    waiting = list(subjects)
+    while waiting:
+        taken = []
+        for subject in waiting:
+            try:
+                yield from fit_subject(subject, settings)
+            except PersonTakenError:
+                taken.append(subject)
+        waiting = taken
+        if waiting:
+            time.sleep(LOOK_AGAIN_S)
 
 
-def check_device(device: str) -> None:
-    """Refuse a device that this computer has not, listing those that it has."""
-    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    there = ["cpu", *(["cuda"] if count else []), *(f"cuda:{k}" for k in range(count))]
-    if device not in there:
-        raise GaitError(f"--device {device}: there is no such device here; there is {', '.join(there)}.")
-
-
-def fit_subject(subject: Subject, settings: FitSettings) -> list[GaitOutcome]:
+def fit_subject(subject: Subject, settings: FitSettings) -> Iterator[GaitOutcome]:
     """Fit one person. All recordings take part, also those finished before: they share one body.
 
-    A gait finished before is left alone while everything that it was made from is the same.
+    A gait finished before is left alone while everything that it was made from is the same. Yields the outcomes in the
+    order of the gaits, each once it is on the disk.
+
+    Raises:
+        PersonTakenError: another run is fitting this person; nothing was yielded.
     """
-    inputs = fit_inputs(
-        subject, _model_file(settings.model_folder, subject.model_file), settings.model_folder / "VPoser"
-    )
     folders = {path: gait_folder(settings.save_folder, subject, path) for path in subject.gaits}
-    outcomes: dict[Path, GaitOutcome] = {}
+    inputs = fit_inputs(subject, settings.model_file(subject.model_file), settings.vposer)
 
-    def failed(path: Path, error: GaitError) -> None:
-        outcomes.setdefault(path, GaitOutcome(subject.name, path.stem, "failed", str(error)))
+    def finished_before() -> dict[Path, GaitOutcome]:
+        if settings.overwrite:
+            return {}
+        reports = {path: _finished_report(folder, inputs) for path, folder in folders.items()}
+        return {
+            path: GaitOutcome(subject.name, path.stem, "finished before", report=report)
+            for path, report in reports.items()
+            if report is not None
+        }
 
-    for path, folder in folders.items():
-        if not settings.overwrite:
-            try:
-                report = _finished_report(folder, inputs, settings.pose_format)
-            except GaitError as error:
-                failed(path, error)
-            else:
-                if report is not None:
-                    outcomes[path] = GaitOutcome(subject.name, path.stem, "finished before", report=report)
+    outcomes = finished_before()
+    if len(outcomes) == len(folders) and all(is_finished(folder, settings.pose_format) for folder in folders.values()):
+        yield from outcomes.values()  # nothing to write, so a folder that is read-only does
+        return
+    place = person_folder(settings.save_folder, subject)
+    try:
+        with person_lock(place) as held:
+            if held:
+                clear_left_over(place)
+            yield from _fit_rest(subject, settings, folders, inputs, finished_before())
+    except PersonTakenError:
+        raise
+    except GaitError as error:
+        for path in subject.gaits:
+            yield GaitOutcome(subject.name, path.stem, "failed", str(error))
+
+
+def _fit_rest(
+    subject: Subject,
+    settings: FitSettings,
+    folders: Mapping[Path, Path],
+    inputs: dict[str, Any],
+    outcomes: dict[Path, GaitOutcome],
+) -> Iterator[GaitOutcome]:
+    """Outcomes of a person whose lock is held; what is in ``outcomes`` is not fitted again."""
+
+    def failed(path: Path, error: Exception) -> GaitOutcome:
+        return outcomes.setdefault(path, GaitOutcome(subject.name, path.stem, "failed", _line(subject, error)))
+
+    fitted: tuple[_Person, dict[Path, GaitFit]] | None = None
     if len(outcomes) < len(folders):
         try:
-            person, fits = _fitted(subject, settings, failed)
-            for path in subject.gaits:
-                if path not in outcomes:
-                    try:
-                        outcomes[path] = _kept(subject, path, settings, folders[path], person, fits[path], inputs)
-                    except GaitError as error:
-                        failed(path, error)
-        except GaitError as error:
+            fitted = _fitted(subject, settings, failed)
+        except Exception as error:  # whatever it is, the cohort goes on
             for path in subject.gaits:
                 failed(path, error)
-        except (RuntimeError, ValueError, ArithmeticError, MemoryError, OSError) as error:  # LinAlgError is one of them
-            broke = GaitError(
-                f"{subject.name}: the fit broke off ({type(error).__name__}: {error}); please report this."
-            )
-            for path in subject.gaits:
-                failed(path, broke)
-    return [outcomes[path] for path in subject.gaits]
+    for path, folder in folders.items():
+        try:
+            if path not in outcomes and fitted is not None:
+                person, fits = fitted
+                outcomes[path] = _kept(subject, path, settings, folder, person, fits[path], inputs)
+            elif outcomes[path].state != "failed" and not is_finished(folder, settings.pose_format):
+                add_json_frames(folder)
+        except Exception as error:
+            outcomes.pop(path, None)
+            failed(path, error)
+        yield outcomes[path]
 
 
-def _finished_report(folder: Path, inputs: dict[str, Any], pose_format: PoseFormat) -> FitReport | None:
+def _line(subject: Subject, error: Exception) -> str:
+    """What a user reads of an error; one that nobody foresaw says where it happened."""
+    if isinstance(error, GaitError):
+        return str(error)
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename or subject.name}: {error.strerror}; check the file and its place."
+    if isinstance(error, MemoryError) or "memory" in str(error):  # torch raises a RuntimeError of its own
+        return f"{subject.name}: there is too little memory for the fit; use fewer --workers, or shorter recordings."
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    what = " ".join(str(error).split())
+    return (
+        f"{subject.name}: the fit broke off ({type(error).__name__}: {what}, in {Path(place.filename).name}, line "
+        f"{place.lineno}); please report this."
+    )
+
+
+def _finished_report(folder: Path, inputs: dict[str, Any]) -> FitReport | None:
     """The report of a gait that was finished before from the same input; None if it is to be fitted."""
     if not is_finished(folder, "npz"):
         return None
@@ -138,11 +166,7 @@ def _finished_report(folder: Path, inputs: dict[str, Any], pose_format: PoseForm
         report = FitReport.from_dict(content)
     except GaitError:
         return None
-    if content.get("inputs") != inputs:
-        return None
-    if not is_finished(folder, pose_format):
-        add_json_frames(folder)
-    return report
+    return report if content.get("inputs") == inputs else None
 
 
 @dataclass(frozen=True)
@@ -154,14 +178,15 @@ class _Person:
 
 
 def _fitted(
-    subject: Subject, settings: FitSettings, failed: Callable[[Path, GaitError], None]
+    subject: Subject, settings: FitSettings, failed: Callable[[Path, Exception], object]
 ) -> tuple[_Person, dict[Path, GaitFit]]:
-    body = _body(model_path(settings.model_folder, subject.model_file), subject.constrained_model, settings.device)
+    model = model_path(settings, subject.model_file)
+    body = _body(model, model.stat().st_mtime_ns, subject.constrained_model, settings.device)
     recordings: dict[Path, Recording] = {}
     for path in subject.gaits:
         try:
             recordings[path] = read_recording(path)
-        except GaitError as error:
+        except (GaitError, OSError) as error:
             failed(path, error)
     if not recordings:
         raise GaitError(f"{subject.name}: none of its recordings can be read.")
@@ -175,7 +200,7 @@ def _fitted(
     if not recordings:
         raise GaitError(f"{subject.name}: none of its recordings has markers that the layout knows.")
     whole = body.num_joints >= NUM_BODY_JOINTS  # a learned prior knows whole bodies only
-    vposer = _vposer(settings.model_folder / "VPoser", settings.device) if whole else None
+    vposer = _vposer(settings.vposer, settings.device) if whole else None
     if vposer is not None:
         notes += (f"Learned pose prior: {vposer.name}.",)
     fit = None
@@ -191,46 +216,8 @@ def _fitted(
     return _Person(body, layout, fit, notes), dict(zip(recordings, fit.gaits, strict=True))
 
 
-def _model_file(model_folder: Path, model_file: str) -> Path:
-    return model_folder / "SUPR" / model_file
-
-
-def model_path(model_folder: Path, model_file: str) -> Path:
-    """The body model's file; a GaitError that lists those there if it is not among them."""
-    path = _model_file(model_folder, model_file)
-    if not path.is_file():
-        folder = path.parent
-        there = sorted(p.name for p in folder.glob("*.np[yz]")) if folder.is_dir() else []
-        listed = f"it has {', '.join(there)}" if there else "it has no body model"
-        raise GaitError(f"{folder}: no body model {model_file}; {listed}.")
-    return path
-
-
-def check_settings(subjects: Sequence[Subject], settings: FitSettings) -> None:
-    """Refuse what no gait could be fitted with, before any is: device, place for the results, body models.
-
-    Raises:
-        GaitError: the device is not on this computer, the save folder cannot be made, or no subject's model is there.
-    """
-    check_device(settings.device)
-    try:
-        settings.save_folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise GaitError(
-            f"{settings.save_folder}: cannot be made ({error.strerror}); name another save folder."
-        ) from error
-    missing = []
-    for name in dict.fromkeys(subject.model_file for subject in subjects):
-        try:
-            model_path(settings.model_folder, name)
-            return
-        except GaitError as error:
-            missing.append(error)
-    raise missing[0]
-
-
 @lru_cache(maxsize=2)
-def _body(path: Path, constrained: bool, device: str) -> Body:
+def _body(path: Path, _mtime_ns: int, constrained: bool, device: str) -> Body:
     return load_body(path, constrained=constrained, device=device)
 
 
@@ -246,14 +233,19 @@ def _layout(
     subject: Subject, body: Body, recordings: Sequence[Recording]
 ) -> tuple[MarkerLayout, AngleBounds | None, tuple[str, ...]]:
     if subject.constraint_file is None:
-        return plug_in_gait_layout(body), None, ()
+        return _placed_layout(body), None, ()
     constraints = read_constraints(subject.constraint_file, body)
     labels = dict.fromkeys(label for recording in recordings for label in recording.labels)
     notes = tuple(f"{subject.constraint_file.name}: {name} is not used yet." for name in constraints.unused)
     if not constraints.layouts:  # angles alone: markers are placed on the body
-        return plug_in_gait_layout(body), constraints.angle_bounds, notes
+        return _placed_layout(body), constraints.angle_bounds, notes
     layouts = tuple(_named_as_recordings(layout, subject.constraint_file) for layout in constraints.layouts)
     return replace(constraints, layouts=layouts).layout_for(labels), constraints.angle_bounds, notes
+
+
+@lru_cache(maxsize=2)
+def _placed_layout(body: Body) -> MarkerLayout:
+    return plug_in_gait_layout(body)
 
 
 def _named_as_recordings(layout: MarkerLayout, file: Path) -> MarkerLayout:

@@ -1,4 +1,4 @@
-"""The folder of one fitted gait: written whole or not at all, and found again.
+"""The folder of one fitted gait: written whole or not at all, whatever ends the program, and found again.
 
 ``<save_folder>/<healthy|sick>/<subject>/<gait>/`` holds ``poses.npz``, ``fit_report.json``, ``residuals.npz`` and
 ``fit.png``; with ``--pose_format json`` also one ``pose_00000.json`` a frame.
@@ -6,24 +6,23 @@
 
 from __future__ import annotations
 
-import errno
 import json
-import os
 import shutil
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from gait.body.pose_sequence import PoseSequence
 from gait.capture.cohort_file import Subject
+from gait.cohort.fit_settings import PoseFormat, person_folder
+from gait.cohort.whole_folder import replacing
 from gait.errors import GaitError
 from gait.fitting.fit_report import FitReport
 from gait.fitting.person_fit import GaitFit
 from gait.motion.pose_files import POSES_FILE, read_poses, write_json_frames, write_npz
-
-PoseFormat = Literal["npz", "json"]
 
 REPORT_FILE = "fit_report.json"
 RESIDUALS_FILE = "residuals.npz"
@@ -42,13 +41,16 @@ class GaitResult:
 
 def gait_folder(save_folder: Path, subject: Subject, gait: Path) -> Path:
     """Where a gait's results belong."""
-    return save_folder / ("healthy" if subject.healthy else "sick") / subject.name / gait.stem
+    return person_folder(save_folder, subject) / gait.stem
 
 
 def is_finished(folder: Path, pose_format: PoseFormat) -> bool:
     """Whether a gait has been written there, in the form that is asked for."""
-    whole = (folder / POSES_FILE).is_file() and (folder / REPORT_FILE).is_file()
-    return whole and (pose_format == "npz" or any(folder.glob("pose_*.json")))
+    try:
+        whole = (folder / REPORT_FILE).is_file() and zipfile.is_zipfile(folder / POSES_FILE)
+        return whole and (pose_format == "npz" or any(folder.glob("pose_*.json")))
+    except OSError:  # a name that is too long, a place that may not be looked at
+        return False
 
 
 def read_report(folder: Path) -> dict[str, Any]:
@@ -69,9 +71,7 @@ def write_gait(folder: Path, result: GaitResult, pose_format: PoseFormat, pictur
     Raises:
         GaitError: the disk is full or the folder cannot be written; nothing half-written stays.
     """
-    partial = folder.with_name(f".{folder.name}.partial-{os.getpid()}")
-    try:
-        shutil.rmtree(partial, ignore_errors=True)
+    with replacing(folder) as partial:
         partial.mkdir(parents=True)
         write_npz(partial, result.sequence)
         if pose_format == "json":
@@ -81,29 +81,13 @@ def write_gait(folder: Path, result: GaitResult, pose_format: PoseFormat, pictur
         _write_residuals(partial, result.fit)
         if picture is not None:
             (partial / PICTURE_FILE).write_bytes(picture)
-        _replace(partial, folder)
-    except OSError as error:
-        raise _unwritable(folder, error) from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
 
 
 def add_json_frames(folder: Path) -> None:
     """Write the published per-frame files beside a finished gait's ``poses.npz``, all or none."""
-    partial = folder.with_name(f".{folder.name}.partial-{os.getpid()}")
-    try:
-        shutil.rmtree(partial, ignore_errors=True)
+    with replacing(folder) as partial:
         shutil.copytree(folder, partial)
         write_json_frames(partial, read_poses(folder))
-        _replace(partial, folder)
-    except OSError as error:
-        raise _unwritable(folder, error) from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-
-
-def _unwritable(folder: Path, error: OSError) -> GaitError:
-    return GaitError(f"{folder}: cannot be written ({error.strerror or error}); check the place and its space.")
 
 
 def _write_residuals(folder: Path, fit: GaitFit) -> None:
@@ -116,21 +100,3 @@ def _write_residuals(folder: Path, fit: GaitFit) -> None:
         observed_m=fit.recording.positions_m[:, columns].astype(np.float32),
         virtual_m=fit.virtual_m.astype(np.float32),
     )
-
-
-def _replace(partial: Path, folder: Path) -> None:
-    """Move a finished folder into place; an older one is put aside first, so that one of them is always whole."""
-    if not folder.exists():
-        partial.rename(folder)
-        return
-    if not folder.is_dir():
-        raise FileExistsError(errno.EEXIST, "a file lies in its place")
-    old = folder.with_name(f".{folder.name}.old-{os.getpid()}")
-    shutil.rmtree(old, ignore_errors=True)
-    folder.rename(old)
-    try:
-        partial.rename(folder)
-    except BaseException:
-        old.rename(folder)
-        raise
-    shutil.rmtree(old, ignore_errors=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from gait.cohort.fit_cohort import GaitOutcome
+from gait.cohort.gait_outcome import GaitOutcome
 from gait.fitting.fit_report import FitReport
 
 DOUBTFUL_MM = 12.0

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from gait.errors import GaitError
-from gait.fitting.person_fit import GaitFit, PersonFit
+
+if TYPE_CHECKING:  # a report can be read and shown where no torch is loaded
+    from gait.fitting.person_fit import GaitFit, PersonFit
 
 WORST_MARKERS = 5
 

@@ -1,0 +1,88 @@
+"""How a cohort is fitted, and where from and to; refused before any work where it makes no sense.
+
+Nothing here needs torch, so that a command line knows at once what is wrong with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from gait.capture.cohort_file import Subject
+from gait.errors import GaitError
+
+PoseFormat = Literal["npz", "json"]
+
+
+@dataclass(frozen=True)
+class FitSettings:
+    """How a cohort is fitted, and where from and to."""
+
+    model_folder: Path  # holds SUPR/ and, if the user has it, VPoser/
+    save_folder: Path
+    device: str = "cpu"
+    overwrite: bool = False
+    pose_format: PoseFormat = "npz"
+    pictures: bool = True
+
+    def model_file(self, name: str) -> Path:
+        """Where a body model of that name belongs."""
+        return self.model_folder / "SUPR" / name
+
+    @property
+    def vposer(self) -> Path:
+        """Where the learned pose prior belongs."""
+        return self.model_folder / "VPoser"
+
+
+def person_folder(save_folder: Path, subject: Subject) -> Path:
+    """Where the results of a person belong, a folder for each gait."""
+    return save_folder / ("healthy" if subject.healthy else "sick") / subject.name
+
+
+def check_settings(subjects: Sequence[Subject], settings: FitSettings) -> None:
+    """Refuse what no gait could be fitted with, before any is: device, place for the results, body models.
+
+    Raises:
+        GaitError: the device is not on this computer, the save folder cannot be made, or no subject's model is there.
+    """
+    check_device(settings.device)
+    try:
+        settings.save_folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise GaitError(
+            f"{settings.save_folder}: cannot be made ({error.strerror}); name another save folder."
+        ) from error
+    missing = []
+    for name in dict.fromkeys(subject.model_file for subject in subjects):
+        try:
+            model_path(settings, name)
+            return
+        except GaitError as error:
+            missing.append(error)
+    raise missing[0]
+
+
+def check_device(device: str) -> None:
+    """Refuse a device that this computer has not, listing those that it has."""
+    if device == "cpu":
+        return
+    import torch  # takes seconds, and only a graphics card needs it here
+
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    there = ["cpu", *(["cuda"] if count else []), *(f"cuda:{k}" for k in range(count))]
+    if device not in there:
+        raise GaitError(f"--device {device}: there is no such device here; there is {', '.join(there)}.")
+
+
+def model_path(settings: FitSettings, name: str) -> Path:
+    """The body model's file; a GaitError that lists those there if it is not among them."""
+    path = settings.model_file(name)
+    if not path.is_file():
+        folder = path.parent
+        there = sorted(p.name for p in folder.glob("*.np[yz]")) if folder.is_dir() else []
+        listed = f"it has {', '.join(there)}" if there else "it has no body model"
+        raise GaitError(f"{folder}: no body model {name}; {listed}.")
+    return path

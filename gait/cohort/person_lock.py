@@ -1,0 +1,93 @@
+"""One run at a time for each person of a save folder, so that two runs share the work instead of doing it twice.
+
+The lock is the operating system's, on a file beside the person's folder: it ends with the process that holds it,
+however that ends. On network file systems it holds between computers too. A file system that knows no locks costs
+nothing but doubled work: folders of gaits are moved into place whole, and the same input gives the same poses.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import platform
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from gait.cohort.whole_folder import unwritable
+from gait.errors import GaitError
+
+_UNKNOWN_HERE = frozenset([errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL])
+_TRIES = 100  # of taking a lock file that its last holder is just removing
+
+
+class PersonTakenError(GaitError):
+    """Another run is fitting this person; to be tried again later."""
+
+
+@contextmanager
+def person_lock(folder: Path) -> Iterator[bool]:
+    """Hold the lock of a person's folder, which need not exist; False where the file system knows no locks.
+
+    Raises:
+        PersonTakenError: another run holds it, with a line that says which.
+        GaitError: nothing can be written there.
+    """
+    path = folder.with_name(f".{folder.name}.lock")
+    try:
+        descriptor, held = _taken(path, folder.name)
+    except OSError as error:
+        raise unwritable(folder, error) from error
+    try:
+        yield held
+    finally:
+        with suppress(OSError):
+            path.unlink()
+        os.close(descriptor)
+        with suppress(OSError):
+            path.parent.rmdir()  # nothing was written into it
+
+
+def _taken(path: Path, person: str) -> tuple[int, bool]:
+    """The lock file's descriptor, and whether it is locked."""
+    for _ in range(_TRIES):
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        except FileNotFoundError:  # the folder was empty and another run removed it
+            continue
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            holder = _holder(descriptor)
+            os.close(descriptor)
+            raise PersonTakenError(f"{person}: {holder} is fitting this person.") from error
+        except OSError as error:
+            if error.errno in _UNKNOWN_HERE:
+                return descriptor, False
+            os.close(descriptor)
+            raise
+        if _is_same(path, descriptor):
+            with suppress(OSError):  # for another run's line only
+                os.truncate(descriptor, 0)
+                os.write(descriptor, f"process {os.getpid()} on {platform.node()}".encode())
+            return descriptor, True
+        os.close(descriptor)
+    raise OSError(errno.EAGAIN, "its lock file comes and goes")
+
+
+def _is_same(path: Path, descriptor: int) -> bool:
+    """Whether the open file is still the one of that name: a holder removes it before others may have it."""
+    try:
+        return os.path.samestat(path.stat(), os.fstat(descriptor))
+    except FileNotFoundError:
+        return False
+
+
+def _holder(descriptor: int) -> str:
+    with suppress(OSError):
+        text = os.pread(descriptor, 200, 0).decode(errors="replace")
+        if text.isprintable() and text:
+            return f"another run ({text})"
+    return "another run"
