@@ -234,13 +234,16 @@ def one_nan(array):
 
 
 BROKEN_FILES = [
-    (without("v_template"), "no v_template, so this is no body model in SUPR's layout; it has J_regressor, "),
+    (without("v_template"), "no v_template, so this is no body model in SUPR's or SMPL's layout; it has J_regressor, "),
     (broken("v_template", lambda v: v[:, :2]), "v_template has shape (40, 2), needed is (V, 3)"),
     (broken("v_template", one_nan), "v_template holds numbers that are not finite"),
     (broken("v_template", np.array([["a"] * 3] * 40)), "v_template holds <U1, not numbers"),
     (broken("shapedirs", lambda s: s[:39]), "shapedirs has shape (39, 3, 60), needed is (40, 3, B)"),
     (broken("posedirs", lambda p: p[..., :-4]), "posedirs has shape (40, 3, 296), needed is (40, 3, 300)"),
-    (broken("J_regressor", lambda r: r[:, :-1]), "J_regressor has shape (225, 120), needed is (225, 121)"),
+    (
+        broken("J_regressor", lambda r: r[:, :-1]),
+        "J_regressor has shape (225, 120), needed is (75, 40) as in SMPL, or (225, 121)",
+    ),
     (broken("weights", lambda w: w[:, :70]), "weights has shape (40, 70), needed is (40, 75)"),
     (broken("weights", lambda w: w * 2), "weights holds a vertex whose skinning weights do not sum to 1"),
     (broken("kintree_table", lambda k: k[0]), "kintree_table has shape (75,), needed is (2, J)"),

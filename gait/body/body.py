@@ -1,4 +1,4 @@
-"""A statistical body in SUPR's layout: shape and pose to vertices and joints.
+"""A statistical body of SUPR's or SMPL's kind: shape and pose to vertices and joints.
 
 >>> body = load_body("data/SUPR/open_neutral.npz")        # gait.body.model_file
 >>> out = body(torch.zeros(1, body.num_pose), torch.zeros(body.num_betas))
@@ -40,11 +40,12 @@ class Body:
     T-pose at rest: metres, y up, facing +z, the person's left at +x. A pose is axis-angle joint by joint (P
     = 3·J, radians), or with ``hinges`` the P = ``hinges.num_pose`` numbers of the constrained tree. The
     root's rotation turns the body about the root joint's rest position. Formulas: Osman et al. 2022, SUPR:
-    A Sparse Unified Part-Based Human Representation, ECCV. Everything is differentiable in pose, shape and
+    A Sparse Unified Part-Based Human Representation, ECCV; Loper et al. 2015, SMPL, ACM Trans. Graph. 34:248; they
+    differ in ``feature`` alone. Everything is differentiable in pose, shape and
     translation.
     """
 
-    name: str  # file name of the model, e.g. "open_neutral.npz"
+    name: str  # file name of the model, e.g. "open_neutral.npz"; with its folders where that is just "model.npz"
     sha256: str  # of the whole file
     v_template: Tensor  # (V, 3) metres
     shapedirs: Tensor  # (V, 3, B) metres per standard deviation of shape
@@ -68,6 +69,13 @@ class Body:
     def num_joints(self) -> int:
         """Number of joints J."""
         return len(self.parents)
+
+    @property
+    def model_type(self) -> str:
+        """The family by AMASS's names, which says what a pose's numbers are: supr, smplx, smplh or smpl."""
+        if self.feature is PoseFeature.QUATERNION:
+            return "supr"
+        return {55: "smplx", 52: "smplh"}.get(self.num_joints, "smpl")
 
     @property
     def num_betas(self) -> int:

@@ -1,4 +1,12 @@
-"""Body model files: SUPR's ``.npy`` and the suite's own ``.npz``, checked and turned into a Body."""
+"""Body model files, checked and turned into a Body: SUPR's, the suite's own, and those of SMPL-X, SMPL-H and SMPL.
+
+Which of them a file is shows in its arrays, not in its name. The SMPL family's files (Loper et al. 2015, ACM Trans.
+Graph. 34:248; Romero et al. 2017, ACM Trans. Graph. 36:245; Pavlakos et al. 2019, CVPR) differ from SUPR's in three:
+joints are regressed from whole vertices, ``J_regressor`` (J, V); ``posedirs`` (V, 3, 9·(J − 1)) follow the rotation
+matrices of all joints but the root; and the last of SMPL-X's ``shapedirs`` are expressions of the face, no shapes.
+Their hands' mean poses and principal components are not used: a pose here is the whole axis-angle of every joint, zero
+with flat hands (``flat_hand_mean=True``, ``use_pca=False`` in the package smplx).
+"""
 
 from __future__ import annotations
 
@@ -12,10 +20,15 @@ import scipy.sparse
 import torch
 from numpy.typing import NDArray
 
-from gait.body.array_pickle import read_array_dict
+from gait.body.array_pickle import ChumpyExpression, read_array_dict
 from gait.body.body import Body, Landmark
 from gait.body.hinges import read_hinge_tree
+from gait.body.rotations import PoseFeature
 from gait.errors import GaitError
+
+_SMPLX_JOINTS = 55
+_SMPLX_SHAPES = 300  # then come a hundred expressions
+_OLD_SMPLX_SHAPES = 10  # of the first release, then come ten
 
 
 class _Content:
@@ -35,8 +48,10 @@ class _Content:
         """The entry as it is; an array, or a sparse matrix."""
         if key not in self.arrays:
             keys = ", ".join(sorted(self.arrays)) or "nothing"
-            raise self.error(f"no {key}, so this is no body model in SUPR's layout; it has {keys}")
+            raise self.error(f"no {key}, so this is no body model in SUPR's or SMPL's layout; it has {keys}")
         value = self.arrays[key]
+        if isinstance(value, ChumpyExpression):
+            raise self.error(f"{key} is a formula ({value.name}) that only chumpy could work out; save it as an array")
         return value if scipy.sparse.issparse(value) else np.asarray(value)
 
     def checked(self, key: str, needed: tuple[int | str, ...]) -> Any:
@@ -104,6 +119,56 @@ def _levels(content: _Content, parents: tuple[int, ...]) -> tuple[torch.Tensor, 
     return tuple(levels)
 
 
+def _smpl_family(content: _Content, num_vertices: int, num_joints: int) -> bool:
+    """Whether joints are regressed as in SMPL; False for SUPR's regressor and the suite's own."""
+    if "jreg_data" in content:
+        return False
+    shape = tuple(content.raw("J_regressor").shape)
+    smpl, supr = (num_joints, num_vertices), (3 * num_joints, 3 * num_vertices + 1)
+    if shape not in (smpl, supr):
+        raise content.error(f"J_regressor has shape {shape}, needed is {smpl} as in SMPL, or {supr} as in SUPR")
+    return shape == smpl
+
+
+def _directions(content: _Content, num_vertices: int, limit: int) -> NDArray[np.float64]:
+    """The first ``limit`` shape directions (V, 3, B)."""
+    kept = np.asarray(content.checked("shapedirs", (num_vertices, 3, "B"))[:, :, :limit], dtype=np.float64)
+    if "shapedirs_scale" in content:
+        kept *= content.floats("shapedirs_scale", content.raw("shapedirs").shape[2])[:limit]
+    return kept
+
+
+def _rest_joints(
+    content: _Content, template: NDArray[np.float64], directions: NDArray[np.float64], num_joints: int, smpl: bool
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Joints (J, 3) of the mean body and how they move with its shape (J, 3, B)."""
+    V, _, B = directions.shape
+    J = num_joints
+    if smpl or "jreg_data" in content:
+        regressor = content.checked("J_regressor", (J, V)) if smpl else content.csr("jreg", J, V)
+        return regressor @ template, (regressor @ directions.reshape(V, 3 * B)).reshape(J, 3, B)
+    general = content.checked("J_regressor", (3 * J, 3 * V + 1))
+    bias = np.asarray(general[:, [-1]].toarray() if scipy.sparse.issparse(general) else general[:, [-1]])
+    linear = general[:, :-1]
+    joints = (linear @ template.reshape(3 * V, 1) + bias).reshape(J, 3)
+    return joints, (linear @ directions.reshape(3 * V, B)).reshape(J, 3, B)
+
+
+def _pose_directions(
+    content: _Content, num_vertices: int, num_joints: int, feature: PoseFeature, dtype: torch.dtype
+) -> torch.Tensor | None:
+    """Blend shapes (V, 3, F·J) of the pose; None where there are none. SMPL's lack the root, whose are zero."""
+    if "posedirs" not in content:
+        return None
+    missing = feature if feature is PoseFeature.MATRIX else 0
+    read = content.checked("posedirs", (num_vertices, 3, feature * num_joints - missing))
+    if not np.any(read):
+        return None
+    directions = torch.zeros(num_vertices, 3, feature * num_joints, dtype=dtype)
+    directions[:, :, missing:] = torch.from_numpy(np.ascontiguousarray(read))
+    return directions
+
+
 def _landmarks(content: _Content, num_faces: int) -> dict[str, Landmark]:
     if "landmark_names" not in content:
         return {}
@@ -126,11 +191,12 @@ def load_body(
     device: torch.device | str = "cpu",
     dtype: torch.dtype = torch.float32,
 ) -> Body:
-    """The body of a SUPR-layout ``.npy``/``.pkl`` or of the suite's ``.npz``, on ``device`` in ``dtype``.
+    """The body of a ``.npy``, ``.npz`` or ``.pkl`` file of SUPR's or SMPL's layout, on ``device`` in ``dtype``.
 
     All sizes come from the file, so hand, head and foot models load as well. The first ``num_betas`` shape
-    parameters are kept, or all there are if the file has fewer. ``constrained`` asks for the hinge tree; a
-    file without one (no ``axis_meta``) gives the free tree, ``body.hinges`` being None.
+    parameters are kept, or all there are if the file has fewer (SMPL-H: 10 or 16; SMPL-X: 10 or 300).
+    ``constrained`` asks for the hinge tree; a file without one (no ``axis_meta``) gives the free tree,
+    ``body.hinges`` being None.
 
     Raises GaitError, one line, if the file is missing, damaged, would run code, or an array in it has
     another shape than the layout needs.
@@ -147,12 +213,13 @@ def load_body(
     parents = _tree(content)
     J = len(parents)
     levels = _levels(content, parents)
-    directions = content.checked("shapedirs", (V, 3, "B"))[:, :, :num_betas]
-    directions = np.asarray(directions, dtype=np.float64)
-    if "shapedirs_scale" in content:
-        scale = content.floats("shapedirs_scale", content.raw("shapedirs").shape[2])
-        directions = directions * scale[:num_betas]
-    B = directions.shape[2]
+    smpl = _smpl_family(content, V, J)
+    if smpl and parents[0] != -1:
+        raise content.error("kintree_table does not begin with the joint without a parent, as SMPL's does")
+    if smpl and J == _SMPLX_JOINTS:
+        all_directions = content.raw("shapedirs").shape[-1]
+        num_betas = min(num_betas, _SMPLX_SHAPES if all_directions > _SMPLX_SHAPES else _OLD_SMPLX_SHAPES)
+    directions = _directions(content, V, num_betas)
     faces = content.indices("f", "F", 3, limit=V)
 
     sparse = "weights_data" in content
@@ -160,39 +227,25 @@ def load_body(
     if not np.allclose(weights.sum(1), 1, atol=1e-2):
         raise content.error("weights holds a vertex whose skinning weights do not sum to 1")
 
-    if "jreg_data" in content:
-        regressor = content.csr("jreg", J, V)
-        joint_template = regressor @ template
-        joint_directions = (regressor @ directions.reshape(V, 3 * B)).reshape(J, 3, B)
-    else:
-        dense = content.checked("J_regressor", (3 * J, 3 * V + 1))
-        bias = np.asarray(dense[:, [-1]].toarray() if scipy.sparse.issparse(dense) else dense[:, [-1]])
-        linear = dense[:, :-1]
-        joint_template = (linear @ template.reshape(3 * V, 1) + bias).reshape(J, 3)
-        joint_directions = (linear @ directions.reshape(3 * V, B)).reshape(J, 3, B)
-
-    posedirs = None
-    if "posedirs" in content:
-        pose_directions = content.checked("posedirs", (V, 3, 4 * J))
-        if np.any(pose_directions):
-            posedirs = torch.from_numpy(np.ascontiguousarray(pose_directions)).to(dtype)
-
+    joint_template, joint_directions = _rest_joints(content, template, directions, J, smpl)
+    feature = PoseFeature.MATRIX if smpl else PoseFeature.QUATERNION
     hinges = None
     if constrained and content.arrays.get("axis_meta") is not None:
         hinges = read_hinge_tree(content.arrays["axis_meta"], J, str(path))
 
     body = Body(
-        name=path.name,
+        name="/".join(path.parts[-3:]) if path.stem == "model" else path.name,
         sha256=sha256,
         v_template=torch.from_numpy(template),
         shapedirs=torch.from_numpy(directions),
-        posedirs=posedirs,
+        posedirs=_pose_directions(content, V, J, feature, dtype),
         weights=torch.from_numpy(weights),
         joint_template=torch.from_numpy(joint_template),
         joint_shapedirs=torch.from_numpy(joint_directions),
         parents=parents,
         faces=torch.from_numpy(faces),
         levels=levels,
+        feature=feature,
         hinges=hinges,
         landmarks=_landmarks(content, len(faces)),
     )

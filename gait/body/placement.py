@@ -1,4 +1,4 @@
-"""Plug-in Gait's markers on any SUPR-layout body, by casting rays from its joints.
+"""Plug-in Gait's markers on any whole body, by casting rays from its joints.
 
 Each rule says where a technician's finger would go: a point inside the body built from joints, a direction in the
 T-pose (the arms' lateral side is up, their thumb side in front) and the part of the skin that may be hit. Landmarks:
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from gait.body.body import Body
 from gait.body.marker_layout import MarkerLayout, marker_kind
-from gait.body.skeleton import NUM_BODY_JOINTS, Joint
+from gait.body.skeleton import NUM_BODY_JOINTS, Joint, joint_rows
 from gait.errors import GaitError
 
 MARKER_CENTRE_M = 0.009
@@ -159,8 +159,10 @@ def _rules(vertices: Vector, weights: Vector, joints: Vector, name: str) -> Iter
 
 def _finger_base(joints: Vector, side: str) -> Vector:
     """(3,) between the bases of index and middle finger; a hand's length beyond the wrist without fingers."""
-    if len(joints) > Joint[f"{side}_MIDDLE1"]:
-        return (joints[Joint[f"{side}_INDEX1"]] + joints[Joint[f"{side}_MIDDLE1"]]) / 2
+    rows = joint_rows(len(joints))
+    fingers = [rows[finger] for k in ("INDEX1", "MIDDLE1") if (finger := Joint[f"{side}_{k}"]) in rows]
+    if fingers:
+        return joints[fingers].mean(axis=0)
     elbow, wrist = joints[Joint[f"{side}_ELBOW"]], joints[Joint[f"{side}_WRIST"]]
     return wrist + 0.35 * (wrist - elbow)
 
@@ -178,7 +180,8 @@ def _cast(
 
     Möller & Trumbore 1997, J. Graphics Tools 2:21.
     """
-    columns = [Joint[j] for j in rule.skin_of if Joint[j] < face_weight.shape[1]]
+    rows = joint_rows(face_weight.shape[1])
+    columns = [rows[Joint[j]] for j in rule.skin_of if Joint[j] in rows]
     allowed = np.flatnonzero(face_weight[:, columns].sum(axis=1) > 0.5)
     a, b, c = (vertices[faces[allowed, k]] for k in range(3))
     direction = rule.direction / np.linalg.norm(rule.direction)

@@ -1,4 +1,7 @@
-"""The 75 joints of the SUPR layout: names, sides, mirror pairs. The only copy in the suite."""
+"""The 75 joints of the SUPR layout: names, sides, mirror pairs, and which of them other bodies have.
+
+The only copy in the suite.
+"""
 
 from __future__ import annotations
 
@@ -90,6 +93,23 @@ NUM_BODY_JOINTS = 22
 """The first 22 joints, the ones without face, fingers and toes: what the networks see."""
 
 BODY_JOINTS = tuple(Joint(i) for i in range(NUM_BODY_JOINTS))
+
+_SMPL_JOINTS, _SMPLH_JOINTS = 24, 52
+
+
+def joint_rows(num_joints: int) -> dict[Joint, int]:
+    """Where the joints stand in a body of so many.
+
+    SUPR's 75 and SMPL-X's 55 are in the order of ``Joint``. SMPL-H's 52 lack the face's three, so that its hands begin
+    at 22; SMPL's 24 end with two hands that SUPR does not have.
+    """
+    if num_joints == _SMPLH_JOINTS:
+        joints = (*BODY_JOINTS, *(Joint(i) for i in range(Joint.LEFT_INDEX1, Joint.RIGHT_THUMB3 + 1)))
+    elif num_joints == _SMPL_JOINTS:
+        joints = BODY_JOINTS
+    else:
+        joints = tuple(Joint)[:num_joints]
+    return {joint: row for row, joint in enumerate(joints)}
 
 
 def mirrored(joint: Joint) -> Joint:

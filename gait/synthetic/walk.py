@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from gait.body.body import Body
 from gait.body.pose_sequence import PoseSequence
-from gait.body.skeleton import NUM_BODY_JOINTS, Joint
+from gait.body.skeleton import NUM_BODY_JOINTS, Joint, joint_rows
 from gait.synthetic.disorders import Disorder, with_disorder
 from gait.synthetic.gait_pattern import GaitPattern, healthy_pattern
 from gait.synthetic.leg_chain import OUTWARDS, SIDES, about_x, about_y, about_z, axis_angle, leg_bones, mirrored
@@ -154,7 +154,8 @@ def _motion(
         for name, R in turns.items():
             local[:, Joint[f"{side.upper()}_{name}"]] = R if side == "left" else mirrored(R)
     upper = upper_body_rotations(pattern, plan, rest, (tilt, obliquity, rotation), wobble[:, 3:])
+    rows = joint_rows(body.num_joints)
     for joint, R in upper.items():
-        if joint < body.num_joints:  # a body without fingers has fewer
-            local[:, joint] = R
+        if joint in rows:  # a body without fingers has fewer
+            local[:, rows[joint]] = R
     return local, pelvis
