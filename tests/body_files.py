@@ -1,8 +1,10 @@
-"""Small random bodies in SUPR's layout, written as Python 2 wrote them; and a slow forward pass."""
+"""Random bodies in the layouts of SUPR and of SMPL's family, as Python 2 wrote them; and a slow forward pass."""
 
 import io
 import pickle
 import struct
+import sys
+from types import ModuleType
 
 import numpy as np
 import scipy.sparse
@@ -13,6 +15,14 @@ SUPR_PARENTS += [
 ]
 SUPR_PARENTS += [p for foot, start in ((10, 55), (11, 65)) for toe in range(5) for p in (foot, start + 2 * toe)]
 HAND_PARENTS = [-1] + [p for f in range(5) for p in (0, 3 * f + 1, 3 * f + 2)]
+
+SMPL_PARENTS = {
+    "smplx": SUPR_PARENTS[:55],
+    "smplh": SUPR_PARENTS[:22] + [p if p < 22 else p - 3 for p in SUPR_PARENTS[25:55]],
+    "smpl": [*SUPR_PARENTS[:22], 20, 21],
+}
+SMPL_SIZES = {"smplx": (10475, 20908), "smplh": (6890, 13776), "smpl": (6890, 13776)}
+"""Vertices and triangles of the released bodies."""
 
 
 def random_model(seed=0, num_joints=75, num_vertices=40, num_betas=60, sparse=False, hinges=False):
@@ -71,6 +81,95 @@ def random_axis_meta(rng, num_joints):
     }
 
 
+def random_smpl(kind, seed=0, num_directions=None, full_size=False, sparse=False):
+    """The dictionary of a file of SMPL-X, SMPL-H or SMPL, with all keys that the released ones have beside ours.
+
+    Directions are as many as released: 400 of SMPL-X, the last hundred of them expressions (first release: 20, ten of
+    them), 16 of SMPL-H (as a pickle 10), 10 of SMPL.
+    """
+    rng = np.random.default_rng(seed)
+    V, F = SMPL_SIZES[kind] if full_size else (40, 60)
+    parents = SMPL_PARENTS[kind]
+    J, B = len(parents), num_directions or {"smplx": 400, "smplh": 16, "smpl": 10}[kind]
+    regressor = np.zeros((J, V))
+    for row in regressor:
+        row[rng.choice(V, 20, replace=False)] = rng.dirichlet(np.ones(20))
+    real = np.float32 if full_size else np.float64
+    model = {
+        "v_template": rng.normal(0, 0.5, (V, 3)),
+        "shapedirs": real(0.02) * rng.standard_normal((V, 3, B), dtype=real),
+        "posedirs": real(0.02) * rng.standard_normal((V, 3, 9 * (J - 1)), dtype=real),
+        "J_regressor": scipy.sparse.csc_matrix(regressor) if sparse else regressor,
+        "weights": rng.dirichlet(np.ones(J) * 0.1, V),
+        "kintree_table": np.array([[p % 2**32 for p in parents], range(J)], dtype=np.int64),
+        "f": rng.integers(V, size=(F, 3)).astype(np.uint32),
+        "bs_style": "lbs",
+        "bs_type": "lrotmin",
+    }
+    if kind != "smpl":
+        for side in "lr":
+            model[f"hands_components{side}"] = rng.normal(size=(45, 45))
+            model[f"hands_coeffs{side}"] = rng.normal(size=(20, 45))
+            model[f"hands_mean{side}"] = rng.normal(size=45)
+    if kind == "smplx":
+        model |= {
+            "lmk_faces_idx": rng.integers(F, size=51),
+            "lmk_bary_coords": rng.dirichlet(np.ones(3), 51),
+            "dynamic_lmk_faces_idx": rng.integers(F, size=(79, 17)),
+            "dynamic_lmk_bary_coords": rng.dirichlet(np.ones(3), (79, 17)),
+            "vt": rng.random((11313, 2)),
+            "ft": rng.integers(11313, size=(F, 3)).astype(np.uint32),
+            "joint2num": {"Pelvis": 0, "L_Hip": 1},
+            "part2num": {"Global": 0, "L_Thigh": 1},
+            "allow_pickle": True,
+        }
+    return model
+
+
+class Ch:
+    """Pickles as chumpy's variable."""
+
+    def __init__(self, x):
+        self._dirty_vars, self._itr, self._depends_on_deps, self.x = set(), None, {}, np.asarray(x)
+
+
+class Select:
+    """Pickles as chumpy's selection: all columns but the last of something larger."""
+
+    def __init__(self, chosen):
+        padded = np.concatenate([chosen, chosen[..., :1] + 1], axis=-1)
+        self.a = Ch(padded)
+        self.idxs = np.arange(padded.size).reshape(padded.shape)[..., :-1].ravel()
+        self.preferred_shape = chosen.shape
+
+
+class add:  # noqa: N801
+    """Pickles as a formula of chumpy's."""
+
+    def __init__(self, a, b):
+        self.a, self.b = Ch(a), Ch(b)
+
+
+def chumpy_pickle(model):
+    """The bytes of a model file of 2015 to 2017: a pickle by Python 2 in which some arrays are chumpy's expressions."""
+    variables = {key: Ch(model[key]) for key in ("v_template", "posedirs", "weights")}
+    formulas = {"shapedirs": Select(model["shapedirs"]), "v_shaped": add(model["v_template"], 0)}
+    modules = {"chumpy": (), "chumpy.ch": (Ch,), "chumpy.reordering": (Select,), "chumpy.ch_ops": (add,)}
+    home = Ch.__module__
+    try:
+        for name, kinds in modules.items():
+            sys.modules[name] = ModuleType(name)
+            for kind in kinds:
+                setattr(sys.modules[name], kind.__name__, kind)
+                kind.__module__ = name
+        return python2_pickle({**model, **variables, **formulas})
+    finally:
+        for name, kinds in modules.items():
+            del sys.modules[name]
+            for kind in kinds:
+                kind.__module__ = home
+
+
 class _Python2Pickler(pickle._Pickler):
     """Writes protocol 2 as Python 2 did: bytes and ASCII text both as the old string."""
 
@@ -85,16 +184,21 @@ class _Python2Pickler(pickle._Pickler):
     dispatch[str] = save_old_string
 
 
-def python2_npy(model):
-    """The bytes of ``numpy.save(model)`` by Python 2 with the module names of its day."""
+def python2_pickle(value):
+    """The bytes of a pickle by Python 2 with the module names of its day."""
     body = io.BytesIO()
-    array = np.empty((), dtype=object)
-    array[()] = model
-    _Python2Pickler(body, protocol=2).dump(array)
+    _Python2Pickler(body, protocol=2).dump(value)
     data = body.getvalue().replace(b"cnumpy._core.", b"cnumpy.core.")
-    data = data.replace(b"cscipy.sparse._csc\n", b"cscipy.sparse.csc\n").replace(
+    return data.replace(b"cscipy.sparse._csc\n", b"cscipy.sparse.csc\n").replace(
         b"cscipy.sparse._csr\n", b"cscipy.sparse.csr\n"
     )
+
+
+def python2_npy(model):
+    """The bytes of ``numpy.save(model)`` by Python 2 with the module names of its day."""
+    array = np.empty((), dtype=object)
+    array[()] = model
+    data = python2_pickle(array)
     head = io.BytesIO()
     np.lib.format.write_array_header_1_0(head, {"descr": "|O", "fortran_order": False, "shape": ()})
     return head.getvalue() + data
@@ -160,15 +264,21 @@ def slow_local(model, pose, constrained):
 
 
 def slow_body(model, pose, betas, translation, constrained=False):
-    """Vertices (V, 3) and joints (J, 3) of one pose, by the steps of the format's description, in loops."""
+    """Vertices (V, 3) and joints (J, 3) of one pose, by the steps of the format's description, in loops.
+
+    Joints that are regressed from whole vertices tell a model of SMPL's family: its blend shapes follow matrices.
+    """
     V, J = model["weights"].shape
     shaped = model["v_template"].copy()
     for k, beta in enumerate(betas):
         shaped += model["shapedirs"][:, :, k] * beta
     regressor = model["J_regressor"]
     regressor = regressor.toarray() if scipy.sparse.issparse(regressor) else regressor
-    joints = (regressor @ np.append(shaped.reshape(-1), 1)).reshape(J, 3)
+    smpl = len(regressor) == J
+    joints = regressor @ shaped if smpl else (regressor @ np.append(shaped.reshape(-1), 1)).reshape(J, 3)
     matrices, features = slow_local(model, pose, constrained)
+    if smpl:
+        features = [(R - np.eye(3)).reshape(9) for R in matrices[1:]]
     posed = shaped + model["posedirs"] @ np.concatenate(features)
     parents = [int(p) for p in model["kintree_table"][0]]
     world = []

@@ -180,8 +180,8 @@ def _cast(
 
     Möller & Trumbore 1997, J. Graphics Tools 2:21.
     """
-    rows = joint_rows(face_weight.shape[1])
-    columns = [rows[Joint[j]] for j in rule.skin_of if Joint[j] in rows]
+    column = joint_rows(face_weight.shape[1])
+    columns = [column[Joint[j]] for j in rule.skin_of if Joint[j] in column]
     allowed = np.flatnonzero(face_weight[:, columns].sum(axis=1) > 0.5)
     a, b, c = (vertices[faces[allowed, k]] for k in range(3))
     direction = rule.direction / np.linalg.norm(rule.direction)
