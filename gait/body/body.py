@@ -188,8 +188,8 @@ class Body:
 
     def _along_tree(self, local: Tensor, rest: Tensor) -> tuple[Tensor, Tensor]:
         """World rotations (B, J, 3, 3) and positions (B, J, 3), level by level from the root."""
-        batch = torch.broadcast_shapes(local.shape[:1], rest.shape[:1])
-        local, rest = local.expand(*batch, -1, -1, -1), rest.expand(*batch, -1, -1)
+        batch = len(local) if len(rest) == 1 else len(rest)  # torch.broadcast_shapes would load sympy: a second
+        local, rest = local.expand(batch, -1, -1, -1), rest.expand(batch, -1, -1)
         rotation, position = local[:, self.root, None], rest[:, self.root, None]
         rotations, positions = [rotation], [position]
         for level, parents, row in self._steps:

@@ -259,7 +259,7 @@ class Renderer:
 
     def _draw_shadows(self, floor: Floor, uploads: list[_MeshUpload]) -> None:
         """Straight down; the darker of shadow and floor counts, so overlapping triangles do not add up."""
-        self._context.enable_only(moderngl.BLEND)
+        self._context.enable_only(moderngl.BLEND | moderngl.CULL_FACE)
         self._context.blend_equation = moderngl.MIN  # type: ignore[assignment]
         self._shadow["floor_height"] = floor.height_m
         self._shadow["colour"] = _unit(_SHADOW)
@@ -280,7 +280,7 @@ class Renderer:
 
     def _draw_meshes(self, meshes: tuple[Mesh, ...], uploads: list[_MeshUpload], canvas: moderngl.Framebuffer) -> None:
         """Solid ones first; of a see-through one only the front is drawn, so its own inside stays unseen."""
-        self._context.enable_only(moderngl.DEPTH_TEST)
+        self._context.enable_only(moderngl.DEPTH_TEST | moderngl.CULL_FACE)
         self._context.depth_func = "<="
         for mesh, upload in sorted(zip(meshes, uploads, strict=True), key=lambda pair: -pair[0].opacity):
             self._mesh["colour"] = _unit(mesh.colour)
