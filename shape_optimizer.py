@@ -53,6 +53,7 @@ def parse_arguments(words: list[str] | None = None) -> Arguments:
         "--pose_format", choices=("npz", "json"), default="npz", help="json: also one pose_00000.json a frame"
     )
     parser.add_argument("--no_pictures", action="store_true", help="leave the pictures out")
+    parser.add_argument("--repair", action="store_true", help="put bad data right where that can be done")
     parser.add_argument(
         "--workers",
         type=_count,
@@ -69,6 +70,7 @@ def parse_arguments(words: list[str] | None = None) -> Arguments:
         overwrite=given.overwrite,
         pose_format=given.pose_format,
         pictures=not given.no_pictures,
+        repair=given.repair,
     )
     return Arguments(given.cohort, settings, given.workers)
 

@@ -182,7 +182,7 @@ def test_a_fit_that_breaks_off_is_one_line_and_the_cohort_goes_on(subject, one_g
     def break_off(*_, **__):
         raise torch.linalg.LinAlgError("the factorization could not be completed")
 
-    monkeypatch.setattr("gait.cohort.fit_cohort.fit_person", break_off)
+    monkeypatch.setattr("gait.cohort.fit_cohort.fit_checked", break_off)
     outcomes = list(fit_cohort([subject, replace(one_gait, name="berta")], settings))
     assert [o.state for o in outcomes] == ["failed"] * 3
     assert all("broke off" in o.line and "\n" not in o.line for o in outcomes)

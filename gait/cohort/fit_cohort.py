@@ -44,8 +44,9 @@ from gait.cohort.gait_outcome import GaitOutcome
 from gait.cohort.person_lock import PersonTakenError, person_lock
 from gait.cohort.whole_folder import clear_left_over
 from gait.errors import GaitError
+from gait.fitting.faults.checked_fit import CheckedFit, fit_checked
 from gait.fitting.fit_report import FitReport, fit_report
-from gait.fitting.person_fit import GaitFit, NoBodyError, PersonFit, check_labels, fit_person
+from gait.fitting.person_fit import GaitFit, NoBodyError, PersonFit, check_labels
 from gait.fitting.weights import FitWeights
 from gait.viewing.fit_picture import fit_picture
 from gait.viewing.offscreen import NoDrawingError
@@ -80,7 +81,7 @@ def fit_subject(subject: Subject, settings: FitSettings) -> Iterator[GaitOutcome
         PersonTakenError: another run is fitting this person; nothing was yielded.
     """
     folders = {path: gait_folder(settings.save_folder, subject, path) for path in subject.gaits}
-    inputs = fit_inputs(subject, settings.model_file(subject.model_file), settings.vposer)
+    inputs = fit_inputs(subject, settings.model_file(subject.model_file), settings.vposer, settings.repair)
 
     def finished_before() -> dict[Path, GaitOutcome]:
         if settings.overwrite:
@@ -173,8 +174,12 @@ def _finished_report(folder: Path, inputs: dict[str, Any]) -> FitReport | None:
 class _Person:
     body: Body
     layout: MarkerLayout
-    fit: PersonFit
+    checked: CheckedFit
     notes: tuple[str, ...]
+
+    @property
+    def fit(self) -> PersonFit:
+        return self.checked.person
 
 
 def _fitted(
@@ -203,17 +208,19 @@ def _fitted(
     vposer = _vposer(settings.vposer, settings.device) if whole else None
     if vposer is not None:
         notes += (f"Learned pose prior: {vposer.name}.",)
-    fit = None
-    while fit is None:
+    checked = None
+    while checked is None:
         try:
-            fit = fit_person(list(recordings.values()), body, layout, bounds=bounds, vposer=vposer)
+            checked = fit_checked(
+                list(recordings.values()), body, layout, repair=settings.repair, bounds=bounds, vposer=vposer
+            )
         except NoBodyError as error:
             path = next(path for path, recording in recordings.items() if recording is error.recording)
             failed(path, error)
             del recordings[path]
             if not recordings:
                 raise
-    return _Person(body, layout, fit, notes), dict(zip(recordings, fit.gaits, strict=True))
+    return _Person(body, layout, checked, notes), dict(zip(recordings, checked.person.gaits, strict=True))
 
 
 @lru_cache(maxsize=2)
@@ -271,7 +278,13 @@ def _kept(
     betas = torch.as_tensor(fit.betas, dtype=body.dtype, device=body.device)
     with torch.inference_mode():
         height = body.shaped(betas)[0][0, :, 1]
-    report = fit_report(person.fit, fit, person.layout.labels, float(height.max() - height.min()))
+    report = fit_report(
+        person.fit,
+        fit,
+        person.layout.labels,
+        float(height.max() - height.min()),
+        person.checked.faults_of(fit),
+    )
     sequence = PoseSequence(
         poses=fit.poses,
         betas=fit.betas.astype(np.float32),

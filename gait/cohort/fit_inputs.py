@@ -14,13 +14,14 @@ from typing import Any
 from gait.capture.cohort_file import Subject
 
 
-def fit_inputs(subject: Subject, model: Path, vposer: Path) -> dict[str, Any]:
+def fit_inputs(subject: Subject, model: Path, vposer: Path, repair: bool = False) -> dict[str, Any]:
     """Plain data that two fits of the same input share; files that are not there do not count.
 
     Args:
         subject: the cohort file's entry.
         model: the body model's file.
         vposer: the folder of the learned prior.
+        repair: whether bad data is put right.
     """
     prior = sorted(vposer.rglob("*.ckpt"))
     layout = subject.constraint_file
@@ -30,6 +31,7 @@ def fit_inputs(subject: Subject, model: Path, vposer: Path) -> dict[str, Any]:
         "constrained_model": subject.constrained_model,
         "constraint_file": None if layout is None else {layout.name: _sha256(layout)},
         "learned_prior": {path.name: _sha256(path) for path in prior},
+        "repair": repair,
     }
 
 

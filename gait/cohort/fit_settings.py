@@ -26,6 +26,7 @@ class FitSettings:
     overwrite: bool = False
     pose_format: PoseFormat = "npz"
     pictures: bool = True
+    repair: bool = False  # put exchanged names and mirrored recordings right instead of leaving them out
 
     def model_file(self, name: str) -> Path:
         """Where a body model of that name belongs."""

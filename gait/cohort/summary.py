@@ -33,6 +33,7 @@ def summary_lines(outcomes: Sequence[GaitOutcome], save_folder: Path) -> list[st
     )
     reported = [(o, o.report) for o in outcomes if o.report is not None]
     lines += [_doubt(o, report) for o, report in reported if (report.residual_mm["mean"] or 0) > DOUBTFUL_MM]
+    lines += [f"bad data: {o.subject}/{o.gait}: {fault['line']}" for o, report in reported for fault in report.faults]
     lines += [f"failed: {o.subject}/{o.gait}: {o.line}" for o in outcomes if o.state == "failed"]
     lines += list(dict.fromkeys(o.line for o in outcomes if o.state == "fitted" and o.line))
     return [line.rstrip() for line in lines]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from gait.errors import GaitError
+from gait.fitting.faults.marker_fault import MarkerFault
 
 if TYPE_CHECKING:  # a report can be read and shown where no torch is loaded
     from gait.fitting.person_fit import GaitFit, PersonFit
@@ -29,6 +31,7 @@ class FitReport:
     betas: tuple[float, ...]
     stature_m: float  # of the shaped body in T-pose
     offset_mm: dict[str, float | None]  # mean over markers of a kind
+    faults: tuple[dict[str, Any], ...]  # bad data that was found, MarkerFault as plain data
 
     @classmethod
     def from_dict(cls, content: dict[str, Any]) -> FitReport:
@@ -45,7 +48,13 @@ class FitReport:
         return {name: getattr(self, name) for name in self.__dataclass_fields__}
 
 
-def fit_report(person: PersonFit, gait: GaitFit, layout_labels: tuple[str, ...], stature_m: float) -> FitReport:
+def fit_report(
+    person: PersonFit,
+    gait: GaitFit,
+    layout_labels: tuple[str, ...],
+    stature_m: float,
+    faults: Sequence[MarkerFault] = (),
+) -> FitReport:
     """Sum one gait up.
 
     Args:
@@ -53,6 +62,7 @@ def fit_report(person: PersonFit, gait: GaitFit, layout_labels: tuple[str, ...],
         gait: one of the person's.
         layout_labels: every marker that the layout knows, also those that no recording has.
         stature_m: of the person's body.
+        faults: bad data that was found in its recording.
     """
     error = gait.residual_m * 1e3
     seen = np.isfinite(error)
@@ -98,6 +108,7 @@ def fit_report(person: PersonFit, gait: GaitFit, layout_labels: tuple[str, ...],
             else None
             for which in ("anatomical", "technical")
         },
+        faults=tuple(fault.as_dict() for fault in faults),
     )
 
 

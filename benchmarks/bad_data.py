@@ -1,0 +1,181 @@
+"""python benchmarks/bad_data.py --json bad_data.json
+
+Whether bad data planted in real walks is found and named. Every kind is planted so many times (marker, frames and size
+from a seed, ``gait.synthetic.planted_faults``), each time into one walk of one person; all recordings of that person
+are then fitted as the command line does. A plant is passed if one finding has its kind, its marker (of an exchange
+both) and its frames: the frames named and those planted, first to last, share at least 0.8 of their union, or differ
+by three frames at most at either end. Planted frames are those in which the marker is more than 20 mm from where it
+was, so that the unseen beginning of a slide does not count.
+
+Prints one JSON object with ``passed``, ``tried`` and ``failures`` over all kinds; ``kinds`` has the same of each with
+``joints_mm``: the 22 joints against the fit of the recording as it was, mean over joints and planted frames, the mean
+over all plants and the worst; ``others`` counts findings about anything else than what was planted. ``clean`` lists
+what is found in the walks as they are.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from json_result import made_by, publish
+from numpy.typing import NDArray
+from real_walks import CAPTURES, MODEL, RecordedPerson, is_walk, recorded_persons, there_or_told
+
+from gait.body.body import Body
+from gait.body.marker_layout import MarkerLayout
+from gait.body.model_file import load_body
+from gait.body.placement import plug_in_gait_layout
+from gait.body.skeleton import NUM_BODY_JOINTS
+from gait.capture.recording import Recording
+from gait.errors import GaitError
+from gait.fitting.faults.checked_fit import CheckedFit, fit_checked
+from gait.fitting.faults.marker_fault import MarkerFault
+from gait.synthetic.planted_faults import PLANTS, Planted, plant
+
+FRAMES_SHARED = 0.8
+ENDS_WITHIN = 3
+CALLED = {"pair exchanged": "exchanged"}
+"""What a plant is called where its kind has another name."""
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """Of the command line."""
+
+    kinds: tuple[str, ...] = tuple(PLANTS)
+    """Of bad data."""
+    plants: int = 30
+    """Of each kind."""
+    seed: int = 1
+    """Of the plants."""
+    threads: int = 2
+    """That torch uses."""
+    model: Path = MODEL
+    """Body model file."""
+    captures: Path = CAPTURES
+    """Real recordings."""
+    json: Path | None = None
+    """File for the result."""
+
+
+QUICK: dict[str, Any] = {"plants": 3}
+"""What ``--quick`` changes."""
+
+
+@dataclass(frozen=True)
+class CleanPerson:
+    """A person's recordings as they are, and their fit."""
+
+    recorded: RecordedPerson
+    recordings: tuple[Recording, ...]
+    fit: CheckedFit
+
+
+def main(args: Arguments) -> None:
+    torch.set_num_threads(args.threads)
+    body = load_body(args.model)
+    layout = plug_in_gait_layout(body)
+    result: dict[str, Any] = {}
+    if there_or_told(args.captures, "nothing can be planted"):
+        persons = [clean_person(person, body, layout) for person in recorded_persons(args.captures)]
+        walks = [(p, r) for p in persons for r, path in enumerate(p.recorded.paths) if is_walk(path)]
+        kinds = {kind: tried(kind, walks, args, body, layout) for kind in args.kinds}
+        result = {
+            "passed": sum(k["passed"] for k in kinds.values()),
+            "tried": sum(k["tried"] for k in kinds.values()),
+            "failures": [f for k in kinds.values() for f in k["failures"]],
+            "kinds": {name: {**k, "failures": len(k["failures"])} for name, k in kinds.items()},
+            "clean": {
+                p.recorded.paths[r].relative_to(args.captures).as_posix(): [fault.line for fault in p.fit.faults[r]]
+                for p, r in walks
+            },
+        }
+    result["made_by"] = made_by(args, body)
+    publish(result, args.json)
+
+
+def clean_person(person: RecordedPerson, body: Body, layout: MarkerLayout) -> CleanPerson:
+    """Fit a person's recordings as they are."""
+    print(f"fitting {person.name}", file=sys.stderr)
+    recordings = person.recordings()
+    return CleanPerson(person, recordings, fit_checked(recordings, body, layout))
+
+
+def tried(
+    kind: str, walks: Sequence[tuple[CleanPerson, int]], args: Arguments, body: Body, layout: MarkerLayout
+) -> dict[str, Any]:
+    """Plant one kind of fault again and again, each time into another walk."""
+    failures, distances, others = [], [], 0
+    for number in range(args.plants):
+        person, r = walks[number % len(walks)]
+        random = np.random.default_rng([args.seed, list(PLANTS).index(kind), number])
+        bad, truth = plant(person.recordings[r], kind, layout.labels, random)
+        recordings = [bad if k == r else recording for k, recording in enumerate(person.recordings)]
+        fit = fit_checked(recordings, body, layout)
+        usual = {(f.kind, f.marker, f.other) for f in person.fit.faults[r]}
+        found = [f for f in fit.faults[r] if (f.kind, f.marker, f.other) not in usual]
+        right = [f for f in found if is_named(truth, f)]
+        others += len(found) - len(right[:1])
+        rows = slice(truth.first_frame - bad.first_frame, truth.last_frame - bad.first_frame + 1)
+        distance = joint_distance_mm(fit, person.fit, r, rows)
+        distances.append(distance)
+        name = person.recorded.paths[r].relative_to(args.captures).as_posix()
+        told = f"{kind} {number}: {name} {', '.join(truth.markers)} {truth.first_frame} to {truth.last_frame}"
+        print(f"{told}: {[f.line for f in found]}, joints {distance:.1f} mm", file=sys.stderr)
+        if not right:
+            failures.append({"kind": kind, "plant": told, "found": [f.line for f in found]})
+    return {
+        "passed": args.plants - len(failures),
+        "tried": args.plants,
+        "failures": failures,
+        "others": others,
+        "joints_mm": {"mean": float(np.mean(distances)), "worst": float(np.max(distances))},
+    }
+
+
+def is_named(truth: Planted, fault: MarkerFault) -> bool:
+    """Whether a finding is the planted fault: its kind, its markers, its frames."""
+    markers = {name for name in (fault.marker, fault.other) if name is not None}
+    if fault.kind != CALLED.get(truth.kind, truth.kind) or markers != set(truth.markers):
+        return False
+    shared = min(fault.last_frame, truth.last_frame) - max(fault.first_frame, truth.first_frame) + 1
+    union = max(fault.last_frame, truth.last_frame) - min(fault.first_frame, truth.first_frame) + 1
+    ends = max(abs(fault.first_frame - truth.first_frame), abs(fault.last_frame - truth.last_frame))
+    return shared >= FRAMES_SHARED * union or ends <= ENDS_WITHIN
+
+
+def joint_distance_mm(fit: CheckedFit, clean: CheckedFit, r: int, rows: slice) -> float:
+    """Mean distance of the body joints of one recording's frames from the clean fit's."""
+    joints: list[NDArray[np.float64]] = [f.person.gaits[r].joints_m[rows, :NUM_BODY_JOINTS] for f in (fit, clean)]
+    return float(np.linalg.norm(joints[0] - joints[1], axis=-1).mean() * 1e3)
+
+
+def parse_arguments(words: list[str] | None = None) -> Arguments:
+    """Read the command line; what it names goes before ``--quick``, and that before the defaults."""
+    parser = argparse.ArgumentParser(description="Whether bad data planted in real walks is named, as JSON.")
+    parser.add_argument("--quick", action="store_true", help="fewer plants")
+    parser.add_argument("--json", type=Path, help="write the JSON object into this file too")
+    parser.add_argument("--kinds", nargs="+", choices=list(PLANTS), help="of bad data; all by default")
+    parser.add_argument("--plants", type=int, help="of each kind")
+    parser.add_argument("--seed", type=int, help="of the plants")
+    parser.add_argument("--threads", type=int, help="that torch uses")
+    parser.add_argument("--model", type=Path, help="body model file")
+    parser.add_argument("--captures", type=Path, help="folder of real recordings")
+    given = vars(parser.parse_args(words))
+    quick = QUICK if given.pop("quick") else {}
+    given = {name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}
+    return Arguments(**{**quick, **{name: value for name, value in given.items() if value is not None}})
+
+
+if __name__ == "__main__":
+    try:
+        main(parse_arguments())
+    except GaitError as error:
+        sys.exit(str(error))

@@ -1,0 +1,143 @@
+"""Bad data that was planted is found, named by marker, frames and kind, and does not spoil the body."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from fitting_cases import OPEN_BODY, recorded, short_walk
+
+from gait.body.model_file import load_body
+from gait.body.placement import plug_in_gait_layout
+from gait.capture import Recording
+from gait.fitting.faults.checked_fit import fit_checked
+from gait.fitting.faults.displaced_stretches import judged
+from gait.fitting.faults.marker_fault import MarkerFault
+from gait.fitting.faults.track_breaks import track_breaks
+from gait.synthetic import MarkerErrors
+from gait.synthetic.planted_faults import plant
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+@pytest.fixture(scope="module")
+def body():
+    return load_body(OPEN_BODY)
+
+
+@pytest.fixture(scope="module")
+def layout(body):
+    return plug_in_gait_layout(body)
+
+
+@pytest.fixture(scope="module")
+def walk(body, layout):
+    """1.5 s of a synthetic walk, markers placed by hand, frames counted from 101."""
+    recording = recorded(body, short_walk(body, seconds=1.5), layout, MarkerErrors(gap_share=0.0))
+    return replace(recording, first_frame=101)
+
+
+@pytest.fixture(scope="module")
+def clean(walk, body, layout):
+    return fit_checked([walk], body, layout)
+
+
+# --- breaks of tracks ------------------------------------------------------------------------------------------------
+
+
+def track(frames=60, rate_hz=100.0):
+    t = np.arange(frames) / rate_hz
+    return np.stack([1.3 * t, 0.1 * np.sin(8 * t), np.zeros(frames)], axis=-1)[:, None]
+
+
+def test_a_smooth_track_does_not_break():
+    x = track()
+    assert not track_breaks(x, np.ones(x.shape[:2], dtype=bool), 100.0).any()
+
+
+@pytest.mark.parametrize("first", [1, 2, 30, 58, 59])
+def test_a_jump_breaks_the_track_once(first):
+    x = track()
+    x[first:] += [0.0, 0.04, 0.0]
+    broken = track_breaks(x, np.ones(x.shape[:2], dtype=bool), 100.0)
+    assert np.flatnonzero(broken[:, 0]).tolist() == [first]
+
+
+def test_a_gap_is_no_break_and_a_jump_across_a_short_one_is():
+    x = track()
+    seen = np.ones(x.shape[:2], dtype=bool)
+    seen[20:25] = False
+    assert not track_breaks(np.where(seen[..., None], x, 77.0), seen, 100.0).any()
+    x[25:] += [0.3, 0.0, 0.0]
+    assert np.flatnonzero(track_breaks(x, seen, 100.0)[:, 0]).tolist() == [25]
+
+
+# --- stretches -------------------------------------------------------------------------------------------------------
+
+
+def test_a_stretch_between_two_breaks_is_displaced_from_the_longer_rest():
+    off = np.full((100, 3), 0.004)
+    off[40:60] += [0.05, 0, 0]
+    broken = np.zeros(100, dtype=bool)
+    broken[[40, 60]] = True
+    course = judged(off, broken, 100.0, 0.015)
+    assert [(s.first, s.last, s.sudden) for s in course.stretches] == [(40, 59, True)]
+    np.testing.assert_allclose(course.place_m, 0.004)
+
+
+def test_what_moved_for_good_is_wrong_after_the_break_not_before_it():
+    off = np.zeros((100, 3))
+    off[30:] += [0.0, 0.06, 0]
+    broken = np.zeros(100, dtype=bool)
+    broken[30] = True
+    (stretch,) = judged(off, broken, 100.0, 0.08).stretches
+    assert (stretch.first, stretch.last) == (30, 99)
+
+
+def test_a_little_wandering_is_nothing():
+    off = 0.012 * np.sin(np.arange(100) / 9)[:, None] * [1, 0, 0]
+    assert judged(off, np.zeros(100, dtype=bool), 100.0, 0.015).stretches == ()
+
+
+# --- whole fits ------------------------------------------------------------------------------------------------------
+
+
+def test_a_clean_walk_has_no_faults(clean):
+    assert clean.faults == ((),)
+
+
+@pytest.mark.parametrize("kind", ["jumped", "stuck", "slid", "fell", "ghost", "exchanged"])
+def test_a_planted_fault_is_named_and_the_joints_stay(kind, walk, clean, body, layout):
+    bad, truth = plant(walk, kind, layout.labels, np.random.default_rng(3))
+    fit = fit_checked([bad], body, layout)
+    (fault,) = fit.faults[0]
+    assert fault.kind == kind
+    assert {fault.marker, fault.other} - {None} == set(truth.markers)
+    assert abs(fault.first_frame - truth.first_frame) <= 5
+    assert abs(fault.last_frame - truth.last_frame) <= 5
+    assert fault.action == "left out"
+    moved = np.linalg.norm(fit.person.gaits[0].joints_m - clean.person.gaits[0].joints_m, axis=-1)
+    assert moved.mean() < 0.005
+
+
+def test_exchanged_names_are_put_right_when_the_user_says_so(walk, clean, body, layout):
+    bad, _ = plant(walk, "exchanged", layout.labels, np.random.default_rng(3))
+    fit = fit_checked([bad], body, layout, repair=True)
+    (fault,) = fit.faults[0]
+    assert fault.action == "corrected"
+    np.testing.assert_allclose(fit.person.gaits[0].joints_m, clean.person.gaits[0].joints_m, atol=1e-6)
+
+
+def test_noise_is_fitted_without_a_finding_or_a_crash(body, layout):
+    rng = np.random.default_rng(0)
+    positions = rng.uniform(0, 1.5, (12, layout.num_markers, 3))
+    noise = Recording(Path("noise.c3d"), layout.labels, positions, np.ones(positions.shape[:2], dtype=bool), 100.0)
+    (gait,) = fit_checked([noise], body, layout).person.gaits
+    assert np.isfinite(gait.joints_m).all()
+
+
+def test_a_line_says_marker_kind_frames_and_what_was_done():
+    fault = MarkerFault("exchanged", "LKNE", "LTIB", 120, 180, 85.3, "left out", "--repair puts them right")
+    assert fault.line == ("LKNE and LTIB exchanged, frames 120 to 180, 85 mm off: left out (--repair puts them right)")
+    assert fault.frames == 61
+    assert MarkerFault("mirrored", None, None, 1, 9, None, "corrected").line == "mirrored, frames 1 to 9: corrected"
