@@ -45,7 +45,9 @@ def parse_arguments(words: list[str] | None = None) -> Arguments:
         description=__doc__.split("\n\n")[1], epilog="example: " + __doc__.split("\n")[0], allow_abbrev=False
     )
     parser.add_argument("--cohort", type=Path, default=Path("example_cohort.json"), help="cohort file")
-    parser.add_argument("--model_folder", type=Path, default=Path("data"), help="holds the folders SUPR and VPoser")
+    parser.add_argument(
+        "--model_folder", type=Path, default=Path("data"), help="holds the folders SUPR, smplx, smplh and VPoser"
+    )
     parser.add_argument("--save_folder", type=Path, default=Path("out"), help="where the results go")
     parser.add_argument("--device", default="cpu", help="cpu (default), cuda or cuda:N")
     parser.add_argument("--overwrite", action="store_true", help="fit again what is finished")

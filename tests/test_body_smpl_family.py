@@ -1,6 +1,11 @@
 """Files of SMPL-X, SMPL-H and SMPL as bodies: against a slow forward pass and against the package smplx."""
 
+import importlib
+import json
 import pickle
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +16,7 @@ from gait.body.model_file import load_body
 from gait.body.rotations import PoseFeature
 from gait.errors import GaitError
 
+AGREEMENT = Path(__file__).parents[1] / "benchmarks" / "smplx_agreement.py"
 KINDS = pytest.mark.parametrize("kind", SMPL_PARENTS)
 WRITERS = {
     "npz": None,
@@ -92,11 +98,21 @@ def test_expressions_are_no_shapes(tmp_path, kind, directions, wanted, shapes):
     np.testing.assert_allclose(body.joint_shapedirs, regressed, atol=1e-12)
 
 
-def test_a_body_of_a_folder_goes_by_its_folders(tmp_path):
-    folder = tmp_path / "smplh" / "female"
-    folder.mkdir(parents=True)
-    assert load_body(written(folder, random_smpl("smplh"), name="model")).name == "smplh/female/model.npz"
-    assert load_body(written(tmp_path, random_smpl("smplx"), name="SMPLX_MALE")).name == "SMPLX_MALE.npz"
+@pytest.mark.parametrize(
+    ("place", "name", "gender"),
+    [
+        ("SMPLX_MALE", "SMPLX_MALE.npz", "male"),
+        ("SMPLX_NEUTRAL_2020", "SMPLX_NEUTRAL_2020.npz", "neutral"),
+        ("SMPLH_female", "SMPLH_female.npz", "female"),
+        ("smplh/female/model", "smplh/female/model.npz", "female"),
+        ("basicmodel_m_lbs_10_207_0_v1.1.0", "basicmodel_m_lbs_10_207_0_v1.1.0.npz", "male"),
+        ("55", "55.npz", "neutral"),
+    ],
+)
+def test_name_and_gender_of_a_file(tmp_path, place, name, gender):
+    (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
+    body = load_body(written(tmp_path, random_smpl("smpl"), name=place))
+    assert (body.name, body.gender) == (name, gender)
 
 
 def test_a_file_without_pose_directions_bends_without_them(tmp_path):
@@ -137,32 +153,20 @@ def test_an_array_that_is_a_formula_is_named(tmp_path):
     assert str(caught.value).startswith(f"{path}: shapedirs is a formula (chumpy.someotherx.Select) that only chumpy")
 
 
-def as_the_package_has_it(smplx, path, kind, num_betas, **inputs):
-    """Vertices and joints by the package, hands flat and without its principal components."""
-    T = len(inputs["transl"])
-    options = {"use_pca": False, "flat_hand_mean": True, "num_expression_coeffs": 10} if kind != "smpl" else {}
-    model = {"smplx": smplx.SMPLX, "smplh": smplx.SMPLH, "smpl": smplx.SMPL}[kind](
-        str(path), ext=path.suffix[1:], num_betas=num_betas, batch_size=T, **options
-    )
-    with torch.inference_mode():
-        out = model(**{name: torch.tensor(value, dtype=torch.float32) for name, value in inputs.items()})
-    return out.vertices.numpy(), out.joints[:, : len(SMPL_PARENTS[kind])].numpy()
-
-
 @pytest.mark.parametrize(("kind", "suffix"), [("smplx", "npz"), ("smplx", "pkl"), ("smplh", "npz"), ("smpl", "pkl")])
-def test_equals_the_package_smplx_at_full_size(tmp_path, kind, suffix):
-    smplx = pytest.importorskip("smplx", reason="pip install 'gait-suite[smplx]', for research only")
-    path = written(tmp_path, random_smpl(kind, full_size=True, num_directions={"smplx": 400}.get(kind, 10)), suffix)
+def test_equals_the_package_smplx_at_full_size(tmp_path, monkeypatch, kind, suffix):
+    pytest.importorskip("smplx", reason="pip install -e '.[smplx]', for research alone")
+    path = written(tmp_path, random_smpl(kind, full_size=True), suffix)
     body = load_body(path)
-    J = len(SMPL_PARENTS[kind])
     assert (body.num_vertices, len(body.faces)) == SMPL_SIZES[kind]
-    pose, betas, translation = random_inputs(J, 10)
-    parts = {"global_orient": pose[:, :3], "body_pose": pose[:, 3:66] if kind != "smpl" else pose[:, 3:]}
-    if kind == "smplx":
-        parts |= {"jaw_pose": pose[:, 66:69], "leye_pose": pose[:, 69:72], "reye_pose": pose[:, 72:75]}
-    if kind != "smpl":
-        parts |= {"left_hand_pose": pose[:, -90:-45], "right_hand_pose": pose[:, -45:]}
-    vertices, joints = as_the_package_has_it(smplx, path, kind, 10, betas=betas, transl=translation, **parts)
-    out = body(*(torch.tensor(x, dtype=torch.float32) for x in (pose, betas, translation)))
-    np.testing.assert_allclose(out.vertices, vertices, atol=2e-5)
-    np.testing.assert_allclose(out.joints, joints, atol=2e-5)
+    if kind == "smpl":  # once as a person runs it
+        script = [sys.executable, str(AGREEMENT), str(path), "--poses", "3"]
+        found = json.loads(subprocess.run(script, capture_output=True, text=True, check=True).stdout)
+    else:
+        monkeypatch.syspath_prepend(AGREEMENT.parent)
+        module = importlib.import_module(AGREEMENT.stem)
+        found = module.agreement(module.Arguments(path, poses=3))
+    assert found["model_type"] == kind
+    assert found["shape_parameters"] == {"smplx": 300}.get(kind, 10)
+    assert 0 < found["vertices_mm"] < 0.02
+    assert 0 < found["joints_mm"] < 0.02

@@ -314,6 +314,17 @@ def test_model_files_are_looked_for_and_those_there_listed(tmp_path):
     assert model_path(settings, "supr_b.npy") == tmp_path / "SUPR" / "supr_b.npy"
     with pytest.raises(GaitError, match=r"it has open_a\.npz, supr_b\.npy\."):
         model_path(settings, "supr_male.npy")
+    for place in ("smplx/SMPLX_NEUTRAL.npz", "smplh/SMPLH_male.pkl", "smplh/male/model.npz"):
+        (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / place).touch()
+        named = place if "model" in place else Path(place).name
+        assert model_path(settings, named) == tmp_path / place
+    with pytest.raises(GaitError) as caught:
+        model_path(settings, "SMPLX_MALE.npz")
+    assert str(caught.value) == (
+        f"{tmp_path}: no body model SMPLX_MALE.npz in its folders SUPR, smplx, smplh; "
+        "it has SMPLH_male.pkl, SMPLX_NEUTRAL.npz, open_a.npz, smplh/male/model.npz, supr_b.npy."
+    )
 
 
 def test_a_device_is_there_or_named_beside_those_that_are():

@@ -53,13 +53,15 @@ def refused(folder, **options):
 
 
 def test_npz_is_read_as_written(tmp_path, body):
-    written = sequence_of(body, gender="female", constrained=True, extra={"notes_on_frames": np.arange(T)})
+    written = sequence_of(
+        body, gender="female", model_type="smplx", constrained=True, extra={"notes_on_frames": np.arange(T)}
+    )
     assert write_npz(tmp_path, written) == tmp_path / POSES_FILE
     read = read_poses(tmp_path)
     for name in ("poses", "betas", "translation_m", "joints_m"):
         np.testing.assert_array_equal(getattr(read, name), getattr(written, name))
         assert getattr(read, name).dtype == np.float32
-    for name in ("rate_hz", "model_file", "model_sha256", "gender", "constrained", "frames"):
+    for name in ("rate_hz", "model_file", "model_sha256", "model_type", "gender", "constrained", "frames"):
         assert getattr(read, name) == getattr(written, name), name
     assert list(read.extra) == ["notes_on_frames"]
     np.testing.assert_array_equal(read.extra["notes_on_frames"], np.arange(T))

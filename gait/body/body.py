@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from functools import cached_property
@@ -76,6 +77,14 @@ class Body:
         if self.feature is PoseFeature.QUATERNION:
             return "supr"
         return {55: "smplx", 52: "smplh"}.get(self.num_joints, "smpl")
+
+    @property
+    def gender(self) -> str:
+        """What the file's name says; bodies of both sexes are neutral."""
+        words = re.findall("[a-z]+", self.name.lower())
+        if words[:1] == ["basicmodel"]:  # SMPL's own names
+            words += [{"f": "female", "m": "male"}.get(word, word) for word in words]
+        return next((word for word in ("female", "male") if word in words), "neutral")
 
     @property
     def num_betas(self) -> int:

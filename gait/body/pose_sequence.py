@@ -24,6 +24,7 @@ class PoseSequence:
     rate_hz: float
     model_file: str  # file name of the body model, e.g. "open_neutral.npz"
     model_sha256: str = ""
+    model_type: str = "supr"  # the body's family by AMASS's names: supr, smplx, smplh, smpl
     gender: str = "neutral"
     constrained: bool = False
     extra: dict[str, Any] = field(default_factory=dict)  # further arrays kept beside the poses, by name

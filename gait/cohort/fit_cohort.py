@@ -293,7 +293,8 @@ def _kept(
         rate_hz=fit.recording.rate_hz,
         model_file=body.name,
         model_sha256=body.sha256,
-        gender=_gender(body.name),
+        gender=body.gender,
+        model_type=body.model_type,
         constrained=body.hinges is not None,
         extra={"markers_seen": np.isfinite(fit.residual_m).sum(axis=1).astype(np.int16)},  # (T,) that held each frame
     )
@@ -338,12 +339,6 @@ def _same_visit(subject: Subject, person: PersonFit, fit: GaitFit) -> list[str]:
     own = next(r for r, other in enumerate(person.gaits) if other is fit)
     visit = next(visit for visit in person.visits if own in visit)
     return [person.gaits[r].recording.path.stem for r in visit]
-
-
-def _gender(model_file: str) -> str:
-    """What the name of a licensed model says; bodies of both sexes are neutral."""
-    words = Path(model_file).stem.lower().split("_")
-    return next((word for word in ("female", "male") if word in words), "neutral")
 
 
 def _versions() -> dict[str, str]:

@@ -15,12 +15,16 @@ from gait.errors import GaitError
 
 PoseFormat = Literal["npz", "json"]
 
+_MODEL_PLACES = ("SUPR", "smplx", "smplh", "smpl", ".")
+"""Folders in the model folder where bodies may lie; those in small letters are the package smplx's own."""
+_MODEL_SUFFIXES = (".npy", ".npz", ".pkl")
+
 
 @dataclass(frozen=True)
 class FitSettings:
     """How a cohort is fitted, and where from and to."""
 
-    model_folder: Path  # holds SUPR/ and, if the user has it, VPoser/
+    model_folder: Path  # holds SUPR/ and, if the user has them, smplx/, smplh/ and VPoser/
     save_folder: Path
     device: str = "cpu"
     overwrite: bool = False
@@ -29,8 +33,19 @@ class FitSettings:
     repair: bool = False  # put exchanged names and mirrored recordings right instead of leaving them out
 
     def model_file(self, name: str) -> Path:
-        """Where a body model of that name belongs."""
-        return self.model_folder / "SUPR" / name
+        """Where a body model of that name is, or would belong if it is nowhere."""
+        places = [self.model_folder / place / name for place in _MODEL_PLACES]
+        return next((path for path in places if path.is_file()), places[0])
+
+    def model_files(self) -> list[str]:
+        """Names of the body models that are there, those in folders of their own with their folders."""
+        found = []
+        for place in (self.model_folder / name for name in _MODEL_PLACES[:-1]):
+            files = (path for path in place.rglob("*") if path.suffix in _MODEL_SUFFIXES)
+            found += [
+                path.name if path.parent == place else path.relative_to(self.model_folder).as_posix() for path in files
+            ]
+        return sorted(found)
 
     @property
     def vposer(self) -> Path:
@@ -82,8 +97,7 @@ def model_path(settings: FitSettings, name: str) -> Path:
     """The body model's file; a GaitError that lists those there if it is not among them."""
     path = settings.model_file(name)
     if not path.is_file():
-        folder = path.parent
-        there = sorted(p.name for p in folder.glob("*.np[yz]")) if folder.is_dir() else []
+        there = settings.model_files()
         listed = f"it has {', '.join(there)}" if there else "it has no body model"
-        raise GaitError(f"{folder}: no body model {name}; {listed}.")
+        raise GaitError(f"{settings.model_folder}: no body model {name} in its folders SUPR, smplx, smplh; {listed}.")
     return path

@@ -53,7 +53,7 @@ def write_npz(folder: Path, sequence: PoseSequence) -> Path:
         model=np.str_(sequence.model_file),
         model_sha256=np.str_(sequence.model_sha256),
         constrained=np.bool_(sequence.constrained),
-        surface_model_type=np.str_("supr"),
+        surface_model_type=np.str_(sequence.model_type),
         **sequence.extra,
     )
     return path
@@ -121,6 +121,7 @@ def _read_npz(path: Path) -> PoseSequence:
         rate_hz=float(data["mocap_frame_rate"]),
         model_file=str(data.get("model", "")),
         model_sha256=str(data.get("model_sha256", "")),
+        model_type=str(data.get("surface_model_type", "supr")),
         gender=str(data.get("gender", "neutral")),
         constrained=bool(data.get("constrained", False)),
         extra={key: value for key, value in data.items() if key not in _OWN_KEYS},
@@ -198,5 +199,7 @@ def _posed(folder: Path, frames: list[Frame], body: Body | None, rate_hz: float 
         rate_hz=rate_hz,
         model_file=body.name,
         model_sha256=body.sha256,
+        model_type=body.model_type,
+        gender=body.gender,
         constrained=body.hinges is not None,
     )

@@ -1,0 +1,117 @@
+"""python benchmarks/smplx_agreement.py data/smplx/SMPLX_NEUTRAL.npz --json agreement.json
+
+How far a body of SMPL's family, as this suite reads and poses it, is from what the package smplx makes of the same
+file: ``vertices_mm`` and ``joints_mm``, the largest distance over random poses and shapes. Prints one JSON object.
+
+Needs the package (``pip install -e '.[smplx]'``; its licence allows research alone). The package runs whatever a pickle
+or an ``.npz`` says, as this suite never does: only for files that you trust.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from contextlib import redirect_stdout
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from json_result import made_by, publish
+from torch import Tensor
+
+from gait.body.body import Body
+from gait.body.model_file import load_body
+from gait.errors import GaitError
+
+_HAND = 45  # axis-angle numbers
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """Of the command line."""
+
+    model: Path
+    """A file of SMPL-X, SMPL-H or SMPL."""
+    poses: int = 8
+    """Random ones."""
+    seed: int = 0
+    """Of the poses and shapes."""
+    json: Path | None = None
+    """Also written there."""
+
+
+def agreement(arguments: Arguments) -> dict[str, Any]:
+    """The object that is printed."""
+    body = load_body(arguments.model, num_betas=300)
+    random = torch.Generator().manual_seed(arguments.seed)
+    package = _package_model(arguments.model, body, arguments.poses)
+    pose = 0.5 * torch.randn(arguments.poses, body.num_pose, generator=random)
+    betas = torch.randn(arguments.poses, min(package.num_betas, body.num_betas), generator=random)
+    place = torch.randn(arguments.poses, 3, generator=random)
+    with torch.inference_mode():
+        ours = body(pose, betas, place)
+        theirs = package(betas=betas, transl=place, **_named_parts(body, pose))
+
+    def furthest_mm(a: Tensor, b: Tensor) -> float:
+        return 1e3 * float((a - b).norm(dim=-1).max())
+
+    return {
+        "made_by": made_by(arguments, body),
+        "model_type": body.model_type,
+        "shape_parameters": betas.shape[1],
+        "vertices_mm": furthest_mm(ours.vertices, theirs.vertices),
+        "joints_mm": furthest_mm(ours.joints, theirs.joints[:, : body.num_joints]),
+    }
+
+
+def _package_model(path: Path, body: Body, poses: int) -> Any:
+    """The package's model with whole axis-angle hands, flat at rest."""
+    if body.model_type == "supr":
+        raise GaitError(f"{path}: is a body of SUPR's layout, which the package smplx does not know.")
+    try:
+        import smplx
+    except ImportError:
+        raise GaitError("The package smplx is missing; pip install -e '.[smplx]'.") from None
+    kinds = {"smplx": smplx.SMPLX, "smplh": smplx.SMPLH, "smpl": smplx.SMPL}
+    hands = {} if body.model_type == "smpl" else {"use_pca": False, "flat_hand_mean": True}
+    try:
+        with redirect_stdout(sys.stderr):  # it warns where the object is to be printed
+            return kinds[body.model_type](str(path), ext=path.suffix[1:], batch_size=poses, num_betas=300, **hands)
+    except Exception as error:  # whatever a file lacks that the package asks for
+        raise GaitError(f"{path}: the package smplx cannot read it ({type(error).__name__}: {error}).") from error
+
+
+def _named_parts(body: Body, pose: Tensor) -> dict[str, Tensor]:
+    """A pose (T, 3·J) by the package's names."""
+    if body.model_type == "smpl":
+        return {"global_orient": pose[:, :3], "body_pose": pose[:, 3:]}
+    parts = {
+        "global_orient": pose[:, :3],
+        "body_pose": pose[:, 3:66],
+        "left_hand_pose": pose[:, -2 * _HAND : -_HAND],
+        "right_hand_pose": pose[:, -_HAND:],
+    }
+    if body.model_type == "smplx":
+        parts |= {"jaw_pose": pose[:, 66:69], "leye_pose": pose[:, 69:72], "reye_pose": pose[:, 72:75]}
+    return parts
+
+
+def main() -> int:
+    """Compare and publish."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[1], allow_abbrev=False)
+    parser.add_argument("model", type=Path)
+    parser.add_argument("--poses", type=int, default=Arguments.poses)
+    parser.add_argument("--seed", type=int, default=Arguments.seed)
+    parser.add_argument("--json", type=Path)
+    arguments = Arguments(**vars(parser.parse_args()))
+    try:
+        publish(agreement(arguments), arguments.json)
+    except GaitError as error:
+        print(error, file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
