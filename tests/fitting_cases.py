@@ -8,11 +8,12 @@ import ezc3d
 import numpy as np
 import scipy.sparse
 import torch
-from body_files import python2_npy, random_model
+from body_files import SMPL_PARENTS, python2_npy, random_model
 
 from gait.body.marker_layout import MarkerLayout
 from gait.body.model_file import load_body
 from gait.body.rotations import PoseFeature, matrix_to_axis_angle
+from gait.body.skeleton import joint_rows
 from gait.capture import Recording
 from gait.fitting.joint_turning import Pose
 from gait.fitting.marker_motion import Wearer
@@ -85,6 +86,53 @@ def constrained_open_body(path, body):
         },
     }
     path.write_bytes(python2_npy(model))
+    return path
+
+
+def open_body_as(kind, path, blend_m=0.0):
+    """The open body as a file of SMPL-X (its toes go with the feet) or SMPL-H (its face with the head besides).
+
+    Args:
+        kind: smplx or smplh.
+        path: of the ``.npz`` to write.
+        blend_m: how far smooth blend shapes of the body joints move the skin, metres a unit of feature.
+    """
+    body = load_body(OPEN_BODY, dtype=torch.float64)
+    kept = [int(joint) for joint in joint_rows(len(SMPL_PARENTS[kind]))]
+    V, J = body.num_vertices, len(kept)
+    nearest = list(range(body.num_joints))
+    for j in range(body.num_joints):
+        while nearest[j] not in kept:
+            nearest[j] = body.parents[nearest[j]]
+    weights = np.zeros((V, J))
+    for j, carrier in enumerate(nearest):
+        weights[:, kept.index(carrier)] += body.weights[:, j].numpy()
+    with np.load(OPEN_BODY) as archive:
+        shape = (body.num_joints, V)
+        sparse = scipy.sparse.csr_matrix((archive["jreg_data"], archive["jreg_indices"], archive["jreg_indptr"]), shape)
+        regressor = sparse[kept].toarray().astype(np.float32)
+    rng = np.random.default_rng(0)
+    directions = body.shapedirs.numpy().astype(np.float16)
+    if kind == "smplx":
+        expressions = rng.normal(0, 0.1, (V, 3, 100)).astype(np.float16)  # large, so that a fit by them would be seen
+        directions = np.concatenate([directions, np.zeros((V, 3, 250), np.float16), expressions], axis=2)
+    posedirs = np.zeros((V, 3, 9 * (J - 1)), dtype=np.float16)
+    if blend_m:
+        centres = body.joint_template[:22].numpy()
+        apart = np.linalg.norm(body.v_template.numpy()[:, None] - centres, axis=-1)
+        posedirs[:, :, : 9 * 21] = np.einsum(
+            "vb,bcq->vcq", np.exp(-((apart / 0.15) ** 2)), rng.normal(0, blend_m, (22, 3, 9 * 21))
+        )
+    np.savez(
+        path,
+        v_template=body.v_template.numpy(),
+        shapedirs=directions[..., :16] if kind == "smplh" else directions,
+        posedirs=posedirs,
+        J_regressor=regressor,
+        weights=weights,
+        kintree_table=np.array([[p % 2**32 for p in SMPL_PARENTS[kind]], range(J)]),
+        f=body.faces.numpy().astype(np.uint32),
+    )
     return path
 
 
