@@ -12,6 +12,7 @@ from gait.body.constraints_file import AngleBounds
 from gait.body.pose_prior import natural_pose_prior
 from gait.body.rotations import PoseFeature, inverse_left_jacobian, left_jacobian
 from gait.fitting.calibration import Placement, _person_step, calibrate, offset_precision, tie_terms
+from gait.fitting.frame_equations import Observation
 from gait.fitting.joint_turning import MOST_STEP_RAD, turned
 from gait.fitting.marker_motion import (
     Wearer,
@@ -21,7 +22,7 @@ from gait.fitting.marker_motion import (
     pose_jacobian,
     shape_jacobian,
 )
-from gait.fitting.pose_solver import Observation, damped_step, normal_equations
+from gait.fitting.pose_equations import normal_equations
 from gait.fitting.residuals import Leaning, excess, huber, joint_prior, joint_terms, marker_terms
 from gait.fitting.weights import FitWeights
 
@@ -343,23 +344,6 @@ def test_curvature_is_gauss_newtons(tmp_path, hinges):
             expected[3 * j : 3 * j + 3, 3 * j : 3 * j + 3] += joints.curvature[t, j].numpy()
         expected[3 * J :, 3 * J :] += float(leaning.translation_precision[t]) * np.eye(3)
         np.testing.assert_allclose(found.curvature[t], expected, rtol=1e-9, atol=1e-6)
-
-
-def test_damped_step_solves_each_frames_damped_equations():
-    rng = np.random.default_rng(0)
-    A = rng.normal(size=(3, 9, 5))
-    H_, g = torch.tensor(A.transpose(0, 2, 1) @ A), torch.tensor(rng.normal(size=(3, 5)))
-    damping = torch.tensor([0.0, 0.1, 10.0], dtype=torch.float64)
-    step = damped_step(g, H_, damping, floor=0.0)
-    for t in range(3):
-        dense = H_[t].numpy() + float(damping[t]) * np.diag(np.diag(H_[t].numpy()))
-        np.testing.assert_allclose(step[t], -np.linalg.solve(dense, g[t].numpy()), atol=1e-10)
-
-
-def test_damped_step_stands_unknowns_that_nothing_sees():
-    H_ = torch.diag(torch.tensor([2.0, 0.0, 3.0], dtype=torch.float64))[None]
-    step = damped_step(torch.tensor([[1.0, 0.0, -3.0]], dtype=torch.float64), H_, torch.zeros(1, dtype=torch.float64))
-    np.testing.assert_allclose(step, [[-0.5, 0.0, 1.0]], atol=1e-5)
 
 
 # --- one step for a whole person -------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ solver does is the same for both.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -38,6 +38,10 @@ class HingedJoints:
     first: Tensor  # (J, 3) unit axis of the hinge, or of the first of two; zero for free joints
     second: Tensor  # (J, 3) unit axis of the second hinge
     number: Tensor  # (J, 2) which number of the pose each hinge is
+
+    def to(self, dtype: torch.dtype) -> HingedJoints:
+        """The same in another precision."""
+        return replace(self, first=self.first.to(dtype), second=self.second.to(dtype))
 
     def rotations(self, angles: Tensor) -> Tensor:
         """(T, J, 3, 3) of angles (T, J, 2): Rodrigues(u₁, a₁)ᵀ·Rodrigues(u₂, a₂)ᵀ."""

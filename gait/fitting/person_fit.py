@@ -21,11 +21,12 @@ from gait.capture.recording import Recording
 from gait.errors import GaitError
 from gait.fitting.calibration import Calibrated, calibrate, offset_precision, scaled_betas
 from gait.fitting.frame_batches import FrameBatches, frame_batches
+from gait.fitting.frame_equations import FrameEquations, Observation
 from gait.fitting.joint_turning import pose_numbers
 from gait.fitting.marker_motion import Wearer, marker_motion
 from gait.fitting.marker_skin import marker_skin
 from gait.fitting.pose_course import pose_course
-from gait.fitting.pose_solver import Observation, solve_poses
+from gait.fitting.pose_solver import solve_poses
 from gait.fitting.residuals import JointPrior, joint_prior
 from gait.fitting.rigid_start import FEWEST_IN_A_FRAME, rigid_start
 from gait.fitting.weights import FitWeights
@@ -181,7 +182,7 @@ def _calibrate_visit(
     together = Observation(torch.cat([f.markers for f in frames]), torch.cat([f.seen for f in frames]))
     wearer = Wearer(skin, scaled_betas(skin, size), mean.offset)
     start, _, _ = rigid_start(wearer, prior.natural, together)
-    pose = solve_poses(wearer, start, together, prior, weights).pose
+    pose = solve_poses(FrameEquations(wearer, prior, weights), start, together).pose
     precision = offset_precision(skin, layout.kinds, weights)
     which = torch.as_tensor(np.repeat(np.arange(len(frames)), [len(f.seen) for f in frames]), device=skin.point.device)
     loose = replace(weights, same_session_m=APART_M, replaced_m=APART_M)

@@ -11,10 +11,11 @@ from torch import Tensor
 from gait.body.vposer import VPoser
 from gait.errors import GaitError
 from gait.fitting.frame_batches import FrameBatches
+from gait.fitting.frame_equations import FrameEquations, Observation
 from gait.fitting.joint_turning import HingedJoints, Pose
 from gait.fitting.learned_pose import learned_pose
 from gait.fitting.marker_motion import Wearer
-from gait.fitting.pose_solver import Observation, Solved, solve_poses
+from gait.fitting.pose_solver import Effort, solve_poses
 from gait.fitting.residuals import JointPrior, Leaning
 from gait.fitting.rigid_start import rigid_start
 from gait.fitting.smooth_course import between_frames, smooth_course
@@ -22,6 +23,10 @@ from gait.fitting.weights import FitWeights
 
 COARSE_SECONDS = 0.08
 """Spacing of the frames that are solved from scratch; those between start from their neighbours."""
+
+FROM_SCRATCH = Effort()
+FROM_NEIGHBOURS = Effort(most_iterations=8, tolerance=3e-2, damping=1e-3)
+ON_THE_COURSE = Effort(most_iterations=4, damping=1e-3)
 
 
 def pose_course(
@@ -35,6 +40,7 @@ def pose_course(
 ) -> Pose:
     """Poses of all frames: a coarse grid from scratch, the rest from their neighbours, then all on a smooth course."""
     T = len(observation.markers)
+    equations = FrameEquations(wearer, prior, weights)
     start, _, fixed = rigid_start(wearer, prior.natural, observation)
     well = np.flatnonzero(fixed.cpu().numpy())
     if not len(well):
@@ -42,40 +48,31 @@ def pose_course(
     step = max(1, round(COARSE_SECONDS * rate_hz))
     grid = well[np.unique(np.searchsorted(well, np.arange(0, well[-1] + step, step)).clip(max=len(well) - 1))]
     rows = torch.as_tensor(grid, device=start.rotations.device)
-    coarse, _ = _solve(wearer, start[rows], observation[rows], prior, weights, (), 30, batches)
+    coarse, _ = _solve(equations, start[rows], observation[rows], (), FROM_SCRATCH, batches)
     pose = between_frames(coarse, grid, T, wearer.skin.hinges)
     learned = () if vposer is None else (learned_pose(vposer, pose, weights),)
-    pose, known = _solve(wearer, pose, observation, prior, weights, learned, 8, batches)
-    informed = torch.cat(batches.map(T, lambda rows: information(known[rows], wearer.skin.hinges)))
+    pose, informed = _solve(equations, pose, observation, learned, FROM_NEIGHBOURS, batches)
     course = smooth_course(pose, informed, rate_hz, weights)
-    return _solve(wearer, pose, observation, prior, weights, (course, *learned), 4, batches)[0]
+    return _solve(equations, pose, observation, (course, *learned), ON_THE_COURSE, batches)[0]
 
 
 def _solve(
-    wearer: Wearer,
+    equations: FrameEquations,
     start: Pose,
     observation: Observation,
-    prior: JointPrior,
-    weights: FitWeights,
     leanings: Sequence[Leaning],
-    most_iterations: int,
+    effort: Effort,
     batches: FrameBatches,
 ) -> tuple[Pose, Tensor]:
-    """Solve any number of frames, batch by batch: poses, and what the markers know (``Solved.known``)."""
+    """Solve any number of frames, batch by batch: poses, and what the markers know of them (``information``)."""
 
-    def solve(rows: slice) -> Solved:
-        return solve_poses(
-            wearer,
-            start[rows],
-            observation[rows],
-            prior,
-            weights,
-            leanings=[leaning[rows] for leaning in leanings],
-            most_iterations=most_iterations,
-        )
+    def solve(rows: slice) -> tuple[Pose, Tensor]:
+        some = [leaning[rows] for leaning in leanings]
+        solved = solve_poses(equations, start[rows], observation[rows], some, effort)
+        return solved.pose, information(solved.known, equations.hinges)
 
     parts = batches.map(start.frames, solve)
-    return Pose.joined([part.pose for part in parts]), torch.cat([part.known for part in parts])
+    return Pose.joined([pose for pose, _ in parts]), torch.cat([informed for _, informed in parts])
 
 
 def information(known: Tensor, hinges: HingedJoints | None) -> Tensor:
@@ -91,4 +88,15 @@ def information(known: Tensor, hinges: HingedJoints | None) -> Tensor:
         lacking[:J, 2], lacking[:J, 1] = hinges.hinged, hinges.hinged & ~hinges.double
         most = diagonal.amax(dim=-1, keepdim=True)
         known = known + torch.diag_embed(torch.where(lacking, most, torch.zeros_like(diagonal)))
-    return torch.linalg.eigvalsh(known)[..., 0].clamp_min(0)
+    return least_eigenvalue(known).clamp_min(0)
+
+
+def least_eigenvalue(matrices: Tensor) -> Tensor:
+    """(…) of symmetric matrices (…, 3, 3), in closed form (Smith 1961, Comm. ACM 4:168)."""
+    mean = matrices.diagonal(dim1=-2, dim2=-1).mean(dim=-1)
+    eye = torch.eye(3, dtype=matrices.dtype, device=matrices.device)
+    away = matrices - mean[..., None, None] * eye
+    spread = ((away * away).sum((-2, -1)) / 6).sqrt()
+    half_det = 0.5 * torch.det(away / spread.clamp_min(1e-30)[..., None, None])
+    angle = torch.arccos(half_det.clamp(-1, 1)) / 3
+    return mean + 2 * spread * torch.cos(angle + 2 * np.pi / 3)

@@ -10,10 +10,11 @@ from __future__ import annotations
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.interpolate import CubicSpline
 from scipy.linalg import solveh_banded
 from torch import Tensor
 
-from gait.body.rotations import axis_angle_to_matrix, matrix_to_axis_angle, quaternion_feature
+from gait.fitting import turns
 from gait.fitting.joint_turning import HingedJoints, Pose
 from gait.fitting.residuals import Leaning
 from gait.fitting.weights import FitWeights
@@ -48,7 +49,7 @@ def smooth_course(pose: Pose, information: Tensor, rate_hz: float, weights: FitW
     like = pose.rotations
     q = torch.as_tensor(smoothed, dtype=like.dtype, device=like.device)
     return Leaning(
-        rotations=_quaternion_to_matrix(q / q.norm(dim=-1, keepdim=True)),
+        rotations=_matrices(q),
         translation=torch.as_tensor(place, dtype=like.dtype, device=like.device),
         rotation_precision=torch.full((T, J), 1 / weights.smooth_rad**2, dtype=like.dtype, device=like.device),
         translation_precision=torch.full((T,), 1 / weights.smooth_m**2, dtype=like.dtype, device=like.device),
@@ -72,42 +73,42 @@ def whittaker(values: NDArray[np.float64], weight: NDArray[np.float64], stiffnes
 
 
 def between_frames(pose: Pose, frames: NDArray[np.int64], total: int, hinges: HingedJoints | None) -> Pose:
-    """Poses of ``total`` frames from some of them, by interpolation (normalised quaternions, straight lines)."""
-    like = pose.rotations
-    quaternion = _continuous_quaternions(pose.rotations).cpu().numpy()
-    at = np.arange(total)
-    right = np.clip(np.searchsorted(frames, at, side="right"), 1, max(len(frames) - 1, 1))
-    left = right - 1
-    right = np.minimum(right, len(frames) - 1)
-    span = np.maximum(frames[right] - frames[left], 1)
-    share = np.clip((at - frames[left]) / span, 0, 1)
-    q = (1 - share)[:, None, None] * quaternion[left] + share[:, None, None] * quaternion[right]
-    place = pose.translation.cpu().numpy()
-    t = (1 - share)[:, None] * place[left] + share[:, None] * place[right]
-    mixed = torch.as_tensor(q, dtype=like.dtype, device=like.device)
-    angles = None
+    """Poses of ``total`` frames from some of them: cubic splines of quaternions and places, straight lines over gaps.
+
+    A gap is an interval twice as long as most; before the first frame and after the last one their poses stay.
+    """
+    T, J = pose.rotations.shape[:2]
+    known = [_continuous_quaternions(pose.rotations).reshape(T, 4 * J), pose.translation]
     if pose.angles is not None:
-        angle = pose.angles.cpu().numpy()
-        a = (1 - share)[:, None, None] * angle[left] + share[:, None, None] * angle[right]
-        angles = torch.as_tensor(a, dtype=like.dtype, device=like.device)
-    rotations = _quaternion_to_matrix(mixed / mixed.norm(dim=-1, keepdim=True))
-    if angles is not None and hinges is not None:
-        rotations = torch.where(hinges.hinged[:, None, None], hinges.rotations(angles), rotations)
-    return Pose(rotations, torch.as_tensor(t, dtype=like.dtype, device=like.device), angles)
+        known.append(pose.angles.flatten(1))
+    values = torch.cat(known, dim=1).cpu().numpy()
+    at = np.arange(total).clip(frames[0], frames[-1])
+    right = np.searchsorted(frames, at, side="right").clip(1, max(T - 1, 1))
+    left = right - 1
+    right = np.minimum(right, T - 1)
+    span = np.maximum(frames[right] - frames[left], 1)
+    share = ((at - frames[left]) / span)[:, None]
+    between = (1 - share) * values[left] + share * values[right]
+    near = span < 2 * np.median(np.diff(frames)) if T > 3 else np.zeros(total, dtype=bool)
+    if near.any():
+        between[near] = CubicSpline(frames, values)(at[near])
+    like = pose.rotations
+    mixed = torch.as_tensor(between, dtype=like.dtype, device=like.device)
+    rotations = _matrices(mixed[:, : 4 * J].unflatten(1, (J, 4)))
+    translation = mixed[:, 4 * J : 4 * J + 3].contiguous()
+    if pose.angles is None or hinges is None:
+        return Pose(rotations, translation)
+    angles = mixed[:, 4 * J + 3 :].unflatten(1, (J, 2))
+    return Pose(torch.where(hinges.hinged[:, None, None], hinges.rotations(angles), rotations), translation, angles)
 
 
 def _continuous_quaternions(rotations: Tensor) -> Tensor:
     """(T, J, 4) quaternions (x, y, z, w) of (T, J, 3, 3) whose signs do not jump from frame to frame."""
-    feature = quaternion_feature(matrix_to_axis_angle(rotations))
-    q = torch.cat([feature[..., :3], feature[..., 3:] + 1], dim=-1)
+    q = turns.from_matrices(rotations).movedim(0, -1)
     flip = torch.where((q[1:] * q[:-1]).sum(-1, keepdim=True) < 0, -1.0, 1.0).to(q.dtype)
     return torch.cat([q[:1], q[1:] * flip.cumprod(dim=0)], dim=0)
 
 
-def _quaternion_to_matrix(q: Tensor) -> Tensor:
-    """(..., 3, 3) from unit quaternions (x, y, z, w)."""
-    v, w = q[..., :3], q[..., 3:]
-    norm = v.norm(dim=-1, keepdim=True)
-    angle = 2 * torch.atan2(norm, w)
-    scale = torch.where(norm > 1e-12, angle / norm.clamp_min(1e-12), 2 / w.abs().clamp_min(0.5))
-    return axis_angle_to_matrix(v * scale)
+def _matrices(quaternions: Tensor) -> Tensor:
+    """(T, J, 3, 3) from quaternions (T, J, 4) of any length."""
+    return turns.to_matrices(turns.normalised(quaternions.movedim(-1, 0)))

@@ -13,11 +13,12 @@ from gait.body.body import Body
 from gait.body.constraints_file import AngleBounds
 from gait.body.marker_layout import MarkerLayout
 from gait.body.pose_prior import PosePrior
+from gait.fitting.frame_equations import FrameEquations, Observation
 from gait.fitting.joint_turning import Pose
 from gait.fitting.marker_motion import Wearer, marker_motion
 from gait.fitting.marker_skin import MarkerSkin, marker_skin
 from gait.fitting.person_fit import GaitFit
-from gait.fitting.pose_solver import Observation, solve_poses
+from gait.fitting.pose_solver import Effort, solve_poses
 from gait.fitting.residuals import JointPrior, joint_prior
 from gait.fitting.weights import FitWeights
 
@@ -98,9 +99,9 @@ class FittedBody:
         markers = torch.as_tensor(np.nan_to_num(observed_m[frames]), dtype=like.dtype, device=like.device)
         markers = torch.where(follow[..., None], markers, torch.zeros_like(markers))
         with torch.inference_mode():
-            solved = solve_poses(
-                self.wearer, self.pose[rows], Observation(markers, follow), self.prior, self.weights, most_iterations=10
-            )
+            equations = FrameEquations(self.wearer, self.prior, self.weights)
+            followed = Observation(markers, follow)
+            solved = solve_poses(equations, self.pose[rows], followed, effort=Effort(most_iterations=10))
             motion = marker_motion(self.wearer, solved.pose)
             return Expected(motion.markers.cpu().numpy(), motion.world[:, self.carriers].cpu().numpy())
 
