@@ -9,6 +9,7 @@ import pytest
 
 from gait.capture import Recording, read_recording
 from gait.capture.axes import UpAxis, find_up, is_mirrored, rotation_to_y_up
+from gait.capture.c3d import read_c3d
 from gait.capture.units import find_unit
 from gait.errors import GaitError
 
@@ -497,7 +498,7 @@ def test_what_ezc3d_refuses_is_an_error_with_its_message(tmp_path, monkeypatch):
 
     monkeypatch.setattr("gait.capture.c3d.ezc3d.c3d", refuse)
     with pytest.raises(GaitError, match=r"walk\.c3d: ezc3d cannot read .*Parameter type unrecognized: iostream error"):
-        read_recording(path)
+        read_c3d(path)
 
 
 def test_no_markers_no_samples_no_rate(tmp_path):
@@ -644,7 +645,8 @@ def test_marker_json(tmp_path):
         ({"Frames": {"0": {"C7": [1, 2, "x"]}}}, "frame 0: marker C7 must be"),
         ({"Frames": {"0": 3}}, "must be an object of markers"),
         ({"Frames": {"0": {}, "999999999": {}}}, "number them in order"),
-        ({"Frames": {"0": {}}}, "holds no marker that was ever seen"),
+        ({"Frames": {"0": {}}}, "holds no points"),
+        ({"Frames": {"0": {"C7": None}}}, "holds no marker that was ever seen"),
     ],
 )
 def test_marker_json_damage(tmp_path, changes, message):

@@ -1,7 +1,7 @@
 """C3D files, read with ezc3d after a look at their structure.
 
-ezc3d zero-fills a file that was cut short and can crash on one whose parameter section is damaged, so that
-both are recognised here first.
+ezc3d zero-fills a file that was cut short, believes any count and can crash on a damaged parameter section, so
+that all of these are recognised here first.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 import struct
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,8 @@ _BLOCK = 512
 _MAGIC = 0x50
 _INTEL, _DEC, _SGI = 84, 85, 86
 _LARGEST_PARAMETER = 1 << 20  # values in one parameter; a larger count only occurs in damaged files
+_MOST_PARAMETER_BYTES = 0xFFFF * _BLOCK  # the data must begin within the blocks that a header can count
+_MOST_COUNTED = 0xFFFF  # frames
 _LONGEST_LIST = 255  # a longer list goes on in KEY2
 _OUTPUT_GROUPS = ("ANGLES", "FORCES", "MOMENTS", "POWERS", "SCALARS", "REACTIONS")
 
@@ -39,13 +41,11 @@ def read_c3d(path: Path) -> RawPoints:
 
     Raises GaitError where the file is missing, no C3D file, cut short, damaged, or refused by ezc3d.
     """
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise GaitError(f"{path}: cannot be read ({error.strerror}); check the path.") from error
-    frames_promised = _check_structure(path, data)
+    layout = _check_structure(path)
     try:
         content = ezc3d.c3d(str(path))
+    except MemoryError:
+        raise
     except Exception as error:  # ezc3d raises whatever its C++ threw: OSError, RuntimeError, ValueError, ...
         reason = " ".join(str(error).split()) or type(error).__name__
         raise GaitError(
@@ -54,12 +54,17 @@ def read_c3d(path: Path) -> RawPoints:
     parameters = content["parameters"]
     point = parameters["POINT"]
     positions = np.ascontiguousarray(np.moveaxis(content["data"]["points"][:3], 0, -1).swapaxes(0, 1), dtype=np.float64)
-    if positions.size == 0:
-        raise GaitError(f"{path}: holds no points ({frames_promised} frames, no marker); nothing can be fitted to it.")
     residuals = np.asarray(content["data"]["meta_points"]["residuals"])[0].T  # (T, P)
-    if residuals.shape == positions.shape[:2]:
-        positions = np.where((residuals < 0)[..., None], np.nan, positions)
-    labels = [str(label) for label in _values(point, "LABELS")][: positions.shape[1]]
+    # ezc3d leaves out frames at the end in which nothing was seen, and of an uncounted recording reads one too many.
+    if positions.shape[1] != layout.points or residuals.shape != positions.shape[:2]:
+        raise GaitError(
+            f"{path}: is damaged ({layout.points} points promised, {positions.shape[1]} read); export it again."
+        )
+    positions = np.where((residuals < 0)[..., None], np.nan, positions)[: layout.frames]
+    notes = layout.notes
+    if len(positions) == _MOST_COUNTED < layout.frames:
+        notes += (f"The file holds more than {_MOST_COUNTED} frames; the first {_MOST_COUNTED} are read.",)
+    labels = [_text(label) for label in _values(point, "LABELS")][: positions.shape[1]]
     labels += [""] * (positions.shape[1] - len(labels))
     rate_hz = _first_number(point, "RATE") or float(content["header"]["points"]["frame_rate"])
     events, event_subjects = _events(parameters.get("EVENT", {}))
@@ -71,23 +76,34 @@ def read_c3d(path: Path) -> RawPoints:
         positions=mask_missing(positions),
         rate_hz=rate_hz,
         first_frame=int(content["header"]["points"]["first_frame"]) + 1,
-        unit=str(units[0]) if units else None,
-        y_screen=str(y_screen[0]) if y_screen else "",
+        unit=_text(units[0]) if units else None,
+        y_screen=_text(y_screen[0]) if y_screen else "",
         listed_outputs=_listed_names(point, _output_groups(point)),
         modeled_markers=_listed_names(point, ("MODELED_MARKERS",)),
         events=events,
         event_subjects=event_subjects,
+        notes=notes,
     )
+
+
+def _text(value: Any) -> str:
+    """A name of the file, where it is no UTF-8 (what ezc3d takes it for) read as Western European text."""
+    text = str(value)
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "surrogateescape").decode("cp1252", "replace")
+    return text
 
 
 def _output_groups(point: Mapping[str, Any]) -> tuple[str, ...]:
     """Lists of POINT that name model outputs: the usual ones and those that TYPE_GROUPS announces."""
-    announced = [cleaned(str(name)) for name in _values(point, "TYPE_GROUPS")][::2]
+    announced = [cleaned(_text(name)) for name in _values(point, "TYPE_GROUPS")][::2]
     return (*_OUTPUT_GROUPS, *(name for name in announced if name and name != "MODELED_MARKERS"))
 
 
 def _listed_names(point: Mapping[str, Any], groups: tuple[str, ...]) -> frozenset[str]:
-    names = [str(value) for group in dict.fromkeys(groups) for value in _values(point, group)]
+    names = [_text(value) for group in dict.fromkeys(groups) for value in _values(point, group)]
     return frozenset(name.name for name in split_prefixes(names) if name.name)
 
 
@@ -116,8 +132,8 @@ def _events(group: Mapping[str, Any]) -> tuple[tuple[Event, ...], tuple[str, ...
     tables: list[NDArray[np.float64]] = []
     for number in ("", "2", "3", "4"):
         if f"TIMES{number}" in group:
-            times = np.asarray(group[f"TIMES{number}"]["value"], dtype=np.float64)
-            if times.size and times.size % 2 == 0:
+            times = np.asarray(group[f"TIMES{number}"]["value"])
+            if times.size and times.size % 2 == 0 and times.dtype.kind in "if":
                 tables.append(times if times.ndim == 2 and times.shape[0] == 2 else times.reshape(-1, 2).T)
     if not tables:
         return (), ()
@@ -125,7 +141,9 @@ def _events(group: Mapping[str, Any]) -> tuple[tuple[Event, ...], tuple[str, ...
     count = len(seconds)
     if used := int(_first_number(group, "USED")):
         count = min(count, used)
-    words = {key: [cleaned(str(value)) for value in _values(group, key)] for key in ("LABELS", "CONTEXTS", "SUBJECTS")}
+    words = {
+        key: [cleaned(_text(value)) for value in _values(group, key)] for key in ("LABELS", "CONTEXTS", "SUBJECTS")
+    }
 
     def word(key: str, k: int) -> str:
         return words[key][k] if k < len(words[key]) else ""
@@ -152,100 +170,212 @@ def _side(context: str, label: str) -> str:
     return _SIDE_WORDS[match[1].lower()] if match and not context else ""
 
 
-def _check_structure(path: Path, data: bytes) -> int:
-    """Refuse what is no whole C3D file; gives the number of frames that the header promises."""
-    if not data:
+@dataclass(frozen=True)
+class _Layout:
+    """How the data of a file lie, as its header and parameters agree on."""
+
+    frames: int
+    points: int
+    notes: tuple[str, ...] = ()
+
+
+def _check_structure(path: Path) -> _Layout:
+    """Refuse what is no whole C3D file, before anybody parses it.
+
+    ezc3d takes every count from the parameters, without a look at the header or at the file's size; where
+    these disagree it would misread all samples, or make room for what is not there.
+    """
+    try:
+        with path.open("rb") as stream:
+            size = stream.seek(0, 2)
+            stream.seek(0)
+            data = stream.read(_MOST_PARAMETER_BYTES)  # the data that follow are not looked at
+    except OSError as error:
+        raise GaitError(f"{path}: cannot be read ({error.strerror}); check the path.") from error
+
+    def damaged(what: str) -> GaitError:
+        return GaitError(f"{path}: is damaged ({what}); export it again.")
+
+    if not size:
         raise GaitError(f"{path}: the file is empty; copy or export it again.")
     if len(data) < 2 * _BLOCK or data[1] != _MAGIC:
         raise GaitError(f"{path}: is no C3D file (its second byte is not 0x50); give a file exported as C3D.")
     section = (data[0] - 1) * _BLOCK
     if section < _BLOCK or section + 4 > len(data):
-        raise GaitError(f"{path}: is damaged (its parameters should begin at byte {section}); export it again.")
+        raise damaged(f"its parameters should begin at byte {section}")
     processor = data[section + 3]
     if processor not in (_INTEL, _DEC, _SGI):
-        raise GaitError(f"{path}: is damaged (its processor type is {processor}, not 84, 85 or 86); export it again.")
+        raise damaged(f"its processor type is {processor}, not 84, 85 or 86")
     order = ">" if processor == _SGI else "<"
-    parameters = _parameters(path, data, section + 4, order)
-    points, analog_words, first, last = struct.unpack_from(f"{order}4H", data, 2)
-    (start_block,) = struct.unpack_from(f"{order}H", data, 16)
-    if start_block < 2 or last < first:
-        raise GaitError(f"{path}: is damaged (frames {first} to {last}, data in block {start_block}); export it again.")
-    # Every sample's place follows from these counts: where they disagree all of them would be misread.
-    points_used = parameters.get(("POINT", "USED"), _Parameter(1, points)).first
-    channels = max(1, parameters.get(("ANALOG", "USED"), _Parameter(1, 1)).first)
-    if points_used != points or analog_words % channels:
-        raise GaitError(
-            f"{path}: is damaged (its header counts {points} points, {analog_words} analog samples a frame, "
-            f"its parameters {points_used} points and {channels} channels); export it again."
+    parameters = _parameters(path, data, section + 4, processor)
+    header_points, analog_words, first, last = struct.unpack_from(f"{order}4H", data, 2)
+    start_block, analog_samples = struct.unpack_from(f"{order}2H", data, 16)
+    header_scale, header_rate = _real(data, 12, processor), _real(data, 20, processor)
+    start = (start_block - 1) * _BLOCK
+    if start < section + 4 or last < first:
+        raise damaged(f"frames {first} to {last}, data in block {start_block}")
+
+    def number(group: str, name: str, missing: float) -> float:
+        """First value of a numeric parameter; ezc3d reads past an empty one."""
+        parameter = parameters.get((group, name))
+        if parameter is None:
+            return missing
+        if not parameter.count or not math.isfinite(parameter.first):
+            raise damaged(f"{group}:{name} holds no number")
+        return parameter.first
+
+    points = int(number("POINT", "USED", 0))
+    if not points:
+        raise GaitError(f"{path}: holds no points ({last - first + 1} frames, no marker); nothing can be fitted to it.")
+    channels = int(number("ANALOG", "USED", 0))
+    rate_hz, analog_rate_hz = number("POINT", "RATE", 0.0), number("ANALOG", "RATE", 0.0)
+    number("ANALOG", "GEN_SCALE", 1.0)
+    if any(group == "SHADOW" for group, _ in parameters) and analog_samples == 1:
+        words = channels  # these files leave ANALOG:RATE out
+    else:
+        words = channels * int(analog_rate_hz / rate_hz if abs(rate_hz) >= 1.0 else analog_samples)
+    if points != header_points or words != analog_words:
+        raise damaged(
+            f"its header counts {header_points} points, {analog_words} analog samples a frame, "
+            f"its parameters {points} points, {words} samples of {channels} channels"
         )
     for name in ("SCALE", "OFFSET") if analog_words else ():  # ezc3d crashes without them
-        given = parameters.get(("ANALOG", name), _Parameter(0, 0)).count
-        if given < min(channels, _LONGEST_LIST):
-            raise GaitError(
-                f"{path}: is damaged (ANALOG:{name} has {given} values for {channels} channels); export it again."
-            )
-    frames = last - first + 1
-    # The sign of the scale factor says whether samples are floats (4 bytes) or integers (2 bytes).
-    sign_byte = {_INTEL: 15, _DEC: 13, _SGI: 12}[processor]
-    word_bytes = 4 if data[sign_byte] & 0x80 else 2
-    needed = frames * (4 * points + analog_words) * word_bytes
-    available = len(data) - (start_block - 1) * _BLOCK
-    if needed > available and last != 0xFFFF:
+        given = sum(
+            parameters.get(("ANALOG", key), _NONE).count for key in (name, *(f"{name}{k}" for k in range(2, 9)))
+        )
+        if given < min(channels, 8 * _LONGEST_LIST):
+            raise damaged(f"ANALOG:{name} has {given} values for {channels} channels")
+
+    scale = number("POINT", "SCALE", -1.0)
+    if not scale or not header_scale or (scale < 0) != (header_scale < 0):
+        raise damaged(f"its header scales points by {header_scale:g}, its parameters by {scale:g}")
+    notes = []
+    if scale > 0 and abs(scale - header_scale) > 1e-3 * scale:
+        notes.append(f"The header scales points by {header_scale:g}; read by the parameters' {scale:g}.")
+    if header_rate > 0 and rate_hz > 0 and abs(rate_hz - header_rate) > 1e-3 * rate_hz:
+        notes.append(f"The header says {header_rate:g} frames a second; read by the parameters' {rate_hz:g}.")
+
+    word_bytes = 4 if scale < 0 else 2
+    frame_bytes = (4 * points + analog_words) * word_bytes
+    frames = _frames(parameters, first, last, number("POINT", "FRAMES", 0))
+    if isinstance(frames, str):
+        raise damaged(frames)
+    if frames is None:
+        frames = max(last - first + 1, (size - start) // frame_bytes)
+    if (needed := frames * frame_bytes) > size - start:
         raise GaitError(
             f"{path}: is cut short (its header promises {frames} frames of {points} points, {needed} bytes, "
-            f"but {max(available, 0)} are there); copy or export it again."
+            f"but {max(size - start, 0)} are there); copy or export it again."
         )
-    return frames
+    _check_rotations(damaged, number, parameters, frames, size)
+    return _Layout(frames, points, tuple(notes))
+
+
+def _frames(parameters: Mapping[tuple[str, str], _Parameter], first: int, last: int, stated: float) -> int | str | None:
+    """Number of frames; None where nothing counts them, a text where two counts disagree.
+
+    A header counts to 65535. Of a longer recording POINT:FRAMES is a float, or TRIAL:ACTUAL_START_FIELD and
+    ACTUAL_END_FIELD hold two words each, the lower first, or there are as many as the file holds.
+    """
+    counted = last - first + 1
+    if last < _MOST_COUNTED:
+        return counted if stated in (0, counted) else f"its header counts {counted} frames, its parameters {stated:g}"
+    if stated > _MOST_COUNTED and stated == int(stated):
+        return int(stated)
+    ends = [parameters.get(("TRIAL", f"ACTUAL_{end}_FIELD"), _NONE).words for end in ("START", "END")]
+    if all(len(words) == 2 for words in ends):
+        begin, end = (words[0] + (words[1] << 16) for words in ends)
+        return end - begin + 1 if end > begin else f"its trial begins at frame {begin} and ends at {end}"
+    return None
+
+
+def _check_rotations(
+    damaged: Callable[[str], GaitError],
+    number: Callable[[str, str, float], float],
+    parameters: Mapping[tuple[str, str], _Parameter],
+    frames: int,
+    size: int,
+) -> None:
+    """Refuse rotations (a newer part of the format, not used here) that promise more than the file holds."""
+    if not any(group == "ROTATION" for group, _ in parameters):
+        return
+    used, block = number("ROTATION", "USED", 0), number("ROTATION", "DATA_START", 0)
+    rate_hz, rotation_rate_hz = number("POINT", "RATE", 0), number("ROTATION", "RATE", 0)
+    ratio = number("ROTATION", "RATIO", int(rotation_rate_hz / rate_hz) if rate_hz else 0)
+    if min(used, ratio, block) < 0 or used * ratio * frames * 17 * 4 > max(0, size - (block - 1) * _BLOCK):
+        raise damaged(f"ROTATION promises {used:g} rotations in {frames} frames")
+
+
+def _real(data: bytes, at: int, processor: int) -> float:
+    """The 4-byte float at a byte of ``data``; DEC swaps its words and means a quarter of what they then say."""
+    if processor == _DEC:
+        swapped = data[at + 2 : at + 4] + data[at : at + 2]
+        return float(struct.unpack("<f", swapped)[0]) / 4
+    return float(struct.unpack_from(">f" if processor == _SGI else "<f", data, at)[0])
 
 
 @dataclass(frozen=True)
 class _Parameter:
     count: int  # number of values
-    first: int  # the first one where they are integers, else 0
+    first: float = 0.0  # the first one where they are numbers
+    words: tuple[int, ...] = ()  # the first two where they are 2-byte integers
 
 
-def _parameters(path: Path, data: bytes, at: int, order: str) -> dict[tuple[str, str], _Parameter]:
+_NONE = _Parameter(0)
+
+
+def _parameters(path: Path, data: bytes, at: int, processor: int) -> dict[tuple[str, str], _Parameter]:
     """What is needed of the parameters, by group and name; walks their records from byte ``at``.
 
     Raises GaitError where a record runs out of the file or belongs to no group.
     """
+    order = ">" if processor == _SGI else "<"
 
-    def damaged(record: int) -> GaitError:
-        return GaitError(f"{path}: is damaged (its parameter section breaks off at byte {record}); export it again.")
+    def damaged(what: str) -> GaitError:
+        return GaitError(f"{path}: is damaged ({what}); export it again.")
 
     groups: dict[int, str] = {}
     parameters: dict[tuple[int, str], _Parameter] = {}
     while at + 2 <= len(data):
-        record = at
+        record = f"its parameter section breaks off at byte {at}"
         name_length, group = struct.unpack_from("bb", data, at)
         if name_length == 0 or group == 0:
             break
-        name = data[at + 2 : at + 2 + abs(name_length)].decode("latin-1").upper()
+        name = data[at + 2 : at + 2 + abs(name_length)].partition(b"\0")[0].decode("latin-1").upper()
         at += 2 + abs(name_length)
         if at + 4 > len(data):
             raise damaged(record)
         (offset,) = struct.unpack_from(f"{order}H", data, at)
         if group < 0:
+            if name in groups.values() and groups.get(-group) != name:
+                raise damaged("two of its groups of parameters have one name")
             groups[-group] = name
         else:
             kind, dimensions = struct.unpack_from("bB", data, at + 2)
             sizes = data[at + 4 : at + 4 + dimensions]
-            count = math.prod(sizes)
-            end = at + 4 + dimensions + count * abs(kind)
+            count, values = math.prod(sizes), at + 4 + dimensions
+            end = values + count * abs(kind)
             if kind not in (-1, 1, 2, 4) or dimensions > 7 or count > _LARGEST_PARAMETER or end > len(data):
                 raise damaged(record)
-            if offset and end > at + offset:
+            if (offset and end > at + offset) or (kind == -1 and not dimensions):  # ezc3d crashes at the latter
                 raise damaged(record)
-            integer = kind == 2 and count > 0
-            first = struct.unpack_from(f"{order}H", data, at + 4 + dimensions)[0] if integer else 0
-            parameters[group, name] = _Parameter(count, first)
+            parameters[group, name] = _parameter(data, values, kind, count, processor)
         if offset == 0:
             break
         if offset < 3:
             raise damaged(record)
         at += offset
     else:
-        raise damaged(at)
+        raise damaged(f"its parameter section breaks off at byte {at}")
     if not {group for group, _ in parameters} <= groups.keys():
-        raise GaitError(f"{path}: is damaged (it has parameters of groups that it does not name); export it again.")
+        raise damaged("it has parameters of groups that it does not name")
     return {(groups[group], name): parameter for (group, name), parameter in parameters.items()}
+
+
+def _parameter(data: bytes, at: int, kind: int, count: int, processor: int) -> _Parameter:
+    if kind == 2 and count:
+        words = struct.unpack_from(f"{'>' if processor == _SGI else '<'}{min(count, 2)}H", data, at)
+        return _Parameter(count, words[0], words)
+    if kind == 4 and count:
+        return _Parameter(count, _real(data, at, processor))
+    return _Parameter(count, data[at] if kind == 1 and count else 0.0)

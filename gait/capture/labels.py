@@ -110,8 +110,9 @@ class PointName:
 
 
 def cleaned(label: str) -> str:
-    """``label`` without the blanks and NULs around it."""
-    return label.strip(" \t\r\n\0")
+    """``label`` without the blanks and NULs around it; what cannot be printed becomes an underscore."""
+    label = label.strip(" \t\r\n\0")
+    return label if label.isprintable() else "".join(c if c.isprintable() else "_" for c in label)
 
 
 def canonical_marker(name: str) -> str | None:

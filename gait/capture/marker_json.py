@@ -8,8 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from gait.capture.raw_points import RawPoints, mask_missing
+from gait.capture.raw_points import RawPoints, check_not_hollow, mask_missing
 from gait.errors import GaitError
+
+_LARGEST_NUMBER = 1e300  # JSON's whole numbers have no end, a float's do
+_LAST_FRAME = 1 << 31
 
 
 def read_marker_json(path: Path) -> RawPoints:
@@ -20,17 +23,16 @@ def read_marker_json(path: Path) -> RawPoints:
     content = _parsed(path)
     frames = content.get("Frames") if isinstance(content, dict) else None
     if not isinstance(content, dict) or not isinstance(frames, dict) or not frames:
-        there = ", ".join(sorted(content)[:6]) if isinstance(content, dict) else type(content).__name__
         raise GaitError(
-            f'{path}: is no marker file; it needs "Frames": {{"0": {{"C7": [x, y, z], ...}}, ...}} and '
-            f'"framerate"; there is: {there or "nothing"}.'
+            f'{path}: is no marker file; it needs "Frames": {{"0": {{"C7": [x, y, z], ...}}, ...}} and "framerate".'
         )
     rate_hz = content.get("framerate")
-    if isinstance(rate_hz, bool) or not isinstance(rate_hz, int | float):
-        raise GaitError(f'{path}: "framerate" must be a number of frames a second, not {rate_hz!r}.')
+    if isinstance(rate_hz, bool) or not isinstance(rate_hz, int | float) or abs(rate_hz) > _LARGEST_NUMBER:
+        raise GaitError(f'{path}: "framerate" must be a number of frames a second.')
     numbers = _frame_numbers(path, frames)
     labels = list(dict.fromkeys(label for frame in frames.values() for label in _markers(path, frame)))
     index = {label: k for k, label in enumerate(labels)}
+    check_not_hollow(path, numbers[-1] - numbers[0] + 1, len(labels), sum(map(len, frames.values())))
     positions = np.full((numbers[-1] - numbers[0] + 1, len(labels), 3), np.nan)
     for key, frame in frames.items():
         for label, place in frame.items():
@@ -38,7 +40,7 @@ def read_marker_json(path: Path) -> RawPoints:
     promised = content.get("nFrames")
     notes: tuple[str, ...] = ()
     if isinstance(promised, int) and promised != len(frames):
-        notes = (f"The file promises {promised} frames; it holds {len(frames)}.",)
+        notes = (f"The file promises {promised if promised < 1e9 else 'more'} frames; it holds {len(frames)}.",)
     return RawPoints(
         path=path,
         labels=tuple(labels),
@@ -61,14 +63,16 @@ def _parsed(path: Path) -> Any:
         raise GaitError(f"{path}, line {error.lineno}, column {error.colno}: is no JSON ({error.msg}).") from error
     except RecursionError as error:
         raise GaitError(f"{path}: is no marker file (nested too deeply).") from error
+    except ValueError as error:  # a whole number of thousands of digits
+        raise GaitError(f"{path}: is no marker file (a number in it is too long).") from error
 
 
 def _frame_numbers(path: Path, frames: dict[str, Any]) -> list[int]:
     try:
         numbers = sorted(int(key) for key in frames)
-    except ValueError as error:
-        raise GaitError(f'{path}: the keys of "Frames" must be frame numbers ({error}).') from error
-    if len(set(numbers)) < len(numbers) or numbers[0] < 0:
+    except ValueError as error:  # a key may be a person's name
+        raise GaitError(f'{path}: the keys of "Frames" must be frame numbers.') from error
+    if len(set(numbers)) < len(numbers) or not 0 <= numbers[0] <= numbers[-1] <= _LAST_FRAME:
         raise GaitError(f'{path}: the keys of "Frames" must be different numbers from 0 up.')
     if numbers[-1] - numbers[0] >= 10 * len(numbers) + 1000:
         raise GaitError(f'{path}: "Frames" has {len(numbers)}, {numbers[0]} to {numbers[-1]}; number them in order.')
@@ -87,6 +91,7 @@ def _place(path: Path, frame: str, label: str, place: Any) -> list[float]:
     if isinstance(place, list) and len(place) == 3:
         numbers = [np.nan if value is None else value for value in place]
         if all(isinstance(value, int | float) and not isinstance(value, bool) for value in numbers):
-            return [float(value) for value in numbers]
+            # What is too large is no place either way.
+            return [float(value) if abs(value) <= _LARGEST_NUMBER else np.nan for value in numbers]
     name = label.rpartition(":")[2]
     raise GaitError(f"{path}, frame {frame}: marker {name} must be [x, y, z] in metres or null.")

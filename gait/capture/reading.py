@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gait.capture.axes import find_up, is_mirrored, rotation_to_y_up
-from gait.capture.c3d import read_c3d
+from gait.capture.formats import READERS
 from gait.capture.labels import (
     CANONICAL_MARKERS,
     canonical_marker,
@@ -20,20 +20,12 @@ from gait.capture.labels import (
     split_prefixes,
 )
 from gait.capture.levels import seen_samples
-from gait.capture.marker_json import read_marker_json
 from gait.capture.raw_points import RawPoints
+from gait.capture.reader_process import read_points
 from gait.capture.recording import Recording
 from gait.capture.subjects import choose_subject
-from gait.capture.trc import read_trc
 from gait.capture.units import find_unit
 from gait.errors import GaitError
-
-READERS: Mapping[str, Callable[[Path], RawPoints]] = {
-    ".c3d": read_c3d,
-    ".trc": read_trc,
-    ".json": read_marker_json,
-}
-"""File formats by extension, in lower case."""
 
 
 def read_recording(path: str | Path, *, subject: str | None = None) -> Recording:
@@ -49,18 +41,18 @@ def read_recording(path: str | Path, *, subject: str | None = None) -> Recording
     Raises GaitError where the file is missing, foreign, damaged or holds no marker that was ever seen.
     """
     path = Path(path)
-    reader = READERS.get(path.suffix.lower())
-    if reader is None:
+    if path.suffix.lower() not in READERS:
         raise GaitError(f"{path}: a recording is a {', '.join(READERS)} file; this is {path.suffix or path.name}.")
-    if not path.is_file():
-        what = "is a folder" if path.is_dir() else "there is no such file"
-        raise GaitError(f"{path}: {what}; check the path.")
-    return _recording(reader(path), subject)
+    try:
+        if not path.is_file():
+            what = "is a folder" if path.is_dir() else "there is no such file"
+            raise GaitError(f"{path}: {what}; check the path.")
+    except OSError as error:  # a name that the file system cannot have
+        raise GaitError(f"{path}: {error.strerror}; check the path.") from error
+    return _recording(read_points(path), subject)
 
 
 def _recording(raw: RawPoints, subject: str | None) -> Recording:
-    if not (np.isfinite(raw.rate_hz) and raw.rate_hz > 0):
-        raise GaitError(f"{raw.path}: has a rate of {raw.rate_hz:g} frames a second; export it with its camera rate.")
     names = split_prefixes(raw.labels)
     bare = np.array([name.name for name in names], dtype=object)
     seen = seen_samples(raw.positions)  # (T, P)
@@ -92,20 +84,21 @@ def _recording(raw: RawPoints, subject: str | None) -> Recording:
     if not any(label in CANONICAL_MARKERS for label in labels):
         notes.append("No marker has a name that Plug-in Gait knows; a constraint file must say where they sit.")
 
+    used = set(columns.values())
     places = {
         str(bare[k]): (raw.positions[:, k] * unit.metres) @ rotation.T
         for k in np.flatnonzero(choice.mine & computed)
-        if k not in columns.values()
+        if k not in used
         and seen[:, k].any()
         and (is_model_position(bare[k]) or (k in modeled and canonical_marker(bare[k]) not in columns))
     }
-    used = set(columns.values())
+    prefixes = {name.prefix for name in names}
     events = tuple(
         event
         for k, event in enumerate(raw.events)
         if not choice.prefix
         or k >= len(raw.event_subjects)
-        or not _names_another(raw.event_subjects[k], choice.prefix, {name.prefix for name in names})
+        or not _names_another(raw.event_subjects[k], choice.prefix, prefixes)
     )
     return Recording(
         path=raw.path,

@@ -43,15 +43,11 @@ def choose_subject(
     possible = [name.prefix for name, maybe in zip(names, candidate, strict=True) if maybe]
     prefixes = list(dict.fromkeys(possible)) or [""]
 
-    def weight(prefix: str) -> tuple[int, int]:
-        own = [
-            k
-            for k, name in enumerate(names)
-            if candidate[k] and name.prefix == prefix and seen[k] and canonical_marker(name.name)
-        ]
-        return len(own), int(sum(seen[k] for k in own))
-
-    weights = {prefix: weight(prefix) for prefix in prefixes}
+    weights = dict.fromkeys(prefixes, (0, 0))  # known markers and their samples, by prefix
+    for k, name in enumerate(names):
+        if candidate[k] and seen[k] and canonical_marker(name.name):
+            markers, samples = weights[name.prefix]
+            weights[name.prefix] = markers + 1, samples + int(seen[k])
     persons = [prefix for prefix in prefixes if weights[prefix][0] >= _PERSON_MARKERS] or [
         max(prefixes, key=lambda prefix: weights[prefix])
     ]

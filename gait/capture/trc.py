@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
-from gait.capture.raw_points import RawPoints, mask_missing
+from gait.capture.raw_points import RawPoints, check_not_hollow, mask_missing
 from gait.errors import GaitError
 
 _ENCODINGS = ("utf-8-sig", "latin-1")
@@ -27,12 +28,18 @@ def read_trc(path: Path) -> RawPoints:
     labels = _labels(lines[header])
     if not labels:
         raise GaitError(f"{path}: holds no markers (its line 'Frame#' names none); export it with its markers.")
+    markers_promised = _number(fields.get("nummarkers", ""))
+    if markers_promised > 0 and markers_promised != len(labels):
+        raise GaitError(
+            f"{path}: is damaged (its header promises {markers_promised:g} markers, {len(labels)} are named); "
+            "export it again, or correct NumMarkers."
+        )
     rows, frame_numbers, times = _rows(path, lines, header + 1, len(labels))
     notes = []
     promised = _number(fields.get("numframes", ""))
     if promised > len(rows):
         raise GaitError(
-            f"{path}: is cut short (its header promises {promised:.0f} frames, {len(rows)} are there); "
+            f"{path}: is cut short (its header promises {promised:g} frames, {len(rows)} are there); "
             "copy or export it again, or correct NumFrames."
         )
     if 0 < promised < len(rows):
@@ -44,7 +51,7 @@ def read_trc(path: Path) -> RawPoints:
     return RawPoints(
         path=path,
         labels=labels,
-        positions=mask_missing(np.array(rows, dtype=np.float64).reshape(len(rows), len(labels), 3)),
+        positions=mask_missing(_table(path, rows, len(labels))),
         rate_hz=rate_hz,
         first_frame=int(frame_numbers[0]) if np.isfinite(frame_numbers[0]) else 1,
         unit=fields.get("units"),
@@ -83,9 +90,20 @@ def _labels(line: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in fields[2:] if name.strip())
 
 
-def _rows(path: Path, lines: list[str], start: int, markers: int) -> tuple[list[list[float]], list[float], list[float]]:
-    """Coordinates (3 a marker), frame number and time of every line of data."""
-    rows: list[list[float]] = []
+def _table(path: Path, rows: list[NDArray[np.float64]], markers: int) -> NDArray[np.float64]:
+    """Positions (T, M, 3) of rows that may lack their last markers."""
+    check_not_hollow(path, len(rows), markers, sum(map(len, rows)) // 3)
+    positions = np.full((len(rows), 3 * markers), np.nan)
+    for frame, row in enumerate(rows):
+        positions[frame, : len(row)] = row
+    return positions.reshape(len(rows), markers, 3)
+
+
+def _rows(
+    path: Path, lines: list[str], start: int, markers: int
+) -> tuple[list[NDArray[np.float64]], list[float], list[float]]:
+    """Coordinates (3 a marker, the last ones may be missing), frame number and time of every line of data."""
+    rows: list[NDArray[np.float64]] = []
     frame_numbers: list[float] = []
     times: list[float] = []
     for number, line in enumerate(lines[start:], start + 1):
@@ -95,36 +113,34 @@ def _rows(path: Path, lines: list[str], start: int, markers: int) -> tuple[list[
         while len(fields) > 2 + 3 * markers and not fields[-1]:
             fields.pop()
         # Trailing markers that were not seen may be left out, though never a part of one.
-        if len(fields) > 2 + 3 * markers or (len(fields) - 2) % 3:
+        if not 2 <= len(fields) <= 2 + 3 * markers or (len(fields) - 2) % 3:
             raise GaitError(
                 f"{path}, line {number}: has {len(fields)} fields, {markers} markers need {2 + 3 * markers}; "
                 "the file is cut short or damaged, export it again."
             )
-        try:
-            values = [_coordinate(field) for field in fields]
-        except ValueError as error:
-            raise GaitError(f"{path}, line {number}: {error}; export the file again.") from error
+        read = [_coordinate(field) for field in fields]
+        values = [value for value in read if value is not None]
+        if len(values) < len(read):  # what stands there may be a person's name
+            raise GaitError(f"{path}, line {number}: field {read.index(None) + 1} is no number; export the file again.")
         frame_numbers.append(values[0])
         times.append(values[1])
-        rows.append(values[2:] + [np.nan] * (2 + 3 * markers - len(values)))
+        rows.append(np.array(values[2:], dtype=np.float64))
     if not rows:
         raise GaitError(f"{path}: holds no frames; export it again.")
     return rows, frame_numbers, times
 
 
-def _coordinate(field: str) -> float:
-    """A number, NaN for an empty field; a decimal comma is understood."""
+def _coordinate(field: str) -> float | None:
+    """A number, NaN for an empty field, None where it is none; a decimal comma is understood."""
     if not field:
         return np.nan
     try:
-        return float(field.replace(",", "."))
+        return None if "_" in field else float(field.replace(",", "."))
     except ValueError:
-        raise ValueError(f"{field[:20]!r} is no number") from None
+        return None
 
 
 def _number(text: str) -> float:
-    try:
-        value = float(text.replace(",", "."))
-    except ValueError:
-        return 0.0
-    return value if np.isfinite(value) else 0.0
+    """A number of the header, 0 where there is none."""
+    value = _coordinate(text)
+    return value if value is not None and np.isfinite(value) else 0.0
