@@ -262,6 +262,47 @@ def test_fit_speed_on_a_synthetic_walker(tmp_path):
 
 
 @pytest.mark.slow
+def test_whole_command_in_miniature(tmp_path):
+    result, _ = run("whole_command.py", tmp_path, "--quick")
+    assert result["frames"] == 4 * 100
+    assert result["gaits"] == 4
+    (seconds,) = result["seconds"]
+    assert result["whole_command_frames_per_s"] == pytest.approx(400 / seconds, rel=1e-3)
+    assert 0.5 < result["to_the_first_gait_s"] <= seconds
+
+
+@pytest.mark.slow
+def test_kills_in_miniature(tmp_path):
+    result, told = run("kills.py", tmp_path, "--quick", "--kills", 3)
+    assert (result["tried"], result["passed"], result["failures"]) == (3, 3, []), told
+    assert result["gaits"] == 4
+
+
+def test_what_a_kill_may_not_do_is_named(module, tmp_path):
+    gait = tmp_path / "healthy" / "anna" / "walk1"
+    expected = {"healthy/anna/walk1": b"poses", "healthy/anna/walk2": b"others"}
+    place = module("kills").Place(tmp_path, expected)
+    gait.mkdir(parents=True)
+    (gait / "poses.npz").write_bytes(b"poses")
+    (gait / "fit_report.json").write_bytes(b"{}")
+    assert place.look(ended=False, overwriting=False) == []
+    (gait / "fit_report.json").write_bytes(b"{ }")
+    assert place.look(ended=False, overwriting=False) == ["healthy/anna/walk1 was fitted again"]
+    assert place.look(ended=False, overwriting=True) == []
+    (gait / "poses.npz").write_bytes(b"poser")
+    assert place.look(ended=False, overwriting=True) == ["healthy/anna/walk1 has other poses"]
+    (gait / "poses.npz").write_bytes(b"poses")
+    gait.rename(gait.with_name(".walk1.old-12"))
+    assert place.look(ended=False, overwriting=True) == []
+    assert place.look(ended=True, overwriting=True) == [
+        "healthy/anna/walk1 was finished and is not there",
+        "healthy/anna/walk1 is missing",
+        "healthy/anna/walk2 is missing",
+        ".walk1.old-12 was left over",
+    ]
+
+
+@pytest.mark.slow
 def test_fit_accuracy_without_captures(tmp_path):
     words = ["--quick", "--ill", 0, "--captures", tmp_path / "nowhere"]
     result, told = run("fit_accuracy.py", tmp_path, *words)

@@ -13,7 +13,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from multiprocessing import connection, forkserver
+from multiprocessing import connection, forkserver, resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
@@ -27,6 +27,8 @@ from gait.errors import GaitError
 
 MEMORY_OF_A_WORKER = 1.0e9
 """Bytes that a worker may need: walks of some thousand frames."""
+
+_STOPS = (signal.SIGINT, signal.SIGTERM)  # both may be sent to the whole group
 
 
 @dataclass(frozen=True)
@@ -149,13 +151,14 @@ def _end_of(process: ForkServerProcess) -> str:
 
 
 def _start_fork_server() -> None:
-    """Start it with this program's own gait, one thread a library, and deaf to Ctrl-C, which is for us to act on."""
+    """Start it with this program's own gait, one thread a library, and deaf to stops, which are for us to act on."""
     multiprocessing.get_context("forkserver").set_forkserver_preload(["gait.cohort.fit_cohort"])
     libraries = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
     package = str(Path(__file__).resolve().parents[2])
     path = os.pathsep.join(filter(None, [package, os.environ.get("PYTHONPATH")]))
     with _environment({**dict.fromkeys(libraries, "1"), "PYTHONPATH": path, "PYTHONSAFEPATH": "1"}):
-        masked = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+        resource_tracker.ensure_running()  # the server would start it itself, and lift the mask in doing so
+        masked = signal.pthread_sigmask(signal.SIG_BLOCK, _STOPS)
         try:
             forkserver.ensure_running()
         finally:
@@ -178,6 +181,9 @@ def _environment(values: dict[str, str]) -> Iterator[None]:
 
 def _serve(line: Connection, settings: FitSettings, threads: int) -> None:
     """The life of a worker: persons come, outcomes go."""
+    for stop in _STOPS:
+        signal.signal(stop, lambda *_: None)  # a mask, or one to ignore, would be inherited by what we start
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOPS)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     os.environ["LP_NUM_THREADS"] = str(threads)  # of the software that draws where no graphics card is
     import torch
