@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from body_files import python2_npy, random_model
+from body_files import python2_npy, random_model, random_smpl
 
 from gait.body.constraints_file import read_constraints
 from gait.body.marker_layout import MarkerLayout
@@ -103,6 +103,60 @@ def test_select_takes_markers_in_the_order_asked(tmp_path, body):
     assert layout.bary.shape == (2, 3)
     with pytest.raises(GaitError, match=r"constraints.json: few: no marker named C9; it has b, LTHI\."):
         layout.select(["LTHI", "C9"])
+
+
+# SMPL-X has the very mesh of SUPR, 20908 triangles; SMPL-H has 13776 of its own.
+SMPLX_FILES = {
+    "counted": {"numFaces": 20908, "layout": {"type": "C3DMarker", "Markers": markers(LEGS)}},
+    "counted within": {"layout": {"type": "C3DMarker", "numFaces": 20908, "Markers": markers(LEGS)}},
+    "uncounted": {"layout": {"type": "C3DMarker", "Markers": markers(LEGS)}},
+    "beyond": {"layout": {"type": "C3DMarker", "Markers": {**markers(LEGS), "chin": marker(20000)}}},
+}
+REFUSED_BY_SMPLH = {
+    "counted": "made on a mesh of 20908 faces (numFaces), but SMPLH_male.npz has 13776",
+    "counted within": "layout: made on a mesh of 20908 faces (numFaces), but SMPLH_male.npz has 13776",
+    "uncounted": None,
+    "beyond": "layout: marker chin: faceId is 20000, outside 0 to 13775, the faces of SMPLH_male.npz; the file was",
+}
+
+
+@pytest.fixture(scope="module")
+def full_size(tmp_path_factory):
+    """Random bodies with the sizes of the released ones."""
+    bodies = {}
+    for kind, name in (("smplx", "SMPLX_MALE.npz"), ("smplh", "SMPLH_male.npz")):
+        model = random_smpl(kind, num_directions=10, full_size=True)
+        del model["posedirs"]
+        path = tmp_path_factory.mktemp(kind) / name
+        np.savez(path, **model)
+        bodies[kind] = load_body(path)
+    return bodies
+
+
+@pytest.mark.parametrize("name", SMPLX_FILES)
+def test_a_layout_for_smplx_serves_smplx_and_is_refused_or_doubted_by_other_meshes(tmp_path, full_size, name):
+    path = written(tmp_path, SMPLX_FILES[name])
+    found = read_constraints(path, full_size["smplx"])
+    assert found.mesh_known
+    assert found.layouts[0].labels == tuple(SMPLX_FILES[name]["layout"]["Markers"])
+    line = REFUSED_BY_SMPLH[name]
+    if line is None:
+        assert not read_constraints(path, full_size["smplh"]).mesh_known
+        return
+    with pytest.raises(GaitError) as caught:
+        read_constraints(path, full_size["smplh"])
+    assert line in str(caught.value)
+
+
+def test_bounds_of_toes_in_a_file_for_supr_do_not_concern_smplx(tmp_path, full_size):
+    bound = {"type": "Angle", "joints": [12, 3 * 55, 3 * 74 + 2], "lbounds": [-1, 0, 0], "upbounds": [1, 0, 0]}
+    path = written(tmp_path, {"joints": bound})
+    np.testing.assert_array_equal(read_constraints(path, full_size["smplx"]).angle_bounds.indices, [12])
+    with pytest.raises(GaitError, match="joints is 165, outside 0 to 155, the pose numbers of SMPLH_male"):
+        read_constraints(path, full_size["smplh"])
+    bound["joints"][2] = 3 * 75
+    with pytest.raises(GaitError, match="joints is 225, outside 0 to 224, the pose numbers of SMPLX_MALE"):
+        read_constraints(written(tmp_path, {"joints": bound}), full_size["smplx"])
 
 
 def with_marker(**fields):

@@ -356,6 +356,7 @@ def test_a_constraints_file_places_the_markers_and_what_is_not_used_is_noted(one
     with_file, without = (read_report(tmp_path / name / "healthy/anna/walk1") for name in ("out", "without"))
     assert "constraints.json: Lab" in with_file["layout"]
     assert any("Waist" in note and "not used" in note for note in with_file["notes"])
+    assert any("does not say what mesh" in note for note in with_file["notes"])
     assert with_file["residual_mm"]["mean"] == pytest.approx(without["residual_mm"]["mean"], abs=0.01)
     a, b = (read_poses(tmp_path / name / "healthy/anna/walk1").joints_m for name in ("out", "without"))
     np.testing.assert_allclose(a, b, atol=1e-3)

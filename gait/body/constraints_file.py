@@ -15,12 +15,15 @@ from numpy.typing import NDArray
 
 from gait.body.body import Body
 from gait.body.marker_layout import ANATOMICAL_MARKERS, TECHNICAL_MARKERS, MarkerLayout, marker_kind
+from gait.body.skeleton import NUM_JOINTS
 from gait.errors import GaitError
 
 MARKER_TYPES = ("C3DMarker", "JSONMarker", "OsimMarker")
 
 _MAX_BYTES = 64 << 20
 _FACE_COUNT_KEYS = ("numFaces", "faceCount", "n_faces", "F")
+_TWIN_FACES = 20908
+"""Of the mesh of SUPR and SMPL-X, which 3D Body Twin's files are made on."""
 _MAX_DISTANCE_M = 0.5
 _HEIGHTS = (("FHD", "BHD"), ("SHO",), ("ASI", "PSI"), ("KNE",), ("ANK",))
 """Plug-in Gait names from the head down."""
@@ -43,6 +46,7 @@ class Constraints:
     layouts: tuple[MarkerLayout, ...]
     angle_bounds: AngleBounds
     unused: tuple[str, ...]  # names of the constraints not used yet, with their type
+    mesh_known: bool  # the file says that its layouts are for the body's mesh, or that is SUPR's and SMPL-X's
 
     def layout_for(self, labels: Iterable[str]) -> MarkerLayout:
         """The layout that shares most labels with a recording's; of equals, the one with fewer others.
@@ -84,19 +88,26 @@ def _list(value: Any, what: str) -> list[Any]:
     return value
 
 
-def _check_face_count(holder: Mapping[str, Any], where: str, body: Body) -> None:
+def _check_face_count(holder: Mapping[str, Any], where: str, body: Body) -> bool:
+    """Whether an object says how many faces its mesh has; a GaitError if the body has another number."""
+    said = False
     for key in _FACE_COUNT_KEYS:
         count = holder.get(key)
+        said = said or isinstance(count, int)
         if count is not None and not isinstance(count, Mapping) and count != len(body.faces):
             raise GaitError(
                 f"{where}: made on a mesh of {json.dumps(count)[:40]} faces ({key}), but {body.name} "
                 f"has {len(body.faces)}; use the body it was made on, or have the markers placed without it."
             )
+    return said
+
+
+def _is_layout(constraint: Any) -> bool:
+    return isinstance(constraint, Mapping) and constraint.get("type") in MARKER_TYPES
 
 
 def _layout(name: str, constraint: Mapping[str, Any], body: Body, path: Path) -> MarkerLayout:
     where = f"{path}: {name}"
-    _check_face_count(constraint, where, body)
     markers = constraint.get("Markers")
     if not isinstance(markers, Mapping) or not markers:
         raise GaitError(f"{where}: Markers is missing or empty.")
@@ -160,13 +171,16 @@ def _bounds(name: str, constraint: Mapping[str, Any], body: Body, path: Path) ->
     if len({len(column) for column in columns}) != 1:
         sizes = " and ".join(str(len(column)) for column in columns)
         raise GaitError(f"{where}: joints, lbounds and upbounds have {sizes} entries, needed are equally many.")
+    # SMPL-X shares SUPR's mesh, and so its files, but not the toes that these may bound.
+    numbers = max(body.num_pose, 3 * NUM_JOINTS) if body.model_type == "smplx" else body.num_pose
     bounds = []
     for index, lower, upper in zip(*columns, strict=True):
-        pose_number = _index(index, f"{where}: joints", body.num_pose, f"pose numbers of {body.name}")
+        pose_number = _index(index, f"{where}: joints", numbers, f"pose numbers of {body.name}")
         low, high = _finite(lower, f"{where}: lbounds"), _finite(upper, f"{where}: upbounds")
         if low > high:
             raise GaitError(f"{where}: pose number {pose_number} has lbound {low:g} above upbound {high:g}.")
-        bounds.append((pose_number, low, high))
+        if pose_number < body.num_pose:
+            bounds.append((pose_number, low, high))
     return bounds
 
 
@@ -197,7 +211,8 @@ def read_constraints(path: str | Path, body: Body) -> Constraints:
     """
     path = Path(path)
     content = _parsed(path)
-    _check_face_count(content, str(path), body)
+    mesh_known = _check_face_count(content, str(path), body) or len(body.faces) == _TWIN_FACES
+    said = [_check_face_count(part, f"{path}: {name}", body) for name, part in content.items() if _is_layout(part)]
     layouts: list[MarkerLayout] = []
     bounds: list[tuple[int, float, float]] = []
     unused: list[str] = []
@@ -205,7 +220,7 @@ def read_constraints(path: str | Path, body: Body) -> Constraints:
         if name in _FACE_COUNT_KEYS and not isinstance(constraint, Mapping):
             continue
         kind = constraint.get("type") if isinstance(constraint, Mapping) else None
-        if kind in MARKER_TYPES:
+        if _is_layout(constraint):
             layouts.append(_layout(name, constraint, body, path))
         elif kind == "Angle":
             bounds.extend(_bounds(name, constraint, body, path))
@@ -217,4 +232,5 @@ def read_constraints(path: str | Path, body: Body) -> Constraints:
         layouts=tuple(layouts),
         angle_bounds=AngleBounds(table[:, 0].astype(np.int64), table[:, 1], table[:, 2]),
         unused=tuple(unused),
+        mesh_known=mesh_known or all(said),
     )

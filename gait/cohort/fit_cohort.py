@@ -244,6 +244,11 @@ def _layout(
     constraints = read_constraints(subject.constraint_file, body)
     labels = dict.fromkeys(label for recording in recordings for label in recording.labels)
     notes = tuple(f"{subject.constraint_file.name}: {name} is not used yet." for name in constraints.unused)
+    if not constraints.mesh_known:
+        notes += (
+            f"{subject.constraint_file.name} does not say what mesh it was made on; it was taken for that of "
+            f"{body.name}, {len(body.faces)} triangles.",
+        )
     if not constraints.layouts:  # angles alone: markers are placed on the body
         return _placed_layout(body), constraints.angle_bounds, notes
     layouts = tuple(_named_as_recordings(layout, subject.constraint_file) for layout in constraints.layouts)

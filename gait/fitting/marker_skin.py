@@ -93,13 +93,13 @@ def marker_skin(body: Body, layout: MarkerLayout, *, dtype: torch.dtype = torch.
     normal = normal / normal.norm(dim=-1, keepdim=True)
     distance = torch.as_tensor(layout.distance_m, device=device, dtype=dtype)
     point = torch.einsum("mk,mkc->mc", bary, corner) + normal * distance[:, None]
-    point_shape = torch.einsum("mk,mkcb->mcb", bary, body.shapedirs.to(dtype)[faces])
+    point_shape = torch.einsum("mk,mkcb->mcb", bary, body.shapedirs[faces].to(dtype))
     point_pose = None
     if body.posedirs is not None:
-        posed = torch.einsum("mk,mkcq->mcq", bary, body.posedirs.to(dtype)[faces])
+        posed = torch.einsum("mk,mkcq->mcq", bary, body.posedirs[faces].to(dtype))
         point_pose = posed.unflatten(-1, (-1, int(body.feature)))[:, :, :J].contiguous()
     weight = torch.zeros(len(bary), J, dtype=dtype, device=device)
-    weight.index_add_(1, nearest, torch.einsum("mk,mkj->mj", bary, body.weights.to(dtype)[faces]))
+    weight.index_add_(1, nearest, torch.einsum("mk,mkj->mj", bary, body.weights[faces].to(dtype)))
     weight = torch.where(weight < 1e-4, torch.zeros_like(weight), weight)
     weight = weight / weight.sum(dim=1, keepdim=True)
     most = int((weight > 0).sum(dim=1).max())
