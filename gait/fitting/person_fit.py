@@ -20,11 +20,13 @@ from gait.body.vposer import VPoser
 from gait.capture.recording import Recording
 from gait.errors import GaitError
 from gait.fitting.calibration import Calibrated, calibrate, offset_precision, scaled_betas
+from gait.fitting.confidence import JointConfidence, joint_confidence
 from gait.fitting.frame_batches import FrameBatches, frame_batches
 from gait.fitting.frame_equations import FrameEquations, Observation
 from gait.fitting.joint_turning import pose_numbers
 from gait.fitting.marker_motion import Wearer, marker_motion
 from gait.fitting.marker_skin import marker_skin
+from gait.fitting.placement_covariance import placement_covariance, shape_and_offsets
 from gait.fitting.pose_course import pose_course
 from gait.fitting.pose_solver import solve_poses
 from gait.fitting.residuals import JointPrior, joint_prior
@@ -53,6 +55,7 @@ class GaitFit:
     joints_m: NDArray[np.float64]  # (T, J, 3)
     virtual_m: NDArray[np.float64]  # (T, M, 3) where the body has the markers
     residual_m: NDArray[np.float64]  # (T, M) distance to the observed ones, NaN where unseen
+    confidence: JointConfidence  # how well the markers hold each joint
     seconds: float  # spent on the poses of this recording
 
 
@@ -133,13 +136,15 @@ def fit_person(
             v = next(v for v, visit in enumerate(visits) if r in visit)
             rows = [i for i, label in enumerate(layout.labels) if label in recording.labels]
             index = torch.as_tensor(rows, device=skin.point.device)
-            offset = persons[v].placement.recordings[visits[v].index(r), index]
+            solved, covariance = persons[v]
+            offset = solved.placement.recordings[visits[v].index(r), index]
             gaits.append(
                 _fit_gait(
                     body,
                     recording,
-                    Wearer(skin.select(index), persons[v].betas, offset),
+                    Wearer(skin.select(index), solved.betas, offset),
                     Observation(observation.markers[:, index], observation.seen[:, index]),
+                    shape_and_offsets(covariance[visits[v].index(r)], skin.num_betas, index),
                     joints,
                     weights,
                     vposer,
@@ -176,8 +181,8 @@ def _calibrate_visit(
     prior: JointPrior,
     weights: FitWeights,
     where: Path,
-) -> Calibrated:
-    """Shape and placement of one visit from chosen frames of each of its recordings."""
+) -> tuple[Calibrated, Tensor]:
+    """Shape and placement of one visit from chosen frames of each of its recordings, and the covariance of both."""
     skin = mean.skin
     together = Observation(torch.cat([f.markers for f in frames]), torch.cat([f.seen for f in frames]))
     wearer = Wearer(skin, scaled_betas(skin, size), mean.offset)
@@ -188,9 +193,10 @@ def _calibrate_visit(
     loose = replace(weights, same_session_m=APART_M, replaced_m=APART_M)
     try:
         apart = calibrate(skin, wearer.betas, pose, together, which, prior, precision, loose)
-        return calibrate(  # then tie together what turned out to agree
+        tied = calibrate(  # then tie together what turned out to agree
             skin, apart.betas, apart.pose, together, which, prior, precision, weights, start=apart.placement
         )
+        return tied, placement_covariance(skin, tied, together, which, prior, precision, layout.kinds, weights)
     except torch.linalg.LinAlgError as error:
         raise GaitError(
             f"{where}: the markers do not determine a body ({error}); are positions and labels right?"
@@ -237,6 +243,7 @@ def _fit_gait(
     recording: Recording,
     wearer: Wearer,
     observation: Observation,
+    placement: Tensor,
     prior: JointPrior,
     weights: FitWeights,
     vposer: VPoser | None,
@@ -253,6 +260,11 @@ def _fit_gait(
     virtual = torch.cat([markers for markers, _ in parts])
     residual = (virtual - observation.markers).norm(dim=-1)
     residual = torch.where(observation.seen, residual, torch.full_like(residual, torch.nan))
+    joints_m = torch.cat([joints for _, joints in parts]).cpu().numpy()
+    seconds = time.perf_counter() - began
+    confidence = joint_confidence(
+        wearer, pose, joints_m, observation, prior, weights, placement, recording.rate_hz, batches
+    )
     return GaitFit(
         recording=recording,
         labels=wearer.skin.labels,
@@ -261,10 +273,11 @@ def _fit_gait(
         poses=pose_numbers(body, pose, wearer.skin.hinges).cpu().numpy().astype(np.float32),
         rotations=pose.rotations.cpu().numpy(),
         translation_m=pose.translation.cpu().numpy(),
-        joints_m=torch.cat([joints for _, joints in parts]).cpu().numpy(),
+        joints_m=joints_m,
         virtual_m=virtual.cpu().numpy(),
         residual_m=residual.cpu().numpy(),
-        seconds=time.perf_counter() - began,
+        confidence=confidence,
+        seconds=seconds,
     )
 
 

@@ -1,0 +1,169 @@
+"""How far a person's shape and marker placement may be wrong once they are solved.
+
+The solution's error is −H⁻¹·s: H the curvature that calibration ended with, s what the priors and the residuals were
+wrong by. If all of them were as large as ``FitWeights`` says, the covariance of s would be H and that of the error H⁻¹.
+They are not: markers may be placed better or worse than assumed, residuals are noise alone. So how large they are is
+estimated from the person's own recordings, and the error of the solver that was used, with its own weights, follows as
+H⁻¹·cov(s)·H⁻¹ (Huber 1967, Proc. Fifth Berkeley Symp. 1:221; White 1982, Econometrica 50:1).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from gait.body.marker_layout import MarkerKind
+from gait.fitting.calibration import Calibrated, PersonEquations, frames_worth, person_equations
+from gait.fitting.marker_motion import Wearer
+from gait.fitting.marker_skin import MarkerSkin
+from gait.fitting.pose_solver import NormalEquations, Observation, normal_equations
+from gait.fitting.residuals import JointPrior
+from gait.fitting.weights import FitWeights
+
+AS_ASSUMED = 3
+"""Coordinates that are as large as the weights assume, added to those from which a factor is estimated, so that a few
+cannot promise too much."""
+
+
+def placement_covariance(
+    skin: MarkerSkin,
+    calibrated: Calibrated,
+    observation: Observation,
+    recording: Tensor,
+    prior: JointPrior,
+    precision: Tensor,
+    kinds: Sequence[MarkerKind],
+    weights: FitWeights,
+) -> Tensor:
+    """Covariance of the error in the shape and in each recording's own offsets.
+
+    Args:
+        skin: as given to ``calibrate``.
+        calibrated: what it gave.
+        observation: the markers of its frames.
+        recording: (N,) which recording each frame is of.
+        prior: of the joints.
+        precision: (M, 3, 3) of the offsets, 1/m².
+        kinds: of the M markers.
+        weights: of the terms.
+
+    Returns:
+        (R, B + 3·M, B + 3·M); offsets in metres.
+    """
+    wearer = Wearer(skin, calibrated.betas, calibrated.placement.recordings[recording])
+    here = normal_equations(wearer, calibrated.pose, observation, prior, weights)
+    R = len(calibrated.placement.recordings)
+    worth = frames_worth(weights, R, calibrated.pose.frames)
+    equations = person_equations(wearer, here, calibrated.placement, recording, precision, worth, weights, 0.0)
+    by_prior = pose_prior_part(here)
+    noise = noise_factor(here, by_prior, observation.seen)
+    drawn = torch.block_diag(*precision) * placement_factors(equations, calibrated, precision, kinds)
+    moved = equations.eliminated[..., 1:]
+    shape = torch.eye(skin.num_betas, dtype=drawn.dtype, device=drawn.device) / weights.shape**2
+    wrong = []  # (R) covariance of what each recording's frames are wrong by, in shape and own offsets
+    for r in range(R):
+        rows = recording == r
+        from_prior = worth * (moved[rows].mT @ by_prior[rows] @ moved[rows]).sum(dim=0)
+        wrong.append(from_prior + noise * (equations.observed[r] - from_prior))
+    return propagated(equations, torch.stack(wrong), drawn, shape)
+
+
+def shape_and_offsets(covariance: Tensor, num_betas: int, markers: Tensor) -> Tensor:
+    """The part of a covariance (B + 3·M, B + 3·M) that is of the shape and of some markers' offsets."""
+    offsets = num_betas + 3 * markers[:, None] + torch.arange(3, device=markers.device)
+    rows = torch.cat([torch.arange(num_betas, device=markers.device), offsets.flatten()])
+    return covariance[rows[:, None], rows]
+
+
+def propagated(equations: PersonEquations, wrong: Tensor, drawn: Tensor, shape: Tensor) -> Tensor:
+    """(R, B + 3·M, B + 3·M) covariance of the errors, from that of what the equations are wrong by.
+
+    Args:
+        equations: of the person, undamped; S = B + 3·M unknowns are the person's.
+        wrong: (R, B + 3·M, B + 3·M) by the frames of each recording, independent of one another.
+        drawn: (3·M, 3·M) by the placement's prior; the same error in all recordings, as the markers are.
+        shape: (B, B) by the shape's prior.
+    """
+    B = len(shape)
+    R = len(wrong)
+    eye = torch.eye(len(equations.curvature), dtype=drawn.dtype, device=drawn.device)
+    inverse = torch.linalg.inv(equations.curvature)
+    inner = torch.linalg.inv(equations.inner)  # (R, 3M, 3M)
+    follows = -equations.solved[..., 1:]  # (R, 3M, S): a recording's offsets follow the person's unknowns
+    tie = torch.diag_embed(equations.tie.repeat_interleave(3, dim=1))
+
+    # What reaches the person's unknowns: directly, and through each recording's offsets.
+    all_follow = follows.sum(dim=0)
+    reached = all_follow.mT @ drawn @ all_follow
+    reached[:B, :B] += shape
+    crosses = []  # (R) covariance of what reaches the person's unknowns with what each recording's offsets get
+    for r in range(R):
+        to_person = torch.cat([eye[:, :B], follows[r].mT], dim=1)  # from (shape, own offsets)
+        pulled = follows[r].mT - eye[:, B:]  # a tie pulls at the offsets and, the other way, at the person's
+        reached = reached + to_person @ wrong[r] @ to_person.mT + pulled @ tie[r] @ pulled.mT
+        crosses.append(to_person @ wrong[r][:, B:] + pulled @ tie[r] + all_follow.mT @ drawn)
+    person = inverse @ reached @ inverse
+    result = []
+    for r in range(R):
+        own = wrong[r][B:, B:] + tie[r] + drawn
+        with_person = inverse @ crosses[r] @ inner[r]  # (S, 3M)
+        offsets = follows[r] @ person @ follows[r].mT + inner[r] @ own @ inner[r]
+        half = follows[r] @ with_person
+        across = person[:B] @ follows[r].mT + with_person[:B]
+        offsets = offsets + half + half.mT
+        result.append(torch.cat([torch.cat([person[:B, :B], across], 1), torch.cat([across.mT, offsets], 1)]))
+    covariance = torch.stack(result)
+    return (covariance + covariance.mT) / 2
+
+
+def pose_prior_part(here: NormalEquations) -> Tensor:
+    """(T, D, D) the part of the curvature that is not the markers'."""
+    weight = here.weight.to(here.jacobian.dtype).repeat_interleave(3, dim=1)[..., None]
+    return here.curvature - here.jacobian.mT @ (here.jacobian * weight)
+
+
+def noise_factor(here: NormalEquations, by_prior: Tensor, seen: Tensor) -> float:
+    """Variance of the residuals over the assumed one: the a posteriori variance factor (Koch 1999, sec. 3.2.5).
+
+    Each frame has as many free coordinates as it shows, less what its pose takes up.
+    """
+    curvature = here.curvature.clone()
+    diagonal = curvature.diagonal(dim1=1, dim2=2)
+    diagonal.add_(1e-6 * diagonal.amax(dim=1, keepdim=True))
+    by_markers = here.curvature - by_prior
+    taken = float(torch.linalg.solve(curvature, by_markers).diagonal(dim1=1, dim2=2).sum())
+    free = max(3 * float(seen.sum()) - taken, 0.0)
+    square = float((here.weight * (here.residual**2).sum(dim=-1)).sum())
+    return (square + AS_ASSUMED) / (free + AS_ASSUMED)
+
+
+def placement_factors(
+    equations: PersonEquations, calibrated: Calibrated, precision: Tensor, kinds: Sequence[MarkerKind]
+) -> Tensor:
+    """(3·M,) variance of the offsets over the assumed one, the same for all markers of a kind.
+
+    By the size of the offsets found, over the number of coordinates that the markers and not the prior decided
+    (MacKay 1992, Neural Computation 4:415, eq. 4.8 and 4.9): what the prior, ties included, left open less what is
+    still open. The objective draws each recording's offsets home, as if they were R placements; they are one.
+    """
+    offsets = calibrated.placement.recordings
+    R, M = offsets.shape[:2]
+    eye = torch.eye(3, dtype=precision.dtype, device=precision.device)
+    tie = equations.tie  # (R, M)
+    home = torch.einsum("rs,mij->mrisj", torch.eye(R).to(precision), precision)
+    bound = torch.diag_embed(tie.mT) - tie.mT[:, :, None] * tie.mT[:, None] / tie.sum(dim=0)[:, None, None]
+    home = home + torch.einsum("mrs,ij->mrisj", bound, eye)
+    before = torch.linalg.inv(home.reshape(M, 3 * R, 3 * R)).reshape(M, R, 3, R, 3)
+    open_before = torch.einsum("mij,mrjri->m", precision, before)
+    follows = equations.solved[..., 1:]
+    after = torch.linalg.inv(equations.inner) + follows @ torch.linalg.inv(equations.curvature) @ follows.mT
+    open_after = torch.einsum("mij,rmjmi->m", precision, after.unflatten(1, (M, 3)).unflatten(3, (M, 3)))
+    decided = (open_before - open_after).clamp_min(0)
+    square = torch.einsum("rmi,mij,rmj->m", offsets, precision, offsets)
+    factors = torch.ones_like(square)
+    for kind in set(kinds):
+        rows = torch.tensor([k == kind for k in kinds], device=square.device)
+        factors[rows] = (square[rows].sum() / R + AS_ASSUMED) / (decided[rows].sum() + AS_ASSUMED)
+    return factors.repeat_interleave(3)
