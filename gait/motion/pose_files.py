@@ -35,6 +35,9 @@ _OWN_KEYS = frozenset(
         "model_sha256",
         "constrained",
         "surface_model_type",
+        "joints_sigma",
+        "bridged",
+        "first_frame",
     ]
 )
 
@@ -42,6 +45,7 @@ _OWN_KEYS = frozenset(
 def write_npz(folder: Path, sequence: PoseSequence) -> Path:
     """Write ``poses.npz`` into a folder; the same sequence gives the same bytes. Returns the file."""
     path = folder / POSES_FILE
+    known: dict[str, Any] = {"joints_sigma": sequence.joints_sigma_m, "bridged": sequence.bridged}
     np.savez_compressed(
         path,
         poses=sequence.poses,
@@ -54,6 +58,8 @@ def write_npz(folder: Path, sequence: PoseSequence) -> Path:
         model_sha256=np.str_(sequence.model_sha256),
         constrained=np.bool_(sequence.constrained),
         surface_model_type=np.str_(sequence.model_type),
+        first_frame=np.int64(sequence.first_frame),
+        **{name: values for name, values in known.items() if values is not None},
         **sequence.extra,
     )
     return path
@@ -110,9 +116,13 @@ def _read_npz(path: Path) -> PoseSequence:
         raise GaitError(f"{path}: lacks {', '.join(missing)}; it has {', '.join(sorted(data))}.")
     T = len(data["poses"]) if data["poses"].ndim == 2 else -1
     wanted = {"trans": (T, 3), "joints": (T, NUM_BODY_JOINTS, 3), "mocap_frame_rate": ()}
+    wanted |= {"joints_sigma": (T, NUM_BODY_JOINTS), "bridged": (T,), "first_frame": ()}
     for key, shape in wanted.items():
-        if data[key].shape != shape:
+        if key in data and data[key].shape != shape:
             raise GaitError(f"{path}: {key} has the shape {data[key].shape}, {shape} is needed for {T} frames.")
+    for key, kind in (("bridged", np.bool_), ("first_frame", np.integer)):
+        if key in data and not np.issubdtype(data[key].dtype, kind):
+            raise GaitError(f"{path}: {key} is of the type {data[key].dtype}; fit this gait again.")
     return PoseSequence(
         poses=_finite(path, "poses", data["poses"]),
         betas=_finite(path, "betas", data["betas"].reshape(-1)),
@@ -124,6 +134,9 @@ def _read_npz(path: Path) -> PoseSequence:
         model_type=str(data.get("surface_model_type", "supr")),
         gender=str(data.get("gender", "neutral")),
         constrained=bool(data.get("constrained", False)),
+        joints_sigma_m=_finite(path, "joints_sigma", data["joints_sigma"]) if "joints_sigma" in data else None,
+        bridged=data["bridged"].astype(bool) if "bridged" in data else None,
+        first_frame=int(data["first_frame"]) if "first_frame" in data else 1,
         extra={key: value for key, value in data.items() if key not in _OWN_KEYS},
     )
 
