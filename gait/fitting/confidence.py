@@ -20,10 +20,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gait.fitting.frame_batches import FrameBatches
+from gait.fitting.frame_equations import Observation
 from gait.fitting.joint_turning import Pose
 from gait.fitting.marker_motion import Wearer, joint_pose_jacobian, joint_shape_jacobian, shape_jacobian
 from gait.fitting.placement_covariance import AS_ASSUMED, pose_prior_part
-from gait.fitting.pose_solver import NormalEquations, Observation, normal_equations
+from gait.fitting.pose_equations import NormalEquations, normal_equations
 from gait.fitting.residuals import JointPrior
 from gait.fitting.weights import FitWeights
 
@@ -95,9 +96,16 @@ def joint_confidence(
     sigma = between(radius(covariance).double().cpu().numpy(), frames, seen)
     return JointConfidence(
         sigma_m=bridged(sigma, joints_m, rate_hz).astype(np.float32),
-        observed=(decided.double().mean(dim=0) / 3).clamp(0, 1).cpu().numpy(),
+        observed=(decided.double().mean(dim=0) / _unknowns(wearer)).cpu().numpy(),
         noise=noise,
     )
+
+
+def _unknowns(wearer: Wearer) -> Tensor:
+    """(J,) in how many ways each joint can turn."""
+    skin = wearer.skin
+    three = skin.joint.new_full((skin.num_joints,), 3)
+    return three if skin.hinges is None else torch.where(skin.hinges.hinged, 1 + skin.hinges.double.to(three), three)
 
 
 def radius(covariance: Tensor) -> Tensor:
@@ -228,25 +236,27 @@ class _Parts:
 def _frame_parts(
     wearer: Wearer, pose: Pose, observation: Observation, prior: JointPrior, weights: FitWeights, root: Tensor
 ) -> _Parts:
-    here = normal_equations(wearer, pose, observation, prior, weights, linear=torch.float32)
+    here = normal_equations(wearer, pose, observation, prior, weights)
+    here = replace(here, curvature=here.curvature.float(), jacobian=here.jacobian.float())
     J = pose.rotations.shape[1]
     by_prior = pose_prior_part(here)
-    loose = torch.zeros_like(here.gradient)
+    loose = torch.zeros_like(here.curvature[..., 0])
     loose[:, :3], loose[:, 3 * J :] = 1 / LOOSE_RAD**2, 1 / LOOSE_M**2
     by_prior = by_prior + torch.diag_embed(loose)
     H = here.curvature + torch.diag_embed(loose)
+    by_markers = H - by_prior
     diagonal = H.diagonal(dim1=1, dim2=2)
     diagonal.add_(1e-6 * diagonal.amax(dim=1, keepdim=True))
     factor, _ = torch.linalg.cholesky_ex(H)
     inverse = torch.cholesky_inverse(factor)
     by_pose = joint_pose_jacobian(wearer, here.motion).to(H.dtype)  # (T, 3J, D)
     follows = inverse @ by_pose.mT  # (T, D, 3J): H⁻¹·(change of the joints with the pose)
-    decided = (1 - (inverse * by_prior).sum(dim=-1)).clamp(0, 1)  # diagonal of H⁻¹·A
+    decided = (inverse * by_markers).sum(dim=-1).clamp(0, 1)  # diagonal of H⁻¹·A
     moved = _moved_by_placement(wearer, here, follows) @ root.to(H.device)
     return _Parts(
         placement=_joint_blocks(moved, moved),
         pull=_joint_blocks(follows.mT @ by_prior, follows.mT),
-        noise=_joint_blocks(follows.mT @ (H - by_prior), follows.mT),
+        noise=_joint_blocks(follows.mT @ by_markers, follows.mT),
         decided=decided[:, : 3 * J].unflatten(1, (J, 3)).sum(dim=-1),
         free=3 * observation.seen.sum(dim=1) - decided.sum(dim=1),
         square=(here.weight * (here.residual**2).sum(dim=-1)).sum(dim=1),
