@@ -55,9 +55,10 @@ def test_objective_and_gradient_are_the_exact_ones(tmp_path, tree, feature):
     np.testing.assert_allclose(found.parent_world.transpose(0, 1), exact.motion.parent_world, atol=1e-12)
 
 
-def test_curvature_of_the_markers_is_gauss_newtons(tmp_path, tree):
-    """Without blend shapes and without the joints' own terms nothing is left out."""
-    body, wearer, pose = case(tmp_path, tree, None)
+@FEATURES
+def test_curvature_of_the_markers_is_gauss_newtons(tmp_path, tree, feature):
+    """Without the joints' own terms nothing is left out."""
+    body, wearer, pose = case(tmp_path, tree, feature)
     observation = observation_of(wearer, pose)
     prior = prior_of(body, wearer)
     silent = type(prior)(

@@ -8,9 +8,8 @@ Sᵢⱼ = Σₘ w·aᵢaⱼᵀ over the markers' arms, and the Gauss–Newton cu
 
 Rotations are unit quaternions, component by component, so that the joints' terms are a few operations on vectors.
 
-The gradient is that of the objective (``gait.fitting.residuals``). The curvature leaves out what pose-corrective blend
-shapes add to an arm, some hundredths of it, and how a joint's residual bends with its rotation; so a step may fall a
-little short of Newton's, and ends at the same place.
+The gradient is that of the objective (``gait.fitting.residuals``). The curvature leaves out how a joint's own residuals
+bend with its rotation; so a step may fall a little short of Gauss and Newton's, and ends at the same place.
 
 Unknowns are in the order x of all joints, y of all, z of all, then the place; of a joint as in ``joint_turning``.
 """
@@ -209,44 +208,37 @@ class FrameEquations:
         transforms, parent_world = self._transforms(poses)
         bulge = self._bulge(poses, transforms, parent_world)
         placed = _by_axis(transforms) @ self.combination[:, -self.num_markers :]
-        residual = self._residual(placed, bulge, poses, frames)
+        residual = self._residual(placed, bulge, frames)
         joints = self._joint_terms(poses, frames)
         return self._robust(residual, frames)[0] + joints.cost + _place_cost(poses, frames)
 
     def evaluate(self, poses: FramePoses, frames: Frames) -> Evaluated:
         """The objective with its gradient and curvature."""
-        T, M, J = len(frames.markers), self.num_markers, self.num_joints
+        M, J = self.num_markers, self.num_joints
         transforms, parent_world = self._transforms(poses)
         bulge = self._bulge(poses, transforms, parent_world)
         combined = _by_axis(transforms) @ self.combination  # (T, 3, M·J + M)
         arms = combined[..., :-M].unflatten(-1, (M, J))
-        residual = self._residual(combined[..., -M:], bulge, poses, frames)
+        residual = self._residual(combined[..., -M:], bulge, frames)
         cost, weight = self._robust(residual, frames)
-
-        root = weight.sqrt()[..., None]  # (T, M, 1)
-        columns = arms.new_empty(T, M, 3 * J + 4)  # each marker's arms, its residual and 1, by the root of its weight
-        torch.mul(arms.transpose(1, 2), root[..., None], out=columns[..., : 3 * J].unflatten(-1, (3, J)))
-        torch.mul(residual.mT, root, out=columns[..., 3 * J : 3 * J + 3])
-        columns[..., 3 * J + 3 :] = root
-        products = columns.mT @ columns
-        curvature = _curvature(products, J)
-        blocks = curvature[:, : 3 * J, : 3 * J].unflatten(2, (3, J)).unflatten(1, (3, J))  # (T, 3, J, 3, J)
-        known = _known(products, J)
-        gradient = arms.new_empty(T, 3 * J + 3)
-        turning = gradient[:, : 3 * J].unflatten(-1, (3, J))
-        _axial(products[:, : 3 * J, 3 * J : 3 * J + 3].unflatten(1, (3, J)), turning)
-        gradient[:, 3 * J :] = products[:, 3 * J : 3 * J + 3, 3 * J + 3]
+        unknowns = self._unknowns(poses, parent_world)
+        if bulge is None and unknowns is None:
+            markers = _from_arms(arms, residual, weight)
+        else:
+            markers = _from_changes(self._changes(arms, bulge, unknowns), residual, weight)
+        gradient, curvature, known = markers
 
         terms = self._joint_terms(poses, frames)
-        turning += (parent_world @ terms.gradient.permute(1, 2, 0)[..., None])[..., 0].permute(1, 2, 0)
+        axes = parent_world if unknowns is None else unknowns.transpose(0, 1).mT @ parent_world  # (J, T, 3, 3)
+        turning = gradient[:, : 3 * J].unflatten(-1, (3, J))
+        turning += (axes @ terms.gradient.permute(1, 2, 0)[..., None])[..., 0].permute(1, 2, 0)
+        blocks = curvature[:, : 3 * J, : 3 * J].unflatten(2, (3, J)).unflatten(1, (3, J))  # (T, 3, J, 3, J)
         own = blocks.diagonal(dim1=2, dim2=4)  # (T, 3, 3, J)
-        own += ((parent_world * terms.curvature.permute(1, 2, 0)[:, :, None]) @ parent_world.mT).permute(1, 2, 3, 0)
-        if bulge is not None:
-            turning += self._bulge_torque(bulge, residual * weight[:, None])
-        if self.hinges is not None and poses.angles is not None:
-            self._in_hinge_angles(poses, parent_world, curvature, gradient, known)
-        if bulge is not None:
-            turning += self._bulge_growth(bulge, residual * weight[:, None])
+        own += ((axes * terms.curvature.permute(1, 2, 0)[:, :, None]) @ axes.mT).permute(1, 2, 3, 0)
+        if self.angle_bounds is not None and poses.angles is not None:
+            beyond = self._beyond_angle_bounds(poses.angles)
+            turning[:, :2] += self.limit_precision * beyond.mT
+            own.diagonal(dim1=1, dim2=2)[..., :2] += self.limit_precision * (beyond != 0)
         for pull in frames.pulls:
             gradient[:, 3 * J :] += pull.place_precision[:, None] * (poses.place - pull.place)
             curvature.diagonal(dim1=1, dim2=2)[:, 3 * J :] += pull.place_precision[:, None]
@@ -287,7 +279,7 @@ class FrameEquations:
         parent_world[0] = torch.eye(3, dtype=world.dtype, device=world.device)
         return world, parent_world
 
-    def _residual(self, placed: Tensor, bulge: _Bulge | None, poses: FramePoses, frames: Frames) -> Tensor:
+    def _residual(self, placed: Tensor, bulge: _Bulge | None, frames: Frames) -> Tensor:
         """(T, 3, M) from the observed markers, zero where unseen."""
         if bulge is not None:
             placed = placed + bulge.shift
@@ -329,29 +321,12 @@ class FrameEquations:
             return torch.zeros_like(angles)
         return angles - torch.maximum(torch.minimum(angles, self.angle_bounds[1]), self.angle_bounds[0])
 
-    def _in_hinge_angles(
-        self, poses: FramePoses, parent_world: Tensor, curvature: Tensor, gradient: Tensor, known: Tensor
-    ) -> None:
-        """Put a constrained tree's angles in place of the hinged joints' world axes."""
-        J = self.num_joints
-        matrices = turns.to_matrices(poses.turn).transpose(0, 1)
-        unknowns = unknowns_in_world(
-            Pose(matrices, poses.place, poses.angles), parent_world.transpose(0, 1), self.hinges
-        )
-        if unknowns is None or poses.angles is None:
-            return
-        joints = curvature[:, : 3 * J, : 3 * J].unflatten(2, (3, J)).unflatten(1, (3, J))
-        lower = curvature[:, : 3 * J, : 3 * J].tril()
-        whole = (lower + lower.tril(-1).mT).unflatten(2, (3, J)).unflatten(1, (3, J))
-        joints.copy_(torch.einsum("tica,tcidj,tjdb->taibj", unknowns, whole, unknowns))
-        place = curvature[:, 3 * J :, : 3 * J].unflatten(-1, (3, J))  # (T, 3, 3, J)
-        place.copy_(torch.einsum("tpcj,tjca->tpaj", place, unknowns))
-        turning = gradient[:, : 3 * J].unflatten(-1, (3, J))
-        turning.copy_(torch.einsum("tcj,tjca->taj", turning, unknowns))
-        known[:, :J] = unknowns.mT @ known[:, :J] @ unknowns
-        beyond = self._beyond_angle_bounds(poses.angles)
-        turning[:, :2] += self.limit_precision * beyond.mT
-        joints.diagonal(dim1=2, dim2=4).diagonal(dim1=1, dim2=2)[..., :2] += self.limit_precision * (beyond != 0)
+    def _unknowns(self, poses: FramePoses, parent_world: Tensor) -> Tensor | None:
+        """(T, J, 3, 3) world rotation vector of each unknown (``unknowns_in_world``)."""
+        if self.hinges is None:
+            return None
+        pose = Pose(turns.to_matrices(poses.turn).transpose(0, 1), poses.place, poses.angles)
+        return unknowns_in_world(pose, parent_world.transpose(0, 1), self.hinges)
 
     def _bulge(self, poses: FramePoses, transforms: Tensor, parent_world: Tensor) -> _Bulge | None:
         """What pose-corrective blend shapes add to the markers; None for a body without them."""
@@ -361,33 +336,32 @@ class FrameEquations:
         kind = PoseFeature(self.point_pose.shape[-1])
         feature, change = feature_and_change(pose, parent_world.transpose(0, 1), self.hinges, kind)
         point = torch.einsum("mcjq,tjq->tmc", self.point_pose, feature)
-        world = transforms[..., :3].transpose(0, 1)  # (T, J, 3, 3)
-        mixed = torch.einsum("mj,tjcd->tmcd", self.share, world)
-        return _Bulge(point, (mixed @ point[..., None])[..., 0].mT, world, mixed, change)
+        mixed = torch.einsum("mj,jtcd->tmcd", self.share, transforms[..., :3])
+        carried = torch.einsum("jtcd,tmd->tcmj", transforms[..., :3], point) * self.share
+        return _Bulge((mixed @ point[..., None])[..., 0].mT, carried @ self.below.T, mixed, change)
 
-    def _bulge_torque(self, bulge: _Bulge, force: Tensor) -> Tensor:
-        """(T, 3, J) Σ shift × force (T, 3, M) over the markers that a joint moves: what their arms lack."""
-        pairs = torch.einsum("mj,tcm,tmd->tjcd", self.share, force, bulge.point)
-        torque = force.new_empty(len(force), 3, self.num_joints)
-        _axial((bulge.world @ pairs.mT).permute(0, 2, 1, 3), torque)
-        return torque @ self.below.T
-
-    def _bulge_growth(self, bulge: _Bulge, force: Tensor) -> Tensor:
-        """(T, 3, J) force · change of the bulge with each unknown."""
-        pressed = (bulge.mixed.mT @ force.mT[..., None])[..., 0]  # (T, M, 3) in rest axes
-        if self.point_pose is None:
-            return torch.zeros_like(pressed)
-        felt = torch.einsum("tmc,mcjq->tjq", pressed, self.point_pose)
-        return (bulge.change.mT @ felt[..., None])[..., 0].mT
+    def _changes(self, arms: Tensor, bulge: _Bulge | None, unknowns: Tensor | None) -> Tensor:
+        """(T, M, 3, 3, J) change of every marker with every joint's unknowns."""
+        T, _, M, J = arms.shape
+        x, y, z = (arms if bulge is None else arms + bulge.arms).unbind(1)
+        changes = arms.new_zeros(T, M, 3, 3, J)
+        changes[:, :, 0, 1], changes[:, :, 0, 2] = z, -y
+        changes[:, :, 1, 0], changes[:, :, 1, 2] = -z, x
+        changes[:, :, 2, 0], changes[:, :, 2, 1] = y, -x
+        if unknowns is not None:
+            changes = torch.einsum("tmcwj,tjwu->tmcuj", changes, unknowns)
+        if bulge is not None and self.point_pose is not None:
+            grown = torch.einsum("mcjq,tjqu->tmcuj", self.point_pose, bulge.change)
+            changes = changes + (bulge.mixed @ grown.flatten(3)).unflatten(-1, (3, J))
+        return changes
 
 
 @dataclass(frozen=True)
 class _Bulge:
     """What pose-corrective blend shapes do to the markers of T frames."""
 
-    point: Tensor  # (T, M, 3) shift at rest, metres
-    shift: Tensor  # (T, 3, M) the same in the world
-    world: Tensor  # (T, J, 3, 3) world rotation of each joint
+    shift: Tensor  # (T, 3, M) metres
+    arms: Tensor  # (T, 3, M, J) what it adds to the arms
     mixed: Tensor  # (T, M, 3, 3) skinning-weighted world rotation at each marker
     change: Tensor  # (T, J, F, 3) change of each joint's pose feature with its unknowns
 
@@ -449,11 +423,31 @@ def _by_axis(transforms: Tensor) -> Tensor:
     return transforms.permute(1, 2, 0, 3).flatten(2)
 
 
-def _curvature(products: Tensor, J: int) -> Tensor:
-    """Lower triangle of the Gauss–Newton curvature (T, D, D) from Σ w·cᵢcᵢᵀ, c = (arms, residual, 1)."""
-    T, D = len(products), 3 * J + 3
-    curvature = products.new_empty(T, D, D)
+def _from_arms(arms: Tensor, residual: Tensor, weight: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Gradient (T, D), curvature (T, D, D) and ``known`` (T, J + 1, 3, 3) of the markers, by their arms.
+
+    Args:
+        arms: (T, 3, M, J).
+        residual: (T, 3, M) metres.
+        weight: (T, M) 1/m².
+    """
+    T, _, M, J = arms.shape
+    D = 3 * J + 3
+    root = weight.sqrt()[..., None]  # (T, M, 1)
+    columns = arms.new_empty(T, M, D + 1)  # each marker's arms, its residual and 1, by the root of its weight
+    torch.mul(arms.transpose(1, 2), root[..., None], out=columns[..., : 3 * J].unflatten(-1, (3, J)))
+    torch.mul(residual.mT, root, out=columns[..., 3 * J : D])
+    columns[..., D:] = root
+    products = columns.mT @ columns
     S = products[:, : 3 * J, : 3 * J].unflatten(2, (3, J)).unflatten(1, (3, J))  # (T, 3, J, 3, J)
+
+    gradient = arms.new_empty(T, D)
+    torques = products[:, : 3 * J, 3 * J : D].unflatten(1, (3, J))  # (T, 3, J, 3) Σ w·arm ⊗ residual
+    for axis, (a, b) in enumerate(((1, 2), (2, 0), (0, 1))):  # and of arm × residual
+        torch.sub(torques[:, a, :, b], torques[:, b, :, a], out=gradient[:, axis * J : (axis + 1) * J])
+    gradient[:, 3 * J :] = products[:, 3 * J : D, D]
+
+    curvature = arms.new_empty(T, D, D)
     blocks = curvature[:, : 3 * J, : 3 * J].unflatten(2, (3, J)).unflatten(1, (3, J))
     trace = S[:, 0, :, 0] + S[:, 1, :, 1] + S[:, 2, :, 2]
     for a, b in ((0, 0), (1, 1), (2, 2), (1, 0), (2, 0), (2, 1)):
@@ -461,30 +455,33 @@ def _curvature(products: Tensor, J: int) -> Tensor:
             torch.sub(trace, S[:, a, :, a], out=blocks[:, a, :, a])
         else:
             torch.neg(S[:, b, :, a], out=blocks[:, a, :, b])
-    place = curvature[:, 3 * J :]  # (T, 3, D): a shift against a turn is −[Σ w·arm]ₓ, transposed
-    place.zero_()
-    x, y, z = products[:, 3 * J + 3, : 3 * J].unflatten(-1, (3, J)).unbind(1)
+    place = curvature[:, 3 * J :].zero_()  # (T, 3, D): a shift against a turn is −[Σ w·arm]ₓ
+    x, y, z = products[:, D, : 3 * J].unflatten(-1, (3, J)).unbind(1)
     place[:, 1, :J], place[:, 2, :J] = -z, y
     place[:, 0, J : 2 * J], place[:, 2, J : 2 * J] = z, -x
     place[:, 0, 2 * J : 3 * J], place[:, 1, 2 * J : 3 * J] = -y, x
-    place.diagonal(dim1=1, dim2=2, offset=3 * J)[:] = products[:, 3 * J + 3, 3 * J + 3, None]
-    return curvature
+    place.diagonal(dim1=1, dim2=2, offset=3 * J)[:] = products[:, D, D, None]
 
-
-def _known(products: Tensor, J: int) -> Tensor:
-    """(T, J + 1, 3, 3) the curvature's own part of each joint, and the place's."""
-    S = products[:, : 3 * J, : 3 * J].unflatten(2, (3, J)).unflatten(1, (3, J))
+    known = arms.new_zeros(T, J + 1, 3, 3)
     pairs = S.diagonal(dim1=2, dim2=4).permute(0, 3, 1, 2)  # (T, J, 3, 3)
-    known = products.new_empty(len(products), J + 1, 3, 3)
     torch.neg(pairs, out=known[:, :J])
-    known[:, J] = 0
-    trace = torch.cat([pairs.diagonal(dim1=2, dim2=3).sum(dim=-1), products[:, 3 * J + 3, 3 * J + 3 :]], dim=1)
-    known.diagonal(dim1=2, dim2=3).add_(trace[..., None])
-    return known
+    traces = torch.cat([pairs.diagonal(dim1=2, dim2=3).sum(dim=-1), products[:, D, D:]], dim=1)
+    known.diagonal(dim1=2, dim2=3).add_(traces[..., None])
+    return gradient, curvature, known
 
 
-def _axial(pairs: Tensor, out: Tensor) -> None:
-    """Write Σ a × b (T, 3, J) from Σ a ⊗ b (T, 3, J, 3)."""
-    torch.sub(pairs[:, 1, :, 2], pairs[:, 2, :, 1], out=out[:, 0])
-    torch.sub(pairs[:, 2, :, 0], pairs[:, 0, :, 2], out=out[:, 1])
-    torch.sub(pairs[:, 0, :, 1], pairs[:, 1, :, 0], out=out[:, 2])
+def _from_changes(changes: Tensor, residual: Tensor, weight: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The same from the markers' changes (T, M, 3, 3, J): for blend shapes and hinges, at three times the cost."""
+    T, M, _, _, J = changes.shape
+    D = 3 * J + 3
+    root = weight.sqrt()[..., None, None]
+    columns = changes.new_zeros(T, M, 3, D + 1)
+    torch.mul(changes.flatten(3), root, out=columns[..., : 3 * J])
+    columns[..., 3 * J : D].diagonal(dim1=2, dim2=3)[:] = root[..., 0]
+    torch.mul(residual.mT, root[..., 0], out=columns[..., D])
+    columns = columns.flatten(1, 2)
+    products = columns.mT @ columns
+    curvature = products[:, :D, :D].contiguous()
+    own = curvature[:, : 3 * J, : 3 * J].unflatten(2, (3, J)).unflatten(1, (3, J)).diagonal(dim1=2, dim2=4)
+    known = torch.cat([own.permute(0, 3, 1, 2), curvature[:, None, 3 * J :, 3 * J :]], dim=1)
+    return products[:, :D, D].contiguous(), curvature, known

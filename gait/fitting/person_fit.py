@@ -252,15 +252,14 @@ def _fit_gait(
     began = time.perf_counter()
     pose = pose_course(wearer, observation, prior, weights, recording.rate_hz, vposer, batches)
 
-    def placed(rows: slice) -> tuple[Tensor, Tensor]:
+    def placed(rows: slice) -> tuple[Tensor, Tensor, Tensor]:
         motion = marker_motion(wearer, pose[rows])
-        return motion.markers, motion.joints
+        return motion.markers, motion.joints, pose_numbers(body, pose[rows], wearer.skin.hinges).float()
 
-    parts = batches.map(recording.frames, placed)
-    virtual = torch.cat([markers for markers, _ in parts])
+    virtual, joints, numbers = (torch.cat(parts) for parts in zip(*batches.map(recording.frames, placed), strict=True))
     residual = (virtual - observation.markers).norm(dim=-1)
     residual = torch.where(observation.seen, residual, torch.full_like(residual, torch.nan))
-    joints_m = torch.cat([joints for _, joints in parts]).cpu().numpy()
+    joints_m = joints.cpu().numpy()
     seconds = time.perf_counter() - began
     confidence = joint_confidence(
         wearer, pose, joints_m, observation, prior, weights, placement, recording.rate_hz, batches
@@ -270,7 +269,7 @@ def _fit_gait(
         labels=wearer.skin.labels,
         betas=wearer.betas.cpu().numpy(),
         offset_m=wearer.offset.cpu().numpy(),
-        poses=pose_numbers(body, pose, wearer.skin.hinges).cpu().numpy().astype(np.float32),
+        poses=numbers.cpu().numpy(),
         rotations=pose.rotations.cpu().numpy(),
         translation_m=pose.translation.cpu().numpy(),
         joints_m=joints_m,

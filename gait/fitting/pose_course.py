@@ -41,8 +41,9 @@ def pose_course(
     """Poses of all frames: a coarse grid from scratch, the rest from their neighbours, then all on a smooth course."""
     T = len(observation.markers)
     equations = FrameEquations(wearer, prior, weights)
-    start, _, fixed = rigid_start(wearer, prior.natural, observation)
-    well = np.flatnonzero(fixed.cpu().numpy())
+    starts = batches.map(T, lambda rows: rigid_start(wearer, prior.natural, observation[rows]))
+    start = Pose.joined([pose for pose, _, _ in starts])
+    well = np.flatnonzero(torch.cat([fixed for _, _, fixed in starts]).cpu().numpy())
     if not len(well):
         raise GaitError("no frame shows four markers that are not in one line; nothing to fit.")
     step = max(1, round(COARSE_SECONDS * rate_hz))
