@@ -1,19 +1,25 @@
 """Walkers fitted with bodies of SMPL's family, made of the open body."""
 
+import json
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from fitting_cases import OPEN_BODY, open_body_as, recorded, short_walk
+from fitting_cases import OPEN_BODY, open_body_as, recorded, short_walk, write_c3d
 
 from gait.body.model_file import load_body
 from gait.body.placement import plug_in_gait_layout
 from gait.body.rotations import PoseFeature
 from gait.body.skeleton import NUM_BODY_JOINTS
 from gait.fitting.person_fit import fit_person
+from gait.motion.pose_files import read_poses
 from gait.synthetic import NO_ERRORS, MarkerErrors
 
+ROOT = Path(__file__).resolve().parents[1]
 AS_RECORDED = MarkerErrors(placement_m=0.010, noise_m=0.001, gap_share=0.02)
 BLEND_M = 0.002
 
@@ -82,3 +88,34 @@ def test_a_body_with_blend_shapes_is_found(bodies, kind):
     np.testing.assert_allclose(posed.joints[:, :NUM_BODY_JOINTS], gait.joints_m, atol=1e-4)
     (without,) = fit_person([recording], replace(body, posedirs=None), layout).gaits
     assert np.nanmean(without.residual_m) > 1.5 * np.nanmean(gait.residual_m)
+
+
+def test_a_cohort_that_names_such_files(tmp_path):
+    """The command line, from files where the package smplx wants them to poses that say whose they are."""
+    places = {
+        "anna": ("smplx", "SMPLX_FEMALE.npz", tmp_path / "data/smplx/SMPLX_FEMALE.npz"),
+        "bert": ("smplh", "smplh/male/model.npz", tmp_path / "data/smplh/male/model.npz"),
+    }
+    cohort = {}
+    for person, (kind, name, path) in places.items():
+        path.parent.mkdir(parents=True)
+        body = load_body(open_body_as(kind, path, BLEND_M))
+        walk = short_walk(body, seed=4, seconds=0.6)
+        write_c3d(tmp_path / f"{person}.c3d", body, plug_in_gait_layout(body), walk, errors=AS_RECORDED)
+        cohort[person] = {"gaits": [f"{person}.c3d"], "healthy": True, "model_file": name}
+    (tmp_path / "cohort.json").write_text(json.dumps(cohort), encoding="utf-8")
+    command = [sys.executable, ROOT / "shape_optimizer.py", "--cohort", "cohort.json", "--model_folder", "data"]
+    command += ["--save_folder", "out", "--pose_format", "json"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    for person, (kind, _, path) in places.items():
+        folder = tmp_path / "out/healthy" / person / person
+        assert (folder / "fit.png").stat().st_size > 10_000
+        poses = read_poses(folder)
+        body = load_body(path)
+        assert (poses.model_type, poses.model_file, poses.gender) == (kind, body.name, body.gender)
+        assert poses.poses.shape == (60, body.num_pose)
+        (folder / "poses.npz").unlink()
+        frames = read_poses(folder, body=body, rate_hz=100)
+        np.testing.assert_allclose(frames.joints_m, poses.joints_m, atol=1e-4)
+        assert frames.model_type == kind
