@@ -21,7 +21,8 @@ from gait.synthetic import NO_ERRORS, MarkerErrors
 
 ROOT = Path(__file__).resolve().parents[1]
 AS_RECORDED = MarkerErrors(placement_m=0.010, noise_m=0.001, gap_share=0.02)
-BLEND_M = 0.002
+BLEND_M = 0.005
+"""A joint that bends by a radian moves the skin near it by about a centimetre."""
 
 
 @pytest.fixture(scope="module")
@@ -81,13 +82,14 @@ def test_a_body_with_blend_shapes_is_found(bodies, kind):
     layout = plug_in_gait_layout(body)
     recording = recorded(body, walk, layout, NO_ERRORS)
     (gait,) = fit_person([recording], body, layout).gaits
-    assert 1e3 * np.nanmean(gait.residual_m) < 1
+    assert 1e3 * np.nanmean(gait.residual_m) < 1.5
     assert joint_errors_mm(gait, walk).mean() < 6
     with torch.inference_mode():
         posed = body(*(torch.as_tensor(x).to(body.dtype) for x in (gait.poses, gait.betas, gait.translation_m)))
     np.testing.assert_allclose(posed.joints[:, :NUM_BODY_JOINTS], gait.joints_m, atol=1e-4)
     (without,) = fit_person([recording], replace(body, posedirs=None), layout).gaits
-    assert np.nanmean(without.residual_m) > 1.5 * np.nanmean(gait.residual_m)
+    assert np.nanmean(without.residual_m) > 2 * np.nanmean(gait.residual_m)
+    assert joint_errors_mm(without, walk).mean() > 2 * joint_errors_mm(gait, walk).mean()
 
 
 def test_a_cohort_that_names_such_files(tmp_path):
