@@ -79,7 +79,8 @@ def _package_model(path: Path, body: Body, poses: int) -> Any:
         with redirect_stdout(sys.stderr):  # it warns where the object is to be printed
             return kinds[body.model_type](str(path), ext=path.suffix[1:], batch_size=poses, num_betas=300, **hands)
     except Exception as error:  # whatever a file lacks that the package asks for
-        raise GaitError(f"{path}: the package smplx cannot read it ({type(error).__name__}: {error}).") from error
+        reason = " ".join(str(error).split())[:160]
+        raise GaitError(f"{path}: the package smplx cannot read it ({type(error).__name__}: {reason}).") from error
 
 
 def _named_parts(body: Body, pose: Tensor) -> dict[str, Tensor]:

@@ -153,6 +153,14 @@ def test_an_array_that_is_a_formula_is_named(tmp_path):
     assert str(caught.value).startswith(f"{path}: shapedirs is a formula (chumpy.someotherx.Select) that only chumpy")
 
 
+def test_what_the_package_cannot_compare_is_one_plain_line():
+    supr = Path(__file__).parents[1] / "data" / "SUPR" / "open_neutral.npz"
+    done = subprocess.run([sys.executable, AGREEMENT, supr], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr == f"{supr}: is a body of SUPR's layout, which the package smplx does not know.\n"
+
+
 @pytest.mark.parametrize(("kind", "suffix"), [("smplx", "npz"), ("smplx", "pkl"), ("smplh", "npz"), ("smpl", "pkl")])
 def test_equals_the_package_smplx_at_full_size(tmp_path, monkeypatch, kind, suffix):
     pytest.importorskip("smplx", reason="pip install -e '.[smplx]', for research alone")
