@@ -4,13 +4,15 @@ Whether bad data planted in real walks is found and named. Every kind is planted
 from a seed, ``gait.synthetic.planted_faults``), each time into one walk of one person; all recordings of that person
 are then fitted as the command line does. A plant is passed if one finding has its kind, its marker (of an exchange
 both) and its frames: the frames named and those planted, first to last, share at least 0.8 of their union, or differ
-by three frames at most at either end. Planted frames are those in which the marker is more than 20 mm from where it
-was, so that the unseen beginning of a slide does not count.
+by three frames at most at either end; what befalls a whole recording is named as such. Recordings that are wrong as a
+whole (all sides exchanged, an axis reversed) are fitted with ``--repair``, all others without it. Planted frames are
+those in which the marker is more than 20 mm from where it was, so that the unseen beginning of a slide does not count.
 
 Prints one JSON object with ``passed``, ``tried`` and ``failures`` over all kinds; ``kinds`` has the same of each with
 ``joints_mm``: the 22 joints against the fit of the recording as it was, mean over joints and planted frames, the mean
-over all plants and the worst; ``others`` counts findings about anything else than what was planted. ``clean`` lists
-what is found in the walks as they are.
+over all plants and the worst (where an axis is reversed after one turn of the whole walk, which nothing tells);
+``others`` counts findings about anything else than what was planted. ``clean`` lists what is found in the walks as
+they are.
 """
 
 from __future__ import annotations
@@ -27,6 +29,7 @@ import torch
 from json_result import made_by, publish
 from numpy.typing import NDArray
 from real_walks import CAPTURES, MODEL, RecordedPerson, is_walk, recorded_persons, there_or_told
+from scipy.spatial.transform import Rotation
 
 from gait.body.body import Body
 from gait.body.marker_layout import MarkerLayout
@@ -37,10 +40,12 @@ from gait.capture.recording import Recording
 from gait.errors import GaitError
 from gait.fitting.faults.checked_fit import CheckedFit, fit_checked
 from gait.fitting.faults.marker_fault import MarkerFault
-from gait.synthetic.planted_faults import PLANTS, Planted, plant
+from gait.synthetic.planted_faults import PLANTS, PLANTS_IN_FILES, Planted, plant
 
 FRAMES_SHARED = 0.8
 ENDS_WITHIN = 3
+KINDS = (*PLANTS, *PLANTS_IN_FILES)
+REPAIRED = ("all sides exchanged", "mirrored")
 CALLED = {"pair exchanged": "exchanged"}
 """What a plant is called where its kind has another name."""
 
@@ -49,7 +54,7 @@ CALLED = {"pair exchanged": "exchanged"}
 class Arguments:
     """Of the command line."""
 
-    kinds: tuple[str, ...] = tuple(PLANTS)
+    kinds: tuple[str, ...] = KINDS
     """Of bad data."""
     plants: int = 30
     """Of each kind."""
@@ -115,16 +120,16 @@ def tried(
     failures, distances, others = [], [], 0
     for number in range(args.plants):
         person, r = walks[number % len(walks)]
-        random = np.random.default_rng([args.seed, list(PLANTS).index(kind), number])
+        random = np.random.default_rng([args.seed, KINDS.index(kind), number])
         bad, truth = plant(person.recordings[r], kind, layout.labels, random)
         recordings = [bad if k == r else recording for k, recording in enumerate(person.recordings)]
-        fit = fit_checked(recordings, body, layout)
+        fit = fit_checked(recordings, body, layout, repair=kind in REPAIRED)
         usual = {(f.kind, f.marker, f.other) for f in person.fit.faults[r]}
         found = [f for f in fit.faults[r] if (f.kind, f.marker, f.other) not in usual]
         right = [f for f in found if is_named(truth, f)]
         others += len(found) - len(right[:1])
         rows = slice(truth.first_frame - bad.first_frame, truth.last_frame - bad.first_frame + 1)
-        distance = joint_distance_mm(fit, person.fit, r, rows)
+        distance = joint_distance_mm(fit, person.fit, r, rows, turned=kind == "mirrored")
         distances.append(distance)
         name = person.recorded.paths[r].relative_to(args.captures).as_posix()
         told = f"{kind} {number}: {name} {', '.join(truth.markers)} {truth.first_frame} to {truth.last_frame}"
@@ -151,9 +156,13 @@ def is_named(truth: Planted, fault: MarkerFault) -> bool:
     return shared >= FRAMES_SHARED * union or ends <= ENDS_WITHIN
 
 
-def joint_distance_mm(fit: CheckedFit, clean: CheckedFit, r: int, rows: slice) -> float:
+def joint_distance_mm(fit: CheckedFit, clean: CheckedFit, r: int, rows: slice, *, turned: bool) -> float:
     """Mean distance of the body joints of one recording's frames from the clean fit's."""
     joints: list[NDArray[np.float64]] = [f.person.gaits[r].joints_m[rows, :NUM_BODY_JOINTS] for f in (fit, clean)]
+    if turned:
+        a, b = (j.reshape(-1, 3) - j.reshape(-1, 3).mean(axis=0) for j in joints)
+        rotation, _ = Rotation.align_vectors(b, a)
+        return float(np.linalg.norm(rotation.apply(a) - b, axis=-1).mean() * 1e3)
     return float(np.linalg.norm(joints[0] - joints[1], axis=-1).mean() * 1e3)
 
 
@@ -162,7 +171,7 @@ def parse_arguments(words: list[str] | None = None) -> Arguments:
     parser = argparse.ArgumentParser(description="Whether bad data planted in real walks is named, as JSON.")
     parser.add_argument("--quick", action="store_true", help="fewer plants")
     parser.add_argument("--json", type=Path, help="write the JSON object into this file too")
-    parser.add_argument("--kinds", nargs="+", choices=list(PLANTS), help="of bad data; all by default")
+    parser.add_argument("--kinds", nargs="+", choices=KINDS, help="of bad data; all by default")
     parser.add_argument("--plants", type=int, help="of each kind")
     parser.add_argument("--seed", type=int, help="of the plants")
     parser.add_argument("--threads", type=int, help="that torch uses")

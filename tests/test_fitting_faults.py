@@ -10,8 +10,10 @@ from fitting_cases import OPEN_BODY, recorded, short_walk
 from gait.body.model_file import load_body
 from gait.body.placement import plug_in_gait_layout
 from gait.capture import Recording
-from gait.fitting.faults.checked_fit import fit_checked
+from gait.capture.labels import other_side
+from gait.fitting.faults.checked_fit import UnfitRecordingError, fit_checked
 from gait.fitting.faults.displaced_stretches import judged
+from gait.fitting.faults.exchanged_sides import exchanged_sides, put_right
 from gait.fitting.faults.marker_fault import MarkerFault
 from gait.fitting.faults.track_breaks import track_breaks
 from gait.synthetic import MarkerErrors
@@ -32,9 +34,16 @@ def layout(body):
 
 @pytest.fixture(scope="module")
 def walk(body, layout):
-    """1.5 s of a synthetic walk, markers placed by hand, frames counted from 101."""
-    recording = recorded(body, short_walk(body, seconds=1.5), layout, MarkerErrors(gap_share=0.0))
-    return replace(recording, first_frame=101)
+    """1.6 s of a synthetic walk at 50 Hz, markers placed by hand, frames counted from 101."""
+    whole = recorded(body, short_walk(body, seconds=1.6), layout, MarkerErrors(gap_share=0.0))
+    half = slice(None, None, 2)
+    return replace(
+        whole,
+        positions_m=whole.positions_m[half],
+        visible=whole.visible[half],
+        rate_hz=whole.rate_hz / 2,
+        first_frame=101,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -128,9 +137,71 @@ def test_exchanged_names_are_put_right_when_the_user_says_so(walk, clean, body, 
     np.testing.assert_allclose(fit.person.gaits[0].joints_m, clean.person.gaits[0].joints_m, atol=1e-6)
 
 
+def test_names_exchanged_throughout_are_left_out_or_put_right(walk, clean, body, layout):
+    pair = ("LKNE", "RKNE")
+    wrong = exchanged(walk, *pair)
+    fit = fit_checked([wrong], body, layout)
+    (fault,) = fit.faults[0]
+    assert (fault.kind, {fault.marker, fault.other}, fault.action) == ("exchanged", set(pair), "left out")
+    assert (fault.first_frame, fault.last_frame) == (101, 180)
+    assert "--repair" in fault.line
+    (gait,) = fit.person.gaits
+    assert not np.isfinite(gait.residual_m[:, [gait.labels.index(name) for name in pair]]).any()
+    right = fit_checked([wrong], body, layout, repair=True)
+    assert right.faults[0][0].action == "corrected"
+    np.testing.assert_allclose(right.person.gaits[0].joints_m, clean.person.gaits[0].joints_m, atol=1e-6)
+
+
+def exchanged(recording, first, second):
+    both = [recording.labels.index(first), recording.labels.index(second)]
+    positions = recording.positions_m.copy()
+    positions[:, both] = positions[:, both[::-1]]
+    return replace(recording, positions_m=positions)
+
+
+def test_all_sides_exchanged_is_refused_without_repair_and_put_right_with_it(walk, clean, body, layout):
+    wrong, _ = plant(walk, "all sides exchanged", layout.labels, np.random.default_rng(0))
+    with pytest.raises(UnfitRecordingError, match=r"all sides exchanged, frames 101 to 180: left out .*--repair"):
+        fit_checked([wrong], body, layout)
+    fit = fit_checked([wrong], body, layout, repair=True)
+    assert [fault.kind for fault in fit.faults[0]] == ["all sides exchanged"]
+    np.testing.assert_allclose(fit.person.gaits[0].joints_m, clean.person.gaits[0].joints_m, atol=1e-6)
+
+
+def test_a_mirror_and_exchanged_names_are_told_apart_by_the_right_back_alone(walk):
+    wrong, _ = plant(walk, "all sides exchanged", walk.labels, np.random.default_rng(0))
+    mirrored = replace(walk, positions_m=walk.positions_m * [1, 1, -1])
+    assert exchanged_sides(walk) is None
+    assert exchanged_sides(wrong) == "all sides exchanged"
+    assert exchanged_sides(mirrored) == "mirrored"
+    for recording in (wrong, mirrored):
+        without_back = replace(recording, labels=tuple("BACK" if x == "RBAK" else x for x in recording.labels))
+        assert exchanged_sides(without_back) == "all sides exchanged or mirrored"
+        assert exchanged_sides(put_right(recording, exchanged_sides(recording))) is None
+
+
+def test_names_of_the_other_side():
+    assert [other_side(name) for name in ("LKNE", "RFHD", "RBAK", "C7", "LMIF")] == ["RKNE", "LFHD", None, None, None]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_reversed_axis_and_a_wrong_unit_are_told_from_the_file(seed, walk):
+    mirrored, _ = plant(walk, "mirrored", walk.labels, np.random.default_rng(seed))
+    assert exchanged_sides(mirrored) == "mirrored"
+    scaled, _ = plant(walk, "wrong unit", walk.labels, np.random.default_rng(seed))
+    assert scaled.stated_unit not in ("", scaled.source_unit)
+    np.testing.assert_allclose(scaled.positions_m, walk.positions_m, atol=1e-5)
+
+
+def test_a_wrong_unit_is_a_fault_too(walk, body, layout):
+    fit = fit_checked([replace(walk, stated_unit="mm", source_unit="m")], body, layout)
+    (fault,) = fit.faults[0]
+    assert fault.line == ("wrong unit, frames 101 to 180: corrected (the file says mm, the size of the body says m)")
+
+
 def test_noise_is_fitted_without_a_finding_or_a_crash(body, layout):
     rng = np.random.default_rng(0)
-    positions = rng.uniform(0, 1.5, (12, layout.num_markers, 3))
+    positions = rng.uniform(0, 1.5, (5, layout.num_markers, 3))
     noise = Recording(Path("noise.c3d"), layout.labels, positions, np.ones(positions.shape[:2], dtype=bool), 100.0)
     (gait,) = fit_checked([noise], body, layout).person.gaits
     assert np.isfinite(gait.joints_m).all()

@@ -128,6 +128,13 @@ def canonical_marker(name: str) -> str | None:
     return None
 
 
+def other_side(marker: str) -> str | None:
+    """The same marker of the other side (``RKNE`` of ``LKNE``), or None for one of the midline; canonical names."""
+    if marker[1:] not in _PAIRED:
+        return None
+    return {"L": "R", "R": "L"}[marker[0]] + marker[1:]
+
+
 def own_marker(name: str) -> str:
     """The name kept for a marker that Plug-in Gait does not know: upper case, blanks as underscores."""
     return re.sub(r"\s+", "_", cleaned(name).upper())

@@ -113,6 +113,7 @@ def _recording(raw: RawPoints, subject: str | None) -> Recording:
         notes=tuple(notes),
         source_unit=unit.name,
         source_up=up.name,
+        stated_unit=unit.contradicts,
     )
 
 

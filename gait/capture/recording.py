@@ -41,6 +41,7 @@ class Recording:
     notes: tuple[str, ...] = ()  # what had to be guessed, a sentence each: unit, up axis, prefix, aliases
     source_unit: str = "m"  # the file's own unit, as stated or inferred
     source_up: str = "+y"  # the file's own up axis, as inferred
+    stated_unit: str = ""  # the unit that the file states, where the size of the body says another
 
     @property
     def frames(self) -> int:

@@ -19,6 +19,8 @@ _METRES = {
     **dict.fromkeys(("ft", "foot", "feet"), 0.3048),
 }
 _CANDIDATES = (("mm", 0.001), ("cm", 0.01), ("m", 1.0))
+_INCH_M = 0.0254  # only where metric units would make a person too small to walk
+_WALKS_FROM_M = 0.8
 
 # Wide on purpose: neighbouring units differ by ten or more, so that a wrong unit still falls far outside.
 _STATURE_M = (0.6, 2.6)  # as estimated from the markers' levels
@@ -33,6 +35,7 @@ class LengthUnit:
     name: str  # "mm", "cm", "m", ...
     metres: float  # metres in one such unit
     note: str  # a sentence where the unit had to be guessed or looks wrong, else ""
+    contradicts: str = ""  # the unit that the file states, where the body's size says another
 
 
 def find_unit(stated: str | None, labels: Sequence[str], positions: NDArray[np.float64]) -> LengthUnit:
@@ -45,13 +48,16 @@ def find_unit(stated: str | None, labels: Sequence[str], positions: NDArray[np.f
     stated_metres = _METRES.get(word)
     size, (low, high), what = _body_size(labels, positions)
     fitting = [(name, metres) for name, metres in _CANDIDATES if low <= size * metres <= high]
+    too_small = all(size * metres < _WALKS_FROM_M for _, metres in fitting)
+    if what == "height" and too_small and _WALKS_FROM_M <= size * _INCH_M <= high:
+        fitting = [("in", _INCH_M)]
     seen = f"the markers' {what} is {size:.4g} of the file's units"
     if stated_metres is not None:
         if low <= size * stated_metres <= high:
             return LengthUnit(word, stated_metres, "")
         if fitting:
             name, metres = fitting[0]
-            return LengthUnit(name, metres, f"The file says {word!r}, but {seen}: read as {name}.")
+            return LengthUnit(name, metres, f"The file says {word!r}, but {seen}: read as {name}.", contradicts=word)
         note = f"The file says {word!r}; {seen}, which is odd for a person in any unit: kept {word}."
         return LengthUnit(word, stated_metres, note)
     said = f"says {word!r}, which is no unit of length" if word else "states no unit"

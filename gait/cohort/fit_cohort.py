@@ -44,7 +44,7 @@ from gait.cohort.gait_outcome import GaitOutcome
 from gait.cohort.person_lock import PersonTakenError, person_lock
 from gait.cohort.whole_folder import clear_left_over
 from gait.errors import GaitError
-from gait.fitting.faults.checked_fit import CheckedFit, fit_checked
+from gait.fitting.faults.checked_fit import CheckedFit, UnfitRecordingError, fit_checked
 from gait.fitting.fit_report import FitReport, fit_report
 from gait.fitting.person_fit import GaitFit, NoBodyError, PersonFit, check_labels
 from gait.fitting.weights import FitWeights
@@ -214,7 +214,7 @@ def _fitted(
             checked = fit_checked(
                 list(recordings.values()), body, layout, repair=settings.repair, bounds=bounds, vposer=vposer
             )
-        except NoBodyError as error:
+        except (NoBodyError, UnfitRecordingError) as error:
             path = next(path for path, recording in recordings.items() if recording is error.recording)
             failed(path, error)
             del recordings[path]

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 from numpy.typing import NDArray
 
+from gait.capture.labels import other_side
+from gait.capture.reading import read_recording
 from gait.capture.recording import Recording
 
 Vector = NDArray[np.float64]
@@ -34,25 +38,29 @@ def plant(
 
     Args:
         recording: good data, metres, y up.
-        kind: a name of ``PLANTS``.
+        kind: a name of ``PLANTS`` or ``PLANTS_IN_FILES``.
         labels: markers that may be chosen; of them those seen in nine frames of ten.
         random: draws marker, frames and size.
     """
+    first, last = recording.first_frame, recording.first_frame + recording.frames - 1
+    if kind in PLANTS_IN_FILES:
+        with TemporaryDirectory() as folder:
+            path = Path(folder) / recording.path.with_suffix(".trc").name
+            PLANTS_IN_FILES[kind](recording, path, random)
+            return read_recording(path), Planted(kind, (), first, last)
     often = recording.visible.mean(axis=0) > 0.9
     columns = [m for m, label in enumerate(recording.labels) if label in labels and often[m]]
     while True:
         chosen, bad = PLANTS[kind](recording, columns, random)
-        bad = np.where(recording.visible[..., None], bad, np.nan)
-        visible = np.asarray(np.isfinite(bad).all(axis=-1))
-        away = np.linalg.norm(bad - recording.positions_m, axis=-1) > TOLD_M
-        away |= visible != recording.visible
+        away = np.linalg.norm(bad - recording.positions_m, axis=-1) > TOLD_M  # unseen is not
         frames = np.flatnonzero(away[:, chosen].any(axis=1))
         if len(frames) >= 3:
             break
-    first = recording.first_frame
     names = () if len(chosen) > 2 else tuple(recording.labels[m] for m in chosen)
-    truth = Planted(kind, names, first + int(frames[0]), first + int(frames[-1]))
-    return replace(recording, positions_m=bad, visible=visible), truth
+    if kind not in THROUGHOUT:
+        first, last = first + int(frames[0]), first + int(frames[-1])
+    visible = np.asarray(np.isfinite(bad).all(axis=-1))
+    return replace(recording, positions_m=bad, visible=visible), Planted(kind, names, first, last)
 
 
 def _jumped(recording: Recording, columns: list[int], random: np.random.Generator) -> tuple[list[int], Vector]:
@@ -128,7 +136,7 @@ def _exchanged_for_a_while(
     m = int(random.choice(columns))
     middle = np.nanmedian(recording.positions_m - recording.positions_m[:, m, None], axis=0)
     near = sorted((c for c in columns if c != m), key=lambda c: float(np.linalg.norm(middle[c])))[:4]
-    partner = [c for c in columns if recording.labels[c] == _partner(recording.labels[m])]
+    partner = [c for c in columns if recording.labels[c] == other_side(recording.labels[m])]
     other = int(random.choice(near + 2 * partner))
     first, last = _while(recording, random, 0.08, 0.6)
     bad = recording.positions_m.copy()
@@ -154,11 +162,36 @@ def _sides_exchanged(recording: Recording, columns: list[int], random: np.random
     return [m for pair in pairs for m in pair], bad
 
 
-def _mirrored(recording: Recording, columns: list[int], random: np.random.Generator) -> tuple[list[int], Vector]:
-    """One horizontal axis is reversed."""
-    bad = recording.positions_m.copy()
-    bad[..., int(random.choice([0, 2]))] *= -1
-    return list(range(len(recording.labels))), bad
+def _axis_reversed(recording: Recording, path: Path, random: np.random.Generator) -> None:
+    """One axis of a file in millimetres, z up, counts backwards."""
+    signs = np.ones(3)
+    signs[int(random.integers(3))] = -1
+    write_trc(path, recording, signs * 1000, "mm")
+
+
+def _wrong_unit(recording: Recording, path: Path, random: np.random.Generator) -> None:
+    """The file states one unit and has its numbers in another."""
+    in_a_metre = {"mm": 1000.0, "cm": 100.0, "m": 1.0, "in": 1 / 0.0254}
+    stated, meant = random.choice(["mm", "cm", "m"]), random.choice(list(in_a_metre))
+    while meant == stated:
+        meant = random.choice(list(in_a_metre))
+    write_trc(path, recording, np.full(3, in_a_metre[str(meant)]), str(stated))
+
+
+def write_trc(path: Path, recording: Recording, scale: Vector, unit: str) -> None:
+    """A recording as TRC, z up; ``scale`` (3,) is each of its axes in units a metre, whatever ``unit`` says."""
+    points = recording.positions_m[..., [2, 0, 1]] * scale
+    T, M = points.shape[:2]
+    rate = f"{recording.rate_hz:.6g}"
+    names = ("DataRate", "CameraRate", "NumFrames", "NumMarkers", "Units", "OrigDataRate", "OrigDataStartFrame")
+    values = [rate, rate, str(T), str(M), unit, rate, str(recording.first_frame)]
+    lines = [f"PathFileType\t4\t(X/Y/Z)\t{path.name}", "\t".join(names), "\t".join(values)]
+    lines.append("Frame#\tTime\t" + "\t\t\t".join(recording.labels))
+    lines.append("\t\t" + "\t".join(f"{axis}{m + 1}" for m in range(M) for axis in "XYZ"))
+    for t, frame in enumerate(points.reshape(T, -1)):
+        numbers = ["" if np.isnan(x) else f"{x:.7g}" for x in frame]
+        lines.append("\t".join([str(recording.first_frame + t), f"{t / recording.rate_hz:.5f}", *numbers]))
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 PLANTS: dict[str, Callable[[Recording, list[int], np.random.Generator], tuple[list[int], Vector]]] = {
@@ -170,9 +203,15 @@ PLANTS: dict[str, Callable[[Recording, list[int], np.random.Generator], tuple[li
     "exchanged": _exchanged_for_a_while,
     "pair exchanged": _pair_exchanged,
     "all sides exchanged": _sides_exchanged,
-    "mirrored": _mirrored,
 }
-"""How each kind of bad data is made."""
+"""How each kind of bad data is made of a good recording: the columns that it befalls, and all positions (T, M, 3)."""
+PLANTS_IN_FILES: dict[str, Callable[[Recording, Path, np.random.Generator], None]] = {
+    "mirrored": _axis_reversed,
+    "wrong unit": _wrong_unit,
+}
+"""Bad data that reading a file meets first: the file is written, and read as a user's is."""
+THROUGHOUT = ("pair exchanged", "all sides exchanged")
+"""Kinds that befall every frame."""
 
 
 def _while(recording: Recording, random: np.random.Generator, least: float, most: float) -> tuple[int, int]:
@@ -188,16 +227,10 @@ def _direction(random: np.random.Generator) -> Vector:
     return v / np.linalg.norm(v)
 
 
-def _partner(label: str) -> str:
-    return {"L": "R", "R": "L"}.get(label[0], " ") + label[1:]
-
-
 def _pairs(recording: Recording, columns: list[int]) -> list[tuple[int, int]]:
     """Columns of left markers with their right partners."""
     column = {recording.labels[m]: m for m in columns}
-    return [
-        (m, column[_partner(label)]) for label, m in column.items() if label[0] == "L" and _partner(label) in column
-    ]
+    return [(m, column[other]) for label, m in column.items() if label < (other := other_side(label) or "") in column]
 
 
 def _turning(recording: Recording, marker: int) -> Vector:

@@ -5,30 +5,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-import numpy as np
-from numpy.typing import NDArray
-
 from gait.body.body import Body
 from gait.body.constraints_file import AngleBounds
 from gait.body.marker_layout import MarkerLayout
 from gait.body.pose_prior import PosePrior, natural_pose_prior
 from gait.body.vposer import VPoser
 from gait.capture.recording import Recording
-from gait.fitting.faults.displaced_stretches import Course, Stretch, judged
-from gait.fitting.faults.fault_kinds import exchanged_with, kind_of
+from gait.errors import GaitError
+from gait.fitting.faults.exchanged_sides import exchanged_sides, put_right
+from gait.fitting.faults.exchanged_throughout import exchanged_throughout, may_be_exchanged
 from gait.fitting.faults.hidden_markers import FittedBody
-from gait.fitting.faults.marker_fault import FaultKind, MarkerFault
-from gait.fitting.faults.track_breaks import track_breaks
+from gait.fitting.faults.marker_fault import MarkerFault
+from gait.fitting.faults.recording_check import RecordingCheck
 from gait.fitting.person_fit import GaitFit, NoBodyError, PersonFit, fit_person
 from gait.fitting.weights import FitWeights
 
-SUSPICIOUS_M = 0.030
-"""A residual that no good marker has: 26 mm is the largest of ten real walks."""
-MOST_SUSPECTS = 1 / 3
-"""With more of a recording's markers broken, none can be spared altogether while the others are fitted."""
-PLACED_M = {"anatomical": 0.015, "technical": 0.080}
-"""How far a marker's place may be from the layout's, one standard deviation."""
-MOST_ROUNDS = 3
+MOST_ROUNDS = 4
 """A fault can hide another; looked for again so often."""
 
 
@@ -44,15 +36,12 @@ class CheckedFit:
         return next(found for other, found in zip(self.person.gaits, self.faults, strict=True) if other is gait)
 
 
-@dataclass(frozen=True)
-class _Finding:
-    """A fault in a recording's own terms."""
+class UnfitRecordingError(GaitError):
+    """A recording that is wrong as a whole; the person's others can be fitted without it."""
 
-    marker: int  # column of the gait's markers
-    other: int | None
-    stretch: Stretch
-    kind: FaultKind
-    distance_m: float
+    def __init__(self, recording: Recording, fault: MarkerFault):
+        super().__init__(f"{recording.path}: {fault.line}.")
+        self.recording = recording
 
 
 def fit_checked(
@@ -72,180 +61,86 @@ def fit_checked(
         recordings: of one person, as they were read.
         body: the statistical body.
         layout: where markers sit on it.
-        repair: put exchanged names right instead of leaving them out.
+        repair: put exchanged names and mirrored recordings right instead of leaving them out.
         weights: as in ``fit_person``, like those that follow.
         prior: of the joints.
         bounds: of single pose numbers.
         vposer: a learned prior.
 
     Raises:
+        UnfitRecordingError: left and right of a recording are exchanged, and it is not to be repaired.
         GaitError: as ``fit_person``.
     """
     weights = weights or FitWeights()
-    broken = [track_breaks(r.positions_m, r.visible, r.rate_hz) for r in recordings]
-    suspected = [_suspected(r, b, layout) for r, b in zip(recordings, broken, strict=True)]
-    spared = [without(r, s) for r, s in zip(recordings, suspected, strict=True)]
+    prior = prior or natural_pose_prior()
+    whole = [_whole(recording, repair) for recording in recordings]
+    checks = [RecordingCheck.of(recording, layout) for recording, _ in whole]
 
-    def fitted() -> PersonFit:
+    def fitted(cleaned: list[Recording]) -> PersonFit:
         while True:
             try:
-                return fit_person(spared, body, layout, weights=weights, prior=prior, bounds=bounds, vposer=vposer)
+                return fit_person(cleaned, body, layout, weights=weights, prior=prior, bounds=bounds, vposer=vposer)
             except NoBodyError as error:
-                r = next(r for r, recording in enumerate(spared) if recording is error.recording)
-                if spared[r] is recordings[r]:
-                    raise
-                spared[r] = recordings[r]  # too little is left without the suspects
+                r = next(r for r, recording in enumerate(cleaned) if recording is error.recording)
+                if cleaned[r] is checks[r].recording:
+                    raise NoBodyError(recordings[r]) from error
+                cleaned[r] = checks[r].recording  # too little is left without what is suspected
 
-    person = fitted()
-    found: list[list[_Finding]] = [[] for _ in recordings]
+    def same_data(a: Recording, b: Recording) -> bool:
+        return a is b or (a.positions_m.tobytes() == b.positions_m.tobytes())
+
+    used = [check.spared() for check in checks]
+    person = fitted(used)
     for _ in range(MOST_ROUNDS):
-        changed = False
+        paired = False
         for r, gait in enumerate(person.gaits):
-            columns = [recordings[r].labels.index(label) for label in gait.labels]
-            suspects = suspected[r][:, columns].any(axis=0) | _left_out(found[r], gait)
-            if not suspects.any() and not (np.nan_to_num(gait.residual_m) > SUSPICIOUS_M).any():
-                continue
-            asked = FittedBody.of(gait, body, person.layout, weights, prior or natural_pose_prior(), bounds)
-            news = _findings(asked, recordings[r], broken[r], suspects, person.layout)
-            cleaned = _cleaned(recordings[r], gait, news, repair)
-            if not np.array_equal(cleaned.visible, spared[r].visible) or _moved(cleaned, spared[r]):
-                spared[r], changed = cleaned, True
-            found[r] = news
-            suspected[r] = np.zeros_like(suspected[r])
-        if not changed:
+            if not checks[r].asked_for_pairs and may_be_exchanged(gait, person.layout):
+                joints = FittedBody.of(gait, body, person.layout, weights, prior, bounds).prior
+                pairs = exchanged_throughout(used[r], body, person.layout, joints, weights)
+                checks[r] = checks[r].with_pairs(pairs)
+                paired |= bool(pairs)
+        if not paired:
+            for r, gait in enumerate(person.gaits):
+                if checks[r].is_suspicious(gait.residual_m):
+                    asked = FittedBody.of(gait, body, person.layout, weights, prior, bounds)
+                    checks[r] = checks[r].judged_by(asked, person.layout)
+        wanted = [check.spared() for check in checks]
+        if all(same_data(a, b) for a, b in zip(wanted, used, strict=True)):
             break
-        person = fitted()
-    faults = tuple(
-        tuple(_fault(finding, recording, gait, repair) for finding in findings)
-        for findings, recording, gait in zip(found, recordings, person.gaits, strict=True)
+        used = wanted
+        person = fitted(used)
+    wanted = [check.cleaned(repair) for check in checks]
+    if not all(same_data(a, b) for a, b in zip(wanted, used, strict=True)):
+        person = fitted(wanted)
+    found = [(*known, *check.faults(repair)) for (_, known), check in zip(whole, checks, strict=True)]
+    return CheckedFit(person, tuple(found))
+
+
+def _whole(recording: Recording, repair: bool) -> tuple[Recording, tuple[MarkerFault, ...]]:
+    """A recording with what is wrong with all of it put right, and what that was.
+
+    Raises:
+        UnfitRecordingError: left and right are exchanged, and it is not to be repaired.
+    """
+    whole = MarkerFault(
+        kind="wrong unit",
+        marker=None,
+        other=None,
+        first_frame=recording.first_frame,
+        last_frame=recording.first_frame + recording.frames - 1,
+        evidence_mm=None,
+        action="corrected",
     )
-    return CheckedFit(person, faults)
-
-
-def without(recording: Recording, lost: NDArray[np.bool_]) -> Recording:
-    """The same recording with samples (T, M) made unseen."""
-    if not lost.any():
-        return recording
-    return replace(
-        recording,
-        visible=recording.visible & ~lost,
-        positions_m=np.where(lost[..., None], np.nan, recording.positions_m),
-    )
-
-
-def _suspected(recording: Recording, broken: NDArray[np.bool_], layout: MarkerLayout) -> NDArray[np.bool_]:
-    """(T, M) what the first fit had better not see: markers whose tracks break, all of them or their shorter parts."""
-    T = recording.frames
-    suspects = broken.any(axis=0) & np.isin(recording.labels, layout.labels)
-    lost = np.zeros_like(broken)
-    few = suspects.sum() <= MOST_SUSPECTS * len(suspects)
-    for m in np.flatnonzero(suspects):
-        lost[:, m] = True
-        if not few:
-            edges = [0, *np.flatnonzero(broken[:, m]).tolist(), T]
-            longest = int(np.diff(edges).argmax())
-            lost[edges[longest] : edges[longest + 1], m] = False
-    return lost
-
-
-def _findings(
-    asked: FittedBody,
-    recording: Recording,
-    broken: NDArray[np.bool_],
-    suspects: NDArray[np.bool_],
-    layout: MarkerLayout,
-) -> list[_Finding]:
-    """What is wrong with the suspected markers of a recording, and with those that the body contradicts."""
-    gait = asked.gait
-    columns = [recording.labels.index(label) for label in gait.labels]
-    observed, seen = recording.positions_m[:, columns], recording.visible[:, columns]
-    breaks = broken[:, columns]
-    suspects = suspects | _contradicted(asked, observed, seen, suspects)
-    every = np.arange(recording.frames)
-    expected = asked.without(observed, seen & ~suspects, every)
-    off = expected.off(np.where(seen[..., None], observed, np.nan))
-    kinds = dict(zip(layout.labels, layout.kinds, strict=True))
-    place = np.nan_to_num(np.nanmedian(off, axis=0)) if len(off) else np.zeros((len(columns), 3))
-    courses: dict[int, Course] = {}
-    for m in np.flatnonzero(suspects & seen.any(axis=0)).tolist():
-        courses[m] = judged(off[:, m], breaks[:, m], recording.rate_hz, PLACED_M[kinds[gait.labels[m]]])
-        place[m] = courses[m].place_m
-    belongs = expected.moved(place)
-    floor = float(np.nanquantile(np.where(seen, observed[..., 1], np.nan), 0.005))
-    findings: list[_Finding] = []
-    for m, course in courses.items():
-        for stretch in course.stretches:
-            rows = slice(stretch.first, stretch.last + 1)
-            distance = float(np.nanmean(np.linalg.norm(course.away_m[rows], axis=1)))
-            other = exchanged_with(m, stretch, observed, expected, place, seen)
-            if other is not None:
-                if any(f.marker == other and f.other == m and _overlap(f.stretch, stretch) for f in findings):
-                    continue
-                findings.append(_Finding(m, other, stretch, "exchanged", distance))
-                continue
-            kind = kind_of(stretch, observed[:, m], belongs[:, m], course.away_m, seen[:, m], floor, recording.rate_hz)
-            findings.append(_Finding(m, None, stretch, kind, distance))
-    return findings
-
-
-def _contradicted(
-    asked: FittedBody, observed: NDArray[np.float64], seen: NDArray[np.bool_], suspects: NDArray[np.bool_]
-) -> NDArray[np.bool_]:
-    """(M,) markers that the body contradicts most, one after the other, until it agrees with the rest."""
-    residual = np.where(seen & ~suspects, np.nan_to_num(asked.gait.residual_m), 0.0)
-    news = np.zeros_like(suspects)
-    frames = np.flatnonzero((residual > SUSPICIOUS_M).any(axis=1))
-    frames = frames[np.unique(np.linspace(0, len(frames) - 1, min(40, len(frames))).round().astype(int))]
-    while len(frames) and news.sum() < MOST_SUSPECTS * len(suspects):
-        news[int(np.quantile(residual[frames], 0.9, axis=0).argmax())] = True
-        follow = seen & ~suspects & ~news
-        off = np.linalg.norm(asked.without(observed, follow, frames).off(observed[frames]), axis=-1)
-        residual = np.zeros_like(residual)
-        residual[frames] = np.where(follow[frames], np.nan_to_num(off), 0.0)
-        frames = frames[(residual[frames] > SUSPICIOUS_M).any(axis=1)]
-    return news
-
-
-def _overlap(a: Stretch, b: Stretch) -> bool:
-    return a.first <= b.last and b.first <= a.last
-
-
-def _left_out(findings: Sequence[_Finding], gait: GaitFit) -> NDArray[np.bool_]:
-    """(M,) markers of which something was found before."""
-    marked = np.zeros(len(gait.labels), dtype=bool)
-    for finding in findings:
-        marked[[m for m in (finding.marker, finding.other) if m is not None]] = True
-    return marked
-
-
-def _cleaned(recording: Recording, gait: GaitFit, findings: Sequence[_Finding], repair: bool) -> Recording:
-    """A recording with exchanged names put right where that is wanted, everything else that is wrong left out."""
-    columns = [recording.labels.index(label) for label in gait.labels]
-    positions, visible = recording.positions_m.copy(), recording.visible.copy()
-    for f in findings:
-        rows = slice(f.stretch.first, f.stretch.last + 1)
-        pair = [columns[m] for m in (f.marker, f.other) if m is not None]
-        if len(pair) == 2 and repair:
-            positions[rows, pair], visible[rows, pair] = positions[rows, pair[::-1]], visible[rows, pair[::-1]]
-        else:
-            positions[rows, pair], visible[rows, pair] = np.nan, False
-    return replace(recording, positions_m=positions, visible=visible)
-
-
-def _moved(a: Recording, b: Recording) -> bool:
-    return not np.array_equal(a.positions_m, b.positions_m, equal_nan=True)
-
-
-def _fault(finding: _Finding, recording: Recording, gait: GaitFit, repair: bool) -> MarkerFault:
-    put_right = finding.other is not None and repair
-    hint = "--repair puts them right" if finding.other is not None and not repair else ""
-    return MarkerFault(
-        kind=finding.kind,
-        marker=gait.labels[finding.marker],
-        other=None if finding.other is None else gait.labels[finding.other],
-        first_frame=recording.first_frame + finding.stretch.first,
-        last_frame=recording.first_frame + finding.stretch.last,
-        evidence_mm=round(finding.distance_m * 1e3, 1),
-        action="corrected" if put_right else "left out",
-        hint=hint,
-    )
+    faults = []
+    if recording.stated_unit:
+        hint = f"the file says {recording.stated_unit}, the size of the body says {recording.source_unit}"
+        faults.append(replace(whole, hint=hint))
+    kind = exchanged_sides(recording)
+    if kind is not None:
+        fault = replace(whole, kind=kind)
+        if not repair:
+            hint = "left is right in it; --repair puts it right"
+            raise UnfitRecordingError(recording, replace(fault, action="left out", hint=hint))
+        faults.append(fault)
+        recording = put_right(recording, kind)
+    return recording, tuple(faults)
