@@ -19,6 +19,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from gait.capture.cohort_file import read_cohort
+from gait.cohort.cluster_crew import ClusterCrew
 from gait.cohort.cohort_run import Crew, run_cohort
 from gait.cohort.fit_settings import FitSettings, check_settings
 from gait.cohort.gait_outcome import GaitOutcome
@@ -37,6 +38,7 @@ class Arguments:
     cohort: Path
     settings: FitSettings
     workers: int | None = None  # None: as many as cores, memory and persons allow
+    scheduler: str | None = None  # a Dask cluster's, in place of processes here
 
 
 def parse_arguments(words: list[str] | None = None) -> Arguments:
@@ -62,7 +64,10 @@ def parse_arguments(words: list[str] | None = None) -> Arguments:
         metavar="N",
         help="persons fitted at a time, each in a process (default: by the cores)",
     )
+    parser.add_argument("--scheduler", metavar="ADDRESS", help="fit on a Dask cluster, such as tcp://10.0.0.5:8786")
     given = parser.parse_args(words)
+    if given.scheduler is not None and given.workers is not None:
+        parser.error("--workers is for processes here; a cluster's workers are started by whoever runs it")
     if str(given.save_folder) == ".":
         parser.error("--save_folder is empty; name a folder for the results")
     settings = FitSettings(
@@ -74,7 +79,7 @@ def parse_arguments(words: list[str] | None = None) -> Arguments:
         pictures=not given.no_pictures,
         repair=given.repair,
     )
-    return Arguments(given.cohort, settings, given.workers)
+    return Arguments(given.cohort, settings, given.workers, given.scheduler)
 
 
 def _count(word: str) -> int:
@@ -97,6 +102,11 @@ def main(arguments: Arguments) -> int:
                 bar.update()
                 if bar.disable:  # no terminal: a line a gait in place of the bar
                     _say(f"{len(outcomes)} of {len(gaits)}: {outcome.subject}/{outcome.gait} {outcome.state}")
+    except GaitError as error:
+        if not outcomes:  # nothing could be started
+            raise
+        _say(str(error))
+        return 1
     except KeyboardInterrupt:
         finished = sum(outcome.state != "failed" for outcome in outcomes.values())
         _say(f"Stopped: {finished} of {len(gaits)} gaits are finished and stay; the same command goes on from there.")
@@ -108,9 +118,13 @@ def main(arguments: Arguments) -> int:
 @contextmanager
 def _crew(arguments: Arguments, persons: int) -> Iterator[Crew]:
     """Who does the work."""
-    share = share_of_cores(persons, arguments.workers, arguments.settings.device)
-    with LocalCrew(arguments.settings, share) as crew:
-        yield crew
+    settings = arguments.settings
+    if arguments.scheduler is not None:
+        with ClusterCrew(settings, arguments.scheduler, _say) as cluster:
+            yield cluster
+    else:
+        with LocalCrew(settings, share_of_cores(persons, arguments.workers, settings.device)) as crew:
+            yield crew
 
 
 def _say(line: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cache
+import threading
 from typing import Any
 
 import moderngl
@@ -66,10 +66,15 @@ class OffscreenRenderer:
         return canvas
 
 
-@cache
+_shared = threading.local()
+
+
 def shared_renderer() -> OffscreenRenderer:
-    """One renderer for all pictures of this process, made at the first."""
-    return OffscreenRenderer()
+    """One renderer for all pictures of this thread, made at the first: a context belongs to one thread."""
+    if not hasattr(_shared, "renderer"):
+        _shared.renderer = OffscreenRenderer()
+    renderer: OffscreenRenderer = _shared.renderer
+    return renderer
 
 
 if __name__ == "__main__":  # what setup.sh asks: can this machine draw?

@@ -1,0 +1,183 @@
+"""The same cohort on a Dask cluster of this machine: the same poses, and plain lines where it cannot be."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from fitting_cases import OPEN_BODY, model_folder, write_c3d
+
+from gait.body.model_file import load_body
+from gait.body.placement import plug_in_gait_layout
+from gait.capture.cohort_file import read_cohort
+from gait.cohort.cluster_crew import ClusterCrew, fit_task
+from gait.cohort.cohort_run import Taken, run_cohort
+from gait.cohort.fit_cohort import fit_cohort
+from gait.cohort.fit_settings import FitSettings, person_folder
+from gait.cohort.person_lock import person_lock
+from gait.errors import GaitError
+from gait.synthetic import MarkerErrors, make_person, make_walk
+
+distributed = pytest.importorskip("distributed")
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+ERRORS = MarkerErrors(placement_m=0.005, technical_along_m=0.02, noise_m=0.001, gap_share=0.01)
+
+
+@pytest.fixture(scope="module")
+def laboratory(tmp_path_factory):
+    """Models, and a walk of each of two persons."""
+    place = tmp_path_factory.mktemp("laboratory")
+    model_folder(place / "data")
+    body = load_body(OPEN_BODY)
+    layout = plug_in_gait_layout(body)
+    for number, name in enumerate(("anna", "bert")):
+        walk = make_walk(body, make_person(body, number), seconds=0.5, seed=1)
+        write_c3d(place / f"{name}.c3d", body, layout, walk, ERRORS)
+    entries = {name: {"gaits": [f"{name}.c3d"], "healthy": True} for name in ("anna", "bert")}
+    (place / "cohort.json").write_text(json.dumps(entries), encoding="utf-8")
+    return place
+
+
+@contextmanager
+def cluster(place, suite, threads):
+    """A scheduler and one worker, processes that know nothing of this one; the address."""
+    file = place / "scheduler.json"
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": place}
+    quiet["env"] = {**os.environ, "PYTHONPATH": str(suite)}
+    words = [sys.executable, "-m", "distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", "0"]
+    processes = [subprocess.Popen([*words, "--no-dashboard", "--scheduler-file", str(file)], **quiet)]
+    words = [sys.executable, "-m", "distributed.cli.dask_worker", "--scheduler-file", str(file), "--no-dashboard"]
+    processes.append(subprocess.Popen([*words, "--nthreads", threads, "--local-directory", str(place)], **quiet))
+    try:
+        until = time.monotonic() + 60
+        while not (file.exists() and file.read_text(encoding="utf-8")) and time.monotonic() < until:
+            time.sleep(0.1)
+        address = json.loads(file.read_text(encoding="utf-8"))["address"]
+        with distributed.Client(address, set_as_default=False) as client:
+            client.wait_for_workers(1, timeout=60)
+        yield address
+    finally:
+        for process in reversed(processes):
+            process.send_signal(signal.SIGINT)
+        for process in processes:
+            process.wait(timeout=30)
+
+
+@pytest.fixture(scope="module")
+def scheduler(tmp_path_factory):
+    with cluster(tmp_path_factory.mktemp("cluster"), REPOSITORY, "2") as address:
+        yield address
+
+
+def run(laboratory, *words):
+    command = [
+        sys.executable,
+        str(REPOSITORY / "shape_optimizer.py"),
+        "--cohort",
+        "cohort.json",
+        "--model_folder",
+        "data",
+    ]
+    env = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    done = subprocess.run(
+        [*command, *map(str, words)], cwd=laboratory, env=env, capture_output=True, text=True, check=False, timeout=300
+    )
+    assert "Traceback" not in done.stdout + done.stderr
+    return done
+
+
+def poses_in(save_folder):
+    return {str(p.parent.relative_to(save_folder)): p.read_bytes() for p in sorted(save_folder.rglob("poses.npz"))}
+
+
+def test_a_cluster_gives_the_same_poses(laboratory, scheduler, monkeypatch):
+    """Two persons at a time in two threads of one process; paths are relative to where the command runs."""
+    done = run(laboratory, "--save_folder", "out", "--scheduler", scheduler)
+    assert done.returncode == 0, done.stderr
+    assert "2 fitted, 0 finished before, 0 failed; results in out" in done.stdout
+    assert not list((laboratory / "out").rglob(".*"))
+    assert len(list((laboratory / "out").rglob("fit.png"))) == 2
+    monkeypatch.chdir(laboratory)
+    here = FitSettings(laboratory / "data", laboratory / "here", pictures=False)
+    assert [o.state for o in fit_cohort(read_cohort("cohort.json"), here)] == ["fitted"] * 2
+    assert poses_in(laboratory / "out") == poses_in(laboratory / "here")
+    again = run(laboratory, "--save_folder", "out")
+    assert "0 fitted, 2 finished before, 0 failed" in again.stdout, "here or on a cluster is the same run"
+
+
+def test_a_person_whom_another_run_has_is_tried_again(laboratory, scheduler, tmp_path, monkeypatch):
+    monkeypatch.chdir(laboratory)
+    subjects = read_cohort("cohort.json")
+    settings = FitSettings(laboratory / "data", tmp_path / "out", pictures=False)
+    settings.save_folder.mkdir()
+    lines, order = [], []
+    other = person_lock(person_folder(settings.save_folder, subjects[0]))
+    assert other.__enter__()
+    with ClusterCrew(settings, scheduler, lines.append) as crew:
+        for outcome in run_cohort(subjects, crew, lines.append):
+            order.append((outcome.subject, outcome.state))
+            if len(order) == 1:
+                other.__exit__(None, None, None)
+    assert order == [("bert", "fitted"), ("anna", "fitted")]
+    assert [line.split(":")[0] for line in lines] == ["anna"]
+
+
+def test_where_no_scheduler_answers_nothing_is_begun(laboratory):
+    done = run(laboratory, "--save_folder", "nowhere", "--scheduler", "tcp://127.0.0.1:1")
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("--scheduler tcp://127.0.0.1:1: no Dask scheduler answers there")
+
+
+@pytest.mark.parametrize("address", ["nonsense://x", "127.0.0.1:99999", ""])
+def test_an_address_that_is_none_is_one_line(laboratory, address):
+    done = run(laboratory, "--save_folder", "nowhere", "--scheduler", address)
+    assert done.returncode == 2
+    assert len(done.stderr.splitlines()) == 1
+    assert "--scheduler" in done.stderr
+
+
+def test_workers_here_and_a_cluster_are_two_wishes(laboratory):
+    done = run(laboratory, "--workers", 2, "--scheduler", "tcp://127.0.0.1:1")
+    assert done.returncode == 2
+    assert "usage" in done.stderr
+
+
+def test_the_package_that_lacks_is_named(laboratory, monkeypatch):
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    with pytest.raises(GaitError, match=r"gait-suite\[dask\]"):
+        ClusterCrew(FitSettings(laboratory / "data", laboratory / "out"), "tcp://127.0.0.1:1", print)
+
+
+def test_a_worker_that_sees_another_folder_or_has_another_gait_says_so(laboratory, tmp_path):
+    (subject, _) = read_cohort(laboratory / "cohort.json")
+    settings = FitSettings(laboratory / "data", tmp_path)
+    with pytest.raises(GaitError, match="does not see this folder"):
+        fit_task(subject, settings, tmp_path / ".shared-0", fit_task.__globals__["gait"].__version__)
+    with pytest.raises(GaitError, match=r"a worker has gait .* this command 9\.9"):
+        fit_task(subject, settings, tmp_path / ".shared-0", "9.9")
+    (tmp_path / ".shared-0").touch()
+    with person_lock(person_folder(tmp_path, subject)):
+        assert isinstance(fit_task(subject, settings, tmp_path / ".shared-0", "0.1.0"), Taken)
+
+
+def test_a_worker_without_the_suite_is_named(laboratory, tmp_path, monkeypatch):
+    """A cluster whose workers have distributed alone."""
+    monkeypatch.chdir(laboratory)
+    settings = FitSettings(laboratory / "data", tmp_path / "out", pictures=False)
+    settings.save_folder.mkdir()
+    blocked = tmp_path / "blocked"
+    (blocked / "gait").mkdir(parents=True)
+    (blocked / "gait" / "__init__.py").write_text("raise ModuleNotFoundError(\"No module named 'gait'\")\n")
+    with cluster(tmp_path, blocked, "1") as address, ClusterCrew(settings, address, print) as crew:
+        outcomes = list(run_cohort(read_cohort("cohort.json"), crew, print))
+    assert [o.state for o in outcomes] == ["failed"] * 2
+    for outcome in outcomes:
+        assert "cannot load the suite (No module named 'gait')" in outcome.line
+        assert "\n" not in outcome.line
