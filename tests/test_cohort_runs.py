@@ -339,7 +339,7 @@ def test_a_place_that_cannot_be_written_is_known_before_the_fit(settings, subjec
     def fit(*_, **__):
         raise AssertionError("fitted in vain")
 
-    monkeypatch.setattr("gait.cohort.fit_cohort.fit_person", fit)
+    monkeypatch.setattr("gait.cohort.fit_cohort.fit_checked", fit)
     settings.save_folder.mkdir()
     (settings.save_folder / "healthy").write_text("a file\n", encoding="utf-8")
     outcomes = list(fit_subject(subjects[0], settings))
