@@ -11,7 +11,7 @@ from gait.body.model_file import load_body
 from gait.body.placement import plug_in_gait_layout
 from gait.body.pose_prior import natural_pose_prior
 from gait.body.skeleton import Joint
-from gait.fitting.calibration import PersonEquations
+from gait.fitting.calibration import Calibrated, PersonEquations, Placement
 from gait.fitting.confidence import (
     SHARE,
     between,
@@ -27,7 +27,7 @@ from gait.fitting.frame_equations import Observation
 from gait.fitting.joint_turning import turned
 from gait.fitting.marker_motion import Wearer, marker_motion
 from gait.fitting.person_fit import fit_person
-from gait.fitting.placement_covariance import propagated, shape_and_offsets
+from gait.fitting.placement_covariance import placement_factors, propagated, shape_and_offsets
 from gait.fitting.pose_equations import normal_equations
 from gait.fitting.residuals import joint_prior
 from gait.fitting.weights import FitWeights
@@ -58,46 +58,98 @@ def test_the_radius_holds_its_share_of_drawn_errors(deviations):
 # --- shape and placement ---------------------------------------------------------------------------------------------
 
 
+class Dense:
+    """One system of all unknowns of a person: shape, the person's offsets, each recording's."""
+
+    def __init__(self, seed, betas=4, markers=2, recordings=3):
+        self.rng = rng = np.random.default_rng(seed)
+        self.B, self.M3, self.R = B, M3, R = betas, 3 * markers, recordings
+        self.S = S = B + M3
+        self.observed, self.drawn = positive(rng, R, S, S), torch.block_diag(*positive(rng, markers, 3, 3))
+        self.tie = torch.tensor(rng.uniform(1, 3, (R, markers)))
+        self.shape = torch.eye(B, dtype=torch.float64) * 1.7
+        self.bond = torch.diag_embed(self.tie.repeat_interleave(3, dim=1))
+        self.own = [torch.arange(S + r * M3, S + (r + 1) * M3) for r in range(R)]
+        self.H = self.assembled(self.observed) + self.of_all([self.drawn] * R)
+
+    def of_all(self, blocks):
+        """Blocks of the recordings' own offsets in the whole system."""
+        nothing = torch.zeros(self.S, self.S, dtype=torch.float64)
+        return torch.block_diag(nothing, *blocks)
+
+    def assembled(self, by_frames):
+        """Shape, ties, and what is given of each recording's frames."""
+        whole = self.of_all([torch.zeros(self.M3, self.M3)] * self.R)
+        whole[: self.B, : self.B] += self.shape
+        person = torch.arange(self.B, self.S)
+        for r, mine in enumerate(self.own):
+            rows = self.rows(r)
+            whole[rows[:, None], rows] += by_frames[r]
+            for a, b, sign in ((mine, mine, 1), (person, person, 1), (mine, person, -1), (person, mine, -1)):
+                whole[a[:, None], b] += sign * self.bond[r]
+        return whole
+
+    def rows(self, r):
+        """Shape and one recording's offsets."""
+        return torch.cat([torch.arange(self.B), self.own[r]])
+
+    def equations(self):
+        """The same, reduced to the person's unknowns."""
+        B, S = self.B, self.S
+        inner = torch.stack([self.observed[r, B:, B:] + self.drawn + self.bond[r] for r in range(self.R)])
+        solved, reduced = [], self.H[:S, :S].clone()
+        for r in range(self.R):
+            across = torch.cat([self.observed[r, B:, :B], -self.bond[r]], dim=1)
+            step = torch.linalg.solve(inner[r], across)
+            solved.append(torch.cat([torch.zeros(self.M3, 1), step], dim=1))
+            reduced -= across.mT @ step
+        nothing = torch.zeros(0)
+        return PersonEquations(reduced, nothing, self.tie, self.observed, inner, torch.stack(solved), nothing)
+
+
 def test_errors_of_a_persons_recordings_are_the_dense_systems():
     """Against one system of all unknowns, whose right-hand sides have the covariance that is given."""
-    rng = np.random.default_rng(2)
-    B, M3, R = 4, 6, 3
-    S = B + M3
-    observed, wrong, drawn = positive(rng, R, S, S), positive(rng, R, S, S), positive(rng, M3, M3)
-    home, tie = positive(rng, M3, M3), torch.tensor(rng.uniform(1, 3, (R, M3 // 3)))
-    shape = torch.eye(B, dtype=torch.float64) * 1.7
-    bond = torch.diag_embed(tie.repeat_interleave(3, dim=1))
-    size = S + R * M3  # shape, the person's offsets, each recording's
-    H, cov = torch.zeros(size, size, dtype=torch.float64), torch.zeros(size, size, dtype=torch.float64)
-    person = torch.arange(B, S)
-    H[:B, :B] += shape
-    cov[:B, :B] += shape
-    own = [torch.arange(S + r * M3, S + (r + 1) * M3) for r in range(R)]
-    for r in range(R):
-        with_shape = torch.cat([torch.arange(B), own[r]])
-        H[with_shape[:, None], with_shape] += observed[r]
-        cov[with_shape[:, None], with_shape] += wrong[r]
-        H[own[r][:, None], own[r]] += home
-        for a, b, sign in ((own[r], own[r], 1), (person, person, 1), (own[r], person, -1), (person, own[r], -1)):
-            H[a[:, None], b] += sign * bond[r]
-            cov[a[:, None], b] += sign * bond[r]
-        for other in range(R):
-            cov[own[r][:, None], own[other]] += drawn
-    dense = torch.linalg.inv(H) @ cov @ torch.linalg.inv(H)
+    dense = Dense(2)
+    wrong, drawn = positive(dense.rng, 3, 10, 10), positive(dense.rng, 6, 6)
+    inverse = torch.linalg.inv(dense.H)
+    cov = dense.assembled(wrong)
+    for mine in dense.own:
+        for other in dense.own:
+            cov[mine[:, None], other] += drawn
+    expected = inverse @ cov @ inverse
+    found = propagated(dense.equations(), wrong, drawn, dense.shape)
+    for r in range(dense.R):
+        rows = dense.rows(r)
+        np.testing.assert_allclose(found[r], expected[rows[:, None], rows], rtol=1e-6, atol=1e-9)
 
-    inner = torch.stack([observed[r, B:, B:] + home + bond[r] for r in range(R)])
-    solved, reduced = [], H[:S, :S].clone()
-    for r in range(R):
-        across = torch.cat([observed[r, B:, :B], -bond[r]], dim=1)
-        step = torch.linalg.solve(inner[r], across)
-        solved.append(torch.cat([torch.zeros(M3, 1), step], dim=1))
-        reduced -= across.mT @ step
-    nothing = torch.zeros(0)
-    equations = PersonEquations(reduced, nothing, tie, observed, inner, torch.stack(solved), nothing)
-    found = propagated(equations, wrong, drawn, shape)
-    for r in range(R):
-        rows = torch.cat([torch.arange(B), own[r]])
-        np.testing.assert_allclose(found[r], dense[rows[:, None], rows], rtol=1e-6, atol=1e-9)
+
+@pytest.mark.parametrize("factor", [0.2, 1.0, 4.0])
+def test_how_far_markers_are_displaced_is_estimated_without_bias(factor):
+    """Offsets of two kinds drawn and solved for; the frames say little, so that the prior draws them home."""
+    dense = Dense(4, markers=30, recordings=2)
+    kinds = ("anatomical", "technical") * 15
+    scale = torch.tensor([factor if kind == "anatomical" else 1.0 for kind in kinds]).repeat_interleave(3)
+    by_frames = 0.3 * dense.observed
+    equations, inverse = dense.equations(), torch.linalg.inv(dense.H)
+    others = propagated(equations, by_frames, torch.zeros_like(dense.drawn), dense.shape)
+    precision = torch.stack([dense.drawn[3 * m : 3 * m + 3, 3 * m : 3 * m + 3] for m in range(30)])
+    half = torch.linalg.cholesky(torch.linalg.inv(dense.drawn))
+    noise = torch.linalg.cholesky(dense.assembled(by_frames) + 1e-9 * torch.eye(len(dense.H)))
+    estimates = []
+    for _ in range(60):
+        true = scale.sqrt() * (half @ torch.tensor(dense.rng.normal(size=90)))
+        wrong = noise @ torch.tensor(dense.rng.normal(size=len(dense.H)))
+        for mine in dense.own:
+            wrong[mine] += dense.drawn @ true
+        error = -inverse @ wrong
+        solved = torch.stack([true + error[mine] for mine in dense.own]).unflatten(1, (30, 3))
+        calibrated = Calibrated(torch.zeros(4), Placement(solved.mean(0), solved), None, 0.0)
+        factors = placement_factors(equations, calibrated, others, precision, kinds)
+        assert len(set(factors.tolist())) == 2
+        estimates.append((float(factors[0]), float(factors[3])))
+    mean = np.mean(estimates, axis=0)
+    assert mean[0] == pytest.approx(factor, rel=0.15, abs=0.1)
+    assert mean[1] == pytest.approx(1.0, rel=0.15)
 
 
 def test_the_part_of_some_markers():

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from gait.fitting.frame_batches import FrameBatches
 from gait.fitting.frame_equations import Observation
+from gait.fitting.held_frames import LOST_TIMES, usual_figures
 from gait.fitting.joint_turning import Pose
 from gait.fitting.marker_motion import Wearer, joint_pose_jacobian, joint_shape_jacobian, shape_jacobian
 from gait.fitting.placement_covariance import AS_ASSUMED, pose_prior_part
@@ -34,8 +35,6 @@ SHORTEST_CHANGE_SECONDS = 0.1
 """Markers that come or go for less than this get no figure of their own; neighbouring frames hold the body."""
 BATCH = 16
 """Frames at a time: few, so that all cores have some."""
-HELD = 2.0
-"""A joint whose figure is below so many times its median is held by its frame; others are bridged from those."""
 BRIDGES_SECONDS = (0.1, 0.2, 0.4, 0.8)
 """Lengths of bridge at which the error of bridging is measured on the recording's own course."""
 LOOSE_RAD = 1.0
@@ -50,6 +49,7 @@ class JointConfidence:
     """How well one recording's markers hold the body."""
 
     sigma_m: NDArray[np.float32]  # (T, J) an error is within this radius with the probability ``SHARE``
+    alone_m: NDArray[np.float32]  # (T, J) the same if a frame had no neighbours
     observed: NDArray[np.float64]  # (J,) part of each joint's turn that markers decided and not the prior, 0 to 1
     noise: float  # variance of the residuals over the assumed one
 
@@ -96,6 +96,7 @@ def joint_confidence(
     sigma = between(radius(covariance).double().cpu().numpy(), frames, seen)
     return JointConfidence(
         sigma_m=bridged(sigma, joints_m, rate_hz).astype(np.float32),
+        alone_m=sigma.astype(np.float32),
         observed=(decided.double().mean(dim=0) / _unknowns(wearer)).cpu().numpy(),
         noise=noise,
     )
@@ -173,7 +174,7 @@ def bridged(sigma: NDArray[np.float64], joints_m: NDArray[np.float64], rate_hz: 
         rate_hz: frames a second.
     """
     T = len(sigma)
-    held = sigma <= HELD * np.median(sigma, axis=0)
+    held = sigma <= LOST_TIMES * usual_figures(sigma)
     if held.all():
         return sigma
     at = np.arange(T)[:, None]

@@ -60,15 +60,18 @@ def placement_covariance(
     equations = person_equations(wearer, here, calibrated.placement, recording, precision, worth, weights, 0.0)
     by_prior = pose_prior_part(here)
     noise = noise_factor(here, by_prior, observation.seen)
-    drawn = torch.block_diag(*precision) * placement_factors(equations, calibrated, precision, kinds)
     moved = equations.eliminated[..., 1:]
-    shape = torch.eye(skin.num_betas, dtype=drawn.dtype, device=drawn.device) / weights.shape**2
+    shape = torch.eye(skin.num_betas, dtype=precision.dtype, device=precision.device) / weights.shape**2
     wrong = []  # (R) covariance of what each recording's frames are wrong by, in shape and own offsets
     for r in range(R):
         rows = recording == r
         from_prior = worth * (moved[rows].mT @ by_prior[rows] @ moved[rows]).sum(dim=0)
         wrong.append(from_prior + noise * (equations.observed[r] - from_prior))
-    return propagated(equations, torch.stack(wrong), drawn, shape)
+    by_frames = torch.stack(wrong)
+    drawn = torch.block_diag(*precision)
+    others = propagated(equations, by_frames, torch.zeros_like(drawn), shape)
+    drawn = drawn * placement_factors(equations, calibrated, others, precision, kinds)
+    return propagated(equations, by_frames, drawn, shape)
 
 
 def shape_and_offsets(covariance: Tensor, num_betas: int, markers: Tensor) -> Tensor:
@@ -141,30 +144,41 @@ def noise_factor(here: NormalEquations, by_prior: Tensor, seen: Tensor) -> float
 
 
 def placement_factors(
-    equations: PersonEquations, calibrated: Calibrated, precision: Tensor, kinds: Sequence[MarkerKind]
+    equations: PersonEquations,
+    calibrated: Calibrated,
+    others: Tensor,
+    precision: Tensor,
+    kinds: Sequence[MarkerKind],
 ) -> Tensor:
-    """(3·M,) variance of the offsets over the assumed one, the same for all markers of a kind.
+    """(3·M,) variance of the markers' displacement over the assumed one, the same for all markers of a kind.
 
-    By the size of the offsets found, over the number of coordinates that the markers and not the prior decided
-    (MacKay 1992, Neural Computation 4:415, eq. 4.8 and 4.9): what the prior, ties included, left open less what is
-    still open. The objective draws each recording's offsets home, as if they were R placements; they are one.
+    The offsets found are a part of the true ones, as the prior draws them home, and what everything else has made of
+    them. So their mean square is compared with its expectation, in which the wanted factor is the only unknown
+    (estimation of a variance component; Koch 1999, sec. 3.6).
+
+    Args:
+        equations: of the person, undamped.
+        calibrated: what they came to.
+        others: (R, B + 3·M, B + 3·M) covariance of the errors if the placement were as its prior has it.
+        precision: (M, 3, 3) of the offsets, 1/m².
+        kinds: of the M markers.
     """
-    offsets = calibrated.placement.recordings
-    R, M = offsets.shape[:2]
-    eye = torch.eye(3, dtype=precision.dtype, device=precision.device)
-    tie = equations.tie  # (R, M)
-    home = torch.einsum("rs,mij->mrisj", torch.eye(R).to(precision), precision)
-    bound = torch.diag_embed(tie.mT) - tie.mT[:, :, None] * tie.mT[:, None] / tie.sum(dim=0)[:, None, None]
-    home = home + torch.einsum("mrs,ij->mrisj", bound, eye)
-    before = torch.linalg.inv(home.reshape(M, 3 * R, 3 * R)).reshape(M, R, 3, R, 3)
-    open_before = torch.einsum("mij,mrjri->m", precision, before)
-    follows = equations.solved[..., 1:]
-    after = torch.linalg.inv(equations.inner) + follows @ torch.linalg.inv(equations.curvature) @ follows.mT
-    open_after = torch.einsum("mij,rmjmi->m", precision, after.unflatten(1, (M, 3)).unflatten(3, (M, 3)))
-    decided = (open_before - open_after).clamp_min(0)
-    square = torch.einsum("rmi,mij,rmj->m", offsets, precision, offsets)
-    factors = torch.ones_like(square)
+    offsets = calibrated.placement.recordings.flatten(1)  # (R, 3M)
+    R, M3 = offsets.shape
+    drawn = torch.block_diag(*precision)
+    follows = -equations.solved[..., 1:]
+    response = follows @ torch.linalg.inv(equations.curvature) @ follows.sum(dim=0).mT + torch.linalg.inv(
+        equations.inner
+    )
+    found = torch.eye(M3, dtype=drawn.dtype, device=drawn.device) - response @ drawn  # (R, 3M, 3M) of the true offsets
+    spread = others[:, -M3:, -M3:]
+    factors = torch.ones_like(offsets[0])
     for kind in set(kinds):
-        rows = torch.tensor([k == kind for k in kinds], device=square.device)
-        factors[rows] = (square[rows].sum() / R + AS_ASSUMED) / (decided[rows].sum() + AS_ASSUMED)
-    return factors.repeat_interleave(3)
+        of_kind = torch.tensor([k == kind for k in kinds], device=offsets.device).repeat_interleave(3)
+        mine = of_kind[:, None] * drawn
+        square = torch.einsum("ri,ij,rj->", offsets, mine, offsets) / R
+        by_others = (mine * spread).sum() / R
+        part = found * of_kind
+        expected = torch.einsum("ij,rjk,kl,ril->", mine, part, torch.linalg.inv(drawn), part) / R
+        factors[of_kind] = ((square - by_others).clamp_min(0) + AS_ASSUMED) / (expected + AS_ASSUMED)
+    return factors

@@ -23,6 +23,9 @@ CUT_OFF_HZ = 8.0
 """Movements faster than this are smoothed in a joint that is known only as well as ``FitWeights.smooth_rad``. Gait's
 power lies below 6 Hz (Winter 1991); a joint well seen is known better and keeps more."""
 
+BRIDGE_PIERS = 8
+"""Frames on each side of a gap that decide how it is bridged."""
+
 
 def smooth_course(pose: Pose, information: Tensor, rate_hz: float, weights: FitWeights) -> Leaning:
     """Smooth the poses of a recording.
@@ -99,6 +102,25 @@ def between_frames(pose: Pose, frames: NDArray[np.int64], total: int, hinges: Hi
     if pose.angles is None or hinges is None:
         return Pose(rotations, translation)
     angles = mixed[:, 4 * J + 3 :].unflatten(1, (J, 2))
+    return Pose(torch.where(hinges.hinged[:, None, None], hinges.rotations(angles), rotations), translation, angles)
+
+
+def bridged_course(pose: Pose, held: NDArray[np.bool_], gap: slice, hinges: HingedJoints | None) -> Pose:
+    """Poses of the frames of a gap, with the least bend, from the held frames (T,) on both sides of it."""
+    J = pose.rotations.shape[1]
+    window = slice(max(gap.start - BRIDGE_PIERS, 0), gap.stop + BRIDGE_PIERS)
+    around = pose[window]
+    known = [_continuous_quaternions(around.rotations).flatten(1), around.translation]
+    if around.angles is not None:
+        known.append(around.angles.flatten(1))
+    values = torch.cat(known, dim=1)
+    course = whittaker(values.cpu().numpy(), held[window].astype(np.float64), 1.0)
+    inside = course[gap.start - window.start : gap.stop - window.start]
+    drawn = torch.as_tensor(inside, dtype=values.dtype, device=values.device)
+    rotations, translation = _matrices(drawn[:, : 4 * J].unflatten(1, (J, 4))), drawn[:, 4 * J : 4 * J + 3]
+    if pose.angles is None or hinges is None:
+        return Pose(rotations, translation)
+    angles = drawn[:, 4 * J + 3 :].unflatten(1, (J, 2))
     return Pose(torch.where(hinges.hinged[:, None, None], hinges.rotations(angles), rotations), translation, angles)
 
 
