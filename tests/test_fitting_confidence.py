@@ -323,7 +323,7 @@ def test_errors_are_within_their_figures_about_as_often_as_promised(fits):
 def test_the_figure_grows_where_markers_vanish(fits):
     gait = fits[0][0].gaits[0]
     ankle = gait.confidence.sigma_m[:, Joint.RIGHT_ANKLE]
-    assert ankle[46:54].min() > 2 * np.median(ankle)
+    assert ankle[48:52].min() > 2 * np.median(ankle)
     assert ankle[50] > ankle[42] > ankle[39]
     other = gait.confidence.sigma_m[:, Joint.LEFT_ANKLE]
     assert other[40:60].max() < 1.5 * np.median(other)

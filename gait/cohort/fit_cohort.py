@@ -48,6 +48,7 @@ from gait.fitting.faults.checked_fit import CheckedFit, UnfitRecordingError, fit
 from gait.fitting.fit_report import FitReport, fit_report
 from gait.fitting.person_fit import GaitFit, NoBodyError, PersonFit, check_labels
 from gait.fitting.weights import FitWeights
+from gait.motion.pose_files import pose_folders
 from gait.viewing.fit_picture import fit_picture
 from gait.viewing.offscreen import NoDrawingError
 
@@ -167,7 +168,8 @@ def _finished_report(folder: Path, inputs: dict[str, Any]) -> FitReport | None:
         report = FitReport.from_dict(content)
     except GaitError:
         return None
-    return report if content.get("inputs") == inputs else None
+    same = content.get("inputs") == inputs and len(report.parts) == len(pose_folders(folder))
+    return report if same else None
 
 
 @dataclass(frozen=True)
@@ -290,21 +292,7 @@ def _kept(
         float(height.max() - height.min()),
         person.checked.faults_of(fit),
     )
-    sequence = PoseSequence(
-        poses=fit.poses,
-        betas=fit.betas.astype(np.float32),
-        translation_m=fit.translation_m.astype(np.float32),
-        joints_m=fit.joints_m[:, :NUM_BODY_JOINTS].astype(np.float32),
-        rate_hz=fit.recording.rate_hz,
-        model_file=body.name,
-        model_sha256=body.sha256,
-        gender=body.gender,
-        model_type=body.model_type,
-        constrained=body.hinges is not None,
-        joints_sigma_m=fit.confidence.sigma_m[:, :NUM_BODY_JOINTS],
-        first_frame=fit.recording.first_frame,
-        extra={"markers_seen": np.isfinite(fit.residual_m).sum(axis=1).astype(np.int16)},  # (T,) that held each frame
-    )
+    sequences = tuple(_sequence(body, fit, part) for part in fit.held.parts)
     origin = {
         "subject": subject.name,
         "gait": path.stem,
@@ -328,8 +316,29 @@ def _kept(
             picture = _picture(subject, path, body, report, fit)
         except NoDrawingError as error:
             line = str(error)
-    write_gait(folder, GaitResult(sequence, report, fit, origin), settings.pose_format, picture)
+    write_gait(folder, GaitResult(sequences, report, fit, origin), settings.pose_format, picture)
     return GaitOutcome(subject.name, path.stem, "fitted", line, report)
+
+
+def _sequence(body: Body, fit: GaitFit, part: slice) -> PoseSequence:
+    """Some frames of a fitted recording."""
+    seen = np.isfinite(fit.residual_m[part]).sum(axis=1)
+    return PoseSequence(
+        poses=fit.poses[part],
+        betas=fit.betas.astype(np.float32),
+        translation_m=fit.translation_m[part].astype(np.float32),
+        joints_m=fit.joints_m[part, :NUM_BODY_JOINTS].astype(np.float32),
+        rate_hz=fit.recording.rate_hz,
+        model_file=body.name,
+        model_sha256=body.sha256,
+        gender=body.gender,
+        model_type=body.model_type,
+        constrained=body.hinges is not None,
+        joints_sigma_m=fit.confidence.sigma_m[part, :NUM_BODY_JOINTS],
+        bridged=fit.held.bridged[part],
+        first_frame=fit.recording.first_frame + part.start,
+        extra={"markers_seen": seen.astype(np.int16)},  # (T,) how many held each frame
+    )
 
 
 def _visit_notes(person: PersonFit, fit: GaitFit) -> tuple[str, ...]:

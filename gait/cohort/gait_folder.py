@@ -1,7 +1,8 @@
 """The folder of one fitted gait: written whole or not at all, whatever ends the program, and found again.
 
 ``<save_folder>/<healthy|sick>/<subject>/<gait>/`` holds ``poses.npz``, ``fit_report.json``, ``residuals.npz`` and
-``fit.png``; with ``--pose_format json`` also one ``pose_00000.json`` a frame.
+``fit.png``; with ``--pose_format json`` also one ``pose_00000.json`` a frame. The poses of a gait that was split are in
+``part1/``, ``part2/``, … in it.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from gait.cohort.whole_folder import replacing
 from gait.errors import GaitError
 from gait.fitting.fit_report import FitReport
 from gait.fitting.person_fit import GaitFit
-from gait.motion.pose_files import POSES_FILE, read_poses, write_json_frames, write_npz
+from gait.motion.pose_files import PART_NAME, POSES_FILE, pose_folders, read_poses, write_json_frames, write_npz
 
 REPORT_FILE = "fit_report.json"
 RESIDUALS_FILE = "residuals.npz"
@@ -33,7 +34,7 @@ PICTURE_FILE = "fit.png"
 class GaitResult:
     """All that is kept of one fitted gait."""
 
-    sequence: PoseSequence
+    sequences: tuple[PoseSequence, ...]  # one, or the parts of a gait that was split
     report: FitReport
     fit: GaitFit
     origin: dict[str, Any]  # what made it: versions, arguments, files
@@ -47,8 +48,10 @@ def gait_folder(save_folder: Path, subject: Subject, gait: Path) -> Path:
 def is_finished(folder: Path, pose_format: PoseFormat) -> bool:
     """Whether a gait has been written there, in the form that is asked for."""
     try:
-        whole = (folder / REPORT_FILE).is_file() and zipfile.is_zipfile(folder / POSES_FILE)
-        return whole and (pose_format == "npz" or any(folder.glob("pose_*.json")))
+        parts = pose_folders(folder)
+        whole = (folder / REPORT_FILE).is_file() and len(parts) > 0
+        whole = whole and all(zipfile.is_zipfile(part / POSES_FILE) for part in parts)
+        return whole and (pose_format == "npz" or all(any(part.glob("pose_*.json")) for part in parts))
     except OSError:  # a name that is too long, a place that may not be looked at
         return False
 
@@ -73,9 +76,12 @@ def write_gait(folder: Path, result: GaitResult, pose_format: PoseFormat, pictur
     """
     with replacing(folder) as partial:
         partial.mkdir(parents=True)
-        write_npz(partial, result.sequence)
-        if pose_format == "json":
-            write_json_frames(partial, result.sequence)
+        for number, sequence in enumerate(result.sequences, start=1):
+            place = partial if len(result.sequences) == 1 else partial / f"{PART_NAME}{number}"
+            place.mkdir(exist_ok=True)
+            write_npz(place, sequence)
+            if pose_format == "json":
+                write_json_frames(place, sequence)
         report = {**result.report.as_dict(), **result.origin}
         (partial / REPORT_FILE).write_text(json.dumps(report, indent=1, allow_nan=False) + "\n", encoding="utf-8")
         _write_residuals(partial, result.fit)
@@ -87,7 +93,8 @@ def add_json_frames(folder: Path) -> None:
     """Write the published per-frame files beside a finished gait's ``poses.npz``, all or none."""
     with replacing(folder) as partial:
         shutil.copytree(folder, partial)
-        write_json_frames(partial, read_poses(folder))
+        for part in pose_folders(partial):
+            write_json_frames(part, read_poses(part))
 
 
 def _write_residuals(folder: Path, fit: GaitFit) -> None:

@@ -34,6 +34,7 @@ def summary_lines(outcomes: Sequence[GaitOutcome], save_folder: Path) -> list[st
     reported = [(o, o.report) for o in outcomes if o.report is not None]
     lines += [_doubt(o, report) for o, report in reported if (report.residual_mm["mean"] or 0) > DOUBTFUL_MM]
     lines += [f"bad data: {o.subject}/{o.gait}: {fault['line']}" for o, report in reported for fault in report.faults]
+    lines += [_split(o, report) for o, report in reported if len(report.parts) > 1]
     lines += [f"failed: {o.subject}/{o.gait}: {o.line}" for o in outcomes if o.state == "failed"]
     lines += list(dict.fromkeys(o.line for o in outcomes if o.state == "fitted" and o.line))
     return [line.rstrip() for line in lines]
@@ -43,6 +44,16 @@ def _doubt(outcome: GaitOutcome, report: FitReport) -> str:
     return (
         f"doubtful: {outcome.subject}/{outcome.gait}: {report.residual_mm['mean']:.0f} mm mean residual, "
         f"worst {', '.join(report.worst_markers)}; look at its fit.png, its markers' names, its report's notes."
+    )
+
+
+def _split(outcome: GaitOutcome, report: FitReport) -> str:
+    def listed(frames: Sequence[Sequence[int]]) -> str:
+        return ", ".join(f"{first}-{last}" for first, last in frames)
+
+    return (
+        f"split: {outcome.subject}/{outcome.gait}: no body is held by the markers of frames "
+        f"{listed(report.left_out_frames)}; part1 to part{len(report.parts)} are frames {listed(report.parts)}."
     )
 
 

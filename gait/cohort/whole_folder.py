@@ -30,7 +30,7 @@ def replacing(folder: Path) -> Iterator[Path]:
     partial = folder.with_name(f".{folder.name}.partial-{secrets.token_hex(4)}")
     try:
         yield partial
-        for path in [*partial.iterdir(), partial]:
+        for path in [*partial.rglob("*"), partial]:
             _to_disk(path)
         _replace(partial, folder)
     except OSError as error:

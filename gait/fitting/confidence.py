@@ -33,6 +33,8 @@ EVERY_SECONDS = 0.25
 """Spacing of the frames in which confidence is worked out; it changes slowly while the same markers are seen."""
 SHORTEST_CHANGE_SECONDS = 0.1
 """Markers that come or go for less than this get no figure of their own; neighbouring frames hold the body."""
+FEW = 2 / 3
+"""Of the usual number of markers: frames that see fewer always get a figure of their own."""
 BATCH = 16
 """Frames at a time: few, so that all cores have some."""
 BRIDGES_SECONDS = (0.1, 0.2, 0.4, 0.8)
@@ -136,27 +138,27 @@ def chosen_frames(seen: NDArray[np.bool_], rate_hz: float) -> NDArray[np.int64]:
     grid = np.unique(np.linspace(0, T - 1, max(2, round(T / (EVERY_SECONDS * rate_hz)))).round().astype(np.int64))
     starts = np.flatnonzero(np.r_[True, (seen[1:] != seen[:-1]).any(axis=1)])
     ends = np.r_[starts[1:], T]
-    long = ends - starts >= max(1, round(SHORTEST_CHANGE_SECONDS * rate_hz))
-    return np.union1d(grid, (starts[long] + ends[long] - 1) // 2)
+    number = seen.sum(axis=1)
+    counts = ends - starts >= max(1, round(SHORTEST_CHANGE_SECONDS * rate_hz))
+    counts |= number[starts] < FEW * np.median(number)
+    return np.union1d(grid, (starts[counts] + ends[counts] - 1) // 2)
 
 
 def between(values: NDArray[np.floating], frames: NDArray[np.int64], seen: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Values (K, J) of some frames for all T: in a straight line, but never from a frame that sees other markers if
-    the one on the other side sees the same.
+    """Values (K, J) of some frames for all T: of the frame before or after, whichever saw the more similar markers; in
+    a straight line if both did.
 
     Args:
         values: (K, J).
         frames: (K,) increasing.
         seen: (T, M).
     """
-    T = len(seen)
-    stretch = np.r_[0, (seen[1:] != seen[:-1]).any(axis=1).cumsum()]
-    at = np.arange(T)
+    at = np.arange(len(seen))
     right = np.clip(np.searchsorted(frames, at), 0, len(frames) - 1)
     left = np.clip(np.searchsorted(frames, at, side="right") - 1, 0, len(frames) - 1)
     share = (at - frames[left]) / np.maximum(frames[right] - frames[left], 1)
-    alike_left, alike_right = stretch[frames[left]] == stretch, stretch[frames[right]] == stretch
-    share = np.where(alike_left & ~alike_right, 0.0, np.where(alike_right & ~alike_left, 1.0, share))[:, None]
+    unlike_left, unlike_right = ((seen != seen[frames[side]]).sum(axis=1) for side in (left, right))
+    share = np.select([unlike_left < unlike_right, unlike_right < unlike_left], [0.0, 1.0], share)[:, None]
     return (1 - share) * values[left] + share * values[right]
 
 

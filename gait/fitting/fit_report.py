@@ -11,6 +11,7 @@ import numpy as np
 from gait.body.skeleton import BODY_JOINTS
 from gait.errors import GaitError
 from gait.fitting.faults.marker_fault import MarkerFault
+from gait.fitting.held_frames import stretches
 
 if TYPE_CHECKING:  # a report can be read and shown where no torch is loaded
     from gait.fitting.person_fit import GaitFit, PersonFit
@@ -39,6 +40,11 @@ class FitReport:
     # turn that markers decide)
     joints: dict[str, dict[str, float]]
     unobserved_joints: tuple[str, ...]  # whose turn no marker saw; the prior has put it
+    # [first, last] frame as the laboratory counts them: of each sequence that was written (more than one where a long
+    # gap has split the gait), of each gap that was bridged, of what is in no sequence as no marker held the body
+    parts: tuple[list[int], ...]
+    bridged_frames: tuple[list[int], ...]
+    left_out_frames: tuple[list[int], ...]
 
     @classmethod
     def from_dict(cls, content: dict[str, Any]) -> FitReport:
@@ -94,6 +100,11 @@ def fit_report(
         }
         for j, joint in enumerate(BODY_JOINTS[: sigma.shape[1]])
     }
+
+    def counted(frames: Sequence[slice]) -> tuple[list[int], ...]:
+        first = gait.recording.first_frame
+        return tuple([first + some.start, first + some.stop - 1] for some in frames)
+
     fitted = list(mean)
     values = error[seen]
     frame_mean = error[seen.any(axis=1)]
@@ -126,6 +137,9 @@ def fit_report(
         },
         faults=tuple(fault.as_dict() for fault in faults),
         joints=joints,
+        parts=counted(gait.held.parts),
+        bridged_frames=counted(stretches(gait.held.bridged)),
+        left_out_frames=counted(gait.held.left_out),
         unobserved_joints=tuple(name for name, joint in joints.items() if joint["observed"] < UNOBSERVED),
     )
 

@@ -23,6 +23,7 @@ from gait.fitting.calibration import Calibrated, calibrate, offset_precision, sc
 from gait.fitting.confidence import JointConfidence, joint_confidence
 from gait.fitting.frame_batches import FrameBatches, frame_batches
 from gait.fitting.frame_equations import FrameEquations, Observation
+from gait.fitting.held_frames import HeldFrames, held_by_markers, held_frames, stretches
 from gait.fitting.joint_turning import pose_numbers
 from gait.fitting.marker_motion import Wearer, marker_motion
 from gait.fitting.marker_skin import marker_skin
@@ -31,6 +32,7 @@ from gait.fitting.pose_course import pose_course
 from gait.fitting.pose_solver import solve_poses
 from gait.fitting.residuals import JointPrior, joint_prior
 from gait.fitting.rigid_start import FEWEST_IN_A_FRAME, rigid_start
+from gait.fitting.smooth_course import bridged_course
 from gait.fitting.weights import FitWeights
 
 CALIBRATION_FRAMES = 36
@@ -54,8 +56,9 @@ class GaitFit:
     translation_m: NDArray[np.float64]  # (T, 3)
     joints_m: NDArray[np.float64]  # (T, J, 3)
     virtual_m: NDArray[np.float64]  # (T, M, 3) where the body has the markers
-    residual_m: NDArray[np.float64]  # (T, M) distance to the observed ones, NaN where unseen
+    residual_m: NDArray[np.float64]  # (T, M) distance to the observed ones, NaN where unseen or no body is held
     confidence: JointConfidence  # how well the markers hold each joint
+    held: HeldFrames  # frames that hold the body, bridges between them, and the parts that are left
     seconds: float  # spent on the poses of this recording
 
 
@@ -257,13 +260,20 @@ def _fit_gait(
         return motion.markers, motion.joints, pose_numbers(body, pose[rows], wearer.skin.hinges).float()
 
     virtual, joints, numbers = (torch.cat(parts) for parts in zip(*batches.map(recording.frames, placed), strict=True))
-    residual = (virtual - observation.markers).norm(dim=-1)
-    residual = torch.where(observation.seen, residual, torch.full_like(residual, torch.nan))
-    joints_m = joints.cpu().numpy()
     seconds = time.perf_counter() - began
+    rate = recording.rate_hz
     confidence = joint_confidence(
-        wearer, pose, joints_m, observation, prior, weights, placement, recording.rate_hz, batches
+        wearer, pose, joints.cpu().numpy(), observation, prior, weights, placement, rate, batches
     )
+    fixed = rigid_start(wearer, prior.natural, observation)[2].cpu().numpy()
+    held = held_frames(held_by_markers(fixed, confidence.alone_m), rate)
+    for gap in stretches(held.bridged):
+        frames = torch.arange(gap.start, gap.stop, device=virtual.device)
+        pose = pose.with_frames(frames, bridged_course(pose, held.held, gap, wearer.skin.hinges))
+        virtual[gap], joints[gap], numbers[gap] = placed(gap)
+    counted = observation.seen & torch.as_tensor(held.held, device=virtual.device)[:, None]
+    residual = (virtual - observation.markers).norm(dim=-1)
+    residual = torch.where(counted, residual, torch.full_like(residual, torch.nan))
     return GaitFit(
         recording=recording,
         labels=wearer.skin.labels,
@@ -272,10 +282,11 @@ def _fit_gait(
         poses=numbers.cpu().numpy(),
         rotations=pose.rotations.cpu().numpy(),
         translation_m=pose.translation.cpu().numpy(),
-        joints_m=joints_m,
+        joints_m=joints.cpu().numpy(),
         virtual_m=virtual.cpu().numpy(),
         residual_m=residual.cpu().numpy(),
         confidence=confidence,
+        held=held,
         seconds=seconds,
     )
 

@@ -22,6 +22,8 @@ from gait.body.skeleton import NUM_BODY_JOINTS
 from gait.errors import GaitError
 
 POSES_FILE = "poses.npz"
+PART_NAME = "part"
+"""Of the folders of a gait that was split: ``part1``, ``part2``, …"""
 _TEXT_BETAS = 50
 _OWN_KEYS = frozenset(
     [
@@ -82,10 +84,10 @@ def write_json_frames(folder: Path, sequence: PoseSequence) -> list[Path]:
 
 
 def read_poses(folder: Path, *, body: Body | None = None, rate_hz: float | None = None) -> PoseSequence:
-    """Read the poses of one gait, in whichever of the three forms its folder holds.
+    """Read one sequence of poses, in whichever of the three forms its folder holds; ``pose_sequences`` reads a gait.
 
     Args:
-        folder: of one gait, ``<save_folder>/<healthy|sick>/<subject>/<gait>``.
+        folder: of one gait, ``<save_folder>/<healthy|sick>/<subject>/<gait>``, or of a part of it.
         body: needed for JSON and text frames, whose joints are not in the file.
         rate_hz: needed for them too, as they do not say.
 
@@ -95,6 +97,9 @@ def read_poses(folder: Path, *, body: Body | None = None, rate_hz: float | None 
     folder = Path(folder)
     if (folder / POSES_FILE).is_file():
         return _read_npz(folder / POSES_FILE)
+    if (parts := pose_folders(folder)) and parts != (folder,):
+        names = ", ".join(part.name for part in parts)
+        raise GaitError(f"{folder}: this gait was split where markers lacked; name one of its folders {names}.")
     frames = sorted(folder.glob("pose_*.json"))
     if frames:
         return _posed(folder, [_json_frame(path) for path in frames], body, rate_hz)
@@ -102,6 +107,34 @@ def read_poses(folder: Path, *, body: Body | None = None, rate_hz: float | None 
     if texts:
         return _posed(folder, [_text_frame(path) for path in texts], body, rate_hz)
     raise GaitError(f"{folder}: no poses.npz, pose_*.json or *.txt in it; name the folder of one fitted gait.")
+
+
+def pose_folders(folder: Path) -> tuple[Path, ...]:
+    """The folders of a fitted gait's sequences, in their order in time; none if there is nothing.
+
+    One, the gait's own, or ``part1``, ``part2``, … in it where frames without markers have split the gait.
+    """
+    folder = Path(folder)
+    parts = [path for path in folder.glob(f"{PART_NAME}*") if path.name[len(PART_NAME) :].isdecimal()]
+    if parts and not (folder / POSES_FILE).is_file():
+        return tuple(sorted(parts, key=lambda path: int(path.name[len(PART_NAME) :])))
+    there = any(next(folder.glob(kind), None) for kind in (POSES_FILE, "pose_*.json", "*.txt"))
+    return (folder,) if there else ()
+
+
+def pose_sequences(folder: Path, *, body: Body | None = None, rate_hz: float | None = None) -> tuple[PoseSequence, ...]:
+    """Every sequence of one fitted gait, in their order in time: one, or more where the gait was split.
+
+    Args:
+        folder: of one gait.
+        body: as in ``read_poses``.
+        rate_hz: as in ``read_poses``.
+
+    Raises:
+        GaitError: as ``read_poses``.
+    """
+    folders = pose_folders(folder) or (folder,)
+    return tuple(read_poses(part, body=body, rate_hz=rate_hz) for part in folders)
 
 
 def _read_npz(path: Path) -> PoseSequence:
