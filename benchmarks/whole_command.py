@@ -27,7 +27,7 @@ from walking_cohort import fit_command, fit_environment, write_cohort
 
 from gait.body.model_file import load_body
 from gait.errors import GaitError
-from gait.motion.pose_files import read_poses
+from gait.motion.pose_files import pose_sequences
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ def one_run(cohort: Path, args: Arguments, save_folder: Path) -> dict[str, Any]:
     written = sorted(path.stat().st_mtime for path in save_folder.rglob("*.*") if path.is_file())
     folders = [path.parent for path in save_folder.rglob("poses.npz")]
     return {
-        "frames": sum(read_poses(folder).frames for folder in folders),
+        "frames": sum(sequence.frames for folder in folders for sequence in pose_sequences(folder)),
         "seconds": written[-1] - began,
         "to_the_first_gait_s": min(folder.stat().st_ctime for folder in folders) - began,
     }
