@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import io
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from PIL import Image
 
 from gait.viewing.camera import Camera
 from gait.viewing.colours import OBSERVED, SKIN, UNSEEN, VIRTUAL, SequentialScale
 from gait.viewing.fit_picture import RESIDUAL_SCALE, fit_picture
 from gait.viewing.offscreen import NoDrawingError, OffscreenRenderer, shared_renderer
+from gait.viewing.png import png_bytes
 from gait.viewing.scene import Floor, Mesh, Scene, Segments, Spheres, vertex_normals
 
 
@@ -238,3 +243,23 @@ def test_a_machine_that_cannot_draw_says_what_to_install(monkeypatch: pytest.Mon
         OffscreenRenderer()
     assert "apt-get install libegl1 libgl1 libgl1-mesa-dri" in str(failure.value)
     assert "\n" not in str(failure.value)
+
+
+def test_a_page_as_png_is_read_back_as_it_was():
+    pixels = np.random.default_rng(0).integers(0, 256, (7, 5, 3), dtype=np.uint8)
+    read = Image.open(io.BytesIO(png_bytes(Image.fromarray(pixels))))
+    read.verify()
+    read = Image.open(io.BytesIO(png_bytes(Image.fromarray(pixels))))
+    assert (read.format, read.mode) == ("PNG", "RGB")
+    np.testing.assert_array_equal(np.asarray(read), pixels)
+
+
+def test_threads_draw_each_with_a_context_of_its_own(renderer):
+    """As a cluster's worker does that fits two persons at a time; a context may be current in one thread alone."""
+    scene = Scene(meshes=(), floor=Floor(0.0))
+    want = renderer.draw(scene, Camera(), 60, 40)
+    with ThreadPoolExecutor(3) as pool:
+        drawn = list(pool.map(lambda _: shared_renderer().draw(scene, Camera(), 60, 40), range(12)))
+    for picture in drawn:
+        np.testing.assert_array_equal(picture, want)
+    np.testing.assert_array_equal(renderer.draw(scene, Camera(), 60, 40), want)

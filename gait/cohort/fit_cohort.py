@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import platform
 import time
 import traceback
@@ -51,6 +50,7 @@ from gait.fitting.weights import FitWeights
 from gait.motion.pose_files import pose_folders
 from gait.viewing.fit_picture import fit_picture
 from gait.viewing.offscreen import NoDrawingError
+from gait.viewing.png import png_bytes
 
 
 def fit_cohort(subjects: Sequence[Subject], settings: FitSettings) -> Iterator[GaitOutcome]:
@@ -390,6 +390,4 @@ def _picture(subject: Subject, path: Path, body: Body, report: FitReport, fit: G
         ),
         first_frame=fit.recording.first_frame,
     )
-    stream = io.BytesIO()
-    picture.save(stream, format="PNG", compress_level=3)  # the usual 6 takes twice the time for a tenth of the size
-    return stream.getvalue()
+    return png_bytes(picture)
