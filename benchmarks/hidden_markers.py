@@ -53,7 +53,10 @@ def hidden_marker_figures(walks: Iterable[FittedWalk], body: Body, *, frames: in
 
 
 def hidden_markers(walk: FittedWalk, body: Body, frames: int | None = None) -> HiddenMarkers:
-    """Hide each marker of a walk in turn from the pose stage; shape and placements are those of the whole fit."""
+    """Hide each marker of a walk in turn from the pose stage; shape and placements are those of the whole fit.
+
+    Poses vary about the natural posture, not about the recording's own, which was found with the marker in sight.
+    """
     gait, weights = walk.gait, FitWeights()
     layout = walk.person.layout.select(gait.labels)
     with torch.inference_mode(), frame_batches(body.device) as batches:

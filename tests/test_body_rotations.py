@@ -86,3 +86,23 @@ def test_two_columns_become_a_rotation():
         y /= np.linalg.norm(y)
         np.testing.assert_allclose(matrix, np.stack([x, y, np.cross(x, y)], axis=1), atol=1e-14)
         assert np.linalg.det(matrix) == pytest.approx(1)
+
+
+def test_mean_rotation_has_the_least_squared_chords():
+    torch.manual_seed(3)
+    rotations = r.axis_angle_to_matrix(torch.randn(7, 2, 3, dtype=torch.float64))
+    mean = r.mean_rotation(rotations)
+    torch.testing.assert_close(mean @ mean.mT, torch.eye(3, dtype=torch.float64).expand(2, 3, 3))
+    assert (torch.det(mean) > 0).all()
+
+    def chords(candidate):
+        return ((rotations - candidate) ** 2).sum((0, 2, 3))
+
+    for turn in 0.05 * torch.randn(20, 2, 3, dtype=torch.float64):
+        assert (chords(r.axis_angle_to_matrix(turn) @ mean) > chords(mean)).all()
+
+
+def test_mean_of_turns_about_one_axis_is_their_mean_turn():
+    turns = torch.tensor([[0.1, 0, 0], [0.4, 0, 0], [0.7, 0, 0]], dtype=torch.float64)
+    mean = r.matrix_to_axis_angle(r.mean_rotation(r.axis_angle_to_matrix(turns)))
+    torch.testing.assert_close(mean, turns[1])

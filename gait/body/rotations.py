@@ -112,6 +112,17 @@ def matrix_to_axis_angle(matrix: Tensor) -> Tensor:
     return vector * 2 * torch.where(small, series, torch.atan2(sine, w) / sine)
 
 
+def mean_rotation(rotations: Tensor) -> Tensor:
+    """The rotation (..., 3, 3) with the least sum of squared chords to rotations (N, ..., 3, 3).
+
+    Moakher 2002, Means and averaging in the group of rotations, SIAM J. Matrix Anal. Appl. 24:1.
+    """
+    U, _, Vh = torch.linalg.svd(rotations.mean(dim=0))
+    sign = torch.ones_like(U[..., 0, :])
+    sign[..., 2] = torch.det(U @ Vh)
+    return U @ (sign[..., None] * Vh)
+
+
 def quaternion_feature(axis_angle: Tensor) -> Tensor:
     """SUPR's pose feature (..., 4), zero at rest, of axis-angle (..., 3): (sin(θ/2)·u, cos(θ/2) − 1)."""
     squared, angle, small = _squared_angle(axis_angle)

@@ -30,6 +30,7 @@ from gait.fitting.marker_skin import marker_skin
 from gait.fitting.placement_covariance import placement_covariance, shape_and_offsets
 from gait.fitting.pose_course import pose_course
 from gait.fitting.pose_solver import solve_poses
+from gait.fitting.posture import around_own_posture
 from gait.fitting.residuals import JointPrior, joint_prior
 from gait.fitting.rigid_start import FEWEST_IN_A_FRAME, rigid_start
 from gait.fitting.smooth_course import bridged_course
@@ -140,15 +141,17 @@ def fit_person(
             rows = [i for i, label in enumerate(layout.labels) if label in recording.labels]
             index = torch.as_tensor(rows, device=skin.point.device)
             solved, covariance = persons[v]
-            offset = solved.placement.recordings[visits[v].index(r), index]
+            k = visits[v].index(r)
+            frames = len(parts[r].seen)
+            before = sum(len(parts[other].seen) for other in visits[v][:k])
             gaits.append(
                 _fit_gait(
                     body,
                     recording,
-                    Wearer(skin.select(index), solved.betas, offset),
+                    Wearer(skin.select(index), solved.betas, solved.placement.recordings[k, index]),
                     Observation(observation.markers[:, index], observation.seen[:, index]),
-                    shape_and_offsets(covariance[visits[v].index(r)], skin.num_betas, index),
-                    joints,
+                    shape_and_offsets(covariance[k], skin.num_betas, index),
+                    around_own_posture(joints, solved.pose.rotations[before : before + frames]),
                     weights,
                     vposer,
                     batches,
@@ -187,6 +190,7 @@ def _calibrate_visit(
 ) -> tuple[Calibrated, Tensor]:
     """Shape and placement of one visit from chosen frames of each of its recordings, and the covariance of both."""
     skin = mean.skin
+    prior = replace(prior, precision=weights.calibration_pose_prior * prior.precision)
     together = Observation(torch.cat([f.markers for f in frames]), torch.cat([f.seen for f in frames]))
     wearer = Wearer(skin, scaled_betas(skin, size), mean.offset)
     start, _, _ = rigid_start(wearer, prior.natural, together)

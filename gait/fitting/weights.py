@@ -19,6 +19,9 @@ class FitWeights:
     """Distance beyond which a marker counts by its distance, no longer by its square (Huber)."""
     pose_prior: float = 1.0
     """Strength of the Gaussian around natural poses; its deviations are in ``gait.body.pose_prior``."""
+    calibration_pose_prior: float = 0.5
+    """The same while shape and placement are solved, where a person's own posture, which all frames share, would
+    otherwise count as often as there are frames, and the shape would make up for it."""
     learned_rad: float = 0.3
     """How far a joint may be from what a learned prior (VPoser) makes of the pose."""
     limit_rad: float = 0.03
