@@ -13,6 +13,7 @@ from gait.body.model_file import load_body
 from gait.body.placement import plug_in_gait_layout
 from gait.body.skeleton import Joint
 from gait.body.vposer import _needed_shapes
+from gait.capture import read_recording
 from gait.capture.cohort_file import Subject
 from gait.cohort import fit_cohort as rooms
 from gait.cohort import gait_folder as folders
@@ -195,6 +196,34 @@ def test_a_damaged_report_is_one_line(tmp_path, content):
     with pytest.raises(GaitError, match=r"fit_report\.json.*--overwrite") as error:
         read_report(tmp_path)
     assert "\n" not in str(error.value)
+
+
+def test_the_second_person_of_a_recording_can_be_meant(one_gait, settings, laboratory):
+    """Two people in one file give each the poses that a file of that person alone gives."""
+    walks = {"one": read_recording(laboratory / "walk1.c3d"), "two": read_recording(laboratory / "walk2.c3d")}
+
+    def file(name, people):
+        frames = {}
+        for t in range(min(walk.frames for walk in walks.values())):
+            seen = {(who, m) for who in people for m in np.flatnonzero(walks[who].visible[t])}
+            frames[str(t)] = {
+                f"{who}:{walks[who].labels[m]}": walks[who].positions_m[t, m].tolist() for who, m in sorted(seen)
+            }
+        path = laboratory / f"{name}.json"
+        path.write_text(json.dumps({"Frames": frames, "framerate": 100}), encoding="utf-8")
+        return path
+
+    def poses(path, number):
+        subject = replace(one_gait, gaits=(path,), person_number=number)
+        fitted(subject, settings)
+        return (settings.save_folder / "healthy/anna" / path.stem / "poses.npz").read_bytes()
+
+    together = file("together", ["one", "two"])
+    for number, who in ((1, "one"), (2, "two")):
+        assert poses(together, number) == poses(file(f"alone_{who}", [who]), None)
+    (outcome,) = fit_cohort([replace(one_gait, gaits=(together,), person_number=3)], settings)
+    assert outcome.state == "failed"
+    assert "together.json" in outcome.line
 
 
 # --- accidents -------------------------------------------------------------------------------------------------------

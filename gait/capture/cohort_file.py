@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from gait.errors import GaitError
 
 _NEEDED = ("gaits", "healthy")
-_OPTIONAL = ("constraint_file", "constrained_model", "model_file")
+_OPTIONAL = ("constraint_file", "constrained_model", "model_file", "person_number")
 _DEFAULT_MODEL = "open_neutral.npz"
 
 T = TypeVar("T")
@@ -27,6 +27,7 @@ class Subject:
     constraint_file: Path | None = None  # None: markers are placed on the body by their names
     constrained_model: bool = False  # hinge tree, where the model file has one
     model_file: str = _DEFAULT_MODEL
+    person_number: int | None = None  # in recordings of several persons, from 1; None: whoever has most markers
 
 
 def read_cohort(path: str | Path) -> tuple[Subject, ...]:
@@ -93,6 +94,7 @@ def _subject(path: Path, name: str, entry: _Pairs) -> Subject:
             where, "constrained_model", values.get("constrained_model", False), bool, "true or false"
         ),
         model_file=_typed(where, "model_file", values.get("model_file", _DEFAULT_MODEL), str, "a file name"),
+        person_number=_person_number(where, values.get("person_number")),
     )
 
 
@@ -116,6 +118,12 @@ def _constraint_file(where: str, path: Path, value: Any) -> Path | None:
     if value is None or value == "":
         return None
     return _resolved(Path(_typed(where, "constraint_file", value, str, "a file name")), path)
+
+
+def _person_number(where: str, value: Any) -> int | None:
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
+        raise GaitError(f"{where}: 'person_number' must be a whole number from 1 on, not {_kind(value)}.")
+    return value
 
 
 def _resolved(file: Path, cohort: Path) -> Path:

@@ -189,10 +189,11 @@ def _fitted(
 ) -> tuple[_Person, dict[Path, GaitFit]]:
     model = model_path(settings, subject.model_file)
     body = _body(model, model.stat().st_mtime_ns, subject.constrained_model, settings.device)
+    number = None if subject.person_number is None else str(subject.person_number)
     recordings: dict[Path, Recording] = {}
     for path in subject.gaits:
         try:
-            recordings[path] = read_recording(path)
+            recordings[path] = read_recording(path, subject=number)
         except (GaitError, OSError) as error:
             failed(path, error)
     if not recordings:

@@ -32,6 +32,7 @@ def fit_inputs(subject: Subject, model: Path, vposer: Path, repair: bool = False
         "constraint_file": None if layout is None else {layout.name: _sha256(layout)},
         "learned_prior": {path.name: _sha256(path) for path in prior},
         "repair": repair,
+        **({} if subject.person_number is None else {"person_number": subject.person_number}),
     }
 
 
