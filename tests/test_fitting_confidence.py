@@ -228,6 +228,7 @@ def test_nothing_seen_is_nothing_known(tmp_path):
     assert blind.sigma_m[:, Joint.PELVIS].min() > 0.5
     assert blind.observed.max() < 1e-3
     assert all_seen.sigma_m.max() < 0.1 * blind.sigma_m.min()
+    assert all_seen.observed.shape == (4, 22)
     assert all_seen.observed.mean() > 0.5
     assert all_seen.noise < 0.1
     counted = normal_equations(

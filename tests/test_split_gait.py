@@ -81,6 +81,8 @@ def test_the_folder_holds_the_parts_and_one_report(folder, run):
     report = read_report(folder)
     assert report["parts"] == [[first + 1, end] for first, end in PARTS]
     assert report["bridged_frames"] == [[41, 52]]
+    assert report["joints"]["pelvis"]["worst_mm"] < 30, "what is left out does not count"
+    assert report["joints"]["pelvis"]["observed"] > 0.8
     assert report["left_out_frames"] == [[1, 6], [81, 112], [141, 146]]
     assert "split: p1/walk1: no body is held by the markers of frames 1-6, 81-112, 141-146" in run.stdout
     with np.load(folder / "residuals.npz") as archive:

@@ -44,7 +44,7 @@ from gait.cohort.person_lock import PersonTakenError, person_lock
 from gait.cohort.whole_folder import clear_left_over
 from gait.errors import GaitError
 from gait.fitting.faults.checked_fit import CheckedFit, UnfitRecordingError, fit_checked
-from gait.fitting.fit_report import FitReport, fit_report
+from gait.fitting.fit_report import FitReport, fit_report, frame_list
 from gait.fitting.person_fit import GaitFit, NoBodyError, PersonFit, check_labels
 from gait.fitting.weights import FitWeights
 from gait.motion.pose_files import pose_folders
@@ -363,6 +363,16 @@ def _versions() -> dict[str, str]:
     return {"gait": gait.__version__, "python": platform.python_version(), **{name: version(name) for name in packages}}
 
 
+def _interruptions(report: FitReport) -> tuple[str, ...]:
+    """A line about the frames that no markers held, if there are any."""
+    said = []
+    if len(report.parts) > 1 or report.left_out_frames:
+        said.append(f"{len(report.parts)} part{'s' * (len(report.parts) > 1)}: frames {frame_list(report.parts)}")
+    if report.bridged_frames:
+        said.append(f"bridged: frames {frame_list(report.bridged_frames)}")
+    return ("; ".join(said),) if said else ()
+
+
 def _picture(subject: Subject, path: Path, body: Body, report: FitReport, fit: GaitFit) -> bytes:
     """PNG of residuals by marker and frame beside three frames of the body."""
     seen = np.flatnonzero(np.isfinite(fit.residual_m).any(axis=1))
@@ -388,6 +398,7 @@ def _picture(subject: Subject, path: Path, body: Body, report: FitReport, fit: G
             f"{subject.name} / {path.stem}",
             f"mean residual {mean['mean']:.1f} mm, worst frame {mean['max_frame_mean']:.1f} mm, worst markers "
             f"{', '.join(report.worst_markers[:3])}; stature {report.stature_m:.2f} m",
+            *_interruptions(report),
         ),
         first_frame=fit.recording.first_frame,
     )

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from gait.cohort.gait_outcome import GaitOutcome
-from gait.fitting.fit_report import FitReport
+from gait.fitting.fit_report import FitReport, frame_list
 
 DOUBTFUL_MM = 12.0
 """A mean residual beyond which something is wrong with a recording: names, units or the person."""
@@ -48,12 +48,9 @@ def _doubt(outcome: GaitOutcome, report: FitReport) -> str:
 
 
 def _split(outcome: GaitOutcome, report: FitReport) -> str:
-    def listed(frames: Sequence[Sequence[int]]) -> str:
-        return ", ".join(f"{first}-{last}" for first, last in frames)
-
     return (
         f"split: {outcome.subject}/{outcome.gait}: no body is held by the markers of frames "
-        f"{listed(report.left_out_frames)}; part1 to part{len(report.parts)} are frames {listed(report.parts)}."
+        f"{frame_list(report.left_out_frames)}; part1 to part{len(report.parts)} are frames {frame_list(report.parts)}."
     )
 
 

@@ -52,7 +52,7 @@ class JointConfidence:
 
     sigma_m: NDArray[np.float32]  # (T, J) an error is within this radius with the probability ``SHARE``
     alone_m: NDArray[np.float32]  # (T, J) the same if a frame had no neighbours
-    observed: NDArray[np.float64]  # (J,) part of each joint's turn that markers decided and not the prior, 0 to 1
+    observed: NDArray[np.float32]  # (T, J) part of each joint's turn that markers decided and not the prior, 0 to 1
     noise: float  # variance of the residuals over the assumed one
 
 
@@ -99,7 +99,7 @@ def joint_confidence(
     return JointConfidence(
         sigma_m=bridged(sigma, joints_m, rate_hz).astype(np.float32),
         alone_m=sigma.astype(np.float32),
-        observed=(decided.double().mean(dim=0) / _unknowns(wearer)).cpu().numpy(),
+        observed=between((decided / _unknowns(wearer)).cpu().numpy(), frames, seen).astype(np.float32),
         noise=noise,
     )
 

@@ -36,8 +36,8 @@ class FitReport:
     stature_m: float  # of the shaped body in T-pose
     offset_mm: dict[str, float | None]  # mean over markers of a kind
     faults: tuple[dict[str, Any], ...]  # bad data that was found, MarkerFault as plain data
-    # name -> sigma_mm (mean radius that holds the error with 68 %), worst_mm (of any frame), observed (share of its
-    # turn that markers decide)
+    # name -> of the frames that were kept: sigma_mm (mean radius that holds the error with 68 %), worst_mm, observed
+    # (share of its turn that markers decide)
     joints: dict[str, dict[str, float]]
     unobserved_joints: tuple[str, ...]  # whose turn no marker saw; the prior has put it
     # [first, last] frame as the laboratory counts them: of each sequence that was written (more than one where a long
@@ -91,7 +91,9 @@ def fit_report(
         }
         for m, label in enumerate(gait.labels)
     }
-    sigma, observed = gait.confidence.sigma_m * 1e3, gait.confidence.observed
+    kept = np.concatenate([np.arange(part.start, part.stop) for part in gait.held.parts])
+    sigma = gait.confidence.sigma_m[kept] * 1e3
+    observed = gait.confidence.observed[kept].mean(axis=0)
     joints = {
         joint.name.lower(): {
             "sigma_mm": _rounded(sigma[:, j].mean()),
@@ -142,6 +144,11 @@ def fit_report(
         left_out_frames=counted(gait.held.left_out),
         unobserved_joints=tuple(name for name, joint in joints.items() if joint["observed"] < UNOBSERVED),
     )
+
+
+def frame_list(frames: Sequence[Sequence[int]]) -> str:
+    """Stretches of frames, first and last of each, as a person reads them."""
+    return ", ".join(f"{first}-{last}" if last > first else f"{first}" for first, last in frames)
 
 
 def _rounded(value: float | np.floating[Any]) -> float:
