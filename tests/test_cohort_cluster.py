@@ -46,7 +46,7 @@ def laboratory(tmp_path_factory):
 
 @contextmanager
 def cluster(place, suite, threads):
-    """A scheduler and one worker, processes that know nothing of this one; the address."""
+    """A scheduler and one worker, processes that know nothing of this one; the address and the scheduler."""
     file = place / "scheduler.json"
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": place}
     quiet["env"] = {**os.environ, "PYTHONPATH": str(suite)}
@@ -61,7 +61,7 @@ def cluster(place, suite, threads):
         address = json.loads(file.read_text(encoding="utf-8"))["address"]
         with distributed.Client(address, set_as_default=False) as client:
             client.wait_for_workers(1, timeout=60)
-        yield address
+        yield address, processes[0]
     finally:
         for process in reversed(processes):
             process.send_signal(signal.SIGINT)
@@ -71,7 +71,7 @@ def cluster(place, suite, threads):
 
 @pytest.fixture(scope="module")
 def scheduler(tmp_path_factory):
-    with cluster(tmp_path_factory.mktemp("cluster"), REPOSITORY, "2") as address:
+    with cluster(tmp_path_factory.mktemp("cluster"), REPOSITORY, "2") as (address, _):
         yield address
 
 
@@ -128,6 +128,28 @@ def test_a_person_whom_another_run_has_is_tried_again(laboratory, scheduler, tmp
     assert [line.split(":")[0] for line in lines] == ["anna"]
 
 
+def test_a_scheduler_that_ends_is_one_line_and_what_was_finished_stays(laboratory, tmp_path):
+    words = ["--cohort", "cohort.json", "--model_folder", "data", "--save_folder", str(tmp_path / "out")]
+    with cluster(tmp_path, REPOSITORY, "1") as (address, server):
+        process = subprocess.Popen(
+            [sys.executable, str(REPOSITORY / "shape_optimizer.py"), *words, "--scheduler", address],
+            cwd=laboratory,
+            env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        first = process.stderr.readline()
+        server.kill()
+        told, said = process.communicate(timeout=120)
+    assert first.startswith("1 of 2: ")
+    assert process.returncode == 1
+    assert told == ""
+    assert said == f"{address}: the Dask scheduler is gone; the same command goes on from here.\n"
+    assert len(poses_in(tmp_path / "out")) >= 1
+    assert not list((tmp_path / "out").glob(".*"))
+
+
 def test_where_no_scheduler_answers_nothing_is_begun(laboratory):
     done = run(laboratory, "--save_folder", "nowhere", "--scheduler", "tcp://127.0.0.1:1")
     assert done.returncode == 2
@@ -175,7 +197,7 @@ def test_a_worker_without_the_suite_is_named(laboratory, tmp_path, monkeypatch):
     blocked = tmp_path / "blocked"
     (blocked / "gait").mkdir(parents=True)
     (blocked / "gait" / "__init__.py").write_text("raise ModuleNotFoundError(\"No module named 'gait'\")\n")
-    with cluster(tmp_path, blocked, "1") as address, ClusterCrew(settings, address, print) as crew:
+    with cluster(tmp_path, blocked, "1") as (address, _), ClusterCrew(settings, address, print) as crew:
         outcomes = list(run_cohort(read_cohort("cohort.json"), crew, print))
     assert [o.state for o in outcomes] == ["failed"] * 2
     for outcome in outcomes:

@@ -86,7 +86,7 @@ class ClusterCrew:
     def __exit__(self, *_: object) -> None:
         with suppress(Exception):  # the cluster may be gone by now
             self._client.cancel(list(self._running))
-        self._client.close()
+            self._client.close()
         self._token.unlink(missing_ok=True)
 
     def begin(self, subject: Subject) -> None:
@@ -108,8 +108,6 @@ class ClusterCrew:
         """
         until = time.monotonic() + seconds
         while not (done := [future for future in self._running if future.done()]):
-            if self._client.status not in ("running", "connecting"):
-                raise GaitError(f"{self._address}: the Dask scheduler is gone; the same command goes on from here.")
             if time.monotonic() >= until:
                 break
             time.sleep(_LOOK_S)
@@ -121,8 +119,8 @@ class ClusterCrew:
             if isinstance(result, Taken):
                 return [(subject, result)]
             return [*((subject, outcome) for outcome in result), (subject, Done())]
-        if future.status == "cancelled":
-            return [(subject, Died("the cluster gave this task up"))]
+        if future.status in ("cancelled", "lost"):  # what a client that has lost its scheduler makes of all
+            raise GaitError(f"{self._address}: the Dask scheduler is gone; the same command goes on from here.")
         error = future.exception()
         if type(error) is RuntimeError and error.__cause__ is not None:  # the scheduler's, about what it cannot load
             error = error.__cause__
@@ -147,8 +145,9 @@ def _client(address: str) -> Client:
         raise GaitError(
             f'--scheduler needs the package distributed ({error}); install it with: pip install "gait-suite[dask]"'
         ) from error
-    for name in ("distributed", "tornado.application"):  # they tell of every lost connection at length
-        logging.getLogger(name).setLevel(logging.CRITICAL)
+    for name in list(logging.root.manager.loggerDict):
+        if name.partition(".")[0] in ("distributed", "tornado", "asyncio"):  # they tell of lost connections at length
+            logging.getLogger(name).setLevel(logging.CRITICAL + 1)
     try:
         get_backend(parse_address(address)[0])  # the client would try an address that is none for long
         if not 0 < get_address_host_port(address)[1] < 1 << 16:
