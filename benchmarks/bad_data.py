@@ -1,12 +1,13 @@
 """python benchmarks/bad_data.py --json bad_data.json
 
 Whether bad data planted in real walks is found and named. Every kind is planted so many times (marker, frames and size
-from a seed, ``gait.synthetic.planted_faults``), each time into one walk of one person; all recordings of that person
-are then fitted as the command line does. A plant is passed if one finding has its kind, its marker (of an exchange
-both) and its frames: the frames named and those planted, first to last, share at least 0.8 of their union, or differ
-by three frames at most at either end; what befalls a whole recording is named as such. Recordings that are wrong as a
-whole (all sides exchanged, an axis reversed) are fitted with ``--repair``, all others without it. Planted frames are
-those in which the marker is more than 20 mm from where it was, so that the unseen beginning of a slide does not count.
+from a seed, ``gait.synthetic.planted_faults``), each time into one walk of one person, which is then fitted as the
+command line does, together with the person's static trial if there is one. A plant is passed if one finding has its
+kind, its marker (of an exchange both) and its frames: the frames named and those planted, first to last, share at
+least 0.8 of their union, or differ by three frames at most at either end; what befalls a whole recording is named as
+such. Recordings that are wrong as a whole (all sides exchanged, an axis reversed) are fitted with ``--repair``, all
+others without it. Planted frames are those in which the marker is more than 20 mm from where it was, so that the
+unseen beginning of a slide does not count.
 
 Prints one JSON object with ``passed``, ``tried`` and ``failures`` over all kinds; ``kinds`` has the same of each with
 ``joints_mm``: the 22 joints against the fit of the recording as it was, mean over joints and planted frames, the mean
@@ -36,6 +37,7 @@ from gait.body.marker_layout import MarkerLayout
 from gait.body.model_file import load_body
 from gait.body.placement import plug_in_gait_layout
 from gait.body.skeleton import NUM_BODY_JOINTS
+from gait.capture.reading import read_recording
 from gait.capture.recording import Recording
 from gait.errors import GaitError
 from gait.fitting.faults.checked_fit import CheckedFit, fit_checked
@@ -75,11 +77,11 @@ QUICK: dict[str, Any] = {"plants": 3}
 
 
 @dataclass(frozen=True)
-class CleanPerson:
-    """A person's recordings as they are, and their fit."""
+class CleanWalk:
+    """A walk as it is, after the static trials of its person, and their fit."""
 
-    recorded: RecordedPerson
-    recordings: tuple[Recording, ...]
+    name: str  # the file, from the captures' folder on
+    recordings: tuple[Recording, ...]  # the walk is the last
     fit: CheckedFit
 
 
@@ -89,51 +91,50 @@ def main(args: Arguments) -> None:
     layout = plug_in_gait_layout(body)
     result: dict[str, Any] = {}
     if there_or_told(args.captures, "nothing can be planted"):
-        persons = [clean_person(person, body, layout) for person in recorded_persons(args.captures)]
-        walks = [(p, r) for p in persons for r, path in enumerate(p.recorded.paths) if is_walk(path)]
+        persons = recorded_persons(args.captures)
+        walks = [walk for person in persons for walk in clean_walks(person, args.captures, body, layout)]
         kinds = {kind: tried(kind, walks, args, body, layout) for kind in args.kinds}
         result = {
             "passed": sum(k["passed"] for k in kinds.values()),
             "tried": sum(k["tried"] for k in kinds.values()),
             "failures": [f for k in kinds.values() for f in k["failures"]],
             "kinds": {name: {**k, "failures": len(k["failures"])} for name, k in kinds.items()},
-            "clean": {
-                p.recorded.paths[r].relative_to(args.captures).as_posix(): [fault.line for fault in p.fit.faults[r]]
-                for p, r in walks
-            },
+            "clean": {walk.name: [fault.line for fault in walk.fit.faults[-1]] for walk in walks},
         }
     result["made_by"] = made_by(args, body)
     publish(result, args.json)
 
 
-def clean_person(person: RecordedPerson, body: Body, layout: MarkerLayout) -> CleanPerson:
-    """Fit a person's recordings as they are."""
+def clean_walks(person: RecordedPerson, captures: Path, body: Body, layout: MarkerLayout) -> list[CleanWalk]:
+    """Fit each of a person's walks as it is."""
     print(f"fitting {person.name}", file=sys.stderr)
-    recordings = person.recordings()
-    return CleanPerson(person, recordings, fit_checked(recordings, body, layout))
+    static = [read_recording(path) for path in person.paths if not is_walk(path)]
+    walks = []
+    for path in filter(is_walk, person.paths):
+        recordings = (*static, read_recording(path))
+        walks.append(
+            CleanWalk(path.relative_to(captures).as_posix(), recordings, fit_checked(recordings, body, layout))
+        )
+    return walks
 
 
-def tried(
-    kind: str, walks: Sequence[tuple[CleanPerson, int]], args: Arguments, body: Body, layout: MarkerLayout
-) -> dict[str, Any]:
+def tried(kind: str, walks: Sequence[CleanWalk], args: Arguments, body: Body, layout: MarkerLayout) -> dict[str, Any]:
     """Plant one kind of fault again and again, each time into another walk."""
     failures, distances, others = [], [], 0
     for number in range(args.plants):
-        person, r = walks[number % len(walks)]
+        clean = walks[number % len(walks)]
         random = np.random.default_rng([args.seed, KINDS.index(kind), number])
-        bad, truth = plant(person.recordings[r], kind, layout.labels, random)
-        recordings = [bad if k == r else recording for k, recording in enumerate(person.recordings)]
-        fit = fit_checked(recordings, body, layout, repair=kind in REPAIRED)
-        usual = {(f.kind, f.marker, f.other) for f in person.fit.faults[r]}
-        found = [f for f in fit.faults[r] if (f.kind, f.marker, f.other) not in usual]
+        bad, truth = plant(clean.recordings[-1], kind, layout.labels, random)
+        fit = fit_checked((*clean.recordings[:-1], bad), body, layout, repair=kind in REPAIRED)
+        usual = {(f.kind, f.marker, f.other) for f in clean.fit.faults[-1]}
+        found = [f for f in fit.faults[-1] if (f.kind, f.marker, f.other) not in usual]
         right = [f for f in found if is_named(truth, f)]
         others += len(found) - len(right[:1])
         rows = slice(truth.first_frame - bad.first_frame, truth.last_frame - bad.first_frame + 1)
-        distance = joint_distance_mm(fit, person.fit, r, rows, turned=kind == "mirrored")
+        distance = joint_distance_mm(fit, clean.fit, rows, turned=kind == "mirrored")
         distances.append(distance)
-        name = person.recorded.paths[r].relative_to(args.captures).as_posix()
-        told = f"{kind} {number}: {name} {', '.join(truth.markers)} {truth.first_frame} to {truth.last_frame}"
-        print(f"{told}: {[f.line for f in found]}, joints {distance:.1f} mm", file=sys.stderr)
+        told = f"{kind} {number}: {clean.name} {', '.join(truth.markers)} {truth.first_frame} to {truth.last_frame}"
+        print(f"{told}: {[f.line for f in found]}, joints {distance:.1f} mm", file=sys.stderr, flush=True)
         if not right:
             failures.append({"kind": kind, "plant": told, "found": [f.line for f in found]})
     return {
@@ -156,9 +157,9 @@ def is_named(truth: Planted, fault: MarkerFault) -> bool:
     return shared >= FRAMES_SHARED * union or ends <= ENDS_WITHIN
 
 
-def joint_distance_mm(fit: CheckedFit, clean: CheckedFit, r: int, rows: slice, *, turned: bool) -> float:
-    """Mean distance of the body joints of one recording's frames from the clean fit's."""
-    joints: list[NDArray[np.float64]] = [f.person.gaits[r].joints_m[rows, :NUM_BODY_JOINTS] for f in (fit, clean)]
+def joint_distance_mm(fit: CheckedFit, clean: CheckedFit, rows: slice, *, turned: bool) -> float:
+    """Mean distance of the body joints in some frames of the walk from the clean fit's."""
+    joints: list[NDArray[np.float64]] = [f.person.gaits[-1].joints_m[rows, :NUM_BODY_JOINTS] for f in (fit, clean)]
     if turned:
         a, b = (j.reshape(-1, 3) - j.reshape(-1, 3).mean(axis=0) for j in joints)
         rotation, _ = Rotation.align_vectors(b, a)

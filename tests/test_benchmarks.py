@@ -18,7 +18,9 @@ from gait.body.placement import plug_in_gait_layout
 from gait.body.rotations import axis_angle_to_matrix
 from gait.body.skeleton import Joint
 from gait.capture import Recording
+from gait.fitting.faults.marker_fault import MarkerFault
 from gait.fitting.person_fit import fit_person
+from gait.synthetic.planted_faults import Planted
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 BENCHMARKS = REPOSITORY / "benchmarks"
@@ -237,6 +239,43 @@ def test_published_method_stops_when_the_steps_have_become_small(module, body):
     assert frame.converged
     assert frame.iterations < 300
     assert frame.residual_m.mean() < 0.005
+
+
+# --- bad data --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("kind", "marker", "other", "first", "last", "named"),
+    [
+        ("jumped", "LKNE", None, 100, 199, True),
+        ("jumped", "LKNE", None, 100, 178, False),  # less than 0.8 of the frames
+        ("jumped", "LTIB", None, 100, 199, False),
+        ("jumped", "LKNE", "LTIB", 100, 199, False),
+        ("slid", "LKNE", None, 100, 199, False),
+    ],
+)
+def test_a_plant_is_named_by_kind_marker_and_frames(module, kind, marker, other, first, last, named):
+    truth = Planted("jumped", ("LKNE",), 100, 199)
+    fault = MarkerFault(kind, marker, other, first, last, 50.0, "left out")
+    assert module("bad_data").is_named(truth, fault) == named
+
+
+def test_an_exchange_is_named_by_both_of_its_markers(module):
+    truth = Planted("pair exchanged", ("LKNE", "RKNE"), 1, 9)
+    named = module("bad_data").is_named
+    assert named(truth, MarkerFault("exchanged", "RKNE", "LKNE", 3, 12, 50.0, "left out"))
+    assert not named(truth, MarkerFault("exchanged", "RKNE", "LKNE", 3, 13, 50.0, "left out"))
+    assert not named(truth, MarkerFault("exchanged", "RKNE", "RTIB", 1, 9, 50.0, "left out"))
+
+
+@pytest.mark.slow
+@pytest.mark.captures
+def test_bad_data_on_a_plant_of_two_kinds(captures, tmp_path):
+    words = ["--plants", 1, "--kinds", "jumped", "wrong unit", "--captures", captures]
+    result, _ = run("bad_data.py", tmp_path, *words)
+    assert (result["passed"], result["tried"], result["failures"]) == (2, 2, [])
+    assert len(result["clean"]) == 10
+    assert all(kind["joints_mm"]["worst"] < 15 for kind in result["kinds"].values())
 
 
 # --- both scripts ----------------------------------------------------------------------------------------------------

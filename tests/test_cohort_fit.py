@@ -25,6 +25,7 @@ from gait.cohort.summary import summary_lines
 from gait.errors import GaitError
 from gait.motion.pose_files import read_poses
 from gait.synthetic import MarkerErrors, make_person, make_walk, read_truth
+from gait.synthetic.planted_faults import write_trc
 from gait.viewing.offscreen import NoDrawingError
 
 ERRORS = MarkerErrors(placement_m=0.005, technical_along_m=0.02, noise_m=0.001, gap_share=0.01)
@@ -224,6 +225,53 @@ def test_the_second_person_of_a_recording_can_be_meant(one_gait, settings, labor
     (outcome,) = fit_cohort([replace(one_gait, gaits=(together,), person_number=3)], settings)
     assert outcome.state == "failed"
     assert "together.json" in outcome.line
+
+
+# --- bad data --------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def exchanged_names(laboratory):
+    """The first walk with two names exchanged in twenty of its frames, in a file that counts them from 101."""
+    recording = read_recording(laboratory / "walk1.c3d")
+    both, rows = [recording.labels.index(name) for name in ("LSHO", "RSHO")], slice(20, 40)
+    positions = recording.positions_m.copy()
+    positions[rows, both] = positions[rows, both[::-1]]
+    path = laboratory / "exchanged.trc"
+    write_trc(path, replace(recording, positions_m=positions, first_frame=101), np.full(3, 1000.0), "mm")
+    return path
+
+
+def test_bad_data_is_a_line_at_the_end_and_in_the_report_and_repaired_when_asked(exchanged_names, one_gait, settings):
+    subject = replace(one_gait, gaits=(exchanged_names,))
+    told = "LSHO and RSHO exchanged, frames 121 to 140"
+    for repair, action in ((False, "left out"), (True, "corrected")):
+        settings = replace(settings, repair=repair)
+        outcomes = fitted(subject, settings)  # with --repair anew, although the gait is finished without it
+        (line,) = [line for line in summary_lines(outcomes, settings.save_folder) if line.startswith("bad data: ")]
+        assert line.startswith(f"bad data: anna/exchanged: {told}, ")
+        assert f" off: {action}" in line
+        (fault,) = read_report(gait_folder(settings.save_folder, subject, exchanged_names))["faults"]
+        assert (fault["kind"], {fault["marker"], fault["other"]}, fault["action"]) == (
+            "exchanged",
+            {"LSHO", "RSHO"},
+            action,
+        )
+        assert (fault["first_frame"], fault["last_frame"]) == (121, 140)
+    assert [o.state for o in fit_cohort([subject], settings)] == ["finished before"]
+
+
+def test_a_mirrored_recording_fails_alone_without_repair(laboratory, subject, settings):
+    recording = read_recording(laboratory / "walk2.c3d")
+    path = laboratory / "mirrored.trc"
+    write_trc(path, recording, np.array([-1000.0, 1000.0, 1000.0]), "mm")
+    subject = replace(subject, gaits=(*subject.gaits[:1], path))
+    good, bad = fit_cohort([subject], settings)
+    assert (good.state, bad.state) == ("fitted", "failed")
+    assert "mirrored.trc: mirrored, frames 1 to" in bad.line
+    assert "--repair" in bad.line
+    good, bad = fitted(subject, replace(settings, repair=True))
+    assert [fault["kind"] for fault in bad.report.faults] == ["mirrored"]
 
 
 # --- accidents -------------------------------------------------------------------------------------------------------

@@ -89,7 +89,7 @@ def fit_checked(
     def same_data(a: Recording, b: Recording) -> bool:
         return a is b or (a.positions_m.tobytes() == b.positions_m.tobytes())
 
-    used = [check.spared() for check in checks]
+    used = [check.spared(repair) for check in checks]
     person = fitted(used)
     for _ in range(MOST_ROUNDS):
         paired = False
@@ -104,14 +104,11 @@ def fit_checked(
                 if checks[r].is_suspicious(gait.residual_m):
                     asked = FittedBody.of(gait, body, person.layout, weights, prior, bounds)
                     checks[r] = checks[r].judged_by(asked, person.layout)
-        wanted = [check.spared() for check in checks]
+        wanted = [check.spared(repair) for check in checks]
         if all(same_data(a, b) for a, b in zip(wanted, used, strict=True)):
             break
         used = wanted
         person = fitted(used)
-    wanted = [check.cleaned(repair) for check in checks]
-    if not all(same_data(a, b) for a, b in zip(wanted, used, strict=True)):
-        person = fitted(wanted)
     found = [(*known, *check.faults(repair)) for (_, known), check in zip(whole, checks, strict=True)]
     return CheckedFit(person, tuple(found))
 

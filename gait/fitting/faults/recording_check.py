@@ -55,9 +55,9 @@ class RecordingCheck:
         names = [recording.labels[m] for m in np.flatnonzero(broken.any(axis=0)).tolist()]
         return cls(recording, broken, frozenset(names) & frozenset(layout.labels))
 
-    def spared(self) -> Recording:
-        """The recording as a fit should see it before suspects are judged: without them and without what was found."""
-        found = self._without_findings(repair=False)
+    def spared(self, repair: bool) -> Recording:
+        """The recording as a fit should see it before suspects are judged: cleaned, and without them."""
+        found = self.cleaned(repair)
         lost = np.zeros_like(self.broken)
         few = len(self.suspects) <= MOST_SUSPECTS * len(found.labels)
         for label in self.suspects:
