@@ -351,7 +351,8 @@ def test_fit_accuracy_without_captures(tmp_path):
     assert 0.1 < exactly["joints_mm"] < by_hand["joints_mm"] < 15
     assert 0.1 < exactly["vertices_mm"] < by_hand["vertices_mm"] < 20
     assert set(by_hand["by_walker"]) == {"healthy_1"}
-    assert len(by_hand["by_joint_mm"]) == 22
+    assert len(by_hand["by_joint_mm"]) == len(by_hand["covered_by_joint"]) == 22
+    assert 0.3 < result["confidence_coverage"] == by_hand["confidence_coverage"] < 1
 
 
 @pytest.mark.slow
