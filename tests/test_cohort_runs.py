@@ -306,6 +306,26 @@ def test_a_kill_between_two_renames_loses_nothing(settings, subjects, monkeypatc
     assert [path.name for path in place.iterdir()] == ["walk1"]
 
 
+def test_a_kill_after_the_last_rename_leaves_nothing_for_long(settings, subjects):
+    """All is finished, so nobody fits; what the killed run left is cleared nevertheless, unless a run is at it."""
+    one = replace(subjects[0], gaits=subjects[0].gaits[:1])
+    list(fit_subject(one, settings))
+    place = person_folder(settings.save_folder, one)
+    lock = place.with_name(".anna.lock")
+
+    def leave():
+        lock.touch()
+        shutil.copytree(place / "walk1", place / ".walk1.partial-12")
+
+    leave()
+    assert [o.state for o in fit_subject(one, settings)] == ["finished before"]
+    assert [path.name for path in settings.save_folder.rglob(".*")] == []
+    with person_lock(place):
+        leave()
+        assert [o.state for o in fit_subject(one, settings)] == ["finished before"]
+        assert (place / ".walk1.partial-12").is_dir(), "the other run may be writing it"
+
+
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04 cut"])
 def test_poses_that_a_power_cut_has_emptied_are_not_finished(settings, subjects, content):
     one = replace(subjects[0], gaits=subjects[0].gaits[:1])

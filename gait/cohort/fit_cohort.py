@@ -40,7 +40,7 @@ from gait.cohort.gait_folder import (
     write_gait,
 )
 from gait.cohort.gait_outcome import GaitOutcome
-from gait.cohort.person_lock import PersonTakenError, person_lock
+from gait.cohort.person_lock import PersonTakenError, person_lock, tidy
 from gait.cohort.whole_folder import clear_left_over
 from gait.errors import GaitError
 from gait.fitting.faults.checked_fit import CheckedFit, UnfitRecordingError, fit_checked
@@ -81,6 +81,7 @@ def fit_subject(subject: Subject, settings: FitSettings) -> Iterator[GaitOutcome
     Raises:
         PersonTakenError: another run is fitting this person; nothing was yielded.
     """
+    place = person_folder(settings.save_folder, subject)
     folders = {path: gait_folder(settings.save_folder, subject, path) for path in subject.gaits}
     inputs = fit_inputs(subject, settings.model_file(subject.model_file), settings.vposer, settings.repair)
 
@@ -96,9 +97,9 @@ def fit_subject(subject: Subject, settings: FitSettings) -> Iterator[GaitOutcome
 
     outcomes = finished_before()
     if len(outcomes) == len(folders) and all(is_finished(folder, settings.pose_format) for folder in folders.values()):
+        tidy(place)
         yield from outcomes.values()  # nothing to write, so a folder that is read-only does
         return
-    place = person_folder(settings.save_folder, subject)
     try:
         with person_lock(place) as held:
             if held:

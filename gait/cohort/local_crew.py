@@ -21,9 +21,7 @@ from pathlib import Path
 from gait.capture.cohort_file import Subject
 from gait.cohort.cohort_run import Died, Done, News, Taken
 from gait.cohort.fit_settings import FitSettings, person_folder
-from gait.cohort.person_lock import PersonTakenError, person_lock
-from gait.cohort.whole_folder import clear_left_over
-from gait.errors import GaitError
+from gait.cohort.person_lock import PersonTakenError, tidy
 
 MEMORY_OF_A_WORKER = 1.0e9
 """Bytes that a worker may need: walks of some thousand frames."""
@@ -134,10 +132,7 @@ class LocalCrew:
 
     def _clear(self, subject: Subject) -> None:
         """Remove what a process that is gone was writing; a run that comes later would, too."""
-        place = person_folder(self._settings.save_folder, subject)
-        with suppress(GaitError), person_lock(place) as held:
-            if held:
-                clear_left_over(place)
+        tidy(person_folder(self._settings.save_folder, subject))
 
 
 def _end_of(process: ForkServerProcess) -> str:

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from gait.cohort.whole_folder import unwritable
+from gait.cohort.whole_folder import clear_left_over, left_over, unwritable
 from gait.errors import GaitError
 
 _UNKNOWN_HERE = frozenset([errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL])
@@ -34,7 +34,7 @@ def person_lock(folder: Path) -> Iterator[bool]:
         PersonTakenError: another run holds it, with a line that says which.
         GaitError: nothing can be written there.
     """
-    path = folder.with_name(f".{folder.name}.lock")
+    path = _lock_file(folder)
     try:
         descriptor, held = _taken(path, folder.name)
     except OSError as error:
@@ -47,6 +47,22 @@ def person_lock(folder: Path) -> Iterator[bool]:
         os.close(descriptor)
         with suppress(OSError):
             path.parent.rmdir()  # nothing was written into it
+
+
+def tidy(folder: Path) -> None:
+    """Remove what killed runs have left of a person, and put back what they had put aside.
+
+    Nothing happens while another run is fitting this person, or where nothing can be written.
+    """
+    with suppress(GaitError, OSError):
+        if _lock_file(folder).exists() or left_over(folder):
+            with person_lock(folder) as held:
+                if held:
+                    clear_left_over(folder)
+
+
+def _lock_file(folder: Path) -> Path:
+    return folder.with_name(f".{folder.name}.lock")
 
 
 def _taken(path: Path, person: str) -> tuple[int, bool]:

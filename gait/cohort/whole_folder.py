@@ -39,6 +39,11 @@ def replacing(folder: Path) -> Iterator[Path]:
         shutil.rmtree(partial, ignore_errors=True)
 
 
+def left_over(parent: Path) -> list[Path]:
+    """What killed runs have left in a folder, or what others are just making there."""
+    return [path for path in sorted(parent.iterdir()) if _LEFT_OVER.fullmatch(path.name)] if parent.is_dir() else []
+
+
 def clear_left_over(parent: Path) -> None:
     """Undo what killed runs have left in a folder; only where nobody else is at work in it.
 
@@ -48,10 +53,9 @@ def clear_left_over(parent: Path) -> None:
         GaitError: the place cannot be written.
     """
     try:
-        for path in sorted(parent.iterdir()) if parent.is_dir() else []:
+        for path in left_over(parent):
             match = _LEFT_OVER.fullmatch(path.name)
-            if match is None:
-                continue
+            assert match is not None
             place = path.with_name(match["name"])
             if match["what"] == "old" and not place.exists():
                 path.rename(place)
