@@ -295,7 +295,7 @@ def test_missing_folder_and_huge_files(tmp_path, monkeypatch):
         + b"{'descr': '<f8', 'fortran_order': False, 'shape': (1000000, 1000000), }".ljust(117)
         + b"\n"
     )
-    with pytest.raises(GaitError, match=r"claims an array of shape \(1000000, 1000000\), more than 4 GiB"):
+    with pytest.raises(GaitError, match=r"claims an array of shape \(1000000, 1000000\), more than the file holds"):
         read_array_dict(tmp_path / "claims.npy")
     with zipfile.ZipFile(tmp_path / "bomb.npz", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("x.npy", b"\0" * 5000)

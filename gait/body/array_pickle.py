@@ -9,7 +9,7 @@ a body model.
 
 from __future__ import annotations
 
-import io
+import math
 import pickle
 import re
 import zipfile
@@ -24,11 +24,15 @@ from numpy.typing import NDArray
 
 from gait.errors import GaitError
 
-MAX_BYTES = 4 << 30
-"""Larger files (unpacked) are refused; the largest released body models have about a tenth of this."""
+MAX_BYTES = 1 << 30
+"""Larger files (unpacked) are refused; the largest released body models have about half of this."""
+
+_MOST_OPCODES = 200_000  # in one pickle; a body model or checkpoint has some thousand
+_MOST_HEADER = 1 << 16  # bytes of an .npy header
 
 _MAX_DEPTH = 16
 _ZIP_MAGIC = b"PK\x03\x04"
+_EMPTY_ZIP_MAGIC = b"PK\x05\x06"
 _NPY_MAGIC = b"\x93NUMPY"
 _SPARSE_FORMATS = ("csc", "csr", "coo")
 _BYTE_ORDERS: dict[str, Literal["<", ">", "=", "|"]] = {"<": "<", ">": ">", "=": "=", "|": "|"}
@@ -159,15 +163,66 @@ def _admitted_names() -> dict[tuple[str, str], Any]:
     return admitted
 
 
-class _GuardedUnpickler(pickle._Unpickler):
-    """Admits the names that rebuild arrays, sparse matrices and chumpy's expressions; raises GaitError at any other.
+class _Counted(dict[int, Any]):
+    """What each opcode does, as long as there are not too many."""
 
-    Python's own rather than the C one, which reserves as much memory as a few hostile bytes ask for. A body
-    model has some hundred opcodes, so nothing is lost.
+    left = _MOST_OPCODES
+
+    def __getitem__(self, key: int) -> Any:
+        self.left -= 1
+        if self.left < 0:
+            raise GaitError(f"its pickle has more than {_MOST_OPCODES} steps, so it is no file of arrays")
+        return super().__getitem__(key)
+
+
+class _Bounded:
+    """A stream that gives no more bytes than are there, without making room for what a pickle asks for."""
+
+    def __init__(self, stream: IO[bytes], size: int):
+        self._stream = stream
+        self._left = size
+
+    def read(self, size: int = -1, /) -> bytes:
+        piece = self._stream.read(min(size, self._left) if size >= 0 else self._left)
+        self._left -= len(piece)
+        return piece
+
+    def readline(self) -> bytes:
+        line = self._stream.readline(self._left)
+        self._left -= len(line)
+        return line
+
+
+class BoundedUnpickler(pickle._Unpickler):
+    """Python's own unpickler, which takes no more time and memory than its file has bytes.
+
+    The C one reserves as much memory as a few hostile bytes ask for. A body model has some hundred opcodes, so nothing
+    is lost. What a pickle may name is for a subclass to say.
     """
 
-    def __init__(self, stream: IO[bytes]):
-        super().__init__(stream, fix_imports=False, encoding="latin1")
+    def __init__(self, stream: IO[bytes], size: int):
+        super().__init__(_Bounded(stream, size), fix_imports=False, encoding="latin1")
+        opcodes = _Counted(pickle._Unpickler.dispatch)
+        opcodes[pickle.BYTEARRAY8[0]] = type(self)._load_bytearray
+        self.dispatch = opcodes  # type: ignore[misc]
+
+    def _load_bytearray(self) -> None:  # pickle's own makes room first
+        size = int.from_bytes(self.read(8), "little")  # type: ignore[attr-defined]
+        data = self.read(size)  # type: ignore[attr-defined]
+        if len(data) < size:
+            raise EOFError("the pickle is cut off")
+        self.append(bytearray(data))  # type: ignore[attr-defined]
+
+    def get_extension(self, code: int) -> None:
+        """Never: such names are not written in the file."""
+        raise GaitError("its pickle asks for names registered elsewhere")
+
+
+class _GuardedUnpickler(BoundedUnpickler):
+    """Admits the names that rebuild arrays, sparse matrices and chumpy's expressions; raises GaitError at any other."""
+
+    def __init__(self, stream: IO[bytes], size: int):
+        super().__init__(stream, size)
         self._admitted = _admitted_names()
 
     def find_class(self, module: str, name: str) -> Any:
@@ -179,9 +234,6 @@ class _GuardedUnpickler(pickle._Unpickler):
         except KeyError:
             asked = f"{module}.{name}"[:120].encode("unicode_escape").decode("ascii")
             raise GaitError(f"its pickle asks for {asked}, which is no array: refused, nothing was run") from None
-
-    def get_extension(self, code: int) -> None:
-        raise GaitError("its pickle asks for names registered elsewhere")
 
     def persistent_load(self, pid: Any) -> Any:
         raise GaitError("its pickle refers to objects outside the file")
@@ -199,8 +251,10 @@ def _as_bytes(raw: Any) -> bytes:
 class _Rebuilder:
     """Turns what the unpickler collected into arrays, matrices and names of expressions, each part once."""
 
-    def __init__(self) -> None:
+    def __init__(self, size: int) -> None:
         self._done: dict[int, Any] = {}
+        # Arrays may share their bytes in a pickle, a few of them; a thousand would fill all memory.
+        self._bytes_left = 4 * size + (1 << 20)
 
     def value(self, raw: Any, depth: int = 0) -> Any:
         """The same nest of dicts, lists and tuples (as lists), with arrays and matrices in it."""
@@ -211,6 +265,11 @@ class _Rebuilder:
         if id(raw) not in self._done:  # the unpickler's memo keeps every part alive, so ids stay unique
             self._done[id(raw)] = self._rebuilt(raw, depth + 1)
         return self._done[id(raw)]
+
+    def _spend(self, count: int) -> None:
+        self._bytes_left -= count
+        if self._bytes_left < 0:
+            raise GaitError("its arrays are many times as large as the file")
 
     def _rebuilt(self, raw: Any, depth: int) -> Any:
         if isinstance(raw, dict):
@@ -231,9 +290,12 @@ class _Rebuilder:
         dtype = dtype_parts.rebuilt()
         order: Literal["F", "C"] = "F" if fortran else "C"
         if not dtype.hasobject:
-            return np.frombuffer(_as_bytes(content), dtype=dtype).reshape(shape, order=order).copy(order="C")
+            numbers = _as_bytes(content)
+            self._spend(len(numbers))
+            return np.frombuffer(numbers, dtype=dtype).reshape(shape, order=order).copy(order="C")
         if not isinstance(content, list | tuple):
             raise GaitError("holds an array of objects without its objects")
+        self._spend(8 * len(content))
         items = np.empty(len(content), dtype=object)
         for i, item in enumerate(content):
             items[i] = self.value(item, depth)
@@ -248,7 +310,9 @@ class _Rebuilder:
             return whole
         if name == "chumpy.ch.Ch":
             return np.asarray(whole)
-        chosen = np.ravel(whole)[np.asarray(self.value(parts["idxs"], depth))]
+        indices = np.asarray(self.value(parts["idxs"], depth))
+        self._spend(8 * indices.size)
+        chosen = np.ravel(whole)[indices]
         shape = parts.get("preferred_shape")
         return chosen if shape is None else chosen.reshape([int(n) for n in self.value(shape, depth)])
 
@@ -257,6 +321,8 @@ class _Rebuilder:
             return np.asarray(self.value(parts[name], depth))
 
         rows, columns = (int(n) for n in parts["_shape" if "_shape" in parts else "shape"])
+        if rows < 0 or columns < 0 or (rows + 1) * (columns + 1) * 8 > MAX_BYTES:
+            raise GaitError(f"holds a sparse matrix of {rows} by {columns}")
         if kind == "coo":
             if "coords" in parts:
                 row, column = self.value(parts["coords"], depth)
@@ -270,16 +336,16 @@ class _Rebuilder:
         return matrix.tocsr()
 
 
-def _unpickled(stream: IO[bytes]) -> Any:
-    unpickler = _GuardedUnpickler(stream)
-    content = _Rebuilder().value(unpickler.load())
+def _unpickled(stream: IO[bytes], size: int) -> Any:
+    unpickler = _GuardedUnpickler(stream, size)
+    content = _Rebuilder(size).value(unpickler.load())
     # numpy.save pickles a dict as an array of no dimensions that holds it
     if isinstance(content, np.ndarray) and content.shape == ():
         return content.item()
     return content
 
 
-def _read_npy(stream: IO[bytes]) -> Any:
+def _read_npy(stream: IO[bytes], size: int) -> Any:
     """One array in numpy's own format; an object array goes through the guarded unpickler."""
     start = stream.read(8)
     if not start.startswith(_NPY_MAGIC) or len(start) < 8:
@@ -292,40 +358,39 @@ def _read_npy(stream: IO[bytes]) -> Any:
     }.get(version)
     if read_header is None:
         raise GaitError(f".npy version {version[0]}.{version[1]} is unknown")
-    header = _Recorded(stream)
-    shape, _, dtype = read_header(header)
+    header = _Bounded(stream, min(size, _MOST_HEADER))
+    shape, fortran, dtype = read_header(header)
     if dtype.hasobject:
-        return _unpickled(stream)
-    if int(np.prod([float(n) for n in shape], initial=1.0)) * dtype.itemsize > MAX_BYTES:
-        raise GaitError(f"claims an array of shape {shape}, more than {MAX_BYTES >> 30} GiB")
-    whole = start + header.seen + stream.read()
-    return np.lib.format.read_array(io.BytesIO(whole), allow_pickle=False)
+        return _unpickled(stream, size)
+    if dtype.kind not in "biufcSU" or dtype.names is not None:
+        raise GaitError(f"holds an array of {dtype}, not plain numbers"[:200])
+    count = math.prod(shape)
+    if min(shape, default=0) < 0 or count * dtype.itemsize > size:
+        raise GaitError(f"claims an array of shape {shape}, more than the file holds"[:200])
+    numbers = np.empty(count, dtype=dtype)
+    left = numbers.view(np.uint8).data if numbers.nbytes else memoryview(b"")
+    while len(left):
+        if not (got := stream.readinto(left)):  # type: ignore[attr-defined]
+            raise GaitError("is cut off in the middle of an array")
+        left = left[got:]
+    return numbers.reshape(shape, order="F" if fortran else "C")
 
 
-class _Recorded:
-    """A stream that keeps what was read from it, so that a header can be read twice."""
-
-    def __init__(self, stream: IO[bytes]):
-        self._stream = stream
-        self.seen = b""
-
-    def read(self, size: int = -1, /) -> bytes:
-        """The next ``size`` bytes."""
-        piece = self._stream.read(size)
-        self.seen += piece
-        return piece
-
-
-def _read_npz(stream: IO[bytes]) -> dict[str, Any]:
+def _read_npz(stream: IO[bytes], size: int) -> dict[str, Any]:
     with zipfile.ZipFile(stream) as archive:
         members = archive.infolist()
         unpacked = sum(member.file_size for member in members)
         if unpacked > MAX_BYTES:
-            raise GaitError(f"unpacks to {unpacked >> 30} GiB, more than {MAX_BYTES >> 30} GiB")
-        arrays = {}
+            raise GaitError(f"unpacks to {unpacked >> 20} MiB, more than {MAX_BYTES >> 20} MiB")
+        arrays: dict[str, Any] = {}
         for member in members:
+            name = member.filename.removesuffix(".npy")
+            if name in arrays:
+                raise GaitError(f"holds {name[:80]} twice")
             with archive.open(member) as part:
-                arrays[member.filename.removesuffix(".npy")] = _read_npy(part)
+                arrays[name] = _read_npy(part, member.file_size)
+                if part.read(1):  # its checksum is compared at its end
+                    raise GaitError(f"{name[:80]} is more than one array")
         return arrays
 
 
@@ -340,15 +405,21 @@ def read_array_dict(path: str | Path) -> dict[str, Any]:
     holds no dictionary, or names anything but numpy arrays, sparse matrices and chumpy's expressions.
     """
     path = Path(path)
-    readers: dict[bytes, Callable[[IO[bytes]], Any]] = {_ZIP_MAGIC: _read_npz, _NPY_MAGIC: _read_npy}
+    readers: dict[bytes, Callable[[IO[bytes], int], Any]] = {
+        _ZIP_MAGIC: _read_npz,
+        _EMPTY_ZIP_MAGIC: _read_npz,
+        _NPY_MAGIC: _read_npy,
+    }
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise GaitError(f"{path.stat().st_size >> 30} GiB large, more than {MAX_BYTES >> 30} GiB")
         with path.open("rb") as stream:
+            size = stream.seek(0, 2)
+            if size > MAX_BYTES:
+                raise GaitError(f"{size >> 20} MiB large, more than {MAX_BYTES >> 20} MiB")
+            stream.seek(0)
             start = stream.read(8)
             stream.seek(0)
             read = next((reader for magic, reader in readers.items() if start.startswith(magic)), _unpickled)
-            content = read(stream)
+            content = read(stream, size)
     except GaitError as error:
         raise GaitError(f"{path}: {error}.") from None
     except FileNotFoundError:

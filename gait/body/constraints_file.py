@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
@@ -20,11 +19,12 @@ from gait.errors import GaitError
 
 MARKER_TYPES = ("C3DMarker", "JSONMarker", "OsimMarker")
 
-_MAX_BYTES = 64 << 20
+_MAX_BYTES = 16 << 20
 _FACE_COUNT_KEYS = ("numFaces", "faceCount", "n_faces", "F")
 _TWIN_FACES = 20908
 """Of the mesh of SUPR and SMPL-X, which 3D Body Twin's files are made on."""
 _MAX_DISTANCE_M = 0.5
+_LARGEST = 1e300  # JSON's whole numbers have no end, a float's do
 _HEIGHTS = (("FHD", "BHD"), ("SHO",), ("ASI", "PSI"), ("KNE",), ("ANK",))
 """Plug-in Gait names from the head down."""
 
@@ -70,9 +70,9 @@ class Constraints:
 
 
 def _finite(value: Any, what: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise GaitError(f"{what} is {json.dumps(value)[:40]}, not a finite number.")
-    return float(value)
+    if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= _LARGEST:
+        return float(value)
+    raise GaitError(f"{what} is {json.dumps(value)[:40]}, not a finite number.")
 
 
 def _index(value: Any, what: str, limit: int, of: str) -> int:
@@ -121,7 +121,7 @@ def _layout(name: str, constraint: Mapping[str, Any], body: Body, path: Path) ->
         bary = [_finite(b, f"{this}: baryCoords") for b in _list(marker.get("baryCoords"), f"{this}: baryCoords")]
         if len(bary) != 3:
             raise GaitError(f"{this}: baryCoords has {len(bary)} numbers, needed are 3.")
-        if abs(sum(bary) - 1) > 1e-3 or min(bary) < -1e-3:
+        if not abs(sum(bary) - 1) <= 1e-3 or min(bary) < -1e-3:
             raise GaitError(f"{this}: baryCoords {bary} are no weights that sum to 1.")
         barys.append(bary)
         distance = _finite(marker.get("distanceToSkin"), f"{this}: distanceToSkin")
@@ -131,6 +131,8 @@ def _layout(name: str, constraint: Mapping[str, Any], body: Body, path: Path) ->
     labels = tuple(str(label).strip() for label in markers)
     if len(set(labels)) != len(labels):
         raise GaitError(f"{where}: a marker is named twice.")
+    if "" in labels:
+        raise GaitError(f"{where}: a marker has no name.")
     layout = MarkerLayout(
         labels=labels,
         face=np.array(faces, dtype=np.int64),

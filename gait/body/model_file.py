@@ -11,6 +11,7 @@ with flat hands (``flat_hand_mean=True``, ``use_pca=False`` in the package smplx
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,8 @@ from gait.body.hinges import read_hinge_tree
 from gait.body.rotations import PoseFeature
 from gait.errors import GaitError
 
+_MOST_BYTES = 256 << 20  # of one array in double precision; SMPL-X's largest have 100 MB
+_LARGEST = 1e10
 _SMPLX_JOINTS = 55
 _SMPLX_SHAPES = 300  # then come a hundred expressions
 _OLD_SMPLX_SHAPES = 10  # of the first release, then come ten
@@ -65,9 +68,14 @@ class _Content:
             raise self.error(f"{key} has shape {tuple(value.shape)}, needed is ({wanted})")
         if value.dtype.kind not in "biuf":
             raise self.error(f"{key} holds {value.dtype}, not numbers")
+        if math.prod(value.shape) * 8 > _MOST_BYTES:
+            raise self.error(f"{key} has shape {tuple(value.shape)}, too large for a body")
         numbers = value.data if scipy.sparse.issparse(value) else value
         if value.dtype.kind == "f" and not np.isfinite(numbers).all():
             raise self.error(f"{key} holds numbers that are not finite")
+        largest = float(np.abs(numbers).max(initial=0)) if value.dtype.kind == "f" else 0.0
+        if largest > _LARGEST:
+            raise self.error(f"{key} holds numbers up to {largest:.0e}, too large for a body")
         return value
 
     def floats(self, key: str, *needed: int | str) -> NDArray[np.float64]:

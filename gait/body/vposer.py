@@ -7,7 +7,7 @@ Pavlakos et al. 2019, Expressive Body Capture: 3D Hands, Face, and Body from a S
 from __future__ import annotations
 
 import hashlib
-import pickle
+import math
 import zipfile
 from collections import OrderedDict
 from collections.abc import Mapping
@@ -19,13 +19,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from gait.body.array_pickle import BoundedUnpickler
 from gait.body.rotations import matrix_to_axis_angle, two_columns_to_matrix
 from gait.errors import GaitError
 
 NUM_POSED_JOINTS = 21
 """Body joints 1 to 21; the root is not VPoser's."""
 
-_MAX_BYTES = 1 << 30
+_MAX_BYTES = 512 << 20
 _STORAGE_TYPES = {
     "FloatStorage": torch.float32,
     "DoubleStorage": torch.float64,
@@ -114,11 +115,11 @@ def _needed_shapes(hidden: int, latent: int) -> dict[str, tuple[int, ...]]:
     return shapes
 
 
-class _TensorUnpickler(pickle._Unpickler):
+class _TensorUnpickler(BoundedUnpickler):
     """Reads the tensors of a checkpoint; whatever else its pickle names becomes an inert object."""
 
-    def __init__(self, stream: IO[bytes], archive: zipfile.ZipFile, prefix: str):
-        super().__init__(stream, encoding="latin1")
+    def __init__(self, stream: IO[bytes], size: int, archive: zipfile.ZipFile, prefix: str):
+        super().__init__(stream, size)
         self._archive = archive
         self._prefix = prefix
         self._storages: dict[str, Tensor] = {}
@@ -134,9 +135,6 @@ class _TensorUnpickler(pickle._Unpickler):
         if module == "torch" and name in _STORAGE_TYPES:
             return type(name, (_StorageType,), {"dtype": _STORAGE_TYPES[name]})
         return type("Inert", (_Inert,), {})
-
-    def get_extension(self, code: int) -> None:
-        raise ValueError("names registered elsewhere")
 
     def persistent_load(self, pid: Any) -> Any:
         kind, storage_type, key, _, count = pid
@@ -186,17 +184,19 @@ class _Inert:
 
 
 def _strided(storage: Any, offset: int, size: Any, stride: Any) -> Tensor:
-    """A tensor of its own over part of a storage; torch checks that the part lies inside."""
+    """A view of part of a storage; torch checks that the part lies inside, we that it is no larger."""
     if not isinstance(storage, Tensor):
         raise ValueError("a tensor without a storage")
-    return torch.as_strided(storage, tuple(size), tuple(stride), offset).clone()
+    if math.prod(size) > len(storage):
+        raise ValueError("a tensor larger than its storage")
+    return torch.as_strided(storage, tuple(size), tuple(stride), offset)
 
 
-def _read_tensors_alone(path: Path) -> Any:
-    """The content of a zip checkpoint, objects that are no tensors or containers replaced by inert ones."""
+def _unpickled(path: Path) -> Any:
+    """The content of a checkpoint, objects that are no tensors or containers replaced by inert ones."""
     with zipfile.ZipFile(path) as archive:
         if sum(member.file_size for member in archive.infolist()) > _MAX_BYTES:
-            raise ValueError(f"unpacks to more than {_MAX_BYTES >> 30} GiB")
+            raise ValueError(f"unpacks to more than {_MAX_BYTES >> 20} MiB")
         pickles = [name for name in archive.namelist() if name == "data.pkl" or name.endswith("/data.pkl")]
         if len(pickles) != 1:
             raise ValueError("no data.pkl in it")
@@ -204,19 +204,20 @@ def _read_tensors_alone(path: Path) -> Any:
         if f"{prefix}byteorder" in archive.namelist() and archive.read(f"{prefix}byteorder") != b"little":
             raise ValueError("big-endian numbers")
         with archive.open(pickles[0]) as stream:
-            return _TensorUnpickler(stream, archive, prefix).load()
+            size = archive.getinfo(pickles[0]).file_size
+            return _TensorUnpickler(stream, size, archive, prefix).load()
 
 
 def _read_checkpoint(path: Path) -> Any:
     """The content of a checkpoint, nothing in it executed. Raises GaitError if it cannot be read."""
-    if path.stat().st_size > _MAX_BYTES:
-        raise GaitError(f"{path}: larger than {_MAX_BYTES >> 30} GiB, so no VPoser checkpoint.")
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except Exception:  # most often: it pickles configuration objects, which torch refuses
-        pass
+        size = path.stat().st_size
+    except OSError as error:
+        raise GaitError(f"{path}: cannot be read ({error.strerror}).") from None
+    if size > _MAX_BYTES:
+        raise GaitError(f"{path}: larger than {_MAX_BYTES >> 20} MiB, so no VPoser checkpoint.")
     try:
-        return _read_tensors_alone(path)
+        return _unpickled(path)
     except Exception as error:  # a damaged zip or pickle can raise nearly anything
         reason = " ".join(str(error).split())[:160] or type(error).__name__
         raise GaitError(f"{path}: damaged, or no PyTorch checkpoint ({reason}).") from None

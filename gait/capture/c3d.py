@@ -228,7 +228,8 @@ def _check_structure(path: Path) -> _Layout:
     if not points:
         raise GaitError(f"{path}: holds no points ({last - first + 1} frames, no marker); nothing can be fitted to it.")
     channels = int(number("ANALOG", "USED", 0))
-    rate_hz, analog_rate_hz = number("POINT", "RATE", 0.0), number("ANALOG", "RATE", 0.0)
+    rate_hz = number("POINT", "RATE", 0.0) or (header_rate if math.isfinite(header_rate) else 0.0)
+    analog_rate_hz = number("ANALOG", "RATE", 0.0)
     number("ANALOG", "GEN_SCALE", 1.0)
     if any(group == "SHADOW" for group, _ in parameters) and analog_samples == 1:
         words = channels  # these files leave ANALOG:RATE out
@@ -247,7 +248,9 @@ def _check_structure(path: Path) -> _Layout:
             raise damaged(f"ANALOG:{name} has {given} values for {channels} channels")
 
     scale = number("POINT", "SCALE", -1.0)
-    if not scale or not header_scale or (scale < 0) != (header_scale < 0):
+    if parameters.get(("POINT", "SCALE"), _Parameter(1)).count > 1:
+        raise damaged("POINT:SCALE holds more than one scale")
+    if not scale or not header_scale or not math.isfinite(header_scale) or (scale < 0) != (header_scale < 0):
         raise damaged(f"its header scales points by {header_scale:g}, its parameters by {scale:g}")
     notes = []
     if scale > 0 and abs(scale - header_scale) > 1e-3 * scale:
@@ -278,10 +281,10 @@ def _frames(parameters: Mapping[tuple[str, str], _Parameter], first: int, last: 
     ACTUAL_END_FIELD hold two words each, the lower first, or there are as many as the file holds.
     """
     counted = last - first + 1
-    if last < _MOST_COUNTED:
-        return counted if stated in (0, counted) else f"its header counts {counted} frames, its parameters {stated:g}"
-    if stated > _MOST_COUNTED and stated == int(stated):
-        return int(stated)
+    if stated not in (0, counted) and (last < _MOST_COUNTED or stated < _MOST_COUNTED or stated != int(stated)):
+        return f"its header counts {counted} frames, its parameters {stated:g}"
+    if last < _MOST_COUNTED or stated > _MOST_COUNTED:
+        return int(stated or counted)
     ends = [parameters.get(("TRIAL", f"ACTUAL_{end}_FIELD"), _NONE).words for end in ("START", "END")]
     if all(len(words) == 2 for words in ends):
         begin, end = (words[0] + (words[1] << 16) for words in ends)

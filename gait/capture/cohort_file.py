@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -13,6 +14,8 @@ from gait.errors import GaitError
 _NEEDED = ("gaits", "healthy")
 _OPTIONAL = ("constraint_file", "constrained_model", "model_file", "person_number")
 _DEFAULT_MODEL = "open_neutral.npz"
+_MOST_BYTES = 16 << 20
+_LONGEST_NAME = 200  # bytes; file systems take 255, and results get suffixes
 
 T = TypeVar("T")
 
@@ -49,6 +52,8 @@ class _Pairs(list[tuple[str, Any]]):
 
 def _entries(path: Path) -> list[tuple[str, _Pairs]]:
     try:
+        if path.stat().st_size > _MOST_BYTES:
+            raise GaitError(f"{path}: larger than {_MOST_BYTES >> 20} MiB, so no cohort file.")
         content = json.loads(path.read_text(encoding="utf-8-sig"), object_pairs_hook=_Pairs)
     except OSError as error:
         raise GaitError(f"{path}: the cohort file cannot be read ({error.strerror}); check the path.") from error
@@ -58,6 +63,8 @@ def _entries(path: Path) -> list[tuple[str, _Pairs]]:
         raise GaitError(f"{path}, line {error.lineno}, column {error.colno}: is no JSON ({error.msg}).") from error
     except RecursionError as error:
         raise GaitError(f"{path}: is no cohort file (nested too deeply).") from error
+    except ValueError as error:  # a whole number of thousands of digits
+        raise GaitError(f"{path}: is no cohort file (a number in it is too long).") from error
     if not isinstance(content, _Pairs):
         raise GaitError(f'{path}: must be an object of subjects, {{"<subject>": {{"gaits": [...], ...}}, ...}}.')
     if not content:
@@ -72,8 +79,8 @@ def _entries(path: Path) -> list[tuple[str, _Pairs]]:
 
 def _subject(path: Path, name: str, entry: _Pairs) -> Subject:
     where = f"{path}: subject {name!r}"
-    unsafe = any(character in "/\\" or ord(character) < 32 for character in name)
-    if unsafe or name.strip() != name or name in ("", ".", ".."):
+    unsafe = any(character in "/\\" or not character.isprintable() for character in name)
+    if unsafe or name.strip() != name or name in ("", ".", "..") or len(name.encode()) > _LONGEST_NAME:
         raise GaitError(f"{where} cannot be the name of a folder; use letters, digits, '-' and '_'.")
     _refuse_doubles(path, f"keys of subject {name!r}", [key for key, _ in entry])
     values = dict(entry)
@@ -111,25 +118,31 @@ def _gaits(where: str, path: Path, value: Any) -> tuple[Path, ...]:
             raise GaitError(
                 f"{where}: the gaits {other} and {gait} would both be written to the folder {gait.stem!r}; rename one."
             )
-    return tuple(_resolved(gait, path) for gait in gaits)
+    return tuple(_resolved(where, gait, path) for gait in gaits)
 
 
 def _constraint_file(where: str, path: Path, value: Any) -> Path | None:
     if value is None or value == "":
         return None
-    return _resolved(Path(_typed(where, "constraint_file", value, str, "a file name")), path)
+    return _resolved(where, Path(_typed(where, "constraint_file", value, str, "a file name")), path)
 
 
 def _person_number(where: str, value: Any) -> int | None:
-    if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int) or not 1 <= value < 1 << 31):
         raise GaitError(f"{where}: 'person_number' must be a whole number from 1 on, not {_kind(value)}.")
     return value
 
 
-def _resolved(file: Path, cohort: Path) -> Path:
+def _resolved(where: str, file: Path, cohort: Path) -> Path:
     """``file`` from the working directory, else beside the cohort file, else as written."""
     beside = cohort.parent / file
-    return beside if not file.exists() and beside.exists() else file
+    try:
+        if "\0" in str(file):
+            raise ValueError("a NUL")
+        os.fsencode(file)
+        return beside if not file.exists() and beside.exists() else file
+    except (OSError, ValueError) as error:
+        raise GaitError(f"{where}: {str(file)[:80]!r} cannot be the name of a file.") from error
 
 
 def _typed(where: str, key: str, value: Any, kind: type[T], what: str) -> T:
@@ -141,7 +154,7 @@ def _typed(where: str, key: str, value: Any, kind: type[T], what: str) -> T:
 def _kind(value: Any) -> str:
     if isinstance(value, _Pairs):
         return "an object"
-    return {list: "a list", type(None): "null"}.get(type(value), json.dumps(value))
+    return {list: "a list", type(None): "null"}.get(type(value), json.dumps(value)[:40])
 
 
 def _refuse_doubles(path: Path, what: str, names: list[str]) -> None:

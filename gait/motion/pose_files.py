@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from gait.body.array_pickle import read_array_dict
 from gait.body.body import Body
 from gait.body.pose_sequence import PoseSequence
 from gait.body.skeleton import NUM_BODY_JOINTS
@@ -25,6 +26,7 @@ POSES_FILE = "poses.npz"
 PART_NAME = "part"
 """Of the folders of a gait that was split: ``part1``, ``part2``, …"""
 _TEXT_BETAS = 50
+_MOST_TEXT = 1 << 20  # bytes of one frame's text
 _OWN_KEYS = frozenset(
     [
         "poses",
@@ -138,24 +140,27 @@ def pose_sequences(folder: Path, *, body: Body | None = None, rate_hz: float | N
 
 
 def _read_npz(path: Path) -> PoseSequence:
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            data = {key: archive[key] for key in archive.files}
-    except Exception as error:  # a damaged zip can raise nearly anything
-        reason = " ".join(str(error).split())[:160] or type(error).__name__
-        raise GaitError(f"{path}: damaged or no npz file ({reason}); fit this gait again.") from error
+    data = {key: np.asarray(value) for key, value in read_array_dict(path).items()}
     missing = sorted({"poses", "betas", "trans", "joints", "mocap_frame_rate"} - data.keys())
     if missing:
         raise GaitError(f"{path}: lacks {', '.join(missing)}; it has {', '.join(sorted(data))}.")
-    T = len(data["poses"]) if data["poses"].ndim == 2 else -1
-    wanted = {"trans": (T, 3), "joints": (T, NUM_BODY_JOINTS, 3), "mocap_frame_rate": ()}
-    wanted |= {"joints_sigma": (T, NUM_BODY_JOINTS), "bridged": (T,), "first_frame": ()}
+    T = len(data["poses"]) if data["poses"].ndim == 2 else 0
+    if not T:
+        raise GaitError(f"{path}: poses has the shape {data['poses'].shape}, (frames, numbers of a pose) is needed.")
+    wanted = {"trans": (T, 3), "joints": (T, NUM_BODY_JOINTS, 3), "joints_sigma": (T, NUM_BODY_JOINTS), "bridged": (T,)}
+    wanted |= dict.fromkeys(_OWN_KEYS - wanted.keys() - {"poses", "betas"}, ())
     for key, shape in wanted.items():
         if key in data and data[key].shape != shape:
             raise GaitError(f"{path}: {key} has the shape {data[key].shape}, {shape} is needed for {T} frames.")
     for key, kind in (("bridged", np.bool_), ("first_frame", np.integer)):
         if key in data and not np.issubdtype(data[key].dtype, kind):
             raise GaitError(f"{path}: {key} is of the type {data[key].dtype}; fit this gait again.")
+    objects = sorted(key for key, value in data.items() if value.dtype.hasobject)
+    if objects:
+        raise GaitError(f"{path}: {', '.join(objects)} holds objects, not numbers or text.")
+    rate_hz = float(_finite(path, "mocap_frame_rate", data["mocap_frame_rate"]))
+    if rate_hz <= 0:
+        raise GaitError(f"{path}: mocap_frame_rate is {rate_hz:g}; fit this gait again.")
     return PoseSequence(
         poses=_finite(path, "poses", data["poses"]),
         betas=_finite(path, "betas", data["betas"].reshape(-1)),
@@ -175,9 +180,12 @@ def _read_npz(path: Path) -> PoseSequence:
 
 
 def _finite(path: Path, key: str, values: NDArray[Any]) -> NDArray[np.float32]:
-    if not np.issubdtype(values.dtype, np.number) or not np.isfinite(values).all():
-        raise GaitError(f"{path}: {key} holds values that are no finite numbers; fit this gait again.")
-    return values.astype(np.float32)
+    if values.dtype.kind in "fiu":
+        with np.errstate(over="ignore"):
+            single = values.astype(np.float32)
+        if np.isfinite(single).all():
+            return single
+    raise GaitError(f"{path}: {key} holds values that are no finite numbers; fit this gait again.")
 
 
 def _frame_number(path: Path) -> tuple[int, str]:
@@ -191,7 +199,7 @@ Frame = tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]  # 
 
 def _json_frame(path: Path) -> Frame:
     def read() -> Frame:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(_text(path))
         pose, betas, place = (np.asarray(content[k], np.float32).reshape(-1) for k in ("pose", "betas", "translation"))
         return pose, betas, place
 
@@ -202,7 +210,10 @@ def _text_frame(path: Path) -> Frame:
     """Root rotation (3), translation (3), the rest of the pose, 50 betas."""
 
     def read() -> Frame:
-        numbers = np.array(path.read_text(encoding="utf-8").split(), dtype=np.float32)
+        words = _text(path)
+        if "_" in words:  # which Python allows within a number
+            raise ValueError("not only numbers")
+        numbers = np.array(words.split(), dtype=np.float32)
         if len(numbers) < 6 + _TEXT_BETAS:
             raise ValueError(f"{len(numbers)} numbers, at least {6 + _TEXT_BETAS} are needed")
         pose = np.concatenate([numbers[:3], numbers[6:-_TEXT_BETAS]])
@@ -211,10 +222,17 @@ def _text_frame(path: Path) -> Frame:
     return _guarded(path, read)
 
 
+def _text(path: Path) -> str:
+    if path.stat().st_size > _MOST_TEXT:
+        raise ValueError(f"larger than {_MOST_TEXT >> 20} MiB")
+    return path.read_text(encoding="utf-8")
+
+
 def _guarded(path: Path, read: Callable[[], Frame]) -> Frame:
     try:
-        frame = read()
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        with np.errstate(over="ignore"):
+            frame = read()
+    except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise GaitError(f"{path}: no pose frame ({type(error).__name__}: {error}).") from error
     if frame[2].shape != (3,) or not all(np.isfinite(part).all() for part in frame):
         raise GaitError(f"{path}: a translation of three finite numbers is needed, and finite poses.")
@@ -237,6 +255,8 @@ def _posed(folder: Path, frames: list[Frame], body: Body | None, rate_hz: float 
     like = body.v_template
     with torch.inference_mode():
         joints = body.posed_joints(*(torch.as_tensor(a).to(like) for a in (poses, betas[:, : body.num_betas], place)))
+    if not joints.isfinite().all():
+        raise GaitError(f"{folder}: its poses are too large to be angles and places of a body.")
     return PoseSequence(
         poses=poses,
         betas=betas[0],

@@ -1,0 +1,444 @@
+"""Ways to damage a file: any bytes, words of a text, fields of a C3D, members of a zip, code of a pickle."""
+
+from __future__ import annotations
+
+import io
+import json
+import random
+import re
+import struct
+import zipfile
+from collections.abc import Callable
+from typing import Any
+
+Mutator = Callable[[random.Random, bytes, list[bytes]], bytes]
+"""(randomness, the file, other honest files of its kind) -> the damaged file."""
+
+_WORDS = (0, 1, 2, 3, 4, 7, 0x7F, 0x80, 0xFF, 0x100, 0x7FFF, 0x8000, 0xFFFE, 0xFFFF)
+_DOUBLE_WORDS = (
+    0,
+    1,
+    0xFF,
+    0x7FFFFFFF,
+    0x80000000,
+    0xFFFFFFFF,
+    0x7F800000,
+    0xFF800000,
+    0x7FC00000,
+    0x7F7FFFFF,
+    0xBF800000,
+)
+_TOKENS = (
+    *("0", "-0", "-1", "1e308", "-1e308", "1e999", "1e-320", "nan", "inf", "-Infinity", "NaN", "", " ", "1_0", "0x10"),
+    *(
+        "9" * 30,
+        "9" * 400,
+        "9" * 5000,
+        "-" * 50,
+        "1,5",
+        "1e",
+        "true",
+        "null",
+        "[]",
+        "{}",
+        '"x"',
+        "\u0663",
+        "\u2028",
+        "\x00",
+    ),
+    *("\ud7ff", "é", "\x1b[31m", "4294967296", "2147483648", "65536", "-32769", "1e17", "..", "/", "\\", "\t\t", "\n"),
+)
+_VALUES: tuple[Any, ...] = (
+    *(
+        0,
+        -1,
+        1,
+        0.5,
+        1e308,
+        -1e308,
+        1e17,
+        10**25,
+        10**400,
+        -(10**400),
+        2**31,
+        2**63,
+        True,
+        False,
+        None,
+        "",
+        "x",
+        "LASI",
+    ),
+    *([], {}, [[]], [1, 2, 3], [None, None, None], {"a": {}}, "\ud800", "\x00", "\n", "/", "..", "a" * 3000, "../../x"),
+    *(float("nan"), float("inf"), ["a"], [1e308, 1e308, 1e308], {"0": {}}, "é" * 200),
+)
+
+# ------------------------------------------------------------------------------------------ any bytes
+
+
+def flip_bits(rng: random.Random, data: bytes, _: list[bytes]) -> bytes:
+    changed = bytearray(data)
+    for _n in range(rng.choice((1, 1, 1, 2, 4, 16))):
+        changed[_place(rng, data)] ^= 1 << rng.randrange(8)
+    return bytes(changed)
+
+
+def set_bytes(rng: random.Random, data: bytes, _: list[bytes]) -> bytes:
+    changed, at = bytearray(data), _place(rng, data)
+    run = min(rng.choice((1, 2, 4, 16, 300)), len(data) - at)
+    changed[at : at + run] = rng.choice((bytes(run), b"\xff" * run, rng.randbytes(run)))
+    return bytes(changed)
+
+
+def set_number(rng: random.Random, data: bytes, _: list[bytes]) -> bytes:
+    changed, at = bytearray(data), _place(rng, data)
+    layout, values = rng.choice((("<H", _WORDS), (">H", _WORDS), ("<I", _DOUBLE_WORDS), (">I", _DOUBLE_WORDS)))
+    value = struct.pack(layout, rng.choice(values))
+    changed[at : at + len(value)] = value
+    return bytes(changed[: len(data)])
+
+
+def truncate(rng: random.Random, data: bytes, _: list[bytes]) -> bytes:
+    return data[: rng.choice((_place(rng, data), rng.randrange(len(data)), len(data) - 1))]
+
+
+def extend(rng: random.Random, data: bytes, _: list[bytes]) -> bytes:
+    more = rng.choice((1, 100, 512, 5000))
+    return data + rng.choice((bytes(more), rng.randbytes(more), data[-more:], data[:more]))
+
+
+def cut_out(rng: random.Random, data: bytes, _: list[bytes]) -> bytes:
+    at = _place(rng, data)
+    return data[:at] + data[at + rng.choice((1, 2, 4, 60, 512)) :]
+
+
+def put_in(rng: random.Random, data: bytes, _: list[bytes]) -> bytes:
+    at, run = _place(rng, data), rng.choice((1, 2, 4, 60, 512))
+    source = _place(rng, data)
+    return data[:at] + rng.choice((rng.randbytes(run), data[source : source + run])) + data[at:]
+
+
+def splice(rng: random.Random, data: bytes, others: list[bytes]) -> bytes:
+    other, at = rng.choice(others), _place(rng, data)
+    return data[:at] + other[rng.choice((at, rng.randrange(len(other)))) :]
+
+
+def _place(rng: random.Random, data: bytes) -> int:
+    """A byte of the file, those of its beginning more often: most formats say there what follows."""
+    reach = rng.choice((64, 600, 3000, len(data)))
+    return rng.randrange(max(1, min(reach, len(data))))
+
+
+ANY: tuple[Mutator, ...] = (flip_bits, set_bytes, set_number, truncate, extend, cut_out, put_in, splice)
+
+# ------------------------------------------------------------------------------------------ text
+
+
+def change_tokens(rng: random.Random, data: bytes, _: list[bytes]) -> bytes:
+    """Some words or numbers become others."""
+    parts = re.split(rb"([\s,\[\]{}:\"]+)", data)
+    for _n in range(rng.choice((1, 1, 2, 5))):
+        reach = rng.choice((30, len(parts)))
+        parts[2 * rng.randrange((min(reach, len(parts)) + 1) // 2)] = rng.choice(_TOKENS).encode(
+            "utf-8", "surrogatepass"
+        )
+    return b"".join(parts)
+
+
+def change_lines(rng: random.Random, data: bytes, _: list[bytes]) -> bytes:
+    """Lines are lost, doubled, exchanged, or all end otherwise."""
+    lines = data.split(b"\n")
+    k, j = rng.randrange(len(lines)), rng.randrange(len(lines))
+    what = rng.randrange(5)
+    if what == 0:
+        del lines[k]
+    elif what == 1:
+        lines.insert(j, lines[k])
+    elif what == 2:
+        lines[k], lines[j] = lines[j], lines[k]
+    elif what == 3:
+        lines[k] = lines[k].replace(b"\t", rng.choice((b" ", b"\t\t", b";", b"")), rng.choice((1, -1)))
+    return rng.choice((b"\n", b"\r\n", b"\r", b"\x0c") if what == 4 else (b"\n",)).join(lines)
+
+
+def change_values(rng: random.Random, data: bytes, _: list[bytes]) -> bytes:
+    """A value anywhere in a JSON file becomes another, a key is renamed, doubled or lost."""
+    content = json.loads(data)
+    for _n in range(rng.choice((1, 1, 2))):
+        holder, key = content, None
+        while isinstance(holder, dict | list) and holder:
+            key = rng.choice(list(holder)) if isinstance(holder, dict) else rng.randrange(len(holder))
+            below = holder[key]
+            if not isinstance(below, dict | list) or not below or rng.random() < 0.25:
+                break
+            holder = below
+        if not isinstance(holder, dict | list) or key is None:
+            continue
+        what = rng.randrange(8)
+        if what == 0:
+            del holder[key]
+        elif what == 1 and isinstance(holder, dict):
+            new = rng.choice(
+                ("", "0", "-1", "x", "\ud800", "\n", "a" * 3000, "9" * 400, "..", "TYPE", "Frames", " LASI")
+            )
+            holder[new] = holder.pop(key)
+        elif what == 2 and isinstance(holder, list):
+            holder.extend(holder[:])
+        else:
+            holder[key] = rng.choice(_VALUES)
+    return json.dumps(content).encode("utf-8", "surrogatepass")
+
+
+def nest(rng: random.Random, data: bytes, _: list[bytes]) -> bytes:
+    at, deep = _place(rng, data), rng.choice((50, 2000, 100_000))
+    return data[:at] + rng.choice((b"[", b'{"a":', b"[{")) * deep + data[at:]
+
+
+TEXT: tuple[Mutator, ...] = (change_tokens, change_tokens, change_lines)
+JSON: tuple[Mutator, ...] = (change_tokens, change_values, change_values, change_values, nest)
+
+# ------------------------------------------------------------------------------------------ C3D
+
+
+def change_header(rng: random.Random, data: bytes, _: list[bytes]) -> bytes:
+    """Counts, frames, scale, block, rate: another number, or one beside the right one."""
+    changed = bytearray(data)
+    for _n in range(rng.choice((1, 1, 2))):
+        at, layout = rng.choice(
+            ((0, "B"), (1, "B"), *((2 * k, "<H") for k in range(1, 6)), (12, "<I"), (16, "<H"), (18, "<H"), (20, "<I"))
+        )
+        (value,) = struct.unpack_from(layout, changed, at)
+        most = 1 << 8 * struct.calcsize(layout)
+        values = _DOUBLE_WORDS if layout == "<I" else _WORDS
+        struct.pack_into(
+            layout, changed, at, rng.choice((rng.choice(values), value + rng.choice((-1, 1, 7)), value ^ 0x8000)) % most
+        )
+    return bytes(changed)
+
+
+def change_parameters(rng: random.Random, data: bytes, _: list[bytes]) -> bytes:
+    """A field of a parameter's record: name, group, offset, type, dimensions, a value, the description's length."""
+    changed = bytearray(data)
+    for _n in range(rng.choice((1, 1, 2))):
+        records = c3d_records(bytes(changed))
+        if not records:
+            break
+        at = rng.choice(records)
+        length = abs(struct.unpack_from("b", changed, at)[0])
+        fields = [at, at + 1, at + 2 + rng.randrange(length + 1), at + 2 + length, at + 3 + length]
+        fields += [at + 4 + length + k for k in (0, 1, 2, 3, 4, 5, rng.randrange(40))]
+        place = min(rng.choice(fields), len(changed) - 4)
+        if rng.random() < 0.3:
+            layout, values = rng.choice((("<H", _WORDS), ("<I", _DOUBLE_WORDS)))
+            struct.pack_into(layout, changed, place, rng.choice(values))
+        else:
+            changed[place] = rng.choice(
+                (0, 1, 2, 4, 5, 7, 8, 127, 128, 255, (changed[place] + 1) % 256, (changed[place] - 1) % 256)
+            )
+    return bytes(changed)
+
+
+def exchange_names(rng: random.Random, data: bytes, _: list[bytes]) -> bytes:
+    """Two parameters or groups exchange their names or groups."""
+    changed, records = bytearray(data), c3d_records(data)
+    a, b = rng.choice(records), rng.choice(records)
+    if rng.random() < 0.5:
+        changed[a + 1], changed[b + 1] = changed[b + 1], changed[a + 1]
+    else:
+        run = min(abs(struct.unpack_from("b", data, k)[0]) for k in (a, b))
+        changed[a + 2 : a + 2 + run], changed[b + 2 : b + 2 + run] = (
+            data[b + 2 : b + 2 + run],
+            data[a + 2 : a + 2 + run],
+        )
+    return bytes(changed)
+
+
+def change_samples(rng: random.Random, data: bytes, _: list[bytes]) -> bytes:
+    """Coordinates, residuals and analog samples."""
+    changed = bytearray(data)
+    start = (struct.unpack_from("<H", data, 16)[0] - 1) * 512
+    for _n in range(rng.choice((1, 20, 300))):
+        at = rng.randrange(start, len(data) - 4)
+        changed[at : at + 4] = rng.choice((rng.randbytes(4), struct.pack("<I", rng.choice(_DOUBLE_WORDS))))
+    return bytes(changed)
+
+
+def c3d_records(data: bytes) -> list[int]:
+    """Where the records of the parameters begin."""
+    at = (data[0] - 1) * 512 + 4
+    places: list[int] = []
+    while 0 <= at < len(data) - 8 and len(places) < 1000:
+        length, group = struct.unpack_from("bb", data, at)
+        if not length or not group:
+            break
+        places.append(at)
+        (offset,) = struct.unpack_from("<H", data, at + 2 + abs(length))
+        if not offset:
+            break
+        at += 2 + abs(length) + offset
+    return places
+
+
+C3D: tuple[Mutator, ...] = (
+    change_header,
+    change_parameters,
+    change_parameters,
+    change_parameters,
+    exchange_names,
+    change_samples,
+)
+
+# ------------------------------------------------------------------------------------------ zip
+
+
+def change_member(rng: random.Random, data: bytes, others: list[bytes]) -> bytes:
+    """One member damaged, its checksum right."""
+    members = _members(data)
+    name = rng.choice(list(members))
+    damage = rng.choice((*ANY, claim_shape, claim_shape, *PICKLE)) if members[name] else extend
+    members[name] = damage(rng, members[name] or b"\0", others)
+    return _packed(rng, members.items())
+
+
+def change_members(rng: random.Random, data: bytes, _: list[bytes]) -> bytes:
+    """Members lost, renamed, doubled, exchanged, or added."""
+    members = list(_members(data).items())
+    k, j = rng.randrange(len(members)), rng.randrange(len(members))
+    what = rng.randrange(5)
+    if what == 0:
+        del members[k]
+    elif what == 1:
+        members[k] = (
+            rng.choice(("", "x.npy", "../x.npy", "/x.npy", "a" * 3000, "é.npy", members[j][0])),
+            members[k][1],
+        )
+    elif what == 2:
+        members.append(members[k])
+    elif what == 3:
+        members[k], members[j] = (members[k][0], members[j][1]), (members[j][0], members[k][1])
+    else:
+        members.append(
+            (rng.choice(("more.npy", "more/", "data.pkl", "x/data.pkl")), rng.randbytes(rng.choice((0, 10, 1000))))
+        )
+    return _packed(rng, members)
+
+
+def bomb(rng: random.Random, data: bytes, _: list[bytes]) -> bytes:
+    """A member of few bytes that unpacks to a quarter of a gigabyte."""
+    members = _members(data)
+    name = rng.choice(list(members))
+    members[name] = members[name][: rng.choice((0, 128))] + bytes(1 << 28)
+    return _packed(rng, members.items(), zipfile.ZIP_DEFLATED)
+
+
+def claim_shape(rng: random.Random, data: bytes, _: list[bytes]) -> bytes:
+    """An array's header that promises another shape or kind."""
+    shape = rng.choice(
+        ("(1000000000000,)", "(0, 10000000000000)", "(-1,)", "()", "(3,)", "(2, 3)", "(1,) * 9", "(True,)", "(99999,)")
+    )
+    data = re.sub(rb"'shape': \([^)]*\)", b"'shape': " + shape.encode(), data, count=1)
+    if rng.random() < 0.5:
+        kind = rng.choice(("|O", "<f4", "<f8", ">f8", "<U9999999", "|V8", "<M8[s]", "<c16", "|b1", "x", "<i8", "|S3"))
+        data = re.sub(rb"'descr': '[^']*'", f"'descr': '{kind}'".encode(), data, count=1)
+    return data
+
+
+def _members(data: bytes) -> dict[str, bytes]:
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        return {name: archive.read(name) for name in archive.namelist()}
+
+
+def _packed(rng: random.Random, members: Any, compression: int | None = None) -> bytes:
+    stream = io.BytesIO()
+    method = rng.choice(
+        (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
+    )
+    with zipfile.ZipFile(stream, "w", method if compression is None else compression) as archive:
+        for name, content in members:
+            archive.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), content, compress_type=archive.compression)
+    return stream.getvalue()
+
+
+# ------------------------------------------------------------------------------------------ pickles
+
+
+def put_opcodes(rng: random.Random, data: bytes, _: list[bytes]) -> bytes:
+    """Code where it does not belong: calls, huge lengths, copies of what was read before."""
+    pieces = (
+        b"cposix\nsystem\n(X\x05\x00\x00\x00true1tR",
+        b"cos\nsystem\n(S'true'\ntR",
+        b"cbuiltins\neval\n(S'1'\ntR",
+        b"\x8c\x05posix\x8c\x06system\x93\x8c\x04true\x85R",
+        b"ibuiltins\nexec\n(S'1'\n",
+        b"c__builtin__\ngetattr\n",
+        b"cnumpy\nload\n(S'x'\ntR",
+        b"cnumpy.core.multiarray\n_reconstruct\n",
+        b"ctorch\nload\n",
+        b"c__main__\nx\n",
+        b"B\xff\xff\xff\x7f",
+        b"\x8e" + b"\xff" * 7 + b"\x00",
+        b"\x96" + b"\x00" * 5 + b"\x01\x00\x00",
+        b"\x8b\xff\xff\xff\x7f",
+        b"X\xff\xff\xff\xff",
+        b"T\xff\xff\xff\x7f",
+        b"\x95" + b"\x00" * 6 + b"\x01\x00",
+        b"\x82\x01",
+        b"Q",
+        b"P1\n",
+        b"b",
+        b"R",
+        b"h\x00",
+        b"h\x01" * 50,
+        b"2" * 200,
+        b"(" * 200,
+        b"]" * 200,
+        b"}" * 50,
+        b".",
+        b"0",
+        b"a",
+        b"s",
+        b"u",
+        b"e",
+        b"t",
+        b"\x85",
+        b"I" + b"9" * 5000 + b"\n",
+        b"I99999999999\n",
+        b"L1L\n",
+        b"G\x7f\xf0\x00\x00\x00\x00\x00\x00",
+        b"\x81",
+        b"\x92",
+        b"o",
+    )
+    changed = data
+    for _n in range(rng.choice((1, 1, 3))):
+        at, piece = _place(rng, changed), rng.choice(pieces)
+        changed = changed[:at] + piece + changed[at + rng.choice((0, 0, 1, len(piece))) :]
+    return changed
+
+
+def rename_globals(rng: random.Random, data: bytes, _: list[bytes]) -> bytes:
+    """A name that a pickle asks for becomes another."""
+    names = [match.span() for match in re.finditer(rb"c[a-z_.0-9]+\n\w+\n", data)]
+    if not names:
+        return put_opcodes(rng, data, [])
+    start, end = rng.choice(names)
+    new = rng.choice(
+        (
+            b"cposix\nsystem\n",
+            b"cbuiltins\neval\n",
+            b"cnumpy\ndtype\n",
+            b"cnumpy\nndarray\n",
+            b"cscipy.sparse\ncsc_matrix\n",
+            b"c_codecs\nencode\n",
+            b"ccollections\nOrderedDict\n",
+            b"cchumpy.ch\nCh\n",
+            b"cnumpy\nrecarray\n",
+            b"cx\ny\n",
+        )
+    )
+    return data[:start] + new + data[end:]
+
+
+PICKLE: tuple[Mutator, ...] = (put_opcodes, rename_globals)
+NPY: tuple[Mutator, ...] = (claim_shape, put_opcodes, put_opcodes, put_opcodes, rename_globals)
+ZIP: tuple[Mutator, ...] = (change_member, change_member, change_member, change_member, change_members, change_members)
