@@ -96,7 +96,8 @@ def joint_confidence(
     noise = (sum(float(part.square.sum()) for part in parts) + AS_ASSUMED) / (max(free, 0.0) + AS_ASSUMED)
     covariance = torch.cat([part.placement + part.pull + noise * part.noise for part in parts])
     decided = torch.cat([part.decided for part in parts])
-    sigma = between(radius(covariance).double().cpu().numpy(), frames, seen)
+    figures = torch.nan_to_num(radius(covariance), nan=LOOSE_M, posinf=LOOSE_M)  # a frame that cannot be solved
+    sigma = between(figures.double().cpu().numpy(), frames, seen)
     return JointConfidence(
         sigma_m=bridged(sigma, joints_m, rate_hz).astype(np.float32),
         alone_m=sigma.astype(np.float32),

@@ -1,9 +1,8 @@
 """Frames in which the markers hold the body, short gaps that are bridged, and long ones that split the sequence.
 
 A pose that no marker held is a guess. Over a short gap the guess is good: people move smoothly, and both sides of the
-gap are known. Laboratories fill gaps of single markers up to some ten or twenty frames at 100 Hz in that way; longer
-ones are not filled by splines (Howarth and Callaghan 2010, Comput. Methods Biomech. Biomed. Eng. 13:847). Beyond that
-the sequence ends, and another one begins.
+gap are known: of the ways to fill gaps of markers, splines are the best up to 200 ms and no longer beyond (Howarth and
+Callaghan 2010, Comput. Methods Biomech. Biomed. Eng. 13:847). Beyond that the sequence ends, and another one begins.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from numpy.typing import NDArray
 from gait.body.skeleton import Joint
 
 BRIDGE_SECONDS = 0.2
-"""The longest gap that is bridged: twenty frames at 100 Hz, a third of a swing phase."""
+"""The longest gap that is bridged: twenty frames at 100 Hz, half of a swing phase."""
 SHORTEST_PART_SECONDS = 0.25
 """A shorter stretch between two gaps is no sequence; it is left out."""
 LOST_M = 0.05
