@@ -6,17 +6,21 @@ it gains, and much more when another process wants a core. So every batch runs o
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TypeVar
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 T = TypeVar("T")
 
-CPU_FRAMES = 128
+CPU_FRAMES = 192
 GPU_FRAMES = 16384
 
 
@@ -29,7 +33,7 @@ class FrameBatches:
 
     def map(self, frames: int, work: Callable[[slice], T]) -> list[T]:
         """What ``work`` gives for each batch of so many frames, in their order."""
-        rows = [slice(a, min(a + self.size, frames)) for a in range(0, frames, self.size)]
+        rows = [slice(int(a), int(b)) for a, b in pairwise(even_bounds(frames, self.size))]
         if self.pool is None:
             return [work(r) for r in rows]
 
@@ -38,6 +42,12 @@ class FrameBatches:
                 return work(r)
 
         return list(self.pool.map(inferring, rows))
+
+
+def even_bounds(frames: int, most: int) -> NDArray[np.int64]:
+    """Where batches of nearly equal size begin and end; even in number, so that two cores share a short recording."""
+    count = 1 if frames <= most // 3 else 2 * math.ceil(frames / (2 * most))
+    return np.linspace(0, frames, count + 1).round().astype(int)
 
 
 @contextmanager
