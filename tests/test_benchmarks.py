@@ -293,6 +293,9 @@ def test_fit_speed_on_a_synthetic_walker(tmp_path):
     assert result["ratio"] > 1
     assert 100 < result["peak_memory_mb"] < 2000
     assert 0.5 < result["residual_mm"] < 10 < result["published_residual_mm"]
+    assert result["residual_mm"] == pytest.approx(result["thorough_residual_mm"], abs=0.1)
+    assert result["beside_opensim"] == {}
+    assert (result["cuda"] is None) == (not torch.cuda.is_available())
     assert len(result["published_iterations"]) == 2
     made_by = result["made_by"]
     assert made_by["threads"] == 2
