@@ -147,7 +147,7 @@ def solved_thoroughly() -> Iterator[None]:
 
 
 def beside_opensim(captures: Path, body: Body, runs: int) -> dict[str, dict[str, float]]:
-    """The pose stage on recordings that OpenSim's inverse kinematics was measured on; nothing where they are missing."""
+    """The pose stage on recordings that OpenSim was measured on; nothing where they are missing."""
     layout = plug_in_gait_layout(body)
     found = {}
     for name, (rate, rms_mm) in OPENSIM.items():

@@ -1,12 +1,14 @@
 """The solver on bodies whose pose is known, and what it owes every frame."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from fitting_cases import (
     OPEN_BODY,
+    constrained_open_body,
     pose_of,
-    random_body,
     random_layout,
     random_numbers,
     random_wearer,
@@ -24,7 +26,7 @@ from gait.fitting.joint_turning import MOST_STEP_RAD, Pose, resting_pose, turned
 from gait.fitting.marker_motion import Wearer, marker_motion
 from gait.fitting.marker_skin import marker_skin
 from gait.fitting.pose_equations import objective
-from gait.fitting.pose_solver import Effort, damped_step, solve_poses
+from gait.fitting.pose_solver import Effort, solve_poses
 from gait.fitting.residuals import joint_prior
 from gait.fitting.rigid_start import rigid_start, trunk_trust
 from gait.fitting.weights import FitWeights
@@ -86,10 +88,14 @@ def same_pose(a, b):
 
 @pytest.mark.parametrize("hinges", [False, True], ids=["free_tree", "hinge_tree"])
 @pytest.mark.parametrize("feature", [None, *PoseFeature], ids=["plain", "quaternions", "matrices"])
-def test_finds_the_pose_of_a_test_body(tmp_path, hinges, feature):
+def test_finds_a_known_pose(tmp_path, open_body, hinges, feature):
     """With markers enough to see every joint, from a start some tenths of a radian away."""
-    body = random_body(tmp_path, hinges=hinges, feature=feature)
-    wearer = random_wearer(body, random_layout(body, 90))
+    body = open_body
+    if hinges:
+        body = load_body(constrained_open_body(tmp_path / "constrained.npy", open_body), constrained=True)
+    wearer = random_wearer(body, random_layout(body, 250))
+    if feature is not None:
+        wearer = replace(wearer, skin=bulging(wearer.skin, feature))
     truth = pose_of(body, wearer.skin, *random_numbers(body, 4, spread=0.25))
     observation = all_seen(marker_motion(wearer, truth).markers)
     silent = joint_prior(natural_pose_prior(), FAINT, body=body, hinges=wearer.skin.hinges)
@@ -98,11 +104,21 @@ def test_finds_the_pose_of_a_test_body(tmp_path, hinges, feature):
     away = torch.randn(4, 69, dtype=torch.float64, generator=torch.Generator().manual_seed(1)) * 0.1
     start = turned(truth, marker_motion(wearer, truth).parent_world, away, wearer.skin.hinges)
     begun = (marker_motion(wearer, start).markers - observation.markers).norm(dim=-1)
-    assert begun.mean() > 0.1
+    assert begun.mean() > 0.05
     found = solved(wearer, start, observation, silent, FAINT, torch.float64, most_iterations=200, tolerance=0)
     motion = marker_motion(wearer, found.pose)
     assert (motion.markers - observation.markers).norm(dim=-1).max() < 1e-5
     assert (motion.joints - marker_motion(wearer, truth).joints).norm(dim=-1).max() < 1e-4
+
+
+def bulging(skin, feature):
+    """Blend shapes of a centimetre or so where a marker's own joints bend, and of a tenth of that anywhere."""
+    near = skin.moves.sum(dim=-1) > 0
+    size = torch.where(near, 0.005, 0.0005)[:, None, :, None]
+    noise = torch.randn(
+        skin.num_markers, 3, skin.num_joints, int(feature), generator=torch.Generator().manual_seed(5), dtype=size.dtype
+    )
+    return replace(skin, point_pose=(size * noise).double())
 
 
 def test_finds_a_walkers_pose_from_a_rigid_start(walking, prior):
@@ -279,27 +295,3 @@ def test_no_joint_turns_by_more_than_the_most_in_a_step(walking, prior):
     there = turned(truth, motion.parent_world, step, None)
     angle = Rotation.from_matrix((there.rotations @ truth.rotations.mT).reshape(-1, 3, 3).numpy()).magnitude()
     np.testing.assert_allclose(angle, MOST_STEP_RAD, atol=1e-5)
-
-
-# --- the step --------------------------------------------------------------------------------------------------------
-
-
-def test_damped_step_solves_each_frames_damped_equations():
-    rng = np.random.default_rng(0)
-    A = rng.normal(size=(3, 9, 5))
-    H, g = torch.tensor(A.transpose(0, 2, 1) @ A), torch.tensor(rng.normal(size=(3, 5)))
-    damping = torch.tensor([0.0, 0.1, 10.0], dtype=torch.float64)
-    step, gain = damped_step(g, H.tril() + torch.full((5, 5), torch.nan).triu(1), damping, floor=0.0)
-    for t in range(3):
-        dense = H[t].numpy() + float(damping[t]) * np.diag(np.diag(H[t].numpy()))
-        expected = -np.linalg.solve(dense, g[t].numpy())
-        np.testing.assert_allclose(step[t], expected, atol=1e-10)
-        model = g[t].numpy() @ expected + 0.5 * expected @ H[t].numpy() @ expected
-        np.testing.assert_allclose(gain[t], -model, rtol=1e-9)
-
-
-def test_damped_step_stands_unknowns_that_nothing_sees():
-    H = torch.diag(torch.tensor([2.0, 0.0, 3.0], dtype=torch.float64))[None]
-    gradient = torch.tensor([[1.0, 0.0, -3.0]], dtype=torch.float64)
-    step, _ = damped_step(gradient, H, torch.zeros(1, dtype=torch.float64))
-    np.testing.assert_allclose(step, [[-0.5, 0.0, 1.0]], atol=1e-5)

@@ -2,16 +2,15 @@
 
 The world transforms of the joints decide everything about a frame, and they decide it linearly: with the body's rest
 points fixed, each marker is a constant combination of them, and so is each *arm*: a joint that turns by a small world
-vector d moves a marker by d × arm. So one matrix product gives all markers and all arms of a batch. A second one gives
-Sᵢⱼ = Σₘ w·aᵢaⱼᵀ over the markers' arms, and the Gauss–Newton curvature of joints i and j is tr(Sᵢⱼ)·I − Sᵢⱼᵀ (for
-[a]ₓᵀ[b]ₓ = (a·b)·I − b·aᵀ): a third of the numbers that the Jacobian has, and of the arithmetic of its square.
+vector d moves a marker by d × arm. So one matrix product gives all markers and all arms of a batch. Each limb's markers
+know only of that limb's joints and the trunk's (``limbs``), so a second product of small matrices gives gradient and
+curvature.
 
 Rotations are unit quaternions, component by component, so that the joints' terms are a few operations on vectors.
 
-The gradient is that of the objective (``gait.fitting.residuals``). The curvature leaves out how a joint's own residuals
-bend with its rotation; so a step may fall a little short of Gauss and Newton's, and ends at the same place.
-
-Unknowns are in the order x of all joints, y of all, z of all, then the place; of a joint as in ``joint_turning``.
+The gradient is that of the objective (``gait.fitting.residuals``). The curvature is Gauss and Newton's but for what two
+limbs have in common and for how a joint's own residuals bend with its rotation; so a step may fall a little short of
+theirs, and ends at the same place.
 """
 
 from __future__ import annotations
@@ -25,6 +24,8 @@ from torch import Tensor
 from gait.body.rotations import PoseFeature
 from gait.fitting import turns
 from gait.fitting.joint_turning import MOST_STEP_RAD, Pose, feature_and_change, unknowns_in_world
+from gait.fitting.limb_equations import LimbEquations, LimbStep
+from gait.fitting.limbs import limbs
 from gait.fitting.marker_motion import Wearer
 from gait.fitting.residuals import JointPrior, Leaning
 from gait.fitting.weights import FitWeights
@@ -102,20 +103,12 @@ class Evaluated:
     """The objective of T frames at some poses, with gradient and curvature."""
 
     cost: Tensor  # (T,)
-    gradient: Tensor  # (T, D), D = 3·J + 3
-    curvature: Tensor  # (T, D, D), its lower triangle; anything above
-    known: Tensor  # (T, J + 1, 3, 3) each joint's own part of the curvature, and the place's, from the markers alone
+    equations: LimbEquations
     parent_world: Tensor  # (J, T, 3, 3) world rotation of each joint's parent
 
     def __getitem__(self, frames: Tensor) -> Evaluated:
         """Those of some frames."""
-        return Evaluated(
-            self.cost[frames],
-            self.gradient[frames],
-            self.curvature[frames],
-            self.known[frames],
-            self.parent_world[:, frames],
-        )
+        return Evaluated(self.cost[frames], self.equations[frames], self.parent_world[:, frames])
 
     def where(self, mine: Tensor, other: Evaluated) -> Evaluated:
         """These in the frames marked by ``mine`` (T,), the other's elsewhere."""
@@ -123,9 +116,7 @@ class Evaluated:
             return self
         return Evaluated(
             torch.where(mine, self.cost, other.cost),
-            torch.where(mine[:, None], self.gradient, other.gradient),
-            torch.where(mine[:, None, None], self.curvature, other.curvature),
-            torch.where(mine[:, None, None, None], self.known, other.known),
+            self.equations.where(mine, other.equations),
             torch.where(mine[:, None, None], self.parent_world, other.parent_world),
         )
 
@@ -152,9 +143,22 @@ class FrameEquations:
         share = torch.zeros_like(skin.moves[:, :, 0])
         share.scatter_add_(1, skin.carriers, skin.carrier_weight)  # (M, J) skinning weights
         below = _below(skin.parents).to(share)
-        self.combination = self._held(_combination(share, below, wearer.point, wearer.joint))  # (4·J, M·J + M)
+        self.limbs = limbs(skin.parents, self._held(share))
+        joints, markers = self.limbs.joints, self.limbs.markers  # (G, P) and (G, N), P = L + K
+        arms, points = _combination(share, below, wearer.point, wearer.joint)
+        arms = _with_nothing(arms, 2)[:, markers[:, :, None], joints[:, None]]  # (4·J, G, N, P)
+        self.combination = self._held(torch.cat([arms.flatten(1), points], dim=1))  # (4·J, G·N·P + M)
         self.share, self.below = self._held(share), self._held(below)
-        self.point_pose = None if skin.point_pose is None else self._held(skin.point_pose)  # (M, 3, J, F)
+        self.point_pose = self.limb_point_pose = None
+        self.point_pose_elsewhere = share.new_zeros(0)
+        if skin.point_pose is not None:
+            self.point_pose = self._held(skin.point_pose)  # (M, 3, J, F)
+            spread = _with_nothing(self.point_pose, 2).transpose(1, 2)  # (M, J + 1, 3, F)
+            self.limb_point_pose = spread[markers[:, :, None], joints[:, None]]  # (G, N, P, 3, F)
+            elsewhere = torch.ones(skin.num_markers, skin.num_joints + 1, dtype=torch.bool, device=self.device)
+            there = (self.limbs.trunk_scale > 0).nonzero().unbind(1)
+            elsewhere[markers[there][:, None], joints[there[0]]] = False
+            self.point_pose_elsewhere = self.point_pose * elsewhere[:, None, :-1, None]  # of limbs not the marker's
         self.hinges = None if skin.hinges is None else skin.hinges.to(precision)
         self.sigma_m, self.robust_m = weights.marker_m, weights.marker_robust_m
         self.natural = turns.inverse(self._turns(prior.natural[None]))  # (4, J, 1)
@@ -214,45 +218,66 @@ class FrameEquations:
 
     def evaluate(self, poses: FramePoses, frames: Frames) -> Evaluated:
         """The objective with its gradient and curvature."""
-        M, J = self.num_markers, self.num_joints
         transforms, parent_world = self._transforms(poses)
         bulge = self._bulge(poses, transforms, parent_world)
-        combined = _by_axis(transforms) @ self.combination  # (T, 3, M·J + M)
-        arms = combined[..., :-M].unflatten(-1, (M, J))
-        residual = self._residual(combined[..., -M:], bulge, frames)
+        combined = _by_axis(transforms) @ self.combination  # (T, 3, G·N·P + M)
+        residual = self._residual(combined[..., -self.num_markers :], bulge, frames)
         cost, weight = self._robust(residual, frames)
         unknowns = self._unknowns(poses, parent_world)
-        if bulge is None and unknowns is None:
-            markers = _from_arms(arms, residual, weight)
-        else:
-            markers = _from_changes(self._changes(arms, bulge, unknowns), residual, weight)
-        gradient, curvature, known = markers
-
+        equations = self._marker_equations(self._arms(combined), bulge, unknowns, residual, weight)
         terms = self._joint_terms(poses, frames)
         axes = parent_world if unknowns is None else unknowns.transpose(0, 1).mT @ parent_world  # (J, T, 3, 3)
-        turning = gradient[:, : 3 * J].unflatten(-1, (3, J))
-        turning += (axes @ terms.gradient.permute(1, 2, 0)[..., None])[..., 0].permute(1, 2, 0)
-        blocks = curvature[:, : 3 * J, : 3 * J].unflatten(2, (3, J)).unflatten(1, (3, J))  # (T, 3, J, 3, J)
-        own = blocks.diagonal(dim1=2, dim2=4)  # (T, 3, 3, J)
-        own += ((axes * terms.curvature.permute(1, 2, 0)[:, :, None]) @ axes.mT).permute(1, 2, 3, 0)
+        gradient = (axes @ terms.gradient.permute(1, 2, 0)[..., None])[..., 0]  # (J, T, 3)
+        curvature = (axes * terms.curvature.permute(1, 2, 0)[:, :, None]) @ axes.mT  # (J, T, 3, 3)
         if self.angle_bounds is not None and poses.angles is not None:
-            beyond = self._beyond_angle_bounds(poses.angles)
-            turning[:, :2] += self.limit_precision * beyond.mT
-            own.diagonal(dim1=1, dim2=2)[..., :2] += self.limit_precision * (beyond != 0)
+            beyond = self._beyond_angle_bounds(poses.angles).transpose(0, 1)
+            gradient[..., :2] += self.limit_precision * beyond
+            curvature.diagonal(dim1=2, dim2=3)[..., :2] += self.limit_precision * (beyond != 0)
+        if bulge is not None:
+            gradient = gradient + self._growth_elsewhere(bulge, residual * weight[:, None])
+        self._add_joint_terms(equations, gradient, curvature)
         for pull in frames.pulls:
-            gradient[:, 3 * J :] += pull.place_precision[:, None] * (poses.place - pull.place)
-            curvature.diagonal(dim1=1, dim2=2)[:, 3 * J :] += pull.place_precision[:, None]
-        return Evaluated(cost + terms.cost + _place_cost(poses, frames), gradient, curvature, known, parent_world)
+            equations.trunk_gradient[:, -3:] += pull.place_precision[:, None] * (poses.place - pull.place)
+            equations.trunk.diagonal(dim1=1, dim2=2)[:, -3:] += pull.place_precision[:, None]
+        return Evaluated(cost + terms.cost + _place_cost(poses, frames), equations, parent_world)
 
-    def turned(self, poses: FramePoses, parent_world: Tensor, step: Tensor) -> FramePoses:
-        """Turn every joint and shift the body by a step (T, D)."""
-        J = self.num_joints
-        turn = step[:, : 3 * J].unflatten(-1, (3, J)).permute(2, 0, 1)  # (J, T, 3)
+    def known(self, poses: FramePoses, frames: Frames) -> Tensor:
+        """(T, J + 1, 3, 3) each joint's own part of the curvature, and the place's, from the markers alone."""
+        transforms, parent_world = self._transforms(poses)
+        bulge = self._bulge(poses, transforms, parent_world)
+        combined = _by_axis(transforms) @ self.combination
+        _, weight = self._robust(self._residual(combined[..., -self.num_markers :], bulge, frames), frames)
+        unknowns = self._unknowns(poses, parent_world)
+        L = self.limbs.limb.shape[1]
+        once = (self.limbs.limb_scale * self.limbs.trunk_scale)[..., None].expand(-1, -1, L)
+        shared = (self.limbs.trunk_scale**2)[..., None].expand(-1, -1, len(self.limbs.trunk))
+        worth = weight[:, self.limbs.markers, None] * torch.cat([once, shared], dim=-1)  # (T, G, N, P)
+        own = worth.new_empty(*worth.shape[:2], worth.shape[3], 3, 3)  # (T, G, P, 3, 3)
+        if bulge is None and unknowns is None:
+            arms = self._arms(combined)
+            heavy = arms * worth[:, None]
+            for c, d in ((0, 0), (1, 1), (2, 2), (0, 1), (0, 2), (1, 2)):
+                own[..., c, d] = own[..., d, c] = -(heavy[:, c] * arms[:, d]).sum(dim=2)
+            own.diagonal(dim1=3, dim2=4).sub_(own.diagonal(dim1=3, dim2=4).sum(dim=-1, keepdim=True))
+        else:
+            changes = self._changes(self._arms(combined), bulge, unknowns)  # (T, G, N, 3, 3, P)
+            heavy = changes * worth[:, :, :, None, None]
+            for u in range(3):
+                own[..., u, :] = (heavy[:, :, :, :, [u]] * changes).sum(dim=(2, 3)).mT
+        joints = torch.cat([own[:, :, :L].flatten(1, 2), own[:, :, L:].sum(dim=1)], dim=1)[:, self.limbs.place]
+        place = torch.diag_embed(weight.sum(dim=1)[:, None].expand(-1, 3))
+        return torch.cat([joints, place[:, None]], dim=1)
+
+    def turned(self, poses: FramePoses, parent_world: Tensor, step: LimbStep) -> FramePoses:
+        """Turn every joint and shift the body."""
+        by_limb = step.limb.unflatten(-1, (3, -1)).transpose(1, 2).flatten(2)  # (T, 3, G·L)
+        by_trunk = step.trunk[:, :-3].unflatten(-1, (3, -1))
+        turn = torch.cat([by_limb, by_trunk], dim=-1)[..., self.limbs.place].permute(2, 0, 1)  # (J, T, 3)
         size = (turn * turn).sum(dim=-1, keepdim=True).sqrt()
         turn = turn * (MOST_STEP_RAD / size.clamp_min(1e-12)).clamp(max=1.0)
         local = (parent_world.mT @ turn[..., None])[..., 0].permute(2, 0, 1)  # (3, J, T)
         turned = turns.normalised(turns.product(turns.from_vectors(local), poses.turn))
-        place = poses.place + step[:, 3 * J :]
+        place = poses.place + step.trunk[:, -3:]
         if self.hinges is None or poses.angles is None:
             return FramePoses(turned, place, None)
         hinged = self.hinges.hinged
@@ -340,20 +365,88 @@ class FrameEquations:
         carried = torch.einsum("jtcd,tmd->tcmj", transforms[..., :3], point) * self.share
         return _Bulge((mixed @ point[..., None])[..., 0].mT, carried @ self.below.T, mixed, change)
 
+    def _growth_elsewhere(self, bulge: _Bulge, force: Tensor) -> Tensor:
+        """(J, T, 3) gradient of the blend shapes by which a joint moves markers of limbs that are not its own.
+
+        Some models have them, by chance rather than by anatomy; the curvature goes without.
+        """
+        pressed = (bulge.mixed.mT @ force.mT[..., None])[..., 0]  # (T, M, 3) in rest axes
+        felt = torch.einsum("tmc,mcjf->tjf", pressed, self.point_pose_elsewhere)
+        return (bulge.change.mT @ felt[..., None])[..., 0].transpose(0, 1)
+
+    def _arms(self, combined: Tensor) -> Tensor:
+        """(T, 3, G, N, P) the arms of each limb's markers about its and the trunk's joints."""
+        (G, N), P = self.limbs.markers.shape, self.limbs.joints.shape[1]
+        return combined[..., : -self.num_markers].unflatten(-1, (G, N, P))
+
     def _changes(self, arms: Tensor, bulge: _Bulge | None, unknowns: Tensor | None) -> Tensor:
-        """(T, M, 3, 3, J) change of every marker with every joint's unknowns."""
-        T, _, M, J = arms.shape
-        x, y, z = (arms if bulge is None else arms + bulge.arms).unbind(1)
-        changes = arms.new_zeros(T, M, 3, 3, J)
-        changes[:, :, 0, 1], changes[:, :, 0, 2] = z, -y
-        changes[:, :, 1, 0], changes[:, :, 1, 2] = -z, x
-        changes[:, :, 2, 0], changes[:, :, 2, 1] = y, -x
+        """(T, G, N, 3, 3, P) change of every marker with the unknowns of its limb's and the trunk's joints."""
+        T, _, G, N, P = arms.shape
+        markers, joints = self.limbs.markers, self.limbs.joints
+        if bulge is not None:
+            arms = arms + _with_nothing(bulge.arms, 3)[:, :, markers[:, :, None], joints[:, None]]
+        changes = arms.new_zeros(T, G, N, 3, 3, P)
+        _fill_with_turns(changes, arms)
         if unknowns is not None:
-            changes = torch.einsum("tmcwj,tjwu->tmcuj", changes, unknowns)
-        if bulge is not None and self.point_pose is not None:
-            grown = torch.einsum("mcjq,tjqu->tmcuj", self.point_pose, bulge.change)
-            changes = changes + (bulge.mixed @ grown.flatten(3)).unflatten(-1, (3, J))
+            axes = _with_nothing(unknowns, 1)[:, joints]  # (T, G, P, 3, 3)
+            changes = torch.einsum("tgncwp,tgpwu->tgncup", changes, axes)
+        if bulge is not None and self.limb_point_pose is not None:
+            growth = _with_nothing(bulge.change, 1)[:, joints]  # (T, G, P, F, 3)
+            grown = torch.einsum("gnpcf,tgpfu->tgncup", self.limb_point_pose, growth)
+            changes = changes + (bulge.mixed[:, markers] @ grown.flatten(4)).unflatten(-1, (3, P))
         return changes
+
+    def _marker_equations(
+        self, arms: Tensor, bulge: _Bulge | None, unknowns: Tensor | None, residual: Tensor, weight: Tensor
+    ) -> LimbEquations:
+        """Those of the markers alone, limb by limb.
+
+        Args:
+            arms: (T, 3, G, N, P).
+            bulge: of a body with blend shapes.
+            unknowns: of a constrained tree.
+            residual: (T, 3, M) metres.
+            weight: (T, M) 1/m².
+        """
+        T, _, G, N, _ = arms.shape
+        L, K = self.limbs.limb.shape[1], len(self.limbs.trunk)
+        ends = (3 * L, 3 * L + 3 * K, 3 * L + 3 * K + 3)  # of the limb's unknowns, the trunk's joints', the place's
+        root = weight.sqrt()[:, self.limbs.markers]  # (T, G, N)
+        in_limb, in_trunk = root * self.limbs.limb_scale, root * self.limbs.trunk_scale
+        columns = arms.new_zeros(T, G, N, 3, ends[2] + 1)
+        of_limb = columns[..., : ends[0]].unflatten(-1, (3, L))
+        of_trunk = columns[..., ends[0] : ends[1]].unflatten(-1, (3, K))
+        if bulge is None and unknowns is None:
+            _fill_with_turns(of_limb, arms[..., :L] * in_limb[:, None, ..., None])
+            _fill_with_turns(of_trunk, arms[..., L:] * in_trunk[:, None, ..., None])
+        else:
+            changes = self._changes(arms, bulge, unknowns)
+            torch.mul(changes[..., :L], in_limb[..., None, None, None], out=of_limb)
+            torch.mul(changes[..., L:], in_trunk[..., None, None, None], out=of_trunk)
+        columns[..., ends[1] : ends[2]].diagonal(dim1=3, dim2=4)[:] = in_trunk[..., None]
+        columns[..., ends[2]] = residual[:, :, self.limbs.markers].permute(0, 2, 3, 1) * in_trunk[..., None]
+        columns = columns.flatten(2, 3)
+        products = columns.mT @ columns  # (T, G, 3·L + 3·K + 4, the same)
+        trunk = products[:, :, ends[0] :, ends[0] :].sum(dim=1)
+        return LimbEquations(
+            limb=products[:, :, : ends[0], : ends[0]],
+            across=products[:, :, : ends[0], ends[0] : ends[2]],
+            trunk=trunk[:, :-1, :-1],
+            limb_gradient=products[:, :, : ends[0], ends[2]],
+            trunk_gradient=trunk[:, :-1, -1],
+        )
+
+    def _add_joint_terms(self, equations: LimbEquations, gradient: Tensor, curvature: Tensor) -> None:
+        """Add what the joints' own terms give, (J, T, 3) and (J, T, 3, 3)."""
+        (G, L), K = self.limbs.limb.shape, len(self.limbs.trunk)
+        limb = _with_nothing(gradient, 0)[self.limbs.limb.flatten()].unflatten(0, (G, L))  # (G, L, T, 3)
+        equations.limb_gradient.unflatten(-1, (3, L)).add_(limb.permute(2, 0, 3, 1))
+        equations.trunk_gradient[:, :-3].unflatten(-1, (3, K)).add_(gradient[self.limbs.trunk].permute(1, 2, 0))
+        limb = _with_nothing(curvature, 0)[self.limbs.limb.flatten()].unflatten(0, (G, L))  # (G, L, T, 3, 3)
+        blocks = equations.limb.unflatten(3, (3, L)).unflatten(2, (3, L))  # (T, G, 3, L, 3, L)
+        blocks.diagonal(dim1=3, dim2=5).add_(limb.permute(2, 0, 3, 4, 1))
+        blocks = equations.trunk[:, :-3, :-3].unflatten(2, (3, K)).unflatten(1, (3, K))
+        blocks.diagonal(dim1=2, dim2=4).add_(curvature[self.limbs.trunk].permute(1, 2, 3, 0))
 
 
 @dataclass(frozen=True)
@@ -394,7 +487,7 @@ def _below(parents: Sequence[int]) -> Tensor:
     return below
 
 
-def _combination(share: Tensor, below: Tensor, point: Tensor, rest: Tensor) -> Tensor:
+def _combination(share: Tensor, below: Tensor, point: Tensor, rest: Tensor) -> tuple[Tensor, Tensor]:
     """Arms and markers as combinations of the joints' world transforms.
 
     Joint k takes a point x at rest to R·x + t. A marker is Σₖ wₖ(R·x + t), its arm about joint j the same over the
@@ -407,7 +500,7 @@ def _combination(share: Tensor, below: Tensor, point: Tensor, rest: Tensor) -> T
         rest: (J, 3) joints at rest.
 
     Returns:
-        (4·J, M·J + M): of the rows x, y, z and t of each joint, the arms (marker by marker), then the markers.
+        Of the rows x, y, z and t of each joint the arms (4·J, M, J) and the markers (4·J, M).
     """
     M, J = share.shape
     carried = torch.cat([point, torch.ones_like(point[:, :1])], dim=1)  # (M, 4)
@@ -415,7 +508,7 @@ def _combination(share: Tensor, below: Tensor, point: Tensor, rest: Tensor) -> T
     arms = torch.einsum("jk,mkq->kqmj", below, by_joint)
     own = torch.cat([rest, torch.ones_like(rest[:, :1])], dim=1)  # (J, 4)
     arms.diagonal(dim1=0, dim2=3).sub_(torch.einsum("mj,jq->qmj", share @ below.T, own))
-    return torch.cat([arms.reshape(4 * J, M * J), by_joint.permute(1, 2, 0).reshape(4 * J, M)], dim=1)
+    return arms.reshape(4 * J, M, J), by_joint.permute(1, 2, 0).reshape(4 * J, M)
 
 
 def _by_axis(transforms: Tensor) -> Tensor:
@@ -423,65 +516,14 @@ def _by_axis(transforms: Tensor) -> Tensor:
     return transforms.permute(1, 2, 0, 3).flatten(2)
 
 
-def _from_arms(arms: Tensor, residual: Tensor, weight: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Gradient (T, D), curvature (T, D, D) and ``known`` (T, J + 1, 3, 3) of the markers, by their arms.
-
-    Args:
-        arms: (T, 3, M, J).
-        residual: (T, 3, M) metres.
-        weight: (T, M) 1/m².
-    """
-    T, _, M, J = arms.shape
-    D = 3 * J + 3
-    root = weight.sqrt()[..., None]  # (T, M, 1)
-    columns = arms.new_empty(T, M, D + 1)  # each marker's arms, its residual and 1, by the root of its weight
-    torch.mul(arms.transpose(1, 2), root[..., None], out=columns[..., : 3 * J].unflatten(-1, (3, J)))
-    torch.mul(residual.mT, root, out=columns[..., 3 * J : D])
-    columns[..., D:] = root
-    products = columns.mT @ columns
-    S = products[:, : 3 * J, : 3 * J].unflatten(2, (3, J)).unflatten(1, (3, J))  # (T, 3, J, 3, J)
-
-    gradient = arms.new_empty(T, D)
-    torques = products[:, : 3 * J, 3 * J : D].unflatten(1, (3, J))  # (T, 3, J, 3) Σ w·arm ⊗ residual
-    for axis, (a, b) in enumerate(((1, 2), (2, 0), (0, 1))):  # and of arm × residual
-        torch.sub(torques[:, a, :, b], torques[:, b, :, a], out=gradient[:, axis * J : (axis + 1) * J])
-    gradient[:, 3 * J :] = products[:, 3 * J : D, D]
-
-    curvature = arms.new_empty(T, D, D)
-    blocks = curvature[:, : 3 * J, : 3 * J].unflatten(2, (3, J)).unflatten(1, (3, J))
-    trace = S[:, 0, :, 0] + S[:, 1, :, 1] + S[:, 2, :, 2]
-    for a, b in ((0, 0), (1, 1), (2, 2), (1, 0), (2, 0), (2, 1)):
-        if a == b:
-            torch.sub(trace, S[:, a, :, a], out=blocks[:, a, :, a])
-        else:
-            torch.neg(S[:, b, :, a], out=blocks[:, a, :, b])
-    place = curvature[:, 3 * J :].zero_()  # (T, 3, D): a shift against a turn is −[Σ w·arm]ₓ
-    x, y, z = products[:, D, : 3 * J].unflatten(-1, (3, J)).unbind(1)
-    place[:, 1, :J], place[:, 2, :J] = -z, y
-    place[:, 0, J : 2 * J], place[:, 2, J : 2 * J] = z, -x
-    place[:, 0, 2 * J : 3 * J], place[:, 1, 2 * J : 3 * J] = -y, x
-    place.diagonal(dim1=1, dim2=2, offset=3 * J)[:] = products[:, D, D, None]
-
-    known = arms.new_zeros(T, J + 1, 3, 3)
-    pairs = S.diagonal(dim1=2, dim2=4).permute(0, 3, 1, 2)  # (T, J, 3, 3)
-    torch.neg(pairs, out=known[:, :J])
-    traces = torch.cat([pairs.diagonal(dim1=2, dim2=3).sum(dim=-1), products[:, D, D:]], dim=1)
-    known.diagonal(dim1=2, dim2=3).add_(traces[..., None])
-    return gradient, curvature, known
+def _fill_with_turns(changes: Tensor, arms: Tensor) -> None:
+    """Write −[arm]ₓ, how a point moves with a turn about its arm's foot: (…, 3, 3, P) of arms (T, 3, …, P)."""
+    x, y, z = arms.unbind(1)
+    changes[..., 0, 1, :], changes[..., 1, 2, :], changes[..., 2, 0, :] = z, x, y
+    for row, column, arm in ((0, 2, y), (1, 0, z), (2, 1, x)):
+        torch.neg(arm, out=changes[..., row, column, :])
 
 
-def _from_changes(changes: Tensor, residual: Tensor, weight: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """The same from the markers' changes (T, M, 3, 3, J): for blend shapes and hinges, at three times the cost."""
-    T, M, _, _, J = changes.shape
-    D = 3 * J + 3
-    root = weight.sqrt()[..., None, None]
-    columns = changes.new_zeros(T, M, 3, D + 1)
-    torch.mul(changes.flatten(3), root, out=columns[..., : 3 * J])
-    columns[..., 3 * J : D].diagonal(dim1=2, dim2=3)[:] = root[..., 0]
-    torch.mul(residual.mT, root[..., 0], out=columns[..., D])
-    columns = columns.flatten(1, 2)
-    products = columns.mT @ columns
-    curvature = products[:, :D, :D].contiguous()
-    own = curvature[:, : 3 * J, : 3 * J].unflatten(2, (3, J)).unflatten(1, (3, J)).diagonal(dim1=2, dim2=4)
-    known = torch.cat([own.permute(0, 3, 1, 2), curvature[:, None, 3 * J :, 3 * J :]], dim=1)
-    return products[:, :D, D].contiguous(), curvature, known
+def _with_nothing(values: Tensor, dim: int) -> Tensor:
+    """The values with zeros after the last one along a dimension, for joints that there are not."""
+    return torch.cat([values, torch.zeros_like(values.narrow(dim, 0, 1))], dim=dim)

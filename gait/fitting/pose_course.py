@@ -49,12 +49,18 @@ def pose_course(
     step = max(1, round(COARSE_SECONDS * rate_hz))
     grid = well[np.unique(np.searchsorted(well, np.arange(0, well[-1] + step, step)).clip(max=len(well) - 1))]
     rows = torch.as_tensor(grid, device=start.rotations.device)
-    coarse, _ = _solve(equations, start[rows], observation[rows], (), FROM_SCRATCH, batches)
+    coarse = _solve(equations, start[rows], observation[rows], (), FROM_SCRATCH, batches)
     pose = between_frames(coarse, grid, T, wearer.skin.hinges)
     learned = () if vposer is None else (learned_pose(vposer, pose, weights),)
-    pose, informed = _solve(equations, pose, observation, learned, FROM_NEIGHBOURS, batches)
-    course = smooth_course(pose, informed, rate_hz, weights)
-    return _solve(equations, pose, observation, (course, *learned), ON_THE_COURSE, batches)[0]
+
+    def informed(rows: slice) -> Tensor:
+        frames = equations.frames(observation[rows])
+        return information(equations.known(equations.taken_up(pose[rows], frames), frames), equations.hinges)
+
+    known = torch.cat(batches.map(T, informed))
+    pose = _solve(equations, pose, observation, learned, FROM_NEIGHBOURS, batches)
+    course = smooth_course(pose, known, rate_hz, weights)
+    return _solve(equations, pose, observation, (course, *learned), ON_THE_COURSE, batches)
 
 
 def _solve(
@@ -64,16 +70,14 @@ def _solve(
     leanings: Sequence[Leaning],
     effort: Effort,
     batches: FrameBatches,
-) -> tuple[Pose, Tensor]:
-    """Solve any number of frames, batch by batch: poses, and what the markers know of them (``information``)."""
+) -> Pose:
+    """Solve any number of frames, batch by batch."""
 
-    def solve(rows: slice) -> tuple[Pose, Tensor]:
+    def solve(rows: slice) -> Pose:
         some = [leaning[rows] for leaning in leanings]
-        solved = solve_poses(equations, start[rows], observation[rows], some, effort)
-        return solved.pose, information(solved.known, equations.hinges)
+        return solve_poses(equations, start[rows], observation[rows], some, effort).pose
 
-    parts = batches.map(start.frames, solve)
-    return Pose.joined([pose for pose, _ in parts]), torch.cat([informed for _, informed in parts])
+    return Pose.joined(batches.map(start.frames, solve))
 
 
 def information(known: Tensor, hinges: HingedJoints | None) -> Tensor:

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from gait.fitting.frame_equations import FrameEquations, Observation
 from gait.fitting.joint_turning import Pose
+from gait.fitting.limb_equations import damped_step
 from gait.fitting.residuals import Leaning
 
 
@@ -37,28 +38,6 @@ class Solved:
     pose: Pose
     cost: Tensor  # (T,)
     iterations: Tensor  # (T,) steps tried in each frame
-    known: Tensor  # (T, J + 1, 3, 3) what the markers know of each joint, where each frame ended (``Evaluated``)
-
-
-def damped_step(gradient: Tensor, curvature: Tensor, damping: Tensor, floor: float = 1e-6) -> tuple[Tensor, Tensor]:
-    """Solve (H + damping·diag(H) + floor·I)·step = −gradient for each frame.
-
-    Args:
-        gradient: (T, D).
-        curvature: (T, D, D), of which the lower triangle counts.
-        damping: (T,).
-        floor: over the largest element of the diagonal.
-
-    Returns:
-        The step (T, D), and (T,) by how much the quadratic model says that it lowers the objective.
-    """
-    H = curvature.clone()
-    diagonal = H.diagonal(dim1=1, dim2=2)
-    added = damping[:, None] * diagonal + floor * diagonal.amax(dim=1, keepdim=True)
-    diagonal += added
-    factor, _ = torch.linalg.cholesky_ex(H)
-    step = -torch.cholesky_solve(gradient[..., None], factor)[..., 0]
-    return step, 0.5 * (added * step * step - gradient * step).sum(dim=1)
 
 
 def solve_poses(
@@ -72,16 +51,16 @@ def solve_poses(
     frames = equations.frames(observation, leanings)
     best = at = equations.taken_up(start, frames)
     here = equations.evaluate(at, frames)
-    cost, known = here.cost.clone(), here.known.clone()
+    cost = here.cost.clone()
     active = torch.arange(start.frames, device=cost.device)
     tried, refused = torch.zeros_like(active), torch.zeros_like(active)
     lam = torch.full_like(cost, effort.damping)
     watched = frames
     for left in range(effort.most_iterations, 0, -1):
-        step, expected = damped_step(here.gradient, here.curvature, lam)
+        step = damped_step(here.equations, lam)
         trial = equations.turned(at, here.parent_world, step)
         tried[active] += 1
-        last = (expected < effort.tolerance * here.cost) | (left == 1)
+        last = (step.gain < effort.tolerance * here.cost) | (left == 1)
         ending, rows = last.nonzero()[:, 0], (~last).nonzero()[:, 0]
         if len(ending):
             there_cost = equations.cost(trial[ending], watched[ending])
@@ -98,7 +77,7 @@ def solve_poses(
         better = there.cost < here.cost
         taken = active[better]
         best = best.with_frames(taken, trial[better])
-        cost[taken], known[taken] = there.cost[better], there.known[better]
+        cost[taken] = there.cost[better]
         gain = (here.cost - there.cost) / here.cost.clamp_min(1e-12)
         lam = torch.where(better, lam / 8, (lam * 6).clamp_min(1e-3)).clamp(1e-7, 1e5)
         refused = torch.where(better, 0, refused + 1)
@@ -110,4 +89,4 @@ def solve_poses(
             watched, here = watched[keep], here[keep]
             active, lam, refused = active[keep], lam[keep], refused[keep]
         at = best[active]
-    return Solved(equations.given_back(best, frames), cost.double(), tried, known.double())
+    return Solved(equations.given_back(best, frames), cost.double(), tried)
