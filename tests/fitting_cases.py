@@ -99,7 +99,7 @@ def open_body_as(kind, path, blend_m=0.0):
     Args:
         kind: smplx or smplh.
         path: of the ``.npz`` to write.
-        blend_m: how far smooth blend shapes of the body joints move the skin, metres a unit of feature.
+        blend_m: how far smooth blend shapes of the body joints move the skin near them, metres a unit of feature.
     """
     body = load_body(OPEN_BODY, dtype=torch.float64)
     kept = [int(joint) for joint in joint_rows(len(SMPL_PARENTS[kind]))]
@@ -124,9 +124,10 @@ def open_body_as(kind, path, blend_m=0.0):
     if blend_m:
         centres = body.joint_template[:22].numpy()
         apart = np.linalg.norm(body.v_template.numpy()[:, None] - centres, axis=-1)
-        posedirs[:, :, : 9 * 21] = np.einsum(
-            "vb,bcq->vcq", np.exp(-((apart / 0.15) ** 2)), rng.normal(0, blend_m, (22, 3, 9 * 21))
-        )
+        from_joint = np.linalg.norm(centres[:, None] - centres[1:], axis=-1)  # far from a joint its bend shows little
+        size = blend_m * np.maximum(np.exp(-((from_joint / 0.3) ** 2)), 0.1).repeat(9, axis=1)[:, None]
+        bends = size * rng.normal(size=(22, 3, 9 * 21))
+        posedirs[:, :, : 9 * 21] = np.einsum("vb,bcq->vcq", np.exp(-((apart / 0.15) ** 2)), bends)
     np.savez(
         path,
         v_template=body.v_template.numpy(),

@@ -21,8 +21,8 @@ from gait.synthetic import NO_ERRORS, MarkerErrors
 
 ROOT = Path(__file__).resolve().parents[1]
 AS_RECORDED = MarkerErrors(placement_m=0.010, noise_m=0.001, gap_share=0.02)
-BLEND_M = 0.005
-"""A joint that bends by a radian moves the skin near it by about a centimetre."""
+BLEND_M = 0.008
+"""A joint that bends by a radian moves the skin near it by a centimetre or two."""
 
 
 @pytest.fixture(scope="module")
