@@ -7,6 +7,7 @@ from fitting_cases import OPEN_BODY, constrained_open_body, recorded, unseen_whe
 from gait.body.model_file import load_body
 from gait.body.placement import plug_in_gait_layout
 from gait.body.skeleton import Joint
+from gait.capture import read_recording
 from gait.fitting.fit_report import fit_report
 from gait.fitting.held_frames import held_by_markers, held_frames, stretches
 from gait.fitting.person_fit import fit_person
@@ -151,3 +152,19 @@ def test_a_hinge_tree_is_bridged_too(tmp_path, recording, body, walk):
     assert np.ptp(gait.poses[100:118, knee]) > 0.02, "and the knee goes on moving"
     error = joint_errors_mm(gait, walk)
     assert error[100:118].mean() < error.mean() + 5
+
+
+@pytest.mark.captures
+def test_a_real_walk_through_a_small_volume_is_cut_at_both_ends(captures, body, layout):
+    """Markers come into view one by one, and go so; a third of the frames have none at all."""
+    recording = read_recording(captures / "formats" / "gappy_250hz.c3d")
+    (gait,) = fit_person([recording], body, layout).gaits
+    (part,) = gait.held.parts
+    number = recording.visible.sum(axis=1)
+    assert number[part].min() >= 8
+    assert (number == number.max()).sum() > 300
+    assert set(np.flatnonzero(number == number.max())) <= set(range(part.start, part.stop))
+    assert part.start > 200
+    assert part.stop < 1100
+    pelvis = gait.confidence.sigma_m[:, Joint.PELVIS]
+    assert pelvis[part].max() < 0.1 < pelvis[:100].min()
