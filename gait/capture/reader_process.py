@@ -16,6 +16,7 @@ import struct
 import subprocess
 import sys
 import threading
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, fields
 from pathlib import Path
 from types import ModuleType
@@ -36,7 +37,9 @@ except ImportError:  # Windows: the limit of time alone
 # Honest files: ezc3d takes 13 bytes for each of the file, the text readers fewer, at 20 MB/s and more.
 _SECONDS, _BYTES_A_SECOND = 8.0, 4 << 20
 _MEMORY_BYTES, _MEMORY_A_BYTE = 1 << 30, 16
+_SECONDS_TO_START = 120.0
 
+_READY = b"ready"
 _HEAD = struct.Struct("<QQ")  # bytes of the description, bytes of the positions
 _MOST_DESCRIPTION = 256 << 20
 
@@ -84,17 +87,14 @@ class _Reader:
             late.set()
             child.kill()
 
-        clock = threading.Timer(request["seconds"], stop_late)
-        clock.daemon = True
-        clock.start()
-        try:
-            content, positions = _received(child.stdout)
-        except (EOFError, ValueError):
-            clock.cancel()
-            raise self._death(path, request, late.is_set()) from None
-        finally:
-            clock.cancel()
-        if content.get("last"):
+        with _clock(request["seconds"], stop_late):
+            try:
+                content, positions = _received(child.stdout)
+            except (EOFError, ValueError):
+                content = None
+        if content is None:
+            raise self._death(path, request, late.is_set())
+        if content.get("last") or late.is_set():
             self.stop()
         if "error" in content:
             raise GaitError(content["error"])
@@ -166,7 +166,7 @@ def _started(path: Path) -> subprocess.Popen[bytes]:
     program = f"import sys; sys.path.insert(0, {package!r}); from {__name__} import serve; serve()"
     one_thread = {f"{library}_NUM_THREADS": "1" for library in ("OMP", "OPENBLAS", "MKL")}
     try:
-        return subprocess.Popen(
+        child = subprocess.Popen(
             [sys.executable, "-P", "-c", program],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -175,6 +175,26 @@ def _started(path: Path) -> subprocess.Popen[bytes]:
         )
     except OSError as error:
         raise GaitError(f"{path}: cannot be read (no process can be started: {error.strerror}).") from error
+    assert child.stdout is not None
+    with _clock(_SECONDS_TO_START, child.kill):  # its libraries may come over a slow network
+        ready = child.stdout.read(len(_READY))
+    if ready != _READY:
+        child.kill()
+        child.communicate()
+        raise GaitError(f"{path}: cannot be read (the process that parses files does not start); please report this.")
+    return child
+
+
+@contextlib.contextmanager
+def _clock(seconds: float, then: Callable[[], None]) -> Iterator[None]:
+    """Does something if what is done within takes longer."""
+    timer = threading.Timer(seconds, then)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def _received(stream: IO[bytes] | None) -> tuple[dict[str, Any], np.ndarray[Any, np.dtype[np.float64]]]:
@@ -223,6 +243,10 @@ def serve() -> None:
         os.dup2(nowhere, stream)
     watch = os.fdopen(nowhere, "wb")
     anywhere = Path(sys.executable).anchor
+    import gait.capture.formats  # noqa: F401  (not while a file's clock runs)
+
+    answers.write(_READY)
+    answers.flush()
     for line in sys.stdin.buffer:
         request = json.loads(line)
         # The parent stops us in time; a second later we do so ourselves, should the parent be gone.
@@ -265,7 +289,7 @@ def _parsed(path: Path, memory: int) -> tuple[dict[str, Any], np.ndarray[Any, np
 
 
 @contextlib.contextmanager
-def _address_space(more: int) -> Any:
+def _address_space(more: int) -> Iterator[None]:
     """Let this process grow by ``more`` bytes, where the system can limit that."""
     if resource is None:
         yield
