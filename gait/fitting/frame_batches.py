@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from itertools import pairwise
 from typing import TypeVar
 
@@ -20,7 +21,7 @@ from numpy.typing import NDArray
 
 T = TypeVar("T")
 
-CPU_FRAMES = 192
+CPU_FRAMES = 384
 GPU_FRAMES = 16384
 
 
@@ -28,20 +29,18 @@ GPU_FRAMES = 16384
 class FrameBatches:
     """Runs work on batches of frames; the results do not depend on how many run at a time."""
 
-    pool: ThreadPoolExecutor | None  # None: one after the other, on a graphics card
+    pool: ThreadPoolExecutor | None  # None: one after the other
     size: int  # frames in a batch
 
     def map(self, frames: int, work: Callable[[slice], T]) -> list[T]:
         """What ``work`` gives for each batch of so many frames, in their order."""
         rows = [slice(int(a), int(b)) for a, b in pairwise(even_bounds(frames, self.size))]
-        if self.pool is None:
-            return [work(r) for r in rows]
 
         def inferring(r: slice) -> T:
             with torch.inference_mode():  # a setting of each thread
                 return work(r)
 
-        return list(self.pool.map(inferring, rows))
+        return list(map(inferring, rows) if self.pool is None else self.pool.map(inferring, rows))
 
 
 def even_bounds(frames: int, most: int) -> NDArray[np.int64]:
@@ -59,7 +58,12 @@ def frame_batches(device: torch.device) -> Iterator[FrameBatches]:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-            yield FrameBatches(pool, CPU_FRAMES)
+        yield FrameBatches(_pool(threads) if threads > 1 else None, CPU_FRAMES)
     finally:
         torch.set_num_threads(threads)
+
+
+@cache
+def _pool(threads: int) -> ThreadPoolExecutor:
+    """Kept for the next fit: what a thread works with for the first time, it has to be given by the system."""
+    return ThreadPoolExecutor(threads, "frames", torch.set_num_threads, (1,))

@@ -67,23 +67,16 @@ class FramePoses:
 
 
 @dataclass(frozen=True)
-class Pull:
-    """A leaning, as the equations hold it."""
-
-    turn: Tensor  # (4, J, T) conjugate quaternions of the joints leant on
-    precision: Tensor  # (J, T) 1/rad²
-    place: Tensor  # (T, 3) metres, from the middle of the frame's markers
-    place_precision: Tensor  # (T,) 1/m²
-
-
-@dataclass(frozen=True)
 class Frames:
-    """What is known of T frames."""
+    """What is known of T frames, and R rotations of each joint that the objective measures from."""
 
     middle: Tensor  # (T, 3) mean of the frame's markers, metres, in double precision
     markers: Tensor  # (T, 3, M) metres, from the middle; zero where unseen
     certainty: Tensor  # (T, M) 1/m², zero where unseen
-    pulls: tuple[Pull, ...]
+    references: Tensor  # (4, R, J, T) conjugate quaternions: no rotation, the natural one, those of the leanings
+    precision: Tensor  # (3, R, J, T) 1/rad² of the excess over the range of motion, and of the distance to the others
+    places: Tensor  # (T, R − 2, 3) of the leanings, metres, from the middle
+    place_precision: Tensor  # (T, R − 2) 1/m²
 
     def __getitem__(self, rows: Tensor) -> Frames:
         """Some of the frames."""
@@ -91,10 +84,10 @@ class Frames:
             self.middle[rows],
             self.markers[rows],
             self.certainty[rows],
-            tuple(
-                Pull(p.turn[:, :, rows], p.precision[:, rows], p.place[rows], p.place_precision[rows])
-                for p in self.pulls
-            ),
+            self.references[..., rows],
+            self.precision[..., rows],
+            self.places[rows],
+            self.place_precision[rows],
         )
 
 
@@ -161,8 +154,12 @@ class FrameEquations:
             self.point_pose_elsewhere = self.point_pose * elsewhere[:, None, :-1, None]  # of limbs not the marker's
         self.hinges = None if skin.hinges is None else skin.hinges.to(precision)
         self.sigma_m, self.robust_m = weights.marker_m, weights.marker_robust_m
-        self.natural = turns.inverse(self._turns(prior.natural[None]))  # (4, J, 1)
-        self.natural_precision = self._held(prior.precision).T[..., None]  # (3, J, 1)
+        natural = turns.inverse(self._turns(prior.natural[None]))  # (4, J, 1)
+        still = torch.zeros_like(natural)
+        still[3] = 1
+        self.references = torch.stack([still, natural], dim=1)  # (4, 2, J, 1)
+        by_axis = self._held(prior.precision).T[..., None]  # (3, J, 1)
+        self.reference_precision = torch.stack([torch.full_like(by_axis, prior.limit_precision), by_axis], dim=1)
         self.lower, self.upper = (self._held(b).T[..., None] for b in (prior.lower, prior.upper))  # (3, J, 1)
         self.limit_precision = prior.limit_precision
         self.angle_bounds: tuple[Tensor, Tensor] | None = None  # (J, 2) each
@@ -182,16 +179,23 @@ class FrameEquations:
         markers = torch.where(seen[..., None], observation.markers, 0.0)
         middle = markers.sum(dim=1) / seen.sum(dim=1, keepdim=True).clamp_min(1)
         centred = torch.where(seen[..., None], markers - middle[:, None], 0.0)
-        pulls = tuple(
-            Pull(
-                turns.inverse(self._turns(leaning.rotations)),
-                self._held(leaning.rotation_precision).T.contiguous(),
-                self._held(leaning.translation - middle),
-                self._held(leaning.translation_precision),
-            )
-            for leaning in leanings
+        T, J, R = len(seen), self.num_joints, 2 + len(leanings)
+        references, precision = self.rest.new_empty(4, R, J, T), self.rest.new_empty(3, R, J, T)
+        references[:, :2], precision[:, :2] = self.references, self.reference_precision
+        for r, leaning in enumerate(leanings):
+            references[:, 2 + r] = turns.inverse(self._turns(leaning.rotations))
+            precision[:, 2 + r] = self._held(leaning.rotation_precision).T
+        places = [self._held(leaning.translation - middle) for leaning in leanings]
+        place_precision = [self._held(leaning.translation_precision) for leaning in leanings]
+        return Frames(
+            middle,
+            self._held(centred.mT).contiguous(),
+            self._held(seen) / self.sigma_m**2,
+            references,
+            precision,
+            torch.stack(places, dim=1) if places else self.rest.new_zeros(T, 0, 3),
+            torch.stack(place_precision, dim=1) if places else self.rest.new_zeros(T, 0),
         )
-        return Frames(middle, self._held(centred.mT).contiguous(), self._held(seen) / self.sigma_m**2, pulls)
 
     def taken_up(self, pose: Pose, frames: Frames) -> FramePoses:
         """Poses of frames as the equations hold them."""
@@ -236,9 +240,10 @@ class FrameEquations:
         if bulge is not None:
             gradient = gradient + self._growth_elsewhere(bulge, residual * weight[:, None])
         self._add_joint_terms(equations, gradient, curvature)
-        for pull in frames.pulls:
-            equations.trunk_gradient[:, -3:] += pull.place_precision[:, None] * (poses.place - pull.place)
-            equations.trunk.diagonal(dim1=1, dim2=2)[:, -3:] += pull.place_precision[:, None]
+        if frames.places.shape[1]:
+            away = frames.place_precision[..., None] * (poses.place[:, None] - frames.places)
+            equations.trunk_gradient[:, -3:] += away.sum(dim=1)
+            equations.trunk.diagonal(dim1=1, dim2=2)[:, -3:] += frames.place_precision.sum(dim=1, keepdim=True)
         return Evaluated(cost + terms.cost + _place_cost(poses, frames), equations, parent_world)
 
     def known(self, poses: FramePoses, frames: Frames) -> Tensor:
@@ -319,22 +324,16 @@ class FrameEquations:
 
     def _joint_terms(self, poses: FramePoses, frames: Frames) -> _JointTerms:
         """Natural pose, range of motion and leanings, in the axes of each joint's parent."""
-        away, bend = turns.to_vectors(turns.product(poses.turn, self.natural))
-        drawn = self.natural_precision * away
-        cost = 0.5 * (drawn * away).sum((0, 1))
-        gradient = turns.pulled_back(away, bend, drawn)
-        angles, bend = turns.to_vectors(poses.turn)
+        away, bend = turns.to_vectors(turns.product(poses.turn[:, None], frames.references))  # (3, R, J, T)
+        angles = away[:, 0]
         beyond = angles - torch.maximum(torch.minimum(angles, self.upper), self.lower)
-        drawn = self.limit_precision * beyond
-        cost = cost + 0.5 * (drawn * beyond).sum((0, 1))
-        gradient = gradient + turns.pulled_back(angles, bend, drawn)
-        curvature = self.natural_precision + self.limit_precision * (beyond != 0)
-        for pull in frames.pulls:
-            away, _ = turns.to_vectors(turns.product(poses.turn, pull.turn))
-            drawn = pull.precision * away  # along its own axis, which the factor of turns.pulled_back leaves alone
-            cost = cost + 0.5 * (drawn * away).sum((0, 1))
-            gradient = gradient + drawn
-            curvature = curvature + pull.precision
+        residual = torch.cat([beyond[:, None], away[:, 1:]], dim=1)
+        drawn = frames.precision * residual
+        cost = 0.5 * (drawn * residual).sum((0, 1, 2))
+        gradient = turns.pulled_back(away[:, :2], bend[:2], drawn[:, :2]).sum(dim=1)
+        if drawn.shape[1] > 2:  # along its own axis a pull stays as it is
+            gradient = gradient + drawn[:, 2:].sum(dim=1)
+        curvature = frames.precision[:, 1:].sum(dim=1) + frames.precision[:, 0] * (beyond != 0)
         if self.angle_bounds is not None and poses.angles is not None:
             beyond = self._beyond_angle_bounds(poses.angles)
             cost = cost + 0.5 * self.limit_precision * (beyond**2).sum((1, 2))
@@ -470,10 +469,8 @@ class _JointTerms:
 
 def _place_cost(poses: FramePoses, frames: Frames) -> Tensor:
     """(T,) what leanings add for the place of the body."""
-    cost = torch.zeros_like(poses.place[:, 0])
-    for pull in frames.pulls:
-        cost = cost + 0.5 * pull.place_precision * ((poses.place - pull.place) ** 2).sum(dim=1)
-    return cost
+    away = poses.place[:, None] - frames.places
+    return 0.5 * (frames.place_precision * (away * away).sum(dim=-1)).sum(dim=1)
 
 
 def _below(parents: Sequence[int]) -> Tensor:

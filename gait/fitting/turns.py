@@ -63,14 +63,12 @@ def product(p: Tensor, q: Tensor) -> Tensor:
     """The turn by q, then by p: p·q (4, …)."""
     a, b, c, d = p.unbind(0)
     x, y, z, w = q.unbind(0)
-    return torch.stack(
-        [
-            d * x + a * w + b * z - c * y,
-            d * y - a * z + b * w + c * x,
-            d * z + a * y - b * x + c * w,
-            d * w - a * x - b * y - c * z,
-        ]
-    )
+    vector = [
+        (d * one).addcmul_(own, w).addcmul_(left, up).addcmul_(right, down, value=-1)
+        for one, own, left, up, right, down in ((x, a, b, z, c, y), (y, b, c, x, a, z), (z, c, a, y, b, x))
+    ]
+    scalar = (d * w).addcmul_(a, x, value=-1).addcmul_(b, y, value=-1).addcmul_(c, z, value=-1)
+    return torch.stack([*vector, scalar])
 
 
 def from_vectors(vectors: Tensor) -> Tensor:
