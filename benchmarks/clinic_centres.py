@@ -23,6 +23,8 @@ class SideComparison:
     distance_m: NDArray[np.float64]  # (3, T) of hip, knee and ankle centres
     their_knee_deg: NDArray[np.float64]  # (T,)
     our_knee_deg: NDArray[np.float64]  # (T,)
+    their_varus_deg: NDArray[np.float64]  # (T,) about their own knee axis, from the knee's centre to its marker
+    our_varus_deg: NDArray[np.float64]  # (T,)
 
 
 def compared_with_the_clinic(walks: Iterable[FittedWalk]) -> dict[str, Any] | None:
@@ -34,6 +36,11 @@ def compared_with_the_clinic(walks: Iterable[FittedWalk]) -> dict[str, Any] | No
     for one in comparisons:
         sides.setdefault(one.walk, {})[one.side] = {
             **knee_figures(one.our_knee_deg, one.their_knee_deg),
+            "varus_range_deg": {"theirs": float(np.ptp(one.their_varus_deg)), "ours": float(np.ptp(one.our_varus_deg))},
+            "varus_with_flexion": {
+                "theirs": float(np.corrcoef(one.their_varus_deg, one.their_knee_deg)[0, 1]),
+                "ours": float(np.corrcoef(one.our_varus_deg, one.our_knee_deg)[0, 1]),
+            },
             "centres_mm": centre_figures(one.distance_m),
             "frames": len(one.our_knee_deg),
         }
@@ -52,6 +59,10 @@ def compared_with_the_clinic(walks: Iterable[FittedWalk]) -> dict[str, Any] | No
             "lowest": min(correlation),
         },
         "knee_bias_deg": pooled["knee_bias_deg"],
+        "varus_range_deg": {
+            whose: float(np.mean([figures["varus_range_deg"][whose] for figures in each]))
+            for whose in ("theirs", "ours")
+        },
         "centres_mm": centre_figures(np.concatenate([one.distance_m for one in comparisons], axis=1)),
         "sides": sides,
     }
@@ -63,16 +74,24 @@ def compare_side(walk: FittedWalk, side: str) -> SideComparison | None:
     if theirs is None:
         return None
     ours = np.stack([walk.gait.joints_m[:, Joint[f"{side}_{name}".upper()]] for name in CENTRES])
-    there = np.isfinite(theirs).all(axis=(0, 2))
+    marker = side[0].upper() + "KNE"
+    if marker not in walk.gait.recording.labels:
+        return None
+    outside = walk.gait.recording.positions_m[:, walk.gait.recording.labels.index(marker)]
+    there = np.isfinite(theirs).all(axis=(0, 2)) & np.isfinite(outside).all(axis=1)
     if there.sum() < 2:
         return None
-    theirs, ours = theirs[:, there], ours[:, there]
+    theirs, ours, outside = theirs[:, there], ours[:, there], outside[there]
+    thigh = walk.gait.rotations[there, Joint.PELVIS] @ walk.gait.rotations[there, Joint[f"{side}_HIP".upper()]]
+    lateral = thigh[..., 0] if side == "left" else -thigh[..., 0]
     return SideComparison(
         walk=walk.name,
         side=side,
         distance_m=np.linalg.norm(ours - theirs, axis=-1),
         their_knee_deg=knee_angle_deg(*theirs),
         our_knee_deg=knee_angle_deg(*ours),
+        their_varus_deg=varus_deg(outside - theirs[1], *theirs),
+        our_varus_deg=varus_deg(lateral, *ours),
     )
 
 
@@ -83,6 +102,23 @@ def knee_angle_deg(
     thigh, shank = hip_m - knee_m, ankle_m - knee_m
     across = np.linalg.norm(np.cross(thigh, shank), axis=-1)
     return 180 - np.degrees(np.arctan2(across, (thigh * shank).sum(axis=-1)))
+
+
+def varus_deg(
+    lateral: NDArray[np.float64], hip_m: NDArray[np.float64], knee_m: NDArray[np.float64], ankle_m: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """How far the shank leans towards the thigh's lateral direction (T, 3), (T,), of centres (T, 3).
+
+    Of a knee it hardly changes. About an axis that is turned by φ, bending by θ shows as a lean of asin(sin φ · sin θ):
+    varus that comes and goes with flexion tells of a wrong axis (Baker, Finney & Orr 1999, Hum. Mov. Sci. 18:655).
+    """
+    thigh = hip_m - knee_m
+    thigh = thigh / np.linalg.norm(thigh, axis=-1, keepdims=True)
+    across = lateral - (lateral * thigh).sum(axis=-1, keepdims=True) * thigh
+    across = across / np.linalg.norm(across, axis=-1, keepdims=True)
+    shank = ankle_m - knee_m
+    shank = shank / np.linalg.norm(shank, axis=-1, keepdims=True)
+    return np.degrees(np.arcsin((shank * across).sum(axis=-1)))
 
 
 def knee_figures(ours_deg: NDArray[np.float64], theirs_deg: NDArray[np.float64]) -> dict[str, float]:

@@ -8,7 +8,8 @@ body, no constraint file; all recordings of a person are fitted together. Prints
  * ``plug_in_gait``: hip, knee and ankle centres against those that the laboratory's model wrote into the recordings.
    ``knee_rmse_deg`` and ``knee_correlation`` are of the knee angle, 180° − ∠(hip, knee, ankle), of their centres and of
    the fitted body's: ``pooled`` takes the samples of all walks and sides together; ``mean``, ``worst`` and ``lowest``
-   are over the legs of all walks, which stand in ``sides`` one by one. ``centres_mm`` are mean distances.
+   are over the legs of all walks, which stand in ``sides`` one by one. ``centres_mm`` are mean distances. A knee axis
+   that is turned shows in ``varus_range_deg``, theirs and ours, and ``varus_with_flexion``, its correlation.
  * ``hidden_marker_mm``: shape and placements known from the fit, each marker of a real walk is hidden in turn from the
    pose stage; mean distance at which the body then has it, over all markers and frames. ``hidden_marker`` has it by
    walk and by marker.

@@ -62,6 +62,17 @@ def test_knee_angle_is_what_the_knee_was_bent_by(module, bend_deg):
     assert module("clinic_centres").knee_angle_deg(hip, knee, ankle) == pytest.approx([bend_deg], abs=1e-6)
 
 
+@pytest.mark.parametrize("axis_off_deg", [0.0, 20.0, -20.0])
+def test_an_axis_that_is_turned_shows_as_varus_with_flexion(module, axis_off_deg):
+    flexion, off = np.radians([0.0, 30.0, 60.0]), np.radians(axis_off_deg)
+    still = np.zeros((3, 1))
+    hip, knee = np.hstack([still, still + 1, still]), np.hstack([still, still + 0.5, still])
+    ankle = knee + 0.4 * np.stack([np.zeros(3), -np.cos(flexion), -np.sin(flexion)], axis=1)  # bends about x
+    lateral = np.tile([np.cos(off), 0.3, -np.sin(off)], (3, 1))  # what it has of the thigh's own direction is no matter
+    expected = np.degrees(np.arcsin(np.sin(off) * np.sin(flexion)))
+    assert module("clinic_centres").varus_deg(lateral, hip, knee, ankle) == pytest.approx(expected, abs=1e-9)
+
+
 def test_knee_figures_tell_an_offset_from_a_different_course(module):
     theirs = 30 + 30 * np.sin(np.linspace(0, 6, 100))
     figures = module("clinic_centres").knee_figures(theirs + 4, theirs)
