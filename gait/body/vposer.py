@@ -142,12 +142,12 @@ class _TensorUnpickler(BoundedUnpickler):
             raise ValueError("a storage of unknown type")
         key = str(key)
         if key not in self._storages:
-            raw = bytearray(self._archive.read(f"{self._prefix}data/{key}"))
-            storage = (
-                torch.frombuffer(raw, dtype=storage_type.dtype) if raw else torch.empty(0, dtype=storage_type.dtype)
-            )
-            if len(storage) != count:
-                raise ValueError(f"storage {key} has {len(storage)} numbers, needed are {count}")
+            member, dtype = f"{self._prefix}data/{key}", storage_type.dtype
+            there = self._archive.getinfo(member).file_size
+            if there != count * dtype.itemsize:  # before it is unpacked
+                raise ValueError(f"storage {key} has {there} bytes, needed are {count * dtype.itemsize}")
+            raw = bytearray(self._archive.read(member))
+            storage = torch.frombuffer(raw, dtype=dtype) if raw else torch.empty(0, dtype=dtype)
             self._storages[key] = storage
         return self._storages[key]
 
