@@ -103,6 +103,25 @@ def test_what_moved_for_good_is_wrong_after_the_break_not_before_it():
     assert (stretch.first, stretch.last) == (30, 99)
 
 
+def test_the_good_beginning_of_a_long_fault_stays_good():
+    """Stuck from frame 12 on; its end, a break, shows that it was."""
+    off = np.zeros((120, 3))
+    off[12:100, 0] = 0.013 * np.arange(88)
+    broken = np.zeros(120, dtype=bool)
+    broken[100] = True
+    (stretch,) = judged(off, broken, 100.0, 0.015).stretches
+    assert 13 <= stretch.first <= 15
+    assert stretch.last == 99
+
+
+def test_a_slide_is_from_the_first_place_on_even_if_calibration_took_the_middle_for_its_place():
+    off = np.zeros((200, 3))
+    off[:, 1] = np.clip(np.arange(200) - 40, 0, 80) * 0.001 - 0.035
+    (stretch,) = judged(off, np.zeros(200, dtype=bool), 100.0, 0.015, np.array([0, -0.03, 0])).stretches
+    assert 58 <= stretch.first <= 64
+    assert stretch.last == 199
+
+
 def test_a_little_wandering_is_nothing():
     off = 0.012 * np.sin(np.arange(100) / 9)[:, None] * [1, 0, 0]
     assert judged(off, np.zeros(100, dtype=bool), 100.0, 0.015).stretches == ()

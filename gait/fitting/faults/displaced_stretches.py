@@ -44,18 +44,21 @@ class Course:
     stretches: tuple[Stretch, ...]
 
 
-def judged(off_m: Vector, broken: NDArray[np.bool_], rate_hz: float, placement_m: float) -> Course:
+def judged(
+    off_m: Vector, broken: NDArray[np.bool_], rate_hz: float, placement_m: float, layout_m: Vector | None = None
+) -> Course:
     """Find a marker's place and the stretches in which it is elsewhere.
 
     Args:
         off_m: (T, 3) observed − expected in the axes of the carrying joint; NaN where unseen.
         broken: (T,) True in the first frame after each break of its track.
         rate_hz: frames a second.
-        placement_m: how far its place may be from zero, one standard deviation.
+        placement_m: how far its place may be from the layout's, one standard deviation.
+        layout_m: (3,) where the layout has it, in the same axes as ``off_m``; zero by default.
     """
     T = len(off_m)
     seen = np.asarray(np.isfinite(off_m).all(axis=1))
-    place = _place(off_m, broken, seen, rate_hz, placement_m)
+    place = _place(off_m, broken, seen, rate_hz, placement_m, np.zeros(3) if layout_m is None else layout_m)
     away = off_m - place
     distance = np.linalg.norm(away, axis=1)
     good = distance[seen & (np.nan_to_num(distance) < DISPLACED_M)]
@@ -69,24 +72,34 @@ def judged(off_m: Vector, broken: NDArray[np.bool_], rate_hz: float, placement_m
             continue
         smooth = median_filter(distance[rows], size=min(5, len(rows)), mode="nearest")
         over = smooth > limit
-        if len(rows) < 0.1 * rate_hz or over.mean() > 0.85:
-            bad[rows] = np.median(distance[rows]) > limit
-        else:
-            bad[rows] = over
+        if len(rows) < 0.1 * rate_hz:
+            over[:] = np.median(distance[rows]) > limit
+        elif (a > 0 or b < T) and over.mean() > 0.6:  # a break bounds it: one fault from there to its last bad frame
+            near = round(BRIDGED_S * rate_hz)
+            begin, end = np.flatnonzero(over)[[0, -1]].tolist()
+            begin = 0 if a > 0 and begin <= near else begin
+            end = len(rows) - 1 if b < T and end >= len(rows) - 1 - near else end
+            over[begin : end + 1] = True
+        bad[rows] = over
     stretches = []
     for first, last in _runs(bad, seen, round(BRIDGED_S * rate_hz)):
-        near = broken[max(first - 1, 0) : first + 2].any()
-        ends = broken[last : last + 3].any()
+        begins = bool(broken[max(first - 1, 0) : first + 2].any())
+        ends = bool(broken[last : last + 3].any())
         peak = float(np.quantile(distance[first : last + 1][seen[first : last + 1]], 0.9))
-        if near or ends or (peak > CLEARLY_M and last - first + 1 >= LASTING_S * rate_hz):
-            stretches.append(Stretch(first, last, bool(near)))
+        if begins or ends or (peak > CLEARLY_M and last - first + 1 >= LASTING_S * rate_hz):
+            stretches.append(Stretch(first, last, begins))
     return Course(place, away, tuple(stretches))
 
 
 def _place(
-    off_m: Vector, broken: NDArray[np.bool_], seen: NDArray[np.bool_], rate_hz: float, placement_m: float
+    off_m: Vector,
+    broken: NDArray[np.bool_],
+    seen: NDArray[np.bool_],
+    rate_hz: float,
+    placement_m: float,
+    layout_m: Vector,
 ) -> Vector:
-    """(3,) where a marker belongs: near the layout's place, for long, and rather before a break than after it."""
+    """(3,) where a marker belongs: near the layout's place, for long, and rather early than late."""
     T = len(off_m)
     size = max(3, round(WINDOW_S * rate_hz))
     edges = [0, *np.flatnonzero(broken).tolist(), T]
@@ -96,8 +109,9 @@ def _place(
     length = np.array([seen[a:b].sum() for a, b in pieces])
     apart = np.linalg.norm(middle[:, None] - middle[None], axis=-1)
     share = ((apart < DISPLACED_M) * length).sum(axis=1) / length.sum()
-    begins = np.array([a < edges[1] for a, _ in pieces]) & (length >= min(0.1 * rate_hz, length.max()))
-    score = 4 * share + 2.5 * begins - 0.5 * (np.linalg.norm(middle, axis=1) / placement_m) ** 2
+    early = np.array([1 - a / T if len(edges) == 2 else float(a < edges[1]) for a, _ in pieces])
+    early *= length >= min(0.1 * rate_hz, length.max())
+    score = 4 * share + 2.5 * early - 0.5 * (np.linalg.norm(middle - layout_m, axis=1) / placement_m) ** 2
     best = middle[int(score.argmax())]
     near = seen & (np.nan_to_num(np.linalg.norm(off_m - best, axis=1), nan=np.inf) < DISPLACED_M)
     return np.median(off_m[near], axis=0) if near.any() else best

@@ -111,7 +111,7 @@ class RecordingCheck:
         for m in np.flatnonzero(seen.any(axis=0)).tolist():
             if suspects[m]:
                 placement = PLACED_M[kinds[gait.labels[m]]]
-                courses[m] = judged(off[:, m], self.broken[:, columns[m]], rate_hz, placement)
+                courses[m] = judged(off[:, m], self.broken[:, columns[m]], rate_hz, placement, -gait.offset_m[m])
                 place[m] = courses[m].place_m
             else:
                 place[m] = np.nanmedian(off[:, m], axis=0)
