@@ -122,6 +122,12 @@ def test_a_slide_is_from_the_first_place_on_even_if_calibration_took_the_middle_
     assert stretch.last == 199
 
 
+def test_what_comes_back_by_itself_is_soft_tissue():
+    off = np.zeros((200, 3))
+    off[60:120, 0] = 0.06 * np.sin(np.linspace(0, np.pi, 60))
+    assert judged(off, np.zeros(200, dtype=bool), 100.0, 0.015).stretches == ()
+
+
 def test_a_little_wandering_is_nothing():
     off = 0.012 * np.sin(np.arange(100) / 9)[:, None] * [1, 0, 0]
     assert judged(off, np.zeros(100, dtype=bool), 100.0, 0.015).stretches == ()

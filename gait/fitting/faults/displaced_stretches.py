@@ -17,9 +17,11 @@ DISPLACED_M = 0.020
 NOISIEST_M = 0.035
 """... or, on markers that the others hardly hold, than three times what is usual for it, but no more than this."""
 CLEARLY_M = 0.040
-"""A stretch without a break at either end counts only where it comes to this, and lasts ..."""
+"""A stretch without a break at either end counts only where it comes to this, ..."""
 LASTING_S = 0.2
-"""... as long as this."""
+"""... lasts as long as this, ..."""
+RETURNS_M = 0.080
+"""... and does not end by itself; soft tissue comes back, what slid off does not. One that comes to this counts too."""
 WINDOW_S = 0.25
 """Pieces of a track whose mean places are compared, in search of the right one."""
 BRIDGED_S = 0.08
@@ -86,7 +88,9 @@ def judged(
         begins = bool(broken[max(first - 1, 0) : first + 2].any())
         ends = bool(broken[last : last + 3].any())
         peak = float(np.quantile(distance[first : last + 1][seen[first : last + 1]], 0.9))
-        if begins or ends or (peak > CLEARLY_M and last - first + 1 >= LASTING_S * rate_hz):
+        lost = not seen[last + 1 : last + 2 + round(BRIDGED_S * rate_hz)].all() or last + 1 == T
+        lasting = last - first + 1 >= LASTING_S * rate_hz and peak > (CLEARLY_M if lost else RETURNS_M)
+        if begins or ends or lasting:
             stretches.append(Stretch(first, last, begins))
     return Course(place, away, tuple(stretches))
 

@@ -22,6 +22,9 @@ from gait.fitting.pose_solver import Effort, solve_poses
 from gait.fitting.residuals import JointPrior, joint_prior
 from gait.fitting.weights import FitWeights
 
+FEWEST_HOLDERS = 2
+"""With fewer markers near it, where one would be is a guess."""
+
 
 @dataclass(frozen=True)
 class Expected:
@@ -104,6 +107,15 @@ class FittedBody:
             solved = solve_poses(equations, self.pose[rows], followed, effort=Effort(most_iterations=10))
             motion = marker_motion(self.wearer, solved.pose)
             return Expected(motion.markers.cpu().numpy(), motion.world[:, self.carriers].cpu().numpy())
+
+    def is_held(self, seen: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """(N, M) whether a marker's place is told by others: two of ``seen`` (N, M) or more on its bone or the next."""
+        carriers = self.carriers.cpu().numpy()
+        parent = np.array(self.skin.parents)[carriers]
+        same = carriers[:, None] == carriers
+        next_to = (parent[:, None] == carriers) | (carriers[:, None] == parent)
+        holders = (same | next_to) & ~np.eye(len(carriers), dtype=bool)
+        return np.asarray(seen.astype(int) @ holders.T >= FEWEST_HOLDERS)
 
     @property
     def carriers(self) -> Tensor:

@@ -104,6 +104,7 @@ class RecordingCheck:
         suspects = np.isin(gait.labels, list(before))
         suspects |= _contradicted(asked, observed, seen, suspects)
         expected = asked.without(observed, seen & ~suspects, np.arange(self.recording.frames))
+        seen = seen & asked.is_held(seen & ~suspects)
         off = expected.off(np.where(seen[..., None], observed, np.nan))
         kinds = dict(zip(layout.labels, layout.kinds, strict=True))
         place = np.zeros((len(columns), 3))
