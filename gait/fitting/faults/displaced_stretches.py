@@ -24,6 +24,8 @@ RETURNS_M = 0.080
 """... and does not end by itself; soft tissue comes back, what slid off does not. One that comes to this counts too."""
 WINDOW_S = 0.25
 """Pieces of a track whose mean places are compared, in search of the right one."""
+HARDLY_M = 0.030
+"""Some frames of a smooth track that stay nearer than this are no stretch."""
 BRIDGED_S = 0.08
 """Stretches of one marker that are closer than this are one."""
 
@@ -67,6 +69,7 @@ def judged(
     usual = 1.4826 * float(np.median(good)) / 1.54 if len(good) else 0.0  # Maxwell's median is 1.54 deviations
     limit = min(max(DISPLACED_M, 3 * usual), NOISIEST_M)
     bad = np.zeros(T, dtype=bool)
+    near = round(BRIDGED_S * rate_hz)
     edges = [0, *np.flatnonzero(broken).tolist(), T]
     for a, b in pairwise(edges):
         rows = a + np.flatnonzero(seen[a:b])
@@ -76,19 +79,22 @@ def judged(
         over = smooth > limit
         if len(rows) < 0.1 * rate_hz:
             over[:] = np.median(distance[rows]) > limit
-        elif (a > 0 or b < T) and over.mean() > 0.6:  # a break bounds it: one fault from there to its last bad frame
-            near = round(BRIDGED_S * rate_hz)
+        else:
+            for begin, end in _runs(over, np.ones_like(over), near):
+                if smooth[begin : end + 1].max() < max(limit, HARDLY_M):
+                    over[begin : end + 1] = False
+        if (a > 0 or b < T) and over.mean() > 0.6:  # a break bounds it: one fault from there to its last bad frame
             begin, end = np.flatnonzero(over)[[0, -1]].tolist()
             begin = 0 if a > 0 and begin <= near else begin
             end = len(rows) - 1 if b < T and end >= len(rows) - 1 - near else end
             over[begin : end + 1] = True
         bad[rows] = over
     stretches = []
-    for first, last in _runs(bad, seen, round(BRIDGED_S * rate_hz)):
+    for first, last in _runs(bad, seen, near):
         begins = bool(broken[max(first - 1, 0) : first + 2].any())
         ends = bool(broken[last : last + 3].any())
         peak = float(np.quantile(distance[first : last + 1][seen[first : last + 1]], 0.9))
-        lost = not seen[last + 1 : last + 2 + round(BRIDGED_S * rate_hz)].all() or last + 1 == T
+        lost = not seen[last + 1 : last + 2 + near].all() or last + 1 == T
         lasting = last - first + 1 >= LASTING_S * rate_hz and peak > (CLEARLY_M if lost else RETURNS_M)
         if begins or ends or lasting:
             stretches.append(Stretch(first, last, begins))
