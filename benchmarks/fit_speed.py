@@ -46,7 +46,7 @@ from gait.capture import Recording, read_recording
 from gait.errors import GaitError
 from gait.fitting import pose_course
 from gait.fitting.person_fit import PersonFit, fit_person
-from gait.fitting.pose_solver import Effort
+from gait.fitting.solver.pose_solver import Effort
 
 OPENSIM = {"healthy/HC033A/walk10.c3d": (33.0, 12.2), "cerebral_palsy/CP01/walk.c3d": (37.0, 9.6)}
 """Frames a second and RMS in mm of OpenSim 4.6's inverse kinematics, measured once; it is no part of the suite."""

@@ -15,12 +15,12 @@ from real_fits import FittedWalk
 from gait.body.body import Body
 from gait.body.pose_prior import natural_pose_prior
 from gait.fitting.frame_batches import frame_batches
-from gait.fitting.frame_equations import Observation
 from gait.fitting.marker_motion import Wearer, marker_motion
 from gait.fitting.marker_skin import marker_skin
 from gait.fitting.person_fit import observed_markers
 from gait.fitting.pose_course import pose_course
 from gait.fitting.residuals import joint_prior
+from gait.fitting.solver.frames import Observation
 from gait.fitting.weights import FitWeights
 
 

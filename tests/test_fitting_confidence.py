@@ -23,13 +23,13 @@ from gait.fitting.confidence import (
 )
 from gait.fitting.fit_report import fit_report
 from gait.fitting.frame_batches import FrameBatches
-from gait.fitting.frame_equations import Observation
 from gait.fitting.joint_turning import turned
 from gait.fitting.marker_motion import Wearer, marker_motion
 from gait.fitting.person_fit import fit_person
 from gait.fitting.placement_covariance import placement_factors, propagated, shape_and_offsets
 from gait.fitting.pose_equations import normal_equations
 from gait.fitting.residuals import joint_prior
+from gait.fitting.solver.frames import Observation
 from gait.fitting.weights import FitWeights
 from gait.synthetic import MarkerErrors, make_person, make_walk
 

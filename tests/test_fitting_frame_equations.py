@@ -10,14 +10,15 @@ from scipy.spatial.transform import Rotation
 from test_fitting_jacobians import FEATURES, WEIGHTS, case, leaning_of, narrow_bounds, observation_of, prior_of
 
 from gait.body.rotations import inverse_left_jacobian
-from gait.fitting import turns
-from gait.fitting.frame_equations import FrameEquations, Observation
 from gait.fitting.joint_turning import turned
-from gait.fitting.limb_equations import LimbEquations, LimbStep, damped_step
-from gait.fitting.limbs import limbs
 from gait.fitting.marker_motion import marker_motion
 from gait.fitting.pose_equations import normal_equations, objective
 from gait.fitting.residuals import Leaning
+from gait.fitting.solver import turns
+from gait.fitting.solver.frame_equations import FrameEquations
+from gait.fitting.solver.frames import Observation
+from gait.fitting.solver.limb_equations import LimbEquations, LimbStep, damped_step
+from gait.fitting.solver.limbs import limbs
 
 DOUBLE = torch.float64
 

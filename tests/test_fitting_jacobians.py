@@ -12,7 +12,6 @@ from gait.body.constraints_file import AngleBounds
 from gait.body.pose_prior import natural_pose_prior
 from gait.body.rotations import PoseFeature, inverse_left_jacobian, left_jacobian
 from gait.fitting.calibration import Placement, _person_step, calibrate, offset_precision, tie_terms
-from gait.fitting.frame_equations import Observation
 from gait.fitting.joint_turning import MOST_STEP_RAD, turned
 from gait.fitting.marker_motion import (
     Wearer,
@@ -24,6 +23,7 @@ from gait.fitting.marker_motion import (
 )
 from gait.fitting.pose_equations import normal_equations
 from gait.fitting.residuals import Leaning, excess, huber, joint_prior, joint_terms, marker_terms
+from gait.fitting.solver.frames import Observation
 from gait.fitting.weights import FitWeights
 
 H = 1e-6

@@ -21,14 +21,15 @@ from gait.body.model_file import load_body
 from gait.body.placement import plug_in_gait_layout
 from gait.body.pose_prior import natural_pose_prior
 from gait.body.rotations import PoseFeature
-from gait.fitting.frame_equations import FrameEquations, Observation
 from gait.fitting.joint_turning import MOST_STEP_RAD, Pose, resting_pose, turned
 from gait.fitting.marker_motion import Wearer, marker_motion
 from gait.fitting.marker_skin import marker_skin
 from gait.fitting.pose_equations import objective
-from gait.fitting.pose_solver import Effort, solve_poses
 from gait.fitting.residuals import joint_prior
 from gait.fitting.rigid_start import rigid_start, trunk_trust
+from gait.fitting.solver.frame_equations import FrameEquations
+from gait.fitting.solver.frames import Observation
+from gait.fitting.solver.pose_solver import Effort, solve_poses
 from gait.fitting.weights import FitWeights
 
 WEIGHTS = FitWeights()

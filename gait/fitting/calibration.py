@@ -18,12 +18,12 @@ import torch
 from torch import Tensor
 
 from gait.body.marker_layout import MarkerKind
-from gait.fitting.frame_equations import Observation
 from gait.fitting.joint_turning import Pose, turned
 from gait.fitting.marker_motion import Wearer, shape_jacobian
 from gait.fitting.marker_skin import MarkerSkin
 from gait.fitting.pose_equations import NormalEquations, normal_equations
 from gait.fitting.residuals import JointPrior
+from gait.fitting.solver.frames import Observation
 from gait.fitting.weights import FitWeights
 
 

@@ -20,13 +20,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gait.fitting.frame_batches import FrameBatches
-from gait.fitting.frame_equations import Observation
 from gait.fitting.held_frames import LOST_TIMES, usual_figures
 from gait.fitting.joint_turning import Pose
 from gait.fitting.marker_motion import Wearer, joint_pose_jacobian, joint_shape_jacobian, shape_jacobian
 from gait.fitting.placement_covariance import AS_ASSUMED, pose_prior_part
 from gait.fitting.pose_equations import NormalEquations, normal_equations
 from gait.fitting.residuals import JointPrior
+from gait.fitting.solver.frames import Observation
 from gait.fitting.weights import FitWeights
 
 EVERY_SECONDS = 0.25

@@ -22,18 +22,19 @@ from gait.errors import GaitError
 from gait.fitting.calibration import Calibrated, calibrate, offset_precision, scaled_betas
 from gait.fitting.confidence import JointConfidence, joint_confidence
 from gait.fitting.frame_batches import FrameBatches, frame_batches
-from gait.fitting.frame_equations import FrameEquations, Observation
 from gait.fitting.held_frames import HeldFrames, held_by_markers, held_frames, stretches
 from gait.fitting.joint_turning import pose_numbers
 from gait.fitting.marker_motion import Wearer, marker_motion
 from gait.fitting.marker_skin import marker_skin
 from gait.fitting.placement_covariance import placement_covariance, shape_and_offsets
 from gait.fitting.pose_course import pose_course
-from gait.fitting.pose_solver import solve_poses
 from gait.fitting.posture import around_own_posture
 from gait.fitting.residuals import JointPrior, joint_prior
 from gait.fitting.rigid_start import FEWEST_IN_A_FRAME, rigid_start
 from gait.fitting.smooth_course import bridged_course
+from gait.fitting.solver.frame_equations import FrameEquations
+from gait.fitting.solver.frames import Observation
+from gait.fitting.solver.pose_solver import solve_poses
 from gait.fitting.weights import FitWeights
 
 CALIBRATION_FRAMES = 36

@@ -16,11 +16,11 @@ from torch import Tensor
 
 from gait.body.marker_layout import MarkerKind
 from gait.fitting.calibration import Calibrated, PersonEquations, frames_worth, person_equations
-from gait.fitting.frame_equations import Observation
 from gait.fitting.marker_motion import Wearer
 from gait.fitting.marker_skin import MarkerSkin
 from gait.fitting.pose_equations import NormalEquations, normal_equations
 from gait.fitting.residuals import JointPrior
+from gait.fitting.solver.frames import Observation
 from gait.fitting.weights import FitWeights
 
 AS_ASSUMED = 3

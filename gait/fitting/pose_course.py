@@ -11,14 +11,15 @@ from torch import Tensor
 from gait.body.vposer import VPoser
 from gait.errors import GaitError
 from gait.fitting.frame_batches import FrameBatches
-from gait.fitting.frame_equations import FrameEquations, Observation
 from gait.fitting.joint_turning import HingedJoints, Pose
 from gait.fitting.learned_pose import learned_pose
 from gait.fitting.marker_motion import Wearer
-from gait.fitting.pose_solver import Effort, solve_poses
 from gait.fitting.residuals import JointPrior, Leaning
 from gait.fitting.rigid_start import rigid_start
 from gait.fitting.smooth_course import between_frames, smooth_course
+from gait.fitting.solver.frame_equations import FrameEquations
+from gait.fitting.solver.frames import Observation
+from gait.fitting.solver.pose_solver import Effort, solve_poses
 from gait.fitting.weights import FitWeights
 
 COARSE_SECONDS = 0.08

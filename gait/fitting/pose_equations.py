@@ -11,10 +11,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from gait.fitting.frame_equations import Observation
 from gait.fitting.joint_turning import Pose
 from gait.fitting.marker_motion import MarkerMotion, Wearer, marker_motion, pose_jacobian
 from gait.fitting.residuals import JointPrior, Leaning, joint_cost, joint_parts, joint_terms, marker_terms
+from gait.fitting.solver.frames import Observation
 from gait.fitting.weights import FitWeights
 
 

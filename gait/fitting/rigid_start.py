@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 
 from gait.body.skeleton import Joint
-from gait.fitting.frame_equations import Observation
 from gait.fitting.joint_turning import Pose, resting_pose
 from gait.fitting.marker_motion import Wearer, marker_motion
+from gait.fitting.solver.frames import Observation
 
 _TRUNK = (
     Joint.PELVIS,

@@ -14,9 +14,9 @@ from scipy.interpolate import CubicSpline
 from scipy.linalg import solveh_banded
 from torch import Tensor
 
-from gait.fitting import turns
 from gait.fitting.joint_turning import HingedJoints, Pose
 from gait.fitting.residuals import Leaning
+from gait.fitting.solver import turns
 from gait.fitting.weights import FitWeights
 
 CUT_OFF_HZ = 8.0

@@ -15,13 +15,14 @@ from gait.body.body import Body
 from gait.body.marker_layout import MarkerLayout
 from gait.capture.recording import Recording
 from gait.fitting.calibration import scaled_betas
-from gait.fitting.frame_equations import FrameEquations, Observation
 from gait.fitting.marker_motion import Wearer, marker_motion
 from gait.fitting.marker_skin import marker_skin
 from gait.fitting.person_fit import GaitFit, calibration_frames, observed_markers
-from gait.fitting.pose_solver import solve_poses
 from gait.fitting.residuals import JointPrior
 from gait.fitting.rigid_start import rigid_start
+from gait.fitting.solver.frame_equations import FrameEquations
+from gait.fitting.solver.frames import Observation
+from gait.fitting.solver.pose_solver import solve_poses
 from gait.fitting.weights import FitWeights
 
 FRAMES = 12

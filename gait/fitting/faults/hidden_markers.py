@@ -13,13 +13,14 @@ from gait.body.body import Body
 from gait.body.constraints_file import AngleBounds
 from gait.body.marker_layout import MarkerLayout
 from gait.body.pose_prior import PosePrior
-from gait.fitting.frame_equations import FrameEquations, Observation
 from gait.fitting.joint_turning import Pose
 from gait.fitting.marker_motion import Wearer, marker_motion
 from gait.fitting.marker_skin import MarkerSkin, marker_skin
 from gait.fitting.person_fit import GaitFit
-from gait.fitting.pose_solver import Effort, solve_poses
 from gait.fitting.residuals import JointPrior, joint_prior
+from gait.fitting.solver.frame_equations import FrameEquations
+from gait.fitting.solver.frames import Observation
+from gait.fitting.solver.pose_solver import Effort, solve_poses
 from gait.fitting.weights import FitWeights
 
 FEWEST_HOLDERS = 2

@@ -13,10 +13,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from gait.fitting.frame_equations import FrameEquations, Observation
 from gait.fitting.joint_turning import Pose
-from gait.fitting.limb_equations import damped_step
 from gait.fitting.residuals import Leaning
+from gait.fitting.solver.frame_equations import FrameEquations
+from gait.fitting.solver.frames import Observation
+from gait.fitting.solver.limb_equations import damped_step
 
 
 @dataclass(frozen=True)
