@@ -93,8 +93,10 @@ def fit_checked(
     person = fitted(used)
     for _ in range(MOST_ROUNDS):
         paired = False
-        for r, gait in enumerate(person.gaits):
-            if not checks[r].asked_for_pairs and may_be_exchanged(gait, person.layout):
+        doubted = [may_be_exchanged(gait, person.layout) for gait in person.gaits]
+        for r in sorted(range(len(checks)), key=lambda r: not doubted[r]):
+            gait = person.gaits[r]  # where one recording of a person has exchanged names, another may too
+            if not checks[r].asked_for_pairs and (doubted[r] or paired):
                 joints = FittedBody.of(gait, body, person.layout, weights, prior, bounds).prior
                 pairs = exchanged_throughout(used[r], body, person.layout, joints, weights)
                 checks[r] = checks[r].with_pairs(pairs)
