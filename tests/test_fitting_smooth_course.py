@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from fitting_cases import OPEN_BODY, random_body, random_layout, random_pose, recorded, short_walk, unseen_where
+from scipy.interpolate import CubicSpline
 from scipy.spatial.transform import Rotation, Slerp
 
 from gait.body.model_file import load_body
@@ -13,7 +14,7 @@ from gait.body.skeleton import Joint
 from gait.fitting.joint_turning import Pose
 from gait.fitting.marker_skin import marker_skin
 from gait.fitting.person_fit import fit_person
-from gait.fitting.smooth_course import between_frames, smooth_course, whittaker
+from gait.fitting.smooth_course import between_frames, cubic_spline, smooth_course, whittaker
 from gait.fitting.weights import FitWeights
 from gait.synthetic import MarkerErrors
 
@@ -222,3 +223,14 @@ def test_one_marker_that_comes_and_goes_does_not_shake_the_body(recording, open_
     fit = fit_without(recording, open_body, layout, slice(1, None, 2), ["LKNE"])
     shaking = np.linalg.norm(np.diff(fit.joints_m - full.joints_m, axis=0), axis=-1)
     assert shaking[:, Joint.LEFT_KNEE].mean() < 0.003
+
+
+@pytest.mark.parametrize("knots", [[0, 3, 6, 9, 12], [0, 1, 5, 7], [2, 4, 9, 10, 15, 16]])
+def test_cubic_spline_is_scipys(knots):
+    knots = np.array(knots)
+    values = np.random.default_rng(0).normal(size=(len(knots), 3))
+    at = np.arange(knots[0], knots[-1] + 1)
+    left = (np.searchsorted(knots, at, side="right") - 1).clip(max=len(knots) - 2)
+    share = ((at - knots[left]) / np.diff(knots)[left])[:, None]
+    expected = CubicSpline(knots, values, bc_type="natural")(at)
+    np.testing.assert_allclose(cubic_spline(knots, values, left, share), expected, atol=1e-12)

@@ -25,8 +25,8 @@ from gait.fitting.weights import FitWeights
 COARSE_SECONDS = 0.08
 """Spacing of the frames that are solved from scratch; those between start from their neighbours."""
 
-FROM_SCRATCH = Effort()
-FROM_NEIGHBOURS = Effort(most_iterations=8, tolerance=3e-2, damping=1e-3)
+FROM_SCRATCH = Effort(tolerance=3e-2)
+FROM_NEIGHBOURS = Effort(most_iterations=8, tolerance=1e-1, damping=1e-3, trusting=True)
 ON_THE_COURSE = Effort(most_iterations=4, damping=1e-3)
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.interpolate import CubicSpline
 from scipy.linalg import solveh_banded
 from torch import Tensor
 
@@ -94,7 +93,7 @@ def between_frames(pose: Pose, frames: NDArray[np.int64], total: int, hinges: Hi
     between = (1 - share) * values[left] + share * values[right]
     near = span < 2 * np.median(np.diff(frames)) if T > 3 else np.zeros(total, dtype=bool)
     if near.any():
-        between[near] = CubicSpline(frames, values)(at[near])
+        between[near] = cubic_spline(frames, values, left[near], share[near])
     like = pose.rotations
     mixed = torch.as_tensor(between, dtype=like.dtype, device=like.device)
     rotations = _matrices(mixed[:, : 4 * J].unflatten(1, (J, 4)))
@@ -122,6 +121,28 @@ def bridged_course(pose: Pose, held: NDArray[np.bool_], gap: slice, hinges: Hing
         return Pose(rotations, translation)
     angles = drawn[:, 4 * J + 3 :].unflatten(1, (J, 2))
     return Pose(torch.where(hinges.hinged[:, None, None], hinges.rotations(angles), rotations), translation, angles)
+
+
+def cubic_spline(
+    knots: NDArray[np.int64], values: NDArray[np.float64], left: NDArray[np.int64], share: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Natural cubic spline (de Boor 2001, A Practical Guide to Splines, ch. IV); scipy's own takes long to be loaded.
+
+    Args:
+        knots: (N,) ascending, four or more.
+        values: (N, C) at the knots.
+        left: (P,) the knot before each place asked for.
+        share: (P, 1) of the way from there to the next knot.
+    """
+    width = np.diff(knots).astype(float)[:, None]
+    slope = np.diff(values, axis=0) / width
+    bands = np.zeros((2, len(knots) - 2))
+    bands[0] = 2 * (width[:-1, 0] + width[1:, 0])
+    bands[1, :-1] = width[1:-1, 0]
+    bend = np.zeros_like(values)  # second derivative, zero at both ends
+    bend[1:-1] = solveh_banded(bands, 6 * np.diff(slope, axis=0), lower=True, check_finite=False)
+    h, a, b = width[left], 1 - share, share
+    return a * values[left] + b * values[left + 1] + h**2 / 6 * ((a**3 - a) * bend[left] + (b**3 - b) * bend[left + 1])
 
 
 def _continuous_quaternions(rotations: Tensor) -> Tensor:

@@ -30,6 +30,8 @@ class Effort:
     end a step leaves the square of what it gains, so the poses are ten times better than this sounds."""
     damping: float = 1e-2
     """Of the first step; a start nearby needs less."""
+    trusting: bool = False
+    """Whether a small last step is taken untried: for poses that are solved again."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,7 @@ class Solved:
     """What the solver ends with."""
 
     pose: Pose
-    cost: Tensor  # (T,)
+    cost: Tensor  # (T,) where it was last tried
     iterations: Tensor  # (T,) steps tried in each frame
 
 
@@ -61,10 +63,14 @@ def solve_poses(
         step = damped_step(here.equations, lam)
         trial = equations.turned(at, here.parent_world, step)
         tried[active] += 1
-        last = (step.gain < effort.tolerance * here.cost) | (left == 1)
+        small = step.gain < effort.tolerance * here.cost
+        last = small | (left == 1)
         ending, rows = last.nonzero()[:, 0], (~last).nonzero()[:, 0]
-        if len(ending):
-            there_cost = equations.cost(trial[ending], watched[ending])
+        if effort.trusting and bool(small[ending].all()):
+            best = best.with_frames(active[ending], trial[ending])
+        elif len(ending):
+            ended, seen = (trial[ending], watched[ending]) if len(rows) else (trial, watched)
+            there_cost = equations.cost(ended, seen)
             better = there_cost < here.cost[ending]
             taken = active[ending[better]]
             best = best.with_frames(taken, trial[ending[better]])
