@@ -33,7 +33,7 @@ from gait.fitting.solver.frames import Observation
 from gait.fitting.weights import FitWeights
 from gait.synthetic import MarkerErrors, make_person, make_walk
 
-ALONE = FrameBatches(None, 64)
+ALONE = FrameBatches(0, 64)
 
 
 def positive(rng, *shape):

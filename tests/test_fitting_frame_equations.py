@@ -79,6 +79,9 @@ def test_objective_and_gradient_are_the_exact_ones(tmp_path, tree, feature):
     gradient, _ = dense(found.equations, equations.limbs)
     np.testing.assert_allclose(gradient, exact.gradient, atol=1e-9 * float(exact.gradient.abs().max()))
     np.testing.assert_allclose(found.parent_world.transpose(0, 1), exact.motion.parent_world, atol=1e-12)
+    markers, joints = equations.placed(pose)
+    np.testing.assert_allclose(markers, exact.motion.markers, atol=1e-12)
+    np.testing.assert_allclose(joints, exact.motion.joints, atol=1e-12)
 
 
 @FEATURES

@@ -90,7 +90,7 @@ def joint_confidence(
         some = rows[part]
         return _frame_parts(wearer, pose[some], observation[some], prior, weights, root)
 
-    small = batches if batches.pool is None else replace(batches, size=min(batches.size, BATCH))
+    small = batches if pose.translation.is_cuda else replace(batches, size=min(batches.size, BATCH))
     parts = small.map(len(frames), work)
     free = sum(float(part.free.sum()) for part in parts)
     noise = (sum(float(part.square.sum()) for part in parts) + AS_ASSUMED) / (max(free, 0.0) + AS_ASSUMED)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -29,18 +29,29 @@ GPU_FRAMES = 16384
 class FrameBatches:
     """Runs work on batches of frames; the results do not depend on how many run at a time."""
 
-    pool: ThreadPoolExecutor | None  # None: one after the other
+    helpers: int  # threads beside the one that asks, which works too: its memory is warm
     size: int  # frames in a batch
 
     def map(self, frames: int, work: Callable[[slice], T]) -> list[T]:
         """What ``work`` gives for each batch of so many frames, in their order."""
         rows = [slice(int(a), int(b)) for a, b in pairwise(even_bounds(frames, self.size))]
+        done: dict[int, T] = {}
+        left = iter(range(len(rows)))  # next() of it is one step of the interpreter, so nobody gets the same
 
-        def inferring(r: slice) -> T:
+        def take() -> None:
             with torch.inference_mode():  # a setting of each thread
-                return work(r)
+                for k in left:
+                    done[k] = work(rows[k])
 
-        return list(map(inferring, rows) if self.pool is None else self.pool.map(inferring, rows))
+        helpers = min(self.helpers, len(rows) - 1)
+        helping = [_pool(self.helpers).submit(take) for _ in range(helpers)]
+        try:
+            take()
+        finally:
+            wait(helping)
+        for helper in helping:
+            helper.result()
+        return [done[k] for k in range(len(rows))]
 
 
 def even_bounds(frames: int, most: int) -> NDArray[np.int64]:
@@ -56,12 +67,12 @@ def even_bounds(frames: int, most: int) -> NDArray[np.int64]:
 def frame_batches(device: torch.device) -> Iterator[FrameBatches]:
     """Batches for a device; on the CPU as many at a time as torch may use threads (``OMP_NUM_THREADS``)."""
     if device.type != "cpu":
-        yield FrameBatches(None, GPU_FRAMES)
+        yield FrameBatches(0, GPU_FRAMES)
         return
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        yield FrameBatches(_pool(threads) if threads > 1 else None, CPU_FRAMES)
+        yield FrameBatches(threads - 1, CPU_FRAMES)
     finally:
         torch.set_num_threads(threads)
 

@@ -24,7 +24,7 @@ from gait.fitting.confidence import JointConfidence, joint_confidence
 from gait.fitting.frame_batches import FrameBatches, frame_batches
 from gait.fitting.held_frames import HeldFrames, held_by_markers, held_frames, stretches
 from gait.fitting.joint_turning import pose_numbers
-from gait.fitting.marker_motion import Wearer, marker_motion
+from gait.fitting.marker_motion import Wearer
 from gait.fitting.marker_skin import marker_skin
 from gait.fitting.placement_covariance import placement_covariance, shape_and_offsets
 from gait.fitting.pose_course import pose_course
@@ -260,9 +260,10 @@ def _fit_gait(
     began = time.perf_counter()
     pose = pose_course(wearer, observation, prior, weights, recording.rate_hz, vposer, batches)
 
+    equations = FrameEquations(wearer, prior, weights, torch.float64)
+
     def placed(rows: slice) -> tuple[Tensor, Tensor, Tensor]:
-        motion = marker_motion(wearer, pose[rows])
-        return motion.markers, motion.joints, pose_numbers(body, pose[rows], wearer.skin.hinges).float()
+        return *equations.placed(pose[rows]), pose_numbers(body, pose[rows], wearer.skin.hinges).float()
 
     virtual, joints, numbers = (torch.cat(parts) for parts in zip(*batches.map(recording.frames, placed), strict=True))
     seconds = time.perf_counter() - began

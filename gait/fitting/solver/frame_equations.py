@@ -152,6 +152,16 @@ class FrameEquations:
             rotations = torch.where(hinges.hinged[:, None, None], hinges.rotations(angles), rotations)
         return Pose(rotations.contiguous(), poses.place.double() + frames.middle, angles)
 
+    def placed(self, pose: Pose) -> tuple[Tensor, Tensor]:
+        """Markers (T, M, 3) and joints (T, J, 3) of poses, metres."""
+        angles = None if pose.angles is None else self._held(pose.angles)
+        poses = FramePoses(self._turns(pose.rotations), self._held(pose.translation), angles)
+        transforms, parent_world = self._transforms(poses)
+        bulge = self._bulge(poses, transforms, parent_world)
+        markers = _by_axis(transforms) @ self.combination[:, -self.num_markers :]
+        joints = (transforms[..., :3] @ self.rest[:, None, :, None])[..., 0] + transforms[..., 3]
+        return (markers if bulge is None else markers + bulge.shift).mT, joints.transpose(0, 1)
+
     def cost(self, poses: FramePoses, frames: Frames) -> Tensor:
         """(T,) the objective alone."""
         transforms, parent_world = self._transforms(poses)
