@@ -168,3 +168,12 @@ def test_a_real_walk_through_a_small_volume_is_cut_at_both_ends(captures, body, 
     assert part.stop < 1100
     pelvis = gait.confidence.sigma_m[:, Joint.PELVIS]
     assert pelvis[part].max() < 0.1 < pelvis[:100].min()
+
+
+def test_few_good_frames_do_not_excuse_the_others():
+    """A pelvis a fifth of a metre uncertain is lost, however usual that is in the recording."""
+    alone = np.full((100, 22), 0.2)
+    alone[:15] = 0.01
+    held = held_by_markers(np.ones(100, dtype=bool), alone)
+    assert held[:15].all()
+    assert not held[15:].any()

@@ -55,10 +55,12 @@ def choose_subject(
     if subject is not None:
         wanted = subject.strip().rstrip(":_")
         by_prefix = [prefix for prefix in prefixes if prefix.rstrip("_.-").casefold() == wanted.casefold() and prefix]
-        if by_prefix:
-            chosen = by_prefix[0]
-        elif wanted.isdigit() and 1 <= int(wanted) <= len(persons):
+        if wanted.isdigit() and 1 <= int(wanted) <= len(persons):
             chosen = persons[int(wanted) - 1]
+        elif by_prefix:
+            chosen = by_prefix[0]
+        elif wanted.isdigit() and len(persons) == 1:  # a trial of that person alone
+            chosen = persons[0]
         else:
             raise GaitError(
                 f"{path}: has no such subject; it holds {len(persons)}: give a number up to it or "

@@ -7,11 +7,14 @@ changes the body that all of the person's recordings share.
 from __future__ import annotations
 
 import hashlib
+from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import gait
 from gait.capture.cohort_file import Subject
+from gait.fitting.weights import FitWeights
 
 
 def fit_inputs(subject: Subject, model: Path, vposer: Path, repair: bool = False) -> dict[str, Any]:
@@ -32,6 +35,8 @@ def fit_inputs(subject: Subject, model: Path, vposer: Path, repair: bool = False
         "constraint_file": None if layout is None else {layout.name: _sha256(layout)},
         "learned_prior": {path.name: _sha256(path) for path in prior},
         "repair": repair,
+        "suite": gait.__version__,
+        "weights": asdict(FitWeights()),
         **({} if subject.person_number is None else {"person_number": subject.person_number}),
     }
 

@@ -22,7 +22,9 @@ LOST_M = 0.05
 """A joint whose figure is above this, and clearly above its usual one, is lost in that frame."""
 LOST_TIMES = 2.0
 """How much above."""
-USUAL = 0.2
+LOST_PELVIS_M = 0.1
+"""Above this the pelvis, and with it the body, is lost whatever is usual: a person could be anywhere."""
+USUAL = 0.05
 """A joint's usual figure is exceeded in all but this share of the frames: few may be good, but some are."""
 
 
@@ -57,6 +59,7 @@ def held_by_markers(fixed: NDArray[np.bool_], alone_m: NDArray[np.floating]) -> 
     """
     usual = usual_figures(alone_m[fixed] if fixed.any() else alone_m)
     lost = alone_m > np.maximum(LOST_M, LOST_TIMES * usual)
+    lost[:, Joint.PELVIS] |= alone_m[:, Joint.PELVIS] > LOST_PELVIS_M
     ever = usual < LOST_M  # a joint that no marker ever holds says nothing about a frame
     most = lost[:, ever].mean(axis=1) > 0.5 if ever.any() else np.zeros(len(lost), dtype=bool)
     return fixed & ~lost[:, Joint.PELVIS] & ~most

@@ -15,7 +15,7 @@ from gait.errors import GaitError
 from gait.fitting.faults.exchanged_sides import exchanged_sides, put_right
 from gait.fitting.faults.exchanged_throughout import exchanged_throughout, may_be_exchanged
 from gait.fitting.faults.hidden_markers import FittedBody
-from gait.fitting.faults.marker_fault import MarkerFault
+from gait.fitting.faults.marker_fault import FaultAction, MarkerFault
 from gait.fitting.faults.recording_check import RecordingCheck
 from gait.fitting.person_fit import GaitFit, NoBodyError, PersonFit, fit_person
 from gait.fitting.weights import FitWeights
@@ -76,6 +76,8 @@ def fit_checked(
     whole = [_whole(recording, repair) for recording in recordings]
     checks = [RecordingCheck.of(recording, layout) for recording, _ in whole]
 
+    kept: set[int] = set()  # recordings of which too little is left without what is suspected
+
     def fitted(cleaned: list[Recording]) -> PersonFit:
         while True:
             try:
@@ -84,7 +86,8 @@ def fit_checked(
                 r = next(r for r, recording in enumerate(cleaned) if recording is error.recording)
                 if cleaned[r] is checks[r].recording:
                     raise NoBodyError(recordings[r]) from error
-                cleaned[r] = checks[r].recording  # too little is left without what is suspected
+                kept.add(r)
+                cleaned[r] = checks[r].recording
 
     def same_data(a: Recording, b: Recording) -> bool:
         return a is b or (a.positions_m.tobytes() == b.positions_m.tobytes())
@@ -106,13 +109,23 @@ def fit_checked(
                 if checks[r].is_suspicious(gait.residual_m):
                     asked = FittedBody.of(gait, body, person.layout, weights, prior, bounds)
                     checks[r] = checks[r].judged_by(asked, person.layout)
-        wanted = [check.spared(repair) for check in checks]
+        wanted = [check.recording if r in kept else check.spared(repair) for r, check in enumerate(checks)]
         if all(same_data(a, b) for a, b in zip(wanted, used, strict=True)):
             break
         used = wanted
         person = fitted(used)
-    found = [(*known, *check.faults(repair)) for (_, known), check in zip(whole, checks, strict=True)]
+    found = [
+        (*known, *(_kept(fault, recordings[r]) if r in kept else fault for fault in check.faults(repair)))
+        for r, ((_, known), check) in enumerate(zip(whole, checks, strict=True))
+    ]
     return CheckedFit(person, tuple(found))
+
+
+def _kept(fault: MarkerFault, recording: Recording) -> MarkerFault:
+    """A fault of a recording of which too little would be left without it: names wrong throughout are put right."""
+    throughout = fault.last_frame - fault.first_frame + 1 == recording.frames
+    action: FaultAction = "corrected" if fault.kind == "exchanged" and throughout else "reported"
+    return replace(fault, action=action, hint="too little is left without it")
 
 
 def _whole(recording: Recording, repair: bool) -> tuple[Recording, tuple[MarkerFault, ...]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,6 +24,8 @@ from gait.fitting.solver.frames import Observation
 from gait.fitting.solver.pose_solver import Effort, solve_poses
 from gait.fitting.weights import FitWeights
 
+AT_A_TIME = 512
+"""Frames that are posed at a time."""
 FEWEST_HOLDERS = 2
 """With fewer markers near it, where one would be is a guess."""
 
@@ -33,6 +36,11 @@ class Expected:
 
     markers_m: NDArray[np.float64]  # (N, M, 3)
     axes: NDArray[np.float64]  # (N, M, 3, 3) world rotation of the joint that carries each most
+
+    @staticmethod
+    def joined(parts: Sequence[Expected]) -> Expected:
+        """Of frames one after another."""
+        return Expected(np.concatenate([p.markers_m for p in parts]), np.concatenate([p.axes for p in parts]))
 
     def off(self, observed_m: NDArray[np.float64]) -> NDArray[np.float64]:
         """(N, M, 3) observed − expected in the carrying joint's axes, metres."""
@@ -97,6 +105,10 @@ class FittedBody:
             seen: (T, M) those that the body is to follow.
             frames: (N,) to pose anew, from where they are.
         """
+        if len(frames) > AT_A_TIME:  # memory does not grow with the recording
+            cuts = np.array_split(frames, -(-len(frames) // AT_A_TIME))
+            parts = [self.without(observed_m, seen, some) for some in cuts]
+            return Expected.joined(parts)
         like = self.skin.point
         rows = torch.as_tensor(frames, device=like.device)
         follow = torch.as_tensor(seen[frames], device=like.device)

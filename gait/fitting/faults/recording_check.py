@@ -188,7 +188,10 @@ def _contradicted(
     frames = np.flatnonzero((residual > SUSPICIOUS_M).any(axis=1))
     frames = frames[np.unique(np.linspace(0, len(frames) - 1, min(ASKED_FRAMES, len(frames))).round().astype(int))]
     while len(frames) and news.sum() < MOST_SUSPECTS * len(suspects):
-        news[int(np.quantile(residual[frames], 0.9, axis=0).argmax())] = True
+        often = np.quantile(residual[frames], 0.9, axis=0)
+        if not often.any():  # each is off in a few of the frames alone
+            break
+        news[int(often.argmax())] = True
         follow = seen & ~suspects & ~news
         off = np.linalg.norm(asked.without(observed, follow, frames).off(observed[frames]), axis=-1)
         residual = np.zeros_like(residual)
