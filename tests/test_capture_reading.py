@@ -288,6 +288,12 @@ def test_a_subject_that_is_not_there(two_people, subject):
     assert not any(word in str(error.value) for word in ("Bob", "Ann"))
 
 
+def test_a_trial_of_the_person_alone_needs_no_number(tmp_path):
+    """One number stands for all of a person's recordings, those that hold nobody else too."""
+    path = write_c3d(tmp_path / "alone.c3d", [f"Ann:{label}" for label in LABELS], z_up(stick_person()) * 1000)
+    assert read_recording(path, subject="2").labels == LABELS
+
+
 def test_a_person_without_prefix_beside_an_object(tmp_path):
     positions = np.concatenate([z_up(stick_person()) * 1000, np.full((FRAMES, 2, 3), 50.0)], axis=1)
     recording = read_recording(write_c3d(tmp_path / "walk.c3d", [*LABELS, "Wand:A", "Wand:B"], positions))

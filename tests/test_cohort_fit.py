@@ -272,6 +272,8 @@ def test_a_mirrored_recording_fails_alone_without_repair(laboratory, subject, se
     assert "--repair" in bad.line
     good, bad = fitted(subject, replace(settings, repair=True))
     assert [fault["kind"] for fault in bad.report.faults] == ["mirrored"]
+    _, bad = fit_cohort([subject], settings)
+    assert "still has an earlier run's results" in bad.line
 
 
 # --- accidents -------------------------------------------------------------------------------------------------------

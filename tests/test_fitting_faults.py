@@ -224,6 +224,22 @@ def test_a_wrong_unit_is_a_fault_too(walk, body, layout):
     assert fault.line == ("wrong unit, frames 101 to 180: corrected (the file says mm, the size of the body says m)")
 
 
+def test_what_is_used_is_not_said_to_be_left_out(walk, body, layout):
+    """Six markers, two of them exchanged: without these no frame holds a body."""
+    labels = ("LASI", "RASI", "LPSI", "RPSI", "LKNE", "LANK")
+    columns = [walk.labels.index(label) for label in ("LASI", "RASI", "LPSI", "RPSI", "LANK", "LKNE")]
+    half = walk.frames // 2
+    visible = walk.visible[:, columns].copy()
+    visible[:half, 2] = visible[half:, 3] = False
+    positions = np.where(visible[..., None], walk.positions_m[:, columns], np.nan)
+    checked = fit_checked([replace(walk, labels=labels, positions_m=positions, visible=visible)], body, layout)
+    (gait,) = checked.person.gaits
+    for fault in checked.faults[0]:
+        used = np.isfinite(gait.residual_m[:, gait.labels.index(fault.marker)]).any()
+        assert not (used and fault.action == "left out")
+    assert any(fault.hint == "too little is left without it" for fault in checked.faults[0])
+
+
 def test_noise_is_fitted_without_a_finding_or_a_crash(body, layout):
     rng = np.random.default_rng(0)
     positions = rng.uniform(0, 1.5, (5, layout.num_markers, 3))

@@ -122,7 +122,10 @@ def _fit_rest(
     """Outcomes of a person whose lock is held; what is in ``outcomes`` is not fitted again."""
 
     def failed(path: Path, error: Exception) -> GaitOutcome:
-        return outcomes.setdefault(path, GaitOutcome(subject.name, path.stem, "failed", _line(subject, error)))
+        line = _line(subject, error)
+        if folders[path].exists():
+            line = f"{line.rstrip('.')}; {folders[path]} still has an earlier run's results, of other input."
+        return outcomes.setdefault(path, GaitOutcome(subject.name, path.stem, "failed", line))
 
     fitted: tuple[_Person, dict[Path, GaitFit]] | None = None
     if len(outcomes) < len(folders):
