@@ -59,7 +59,9 @@ def held_by_markers(fixed: NDArray[np.bool_], alone_m: NDArray[np.floating]) -> 
     """
     usual = usual_figures(alone_m[fixed] if fixed.any() else alone_m)
     lost = alone_m > np.maximum(LOST_M, LOST_TIMES * usual)
-    lost[:, Joint.PELVIS] |= alone_m[:, Joint.PELVIS] > LOST_PELVIS_M
+    anywhere = alone_m[:, Joint.PELVIS] > LOST_PELVIS_M
+    if not anywhere[fixed].all():  # else there is nothing better, and the residual tells
+        lost[:, Joint.PELVIS] |= anywhere
     ever = usual < LOST_M  # a joint that no marker ever holds says nothing about a frame
     most = lost[:, ever].mean(axis=1) > 0.5 if ever.any() else np.zeros(len(lost), dtype=bool)
     return fixed & ~lost[:, Joint.PELVIS] & ~most
