@@ -114,9 +114,7 @@ def shape_jacobian(wearer: Wearer, motion: MarkerMotion) -> Tensor:
     """Change of every marker with the shape: (T, M, 3, B) metres a unit of each coefficient."""
     skin = wearer.skin
     place = joint_shape_jacobian(wearer, motion) - motion.world @ skin.joint_shape  # (T, J, 3, B)
-    weight = skin.carrier_weight.new_zeros(skin.num_markers, skin.num_joints)
-    weight.scatter_add_(1, skin.carriers, skin.carrier_weight)
-    return motion.mixed @ skin.point_shape + torch.einsum("mj,tjcb->tmcb", weight, place)
+    return motion.mixed @ skin.point_shape + torch.einsum("mj,tjcb->tmcb", skin.skinning_weights, place)
 
 
 def joint_shape_jacobian(wearer: Wearer, motion: MarkerMotion) -> Tensor:

@@ -13,6 +13,7 @@ what its file says; here every normal is a unit normal.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -56,6 +57,12 @@ class MarkerSkin:
     def num_betas(self) -> int:
         """B."""
         return self.joint_shape.shape[-1]
+
+    @property
+    def skinning_weights(self) -> Tensor:
+        """(M, J) of every joint."""
+        weights = self.carrier_weight.new_zeros(self.num_markers, self.num_joints)
+        return weights.scatter_add_(1, self.carriers, self.carrier_weight)
 
     @property
     def parent_index(self) -> Tensor:
@@ -104,12 +111,7 @@ def marker_skin(body: Body, layout: MarkerLayout, *, dtype: torch.dtype = torch.
     weight = weight / weight.sum(dim=1, keepdim=True)
     most = int((weight > 0).sum(dim=1).max())
     carrier_weight, carriers = weight.topk(most, dim=1)
-    below = torch.zeros(J, J, dtype=dtype, device=device)
-    for j in range(J):
-        k = j
-        while k >= 0:
-            below[k, j] = 1.0
-            k = body.parents[k]
+    below = joints_below(body.parents[:J]).to(weight)
     return MarkerSkin(
         labels=layout.labels,
         point=point,
@@ -125,6 +127,17 @@ def marker_skin(body: Body, layout: MarkerLayout, *, dtype: torch.dtype = torch.
         levels=tuple(level[level < J] for level in body.levels if bool((level < J).any())),
         hinges=hinged_joints(body, J, dtype),
     )
+
+
+def joints_below(parents: Sequence[int]) -> Tensor:
+    """(J, J) 1 where the second joint is the first one or hangs on it."""
+    below = torch.zeros(len(parents), len(parents))
+    for j in range(len(parents)):
+        k = j
+        while k >= 0:
+            below[k, j] = 1.0
+            k = parents[k]
+    return below
 
 
 def _nearest_below(parents: tuple[int, ...], joint: int, limit: int) -> int:

@@ -24,6 +24,7 @@ from torch import Tensor
 from gait.body.rotations import PoseFeature
 from gait.fitting.joint_turning import MOST_STEP_RAD, Pose, feature_and_change, unknowns_in_world
 from gait.fitting.marker_motion import Wearer
+from gait.fitting.marker_skin import joints_below
 from gait.fitting.residuals import JointPrior, Leaning
 from gait.fitting.solver import turns
 from gait.fitting.solver.frames import FramePoses, Frames, Observation
@@ -74,9 +75,8 @@ class FrameEquations:
         self.levels, self.parent = skin.levels, skin.parent_index
         self.num_joints, self.num_markers = skin.num_joints, skin.num_markers
         self.rest = self._held(wearer.joint)  # (J, 3)
-        share = torch.zeros_like(skin.moves[:, :, 0])
-        share.scatter_add_(1, skin.carriers, skin.carrier_weight)  # (M, J) skinning weights
-        below = _below(skin.parents).to(share)
+        share = skin.skinning_weights
+        below = joints_below(skin.parents).to(share)
         self.limbs = limbs(skin.parents, self._held(share))
         joints, markers = self.limbs.joints, self.limbs.markers  # (G, P) and (G, N), P = L + K
         arms, points = _combination(share, below, wearer.point, wearer.joint)
@@ -424,17 +424,6 @@ def _place_cost(poses: FramePoses, frames: Frames) -> Tensor:
     return 0.5 * (frames.place_precision * (away * away).sum(dim=-1)).sum(dim=1)
 
 
-def _below(parents: Sequence[int]) -> Tensor:
-    """(J, J) 1 where the second joint is the first one or hangs on it."""
-    below = torch.zeros(len(parents), len(parents))
-    for j in range(len(parents)):
-        k = j
-        while k >= 0:
-            below[k, j] = 1.0
-            k = parents[k]
-    return below
-
-
 def _combination(share: Tensor, below: Tensor, point: Tensor, rest: Tensor) -> tuple[Tensor, Tensor]:
     """Arms and markers as combinations of the joints' world transforms.
 
@@ -443,7 +432,7 @@ def _combination(share: Tensor, below: Tensor, point: Tensor, rest: Tensor) -> t
 
     Args:
         share: (M, J) skinning weights.
-        below: (J, J) of ``_below``.
+        below: (J, J) 1 where the second joint is the first one or hangs on it.
         point: (M, 3) markers at rest.
         rest: (J, 3) joints at rest.
 
