@@ -1,0 +1,1 @@
+"""Networks that tell healthy from sick gait, their training, and how well they do on persons they never saw."""
