@@ -1,4 +1,4 @@
-"""A folder that is written whole or not at all, whatever ends the program.
+"""A folder, or a file, that is written whole or not at all, whatever ends the program.
 
 It is made as ``.<name>.partial-<anything>`` beside its place and moved there; one that it replaces is put aside as
 ``.<name>.old-<anything>`` meanwhile. Everything is on the disk before it is moved.
@@ -39,6 +39,25 @@ def replacing(folder: Path) -> Iterator[Path]:
         shutil.rmtree(partial, ignore_errors=True)
 
 
+@contextmanager
+def replacing_file(path: Path) -> Iterator[Path]:
+    """The path to write a file at, which is moved to ``path`` if all goes well and removed otherwise.
+
+    Raises:
+        GaitError: the disk is full or the place cannot be written; what was there stays.
+    """
+    partial = path.with_name(f".{path.name}.partial-{secrets.token_hex(4)}")
+    try:
+        yield partial
+        _to_disk(partial)
+        partial.replace(path)
+        _to_disk(path.parent)
+    except OSError as error:
+        raise unwritable(path, error) from error
+    finally:
+        partial.unlink(missing_ok=True)
+
+
 def left_over(parent: Path) -> list[Path]:
     """What killed runs have left in a folder, or what others are just making there."""
     return [path for path in sorted(parent.iterdir()) if _LEFT_OVER.fullmatch(path.name)] if parent.is_dir() else []
@@ -59,8 +78,10 @@ def clear_left_over(parent: Path) -> None:
             place = path.with_name(match["name"])
             if match["what"] == "old" and not place.exists():
                 path.rename(place)
-            else:
+            elif path.is_dir():
                 shutil.rmtree(path)
+            else:
+                path.unlink()
     except OSError as error:
         raise unwritable(parent, error) from error
 
