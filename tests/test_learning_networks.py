@@ -20,6 +20,11 @@ README = TransformerArchitecture(64, 32, 2, 4)
 SIZES = [TransformerArchitecture(), README, TransformerArchitecture(6, 10, 3, 5, 33)]
 
 
+@pytest.fixture(autouse=True)
+def seeded():
+    torch.manual_seed(0)
+
+
 class PublishedLevel(nn.Module):
     """Every token through the whole layer, then the first is taken."""
 
@@ -61,11 +66,12 @@ class Published(nn.Module):
 
 
 def shaken(network, seed=0):
-    """Every weight random, biases and norms too: a published network was trained."""
+    """Every weight random, biases and norms too, as those of a trained network are."""
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for weight in network.parameters():
-            weight += 0.1 * torch.randn(weight.shape, generator=generator)
+            noise = torch.randn(weight.shape, generator=generator)
+            weight += 0.1 * noise if weight.ndim == 1 else noise / weight.shape[-1] ** 0.5
     return network
 
 
