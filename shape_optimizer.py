@@ -19,12 +19,13 @@ from pathlib import Path
 from tqdm import tqdm
 
 from gait.capture.cohort_file import read_cohort
-from gait.cohort.cluster_crew import ClusterCrew
-from gait.cohort.cohort_run import Crew, run_cohort
+from gait.cohort.cohort_run import FIT_MODULE, run_cohort
 from gait.cohort.fit_settings import FitSettings, check_settings
 from gait.cohort.gait_outcome import GaitOutcome
-from gait.cohort.local_crew import LocalCrew, share_of_cores
 from gait.cohort.summary import summary_lines
+from gait.crew.cluster_crew import ClusterCrew
+from gait.crew.crew import Crew
+from gait.crew.local_crew import LocalCrew, share_of_cores
 from gait.errors import GaitError
 
 STOPPED = 130
@@ -96,7 +97,7 @@ def main(arguments: Arguments) -> int:
     outcomes: dict[tuple[str, str], GaitOutcome] = {}
     try:
         with _crew(arguments, len(subjects)) as crew, tqdm(total=len(gaits), unit="gait", disable=None) as bar:
-            for outcome in run_cohort(subjects, crew, bar.write if not bar.disable else _say):
+            for outcome in run_cohort(subjects, arguments.settings, crew, bar.write if not bar.disable else _say):
                 outcomes[outcome.subject, outcome.gait] = outcome
                 bar.set_description(f"{outcome.subject}/{outcome.gait}")
                 bar.update()
@@ -120,10 +121,10 @@ def _crew(arguments: Arguments, persons: int) -> Iterator[Crew]:
     """Who does the work."""
     settings = arguments.settings
     if arguments.scheduler is not None:
-        with ClusterCrew(settings, arguments.scheduler, _say) as cluster:
+        with ClusterCrew(settings.save_folder, arguments.scheduler, _say) as cluster:
             yield cluster
     else:
-        with LocalCrew(settings, share_of_cores(persons, arguments.workers, settings.device)) as crew:
+        with LocalCrew(share_of_cores(persons, arguments.workers, settings.device), FIT_MODULE) as crew:
             yield crew
 
 

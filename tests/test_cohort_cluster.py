@@ -12,14 +12,16 @@ from pathlib import Path
 import pytest
 from fitting_cases import OPEN_BODY, model_folder, write_c3d
 
+import gait
 from gait.body.model_file import load_body
 from gait.body.placement import plug_in_gait_layout
 from gait.capture.cohort_file import read_cohort
-from gait.cohort.cluster_crew import ClusterCrew, fit_task
-from gait.cohort.cohort_run import Taken, run_cohort
+from gait.cohort.cohort_run import FitTask, run_cohort
 from gait.cohort.fit_cohort import fit_cohort
 from gait.cohort.fit_settings import FitSettings, person_folder
-from gait.cohort.person_lock import person_lock
+from gait.crew.cluster_crew import ClusterCrew, task_there
+from gait.crew.crew import Taken
+from gait.crew.folder_lock import folder_lock
 from gait.errors import GaitError
 from gait.synthetic import MarkerErrors, make_person, make_walk
 
@@ -117,10 +119,10 @@ def test_a_person_whom_another_run_has_is_tried_again(laboratory, scheduler, tmp
     settings = FitSettings(laboratory / "data", tmp_path / "out", pictures=False)
     settings.save_folder.mkdir()
     lines, order = [], []
-    other = person_lock(person_folder(settings.save_folder, subjects[0]))
+    other = folder_lock(person_folder(settings.save_folder, subjects[0]))
     assert other.__enter__()
-    with ClusterCrew(settings, scheduler, lines.append) as crew:
-        for outcome in run_cohort(subjects, crew, lines.append):
+    with ClusterCrew(settings.save_folder, scheduler, lines.append) as crew:
+        for outcome in run_cohort(subjects, settings, crew, lines.append):
             order.append((outcome.subject, outcome.state))
             if len(order) == 1:
                 other.__exit__(None, None, None)
@@ -174,19 +176,19 @@ def test_workers_here_and_a_cluster_are_two_wishes(laboratory):
 def test_the_package_that_lacks_is_named(laboratory, monkeypatch):
     monkeypatch.setitem(sys.modules, "distributed", None)
     with pytest.raises(GaitError, match=r"gait-suite\[dask\]"):
-        ClusterCrew(FitSettings(laboratory / "data", laboratory / "out"), "tcp://127.0.0.1:1", print)
+        ClusterCrew(laboratory / "out", "tcp://127.0.0.1:1", print)
 
 
 def test_a_worker_that_sees_another_folder_or_has_another_gait_says_so(laboratory, tmp_path):
     (subject, _) = read_cohort(laboratory / "cohort.json")
-    settings = FitSettings(laboratory / "data", tmp_path)
+    task = FitTask(subject, FitSettings(laboratory / "data", tmp_path))
     with pytest.raises(GaitError, match="does not see this folder"):
-        fit_task(subject, settings, tmp_path / ".shared-0", fit_task.__globals__["gait"].__version__)
+        task_there(task, tmp_path / ".shared-0", gait.__version__)
     with pytest.raises(GaitError, match=r"a worker has gait .* this command 9\.9"):
-        fit_task(subject, settings, tmp_path / ".shared-0", "9.9")
+        task_there(task, tmp_path / ".shared-0", "9.9")
     (tmp_path / ".shared-0").touch()
-    with person_lock(person_folder(tmp_path, subject)):
-        assert isinstance(fit_task(subject, settings, tmp_path / ".shared-0", "0.1.0"), Taken)
+    with folder_lock(person_folder(tmp_path, subject)):
+        assert isinstance(task_there(task, tmp_path / ".shared-0", gait.__version__), Taken)
 
 
 def test_a_worker_without_the_suite_is_named(laboratory, tmp_path, monkeypatch):
@@ -197,8 +199,8 @@ def test_a_worker_without_the_suite_is_named(laboratory, tmp_path, monkeypatch):
     blocked = tmp_path / "blocked"
     (blocked / "gait").mkdir(parents=True)
     (blocked / "gait" / "__init__.py").write_text("raise ModuleNotFoundError(\"No module named 'gait'\")\n")
-    with cluster(tmp_path, blocked, "1") as (address, _), ClusterCrew(settings, address, print) as crew:
-        outcomes = list(run_cohort(read_cohort("cohort.json"), crew, print))
+    with cluster(tmp_path, blocked, "1") as (address, _), ClusterCrew(settings.save_folder, address, print) as crew:
+        outcomes = list(run_cohort(read_cohort("cohort.json"), settings, crew, print))
     assert [o.state for o in outcomes] == ["failed"] * 2
     for outcome in outcomes:
         assert "cannot load the suite (No module named 'gait')" in outcome.line

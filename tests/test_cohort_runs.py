@@ -17,13 +17,14 @@ from fitting_cases import OPEN_BODY, model_folder, write_c3d
 from gait.body.model_file import load_body
 from gait.body.placement import plug_in_gait_layout
 from gait.capture.cohort_file import read_cohort
-from gait.cohort import person_lock as locks
-from gait.cohort.cohort_run import run_cohort
+from gait.cohort.cohort_run import FIT_MODULE, run_cohort
 from gait.cohort.fit_cohort import fit_cohort, fit_subject
 from gait.cohort.fit_settings import FitSettings, person_folder
-from gait.cohort.local_crew import LocalCrew, Share, share_of_cores
-from gait.cohort.person_lock import PersonTakenError, person_lock
-from gait.cohort.whole_folder import clear_left_over, replacing
+from gait.crew import folder_lock as locks
+from gait.crew.crew import TakenError
+from gait.crew.folder_lock import folder_lock
+from gait.crew.local_crew import LocalCrew, Share, share_of_cores
+from gait.crew.whole_folder import clear_left_over, replacing
 from gait.errors import GaitError
 from gait.synthetic import MarkerErrors, make_person, make_walk
 
@@ -133,10 +134,10 @@ def test_cores_are_shared_out(monkeypatch):
 def test_a_worker_that_is_killed_costs_nobody_anything(settings, subjects, undisturbed):
     """What memory that runs out does; its person is fitted again alone."""
     lines, outcomes = [], []
-    with LocalCrew(settings, Share(2, 1)) as crew:
-        for outcome in run_cohort(subjects, crew, lines.append):
+    with LocalCrew(Share(2, 1), FIT_MODULE) as crew:
+        for outcome in run_cohort(subjects, settings, crew, lines.append):
             if not outcomes:
-                worker = next(w for w in crew._workers if w.subject.name == outcome.subject)
+                worker = next(w for w in crew._workers if w.task.name == outcome.subject)
                 worker.process.kill()
             outcomes.append(outcome)
     assert sorted((o.subject, o.gait) for o in outcomes) == [(name, f"walk{k}") for name in PERSONS for k in (1, 2)]
@@ -150,18 +151,18 @@ def test_a_worker_that_is_killed_costs_nobody_anything(settings, subjects, undis
 
 def test_a_person_whose_worker_dies_again_fails_alone(settings, subjects):
     lines, outcomes, killed = [], [], set()
-    with LocalCrew(settings, Share(1, 1)) as crew:
+    with LocalCrew(Share(1, 1), FIT_MODULE) as crew:
         begin = crew.begin
 
-        def begin_and_kill(subject):
-            begin(subject)
-            if subject.name == "bert":
+        def begin_and_kill(task):
+            begin(task)
+            if task.name == "bert":
                 (worker,) = crew._workers
                 worker.process.kill()
                 killed.add(worker.process.pid)
 
         crew.begin = begin_and_kill
-        outcomes = list(run_cohort(subjects[:2], crew, lines.append))
+        outcomes = list(run_cohort(subjects[:2], settings, crew, lines.append))
     assert len(killed) == 2
     assert [(o.subject, o.state) for o in outcomes] == [("anna", "fitted")] * 2 + [("bert", "failed")] * 2
     assert all("was killed (SIGKILL)" in o.line and "\n" not in o.line for o in outcomes[2:])
@@ -219,10 +220,10 @@ def test_two_runs_share_the_work(settings, undisturbed):
 def test_a_person_whom_another_run_has_comes_last(settings, subjects):
     place = person_folder(settings.save_folder, subjects[0])
     lines, order = [], []
-    with LocalCrew(settings, Share(1, 1)) as crew:
-        other = person_lock(place)
+    with LocalCrew(Share(1, 1), FIT_MODULE) as crew:
+        other = folder_lock(place)
         assert other.__enter__()
-        for outcome in run_cohort(subjects, crew, lines.append):
+        for outcome in run_cohort(subjects, settings, crew, lines.append):
             order.append(outcome.subject)
             if len(order) == 4:
                 other.__exit__(None, None, None)
@@ -233,16 +234,16 @@ def test_a_person_whom_another_run_has_comes_last(settings, subjects):
 
 def test_a_lock_is_one_runs_and_ends_with_it(tmp_path):
     place = tmp_path / "healthy" / "anna"
-    with person_lock(place) as held:
+    with folder_lock(place) as held:
         assert held
-        with pytest.raises(PersonTakenError, match=rf"anna: another run \(process {os.getpid()}"), person_lock(place):
+        with pytest.raises(TakenError, match=rf"anna: another run \(process {os.getpid()}"), folder_lock(place):
             pass
-        with person_lock(place.with_name("bert")) as other:
+        with folder_lock(place.with_name("bert")) as other:
             assert other
     assert not list(tmp_path.rglob("*"))
     place.with_name(".anna.lock").parent.mkdir()
     place.with_name(".anna.lock").write_text("process 1 on a computer that lost its power", encoding="utf-8")
-    with person_lock(place) as held:
+    with folder_lock(place) as held:
         assert held, "a file that nobody holds is no lock"
     assert not list(tmp_path.rglob("*"))
 
@@ -258,9 +259,9 @@ def test_a_lock_that_was_removed_while_it_was_waited_for_does_not_count(tmp_path
         flock(descriptor, operation)
 
     monkeypatch.setattr(locks.fcntl, "flock", removed_first)
-    with person_lock(place) as held:
+    with folder_lock(place) as held:
         assert held
-        with pytest.raises(PersonTakenError), person_lock(place):
+        with pytest.raises(TakenError), folder_lock(place):
             pass
     assert len(times) == 3
 
@@ -270,7 +271,7 @@ def test_a_file_system_without_locks_is_used_without(tmp_path, monkeypatch):
         raise OSError(locks.errno.ENOLCK, "No locks available")
 
     monkeypatch.setattr(locks.fcntl, "flock", no_locks)
-    with person_lock(tmp_path / "anna") as held:
+    with folder_lock(tmp_path / "anna") as held:
         assert not held
 
 
@@ -320,7 +321,7 @@ def test_a_kill_after_the_last_rename_leaves_nothing_for_long(settings, subjects
     leave()
     assert [o.state for o in fit_subject(one, settings)] == ["finished before"]
     assert [path.name for path in settings.save_folder.rglob(".*")] == []
-    with person_lock(place):
+    with folder_lock(place):
         leave()
         assert [o.state for o in fit_subject(one, settings)] == ["finished before"]
         assert (place / ".walk1.partial-12").is_dir(), "the other run may be writing it"
@@ -392,7 +393,7 @@ def test_finished_gaits_need_no_writing(settings, subjects, monkeypatch):
     def no_lock(*_):
         raise AssertionError("a folder that is only read needs no lock")
 
-    monkeypatch.setattr("gait.cohort.fit_cohort.person_lock", no_lock)
+    monkeypatch.setattr("gait.cohort.fit_cohort.folder_lock", no_lock)
     assert [o.state for o in fit_subject(subjects[0], settings)] == ["finished before"] * 2
 
 

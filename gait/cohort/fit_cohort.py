@@ -28,7 +28,6 @@ from gait.capture.cohort_file import Subject
 from gait.capture.labels import canonical_marker, own_marker
 from gait.capture.reading import read_recording
 from gait.capture.recording import Recording
-from gait.cohort.cohort_run import LOOK_AGAIN_S
 from gait.cohort.fit_inputs import fit_inputs
 from gait.cohort.fit_settings import FitSettings, model_path, person_folder
 from gait.cohort.gait_folder import (
@@ -40,8 +39,9 @@ from gait.cohort.gait_folder import (
     write_gait,
 )
 from gait.cohort.gait_outcome import GaitOutcome
-from gait.cohort.person_lock import PersonTakenError, person_lock, tidy
-from gait.cohort.whole_folder import clear_left_over
+from gait.crew.crew import LOOK_AGAIN_S, TakenError
+from gait.crew.folder_lock import folder_lock, tidy
+from gait.crew.whole_folder import clear_left_over
 from gait.errors import GaitError
 from gait.fitting.faults.checked_fit import CheckedFit, UnfitRecordingError, fit_checked
 from gait.fitting.fit_report import FitReport, fit_report, frame_list
@@ -65,7 +65,7 @@ def fit_cohort(subjects: Sequence[Subject], settings: FitSettings) -> Iterator[G
         for subject in waiting:
             try:
                 yield from fit_subject(subject, settings)
-            except PersonTakenError:
+            except TakenError:
                 taken.append(subject)
         waiting = taken
         if waiting:
@@ -79,7 +79,7 @@ def fit_subject(subject: Subject, settings: FitSettings) -> Iterator[GaitOutcome
     order of the gaits, each once it is on the disk.
 
     Raises:
-        PersonTakenError: another run is fitting this person; nothing was yielded.
+        TakenError: another run is fitting this person; nothing was yielded.
     """
     place = person_folder(settings.save_folder, subject)
     folders = {path: gait_folder(settings.save_folder, subject, path) for path in subject.gaits}
@@ -101,11 +101,11 @@ def fit_subject(subject: Subject, settings: FitSettings) -> Iterator[GaitOutcome
         yield from outcomes.values()  # nothing to write, so a folder that is read-only does
         return
     try:
-        with person_lock(place) as held:
+        with folder_lock(place, "fitting this person") as held:
             if held:
                 clear_left_over(place)
             yield from _fit_rest(subject, settings, folders, inputs, finished_before())
-    except PersonTakenError:
+    except TakenError:
         raise
     except GaitError as error:
         for path in subject.gaits:

@@ -19,7 +19,7 @@ import numpy as np
 from gait.body.pose_sequence import PoseSequence
 from gait.capture.cohort_file import Subject
 from gait.cohort.fit_settings import PoseFormat, person_folder
-from gait.cohort.whole_folder import replacing
+from gait.crew.whole_folder import replacing
 from gait.errors import GaitError
 from gait.fitting.fit_report import FitReport
 from gait.fitting.person_fit import GaitFit

@@ -1,7 +1,7 @@
-"""A Dask cluster that the laboratory already has, fitting a cohort's persons.
+"""A Dask cluster that the laboratory already has, working on tasks.
 
-Its scheduler and workers need this suite installed, and the recordings, models and the save folder under the same
-paths: a person's results are written where that person is fitted. Of ``distributed`` (the extra ``dask``) nothing is
+Its scheduler and workers need this suite installed, and see what the tasks read and the save folder under the same
+paths: results are written where a task is done. Of ``distributed`` (the extra ``dask``) nothing is
 loaded elsewhere.
 """
 
@@ -12,17 +12,12 @@ import secrets
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import gait
-from gait.capture.cohort_file import Subject
-from gait.cohort.cohort_run import Died, Done, News, Taken
-from gait.cohort.fit_settings import FitSettings
-from gait.cohort.gait_outcome import GaitOutcome
-from gait.cohort.person_lock import PersonTakenError
-from gait.cohort.whole_folder import unwritable
+from gait.crew.crew import Died, Done, Taken, TakenError, Task
+from gait.crew.whole_folder import unwritable
 from gait.errors import GaitError
 
 if TYPE_CHECKING:
@@ -33,24 +28,21 @@ CONNECT_S = 10
 _LOOK_S = 0.1  # how often futures are looked at
 
 
-def fit_task(subject: Subject, settings: FitSettings, token: Path, version: str) -> list[GaitOutcome] | Taken:
-    """Fit one person, on a worker of the cluster.
+def task_there(task: Task, token: Path, version: str) -> list[Any] | Taken:
+    """Do a task, on a worker of the cluster; its results.
 
     Args:
-        subject: with absolute paths.
-        settings: with absolute paths.
+        task: with absolute paths.
         token: a file that the command has made in the save folder.
         version: of the command's own gait.
     """
-    from gait.cohort.fit_cohort import fit_subject
-
     if version != gait.__version__:
         raise GaitError(f"a worker has gait {gait.__version__}, this command {version}; install the same there.")
     if not token.is_file():
-        raise GaitError(f"{settings.save_folder}: a worker does not see this folder; the cluster must share it.")
+        raise GaitError(f"{token.parent}: a worker does not see this folder; the cluster must share it.")
     try:
-        return list(fit_subject(subject, settings))
-    except PersonTakenError as taken:
+        return list(task.run())
+    except TakenError as taken:
         return Taken(str(taken))
 
 
@@ -60,19 +52,22 @@ class ClusterCrew:
     tries = 1  # the scheduler itself tries a task whose worker dies on others
     places = 1_000_000  # it knows how many can run at a time
 
-    def __init__(self, settings: FitSettings, address: str, tell: Callable[[str], None]):
+    def __init__(self, save_folder: Path, address: str, tell: Callable[[str], None]):
         """Connect.
+
+        Args:
+            save_folder: where the tasks write; the workers must see it.
+            address: the scheduler's, such as tcp://10.0.0.5:8786.
+            tell: takes a line for the user.
 
         Raises:
             GaitError: ``distributed`` is not installed, or no scheduler answers at the address.
         """
-        self._settings = replace(
-            settings, model_folder=settings.model_folder.resolve(), save_folder=settings.save_folder.resolve()
-        )
+        self._save_folder = save_folder.resolve()
         self._client = _client(address)
         self._address = address
-        self._running: dict[Future, Subject] = {}
-        self._token = self._settings.save_folder / f".shared-{secrets.token_hex(8)}"
+        self._running: dict[Future, Task] = {}
+        self._token = self._save_folder / f".shared-{secrets.token_hex(8)}"
         if not self._client.scheduler_info()["workers"]:
             tell(f"{address}: no worker is there yet; waiting for the first.")
 
@@ -80,7 +75,7 @@ class ClusterCrew:
         try:
             self._token.touch()
         except OSError as error:
-            raise unwritable(self._settings.save_folder, error) from error
+            raise unwritable(self._save_folder, error) from error
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -89,18 +84,12 @@ class ClusterCrew:
             self._client.close()
         self._token.unlink(missing_ok=True)
 
-    def begin(self, subject: Subject) -> None:
-        """Hand a person over to the cluster."""
-        file = subject.constraint_file
-        absolute = replace(
-            subject,
-            gaits=tuple(path.resolve() for path in subject.gaits),
-            constraint_file=None if file is None else file.resolve(),
-        )
-        future = self._client.submit(fit_task, absolute, self._settings, self._token, gait.__version__, pure=False)
-        self._running[future] = subject
+    def begin(self, task: Task) -> None:
+        """Hand a task over to the cluster."""
+        future = self._client.submit(task_there, task.absolute(), self._token, gait.__version__, pure=False)
+        self._running[future] = task
 
-    def news(self, seconds: float) -> list[tuple[Subject, News]]:
+    def news(self, seconds: float) -> list[tuple[Task, Any]]:
         """What has happened since; waits for something up to so many seconds.
 
         Raises:
@@ -113,12 +102,12 @@ class ClusterCrew:
             time.sleep(_LOOK_S)
         return [news for future in done for news in self._news_of(future, self._running.pop(future))]
 
-    def _news_of(self, future: Future, subject: Subject) -> list[tuple[Subject, News]]:
+    def _news_of(self, future: Future, task: Task) -> list[tuple[Task, Any]]:
         if future.status == "finished":
             result = future.result()
             if isinstance(result, Taken):
-                return [(subject, result)]
-            return [*((subject, outcome) for outcome in result), (subject, Done())]
+                return [(task, result)]
+            return [*((task, one) for one in result), (task, Done())]
         if future.status in ("cancelled", "lost"):  # what a client that has lost its scheduler makes of all
             raise GaitError(f"{self._address}: the Dask scheduler is gone; the same command goes on from here.")
         error = future.exception()
@@ -126,14 +115,14 @@ class ClusterCrew:
             error = error.__cause__
         what = " ".join(str(error).split())
         if type(error).__name__ == "KilledWorker":
-            line = "the workers that fitted this person were killed, one after the other; did their memory run out?"
+            line = "the workers that were at it were killed, one after the other; did their memory run out?"
         elif isinstance(error, GaitError):
             line = what
         elif isinstance(error, ImportError) or "No module named" in what:
             line = f"the cluster cannot load the suite ({what}); install it there as here"
         else:
             line = f"the task broke off on the cluster ({type(error).__name__}: {what})"
-        return [(subject, Died(line.rstrip(".")))]
+        return [(task, Died(line.rstrip(".")))]
 
 
 def _client(address: str) -> Client:

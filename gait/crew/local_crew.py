@@ -1,4 +1,4 @@
-"""The processes of this computer that fit a cohort's persons.
+"""The processes of this computer that work on tasks.
 
 They are forked from one process that has loaded the libraries and nothing else, so that loading them (seconds) is paid
 once and this process, which only waits, needs none of them.
@@ -17,11 +17,9 @@ from multiprocessing import connection, forkserver, resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
+from typing import Any
 
-from gait.capture.cohort_file import Subject
-from gait.cohort.cohort_run import Died, Done, News, Taken
-from gait.cohort.fit_settings import FitSettings, person_folder
-from gait.cohort.person_lock import PersonTakenError, tidy
+from gait.crew.crew import Died, Done, Taken, TakenError, Task
 
 MEMORY_OF_A_WORKER = 1.0e9
 """Bytes that a worker may need: walks of some thousand frames."""
@@ -37,8 +35,8 @@ class Share:
     threads: int  # of each
 
 
-def share_of_cores(persons: int, workers: int | None, device: str = "cpu") -> Share:
-    """So many workers as are asked for, else as many as cores, memory and persons allow; the cores divided by them.
+def share_of_cores(tasks: int, workers: int | None, device: str = "cpu") -> Share:
+    """So many workers as are asked for, else as many as cores, memory and tasks allow; the cores divided by them.
 
     ``OMP_NUM_THREADS`` decides the threads of each where it is set.
     """
@@ -48,7 +46,7 @@ def share_of_cores(persons: int, workers: int | None, device: str = "cpu") -> Sh
     if workers is None:
         room = int(_memory_available() / MEMORY_OF_A_WORKER)
         workers = 1 if device != "cpu" else min(cores // (threads or 1), room)
-    workers = max(1, min(workers, persons))
+    workers = max(1, min(workers, tasks))
     return Share(workers, threads or max(1, cores // workers))
 
 
@@ -65,7 +63,7 @@ def _memory_available() -> float:
 class _Worker:
     process: ForkServerProcess
     line: Connection
-    subject: Subject | None = None
+    task: Task | None = None
 
 
 class LocalCrew:
@@ -73,8 +71,12 @@ class LocalCrew:
 
     tries = 2
 
-    def __init__(self, settings: FitSettings, share: Share):
-        self._settings = settings
+    def __init__(self, share: Share, module: str):
+        """Args:
+        share: how many processes, and how many threads each.
+        module: what the tasks need; loaded once, for all processes.
+        """
+        self._module = module
         self._threads = share.threads
         self.places = share.workers
         self._workers: list[_Worker] = []
@@ -87,67 +89,60 @@ class LocalCrew:
             worker.process.kill()  # what is on its way is whole or not at all
         for worker in self._workers:
             worker.process.join()
-            if worker.subject is not None:
-                self._clear(worker.subject)
+            if worker.task is not None:
+                worker.task.tidy()
         self._workers.clear()
 
-    def begin(self, subject: Subject) -> None:
-        """Start on a person, in a process that is idle or a new one."""
-        worker = next((worker for worker in self._workers if worker.subject is None), None)
+    def begin(self, task: Task) -> None:
+        """Start on a task, in a process that is idle or a new one."""
+        worker = next((worker for worker in self._workers if worker.task is None), None)
         if worker is None:
             worker = self._new_worker()
             self._workers.append(worker)
-        worker.subject = subject
+        worker.task = task
         with suppress(OSError):  # it has just died; its end of the line tells so
-            worker.line.send(subject)
+            worker.line.send(task)
 
-    def news(self, seconds: float) -> list[tuple[Subject, News]]:
+    def news(self, seconds: float) -> list[tuple[Task, Any]]:
         """What has happened since; waits for something up to so many seconds."""
-        busy = {worker.line: worker for worker in self._workers if worker.subject is not None}
-        there: list[tuple[Subject, News]] = []
+        busy = {worker.line: worker for worker in self._workers if worker.task is not None}
+        there: list[tuple[Task, Any]] = []
         for line in connection.wait(list(busy), seconds):
             worker = busy[line]  # type: ignore[index]
-            subject = worker.subject
-            assert subject is not None
+            task = worker.task
+            assert task is not None
             try:
-                what: News = worker.line.recv()
+                what = worker.line.recv()
             except (EOFError, OSError):
                 worker.process.join()
                 self._workers.remove(worker)
-                self._clear(subject)
+                task.tidy()
                 what = Died(_end_of(worker.process))
             if isinstance(what, Done | Taken):
-                worker.subject = None
-            there.append((subject, what))
+                worker.task = None
+            there.append((task, what))
         return there
 
     def _new_worker(self) -> _Worker:
-        _start_fork_server()
+        _start_fork_server(self._module)
         here, there = multiprocessing.Pipe()
         context = multiprocessing.get_context("forkserver")
-        process = context.Process(target=_serve, args=(there, self._settings, self._threads))
+        process = context.Process(target=_serve, args=(there, self._threads))
         process.start()
         there.close()
         return _Worker(process, here)
-
-    def _clear(self, subject: Subject) -> None:
-        """Remove what a process that is gone was writing; a run that comes later would, too."""
-        tidy(person_folder(self._settings.save_folder, subject))
 
 
 def _end_of(process: ForkServerProcess) -> str:
     code = process.exitcode or 0
     if code >= 0:
-        return f"the process that fitted this person ended with code {code}"
-    return (
-        f"the process that fitted this person was killed ({signal.Signals(-code).name}); "
-        "if memory ran out, use fewer --workers"
-    )
+        return f"its process ended with code {code}"
+    return f"its process was killed ({signal.Signals(-code).name}); if memory ran out, use fewer --workers"
 
 
-def _start_fork_server() -> None:
+def _start_fork_server(module: str) -> None:
     """Start it with this program's own gait, one thread a library, and deaf to stops, which are for us to act on."""
-    multiprocessing.get_context("forkserver").set_forkserver_preload(["gait.cohort.fit_cohort"])
+    multiprocessing.get_context("forkserver").set_forkserver_preload([module])
     libraries = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
     package = str(Path(__file__).resolve().parents[2])
     path = os.pathsep.join(filter(None, [package, os.environ.get("PYTHONPATH")]))
@@ -174,8 +169,8 @@ def _environment(values: dict[str, str]) -> Iterator[None]:
                 os.environ[name] = value
 
 
-def _serve(line: Connection, settings: FitSettings, threads: int) -> None:
-    """The life of a worker: persons come, outcomes go."""
+def _serve(line: Connection, threads: int) -> None:
+    """The life of a worker: tasks come, results go."""
     for stop in _STOPS:
         signal.signal(stop, lambda *_: None)  # a mask, or one to ignore, would be inherited by what we start
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOPS)
@@ -183,23 +178,21 @@ def _serve(line: Connection, settings: FitSettings, threads: int) -> None:
     os.environ["LP_NUM_THREADS"] = str(threads)  # of the software that draws where no graphics card is
     import torch
 
-    from gait.cohort.fit_cohort import fit_subject
-
     torch.set_num_threads(threads)
     with suppress(EOFError, OSError):  # the other end is gone
         while True:
-            subject: Subject = line.recv()
+            task: Task = line.recv()
             try:
-                for outcome in fit_subject(subject, settings):
-                    line.send(outcome)
-            except PersonTakenError as taken:
+                for result in task.run():
+                    line.send(result)
+            except TakenError as taken:
                 line.send(Taken(str(taken)))
             else:
                 line.send(Done())
 
 
 def _end_with_parent() -> None:
-    """A worker whose parent was killed must not go on fitting behind the next run's back."""
+    """A worker whose parent was killed must not go on behind the next run's back."""
     parent = multiprocessing.parent_process()
     assert parent is not None
     parent.join()

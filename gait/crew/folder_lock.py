@@ -1,8 +1,8 @@
-"""One run at a time for each person of a save folder, so that two runs share the work instead of doing it twice.
+"""One run at a time for each folder of results, a person's or a fold's, so that two runs share the work, not repeat it.
 
-The lock is the operating system's, on a file beside the person's folder: it ends with the process that holds it,
+The lock is the operating system's, on a file beside the folder: it ends with the process that holds it,
 however that ends. On network file systems it holds between computers too. A file system that knows no locks costs
-nothing but doubled work: folders of gaits are moved into place whole, and the same input gives the same poses.
+nothing but doubled work: what is written is moved into place whole, and the same input gives the same results.
 """
 
 from __future__ import annotations
@@ -15,28 +15,29 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from gait.cohort.whole_folder import clear_left_over, left_over, unwritable
+from gait.crew.crew import TakenError
+from gait.crew.whole_folder import clear_left_over, left_over, unwritable
 from gait.errors import GaitError
 
 _UNKNOWN_HERE = frozenset([errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL])
 _TRIES = 100  # of taking a lock file that its last holder is just removing
 
 
-class PersonTakenError(GaitError):
-    """Another run is fitting this person; to be tried again later."""
-
-
 @contextmanager
-def person_lock(folder: Path) -> Iterator[bool]:
-    """Hold the lock of a person's folder, which need not exist; False where the file system knows no locks.
+def folder_lock(folder: Path, doing: str = "at it") -> Iterator[bool]:
+    """Hold the lock of a folder, which need not exist; False where the file system knows no locks.
+
+    Args:
+        folder: of results.
+        doing: what the line of another run says that this one is: "fitting this person".
 
     Raises:
-        PersonTakenError: another run holds it, with a line that says which.
+        TakenError: another run holds it, with a line that says which.
         GaitError: nothing can be written there.
     """
     path = _lock_file(folder)
     try:
-        descriptor, held = _taken(path, folder.name)
+        descriptor, held = _taken(path, folder.name, doing)
     except OSError as error:
         raise unwritable(folder, error) from error
     try:
@@ -50,13 +51,13 @@ def person_lock(folder: Path) -> Iterator[bool]:
 
 
 def tidy(folder: Path) -> None:
-    """Remove what killed runs have left of a person, and put back what they had put aside.
+    """Remove what killed runs have left of a folder, and put back what they had put aside.
 
-    Nothing happens while another run is fitting this person, or where nothing can be written.
+    Nothing happens while another run is at it, or where nothing can be written.
     """
     with suppress(GaitError, OSError):
         if _lock_file(folder).exists() or left_over(folder):
-            with person_lock(folder) as held:
+            with folder_lock(folder) as held:
                 if held:
                     clear_left_over(folder)
 
@@ -65,7 +66,7 @@ def _lock_file(folder: Path) -> Path:
     return folder.with_name(f".{folder.name}.lock")
 
 
-def _taken(path: Path, person: str) -> tuple[int, bool]:
+def _taken(path: Path, name: str, doing: str) -> tuple[int, bool]:
     """The lock file's descriptor, and whether it is locked."""
     for _ in range(_TRIES):
         try:
@@ -78,7 +79,7 @@ def _taken(path: Path, person: str) -> tuple[int, bool]:
         except BlockingIOError as error:
             holder = _holder(descriptor)
             os.close(descriptor)
-            raise PersonTakenError(f"{person}: {holder} is fitting this person.") from error
+            raise TakenError(f"{name}: {holder} is {doing}.") from error
         except OSError as error:
             if error.errno in _UNKNOWN_HERE:
                 return descriptor, False
