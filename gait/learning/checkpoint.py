@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from gait.cohort.whole_folder import replacing_file
+from gait.crew.whole_folder import replacing_file
 from gait.errors import GaitError
 from gait.learning.architecture import Architecture, MLPArchitecture, architecture_from_dict, architecture_of
 
