@@ -12,7 +12,7 @@ import re
 import secrets
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from gait.errors import GaitError
@@ -43,11 +43,14 @@ def replacing(folder: Path) -> Iterator[Path]:
 def replacing_file(path: Path) -> Iterator[Path]:
     """The path to write a file at, which is moved to ``path`` if all goes well and removed otherwise.
 
+    Its folder is made if need be.
+
     Raises:
         GaitError: the disk is full or the place cannot be written; what was there stays.
     """
     partial = path.with_name(f".{path.name}.partial-{secrets.token_hex(4)}")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         yield partial
         _to_disk(partial)
         partial.replace(path)
@@ -55,7 +58,8 @@ def replacing_file(path: Path) -> Iterator[Path]:
     except OSError as error:
         raise unwritable(path, error) from error
     finally:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):  # its folder may be a file
+            partial.unlink(missing_ok=True)
 
 
 def left_over(parent: Path) -> list[Path]:
