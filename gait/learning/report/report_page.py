@@ -1,0 +1,290 @@
+"""``report_<network>.html``: one page that needs nothing else, no network, no script."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from html import escape
+from typing import Any
+
+from gait.learning.fold_result import FoldResult
+from gait.learning.metrics import Estimate
+from gait.learning.report.names import BASELINES, METRICS, in_order, judge_name
+from gait.learning.report.page_style import STYLE
+from gait.learning.report.pictures import NAMED_PERSONS, Picture, as_svg
+from gait.learning.report.pooled_folds import Estimates, Judge, PooledFolds
+from gait.learning.report.sentences import (
+    beside_baselines,
+    caveats,
+    counted,
+    figure,
+    headline,
+    interval,
+    leak_warning,
+    terms,
+    wrong_persons,
+)
+
+
+def report_page(
+    summary: PooledFolds,
+    single: Sequence[PooledFolds],
+    pictures: Mapping[str, Picture],
+    left_out: Sequence[str] = (),
+) -> str:
+    """The page as HTML.
+
+    Args:
+        summary: all folds together.
+        single: each of them alone, in the same order.
+        pictures: of ``summary``.
+        left_out: lines on results in the folder that are not part of this.
+    """
+    network = judge_name(summary.network.name)
+    which = "" if len(summary.folds) > 1 else f", fold {summary.folds[0].fold.index} of {summary.fold_count} alone"
+    parts = [
+        _warning(summary),
+        f"<header><h1>Healthy and sick gait told apart: {text(network)}{which}</h1>",
+        f'<p class="answer">{text(headline(summary))}</p>',
+        _list([*caveats(summary), *left_out], "caveats"),
+        _terms(summary.folds[0]),
+        "</header>",
+        _section("Beside simpler judges", _judges(summary, pictures)),
+        _section("Pictures", _pictures(summary, pictures)),
+        _section("Folds", _folds(summary, single)),
+        _section("Leak check", _leak_check(summary)),
+        _section("Problems of the data", _problems(summary)),
+        _section("Settings, and how to repeat this", _settings(summary)),
+    ]
+    return (
+        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>{text(network)}: healthy and sick gait told apart</title>\n<style>{STYLE}</style>\n</head>\n<body>\n"
+        + "\n".join(part for part in parts if part)
+        + "\n</body>\n</html>\n"
+    )
+
+
+def text(value: Any) -> str:
+    """Anything as text of a page: escaped, and a box for what cannot be shown."""
+    shown = "".join(c if c.isprintable() or c == "\n" else "□" for c in str(value))
+    return escape(shown)
+
+
+def _warning(summary: PooledFolds) -> str:
+    lines = leak_warning(summary)
+    if not lines:
+        return ""
+    said = "".join(f"<p>{text(line)}</p>" for line in lines)
+    return (
+        '<aside class="warning" role="alert"><h2>Warning: the label can be told from what should not matter</h2>'
+        f"{said}<p>The network may have learned this rather than how sick persons walk; so may the baselines. "
+        "The figures below cannot tell.</p></aside>"
+    )
+
+
+def _terms(result: FoldResult) -> str:
+    return "<dl>" + "".join(f"<dt>{text(word)}</dt><dd>{text(said)}</dd>" for word, said in terms(result)) + "</dl>"
+
+
+def _judges(summary: PooledFolds, pictures: Mapping[str, Picture]) -> str:
+    lines = "".join(f"<p>{text(line)}</p>" for line in beside_baselines(summary))
+    missing = [
+        line if judge_name(name) in line else f"{judge_name(name)} is missing: {line}"
+        for name, line in summary.missing.items()
+    ]
+    tables = [
+        f"<h3>By person</h3>{_metrics(summary, 'persons')}",
+        f"<h3>By window</h3>{_metrics(summary, 'windows')}",
+    ]
+    what = "".join(
+        f"<dt>{text(judge_name(judge.name))}</dt><dd>{text(BASELINES[judge.name])}.</dd>"
+        for judge in summary.baselines
+        if judge.name in BASELINES
+    )
+    return lines + _figure(pictures, "comparison", "wide") + _list(missing) + "".join(tables) + f"<dl>{what}</dl>"
+
+
+def _metrics(summary: PooledFolds, view: str) -> str:
+    best = summary.best_baseline
+    heads = []
+    for judge in summary.judges:
+        mark = ' <small class="best">best baseline</small>' if judge is best else ""
+        kind = ' class="of-network"' if judge is summary.network else ""
+        heads.append(f'<th scope="col"{kind}>{text(judge_name(judge.name))}{mark}</th>')
+    rows = []
+    for name, (title, meaning) in METRICS.items():
+        cells = "".join(_estimate(_of(judge, view)[name], judge is summary.network) for judge in summary.judges)
+        rows.append(f'<tr><th scope="row">{text(title)}<small>{text(meaning)}</small></th>{cells}</tr>')
+    return _table(["<th></th>", *heads], rows)
+
+
+def _pictures(summary: PooledFolds, pictures: Mapping[str, Picture]) -> str:
+    panels = "".join(_figure(pictures, name) for name in ("roc", "confusion", "calibration", "loss"))
+    drawn = f'<div class="panels">{panels}</div>' if panels else "<p>There is nothing to draw.</p>"
+    return drawn + _figure(pictures, "persons", "wide") + _wrong(summary)
+
+
+def _wrong(summary: PooledFolds) -> str:
+    said = [
+        f"{name} ({'sick' if sick else 'healthy'}, {figure(probability)})"
+        for name, sick, probability in wrong_persons(summary.network)
+    ]
+    if not said:
+        return "<p>Nobody was judged wrongly.</p>" if summary.network.people.persons else ""
+    more = f"; and {len(said) - NAMED_PERSONS} more" if len(said) > NAMED_PERSONS else ""
+    return (
+        '<p class="small">Judged wrongly, with their probability of sick, the surest mistakes first: '
+        f"{text('; '.join(said[:NAMED_PERSONS]))}{more}.</p>"
+    )
+
+
+def _folds(summary: PooledFolds, single: Sequence[PooledFolds]) -> str:
+    heads = ["Fold", "Persons judged", "Balanced accuracy", "ROC AUC", "Loss, training", "Loss, evaluation", "Epochs",
+             "Windows, training", "evaluation", "Time"]  # fmt: skip
+    rows = []
+    for alone in single:
+        (result,) = alone.folds
+        last = result.epochs[-1] if result.epochs else None
+        sick = sum(result.sick[name] for name in result.fold.evaluation)
+        epochs = f"{len(result.epochs)}"
+        if result.validation and result.epochs:
+            epochs += f"<small>epoch {result.chosen_epoch + 1} counts</small>"
+        if result.timed_out:
+            epochs += "<small>ended by --timeout</small>"
+        rows.append(
+            f'<tr><th scope="row">{result.fold.index}</th>'
+            f"<td>{len(result.fold.evaluation)}"
+            f"<small>{len(result.fold.evaluation) - sick} healthy, {sick} sick</small></td>"
+            + "".join(
+                f"<td>{figure(alone.network.persons[name].value)}</td>" for name in ("balanced_accuracy", "roc_auc")
+            )
+            + "".join(f"<td>{figure(last[kind]['loss']) if last else '–'}</td>" for kind in ("train", "eval"))
+            + f"<td>{epochs}</td><td>{result.training_windows:,}</td><td>{result.evaluation_windows:,}</td>"
+            f"<td>{_duration(result.seconds)}</td></tr>"
+        )
+    table = _table([f"<th scope='col'>{text(head)}</th>" for head in heads], rows)
+    who = []
+    for result in summary.folds:
+        cells = [("Judged", result.fold.evaluation)]
+        if result.validation:
+            cells.append(("Held back to choose the epoch", result.validation))
+        if len(summary.folds) == 1:
+            held = set(result.validation)
+            cells.append(("Trained on", tuple(name for name in result.fold.training if name not in held)))
+        said = "".join(f"<dt>{text(what)}</dt><dd>{_named(names, result)}</dd>" for what, names in cells)
+        rest = len(result.fold.training) - len(result.validation)
+        others = "" if len(summary.folds) == 1 else f"<dt>Trained on</dt><dd>all {counted(rest, 'other')}.</dd>"
+        who.append(f"<h3>Fold {result.fold.index}</h3><dl>{said}{others}</dl>")
+    few = min(len(result.fold.evaluation) for result in summary.folds)
+    note = (
+        f"<p>Folds differ by chance when they judge few persons each (here {few} and more)."
+        if len(single) > 1
+        else "<p>"
+    )
+    return f"{note} The losses are those of the last epoch, a mean over windows.</p>{table}{''.join(who)}"
+
+
+def _named(names: Iterable[str], result: FoldResult) -> str:
+    groups = []
+    for label, is_sick in (("healthy", False), ("sick", True)):
+        some = sorted((name for name in names if result.sick[name] == is_sick), key=in_order)
+        if some:
+            shown = ", ".join(text(name.removeprefix(f"{label}/")) for name in some)
+            groups.append(f'<span class="{label}">{label}</span> {shown}')
+    return "; ".join(groups) or "nobody"
+
+
+def _leak_check(summary: PooledFolds) -> str:
+    found = summary.folds[-1].leak_check
+    why = (
+        "<p>Can the label be told from what should not matter: frame rate, marker set, length of the recordings, share "
+        "of missing markers, height? If it can, a network may learn that instead of gait.</p>"
+    )
+    lines = "".join(f"<p>{text(line)}</p>" for line in found.get("lines", ()))
+    return why + lines + _factors(found.get("factors", {}))
+
+
+def _factors(factors: Mapping[str, Any]) -> str:
+    return ""
+
+
+def _problems(summary: PooledFolds) -> str:
+    return _list(summary.problems) or "<p>None: every recording could be used.</p>"
+
+
+def _settings(summary: PooledFolds) -> str:
+    first = summary.folds[0]
+    commands = dict.fromkeys(result.command for result in summary.folds if result.command)
+    repeat = "".join(f"<pre>{text(command)}</pre>" for command in commands)
+    measured = {
+        "window": f"{first.window_length} frames",
+        "frame rate": f"{first.frame_rate_hz:g} Hz",
+        "stride": counted(first.stride, "frame"),
+        "normalisation": first.normalisation,
+        "seed": first.seed,
+    }
+    flags = {f"--{name}": value for name, value in first.arguments.items()}
+    versions: dict[str, Any] = dict(first.versions)
+    if any(result.versions != first.versions for result in summary.folds):
+        versions = {f"{name} (fold {first.fold.index})": value for name, value in versions.items()}
+        versions["other folds"] = "were trained with other versions; see their metrics files"
+    return (
+        repeat
+        + f"<h3>Windows</h3>{_plain_table(measured)}<h3>Network</h3>{_plain_table(first.architecture)}"
+        + f"<h3>Arguments</h3>{_plain_table(flags)}<h3>Versions</h3>{_plain_table(versions)}"
+    )
+
+
+def _plain_table(rows: Mapping[str, Any]) -> str:
+    def shown(value: Any) -> str:
+        if isinstance(value, bool) or value is None:
+            return {True: "yes", False: "no", None: "–"}[value]
+        return " ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+
+    return _table(
+        [], [f'<tr><th scope="row">{text(name)}</th><td>{text(shown(value))}</td></tr>' for name, value in rows.items()]
+    )
+
+
+def _section(title: str, content: str) -> str:
+    return f"<section><h2>{text(title)}</h2>\n{content}</section>"
+
+
+def _figure(pictures: Mapping[str, Picture], name: str, kind: str = "") -> str:
+    if name not in pictures:
+        return ""
+    picture = pictures[name]
+    svg = as_svg(picture).replace("<svg", f'<svg role="img" aria-label="{text(picture.alternative)}"', 1)
+    named = f' class="{kind}"' if kind else ""
+    return f'<figure id="{name}"{named}>{svg}<figcaption>{text(picture.caption)}</figcaption></figure>'
+
+
+def _table(heads: Sequence[str], rows: Sequence[str]) -> str:
+    head = f"<thead><tr>{''.join(heads)}</tr></thead>" if heads else ""
+    return f'<div class="table"><table>{head}<tbody>{"".join(rows)}</tbody></table></div>'
+
+
+def _list(lines: Sequence[str], kind: str = "") -> str:
+    named = f' class="{kind}"' if kind else ""
+    return f"<ul{named}>{''.join(f'<li>{text(line)}</li>' for line in lines)}</ul>" if lines else ""
+
+
+def _estimate(estimate: Estimate, of_network: bool = False) -> str:
+    span = f"<small>{interval(estimate)}</small>" if math.isfinite(estimate.low) else ""
+    kind = ' class="of-network"' if of_network else ""
+    return f"<td{kind}>{figure(estimate.value)}{span}</td>"
+
+
+def _of(judge: Judge, view: str) -> Estimates:
+    return judge.persons if view == "persons" else judge.windows
+
+
+def _duration(seconds: float) -> str:
+    return (
+        f"{seconds:.0f} s"
+        if seconds < 120
+        else f"{seconds / 60:.0f} min"
+        if seconds < 7200
+        else f"{seconds / 3600:.1f} h"
+    )

@@ -1,0 +1,99 @@
+"""Training as TensorBoard shows it: ``<save_folder>/tensorboard_<network>/fold<k>/``."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from tensorboardX import SummaryWriter
+
+from gait.errors import GaitError
+from gait.learning.fold_result import Epoch
+from gait.learning.report.pooled_folds import PooledFolds
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+_KINDS = {"train": "Train", "validation": "Validation", "eval": "Eval"}
+
+
+class TrainingBoard:
+    """Scalars of one fold, epoch by epoch, as they come. What an earlier run left in its folder is replaced."""
+
+    def __init__(self, save_folder: Path, network: str, fold: int, past_epochs: Sequence[Epoch] = ()) -> None:
+        """Begin the curves of a fold.
+
+        Args:
+            save_folder: of the run.
+            network: its name.
+            fold: its index.
+            past_epochs: what a resumed training has behind it, drawn again.
+
+        Raises:
+            GaitError: the folder cannot be written.
+        """
+        self._writer = _fresh_writer(board_folder(save_folder, network) / f"fold{fold}")
+        for index, epoch in enumerate(past_epochs):
+            self.epoch(index, epoch)
+
+    def epoch(self, index: int, epoch: Epoch) -> None:
+        """Add the figures of an epoch, from 0; those that are not defined are left out."""
+        for kind, title in _KINDS.items():
+            for name, value in epoch.get(kind, {}).items():
+                if math.isfinite(value):
+                    self._writer.add_scalar(f"{title} {name.capitalize()}/epoch", value, index)
+        self._writer.flush()
+
+    def close(self) -> None:
+        """Write what is left."""
+        self._writer.close()
+
+    def __enter__(self) -> TrainingBoard:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def write_summary(save_folder: Path, summary: PooledFolds, lines: Sequence[str], figures: Mapping[str, Figure]) -> None:
+    """The final figures beside the folds' curves: metrics of the network and the baselines, sentences, pictures.
+
+    Raises:
+        GaitError: the folder cannot be written.
+    """
+    writer = _fresh_writer(board_folder(save_folder, summary.network.name) / "summary")
+    for judge in summary.judges:
+        for view, estimates in (("Persons", judge.persons), ("Windows", judge.windows)):
+            for name, estimate in estimates.items():
+                if math.isfinite(estimate.value):
+                    writer.add_scalar(f"{view} {name.capitalize()}/{judge.name}", estimate.value, 0)
+    writer.add_text("Summary", "\n\n".join(_as_text(line) for line in lines), 0)
+    for name, figure in figures.items():
+        figure.set_facecolor("white")
+        writer.add_figure(name, figure, 0, close=False)
+    writer.close()
+
+
+def board_folder(save_folder: Path, network: str) -> Path:
+    """The folder to name to TensorBoard."""
+    return Path(save_folder) / f"tensorboard_{network}"
+
+
+def _fresh_writer(folder: Path) -> SummaryWriter:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for old in folder.glob("events.out.tfevents.*"):
+            old.unlink()
+        return SummaryWriter(str(folder))
+    except OSError as error:
+        raise GaitError(f"{folder}: cannot be written ({error.strerror or error}); check the place.") from error
+
+
+def _as_text(line: str) -> str:
+    """TensorBoard reads Markdown, and a name may look like some."""
+    return "".join(f"\\{c}" if c in "\\`*_{}[]()<>#+!|" else c for c in line)

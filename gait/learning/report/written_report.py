@@ -1,0 +1,96 @@
+"""All files of a report, from the results of folds that lie in a folder."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from gait.crew.whole_folder import replacing_file
+from gait.errors import GaitError
+from gait.learning.fold_result import FoldResult, read_results, result_file
+from gait.learning.metrics import THRESHOLD
+from gait.learning.report.metrics_json import all_metrics, fold_metrics, metrics_file, write_metrics
+from gait.learning.report.names import in_order
+from gait.learning.report.pictures import pictures
+from gait.learning.report.pooled_folds import PooledFolds, pooled
+from gait.learning.report.report_page import report_page
+from gait.learning.report.sentences import closing_lines, some_of
+from gait.learning.report.tensorboard import write_summary
+
+
+@dataclass(frozen=True)
+class Report:
+    """What was written, and what to say at the end of a run."""
+
+    page: Path
+    lines: tuple[str, ...]  # plain; a leak first
+
+
+def page_file(save_folder: Path, network: str) -> Path:
+    """Where the page belongs."""
+    return Path(save_folder) / f"report_{network}.html"
+
+
+def write_report(save_folder: Path, network: str, asked: FoldResult | None = None) -> Report:
+    """Write metrics, TensorBoard's summary and the page of all folds of one question that lie in a folder.
+
+    Args:
+        save_folder: of the training runs.
+        network: its name.
+        asked: a fold of the run that asks. Results of other settings or persons are left out, and named. The one
+            written last if it is not given.
+
+    Raises:
+        GaitError: no result is there, one is damaged, or the folder cannot be written.
+    """
+    results = read_results(save_folder, network)
+    if not results:
+        raise GaitError(f"{save_folder}: no result_{network}_fold*.npz in it; train a fold first.")
+    if asked is None:
+        asked = max(results, key=lambda r: result_file(save_folder, network, r.fold.index).stat().st_mtime_ns)
+    same = [result for result in results if result.asked_the_same(asked)]
+    left_out = _left_out(results, same)
+    single = [pooled([result]) for result in same]
+    summary = pooled(same) if len(same) > 1 else single[0]
+    drawn = pictures(summary)
+    lines = (*closing_lines(summary), *left_out)
+    for alone in single:
+        write_metrics(metrics_file(save_folder, network, alone.folds[0].fold.index), fold_metrics(alone))
+    write_metrics(metrics_file(save_folder, network, None), all_metrics(summary))
+    _write_persons(Path(save_folder) / f"persons_{network}.csv", summary)
+    page = page_file(save_folder, network)
+    content = report_page(summary, single, drawn, left_out)
+    with replacing_file(page) as partial:
+        partial.write_text(content, encoding="utf-8")
+    write_summary(save_folder, summary, lines, {name: picture.figure for name, picture in drawn.items()})
+    return Report(page, lines)
+
+
+def _left_out(results: Sequence[FoldResult], same: Sequence[FoldResult]) -> tuple[str, ...]:
+    others = [str(result.fold.index) for result in results if result not in same]
+    if not others:
+        return ()
+    many = len(others) > 1
+    return (
+        f"Left out: fold{'s' if many else ''} {some_of(others)}, which {'were' if many else 'was'} trained with other "
+        f"settings or on other persons; train {'them' if many else 'it'} again, or use another --save_folder.",
+    )
+
+
+def _write_persons(path: Path, summary: PooledFolds) -> None:
+    """A line a person: label, fold, what the network and each baseline say, whether the network is right."""
+    fold_of = {name: result.fold.index for result in summary.folds for name in result.fold.evaluation}
+    said = {
+        judge.name: dict(zip(judge.people.persons, judge.people.probability, strict=True)) for judge in summary.judges
+    }
+    people = summary.network.people
+    sick_of = dict(zip(people.persons, people.sick, strict=True))
+    with replacing_file(path) as partial, partial.open("w", newline="", encoding="utf-8", errors="replace") as file:
+        table = csv.writer(file)
+        table.writerow(["person", "sick", "fold", "right", *(f"probability_{name}" for name in said)])
+        for name in sorted(people.persons, key=in_order):
+            right = (said[summary.network.name][name] >= THRESHOLD) == sick_of[name]
+            figures = [f"{judge[name]:.4f}" if name in judge else "" for judge in said.values()]
+            table.writerow([name, int(sick_of[name]), fold_of[name], int(right), *figures])
