@@ -3,18 +3,22 @@
 import math
 
 import pytest
+import scipy.stats
 import torch
 from torch import nn
 
 from gait.errors import GaitError
+from gait.learning import feed_forward as feed_forward_module
 from gait.learning.architecture import (
     MLPArchitecture,
     TransformerArchitecture,
     architecture_from_dict,
     architecture_of,
 )
+from gait.learning.dropout import kept
+from gait.learning.feed_forward import feed_forward
 from gait.learning.mlp import multi_weights, sequential_weights
-from gait.learning.transformer import GaitTransformer
+from gait.learning.transformer import GaitTransformer, TokenEncoder
 
 README = TransformerArchitecture(64, 32, 2, 4)
 SIZES = [TransformerArchitecture(), README, TransformerArchitecture(6, 10, 3, 5, 33)]
@@ -103,6 +107,135 @@ def test_permuting_joints_together_with_their_ids_changes_nothing():
     expected = network(some)
     torch.testing.assert_close(network(some[:, :, order], joint_ids=order), expected, atol=1e-12, rtol=0)
     assert (network(some[:, :, order]) - expected).abs().min() > 1e-6
+
+
+@pytest.mark.parametrize("piece", [1 << 20, 100], ids=["one piece", "pieces, the last one short"])
+def test_gradients_equal_those_of_the_published_definition(monkeypatch, piece):
+    monkeypatch.setattr(feed_forward_module, "_PIECE", piece)
+    architecture = TransformerArchitecture(6, 10, 3, 5, 33, dropout=0)
+    published, ours = shaken(Published(architecture)).double(), architecture.build().double()
+    ours.load_state_dict(published.state_dict())
+    some, same = (windows(4, 5, 7, dtype=torch.float64).requires_grad_() for _ in range(2))
+    worth = torch.randn(4, dtype=torch.float64)
+    (ours(some) @ worth).backward()
+    (published(same) @ worth).backward()
+    torch.testing.assert_close(some.grad, same.grad, atol=1e-12, rtol=1e-9)
+    theirs = dict(published.named_parameters())
+    for name, weight in ours.named_parameters():
+        torch.testing.assert_close(weight.grad, theirs[name].grad, atol=1e-12, rtol=1e-9, msg=name)
+
+    for weight in ours.parameters():  # as an explanation wants it
+        weight.requires_grad_(False)
+    again = some.detach().clone().requires_grad_()
+    (ours(again) @ worth).backward()
+    torch.testing.assert_close(again.grad, some.grad, atol=1e-12, rtol=1e-9)
+
+
+def test_joints_may_be_some_of_the_ids():
+    network = shaken(README.build()).double().eval()
+    some = windows(2, 4, dtype=torch.float64)
+    ids = torch.tensor([3, 0, 21])
+    rows = some[:, :, ids].flatten(0, 1)
+    plain = TokenEncoder.attended(network.feature_extractor, rows, ids + 1)
+    folded = network.feature_extractor.attended(rows, ids + 1)
+    torch.testing.assert_close(folded, plain, atol=1e-12, rtol=0)
+    assert network(some[:, :, ids], joint_ids=ids).shape == (2,)
+
+
+def test_attention_is_torchs_own():
+    network, some = shaken(README.build()).eval(), windows(2, 4)
+    logits, maps = network.with_attention(some)
+    torch.testing.assert_close(logits, network(some))
+
+    def of_torch(level, rows):
+        layer, tokens = level.transformer_encoder.layers[0], level.tokens(rows, torch.arange(rows.shape[1]) + 1)
+        normed = layer.norm1(tokens)
+        weights = layer.self_attn(normed, normed, normed, need_weights=True, average_attn_weights=False)[1]
+        return weights[:, :, 0]
+
+    rows = some.flatten(0, 1)
+    assert maps.joints.shape == (2, 4, 2, 23)
+    torch.testing.assert_close(maps.joints.flatten(0, 1), of_torch(network.feature_extractor, rows))
+    frames = network.feature_extractor(rows, torch.arange(22) + 1)[0].unflatten(0, (2, 4))
+    assert maps.frames.shape == (2, 4, 5)
+    torch.testing.assert_close(maps.frames, of_torch(network.feature_merger, frames))
+
+
+@pytest.mark.parametrize("dim", [2, 4, 64])  # two numbers less their mean are one, which may well be zero
+@pytest.mark.parametrize("metres", [1e-3, 1, 100])
+def test_joints_are_as_exact_without_their_tokens_as_with_them(dim, metres):
+    level = shaken(TransformerArchitecture(dim, 4, 2, 2, 8).build()).eval().feature_extractor
+    rows, positions = metres * windows(40, 20).flatten(0, 1), torch.arange(22) + 1
+    exact = TokenEncoder.attended(level.double(), rows.double(), positions)[0]
+    folded, plain = (
+        attend(level.float(), rows, positions)[0] for attend in (type(level).attended, TokenEncoder.attended)
+    )
+    error, usual = ((found - exact).abs().max() for found in (folded, plain))
+    assert error <= 4 * usual + 1e-6
+
+
+# --- dropout ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5, 1 / 256, 0.0001, 0.9, 0.999])
+def test_every_element_is_dropped_with_just_that_probability(share):
+    count = 1 << 22
+    mask = kept((count,), share).double()
+    assert set(mask.unique().tolist()) == {0, 1}
+    five_deviations = 5 * (share * (1 - share) / count) ** 0.5
+    assert 1 - mask.mean() == pytest.approx(share, abs=five_deviations)
+    for apart in (1, 2, 3, 7, 8, 64, 4096):  # neighbours know nothing of each other
+        both = (1 - mask[apart:]) @ (1 - mask[:-apart]) / (count - apart)
+        assert both == pytest.approx(share**2, abs=5 * share / count**0.5 + five_deviations * share)
+
+
+def test_masks_come_from_torchs_seed():
+    first, second = kept((3, 50), 0.1), kept((3, 50), 0.1)
+    assert not torch.equal(first, second)
+    torch.manual_seed(0)
+    assert torch.equal(kept((3, 50), 0.1), first)
+    network, some = README.build().train(), windows(2, 4)
+    state = torch.get_rng_state()
+    logits = network(some)
+    assert not torch.equal(network(some), logits)
+    torch.set_rng_state(state)
+    assert torch.equal(network(some), logits)
+
+
+def test_feed_forward_drops_hidden_values_and_goes_back_the_same_way(monkeypatch):
+    monkeypatch.setattr(feed_forward_module, "_PIECE", 20)
+    shapes = [(7, 3), (5, 3), (5,), (4, 5), (4,)]
+    parts = [torch.randn(shape, dtype=torch.float64, requires_grad=True) for shape in shapes]
+
+    def seeded_feed_forward(*parts):
+        torch.manual_seed(3)
+        return feed_forward(*parts, 0.4)
+
+    assert torch.autograd.gradcheck(seeded_feed_forward, parts)
+    row, w1, b1, w2, b2 = (part.detach() for part in parts)
+    count = 200_000
+    monkeypatch.setattr(feed_forward_module, "_PIECE", count)
+    out = feed_forward(row[:1].expand(count, -1), w1, b1, w2, b2, 0.4)
+    hidden = torch.nn.functional.gelu(row[:1] @ w1.t() + b1)[0]
+    variance = (w2 * hidden).square().sum(1) * 0.4 / 0.6
+    assert ((out.mean(0) - (w2 @ hidden + b2)).abs() < 5 * (variance / count).sqrt()).all()
+    torch.testing.assert_close(out.var(0), variance, rtol=0.03, atol=0)
+
+
+def test_dropout_in_training_is_distributed_as_in_the_published_definition():
+    architecture = TransformerArchitecture(8, 6, 2, 3, 16, dropout=0.3)
+    published, ours = shaken(Published(architecture)).train(), architecture.build().train()
+    ours.load_state_dict(published.state_dict())
+    same = windows(1, 3, 5).expand(30_000, -1, -1, -1)  # each row draws for itself
+    with torch.no_grad():
+        found, expected = ours(same), published(same)
+    assert scipy.stats.ks_2samp(found.numpy(), expected.numpy()).pvalue > 1e-3
+    still = ours.eval()(same[:1])
+    assert expected.std() > 20 * (found.mean() - expected.mean()).abs()
+    assert (found - still).abs().min() > 0
+
+
+# --- perceptrons -----------------------------------------------------------------------------------------------------
 
 
 def slow_mlp(weights, pose, classifier, window):

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
+
+from gait.learning.dropout import dropout
+from gait.learning.feed_forward import feed_forward
 
 MOST_TOKENS = 5096
 """Rows of the table of positions: what a window may have of frames, CLS included."""
@@ -23,6 +26,14 @@ class AttentionMaps:
 
     joints: Tensor  # (N, L, heads, J + 1)
     frames: Tensor  # (N, heads, L + 1)
+
+
+class _Folded(NamedTuple):
+    """What the CLS token does with normalised tokens u, a head each."""
+
+    query: Tensor  # (heads, d): scores are query · u
+    value: Tensor  # (heads, d, d): the output is the sum of value Σ a u
+    value_bias: Tensor  # (heads, d): and of value_bias Σ a
 
 
 class PositionalEncoder(nn.Module):
@@ -52,35 +63,112 @@ class TokenEncoder(nn.Module):
         self.heads = heads
         self.dropout = dropout
 
+    def first_embedding(self) -> Tensor:
+        """(1, d) the CLS token with its position: the same for all rows."""
+        return self.classification_token[0] + self.positional_encoder.pe[0]
+
     def tokens(self, rows: Tensor, positions: Tensor) -> Tensor:
         """(R, 1 + n, d) of rows (R, n, token size): CLS, and what they are embedded to, each with its position."""
-        table = self.positional_encoder.pe[:, 0]
-        cls = (self.classification_token + table[0]).expand(len(rows), -1, -1)
-        return torch.cat([cls, self.input_embedding(rows) + table[positions]], dim=1)
+        embedded = self.input_embedding(rows) + self.positional_encoder.pe[positions, 0]
+        return torch.cat([self.first_embedding().expand(len(rows), 1, -1), embedded], dim=1)
 
-    def forward(self, rows: Tensor, positions: Tensor) -> Tensor:
-        """(R, d) the CLS output of rows (R, n, token size) at positions (n,)."""
-        return self.with_attention(rows, positions)[0]
+    def forward(self, rows: Tensor, positions: Tensor) -> tuple[Tensor, Tensor]:
+        """The CLS token's output and attention.
 
-    def with_attention(self, rows: Tensor, positions: Tensor) -> tuple[Tensor, Tensor]:
-        """CLS output (R, d) and its attention (R, heads, 1 + n)."""
+        Args:
+            rows: (R, n, token size).
+            positions: (n,) of the tokens, 1 and up; 0 is the CLS token's.
+
+        Returns:
+            output (R, d), attention (R, heads, 1 + n) before dropout.
+        """
         layer = self.transformer_encoder.layers[0]
-        tokens = self.tokens(rows, positions)
-        normed = layer.norm1(tokens)
-        wq, wk, wv = layer.self_attn.in_proj_weight.chunk(3)
-        bq, bk, bv = layer.self_attn.in_proj_bias.chunk(3)
-        query = functional.linear(normed[:, :1], wq, bq).unflatten(-1, (self.heads, -1))
-        key = functional.linear(normed, wk, bk).unflatten(-1, (self.heads, -1))
-        value = functional.linear(normed, wv, bv).unflatten(-1, (self.heads, -1))
-        scores = torch.einsum("rqhc,rkhc->rhk", query, key) / math.sqrt(key.shape[-1])
-        attention = scores.softmax(-1)
-        mixed = torch.einsum("rhk,rkhc->rhc", self._dropped(attention), value).flatten(1)
-        cls = tokens[:, 0] + self._dropped(layer.self_attn.out_proj(mixed))
-        hidden = self._dropped(functional.gelu(layer.linear1(layer.norm2(cls))))
-        return cls + self._dropped(layer.linear2(hidden)), attention
+        attended, attention = self.attended(rows, positions)
+        cls = self.first_embedding() + self._dropped(attended)
+        first, second = layer.linear1, layer.linear2
+        dropped = self.dropout if self.training else 0.0
+        fed = feed_forward(layer.norm2(cls), first.weight, first.bias, second.weight, second.bias, dropped)
+        return cls + self._dropped(fed), attention
+
+    def attended(self, rows: Tensor, positions: Tensor) -> tuple[Tensor, Tensor]:
+        """What the CLS token takes from the tokens (R, d), and its attention (R, heads, 1 + n).
+
+        A head's scores are q · (Wk u + bk) / sqrt(c) of normalised tokens u; q · bk is the same for all tokens, which
+        softmax does not see. Its share of the output is Wo (Σ a (Wv u + bv)) = Wo Wv (Σ a u) + Wo bv Σ a, so keys and
+        values of single tokens are never made. Σ a is 1 without dropout alone.
+        """
+        folded = self._folded()
+        normed = self.transformer_encoder.layers[0].norm1(self.tokens(rows, positions))
+        attention = (normed @ folded.query.t()).softmax(dim=1).transpose(1, 2)  # (R, heads, 1 + n)
+        weights = self._dropped(attention)
+        mean = (weights @ normed).flatten(1)  # (R, heads · d)
+        attended = mean @ folded.value.transpose(1, 2).flatten(0, 1) + weights.sum(-1) @ folded.value_bias
+        return attended + self.transformer_encoder.layers[0].self_attn.out_proj.bias, attention
+
+    def _folded(self) -> _Folded:
+        """The CLS token's query is a constant, so the layer's matrices come down to a vector and a matrix a head."""
+        layer = self.transformer_encoder.layers[0]
+        w_query, w_key, w_value = layer.self_attn.in_proj_weight.unflatten(0, (3, self.heads, -1))  # (heads, c, d) each
+        b_query, _, b_value = layer.self_attn.in_proj_bias.unflatten(0, (3, self.heads, -1))  # (heads, c) each
+        w_out = layer.self_attn.out_proj.weight.unflatten(1, (self.heads, -1)).transpose(0, 1)  # (heads, d, c)
+        query = w_query @ layer.norm1(self.first_embedding())[0] + b_query
+        return _Folded(
+            query=(query[:, None] @ w_key)[:, 0] / math.sqrt(query.shape[-1]),
+            value=w_out @ w_value,
+            value_bias=(w_out @ b_value[:, :, None])[:, :, 0],
+        )
 
     def _dropped(self, values: Tensor) -> Tensor:
-        return functional.dropout(values, self.dropout, self.training)
+        return dropout(values, self.dropout if self.training else 0)
+
+
+class JointEncoder(TokenEncoder):
+    """The first level: the tokens are joints, three coordinates each."""
+
+    def attended(self, rows: Tensor, positions: Tensor) -> tuple[Tensor, Tensor]:
+        """As above, without making the tokens (R, 1 + J, d), which are W x + e: affine in few coordinates x.
+
+        With C = I - 1/d, which takes the mean away, norm1 gives u = γ C (W x + e) / σ + β, where σ² = |C (W x + e)|²
+        / d + ε = x·M x + 2 m·x + v + ε with M = (CW)ᵀCW / d (3 × 3), m = (CW)ᵀCe / d, v = |Ce|² / d. So scores are
+        affine in x over σ, and Σ a u is an affine function of Σ (a / σ) x and of the weights a / σ themselves. CLS is
+        such a token, with x = 0.
+        """
+        layer, folded = self.transformer_encoder.layers[0], self._folded()
+        W = self.input_embedding.weight
+        e = self.input_embedding.bias + self.positional_encoder.pe[positions, 0]
+        e = torch.cat([self.first_embedding(), e])  # (1 + J, d)
+        CW, Ce = W - W.mean(0), e - e.mean(1, keepdim=True)
+        gamma, beta = layer.norm1.weight, layer.norm1.bias
+        query = folded.query * gamma
+        value = folded.value * gamma
+
+        # Coordinates and joints first, rows last: all that follows runs along rows.
+        x = torch.cat([rows.new_zeros(3, 1, len(rows)), rows.permute(2, 1, 0)], dim=1)  # (3, 1 + J, R)
+        inverse_sigma = _inverse_sigma(x, CW, Ce, layer.norm1.eps)
+        scores = torch.tensordot(query @ CW, x, 1) + (query @ Ce.t())[:, :, None]
+        attention = (scores * inverse_sigma).softmax(dim=1)  # (heads, 1 + J, R)
+        weights = self._dropped(attention)
+        scaled = weights * inverse_sigma
+        sums = (scaled[:, None] * x).sum(2)  # (heads, 3, R)
+        attended = (
+            layer.self_attn.out_proj.bias
+            + sums.flatten(0, 1).t() @ (value @ CW).transpose(1, 2).flatten(0, 1)
+            + scaled.flatten(0, 1).t() @ (value @ Ce.t()).transpose(1, 2).flatten(0, 1)
+            + weights.sum(1).t() @ (folded.value @ beta + folded.value_bias)
+        )
+        return attended, attention.permute(2, 0, 1)
+
+
+def _inverse_sigma(x: Tensor, CW: Tensor, Ce: Tensor, eps: float) -> Tensor:
+    """1 / σ (n, R) of tokens CW x + Ce (x: (3, n, R), CW: (d, 3), Ce: (n, d)).
+
+    In double precision: σ² is small against its parts where they cancel.
+    """
+    CW, Ce, doubles = CW.double(), Ce.double(), x.double()
+    dim = len(CW)
+    M, m, v = CW.t() @ CW / dim, CW.t() @ Ce.t() / dim, Ce.square().sum(1) / dim
+    variance = ((torch.tensordot(M, doubles, 1) + 2 * m[:, :, None]) * doubles).sum(0) + v[:, None]
+    return (variance + eps).rsqrt().to(x.dtype)
 
 
 class Classifier(nn.Module):
@@ -108,28 +196,20 @@ class GaitTransformer(nn.Module):
         dropout: float = 0.1,
     ):
         super().__init__()
-        self.feature_extractor = TokenEncoder(3, pose_dim, pose_heads, ffn_dim, dropout)
+        self.feature_extractor = JointEncoder(3, pose_dim, pose_heads, ffn_dim, dropout)
         self.feature_merger = TokenEncoder(pose_dim, classifier_dim, classifier_heads, ffn_dim, dropout)
         self.classifier = Classifier(classifier_dim)
 
     def forward(self, windows: Tensor, joint_ids: Tensor | None = None) -> Tensor:
         """(N,) logits of windows (N, L, J, 3); ``joint_ids`` (J,) says which joints they are, 0 to J - 1 otherwise."""
-        frames = self.feature_extractor(windows.flatten(0, 1), _joint_positions(windows, joint_ids))
-        return self.classifier(self.feature_merger(frames.unflatten(0, windows.shape[:2]), _frame_positions(windows)))
+        return self.with_attention(windows, joint_ids)[0]
 
     def with_attention(self, windows: Tensor, joint_ids: Tensor | None = None) -> tuple[Tensor, AttentionMaps]:
-        """Logits (N,) and what the CLS tokens attend to."""
-        rows = windows.flatten(0, 1)
-        frames, of_joints = self.feature_extractor.with_attention(rows, _joint_positions(windows, joint_ids))
-        frames = frames.unflatten(0, windows.shape[:2])
-        window, of_frames = self.feature_merger.with_attention(frames, _frame_positions(windows))
-        return self.classifier(window), AttentionMaps(of_joints.unflatten(0, windows.shape[:2]), of_frames)
-
-
-def _joint_positions(windows: Tensor, joint_ids: Tensor | None) -> Tensor:
-    ids = torch.arange(windows.shape[2]) if joint_ids is None else joint_ids
-    return ids.to(windows.device) + 1
-
-
-def _frame_positions(windows: Tensor) -> Tensor:
-    return torch.arange(windows.shape[1], device=windows.device) + 1
+        """The same, and what the CLS tokens attend to."""
+        count, length, joints, _ = windows.shape
+        ids = torch.arange(joints, device=windows.device) if joint_ids is None else joint_ids.to(windows.device)
+        frames, of_joints = self.feature_extractor(windows.flatten(0, 1), ids + 1)
+        places = torch.arange(length, device=windows.device) + 1
+        vectors, of_frames = self.feature_merger(frames.unflatten(0, (count, length)), places)
+        maps = AttentionMaps(of_joints.unflatten(0, (count, length)), of_frames)
+        return self.classifier(vectors), maps
