@@ -1,6 +1,7 @@
 """The common frame: every window of a walk as if its person walked along +x, with y up and the right side at +z.
 
-The only copy of the alignment; networks, explanations and pictures all use it.
+The only copy of the alignment; networks, explanations and pictures all use it. Inside, windows are (N, 3, 22, L), so
+that each coordinate of a joint lies together in memory.
 """
 
 from __future__ import annotations
@@ -9,99 +10,148 @@ import torch
 from torch import Tensor
 
 from gait.body.skeleton import BODY_JOINTS, Joint
-from gait.body.skeleton import mirrored as joint_of_the_other_side
+from gait.body.skeleton import mirrored as other_side
 
 WALKS = 0.1
 """Somebody walks whose pelvis moves farther over a window than this share of the head's distance from the ankles."""
 
-_MIRROR_ORDER = [int(joint_of_the_other_side(joint)) for joint in BODY_JOINTS]
+MIRROR_ORDER = tuple(int(other_side(joint)) for joint in BODY_JOINTS)
+"""Row of each joint's mirror image: ``joints[MIRROR_ORDER]`` has left and right exchanged."""
 
-
-def common_frame(windows: Tensor) -> Tensor:
-    """Windows (N, L, 22, 3) of joints as the networks see them: aligned, then normalised; same shape."""
-    return normalised(aligned(windows))
+_FACES = 0.02
+"""Hips and shoulders point somewhere on average if they do by more than this share of the same distance."""
 
 
 def aligned(windows: Tensor) -> Tensor:
     """Windows in the common frame, in metres.
 
-    The pelvis of the first frame is at the origin, +y is up, the person walks along +x and has the right side at +z.
+    The pelvis of the first frame is at the origin, y is up, the person walks along +x and has the right side at +z.
 
-    * Up is that one of the six signed axes which is nearest to the mean vector from the ankles to the head. A choice
-      among axes does not tilt a body that leans.
-    * A window is a mirror image, and is reflected, if feet that point forward and the body's right side say so:
-      (forward × up) · right < 0.
-    * The heading is the way of the pelvis over the ground from the first frame to the last; where that is
-      shorter than ``WALKS`` (a treadmill, standing), the mean facing direction of hips and shoulders.
-    * Who walks backwards faces +x and moves along −x: else left and right, or the person's sides, would be exchanged.
+    * Up is that one of the six signed axes which is nearest to the mean vector from the ankles to the head. Being one
+      of six it does not tilt with a body that leans.
+    * A window is a mirror image, and is reflected, where the feet, which point forward, and the way from left to right
+      in hips and shoulders say so: (forward × up) · right < 0, summed over all frames. The ankles alone would be
+      wrong for legs that cross, and for turns.
+    * The heading is the way of the pelvis over the ground from the first frame to the last; where that is shorter
+      than ``WALKS`` (on a treadmill, in standing), the mean facing direction of hips and shoulders.
+    * Who walks backwards faces +x, and moves along −x: heading +x, right +z and no reflection cannot all be had.
 
     Args:
-        windows: (N, L, 22, 3) joints in metres, any axes and handedness, finite.
+        windows: (N, L, 22, 3) joints in metres, along any axes of either handedness; finite, below 1e9.
 
     Returns:
         (N, L, 22, 3), finite whatever the person does.
     """
-    to_common = _rotation(windows)
-    start = windows[:, :1, :1]
-    return torch.einsum("nij,nlkj->nlki", to_common, windows - start)
+    own = _joints_first(windows)
+    return _frames_first(_align(own, torch.empty_like(own)))
 
 
-def normalised(aligned: Tensor) -> Tensor:
-    """The published normalisation of windows (N, L, 22, 3) in the common frame: no unit, same shape.
+def normalised(windows: Tensor) -> Tensor:
+    """The published normalisation of windows (N, L, 22, 3) in the common frame: same shape, no unit.
 
     x is divided by the window's greatest distance between the head and the middle of the ankles; y and z are brought
-    to [−1, 1] over the window, all joints and frames together; a coordinate without any extent becomes 0.
+    to [−1, 1] over the window, all joints and frames together. A window without extent along an axis is 0 there.
     """
-    size = _stature(aligned).norm(dim=-1).amax(dim=1)
-    low, high = aligned.amin(dim=(1, 2)), aligned.amax(dim=(1, 2))
-    half, middle = (high - low) / 2, (high + low) / 2
-    half[:, 0], middle[:, 0] = size, 0
-    half = torch.where(half > 0, half, torch.ones_like(half))
-    return (aligned - middle[:, None, None]) / half[:, None, None]
+    return _frames_first(_normalise(_joints_first(windows)))
 
 
-def mirrored(windows: Tensor) -> Tensor:
-    """The mirror image (…, 22, 3): left and right joints exchanged, the last axis reversed.
+def common_frame(windows: Tensor) -> Tensor:
+    """Windows (N, L, 22, 3) of joints in metres as the networks see them: ``normalised(aligned(windows))``."""
+    own = _joints_first(windows)
+    return _frames_first(_normalise(_align(own, torch.empty_like(own))))
 
-    Of windows in the common frame it is the same walk with sides exchanged; of joints as recorded too, seen in axes of
-    the other handedness of which ``aligned`` knows nothing: aligning before or after gives the same.
+
+def common_frame_into(result: Tensor, windows: Tensor, scratch: Tensor) -> None:
+    """``common_frame`` without new memory, which costs more time than the sums themselves.
+
+    Args:
+        result: (N, L, 22, 3), is overwritten with the windows in the common frame.
+        windows: (N, 3, 22, L) as in ``aligned``, are overwritten.
+        scratch: of their shape, is overwritten.
     """
-    return windows[..., _MIRROR_ORDER, :] * windows.new_tensor([1.0, 1.0, -1.0])
+    result.copy_(_normalise(_align(windows, scratch)).permute(0, 3, 2, 1))
 
 
-def _rotation(windows: Tensor) -> Tensor:
-    """Rotation, or rotation and reflection, (N, 3, 3) into the common frame: its rows are heading, up and right."""
-    stature = _stature(windows)  # (N, L, 3)
-    mean = stature.mean(dim=1)
-    axis = mean.abs().argmax(dim=1, keepdim=True)
-    up = torch.zeros_like(mean).scatter(1, axis, torch.where(mean.gather(1, axis) < 0, -1.0, 1.0).to(mean))
+def mirrored(joints: Tensor) -> Tensor:
+    """The mirror image of joints (…, 22, 3): left and right exchanged, the last axis reversed.
 
-    def pair(left: Joint, right: Joint) -> Tensor:
-        return windows[:, :, right] - windows[:, :, left]
+    The same before and after ``aligned``, which also knows a window whose sides are only exchanged as a mirror image
+    and reflects it: ``aligned(windows[..., MIRROR_ORDER, :])`` is the mirrored window too.
+    """
+    return joints[..., list(MIRROR_ORDER), :] * joints.new_tensor([1, 1, -1])
 
-    right = pair(Joint.LEFT_HIP, Joint.RIGHT_HIP) + pair(Joint.LEFT_SHOULDER, Joint.RIGHT_SHOULDER)
-    feet = pair(Joint.LEFT_ANKLE, Joint.LEFT_FOOT) + pair(Joint.RIGHT_ANKLE, Joint.RIGHT_FOOT)
-    triple = (torch.linalg.cross(feet, up[:, None].expand_as(feet)) * right).sum(dim=(1, 2))
-    hand = torch.where(triple < 0, -1.0, 1.0).to(mean)[:, None]
 
-    def on_the_ground(vectors: Tensor) -> Tensor:
-        return vectors * (1 - up.abs())
+def _joints_first(windows: Tensor) -> Tensor:
+    return windows.permute(0, 3, 2, 1).clone(memory_format=torch.contiguous_format)
 
-    facing = hand * torch.linalg.cross(up, right.mean(dim=1))
-    # Somebody who turned all the way round faces nowhere on average; joints that all coincide have no side at all.
-    first = hand * torch.linalg.cross(up, right[:, 0])
-    aside = on_the_ground(torch.roll(up.abs(), 1, dims=1))
-    size = stature.norm(dim=-1).amax(dim=1, keepdim=True)
-    for candidate in (first, aside):
-        facing = torch.where(facing.norm(dim=1, keepdim=True) > 1e-3 * size, facing, candidate)
-    facing = torch.where(facing.norm(dim=1, keepdim=True) > 0, facing, aside)
-    way = on_the_ground(windows[:, -1, Joint.PELVIS] - windows[:, 0, Joint.PELVIS])
+
+def _frames_first(windows: Tensor) -> Tensor:
+    return windows.permute(0, 3, 2, 1).contiguous()
+
+
+def _align(windows: Tensor, result: Tensor) -> Tensor:
+    """``result`` (N, 3, 22, L), which is overwritten as the windows are."""
+    windows -= windows[:, :, Joint.PELVIS, 0].clone()[:, :, None, None]
+    R = _to_common_frame(windows)[..., None, None]  # (N, 3, 3, 1, 1)
+    # No matrix product: on graphics cards it may be rounded to ten bits.
+    torch.mul(R[:, :, 0], windows[:, :1], out=result)
+    return result.addcmul_(R[:, :, 1], windows[:, 1:2]).addcmul_(R[:, :, 2], windows[:, 2:])
+
+
+def _to_common_frame(windows: Tensor) -> Tensor:
+    """Rotations, with a reflection where needed, (N, 3, 3) of windows (N, 3, 22, L): rows heading, up and right."""
+    stature = _stature(windows)
+    size = _greatest_length(stature)[:, None]
+    up = _nearest_axis(stature.mean(dim=2))
+
+    to_right = _between(windows, Joint.LEFT_HIP, Joint.RIGHT_HIP)
+    to_right = to_right + _between(windows, Joint.LEFT_SHOULDER, Joint.RIGHT_SHOULDER)  # (N, 3, L)
+    forward = _between(windows, Joint.LEFT_ANKLE, Joint.LEFT_FOOT)
+    forward = forward + _between(windows, Joint.RIGHT_ANKLE, Joint.RIGHT_FOOT)
+    # (forward × up) · right = up · (right × forward)
+    handedness = (up * torch.linalg.cross(to_right, forward, dim=1).sum(dim=2)).sum(dim=1, keepdim=True)
+    hand = torch.where(handedness < 0, -1.0, 1.0).to(up)
+
+    facing = hand * torch.linalg.cross(up, to_right.mean(dim=2))
+    # Who turned all the way round faces nowhere on average; a body without hips and shoulders, nowhere at all.
+    facing = _longer(facing, hand * torch.linalg.cross(up, to_right[:, :, 0]), _FACES * size)
+    facing = _longer(facing, torch.roll(up.abs(), 1, dims=1), _FACES * size)
+    way = windows[:, :, Joint.PELVIS, -1] * (1 - up.abs())  # the first frame's pelvis is the origin
     way = torch.where((way * facing).sum(dim=1, keepdim=True) < 0, -way, way)
-    walks = way.norm(dim=1, keepdim=True) > WALKS * size
-    heading = torch.nn.functional.normalize(torch.where(walks, way, facing), dim=1, eps=0)
+    heading = torch.nn.functional.normalize(_longer(way, facing, WALKS * size), dim=1)
     return torch.stack([heading, up, hand * torch.linalg.cross(heading, up)], dim=1)
 
 
+def _normalise(windows: Tensor) -> Tensor:
+    """(N, 3, 22, L), overwritten with the result."""
+    low, high = windows.flatten(2).amin(dim=2), windows.flatten(2).amax(dim=2)  # (N, 3)
+    half, middle = (high - low) / 2, (high + low) / 2
+    half[:, 0], middle[:, 0] = _greatest_length(_stature(windows)), 0
+    half = torch.where(half > 0, half, 1.0)
+    return windows.sub_(middle[:, :, None, None]).div_(half[:, :, None, None])
+
+
 def _stature(windows: Tensor) -> Tensor:
-    """From the middle of the ankles to the head: (N, L, 3)."""
+    """From the middle of the ankles to the head, (N, 3, L)."""
     return windows[:, :, Joint.HEAD] - (windows[:, :, Joint.LEFT_ANKLE] + windows[:, :, Joint.RIGHT_ANKLE]) / 2
+
+
+def _greatest_length(vectors: Tensor) -> Tensor:
+    """Of vectors (N, 3, L) over time: (N,)."""
+    return vectors.square().sum(dim=1).amax(dim=1).sqrt()
+
+
+def _between(windows: Tensor, start: Joint, end: Joint) -> Tensor:
+    return windows[:, :, end] - windows[:, :, start]
+
+
+def _nearest_axis(vectors: Tensor) -> Tensor:
+    """Of vectors (N, 3), the unit vector along the axis, or against it, that is nearest."""
+    axis = vectors.abs().argmax(dim=1, keepdim=True)
+    sign = torch.where(vectors.gather(1, axis) < 0, -1.0, 1.0).to(vectors)
+    return torch.zeros_like(vectors).scatter_(1, axis, sign)
+
+
+def _longer(vectors: Tensor, otherwise: Tensor, least: Tensor) -> Tensor:
+    """Vectors (N, 3) where they are longer than ``least`` (N, 1), the other ones elsewhere."""
+    return torch.where(vectors.norm(dim=1, keepdim=True) > least, vectors, otherwise)

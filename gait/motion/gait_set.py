@@ -1,10 +1,9 @@
-"""The fitted gaits of a cohort: joints of every one at the same rate, whose they are, and how they were recorded."""
+"""The fitted gaits of a cohort: everyone's joints at one rate, whose they are, and how they were recorded."""
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,26 +15,28 @@ from gait.body.body import Body
 from gait.body.pose_sequence import PoseSequence
 from gait.errors import GaitError
 from gait.motion.pose_files import pose_folders, read_poses
-from gait.motion.resampling import resampled
+from gait.motion.resampling import check_rate, resampled
 
-CLASSES = {"healthy": False, "sick": True}
-"""The two folders that are read, and whether those in them are ill."""
+HEALTHY, SICK = "healthy", "sick"
+"""The two folders that are read."""
+_REPORT_FILE = "fit_report.json"
+_MOST_NAMES = 10  # in one line
 
 
 @dataclass(frozen=True)
 class RecordingSource:
-    """How a gait was recorded, which should not tell who is ill."""
+    """How a gait was recorded, from which nobody should be able to tell who is ill."""
 
     rate_hz: float
     frames: int  # at that rate
-    missing_share: float  # of the markers' samples; NaN where the poses do not say
+    missing_share: float  # of the samples of the markers below; NaN where poses do not say
     markers: tuple[str, ...]  # names of those that held the fit, sorted; () where no report says
     stature_m: float  # of the fitted body; NaN where no report says
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class GaitRecording:
-    """One fitted gait, or a part of one that was split."""
+    """One fitted gait, or one part of a gait that was split."""
 
     subject: str
     gait: str  # "walk1"; of a split one "walk1/part2"
@@ -43,25 +44,25 @@ class GaitRecording:
     joints_m: NDArray[np.float32]  # (T, 22, 3) metres, y up, at rate_hz
     rate_hz: float
     source: RecordingSource
-    folder: Path  # that holds its poses
+    folder: Path  # that holds the poses
 
     @property
     def person(self) -> str:
-        """Label and subject, "healthy/P01"; no two persons share it."""
-        return f"{'sick' if self.sick else 'healthy'}/{self.subject}"
+        """Label and subject, ``healthy/P01``: what folds and figures count by."""
+        return f"{SICK if self.sick else HEALTHY}/{self.subject}"
 
     @property
     def name(self) -> str:
-        """ "healthy/P01/walk1"."""
+        """Person and gait, ``healthy/P01/walk1``."""
         return f"{self.person}/{self.gait}"
 
 
 @dataclass(frozen=True)
 class GaitSet:
-    """What a folder of results holds."""
+    """What a folder of fitted gaits holds."""
 
-    gaits: tuple[GaitRecording, ...]  # sorted: healthy ones first, then by names
-    problems: tuple[str, ...]  # a plain line for each gait or folder that could not be used
+    gaits: tuple[GaitRecording, ...]  # healthy ones first, then by subject, gait and part
+    problems: tuple[str, ...]  # a plain line for all that is left out, or that one should know
 
 
 def read_gaits(
@@ -72,70 +73,137 @@ def read_gaits(
     Args:
         base_folder: the fit's save folder.
         rate_hz: that all gaits are brought to.
-        body: for poses that come without joints (JSON and text frames).
-        pose_rate_hz: for the same.
+        body: for poses that come without joints (JSON and text frames); not needed for ``poses.npz``.
+        pose_rate_hz: of the same, which do not say it.
 
     Raises:
-        GaitError: there is no such folder, or no gait in it that can be used.
+        GaitError: no such folder, no gait in it that can be used, or a rate that shows no walk.
     """
+    check_rate(rate_hz, "the frame rate asked for")
     base_folder = Path(base_folder)
-    if not base_folder.is_dir():
-        raise GaitError(f"{base_folder}: no such folder; name the one that shape_optimizer.py wrote into.")
-    problems: list[str] = []
-    gaits: list[GaitRecording] = []
-    there = _folders(base_folder, problems)
-    if ignored := [folder.name for folder in there if folder.name not in CLASSES]:
-        problems.append(f"{base_folder}: left alone, as only healthy/ and sick/ are read: {', '.join(ignored)}.")
-    for label, sick in CLASSES.items():
-        before = len(gaits)
-        for subject in _folders(base_folder / label, problems) if (base_folder / label).is_dir() else ():
-            for gait in _folders(subject, problems):
-                for folder in pose_folders(gait) or (gait,):
-                    try:
-                        gaits.append(_recording(folder, gait, subject.name, sick, rate_hz, body, pose_rate_hz))
-                    except GaitError as error:
-                        problems.append(str(error))
-        if len(gaits) == before:
-            problems.append(f"{base_folder / label}: no gait in it that can be used; fit some, or name another folder.")
-    if not gaits:
-        raise GaitError(f"{base_folder}: no gait in it that can be used; {problems[0]}")
-    return GaitSet(tuple(gaits), tuple(problems))
+    reader = _Reader(rate_hz, body, pose_rate_hz)
+    labels = {folder.name: folder for folder in _folders(base_folder, reader.problems)}
+    if not labels.keys() & {HEALTHY, SICK}:
+        there = _listed(sorted(labels)) if labels else "none"
+        raise GaitError(
+            f"{base_folder}: has no folder {HEALTHY} or {SICK}, its folders: {there}; name the folder that "
+            "shape_optimizer.py saved in."
+        )
+    if others := sorted(labels.keys() - {HEALTHY, SICK}):
+        reader.note(f"{base_folder}: only {HEALTHY} and {SICK} are read; left alone: {_listed(others)}.")
+    for label in (HEALTHY, SICK):
+        before = len(reader.gaits)
+        if label in labels:
+            reader.read_class(labels[label], sick=label == SICK)
+        if len(reader.gaits) == before:
+            reader.note(
+                f"{base_folder / label}: holds no gait that can be used; fit recordings of "
+                f"{'ill' if label == SICK else 'healthy'} persons into it."
+            )
+    if not reader.gaits:
+        raise GaitError(f"{base_folder}: holds no gait that can be used; the first reason: {reader.problems[0]}")
+    both = {g.subject for g in reader.gaits if g.sick} & {g.subject for g in reader.gaits if not g.sick}
+    for subject in sorted(both):
+        reader.note(
+            f"{subject}: stands under {HEALTHY} and under {SICK} and may be one person, so that both are always in the "
+            "same fold; rename one of them if they are two."
+        )
+    return GaitSet(tuple(reader.gaits), tuple(reader.problems))
 
 
-def _folders(folder: Path, problems: list[str]) -> Iterator[Path]:
-    try:
-        paths = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
-    except OSError as error:
-        problems.append(f"{folder}: cannot be looked into ({error.strerror}).")
-        return iter(())
-    for stray in (path for path in paths if not path.is_dir()):
-        problems.append(f"{stray}: a file where a folder is expected; left alone.")
-    return iter([path for path in paths if path.is_dir()])
+class _Reader:
+    """Gathers gaits, and a line for what is none."""
+
+    def __init__(self, rate_hz: float, body: Body | None, pose_rate_hz: float | None):
+        self.gaits: list[GaitRecording] = []
+        self.problems: list[str] = []
+        self._rate_hz = rate_hz
+        self._body = body
+        self._pose_rate_hz = pose_rate_hz
+
+    def note(self, line: str) -> None:
+        self.problems.append(str(GaitError(line)))
+
+    def read_class(self, folder: Path, *, sick: bool) -> None:
+        for subject in _folders(folder, self.problems):
+            gaits = _folders(subject, self.problems)
+            if not gaits:
+                self.note(f"{subject}: holds no folder of a gait, <gait>/poses.npz; fit this person again.")
+            for gait in gaits:
+                try:
+                    parts = pose_folders(gait) or (gait,)
+                except OSError as error:
+                    self.note(f"{gait}: cannot be looked into ({error.strerror}); check who may read it.")
+                    continue
+                report = self._report(gait)
+                for part in parts:
+                    self._read(subject.name, gait, part, report, sick=sick)
+
+    def _read(self, subject: str, gait: Path, part: Path, report: dict[str, Any], *, sick: bool) -> None:
+        try:
+            sequence = read_poses(part, body=self._body, rate_hz=self._pose_rate_hz)
+            check_rate(sequence.rate_hz, f"{part}: its frame rate")
+        except GaitError as error:
+            self.note(str(error))
+            return
+        except OSError as error:
+            self.note(f"{part}: cannot be read ({error.strerror}); check who may read it.")
+            return
+        recording = GaitRecording(
+            subject=subject,
+            gait=gait.name if part == gait else f"{gait.name}/{part.name}",
+            sick=sick,
+            joints_m=resampled(sequence.joints_m, sequence.rate_hz, self._rate_hz),
+            rate_hz=self._rate_hz,
+            source=_source(sequence, report),
+            folder=part,
+        )
+        self.gaits.append(recording)
+
+    def _report(self, gait: Path) -> dict[str, Any]:
+        """``markers`` and ``stature_m`` of the gait's report as far as it is there."""
+        path = gait / _REPORT_FILE
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+            return {
+                "markers": [name for name, marker in content["markers"].items() if marker["mean_mm"] is not None],
+                "stature_m": float(content["stature_m"]),
+            }
+        except FileNotFoundError:
+            pass
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            self.note(
+                f"{path}: is no fit report ({type(error).__name__}), so that markers and stature are unknown; "
+                "the poses beside it are used."
+            )
+        return {"markers": [], "stature_m": math.nan}
 
 
-def _recording(
-    folder: Path, gait: Path, subject: str, sick: bool, rate_hz: float, body: Body | None, pose_rate_hz: float | None
-) -> GaitRecording:
-    sequence = read_poses(folder, body=body, rate_hz=pose_rate_hz)
-    return GaitRecording(
-        subject=subject,
-        gait=gait.name if folder == gait else f"{gait.name}/{folder.name}",
-        sick=sick,
-        joints_m=resampled(sequence.joints_m, sequence.rate_hz, rate_hz),
-        rate_hz=rate_hz,
-        source=_source(sequence, gait),
-        folder=folder,
-    )
-
-
-def _source(sequence: PoseSequence, gait: Path) -> RecordingSource:
-    try:
-        report: dict[str, Any] = json.loads((gait / "fit_report.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        report = {}
-    markers = tuple(sorted(name for name, marker in report.get("markers", {}).items() if marker["visible"] > 0))
+def _source(sequence: PoseSequence, report: dict[str, Any]) -> RecordingSource:
+    markers = tuple(sorted(report["markers"]))
     seen = sequence.extra.get("markers_seen")
-    missing = math.nan if seen is None else 1 - float(np.mean(seen)) / max(1, len(markers) or int(np.max(seen)))
-    return RecordingSource(
-        sequence.rate_hz, sequence.frames, missing, markers, float(report.get("stature_m", math.nan))
-    )
+    missing_share = math.nan
+    if seen is not None and seen.shape == (sequence.frames,) and seen.dtype.kind in "iu" and seen.max() > 0:
+        missing_share = 1 - float(seen.mean()) / max(len(markers), int(seen.max()))
+    return RecordingSource(sequence.rate_hz, sequence.frames, missing_share, markers, report["stature_m"])
+
+
+def _folders(folder: Path, problems: list[str]) -> list[Path]:
+    """The folders in a folder, by name; hidden ones are of runs that are at work or were stopped."""
+    try:
+        inside = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    except FileNotFoundError:
+        raise GaitError(f"{folder}: no such folder; name the one that shape_optimizer.py saved in.") from None
+    except OSError as error:
+        problems.append(str(GaitError(f"{folder}: cannot be looked into ({error.strerror}); check who may read it.")))
+        return []
+    folders = [path for path in inside if path.is_dir()]
+    if strays := [path.name for path in inside if path not in folders]:
+        line = f"{folder}: only folders are expected here, for a gait <healthy|sick>/<subject>/<gait>/; left alone: "
+        problems.append(str(GaitError(f"{line}{_listed(strays)}.")))
+    return folders
+
+
+def _listed(names: list[str]) -> str:
+    more = len(names) - _MOST_NAMES
+    return ", ".join(names[:_MOST_NAMES]) + (f" and {more} more" if more > 0 else "")

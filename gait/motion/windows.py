@@ -10,54 +10,101 @@ from torch import Tensor
 
 from gait.body.skeleton import NUM_BODY_JOINTS
 from gait.errors import GaitError
-from gait.motion.alignment import common_frame
-from gait.motion.alignment import mirrored as mirror_image
+from gait.motion.alignment import MIRROR_ORDER, common_frame_into
 from gait.motion.gait_set import GaitRecording
+
+_TRACKS = 3 * NUM_BODY_JOINTS  # a coordinate of a joint over time
+_AT_A_TIME = 64  # windows; what they need meanwhile stays in the processor's cache
 
 
 class Windows:
     """Every window of every gait, in their order; mirrored ones, if asked for, after all the others.
 
-    Only the frames themselves are held, once.
+    The frames are held once, whatever the length and the stride, and so are a few numbers for each window. One thread
+    at a time may ask for batches, as they share their scratch memory.
     """
 
+    gaits: tuple[GaitRecording, ...]  # all that were given
+    length: int  # frames of a window, L
+    stride: int  # frames from the beginning of a window to that of the next
+    sick: Tensor  # (N,) bool
+    gait_index: Tensor  # (N,) int64: which of the gaits
+    first_frame: Tensor  # (N,) int64: of that gait
+    mirrored_mask: Tensor  # (N,) bool
+    too_short: tuple[str, ...]  # a plain line for each gait without a window
+
     def __init__(self, gaits: Sequence[GaitRecording], length: int, stride: int = 1, *, mirrored: bool = False):
-        """Windows of ``length`` frames, one every ``stride`` frames; all gaits must be at one rate."""
+        """Windows over gaits that have been brought to one rate.
+
+        Args:
+            gaits: over whose frames the windows go; those that are shorter than a window have none.
+            length: frames of a window.
+            stride: frames from one window to the next; 1 is every window that there is.
+            mirrored: also the mirror image of each (``gait.motion.alignment.mirrored``).
+
+        Raises:
+            GaitError: a length or stride below 1, or gaits of different rates.
+        """
         if length < 1 or stride < 1:
-            raise GaitError(f"windows of {length} frames every {stride}: both must be 1 or more.")
+            raise GaitError(f"windows of {length} frames, one every {stride}: both must be 1 or more.")
         rates = sorted({gait.rate_hz for gait in gaits})
         if len(rates) > 1:
-            raise GaitError(f"gaits at {', '.join(f'{rate:g}' for rate in rates)} Hz: bring them to one rate first.")
+            raise GaitError(f"gaits at {', '.join(f'{rate:g}' for rate in rates)} Hz; bring them to one rate first.")
         self.gaits = tuple(gaits)
         self.length = length
         self.stride = stride
         self.too_short = tuple(
-            f"{gait.name}: {len(gait.joints_m)} frames at {gait.rate_hz:g} Hz are shorter than a window of {length}; "
-            "left out."
+            f"{gait.name}: has {len(gait.joints_m)} frames at {gait.rate_hz:g} Hz, fewer than a window's {length}; "
+            "it is left out, use shorter windows to keep it."
             for gait in gaits
             if len(gait.joints_m) < length
         )
-        counts = [max(0, (len(gait.joints_m) - length) // stride + 1) for gait in gaits]
-        firsts = [torch.arange(count) * stride for count in counts]
-        offsets = np.cumsum([0, *(len(gait.joints_m) for gait in gaits)])
-        empty = np.empty((0, NUM_BODY_JOINTS, 3), np.float32)
-        self._frames = torch.from_numpy(np.concatenate([empty, *(gait.joints_m for gait in gaits)]))
-        self.first_frame = torch.cat([torch.empty(0, dtype=torch.int64), *firsts])
-        self.gait_index = torch.repeat_interleave(torch.arange(len(counts)), torch.tensor(counts, dtype=torch.int64))
-        plain = len(self.first_frame)
-        if mirrored:
-            self.first_frame, self.gait_index = self.first_frame.repeat(2), self.gait_index.repeat(2)
-        self.mirrored_mask = torch.arange(len(self.first_frame)) >= plain
+
+        frames = np.array([len(gait.joints_m) for gait in gaits], dtype=np.int64)
+        ends = frames.cumsum()
+        counts = np.where(frames < length, 0, (frames - length) // stride + 1)
+        of_gait = np.repeat(np.arange(len(gaits)), counts)
+        first = (np.arange(len(of_gait)) - np.repeat(counts.cumsum() - counts, counts)) * stride
+        sides = 2 if mirrored else 1
+        self.gait_index = torch.from_numpy(np.tile(of_gait, sides))
+        self.first_frame = torch.from_numpy(np.tile(first, sides))
+        self.mirrored_mask = torch.arange(len(self.gait_index)) >= len(of_gait)
         self.sick = torch.tensor([gait.sick for gait in gaits], dtype=torch.bool)[self.gait_index]
-        self._start = torch.from_numpy(offsets[:-1])[self.gait_index] + self.first_frame
+        self._start = torch.from_numpy(ends - frames)[self.gait_index] + self.first_frame
+
+        # Each track lies together, so that the tracks of a window are copied as they are, the mirrored ones in the
+        # other sides' order.
+        tracks = np.empty((_TRACKS, int(frames.sum())), dtype=np.float32)
+        for gait, end, count in zip(gaits, ends, frames, strict=True):
+            near = gait.joints_m - gait.joints_m[:1, :1]  # where single precision is finest
+            tracks[:, end - count : end] = near.reshape(count, _TRACKS).T
+        every = tracks.size - length + 1 if len(self) else 0
+        self._stretches = torch.from_numpy(tracks.reshape(-1)).as_strided((every, length), (1, 1))
+        row = torch.arange(_TRACKS).reshape(NUM_BODY_JOINTS, 3)
+        self._tracks = torch.stack([order.T.reshape(-1) for order in (row, row[list(MIRROR_ORDER)])]) * tracks.shape[1]
+        self._scratch = torch.empty(2, _AT_A_TIME, 3, NUM_BODY_JOINTS, length)
 
     def __len__(self) -> int:
         """Number of windows, N."""
-        return len(self.first_frame)
+        return len(self.gait_index)
 
-    def batch(self, indices: Tensor, device: torch.device | str | None = None) -> Tensor:
-        """Windows of these indices (B,), in the common frame: (B, L, 22, 3), on ``device`` if one is named."""
-        rows = self._start[indices][:, None] + torch.arange(self.length)
-        windows = common_frame(self._frames[rows].to(device))
-        flipped = self.mirrored_mask[indices].to(windows.device)
-        return torch.where(flipped[:, None, None, None], mirror_image(windows), windows)
+    def batch(self, indices: Tensor, device: torch.device | str = "cpu") -> Tensor:
+        """Windows in the common frame: (B, L, 22, 3) float32 on the device.
+
+        Args:
+            indices: (B,) whole numbers, in any order; negative ones count from the end.
+            device: where they are wanted; they are aligned there.
+        """
+        indices = indices.cpu()
+        batch = torch.empty(len(indices), self.length, NUM_BODY_JOINTS, 3, device=device)
+        for first in range(0, len(indices), _AT_A_TIME):
+            some = indices[first : first + _AT_A_TIME]
+            gathered, scratch = self._scratch[:, : len(some)]
+            rows = self._start[some][:, None] + self._tracks[self.mirrored_mask[some].long()]
+            torch.index_select(self._stretches, 0, rows.reshape(-1), out=gathered.view(-1, self.length))
+            if batch.device != gathered.device:
+                gathered = gathered.to(batch.device)
+                scratch = torch.empty_like(gathered)
+            # Exchanged sides are a mirror image; the alignment reflects it.
+            common_frame_into(batch[first : first + len(some)], gathered, scratch)
+        return batch

@@ -1,0 +1,126 @@
+"""Made-up walkers of sticks, the alignment in its slow and obvious form, and gaits on disk: for the tests of motion."""
+
+from pathlib import Path
+
+import numpy as np
+
+from gait.body.pose_sequence import PoseSequence
+from gait.body.skeleton import NUM_BODY_JOINTS, Joint
+from gait.motion.gait_set import GaitRecording, RecordingSource
+from gait.motion.pose_files import write_npz
+
+_SIDED = ("HIP", "KNEE", "ANKLE", "FOOT", "COLLAR", "SHOULDER", "ELBOW", "WRIST")
+
+
+def stick_walker(frames=40, *, speed=1.2, rate_hz=100.0, lean_deg=8.0, height=1.0, phase=0.3, turn_deg=0.0):
+    """Joints (T, 22, 3) in metres of one who walks from the origin along +x, with y up and the right side at +z.
+
+    Left and right differ (phase, and a crooked left arm), so that a test can tell them apart. ``turn_deg`` is how far
+    the person turns to the right over the recording, evenly.
+    """
+    time = np.arange(frames) / rate_hz
+    swing = 0.35 * np.sin(2 * np.pi * 0.9 * time + phase)
+    joints = np.zeros((frames, NUM_BODY_JOINTS, 3))
+    spine = [(Joint.SPINE1, 0.1), (Joint.SPINE2, 0.22), (Joint.SPINE3, 0.3), (Joint.NECK, 0.48), (Joint.HEAD, 0.6)]
+    for joint, up in spine:
+        joints[:, joint, 1] = up
+    for name, side in (("LEFT", -1), ("RIGHT", 1)):
+        of = {part: Joint[f"{name}_{part}"] for part in _SIDED}
+        bend = 0.3 + 0.25 * np.cos(2 * np.pi * 0.9 * time + phase + np.pi * (side > 0))
+        joints[:, of["HIP"]] = [0, -0.08, 0.1 * side]
+        thigh, shank = side * swing + bend / 2, side * swing - bend / 2
+        joints[:, of["KNEE"]] = joints[:, of["HIP"]] + 0.4 * _hanging(thigh)
+        joints[:, of["ANKLE"]] = joints[:, of["KNEE"]] + 0.4 * _hanging(shank)
+        joints[:, of["FOOT"]] = joints[:, of["ANKLE"]] + [0.12, -0.05, 0.02 * side]
+        joints[:, of["COLLAR"]] = [0, 0.42, 0.06 * side]
+        joints[:, of["SHOULDER"]] = [0, 0.44, 0.18 * side]
+        arm = -side * swing + (0.4 if side < 0 else 0.0)
+        joints[:, of["ELBOW"]] = joints[:, of["SHOULDER"]] + 0.28 * _hanging(arm)
+        joints[:, of["WRIST"]] = joints[:, of["ELBOW"]] + 0.25 * _hanging(arm + 0.5)
+    lean = np.radians(lean_deg)
+    trunk = [joint for joint in Joint if joint < NUM_BODY_JOINTS and joints[0, joint, 1] > 0.05]
+    joints[:, trunk, 0] += joints[:, trunk, 1] * np.sin(lean)
+    joints[..., 1] += 0.95
+    turn = np.radians(turn_deg) * time / max(time[-1], 1e-9)
+    c, s = np.cos(turn)[:, None], np.sin(turn)[:, None]
+    joints[..., 0], joints[..., 2] = (
+        c * joints[..., 0] - s * joints[..., 2],
+        s * joints[..., 0] + c * joints[..., 2],
+    )
+    step = speed / rate_hz * np.stack([np.cos(turn), 0 * turn, np.sin(turn)], axis=1)
+    joints += np.cumsum(step, axis=0)[:, None] - step[0]
+    return joints * height
+
+
+def _hanging(angle):
+    """Directions (T, 3) of a limb that hangs down and swings forwards by an angle."""
+    return np.stack([np.sin(angle), -np.cos(angle), 0 * angle], axis=-1)
+
+
+def about_y(angle_rad):
+    """Rotation matrix about the vertical; a positive angle brings +x towards −z."""
+    c, s = np.cos(angle_rad), np.sin(angle_rad)
+    return np.array([[c, 0, s], [0, 1, 0], [-s, 0, c]])
+
+
+def slowly_aligned(window):
+    """One window (L, 22, 3) in the common frame, as the rules read, frame by frame and joint by joint."""
+    axes = [sign * np.eye(3)[k] for k in range(3) for sign in (1, -1)]
+    statures = [frame[Joint.HEAD] - (frame[Joint.LEFT_ANKLE] + frame[Joint.RIGHT_ANKLE]) / 2 for frame in window]
+    up = max(axes, key=lambda axis: axis @ np.mean(statures, axis=0))
+    vote, facing = 0.0, np.zeros(3)
+    for frame in window:
+        right = (
+            frame[Joint.RIGHT_HIP] - frame[Joint.LEFT_HIP] + frame[Joint.RIGHT_SHOULDER] - frame[Joint.LEFT_SHOULDER]
+        )
+        feet = frame[Joint.LEFT_FOOT] - frame[Joint.LEFT_ANKLE] + frame[Joint.RIGHT_FOOT] - frame[Joint.RIGHT_ANKLE]
+        vote += np.cross(feet, up) @ right
+        facing += np.cross(up, right) / len(window)
+    if vote < 0:
+        return slowly_aligned(window * [1, 1, -1])
+    way = window[-1, Joint.PELVIS] - window[0, Joint.PELVIS]
+    way = way - (way @ up) * up
+    if np.linalg.norm(way) <= 0.1 * max(np.linalg.norm(stature) for stature in statures):
+        way = facing
+    elif way @ facing < 0:
+        way = -way
+    ahead = way / np.linalg.norm(way)
+    right = np.cross(ahead, up)
+    result = np.zeros_like(window)
+    for t, frame in enumerate(window):
+        for j, joint in enumerate(frame):
+            away = joint - window[0, Joint.PELVIS]
+            result[t, j] = [away @ ahead, away @ up, away @ right]
+    return result
+
+
+def slowly_normalised(window):
+    """The published normalisation of one window (L, 22, 3) in the common frame, one coordinate after another."""
+    sizes = [
+        np.linalg.norm(frame[Joint.HEAD] - (frame[Joint.LEFT_ANKLE] + frame[Joint.RIGHT_ANKLE]) / 2) for frame in window
+    ]
+    result = np.zeros_like(window)
+    result[..., 0] = window[..., 0] / max(sizes)
+    for k in (1, 2):
+        low, high = window[..., k].min(), window[..., k].max()
+        result[..., k] = 2 * (window[..., k] - low) / (high - low) - 1
+    return result
+
+
+def recording(joints_m, subject="P01", gait="walk1", *, sick=False, rate_hz=100.0):
+    """A gait as it would be read."""
+    joints = np.asarray(joints_m, dtype=np.float32)
+    source = RecordingSource(rate_hz, len(joints), 0.0, (), 1.7)
+    return GaitRecording(subject, gait, sick, joints, rate_hz, source, Path("poses"))
+
+
+def write_gait(base, name, joints_m, *, rate_hz=100.0, markers_seen=None):
+    """Write a fitted gait's ``poses.npz`` into ``<base>/<name>``; returns its folder."""
+    joints = np.asarray(joints_m, dtype=np.float32)
+    T = len(joints)
+    folder = base / name
+    folder.mkdir(parents=True)
+    extra = {} if markers_seen is None else {"markers_seen": np.asarray(markers_seen)}
+    poses, place = np.zeros((T, 225), np.float32), np.zeros((T, 3), np.float32)
+    write_npz(folder, PoseSequence(poses, np.zeros(10, np.float32), place, joints, rate_hz, "open.npz", extra=extra))
+    return folder
