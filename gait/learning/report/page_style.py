@@ -24,8 +24,7 @@ li { margin-bottom: .3rem; }
   padding: .9rem 1.1rem .4rem; margin-bottom: 1.75rem; }
 .warning h2 { border: 0; margin: 0 0 .4rem; padding: 0; font-size: 1.15rem; color: var(--warning); }
 .small, figcaption, dl, .caveats { font-size: .9rem; }
-.muted, figcaption { color: var(--muted); }
-.caveats { color: var(--ink); }
+figcaption { color: var(--muted); }
 dt { font-weight: 600; float: left; clear: left; margin-right: .5em; }
 dd { margin: 0 0 .25rem; }
 figure { margin: 1.25rem 0; break-inside: avoid; }
@@ -45,14 +44,16 @@ td small, th small { display: block; color: var(--muted); font-weight: 400; whit
 tbody th small { white-space: normal; max-width: 19rem; }
 .of-network { font-weight: 600; }
 .best { color: var(--muted); font-weight: 600; }
-.number { text-align: right; white-space: nowrap; }
-.names { overflow-wrap: anywhere; min-width: 11rem; }
+.settings { columns: 2 22rem; column-gap: 3rem; }
+.settings > div { break-inside: avoid; }
+.settings h3 { margin-top: 0; }
 pre { background: var(--shade); padding: .8rem 1rem; white-space: pre-wrap; font-size: .85rem; margin: 0 0 1rem; }
 .healthy { color: var(--healthy); } .sick { color: var(--sick); }
 @media (max-width: 40rem) { body { padding: 1.25rem 1rem 3rem; } .answer { font-size: 1.2rem; }
   h2 { margin-top: 2.25rem; } tbody th small { display: none; } }
-@media print { @page { margin: 16mm; } body { max-width: none; padding: 0; font-size: 10pt; }
-  .table { overflow: visible; } h2, h3 { break-after: avoid; } tr, .warning, pre { break-inside: avoid; }
-  .panels { grid-template-columns: 1fr 1fr; } .wide svg { max-width: 15cm; } th, td { padding-right: .6rem; }
+@media print { @page { margin: 15mm; } html { font-size: 9pt; } body { max-width: none; padding: 0; }
+  .table { overflow: visible; } h2, h3, thead { break-after: avoid; } tr, .warning, pre, dl { break-inside: avoid; }
+  h2 { margin-top: 1.75rem; } td, th { padding-top: .2rem; padding-bottom: .2rem; } figure { margin: .75rem 0; }
+  .panels { grid-template-columns: 1fr 1fr; } .panels svg { max-width: 7cm; } .wide svg { max-width: 12cm; }
   * { print-color-adjust: exact; -webkit-print-color-adjust: exact; } }
 """

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import re
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,7 +20,9 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 from scipy.stats import binomtest
@@ -123,6 +126,15 @@ def as_svg(picture: Picture) -> str:
     for use, colour in COLOURS.items():
         svg = svg.replace(colour, f"var(--{use})")
     return svg.rstrip()
+
+
+def as_image(picture: Picture) -> NDArray[np.uint8]:
+    """The picture on white paper, (height, width, 3)."""
+    canvas = FigureCanvasAgg(picture.figure)
+    picture.figure.set(facecolor="white", dpi=130)
+    with rc_context(_STYLE), _unknown_glyphs_are_the_browsers():
+        canvas.draw()
+    return np.array(canvas.buffer_rgba())[..., :3]
 
 
 def _comparison(summary: PooledFolds) -> Picture | None:
@@ -451,14 +463,10 @@ def _number_ends(ax: Axes, ends: dict[int, tuple[float, float]]) -> None:
 
 def _panel() -> tuple[Figure, Axes]:
     figure = Figure(figsize=_PANEL, layout="constrained")
-    FigureCanvasAgg(figure)
     return figure, figure.subplots()
 
 
-def _box(x: float, y: float, colour: str, alpha: float, edge: str) -> Any:
-    from matplotlib.colors import to_rgba
-    from matplotlib.patches import Rectangle
-
+def _box(x: float, y: float, colour: str, alpha: float, edge: str) -> Rectangle:
     return Rectangle(
         (x - 0.48, y - 0.48), 0.96, 0.96, facecolor=to_rgba(colour, alpha), edgecolor=COLOURS[edge], lw=1.2
     )
@@ -475,8 +483,6 @@ def _both_labels(people: PersonPredictions) -> bool:
 @contextmanager
 def _unknown_glyphs_are_the_browsers() -> Iterator[None]:
     """A name in any script: the browser has letters for it, though matplotlib's own font has not."""
-    import warnings
-
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing from")
         yield

@@ -229,11 +229,9 @@ def _settings(summary: PooledFolds) -> str:
     if any(result.versions != first.versions for result in summary.folds):
         versions = {f"{name} (fold {first.fold.index})": value for name, value in versions.items()}
         versions["other folds"] = "were trained with other versions; see their metrics files"
-    return (
-        repeat
-        + f"<h3>Windows</h3>{_plain_table(measured)}<h3>Network</h3>{_plain_table(first.architecture)}"
-        + f"<h3>Arguments</h3>{_plain_table(flags)}<h3>Versions</h3>{_plain_table(versions)}"
-    )
+    tables = {"Windows": measured, "Network": first.architecture, "Versions": versions, "Arguments": flags}
+    columns = "".join(f"<div><h3>{name}</h3>{_plain_table(rows)}</div>" for name, rows in tables.items())
+    return f'{repeat}<div class="settings">{columns}</div>'
 
 
 def _plain_table(rows: Mapping[str, Any]) -> str:

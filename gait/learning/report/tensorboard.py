@@ -6,16 +6,16 @@ import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING
 
+import numpy as np
+from numpy.typing import NDArray
 from tensorboardX import SummaryWriter
+from tensorboardX.proto.summary_pb2 import Summary
 
 from gait.errors import GaitError
 from gait.learning.fold_result import Epoch
+from gait.learning.report.names import METRICS
 from gait.learning.report.pooled_folds import PooledFolds
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 _KINDS = {"train": "Train", "validation": "Validation", "eval": "Eval"}
 
@@ -41,10 +41,15 @@ class TrainingBoard:
 
     def epoch(self, index: int, epoch: Epoch) -> None:
         """Add the figures of an epoch, from 0; those that are not defined are left out."""
-        for kind, title in _KINDS.items():
-            for name, value in epoch.get(kind, {}).items():
-                if math.isfinite(value):
-                    self._writer.add_scalar(f"{title} {name.capitalize()}/epoch", value, index)
+        _add_scalars(
+            self._writer,
+            {
+                f"{title} {name.capitalize()}/epoch": value
+                for kind, title in _KINDS.items()
+                for name, value in epoch.get(kind, {}).items()
+            },
+            index,
+        )
         self._writer.flush()
 
     def close(self) -> None:
@@ -60,22 +65,31 @@ class TrainingBoard:
         self.close()
 
 
-def write_summary(save_folder: Path, summary: PooledFolds, lines: Sequence[str], figures: Mapping[str, Figure]) -> None:
+def write_summary(
+    save_folder: Path, summary: PooledFolds, lines: Sequence[str], images: Mapping[str, NDArray[np.uint8]]
+) -> None:
     """The final figures beside the folds' curves: metrics of the network and the baselines, sentences, pictures.
+
+    Args:
+        save_folder: of the run.
+        summary: what was measured.
+        lines: what the run says at its end.
+        images: (height, width, 3) of each picture.
 
     Raises:
         GaitError: the folder cannot be written.
     """
     writer = _fresh_writer(board_folder(save_folder, summary.network.name) / "summary")
-    for judge in summary.judges:
-        for view, estimates in (("Persons", judge.persons), ("Windows", judge.windows)):
-            for name, estimate in estimates.items():
-                if math.isfinite(estimate.value):
-                    writer.add_scalar(f"{view} {name.capitalize()}/{judge.name}", estimate.value, 0)
+    finals = {
+        f"{view} {METRICS[name][0]}/{judge.name}": estimate.value
+        for judge in summary.judges
+        for view, estimates in (("Persons", judge.persons), ("Windows", judge.windows))
+        for name, estimate in estimates.items()
+    }
+    _add_scalars(writer, finals, 0)
     writer.add_text("Summary", "\n\n".join(_as_text(line) for line in lines), 0)
-    for name, figure in figures.items():
-        figure.set_facecolor("white")
-        writer.add_figure(name, figure, 0, close=False)
+    for name, image in images.items():
+        writer.add_image(name, image, 0, dataformats="HWC")
     writer.close()
 
 
@@ -92,6 +106,12 @@ def _fresh_writer(folder: Path) -> SummaryWriter:
         return SummaryWriter(str(folder))
     except OSError as error:
         raise GaitError(f"{folder}: cannot be written ({error.strerror or error}); check the place.") from error
+
+
+def _add_scalars(writer: SummaryWriter, values: Mapping[str, float], step: int) -> None:
+    """Add what is defined. The writer's own ``add_scalar`` would put underscores where the tags have spaces."""
+    defined = [Summary.Value(tag=tag, simple_value=value) for tag, value in values.items() if math.isfinite(value)]
+    writer.file_writer.add_summary(Summary(value=defined), step)
 
 
 def _as_text(line: str) -> str:

@@ -13,7 +13,7 @@ from gait.learning.fold_result import FoldResult, read_results, result_file
 from gait.learning.metrics import THRESHOLD
 from gait.learning.report.metrics_json import all_metrics, fold_metrics, metrics_file, write_metrics
 from gait.learning.report.names import in_order
-from gait.learning.report.pictures import pictures
+from gait.learning.report.pictures import as_image, pictures
 from gait.learning.report.pooled_folds import PooledFolds, pooled
 from gait.learning.report.report_page import report_page
 from gait.learning.report.sentences import closing_lines, some_of
@@ -64,7 +64,7 @@ def write_report(save_folder: Path, network: str, asked: FoldResult | None = Non
     content = report_page(summary, single, drawn, left_out)
     with replacing_file(page) as partial:
         partial.write_text(content, encoding="utf-8")
-    write_summary(save_folder, summary, lines, {name: picture.figure for name, picture in drawn.items()})
+    write_summary(save_folder, summary, lines, {name: as_image(picture) for name, picture in drawn.items()})
     return Report(page, lines)
 
 
