@@ -7,38 +7,21 @@ Pavlakos et al. 2019, Expressive Body Capture: 3D Hands, Face, and Body from a S
 from __future__ import annotations
 
 import hashlib
-import math
-import zipfile
-from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from gait.body.array_pickle import BoundedUnpickler
 from gait.body.rotations import matrix_to_axis_angle, two_columns_to_matrix
+from gait.body.tensor_pickle import read_tensor_file
 from gait.errors import GaitError
 
 NUM_POSED_JOINTS = 21
 """Body joints 1 to 21; the root is not VPoser's."""
-
-_MAX_BYTES = 512 << 20
-_STORAGE_TYPES = {
-    "FloatStorage": torch.float32,
-    "DoubleStorage": torch.float64,
-    "HalfStorage": torch.float16,
-    "BFloat16Storage": torch.bfloat16,
-    "LongStorage": torch.int64,
-    "IntStorage": torch.int32,
-    "ShortStorage": torch.int16,
-    "CharStorage": torch.int8,
-    "ByteStorage": torch.uint8,
-    "BoolStorage": torch.bool,
-}
 
 
 class DecodedPose(NamedTuple):
@@ -115,114 +98,6 @@ def _needed_shapes(hidden: int, latent: int) -> dict[str, tuple[int, ...]]:
     return shapes
 
 
-class _TensorUnpickler(BoundedUnpickler):
-    """Reads the tensors of a checkpoint; whatever else its pickle names becomes an inert object."""
-
-    def __init__(self, stream: IO[bytes], size: int, archive: zipfile.ZipFile, prefix: str):
-        super().__init__(stream, size)
-        self._archive = archive
-        self._prefix = prefix
-        self._storages: dict[str, Tensor] = {}
-
-    def find_class(self, module: str, name: str) -> Any:
-        # Made anew at each call: a pickle may set attributes on what it is given.
-        if (module, name) == ("collections", "OrderedDict"):
-            return type("OrderedDict", (OrderedDict,), {})
-        if (module, name) == ("torch._utils", "_rebuild_tensor_v2"):
-            return lambda storage, offset, size, stride, *_: _strided(storage, offset, size, stride)
-        if (module, name) == ("torch._utils", "_rebuild_parameter"):
-            return lambda data, *_: data
-        if module == "torch" and name in _STORAGE_TYPES:
-            return type(name, (_StorageType,), {"dtype": _STORAGE_TYPES[name]})
-        return type("Inert", (_Inert,), {})
-
-    def persistent_load(self, pid: Any) -> Any:
-        kind, storage_type, key, _, count = pid
-        if kind != "storage" or not issubclass(storage_type, _StorageType):
-            raise ValueError("a storage of unknown type")
-        key = str(key)
-        if key not in self._storages:
-            member, dtype = f"{self._prefix}data/{key}", storage_type.dtype
-            there = self._archive.getinfo(member).file_size
-            if there != count * dtype.itemsize:  # before it is unpacked
-                raise ValueError(f"storage {key} has {there} bytes, needed are {count * dtype.itemsize}")
-            raw = bytearray(self._archive.read(member))
-            storage = torch.frombuffer(raw, dtype=dtype) if raw else torch.empty(0, dtype=dtype)
-            self._storages[key] = storage
-        return self._storages[key]
-
-
-class _StorageType:
-    """Stands for one of torch's storage classes in a pickle."""
-
-    dtype: torch.dtype
-
-
-class _Inert:
-    """Stands for anything a checkpoint names that is no tensor: takes everything, does nothing."""
-
-    def __new__(cls, *args: Any, **kwargs: Any) -> _Inert:
-        return super().__new__(cls)
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None: ...
-
-    def __call__(self, *args: Any, **kwargs: Any) -> _Inert:
-        return self
-
-    def __setstate__(self, state: Any) -> None: ...
-
-    def __setitem__(self, key: Any, value: Any) -> None: ...
-
-    def append(self, item: Any) -> None:
-        """Nothing."""
-
-    def extend(self, items: Any) -> None:
-        """Nothing."""
-
-    def add(self, item: Any) -> None:
-        """Nothing."""
-
-
-def _strided(storage: Any, offset: int, size: Any, stride: Any) -> Tensor:
-    """A view of part of a storage; torch checks that the part lies inside, we that it is no larger."""
-    if not isinstance(storage, Tensor):
-        raise ValueError("a tensor without a storage")
-    if math.prod(size) > len(storage):
-        raise ValueError("a tensor larger than its storage")
-    return torch.as_strided(storage, tuple(size), tuple(stride), offset)
-
-
-def _unpickled(path: Path) -> Any:
-    """The content of a checkpoint, objects that are no tensors or containers replaced by inert ones."""
-    with zipfile.ZipFile(path) as archive:
-        if sum(member.file_size for member in archive.infolist()) > _MAX_BYTES:
-            raise ValueError(f"unpacks to more than {_MAX_BYTES >> 20} MiB")
-        pickles = [name for name in archive.namelist() if name == "data.pkl" or name.endswith("/data.pkl")]
-        if len(pickles) != 1:
-            raise ValueError("no data.pkl in it")
-        prefix = pickles[0].removesuffix("data.pkl")
-        if f"{prefix}byteorder" in archive.namelist() and archive.read(f"{prefix}byteorder") != b"little":
-            raise ValueError("big-endian numbers")
-        with archive.open(pickles[0]) as stream:
-            size = archive.getinfo(pickles[0]).file_size
-            return _TensorUnpickler(stream, size, archive, prefix).load()
-
-
-def _read_checkpoint(path: Path) -> Any:
-    """The content of a checkpoint, nothing in it executed. Raises GaitError if it cannot be read."""
-    try:
-        size = path.stat().st_size
-    except OSError as error:
-        raise GaitError(f"{path}: cannot be read ({error.strerror}).") from None
-    if size > _MAX_BYTES:
-        raise GaitError(f"{path}: larger than {_MAX_BYTES >> 20} MiB, so no VPoser checkpoint.")
-    try:
-        return _unpickled(path)
-    except Exception as error:  # a damaged zip or pickle can raise nearly anything
-        reason = " ".join(str(error).split())[:160] or type(error).__name__
-        raise GaitError(f"{path}: damaged, or no PyTorch checkpoint ({reason}).") from None
-
-
 def _newest_checkpoint(folder: Path) -> Path:
     for pattern in ("snapshots/*.ckpt", "*/snapshots/*.ckpt"):
         found = sorted(folder.glob(pattern), key=lambda path: (path.stat().st_mtime, path.name))
@@ -242,7 +117,7 @@ def load_vposer(
     read, or a weight is missing or has another shape than needed. Nothing in the checkpoint is executed.
     """
     path = _newest_checkpoint(Path(folder))
-    content = _read_checkpoint(path)
+    content = read_tensor_file(path)
     state = content.get("state_dict", content) if isinstance(content, Mapping) else None
     if not isinstance(state, Mapping):
         raise GaitError(f"{path}: holds no state_dict.")

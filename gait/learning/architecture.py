@@ -101,9 +101,17 @@ def architecture_from_dict(plain: Mapping[str, Any]) -> Architecture:
     sizes = dict(plain)
     kind = sizes.pop("kind", None)
     try:
+        for name, size in sizes.items():
+            for one in size if isinstance(size, list | tuple) else [size]:
+                if not isinstance(one, int) and name != "dropout":
+                    raise TypeError
         return TransformerArchitecture(**sizes) if kind == "transformer" else MLPArchitecture(kind=kind, **sizes)
     except TypeError:
-        raise GaitError(f"network {kind!r} with {', '.join(map(str, sizes)) or 'nothing'}: no known network.") from None
+        raise GaitError(f"network {kind!r} with {_listed(sizes)}: no known network.") from None
+
+
+def _listed(sizes: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} {size}" for name, size in sizes.items())[:160] or "nothing"
 
 
 def architecture_of(

@@ -2,20 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import torch
 from torch import Tensor, nn
 
+from gait.body.tensor_pickle import Inert, read_tensor_file
 from gait.crew.whole_folder import replacing_file
 from gait.errors import GaitError
 from gait.learning.architecture import Architecture, MLPArchitecture, architecture_from_dict, architecture_of
+from gait.learning.saved_module import module_heads, module_weights
 
 FORMAT = "gait network"
 FORMAT_VERSION = 1
+
+
+_KINDS: dict[str, Any] = {
+    "architecture": dict,
+    "weights": dict,
+    "window_length": int,
+    "frame_rate_hz": float | int,
+    "normalisation": str,
+    "joints": tuple,
+    "fold": dict,
+    "arguments": dict,
+    "versions": dict,
+    "metrics": dict,
+    "mean_window": Tensor | None,
+    "training_state": dict | None,
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,12 +74,17 @@ def save_checkpoint(path: str | Path, checkpoint: Checkpoint) -> None:
 
 
 def load_checkpoint(path: str | Path) -> Checkpoint:
-    """Read a checkpoint of this suite; tensors come to the CPU.
+    """Read a checkpoint of this suite; tensors come to the CPU, dicts, lists and plain values as they were.
 
     Raises:
-        GaitError: it can't be read, is damaged, no checkpoint of this suite, or of a newer one.
+        GaitError: it cannot be read, is damaged, no checkpoint of this suite, or of a newer one.
     """
-    return _as_checkpoint(_content(Path(path)), Path(path))
+    path = Path(path)
+    with _named(path):
+        content = _content(path)
+        if not _is_checkpoint(content):
+            raise GaitError("weights alone, no checkpoint of this suite; only training here makes one.")
+        return _as_checkpoint(content)
 
 
 def load_network(
@@ -70,94 +94,121 @@ def load_network(
     classifier_heads: int | None = None,
     window_length: int | None = None,
 ) -> tuple[nn.Module, Checkpoint | None]:
-    """A network in evaluation mode from a checkpoint, or from a bare state dict under the published names.
+    """A network in evaluation mode, on the CPU, from a checkpoint or from weights under the published names.
+
+    Such weights may be a state dict or a whole module as ``torch.save(model)`` pickles it; of that the weights are
+    taken and nothing is run.
 
     Args:
         path: the file.
-        pose_heads: of a transformer whose bare weights these are.
+        pose_heads: of a transformer whose state dict this is: it does not hold them.
         classifier_heads: likewise.
-        window_length: frames the network must take, if that is to be checked.
+        window_length: frames that the network must take, if that is to be checked.
 
     Returns:
-        the network, and the checkpoint, None of bare weights.
+        the network, and the checkpoint, None if there are weights alone.
 
     Raises:
-        GaitError: it can't be read, is damaged, holds no known network, or one for other windows.
+        GaitError: it cannot be read, is damaged, holds no known network, or one for other windows.
     """
     path = Path(path)
-    content = _content(path)
-    checkpoint = None
-    length: int | None = None
+    with _named(path):
+        content = _content(path)
+        if _is_checkpoint(content):
+            checkpoint = _as_checkpoint(content)
+            _check_length(checkpoint.window_length, window_length)
+            return checkpoint.network(), checkpoint
+        if isinstance(content, Inert):
+            heads = module_heads(content)
+            pose_heads = pose_heads or heads.get("feature_extractor.transformer_encoder.layers.0.self_attn")
+            classifier_heads = classifier_heads or heads.get("feature_merger.transformer_encoder.layers.0.self_attn")
+            content = module_weights(content)
+        weights = {str(name): value for name, value in content.items() if isinstance(value, Tensor)}
+        architecture = architecture_of(weights, pose_heads=pose_heads, classifier_heads=classifier_heads)
+        if isinstance(architecture, MLPArchitecture):
+            _check_length(architecture.window_length, window_length)
+        return _filled(architecture, weights), None
+
+
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Errors say which file they are about."""
     try:
-        if "format" in content:
-            checkpoint = _as_checkpoint(content, path)
-            network = checkpoint.network()
-            length = checkpoint.window_length
-        else:
-            weights = {str(name): value for name, value in content.items() if isinstance(value, Tensor)}
-            architecture = architecture_of(weights, pose_heads=pose_heads, classifier_heads=classifier_heads)
-            network = _filled(architecture, weights)
-            if isinstance(architecture, MLPArchitecture):
-                length = architecture.window_length
+        yield
     except GaitError as error:
         raise GaitError(f"{path}: {str(error).removeprefix(f'{path}: ')}") from None
-    if None not in (window_length, length) and window_length != length:
-        raise GaitError(f"{path}: a network for windows of {length} frames, not {window_length}.")
-    return network, checkpoint
 
 
-def _content(path: Path) -> Mapping[str, Any]:
+def _check_length(length: int, wanted: int | None) -> None:
+    if wanted not in (None, length):
+        raise GaitError(f"a network for windows of {length} frames, not of {wanted}.")
+
+
+def _content(path: Path) -> Mapping[str, Any] | Inert:
+    content: Any
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:
-        raise GaitError(f"{path}: cannot be read ({error.strerror or error}).") from None
-    except Exception as error:  # a damaged zip or pickle can raise nearly anything
-        reason = " ".join(str(error).split())[:160] or type(error).__name__
-        raise GaitError(f"{path}: damaged, or no checkpoint of tensors and plain data ({reason}).") from None
-    if not isinstance(content, Mapping):
-        raise GaitError(f"{path}: holds a {type(content).__name__}, no checkpoint.")
+        raise GaitError(f"cannot be read ({error.strerror or error}).") from None
+    except Exception:  # damaged, or there is more in it: what can be read of it without running it?
+        content = read_tensor_file(path)
+    if not isinstance(content, Mapping | Inert):
+        raise GaitError(f"holds a {type(content).__name__}, no checkpoint and no weights.")
     return content
 
 
-def _as_checkpoint(content: Mapping[str, Any], path: Path) -> Checkpoint:
-    if content.get("format") != FORMAT:
-        raise GaitError(f"{path}: no checkpoint of this suite.")
+def _is_checkpoint(content: Mapping[str, Any] | Inert) -> TypeGuard[Mapping[str, Any]]:
+    return isinstance(content, Mapping) and content.get("format") == FORMAT
+
+
+def _as_checkpoint(content: Mapping[str, Any]) -> Checkpoint:
     version = content.get("format_version")
     if not isinstance(version, int) or version > FORMAT_VERSION:
-        raise GaitError(
-            f"{path}: checkpoint format {version}, this suite knows up to {FORMAT_VERSION}; use a newer one."
-        )
+        raise GaitError(f"format {version} of a newer suite, this one knows up to {FORMAT_VERSION}; use the newer one.")
     try:
         parts = {field.name: content[field.name] for field in fields(Checkpoint)}
+        for name, kinds in _KINDS.items():
+            if not isinstance(parts[name], kinds):
+                raise GaitError(f"damaged checkpoint: {name} is a {type(parts[name]).__name__}.")
+        mean = parts["mean_window"]
+        if mean is not None and mean.shape != (parts["window_length"], len(parts["joints"]), 3):
+            raise GaitError(f"damaged checkpoint: mean_window has shape {tuple(mean.shape)}.")
         parts["architecture"] = architecture_from_dict(parts["architecture"])
-        parts["joints"] = tuple(parts["joints"])
         return Checkpoint(**parts)
-    except (KeyError, TypeError, ValueError) as error:
-        raise GaitError(f"{path}: damaged checkpoint ({error}).") from None
-    except GaitError as error:
-        raise GaitError(f"{path}: damaged checkpoint: {error}") from None
+    except KeyError as error:
+        raise GaitError(f"damaged checkpoint: no {error.args[0]} in it.") from None
 
 
 def _filled(architecture: Architecture, weights: Mapping[str, Tensor]) -> nn.Module:
-    network = architecture.build()
-    for name, needed in network.state_dict().items():
+    try:
+        with torch.device("meta"):  # names and shapes without the memory for them
+            needed = {name: tuple(tensor.shape) for name, tensor in architecture.build().state_dict().items()}
+    except RuntimeError:
+        raise GaitError(f"no network can be that large: {architecture}.") from None
+    for name, shape in needed.items():
         found = tuple(weights[name].shape) if name in weights else None
-        if found != tuple(needed.shape):
-            raise GaitError(f"weights {name} have shape {found}, needed is {tuple(needed.shape)}.")
+        if found != shape:
+            raise GaitError(f"weights {name} have shape {found}, needed is {shape}.")
+        if weights[name].untyped_storage().nbytes() < weights[name].nbytes:
+            raise GaitError(f"weights {name} claim more numbers than the file holds.")
         if not torch.isfinite(weights[name]).all():
             raise GaitError(f"weights {name} hold numbers that are not finite.")
-    network.load_state_dict(dict(weights), strict=False)
+    unknown = sorted(weights.keys() - needed.keys())
+    if unknown:
+        raise GaitError(f"weights of another network: {unknown[0]} has no place in a {architecture.kind}.")
+    network = architecture.build()
+    network.load_state_dict(dict(weights))
     return network.eval()
 
 
 def _plain(value: Any, name: str) -> Any:
-    """The same in dicts, lists, tensors and plain values alone."""
+    """The same in dicts, lists, tuples, tensors on the CPU and plain values alone."""
     if isinstance(value, Tensor):
         return value.detach().cpu()
     if value is None or type(value) in (bool, int, float, str):
         return value
     if isinstance(value, Mapping):
         return {_plain(key, name): _plain(item, f"{name}.{key}") for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item, f"{name}[{place}]") for place, item in enumerate(value)]
+    if type(value) in (list, tuple):
+        return type(value)(_plain(item, f"{name}[{place}]") for place, item in enumerate(value))
     raise TypeError(f"{name} is a {type(value).__name__}: a checkpoint holds tensors and plain data only")
