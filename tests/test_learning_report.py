@@ -206,7 +206,7 @@ def test_results_of_other_settings_are_left_out_by_name(tmp_path: Path) -> None:
     assert "Left out: fold 0" in Page(report.page.read_text(encoding="utf-8")).text
     # Whoever else was judged would make the figures incomparable as well.
     save_result(dataclasses.replace(first, sick=first.sick | {"sick/S99": True}), tmp_path)
-    assert "fold 0" in write_report(tmp_path, "transformer", asked=third).lines[-1]
+    assert "Left out: fold 0" in " ".join(write_report(tmp_path, "transformer", asked=third).lines)
 
 
 def test_without_a_run_that_asks_the_result_written_last_decides(tmp_path: Path) -> None:
@@ -214,7 +214,7 @@ def test_without_a_run_that_asks_the_result_written_last_decides(tmp_path: Path)
     save_result(first, tmp_path)
     save_result(dataclasses.replace(second, seed=8), tmp_path)
     os.utime(result_file(tmp_path, "transformer", 0), (1, 1))
-    assert "Left out: fold 0" in write_report(tmp_path, "transformer").lines[-1]
+    assert "Left out: fold 0" in " ".join(write_report(tmp_path, "transformer").lines)
 
 
 # The page
@@ -615,16 +615,23 @@ def test_the_roc_band_holds_the_curve_and_narrows_with_persons() -> None:
     assert width[160] < width[10] / 2
 
 
-def test_calibration_groups_hold_everyone_once() -> None:
+def test_calibration_bins_hold_everyone_once() -> None:
     for count in (1, 3, 9, 20, 200):
         labels = people(count, count)
         said = predicted(tuple(labels), labels, 1.0, seed=5).by_person()
         bins = calibration_bins(said)
-        assert sum(size for *_, size in bins) == 2 * count
-        assert sum(share * size for _, share, _, _, size in bins) == pytest.approx(count)
-        assert [centre for centre, *_ in bins] == sorted(centre for centre, *_ in bins)
-        assert all(low <= share <= high for _, share, low, high, _ in bins)
-        assert len(bins) == max(1, min(10, 2 * count // 8))
+        assert sum(each.persons for each in bins) == 2 * count
+        assert sum(each.share * each.persons for each in bins) == pytest.approx(count)
+        assert {each.of for each in bins} == {max(1, min(5, 2 * count // 8))}
+        for each in bins:
+            assert abs(each.said - each.centre) <= 0.5 / each.of
+            assert each.low <= each.share <= each.high
+
+
+def test_certain_probabilities_are_in_the_outer_bins() -> None:
+    sick = np.arange(40) % 2 > 0
+    bins = calibration_bins(PersonPredictions(tuple(map(str, range(40))), sick, sick.astype(float)))
+    assert [(each.centre, each.share) for each in bins] == [(0.1, 0.0), (0.9, 1.0)]
 
 
 def test_the_confusion_counts_persons() -> None:

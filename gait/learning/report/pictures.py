@@ -29,7 +29,7 @@ from scipy.stats import binomtest
 
 from gait.learning.metrics import THRESHOLD
 from gait.learning.predictions import PersonPredictions
-from gait.learning.report.names import judge_name, shortened
+from gait.learning.report.names import METRICS, judge_name, shortened
 from gait.learning.report.pooled_folds import Judge, PooledFolds
 
 Vector = NDArray[np.float64]
@@ -45,20 +45,13 @@ COLOURS = {
     "gait-features": "#a23f86",
     "minirocket": "#806000",
 }
-_OTHER = "muted"
-_DASHES: dict[str, Any] = {
-    "zero_rule": (0, (1, 1.5)),
-    "walking_speed": (0, (5, 2)),
-    "gait_features": (0, (5, 1.5, 1, 1.5)),
-}
-_MARKS = {"zero_rule": "x", "walking_speed": "s", "gait_features": "D", "minirocket": "v"}
-
+_DOTS: Any = (0, (1, 2))
 _PANEL = (4.3, 4.1)  # inches: what fits a telephone's screen
 _WIDE = 5.0
 NAMED_PERSONS = 60
 """With more persons than these a picture has no room for their names."""
 _BAND_RESAMPLES = 500
-_NUMBERED_FOLDS = 10
+_NUMBERED_LINES = 12
 
 _STYLE: Any = {
     "axes.edgecolor": COLOURS["muted"],
@@ -139,29 +132,31 @@ def as_image(picture: Picture) -> NDArray[np.uint8]:
 
 def _comparison(summary: PooledFolds) -> Picture | None:
     """Two metrics with their intervals, a row a judge."""
-    if not summary.network.people.persons:
+    if not _both_labels(summary.network.people):
         return None
     judges = summary.judges[::-1]
-    figure = Figure(figsize=(_WIDE, 0.9 + 0.34 * len(judges)), layout="constrained")
-    axes = figure.subplots(1, 2, sharey=True)
-    for ax, metric, title in zip(axes, ("balanced_accuracy", "roc_auc"), ("Balanced accuracy", "ROC AUC"), strict=True):
-        _no_better_than_a_guess(ax, x=0.5)
+    figure = Figure(figsize=(_WIDE, 0.8 + 0.32 * len(judges)), layout="constrained")
+    axes = figure.subplots(1, 2, sharey=True, gridspec_kw={"wspace": 0.08})
+    for ax, metric in zip(axes, ("balanced_accuracy", "roc_auc"), strict=True):
+        ax.axvline(0.5, color=COLOURS["muted"], lw=0.8, ls=_DOTS)
         for row, judge in enumerate(judges):
-            estimate, style = judge.persons[metric], _look(judge, summary)
+            estimate, look = judge.persons[metric], _look(judge, summary)
             if np.isfinite(estimate.low):
-                ax.plot([estimate.low, estimate.high], [row, row], color=style["color"], lw=2, solid_capstyle="butt")
-            ax.plot(estimate.value, row, marker=style["marker"], color=style["color"], ms=7, ls="none")
-        ax.set(xlim=(-0.02, 1.02), ylim=(-0.6, len(judges) - 0.4), xlabel=f"{title}, by person")
+                ax.plot([estimate.low, estimate.high], [row, row], color=look.colour, lw=2, solid_capstyle="butt")
+            ax.plot(estimate.value, row, marker=look.mark, color=look.colour, ms=7, ls="none", clip_on=False)
+        ax.set(xlim=(0, 1), ylim=(-0.6, len(judges) - 0.4), xlabel=METRICS[metric][0])
+        ax.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0", "", "0.5", "", "1"])
         ax.set_yticks(range(len(judges)), [judge_name(judge.name) for judge in judges])
-        ax.tick_params(axis="y", length=0)
+        ax.tick_params(axis="y", length=0, pad=8)
         ax.spines["left"].set_visible(False)
     axes[0].get_yticklabels()[-1].set_fontweight("bold")
     return Picture(
         "comparison",
         figure,
         "Balanced accuracy and ROC AUC of the network and of each baseline, with intervals.",
-        "The network and the baselines on the same persons. Marks are the figures, bars their 95 % intervals; the "
-        "dotted line is a guess. Where the bars overlap widely, the network adds little to the simpler judge.",
+        "The network and the baselines on the same persons, by person. Marks are the figures, bars their 95 % "
+        "intervals; the dotted line is a guess. Where the bars overlap widely, the network adds little to the simpler "
+        "judge.",
     )
 
 
@@ -169,7 +164,7 @@ def _roc(summary: PooledFolds) -> Picture | None:
     if not _both_labels(summary.network.people):
         return None
     figure, ax = _panel()
-    ax.plot([0, 1], [0, 1], color=COLOURS["muted"], lw=0.8, ls=(0, (1, 2)))
+    ax.plot([0, 1], [0, 1], color=COLOURS["muted"], lw=0.8, ls=_DOTS)
     grid = np.linspace(0, 1, 101)
     low, high = roc_band(summary.network.people, grid)
     ax.fill_between(grid, low, high, color=COLOURS["ink"], alpha=0.12, lw=0)
@@ -177,12 +172,12 @@ def _roc(summary: PooledFolds) -> Picture | None:
         if not _both_labels(judge.people):
             continue
         false_alarms, found = roc_curve(judge.people.sick, judge.people.probability)
-        style = _look(judge, summary)
+        look = _look(judge, summary)
         ax.plot(
             false_alarms,
             found,
-            color=style["color"],
-            ls=style["linestyle"],
+            color=look.colour,
+            ls=look.dashes,
             lw=2.2 if judge is summary.network else 1.4,
             label=f"{judge_name(judge.name)}  {judge.persons['roc_auc'].value:.2f}",
         )
@@ -212,7 +207,13 @@ def _confusion(summary: PooledFolds) -> Picture | None:
         for column in range(2):
             right = row == column
             ax.add_patch(
-                _box(column, row, COLOURS[truth], alpha=0.12 + 0.5 * share[row, column] if right else 0.0, edge=truth)
+                _box(
+                    column,
+                    row,
+                    COLOURS[truth],
+                    alpha=0.12 + 0.5 * share[row, column] if right and total[row, 0] else 0.0,
+                    edge=truth,
+                )
             )
             what = f"{counts[row, column]}"
             ax.text(column, row - 0.06, what, ha="center", va="center", fontsize=22, fontweight="bold")
@@ -241,27 +242,25 @@ def _calibration(summary: PooledFolds) -> Picture | None:
         return None
     bins = calibration_bins(people)
     figure, ax = _panel()
-    ax.plot([0, 1], [0, 1], color=COLOURS["muted"], lw=0.8, ls=(0, (1, 2)))
-    for k, (said, share, low, high, count) in enumerate(bins):
-        ax.plot([said, said], [low, high], color=COLOURS["ink"], lw=1.2, alpha=0.55)
-        ax.plot(said, share, marker="o", ms=7, color=COLOURS["ink"], ls="none")
-        left = said > 0.5
-        ax.annotate(
-            f"{count}" if k else f"{count} persons",
-            (said, share),
-            xytext=(-7 if left else 7, 6 if share < 0.95 else -10),
-            textcoords="offset points",
-            ha="right" if left else "left",
-        )
-    ax.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03), aspect="equal")
+    ax.plot([0, 1], [0, 1], color=COLOURS["muted"], lw=0.8, ls=_DOTS)
+    for each in bins:
+        ax.plot([each.said] * 2, [each.low, each.high], color=COLOURS["ink"], lw=1.2, alpha=0.55)
+        ax.plot(each.said, each.share, marker="o", ms=7, color=COLOURS["ink"], ls="none", clip_on=False)
+        ax.text(each.centre, 1.07, f"{each.persons}", ha="center", va="bottom")
+    for edge in np.linspace(0, 1, each.of + 1):
+        ax.plot([edge, edge], [1.04, 1.12], color=COLOURS["faint"], lw=1, clip_on=False)
+    ax.set_title("Persons in each bin", loc="left", color=COLOURS["muted"])
+    ax.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.14), aspect="equal")
+    ax.set_yticks(np.linspace(0, 1, 6))
+    ax.spines["left"].set_bounds(0, 1)
     ax.set(xlabel="Probability of sick, as the network says (mean)", ylabel="Share of persons who are sick")
     return Picture(
         "calibration",
         figure,
-        f"Share of sick persons against the network's probability, in {len(bins)} groups.",
-        f"Calibration: persons sorted by their probability, in {len(bins)} group{'s' if len(bins) > 1 else ''} of "
-        "like size; each with its number of persons and a 95 % interval (Wilson). On the diagonal a probability can "
-        "be taken at its word; above it, the network says too little, below it too much.",
+        "Share of sick persons against the network's probability, in bins of it.",
+        "Calibration: of the persons to whom the network gives about this probability, what share is sick, with a 95 % "
+        "interval (Wilson). On the diagonal a probability can be taken at its word; above it, the network says too "
+        "little, below it too much.",
     )
 
 
@@ -276,13 +275,13 @@ def _persons(summary: PooledFolds) -> Picture | None:
     ax = figure.subplots()
     low, high = window_range(summary.network)
     wrong = (people.probability >= THRESHOLD) != people.sick
-    ax.axvline(THRESHOLD, color=COLOURS["muted"], lw=0.8, ls=(0, (1, 2)))
-    size = 6 if named else max(2.0, min(6.0, 360 / P))
+    ax.axvline(THRESHOLD, color=COLOURS["muted"], lw=0.8, ls=_DOTS)
+    size, line = (6.0, 1.2) if named else (max(2.5, min(6.0, 600 / P)), 0.7)
     rank = np.empty(P, dtype=int)
     rank[order] = np.arange(P)
     for label, is_sick, marker in (("healthy", False, "o"), ("sick", True, "^")):
         who = people.sick == is_sick
-        ax.hlines(rank[who], low[who], high[who], color=COLOURS[label], lw=1.2, alpha=0.45)
+        ax.hlines(rank[who], low[who], high[who], color=COLOURS[label], lw=line, alpha=0.45)
         for missed in (False, True):
             some = who & (wrong == missed)
             if some.any():
@@ -291,10 +290,10 @@ def _persons(summary: PooledFolds) -> Picture | None:
                     rank[some],
                     ls="none",
                     marker=marker,
-                    ms=size + (1 if missed else 0),
+                    ms=size * (1.2 if missed else 1),
                     color=COLOURS[label],
                     fillstyle="none" if missed else "full",
-                    mew=1.6 if missed else 0.5,
+                    mew=size / 4 if missed else 0.5,
                     label=f"{label}, {'wrong' if missed else 'right'} ({some.sum()})",
                 )
     ax.set(xlim=(-0.02, 1.02), ylim=(-0.9, P - 0.1), xlabel="Probability of sick (mean of the person's windows)")
@@ -348,7 +347,7 @@ def _loss(summary: PooledFolds) -> Picture | None:
         ax.set_ylim(bottom=0)
         ends_of.append(ends)
     for ax, ends in zip(axes, ends_of, strict=True):  # once all have set the one scale
-        if 1 < len(runs) <= _NUMBERED_FOLDS:
+        if 1 < len(runs) <= _NUMBERED_LINES // len(kinds):
             _number_ends(ax, ends)
     axes[-1].set_xlabel("Epoch")
     figure.supylabel("Loss (cross-entropy, nats)", fontsize=9)
@@ -357,7 +356,7 @@ def _loss(summary: PooledFolds) -> Picture | None:
         "loss",
         figure,
         "Loss of every fold by epoch, on training persons and on evaluation persons.",
-        f"Loss by epoch{', a line a fold with its number' if len(runs) > 1 else ''}. A guess has 0.69. Where the loss "
+        f"Loss by epoch{', a line a fold' if len(runs) > 1 else ''}. A guess has 0.69. Where the loss "
         "of evaluation persons rises while that of training persons falls, the network learns its training persons by "
         f"heart. The evaluation curve chose nothing: no epoch and no setting was picked by it.{marks}",
     )
@@ -395,17 +394,31 @@ def confusion(people: PersonPredictions) -> NDArray[np.int64]:
                      for is_sick in (False, True)])  # fmt: skip
 
 
-def calibration_bins(people: PersonPredictions) -> list[tuple[float, float, float, float, int]]:
-    """Groups of like size by rising probability: mean probability, share of sick with its interval, persons.
+@dataclass(frozen=True)
+class CalibrationBin:
+    """Persons to whom the network gives about the same probability."""
 
-    A group has eight persons at least, so that its share means something; there are ten groups at most.
-    """
-    order = np.argsort(people.probability, kind="stable")
+    centre: float  # of the bin
+    of: int  # so many bins of equal width there are
+    persons: int
+    said: float  # mean probability
+    share: float  # of the persons who are sick
+    low: float  # its 95 % interval, Wilson's
+    high: float
+
+
+def calibration_bins(people: PersonPredictions) -> list[CalibrationBin]:
+    """Bins of equal width that hold somebody: as many as leave eight persons for each on average, five at most."""
+    count = int(np.clip(len(people.persons) // 8, 1, 5))
+    place = np.minimum((people.probability * count).astype(int), count - 1)
     bins = []
-    for group in np.array_split(order, int(np.clip(len(order) // 8, 1, 10))):
-        sick, count = int(people.sick[group].sum()), len(group)
-        interval = binomtest(sick, count).proportion_ci(0.95, method="wilson")
-        bins.append((float(people.probability[group].mean()), sick / count, interval.low, interval.high, count))
+    for k in np.unique(place):
+        sick, said = people.sick[place == k], people.probability[place == k]
+        interval = binomtest(int(sick.sum()), len(sick)).proportion_ci(0.95, method="wilson")
+        share, persons = float(sick.mean()), len(sick)
+        bins.append(
+            CalibrationBin((k + 0.5) / count, count, persons, float(said.mean()), share, interval.low, interval.high)
+        )
     return bins
 
 
@@ -433,15 +446,27 @@ def _spread(group: Sequence[float], gap: float) -> list[float]:
     return [middle + gap * (k - (len(group) - 1) / 2) for k in range(len(group))]
 
 
-def _look(judge: Judge, summary: PooledFolds) -> dict[str, Any]:
+@dataclass(frozen=True)
+class _Look:
+    """How a judge is drawn everywhere."""
+
+    colour: str
+    dashes: Any
+    mark: str
+
+
+def _look(judge: Judge, summary: PooledFolds) -> _Look:
     if judge is summary.network:
-        return {"color": COLOURS["ink"], "linestyle": "-", "marker": "o"}
-    colour = COLOURS.get(judge.name.replace("_", "-"), COLOURS[_OTHER])
-    return {
-        "color": colour,
-        "linestyle": _DASHES.get(judge.name, (0, (3, 1))),
-        "marker": _MARKS.get(judge.name, "P"),
-    }
+        return _Look(COLOURS["ink"], "-", "o")
+    return _LOOKS.get(judge.name, _Look(COLOURS["muted"], (0, (3, 1)), "P"))
+
+
+_LOOKS = {
+    "zero_rule": _Look(COLOURS["muted"], (0, (1, 1.5)), "x"),
+    "walking_speed": _Look(COLOURS["walking-speed"], (0, (5, 2)), "s"),
+    "gait_features": _Look(COLOURS["gait-features"], (0, (5, 1.5, 1, 1.5)), "D"),
+    "minirocket": _Look(COLOURS["minirocket"], (0, (3, 1)), "v"),
+}
 
 
 def _number_ends(ax: Axes, ends: dict[int, tuple[float, float]]) -> None:
@@ -470,10 +495,6 @@ def _box(x: float, y: float, colour: str, alpha: float, edge: str) -> Rectangle:
     return Rectangle(
         (x - 0.48, y - 0.48), 0.96, 0.96, facecolor=to_rgba(colour, alpha), edgecolor=COLOURS[edge], lw=1.2
     )
-
-
-def _no_better_than_a_guess(ax: Axes, x: float) -> None:
-    ax.axvline(x, color=COLOURS["muted"], lw=0.8, ls=(0, (1, 2)))
 
 
 def _both_labels(people: PersonPredictions) -> bool:

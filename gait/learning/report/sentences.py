@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from gait.learning.fold_result import FoldResult
 from gait.learning.metrics import THRESHOLD, Estimate, interval_note
-from gait.learning.report.names import shortened, within_sentence
+from gait.learning.report.names import judge_name, shortened, within_sentence
 from gait.learning.report.pooled_folds import RESAMPLES, Judge, PooledFolds
 
 _MANY = 12
@@ -165,10 +165,32 @@ def terms(result: FoldResult) -> tuple[tuple[str, str], ...]:
 
 
 def closing_lines(summary: PooledFolds) -> tuple[str, ...]:
-    """What a run says at its end; a leak first."""
-    warning = leak_warning(summary)
-    lines = [f"warning: {line}" for line in warning] + [headline(summary)]
-    return (*lines, *beside_baselines(summary)[:-1], caveats(summary)[0])
+    """What a run says at its end: a leak first, then the answer, a table, whom it was wrong about, and problems."""
+    wrong = [
+        f"{shortened(name, 60)} ({figure(probability)})" for name, _, probability in wrong_persons(summary.network)
+    ]
+    return (
+        *(f"warning: {line}" for line in leak_warning(summary)),
+        headline(summary),
+        *beside_baselines(summary),
+        caveats(summary)[0],
+        "",
+        *_table(summary),
+        "",
+        *([f"judged wrongly, with the probability of sick, the surest first: {some_of(wrong)}"] if wrong else []),
+        *(f"{judge_name(name)}: {line}" for name, line in summary.missing.items()),
+        *summary.problems,
+    )
+
+
+def _table(summary: PooledFolds) -> list[str]:
+    """A row a judge: two metrics by person and by window, each with its interval."""
+    rows = [["", "by person", "", "by window", ""], ["", *["balanced accuracy", "ROC AUC"] * 2]]
+    for judge in summary.judges:
+        estimates = [view[name] for view in (judge.persons, judge.windows) for name in ("balanced_accuracy", "roc_auc")]
+        rows.append([judge_name(judge.name), *(_with_interval(estimate, bare=True) for estimate in estimates)])
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
 
 
 def wrong_persons(judge: Judge) -> tuple[tuple[str, bool, float], ...]:

@@ -55,12 +55,13 @@ def write_report(save_folder: Path, network: str, asked: FoldResult | None = Non
     single = [pooled([result]) for result in same]
     summary = pooled(same) if len(same) > 1 else single[0]
     drawn = pictures(summary)
-    lines = (*closing_lines(summary), *left_out)
+    page = page_file(save_folder, network)
+    table = metrics_file(save_folder, network, None)
+    lines = (*closing_lines(summary), *left_out, f"report: {page}", f"figures: {table}")
     for alone in single:
         write_metrics(metrics_file(save_folder, network, alone.folds[0].fold.index), fold_metrics(alone))
-    write_metrics(metrics_file(save_folder, network, None), all_metrics(summary))
+    write_metrics(table, all_metrics(summary))
     _write_persons(Path(save_folder) / f"persons_{network}.csv", summary)
-    page = page_file(save_folder, network)
     content = report_page(summary, single, drawn, left_out)
     with replacing_file(page) as partial:
         partial.write_text(content, encoding="utf-8")
