@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import platform
 import time
-import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-import gait
 from gait.body.body import Body
 from gait.body.constraints_file import AngleBounds, read_constraints
 from gait.body.marker_layout import MarkerLayout, marker_kind
@@ -40,7 +36,9 @@ from gait.cohort.gait_folder import (
 )
 from gait.cohort.gait_outcome import GaitOutcome
 from gait.crew.crew import LOOK_AGAIN_S, TakenError
+from gait.crew.failure_line import failure_line
 from gait.crew.folder_lock import folder_lock, tidy
+from gait.crew.versions import versions_of
 from gait.crew.whole_folder import clear_left_over
 from gait.errors import GaitError
 from gait.fitting.faults.checked_fit import CheckedFit, UnfitRecordingError, fit_checked
@@ -122,7 +120,7 @@ def _fit_rest(
     """Outcomes of a person whose lock is held; what is in ``outcomes`` is not fitted again."""
 
     def failed(path: Path, error: Exception) -> GaitOutcome:
-        line = _line(subject, error)
+        line = failure_line(error, subject.name, "the fit", "use fewer --workers, or shorter recordings")
         if folders[path].exists():
             line = f"{line.rstrip('.')}; {folders[path]} still has an earlier run's results, of other input."
         return outcomes.setdefault(path, GaitOutcome(subject.name, path.stem, "failed", line))
@@ -145,22 +143,6 @@ def _fit_rest(
             outcomes.pop(path, None)
             failed(path, error)
         yield outcomes[path]
-
-
-def _line(subject: Subject, error: Exception) -> str:
-    """What a user reads of an error; one that nobody foresaw says where it happened."""
-    if isinstance(error, GaitError):
-        return str(error)
-    if isinstance(error, OSError) and error.strerror:
-        return f"{error.filename or subject.name}: {error.strerror}; check the file and its place."
-    if isinstance(error, MemoryError) or "memory" in str(error):  # torch raises a RuntimeError of its own
-        return f"{subject.name}: there is too little memory for the fit; use fewer --workers, or shorter recordings."
-    place = traceback.extract_tb(error.__traceback__)[-1]
-    what = " ".join(str(error).split())
-    return (
-        f"{subject.name}: the fit broke off ({type(error).__name__}: {what}, in {Path(place.filename).name}, line "
-        f"{place.lineno}); please report this."
-    )
 
 
 def _finished_report(folder: Path, inputs: dict[str, Any]) -> FitReport | None:
@@ -313,7 +295,7 @@ def _kept(
         "constraint_file": None if subject.constraint_file is None else str(subject.constraint_file),
         "randomness": "none: the same input gives the same poses on the same device",
         "arguments": {name: str(getattr(settings, name)) for name in settings.__dataclass_fields__},
-        "versions": _versions(),
+        "versions": versions_of("torch", "numpy", "scipy", "ezc3d"),
     }
     picture, line = None, ""
     if settings.pictures:
@@ -360,11 +342,6 @@ def _same_visit(subject: Subject, person: PersonFit, fit: GaitFit) -> list[str]:
     own = next(r for r, other in enumerate(person.gaits) if other is fit)
     visit = next(visit for visit in person.visits if own in visit)
     return [person.gaits[r].recording.path.stem for r in visit]
-
-
-def _versions() -> dict[str, str]:
-    packages = ("torch", "numpy", "scipy", "ezc3d")
-    return {"gait": gait.__version__, "python": platform.python_version(), **{name: version(name) for name in packages}}
 
 
 def _interruptions(report: FitReport) -> tuple[str, ...]:

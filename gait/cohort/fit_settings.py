@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from gait.capture.cohort_file import Subject
+from gait.crew.device import check_device
 from gait.errors import GaitError
 
 PoseFormat = Literal["npz", "json"]
@@ -79,18 +80,6 @@ def check_settings(subjects: Sequence[Subject], settings: FitSettings) -> None:
         except GaitError as error:
             missing.append(error)
     raise missing[0]
-
-
-def check_device(device: str) -> None:
-    """Refuse a device that this computer has not, listing those that it has."""
-    if device == "cpu":
-        return
-    import torch  # takes seconds, and only a graphics card needs it here
-
-    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    there = ["cpu", *(["cuda"] if count else []), *(f"cuda:{k}" for k in range(count))]
-    if device not in there:
-        raise GaitError(f"--device {device}: there is no such device here; there is {', '.join(there)}.")
 
 
 def model_path(settings: FitSettings, name: str) -> Path:

@@ -23,13 +23,25 @@ from gait.learning.predictions import Predictions
 from gait.motion.folds import Fold
 
 Epoch = Mapping[str, Any]
-"""``train`` and ``eval``, each with loss, accuracy, precision, recall, specificity, f1; and ``seconds``."""
+"""``train``, ``eval`` and, with early stopping, ``validation``, each with loss, accuracy, precision, recall,
+specificity, f1; and ``seconds``."""
 
 _FORM = 1
 _ARRAYS = ("person", "gait", "first_frame", "sick", "probability")
 # How a run was divided or watched over, not what was trained.
 _NOT_OF_THE_RESULT = frozenset(
-    {"base_folder", "cluster", "cross", "resume", "save_folder", "scheduler", "timeout", "workers"}
+    {
+        "base_folder",
+        "cluster",
+        "cross",
+        "device",
+        "overwrite",
+        "resume",
+        "save_folder",
+        "scheduler",
+        "timeout",
+        "workers",
+    }
 )
 
 
@@ -37,7 +49,7 @@ _NOT_OF_THE_RESULT = frozenset(
 class FoldResult:
     """One network, trained without the evaluation persons of one fold, and what it said about them."""
 
-    network: str  # transformer, multi_mlp or sequential_mlp: a part of every file's name
+    network: str  # transformer or mlp: a part of every file's name
     architecture: dict[str, Any]
     arguments: dict[str, Any]  # every flag of the command line without its dashes, and its value
     command: str  # as typed
@@ -60,6 +72,7 @@ class FoldResult:
     validation: tuple[str, ...]  # training persons held back for early stopping; none without it
     chosen_epoch: int  # from 0, the one whose weights count: the last, unless early stopping chose
     timed_out: bool  # --timeout ended the training
+    data_sha256: str = ""  # of every recording's joints, name and label
 
     def asked_the_same(self, other: FoldResult) -> bool:
         """Whether both are folds of one question: the same network, settings and persons."""
@@ -172,4 +185,5 @@ def _undefined_back(figures: Any) -> Any:
 def _settings(result: FoldResult) -> dict[str, Any]:
     flags = {f"--{name}": value for name, value in result.arguments.items() if name not in _NOT_OF_THE_RESULT}
     other = ("network", "architecture", "window_length", "frame_rate_hz", "stride", "normalisation", "seed", "sick")
-    return strict_json({**flags, "folds": result.fold.count, **{name: getattr(result, name) for name in other}})
+    own = {name: getattr(result, name) for name in (*other, "data_sha256")}
+    return strict_json({**flags, "folds": result.fold.count, **own})

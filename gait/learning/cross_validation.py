@@ -1,0 +1,219 @@
+"""What both training scripts do: folds trained, here or elsewhere, and what they say together.
+
+Exit code 0: every fold that was asked for is there, or --timeout ended it; 1: some failed, the others are there;
+2: nothing could be started; 130: stopped.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+from tqdm import tqdm
+
+from gait.crew.cluster_crew import ClusterCrew
+from gait.crew.crew import Crew, Died, run_tasks
+from gait.crew.device import check_device
+from gait.crew.local_crew import LocalCrew, share_of_cores
+from gait.errors import GaitError
+from gait.learning.fold_result import read_result
+from gait.learning.fold_run import FOLD_MODULE, EpochDone, FoldOutcome, FoldTask, run_fold
+from gait.learning.ranks import Ranks, ranks_of_torchrun
+from gait.learning.report.written_report import write_report
+from gait.learning.training_flags import TrainingArguments
+from gait.motion.folds import person_folds
+
+STOPPED = 130
+"""Exit code after Ctrl-C."""
+
+
+def training_script(parse: Callable[[], TrainingArguments]) -> int:
+    """All of a script but its flags; returns the exit code."""
+    signal.signal(signal.SIGTERM, _stop)  # what a cluster or a system that shuts down sends
+    try:
+        return train_folds(parse())
+    except GaitError as error:
+        _say(str(error))
+        return 2
+    except KeyboardInterrupt:
+        _say("Stopped before anything was begun.")
+        return STOPPED
+
+
+def train_folds(arguments: TrainingArguments) -> int:
+    """Train the folds that are asked for and report on them; returns the exit code.
+
+    Raises:
+        GaitError: nothing could be started.
+    """
+    device = arguments.settings.device
+    check_device(device)
+    with ranks_of_torchrun(device) as (ranks, own_device):
+        if ranks.count > 1 and (arguments.workers or arguments.scheduler):
+            raise GaitError("torchrun divides each fold among its processes; leave --workers and --scheduler out.")
+        arguments = replace(arguments, settings=replace(arguments.settings, device=own_device))
+        tasks = ranks.agreed(lambda: _tasks(arguments))
+        watch = _Watch(tasks, arguments.bars and ranks.first, ranks.first)
+        try:
+            with watch:
+                for news in _news(tasks, arguments, ranks, watch):
+                    watch.tell(news)
+        except KeyboardInterrupt:
+            watch.say(watch.stopped_line())
+            return STOPPED
+        return _report(tasks, watch.outcomes) if ranks.first else 0
+
+
+def _tasks(arguments: TrainingArguments) -> list[FoldTask]:
+    found = arguments.source.gaits()
+    sick = {one.person: one.sick for one in found.gaits}
+    try:
+        folds = person_folds(sick, arguments.k_folds)
+    except GaitError:
+        for line in found.problems:
+            _say(line)
+        raise
+    try:
+        arguments.save_folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise GaitError(
+            f"{arguments.save_folder}: cannot be made ({error.strerror}); name another save folder."
+        ) from error
+    leaks: dict[str, Any] = {}
+    return [
+        FoldTask(
+            network=arguments.network,
+            architecture=arguments.architecture,
+            settings=arguments.settings,
+            source=arguments.source,
+            window_length=arguments.window_length,
+            stride=arguments.stride,
+            mirror=arguments.mirror,
+            fold=fold,
+            sick=sick,
+            save_folder=arguments.save_folder,
+            arguments=arguments.flags,
+            command=arguments.command,
+            leak_check=leaks,
+            problems=found.problems,
+            resume=arguments.resume,
+            overwrite=arguments.overwrite,
+            deadline=None if arguments.timeout_s is None else time.time() + arguments.timeout_s,
+        )
+        for fold in folds
+        if arguments.cross in (None, fold.index)
+    ]
+
+
+def _news(
+    tasks: Sequence[FoldTask], arguments: TrainingArguments, ranks: Ranks, watch: _Watch
+) -> Iterator[EpochDone | FoldOutcome]:
+    """Everything that happens, fold by fold or of several at a time."""
+    if ranks.count > 1 or (len(tasks) == 1 and arguments.scheduler is None):
+        yield from _one_by_one(tasks, ranks, watch)
+        return
+    with _crew(arguments, len(tasks)) as crew:
+        for task, what in run_tasks(tasks, crew, watch.say):
+            yield (
+                FoldOutcome(task.fold.index, "failed", f"{task.name}: {what.line}.") if isinstance(what, Died) else what
+            )
+
+
+def _one_by_one(tasks: Sequence[FoldTask], ranks: Ranks, watch: _Watch) -> Iterator[EpochDone | FoldOutcome]:
+    """In this process, and those that torchrun has started beside it."""
+    for task in tasks:
+        if task is not tasks[0] and ranks.agreed(lambda task=task: task.late):  # type: ignore[misc]
+            yield FoldOutcome(task.fold.index, "not begun", f"{task.name}: not begun, as --timeout had passed.")
+            continue
+        try:
+            yield from run_fold(task, ranks, watch.windows)
+        except Exception as error:
+            if ranks.count > 1 and not isinstance(error, GaitError):  # the others know nothing of it
+                raise
+            yield task.failed(error)
+
+
+@contextmanager
+def _crew(arguments: TrainingArguments, folds: int) -> Iterator[Crew]:
+    """Who does the work."""
+    if arguments.scheduler is not None:
+        with ClusterCrew(arguments.save_folder, arguments.scheduler, _say) as cluster:
+            yield cluster
+    else:
+        with LocalCrew(share_of_cores(folds, arguments.workers, arguments.settings.device), FOLD_MODULE) as crew:
+            yield crew
+
+
+class _Watch:
+    """What a person sees while folds are trained: a bar, or a line an epoch."""
+
+    def __init__(self, tasks: Sequence[FoldTask], bars: bool, speaks: bool):
+        self.outcomes: dict[int, FoldOutcome] = {}
+        self._epochs = dict.fromkeys((task.fold.index for task in tasks), 0)  # behind each fold
+        self._of = tasks[0].settings.epochs
+        self._speaks = speaks
+        self._bar = tqdm(total=len(tasks) * self._of, unit="epoch", disable=None if bars else True, leave=False)
+
+    def __enter__(self) -> _Watch:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.close()
+
+    def tell(self, news: EpochDone | FoldOutcome) -> None:
+        """An epoch or a fold is over."""
+        if isinstance(news, FoldOutcome):
+            self.outcomes[news.fold] = news
+            if news.line:
+                self.say(news.line)
+            return
+        self._epochs[news.fold] = news.number
+        train, held_out = news.epoch["train"], news.epoch["eval"]
+        line = (
+            f"fold {news.fold}: epoch {news.number} of {self._of}: training loss {train['loss']:.4f}, accuracy "
+            f"{train['accuracy']:.3f}; evaluation loss {held_out['loss']:.4f}, accuracy {held_out['accuracy']:.3f}; "
+            f"{news.epoch['seconds']:.1f} s"
+        )
+        self._bar.n = sum(self._epochs.values())
+        self._bar.set_description(line) if not self._bar.disable else self.say(line)
+
+    def windows(self, done: int, of: int) -> None:
+        """Some windows of the epoch have been learnt from."""
+        self._bar.set_postfix_str(f"{done} of {of} windows", refresh=False)
+        self._bar.n = round(sum(self._epochs.values()) + done / of, 2)
+        self._bar.update(0)
+
+    def say(self, line: str) -> None:
+        """A line for the user, beside the bar."""
+        if self._speaks:
+            _say(line) if self._bar.disable else self._bar.write(line, file=sys.stderr)
+
+    def stopped_line(self) -> str:
+        """How to go on."""
+        behind = [f"fold {fold} has {done} of {self._of} epochs" for fold, done in self._epochs.items() if done]
+        there = ", ".join(behind) or "no epoch is finished"
+        return f"Stopped: {there}; the same command with --resume goes on from there."
+
+
+def _report(tasks: Sequence[FoldTask], outcomes: dict[int, FoldOutcome]) -> int:
+    """Print what the folds say together; returns the exit code."""
+    there = [task for task in tasks if outcomes[task.fold.index].state not in ("failed", "not begun")]
+    failed = [outcome for outcome in outcomes.values() if outcome.state == "failed"]
+    if there:
+        report = write_report(there[0].save_folder, there[0].network, read_result(there[0].result_file))
+        print("\n".join(report.lines))
+        print("\n".join(f"network: {task.checkpoint_file}" for task in there))
+    return 1 if failed or not there else 0
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def _stop(*_: object) -> None:
+    raise KeyboardInterrupt

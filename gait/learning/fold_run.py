@@ -1,0 +1,360 @@
+"""One fold of a network: trained, measured on persons it never saw, and written down.
+
+``<save_folder>/fold<k>/<network>.ckpt`` is written after every epoch, whole, so that a stop costs one epoch at most.
+"""
+
+from __future__ import annotations
+
+import copy
+import csv
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext, suppress
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+import gait
+from gait.body.skeleton import BODY_JOINTS
+from gait.crew.crew import TakenError
+from gait.crew.failure_line import failure_line
+from gait.crew.folder_lock import folder_lock
+from gait.crew.versions import versions_of
+from gait.crew.whole_folder import replacing_file
+from gait.errors import GaitError
+from gait.learning.architecture import Architecture
+from gait.learning.baselines import baseline_predictions
+from gait.learning.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from gait.learning.fold_result import Epoch, FoldResult, read_result, result_file, save_result
+from gait.learning.metrics import as_json, metric_estimates
+from gait.learning.predictions import Predictions
+from gait.learning.ranks import Ranks
+from gait.learning.report.tensorboard import TrainingBoard
+from gait.learning.training import Progress, Training, TrainingSettings, mean_window, window_probabilities
+from gait.motion.folds import Fold, validation_split
+from gait.motion.gait_set import GaitRecording
+from gait.motion.gait_source import GaitSource, sha256_of
+from gait.motion.windows import Windows
+
+FOLD_MODULE = "gait.learning.fold_run"
+"""What a process that trains has to load."""
+VALIDATION_SHARE = 0.2
+"""Of the training persons, held back for early stopping."""
+NORMALISATION = "x by stature, y and z to [-1, 1]"
+
+
+@dataclass(frozen=True)
+class EpochDone:
+    """An epoch of a fold is over, and on the disk."""
+
+    fold: int
+    number: int  # from 1
+    epoch: Epoch
+
+
+@dataclass(frozen=True)
+class FoldOutcome:
+    """What became of a fold."""
+
+    fold: int
+    state: Literal["trained", "finished before", "timed out", "not begun", "failed"]
+    line: str = ""  # what went wrong, or what the user should know
+
+
+@dataclass(frozen=True)
+class FoldTask:
+    """Everything that decides how a fold is trained, and where its results go."""
+
+    network: str  # transformer or mlp: the files' name
+    architecture: Architecture
+    settings: TrainingSettings
+    source: GaitSource
+    window_length: int  # frames
+    stride: int  # frames
+    mirror: bool  # train on mirrored windows too
+    fold: Fold
+    sick: Mapping[str, bool]  # by person
+    save_folder: Path
+    arguments: Mapping[str, Any]  # every flag
+    command: str  # as typed
+    leak_check: Mapping[str, Any]
+    problems: tuple[str, ...]  # of reading the poses
+    resume: bool = False
+    overwrite: bool = False
+    deadline: float | None = None  # seconds since 1970: begin no epoch after it
+
+    @property
+    def name(self) -> str:
+        """As the user's lines have it."""
+        return f"fold {self.fold.index}"
+
+    @property
+    def checkpoint_file(self) -> Path:
+        """Where the network is kept."""
+        return self.save_folder / f"fold{self.fold.index}" / f"{self.network}.ckpt"
+
+    @property
+    def result_file(self) -> Path:
+        """Where all that a report needs is kept."""
+        return result_file(self.save_folder, self.network, self.fold.index)
+
+    @property
+    def predictions_file(self) -> Path:
+        """Where each evaluation window's probability is written."""
+        return self.checkpoint_file.with_name(f"predictions_{self.network}.csv")
+
+    def run(self) -> Iterator[EpochDone | FoldOutcome]:
+        """Train the fold in this process, unless its time is over before it began; an error is an outcome."""
+        if self.late:
+            yield FoldOutcome(self.fold.index, "not begun", f"{self.name}: not begun, as --timeout had passed.")
+            return
+        try:
+            yield from run_fold(self)
+        except TakenError:
+            raise
+        except Exception as error:  # the other folds go on
+            yield self.failed(error)
+
+    def failed(self, error: Exception) -> FoldOutcome:
+        """The outcome of an error."""
+        less = "use fewer --workers, or a smaller --batch_size"
+        line = failure_line(error, self.name, "the training", less)
+        return FoldOutcome(self.fold.index, "failed", line if line.startswith(self.name) else f"{self.name}: {line}")
+
+    @property
+    def late(self) -> bool:
+        """Whether --timeout has passed."""
+        return self.deadline is not None and time.time() >= self.deadline
+
+    def tidy(self) -> None:
+        """Remove what a process that is gone was writing."""
+        with suppress(GaitError), self.lock() as held:
+            if held:
+                self.clear_left_over()
+
+    def clear_left_over(self) -> None:
+        """Remove what a run that was killed was writing; only with the lock."""
+        for path in (self.checkpoint_file, self.predictions_file, self.result_file):
+            for partial in path.parent.glob(f".{path.name}.partial-*"):
+                partial.unlink(missing_ok=True)
+
+    def lock(self) -> AbstractContextManager[bool]:
+        """One run at a time for this fold of this network."""
+        return folder_lock(self.save_folder / f"fold{self.fold.index}-{self.network}", "training this fold")
+
+    def absolute(self) -> FoldTask:
+        """The same with absolute paths."""
+        return replace(self, source=self.source.absolute(), save_folder=self.save_folder.resolve())
+
+    def inputs(self, data_sha256: str) -> dict[str, Any]:
+        """What two trainings must share for one to stand for the other, but for the number of epochs."""
+        settings = asdict(self.settings)
+        del settings["epochs"], settings["device"]
+        return {
+            **{f"network's {name}": value for name, value in self.architecture.as_dict().items()},
+            **settings,
+            "window": self.window_length,
+            "stride": self.stride,
+            "frame_rate": self.source.rate_hz,
+            "mirrored windows": self.mirror,
+            "folds": self.fold.count,
+            "evaluation persons": list(self.fold.evaluation),
+            "poses": data_sha256,
+            "suite": gait.__version__,
+        }
+
+
+def run_fold(
+    task: FoldTask, ranks: Ranks | None = None, progress: Progress | None = None
+) -> Iterator[EpochDone | FoldOutcome]:
+    """Train a fold and write it down; tells of each epoch, and last of the fold.
+
+    One that is finished with the same settings and poses is left alone. Every process of ``ranks`` must run it; the
+    first one writes.
+
+    Args:
+        task: what to train.
+        ranks: the processes that train together.
+        progress: told of an epoch's windows as they are trained on.
+
+    Raises:
+        TakenError: another run is training this fold.
+        GaitError: it cannot be trained, or not be written.
+    """
+    ranks = ranks or Ranks()
+    found = task.source.gaits()
+    inputs = task.inputs(sha256_of(found))
+    if ranks.agreed(lambda: _is_finished(task, inputs)):
+        yield FoldOutcome(task.fold.index, "finished before")
+        return
+    if not ranks.first:
+        yield from _train(task, inputs, found.gaits, ranks, progress)
+        return
+    with task.lock() as held:
+        if held:
+            task.clear_left_over()
+        yield from _train(task, inputs, found.gaits, ranks, progress)
+
+
+def _is_finished(task: FoldTask, inputs: Mapping[str, Any]) -> bool:
+    if task.overwrite or not task.checkpoint_file.is_file():
+        return False
+    try:
+        state = load_checkpoint(task.checkpoint_file).training_state or {}
+        read_result(task.result_file)
+    except GaitError:
+        return False
+    return state.get("inputs") == inputs and state.get("finished") == task.settings.epochs
+
+
+def _train(
+    task: FoldTask,
+    inputs: dict[str, Any],
+    gaits: tuple[GaitRecording, ...],
+    ranks: Ranks,
+    progress: Progress | None,
+) -> Iterator[EpochDone | FoldOutcome]:
+    fold, settings = task.fold, task.settings
+    learners, validators = fold.training, tuple[str, ...]()
+    if settings.patience is not None:
+        learners, validators = validation_split(fold, task.sick, VALIDATION_SHARE)
+
+    def windows(persons: tuple[str, ...], mirrored: bool = False) -> Windows:
+        mine = [one for one in gaits if one.person in set(persons)]
+        return Windows(mine, task.window_length, task.stride, mirrored=mirrored)
+
+    training, evaluation = windows(learners, task.mirror), windows(fold.evaluation)
+    torch.manual_seed(settings.seed)
+    course = Training(
+        task.architecture.build(),
+        training,
+        evaluation,
+        settings,
+        validation=windows(validators) if validators else None,
+        ranks=ranks,
+    )
+    before = ranks.agreed(lambda: _interrupted(task, inputs)) if task.resume else None
+    if before is not None and before.training_state is not None:
+        course.restore(before.training_state)
+    mean = before.mean_window if before is not None else mean_window(training, settings.batch_size)
+
+    def keep(finished: int | None = None, metrics: Mapping[str, Any] | None = None) -> None:
+        if not ranks.first:
+            return
+        checkpoint = Checkpoint(
+            architecture=task.architecture,
+            weights=course.chosen_weights,
+            window_length=task.window_length,
+            frame_rate_hz=task.source.rate_hz,
+            normalisation=NORMALISATION,
+            joints=tuple(joint.name for joint in BODY_JOINTS),
+            fold=asdict(fold) | {"validation": validators},
+            arguments=task.arguments,
+            versions=_versions(),
+            metrics=metrics or {},
+            mean_window=mean,
+            training_state={**course.state(), "inputs": inputs, "finished": finished},
+        )
+        save_checkpoint(task.checkpoint_file, checkpoint)
+
+    with (
+        TrainingBoard(task.save_folder, task.network, fold.index, course.epochs)
+        if ranks.first
+        else nullcontext() as board
+    ):
+        while not course.finished:
+            epoch = course.epoch(progress)
+            ranks.agreed(keep)
+            if board is not None:
+                board.epoch(len(course.epochs) - 1, epoch)
+            yield EpochDone(fold.index, len(course.epochs), epoch)
+            if ranks.agreed(lambda: task.late):
+                break
+    network = copy.deepcopy(course.network)  # training may go on from the other one
+    network.load_state_dict(course.chosen_weights)
+    probability = window_probabilities(network, evaluation, settings.batch_size, settings.device, ranks)
+
+    def write() -> None:
+        said = Predictions.of_windows(evaluation, probability.numpy())
+        result = FoldResult(
+            network=task.network,
+            architecture=task.architecture.as_dict(),
+            arguments=dict(task.arguments),
+            command=task.command,
+            fold=fold,
+            sick=dict(task.sick),
+            epochs=tuple(course.epochs),
+            evaluation=said,
+            baselines=baseline_predictions(
+                [one for one in gaits if one.person in fold.training],
+                evaluation.gaits,
+                window_length=task.window_length,
+                stride=task.stride,
+                seed=settings.seed,
+            ),
+            leak_check=dict(task.leak_check),
+            training_windows=len(training),
+            evaluation_windows=len(evaluation),
+            window_length=task.window_length,
+            frame_rate_hz=task.source.rate_hz,
+            stride=task.stride,
+            normalisation=NORMALISATION,
+            seed=settings.seed,
+            seconds=sum(epoch["seconds"] for epoch in course.epochs),
+            versions=_versions(),
+            problems=task.problems,
+            validation=validators,
+            chosen_epoch=course.chosen_epoch,
+            timed_out=not course.finished,
+            data_sha256=inputs["poses"],
+        )
+        _write_predictions(task.predictions_file, said)
+        save_result(result, task.save_folder)
+        metrics = {by: as_json(metric_estimates(said, by=by)) for by in ("windows", "persons")}
+        keep(settings.epochs if course.finished else None, metrics)
+
+    ranks.agreed(write)
+    if course.finished:
+        yield FoldOutcome(fold.index, "trained")
+    else:
+        line = f"{task.name}: stopped by --timeout after epoch {len(course.epochs)} of {settings.epochs}"
+        yield FoldOutcome(fold.index, "timed out", f"{line}; the same command with --resume goes on from there.")
+
+
+def _interrupted(task: FoldTask, inputs: Mapping[str, Any]) -> Checkpoint | None:
+    """The checkpoint of an earlier run that this one continues; None if there is none."""
+    path = task.checkpoint_file
+    if not path.is_file():
+        return None
+    checkpoint = load_checkpoint(path)
+    state = checkpoint.training_state or {}
+    before = state.get("inputs", {})
+    other = [name for name in inputs.keys() | before.keys() if inputs.get(name) != before.get(name)]
+    if other:
+        raise GaitError(
+            f"{path}: was trained otherwise ({', '.join(sorted(other))} changed), so --resume cannot go on from it; "
+            "give the settings of then, or leave --resume out to train anew."
+        )
+    if len(state["epochs"]) > task.settings.epochs:
+        raise GaitError(
+            f"{path}: has {len(state['epochs'])} epochs behind it, more than --epochs {task.settings.epochs}; ask for "
+            "more, or leave --resume out to train anew."
+        )
+    return checkpoint
+
+
+def _write_predictions(path: Path, said: Predictions) -> None:
+    """One line a window: person, gait, first frame (from 0, at the network's rate), label, probability of sick."""
+    with replacing_file(path) as partial, partial.open("w", newline="", encoding="utf-8") as stream:
+        table = csv.writer(stream)
+        table.writerow(("person", "gait", "first_frame", "label", "probability"))
+        rows = zip(said.person, said.gait, said.first_frame, said.sick, said.probability, strict=True)
+        for person, gait_index, first, sick, probability in rows:
+            label = "sick" if sick else "healthy"
+            table.writerow((said.persons[person], said.gaits[gait_index], first, label, f"{probability:.6f}"))
+
+
+def _versions() -> dict[str, str]:
+    return versions_of("torch", "numpy", "torch-adopt")
