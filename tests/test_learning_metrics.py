@@ -75,7 +75,7 @@ def test_values_and_intervals_equal_a_slow_bootstrap_with_sklearn(by: str, seed:
 
     whole = slow(np.ones(len(windows), dtype=np.int64))
     sides = [np.flatnonzero(people.sick), np.flatnonzero(~people.sick)]
-    draws = metrics._person_draws(sides, 60, np.random.default_rng(3)).astype(np.int64)
+    draws = metrics.person_draws(sides, 60, np.random.default_rng(3)).astype(np.int64)
     assert (draws[:, people.sick].sum(axis=1) == people.sick.sum()).all()
     resampled = [slow(weights) for weights in draws]
     for name in METRICS:

@@ -94,8 +94,8 @@ def metric_estimates(
     sides = [np.flatnonzero(people.sick), np.flatnonzero(~people.sick)]
     if any(len(side) == 1 for side in sides):
         return {name: Estimate(float(value[name][0])) for name in METRICS}
-    drawn = tally.metrics(_person_draws(sides, resamples, np.random.default_rng(seed)))
-    return {name: _estimate(float(value[name][0]), drawn[name]) for name in METRICS}
+    drawn = tally.metrics(person_draws(sides, resamples, np.random.default_rng(seed)))
+    return {name: estimate_of(float(value[name][0]), drawn[name]) for name in METRICS}
 
 
 def roc_auc(sick: ArrayLike, score: ArrayLike) -> float:
@@ -122,7 +122,8 @@ def interval_note(people: PersonPredictions) -> str | None:
     )
 
 
-def _estimate(value: float, drawn: Vector) -> Estimate:
+def estimate_of(value: float, drawn: Vector) -> Estimate:
+    """A metric and its percentile interval, from its values (R,) in the resamples."""
     defined = drawn[np.isfinite(drawn)]
     if not math.isfinite(value) or not len(defined):
         return Estimate(value)
@@ -130,8 +131,14 @@ def _estimate(value: float, drawn: Vector) -> Estimate:
     return Estimate(value, float(low), float(high))
 
 
-def _person_draws(sides: list[NDArray[np.intp]], resamples: int, random: np.random.Generator) -> Vector:
-    """(R, P) how often each person is drawn, label by label."""
+def person_draws(sides: list[NDArray[np.intp]], resamples: int, random: np.random.Generator) -> Vector:
+    """(R, P) how often each person is drawn in each resample; as many of each label as there are in it.
+
+    Args:
+        sides: the persons' indices, label by label, each person in one.
+        resamples: how many, R.
+        random: draws them.
+    """
     weights = np.zeros((resamples, sum(map(len, sides))))
     for side in sides:
         if len(side):
