@@ -16,7 +16,10 @@ NO_LEAK = {"leaks": False, "lines": ["Nothing that should not matter tells the l
 LEAK = {
     "leaks": True,
     "lines": ["Frame rate alone tells healthy from sick: ROC AUC 1.00."],
-    "factors": {},
+    "factors": {
+        "height": {"leaks": False, "line": "height: does not tell (ROC AUC 0.52)."},
+        "frame_rate": {"leaks": True, "line": "frame rate: tells (ROC AUC 1.00)."},
+    },
 }
 
 

@@ -231,11 +231,13 @@ def test_a_leak_is_the_first_that_is_read_and_said() -> None:
     results = fold_results(leak_check=LEAK)
     page, _ = page_of(results)
     shown = [data for tag, data in page.texts if tag not in ("style", "title")]
-    assert shown[0].startswith("Warning: the label can be told from what should not matter")
+    assert shown[0] == "Warning: read this before the figures"
     assert shown[1] == LEAK["lines"][0]  # type: ignore[index]
     assert page.text.index(shown[1]) < page.text.index("Persons that the network never saw")
     assert closing_lines(pooled(results))[0] == f"warning: {LEAK['lines'][0]}"  # type: ignore[index]
     assert page.text.count(shown[1]) == 2  # once more in the leak check's own section
+    assert [data for tag, data in page.texts if tag == "strong"] == ["Frame rate: tells (ROC AUC 1.00)."]
+    assert "Height: does not tell (ROC AUC 0.52)." in page.text
     calm, _ = page_of(fold_results())
     assert "Warning" not in calm.text
     assert "Nothing that should not matter tells the label." in calm.text
@@ -296,7 +298,9 @@ def test_names_are_shown_as_text_whatever_they_are(tmp_path: Path) -> None:
     assert max(map(len, svg_texts)) < 70
     for result in results:
         save_result(result, tmp_path)
-    write_report(tmp_path, "transformer")
+    lines = write_report(tmp_path, "transformer").lines
+    assert all(line.isprintable() for line in lines)
+    "\n".join(lines).encode()
     strict(tmp_path / "metrics_transformer_all.json")
     with (tmp_path / "persons_transformer.csv").open(newline="", encoding="utf-8") as file:
         assert len(list(csv.reader(file))) == 25

@@ -40,9 +40,14 @@ def within_sentence(name: str) -> str:
     return {"zero_rule": "the zero rule", "minirocket": "MiniRocket"}.get(name, judge_name(name).lower())
 
 
+def printable(text: str) -> str:
+    """A box for what cannot be shown: a terminal's codes, marks that turn the writing around, broken letters."""
+    return "".join(c if c.isprintable() else "□" for c in text)
+
+
 def shortened(name: str, most: int) -> str:
-    """The name with its middle left out if it is longer than ``most`` letters; what cannot be shown is a box."""
-    name = "".join(c if c.isprintable() else "□" for c in name)
+    """The name with its middle left out if it is longer than ``most`` letters."""
+    name = printable(name)
     if len(name) <= most:
         return name
     end = (most - 1) // 2

@@ -9,7 +9,7 @@ from typing import Any
 
 from gait.learning.fold_result import FoldResult
 from gait.learning.metrics import Estimate
-from gait.learning.report.names import BASELINES, METRICS, in_order, judge_name
+from gait.learning.report.names import BASELINES, METRICS, in_order, judge_name, printable
 from gait.learning.report.page_style import STYLE
 from gait.learning.report.pictures import NAMED_PERSONS, Picture, as_svg
 from gait.learning.report.pooled_folds import Estimates, Judge, PooledFolds
@@ -21,6 +21,7 @@ from gait.learning.report.sentences import (
     headline,
     interval,
     leak_warning,
+    missing_baselines,
     terms,
     wrong_persons,
 )
@@ -67,8 +68,7 @@ def report_page(
 
 def text(value: Any) -> str:
     """Anything as text of a page: escaped, and a box for what cannot be shown."""
-    shown = "".join(c if c.isprintable() or c == "\n" else "□" for c in str(value))
-    return escape(shown)
+    return escape(printable(str(value)))
 
 
 def _warning(summary: PooledFolds) -> str:
@@ -76,11 +76,7 @@ def _warning(summary: PooledFolds) -> str:
     if not lines:
         return ""
     said = "".join(f"<p>{text(line)}</p>" for line in lines)
-    return (
-        '<aside class="warning" role="alert"><h2>Warning: the label can be told from what should not matter</h2>'
-        f"{said}<p>The network may have learned this rather than how sick persons walk; so may the baselines. "
-        "The figures below cannot tell.</p></aside>"
-    )
+    return f'<aside class="warning" role="alert"><h2>Warning: read this before the figures</h2>{said}</aside>'
 
 
 def _terms(result: FoldResult) -> str:
@@ -89,10 +85,6 @@ def _terms(result: FoldResult) -> str:
 
 def _judges(summary: PooledFolds, pictures: Mapping[str, Picture]) -> str:
     lines = "".join(f"<p>{text(line)}</p>" for line in beside_baselines(summary))
-    missing = [
-        line if judge_name(name) in line else f"{judge_name(name)} is missing: {line}"
-        for name, line in summary.missing.items()
-    ]
     tables = [
         f"<h3>By person</h3>{_metrics(summary, 'persons')}",
         f"<h3>By window</h3>{_metrics(summary, 'windows')}",
@@ -102,7 +94,13 @@ def _judges(summary: PooledFolds, pictures: Mapping[str, Picture]) -> str:
         for judge in summary.baselines
         if judge.name in BASELINES
     )
-    return lines + _figure(pictures, "comparison", "wide") + _list(missing) + "".join(tables) + f"<dl>{what}</dl>"
+    return (
+        lines
+        + _figure(pictures, "comparison", "wide")
+        + _list(missing_baselines(summary))
+        + "".join(tables)
+        + f"<dl>{what}</dl>"
+    )
 
 
 def _metrics(summary: PooledFolds, view: str) -> str:
@@ -206,7 +204,13 @@ def _leak_check(summary: PooledFolds) -> str:
 
 
 def _factors(factors: Mapping[str, Any]) -> str:
-    return ""
+    """A line a factor, those that leak first and strong."""
+    lines = [(not factor["leaks"], factor["line"]) for factor in factors.values()]
+    said = [text(line[:1].upper() + line[1:]) for _, line in sorted(lines, key=lambda each: each[0])]
+    leaks = sum(factor["leaks"] for factor in factors.values())
+    items = "".join(f"<li>{f'<strong>{line}</strong>' if k < leaks else line}</li>" for k, line in enumerate(said))
+    note = "ROC AUC by person, of that alone: 0.5 is chance. p is corrected for the number of things tried."
+    return f'<ul class="small">{items}</ul><p class="small">{note}</p>' if items else ""
 
 
 def _problems(summary: PooledFolds) -> str:

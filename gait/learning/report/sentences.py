@@ -178,8 +178,16 @@ def closing_lines(summary: PooledFolds) -> tuple[str, ...]:
         *_table(summary),
         "",
         *([f"judged wrongly, with the probability of sick, the surest first: {some_of(wrong)}"] if wrong else []),
-        *(f"{judge_name(name)}: {line}" for name, line in summary.missing.items()),
+        *missing_baselines(summary),
         *summary.problems,
+    )
+
+
+def missing_baselines(summary: PooledFolds) -> tuple[str, ...]:
+    """Which are missing, and why."""
+    return tuple(
+        line if judge_name(name) in line else f"{judge_name(name)} is missing: {line}"
+        for name, line in summary.missing.items()
     )
 
 

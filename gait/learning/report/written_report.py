@@ -12,7 +12,7 @@ from gait.errors import GaitError
 from gait.learning.fold_result import FoldResult, read_results, result_file
 from gait.learning.metrics import THRESHOLD
 from gait.learning.report.metrics_json import all_metrics, fold_metrics, metrics_file, write_metrics
-from gait.learning.report.names import in_order
+from gait.learning.report.names import in_order, printable
 from gait.learning.report.pictures import as_image, pictures
 from gait.learning.report.pooled_folds import PooledFolds, pooled
 from gait.learning.report.report_page import report_page
@@ -57,7 +57,8 @@ def write_report(save_folder: Path, network: str, asked: FoldResult | None = Non
     drawn = pictures(summary)
     page = page_file(save_folder, network)
     table = metrics_file(save_folder, network, None)
-    lines = (*closing_lines(summary), *left_out, f"report: {page}", f"figures: {table}")
+    said = (*closing_lines(summary), *left_out, f"report: {page}", f"figures: {table}")
+    lines = tuple(printable(line).replace("−", "-") for line in said)  # not every terminal has a true minus
     for alone in single:
         write_metrics(metrics_file(save_folder, network, alone.folds[0].fold.index), fold_metrics(alone))
     write_metrics(table, all_metrics(summary))
