@@ -18,6 +18,9 @@ WALKS = 0.1
 MIRROR_ORDER = tuple(int(other_side(joint)) for joint in BODY_JOINTS)
 """Row of each joint's mirror image: ``joints[MIRROR_ORDER]`` has left and right exchanged."""
 
+NORMALISATION = "x by stature, y and z to [-1, 1]"
+"""What ``normalised`` does, as a checkpoint says it."""
+
 _FACES = 0.02
 """Hips and shoulders point somewhere on average if they do by more than this share of the same distance."""
 

@@ -12,88 +12,95 @@ from gait.errors import GaitError
 
 @dataclass(frozen=True)
 class Fold:
-    """One way to divide persons, named as ``GaitRecording.person``, sorted."""
+    """One way to divide the persons; names as in ``GaitRecording.person``, sorted."""
 
-    index: int
-    count: int
+    index: int  # from 0
+    count: int  # of folds
     training: tuple[str, ...]
     evaluation: tuple[str, ...]
 
 
 def person_folds(persons: Mapping[str, bool], k_folds: int) -> tuple[Fold, ...]:
-    """``k_folds`` ways to divide the persons: each is evaluated once, ill and healthy ones spread evenly.
+    """Divide persons into folds, each of which evaluates others: everybody once, healthy and ill spread evenly.
 
-    Names alone decide: their hashes give the order in which persons are dealt, so that neighbours in the alphabet are
-    spread and the file system's order does not matter. A subject of the same name under both labels may be one
-    person before and after treatment: both are in one fold.
+    The folds' numbers of healthy, of ill, and of all persons differ by one at most. The persons' names alone decide who
+    is where: the order in which they are dealt out is that of the names' hashes, which also spreads neighbours in the
+    alphabet. A subject's name under both labels may be one person, before and after treatment: both stay together (the
+    folds may then differ by two persons).
 
     Args:
-        persons: name, "healthy/P01", and whether ill.
+        persons: name, ``healthy/P01``, and whether ill.
         k_folds: number of folds.
 
     Raises:
-        GaitError: fewer persons of a class than folds, or fewer than two folds.
+        GaitError: there are fewer healthy or fewer ill persons than folds, or fewer than two folds.
     """
     if k_folds < 2:
-        raise GaitError(f"{k_folds} folds: at least 2 are needed, one of them to evaluate.")
-    sick = sum(persons.values())
-    if min(sick, len(persons) - sick) < k_folds:
+        raise GaitError(f"{k_folds} folds: at least 2 are needed, so that some persons train and others are evaluated.")
+    ill = _count(persons, persons, ill=True)
+    healthy = len(persons) - ill
+    if min(healthy, ill) < k_folds:
         raise GaitError(
-            f"{k_folds} folds need as many healthy and as many ill persons, and there are {len(persons) - sick} "
-            f"healthy and {sick} ill ones; use fewer folds, or add persons."
+            f"{k_folds} folds need at least {k_folds} healthy and {k_folds} ill persons; there are {healthy} healthy "
+            f"and {ill} ill. Use fewer folds (at least 2) or add persons."
         )
     evaluation: list[list[str]] = [[] for _ in range(k_folds)]
-    for unit in _units(persons, "folds"):
-        evaluation[
-            min(range(k_folds), key=lambda k: (_alike(evaluation[k], unit, persons), len(evaluation[k]), k))
-        ] += unit
+    for group in _dealt(persons, "folds"):
+        label = persons[group[0]]
+        fullness = [(_count(fold, persons, ill=label), len(fold)) for fold in evaluation]
+        evaluation[fullness.index(min(fullness))] += group
+    everybody = set(persons)
     return tuple(
-        Fold(k, k_folds, tuple(sorted(persons.keys() - set(group))), tuple(sorted(group)))
-        for k, group in enumerate(evaluation)
+        Fold(k, k_folds, tuple(sorted(everybody.difference(fold))), tuple(sorted(fold)))
+        for k, fold in enumerate(evaluation)
     )
 
 
 def validation_split(fold: Fold, persons: Mapping[str, bool], share: float) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The training persons of a fold divided once more: (training, validation), for early stopping.
+    """Divide a fold's training persons once more, for early stopping: those who train, and those who validate.
 
     Args:
-        fold: whose evaluation persons are not touched.
-        persons: name and whether ill.
-        share: of the training persons of each class that validate; at least one does and at least one trains.
+        fold: whose evaluation persons are not looked at.
+        persons: as in ``person_folds``.
+        share: of the training persons of either label who validate; at least one of each does, and one does not.
 
     Raises:
-        GaitError: a class has fewer than two training persons.
+        GaitError: a label has fewer than two training persons, or the share is not between 0 and 1.
     """
-    wanted: dict[bool, int] = {}
-    for ill, what in ((False, "healthy"), (True, "ill")):
-        count = sum(persons[name] is ill for name in fold.training)
+    if not 0 < share < 1:
+        raise GaitError(f"a share of {share:g} of the training persons cannot validate; it must be between 0 and 1.")
+    wanted = {}
+    for ill in (False, True):
+        count = _count(fold.training, persons, ill=ill)
         if count < 2:
-            raise GaitError(f"{count} {what} persons train: at least 2 are needed to set one aside for early stopping.")
+            raise GaitError(
+                f"fold {fold.index}: {count} {'ill' if ill else 'healthy'} in training, at least 2 are needed, one to "
+                "validate. Use fewer folds, add persons, or do without early stopping."
+            )
         wanted[ill] = min(max(1, round(share * count)), count - 1)
     validation: set[str] = set()
-    for unit in _units({name: persons[name] for name in fold.training}, f"validation {fold.index}"):
-        if all(wanted[persons[name]] > 0 for name in unit):
-            validation.update(unit)
-            for name in unit:
+    for group in _dealt({name: persons[name] for name in fold.training}, f"validation of fold {fold.index}"):
+        if all(wanted[persons[name]] for name in group):
+            validation.update(group)
+            for name in group:
                 wanted[persons[name]] -= 1
     return tuple(name for name in fold.training if name not in validation), tuple(sorted(validation))
 
 
-def _units(persons: Mapping[str, bool], salt: str) -> list[list[str]]:
-    """Persons who must stay together, in the order in which they are dealt: pairs first, healthy, then ill ones."""
-    by_subject: dict[str, list[str]] = {}
+def _dealt(persons: Mapping[str, bool], purpose: str) -> list[list[str]]:
+    """Names that must stay together, in the order in which they are dealt out: pairs, then healthy, then ill ones."""
+    of_subject: dict[str, list[str]] = {}
     for name in sorted(persons):
-        by_subject.setdefault(name.partition("/")[2] or name, []).append(name)
+        of_subject.setdefault(name.partition("/")[2], []).append(name)
 
-    def key(item: tuple[str, list[str]]) -> tuple[int, bool, str]:
-        subject, names = item
-        text = unicodedata.normalize("NFC", f"{salt}/{subject}")
-        return -len(names), persons[names[0]], hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
+    def order(subject: str) -> tuple[int, bool, str]:
+        names = of_subject[subject]
+        # Some file systems give letters with accents back in two parts.
+        text = unicodedata.normalize("NFC", f"{purpose}: {subject}").encode("utf-8", "surrogateescape")
+        return -len(names), persons[names[0]], hashlib.sha256(text).hexdigest()
 
-    return [names for _, names in sorted(by_subject.items(), key=key)]
+    return [of_subject[subject] for subject in sorted(of_subject, key=order)]
 
 
-def _alike(group: Iterable[str], unit: list[str], persons: Mapping[str, bool]) -> int:
-    """How many of a group have the labels of the unit."""
-    labels = {persons[name] for name in unit}
-    return sum(persons[name] in labels for name in group)
+def _count(names: Iterable[str], persons: Mapping[str, bool], *, ill: bool) -> int:
+    return sum(persons[name] is ill for name in names)

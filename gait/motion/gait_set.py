@@ -82,7 +82,9 @@ def read_gaits(
     check_rate(rate_hz, "the frame rate asked for")
     base_folder = Path(base_folder)
     reader = _Reader(rate_hz, body, pose_rate_hz)
-    labels = {folder.name: folder for folder in _folders(base_folder, reader.problems)}
+    if not base_folder.is_dir():
+        raise GaitError(f"{base_folder}: no such folder; name the one that shape_optimizer.py saved in.")
+    labels = {folder.name: folder for folder in reader.folders(base_folder) or ()}
     if not labels.keys() & {HEALTHY, SICK}:
         there = _listed(sorted(labels)) if labels else "none"
         raise GaitError(
@@ -124,44 +126,61 @@ class _Reader:
     def note(self, line: str) -> None:
         self.problems.append(str(GaitError(line)))
 
-    def read_class(self, folder: Path, *, sick: bool) -> None:
-        for subject in _folders(folder, self.problems):
-            gaits = _folders(subject, self.problems)
-            if not gaits:
-                self.note(f"{subject}: holds no folder of a gait, <gait>/poses.npz; fit this person again.")
-            for gait in gaits:
-                try:
-                    parts = pose_folders(gait) or (gait,)
-                except OSError as error:
-                    self.note(f"{gait}: cannot be looked into ({error.strerror}); check who may read it.")
-                    continue
-                report = self._report(gait)
-                for part in parts:
-                    self._read(subject.name, gait, part, report, sick=sick)
+    def note_closed(self, path: Path, error: OSError) -> None:
+        self.note(f"{path}: cannot be read ({error.strerror or type(error).__name__}); check who may read it.")
 
-    def _read(self, subject: str, gait: Path, part: Path, report: dict[str, Any], *, sick: bool) -> None:
+    def folders(self, folder: Path) -> list[Path] | None:
+        """The folders in a folder, by name, hidden ones left out: they are of runs at work or stopped.
+
+        None where it cannot be looked into, which is noted.
+        """
         try:
-            sequence = read_poses(part, body=self._body, rate_hz=self._pose_rate_hz)
-            check_rate(sequence.rate_hz, f"{part}: its frame rate")
-        except GaitError as error:
-            self.note(str(error))
-            return
+            inside = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
         except OSError as error:
-            self.note(f"{part}: cannot be read ({error.strerror}); check who may read it.")
-            return
-        recording = GaitRecording(
-            subject=subject,
-            gait=gait.name if part == gait else f"{gait.name}/{part.name}",
-            sick=sick,
-            joints_m=resampled(sequence.joints_m, sequence.rate_hz, self._rate_hz),
-            rate_hz=self._rate_hz,
-            source=_source(sequence, report),
-            folder=part,
-        )
-        self.gaits.append(recording)
+            self.note_closed(folder, error)
+            return None
+        folders = [path for path in inside if path.is_dir()]
+        if strays := [path.name for path in inside if not path.is_dir()]:
+            self.note(
+                f"{folder}: only folders are expected here, <{HEALTHY}|{SICK}>/<subject>/<gait>/; left alone: "
+                f"{_listed(strays)}."
+            )
+        return folders
+
+    def read_class(self, folder: Path, *, sick: bool) -> None:
+        for subject in self.folders(folder) or ():
+            gaits = self.folders(subject)
+            if gaits == []:
+                self.note(f"{subject}: holds no folder of a gait, <gait>/poses.npz; fit this person again.")
+            for gait in gaits or ():
+                self._read_gait(subject.name, gait, sick=sick)
+
+    def _read_gait(self, subject: str, gait: Path, *, sick: bool) -> None:
+        report = None
+        for part in pose_folders(gait) or (gait,):
+            try:
+                sequence = read_poses(part, body=self._body, rate_hz=self._pose_rate_hz)
+                check_rate(sequence.rate_hz, f"{part}: its frame rate")
+            except GaitError as error:
+                self.note(str(error))
+                continue
+            except OSError as error:
+                self.note_closed(part, error)
+                continue
+            report = report or self._report(gait)
+            recording = GaitRecording(
+                subject=subject,
+                gait=gait.name if part == gait else f"{gait.name}/{part.name}",
+                sick=sick,
+                joints_m=resampled(sequence.joints_m, sequence.rate_hz, self._rate_hz),
+                rate_hz=self._rate_hz,
+                source=_source(sequence, report),
+                folder=part,
+            )
+            self.gaits.append(recording)
 
     def _report(self, gait: Path) -> dict[str, Any]:
-        """``markers`` and ``stature_m`` of the gait's report as far as it is there."""
+        """``markers`` that held the fit and ``stature_m``, as far as the gait's report is there."""
         path = gait / _REPORT_FILE
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
@@ -186,22 +205,6 @@ def _source(sequence: PoseSequence, report: dict[str, Any]) -> RecordingSource:
     if seen is not None and seen.shape == (sequence.frames,) and seen.dtype.kind in "iu" and seen.max() > 0:
         missing_share = 1 - float(seen.mean()) / max(len(markers), int(seen.max()))
     return RecordingSource(sequence.rate_hz, sequence.frames, missing_share, markers, report["stature_m"])
-
-
-def _folders(folder: Path, problems: list[str]) -> list[Path]:
-    """The folders in a folder, by name; hidden ones are of runs that are at work or were stopped."""
-    try:
-        inside = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
-    except FileNotFoundError:
-        raise GaitError(f"{folder}: no such folder; name the one that shape_optimizer.py saved in.") from None
-    except OSError as error:
-        problems.append(str(GaitError(f"{folder}: cannot be looked into ({error.strerror}); check who may read it.")))
-        return []
-    folders = [path for path in inside if path.is_dir()]
-    if strays := [path.name for path in inside if path not in folders]:
-        line = f"{folder}: only folders are expected here, for a gait <healthy|sick>/<subject>/<gait>/; left alone: "
-        problems.append(str(GaitError(f"{line}{_listed(strays)}.")))
-    return folders
 
 
 def _listed(names: list[str]) -> str:
