@@ -1,5 +1,6 @@
 """Features of a walk against walkers whose steps, speed and disorder are known."""
 
+import json
 from functools import cache
 from pathlib import Path
 
@@ -11,9 +12,12 @@ from numpy.typing import NDArray
 from gait.body.body import Body
 from gait.body.model_file import load_body
 from gait.body.skeleton import Joint
+from gait.capture.cohort_file import read_cohort
+from gait.cohort.fit_cohort import fit_cohort
+from gait.cohort.fit_settings import FitSettings
 from gait.learning.gait_features import FEATURE_NAMES, feature_table, gait_features
 from gait.motion.alignment import mirrored
-from gait.motion.gait_set import GaitRecording, RecordingSource
+from gait.motion.gait_set import GaitRecording, RecordingSource, read_gaits
 from gait.synthetic import DISORDER_NAMES, Walk, disorder, make_person, make_walk
 from gait.synthetic.disorders import ONE_SIDED
 
@@ -132,6 +136,34 @@ def test_standing_between_two_walks_is_no_stride() -> None:
     joints = walked().truth.joints_m
     pause = np.concatenate([joints[:250], np.repeat(joints[250:251], 400, axis=0), joints[250:]])
     assert gait_features(pause, RATE_HZ)["cadence"] == pytest.approx(features()["cadence"], rel=0.03)
+
+
+def test_joints_that_no_marker_saw_show_nothing() -> None:
+    joints = walked().truth.joints_m
+    without_arms = gait_features(joints, RATE_HZ, (Joint.RIGHT_WRIST, Joint.LEFT_ELBOW))
+    assert {name for name, value in without_arms.items() if np.isnan(value)} == {"arm_swing"}
+    legs_alone = gait_features(joints, RATE_HZ, (Joint.NECK, Joint.HEAD, Joint.LEFT_SHOULDER))
+    gone = {"trunk_lean_ahead", "trunk_sway", "arm_swing"}
+    assert {name for name, value in legs_alone.items() if np.isnan(value)} == gone
+    assert all(legs_alone[name] == value for name, value in features().items() if name not in gone)
+    assert np.isnan(list(gait_features(joints, RATE_HZ, (Joint.LEFT_ANKLE,)).values())).all()
+
+
+@pytest.mark.slow
+@pytest.mark.captures
+def test_a_recording_of_legs_alone_shows_no_arms(captures: Path, tmp_path: Path) -> None:
+    """Sixteen markers of the lower body, through fit and pose files."""
+    recording = captures / "formats" / "lowerbody_clinic_walk.c3d"
+    cohort = {"A": {"gaits": [str(recording)], "healthy": True, "model_file": "open_neutral.npz"}}
+    (tmp_path / "cohort.json").write_text(json.dumps(cohort), encoding="utf-8")
+    settings = FitSettings(model_folder=REPOSITORY / "data", save_folder=tmp_path / "poses", pictures=False)
+    assert [outcome.line for outcome in fit_cohort(read_cohort(tmp_path / "cohort.json"), settings)] == [""]
+    (gait,) = read_gaits(tmp_path / "poses").gaits
+    assert {Joint.NECK, Joint.LEFT_WRIST, Joint.RIGHT_WRIST} <= set(gait.source.unseen_joints)
+    assert not {Joint.PELVIS, Joint.LEFT_KNEE, Joint.RIGHT_ANKLE} & set(gait.source.unseen_joints)
+    missing = np.isnan(feature_table([gait])[0])
+    assert {n for n, gone in zip(FEATURE_NAMES, missing, strict=True) if gone} >= {"arm_swing", "trunk_sway"}
+    assert not missing[FEATURE_NAMES.index("walking_speed")]
 
 
 def test_a_table_has_a_row_a_recording() -> None:

@@ -7,7 +7,7 @@ Terms and usual values: Winter 1991, The Biomechanics and Motor Control of Human
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
@@ -21,6 +21,7 @@ from gait.motion.gait_set import GaitRecording
 Vector = NDArray[np.float64]
 
 GRAVITY_M_S2 = 9.81
+_LEGS = ("PELVIS", "SPINE1", "HIP", "KNEE", "ANKLE", "FOOT")
 _UP = np.array([0.0, 1.0, 0.0])
 _FLAT_FOOT = (0.15, 0.5)  # of a stance: the foot is flat and its ankle rests over the floor
 _LONGEST_STRIDE_S = 3.0
@@ -34,6 +35,12 @@ class GaitFeature:
     name: str
     unit: str
     meaning: str
+    above: str = ""  # joints above the legs that it is measured on, of both sides if there are two
+
+    def shown_without(self, unseen: Collection[Joint]) -> bool:
+        """Whether it can be measured although these joints have not been seen."""
+        needed = {*_LEGS, *self.above.split()}
+        return needed.isdisjoint(joint.name.removeprefix("LEFT_").removeprefix("RIGHT_") for joint in unseen)
 
 
 FEATURES = (
@@ -52,29 +59,35 @@ FEATURES = (
     GaitFeature("swing_knee_asymmetry", "deg", "difference of the greatest knee flexions in swing"),
     GaitFeature("stance_knee_flexion", "deg", "mean over stance; the leg with more"),
     GaitFeature("swing_ankle_asymmetry", "deg", "difference of the mean ankle angles in swing"),
-    GaitFeature("trunk_lean_ahead", "deg", "hips to neck against the vertical, mean"),
-    GaitFeature("trunk_sway", "deg", "hips to neck against the vertical, from side to side within a stride"),
-    GaitFeature("arm_swing", "deg", "shoulder to wrist in the sagittal plane, within a stride; the arm with less"),
+    GaitFeature("trunk_lean_ahead", "deg", "hips to neck against the vertical, mean", "NECK"),
+    GaitFeature("trunk_sway", "deg", "hips to neck against the vertical, from side to side within a stride", "NECK"),
+    GaitFeature(
+        "arm_swing",
+        "deg",
+        "shoulder to wrist in the sagittal plane, within a stride; the arm with less",
+        "SHOULDER WRIST",
+    ),
 )
 FEATURE_NAMES = tuple(feature.name for feature in FEATURES)
 
 
 def feature_table(gaits: Sequence[GaitRecording]) -> Vector:
     """Every feature of every recording, (G, F) in the order of ``FEATURES``; NaN where one does not show it."""
-    rows = [gait_features(gait.joints_m, gait.rate_hz) for gait in gaits]
+    rows = [gait_features(gait.joints_m, gait.rate_hz, gait.source.unseen_joints) for gait in gaits]
     return np.array([[row[name] for name in FEATURE_NAMES] for row in rows]).reshape(len(rows), len(FEATURES))
 
 
-def gait_features(joints_m: NDArray[np.floating], rate_hz: float) -> dict[str, float]:
-    """``FEATURES`` of one recording by name; NaN where it does not show one, as without a whole stride.
+def gait_features(joints_m: NDArray[np.floating], rate_hz: float, unseen: Collection[Joint] = ()) -> dict[str, float]:
+    """``FEATURES`` of one recording by name; NaN where it does not show one, as without a whole stride or without arms.
 
     Args:
         joints_m: (T, 22, 3) metres, y up, finite.
         rate_hz: frames a second.
+        unseen: joints whose places are guesses.
     """
     walk = _walk(np.asarray(joints_m, dtype=np.float64), rate_hz)
     values = {**_steps(walk), **_joints(walk), **_trunk_and_arms(walk)}
-    return {name: values[name] for name in FEATURE_NAMES}
+    return {f.name: values[f.name] if f.shown_without(unseen) else math.nan for f in FEATURES}
 
 
 @dataclass(frozen=True, eq=False)

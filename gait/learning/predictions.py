@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from gait.errors import GaitError
+from gait.motion.windows import Windows
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +43,7 @@ class Predictions:
             )
 
     @classmethod
-    def of_windows(cls, windows: Any, probability: ArrayLike) -> Predictions:
+    def of_windows(cls, windows: Windows, probability: ArrayLike) -> Predictions:
         """The probabilities (N,) of all windows, in their order."""
         people = sorted({gait.person for gait in windows.gaits})
         of_gait = np.array([people.index(gait.person) for gait in windows.gaits], dtype=np.int64)

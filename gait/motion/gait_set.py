@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from gait.body.body import Body
 from gait.body.pose_sequence import PoseSequence
+from gait.body.skeleton import BODY_JOINTS, Joint
 from gait.errors import GaitError
 from gait.motion.pose_files import pose_folders, read_poses
 from gait.motion.resampling import check_rate, resampled
@@ -21,6 +22,8 @@ HEALTHY, SICK = "healthy", "sick"
 """The two folders that are read."""
 _REPORT_FILE = "fit_report.json"
 _MOST_NAMES = 10  # in one line
+UNSEEN_M = 0.05
+"""A joint whose place is known no better than this, with a probability of 68 %, has not been seen."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,7 @@ class RecordingSource:
     missing_share: float  # of the samples of the markers below; NaN where poses do not say
     markers: tuple[str, ...]  # names of those that held the fit, sorted; () where no report says
     stature_m: float  # of the fitted body; NaN where no report says
+    unseen_joints: tuple[Joint, ...] = ()  # the fit has guessed where they are: UNSEEN_M
 
 
 @dataclass(frozen=True, eq=False)
@@ -204,7 +208,11 @@ def _source(sequence: PoseSequence, report: dict[str, Any]) -> RecordingSource:
     missing_share = math.nan
     if seen is not None and seen.shape == (sequence.frames,) and seen.dtype.kind in "iu" and seen.max() > 0:
         missing_share = 1 - float(seen.mean()) / max(len(markers), int(seen.max()))
-    return RecordingSource(sequence.rate_hz, sequence.frames, missing_share, markers, report["stature_m"])
+    sigma_m = sequence.joints_sigma_m
+    unseen = [j for j in BODY_JOINTS if sigma_m is not None and np.median(sigma_m[:, j]) > UNSEEN_M]
+    return RecordingSource(
+        sequence.rate_hz, sequence.frames, missing_share, markers, report["stature_m"], tuple(unseen)
+    )
 
 
 def _listed(names: list[str]) -> str:
