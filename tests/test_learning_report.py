@@ -355,6 +355,22 @@ def test_an_end_by_timeout_and_a_chosen_epoch_are_said() -> None:
     assert "The last epoch counts" in plain.text
 
 
+def test_every_loss_is_within_its_axes() -> None:
+    figures = dict.fromkeys(("accuracy", "precision", "recall", "specificity", "f1"), 0.5)
+    rising = tuple(
+        {"train": {"loss": 0.6, **figures}, "eval": {"loss": 0.6 + 2 * k, **figures}, "seconds": 1.0} for k in range(3)
+    )
+    training, evaluation = pictures(pooled(fold_results(epochs=rising)))["loss"].figure.axes
+    assert evaluation.get_ylim()[1] > 4.6
+    assert training.get_ylim() == evaluation.get_ylim()
+    assert training.get_ylim()[0] == 0
+
+
+def test_a_leak_check_that_was_not_made_is_said() -> None:
+    page, _ = page_of(fold_results(leak_check={}))
+    assert "It was not made." in page.text
+
+
 # Beside the baselines
 
 

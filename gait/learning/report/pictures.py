@@ -344,9 +344,9 @@ def _loss(summary: PooledFolds) -> Picture | None:
                 ends[result.fold.index] = (float(epochs[-1]), float(loss[-1]))
         ax.set_title(title, loc="left")
         ax.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8, min_n_ticks=1))
-        ax.set_ylim(bottom=0)
         ends_of.append(ends)
-    for ax, ends in zip(axes, ends_of, strict=True):  # once all have set the one scale
+    axes[0].set_ylim(bottom=0)  # once all are drawn: it ends the one scale's growth
+    for ax, ends in zip(axes, ends_of, strict=True):
         if 1 < len(runs) <= _NUMBERED_LINES // len(kinds):
             _number_ends(ax, ends)
     axes[-1].set_xlabel("Epoch")

@@ -199,7 +199,7 @@ def _leak_check(summary: PooledFolds) -> str:
         "<p>Can the label be told from what should not matter: frame rate, marker set, length of the recordings, share "
         "of missing markers, height? If it can, a network may learn that instead of gait.</p>"
     )
-    lines = "".join(f"<p>{text(line)}</p>" for line in found.get("lines", ()))
+    lines = "".join(f"<p>{text(line)}</p>" for line in found.get("lines") or ("It was not made.",))
     return why + lines + _factors(found.get("factors", {}))
 
 
@@ -283,10 +283,7 @@ def _of(judge: Judge, view: str) -> Estimates:
 
 
 def _duration(seconds: float) -> str:
-    return (
-        f"{seconds:.0f} s"
-        if seconds < 120
-        else f"{seconds / 60:.0f} min"
-        if seconds < 7200
-        else f"{seconds / 3600:.1f} h"
-    )
+    """``95&nbsp;s``, ``3&nbsp;min``, ``2.1&nbsp;h``."""
+    if seconds < 120:
+        return f"{seconds:.0f}&nbsp;s"
+    return f"{seconds / 60:.0f}&nbsp;min" if seconds < 7200 else f"{seconds / 3600:.1f}&nbsp;h"
