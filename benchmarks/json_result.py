@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 
-def made_by(arguments: DataclassInstance, body: Body) -> dict[str, Any]:
-    """Arguments, versions, machine and body model."""
+def made_by(arguments: DataclassInstance, body: Body | None = None) -> dict[str, Any]:
+    """Arguments, versions, machine, and the body model if one took part."""
+    model = {} if body is None else {"model": body.name, "model_sha256": body.sha256}
     return {
         "arguments": {name: plain(value) for name, value in dataclasses.asdict(arguments).items()},
         "python": platform.python_version(),
@@ -29,8 +30,7 @@ def made_by(arguments: DataclassInstance, body: Body) -> dict[str, Any]:
         "machine": platform.machine(),
         "cpus": os.cpu_count(),
         "threads": torch.get_num_threads(),
-        "model": body.name,
-        "model_sha256": body.sha256,
+        **model,
     }
 
 

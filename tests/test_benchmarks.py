@@ -324,6 +324,18 @@ def test_whole_command_in_miniature(tmp_path):
     assert 0.5 < result["to_the_first_gait_s"] <= seconds
 
 
+def test_training_speed_in_miniature(tmp_path):
+    result, _ = run("training_speed.py", tmp_path, "--quick", "--ffn_dim", 256, "--threads", 1)
+    assert result["ratio"] > 1
+    assert result["logit_difference"] < 1e-5
+    assert result["seconds_a_step"] == pytest.approx(
+        sum(result[part] for part in ("forward", "backward", "optimiser")), rel=0.5
+    )
+    assert 0 < result["mlp_seconds_a_step"] < result["plain_seconds_a_step"]
+    assert len(result["plain_seconds_of_turns"]) == 2
+    assert result["made_by"]["arguments"]["ffn_dim"] == 256
+
+
 @pytest.mark.slow
 def test_kills_in_miniature(tmp_path):
     result, told = run("kills.py", tmp_path, "--quick", "--kills", 3)

@@ -1,11 +1,9 @@
-"""The networks against their published definitions, written out with torch's own layers."""
-
-import math
+"""The networks against slow and obvious versions: of the transformer, torch's own layer for every token."""
 
 import pytest
 import scipy.stats
 import torch
-from torch import nn
+from published_transformer import PublishedTransformer
 
 from gait.errors import GaitError
 from gait.learning import feed_forward as feed_forward_module
@@ -29,46 +27,6 @@ def seeded():
     torch.manual_seed(0)
 
 
-class PublishedLevel(nn.Module):
-    """Every token through the whole layer, then the first is taken."""
-
-    def __init__(self, token_size, dim, heads, ffn_dim, dropout):
-        super().__init__()
-        self.input_embedding = nn.Linear(token_size, dim)
-        self.classification_token = nn.Parameter(torch.rand(1, 1, dim))
-        table = torch.zeros(5096, 1, dim)
-        for place in range(0, dim, 2):
-            angle = torch.arange(5096) * math.exp(-place * math.log(10000) / dim)
-            table[:, 0, place], table[:, 0, place + 1] = torch.sin(angle), torch.cos(angle)
-        self.positional_encoder = nn.Module()
-        self.positional_encoder.register_buffer("pe", table)
-        layer = nn.TransformerEncoderLayer(dim, heads, ffn_dim, dropout, activation="gelu", norm_first=True)
-        self.transformer_encoder = nn.TransformerEncoder(layer, 1, enable_nested_tensor=False)
-
-    def forward(self, rows, positions):  # (R, n, token size), (n,)
-        embedded = self.input_embedding(rows).transpose(0, 1)
-        tokens = torch.cat([self.classification_token.expand(-1, len(rows), -1), embedded])
-        places = torch.cat([torch.zeros(1, dtype=torch.long), positions])
-        return self.transformer_encoder(tokens + self.positional_encoder.pe[places])[0]
-
-
-class Published(nn.Module):
-    def __init__(self, a):
-        super().__init__()
-        self.feature_extractor = PublishedLevel(3, a.pose_dim, a.pose_heads, a.ffn_dim, a.dropout)
-        self.feature_merger = PublishedLevel(a.pose_dim, a.classifier_dim, a.classifier_heads, a.ffn_dim, a.dropout)
-        self.classifier = nn.Module()
-        self.classifier.downs = nn.Sequential(
-            nn.Linear(a.classifier_dim, a.classifier_dim), nn.ReLU(), nn.Linear(a.classifier_dim, 1)
-        )
-
-    def forward(self, windows):
-        N, L, J, _ = windows.shape
-        frames = self.feature_extractor(windows.reshape(N * L, J, 3), torch.arange(J) + 1)
-        window = self.feature_merger(frames.view(N, L, -1), torch.arange(L) + 1)
-        return self.classifier.downs(window).squeeze(1)
-
-
 def shaken(network, seed=0):
     """Every weight random, biases and norms too, as those of a trained network are."""
     generator = torch.Generator().manual_seed(seed)
@@ -87,7 +45,7 @@ def windows(count, length, joints=22, seed=0, dtype=torch.float32):
 @pytest.mark.parametrize("architecture", SIZES, ids=str)
 @pytest.mark.parametrize(("length", "joints"), [(8, 22), (5, 22), (3, 7), (1, 1)])
 def test_transformer_equals_the_published_definition(architecture, length, joints):
-    published = shaken(Published(architecture)).eval()
+    published = shaken(PublishedTransformer(architecture)).eval()
     ours = architecture.build().eval()
     assert set(ours.state_dict()) == set(published.state_dict())
     torch.testing.assert_close(
@@ -113,7 +71,7 @@ def test_permuting_joints_together_with_their_ids_changes_nothing():
 def test_gradients_equal_those_of_the_published_definition(monkeypatch, piece):
     monkeypatch.setattr(feed_forward_module, "_PIECE", piece)
     architecture = TransformerArchitecture(6, 10, 3, 5, 33, dropout=0)
-    published, ours = shaken(Published(architecture)).double(), architecture.build().double()
+    published, ours = shaken(PublishedTransformer(architecture)).double(), architecture.build().double()
     ours.load_state_dict(published.state_dict())
     some, same = (windows(4, 5, 7, dtype=torch.float64).requires_grad_() for _ in range(2))
     worth = torch.randn(4, dtype=torch.float64)
@@ -224,7 +182,7 @@ def test_feed_forward_drops_hidden_values_and_goes_back_the_same_way(monkeypatch
 
 def test_dropout_in_training_is_distributed_as_in_the_published_definition():
     architecture = TransformerArchitecture(8, 6, 2, 3, 16, dropout=0.3)
-    published, ours = shaken(Published(architecture)).train(), architecture.build().train()
+    published, ours = shaken(PublishedTransformer(architecture)).train(), architecture.build().train()
     ours.load_state_dict(published.state_dict())
     same = windows(1, 3, 5).expand(30_000, -1, -1, -1)  # each row draws for itself
     with torch.no_grad():
