@@ -15,7 +15,7 @@ from gait.motion.folds import Fold, person_folds
 NO_LEAK = {"leaks": False, "lines": ["Nothing that should not matter tells the label."], "factors": {}}
 LEAK = {
     "leaks": True,
-    "lines": ["Frame rate alone tells healthy from sick: ROC AUC 1.00."],
+    "lines": ["Frame rate alone tells healthy from sick.", "Frame rate: tells (ROC AUC 1.00)."],
     "factors": {
         "height": {"leaks": False, "line": "height: does not tell (ROC AUC 0.52)."},
         "frame_rate": {"leaks": True, "line": "frame rate: tells (ROC AUC 1.00)."},

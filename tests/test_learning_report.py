@@ -186,7 +186,9 @@ def test_results_come_in_the_order_of_folds_and_of_one_network(tmp_path: Path) -
         save_result(fold_result(fold, labels), tmp_path)
     save_result(fold_result(fold, labels, network="mlp"), tmp_path)
     (tmp_path / "result_transformer_fold3.npz.old").write_bytes(b"")
-    assert [result.fold.index for result in read_results(tmp_path, "transformer")] == [0, 2, 10]
+    results, lines = read_results(tmp_path, "transformer")
+    assert [result.fold.index for result in results] == [0, 2, 10]
+    assert lines == ()
 
 
 def test_no_result_is_a_plain_line(tmp_path: Path) -> None:
@@ -207,6 +209,20 @@ def test_results_of_other_settings_are_left_out_by_name(tmp_path: Path) -> None:
     # Whoever else was judged would make the figures incomparable as well.
     save_result(dataclasses.replace(first, sick=first.sick | {"sick/S99": True}), tmp_path)
     assert "Left out: fold 0" in " ".join(write_report(tmp_path, "transformer", asked=third).lines)
+
+
+def test_a_damaged_result_is_left_out_by_name(tmp_path: Path) -> None:
+    first, second, third = fold_results()
+    for result in (first, second, third):
+        save_result(result, tmp_path)
+    result_file(tmp_path, "transformer", 1).write_bytes(b"PK damaged")
+    report = write_report(tmp_path, "transformer", asked=first)
+    assert strict(tmp_path / "metrics_transformer_all.json")["crossid"] == [0, 2]
+    assert any("result_transformer_fold1.npz: no result of a fold" in line for line in report.lines)
+    for path in tmp_path.glob("result_*"):
+        path.write_bytes(b"")
+    with pytest.raises(GaitError, match=r"fold0.npz: no result of a fold.*fold2.npz"):
+        write_report(tmp_path, "transformer")
 
 
 def test_without_a_run_that_asks_the_result_written_last_decides(tmp_path: Path) -> None:
@@ -236,6 +252,7 @@ def test_a_leak_is_the_first_that_is_read_and_said() -> None:
     assert page.text.index(shown[1]) < page.text.index("Persons that the network never saw")
     assert closing_lines(pooled(results))[0] == f"warning: {LEAK['lines'][0]}"  # type: ignore[index]
     assert page.text.count(shown[1]) == 2  # once more in the leak check's own section
+    assert page.text.count("Frame rate: tells (ROC AUC 1.00).") == 2  # in the warning and in the check's list
     assert [data for tag, data in page.texts if tag == "strong"] == ["Frame rate: tells (ROC AUC 1.00)."]
     assert "Height: does not tell (ROC AUC 0.52)." in page.text
     calm, _ = page_of(fold_results())
@@ -456,7 +473,7 @@ def test_odd_cohorts_are_reported(tmp_path: Path, healthy: int, sick: int) -> No
     assert ("roc" in page.figures) != one_label
     if one_label:
         assert f"all {healthy + sick} persons judged here are" in headline(
-            pooled(read_results(tmp_path, "transformer"))
+            pooled(read_results(tmp_path, "transformer")[0])
         )
     if min(healthy, sick) == 1:
         assert metrics["persons"]["roc_auc"]["low"] is None

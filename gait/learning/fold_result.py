@@ -150,17 +150,19 @@ def read_result(path: Path) -> FoldResult:
         raise GaitError(f"{path}: no result of a fold ({type(error).__name__}); train this fold again.") from error
 
 
-def read_results(save_folder: Path, network: str) -> tuple[FoldResult, ...]:
-    """Every fold's result that lies in a folder, by fold.
-
-    Raises:
-        GaitError: one is damaged.
-    """
+def read_results(save_folder: Path, network: str) -> tuple[tuple[FoldResult, ...], tuple[str, ...]]:
+    """Every fold's result that lies in a folder, by fold, and a plain line for each that cannot be read."""
     found = {}
     for path in Path(save_folder).glob(f"result_{network}_fold*.npz"):
         if match := re.fullmatch(rf"result_{re.escape(network)}_fold(\d+)\.npz", path.name):
             found[int(match[1])] = path
-    return tuple(read_result(found[fold]) for fold in sorted(found))
+    results, lines = [], []
+    for fold in sorted(found):
+        try:
+            results.append(read_result(found[fold]))
+        except GaitError as error:
+            lines.append(str(error))
+    return tuple(results), tuple(lines)
 
 
 def strict_json(value: Any) -> Any:

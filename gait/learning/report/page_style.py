@@ -34,7 +34,9 @@ figure svg text { font-family: inherit !important; }
 .wide svg { max-width: 36rem; }
 .panels { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 20rem), 1fr)); gap: 0 2.5rem; }
 .panels svg { max-width: 26rem; }
-.table { overflow-x: auto; margin: 0 0 1rem; }
+.table { overflow-x: auto; margin: 0 0 1rem; background:
+  linear-gradient(to left, var(--paper) 40%, transparent) right / 3rem 100% no-repeat local,
+  linear-gradient(to left, var(--faint), transparent) right / .8rem 100% no-repeat scroll; }
 table { border-collapse: collapse; font-size: .9rem; font-variant-numeric: tabular-nums; overflow-wrap: normal; }
 th, td { padding: .35rem .9rem .35rem 0; text-align: left; vertical-align: top; }
 thead th { border-bottom: 1.5px solid var(--ink); vertical-align: bottom; font-weight: 600; }
@@ -52,7 +54,8 @@ pre { background: var(--shade); padding: .8rem 1rem; white-space: pre-wrap; font
 @media (max-width: 40rem) { body { padding: 1.25rem 1rem 3rem; } .answer { font-size: 1.2rem; }
   h2 { margin-top: 2.25rem; } tbody th small { display: none; } }
 @media print { @page { margin: 15mm; } html { font-size: 9pt; } body { max-width: none; padding: 0; }
-  .table { overflow: visible; } h2, h3, thead { break-after: avoid; } tr, .warning, pre, dl { break-inside: avoid; }
+  .table { overflow: visible; background: none; } h2, h3, thead { break-after: avoid; }
+  tr, .warning, pre, dl { break-inside: avoid; }
   h2 { margin-top: 1.75rem; } td, th { padding-top: .2rem; padding-bottom: .2rem; } figure { margin: .75rem 0; }
   .panels { grid-template-columns: 1fr 1fr; } .panels svg { max-width: 7cm; } .wide svg { max-width: 12cm; }
   * { print-color-adjust: exact; -webkit-print-color-adjust: exact; } }

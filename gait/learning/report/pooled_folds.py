@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from gait.errors import GaitError
 from gait.learning.fold_result import FoldResult
-from gait.learning.metrics import METRICS, THRESHOLD, Estimate, metric_estimates
+from gait.learning.metrics import METRICS, THRESHOLD, Estimate, estimate_of, metric_estimates, person_draws
 from gait.learning.predictions import PersonPredictions, Predictions
 
 RESAMPLES = 1000
@@ -114,16 +114,16 @@ def balanced_accuracy_ahead(network: PersonPredictions, other: PersonPredictions
     rows = [[places[name] for name in both] for places in place]
     sick = network.sick[rows[0]]
     gain = _right(network)[rows[0]] - _right(other)[rows[1]]
-    sides = [gain[sick], gain[~sick]]
+    sides = [np.flatnonzero(sick), np.flatnonzero(~sick)]
     if any(len(side) == 0 for side in sides):
         return Estimate(math.nan)
-    value = float(np.mean([side.mean() for side in sides]))
+    share = np.zeros(len(both))
+    for side in sides:
+        share[side] = 0.5 / len(side)
+    value = float(share @ gain)
     if any(len(side) == 1 for side in sides):
         return Estimate(value)
-    random = np.random.default_rng(0)
-    drawn = np.mean([side[random.integers(len(side), size=(RESAMPLES, len(side)))].mean(1) for side in sides], axis=0)
-    low, high = np.percentile(drawn, [2.5, 97.5])
-    return Estimate(value, float(low), float(high))
+    return estimate_of(value, person_draws(sides, RESAMPLES, np.random.default_rng(0)) @ (share * gain))
 
 
 def _judge(name: str, said: Predictions, of_network: PersonPredictions) -> Judge:

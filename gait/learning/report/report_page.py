@@ -199,8 +199,10 @@ def _leak_check(summary: PooledFolds) -> str:
         "<p>Can the label be told from what should not matter: frame rate, marker set, length of the recordings, share "
         "of missing markers, height? If it can, a network may learn that instead of gait.</p>"
     )
-    lines = "".join(f"<p>{text(line)}</p>" for line in found.get("lines") or ("It was not made.",))
-    return why + lines + _factors(found.get("factors", {}))
+    factors = found.get("factors", {})
+    once_more = {factor["line"].lower() for factor in factors.values()}
+    lines = [line for line in found.get("lines") or ("It was not made.",) if line.lower() not in once_more]
+    return why + "".join(f"<p>{text(line)}</p>" for line in lines) + _factors(factors)
 
 
 def _factors(factors: Mapping[str, Any]) -> str:

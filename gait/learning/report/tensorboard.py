@@ -102,7 +102,7 @@ def _fresh_writer(folder: Path) -> SummaryWriter:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for old in folder.glob("events.out.tfevents.*"):
-            old.unlink()
+            old.unlink(missing_ok=True)
         return SummaryWriter(str(folder))
     except OSError as error:
         raise GaitError(f"{folder}: cannot be written ({error.strerror or error}); check the place.") from error

@@ -43,15 +43,15 @@ def write_report(save_folder: Path, network: str, asked: FoldResult | None = Non
             written last if it is not given.
 
     Raises:
-        GaitError: no result is there, one is damaged, or the folder cannot be written.
+        GaitError: no result is there that can be read, or the folder cannot be written.
     """
-    results = read_results(save_folder, network)
+    results, damaged = read_results(save_folder, network)
     if not results:
-        raise GaitError(f"{save_folder}: no result_{network}_fold*.npz in it; train a fold first.")
+        raise GaitError(" ".join(damaged) or f"{save_folder}: no result_{network}_fold*.npz in it; train a fold first.")
     if asked is None:
         asked = max(results, key=lambda r: result_file(save_folder, network, r.fold.index).stat().st_mtime_ns)
     same = [result for result in results if result.asked_the_same(asked)]
-    left_out = _left_out(results, same)
+    left_out = (*_left_out(results, same), *damaged)
     single = [pooled([result]) for result in same]
     summary = pooled(same) if len(same) > 1 else single[0]
     drawn = pictures(summary)
