@@ -63,6 +63,25 @@ def test_events_are_those_of_the_walk(name: str | None) -> None:
         assert abs(found).max() <= 6
 
 
+@pytest.mark.parametrize("rate_hz", [25.0, 50.0, 250.0])
+def test_other_rates_and_noise_find_the_same_events(rate_hz: float) -> None:
+    """Noise of 1 mm from frame to frame on every joint, more than a fit leaves."""
+    walk = walked()
+    at_rate = make_walk(body(), walk.person, seconds=4.5, seed=walk.seed, rate_hz=rate_hz).truth.joints_m
+    noisy = at_rate + np.random.default_rng(0).normal(0, 0.001, at_rate.shape)
+    events = gait_events(noisy, rate_hz)
+    in_centiseconds = GaitEvents(
+        *(
+            {side: np.round(frames * RATE_HZ / rate_hz).astype(np.int64) for side, frames in by_side.items()}
+            for by_side in (events.heel_strikes, events.toe_offs)
+        )
+    )
+    for found in compared(in_centiseconds, walk).values():
+        assert len(found) >= 5
+        assert abs(found.mean()) <= 3
+        assert abs(found).max() <= 6
+
+
 def on_a_treadmill(joints: NDArray[np.floating]) -> NDArray[np.floating]:
     """The even part of the way taken off: who walks stays where the belt lets them."""
     pelvis = joints[:, Joint.PELVIS]

@@ -5,7 +5,8 @@ of the pelvis along the heading, and leaves where it is farthest behind. Needs n
 a treadmill. The ankle stands for the heel, which is no joint; the ball of the foot for the toes.
 
 Where a foot is farthest, it moves along with the pelvis, and is therefore still, or again, in swing: 30 ms before it
-strikes in healthy gait, 50 ms with a drop foot. The event is put where the foot moves at half the speed over the floor.
+strikes in healthy gait, 50 ms with a drop foot. The event is put where the foot moves at half the speed over the floor;
+a strike, where a foot is held over its place and then set down, to where it comes down.
 """
 
 from __future__ import annotations
@@ -29,6 +30,8 @@ _STANDS_M_S, _WALKS_M_S = 0.15, 0.45  # of the pelvis; between these, the headin
 _LEAST_SHARE = 0.3  # of a foot's usual way to and fro: less is no step
 _LEAST_WAY = 0.06  # of the leg's length: neither is this, when somebody stands
 _LONGEST_LANDING_S = 0.1
+_LONGEST_DROP_S = 0.06
+_SPEED_S = 0.02  # before and after a frame, for its speed
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,7 +63,9 @@ def gait_events(joints_m: NDArray[np.floating], rate_hz: float) -> GaitEvents:
         hip, knee, ankle, ball = (joints[:, Joint[f"{side.upper()}_{n}"]] for n in ("HIP", "KNEE", "ANKLE", "FOOT"))
         leg = np.median(np.linalg.norm(knee - hip, axis=1) + np.linalg.norm(ankle - knee, axis=1))
         of_ankle, of_ball = (((part - joints[:, Joint.PELVIS]) * ahead).sum(axis=1) for part in (ankle, ball))
-        strikes[side] = _towards_stance(of_ankle, *_turning_points(of_ankle, _LEAST_WAY * leg), rate_hz)
+        strikes[side] = _set_down(
+            ankle[:, 1], _towards_stance(of_ankle, *_turning_points(of_ankle, _LEAST_WAY * leg), rate_hz), rate_hz
+        )
         offs[side] = (
             len(joints)
             - 1
@@ -127,7 +132,7 @@ def _turning_points(course: Vector, least: float) -> tuple[Frames, Frames]:
 
 def _towards_stance(course: Vector, maxima: Frames, minima: Frames, rate_hz: float) -> Frames:
     """From each maximum on to where the course falls half as fast as it does from there to the next minimum."""
-    falling = -np.gradient(course) if len(course) > 1 else np.zeros(len(course))
+    falling = _falling(course, rate_hz)
     found = []
     for top in maxima:
         end = min((bottom for bottom in minima if bottom > top), default=len(course) - 1)
@@ -135,3 +140,17 @@ def _towards_stance(course: Vector, maxima: Frames, minima: Frames, rate_hz: flo
         fast = falling[top : longest + 1] >= 0.5 * np.median(falling[top : end + 1])
         found.append(top + (int(fast.argmax()) if fast.any() else 0))
     return np.array(found, dtype=np.int64)
+
+
+def _set_down(height: Vector, strikes: Frames, rate_hz: float) -> Frames:
+    """From each strike on to where the foot comes down the fastest, which is at once unless it hangs over its place."""
+    falling = _falling(height, rate_hz)
+    longest = round(_LONGEST_DROP_S * rate_hz)
+    return np.array([strike + int(falling[strike : strike + longest + 1].argmax()) for strike in strikes], np.int64)
+
+
+def _falling(course: Vector, rate_hz: float) -> Vector:
+    """(T,) by how much a course falls from ``_SPEED_S`` before each frame to as much after it."""
+    span = max(1, round(_SPEED_S * rate_hz))
+    around = np.pad(course, span, mode="edge")
+    return around[: len(course)] - around[2 * span :]
