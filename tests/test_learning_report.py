@@ -596,6 +596,8 @@ def test_a_resumed_training_draws_each_epoch_once(tmp_path: Path) -> None:
     with TrainingBoard(tmp_path, "mlp", 0) as board:
         for index in range(3):  # killed after the third, resumed from the second
             board.epoch(index, curve[index])
+    (old,) = (tmp_path / "tensorboard_mlp" / "fold0").iterdir()
+    old.rename(old.with_name("events.out.tfevents.1.earlier"))  # the name holds the second, which may be the same now
     with TrainingBoard(tmp_path, "mlp", 0, past_epochs=curve[:2]) as board:
         for index in (2, 3):
             board.epoch(index, curve[index])
