@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from fitting_cases import recorded, short_walk
+from motion_cases import about_y, stick_walker
 
 from gait.body.constraints_file import AngleBounds
 from gait.body.model_file import load_body
@@ -20,6 +21,7 @@ from gait.body.skeleton import Joint
 from gait.capture import Recording
 from gait.fitting.faults.marker_fault import MarkerFault
 from gait.fitting.person_fit import fit_person
+from gait.motion.alignment import common_frame
 from gait.synthetic.planted_faults import Planted
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -365,6 +367,27 @@ def test_what_a_kill_may_not_do_is_named(module, tmp_path):
         "healthy/anna/walk2 is missing",
         ".walk1.old-12 was left over",
     ]
+
+
+def test_windows(tmp_path):
+    result, _ = run("windows.py", tmp_path, "--quick", "--batch_size", 8)
+    assert result["windows"] == 2 * 4 * (300 - 128 + 1)
+    assert result["ratio"] > 1
+    assert result["ratio"] == pytest.approx(
+        result["windows_per_second"] / result["published_windows_per_second"], rel=0.5
+    )
+    assert 0 < result["reading_s"] < result["first_batch_s"] < 60
+    assert 0 < result["megabytes"] < 200
+
+
+def test_the_published_windows_are_ours_where_their_formulas_hold(module):
+    """Away from −x, and not exactly along +x; whoever walks level is not tilted by the shortest rotation."""
+    for heading in (0.1, 0.5, -1.5, 2.0):
+        joints = stick_walker(20) @ about_y(heading).T
+        joints = torch.from_numpy(joints.astype(np.float32))
+        windows = torch.stack(list(module("published_windows").published_windows(joints, 18)))
+        expected = common_frame(torch.stack([joints[first : first + 18] for first in range(3)]))
+        torch.testing.assert_close(windows, expected, atol=1e-4, rtol=0)
 
 
 @pytest.mark.slow

@@ -5,12 +5,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from gait.body.model_file import load_body
 from gait.body.placement import plug_in_gait_layout
+from gait.body.skeleton import Joint
 from gait.capture import read_recording
 from gait.errors import GaitError
 from gait.fitting.person_fit import fit_person
+from gait.motion.alignment import aligned
+from gait.motion.resampling import resampled
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
@@ -90,17 +94,57 @@ def test_a_child_that_was_measured_years_apart_has_a_shape_for_each_visit(walks)
     assert {"static", "walk08_pre", "walk10_pre"} in names
 
 
-def test_every_format_is_fitted_or_refused_by_name(captures, body):
-    """Stairs, treadmills, legs alone, half of the samples missing; two files hold no marker of a person's body."""
+@pytest.fixture(scope="module")
+def formats(captures, body):
+    """A fit of each file of other laboratories, or the line that refuses it."""
     layout = plug_in_gait_layout(body)
-    refused = set()
+    fits = {}
     for path in sorted((captures / "formats").iterdir()):
         try:
-            (gait,) = fit_person([read_recording(path)], body, layout).gaits
+            (fits[path.name],) = fit_person([read_recording(path)], body, layout).gaits
         except GaitError as error:
-            assert path.name in str(error)  # noqa: PT017
-            refused.add(path.name)
-            continue
-        assert np.isfinite(gait.joints_m).all(), path.name
-        assert np.nanmean(gait.residual_m) < 0.008, path.name
+            fits[path.name] = str(error)
+    return fits
+
+
+def test_every_format_is_fitted_or_refused_by_name(formats):
+    """Stairs, treadmills, legs alone, half of the samples missing; two files hold no marker of a person's body."""
+    refused = {name for name, fit in formats.items() if isinstance(fit, str)}
     assert refused == {"dec_int.c3d", "pc_real.c3d"}
+    for name, fit in formats.items():
+        if name in refused:
+            assert name in fit
+            continue
+        assert np.isfinite(fit.joints_m).all(), name
+        assert np.nanmean(fit.residual_m) < 0.008, name
+
+
+@pytest.mark.parametrize("length", [64, 128])
+def test_all_walks_end_up_in_the_common_frame(walks, formats, length):
+    """Upright, facing +x, left on −z, in every window: also a turn, stairs, a treadmill, and static trials."""
+    fits = [(walk.name, walk.gait) for walk in walks]
+    fits += [(name, fit) for name, fit in formats.items() if not isinstance(fit, str)]
+    for name, fit in fits:
+        joints = resampled(fit.joints_m[:, :22].astype(np.float32), fit.recording.rate_hz, 100.0)
+        if len(joints) < length:
+            continue
+        for window in aligned(torch.from_numpy(np.stack(sliding(joints, length, step=8)))).numpy():
+            head, pelvis = window[:, Joint.HEAD], window[:, Joint.PELVIS]
+            left, right = window[:, [Joint.LEFT_ANKLE, Joint.LEFT_HIP]], window[:, [Joint.RIGHT_ANKLE, Joint.RIGHT_HIP]]
+            assert (head[:, 1] > np.maximum(left[:, 0, 1], right[:, 0, 1]) + 0.5).all(), name
+            np.testing.assert_allclose(pelvis[0], 0, atol=1e-6, err_msg=name)
+            way = pelvis[-1, [0, 2]]
+            walks_on = np.hypot(*way) > 0.3
+            assert not walks_on or (way[0] > 0 and abs(way[1]) < 1e-4), name
+            facing = np.cross([0, 1, 0], (right - left)[:, 1].mean(axis=0))
+            assert np.degrees(np.abs(np.arctan2(facing[2], facing[0]))) < 25, name
+            toes = window[:, [Joint.LEFT_FOOT, Joint.RIGHT_FOOT]] - window[:, [Joint.LEFT_ANKLE, Joint.RIGHT_ANKLE]]
+            sides = np.cross(toes.mean(axis=1), [0, 1, 0]) * (right - left)[:, 1]
+            assert (sides.sum(axis=1) > 0).all(), f"{name}: a mirror image"
+            # In half a stride of a turn the legs cross; the left one is still the left one.
+            if "turn" not in name:
+                assert left[:, 0, 2].mean() < right[:, 0, 2].mean(), name
+
+
+def sliding(joints, length, step):
+    return [joints[first : first + length] for first in range(0, len(joints) - length + 1, step)]

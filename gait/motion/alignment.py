@@ -6,6 +6,7 @@ that each coordinate of a joint lies together in memory.
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -45,8 +46,8 @@ def aligned(windows: Tensor) -> Tensor:
     Returns:
         (N, L, 22, 3), finite whatever the person does.
     """
-    own = _joints_first(windows)
-    return _frames_first(_align(own, torch.empty_like(own)))
+    own = _from_the_start(windows)
+    return _frames_first(_turned(own, torch.empty_like(own)))
 
 
 def normalised(windows: Tensor) -> Tensor:
@@ -55,24 +56,37 @@ def normalised(windows: Tensor) -> Tensor:
     x is divided by the window's greatest distance between the head and the middle of the ankles; y and z are brought
     to [−1, 1] over the window, all joints and frames together. A window without extent along an axis is 0 there.
     """
-    return _frames_first(_normalise(_joints_first(windows)))
+    own = windows.permute(0, 3, 2, 1).contiguous()
+    middle, half = _middle_and_half(own)
+    return _frames_first((own - middle[:, :, None, None]) / half[:, :, None, None])
 
 
 def common_frame(windows: Tensor) -> Tensor:
     """Windows (N, L, 22, 3) of joints in metres as the networks see them: ``normalised(aligned(windows))``."""
-    own = _joints_first(windows)
-    return _frames_first(_normalise(_align(own, torch.empty_like(own))))
+    result = torch.empty_like(windows, memory_format=torch.contiguous_format)
+    own = _from_the_start(windows)
+    common_frame_into(result, own, torch.empty_like(own))
+    return result
 
 
 def common_frame_into(result: Tensor, windows: Tensor, scratch: Tensor) -> None:
-    """``common_frame`` without new memory, which costs more time than the sums themselves.
+    """``common_frame`` for many calls: without new memory, which takes longer than the sums themselves.
 
     Args:
-        result: (N, L, 22, 3), is overwritten with the windows in the common frame.
-        windows: (N, 3, 22, L) as in ``aligned``, are overwritten.
-        scratch: of their shape, is overwritten.
+        result: (N, L, 22, 3), contiguous; is overwritten with the windows in the common frame.
+        windows: (N, 3, 22, L), contiguous, metres, at most some ten metres from the origin; are overwritten.
+        scratch: like ``windows``; is overwritten.
     """
-    result.copy_(_normalise(_align(windows, scratch)).permute(0, 3, 2, 1))
+    turned = _turned(windows, scratch)
+    middle, half = _middle_and_half(turned)
+    middle[:, 0] = turned[:, 0, Joint.PELVIS, 0]
+    turned -= middle[:, :, None, None]
+    N, _, J, L = windows.shape
+    scaled = torch.div(turned.transpose(1, 2), half[:, None, :, None], out=windows.view(N, J, 3, L))
+    if result.is_cpu:  # numpy turns frames and joints round in half of torch's time
+        np.copyto(result.view(N, L, J * 3).numpy(), scaled.view(N, J * 3, L).numpy().transpose(0, 2, 1))
+    else:
+        result.copy_(scaled.permute(0, 3, 1, 2))
 
 
 def mirrored(joints: Tensor) -> Tensor:
@@ -84,17 +98,19 @@ def mirrored(joints: Tensor) -> Tensor:
     return joints[..., list(MIRROR_ORDER), :] * joints.new_tensor([1, 1, -1])
 
 
-def _joints_first(windows: Tensor) -> Tensor:
-    return windows.permute(0, 3, 2, 1).clone(memory_format=torch.contiguous_format)
+def _from_the_start(windows: Tensor) -> Tensor:
+    """Windows (N, L, 22, 3) from the pelvis of their first frame, as (N, 3, 22, L) in memory of their own."""
+    joints_first = windows.permute(0, 3, 2, 1)
+    own = torch.empty_like(joints_first, memory_format=torch.contiguous_format)
+    return torch.sub(joints_first, joints_first[:, :, Joint.PELVIS, 0][:, :, None, None], out=own)
 
 
 def _frames_first(windows: Tensor) -> Tensor:
     return windows.permute(0, 3, 2, 1).contiguous()
 
 
-def _align(windows: Tensor, result: Tensor) -> Tensor:
-    """``result`` (N, 3, 22, L), which is overwritten as the windows are."""
-    windows -= windows[:, :, Joint.PELVIS, 0].clone()[:, :, None, None]
+def _turned(windows: Tensor, result: Tensor) -> Tensor:
+    """``result``, overwritten with windows (N, 3, 22, L) along the axes of the common frame."""
     R = _to_common_frame(windows)[..., None, None]  # (N, 3, 3, 1, 1)
     # No matrix product: on graphics cards it may be rounded to ten bits.
     torch.mul(R[:, :, 0], windows[:, :1], out=result)
@@ -111,27 +127,28 @@ def _to_common_frame(windows: Tensor) -> Tensor:
     to_right = to_right + _between(windows, Joint.LEFT_SHOULDER, Joint.RIGHT_SHOULDER)  # (N, 3, L)
     forward = _between(windows, Joint.LEFT_ANKLE, Joint.LEFT_FOOT)
     forward = forward + _between(windows, Joint.RIGHT_ANKLE, Joint.RIGHT_FOOT)
-    # (forward × up) · right = up · (right × forward)
-    handedness = (up * torch.linalg.cross(to_right, forward, dim=1).sum(dim=2)).sum(dim=1, keepdim=True)
-    hand = torch.where(handedness < 0, -1.0, 1.0).to(up)
+    # (forward × up) · right = up · (right × forward), whose nine products are summed over the frames first.
+    products = (to_right[:, :, None] * forward[:, None]).sum(dim=3)  # (N, 3, 3)
+    crossed = products.roll((-1, -2), dims=(1, 2)).diagonal(dim1=1, dim2=2)
+    crossed = crossed - products.roll((-2, -1), dims=(1, 2)).diagonal(dim1=1, dim2=2)
+    hand = torch.where((up * crossed).sum(dim=1, keepdim=True) < 0, -1.0, 1.0).to(up)
 
     facing = hand * torch.linalg.cross(up, to_right.mean(dim=2))
     # Who turned all the way round faces nowhere on average; a body without hips and shoulders, nowhere at all.
     facing = _longer(facing, hand * torch.linalg.cross(up, to_right[:, :, 0]), _FACES * size)
     facing = _longer(facing, torch.roll(up.abs(), 1, dims=1), _FACES * size)
-    way = windows[:, :, Joint.PELVIS, -1] * (1 - up.abs())  # the first frame's pelvis is the origin
+    way = (windows[:, :, Joint.PELVIS, -1] - windows[:, :, Joint.PELVIS, 0]) * (1 - up.abs())
     way = torch.where((way * facing).sum(dim=1, keepdim=True) < 0, -way, way)
     heading = torch.nn.functional.normalize(_longer(way, facing, WALKS * size), dim=1)
     return torch.stack([heading, up, hand * torch.linalg.cross(heading, up)], dim=1)
 
 
-def _normalise(windows: Tensor) -> Tensor:
-    """(N, 3, 22, L), overwritten with the result."""
-    low, high = windows.flatten(2).amin(dim=2), windows.flatten(2).amax(dim=2)  # (N, 3)
-    half, middle = (high - low) / 2, (high + low) / 2
-    half[:, 0], middle[:, 0] = _greatest_length(_stature(windows)), 0
-    half = torch.where(half > 0, half, 1.0)
-    return windows.sub_(middle[:, :, None, None]).div_(half[:, :, None, None])
+def _middle_and_half(windows: Tensor) -> tuple[Tensor, Tensor]:
+    """What the published normalisation takes from windows (N, 3, 22, L), and then divides them by; both (N, 3)."""
+    low, high = windows.flatten(2).amin(dim=2), windows.flatten(2).amax(dim=2)
+    middle, half = (high + low) / 2, (high - low) / 2
+    middle[:, 0], half[:, 0] = 0, _greatest_length(_stature(windows))
+    return middle, torch.where(half > 0, half, 1.0)
 
 
 def _stature(windows: Tensor) -> Tensor:

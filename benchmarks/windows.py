@@ -1,0 +1,152 @@
+"""python benchmarks/windows.py --json windows.json
+
+Windows of a cohort in the common frame: memory, time to the first batch, and speed beside the published loop, which
+makes one window after another. The recordings are those of a synthetic walker who walks along another heading in each.
+Prints one JSON object:
+
+ * ``megabytes``: memory (10⁶ bytes) of a process that reads the cohort from its ``poses.npz`` files and asks for
+   batches in random order, beyond what the interpreter and the libraries hold; the most that it ever had.
+ * ``first_batch_s``: in that process, from the beginning of reading to the first batch.
+ * ``windows_per_second`` and ``batch_ms``: batches in random order, half of their windows mirrored.
+ * ``published_windows_per_second``: the published loop, written from its description; ``ratio`` is how many times as
+   fast the suite's are. Both on one thread, in turns, by the processor's time, so that other work on the machine counts
+   for little.
+ * ``published_first_batch_s``: before its first batch the published loop makes all windows; what that would take.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from json_result import load_average, made_by, publish
+from published_windows import published_windows
+from real_walks import MODEL
+
+from gait.body.model_file import load_body
+from gait.body.pose_sequence import PoseSequence
+from gait.body.rotations import axis_angle_to_matrix
+from gait.errors import GaitError
+from gait.motion.gait_set import read_gaits
+from gait.motion.pose_files import write_npz
+from gait.motion.windows import Windows
+from gait.synthetic import make_person, make_walk
+
+RATE_HZ = 100.0
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """Of the command line."""
+
+    recordings: int = 200
+    """Of the cohort; every second one counts as ill."""
+    frames: int = 1000
+    """Of each recording."""
+    length: int = 128
+    """Frames of a window; there is a window at every frame."""
+    batch_size: int = 64
+    """Windows of a batch."""
+    rounds: int = 9
+    """The two are measured in turns, so often."""
+    model: Path = MODEL
+    """Body model file."""
+    json: Path | None = None
+    """File for the result."""
+
+
+QUICK: dict[str, Any] = {"recordings": 4, "frames": 300, "rounds": 2}
+"""What ``--quick`` changes: seconds, and rough figures."""
+
+
+def main(args: Arguments) -> None:
+    torch.set_num_threads(1)
+    load = load_average()
+    with tempfile.TemporaryDirectory() as place:
+        write_cohort(Path(place), args)
+        script = Path(__file__).with_name("windows_memory.py")
+        words = [sys.executable, str(script), place, str(args.length), str(args.batch_size)]
+        done = subprocess.run(words, capture_output=True, text=True, check=True)
+        windows = Windows(read_gaits(Path(place)).gaits, args.length, mirrored=True)
+    speed = measured_speed(windows, args)
+    made = len(windows) / speed["published_windows_per_second"]
+    publish(
+        {
+            **json.loads(done.stdout),
+            **speed,
+            "published_first_batch_s": made,
+            "windows": len(windows),
+            "load_average": load,
+            "made_by": made_by(args, load_body(args.model)),
+        },
+        args.json,
+    )
+
+
+def write_cohort(place: Path, args: Arguments) -> None:
+    """Poses of one walker, turned and moved differently for each recording."""
+    body = load_body(args.model)
+    walk = make_walk(body, make_person(body, 1), seconds=args.frames / RATE_HZ, rate_hz=RATE_HZ).truth
+    random = np.random.default_rng(0)
+    for number in range(args.recordings):
+        folder = place / ("sick" if number % 2 else "healthy") / f"P{number:03d}" / "walk"
+        folder.mkdir(parents=True)
+        write_npz(folder, turned(walk, random.uniform(-np.pi, np.pi), random.normal(size=3)))
+
+
+def turned(walk: PoseSequence, angle_rad: float, move_m: np.ndarray) -> PoseSequence:
+    """The joints along another heading; the poses are only there to be read."""
+    R = axis_angle_to_matrix(torch.tensor([0.0, angle_rad, 0.0])).numpy()
+    return replace(walk, joints_m=(walk.joints_m @ R.T + move_m).astype(np.float32))
+
+
+def measured_speed(windows: Windows, args: Arguments) -> dict[str, float]:
+    """Medians over the rounds, each of which measures both."""
+    joints = torch.from_numpy(windows.gaits[0].joints_m)
+    random = torch.Generator().manual_seed(0)
+    own, published = [], []
+    for _ in range(args.rounds):
+        batches = torch.randint(len(windows), (20, args.batch_size), generator=random)
+        start = time.process_time()
+        for indices in batches:
+            windows.batch(indices)
+        own.append((time.process_time() - start) / batches.numel())
+        start = time.process_time()
+        count = sum(1 for _ in published_windows(joints[: args.length + 200], args.length))
+        published.append((time.process_time() - start) / count)
+    return {
+        "windows_per_second": 1 / float(np.median(own)),
+        "batch_ms": 1e3 * args.batch_size * float(np.median(own)),
+        "published_windows_per_second": 1 / float(np.median(published)),
+        "ratio": float(np.median(np.array(published) / np.array(own))),
+    }
+
+
+def parse_arguments(words: list[str] | None = None) -> Arguments:
+    parser = argparse.ArgumentParser(description="Windows in the common frame: memory and speed.")
+    parser.add_argument("--recordings", type=int, default=Arguments.recordings, help="of the cohort")
+    parser.add_argument("--frames", type=int, default=Arguments.frames, help="of each recording")
+    parser.add_argument("--length", type=int, default=Arguments.length, help="frames of a window")
+    parser.add_argument("--batch_size", type=int, default=Arguments.batch_size, help="windows of a batch")
+    parser.add_argument("--rounds", type=int, default=Arguments.rounds, help="measurements, of which the median counts")
+    parser.add_argument("--model", type=Path, default=Arguments.model, help="body model file")
+    parser.add_argument("--json", type=Path, default=None, help="also write the object into this file")
+    parser.add_argument("--quick", action="store_true", help="seconds, and rough figures")
+    values = vars(parser.parse_args(words))
+    return replace(Arguments(**{k: v for k, v in values.items() if k != "quick"}), **(QUICK if values["quick"] else {}))
+
+
+if __name__ == "__main__":
+    try:
+        main(parse_arguments())
+    except GaitError as error:
+        sys.exit(str(error))
