@@ -326,6 +326,25 @@ def test_whole_command_in_miniature(tmp_path):
     assert 0.5 < result["to_the_first_gait_s"] <= seconds
 
 
+def test_event_errors_of_a_known_case(module):
+    of = module("gait_events").event_errors
+    errors = of(np.array([0.51, 1.04, 2.4]), np.array([0.1, 0.5, 1.0, 1.5, 2.9]), 3.0)
+    assert errors.off_s == pytest.approx((0.01, 0.04))
+    assert (errors.missed, errors.invented) == (1, 1)  # 1.5 s; 2.4 s; what is at the ends does not count
+    assert of(np.empty(0), np.empty(0), 3.0).figures()["mean_ms"] is None
+
+
+def test_gait_events_in_miniature(tmp_path):
+    result, _ = run("gait_events.py", tmp_path, "--quick")
+    assert result["real"] is None
+    assert len(result["synthetic"]) == 7
+    for figures in result["synthetic"].values():
+        assert figures["Foot Strike"]["events"] >= 5
+        assert figures["Foot Strike"]["missed"] == figures["Foot Strike"]["invented"] == 0
+        assert abs(figures["Foot Off"]["mean_ms"]) < 30
+        assert figures["walking_speed_worst_percent"] < 5
+
+
 def test_training_speed_in_miniature(tmp_path):
     result, _ = run("training_speed.py", tmp_path, "--quick", "--ffn_dim", 256, "--threads", 1)
     assert result["ratio"] > 1
