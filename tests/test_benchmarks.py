@@ -347,12 +347,11 @@ def test_gait_events_in_miniature(tmp_path):
 
 def test_training_speed_in_miniature(tmp_path):
     result, _ = run("training_speed.py", tmp_path, "--quick", "--ffn_dim", 256, "--threads", 1)
-    assert result["ratio"] > 1
+    turns = zip(result["plain_seconds_of_turns"], result["seconds_of_turns"], strict=True)
+    assert result["ratio"] == pytest.approx(np.median([plain / ours for plain, ours in turns]), rel=1e-3)
     assert result["logit_difference"] < 1e-5
-    assert result["seconds_a_step"] == pytest.approx(
-        sum(result[part] for part in ("forward", "backward", "optimiser")), rel=0.5
-    )
-    assert 0 < result["mlp_seconds_a_step"] < result["plain_seconds_a_step"]
+    assert all(result[part] > 0 for part in ("forward", "backward", "optimiser", "evaluation_seconds_a_batch"))
+    assert result["mlp_seconds_a_step"] > 0
     assert len(result["plain_seconds_of_turns"]) == 2
     assert result["made_by"]["arguments"]["ffn_dim"] == 256
 

@@ -180,6 +180,36 @@ def test_feed_forward_drops_hidden_values_and_goes_back_the_same_way(monkeypatch
     torch.testing.assert_close(out.var(0), variance, rtol=0.03, atol=0)
 
 
+@pytest.mark.parametrize("name", ["feature_extractor", "feature_merger"])
+def test_attention_drops_keys_with_their_values_and_biases(name):
+    """A sum of independent terms, each kept with probability 0.7 and then enlarged: mean and variance are known."""
+    level = shaken(TransformerArchitecture(8, 6, 2, 3, 16, dropout=0.3).build()).get_submodule(name).double().train()
+    row, positions, count = torch.randn(1, 5, level.input_embedding.in_features).double(), torch.arange(5) + 1, 50_000
+    attended, attention = level.attended(row.expand(count, -1, -1), positions)
+    layer = level.transformer_encoder.layers[0]
+    normed = layer.norm1(level.tokens(row, positions))[0]
+    w_value, b_value = layer.self_attn.in_proj_weight.chunk(3)[2], layer.self_attn.in_proj_bias.chunk(3)[2]
+    w_out = layer.self_attn.out_proj.weight
+    terms = torch.stack(
+        [
+            attention[0, head, key] * w_out[:, part] @ (w_value[part] @ normed[key] + b_value[part])
+            for head, part in enumerate(torch.arange(len(w_out)).chunk(level.heads))
+            for key in range(6)
+        ]
+    )
+    variance = terms.square().sum(0) * 0.3 / 0.7
+    expected = terms.sum(0) + layer.self_attn.out_proj.bias
+    assert ((attended.mean(0) - expected).abs() < 5 * (variance / count).sqrt()).all()
+    torch.testing.assert_close(attended.var(0), variance, rtol=0.06, atol=0)
+
+
+def test_elsewhere_than_on_a_cpu_the_same_is_computed_by_torchs_own_functions():
+    parts = [torch.randn(shape, dtype=torch.float64) for shape in [(7, 3), (5, 3), (5,), (4, 5), (4,)]]
+    torch.testing.assert_close(feed_forward_module._stored(*parts, 0.0), feed_forward(*parts))
+    network = README.build().to("meta").train()  # no numbers, but all shapes and devices
+    assert network(windows(2, 4).to("meta")).shape == (2,)
+
+
 def test_dropout_in_training_is_distributed_as_in_the_published_definition():
     architecture = TransformerArchitecture(8, 6, 2, 3, 16, dropout=0.3)
     published, ours = shaken(PublishedTransformer(architecture)).train(), architecture.build().train()
