@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 
 from gait.body.model_file import load_body
@@ -154,6 +155,19 @@ def test_minirocket_learns_from_all_persons_evenly(people) -> None:
     assert len(set(persons)) == 12
     first = [windows.gaits[g].gait for g in windows.gait_index[chosen] if windows.gaits[g].person == "healthy/P0"]
     assert set(first) == {"walk0", "walk1"}
+
+
+def test_torch_keeps_its_threads_and_they_change_nothing(divided, few_kernels) -> None:
+    threads = torch.get_num_threads()
+    found = []
+    try:
+        for some in (1, 2):
+            torch.set_num_threads(some)
+            found.append(of(baseline_predictions(*divided, window_length=100, stride=50), "minirocket").probability)
+            assert torch.get_num_threads() == some
+    finally:
+        torch.set_num_threads(threads)
+    assert found[0].tolist() == found[1].tolist()
 
 
 def test_recordings_shorter_than_a_window_are_no_error(divided, few_kernels) -> None:

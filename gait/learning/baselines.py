@@ -118,11 +118,11 @@ def _by_minirocket(training: Windows, evaluation: Windows, seed: int) -> Vector:
     learnt_from = _evenly_by_person(training, TRAINING_WINDOWS)
     sick = _both_labels(np.asarray(training.sick)[learnt_from])
     persons = [training.gaits[g].person for g in np.asarray(training.gait_index)[learnt_from]]
-    features = minirocket.fit_transform(_channels(training, learnt_from))
+    features = _told(minirocket.fit_transform, training, learnt_from)
     model = make_pipeline(StandardScaler(), LogisticRegression(C=len(FEATURES) / features.shape[1], max_iter=1000))
     model.fit(features, sick, logisticregression__sample_weight=_person_weights(persons))
     chunks = np.array_split(np.arange(len(evaluation)), range(_CHUNK, len(evaluation), _CHUNK))
-    told = [_probability(model, minirocket.transform(_channels(evaluation, rows))) for rows in chunks if len(rows)]
+    told = [_probability(model, _told(minirocket.transform, evaluation, rows)) for rows in chunks if len(rows)]
     return np.concatenate([np.empty(0), *told])
 
 
@@ -130,12 +130,24 @@ def _minirocket(window_length: int, seed: int) -> Any:
     if window_length < _SHORTEST_WINDOW:
         raise GaitError(f"MiniRocket needs windows of at least {_SHORTEST_WINDOW} frames; these have {window_length}.")
     try:
+        import numba
         from aeon.transformations.collection.convolution_based import MiniRocket
     except ImportError as error:
         raise GaitError(
             f'MiniRocket needs the package aeon ({error}); install it with: pip install "gait-suite[minirocket]"'
         ) from error
-    return MiniRocket(n_kernels=MINIROCKET_FEATURES, random_state=seed)
+    threads = min(torch.get_num_threads(), numba.config.NUMBA_NUM_THREADS)
+    return MiniRocket(n_kernels=MINIROCKET_FEATURES, n_jobs=threads, random_state=seed)
+
+
+def _told(minirocket: Callable[[NDArray[np.float32]], Any], windows: Windows, rows: NDArray[np.int64]) -> Any:
+    """MiniRocket's features (B, F) of some windows. Its numba sets the threads of OpenMP, which torch shares."""
+    channels = _channels(windows, rows)
+    threads = torch.get_num_threads()
+    try:
+        return minirocket(channels)
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _evenly_by_person(windows: Windows, most: int) -> NDArray[np.int64]:
