@@ -201,6 +201,21 @@ def test_few_persons_from_two_laboratories_raise_it_too() -> None:
     assert report.factors["marker_set"].p >= 1 / 15
     assert report.lines[-1].startswith("With 2 sick and 4 healthy persons this may be chance")
     assert "interval" not in report.lines[1]
+    rates = [recorded(f"P{k}", k < 2, rate_hz=120.0 if k < 2 else 100.0) for k in range(5)]
+    assert "frame_rate" in told(leak_check(rates))
+
+
+def test_of_few_persons_a_perfect_order_must_be_unlikely() -> None:
+    """Two long recordings and four short ones come by chance; four long and four short hardly."""
+    for sick, healthy, leaks_it in ((2, 4, False), (4, 4, True)):
+        gaits = [recorded(f"P{k}", k < sick, seconds=3.0 + k) for k in range(sick + healthy)]
+        factor = leak_check(gaits, resamples=5).factors["recording_length"]
+        assert factor.roc_auc.value == 1
+        assert factor.leaks == leaks_it
+        assert ("may tell, or it is chance" in factor.line) != leaks_it
+
+
+def test_recordings_that_are_all_alike_do_not_leak() -> None:
     assert not leak_check([recorded(f"P{k}", k < 2) for k in range(6)]).leaks
 
 

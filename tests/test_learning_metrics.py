@@ -6,6 +6,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from scipy import stats
 from sklearn import metrics as sk
 
 from gait.errors import GaitError
@@ -78,10 +79,13 @@ def test_values_and_intervals_equal_a_slow_bootstrap_with_sklearn(by: str, seed:
     draws = metrics.person_draws(sides, 60, np.random.default_rng(3)).astype(np.int64)
     assert (draws[:, people.sick].sum(axis=1) == people.sick.sum()).all()
     resampled = [slow(weights) for weights in draws]
+    fewer = int(min(people.sick.sum(), (~people.sick).sum()))
+    outside = stats.norm.cdf((fewer / (fewer - 1)) ** 0.5 * stats.t.ppf(0.025, fewer - 1))
+    shares = [100 * outside, 100 - 100 * outside]
     for name in METRICS:
         defined = [r[name] for r in resampled if not math.isnan(r[name])]
         assert estimates[name].value == pytest.approx(whole[name], abs=1e-12)
-        assert (estimates[name].low, estimates[name].high) == pytest.approx(np.percentile(defined, [2.5, 97.5]))
+        assert (estimates[name].low, estimates[name].high) == pytest.approx(np.percentile(defined, shares))
 
 
 def test_known_case() -> None:
@@ -121,9 +125,16 @@ def test_intervals_over_persons_hold_the_truth_about_as_often_as_they_say() -> N
         }
         return metric_estimates(predicted(each), by="persons", resamples=100)["roc_auc"]
 
-    assert 0.88 <= coverage(over_persons, population["roc_auc"].value) <= 0.99
+    assert 0.90 <= coverage(over_persons, population["roc_auc"].value) <= 0.99
     of_windows = metric_estimates(random_people(99, 1500, 1500), by="windows", resamples=2)["roc_auc"].value
     assert coverage(over_windows, of_windows, runs=60) < 0.7, "windows of one person would be taken for independent"
+
+
+def test_few_persons_widen_the_interval() -> None:
+    assert metrics.interval_shares(10**6) == pytest.approx((0.025, 0.975), abs=1e-5)
+    below = [metrics.interval_shares(persons)[0] for persons in (2, 5, 10, 40)]
+    assert below == sorted(below)
+    assert below[1] < 0.002
 
 
 def test_what_is_not_defined_is_no_zero() -> None:

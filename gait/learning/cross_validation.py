@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any
 
 from tqdm import tqdm
 
@@ -23,10 +22,12 @@ from gait.crew.local_crew import LocalCrew, share_of_cores
 from gait.errors import GaitError
 from gait.learning.fold_result import read_result
 from gait.learning.fold_run import FOLD_MODULE, EpochDone, FoldOutcome, FoldTask, run_fold
+from gait.learning.leak_check import leak_check
 from gait.learning.ranks import Ranks, ranks_of_torchrun
 from gait.learning.report.written_report import write_report
 from gait.learning.training_flags import TrainingArguments
 from gait.motion.folds import person_folds
+from gait.motion.gait_source import sha256_of
 
 STOPPED = 130
 """Exit code after Ctrl-C."""
@@ -84,7 +85,8 @@ def _tasks(arguments: TrainingArguments) -> list[FoldTask]:
         raise GaitError(
             f"{arguments.save_folder}: cannot be made ({error.strerror}); name another save folder."
         ) from error
-    leaks: dict[str, Any] = {}
+    leaks = leak_check(found.gaits).as_json()
+    data_sha256 = sha256_of(found)
     return [
         FoldTask(
             network=arguments.network,
@@ -99,6 +101,7 @@ def _tasks(arguments: TrainingArguments) -> list[FoldTask]:
             save_folder=arguments.save_folder,
             arguments=arguments.flags,
             command=arguments.command,
+            data_sha256=data_sha256,
             leak_check=leaks,
             problems=found.problems,
             resume=arguments.resume,

@@ -8,7 +8,7 @@ from __future__ import annotations
 import copy
 import csv
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -33,16 +33,16 @@ from gait.learning.predictions import Predictions
 from gait.learning.ranks import Ranks
 from gait.learning.report.tensorboard import TrainingBoard
 from gait.learning.training import Progress, Training, TrainingSettings, mean_window, window_probabilities
+from gait.motion.alignment import NORMALISATION
 from gait.motion.folds import Fold, validation_split
 from gait.motion.gait_set import GaitRecording
-from gait.motion.gait_source import GaitSource, sha256_of
+from gait.motion.gait_source import GaitSource
 from gait.motion.windows import Windows
 
 FOLD_MODULE = "gait.learning.fold_run"
 """What a process that trains has to load."""
 VALIDATION_SHARE = 0.2
 """Of the training persons, held back for early stopping."""
-NORMALISATION = "x by stature, y and z to [-1, 1]"
 
 
 @dataclass(frozen=True)
@@ -79,6 +79,7 @@ class FoldTask:
     save_folder: Path
     arguments: Mapping[str, Any]  # every flag
     command: str  # as typed
+    data_sha256: str  # of the poses
     leak_check: Mapping[str, Any]
     problems: tuple[str, ...]  # of reading the poses
     resume: bool = False
@@ -148,7 +149,7 @@ class FoldTask:
         """The same with absolute paths."""
         return replace(self, source=self.source.absolute(), save_folder=self.save_folder.resolve())
 
-    def inputs(self, data_sha256: str) -> dict[str, Any]:
+    def inputs(self) -> dict[str, Any]:
         """What two trainings must share for one to stand for the other, but for the number of epochs."""
         settings = asdict(self.settings)
         del settings["epochs"], settings["device"]
@@ -161,7 +162,7 @@ class FoldTask:
             "mirrored windows": self.mirror,
             "folds": self.fold.count,
             "evaluation persons": list(self.fold.evaluation),
-            "poses": data_sha256,
+            "poses": self.data_sha256,
             "suite": gait.__version__,
         }
 
@@ -184,18 +185,17 @@ def run_fold(
         GaitError: it cannot be trained, or not be written.
     """
     ranks = ranks or Ranks()
-    found = task.source.gaits()
-    inputs = task.inputs(sha256_of(found))
+    inputs = task.inputs()
     if ranks.agreed(lambda: _is_finished(task, inputs)):
         yield FoldOutcome(task.fold.index, "finished before")
         return
     if not ranks.first:
-        yield from _train(task, inputs, found.gaits, ranks, progress)
+        yield from _train(task, inputs, ranks, progress)
         return
     with task.lock() as held:
         if held:
             task.clear_left_over()
-        yield from _train(task, inputs, found.gaits, ranks, progress)
+        yield from _train(task, inputs, ranks, progress)
 
 
 def _is_finished(task: FoldTask, inputs: Mapping[str, Any]) -> bool:
@@ -212,11 +212,11 @@ def _is_finished(task: FoldTask, inputs: Mapping[str, Any]) -> bool:
 def _train(
     task: FoldTask,
     inputs: dict[str, Any],
-    gaits: tuple[GaitRecording, ...],
     ranks: Ranks,
     progress: Progress | None,
 ) -> Iterator[EpochDone | FoldOutcome]:
     fold, settings = task.fold, task.settings
+    gaits = task.source.same_gaits(task.data_sha256).gaits
     learners, validators = fold.training, tuple[str, ...]()
     if settings.patience is not None:
         learners, validators = validation_split(fold, task.sick, VALIDATION_SHARE)
@@ -287,13 +287,7 @@ def _train(
             sick=dict(task.sick),
             epochs=tuple(course.epochs),
             evaluation=said,
-            baselines=baseline_predictions(
-                [one for one in gaits if one.person in fold.training],
-                evaluation.gaits,
-                window_length=task.window_length,
-                stride=task.stride,
-                seed=settings.seed,
-            ),
+            baselines=_baselines(task, gaits),
             leak_check=dict(task.leak_check),
             training_windows=len(training),
             evaluation_windows=len(evaluation),
@@ -308,7 +302,7 @@ def _train(
             validation=validators,
             chosen_epoch=course.chosen_epoch,
             timed_out=not course.finished,
-            data_sha256=inputs["poses"],
+            data_sha256=task.data_sha256,
         )
         _write_predictions(task.predictions_file, said)
         save_result(result, task.save_folder)
@@ -343,6 +337,20 @@ def _interrupted(task: FoldTask, inputs: Mapping[str, Any]) -> Checkpoint | None
             "more, or leave --resume out to train anew."
         )
     return checkpoint
+
+
+def _baselines(task: FoldTask, gaits: Sequence[GaitRecording]) -> dict[str, Predictions | str]:
+    """On the same persons; those held back for early stopping are learnt from."""
+    learners, judged = (
+        [one for one in gaits if one.person in persons] for persons in (task.fold.training, task.fold.evaluation)
+    )
+    threads = torch.get_num_threads()
+    try:
+        return baseline_predictions(
+            learners, judged, window_length=task.window_length, stride=task.stride, seed=task.settings.seed
+        )
+    finally:
+        torch.set_num_threads(threads)  # numba's OpenMP is torch's too, and MiniRocket sets it to all cores
 
 
 def _write_predictions(path: Path, said: Predictions) -> None:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Any
 
@@ -30,9 +30,11 @@ SIGNIFICANT = 0.01
 """A corrected p below which, with an area of ``STRONG`` or more, a factor leaks the label."""
 
 STRONG = 0.7
+SUGGESTIVE = 0.05
 ALL_TOGETHER = "all_together"
 _PERMUTATIONS = 999
 _MOST_MARKERS = 6  # named in a line
+_NO_OWN_MARKER = "no marker is on all of one label and on none of the other"
 _SAME = 1e-9
 
 
@@ -76,8 +78,9 @@ def leak_check(gaits: Sequence[GaitRecording], *, resamples: int = 1000, seed: i
     """Try to tell sick from healthy persons by each factor of how they were recorded, and by all together.
 
     A factor leaks if its area is at least ``STRONG`` with a corrected p below ``SIGNIFICANT`` (permutations of the
-    persons' labels, all of them where they are few); or, where there are too few persons for such a p, if it tells
-    every sick person from every healthy one, as then the recordings cannot show anything else either.
+    persons' labels, all of them where they are few). Where there are too few persons for such a p, it leaks if it tells
+    every sick person from every healthy one and there is more to it: a p of ``SUGGESTIVE``, uncorrected, or a
+    marker or a frame rate that nobody of the other label has.
 
     Args:
         gaits: all recordings that are learnt from or evaluated on.
@@ -108,7 +111,7 @@ def leak_check(gaits: Sequence[GaitRecording], *, resamples: int = 1000, seed: i
     others = _other_labels(sick, random)
     draws = person_draws([np.flatnonzero(sick), np.flatnonzero(~sick)], resamples, random)
     areas = {
-        name: estimate_of(_area(distance, sick), np.array([_area(distance, sick, times) for times in draws]))
+        name: estimate_of(_area(distance, sick), np.array([_area(distance, sick, times) for times in draws]), min(S, H))
         for name, distance in unlike.items()
     }
     p = {name: _chance(distance, areas[name].value, others) for name, distance in unlike.items()}
@@ -117,8 +120,10 @@ def leak_check(gaits: Sequence[GaitRecording], *, resamples: int = 1000, seed: i
     factors = {}
     for name in (*_MEASURES, ALL_TOGETHER):
         area = areas.get(name, Estimate(math.nan))
+        own = _MEASURES[name].nothing_shared(gaits) if name in _MEASURES else False
         strong = area.value >= STRONG and corrected[name] < SIGNIFICANT
-        leaks = bool(strong or (too_few and area.value == 1))
+        suggests = area.value == 1 and (own or p[name] <= SUGGESTIVE)
+        leaks = bool(strong or (too_few and suggests))
         line = _line(name, area, corrected.get(name, math.nan), leaks, gaits)
         factors[name] = LeakFactor(name, area, p.get(name, math.nan), corrected.get(name, math.nan), leaks, line)
     lines = _lines(factors, S, H, too_few)
@@ -132,6 +137,7 @@ class _Measure:
     words: str
     distances: Callable[[Sequence[GaitRecording]], Vector | None]  # (G, G), None where nothing is known
     typical: Callable[[Sequence[GaitRecording]], str]  # what the two labels have, for a sentence
+    nothing_shared: Callable[[Sequence[GaitRecording]], bool] = lambda _: False  # a sign of two laboratories
 
 
 def _number(words: str, of: Callable[[GaitRecording], float], shown: str, scale: float = 1.0) -> _Measure:
@@ -181,12 +187,24 @@ def _markers_of_one_label(gaits: Sequence[GaitRecording]) -> str:
         if own := sorted(set.intersection(*sides[label]).difference(*sides[other])):
             more = f" and {len(own) - _MOST_MARKERS} more" if len(own) > _MOST_MARKERS else ""
             said.append(f"only the {label} wear {', '.join(own[:_MOST_MARKERS])}{more}")
-    return "; ".join(said) or "no marker is on all of one label and on none of the other"
+    return "; ".join(said) or _NO_OWN_MARKER
+
+
+def _rates_apart(gaits: Sequence[GaitRecording]) -> bool:
+    rates = [{gait.source.rate_hz for gait in gaits if gait.sick == sick} for sick in (True, False)]
+    return rates[0].isdisjoint(rates[1])
 
 
 _MEASURES: Mapping[str, _Measure] = {
-    "frame_rate": _number("frame rate", lambda gait: gait.source.rate_hz, "{:g} Hz"),
-    "marker_set": _Measure("marker set", _marker_distances, _markers_of_one_label),
+    "frame_rate": replace(
+        _number("frame rate", lambda gait: gait.source.rate_hz, "{:g} Hz"), nothing_shared=_rates_apart
+    ),
+    "marker_set": _Measure(
+        "marker set",
+        _marker_distances,
+        _markers_of_one_label,
+        nothing_shared=lambda gaits: _markers_of_one_label(gaits) != _NO_OWN_MARKER,
+    ),
     "recording_length": _number("recording length", lambda gait: gait.source.frames / gait.source.rate_hz, "{:.1f} s"),
     "missing_share": _number("share of missing marker samples", lambda g: g.source.missing_share, "{:.1f} %", 100),
     "height": _number("height", lambda gait: gait.source.stature_m, "{:.2f} m"),

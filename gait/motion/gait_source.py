@@ -27,37 +27,38 @@ class GaitSource:
         return replace(self, base_folder=self.base_folder.resolve(), body_file=None if file is None else file.resolve())
 
     def gaits(self) -> GaitSet:
-        """All gaits, read once a process.
+        """Read all gaits.
 
         Raises:
             GaitError: there is none that can be used.
         """
-        return _read(self)
+        body = None
+        if self.body_file is not None:
+            from gait.body.model_file import load_body
 
-
-@lru_cache(maxsize=1)
-def _read(source: GaitSource) -> GaitSet:
-    body = None
-    if source.body_file is not None:
-        from gait.body.model_file import load_body
-
-        body = load_body(source.body_file)
-    found = read_gaits(source.base_folder, source.rate_hz, body=body, pose_rate_hz=source.pose_rate_hz)
-    long, problems = [], list(found.problems)
-    for gait in found.gaits:
-        if len(gait.joints_m) >= source.shortest:
-            long.append(gait)
-        else:
-            problems.append(
-                f"{gait.name}: {len(gait.joints_m)} frames at {source.rate_hz:g} Hz are shorter than a window of "
-                f"{source.shortest}; left out."
-            )
-    if not long:
-        raise GaitError(
-            f"{source.base_folder}: every recording is shorter than a window of {source.shortest} frames at "
-            f"{source.rate_hz:g} Hz; use a smaller --interval_size."
+            body = load_body(self.body_file)
+        found = read_gaits(self.base_folder, self.rate_hz, body=body, pose_rate_hz=self.pose_rate_hz)
+        long = tuple(gait for gait in found.gaits if len(gait.joints_m) >= self.shortest)
+        problems = tuple(
+            f"{gait.name}: {len(gait.joints_m)} frames at {self.rate_hz:g} Hz are shorter than a window of "
+            f"{self.shortest}; left out."
+            for gait in found.gaits
+            if len(gait.joints_m) < self.shortest
         )
-    return GaitSet(tuple(long), tuple(problems))
+        if not long:
+            raise GaitError(
+                f"{self.base_folder}: every recording is shorter than a window of {self.shortest} frames at "
+                f"{self.rate_hz:g} Hz; use a smaller --interval_size."
+            )
+        return GaitSet(long, found.problems + problems)
+
+    def same_gaits(self, sha256: str) -> GaitSet:
+        """The gaits of which ``sha256_of`` said so; kept, so that a process reads them once.
+
+        Raises:
+            GaitError: there are others now, or here.
+        """
+        return _same_gaits(self, sha256)
 
 
 def sha256_of(gaits: GaitSet) -> str:
@@ -67,3 +68,14 @@ def sha256_of(gaits: GaitSet) -> str:
         digest.update(repr((gait.name, gait.sick, gait.rate_hz, gait.joints_m.shape)).encode())
         digest.update(gait.joints_m.tobytes())
     return digest.hexdigest()
+
+
+@lru_cache(maxsize=1)
+def _same_gaits(source: GaitSource, sha256: str) -> GaitSet:
+    found = source.gaits()
+    if sha256_of(found) != sha256:
+        raise GaitError(
+            f"{source.base_folder}: the poses in it have changed since the command was given, or are others on this "
+            "computer; give the command again."
+        )
+    return found

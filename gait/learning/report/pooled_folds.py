@@ -123,7 +123,8 @@ def balanced_accuracy_ahead(network: PersonPredictions, other: PersonPredictions
     value = float(share @ gain)
     if any(len(side) == 1 for side in sides):
         return Estimate(value)
-    return estimate_of(value, person_draws(sides, RESAMPLES, np.random.default_rng(0)) @ (share * gain))
+    drawn = person_draws(sides, RESAMPLES, np.random.default_rng(0)) @ (share * gain)
+    return estimate_of(value, drawn, min(map(len, sides)))
 
 
 def _judge(name: str, said: Predictions, of_network: PersonPredictions) -> Judge:

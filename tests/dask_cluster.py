@@ -1,0 +1,36 @@
+"""A Dask cluster of this computer, for tests."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+
+
+@contextmanager
+def cluster(place, suite, threads):
+    """A scheduler and one worker, processes that know nothing of this one; the address and the scheduler."""
+    import distributed
+
+    file = place / "scheduler.json"
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": place}
+    quiet["env"] = {**os.environ, "PYTHONPATH": str(suite)}
+    words = [sys.executable, "-m", "distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", "0"]
+    processes = [subprocess.Popen([*words, "--no-dashboard", "--scheduler-file", str(file)], **quiet)]
+    words = [sys.executable, "-m", "distributed.cli.dask_worker", "--scheduler-file", str(file), "--no-dashboard"]
+    processes.append(subprocess.Popen([*words, "--nthreads", threads, "--local-directory", str(place)], **quiet))
+    try:
+        until = time.monotonic() + 60
+        while not (file.exists() and file.read_text(encoding="utf-8")) and time.monotonic() < until:
+            time.sleep(0.1)
+        address = json.loads(file.read_text(encoding="utf-8"))["address"]
+        with distributed.Client(address, set_as_default=False) as client:
+            client.wait_for_workers(1, timeout=60)
+        yield address, processes[0]
+    finally:
+        for process in reversed(processes):
+            process.send_signal(signal.SIGINT)
+        for process in processes:
+            process.wait(timeout=30)
