@@ -390,10 +390,8 @@ def test_what_a_kill_may_not_do_is_named(module, tmp_path):
 def test_windows(tmp_path):
     result, _ = run("windows.py", tmp_path, "--quick", "--batch_size", 8)
     assert result["windows"] == 2 * 4 * (300 - 128 + 1)
-    assert result["ratio"] > 1
-    assert result["ratio"] == pytest.approx(
-        result["windows_per_second"] / result["published_windows_per_second"], rel=0.5
-    )
+    for figures in (result["first_epoch"], result["later_epochs"], result):
+        assert figures["ratio"] > 1
     assert 0 < result["reading_s"] < result["first_batch_s"] < 60
     assert 0 < result["megabytes"] < 200
 

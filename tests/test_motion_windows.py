@@ -83,6 +83,18 @@ def test_any_order_any_number():
         windows.batch(torch.tensor([len(windows)]))
 
 
+def test_asked_again_it_is_the_same():
+    """Where a window's placement is known from another batch too."""
+    windows = Windows([recording(stick_walker(150, turn_deg=80))], LENGTH, mirrored=True)
+    first = all_of(windows)
+    some = torch.tensor([3, 140, 200, 3])
+    torch.testing.assert_close(windows.batch(some), first[some], rtol=0, atol=0)
+    torch.testing.assert_close(all_of(windows), first, rtol=0, atol=0)
+    fresh = Windows(windows.gaits, LENGTH, mirrored=True)
+    torch.testing.assert_close(fresh.batch(some), first[some], rtol=0, atol=0)
+    torch.testing.assert_close(all_of(fresh), first, rtol=0, atol=0)
+
+
 def test_a_batch_is_its_own_memory():
     windows = Windows(walkers(), LENGTH)
     first = windows.batch(torch.tensor([0, 1]))
@@ -123,7 +135,7 @@ def test_nothing_is_stored_twice():
     """What a process is sent: the frames of the recordings and of the windows, whatever their number."""
     gaits = [recording(stick_walker(400), f"P{k}") for k in range(3)]
     frames = 3 * 400 * 22 * 3 * 4
-    per_window = 8 * 4 + 2
+    per_window = 3 * 8 + 12 * 4 + 3
     for mirrored in (False, True):
         windows = Windows(gaits, 64, mirrored=mirrored)
         scratch = 2 * 64 * 64 * 22 * 3 * 4

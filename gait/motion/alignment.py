@@ -22,6 +22,9 @@ MIRROR_ORDER = tuple(int(other_side(joint)) for joint in BODY_JOINTS)
 NORMALISATION = "x by stature, y and z to [-1, 1]"
 """What ``normalised`` does, as a checkpoint says it."""
 
+_FLAT_M = 1e-6
+"""Joints that are less than this away from the middle of a coordinate have no extent along it."""
+
 _FACES = 0.02
 """Hips and shoulders point somewhere on average if they do by more than this share of the same distance."""
 
@@ -47,7 +50,7 @@ def aligned(windows: Tensor) -> Tensor:
         (N, L, 22, 3), finite whatever the person does.
     """
     own = _from_the_start(windows)
-    return _frames_first(_turned(own, torch.empty_like(own)))
+    return _frames_first(_turned(own, _to_common_frame(own), torch.empty_like(own)))
 
 
 def normalised(windows: Tensor) -> Tensor:
@@ -65,28 +68,44 @@ def common_frame(windows: Tensor) -> Tensor:
     """Windows (N, L, 22, 3) of joints in metres as the networks see them: ``normalised(aligned(windows))``."""
     result = torch.empty_like(windows, memory_format=torch.contiguous_format)
     own = _from_the_start(windows)
-    common_frame_into(result, own, torch.empty_like(own))
+    scratch = torch.empty_like(own)
+    place(own, placements(own, scratch), scratch, result)
     return result
 
 
-def common_frame_into(result: Tensor, windows: Tensor, scratch: Tensor) -> None:
-    """``common_frame`` for many calls: without new memory, which takes longer than the sums themselves.
+def placements(windows: Tensor, scratch: Tensor) -> Tensor:
+    """What brings windows into the common frame and normalises them, for ``place``: each one's affine map.
 
     Args:
-        result: (N, L, 22, 3), contiguous; is overwritten with the windows in the common frame.
-        windows: (N, 3, 22, L), contiguous, metres, at most some ten metres from the origin; are overwritten.
+        windows: (N, 3, 22, L), contiguous, metres, at most some ten metres from the origin.
         scratch: like ``windows``; is overwritten.
+
+    Returns:
+        (N, 3, 4): a matrix, and in the last column what is added after it.
     """
-    turned = _turned(windows, scratch)
+    R = _to_common_frame(windows)
+    turned = _turned(windows, R, scratch)
     middle, half = _middle_and_half(turned)
     middle[:, 0] = turned[:, 0, Joint.PELVIS, 0]
-    turned -= middle[:, :, None, None]
+    return torch.cat([R, -middle[..., None]], dim=2) / half[..., None]
+
+
+def place(windows: Tensor, placements: Tensor, scratch: Tensor, result: Tensor) -> None:
+    """Windows by their placements, without new memory, which would take longer than the sums themselves.
+
+    Args:
+        windows: (N, 3, 22, L) as for ``placements``; are overwritten.
+        placements: (N, 3, 4) of these windows.
+        scratch: like ``windows``; is overwritten.
+        result: (N, L, 22, 3), contiguous; is overwritten with the windows in the common frame.
+    """
     N, _, J, L = windows.shape
-    scaled = torch.div(turned.transpose(1, 2), half[:, None, :, None], out=windows.view(N, J, 3, L))
+    turned = _turned(windows, placements[..., :3], scratch)
+    placed = torch.add(turned.transpose(1, 2), placements[:, None, :, 3:], out=windows.view(N, J, 3, L))
     if result.is_cpu:  # numpy turns frames and joints round in half of torch's time
-        np.copyto(result.view(N, L, J * 3).numpy(), scaled.view(N, J * 3, L).numpy().transpose(0, 2, 1))
+        np.copyto(result.view(N, L, J * 3).numpy(), placed.view(N, J * 3, L).numpy().transpose(0, 2, 1))
     else:
-        result.copy_(scaled.permute(0, 3, 1, 2))
+        result.copy_(placed.permute(0, 3, 1, 2))
 
 
 def mirrored(joints: Tensor) -> Tensor:
@@ -109,12 +128,12 @@ def _frames_first(windows: Tensor) -> Tensor:
     return windows.permute(0, 3, 2, 1).contiguous()
 
 
-def _turned(windows: Tensor, result: Tensor) -> Tensor:
-    """``result``, overwritten with windows (N, 3, 22, L) along the axes of the common frame."""
-    R = _to_common_frame(windows)[..., None, None]  # (N, 3, 3, 1, 1)
+def _turned(windows: Tensor, matrices: Tensor, result: Tensor) -> Tensor:
+    """``result``, overwritten with matrices (N, 3, 3) times the joints of windows (N, 3, 22, L)."""
+    M = matrices[..., None, None]
     # No matrix product: on graphics cards it may be rounded to ten bits.
-    torch.mul(R[:, :, 0], windows[:, :1], out=result)
-    return result.addcmul_(R[:, :, 1], windows[:, 1:2]).addcmul_(R[:, :, 2], windows[:, 2:])
+    torch.mul(M[:, :, 0], windows[:, :1], out=result)
+    return result.addcmul_(M[:, :, 1], windows[:, 1:2]).addcmul_(M[:, :, 2], windows[:, 2:])
 
 
 def _to_common_frame(windows: Tensor) -> Tensor:
@@ -148,7 +167,7 @@ def _middle_and_half(windows: Tensor) -> tuple[Tensor, Tensor]:
     low, high = windows.flatten(2).amin(dim=2), windows.flatten(2).amax(dim=2)
     middle, half = (high + low) / 2, (high - low) / 2
     middle[:, 0], half[:, 0] = 0, _greatest_length(_stature(windows))
-    return middle, torch.where(half > 0, half, 1.0)
+    return middle, torch.where(half > _FLAT_M, half, 1.0)
 
 
 def _stature(windows: Tensor) -> Tensor:

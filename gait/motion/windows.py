@@ -10,7 +10,7 @@ from torch import Tensor
 
 from gait.body.skeleton import NUM_BODY_JOINTS
 from gait.errors import GaitError
-from gait.motion.alignment import MIRROR_ORDER, common_frame_into
+from gait.motion.alignment import MIRROR_ORDER, place, placements
 from gait.motion.gait_set import GaitRecording
 
 _TRACKS = 3 * NUM_BODY_JOINTS  # a coordinate of a joint over time
@@ -20,8 +20,8 @@ _AT_A_TIME = 64  # windows; what they need meanwhile stays in the processor's ca
 class Windows:
     """Every window of every gait, in their order; mirrored ones, if asked for, after all the others.
 
-    The frames are held once, whatever the length and the stride, and so are a few numbers for each window. One thread
-    at a time may ask for batches, as they share their scratch memory.
+    The frames are held once, whatever the length and the stride; besides them, some fifty bytes for each window. One
+    thread at a time may ask for batches, as they share scratch memory.
     """
 
     gaits: tuple[GaitRecording, ...]  # all that were given
@@ -82,7 +82,10 @@ class Windows:
         self._stretches = torch.from_numpy(tracks.reshape(-1)).as_strided((every, length), (1, 1))
         row = torch.arange(_TRACKS).reshape(NUM_BODY_JOINTS, 3)
         self._tracks = torch.stack([order.T.reshape(-1) for order in (row, row[list(MIRROR_ORDER)])]) * tracks.shape[1]
-        self._scratch = torch.empty(2, _AT_A_TIME, 3, NUM_BODY_JOINTS, length)
+        self._scratch = torch.empty(2, _AT_A_TIME, 3, NUM_BODY_JOINTS, length, dtype=torch.float32)
+        # Found when a window is first asked for: every epoch asks for the same ones.
+        self._placements = torch.empty(len(self), 3, 4, dtype=torch.float32)
+        self._placed = torch.zeros(len(self), dtype=torch.bool)
 
     def __len__(self) -> int:
         """Number of windows, N."""
@@ -93,18 +96,23 @@ class Windows:
 
         Args:
             indices: (B,) whole numbers, in any order; negative ones count from the end.
-            device: where they are wanted; they are aligned there.
+            device: where the windows are wanted; they are turned there.
         """
         indices = indices.cpu()
-        batch = torch.empty(len(indices), self.length, NUM_BODY_JOINTS, 3, device=device)
+        shape = (len(indices), self.length, NUM_BODY_JOINTS, 3)
+        batch = torch.empty(shape, dtype=torch.float32, device=device)
         for first in range(0, len(indices), _AT_A_TIME):
             some = indices[first : first + _AT_A_TIME]
-            gathered, scratch = self._scratch[:, : len(some)]
+            windows, scratch = self._scratch[:, : len(some)]
             rows = self._start[some][:, None] + self._tracks[self.mirrored_mask[some].long()]
-            torch.index_select(self._stretches, 0, rows.reshape(-1), out=gathered.view(-1, self.length))
-            if batch.device != gathered.device:
-                gathered = gathered.to(batch.device)
-                scratch = torch.empty_like(gathered)
+            torch.index_select(self._stretches, 0, rows.reshape(-1), out=windows.view(-1, self.length))
             # Exchanged sides are a mirror image; the alignment reflects it.
-            common_frame_into(batch[first : first + len(some)], gathered, scratch)
+            if not self._placed[some].all():
+                self._placements[some] = placements(windows, scratch)
+                self._placed[some] = True
+            of_windows = self._placements[some]
+            if batch.device != windows.device:
+                windows, of_windows = windows.to(batch.device), of_windows.to(batch.device)
+                scratch = torch.empty_like(windows)
+            place(windows, of_windows, scratch, batch[first : first + len(some)])
         return batch
