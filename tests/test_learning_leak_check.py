@@ -201,6 +201,7 @@ def test_few_persons_from_two_laboratories_raise_it_too() -> None:
     assert report.factors["marker_set"].p >= 1 / 15
     assert report.lines[-1].startswith("With 2 sick and 4 healthy persons this may be chance")
     assert "interval" not in report.lines[1]
+    assert report.lines[1].startswith("Marker set: tells these few persons apart (ROC AUC 1.00, corrected p")
     rates = [recorded(f"P{k}", k < 2, rate_hz=120.0 if k < 2 else 100.0) for k in range(5)]
     assert "frame_rate" in told(leak_check(rates))
 

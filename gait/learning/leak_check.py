@@ -284,7 +284,8 @@ def _line(name: str, area: Estimate, p_corrected: float, leaks: bool, gaits: Seq
     if math.isnan(area.value):
         return f"{words}: not known of any recording."
     typical = f"; {_MEASURES[name].typical(gaits)}" if name in _MEASURES else ""
-    verdict = "tells" if leaks else "may tell, or it is chance" if area.value >= STRONG else "does not tell"
+    tells = "tells" if p_corrected < SIGNIFICANT else "tells these few persons apart"
+    verdict = tells if leaks else "may tell, or it is chance" if area.value >= STRONG else "does not tell"
     return f"{words}: {verdict} ({_figures(area, p_corrected)}){typical}."
 
 
