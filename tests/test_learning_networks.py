@@ -7,6 +7,7 @@ from published_transformer import PublishedTransformer
 
 from gait.errors import GaitError
 from gait.learning import feed_forward as feed_forward_module
+from gait.learning import row_parts
 from gait.learning.architecture import (
     MLPArchitecture,
     TransformerArchitecture,
@@ -114,7 +115,7 @@ def test_attention_is_torchs_own():
     rows = some.flatten(0, 1)
     assert maps.joints.shape == (2, 4, 2, 23)
     torch.testing.assert_close(maps.joints.flatten(0, 1), of_torch(network.feature_extractor, rows))
-    frames = network.feature_extractor(rows, torch.arange(22) + 1)[0].unflatten(0, (2, 4))
+    frames = network.feature_extractor(rows, torch.arange(22) + 1).unflatten(0, (2, 4))
     assert maps.frames.shape == (2, 4, 5)
     torch.testing.assert_close(maps.frames, of_torch(network.feature_merger, frames))
 
@@ -221,6 +222,63 @@ def test_dropout_in_training_is_distributed_as_in_the_published_definition():
     still = ours.eval()(same[:1])
     assert expected.std() > 20 * (found.mean() - expected.mean()).abs()
     assert (found - still).abs().min() > 0
+
+
+# --- threads ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def three_threads(monkeypatch):
+    monkeypatch.setattr(row_parts, "_FEWEST_NUMBERS", 1)
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    yield
+    assert torch.get_num_threads() == 3
+    torch.set_num_threads(before)
+
+
+def logits_and_gradients(network, some, worth):
+    some = some.clone().requires_grad_()
+    network.zero_grad()
+    logits = network(some)
+    (logits @ worth).backward()
+    return [logits.detach(), some.grad, *(weight.grad for weight in network.parameters())]
+
+
+def test_rows_in_threads_give_what_they_give_together(three_threads):
+    network, some = shaken(TransformerArchitecture(6, 10, 3, 5, 33, dropout=0).build()).double(), windows(4, 5, 7)
+    worth = torch.randn(4, dtype=torch.float64)
+    apart = logits_and_gradients(network, some.double(), worth)
+    torch.set_num_threads(1)
+    together = logits_and_gradients(network, some.double(), worth)
+    torch.set_num_threads(3)
+    torch.testing.assert_close(apart, together, atol=1e-12, rtol=1e-9)
+    with torch.no_grad():
+        torch.testing.assert_close(network(some.double()), together[0])
+    for name, weight in network.named_parameters():
+        weight.requires_grad_("norm" in name)
+    some = some.double().requires_grad_()
+    first, again = (torch.autograd.grad(network(some) @ worth, some)[0] for _ in range(2))
+    torch.testing.assert_close(first, together[1], atol=1e-12, rtol=1e-9)
+    assert torch.equal(first, again)
+
+
+def test_dropout_in_threads_comes_from_the_seed_and_differs_between_them(three_threads):
+    network, some = README.build().train(), windows(1, 4).expand(6, -1, -1, -1)
+    torch.manual_seed(5)
+    logits = network(some)
+    assert len(set(logits.tolist())) == 6
+    assert not torch.equal(network(some), logits)
+    torch.manual_seed(5)
+    assert torch.equal(network(some), logits)
+
+
+def test_an_error_in_a_thread_is_the_callers(three_threads):
+    def fails(rows, generator):
+        raise ValueError("in a thread")
+
+    with pytest.raises(ValueError, match="in a thread"):
+        row_parts.in_row_parts(fails, torch.ones(9, 2), ())
 
 
 # --- perceptrons -----------------------------------------------------------------------------------------------------

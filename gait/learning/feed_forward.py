@@ -5,18 +5,25 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Generator, Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 from gait.learning.dropout import dropout, kept
 
-_PIECE = 1 << 21
-"""Hidden values a piece, 8 MB. Larger ones leave the cache; of smaller ones the threads wait for each other more often,
-which costs little on an idle computer and much on a busy one."""
+_PIECE = 1 << 19
+"""Hidden values a piece, 2 MB: they stay in the cache of any processor."""
 
 
-def feed_forward(rows: Tensor, w1: Tensor, b1: Tensor, w2: Tensor, b2: Tensor, dropped: float = 0.0) -> Tensor:
+def feed_forward(
+    rows: Tensor,
+    w1: Tensor,
+    b1: Tensor,
+    w2: Tensor,
+    b2: Tensor,
+    dropped: float = 0.0,
+    generator: Generator | None = None,
+) -> Tensor:
     """(R, d'): w2 · dropout(gelu(w1 · row + b1)) + b2 of rows (R, d), a share ``dropped`` of hidden values set to zero.
 
     w1 (hidden, d), b1 (hidden,), w2 (d', hidden), b2 (d',). The hidden values are many times as large as all else in
@@ -24,7 +31,7 @@ def feed_forward(rows: Tensor, w1: Tensor, b1: Tensor, w2: Tensor, b2: Tensor, d
     the backward pass computes them anew. Differentiable once there.
     """
     if rows.device.type == "cpu":
-        return _FeedForward.apply(rows, w1, b1, w2, b2, dropped)
+        return _FeedForward.apply(rows, w1, b1, w2, b2, dropped, generator)
     return _stored(rows, w1, b1, w2, b2, dropped)
 
 
@@ -37,7 +44,16 @@ class _FeedForward(torch.autograd.Function):
     """``feed_forward`` on a CPU."""
 
     @staticmethod
-    def forward(ctx: Any, rows: Tensor, w1: Tensor, b1: Tensor, w2: Tensor, b2: Tensor, dropped: float) -> Tensor:
+    def forward(
+        ctx: Any,
+        rows: Tensor,
+        w1: Tensor,
+        b1: Tensor,
+        w2: Tensor,
+        b2: Tensor,
+        dropped: float,
+        generator: Generator | None,
+    ) -> Tensor:
         out = rows.new_empty(len(rows), len(b2))
         enlarging_w2 = w2 / (1 - dropped)
         space, factors = _space(rows, w1), _space(rows, w1)
@@ -46,7 +62,7 @@ class _FeedForward(torch.autograd.Function):
             hidden = torch.addmm(b1, rows[piece], w1.t(), out=space[: piece.stop - piece.start])
             torch.ops.aten.gelu_(hidden)
             if dropped:
-                masks.append(kept(tuple(hidden.shape), dropped))
+                masks.append(kept(tuple(hidden.shape), dropped, generator))
                 hidden.mul_(factors[: len(hidden)].copy_(masks[-1]))
             torch.addmm(b2, hidden, enlarging_w2.t(), out=out[piece])
         ctx.save_for_backward(rows, w1, b1, w2, *masks)
@@ -79,7 +95,7 @@ class _FeedForward(torch.autograd.Function):
                 d_w1.addmm_(d_hidden.t(), rows[piece])
                 d_b1 += d_hidden.sum(0)
             torch.mm(d_hidden, w1, out=d_rows[piece])
-        return d_rows, d_w1, d_b1, d_w2, d_out.sum(0), None
+        return d_rows, d_w1, d_b1, d_w2, d_out.sum(0), None, None
 
 
 def _pieces(rows: Tensor, w1: Tensor) -> list[slice]:

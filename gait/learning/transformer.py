@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Generator, Tensor, nn
 
 from gait.learning.dropout import dropout
 from gait.learning.feed_forward import feed_forward
+from gait.learning.row_parts import in_row_parts
 
 MOST_TOKENS = 5096
 """Rows of the table of positions: what a window may have of frames, CLS included."""
@@ -72,25 +73,28 @@ class TokenEncoder(nn.Module):
         embedded = self.input_embedding(rows) + self.positional_encoder.pe[positions, 0]
         return torch.cat([self.first_embedding().expand(len(rows), 1, -1), embedded], dim=1)
 
-    def forward(self, rows: Tensor, positions: Tensor) -> tuple[Tensor, Tensor]:
-        """The CLS token's output and attention.
+    def forward(self, rows: Tensor, positions: Tensor) -> Tensor:
+        """(R, d) the CLS token's output for rows (R, n, token size) of tokens at positions (n,), 1 and up."""
+        return in_row_parts(
+            lambda part, generator: self.with_attention(part, positions, generator)[0], rows, tuple(self.parameters())
+        )
 
-        Args:
-            rows: (R, n, token size).
-            positions: (n,) of the tokens, 1 and up; 0 is the CLS token's.
+    def with_attention(
+        self, rows: Tensor, positions: Tensor, generator: Generator | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """The same (R, d) and the CLS token's attention (R, heads, 1 + n), that before dropout.
 
-        Returns:
-            output (R, d), attention (R, heads, 1 + n) before dropout.
+        ``generator`` is what dropout draws from, torch's own if None.
         """
         layer = self.transformer_encoder.layers[0]
-        attended, attention = self.attended(rows, positions)
-        cls = self.first_embedding() + self._dropped(attended)
+        attended, attention = self.attended(rows, positions, generator)
+        cls = self.first_embedding() + self._dropped(attended, generator)
         first, second = layer.linear1, layer.linear2
         dropped = self.dropout if self.training else 0.0
-        fed = feed_forward(layer.norm2(cls), first.weight, first.bias, second.weight, second.bias, dropped)
-        return cls + self._dropped(fed), attention
+        fed = feed_forward(layer.norm2(cls), first.weight, first.bias, second.weight, second.bias, dropped, generator)
+        return cls + self._dropped(fed, generator), attention
 
-    def attended(self, rows: Tensor, positions: Tensor) -> tuple[Tensor, Tensor]:
+    def attended(self, rows: Tensor, positions: Tensor, generator: Generator | None = None) -> tuple[Tensor, Tensor]:
         """What the CLS token takes from the tokens (R, d), and its attention (R, heads, 1 + n).
 
         A head's scores are q · (Wk u + bk) / sqrt(c) of normalised tokens u; q · bk is the same for all tokens, which
@@ -100,7 +104,7 @@ class TokenEncoder(nn.Module):
         folded = self._folded()
         normed = self.transformer_encoder.layers[0].norm1(self.tokens(rows, positions))
         attention = (normed @ folded.query.t()).softmax(dim=1).transpose(1, 2)  # (R, heads, 1 + n)
-        weights = self._dropped(attention)
+        weights = self._dropped(attention, generator)
         mean = (weights @ normed).flatten(1)  # (R, heads · d)
         attended = mean @ folded.value.transpose(1, 2).flatten(0, 1) + weights.sum(-1) @ folded.value_bias
         return attended + self.transformer_encoder.layers[0].self_attn.out_proj.bias, attention
@@ -118,14 +122,14 @@ class TokenEncoder(nn.Module):
             value_bias=(w_out @ b_value[:, :, None])[:, :, 0],
         )
 
-    def _dropped(self, values: Tensor) -> Tensor:
-        return dropout(values, self.dropout if self.training else 0)
+    def _dropped(self, values: Tensor, generator: Generator | None) -> Tensor:
+        return dropout(values, self.dropout if self.training else 0, generator)
 
 
 class JointEncoder(TokenEncoder):
     """The first level: the tokens are joints, three coordinates each."""
 
-    def attended(self, rows: Tensor, positions: Tensor) -> tuple[Tensor, Tensor]:
+    def attended(self, rows: Tensor, positions: Tensor, generator: Generator | None = None) -> tuple[Tensor, Tensor]:
         """As above, without making the tokens (R, 1 + J, d), which are W x + e: affine in few coordinates x.
 
         With C = I - 1/d, which takes the mean away, norm1 gives u = γ C (W x + e) / σ + β, where σ² = |C (W x + e)|²
@@ -147,7 +151,7 @@ class JointEncoder(TokenEncoder):
         inverse_sigma = _inverse_sigma(x, CW, Ce, layer.norm1.eps)
         scores = torch.tensordot(query @ CW, x, 1) + (query @ Ce.t())[:, :, None]
         attention = (scores * inverse_sigma).softmax(dim=1)  # (heads, 1 + J, R)
-        weights = self._dropped(attention)
+        weights = self._dropped(attention, generator)
         scaled = weights * inverse_sigma
         sums = (scaled[:, None] * x).sum(2)  # (heads, 3, R)
         attended = (
@@ -202,14 +206,21 @@ class GaitTransformer(nn.Module):
 
     def forward(self, windows: Tensor, joint_ids: Tensor | None = None) -> Tensor:
         """(N,) logits of windows (N, L, J, 3); ``joint_ids`` (J,) says which joints they are, 0 to J - 1 otherwise."""
-        return self.with_attention(windows, joint_ids)[0]
+        frames = self.feature_extractor(windows.flatten(0, 1), _joint_positions(windows, joint_ids))
+        return self.classifier(self.feature_merger(frames.unflatten(0, windows.shape[:2]), _frame_positions(windows)))
 
     def with_attention(self, windows: Tensor, joint_ids: Tensor | None = None) -> tuple[Tensor, AttentionMaps]:
         """The same, and what the CLS tokens attend to."""
-        count, length, joints, _ = windows.shape
-        ids = torch.arange(joints, device=windows.device) if joint_ids is None else joint_ids.to(windows.device)
-        frames, of_joints = self.feature_extractor(windows.flatten(0, 1), ids + 1)
-        places = torch.arange(length, device=windows.device) + 1
-        vectors, of_frames = self.feature_merger(frames.unflatten(0, (count, length)), places)
-        maps = AttentionMaps(of_joints.unflatten(0, (count, length)), of_frames)
-        return self.classifier(vectors), maps
+        extractor, merger = self.feature_extractor, self.feature_merger
+        frames, of_joints = extractor.with_attention(windows.flatten(0, 1), _joint_positions(windows, joint_ids))
+        vectors, of_frames = merger.with_attention(frames.unflatten(0, windows.shape[:2]), _frame_positions(windows))
+        return self.classifier(vectors), AttentionMaps(of_joints.unflatten(0, windows.shape[:2]), of_frames)
+
+
+def _joint_positions(windows: Tensor, joint_ids: Tensor | None) -> Tensor:
+    ids = torch.arange(windows.shape[2]) if joint_ids is None else joint_ids
+    return ids.to(windows.device) + 1
+
+
+def _frame_positions(windows: Tensor) -> Tensor:
+    return torch.arange(windows.shape[1], device=windows.device) + 1
