@@ -169,6 +169,12 @@ def slow_camera(path):
     np.savez_compressed(path, **arrays | {"mocap_frame_rate": np.float64(10.0)})
 
 
+def far_away(path):
+    with np.load(path) as archive:
+        arrays = dict(archive)
+    np.savez_compressed(path, **arrays | {"joints": arrays["joints"] * np.float32(1e30)})
+
+
 def a_folder_instead(path):
     path.unlink()
     path.mkdir()
@@ -183,6 +189,7 @@ def a_folder_instead(path):
         (a_folder_instead, "poses.npz"),
         (without_numbers("joints"), "joints holds values that are no finite numbers; fit this gait again"),
         (without_numbers("poses"), "poses holds values that are no finite numbers; fit this gait again"),
+        (far_away, "its joints lie kilometres away"),
         (slow_camera, "its frame rate is 10 Hz; a walk needs between 20 and 1000"),
     ],
 )
@@ -244,6 +251,8 @@ def test_nothing_at_all_is_an_error(tmp_path, base):
         assert str(folder) in str(error.value)
     for path in base.rglob("poses.npz"):
         path.write_bytes(b"no archive")
+    (base / "notes.txt").touch()
+    (base / "trained_mlp").mkdir()
     with pytest.raises(GaitError, match=r"holds no gait that can be used; the first reason: .*P01/walk1"):
         read_gaits(base)
 
@@ -291,6 +300,18 @@ def test_what_may_not_be_read_is_one_line(closed):
         assert str(base / closed) in found.problems[0]
         assert len(found.problems) == (2 if closed == "healthy" else 1)
         assert "Permission denied" in found.problems[0]
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid"), reason="no users here")
+def test_a_base_folder_that_may_not_be_read_is_one_line():
+    with tempfile.TemporaryDirectory() as place:
+        write_gait(Path(place), ALL[0], stick_walker())
+        Path(place).chmod(0o311)
+        try:
+            with somebody_else(), pytest.raises(GaitError, match=r"cannot be read \(Permission denied"):
+                read_gaits(Path(place))
+        finally:
+            Path(place).chmod(0o755)
 
 
 def test_names_from_the_disk_cannot_draw_on_a_terminal(base):

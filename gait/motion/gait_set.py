@@ -21,6 +21,7 @@ from gait.motion.resampling import check_rate, resampled
 HEALTHY, SICK = "healthy", "sick"
 """The two folders that are read."""
 _REPORT_FILE = "fit_report.json"
+_FARTHEST_M = 1e5  # from the origin
 _MOST_NAMES = 10  # in one line
 UNSEEN_M = 0.05
 """A joint whose place is known no better than this, with a probability of 68 %, has not been seen."""
@@ -88,7 +89,10 @@ def read_gaits(
     reader = _Reader(rate_hz, body, pose_rate_hz)
     if not base_folder.is_dir():
         raise GaitError(f"{base_folder}: no such folder; name the one that shape_optimizer.py saved in.")
-    labels = {folder.name: folder for folder in reader.folders(base_folder) or ()}
+    inside = reader.folders(base_folder)
+    if inside is None:
+        raise GaitError(reader.problems[0])
+    labels = {folder.name: folder for folder in inside}
     if not labels.keys() & {HEALTHY, SICK}:
         there = _listed(sorted(labels)) if labels else "none"
         raise GaitError(
@@ -97,6 +101,7 @@ def read_gaits(
         )
     if others := sorted(labels.keys() - {HEALTHY, SICK}):
         reader.note(f"{base_folder}: only {HEALTHY} and {SICK} are read; left alone: {_listed(others)}.")
+    known_before = len(reader.problems)
     for label in (HEALTHY, SICK):
         before = len(reader.gaits)
         if label in labels:
@@ -107,7 +112,9 @@ def read_gaits(
                 f"{'ill' if label == SICK else 'healthy'} persons into it."
             )
     if not reader.gaits:
-        raise GaitError(f"{base_folder}: holds no gait that can be used; the first reason: {reader.problems[0]}")
+        raise GaitError(
+            f"{base_folder}: holds no gait that can be used; the first reason: {reader.problems[known_before]}"
+        )
     both = {g.subject for g in reader.gaits if g.sick} & {g.subject for g in reader.gaits if not g.sick}
     for subject in sorted(both):
         reader.note(
@@ -165,6 +172,8 @@ class _Reader:
             try:
                 sequence = read_poses(part, body=self._body, rate_hz=self._pose_rate_hz)
                 check_rate(sequence.rate_hz, f"{part}: its frame rate")
+                if np.abs(sequence.joints_m).max() > _FARTHEST_M:
+                    raise GaitError(f"{part}: its joints lie kilometres away, or are in another unit; fit it again.")
             except GaitError as error:
                 self.note(str(error))
                 continue
