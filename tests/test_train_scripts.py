@@ -329,6 +329,20 @@ def test_a_stop_costs_one_epoch_at_most(train, tmp_path, poses, how):
     assert left_over(out) == []
 
 
+def test_a_stop_of_several_folds_is_one_line(tmp_path, poses):
+    words = command("out", poses, "--epochs", 100000, "--cross", "all", "--workers", 2)
+    process = started(words, tmp_path)
+    said = [process.stderr.readline() for _ in range(4)]
+    process.terminate()
+    told, rest = process.communicate(timeout=60)
+    assert (process.returncode, told) == (130, "")
+    *epochs, last = [*said, *rest.splitlines()]
+    assert all(" epoch " in line for line in epochs)
+    assert last.startswith("Stopped: fold 0 has ")
+    assert last.endswith("of 100000 epochs; the same command with --resume goes on from there.")
+    assert left_over(tmp_path / "out") == []
+
+
 def test_a_timeout_ends_after_its_epoch_and_says_so(train, tmp_path):
     code, told, said = train(tmp_path, "--epochs", 100000, "--timeout", 0.01)
     assert code == 0

@@ -147,7 +147,9 @@ def _start_fork_server(module: str) -> None:
     package = str(Path(__file__).resolve().parents[2])
     path = os.pathsep.join(filter(None, [package, os.environ.get("PYTHONPATH")]))
     with _environment({**dict.fromkeys(libraries, "1"), "PYTHONPATH": path, "PYTHONSAFEPATH": "1"}):
-        resource_tracker.ensure_running()  # the server would start it itself, and lift the mask in doing so
+        with _environment({"PYTHONWARNINGS": "ignore::UserWarning:multiprocessing.resource_tracker"}):
+            # Else the server starts it, and lifts the mask; and it would tell of all that killed workers leave.
+            resource_tracker.ensure_running()
         masked = signal.pthread_sigmask(signal.SIG_BLOCK, _STOPS)
         try:
             forkserver.ensure_running()

@@ -23,7 +23,7 @@ from gait.errors import GaitError
 from gait.learning.fold_result import read_result
 from gait.learning.fold_run import FOLD_MODULE, EpochDone, FoldOutcome, FoldTask, run_fold
 from gait.learning.leak_check import leak_check
-from gait.learning.ranks import Ranks, ranks_of_torchrun
+from gait.learning.ranks import Ranks, ToldElsewhereError, ranks_of_torchrun
 from gait.learning.report.written_report import write_report
 from gait.learning.training_flags import TrainingArguments
 from gait.motion.folds import person_folds
@@ -39,7 +39,8 @@ def training_script(parse: Callable[[], TrainingArguments]) -> int:
     try:
         return train_folds(parse())
     except GaitError as error:
-        _say(str(error))
+        if not isinstance(error, ToldElsewhereError):
+            _say(str(error))
         return 2
     except KeyboardInterrupt:
         _say("Stopped before anything was begun.")
@@ -177,13 +178,16 @@ class _Watch:
             return
         self._epochs[news.fold] = news.number
         train, held_out = news.epoch["train"], news.epoch["eval"]
-        line = (
-            f"fold {news.fold}: epoch {news.number} of {self._of}: training loss {train['loss']:.4f}, accuracy "
-            f"{train['accuracy']:.3f}; evaluation loss {held_out['loss']:.4f}, accuracy {held_out['accuracy']:.3f}; "
-            f"{news.epoch['seconds']:.1f} s"
-        )
+        if self._bar.disable:
+            self.say(
+                f"fold {news.fold}: epoch {news.number} of {self._of}: training loss {train['loss']:.4f}, accuracy "
+                f"{train['accuracy']:.3f}; evaluation loss {held_out['loss']:.4f}, accuracy "
+                f"{held_out['accuracy']:.3f}; {news.epoch['seconds']:.1f} s"
+            )
+            return
         self._bar.n = sum(self._epochs.values())
-        self._bar.set_description(line) if not self._bar.disable else self.say(line)
+        said = f"loss {train['loss']:.3f}, evaluation accuracy {held_out['accuracy']:.3f}"
+        self._bar.set_description(f"fold {news.fold}: epoch {news.number}: {said}")
 
     def windows(self, done: int, of: int) -> None:
         """Some windows of the epoch have been learnt from."""

@@ -344,13 +344,9 @@ def _baselines(task: FoldTask, gaits: Sequence[GaitRecording]) -> dict[str, Pred
     learners, judged = (
         [one for one in gaits if one.person in persons] for persons in (task.fold.training, task.fold.evaluation)
     )
-    threads = torch.get_num_threads()
-    try:
-        return baseline_predictions(
-            learners, judged, window_length=task.window_length, stride=task.stride, seed=task.settings.seed
-        )
-    finally:
-        torch.set_num_threads(threads)  # numba's OpenMP is torch's too, and MiniRocket sets it to all cores
+    return baseline_predictions(
+        learners, judged, window_length=task.window_length, stride=task.stride, seed=task.settings.seed
+    )
 
 
 def _write_predictions(path: Path, said: Predictions) -> None:

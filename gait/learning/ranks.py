@@ -20,6 +20,10 @@ from gait.errors import GaitError
 Answer = TypeVar("Answer")
 
 
+class ToldElsewhereError(GaitError):
+    """The first process has raised this, and says so."""
+
+
 @dataclass(frozen=True)
 class Ranks:
     """This process among those that train together."""
@@ -61,7 +65,7 @@ class Ranks:
         distributed.broadcast_object_list(answer)
         (what,) = answer
         if isinstance(what, GaitError):
-            raise what
+            raise what if self.first else ToldElsewhereError(str(what))
         return what  # type: ignore[return-value]
 
 
