@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -59,10 +60,17 @@ def loaded(script):
     return module
 
 
+@contextmanager
+def signals_kept():
+    before = {stop: signal.getsignal(stop) for stop in (signal.SIGINT, signal.SIGTERM)}
+    yield
+    for stop, handler in before.items():
+        signal.signal(stop, handler)
+
+
 @pytest.fixture
 def train(capsys, poses, monkeypatch):
     """Runs a script in this process: (exit code, lines of stdout, lines of stderr)."""
-    before = signal.getsignal(signal.SIGTERM)
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
 
     def run(save_folder, *words, script="multi_mlp", base=poses):
@@ -73,8 +81,8 @@ def train(capsys, poses, monkeypatch):
         assert "Traceback" not in told.out + told.err
         return code, told.out.splitlines(), told.err.splitlines()
 
-    yield run
-    signal.signal(signal.SIGTERM, before)
+    with signals_kept():
+        yield run
 
 
 def command(save_folder, poses, *words, script="multi_mlp", before=(sys.executable,)):
@@ -311,6 +319,8 @@ def test_a_stop_costs_one_epoch_at_most(train, tmp_path, poses, how):
     said = [process.stderr.readline() for _ in range(3)]
     assert said[2].startswith("fold 0: epoch 3 of "), said
     process.send_signal(how)
+    if how == signal.SIGTERM:
+        process.send_signal(how)  # as a system that shuts down may
     told, rest = process.communicate(timeout=60)
     out = tmp_path / "out"
     done = len(load_checkpoint(out / "fold0" / "mlp.ckpt").training_state["epochs"])
@@ -379,7 +389,8 @@ def each(poses, tmp_path_factory):
     for fold in range(3):
         words = ["--base_folder", poses, "--save_folder", folder, *SHARED, *SIZES["multi_mlp"], "--epochs", 2]
         asked = [*map(str, words), "--cross", str(fold)]
-        assert training_script(lambda asked=asked: loaded("multi_mlp").parse_arguments(asked)) == 0
+        with signals_kept():
+            assert training_script(lambda asked=asked: loaded("multi_mlp").parse_arguments(asked)) == 0
     return folder
 
 

@@ -31,11 +31,13 @@ from gait.motion.gait_source import sha256_of
 
 STOPPED = 130
 """Exit code after Ctrl-C."""
+_STOPS = (signal.SIGINT, signal.SIGTERM)  # the latter is what a cluster or a system that shuts down sends
 
 
 def training_script(parse: Callable[[], TrainingArguments]) -> int:
     """All of a script but its flags; returns the exit code."""
-    signal.signal(signal.SIGTERM, _stop)  # what a cluster or a system that shuts down sends
+    for stop in _STOPS:
+        signal.signal(stop, _stop)
     try:
         return train_folds(parse())
     except GaitError as error:
@@ -223,4 +225,6 @@ def _say(line: str) -> None:
 
 
 def _stop(*_: object) -> None:
+    for stop in _STOPS:
+        signal.signal(stop, signal.SIG_IGN)  # a second one would break what the first one has begun to tidy
     raise KeyboardInterrupt
