@@ -17,7 +17,7 @@ from gait.learning.predictions import Predictions
 Vector = NDArray[np.float64]
 
 
-def predicted(people: dict[str, list[float]]) -> Predictions:
+def predicted(people: dict[str, list[float]], folds: int = 1) -> Predictions:
     """Of persons named by their label folder, "sick/P01": the probabilities of their windows, in one walk."""
     names = sorted(people)
     person = np.repeat(np.arange(len(names)), [len(people[name]) for name in names])
@@ -29,10 +29,11 @@ def predicted(people: dict[str, list[float]]) -> Predictions:
         first_frame=np.concatenate([np.arange(len(people[name])) for name in names]),
         sick=np.array([names[p].startswith("sick/") for p in person], dtype=bool),
         probability=np.concatenate([np.asarray(people[name], dtype=np.float64) for name in names]),
+        fold=tuple(k % folds for k in range(len(names))),
     )
 
 
-def random_people(seed: int, sick: int = 5, healthy: int = 7, effect: float = 1.0) -> Predictions:
+def random_people(seed: int, sick: int = 5, healthy: int = 7, effect: float = 1.0, folds: int = 1) -> Predictions:
     """People who differ by more than their windows do; probabilities in steps, so that some are alike."""
     random = np.random.default_rng(seed)
     people = {}
@@ -40,11 +41,14 @@ def random_people(seed: int, sick: int = 5, healthy: int = 7, effect: float = 1.
         for k in range(count):
             logits = centre + 1.5 * random.standard_normal() + 0.5 * random.standard_normal(random.integers(1, 30))
             people[f"{label}/P{k:02d}"] = np.round(1 / (1 + np.exp(-logits)), 2).tolist()
-    return predicted(people)
+    return predicted(people, folds)
 
 
-def by_sklearn(truth: NDArray[np.bool_], probability: Vector) -> dict[str, float]:
+def by_sklearn(truth: NDArray[np.bool_], probability: Vector, fold: NDArray[np.int64]) -> dict[str, float]:
     called = probability >= 0.5
+    both = [k for k in np.unique(fold) if len(np.unique(truth[fold == k])) == 2]
+    areas = [sk.roc_auc_score(truth[fold == k], probability[fold == k]) for k in both]
+    pairs = [truth[fold == k].sum() * (~truth[fold == k]).sum() for k in both]
     return {
         "accuracy": sk.accuracy_score(truth, called),
         "balanced_accuracy": sk.balanced_accuracy_score(truth, called),
@@ -52,15 +56,16 @@ def by_sklearn(truth: NDArray[np.bool_], probability: Vector) -> dict[str, float
         "recall": sk.recall_score(truth, called),
         "specificity": sk.recall_score(~truth, ~called),
         "f1": sk.f1_score(truth, called),
-        "roc_auc": sk.roc_auc_score(truth, probability),
+        "roc_auc": np.average(areas, weights=pairs) if both else math.nan,
+        "roc_auc_pooled": sk.roc_auc_score(truth, probability),
         "brier": sk.brier_score_loss(truth, probability),
     }
 
 
 @pytest.mark.parametrize("by", ["windows", "persons"])
-@pytest.mark.parametrize("seed", [0, 1])
-def test_values_and_intervals_equal_a_slow_bootstrap_with_sklearn(by: str, seed: int) -> None:
-    predictions = random_people(seed)
+@pytest.mark.parametrize(("seed", "folds"), [(0, 1), (1, 3)])
+def test_values_and_intervals_equal_a_slow_bootstrap_with_sklearn(by: str, seed: int, folds: int) -> None:
+    predictions = random_people(seed, folds=folds)
     estimates = metric_estimates(predictions, by=by, resamples=60, seed=3)  # type: ignore[arg-type]
     people = predictions.by_person()
     windows = (
@@ -71,8 +76,10 @@ def test_values_and_intervals_equal_a_slow_bootstrap_with_sklearn(by: str, seed:
 
     def slow(times_drawn: NDArray[np.int64]) -> dict[str, float]:
         drawn = np.repeat(np.arange(len(windows)), times_drawn)
-        truth = np.concatenate([np.full(len(windows[p]), people.sick[p]) for p in drawn])
-        return by_sklearn(truth, np.concatenate([windows[p] for p in drawn]))
+        truth, fold = (
+            np.concatenate([np.full(len(windows[p]), each[p]) for p in drawn]) for each in (people.sick, people.fold)
+        )
+        return by_sklearn(truth, np.concatenate([windows[p] for p in drawn]), fold)
 
     whole = slow(np.ones(len(windows), dtype=np.int64))
     sides = [np.flatnonzero(people.sick), np.flatnonzero(~people.sick)]
@@ -177,6 +184,17 @@ def test_metrics_of_an_epoch() -> None:
     assert math.isnan(epoch_metrics([], [])["accuracy"])
 
 
+@pytest.mark.parametrize("by", ["windows", "persons"])
+def test_folds_of_unlike_scales_and_shares_do_not_move_the_roc_auc(by: str) -> None:
+    told = predicted({"sick/A": [0.3, 0.2], "healthy/A": [0.1]})
+    shifted = predicted({"sick/B": [0.9], "healthy/B": [0.8], "healthy/C": [0.7, 0.8]})
+    both = metric_estimates(Predictions.joined([told, shifted]), by=by, resamples=50)  # type: ignore[arg-type]
+    assert both["roc_auc"].value == 1
+    assert both["roc_auc_pooled"].value < 0.8
+    alone = metric_estimates(told, by=by)  # type: ignore[arg-type]
+    assert alone["roc_auc"] == alone["roc_auc_pooled"]
+
+
 def test_roc_auc_counts_ties_half_and_needs_both_labels() -> None:
     assert roc_auc([True, True, False, False], [0.5, 0.5, 0.5, 0.2]) == pytest.approx(0.75)
     assert math.isnan(roc_auc([True, True], [0.1, 0.2]))
@@ -199,4 +217,7 @@ def test_folds_are_joined_by_name() -> None:
     assert both.persons == ("healthy/A", "sick/A", "sick/B")
     assert [both.persons[p] for p in both.person] == ["healthy/A", "healthy/A", "sick/B", "healthy/A", "sick/A"]
     assert both.by_person().probability == pytest.approx([0.5, 0.6, 0.9])
+    assert both.by_person().fold == both.fold == (1, 1, 0)
+    again = Predictions.joined([predicted({"sick/C": [0.1]}), both])
+    assert len(set(again.fold)) == 3, "folds joined before stay folds"
     assert both.sick.tolist() == [False, False, True, False, True]

@@ -32,6 +32,7 @@ from gait.learning.report.pictures import (
     apart,
     calibration_bins,
     confusion,
+    mean_roc_curve,
     pictures,
     roc_band,
     roc_curve,
@@ -444,6 +445,22 @@ def test_a_baseline_that_a_fold_lacks_is_missing_with_its_line() -> None:
     assert "Gait features is missing: fold 1: no features: nobody took two steps." in page.text
 
 
+def test_a_rule_that_looks_at_nobody_has_no_skill_where_folds_are_unequal() -> None:
+    results = fold_results(13, 12, 5)
+    for result in results:
+        share = float(np.mean([result.sick[name] for name in result.fold.training]))
+        result.baselines["zero_rule"] = constant(result.evaluation, share)
+    metrics = all_metrics(pooled(results))["baselines"]["zero_rule"]
+    for view in ("windows", "persons"):
+        assert metrics[view]["roc_auc"] == {"value": 0.5, "low": 0.5, "high": 0.5}
+        assert metrics[view]["roc_auc_pooled"]["value"] < 0.45
+    page, _ = page_of(results)
+    assert "pairs within folds" in page.text
+    assert "it can fall below a guess" in page.text
+    alone, _ = page_of(results[:1])
+    assert "ROC AUC, pooled" not in alone.text
+
+
 def test_the_best_baseline_is_marked() -> None:
     summary = pooled(fold_results())
     assert summary.best_baseline is not None
@@ -636,6 +653,31 @@ def test_the_roc_curve_is_that_of_sklearn() -> None:
     expected = sklearn_metrics.roc_curve(said.sick, coarse, drop_intermediate=False)
     np.testing.assert_allclose(false_alarms, expected[0])
     np.testing.assert_allclose(found, expected[1])
+
+
+def test_the_area_under_each_roc_curve_is_the_figure_beside_it() -> None:
+    results = fold_results(13, 11, 4, skill=0.7)
+    only_sick = tuple(name for name in results[0].fold.evaluation if name.startswith("sick/"))
+    results[0] = dataclasses.replace(results[0], evaluation=predicted(only_sick, people(13, 11), 0.7), baselines={})
+    judges = (*pooled(results).judges, *pooled(results[1:]).judges, *pooled(results[1:2]).judges)
+    assert len(judges) == 1 + 4 + 4
+    for judge in judges:
+        false_alarms, found = mean_roc_curve(judge.people)
+        assert np.trapezoid(found, false_alarms) == pytest.approx(judge.persons["roc_auc"].value)
+        assert (np.diff(false_alarms) >= 0).all()
+        assert (np.diff(found) >= -1e-12).all()
+
+
+def test_the_roc_band_is_of_pairs_within_folds() -> None:
+    labels = people(40, 40)
+    parts = []
+    for k, shift in enumerate((0.0, 0.9)):  # each fold tells all apart, on a scale of its own
+        names = tuple(sorted(labels))[k::2]
+        said = predicted(names, labels, 0.0, windows=1)
+        parts.append(dataclasses.replace(said, probability=shift + 0.05 * said.sick + 0.01))
+    low, high = roc_band(Predictions.joined(parts).by_person(), np.linspace(0, 1, 11))
+    assert (low == 1).all()
+    assert (high == 1).all()
 
 
 def test_the_roc_band_holds_the_curve_and_narrows_with_persons() -> None:

@@ -5,6 +5,10 @@ Efron's percentile intervals (Efron & Tibshirani 1993, An Introduction to the Bo
 persons as Student's t is (Hesterberg 2015, Am. Stat. 69:371, expanded percentiles). They hold the trained network as it
 is: they tell how the figure would vary with other persons of the same kind, not with another training, and nothing
 about persons of a kind that is not among these (``interval_note``).
+
+``roc_auc`` of several folds counts only pairs of a sick and a healthy person of the same fold (Forman & Scholz 2010,
+SIGKDD Explor. 12(1):49). Each fold has a network of its own, with a scale of its own; and the more sick persons a fold
+judges, the fewer were left to train on, so that over all pairs (``roc_auc_pooled``) a constant rule is below chance.
 """
 
 from __future__ import annotations
@@ -26,7 +30,17 @@ Vector = NDArray[np.float64]
 THRESHOLD = 0.5
 """A probability of sick from which on a window or a person is called sick."""
 
-METRICS = ("accuracy", "balanced_accuracy", "precision", "recall", "specificity", "f1", "roc_auc", "brier")
+METRICS = (
+    "accuracy",
+    "balanced_accuracy",
+    "precision",
+    "recall",
+    "specificity",
+    "f1",
+    "roc_auc",
+    "roc_auc_pooled",
+    "brier",
+)
 EPOCH_METRICS = ("accuracy", "precision", "recall", "specificity", "f1")
 _FEW_PERSONS = 10
 
@@ -77,8 +91,8 @@ def metric_estimates(
     """Every metric of ``METRICS`` over all windows, or over persons (the mean probability of each).
 
     Resamples draw as many sick and as many healthy persons as there are, so that each has both; those in which a
-    metric is not defined do not count for its interval. Where a label has a single person there is no interval, as
-    nothing tells how persons differ.
+    metric is not defined do not count for its interval. A person who is drawn keeps the fold. Where a label has a
+    single person there is no interval, as nothing tells how persons differ.
 
     Raises:
         GaitError: there are no windows.
@@ -91,7 +105,7 @@ def metric_estimates(
     else:
         present = np.unique(predictions.person)
         person, probability = np.searchsorted(present, predictions.person), predictions.probability
-    tally = _tally(person, probability, people.sick)
+    tally = _tally(person, probability, people.sick, np.array(people.fold))
     value = tally.metrics(np.ones((1, len(people.sick))))
     sides = [np.flatnonzero(people.sick), np.flatnonzero(~people.sick)]
     if any(len(side) == 1 for side in sides):
@@ -170,20 +184,23 @@ class _Tally:
     squared_error: Vector  # (P,) sum over windows
     # (S, H) of each sick and each healthy person, over pairs of their windows: sick one's probability is the higher
     wins: Vector
+    same_fold: NDArray[np.bool_]  # (S, H)
 
     def metrics(self, weights: Vector) -> dict[str, Vector]:
         """Every metric (R,), persons counted as often as ``weights`` (R, P) says."""
         metrics = _of_counts(weights @ self.counts)
         windows = self.counts.sum(axis=1)
         sick, healthy = weights[:, self.sick], weights[:, ~self.sick]
-        pairs = (sick @ windows[self.sick]) * (healthy @ windows[~self.sick])
-        metrics["roc_auc"] = _share(((sick @ self.wins) * healthy).sum(axis=1), pairs)
+        pairs = np.outer(windows[self.sick], windows[~self.sick])
+        for name, counted in (("roc_auc", self.same_fold), ("roc_auc_pooled", np.ones_like(self.same_fold))):
+            won, of = (((sick @ (each * counted)) * healthy).sum(axis=1) for each in (self.wins, pairs))
+            metrics[name] = _share(won, of)
         metrics["brier"] = _share(weights @ self.squared_error, weights @ windows)
         return metrics
 
 
-def _tally(person: NDArray[np.intp], probability: Vector, sick: NDArray[np.bool_]) -> _Tally:
-    """Of windows (N,) and their persons' labels (P,); every person has a window."""
+def _tally(person: NDArray[np.intp], probability: Vector, sick: NDArray[np.bool_], fold: NDArray[np.int64]) -> _Tally:
+    """Of windows (N,) and their persons' labels and folds (P,); every person has a window."""
     P = len(sick)
     truth, called = sick[person], probability >= THRESHOLD
     cells = (truth & called, ~truth & called, ~truth & ~called, truth & ~called)
@@ -199,6 +216,7 @@ def _tally(person: NDArray[np.intp], probability: Vector, sick: NDArray[np.bool_
         counts=np.stack([np.bincount(person, weights=cell, minlength=P) for cell in cells], axis=1),
         squared_error=squared,
         wins=np.stack(wins, axis=1) if wins else np.zeros((len(index), 0)),
+        same_fold=fold[sick][:, None] == fold[~sick],
     )
 
 

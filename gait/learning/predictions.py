@@ -19,6 +19,10 @@ class PersonPredictions:
     persons: tuple[str, ...]  # (P,) label folder and subject, "healthy/P01"
     sick: NDArray[np.bool_]  # (P,)
     probability: NDArray[np.float64]  # (P,) of sick: the mean of all windows
+    fold: tuple[int, ...] = ()  # (P,) as in Predictions
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "fold", self.fold or (0,) * len(self.persons))
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,8 +36,12 @@ class Predictions:
     first_frame: NDArray[np.int64]  # (N,) of the window within its gait, from 0, at the network's rate
     sick: NDArray[np.bool_]  # (N,) the truth
     probability: NDArray[np.float64]  # (N,) of sick
+    fold: tuple[
+        int, ...
+    ] = ()  # (P,) whose network judged each person: only within a fold are probabilities on one scale
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "fold", self.fold or (0,) * len(self.persons))
         no_number = ~((self.probability >= 0) & (self.probability <= 1))
         if no_number.any():
             first = int(no_number.argmax())
@@ -60,7 +68,10 @@ class Predictions:
 
     @classmethod
     def joined(cls, parts: Sequence[Predictions]) -> Predictions:
-        """All windows of several folds, part after part; persons and gaits sorted."""
+        """All windows of several folds, part after part; persons and gaits sorted.
+
+        Who is in several parts, as no person of disjoint folds is, belongs to the last one's fold.
+        """
         persons = sorted({name for part in parts for name in part.persons})
         gaits = sorted({name for part in parts for name in part.gaits})
 
@@ -68,9 +79,14 @@ class Predictions:
             place = {name: k for k, name in enumerate(names)}
             return np.array([place[name] for name in own], dtype=np.int64)[indices]
 
+        fold_of = {
+            name: (k, fold) for k, part in enumerate(parts) for name, fold in zip(part.persons, part.fold, strict=True)
+        }
+        folds = sorted(set(fold_of.values()))
         return cls(
             persons=tuple(persons),
             gaits=tuple(gaits),
+            fold=tuple(folds.index(fold_of[name]) for name in persons),
             person=np.concatenate([renumbered(p.persons, p.person, persons) for p in parts]),
             gait=np.concatenate([renumbered(p.gaits, p.gait, gaits) for p in parts]),
             first_frame=np.concatenate([p.first_frame for p in parts]),
@@ -92,4 +108,5 @@ class Predictions:
             persons=tuple(name for name, has in zip(self.persons, there, strict=True) if has),
             sick=sick[there],
             probability=total[there] / windows[there],
+            fold=tuple(fold for fold, has in zip(self.fold, there, strict=True) if has),
         )

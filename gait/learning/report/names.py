@@ -13,14 +13,24 @@ _JUDGES = {
     "minirocket": "MiniRocket",
 }
 BASELINES = {
-    "zero_rule": "gives everyone the share of the sick among the training persons; it looks at nobody",
+    "zero_rule": (
+        "gives everyone the share of the sick among the training persons; it looks at nobody. Where both labels are "
+        "about as many, it can fall below a guess: more sick persons to judge in a fold are fewer to learn from"
+    ),
     "walking_speed": "logistic regression on walking speed alone",
     "gait_features": "logistic regression on a dozen spatio-temporal and joint-range features",
     "minirocket": "random convolutions and a linear classifier on the same windows (Dempster et al. 2021)",
 }
 METRICS = {
     "balanced_accuracy": ("Balanced accuracy", "mean of recall and specificity; a guess has 0.5"),
-    "roc_auc": ("ROC AUC", "how often a sick one gets a higher probability than a healthy one; a guess has 0.5"),
+    "roc_auc": (
+        "ROC AUC",
+        "how often a sick one gets a higher probability than a healthy one, pairs within folds; a guess has 0.5",
+    ),
+    "roc_auc_pooled": (
+        "ROC AUC, pooled",
+        "the same over all pairs, also of different folds, whose networks have different scales; a guess can have less",
+    ),
     "accuracy": ("Accuracy", "share judged right"),
     "recall": ("Recall", "share of the sick who are called sick (sensitivity)"),
     "specificity": ("Specificity", "share of the healthy who are called healthy"),

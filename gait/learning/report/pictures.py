@@ -161,7 +161,7 @@ def _comparison(summary: PooledFolds) -> Picture | None:
 
 
 def _roc(summary: PooledFolds) -> Picture | None:
-    if not _both_labels(summary.network.people):
+    if not np.isfinite(summary.network.persons["roc_auc"].value):
         return None
     figure, ax = _panel()
     ax.plot([0, 1], [0, 1], color=COLOURS["muted"], lw=0.8, ls=_DOTS)
@@ -169,9 +169,9 @@ def _roc(summary: PooledFolds) -> Picture | None:
     low, high = roc_band(summary.network.people, grid)
     ax.fill_between(grid, low, high, color=COLOURS["ink"], alpha=0.12, lw=0)
     for judge in summary.judges[::-1]:
-        if not _both_labels(judge.people):
+        if not np.isfinite(judge.persons["roc_auc"].value):
             continue
-        false_alarms, found = roc_curve(judge.people.sick, judge.people.probability)
+        false_alarms, found = mean_roc_curve(judge.people)
         look = _look(judge, summary)
         ax.plot(
             false_alarms,
@@ -191,7 +191,13 @@ def _roc(summary: PooledFolds) -> Picture | None:
         "ROC curves by person of the network, with a band, and of each baseline.",
         "ROC by person: what share of the sick is found, at the price of how many healthy ones called sick, for every "
         "threshold. The nearer to the upper left, the better; the diagonal is a guess. The band is the network's 95 % "
-        "interval, by bootstrap over persons.",
+        "interval, by bootstrap over persons."
+        + (
+            " Each curve is the mean of the folds' curves, weighted by their pairs of a sick and a healthy person, so "
+            "that the area under it is the ROC AUC beside its name."
+            if len(summary.folds) > 1
+            else ""
+        ),
     )
 
 
@@ -370,20 +376,50 @@ def roc_curve(sick: NDArray[np.bool_], score: Vector) -> tuple[Vector, Vector]:
     return false_alarms, found
 
 
+def mean_roc_curve(people: PersonPredictions) -> tuple[Vector, Vector]:
+    """The ROC curve (K,) of persons, a mean over folds weighted by their pairs of a sick and a healthy person.
+
+    The area under it is ``roc_auc``. Folds of one label have no curve; one fold at least has both.
+    """
+    fold = np.array(people.fold)
+    curves, pairs = [], []
+    for each in np.unique(fold):
+        sick, score = people.sick[fold == each], people.probability[fold == each]
+        if sick.any() and not sick.all():
+            curves.append(roc_curve(sick, score))
+            pairs.append(sick.sum() * (~sick).sum())
+    at = np.unique(np.concatenate([false_alarms for false_alarms, _ in curves]))
+    lower_upper = []
+    for false_alarms, found in curves:
+        first, last = np.searchsorted(false_alarms, at, "left"), np.searchsorted(false_alarms, at, "right") - 1
+        between, steps = np.interp(at, false_alarms, found), false_alarms[first] == at
+        lower_upper.append([np.where(steps, found[first], between), np.where(steps, found[last], between)])
+    return np.repeat(at, 2), np.average(lower_upper, axis=0, weights=pairs).T.ravel()
+
+
 def roc_band(people: PersonPredictions, grid: Vector) -> tuple[Vector, Vector]:
     """The 95 % band (K,) of the share of the sick that is found, at shares ``grid`` (K,) of false alarms.
 
-    Persons are resampled, sick and healthy ones apart; ties are judged against the network.
+    Persons are resampled, sick and healthy ones apart, each with the fold; ties are judged against the network. A mean
+    over folds as ``mean_roc_curve``.
     """
     random = np.random.default_rng(0)
-    sick, healthy = people.probability[people.sick], people.probability[~people.sick]
-    drawn = np.empty((_BAND_RESAMPLES, len(grid)))
+    fold, score = np.array(people.fold), people.probability
+    sides = np.flatnonzero(people.sick), np.flatnonzero(~people.sick)
+    drawn = np.zeros((_BAND_RESAMPLES, len(grid)))
     for row in drawn:
-        some, others = random.choice(sick, len(sick)), np.sort(random.choice(healthy, len(healthy)))[::-1]
-        allowed = np.floor(grid * len(others) + 1e-9).astype(int)  # this many healthy ones may lie above the threshold
-        threshold = np.append(others, -np.inf)[allowed]
-        row[:] = (some[None, :] > threshold[:, None]).mean(axis=1)
-    low, high = np.percentile(drawn, [2.5, 97.5], axis=0)
+        sick, healthy = (random.choice(side, len(side)) for side in sides)
+        pairs = 0
+        for each in np.unique(fold):
+            some, others = score[sick[fold[sick] == each]], np.sort(score[healthy[fold[healthy] == each]])[::-1]
+            allowed = np.floor(grid * len(others) + 1e-9).astype(
+                int
+            )  # so many healthy ones may lie above the threshold
+            threshold = np.append(others, -np.inf)[allowed]
+            row += len(others) * (some[None, :] > threshold[:, None]).sum(axis=1)
+            pairs += len(some) * len(others)
+        row /= pairs or np.nan
+    low, high = np.nanpercentile(drawn, [2.5, 97.5], axis=0)
     return low, high
 
 

@@ -112,6 +112,8 @@ def _metrics(summary: PooledFolds, view: str) -> str:
         heads.append(f'<th scope="col"{kind}>{text(judge_name(judge.name))}{mark}</th>')
     rows = []
     for name, (title, meaning) in METRICS.items():
+        if name == "roc_auc_pooled" and len(summary.folds) == 1:
+            continue
         cells = "".join(_estimate(_of(judge, view)[name], judge is summary.network) for judge in summary.judges)
         rows.append(f'<tr><th scope="row">{text(title)}<small>{text(meaning)}</small></th>{cells}</tr>')
     return _table(["<th></th>", *heads], rows)

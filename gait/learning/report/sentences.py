@@ -115,6 +115,11 @@ def caveats(summary: PooledFolds) -> tuple[str, ...]:
             f"Only folds {there} of {summary.fold_count} are trained: {_persons(summary)} of {len(first.sick)} were "
             f"judged ({by_label}). Train the others before you believe the figures."
         )
+    if len(summary.folds) > 1:
+        lines.append(
+            "ROC AUC counts pairs within folds: a sick and a healthy person whom the same network judged, as each "
+            "network has a scale of its own (Forman & Scholz 2010)."
+        )
     unjudged = [name for result in summary.folds for name in result.fold.evaluation if name not in set(people.persons)]
     if unjudged:
         lines.append(f"Not judged, as no recording of theirs is as long as a window: {some_of(unjudged)}.")
