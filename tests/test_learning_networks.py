@@ -229,6 +229,7 @@ def test_dropout_in_training_is_distributed_as_in_the_published_definition():
 
 @pytest.fixture
 def three_threads(monkeypatch):
+    monkeypatch.setattr(row_parts, "_FEWEST_ROWS", 1)
     monkeypatch.setattr(row_parts, "_FEWEST_NUMBERS", 1)
     before = torch.get_num_threads()
     torch.set_num_threads(3)
@@ -271,6 +272,24 @@ def test_dropout_in_threads_comes_from_the_seed_and_differs_between_them(three_t
     assert not torch.equal(network(some), logits)
     torch.manual_seed(5)
     assert torch.equal(network(some), logits)
+
+
+@pytest.mark.parametrize(("count", "length"), [(64, 64), (3, 5)])
+def test_any_number_of_threads_gives_the_same_bits(count, length):
+    network, some, before = README.build().train(), windows(count, length), torch.get_num_threads()
+    found = []
+    try:
+        for threads in (1, 2, 3):
+            torch.set_num_threads(threads)
+            torch.manual_seed(3)
+            found.append(logits_and_gradients(network, some, torch.linspace(-1, 1, count)))
+            found[-1] = [values.clone() for values in found[-1]]
+    finally:
+        torch.set_num_threads(before)
+    for other in found[1:]:
+        assert all(torch.equal(one, two) for one, two in zip(found[0], other, strict=True))
+    rows = some.flatten(0, 1)
+    assert count < 64 or min(len(rows), rows.numel() // row_parts._FEWEST_NUMBERS) >= 3  # it has been cut
 
 
 def test_an_error_in_a_thread_is_the_callers(three_threads):
