@@ -13,6 +13,7 @@ from typing import Literal
 from gait.capture.cohort_file import Subject
 from gait.crew.device import check_device
 from gait.errors import GaitError
+from gait.motion.folder_names import HEALTHY, SICK
 
 PoseFormat = Literal["npz", "json"]
 
@@ -56,7 +57,7 @@ class FitSettings:
 
 def person_folder(save_folder: Path, subject: Subject) -> Path:
     """Where the results of a person belong, a folder for each gait."""
-    return save_folder / ("healthy" if subject.healthy else "sick") / subject.name
+    return save_folder / (HEALTHY if subject.healthy else SICK) / subject.name
 
 
 def check_settings(subjects: Sequence[Subject], settings: FitSettings) -> None:

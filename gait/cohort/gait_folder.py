@@ -23,9 +23,9 @@ from gait.crew.whole_folder import replacing
 from gait.errors import GaitError
 from gait.fitting.fit_report import FitReport
 from gait.fitting.person_fit import GaitFit
+from gait.motion.folder_names import REPORT_FILE
 from gait.motion.pose_files import PART_NAME, POSES_FILE, pose_folders, read_poses, write_json_frames, write_npz
 
-REPORT_FILE = "fit_report.json"
 RESIDUALS_FILE = "residuals.npz"
 PICTURE_FILE = "fit.png"
 

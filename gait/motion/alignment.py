@@ -40,7 +40,8 @@ def aligned(windows: Tensor) -> Tensor:
       in hips and shoulders say so: (forward × up) · right < 0, summed over all frames. The ankles alone would be
       wrong for legs that cross, and for turns.
     * The heading is the way of the pelvis over the ground from the first frame to the last; where that is shorter
-      than ``WALKS`` (on a treadmill, in standing), the mean facing direction of hips and shoulders.
+      than ``WALKS`` (on a treadmill, in standing), the mean facing direction of hips and shoulders. There is one for
+      a window, as it is turned as a whole; ``gait_events.headings`` has one a frame, as steps follow each turn.
     * Who walks backwards faces +x, and moves along −x: heading +x, right +z and no reflection cannot all be had.
 
     Args:

@@ -77,7 +77,8 @@ def gait_events(joints_m: NDArray[np.floating], rate_hz: float) -> GaitEvents:
 def headings(joints_m: NDArray[np.floating], rate_hz: float) -> Vector:
     """Where somebody walks to in each frame, over about a stride: (T, 3) unit vectors on the floor.
 
-    The way of the pelvis; where there is little, as on a treadmill or in standing, where hips and shoulders face.
+    The way of the pelvis; where there is little, as on a treadmill or in standing, where hips and shoulders face. One a
+    frame, as steps follow each turn; ``alignment`` has another one, for a window as a whole, which it turns as a whole.
 
     Args:
         joints_m: (T, 22, 3) metres, y up, finite.

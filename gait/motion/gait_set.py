@@ -15,12 +15,10 @@ from gait.body.body import Body
 from gait.body.pose_sequence import PoseSequence
 from gait.body.skeleton import BODY_JOINTS, Joint
 from gait.errors import GaitError
+from gait.motion.folder_names import HEALTHY, REPORT_FILE, SICK
 from gait.motion.pose_files import pose_folders, read_poses
 from gait.motion.resampling import check_rate, resampled
 
-HEALTHY, SICK = "healthy", "sick"
-"""The two folders that are read."""
-_REPORT_FILE = "fit_report.json"
 _FARTHEST_M = 1e5  # from the origin
 _MOST_NAMES = 10  # in one line
 UNSEEN_M = 0.05
@@ -194,7 +192,7 @@ class _Reader:
 
     def _report(self, gait: Path) -> dict[str, Any]:
         """``markers`` that held the fit and ``stature_m``, as far as the gait's report is there."""
-        path = gait / _REPORT_FILE
+        path = gait / REPORT_FILE
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
             return {
