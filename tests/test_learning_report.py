@@ -495,6 +495,7 @@ def test_odd_cohorts_are_reported(tmp_path: Path, healthy: int, sick: int) -> No
     if min(healthy, sick) == 1:
         assert metrics["persons"]["roc_auc"]["low"] is None
         assert "no interval" in page.text
+        assert "The band is" not in page.text
 
 
 def test_nobody_judged_and_no_epoch_are_reported(tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 from scipy.stats import binomtest
 
-from gait.learning.metrics import THRESHOLD
+from gait.learning.metrics import THRESHOLD, interval_shares
 from gait.learning.predictions import PersonPredictions
 from gait.learning.report.names import METRICS, judge_name, shortened
 from gait.learning.report.pooled_folds import Judge, PooledFolds
@@ -165,9 +165,11 @@ def _roc(summary: PooledFolds) -> Picture | None:
         return None
     figure, ax = _panel()
     ax.plot([0, 1], [0, 1], color=COLOURS["muted"], lw=0.8, ls=_DOTS)
-    grid = np.linspace(0, 1, 101)
-    low, high = roc_band(summary.network.people, grid)
-    ax.fill_between(grid, low, high, color=COLOURS["ink"], alpha=0.12, lw=0)
+    band = bool(np.isfinite(summary.network.persons["roc_auc"].low))
+    if band:
+        grid = np.linspace(0, 1, 101)
+        low, high = roc_band(summary.network.people, grid)
+        ax.fill_between(grid, low, high, color=COLOURS["ink"], alpha=0.12, lw=0)
     for judge in summary.judges[::-1]:
         if not np.isfinite(judge.persons["roc_auc"].value):
             continue
@@ -188,10 +190,10 @@ def _roc(summary: PooledFolds) -> Picture | None:
     return Picture(
         "roc",
         figure,
-        "ROC curves by person of the network, with a band, and of each baseline.",
+        f"ROC curves by person of the network{', with a band,' if band else ''} and of each baseline.",
         "ROC by person: what share of the sick is found, at the price of how many healthy ones called sick, for every "
-        "threshold. The nearer to the upper left, the better; the diagonal is a guess. The band is the network's 95 % "
-        "interval, by bootstrap over persons."
+        "threshold. The nearer to the upper left, the better; the diagonal is a guess."
+        + (" The band is the network's 95 % interval, by bootstrap over persons." if band else "")
         + (
             " Each curve is the mean of the folds' curves, weighted by their pairs of a sick and a healthy person, so "
             "that the area under it is the ROC AUC beside its name."
@@ -400,8 +402,8 @@ def mean_roc_curve(people: PersonPredictions) -> tuple[Vector, Vector]:
 def roc_band(people: PersonPredictions, grid: Vector) -> tuple[Vector, Vector]:
     """The 95 % band (K,) of the share of the sick that is found, at shares ``grid`` (K,) of false alarms.
 
-    Persons are resampled, sick and healthy ones apart, each with the fold; ties are judged against the network. A mean
-    over folds as ``mean_roc_curve``.
+    Persons are resampled, sick and healthy ones apart, two of each or more, each with the fold; ties are judged against
+    the network. A mean over folds as ``mean_roc_curve``; widened for few persons as the intervals of figures are.
     """
     random = np.random.default_rng(0)
     fold, score = np.array(people.fold), people.probability
@@ -419,7 +421,7 @@ def roc_band(people: PersonPredictions, grid: Vector) -> tuple[Vector, Vector]:
             row += len(others) * (some[None, :] > threshold[:, None]).sum(axis=1)
             pairs += len(some) * len(others)
         row /= pairs or np.nan
-    low, high = np.nanpercentile(drawn, [2.5, 97.5], axis=0)
+    low, high = np.nanquantile(drawn, interval_shares(min(map(len, sides))), axis=0)
     return low, high
 
 
