@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +17,7 @@ import torch
 from dask_cluster import cluster
 from motion_cases import stick_walker, write_gait
 
+from gait.crew.folder_lock import folder_lock
 from gait.learning.checkpoint import load_checkpoint, load_network
 from gait.learning.cross_validation import training_script
 from gait.learning.fold_result import read_result
@@ -365,17 +365,11 @@ def test_a_timeout_ends_after_its_epoch_and_says_so(train, tmp_path):
     assert said[0].startswith("fold 0: epoch 2 of ")
 
 
-def test_two_runs_do_not_write_one_fold(train, tmp_path, monkeypatch):
-    asked = []
-    monkeypatch.setattr("gait.learning.cross_validation.run_fold", lambda task, *_: asked.append(task) or iter(()))
-    with pytest.raises(KeyError):
-        train(tmp_path, "--epochs", 1)
-    monkeypatch.undo()
-    (task,) = asked
-    with replace(task).lock():
+def test_two_runs_do_not_write_one_fold(train, tmp_path):
+    with folder_lock(tmp_path / "fold0-mlp"):
         code, told, (line,) = train(tmp_path, "--epochs", 1)
     assert (code, told) == (1, [])
-    assert f"fold0-mlp: another run (process {os.getpid()} on " in line
+    assert line.startswith(f"fold 0: another run (process {os.getpid()} on ")
     assert line.endswith("is training this fold.")
 
 
@@ -454,6 +448,26 @@ def test_torchrun_divides_the_windows_and_makes_the_same_steps(train, tmp_path, 
         for kind in ("train", "eval"):
             assert right[kind]["loss"] == pytest.approx(left[kind]["loss"], abs=1e-4)
     assert left_over(tmp_path / "two") == []
+
+
+def test_what_one_process_of_torchrun_meets_is_a_line_of_its_fold_and_the_others_go_on(tmp_path, poses):
+    before = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", 2]
+    (tmp_path / "two" / "tensorboard_mlp").mkdir(parents=True)
+    (tmp_path / "two" / "tensorboard_mlp" / "fold1").write_text("a file\n", encoding="utf-8")
+    with folder_lock(tmp_path / "two" / "fold0-mlp"):
+        process = started(command("two", poses, "--epochs", 1, "--cross", "all", before=before), tmp_path)
+        try:
+            told, said = process.communicate(timeout=120)
+        finally:
+            process.kill()
+    lines = [line for line in said.splitlines() if line.startswith("fold ")]
+    assert process.returncode == 1
+    assert [line.split(":")[0] for line in lines] == ["fold 0", "fold 1", "fold 2"], said
+    assert "another run" in lines[0]
+    assert "tensorboard_mlp/fold1: cannot be written" in lines[1]
+    assert "epoch 1 of 1" in lines[2]
+    assert "two/fold2/mlp.ckpt" in told
+    assert "GaitError" not in said
 
 
 # --- wrong input ------------------------------------------------------------------------------------------------------

@@ -24,12 +24,13 @@ _TRIES = 100  # of taking a lock file that its last holder is just removing
 
 
 @contextmanager
-def folder_lock(folder: Path, doing: str = "at it") -> Iterator[bool]:
+def folder_lock(folder: Path, doing: str = "at it", name: str | None = None) -> Iterator[bool]:
     """Hold the lock of a folder, which need not exist; False where the file system knows no locks.
 
     Args:
         folder: of results.
         doing: what the line of another run says that this one is: "fitting this person".
+        name: with which the line begins; else the folder's.
 
     Raises:
         TakenError: another run holds it, with a line that says which.
@@ -37,7 +38,7 @@ def folder_lock(folder: Path, doing: str = "at it") -> Iterator[bool]:
     """
     path = _lock_file(folder)
     try:
-        descriptor, held = _taken(path, folder.name, doing)
+        descriptor, held = _taken(path, name or folder.name, doing)
     except OSError as error:
         raise unwritable(folder, error) from error
     try:

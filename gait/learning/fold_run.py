@@ -9,7 +9,7 @@ import copy
 import csv
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext, suppress
+from contextlib import AbstractContextManager, ExitStack, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -143,7 +143,8 @@ class FoldTask:
 
     def lock(self) -> AbstractContextManager[bool]:
         """One run at a time for this fold of this network."""
-        return folder_lock(self.save_folder / f"fold{self.fold.index}-{self.network}", "training this fold")
+        place = self.save_folder / f"fold{self.fold.index}-{self.network}"
+        return folder_lock(place, "training this fold", self.name)
 
     def absolute(self) -> FoldTask:
         """The same with absolute paths."""
@@ -189,12 +190,13 @@ def run_fold(
     if ranks.agreed(lambda: _is_finished(task, inputs)):
         yield FoldOutcome(task.fold.index, "finished before")
         return
-    if not ranks.first:
-        yield from _train(task, inputs, ranks, progress)
-        return
-    with task.lock() as held:
-        if held:
-            task.clear_left_over()
+    with ExitStack() as opened:
+
+        def begin() -> None:
+            if opened.enter_context(task.lock()):
+                task.clear_left_over()
+
+        ranks.agreed(begin)
         yield from _train(task, inputs, ranks, progress)
 
 
@@ -216,7 +218,7 @@ def _train(
     progress: Progress | None,
 ) -> Iterator[EpochDone | FoldOutcome]:
     fold, settings = task.fold, task.settings
-    gaits = task.source.same_gaits(task.data_sha256).gaits
+    gaits = ranks.each(lambda: task.source.same_gaits(task.data_sha256)).gaits
     learners, validators = fold.training, tuple[str, ...]()
     if settings.patience is not None:
         learners, validators = validation_split(fold, task.sick, VALIDATION_SHARE)
@@ -259,11 +261,14 @@ def _train(
         )
         save_checkpoint(task.checkpoint_file, checkpoint)
 
-    with (
-        TrainingBoard(task.save_folder, task.network, fold.index, course.epochs)
-        if ranks.first
-        else nullcontext() as board
-    ):
+    with ExitStack() as opened:
+
+        def drawn() -> TrainingBoard | None:
+            if not ranks.first:
+                return None
+            return opened.enter_context(TrainingBoard(task.save_folder, task.network, fold.index, course.epochs))
+
+        board = ranks.each(drawn)
         while not course.finished:
             epoch = course.epoch(progress)
             ranks.agreed(keep)

@@ -68,6 +68,22 @@ class Ranks:
             raise what if self.first else ToldElsewhereError(str(what))
         return what  # type: ignore[return-value]
 
+    def each(self, do: Callable[[], Answer]) -> Answer:
+        """What this process's own call gives; the GaitError of any of them, in all of them."""
+        if self.count == 1:
+            return do()
+        answer: list[Answer] = []
+        line: str | None = None
+        try:
+            answer.append(do())
+        except GaitError as error:
+            line = str(error)
+        lines: list[str | None] = [None] * self.count
+        distributed.all_gather_object(lines, line)
+        if told := [one for one in lines if one is not None]:
+            raise GaitError(told[0])
+        return answer[0]
+
 
 @contextmanager
 def ranks_of_torchrun(device: str) -> Iterator[tuple[Ranks, str]]:
