@@ -13,6 +13,7 @@ import sys
 from gait.learning.architecture import TransformerArchitecture
 from gait.learning.cross_validation import training_script
 from gait.learning.training_flags import TrainingArguments, count, training_arguments, training_parser
+from gait.learning.transformer import MOST_TOKENS
 
 
 def parse_arguments(words: list[str] | None = None) -> TrainingArguments:
@@ -25,6 +26,10 @@ def parse_arguments(words: list[str] | None = None) -> TrainingArguments:
     add("--fc_head", type=count, default=2, metavar="N", help="attention heads over frames (default 2)")
     add("--ffn_dim", type=count, default=2048, metavar="N", help="width of the feed-forward layers (default 2048)")
     given = parser.parse_args(words)
+    if given.interval_size >= MOST_TOKENS:
+        parser.error(
+            f"--interval_size {given.interval_size}: a transformer's window has {MOST_TOKENS - 1} frames at most"
+        )
     architecture = TransformerArchitecture(
         pose_dim=given.pfe_dim,
         classifier_dim=given.fc_dim,

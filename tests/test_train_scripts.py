@@ -164,6 +164,9 @@ def test_the_docstrings_first_line_is_a_command_that_is_understood(script):
         (["--epochs", "0"], "from 1 on"),
         (["--lr", "nan"], "above 0"),
         (["--seed", "-1"], "from 0 on"),
+        (["--seed", str(2**32)], "up to 4294967295"),
+        (["--save_folder", ""], "is empty"),
+        (["--overwrite", "--resume"], "give one of them"),
         (["--cross", "5"], "of 5 folds, 0 to 4 can be trained"),
         (["--cross", "some"], "or all is needed"),
         (["--pose_rate", "50"], "belong together"),
@@ -175,6 +178,17 @@ def test_a_wrong_word_ends_with_a_line_that_names_it(words, said, capsys):
         loaded("multi_mlp").parse_arguments(words)
     assert ended.value.code == 2
     assert said in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_a_transformers_window_has_no_more_frames_than_it_has_places_for(capsys):
+    assert loaded("transformer").parse_arguments(["--interval_size", "5095"]).window_length == 5095
+    with pytest.raises(SystemExit):
+        loaded("transformer").parse_arguments(["--interval_size", "5096"])
+    assert "--interval_size 5096: a transformer's window has 5095 frames at most" in capsys.readouterr().err
+
+
+def test_results_may_go_where_one_is():
+    assert loaded("multi_mlp").parse_arguments(["--save_folder", "."]).save_folder == Path()
 
 
 def test_sizes_that_do_not_fit_are_one_line(train, tmp_path):

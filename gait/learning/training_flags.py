@@ -73,7 +73,7 @@ def training_parser(
     )
     add(
         "--save_folder",
-        type=Path,
+        type=_folder,
         default=Path("./out"),
         help="for networks, figures and the report (default ./out)",
     )
@@ -96,7 +96,7 @@ def training_parser(
     )
     number("--k_folds", count, 5, "folds that the persons are divided into")
     add("--cross", type=_cross, default=0, help="the fold to train, from 0 (default), or all")
-    number("--seed", whole, 42, "of weights, order and dropout")
+    number("--seed", _seed, 42, "of weights, order and dropout")
     add("--timeout", type=positive, metavar="SECONDS", help="stop after the epoch in which they have passed")
     add("--resume", action="store_true", help="go on after the last epoch of a run that was stopped")
     add("--overwrite", action="store_true", help="train again what is finished")
@@ -119,8 +119,8 @@ def training_arguments(
     """What was asked for; argparse ends the program with code 2 where it makes no sense."""
     if given.scheduler is not None and given.workers is not None:
         parser.error("--workers is for processes here; a cluster's workers are started by whoever runs it")
-    if str(given.save_folder) == ".":
-        parser.error("--save_folder is empty; name a folder for the results")
+    if given.overwrite and given.resume:
+        parser.error("--overwrite trains anew, --resume goes on; give one of them")
     if given.cross is not None and given.cross >= given.k_folds:
         parser.error(
             f"--cross {given.cross}: of {given.k_folds} folds, 0 to {given.k_folds - 1} can be trained, or all"
@@ -166,11 +166,17 @@ def count(word: str) -> int:
     return int(word)
 
 
-def whole(word: str) -> int:
-    """A whole number from 0 on."""
-    if not word.isdecimal():
-        raise argparse.ArgumentTypeError(f"a whole number from 0 on is needed, not {word!r}")
+def _seed(word: str) -> int:
+    """As numpy and MiniRocket take it."""
+    if not word.isdecimal() or int(word) >= 2**32:
+        raise argparse.ArgumentTypeError(f"a whole number from 0 on, up to {2**32 - 1}, is needed, not {word!r}")
     return int(word)
+
+
+def _folder(word: str) -> Path:
+    if not word.strip():
+        raise argparse.ArgumentTypeError("is empty; name a folder for the results")
+    return Path(word)
 
 
 def positive(word: str) -> float:
