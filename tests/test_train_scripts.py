@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ from motion_cases import stick_walker, write_gait
 from gait.crew.folder_lock import folder_lock
 from gait.learning.checkpoint import load_checkpoint, load_network
 from gait.learning.cross_validation import training_script
-from gait.learning.fold_result import read_result
+from gait.learning.fold_result import read_result, save_result
 from gait.learning.training import window_probabilities
 from gait.motion.gait_set import read_gaits
 from gait.motion.windows import Windows
@@ -282,6 +283,44 @@ def test_a_finished_fold_is_left_alone_until_something_changes(train, tmp_path, 
     assert trained("--epochs", 3, "--seed", 1, base=other)
 
 
+def test_a_finished_fold_is_told_of_with_the_poses_as_they_are_now(train, tmp_path, poses):
+    base = shutil.copytree(poses, tmp_path / "poses")
+    out = tmp_path / "out"
+    assert not train(out, "--epochs", 1, base=base)[1][0].startswith("warning")
+    trained = (out / "fold0" / "mlp.ckpt").stat().st_mtime_ns
+    for path in base.rglob("poses.npz"):  # markers are missing in the recordings of sick persons alone
+        with np.load(path) as data:
+            seen = np.where(np.arange(24) % 2, 40, 10 if "sick" in path.parts else 40)
+            held = {**data, "markers_seen": seen}
+        np.savez(path, **held)
+    (base / "healthy" / "H9" / "walk1").mkdir(parents=True)
+    (base / "healthy" / "H9" / "walk1" / "poses.npz").write_bytes(b"PK\x03\x04 cut")
+    code, told, said = train(out, "--epochs", 1, base=base)
+    assert (code, said) == (0, [])
+    assert (out / "fold0" / "mlp.ckpt").stat().st_mtime_ns == trained
+    assert told[0].startswith("warning: ")
+    assert any("healthy/H9/walk1" in line for line in told)
+    for name in ("metrics_mlp_fold0.json", "metrics_mlp_all.json"):
+        metrics = json.loads((out / name).read_text(encoding="utf-8"))
+        assert metrics["leak_check"]["leaks"]
+        assert any("healthy/H9/walk1" in line for line in metrics["problems"])
+    assert "healthy/H9/walk1" in (out / "report_mlp.html").read_text(encoding="utf-8")
+
+
+def test_a_baseline_that_could_not_be_made_then_is_made_later(train, tmp_path):
+    code, first, _ = train(tmp_path, "--epochs", 1)
+    whole = read_result(tmp_path / "result_mlp_fold0.npz")
+    save_result(replace(whole, baselines=whole.baselines | {"walking_speed": "It was not installed."}), tmp_path)
+    trained = (tmp_path / "fold0" / "mlp.ckpt").stat().st_mtime_ns
+    assert train(tmp_path, "--epochs", 1) == (code, first, [])
+    now = read_result(tmp_path / "result_mlp_fold0.npz")
+    assert list(now.baselines) == list(whole.baselines)
+    left, right = (result.baselines["walking_speed"].probability for result in (whole, now))
+    np.testing.assert_array_equal(left, right)
+    assert (tmp_path / "fold0" / "mlp.ckpt").stat().st_mtime_ns == trained
+    assert left_over(tmp_path) == []
+
+
 def test_early_stopping_holds_back_training_persons_and_never_those_who_judge(train, tmp_path):
     assert train(tmp_path, "--epochs", 60, "--early_stopping", 2, "--lr", 0.03)[0] == 0
     result = read_result(tmp_path / "result_mlp_fold0.npz")
@@ -379,6 +418,32 @@ def test_a_timeout_ends_after_its_epoch_and_says_so(train, tmp_path):
     assert said[0].startswith("fold 0: epoch 2 of ")
 
 
+def test_a_timeout_before_the_first_epoch_is_no_failure_and_forgets_no_finished_fold(train, tmp_path):
+    words = ["--epochs", 1, "--cross", "all", "--workers", 1]
+    code, told, said = train(tmp_path, *words, "--timeout", 1e-6)
+    assert (code, told) == (0, [])
+    assert said == [f"fold {k}: not begun, as --timeout had passed." for k in range(3)]
+    assert train(tmp_path, "--epochs", 1, "--cross", 1)[0] == 0
+    *_, last = train(tmp_path / "anew", "--epochs", 2, "--overwrite", "--timeout", 1e-6)[2]
+    assert last.endswith("; the same command with --resume in place of --overwrite goes on from there.")
+    code, told, said = train(tmp_path, *words, "--timeout", 1e-6)
+    assert code == 0
+    assert said == [f"fold {k}: not begun, as --timeout had passed." for k in (0, 2)]
+    assert told[-1] == f"network: {tmp_path}/fold1/mlp.ckpt"
+
+
+@pytest.mark.parametrize(("words", "how"), [([], ""), (["--overwrite"], " without --overwrite")])
+def test_a_stop_while_the_report_is_written_says_that_training_is_over(train, tmp_path, monkeypatch, words, how):
+    with monkeypatch.context() as patch:
+        patch.setattr("gait.learning.report.written_report.pictures", lambda _: os.kill(os.getpid(), signal.SIGINT))
+        code, told, said = train(tmp_path, "--epochs", 1, *words)
+    assert (code, told) == (130, [])
+    assert said[-1] == (
+        f"Stopped while the report was written; training is finished: the same command{how} writes the report."
+    )
+    assert train(tmp_path, "--epochs", 1)[::2] == (0, [])
+
+
 def test_two_runs_do_not_write_one_fold(train, tmp_path):
     with folder_lock(tmp_path / "fold0-mlp"):
         code, told, (line,) = train(tmp_path, "--epochs", 1)
@@ -426,6 +491,25 @@ def test_a_fold_that_fails_stops_no_other(train, tmp_path):
     assert any("folds 0, 2 of 3" in line for line in told), told
 
 
+def test_a_fold_whose_process_died_goes_on_from_its_last_epoch(tmp_path, poses):
+    (tmp_path / "out").mkdir()
+    words = command("out", poses, "--epochs", 15, "--cross", "all", "--workers", 2, "--overwrite")
+    process = started(words, tmp_path)
+    said = []
+    while not (said and said[-1].startswith("fold 0: epoch 3 of ")):
+        said.append(process.stderr.readline())
+        assert said[-1]
+    holder = (tmp_path / "out" / ".fold0-mlp.lock").read_text(encoding="utf-8")
+    os.kill(int(holder.split()[1]), signal.SIGKILL)
+    _, rest = process.communicate(timeout=120)
+    assert process.returncode == 0, rest
+    assert "tried once more at the end, alone" in rest
+    epochs = [int(line.split()[3]) for line in [*said, *rest.splitlines()] if line.startswith("fold 0: epoch ")]
+    assert epochs == sorted(epochs)
+    assert (epochs.count(1), epochs[-1]) == (1, 15)
+    assert left_over(tmp_path / "out") == []
+
+
 def test_an_unforeseen_error_is_a_line_of_its_fold(train, tmp_path, monkeypatch):
     def broken(*_, **__):
         raise ZeroDivisionError("nobody thought of this")
@@ -441,9 +525,12 @@ def test_a_dask_cluster_trains_the_same_folds(train, tmp_path, each, monkeypatch
     (tmp_path / "cluster").mkdir()
     with cluster(tmp_path / "cluster", REPOSITORY, "1") as (address, _):
         code, _, said = train("out", "--epochs", 2, "--cross", "all", "--scheduler", address)
+        wrong, _, lines = train("out", "--epochs", 3, "--scheduler", address, "--device", "cuda:77")
     assert code == 0, said
     assert_same_training(tmp_path / "out", each)
     assert left_over(tmp_path / "out") == []
+    assert wrong == 1
+    assert lines == ["fold 0: --device cuda:77: there is no such device here; there is cpu."]
 
 
 def test_torchrun_divides_the_windows_and_makes_the_same_steps(train, tmp_path, poses):
@@ -502,6 +589,17 @@ def test_what_cannot_be_used_is_a_line_each_and_the_rest_goes_on(train, tmp_path
         assert len([line for line in problems if part in line]) == 1, part
         assert any(part in line for line in told), part
     assert len(problems) == 4
+
+
+def test_a_name_in_letters_of_another_time_costs_nothing(train, tmp_path, poses):
+    base = shutil.copytree(poses, tmp_path / "poses")
+    for label, letter in (("healthy", "H"), ("sick", "S")):
+        for k in range(PERSONS):
+            (base / label / f"{letter}{k}").rename(os.fsdecode(os.fsencode(base / label / f"{letter}{k}") + b"\xe9"))
+    code, told, said = train(tmp_path / "out", "--epochs", 1, base=base)
+    assert code == 0, said
+    assert (tmp_path / "out" / "fold0" / "predictions_mlp.csv").stat().st_size > 100
+    assert any(line.startswith("report") for line in told)
 
 
 @pytest.mark.parametrize(

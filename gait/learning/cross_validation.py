@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from uuid import uuid4
 
 from tqdm import tqdm
 
@@ -24,6 +25,7 @@ from gait.learning.fold_result import read_result
 from gait.learning.fold_run import FOLD_MODULE, EpochDone, FoldOutcome, FoldTask, run_fold
 from gait.learning.leak_check import leak_check
 from gait.learning.ranks import Ranks, ToldElsewhereError, ranks_of_torchrun
+from gait.learning.report.names import printable
 from gait.learning.report.written_report import write_report
 from gait.learning.training_flags import TrainingArguments
 from gait.motion.folds import person_folds
@@ -56,7 +58,8 @@ def train_folds(arguments: TrainingArguments) -> int:
         GaitError: nothing could be started.
     """
     device = arguments.settings.device
-    check_device(device)
+    if arguments.scheduler is None:  # else its workers look
+        check_device(device)
     with ranks_of_torchrun(device) as (ranks, own_device):
         if ranks.count > 1 and (arguments.workers or arguments.scheduler):
             raise GaitError("torchrun divides each fold among its processes; leave --workers and --scheduler out.")
@@ -70,7 +73,11 @@ def train_folds(arguments: TrainingArguments) -> int:
         except KeyboardInterrupt:
             watch.say(watch.stopped_line())
             return STOPPED
-        return _report(tasks, watch.outcomes) if ranks.first else 0
+        try:
+            return _report(tasks, watch.outcomes) if ranks.first else 0
+        except KeyboardInterrupt:
+            watch.say(watch.unreported_line())
+            return STOPPED
 
 
 def _tasks(arguments: TrainingArguments) -> list[FoldTask]:
@@ -89,7 +96,7 @@ def _tasks(arguments: TrainingArguments) -> list[FoldTask]:
             f"{arguments.save_folder}: cannot be made ({error.strerror}); name another save folder."
         ) from error
     leaks = leak_check(found.gaits).as_json()
-    data_sha256 = sha256_of(found)
+    data_sha256, run_id = sha256_of(found), uuid4().hex
     return [
         FoldTask(
             network=arguments.network,
@@ -107,6 +114,7 @@ def _tasks(arguments: TrainingArguments) -> list[FoldTask]:
             data_sha256=data_sha256,
             leak_check=leaks,
             problems=found.problems,
+            run_id=run_id,
             resume=arguments.resume,
             overwrite=arguments.overwrite,
             deadline=None if arguments.timeout_s is None else time.time() + arguments.timeout_s,
@@ -133,8 +141,8 @@ def _news(
 def _one_by_one(tasks: Sequence[FoldTask], ranks: Ranks, watch: _Watch) -> Iterator[EpochDone | FoldOutcome]:
     """In this process, and those that torchrun has started beside it."""
     for task in tasks:
-        if task is not tasks[0] and ranks.agreed(lambda task=task: task.late):  # type: ignore[misc]
-            yield FoldOutcome(task.fold.index, "not begun", f"{task.name}: not begun, as --timeout had passed.")
+        if task is not tasks[0] and ranks.agreed(lambda task=task: task.too_late):  # type: ignore[misc]
+            yield task.not_begun()
             continue
         try:
             yield from run_fold(task, ranks, watch.windows)
@@ -161,6 +169,7 @@ class _Watch:
     def __init__(self, tasks: Sequence[FoldTask], bars: bool, speaks: bool):
         self.outcomes: dict[int, FoldOutcome] = {}
         self._epochs = dict.fromkeys((task.fold.index for task in tasks), 0)  # behind each fold
+        self._task = tasks[0]
         self._of = tasks[0].settings.epochs
         self._speaks = speaks
         self._bar = tqdm(total=len(tasks) * self._of, unit="epoch", disable=None if bars else True, leave=False)
@@ -206,7 +215,14 @@ class _Watch:
         """How to go on."""
         behind = [f"fold {fold} has {done} of {self._of} epochs" for fold, done in self._epochs.items() if done]
         there = ", ".join(behind) or "no epoch is finished"
-        return f"Stopped: {there}; the same command with --resume goes on from there."
+        return f"Stopped: {there}; {self._task.going_on} goes on from there."
+
+    def unreported_line(self) -> str:
+        """What to do where only the report is missing."""
+        again = "the same command" + (" without --overwrite" if self._task.overwrite else "")
+        if any(outcome.state == "timed out" for outcome in self.outcomes.values()):
+            again = self._task.going_on
+        return f"Stopped while the report was written; training is finished: {again} writes the report."
 
 
 def _report(tasks: Sequence[FoldTask], outcomes: dict[int, FoldOutcome]) -> int:
@@ -214,10 +230,13 @@ def _report(tasks: Sequence[FoldTask], outcomes: dict[int, FoldOutcome]) -> int:
     there = [task for task in tasks if outcomes[task.fold.index].state not in ("failed", "not begun")]
     failed = [outcome for outcome in outcomes.values() if outcome.state == "failed"]
     if there:
-        report = write_report(there[0].save_folder, there[0].network, read_result(there[0].result_file))
+        one = there[0]
+        report = write_report(
+            one.save_folder, one.network, read_result(one.result_file), leak_check=one.leak_check, problems=one.problems
+        )
         print("\n".join(report.lines))
-        print("\n".join(f"network: {task.checkpoint_file}" for task in there))
-    return 1 if failed or not there else 0
+        print("\n".join(printable(f"network: {task.checkpoint_file}") for task in there))
+    return 1 if failed else 0
 
 
 def _say(line: str) -> None:

@@ -19,6 +19,7 @@ import torch
 import gait
 from gait.body.skeleton import BODY_JOINTS
 from gait.crew.crew import TakenError
+from gait.crew.device import check_device
 from gait.crew.failure_line import failure_line
 from gait.crew.folder_lock import folder_lock
 from gait.crew.versions import versions_of
@@ -82,6 +83,7 @@ class FoldTask:
     data_sha256: str  # of the poses
     leak_check: Mapping[str, Any]
     problems: tuple[str, ...]  # of reading the poses
+    run_id: str  # of the command: a process that takes over from one that died goes on from its last epoch
     resume: bool = False
     overwrite: bool = False
     deadline: float | None = None  # seconds since 1970: begin no epoch after it
@@ -108,11 +110,11 @@ class FoldTask:
 
     def run(self) -> Iterator[EpochDone | FoldOutcome]:
         """Train the fold in this process, unless its time is over before it began; an error is an outcome."""
-        if self.late:
-            yield FoldOutcome(self.fold.index, "not begun", f"{self.name}: not begun, as --timeout had passed.")
-            return
         try:
-            yield from run_fold(self)
+            if self.too_late:
+                yield self.not_begun()
+            else:
+                yield from run_fold(self)
         except TakenError:
             raise
         except Exception as error:  # the other folds go on
@@ -128,6 +130,31 @@ class FoldTask:
     def late(self) -> bool:
         """Whether --timeout has passed."""
         return self.deadline is not None and time.time() >= self.deadline
+
+    @property
+    def too_late(self) -> bool:
+        """Whether there is something to train, and no time left for it."""
+        return self.late and not self.is_finished()
+
+    def not_begun(self) -> FoldOutcome:
+        """The outcome where it is too late."""
+        return FoldOutcome(self.fold.index, "not begun", f"{self.name}: not begun, as --timeout had passed.")
+
+    @property
+    def going_on(self) -> str:
+        """What to give where it was stopped, in the user's words."""
+        return f"the same command with --resume{' in place of --overwrite' if self.overwrite else ''}"
+
+    def is_finished(self) -> bool:
+        """Whether an earlier run has left all of it, with the same settings and poses."""
+        if self.overwrite or not self.checkpoint_file.is_file():
+            return False
+        try:
+            state = load_checkpoint(self.checkpoint_file).training_state or {}
+            read_result(self.result_file)
+        except GaitError:
+            return False
+        return state.get("inputs") == self.inputs() and state.get("finished") == self.settings.epochs
 
     def tidy(self) -> None:
         """Remove what a process that is gone was writing."""
@@ -173,8 +200,8 @@ def run_fold(
 ) -> Iterator[EpochDone | FoldOutcome]:
     """Train a fold and write it down; tells of each epoch, and last of the fold.
 
-    One that is finished with the same settings and poses is left alone. Every process of ``ranks`` must run it; the
-    first one writes.
+    One that is finished with the same settings and poses is not trained again; a baseline that is missing there is
+    tried again. Every process of ``ranks`` must run it; the first one writes.
 
     Args:
         task: what to train.
@@ -186,8 +213,8 @@ def run_fold(
         GaitError: it cannot be trained, or not be written.
     """
     ranks = ranks or Ranks()
-    inputs = task.inputs()
-    if ranks.agreed(lambda: _is_finished(task, inputs)):
+    if ranks.agreed(task.is_finished):
+        ranks.agreed(lambda: _add_missing_baselines(task))
         yield FoldOutcome(task.fold.index, "finished before")
         return
     with ExitStack() as opened:
@@ -197,27 +224,32 @@ def run_fold(
                 task.clear_left_over()
 
         ranks.agreed(begin)
-        yield from _train(task, inputs, ranks, progress)
+        yield from _train(task, ranks, progress)
 
 
-def _is_finished(task: FoldTask, inputs: Mapping[str, Any]) -> bool:
-    if task.overwrite or not task.checkpoint_file.is_file():
-        return False
-    try:
-        state = load_checkpoint(task.checkpoint_file).training_state or {}
-        read_result(task.result_file)
-    except GaitError:
-        return False
-    return state.get("inputs") == inputs and state.get("finished") == task.settings.epochs
+def _add_missing_baselines(task: FoldTask) -> None:
+    """To a finished fold: what one of them needs may have been installed since."""
+
+    def missing(result: FoldResult) -> set[str]:
+        return {name for name, said in result.baselines.items() if isinstance(said, str)}
+
+    if not missing(read_result(task.result_file)):
+        return
+    with suppress(TakenError), task.lock():
+        result = read_result(task.result_file)
+        found = _baselines(task, task.source.same_gaits(task.data_sha256).gaits)
+        if any(isinstance(found[name], Predictions) for name in missing(result)):
+            baselines = found | {name: result.baselines[name] for name in result.baselines.keys() - missing(result)}
+            save_result(replace(result, baselines=baselines), task.save_folder)
 
 
 def _train(
     task: FoldTask,
-    inputs: dict[str, Any],
     ranks: Ranks,
     progress: Progress | None,
 ) -> Iterator[EpochDone | FoldOutcome]:
-    fold, settings = task.fold, task.settings
+    fold, settings, inputs = task.fold, task.settings, task.inputs()
+    ranks.each(lambda: check_device(settings.device))
     gaits = ranks.each(lambda: task.source.same_gaits(task.data_sha256)).gaits
     learners, validators = fold.training, tuple[str, ...]()
     if settings.patience is not None:
@@ -237,7 +269,7 @@ def _train(
         validation=windows(validators) if validators else None,
         ranks=ranks,
     )
-    before = ranks.agreed(lambda: _interrupted(task, inputs)) if task.resume else None
+    before = ranks.agreed(lambda: _interrupted(task, inputs) if task.resume else _begun(task))
     if before is not None and before.training_state is not None:
         course.restore(before.training_state)
     mean = before.mean_window if before is not None else mean_window(training, settings.batch_size)
@@ -257,7 +289,7 @@ def _train(
             versions=_versions(),
             metrics=metrics or {},
             mean_window=mean,
-            training_state={**course.state(), "inputs": inputs, "finished": finished},
+            training_state={**course.state(), "inputs": inputs, "run": task.run_id, "finished": finished},
         )
         save_checkpoint(task.checkpoint_file, checkpoint)
 
@@ -319,7 +351,17 @@ def _train(
         yield FoldOutcome(fold.index, "trained")
     else:
         line = f"{task.name}: stopped by --timeout after epoch {len(course.epochs)} of {settings.epochs}"
-        yield FoldOutcome(fold.index, "timed out", f"{line}; the same command with --resume goes on from there.")
+        yield FoldOutcome(fold.index, "timed out", f"{line}; {task.going_on} goes on from there.")
+
+
+def _begun(task: FoldTask) -> Checkpoint | None:
+    """The checkpoint of this very run, whose process died; None if there is none."""
+    with suppress(GaitError):
+        if task.checkpoint_file.is_file():
+            checkpoint = load_checkpoint(task.checkpoint_file)
+            if (checkpoint.training_state or {}).get("run") == task.run_id:
+                return checkpoint
+    return None
 
 
 def _interrupted(task: FoldTask, inputs: Mapping[str, Any]) -> Checkpoint | None:
@@ -356,7 +398,7 @@ def _baselines(task: FoldTask, gaits: Sequence[GaitRecording]) -> dict[str, Pred
 
 def _write_predictions(path: Path, said: Predictions) -> None:
     """One line a window: person, gait, first frame (from 0, at the network's rate), label, probability of sick."""
-    with replacing_file(path) as partial, partial.open("w", newline="", encoding="utf-8") as stream:
+    with replacing_file(path) as partial, partial.open("w", newline="", encoding="utf-8", errors="replace") as stream:
         table = csv.writer(stream)
         table.writerow(("person", "gait", "first_frame", "label", "probability"))
         rows = zip(said.person, said.gait, said.first_frame, said.sick, said.probability, strict=True)

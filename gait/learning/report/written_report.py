@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from gait.crew.whole_folder import replacing_file
 from gait.errors import GaitError
@@ -33,7 +34,14 @@ def page_file(save_folder: Path, network: str) -> Path:
     return Path(save_folder) / f"report_{network}.html"
 
 
-def write_report(save_folder: Path, network: str, asked: FoldResult | None = None) -> Report:
+def write_report(
+    save_folder: Path,
+    network: str,
+    asked: FoldResult | None = None,
+    *,
+    leak_check: Mapping[str, Any] | None = None,
+    problems: tuple[str, ...] | None = None,
+) -> Report:
     """Write metrics, TensorBoard's summary and the page of all folds of one question that lie in a folder.
 
     Args:
@@ -41,6 +49,8 @@ def write_report(save_folder: Path, network: str, asked: FoldResult | None = Non
         network: its name.
         asked: a fold of the run that asks. Results of other settings or persons are left out, and named. The one
             written last if it is not given.
+        leak_check: of the poses as they are now, where it was made anew since the folds were trained.
+        problems: likewise.
 
     Raises:
         GaitError: no result is there that can be read, or the folder cannot be written.
@@ -52,6 +62,10 @@ def write_report(save_folder: Path, network: str, asked: FoldResult | None = Non
         asked = max(results, key=lambda r: result_file(save_folder, network, r.fold.index).stat().st_mtime_ns)
     same = [result for result in results if result.asked_the_same(asked)]
     left_out = (*_left_out(results, same), *damaged)
+    if leak_check is not None:
+        same = [replace(result, leak_check=dict(leak_check)) for result in same]
+    if problems is not None:
+        same = [replace(result, problems=problems) for result in same]
     single = [pooled([result]) for result in same]
     summary = pooled(same) if len(same) > 1 else single[0]
     drawn = pictures(summary)
