@@ -180,6 +180,26 @@ def test_a_damaged_result_is_a_plain_line(tmp_path: Path) -> None:
         read_result(path)
 
 
+def test_a_result_with_any_bytes_changed_is_whole_or_a_plain_line(tmp_path: Path) -> None:
+    path = save_result(fold_results()[0], tmp_path)
+    whole = np.frombuffer(path.read_bytes(), np.uint8)
+    random = np.random.default_rng(0)
+    headers = np.flatnonzero(whole == ord("P"))  # they begin with it
+    lines = []
+    for _ in range(400):
+        changed = whole.copy()
+        place = int(random.integers(len(whole)) if random.random() < 0.5 else random.choice(headers))
+        end = min(len(whole), place + int(random.integers(1, 40)))
+        changed[place:end] = random.integers(0, 256, end - place)
+        path.write_bytes(changed.tobytes())
+        try:
+            read_result(path)
+        except GaitError as error:
+            lines.append(str(error))
+    assert len(lines) > 200
+    assert all(line.startswith(f"{path}: no result of a fold (") for line in lines)
+
+
 def test_results_come_in_the_order_of_folds_and_of_one_network(tmp_path: Path) -> None:
     labels = people(12, 12)
     for index in (10, 2, 0):

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import math
 import re
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -146,7 +145,9 @@ def read_result(path: Path) -> FoldResult:
             validation=tuple(about.pop("validation")),
             **about,
         )
-    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+    except GaitError:
+        raise
+    except Exception as error:  # a damaged zip, header or JSON can raise nearly anything
         raise GaitError(f"{path}: no result of a fold ({type(error).__name__}); train this fold again.") from error
 
 
