@@ -134,6 +134,23 @@ def test_without_aeon_a_plain_line_stands_in_its_place(divided, without_aeon) ->
     assert isinstance(found["gait_features"], Predictions)
 
 
+def test_an_error_costs_its_baseline_alone(divided, few_kernels, monkeypatch) -> None:
+    def no_compiler(*_, **__):
+        raise RuntimeError("no compiler\nhere")
+
+    def no_memory(*_, **__):
+        raise MemoryError
+
+    monkeypatch.setattr("aeon.transformations.collection.convolution_based.MiniRocket", no_compiler)
+    monkeypatch.setattr(baselines, "feature_table", no_memory)
+    found = baseline_predictions(*divided, window_length=100, stride=50)
+    assert isinstance(found["zero_rule"], Predictions)
+    line = str(found["minirocket"])
+    assert line.startswith("minirocket: this baseline broke off (RuntimeError: no compiler here, in ")
+    for name in ("walking_speed", "gait_features"):
+        assert str(found[name]).startswith(f"{name}: there is too little memory for this baseline; use")
+
+
 def test_what_cannot_be_learnt_is_said(divided, without_aeon) -> None:
     training, evaluation = divided
     healthy = [gait for gait in training if not gait.sick]

@@ -13,7 +13,7 @@ person counts as one. Whatever is fitted, medians and scales too, is fitted to t
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -24,6 +24,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from gait.crew.failure_line import failure_line
 from gait.errors import GaitError
 from gait.learning.gait_features import FEATURE_NAMES, FEATURES, feature_table
 from gait.learning.predictions import Predictions
@@ -68,22 +69,22 @@ def baseline_predictions(
     if not training:
         raise GaitError("No recording to learn from; name a folder with more persons.")
     windows = Windows(evaluation, window_length, stride)
-    learnt_from = feature_table(training)
-    told_apart = feature_table(evaluation)
+    tables = cache(lambda: (feature_table(training), feature_table(evaluation)))
     speed = [FEATURE_NAMES.index("walking_speed")]
     rows = np.asarray(windows.gait_index)
     of_windows: dict[str, Callable[[], Vector]] = {
         "zero_rule": lambda: np.full(len(windows), _share_of_the_ill(training)),
-        "walking_speed": lambda: _by_features(training, learnt_from[:, speed], told_apart[:, speed])[rows],
-        "gait_features": lambda: _by_features(training, learnt_from, told_apart)[rows],
-        "minirocket": partial(_by_minirocket, Windows(training, window_length), windows, seed),
+        "walking_speed": lambda: _by_features(training, *(table[:, speed] for table in tables()))[rows],
+        "gait_features": lambda: _by_features(training, *tables())[rows],
+        "minirocket": lambda: _by_minirocket(Windows(training, window_length), windows, seed),
     }
     found: dict[str, Predictions | str] = {}
     for name, probability in of_windows.items():
         try:
             found[name] = Predictions.of_windows(windows, probability())
-        except GaitError as error:
-            found[name] = str(error)
+        except Exception as error:  # the network beside which it would stand has been trained for hours
+            line = failure_line(error, name, "this baseline", "use a greater --stride, or fewer recordings")
+            found[name] = str(GaitError(line))
     return found
 
 
