@@ -1,6 +1,7 @@
 """Checkpoints: what goes in comes out, nothing in a file is run, and what cannot be read is said in one line."""
 
 import os
+import subprocess
 import sys
 import types
 from dataclasses import replace
@@ -96,18 +97,27 @@ def test_training_goes_on_from_a_checkpoint_as_if_never_interrupted(tmp_path):
         assert torch.equal(weight, expected[name]), name
 
 
-def test_an_old_checkpoint_stays_when_a_new_one_fails(tmp_path, monkeypatch):
+FULL_DISK = """
+import resource, sys
+from gait.errors import GaitError
+from gait.learning.checkpoint import load_checkpoint, save_checkpoint
+
+checkpoint = load_checkpoint(sys.argv[1])
+resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))
+try:
+    save_checkpoint(sys.argv[1], checkpoint)
+except GaitError as error:
+    print(error)
+"""
+
+
+def test_an_old_checkpoint_stays_when_a_new_one_fails(tmp_path):
     path = tmp_path / "network.pt"
     save_checkpoint(path, made())
     before = path.read_bytes()
-
-    def full_disk(content, file):
-        file.write_bytes(b"half of it")
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(torch, "save", full_disk)
-    assert "No space left" in refused(save_checkpoint, path, checkpoint=made())
-    monkeypatch.undo()
+    told = subprocess.run([sys.executable, "-c", FULL_DISK, path], capture_output=True, text=True, check=False)
+    assert (told.stderr, told.returncode) == ("", 0)
+    assert told.stdout == f"{path}: cannot be written (File too large); check the place and its space.\n"
     with pytest.raises(TypeError, match=r"checkpoint.arguments.folder is a PosixPath"):
         save_checkpoint(path, made(arguments={"folder": tmp_path}))
     assert path.read_bytes() == before

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
@@ -69,8 +70,10 @@ def save_checkpoint(path: str | Path, checkpoint: Checkpoint) -> None:
     content = {field.name: getattr(checkpoint, field.name) for field in fields(checkpoint)}
     content["architecture"] = checkpoint.architecture.as_dict()
     plain = _plain(content, "checkpoint")
+    written = io.BytesIO()  # torch's own files say of a full disk that torch is broken
+    torch.save({"format": FORMAT, "format_version": FORMAT_VERSION, **plain}, written)
     with replacing_file(Path(path)) as partial:
-        torch.save({"format": FORMAT, "format_version": FORMAT_VERSION, **plain}, partial)
+        partial.write_bytes(written.getbuffer())
 
 
 def load_checkpoint(path: str | Path) -> Checkpoint:
