@@ -110,7 +110,7 @@ def test_poses_without_joints_need_the_body(base):
     write_json_frames(folder, rest)
     found = read_gaits(base)
     assert names(found) == ALL
-    the_line(found, str(folder), "name the body model and the frame rate")
+    the_line(found, str(folder), "name the body model and the frame rate (--body, --pose_rate)")
     found = read_gaits(base, body=body, pose_rate_hz=50.0)
     assert names(found) == sorted([*ALL, "sick/Q/frames"])
     assert found.problems == ()
@@ -303,15 +303,38 @@ def test_what_may_not_be_read_is_one_line(closed):
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid"), reason="no users here")
+@pytest.mark.parametrize("closed", ["healthy", "healthy/P01", "healthy/P01/walk1", "healthy/P03/walk1"])
+def test_what_may_be_listed_but_not_entered_is_one_line(closed):
+    with tempfile.TemporaryDirectory() as place:
+        base = Path(place)
+        base.chmod(0o755)
+        for name in ALL:
+            write_gait(base, name, stick_walker())
+        for part in ("part1", "part2"):
+            write_gait(base, f"healthy/P03/walk1/{part}", stick_walker())
+        there = names(read_gaits(base))
+        (base / closed).chmod(0o644)
+        try:
+            with somebody_else():
+                found = read_gaits(base)
+        finally:
+            (base / closed).chmod(0o755)
+        assert names(found) == [name for name in there if not f"{name}/".startswith(f"{closed}/")]
+        assert str(base / closed) in found.problems[0]
+        assert len(found.problems) == (2 if closed == "healthy" else 1)
+        assert "Permission denied" in found.problems[0]
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid"), reason="no users here")
 def test_a_base_folder_that_may_not_be_read_is_one_line():
     with tempfile.TemporaryDirectory() as place:
-        write_gait(Path(place), ALL[0], stick_walker())
-        Path(place).chmod(0o311)
-        try:
-            with somebody_else(), pytest.raises(GaitError, match=r"cannot be read \(Permission denied"):
-                read_gaits(Path(place))
-        finally:
+        base = Path(place) / "poses"
+        write_gait(base, ALL[0], stick_walker())
+        for closed, mode in [(base, 0o311), (base, 0o644), (Path(place), 0o644)]:
             Path(place).chmod(0o755)
+            closed.chmod(mode)
+            with somebody_else(), pytest.raises(GaitError, match=r"poses: cannot be read \(Permission denied"):
+                read_gaits(base)
 
 
 def test_names_from_the_disk_cannot_draw_on_a_terminal(base):

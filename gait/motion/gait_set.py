@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -85,8 +86,9 @@ def read_gaits(
     check_rate(rate_hz, "the frame rate asked for")
     base_folder = Path(base_folder)
     reader = _Reader(rate_hz, body, pose_rate_hz)
-    if not base_folder.is_dir():
-        raise GaitError(f"{base_folder}: no such folder; name the one that shape_optimizer.py saved in.")
+    with suppress(PermissionError):  # of which the reader tells
+        if not base_folder.is_dir():
+            raise GaitError(f"{base_folder}: no such folder; name the one that shape_optimizer.py saved in.")
     inside = reader.folders(base_folder)
     if inside is None:
         raise GaitError(reader.problems[0])
@@ -145,11 +147,11 @@ class _Reader:
         """
         try:
             inside = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+            folders = [path for path in inside if path.is_dir()]
         except OSError as error:
             self.note_closed(folder, error)
             return None
-        folders = [path for path in inside if path.is_dir()]
-        if strays := [path.name for path in inside if not path.is_dir()]:
+        if strays := [path.name for path in sorted({*inside} - {*folders})]:
             self.note(
                 f"{folder}: only folders are expected here, <{HEALTHY}|{SICK}>/<subject>/<gait>/; left alone: "
                 f"{_listed(strays)}."
@@ -166,7 +168,12 @@ class _Reader:
 
     def _read_gait(self, subject: str, gait: Path, *, sick: bool) -> None:
         report = None
-        for part in pose_folders(gait) or (gait,):
+        try:
+            parts = pose_folders(gait) or (gait,)
+        except OSError as error:
+            self.note_closed(gait, error)
+            return
+        for part in parts:
             try:
                 sequence = read_poses(part, body=self._body, rate_hz=self._pose_rate_hz)
                 check_rate(sequence.rate_hz, f"{part}: its frame rate")

@@ -241,7 +241,10 @@ def _guarded(path: Path, read: Callable[[], Frame]) -> Frame:
 
 def _posed(folder: Path, frames: list[Frame], body: Body | None, rate_hz: float | None) -> PoseSequence:
     if body is None or rate_hz is None:
-        raise GaitError(f"{folder}: these poses are without joints and rate; name the body model and the frame rate.")
+        raise GaitError(
+            f"{folder}: these poses are without joints and rate; name the body model and the frame rate "
+            "(--body, --pose_rate)."
+        )
     if len({tuple(part.shape for part in frame) for frame in frames}) > 1:
         raise GaitError(f"{folder}: its pose files have different lengths; they are not of one gait.")
     poses, betas, place = (np.stack(parts) for parts in zip(*frames, strict=True))
