@@ -447,3 +447,16 @@ def test_fit_accuracy_on_real_walks(captures, tmp_path):
     assert 0.1 < clinic["knee_rmse_deg"]["pooled"] < 10
     assert set(clinic["centres_mm"]) == {"hip", "knee", "ankle"}
     assert all(1 < distance < 60 for distance in clinic["centres_mm"].values())
+
+
+@pytest.mark.slow
+def test_told_apart(tmp_path):
+    result, _ = run("told_apart.py", tmp_path, "--quick")
+    assert result["fit_seconds"] > 0
+    for network in ("transformer", "mlp"):
+        said = result["networks"][network]
+        persons = said["persons"]
+        assert 0 <= persons["roc_auc"]["low"] <= persons["roc_auc"]["value"] <= persons["roc_auc"]["high"] <= 1
+        assert said["baselines"]["zero_rule"]["balanced_accuracy"]["value"] == 0.5
+        assert "--cross all" in said["flags"]
+        assert said["seconds"] > 0
