@@ -28,6 +28,7 @@ from gait.errors import GaitError
 from gait.learning.architecture import Architecture
 from gait.learning.baselines import baseline_predictions
 from gait.learning.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from gait.learning.first_weights import settle
 from gait.learning.fold_result import Epoch, FoldResult, read_result, result_file, save_result
 from gait.learning.metrics import as_json, metric_estimates
 from gait.learning.predictions import Predictions
@@ -261,8 +262,10 @@ def _train(
 
     training, evaluation = windows(learners, task.mirror), windows(fold.evaluation)
     torch.manual_seed(settings.seed)
+    network = task.architecture.build()
+    settle(network, training, settings.seed)
     course = Training(
-        task.architecture.build(),
+        network,
         training,
         evaluation,
         settings,
