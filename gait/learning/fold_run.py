@@ -262,10 +262,10 @@ def _train(
 
     training, evaluation = windows(learners, task.mirror), windows(fold.evaluation)
     torch.manual_seed(settings.seed)
-    network = task.architecture.build()
-    settle(network, training, settings.seed)
+    start = task.architecture.build()
+    settle(start, training, settings.seed)
     course = Training(
-        network,
+        start,
         training,
         evaluation,
         settings,
