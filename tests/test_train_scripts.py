@@ -560,7 +560,7 @@ def test_what_one_process_of_torchrun_meets_is_a_line_of_its_fold_and_the_others
         try:
             told, said = process.communicate(timeout=120)
         finally:
-            process.kill()
+            process.terminate()  # ends the two as well, should they wait for each other
     lines = [line for line in said.splitlines() if line.startswith("fold ")]
     assert process.returncode == 1
     assert [line.split(":")[0] for line in lines] == ["fold 0", "fold 1", "fold 2"], said
