@@ -17,11 +17,11 @@ from gait.capture import read_recording
 from gait.capture.cohort_file import Subject
 from gait.cohort import fit_cohort as rooms
 from gait.cohort import gait_folder as folders
-from gait.cohort import whole_folder
 from gait.cohort.fit_cohort import fit_cohort
 from gait.cohort.fit_settings import FitSettings, check_device, model_path
 from gait.cohort.gait_folder import gait_folder, is_finished, read_report
 from gait.cohort.summary import summary_lines
+from gait.crew import whole_folder
 from gait.errors import GaitError
 from gait.motion.pose_files import read_poses
 from gait.synthetic import MarkerErrors, make_person, make_walk, read_truth

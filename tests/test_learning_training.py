@@ -13,6 +13,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from gait.errors import GaitError
 from gait.learning.architecture import MLPArchitecture, TransformerArchitecture
 from gait.learning.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from gait.learning.first_weights import settle
 from gait.learning.metrics import epoch_metrics
 from gait.learning.training import Training, TrainingSettings, mean_window, window_probabilities
 from gait.motion.windows import Windows
@@ -55,7 +56,9 @@ def settings(**more):
 
 def begun(architecture, training, evaluation, asked, **more):
     torch.manual_seed(asked.seed)
-    return Training(architecture.build(), training, evaluation, asked, **more)
+    network = architecture.build()
+    settle(network, training, asked.seed)
+    return Training(network, training, evaluation, asked, **more)
 
 
 def run(course, most=1000):

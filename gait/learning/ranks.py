@@ -98,5 +98,6 @@ def ranks_of_torchrun(device: str) -> Iterator[tuple[Ranks, str]]:
     distributed.init_process_group("gloo" if device == "cpu" else "nccl")
     try:
         yield Ranks(distributed.get_rank(), count), device
+        distributed.barrier()  # one that leaves while another is at work may be aborted by its own connections
     finally:
         distributed.destroy_process_group()
