@@ -29,7 +29,7 @@ class AttentionMaps:
     frames: Tensor  # (N, heads, L + 1)
 
 
-class _Folded(NamedTuple):
+class Folded(NamedTuple):
     """What the CLS token does with normalised tokens u, a head each."""
 
     query: Tensor  # (heads, d): scores are query · u
@@ -101,7 +101,7 @@ class TokenEncoder(nn.Module):
         softmax does not see. Its share of the output is Wo (Σ a (Wv u + bv)) = Wo Wv (Σ a u) + Wo bv Σ a, so keys and
         values of single tokens are never made. Σ a is 1 without dropout alone.
         """
-        folded = self._folded()
+        folded = self.folded()
         normed = self.transformer_encoder.layers[0].norm1(self.tokens(rows, positions))
         attention = (normed @ folded.query.t()).softmax(dim=1).transpose(1, 2)  # (R, heads, 1 + n)
         weights = self._dropped(attention, generator)
@@ -109,14 +109,14 @@ class TokenEncoder(nn.Module):
         attended = mean @ folded.value.transpose(1, 2).flatten(0, 1) + weights.sum(-1) @ folded.value_bias
         return attended + self.transformer_encoder.layers[0].self_attn.out_proj.bias, attention
 
-    def _folded(self) -> _Folded:
+    def folded(self) -> Folded:
         """The CLS token's query is a constant, so the layer's matrices come down to a vector and a matrix a head."""
         layer = self.transformer_encoder.layers[0]
         w_query, w_key, w_value = layer.self_attn.in_proj_weight.unflatten(0, (3, self.heads, -1))  # (heads, c, d) each
         b_query, _, b_value = layer.self_attn.in_proj_bias.unflatten(0, (3, self.heads, -1))  # (heads, c) each
         w_out = layer.self_attn.out_proj.weight.unflatten(1, (self.heads, -1)).transpose(0, 1)  # (heads, d, c)
         query = w_query @ layer.norm1(self.first_embedding())[0] + b_query
-        return _Folded(
+        return Folded(
             query=(query[:, None] @ w_key)[:, 0] / math.sqrt(query.shape[-1]),
             value=w_out @ w_value,
             value_bias=(w_out @ b_value[:, :, None])[:, :, 0],
@@ -137,7 +137,7 @@ class JointEncoder(TokenEncoder):
         affine in x over σ, and Σ a u is an affine function of Σ (a / σ) x and of the weights a / σ themselves. CLS is
         such a token, with x = 0.
         """
-        layer, folded = self.transformer_encoder.layers[0], self._folded()
+        layer, folded = self.transformer_encoder.layers[0], self.folded()
         W = self.input_embedding.weight
         e = self.input_embedding.bias + self.positional_encoder.pe[positions, 0]
         e = torch.cat([self.first_embedding(), e])  # (1 + J, d)
