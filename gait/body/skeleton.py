@@ -124,3 +124,26 @@ def mirrored(joint: Joint) -> Joint:
 
 MIRROR_PAIRS = tuple((j, mirrored(j)) for j in BODY_JOINTS if j.name.startswith("LEFT_"))
 """(left, right) pairs of the 22 body joints, collars included."""
+
+HEAD_TO_FEET = (
+    Joint.HEAD, Joint.NECK, Joint.LEFT_COLLAR, Joint.RIGHT_COLLAR, Joint.LEFT_SHOULDER, Joint.RIGHT_SHOULDER,
+    Joint.LEFT_ELBOW, Joint.RIGHT_ELBOW, Joint.LEFT_WRIST, Joint.RIGHT_WRIST, Joint.SPINE3, Joint.SPINE2, Joint.SPINE1,
+    Joint.PELVIS, Joint.LEFT_HIP, Joint.RIGHT_HIP, Joint.LEFT_KNEE, Joint.RIGHT_KNEE, Joint.LEFT_ANKLE,
+    Joint.RIGHT_ANKLE, Joint.LEFT_FOOT, Joint.RIGHT_FOOT,
+)  # fmt: skip
+"""The 22 body joints as a reader looks for them: arms, trunk, legs, left beside right."""
+
+_PLAIN_NAMES = {
+    Joint.SPINE1: "lower spine",
+    Joint.SPINE2: "middle spine",
+    Joint.SPINE3: "upper spine",
+    Joint.LEFT_COLLAR: "left collarbone",
+    Joint.RIGHT_COLLAR: "right collarbone",
+    Joint.LEFT_FOOT: "left forefoot",  # the joint lies at the ball of the foot
+    Joint.RIGHT_FOOT: "right forefoot",
+}
+
+
+def plain_name(joint: Joint) -> str:
+    """What a reader calls a body joint: "left knee", "lower spine"."""
+    return _PLAIN_NAMES.get(joint, joint.name.lower().replace("_", " "))

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from gait.body.skeleton import Joint
 from gait.motion.gait_events import SIDES, Frames, gait_events, headings
 from gait.motion.gait_set import GaitRecording
+from gait.motion.joint_angles import JointAngles, joint_angles
 
 Vector = NDArray[np.float64]
 
@@ -95,6 +96,7 @@ class _Walk:
     """One recording with its events."""
 
     joints: Vector  # (T, 22, 3) metres, relative to the floor or the belt
+    angles: JointAngles
     ahead: Vector  # (T, 3)
     rate_hz: float
     leg_m: float  # hip to ankle
@@ -131,6 +133,7 @@ def _walk(joints: Vector, rate_hz: float) -> _Walk:
     ]
     walk = _Walk(
         joints=joints,
+        angles=joint_angles(joints, rate_hz),
         ahead=headings(joints, rate_hz),
         rate_hz=rate_hz,
         leg_m=float(np.median(np.sum(legs, axis=0))) / len(SIDES),
@@ -192,14 +195,11 @@ def _steps(walk: _Walk) -> dict[str, float]:
 
 
 def _joints(walk: _Walk) -> dict[str, float]:
-    pelvis = _sagittal(walk.at("SPINE1") - walk.at("HIP"), walk.ahead, _UP)  # both turn with the pelvis alone
     hip, knee, ankle = {}, {}, {}
     knee_swing, knee_stance, ankle_swing = {}, {}, {}
     for side in SIDES:
-        hip_at, knee_at, ankle_at, ball_at = (walk.at(f"{side.upper()}_{n}") for n in ("HIP", "KNEE", "ANKLE", "FOOT"))
-        flexion = _between(knee_at - hip_at, ankle_at - knee_at)
-        foot = _between(knee_at - ankle_at, ball_at - ankle_at)
-        hip[side] = _range(_sagittal(knee_at - hip_at, walk.ahead, -_UP) + pelvis, walk.strides(side))
+        flexion, foot = walk.angles.knee[side], walk.angles.ankle[side]
+        hip[side] = _range(walk.angles.hip[side], walk.strides(side))
         knee[side] = _range(flexion, walk.strides(side))
         ankle[side] = _range(foot, walk.strides(side))
         knee_swing[side] = _mean([flexion[swing].max() for swing in walk.swings(side)])
@@ -217,18 +217,13 @@ def _joints(walk: _Walk) -> dict[str, float]:
 
 
 def _trunk_and_arms(walk: _Walk) -> dict[str, float]:
-    trunk = walk.at("NECK") - walk.at("HIP")
-    to_left = np.cross(_UP, walk.ahead)
     strides = [stride for side in SIDES for stride in walk.strides(side)]
-    lean = _sagittal(trunk, walk.ahead, _UP)
-    arms = {}
-    for side in SIDES:
-        arm = walk.at(f"{side.upper()}_WRIST") - walk.at(f"{side.upper()}_SHOULDER")
-        arms[side] = _range(_sagittal(arm, walk.ahead, -_UP), iter(strides))
+    lean = walk.angles.trunk_lean
+    arms = [_range(walk.angles.shoulder[side], iter(strides)) for side in SIDES]
     return {
         "trunk_lean_ahead": _mean([lean[stride].mean() for stride in strides]),
-        "trunk_sway": _range(_sagittal(trunk, to_left, _UP), iter(strides)),
-        "arm_swing": float(np.min(list(arms.values()))),
+        "trunk_sway": _range(walk.angles.trunk_sway, iter(strides)),
+        "arm_swing": float(np.min(arms)),
     }
 
 
@@ -248,17 +243,6 @@ def _flat(stance: slice) -> slice:
 def _share_of(stance: slice, stride: slice) -> float:
     """Of the stride that begins with it; NaN of another."""
     return (stance.stop - stance.start) / (stride.stop - stride.start) if stance.start == stride.start else math.nan
-
-
-def _between(a: Vector, b: Vector) -> Vector:
-    """(T,) degrees between two segments (T, 3)."""
-    cosine = (a * b).sum(axis=1) / np.maximum(np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1), 1e-12)
-    return np.degrees(np.arccos(np.clip(cosine, -1, 1)))
-
-
-def _sagittal(segment: Vector, ahead: Vector, rest: Vector) -> Vector:
-    """(T,) degrees by which a segment (T, 3) points ahead of the direction ``rest`` (3,), up or down."""
-    return np.degrees(np.arctan2((segment * ahead).sum(axis=1), segment @ rest))
 
 
 def _range(course: Vector, strides: Iterator[slice]) -> float:

@@ -8,5 +8,6 @@ In the order in which a recording goes through it:
 * ``folds``: which persons train and which are evaluated;
 * ``windows`` with ``alignment``: windows of equal length, each put into the common frame when it is asked for.
 
-Beside them ``gait_events``: when the feet meet the floor, and where somebody walks to.
+Beside them ``gait_events``: when the feet meet the floor, and where somebody walks to; ``joint_angles``: how far joints
+bend.
 """
