@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gait.body.skeleton import Joint
-from gait.motion.gait_events import SIDES, Frames, gait_events, headings
+from gait.motion.gait_events import SIDES, Frames, gait_events, headings, strides
 from gait.motion.gait_set import GaitRecording
 from gait.motion.joint_angles import JointAngles, joint_angles
 
@@ -25,7 +25,6 @@ GRAVITY_M_S2 = 9.81
 _LEGS = ("PELVIS", "SPINE1", "HIP", "KNEE", "ANKLE", "FOOT")
 _UP = np.array([0.0, 1.0, 0.0])
 _FLAT_FOOT = (0.15, 0.5)  # of a stance: the foot is flat and its ankle rests over the floor
-_LONGEST_STRIDE_S = 3.0
 _BELT_M_S = 0.2  # feet that are slower than this in stance stand on a floor that does not move
 
 
@@ -105,9 +104,7 @@ class _Walk:
 
     def strides(self, side: str) -> Iterator[slice]:
         """From strike to strike of a foot; nobody stands still between."""
-        for begin, end in zip(self.strikes[side][:-1], self.strikes[side][1:], strict=True):
-            if end - begin <= _LONGEST_STRIDE_S * self.rate_hz:
-                yield slice(int(begin), int(end))
+        yield from strides(self.strikes[side], self.rate_hz)
 
     def stances(self, side: str) -> Iterator[slice]:
         """From a foot's strike to its off."""

@@ -32,6 +32,7 @@ _LEAST_WAY = 0.06  # of the leg's length: neither is this, when somebody stands
 _LONGEST_LANDING_S = 0.1
 _LONGEST_DROP_S = 0.06
 _SPEED_S = 0.02  # before and after a frame, for its speed
+_LONGEST_STRIDE_S = 3.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,6 +73,12 @@ def gait_events(joints_m: NDArray[np.floating], rate_hz: float) -> GaitEvents:
             - _towards_stance(-of_ball[::-1], *_turning_points(-of_ball[::-1], _LEAST_WAY * leg), rate_hz)[::-1]
         )
     return GaitEvents(strikes, offs)
+
+
+def strides(strikes: Frames, rate_hz: float) -> list[slice]:
+    """Frames from each strike of a foot to its next one, strides in which somebody stands still left out."""
+    pairs = zip(strikes[:-1].tolist(), strikes[1:].tolist(), strict=True)
+    return [slice(begin, end) for begin, end in pairs if end - begin <= _LONGEST_STRIDE_S * rate_hz]
 
 
 def headings(joints_m: NDArray[np.floating], rate_hz: float) -> Vector:
