@@ -16,6 +16,7 @@ from gait.errors import GaitError
 from gait.viewing.camera import Camera
 from gait.viewing.colours import OBSERVED, UNSEEN, VIRTUAL, Colour, SequentialScale
 from gait.viewing.offscreen import OffscreenRenderer, shared_renderer
+from gait.viewing.row_of_bodies import in_a_row, turned_to_z
 from gait.viewing.scene import Floor, Mesh, Scene, Segments, Spheres
 
 RESIDUAL_SCALE = SequentialScale(0.0, 20.0)
@@ -36,7 +37,6 @@ _BELOW_MAP = 74  # time axis and its title
 _VIEW = Camera(yaw_deg=38.0, pitch_deg=9.0)
 _FRAME_NAMES = "ABC"
 _OBSERVED_RADIUS, _VIRTUAL_RADIUS = 5.5, 3.0  # pixels: larger than true, to be seen
-_LEAST_BODY_WIDTH = 250  # pixels, for the words under it
 
 # Pairs on the trunk and head tell best where a person faces; limbs swing.
 _STEADY_PAIRS = ("ASI", "PSI", "SHO", "FHD", "BHD")
@@ -256,62 +256,24 @@ def _bodies(
     renderer: OffscreenRenderer,
 ) -> tuple[Image.Image, list[int]]:
     """The frames side by side on one floor, all facing the same way, and the picture column of each."""
-    count = len(vertices_m)
-    rotation = _VIEW.view()[:3, :3]
     turned = []
-    for k in range(count):
+    for k in range(len(vertices_m)):
         R_page_lab = _facing_z(labels, np.asarray(virtual_m[k], dtype=np.float64))
         turned.append(
             [np.asarray(points[k], np.float64) @ R_page_lab.T for points in (vertices_m, observed_m, virtual_m)]
         )
-    floor_m = min(float(body[:, 1].min()) for body, _, _ in turned)
-
-    # Stand them in a row on the floor, as far apart as their outlines on the page need, all at one scale.
-    lows, highs = [], []  # (K, 2) outline of each body along the page's right and up, metres
-    for things in turned:
-        body = things[0]
-        to_floor = np.array([-body[:, 0].mean(), -floor_m, -body[:, 2].mean()])
-        for points in things:
-            points += to_floor
-        outline = body @ rotation[:2].T
-        lows.append(outline.min(axis=0))
-        highs.append(outline.max(axis=0))
-    low, high = np.array(lows), np.array(highs)
-    bottom_m, top_m = low[:, 1].min() - 0.10, high[:, 1].max() + 0.08
-    widths = high[:, 0] - low[:, 0] + 0.12
-    view_height_m = max(top_m - bottom_m, widths.sum() * box.height / box.width)
-    metres_per_pixel = view_height_m / box.height
-    widths = np.maximum(widths, _LEAST_BODY_WIDTH * metres_per_pixel)
-    view_height_m *= max(1.0, widths.sum() / (metres_per_pixel * box.width))
-    metres_per_pixel = view_height_m / box.height
-    widths += (box.width * metres_per_pixel - widths.sum()) / count
-    middles_m = np.cumsum(widths) - widths / 2 - widths.sum() / 2
-    for k, things in enumerate(turned):
-        to_place = rotation[0] * (middles_m[k] - (low[k, 0] + high[k, 0]) / 2)
-        for points in things:
-            points += to_place
-
-    # Feet near the lower edge, wherever the height leaves room.
-    target = rotation[1] * (bottom_m + view_height_m / 2)
-    camera = Camera(
-        (float(target[0]), float(target[1]), float(target[2])),
-        _VIEW.yaw_deg,
-        _VIEW.pitch_deg,
-        view_height_m,
-        distance_m=12.0,
-    )
-    observed, virtual = (np.concatenate([things[i] for things in turned]).astype(np.float32) for i in (1, 2))
+    row = in_a_row(turned, _VIEW, box.width, box.height)
+    observed, virtual = (np.concatenate([things[i] for things in row.things]).astype(np.float32) for i in (1, 2))
     scene = Scene(
-        meshes=tuple(Mesh(body.astype(np.float32), np.asarray(faces, dtype=np.int32)) for body, _, _ in turned),
+        meshes=tuple(Mesh(body.astype(np.float32), np.asarray(faces, dtype=np.int32)) for body, _, _ in row.things),
         spheres=(
-            Spheres(observed, _OBSERVED_RADIUS * metres_per_pixel, OBSERVED),
-            Spheres(virtual, _VIRTUAL_RADIUS * metres_per_pixel, VIRTUAL, towards_viewer_m=0.03),
+            Spheres(observed, _OBSERVED_RADIUS * row.metres_per_pixel, OBSERVED),
+            Spheres(virtual, _VIRTUAL_RADIUS * row.metres_per_pixel, VIRTUAL, towards_viewer_m=0.03),
         ),
         segments=(Segments(observed, virtual, _GAP_LINE, width_px=2.0),),
         floor=Floor(0.0),
     )
-    columns = [round(box.width / 2 + middle / metres_per_pixel) for middle in middles_m]
-    return Image.fromarray(renderer.draw(scene, camera, box.width, box.height)), columns
+    return Image.fromarray(renderer.draw(scene, row.camera, box.width, box.height)), list(row.columns)
 
 
 def _facing_z(labels: Sequence[str], markers_m: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -324,11 +286,7 @@ def _facing_z(labels: Sequence[str], markers_m: NDArray[np.float64]) -> NDArray[
     for name in pairs:
         difference = markers_m[index[f"L{name}"]] - markers_m[index[f"R{name}"]]
         to_left += np.where(np.isfinite(difference), difference, 0.0)
-    length = np.hypot(to_left[0], to_left[2])
-    if length < 1e-6:
-        return np.eye(3)
-    x, z = to_left[0] / length, to_left[2] / length
-    return np.array([[x, 0.0, z], [0.0, 1.0, 0.0], [-z, 0.0, x]])
+    return turned_to_z(to_left)
 
 
 def _font(size: int) -> ImageFont.FreeTypeFont:
