@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -54,6 +54,43 @@ class Camera:
             projection[2, 3] = (far + near) / (near - far)
             projection[3, 3] = 1.0
         return projection
+
+    def orbited(self, yaw_deg: float, pitch_deg: float) -> Camera:
+        """Moved round its target, never over the poles."""
+        pitch = float(np.clip(self.pitch_deg + pitch_deg, -89.0, 89.0))
+        return replace(self, yaw_deg=(self.yaw_deg + yaw_deg) % 360.0, pitch_deg=pitch)
+
+    def zoomed(self, factor: float) -> Camera:
+        """Nearer (below 1) or farther away, between 0.1 and 50 times a usual view of a body."""
+        height = float(np.clip(self.view_height_m * factor, 0.2, 100.0))
+        return replace(self, view_height_m=height, distance_m=self.distance_m * height / self.view_height_m)
+
+    def flown(self, right_m: float, up_m: float, ahead_m: float) -> Camera:
+        """Moved with its target: to its own right, straight up, and ahead on the level."""
+        yaw = np.radians(self.yaw_deg)
+        right, ahead = (np.cos(yaw), -np.sin(yaw)), (-np.sin(yaw), -np.cos(yaw))
+        x, y, z = self.target_m
+        return replace(
+            self,
+            target_m=(
+                float(x + right[0] * right_m + ahead[0] * ahead_m),
+                float(y + up_m),
+                float(z + right[1] * right_m + ahead[1] * ahead_m),
+            ),
+        )
+
+    def turned(self, left_deg: float) -> Camera:
+        """Turned on its spot: the target goes round the camera."""
+        turned = self.orbited(left_deg, 0.0)
+        moved = self._to_camera() - turned._to_camera()
+        x, y, z = (float(a + b) for a, b in zip(self.target_m, moved, strict=True))
+        return replace(turned, target_m=(x, y, z))
+
+    def _to_camera(self) -> NDArray[np.float64]:
+        """From the target to the camera (3,), metres."""
+        yaw, pitch = np.radians(self.yaw_deg), np.radians(self.pitch_deg)
+        way = np.array([np.sin(yaw) * np.cos(pitch), np.sin(pitch), np.cos(yaw) * np.cos(pitch)])
+        return way * self.distance_m
 
     def pixels(self, points_m: ArrayLike, width: int, height: int) -> NDArray[np.float64]:
         """Where points (..., 3) fall in a picture: (..., 2) columns and rows from its upper left corner."""

@@ -25,17 +25,26 @@ class NoDrawingError(GaitError):
     """This machine cannot draw; everything but the pictures can still be had."""
 
 
+def egl_context() -> moderngl.Context:
+    """A context without a window, for the thread that asks.
+
+    Raises:
+        NoDrawingError: this machine has none.
+    """
+    try:
+        return moderngl.create_context(require=330, standalone=True, **_EGL)
+    except Exception as error:  # moderngl raises bare Exceptions, each driver with its own words
+        raise NoDrawingError(
+            f"Cannot draw without a screen: {' '.join(str(error).split())}. "
+            f"On Debian or Ubuntu: sudo apt-get install {' '.join(DEBIAN_PACKAGES)}"
+        ) from error
+
+
 class OffscreenRenderer:
     """Owns the GPU: one context without a window. Use it from the thread that made it."""
 
     def __init__(self) -> None:
-        try:
-            self._context = moderngl.create_context(require=330, standalone=True, **_EGL)
-        except Exception as error:  # moderngl raises bare Exceptions, each driver with its own words
-            raise NoDrawingError(
-                f"Cannot draw without a screen: {' '.join(str(error).split())}. "
-                f"On Debian or Ubuntu: sudo apt-get install {' '.join(DEBIAN_PACKAGES)}"
-            ) from error
+        self._context = egl_context()
         self._renderer = Renderer(self._context)
         self._canvases: dict[tuple[int, int], Canvas] = {}
 

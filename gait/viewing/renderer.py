@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gait.viewing.camera import Camera
-from gait.viewing.colours import Colour
+from gait.viewing.colours import Colour, Scale
 from gait.viewing.scene import Floor, Mesh, Scene, Segments, Spheres, vertex_normals
 
 _SHADOW: Colour = (214, 217, 220)
@@ -23,22 +23,34 @@ _MESH_SHADERS = (
     """#version 330
     uniform mat4 T_clip_camera, T_camera_world;
     in vec3 position, normal;
+    in float value;
     out vec3 normal_camera;
+    out float place;  // along the scale, 0 to 1
+    out float known;
+    uniform vec2 range;
     void main() {
         normal_camera = mat3(T_camera_world) * normal;
+        known = isnan(value) ? 0.0 : 1.0;
+        place = isnan(value) ? 0.0 : (value - range.x) / (range.y - range.x);
         gl_Position = T_clip_camera * T_camera_world * vec4(position, 1.0);
     }""",
     """#version 330
-    uniform vec3 colour;
+    uniform vec3 colour;  // of what has no value
     uniform float opacity;
+    uniform bool valued;
+    uniform sampler2D scale;
     in vec3 normal_camera;
+    in float place, known;
     out vec4 drawn;
     void main() {
+        float at = clamp(place, 0.0, 1.0);
+        vec3 own = colour;
+        if (valued && known > 0.999) own = texture(scale, vec2((at * 255.0 + 0.5) / 256.0, 0.5)).rgb;
         vec3 n = normalize(gl_FrontFacing ? normal_camera : -normal_camera);
         float key = max(dot(n, normalize(vec3(-0.45, 0.65, 0.60))), 0.0);
         float fill = max(dot(n, normalize(vec3(0.80, 0.10, 0.55))), 0.0);
         float light = 0.62 + 0.06 * n.y + 0.40 * key + 0.14 * fill;
-        drawn = vec4(min(colour * light, 1.0), opacity);
+        drawn = vec4(min(own * light, 1.0), opacity);
     }""",
 )
 
@@ -87,6 +99,7 @@ _FLOOR_SHADERS = (
 # Common to markers and lines: how much is left to see of what lies behind the skin, by its depth there.
 _THROUGH_SKIN = """
     uniform sampler2D skin_depth;
+    uniform float through_skin;
     uniform vec4 depth_terms;  // clip z and w as linear functions of camera z
     float camera_z(float depth) {
         float ndc = depth * 2.0 - 1.0;
@@ -98,28 +111,31 @@ _THROUGH_SKIN = """
     float seen_through_skin(float z) {
         float depth = texelFetch(skin_depth, ivec2(gl_FragCoord.xy), 0).r;
         float behind = depth < 1.0 ? camera_z(depth) - z : 0.0;
-        return mix(1.0, 0.12, smoothstep(0.01, 0.10, behind));
+        return mix(1.0, through_skin, smoothstep(0.01, 0.10, behind));
     }
 """
 
 _SPHERE_SHADERS = (
     """#version 330
     uniform mat4 T_clip_camera, T_camera_world;
-    uniform float radius, towards_viewer;
     in vec2 corner;
     in vec3 centre;
+    in float radius;
     out vec2 on_disc;
     out vec3 centre_camera;
+    out float own_radius;
     void main() {
         on_disc = corner;
+        own_radius = radius;
         centre_camera = (T_camera_world * vec4(centre, 1.0)).xyz;
         gl_Position = T_clip_camera * vec4(centre_camera + vec3(corner * radius, 0.0), 1.0);
     }""",
     """#version 330
     uniform vec3 colour;
-    uniform float radius, towards_viewer;
+    uniform float towards_viewer, opacity;
     in vec2 on_disc;
     in vec3 centre_camera;
+    in float own_radius;
     out vec4 drawn;
     """
     + _THROUGH_SKIN
@@ -129,8 +145,8 @@ _SPHERE_SHADERS = (
         if (beside > 1.0) discard;
         float bulge = sqrt(1.0 - beside);
         float light = 0.80 + 0.24 * max(dot(vec3(on_disc, bulge), normalize(vec3(-0.45, 0.65, 0.60))), 0.0);
-        drawn = vec4(colour * light * (bulge < 0.38 ? 0.80 : 1.0), seen_through_skin(centre_camera.z));
-        gl_FragDepth = window_depth(centre_camera.z + bulge * radius + towards_viewer);
+        drawn = vec4(colour * light * (bulge < 0.38 ? 0.80 : 1.0), opacity * seen_through_skin(centre_camera.z));
+        gl_FragDepth = window_depth(centre_camera.z + bulge * own_radius + towards_viewer);
     }""",
 )
 
@@ -163,6 +179,7 @@ _SEGMENT_SHADERS = (
 )
 
 _PROGRAMS = (_MESH_SHADERS, _SHADOW_SHADERS, _FLOOR_SHADERS, _SPHERE_SHADERS, _SEGMENT_SHADERS)
+_MOST_UPLOADS, _MOST_SCALES = 4, 8
 _QUAD = np.array([[-1, -1], [1, -1], [-1, 1], [1, 1]], dtype=np.float32)
 
 
@@ -213,6 +230,8 @@ class Renderer:
             )
         )
         self._quad = context.buffer(_QUAD.tobytes())
+        self._uploads: dict[tuple[int, int, int], _MeshUpload] = {}
+        self._scales: dict[Scale, moderngl.Texture] = {}
 
     def draw(self, scene: Scene, camera: Camera, canvas: Canvas, pixel_scale: float = 1.0) -> None:
         """Draw over all of ``canvas``; ``pixel_scale`` of its pixels make one of what the user sees."""
@@ -229,8 +248,14 @@ class Renderer:
         canvas.solid.use()
         self._context.viewport = (0, 0, width, height)
         canvas.solid.clear(*_unit(scene.background), 1.0, depth=1.0)
-        self._context.blend_func = moderngl.SRC_ALPHA, moderngl.ONE_MINUS_SRC_ALPHA
-        uploads = [self._upload(mesh) for mesh in scene.meshes]
+        # The picture itself stays opaque, whatever is blended into it.
+        self._context.blend_func = (  # type: ignore[assignment]
+            moderngl.SRC_ALPHA,
+            moderngl.ONE_MINUS_SRC_ALPHA,
+            moderngl.ONE,
+            moderngl.ONE_MINUS_SRC_ALPHA,
+        )
+        uploads = [self._upload(place, mesh) for place, mesh in enumerate(scene.meshes)]
         if scene.floor is not None:
             self._draw_shadows(scene.floor, uploads)
             self._draw_floor(scene.floor, camera)
@@ -245,17 +270,42 @@ class Renderer:
             self._draw_segments(segments, pixel_scale)
         for spheres in scene.spheres:
             self._draw_spheres(spheres)
-        for upload in uploads:
-            upload.release()
 
-    def _upload(self, mesh: Mesh) -> _MeshUpload:
-        vertices = np.asarray(mesh.vertices_m, dtype=np.float32)
+    def _upload(self, place: int, mesh: Mesh) -> _MeshUpload:
+        """The mesh on the graphics side. What stood in the same place with the same faces is written over."""
+        key = (place, len(mesh.vertices_m), id(mesh.faces))
+        upload = self._uploads.pop(key, None)
+        if upload is None:
+            upload = self._new_upload(mesh)
+        self._uploads[key] = upload  # the last one asked for is the last one forgotten
+        while len(self._uploads) > _MOST_UPLOADS:
+            self._uploads.pop(next(iter(self._uploads))).release()
+        vertices = np.ascontiguousarray(mesh.vertices_m, dtype=np.float32)
+        normals = vertex_normals(vertices, upload.faces) if mesh.normals is None else mesh.normals
+        upload.vertices.write(vertices)
+        upload.normals.write(np.ascontiguousarray(normals, dtype=np.float32))
+        if mesh.values is not None:
+            upload.values.write(np.ascontiguousarray(mesh.values, dtype=np.float32))
+        return upload
+
+    def _new_upload(self, mesh: Mesh) -> _MeshUpload:
         faces = np.ascontiguousarray(mesh.faces, dtype=np.int32)
-        vertex_buffer = self._context.buffer(np.hstack([vertices, vertex_normals(vertices, faces)]).tobytes())
-        index_buffer = self._context.buffer(faces.tobytes())
-        solid = self._context.vertex_array(self._mesh, [(vertex_buffer, "3f 3f", "position", "normal")], index_buffer)
-        shadow = self._context.vertex_array(self._shadow, [(vertex_buffer, "3f 12x", "position")], index_buffer)
-        return _MeshUpload(vertex_buffer, index_buffer, solid, shadow)
+        vertices, normals = (self._context.buffer(reserve=12 * len(mesh.vertices_m), dynamic=True) for _ in range(2))
+        values = self._context.buffer(reserve=4 * len(mesh.vertices_m), dynamic=True)
+        index = self._context.buffer(faces.tobytes())
+        solid = self._context.vertex_array(
+            self._mesh, [(vertices, "3f", "position"), (normals, "3f", "normal"), (values, "1f", "value")], index
+        )
+        shadow = self._context.vertex_array(self._shadow, [(vertices, "3f", "position")], index)
+        return _MeshUpload(mesh.faces, faces, vertices, normals, values, index, solid, shadow)
+
+    def _scale_texture(self, scale: Scale) -> moderngl.Texture:
+        if scale not in self._scales:
+            if len(self._scales) > _MOST_SCALES:
+                self._scales.pop(next(iter(self._scales))).release()
+            table = scale.colours(np.linspace(scale.low, scale.high, 256))
+            self._scales[scale] = self._context.texture((256, 1), 3, table.tobytes(), alignment=1)
+        return self._scales[scale]
 
     def _draw_shadows(self, floor: Floor, uploads: list[_MeshUpload]) -> None:
         """Straight down; the darker of shadow and floor counts, so overlapping triangles do not add up."""
@@ -283,7 +333,13 @@ class Renderer:
         self._context.enable_only(moderngl.DEPTH_TEST | moderngl.CULL_FACE)
         self._context.depth_func = "<="
         for mesh, upload in sorted(zip(meshes, uploads, strict=True), key=lambda pair: -pair[0].opacity):
-            self._mesh["colour"] = _unit(mesh.colour)
+            valued = mesh.values is not None and mesh.scale is not None
+            self._mesh["colour"] = _unit(mesh.scale.missing if valued and mesh.scale is not None else mesh.colour)
+            self._mesh["valued"] = valued
+            if valued and mesh.scale is not None:
+                self._mesh["range"] = (mesh.scale.low, mesh.scale.high)
+                self._mesh["scale"] = 1
+                self._scale_texture(mesh.scale).use(1)
             self._mesh["opacity"] = mesh.opacity
             if mesh.opacity < 1.0:
                 with _colour_kept(canvas):
@@ -292,16 +348,20 @@ class Renderer:
             upload.solid.render()
 
     def _draw_spheres(self, spheres: Spheres) -> None:
-        centres = _whole_rows(spheres.centres_m)
-        self._sphere["radius"] = spheres.radius_m
+        centres = np.asarray(spheres.centres_m, dtype=np.float32)
+        radii = np.broadcast_to(np.asarray(spheres.radius_m, dtype=np.float32), len(centres))
         self._sphere["towards_viewer"] = spheres.towards_viewer_m
         self._sphere["colour"] = _unit(spheres.colour)
-        self._draw_instances(self._sphere, centres, "3f/i", "centre")
+        self._sphere["opacity"] = spheres.opacity
+        self._sphere["through_skin"] = spheres.through_skin
+        rows = _whole_rows(np.concatenate([centres, radii[:, None]], axis=1))
+        self._draw_instances(self._sphere, rows, "3f 1f/i", "centre", "radius")
 
     def _draw_segments(self, segments: Segments, pixel_scale: float) -> None:
         ends = _whole_rows(np.hstack([segments.starts_m, segments.ends_m]))
         self._segment["width"] = segments.width_px * pixel_scale
         self._segment["colour"] = _unit(segments.colour)
+        self._segment["through_skin"] = segments.through_skin
         self._draw_instances(self._segment, ends, "3f 3f/i", "start", "end")
 
     def _draw_instances(self, program: moderngl.Program, rows: NDArray[np.float32], layout: str, *names: str) -> None:
@@ -314,15 +374,19 @@ class Renderer:
         buffer.release()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _MeshUpload:
-    vertex_buffer: moderngl.Buffer
-    index_buffer: moderngl.Buffer
+    given_faces: NDArray[np.int32]  # kept, so that no other array gets its id
+    faces: NDArray[np.int32]
+    vertices: moderngl.Buffer
+    normals: moderngl.Buffer
+    values: moderngl.Buffer
+    index: moderngl.Buffer
     solid: moderngl.VertexArray
     shadow: moderngl.VertexArray
 
     def release(self) -> None:
-        for thing in (self.solid, self.shadow, self.vertex_buffer, self.index_buffer):
+        for thing in (self.solid, self.shadow, self.vertices, self.normals, self.values, self.index):
             thing.release()
 
 

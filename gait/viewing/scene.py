@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from gait.viewing.colours import OBSERVED, SKIN, Colour
+from gait.viewing.colours import OBSERVED, SKIN, Colour, Scale
 
 
 @dataclass(frozen=True)
@@ -18,6 +18,9 @@ class Mesh:
     faces: NDArray[np.int32]  # (F, 3) counter-clockwise seen from outside
     colour: Colour = SKIN
     opacity: float = 1.0
+    normals: NDArray[np.float32] | None = None  # (V, 3) unit, outwards; worked out where they are not given
+    values: NDArray[np.float32] | None = None  # (V,) shown in the colours of ``scale`` instead of ``colour``
+    scale: Scale | None = None
 
 
 @dataclass(frozen=True)
@@ -25,9 +28,11 @@ class Spheres:
     """Equal spheres, such as markers. Behind the skin they shine through, the deeper the fainter."""
 
     centres_m: NDArray[np.float32]  # (N, 3); rows with NaN are left out
-    radius_m: float = 0.008
+    radius_m: float | NDArray[np.float32] = 0.008  # of all, or (N,) of each
     colour: Colour = OBSERVED
     towards_viewer_m: float = 0.0  # drawn as if that much nearer: decides which of two coinciding spheres is on top
+    opacity: float = 1.0
+    through_skin: float = 0.12  # how much of it is still seen deep behind the skin, 0 to 1
 
 
 @dataclass(frozen=True)
@@ -38,6 +43,7 @@ class Segments:
     ends_m: NDArray[np.float32]  # (N, 3)
     colour: Colour = (200, 30, 30)
     width_px: float = 2.0
+    through_skin: float = 0.12  # how much of it is still seen deep behind the skin, 0 to 1
 
 
 @dataclass(frozen=True)
