@@ -18,6 +18,7 @@ from gait.viewing.colours import OBSERVED, UNSEEN, VIRTUAL, Colour, SequentialSc
 from gait.viewing.offscreen import OffscreenRenderer, shared_renderer
 from gait.viewing.row_of_bodies import in_a_row, turned_to_z
 from gait.viewing.scene import Floor, Mesh, Scene, Segments, Spheres
+from gait.viewing.time_columns import in_columns
 
 RESIDUAL_SCALE = SequentialScale(0.0, 20.0)
 """Millimetres; one range for all recordings, so that pictures can be compared at a glance."""
@@ -135,19 +136,9 @@ def _mean(values: NDArray[np.float64], axis: int) -> NDArray[np.float64]:
     return np.where(count > 0, total / np.maximum(count, 1), np.nan)
 
 
-def _in_columns(values: NDArray[np.float64], columns: int) -> NDArray[np.float64]:
-    """Means over as many equal stretches of time as there are columns to draw, (min(T, columns), ...)."""
-    columns = min(columns, len(values))
-    starts = np.linspace(0, len(values), columns + 1).astype(np.intp)[:-1]
-    seen = ~np.isnan(values)
-    total = np.add.reduceat(np.where(seen, values, 0.0), starts, axis=0)
-    count = np.add.reduceat(seen.astype(np.float64), starts, axis=0)
-    return np.where(count > 0, total / np.maximum(count, 1), np.nan)
-
-
 def _heat_map(residual_mm: NDArray[np.float64], width: int, row_height: int) -> Image.Image:
     """Markers (M rows) by time, one colour a cell, a white hair between rows where there is room for it."""
-    cells = RESIDUAL_SCALE.colours(_in_columns(residual_mm, width).T)  # (M, columns, 3)
+    cells = RESIDUAL_SCALE.colours(in_columns(residual_mm, width).T)  # (M, columns, 3)
     image = Image.fromarray(cells).resize((width, row_height * len(cells)), Image.Resampling.NEAREST)
     hair = ImageDraw.Draw(image)
     for row in range(1, len(cells)):
@@ -188,7 +179,7 @@ def _draw_frame_means(pen: ImageDraw.ImageDraw, strip: _Box, frame_mean: NDArray
         pen.line((strip.left, y, strip.right, y), _RULE)
         pen.text((strip.right + 8, y), f"{value:.0f}", _FAINT, _font(13), "lm")
     pen.text((strip.left - 8, strip.bottom - strip.height / 2), "mean", _FAINT, _font(14), "rm")
-    columns = _in_columns(frame_mean, strip.width)
+    columns = in_columns(frame_mean, strip.width)
     if len(columns) == 1:
         columns = np.repeat(columns, 2)  # a line needs two ends
     at = np.linspace(strip.left, strip.right, len(columns))
