@@ -1,0 +1,53 @@
+"""What an explanation says: how much each joint of each frame spoke for "sick", and how far that can be trusted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+TARGET = "logit of sick"
+"""What every method explains: above 0 the network says sick."""
+
+
+@dataclass(frozen=True, eq=False)
+class Importance:
+    """What a method says about windows."""
+
+    values: Tensor  # (N, L, J) of each joint in each frame, in parts of the logit where signed
+    signed: bool  # above 0 speaks for sick, below 0 for healthy; otherwise only how much was looked at
+    logits: Tensor  # (N,) what is explained
+    # (N,) the part of |relevance| that went to biases, CLS and positions, 0 to 1; NaN where a method knows of none
+    absorbed: Tensor
+    method: str
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    target: str = TARGET
+
+
+@dataclass(frozen=True, eq=False)
+class GaitImportance:
+    """What a method says about a whole recording: its windows laid over one another.
+
+    Frames that no window covers are NaN.
+    """
+
+    values: NDArray[np.float32]  # (T, 22) mean over the windows that cover a frame
+    probability: NDArray[np.float32]  # (T,) of sick, mean over the same windows
+    first_frames: NDArray[np.int64]  # (W,) of each window, in this recording at rate_hz
+    window_probability: NDArray[np.float32]  # (W,) of sick
+    window_length: int  # frames
+    rate_hz: float  # the network's: of the frames above
+    signed: bool
+    absorbed: float  # mean over windows, see Importance; NaN where a method knows of none
+    method: str
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    target: str = TARGET
+
+    @property
+    def person_probability(self) -> float:
+        """Of sick: mean over all windows, as a person is judged."""
+        return float(np.mean(self.window_probability))

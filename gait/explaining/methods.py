@@ -1,0 +1,152 @@
+"""All methods by name, and one way to ask any of them.
+
+A method is asked about a network and windows in the common frame, and gives an ``Importance`` for the logit of "sick".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from gait.errors import GaitError
+from gait.explaining.attention import attention
+from gait.explaining.gradients import STEPS, gradient_input, integrated_gradients
+from gait.explaining.importance import Importance
+from gait.explaining.lrp_mlp import EPSILON, PUBLISHED_EPSILON, lrp_epsilon, lrp_published
+from gait.explaining.lrp_transformer import RULES as TRANSFORMER_RULES
+from gait.explaining.lrp_transformer import lrp_transformer
+from gait.explaining.occlusion import CELL_FRAMES, occlusion
+from gait.learning.transformer import GaitTransformer
+
+MLP_RULES = ("epsilon", "published")
+
+
+@dataclass(frozen=True)
+class Method:
+    """What a user has to know of a method."""
+
+    name: str  # as --method takes it
+    title: str  # as a reader meets it
+    signed: bool
+    of_transformers: bool = True
+    of_mlps: bool = True
+    needs_baseline: bool = False
+    windows_a_frame: float = 1.0  # of a whole recording: a costly method looks at fewer windows
+
+    def explains(self, network: nn.Module) -> bool:
+        """Whether it knows this kind of network."""
+        return self.of_transformers if isinstance(network, GaitTransformer) else self.of_mlps
+
+
+METHODS: Mapping[str, Method] = {
+    method.name: method
+    for method in (
+        Method("lrp", "Relevance (LRP)", signed=True),
+        Method("attention", "Attention", signed=False, of_mlps=False),
+        Method("gradient_input", "Input times gradient", signed=True),
+        Method("integrated_gradients", "Integrated gradients", signed=True, needs_baseline=True, windows_a_frame=1 / 8),
+        Method("occlusion", "Occlusion", signed=True, needs_baseline=True, windows_a_frame=1 / 16),
+    )
+}
+
+
+def explain_windows(
+    network: nn.Module, windows: Tensor, method: str, *, baseline: Tensor | None = None, rule: str | None = None
+) -> Importance:
+    """What a method says about windows.
+
+    Args:
+        network: in evaluation mode; windows to logits.
+        windows: (N, L, J, 3) in the common frame.
+        method: one of ``METHODS``.
+        baseline: (L, J, 3) the training set's mean window, for methods that compare with it.
+        rule: of ``lrp``: epsilon or published for the MLPs, attnlrp or cp for the transformer; the first of them if
+            None.
+
+    Raises:
+        GaitError: the method is unknown, knows nothing of this kind of network, or lacks its baseline or captum.
+    """
+    how = method_for(network, method)
+    if how.needs_baseline and baseline is None:
+        raise GaitError(
+            f"{method} compares with the training set's mean window, which bare weights do not hold; use a checkpoint "
+            "of this suite, or another --method."
+        )
+    settings: dict[str, Any] = {}
+    if rule is not None and method != "lrp":
+        raise GaitError(f"--lrp_rule {rule} is for --method lrp, not for {method}.")
+    if method == "attention":
+        values, logits = attention(network, windows)  # type: ignore[arg-type]
+        nowhere = torch.full_like(logits, torch.nan)
+        return Importance(values, how.signed, logits, nowhere, method, {"heads": "mean"})
+    if method == "lrp":
+        rule = rule or lrp_rules(network)[0]
+        if rule not in lrp_rules(network):
+            kind = "transformer" if isinstance(network, GaitTransformer) else "MLP"
+            raise GaitError(f"--lrp_rule {rule}: for the {kind} there are {', '.join(lrp_rules(network))}.")
+        settings = {"rule": rule}
+        if isinstance(network, GaitTransformer):
+            relevance, logits = lrp_transformer(network, windows, rule)  # type: ignore[arg-type]
+        elif rule == "published":
+            relevance, logits = lrp_published(network, windows)  # type: ignore[arg-type]
+            settings["epsilon"] = PUBLISHED_EPSILON
+        else:
+            relevance, logits = lrp_epsilon(network, windows)  # type: ignore[arg-type]
+            settings["epsilon"] = EPSILON
+    elif method == "gradient_input":
+        relevance, logits = gradient_input(network, windows)
+    else:
+        assert baseline is not None
+        baseline = baseline.to(windows)
+        if method == "integrated_gradients":
+            relevance, logits = integrated_gradients(network, windows, baseline)
+            settings = {"steps": STEPS, "baseline": "mean window"}
+        else:
+            relevance, logits = occlusion(network, windows, baseline)
+            settings = {"cell_frames": CELL_FRAMES, "baseline": "mean window"}
+    values = relevance.sum(-1)
+    return Importance(values, how.signed, logits, absorbed_share(values, logits), method, settings)
+
+
+def method_for(network: nn.Module, method: str) -> Method:
+    """The method of this name.
+
+    Raises:
+        GaitError: there is none, or it knows nothing of this kind of network.
+    """
+    fitting = ", ".join(name for name, how in METHODS.items() if how.explains(network))
+    if method not in METHODS:
+        raise GaitError(f"--method {method}: unknown; there are {fitting}.")
+    if not METHODS[method].explains(network):
+        raise GaitError(f"--method {method} explains transformers alone; for this network there are {fitting}.")
+    return METHODS[method]
+
+
+def methods_of(network: nn.Module) -> tuple[str, ...]:
+    """The names of all methods that explain this kind of network, the default one first."""
+    names = [name for name, how in METHODS.items() if how.explains(network)]
+    return tuple(sorted(names, key=lambda name: name != default_method(network)))
+
+
+def default_method(network: nn.Module) -> str:
+    """The most faithful one for this kind of network, as ``benchmarks/faithfulness.py`` has found."""
+    return "lrp"
+
+
+def lrp_rules(network: nn.Module) -> tuple[str, ...]:
+    """Of this kind of network, the default one first."""
+    return TRANSFORMER_RULES if isinstance(network, GaitTransformer) else MLP_RULES
+
+
+def absorbed_share(values: Tensor, logits: Tensor) -> Tensor:
+    """(N,) how much of the logits (N,) is not in the values (N, L, J): what biases, CLS, positions or a baseline took.
+
+    That part and the sum of the values make up the logit; the share is of both without their signs, 0 to 1.
+    """
+    given = values.sum((1, 2))
+    taken = logits - given
+    return taken.abs() / (taken.abs() + given.abs()).clamp_min(1e-12)
