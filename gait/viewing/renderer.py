@@ -202,6 +202,11 @@ class Canvas:
         return cls(solid, overlay, skin_depth)
 
     @property
+    def picture(self) -> moderngl.Texture:
+        """The colours, the lowest row first."""
+        return self.solid.color_attachments[0]  # type: ignore[return-value]
+
+    @property
     def size(self) -> tuple[int, int]:
         """Width and height in pixels."""
         width, height = self.solid.size

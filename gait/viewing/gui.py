@@ -1,0 +1,61 @@
+"""Dear ImGui and ImPlot, loaded when a window is first drawn.
+
+pyimgui (``pip install imgui``) has no wheels past Python 3.11, and its maintainer has stopped; imgui-bundle is kept up.
+It must be imported before glfw: both then share one copy of GLFW.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from gait.errors import GaitError
+
+if TYPE_CHECKING:
+    from imgui_bundle import imgui, implot
+
+    __all__ = ["imgui", "implot"]
+
+
+class NoWindowError(GaitError):
+    """This machine, or this installation, has no window to show; pictures may still be drawn."""
+
+
+def __getattr__(name: str) -> Any:
+    """``imgui``, ``implot`` and ``glfw``.
+
+    Raises:
+        NoWindowError: they are not installed, or a library of the system is missing.
+    """
+    if name not in ("imgui", "implot", "glfw"):
+        raise AttributeError(name)
+    module = _load(name)
+    globals()[name] = module
+    return module
+
+
+def fonts() -> tuple[Path, Path]:
+    """The files of the letters: regular, bold."""
+    import imgui_bundle
+
+    folder = Path(str(imgui_bundle.__file__)).parent / "assets" / "fonts" / "Roboto"
+    return folder / "Roboto-Regular.ttf", folder / "Roboto-Bold.ttf"
+
+
+def _load(name: str) -> ModuleType:
+    try:
+        import imgui_bundle
+
+        if name == "glfw":
+            import glfw
+
+            return glfw
+        module: ModuleType = getattr(imgui_bundle, name)
+    except ImportError as error:
+        raise NoWindowError(
+            f"No window without imgui-bundle and glfw ({' '.join(str(error).split())}); install them with: "
+            "bash setup.sh, or .venv/bin/pip install -c constraints.txt -e '.[viewer]'; on Debian or Ubuntu they need: "
+            "sudo apt-get install libx11-6 libxext6"
+        ) from error
+    return module

@@ -1,0 +1,83 @@
+"""Work beside the drawing: a job at a time in a thread, its result handed over between two pictures."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from gait.errors import GaitError
+
+
+@dataclass(frozen=True)
+class _Job:
+    what: str
+    work: Callable[[], Any]
+    then: Callable[[Any], None]
+    replaces: str
+
+
+class Jobs:
+    """Jobs in their order. An error of one is a line in ``lines``, and the next goes on."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []  # what went wrong, the newest last
+        self._waiting: list[_Job] = []
+        self._running: _Job | None = None
+        self._done: queue.SimpleQueue[tuple[_Job, Any, BaseException | None]] = queue.SimpleQueue()
+
+    @property
+    def busy(self) -> str:
+        """What is being done now, in words; "" if nothing is."""
+        return self._running.what if self._running else ""
+
+    def start(self, what: str, work: Callable[[], Any], then: Callable[[Any], None], replaces: str = "") -> None:
+        """Do ``work`` in a thread, and then call ``then`` with its result from ``poll``.
+
+        Args:
+            what: in words, for whoever waits.
+            work: must touch nothing that is drawn from.
+            then: may.
+            replaces: waiting jobs of this kind are dropped; the newest wish counts.
+        """
+        self._waiting = [job for job in self._waiting if not replaces or job.replaces != replaces]
+        self._waiting.append(_Job(what, work, then, replaces))
+        self._next()
+
+    def poll(self) -> bool:
+        """Hand over what is finished; whether there was anything. Call it between two pictures."""
+        any_done = False
+        while not self._done.empty():
+            job, result, error = self._done.get()
+            self._running = None
+            any_done = True
+            if error is None:
+                try:
+                    job.then(result)
+                except GaitError as refused:
+                    error = refused
+            if error is not None:
+                self.lines.append(_line(job, error))
+            self._next()
+        return any_done
+
+    def _next(self) -> None:
+        if self._running is None and self._waiting:
+            job = self._running = self._waiting.pop(0)
+            threading.Thread(target=self._do, args=(job,), name=job.what, daemon=True).start()
+
+    def _do(self, job: _Job) -> None:
+        try:
+            self._done.put((job, job.work(), None))
+        except Exception as error:  # whatever it is, the window stays
+            self._done.put((job, None, error))
+
+
+def _line(job: _Job, error: BaseException) -> str:
+    if isinstance(error, GaitError):
+        return str(error)
+    if isinstance(error, MemoryError):
+        return f"{job.what}: there is not enough memory; close other programs and try again."
+    return str(GaitError(f"{job.what}: {type(error).__name__}: {error}"))

@@ -1,0 +1,60 @@
+"""Every key, and how to read the colours."""
+
+from __future__ import annotations
+
+from gait.viewing.gui import imgui
+from gait.viewing.panels.controls import FAINT, FIXED, Controls
+from gait.viewing.session import Session
+
+KEYS = (
+    ("W, S", "fly ahead, back"),
+    ("A, D", "fly to the left, to the right"),
+    ("R, F", "fly up, down"),
+    ("Q, E", "turn to the left, to the right"),
+    ("mouse on the body", "left button: go round it; right button: move the view; wheel: nearer, farther"),
+    ("click a joint", "choose it: its importance and its angle appear beside the map"),
+    ("B", "look at the whole body again"),
+    ("space", "play, pause"),
+    (",  and  .", "one frame back, on"),
+    ("Home, End", "first, last frame"),
+    ("L", "loop: begin again at the end"),
+    ("G", "grid on the floor"),
+    (
+        "mouse on the map",
+        "click: go there and choose that joint; wheel: zoom in time; right button: move; twice: all",
+    ),
+    ("O", "open a walk, a network, a folder"),
+    ("H", "this page"),
+    ("Escape", "close this page, or what is open over the window"),
+)
+READING = (
+    "The network was shown windows of the walk and says for each how likely a sick person walks there. The explanation "
+    "tells which joints at which moments that answer came from.",
+    "Orange speaks for sick, blue for healthy, nearly white did not matter. Methods without signs, such as attention, "
+    "go from violet (hardly looked at) to yellow (looked at much). Grey: nobody has explained these frames.",
+    "It explains the network, not the patient. Nothing here is a diagnosis.",
+)
+
+
+def help_page(controls: Controls, session: Session, width: float, height: float) -> None:
+    """In the middle of a window of this size, while it is wanted."""
+    if not session.help:
+        return
+    size = (min(controls.length(720), width * 0.94), min(controls.length(590), height * 0.94))
+    imgui.set_next_window_pos(((width - size[0]) / 2, (height - size[1]) / 2))
+    imgui.set_next_window_size(size)
+    imgui.set_next_window_focus()
+    visible, stays = imgui.begin("Help###help", True, FIXED)
+    session.help = bool(stays)
+    controls.noted("Help page")
+    if visible:
+        controls.heading("Keys")
+        for key, what in KEYS:
+            imgui.text(key)
+            imgui.same_line(controls.length(150))
+            controls.line(what, FAINT)
+        controls.heading("Reading the colours")
+        for paragraph in READING:
+            controls.line(paragraph)
+            imgui.spacing()
+    imgui.end()

@@ -1,0 +1,176 @@
+"""The body, with the colour bar and the mouse in it, and what plays below."""
+
+from __future__ import annotations
+
+import moderngl
+import numpy as np
+
+from gait.body.skeleton import plain_name
+from gait.viewing.colours import DivergingScale, Scale
+from gait.viewing.explained_gait import ExplainedGait
+from gait.viewing.gui import imgui
+from gait.viewing.panels.control_panel import verdict_words
+from gait.viewing.panels.controls import FAINT, HEALTHY, INK, SICK, Controls, packed
+from gait.viewing.renderer import Canvas, Renderer
+from gait.viewing.session import SPEEDS, Session
+
+_ORBIT_DEG_A_PIXEL = 0.4
+_ZOOM_A_NOTCH = 0.88
+_REACH = 16.0  # pixels from a joint within which a click means it
+
+
+class BodyView:
+    """Draws the scene into a picture of its own, which the window shows."""
+
+    def __init__(self, context: moderngl.Context) -> None:
+        self._context = context
+        self._renderer = Renderer(context)
+        self._canvas: Canvas | None = None
+        self._dragged = 0.0
+
+    def draw(self, controls: Controls, session: Session, width: int, height: int) -> None:
+        """The view, ``width`` by ``height`` pixels, at ImGui's cursor."""
+        if self._canvas is None or self._canvas.size != (width, height):
+            if self._canvas is not None:
+                self._canvas.release()
+            self._canvas = Canvas.of_size(self._context, width, height)
+        self._renderer.draw(session.scene(), session.camera, self._canvas)
+        corner = imgui.get_cursor_screen_pos()
+        imgui.image(imgui.ImTextureRef(self._canvas.picture.glo), (width, height), (0.0, 1.0), (1.0, 0.0))
+        # A button under the mouse, so that dragging the view does not drag the window.
+        imgui.set_cursor_screen_pos(corner)
+        imgui.invisible_button("view", (width, height), _ANY_BUTTON)
+        controls.noted("View")
+        self._mouse(session, corner.x, corner.y, width, height)
+        self._words(controls, session, corner.x, corner.y, width, height)
+
+    def release(self) -> None:
+        """Give the memory back."""
+        if self._canvas is not None:
+            self._canvas.release()
+
+    def _mouse(self, session: Session, left: float, top: float, width: int, height: int) -> None:
+        io = imgui.get_io()
+        if imgui.is_item_hovered() and io.mouse_wheel:
+            session.camera = session.camera.zoomed(_ZOOM_A_NOTCH**io.mouse_wheel)
+        if imgui.is_item_activated():
+            self._dragged = 0.0
+        column, row = io.mouse_pos.x - left, io.mouse_pos.y - top
+        if imgui.is_item_active():
+            dx, dy = io.mouse_delta.x, io.mouse_delta.y
+            self._dragged += abs(dx) + abs(dy)
+            if self._dragged > 4:
+                if io.mouse_down[0]:
+                    session.camera = session.camera.orbited(-dx * _ORBIT_DEG_A_PIXEL, dy * _ORBIT_DEG_A_PIXEL)
+                else:
+                    metres = session.camera.view_height_m / height
+                    session.camera = session.camera.flown(-dx * metres, dy * metres, 0.0)
+        if imgui.is_item_deactivated() and self._dragged <= 4:
+            session.joint = session.nearest_joint(column, row, width, height, _REACH)
+        elif imgui.is_item_hovered() and not io.mouse_down[0]:
+            joint = session.nearest_joint(column, row, width, height, _REACH)
+            if joint is not None:
+                imgui.set_tooltip(plain_name(joint))
+
+    def _words(self, controls: Controls, session: Session, left: float, top: float, width: int, height: int) -> None:
+        pen, pad = imgui.get_window_draw_list(), controls.length(12)
+        if session.body is None:
+            text = session.jobs.busy or "Open a walk to begin: press O, or drop its folder here."
+            size = imgui.calc_text_size(text)
+            pen.add_text((left + (width - size.x) / 2, top + (height - size.y) / 2), packed(FAINT), text)
+            return
+        gait = session.body.gait
+        lines = [(f"{session.frame / gait.rate_hz:.2f} s, frame {session.frame + gait.sequence.first_frame}", INK)]
+        explained = session.explained
+        if explained is not None:
+            now = explained.probability[session.frame]
+            if np.isfinite(now):
+                lines.append((f"here: {verdict_words(float(now))}", SICK if now > 0.5 else HEALTHY))
+            else:
+                lines.append(("here: not explained", FAINT))
+        if session.joint is not None:
+            lines.append((plain_name(session.joint), INK))
+        for number, (text, colour) in enumerate(lines):
+            pen.add_text(
+                (left + pad, top + pad + number * imgui.get_text_line_height_with_spacing()), packed(colour), text
+            )
+        if explained is not None:
+            bar = min(controls.length(200), height - controls.length(110))
+            if bar > controls.length(50):
+                colour_bar(controls, explained, left + width - controls.length(26), top + controls.length(52), bar)
+
+
+def colour_bar(controls: Controls, explained: ExplainedGait, right: float, top: float, height: float) -> None:
+    """The scale, its ends in words, its unit, and grey for what is not explained; its right edge is at ``right``."""
+    pen, scale = imgui.get_window_draw_list(), explained.scale
+    bar_width, steps = controls.length(14), 64
+    left = right - bar_width
+    colours = scale.colours(np.linspace(scale.high, scale.low, steps))
+    for step, colour in enumerate(colours):
+        y = top + height * step / steps
+        pen.add_rect_filled((left, y), (right, y + height / steps + 1), packed(tuple(map(int, colour))))  # type: ignore[arg-type]
+    signed = isinstance(scale, DivergingScale)
+    line = imgui.get_text_line_height()
+
+    def words(text: str, y: float, colour: tuple[int, int, int], edge: float) -> None:
+        pen.add_text((edge - imgui.calc_text_size(text).x, y), packed(colour), text)
+
+    words("speaks for sick" if signed else "looked at much", top - 2.3 * line, SICK if signed else INK, right)
+    words(unit_words(scale), top - 1.25 * line, FAINT, right)
+    for place, value in zip((0.0, 0.5, 1.0), (scale.high, (scale.high + scale.low) / 2, scale.low), strict=True):
+        words(
+            f"{value * 1000:+.3g}" if signed and value else f"{value * 1000:.3g}",
+            top + place * height - line / 2,
+            INK,
+            left - 4,
+        )
+    below = top + height + 0.5 * line
+    words("speaks for healthy" if signed else "hardly looked at", below, HEALTHY if signed else INK, right)
+    below += 1.5 * line
+    grey = packed(scale.missing)
+    pen.add_rect_filled((left, below), (right, below + bar_width), grey)
+    words("not explained", below, FAINT, left - 4)
+    controls.places["Colour bar"] = (left, top, right, top + height)
+
+
+def unit_words(scale: Scale) -> str:
+    """What a number on the scale is."""
+    return "thousandths of the score" if isinstance(scale, DivergingScale) else "thousandths of the attention"
+
+
+def play_bar(controls: Controls, session: Session) -> None:
+    """Play, step, the place in time, loop, speed."""
+    there = session.frames > 0
+    if controls.button("<", "one frame back (,)", enabled=there, name="Back"):
+        session.step(-1)
+    imgui.same_line()
+    if controls.button(
+        "Pause" if session.playing else "Play", "space", enabled=there, width=controls.length(58), name="Play"
+    ):
+        session.toggle_play()
+    imgui.same_line()
+    if controls.button(">", "one frame on (.)", enabled=there, name="On"):
+        session.step(1)
+    imgui.same_line()
+    right = controls.length(150)
+    imgui.push_item_width(max(imgui.get_content_region_avail().x - right, controls.length(60)))
+    first = session.body.gait.sequence.first_frame if session.body else 1
+    imgui.begin_disabled(not there)
+    changed, frame = imgui.slider_int(
+        "##Frame", session.frame + first, first, first + max(session.frames - 1, 0), "frame %d"
+    )
+    imgui.end_disabled()
+    controls.noted("Frame")
+    imgui.pop_item_width()
+    if changed:
+        session.playing = False
+        session.seek(frame - first)
+    imgui.same_line()
+    session.loop = controls.tick("Loop", session.loop, "begin again at the end (L)")
+    imgui.same_line()
+    speeds = [f"{speed:g} x" for speed in SPEEDS]
+    session.speed = SPEEDS[controls.choice("Speed", speeds, SPEEDS.index(session.speed), "slower or faster than life")]
+
+
+_ANY_BUTTON = 1 | 2 | 4
+"""ImGui's flags of a button that the left, right and middle one press."""
