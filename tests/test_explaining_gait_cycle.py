@@ -109,7 +109,7 @@ def test_a_recording_that_no_window_covers_has_no_cycle() -> None:
 def test_each_joint_on_the_cycle_of_its_side() -> None:
     values = np.random.default_rng(1).normal(size=(len(joints()), NUM_BODY_JOINTS))
     cycles = gait_cycles(values, joints(), RATE_HZ)
-    own = on_own_cycle(cycles)
+    own = on_own_cycle({side: cycle.importance for side, cycle in cycles.items()})
     for joint, side in ((Joint.LEFT_KNEE, "left"), (Joint.RIGHT_KNEE, "right"), (Joint.HEAD, "left")):
         np.testing.assert_array_equal(own[:, joint], cycles[side].importance[:, joint])
 

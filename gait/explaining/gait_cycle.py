@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from gait.body.skeleton import BODY_JOINTS
+from gait.body.skeleton import BODY_JOINTS, Joint
 from gait.motion.gait_events import SIDES, Frames, GaitEvents, gait_events, strides
 from gait.motion.joint_angles import JointAngles, joint_angles
 
@@ -21,6 +21,7 @@ Vector = NDArray[np.float64]
 PERCENT = np.arange(101)
 """Samples of a cycle: percents of it."""
 _LEAST_COVERED = 0.5
+_LEGS = {side: [Joint[f"{side.upper()}_{name}"] for name in ("HIP", "KNEE", "ANKLE", "FOOT")] for side in SIDES}
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,6 +38,14 @@ class GaitCycle:
     other_strike_percent: float  # mean of where the other foot meets the floor; NaN likewise
 
 
+@dataclass(frozen=True)
+class Phase:
+    """A moment of a walk that has a name."""
+
+    name: str  # "left foot strikes"
+    frame: int
+
+
 def gait_cycles(
     values: NDArray[np.floating], joints_m: NDArray[np.floating], rate_hz: float
 ) -> Mapping[str, GaitCycle]:
@@ -51,12 +60,51 @@ def gait_cycles(
     return {side: _gait_cycle(side, np.asarray(values, np.float64), events, angles, rate_hz) for side in SIDES}
 
 
-def on_own_cycle(cycles: Mapping[str, GaitCycle]) -> Vector:
-    """(101, 22) importance with each joint over the cycle of its own side; those of the trunk over the left one."""
-    own = cycles["left"].importance.copy()
+def on_own_cycle(importance: Mapping[str, Vector]) -> Vector:
+    """(101, 22) importance with each joint over the cycle of its own side; those of the trunk over the left one.
+
+    Args:
+        importance: "left" and "right" -> (101, 22) over that foot's cycle.
+    """
+    own = importance["left"].copy()
     right = [joint for joint in BODY_JOINTS if joint.name.startswith("RIGHT_")]
-    own[:, right] = cycles["right"].importance[:, right]
+    own[:, right] = importance["right"][:, right]
     return own
+
+
+def four_phases(values: NDArray[np.floating], joints_m: NDArray[np.floating], rate_hz: float) -> tuple[Phase, ...]:
+    """Four moments of one stride: a foot strikes, mid-stance, it leaves, mid-swing; in time.
+
+    Of the foot whose leg matters more; of its explained strides that one which is nearest to the recording's middle.
+    Four evenly spaced moments of what is explained where there is no such stride; none where nothing is explained.
+
+    Args:
+        values: as for ``gait_cycles``.
+        joints_m: likewise.
+        rate_hz: likewise.
+    """
+    values = np.asarray(values, dtype=np.float64)
+    explained = np.flatnonzero(np.isfinite(values).all(axis=1))
+    if not len(explained):
+        return ()
+    events = gait_events(joints_m, rate_hz)
+    of_leg = {side: np.abs(values[explained][:, _LEGS[side]]).mean() for side in SIDES}
+    for side in sorted(SIDES, key=lambda side: -of_leg[side]):
+        found = []
+        for stride in strides(events.heel_strikes[side], rate_hz):
+            offs = [int(off) for off in events.toe_offs[side] if stride.start < off < stride.stop]
+            if offs and np.isin((stride.start, stride.stop), explained).all():
+                found.append((stride, offs[0]))
+        if found:
+            stride, off = min(found, key=lambda one: abs(one[0].start + one[0].stop - len(values)))
+            return (
+                Phase(f"{side} foot strikes", stride.start),
+                Phase(f"{side} mid-stance", (stride.start + off) // 2),
+                Phase(f"{side} foot leaves", off),
+                Phase(f"{side} mid-swing", (off + stride.stop) // 2),
+            )
+    spread = explained[np.linspace(0, len(explained) - 1, 6).round().astype(int)[1:5]]
+    return tuple(Phase("", int(frame)) for frame in spread)
 
 
 def _gait_cycle(side: str, values: Vector, events: GaitEvents, angles: JointAngles, rate_hz: float) -> GaitCycle:
