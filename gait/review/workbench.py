@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+import numpy as np
 import torch
-from torch import Tensor, nn
+from numpy.typing import NDArray
 
 from gait.errors import GaitError
+from gait.explaining.explained_network import ExplainedNetwork, open_network
 from gait.explaining.importance import GaitImportance
 from gait.explaining.methods import METHODS, methods_of
 from gait.explaining.recordings import explain_gait
-from gait.learning.checkpoint import Checkpoint, load_network
-from gait.learning.report.names import judge_name
-from gait.learning.transformer import GaitTransformer
 from gait.motion.gait_set import GaitRecording, RecordingSource
 from gait.motion.pose_files import read_poses
 from gait.motion.resampling import resampled
@@ -24,16 +22,17 @@ from gait.review.healthy_mean import healthy_mean
 from gait.viewing.shown_gait import BodyFiles, ShownGait, read_shown_gait
 from gait.viewing.workbench import ShownMethod, ShownNetwork
 
-_RATE_HZ = 100.0  # of bare weights, which do not say theirs
 _AT_A_TIME = 64  # windows
 
 
-@dataclass(frozen=True, eq=False)
-class _Opened:
-    """What the window hands back to be explained."""
+@dataclass(frozen=True)
+class BareWeights:
+    """What bare weights under the published names do not say of themselves; as ``open_network`` has it."""
 
-    module: nn.Module
-    mean_window: Tensor | None  # (L, 22, 3) of the training set
+    window_length: int | None = None
+    rate_hz: float | None = None
+    pose_heads: int | None = None
+    classifier_heads: int | None = None
 
 
 @dataclass(frozen=True)
@@ -41,7 +40,9 @@ class FileWorkbench:
     """Opens files, as the window asks for them."""
 
     bodies: BodyFiles
-    bare_window_frames: int = 128  # of weights without a checkpoint, whose network does not say it
+    bare: BareWeights = BareWeights()
+    rule: str | None = None  # of the method lrp; its default if None
+    stride: int | None = None  # frames from one explained window to the next; by the method's cost if None
 
     def gait(self, folder: Path) -> ShownGait:
         """A fitted gait."""
@@ -49,44 +50,41 @@ class FileWorkbench:
 
     def network(self, file: Path) -> ShownNetwork:
         """A trained network, of a checkpoint of this suite or of bare weights."""
-        module, checkpoint = load_network(file)
-        names = methods_of(module)
-        kind = judge_name("transformer" if isinstance(module, GaitTransformer) else "mlp")
-        length = checkpoint.window_length if checkpoint else getattr(module, "window_length", self.bare_window_frames)
-        rate_hz = float(checkpoint.frame_rate_hz) if checkpoint else _RATE_HZ
-        methods = tuple(ShownMethod(name, METHODS[name].title, METHODS[name].signed) for name in names)
+        opened = open_network(file, **vars(self.bare))
+        length, rate_hz = opened.window_length, opened.rate_hz
+        names = methods_of(opened.network)
         return ShownNetwork(
             file=file,
-            title=f"{kind} ({'/'.join(file.resolve().parts[-2:])})",
-            notes=(
-                f"windows of {length} frames at {rate_hz:g} Hz ({length / rate_hz:.2f} s)",
-                _trained_on(checkpoint),
-            ),
+            title=f"{opened.title} ({'/'.join(file.resolve().parts[-2:])})",
+            notes=(f"windows of {length} frames at {rate_hz:g} Hz ({length / rate_hz:.2f} s)", _trained_on(opened)),
             window_frames=length,
             rate_hz=rate_hz,
-            methods=methods,
-            handle=_Opened(module, checkpoint.mean_window if checkpoint else None),
+            methods=tuple(ShownMethod(name, METHODS[name].title, METHODS[name].signed) for name in names),
+            handle=opened,
         )
 
     def explained(self, network: ShownNetwork, gait: ShownGait, method: str) -> GaitImportance:
         """What was pivotal for the network, over the whole recording."""
         opened = _opened(network)
-        recording = self._recording(gait.folder, gait.sequence.joints_m, gait.rate_hz, network)
-        return explain_gait(opened.module, recording, network.window_frames, method, baseline=opened.mean_window)
+        recording = _recording(gait.folder, gait.sequence.joints_m, gait.rate_hz, opened)
+        return explain_gait(
+            opened.network,
+            recording,
+            opened.window_length,
+            method,
+            baseline=opened.mean_window,
+            rule=self.rule if method == "lrp" else None,
+            stride=self.stride,
+        )
 
     def probability(self, network: ShownNetwork, folder: Path) -> float:
         """Of sick, of the fitted gait in a folder: mean over all its windows."""
-        sequence = read_poses(folder)
-        windows = Windows(
-            [self._recording(folder, sequence.joints_m, sequence.rate_hz, network)], network.window_frames
-        )
-        module = _opened(network).module
+        opened, sequence = _opened(network), read_poses(folder)
+        windows = Windows([_recording(folder, sequence.joints_m, sequence.rate_hz, opened)], opened.window_length)
         with torch.inference_mode():
-            said = [
-                module(windows.batch(some)).reshape(-1).sigmoid()
-                for some in torch.arange(len(windows)).split(_AT_A_TIME)
-            ]
-        return float(torch.cat(said).double().mean())
+            parts = torch.arange(len(windows)).split(_AT_A_TIME)
+            said = [opened.network(windows.batch(some)).reshape(-1).double().sigmoid() for some in parts]
+        return float(torch.cat(said).mean())
 
     def figure_line(self, network: ShownNetwork, method: str) -> str | None:
         """How faithful the method has proved to be."""
@@ -96,22 +94,24 @@ class FileWorkbench:
         """One stride of the mean healthy walker of a folder of fitted gaits."""
         return healthy_mean(folder, self.bodies)
 
-    def _recording(self, folder: Path, joints_m: Any, rate_hz: float, network: ShownNetwork) -> GaitRecording:
-        joints = resampled(joints_m, rate_hz, network.rate_hz)
-        if len(joints) < network.window_frames:
-            raise GaitError(
-                f"{folder}: {len(joints_m)} frames at {rate_hz:g} Hz are shorter than this network's window, "
-                f"{network.window_frames / network.rate_hz:.2f} s; open a longer walk, or a network of shorter windows."
-            )
-        source = RecordingSource(rate_hz, len(joints_m), float("nan"), (), float("nan"))
-        return GaitRecording(folder.parent.name, folder.name, False, joints, network.rate_hz, source, folder)
+
+def _recording(folder: Path, joints_m: NDArray[np.float32], rate_hz: float, network: ExplainedNetwork) -> GaitRecording:
+    """A walk as the network takes it; what it is labelled does not matter to an explanation."""
+    joints = resampled(joints_m, rate_hz, network.rate_hz)
+    if len(joints) < network.window_length:
+        raise GaitError(
+            f"{folder}: {len(joints_m)} frames at {rate_hz:g} Hz are shorter than this network's window of "
+            f"{network.window_length / network.rate_hz:.2f} s; open a longer walk, or a network of shorter windows."
+        )
+    source = RecordingSource(rate_hz, len(joints_m), float("nan"), (), float("nan"))
+    return GaitRecording(folder.parent.name, folder.name, False, joints, network.rate_hz, source, folder)
 
 
-def _opened(network: ShownNetwork) -> _Opened:
-    assert isinstance(network.handle, _Opened)
+def _opened(network: ShownNetwork) -> ExplainedNetwork:
+    assert isinstance(network.handle, ExplainedNetwork)
     return network.handle
 
 
-def _trained_on(checkpoint: Checkpoint | None) -> str:
-    persons = checkpoint.fold.get("training") if checkpoint else None
+def _trained_on(opened: ExplainedNetwork) -> str:
+    persons = opened.checkpoint.fold.get("training") if opened.checkpoint else None
     return f"trained on {len(persons)} persons" if persons else "the file does not say what it was trained on"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -23,7 +24,8 @@ class Jobs:
     """Jobs in their order. An error of one is a line in ``lines``, and the next goes on."""
 
     def __init__(self) -> None:
-        self.lines: list[str] = []  # what went wrong, the newest last
+        self.lines: list[str] = []  # for whoever looks, the newest last
+        self.failures: list[str] = []  # those of them that say why a job failed
         self._waiting: list[_Job] = []
         self._running: _Job | None = None
         self._done: queue.SimpleQueue[tuple[_Job, Any, BaseException | None]] = queue.SimpleQueue()
@@ -59,9 +61,22 @@ class Jobs:
                 except GaitError as refused:
                     error = refused
             if error is not None:
-                self.lines.append(_line(job, error))
+                self.failures.append(_line(job, error))
+                self.lines.append(self.failures[-1])
             self._next()
         return any_done
+
+    def finish(self) -> None:
+        """Wait until nothing is left to do.
+
+        Raises:
+            GaitError: a job failed; what the first of them said.
+        """
+        while self._running is not None:
+            self.poll()
+            time.sleep(0.002)
+        if self.failures:
+            raise GaitError(self.failures[0])
 
     def _next(self) -> None:
         if self._running is None and self._waiting:

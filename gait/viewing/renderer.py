@@ -195,6 +195,7 @@ class Canvas:
     def of_size(cls, context: moderngl.Context, width: int, height: int) -> Canvas:
         """A canvas of ``width`` by ``height`` pixels."""
         colour = context.texture((width, height), 4)
+        colour.repeat_x = colour.repeat_y = False
         skin_depth = context.depth_texture((width, height))
         skin_depth.compare_func = ""  # read as a number, not as a shadow test
         solid = context.framebuffer([colour], skin_depth)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from gait.body.skeleton import Joint
 from gait.errors import GaitError
-from gait.explaining.body_importance import on_vertices, skinning_weights
+from gait.explaining.body_importance import joint_weights, on_vertices
 from gait.motion.pose_files import pose_folders
 from gait.viewing.camera import Camera
 from gait.viewing.explained_gait import ExplainedGait
@@ -104,14 +104,17 @@ class Session:
             if gait.body is None:
                 return Body(gait, None, None)
             course = SkinCourse(SkinMaker(gait.body, gait.sequence), gait.frames)
-            return Body(gait, course, skinning_weights(gait.body))
+            return Body(gait, course, joint_weights(gait.body, gait.sequence.betas))
 
         self.jobs.start(f"Loading {_short(folder)}", read, self._show, replaces="gait")
 
-    def open_network(self, file: Path) -> None:
-        """Take another network."""
+    def open_network(self, file: Path, method: str | None = None) -> None:
+        """Take another network, and explain by a method of it; the same one as before, or its default, if None."""
         self.jobs.start(
-            f"Loading {_short(file)}", lambda: self.workbench.network(file), self._take_network, replaces="network"
+            f"Loading {_short(file)}",
+            lambda: self.workbench.network(file),
+            lambda network: self._take_network(network, method),
+            replaces="network",
         )
 
     def open_ghost(self, folder: Path) -> None:
@@ -128,6 +131,13 @@ class Session:
             self._take_ghost,
             "ghost",
         )
+
+    def open_beside(self, path: Path) -> None:
+        """Show whatever was named beside the person: a gait, or the healthy mean of a folder of gaits."""
+        if Path(path).is_dir() and not pose_folders(path):
+            self.open_healthy_mean(path)
+        else:
+            self.open_ghost(path)
 
     def no_ghost(self) -> None:
         """Nobody beside the person."""
@@ -147,11 +157,14 @@ class Session:
         if self._wants_explanation:
             self.explain()
 
-    def _take_network(self, network: ShownNetwork) -> None:
-        self.network = network
+    def _take_network(self, network: ShownNetwork, wanted: str | None) -> None:
         names = [method.name for method in network.methods]
-        kept = self.method is not None and self.method.name in names
-        self.method = network.methods[names.index(self.method.name) if kept and self.method else 0]
+        if wanted is not None and wanted not in names:
+            raise GaitError(f"{network.file}: {wanted} does not explain this network; there are {', '.join(names)}.")
+        if wanted is None and self.method is not None and self.method.name in names:
+            wanted = self.method.name
+        self.network = network
+        self.method = network.methods[names.index(wanted) if wanted else 0]
         self.explained = None
         self._explanations.clear()
         for listed in self.listed:
@@ -224,6 +237,10 @@ class Session:
             replaces="explain",
         )
 
+    def want_explanation(self) -> None:
+        """Explain whenever there are a walk and a network."""
+        self._wants_explanation = True
+
     def choose_method(self, name: str) -> None:
         """Explain by another method."""
         if self.network is not None:
@@ -286,6 +303,10 @@ class Session:
             place = place % self.frames if self.loop else self.frames - 1
         self.seek(place)
 
+    def moving(self) -> bool:
+        """Whether the next picture may be another one although nobody touches anything."""
+        return self.playing or bool(self.jobs.busy)
+
     # --- the camera
 
     def frame_to_body(self) -> None:
@@ -319,6 +340,12 @@ class Session:
         return Joint(nearest) if distance[nearest] <= reach else None
 
     # --- what is drawn
+
+    def look(self) -> object:
+        """Equal as long as ``scene`` and the camera give the same picture."""
+        things = (self.body, self.ghost, self.explained)
+        layers = tuple(vars(self.layers).values())
+        return (*map(id, things), self.frame, self.camera, layers, self.joint, self.window, self.window_only)
 
     def scene(self) -> Scene:
         """Of the frame shown."""

@@ -27,8 +27,8 @@ class Stage(Protocol):
         """Width and height in pixels."""
 
 
-class _Letters:
-    """ImGui's state of one stage: its letters and its looks."""
+class Looks:
+    """ImGui of one stage: its letters and colours."""
 
     def __init__(self) -> None:
         self.imgui = imgui.create_context()
@@ -48,10 +48,12 @@ class _Letters:
         implot.get_style().use_local_time = False
 
     def use(self) -> None:
+        """What ImGui is asked from now on is about this stage."""
         imgui.set_current_context(self.imgui)
         implot.set_current_context(self.implot)
 
     def close(self) -> None:
+        """Give it back."""
         self.use()
         implot.destroy_context(self.implot)
         imgui.destroy_context(self.imgui)
@@ -70,7 +72,7 @@ class MemoryStage:
         self.context = egl_context()
         with self.context:
             self._picture = self.context.simple_framebuffer((width, height), components=4)
-            self._letters = _Letters()
+            self._looks = Looks()
             imgui.backends.opengl3_init("#version 330")
         imgui.get_io().display_size = imgui.ImVec2(width, height)
 
@@ -81,7 +83,7 @@ class MemoryStage:
 
     def draw(self, contents: Callable[[], None], seconds: float = 1 / 30) -> None:
         """One picture, ``seconds`` after the last one."""
-        self._letters.use()
+        self._looks.use()
         with self.context:
             imgui.get_io().delta_time = max(seconds, 1e-6)
             imgui.backends.opengl3_new_frame()
@@ -102,15 +104,15 @@ class MemoryStage:
     @property
     def io(self) -> Any:
         """Where scripted events go in."""
-        self._letters.use()
+        self._looks.use()
         return imgui.get_io()
 
     def close(self) -> None:
         """Give everything back."""
-        self._letters.use()
+        self._looks.use()
         with self.context:
             imgui.backends.opengl3_shutdown()
-            self._letters.close()
+            self._looks.close()
             self._picture.release()
         self.context.release()
 

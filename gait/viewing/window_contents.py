@@ -135,6 +135,8 @@ def _place(name: str, left: float, top: float, width: float, height: float, padd
     flags = imgui.WindowFlags_
     if padding is not None:
         imgui.push_style_var(imgui.StyleVar_.window_padding.value, (padding, padding))
+    if name == "view":  # covered by its picture
+        imgui.set_next_window_bg_alpha(0.0)
     imgui.begin(
         f"##{name}",
         None,

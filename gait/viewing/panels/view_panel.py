@@ -16,6 +16,7 @@ from gait.viewing.session import SPEEDS, Session
 
 _ORBIT_DEG_A_PIXEL = 0.4
 _ZOOM_A_NOTCH = 0.88
+_MOST_SMOOTH = 4_000_000  # pixels of a view that is drawn at twice its size
 _REACH = 16.0  # pixels from a joint within which a click means it
 
 
@@ -27,15 +28,14 @@ class BodyView:
         self._renderer = Renderer(context)
         self._canvas: Canvas | None = None
         self._dragged = 0.0
+        self._drawn: object = None
+        self._smooth = False
 
     def draw(self, controls: Controls, session: Session, width: int, height: int) -> None:
         """The view, ``width`` by ``height`` pixels, at ImGui's cursor."""
-        if self._canvas is None or self._canvas.size != (width, height):
-            if self._canvas is not None:
-                self._canvas.release()
-            self._canvas = Canvas.of_size(self._context, width, height)
-        self._renderer.draw(session.scene(), session.camera, self._canvas)
+        self._draw_scene(session, width, height)
         corner = imgui.get_cursor_screen_pos()
+        assert self._canvas is not None
         imgui.image(imgui.ImTextureRef(self._canvas.picture.glo), (width, height), (0.0, 1.0), (1.0, 0.0))
         # A button under the mouse, so that dragging the view does not drag the window.
         imgui.set_cursor_screen_pos(corner)
@@ -48,6 +48,23 @@ class BodyView:
         """Give the memory back."""
         if self._canvas is not None:
             self._canvas.release()
+
+    def _draw_scene(self, session: Session, width: int, height: int) -> None:
+        """Once a change; and what stays as it is, once more at twice the size, which smooths its edges."""
+        now = (session.look(), width, height)
+        same = now == self._drawn
+        if same and self._smooth:
+            return
+        self._smooth = same and width * height <= _MOST_SMOOTH
+        times = 2 if self._smooth else 1
+        if same and not self._smooth:
+            return
+        if self._canvas is None or self._canvas.size != (times * width, times * height):
+            if self._canvas is not None:
+                self._canvas.release()
+            self._canvas = Canvas.of_size(self._context, times * width, times * height)
+        self._renderer.draw(session.scene(), session.camera, self._canvas, pixel_scale=times)
+        self._drawn = now
 
     def _mouse(self, session: Session, left: float, top: float, width: int, height: int) -> None:
         io = imgui.get_io()
