@@ -9,7 +9,7 @@ import torch
 from gait.body.body import Body
 from gait.body.model_file import load_body
 from gait.body.skeleton import BODY_JOINTS, NUM_BODY_JOINTS, Joint, joint_rows, mirrored
-from gait.explaining.body_importance import nearest_joint_weights, on_vertices, skinning_weights
+from gait.explaining.body_importance import joint_weights, nearest_joint_weights, on_vertices, skinning_weights
 
 
 @pytest.fixture(scope="module")
@@ -105,3 +105,37 @@ def test_skinning_is_smooth_where_the_published_way_jumps(body: Body) -> None:
         for weights in (skinning_weights(body), nearest_joint_weights(body))
     ]
     assert steps[0] < 0.5 * steps[1]
+
+
+def test_weights_centred_on_joints_share_each_segment_between_its_ends(body: Body) -> None:
+    weights, plain = joint_weights(body), skinning_weights(body)
+    np.testing.assert_allclose(weights.sum(axis=1), 1, atol=1e-6)
+    vertices, joints = body.v_template.numpy().astype(float), body.joint_template.numpy().astype(float)
+    ends = {joint: [joint] + [other for other in BODY_JOINTS if body.parents[other] == joint] for joint in BODY_JOINTS}
+    for vertex in range(0, body.num_vertices, 311):
+        slow = np.zeros(NUM_BODY_JOINTS)
+        for joint in BODY_JOINTS:
+            near = {
+                end: 1 / max(float(np.linalg.norm(vertices[vertex] - joints[end])), 0.01) ** 2 for end in ends[joint]
+            }
+            for end, nearness in near.items():
+                slow[end] += plain[vertex, joint] * nearness / sum(near.values())
+        np.testing.assert_allclose(weights[vertex], slow, atol=1e-9)
+
+
+def test_the_shank_is_the_knees_above_and_the_ankles_below(body: Body) -> None:
+    weights = joint_weights(body)
+    knee, ankle = (body.joint_template[joint].numpy() for joint in (Joint.LEFT_KNEE, Joint.LEFT_ANKLE))
+    along = ((body.v_template.numpy() - knee) @ (ankle - knee)) / float((ankle - knee) @ (ankle - knee))
+    shank = skinning_weights(body)[:, Joint.LEFT_KNEE] > 0.99
+    above, below = shank & (along < 0.3), shank & (along > 0.7)
+    assert above.sum() > 20
+    assert below.sum() > 20
+    assert weights[above, Joint.LEFT_KNEE].min() > 0.6
+    assert weights[below, Joint.LEFT_ANKLE].min() > 0.6
+
+
+def test_another_shape_has_its_own_weights(body: Body) -> None:
+    tall = np.array([3.0, -2.0], np.float32)
+    assert np.abs(joint_weights(body, tall) - joint_weights(body)).max() > 1e-3
+    np.testing.assert_array_equal(joint_weights(body, np.zeros(3, np.float32)), joint_weights(body))

@@ -10,7 +10,7 @@ from motion_cases import stick_walker
 
 from gait.body.model_file import load_body
 from gait.body.skeleton import NUM_BODY_JOINTS, Joint
-from gait.explaining.gait_cycle import PERCENT, gait_cycles, on_own_cycle
+from gait.explaining.gait_cycle import PERCENT, four_phases, gait_cycles, on_own_cycle
 from gait.motion.alignment import MIRROR_ORDER
 from gait.motion.gait_events import gait_events, strides
 from gait.motion.joint_angles import joint_angles
@@ -121,3 +121,33 @@ def test_the_mirror_image_exchanges_the_cycles() -> None:
     other = gait_cycles(values[:, order], (joints() * [1, 1, -1])[:, order], RATE_HZ)
     np.testing.assert_allclose(other["right"].importance, cycles["left"].importance[:, order], atol=1e-9)
     np.testing.assert_allclose(other["left"].knee_deg, cycles["right"].knee_deg, atol=1e-6)
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_four_phases_are_those_of_one_stride_of_the_leg_that_matters_more(side: str) -> None:
+    values = np.full((len(joints()), NUM_BODY_JOINTS), 0.1)
+    values[:, Joint[f"{side.upper()}_ANKLE"]] = -0.5
+    phases = four_phases(values, joints(), RATE_HZ)
+    names = [f"{side} foot strikes", f"{side} mid-stance", f"{side} foot leaves", f"{side} mid-swing"]
+    assert [phase.name for phase in phases] == names
+    events = gait_events(joints(), RATE_HZ)
+    strike, stance, off, swing = (phase.frame for phase in phases)
+    assert strike in events.heel_strikes[side]
+    assert off in events.toe_offs[side]
+    assert strike < stance < off < swing < min(events.heel_strikes[side][events.heel_strikes[side] > strike])
+    ankle = joints()[:, Joint[f"{side.upper()}_ANKLE"], 1]
+    assert ankle[stance] < ankle[swing]
+
+
+def test_phases_are_of_explained_strides_and_else_evenly_spaced() -> None:
+    values = np.ones((len(joints()), NUM_BODY_JOINTS))
+    first, second = strides(gait_events(joints(), RATE_HZ).heel_strikes["left"], RATE_HZ)[:2]
+    values[: second.start] = np.nan
+    values[second.stop + 1 :] = np.nan
+    values[:, Joint.LEFT_KNEE] *= 3
+    assert four_phases(values, joints(), RATE_HZ)[0].frame == second.start
+    values[first.stop + 30 :] = np.nan  # no whole stride is left
+    spread = four_phases(values, joints(), RATE_HZ)
+    assert [phase.name for phase in spread] == [""] * 4
+    assert all(np.isfinite(values[phase.frame]).all() for phase in spread)
+    assert four_phases(np.full_like(values, np.nan), joints(), RATE_HZ) == ()

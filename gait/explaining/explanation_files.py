@@ -30,7 +30,7 @@ CYCLE_FILE = "gait_cycle.csv"
 
 FORMAT = "gait explanation"
 FORMAT_VERSION = 1
-_JOINT_NAMES = tuple(joint.name.lower() for joint in BODY_JOINTS)
+_JOINT_NAMES = tuple(joint.name for joint in BODY_JOINTS)
 _ARRAYS = {"values": 2, "probability": 1, "first_frames": 1, "window_probability": 1}  # and their axes
 _NUMBERS = ("window_length", "rate_hz", "signed", "absorbed")
 _TEXTS = ("method", "target")

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from gait.explaining.cohort_view import CohortView, PersonImportance
 from gait.learning.metrics import THRESHOLD
 from gait.learning.report.names import shortened
-from gait.viewing.colours import Scale
+from gait.viewing.colours import Scale, importance_scale
 from gait.viewing.importance_maps import (
     FOR_HEALTHY,
     FOR_SICK,
@@ -24,7 +24,6 @@ from gait.viewing.importance_maps import (
     draw_scale,
     name_joints,
     page_png,
-    scale_of,
 )
 
 _INCHES = (17.0, 11.6)
@@ -53,7 +52,7 @@ def cohort_picture(view: CohortView, signed: bool, title: str, lines: Sequence[s
         lines: beneath it.
     """
     groups = [group.importance for group in view.groups.values()]
-    scale = scale_of(groups, signed)
+    scale = importance_scale(groups, signed)
     with rc_context(STYLE):
         figure = Figure(figsize=_INCHES, dpi=_DPI, facecolor="white")
         figure.text(0.02, 0.976, title, fontsize=19, fontweight="bold", va="top")
@@ -84,7 +83,7 @@ def cohort_picture(view: CohortView, signed: bool, title: str, lines: Sequence[s
                 axes.text(0.5, 0.5, f"{_TITLES[group]}:\nnone", ha="center", va="center", color=MUTED, fontsize=11)
         if "healthy" in view.groups and "sick" in view.groups:
             gap = view.groups["sick"].importance - view.groups["healthy"].importance
-            own_scale = scale_of([gap], signed=True)
+            own_scale = importance_scale([gap], signed=True)
             heat(panel(0, 4), gap, "Sick less healthy", f"colours end at ±{own_scale.high:.2g}", False, own_scale)
         chosen = [("Most typical healthy one", view.typical.get("healthy"))]
         chosen += [("Most typical sick one", view.typical.get("sick"))]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -62,6 +63,20 @@ class DivergingScale:
 
 
 Scale = SequentialScale | DivergingScale
+_STRONG = 99.5  # percent of all importance is weaker than its scale's end
+
+
+def importance_scale(values: Sequence[NDArray[np.floating]], signed: bool) -> Scale:
+    """One scale for all these values: to where nearly all of them lie, the strongest beyond its end; NaN do not count.
+
+    Args:
+        values: of any shapes, in the scale's unit.
+        signed: whether they have two directions.
+    """
+    known = np.concatenate([np.abs(one[np.isfinite(one)]).ravel() for one in values] or [np.zeros(0)])
+    high = float(np.percentile(known, _STRONG)) if len(known) else 0.0
+    high = high if high > 0 else 1.0
+    return DivergingScale(high) if signed else SequentialScale(0.0, high, missing=UNEXPLAINED)
 
 
 def _along(stops: NDArray[np.float64], place: NDArray[np.float64], missing: Colour) -> NDArray[np.uint8]:

@@ -17,7 +17,7 @@ from gait.explaining.gait_cycle import PERCENT, GaitCycle, Phase, four_phases, g
 from gait.explaining.importance import GaitImportance
 from gait.learning.metrics import THRESHOLD
 from gait.motion.gait_events import SIDES, GaitEvents, gait_events
-from gait.viewing.colours import Scale
+from gait.viewing.colours import Scale, importance_scale
 from gait.viewing.importance_maps import (
     FAINT,
     FOR_HEALTHY,
@@ -31,7 +31,6 @@ from gait.viewing.importance_maps import (
     mark,
     name_joints,
     page_png,
-    scale_of,
 )
 
 _INCHES = (17.0, 12.4)
@@ -84,7 +83,7 @@ class ExplainedRecording:
     @property
     def scale(self) -> Scale:
         """Of thousandths."""
-        return scale_of([self.values], self.importance.signed)
+        return importance_scale([self.values], self.importance.signed)
 
     @property
     def unit(self) -> str:

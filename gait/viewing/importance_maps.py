@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import warnings
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,7 @@ from numpy.typing import NDArray
 
 from gait.body.skeleton import HEAD_TO_FEET, Joint, plain_name
 from gait.motion.gait_events import SIDES, GaitEvents
-from gait.viewing.colours import UNEXPLAINED, DivergingScale, Scale, SequentialScale
+from gait.viewing.colours import DivergingScale, Scale
 from gait.viewing.time_columns import in_columns
 
 Vector = NDArray[np.float64]
@@ -46,16 +45,7 @@ STYLE: Any = {
 }
 
 _MOST_COLUMNS = 1500  # of a map: more than its pixels
-_STRONG = 99.5  # percent of all cells are weaker than the scale's end
 _GROUPS = (Joint.LEFT_COLLAR, Joint.SPINE3, Joint.LEFT_HIP)  # what begins with each is set off by a line
-
-
-def scale_of(values: Sequence[NDArray[np.floating]], signed: bool) -> Scale:
-    """One scale for all these values: to where nearly all of them lie, the strongest beyond its end."""
-    known = np.concatenate([np.abs(one[np.isfinite(one)]).ravel() for one in values] or [np.zeros(0)])
-    high = float(np.percentile(known, _STRONG)) if len(known) else 0.0
-    high = high if high > 0 else 1.0
-    return DivergingScale(high) if signed else SequentialScale(0.0, high, missing=UNEXPLAINED)
 
 
 def draw_map(axes: Axes, values: NDArray[np.floating], scale: Scale, span: tuple[float, float]) -> None:
