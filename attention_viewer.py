@@ -1,9 +1,10 @@
-"""python attention_viewer.py --network ./trained_mlp/fold0/mlp.ckpt --gait ./optimized_poses/sick/P02/walk1 --export ./explained
+"""python attention_viewer.py --base_folder ./data/SUPR --model open_neutral.npz
 
-Shows what a trained network found pivotal in a person's walk: which joints, and when. With --export DIR it writes
-explanation.npz, explanation.csv, gait_cycle.csv and explanation.png there, without a screen; --all_methods puts every
-method side by side. With --trained and --poses in place of a network and a gait it explains a whole cohort, each person
-by the network that did not see them.
+Shows what a trained network found pivotal in a person's walk: which joints, and when. In a window, where walks and
+networks can be opened too; or without a screen: with --export DIR it writes explanation.npz, explanation.csv,
+gait_cycle.csv and explanation.png there (--all_methods puts every method side by side), with --video FILE.mp4 a film,
+with --screenshot FILE.png the window at one moment. With --export, --trained and --poses in place of a network and a gait
+it explains a whole cohort, each person by the network that did not see them.
 Exit code 0: all that was asked for is there; 1: some of it failed; 2: nothing could be started.
 """  # noqa: E501
 
@@ -20,8 +21,10 @@ from gait.errors import GaitError
 from gait.explaining.explained_network import open_network
 from gait.explaining.methods import METHODS, MLP_RULES, TRANSFORMER_RULES, default_method, methods_of
 from gait.learning.training_flags import count, positive
-from gait.viewing.cohort_export import CohortSettings, export_cohort
-from gait.viewing.explanation_export import ExportSettings, export_gait
+from gait.review.cohort_export import CohortSettings, export_cohort
+from gait.review.explanation_export import ExportSettings, export_gait
+from gait.review.viewing_flags import ViewingArguments, add_viewing_flags, show, viewing_arguments
+from gait.review.workbench import BareWeights, FileWorkbench
 from gait.viewing.shown_gait import BodyFiles
 
 STOPPED = 130
@@ -32,7 +35,7 @@ STOPPED = 130
 class Arguments:
     """What the command line says."""
 
-    export: Path
+    export: Path | None
     network: Path | None
     gait: Path | None
     trained: Path | None  # of a cohort, in place of a network and a gait; likewise poses
@@ -48,6 +51,7 @@ class Arguments:
     fc_head: int | None
     body: Path | None  # of poses that come as JSON or text frames
     pose_rate: float | None
+    view: ViewingArguments
     command: str  # as typed
 
 
@@ -78,38 +82,48 @@ def parse_arguments(words: list[str] | None = None) -> Arguments:
     add("--fc_head", type=count, help="likewise")
     add("--body", type=Path, metavar="FILE", help="body model of poses that come as JSON or text frames")
     add("--pose_rate", type=positive, metavar="HZ", help="frame rate of such poses")
+    add_viewing_flags(parser)
     given = parser.parse_args(words)
-    if given.export is None:
-        parser.error("--export is missing; name a folder for files and pictures")
     if (given.body is None) != (given.pose_rate is None):
         parser.error("--body and --pose_rate belong together: poses without joints lack both")
     if (given.trained is None) != (given.poses is None):
         parser.error("--trained and --poses belong together: networks and the persons they judged")
     if given.trained is not None and (given.network or given.gait or given.all_methods):
         parser.error("--trained and --poses explain a cohort by one method; leave --network, --gait, --all_methods out")
-    if given.trained is None and not (given.network and given.gait):
+    if given.trained is not None and given.export is None:
+        parser.error("--trained and --poses explain a cohort into files; name a folder for them with --export")
+    if given.export is not None and given.trained is None and not (given.network and given.gait):
         parser.error("name a --network and a --gait, or --trained and --poses")
+    if given.method is not None and given.network is None and given.trained is None:
+        parser.error("--method explains a network; name it with --network")
     if given.all_methods and given.method is not None:
         parser.error("--all_methods leaves no choice; leave --method out")
     fields = vars(given)
     bodies = BodyFiles(fields.pop("base_folder"), fields.pop("model"), fields.pop("unconstrained"))
+    view = viewing_arguments(fields)
     said = shlex.join([parser.prog, *(sys.argv[1:] if words is None else words)])
-    return Arguments(**fields, bodies=bodies, command=said)
+    return Arguments(**fields, bodies=bodies, view=view, command=said)
 
 
 def main(arguments: Arguments) -> int:
-    """Explain and export; returns the exit code."""
-    done = _cohort(arguments) if arguments.trained else _gait(arguments)
-    print("\n".join(done[0]))
-    for line in (*done[1], *done[2]):
-        _say(line)
-    return 1 if done[1] else 0
+    """Explain and export, or show; returns the exit code."""
+    failed: tuple[str, ...] = ()
+    if arguments.export is not None:
+        lines, failed, notes = _cohort(arguments) if arguments.trained else _gait(arguments)
+        print("\n".join(lines))
+        for line in (*failed, *notes):
+            _say(line)
+    if arguments.export is None or arguments.view.without_a_window:
+        for line in _view(arguments):
+            print(line)
+    return 1 if failed else 0
 
 
 def _gait(arguments: Arguments) -> tuple[tuple[str, ...], ...]:
     """What to print, what failed, and what else the user should know."""
     assert arguments.network is not None
     assert arguments.gait is not None
+    assert arguments.export is not None
     network = open_network(
         arguments.network,
         window_length=arguments.interval_size,
@@ -136,10 +150,18 @@ def _gait(arguments: Arguments) -> tuple[tuple[str, ...], ...]:
     return done.lines, done.problems, done.notes
 
 
+def _view(arguments: Arguments) -> tuple[str, ...]:
+    """What was drawn, a line on each; nothing of a window."""
+    bare = BareWeights(arguments.interval_size, arguments.frame_rate, arguments.pfe_head, arguments.fc_head)
+    workbench = FileWorkbench(arguments.bodies, bare, arguments.lrp_rule, arguments.stride)
+    return show(arguments.view, arguments.view.look(workbench, arguments.gait, arguments.network, arguments.method))
+
+
 def _cohort(arguments: Arguments) -> tuple[tuple[str, ...], ...]:
     """What to print, what failed, and what else the user should know."""
     assert arguments.trained is not None
     assert arguments.poses is not None
+    assert arguments.export is not None
     settings = CohortSettings(
         arguments.trained, arguments.poses, arguments.method, arguments.lrp_rule, arguments.stride,
         arguments.body, arguments.pose_rate,

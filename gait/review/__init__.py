@@ -2,5 +2,8 @@
 
 * ``workbench``: gaits, networks and explanations for the window;
 * ``viewing_run``: the viewer as a command runs it: a window, or pictures and films without one;
-* ``healthy_mean``: the mean healthy walker of a folder of fitted gaits.
+* ``viewing_flags``: what the command line says of the view;
+* ``healthy_mean``: the mean healthy walker of a folder of fitted gaits;
+* ``network_recording``: a fitted gait as a network takes it;
+* ``explanation_export``: explanations of a gait as files and pictures; ``cohort_export``: those of a cohort.
 """

@@ -5,20 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 
-from gait.errors import GaitError
 from gait.explaining.explained_network import ExplainedNetwork, open_network
 from gait.explaining.importance import GaitImportance
 from gait.explaining.methods import METHODS, methods_of
 from gait.explaining.recordings import explain_gait
-from gait.motion.gait_set import GaitRecording, RecordingSource
 from gait.motion.pose_files import read_poses
-from gait.motion.resampling import resampled
 from gait.motion.windows import Windows
 from gait.review.healthy_mean import healthy_mean
+from gait.review.network_recording import network_recording
 from gait.viewing.shown_gait import BodyFiles, ShownGait, read_shown_gait
 from gait.viewing.workbench import ShownMethod, ShownNetwork
 
@@ -66,7 +62,7 @@ class FileWorkbench:
     def explained(self, network: ShownNetwork, gait: ShownGait, method: str) -> GaitImportance:
         """What was pivotal for the network, over the whole recording."""
         opened = _opened(network)
-        recording = _recording(gait.folder, gait.sequence.joints_m, gait.rate_hz, opened)
+        recording = network_recording(gait.folder, gait.sequence.joints_m, gait.rate_hz, opened)
         return explain_gait(
             opened.network,
             recording,
@@ -80,7 +76,9 @@ class FileWorkbench:
     def probability(self, network: ShownNetwork, folder: Path) -> float:
         """Of sick, of the fitted gait in a folder: mean over all its windows."""
         opened, sequence = _opened(network), read_poses(folder)
-        windows = Windows([_recording(folder, sequence.joints_m, sequence.rate_hz, opened)], opened.window_length)
+        windows = Windows(
+            [network_recording(folder, sequence.joints_m, sequence.rate_hz, opened)], opened.window_length
+        )
         with torch.inference_mode():
             parts = torch.arange(len(windows)).split(_AT_A_TIME)
             said = [opened.network(windows.batch(some)).reshape(-1).double().sigmoid() for some in parts]
@@ -93,18 +91,6 @@ class FileWorkbench:
     def healthy_mean(self, folder: Path) -> ShownGait:
         """One stride of the mean healthy walker of a folder of fitted gaits."""
         return healthy_mean(folder, self.bodies)
-
-
-def _recording(folder: Path, joints_m: NDArray[np.float32], rate_hz: float, network: ExplainedNetwork) -> GaitRecording:
-    """A walk as the network takes it; what it is labelled does not matter to an explanation."""
-    joints = resampled(joints_m, rate_hz, network.rate_hz)
-    if len(joints) < network.window_length:
-        raise GaitError(
-            f"{folder}: {len(joints_m)} frames at {rate_hz:g} Hz are shorter than this network's window of "
-            f"{network.window_length / network.rate_hz:.2f} s; open a longer walk, or a network of shorter windows."
-        )
-    source = RecordingSource(rate_hz, len(joints_m), float("nan"), (), float("nan"))
-    return GaitRecording(folder.parent.name, folder.name, False, joints, network.rate_hz, source, folder)
 
 
 def _opened(network: ShownNetwork) -> ExplainedNetwork:

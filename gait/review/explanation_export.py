@@ -26,11 +26,10 @@ from gait.explaining.explanation_files import Explanation, write_cycles, write_e
 from gait.explaining.methods import METHODS
 from gait.explaining.recordings import explain_gait
 from gait.learning.report.names import printable
-from gait.motion.folder_names import SICK
 from gait.motion.gait_events import headings
-from gait.motion.gait_set import GaitRecording, RecordingSource
+from gait.motion.gait_set import GaitRecording
 from gait.motion.pose_files import pose_folders, read_poses
-from gait.motion.resampling import check_rate, resampled
+from gait.review.network_recording import gait_name, network_recording
 from gait.viewing.explained_bodies import ExplainedBody, draw_bodies
 from gait.viewing.explanation_picture import (
     UNIT_PARTS,
@@ -110,7 +109,7 @@ def export_gait(network: ExplainedNetwork, folder: Path, settings: ExportSetting
 
 def _export_part(network: ExplainedNetwork, folder: Path, settings: ExportSettings, export: Path) -> Exported:
     sequence = read_poses(folder, body=settings.body, rate_hz=settings.pose_rate_hz)
-    gait = _recording(folder, sequence, network)
+    gait = network_recording(folder, sequence.joints_m, sequence.rate_hz, network)
     name = printable(gait_name(folder))
     explained, problems = _explained(network, gait, settings)
     notes: list[str] = []
@@ -175,28 +174,6 @@ _EACH_SCALE = (
     "Every method has its own scale: compare where the colours are, not how strong they are. What a network looked at "
     "is no diagnosis."
 )
-
-
-def gait_name(folder: Path) -> str:
-    """Label, subject and gait, as the fit's folders have them: "sick/P02/walk1"."""
-    folder = Path(folder).resolve()
-    count = 4 if folder.name.startswith("part") and folder.name[4:].isdecimal() else 3
-    return "/".join(folder.parts[-count:]).lstrip("/")
-
-
-def _recording(folder: Path, sequence: PoseSequence, network: ExplainedNetwork) -> GaitRecording:
-    check_rate(sequence.rate_hz, f"{folder}: its frame rate")
-    joints = resampled(sequence.joints_m, sequence.rate_hz, network.rate_hz)
-    if len(joints) < network.window_length:
-        raise GaitError(
-            f"{folder}: {len(joints)} frames at {network.rate_hz:g} Hz are shorter than a window of "
-            f"{network.window_length}, which the network needs; use a longer recording."
-        )
-    name = gait_name(folder).split("/")
-    source = RecordingSource(sequence.rate_hz, sequence.frames, float("nan"), (), float("nan"))
-    return GaitRecording(
-        "/".join(name[1:2]), "/".join(name[2:]), name[0] == SICK, joints, network.rate_hz, source, folder
-    )
 
 
 class _Skin:
