@@ -113,7 +113,7 @@ def _strides(sequence: PoseSequence) -> list[tuple[Array, Array, float]]:
     for start, end in pairwise(strikes):
         frames = np.rint(np.linspace(start, end, _POINTS)).astype(np.int64)
         rotations = Rotation.from_rotvec(sequence.poses[frames].reshape(-1, 3)).as_matrix().reshape(_POINTS, -1, 3, 3)
-        to_z = Rotation.from_euler("y", -np.arctan2(ahead[frames, 0], ahead[frames, 2])).as_matrix()
+        to_z = Rotation.from_euler("y", -np.arctan2(ahead[frames, 0], ahead[frames, 2])[:, None]).as_matrix()
         rotations[:, 0] = to_z @ rotations[:, 0]
         strides.append((rotations, height[frames], float(end - start) / sequence.rate_hz))
     return strides
