@@ -49,6 +49,8 @@ def load_average() -> float | None:
 
 def plain(value: Any) -> Any:
     """An argument as JSON can have it; of a path its name alone, as folders say who works there."""
+    if isinstance(value, tuple):
+        return [plain(item) for item in value]
     return value.name if isinstance(value, Path) else value
 
 

@@ -27,13 +27,14 @@ def gradient_input(network: nn.Module, windows: Tensor) -> tuple[Tensor, Tensor]
 def integrated_gradients(
     network: nn.Module, windows: Tensor, baseline: Tensor, steps: int = STEPS
 ) -> tuple[Tensor, Tensor]:
-    """The way from a baseline (L, J, 3) to each window (N, L, J, 3) times the mean gradient along it, and the logits.
+    """The way from a baseline to each window (N, L, J, 3) times the mean gradient along it, and the logits.
 
-    Sundararajan et al. 2017, ICML; values sum to the window's logit less the baseline's. By captum.
+    The baseline is one for all (L, J, 3), or one for each (N, L, J, 3). Values sum to the window's logit less the
+    baseline's. Sundararajan et al. 2017, ICML; by captum.
     """
     attr = captum_attr("integrated_gradients")
     values = attr.IntegratedGradients(network).attribute(
-        windows, baselines=baseline[None], n_steps=steps, internal_batch_size=max(len(windows), 64)
+        windows, baselines=baseline.expand_as(windows), n_steps=steps, internal_batch_size=max(len(windows), 64)
     )
     with torch.inference_mode():
         return values.float(), network(windows)

@@ -63,7 +63,8 @@ def explain_windows(
         network: in evaluation mode; windows to logits.
         windows: (N, L, J, 3) in the common frame.
         method: one of ``METHODS``.
-        baseline: (L, J, 3) the training set's mean window, for methods that compare with it.
+        baseline: what methods that compare do so with: the training set's mean window (L, J, 3), or a window of its own
+            for each (N, L, J, 3).
         rule: of ``lrp``: epsilon or published for the MLPs, attnlrp or cp for the transformer; the first of them if
             None.
 
@@ -102,12 +103,13 @@ def explain_windows(
     else:
         assert baseline is not None
         baseline = baseline.to(windows)
+        kind = "mean window" if baseline.ndim == 3 else "a window of its own"
         if method == "integrated_gradients":
             relevance, logits = integrated_gradients(network, windows, baseline)
-            settings = {"steps": STEPS, "baseline": "mean window"}
+            settings = {"steps": STEPS, "baseline": kind}
         else:
             relevance, logits = occlusion(network, windows, baseline)
-            settings = {"cell_frames": CELL_FRAMES, "baseline": "mean window"}
+            settings = {"cell_frames": CELL_FRAMES, "baseline": kind}
     values = relevance.sum(-1)
     return Importance(values, how.signed, logits, absorbed_share(values, logits), method, settings)
 

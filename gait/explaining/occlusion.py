@@ -23,7 +23,7 @@ def occlusion(
     Args:
         network: windows to logits.
         windows: (N, L, J, 3).
-        baseline: (L, J, 3) what is put in their place.
+        baseline: what is put in their place: (L, J, 3), or (N, L, J, 3) with one for each window.
         cell_frames: frames of a cell.
 
     Returns:
@@ -37,7 +37,7 @@ def occlusion(
     with torch.inference_mode():
         values = attr.FeatureAblation(network).attribute(
             windows,
-            baselines=baseline[None].expand_as(windows),
+            baselines=baseline.expand_as(windows),
             feature_mask=cell,
             perturbations_per_eval=max(1, _WINDOWS_A_PASS // N),
         )

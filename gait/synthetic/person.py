@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -74,6 +74,15 @@ class Person:
     def stride_length_m(self) -> float:
         """Two steps in health."""
         return self.speed_m_s * self.stride_time_s
+
+    def at_pace(self, stride_length_m: float, stride_time_s: float) -> Person:
+        """The same person, who is used to strides of this length and time."""
+        root = float(np.sqrt(GRAVITY_M_S2 * self.leg_length_m))
+        return replace(
+            self,
+            dimensionless_speed=stride_length_m / stride_time_s / root,
+            dimensionless_cadence=2 / stride_time_s * self.leg_length_m / root,
+        )
 
 
 def make_person(body: Body, seed: int, *, adult: bool | None = None) -> Person:

@@ -17,7 +17,7 @@ from gait.body.model_file import load_body
 from gait.body.placement import plug_in_gait_layout
 from gait.errors import GaitError
 from gait.synthetic.disorders import DISORDER_NAMES, ONE_SIDED, Disorder, disorder
-from gait.synthetic.person import make_person
+from gait.synthetic.person import Person, make_person
 from gait.synthetic.recording_files import truth_path, write_walk
 from gait.synthetic.walk import make_walk
 
@@ -58,6 +58,17 @@ def walker(name: str, seed: int = 0) -> Walker:
     return Walker(name, own_seed, what)
 
 
+def walking_person(who: Walker, body: Body) -> Person:
+    """The person of a walker: an adult where only adults have the disorder."""
+    adults_only = who.disorder is not None and who.disorder.name in _ADULTS_ONLY
+    return make_person(body, who.seed, adult=True if adults_only else None)
+
+
+def ill_walkers(count: int, seed: int = 0) -> tuple[Walker, ...]:
+    """So many ill walkers, the disorders in turn, one-sided ones left and right alternately."""
+    return tuple(walker(_ill_name(k), seed) for k in range(count))
+
+
 def write_recordings(cohort: Path, *, body: Body, seed: int = 0, overwrite: bool = False) -> Iterator[Path]:
     """Write every recording that a cohort file of synthetic walkers names; yields the paths as they are written.
 
@@ -72,8 +83,7 @@ def write_recordings(cohort: Path, *, body: Body, seed: int = 0, overwrite: bool
             path = cohort.parent / gait
             if not overwrite and path.exists() and truth_path(path).exists():
                 continue
-            old = True if who.disorder and who.disorder.name in _ADULTS_ONLY else None
-            person = person or make_person(body, who.seed, adult=old)
+            person = person or walking_person(who, body)
             seconds = 4.0 + float(np.random.default_rng([who.seed, 5, number]).uniform(0, 1))
             walk = make_walk(body, person, who.disorder, seconds=seconds, seed=number)
             write_walk(walk, body, layout, path, prefix=_prefix(who))
@@ -125,7 +135,7 @@ def make_cohort(
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    names = [f"healthy_{k + 1}" for k in range(healthy)] + [_ill_name(k) for k in range(ill)]
+    names = [f"healthy_{k + 1}" for k in range(healthy)] + [who.name for who in ill_walkers(ill, seed)]
     path = folder / "cohort.json"
     path.write_text(json.dumps(cohort_content(names, walks, "recordings"), indent=2) + "\n", encoding="utf-8")
     body = body or load_body(Path(model_folder) / "SUPR" / MODEL_FILE)
