@@ -95,7 +95,7 @@ def healthy_mean(folder: Path, bodies: BodyFiles) -> ShownGait:
     ends = np.array([0, _POINTS - 1], dtype=np.int64)
     return ShownGait(
         folder=healthy,
-        name=f"mean of {len(persons)} healthy persons",
+        name=f"mean of {len(persons)} healthy person{'s' * (len(persons) > 1)}",
         sequence=sequence,
         body=body,
         events=GaitEvents({"left": ends, "right": none}, {"left": none, "right": none}),

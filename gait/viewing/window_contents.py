@@ -39,7 +39,7 @@ class WindowContents:
         """
         self.controls = Controls()
         self._session = session
-        self._view = BodyView(context)
+        self._view = BodyView(context, panel=panel)
         self._map = MapPanel(context)
         self._open = OpenPanel(folder)
         self._panel = panel
@@ -91,7 +91,7 @@ class WindowContents:
     def _map_height(self, height: int) -> int:
         if self._session.body is None:
             return 0
-        return round(height * (0.42 if self._session.explained is not None else 0.34))
+        return round(height * (0.45 if self._session.explained is not None else 0.36))
 
     def _keys(self, seconds: float) -> None:
         session = self._session

@@ -15,7 +15,7 @@ _LAYERS = (
         "orange: where they were measured; blue: where the fitted body has them; red: how far apart",
     ),
     ("floor", "Floor", "a grid of half metres (G)"),
-    ("path", "Path", "the pelvis's way over the floor, and where each foot was set down"),
+    ("path", "Path walked", "the pelvis's way over the floor, and where each foot was set down"),
     ("confidence", "Uncertainty", "each ball holds its joint with a probability of 68 %"),
 )
 

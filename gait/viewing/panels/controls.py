@@ -73,10 +73,17 @@ class Controls:
     def choice(self, name: str, options: Sequence[str], chosen: int, tip: str = "", width: float = -1.0) -> int:
         """The number of the option chosen."""
         imgui.set_next_item_width(width)
-        _, chosen = imgui.combo(f"##{name}", chosen, list(options))
-        self._tip(tip)
-        self.noted(name)
-        return int(chosen)
+        opened = imgui.begin_combo(f"##{name}", options[chosen])
+        if not opened:
+            self._tip(tip)
+            self.noted(name)
+            return chosen
+        for number, option in enumerate(options):
+            pressed, _ = imgui.selectable(option, number == chosen)
+            self.noted(f"{name}: {option}")
+            chosen = number if pressed else chosen
+        imgui.end_combo()
+        return chosen
 
     def whole_number(self, name: str, value: int, least: int, most: int, said: str, tip: str = "") -> int:
         """A slider; ``said`` stands on it, "%d" for the number."""

@@ -23,7 +23,8 @@ from gait.viewing.time_columns import in_columns
 
 _ROWS = len(HEAD_TO_FEET)
 _FEET = ("left", "right")
-_TOP = _ROWS + 0.4 + len(_FEET)  # of the map's vertical axis: joints, a gap, a row for each foot
+_GAP, _FOOT = 0.4, 1.7  # rows between joints and feet, and of each foot
+_TOP = _ROWS + _GAP + _FOOT * len(_FEET)  # of the map's vertical axis
 _MOST_POINTS = 4000  # of a curve
 _FOURTH_BUTTON = 3
 _STILL = imgui.WindowFlags_.no_scrollbar.value | imgui.WindowFlags_.no_scroll_with_mouse.value
@@ -131,11 +132,12 @@ class MapPanel:
         """Places and names of the map's rows; where there is no room for all, one name a pair, or fewer."""
         needed = 0.92 * imgui.get_text_line_height() * _TOP / max(height - 24.0, 1.0)  # rows that a line of text takes
         names = [(_ROWS - row - 0.5, plain_name(joint)) for row, joint in enumerate(HEAD_TO_FEET)]
-        feet = [(_ROWS + 0.9 + (side == "left"), f"{side} stance") for side in _FEET]
+        feet = [(_ROWS + _GAP + _FOOT * (0.5 + (side == "left")), f"{side} stance") for side in _FEET]
         if needed > 1.0:
             both = [(place - 0.5, name.removeprefix("left ")) for place, name in names if name.startswith("left ")]
             names = sorted(both + [own for own in names if not own[1].startswith(("left ", "right "))], reverse=True)
-            feet = [(_ROWS + 1.4, "stance")]
+        if needed > _FOOT:
+            feet = [(_ROWS + _GAP + _FOOT, "stance")]
         kept: list[tuple[float, str]] = []
         for place, name in sorted(feet, reverse=True) + names:
             if not kept or kept[-1][0] - place >= needed:
@@ -145,16 +147,16 @@ class MapPanel:
     def _feet(self, pen: object, gait: ShownGait) -> None:
         """A bar from each heel strike to the toe off after it, with a tick at either end."""
         for side, colour in (("left", LEFT_FOOT), ("right", RIGHT_FOOT)):
-            low = _ROWS + 0.4 + (side == "left")
+            low = _ROWS + _GAP + _FOOT * (side == "left")
             strikes, offs = gait.events.heel_strikes[side], gait.events.toe_offs[side]
             for strike in strikes:
                 after = offs[offs > strike]
                 end = after[0] if len(after) else gait.frames - 1
-                left = implot.plot_to_pixels(strike / gait.rate_hz, low + 0.85)
-                right = implot.plot_to_pixels(end / gait.rate_hz, low + 0.15)
+                left = implot.plot_to_pixels(strike / gait.rate_hz, low + 0.85 * _FOOT)
+                right = implot.plot_to_pixels(end / gait.rate_hz, low + 0.15 * _FOOT)
                 pen.add_rect_filled(left, right, packed(colour, 0.75))  # type: ignore[attr-defined]
                 top, bottom = (
-                    implot.plot_to_pixels(strike / gait.rate_hz, low + 1.0),
+                    implot.plot_to_pixels(strike / gait.rate_hz, low + _FOOT),
                     implot.plot_to_pixels(strike / gait.rate_hz, low),
                 )
                 pen.add_line(top, bottom, packed(colour), 2.0)  # type: ignore[attr-defined]

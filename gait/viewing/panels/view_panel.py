@@ -6,8 +6,9 @@ import moderngl
 import numpy as np
 
 from gait.body.skeleton import plain_name
-from gait.viewing.colours import DivergingScale, Scale
+from gait.viewing.colours import Colour, DivergingScale, Scale
 from gait.viewing.explained_gait import ExplainedGait
+from gait.viewing.gait_scene import CHOSEN
 from gait.viewing.gui import imgui
 from gait.viewing.panels.control_panel import verdict_words
 from gait.viewing.panels.controls import FAINT, HEALTHY, INK, SICK, Controls, packed
@@ -23,7 +24,9 @@ _REACH = 16.0  # pixels from a joint within which a click means it
 class BodyView:
     """Draws the scene into a picture of its own, which the window shows."""
 
-    def __init__(self, context: moderngl.Context) -> None:
+    def __init__(self, context: moderngl.Context, *, panel: bool) -> None:
+        """A view beside a panel, or a view that must say itself what it shows."""
+        self._panel = panel
         self._context = context
         self._renderer = Renderer(context)
         self._canvas: Canvas | None = None
@@ -97,7 +100,10 @@ class BodyView:
             pen.add_text((left + (width - size.x) / 2, top + (height - size.y) / 2), packed(FAINT), text)
             return
         gait = session.body.gait
-        lines = [(f"{session.frame / gait.rate_hz:.2f} s, frame {session.frame + gait.sequence.first_frame}", INK)]
+        lines = []
+        if not self._panel:
+            lines += _title(session)
+        lines += [(f"{session.frame / gait.rate_hz:.2f} s, frame {session.frame + gait.sequence.first_frame}", INK)]
         explained = session.explained
         if explained is not None:
             now = explained.probability[session.frame]
@@ -106,15 +112,30 @@ class BodyView:
             else:
                 lines.append(("here: not explained", FAINT))
         if session.joint is not None:
-            lines.append((plain_name(session.joint), INK))
+            lines.append((plain_name(session.joint), CHOSEN))
+        if session.ghost is not None and session.layers.ghost:
+            lines.append((f"in grey: {session.ghost.gait.name}", FAINT))
         for number, (text, colour) in enumerate(lines):
             pen.add_text(
                 (left + pad, top + pad + number * imgui.get_text_line_height_with_spacing()), packed(colour), text
             )
         if explained is not None:
-            bar = min(controls.length(200), height - controls.length(110))
+            bar = min(controls.length(200), height - controls.length(120))
             if bar > controls.length(50):
-                colour_bar(controls, explained, left + width - controls.length(26), top + controls.length(52), bar)
+                colour_bar(controls, explained, left + width - controls.length(26), top + controls.length(64), bar)
+
+
+def _title(session: Session) -> list[tuple[str, Colour]]:
+    """What is shown, and what the network says of all of it."""
+    if session.body is None:
+        return []
+    lines = [(session.body.gait.name, INK)]
+    explained = session.explained
+    if explained is not None:
+        whole = explained.importance.person_probability
+        lines.append((f"{explained.network.title}: {verdict_words(whole)}", SICK if whole > 0.5 else HEALTHY))
+        lines.append((explained.method.title, FAINT))
+    return lines
 
 
 def colour_bar(controls: Controls, explained: ExplainedGait, right: float, top: float, height: float) -> None:
@@ -132,8 +153,8 @@ def colour_bar(controls: Controls, explained: ExplainedGait, right: float, top: 
     def words(text: str, y: float, colour: tuple[int, int, int], edge: float) -> None:
         pen.add_text((edge - imgui.calc_text_size(text).x, y), packed(colour), text)
 
-    words("speaks for sick" if signed else "looked at much", top - 2.3 * line, SICK if signed else INK, right)
-    words(unit_words(scale), top - 1.25 * line, FAINT, right)
+    words("speaks for sick" if signed else "looked at much", top - 3.0 * line, SICK if signed else INK, right)
+    words(unit_words(scale), top - 1.9 * line, FAINT, right)
     for place, value in zip((0.0, 0.5, 1.0), (scale.high, (scale.high + scale.low) / 2, scale.low), strict=True):
         words(
             f"{value * 1000:+.3g}" if signed and value else f"{value * 1000:.3g}",
