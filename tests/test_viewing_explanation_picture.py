@@ -63,7 +63,7 @@ def one_joint(joint: Joint, size: float) -> GaitImportance:
 def test_a_joint_that_speaks_for_sick_has_its_row_in_the_colour_of_the_scales_end() -> None:
     ends = DivergingScale(1.0).colours([-1.0, 1.0])
     head, foot = (drawn(one_joint(joint, 0.01)) for joint in (Joint.HEAD, Joint.RIGHT_FOOT))
-    top = slice(0, 640)  # the map over time; below it are those of the cycles
+    top = slice(0, 670)  # the map over time; below it are those of the cycles
     of_head, of_foot = rows_of(head[top], ends[1], 1000), rows_of(foot[top], ends[1], 1000)
     assert 10 <= len(of_head) <= 18
     assert 10 <= len(of_foot) <= 18
@@ -92,7 +92,7 @@ def test_frames_without_explanation_are_grey() -> None:
     said.values[: FRAMES // 4] = np.nan
     said.probability[: FRAMES // 4] = np.nan
     picture = drawn(said)
-    grey = (picture[300:640] == np.asarray(UNEXPLAINED)).all(axis=-1)
+    grey = (picture[300:670] == np.asarray(UNEXPLAINED)).all(axis=-1)
     columns = np.flatnonzero(grey.sum(axis=0) > 200)
     assert columns.min() == pytest.approx(0.108 * 1700, abs=4)
     assert len(columns) == pytest.approx(0.754 * 1700 / 4, rel=0.02)
@@ -106,7 +106,7 @@ def test_unsigned_importance_is_on_the_sequential_scale() -> None:
         assert (np.abs(picture - end).max(axis=-1) < 8).sum() > 300
     for words in (FOR_HEALTHY, FOR_SICK):
         colour = np.array(list(bytes.fromhex(words[1:])))
-        assert (picture[300:640] == colour).all(axis=-1).sum() == 0
+        assert (picture[300:670] == colour).all(axis=-1).sum() == 0
 
 
 @pytest.mark.parametrize(

@@ -9,11 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gait.explaining.importance import GaitImportance
-from gait.viewing.colours import UNEXPLAINED, DivergingScale, Scale, SequentialScale
+from gait.viewing.colours import Scale, importance_scale
 from gait.viewing.shown_gait import ShownGait
 from gait.viewing.workbench import ShownMethod, ShownNetwork
-
-_TOP_SHARE = 99.0  # percentile at which the colours end: one outlier does not darken all else
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,10 +27,7 @@ class ExplainedGait:
     @cached_property
     def scale(self) -> Scale:
         """One range of colours for the whole recording."""
-        sizes = np.abs(self.importance.values[np.isfinite(self.importance.values)])
-        high = float(np.percentile(sizes, _TOP_SHARE)) if len(sizes) else 0.0
-        high = high if high > 0 else 1.0
-        return DivergingScale(high) if self.importance.signed else SequentialScale(0.0, high, UNEXPLAINED)
+        return importance_scale([self.importance.values], self.importance.signed)
 
     @cached_property
     def _rows(self) -> NDArray[np.int64]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -10,6 +11,7 @@ import numpy as np
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from gait.body.skeleton import HEAD_TO_FEET
@@ -36,7 +38,7 @@ from gait.viewing.importance_maps import (
 _INCHES = (17.0, 12.4)
 _DPI = 100
 _LEFT, _RIGHT = 0.108, 0.862  # of the time axis, in shares of the page
-_TOTALS = (0.868, 0.052)  # left and width of the joints' means
+_TOTALS = (0.870, 0.050)  # left and width of the joints' means
 _BAR = (0.952, 0.011)
 _BODIES = (0.535, 0.030, 0.445, 0.375)  # left, bottom, width, height
 _TAGS = "ABCD"
@@ -115,18 +117,18 @@ def explanation_picture(
         width = _RIGHT - _LEFT
         seconds = len(importance.values) / importance.rate_hz
 
-        course = figure.add_axes((_LEFT, 0.792, width, 0.075))
-        _draw_probability(course, importance, seconds)
-        contacts = figure.add_axes((_LEFT, 0.756, width, 0.028))
+        course = figure.add_axes((_LEFT, 0.784, width, 0.075))
+        _draw_probability(course, importance, seconds, pad_points=15.0)
+        contacts = figure.add_axes((_LEFT, 0.748, width, 0.028))
         draw_contacts(contacts, recording.events, importance.rate_hz, seconds)
-        heat = figure.add_axes((_LEFT, 0.482, width, 0.268))
+        heat = figure.add_axes((_LEFT, 0.474, width, 0.268))
         draw_map(heat, recording.values, scale, (0.0, seconds))
         name_joints(heat)
         heat.set_xlabel("time in seconds")
         _mark_phases((course, contacts, heat), phases, importance.rate_hz)
-        totals = figure.add_axes((_TOTALS[0], 0.482, _TOTALS[1], 0.268))
+        totals = figure.add_axes((_TOTALS[0], 0.474, _TOTALS[1], 0.268))
         _draw_means(totals, recording.values, importance.signed)
-        draw_scale(figure, (_BAR[0], 0.518, _BAR[1], 0.196), scale, importance.signed, recording.unit)
+        draw_scale(figure, (_BAR[0], 0.510, _BAR[1], 0.196), scale, importance.signed, recording.unit)
 
         for k, side in enumerate(SIDES):
             _draw_cycle(figure, _LEFT + k * 0.205, recording.cycles[side], scale, names=k == 0)
@@ -211,7 +213,7 @@ def _draw_title(figure: Figure, title: str, lines: Sequence[str]) -> None:
         figure.text(0.02, 1 - (0.72 + 0.23 * k) / inches, line, fontsize=11, color=INK if k == 0 else MUTED, va="top")
 
 
-def _draw_probability(axes: Axes, importance: GaitImportance, seconds: float) -> None:
+def _draw_probability(axes: Axes, importance: GaitImportance, seconds: float, pad_points: float = 6.0) -> None:
     probability = np.asarray(importance.probability, np.float64)
     moments = (np.arange(len(probability)) + 0.5) / importance.rate_hz
     axes.axhline(THRESHOLD, color=MUTED, linewidth=0.8, linestyle=(0, (4, 3)))
@@ -223,7 +225,7 @@ def _draw_probability(axes: Axes, importance: GaitImportance, seconds: float) ->
     axes.set_xlim(0, seconds)
     axes.set_yticks([0, THRESHOLD, 1], ["0, healthy", f"{THRESHOLD:g}", "1, sick"])
     axes.tick_params(labelbottom=False)
-    axes.set_title("Probability of sick: mean of the windows that hold each moment", fontsize=9.5)
+    axes.set_title("Probability of sick: mean of the windows that hold each moment", fontsize=9.5, pad=pad_points)
 
 
 def _mark_phases(stack: Sequence[Axes], phases: Sequence[Phase], rate_hz: float) -> None:
@@ -247,7 +249,7 @@ def _draw_means(axes: Axes, values: NDArray[np.floating], signed: bool) -> None:
     axes.axvline(0, color=MUTED, linewidth=0.8)
     axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.set_yticks([])
-    axes.locator_params(axis="x", nbins=3)
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=4, prune="both"))
     axes.spines["left"].set_visible(False)
     axes.tick_params(labelsize=8)
     axes.set_title("mean", fontsize=9.5, loc="center")
@@ -266,8 +268,10 @@ def _draw_cycle(figure: Figure, left: float, cycle: GaitCycle, scale: Scale, nam
     bends.axhline(0, color=FAINT, linewidth=0.8)
     bends.set_yticks([0, 40, 80], ["0°", "40°", "80°"] if names else [""] * 3)
     bends.tick_params(labelbottom=False)
-    strides = "1 stride" if cycle.cycles == 1 else f"{cycle.cycles} strides" if cycle.cycles else "no whole stride"
-    bends.set_title(f"{cycle.side.capitalize()} gait cycle: mean of {strides}", fontweight="bold")
+    strides = (
+        f"mean of {cycle.cycles} strides" if cycle.cycles > 1 else "one stride" if cycle.cycles else "none is whole"
+    )
+    bends.set_title(f"{cycle.side.capitalize()} gait cycle: {strides}", fontweight="bold")
     if names:
         bends.set_ylabel("flexion")
     bends.legend(loc="upper left", ncols=3, fontsize=8, handlelength=1.8, columnspacing=1.0, borderaxespad=0.1)
@@ -277,13 +281,13 @@ def _draw_cycle(figure: Figure, left: float, cycle: GaitCycle, scale: Scale, nam
     axes.set_xlabel(f"% of the {cycle.side} cycle, from strike to strike")
     for other in (bends, axes):
         _mark_cycle(other, cycle)
-    for at, words, to in (
-        (cycle.other_strike_percent, "other foot strikes", "right"),
-        (cycle.toe_off_percent, "leaves", "left"),
+    named = [(cycle.other_strike_percent, "other foot strikes"), (cycle.toe_off_percent, "leaves")]
+    for (at, words), beside in zip(
+        sorted(one for one in named if not math.isnan(one[0])), ("right", "left"), strict=False
     ):
-        if not math.isnan(at):
-            gap = 1.2 if to == "left" else -1.2
-            bends.text(at + gap, -36, words, ha=to, va="bottom", fontsize=7.5, color=MUTED)
+        bends.text(
+            at + (1.2 if beside == "left" else -1.2), -36, words, ha=beside, va="bottom", fontsize=7.5, color=MUTED
+        )
 
 
 def _draw_cycle_map(axes: Axes, cycle: GaitCycle, scale: Scale) -> None:
@@ -304,7 +308,7 @@ def _draw_bodies(
     axes = figure.add_axes(_BODIES)
     axes.axis("off")
     if bodies is None:
-        axes.text(0.5, 0.5, no_bodies, ha="center", va="center", color=MUTED, fontsize=11, wrap=True)
+        axes.text(0.5, 0.5, textwrap.fill(no_bodies, 70), ha="center", va="center", color=MUTED, fontsize=11)
         return
     height, width = bodies.picture.shape[:2]
     axes.imshow(bodies.picture, aspect="auto", extent=(0, width, height, 0))
