@@ -37,4 +37,4 @@ def integrated_gradients(
         windows, baselines=baseline.expand_as(windows), n_steps=steps, internal_batch_size=max(len(windows), 64)
     )
     with torch.inference_mode():
-        return values.float(), network(windows)
+        return values.to(windows), network(windows)

@@ -1,10 +1,9 @@
 """Layer-wise relevance propagation through the transformer, as input times a gradient with rules of its own.
 
 * AttnLRP, Achtibat et al. 2024, ICML, "AttnLRP: Attention-Aware Layer-Wise Relevance Propagation for Transformers":
-  LayerNorm's deviation counts as a constant (their section 3.3.3, proposition 3.4), an activation as its output over
-  its input (section 3.3, identity rule), softmax is taken to first order (proposition 3.1), and a product of two
-  things that both depend on the input gives each of them half (proposition 3.3), here at query times key and at
-  attention times value.
+  LayerNorm's deviation counts as a constant, and so does an activation's output over its input; softmax is taken to
+  first order; and a product of two things that both depend on the input gives each of them half, here at query times
+  key and at attention times value (their section 3.3).
 * CP-LRP, Ali et al. 2022, ICML, "XAI for Transformers: Better Explanations through Conservative Propagation": the
   attention counts as a constant, so that everything goes through the values, and nothing is lost but to biases, CLS
   and positions.
@@ -15,6 +14,7 @@ tokens look at is computed.
 
 from __future__ import annotations
 
+import math
 from typing import Any, Literal
 
 import torch
@@ -90,14 +90,15 @@ class _Shared(torch.autograd.Function):
 
 
 class _Gelu(torch.autograd.Function):
-    """GELU whose output is its input times a constant, gelu(x) / x, the normal distribution's share below x."""
+    """GELU, x Φ(x), of which Φ(x), the normal distribution's share below x, counts as a constant."""
 
     @staticmethod
     def forward(ctx: Any, values: Tensor) -> Tensor:
-        ctx.save_for_backward(values)
-        return functional.gelu(values)
+        share = (values * math.sqrt(0.5)).erf_().add_(1).mul_(0.5)
+        ctx.save_for_backward(share)
+        return values * share
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Tensor:
-        (values,) = ctx.saved_tensors
-        return gradient * torch.special.ndtr(values)
+        (share,) = ctx.saved_tensors
+        return gradient * share
