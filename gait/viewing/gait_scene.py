@@ -89,8 +89,8 @@ def gait_scene(
         segments.append(_bones(figure.joints_m, BONE, 0.8))
         spheres.append(Spheres(figure.joints_m, 0.016, JOINT, towards_viewer_m=0.02, through_skin=0.85))
     if layers.confidence and gait.sequence.joints_sigma_m is not None:
-        sigma = np.clip(gait.sequence.joints_sigma_m[frame], 0.002, 0.25)
-        spheres.append(Spheres(figure.joints_m, sigma, UNSURE, 0.1, opacity=0.55, through_skin=0.8))
+        sigma = np.clip(gait.sequence.joints_sigma_m[frame], 0.004, 0.25)
+        spheres.append(Spheres(figure.joints_m, sigma, UNSURE, 0.1, opacity=0.7, through_skin=1.0))
     if layers.markers and gait.markers is not None:
         observed, virtual = gait.markers.observed_m[frame], gait.markers.virtual_m[frame]
         spheres.append(Spheres(observed, 0.012, OBSERVED, through_skin=0.5))

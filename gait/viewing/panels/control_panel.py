@@ -50,7 +50,8 @@ def control_panel(controls: Controls, session: Session) -> str:
 def verdict_words(probability: float) -> str:
     """What a network says: "sick, 87 %"."""
     sick = probability > 0.5
-    return f"{'sick' if sick else 'healthy'}, {100 * (probability if sick else 1 - probability):.0f} %"
+    share = 100 * (probability if sick else 1 - probability)
+    return f"{'sick' if sick else 'healthy'}, {'over 99' if share > 99 else f'{share:.0f}'} %"
 
 
 def _network(controls: Controls, session: Session) -> None:

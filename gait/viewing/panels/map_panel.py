@@ -39,6 +39,7 @@ class MapPanel:
         self._texture_of: ExplainedGait | None = None
         self._shown: ShownGait | None = None
         self._low, self._high = implot.BoxedValue(0.0), implot.BoxedValue(1.0)
+        self._scale = 1.0  # of lines
         self._lines: dict[str, tuple[object, NDArray[np.float64], NDArray[np.float64]]] = {}
 
     def draw(self, controls: Controls, session: Session, width: float, height: float) -> None:
@@ -46,6 +47,7 @@ class MapPanel:
         if session.body is None:
             return
         gait = session.body.gait
+        self._scale = controls.scale
         if gait is not self._shown:
             self._shown = gait
             self._low.value, self._high.value = 0.0, gait.seconds
@@ -111,7 +113,7 @@ class MapPanel:
                 implot.plot_to_pixels((last + 1) / gait.rate_hz, 0.0),
                 packed(INK, 0.9),
                 0.0,
-                1.5,
+                1.5 * self._scale,
             )
         if session.joint is not None:
             row = _ROWS - 1 - HEAD_TO_FEET.index(session.joint)
@@ -120,7 +122,7 @@ class MapPanel:
                 implot.plot_to_pixels(gait.seconds, float(row)),
                 packed(CHOSEN),
                 0.0,
-                2.0,
+                2.0 * self._scale,
             )
         self._cursor(pen, session, gait, _TOP)
         implot.pop_plot_clip_rect()
@@ -159,7 +161,7 @@ class MapPanel:
                     implot.plot_to_pixels(strike / gait.rate_hz, low + _FOOT),
                     implot.plot_to_pixels(strike / gait.rate_hz, low),
                 )
-                pen.add_line(top, bottom, packed(colour), 2.0)  # type: ignore[attr-defined]
+                pen.add_line(top, bottom, packed(colour), 2.0 * self._scale)  # type: ignore[attr-defined]
 
     def _probability(
         self, controls: Controls, session: Session, gait: ShownGait, explained: ExplainedGait, height: float
@@ -180,7 +182,7 @@ class MapPanel:
             spec.fill_color, spec.fill_alpha = imgui.ImVec4(*rgba(colour, 0.35)), 0.35
             implot.plot_shaded(f"##{colour}", x, np.where(np.isnan(y), np.nan, part), 0.5, spec=spec)
         spec = implot.Spec()
-        spec.line_color, spec.line_weight = imgui.ImVec4(*rgba(INK)), 1.5
+        spec.line_color, spec.line_weight = imgui.ImVec4(*rgba(INK)), 1.5 * self._scale
         implot.plot_line("##line", x, y, spec=spec)
         self._cursor(implot.get_plot_draw_list(), session, gait, 1.05)
         self._note_plot(controls, "Probability")
@@ -210,7 +212,7 @@ class MapPanel:
             implot.setup_axis(implot.ImAxis_.y1.value, None, implot.AxisFlags_.lock.value)
             implot.setup_axis_limits(implot.ImAxis_.y1.value, low - margin, high + margin, implot.Cond_.always.value)
             spec = implot.Spec()
-            spec.line_color, spec.line_weight = imgui.ImVec4(*rgba(colour)), 1.5
+            spec.line_color, spec.line_weight = imgui.ImVec4(*rgba(colour)), 1.5 * self._scale
             implot.plot_line("##course", x, y, spec=spec)
             self._cursor(implot.get_plot_draw_list(), session, gait, high + margin)
             self._note_plot(controls, "Angle" if owner is gait else "Importance")
@@ -232,8 +234,8 @@ class MapPanel:
         limits = implot.get_plot_limits()
         if limits.x.min <= at <= limits.x.max:
             high, low = implot.plot_to_pixels(at, top), implot.plot_to_pixels(at, limits.y.min)
-            pen.add_line(high, low, packed((255, 255, 255), 0.8), 4.0)  # type: ignore[attr-defined]
-            pen.add_line(high, low, packed(INK), 2.0)  # type: ignore[attr-defined]
+            pen.add_line(high, low, packed((255, 255, 255), 0.8), 4.0 * self._scale)  # type: ignore[attr-defined]
+            pen.add_line(high, low, packed(INK), 2.0 * self._scale)  # type: ignore[attr-defined]
 
     def _click(self, session: Session, gait: ShownGait, *, choose: bool) -> None:
         """A click, or dragging, goes to that moment; on the map a click chooses the joint too."""
@@ -278,7 +280,7 @@ def _looks(controls: Controls) -> Iterator[None]:
     """Plots that use their room: small margins, the wheel zooms, dragging with the right button moves."""
     style = implot.get_style()
     style.plot_padding = imgui.ImVec2(controls.length(6), controls.length(3))
-    style.label_padding = imgui.ImVec2(controls.length(4), controls.length(1))
+    style.label_padding = imgui.ImVec2(controls.length(4), controls.length(2))
     style.plot_min_size = imgui.ImVec2(20.0, 20.0)
     style.plot_border_size = 0.0
     moves = implot.get_input_map()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import moderngl
 import numpy as np
 
-from gait.body.skeleton import plain_name
+from gait.body.skeleton import Joint, plain_name
 from gait.viewing.colours import Colour, DivergingScale, Scale
 from gait.viewing.explained_gait import ExplainedGait
 from gait.viewing.gait_scene import CHOSEN
@@ -36,7 +36,7 @@ class BodyView:
 
     def draw(self, controls: Controls, session: Session, width: int, height: int) -> None:
         """The view, ``width`` by ``height`` pixels, at ImGui's cursor."""
-        self._draw_scene(session, width, height)
+        self._draw_scene(session, width, height, controls.scale)
         corner = imgui.get_cursor_screen_pos()
         assert self._canvas is not None
         imgui.image(imgui.ImTextureRef(self._canvas.picture.glo), (width, height), (0.0, 1.0), (1.0, 0.0))
@@ -52,7 +52,7 @@ class BodyView:
         if self._canvas is not None:
             self._canvas.release()
 
-    def _draw_scene(self, session: Session, width: int, height: int) -> None:
+    def _draw_scene(self, session: Session, width: int, height: int, line_scale: float) -> None:
         """Once a change; and what stays as it is, once more at twice the size, which smooths its edges."""
         now = (session.look(), width, height)
         same = now == self._drawn
@@ -66,7 +66,7 @@ class BodyView:
             if self._canvas is not None:
                 self._canvas.release()
             self._canvas = Canvas.of_size(self._context, times * width, times * height)
-        self._renderer.draw(session.scene(), session.camera, self._canvas, pixel_scale=times)
+        self._renderer.draw(session.scene(), session.camera, self._canvas, pixel_scale=times * line_scale)
         self._drawn = now
 
     def _mouse(self, session: Session, left: float, top: float, width: int, height: int) -> None:
@@ -90,7 +90,7 @@ class BodyView:
         elif imgui.is_item_hovered() and not io.mouse_down[0]:
             joint = session.nearest_joint(column, row, width, height, _REACH)
             if joint is not None:
-                imgui.set_tooltip(plain_name(joint))
+                imgui.set_tooltip(_joint_words(session, joint))
 
     def _words(self, controls: Controls, session: Session, left: float, top: float, width: int, height: int) -> None:
         pen, pad = imgui.get_window_draw_list(), controls.length(12)
@@ -108,11 +108,11 @@ class BodyView:
         if explained is not None:
             now = explained.probability[session.frame]
             if np.isfinite(now):
-                lines.append((f"here: {verdict_words(float(now))}", SICK if now > 0.5 else HEALTHY))
+                lines.append((f"at this moment: {verdict_words(float(now))}", SICK if now > 0.5 else HEALTHY))
             else:
-                lines.append(("here: not explained", FAINT))
+                lines.append(("at this moment: not explained", FAINT))
         if session.joint is not None:
-            lines.append((plain_name(session.joint), CHOSEN))
+            lines.append((_joint_words(session, session.joint), CHOSEN))
         if session.ghost is not None and session.layers.ghost:
             lines.append((f"in grey: {session.ghost.gait.name}", FAINT))
         for number, (text, colour) in enumerate(lines):
@@ -123,6 +123,13 @@ class BodyView:
             bar = min(controls.length(200), height - controls.length(120))
             if bar > controls.length(50):
                 colour_bar(controls, explained, left + width - controls.length(26), top + controls.length(64), bar)
+
+
+def _joint_words(session: Session, joint: Joint) -> str:
+    """What a joint is called, and how well the fit knows where it is in this frame."""
+    sigma_m = session.body.gait.sequence.joints_sigma_m if session.body else None
+    known = "" if sigma_m is None else f", known within {1000 * sigma_m[session.frame, joint]:.0f} mm"
+    return plain_name(joint) + known
 
 
 def _title(session: Session) -> list[tuple[str, Colour]]:
