@@ -8,5 +8,6 @@ In the order in which a question goes through it:
 * ``importance``: what every method gives, of windows and of a whole recording; ``recordings`` asks about the latter;
 * ``gait_cycle``: importance and joint motion over the gait cycle; ``cohort_view``: the same over many persons;
 * ``body_importance``: importance on the skin;
-* ``explanation_files``: an explanation on disk, in and out.
+* ``explanation_files``: an explanation on disk, in and out;
+* ``faithfulness``: how far a method can be believed.
 """

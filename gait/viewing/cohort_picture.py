@@ -84,7 +84,14 @@ def cohort_picture(view: CohortView, signed: bool, title: str, lines: Sequence[s
         if "healthy" in view.groups and "sick" in view.groups:
             gap = view.groups["sick"].importance - view.groups["healthy"].importance
             own_scale = importance_scale([gap], signed=True)
-            heat(panel(0, 4), gap, "Sick less healthy", f"colours end at ±{own_scale.high:.2g}", False, own_scale)
+            heat(
+                panel(0, 4),
+                gap,
+                "Sick less healthy",
+                f"orange: more for sick; to ±{own_scale.high:.2g}",
+                False,
+                own_scale,
+            )
         chosen = [("Most typical healthy one", view.typical.get("healthy"))]
         chosen += [("Most typical sick one", view.typical.get("sick"))]
         chosen += [("Most doubtful one", view.doubtful)]
@@ -109,7 +116,7 @@ def _persons(count: int) -> str:
 
 def _about(person: PersonImportance) -> str:
     name = shortened(person.person.partition("/")[2], _LONGEST_NAME)
-    return f"{name}, {person.probability:.2f}, {person.cycles} strides"
+    return f"{name}, probability {person.probability:.2f}"
 
 
 def _draw_persons(axes: Axes, persons: Sequence[PersonImportance]) -> None:
