@@ -30,19 +30,16 @@ class Importance:
 
 @dataclass(frozen=True, eq=False)
 class GaitImportance:
-    """What a method says about a whole recording: its windows laid over one another.
+    """What a method says about a whole recording: its windows laid over one another."""
 
-    Frames that no window covers are NaN.
-    """
-
-    values: NDArray[np.float32]  # (T, 22) mean over the windows that cover a frame
-    probability: NDArray[np.float32]  # (T,) of sick, mean over the same windows
-    first_frames: NDArray[np.int64]  # (W,) of each window, in this recording at rate_hz
+    values: NDArray[np.float32]  # (T, 22) mean over the explained windows that cover a frame; NaN where none does
+    probability: NDArray[np.float32]  # (T,) of sick, mean over all windows that cover a frame
+    first_frames: NDArray[np.int64]  # (W,) of each window that there is, in this recording at rate_hz
     window_probability: NDArray[np.float32]  # (W,) of sick
     window_length: int  # frames
     rate_hz: float  # the network's: of the frames above
     signed: bool
-    absorbed: float  # mean over windows, see Importance; NaN where a method knows of none
+    absorbed: float  # mean over explained windows, see Importance; NaN where a method knows of none
     method: str
     settings: Mapping[str, Any] = field(default_factory=dict)
     target: str = TARGET

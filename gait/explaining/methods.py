@@ -136,7 +136,7 @@ def methods_of(network: nn.Module) -> tuple[str, ...]:
 
 def default_method(network: nn.Module) -> str:
     """The most faithful one for this kind of network, as ``benchmarks/faithfulness.py`` has found."""
-    return "lrp"
+    return "integrated_gradients"
 
 
 def lrp_rules(network: nn.Module) -> tuple[str, ...]:

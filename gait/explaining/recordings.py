@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from gait.errors import GaitError
 from gait.explaining.importance import GaitImportance
 from gait.explaining.methods import explain_windows, method_for
+from gait.learning.training import window_logits
 from gait.motion.gait_set import GaitRecording
 from gait.motion.windows import Windows
 
 _AT_A_TIME = 16
 """Windows; what a transformer keeps of them for the way back stays within the processor's cache."""
+_JUDGED_AT_A_TIME = 64
 
 
 def explain_gait(
@@ -26,7 +29,9 @@ def explain_gait(
     rule: str | None = None,
     stride: int | None = None,
 ) -> GaitImportance:
-    """What was pivotal in a recording, by the mean of all windows that cover a frame.
+    """What was pivotal in a recording, by the mean of the windows that cover a frame.
+
+    The probability is that of every window there is, whatever the method: a costly one explains fewer.
 
     Args:
         network: in evaluation mode; windows to logits.
@@ -35,8 +40,8 @@ def explain_gait(
         method: one of ``METHODS``.
         baseline: (L, J, 3) the training set's mean window, where the method needs one.
         rule: of ``lrp``, as ``explain_windows`` has it.
-        stride: frames from one window to the next; as the method's cost allows if None, 1 for the cheap ones. The
-            recording's last window is always among them, so that every frame is covered.
+        stride: frames from one explained window to the next; as the method's cost allows if None, 1 for the cheap
+            ones. The recording's last window is always among them.
 
     Raises:
         GaitError: the recording is shorter than a window, or as of ``explain_windows``.
@@ -46,25 +51,25 @@ def explain_gait(
     windows = Windows([gait], window_length)
     if not len(windows):
         raise GaitError(windows.too_short[0])
-    chosen = torch.unique(torch.cat([torch.arange(0, len(windows), stride), torch.tensor([len(windows) - 1])]))
-    T, J = gait.joints_m.shape[:2]
-    sums, counts = torch.zeros(T, J, dtype=torch.float64), torch.zeros(T, dtype=torch.float64)
-    of_frames = torch.zeros(T, dtype=torch.float64)
-    logits, absorbed = [], []
+    every = torch.arange(len(windows))
+    chosen = torch.unique(torch.cat([every[::stride], every[-1:]]))
+    importance = _Overlaid(len(gait.joints_m), window_length)
+    absorbed, logits = [], torch.zeros(len(windows))
     for some in chosen.split(_AT_A_TIME):
         said = explain_windows(network, windows.batch(some), method, baseline=baseline, rule=rule)
-        frames = (some[:, None] + torch.arange(window_length)).reshape(-1)
-        sums.index_add_(0, frames, said.values.reshape(-1, J).double())
-        counts.index_add_(0, frames, torch.ones(len(frames), dtype=torch.float64))
-        probability = said.logits.double().sigmoid()
-        of_frames.index_add_(0, frames, probability.repeat_interleave(window_length))
-        logits.append(said.logits)
+        importance.add(some, said.values)
         absorbed.append(said.absorbed)
+        logits[some] = said.logits.to(logits)
+    if stride > 1:
+        logits = window_logits(network, windows, _JUDGED_AT_A_TIME)
+    chances = logits.double().sigmoid()
+    probability = _Overlaid(len(gait.joints_m), window_length)
+    probability.add(every, chances[:, None, None].expand(-1, window_length, 1))
     return GaitImportance(
-        values=(sums / counts[:, None]).float().numpy(),
-        probability=(of_frames / counts).float().numpy(),
-        first_frames=chosen.numpy(),
-        window_probability=torch.cat(logits).double().sigmoid().float().numpy(),
+        values=importance.mean(),
+        probability=probability.mean()[:, 0],
+        first_frames=every.numpy(),
+        window_probability=chances.float().numpy(),
         window_length=window_length,
         rate_hz=gait.rate_hz,
         signed=said.signed,
@@ -72,3 +77,24 @@ def explain_gait(
         method=method,
         settings={**said.settings, "stride": stride},
     )
+
+
+class _Overlaid:
+    """The mean, frame by frame, of what windows at different places say."""
+
+    def __init__(self, frames: int, window_length: int):
+        self._sums = torch.zeros(frames, 0, dtype=torch.float64)
+        self._counts = torch.zeros(frames, dtype=torch.float64)
+        self._within = torch.arange(window_length)
+
+    def add(self, first_frames: Tensor, values: Tensor) -> None:
+        """Values (N, L, J) of windows that begin at these frames (N,)."""
+        if not self._sums.shape[1]:
+            self._sums = self._sums.new_zeros(len(self._sums), values.shape[-1])
+        frames = (first_frames[:, None] + self._within).reshape(-1)
+        self._sums.index_add_(0, frames, values.reshape(len(frames), -1).double())
+        self._counts.index_add_(0, frames, torch.ones(len(frames), dtype=torch.float64))
+
+    def mean(self) -> NDArray[np.float32]:
+        """(T, J), NaN where no window was."""
+        return np.asarray((self._sums / self._counts[:, None]).numpy(), dtype=np.float32)
