@@ -19,7 +19,7 @@ from pathlib import Path
 
 from gait.errors import GaitError
 from gait.explaining.explained_network import open_network
-from gait.explaining.methods import METHODS, MLP_RULES, TRANSFORMER_RULES, default_method, methods_of
+from gait.explaining.methods import METHODS, MLP_RULES, TRANSFORMER_RULES
 from gait.learning.training_flags import count, positive
 from gait.review.cohort_export import CohortSettings, export_cohort
 from gait.review.explanation_export import ExportSettings, export_gait
@@ -94,6 +94,8 @@ def parse_arguments(words: list[str] | None = None) -> Arguments:
         parser.error("--trained and --poses explain a cohort into files; name a folder for them with --export")
     if given.export is not None and given.trained is None and not (given.network and given.gait):
         parser.error("name a --network and a --gait, or --trained and --poses")
+    if given.lrp_rule is not None and not given.all_methods:
+        given.method = given.method or "lrp"
     if given.method is not None and given.network is None and given.trained is None:
         parser.error("--method explains a network; name it with --network")
     if given.all_methods and given.method is not None:
@@ -131,14 +133,14 @@ def _gait(arguments: Arguments) -> tuple[tuple[str, ...], ...]:
         pose_heads=arguments.pfe_head,
         classifier_heads=arguments.fc_head,
     )
-    methods = (arguments.method or default_method(network.network),)
+    methods = (arguments.method or network.methods[0],)
     body = None
     if arguments.body is not None:
         from gait.body.model_file import load_body
 
         body = load_body(arguments.body)
     settings = ExportSettings(
-        methods=methods_of(network.network) if arguments.all_methods else methods,
+        methods=network.methods if arguments.all_methods else methods,
         rule=arguments.lrp_rule,
         stride=arguments.stride,
         bodies=arguments.bodies,

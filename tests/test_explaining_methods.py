@@ -318,7 +318,9 @@ def test_occlusion_equals_a_slow_version():
 def test_every_method_says_what_it_is(architecture):
     network, some = architecture.build().eval(), windows().float()
     names = methods_of(network)
-    assert names[0] == default_method(network)
+    assert names[0] == default_method(network) == "integrated_gradients"
+    assert methods_of(network, with_baseline=False)[0] == "lrp"
+    assert set(names) - set(methods_of(network, with_baseline=False)) == {"integrated_gradients", "occlusion"}
     assert ("attention" in names) == (architecture is SMALL)
     for name in names:
         said = explain_windows(network, some, name, baseline=torch.zeros(6, 22, 3))

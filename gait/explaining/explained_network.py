@@ -9,6 +9,7 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from gait.errors import GaitError
+from gait.explaining.methods import methods_of
 from gait.learning.checkpoint import Checkpoint, load_network
 from gait.learning.transformer import GaitTransformer
 
@@ -27,6 +28,11 @@ class ExplainedNetwork:
     rate_hz: float  # of the recordings that it takes
     mean_window: Tensor | None  # (L, 22, 3) of its training set, common frame; None of bare weights
     checkpoint: Checkpoint | None  # None of bare weights
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """Names of the methods that explain it, the default one first."""
+        return methods_of(self.network, with_baseline=self.mean_window is not None)
 
     @property
     def title(self) -> str:

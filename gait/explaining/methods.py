@@ -128,15 +128,19 @@ def method_for(network: nn.Module, method: str) -> Method:
     return METHODS[method]
 
 
-def methods_of(network: nn.Module) -> tuple[str, ...]:
-    """The names of all methods that explain this kind of network, the default one first."""
-    names = [name for name, how in METHODS.items() if how.explains(network)]
-    return tuple(sorted(names, key=lambda name: name != default_method(network)))
+def methods_of(network: nn.Module, *, with_baseline: bool = True) -> tuple[str, ...]:
+    """The names of all methods that explain this kind of network, the default one first.
+
+    Without a baseline, which bare weights lack, those that need one are left out.
+    """
+    fitting = [how for how in METHODS.values() if how.explains(network) and (with_baseline or not how.needs_baseline)]
+    default = default_method(network, with_baseline=with_baseline)
+    return tuple(sorted((how.name for how in fitting), key=lambda name: name != default))
 
 
-def default_method(network: nn.Module) -> str:
+def default_method(network: nn.Module, *, with_baseline: bool = True) -> str:
     """The most faithful one for this kind of network, as ``benchmarks/faithfulness.py`` has found."""
-    return "integrated_gradients"
+    return "integrated_gradients" if with_baseline else "lrp"
 
 
 def lrp_rules(network: nn.Module) -> tuple[str, ...]:

@@ -18,7 +18,7 @@ from gait.errors import GaitError
 from gait.explaining.cohort_view import CohortView, PersonImportance, cohort_view, person_importance
 from gait.explaining.explained_network import ExplainedNetwork, open_network
 from gait.explaining.gait_cycle import PERCENT, gait_cycles
-from gait.explaining.methods import METHODS, default_method, method_for
+from gait.explaining.methods import METHODS, method_for
 from gait.explaining.recordings import explain_gait
 from gait.learning.fold_result import FoldResult, read_results
 from gait.motion.gait_set import GaitSet
@@ -112,7 +112,7 @@ def _export_network(
             if not first.asked_the_same(result):
                 raise GaitError(f"fold {result.fold.index} of the {kind} was trained with other flags; left out.")
             network = open_network(settings.trained / f"fold{result.fold.index}" / f"{kind}.ckpt")
-            method = settings.method or default_method(network.network)
+            method = settings.method or network.methods[0]
             signed = method_for(network.network, method).signed
             persons += _persons(network, method, result, gaits, settings, notes)
         except GaitError as error:

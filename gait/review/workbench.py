@@ -9,7 +9,7 @@ import torch
 
 from gait.explaining.explained_network import ExplainedNetwork, open_network
 from gait.explaining.importance import GaitImportance
-from gait.explaining.methods import METHODS, methods_of
+from gait.explaining.methods import METHODS
 from gait.explaining.recordings import explain_gait
 from gait.motion.pose_files import read_poses
 from gait.motion.windows import Windows
@@ -48,14 +48,13 @@ class FileWorkbench:
         """A trained network, of a checkpoint of this suite or of bare weights."""
         opened = open_network(file, **vars(self.bare))
         length, rate_hz = opened.window_length, opened.rate_hz
-        names = methods_of(opened.network)
         return ShownNetwork(
             file=file,
             title=f"{opened.title} ({'/'.join(file.resolve().parts[-2:])})",
             notes=(f"windows of {length} frames at {rate_hz:g} Hz ({length / rate_hz:.2f} s)", _trained_on(opened)),
             window_frames=length,
             rate_hz=rate_hz,
-            methods=tuple(ShownMethod(name, METHODS[name].title, METHODS[name].signed) for name in names),
+            methods=tuple(ShownMethod(name, METHODS[name].title, METHODS[name].signed) for name in opened.methods),
             handle=opened,
         )
 
