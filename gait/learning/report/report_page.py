@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
-from html import escape
 from typing import Any
 
 from gait.learning.fold_result import FoldResult
-from gait.learning.metrics import Estimate
-from gait.learning.report.names import BASELINES, METRICS, in_order, judge_name, printable
-from gait.learning.report.page_style import STYLE
+from gait.learning.report.names import BASELINES, METRICS, in_order, judge_name
+from gait.learning.report.page_parts import (
+    bullet_list,
+    duration,
+    estimate_cell,
+    paragraphs,
+    plain_table,
+    section,
+    table,
+    text,
+    whole_page,
+)
 from gait.learning.report.pictures import NAMED_PERSONS, Picture, as_svg
 from gait.learning.report.pooled_folds import Estimates, Judge, PooledFolds
 from gait.learning.report.sentences import (
@@ -19,7 +26,6 @@ from gait.learning.report.sentences import (
     counted,
     figure,
     headline,
-    interval,
     leak_warning,
     missing_baselines,
     terms,
@@ -47,35 +53,24 @@ def report_page(
         _warning(summary),
         f"<header><h1>Healthy and sick gait told apart: {text(network)}{which}</h1>",
         f'<p class="answer">{text(headline(summary))}</p>',
-        _list([*caveats(summary), *left_out], "caveats"),
+        bullet_list([*caveats(summary), *left_out], "caveats"),
         _terms(summary.folds[0]),
         "</header>",
-        _section("Beside simpler judges", _judges(summary, pictures)),
-        _section("Pictures", _pictures(summary, pictures)),
-        _section("Folds", _folds(summary, single)),
-        _section("Leak check", _leak_check(summary)),
-        _section("Problems of the data", _problems(summary)),
-        _section("Settings, and how to repeat this", _settings(summary)),
+        section("Beside simpler judges", _judges(summary, pictures)),
+        section("Pictures", _pictures(summary, pictures)),
+        section("Folds", _folds(summary, single)),
+        section("Leak check", _leak_check(summary)),
+        section("Problems of the data", _problems(summary)),
+        section("Settings, and how to repeat this", _settings(summary)),
     ]
-    return (
-        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{text(network)}: healthy and sick gait told apart</title>\n<style>{STYLE}</style>\n</head>\n<body>\n"
-        + "\n".join(part for part in parts if part)
-        + "\n</body>\n</html>\n"
-    )
-
-
-def text(value: Any) -> str:
-    """Anything as text of a page: escaped, and a box for what cannot be shown."""
-    return escape(printable(str(value)))
+    return whole_page(f"{network}: healthy and sick gait told apart", parts)
 
 
 def _warning(summary: PooledFolds) -> str:
     lines = leak_warning(summary)
     if not lines:
         return ""
-    said = "".join(f"<p>{text(line)}</p>" for line in lines)
+    said = paragraphs(lines)
     return f'<aside class="warning" role="alert"><h2>Warning: read this before the figures</h2>{said}</aside>'
 
 
@@ -97,7 +92,7 @@ def _judges(summary: PooledFolds, pictures: Mapping[str, Picture]) -> str:
     return (
         lines
         + _figure(pictures, "comparison", "wide")
-        + _list(missing_baselines(summary))
+        + bullet_list(missing_baselines(summary))
         + "".join(tables)
         + f"<dl>{what}</dl>"
     )
@@ -114,9 +109,9 @@ def _metrics(summary: PooledFolds, view: str) -> str:
     for name, (title, meaning) in METRICS.items():
         if name == "roc_auc_pooled" and len(summary.folds) == 1:
             continue
-        cells = "".join(_estimate(_of(judge, view)[name], judge is summary.network) for judge in summary.judges)
+        cells = "".join(estimate_cell(_of(judge, view)[name], judge is summary.network) for judge in summary.judges)
         rows.append(f'<tr><th scope="row">{text(title)}<small>{text(meaning)}</small></th>{cells}</tr>')
-    return _table(["<th></th>", *heads], rows)
+    return table(["<th></th>", *heads], rows)
 
 
 def _pictures(summary: PooledFolds, pictures: Mapping[str, Picture]) -> str:
@@ -161,9 +156,9 @@ def _folds(summary: PooledFolds, single: Sequence[PooledFolds]) -> str:
             )
             + "".join(f"<td>{figure(last[kind]['loss']) if last else '–'}</td>" for kind in ("train", "eval"))
             + f"<td>{epochs}</td><td>{result.training_windows:,}</td><td>{result.evaluation_windows:,}</td>"
-            f"<td>{_duration(result.seconds)}</td></tr>"
+            f"<td>{duration(result.seconds)}</td></tr>"
         )
-    table = _table([f"<th scope='col'>{text(head)}</th>" for head in heads], rows)
+    epochs_table = table([f"<th scope='col'>{text(head)}</th>" for head in heads], rows)
     who = []
     for result in summary.folds:
         cells = [("Judged", result.fold.evaluation)]
@@ -182,7 +177,7 @@ def _folds(summary: PooledFolds, single: Sequence[PooledFolds]) -> str:
         if len(single) > 1
         else "<p>"
     )
-    return f"{note} The losses are those of the last epoch, a mean over windows.</p>{table}{''.join(who)}"
+    return f"{note} The losses are those of the last epoch, a mean over windows.</p>{epochs_table}{''.join(who)}"
 
 
 def _named(names: Iterable[str], result: FoldResult) -> str:
@@ -204,7 +199,7 @@ def _leak_check(summary: PooledFolds) -> str:
     factors = found.get("factors", {})
     once_more = {factor["line"].lower() for factor in factors.values()}
     lines = [line for line in found.get("lines") or ("It was not made.",) if line.lower() not in once_more]
-    return why + "".join(f"<p>{text(line)}</p>" for line in lines) + _factors(factors)
+    return why + paragraphs(lines) + _factors(factors)
 
 
 def _factors(factors: Mapping[str, Any]) -> str:
@@ -218,7 +213,7 @@ def _factors(factors: Mapping[str, Any]) -> str:
 
 
 def _problems(summary: PooledFolds) -> str:
-    return _list(summary.problems) or "<p>None: every recording could be used.</p>"
+    return bullet_list(summary.problems) or "<p>None: every recording could be used.</p>"
 
 
 def _settings(summary: PooledFolds) -> str:
@@ -238,23 +233,8 @@ def _settings(summary: PooledFolds) -> str:
         versions = {f"{name} (fold {first.fold.index})": value for name, value in versions.items()}
         versions["other folds"] = "were trained with other versions; see their metrics files"
     tables = {"Windows": measured, "Network": first.architecture, "Versions": versions, "Arguments": flags}
-    columns = "".join(f"<div><h3>{name}</h3>{_plain_table(rows)}</div>" for name, rows in tables.items())
+    columns = "".join(f"<div><h3>{name}</h3>{plain_table(rows)}</div>" for name, rows in tables.items())
     return f'{repeat}<div class="settings">{columns}</div>'
-
-
-def _plain_table(rows: Mapping[str, Any]) -> str:
-    def shown(value: Any) -> str:
-        if isinstance(value, bool) or value is None:
-            return {True: "yes", False: "no", None: "–"}[value]
-        return " ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
-
-    return _table(
-        [], [f'<tr><th scope="row">{text(name)}</th><td>{text(shown(value))}</td></tr>' for name, value in rows.items()]
-    )
-
-
-def _section(title: str, content: str) -> str:
-    return f"<section><h2>{text(title)}</h2>\n{content}</section>"
 
 
 def _figure(pictures: Mapping[str, Picture], name: str, kind: str = "") -> str:
@@ -266,28 +246,5 @@ def _figure(pictures: Mapping[str, Picture], name: str, kind: str = "") -> str:
     return f'<figure id="{name}"{named}>{svg}<figcaption>{text(picture.caption)}</figcaption></figure>'
 
 
-def _table(heads: Sequence[str], rows: Sequence[str]) -> str:
-    head = f"<thead><tr>{''.join(heads)}</tr></thead>" if heads else ""
-    return f'<div class="table"><table>{head}<tbody>{"".join(rows)}</tbody></table></div>'
-
-
-def _list(lines: Sequence[str], kind: str = "") -> str:
-    named = f' class="{kind}"' if kind else ""
-    return f"<ul{named}>{''.join(f'<li>{text(line)}</li>' for line in lines)}</ul>" if lines else ""
-
-
-def _estimate(estimate: Estimate, of_network: bool = False) -> str:
-    span = f"<small>{interval(estimate)}</small>" if math.isfinite(estimate.low) else ""
-    kind = ' class="of-network"' if of_network else ""
-    return f"<td{kind}>{figure(estimate.value)}{span}</td>"
-
-
 def _of(judge: Judge, view: str) -> Estimates:
     return judge.persons if view == "persons" else judge.windows
-
-
-def _duration(seconds: float) -> str:
-    """``95&nbsp;s``, ``3&nbsp;min``, ``2.1&nbsp;h``."""
-    if seconds < 120:
-        return f"{seconds:.0f}&nbsp;s"
-    return f"{seconds / 60:.0f}&nbsp;min" if seconds < 7200 else f"{seconds / 3600:.1f}&nbsp;h"
