@@ -21,7 +21,8 @@ from gait.viewing.shown_gait import BodyFiles
 from gait.viewing.stage import MemoryStage
 from gait.viewing.window_contents import WindowContents
 
-MODELS = Path(__file__).resolve().parents[1] / "data" / "SUPR"
+REPOSITORY = Path(__file__).resolve().parents[1]
+MODELS = REPOSITORY / "data" / "SUPR"
 BODIES = BodyFiles(MODELS, "open_neutral.npz")
 
 
@@ -116,6 +117,12 @@ class Hands:
         self.draw(pictures, max(held_s / pictures, 1e-6))
         self.stage.io.add_key_event(key, False)
         self.draw(1, 1e-6)
+
+    def select_all(self) -> None:
+        """All of the text that is being written."""
+        self.stage.io.add_key_event(imgui.Key.mod_ctrl, True)
+        self.press(imgui.Key.a)
+        self.stage.io.add_key_event(imgui.Key.mod_ctrl, False)
 
     def write(self, text: str) -> None:
         self.stage.io.add_input_characters_utf8(text)

@@ -18,7 +18,7 @@ from gait.errors import GaitError
 from gait.motion.folder_names import HEALTHY
 from gait.motion.gait_events import GaitEvents, gait_events, headings
 from gait.motion.joint_angles import joint_angles
-from gait.motion.pose_files import read_poses
+from gait.motion.pose_files import POSES_FILE, read_poses
 from gait.viewing.gait_scene import floor_height
 from gait.viewing.shown_gait import BodyFiles, ShownGait
 
@@ -44,7 +44,7 @@ def healthy_mean(folder: Path, bodies: BodyFiles) -> ShownGait:
     """
     folder = Path(folder)
     healthy = folder if folder.name == HEALTHY else folder / HEALTHY
-    files = sorted(healthy.rglob("poses.npz"))[:_MOST_GAITS]
+    files = sorted(healthy.rglob(POSES_FILE))[:_MOST_GAITS]
     if not files:
         raise GaitError(f"{healthy}: no fitted walk of a healthy person in it; choose a folder that holds {HEALTHY}.")
     body: Body | None = None

@@ -61,10 +61,14 @@ class Jobs:
                 except GaitError as refused:
                     error = refused
             if error is not None:
-                self.failures.append(_line(job, error))
-                self.lines.append(self.failures[-1])
+                self.refuse(_line(job, error))
             self._next()
         return any_done
+
+    def refuse(self, line: str) -> None:
+        """What somebody wants cannot be done, which is known at once."""
+        self.failures.append(str(GaitError(line)))
+        self.lines.append(self.failures[-1])
 
     def finish(self) -> None:
         """Wait until nothing is left to do.

@@ -196,6 +196,7 @@ class Canvas:
         """A canvas of ``width`` by ``height`` pixels."""
         colour = context.texture((width, height), 4)
         colour.repeat_x = colour.repeat_y = False
+        colour.filter = (moderngl.NEAREST, moderngl.NEAREST)
         skin_depth = context.depth_texture((width, height))
         skin_depth.compare_func = ""  # read as a number, not as a shadow test
         solid = context.framebuffer([colour], skin_depth)

@@ -11,7 +11,7 @@ from typing import Any
 import moderngl
 
 from gait.viewing.gui import NoWindowError, glfw, imgui
-from gait.viewing.stage import TITLE, Looks
+from gait.viewing.stage import PAPER, TITLE, Looks
 
 _IDLE_S = 0.25  # between two pictures while nothing happens
 _AWAKE_S = 0.5  # after the last event
@@ -91,6 +91,8 @@ class ScreenStage:
             io = imgui.get_io()
             if io.mouse_delta.x or io.mouse_delta.y or io.mouse_wheel or imgui.is_any_mouse_down() or _any_key_down():
                 awake = time.perf_counter()
+            if io.key_ctrl and imgui.is_key_pressed(imgui.Key.q, False):
+                self.ask_to_close()
             width, height = self.size
             now = time.perf_counter()
             if width and height:  # a minimised window has no size
@@ -99,9 +101,13 @@ class ScreenStage:
             imgui.render()
             screen.use()
             self.context.viewport = (0, 0, width, height)
-            self.context.clear(1.0, 1.0, 1.0, 1.0)
+            self.context.clear(*PAPER)
             imgui.backends.opengl3_render_draw_data(imgui.get_draw_data())
             glfw.swap_buffers(self._window)
+
+    def ask_to_close(self) -> None:
+        """As if the user had closed it: ``run`` ends after this picture."""
+        glfw.set_window_should_close(self._window, True)
 
     def close(self) -> None:
         """Take the window away."""

@@ -12,14 +12,14 @@ from numpy.typing import NDArray
 from gait.body.skeleton import Joint
 from gait.errors import GaitError
 from gait.explaining.body_importance import joint_weights, on_vertices
-from gait.motion.pose_files import pose_folders
+from gait.motion.pose_files import POSES_FILE
 from gait.viewing.camera import Camera
 from gait.viewing.explained_gait import ExplainedGait
 from gait.viewing.gait_scene import Figure, Layers, floor_height, gait_scene
 from gait.viewing.in_step import Companion
 from gait.viewing.jobs import Jobs
 from gait.viewing.scene import Scene
-from gait.viewing.shown_gait import ShownGait
+from gait.viewing.shown_gait import ShownGait, holds_a_walk
 from gait.viewing.skin_course import SkinCourse, SkinMaker
 from gait.viewing.workbench import ShownMethod, ShownNetwork, Workbench
 
@@ -89,12 +89,12 @@ class Session:
         path = Path(path)
         if path.is_file() and path.suffix.lower() in NETWORK_ENDINGS:
             self.open_network(path)
-        elif path.is_dir() and not pose_folders(path):
+        elif path.is_dir() and not holds_a_walk(path):
             self.list_folder(path)
         elif path.exists():
             self.open_gait(path)
         else:
-            self.jobs.lines.append(str(GaitError(f"{path}: there is no such file or folder.")))
+            self.jobs.refuse(f"{path}: there is no such file or folder.")
 
     def open_gait(self, folder: Path) -> None:
         """Show another gait."""
@@ -134,7 +134,7 @@ class Session:
 
     def open_beside(self, path: Path) -> None:
         """Show whatever was named beside the person: a gait, or the healthy mean of a folder of gaits."""
-        if Path(path).is_dir() and not pose_folders(path):
+        if Path(path).is_dir() and not holds_a_walk(path):
             self.open_healthy_mean(path)
         else:
             self.open_ghost(path)
@@ -210,7 +210,7 @@ class Session:
     def _take_list(self, found: tuple[Path, list[Listed]]) -> None:
         self.listed_folder, self.listed = found
         if not self.listed:
-            self.jobs.lines.append(f"{self.listed_folder}: no fitted gait in it.")
+            self.jobs.refuse(f"{self.listed_folder}: no fitted gait in it.")
 
     # --- explaining
 
@@ -385,7 +385,7 @@ class Session:
 
 def _gaits_in(folder: Path) -> tuple[Path, list[Listed]]:
     found = []
-    for file in sorted(folder.rglob("poses.npz")):
+    for file in sorted(folder.rglob(POSES_FILE)):
         found.append(Listed(file.parent, file.parent.relative_to(folder).as_posix()))
         if len(found) >= _MOST_LISTED:
             break

@@ -16,7 +16,7 @@ from gait.body.pose_sequence import PoseSequence
 from gait.errors import GaitError
 from gait.motion.gait_events import GaitEvents, gait_events
 from gait.motion.joint_angles import JointAngles, joint_angles
-from gait.motion.pose_files import pose_folders, read_poses
+from gait.motion.pose_files import POSES_FILE, pose_folders, read_poses
 
 RESIDUALS_FILE = "residuals.npz"
 _RATE_OF_FRAMES_HZ = 100.0  # of poses that came as JSON or text and do not say it
@@ -58,6 +58,14 @@ class ShownGait:
     def seconds(self) -> float:
         """From the first frame to the end of the last."""
         return self.frames / self.rate_hz
+
+
+def holds_a_walk(folder: Path) -> bool:
+    """Whether a folder looks like that of a fitted gait. Text files are taken for poses if they are numbered."""
+    parts = pose_folders(folder)
+    if parts != (folder,) or any(next(folder.glob(kind), None) for kind in (POSES_FILE, "pose_*.json")):
+        return bool(parts)
+    return any(file.stem[-1:].isdecimal() for file in folder.glob("*.txt"))
 
 
 @dataclass(frozen=True)
@@ -120,7 +128,7 @@ def read_shown_gait(folder: Path, bodies: BodyFiles) -> ShownGait:
     if len(parts) > 1 or (parts and parts[0] != folder):
         notes.append(f"This gait was split where markers lacked; shown is {parts[0].name} of {len(parts)}.")
         folder = parts[0]
-    needs_body = not (folder / "poses.npz").is_file()
+    needs_body = not (folder / POSES_FILE).is_file()
     sequence = read_poses(
         folder, body=bodies.default() if needs_body else None, rate_hz=_RATE_OF_FRAMES_HZ if needs_body else None
     )

@@ -14,6 +14,8 @@ from gait.viewing import gui
 from gait.viewing.gui import imgui, implot
 from gait.viewing.offscreen import egl_context
 
+PAPER = (0.94, 0.94, 0.94, 1.0)
+"""What everything is drawn on, red, green, blue, opacity."""
 TITLE = "Gait: what the network looked at"
 
 
@@ -33,6 +35,7 @@ class Looks:
     def __init__(self) -> None:
         self.imgui = imgui.create_context()
         self.implot = implot.create_context()
+        self.use()  # ImGui itself takes up a new one only where there is none
         io = imgui.get_io()
         io.set_ini_filename("")
         io.set_log_filename("")
@@ -41,7 +44,7 @@ class Looks:
         imgui.style_colors_light()
         implot.style_colors_light()
         style = imgui.get_style()
-        style.window_border_size = style.child_border_size = 0.0
+        style.child_border_size = 0.0
         style.frame_rounding = style.grab_rounding = 3.0
         # Plain surfaces: smoothed edges cost a software rasteriser a tenth of a picture.
         style.anti_aliased_fill = False
@@ -91,7 +94,7 @@ class MemoryStage:
             contents()
             imgui.render()
             self._picture.use()
-            self._picture.clear(1.0, 1.0, 1.0, 1.0)
+            self._picture.clear(*PAPER)
             imgui.backends.opengl3_render_draw_data(imgui.get_draw_data())
 
     def picture(self) -> NDArray[np.uint8]:

@@ -135,8 +135,6 @@ def _place(name: str, left: float, top: float, width: float, height: float, padd
     flags = imgui.WindowFlags_
     if padding is not None:
         imgui.push_style_var(imgui.StyleVar_.window_padding.value, (padding, padding))
-    if name == "view":  # covered by its picture
-        imgui.set_next_window_bg_alpha(0.0)
     imgui.begin(
         f"##{name}",
         None,
@@ -144,6 +142,7 @@ def _place(name: str, left: float, top: float, width: float, height: float, padd
         | flags.no_resize.value
         | flags.no_move.value
         | flags.no_saved_settings.value
+        | flags.no_background.value  # the stage is of that colour; to paint it again costs a third of a picture
         | flags.no_bring_to_front_on_focus.value
         | (0 if name == "controls" else flags.no_scrollbar.value | flags.no_scroll_with_mouse.value),
     )

@@ -25,6 +25,7 @@ KEYS = (
     ),
     ("O", "open a walk, a network, a folder"),
     ("H", "this page"),
+    ("Ctrl Q", "close the window"),
     ("Escape", "close this page, or what is open over the window"),
 )
 READING = (

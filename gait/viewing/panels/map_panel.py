@@ -179,7 +179,7 @@ class MapPanel:
         # Two areas from the middle: who reads only colours reads the verdict.
         for part, colour in ((np.fmax(y, 0.5), SICK), (np.fmin(y, 0.5), HEALTHY)):
             spec = implot.Spec()
-            spec.fill_color, spec.fill_alpha = imgui.ImVec4(*rgba(colour, 0.35)), 0.35
+            spec.fill_color, spec.fill_alpha = imgui.ImVec4(*rgba(colour)), 0.35
             implot.plot_shaded(f"##{colour}", x, np.where(np.isnan(y), np.nan, part), 0.5, spec=spec)
         spec = implot.Spec()
         spec.line_color, spec.line_weight = imgui.ImVec4(*rgba(INK)), 1.5 * self._scale
@@ -239,7 +239,8 @@ class MapPanel:
 
     def _click(self, session: Session, gait: ShownGait, *, choose: bool) -> None:
         """A click, or dragging, goes to that moment; on the map a click chooses the joint too."""
-        if not implot.is_plot_hovered() or not imgui.is_mouse_down(0):
+        # While the button is held still nothing more happens: the curves that come up move the map under the mouse.
+        if not implot.is_plot_hovered() or not (imgui.is_mouse_clicked(0) or imgui.is_mouse_dragging(0)):
             return
         at = implot.get_plot_mouse_pos()
         session.playing = False
@@ -286,6 +287,7 @@ def _looks(controls: Controls) -> Iterator[None]:
     moves = implot.get_input_map()
     moves.pan = imgui.MouseButton_.right.value
     moves.select = moves.menu = _FOURTH_BUTTON  # neither is wanted, and ImPlot must be given one
-    imgui.push_style_color(imgui.Col_.text.value, rgba(INK))
+    implot.push_style_color(implot.Col_.frame_bg.value, (0.0, 0.0, 0.0, 0.0))
+    implot.push_style_color(implot.Col_.plot_bg.value, (1.0, 1.0, 1.0, 1.0))
     yield
-    imgui.pop_style_color()
+    implot.pop_style_color(2)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from gait.motion.pose_files import pose_folders
 from gait.viewing.gui import imgui
 from gait.viewing.panels.control_panel import verdict_words
 from gait.viewing.panels.controls import FAINT, FIXED, HEALTHY, SICK, WRONG, Controls
 from gait.viewing.session import NETWORK_ENDINGS, Session
+from gait.viewing.shown_gait import holds_a_walk
 
 _MOST_ENTRIES = 500  # of one folder
 
@@ -106,7 +106,7 @@ class OpenPanel:
                 controls.line(listed.problem, WRONG)
 
     def _go(self, session: Session, path: Path) -> None:
-        if path.is_dir() and not pose_folders(path):
+        if path.is_dir() and not holds_a_walk(path):
             self._enter(path)
         elif path.suffix.lower() in NETWORK_ENDINGS and path.is_file():
             session.open_network(path)
@@ -114,7 +114,7 @@ class OpenPanel:
         elif path.exists():
             self._open_walk(session, path)
         else:
-            session.jobs.lines.append(f"{path}: there is no such file or folder.")
+            session.jobs.refuse(f"{path}: there is no such file or folder.")
 
     def _open_walk(self, session: Session, folder: Path) -> None:
         if self.compare:
@@ -148,7 +148,7 @@ def entries_of(folder: Path) -> list[Entry]:
         if path.name.startswith("."):
             continue
         if path.is_dir():
-            found.append(Entry(path, "walk" if pose_folders(path) else "folder"))
+            found.append(Entry(path, "walk" if holds_a_walk(path) else "folder"))
         elif path.suffix.lower() in NETWORK_ENDINGS:
             found.append(Entry(path, "network"))
         if len(found) >= _MOST_ENTRIES:

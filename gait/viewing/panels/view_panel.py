@@ -66,6 +66,8 @@ class BodyView:
             if self._canvas is not None:
                 self._canvas.release()
             self._canvas = Canvas.of_size(self._context, times * width, times * height)
+            if self._smooth:  # the middle of four pixels
+                self._canvas.picture.filter = (moderngl.LINEAR, moderngl.LINEAR)
         self._renderer.draw(session.scene(), session.camera, self._canvas, pixel_scale=times * line_scale)
         self._drawn = now
 
