@@ -22,9 +22,13 @@ means over the networks, which must be of one kind (the folds of one training). 
 
 Localisation compares a walk with the same person's at the same pace without the disorder: methods with a baseline are
 given it as their baseline, of the others the explanations of both are subtracted; a joint's score is the mean of what
-is left without its sign. ``chance`` is the ``top_joint`` of a joint drawn at random. ``problems`` says in plain
-sentences where a method fails; ``most_faithful`` is the method with the largest ``deletion`` among those whose
-``randomisation_correlation`` is at most 0.2.
+is left without its sign. ``subtracted_top_joint``, ``subtracted_right_side``: explanations subtracted for methods with
+a baseline too. ``shuffled_top_joint``, ``shuffled_right_side``: the same as the first of a network with shuffled
+weights. Where that is as good, finding the place shows where the two walks differ, and not what the network knows.
+``chance`` is the ``top_joint`` of a joint drawn at random.
+
+``problems`` says in plain sentences where a method fails; ``most_faithful`` is the method with the largest
+``deletion`` among those whose ``randomisation_correlation`` is at most 0.2.
 """  # noqa: E501
 
 from __future__ import annotations
@@ -33,7 +37,7 @@ import argparse
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -68,6 +72,9 @@ MOST_RANDOMISATION = 0.2
 """Rank correlation with a network of shuffled weights from which on an explanation fails."""
 NOISE_M = 0.001
 _AT_A_TIME = 32  # windows
+
+Score = Callable[["AskedMethod", nn.Module, Tensor, Tensor, Tensor], NDArray[np.float64]]
+"""Of each joint, of a method, a network, windows with and without a disorder, and the mean window."""
 
 
 @dataclass(frozen=True)
@@ -144,7 +151,7 @@ def main(args: Arguments) -> None:
     for one in networks:
         seen = seen_windows(one, gaits[one.rate_hz], args)
         for how in asked:
-            place = located(how, one, walks) if walks else {}
+            place = located(how, one, walks, args.seed) if walks else {}
             found[how.name].append({**measured(how, one.network, seen, args.seed), **place})
     methods = {name: mean_of(figures) for name, figures in found.items()}
     publish(
@@ -240,33 +247,49 @@ def measured(how: AskedMethod, network: nn.Module, seen: Seen, seed: int) -> dic
     }
 
 
-def located(how: AskedMethod, one: ExplainedNetwork, walks: Sequence[PairOfWalks]) -> dict[str, Any]:
-    """Whether a method finds the places of the synthetic disorders."""
-    first, at_fault, sides = [], [], []
-    of_disorder: dict[str, list[bool]] = {}
-    for pair in walks:
-        ill, well = pair.windows(one.window_length)
-        if not len(ill):
-            raise GaitError(f"{pair.name}: no window of {one.window_length} frames begins with a heel strike.")
-        score = what_differs(how, one.network, ill, well)
-        first.append(first_is_true(score, pair.places))
-        at_fault.append(first_is_true(score, pair.disorder.joints))
-        of_disorder.setdefault(pair.disorder.name, []).append(first[-1])
-        if pair.other_places is not None:
-            sides.append(side_is_true(score, pair.places, pair.other_places))
-    return {
-        "top_joint": float(np.mean(first)),
-        "right_side": float(np.mean(sides)) if sides else float("nan"),
-        "at_fault": float(np.mean(at_fault)),
-        "by_disorder": {name: float(np.mean(hits)) for name, hits in of_disorder.items()},
-    }
-
-
-def what_differs(how: AskedMethod, network: nn.Module, ill: Tensor, well: Tensor) -> NDArray[np.float64]:
-    """(J,) score of each joint for the difference of two walks, window by window."""
-    values = how(network, ill, well).values
+def located(how: AskedMethod, one: ExplainedNetwork, walks: Sequence[PairOfWalks], seed: int) -> dict[str, Any]:
+    """Whether a method finds the places of the synthetic disorders, and whether it does in a network that knows none."""
+    assert one.mean_window is not None
+    ways: dict[str, Score] = {"": against_own_walk, "subtracted_": subtracted, "shuffled_": against_own_walk}
     if not METHODS[how.method].needs_baseline:
-        values = values - how(network, well, well).values
+        del ways["subtracted_"]  # which is what the first does then
+    other = shuffled(one.network, seed)
+    figures: dict[str, Any] = {}
+    for way, score in ways.items():
+        first, at_fault, sides = [], [], []
+        of_disorder: dict[str, list[bool]] = {}
+        for pair in walks:
+            ill, well = pair.windows(one.window_length)
+            if not len(ill):
+                raise GaitError(f"{pair.name}: no window of {one.window_length} frames begins with a heel strike.")
+            scores = score(how, other if way == "shuffled_" else one.network, ill, well, one.mean_window)
+            first.append(first_is_true(scores, pair.places))
+            at_fault.append(first_is_true(scores, pair.disorder.joints))
+            of_disorder.setdefault(pair.disorder.name, []).append(first[-1])
+            if pair.other_places is not None:
+                sides.append(side_is_true(scores, pair.places, pair.other_places))
+        figures[f"{way}top_joint"] = float(np.mean(first))
+        figures[f"{way}right_side"] = float(np.mean(sides)) if sides else float("nan")
+        if not way:
+            figures["at_fault"] = float(np.mean(at_fault))
+            figures["by_disorder"] = {name: float(np.mean(hits)) for name, hits in of_disorder.items()}
+    return figures
+
+
+def against_own_walk(
+    how: AskedMethod, network: nn.Module, ill: Tensor, well: Tensor, mean_window: Tensor
+) -> NDArray[np.float64]:
+    """(J,) score of each joint: the healthy walk as the baseline, window by window, or else explanations subtracted."""
+    if not METHODS[how.method].needs_baseline:
+        return subtracted(how, network, ill, well, mean_window)
+    return how(network, ill, well).values.abs().double().mean(dim=(0, 1)).numpy()
+
+
+def subtracted(
+    how: AskedMethod, network: nn.Module, ill: Tensor, well: Tensor, mean_window: Tensor
+) -> NDArray[np.float64]:
+    """(J,) score of each joint: how far the explanations of both walks differ, window by window."""
+    values = how(network, ill, mean_window).values - how(network, well, mean_window).values
     return values.abs().double().mean(dim=(0, 1)).numpy()
 
 
@@ -310,6 +333,11 @@ def problems(methods: Mapping[str, Mapping[str, Any]], default: str) -> list[str
             )
         if not figures["deletion"] > figures["random_deletion"]:
             lines.append(f"{title} is no better than a random order when cells are taken away.")
+        if figures.get("shuffled_top_joint", -1.0) >= figures.get("top_joint", 0.0):
+            lines.append(
+                f"{title} finds the place of a disorder as often when the network's weights are shuffled: it is found "
+                "because the two walks differ there, and tells nothing of what the network knows."
+            )
     return lines
 
 
