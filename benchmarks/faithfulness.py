@@ -144,12 +144,14 @@ def main(args: Arguments) -> None:
     if len({type(one.network) for one in networks}) > 1:
         raise GaitError("--networks: all of them must be of one kind, such as the folds of one training.")
     gaits = {rate: read_gaits(args.base_folder, rate).gaits for rate in {one.rate_hz for one in networks}}
-    with tempfile.TemporaryDirectory(prefix="faithfulness_") as folder:
-        walks = pairs_of_walks(Path(folder), body, args.model, persons=args.walkers, seed=args.seed)
     asked = asked_methods(networks[0].network, args.methods)
+    seen_by = [seen_windows(one, gaits[one.rate_hz], args) for one in networks]
+    walks: tuple[PairOfWalks, ...] = ()
+    if args.walkers:
+        with tempfile.TemporaryDirectory(prefix="faithfulness_") as folder:
+            walks = pairs_of_walks(Path(folder), body, args.model, persons=args.walkers, seed=args.seed)
     found: dict[str, list[dict[str, Any]]] = {how.name: [] for how in asked}
-    for one in networks:
-        seen = seen_windows(one, gaits[one.rate_hz], args)
+    for one, seen in zip(networks, seen_by, strict=True):
         for how in asked:
             place = located(how, one, walks, args.seed) if walks else {}
             found[how.name].append({**measured(how, one.network, seen, args.seed), **place})
@@ -248,7 +250,7 @@ def measured(how: AskedMethod, network: nn.Module, seen: Seen, seed: int) -> dic
 
 
 def located(how: AskedMethod, one: ExplainedNetwork, walks: Sequence[PairOfWalks], seed: int) -> dict[str, Any]:
-    """Whether a method finds the places of the synthetic disorders, and whether it does in a network that knows none."""
+    """Whether a method finds the places of the synthetic disorders, and and whether it does in a shuffled network."""
     assert one.mean_window is not None
     ways: dict[str, Score] = {"": against_own_walk, "subtracted_": subtracted, "shuffled_": against_own_walk}
     if not METHODS[how.method].needs_baseline:
