@@ -7,7 +7,9 @@ import re
 import pytest
 
 
-@pytest.mark.parametrize("room", ["gait.explaining", "gait.learning", "gait.motion", "gait.review"])
+@pytest.mark.parametrize(
+    "room", ["gait.explaining", "gait.learning", "gait.motion", "gait.review", "gait.viewing", "gait.viewing.panels"]
+)
 def test_a_room_names_each_of_its_modules_once(room: str) -> None:
     package = importlib.import_module(room)
     named = re.findall(r"``(\w+)``", package.__doc__ or "")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import threading
 import time
@@ -210,6 +211,23 @@ def test_a_network_of_another_window_length_and_a_walk_too_short_for_it(session:
     assert session.explained is None, "nothing of the other network is shown"
 
 
+def test_who_has_been_learnt_from_and_how_far_a_method_is_to_be_trusted_are_told(
+    session: Session, tmp_path: Path
+) -> None:
+    fold = {"training": ("sick/P01", "healthy/P02")}
+    session.want_explanation()
+    session.open_network(write_network(tmp_path / "mlp.ckpt", fold=fold))
+    session.jobs.finish()
+    assert session.learnt_from_this_person
+    line = session.explained.figure_line
+    own, chance = map(float, re.findall(r"-?\d+\.\d+", line))
+    assert own >= chance, "an untrained network is explained faithfully too"
+    session.open_network(write_network(tmp_path / "other.ckpt", fold={"training": ("sick/P02",)}, mean_window=None))
+    session.jobs.finish()
+    assert not session.learnt_from_this_person
+    assert session.explained.figure_line is None
+
+
 def test_a_method_that_does_not_explain_the_network_is_refused(session: Session, tmp_path: Path) -> None:
     session.open_network(write_network(tmp_path / "mlp.ckpt"), "attention")
     with pytest.raises(GaitError, match=r"attention does not explain this network; there are [a-z_]+, [a-z_]+, "):
@@ -220,7 +238,7 @@ def test_a_method_that_does_not_explain_the_network_is_refused(session: Session,
 def test_at_other_rates_each_frame_has_the_values_of_its_moment(gait: ShownGait) -> None:
     said = importance(80, rate_hz=50.0)
     said.values[:10] = np.nan
-    network = ShownNetwork(Path("n"), "n", (), WINDOW, 50.0, (ShownMethod("lrp", "LRP", True),), None)
+    network = ShownNetwork(Path("n"), "n", (), WINDOW, 50.0, (ShownMethod("lrp", "LRP", True),), frozenset(), None)
     explained = ExplainedGait(gait, network, network.methods[0], said, None)
     for frame in (0, 30, 31, 100, 150):
         nearest = said.values[round(frame / gait.rate_hz * 50.0)]

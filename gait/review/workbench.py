@@ -8,8 +8,9 @@ from pathlib import Path
 import torch
 
 from gait.explaining.explained_network import ExplainedNetwork, open_network
+from gait.explaining.faithfulness import cell_scores, curves, random_scores
 from gait.explaining.importance import GaitImportance
-from gait.explaining.methods import METHODS
+from gait.explaining.methods import METHODS, explain_windows
 from gait.explaining.recordings import explain_gait
 from gait.motion.pose_files import read_poses
 from gait.motion.windows import Windows
@@ -19,6 +20,7 @@ from gait.viewing.shown_gait import BodyFiles, ShownGait, read_shown_gait
 from gait.viewing.workbench import ShownMethod, ShownNetwork
 
 _AT_A_TIME = 64  # windows
+_MEASURED, _STEPS, _CHANCES = 8, 10, 3  # windows, steps and random orders of the check of a method
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,7 @@ class FileWorkbench:
             window_frames=length,
             rate_hz=rate_hz,
             methods=tuple(ShownMethod(name, METHODS[name].title, METHODS[name].signed) for name in opened.methods),
+            learnt_from=frozenset(_persons(opened)),
             handle=opened,
         )
 
@@ -83,9 +86,25 @@ class FileWorkbench:
             said = [opened.network(windows.batch(some)).reshape(-1).double().sigmoid() for some in parts]
         return float(torch.cat(said).mean())
 
-    def figure_line(self, network: ShownNetwork, method: str) -> str | None:
-        """How faithful the method has proved to be."""
-        return None
+    def figure_line(self, network: ShownNetwork, gait: ShownGait, method: str) -> str | None:
+        """How far the score moves without what the method names first, and without as much at random, on this gait."""
+        opened = _opened(network)
+        if opened.mean_window is None:
+            return None
+        recording = network_recording(gait.folder, gait.sequence.joints_m, gait.rate_hz, opened)
+        every = Windows([recording], opened.window_length)
+        some = torch.linspace(0, len(every) - 1, min(len(every), _MEASURED)).round().long()
+        windows, rule = every.batch(some), self.rule if method == "lrp" else None
+        said = explain_windows(opened.network, windows, method, baseline=opened.mean_window, rule=rule)
+        scores = [cell_scores(said.values, said.logits, signed=said.signed)]
+        scores += [random_scores(windows, seed) for seed in range(_CHANCES)]
+        own, *chance = (
+            curves(opened.network, windows, opened.mean_window, order, steps=_STEPS).deletion_area for order in scores
+        )
+        return (
+            f"Checked on this walk: without what this method names first the score moves by {own:.2f}, without as much "
+            f"at random by {sum(chance) / len(chance):.2f}."
+        )
 
     def healthy_mean(self, folder: Path) -> ShownGait:
         """One stride of the mean healthy walker of a folder of fitted gaits."""
@@ -97,6 +116,11 @@ def _opened(network: ShownNetwork) -> ExplainedNetwork:
     return network.handle
 
 
+def _persons(opened: ExplainedNetwork) -> tuple[str, ...]:
+    """That it has learnt from, "sick/P02"; none where it does not say."""
+    return tuple(map(str, opened.checkpoint.fold.get("training", ()))) if opened.checkpoint else ()
+
+
 def _trained_on(opened: ExplainedNetwork) -> str:
-    persons = opened.checkpoint.fold.get("training") if opened.checkpoint else None
+    persons = _persons(opened)
     return f"trained on {len(persons)} persons" if persons else "the file does not say what it was trained on"

@@ -72,7 +72,7 @@ class ScreenStage:
         """Until the window is closed.
 
         Args:
-            contents: draws a picture of a width and height, so many seconds after the last one.
+            contents: draws a picture of a width and height in ImGui's pixels, so many seconds after the last one.
             moving: whether the next picture may be another one although nothing is pressed.
         """
         last = awake = time.perf_counter()
@@ -96,7 +96,7 @@ class ScreenStage:
             width, height = self.size
             now = time.perf_counter()
             if width and height:  # a minimised window has no size
-                contents(width, height, now - last)
+                contents(round(io.display_size.x), round(io.display_size.y), now - last)
             last = now
             imgui.render()
             screen.use()

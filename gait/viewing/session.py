@@ -231,7 +231,7 @@ class Session:
                 network,
                 method,
                 self.workbench.explained(network, gait, method.name),
-                self.workbench.figure_line(network, method.name),
+                self.workbench.figure_line(network, gait, method.name),
             ),
             lambda explained: self._take_explanation(key, explained),
             replaces="explain",
@@ -253,6 +253,13 @@ class Session:
         current = self.body and self.network and self.method
         if current and key == (self.network.file, self.body.gait.folder, self.method.name):  # type: ignore[union-attr]
             self.explained = explained
+
+    @property
+    def learnt_from_this_person(self) -> bool:
+        """Whether the network has been trained on the person shown: then what it says of them proves nothing."""
+        if self.body is None or self.network is None:
+            return False
+        return "/".join(self.body.gait.name.split("/")[:2]) in self.network.learnt_from
 
     @property
     def window(self) -> int | None:

@@ -132,6 +132,7 @@ def _place(name: str, left: float, top: float, width: float, height: float, padd
     """Begin a panel that stays where it is put."""
     imgui.set_next_window_pos((left, top))
     imgui.set_next_window_size((width, height))
+    imgui.push_style_var(imgui.StyleVar_.window_border_size.value, 0.0)
     flags = imgui.WindowFlags_
     if padding is not None:
         imgui.push_style_var(imgui.StyleVar_.window_padding.value, (padding, padding))
@@ -146,5 +147,4 @@ def _place(name: str, left: float, top: float, width: float, height: float, padd
         | flags.no_bring_to_front_on_focus.value
         | (0 if name == "controls" else flags.no_scrollbar.value | flags.no_scroll_with_mouse.value),
     )
-    if padding is not None:
-        imgui.pop_style_var()
+    imgui.pop_style_var(1 if padding is None else 2)

@@ -29,6 +29,7 @@ class ShownNetwork:
     window_frames: int
     rate_hz: float
     methods: tuple[ShownMethod, ...]  # that explain it, the default one first; never empty
+    learnt_from: frozenset[str]  # persons, "sick/P02"; empty where it does not say
     handle: object  # whatever the workbench needs
 
 
@@ -47,8 +48,8 @@ class Workbench(Protocol):
     def probability(self, network: ShownNetwork, folder: Path) -> float:
         """Of sick, of the fitted gait in a folder: mean over its windows."""
 
-    def figure_line(self, network: ShownNetwork, method: str) -> str | None:
-        """How faithful the method has proved to be, in one line; None where nobody has measured it."""
+    def figure_line(self, network: ShownNetwork, gait: ShownGait, method: str) -> str | None:
+        """How faithful the method is to the network on this gait, in one line; None where that cannot be measured."""
 
     def healthy_mean(self, folder: Path) -> ShownGait:
         """One stride of the mean healthy walker of a folder of fitted gaits."""

@@ -90,6 +90,8 @@ def _explanation(controls: Controls, session: Session) -> None:
     importance = explained.importance
     whole = importance.person_probability
     controls.line(f"Whole walk: {verdict_words(whole)}", SICK if whole > 0.5 else HEALTHY)
+    if session.learnt_from_this_person:
+        controls.line("The network has learnt from this person: what it says here proves nothing.", WRONG)
     first, last = explained.window(session.window)
     number = explained.gait.sequence.first_frame
     starts = explained.window(len(importance.first_frames) - 1)[0]

@@ -17,6 +17,7 @@ from gait.viewing.gait_scene import CHOSEN, LEFT_FOOT, RIGHT_FOOT
 from gait.viewing.gui import imgui, implot
 from gait.viewing.map_texture import map_pixels
 from gait.viewing.panels.controls import HEALTHY, INK, SICK, Controls, packed, rgba
+from gait.viewing.panels.view_panel import value_words
 from gait.viewing.session import Session
 from gait.viewing.shown_gait import ShownGait
 from gait.viewing.time_columns import in_columns
@@ -128,6 +129,7 @@ class MapPanel:
         implot.pop_plot_clip_rect()
         self._note_plot(controls, "Map")
         self._click(session, gait, choose=True)
+        self._tell(session, gait)
         implot.end_plot()
 
     def _row_names(self, height: float) -> tuple[list[float], list[str]]:
@@ -247,6 +249,21 @@ class MapPanel:
         session.seek(int(at.x * gait.rate_hz))
         if choose and imgui.is_mouse_clicked(0) and 0 <= at.y < _ROWS:
             session.joint = HEAD_TO_FEET[_ROWS - 1 - int(at.y)]
+
+    def _tell(self, session: Session, gait: ShownGait) -> None:
+        """What is under the mouse."""
+        if not implot.is_plot_hovered():
+            return
+        at = implot.get_plot_mouse_pos()
+        frame = int(at.x * gait.rate_hz)
+        if not (0 <= at.y < _ROWS and 0 <= frame < gait.frames):
+            return
+        joint = HEAD_TO_FEET[_ROWS - 1 - int(at.y)]
+        words = f"{plain_name(joint)}, {frame / gait.rate_hz:.2f} s"
+        if session.explained is not None:
+            value = float(session.explained.values[frame, joint])
+            words += ": not explained" if np.isnan(value) else f": {value_words(value, session.explained.scale)}"
+        imgui.set_tooltip(words)
 
     def _note_plot(self, controls: Controls, name: str) -> None:
         low, size = implot.get_plot_pos(), implot.get_plot_size()

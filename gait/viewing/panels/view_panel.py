@@ -59,7 +59,8 @@ class BodyView:
         if same and self._smooth:
             return
         self._smooth = same and width * height <= _MOST_SMOOTH
-        times = 2 if self._smooth else 1
+        # What ImGui calls a pixel may be several of the screen's.
+        times = (2 if self._smooth else 1) * max(round(imgui.get_io().display_framebuffer_scale.x), 1)
         if same and not self._smooth:
             return
         if self._canvas is None or self._canvas.size != (times * width, times * height):
@@ -178,6 +179,13 @@ def colour_bar(controls: Controls, explained: ExplainedGait, right: float, top: 
     pen.add_rect_filled((left, below), (right, below + bar_width), grey)
     words("not explained", below, FAINT, left - 4)
     controls.places["Colour bar"] = (left, top, right, top + height)
+
+
+def value_words(value: float, scale: Scale) -> str:
+    """One importance, as the scale says it."""
+    if not isinstance(scale, DivergingScale):
+        return f"{1000 * value:.3g}"
+    return f"{1000 * value:+.3g}, speaks for {'sick' if value > 0 else 'healthy'}" if value else "0"
 
 
 def unit_words(scale: Scale) -> str:
