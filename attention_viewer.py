@@ -14,7 +14,7 @@ import argparse
 import shlex
 import signal
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from gait.errors import GaitError
@@ -155,7 +155,10 @@ def _gait(arguments: Arguments) -> tuple[tuple[str, ...], ...]:
 def _view(arguments: Arguments) -> tuple[str, ...]:
     """What was drawn, a line on each; nothing of a window."""
     bare = BareWeights(arguments.interval_size, arguments.frame_rate, arguments.pfe_head, arguments.fc_head)
-    workbench = FileWorkbench(arguments.bodies, bare, arguments.lrp_rule, arguments.stride)
+    bodies = arguments.bodies
+    if arguments.body is not None:
+        bodies = replace(bodies, folder=arguments.body.parent, model=arguments.body.name)
+    workbench = FileWorkbench(bodies, bare, arguments.lrp_rule, arguments.pose_rate, arguments.stride)
     return show(arguments.view, arguments.view.look(workbench, arguments.gait, arguments.network, arguments.method))
 
 

@@ -78,6 +78,18 @@ def test_a_film_and_its_pictures_by_the_command_line(world: Path, tmp_path: Path
     assert not [file for file in tmp_path.iterdir() if "partial" in file.name]
 
 
+def test_a_film_in_slow_motion_repeats_frames_that_are_one_picture_each(world: Path, tmp_path: Path) -> None:
+    draw_without_a_window(
+        look(world, size=(200, 200), network=None), pictures=tmp_path / "frames", film=tmp_path / "a.mp4", speed=0.25
+    )
+    assert [file.name for file in sorted((tmp_path / "frames").iterdir())] == [
+        f"frame_{k:05d}.png" for k in range(1, 161)
+    ]
+    about = next(reader := imageio_ffmpeg.read_frames(str(tmp_path / "a.mp4")))
+    assert about["duration"] == pytest.approx(6.4, abs=0.1)
+    reader.close()
+
+
 def test_without_a_screen_the_window_is_one_line(world: Path) -> None:
     import os
 

@@ -167,6 +167,9 @@ def test_json_frames_take_the_named_body(folder: Path, tmp_path: Path) -> None:
     gait = read_shown_gait(tmp_path / "walk", BODIES)
     assert gait.body is not None
     assert "assumed" in gait.notes[0]
+    told = read_shown_gait(tmp_path / "walk", BODIES, 50.0)
+    assert told.rate_hz == 50.0
+    assert not told.notes
 
 
 def test_a_split_gait_shows_its_first_part(folder: Path, tmp_path: Path) -> None:

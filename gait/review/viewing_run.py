@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,9 +50,9 @@ def show_window(look: Look) -> None:
     try:
         _open(session, look)
         stage.run(contents.draw, session.moving)
-        session.close()
         contents.release()
     finally:
+        session.close()
         stage.close()
     if session.jobs.busy:
         # What still runs in a thread cannot be broken off, and nobody waits for it.
@@ -74,14 +76,9 @@ def draw_without_a_window(
     Raises:
         GaitError: something cannot be opened, explained, drawn or written.
     """
-    if look.gait is None:
-        raise GaitError("There is nothing to draw; name a walk with --gait.")
-    session = Session(look.workbench)
-    try:
-        _open(session, look)
-        session.jobs.finish()
-        if session.body is None:
-            raise GaitError(f"{look.gait}: this is no fitted gait; name the folder of one.")
+    with opened(look) as session:
+        assert look.gait is not None
+        assert session.body is not None
         session.seek(look.seconds * session.body.gait.rate_hz)
         done = []
         if still is not None:
@@ -96,6 +93,24 @@ def draw_without_a_window(
             export_film(session, film, *look.size, speed=speed)
             done.append(f"{film}: {session.body.gait.seconds / speed:.1f} s of film")
         return (*done, *session.jobs.lines)
+
+
+@contextmanager
+def opened(look: Look) -> Iterator[Session]:
+    """A session in which all that was named is open and, with a network, explained.
+
+    Raises:
+        GaitError: no gait is named, or something cannot be opened or explained.
+    """
+    if look.gait is None:
+        raise GaitError("There is nothing to draw; name a walk with --gait.")
+    session = Session(look.workbench)
+    try:
+        _open(session, look)
+        session.jobs.finish()
+        if session.body is None:
+            raise GaitError(f"{look.gait}: this is no fitted gait; name the folder of one.")
+        yield session
     finally:
         session.close()
 

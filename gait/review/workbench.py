@@ -40,11 +40,12 @@ class FileWorkbench:
     bodies: BodyFiles
     bare: BareWeights = BareWeights()
     rule: str | None = None  # of the method lrp; its default if None
+    pose_rate_hz: float | None = None  # of poses that come as JSON or text frames
     stride: int | None = None  # frames from one explained window to the next; by the method's cost if None
 
     def gait(self, folder: Path) -> ShownGait:
         """A fitted gait."""
-        return read_shown_gait(folder, self.bodies)
+        return read_shown_gait(folder, self.bodies, self.pose_rate_hz)
 
     def network(self, file: Path) -> ShownNetwork:
         """A trained network, of a checkpoint of this suite or of bare weights."""

@@ -36,7 +36,7 @@ def screenshot(session: Session, folder: Path, width: int, height: int, *, panel
         NoDrawingError: this machine cannot draw.
         NoWindowError: imgui-bundle is missing.
     """
-    with _drawing(session, folder, width, height, panel=panel) as draw:
+    with drawing(session, folder, width, height, panel=panel) as draw:
         for _ in range(3):  # ImGui knows sizes of texts from the picture before; the last one is drawn smoothly
             draw(0.0)
         return draw(0.0).copy()
@@ -70,16 +70,18 @@ def export_pictures(
     files: list[Path] = []
     try:
         into.mkdir(parents=True, exist_ok=True)
-        with ThreadPoolExecutor(2) as pool, _drawing(session, into, width, height, panel=False) as draw:
+        with ThreadPoolExecutor(2) as pool, drawing(session, into, width, height, panel=False) as draw:
             waiting: list[Future[int]] = []
             draw(0.0)
-            for done, place in enumerate(places):
-                session.seek(place)
+            # Slower than the recording, the film shows frames several times; as pictures they are there once.
+            frames = list(dict.fromkeys(int(place) for place in places))
+            for done, frame in enumerate(frames):
+                session.seek(frame)
                 files.append(into / f"frame_{session.frame + first:05d}.png")
                 waiting.append(pool.submit(_write, files[-1], draw(1 / FILM_RATE_HZ).copy()))
                 if len(waiting) > _AHEAD:
                     waiting.pop(0).result()
-                told(done + 1, len(places))
+                told(done + 1, len(frames))
             for last in waiting:
                 last.result()
     except OSError as error:
@@ -102,6 +104,28 @@ def export_film(
         GaitError: no walk is open, imageio-ffmpeg is missing or fails, the file cannot be written, or this machine
             cannot draw.
     """
+    width, height = width // 2 * 2, height // 2 * 2
+    places = film_frames(session, speed=speed)
+    with drawing(session, file.parent, width, height, panel=False) as draw, film_file(file, width, height) as write:
+        draw(0.0)
+        for done, place in enumerate(places):
+            session.seek(place)
+            write(draw(1 / FILM_RATE_HZ))
+            told(done + 1, len(places))
+
+
+@contextmanager
+def film_file(file: Path, width: int, height: int) -> Iterator[Callable[[Picture], None]]:
+    """A film (H.264) of ``FILM_RATE_HZ`` pictures a second, whole or not at all: a function that takes the next one.
+
+    Args:
+        file: an .mp4 file; its folder is made if need be.
+        width: of each picture, an even number of pixels.
+        height: likewise.
+
+    Raises:
+        GaitError: imageio-ffmpeg is missing or fails, or the file cannot be written.
+    """
     try:
         import imageio_ffmpeg
     except ImportError as error:
@@ -110,11 +134,9 @@ def export_film(
         ) from error
     if file.suffix.lower() != ".mp4":
         raise GaitError(f"{file}: films are .mp4 files; name it {file.with_suffix('.mp4').name}.")
-    width, height = width // 2 * 2, height // 2 * 2
-    places = film_frames(session, speed=speed)
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        with replacing_file(file) as partial, _drawing(session, file.parent, width, height, panel=False) as draw:
+        with replacing_file(file) as partial:
             # The partial file's name has no ending that says what it is.
             writer = imageio_ffmpeg.write_frames(
                 str(partial),
@@ -126,12 +148,8 @@ def export_film(
                 ffmpeg_log_level="error",
             )
             writer.send(None)
-            draw(0.0)
             try:
-                for done, place in enumerate(places):
-                    session.seek(place)
-                    writer.send(np.ascontiguousarray(draw(1 / FILM_RATE_HZ)))
-                    told(done + 1, len(places))
+                yield lambda picture: writer.send(np.ascontiguousarray(picture))
             finally:
                 writer.close()
             if not partial.is_file() or not partial.stat().st_size:
@@ -141,10 +159,17 @@ def export_film(
 
 
 @contextmanager
-def _drawing(
+def drawing(
     session: Session, folder: Path, width: int, height: int, *, panel: bool
 ) -> Iterator[Callable[[float], Picture]]:
-    """A window without a screen: a function that lets seconds pass and gives the picture then."""
+    """A window without a screen: a function that lets seconds pass and gives the picture then, (height, width, 3).
+
+    Several may be open at a time.
+
+    Raises:
+        NoDrawingError: this machine cannot draw.
+        NoWindowError: imgui-bundle is missing.
+    """
     from gait.viewing.stage import MemoryStage  # with it comes ImGui
     from gait.viewing.window_contents import WindowContents
 

@@ -85,7 +85,8 @@ class Jobs:
     def _next(self) -> None:
         if self._running is None and self._waiting:
             job = self._running = self._waiting.pop(0)
-            threading.Thread(target=self._do, args=(job,), name=job.what, daemon=True).start()
+            # No daemon: one that is amid torch when Python ends takes the process down with a crash.
+            threading.Thread(target=self._do, args=(job,), name=job.what).start()
 
     def _do(self, job: _Job) -> None:
         try:

@@ -82,7 +82,7 @@ class BodyFiles:
         Raises:
             GaitError: it cannot be read.
         """
-        return _body(self.folder / self.model, False)
+        return _body(self.folder / self.model, constrained=False)
 
     def of(self, sequence: PoseSequence) -> Body:
         """The body that these poses were fitted with, or the one that was named if they do not say.
@@ -97,7 +97,7 @@ class BodyFiles:
                 f"No skin: the poses are of the body {name}, which is not in {self.folder}; put it there to see the "
                 "skin, or name its folder with --base_folder."
             )
-        body = _body(file, sequence.constrained and not self.unconstrained)
+        body = _body(file, constrained=sequence.constrained and not self.unconstrained)
         if sequence.model_sha256 and body.sha256 != sequence.model_sha256:
             raise GaitError(f"No skin: {file} is not the file that the poses were fitted with; fit this gait again.")
         if sequence.poses.shape[1] != body.num_pose:
@@ -108,7 +108,7 @@ class BodyFiles:
         return body
 
 
-def read_shown_gait(folder: Path, bodies: BodyFiles) -> ShownGait:
+def read_shown_gait(folder: Path, bodies: BodyFiles, rate_hz: float | None = None) -> ShownGait:
     """Everything about one fitted gait.
 
     A folder that names a gait which was split gives its first part.
@@ -116,6 +116,7 @@ def read_shown_gait(folder: Path, bodies: BodyFiles) -> ShownGait:
     Args:
         folder: of the gait, or of a part of it; a file in it will do.
         bodies: where its body model is.
+        rate_hz: of poses that come as JSON or text frames, which do not say it.
 
     Raises:
         GaitError: there are no poses, or they are damaged. What only limits the picture is a note instead.
@@ -129,10 +130,8 @@ def read_shown_gait(folder: Path, bodies: BodyFiles) -> ShownGait:
         notes.append(f"This gait was split where markers lacked; shown is {parts[0].name} of {len(parts)}.")
         folder = parts[0]
     needs_body = not (folder / POSES_FILE).is_file()
-    sequence = read_poses(
-        folder, body=bodies.default() if needs_body else None, rate_hz=_RATE_OF_FRAMES_HZ if needs_body else None
-    )
-    if needs_body:
+    sequence = read_poses(folder, body=bodies.default() if needs_body else None, rate_hz=rate_hz or _RATE_OF_FRAMES_HZ)
+    if needs_body and rate_hz is None:
         notes.append(f"The poses do not say how many frames a second they are; {_RATE_OF_FRAMES_HZ:g} are assumed.")
     body = markers = None
     try:
@@ -173,5 +172,5 @@ def _markers(folder: Path, frames: int) -> Markers | None:
 
 
 @lru_cache(maxsize=4)
-def _body(file: Path, constrained: bool) -> Body:
+def _body(file: Path, *, constrained: bool) -> Body:
     return load_body(file, constrained=constrained)
