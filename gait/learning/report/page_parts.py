@@ -35,9 +35,10 @@ def text(value: Any) -> str:
     return escape(printable(str(value)))
 
 
-def section(title: str, content: str) -> str:
-    """A heading and what stands under it, which is HTML."""
-    return f"<section><h2>{text(title)}</h2>\n{content}</section>"
+def section(title: str, content: str, name: str = "") -> str:
+    """A heading and what stands under it, which is HTML; ``name`` is what a link within the page calls it."""
+    named = f' id="{name}"' if name else ""
+    return f"<section{named}><h2>{text(title)}</h2>\n{content}</section>"
 
 
 def table(heads: Sequence[str], rows: Sequence[str]) -> str:

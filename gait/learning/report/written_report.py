@@ -55,13 +55,7 @@ def write_report(
     Raises:
         GaitError: no result is there that can be read, or the folder cannot be written.
     """
-    results, damaged = read_results(save_folder, network)
-    if not results:
-        raise GaitError(" ".join(damaged) or f"{save_folder}: no result_{network}_fold*.npz in it; train a fold first.")
-    if asked is None:
-        asked = max(results, key=lambda r: result_file(save_folder, network, r.fold.index).stat().st_mtime_ns)
-    same = [result for result in results if result.asked_the_same(asked)]
-    left_out = (*_left_out(results, same), *damaged)
+    same, left_out = folds_of_one_question(save_folder, network, asked)
     if leak_check is not None:
         same = [replace(result, leak_check=dict(leak_check)) for result in same]
     if problems is not None:
@@ -82,6 +76,28 @@ def write_report(
         partial.write_text(content, encoding="utf-8")
     write_summary(save_folder, summary, lines, {name: as_image(picture) for name, picture in drawn.items()})
     return Report(page, lines)
+
+
+def folds_of_one_question(
+    save_folder: Path, network: str, asked: FoldResult | None = None
+) -> tuple[list[FoldResult], tuple[str, ...]]:
+    """The folds of one question that lie in a folder, by index, and a plain line on those that are left out.
+
+    Args:
+        save_folder: of the training runs.
+        network: its name.
+        asked: a fold of that question; the one written last if it is not given.
+
+    Raises:
+        GaitError: no result is there that can be read.
+    """
+    results, damaged = read_results(save_folder, network)
+    if not results:
+        raise GaitError(" ".join(damaged) or f"{save_folder}: no result_{network}_fold*.npz in it; train a fold first.")
+    if asked is None:
+        asked = max(results, key=lambda r: result_file(save_folder, network, r.fold.index).stat().st_mtime_ns)
+    same = [result for result in results if result.asked_the_same(asked)]
+    return same, (*_left_out(results, same), *damaged)
 
 
 def _left_out(results: Sequence[FoldResult], same: Sequence[FoldResult]) -> tuple[str, ...]:
