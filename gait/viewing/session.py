@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from gait.body.skeleton import Joint
 from gait.errors import GaitError
 from gait.explaining.body_importance import joint_weights, on_vertices
+from gait.learning.report.names import in_order
 from gait.motion.pose_files import POSES_FILE
 from gait.viewing.camera import Camera
 from gait.viewing.explained_gait import ExplainedGait
@@ -19,7 +20,7 @@ from gait.viewing.gait_scene import Figure, Layers, floor_height, gait_scene
 from gait.viewing.in_step import Companion
 from gait.viewing.jobs import Jobs
 from gait.viewing.scene import Scene
-from gait.viewing.shown_gait import ShownGait, holds_a_walk
+from gait.viewing.shown_gait import ShownGait, holds_a_walk, person_of
 from gait.viewing.skin_course import SkinCourse, SkinMaker
 from gait.viewing.workbench import ShownMethod, ShownNetwork, Workbench
 
@@ -259,7 +260,7 @@ class Session:
         """Whether the network has been trained on the person shown: then what it says of them proves nothing."""
         if self.body is None or self.network is None:
             return False
-        return "/".join(self.body.gait.name.split("/")[:2]) in self.network.learnt_from
+        return person_of(self.body.gait.folder) in self.network.learnt_from
 
     @property
     def window(self) -> int | None:
@@ -392,11 +393,11 @@ class Session:
 
 def _gaits_in(folder: Path) -> tuple[Path, list[Listed]]:
     found = []
-    for file in sorted(folder.rglob(POSES_FILE)):
+    for file in folder.rglob(POSES_FILE):
         found.append(Listed(file.parent, file.parent.relative_to(folder).as_posix()))
         if len(found) >= _MOST_LISTED:
             break
-    return folder, found
+    return folder, sorted(found, key=lambda listed: in_order(listed.name))
 
 
 def _short(path: Path) -> str:

@@ -29,8 +29,10 @@ KEYS = (
     ("Escape", "close this page, or what is open over the window"),
 )
 READING = (
-    "The network was shown windows of the walk and says for each how likely a sick person walks there. The explanation "
-    "tells which joints at which moments that answer came from.",
+    "The network sees a second or two of the walk at a time, a window, and says how likely it is that of a sick "
+    "person. The explanation tells which joints, at which moments, that answer came from.",
+    "In the map each row is a joint, and time runs to the right. Bars above it: this foot is on the floor. Below it: "
+    "what the network says of each moment.",
     "Orange speaks for sick, blue for healthy, nearly white did not matter. Methods without signs, such as attention, "
     "go from violet (hardly looked at) to yellow (looked at much). Grey: nobody has explained these frames.",
     "It explains the network, not the patient. Nothing here is a diagnosis.",

@@ -9,7 +9,7 @@ from gait.viewing.gui import imgui
 from gait.viewing.panels.control_panel import verdict_words
 from gait.viewing.panels.controls import FAINT, FIXED, HEALTHY, SICK, WRONG, Controls
 from gait.viewing.session import NETWORK_ENDINGS, Session
-from gait.viewing.shown_gait import holds_a_walk
+from gait.viewing.shown_gait import holds_a_walk, person_of
 
 _MOST_ENTRIES = 500  # of one folder
 
@@ -100,8 +100,10 @@ class OpenPanel:
                 self._open_walk(session, listed.folder)
             if listed.probability is not None:
                 imgui.same_line()
-                imgui.align_text_to_frame_padding()
-                controls.line(verdict_words(listed.probability), SICK if listed.probability > 0.5 else HEALTHY)
+                words = verdict_words(listed.probability)
+                if session.network is not None and person_of(listed.folder) in session.network.learnt_from:
+                    words += " (has learnt from them)"
+                controls.line(words, SICK if listed.probability > 0.5 else HEALTHY)
             elif listed.problem:
                 controls.line(listed.problem, WRONG)
 
