@@ -38,8 +38,8 @@ def film_side_by_side(left: Look, right: Look, film: Path, still: Path, speed: f
         gaits = [session.body.gait for session in sessions if session.body is not None]
         seconds = min(gait.seconds for gait in gaits)
         moments = np.arange(0.0, seconds, speed / FILM_RATE_HZ)
-        write = stack.enter_context(film_file(film, 2 * width, height))
         draws = [stack.enter_context(drawing(session, film.parent, width, height, panel=False)) for session in sessions]
+        write = stack.enter_context(film_file(film, 2 * width, height))
         for draw in draws:  # ImGui knows sizes of texts from the picture before
             draw(0.0)
         for number, moment in enumerate(moments):

@@ -1,0 +1,328 @@
+"""A whole run told on one page: fits, both networks, explanations of everybody, two persons and a film of them."""
+
+from __future__ import annotations
+
+import csv
+import shlex
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+from gait.crew.whole_folder import replacing_file
+from gait.errors import GaitError
+from gait.explaining.explained_network import open_network
+from gait.explaining.explanation_files import EXPLANATION_FILE, read_explanation
+from gait.explaining.importance import GaitImportance
+from gait.learning.fold_result import result_file
+from gait.learning.report.pooled_folds import pooled
+from gait.learning.report.written_report import folds_of_one_question, page_file
+from gait.motion.folder_names import HEALTHY, SICK
+from gait.motion.gait_set import GaitRecording
+from gait.motion.gait_source import GaitSource
+from gait.motion.pose_files import POSES_FILE
+from gait.review.cohort_export import NETWORKS, CohortSettings, export_cohort
+from gait.review.explanation_export import PICTURE_FILE, ExportSettings, export_gait
+from gait.review.finished_steps import FinishedSteps, digest
+from gait.review.fitted_cohort import fitted_cohort
+from gait.review.side_by_side import film_side_by_side
+from gait.review.story import ExplainedWalk, Film, NetworkStory, Story
+from gait.review.story_page import story_page
+from gait.review.viewing_run import Look
+from gait.review.workbench import FileWorkbench
+from gait.viewing.shown_gait import BodyFiles, ShownGait
+from gait.viewing.workbench import ShownNetwork
+
+PAGE_FILE = "index.html"
+FILM_FILE, STILL_FILE = "film.mp4", "film.png"
+WALK_STRIDE = 2
+"""Frames from one explained window to the next, of the single walks: a larger one leaves stripes in their maps."""
+_HALF = (640, 800)  # pixels of one person in the film
+_LABELS = (HEALTHY, SICK)
+
+Found = TypeVar("Found")
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """Which run, and how it is told."""
+
+    poses: Path  # the fit's save folder
+    trained: tuple[Path, ...]  # save folders of trainings
+    export: Path  # where the page goes, and what it shows
+    bodies: BodyFiles
+    notes: tuple[str, ...] = ()  # what a reader must know first, a line each
+    stride: int | None = None  # frames from one explained window to the next; by the method's cost if None
+    speed: float = 0.5  # of the film
+    overwrite: bool = False  # do again what is finished
+
+
+@dataclass(frozen=True)
+class RunTold:
+    """What became of it."""
+
+    page: Path
+    problems: tuple[str, ...]  # a plain line on each thing that is missing
+
+
+def tell_run(settings: RunSettings, told: Callable[[str], object]) -> RunTold:
+    """Explain, film, and write the page; what is missing is a line on it.
+
+    Args:
+        settings: which run.
+        told: is given a line on each step when it ends.
+
+    Raises:
+        GaitError: there is nothing to tell of: neither a fit nor a training; or the page cannot be written.
+    """
+    steps = _Steps(settings, told)
+    fits = steps.tried(lambda: fitted_cohort(settings.poses))
+    if fits is not None:
+        steps.problems += fits.problems
+    networks = list(_networks(settings, steps))
+    if fits is None and not networks:
+        raise GaitError(steps.problems[0])
+    explained = [_explained(network, settings, steps) for network in networks]
+    film = _film(explained, settings, steps) if explained else None
+    page = settings.export / PAGE_FILE
+    story = Story(
+        fits=fits,
+        networks=tuple(explained),
+        film=film,
+        notes=settings.notes,
+        problems=tuple(dict.fromkeys(steps.problems)),
+        remarks=tuple(dict.fromkeys(steps.remarks)),
+        page=page,
+        program=_program(),
+    )
+    with replacing_file(page) as partial:
+        partial.write_text(story_page(story), encoding="utf-8", errors="replace")
+    return RunTold(page, story.problems)
+
+
+class _Steps:
+    """Does what is not finished, and keeps what went wrong."""
+
+    def __init__(self, settings: RunSettings, told: Callable[[str], object]) -> None:
+        self.problems: list[str] = []
+        self.remarks: list[str] = []  # on what is there, but not as it could be
+        self._finished = FinishedSteps(settings.export)
+        self._overwrite = settings.overwrite
+        self._told = told
+
+    def tried(self, act: Callable[[], Found]) -> Found | None:
+        """What it gives; None, and a problem, where it cannot."""
+        try:
+            return act()
+        except GaitError as error:
+            self.problems.append(str(error))
+            return None
+
+    def done(
+        self,
+        name: str,
+        made_from: Callable[[], str],
+        files: Sequence[Path],
+        act: Callable[[], tuple[Sequence[str], Sequence[str], Sequence[str]]],
+    ) -> tuple[str, ...] | None:
+        """What a step says, done now or before; None where it fails.
+
+        Args:
+            name: of the step, as a person reads it.
+            made_from: its digest.
+            files: that it writes.
+            act: does it, and gives lines, problems and remarks; it is finished if there are none of the latter two.
+        """
+        start = time.perf_counter()
+        try:
+            digested = made_from()
+            before = None if self._overwrite else self._finished.said(name, digested, files)
+            if before is not None:
+                self._told(f"{name}: finished before")
+                return before
+            lines, problems, remarks = act()
+            if not problems and not remarks:
+                self._finished.finish(name, digested, lines)
+        except GaitError as error:
+            self.problems.append(str(error))
+            self._told(f"{name}: failed: {error}")
+            return None
+        self.problems += problems
+        self.remarks += remarks
+        self._told(f"{name}: {time.perf_counter() - start:.0f} s")
+        return tuple(lines)
+
+
+def _networks(settings: RunSettings, steps: _Steps) -> Iterator[NetworkStory]:
+    """What the trainings say, one of each kind."""
+    found: dict[str, Path] = {}
+    for folder in settings.trained:
+        kinds = [kind for kind in NETWORKS if any(folder.glob(f"result_{kind}_fold*.npz"))]
+        if not kinds:
+            steps.problems.append(
+                f"{folder}: no trained network in it; train one with train_multi_mlp.py or train_transformer.py, and "
+                "name its save folder."
+            )
+        for kind in kinds:
+            if kind in found:
+                steps.problems.append(f"{folder}: {found[kind]} holds such a network already; this one is left out.")
+                continue
+            found[kind] = folder
+            read = steps.tried(partial(folds_of_one_question, folder, kind))
+            if read is not None:
+                results, left_out = read
+                steps.problems += left_out
+                report = page_file(folder, kind)
+                yield NetworkStory(
+                    kind, folder, pooled(results), tuple(pooled([one]) for one in results),
+                    report if report.is_file() else None,
+                )  # fmt: skip
+
+
+def _explained(network: NetworkStory, settings: RunSettings, steps: _Steps) -> NetworkStory:
+    """The same with the view over everybody, and one healthy and one ill person explained."""
+    kind, folder, export = network.kind, network.folder, settings.export
+    picture, table = export / f"cohort_{kind}.png", export / f"persons_{kind}.csv"
+
+    def over_all() -> tuple[Sequence[str], Sequence[str], Sequence[str]]:
+        cohort = CohortSettings(folder, settings.poses, None, None, settings.stride)
+        done = export_cohort(cohort, export)
+        return done.lines, done.problems, done.notes
+
+    made_from = [
+        *settings.poses.rglob(POSES_FILE),
+        *(
+            file
+            for fold in network.summary.folds
+            for file in (result_file(folder, kind, fold.fold.index), network.file(fold.fold.index))
+        ),
+    ]
+    lines = steps.done(
+        f"What was pivotal for the {network.title}, over everybody",
+        lambda: digest(made_from, settings.stride),
+        (picture, table),
+        over_all,
+    )
+    if lines is None:
+        return network
+    walks = [
+        walk
+        for person, fold in _typical(table)
+        if (walk := steps.tried(partial(_walk, network, person, fold, settings)))
+    ]
+    explained = [one for walk in walks if (one := _explained_walk(network, walk, settings, steps))]
+    said = tuple(line for line in lines if not line.startswith("written: "))
+    return replace(network, cohort_picture=picture, cohort_lines=said, walks=tuple(explained))
+
+
+@dataclass(frozen=True, eq=False)
+class _Walk:
+    """The walk of a typical person, and the network that did not see this person."""
+
+    label: str
+    gait: GaitRecording
+    network: Path
+
+
+def _typical(table: Path) -> Iterator[tuple[str, int]]:
+    """Person and fold of the most typical ones, healthy before sick."""
+    with table.open(encoding="utf-8", newline="") as file:
+        rows = [row for row in csv.DictReader(file) if "typical" in row["noted as"]]
+    for row in sorted(rows, key=lambda row: _LABELS.index(row["label"])):
+        yield row["person"], int(row["fold"])
+
+
+def _walk(network: NetworkStory, person: str, fold: int, settings: RunSettings) -> _Walk:
+    """The longest walk of a person."""
+    first = network.summary.folds[0]
+    gaits = GaitSource(settings.poses, first.frame_rate_hz, first.window_length).gaits().gaits
+    own = [gait for gait in gaits if gait.person == person]
+    if not own:
+        raise GaitError(f"{person}: no walk among the poses in {settings.poses}.")
+    longest = max(own, key=lambda gait: len(gait.joints_m))
+    return _Walk(person.partition("/")[0], longest, network.file(fold))
+
+
+def _explained_walk(network: NetworkStory, walk: _Walk, settings: RunSettings, steps: _Steps) -> ExplainedWalk | None:
+    place = settings.export / f"{network.kind}_{walk.label}"
+    stride = settings.stride or WALK_STRIDE
+
+    def explain() -> tuple[Sequence[str], Sequence[str], Sequence[str]]:
+        opened = open_network(walk.network)
+        export = ExportSettings(opened.methods[:1], None, stride, settings.bodies)
+        done = export_gait(opened, walk.gait.folder, export, place)
+        return done.lines, done.problems, done.notes
+
+    files = place / PICTURE_FILE, place / EXPLANATION_FILE
+    lines = steps.done(
+        f"What was pivotal for the {network.title} in {walk.gait.name}",
+        lambda: digest([walk.network, walk.gait.folder / POSES_FILE], stride, settings.bodies),
+        files,
+        explain,
+    )
+    if lines is None:
+        return None
+    explanation = steps.tried(lambda: read_explanation(files[1]))
+    if explanation is None:
+        return None
+    said = tuple(line for line in lines if not line.startswith("written: "))
+    return ExplainedWalk(
+        walk.label, walk.gait.name, walk.gait.folder, walk.network, explanation, files[1], files[0], said
+    )
+
+
+def _film(networks: Sequence[NetworkStory], settings: RunSettings, steps: _Steps) -> Film | None:
+    """One healthy and one ill person, of the network that told persons apart best."""
+    able = [network for network in networks if {walk.label for walk in network.walks} == set(_LABELS)]
+    if not able:
+        steps.problems.append("There is no film: no network was right about both a healthy and a sick one.")
+        return None
+    network = max(able, key=_ability)
+    film, still = settings.export / FILM_FILE, settings.export / STILL_FILE
+    workbench = _ExplainedBefore(
+        settings.bodies, known={walk.folder: walk.explanation.importance for walk in network.walks}
+    )
+    looks = [
+        Look(workbench, walk.folder, walk.network, walk.explanation.importance.method, size=_HALF)
+        for walk in network.walks
+    ]
+
+    def draw() -> tuple[Sequence[str], Sequence[str], Sequence[str]]:
+        line, *remarks = film_side_by_side(looks[0], looks[1], film, still, settings.speed)
+        return [line], [], remarks
+
+    made_from = [file for walk in network.walks for file in (walk.network, walk.folder / POSES_FILE, walk.file)]
+    lines = steps.done(
+        "The film of a healthy and a sick one side by side",
+        lambda: digest(made_from, settings.speed, settings.bodies),
+        (film, still),
+        draw,
+    )
+    return None if lines is None else Film(network, film, still, settings.speed)
+
+
+@dataclass(frozen=True)
+class _ExplainedBefore(FileWorkbench):
+    """Shows what is written about these walks, and does not explain them once more."""
+
+    known: Mapping[Path, GaitImportance] = field(default_factory=dict)  # by the folder of the poses
+
+    def explained(self, network: ShownNetwork, gait: ShownGait, method: str) -> GaitImportance:
+        """What was pivotal for the network, as it was found before."""
+        return self.known[gait.folder]
+
+
+def _ability(network: NetworkStory) -> float:
+    value = network.summary.network.persons["balanced_accuracy"].value
+    return value if value == value else -1.0
+
+
+def _program() -> str:
+    """How the viewer is called from here."""
+    python = Path(sys.executable)
+    here = Path.cwd()
+    python_word = str(python.relative_to(here)) if python.is_relative_to(here) else "python"
+    return f"{shlex.quote(python_word)} attention_viewer.py"
