@@ -85,7 +85,11 @@ def measured(arguments: Arguments) -> dict[str, Any]:
         assert session.body.gait.body is not None
         maker = SkinMaker(session.body.gait.body, session.body.gait.sequence)
         try:
+            while session.body.course is not None and session.body.course.ready < session.frames:
+                time.sleep(0.01)  # its thread makes them ahead; what is measured here comes after
+            torch.set_num_threads(1)
             skin_ms = _milliseconds(lambda: maker.skins(0, BATCH), 5) / BATCH
+            torch.set_num_threads(arguments.threads)
             window, playing = _window(session, folder, width, height, arguments.pictures)
             still = _still(session, folder, width, height)
             start = time.perf_counter()
