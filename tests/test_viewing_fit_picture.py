@@ -245,11 +245,12 @@ def test_a_machine_that_cannot_draw_says_what_to_install(monkeypatch: pytest.Mon
     assert "\n" not in str(failure.value)
 
 
-def test_a_page_as_png_is_read_back_as_it_was():
+@pytest.mark.parametrize("rows_alike", [False, True])
+def test_a_page_as_png_is_read_back_as_it_was(rows_alike):
     pixels = np.random.default_rng(0).integers(0, 256, (7, 5, 3), dtype=np.uint8)
-    read = Image.open(io.BytesIO(png_bytes(Image.fromarray(pixels))))
+    read = Image.open(io.BytesIO(png_bytes(Image.fromarray(pixels), rows_alike=rows_alike)))
     read.verify()
-    read = Image.open(io.BytesIO(png_bytes(Image.fromarray(pixels))))
+    read = Image.open(io.BytesIO(png_bytes(Image.fromarray(pixels), rows_alike=rows_alike)))
     assert (read.format, read.mode) == ("PNG", "RGB")
     np.testing.assert_array_equal(np.asarray(read), pixels)
 

@@ -84,7 +84,7 @@ def draw_without_a_window(
         if still is not None:
             picture = screenshot(session, look.gait.parent, *look.size)
             with replacing_file(still) as partial:
-                partial.write_bytes(png_bytes(Image.fromarray(picture)))
+                partial.write_bytes(png_bytes(Image.fromarray(picture), rows_alike=True))
             done.append(f"{still}: the window at {session.frame / session.body.gait.rate_hz:.2f} s")
         if pictures is not None:
             files = export_pictures(session, pictures, *look.size, speed=speed)

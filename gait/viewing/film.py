@@ -189,4 +189,4 @@ def drawing(
 
 
 def _write(file: Path, picture: Picture) -> int:
-    return file.write_bytes(png_bytes(Image.fromarray(picture)))
+    return file.write_bytes(png_bytes(Image.fromarray(picture), rows_alike=True))
