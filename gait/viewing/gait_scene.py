@@ -97,7 +97,7 @@ def gait_scene(
         spheres.append(Spheres(virtual, 0.007, VIRTUAL, towards_viewer_m=0.02, through_skin=0.5))
         segments.append(Segments(observed, virtual, through_skin=0.7))
     if chosen is not None:
-        spheres.append(Spheres(figure.joints_m[[chosen]], 0.024, CHOSEN, towards_viewer_m=0.03, through_skin=0.75))
+        spheres.append(Spheres(figure.joints_m[[chosen]], 0.024, CHOSEN, towards_viewer_m=0.03, through_skin=0.9))
     height = floor_height(gait.sequence.joints_m)
     if layers.path:
         segments += _path(gait, height, ends)

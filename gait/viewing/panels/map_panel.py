@@ -28,6 +28,7 @@ _GAP, _FOOT = 0.4, 1.7  # rows between joints and feet, and of each foot
 _TOP = _ROWS + _GAP + _FOOT * len(_FEET)  # of the map's vertical axis
 _MOST_POINTS = 4000  # of a curve
 _FOURTH_BUTTON = 3
+_HALO: Colour = (255, 255, 255)
 _STILL = imgui.WindowFlags_.no_scrollbar.value | imgui.WindowFlags_.no_scroll_with_mouse.value
 
 
@@ -109,13 +110,12 @@ class MapPanel:
         self._feet(pen, gait)
         if explained is not None and session.window is not None:
             first, last = explained.window(session.window)
-            pen.add_rect(
+            corners = (
                 implot.plot_to_pixels(first / gait.rate_hz, float(_ROWS)),
                 implot.plot_to_pixels((last + 1) / gait.rate_hz, 0.0),
-                packed(INK, 0.9),
-                0.0,
-                1.5 * self._scale,
             )
+            for colour, width in ((_HALO, 4.0), (INK, 1.5)):  # to be seen on dark colours and on light ones
+                pen.add_rect(*corners, packed(colour, 0.9), 0.0, width * self._scale)
         if session.joint is not None:
             row = _ROWS - 1 - HEAD_TO_FEET.index(session.joint)
             pen.add_rect(
@@ -236,7 +236,7 @@ class MapPanel:
         limits = implot.get_plot_limits()
         if limits.x.min <= at <= limits.x.max:
             high, low = implot.plot_to_pixels(at, top), implot.plot_to_pixels(at, limits.y.min)
-            pen.add_line(high, low, packed((255, 255, 255), 0.8), 4.0 * self._scale)  # type: ignore[attr-defined]
+            pen.add_line(high, low, packed(_HALO, 0.8), 4.0 * self._scale)  # type: ignore[attr-defined]
             pen.add_line(high, low, packed(INK), 2.0 * self._scale)  # type: ignore[attr-defined]
 
     def _click(self, session: Session, gait: ShownGait, *, choose: bool) -> None:
