@@ -7,6 +7,7 @@
 * ``network_recording``: a fitted gait as a network takes it;
 * ``explanation_export``: explanations of a gait as files and pictures; ``cohort_export``: those of a cohort.
 * ``whole_run``: a whole run told on one page, as ``__main__`` is asked for it: ``fitted_cohort`` reads the fits,
-  ``side_by_side`` films two persons, ``story`` is what there is to tell and ``story_page`` the page;
+  ``side_by_side`` films two persons, ``story`` is what there is to tell and ``story_page`` the page, with
+  ``told_apart_section``, ``story_parts`` and ``story_style``;
   ``finished_steps`` lets a second run find its work done.
 """

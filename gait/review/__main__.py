@@ -30,7 +30,7 @@ def main(words: list[str] | None = None) -> int:
     add("--trained", type=Path, nargs="+", default=[], metavar="FOLDER", help="save folders of trainings")
     add("--export", type=Path, required=True, metavar="DIR", help="where index.html goes, and what it shows")
     add("--note", action="append", default=[], metavar="TEXT", help="what a reader must know first; may be repeated")
-    add("--stride", type=count, metavar="FRAMES", help="from one explained window to the next")
+    add("--stride", type=count, metavar="FRAMES", help="from one explained window to the next, over everybody")
     add("--speed", type=positive, default=0.5, help="of the film: 0.5, the default, is half as fast as life")
     add("--base_folder", type=Path, default=Path("data/SUPR"), help="holds body models (default ./data/SUPR)")
     add("--model", default="open_neutral.npz", help="the body where poses do not name theirs")
@@ -57,6 +57,8 @@ def main(words: list[str] | None = None) -> int:
         return STOPPED
     for line in done.problems:
         print(f"missing: {line}", file=sys.stderr)
+    if done.commands:
+        print(f"The viewer on one of them: {done.commands[-1]}")
     print(f"{done.page}: the whole run on one page, in {time.perf_counter() - start:.0f} s")
     return 1 if done.problems else 0
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ class FittedGait:
     person: str  # "sick/P02"
     gait: str
     report: FitReport
-    versions: dict[str, Any]
+    made_by: dict[str, Any]  # body model, layout of the markers, versions
 
     @property
     def name(self) -> str:
@@ -94,7 +94,7 @@ def fitted_cohort(poses: Path) -> FittedCohort:
                 content = read_report(file.parent)
                 person = f"{label}/{file.parent.parent.name}"
                 report = FitReport.from_dict(content)
-                gaits.append(FittedGait(file.parent, person, file.parent.name, report, content.get("versions", {})))
+                gaits.append(FittedGait(file.parent, person, file.parent.name, report, _made_by(content)))
             except GaitError as error:
                 line = str(error)
                 problems.append(line if str(file.parent) in line else f"{file}: {line}")
@@ -107,6 +107,15 @@ def fitted_cohort(poses: Path) -> FittedCohort:
         )
     gaits.sort(key=lambda gait: in_order(gait.name))
     return FittedCohort(tuple(gaits), tuple(problems))
+
+
+def _made_by(content: Mapping[str, Any]) -> dict[str, Any]:
+    versions = content.get("versions")
+    return {
+        "body": content.get("model_file"),
+        "markers": content.get("layout"),
+        **(versions if isinstance(versions, dict) else {}),
+    }
 
 
 def mean_residual_mm(gaits: Sequence[FittedGait]) -> float:

@@ -27,7 +27,7 @@ def film_side_by_side(left: Look, right: Look, film: Path, still: Path, speed: f
         speed: 0.5 is half as fast as life.
 
     Returns:
-        A line on the film, and one on each thing that cannot be shown.
+        A line on each thing that cannot be shown.
 
     Raises:
         GaitError: something cannot be opened, explained, drawn or written.
@@ -52,5 +52,4 @@ def film_side_by_side(left: Look, right: Look, film: Path, still: Path, speed: f
             if number == int(_STILL_AT * len(moments)):
                 with replacing_file(still) as partial:
                     partial.write_bytes(png_bytes(Image.fromarray(picture)))
-        lines = dict.fromkeys(line for session in sessions for line in session.jobs.lines)
-        return (f"{film}: {seconds / speed:.1f} s of film, {gaits[0].name} beside {gaits[1].name}", *lines)
+        return tuple(dict.fromkeys(line for session in sessions for line in session.jobs.lines))

@@ -56,6 +56,8 @@ class Film:
     network: NetworkStory  # whose colours they have
     file: Path
     still: Path  # a picture of it
+    width: int  # pixels
+    height: int
     speed: float
 
 
@@ -65,9 +67,9 @@ class Story:
 
     fits: FittedCohort | None
     networks: tuple[NetworkStory, ...]
-    film: Film | None
+    films: tuple[Film, ...]  # the one of the network that told persons apart best is the first
     notes: tuple[str, ...]  # what a reader must know first
     problems: tuple[str, ...]  # what is missing, a plain line each
     remarks: tuple[str, ...]  # what is there, but not as it could be
     page: Path
-    program: str  # how the viewer is called
+    python: str  # how Python is called where the run was told

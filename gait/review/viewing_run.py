@@ -9,8 +9,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from PIL import Image
-
 from gait.body.skeleton import BODY_JOINTS, Joint, plain_name
 from gait.crew.whole_folder import replacing_file
 from gait.errors import GaitError
@@ -84,7 +82,7 @@ def draw_without_a_window(
         if still is not None:
             picture = screenshot(session, look.gait.parent, *look.size)
             with replacing_file(still) as partial:
-                partial.write_bytes(png_bytes(Image.fromarray(picture), rows_alike=True))
+                partial.write_bytes(png_bytes(picture, rows_alike=True))
             done.append(f"{still}: the window at {session.frame / session.body.gait.rate_hz:.2f} s")
         if pictures is not None:
             files = export_pictures(session, pictures, *look.size, speed=speed)

@@ -30,14 +30,13 @@ from gait.review.finished_steps import FinishedSteps, digest
 from gait.review.fitted_cohort import fitted_cohort
 from gait.review.side_by_side import film_side_by_side
 from gait.review.story import ExplainedWalk, Film, NetworkStory, Story
-from gait.review.story_page import story_page
+from gait.review.story_page import story_page, viewer_commands
 from gait.review.viewing_run import Look
 from gait.review.workbench import FileWorkbench
 from gait.viewing.shown_gait import BodyFiles, ShownGait
 from gait.viewing.workbench import ShownNetwork
 
 PAGE_FILE = "index.html"
-FILM_FILE, STILL_FILE = "film.mp4", "film.png"
 WALK_STRIDE = 2
 """Frames from one explained window to the next, of the single walks: a larger one leaves stripes in their maps."""
 _HALF = (640, 800)  # pixels of one person in the film
@@ -65,6 +64,7 @@ class RunTold:
     """What became of it."""
 
     page: Path
+    commands: tuple[str, ...]  # each opens the viewer on a walk; the last one is the most telling
     problems: tuple[str, ...]  # a plain line on each thing that is missing
 
 
@@ -86,21 +86,23 @@ def tell_run(settings: RunSettings, told: Callable[[str], object]) -> RunTold:
     if fits is None and not networks:
         raise GaitError(steps.problems[0])
     explained = [_explained(network, settings, steps) for network in networks]
-    film = _film(explained, settings, steps) if explained else None
+    films = [
+        film for network in sorted(explained, key=_ability, reverse=True) for film in _film(network, settings, steps)
+    ]
     page = settings.export / PAGE_FILE
     story = Story(
         fits=fits,
         networks=tuple(explained),
-        film=film,
+        films=tuple(films),
         notes=settings.notes,
         problems=tuple(dict.fromkeys(steps.problems)),
         remarks=tuple(dict.fromkeys(steps.remarks)),
         page=page,
-        program=_program(),
+        python=_python(),
     )
     with replacing_file(page) as partial:
         partial.write_text(story_page(story), encoding="utf-8", errors="replace")
-    return RunTold(page, story.problems)
+    return RunTold(page, viewer_commands(story), story.problems)
 
 
 class _Steps:
@@ -248,7 +250,7 @@ def _walk(network: NetworkStory, person: str, fold: int, settings: RunSettings) 
 
 def _explained_walk(network: NetworkStory, walk: _Walk, settings: RunSettings, steps: _Steps) -> ExplainedWalk | None:
     place = settings.export / f"{network.kind}_{walk.label}"
-    stride = settings.stride or WALK_STRIDE
+    stride = min(settings.stride or WALK_STRIDE, WALK_STRIDE)
 
     def explain() -> tuple[Sequence[str], Sequence[str], Sequence[str]]:
         opened = open_network(walk.network)
@@ -274,14 +276,17 @@ def _explained_walk(network: NetworkStory, walk: _Walk, settings: RunSettings, s
     )
 
 
-def _film(networks: Sequence[NetworkStory], settings: RunSettings, steps: _Steps) -> Film | None:
-    """One healthy and one ill person, of the network that told persons apart best."""
-    able = [network for network in networks if {walk.label for walk in network.walks} == set(_LABELS)]
-    if not able:
-        steps.problems.append("There is no film: no network was right about both a healthy and a sick one.")
-        return None
-    network = max(able, key=_ability)
-    film, still = settings.export / FILM_FILE, settings.export / STILL_FILE
+def _film(network: NetworkStory, settings: RunSettings, steps: _Steps) -> Iterator[Film]:
+    """One healthy and one ill person, if the network was right about such."""
+    lacking = [label for label in _LABELS if label not in {walk.label for walk in network.walks}]
+    if lacking:
+        if network.cohort_picture is not None:
+            steps.remarks.append(
+                f"There is no film of the {network.title}: no {' and no '.join(lacking)} one that it judged rightly is "
+                "explained."
+            )
+        return
+    film, still = (settings.export / f"film_{network.kind}.{ending}" for ending in ("mp4", "png"))
     workbench = _ExplainedBefore(
         settings.bodies, known={walk.folder: walk.explanation.importance for walk in network.walks}
     )
@@ -291,17 +296,17 @@ def _film(networks: Sequence[NetworkStory], settings: RunSettings, steps: _Steps
     ]
 
     def draw() -> tuple[Sequence[str], Sequence[str], Sequence[str]]:
-        line, *remarks = film_side_by_side(looks[0], looks[1], film, still, settings.speed)
-        return [line], [], remarks
+        return [], [], film_side_by_side(looks[0], looks[1], film, still, settings.speed)
 
     made_from = [file for walk in network.walks for file in (walk.network, walk.folder / POSES_FILE, walk.file)]
     lines = steps.done(
-        "The film of a healthy and a sick one side by side",
+        f"The film of a healthy and a sick one, as the {network.title} sees them",
         lambda: digest(made_from, settings.speed, settings.bodies),
         (film, still),
         draw,
     )
-    return None if lines is None else Film(network, film, still, settings.speed)
+    if lines is not None:
+        yield Film(network, film, still, 2 * _HALF[0], _HALF[1], settings.speed)
 
 
 @dataclass(frozen=True)
@@ -320,9 +325,7 @@ def _ability(network: NetworkStory) -> float:
     return value if value == value else -1.0
 
 
-def _program() -> str:
-    """How the viewer is called from here."""
-    python = Path(sys.executable)
-    here = Path.cwd()
-    python_word = str(python.relative_to(here)) if python.is_relative_to(here) else "python"
-    return f"{shlex.quote(python_word)} attention_viewer.py"
+def _python() -> str:
+    """How Python is called from here."""
+    python, here = Path(sys.executable), Path.cwd()
+    return shlex.quote(str(python.relative_to(here))) if python.is_relative_to(here) else "python"

@@ -1,0 +1,27 @@
+"""How the page of a whole run looks besides what every page has: wide pictures, films, dials."""
+
+STORY_STYLE = """
+.note { border-left: 5px solid var(--healthy); background: var(--shade); padding: .9rem 1.1rem .4rem;
+  margin-bottom: 1.75rem; }
+.note h2 { border: 0; margin: 0 0 .4rem; padding: 0; font-size: 1.15rem; }
+.broad { position: relative; left: 50%; width: min(96vw, 1500px); transform: translateX(-50%); }
+.broad figcaption { margin-left: auto; margin-right: auto; max-width: 53.5rem; }
+.wide-picture { overflow-x: auto; }
+.wide-picture img, .wide-picture video { display: block; width: 100%; height: auto; border-radius: 4px; }
+.wide-picture .on-paper { display: none; }
+nav { font-size: .9rem; } a { color: inherit; }
+.dial { display: inline-block; position: relative; width: 9rem; max-width: 30vw; height: .8rem;
+  margin: 0 .5rem 0 .4rem; vertical-align: -.05rem;
+  background: linear-gradient(var(--faint), var(--faint)) center / 100% 2px no-repeat,
+  linear-gradient(var(--muted), var(--muted)) center / 1.5px 100% no-repeat; }
+.dial i { position: absolute; top: .05rem; width: .7rem; height: .7rem; margin-left: -.35rem; border-radius: 50%;
+  background: currentColor; }
+.command { margin: 0 0 .2rem; font-size: .9rem; color: var(--muted); } .together { break-inside: avoid; }
+.wrong { color: var(--warning); }
+td { white-space: nowrap; } td:has(.healthy, .sick) { white-space: normal; }
+@media (max-width: 60rem) { .wide-picture img { min-width: 56rem; }
+  .broad { position: static; width: auto; transform: none; } }
+@media print { .broad { left: 0; width: 100%; transform: none; } .wide-picture { overflow: visible; }
+  .wide-picture video { display: none; } .wide-picture .on-paper { display: block; } .wide-picture img { min-width: 0; }
+  nav { display: none; } }
+"""
