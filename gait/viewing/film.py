@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from gait.crew.whole_folder import replacing_file
 from gait.errors import GaitError
@@ -39,7 +38,7 @@ def screenshot(session: Session, folder: Path, width: int, height: int, *, panel
     with drawing(session, folder, width, height, panel=panel) as draw:
         for _ in range(3):  # ImGui knows sizes of texts from the picture before; the last one is drawn smoothly
             draw(0.0)
-        return draw(0.0).copy()
+        return draw(0.0)
 
 
 def film_frames(session: Session, *, speed: float = 1.0) -> NDArray[np.float64]:
@@ -78,7 +77,7 @@ def export_pictures(
             for done, frame in enumerate(frames):
                 session.seek(frame)
                 files.append(into / f"frame_{session.frame + first:05d}.png")
-                waiting.append(pool.submit(_write, files[-1], draw(1 / FILM_RATE_HZ).copy()))
+                waiting.append(pool.submit(_write, files[-1], draw(1 / FILM_RATE_HZ)))
                 if len(waiting) > _AHEAD:
                     waiting.pop(0).result()
                 told(done + 1, len(frames))
@@ -144,7 +143,7 @@ def film_file(file: Path, width: int, height: int) -> Iterator[Callable[[Picture
                 fps=FILM_RATE_HZ,
                 macro_block_size=2,
                 quality=8,
-                output_params=["-f", "mp4", "-movflags", "+faststart"],
+                output_params=["-f", "mp4", "-movflags", "+faststart", "-preset", "veryfast"],
                 ffmpeg_log_level="error",
             )
             writer.send(None)
@@ -189,4 +188,4 @@ def drawing(
 
 
 def _write(file: Path, picture: Picture) -> int:
-    return file.write_bytes(png_bytes(Image.fromarray(picture), rows_alike=True))
+    return file.write_bytes(png_bytes(picture, rows_alike=True))

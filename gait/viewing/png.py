@@ -6,22 +6,24 @@ import struct
 import zlib
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 
-def png_bytes(page: Image.Image, *, rows_alike: bool = False) -> bytes:
+def png_bytes(page: Image.Image | NDArray[np.uint8], *, rows_alike: bool = False) -> bytes:
     """The file of an RGB picture (PNG, W3C 2003, 9.2).
 
     Pillow tries five filters on every row, which serve photographs; a drawn page becomes no smaller by them, and takes
     three times as long.
 
     Args:
-        page: the picture.
+        page: the picture; as an array (height, width, 3).
         rows_alike: whether most rows are like the one above, as in the viewer's window; then each is packed as its
             difference from that one, else as it is.
     """
-    height, width = page.height, page.width
-    pixels = np.asarray(page).reshape(height, 3 * width)
+    picture = np.asarray(page)
+    height, width = picture.shape[:2]
+    pixels = picture.reshape(height, 3 * width)
     rows = np.empty((height, 1 + 3 * width), dtype=np.uint8)
     rows[:, 0] = 2 if rows_alike else 0  # the filter's number: Up, or none
     rows[:, 1:] = pixels
