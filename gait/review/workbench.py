@@ -12,6 +12,7 @@ from gait.explaining.faithfulness import cell_scores, curves, random_scores
 from gait.explaining.importance import GaitImportance
 from gait.explaining.methods import METHODS, explain_windows
 from gait.explaining.recordings import explain_gait
+from gait.learning.training import window_probabilities
 from gait.motion.pose_files import read_poses
 from gait.motion.windows import Windows
 from gait.review.healthy_mean import healthy_mean
@@ -82,10 +83,7 @@ class FileWorkbench:
         windows = Windows(
             [network_recording(folder, sequence.joints_m, sequence.rate_hz, opened)], opened.window_length
         )
-        with torch.inference_mode():
-            parts = torch.arange(len(windows)).split(_AT_A_TIME)
-            said = [opened.network(windows.batch(some)).reshape(-1).double().sigmoid() for some in parts]
-        return float(torch.cat(said).mean())
+        return float(window_probabilities(opened.network, windows, _AT_A_TIME).mean())
 
     def figure_line(self, network: ShownNetwork, gait: ShownGait, method: str) -> str | None:
         """How far the score moves without what the method names first, and without as much at random, on this gait."""
