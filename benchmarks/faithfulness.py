@@ -70,6 +70,7 @@ from gait.motion.windows import Windows
 
 MOST_RANDOMISATION = 0.2
 """Rank correlation with a network of shuffled weights from which on an explanation fails."""
+MOST_OF_PERSONS = 0.5
 NOISE_M = 0.001
 _AT_A_TIME = 32  # windows
 
@@ -335,7 +336,7 @@ def problems(methods: Mapping[str, Mapping[str, Any]], default: str) -> list[str
             )
         if not figures["deletion"] > figures["random_deletion"]:
             lines.append(f"{title} is no better than a random order when cells are taken away.")
-        if figures.get("shuffled_top_joint", -1.0) >= figures.get("top_joint", 0.0):
+        if figures.get("shuffled_top_joint", -1.0) >= figures.get("top_joint", 0.0) > MOST_OF_PERSONS:
             lines.append(
                 f"{title} finds the place of a disorder as often when the network's weights are shuffled: it is found "
                 "because the two walks differ there, and tells nothing of what the network knows."
