@@ -15,6 +15,8 @@ from gait.learning.cross_validation import training_script
 from gait.learning.training_flags import TrainingArguments, count, training_arguments, training_parser
 from gait.learning.transformer import MOST_TOKENS
 
+ONE_FRAME_IN = 4
+
 
 def parse_arguments(words: list[str] | None = None) -> TrainingArguments:
     """Read the command line; argparse ends the program with code 2 where it makes no sense."""
@@ -25,6 +27,13 @@ def parse_arguments(words: list[str] | None = None) -> TrainingArguments:
     add("--pfe_head", type=count, default=2, metavar="N", help="attention heads over joints (default 2)")
     add("--fc_head", type=count, default=2, metavar="N", help="attention heads over frames (default 2)")
     add("--ffn_dim", type=count, default=2048, metavar="N", help="width of the feed-forward layers (default 2048)")
+    add(
+        "--one_frame_in",
+        type=count,
+        default=ONE_FRAME_IN,
+        metavar="N",
+        help=f"in training, look at one of so many consecutive frames, each time another (default {ONE_FRAME_IN})",
+    )
     given = parser.parse_args(words)
     if given.interval_size >= MOST_TOKENS:
         parser.error(
@@ -36,6 +45,7 @@ def parse_arguments(words: list[str] | None = None) -> TrainingArguments:
         pose_heads=given.pfe_head,
         classifier_heads=given.fc_head,
         ffn_dim=given.ffn_dim,
+        one_frame_in=given.one_frame_in,
     )
     return training_arguments(parser, words, given, "transformer", architecture)
 

@@ -1,5 +1,6 @@
 """Where the transformer starts: what it sees of a walk is not lost in what is the same for all."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -60,25 +61,62 @@ def test_windows_differ_from_the_first_step_on(windows):
     assert share_that_varies(of_frames(after, joints).flatten(0, 1)) > 0.9
 
 
-def test_only_biases_and_the_scale_of_embeddings_are_changed(windows):
+def test_what_windows_differ_by_is_not_lost_in_dropout(windows):
+    joints = windows.batch(torch.arange(len(windows)))
+
+    def noise_share(network):
+        differences = of_windows(network.eval(), joints).std(0).square().mean().sqrt()
+        draws = torch.stack([of_windows(network.train(), joints) for _ in range(20)])
+        return float(draws.std(0).square().mean().sqrt() / differences)
+
+    before, after = started(), started()
+    settle(after, windows, seed=1)
+    assert noise_share(before) > 5
+    assert noise_share(after) < 1
+
+
+def test_attention_gives_every_level_the_same_spread(windows):
+    network = started().eval()
+    settle(network, windows, seed=1)
+    joints = windows.batch(torch.arange(len(windows)))
+    extractor, merger = network.feature_extractor, network.feature_merger
+    for level, rows in ((extractor, joints.flatten(0, 1)), (merger, of_frames(network, joints))):
+        with torch.no_grad():
+            positions = 1 + torch.arange(rows.shape[1])
+            attended, _ = level.attended(rows, positions)
+            scores = level.transformer_encoder.layers[0].norm1(level.tokens(rows, positions)) @ level.folded().query.t()
+        assert float(attended.std(0).square().mean().sqrt()) == pytest.approx(1, rel=0.05)
+        assert float((level.first_embedding().detach() + attended).mean(0).abs().max()) < 0.05
+        if level is merger:
+            assert float(scores.std(1).mean()) == pytest.approx(1, rel=0.05)
+
+
+def test_only_constants_and_scales_are_changed(windows):
     before, after = started(), started()
     settle(after, windows, seed=1)
     first, then = before.state_dict(), after.state_dict()
     assert first.keys() == then.keys()
+    layer = "transformer_encoder.layers.0"
+    moved = {"classification_token", f"{layer}.self_attn.in_proj_bias"}
+    moved |= {f"{layer}.self_attn.out_proj.bias", f"{layer}.linear2.bias"}
+    scaled = {"input_embedding.weight", f"{layer}.self_attn.out_proj.weight"}
+    levels = ("feature_extractor", "feature_merger")
+    queries = f"feature_merger.{layer}.self_attn.in_proj_weight"
     changed = {name for name in first if not torch.equal(first[name], then[name])}
-    biases = {
-        f"{level}.transformer_encoder.layers.0.{name}.bias"
-        for level in ("feature_extractor", "feature_merger")
-        for name in ("self_attn.out_proj", "linear2")
-    }
-    assert changed == biases | {
-        "feature_extractor.input_embedding.weight",
-        "feature_merger.input_embedding.weight",
+    assert changed == {f"{level}.{name}" for level in levels for name in moved | scaled} | {
         "feature_merger.input_embedding.bias",
+        queries,
     }
-    for name in ("feature_extractor.input_embedding.weight", "feature_merger.input_embedding.weight"):
+    for name in [f"{level}.{name}" for level in levels for name in scaled]:
         scale = then[name] / first[name]
         torch.testing.assert_close(scale, scale.flatten()[0].expand_as(scale))
+    scale = (then[queries] / first[queries]).chunk(3)
+    torch.testing.assert_close(torch.cat(scale[:2]), scale[0].flatten()[0].expand(16, 8))
+    assert (scale[2] == 1).all()
+    for level in levels:
+        name = f"{level}.{layer}.self_attn.in_proj_bias"
+        for part in (0, 1):
+            assert torch.equal(then[name].chunk(3)[part], first[name].chunk(3)[part])
 
 
 def test_the_same_seed_gives_the_same_start_and_dropout_stays_on(windows):
@@ -91,12 +129,13 @@ def test_the_same_seed_gives_the_same_start_and_dropout_stays_on(windows):
         assert torch.equal(values, other.state_dict()[name]), name
 
 
-def test_joints_that_stand_still_leave_finite_weights(windows):
+@pytest.mark.parametrize("frames", [60, LENGTH], ids=["windows", "one window"])
+def test_joints_that_stand_still_leave_weights_of_usual_size(windows, frames):
     network = started()
-    still = [recording(0)]
-    still[0].joints_m[:] = still[0].joints_m[0]
-    settle(network, Windows(still, LENGTH), seed=1)
-    assert all(values.isfinite().all() for values in network.state_dict().values())
+    still = recording(0)
+    still.joints_m[:] = still.joints_m[0]
+    settle(network, Windows([replace(still, joints_m=still.joints_m[:frames])], LENGTH), seed=1)
+    assert all(values.abs().max() < 100 for values in network.state_dict().values())
 
 
 def test_an_mlp_starts_as_it_is(windows):

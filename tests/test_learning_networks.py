@@ -1,5 +1,7 @@
 """The networks against slow and obvious versions: of the transformer, torch's own layer for every token."""
 
+import itertools
+
 import pytest
 import scipy.stats
 import torch
@@ -224,6 +226,49 @@ def test_dropout_in_training_is_distributed_as_in_the_published_definition():
     assert (found - still).abs().min() > 0
 
 
+# --- some frames for all ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["feature_extractor", "feature_merger"])
+def test_a_token_that_stands_for_three_is_attended_to_as_three_are(name):
+    level = shaken(TransformerArchitecture(8, 6, 2, 3, 16).build()).get_submodule(name).double().eval()
+    rows = torch.randn(4, 3, level.input_embedding.in_features).double()
+    positions, counts = torch.tensor([2, 5, 9]), torch.tensor([3, 1, 2])
+    thrice = level(rows.repeat_interleave(counts, dim=1), positions.repeat_interleave(counts))
+    torch.testing.assert_close(level(rows, positions, counts), thrice, atol=1e-12, rtol=0)
+    assert (level(rows, positions) - thrice).abs().min() > 1e-6
+
+
+def test_frames_drawn_in_training_stand_for_those_that_are_like_them():
+    """Of frames that are the same four by four, the last ones two by two, one of each says as much as all."""
+    network = shaken(TransformerArchitecture(6, 10, 3, 5, 33, dropout=0, one_frame_in=4).build()).double()
+    counts = torch.tensor([4, 4, 4, 2])
+    some = windows(5, len(counts), 7, dtype=torch.float64).repeat_interleave(counts, dim=1)
+    network.feature_merger.positional_encoder.pe[:] = 0.3  # which else tells them apart
+    torch.testing.assert_close(network.train()(some), network.eval()(some), atol=1e-12, rtol=0)
+
+
+def test_each_frame_is_looked_at_as_often_as_its_neighbours_and_knows_its_place():
+    network = shaken(TransformerArchitecture(6, 10, 3, 5, 33, dropout=0, one_frame_in=3).build()).double()
+    some = windows(2, 8, 7, dtype=torch.float64)
+    extractor, merger = network.feature_extractor, network.feature_merger
+    frames = extractor(some.flatten(0, 1), torch.arange(7) + 1).unflatten(0, (2, 8))
+    possible = {}
+    for places in itertools.product((0, 1, 2), (3, 4, 5), (6, 7)):
+        chosen = torch.tensor(places)
+        said = network.classifier(merger(frames[:, chosen], chosen + 1, torch.tensor([3, 3, 2])))
+        possible[places] = said.detach()
+    seen = dict.fromkeys(possible, 0)
+    draws = 900
+    with torch.no_grad():
+        for _ in range(draws):
+            said = network.train()(some)
+            seen[min(possible, key=lambda places: float((possible[places] - said).abs().max()))] += 1
+            assert min(float((said - one).abs().max()) for one in possible.values()) < 1e-12
+    assert scipy.stats.chisquare(list(seen.values())).pvalue > 1e-3
+    torch.testing.assert_close(network.eval()(some), network.classifier(merger(frames, torch.arange(8) + 1)))
+
+
 # --- threads ---------------------------------------------------------------------------------------------------------
 
 
@@ -350,6 +395,7 @@ def test_architectures_come_back_from_plain_data_and_from_weights():
         (lambda: TransformerArchitecture(classifier_heads=0), "--fc_head 0"),
         (lambda: TransformerArchitecture(pose_dim=7), "--pfe_dim 7"),
         (lambda: TransformerArchitecture(ffn_dim=0), "--ffn_dim 0"),
+        (lambda: TransformerArchitecture(one_frame_in=0), "--one_frame_in 0"),
         (lambda: MLPArchitecture("multi_mlp", 64, (), (1,)), "--pfe_layers"),
         (lambda: MLPArchitecture("multi_mlp", 64, (1,), (4, 0)), "--fc_layers 4 0"),
         (lambda: MLPArchitecture("multi_mlp", 0, (1,), (4,)), "--interval_size 0"),

@@ -30,6 +30,7 @@ class TransformerArchitecture:
     classifier_heads: int = 2
     ffn_dim: int = 2048
     dropout: float = 0.1  # share of values set to zero in training
+    one_frame_in: int = 1  # of so many consecutive frames one is looked at in training
 
     def __post_init__(self) -> None:
         for dim, heads, flags in (
@@ -45,6 +46,8 @@ class TransformerArchitecture:
             raise GaitError(f"--ffn_dim {self.ffn_dim}: must be 1 or more.")
         if not 0 <= self.dropout < 1:
             raise GaitError(f"dropout {self.dropout}: must be at least 0 and less than 1.")
+        if self.one_frame_in < 1:
+            raise GaitError(f"--one_frame_in {self.one_frame_in}: must be 1 or more.")
 
     def build(self) -> GaitTransformer:
         """The network, its weights random (torch's generator)."""

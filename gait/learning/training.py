@@ -27,6 +27,10 @@ from gait.motion.windows import Windows
 Progress = Callable[[int, int], None]
 """Takes how many windows of an epoch have been trained on, and of how many."""
 
+_BETAS = (0.9, 0.99)
+"""Of ADOPT. With its own 0.9999 each weight's steps go by the size of its very first gradient, large or small by
+chance, for thousands of steps: more than many a training has."""
+
 
 @dataclass(frozen=True)
 class TrainingSettings:
@@ -79,7 +83,7 @@ class Training:
             self._windows["validation"] = validation
         self._settings = settings
         self._ranks = ranks or Ranks()
-        self._optimiser = ADOPT(self.network.parameters(), lr=settings.learning_rate)
+        self._optimiser = ADOPT(self.network.parameters(), lr=settings.learning_rate, betas=_BETAS)
         weight = (len(training) - sick) / sick if settings.weigh_classes else 1.0
         self._sick_weight = torch.tensor(weight, device=settings.device)
         self._best: dict[str, Any] | None = None  # of validation: epoch, loss, weights

@@ -73,37 +73,48 @@ class TokenEncoder(nn.Module):
         embedded = self.input_embedding(rows) + self.positional_encoder.pe[positions, 0]
         return torch.cat([self.first_embedding().expand(len(rows), 1, -1), embedded], dim=1)
 
-    def forward(self, rows: Tensor, positions: Tensor) -> Tensor:
-        """(R, d) the CLS token's output for rows (R, n, token size) of tokens at positions (n,), 1 and up."""
-        return in_row_parts(
-            lambda part, generator: self.with_attention(part, positions, generator)[0], rows, tuple(self.parameters())
-        )
+    def forward(self, rows: Tensor, positions: Tensor, counts: Tensor | None = None) -> Tensor:
+        """(R, d) the CLS token's output for rows (R, n, token size) of tokens at positions (n,), 1 and up.
+
+        Each token stands for ``counts`` (n,) like ones, itself if None: what they would be attended to together.
+        """
+
+        def of_part(part: Tensor, generator: Generator | None) -> Tensor:
+            return self.with_attention(part, positions, generator, counts)[0]
+
+        return in_row_parts(of_part, rows, tuple(self.parameters()))
 
     def with_attention(
-        self, rows: Tensor, positions: Tensor, generator: Generator | None = None
+        self, rows: Tensor, positions: Tensor, generator: Generator | None = None, counts: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
         """The same (R, d) and the CLS token's attention (R, heads, 1 + n), that before dropout.
 
         ``generator`` is what dropout draws from, torch's own if None.
         """
         layer = self.transformer_encoder.layers[0]
-        attended, attention = self.attended(rows, positions, generator)
+        attended, attention = self.attended(rows, positions, generator, counts)
         cls = self.first_embedding() + self._dropped(attended, generator)
         first, second = layer.linear1, layer.linear2
         dropped = self.dropout if self.training else 0.0
         fed = feed_forward(layer.norm2(cls), first.weight, first.bias, second.weight, second.bias, dropped, generator)
         return cls + self._dropped(fed, generator), attention
 
-    def attended(self, rows: Tensor, positions: Tensor, generator: Generator | None = None) -> tuple[Tensor, Tensor]:
+    def attended(
+        self, rows: Tensor, positions: Tensor, generator: Generator | None = None, counts: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         """What the CLS token takes from the tokens (R, d), and its attention (R, heads, 1 + n).
 
         A head's scores are q · (Wk u + bk) / sqrt(c) of normalised tokens u; q · bk is the same for all tokens, which
         softmax does not see. Its share of the output is Wo (Σ a (Wv u + bv)) = Wo Wv (Σ a u) + Wo bv Σ a, so keys and
-        values of single tokens are never made. Σ a is 1 without dropout alone.
+        values of single tokens are never made. Σ a is 1 without dropout alone. A token that stands for c has the weight
+        of c tokens of one score: log c is added to it.
         """
         folded = self.folded()
         normed = self.transformer_encoder.layers[0].norm1(self.tokens(rows, positions))
-        attention = (normed @ folded.query.t()).softmax(dim=1).transpose(1, 2)  # (R, heads, 1 + n)
+        scores = normed @ folded.query.t()  # (R, 1 + n, heads)
+        if counts is not None:
+            scores = scores + _log_counts(counts, scores)[:, None]
+        attention = scores.softmax(dim=1).transpose(1, 2)  # (R, heads, 1 + n)
         weights = self._dropped(attention, generator)
         mean = (weights @ normed).flatten(1)  # (R, heads · d)
         attended = mean @ folded.value.transpose(1, 2).flatten(0, 1) + weights.sum(-1) @ folded.value_bias
@@ -129,7 +140,9 @@ class TokenEncoder(nn.Module):
 class JointEncoder(TokenEncoder):
     """The first level: the tokens are joints, three coordinates each."""
 
-    def attended(self, rows: Tensor, positions: Tensor, generator: Generator | None = None) -> tuple[Tensor, Tensor]:
+    def attended(
+        self, rows: Tensor, positions: Tensor, generator: Generator | None = None, counts: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         """As above, without making the tokens (R, 1 + J, d), which are W x + e: affine in few coordinates x.
 
         With C = I - 1/d, which takes the mean away, norm1 gives u = γ C (W x + e) / σ + β, where σ² = |C (W x + e)|²
@@ -150,7 +163,10 @@ class JointEncoder(TokenEncoder):
         x = torch.cat([rows.new_zeros(3, 1, len(rows)), rows.permute(2, 1, 0)], dim=1)  # (3, 1 + J, R)
         inverse_sigma = _inverse_sigma(x, CW, Ce, layer.norm1.eps)
         scores = torch.tensordot(query @ CW, x, 1) + (query @ Ce.t())[:, :, None]
-        attention = (scores * inverse_sigma).softmax(dim=1)  # (heads, 1 + J, R)
+        scores = scores * inverse_sigma
+        if counts is not None:
+            scores = scores + _log_counts(counts, scores)[:, None]
+        attention = scores.softmax(dim=1)  # (heads, 1 + J, R)
         weights = self._dropped(attention, generator)
         scaled = weights * inverse_sigma
         sums = (scaled[:, None] * x).sum(2)  # (heads, 3, R)
@@ -161,6 +177,11 @@ class JointEncoder(TokenEncoder):
             + weights.sum(1).t() @ (folded.value @ beta + folded.value_bias)
         )
         return attended, attention.permute(2, 0, 1)
+
+
+def _log_counts(counts: Tensor, like: Tensor) -> Tensor:
+    """(1 + n,) what is added to the scores of tokens that stand for ``counts`` (n,); CLS stands for itself."""
+    return torch.cat([counts.new_ones(1), counts]).to(like).log()
 
 
 def _inverse_sigma(x: Tensor, CW: Tensor, Ce: Tensor, eps: float) -> Tensor:
@@ -198,16 +219,28 @@ class GaitTransformer(nn.Module):
         classifier_heads: int = 2,
         ffn_dim: int = 2048,
         dropout: float = 0.1,
+        one_frame_in: int = 1,
     ):
         super().__init__()
+        self.one_frame_in = one_frame_in
         self.feature_extractor = JointEncoder(3, pose_dim, pose_heads, ffn_dim, dropout)
         self.feature_merger = TokenEncoder(pose_dim, classifier_dim, classifier_heads, ffn_dim, dropout)
         self.classifier = Classifier(classifier_dim)
 
     def forward(self, windows: Tensor, joint_ids: Tensor | None = None) -> Tensor:
-        """(N,) logits of windows (N, L, J, 3); ``joint_ids`` (J,) says which joints they are, 0 to J - 1 otherwise."""
+        """(N,) logits of windows (N, L, J, 3); ``joint_ids`` (J,) says which joints they are, 0 to J - 1 otherwise.
+
+        In training one frame of every ``one_frame_in`` consecutive ones is looked at, drawn anew each time by torch's
+        own generator, and stands for them all: neighbouring frames are nearly the same, and each costs as much as the
+        next one. Of images, patches are left out so (Liu et al. 2023, PatchDropout, WACV), without counts.
+        """
+        positions, counts = _frame_positions(windows), None
+        if self.training and self.one_frame_in > 1:
+            places, counts = _one_frame_in(self.one_frame_in, windows.shape[1])
+            windows, positions = windows[:, places.to(windows.device)], positions[places.to(windows.device)]
         frames = self.feature_extractor(windows.flatten(0, 1), _joint_positions(windows, joint_ids))
-        return self.classifier(self.feature_merger(frames.unflatten(0, windows.shape[:2]), _frame_positions(windows)))
+        vectors = self.feature_merger(frames.unflatten(0, windows.shape[:2]), positions, counts)
+        return self.classifier(vectors)
 
     def with_attention(self, windows: Tensor, joint_ids: Tensor | None = None) -> tuple[Tensor, AttentionMaps]:
         """The same, and what the CLS tokens attend to."""
@@ -215,6 +248,13 @@ class GaitTransformer(nn.Module):
         frames, of_joints = extractor.with_attention(windows.flatten(0, 1), _joint_positions(windows, joint_ids))
         vectors, of_frames = merger.with_attention(frames.unflatten(0, windows.shape[:2]), _frame_positions(windows))
         return self.classifier(vectors), AttentionMaps(of_joints.unflatten(0, windows.shape[:2]), of_frames)
+
+
+def _one_frame_in(stretch: int, length: int) -> tuple[Tensor, Tensor]:
+    """A random frame of each stretch of ``length`` frames, and how many frames that has, the last one fewer: (n,)."""
+    starts = torch.arange(0, length, stretch)
+    counts = (length - starts).clamp_max(stretch)
+    return starts + (torch.rand(len(starts), dtype=torch.float64) * counts).long(), counts
 
 
 def _joint_positions(windows: Tensor, joint_ids: Tensor | None) -> Tensor:
