@@ -16,6 +16,7 @@ from gait.learning.training_flags import TrainingArguments, count, training_argu
 from gait.learning.transformer import MOST_TOKENS
 
 ONE_FRAME_IN = 4
+BETA2 = 0.99
 
 
 def parse_arguments(words: list[str] | None = None) -> TrainingArguments:
@@ -47,7 +48,7 @@ def parse_arguments(words: list[str] | None = None) -> TrainingArguments:
         ffn_dim=given.ffn_dim,
         one_frame_in=given.one_frame_in,
     )
-    return training_arguments(parser, words, given, "transformer", architecture)
+    return training_arguments(parser, words, given, "transformer", architecture, BETA2)
 
 
 if __name__ == "__main__":

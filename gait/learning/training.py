@@ -27,10 +27,6 @@ from gait.motion.windows import Windows
 Progress = Callable[[int, int], None]
 """Takes how many windows of an epoch have been trained on, and of how many."""
 
-_BETAS = (0.9, 0.99)
-"""Of ADOPT. With its own 0.9999 each weight's steps go by the size of its very first gradient, large or small by
-chance, for thousands of steps: more than many a training has."""
-
 
 @dataclass(frozen=True)
 class TrainingSettings:
@@ -43,6 +39,9 @@ class TrainingSettings:
     weigh_classes: bool = False  # sick windows count by the ratio of healthy to sick ones in the training set
     patience: int | None = None  # epochs without a better validation loss after which training stops
     device: str = "cpu"
+    # ADOPT's β2. With its own 0.9999 each weight's steps go by the size of its very first gradient, large or small by
+    # chance, for thousands of steps: more than many a training has.
+    beta2: float = 0.99
 
 
 class Training:
@@ -83,7 +82,8 @@ class Training:
             self._windows["validation"] = validation
         self._settings = settings
         self._ranks = ranks or Ranks()
-        self._optimiser = ADOPT(self.network.parameters(), lr=settings.learning_rate, betas=_BETAS)
+        betas = (0.9, settings.beta2)
+        self._optimiser = ADOPT(self.network.parameters(), lr=settings.learning_rate, betas=betas)
         weight = (len(training) - sick) / sick if settings.weigh_classes else 1.0
         self._sick_weight = torch.tensor(weight, device=settings.device)
         self._best: dict[str, Any] | None = None  # of validation: epoch, loss, weights
