@@ -117,7 +117,7 @@ def training_arguments(
     architecture: Architecture,
     beta2: float,
 ) -> TrainingArguments:
-    """What was asked for, ADOPT's β2 being the network's; argparse ends the program with code 2 where it makes no sense."""
+    """What was asked for, with ADOPT's β2; argparse ends the program with code 2 where it makes no sense."""
     if given.scheduler is not None and given.workers is not None:
         parser.error("--workers is for processes here; a cluster's workers are started by whoever runs it")
     if given.overwrite and given.resume:
