@@ -25,7 +25,8 @@ given it as their baseline, of the others the explanations of both are subtracte
 is left without its sign. ``subtracted_top_joint``, ``subtracted_right_side``: explanations subtracted for methods with
 a baseline too. ``shuffled_top_joint``, ``shuffled_right_side``: the same as the first of a network with shuffled
 weights. Where that is as good, finding the place shows where the two walks differ, and not what the network knows.
-``chance`` is the ``top_joint`` of a joint drawn at random.
+``chance`` is the ``top_joint`` of a joint drawn at random; ``called_sick``: the share of these walks that the networks
+call sick, with the disorder, and without it at the same pace: where both are alike, they go by walking speed.
 
 ``problems`` says in plain sentences where a method fails; ``most_faithful`` is the method with the largest
 ``deletion`` among those whose ``randomisation_correlation`` is at most 0.2.
@@ -163,6 +164,7 @@ def main(args: Arguments) -> None:
             "networks": len(networks),
             "methods": methods,
             "chance": chance(walks),
+            "called_sick": called_sick(networks, walks),
             "default": default_name(networks[0].network),
             "most_faithful": most_faithful(methods),
             "problems": problems(methods, default_name(networks[0].network)),
@@ -299,6 +301,17 @@ def subtracted(
 def chance(walks: Sequence[PairOfWalks]) -> float:
     """``top_joint`` of a joint drawn at random."""
     return float(np.mean([len(pair.places) / NUM_BODY_JOINTS for pair in walks])) if walks else float("nan")
+
+
+def called_sick(networks: Sequence[ExplainedNetwork], walks: Sequence[PairOfWalks]) -> dict[str, float]:
+    """The share of the walks that the networks call sick, with the disorder and without it at the same pace."""
+    said: dict[str, list[bool]] = {"with_disorder": [], "without_at_the_same_pace": []}
+    for one in networks:
+        for pair in walks:
+            for windows, found in zip(pair.windows(one.window_length), said.values(), strict=True):
+                with torch.inference_mode():
+                    found.append(float(one.network(windows).sigmoid().mean()) > 0.5)
+    return {name: float(np.mean(found)) if found else float("nan") for name, found in said.items()}
 
 
 def mean_of(figures: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

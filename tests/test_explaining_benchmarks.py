@@ -66,6 +66,8 @@ def test_faithfulness(place):
         assert figures["seconds"] > 0
     assert result["default"] == "integrated_gradients"
     assert 0 < result["chance"] < 1
+    assert set(result["called_sick"]) == {"with_disorder", "without_at_the_same_pace"}
+    assert all(0 <= share <= 1 for share in result["called_sick"].values())
 
 
 @pytest.mark.parametrize(
