@@ -6,6 +6,8 @@ The two take turns. Prints one JSON object:
 
  * ``seconds_a_step`` and ``plain_seconds_a_step``: medians; ``ratio``: the median over the turns of one over the other.
  * ``forward``, ``backward``, ``optimiser``: what a step of ours is made of, seconds.
+ * ``some_frames``: a step as ``train_transformer.py`` makes it, which looks at one of ``one_frame_in`` frames: another
+   step than the plain form's, and no part of the ``ratio``; its ``seconds_a_step`` and how many times as fast it is.
  * ``evaluation_seconds_a_batch``: of ours, without gradients.
  * ``logit_difference``: the greatest between the two forms of the same weights, without dropout.
  * ``mlp_seconds_a_step``: the perceptron of the README's flags, same batch.
@@ -19,7 +21,7 @@ from __future__ import annotations
 import argparse
 import time
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
@@ -44,6 +46,8 @@ class Arguments:
     pfe_head: int = 2
     fc_head: int = 4
     ffn_dim: int = 2048
+    one_frame_in: int = 4
+    """In ``some_frames`` alone; the script's default."""
     turns: int = 4
     """Of both forms."""
     steps: int = 5
@@ -114,15 +118,17 @@ def transformer_seconds(args: Arguments, windows: Tensor, sick: Tensor) -> dict[
     """Both forms, in turns."""
     architecture = TransformerArchitecture(args.pfe_dim, args.fc_dim, args.pfe_head, args.fc_head, args.ffn_dim)
     ours, plain = Trained(architecture.build()), Trained(PublishedTransformer(architecture))
+    some = Trained(replace(architecture, one_frame_in=args.one_frame_in).build())
     plain.network.load_state_dict(ours.network.state_dict())
     difference = greatest_difference(ours.network, plain.network, windows[:2])
-    for form in (ours, plain):  # the optimiser's first step is another one
+    for form in (ours, plain, some):  # the optimiser's first step is another one
         form.step(windows[:2], sick[:2])
-    plain_seconds, our_turns = [], []
+    plain_seconds, some_seconds, our_turns = [], [], []
     for _ in range(args.turns):
         plain_seconds.append(plain.step(windows, sick).whole)
         steps = [ours.step(windows, sick) for _ in range(args.steps)]
         our_turns.append(sorted(steps, key=lambda step: step.whole)[len(steps) // 2])
+        some_seconds.append(median(some.step(windows, sick).whole for _ in range(args.steps)))
     seconds = [turn.whole for turn in our_turns]
     typical = sorted(our_turns, key=lambda turn: turn.whole)[len(our_turns) // 2]
     return {
@@ -132,6 +138,11 @@ def transformer_seconds(args: Arguments, windows: Tensor, sick: Tensor) -> dict[
         "seconds_of_turns": seconds,
         "plain_seconds_of_turns": plain_seconds,
         **typical._asdict(),
+        "some_frames": {
+            "one_frame_in": args.one_frame_in,
+            "seconds_a_step": median(some_seconds),
+            "ratio": median(plain / one for plain, one in zip(plain_seconds, some_seconds, strict=True)),
+        },
         "evaluation_seconds_a_batch": evaluation_seconds(ours.network, windows, args.steps),
         "logit_difference": difference,
     }
@@ -179,6 +190,7 @@ def parse_arguments(words: list[str] | None = None) -> Arguments:
         parser.add_argument(f"--{level}_dim", type=int, help=f"numbers that describe {of}")
         parser.add_argument(f"--{level}_head", type=int, help=f"heads of the attention that describes {of}")
     parser.add_argument("--ffn_dim", type=int, help="hidden values of the feed-forward")
+    parser.add_argument("--one_frame_in", type=int, help="of so many frames one is looked at, in some_frames")
     parser.add_argument("--turns", type=int, help="of both forms")
     parser.add_argument("--steps", type=int, help="of ours a turn")
     parser.add_argument("--threads", type=int, help="that torch uses")

@@ -352,6 +352,10 @@ def test_training_speed_in_miniature(tmp_path):
     assert result["logit_difference"] < 1e-5
     assert all(result[part] > 0 for part in ("forward", "backward", "optimiser", "evaluation_seconds_a_batch"))
     assert result["mlp_seconds_a_step"] > 0
+    some = result["some_frames"]
+    assert some["one_frame_in"] == 4
+    assert some["seconds_a_step"] > 0
+    assert some["ratio"] > 0
     assert len(result["plain_seconds_of_turns"]) == 2
     assert result["made_by"]["arguments"]["ffn_dim"] == 256
 
