@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,14 @@ from gait.crew.whole_folder import replacing_file
 from gait.errors import GaitError
 
 _FILE = ".finished_steps.json"
+
+
+@dataclass(frozen=True)
+class Said:
+    """What a step tells when it ends."""
+
+    lines: tuple[str, ...] = ()  # of its result
+    remarks: tuple[str, ...] = ()  # plain lines on what is not as it could be
 
 
 class FinishedSteps:
@@ -31,7 +40,7 @@ class FinishedSteps:
             content = {}
         self._steps: dict[str, Any] = content if isinstance(content, dict) else {}
 
-    def said(self, name: str, made_from: str, files: Iterable[Path]) -> tuple[str, ...] | None:
+    def said(self, name: str, made_from: str, files: Iterable[Path]) -> Said | None:
         """What a step has said when it was finished from the same; None if it is to be done.
 
         Args:
@@ -42,16 +51,18 @@ class FinishedSteps:
         step = self._steps.get(name)
         if not isinstance(step, dict) or step.get("made_from") != made_from:
             return None
-        lines = step.get("lines")
-        return tuple(map(str, lines)) if isinstance(lines, list) and all(file.is_file() for file in files) else None
+        lines, remarks = step.get("lines"), step.get("remarks")
+        if not isinstance(lines, list) or not isinstance(remarks, list) or not all(file.is_file() for file in files):
+            return None
+        return Said(tuple(map(str, lines)), tuple(map(str, remarks)))
 
-    def finish(self, name: str, made_from: str, lines: Sequence[str]) -> None:
+    def finish(self, name: str, made_from: str, said: Said) -> None:
         """Keep that a step is finished, and what it said.
 
         Raises:
             GaitError: the place cannot be written.
         """
-        self._steps[name] = {"made_from": made_from, "lines": list(lines)}
+        self._steps[name] = {"made_from": made_from, "lines": said.lines, "remarks": said.remarks}
         with replacing_file(self._file) as partial:
             partial.write_text(json.dumps(self._steps, indent=1) + "\n", encoding="utf-8")
 

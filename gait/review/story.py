@@ -20,7 +20,6 @@ class ExplainedWalk:
     folder: Path  # of its poses
     network: Path
     explanation: Explanation
-    file: Path  # of the explanation
     picture: Path
     lines: tuple[str, ...]
 

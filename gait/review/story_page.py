@@ -252,6 +252,11 @@ def _command(story: Story, walk: ExplainedWalk) -> str:
     return f"{story.python} attention_viewer.py {files}"
 
 
+def _on_two_lines(command: str) -> str:
+    """Browsers would break a line within ``--gait``."""
+    return text(command).replace(" --gait ", " \\\n    --gait ")
+
+
 def _commands(story: Story) -> str:
     walks = [(network, walk) for network in story.networks for walk in network.walks]
     if not walks:
@@ -264,7 +269,7 @@ def _commands(story: Story) -> str:
     for network, walk in walks:
         parts.append(
             f'<p class="command">{text(judge_name(network.kind))}, {text(walk.name)}</p>'
-            f"<pre>{text(_command(story, walk))}</pre>"
+            f"<pre>{_on_two_lines(_command(story, walk))}</pre>"
         )
     parts.append(
         "<p>With <code>--beside FOLDER</code> another walk goes along, or the mean healthy one of a folder of walks; "

@@ -26,7 +26,7 @@ from gait.motion.gait_source import GaitSource
 from gait.motion.pose_files import POSES_FILE
 from gait.review.cohort_export import NETWORKS, CohortSettings, export_cohort
 from gait.review.explanation_export import PICTURE_FILE, ExportSettings, export_gait
-from gait.review.finished_steps import FinishedSteps, digest
+from gait.review.finished_steps import FinishedSteps, Said, digest
 from gait.review.fitted_cohort import fitted_cohort
 from gait.review.side_by_side import film_side_by_side
 from gait.review.story import ExplainedWalk, Film, NetworkStory, Story
@@ -37,8 +37,7 @@ from gait.viewing.shown_gait import BodyFiles, ShownGait
 from gait.viewing.workbench import ShownNetwork
 
 PAGE_FILE = "index.html"
-WALK_STRIDE = 2
-"""Frames from one explained window to the next, of the single walks: a larger one leaves stripes in their maps."""
+_WALK_STRIDE = 2  # frames
 _HALF = (640, 800)  # pixels of one person in the film
 _LABELS = (HEALTHY, SICK)
 
@@ -54,9 +53,14 @@ class RunSettings:
     export: Path  # where the page goes, and what it shows
     bodies: BodyFiles
     notes: tuple[str, ...] = ()  # what a reader must know first, a line each
-    stride: int | None = None  # frames from one explained window to the next; by the method's cost if None
+    stride: int | None = None  # frames from one explained window of everybody to the next; by the method's cost if None
     speed: float = 0.5  # of the film
     overwrite: bool = False  # do again what is finished
+
+    @property
+    def walk_stride(self) -> int:
+        """Likewise of the single walks: a large one leaves stripes in their maps."""
+        return min(self.stride or _WALK_STRIDE, _WALK_STRIDE)
 
 
 @dataclass(frozen=True)
@@ -128,34 +132,35 @@ class _Steps:
         name: str,
         made_from: Callable[[], str],
         files: Sequence[Path],
-        act: Callable[[], tuple[Sequence[str], Sequence[str], Sequence[str]]],
+        act: Callable[[], tuple[Said, Sequence[str], bool]],
     ) -> tuple[str, ...] | None:
-        """What a step says, done now or before; None where it fails.
+        """The lines of a step, done now or before; None where it fails.
 
         Args:
             name: of the step, as a person reads it.
             made_from: its digest.
             files: that it writes.
-            act: does it, and gives lines, problems and remarks; it is finished if there are none of the latter two.
+            act: does it, and gives what is to be said, its problems, and whether it would become the same once more;
+                it is finished then, if there is no problem.
         """
         start = time.perf_counter()
         try:
             digested = made_from()
-            before = None if self._overwrite else self._finished.said(name, digested, files)
-            if before is not None:
+            said = None if self._overwrite else self._finished.said(name, digested, files)
+            if said is not None:
                 self._told(f"{name}: finished before")
-                return before
-            lines, problems, remarks = act()
-            if not problems and not remarks:
-                self._finished.finish(name, digested, lines)
+            else:
+                said, problems, same_again = act()
+                if same_again and not problems:
+                    self._finished.finish(name, digested, said)
+                self.problems += problems
+                self._told(f"{name}: {time.perf_counter() - start:.0f} s")
         except GaitError as error:
             self.problems.append(str(error))
             self._told(f"{name}: failed: {error}")
             return None
-        self.problems += problems
-        self.remarks += remarks
-        self._told(f"{name}: {time.perf_counter() - start:.0f} s")
-        return tuple(lines)
+        self.remarks += said.remarks
+        return said.lines
 
 
 def _networks(settings: RunSettings, steps: _Steps) -> Iterator[NetworkStory]:
@@ -189,10 +194,10 @@ def _explained(network: NetworkStory, settings: RunSettings, steps: _Steps) -> N
     kind, folder, export = network.kind, network.folder, settings.export
     picture, table = export / f"cohort_{kind}.png", export / f"persons_{kind}.csv"
 
-    def over_all() -> tuple[Sequence[str], Sequence[str], Sequence[str]]:
+    def over_all() -> tuple[Said, Sequence[str], bool]:
         cohort = CohortSettings(folder, settings.poses, None, None, settings.stride)
         done = export_cohort(cohort, export)
-        return done.lines, done.problems, done.notes
+        return Said(done.lines, done.notes), done.problems, True
 
     made_from = [
         *settings.poses.rglob(POSES_FILE),
@@ -250,18 +255,18 @@ def _walk(network: NetworkStory, person: str, fold: int, settings: RunSettings) 
 
 def _explained_walk(network: NetworkStory, walk: _Walk, settings: RunSettings, steps: _Steps) -> ExplainedWalk | None:
     place = settings.export / f"{network.kind}_{walk.label}"
-    stride = min(settings.stride or WALK_STRIDE, WALK_STRIDE)
 
-    def explain() -> tuple[Sequence[str], Sequence[str], Sequence[str]]:
+    def explain() -> tuple[Said, Sequence[str], bool]:
         opened = open_network(walk.network)
-        export = ExportSettings(opened.methods[:1], None, stride, settings.bodies)
+        export = ExportSettings(opened.methods[:1], None, settings.walk_stride, settings.bodies)
         done = export_gait(opened, walk.gait.folder, export, place)
-        return done.lines, done.problems, done.notes
+        # What could not be drawn now may be another time.
+        return Said(done.lines, done.notes), done.problems, not done.notes
 
     files = place / PICTURE_FILE, place / EXPLANATION_FILE
     lines = steps.done(
         f"What was pivotal for the {network.title} in {walk.gait.name}",
-        lambda: digest([walk.network, walk.gait.folder / POSES_FILE], stride, settings.bodies),
+        lambda: digest([walk.network, walk.gait.folder / POSES_FILE], settings.walk_stride, settings.bodies),
         files,
         explain,
     )
@@ -271,9 +276,7 @@ def _explained_walk(network: NetworkStory, walk: _Walk, settings: RunSettings, s
     if explanation is None:
         return None
     said = tuple(line for line in lines if not line.startswith("written: "))
-    return ExplainedWalk(
-        walk.label, walk.gait.name, walk.gait.folder, walk.network, explanation, files[1], files[0], said
-    )
+    return ExplainedWalk(walk.label, walk.gait.name, walk.gait.folder, walk.network, explanation, files[0], said)
 
 
 def _film(network: NetworkStory, settings: RunSettings, steps: _Steps) -> Iterator[Film]:
@@ -295,13 +298,14 @@ def _film(network: NetworkStory, settings: RunSettings, steps: _Steps) -> Iterat
         for walk in network.walks
     ]
 
-    def draw() -> tuple[Sequence[str], Sequence[str], Sequence[str]]:
-        return [], [], film_side_by_side(looks[0], looks[1], film, still, settings.speed)
+    def draw() -> tuple[Said, Sequence[str], bool]:
+        remarks = film_side_by_side(looks[0], looks[1], film, still, settings.speed)
+        return Said(remarks=remarks), (), not remarks
 
-    made_from = [file for walk in network.walks for file in (walk.network, walk.folder / POSES_FILE, walk.file)]
+    made_from = [file for walk in network.walks for file in (walk.network, walk.folder / POSES_FILE)]
     lines = steps.done(
         f"The film of a healthy and a sick one, as the {network.title} sees them",
-        lambda: digest(made_from, settings.speed, settings.bodies),
+        lambda: digest(made_from, settings.walk_stride, settings.speed, settings.bodies),
         (film, still),
         draw,
     )
