@@ -16,9 +16,6 @@ from gait.learning.training_flags import TrainingArguments, count, training_argu
 
 LAYERS = (256, 512, 256, 64)
 
-BETA2 = 0.9999
-"""Of ADOPT, its own. With the transformer's 0.99 fewer of the persons that it never saw were told apart."""
-
 
 def parse_arguments(words: list[str] | None = None) -> TrainingArguments:
     """Read the command line; argparse ends the program with code 2 where it makes no sense."""
@@ -41,7 +38,7 @@ def parse_arguments(words: list[str] | None = None) -> TrainingArguments:
         pose_layers=given.pfe_layers,
         classifier_layers=given.fc_layers,
     )
-    return training_arguments(parser, words, given, "mlp", architecture, BETA2)
+    return training_arguments(parser, words, given, "mlp", architecture)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,6 @@ from gait.learning.training_flags import TrainingArguments, count, training_argu
 from gait.learning.transformer import MOST_TOKENS
 
 ONE_FRAME_IN = 4
-BETA2 = 0.99
 
 
 def parse_arguments(words: list[str] | None = None) -> TrainingArguments:
@@ -48,7 +47,7 @@ def parse_arguments(words: list[str] | None = None) -> TrainingArguments:
         ffn_dim=given.ffn_dim,
         one_frame_in=given.one_frame_in,
     )
-    return training_arguments(parser, words, given, "transformer", architecture, BETA2)
+    return training_arguments(parser, words, given, "transformer", architecture)
 
 
 if __name__ == "__main__":

@@ -115,9 +115,8 @@ def training_arguments(
     given: argparse.Namespace,
     network: str,
     architecture: Architecture,
-    beta2: float,
 ) -> TrainingArguments:
-    """What was asked for, with ADOPT's β2; argparse ends the program with code 2 where it makes no sense."""
+    """What was asked for; argparse ends the program with code 2 where it makes no sense."""
     if given.scheduler is not None and given.workers is not None:
         parser.error("--workers is for processes here; a cluster's workers are started by whoever runs it")
     if given.overwrite and given.resume:
@@ -141,7 +140,6 @@ def training_arguments(
             weigh_classes=given.use_pos_ratio,
             patience=given.early_stopping,
             device=given.device,
-            beta2=beta2,
         ),
         source=GaitSource(given.base_folder, given.frame_rate, given.interval_size, given.body, given.pose_rate),
         window_length=given.interval_size,
