@@ -137,7 +137,7 @@ def write_frames(folder: Path, importance: GaitImportance) -> Path:
         writer = csv.writer(file)
         writer.writerow(["frame", "seconds", "probability of sick", *map(plain_name, HEAD_TO_FEET)])
         for frame, (row, probability) in enumerate(zip(importance.values, importance.probability, strict=True)):
-            cells = [_cell(probability), *(_cell(row[joint]) for joint in HEAD_TO_FEET)]
+            cells = [csv_cell(probability), *(csv_cell(row[joint]) for joint in HEAD_TO_FEET)]
             writer.writerow([frame, f"{frame / importance.rate_hz:.4f}", *cells])
     return path
 
@@ -156,7 +156,7 @@ def write_cycles(folder: Path, cycles: Mapping[str, GaitCycle]) -> Path:
         for side, cycle in cycles.items():
             for percent in PERCENT:
                 own = (cycle.hip_deg[percent], cycle.knee_deg[percent], cycle.ankle_deg[percent])
-                cells = [*map(_cell, own), *(_cell(cycle.importance[percent, joint]) for joint in HEAD_TO_FEET)]
+                cells = [*map(csv_cell, own), *(csv_cell(cycle.importance[percent, joint]) for joint in HEAD_TO_FEET)]
                 writer.writerow([side, cycle.cycles, percent, *cells])
     return path
 
@@ -178,5 +178,6 @@ def _plain(text: NDArray[Any]) -> dict[str, Any]:
     return content
 
 
-def _cell(value: float) -> str:
+def csv_cell(value: float) -> str:
+    """A number as our tables for people have it; empty where it is not known."""
     return "" if math.isnan(value) else f"{value:.6g}"

@@ -26,8 +26,8 @@ def lrp_epsilon(network: MultiMLP | SequentialMLP, windows: Tensor, epsilon: flo
     """
     with torch.inference_mode():
         layers = layers_in_order(network)
-        seen, logits = _forward(layers, windows)
-        relevance = logits
+        seen = _forward(layers, windows)
+        relevance = logits = seen[-1]
         for layer, x, z in zip(reversed(layers), reversed(seen[:-1]), reversed(seen[1:]), strict=True):
             if isinstance(layer, nn.Linear):
                 relevance = x * ((relevance / _away_from_zero(z, epsilon)) @ layer.weight)
@@ -47,7 +47,8 @@ def lrp_published(
     """
     with torch.inference_mode():
         layers = layers_in_order(network)
-        seen, logits = _forward(layers, windows)
+        seen = _forward(layers, windows)
+        logits = seen[-1]
         gradient = torch.ones_like(logits)
         for layer, x, output in zip(reversed(layers), reversed(seen[:-1]), reversed(seen[1:]), strict=True):
             if isinstance(layer, nn.Flatten):
@@ -72,12 +73,12 @@ def layers_in_order(network: MultiMLP | SequentialMLP) -> list[nn.Module]:
     return [nn.Flatten(2), *pose, nn.Flatten(1), *classifier, network.last_layer]
 
 
-def _forward(layers: Sequence[nn.Module], windows: Tensor) -> tuple[list[Tensor], Tensor]:
-    """What goes into each layer and what comes out of the last one, and that again: (N, 1)."""
+def _forward(layers: Sequence[nn.Module], windows: Tensor) -> list[Tensor]:
+    """What goes into each layer, and what comes out of the last one, (N, 1)."""
     seen = [windows]
     for layer in layers:
         seen.append(layer(seen[-1]))
-    return seen, seen[-1]
+    return seen
 
 
 def _away_from_zero(values: Tensor, by: float) -> Tensor:

@@ -7,7 +7,6 @@ percent of the gait cycle, joints) and ``persons_<network>.csv``.
 from __future__ import annotations
 
 import csv
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from gait.crew.whole_folder import replacing_file
 from gait.errors import GaitError
 from gait.explaining.cohort_view import CohortView, PersonImportance, cohort_view, person_importance
 from gait.explaining.explained_network import ExplainedNetwork, open_network
+from gait.explaining.explanation_files import csv_cell
 from gait.explaining.gait_cycle import PERCENT, gait_cycles
 from gait.explaining.methods import METHODS, method_for
 from gait.explaining.recordings import explain_gait
@@ -171,7 +171,7 @@ def _write_groups(path: Path, view: CohortView) -> None:
         writer.writerow(["group", "persons", "percent", *map(plain_name, HEAD_TO_FEET)])
         for name, group in view.groups.items():
             for percent in PERCENT:
-                cells = [_cell(group.importance[percent, joint]) for joint in HEAD_TO_FEET]
+                cells = [csv_cell(group.importance[percent, joint]) for joint in HEAD_TO_FEET]
                 writer.writerow([name, len(group.persons), percent, *cells])
 
 
@@ -192,7 +192,3 @@ def _write_persons(path: Path, view: CohortView) -> None:
                     "right" if one.right else "wrong", one.fold, one.cycles, " and ".join(noted),
                 ]
             )  # fmt: skip
-
-
-def _cell(value: float) -> str:
-    return "" if math.isnan(value) else f"{value:.6g}"

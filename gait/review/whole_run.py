@@ -215,10 +215,13 @@ def _explained(network: NetworkStory, settings: RunSettings, steps: _Steps) -> N
     )
     if lines is None:
         return network
+    first = network.summary.folds[0]
+    source = GaitSource(settings.poses, first.frame_rate_hz, first.window_length)
+    gaits = steps.tried(lambda: source.gaits().gaits) or ()
     walks = [
         walk
-        for person, fold in _typical(table)
-        if (walk := steps.tried(partial(_walk, network, person, fold, settings)))
+        for person, fold in (_typical(table) if gaits else ())
+        if (walk := steps.tried(partial(_walk, network, person, fold, gaits, settings.poses)))
     ]
     explained = [one for walk in walks if (one := _explained_walk(network, walk, settings, steps))]
     said = tuple(line for line in lines if not line.startswith("written: "))
@@ -242,13 +245,11 @@ def _typical(table: Path) -> Iterator[tuple[str, int]]:
         yield row["person"], int(row["fold"])
 
 
-def _walk(network: NetworkStory, person: str, fold: int, settings: RunSettings) -> _Walk:
-    """The longest walk of a person."""
-    first = network.summary.folds[0]
-    gaits = GaitSource(settings.poses, first.frame_rate_hz, first.window_length).gaits().gaits
+def _walk(network: NetworkStory, person: str, fold: int, gaits: Sequence[GaitRecording], poses: Path) -> _Walk:
+    """The longest walk of a person among the gaits of a folder."""
     own = [gait for gait in gaits if gait.person == person]
     if not own:
-        raise GaitError(f"{person}: no walk among the poses in {settings.poses}.")
+        raise GaitError(f"{person}: no walk among the poses in {poses}.")
     longest = max(own, key=lambda gait: len(gait.joints_m))
     return _Walk(person.partition("/")[0], longest, network.file(fold))
 
