@@ -31,7 +31,7 @@ from gait.motion.folds import person_folds
 from gait.review.__main__ import main
 from gait.review.finished_steps import FinishedSteps, Said, digest
 from gait.review.fitted_cohort import fitted_cohort
-from gait.review.side_by_side import film_side_by_side
+from gait.review.side_by_side import LETTERS, film_side_by_side
 from gait.review.story import NetworkStory, Story
 from gait.review.story_page import story_page
 from gait.review.viewing_run import Look, opened
@@ -190,8 +190,9 @@ def test_the_page_needs_nothing_from_elsewhere_and_its_links_lead_somewhere(
     page = read(run[1].page)
     assert not {"script", "link", "iframe"} & set(page.names)
     inside = [link for link in page.links if link.startswith("data:")]
-    assert sum(link.startswith("data:image/png;base64,") for link in inside) >= 2 + 4 + 2 * 2
+    assert sum(link.startswith("data:image/png;base64,") for link in inside) == 2 + 4 + 2
     assert sum(link.startswith("data:video/mp4;base64,") for link in inside) == 2
+    assert len(set(inside)) == len(inside), "each thing is in it once"
     for link in page.links:
         if link.startswith("#"):
             assert link[1:] in page.ids
@@ -403,7 +404,7 @@ def test_a_film_of_two_shows_each_as_the_window_alone_would(world: Path, tmp_pat
     picture = np.asarray(Image.open(still))
     assert np.median(np.abs(frames[12].astype(int) - picture)) < 12
     for half, look in zip((picture[:, :320], picture[:, 320:]), looks, strict=True):
-        with opened(look) as session, drawing(session, tmp_path, 320, 300, panel=False) as draw:
+        with opened(look) as session, drawing(session, tmp_path, 320, 300, panel=False, letters=LETTERS) as draw:
             draw(0.0)
             session.seek(12 * 2 / 30 * 100)
             assert unlike(draw(1 / 30), half) < 0.002

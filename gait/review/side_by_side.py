@@ -13,6 +13,8 @@ from gait.review.viewing_run import Look, opened
 from gait.viewing.film import FILM_RATE_HZ, drawing, film_file
 from gait.viewing.png import png_bytes
 
+LETTERS = 1.2
+"""How large they are: a half that fills a telephone, 400 pixels across, can be read."""
 _STILL_AT = 0.5  # of the film
 
 
@@ -38,7 +40,10 @@ def film_side_by_side(left: Look, right: Look, film: Path, still: Path, speed: f
         gaits = [session.body.gait for session in sessions if session.body is not None]
         seconds = min(gait.seconds for gait in gaits)
         moments = np.arange(0.0, seconds, speed / FILM_RATE_HZ)
-        draws = [stack.enter_context(drawing(session, film.parent, width, height, panel=False)) for session in sessions]
+        draws = [
+            stack.enter_context(drawing(session, film.parent, width, height, panel=False, letters=LETTERS))
+            for session in sessions
+        ]
         write = stack.enter_context(film_file(film, 2 * width, height))
         for draw in draws:  # ImGui knows sizes of texts from the picture before
             draw(0.0)

@@ -57,7 +57,7 @@ def story_page(story: Story) -> str:
 def _sections(story: Story) -> dict[str, tuple[str, str]]:
     """Title and content, by the name that links call it."""
     films = "".join(_film(story, film) for film in story.films)
-    found = {"film": ("A healthy and a sick one", films)} if films else {}
+    found = {"film": ("A healthy and a sick walker side by side", films)} if films else {}
     return found | {
         "bodies": ("From recordings to bodies", _fits(story)),
         "told-apart": ("Who was told apart", told_apart_section(story)),
@@ -102,14 +102,15 @@ def _head(story: Story) -> str:
         speeds = [judge for judge in known[0][0].summary.baselines if judge.name == "walking_speed"]
         speed = f"walking speed alone has {_estimate(speeds[0].persons['balanced_accuracy'])}, " if speeds else ""
         said.append(
-            f"Healthy and sick persons that they never saw were told apart {', '.join(told)}; {speed}a guess 0.50."
+            f"Healthy and sick persons that they never saw were told apart {', '.join(told)}; {speed}a guess has 0.50, "
+            "and 1.00 is everybody judged rightly."
         )
     about = (
-        "This page tells a whole run: marker recordings of walks became the movement of bodies, two kinds of networks "
-        "learnt to tell healthy from sick walks by that movement alone, and then it was asked which parts of the "
-        "movement, and when, had been pivotal for them. Networks were always asked about persons they had not learnt "
-        "from. Healthy and sick are the folders that the recordings were put in. What a network looked at says "
-        "something about the network; it is no diagnosis."
+        "This page tells a whole run: marker recordings of walks became the movement of bodies, two kinds of neural "
+        "networks, an MLP and a transformer, learnt to tell healthy from sick walks by that movement alone, and then "
+        "it was asked which parts of the movement, and when, had been pivotal for them. Networks were always asked about "
+        "persons they had not learnt from. Healthy and sick are the folders that the recordings were put in. What a "
+        "network looked at says something about the network; it is no diagnosis."
     )
     links = " · ".join(f'<a href="#{name}">{text(title)}</a>' for name, (title, _) in _sections(story).items())
     return (
@@ -123,16 +124,18 @@ def _film(story: Story, film: Film) -> str:
     size = film.file.stat().st_size
     source = f"data:video/mp4;base64,{_base64(film.file)}" if size <= _MOST_EMBEDDED else link(story, film.file)
     said = (
-        f"Left {_of_walk(left)}, right {_of_walk(right)}, at {film.speed:g} times the speed of life, both from the "
+        f"Left {_of_walk(left)}, right {_of_walk(right)}, at {film.speed:g} times real speed, both from the "
         f"first frame on. The body has the colours of the map beneath it at the moment of the line: {_reading(left)} "
         f"Each is explained by the {film.network.title} that did not see this person, and has its own scale. The bars "
-        "above the map are when either foot is on the floor; the curve at the bottom is the probability of sick."
+        "above the map are stance, from heel strike to toe off; the curve at the bottom is the probability of sick."
     )
+    # The picture lies beneath the film, which hides it as soon as it plays; on paper it is all there is.
     return (
-        f'<figure class="broad"><div class="wide-picture"><video controls loop muted autoplay playsinline '
-        f'width="{film.width}" height="{film.height}" poster="{_embedded(film.still)}" src="{source}" '
-        'aria-label="Film of two persons walking"></video>'
-        f'<img class="on-paper" src="{_embedded(film.still)}" alt="A moment of the film"></div>'
+        '<figure class="broad film"><div class="wide-picture"><div class="both">'
+        f'<img width="{film.width}" height="{film.height}" src="{_embedded(film.still)}" alt="A moment of the film">'
+        f'<video controls loop muted autoplay playsinline src="{source}" '
+        'aria-label="Film of two persons walking"></video></div></div>'
+        '<p class="small swipe">Swipe sideways for the other walker.</p>'
         f"<figcaption>{text(said)} The film as a file: {anchor(story, film.file)}.</figcaption></figure>"
     )
 
@@ -219,7 +222,7 @@ def _pivotal(story: Story) -> str:
         for walk in network.walks:
             label = f'<span class="{walk.label}">{walk.label}</span>'
             parts.append(
-                f'<div class="together"><h3>{text(name)}: the most typical {label} one, {text(walk.name)}</h3>'
+                f'<div class="together"><h3>{text(name)}: the most typical {label} person, {text(walk.name)}</h3>'
                 f"{paragraphs([_sentence(line) for line in walk.lines[1:]])}"
             )
             parts.append(
@@ -233,8 +236,8 @@ def _pivotal(story: Story) -> str:
                 + "</div>"
             )
     parts.append(
-        "<p>The most typical one of a group is who was judged rightly and whose map by gait cycle is the most like the "
-        "mean of the others'.</p>"
+        "<p>The most typical person of a group is who was judged rightly and whose map by gait cycle is the most like "
+        "the mean of the others'.</p>"
     )
     return "".join(parts)
 

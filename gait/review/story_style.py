@@ -8,7 +8,9 @@ STORY_STYLE = """
 .broad figcaption { margin-left: auto; margin-right: auto; max-width: 53.5rem; }
 .wide-picture { overflow-x: auto; }
 .wide-picture img, .wide-picture video { display: block; width: 100%; height: auto; border-radius: 4px; }
-.wide-picture .on-paper { display: none; }
+.film { width: min(96vw, 1500px, 120vh); }
+.swipe { display: none; color: var(--muted); margin: .4rem 0 0; }
+.both { position: relative; } .both video { position: absolute; inset: 0; height: 100%; }
 nav { font-size: .9rem; } a { color: inherit; }
 .dial { display: inline-block; position: relative; width: 9rem; max-width: 30vw; height: .8rem;
   margin: 0 .5rem 0 .4rem; vertical-align: -.05rem;
@@ -20,8 +22,13 @@ nav { font-size: .9rem; } a { color: inherit; }
 .wrong { color: var(--warning); }
 td { white-space: nowrap; } td:has(.healthy, .sick) { white-space: normal; }
 @media (max-width: 60rem) { .wide-picture img { min-width: 56rem; }
-  .broad { position: static; width: auto; transform: none; } }
+  .broad { position: static; width: auto; transform: none; } .both img { min-width: 0; } }
+@media screen and (max-width: 40rem) { /* one of the two walkers fills a telephone */
+  .swipe { display: block; } .film .wide-picture { scroll-snap-type: x mandatory; } .both { width: 200%; }
+  .both::before, .both::after { content: ""; position: absolute; width: 50%; height: 1px; scroll-snap-align: start; }
+  .both::after { left: 50%; } }
 @media print { .broad { left: 0; width: 100%; transform: none; } .wide-picture { overflow: visible; }
-  .wide-picture video { display: none; } .wide-picture .on-paper { display: block; } .wide-picture img { min-width: 0; }
+  .wide-picture img { min-width: 0; } .both video { display: none; }
+  .both img { width: auto; max-height: 9cm; margin: 0 auto; }
   nav { display: none; } }
 """

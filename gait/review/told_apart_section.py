@@ -42,7 +42,7 @@ def told_apart_section(story: Story) -> str:
     )
     parts.append(bullet_list([line for network in story.networks for line in missing_baselines(network.summary)]))
     parts.append(f"<h3>Everybody</h3>{_everybody(story.networks)}")
-    parts.append(f"<h3>Folds</h3>{_folds(story.networks)}")
+    parts.append(f"<h3>Folds: who was judged by which network</h3>{_folds(story.networks)}")
     leak = first.folds[-1].leak_check.get("lines") or ("It was not made.",)
     parts.append(
         "<h3>Leak check</h3><p>Can the groups be told apart by what should not matter: frame rate, marker set, length "

@@ -38,7 +38,7 @@ from gait.viewing.workbench import ShownNetwork
 
 PAGE_FILE = "index.html"
 _WALK_STRIDE = 2  # frames
-_HALF = (640, 800)  # pixels of one person in the film
+_HALF = (640, 960)  # pixels of one person in the film
 _LABELS = (HEALTHY, SICK)
 
 Found = TypeVar("Found")

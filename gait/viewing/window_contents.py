@@ -28,7 +28,15 @@ def scale_of_window(width: int, height: int) -> float:
 class WindowContents:
     """Draws the session into a stage's window."""
 
-    def __init__(self, context: moderngl.Context, session: Session, folder: Path, *, panel: bool = True) -> None:
+    def __init__(
+        self,
+        context: moderngl.Context,
+        session: Session,
+        folder: Path,
+        *,
+        panel: bool = True,
+        letters: float | None = None,
+    ) -> None:
         """Contents of one OpenGL context.
 
         Args:
@@ -36,19 +44,21 @@ class WindowContents:
             session: what is shown.
             folder: where browsing begins.
             panel: whether there are controls; a film has none.
+            letters: how large they are; as the window's size asks for if None.
         """
         self.controls = Controls()
         self._session = session
         self._view = BodyView(context, panel=panel)
-        self._map = MapPanel(context)
+        self._map = MapPanel(context, panel=panel)
         self._open = OpenPanel(folder)
         self._panel = panel
+        self._letters = letters
 
     def draw(self, width: int, height: int, seconds: float) -> None:
         """One picture, ``seconds`` after the last one. Call it between ImGui's new frame and its rendering."""
         controls, session = self.controls, self._session
         controls.began()
-        controls.scale = scale_of_window(width, height)
+        controls.scale = self._letters or scale_of_window(width, height)
         style = imgui.get_style()
         style.font_scale_main = controls.scale
         style.window_padding = imgui.ImVec2(controls.length(8), controls.length(6))

@@ -35,7 +35,9 @@ _STILL = imgui.WindowFlags_.no_scrollbar.value | imgui.WindowFlags_.no_scroll_wi
 class MapPanel:
     """The map and what goes with it, all on one axis of time that the wheel zooms."""
 
-    def __init__(self, context: moderngl.Context) -> None:
+    def __init__(self, context: moderngl.Context, *, panel: bool) -> None:
+        """A map beside a panel, in which a window is chosen, or alone."""
+        self._panel = panel
         self._context = context
         self._texture: moderngl.Texture | None = None
         self._texture_of: ExplainedGait | None = None
@@ -108,7 +110,7 @@ class MapPanel:
                 packed(UNEXPLAINED, 0.35),
             )
         self._feet(pen, gait)
-        if explained is not None and session.window is not None:
+        if self._panel and explained is not None and session.window is not None:
             first, last = explained.window(session.window)
             corners = (
                 implot.plot_to_pixels(first / gait.rate_hz, float(_ROWS)),

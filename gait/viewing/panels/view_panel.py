@@ -118,10 +118,12 @@ class BodyView:
             lines.append((_joint_words(session, session.joint), CHOSEN))
         if session.ghost is not None and session.layers.ghost:
             lines.append((f"in grey: {session.ghost.gait.name}", FAINT))
+        line = imgui.get_text_line_height_with_spacing()
         for number, (text, colour) in enumerate(lines):
-            pen.add_text(
-                (left + pad, top + pad + number * imgui.get_text_line_height_with_spacing()), packed(colour), text
-            )
+            pen.add_text((left + pad, top + pad + number * line), packed(colour), text)
+        if explained is not None and not self._panel:
+            for number, text in enumerate((explained.method.title, explained.network.title)):
+                pen.add_text((left + pad, top + height - pad - (number + 1) * line), packed(FAINT), text)
         if explained is not None:
             bar = min(controls.length(200), height - controls.length(120))
             if bar > controls.length(50):
@@ -143,8 +145,7 @@ def _title(session: Session) -> list[tuple[str, Colour]]:
     explained = session.explained
     if explained is not None:
         whole = explained.importance.person_probability
-        lines.append((f"{explained.network.title}: {verdict_words(whole)}", SICK if whole > 0.5 else HEALTHY))
-        lines.append((explained.method.title, FAINT))
+        lines.append((f"on the whole: {verdict_words(whole)}", SICK if whole > 0.5 else HEALTHY))
     return lines
 
 
