@@ -98,6 +98,15 @@ def test_frames_without_explanation_are_grey() -> None:
     assert len(columns) == pytest.approx(0.754 * 1700 / 4, rel=0.02)
 
 
+def test_the_marks_of_the_moments_stand_below_the_words_even_where_they_come_early() -> None:
+    joints = stick_walker(160)
+    picture = drawn(importance(160), joints)[134:172, 190:620]  # above the curve, beside its axis
+    inked = (picture.sum(axis=-1) < 3 * 128).any(axis=1)
+    stretches = np.flatnonzero(np.diff(np.concatenate([[False], inked, [False]]).astype(int)) == 1)
+    assert len(stretches) >= 2, "the words, a blank row, the marks"
+    assert not inked[stretches[1] - 1]
+
+
 def test_unsigned_importance_is_on_the_sequential_scale() -> None:
     said = importance(FRAMES, signed=False)
     picture = drawn(said)

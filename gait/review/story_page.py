@@ -108,9 +108,9 @@ def _head(story: Story) -> str:
     about = (
         "This page tells a whole run: marker recordings of walks became the movement of bodies, two kinds of neural "
         "networks, an MLP and a transformer, learnt to tell healthy from sick walks by that movement alone, and then "
-        "it was asked which parts of the movement, and when, had been pivotal for them. Networks were always asked about "
-        "persons they had not learnt from. Healthy and sick are the folders that the recordings were put in. What a "
-        "network looked at says something about the network; it is no diagnosis."
+        "it was asked which parts of the movement, and when, had been pivotal for them. Networks were always asked "
+        "about persons they had not learnt from. Healthy and sick are the folders that the recordings were put in. "
+        "What a network looked at says something about the network; it is no diagnosis."
     )
     links = " · ".join(f'<a href="#{name}">{text(title)}</a>' for name, (title, _) in _sections(story).items())
     return (

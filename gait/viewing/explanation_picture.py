@@ -43,7 +43,7 @@ _BAR = (0.952, 0.011)
 _BODIES = (0.535, 0.030, 0.445, 0.375)  # left, bottom, width, height
 _TAGS = "ABCD"
 UNIT_PARTS = 1000
-"""Numbers are in thousandths: of the logit, or of all attention."""
+"""Numbers are in thousandths: of the score, which is a logit, or of all attention."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,7 +90,7 @@ class ExplainedRecording:
     @property
     def unit(self) -> str:
         """What a number on the scale is."""
-        return f"1/{UNIT_PARTS} of the {'logit' if self.importance.signed else 'attention'}, a joint and frame"
+        return f"1/{UNIT_PARTS} of the {'score' if self.importance.signed else 'attention'}, a joint and frame"
 
 
 def bodies_size() -> tuple[int, int]:
@@ -117,8 +117,8 @@ def explanation_picture(
         width = _RIGHT - _LEFT
         seconds = len(importance.values) / importance.rate_hz
 
-        course = figure.add_axes((_LEFT, 0.784, width, 0.075))
-        _draw_probability(course, importance, seconds, pad_points=15.0)
+        course = figure.add_axes((_LEFT, 0.784, width, 0.071))
+        _draw_probability(course, importance, seconds, pad_points=20.0)  # above the marks of the phases
         contacts = figure.add_axes((_LEFT, 0.748, width, 0.028))
         draw_contacts(contacts, recording.events, importance.rate_hz, seconds)
         heat = figure.add_axes((_LEFT, 0.474, width, 0.268))
