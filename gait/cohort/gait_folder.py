@@ -23,8 +23,8 @@ from gait.crew.whole_folder import replacing
 from gait.errors import GaitError
 from gait.fitting.fit_report import FitReport
 from gait.fitting.person_fit import GaitFit
-from gait.motion.folder_names import REPORT_FILE
-from gait.motion.pose_files import PART_NAME, POSES_FILE, pose_folders, read_poses, write_json_frames, write_npz
+from gait.motion.folder_names import PART_NAME, REPORT_FILE
+from gait.motion.pose_files import POSES_FILE, pose_folders, read_poses, write_json_frames, write_npz
 
 RESIDUALS_FILE = "residuals.npz"
 PICTURE_FILE = "fit.png"

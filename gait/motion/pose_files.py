@@ -21,10 +21,9 @@ from gait.body.body import Body
 from gait.body.pose_sequence import PoseSequence
 from gait.body.skeleton import NUM_BODY_JOINTS
 from gait.errors import GaitError
+from gait.motion.folder_names import PART_NAME
 
 POSES_FILE = "poses.npz"
-PART_NAME = "part"
-"""Of the folders of a gait that was split: ``part1``, ``part2``, …"""
 _TEXT_BETAS = 50
 _MOST_TEXT = 1 << 20  # bytes of one frame's text
 _OWN_KEYS = frozenset(

@@ -26,10 +26,11 @@ from gait.explaining.explanation_files import Explanation, write_cycles, write_e
 from gait.explaining.methods import METHODS
 from gait.explaining.recordings import explain_gait
 from gait.learning.report.names import printable
+from gait.motion.folder_names import gait_name
 from gait.motion.gait_events import headings
 from gait.motion.gait_set import GaitRecording
 from gait.motion.pose_files import pose_folders, read_poses
-from gait.review.network_recording import gait_name, network_recording
+from gait.review.network_recording import network_recording
 from gait.viewing.explained_bodies import ExplainedBody, draw_bodies
 from gait.viewing.explanation_picture import (
     UNIT_PARTS,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +15,7 @@ from gait.body.pose_sequence import PoseSequence
 from gait.body.skeleton import NUM_BODY_JOINTS, Joint
 from gait.errors import GaitError
 from gait.motion.folder_names import HEALTHY
-from gait.motion.gait_events import GaitEvents, gait_events, headings
+from gait.motion.gait_events import GaitEvents, gait_events, headings, strides
 from gait.motion.joint_angles import joint_angles
 from gait.motion.pose_files import POSES_FILE, read_poses
 from gait.viewing.gait_scene import floor_height
@@ -109,11 +108,11 @@ def _strides(sequence: PoseSequence) -> list[tuple[Array, Array, float]]:
     strikes = gait_events(sequence.joints_m, sequence.rate_hz).heel_strikes["left"]
     ahead = headings(sequence.joints_m, sequence.rate_hz)
     height = sequence.joints_m[:, Joint.PELVIS, 1].astype(np.float64) - floor_height(sequence.joints_m)
-    strides = []
-    for start, end in pairwise(strikes):
-        frames = np.rint(np.linspace(start, end, _POINTS)).astype(np.int64)
+    found = []
+    for stride in strides(strikes, sequence.rate_hz):
+        frames = np.rint(np.linspace(stride.start, stride.stop, _POINTS)).astype(np.int64)
         rotations = Rotation.from_rotvec(sequence.poses[frames].reshape(-1, 3)).as_matrix().reshape(_POINTS, -1, 3, 3)
         to_z = Rotation.from_euler("y", -np.arctan2(ahead[frames, 0], ahead[frames, 2])[:, None]).as_matrix()
         rotations[:, 0] = to_z @ rotations[:, 0]
-        strides.append((rotations, height[frames], float(end - start) / sequence.rate_hz))
-    return strides
+        found.append((rotations, height[frames], (stride.stop - stride.start) / sequence.rate_hz))
+    return found

@@ -9,9 +9,8 @@ from numpy.typing import NDArray
 
 from gait.errors import GaitError
 from gait.explaining.explained_network import ExplainedNetwork
-from gait.motion.folder_names import HEALTHY, SICK
+from gait.motion.folder_names import SICK, gait_name, person_of
 from gait.motion.gait_set import GaitRecording, RecordingSource
-from gait.motion.pose_files import PART_NAME
 from gait.motion.resampling import check_rate, resampled
 
 _NOWHERE = float("nan")
@@ -38,15 +37,7 @@ def network_recording(
             f"{folder}: {len(joints_m)} frames at {rate_hz:g} Hz are shorter than this network's window of "
             f"{network.window_length / network.rate_hz:.2f} s; open a longer walk, or a network of shorter windows."
         )
-    label, subject, gait = ["", "", *gait_name(folder).split("/", 2)][-3:]
+    label, _, subject = person_of(folder).rpartition("/")
+    gait = gait_name(folder).removeprefix(f"{person_of(folder)}/")
     source = RecordingSource(rate_hz, len(joints_m), _NOWHERE, (), _NOWHERE)
     return GaitRecording(subject, gait, label == SICK, joints, network.rate_hz, source, folder)
-
-
-def gait_name(folder: Path) -> str:
-    """What a folder of poses is called: "sick/P02/walk1/part2"; without its label where the fit has given it none."""
-    parts = Path(folder).resolve().parts
-    is_part = parts[-1].startswith(PART_NAME) and parts[-1].removeprefix(PART_NAME).isdecimal()
-    count = 3 if is_part else 2
-    labelled = len(parts) > count and parts[-1 - count] in (HEALTHY, SICK)
-    return "/".join(parts[-(count + labelled) :]).lstrip("/")

@@ -13,6 +13,7 @@ from gait.body.skeleton import Joint
 from gait.errors import GaitError
 from gait.explaining.body_importance import joint_weights, on_vertices
 from gait.learning.report.names import in_order
+from gait.motion.folder_names import person_of
 from gait.motion.pose_files import POSES_FILE
 from gait.viewing.camera import Camera
 from gait.viewing.explained_gait import ExplainedGait
@@ -20,7 +21,7 @@ from gait.viewing.gait_scene import Figure, Layers, floor_height, gait_scene
 from gait.viewing.in_step import Companion
 from gait.viewing.jobs import Jobs
 from gait.viewing.scene import Scene
-from gait.viewing.shown_gait import ShownGait, holds_a_walk, person_of
+from gait.viewing.shown_gait import ShownGait, holds_a_walk
 from gait.viewing.skin_course import SkinCourse, SkinMaker
 from gait.viewing.workbench import ShownMethod, ShownNetwork, Workbench
 

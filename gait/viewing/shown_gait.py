@@ -14,9 +14,10 @@ from gait.body.body import Body
 from gait.body.model_file import load_body
 from gait.body.pose_sequence import PoseSequence
 from gait.errors import GaitError
+from gait.motion.folder_names import gait_name
 from gait.motion.gait_events import GaitEvents, gait_events
 from gait.motion.joint_angles import JointAngles, joint_angles
-from gait.motion.pose_files import PART_NAME, POSES_FILE, pose_folders, read_poses
+from gait.motion.pose_files import POSES_FILE, pose_folders, read_poses
 
 RESIDUALS_FILE = "residuals.npz"
 _RATE_OF_FRAMES_HZ = 100.0  # of poses that came as JSON or text and do not say it
@@ -144,7 +145,7 @@ def read_shown_gait(folder: Path, bodies: BodyFiles, rate_hz: float | None = Non
         notes.append(f"No markers: {error}")
     return ShownGait(
         folder=folder,
-        name="/".join(_name(folder)),
+        name=gait_name(folder),
         sequence=sequence,
         body=body,
         events=gait_events(sequence.joints_m, sequence.rate_hz),
@@ -152,17 +153,6 @@ def read_shown_gait(folder: Path, bodies: BodyFiles, rate_hz: float | None = Non
         markers=markers,
         notes=tuple(notes),
     )
-
-
-def person_of(folder: Path) -> str:
-    """Label and subject of a fitted gait's folder, "sick/P02"."""
-    return "/".join(_name(folder)[:2])
-
-
-def _name(folder: Path) -> tuple[str, ...]:
-    """Label, subject, gait, and part where it was split."""
-    folder = folder.resolve()
-    return folder.parts[-4 if folder.name.startswith(PART_NAME) else -3 :]
 
 
 def _markers(folder: Path, frames: int) -> Markers | None:

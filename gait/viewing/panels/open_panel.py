@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from gait.motion.folder_names import person_of
 from gait.viewing.gui import imgui
 from gait.viewing.panels.control_panel import verdict_words
 from gait.viewing.panels.controls import FAINT, FIXED, HEALTHY, SICK, WRONG, Controls
 from gait.viewing.session import NETWORK_ENDINGS, Session
-from gait.viewing.shown_gait import holds_a_walk, person_of
+from gait.viewing.shown_gait import holds_a_walk
 
 _MOST_ENTRIES = 500  # of one folder
 
