@@ -18,6 +18,7 @@ from viewing_cases import BODIES, MODELS, open_body, write_shown_walk
 
 from gait.body.skeleton import Joint
 from gait.errors import GaitError
+from gait.explaining import recordings
 from gait.learning.architecture import MLPArchitecture
 from gait.motion.pose_files import read_poses, write_json_frames, write_npz
 from gait.review.healthy_mean import healthy_mean
@@ -190,6 +191,24 @@ def test_damaged_markers_are_a_note(folder: Path, tmp_path: Path) -> None:
     assert gait.notes[0].startswith("No markers: ")
 
 
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("walk1.c3d", "this is a recording of markers; fit a body to it first"),
+        ("notes.txt", "neither a fitted walk (poses.npz) nor a network (.ckpt)"),
+        ("nothing", "there is no such file or folder"),
+    ],
+)
+def test_a_file_that_is_nothing_to_look_at_says_what_it_is(tmp_path: Path, name: str, said: str) -> None:
+    if name != "nothing":
+        (tmp_path / name).write_text("1 2 3")
+    session = Session(FileWorkbench(BODIES))
+    session.open_path(tmp_path / name)
+    assert not session.jobs.busy
+    assert said in session.jobs.lines[0]
+    session.close()
+
+
 # --- networks
 
 
@@ -317,6 +336,60 @@ def test_jobs_run_one_after_another_beside_the_caller_and_errors_are_lines() -> 
     assert order == [1, 3]
     assert jobs.lines == ["P01: it\\nis broken.", "breaks: ZeroDivisionError: by nought"]
     assert not jobs.busy
+
+
+def test_work_whose_result_nobody_wants_any_more_is_broken_off_where_it_says_how_far_it_is() -> None:
+    jobs, taken = Jobs(), []
+    going, told, rounds = threading.Event(), threading.Event(), []
+
+    def long() -> int:
+        for done in range(10_000):
+            rounds.append(done)
+            jobs.told(done, 10_000)
+            going.set()
+            told.wait(0.01)
+        return 1
+
+    jobs.start("first", long, taken.append, replaces="wish")
+    assert going.wait(10)
+    jobs.start("second", lambda: 2, taken.append, replaces="wish")
+    jobs.finish()
+    assert taken == [2]
+    assert len(rounds) < 5000
+    assert not jobs.lines, "it is no failure"
+    going.clear()
+    jobs.start("first", long, taken.append)
+    jobs.start("third", lambda: 3, taken.append)
+    assert going.wait(10)
+    assert 0 <= jobs.share < 0.5
+    jobs.close()
+    jobs.finish()
+    assert taken == [2], "nothing begins after the end"
+
+
+def test_a_session_that_is_closed_ends_a_real_explanation_at_its_next_windows(
+    session: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The method looks at 16 windows at a time: at all of them it is asked ten times."""
+    batches, first = [], threading.Event()
+    real = recordings.explain_windows
+
+    def counted(*words: object, **more: object) -> object:
+        batches.append(len(words))
+        first.set()
+        time.sleep(0.05)
+        return real(*words, **more)
+
+    monkeypatch.setattr(recordings, "explain_windows", counted)
+    session.open_network(write_network(tmp_path / "mlp.ckpt"), "lrp")
+    session.jobs.finish()
+    session.explain()
+    assert first.wait(10)
+    session.close()
+    wait_until(lambda: session.jobs.poll() or not session.jobs.busy)
+    assert len(batches) < 5
+    assert session.explained is None
+    assert not session.jobs.lines
 
 
 def wait_until(there) -> None:

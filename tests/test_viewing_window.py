@@ -12,7 +12,10 @@ from viewing_cases import Hands, unlike, write_shown_walk
 from gait.body.skeleton import HEAD_TO_FEET, Joint
 from gait.viewing.colours import UNEXPLAINED
 from gait.viewing.gui import imgui
+from gait.viewing.panels.controls import WRONG
 from gait.viewing.panels.help_page import KEYS
+from gait.viewing.panels.map_panel import TOP
+from gait.viewing.screen_stage import density_of
 
 Key = imgui.Key
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -166,7 +169,7 @@ def test_frames_are_stepped_and_dragged(hands: Hands) -> None:
 
 def test_a_click_on_the_map_goes_there_and_chooses_the_joint(hands: Hands) -> None:
     session = hands.session
-    rows = 22 + 0.4 + 2 * 1.7
+    rows = TOP
     row = HEAD_TO_FEET.index(Joint.LEFT_ANKLE)
     down = 1 - (22 - row - 0.5) / rows
     before = hands.picture("View")
@@ -398,7 +401,7 @@ def test_a_folder_is_listed_judged_and_opened_from(hands: Hands, world: Path) ->
     hands.click("List all walks in this folder")
     hands.settle()
     assert [listed.name for listed in session.listed] == ["healthy/P02/walk1", "healthy/P03/walk1", "sick/P01/walk1"]
-    hands.click("Judge all")
+    hands.click("Classify all")
     hands.settle()
     own = next(listed for listed in session.listed if listed.name == "sick/P01/walk1")
     assert own.probability == pytest.approx(session.explained.importance.person_probability, abs=1e-4)
@@ -424,6 +427,63 @@ def test_an_error_is_a_line_and_all_else_stays(hands: Hands, world: Path) -> Non
         assert session.explained is explained
     hands.click("Clear messages")
     assert not session.jobs.lines
+
+
+def test_in_a_small_window_errors_are_in_sight_however_much_stands_above_them(world: Path) -> None:
+    hands = Hands(640, 400, world)
+    session = hands.session
+    try:
+        session.open_gait(world / "poses/sick/P01/walk1")
+        session.open_network(world / "networks/mlp.ckpt")
+        session.want_explanation()
+        hands.settle()
+        hands.move((400.0, 2.0))
+        calm = hands.picture()
+        for number in range(5):
+            session.open_path(world / f"nowhere{number}")
+        hands.draw(3)
+        left, top, right, bottom = hands.contents.controls.places["Clear messages"]
+        assert 0 <= left < right <= 200
+        assert 0 <= top < bottom <= 400
+        red = (np.abs(hands.picture()[200:400, :200].astype(int) - WRONG).max(axis=-1) < 60).sum()
+        assert red > 200
+        hands.click("Clear messages")
+        hands.move((400.0, 2.0))
+        hands.draw(3)
+        assert unlike(calm, hands.picture()) < 0.001
+    finally:
+        hands.close()
+
+
+def test_on_a_finer_screen_all_is_as_large_as_on_an_ordinary_one(world: Path) -> None:
+    places = []
+    for density in (1.0, 2.0):
+        hands = Hands(round(1000 * density), round(700 * density), world, density=density)
+        hands.session.open_gait(world / "poses/sick/P01/walk1")
+        hands.settle()
+        places.append({name: np.array(box) / density for name, box in hands.contents.controls.places.items()})
+        hands.close()
+    assert places[0].keys() == places[1].keys()
+    for name, box in places[0].items():
+        assert np.abs(box - places[1][name]).max() < 12, name
+
+
+@pytest.mark.parametrize(
+    ("content", "window", "framebuffer", "density"),
+    [
+        ((1.0, 1.0), (1280, 720), (1280, 720), 1.0),
+        ((2.0, 2.0), (2560, 1440), (2560, 1440), 2.0),  # X11, Windows: a pixel is one of the screen's
+        ((2.0, 2.0), (1280, 720), (2560, 1440), 1.0),  # macOS, Wayland: the system has enlarged it already
+        ((1.25, 1.5), (1280, 720), (1280, 720), 1.5),
+        ((0.0, 0.0), (1280, 720), (1280, 720), 1.0),  # systems that do not know
+        ((90.0, 90.0), (1280, 720), (1280, 720), 4.0),
+        ((2.0, 2.0), (0, 0), (0, 0), 2.0),  # minimised
+    ],
+)
+def test_the_density_is_what_the_system_has_not_enlarged_itself(
+    content: tuple[float, float], window: tuple[int, int], framebuffer: tuple[int, int], density: float
+) -> None:
+    assert density_of(content, window, framebuffer) == density
 
 
 def test_the_window_goes_on_while_something_is_worked_out(hands: Hands, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -52,7 +52,8 @@ def write_shown_walk(folder: Path, seed: int = 1, seconds: float = 1.6, markers:
 class Hands:
     """A window without a screen, and what hands would do to it."""
 
-    def __init__(self, width: int, height: int, folder: Path, bodies: BodyFiles = BODIES) -> None:
+    def __init__(self, width: int, height: int, folder: Path, bodies: BodyFiles = BODIES, density: float = 1.0) -> None:
+        self.density = density
         self.session = Session(FileWorkbench(bodies))
         self.stage = MemoryStage(width, height)
         with self.stage.context:
@@ -62,7 +63,7 @@ class Hands:
     def draw(self, times: int = 1, seconds: float = 1e-4) -> None:
         width, height = self.stage.size
         for _ in range(times):
-            self.stage.draw(lambda: self.contents.draw(width, height, seconds), seconds)
+            self.stage.draw(lambda: self.contents.draw(width, height, seconds, self.density), seconds)
 
     def settle(self) -> None:
         """Until nothing is being worked at, and the picture shows what came of it."""

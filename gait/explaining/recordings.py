@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -28,6 +30,7 @@ def explain_gait(
     baseline: Tensor | None = None,
     rule: str | None = None,
     stride: int | None = None,
+    told: Callable[[int, int], None] = lambda done, count: None,
 ) -> GaitImportance:
     """What was pivotal in a recording, by the mean of the windows that cover a frame.
 
@@ -42,6 +45,7 @@ def explain_gait(
         rule: of ``lrp``, as ``explain_windows`` has it.
         stride: frames from one explained window to the next; as the method's cost allows if None, 1 for the cheap
             ones. The recording's last window is always among them.
+        told: is called before each batch of windows with how many are done, of how many; may raise to break off.
 
     Raises:
         GaitError: the recording is shorter than a window, or as of ``explain_windows``.
@@ -55,7 +59,8 @@ def explain_gait(
     chosen = torch.unique(torch.cat([every[::stride], every[-1:]]))
     importance = _Overlaid(len(gait.joints_m), window_length)
     absorbed, logits = [], torch.zeros(len(windows))
-    for some in chosen.split(_AT_A_TIME):
+    for number, some in enumerate(chosen.split(_AT_A_TIME)):
+        told(number * _AT_A_TIME, len(chosen))
         said = explain_windows(network, windows.batch(some), method, baseline=baseline, rule=rule)
         importance.add(some, said.values)
         absorbed.append(said.absorbed)

@@ -34,7 +34,7 @@ from gait.review.story_page import story_page, viewer_commands
 from gait.review.viewing_run import Look
 from gait.review.workbench import FileWorkbench
 from gait.viewing.shown_gait import BodyFiles, ShownGait
-from gait.viewing.workbench import ShownNetwork
+from gait.viewing.workbench import ShownNetwork, Told
 
 PAGE_FILE = "index.html"
 _WALK_STRIDE = 2  # frames
@@ -320,7 +320,7 @@ class _ExplainedBefore(FileWorkbench):
 
     known: Mapping[Path, GaitImportance] = field(default_factory=dict)  # by the folder of the poses
 
-    def explained(self, network: ShownNetwork, gait: ShownGait, method: str) -> GaitImportance:
+    def explained(self, network: ShownNetwork, gait: ShownGait, method: str, told: Told) -> GaitImportance:
         """What was pivotal for the network, as it was found before."""
         return self.known[gait.folder]
 

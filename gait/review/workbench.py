@@ -18,9 +18,17 @@ from gait.motion.windows import Windows
 from gait.review.healthy_mean import healthy_mean
 from gait.review.network_recording import network_recording
 from gait.viewing.shown_gait import BodyFiles, ShownGait, read_shown_gait
-from gait.viewing.workbench import ShownMethod, ShownNetwork
+from gait.viewing.workbench import ShownMethod, ShownNetwork, Told
 
 _AT_A_TIME = 64  # windows
+_KINDS = {"MLP": "feed-forward network", "transformer": "transformer network"}
+_IN_WORDS = {
+    "lrp": "shares the score out backwards through the network, layer by layer, down to joints and moments",
+    "attention": "where the network looks, not whether that spoke for sick or for healthy",
+    "gradient_input": "how much the score would change with the movement, times the movement",
+    "integrated_gradients": "follows the score on the way from the average walk of the training to this one",
+    "occlusion": "puts the average walk in place of a joint for a moment, and looks how much the score changes",
+}
 _MEASURED, _STEPS, _CHANCES = 8, 10, 3  # windows, steps and random orders of the check of a method
 
 
@@ -54,16 +62,18 @@ class FileWorkbench:
         length, rate_hz = opened.window_length, opened.rate_hz
         return ShownNetwork(
             file=file,
-            title=f"{opened.title} ({'/'.join(file.resolve().parts[-2:])})",
+            title=f"{_KINDS.get(opened.title, opened.title)} ({'/'.join(file.resolve().parts[-2:])})",
             notes=(f"windows of {length} frames at {rate_hz:g} Hz ({length / rate_hz:.2f} s)", _trained_on(opened)),
             window_frames=length,
             rate_hz=rate_hz,
-            methods=tuple(ShownMethod(name, METHODS[name].title, METHODS[name].signed) for name in opened.methods),
+            methods=tuple(
+                ShownMethod(name, METHODS[name].title, METHODS[name].signed, _IN_WORDS[name]) for name in opened.methods
+            ),
             learnt_from=frozenset(_persons(opened)),
             handle=opened,
         )
 
-    def explained(self, network: ShownNetwork, gait: ShownGait, method: str) -> GaitImportance:
+    def explained(self, network: ShownNetwork, gait: ShownGait, method: str, told: Told) -> GaitImportance:
         """What was pivotal for the network, over the whole recording."""
         opened = _opened(network)
         recording = network_recording(gait.folder, gait.sequence.joints_m, gait.rate_hz, opened)
@@ -75,6 +85,7 @@ class FileWorkbench:
             baseline=opened.mean_window,
             rule=self.rule if method == "lrp" else None,
             stride=self.stride,
+            told=told,
         )
 
     def probability(self, network: ShownNetwork, folder: Path) -> float:
@@ -101,8 +112,8 @@ class FileWorkbench:
             curves(opened.network, windows, opened.mean_window, order, steps=_STEPS).deletion_area for order in scores
         )
         return (
-            f"Checked on this walk: without what this method names first the score moves by {own:.2f}, without as much "
-            f"at random by {sum(chance) / len(chance):.2f}."
+            f"Check on this walk: without the joints and moments named first the score moves by {own:.2f}; without as "
+            f"many at random, by {sum(chance) / len(chance):.2f}."
         )
 
     def healthy_mean(self, folder: Path) -> ShownGait:

@@ -15,8 +15,8 @@ def angle_beside(angles: JointAngles, joint: Joint) -> tuple[str, NDArray[np.flo
     by_part = {
         "HIP": ("hip flexion", angles.hip),
         "KNEE": ("knee flexion", angles.knee),
-        "ANKLE": ("angle of shank and foot", angles.ankle),
-        "FOOT": ("angle of shank and foot", angles.ankle),
+        "ANKLE": ("ankle angle", angles.ankle),
+        "FOOT": ("ankle angle", angles.ankle),
         "SHOULDER": ("arm swing", angles.shoulder),
         "COLLAR": ("arm swing", angles.shoulder),
         "ELBOW": ("elbow flexion", angles.elbow),

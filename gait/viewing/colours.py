@@ -14,6 +14,7 @@ Colour = tuple[int, int, int]
 # Orange and blue of Okabe & Ito's palette: told apart with every common colour vision.
 OBSERVED: Colour = (230, 130, 0)
 VIRTUAL: Colour = (0, 114, 178)
+RESIDUAL: Colour = (200, 30, 30)
 SKIN: Colour = (198, 203, 208)
 UNSEEN: Colour = (218, 218, 218)
 # Darker than the middle of the diverging scale, so that "nobody has explained this" never reads as "did not matter".

@@ -126,10 +126,13 @@ def _path(gait: ShownGait, height_m: float, ends: tuple[int, int] | None) -> lis
     step = max(1, gait.frames // 400)
     way = gait.sequence.joints_m[::step, Joint.PELVIS].copy()
     way[:, 1] = height_m + 0.004
-    drawn = [Segments(way[:-1], way[1:], PATH, 2.0)]
+    strong = np.zeros(len(way) - 1, dtype=bool)
     if ends is not None:
-        strong = way[ends[0] // step : ends[1] // step + 1]
-        drawn.append(Segments(strong[:-1], strong[1:], CHOSEN, 4.0))
+        strong[ends[0] // step : ends[1] // step] = True
+    drawn = [
+        Segments(way[:-1][which], way[1:][which], colour, width)
+        for which, colour, width in ((~strong, PATH, 2.0), (strong, CHOSEN, 4.0))
+    ]
     for side, colour in (("left", LEFT_FOOT), ("right", RIGHT_FOOT)):
         strikes = gait.events.heel_strikes[side]
         heel = gait.sequence.joints_m[strikes, Joint[f"{side.upper()}_ANKLE"]].copy()

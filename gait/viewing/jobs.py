@@ -12,12 +12,18 @@ from typing import Any
 from gait.errors import GaitError
 
 
-@dataclass(frozen=True)
+class _BrokenOffError(Exception):
+    """Nobody wants the result any more."""
+
+
+@dataclass(eq=False)
 class _Job:
     what: str
     work: Callable[[], Any]
     then: Callable[[Any], None]
     replaces: str
+    broken_off: bool = False
+    share: float = 0.0  # done
 
 
 class Jobs:
@@ -35,6 +41,18 @@ class Jobs:
         """What is being done now, in words; "" if nothing is."""
         return self._running.what if self._running else ""
 
+    @property
+    def share(self) -> float:
+        """How much of that is done, 0 to 1; 0 as long as it does not say."""
+        return self._running.share if self._running else 0.0
+
+    def told(self, done: int, count: int) -> None:
+        """What work calls from time to time: how many of its steps are done. Ends it where nobody wants it any more."""
+        job = self._running
+        if job is None or job.broken_off:
+            raise _BrokenOffError
+        job.share = done / max(count, 1)
+
     def start(self, what: str, work: Callable[[], Any], then: Callable[[Any], None], replaces: str = "") -> None:
         """Do ``work`` in a thread, and then call ``then`` with its result from ``poll``.
 
@@ -42,8 +60,11 @@ class Jobs:
             what: in words, for whoever waits.
             work: must touch nothing that is drawn from.
             then: may.
-            replaces: waiting jobs of this kind are dropped; the newest wish counts.
+            replaces: waiting jobs of this kind are dropped, and a running one is broken off at its next call of
+                ``told``; the newest wish counts.
         """
+        if replaces and self._running is not None and self._running.replaces == replaces:
+            self._running.broken_off = True
         self._waiting = [job for job in self._waiting if not replaces or job.replaces != replaces]
         self._waiting.append(_Job(what, work, then, replaces))
         self._next()
@@ -60,7 +81,7 @@ class Jobs:
                     job.then(result)
                 except GaitError as refused:
                     error = refused
-            if error is not None:
+            if error is not None and not isinstance(error, _BrokenOffError):
                 self.refuse(_line(job, error))
             self._next()
         return any_done
@@ -81,6 +102,12 @@ class Jobs:
             time.sleep(0.002)
         if self.failures:
             raise GaitError(self.failures[0])
+
+    def close(self) -> None:
+        """Drop what waits, and break off what runs as soon as it can be."""
+        self._waiting.clear()
+        if self._running is not None:
+            self._running.broken_off = True
 
     def _next(self) -> None:
         if self._running is None and self._waiting:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from gait.viewing.colours import OBSERVED, SKIN, Colour, Scale
+from gait.viewing.colours import OBSERVED, RESIDUAL, SKIN, Colour, Scale
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Segments:
 
     starts_m: NDArray[np.float32]  # (N, 3); segments with a NaN at either end are left out
     ends_m: NDArray[np.float32]  # (N, 3)
-    colour: Colour = (200, 30, 30)
+    colour: Colour = RESIDUAL
     width_px: float = 2.0
     through_skin: float = 0.12  # how much of it is still seen deep behind the skin, 0 to 1
 

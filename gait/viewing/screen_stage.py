@@ -15,6 +15,7 @@ from gait.viewing.stage import PAPER, TITLE, Looks
 
 _IDLE_S = 0.25  # between two pictures while nothing happens
 _AWAKE_S = 0.5  # after the last event
+_MOST_DENSE = 4.0  # a system that says more is mistaken
 
 
 class ScreenStage:
@@ -24,7 +25,7 @@ class ScreenStage:
         """Open a window.
 
         Args:
-            width: at first, in pixels.
+            width: at first, in pixels of an ordinary screen; on a finer one it has as many more.
             height: likewise.
             dropped: is told of each file or folder that is dropped on the window.
 
@@ -40,6 +41,7 @@ class ScreenStage:
         glfw.window_hint(glfw.CONTEXT_VERSION_MINOR, 3)
         glfw.window_hint(glfw.OPENGL_PROFILE, glfw.OPENGL_CORE_PROFILE)
         glfw.window_hint(glfw.OPENGL_FORWARD_COMPAT, True)
+        glfw.window_hint(glfw.SCALE_TO_MONITOR, True)
         glfw.window_hint(glfw.SAMPLES, 0)  # multisampling costs a software rasteriser more than the picture
         self._window: Any = glfw.create_window(width, height, TITLE, None, None)
         if not self._window:
@@ -68,13 +70,20 @@ class ScreenStage:
         width, height = glfw.get_framebuffer_size(self._window)
         return int(width), int(height)
 
-    def run(self, contents: Callable[[int, int, float], None], moving: Callable[[], bool]) -> None:
+    @property
+    def density(self) -> float:
+        """How many of ImGui's pixels take the room of one of an ordinary screen."""
+        return density_of(glfw.get_window_content_scale(self._window), glfw.get_window_size(self._window), self.size)
+
+    def run(self, contents: Callable[[int, int, float, float], None], moving: Callable[[], bool]) -> None:
         """Until the window is closed.
 
         Args:
-            contents: draws a picture of a width and height in ImGui's pixels, so many seconds after the last one.
+            contents: draws a picture of a width and height in ImGui's pixels, so many seconds after the last one, on a
+                screen of such a density.
             moving: whether the next picture may be another one although nothing is pressed.
         """
+        self._looks.use()
         last = awake = time.perf_counter()
         screen = self.context.detect_framebuffer(0)
         while not glfw.window_should_close(self._window):
@@ -96,7 +105,7 @@ class ScreenStage:
             width, height = self.size
             now = time.perf_counter()
             if width and height:  # a minimised window has no size
-                contents(round(io.display_size.x), round(io.display_size.y), now - last)
+                contents(round(io.display_size.x), round(io.display_size.y), now - last, self.density)
             last = now
             imgui.render()
             screen.use()
@@ -111,10 +120,24 @@ class ScreenStage:
 
     def close(self) -> None:
         """Take the window away."""
+        self._looks.use()
         imgui.backends.opengl3_shutdown()
         imgui.backends.glfw_shutdown()
         self._looks.close()
         glfw.terminate()
+
+
+def density_of(content_scale: tuple[float, float], window: tuple[int, int], framebuffer: tuple[int, int]) -> float:
+    """How many pixels of the window's own measure take the room of one of an ordinary screen.
+
+    Args:
+        content_scale: what the system wants things to be enlarged by.
+        window: its width and height in its own measure.
+        framebuffer: in the screen's pixels; more of them where the system itself enlarges (macOS, Wayland).
+    """
+    wanted = max(content_scale)
+    enlarged = framebuffer[0] / window[0] if window[0] and framebuffer[0] else 1.0
+    return min(max(wanted / enlarged, 1.0), _MOST_DENSE) if wanted > 0 else 1.0
 
 
 def _any_key_down() -> bool:

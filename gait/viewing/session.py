@@ -17,7 +17,7 @@ from gait.motion.folder_names import person_of
 from gait.motion.pose_files import POSES_FILE
 from gait.viewing.camera import Camera
 from gait.viewing.explained_gait import ExplainedGait
-from gait.viewing.gait_scene import Figure, Layers, floor_height, gait_scene
+from gait.viewing.gait_scene import BACKGROUND, Figure, Layers, floor_height, gait_scene
 from gait.viewing.in_step import Companion
 from gait.viewing.jobs import Jobs
 from gait.viewing.scene import Scene
@@ -26,6 +26,7 @@ from gait.viewing.skin_course import SkinCourse, SkinMaker
 from gait.viewing.workbench import ShownMethod, ShownNetwork, Workbench
 
 NETWORK_ENDINGS = (".ckpt", ".pt", ".pth")
+_RECORDINGS = (".c3d", ".trc")
 SPEEDS = (0.1, 0.25, 0.5, 1.0, 2.0)
 _FLY_M_S, _TURN_DEG_S = 2.0, 60.0
 _MOST_LISTED = 2000  # gaits of one folder
@@ -93,8 +94,14 @@ class Session:
             self.open_network(path)
         elif path.is_dir() and not holds_a_walk(path):
             self.list_folder(path)
-        elif path.exists():
+        elif path.is_dir() or (path.is_file() and holds_a_walk(path.parent)):
             self.open_gait(path)
+        elif path.suffix.lower() in _RECORDINGS:
+            self.jobs.refuse(
+                f"{path}: this is a recording of markers; fit a body to it first, with shape_optimizer.py."
+            )
+        elif path.exists():
+            self.jobs.refuse(f"{path}: this is neither a fitted walk ({POSES_FILE}) nor a network (.ckpt).")
         else:
             self.jobs.refuse(f"{path}: there is no such file or folder.")
 
@@ -232,7 +239,7 @@ class Session:
                 gait,
                 network,
                 method,
-                self.workbench.explained(network, gait, method.name),
+                self.workbench.explained(network, gait, method.name, self.jobs.told),
                 self.workbench.figure_line(network, gait, method.name),
             ),
             lambda explained: self._take_explanation(key, explained),
@@ -359,7 +366,7 @@ class Session:
     def scene(self) -> Scene:
         """Of the frame shown."""
         if self.body is None:
-            return Scene()
+            return Scene(background=BACKGROUND)
         gait, frame = self.body.gait, self.frame
         values = scale = ends = None
         if self.explained is not None and self.window is not None:
@@ -387,6 +394,7 @@ class Session:
 
     def close(self) -> None:
         """End what runs beside the drawing."""
+        self.jobs.close()
         if self.body is not None and self.body.course is not None:
             self.body.course.close()
         self.no_ghost()

@@ -19,10 +19,13 @@ _DESIGNED = (1280, 720)  # pixels at which all lengths are as written
 _LEAST_SCALE, _MOST_SCALE = 0.72, 4.0
 
 
-def scale_of_window(width: int, height: int) -> float:
-    """How large letters are: they grow with the window, but less than in proportion, so that a large one shows more."""
-    size = min(width / _DESIGNED[0], height / _DESIGNED[1])
-    return float(min(max(size**0.75, _LEAST_SCALE), _MOST_SCALE))
+def scale_of_window(width: int, height: int, density: float = 1.0) -> float:
+    """How large letters are: they grow with the window, but less than in proportion, so that a large one shows more.
+
+    ``density`` is how many pixels of this screen take the room of one of an ordinary screen.
+    """
+    size = min(width / _DESIGNED[0], height / _DESIGNED[1]) / density
+    return density * float(min(max(size**0.75, _LEAST_SCALE), _MOST_SCALE))
 
 
 class WindowContents:
@@ -54,17 +57,21 @@ class WindowContents:
         self._panel = panel
         self._letters = letters
 
-    def draw(self, width: int, height: int, seconds: float) -> None:
+    def draw(self, width: int, height: int, seconds: float, density: float = 1.0) -> None:
         """One picture, ``seconds`` after the last one. Call it between ImGui's new frame and its rendering."""
         controls, session = self.controls, self._session
         controls.began()
-        controls.scale = self._letters or scale_of_window(width, height)
+        controls.scale = self._letters or scale_of_window(width, height, density)
         style = imgui.get_style()
         style.font_scale_main = controls.scale
         style.window_padding = imgui.ImVec2(controls.length(8), controls.length(6))
         style.item_spacing = imgui.ImVec2(controls.length(6), controls.length(4))
         style.frame_padding = imgui.ImVec2(controls.length(5), controls.length(3))
+        style.item_inner_spacing = imgui.ImVec2(controls.length(4), controls.length(4))
+        style.separator_text_padding = imgui.ImVec2(controls.length(20), controls.length(3))
+        style.separator_text_border_size = controls.length(3)
         style.scrollbar_size = controls.length(11)
+        style.grab_min_size = controls.length(12)
         self._keys(seconds)
         session.advance(seconds)
 

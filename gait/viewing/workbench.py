@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from gait.explaining.importance import GaitImportance
 from gait.viewing.shown_gait import ShownGait
+
+Told = Callable[[int, int], None]
+"""Is told how many steps are done, of how many; may raise, which ends the work."""
 
 
 @dataclass(frozen=True)
@@ -17,6 +21,7 @@ class ShownMethod:
     name: str
     title: str  # in words
     signed: bool  # tells what speaks for sick from what speaks for healthy
+    in_words: str = ""  # how it works, for whoever does not know its name
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,7 +47,7 @@ class Workbench(Protocol):
     def network(self, file: Path) -> ShownNetwork:
         """A trained network."""
 
-    def explained(self, network: ShownNetwork, gait: ShownGait, method: str) -> GaitImportance:
+    def explained(self, network: ShownNetwork, gait: ShownGait, method: str, told: Told) -> GaitImportance:
         """What was pivotal for the network, over the whole recording."""
 
     def probability(self, network: ShownNetwork, folder: Path) -> float:

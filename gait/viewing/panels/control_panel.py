@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from gait.viewing.colours import Colour
 from gait.viewing.gui import imgui
 from gait.viewing.panels.controls import FAINT, HEALTHY, SICK, WRONG, Controls
 from gait.viewing.session import Session
 
+_MOST_MESSAGES = 4  # the newest
 _LAYERS = (
     ("skin", "Skin", "the body's surface"),
     ("skeleton", "Skeleton", "joints, and lines between them"),
@@ -16,13 +18,17 @@ _LAYERS = (
     ),
     ("floor", "Floor", "a grid of half metres (G)"),
     ("path", "Path walked", "the pelvis's way over the floor, and where each foot was set down"),
-    ("confidence", "Uncertainty", "each ball holds its joint with a probability of 68 %"),
+    ("confidence", "Uncertainty", "each ball holds its joint with a probability of 68 % (1 SD)"),
 )
 
 
 def control_panel(controls: Controls, session: Session) -> str:
     """Draw it. Returns what the user asks for that is another panel's: "open", or ""."""
     asked = ""
+    # What went wrong, and what is being worked at, stays in sight however far the rest is scrolled.
+    below = _messages_height(controls, session)
+    if below:
+        imgui.begin_child("scrolled", (0.0, -below))
     controls.heading("Walk")
     if session.body is None:
         controls.line("No walk is open.", FAINT)
@@ -43,7 +49,11 @@ def control_panel(controls: Controls, session: Session) -> str:
     _explanation(controls, session)
     controls.heading("Show")
     _layers(controls, session)
-    _messages(controls, session)
+    if below:
+        imgui.end_child()
+        if imgui.begin_child("messages", (0.0, 0.0)):
+            _messages(controls, session)
+        imgui.end_child()
     return asked
 
 
@@ -71,14 +81,14 @@ def _explanation(controls: Controls, session: Session) -> None:
         return
     names = [method.name for method in network.methods]
     titles = [method.title for method in network.methods]
-    chosen = controls.choice("Method", titles, names.index(method.name), "how the explanation is worked out")
+    chosen = controls.choice("Method", titles, names.index(method.name), method.in_words)
     if names[chosen] != method.name:
         session.choose_method(names[chosen])
     ready = session.body is not None
     busy = session.jobs.busy.startswith("Explaining")
     if controls.button(
         "Explaining ..." if busy else "Explain gait sequence",
-        "what the network found pivotal in the whole recording",
+        "what the network went by in the whole recording",
         enabled=ready and not busy,
         width=-1.0,
         name="Explain gait sequence",
@@ -136,10 +146,29 @@ def _layers(controls: Controls, session: Session) -> None:
         session.help = True
 
 
-def _messages(controls: Controls, session: Session) -> None:
+def _message_lines(session: Session) -> list[tuple[str, Colour]]:
+    lines = []
     if session.jobs.busy:
-        controls.line(f"{session.jobs.busy} ...", FAINT)
-    for line in session.jobs.lines[-4:]:
-        controls.line(line, WRONG)
+        lines.append((f"{session.jobs.busy} ... {f'{session.jobs.share:.0%}' if session.jobs.share else ''}", FAINT))
+    return lines + [(line, WRONG) for line in session.jobs.lines[-_MOST_MESSAGES:]]
+
+
+def _messages_height(controls: Controls, session: Session) -> float:
+    """Pixels that the messages take, 0 without any; what does not fit is scrolled."""
+    lines = _message_lines(session)
+    if not lines:
+        return 0.0
+    room = imgui.get_content_region_avail()
+    height = sum(imgui.calc_text_size(text, wrap_width=room.x).y for text, _ in lines)
+    height += (len(lines) + 1) * imgui.get_style().item_spacing.y + controls.length(4)
+    if session.jobs.lines:
+        height += imgui.get_frame_height_with_spacing()
+    return min(height, 0.5 * room.y)
+
+
+def _messages(controls: Controls, session: Session) -> None:
+    imgui.separator()
+    for line, colour in _message_lines(session):
+        controls.line(line, colour)
     if session.jobs.lines and controls.button("Clear messages"):
         session.jobs.lines.clear()

@@ -7,11 +7,11 @@ from gait.viewing.panels.controls import FAINT, FIXED, Controls
 from gait.viewing.session import Session
 
 KEYS = (
-    ("W, S", "fly ahead, back"),
-    ("A, D", "fly to the left, to the right"),
-    ("R, F", "fly up, down"),
-    ("Q, E", "turn to the left, to the right"),
-    ("mouse on the body", "left button: go round it; right button: move the view; wheel: nearer, farther"),
+    ("W, S", "move the view ahead, back"),
+    ("A, D", "to the left, to the right"),
+    ("R, F", "up, down"),
+    ("Q, E", "turn the view to the left, to the right"),
+    ("mouse on the body", "left button: go round the body; right button: move the view; wheel: nearer, farther"),
     ("click a joint", "choose it: its importance and its angle appear beside the map"),
     ("B", "look at the whole body again"),
     ("space", "play, pause"),
@@ -21,20 +21,22 @@ KEYS = (
     ("G", "grid on the floor"),
     (
         "mouse on the map",
-        "click: go there and choose that joint; wheel: zoom in time; right button: move; twice: all",
+        "click: go to that moment and joint; wheel: zoom in time; right button: move; double click: all",
     ),
-    ("O", "open a walk, a network, a folder"),
+    ("O", "open a walk, a network, a folder of walks; or drop it on the window"),
     ("H", "this page"),
     ("Ctrl Q", "close the window"),
     ("Escape", "close this page, or what is open over the window"),
 )
 READING = (
-    "The network sees a second or two of the walk at a time, a window, and says how likely it is that of a sick "
-    "person. The explanation tells which joints, at which moments, that answer came from.",
-    "In the map each row is a joint, and time runs to the right. Bars above it: this foot is on the floor. Below it: "
-    "what the network says of each moment.",
-    "Orange speaks for sick, blue for healthy, nearly white did not matter. Methods without signs, such as attention, "
-    "go from violet (hardly looked at) to yellow (looked at much). Grey: nobody has explained these frames.",
+    "The network sees a second or two of the walk at a time, a window, and gives it a score: above 0 it says sick, "
+    "below 0 healthy, and the farther from 0 the surer it is. The explanation tells which joints, at which moments, "
+    "that score came from.",
+    "In the map each row is a joint, and time runs to the right. Bars above it: stance, from heel strike to toe off. "
+    "Below it: how probable the network finds sick at each moment, from all windows that hold it.",
+    "Orange speaks for sick, blue for healthy, nearly white did not matter; numbers are thousandths of the score. "
+    "Attention has no for and against: from violet (hardly looked at) to yellow (looked at much), in thousandths of "
+    "all attention. Grey: no explanation covers these frames.",
     "It explains the network, not the patient. Nothing here is a diagnosis.",
 )
 

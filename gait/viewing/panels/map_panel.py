@@ -9,7 +9,7 @@ import moderngl
 import numpy as np
 from numpy.typing import NDArray
 
-from gait.body.skeleton import HEAD_TO_FEET, plain_name
+from gait.body.skeleton import HEAD_TO_FEET, Joint, plain_name
 from gait.viewing.angle_words import angle_beside
 from gait.viewing.colours import UNEXPLAINED, Colour
 from gait.viewing.explained_gait import ExplainedGait
@@ -17,18 +17,24 @@ from gait.viewing.gait_scene import CHOSEN, LEFT_FOOT, RIGHT_FOOT
 from gait.viewing.gui import imgui, implot
 from gait.viewing.map_texture import map_pixels
 from gait.viewing.panels.controls import HEALTHY, INK, SICK, Controls, packed, rgba
-from gait.viewing.panels.view_panel import value_words
+from gait.viewing.panels.view_panel import unit_words, value_words
 from gait.viewing.session import Session
 from gait.viewing.shown_gait import ShownGait
 from gait.viewing.time_columns import in_columns
 
 _ROWS = len(HEAD_TO_FEET)
 _FEET = ("left", "right")
-_GAP, _FOOT = 0.4, 1.7  # rows between joints and feet, and of each foot
-_TOP = _ROWS + _GAP + _FOOT * len(_FEET)  # of the map's vertical axis
+_GAP, _FOOT = 0.4, 2.1  # rows between joints and feet, and of each foot
+TOP = _ROWS + _GAP + _FOOT * len(_FEET)  # of the map's vertical axis
 _MOST_POINTS = 4000  # of a curve
 _FOURTH_BUTTON = 3
 _HALO: Colour = (255, 255, 255)
+_TIME_LABELS = 24.0  # pixels that the seconds below a plot take, in a window as it was designed
+_SOONEST = (
+    Joint.LEFT_KNEE, Joint.LEFT_HIP, Joint.LEFT_ANKLE, Joint.PELVIS, Joint.LEFT_SHOULDER, Joint.HEAD, Joint.LEFT_WRIST,
+    Joint.LEFT_ELBOW, Joint.LEFT_FOOT, Joint.SPINE2,
+)  # fmt: skip
+"""Whose rows are named where there is no room for all names, the most wanted first; a left one speaks for its pair."""
 _STILL = imgui.WindowFlags_.no_scrollbar.value | imgui.WindowFlags_.no_scroll_with_mouse.value
 
 
@@ -72,7 +78,7 @@ class MapPanel:
             self._texture.release()
 
     def _map_and_probability(self, controls: Controls, session: Session, gait: ShownGait, height: float) -> None:
-        probability = max(0.26 * height, controls.length(46)) if session.explained is not None else 0.0
+        probability = max(0.26 * height, controls.length(64)) if session.explained is not None else 0.0
         if implot.begin_aligned_plots("time"):
             self._map(controls, session, gait, height - probability - 2)
             if session.explained is not None:
@@ -91,9 +97,10 @@ class MapPanel:
             | implot.AxisFlags_.no_grid_lines.value
             | implot.AxisFlags_.no_tick_marks.value,
         )
-        implot.setup_axis_limits(implot.ImAxis_.y1.value, 0.0, _TOP, implot.Cond_.always.value)
-        implot.setup_axis_ticks(implot.ImAxis_.y1.value, *self._row_names(height))
+        implot.setup_axis_limits(implot.ImAxis_.y1.value, 0.0, TOP, implot.Cond_.always.value)
         explained = session.explained
+        below = controls.length(_TIME_LABELS) if explained is None else 0.0
+        implot.setup_axis_ticks(implot.ImAxis_.y1.value, *self._row_names(height - below - controls.length(6)))
         if explained is not None:
             implot.plot_image(
                 "##cells",
@@ -127,7 +134,7 @@ class MapPanel:
                 0.0,
                 2.0 * self._scale,
             )
-        self._cursor(pen, session, gait, _TOP)
+        self._cursor(pen, session, gait, TOP)
         implot.pop_plot_clip_rect()
         self._note_plot(controls, "Map")
         self._click(session, gait, choose=True)
@@ -135,19 +142,26 @@ class MapPanel:
         implot.end_plot()
 
     def _row_names(self, height: float) -> tuple[list[float], list[str]]:
-        """Places and names of the map's rows; where there is no room for all, one name a pair, or fewer."""
-        needed = 0.92 * imgui.get_text_line_height() * _TOP / max(height - 24.0, 1.0)  # rows that a line of text takes
-        names = [(_ROWS - row - 0.5, plain_name(joint)) for row, joint in enumerate(HEAD_TO_FEET)]
+        """Places and names of the rows of a map of this height; where there is no room for all, one a pair, or fewer.
+
+        The feet have names first, as their colours are explained nowhere else.
+        """
+        needed = 0.92 * imgui.get_text_line_height() * TOP / max(height, 1.0)  # rows that a line of text takes
         feet = [(_ROWS + _GAP + _FOOT * (0.5 + (side == "left")), f"{side} stance") for side in _FEET]
-        if needed > 1.0:
-            both = [(place - 0.5, name.removeprefix("left ")) for place, name in names if name.startswith("left ")]
-            names = sorted(both + [own for own in names if not own[1].startswith(("left ", "right "))], reverse=True)
         if needed > _FOOT:
-            feet = [(_ROWS + _GAP + _FOOT, "stance")]
-        kept: list[tuple[float, str]] = []
-        for place, name in sorted(feet, reverse=True) + names:
-            if not kept or kept[-1][0] - place >= needed:
-                kept.append((place, name))
+            feet = [(_ROWS + _GAP + _FOOT, "left/right stance")]
+        places = {joint: _ROWS - row - 0.5 for row, joint in enumerate(HEAD_TO_FEET)}
+        kept = feet
+        if needed <= 1.0:
+            kept = feet + [(place, plain_name(joint)) for joint, place in places.items()]
+        else:
+            rest = tuple(joint for joint in HEAD_TO_FEET if joint not in _SOONEST and "RIGHT" not in joint.name)
+            for joint in _SOONEST + rest:
+                name = plain_name(joint)
+                place = places[joint] - 0.5 * name.startswith("left ")
+                if all(abs(place - other) >= needed for other, _ in kept):
+                    kept = [*kept, (place, name.removeprefix("left "))]
+        kept = sorted(kept, reverse=True)
         return [place for place, _ in kept], [name for _, name in kept]
 
     def _feet(self, pen: object, gait: ShownGait) -> None:
@@ -177,7 +191,7 @@ class MapPanel:
         implot.setup_axis(
             implot.ImAxis_.y1.value, None, implot.AxisFlags_.lock.value | implot.AxisFlags_.no_tick_marks.value
         )
-        implot.setup_axis_limits(implot.ImAxis_.y1.value, -0.05, 1.05, implot.Cond_.always.value)
+        implot.setup_axis_limits(implot.ImAxis_.y1.value, -0.16, 1.16, implot.Cond_.always.value)
         implot.setup_axis_ticks(implot.ImAxis_.y1.value, [0.0, 0.5, 1.0], ["healthy", "50 %", "sick"])
         x, y = self._course("probability", explained, explained.probability, gait.rate_hz)
         # Two areas from the middle: who reads only colours reads the verdict.
@@ -188,7 +202,7 @@ class MapPanel:
         spec = implot.Spec()
         spec.line_color, spec.line_weight = imgui.ImVec4(*rgba(INK)), 1.5 * self._scale
         implot.plot_line("##line", x, y, spec=spec)
-        self._cursor(implot.get_plot_draw_list(), session, gait, 1.05)
+        self._cursor(implot.get_plot_draw_list(), session, gait, 1.16)
         self._note_plot(controls, "Probability")
         self._click(session, gait, choose=False)
         implot.end_plot()
@@ -201,8 +215,10 @@ class MapPanel:
         parts: list[tuple[str, str, object, NDArray[np.floating], Colour]] = []
         if explained is not None:
             values = explained.values[:, joint] * 1000
-            parts.append((f"importance of {plain_name(joint)}", f"importance {joint}", explained, values, CHOSEN))
-        parts.append((f"{words}, degrees", f"angle {joint}", gait, angle, INK))
+            name, unit = plain_name(joint), unit_words(explained.scale)
+            title = _fitting((f"{name}, {unit}", f"{name}, {unit.split()[0]}", name))
+            parts.append((title, f"importance {joint}", explained, values, CHOSEN))
+        parts.append((_fitting((f"{words}, degrees", f"{words}, °", words)), f"angle {joint}", gait, angle, INK))
         for number, (title, key, owner, course, colour) in enumerate(parts):
             flags = implot.Flags_.no_legend.value | implot.Flags_.no_menus.value | implot.Flags_.no_mouse_text.value
             if not implot.begin_plot(
@@ -293,6 +309,12 @@ class MapPanel:
             self._texture.filter = (moderngl.NEAREST, moderngl.NEAREST)
             self._texture_of = explained
         return self._texture
+
+
+def _fitting(titles: tuple[str, ...]) -> str:
+    """The first of these that fits in the room there is."""
+    room = imgui.get_content_region_avail().x
+    return next((title for title in titles if imgui.calc_text_size(title).x < room), titles[-1])
 
 
 @contextmanager

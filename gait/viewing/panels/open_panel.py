@@ -90,23 +90,32 @@ class OpenPanel:
                 self._go(session, entry.path)
 
     def _list(self, controls: Controls, session: Session) -> None:
-        if session.network is None:
-            controls.line("Open a network to have these judged.", FAINT)
-        elif controls.button("Judge all", "what the network says of each, by the mean of its windows"):
+        network = session.network
+        if network is None:
+            controls.line("Open a network to see what it says of each.", FAINT)
+        elif controls.button("Classify all", "what the network says of each walk as a whole"):
             session.judge_listed()
-        for listed in session.listed:
+        known = [network is not None and person_of(listed.folder) in network.learnt_from for listed in session.listed]
+        if any(known):
+            controls.line("* The network has learnt from this person: what it says of them proves nothing.", WRONG)
+        if not imgui.begin_table("walks", 2, imgui.TableFlags_.sizing_fixed_fit.value):
+            return
+        imgui.table_setup_column("walk")
+        imgui.table_setup_column("says", imgui.TableColumnFlags_.width_stretch.value)
+        for listed, learnt in zip(session.listed, known, strict=True):
+            imgui.table_next_row()
+            imgui.table_next_column()
             pressed, _ = imgui.selectable(f"{listed.name}##listed", False)
             controls.noted(f"listed {listed.name}")
             if pressed:
                 self._open_walk(session, listed.folder)
+            imgui.table_next_column()
             if listed.probability is not None:
-                imgui.same_line()
-                words = verdict_words(listed.probability)
-                if session.network is not None and person_of(listed.folder) in session.network.learnt_from:
-                    words += " (has learnt from them)"
+                words = verdict_words(listed.probability) + (" *" if learnt else "")
                 controls.line(words, SICK if listed.probability > 0.5 else HEALTHY)
             elif listed.problem:
                 controls.line(listed.problem, WRONG)
+        imgui.end_table()
 
     def _go(self, session: Session, path: Path) -> None:
         if path.is_dir() and not holds_a_walk(path):

@@ -6,7 +6,7 @@ import moderngl
 import numpy as np
 
 from gait.body.skeleton import Joint, plain_name
-from gait.viewing.colours import Colour, DivergingScale, Scale
+from gait.viewing.colours import OBSERVED, RESIDUAL, VIRTUAL, Colour, DivergingScale, Scale
 from gait.viewing.explained_gait import ExplainedGait
 from gait.viewing.gait_scene import CHOSEN
 from gait.viewing.gui import imgui
@@ -18,7 +18,7 @@ from gait.viewing.session import SPEEDS, Session
 _ORBIT_DEG_A_PIXEL = 0.4
 _ZOOM_A_NOTCH = 0.88
 _MOST_SMOOTH = 4_000_000  # pixels of a view that is drawn at twice its size
-_REACH = 16.0  # pixels from a joint within which a click means it
+_REACH = 16.0  # pixels from a joint within which a click means it, in a window as it was designed
 
 
 class BodyView:
@@ -44,7 +44,7 @@ class BodyView:
         imgui.set_cursor_screen_pos(corner)
         imgui.invisible_button("view", (width, height), _ANY_BUTTON)
         controls.noted("View")
-        self._mouse(session, corner.x, corner.y, width, height)
+        self._mouse(session, corner.x, corner.y, width, height, controls.length(_REACH))
         self._words(controls, session, corner.x, corner.y, width, height)
 
     def release(self) -> None:
@@ -72,7 +72,7 @@ class BodyView:
         self._renderer.draw(session.scene(), session.camera, self._canvas, pixel_scale=times * line_scale)
         self._drawn = now
 
-    def _mouse(self, session: Session, left: float, top: float, width: int, height: int) -> None:
+    def _mouse(self, session: Session, left: float, top: float, width: int, height: int, reach: float) -> None:
         io = imgui.get_io()
         if imgui.is_item_hovered() and io.mouse_wheel:
             session.camera = session.camera.zoomed(_ZOOM_A_NOTCH**io.mouse_wheel)
@@ -89,9 +89,9 @@ class BodyView:
                     metres = session.camera.view_height_m / height
                     session.camera = session.camera.flown(-dx * metres, dy * metres, 0.0)
         if imgui.is_item_deactivated() and self._dragged <= 4:
-            session.joint = session.nearest_joint(column, row, width, height, _REACH)
+            session.joint = session.nearest_joint(column, row, width, height, reach)
         elif imgui.is_item_hovered() and not io.mouse_down[0]:
-            joint = session.nearest_joint(column, row, width, height, _REACH)
+            joint = session.nearest_joint(column, row, width, height, reach)
             if joint is not None:
                 imgui.set_tooltip(_joint_words(session, joint))
 
@@ -118,6 +118,9 @@ class BodyView:
             lines.append((_joint_words(session, session.joint), CHOSEN))
         if session.ghost is not None and session.layers.ghost:
             lines.append((f"in grey: {session.ghost.gait.name}", FAINT))
+        if session.layers.markers and gait.markers is not None:
+            lines += [("markers as measured", OBSERVED), ("markers on the fitted body", VIRTUAL)]
+            lines += [("from one to the other", RESIDUAL)]
         line = imgui.get_text_line_height_with_spacing()
         for number, (text, colour) in enumerate(lines):
             pen.add_text((left + pad, top + pad + number * line), packed(colour), text)
@@ -133,7 +136,7 @@ class BodyView:
 def _joint_words(session: Session, joint: Joint) -> str:
     """What a joint is called, and how well the fit knows where it is in this frame."""
     sigma_m = session.body.gait.sequence.joints_sigma_m if session.body else None
-    known = "" if sigma_m is None else f", known within {1000 * sigma_m[session.frame, joint]:.0f} mm"
+    known = "" if sigma_m is None else f", ± {1000 * sigma_m[session.frame, joint]:.0f} mm (1 SD)"
     return plain_name(joint) + known
 
 
@@ -212,9 +215,8 @@ def play_bar(controls: Controls, session: Session) -> None:
     imgui.push_item_width(max(imgui.get_content_region_avail().x - right, controls.length(60)))
     first = session.body.gait.sequence.first_frame if session.body else 1
     imgui.begin_disabled(not there)
-    changed, frame = imgui.slider_int(
-        "##Frame", session.frame + first, first, first + max(session.frames - 1, 0), "frame %d"
-    )
+    last = first + (session.frames - 1 if there else 1000)  # none is a place at the beginning, too
+    changed, frame = imgui.slider_int("##Frame", session.frame + first, first, last, "frame %d" if there else "")
     imgui.end_disabled()
     controls.noted("Frame")
     imgui.pop_item_width()
