@@ -24,6 +24,7 @@ from gait.learning.training_flags import count, positive
 from gait.review.cohort_export import CohortSettings, export_cohort
 from gait.review.explanation_export import ExportSettings, export_gait
 from gait.review.viewing_flags import ViewingArguments, add_viewing_flags, show, viewing_arguments
+from gait.review.viewing_run import end_process
 from gait.review.workbench import BareWeights, FileWorkbench
 from gait.viewing.shown_gait import BodyFiles
 
@@ -192,4 +193,4 @@ if __name__ == "__main__":
         sys.exit(2)
     except KeyboardInterrupt:
         _say("Stopped; files that are there are whole.")
-        sys.exit(STOPPED)
+        end_process(STOPPED)

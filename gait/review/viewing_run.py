@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 from gait.body.skeleton import BODY_JOINTS, Joint, plain_name
 from gait.crew.whole_folder import replacing_file
@@ -53,10 +54,14 @@ def show_window(look: Look) -> None:
         session.close()
         stage.close()
     if session.jobs.busy:
-        # What still runs in a thread cannot be broken off, and nobody waits for it.
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(0)
+        end_process(0)
+
+
+def end_process(code: int) -> NoReturn:
+    """End at once: a step of what still runs in a thread may take long, and nobody waits for it."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def draw_without_a_window(
