@@ -6,6 +6,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from gait.body.body import Body
+from gait.body.model_file import load_body
+
+_OPEN_BODY = Path(__file__).parent.parent / "data" / "SUPR" / "open_neutral.npz"
 _CAPTURES = Path(__file__).resolve().parents[2] / "shared" / "captures"
 
 
@@ -15,6 +19,12 @@ def captures() -> Path:
     if not _CAPTURES.is_dir():
         pytest.skip("no real recordings: ../shared/captures is missing beside the checkout")
     return _CAPTURES
+
+
+@pytest.fixture(scope="session")
+def open_body() -> Body:
+    """The body that the suite brings."""
+    return load_body(_OPEN_BODY)
 
 
 @pytest.fixture(scope="module")

@@ -3,11 +3,10 @@
 import numpy as np
 import pytest
 import torch
-from fitting_cases import OPEN_BODY, random_body, random_layout, random_pose, recorded, short_walk, unseen_where
+from fitting_cases import random_body, random_layout, random_pose, recorded, short_walk, unseen_where
 from scipy.interpolate import CubicSpline
 from scipy.spatial.transform import Rotation, Slerp
 
-from gait.body.model_file import load_body
 from gait.body.placement import plug_in_gait_layout
 from gait.body.rotations import axis_angle_to_matrix
 from gait.body.skeleton import Joint
@@ -140,11 +139,6 @@ def test_between_frames_of_a_hinge_tree_stays_on_its_hinges(tmp_path):
 
 
 # --- gaps in walks ---------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def open_body():
-    return load_body(OPEN_BODY)
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from fitting_cases import OPEN_BODY, open_body_as, recorded, short_walk, write_c3d
+from fitting_cases import open_body_as, recorded, short_walk, write_c3d
 
 from gait.body.model_file import load_body
 from gait.body.placement import plug_in_gait_layout
@@ -23,11 +23,6 @@ ROOT = Path(__file__).resolve().parents[1]
 AS_RECORDED = MarkerErrors(placement_m=0.010, noise_m=0.001, gap_share=0.02)
 BLEND_M = 0.008
 """A joint that bends by a radian moves the skin near it by a centimetre or two."""
-
-
-@pytest.fixture(scope="module")
-def open_body():
-    return load_body(OPEN_BODY)
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 from fitting_cases import (
-    OPEN_BODY,
     constrained_open_body,
     pose_of,
     random_layout,
@@ -35,11 +34,6 @@ from gait.fitting.weights import FitWeights
 WEIGHTS = FitWeights()
 FAINT = FitWeights(pose_prior=1e-9)
 """A prior that settles only what no marker sees."""
-
-
-@pytest.fixture(scope="module")
-def open_body():
-    return load_body(OPEN_BODY)
 
 
 @pytest.fixture(scope="module")

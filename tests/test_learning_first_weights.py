@@ -1,4 +1,4 @@
-"""Where the transformer starts: what it sees of a walk is not lost in what is the same for all."""
+"""Where networks start: what they see of a walk is not lost in what is the same for all."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +10,7 @@ from motion_cases import stick_walker
 
 from gait.learning.architecture import MLPArchitecture, TransformerArchitecture
 from gait.learning.first_weights import settle
+from gait.learning.mlp import sequential_weights
 from gait.motion.gait_set import GaitRecording, RecordingSource
 from gait.motion.windows import Windows
 
@@ -138,8 +139,52 @@ def test_joints_that_stand_still_leave_weights_of_usual_size(windows, frames):
     assert all(values.abs().max() < 100 for values in network.state_dict().values())
 
 
-def test_an_mlp_starts_as_it_is(windows):
-    network = MLPArchitecture("multi_mlp", LENGTH, (8, 4), (8, 4)).build()
-    before = {name: values.clone() for name, values in network.state_dict().items()}
+PERCEPTRON = MLPArchitecture("multi_mlp", LENGTH, (16, 32, 16), (32, 64, 32))
+
+
+def of_layers(network, joints):
+    """What each linear layer gives for the joints, a row each for frames or windows."""
+    said = []
+    linear = [layer for layer in network.modules() if isinstance(layer, torch.nn.Linear)]
+    hooks = [layer.register_forward_hook(lambda *seen: said.append(seen[2].flatten(0, -2))) for layer in linear]
+    with torch.no_grad():
+        network(joints)
+    for hook in hooks:
+        hook.remove()
+    return said
+
+
+def test_every_layer_of_a_perceptron_tells_windows_apart_from_the_first_step_on(windows):
+    joints = windows.batch(torch.arange(len(windows)))
+    torch.manual_seed(3)
+    network = PERCEPTRON.build()
+    assert share_that_varies(of_layers(network, joints)[-1]) < 0.05
     settle(network, windows, seed=1)
-    assert all(torch.equal(values, before[name]) for name, values in network.state_dict().items())
+    layers = of_layers(network, joints)
+    assert len(layers) == 7
+    for values in layers:
+        assert float(values.mean(0).abs().max()) < 1e-4
+        assert float(values.var(0, correction=0).mean().sqrt()) == pytest.approx(1, rel=1e-3)
+
+
+def test_a_perceptron_is_only_scaled_and_moved_and_alike_under_both_names(windows):
+    torch.manual_seed(3)
+    before, network = PERCEPTRON.build(), PERCEPTRON.build()
+    network.load_state_dict(before.state_dict())
+    sequential = replace(PERCEPTRON, kind="sequential_mlp").build()
+    sequential.load_state_dict(sequential_weights(before.state_dict()))
+    for one in (network, sequential):
+        settle(one, windows, seed=1)
+    after = network.state_dict()
+    for name, values in before.state_dict().items():
+        if name.endswith("weight"):
+            scale = after[name] / values
+            torch.testing.assert_close(scale, scale.flatten()[0].expand_as(scale))
+    for name, values in sequential_weights(after).items():
+        assert torch.equal(values, sequential.state_dict()[name]), name
+
+
+def test_a_perceptron_that_sees_one_window_has_weights_of_usual_size(windows):
+    network = PERCEPTRON.build()
+    settle(network, Windows([replace(recording(0), joints_m=recording(0).joints_m[:LENGTH])], LENGTH), seed=1)
+    assert all(values.abs().max() < 100 for values in network.state_dict().values())

@@ -15,8 +15,10 @@ from gait.learning.architecture import MLPArchitecture, TransformerArchitecture
 from gait.learning.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from gait.learning.first_weights import settle
 from gait.learning.metrics import epoch_metrics
-from gait.learning.training import Training, TrainingSettings, mean_window, window_probabilities
+from gait.learning.training import _UNITS_A_METRE, Training, TrainingSettings, mean_window, window_probabilities
+from gait.motion.alignment import aligned
 from gait.motion.windows import Windows
+from gait.synthetic import make_person, make_walk
 
 LENGTH = 8
 MLP = MLPArchitecture("multi_mlp", LENGTH, (8, 4), (8,))
@@ -98,6 +100,48 @@ def test_the_loss_is_a_mean_over_windows_and_the_last_small_batch_counts(trainin
         assert epoch[kind]["loss"] == pytest.approx(float(loss), rel=1e-5)
         of_all = epoch_metrics(logits.sigmoid().numpy(), windows.sick.numpy())
         assert {name: epoch[kind][name] for name in of_all} == pytest.approx(of_all, nan_ok=True)
+
+
+def test_joints_are_moved_for_learning_only_and_stay_moved_for_their_window(training, evaluation):
+    seen = {}
+    for offset_m in (0.0, 0.05):
+        course = begun(MLP, training, evaluation, settings(learning_rate=1e-12, joint_offset_m=offset_m))
+        windows = []
+        course.network.register_forward_pre_hook(
+            lambda network, joints, windows=windows: windows.append((network.training, joints[0]))
+        )
+        epoch = course.epoch()
+        seen[offset_m] = [torch.cat([joints for learnt, joints in windows if learnt is kind]) for kind in (True, False)]
+        seen[offset_m].append(epoch["eval"]["loss"])
+    (plain, judged, loss), (moved, judged_too, loss_too) = seen.values()
+    assert torch.equal(judged, judged_too)
+    assert loss == pytest.approx(loss_too, rel=1e-6)
+    offsets = moved - plain  # the order of the windows is the seed's
+    torch.testing.assert_close(offsets, offsets[:, :1].expand_as(offsets), atol=1e-5, rtol=0)
+    offsets = offsets[:, 0]  # (N, J, 3)
+    assert len(offsets) == len(training)
+    spread = offsets.flatten(0, 1).std(0) / 0.05
+    assert spread.tolist() == pytest.approx([0.7, 1.3, 3.7], rel=0.1)
+    assert abs(float(torch.corrcoef(offsets.flatten(1).T)[0, 3])) < 0.5
+    assert offsets.mean((0, 1)).abs().max() < 0.02
+
+
+def test_offsets_in_metres_are_those_of_grown_ups(open_body):
+    """What a metre is along each axis of a window: of made-up persons of all heights, the middle one."""
+    gaits = []
+    for number in range(6):
+        walk = make_walk(open_body, make_person(open_body, number), seconds=3.0, rate_hz=100.0).truth
+        gaits.append(recording(walk.joints_m, f"P{number}"))
+    windows = Windows(gaits, 128, 16)
+    metres = torch.stack(
+        [
+            aligned(torch.from_numpy(windows.gaits[g].joints_m[f : f + 128])[None])[0]
+            for g, f in zip(windows.gait_index.tolist(), windows.first_frame.tolist(), strict=True)
+        ]
+    )
+    units = windows.batch(torch.arange(len(windows)))
+    a_metre = units.flatten(1, 2).std(1) / metres.flatten(1, 2).std(1)
+    assert a_metre.median(0).values.tolist() == pytest.approx(_UNITS_A_METRE, rel=0.15)
 
 
 def test_each_window_is_learnt_from_once_an_epoch_in_an_order_of_its_own(training, evaluation, monkeypatch):

@@ -1,11 +1,15 @@
-"""Where the transformer's weights start: as published, then so that what it sees of a walk is not lost in constants.
+"""Where weights start: as published, then so that what a network sees of a walk is not lost in constants.
 
-As published, all but a five-hundredth of what a window becomes is the same for every window: the CLS tokens and the
-positions, which no walk changes. Dropout, which sets a tenth of all numbers to zero, makes noise of those constants,
-many times what walks differ by, and a training has to get rid of it before it learns anything of a walk. So the
-constants are taken out once, where they arise, and the levels are brought to one scale, over some training windows: as
-by the data-dependent starts of Krähenbühl et al. 2016 (ICLR) and Salimans & Kingma 2016 (NeurIPS). CLS tokens, biases
-and the scales of layers are moved; the function that weights mean, and their names, stay the published ones.
+In the published transformer all but a five-hundredth of what a window becomes is the same for every window: the CLS
+tokens and the positions, which no walk changes. Dropout, which sets a tenth of all numbers to zero, makes noise of
+those constants, many times what walks differ by, and a training has to get rid of it before it learns anything of a
+walk. So the constants are taken out once, where they arise, and the levels are brought to one scale, over some training
+windows: as by the data-dependent starts of Krähenbühl et al. 2016 (ICLR) and Salimans & Kingma 2016 (NeurIPS). CLS
+tokens, biases and the scales of layers are moved; the function that weights mean, and their names, stay the published
+ones.
+
+In the perceptrons, what windows differ by gets smaller with each of a dozen layers, until biases are all that is left;
+there each layer is brought to one scale, and its constant is taken out.
 """
 
 from __future__ import annotations
@@ -36,31 +40,55 @@ _CLS_SHARE = 0.03
 
 
 def settle(network: nn.Module, windows: Windows, seed: int) -> None:
-    """Take out of a transformer's first weights what no window changes; other networks stay as they are.
+    """Take out of a network's first weights what no window changes.
 
     Args:
         network: with its first weights, on the CPU; changed in place.
         windows: of the training persons.
         seed: of the windows that are looked at.
     """
-    if not isinstance(network, GaitTransformer):
-        return
     some = torch.randperm(len(windows), generator=torch.Generator().manual_seed(seed))[:WINDOWS].sort().values
     joints = windows.batch(some)
-    extractor, merger = network.feature_extractor, network.feature_merger
-    joint_positions, frame_positions = 1 + torch.arange(joints.shape[2]), 1 + torch.arange(joints.shape[1])
     was_training = network.training
     network.eval()
     with torch.no_grad():
-        extractor.input_embedding.weight *= _JOINT_GAIN
-        frames = _settled(extractor, joints.flatten(0, 1), joint_positions)
-        embedding = merger.input_embedding
-        embedding.weight *= _FRAME_SPREAD / _spread(linear(frames, embedding.weight))
-        embedding.bias.zero_()
-        in_windows = frames.unflatten(0, joints.shape[:2])
-        _spread_scores(merger, in_windows, frame_positions)
-        _settled(merger, in_windows, frame_positions)
+        if isinstance(network, GaitTransformer):
+            _settle_transformer(network, joints)
+        else:
+            _settle_layers(network, joints)
     network.train(was_training)
+
+
+def _settle_transformer(network: GaitTransformer, joints: Tensor) -> None:
+    extractor, merger = network.feature_extractor, network.feature_merger
+    joint_positions, frame_positions = 1 + torch.arange(joints.shape[2]), 1 + torch.arange(joints.shape[1])
+    extractor.input_embedding.weight *= _JOINT_GAIN
+    frames = _settled(extractor, joints.flatten(0, 1), joint_positions)
+    embedding = merger.input_embedding
+    embedding.weight *= _FRAME_SPREAD / _spread(linear(frames, embedding.weight))
+    embedding.bias.zero_()
+    in_windows = frames.unflatten(0, joints.shape[:2])
+    _spread_scores(merger, in_windows, frame_positions)
+    _settled(merger, in_windows, frame_positions)
+
+
+def _settle_layers(network: nn.Module, joints: Tensor) -> None:
+    """Bring what each linear layer gives for the joints to a mean of 0 and a spread of 1, one after another."""
+
+    def settle_layer(layer: nn.Module, _: object, values: Tensor) -> Tensor:
+        assert isinstance(layer, nn.Linear)
+        rows = values.flatten(0, -2)
+        mean, spread = rows.mean(0), _spread(rows)
+        layer.weight /= spread
+        layer.bias.copy_((layer.bias - mean) / spread)
+        return (values - mean) / spread
+
+    hooks = [one.register_forward_hook(settle_layer) for one in network.modules() if isinstance(one, nn.Linear)]
+    try:
+        network(joints)
+    finally:
+        for hook in hooks:
+            hook.remove()
 
 
 def _settled(level: TokenEncoder, rows: Tensor, positions: Tensor) -> Tensor:

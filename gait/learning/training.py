@@ -24,6 +24,9 @@ from gait.learning.metrics import epoch_metrics
 from gait.learning.ranks import Ranks
 from gait.motion.windows import Windows
 
+_UNITS_A_METRE = (0.7, 1.3, 3.7)
+"""Of a window in the common frame along x, y and z, for a grown-up of middle height."""
+
 Progress = Callable[[int, int], None]
 """Takes how many windows of an epoch have been trained on, and of how many."""
 
@@ -36,6 +39,7 @@ class TrainingSettings:
     epochs: int
     learning_rate: float
     seed: int = 42
+    joint_offset_m: float = 0.0  # standard deviation, along each axis, by which a window's joints are moved in training
     weigh_classes: bool = False  # sick windows count by the ratio of healthy to sick ones in the training set
     patience: int | None = None  # epochs without a better validation loss after which training stops
     device: str = "cpu"
@@ -154,7 +158,7 @@ class Training:
     def _learn(self, progress: Progress | None) -> Tensor:
         """One pass; the logits (N,) that each window had when it was learnt from."""
         windows, ranks, device = self._windows["train"], self._ranks, self._settings.device
-        torch.manual_seed(_seed(self._settings.seed, len(self.epochs), 1 + ranks.rank))  # of dropout
+        torch.manual_seed(_seed(self._settings.seed, len(self.epochs), 1 + ranks.rank))  # of dropout and offsets
         order = torch.randperm(len(windows), generator=_generator(self._settings.seed, len(self.epochs), 0))
         logits = torch.zeros(len(windows), device=device)
         self.network.train()
@@ -163,7 +167,7 @@ class Training:
             self._optimiser.zero_grad()
             mine = batch[ranks.rank :: ranks.count]
             if len(mine):
-                said = self.network(windows.batch(mine, device))
+                said = self.network(_moved(windows.batch(mine, device), self._settings.joint_offset_m))
                 loss = self._losses(said, windows.sick[mine].to(device)).sum() / len(batch)
                 loss.backward()
                 logits[mine.to(device)] = said.detach()
@@ -215,6 +219,19 @@ def mean_window(windows: Windows, batch_size: int) -> Tensor:
     for batch in torch.arange(len(windows)).split(batch_size):
         total = total + windows.batch(batch).double().sum(0)
     return (total / len(windows)).float()
+
+
+def _moved(windows: Tensor, offset_m: float) -> Tensor:
+    """Windows (N, L, J, 3) in the common frame, each joint moved by a random offset that stays for its window.
+
+    So a network cannot go by how long somebody's limbs are or where a fit sees a joint, of which a cohort has as many
+    as it has persons; movement stays as it is.
+    """
+    if offset_m == 0:
+        return windows
+    N, _, J, _ = windows.shape
+    offsets = torch.randn(N, 1, J, 3, device=windows.device, dtype=windows.dtype)
+    return windows + offset_m * offsets * windows.new_tensor(_UNITS_A_METRE)
 
 
 def _generator(*numbers: int) -> torch.Generator:

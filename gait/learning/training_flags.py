@@ -44,7 +44,7 @@ class TrainingArguments:
 
 
 def training_parser(
-    about: str, *, batch_size: int, interval_size: int, epochs: int, learning_rate: float
+    about: str, *, batch_size: int, interval_size: int, epochs: int, learning_rate: float, joint_offset_m: float
 ) -> argparse.ArgumentParser:
     """A parser of the shared flags; a script adds its network's.
 
@@ -54,6 +54,7 @@ def training_parser(
         interval_size: frames.
         epochs: how many.
         learning_rate: of ADOPT.
+        joint_offset_m: by which a window's joints are moved in training.
     """
     parser = argparse.ArgumentParser(
         description=about.split("\n\n")[1],
@@ -84,6 +85,7 @@ def training_parser(
     number("--epochs", count, epochs, "times that every training window is learnt from")
     number("--lr", positive, learning_rate, "learning rate of ADOPT")
     add("--use_pos_ratio", action="store_true", help="weigh sick windows by the ratio of healthy to sick ones")
+    number("--joint_offset", _metres, joint_offset_m, "metres by which each joint of a window is moved in training")
     add("--no_mirror", action="store_true", help="do not learn from mirrored windows too")
     add(
         "--early_stopping",
@@ -96,7 +98,7 @@ def training_parser(
     )
     number("--k_folds", count, 5, "folds that the persons are divided into")
     add("--cross", type=_cross, default=0, help="the fold to train, from 0 (default), or all")
-    number("--seed", _seed, 42, "of weights, order and dropout")
+    number("--seed", _seed, 42, "of weights, order, dropout and offsets")
     add("--timeout", type=positive, metavar="SECONDS", help="stop after the epoch in which they have passed")
     add("--resume", action="store_true", help="go on after the last epoch of a run that was stopped")
     add("--overwrite", action="store_true", help="train again what is finished")
@@ -137,6 +139,7 @@ def training_arguments(
             epochs=given.epochs,
             learning_rate=given.lr,
             seed=given.seed,
+            joint_offset_m=given.joint_offset,
             weigh_classes=given.use_pos_ratio,
             patience=given.early_stopping,
             device=given.device,
@@ -181,13 +184,24 @@ def _folder(word: str) -> Path:
 
 def positive(word: str) -> float:
     """A finite number above 0."""
-    try:
-        number = float(word)
-    except ValueError:
-        number = math.nan
+    number = _number(word)
     if not 0 < number < math.inf:
         raise argparse.ArgumentTypeError(f"a number above 0 is needed, not {word!r}")
     return number
+
+
+def _metres(word: str) -> float:
+    number = _number(word)
+    if not 0 <= number < math.inf:
+        raise argparse.ArgumentTypeError(f"metres from 0 on are needed, not {word!r}")
+    return number
+
+
+def _number(word: str) -> float:
+    try:
+        return float(word)
+    except ValueError:
+        return math.nan
 
 
 def _cross(word: str) -> int | None:
