@@ -12,7 +12,8 @@ Prints one JSON object:
    the published loop, which is written from its description (``published_windows_per_second``). All on one thread, in
    turns, by the processor's time, so that other work on the machine counts for little. ``ratio`` by itself is that of
    a training of 25 epochs.
- * ``published_first_batch_s``: before its first batch the published loop makes all windows; what that would take.
+ * ``published_first_batch_s``: before its first batch the published loop makes all windows; what that would take, without
+   reading. ``first_batch_ratio``: beside what the first batch takes here once the recordings are read.
 """
 
 from __future__ import annotations
@@ -80,14 +81,16 @@ def main(args: Arguments) -> None:
         script = Path(__file__).with_name("windows_memory.py")
         words = [sys.executable, str(script), place, str(args.length), str(args.batch_size)]
         done = subprocess.run(words, capture_output=True, text=True, check=True)
+        memory = json.loads(done.stdout)
         windows = Windows(read_gaits(Path(place)).gaits, args.length, mirrored=True)
     speed = measured_speed(windows, args)
     made = len(windows) / speed["published_windows_per_second"]
     publish(
         {
-            **json.loads(done.stdout),
+            **memory,
             **speed,
             "published_first_batch_s": made,
+            "first_batch_ratio": made / (memory["first_batch_s"] - memory["reading_s"]),
             "windows": len(windows),
             "load_average": load,
             "made_by": made_by(args, load_body(args.model)),
@@ -126,9 +129,7 @@ def measured_speed(windows: Windows, args: Arguments) -> dict[str, Any]:
 
         first.append(seconds_each(batches))
         later.append(seconds_each(batches))
-        published.append(
-            seconds_each(lambda: sum(1 for _ in published_windows(joints[: args.length + 200], args.length)))
-        )
+        published.append(seconds_each(lambda: len(list(published_windows(joints[: args.length + 200], args.length)))))
     loop = np.array(published)
 
     def figures(seconds: list[float]) -> dict[str, float]:
