@@ -12,12 +12,10 @@ from __future__ import annotations
 
 import argparse
 import shlex
-import signal
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from gait.errors import GaitError
 from gait.explaining.explained_network import open_network
 from gait.explaining.methods import METHODS, MLP_RULES, TRANSFORMER_RULES
 from gait.learning.training_flags import count, positive
@@ -26,10 +24,8 @@ from gait.review.explanation_export import ExportSettings, export_gait
 from gait.review.viewing_flags import ViewingArguments, add_viewing_flags, show, viewing_arguments
 from gait.review.viewing_run import end_process
 from gait.review.workbench import BareWeights, FileWorkbench
+from gait.script_end import STOPPED, exit_code, say
 from gait.viewing.shown_gait import BodyFiles
-
-STOPPED = 130
-"""Exit code after Ctrl-C."""
 
 
 @dataclass(frozen=True)
@@ -115,7 +111,7 @@ def main(arguments: Arguments) -> int:
         lines, failed, notes = _cohort(arguments) if arguments.trained else _gait(arguments)
         print("\n".join(lines))
         for line in (*failed, *notes):
-            _say(line)
+            say(line)
     if arguments.export is None or arguments.view.without_a_window:
         for line in _view(arguments):
             print(line)
@@ -176,21 +172,8 @@ def _cohort(arguments: Arguments) -> tuple[tuple[str, ...], ...]:
     return done.lines, done.problems, done.notes
 
 
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
-
-
-def _stop(*_: object) -> None:
-    raise KeyboardInterrupt
-
-
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, _stop)  # what a cluster or a system that shuts down sends
-    try:
-        sys.exit(main(parse_arguments()))
-    except GaitError as error:
-        _say(str(error))
-        sys.exit(2)
-    except KeyboardInterrupt:
-        _say("Stopped; files that are there are whole.")
-        end_process(STOPPED)
+    code = exit_code(lambda: main(parse_arguments()), "Stopped; files that are there are whole.")
+    if code == STOPPED:
+        end_process(code)
+    sys.exit(code)

@@ -9,7 +9,6 @@ Exit code 0: every gait is there; 1: some failed, the others are there; 2: nothi
 from __future__ import annotations
 
 import argparse
-import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,9 +26,7 @@ from gait.crew.cluster_crew import ClusterCrew
 from gait.crew.crew import Crew
 from gait.crew.local_crew import LocalCrew, share_of_cores
 from gait.errors import GaitError
-
-STOPPED = 130
-"""Exit code after Ctrl-C."""
+from gait.script_end import STOPPED, exit_code, say
 
 
 @dataclass(frozen=True)
@@ -97,20 +94,20 @@ def main(arguments: Arguments) -> int:
     outcomes: dict[tuple[str, str], GaitOutcome] = {}
     try:
         with _crew(arguments, len(subjects)) as crew, tqdm(total=len(gaits), unit="gait", disable=None) as bar:
-            for outcome in run_cohort(subjects, arguments.settings, crew, bar.write if not bar.disable else _say):
+            for outcome in run_cohort(subjects, arguments.settings, crew, bar.write if not bar.disable else say):
                 outcomes[outcome.subject, outcome.gait] = outcome
                 bar.set_description(f"{outcome.subject}/{outcome.gait}")
                 bar.update()
                 if bar.disable:  # no terminal: a line a gait in place of the bar
-                    _say(f"{len(outcomes)} of {len(gaits)}: {outcome.subject}/{outcome.gait} {outcome.state}")
+                    say(f"{len(outcomes)} of {len(gaits)}: {outcome.subject}/{outcome.gait} {outcome.state}")
     except GaitError as error:
         if not outcomes:  # nothing could be started
             raise
-        _say(str(error))
+        say(str(error))
         return 1
     except KeyboardInterrupt:
         finished = sum(outcome.state != "failed" for outcome in outcomes.values())
-        _say(f"Stopped: {finished} of {len(gaits)} gaits are finished and stay; the same command goes on from there.")
+        say(f"Stopped: {finished} of {len(gaits)} gaits are finished and stay; the same command goes on from there.")
         return STOPPED
     print("\n".join(summary_lines([outcomes[gait] for gait in gaits], arguments.settings.save_folder)))
     return 1 if any(outcome.state == "failed" for outcome in outcomes.values()) else 0
@@ -121,28 +118,12 @@ def _crew(arguments: Arguments, persons: int) -> Iterator[Crew]:
     """Who does the work."""
     settings = arguments.settings
     if arguments.scheduler is not None:
-        with ClusterCrew(settings.save_folder, arguments.scheduler, _say) as cluster:
+        with ClusterCrew(settings.save_folder, arguments.scheduler, say) as cluster:
             yield cluster
     else:
         with LocalCrew(share_of_cores(persons, arguments.workers, settings.device), FIT_MODULE) as crew:
             yield crew
 
 
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
-
-
-def _stop(*_: object) -> None:
-    raise KeyboardInterrupt
-
-
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, _stop)  # what a cluster or a system that shuts down sends
-    try:
-        sys.exit(main(parse_arguments()))
-    except GaitError as error:
-        _say(str(error))
-        sys.exit(2)
-    except KeyboardInterrupt:
-        _say("Stopped before anything was begun.")
-        sys.exit(STOPPED)
+    sys.exit(exit_code(lambda: main(parse_arguments()), "Stopped before anything was begun."))

@@ -30,9 +30,8 @@ from gait.learning.report.written_report import write_report
 from gait.learning.training_flags import TrainingArguments
 from gait.motion.folds import person_folds
 from gait.motion.gait_source import sha256_of
+from gait.script_end import STOPPED, say
 
-STOPPED = 130
-"""Exit code after Ctrl-C."""
 _STOPS = (signal.SIGINT, signal.SIGTERM)  # the latter is what a cluster or a system that shuts down sends
 
 
@@ -44,10 +43,10 @@ def training_script(parse: Callable[[], TrainingArguments]) -> int:
         return train_folds(parse())
     except GaitError as error:
         if not isinstance(error, ToldElsewhereError):
-            _say(str(error))
+            say(str(error))
         return 2
     except KeyboardInterrupt:
-        _say("Stopped before anything was begun.")
+        say("Stopped before anything was begun.")
         return STOPPED
 
 
@@ -87,7 +86,7 @@ def _tasks(arguments: TrainingArguments) -> list[FoldTask]:
         folds = person_folds(sick, arguments.k_folds)
     except GaitError:
         for line in found.problems:
-            _say(line)
+            say(line)
         raise
     try:
         arguments.save_folder.mkdir(parents=True, exist_ok=True)
@@ -99,24 +98,13 @@ def _tasks(arguments: TrainingArguments) -> list[FoldTask]:
     data_sha256, run_id = sha256_of(found), uuid4().hex
     return [
         FoldTask(
-            network=arguments.network,
-            architecture=arguments.architecture,
-            settings=arguments.settings,
-            source=arguments.source,
-            window_length=arguments.window_length,
-            stride=arguments.stride,
-            mirror=arguments.mirror,
+            asked=arguments,
             fold=fold,
             sick=sick,
-            save_folder=arguments.save_folder,
-            arguments=arguments.flags,
-            command=arguments.command,
             data_sha256=data_sha256,
             leak_check=leaks,
             problems=found.problems,
             run_id=run_id,
-            resume=arguments.resume,
-            overwrite=arguments.overwrite,
             deadline=None if arguments.timeout_s is None else time.time() + arguments.timeout_s,
         )
         for fold in folds
@@ -156,7 +144,7 @@ def _one_by_one(tasks: Sequence[FoldTask], ranks: Ranks, watch: _Watch) -> Itera
 def _crew(arguments: TrainingArguments, folds: int) -> Iterator[Crew]:
     """Who does the work."""
     if arguments.scheduler is not None:
-        with ClusterCrew(arguments.save_folder, arguments.scheduler, _say) as cluster:
+        with ClusterCrew(arguments.save_folder, arguments.scheduler, say) as cluster:
             yield cluster
     else:
         with LocalCrew(share_of_cores(folds, arguments.workers, arguments.settings.device), FOLD_MODULE) as crew:
@@ -170,7 +158,7 @@ class _Watch:
         self.outcomes: dict[int, FoldOutcome] = {}
         self._epochs = dict.fromkeys((task.fold.index for task in tasks), 0)  # behind each fold
         self._task = tasks[0]
-        self._of = tasks[0].settings.epochs
+        self._of = tasks[0].asked.settings.epochs
         self._speaks = speaks
         self._bar = tqdm(total=len(tasks) * self._of, unit="epoch", disable=None if bars else True, leave=False)
 
@@ -209,7 +197,7 @@ class _Watch:
     def say(self, line: str) -> None:
         """A line for the user, beside the bar."""
         if self._speaks:
-            _say(line) if self._bar.disable else self._bar.write(line, file=sys.stderr)
+            say(line) if self._bar.disable else self._bar.write(line, file=sys.stderr)
 
     def stopped_line(self) -> str:
         """How to go on."""
@@ -219,7 +207,7 @@ class _Watch:
 
     def unreported_line(self) -> str:
         """What to do where only the report is missing."""
-        again = "the same command" + (" without --overwrite" if self._task.overwrite else "")
+        again = "the same command" + (" without --overwrite" if self._task.asked.overwrite else "")
         if any(outcome.state == "timed out" for outcome in self.outcomes.values()):
             again = self._task.going_on
         return f"Stopped while the report was written; training is finished: {again} writes the report."
@@ -232,15 +220,15 @@ def _report(tasks: Sequence[FoldTask], outcomes: dict[int, FoldOutcome]) -> int:
     if there:
         one = there[0]
         report = write_report(
-            one.save_folder, one.network, read_result(one.result_file), leak_check=one.leak_check, problems=one.problems
+            one.asked.save_folder,
+            one.asked.network,
+            read_result(one.result_file),
+            leak_check=one.leak_check,
+            problems=one.problems,
         )
         print("\n".join(report.lines))
         print("\n".join(printable(f"network: {task.checkpoint_file}") for task in there))
     return 1 if failed else 0
-
-
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
 
 
 def _stop(*_: object) -> None:

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import argparse
-import signal
 import sys
 import time
 from pathlib import Path
 
-from gait.errors import GaitError
 from gait.learning.training_flags import count, positive
 from gait.review.whole_run import RunSettings, tell_run
+from gait.script_end import exit_code, say
 from gait.viewing.shown_gait import BodyFiles
-
-STOPPED = 130
-"""Exit code after Ctrl-C."""
 
 
 def main(words: list[str] | None = None) -> int:
     """Exit code 0: all is on the page; 1: the page says what is missing; 2: there is nothing to tell of."""
+    return exit_code(lambda: _tell(_settings(words)), "Stopped; files that are there are whole.")
+
+
+def _settings(words: list[str] | None) -> RunSettings:
     parser = argparse.ArgumentParser(
         prog="python -m gait.review",
         description="Tell a whole run on one page: how well bodies wore the markers, who was told apart by each "
@@ -36,7 +36,7 @@ def main(words: list[str] | None = None) -> int:
     add("--model", default="open_neutral.npz", help="the body where poses do not name theirs")
     add("--overwrite", action="store_true", help="do again what is finished")
     given = parser.parse_args(words)
-    settings = RunSettings(
+    return RunSettings(
         given.poses,
         tuple(given.trained),
         given.export,
@@ -46,27 +46,18 @@ def main(words: list[str] | None = None) -> int:
         given.speed,
         given.overwrite,
     )
+
+
+def _tell(settings: RunSettings) -> int:
     start = time.perf_counter()
-    try:
-        done = tell_run(settings, lambda line: print(line, flush=True))
-    except GaitError as error:
-        print(error, file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("Stopped; files that are there are whole.", file=sys.stderr)
-        return STOPPED
+    done = tell_run(settings, lambda line: print(line, flush=True))
     for line in done.problems:
-        print(f"missing: {line}", file=sys.stderr)
+        say(f"missing: {line}")
     if done.commands:
         print(f"The viewer on one of them: {done.commands[-1]}")
     print(f"{done.page}: the whole run on one page, in {time.perf_counter() - start:.0f} s")
     return 1 if done.problems else 0
 
 
-def _stop(*_: object) -> None:
-    raise KeyboardInterrupt
-
-
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, _stop)  # what a cluster or a system that shuts down sends
     sys.exit(main())
