@@ -18,7 +18,6 @@ they are.
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -27,6 +26,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from command_line import benchmark_parser, values
 from json_result import made_by, publish
 from numpy.typing import NDArray
 from real_walks import CAPTURES, MODEL, RecordedPerson, is_walk, recorded_persons, there_or_told
@@ -168,20 +168,15 @@ def joint_distance_mm(fit: CheckedFit, clean: CheckedFit, rows: slice, *, turned
 
 
 def parse_arguments(words: list[str] | None = None) -> Arguments:
-    """Read the command line; what it names goes before ``--quick``, and that before the defaults."""
-    parser = argparse.ArgumentParser(description="Whether bad data planted in real walks is named, as JSON.")
-    parser.add_argument("--quick", action="store_true", help="fewer plants")
-    parser.add_argument("--json", type=Path, help="write the JSON object into this file too")
+    """Read the command line."""
+    parser = benchmark_parser("Whether bad data planted in real walks is named, as JSON.", "fewer plants")
     parser.add_argument("--kinds", nargs="+", choices=KINDS, help="of bad data; all by default")
     parser.add_argument("--plants", type=int, help="of each kind")
     parser.add_argument("--seed", type=int, help="of the plants")
     parser.add_argument("--threads", type=int, help="that torch uses")
     parser.add_argument("--model", type=Path, help="body model file")
     parser.add_argument("--captures", type=Path, help="folder of real recordings")
-    given = vars(parser.parse_args(words))
-    quick = QUICK if given.pop("quick") else {}
-    given = {name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}
-    return Arguments(**{**quick, **{name: value for name, value in given.items() if value is not None}})
+    return Arguments(**values(parser, words, QUICK))
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ runs with their ``spread`` [least, most], and the ``stride`` of the explained wi
 
 from __future__ import annotations
 
-import argparse
 import sys
 import time
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from command_line import benchmark_parser, values
 from json_result import load_average, made_by, publish
 from real_walks import MODEL
 
@@ -84,16 +84,14 @@ def main(args: Arguments) -> None:
 
 
 def parse_arguments(words: list[str] | None = None) -> Arguments:
-    """Read the command line; what it names goes before ``--quick``, and that before the defaults."""
-    parser = argparse.ArgumentParser(description="How long a recording takes to explain, as JSON.")
-    parser.add_argument("--quick", action="store_true", help="a short recording, once: that it runs")
+    """Read the command line."""
+    parser = benchmark_parser(
+        "How long a recording takes to explain, as JSON.", "a short recording, once: that it runs"
+    )
     for flag, what in (("frames", "of the recording"), ("runs", "of each method"), ("threads", "of torch")):
         parser.add_argument(f"--{flag}", type=int, help=what)
     parser.add_argument("--model", type=Path, help="body model file, in a folder SUPR")
-    parser.add_argument("--json", type=Path, help="write the JSON object into this file too")
-    given = vars(parser.parse_args(words))
-    quick = QUICK if given.pop("quick") else {}
-    return Arguments(**{**quick, **{name: value for name, value in given.items() if value is not None}})
+    return Arguments(**values(parser, words, QUICK))
 
 
 if __name__ == "__main__":

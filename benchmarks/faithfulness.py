@@ -34,7 +34,6 @@ call sick, with the disorder, and without it at the same pace: where both are al
 
 from __future__ import annotations
 
-import argparse
 import sys
 import tempfile
 import time
@@ -45,6 +44,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from command_line import benchmark_parser, values
 from json_result import load_average, made_by, publish
 from numpy.typing import NDArray
 from real_walks import MODEL
@@ -358,12 +358,11 @@ def problems(methods: Mapping[str, Mapping[str, Any]], default: str) -> list[str
 
 
 def parse_arguments(words: list[str] | None = None) -> Arguments:
-    """Read the command line; what it names goes before ``--quick``, and that before the defaults."""
-    parser = argparse.ArgumentParser(description="How far explanations can be believed, as JSON.")
+    """Read the command line."""
+    parser = benchmark_parser("How far explanations can be believed, as JSON.", "few windows and walkers: that it runs")
     parser.add_argument("--networks", type=Path, nargs="+", required=True, help="checkpoints of one kind of network")
     parser.add_argument("--base_folder", type=Path, required=True, help="poses that they were trained on")
     parser.add_argument("--methods", nargs="+", help="some of the methods (default: all)")
-    parser.add_argument("--quick", action="store_true", help="few windows and walkers: that it runs")
     for flag, what in (
         ("windows", "of persons that a network never saw"),
         ("walkers", "synthetic persons, 0 for no localisation"),
@@ -371,12 +370,7 @@ def parse_arguments(words: list[str] | None = None) -> Arguments:
     ):
         parser.add_argument(f"--{flag}", type=int, help=what)
     parser.add_argument("--model", type=Path, help="body model file, in a folder SUPR")
-    parser.add_argument("--json", type=Path, help="write the JSON object into this file too")
-    given = vars(parser.parse_args(words))
-    quick = QUICK if given.pop("quick") else {}
-    kept = {**quick, **{name: value for name, value in given.items() if value is not None}}
-    lists: dict[str, Any] = {name: tuple(kept[name]) for name in ("networks", "methods") if name in kept}
-    return Arguments(**{**kept, **lists})
+    return Arguments(**values(parser, words, QUICK))
 
 
 if __name__ == "__main__":

@@ -23,7 +23,6 @@ body, no constraint file; all recordings of a person are fitted together. Prints
 
 from __future__ import annotations
 
-import argparse
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +30,7 @@ from typing import Any
 
 import torch
 from clinic_centres import compared_with_the_clinic
+from command_line import benchmark_parser, values
 from hidden_markers import hidden_marker_figures
 from json_result import made_by, publish
 from real_fits import fit_walks, walk_figures, worst_figures
@@ -114,10 +114,8 @@ def on_real_walks(args: Arguments, body: Body) -> dict[str, Any]:
 
 
 def parse_arguments(words: list[str] | None = None) -> Arguments:
-    """Read the command line; what it names goes before ``--quick``, and that before the defaults."""
-    parser = argparse.ArgumentParser(description="How well fits follow real and synthetic walkers, as JSON.")
-    parser.add_argument("--quick", action="store_true", help="fewer people and frames")
-    parser.add_argument("--json", type=Path, help="write the JSON object into this file too")
+    """Read the command line."""
+    parser = benchmark_parser("How well fits follow real and synthetic walkers, as JSON.", "fewer people and frames")
     parser.add_argument("--persons", nargs="+", help="real persons by folder; everybody by default")
     parser.add_argument("--healthy", type=int, help="synthetic walkers without a disorder")
     parser.add_argument("--ill", type=int, help="synthetic walkers with one, each disorder in turn")
@@ -128,9 +126,7 @@ def parse_arguments(words: list[str] | None = None) -> Arguments:
     parser.add_argument("--threads", type=int, help="that torch uses")
     parser.add_argument("--model", type=Path, help="body model file")
     parser.add_argument("--captures", type=Path, help="folder of real recordings")
-    given = vars(parser.parse_args(words))
-    quick = QUICK if given.pop("quick") else {}
-    return Arguments(**{**quick, **{name: value for name, value in given.items() if value is not None}})
+    return Arguments(**values(parser, words, QUICK))
 
 
 if __name__ == "__main__":

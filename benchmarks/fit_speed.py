@@ -22,7 +22,6 @@ machine's when the measurement starts.
 
 from __future__ import annotations
 
-import argparse
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -34,6 +33,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from command_line import benchmark_parser, values
 from json_result import load_average, made_by, publish
 from long_walk import one_walk
 from published_fit import fit_frames
@@ -217,12 +217,11 @@ def memory_of_a_fit(args: Arguments) -> float:
 
 
 def parse_arguments(words: list[str] | None = None) -> Arguments:
-    """Read the command line; what it names goes before ``--quick``, and that before the defaults."""
-    parser = argparse.ArgumentParser(
-        description="Frames a second of the pose stage, beside the published method, and peak memory, as JSON."
+    """Read the command line."""
+    parser = benchmark_parser(
+        "Frames a second of the pose stage, beside the published method, and peak memory, as JSON.",
+        "seconds rather than minutes, rough figures",
     )
-    parser.add_argument("--quick", action="store_true", help="seconds rather than minutes, rough figures")
-    parser.add_argument("--json", type=Path, help="write the JSON object into this file too")
     parser.add_argument("--frames", type=int, help="of the recording that speed is measured on")
     parser.add_argument("--runs", type=int, help="of the pose stage; the median counts")
     parser.add_argument("--published_frames", type=int, help="of the published method, two or more")
@@ -231,9 +230,7 @@ def parse_arguments(words: list[str] | None = None) -> Arguments:
     parser.add_argument("--threads", type=int, help="that torch uses, for both methods")
     parser.add_argument("--model", type=Path, help="body model file")
     parser.add_argument("--captures", type=Path, help="folder of real recordings")
-    given = vars(parser.parse_args(words))
-    quick = QUICK if given.pop("quick") else {}
-    arguments = Arguments(**{**quick, **{name: value for name, value in given.items() if value is not None}})
+    arguments = Arguments(**values(parser, words, QUICK))
     if arguments.published_frames < 2:
         parser.error("--published_frames: two or more; the first one is not what the method's speed is measured on")
     return arguments

@@ -14,7 +14,6 @@ fitted again with ``--overwrite``, under the same kills. Prints one JSON object:
 
 from __future__ import annotations
 
-import argparse
 import os
 import random
 import signal
@@ -28,6 +27,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from command_line import benchmark_parser, values
 from json_result import made_by, publish
 from real_walks import MODEL
 from walking_cohort import fit_command, fit_environment, write_cohort
@@ -203,19 +203,15 @@ def _killed(process: subprocess.Popen[bytes], moment: str) -> tuple[str | None, 
 
 
 def parse_arguments(words: list[str] | None = None) -> Arguments:
-    """Read the command line; what it names goes before ``--quick``, and that before the defaults."""
-    parser = argparse.ArgumentParser(description="Kills at random moments of a cohort run, as JSON.")
-    parser.add_argument("--quick", action="store_true", help="a few kills only")
-    parser.add_argument("--json", type=Path, help="write the JSON object into this file too")
+    """Read the command line."""
+    parser = benchmark_parser("Kills at random moments of a cohort run, as JSON.", "a few kills only")
     parser.add_argument("--kills", type=int, help="in all")
     parser.add_argument("--persons", type=int, help="in the cohort")
     parser.add_argument("--walks", type=int, help="of each person")
     parser.add_argument("--walk_s", type=float, help="length of a walk, seconds")
     parser.add_argument("--seed", type=int, help="of the moments")
     parser.add_argument("--model", type=Path, help="body model file, in a folder SUPR")
-    given = vars(parser.parse_args(words))
-    quick = QUICK if given.pop("quick") else {}
-    return Arguments(**{**quick, **{name: value for name, value in given.items() if value is not None}})
+    return Arguments(**values(parser, words, QUICK))
 
 
 if __name__ == "__main__":

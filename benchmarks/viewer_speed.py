@@ -16,7 +16,6 @@ Run it on a machine that does nothing else; ``load_average`` is the machine's wh
 
 from __future__ import annotations
 
-import argparse
 import os
 import re
 import time
@@ -29,6 +28,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
+from command_line import benchmark_parser, values
 from json_result import load_average, made_by, publish
 
 from gait.body.model_file import load_body
@@ -183,9 +183,9 @@ def _on_screen(
     stage = ScreenStage(width, height, session.open_path)
     contents = WindowContents(stage.context, session, folder)
 
-    def draw(width: int, height: int, seconds: float) -> None:
+    def draw(width: int, height: int, seconds: float, density: float) -> None:
         next_picture()
-        contents.draw(width, height, seconds)
+        contents.draw(width, height, seconds, density)
         if done():
             stage.ask_to_close()
 
@@ -224,18 +224,15 @@ def _milliseconds(act: Callable[[], object], times: int) -> float:
 
 def parse_arguments() -> Arguments:
     """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = benchmark_parser("How fast the viewer draws, as JSON.", "small and short, to see that it runs")
     parser.add_argument("--size", help="WIDTHxHEIGHT in pixels (default 1280x720)")
     parser.add_argument("--seconds", type=float, help="of the walk (default 4)")
     parser.add_argument("--pictures", type=int, help="of the window that plays (default 200)")
     parser.add_argument("--threads", type=int, help="that torch uses (default 2)")
-    parser.add_argument("--json", type=Path, help="file for the result")
-    parser.add_argument("--quick", action="store_true", help="small and short, to see that it runs")
-    given = vars(parser.parse_args())
-    quick = given.pop("quick")
-    if given["size"] is not None and not re.fullmatch(r"\d+x\d+", given["size"]):
+    arguments = Arguments(**values(parser, None, QUICK))
+    if not re.fullmatch(r"\d+x\d+", arguments.size):
         parser.error("--size is WIDTHxHEIGHT, such as 1280x720")
-    return Arguments(**((QUICK if quick else {}) | {name: value for name, value in given.items() if value is not None}))
+    return arguments
 
 
 if __name__ == "__main__":

@@ -11,7 +11,6 @@ Run it on a machine that does nothing else; ``load_average`` is the machine's wh
 
 from __future__ import annotations
 
-import argparse
 import subprocess
 import sys
 import tempfile
@@ -21,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from command_line import benchmark_parser, values
 from json_result import load_average, made_by, publish
 from real_walks import MODEL
 from walking_cohort import fit_command, fit_environment, write_cohort
@@ -90,19 +90,15 @@ def one_run(cohort: Path, args: Arguments, save_folder: Path) -> dict[str, Any]:
 
 
 def parse_arguments(words: list[str] | None = None) -> Arguments:
-    """Read the command line; what it names goes before ``--quick``, and that before the defaults."""
-    parser = argparse.ArgumentParser(description="Frames a second of the whole command, as JSON.")
-    parser.add_argument("--quick", action="store_true", help="a tiny cohort, a rough figure")
-    parser.add_argument("--json", type=Path, help="write the JSON object into this file too")
+    """Read the command line."""
+    parser = benchmark_parser("Frames a second of the whole command, as JSON.", "a tiny cohort, a rough figure")
     parser.add_argument("--persons", type=int, help="in the cohort")
     parser.add_argument("--walks", type=int, help="of each person")
     parser.add_argument("--walk_s", type=float, help="length of a walk, seconds")
     parser.add_argument("--runs", type=int, help="of the command; the median counts")
     parser.add_argument("--workers", type=int, help="that the command is told to use")
     parser.add_argument("--model", type=Path, help="body model file, in a folder SUPR")
-    given = vars(parser.parse_args(words))
-    quick = QUICK if given.pop("quick") else {}
-    return Arguments(**{**quick, **{name: value for name, value in given.items() if value is not None}})
+    return Arguments(**values(parser, words, QUICK))
 
 
 if __name__ == "__main__":

@@ -118,6 +118,23 @@ def test_bending_beyond_straight_is_counted(module, joint, axis, degrees, wrong)
     assert module("real_fits").wrong_way_share(axis_angle_to_matrix(turns).numpy()) == wrong
 
 
+@pytest.mark.parametrize(
+    ("words", "known"),
+    [
+        ([], {}),
+        (["--quick"], {"runs": 1, "kinds": ("a",)}),
+        (["--runs", "7", "--quick"], {"runs": 7, "kinds": ("a",)}),
+        (["--kinds", "b", "c", "--json", "x.json"], {"kinds": ("b", "c"), "json": Path("x.json")}),
+    ],
+)
+def test_what_is_named_goes_before_quick_and_the_rest_is_left_to_the_defaults(module, words, known):
+    command_line = module("command_line")
+    parser = command_line.benchmark_parser("What it measures.", "less")
+    parser.add_argument("--runs", type=int)
+    parser.add_argument("--kinds", nargs="+")
+    assert command_line.values(parser, words, {"runs": 1, "kinds": ("a",)}) == known
+
+
 def test_figures_are_rounded_and_what_is_no_number_is_null(module):
     assert module("json_result").rounded({"a": [1.23456789, np.nan], "b": (1, "c", None, True)}) == {
         "a": [1.2346, None],
