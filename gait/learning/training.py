@@ -18,6 +18,7 @@ from adopt import ADOPT
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
+from gait.body.skeleton import NUM_BODY_JOINTS
 from gait.errors import GaitError
 from gait.learning.fold_result import Epoch
 from gait.learning.metrics import epoch_metrics
@@ -158,16 +159,20 @@ class Training:
     def _learn(self, progress: Progress | None) -> Tensor:
         """One pass; the logits (N,) that each window had when it was learnt from."""
         windows, ranks, device = self._windows["train"], self._ranks, self._settings.device
-        torch.manual_seed(_seed(self._settings.seed, len(self.epochs), 1 + ranks.rank))  # of dropout and offsets
-        order = torch.randperm(len(windows), generator=_generator(self._settings.seed, len(self.epochs), 0))
+        torch.manual_seed(_seed(self._settings.seed, len(self.epochs), 1 + ranks.rank))  # of dropout
+        random = _generator(self._settings.seed, len(self.epochs), 0)
+        order = torch.randperm(len(windows), generator=random)
         logits = torch.zeros(len(windows), device=device)
         self.network.train()
         done = 0
         for batch in order.split(self._settings.batch_size):
             self._optimiser.zero_grad()
-            mine = batch[ranks.rank :: ranks.count]
+            offsets = self._offsets(len(batch), random)
+            share = slice(ranks.rank, None, ranks.count)
+            mine = batch[share]
             if len(mine):
-                said = self.network(_moved(windows.batch(mine, device), self._settings.joint_offset_m))
+                joints = windows.batch(mine, device)
+                said = self.network(joints if offsets is None else joints + offsets[share].to(device))
                 loss = self._losses(said, windows.sick[mine].to(device)).sum() / len(batch)
                 loss.backward()
                 logits[mine.to(device)] = said.detach()
@@ -179,6 +184,18 @@ class Training:
             if progress is not None:
                 progress(done, len(windows))
         return ranks.summed(logits).cpu()
+
+    def _offsets(self, count: int, random: torch.Generator) -> Tensor | None:
+        """What is added to the joints of windows in the common frame: (N, 1, 22, 3), or None.
+
+        Each joint is moved along each axis, at random and for its whole window. So a network cannot go by how long
+        somebody's limbs are, or where a fit sees a joint, of which a cohort knows as many kinds as it has persons;
+        movement stays as it is.
+        """
+        if self._settings.joint_offset_m == 0:
+            return None
+        offsets = torch.randn(count, 1, NUM_BODY_JOINTS, 3, generator=random)
+        return self._settings.joint_offset_m * offsets * torch.tensor(_UNITS_A_METRE)
 
     def _losses(self, logits: Tensor, sick: Tensor) -> Tensor:
         """(N,) of each window."""
@@ -219,19 +236,6 @@ def mean_window(windows: Windows, batch_size: int) -> Tensor:
     for batch in torch.arange(len(windows)).split(batch_size):
         total = total + windows.batch(batch).double().sum(0)
     return (total / len(windows)).float()
-
-
-def _moved(windows: Tensor, offset_m: float) -> Tensor:
-    """Windows (N, L, J, 3) in the common frame, each joint moved by a random offset that stays for its window.
-
-    So a network cannot go by how long somebody's limbs are or where a fit sees a joint, of which a cohort has as many
-    as it has persons; movement stays as it is.
-    """
-    if offset_m == 0:
-        return windows
-    N, _, J, _ = windows.shape
-    offsets = torch.randn(N, 1, J, 3, device=windows.device, dtype=windows.dtype)
-    return windows + offset_m * offsets * windows.new_tensor(_UNITS_A_METRE)
 
 
 def _generator(*numbers: int) -> torch.Generator:
