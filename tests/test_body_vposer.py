@@ -9,7 +9,7 @@ import zipfile
 import numpy as np
 import pytest
 import torch
-from body_files import slow_rotation
+from body_files import RunsCode, slow_rotation
 
 from gait.body.vposer import _needed_shapes, load_vposer
 from gait.errors import GaitError
@@ -99,14 +99,6 @@ def test_gradients_of_decoding(tmp_path):
     vposer = load_vposer(folder_with(tmp_path, {"state_dict": random_state(8, 4)}), dtype=torch.float64)
     code = torch.tensor([[0.1, -1.2, 0.7, 2.0]], dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(lambda z: tuple(vposer.decode(z)), code, atol=1e-5)
-
-
-class RunsCode:
-    def __init__(self, command):
-        self.command = command
-
-    def __reduce__(self):
-        return os.system, (self.command,)
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """Checkpoints: what goes in comes out, nothing in a file is run, and what cannot be read is said in one line."""
 
-import os
 import subprocess
 import sys
 import types
@@ -9,6 +8,7 @@ from dataclasses import replace
 import pytest
 import torch
 from adopt import ADOPT
+from body_files import RunsCode
 from torch import nn
 
 from gait.errors import GaitError
@@ -141,14 +141,6 @@ def test_bare_published_weights_are_read(tmp_path):
         torch.save(architecture.build().state_dict(), path)
         assert load_network(path, window_length=5)[1] is None
         assert "windows of 5 frames, not of 6" in refused(load_network, path, window_length=6)
-
-
-class RunsCode:
-    def __init__(self, command):
-        self.command = command
-
-    def __reduce__(self):
-        return os.system, (self.command,)
 
 
 @pytest.fixture

@@ -25,7 +25,6 @@ from gait.crew.folder_lock import folder_lock
 from gait.crew.versions import versions_of
 from gait.crew.whole_folder import replacing_file
 from gait.errors import GaitError
-from gait.learning.architecture import Architecture
 from gait.learning.baselines import baseline_predictions
 from gait.learning.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from gait.learning.first_weights import settle
@@ -34,11 +33,11 @@ from gait.learning.metrics import as_json, metric_estimates
 from gait.learning.predictions import Predictions
 from gait.learning.ranks import Ranks
 from gait.learning.report.tensorboard import TrainingBoard
-from gait.learning.training import Progress, Training, TrainingSettings, mean_window, window_probabilities
+from gait.learning.training import Progress, Training, mean_window, window_probabilities
+from gait.learning.training_flags import TrainingArguments
 from gait.motion.alignment import NORMALISATION
 from gait.motion.folds import Fold, validation_split
 from gait.motion.gait_set import GaitRecording
-from gait.motion.gait_source import GaitSource
 from gait.motion.windows import Windows
 
 FOLD_MODULE = "gait.learning.fold_run"
@@ -69,24 +68,13 @@ class FoldOutcome:
 class FoldTask:
     """Everything that decides how a fold is trained, and where its results go."""
 
-    network: str  # transformer or mlp: the files' name
-    architecture: Architecture
-    settings: TrainingSettings
-    source: GaitSource
-    window_length: int  # frames
-    stride: int  # frames
-    mirror: bool  # train on mirrored windows too
+    asked: TrainingArguments  # of the command
     fold: Fold
     sick: Mapping[str, bool]  # by person
-    save_folder: Path
-    arguments: Mapping[str, Any]  # every flag
-    command: str  # as typed
     data_sha256: str  # of the poses
     leak_check: Mapping[str, Any]
     problems: tuple[str, ...]  # of reading the poses
     run_id: str  # of the command: a process that takes over from one that died goes on from its last epoch
-    resume: bool = False
-    overwrite: bool = False
     deadline: float | None = None  # seconds since 1970: begin no epoch after it
 
     @property
@@ -97,17 +85,17 @@ class FoldTask:
     @property
     def checkpoint_file(self) -> Path:
         """Where the network is kept."""
-        return self.save_folder / f"fold{self.fold.index}" / f"{self.network}.ckpt"
+        return self.asked.save_folder / f"fold{self.fold.index}" / f"{self.asked.network}.ckpt"
 
     @property
     def result_file(self) -> Path:
         """Where all that a report needs is kept."""
-        return result_file(self.save_folder, self.network, self.fold.index)
+        return result_file(self.asked.save_folder, self.asked.network, self.fold.index)
 
     @property
     def predictions_file(self) -> Path:
         """Where each evaluation window's probability is written."""
-        return self.checkpoint_file.with_name(f"predictions_{self.network}.csv")
+        return self.checkpoint_file.with_name(f"predictions_{self.asked.network}.csv")
 
     def run(self) -> Iterator[EpochDone | FoldOutcome]:
         """Train the fold in this process, unless its time is over before it began; an error is an outcome."""
@@ -144,18 +132,18 @@ class FoldTask:
     @property
     def going_on(self) -> str:
         """What to give where it was stopped, in the user's words."""
-        return f"the same command with --resume{' in place of --overwrite' if self.overwrite else ''}"
+        return f"the same command with --resume{' in place of --overwrite' if self.asked.overwrite else ''}"
 
     def is_finished(self) -> bool:
         """Whether an earlier run has left all of it, with the same settings and poses."""
-        if self.overwrite or not self.checkpoint_file.is_file():
+        if self.asked.overwrite or not self.checkpoint_file.is_file():
             return False
         try:
             state = load_checkpoint(self.checkpoint_file).training_state or {}
             read_result(self.result_file)
         except GaitError:
             return False
-        return state.get("inputs") == self.inputs() and state.get("finished") == self.settings.epochs
+        return state.get("inputs") == self.inputs() and state.get("finished") == self.asked.settings.epochs
 
     def tidy(self) -> None:
         """Remove what a process that is gone was writing."""
@@ -171,24 +159,27 @@ class FoldTask:
 
     def lock(self) -> AbstractContextManager[bool]:
         """One run at a time for this fold of this network."""
-        place = self.save_folder / f"fold{self.fold.index}-{self.network}"
+        place = self.asked.save_folder / f"fold{self.fold.index}-{self.asked.network}"
         return folder_lock(place, "training this fold", self.name)
 
     def absolute(self) -> FoldTask:
         """The same with absolute paths."""
-        return replace(self, source=self.source.absolute(), save_folder=self.save_folder.resolve())
+        asked = self.asked
+        absolute = replace(asked, source=asked.source.absolute(), save_folder=asked.save_folder.resolve())
+        return replace(self, asked=absolute)
 
     def inputs(self) -> dict[str, Any]:
         """What two trainings must share for one to stand for the other, but for the number of epochs."""
-        settings = asdict(self.settings)
+        asked = self.asked
+        settings = asdict(asked.settings)
         del settings["epochs"], settings["device"]
         return {
-            **{f"network's {name}": value for name, value in self.architecture.as_dict().items()},
+            **{f"network's {name}": value for name, value in asked.architecture.as_dict().items()},
             **settings,
-            "window": self.window_length,
-            "stride": self.stride,
-            "frame_rate": self.source.rate_hz,
-            "mirrored windows": self.mirror,
+            "window": asked.window_length,
+            "stride": asked.stride,
+            "frame_rate": asked.source.rate_hz,
+            "mirrored windows": asked.mirror,
             "folds": self.fold.count,
             "evaluation persons": list(self.fold.evaluation),
             "poses": self.data_sha256,
@@ -238,10 +229,10 @@ def _add_missing_baselines(task: FoldTask) -> None:
         return
     with suppress(TakenError), task.lock():
         result = read_result(task.result_file)
-        found = _baselines(task, task.source.same_gaits(task.data_sha256).gaits)
+        found = _baselines(task, task.asked.source.same_gaits(task.data_sha256).gaits)
         if any(isinstance(found[name], Predictions) for name in missing(result)):
             baselines = found | {name: result.baselines[name] for name in result.baselines.keys() - missing(result)}
-            save_result(replace(result, baselines=baselines), task.save_folder)
+            save_result(replace(result, baselines=baselines), task.asked.save_folder)
 
 
 def _train(
@@ -249,20 +240,20 @@ def _train(
     ranks: Ranks,
     progress: Progress | None,
 ) -> Iterator[EpochDone | FoldOutcome]:
-    fold, settings, inputs = task.fold, task.settings, task.inputs()
+    fold, asked, settings, inputs = task.fold, task.asked, task.asked.settings, task.inputs()
     ranks.each(lambda: check_device(settings.device))
-    gaits = ranks.each(lambda: task.source.same_gaits(task.data_sha256)).gaits
+    gaits = ranks.each(lambda: asked.source.same_gaits(task.data_sha256)).gaits
     learners, validators = fold.training, tuple[str, ...]()
     if settings.patience is not None:
         learners, validators = validation_split(fold, task.sick, VALIDATION_SHARE)
 
     def windows(persons: tuple[str, ...], mirrored: bool = False) -> Windows:
         mine = [one for one in gaits if one.person in set(persons)]
-        return Windows(mine, task.window_length, task.stride, mirrored=mirrored)
+        return Windows(mine, asked.window_length, asked.stride, mirrored=mirrored)
 
-    training, evaluation = windows(learners, task.mirror), windows(fold.evaluation)
+    training, evaluation = windows(learners, asked.mirror), windows(fold.evaluation)
     torch.manual_seed(settings.seed)
-    start = task.architecture.build()
+    start = asked.architecture.build()
     settle(start, training, settings.seed)
     course = Training(
         start,
@@ -272,7 +263,7 @@ def _train(
         validation=windows(validators) if validators else None,
         ranks=ranks,
     )
-    before = ranks.agreed(lambda: _interrupted(task, inputs) if task.resume else _begun(task))
+    before = ranks.agreed(lambda: _interrupted(task, inputs) if asked.resume else _begun(task))
     if before is not None and before.training_state is not None:
         course.restore(before.training_state)
     mean = before.mean_window if before is not None else mean_window(training, settings.batch_size)
@@ -281,14 +272,14 @@ def _train(
         if not ranks.first:
             return
         checkpoint = Checkpoint(
-            architecture=task.architecture,
+            architecture=asked.architecture,
             weights=course.chosen_weights,
-            window_length=task.window_length,
-            frame_rate_hz=task.source.rate_hz,
+            window_length=asked.window_length,
+            frame_rate_hz=asked.source.rate_hz,
             normalisation=NORMALISATION,
             joints=tuple(joint.name for joint in BODY_JOINTS),
             fold=asdict(fold) | {"validation": validators},
-            arguments=task.arguments,
+            arguments=asked.flags,
             versions=_versions(),
             metrics=metrics or {},
             mean_window=mean,
@@ -301,7 +292,7 @@ def _train(
         def drawn() -> TrainingBoard | None:
             if not ranks.first:
                 return None
-            return opened.enter_context(TrainingBoard(task.save_folder, task.network, fold.index, course.epochs))
+            return opened.enter_context(TrainingBoard(asked.save_folder, asked.network, fold.index, course.epochs))
 
         board = ranks.each(drawn)
         while not course.finished:
@@ -319,10 +310,10 @@ def _train(
     def write() -> None:
         said = Predictions.of_windows(evaluation, probability.numpy())
         result = FoldResult(
-            network=task.network,
-            architecture=task.architecture.as_dict(),
-            arguments=dict(task.arguments),
-            command=task.command,
+            network=asked.network,
+            architecture=asked.architecture.as_dict(),
+            arguments=dict(asked.flags),
+            command=asked.command,
             fold=fold,
             sick=dict(task.sick),
             epochs=tuple(course.epochs),
@@ -331,9 +322,9 @@ def _train(
             leak_check=dict(task.leak_check),
             training_windows=len(training),
             evaluation_windows=len(evaluation),
-            window_length=task.window_length,
-            frame_rate_hz=task.source.rate_hz,
-            stride=task.stride,
+            window_length=asked.window_length,
+            frame_rate_hz=asked.source.rate_hz,
+            stride=asked.stride,
             normalisation=NORMALISATION,
             seed=settings.seed,
             seconds=sum(epoch["seconds"] for epoch in course.epochs),
@@ -345,7 +336,7 @@ def _train(
             data_sha256=task.data_sha256,
         )
         _write_predictions(task.predictions_file, said)
-        save_result(result, task.save_folder)
+        save_result(result, asked.save_folder)
         metrics = {by: as_json(metric_estimates(said, by=by)) for by in ("windows", "persons")}
         keep(settings.epochs if course.finished else None, metrics)
 
@@ -381,10 +372,11 @@ def _interrupted(task: FoldTask, inputs: Mapping[str, Any]) -> Checkpoint | None
             f"{path}: was trained otherwise ({', '.join(sorted(other))} changed), so --resume cannot go on from it; "
             "give the settings of then, or leave --resume out to train anew."
         )
-    if len(state["epochs"]) > task.settings.epochs:
+    asked = task.asked.settings.epochs
+    if len(state["epochs"]) > asked:
         raise GaitError(
-            f"{path}: has {len(state['epochs'])} epochs behind it, more than --epochs {task.settings.epochs}; ask for "
-            "more, or leave --resume out to train anew."
+            f"{path}: has {len(state['epochs'])} epochs behind it, more than --epochs {asked}; ask for more, or "
+            "leave --resume out to train anew."
         )
     return checkpoint
 
@@ -394,8 +386,9 @@ def _baselines(task: FoldTask, gaits: Sequence[GaitRecording]) -> dict[str, Pred
     learners, judged = (
         [one for one in gaits if one.person in persons] for persons in (task.fold.training, task.fold.evaluation)
     )
+    asked = task.asked
     return baseline_predictions(
-        learners, judged, window_length=task.window_length, stride=task.stride, seed=task.settings.seed
+        learners, judged, window_length=asked.window_length, stride=asked.stride, seed=asked.settings.seed
     )
 
 
