@@ -83,7 +83,8 @@ def test_without_new_memory_it_is_the_same():
     windows = tensor(stick_walker(), stick_walker(speed=0), stick_walker(turn_deg=60))
     result, own = torch.empty_like(windows), windows.permute(0, 3, 2, 1).contiguous()
     scratch = torch.full_like(own, torch.nan)
-    place(own, placements(own, scratch), scratch, result)
+    placed = placements(own, scratch)
+    place(own.transpose(1, 2).contiguous(), placed, scratch.view(3, 22, 3, -1), result)
     torch.testing.assert_close(result, common_frame(windows), rtol=0, atol=2e-6)
 
 

@@ -1,7 +1,7 @@
 """The common frame: every window of a walk as if its person walked along +x, with y up and the right side at +z.
 
-The only copy of the alignment; networks, explanations and pictures all use it. Inside, windows are (N, 3, 22, L), so
-that each coordinate of a joint lies together in memory.
+The only copy of the alignment; networks, explanations and pictures all use it. Inside, windows are (N, 3, 22, L) or
+(N, 22, 3, L), so that each coordinate of a joint lies together in memory.
 """
 
 from __future__ import annotations
@@ -70,7 +70,9 @@ def common_frame(windows: Tensor) -> Tensor:
     result = torch.empty_like(windows, memory_format=torch.contiguous_format)
     own = _from_the_start(windows)
     scratch = torch.empty_like(own)
-    place(own, placements(own, scratch), scratch, result)
+    placed = placements(own, scratch)
+    tracks = own.transpose(1, 2).contiguous()
+    place(tracks, placed, scratch.view_as(tracks), result)
     return result
 
 
@@ -78,8 +80,8 @@ def placements(windows: Tensor, scratch: Tensor) -> Tensor:
     """What brings windows into the common frame and normalises them, for ``place``: each one's affine map.
 
     Args:
-        windows: (N, 3, 22, L), contiguous, metres, at most some ten metres from the origin.
-        scratch: like ``windows``; is overwritten.
+        windows: (N, 3, 22, L), metres, at most some ten metres from the origin.
+        scratch: as large, contiguous; is overwritten.
 
     Returns:
         (N, 3, 4): a matrix, and in the last column what is added after it.
@@ -95,18 +97,19 @@ def place(windows: Tensor, placements: Tensor, scratch: Tensor, result: Tensor) 
     """Windows by their placements, without new memory, which would take longer than the sums themselves.
 
     Args:
-        windows: (N, 3, 22, L) as for ``placements``; are overwritten.
+        windows: (N, 22, 3, L), contiguous; the joints of those that ``placements`` was given.
         placements: (N, 3, 4) of these windows.
         scratch: like ``windows``; is overwritten.
         result: (N, L, 22, 3), contiguous; is overwritten with the windows in the common frame.
     """
-    N, _, J, L = windows.shape
-    turned = _turned(windows, placements[..., :3], scratch)
-    placed = torch.add(turned.transpose(1, 2), placements[:, None, :, 3:], out=windows.view(N, J, 3, L))
+    N, J, _, L = windows.shape
+    of_joints = placements[:, None].expand(N, J, 3, 4).reshape(N * J, 3, 4)
+    M, added = of_joints[..., :3], of_joints[..., 3:]
+    placed = torch.baddbmm(added, M, windows.view(N * J, 3, L), out=scratch.view(N * J, 3, L)).view(N, J * 3, L)
     if result.is_cpu:  # numpy turns frames and joints round in half of torch's time
-        np.copyto(result.view(N, L, J * 3).numpy(), placed.view(N, J * 3, L).numpy().transpose(0, 2, 1))
+        np.copyto(result.view(N, L, J * 3).numpy(), placed.numpy().transpose(0, 2, 1))
     else:
-        result.copy_(placed.permute(0, 3, 1, 2))
+        result.view(N, L, J * 3).copy_(placed.transpose(1, 2))
 
 
 def mirrored(joints: Tensor) -> Tensor:

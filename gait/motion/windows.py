@@ -81,8 +81,8 @@ class Windows:
         every = tracks.size - length + 1 if len(self) else 0
         self._stretches = torch.from_numpy(tracks.reshape(-1)).as_strided((every, length), (1, 1))
         row = torch.arange(_TRACKS).reshape(NUM_BODY_JOINTS, 3)
-        self._tracks = torch.stack([order.T.reshape(-1) for order in (row, row[list(MIRROR_ORDER)])]) * tracks.shape[1]
-        self._scratch = torch.empty(2, _AT_A_TIME, 3, NUM_BODY_JOINTS, length, dtype=torch.float32)
+        self._tracks = torch.stack([order.reshape(-1) for order in (row, row[list(MIRROR_ORDER)])]) * tracks.shape[1]
+        self._scratch = torch.empty(2, _AT_A_TIME, NUM_BODY_JOINTS, 3, length, dtype=torch.float32)
         # Found when a window is first asked for: every epoch asks for the same ones.
         self._placements = torch.empty(len(self), 3, 4, dtype=torch.float32)
         self._placed = torch.zeros(len(self), dtype=torch.bool)
@@ -96,11 +96,10 @@ class Windows:
 
         Args:
             indices: (B,) whole numbers, in any order; negative ones count from the end.
-            device: where the windows are wanted; they are turned there.
+            device: where the windows are wanted; they are made on the CPU.
         """
         indices = indices.cpu()
-        shape = (len(indices), self.length, NUM_BODY_JOINTS, 3)
-        batch = torch.empty(shape, dtype=torch.float32, device=device)
+        batch = torch.empty(len(indices), self.length, NUM_BODY_JOINTS, 3, dtype=torch.float32)
         for first in range(0, len(indices), _AT_A_TIME):
             some = indices[first : first + _AT_A_TIME]
             windows, scratch = self._scratch[:, : len(some)]
@@ -108,11 +107,8 @@ class Windows:
             torch.index_select(self._stretches, 0, rows.reshape(-1), out=windows.view(-1, self.length))
             # Exchanged sides are a mirror image; the alignment reflects it.
             if not self._placed[some].all():
-                self._placements[some] = placements(windows, scratch)
+                coordinates = windows.transpose(1, 2)
+                self._placements[some] = placements(coordinates, scratch.view_as(coordinates))
                 self._placed[some] = True
-            of_windows = self._placements[some]
-            if batch.device != windows.device:
-                windows, of_windows = windows.to(batch.device), of_windows.to(batch.device)
-                scratch = torch.empty_like(windows)
-            place(windows, of_windows, scratch, batch[first : first + len(some)])
-        return batch
+            place(windows, self._placements[some], scratch, batch[first : first + len(some)])
+        return batch.to(device)
