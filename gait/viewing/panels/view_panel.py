@@ -125,7 +125,7 @@ class BodyView:
         for number, (text, colour) in enumerate(lines):
             pen.add_text((left + pad, top + pad + number * line), packed(colour), text)
         if explained is not None and not self._panel:
-            for number, text in enumerate((explained.method.title, explained.network.title)):
+            for number, text in enumerate((explained.network.title, explained.method.title)):
                 pen.add_text((left + pad, top + height - pad - (number + 1) * line), packed(FAINT), text)
         if explained is not None:
             bar = min(controls.length(200), height - controls.length(120))
