@@ -8,6 +8,7 @@ from gait.viewing.panels.controls import FAINT, HEALTHY, SICK, WRONG, Controls
 from gait.viewing.session import Session
 
 _MOST_MESSAGES = 4  # the newest
+_SECOND_COLUMN = 122  # where it begins, in a window as it was designed
 _LAYERS = (
     ("skin", "Skin", "the body's surface"),
     ("skeleton", "Skeleton", "joints, and lines between them"),
@@ -27,8 +28,7 @@ def control_panel(controls: Controls, session: Session) -> str:
     asked = ""
     # What went wrong, and what is being worked at, stays in sight however far the rest is scrolled.
     below = _messages_height(controls, session)
-    if below:
-        imgui.begin_child("scrolled", (0.0, -below))
+    imgui.begin_child("scrolled", (0.0, -below))
     controls.heading("Walk")
     if session.body is None:
         controls.line("No walk is open.", FAINT)
@@ -49,8 +49,8 @@ def control_panel(controls: Controls, session: Session) -> str:
     _explanation(controls, session)
     controls.heading("Show")
     _layers(controls, session)
+    imgui.end_child()
     if below:
-        imgui.end_child()
         if imgui.begin_child("messages", (0.0, 0.0)):
             _messages(controls, session)
         imgui.end_child()
@@ -124,7 +124,7 @@ def _layers(controls: Controls, session: Session) -> None:
     layers = session.layers
     for number, (name, text, tip) in enumerate(_LAYERS):
         if number % 2:
-            imgui.same_line(controls.length(130))
+            imgui.same_line(controls.length(_SECOND_COLUMN))
         there = True
         if session.body is not None:
             gait = session.body.gait
@@ -137,11 +137,11 @@ def _layers(controls: Controls, session: Session) -> None:
         setattr(layers, name, controls.tick(text, getattr(layers, name), tip, enabled=there))
     if session.ghost is not None:
         layers.ghost = controls.tick("Second person", layers.ghost, session.ghost.gait.name)
-        imgui.same_line(controls.length(130))
+        imgui.same_line(controls.length(_SECOND_COLUMN))
         if controls.button("Remove"):
             session.no_ghost()
     session.follow = controls.tick("Follow the body", session.follow, "the camera goes along")
-    imgui.same_line(controls.length(130))
+    imgui.same_line(controls.length(_SECOND_COLUMN))
     if controls.button("Help (H)", "every key, and how to read the colours"):
         session.help = True
 
