@@ -19,6 +19,7 @@ from gait.explaining.faithfulness import (
 from gait.explaining.methods import explain_windows
 from gait.explaining.recordings import explain_gait
 from gait.learning.architecture import MLPArchitecture, TransformerArchitecture
+from gait.learning.transformer import GaitTransformer
 from gait.motion.alignment import common_frame
 from gait.motion.gait_set import GaitRecording, RecordingSource
 
@@ -80,9 +81,13 @@ def test_frames_between_far_windows_are_not_made_up(network, tmp_path):
 
 
 def test_costly_methods_look_at_fewer_windows(network, tmp_path):
-    found = explain_gait(network, recording(tmp_path), LENGTH, "occlusion", baseline=torch.zeros(LENGTH, 22, 3))
-    assert found.settings["stride"] == 16
-    assert len(found.first_frames) == 25
+    strides = {}
+    for method in ("lrp", "integrated_gradients", "occlusion"):
+        found = explain_gait(network, recording(tmp_path), LENGTH, method, baseline=torch.zeros(LENGTH, 22, 3))
+        strides[method] = found.settings["stride"]
+        assert len(found.first_frames) == 25
+    costly = isinstance(network, GaitTransformer)
+    assert strides == {"lrp": 1, "integrated_gradients": 8 if costly else 1, "occlusion": 16 if costly else 4}
 
 
 def test_a_recording_shorter_than_a_window_is_a_plain_line(network, tmp_path):

@@ -35,11 +35,16 @@ class Method:
     of_transformers: bool = True
     of_mlps: bool = True
     needs_baseline: bool = False
-    windows_a_frame: float = 1.0  # of a whole recording: a costly method looks at fewer windows
+    stride: int = 1  # frames from one window of a recording to the next that is explained: more for a costly method
+    mlp_stride: int = 1  # of MLPs, which have weights of their own for every frame: with few windows they flicker
 
     def explains(self, network: nn.Module) -> bool:
         """Whether it knows this kind of network."""
         return self.of_transformers if isinstance(network, GaitTransformer) else self.of_mlps
+
+    def stride_of(self, network: nn.Module) -> int:
+        """Frames from one explained window to the next, for this kind of network."""
+        return self.stride if isinstance(network, GaitTransformer) else self.mlp_stride
 
 
 METHODS: Mapping[str, Method] = {
@@ -48,8 +53,8 @@ METHODS: Mapping[str, Method] = {
         Method("lrp", "Relevance (LRP)", signed=True),
         Method("attention", "Attention", signed=False, of_mlps=False),
         Method("gradient_input", "Input times gradient", signed=True),
-        Method("integrated_gradients", "Integrated gradients", signed=True, needs_baseline=True, windows_a_frame=1 / 8),
-        Method("occlusion", "Occlusion", signed=True, needs_baseline=True, windows_a_frame=1 / 16),
+        Method("integrated_gradients", "Integrated gradients", signed=True, needs_baseline=True, stride=8),
+        Method("occlusion", "Occlusion", signed=True, needs_baseline=True, stride=16, mlp_stride=4),
     )
 }
 

@@ -51,7 +51,7 @@ def explain_gait(
         GaitError: the recording is shorter than a window, or as of ``explain_windows``.
     """
     if stride is None:
-        stride = max(1, round(1 / method_for(network, method).windows_a_frame))
+        stride = method_for(network, method).stride_of(network)
     windows = Windows([gait], window_length)
     if not len(windows):
         raise GaitError(windows.too_short[0])
