@@ -15,14 +15,11 @@ from gait.learning.cross_validation import training_script
 from gait.learning.training_flags import TrainingArguments, count, training_arguments, training_parser
 
 LAYERS = (256, 512, 256, 64)
-JOINT_OFFSET_M = 0.03
 
 
 def parse_arguments(words: list[str] | None = None) -> TrainingArguments:
     """Read the command line; argparse ends the program with code 2 where it makes no sense."""
-    parser = training_parser(
-        __doc__, batch_size=64, interval_size=128, epochs=75, learning_rate=1e-5, joint_offset_m=JOINT_OFFSET_M
-    )
+    parser = training_parser(__doc__, batch_size=64, interval_size=128, epochs=75, learning_rate=1e-5)
     said = " ".join(map(str, LAYERS))
     for flag, of in (("--pfe_layers", "a frame"), ("--fc_layers", "a window")):
         parser.add_argument(

@@ -20,7 +20,7 @@ ONE_FRAME_IN = 4
 
 def parse_arguments(words: list[str] | None = None) -> TrainingArguments:
     """Read the command line; argparse ends the program with code 2 where it makes no sense."""
-    parser = training_parser(__doc__, batch_size=8, interval_size=64, epochs=1, learning_rate=1e-4, joint_offset_m=0.0)
+    parser = training_parser(__doc__, batch_size=8, interval_size=64, epochs=1, learning_rate=1e-4)
     add = parser.add_argument
     add("--pfe_dim", type=count, default=128, metavar="N", help="numbers that a frame becomes (default 128)")
     add("--fc_dim", type=count, default=128, metavar="N", help="numbers that a window becomes (default 128)")

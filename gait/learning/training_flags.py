@@ -17,6 +17,7 @@ from gait.motion.gait_source import GaitSource
 
 ALL = "all"
 PATIENCE = 5
+JOINT_OFFSET_M = 0.03
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ class TrainingArguments:
 
 
 def training_parser(
-    about: str, *, batch_size: int, interval_size: int, epochs: int, learning_rate: float, joint_offset_m: float
+    about: str, *, batch_size: int, interval_size: int, epochs: int, learning_rate: float
 ) -> argparse.ArgumentParser:
     """A parser of the shared flags; a script adds its network's.
 
@@ -54,7 +55,6 @@ def training_parser(
         interval_size: frames.
         epochs: how many.
         learning_rate: of ADOPT.
-        joint_offset_m: by which a window's joints are moved in training.
     """
     parser = argparse.ArgumentParser(
         description=about.split("\n\n")[1],
@@ -85,7 +85,7 @@ def training_parser(
     number("--epochs", count, epochs, "times that every training window is learnt from")
     number("--lr", positive, learning_rate, "learning rate of ADOPT")
     add("--use_pos_ratio", action="store_true", help="weigh sick windows by the ratio of healthy to sick ones")
-    number("--joint_offset", _metres, joint_offset_m, "metres by which each joint of a window is moved in training")
+    number("--joint_offset", _metres, JOINT_OFFSET_M, "metres by which each joint of a window is moved in training")
     add("--no_mirror", action="store_true", help="do not learn from mirrored windows too")
     add(
         "--early_stopping",
