@@ -127,7 +127,7 @@ run_demo() {
         --save_folder ./demo_out/trained_transformer
     # The arrays are small: more threads would only wait for one another.
     OMP_NUM_THREADS=1 .venv/bin/python -m gait.review --poses "$poses" --trained ./demo_out/trained_mlp ./demo_out/trained_transformer \
-        --export ./demo_out --stride 4 \
+        --export ./demo_out \
         --note "The twelve walkers are made up: each fault was put into a healthy walk by a formula. Twelve made-up \
 walkers prove nothing about patients; they show what this suite does." \
         --note "The settings are those of a quick demonstration: three folds, every 16th window, small networks, \

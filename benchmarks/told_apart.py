@@ -55,7 +55,7 @@ class Arguments:
     """Other persons."""
     k_folds: int = 5
     """Every person is judged in one of them."""
-    transformer_stride: int = 8
+    transformer_stride: int = 4
     """Frames from one window to the next."""
     mlp_stride: int = 4
     """Frames from one window to the next."""
