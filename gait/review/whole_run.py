@@ -37,7 +37,7 @@ from gait.viewing.shown_gait import BodyFiles, ShownGait
 from gait.viewing.workbench import ShownNetwork, Told
 
 PAGE_FILE = "index.html"
-_WALK_STRIDE = 2  # frames
+_WALK_STRIDE = 1  # frames from one explained window of a single walk to the next: with fewer its map has stripes
 _HALF = (640, 960)  # pixels of one person in the film
 _LABELS = (HEALTHY, SICK)
 
@@ -56,11 +56,6 @@ class RunSettings:
     stride: int | None = None  # frames from one explained window of everybody to the next; by the method's cost if None
     speed: float = 0.5  # of the film
     overwrite: bool = False  # do again what is finished
-
-    @property
-    def walk_stride(self) -> int:
-        """Likewise of the single walks: a large one leaves stripes in their maps."""
-        return min(self.stride or _WALK_STRIDE, _WALK_STRIDE)
 
 
 @dataclass(frozen=True)
@@ -259,7 +254,7 @@ def _explained_walk(network: NetworkStory, walk: _Walk, settings: RunSettings, s
 
     def explain() -> tuple[Said, Sequence[str], bool]:
         opened = open_network(walk.network)
-        export = ExportSettings(opened.methods[:1], None, settings.walk_stride, settings.bodies)
+        export = ExportSettings(opened.methods[:1], None, _WALK_STRIDE, settings.bodies)
         done = export_gait(opened, walk.gait.folder, export, place)
         # What could not be drawn now may be another time.
         return Said(done.lines, done.notes), done.problems, not done.notes
@@ -267,7 +262,7 @@ def _explained_walk(network: NetworkStory, walk: _Walk, settings: RunSettings, s
     files = place / PICTURE_FILE, place / EXPLANATION_FILE
     lines = steps.done(
         f"What was pivotal for the {network.title} in {walk.gait.name}",
-        lambda: digest([walk.network, walk.gait.folder / POSES_FILE], settings.walk_stride, settings.bodies),
+        lambda: digest([walk.network, walk.gait.folder / POSES_FILE], _WALK_STRIDE, settings.bodies),
         files,
         explain,
     )
@@ -306,7 +301,7 @@ def _film(network: NetworkStory, settings: RunSettings, steps: _Steps) -> Iterat
     made_from = [file for walk in network.walks for file in (walk.network, walk.folder / POSES_FILE)]
     lines = steps.done(
         f"The film of a healthy and a sick one, as the {network.title} sees them",
-        lambda: digest(made_from, settings.walk_stride, settings.speed, settings.bodies),
+        lambda: digest(made_from, _WALK_STRIDE, settings.speed, settings.bodies),
         (film, still),
         draw,
     )

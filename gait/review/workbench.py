@@ -21,7 +21,7 @@ from gait.viewing.shown_gait import BodyFiles, ShownGait, read_shown_gait
 from gait.viewing.workbench import ShownMethod, ShownNetwork, Told
 
 _AT_A_TIME = 64  # windows
-_KINDS = {"MLP": "feed-forward network", "transformer": "transformer network"}
+_KINDS = {"MLP": "MLP network", "transformer": "transformer network"}
 _IN_WORDS = {
     "lrp": "shares the score out backwards through the network, layer by layer, down to joints and moments",
     "attention": "where the network looks, not whether that spoke for sick or for healthy",
