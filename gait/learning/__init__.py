@@ -11,6 +11,6 @@ In the order in which a command goes through it:
 * ``leak_check``: whether the label can be told from what should not matter;
 * ``report``: what a user is told.
 
-The networks: ``transformer``, which stands on ``row_parts``, ``feed_forward`` and ``dropout`` and starts as
-``first_weights`` has it, and ``mlp``.
+The networks: ``transformer``, which stands on ``row_parts``, ``feed_forward`` and ``dropout``, and ``mlp``; both start
+as ``first_weights`` has it.
 """
