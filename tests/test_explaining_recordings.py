@@ -80,6 +80,13 @@ def test_frames_between_far_windows_are_not_made_up(network, tmp_path):
     assert np.isfinite(found.probability).all()
 
 
+@pytest.mark.parametrize("frames", [LENGTH, LENGTH + 1, 40, 90])
+def test_frames_near_the_ends_have_less_than_half_of_the_windows(network, tmp_path, frames):
+    found = explain_gait(network, recording(tmp_path, frames), LENGTH, "lrp")
+    counts = [sum(first <= frame < first + LENGTH for first in range(frames - LENGTH + 1)) for frame in range(frames)]
+    assert found.well_covered.tolist() == [2 * count >= max(counts) for count in counts]
+
+
 def test_costly_methods_look_at_fewer_windows(network, tmp_path):
     strides = {}
     for method in ("lrp", "integrated_gradients", "occlusion"):

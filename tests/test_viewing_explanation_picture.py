@@ -190,6 +190,17 @@ def test_one_scale_reaches_to_nearly_the_strongest_of_all_values() -> None:
         assert importance_scale(nothing, signed=True).high == 1.0
 
 
+def test_what_few_windows_say_of_the_ends_does_not_set_the_scale() -> None:
+    said = importance(FRAMES)
+    loud = said.values.copy()
+    loud[~said.well_covered] *= 1000
+    scales = [
+        ExplainedRecording(replace(said, values=values), walker(), "LRP").scale.high for values in (said.values, loud)
+    ]
+    assert 0 < (~said.well_covered).sum() < FRAMES / 2
+    assert scales[0] == scales[1]
+
+
 def test_columns_are_means_of_equal_stretches() -> None:
     values = np.arange(24.0).reshape(12, 2)
     values[3:6, 1] = np.nan

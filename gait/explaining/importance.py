@@ -48,3 +48,16 @@ class GaitImportance:
     def person_probability(self) -> float:
         """Of sick: mean over all windows, as a person is judged."""
         return float(np.mean(self.window_probability))
+
+    @property
+    def well_covered(self) -> NDArray[np.bool_]:
+        """(T,) frames that at least half as many windows cover as any frame.
+
+        Near the recording's ends a frame is the beginning or the end of few windows, and nothing else: what is large
+        there is an edge of windows.
+        """
+        changes = np.zeros(len(self.values) + 1, np.int64)
+        np.add.at(changes, self.first_frames, 1)
+        np.add.at(changes, self.first_frames + self.window_length, -1)
+        counts = changes.cumsum()[:-1]
+        return 2 * counts >= counts.max(initial=0)

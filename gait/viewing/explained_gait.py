@@ -26,8 +26,8 @@ class ExplainedGait:
 
     @cached_property
     def scale(self) -> Scale:
-        """One range of colours for the whole recording."""
-        return importance_scale([self.importance.values], self.importance.signed)
+        """One range of colours for the whole recording, beyond which its ends may go."""
+        return importance_scale([self.importance.values[self.importance.well_covered]], self.importance.signed)
 
     @cached_property
     def _rows(self) -> NDArray[np.int64]:

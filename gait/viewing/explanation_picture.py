@@ -84,8 +84,8 @@ class ExplainedRecording:
 
     @property
     def scale(self) -> Scale:
-        """Of thousandths."""
-        return importance_scale([self.values], self.importance.signed)
+        """Of thousandths; the recording's ends may go beyond it."""
+        return importance_scale([self.values[self.importance.well_covered]], self.importance.signed)
 
     @property
     def unit(self) -> str:
