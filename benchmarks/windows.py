@@ -12,8 +12,8 @@ Prints one JSON object:
    the published loop, which is written from its description (``published_windows_per_second``). All on one thread, in
    turns, by the processor's time, so that other work on the machine counts for little. ``ratio`` by itself is that of
    a training of 25 epochs.
- * ``published_first_batch_s``: before its first batch the published loop makes all windows; what that would take, without
-   reading. ``first_batch_ratio``: beside what the first batch takes here once the recordings are read.
+ * ``published_first_batch_s``: before its first batch the published loop makes all windows; what that would take,
+   without reading. ``first_batch_ratio``: beside what the first batch takes here once the recordings are read.
 """
 
 from __future__ import annotations
