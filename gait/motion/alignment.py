@@ -105,6 +105,7 @@ def place(windows: Tensor, placements: Tensor, scratch: Tensor, result: Tensor) 
     N, J, _, L = windows.shape
     of_joints = placements[:, None].expand(N, J, 3, 4).reshape(N * J, 3, 4)
     M, added = of_joints[..., :3], of_joints[..., 3:]
+    # Windows are made on the CPU, where products are never rounded to less, as they may be on graphics cards.
     placed = torch.baddbmm(added, M, windows.view(N * J, 3, L), out=scratch.view(N * J, 3, L)).view(N, J * 3, L)
     if result.is_cpu:  # numpy turns frames and joints round in half of torch's time
         np.copyto(result.view(N, L, J * 3).numpy(), placed.numpy().transpose(0, 2, 1))
