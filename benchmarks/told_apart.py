@@ -14,7 +14,6 @@ Made-up walkers with seven made-up disorders: the figure shows that the networks
 
 from __future__ import annotations
 
-import argparse
 import json
 import subprocess
 import sys
@@ -24,6 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from command_line import benchmark_parser, values
 from json_result import load_average, made_by, publish
 from real_walks import MODEL
 from walking_cohort import REPOSITORY, fit_command, fit_environment
@@ -141,10 +141,10 @@ def timed(command: list[str]) -> float:
 
 
 def parse_arguments(words: list[str] | None = None) -> Arguments:
-    """Read the command line; what it names goes before ``--quick``, and that before the defaults."""
-    parser = argparse.ArgumentParser(description="How well the networks tell walkers apart, as JSON.")
-    parser.add_argument("--quick", action="store_true", help="a tiny cohort and one epoch: that it runs")
-    parser.add_argument("--json", type=Path, help="write the JSON object into this file too")
+    """Read the command line."""
+    parser = benchmark_parser(
+        "How well the networks tell walkers apart, as JSON.", "a tiny cohort and one epoch: that it runs"
+    )
     for flag, what in (
         ("healthy", "persons"),
         ("ill", "persons"),
@@ -160,10 +160,7 @@ def parse_arguments(words: list[str] | None = None) -> Arguments:
     parser.add_argument("--networks", nargs="+", choices=sorted(SCRIPTS), help="that are trained")
     parser.add_argument("--poses", type=Path, help="fitted before, in place of a new cohort")
     parser.add_argument("--model", type=Path, help="body model file, in a folder SUPR")
-    given = vars(parser.parse_args(words))
-    quick = QUICK if given.pop("quick") else {}
-    kept = {**quick, **{name: value for name, value in given.items() if value is not None}}
-    return Arguments(**kept | ({"networks": tuple(kept["networks"])} if "networks" in kept else {}))
+    return Arguments(**values(parser, words, QUICK))
 
 
 if __name__ == "__main__":

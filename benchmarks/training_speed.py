@@ -18,7 +18,6 @@ machine's when the measurement starts.
 
 from __future__ import annotations
 
-import argparse
 import time
 import warnings
 from dataclasses import dataclass, replace
@@ -28,6 +27,7 @@ from typing import Any, NamedTuple
 
 import torch
 from adopt import ADOPT
+from command_line import benchmark_parser, values
 from json_result import load_average, made_by, publish
 from published_transformer import PublishedTransformer
 from torch import Tensor, nn
@@ -178,12 +178,11 @@ def mlp_seconds(args: Arguments, windows: Tensor, sick: Tensor) -> float:
 
 
 def parse_arguments(words: list[str] | None = None) -> Arguments:
-    """Read the command line; what it names goes before ``--quick``, and that before the defaults."""
-    parser = argparse.ArgumentParser(
-        description="Seconds of a training step of both networks, beside the plain transformer, as JSON."
+    """Read the command line."""
+    parser = benchmark_parser(
+        "Seconds of a training step of both networks, beside the plain transformer, as JSON.",
+        "a small batch of short windows, rough figures",
     )
-    parser.add_argument("--quick", action="store_true", help="a small batch of short windows, rough figures")
-    parser.add_argument("--json", type=Path, help="write the JSON object into this file too")
     parser.add_argument("--batch_size", type=int, help="windows a step")
     parser.add_argument("--interval_size", type=int, help="frames a window")
     for level, of in (("pfe", "frames"), ("fc", "windows")):
@@ -194,9 +193,7 @@ def parse_arguments(words: list[str] | None = None) -> Arguments:
     parser.add_argument("--turns", type=int, help="of both forms")
     parser.add_argument("--steps", type=int, help="of ours a turn")
     parser.add_argument("--threads", type=int, help="that torch uses")
-    given = vars(parser.parse_args(words))
-    quick = QUICK if given.pop("quick") else {}
-    return Arguments(**{**quick, **{name: value for name, value in given.items() if value is not None}})
+    return Arguments(**values(parser, words, QUICK))
 
 
 if __name__ == "__main__":

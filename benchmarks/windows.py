@@ -18,7 +18,6 @@ Prints one JSON object:
 
 from __future__ import annotations
 
-import argparse
 import json
 import subprocess
 import sys
@@ -31,6 +30,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from command_line import benchmark_parser, values
 from json_result import load_average, made_by, publish
 from published_windows import published_windows
 from real_walks import MODEL
@@ -156,17 +156,15 @@ def seconds_each(make: Callable[[], int]) -> float:
 
 
 def parse_arguments(words: list[str] | None = None) -> Arguments:
-    parser = argparse.ArgumentParser(description="Windows in the common frame: memory and speed.")
-    parser.add_argument("--recordings", type=int, default=Arguments.recordings, help="of the cohort")
-    parser.add_argument("--frames", type=int, default=Arguments.frames, help="of each recording")
-    parser.add_argument("--length", type=int, default=Arguments.length, help="frames of a window")
-    parser.add_argument("--batch_size", type=int, default=Arguments.batch_size, help="windows of a batch")
-    parser.add_argument("--rounds", type=int, default=Arguments.rounds, help="measurements, of which the median counts")
-    parser.add_argument("--model", type=Path, default=Arguments.model, help="body model file")
-    parser.add_argument("--json", type=Path, default=None, help="also write the object into this file")
-    parser.add_argument("--quick", action="store_true", help="seconds, and rough figures")
-    values = vars(parser.parse_args(words))
-    return replace(Arguments(**{k: v for k, v in values.items() if k != "quick"}), **(QUICK if values["quick"] else {}))
+    """Read the command line."""
+    parser = benchmark_parser("Windows in the common frame: memory and speed, as JSON.", "seconds, and rough figures")
+    parser.add_argument("--recordings", type=int, help="of the cohort")
+    parser.add_argument("--frames", type=int, help="of each recording")
+    parser.add_argument("--length", type=int, help="frames of a window")
+    parser.add_argument("--batch_size", type=int, help="windows of a batch")
+    parser.add_argument("--rounds", type=int, help="measurements, of which the median counts")
+    parser.add_argument("--model", type=Path, help="body model file")
+    return Arguments(**values(parser, words, QUICK))
 
 
 if __name__ == "__main__":

@@ -78,6 +78,11 @@ class RealHands:
     def click(self, place: tuple[float, float]) -> None:
         self.do("mousemove", round(place[0]), round(place[1]), "sleep", 0.3, "mousedown", 1, "sleep", 0.2, "mouseup", 1)
 
+    def window(self) -> int:
+        """The viewer's, as the X server numbers it."""
+        (number,) = self.do("search", "--name", "Gait:").split()
+        return int(number)
+
     def picture(self) -> NDArray[np.uint8]:
         return np.asarray(ImageGrab.grab(xdisplay=self.display).convert("RGB"))
 
@@ -131,6 +136,11 @@ class Both:
             for name, picture in (("screen", self.hands.picture()), ("model", self.model.picture())):
                 Image.fromarray(picture).save(self.folder / f"{name}.png")
             raise AssertionError(f"{what}: see screen.png and model.png in {self.folder}")
+
+    def closes(self) -> None:
+        """By its keys, without a word."""
+        self.hands.do("keydown", "ctrl", "sleep", 0.3, "key", "q", "sleep", 0.3, "keyup", "ctrl")
+        self.ends()
 
     def ends(self, code: int = 0, within: float = 30) -> None:
         """Without a word."""
@@ -216,8 +226,7 @@ def test_a_person_opens_explains_plays_clicks_flies_and_closes(tmp_path: Path) -
             model.draw(3)
             alike("the whole body again", "View")
 
-            hands.do("keydown", "ctrl", "sleep", 0.3, "key", "q", "sleep", 0.3, "keyup", "ctrl")
-            both.ends()
+            both.closes()
         finally:
             model.close()
 
@@ -231,21 +240,20 @@ def test_files_are_dropped_on_the_window_by_another_program(tmp_path: Path) -> N
         with virtual_screen() as display, viewer_on(display) as viewer:
             hands = RealHands(display)
             both = Both(viewer, hands, model, tmp_path)
-            (window,) = hands.do("search", "--name", "Gait:").split()
+            window = hands.window()
             hands.do("mousemove", 600, 5)
             model.move((600.0, 5.0))
             both.alike("an empty window")
-            assert drop(display, int(window), (500, 300), walk / "poses.npz", network)
+            assert drop(display, window, (500, 300), walk / "poses.npz", network)
             model.session.open_path(walk)
             model.session.open_path(network)
             model.settle()
             both.alike("the walk and the network")
-            assert drop(display, int(window), (500, 300), tmp_path / "nothing here")
+            assert drop(display, window, (500, 300), tmp_path / "nothing here")
             model.session.open_path(tmp_path / "nothing here")
             model.settle()
             both.alike("what could not be opened, in one line")
-            hands.do("keydown", "ctrl", "sleep", 0.3, "key", "q", "sleep", 0.3, "keyup", "ctrl")
-            both.ends()
+            both.closes()
     finally:
         model.close()
 
@@ -290,8 +298,7 @@ def test_closing_while_it_explains_takes_no_longer(tmp_path: Path, how: str) -> 
             if how.startswith("Ctrl-C"):
                 viewer.send_signal(signal.SIGINT)
             else:
-                (window,) = hands.do("search", "--name", "Gait:").split()
-                close_window(display, int(window))
+                close_window(display, hands.window())
             output, errors = viewer.communicate(timeout=60)
             assert time.monotonic() - began < 2.0
             assert not output

@@ -100,12 +100,14 @@ def _settled(level: TokenEncoder, rows: Tensor, positions: Tensor) -> Tensor:
     _centre_values(level, rows, positions)
     attention.out_proj.bias.zero_()
     attended, _ = level.attended(rows, positions)
-    attention.out_proj.weight /= _spread(attended)
-    attended = (attended - attended.mean(0)) / _spread(attended)
+    spread = _spread(attended)
+    attention.out_proj.weight /= spread
+    attended = (attended - attended.mean(0)) / spread
     attention.out_proj.bias -= level.first_embedding()[0]
     fed = feed_forward(layer.norm2(attended), first.weight, first.bias, second.weight, second.bias)
-    second.bias -= fed.mean(0)
-    return attended + fed - fed.mean(0)
+    mean = fed.mean(0)
+    second.bias -= mean
+    return attended + fed - mean
 
 
 def _centre_values(level: TokenEncoder, rows: Tensor, positions: Tensor) -> None:

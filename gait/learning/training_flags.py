@@ -184,20 +184,21 @@ def _folder(word: str) -> Path:
 
 def positive(word: str) -> float:
     """A finite number above 0."""
-    number = _number(word)
+    number = number_or_nan(word)
     if not 0 < number < math.inf:
         raise argparse.ArgumentTypeError(f"a number above 0 is needed, not {word!r}")
     return number
 
 
 def _metres(word: str) -> float:
-    number = _number(word)
+    number = number_or_nan(word)
     if not 0 <= number < math.inf:
         raise argparse.ArgumentTypeError(f"metres from 0 on are needed, not {word!r}")
     return number
 
 
-def _number(word: str) -> float:
+def number_or_nan(word: str) -> float:
+    """What a word says, or NaN, which no bound lets pass."""
     try:
         return float(word)
     except ValueError:

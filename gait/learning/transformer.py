@@ -237,7 +237,8 @@ class GaitTransformer(nn.Module):
         positions, counts = _frame_positions(windows), None
         if self.training and self.one_frame_in > 1:
             places, counts = _one_frame_in(self.one_frame_in, windows.shape[1])
-            windows, positions = windows[:, places.to(windows.device)], positions[places.to(windows.device)]
+            places = places.to(windows.device)
+            windows, positions = windows[:, places], positions[places]
         frames = self.feature_extractor(windows.flatten(0, 1), _joint_positions(windows, joint_ids))
         vectors = self.feature_merger(frames.unflatten(0, windows.shape[:2]), positions, counts)
         return self.classifier(vectors)

@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from gait.learning.training_flags import positive
+from gait.learning.training_flags import number_or_nan, positive
 from gait.review.viewing_run import Look, draw_without_a_window, joint_named, show_window
 from gait.review.workbench import FileWorkbench
 
@@ -88,10 +88,7 @@ def _size(word: str) -> tuple[int, int]:
 
 
 def _seconds(word: str) -> float:
-    try:
-        seconds = float(word)
-    except ValueError:
-        seconds = -1.0
+    seconds = number_or_nan(word)
     if not 0 <= seconds < 1e6:
         raise argparse.ArgumentTypeError(f"seconds from 0 on are needed, not {word!r}")
     return seconds
