@@ -16,16 +16,16 @@ import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from gait.explaining.explained_network import open_network
+from gait.cli.exit_codes import STOPPED, exit_code, say
 from gait.explaining.methods import METHODS, MLP_RULES, TRANSFORMER_RULES
-from gait.learning.training_flags import count, positive
-from gait.review.cohort_export import CohortSettings, export_cohort
-from gait.review.explanation_export import ExportSettings, export_gait
-from gait.review.viewing_flags import ViewingArguments, add_viewing_flags, show, viewing_arguments
-from gait.review.viewing_run import end_process
-from gait.review.workbench import BareWeights, FileWorkbench
-from gait.script_end import STOPPED, exit_code, say
-from gait.viewing.shown_gait import BodyFiles
+from gait.explaining.trained_network import open_network
+from gait.learning.training_arguments import count, positive
+from gait.report.export_cohort import CohortSettings, export_cohort
+from gait.report.export_trial import ExportSettings, export_gait
+from gait.viewing.file_backend import BareWeights, FileWorkbench
+from gait.viewing.loaded_trial import BodyFiles
+from gait.viewing.run_viewer import end_process
+from gait.viewing.viewer_arguments import ViewingArguments, add_viewing_flags, show, viewing_arguments
 
 
 @dataclass(frozen=True)

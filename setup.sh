@@ -69,14 +69,14 @@ make_environment() {
 # The place counts too: an editable installation points to it.
 environment_stamp() { { "$1" --version && pwd && cat pyproject.toml constraints.txt; } | cksum; }
 
-can_draw() { .venv/bin/python -m gait.viewing.offscreen >/dev/null 2>&1; }
+can_draw() { .venv/bin/python -m gait.viewing.offscreen_renderer >/dev/null 2>&1; }
 
 make_drawing_work() {
     local packages
     can_draw && return
-    read -r -a packages <<<"$(.venv/bin/python -c 'from gait.viewing.offscreen import *; print(*DEBIAN_PACKAGES)')"
+    read -r -a packages <<<"$(.venv/bin/python -c 'from gait.viewing.offscreen_renderer import *; print(*DEBIAN_PACKAGES)')"
     if ! apt_install "${packages[@]}" || ! can_draw; then
-        say "Pictures will be missing: $(.venv/bin/python -m gait.viewing.offscreen 2>&1 | tail -n 1)"
+        say "Pictures will be missing: $(.venv/bin/python -m gait.viewing.offscreen_renderer 2>&1 | tail -n 1)"
     fi
 }
 
@@ -126,7 +126,7 @@ run_demo() {
         --batch_size 16 --epochs 20 --lr 0.0003 --pfe_dim 64 --fc_dim 32 --pfe_head 2 --fc_head 4 --ffn_dim 128 \
         --save_folder ./demo_out/trained_transformer
     # The arrays are small: more threads would only wait for one another.
-    OMP_NUM_THREADS=1 .venv/bin/python -m gait.review --poses "$poses" --trained ./demo_out/trained_mlp ./demo_out/trained_transformer \
+    OMP_NUM_THREADS=1 .venv/bin/python -m gait.report --poses "$poses" --trained ./demo_out/trained_mlp ./demo_out/trained_transformer \
         --export ./demo_out \
         --note "The twelve walkers are made up: each fault was put into a healthy walk by a formula. Twelve made-up \
 walkers prove nothing about patients; they show what this suite does." \

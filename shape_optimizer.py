@@ -17,16 +17,16 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from gait.capture.cohort_file import read_cohort
-from gait.cohort.cohort_run import FIT_MODULE, run_cohort
+from gait.cli.exit_codes import STOPPED, exit_code, say
+from gait.cohort.cohort_file import read_cohort
 from gait.cohort.fit_settings import FitSettings, check_settings
-from gait.cohort.gait_outcome import GaitOutcome
-from gait.cohort.summary import summary_lines
-from gait.crew.cluster_crew import ClusterCrew
-from gait.crew.crew import Crew
-from gait.crew.local_crew import LocalCrew, share_of_cores
+from gait.cohort.run_cohort import FIT_MODULE, run_cohort
+from gait.cohort.terminal_summary import summary_lines
+from gait.cohort.trial_outcome import GaitOutcome
 from gait.errors import GaitError
-from gait.script_end import STOPPED, exit_code, say
+from gait.parallel.dask_executor import ClusterCrew
+from gait.parallel.process_pool import LocalCrew, share_of_cores
+from gait.parallel.task_queue import Crew
 
 
 @dataclass(frozen=True)

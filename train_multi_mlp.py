@@ -12,7 +12,7 @@ import sys
 
 from gait.learning.architecture import MLPArchitecture
 from gait.learning.cross_validation import training_script
-from gait.learning.training_flags import TrainingArguments, count, training_arguments, training_parser
+from gait.learning.training_arguments import TrainingArguments, count, training_arguments, training_parser
 
 LAYERS = (256, 512, 256, 64)
 

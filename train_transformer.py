@@ -12,7 +12,7 @@ import sys
 
 from gait.learning.architecture import TransformerArchitecture
 from gait.learning.cross_validation import training_script
-from gait.learning.training_flags import TrainingArguments, count, training_arguments, training_parser
+from gait.learning.training_arguments import TrainingArguments, count, training_arguments, training_parser
 from gait.learning.transformer import MOST_TOKENS
 
 ONE_FRAME_IN = 4

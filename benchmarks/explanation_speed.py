@@ -15,16 +15,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from command_line import benchmark_parser, values
-from json_result import load_average, made_by, publish
-from real_walks import MODEL
+from bench_args import benchmark_parser, values
+from bench_output import load_average, made_by, publish
+from recorded_trials import MODEL
 
 from gait.body.model_file import load_body
 from gait.errors import GaitError
+from gait.explaining.explain_trial import explain_gait
 from gait.explaining.methods import lrp_rules, methods_of
-from gait.explaining.recordings import explain_gait
 from gait.learning.architecture import Architecture, MLPArchitecture, TransformerArchitecture
-from gait.motion.gait_set import GaitRecording, RecordingSource
+from gait.motion.dataset import GaitRecording, RecordingSource
 from gait.synthetic import make_person, make_walk
 
 LENGTH = 128

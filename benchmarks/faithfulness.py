@@ -44,17 +44,17 @@ from typing import Any
 
 import numpy as np
 import torch
-from command_line import benchmark_parser, values
-from json_result import load_average, made_by, publish
+from bench_args import benchmark_parser, values
+from bench_output import load_average, made_by, publish
 from numpy.typing import NDArray
-from real_walks import MODEL
+from paired_pathology_trials import PairOfWalks, pairs_of_walks
+from recorded_trials import MODEL
 from torch import Tensor, nn
-from walks_with_and_without import PairOfWalks, pairs_of_walks
 
 from gait.body.model_file import load_body
 from gait.body.skeleton import NUM_BODY_JOINTS, Joint
 from gait.errors import GaitError
-from gait.explaining.explained_network import ExplainedNetwork, open_network
+from gait.explaining.attribution import Importance
 from gait.explaining.faithfulness import (
     cell_scores,
     curves,
@@ -64,9 +64,9 @@ from gait.explaining.faithfulness import (
     shuffled,
     side_is_true,
 )
-from gait.explaining.importance import Importance
 from gait.explaining.methods import METHODS, default_method, explain_windows, lrp_rules, methods_of
-from gait.motion.gait_set import GaitRecording, read_gaits
+from gait.explaining.trained_network import ExplainedNetwork, open_network
+from gait.motion.dataset import GaitRecording, read_gaits
 from gait.motion.windows import Windows
 
 MOST_RANDOMISATION = 0.2
@@ -94,7 +94,7 @@ class Arguments:
     walkers: int = 40
     """Synthetic persons with a disorder; 0: no localisation."""
     seed: int = 1
-    """Of the walkers, of noise, shuffling and random orders; 0 is that of the walkers of benchmarks/told_apart.py."""
+    """Of the walkers, of noise, shuffling and random orders; 0 is that of the walkers of benchmarks/classification.py."""
     model: Path = MODEL
     """Body model file, in a folder SUPR."""
     json: Path | None = None

@@ -29,15 +29,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from clinic_centres import compared_with_the_clinic
-from command_line import benchmark_parser, values
-from hidden_markers import hidden_marker_figures
-from json_result import made_by, publish
-from real_fits import fit_walks, walk_figures, worst_figures
-from real_walks import CAPTURES, MODEL, recorded_persons, there_or_told
-from repeated_shape import repeat_figures
-from synthetic_walkers import PLACED_BY_HAND, PLACED_EXACTLY, walker_names
-from truth_distance import distance_to_truth
+from bench_args import benchmark_parser, values
+from bench_output import made_by, publish
+from error_vs_ground_truth import distance_to_truth
+from fit_recorded_trials import fit_walks, walk_figures, worst_figures
+from joint_centres_vs_plug_in_gait import compared_with_the_clinic
+from leave_one_marker_out import hidden_marker_figures
+from recorded_trials import CAPTURES, MODEL, recorded_persons, there_or_told
+from shape_repeatability import repeat_figures
+from synthetic_subjects import PLACED_BY_HAND, PLACED_EXACTLY, walker_names
 
 from gait.body.body import Body
 from gait.body.model_file import load_body

@@ -33,20 +33,20 @@ from typing import Any
 
 import numpy as np
 import torch
-from command_line import benchmark_parser, values
-from json_result import load_average, made_by, publish
-from long_walk import one_walk
-from published_fit import fit_frames
-from real_walks import CAPTURES, MODEL, repeated
+from bench_args import benchmark_parser, values
+from bench_output import load_average, made_by, publish
+from long_trial import one_walk
+from recorded_trials import CAPTURES, MODEL, repeated
+from reference_fit import fit_frames
 
 from gait.body.body import Body
+from gait.body.marker_placement import plug_in_gait_layout
 from gait.body.model_file import load_body
-from gait.body.placement import plug_in_gait_layout
 from gait.capture import Recording, read_recording
 from gait.errors import GaitError
-from gait.fitting import pose_course
-from gait.fitting.person_fit import PersonFit, fit_person
-from gait.fitting.solver.pose_solver import Effort
+from gait.fitting import pose_trajectory as pose_course
+from gait.fitting.solver.levenberg_marquardt import Effort
+from gait.fitting.subject_fit import PersonFit, fit_person
 
 OPENSIM = {"healthy/HC033A/walk10.c3d": (33.0, 12.2), "cerebral_palsy/CP01/walk.c3d": (37.0, 9.6)}
 """Frames a second and RMS in mm of OpenSim 4.6's inverse kinematics, measured once; it is no part of the suite."""

@@ -15,17 +15,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from json_result import made_by, publish
+from bench_output import made_by, publish
+from fit_recorded_trials import fit_walks
 from numpy.typing import NDArray
-from real_fits import fit_walks
-from real_walks import CAPTURES, MODEL, recorded_persons, there_or_told
+from recorded_trials import CAPTURES, MODEL, recorded_persons, there_or_told
 
 from gait.body.body import Body
 from gait.body.model_file import load_body
-from gait.learning.gait_features import gait_features
-from gait.motion.gait_events import SIDES, gait_events
-from gait.synthetic.disorders import DISORDER_NAMES, disorder
-from gait.synthetic.person import make_person
+from gait.kinematics.gait_events import SIDES, gait_events
+from gait.kinematics.gait_features import gait_features
+from gait.synthetic.pathologies import DISORDER_NAMES, disorder
+from gait.synthetic.subject import make_person
 from gait.synthetic.walk import make_walk
 
 HEALTHY = "healthy"

@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from long_walk import long_walk
-from real_walks import CAPTURES, MODEL
+from long_trial import long_walk
+from recorded_trials import CAPTURES, MODEL
 
+from gait.body.marker_placement import plug_in_gait_layout
 from gait.body.model_file import load_body
-from gait.body.placement import plug_in_gait_layout
 from gait.errors import GaitError
-from gait.fitting.person_fit import fit_person
+from gait.fitting.subject_fit import fit_person
 
 
 @dataclass(frozen=True)

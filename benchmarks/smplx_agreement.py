@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from json_result import made_by, publish
+from bench_output import made_by, publish
 from torch import Tensor
 
 from gait.body.body import Body

@@ -27,12 +27,12 @@ from typing import Any, NamedTuple
 
 import torch
 from adopt import ADOPT
-from command_line import benchmark_parser, values
-from json_result import load_average, made_by, publish
-from published_transformer import PublishedTransformer
+from bench_args import benchmark_parser, values
+from bench_output import load_average, made_by, publish
 from torch import Tensor, nn
 
 from gait.learning.architecture import MLPArchitecture, TransformerArchitecture
+from gait.learning.reference_transformer import PublishedTransformer
 
 
 @dataclass(frozen=True)

@@ -28,26 +28,26 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
-from command_line import benchmark_parser, values
-from json_result import load_average, made_by, publish
+from bench_args import benchmark_parser, values
+from bench_output import load_average, made_by, publish
 
 from gait.body.model_file import load_body
 from gait.body.skeleton import BODY_JOINTS, NUM_BODY_JOINTS, Joint
 from gait.learning.architecture import MLPArchitecture
 from gait.learning.checkpoint import Checkpoint, save_checkpoint
-from gait.motion.alignment import NORMALISATION
+from gait.motion.common_frame import NORMALISATION
 from gait.motion.pose_files import write_npz
-from gait.review.workbench import FileWorkbench
-from gait.synthetic.person import make_person
+from gait.synthetic.subject import make_person
 from gait.synthetic.walk import make_walk
-from gait.viewing.film import export_film, export_pictures
-from gait.viewing.gui import NoWindowError
-from gait.viewing.offscreen import shared_renderer
-from gait.viewing.session import Session
-from gait.viewing.shown_gait import BodyFiles
-from gait.viewing.skin_course import BATCH, SkinMaker
-from gait.viewing.stage import MemoryStage
-from gait.viewing.window_contents import WindowContents
+from gait.viewing.file_backend import FileWorkbench
+from gait.viewing.lazy_imgui import NoWindowError
+from gait.viewing.loaded_trial import BodyFiles
+from gait.viewing.main_window import WindowContents
+from gait.viewing.mesh_cache import BATCH, SkinMaker
+from gait.viewing.offscreen_renderer import shared_renderer
+from gait.viewing.offscreen_window import MemoryStage
+from gait.viewing.video import export_film, export_pictures
+from gait.viewing.viewer_state import Session
 
 _MODELS = Path(__file__).resolve().parents[1] / "data" / "SUPR"
 _WINDOW = 64  # frames, of the network
@@ -178,7 +178,7 @@ def _window(session: Session, folder: Path, width: int, height: int, pictures: i
 def _on_screen(
     session: Session, folder: Path, width: int, height: int, next_picture: Callable[[], None], done: Callable[[], bool]
 ) -> None:
-    from gait.viewing.screen_stage import ScreenStage
+    from gait.viewing.glfw_window import ScreenStage
 
     stage = ScreenStage(width, height, session.open_path)
     contents = WindowContents(stage.context, session, folder)

@@ -9,10 +9,10 @@ import numpy as np
 import torch
 
 from gait.body.skeleton import BODY_JOINTS, NUM_BODY_JOINTS
-from gait.explaining.importance import GaitImportance
+from gait.explaining.attribution import GaitImportance
 from gait.learning.architecture import Architecture, MLPArchitecture, TransformerArchitecture
 from gait.learning.checkpoint import Checkpoint, save_checkpoint
-from gait.motion.alignment import NORMALISATION
+from gait.motion.common_frame import NORMALISATION
 
 WINDOW = 32
 SMALL_MLP = MLPArchitecture("sequential_mlp", WINDOW, (8, 6), (8,))

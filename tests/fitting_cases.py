@@ -15,9 +15,9 @@ from gait.body.model_file import load_body
 from gait.body.rotations import PoseFeature, matrix_to_axis_angle
 from gait.body.skeleton import joint_rows
 from gait.capture import Recording
-from gait.fitting.joint_turning import Pose
-from gait.fitting.marker_motion import Wearer
-from gait.fitting.marker_skin import marker_skin
+from gait.fitting.joint_parametrization import Pose
+from gait.fitting.marker_kinematics import Wearer
+from gait.fitting.reduced_body import marker_skin
 from gait.synthetic import NO_ERRORS, make_person, make_walk, record_markers, write_walk
 from gait.synthetic.virtual_markers import PLUG_IN_GAIT_39
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from gait.body.pose_sequence import PoseSequence
 from gait.body.skeleton import NUM_BODY_JOINTS, Joint
-from gait.motion.gait_set import GaitRecording, RecordingSource
+from gait.motion.dataset import GaitRecording, RecordingSource
 from gait.motion.pose_files import write_npz
 
 _SIDED = ("HIP", "KNEE", "ANKLE", "FOOT", "COLLAR", "SHOULDER", "ELBOW", "WRIST")

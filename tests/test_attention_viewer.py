@@ -24,13 +24,13 @@ from gait.body.body import Body
 from gait.body.model_file import load_body
 from gait.body.pose_sequence import PoseSequence
 from gait.errors import GaitError
-from gait.explaining.explained_network import open_network
-from gait.explaining.explanation_files import read_explanation
-from gait.explaining.recordings import explain_gait
+from gait.explaining.attribution_files import read_explanation
+from gait.explaining.explain_trial import explain_gait
+from gait.explaining.trained_network import open_network
 from gait.learning.checkpoint import load_checkpoint
 from gait.learning.fold_result import save_result
+from gait.motion.dataset import read_gaits
 from gait.motion.folds import person_folds
-from gait.motion.gait_set import read_gaits
 from gait.motion.pose_files import write_json_frames, write_npz
 from gait.synthetic import make_person, make_walk
 

@@ -14,15 +14,15 @@ from fitting_cases import recorded, short_walk
 from motion_cases import about_y, stick_walker
 
 from gait.body.constraints_file import AngleBounds
+from gait.body.marker_placement import plug_in_gait_layout
 from gait.body.model_file import load_body
-from gait.body.placement import plug_in_gait_layout
 from gait.body.rotations import axis_angle_to_matrix
 from gait.body.skeleton import Joint
 from gait.capture import Recording
-from gait.fitting.faults.marker_fault import MarkerFault
-from gait.fitting.person_fit import fit_person
-from gait.motion.alignment import common_frame
-from gait.synthetic.planted_faults import Planted
+from gait.fitting.marker_quality.marker_error import MarkerFault
+from gait.fitting.subject_fit import fit_person
+from gait.motion.common_frame import common_frame
+from gait.synthetic.inject_errors import Planted
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 BENCHMARKS = REPOSITORY / "benchmarks"

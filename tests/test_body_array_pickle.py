@@ -14,8 +14,8 @@ import scipy.sparse
 from body_files import python2_npy
 
 from gait.body import array_pickle
-from gait.body.array_pickle import ChumpyExpression, read_array_dict
 from gait.errors import GaitError
+from gait.files.safe_pickle import ChumpyExpression, read_array_dict
 
 ARRAYS = {
     "doubles": np.arange(12.0).reshape(3, 4),

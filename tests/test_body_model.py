@@ -9,7 +9,7 @@ import scipy.sparse
 import torch
 from body_files import python2_npy, random_axis_meta, random_model, slow_body, slow_local
 
-from gait.body.hinges import PoseRole
+from gait.body.constrained_tree import PoseRole
 from gait.body.model_file import load_body
 from gait.body.rotations import skew
 from gait.errors import GaitError

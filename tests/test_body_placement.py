@@ -10,8 +10,8 @@ from fitting_cases import OPEN_BODY
 from scipy.spatial.transform import Rotation
 
 from gait.body.marker_layout import TECHNICAL_MARKERS
+from gait.body.marker_placement import MARKER_CENTRE_M, _cast, _Rule, plug_in_gait_layout
 from gait.body.model_file import load_body
-from gait.body.placement import MARKER_CENTRE_M, _cast, _Rule, plug_in_gait_layout
 from gait.body.skeleton import Joint
 from gait.errors import GaitError
 from gait.synthetic.virtual_markers import PLUG_IN_GAIT_39

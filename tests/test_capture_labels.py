@@ -1,6 +1,7 @@
 import pytest
 
-from gait.capture.labels import (
+from gait.capture.marker_heights import marker_levels
+from gait.capture.marker_names import (
     CANONICAL_MARKERS,
     canonical_marker,
     is_model_position,
@@ -9,7 +10,6 @@ from gait.capture.labels import (
     own_marker,
     split_prefixes,
 )
-from gait.capture.levels import marker_levels
 
 
 def test_canonical_names_stand_for_themselves():

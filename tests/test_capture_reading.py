@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from gait.capture import Recording, read_recording
-from gait.capture.axes import UpAxis, find_up, is_mirrored, rotation_to_y_up
 from gait.capture.c3d import read_c3d
 from gait.capture.units import find_unit
+from gait.capture.up_axis import UpAxis, find_up, is_mirrored, rotation_to_y_up
 from gait.errors import GaitError
 
 RATE_HZ = 100.0

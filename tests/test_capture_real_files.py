@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from gait.capture import Recording, read_recording
-from gait.capture.labels import CANONICAL_MARKERS
-from gait.capture.levels import stature_vector
+from gait.capture.marker_heights import stature_vector
+from gait.capture.marker_names import CANONICAL_MARKERS
 
 pytestmark = pytest.mark.captures
 

@@ -11,16 +11,16 @@ from dask_cluster import cluster
 from fitting_cases import OPEN_BODY, model_folder, write_c3d
 
 import gait
+from gait.body.marker_placement import plug_in_gait_layout
 from gait.body.model_file import load_body
-from gait.body.placement import plug_in_gait_layout
-from gait.capture.cohort_file import read_cohort
-from gait.cohort.cohort_run import FitTask, run_cohort
-from gait.cohort.fit_cohort import fit_cohort
+from gait.cohort.cohort_file import read_cohort
 from gait.cohort.fit_settings import FitSettings, person_folder
-from gait.crew.cluster_crew import ClusterCrew, task_there
-from gait.crew.crew import Taken
-from gait.crew.folder_lock import folder_lock
+from gait.cohort.fit_subject import fit_cohort
+from gait.cohort.run_cohort import FitTask, run_cohort
 from gait.errors import GaitError
+from gait.files.folder_lock import folder_lock
+from gait.parallel.dask_executor import ClusterCrew, task_there
+from gait.parallel.task_queue import Taken
 from gait.synthetic import MarkerErrors, make_person, make_walk
 
 distributed = pytest.importorskip("distributed")

@@ -9,24 +9,24 @@ import pytest
 import torch
 from fitting_cases import OPEN_BODY, constrained_open_body, model_folder, write_c3d
 
+from gait.body.marker_placement import plug_in_gait_layout
 from gait.body.model_file import load_body
-from gait.body.placement import plug_in_gait_layout
 from gait.body.skeleton import Joint
 from gait.body.vposer import _needed_shapes
 from gait.capture import read_recording
-from gait.capture.cohort_file import Subject
-from gait.cohort import fit_cohort as rooms
+from gait.cohort import fit_subject as rooms
 from gait.cohort import gait_folder as folders
-from gait.cohort.fit_cohort import fit_cohort
+from gait.cohort.cohort_file import Subject
 from gait.cohort.fit_settings import FitSettings, check_device, model_path
-from gait.cohort.gait_folder import gait_folder, is_finished, read_report
-from gait.cohort.summary import summary_lines
-from gait.crew import whole_folder
+from gait.cohort.fit_subject import fit_cohort
+from gait.cohort.terminal_summary import summary_lines
+from gait.cohort.trial_folder import gait_folder, is_finished, read_report
 from gait.errors import GaitError
+from gait.files import atomic_write as whole_folder
 from gait.motion.pose_files import read_poses
 from gait.synthetic import MarkerErrors, make_person, make_walk, read_truth
-from gait.synthetic.planted_faults import write_trc
-from gait.viewing.offscreen import NoDrawingError
+from gait.synthetic.inject_errors import write_trc
+from gait.viewing.offscreen_renderer import NoDrawingError
 
 ERRORS = MarkerErrors(placement_m=0.005, technical_along_m=0.02, noise_m=0.001, gap_share=0.01)
 
@@ -184,7 +184,7 @@ def test_a_fit_that_breaks_off_is_one_line_and_the_cohort_goes_on(subject, one_g
     def break_off(*_, **__):
         raise torch.linalg.LinAlgError("the factorization could not be completed")
 
-    monkeypatch.setattr("gait.cohort.fit_cohort.fit_checked", break_off)
+    monkeypatch.setattr("gait.cohort.fit_subject.fit_checked", break_off)
     outcomes = list(fit_cohort([subject, replace(one_gait, name="berta")], settings))
     assert [o.state for o in outcomes] == ["failed"] * 3
     assert all("broke off" in o.line and "\n" not in o.line for o in outcomes)

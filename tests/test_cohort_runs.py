@@ -14,18 +14,18 @@ from pathlib import Path
 import pytest
 from fitting_cases import OPEN_BODY, model_folder, write_c3d
 
+from gait.body.marker_placement import plug_in_gait_layout
 from gait.body.model_file import load_body
-from gait.body.placement import plug_in_gait_layout
-from gait.capture.cohort_file import read_cohort
-from gait.cohort.cohort_run import FIT_MODULE, run_cohort
-from gait.cohort.fit_cohort import fit_cohort, fit_subject
+from gait.cohort.cohort_file import read_cohort
 from gait.cohort.fit_settings import FitSettings, person_folder
-from gait.crew import folder_lock as locks
-from gait.crew.crew import TakenError
-from gait.crew.folder_lock import folder_lock
-from gait.crew.local_crew import LocalCrew, Share, share_of_cores
-from gait.crew.whole_folder import clear_left_over, replacing
+from gait.cohort.fit_subject import fit_cohort, fit_subject
+from gait.cohort.run_cohort import FIT_MODULE, run_cohort
 from gait.errors import GaitError
+from gait.files import folder_lock as locks
+from gait.files.atomic_write import clear_left_over, replacing
+from gait.files.folder_lock import folder_lock
+from gait.parallel.process_pool import LocalCrew, Share, share_of_cores
+from gait.parallel.task_queue import TakenError
 from gait.synthetic import MarkerErrors, make_person, make_walk
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -360,7 +360,7 @@ def test_a_place_that_cannot_be_written_is_known_before_the_fit(settings, subjec
     def fit(*_, **__):
         raise AssertionError("fitted in vain")
 
-    monkeypatch.setattr("gait.cohort.fit_cohort.fit_checked", fit)
+    monkeypatch.setattr("gait.cohort.fit_subject.fit_checked", fit)
     settings.save_folder.mkdir()
     (settings.save_folder / "healthy").write_text("a file\n", encoding="utf-8")
     outcomes = list(fit_subject(subjects[0], settings))
@@ -371,7 +371,7 @@ def test_a_place_that_cannot_be_written_is_known_before_the_fit(settings, subjec
 
 
 def test_a_recording_that_vanishes_is_its_own_line(settings, subjects, laboratory, monkeypatch):
-    from gait.cohort import fit_cohort as rooms
+    from gait.cohort import fit_subject as rooms
 
     gone_path = subjects[0].gaits[0]
     read = rooms.read_recording
@@ -393,7 +393,7 @@ def test_finished_gaits_need_no_writing(settings, subjects, monkeypatch):
     def no_lock(*_):
         raise AssertionError("a folder that is only read needs no lock")
 
-    monkeypatch.setattr("gait.cohort.fit_cohort.folder_lock", no_lock)
+    monkeypatch.setattr("gait.cohort.fit_subject.folder_lock", no_lock)
     assert [o.state for o in fit_subject(subjects[0], settings)] == ["finished before"] * 2
 
 

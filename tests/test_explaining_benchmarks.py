@@ -124,8 +124,8 @@ def test_figures_of_several_networks_are_averaged(module):
 
 
 def test_matched_windows_are_of_the_other_label_and_as_fast(module, place):
-    harness, explained = module("faithfulness"), importlib.import_module("gait.explaining.explained_network")
-    gaits = importlib.import_module("gait.motion.gait_set").read_gaits(place / "poses").gaits
+    harness, explained = module("faithfulness"), importlib.import_module("gait.explaining.trained_network")
+    gaits = importlib.import_module("gait.motion.dataset").read_gaits(place / "poses").gaits
     args = harness.Arguments((place / "mlp.ckpt",), place / "poses", windows=5)
     seen = harness.seen_windows(explained.open_network(place / "mlp.ckpt"), gaits, args)
     assert seen.windows.shape == seen.matched.shape == seen.noisy.shape == (5, WINDOW, 22, 3)
@@ -147,7 +147,7 @@ def test_walks_with_and_without_a_disorder_are_in_step(module):
     speeds = [np.linalg.norm(np.diff(w.truth.joints_m[[0, -1], Joint.PELVIS], axis=0)) for w in (ill, well)]
     assert speeds[0] == pytest.approx(speeds[1], rel=0.05)
     pairs = module("walks_with_and_without")
-    of_motion = importlib.import_module("gait.motion.gait_set")
+    of_motion = importlib.import_module("gait.motion.dataset")
 
     def recording(walk, sick):
         joints = walk.truth.joints_m

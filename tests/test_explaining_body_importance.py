@@ -9,7 +9,7 @@ import torch
 from gait.body.body import Body
 from gait.body.model_file import load_body
 from gait.body.skeleton import BODY_JOINTS, NUM_BODY_JOINTS, Joint, joint_rows, mirrored
-from gait.explaining.body_importance import joint_weights, nearest_joint_weights, on_vertices, skinning_weights
+from gait.explaining.vertex_attribution import joint_weights, nearest_joint_weights, on_vertices, skinning_weights
 
 
 @pytest.fixture(scope="module")

@@ -8,8 +8,8 @@ from explanation_cases import importance
 from motion_cases import stick_walker
 
 from gait.body.skeleton import NUM_BODY_JOINTS, Joint
-from gait.explaining.cohort_view import PersonImportance, cohort_view, person_importance
-from gait.explaining.gait_cycle import GaitCycle, gait_cycles, on_own_cycle
+from gait.explaining.group_attribution import PersonImportance, cohort_view, person_importance
+from gait.kinematics.gait_cycle import GaitCycle, gait_cycles, on_own_cycle
 
 
 def person(name: str, probability: float, importance: np.ndarray, fold: int = 0) -> PersonImportance:

@@ -13,15 +13,15 @@ from motion_cases import stick_walker
 
 from gait.body.skeleton import BODY_JOINTS, NUM_BODY_JOINTS, Joint
 from gait.errors import GaitError
-from gait.explaining.explanation_files import (
+from gait.explaining.attribution import GaitImportance
+from gait.explaining.attribution_files import (
     Explanation,
     read_explanation,
     write_cycles,
     write_explanation,
     write_frames,
 )
-from gait.explaining.gait_cycle import gait_cycles
-from gait.explaining.importance import GaitImportance
+from gait.kinematics.gait_cycle import gait_cycles
 
 
 def explanation(said: GaitImportance | None = None) -> Explanation:

@@ -10,10 +10,10 @@ from motion_cases import stick_walker
 
 from gait.body.model_file import load_body
 from gait.body.skeleton import NUM_BODY_JOINTS, Joint
-from gait.explaining.gait_cycle import PERCENT, four_phases, gait_cycles, on_own_cycle
-from gait.motion.alignment import MIRROR_ORDER
-from gait.motion.gait_events import gait_events, strides
-from gait.motion.joint_angles import joint_angles
+from gait.kinematics.gait_cycle import PERCENT, four_phases, gait_cycles, on_own_cycle
+from gait.kinematics.gait_events import gait_events, strides
+from gait.kinematics.joint_angles import joint_angles
+from gait.motion.common_frame import MIRROR_ORDER
 from gait.synthetic import Walk, make_person, make_walk
 
 RATE_HZ = 100.0

@@ -6,7 +6,6 @@ import captum.attr
 import pytest
 import torch
 from captum.attr._utils.lrp_rules import EpsilonRule, IdentityRule
-from published_transformer import PublishedTransformer
 from torch import nn
 
 from gait.errors import GaitError
@@ -15,6 +14,7 @@ from gait.explaining.lrp_mlp import lrp_epsilon, lrp_published
 from gait.explaining.lrp_transformer import RULES, logit_with_rules, lrp_transformer
 from gait.explaining.methods import METHODS, absorbed_share, default_method, explain_windows, methods_of
 from gait.learning.architecture import MLPArchitecture, TransformerArchitecture
+from gait.learning.reference_transformer import PublishedTransformer
 
 MLP = MLPArchitecture("sequential_mlp", 6, (16, 8), (12, 5))
 SMALL = TransformerArchitecture(6, 10, 3, 5, 33)

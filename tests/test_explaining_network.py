@@ -10,7 +10,7 @@ import torch
 from explanation_cases import SMALL_MLP, SMALL_TRANSFORMER, WINDOW, write_network
 
 from gait.errors import GaitError
-from gait.explaining.explained_network import USUAL_RATE_HZ, open_network
+from gait.explaining.trained_network import USUAL_RATE_HZ, open_network
 
 
 def test_a_checkpoint_says_all(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from motion_cases import stick_walker
 from torch import nn
 
 from gait.errors import GaitError
+from gait.explaining.explain_trial import explain_gait
 from gait.explaining.faithfulness import (
     cell_scores,
     curves,
@@ -17,11 +18,10 @@ from gait.explaining.faithfulness import (
     side_is_true,
 )
 from gait.explaining.methods import explain_windows
-from gait.explaining.recordings import explain_gait
 from gait.learning.architecture import MLPArchitecture, TransformerArchitecture
 from gait.learning.transformer import GaitTransformer
-from gait.motion.alignment import common_frame
-from gait.motion.gait_set import GaitRecording, RecordingSource
+from gait.motion.common_frame import common_frame
+from gait.motion.dataset import GaitRecording, RecordingSource
 
 LENGTH = 16
 NETWORKS = [

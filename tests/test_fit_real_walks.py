@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 import torch
 
+from gait.body.marker_placement import plug_in_gait_layout
 from gait.body.model_file import load_body
-from gait.body.placement import plug_in_gait_layout
 from gait.body.skeleton import Joint
 from gait.capture import read_recording
 from gait.errors import GaitError
-from gait.fitting.person_fit import fit_person
-from gait.motion.alignment import aligned
+from gait.fitting.subject_fit import fit_person
+from gait.motion.common_frame import aligned
 from gait.motion.resampling import resampled
 
 REPOSITORY = Path(__file__).resolve().parents[1]

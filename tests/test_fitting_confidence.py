@@ -7,12 +7,15 @@ import pytest
 import torch
 from fitting_cases import OPEN_BODY, random_body, random_layout, random_pose, random_wearer, recorded, unseen_where
 
+from gait.body.marker_placement import plug_in_gait_layout
 from gait.body.model_file import load_body
-from gait.body.placement import plug_in_gait_layout
 from gait.body.pose_prior import natural_pose_prior
 from gait.body.skeleton import Joint
 from gait.fitting.calibration import Calibrated, PersonEquations, Placement
-from gait.fitting.confidence import (
+from gait.fitting.fit_report import fit_report
+from gait.fitting.frame_batches import FrameBatches
+from gait.fitting.joint_parametrization import turned
+from gait.fitting.joint_uncertainty import (
     SHARE,
     between,
     bridge_errors,
@@ -21,16 +24,13 @@ from gait.fitting.confidence import (
     joint_confidence,
     radius,
 )
-from gait.fitting.fit_report import fit_report
-from gait.fitting.frame_batches import FrameBatches
-from gait.fitting.joint_turning import turned
-from gait.fitting.marker_motion import Wearer, marker_motion
-from gait.fitting.person_fit import fit_person
-from gait.fitting.placement_covariance import placement_factors, propagated, shape_and_offsets
-from gait.fitting.pose_equations import normal_equations
-from gait.fitting.residuals import joint_prior
-from gait.fitting.solver.frames import Observation
-from gait.fitting.weights import FitWeights
+from gait.fitting.marker_kinematics import Wearer, marker_motion
+from gait.fitting.objective_terms import joint_prior
+from gait.fitting.offset_covariance import placement_factors, propagated, shape_and_offsets
+from gait.fitting.reference_normal_equations import normal_equations
+from gait.fitting.residual_scales import FitWeights
+from gait.fitting.solver.frame_data import Observation
+from gait.fitting.subject_fit import fit_person
 from gait.synthetic import MarkerErrors, make_person, make_walk
 
 ALONE = FrameBatches(0, 64)

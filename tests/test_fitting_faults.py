@@ -7,17 +7,17 @@ import numpy as np
 import pytest
 from fitting_cases import OPEN_BODY, recorded, short_walk
 
+from gait.body.marker_placement import plug_in_gait_layout
 from gait.body.model_file import load_body
-from gait.body.placement import plug_in_gait_layout
 from gait.capture import Recording, read_recording
-from gait.capture.labels import other_side
-from gait.fitting.faults.checked_fit import UnfitRecordingError, fit_checked
-from gait.fitting.faults.displaced_stretches import judged
-from gait.fitting.faults.exchanged_sides import exchanged_sides, put_right
-from gait.fitting.faults.marker_fault import MarkerFault
-from gait.fitting.faults.track_breaks import track_breaks
+from gait.capture.marker_names import other_side
+from gait.fitting.marker_quality.discontinuities import track_breaks
+from gait.fitting.marker_quality.displacements import judged
+from gait.fitting.marker_quality.fit_with_qc import UnfitRecordingError, fit_checked
+from gait.fitting.marker_quality.left_right_swap import exchanged_sides, put_right
+from gait.fitting.marker_quality.marker_error import MarkerFault
 from gait.synthetic import MarkerErrors
-from gait.synthetic.planted_faults import plant
+from gait.synthetic.inject_errors import plant
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

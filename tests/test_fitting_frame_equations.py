@@ -10,15 +10,15 @@ from scipy.spatial.transform import Rotation
 from test_fitting_jacobians import FEATURES, WEIGHTS, case, leaning_of, narrow_bounds, observation_of, prior_of
 
 from gait.body.rotations import inverse_left_jacobian
-from gait.fitting.joint_turning import turned
-from gait.fitting.marker_motion import marker_motion
-from gait.fitting.pose_equations import normal_equations, objective
-from gait.fitting.residuals import Leaning
-from gait.fitting.solver import turns
-from gait.fitting.solver.frame_equations import FrameEquations
-from gait.fitting.solver.frames import Observation
-from gait.fitting.solver.limb_equations import LimbEquations, LimbStep, damped_step
-from gait.fitting.solver.limbs import limbs
+from gait.fitting.joint_parametrization import turned
+from gait.fitting.marker_kinematics import marker_motion
+from gait.fitting.objective_terms import Leaning
+from gait.fitting.reference_normal_equations import normal_equations, objective
+from gait.fitting.solver import quaternions as turns
+from gait.fitting.solver.batched_normal_equations import FrameEquations
+from gait.fitting.solver.block_solver import LimbEquations, LimbStep, damped_step
+from gait.fitting.solver.frame_data import Observation
+from gait.fitting.solver.kinematic_blocks import limbs
 
 DOUBLE = torch.float64
 

@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 from fitting_cases import OPEN_BODY, constrained_open_body, recorded, unseen_where
 
+from gait.body.marker_placement import plug_in_gait_layout
 from gait.body.model_file import load_body
-from gait.body.placement import plug_in_gait_layout
 from gait.body.skeleton import Joint
 from gait.capture import read_recording
 from gait.fitting.fit_report import fit_report
-from gait.fitting.held_frames import held_by_markers, held_frames, stretches
-from gait.fitting.person_fit import fit_person
+from gait.fitting.subject_fit import fit_person
+from gait.fitting.valid_frames import held_by_markers, held_frames, stretches
 from gait.synthetic import MarkerErrors, make_person, make_walk
 
 ERRORS = MarkerErrors(placement_m=0.005, noise_m=0.001, gap_share=0.01)

@@ -12,8 +12,8 @@ from gait.body.constraints_file import AngleBounds
 from gait.body.pose_prior import natural_pose_prior
 from gait.body.rotations import PoseFeature, inverse_left_jacobian, left_jacobian
 from gait.fitting.calibration import Placement, _person_step, calibrate, offset_precision, tie_terms
-from gait.fitting.joint_turning import MOST_STEP_RAD, turned
-from gait.fitting.marker_motion import (
+from gait.fitting.joint_parametrization import MOST_STEP_RAD, turned
+from gait.fitting.marker_kinematics import (
     Wearer,
     joint_pose_jacobian,
     joint_shape_jacobian,
@@ -21,10 +21,10 @@ from gait.fitting.marker_motion import (
     pose_jacobian,
     shape_jacobian,
 )
-from gait.fitting.pose_equations import normal_equations
-from gait.fitting.residuals import Leaning, excess, huber, joint_prior, joint_terms, marker_terms
-from gait.fitting.solver.frames import Observation
-from gait.fitting.weights import FitWeights
+from gait.fitting.objective_terms import Leaning, excess, huber, joint_prior, joint_terms, marker_terms
+from gait.fitting.reference_normal_equations import normal_equations
+from gait.fitting.residual_scales import FitWeights
+from gait.fitting.solver.frame_data import Observation
 
 H = 1e-6
 WEIGHTS = FitWeights()

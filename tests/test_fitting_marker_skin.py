@@ -17,12 +17,12 @@ from fitting_cases import (
 )
 
 from gait.body.marker_layout import MarkerLayout
+from gait.body.marker_placement import plug_in_gait_layout
 from gait.body.model_file import load_body
-from gait.body.placement import plug_in_gait_layout
 from gait.body.rotations import PoseFeature
-from gait.fitting.joint_turning import pose_numbers
-from gait.fitting.marker_motion import Wearer, marker_motion
-from gait.fitting.marker_skin import marker_skin
+from gait.fitting.joint_parametrization import pose_numbers
+from gait.fitting.marker_kinematics import Wearer, marker_motion
+from gait.fitting.reduced_body import marker_skin
 
 BEND_M = 0.0025
 """How far the bend of one triangle in walking moves a marker 9 mm off the mean body; measured: 1.6 mm at the ankle,

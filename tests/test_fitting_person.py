@@ -20,8 +20,8 @@ from fitting_cases import (
 from scipy.spatial.transform import Rotation
 
 from gait.body.constraints_file import AngleBounds, read_constraints
+from gait.body.marker_placement import plug_in_gait_layout
 from gait.body.model_file import load_body
-from gait.body.placement import plug_in_gait_layout
 from gait.body.pose_prior import natural_pose_prior
 from gait.body.rotations import matrix_to_axis_angle
 from gait.body.skeleton import NUM_BODY_JOINTS, Joint
@@ -29,7 +29,7 @@ from gait.body.vposer import VPoser, _needed_shapes
 from gait.capture import Recording
 from gait.errors import GaitError
 from gait.fitting.fit_report import fit_report
-from gait.fitting.person_fit import calibration_frames, check_labels, fit_person, same_size
+from gait.fitting.subject_fit import calibration_frames, check_labels, fit_person, same_size
 from gait.synthetic import NO_ERRORS, MarkerErrors, make_person, make_walk, walker
 
 AS_IN_THE_TABLE = MarkerErrors(placement_m=0.010, noise_m=0.001, gap_share=0.02)
@@ -427,7 +427,7 @@ def test_equations_without_a_solution_are_one_line(recording, body, layout, monk
     def singular(*_, **__):
         raise torch.linalg.LinAlgError("not positive-definite")
 
-    monkeypatch.setattr("gait.fitting.person_fit.calibrate", singular)
+    monkeypatch.setattr("gait.fitting.subject_fit.calibrate", singular)
     with pytest.raises(GaitError, match=r"^[^\n]*do not determine[^\n]*$"):
         fit_person([recording], body, layout)
 

@@ -5,17 +5,17 @@ import pytest
 import torch
 from fitting_cases import OPEN_BODY, recorded
 
+from gait.body.marker_placement import plug_in_gait_layout
 from gait.body.model_file import load_body
-from gait.body.placement import plug_in_gait_layout
 from gait.body.pose_prior import natural_pose_prior
 from gait.body.rotations import axis_angle_to_matrix, matrix_to_axis_angle
 from gait.body.skeleton import NUM_BODY_JOINTS, Joint
-from gait.fitting.person_fit import fit_person
-from gait.fitting.posture import around_own_posture
-from gait.fitting.residuals import joint_prior
-from gait.fitting.weights import FitWeights
+from gait.fitting.objective_terms import joint_prior
+from gait.fitting.posture_prior import around_own_posture
+from gait.fitting.residual_scales import FitWeights
+from gait.fitting.subject_fit import fit_person
 from gait.synthetic import NO_ERRORS, make_person, make_walk
-from gait.synthetic.synthetic_cohort import walker
+from gait.synthetic.cohort import walker
 
 
 @pytest.fixture(scope="module")

@@ -7,14 +7,14 @@ from fitting_cases import random_body, random_layout, random_pose, recorded, sho
 from scipy.interpolate import CubicSpline
 from scipy.spatial.transform import Rotation, Slerp
 
-from gait.body.placement import plug_in_gait_layout
+from gait.body.marker_placement import plug_in_gait_layout
 from gait.body.rotations import axis_angle_to_matrix
 from gait.body.skeleton import Joint
-from gait.fitting.joint_turning import Pose
-from gait.fitting.marker_skin import marker_skin
-from gait.fitting.person_fit import fit_person
-from gait.fitting.smooth_course import between_frames, cubic_spline, smooth_course, whittaker
-from gait.fitting.weights import FitWeights
+from gait.fitting.joint_parametrization import Pose
+from gait.fitting.reduced_body import marker_skin
+from gait.fitting.residual_scales import FitWeights
+from gait.fitting.subject_fit import fit_person
+from gait.fitting.trajectory_smoothing import between_frames, cubic_spline, smooth_course, whittaker
 from gait.synthetic import MarkerErrors
 
 WEIGHTS = FitWeights()

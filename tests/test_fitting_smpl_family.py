@@ -11,11 +11,11 @@ import pytest
 import torch
 from fitting_cases import open_body_as, recorded, short_walk, write_c3d
 
+from gait.body.marker_placement import plug_in_gait_layout
 from gait.body.model_file import load_body
-from gait.body.placement import plug_in_gait_layout
 from gait.body.rotations import PoseFeature
 from gait.body.skeleton import NUM_BODY_JOINTS
-from gait.fitting.person_fit import fit_person
+from gait.fitting.subject_fit import fit_person
 from gait.motion.pose_files import read_poses
 from gait.synthetic import NO_ERRORS, MarkerErrors
 

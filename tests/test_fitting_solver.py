@@ -16,20 +16,20 @@ from fitting_cases import (
 )
 from scipy.spatial.transform import Rotation
 
+from gait.body.marker_placement import plug_in_gait_layout
 from gait.body.model_file import load_body
-from gait.body.placement import plug_in_gait_layout
 from gait.body.pose_prior import natural_pose_prior
 from gait.body.rotations import PoseFeature
-from gait.fitting.joint_turning import MOST_STEP_RAD, Pose, resting_pose, turned
-from gait.fitting.marker_motion import Wearer, marker_motion
-from gait.fitting.marker_skin import marker_skin
-from gait.fitting.pose_equations import objective
-from gait.fitting.residuals import joint_prior
-from gait.fitting.rigid_start import rigid_start, trunk_trust
-from gait.fitting.solver.frame_equations import FrameEquations
-from gait.fitting.solver.frames import Observation
-from gait.fitting.solver.pose_solver import Effort, solve_poses
-from gait.fitting.weights import FitWeights
+from gait.fitting.joint_parametrization import MOST_STEP_RAD, Pose, resting_pose, turned
+from gait.fitting.marker_kinematics import Wearer, marker_motion
+from gait.fitting.objective_terms import joint_prior
+from gait.fitting.reduced_body import marker_skin
+from gait.fitting.reference_normal_equations import objective
+from gait.fitting.residual_scales import FitWeights
+from gait.fitting.rigid_initialization import rigid_start, trunk_trust
+from gait.fitting.solver.batched_normal_equations import FrameEquations
+from gait.fitting.solver.frame_data import Observation
+from gait.fitting.solver.levenberg_marquardt import Effort, solve_poses
 
 WEIGHTS = FitWeights()
 FAINT = FitWeights(pose_prior=1e-9)

@@ -10,9 +10,9 @@ import pytest
 from numpy.typing import NDArray
 from viewing_cases import BODIES, write_shown_walk
 
-from gait.motion.gait_events import gait_events
+from gait.kinematics.gait_events import gait_events
 from gait.motion.pose_files import read_poses, write_npz
-from gait.review.healthy_mean import healthy_mean
+from gait.viewing.normative_stride import healthy_mean
 
 STANDING = 500  # frames
 

@@ -16,12 +16,12 @@ from test_body_array_pickle import Calls, opcodes
 from test_body_vposer import folder_with, random_state
 
 from gait.body import array_pickle
-from gait.body.array_pickle import read_array_dict
 from gait.body.constraints_file import read_constraints
 from gait.body.model_file import load_body
 from gait.body.vposer import load_vposer
 from gait.capture import read_cohort
 from gait.errors import GaitError
+from gait.files.safe_pickle import read_array_dict
 from gait.motion.pose_files import read_poses
 
 REPOSITORY = Path(__file__).resolve().parents[1]

@@ -10,13 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays_of
 
-from gait.body.array_pickle import read_array_dict
 from gait.body.constraints_file import read_constraints
 from gait.body.model_file import load_body
 from gait.body.vposer import load_vposer
 from gait.capture import read_cohort, read_recording
-from gait.capture.labels import canonical_marker, cleaned, split_prefixes
+from gait.capture.marker_names import canonical_marker, cleaned, split_prefixes
 from gait.errors import GaitError
+from gait.files.safe_pickle import read_array_dict
 from gait.motion.pose_files import read_poses
 
 REPOSITORY = Path(__file__).resolve().parents[1]

@@ -14,7 +14,8 @@ import ezc3d
 import numpy as np
 import pytest
 
-from gait.capture import read_recording, reader_process
+from gait.capture import read_recording
+from gait.capture import sandboxed_reader as reader_process
 from gait.errors import GaitError
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs pipes with names")
@@ -149,7 +150,7 @@ def test_a_forked_process_gets_a_child_of_its_own(tmp_path):
 def test_children_end_with_a_killed_parent(tmp_path):
     path = write_c3d(tmp_path / "walk.c3d")
     program = (
-        "import sys, time\nfrom gait.capture import read_recording, reader_process\n"
+        "import sys, time\nfrom gait.capture import read_recording, sandboxed_reader as reader_process\n"
         f"read_recording({str(path)!r})\nprint(reader_process._reader._child.pid, flush=True)\ntime.sleep(60)"
     )
     package = str(Path(reader_process.__file__).parents[2])

@@ -14,7 +14,7 @@ from gait.learning import baselines
 from gait.learning.baselines import baseline_predictions
 from gait.learning.metrics import roc_auc
 from gait.learning.predictions import Predictions
-from gait.motion.gait_set import GaitRecording, RecordingSource
+from gait.motion.dataset import GaitRecording, RecordingSource
 from gait.motion.windows import Windows
 from gait.synthetic import disorder, make_person, make_walk
 

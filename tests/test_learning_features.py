@@ -12,14 +12,14 @@ from numpy.typing import NDArray
 from gait.body.body import Body
 from gait.body.model_file import load_body
 from gait.body.skeleton import Joint
-from gait.capture.cohort_file import read_cohort
-from gait.cohort.fit_cohort import fit_cohort
+from gait.cohort.cohort_file import read_cohort
 from gait.cohort.fit_settings import FitSettings
-from gait.learning.gait_features import FEATURE_NAMES, feature_table, gait_features
-from gait.motion.alignment import mirrored
-from gait.motion.gait_set import GaitRecording, RecordingSource, read_gaits
+from gait.cohort.fit_subject import fit_cohort
+from gait.kinematics.gait_features import FEATURE_NAMES, feature_table, gait_features
+from gait.motion.common_frame import mirrored
+from gait.motion.dataset import GaitRecording, RecordingSource, read_gaits
 from gait.synthetic import DISORDER_NAMES, Walk, disorder, make_person, make_walk
-from gait.synthetic.disorders import ONE_SIDED
+from gait.synthetic.pathologies import ONE_SIDED
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 RATE_HZ = 100.0

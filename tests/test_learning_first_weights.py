@@ -9,9 +9,9 @@ import torch
 from motion_cases import stick_walker
 
 from gait.learning.architecture import MLPArchitecture, TransformerArchitecture
-from gait.learning.first_weights import settle
+from gait.learning.initialization import settle
 from gait.learning.mlp import sequential_weights
-from gait.motion.gait_set import GaitRecording, RecordingSource
+from gait.motion.dataset import GaitRecording, RecordingSource
 from gait.motion.windows import Windows
 
 LENGTH = 16

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from gait.body.skeleton import NUM_BODY_JOINTS
 from gait.capture import read_recording
-from gait.learning import leak_check as leaks
-from gait.learning.leak_check import LeakReport, leak_check
-from gait.motion.gait_set import GaitRecording, RecordingSource
+from gait.learning import confounder_check as leaks
+from gait.learning.confounder_check import LeakReport, leak_check
+from gait.motion.dataset import GaitRecording, RecordingSource
 
 MARKERS = tuple(f"M{k:02d}" for k in range(35))
 JOINTS = np.zeros((1, NUM_BODY_JOINTS, 3), np.float32)

@@ -5,11 +5,10 @@ import itertools
 import pytest
 import scipy.stats
 import torch
-from published_transformer import PublishedTransformer
 
 from gait.errors import GaitError
 from gait.learning import feed_forward as feed_forward_module
-from gait.learning import row_parts
+from gait.learning import parallel_rows as row_parts
 from gait.learning.architecture import (
     MLPArchitecture,
     TransformerArchitecture,
@@ -19,6 +18,7 @@ from gait.learning.architecture import (
 from gait.learning.dropout import kept
 from gait.learning.feed_forward import feed_forward
 from gait.learning.mlp import multi_weights, sequential_weights
+from gait.learning.reference_transformer import PublishedTransformer
 from gait.learning.transformer import GaitTransformer, TokenEncoder
 
 README = TransformerArchitecture(64, 32, 2, 4)

@@ -27,8 +27,9 @@ from gait.errors import GaitError
 from gait.learning.fold_result import FoldResult, read_result, read_results, result_file, save_result
 from gait.learning.metrics import METRICS, interval_shares, metric_estimates
 from gait.learning.predictions import PersonPredictions, Predictions
-from gait.learning.report.metrics_json import all_metrics, fold_metrics
-from gait.learning.report.pictures import (
+from gait.motion.folds import Fold
+from gait.report.training.cross_validation_summary import balanced_accuracy_ahead, pooled
+from gait.report.training.figures import (
     apart,
     calibration_bins,
     confusion,
@@ -38,12 +39,11 @@ from gait.learning.report.pictures import (
     roc_curve,
     window_range,
 )
-from gait.learning.report.pooled_folds import balanced_accuracy_ahead, pooled
-from gait.learning.report.report_page import report_page
-from gait.learning.report.sentences import beside_baselines, caveats, closing_lines, headline
-from gait.learning.report.tensorboard import TrainingBoard
-from gait.learning.report.written_report import write_report
-from gait.motion.folds import Fold
+from gait.report.training.metrics_json import all_metrics, fold_metrics
+from gait.report.training.page import report_page
+from gait.report.training.tensorboard import TrainingBoard
+from gait.report.training.text_summary import beside_baselines, caveats, closing_lines, headline
+from gait.report.training.write_report import write_report
 
 SECTIONS = [
     "Beside simpler judges",

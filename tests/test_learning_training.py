@@ -13,10 +13,10 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from gait.errors import GaitError
 from gait.learning.architecture import MLPArchitecture, TransformerArchitecture
 from gait.learning.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from gait.learning.first_weights import settle
+from gait.learning.initialization import settle
 from gait.learning.metrics import epoch_metrics
-from gait.learning.training import _UNITS_A_METRE, Training, TrainingSettings, mean_window, window_probabilities
-from gait.motion.alignment import aligned
+from gait.learning.trainer import _UNITS_A_METRE, Training, TrainingSettings, mean_window, window_probabilities
+from gait.motion.common_frame import aligned
 from gait.motion.windows import Windows
 from gait.synthetic import make_person, make_walk
 

@@ -11,7 +11,7 @@ from hypothesis.extra import numpy as hnp
 from motion_cases import about_y, slowly_aligned, slowly_normalised, stick_walker
 
 from gait.body.skeleton import MIRROR_PAIRS, Joint
-from gait.motion.alignment import (
+from gait.motion.common_frame import (
     MIRROR_ORDER,
     aligned,
     common_frame,

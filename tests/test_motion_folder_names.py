@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from gait.motion.folder_names import gait_name, person_of
+from gait.motion.trial_paths import gait_name, person_of
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from gait.body.body import Body
 from gait.body.model_file import load_body
 from gait.body.skeleton import Joint
-from gait.motion.gait_events import SIDES, GaitEvents, gait_events, headings, heel_strikes
+from gait.kinematics.gait_events import SIDES, GaitEvents, gait_events, headings, heel_strikes
 from gait.synthetic import DISORDER_NAMES, Walk, disorder, make_person, make_walk
 
 REPOSITORY = Path(__file__).resolve().parents[1]

@@ -15,7 +15,7 @@ from motion_cases import stick_walker, write_gait
 from gait.body.model_file import load_body
 from gait.body.pose_sequence import PoseSequence
 from gait.errors import GaitError
-from gait.motion.gait_set import read_gaits
+from gait.motion.dataset import read_gaits
 from gait.motion.pose_files import write_json_frames
 
 REPORT = {

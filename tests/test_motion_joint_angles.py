@@ -5,8 +5,8 @@ import pytest
 from motion_cases import about_y, stick_walker
 
 from gait.body.skeleton import Joint
-from gait.motion.alignment import MIRROR_ORDER
-from gait.motion.joint_angles import joint_angles
+from gait.kinematics.joint_angles import joint_angles
+from gait.motion.common_frame import MIRROR_ORDER
 
 RATE_HZ = 100.0
 PHASE = 2 * np.pi * 0.9 * np.arange(150) / RATE_HZ + 0.3

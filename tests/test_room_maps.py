@@ -8,7 +8,7 @@ import pytest
 
 
 @pytest.mark.parametrize(
-    "room", ["gait.explaining", "gait.learning", "gait.motion", "gait.review", "gait.viewing", "gait.viewing.panels"]
+    "room", ["gait.explaining", "gait.learning", "gait.motion", "gait.report", "gait.viewing", "gait.viewing.panels"]
 )
 def test_a_room_names_each_of_its_modules_once(room: str) -> None:
     package = importlib.import_module(room)

@@ -69,7 +69,7 @@ def test_the_steps_of_the_demo_are_understood_and_each_takes_up_what_the_one_bef
         assert training.k_folds == 3
         assert training.cross is None, "all folds"
         trained.append(str(training.save_folder))
-    (told,) = [words[2:] for words in asked if words[:2] == ["-m", "gait.review"]]
+    (told,) = [words[2:] for words in asked if words[:2] == ["-m", "gait.report"]]
     assert Path(told[told.index("--poses") + 1]) == poses
     start = told.index("--trained") + 1
     assert [str(Path(word)) for word in told[start : start + 2]] == trained
@@ -86,7 +86,7 @@ def test_a_step_that_fails_says_so_and_the_others_go_on(tmp_path: Path, fails: s
     assert [words[0] for words in asked if words[0] != "-m"] == [
         "shape_optimizer.py", "train_multi_mlp.py", "train_transformer.py",
     ]  # fmt: skip
-    assert ["-m", "gait.review"] in [words[:2] for words in asked]
+    assert ["-m", "gait.report"] in [words[:2] for words in asked]
     failed = [line for line in done.stdout.splitlines() if "failed" in line]
     assert len(failed) == 1
     assert "demo_out/log/" in failed[0]

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from fitting_cases import OPEN_BODY, SECRET, model_folder, texts_of, write_c3d
 
+from gait.body.marker_placement import plug_in_gait_layout
 from gait.body.model_file import load_body
-from gait.body.placement import plug_in_gait_layout
 from gait.motion.pose_files import read_poses
 from gait.synthetic import MarkerErrors, make_person, make_walk, read_truth, walker
 

@@ -12,12 +12,12 @@ import pytest
 from fitting_cases import OPEN_BODY, model_folder, write_c3d
 from PIL import Image
 
+from gait.body.marker_placement import plug_in_gait_layout
 from gait.body.model_file import load_body
-from gait.body.placement import plug_in_gait_layout
-from gait.capture.cohort_file import Subject
-from gait.cohort.fit_cohort import fit_cohort
+from gait.cohort.cohort_file import Subject
 from gait.cohort.fit_settings import FitSettings
-from gait.cohort.gait_folder import is_finished, read_report
+from gait.cohort.fit_subject import fit_cohort
+from gait.cohort.trial_folder import is_finished, read_report
 from gait.errors import GaitError
 from gait.motion.pose_files import pose_folders, pose_sequences, read_poses
 from gait.synthetic import MarkerErrors, make_person, make_walk, read_truth

@@ -12,8 +12,8 @@ import torch
 
 from gait.body.body import Body
 from gait.body.marker_layout import MarkerLayout
+from gait.body.marker_placement import plug_in_gait_layout
 from gait.body.model_file import load_body
-from gait.body.placement import plug_in_gait_layout
 from gait.capture import read_cohort, read_recording
 from gait.errors import GaitError
 from gait.synthetic import (

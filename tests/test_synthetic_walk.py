@@ -16,7 +16,7 @@ from gait.body.model_file import load_body
 from gait.body.skeleton import BODY_JOINTS, Joint
 from gait.errors import GaitError
 from gait.synthetic import DISORDER_NAMES, Walk, disorder, make_person, make_walk
-from gait.synthetic.leg_chain import LegBones, about_x, smallest_rotation
+from gait.synthetic.leg_kinematics import LegBones, about_x, smallest_rotation
 from gait.synthetic.normative_curves import KNEE_FLEXION
 from gait.synthetic.step_plan import warped
 

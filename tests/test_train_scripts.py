@@ -18,12 +18,12 @@ import torch
 from dask_cluster import cluster
 from motion_cases import stick_walker, write_gait
 
-from gait.crew.folder_lock import folder_lock
+from gait.files.folder_lock import folder_lock
 from gait.learning.checkpoint import load_checkpoint, load_network
 from gait.learning.cross_validation import training_script
 from gait.learning.fold_result import read_result, save_result
-from gait.learning.training import window_probabilities
-from gait.motion.gait_set import read_gaits
+from gait.learning.trainer import window_probabilities
+from gait.motion.dataset import read_gaits
 from gait.motion.windows import Windows
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -435,7 +435,7 @@ def test_a_timeout_before_the_first_epoch_is_no_failure_and_forgets_no_finished_
 @pytest.mark.parametrize(("words", "how"), [([], ""), (["--overwrite"], " without --overwrite")])
 def test_a_stop_while_the_report_is_written_says_that_training_is_over(train, tmp_path, monkeypatch, words, how):
     with monkeypatch.context() as patch:
-        patch.setattr("gait.learning.report.written_report.pictures", lambda _: os.kill(os.getpid(), signal.SIGINT))
+        patch.setattr("gait.report.training.write_report.pictures", lambda _: os.kill(os.getpid(), signal.SIGINT))
         code, told, said = train(tmp_path, "--epochs", 1, *words)
     assert (code, told) == (130, [])
     assert said[-1] == (
@@ -514,7 +514,7 @@ def test_an_unforeseen_error_is_a_line_of_its_fold(train, tmp_path, monkeypatch)
     def broken(*_, **__):
         raise ZeroDivisionError("nobody thought of this")
 
-    monkeypatch.setattr("gait.learning.fold_run.baseline_predictions", broken)
+    monkeypatch.setattr("gait.learning.train_fold.baseline_predictions", broken)
     code, _, said = train(tmp_path, "--epochs", 1)
     assert code == 1
     assert said[-1].startswith("fold 0: the training broke off (ZeroDivisionError: nobody thought of this, in ")

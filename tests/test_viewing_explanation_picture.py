@@ -14,12 +14,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from gait.body.skeleton import HEAD_TO_FEET, NUM_BODY_JOINTS, Joint
-from gait.explaining.cohort_view import PersonImportance, cohort_view
-from gait.explaining.importance import GaitImportance
-from gait.viewing.cohort_picture import cohort_picture
-from gait.viewing.colours import UNEXPLAINED, DivergingScale, SequentialScale, importance_scale
-from gait.viewing.explained_bodies import ExplainedBody, draw_bodies
-from gait.viewing.explanation_picture import (
+from gait.explaining.attribution import GaitImportance
+from gait.explaining.group_attribution import PersonImportance, cohort_view
+from gait.report.cohort_figure import cohort_picture
+from gait.report.explanation_figure import (
     ExplainedRecording,
     PhaseBodies,
     bodies_size,
@@ -27,9 +25,11 @@ from gait.viewing.explanation_picture import (
     methods_picture,
     verdict,
 )
-from gait.viewing.importance_maps import FOR_HEALTHY, FOR_SICK
-from gait.viewing.offscreen import OffscreenRenderer, shared_renderer
-from gait.viewing.time_columns import in_columns
+from gait.report.heatmaps import FOR_HEALTHY, FOR_SICK
+from gait.viewing.colours import UNEXPLAINED, DivergingScale, SequentialScale, importance_scale
+from gait.viewing.downsample import in_columns
+from gait.viewing.offscreen_renderer import OffscreenRenderer, shared_renderer
+from gait.viewing.render_bodies import ExplainedBody, draw_bodies
 
 FRAMES = 400
 NO_BODIES = "No body is here."

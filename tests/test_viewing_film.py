@@ -15,8 +15,8 @@ from PIL import Image
 from viewing_cases import BODIES, REPOSITORY, unlike, write_shown_walk
 
 from gait.errors import GaitError
-from gait.review.viewing_run import Look, draw_without_a_window, joint_named
-from gait.review.workbench import FileWorkbench
+from gait.viewing.file_backend import FileWorkbench
+from gait.viewing.run_viewer import Look, draw_without_a_window, joint_named
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -126,7 +126,7 @@ def test_without_its_libraries_the_rest_runs_and_one_line_says_what_lacks(
 
 def test_a_fit_and_a_training_load_nothing_of_the_window() -> None:
     code = (
-        "import sys, shape_optimizer, train_multi_mlp, gait.viewing.session, gait.viewing.fit_picture\n"
+        "import sys, shape_optimizer, train_multi_mlp, gait.viewing.viewer_state, gait.report.fit_figure\n"
         "print(sorted({'imgui_bundle', 'glfw', 'imageio_ffmpeg'} & sys.modules.keys()))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=REPOSITORY)

@@ -10,10 +10,10 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+from gait.report.fit_figure import RESIDUAL_SCALE, fit_picture
 from gait.viewing.camera import Camera
 from gait.viewing.colours import OBSERVED, SKIN, UNSEEN, VIRTUAL, SequentialScale
-from gait.viewing.fit_picture import RESIDUAL_SCALE, fit_picture
-from gait.viewing.offscreen import NoDrawingError, OffscreenRenderer, shared_renderer
+from gait.viewing.offscreen_renderer import NoDrawingError, OffscreenRenderer, shared_renderer
 from gait.viewing.png import png_bytes
 from gait.viewing.scene import Floor, Mesh, Scene, Segments, Spheres, vertex_normals
 

@@ -14,14 +14,14 @@ from PIL import Image
 from viewing_cases import BODIES, write_shown_walk
 
 from gait.body.skeleton import Joint
-from gait.explaining.body_importance import joint_weights, on_vertices
+from gait.explaining.vertex_attribution import joint_weights, on_vertices
+from gait.viewing.build_scene import Figure, Layers, gait_scene
 from gait.viewing.camera import Camera
 from gait.viewing.colours import UNEXPLAINED, DivergingScale, Scale, SequentialScale
-from gait.viewing.gait_scene import Figure, Layers, gait_scene
-from gait.viewing.in_step import Companion
-from gait.viewing.offscreen import shared_renderer
-from gait.viewing.shown_gait import ShownGait, read_shown_gait
-from gait.viewing.skin_course import SkinMaker
+from gait.viewing.loaded_trial import ShownGait, read_shown_gait
+from gait.viewing.mesh_cache import SkinMaker
+from gait.viewing.offscreen_renderer import shared_renderer
+from gait.viewing.phase_sync import Companion
 
 GOLDEN = Path(__file__).parent / "golden"
 FRAME, WIDTH, HEIGHT = 70, 320, 240

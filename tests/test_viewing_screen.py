@@ -26,7 +26,7 @@ from viewing_cases import REPOSITORY, Hands, unlike, write_shown_walk
 from x_clients import close_window, drop, set_resources
 
 from gait.learning.architecture import TransformerArchitecture
-from gait.viewing.gui import imgui
+from gait.viewing.lazy_imgui import imgui
 
 Key = imgui.Key
 SIZE = (1000, 700)

@@ -21,17 +21,17 @@ from gait.errors import GaitError
 from gait.explaining import recordings
 from gait.learning.architecture import MLPArchitecture
 from gait.motion.pose_files import read_poses, write_json_frames, write_npz
-from gait.review.healthy_mean import healthy_mean
-from gait.review.workbench import FileWorkbench
-from gait.viewing.explained_gait import ExplainedGait
-from gait.viewing.gait_scene import floor_height
-from gait.viewing.in_step import same_phase
-from gait.viewing.jobs import Jobs
+from gait.viewing.attribution_overlay import ExplainedGait
+from gait.viewing.background_jobs import Jobs
+from gait.viewing.build_scene import floor_height
+from gait.viewing.file_backend import FileWorkbench
+from gait.viewing.loaded_trial import BodyFiles, ShownGait, read_shown_gait
+from gait.viewing.mesh_cache import BATCH, SkinCourse, SkinMaker
+from gait.viewing.normative_stride import healthy_mean
+from gait.viewing.phase_sync import same_phase
 from gait.viewing.scene import vertex_normals
-from gait.viewing.session import Session
-from gait.viewing.shown_gait import BodyFiles, ShownGait, read_shown_gait
-from gait.viewing.skin_course import BATCH, SkinCourse, SkinMaker
-from gait.viewing.workbench import ShownMethod, ShownNetwork
+from gait.viewing.viewer_backend import ShownMethod, ShownNetwork
+from gait.viewing.viewer_state import Session
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

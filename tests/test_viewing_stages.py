@@ -11,10 +11,10 @@ from explanation_cases import write_network
 from viewing_cases import Hands, unlike, write_shown_walk
 
 from gait.viewing.camera import Camera
-from gait.viewing.gui import imgui
-from gait.viewing.offscreen import OffscreenRenderer
+from gait.viewing.lazy_imgui import imgui
+from gait.viewing.offscreen_renderer import OffscreenRenderer
+from gait.viewing.offscreen_window import MemoryStage
 from gait.viewing.scene import Scene
-from gait.viewing.stage import MemoryStage
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -11,11 +11,11 @@ from viewing_cases import Hands, unlike, write_shown_walk
 
 from gait.body.skeleton import HEAD_TO_FEET, Joint
 from gait.viewing.colours import UNEXPLAINED
-from gait.viewing.gui import imgui
-from gait.viewing.panels.controls import WRONG
+from gait.viewing.glfw_window import density_of
+from gait.viewing.lazy_imgui import imgui
 from gait.viewing.panels.help_page import KEYS
-from gait.viewing.panels.map_panel import TOP
-from gait.viewing.screen_stage import density_of
+from gait.viewing.panels.timeline_panel import TOP
+from gait.viewing.panels.widgets import WRONG
 
 Key = imgui.Key
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -21,26 +21,26 @@ from learning_results import LEAK, fold_result, fold_results
 from PIL import Image
 from viewing_cases import BODIES, MODELS, REPOSITORY, open_body, unlike, write_shown_walk
 
-from gait.body.placement import plug_in_gait_layout
+from gait.body.marker_placement import plug_in_gait_layout
 from gait.errors import GaitError
+from gait.files.step_cache import FinishedSteps, Said, digest
 from gait.fitting.fit_report import FitReport
 from gait.learning.fold_result import save_result
-from gait.learning.report.pooled_folds import pooled
-from gait.learning.report.written_report import write_report
 from gait.motion.folds import person_folds
-from gait.review.__main__ import main
-from gait.review.finished_steps import FinishedSteps, Said, digest
-from gait.review.fitted_cohort import fitted_cohort
-from gait.review.side_by_side import LETTERS, film_side_by_side
-from gait.review.story import NetworkStory, Story
-from gait.review.story_page import story_page
-from gait.review.viewing_run import Look, opened
-from gait.review.whole_run import RunSettings, RunTold, tell_run
-from gait.review.workbench import FileWorkbench
+from gait.report.__main__ import main
+from gait.report.run.build import RunSettings, RunTold, tell_run
+from gait.report.run.fit_summary import fitted_cohort
+from gait.report.run.model import NetworkStory, Story
+from gait.report.run.page import story_page
+from gait.report.training.cross_validation_summary import pooled
+from gait.report.training.write_report import write_report
 from gait.synthetic import make_person, make_walk
-from gait.viewing.film import drawing
-from gait.viewing.offscreen import NoDrawingError
-from gait.viewing.shown_gait import BodyFiles
+from gait.viewing.comparison_video import LETTERS, film_side_by_side
+from gait.viewing.file_backend import FileWorkbench
+from gait.viewing.loaded_trial import BodyFiles
+from gait.viewing.offscreen_renderer import NoDrawingError
+from gait.viewing.run_viewer import Look, opened
+from gait.viewing.video import drawing
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -305,7 +305,8 @@ def test_where_nothing_can_be_drawn_the_rest_is_there(
         raise NoDrawingError("Cannot draw without a screen: no EGL.")
 
     from gait.review import explanation_export
-    from gait.viewing import stage
+
+    from gait.viewing import offscreen_window as stage
 
     monkeypatch.setattr(stage, "egl_context", none)
     monkeypatch.setattr(explanation_export, "shared_renderer", none)
@@ -472,7 +473,7 @@ def test_from_recordings_to_the_page_by_the_commands_themselves(tmp_path: Path) 
         ["train_multi_mlp.py", *training, "--pfe_layers", "8", "--fc_layers", "8", "--lrp", "--save_folder", "mlp"],
         ["train_transformer.py", *training,
          "--pfe_dim", "8", "--fc_dim", "8", "--ffn_dim", "8", "--save_folder", "tr"],
-        ["-m", "gait.review", "--poses", "poses", "--trained", "mlp", "tr", "--export", "told", "--stride", "40",
+        ["-m", "gait.report", "--poses", "poses", "--trained", "mlp", "tr", "--export", "told", "--stride", "40",
          "--speed", "4", "--base_folder", models / "SUPR"],
     ):  # fmt: skip
         script = [words[0] if words[0] == "-m" else str(REPOSITORY / words[0]), *map(str, words[1:])]

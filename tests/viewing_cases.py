@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 from gait.body.body import Body
 from gait.body.model_file import load_body
 from gait.motion.pose_files import write_npz
-from gait.review.workbench import FileWorkbench
-from gait.viewing.gui import imgui
-from gait.viewing.session import Session
-from gait.viewing.shown_gait import BodyFiles
-from gait.viewing.stage import MemoryStage
-from gait.viewing.window_contents import WindowContents
+from gait.viewing.file_backend import FileWorkbench
+from gait.viewing.lazy_imgui import imgui
+from gait.viewing.loaded_trial import BodyFiles
+from gait.viewing.main_window import WindowContents
+from gait.viewing.offscreen_window import MemoryStage
+from gait.viewing.viewer_state import Session
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 MODELS = REPOSITORY / "data" / "SUPR"

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, TypeVar
 import torch
 from torch import Tensor
 
-from gait.body.hinges import HingeTree
+from gait.body.constrained_tree import HingeTree
 from gait.body.rotations import PoseFeature, axis_angle_to_matrix, left_jacobian, matrix_feature, quaternion_feature
 from gait.errors import GaitError
 

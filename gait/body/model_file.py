@@ -21,11 +21,11 @@ import scipy.sparse
 import torch
 from numpy.typing import NDArray
 
-from gait.body.array_pickle import ChumpyExpression, read_array_dict
 from gait.body.body import Body, Landmark
-from gait.body.hinges import read_hinge_tree
+from gait.body.constrained_tree import read_hinge_tree
 from gait.body.rotations import PoseFeature
 from gait.errors import GaitError
+from gait.files.safe_pickle import ChumpyExpression, read_array_dict
 
 _MOST_BYTES = 256 << 20  # of one array in double precision; SMPL-X's largest have 100 MB
 _LARGEST = 1e10

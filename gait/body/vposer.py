@@ -17,8 +17,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from gait.body.rotations import matrix_to_axis_angle, two_columns_to_matrix
-from gait.body.tensor_pickle import read_tensor_file
 from gait.errors import GaitError
+from gait.files.safe_torch_load import read_tensor_file
 
 NUM_POSED_JOINTS = 21
 """Body joints 1 to 21; the root is not VPoser's."""

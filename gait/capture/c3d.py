@@ -18,8 +18,8 @@ import ezc3d
 import numpy as np
 from numpy.typing import NDArray
 
-from gait.capture.labels import cleaned, split_prefixes
-from gait.capture.raw_points import RawPoints, mask_missing
+from gait.capture.marker_names import cleaned, split_prefixes
+from gait.capture.raw_recording import RawPoints, mask_missing
 from gait.capture.recording import Event
 from gait.errors import GaitError
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from gait.capture.raw_points import RawPoints, check_not_hollow, mask_missing
+from gait.capture.raw_recording import RawPoints, check_not_hollow, mask_missing
 from gait.errors import GaitError
 
 _LARGEST_NUMBER = 1e300  # JSON's whole numbers have no end, a float's do

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from gait.capture.raw_points import RawPoints, check_not_hollow, mask_missing
+from gait.capture.raw_recording import RawPoints, check_not_hollow, mask_missing
 from gait.errors import GaitError
 
 _ENCODINGS = ("utf-8-sig", "latin-1")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from gait.capture.levels import seen_samples, stature_vector
+from gait.capture.marker_heights import seen_samples, stature_vector
 
 _METRES = {
     **dict.fromkeys(("mm", "millimeter", "millimeters", "millimetre", "millimetres"), 0.001),

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import gait
-from gait.capture.cohort_file import Subject
-from gait.fitting.weights import FitWeights
+from gait.cohort.cohort_file import Subject
+from gait.fitting.residual_scales import FitWeights
 
 
 def fit_inputs(subject: Subject, model: Path, vposer: Path, repair: bool = False) -> dict[str, Any]:

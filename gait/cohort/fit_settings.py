@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from gait.capture.cohort_file import Subject
-from gait.crew.device import check_device
+from gait.cohort.cohort_file import Subject
 from gait.errors import GaitError
-from gait.motion.folder_names import HEALTHY, SICK
+from gait.motion.trial_paths import HEALTHY, SICK
+from gait.parallel.device import check_device
 
 PoseFormat = Literal["npz", "json"]
 

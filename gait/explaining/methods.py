@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from gait.errors import GaitError
 from gait.explaining.attention import attention
+from gait.explaining.attribution import Importance
 from gait.explaining.gradients import STEPS, gradient_input, integrated_gradients
-from gait.explaining.importance import Importance
 from gait.explaining.lrp_mlp import EPSILON, PUBLISHED_EPSILON, lrp_epsilon, lrp_published
 from gait.explaining.lrp_transformer import RULES as TRANSFORMER_RULES
 from gait.explaining.lrp_transformer import lrp_transformer

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from gait.explaining.captum_extra import captum_attr
+from gait.explaining.optional_captum import captum_attr
 
 CELL_FRAMES = 8
 """Frames of one joint that are replaced together."""

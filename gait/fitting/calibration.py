@@ -18,13 +18,13 @@ import torch
 from torch import Tensor
 
 from gait.body.marker_layout import MarkerKind
-from gait.fitting.joint_turning import Pose, turned
-from gait.fitting.marker_motion import Wearer, shape_jacobian
-from gait.fitting.marker_skin import MarkerSkin
-from gait.fitting.pose_equations import NormalEquations, normal_equations
-from gait.fitting.residuals import JointPrior
-from gait.fitting.solver.frames import Observation
-from gait.fitting.weights import FitWeights
+from gait.fitting.joint_parametrization import Pose, turned
+from gait.fitting.marker_kinematics import Wearer, shape_jacobian
+from gait.fitting.objective_terms import JointPrior
+from gait.fitting.reduced_body import MarkerSkin
+from gait.fitting.reference_normal_equations import NormalEquations, normal_equations
+from gait.fitting.residual_scales import FitWeights
+from gait.fitting.solver.frame_data import Observation
 
 
 @dataclass(frozen=True)

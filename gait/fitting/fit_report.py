@@ -10,11 +10,11 @@ import numpy as np
 
 from gait.body.skeleton import BODY_JOINTS
 from gait.errors import GaitError
-from gait.fitting.faults.marker_fault import MarkerFault
-from gait.fitting.held_frames import stretches
+from gait.fitting.marker_quality.marker_error import MarkerFault
+from gait.fitting.valid_frames import stretches
 
 if TYPE_CHECKING:  # a report can be read and shown where no torch is loaded
-    from gait.fitting.person_fit import GaitFit, PersonFit
+    from gait.fitting.subject_fit import GaitFit, PersonFit
 
 WORST_MARKERS = 5
 UNOBSERVED = 0.1

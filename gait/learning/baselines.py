@@ -24,11 +24,11 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from gait.crew.failure_line import failure_line
+from gait.error_message import failure_line
 from gait.errors import GaitError
-from gait.learning.gait_features import FEATURE_NAMES, FEATURES, feature_table
+from gait.kinematics.gait_features import FEATURE_NAMES, FEATURES, feature_table
 from gait.learning.predictions import Predictions
-from gait.motion.gait_set import GaitRecording
+from gait.motion.dataset import GaitRecording
 from gait.motion.windows import Windows
 
 Vector = NDArray[np.float64]

@@ -12,11 +12,11 @@ from typing import Any, TypeGuard
 import torch
 from torch import Tensor, nn
 
-from gait.body.tensor_pickle import Inert, read_tensor_file
-from gait.crew.whole_folder import replacing_file
 from gait.errors import GaitError
+from gait.files.atomic_write import replacing_file
+from gait.files.safe_torch_load import Inert, read_tensor_file
 from gait.learning.architecture import Architecture, MLPArchitecture, architecture_from_dict, architecture_of
-from gait.learning.saved_module import module_heads, module_weights
+from gait.learning.legacy_module import module_heads, module_weights
 
 FORMAT = "gait network"
 FORMAT_VERSION = 1

@@ -16,21 +16,21 @@ from uuid import uuid4
 
 from tqdm import tqdm
 
-from gait.crew.cluster_crew import ClusterCrew
-from gait.crew.crew import Crew, Died, run_tasks
-from gait.crew.device import check_device
-from gait.crew.local_crew import LocalCrew, share_of_cores
+from gait.cli.exit_codes import STOPPED, say
 from gait.errors import GaitError
+from gait.learning.confounder_check import leak_check
+from gait.learning.distributed import Ranks, ToldElsewhereError, ranks_of_torchrun
 from gait.learning.fold_result import read_result
-from gait.learning.fold_run import FOLD_MODULE, EpochDone, FoldOutcome, FoldTask, run_fold
-from gait.learning.leak_check import leak_check
-from gait.learning.ranks import Ranks, ToldElsewhereError, ranks_of_torchrun
-from gait.learning.report.names import printable
-from gait.learning.report.written_report import write_report
-from gait.learning.training_flags import TrainingArguments
+from gait.learning.train_fold import FOLD_MODULE, EpochDone, FoldOutcome, FoldTask, run_fold
+from gait.learning.training_arguments import TrainingArguments
+from gait.motion.dataset_spec import sha256_of
 from gait.motion.folds import person_folds
-from gait.motion.gait_source import sha256_of
-from gait.script_end import STOPPED, say
+from gait.parallel.dask_executor import ClusterCrew
+from gait.parallel.device import check_device
+from gait.parallel.process_pool import LocalCrew, share_of_cores
+from gait.parallel.task_queue import Crew, Died, run_tasks
+from gait.report.training.display_names import printable
+from gait.report.training.write_report import write_report
 
 _STOPS = (signal.SIGINT, signal.SIGTERM)  # the latter is what a cluster or a system that shuts down sends
 

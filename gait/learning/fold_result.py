@@ -16,8 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from gait.crew.whole_folder import replacing_file
 from gait.errors import GaitError
+from gait.files.atomic_write import replacing_file
 from gait.learning.predictions import Predictions
 from gait.motion.folds import Fold
 

@@ -15,7 +15,7 @@ from torch import Generator, Tensor, nn
 
 from gait.learning.dropout import dropout
 from gait.learning.feed_forward import feed_forward
-from gait.learning.row_parts import in_row_parts
+from gait.learning.parallel_rows import in_row_parts
 
 MOST_TOKENS = 5096
 """Rows of the table of positions: what a window may have of frames, CLS included."""

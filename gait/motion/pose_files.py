@@ -16,12 +16,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from gait.body.array_pickle import read_array_dict
 from gait.body.body import Body
 from gait.body.pose_sequence import PoseSequence
 from gait.body.skeleton import NUM_BODY_JOINTS
 from gait.errors import GaitError
-from gait.motion.folder_names import PART_NAME
+from gait.files.safe_pickle import read_array_dict
+from gait.motion.trial_paths import PART_NAME
 
 POSES_FILE = "poses.npz"
 _TEXT_BETAS = 50

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from gait.body.skeleton import NUM_BODY_JOINTS
 from gait.errors import GaitError
-from gait.motion.alignment import MIRROR_ORDER, place, placements
-from gait.motion.gait_set import GaitRecording
+from gait.motion.common_frame import MIRROR_ORDER, place, placements
+from gait.motion.dataset import GaitRecording
 
 _TRACKS = 3 * NUM_BODY_JOINTS  # a coordinate of a joint over time
 _AT_A_TIME = 64  # windows; what they need meanwhile stays in the processor's cache
@@ -40,7 +40,7 @@ class Windows:
             gaits: over whose frames the windows go; those that are shorter than a window have none.
             length: frames of a window.
             stride: frames from one window to the next; 1 is every window that there is.
-            mirrored: also the mirror image of each (``gait.motion.alignment.mirrored``).
+            mirrored: also the mirror image of each (``gait.motion.common_frame.mirrored``).
 
         Raises:
             GaitError: a length or stride below 1, or gaits of different rates.

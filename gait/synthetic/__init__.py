@@ -1,9 +1,9 @@
 """Walkers of known truth, from a seed: for tests, benchmarks and the demonstration only."""
 
-from gait.synthetic.disorders import DISORDER_NAMES, Disorder, disorder
-from gait.synthetic.person import Person, make_person
+from gait.synthetic.cohort import make_cohort, walker, write_recordings
+from gait.synthetic.pathologies import DISORDER_NAMES, Disorder, disorder
 from gait.synthetic.recording_files import read_truth, truth_path, write_walk
-from gait.synthetic.synthetic_cohort import make_cohort, walker, write_recordings
+from gait.synthetic.subject import Person, make_person
 from gait.synthetic.virtual_markers import NO_ERRORS, MarkerErrors, MarkerTracks, record_markers
 from gait.synthetic.walk import GaitEvent, Walk, make_walk
 

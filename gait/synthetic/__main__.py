@@ -11,7 +11,7 @@ import torch
 
 from gait.body.model_file import load_body
 from gait.errors import GaitError
-from gait.synthetic.synthetic_cohort import MODEL_FILE, write_recordings
+from gait.synthetic.cohort import MODEL_FILE, write_recordings
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -8,7 +8,7 @@ import numpy as np
 
 from gait.synthetic import normative_curves as normal
 from gait.synthetic.normative_curves import Curve
-from gait.synthetic.person import Person
+from gait.synthetic.subject import Person
 
 
 @dataclass(frozen=True, eq=False)

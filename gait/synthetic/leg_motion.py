@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d, maximum_filter1d
 from scipy.spatial.transform import Rotation
 
-from gait.synthetic.leg_chain import LEAST_KNEE_FLEXION_RAD, about_x, about_y, turned
+from gait.synthetic.foot_rollover import toe_bend
+from gait.synthetic.leg_kinematics import LEAST_KNEE_FLEXION_RAD, about_x, about_y, turned
+from gait.synthetic.leg_plan import PlannedLeg
 from gait.synthetic.normative_curves import TOE_OFF
-from gait.synthetic.planned_leg import PlannedLeg
-from gait.synthetic.sole import toe_bend
 
 Vector = NDArray[np.float64]
 

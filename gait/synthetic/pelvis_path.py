@@ -11,8 +11,8 @@ from scipy.interpolate import BSpline
 from scipy.ndimage import gaussian_filter1d
 from scipy.sparse.linalg import spsolve
 
-from gait.synthetic.leg_chain import LEAST_KNEE_FLEXION_RAD, OUTWARDS
-from gait.synthetic.planned_leg import SWAY_SHARE, PlannedLeg, Stance
+from gait.synthetic.leg_kinematics import LEAST_KNEE_FLEXION_RAD, OUTWARDS
+from gait.synthetic.leg_plan import SWAY_SHARE, PlannedLeg, Stance
 from gait.synthetic.step_plan import StepPlan
 
 Vector = NDArray[np.float64]

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy.interpolate import CubicSpline, PchipInterpolator
 
 from gait.synthetic.gait_pattern import GaitPattern
-from gait.synthetic.leg_chain import SIDES
+from gait.synthetic.leg_kinematics import SIDES
 from gait.synthetic.normative_curves import TOE_OFF
 
 Vector = NDArray[np.float64]

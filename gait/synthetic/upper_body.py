@@ -8,8 +8,8 @@ from scipy.spatial.transform import Rotation
 
 from gait.body.skeleton import Joint
 from gait.synthetic.gait_pattern import GaitPattern, LegPattern
-from gait.synthetic.leg_chain import OUTWARDS, SIDES, about_x, about_y, about_z, mirrored
-from gait.synthetic.planned_leg import REST_PELVIS_TILT_RAD
+from gait.synthetic.leg_kinematics import OUTWARDS, SIDES, about_x, about_y, about_z, mirrored
+from gait.synthetic.leg_plan import REST_PELVIS_TILT_RAD
 from gait.synthetic.step_plan import StepPlan
 
 Vector = NDArray[np.float64]

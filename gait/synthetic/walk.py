@@ -11,15 +11,15 @@ from numpy.typing import NDArray
 from gait.body.body import Body
 from gait.body.pose_sequence import PoseSequence
 from gait.body.skeleton import NUM_BODY_JOINTS, Joint, joint_rows
-from gait.synthetic.disorders import Disorder, with_disorder
+from gait.synthetic.foot_rollover import sole_of
 from gait.synthetic.gait_pattern import GaitPattern, healthy_pattern
-from gait.synthetic.leg_chain import OUTWARDS, SIDES, about_x, about_y, about_z, axis_angle, leg_bones, mirrored
+from gait.synthetic.leg_kinematics import OUTWARDS, SIDES, about_x, about_y, about_z, axis_angle, leg_bones, mirrored
 from gait.synthetic.leg_motion import leg_rotations
+from gait.synthetic.leg_plan import REST_PELVIS_TILT_RAD, planned_leg
+from gait.synthetic.pathologies import Disorder, with_disorder
 from gait.synthetic.pelvis_path import pelvis_path
-from gait.synthetic.person import Person
-from gait.synthetic.planned_leg import REST_PELVIS_TILT_RAD, planned_leg
-from gait.synthetic.sole import sole_of
 from gait.synthetic.step_plan import StepPlan, smooth_noise, step_plan
+from gait.synthetic.subject import Person
 from gait.synthetic.upper_body import WOBBLES, upper_body_rotations
 
 Vector = NDArray[np.float64]

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from gait.viewing.colours import Colour
-from gait.viewing.gui import imgui
-from gait.viewing.panels.controls import FAINT, HEALTHY, SICK, WRONG, Controls
-from gait.viewing.session import Session
+from gait.viewing.lazy_imgui import imgui
+from gait.viewing.panels.widgets import FAINT, HEALTHY, SICK, WRONG, Controls
+from gait.viewing.viewer_state import Session
 
 _MOST_MESSAGES = 4  # the newest
 _SECOND_COLUMN = 122  # where it begins, in a window as it was designed

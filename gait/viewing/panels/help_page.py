@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from gait.viewing.gui import imgui
-from gait.viewing.panels.controls import FAINT, FIXED, Controls
-from gait.viewing.session import Session
+from gait.viewing.lazy_imgui import imgui
+from gait.viewing.panels.widgets import FAINT, FIXED, Controls
+from gait.viewing.viewer_state import Session
 
 KEYS = (
     ("W, S", "move the view ahead, back"),

@@ -1,0 +1,40 @@
+"""python benchmarks/windowing_memory.py POSES LENGTH BATCH_SIZE
+
+Reads fitted gaits and makes batches of their windows in random order, on one thread; prints ``megabytes``,
+``first_batch_s`` and ``reading_s`` as JSON. ``windows.py`` runs it as a process of its own and says what they mean.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from pathlib import Path
+
+import torch
+from peak_memory import peak_memory_mb
+
+from gait.motion.dataset import read_gaits
+from gait.motion.windows import Windows
+
+BATCHES = 50
+
+
+def main(base_folder: Path, length: int, batch_size: int) -> None:
+    torch.set_num_threads(1)
+    before = peak_memory_mb()
+    start = time.perf_counter()
+    gaits = read_gaits(base_folder).gaits
+    read = time.perf_counter()
+    windows = Windows(gaits, length, mirrored=True)
+    random = torch.Generator().manual_seed(0)
+    windows.batch(torch.randint(len(windows), (batch_size,), generator=random))
+    first = time.perf_counter()
+    for _ in range(BATCHES):
+        windows.batch(torch.randint(len(windows), (batch_size,), generator=random))
+    figures = {"megabytes": peak_memory_mb() - before, "first_batch_s": first - start, "reading_s": read - start}
+    print(json.dumps(figures))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))

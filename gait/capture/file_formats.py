@@ -1,0 +1,18 @@
+"""The file formats that recordings come in, and the reader of each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from gait.capture.c3d import read_c3d
+from gait.capture.marker_json import read_marker_json
+from gait.capture.raw_recording import RawPoints
+from gait.capture.trc import read_trc
+
+READERS: Mapping[str, Callable[[Path], RawPoints]] = {
+    ".c3d": read_c3d,
+    ".trc": read_trc,
+    ".json": read_marker_json,
+}
+"""By extension, in lower case. Files are hostile: they are read through ``gait.capture.sandboxed_reader``."""
