@@ -146,7 +146,7 @@ run_pytest() {
 # Every check runs even if one before it failed; pytest comes last, so its summary closes the output.
 run_tests() {
     local failed=0 workers test window=() others=() chosen=("$@")
-    for test in tests/test_viewing_*.py tests/test_attention_viewer.py tests/test_whole_run.py; do
+    for test in tests/viewing/test_*.py tests/report/test_run.py tests/report/test_*_figure.py tests/scripts/test_attention_viewer.py; do
         [ -f "$test" ] || continue
         window+=("$test")
         others+=("--ignore=$test")

@@ -8,9 +8,10 @@ import torch
 
 from gait.body.body import Body
 from gait.body.model_file import load_body
+from tests.helpers.paths import CAPTURES, OPEN_BODY
 
-_OPEN_BODY = Path(__file__).parent.parent / "data" / "SUPR" / "open_neutral.npz"
-_CAPTURES = Path(__file__).resolve().parents[2] / "shared" / "captures"
+_OPEN_BODY = OPEN_BODY
+_CAPTURES = CAPTURES
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,7 @@ the unit normal of the rest triangle, plus a free offset. So one marker costs on
 
 The published loss moves the three corners apart and takes the normal of the posed triangle. The two differ by the bend
 of one triangle (0.1 mm in the mean, 1.6 mm at most on the open body in walking) and by the turn of its normal with the
-shape, a constant that the offset takes up; see ``tests/test_fitting_marker_skin.py``. The published code divides
+shape, a constant that the offset takes up; see ``tests/fitting/test_reduced_body.py``. The published code divides
 the normals by one norm over all markers instead of each by its own, so that a marker stands off the skin by a part of
 what its file says; here every normal is a unit normal.
 """

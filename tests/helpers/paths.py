@@ -1,0 +1,7 @@
+"""Where the checkout and the open body are."""
+
+from pathlib import Path
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+OPEN_BODY = REPOSITORY / "data" / "SUPR" / "open_neutral.npz"
+CAPTURES = REPOSITORY.parent / "shared" / "captures"

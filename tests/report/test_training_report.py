@@ -1,0 +1,779 @@
+"""What is told after training: results kept on disk, metrics as JSON, TensorBoard, and the page."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import html.parser
+import io
+import json
+import math
+import os
+import pickle
+import re
+import struct
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from sklearn import metrics as sklearn_metrics
+from tensorboardX.proto.event_pb2 import Event
+
+from gait.errors import GaitError
+from gait.learning.fold_result import FoldResult, read_result, read_results, result_file, save_result
+from gait.learning.metrics import METRICS, interval_shares, metric_estimates
+from gait.learning.predictions import PersonPredictions, Predictions
+from gait.motion.folds import Fold
+from gait.report.training.cross_validation_summary import balanced_accuracy_ahead, pooled
+from gait.report.training.figures import (
+    apart,
+    calibration_bins,
+    confusion,
+    mean_roc_curve,
+    pictures,
+    roc_band,
+    roc_curve,
+    window_range,
+)
+from gait.report.training.metrics_json import all_metrics, fold_metrics
+from gait.report.training.page import report_page
+from gait.report.training.tensorboard import TrainingBoard
+from gait.report.training.text_summary import beside_baselines, caveats, closing_lines, headline
+from gait.report.training.write_report import write_report
+from tests.helpers.learning_results import LEAK, constant, epochs, fold_result, fold_results, people, predicted
+
+SECTIONS = [
+    "Beside simpler judges",
+    "Pictures",
+    "Folds",
+    "Leak check",
+    "Problems of the data",
+    "Settings, and how to repeat this",
+]
+_VOID = {"meta", "br", "hr", "img", "link", "input"}
+
+
+class Page(html.parser.HTMLParser):
+    """The page as a browser takes it in: tags that close, text in order, every attribute."""
+
+    def __init__(self, content: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.attributes: list[tuple[str, str, str]] = []  # tag, name, value
+        self.texts: list[tuple[str, str]] = []  # innermost tag, text
+        self.headings: list[str] = []
+        self.figures: list[str] = []
+        self.feed(content)
+        self.close()
+        assert self.open == [], self.open
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.attributes += [(tag, name, value or "") for name, value in attrs]
+        if tag == "figure":
+            self.figures.append(dict(attrs)["id"] or "")
+        if tag not in _VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.attributes += [(tag, name, value or "") for name, value in attrs]
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open, f"</{tag}> closes nothing"
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if data.strip():
+            self.texts.append((self.open[-1] if self.open else "", data))
+            if self.open and self.open[-1] == "h2":
+                self.headings.append(data)
+
+    @property
+    def text(self) -> str:
+        return " ".join(data for tag, data in self.texts if tag not in ("style", "title"))
+
+
+def page_of(results: list[FoldResult], left_out: tuple[str, ...] = ()) -> tuple[Page, str]:
+    summary = pooled(results)
+    content = report_page(summary, [pooled([result]) for result in results], pictures(summary), left_out)
+    return Page(content), content
+
+
+def strict(path: Path) -> dict:
+    def refuse(constant: str) -> None:
+        raise ValueError(constant)
+
+    return json.loads(path.read_text(encoding="utf-8"), parse_constant=refuse)
+
+
+def events(folder: Path) -> list[Event]:
+    """Every event of a folder, read by the format's definition: length, its CRC, data, its CRC."""
+    found = []
+    for path in sorted(folder.glob("events.out.tfevents.*")):
+        content, place = path.read_bytes(), 0
+        while place < len(content):
+            (length,) = struct.unpack_from("<Q", content, place)
+            found.append(Event.FromString(content[place + 12 : place + 12 + length]))
+            place += 12 + length + 4
+    return found
+
+
+def scalars(folder: Path) -> dict[str, list[tuple[int, float]]]:
+    found: dict[str, list[tuple[int, float]]] = {}
+    for event in events(folder):
+        for value in event.summary.value:
+            if value.HasField("simple_value"):
+                found.setdefault(value.tag, []).append((event.step, value.simple_value))
+    return found
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with three folds and the report on them."""
+    folder = tmp_path_factory.mktemp("trained")
+    for result in fold_results():
+        save_result(result, folder)
+    write_report(folder, "transformer")
+    return folder
+
+
+# Results on disk
+
+
+def same(first: object, second: object) -> bool:
+    if isinstance(first, Predictions):
+        return all(np.array_equal(getattr(first, f.name), getattr(second, f.name)) for f in dataclasses.fields(first))
+    if isinstance(first, float) and isinstance(second, float):
+        return first == second or (math.isnan(first) and math.isnan(second))
+    if isinstance(first, dict) and isinstance(second, dict):
+        return first.keys() == second.keys() and all(same(first[key], second[key]) for key in first)
+    if isinstance(first, tuple) and isinstance(second, tuple):
+        return len(first) == len(second) and all(map(same, first, second))
+    return first == second
+
+
+def test_a_result_survives_the_disk_and_another_process(tmp_path: Path) -> None:
+    labels = people(3, 3)
+    fold = Fold(1, 2, tuple(sorted(labels))[:4], tuple(sorted(labels))[4:])
+    result = fold_result(fold, labels, epochs=epochs(2, undefined=True), validation=("healthy/H1",), timed_out=True)
+    back = read_result(save_result(result, tmp_path / "new" / "folder"))
+    thawed = pickle.loads(pickle.dumps(result))
+    for field in dataclasses.fields(FoldResult):
+        assert same(getattr(result, field.name), getattr(back, field.name)), field.name
+        assert same(getattr(result, field.name), getattr(thawed, field.name)), field.name
+    assert [path.name for path in (tmp_path / "new" / "folder").iterdir()] == ["result_transformer_fold1.npz"]
+
+
+def test_a_damaged_result_is_a_plain_line(tmp_path: Path) -> None:
+    path = save_result(fold_results()[0], tmp_path)
+    whole = path.read_bytes()
+    for damaged in (b"", b"not a zip", whole[: len(whole) // 2], whole[:-30]):
+        path.write_bytes(damaged)
+        with pytest.raises(
+            GaitError, match=r"result_transformer_fold0\.npz: no result of a fold.*train this fold again"
+        ):
+            read_result(path)
+    np.savez(path, about=np.frombuffer(b'{"form": 99}', np.uint8))
+    with pytest.raises(GaitError, match="another version"):
+        read_result(path)
+
+
+def test_a_result_with_any_bytes_changed_is_whole_or_a_plain_line(tmp_path: Path) -> None:
+    path = save_result(fold_results()[0], tmp_path)
+    whole = np.frombuffer(path.read_bytes(), np.uint8)
+    random = np.random.default_rng(0)
+    headers = np.flatnonzero(whole == ord("P"))  # they begin with it
+    lines = []
+    for _ in range(400):
+        changed = whole.copy()
+        place = int(random.integers(len(whole)) if random.random() < 0.5 else random.choice(headers))
+        end = min(len(whole), place + int(random.integers(1, 40)))
+        changed[place:end] = random.integers(0, 256, end - place)
+        path.write_bytes(changed.tobytes())
+        try:
+            read_result(path)
+        except GaitError as error:
+            lines.append(str(error))
+    assert len(lines) > 200
+    assert all(line.startswith(f"{path}: no result of a fold (") for line in lines)
+
+
+def test_results_come_in_the_order_of_folds_and_of_one_network(tmp_path: Path) -> None:
+    labels = people(12, 12)
+    for index in (10, 2, 0):
+        fold = Fold(index, 11, tuple(sorted(labels))[2:], tuple(sorted(labels))[:2])
+        save_result(fold_result(fold, labels), tmp_path)
+    save_result(fold_result(fold, labels, network="mlp"), tmp_path)
+    (tmp_path / "result_transformer_fold3.npz.old").write_bytes(b"")
+    results, lines = read_results(tmp_path, "transformer")
+    assert [result.fold.index for result in results] == [0, 2, 10]
+    assert lines == ()
+
+
+def test_no_result_is_a_plain_line(tmp_path: Path) -> None:
+    with pytest.raises(GaitError, match="train a fold first"):
+        write_report(tmp_path, "transformer")
+
+
+def test_results_of_other_settings_are_left_out_by_name(tmp_path: Path) -> None:
+    first, second, third = fold_results()
+    save_result(dataclasses.replace(first, arguments=first.arguments | {"lr": 0.5}), tmp_path)
+    save_result(dataclasses.replace(second, arguments=second.arguments | {"workers": 7, "cross": 1}), tmp_path)
+    save_result(third, tmp_path)
+    report = write_report(tmp_path, "transformer", asked=third)
+    assert any("Left out: fold 0, which was trained with other settings" in line for line in report.lines)
+    metrics = strict(tmp_path / "metrics_transformer_all.json")
+    assert metrics["crossid"] == [1, 2]
+    assert "Left out: fold 0" in Page(report.page.read_text(encoding="utf-8")).text
+    # Whoever else was judged would make the figures incomparable as well.
+    save_result(dataclasses.replace(first, sick=first.sick | {"sick/S99": True}), tmp_path)
+    assert "Left out: fold 0" in " ".join(write_report(tmp_path, "transformer", asked=third).lines)
+
+
+def test_a_damaged_result_is_left_out_by_name(tmp_path: Path) -> None:
+    first, second, third = fold_results()
+    for result in (first, second, third):
+        save_result(result, tmp_path)
+    result_file(tmp_path, "transformer", 1).write_bytes(b"PK damaged")
+    report = write_report(tmp_path, "transformer", asked=first)
+    assert strict(tmp_path / "metrics_transformer_all.json")["crossid"] == [0, 2]
+    assert any("result_transformer_fold1.npz: no result of a fold" in line for line in report.lines)
+    for path in tmp_path.glob("result_*"):
+        path.write_bytes(b"")
+    with pytest.raises(GaitError, match=r"fold0.npz: no result of a fold.*fold2.npz"):
+        write_report(tmp_path, "transformer")
+
+
+def test_without_a_run_that_asks_the_result_written_last_decides(tmp_path: Path) -> None:
+    first, second, _ = fold_results()
+    save_result(first, tmp_path)
+    save_result(dataclasses.replace(second, seed=8), tmp_path)
+    os.utime(result_file(tmp_path, "transformer", 0), (1, 1))
+    assert "Left out: fold 0" in " ".join(write_report(tmp_path, "transformer").lines)
+
+
+# The page
+
+
+def test_the_page_is_in_order(written: Path) -> None:
+    page = Page((written / "report_transformer.html").read_text(encoding="utf-8"))
+    assert page.headings == SECTIONS
+    assert page.figures == ["comparison", "roc", "confusion", "calibration", "loss", "persons"]
+    assert "role" not in {name for tag, name, _ in page.attributes if tag == "aside"}
+
+
+def test_a_leak_is_the_first_that_is_read_and_said() -> None:
+    results = fold_results(leak_check=LEAK)
+    page, _ = page_of(results)
+    shown = [data for tag, data in page.texts if tag not in ("style", "title")]
+    assert shown[0] == "Warning: read this before the figures"
+    assert shown[1] == LEAK["lines"][0]  # type: ignore[index]
+    assert page.text.index(shown[1]) < page.text.index("Persons that the network never saw")
+    assert closing_lines(pooled(results))[0] == f"warning: {LEAK['lines'][0]}"  # type: ignore[index]
+    assert page.text.count(shown[1]) == 2  # once more in the leak check's own section
+    assert page.text.count("Frame rate: tells (ROC AUC 1.00).") == 2  # in the warning and in the check's list
+    assert [data for tag, data in page.texts if tag == "strong"] == ["Frame rate: tells (ROC AUC 1.00)."]
+    assert "Height: does not tell (ROC AUC 0.52)." in page.text
+    calm, _ = page_of(fold_results())
+    assert "Warning" not in calm.text
+    assert "Nothing that should not matter tells the label." in calm.text
+
+
+def test_the_page_needs_nothing_else(written: Path) -> None:
+    content = (written / "report_transformer.html").read_text(encoding="utf-8")
+    page = Page(content)
+    assert not re.search(r"https?:|//[a-z]", content)
+    assert not re.search(r"@import|<script|javascript:|<link|<iframe", content, re.IGNORECASE)
+    for tag, name, value in page.attributes:
+        assert not name.startswith("on"), (tag, name)
+        if name in ("src", "href", "xlink:href", "srcset", "data", "poster"):
+            assert value.startswith("#"), (tag, name, value)
+        assert all(place.startswith("#") for place in re.findall(r"url\(\s*['\"]?([^)]*)", value))
+    ids = [value for _, name, value in page.attributes if name == "id"]
+    assert len(ids) == len(set(ids))
+    wanted = {value[1:] for _, name, value in page.attributes if name == "href"}
+    wanted |= {place for _, _, value in page.attributes for place in re.findall(r"url\(#([^)]*)\)", value)}
+    assert wanted <= set(ids)
+    assert wanted
+
+
+def test_pictures_take_their_colours_from_the_page(written: Path) -> None:
+    content = (written / "report_transformer.html").read_text(encoding="utf-8")
+    drawings = re.findall(r"<svg.*?</svg>", content, re.DOTALL)
+    assert len(drawings) == 6
+    style = content[: content.index("</style>")]
+    for drawing in drawings:
+        assert "var(--ink)" in drawing
+        assert set(re.findall(r"var\(--([a-z-]+)\)", drawing)) <= set(re.findall(r"--([a-z-]+):", style))
+        assert set(re.findall(r"#[0-9a-f]{6}\b", drawing)) <= {"#000000", "#ffffff"}
+        assert not re.search(r"(?:fill|stroke): #(?:000000|ffffff)", drawing)
+
+
+HOSTILE = {
+    "healthy/H1": "healthy/<script>alert('1')</script>",
+    "healthy/H2": 'healthy/"onload="x" & <b>',
+    "healthy/H3": "healthy/$\\frac{1$ and ^{_",
+    "healthy/H4": "healthy/\u202eback\x1b[31m\x00",
+    "sick/S1": f"sick/{'very_long_name_' * 20}",
+    "sick/S2": "sick/山田太郎 עומר",
+    "sick/S3": "sick/\udce4\udcf6 broken",
+}
+
+
+def test_names_are_shown_as_text_whatever_they_are(tmp_path: Path) -> None:
+    results = fold_results(name=lambda name: HOSTILE.get(name, name), skill=0.0, problems=("<i>walk</i>: \x1b[2J",))
+    page, content = page_of(results)
+    assert "<script" not in content
+    assert "<b>" not in content
+    assert "<i>" not in content
+    assert not re.search(r"[\x00-\x08\x0b-\x1f\u202a-\u202e\ud800-\udfff]", content)
+    assert "<script>alert('1')</script>" in page.text
+    assert "$\\frac{1$ and ^{_" in page.text
+    assert "山田太郎 עומר" in page.text
+    svg_texts = [data for tag, data in page.texts if tag == "text"]
+    assert max(map(len, svg_texts)) < 70
+    for result in results:
+        save_result(result, tmp_path)
+    lines = write_report(tmp_path, "transformer").lines
+    assert all(line.isprintable() for line in lines)
+    "\n".join(lines).encode()
+    strict(tmp_path / "metrics_transformer_all.json")
+    with (tmp_path / "persons_transformer.csv").open(newline="", encoding="utf-8") as file:
+        assert len(list(csv.reader(file))) == 25
+
+
+def test_the_headline_is_what_was_measured() -> None:
+    results = fold_results()
+    summary = pooled(results)
+    by_person = metric_estimates(Predictions.joined([r.evaluation for r in results]), by="persons")
+    accuracy = by_person["balanced_accuracy"]
+    line = headline(summary)
+    assert (
+        f"balanced accuracy of {accuracy.value:.2f} (95 % interval {accuracy.low:.2f} to {accuracy.high:.2f})" in line
+    )
+    speed = metric_estimates(Predictions.joined([r.baselines["walking_speed"] for r in results]), by="persons")
+    assert f"walking speed alone reaches {speed['balanced_accuracy'].value:.2f}" in line
+    page, _ = page_of(results)
+    assert line in page.text
+    for name in METRICS:
+        assert f"{by_person[name].value:.2f}" in page.text
+    assert "24 persons were judged (12 healthy, 12 sick)" in page.text
+    assert "no diagnosis" in page.text
+
+
+def test_a_single_fold_says_that_it_is_one() -> None:
+    page, _ = page_of(fold_results()[1:2])
+    assert "fold 1 of 3 alone" in page.text
+    assert "These are the figures of fold 1 alone, one of 3: 8 persons of 24 were judged" in page.text
+    partial, _ = page_of(fold_results()[1:])
+    assert "Only folds 1, 2 of 3 are trained: 16 persons of 24 were judged" in partial.text
+
+
+def test_everyone_is_named_in_the_fold_that_judged_them(written: Path) -> None:
+    content = (written / "report_transformer.html").read_text(encoding="utf-8")
+    for result in fold_results():
+        part = content[content.index(f"<h3>Fold {result.fold.index}</h3>") :].split("<h3>")[1]
+        assert all(re.search(rf"\b{name.split('/')[1]}\b", part) for name in result.fold.evaluation)
+
+
+def test_an_end_by_timeout_and_a_chosen_epoch_are_said() -> None:
+    labels = people(6, 6)
+    held = ("healthy/H1", "sick/S1")
+    curve = tuple(epoch | {"validation": epoch["train"]} for epoch in epochs(3))
+    fold = Fold(0, 2, tuple(sorted(labels))[:8], tuple(sorted(labels))[8:])
+    page, _ = page_of([fold_result(fold, labels, validation=held, chosen_epoch=1, timed_out=True, epochs=curve)])
+    assert "--timeout ended the training early in fold 0" in page.text
+    assert "The epoch was chosen on training persons that were held back" in page.text
+    assert "epoch 2 counts" in page.text
+    assert "Held back to choose the epoch" in page.text
+    assert "Held-back training persons" in page.text
+    plain, _ = page_of(fold_results())
+    assert "The last epoch counts" in plain.text
+
+
+def test_every_loss_is_within_its_axes() -> None:
+    figures = dict.fromkeys(("accuracy", "precision", "recall", "specificity", "f1"), 0.5)
+    rising = tuple(
+        {"train": {"loss": 0.6, **figures}, "eval": {"loss": 0.6 + 2 * k, **figures}, "seconds": 1.0} for k in range(3)
+    )
+    training, evaluation = pictures(pooled(fold_results(epochs=rising)))["loss"].figure.axes
+    assert evaluation.get_ylim()[1] > 4.6
+    assert training.get_ylim() == evaluation.get_ylim()
+    assert training.get_ylim()[0] == 0
+
+
+def test_a_leak_check_that_was_not_made_is_said() -> None:
+    page, _ = page_of(fold_results(leak_check={}))
+    assert "It was not made." in page.text
+
+
+# Beside the baselines
+
+
+def beside(network: float, baseline: float, persons: int = 20) -> str:
+    labels = people(persons, persons)
+    fold = Fold(0, 2, ("healthy/X", "sick/X"), tuple(sorted(labels)))
+    judged = {name: predicted(fold.evaluation, labels, skill, seed=5) for name, skill in
+              (("network", network), ("gait_features", baseline))}  # fmt: skip
+    baselines = {"gait_features": judged["gait_features"]}
+    result = fold_result(fold, labels, evaluation=judged["network"], baselines=baselines)
+    return " ".join(beside_baselines(pooled([result])))
+
+
+def test_a_network_that_is_not_better_is_said_to_be_none() -> None:
+    assert "The network is better than gait features (+0." in beside(3.0, 0.0)
+    assert "The network is worse than gait features (−0." in beside(0.0, 3.0)
+    assert "The network is not better than gait features (0.00, 0.00 to 0.00)" in beside(3.0, 3.0)
+    assert "The network is ahead of gait features" in beside(1.0, 0.7, persons=8)
+
+
+def test_the_difference_is_of_pairs_and_as_a_slow_bootstrap_has_it() -> None:
+    labels = people(9, 7)
+    names = tuple(sorted(labels))
+    network = predicted(names, labels, 1.2, seed=1).by_person()
+    shuffled = tuple(reversed(names[:-2]))  # another order, and two persons are missing
+    other = predicted(shuffled, labels, 0.3, seed=2).by_person()
+    found = balanced_accuracy_ahead(network, other)
+
+    def of(people_: PersonPredictions, drawn: list[str]) -> float:
+        said = dict(zip(people_.persons, people_.probability, strict=True))
+        return sklearn_metrics.balanced_accuracy_score(
+            [labels[name] for name in drawn], [said[name] >= 0.5 for name in drawn]
+        )
+
+    both = sorted(shuffled)
+    assert found.value == pytest.approx(of(network, both) - of(other, both))
+    random = np.random.default_rng(9)
+    drawn = []
+    sides = [[name for name in both if labels[name] == is_sick] for is_sick in (False, True)]
+    for _ in range(600):
+        some = [str(name) for side in sides for name in random.choice(side, len(side))]
+        drawn.append(of(network, some) - of(other, some))
+    assert (found.low, found.high) == pytest.approx(np.quantile(drawn, interval_shares(min(map(len, sides)))), abs=0.08)
+
+
+def test_a_baseline_that_a_fold_lacks_is_missing_with_its_line() -> None:
+    first, second, third = fold_results()
+    second.baselines["gait_features"] = "no features: nobody took two steps."
+    summary = pooled([first, second, third])
+    assert [judge.name for judge in summary.baselines] == ["zero_rule", "walking_speed"]
+    assert summary.missing["gait_features"] == "fold 1: no features: nobody took two steps."
+    assert summary.missing["minirocket"] == "MiniRocket needs aeon, which is not installed."
+    page, _ = page_of([first, second, third])
+    assert "Gait features is missing: fold 1: no features: nobody took two steps." in page.text
+
+
+def test_a_rule_that_looks_at_nobody_has_no_skill_where_folds_are_unequal() -> None:
+    results = fold_results(13, 12, 5)
+    for result in results:
+        share = float(np.mean([result.sick[name] for name in result.fold.training]))
+        result.baselines["zero_rule"] = constant(result.evaluation, share)
+    metrics = all_metrics(pooled(results))["baselines"]["zero_rule"]
+    for view in ("windows", "persons"):
+        assert metrics[view]["roc_auc"] == {"value": 0.5, "low": 0.5, "high": 0.5}
+        assert metrics[view]["roc_auc_pooled"]["value"] < 0.45
+    page, _ = page_of(results)
+    assert "pairs within folds" in page.text
+    assert "it can fall below a guess" in page.text
+    alone, _ = page_of(results[:1])
+    assert "ROC AUC, pooled" not in alone.text
+
+
+def test_the_best_baseline_is_marked() -> None:
+    summary = pooled(fold_results())
+    assert summary.best_baseline is not None
+    highest = max(summary.baselines, key=lambda judge: judge.persons["balanced_accuracy"].value)
+    assert summary.best_baseline.name == highest.name
+    _, content = page_of(fold_results())
+    marked = re.findall(r"<th scope=\"col\">([^<]*) <small class=\"best\">", content)
+    assert marked == ["Gait features", "Gait features"]
+    assert highest.name == "gait_features"
+
+
+# Odd cohorts
+
+
+@pytest.mark.parametrize(("healthy", "sick"), [(0, 4), (4, 0), (1, 1), (1, 5), (70, 60)], ids=lambda count: str(count))
+def test_odd_cohorts_are_reported(tmp_path: Path, healthy: int, sick: int) -> None:
+    labels = people(healthy, sick)
+    fold = Fold(0, 2, ("healthy/X", "sick/X"), tuple(sorted(labels)))
+    save_result(fold_result(fold, labels, epochs=epochs(1)), tmp_path)
+    report = write_report(tmp_path, "transformer")
+    page = Page(report.page.read_text(encoding="utf-8"))
+    assert page.headings == SECTIONS
+    assert "nan" not in page.text.lower().split()
+    metrics = strict(tmp_path / "metrics_transformer_fold0.json")
+    one_label = not healthy or not sick
+    assert (metrics["persons"]["roc_auc"]["value"] is None) == one_label
+    assert ("roc" in page.figures) != one_label
+    if one_label:
+        assert f"all {healthy + sick} persons judged here are" in headline(
+            pooled(read_results(tmp_path, "transformer")[0])
+        )
+    if min(healthy, sick) == 1:
+        assert metrics["persons"]["roc_auc"]["low"] is None
+        assert "no interval" in page.text
+        assert "The band is" not in page.text
+
+
+def test_nobody_judged_and_no_epoch_are_reported(tmp_path: Path) -> None:
+    labels = people(4, 4)
+    fold = Fold(0, 2, tuple(sorted(labels))[:6], tuple(sorted(labels))[6:])
+    nobody = predicted(fold.evaluation, labels, 1.0, windows=0)
+    baselines = {"zero_rule": constant(nobody, 0.5)}
+    result = fold_result(
+        fold, labels, evaluation=nobody, baselines=baselines, epochs=(), chosen_epoch=0, timed_out=True
+    )
+    save_result(result, tmp_path)
+    report = write_report(tmp_path, "transformer")
+    page = Page(report.page.read_text(encoding="utf-8"))
+    assert "Nobody could be judged" in page.text
+    assert "Not judged, as no recording of theirs is as long as a window: sick/S3, sick/S4." in page.text
+    assert page.figures == []
+    metrics = strict(tmp_path / "metrics_transformer_all.json")
+    assert metrics["epochs"] == 0
+    assert metrics["persons"]["brier"] == {"value": None, "low": None, "high": None}
+
+
+def test_many_persons_are_not_named_in_the_picture_but_the_wrong_ones_below() -> None:
+    labels = people(90, 90)
+    fold = Fold(0, 2, ("healthy/X", "sick/X"), tuple(sorted(labels)))
+    page, _ = page_of([fold_result(fold, labels, skill=1.0)])
+    in_pictures = " ".join(data for tag, data in page.texts if tag == "text")
+    assert "healthy/H1" not in in_pictures
+    assert "180 persons, sorted" in in_pictures
+    assert re.search(r"Judged wrongly.*(healthy/H|sick/S)\d+ \((healthy|sick), ", page.text)
+
+
+# Figures as JSON
+
+
+PUBLISHED = {
+    "seed": 7, "positive_ratio_used": False, "learning_rate": 1e-4, "interval_length": 128, "batch_size": 64,
+    "pfe_dimension": 64, "fc_dimension": 32, "feat_head": 2, "fc_head": 4,
+}  # fmt: skip
+FIGURES = {"loss", "accuracy", "precision", "recall", "specificity", "f1"}
+
+
+def test_metrics_have_the_published_keys_and_ours(written: Path) -> None:
+    for index, result in enumerate(fold_results()):
+        metrics = strict(written / f"metrics_transformer_fold{index}.json")
+        assert {key: metrics[key] for key in PUBLISHED} == PUBLISHED
+        assert metrics["crossid"] == index
+        assert metrics["epochs"] == 3
+        for epoch in range(3):
+            assert metrics[str(epoch)].keys() == {"eval", "train"}
+            for kind in ("eval", "train"):
+                assert metrics[str(epoch)][kind].keys() == FIGURES
+                assert metrics[str(epoch)][kind]["loss"] == result.epochs[epoch][kind]["loss"]
+        for view in ("windows", "persons"):
+            expected = metric_estimates(result.evaluation, by=view)
+            assert {name: metrics[view][name] for name in METRICS} == {n: e.as_json() for n, e in expected.items()}
+            assert metrics["baselines"]["walking_speed"][view].keys() == set(METRICS)
+        assert metrics["baselines"]["minirocket"] == {"missing": "MiniRocket needs aeon, which is not installed."}
+        assert metrics["leak_check"]["leaks"] is False
+        assert metrics["fold"]["evaluation"] == list(result.fold.evaluation)
+    together = strict(written / "metrics_transformer_all.json")
+    assert together["crossid"] == [0, 1, 2]
+    losses = [result.epochs[2]["eval"]["loss"] for result in fold_results()]
+    assert together["2"]["eval"]["loss"] == pytest.approx(np.mean(losses))
+    joined = Predictions.joined([result.evaluation for result in fold_results()])
+    assert together["persons"]["roc_auc"] == metric_estimates(joined, by="persons")["roc_auc"].as_json()
+
+
+def test_layers_stand_for_dimensions_in_the_metrics_of_an_mlp() -> None:
+    (result, *_) = fold_results(network="mlp", arguments={"pfe_layers": [8, 4], "fc_layers": [6], "lr": 0.1, "seed": 0})
+    metrics = fold_metrics(pooled([result]))
+    assert (metrics["pfe_layers"], metrics["fc_layers"]) == ([8, 4], [6])
+    assert "pfe_dimension" not in metrics
+
+
+def test_what_is_not_defined_is_null() -> None:
+    results = fold_results(epochs=epochs(1, undefined=True))
+    for metrics in (fold_metrics(pooled(results[:1])), all_metrics(pooled(results))):
+        assert json.loads(json.dumps(metrics, allow_nan=False))["0"]["eval"]["precision"] is None
+
+
+def test_the_table_of_persons_says_what_each_judge_said(written: Path) -> None:
+    with (written / "persons_transformer.csv").open(newline="", encoding="utf-8") as file:
+        rows = {row["person"]: row for row in csv.DictReader(file)}
+    assert list(rows)[:3] == ["healthy/H1", "healthy/H2", "healthy/H3"]
+    assert list(rows)[9] == "healthy/H10"
+    for result in fold_results():
+        said = result.evaluation.by_person()
+        for name, sick, probability in zip(said.persons, said.sick, said.probability, strict=True):
+            row = rows[name]
+            assert float(row["probability_transformer"]) == pytest.approx(probability, abs=1e-4)
+            assert int(row["fold"]) == result.fold.index
+            assert (row["sick"], row["right"]) == (str(int(sick)), str(int((probability >= 0.5) == sick)))
+
+
+# TensorBoard
+
+
+def test_tensorboard_has_every_epoch(tmp_path: Path) -> None:
+    curve = epochs(3, undefined=True)
+    with TrainingBoard(tmp_path, "mlp", 2) as board:
+        for index, epoch in enumerate(curve):
+            board.epoch(index, epoch)
+    found = scalars(tmp_path / "tensorboard_mlp" / "fold2")
+    assert set(found) == {
+        f"{kind} {name}/epoch"
+        for kind in ("Train", "Eval")
+        for name in ("Loss", "Accuracy", "Recall", "Specificity", "F1")  # the precision is not defined
+    }
+    for tag, kind, name in (("Train Loss", "train", "loss"), ("Eval Accuracy", "eval", "accuracy")):
+        assert [step for step, _ in found[f"{tag}/epoch"]] == [0, 1, 2]
+        assert [value for _, value in found[f"{tag}/epoch"]] == pytest.approx([epoch[kind][name] for epoch in curve])
+
+
+def test_a_resumed_training_draws_each_epoch_once(tmp_path: Path) -> None:
+    curve = epochs(4)
+    with TrainingBoard(tmp_path, "mlp", 0) as board:
+        for index in range(3):  # killed after the third, resumed from the second
+            board.epoch(index, curve[index])
+    (old,) = (tmp_path / "tensorboard_mlp" / "fold0").iterdir()
+    old.rename(old.with_name("events.out.tfevents.1.earlier"))  # the name holds the second, which may be the same now
+    with TrainingBoard(tmp_path, "mlp", 0, past_epochs=curve[:2]) as board:
+        for index in (2, 3):
+            board.epoch(index, curve[index])
+    found = scalars(tmp_path / "tensorboard_mlp" / "fold0")["Train Loss/epoch"]
+    assert [step for step, _ in found] == [0, 1, 2, 3]
+
+
+def test_tensorboard_has_the_final_figures_and_pictures(written: Path) -> None:
+    folder = written / "tensorboard_transformer" / "summary"
+    summary = pooled(fold_results())
+    found = scalars(folder)
+    for judge in summary.judges:
+        ((_, value),) = found[f"Persons ROC AUC/{judge.name}"]
+        assert value == pytest.approx(judge.persons["roc_auc"].value)
+    drawn = {}
+    for event in events(folder):
+        for value in event.summary.value:
+            if value.HasField("image"):
+                drawn[value.tag] = Image.open(io.BytesIO(value.image.encoded_image_string))
+    assert drawn.keys() == {"comparison", "roc", "confusion", "calibration", "loss", "persons"}
+    for name, image in drawn.items():
+        grey = np.asarray(image.convert("L"))
+        assert grey.shape[0] > 100, name
+        assert grey.max() == 255, name  # white paper
+        assert grey.min() < 90, name  # and ink
+
+
+# What the pictures show
+
+
+def test_the_roc_curve_is_that_of_sklearn() -> None:
+    labels = people(30, 20)
+    said = predicted(tuple(labels), labels, 1.0, seed=3).by_person()
+    coarse = np.round(said.probability, 1)  # with ties
+    false_alarms, found = roc_curve(said.sick, coarse)
+    expected = sklearn_metrics.roc_curve(said.sick, coarse, drop_intermediate=False)
+    np.testing.assert_allclose(false_alarms, expected[0])
+    np.testing.assert_allclose(found, expected[1])
+
+
+def test_the_area_under_each_roc_curve_is_the_figure_beside_it() -> None:
+    results = fold_results(13, 11, 4, skill=0.7)
+    only_sick = tuple(name for name in results[0].fold.evaluation if name.startswith("sick/"))
+    results[0] = dataclasses.replace(results[0], evaluation=predicted(only_sick, people(13, 11), 0.7), baselines={})
+    judges = (*pooled(results).judges, *pooled(results[1:]).judges, *pooled(results[1:2]).judges)
+    assert len(judges) == 1 + 4 + 4
+    for judge in judges:
+        false_alarms, found = mean_roc_curve(judge.people)
+        assert np.trapezoid(found, false_alarms) == pytest.approx(judge.persons["roc_auc"].value)
+        assert (np.diff(false_alarms) >= 0).all()
+        assert (np.diff(found) >= -1e-12).all()
+
+
+def test_the_roc_band_is_of_pairs_within_folds() -> None:
+    labels = people(40, 40)
+    parts = []
+    for k, shift in enumerate((0.0, 0.9)):  # each fold tells all apart, on a scale of its own
+        names = tuple(sorted(labels))[k::2]
+        said = predicted(names, labels, 0.0, windows=1)
+        parts.append(dataclasses.replace(said, probability=shift + 0.05 * said.sick + 0.01))
+    low, high = roc_band(Predictions.joined(parts).by_person(), np.linspace(0, 1, 11))
+    assert (low == 1).all()
+    assert (high == 1).all()
+
+
+def test_the_roc_band_holds_the_curve_and_narrows_with_persons() -> None:
+    grid = np.linspace(0, 1, 21)
+    width = {}
+    for count in (10, 160):
+        labels = people(count, count)
+        said = predicted(tuple(labels), labels, 1.0, seed=4).by_person()
+        low, high = roc_band(said, grid)
+        false_alarms, found = roc_curve(said.sick, said.probability)
+        curve = found[np.searchsorted(false_alarms, grid + 1e-9, "right") - 1]
+        assert (low <= curve + 1e-9).all()
+        assert (curve <= high + 1e-9).all()
+        assert (low[-1], high[-1]) == (1, 1)
+        width[count] = (high - low).mean()
+    assert width[160] < width[10] / 2
+
+
+def test_calibration_bins_hold_everyone_once() -> None:
+    for count in (1, 3, 9, 20, 200):
+        labels = people(count, count)
+        said = predicted(tuple(labels), labels, 1.0, seed=5).by_person()
+        bins = calibration_bins(said)
+        assert sum(each.persons for each in bins) == 2 * count
+        assert sum(each.share * each.persons for each in bins) == pytest.approx(count)
+        assert {each.of for each in bins} == {max(1, min(5, 2 * count // 8))}
+        for each in bins:
+            assert abs(each.said - each.centre) <= 0.5 / each.of
+            assert each.low <= each.share <= each.high
+
+
+def test_certain_probabilities_are_in_the_outer_bins() -> None:
+    sick = np.arange(40) % 2 > 0
+    bins = calibration_bins(PersonPredictions(tuple(map(str, range(40))), sick, sick.astype(float)))
+    assert [(each.centre, each.share) for each in bins] == [(0.1, 0.0), (0.9, 1.0)]
+
+
+def test_the_confusion_counts_persons() -> None:
+    said = PersonPredictions(
+        tuple("abcdef"), np.array([0, 0, 0, 1, 1, 1], bool), np.array([0.1, 0.49, 0.5, 0.2, 0.5, 0.9])
+    )
+    assert confusion(said).tolist() == [[2, 1], [1, 2]]
+
+
+def test_window_ranges_are_of_each_person() -> None:
+    labels = people(3, 3)
+    said = predicted(tuple(labels), labels, 1.0, windows=9)
+    order = np.random.default_rng(0).permutation(len(said))
+    fields = {f.name: getattr(said, f.name) for f in dataclasses.fields(said)}
+    mixed = Predictions(**{k: v[order] if isinstance(v, np.ndarray) else v for k, v in fields.items()})
+    fold = Fold(0, 2, ("healthy/X", "sick/X"), tuple(labels))
+    judge = pooled([fold_result(fold, labels, evaluation=mixed)]).network
+    low, high = window_range(judge)
+    for k in range(6):
+        own = said.probability[said.person == k]
+        assert (low[k], high[k]) == pytest.approx(np.percentile(own, [10, 90]))
+
+
+def test_numbers_that_crowd_are_moved_apart() -> None:
+    placed = apart([0.0, 0.01, 0.02, 0.5, 0.9, 0.95], 0.1)
+    assert np.diff(placed).min() >= 0.1 - 1e-9
+    assert placed[1] == pytest.approx(0.01)
+    assert placed[3] == 0.5
+    assert np.mean(placed[:3]) == pytest.approx(0.01)
+    assert apart([], 0.1) == []
+
+
+def test_caveats_name_what_was_not_judged() -> None:
+    labels = people(11, 11)
+    fold = Fold(0, 2, ("healthy/X", "sick/X"), tuple(sorted(labels)))
+    all_but_two = predicted(tuple(sorted(labels))[:-2], labels, 1.0)
+    lines = caveats(pooled([fold_result(fold, labels, evaluation=all_but_two, baselines={})]))
+    assert any("Not judged" in line and "sick/S8, sick/S9" in line for line in lines)
+
+
+def test_who_only_trains_loads_no_matplotlib() -> None:
+    code = "import sys, gait.learning.fold_result; sys.exit(bool({'matplotlib', 'tensorboardX'} & sys.modules.keys()))"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -1,0 +1,239 @@
+"""Pickles, archives, checkpoints, poses, cohorts and layouts that promise, share or nest more than they hold."""
+
+import io
+import json
+import pickle
+import struct
+import tracemalloc
+import zipfile
+
+import numpy as np
+import pytest
+import scipy.sparse
+import torch
+
+from gait.body.constraints_file import read_constraints
+from gait.body.model_file import load_body
+from gait.body.vposer import load_vposer
+from gait.capture import read_cohort
+from gait.errors import GaitError
+from gait.files import safe_pickle as array_pickle
+from gait.files.safe_pickle import read_array_dict
+from gait.motion.pose_files import read_poses
+from tests.body.test_vposer import folder_with, random_state
+from tests.files.test_safe_pickle import Calls, opcodes
+from tests.helpers.paths import REPOSITORY
+
+
+@pytest.fixture(scope="module")
+def body():
+    return load_body(REPOSITORY / "data" / "SUPR" / "open_neutral.npz")
+
+
+def refused(read, path):
+    """The one line of a refusal, which takes no memory worth speaking of."""
+    tracemalloc.start()
+    try:
+        with pytest.raises(GaitError) as error:
+            read(path)
+        assert tracemalloc.get_traced_memory()[1] < 200e6
+    finally:
+        tracemalloc.stop()
+    assert str(error.value).isprintable()
+    return str(error.value)
+
+
+# ------------------------------------------------------------------------------------------ arrays
+
+MEGABYTE = bytes(1 << 20)
+
+
+def shared_bytes(copies):
+    """A thousand arrays over one megabyte, which a pickle may say in a few bytes each."""
+    array = b"cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\n(K\x00tU\x01btR"
+    kind = b"cnumpy\ndtype\n(U\x02u1K\x00K\x01tR"
+    first = b"T" + struct.pack("<i", len(MEGABYTE)) + MEGABYTE + b"q\x00" + b"0"
+    each = array + b"(K\x01(J" + struct.pack("<i", len(MEGABYTE)) + b"t" + kind + b"\x89h\x00tb"
+    return opcodes(first, b"]", *[each + b"a"] * copies)
+
+
+@pytest.mark.parametrize(
+    ("content", "line"),
+    [
+        (shared_bytes(1000), "its arrays are many times as large as the file"),
+        (opcodes(b"N0" * 100_001, b"N"), "more than 200000 steps"),
+        (opcodes(b"\x96" + struct.pack("<Q", 1 << 40)), "damaged, cut off"),
+        (opcodes(b"\x8e" + struct.pack("<Q", 1 << 40)), "damaged, cut off"),
+        (opcodes(b"\x95" + struct.pack("<Q", 1 << 40)), "damaged, cut off"),
+        (opcodes(b"\x82\x01"), "registered elsewhere"),
+        (b"\x93NUMPY\x02\x00\xff\xff\xff\x7f{'descr'", "damaged, cut off"),
+    ],
+)
+def test_pickles_take_no_more_than_their_file_has(tmp_path, content, line):
+    (tmp_path / "model.npy").write_bytes(content)
+    assert line in refused(read_array_dict, tmp_path / "model.npy")
+
+
+def test_a_huge_sparse_matrix_of_nothing_is_refused(tmp_path):
+    whole = pickle.dumps({"m": scipy.sparse.csc_matrix((70000, 3))}, protocol=2)
+    assert whole.count(struct.pack("<i", 70000)) == 1
+    (tmp_path / "m.pkl").write_bytes(whole.replace(struct.pack("<i", 70000), struct.pack("<i", 2_000_000_000)))
+    assert "sparse matrix of 2000000000 by 3" in refused(read_array_dict, tmp_path / "m.pkl")
+
+
+def npy(header, data=b""):
+    text = header.encode().ljust(117) + b"\n"
+    return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(text)) + text + data
+
+
+@pytest.mark.parametrize(
+    ("member", "line"),
+    [
+        (npy("{'descr': '<f8', 'fortran_order': False, 'shape': (100000000000,), }"), "more than the file holds"),
+        (npy("{'descr': '<f8', 'fortran_order': False, 'shape': (-4,), }", bytes(64)), "more than the file holds"),
+        (npy("{'descr': '<M8[s]', 'fortran_order': False, 'shape': (1,), }", bytes(8)), "not plain numbers"),
+        (npy("{'descr': '<f8', 'fortran_order': False, 'shape': (1,), }", bytes(80)), "x is more than one array"),
+        (pickle.dumps(Calls(print, "ran")), "not an .npy array"),
+    ],
+)
+def test_members_of_an_archive_are_what_they_say(tmp_path, member, line):
+    for method in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        with zipfile.ZipFile(tmp_path / "model.npz", "w", method) as archive:
+            archive.writestr("x.npy", member)
+        assert line in refused(read_array_dict, tmp_path / "model.npz")
+
+
+def test_a_flipped_bit_in_an_archive_is_found_by_its_checksum(tmp_path):
+    np.savez(tmp_path / "model.npz", x=np.arange(100.0))
+    data = bytearray((tmp_path / "model.npz").read_bytes())
+    data[data.find(np.arange(100.0).tobytes()) + 9] ^= 1
+    (tmp_path / "model.npz").write_bytes(data)
+    assert "CRC" in refused(read_array_dict, tmp_path / "model.npz")
+
+
+def test_an_archive_that_unpacks_to_too_much_or_holds_one_twice(tmp_path, monkeypatch):
+    one = npy("{'descr': '<f8', 'fortran_order': False, 'shape': (1,), }", bytes(8))
+    with zipfile.ZipFile(tmp_path / "twice.npz", "w") as archive:
+        archive.writestr("x.npy", one)
+        archive.writestr("x", one)
+    assert "holds x twice" in refused(read_array_dict, tmp_path / "twice.npz")
+    monkeypatch.setattr(array_pickle, "MAX_BYTES", 1 << 20)
+    np.savez_compressed(tmp_path / "bomb.npz", x=np.zeros(1 << 18))
+    assert "unpacks to 2 MiB, more than 1 MiB" in refused(read_array_dict, tmp_path / "bomb.npz")
+
+
+def test_a_body_of_absurd_numbers_is_refused(tmp_path):
+    np.savez(tmp_path / "model.npz", v_template=np.full((4, 3), 1e200))
+    assert "v_template holds numbers up to 1e+200" in refused(load_body, tmp_path / "model.npz")
+    np.savez_compressed(tmp_path / "model.npz", v_template=np.zeros((20_000_000, 3), np.int8))
+    assert "too large for a body" in refused(load_body, tmp_path / "model.npz")
+
+
+# ------------------------------------------------------------------------------------------ checkpoints
+
+
+def stretched_tensors():
+    """A tensor of 10^12 numbers over a storage of one, as a stride of zero allows."""
+    stream = io.BytesIO()
+    torch.save({"state_dict": {"a": torch.zeros(1)}}, stream)
+    with zipfile.ZipFile(stream) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    name = next(name for name in members if name.endswith("data.pkl"))
+    size_and_stride = b"K\x01\x85q\nK\x01\x85q\x0b"
+    assert members[name].count(size_and_stride) == 1
+    huge = b"\x8a\x06" + (10**12).to_bytes(6, "little") + b"\x85q\nK\x00\x85q\x0b"
+    members[name] = members[name].replace(size_and_stride, huge)
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        for member, content in members.items():
+            archive.writestr(member, content)
+    return packed.getvalue()
+
+
+def test_a_tensor_larger_than_its_storage_is_refused(tmp_path):
+    folder = folder_with(tmp_path, {})
+    next(folder.glob("snapshots/*")).write_bytes(stretched_tensors())
+    assert "a tensor larger than its storage" in refused(load_vposer, folder)
+
+
+def test_a_checkpoint_of_the_oldest_format_is_refused_not_run(tmp_path):
+    folder = folder_with(tmp_path, {"state_dict": random_state(8, 4)}, _use_new_zipfile_serialization=False)
+    assert "no PyTorch checkpoint" in refused(load_vposer, folder)
+
+
+# ------------------------------------------------------------------------------------------ poses
+
+
+@pytest.mark.parametrize(
+    ("change", "line"),
+    [
+        ({"mocap_frame_rate": np.float64("nan")}, "mocap_frame_rate holds values that are no finite numbers"),
+        ({"mocap_frame_rate": np.float64(-1)}, "mocap_frame_rate is -1"),
+        ({"mocap_frame_rate": np.str_("fast")}, "mocap_frame_rate holds values that are no finite numbers"),
+        ({"poses": np.full((2, 9), 1e300)}, "poses holds values that are no finite numbers"),
+        ({"poses": np.zeros((0, 9))}, "poses has the shape (0, 9)"),
+        ({"poses": np.zeros((2, 9), complex)}, "poses holds values that are no finite numbers"),
+        ({"constrained": np.zeros(2, bool)}, "constrained has the shape (2,)"),
+        ({"more": np.array([{"a": 1}, None], dtype=object)}, "more holds objects"),
+    ],
+)
+def test_poses_that_are_none(tmp_path, change, line):
+    honest = {
+        "poses": np.zeros((2, 9)),
+        "betas": np.zeros(4),
+        "trans": np.zeros((2, 3)),
+        "joints": np.zeros((2, 22, 3)),
+    }
+    np.savez(tmp_path / "poses.npz", **{**honest, "mocap_frame_rate": np.float64(100), **change})
+    assert line in refused(read_poses, tmp_path)
+
+
+@pytest.mark.parametrize("number", ["1" + "0" * 400, "1" + "0" * 5000, "1e39", "[" * 2000, "null", '"x"'])
+def test_frames_of_text_that_are_none(tmp_path, body, number):
+    (tmp_path / "pose_00000.json").write_text(f'{{"pose": [{number}], "betas": [0], "translation": [0, 0, 0]}}')
+    assert "pose_00000.json: " in refused(lambda folder: read_poses(folder, body=body, rate_hz=100), tmp_path)
+
+
+def test_poses_too_large_for_a_body(tmp_path, body):
+    (tmp_path / "pose.txt").write_text(" ".join(["1e30"] * (body.num_pose + 53)))
+    assert "too large to be angles" in refused(lambda folder: read_poses(folder, body=body, rate_hz=100), tmp_path)
+
+
+# ------------------------------------------------------------------------------------------ cohorts, layouts
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ('{"P": {"gaits": ["a.c3d"], "healthy": 1' + "0" * 5000 + "}}", "a number in it is too long"),
+        ('{"P\\ud800": {"gaits": ["a.c3d"], "healthy": true}}', "cannot be the name of a folder"),
+        ('{"P\\u0085": {"gaits": ["a.c3d"], "healthy": true}}', "cannot be the name of a folder"),
+        (json.dumps({"P" * 300: {"gaits": ["a.c3d"], "healthy": True}}), "cannot be the name of a folder"),
+        (json.dumps({"P": {"gaits": ["a" * 5000], "healthy": True}}), "cannot be the name of a file"),
+        (json.dumps({"P": {"gaits": ["a\0.c3d"], "healthy": True}}), "cannot be the name of a file"),
+        ('{"P": {"gaits": ["\\ud800.c3d"], "healthy": true}}', "cannot be the name of a file"),
+        (json.dumps({"P": {"gaits": ["a.c3d"], "healthy": "x" * 9000}}), "'healthy' must be true or false"),
+    ],
+)
+def test_cohorts_that_no_file_system_can_hold(tmp_path, text, line):
+    (tmp_path / "cohort.json").write_text(text)
+    found = refused(read_cohort, tmp_path / "cohort.json")
+    assert line in found
+    assert len(found) < 1000
+
+
+@pytest.mark.parametrize(
+    ("label", "marker", "line"),
+    [
+        ("C7", {"faceId": 10**400}, "faceId is 1000"),
+        ("C7", {"distanceToSkin": -(10**400)}, "distanceToSkin is -1000"),
+        ("C7", {"baryCoords": [1e300, -1e300, 1]}, "baryCoords"),
+        ("", {}, "a marker has no name"),
+        ("C7\n\x1b[31m", {"faceId": -1}, r"marker C7\n\x1b[31m: faceId"),
+    ],
+)
+def test_layouts_of_absurd_numbers_and_names(tmp_path, body, label, marker, line):
+    entry = {"faceId": 3, "baryCoords": [1, 0, 0], "distanceToSkin": 0.01} | marker
+    content = {"legs": {"type": "C3DMarker", "Markers": {label: entry}}}
+    (tmp_path / "layout.json").write_text(json.dumps(content))
+    assert line in refused(lambda path: read_constraints(path, body), tmp_path / "layout.json")
