@@ -22,10 +22,10 @@ from gait.explaining.trained_network import open_network
 from gait.learning.training_arguments import count, positive
 from gait.report.export_cohort import CohortSettings, export_cohort
 from gait.report.export_trial import ExportSettings, export_gait
-from gait.viewing.file_backend import BareWeights, FileWorkbench
-from gait.viewing.loaded_trial import BodyFiles
+from gait.viewing.file_backend import BareWeights, FileBackend
+from gait.viewing.loaded_trial import BodyModelLocator
 from gait.viewing.run_viewer import end_process
-from gait.viewing.viewer_arguments import ViewingArguments, add_viewing_flags, show, viewing_arguments
+from gait.viewing.viewer_arguments import ViewerArguments, add_viewing_flags, show, viewing_arguments
 
 
 @dataclass(frozen=True)
@@ -41,14 +41,14 @@ class Arguments:
     all_methods: bool
     lrp_rule: str | None
     stride: int | None  # frames; by the method's cost if None
-    bodies: BodyFiles
+    bodies: BodyModelLocator
     interval_size: int | None  # of bare weights, likewise the next three
     frame_rate: float | None
     pfe_head: int | None
     fc_head: int | None
     body: Path | None  # of poses that come as JSON or text frames
     pose_rate: float | None
-    view: ViewingArguments
+    view: ViewerArguments
     command: str  # as typed
 
 
@@ -98,7 +98,7 @@ def parse_arguments(words: list[str] | None = None) -> Arguments:
     if given.all_methods and given.method is not None:
         parser.error("--all_methods leaves no choice; leave --method out")
     fields = vars(given)
-    bodies = BodyFiles(fields.pop("base_folder"), fields.pop("model"), fields.pop("unconstrained"))
+    bodies = BodyModelLocator(fields.pop("base_folder"), fields.pop("model"), fields.pop("unconstrained"))
     view = viewing_arguments(fields)
     said = shlex.join([parser.prog, *(sys.argv[1:] if words is None else words)])
     return Arguments(**fields, bodies=bodies, view=view, command=said)
@@ -155,7 +155,7 @@ def _view(arguments: Arguments) -> tuple[str, ...]:
     bodies = arguments.bodies
     if arguments.body is not None:
         bodies = replace(bodies, folder=arguments.body.parent, model=arguments.body.name)
-    workbench = FileWorkbench(bodies, bare, arguments.lrp_rule, arguments.pose_rate, arguments.stride)
+    workbench = FileBackend(bodies, bare, arguments.lrp_rule, arguments.pose_rate, arguments.stride)
     return show(arguments.view, arguments.view.look(workbench, arguments.gait, arguments.network, arguments.method))
 
 

@@ -22,11 +22,11 @@ from gait.cohort.cohort_file import read_cohort
 from gait.cohort.fit_settings import FitSettings, check_settings
 from gait.cohort.run_cohort import FIT_MODULE, run_cohort
 from gait.cohort.terminal_summary import summary_lines
-from gait.cohort.trial_outcome import GaitOutcome
+from gait.cohort.trial_outcome import TrialOutcome
 from gait.errors import GaitError
-from gait.parallel.dask_executor import ClusterCrew
-from gait.parallel.process_pool import LocalCrew, share_of_cores
-from gait.parallel.task_queue import Crew
+from gait.parallel.dask_executor import DaskExecutor
+from gait.parallel.process_pool import ProcessPool, share_of_cores
+from gait.parallel.task_queue import Executor
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ def main(arguments: Arguments) -> int:
     subjects = read_cohort(arguments.cohort)
     check_settings(subjects, arguments.settings)
     gaits = [(subject.name, gait.stem) for subject in subjects for gait in subject.gaits]
-    outcomes: dict[tuple[str, str], GaitOutcome] = {}
+    outcomes: dict[tuple[str, str], TrialOutcome] = {}
     try:
         with _crew(arguments, len(subjects)) as crew, tqdm(total=len(gaits), unit="gait", disable=None) as bar:
             for outcome in run_cohort(subjects, arguments.settings, crew, bar.write if not bar.disable else say):
@@ -114,14 +114,14 @@ def main(arguments: Arguments) -> int:
 
 
 @contextmanager
-def _crew(arguments: Arguments, persons: int) -> Iterator[Crew]:
+def _crew(arguments: Arguments, persons: int) -> Iterator[Executor]:
     """Who does the work."""
     settings = arguments.settings
     if arguments.scheduler is not None:
-        with ClusterCrew(settings.save_folder, arguments.scheduler, say) as cluster:
+        with DaskExecutor(settings.save_folder, arguments.scheduler, say) as cluster:
             yield cluster
     else:
-        with LocalCrew(share_of_cores(persons, arguments.workers, settings.device), FIT_MODULE) as crew:
+        with ProcessPool(share_of_cores(persons, arguments.workers, settings.device), FIT_MODULE) as crew:
             yield crew
 
 

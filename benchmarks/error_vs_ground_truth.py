@@ -18,7 +18,7 @@ from gait.body.body import Body
 from gait.body.marker_placement import plug_in_gait_layout
 from gait.body.pose_sequence import PoseSequence
 from gait.body.skeleton import BODY_JOINTS, NUM_BODY_JOINTS
-from gait.fitting.subject_fit import GaitFit, fit_person
+from gait.fitting.subject_fit import TrialFit, fit_person
 from gait.synthetic.virtual_markers import MarkerErrors
 
 EVERY = 10
@@ -58,7 +58,7 @@ def distance_to_truth(names: Iterable[str], body: Body, errors: MarkerErrors, *,
     }
 
 
-def walk_distance(body: Body, gait: GaitFit, truth: PoseSequence) -> TruthDistance:
+def walk_distance(body: Body, gait: TrialFit, truth: PoseSequence) -> TruthDistance:
     """Distances of one walk's fitted joints and skin from the true ones."""
     ours = skin(body, gait.poses[::EVERY], gait.betas, gait.translation_m[::EVERY])
     theirs = skin(body, truth.poses[::EVERY], truth.betas, truth.translation_m[::EVERY])

@@ -24,7 +24,7 @@ from gait.errors import GaitError
 from gait.explaining.explain_trial import explain_gait
 from gait.explaining.methods import lrp_rules, methods_of
 from gait.learning.architecture import Architecture, MLPArchitecture, TransformerArchitecture
-from gait.motion.dataset import GaitRecording, RecordingSource
+from gait.motion.dataset import AcquisitionInfo, Trial
 from gait.synthetic import make_person, make_walk
 
 LENGTH = 128
@@ -62,8 +62,8 @@ def main(args: Arguments) -> None:
     body = load_body(args.model)
     walk = make_walk(body, make_person(body, seed=0), seconds=args.frames / 100.0, seed=1)
     joints = walk.truth.joints_m[: args.frames]
-    source = RecordingSource(100.0, len(joints), 0.0, (), walk.person.stature_m)
-    gait = GaitRecording("walker", "walk", False, joints, 100.0, source, Path("walk"))
+    source = AcquisitionInfo(100.0, len(joints), 0.0, (), walk.person.stature_m)
+    gait = Trial("walker", "walk", False, joints, 100.0, source, Path("walk"))
     found: dict[str, Any] = {}
     for name, architecture in NETWORKS.items():
         network = architecture.build().eval()

@@ -54,7 +54,7 @@ from torch import Tensor, nn
 from gait.body.model_file import load_body
 from gait.body.skeleton import NUM_BODY_JOINTS, Joint
 from gait.errors import GaitError
-from gait.explaining.attribution import Importance
+from gait.explaining.attribution import WindowAttribution
 from gait.explaining.faithfulness import (
     cell_scores,
     curves,
@@ -65,9 +65,9 @@ from gait.explaining.faithfulness import (
     side_is_true,
 )
 from gait.explaining.methods import METHODS, default_method, explain_windows, lrp_rules, methods_of
-from gait.explaining.trained_network import ExplainedNetwork, open_network
-from gait.motion.dataset import GaitRecording, read_gaits
-from gait.motion.windows import Windows
+from gait.explaining.trained_network import TrainedNetwork, open_network
+from gait.motion.dataset import Trial, read_gaits
+from gait.motion.windows import WindowDataset
 
 MOST_RANDOMISATION = 0.2
 """Rank correlation with a network of shuffled weights from which on an explanation fails."""
@@ -117,7 +117,7 @@ class AskedMethod:
         """As the result has it."""
         return self.method if self.rule is None else f"{self.method}_{self.rule}"
 
-    def __call__(self, network: nn.Module, windows: Tensor, baseline: Tensor) -> Importance:
+    def __call__(self, network: nn.Module, windows: Tensor, baseline: Tensor) -> WindowAttribution:
         """Ask, some windows at a time."""
         said = []
         for some in torch.arange(len(windows)).split(_AT_A_TIME):
@@ -126,7 +126,7 @@ class AskedMethod:
         values, logits, absorbed = (
             torch.cat([getattr(one, part) for one in said]) for part in ("values", "logits", "absorbed")
         )
-        return Importance(values, said[0].signed, logits, absorbed, self.method, said[0].settings)
+        return WindowAttribution(values, said[0].signed, logits, absorbed, self.method, said[0].settings)
 
 
 @dataclass(frozen=True, eq=False)
@@ -196,18 +196,18 @@ def default_name(network: nn.Module) -> str:
     return AskedMethod(method, lrp_rules(network)[0] if method == "lrp" else None).name
 
 
-def seen_windows(one: ExplainedNetwork, gaits: Sequence[GaitRecording], args: Arguments) -> Seen:
+def seen_windows(one: TrainedNetwork, gaits: Sequence[Trial], args: Arguments) -> Seen:
     """Windows of persons that the network never saw."""
     if one.checkpoint is None or one.mean_window is None:
         raise GaitError(f"{one.file}: bare weights; only a checkpoint of this suite says whom the network never saw.")
     evaluation, training = (set(one.checkpoint.fold[part]) for part in ("evaluation", "training"))
-    plain = Windows([gait for gait in gaits if gait.person in evaluation], one.window_length)
-    known = Windows([gait for gait in gaits if gait.person in training], one.window_length, stride=8)
+    plain = WindowDataset([gait for gait in gaits if gait.person in evaluation], one.window_length)
+    known = WindowDataset([gait for gait in gaits if gait.person in training], one.window_length, stride=8)
     if not len(plain) or not len(known):
         raise GaitError(f"{args.base_folder}: does not hold the persons that {one.file} was trained and evaluated on.")
     chosen = torch.linspace(0, len(plain) - 1, min(args.windows, len(plain))).round().long()
     random = np.random.default_rng([args.seed, 1])
-    noisy = Windows([with_noise(gait, random) for gait in plain.gaits], one.window_length)
+    noisy = WindowDataset([with_noise(gait, random) for gait in plain.gaits], one.window_length)
     windows = plain.batch(chosen)
     other = known.batch(torch.arange(len(known)))
     away = (way(windows)[:, None] - way(other)[None]).abs()
@@ -220,7 +220,7 @@ def way(windows: Tensor) -> Tensor:
     return windows[:, -1, Joint.PELVIS, 0] - windows[:, 0, Joint.PELVIS, 0]
 
 
-def with_noise(gait: GaitRecording, random: np.random.Generator) -> GaitRecording:
+def with_noise(gait: Trial, random: np.random.Generator) -> Trial:
     """The same gait, each coordinate with 1 mm of noise."""
     noise = random.normal(0, NOISE_M, gait.joints_m.shape).astype(np.float32)
     return replace(gait, joints_m=gait.joints_m + noise)
@@ -252,7 +252,7 @@ def measured(how: AskedMethod, network: nn.Module, seen: Seen, seed: int) -> dic
     }
 
 
-def located(how: AskedMethod, one: ExplainedNetwork, walks: Sequence[PairOfWalks], seed: int) -> dict[str, Any]:
+def located(how: AskedMethod, one: TrainedNetwork, walks: Sequence[PairOfWalks], seed: int) -> dict[str, Any]:
     """Whether a method finds the places of the synthetic disorders, and and whether it does in a shuffled network."""
     assert one.mean_window is not None
     ways: dict[str, Score] = {"": against_own_walk, "subtracted_": subtracted, "shuffled_": against_own_walk}
@@ -303,7 +303,7 @@ def chance(walks: Sequence[PairOfWalks]) -> float:
     return float(np.mean([len(pair.places) / NUM_BODY_JOINTS for pair in walks])) if walks else float("nan")
 
 
-def called_sick(networks: Sequence[ExplainedNetwork], walks: Sequence[PairOfWalks]) -> dict[str, float]:
+def called_sick(networks: Sequence[TrainedNetwork], walks: Sequence[PairOfWalks]) -> dict[str, float]:
     """The share of the walks that the networks call sick, with the disorder and without it at the same pace."""
     said: dict[str, list[bool]] = {"with_disorder": [], "without_at_the_same_pace": []}
     for one in networks:

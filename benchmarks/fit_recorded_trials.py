@@ -18,7 +18,7 @@ from gait.body.marker_placement import plug_in_gait_layout
 from gait.body.rotations import matrix_to_axis_angle
 from gait.body.skeleton import Joint
 from gait.fitting.fit_report import fit_report
-from gait.fitting.subject_fit import GaitFit, PersonFit, fit_person
+from gait.fitting.subject_fit import SubjectFit, TrialFit, fit_person
 
 KNEE_TOLERANCE_DEG = 8.0
 ELBOW_TOLERANCE_DEG = 10.0
@@ -30,8 +30,8 @@ class FittedWalk:
     """One real walk in the fit of its person."""
 
     name: str  # the file, from the captures' folder on
-    person: PersonFit
-    gait: GaitFit
+    person: SubjectFit
+    gait: TrialFit
 
 
 def fit_walks(persons: Iterable[RecordedPerson], captures: Path, body: Body) -> list[FittedWalk]:

@@ -45,8 +45,8 @@ from gait.body.model_file import load_body
 from gait.capture import Recording, read_recording
 from gait.errors import GaitError
 from gait.fitting import pose_trajectory as pose_course
-from gait.fitting.solver.levenberg_marquardt import Effort
-from gait.fitting.subject_fit import PersonFit, fit_person
+from gait.fitting.solver.levenberg_marquardt import SolverOptions
+from gait.fitting.subject_fit import SubjectFit, fit_person
 
 OPENSIM = {"healthy/HC033A/walk10.c3d": (33.0, 12.2), "cerebral_palsy/CP01/walk.c3d": (37.0, 9.6)}
 """Frames a second and RMS in mm of OpenSim 4.6's inverse kinematics, measured once; it is no part of the suite."""
@@ -127,7 +127,7 @@ def pose_speed(recording: Recording, body: Body, runs: int) -> dict[str, Any]:
     }
 
 
-def mean_residual_mm(person: PersonFit) -> float:
+def mean_residual_mm(person: SubjectFit) -> float:
     """Of a person's only recording."""
     return 1e3 * float(np.nanmean(person.gaits[0].residual_m))
 
@@ -138,7 +138,7 @@ def solved_thoroughly() -> Iterator[None]:
     stages = ("FROM_SCRATCH", "FROM_NEIGHBOURS", "ON_THE_COURSE")
     usual = [getattr(pose_course, stage) for stage in stages]
     for stage in stages:
-        setattr(pose_course, stage, Effort(most_iterations=60, tolerance=1e-6))
+        setattr(pose_course, stage, SolverOptions(most_iterations=60, tolerance=1e-6))
     try:
         yield
     finally:

@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 from gait.body.body import Body
 from gait.body.pose_prior import natural_pose_prior
 from gait.fitting.frame_batches import frame_batches
-from gait.fitting.marker_kinematics import Wearer, marker_motion
+from gait.fitting.marker_kinematics import SubjectModel, marker_motion
 from gait.fitting.objective_terms import joint_prior
 from gait.fitting.pose_trajectory import pose_course
 from gait.fitting.reduced_body import marker_skin
-from gait.fitting.residual_scales import FitWeights
-from gait.fitting.solver.frame_data import Observation
+from gait.fitting.residual_scales import ResidualScales
+from gait.fitting.solver.frame_data import ObservedMarkers
 from gait.fitting.subject_fit import observed_markers
 
 
@@ -57,18 +57,20 @@ def hidden_markers(walk: FittedWalk, body: Body, frames: int | None = None) -> H
 
     Poses vary about the natural posture, not about the recording's own, which was found with the marker in sight.
     """
-    gait, weights = walk.gait, FitWeights()
+    gait, weights = walk.gait, ResidualScales()
     layout = walk.person.layout.select(gait.labels)
     with torch.inference_mode(), frame_batches(body.device) as batches:
         skin = marker_skin(body, layout)
-        wearer = Wearer(skin, torch.as_tensor(gait.betas).to(skin.point), torch.as_tensor(gait.offset_m).to(skin.point))
+        wearer = SubjectModel(
+            skin, torch.as_tensor(gait.betas).to(skin.point), torch.as_tensor(gait.offset_m).to(skin.point)
+        )
         prior = joint_prior(natural_pose_prior(), weights, body=body, hinges=skin.hinges)
         everything = observed_markers(gait.recording, layout, skin.point)[:frames]
         distance = np.full((len(layout.labels), len(everything.seen)), np.nan)
         for m in range(len(layout.labels)):
             seen = everything.seen.clone()
             seen[:, m] = False
-            observation = Observation(everything.markers, seen)
+            observation = ObservedMarkers(everything.markers, seen)
             pose = pose_course(wearer, observation, prior, weights, gait.recording.rate_hz, None, batches)
             predicted = marker_motion(wearer, pose).markers[:, m]
             apart = (predicted - everything.markers[:, m]).norm(dim=-1).cpu().numpy()

@@ -40,8 +40,8 @@ from gait.body.skeleton import NUM_BODY_JOINTS
 from gait.capture.read_recording import read_recording
 from gait.capture.recording import Recording
 from gait.errors import GaitError
-from gait.fitting.marker_quality.fit_with_qc import CheckedFit, fit_checked
-from gait.fitting.marker_quality.marker_error import MarkerFault
+from gait.fitting.marker_quality.fit_with_qc import CheckedSubjectFit, fit_checked
+from gait.fitting.marker_quality.marker_error import MarkerError
 from gait.synthetic.inject_errors import PLANTS, PLANTS_IN_FILES, Planted, plant
 
 FRAMES_SHARED = 0.8
@@ -82,7 +82,7 @@ class CleanWalk:
 
     name: str  # the file, from the captures' folder on
     recordings: tuple[Recording, ...]  # the walk is the last
-    fit: CheckedFit
+    fit: CheckedSubjectFit
 
 
 def main(args: Arguments) -> None:
@@ -146,7 +146,7 @@ def tried(kind: str, walks: Sequence[CleanWalk], args: Arguments, body: Body, la
     }
 
 
-def is_named(truth: Planted, fault: MarkerFault) -> bool:
+def is_named(truth: Planted, fault: MarkerError) -> bool:
     """Whether a finding is the planted fault: its kind, its markers, its frames."""
     markers = {name for name in (fault.marker, fault.other) if name is not None}
     if fault.kind != CALLED.get(truth.kind, truth.kind) or markers != set(truth.markers):
@@ -157,7 +157,7 @@ def is_named(truth: Planted, fault: MarkerFault) -> bool:
     return shared >= FRAMES_SHARED * union or ends <= ENDS_WITHIN
 
 
-def joint_distance_mm(fit: CheckedFit, clean: CheckedFit, rows: slice, *, turned: bool) -> float:
+def joint_distance_mm(fit: CheckedSubjectFit, clean: CheckedSubjectFit, rows: slice, *, turned: bool) -> float:
     """Mean distance of the body joints in some frames of the walk from the clean fit's."""
     joints: list[NDArray[np.float64]] = [f.person.gaits[-1].joints_m[rows, :NUM_BODY_JOINTS] for f in (fit, clean)]
     if turned:

@@ -16,9 +16,9 @@ from gait.body.marker_placement import plug_in_gait_layout
 from gait.body.skeleton import Joint, mirrored
 from gait.errors import GaitError
 from gait.kinematics.gait_events import SIDES, heel_strikes
-from gait.motion.dataset import GaitRecording, read_gaits
-from gait.motion.windows import Windows
-from gait.synthetic import Disorder, make_walk, write_walk
+from gait.motion.dataset import Trial, read_gaits
+from gait.motion.windows import WindowDataset
+from gait.synthetic import Pathology, make_walk, write_walk
 from gait.synthetic.cohort import ill_walkers, walking_person
 
 SECONDS = 4.5
@@ -30,9 +30,9 @@ class PairOfWalks:
     """One person's walk with a disorder, and the same steps without it."""
 
     name: str
-    disorder: Disorder
-    ill: GaitRecording
-    well: GaitRecording
+    disorder: Pathology
+    ill: Trial
+    well: Trial
 
     @property
     def places(self) -> tuple[Joint, ...]:
@@ -47,7 +47,7 @@ class PairOfWalks:
 
     def windows(self, length: int) -> tuple[Tensor, Tensor]:
         """Windows (N, length, 22, 3) of both walks that begin with the same heel strikes; N may be 0."""
-        ill, well = Windows([self.ill], length), Windows([self.well], length)
+        ill, well = WindowDataset([self.ill], length), WindowDataset([self.well], length)
         starts: list[tuple[int, int]] = []
         strikes = [heel_strikes(walk.joints_m, walk.rate_hz) for walk in (self.ill, self.well)]
         for side in SIDES:

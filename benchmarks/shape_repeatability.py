@@ -17,7 +17,7 @@ from recorded_trials import is_walk
 from gait.body.body import Body
 from gait.body.marker_placement import plug_in_gait_layout
 from gait.capture import Recording
-from gait.fitting.subject_fit import PersonFit, fit_person
+from gait.fitting.subject_fit import SubjectFit, fit_person
 
 
 def repeat_figures(walks: Iterable[FittedWalk], body: Body) -> dict[str, Any] | None:
@@ -26,7 +26,7 @@ def repeat_figures(walks: Iterable[FittedWalk], body: Body) -> dict[str, Any] | 
     ``mean`` is over persons of the mean over pairs of their walks. In ``with_static`` pairs with a static trial count
     too, where nobody moves and one pose alone tells of the joints. None where nobody has two recordings of a visit.
     """
-    persons: dict[str, PersonFit] = {}
+    persons: dict[str, SubjectFit] = {}
     for walk in walks:
         persons.setdefault(Path(walk.name).parent.name, walk.person)
     pairs: dict[str, dict[str, float]] = {}

@@ -39,15 +39,15 @@ from gait.motion.common_frame import NORMALISATION
 from gait.motion.pose_files import write_npz
 from gait.synthetic.subject import make_person
 from gait.synthetic.walk import make_walk
-from gait.viewing.file_backend import FileWorkbench
-from gait.viewing.lazy_imgui import NoWindowError
-from gait.viewing.loaded_trial import BodyFiles
-from gait.viewing.main_window import WindowContents
-from gait.viewing.mesh_cache import BATCH, SkinMaker
+from gait.viewing.file_backend import FileBackend
+from gait.viewing.lazy_imgui import WindowUnavailableError
+from gait.viewing.loaded_trial import BodyModelLocator
+from gait.viewing.main_window import MainWindow
+from gait.viewing.mesh_cache import BATCH, MeshBuilder
 from gait.viewing.offscreen_renderer import shared_renderer
-from gait.viewing.offscreen_window import MemoryStage
+from gait.viewing.offscreen_window import OffscreenWindow
 from gait.viewing.video import export_film, export_pictures
-from gait.viewing.viewer_state import Session
+from gait.viewing.viewer_state import ViewerState
 
 _MODELS = Path(__file__).resolve().parents[1] / "data" / "SUPR"
 _WINDOW = 64  # frames, of the network
@@ -77,13 +77,13 @@ def measured(arguments: Arguments) -> dict[str, Any]:
     width, height = map(int, arguments.size.split("x"))
     load = load_average()
     torch.set_num_threads(arguments.threads)
-    bodies = BodyFiles(_MODELS, "open_neutral.npz")
+    bodies = BodyModelLocator(_MODELS, "open_neutral.npz")
     with TemporaryDirectory() as made:
         folder = Path(made)
         session = _session(folder, bodies, arguments.seconds)
         assert session.body is not None
         assert session.body.gait.body is not None
-        maker = SkinMaker(session.body.gait.body, session.body.gait.sequence)
+        maker = MeshBuilder(session.body.gait.body, session.body.gait.sequence)
         try:
             while session.body.course is not None and session.body.course.ready < session.frames:
                 time.sleep(0.01)  # its thread makes them ahead; what is measured here comes after
@@ -117,7 +117,7 @@ def measured(arguments: Arguments) -> dict[str, Any]:
     }
 
 
-def _session(folder: Path, bodies: BodyFiles, seconds: float) -> Session:
+def _session(folder: Path, bodies: BodyModelLocator, seconds: float) -> ViewerState:
     """A walk, explained."""
     body = load_body(_MODELS / "open_neutral.npz")
     walk = folder / "sick" / "P01" / "walk1"
@@ -137,7 +137,7 @@ def _session(folder: Path, bodies: BodyFiles, seconds: float) -> Session:
             mean_window=torch.zeros(_WINDOW, NUM_BODY_JOINTS, 3),
         ),
     )
-    session = Session(FileWorkbench(bodies))
+    session = ViewerState(FileBackend(bodies))
     session.open_gait(walk)
     session.open_network(folder / "mlp.ckpt")
     session.want_explanation()
@@ -147,7 +147,7 @@ def _session(folder: Path, bodies: BodyFiles, seconds: float) -> Session:
     return session
 
 
-def _window(session: Session, folder: Path, width: int, height: int, pictures: int) -> tuple[str, list[float]]:
+def _window(session: ViewerState, folder: Path, width: int, height: int, pictures: int) -> tuple[str, list[float]]:
     """Where the window was, and seconds of each of its pictures while the walk plays."""
     times: list[float] = []
     session.seek(0)
@@ -161,11 +161,11 @@ def _window(session: Session, folder: Path, width: int, height: int, pictures: i
         try:
             _on_screen(session, folder, width, height, next_picture, lambda: len(times) > pictures + 5)
             return "on the screen", [b - a for a, b in pairwise(times[5:])]
-        except NoWindowError:
+        except WindowUnavailableError:
             times.clear()
-    with MemoryStage(width, height) as stage:
+    with OffscreenWindow(width, height) as stage:
         with stage.context:
-            contents = WindowContents(stage.context, session, folder)
+            contents = MainWindow(stage.context, session, folder)
         while len(times) <= pictures + 5:
             next_picture()
             stage.draw(lambda: contents.draw(width, height, 1 / 30), 1 / 30)
@@ -176,12 +176,17 @@ def _window(session: Session, folder: Path, width: int, height: int, pictures: i
 
 
 def _on_screen(
-    session: Session, folder: Path, width: int, height: int, next_picture: Callable[[], None], done: Callable[[], bool]
+    session: ViewerState,
+    folder: Path,
+    width: int,
+    height: int,
+    next_picture: Callable[[], None],
+    done: Callable[[], bool],
 ) -> None:
-    from gait.viewing.glfw_window import ScreenStage
+    from gait.viewing.glfw_window import GlfwWindow
 
-    stage = ScreenStage(width, height, session.open_path)
-    contents = WindowContents(stage.context, session, folder)
+    stage = GlfwWindow(width, height, session.open_path)
+    contents = MainWindow(stage.context, session, folder)
 
     def draw(width: int, height: int, seconds: float, density: float) -> None:
         next_picture()
@@ -196,10 +201,10 @@ def _on_screen(
         stage.close()
 
 
-def _still(session: Session, folder: Path, width: int, height: int) -> float:
-    with MemoryStage(width, height) as stage:
+def _still(session: ViewerState, folder: Path, width: int, height: int) -> float:
+    with OffscreenWindow(width, height) as stage:
         with stage.context:
-            contents = WindowContents(stage.context, session, folder)
+            contents = MainWindow(stage.context, session, folder)
 
         def draw() -> None:
             stage.draw(lambda: contents.draw(width, height, 1 / 30), 1 / 30)

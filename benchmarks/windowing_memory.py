@@ -15,7 +15,7 @@ import torch
 from peak_memory import peak_memory_mb
 
 from gait.motion.dataset import read_gaits
-from gait.motion.windows import Windows
+from gait.motion.windows import WindowDataset
 
 BATCHES = 50
 
@@ -26,7 +26,7 @@ def main(base_folder: Path, length: int, batch_size: int) -> None:
     start = time.perf_counter()
     gaits = read_gaits(base_folder).gaits
     read = time.perf_counter()
-    windows = Windows(gaits, length, mirrored=True)
+    windows = WindowDataset(gaits, length, mirrored=True)
     random = torch.Generator().manual_seed(0)
     windows.batch(torch.randint(len(windows), (batch_size,), generator=random))
     first = time.perf_counter()

@@ -41,7 +41,7 @@ from gait.body.rotations import axis_angle_to_matrix
 from gait.errors import GaitError
 from gait.motion.dataset import read_gaits
 from gait.motion.pose_files import write_npz
-from gait.motion.windows import Windows
+from gait.motion.windows import WindowDataset
 from gait.synthetic import make_person, make_walk
 
 RATE_HZ = 100.0
@@ -82,7 +82,7 @@ def main(args: Arguments) -> None:
         words = [sys.executable, str(script), place, str(args.length), str(args.batch_size)]
         done = subprocess.run(words, capture_output=True, text=True, check=True)
         memory = json.loads(done.stdout)
-        windows = Windows(read_gaits(Path(place)).gaits, args.length, mirrored=True)
+        windows = WindowDataset(read_gaits(Path(place)).gaits, args.length, mirrored=True)
     speed = measured_speed(windows, args)
     made = len(windows) / speed["published_windows_per_second"]
     publish(
@@ -116,7 +116,7 @@ def turned(walk: PoseSequence, angle_rad: float, move_m: np.ndarray) -> PoseSequ
     return replace(walk, joints_m=(walk.joints_m @ R.T + move_m).astype(np.float32))
 
 
-def measured_speed(windows: Windows, args: Arguments) -> dict[str, Any]:
+def measured_speed(windows: WindowDataset, args: Arguments) -> dict[str, Any]:
     """Medians over the rounds, each of which measures everything."""
     joints = torch.from_numpy(windows.gaits[0].joints_m)
     order = torch.randperm(len(windows), generator=torch.Generator().manual_seed(0))

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, TypeVar
 import torch
 from torch import Tensor
 
-from gait.body.constrained_tree import HingeTree
+from gait.body.constrained_tree import ConstrainedTree
 from gait.body.rotations import PoseFeature, axis_angle_to_matrix, left_jacobian, matrix_feature, quaternion_feature
 from gait.errors import GaitError
 
@@ -58,7 +58,7 @@ class Body:
     faces: Tensor  # (F, 3) int64
     levels: tuple[Tensor, ...]  # joints by depth below the root, int64; levels[0] are the root's children
     feature: PoseFeature = PoseFeature.QUATERNION
-    hinges: HingeTree | None = None
+    hinges: ConstrainedTree | None = None
     landmarks: Mapping[str, Landmark] = field(default_factory=dict)
 
     @property

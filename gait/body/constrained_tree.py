@@ -16,7 +16,7 @@ from gait.body.rotations import axis_angle_to_matrix, hamilton_product, left_jac
 from gait.errors import GaitError
 
 
-class PoseRole(IntEnum):
+class PoseParameterRole(IntEnum):
     """What one number of a pose does to its joint."""
 
     NONE = 0  # turns nothing
@@ -27,7 +27,7 @@ class PoseRole(IntEnum):
 
 
 @dataclass(frozen=True, eq=False)
-class HingeTree:
+class ConstrainedTree:
     """Which pose numbers turn which joint, and about which axis. S + H + D = J joints, P pose numbers.
 
     A hinge by angle a about unit axis u has the matrix Rodrigues(u, a)ᵀ and the ordinary quaternion feature
@@ -92,7 +92,7 @@ def _indices(meta: Mapping[str, Any], key: str, limit: int, where: str) -> NDArr
     return numbers.astype(np.int64)
 
 
-def read_hinge_tree(meta: Any, num_joints: int, where: str) -> HingeTree:
+def read_hinge_tree(meta: Any, num_joints: int, where: str) -> ConstrainedTree:
     """The hinge tree of a model file's ``axis_meta``, in float64 on the CPU.
 
     ``where`` names the file in errors. Raises GaitError if an entry is missing, an index is out of range or
@@ -142,20 +142,20 @@ def read_hinge_tree(meta: Any, num_joints: int, where: str) -> HingeTree:
 
     joint_of_entry = np.argsort(order)
     pose_joint = np.full(num_pose, -1)
-    pose_role = np.full(num_pose, int(PoseRole.NONE))
+    pose_role = np.full(num_pose, int(PoseParameterRole.NONE))
     pose_axis = np.zeros((num_pose, 3))
     spherical_joints, hinge_joints, double_joints = np.split(
         joint_of_entry, [len(spherical), len(spherical) + len(hinge)]
     )
     pose_joint[spherical] = spherical_joints[:, None]
-    pose_role[spherical] = PoseRole.SPHERICAL
+    pose_role[spherical] = PoseParameterRole.SPHERICAL
     for index, joints, role, unit in (
-        (hinge, hinge_joints, PoseRole.HINGE, hinge_axes),
-        (first, double_joints, PoseRole.FIRST_HINGE, first_axes),
-        (second, double_joints, PoseRole.SECOND_HINGE, second_axes),
+        (hinge, hinge_joints, PoseParameterRole.HINGE, hinge_axes),
+        (first, double_joints, PoseParameterRole.FIRST_HINGE, first_axes),
+        (second, double_joints, PoseParameterRole.SECOND_HINGE, second_axes),
     ):
         pose_joint[index], pose_role[index], pose_axis[index] = joints, role, unit
-    return HingeTree(
+    return ConstrainedTree(
         num_pose=num_pose,
         spherical=torch.from_numpy(spherical),
         hinge=torch.from_numpy(hinge),

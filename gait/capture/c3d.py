@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gait.capture.marker_names import cleaned, split_prefixes
-from gait.capture.raw_recording import RawPoints, mask_missing
+from gait.capture.raw_recording import RawRecording, mask_missing
 from gait.capture.recording import Event
 from gait.errors import GaitError
 
@@ -36,7 +36,7 @@ _SIDE_WORDS = {"left": "left", "right": "right", "l": "left", "r": "right"}
 _SIDE_IN_LABEL = re.compile(r"^(left|right|l|r)(?=[\s_\-]|HS|TO|FS|FO|IC|HC)", re.IGNORECASE)
 
 
-def read_c3d(path: Path) -> RawPoints:
+def read_c3d(path: Path) -> RawRecording:
     """The points and events of a C3D file.
 
     Raises GaitError where the file is missing, no C3D file, cut short, damaged, or refused by ezc3d.
@@ -70,7 +70,7 @@ def read_c3d(path: Path) -> RawPoints:
     events, event_subjects = _events(parameters.get("EVENT", {}))
     units = _values(point, "UNITS")
     y_screen = _values(point, "Y_SCREEN")
-    return RawPoints(
+    return RawRecording(
         path=path,
         labels=tuple(labels),
         positions=mask_missing(positions),

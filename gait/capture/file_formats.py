@@ -7,10 +7,10 @@ from pathlib import Path
 
 from gait.capture.c3d import read_c3d
 from gait.capture.marker_json import read_marker_json
-from gait.capture.raw_recording import RawPoints
+from gait.capture.raw_recording import RawRecording
 from gait.capture.trc import read_trc
 
-READERS: Mapping[str, Callable[[Path], RawPoints]] = {
+READERS: Mapping[str, Callable[[Path], RawRecording]] = {
     ".c3d": read_c3d,
     ".trc": read_trc,
     ".json": read_marker_json,

@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from gait.capture.raw_recording import RawPoints, check_not_hollow, mask_missing
+from gait.capture.raw_recording import RawRecording, check_not_hollow, mask_missing
 from gait.errors import GaitError
 
 _LARGEST_NUMBER = 1e300  # JSON's whole numbers have no end, a float's do
 _LAST_FRAME = 1 << 31
 
 
-def read_marker_json(path: Path) -> RawPoints:
+def read_marker_json(path: Path) -> RawRecording:
     """The points of a plain-text marker file; a marker left out of a frame, or ``null`` there, was not seen.
 
     Raises GaitError where the file is missing, no JSON, or not of that layout.
@@ -41,7 +41,7 @@ def read_marker_json(path: Path) -> RawPoints:
     notes: tuple[str, ...] = ()
     if isinstance(promised, int) and promised != len(frames):
         notes = (f"The file promises {promised if promised < 1e9 else 'more'} frames; it holds {len(frames)}.",)
-    return RawPoints(
+    return RawRecording(
         path=path,
         labels=tuple(labels),
         positions=mask_missing(positions),

@@ -102,7 +102,7 @@ _UPPER_BODY_WITNESSES = frozenset({"LSJC", "RSJC", "LCVM", "RCVM"})
 
 
 @dataclass(frozen=True)
-class PointName:
+class PointLabel:
     """A point's label, taken apart."""
 
     prefix: str  # what stood before the marker's name; may be a person's name: never print it
@@ -145,7 +145,7 @@ def is_unlabelled(name: str) -> bool:
     return _UNLABELLED.match(cleaned(name)) is not None
 
 
-def split_prefixes(labels: Iterable[str]) -> tuple[PointName, ...]:
+def split_prefixes(labels: Iterable[str]) -> tuple[PointLabel, ...]:
     """Take the subject's prefix off every label: ``Subject:LASI``, or ``Subject_LASI`` where several say so.
 
     An underscore, dot or dash only ends a prefix when at least four labels share it and are known markers
@@ -161,7 +161,7 @@ def split_prefixes(labels: Iterable[str]) -> tuple[PointName, ...]:
                 ((p, label[len(p) :]) for p in shared if label.startswith(p) and len(label) > len(p)),
                 ("", label),
             )
-        names.append(PointName(cleaned(prefix), cleaned(name)))
+        names.append(PointLabel(cleaned(prefix), cleaned(name)))
     return tuple(names)
 
 

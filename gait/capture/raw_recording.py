@@ -19,7 +19,7 @@ _SAMPLES_A_SAMPLE, _FREE_SAMPLES = 20, 1_000_000
 
 
 @dataclass(frozen=True)
-class RawPoints:
+class RawRecording:
     """What a reader of one file format hands on. Never printed: labels may hold a person's name as prefix."""
 
     path: Path
@@ -51,7 +51,7 @@ def mask_missing(positions: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.where(missing[..., None], np.nan, positions)
 
 
-def check_points(raw: RawPoints) -> None:
+def check_points(raw: RawRecording) -> None:
     """Refuse what no camera system records, with a GaitError: it would only waste time and memory later."""
     path, (frames, points) = raw.path, raw.positions.shape[:2]
     if not frames or not points or len(raw.labels) != points:

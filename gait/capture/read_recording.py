@@ -19,7 +19,7 @@ from gait.capture.marker_names import (
     own_marker,
     split_prefixes,
 )
-from gait.capture.raw_recording import RawPoints
+from gait.capture.raw_recording import RawRecording
 from gait.capture.recording import Recording
 from gait.capture.sandboxed_reader import read_points
 from gait.capture.select_subject import choose_subject
@@ -52,7 +52,7 @@ def read_recording(path: str | Path, *, subject: str | None = None) -> Recording
     return _recording(read_points(path), subject)
 
 
-def _recording(raw: RawPoints, subject: str | None) -> Recording:
+def _recording(raw: RawRecording, subject: str | None) -> Recording:
     names = split_prefixes(raw.labels)
     bare = np.array([name.name for name in names], dtype=object)
     seen = seen_samples(raw.positions)  # (T, P)
@@ -118,7 +118,7 @@ def _recording(raw: RawPoints, subject: str | None) -> Recording:
 
 
 def _marker_columns(
-    raw: RawPoints,
+    raw: RawRecording,
     bare: NDArray[np.object_],
     measured: NDArray[np.intp],
     modeled: NDArray[np.intp],

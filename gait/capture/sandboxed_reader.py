@@ -24,7 +24,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from gait.capture.raw_recording import RawPoints, check_points
+from gait.capture.raw_recording import RawRecording, check_points
 from gait.capture.recording import Event
 from gait.errors import GaitError
 
@@ -44,7 +44,7 @@ _HEAD = struct.Struct("<QQ")  # bytes of the description, bytes of the positions
 _MOST_DESCRIPTION = 256 << 20
 
 
-def read_points(path: Path) -> RawPoints:
+def read_points(path: Path) -> RawRecording:
     """The points of a recording file, parsed in the reader process.
 
     Raises GaitError where the file cannot be read, is foreign, damaged, or stops its parser: no answer within
@@ -60,7 +60,7 @@ class _Reader:
         self._lock = threading.Lock()
         self._child: subprocess.Popen[bytes] | None = None
 
-    def read(self, path: Path) -> RawPoints:
+    def read(self, path: Path) -> RawRecording:
         try:
             size = path.stat().st_size
         except OSError as error:
@@ -79,7 +79,7 @@ class _Reader:
                 self.stop()
                 raise
 
-    def _answer(self, path: Path, request: dict[str, Any]) -> RawPoints:
+    def _answer(self, path: Path, request: dict[str, Any]) -> RawRecording:
         child = self._asked(path, request)
         late = threading.Event()
 
@@ -103,7 +103,7 @@ class _Reader:
             content[name] = frozenset(content[name])
         for name in ("labels", "event_subjects", "notes"):
             content[name] = tuple(content[name])
-        return RawPoints(**content | {"path": path, "positions": positions, "events": events})
+        return RawRecording(**content | {"path": path, "positions": positions, "events": events})
 
     def _asked(self, path: Path, request: dict[str, Any]) -> subprocess.Popen[bytes]:
         """The child, after the request was sent; a child that ended since the last file is replaced."""

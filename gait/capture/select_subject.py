@@ -12,14 +12,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from gait.capture.marker_names import PointName, canonical_marker
+from gait.capture.marker_names import PointLabel, canonical_marker
 from gait.errors import GaitError
 
 _PERSON_MARKERS = 3  # known markers that make a group of points a person
 
 
 @dataclass(frozen=True)
-class Choice:
+class SubjectSelection:
     """The points of the chosen subject."""
 
     mine: NDArray[np.bool_]  # (P,) True for points of the chosen subject
@@ -28,12 +28,12 @@ class Choice:
 
 
 def choose_subject(
-    names: Sequence[PointName],
+    names: Sequence[PointLabel],
     candidate: NDArray[np.bool_],
     seen: NDArray[np.int_],
     subject: str | None,
     path: object,
-) -> Choice:
+) -> SubjectSelection:
     """Pick one person among the prefixes of ``names`` (P).
 
     ``candidate`` (P,) tells which points may be markers, ``seen`` (P,) how many frames saw each. Without
@@ -77,4 +77,4 @@ def choose_subject(
         note = "The file also holds points of other subjects or objects, which are left out."
     elif chosen:
         note = "The labels' prefix was taken off."
-    return Choice(mine, chosen, note)
+    return SubjectSelection(mine, chosen, note)

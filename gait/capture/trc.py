@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from gait.capture.raw_recording import RawPoints, check_not_hollow, mask_missing
+from gait.capture.raw_recording import RawRecording, check_not_hollow, mask_missing
 from gait.errors import GaitError
 
 _ENCODINGS = ("utf-8-sig", "latin-1")
 
 
-def read_trc(path: Path) -> RawPoints:
+def read_trc(path: Path) -> RawRecording:
     """The points of a TRC file.
 
     Fields are matched by their order, not their column: some writers put empty columns between the values of
@@ -48,7 +48,7 @@ def read_trc(path: Path) -> RawPoints:
     if not rate_hz and len(times) > 1 and times[-1] > times[0]:
         rate_hz = (len(times) - 1) / (times[-1] - times[0])
         notes.append(f"The header gives no rate; {rate_hz:.4g} Hz follows from the column of times.")
-    return RawPoints(
+    return RawRecording(
         path=path,
         labels=labels,
         positions=mask_missing(_table(path, rows, len(labels))),

@@ -14,7 +14,7 @@ from typing import Any
 
 import gait
 from gait.cohort.cohort_file import Subject
-from gait.fitting.residual_scales import FitWeights
+from gait.fitting.residual_scales import ResidualScales
 
 
 def fit_inputs(subject: Subject, model: Path, vposer: Path, repair: bool = False) -> dict[str, Any]:
@@ -36,7 +36,7 @@ def fit_inputs(subject: Subject, model: Path, vposer: Path, repair: bool = False
         "learned_prior": {path.name: _sha256(path) for path in prior},
         "repair": repair,
         "suite": gait.__version__,
-        "weights": asdict(FitWeights()),
+        "weights": asdict(ResidualScales()),
         **({} if subject.person_number is None else {"person_number": subject.person_number}),
     }
 

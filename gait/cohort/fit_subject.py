@@ -27,31 +27,31 @@ from gait.cohort.cohort_file import Subject
 from gait.cohort.fit_inputs import fit_inputs
 from gait.cohort.fit_settings import FitSettings, model_path, person_folder
 from gait.cohort.trial_folder import (
-    GaitResult,
+    TrialResult,
     add_json_frames,
     gait_folder,
     is_finished,
     read_report,
     write_gait,
 )
-from gait.cohort.trial_outcome import GaitOutcome
+from gait.cohort.trial_outcome import TrialOutcome
 from gait.error_message import failure_line
 from gait.errors import GaitError
 from gait.files.atomic_write import clear_left_over
 from gait.files.folder_lock import folder_lock, tidy
 from gait.files.package_versions import versions_of
 from gait.fitting.fit_report import FitReport, fit_report, frame_list
-from gait.fitting.marker_quality.fit_with_qc import CheckedFit, UnfitRecordingError, fit_checked
-from gait.fitting.residual_scales import FitWeights
-from gait.fitting.subject_fit import GaitFit, NoBodyError, PersonFit, check_labels
+from gait.fitting.marker_quality.fit_with_qc import CheckedSubjectFit, UnusableRecordingError, fit_checked
+from gait.fitting.residual_scales import ResidualScales
+from gait.fitting.subject_fit import InsufficientMarkersError, SubjectFit, TrialFit, check_labels
 from gait.motion.pose_files import pose_folders
-from gait.parallel.task_queue import LOOK_AGAIN_S, TakenError
+from gait.parallel.task_queue import LOOK_AGAIN_S, LockedError
 from gait.report.fit_figure import fit_picture
-from gait.viewing.offscreen_renderer import NoDrawingError
+from gait.viewing.offscreen_renderer import RenderingUnavailableError
 from gait.viewing.png import png_bytes
 
 
-def fit_cohort(subjects: Sequence[Subject], settings: FitSettings) -> Iterator[GaitOutcome]:
+def fit_cohort(subjects: Sequence[Subject], settings: FitSettings) -> Iterator[TrialOutcome]:
     """Fit all gaits of all subjects in this process and write each to its folder.
 
     Yields one outcome a gait, as soon as it is known; a person's gaits come together. Persons that another run is
@@ -63,14 +63,14 @@ def fit_cohort(subjects: Sequence[Subject], settings: FitSettings) -> Iterator[G
         for subject in waiting:
             try:
                 yield from fit_subject(subject, settings)
-            except TakenError:
+            except LockedError:
                 taken.append(subject)
         waiting = taken
         if waiting:
             time.sleep(LOOK_AGAIN_S)
 
 
-def fit_subject(subject: Subject, settings: FitSettings) -> Iterator[GaitOutcome]:
+def fit_subject(subject: Subject, settings: FitSettings) -> Iterator[TrialOutcome]:
     """Fit one person. All recordings take part, also those finished before: they share one body.
 
     A gait finished before is left alone while everything that it was made from is the same. Yields the outcomes in the
@@ -83,12 +83,12 @@ def fit_subject(subject: Subject, settings: FitSettings) -> Iterator[GaitOutcome
     folders = {path: gait_folder(settings.save_folder, subject, path) for path in subject.gaits}
     inputs = fit_inputs(subject, settings.model_file(subject.model_file), settings.vposer, settings.repair)
 
-    def finished_before() -> dict[Path, GaitOutcome]:
+    def finished_before() -> dict[Path, TrialOutcome]:
         if settings.overwrite:
             return {}
         reports = {path: _finished_report(folder, inputs) for path, folder in folders.items()}
         return {
-            path: GaitOutcome(subject.name, path.stem, "finished before", report=report)
+            path: TrialOutcome(subject.name, path.stem, "finished before", report=report)
             for path, report in reports.items()
             if report is not None
         }
@@ -103,11 +103,11 @@ def fit_subject(subject: Subject, settings: FitSettings) -> Iterator[GaitOutcome
             if held:
                 clear_left_over(place)
             yield from _fit_rest(subject, settings, folders, inputs, finished_before())
-    except TakenError:
+    except LockedError:
         raise
     except GaitError as error:
         for path in subject.gaits:
-            yield GaitOutcome(subject.name, path.stem, "failed", str(error))
+            yield TrialOutcome(subject.name, path.stem, "failed", str(error))
 
 
 def _fit_rest(
@@ -115,17 +115,17 @@ def _fit_rest(
     settings: FitSettings,
     folders: Mapping[Path, Path],
     inputs: dict[str, Any],
-    outcomes: dict[Path, GaitOutcome],
-) -> Iterator[GaitOutcome]:
+    outcomes: dict[Path, TrialOutcome],
+) -> Iterator[TrialOutcome]:
     """Outcomes of a person whose lock is held; what is in ``outcomes`` is not fitted again."""
 
-    def failed(path: Path, error: Exception) -> GaitOutcome:
+    def failed(path: Path, error: Exception) -> TrialOutcome:
         line = failure_line(error, subject.name, "the fit", "use fewer --workers, or shorter recordings")
         if folders[path].exists():
             line = f"{line.rstrip('.')}; {folders[path]} still has an earlier run's results, of other input."
-        return outcomes.setdefault(path, GaitOutcome(subject.name, path.stem, "failed", line))
+        return outcomes.setdefault(path, TrialOutcome(subject.name, path.stem, "failed", line))
 
-    fitted: tuple[_Person, dict[Path, GaitFit]] | None = None
+    fitted: tuple[_Person, dict[Path, TrialFit]] | None = None
     if len(outcomes) < len(folders):
         try:
             fitted = _fitted(subject, settings, failed)
@@ -162,17 +162,17 @@ def _finished_report(folder: Path, inputs: dict[str, Any]) -> FitReport | None:
 class _Person:
     body: Body
     layout: MarkerLayout
-    checked: CheckedFit
+    checked: CheckedSubjectFit
     notes: tuple[str, ...]
 
     @property
-    def fit(self) -> PersonFit:
+    def fit(self) -> SubjectFit:
         return self.checked.person
 
 
 def _fitted(
     subject: Subject, settings: FitSettings, failed: Callable[[Path, Exception], object]
-) -> tuple[_Person, dict[Path, GaitFit]]:
+) -> tuple[_Person, dict[Path, TrialFit]]:
     model = model_path(settings, subject.model_file)
     body = _body(model, model.stat().st_mtime_ns, subject.constrained_model, settings.device)
     number = None if subject.person_number is None else str(subject.person_number)
@@ -203,7 +203,7 @@ def _fitted(
             checked = fit_checked(
                 list(recordings.values()), body, layout, repair=settings.repair, bounds=bounds, vposer=vposer
             )
-        except (NoBodyError, UnfitRecordingError) as error:
+        except (InsufficientMarkersError, UnusableRecordingError) as error:
             path = next(path for path, recording in recordings.items() if recording is error.recording)
             failed(path, error)
             del recordings[path]
@@ -265,9 +265,9 @@ def _kept(
     settings: FitSettings,
     folder: Path,
     person: _Person,
-    fit: GaitFit,
+    fit: TrialFit,
     inputs: dict[str, Any],
-) -> GaitOutcome:
+) -> TrialOutcome:
     body = person.body
     betas = torch.as_tensor(fit.betas, dtype=body.dtype, device=body.device)
     with torch.inference_mode():
@@ -291,7 +291,7 @@ def _kept(
         "layout": person.layout.source,
         "model_file": body.name,
         "model_sha256": body.sha256,
-        "weights": asdict(FitWeights()),
+        "weights": asdict(ResidualScales()),
         "constraint_file": None if subject.constraint_file is None else str(subject.constraint_file),
         "randomness": "none: the same input gives the same poses on the same device",
         "arguments": {name: str(getattr(settings, name)) for name in settings.__dataclass_fields__},
@@ -301,13 +301,13 @@ def _kept(
     if settings.pictures:
         try:
             picture = _picture(subject, path, body, report, fit)
-        except NoDrawingError as error:
+        except RenderingUnavailableError as error:
             line = str(error)
-    write_gait(folder, GaitResult(sequences, report, fit, origin), settings.pose_format, picture)
-    return GaitOutcome(subject.name, path.stem, "fitted", line, report)
+    write_gait(folder, TrialResult(sequences, report, fit, origin), settings.pose_format, picture)
+    return TrialOutcome(subject.name, path.stem, "fitted", line, report)
 
 
-def _sequence(body: Body, fit: GaitFit, part: slice) -> PoseSequence:
+def _sequence(body: Body, fit: TrialFit, part: slice) -> PoseSequence:
     """Some frames of a fitted recording."""
     seen = np.isfinite(fit.residual_m[part]).sum(axis=1)
     return PoseSequence(
@@ -328,7 +328,7 @@ def _sequence(body: Body, fit: GaitFit, part: slice) -> PoseSequence:
     )
 
 
-def _visit_notes(person: PersonFit, fit: GaitFit) -> tuple[str, ...]:
+def _visit_notes(person: SubjectFit, fit: TrialFit) -> tuple[str, ...]:
     if len(person.visits) == 1:
         return ()
     return (
@@ -337,7 +337,7 @@ def _visit_notes(person: PersonFit, fit: GaitFit) -> tuple[str, ...]:
     )
 
 
-def _same_visit(subject: Subject, person: PersonFit, fit: GaitFit) -> list[str]:
+def _same_visit(subject: Subject, person: SubjectFit, fit: TrialFit) -> list[str]:
     """Gaits of the same person that share this one's shape: all, unless the person grew between visits."""
     own = next(r for r, other in enumerate(person.gaits) if other is fit)
     visit = next(visit for visit in person.visits if own in visit)
@@ -354,7 +354,7 @@ def _interruptions(report: FitReport) -> tuple[str, ...]:
     return ("; ".join(said),) if said else ()
 
 
-def _picture(subject: Subject, path: Path, body: Body, report: FitReport, fit: GaitFit) -> bytes:
+def _picture(subject: Subject, path: Path, body: Body, report: FitReport, fit: TrialFit) -> bytes:
     """PNG of residuals by marker and frame beside three frames of the body."""
     seen = np.flatnonzero(np.isfinite(fit.residual_m).any(axis=1))
     frames = seen[np.unique(np.linspace(0, len(seen) - 1, 5).round().astype(int)[1:-1])]

@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 
 from gait.cohort.cohort_file import Subject
 from gait.cohort.fit_settings import FitSettings, person_folder
-from gait.cohort.trial_outcome import GaitOutcome
+from gait.cohort.trial_outcome import TrialOutcome
 from gait.files.folder_lock import tidy
-from gait.parallel.task_queue import Crew, Died, run_tasks
+from gait.parallel.task_queue import Crashed, Executor, run_tasks
 
 FIT_MODULE = "gait.cohort.fit_subject"
 """What a process that fits has to load."""
@@ -27,7 +27,7 @@ class FitTask:
         """The person's."""
         return self.subject.name
 
-    def run(self) -> Iterator[GaitOutcome]:
+    def run(self) -> Iterator[TrialOutcome]:
         """Fit the person."""
         from gait.cohort.fit_subject import fit_subject  # loads all of the suite, for seconds: where the work is
 
@@ -51,8 +51,8 @@ class FitTask:
 
 
 def run_cohort(
-    subjects: Sequence[Subject], settings: FitSettings, crew: Crew, tell: Callable[[str], None]
-) -> Iterator[GaitOutcome]:
+    subjects: Sequence[Subject], settings: FitSettings, crew: Executor, tell: Callable[[str], None]
+) -> Iterator[TrialOutcome]:
     """Fit all subjects; yields one outcome a gait as soon as it is known, in any order.
 
     Args:
@@ -65,9 +65,9 @@ def run_cohort(
     for task, what in run_tasks([FitTask(subject, settings) for subject in subjects], crew, tell):
         name = task.name
         outcomes = [what]
-        if isinstance(what, Died):
+        if isinstance(what, Crashed):
             line = f"{name}: {what.line}."
-            outcomes = [GaitOutcome(name, gait.stem, "failed", line) for gait in task.subject.gaits]
+            outcomes = [TrialOutcome(name, gait.stem, "failed", line) for gait in task.subject.gaits]
         for outcome in outcomes:
             if (name, outcome.gait) not in known:
                 known.add((name, outcome.gait))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from gait.cohort.trial_outcome import GaitOutcome
+from gait.cohort.trial_outcome import TrialOutcome
 from gait.fitting.fit_report import FitReport, frame_list
 
 DOUBTFUL_MM = 12.0
@@ -14,7 +14,7 @@ DOUBTFUL_MM = 12.0
 _HEADER = ("subject", "gait", "frames", "mean mm", "worst frame mm", "offset mm", "worst markers", "frames/s")
 
 
-def summary_lines(outcomes: Sequence[GaitOutcome], save_folder: Path) -> list[str]:
+def summary_lines(outcomes: Sequence[TrialOutcome], save_folder: Path) -> list[str]:
     """The closing table and the counts; failures once more, each with its reason."""
     rows = [_HEADER, *(_row(outcome) for outcome in outcomes)]
     width = [max(len(row[k]) for row in rows) for k in range(len(_HEADER))]
@@ -40,21 +40,21 @@ def summary_lines(outcomes: Sequence[GaitOutcome], save_folder: Path) -> list[st
     return [line.rstrip() for line in lines]
 
 
-def _doubt(outcome: GaitOutcome, report: FitReport) -> str:
+def _doubt(outcome: TrialOutcome, report: FitReport) -> str:
     return (
         f"doubtful: {outcome.subject}/{outcome.gait}: {report.residual_mm['mean']:.0f} mm mean residual, "
         f"worst {', '.join(report.worst_markers)}; look at its fit.png, its markers' names, its report's notes."
     )
 
 
-def _split(outcome: GaitOutcome, report: FitReport) -> str:
+def _split(outcome: TrialOutcome, report: FitReport) -> str:
     return (
         f"split: {outcome.subject}/{outcome.gait}: no body is held by the markers of frames "
         f"{frame_list(report.left_out_frames)}; part1 to part{len(report.parts)} are frames {frame_list(report.parts)}."
     )
 
 
-def _row(outcome: GaitOutcome) -> tuple[str, ...]:
+def _row(outcome: TrialOutcome) -> tuple[str, ...]:
     if outcome.report is None:
         return (outcome.subject, outcome.gait, "", "", "", "", outcome.state, "")
     r = outcome.report

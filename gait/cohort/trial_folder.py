@@ -22,7 +22,7 @@ from gait.cohort.fit_settings import PoseFormat, person_folder
 from gait.errors import GaitError
 from gait.files.atomic_write import replacing
 from gait.fitting.fit_report import FitReport
-from gait.fitting.subject_fit import GaitFit
+from gait.fitting.subject_fit import TrialFit
 from gait.motion.pose_files import POSES_FILE, pose_folders, read_poses, write_json_frames, write_npz
 from gait.motion.trial_paths import PART_NAME, REPORT_FILE
 
@@ -31,12 +31,12 @@ PICTURE_FILE = "fit.png"
 
 
 @dataclass(frozen=True)
-class GaitResult:
+class TrialResult:
     """All that is kept of one fitted gait."""
 
     sequences: tuple[PoseSequence, ...]  # one, or the parts of a gait that was split
     report: FitReport
-    fit: GaitFit
+    fit: TrialFit
     origin: dict[str, Any]  # what made it: versions, arguments, files
 
 
@@ -68,7 +68,7 @@ def read_report(folder: Path) -> dict[str, Any]:
     return report
 
 
-def write_gait(folder: Path, result: GaitResult, pose_format: PoseFormat, picture: bytes | None) -> None:
+def write_gait(folder: Path, result: TrialResult, pose_format: PoseFormat, picture: bytes | None) -> None:
     """Write a gait's files beside their place, then move the folder there in one step.
 
     Raises:
@@ -97,7 +97,7 @@ def add_json_frames(folder: Path) -> None:
             write_json_frames(part, read_poses(part))
 
 
-def _write_residuals(folder: Path, fit: GaitFit) -> None:
+def _write_residuals(folder: Path, fit: TrialFit) -> None:
     """``labels`` (M,), ``residual_mm`` (T, M) with NaN where unseen, ``observed_m`` and ``virtual_m`` (T, M, 3)."""
     columns = [fit.recording.labels.index(label) for label in fit.labels]
     np.savez_compressed(

@@ -9,7 +9,7 @@ from gait.fitting.fit_report import FitReport
 
 
 @dataclass(frozen=True)
-class GaitOutcome:
+class TrialOutcome:
     """What became of one gait."""
 
     subject: str

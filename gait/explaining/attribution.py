@@ -15,7 +15,7 @@ TARGET = "logit of sick"
 
 
 @dataclass(frozen=True, eq=False)
-class Importance:
+class WindowAttribution:
     """What a method says about windows."""
 
     values: Tensor  # (N, L, J) of each joint in each frame, in parts of the logit where signed
@@ -29,7 +29,7 @@ class Importance:
 
 
 @dataclass(frozen=True, eq=False)
-class GaitImportance:
+class TrialAttribution:
     """What a method says about a whole recording: its windows laid over one another."""
 
     values: NDArray[np.float32]  # (T, 22) mean over the explained windows that cover a frame; NaN where none does

@@ -1,6 +1,6 @@
 """An explanation on disk: ``explanation.npz`` for programs, ``explanation.csv`` and ``gait_cycle.csv`` for people.
 
-The npz holds arrays and text alone, so that numpy reads it without pickle: all that a ``GaitImportance`` has, under the
+The npz holds arrays and text alone, so that numpy reads it without pickle: all that a ``TrialAttribution`` has, under the
 same names, and what made it.
 """
 
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from gait.body.skeleton import BODY_JOINTS, HEAD_TO_FEET, plain_name
 from gait.errors import GaitError
-from gait.explaining.attribution import GaitImportance
+from gait.explaining.attribution import TrialAttribution
 from gait.files.atomic_write import replacing_file
 from gait.files.safe_pickle import read_array_dict
 from gait.kinematics.gait_cycle import PERCENT, GaitCycle
@@ -37,18 +37,18 @@ _TEXTS = ("method", "target")
 
 
 @dataclass(frozen=True, eq=False)
-class Explanation:
+class SavedAttribution:
     """What a network found pivotal in a recording, and what made this."""
 
     gait: str  # "sick/P02/walk1"
-    importance: GaitImportance
+    importance: TrialAttribution
     network: str  # its file's name
     network_sha256: str  # of that file
     arguments: Mapping[str, Any] = field(default_factory=dict)  # of the command
     versions: Mapping[str, str] = field(default_factory=dict)
 
 
-def write_explanation(folder: Path, explanation: Explanation) -> Path:
+def write_explanation(folder: Path, explanation: SavedAttribution) -> Path:
     """Write ``explanation.npz`` into a folder, whole or not at all. Returns the file.
 
     Raises:
@@ -75,7 +75,7 @@ def write_explanation(folder: Path, explanation: Explanation) -> Path:
     return path
 
 
-def read_explanation(path: Path) -> Explanation:
+def read_explanation(path: Path) -> SavedAttribution:
     """Read ``explanation.npz``.
 
     Raises:
@@ -97,7 +97,7 @@ def read_explanation(path: Path) -> Explanation:
             arrays["window_probability"]
         ):
             raise ValueError("arrays of different lengths")
-        importance = GaitImportance(
+        importance = TrialAttribution(
             values=arrays["values"],
             probability=arrays["probability"],
             first_frames=arrays["first_frames"],
@@ -110,7 +110,7 @@ def read_explanation(path: Path) -> Explanation:
             settings=_plain(data["settings"]),
             target=str(data["target"]),
         )
-        return Explanation(
+        return SavedAttribution(
             gait=str(data["gait"]),
             importance=importance,
             network=str(data["network"]),
@@ -124,7 +124,7 @@ def read_explanation(path: Path) -> Explanation:
         raise GaitError(f"{path}: damaged explanation ({error}).") from None
 
 
-def write_frames(folder: Path, importance: GaitImportance) -> Path:
+def write_frames(folder: Path, importance: TrialAttribution) -> Path:
     """Write ``explanation.csv`` into a folder: a row a frame, a column a joint; empty where nothing is explained.
 
     Frames count from 0 at the network's rate. Returns the file.

@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from gait.errors import GaitError
-from gait.explaining.attribution import GaitImportance
+from gait.explaining.attribution import TrialAttribution
 from gait.explaining.methods import explain_windows, method_for
 from gait.learning.trainer import window_logits
-from gait.motion.dataset import GaitRecording
-from gait.motion.windows import Windows
+from gait.motion.dataset import Trial
+from gait.motion.windows import WindowDataset
 
 _AT_A_TIME = 16
 """Windows; what a transformer keeps of them for the way back stays within the processor's cache."""
@@ -23,7 +23,7 @@ _JUDGED_AT_A_TIME = 64
 
 def explain_gait(
     network: nn.Module,
-    gait: GaitRecording,
+    gait: Trial,
     window_length: int,
     method: str,
     *,
@@ -31,7 +31,7 @@ def explain_gait(
     rule: str | None = None,
     stride: int | None = None,
     told: Callable[[int, int], None] = lambda done, count: None,
-) -> GaitImportance:
+) -> TrialAttribution:
     """What was pivotal in a recording, by the mean of the windows that cover a frame.
 
     The probability is that of every window there is, whatever the method: a costly one explains fewer.
@@ -52,7 +52,7 @@ def explain_gait(
     """
     if stride is None:
         stride = method_for(network, method).stride_of(network)
-    windows = Windows([gait], window_length)
+    windows = WindowDataset([gait], window_length)
     if not len(windows):
         raise GaitError(windows.too_short[0])
     every = torch.arange(len(windows))
@@ -70,7 +70,7 @@ def explain_gait(
     chances = logits.double().sigmoid()
     probability = _Overlaid(len(gait.joints_m), window_length)
     probability.add(every, chances[:, None, None].expand(-1, window_length, 1))
-    return GaitImportance(
+    return TrialAttribution(
         values=importance.mean(),
         probability=probability.mean()[:, 0],
         first_frames=every.numpy(),

@@ -26,7 +26,7 @@ _WINDOWS_A_PASS = 256
 
 
 @dataclass(frozen=True, eq=False)
-class Curves:
+class PerturbationCurves:
     """How far the decision has gone, or come, with so many of the cells; mean over windows, in parts of the logit."""
 
     share: NDArray[np.float64]  # (S,) of the cells, 0 to 1
@@ -71,7 +71,7 @@ def curves(
     *,
     cell_frames: int = CELL_FRAMES,
     steps: int = STEPS,
-) -> Curves:
+) -> PerturbationCurves:
     """Deletion and insertion of the cells of windows (N, L, J, 3), those of the highest scores first.
 
     Args:
@@ -97,7 +97,7 @@ def curves(
         away = (place < count)[:, of_frame, :, None]
         fall.append(float((sign * (logits - _logits(network, torch.where(away, replacements, windows)))).mean()))
         rise.append(float((sign * (_logits(network, torch.where(away, windows, replacements)) - without)).mean()))
-    return Curves(np.array(counts) / cells, np.array(fall), np.array(rise))
+    return PerturbationCurves(np.array(counts) / cells, np.array(fall), np.array(rise))
 
 
 def shuffled(network: nn.Module, seed: int) -> nn.Module:

@@ -25,7 +25,7 @@ GROUPS = ("healthy", "sick", "right", "wrong")
 
 
 @dataclass(frozen=True, eq=False)
-class PersonImportance:
+class SubjectAttribution:
     """What was pivotal in one person's gaits."""
 
     person: str  # "sick/P02"
@@ -46,7 +46,7 @@ class PersonImportance:
 
 
 @dataclass(frozen=True, eq=False)
-class GroupImportance:
+class GroupAttribution:
     """The mean over the persons of a group."""
 
     persons: tuple[str, ...]
@@ -54,19 +54,19 @@ class GroupImportance:
 
 
 @dataclass(frozen=True, eq=False)
-class CohortView:
+class GroupComparison:
     """A method's view of everybody."""
 
-    persons: tuple[PersonImportance, ...]  # importance in the usual size of their network
-    groups: Mapping[str, GroupImportance]  # of GROUPS; those without a person are left out
+    persons: tuple[SubjectAttribution, ...]  # importance in the usual size of their network
+    groups: Mapping[str, GroupAttribution]  # of GROUPS; those without a person are left out
     # Of those of a label that the network was right about, the one whose map is the most like the mean of the others'.
-    typical: Mapping[str, PersonImportance]  # "healthy", "sick"; left out where there is none
-    doubtful: PersonImportance  # whose probability is the nearest to one half
+    typical: Mapping[str, SubjectAttribution]  # "healthy", "sick"; left out where there is none
+    doubtful: SubjectAttribution  # whose probability is the nearest to one half
 
 
 def person_importance(
     person: str, probability: float, fold: int, gaits: Sequence[Mapping[str, GaitCycle]], *, sick: bool
-) -> PersonImportance:
+) -> SubjectAttribution:
     """One person's mean cycle, over all gaits, each counted by its strides.
 
     Args:
@@ -82,10 +82,10 @@ def person_importance(
         strides = np.array([cycle.cycles for cycle in own], dtype=np.float64)
         means[side] = (_mean([cycle.importance for cycle in own], strides), int(strides.sum()))
     importance = on_own_cycle({side: mean for side, (mean, _) in means.items()})
-    return PersonImportance(person, sick, probability, fold, sum(count for _, count in means.values()), importance)
+    return SubjectAttribution(person, sick, probability, fold, sum(count for _, count in means.values()), importance)
 
 
-def cohort_view(persons: Sequence[PersonImportance]) -> CohortView:
+def cohort_view(persons: Sequence[SubjectAttribution]) -> GroupComparison:
     """The view over these persons, at least one."""
     usual = {
         fold: _usual_size([one.importance for one in persons if one.fold == fold])
@@ -97,10 +97,10 @@ def cohort_view(persons: Sequence[PersonImportance]) -> CohortView:
     for label in ("healthy", "sick"):
         if candidates := [one for one in members[label] if one.right and one.cycles]:
             typical[label] = max(candidates, key=lambda one: _likeness(one, candidates))
-    return CohortView(
+    return GroupComparison(
         persons=tuple(known),
         groups={
-            group: GroupImportance(tuple(one.person for one in own), _mean([one.importance for one in own]))
+            group: GroupAttribution(tuple(one.person for one in own), _mean([one.importance for one in own]))
             for group, own in members.items()
             if own
         },
@@ -115,7 +115,7 @@ def _usual_size(maps: Sequence[Vector]) -> float:
     return usual if usual > 0 else 1.0
 
 
-def _likeness(one: PersonImportance, candidates: Sequence[PersonImportance]) -> float:
+def _likeness(one: SubjectAttribution, candidates: Sequence[SubjectAttribution]) -> float:
     """The cosine between a person's map and the mean of the others'."""
     others = [other.importance for other in candidates if other is not one]
     if not others:

@@ -1,6 +1,6 @@
 """All methods by name, and one way to ask any of them.
 
-A method is asked about a network and windows in the common frame, and gives an ``Importance`` for the logit of "sick".
+A method is asked about a network and windows in the common frame, and gives an ``WindowAttribution`` for the logit of "sick".
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from gait.errors import GaitError
 from gait.explaining.attention import attention
-from gait.explaining.attribution import Importance
+from gait.explaining.attribution import WindowAttribution
 from gait.explaining.gradients import STEPS, gradient_input, integrated_gradients
 from gait.explaining.lrp_mlp import EPSILON, PUBLISHED_EPSILON, lrp_epsilon, lrp_published
 from gait.explaining.lrp_transformer import RULES as TRANSFORMER_RULES
@@ -61,7 +61,7 @@ METHODS: Mapping[str, Method] = {
 
 def explain_windows(
     network: nn.Module, windows: Tensor, method: str, *, baseline: Tensor | None = None, rule: str | None = None
-) -> Importance:
+) -> WindowAttribution:
     """What a method says about windows.
 
     Args:
@@ -88,7 +88,7 @@ def explain_windows(
     if method == "attention":
         values, logits = attention(network, windows)  # type: ignore[arg-type]
         nowhere = torch.full_like(logits, torch.nan)
-        return Importance(values, how.signed, logits, nowhere, method, {"heads": "mean"})
+        return WindowAttribution(values, how.signed, logits, nowhere, method, {"heads": "mean"})
     if method == "lrp":
         rule = rule or lrp_rules(network)[0]
         if rule not in lrp_rules(network):
@@ -116,7 +116,7 @@ def explain_windows(
             relevance, logits = occlusion(network, windows, baseline)
             settings = {"cell_frames": CELL_FRAMES, "baseline": kind}
     values = relevance.sum(-1)
-    return Importance(values, how.signed, logits, absorbed_share(values, logits), method, settings)
+    return WindowAttribution(values, how.signed, logits, absorbed_share(values, logits), method, settings)
 
 
 def method_for(network: nn.Module, method: str) -> Method:

@@ -8,17 +8,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gait.errors import GaitError
-from gait.explaining.trained_network import ExplainedNetwork
-from gait.motion.dataset import GaitRecording, RecordingSource
+from gait.explaining.trained_network import TrainedNetwork
+from gait.motion.dataset import AcquisitionInfo, Trial
 from gait.motion.resampling import check_rate, resampled
 from gait.motion.trial_paths import SICK, gait_name, person_of
 
 _NOWHERE = float("nan")
 
 
-def network_recording(
-    folder: Path, joints_m: NDArray[np.float32], rate_hz: float, network: ExplainedNetwork
-) -> GaitRecording:
+def network_recording(folder: Path, joints_m: NDArray[np.float32], rate_hz: float, network: TrainedNetwork) -> Trial:
     """The gait in a folder at the network's rate; its label is that of the folder, and healthy if that has none.
 
     Args:
@@ -39,5 +37,5 @@ def network_recording(
         )
     label, _, subject = person_of(folder).rpartition("/")
     gait = gait_name(folder).removeprefix(f"{person_of(folder)}/")
-    source = RecordingSource(rate_hz, len(joints_m), _NOWHERE, (), _NOWHERE)
-    return GaitRecording(subject, gait, label == SICK, joints, network.rate_hz, source, folder)
+    source = AcquisitionInfo(rate_hz, len(joints_m), _NOWHERE, (), _NOWHERE)
+    return Trial(subject, gait, label == SICK, joints, network.rate_hz, source, folder)

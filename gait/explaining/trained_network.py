@@ -18,7 +18,7 @@ USUAL_RATE_HZ = 100.0
 
 
 @dataclass(frozen=True, eq=False)
-class ExplainedNetwork:
+class TrainedNetwork:
     """A network, ready to be asked."""
 
     file: Path
@@ -47,7 +47,7 @@ def open_network(
     rate_hz: float | None = None,
     pose_heads: int | None = None,
     classifier_heads: int | None = None,
-) -> ExplainedNetwork:
+) -> TrainedNetwork:
     """Read a network.
 
     Args:
@@ -73,9 +73,9 @@ def open_network(
                 "--frame_rate out."
             )
         length, mean_window = checkpoint.window_length, checkpoint.mean_window
-        return ExplainedNetwork(file, sha256, network, length, checkpoint.frame_rate_hz, mean_window, checkpoint)
+        return TrainedNetwork(file, sha256, network, length, checkpoint.frame_rate_hz, mean_window, checkpoint)
     if window_length is None:
         raise GaitError(
             f"{file}: bare weights do not say how many frames a window has; give --interval_size as in their training."
         )
-    return ExplainedNetwork(file, sha256, network, window_length, rate_hz or USUAL_RATE_HZ, None, None)
+    return TrainedNetwork(file, sha256, network, window_length, rate_hz or USUAL_RATE_HZ, None, None)

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from gait.errors import GaitError
 from gait.files.atomic_write import clear_left_over, left_over, unwritable
-from gait.parallel.task_queue import TakenError
+from gait.parallel.task_queue import LockedError
 
 _UNKNOWN_HERE = frozenset([errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL])
 _TRIES = 100  # of taking a lock file that its last holder is just removing
@@ -80,7 +80,7 @@ def _taken(path: Path, name: str, doing: str) -> tuple[int, bool]:
         except BlockingIOError as error:
             holder = _holder(descriptor)
             os.close(descriptor)
-            raise TakenError(f"{name}: {holder} is {doing}.") from error
+            raise LockedError(f"{name}: {holder} is {doing}.") from error
         except OSError as error:
             if error.errno in _UNKNOWN_HERE:
                 return descriptor, False

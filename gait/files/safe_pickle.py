@@ -193,7 +193,7 @@ class _Bounded:
         return line
 
 
-class BoundedUnpickler(pickle._Unpickler):
+class LimitedUnpickler(pickle._Unpickler):
     """Python's own unpickler, which takes no more time and memory than its file has bytes.
 
     The C one reserves as much memory as a few hostile bytes ask for. A body model has some hundred opcodes, so nothing
@@ -218,7 +218,7 @@ class BoundedUnpickler(pickle._Unpickler):
         raise GaitError("its pickle asks for names registered elsewhere")
 
 
-class _GuardedUnpickler(BoundedUnpickler):
+class _GuardedUnpickler(LimitedUnpickler):
     """Admits the names that rebuild arrays, sparse matrices and chumpy's expressions; raises GaitError at any other."""
 
     def __init__(self, stream: IO[bytes], size: int):

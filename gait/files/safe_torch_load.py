@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from gait.errors import GaitError
-from gait.files.safe_pickle import BoundedUnpickler
+from gait.files.safe_pickle import LimitedUnpickler
 
 MAX_BYTES = 512 << 20
 """Larger files (unpacked) are refused."""
@@ -36,7 +36,7 @@ _STORAGE_TYPES = {
 
 
 def read_tensor_file(path: Path) -> Any:
-    """What ``torch.save`` wrote, tensors as they were, all that is neither tensor nor container as ``Inert``.
+    """What ``torch.save`` wrote, tensors as they were, all that is neither tensor nor container as ``OpaqueObject``.
 
     Nothing in the file is imported or executed. Raises GaitError, one line, if it cannot be read.
     """
@@ -53,7 +53,7 @@ def read_tensor_file(path: Path) -> Any:
         raise GaitError(f"{path}: damaged, or no PyTorch checkpoint ({reason}).") from None
 
 
-class _TensorUnpickler(BoundedUnpickler):
+class _TensorUnpickler(LimitedUnpickler):
     """Reads the tensors of a file; whatever else its pickle names becomes an inert object."""
 
     def __init__(self, stream: IO[bytes], size: int, archive: zipfile.ZipFile, prefix: str):
@@ -72,7 +72,7 @@ class _TensorUnpickler(BoundedUnpickler):
             return lambda data, *_: data
         if module == "torch" and name in _STORAGE_TYPES:
             return type(name, (_StorageType,), {"dtype": _STORAGE_TYPES[name]})
-        return type("Inert", (Inert,), {})
+        return type("Inert", (OpaqueObject,), {})
 
     def persistent_load(self, pid: Any) -> Any:
         kind, storage_type, key, _, count = pid
@@ -96,17 +96,17 @@ class _StorageType:
     dtype: torch.dtype
 
 
-class Inert:
+class OpaqueObject:
     """Stands for anything a file names that is no tensor: takes everything, does nothing."""
 
     state: Any = None  # what its object was to be filled with: of a torch module its attributes
 
-    def __new__(cls, *args: Any, **kwargs: Any) -> Inert:  # noqa: D102
+    def __new__(cls, *args: Any, **kwargs: Any) -> OpaqueObject:  # noqa: D102
         return super().__new__(cls)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None: ...
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Inert:  # noqa: D102
+    def __call__(self, *args: Any, **kwargs: Any) -> OpaqueObject:  # noqa: D102
         return self
 
     def __setstate__(self, state: Any) -> None:

@@ -28,7 +28,7 @@ class Said:
     remarks: tuple[str, ...] = ()  # plain lines on what is not as it could be
 
 
-class FinishedSteps:
+class StepCache:
     """Of one folder of results."""
 
     def __init__(self, folder: Path) -> None:

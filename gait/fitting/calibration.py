@@ -19,12 +19,12 @@ from torch import Tensor
 
 from gait.body.marker_layout import MarkerKind
 from gait.fitting.joint_parametrization import Pose, turned
-from gait.fitting.marker_kinematics import Wearer, shape_jacobian
+from gait.fitting.marker_kinematics import SubjectModel, shape_jacobian
 from gait.fitting.objective_terms import JointPrior
-from gait.fitting.reduced_body import MarkerSkin
+from gait.fitting.reduced_body import ReducedBody
 from gait.fitting.reference_normal_equations import NormalEquations, normal_equations
-from gait.fitting.residual_scales import FitWeights
-from gait.fitting.solver.frame_data import Observation
+from gait.fitting.residual_scales import ResidualScales
+from gait.fitting.solver.frame_data import ObservedMarkers
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Placement:
 
 
 @dataclass(frozen=True)
-class Calibrated:
+class ShapeCalibration:
     """A person's body with the poses of the calibration frames."""
 
     betas: Tensor  # (B,)
@@ -45,7 +45,7 @@ class Calibrated:
     cost: float
 
 
-def offset_precision(skin: MarkerSkin, kinds: tuple[MarkerKind, ...], weights: FitWeights) -> Tensor:
+def offset_precision(skin: ReducedBody, kinds: tuple[MarkerKind, ...], weights: ResidualScales) -> Tensor:
     """(M, 3, 3) prior precision of each marker's offset in rest axes, 1/m².
 
     A marker on a landmark is misplaced by what a hand misplaces it; a technical one may stand anywhere along its
@@ -74,7 +74,7 @@ def offset_precision(skin: MarkerSkin, kinds: tuple[MarkerKind, ...], weights: F
     return precision
 
 
-def scaled_betas(skin: MarkerSkin, size: float, sigma_m: float = 0.01) -> Tensor:
+def scaled_betas(skin: ReducedBody, size: float, sigma_m: float = 0.01) -> Tensor:
     """Shape coefficients (B,) of the likeliest body whose joints lie as the mean body's do, times ``size``."""
     J = skin.joint - skin.joint[:1]
     A = (skin.joint_shape - skin.joint_shape[:1]).reshape(-1, skin.num_betas)
@@ -84,19 +84,19 @@ def scaled_betas(skin: MarkerSkin, size: float, sigma_m: float = 0.01) -> Tensor
 
 
 def calibrate(
-    skin: MarkerSkin,
+    skin: ReducedBody,
     betas: Tensor,
     pose: Pose,
-    observation: Observation,
+    observation: ObservedMarkers,
     recording: Tensor,
     prior: JointPrior,
     precision: Tensor,
-    weights: FitWeights,
+    weights: ResidualScales,
     *,
     start: Placement | None = None,
     most_iterations: int = 40,
     tolerance: float = 1e-4,
-) -> Calibrated:
+) -> ShapeCalibration:
     """Solve shape, marker offsets and the poses of N frames together.
 
     Args:
@@ -116,8 +116,8 @@ def calibrate(
     worth = frames_worth(weights, R, pose.frames)
     placement = start or Placement(betas.new_zeros(M, 3), betas.new_zeros(R, M, 3))
 
-    def evaluate(betas: Tensor, placement: Placement, pose: Pose) -> tuple[Wearer, NormalEquations, Tensor]:
-        wearer = Wearer(skin, betas, placement.recordings[recording])
+    def evaluate(betas: Tensor, placement: Placement, pose: Pose) -> tuple[SubjectModel, NormalEquations, Tensor]:
+        wearer = SubjectModel(skin, betas, placement.recordings[recording])
         equations = normal_equations(wearer, pose, observation, prior, weights)
         tie, _ = tie_terms(placement, weights)
         value = (
@@ -146,17 +146,17 @@ def calibrate(
             lam *= 6
             if lam > 1e4:
                 break
-    return Calibrated(betas, placement, pose, float(value))
+    return ShapeCalibration(betas, placement, pose, float(value))
 
 
-def tie_terms(placement: Placement, weights: FitWeights) -> tuple[Tensor, Tensor]:
+def tie_terms(placement: Placement, weights: ResidualScales) -> tuple[Tensor, Tensor]:
     """Cost of recordings' offsets away from the person's, and its curvature weight (R, M) in 1/m²."""
     square = ((placement.recordings - placement.person) ** 2).sum(-1) / weights.replaced_m**2
     scale = (weights.replaced_m / weights.same_session_m) ** 2
     return 0.5 * scale * torch.log1p(square).sum(), scale / weights.replaced_m**2 / (1 + square)
 
 
-def frames_worth(weights: FitWeights, recordings: int, frames: int) -> float:
+def frames_worth(weights: ResidualScales, recordings: int, frames: int) -> float:
     """What each of so many calibration frames counts, as the residuals of neighbouring frames repeat."""
     return min(1.0, weights.calibration_frames_worth * recordings / max(frames, 1))
 
@@ -170,7 +170,7 @@ class _Step:
 
 
 @dataclass(frozen=True)
-class PersonEquations:
+class SubjectNormalEquations:
     """Normal equations of the shape and the person's offsets, S = B + 3·M unknowns, and how the others follow."""
 
     curvature: Tensor  # (S, S)
@@ -183,13 +183,13 @@ class PersonEquations:
 
 
 def _person_step(
-    wearer: Wearer,
+    wearer: SubjectModel,
     here: NormalEquations,
     placement: Placement,
     recording: Tensor,
     precision: Tensor,
     worth: float,
-    weights: FitWeights,
+    weights: ResidualScales,
     lam: float,
 ) -> _Step:
     """One damped Gauss–Newton step."""
@@ -205,15 +205,15 @@ def _person_step(
 
 
 def person_equations(
-    wearer: Wearer,
+    wearer: SubjectModel,
     here: NormalEquations,
     placement: Placement,
     recording: Tensor,
     precision: Tensor,
     worth: float,
-    weights: FitWeights,
+    weights: ResidualScales,
     lam: float,
-) -> PersonEquations:
+) -> SubjectNormalEquations:
     """Poses eliminated frame by frame, offsets recording by recording; what is eliminated is damped by ``lam``."""
     N, M = here.weight.shape
     B, R = wearer.skin.num_betas, len(placement.recordings)
@@ -259,4 +259,4 @@ def person_equations(
         kept.append(solved)
         inners.append(inner)
         observed.append(Hr)
-    return PersonEquations(H, g, tie, torch.stack(observed), torch.stack(inners), torch.stack(kept), eliminated)
+    return SubjectNormalEquations(H, g, tie, torch.stack(observed), torch.stack(inners), torch.stack(kept), eliminated)

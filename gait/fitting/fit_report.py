@@ -10,11 +10,11 @@ import numpy as np
 
 from gait.body.skeleton import BODY_JOINTS
 from gait.errors import GaitError
-from gait.fitting.marker_quality.marker_error import MarkerFault
+from gait.fitting.marker_quality.marker_error import MarkerError
 from gait.fitting.valid_frames import stretches
 
 if TYPE_CHECKING:  # a report can be read and shown where no torch is loaded
-    from gait.fitting.subject_fit import GaitFit, PersonFit
+    from gait.fitting.subject_fit import SubjectFit, TrialFit
 
 WORST_MARKERS = 5
 UNOBSERVED = 0.1
@@ -62,11 +62,11 @@ class FitReport:
 
 
 def fit_report(
-    person: PersonFit,
-    gait: GaitFit,
+    person: SubjectFit,
+    gait: TrialFit,
     layout_labels: tuple[str, ...],
     stature_m: float,
-    faults: Sequence[MarkerFault] = (),
+    faults: Sequence[MarkerError] = (),
 ) -> FitReport:
     """Sum one gait up.
 

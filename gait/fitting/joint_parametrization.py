@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from gait.body.body import Body
-from gait.body.constrained_tree import PoseRole
+from gait.body.constrained_tree import PoseParameterRole
 from gait.body.rotations import (
     PoseFeature,
     axis_angle_to_matrix,
@@ -30,7 +30,7 @@ MOST_STEP_RAD = 0.6
 
 
 @dataclass(frozen=True, eq=False)
-class HingedJoints:
+class ConstrainedJoints:
     """Which of the solver's J joints are hinged, and how (``gait.body.constrained_tree``)."""
 
     hinged: Tensor  # (J,) bool
@@ -39,7 +39,7 @@ class HingedJoints:
     second: Tensor  # (J, 3) unit axis of the second hinge
     number: Tensor  # (J, 2) which number of the pose each hinge is
 
-    def to(self, dtype: torch.dtype) -> HingedJoints:
+    def to(self, dtype: torch.dtype) -> ConstrainedJoints:
         """The same in another precision."""
         return replace(self, first=self.first.to(dtype), second=self.second.to(dtype))
 
@@ -72,14 +72,18 @@ class HingedJoints:
         return feature, torch.stack([by_first, by_second, torch.zeros_like(by_first)], dim=-1)
 
 
-def hinged_joints(body: Body, num_joints: int, dtype: torch.dtype) -> HingedJoints | None:
+def hinged_joints(body: Body, num_joints: int, dtype: torch.dtype) -> ConstrainedJoints | None:
     """The first ``num_joints`` joints of a body with a hinge tree; None for the free tree."""
     if body.hinges is None:
         return None
     number = torch.zeros(num_joints, 2, dtype=torch.long)
     axes = torch.zeros(num_joints, 2, 3, dtype=dtype)
     kind = torch.zeros(num_joints, 2, dtype=torch.bool)
-    slot = {int(PoseRole.HINGE): 0, int(PoseRole.FIRST_HINGE): 0, int(PoseRole.SECOND_HINGE): 1}
+    slot = {
+        int(PoseParameterRole.HINGE): 0,
+        int(PoseParameterRole.FIRST_HINGE): 0,
+        int(PoseParameterRole.SECOND_HINGE): 1,
+    }
     for index, (joint, role) in enumerate(
         zip(body.hinges.pose_joint.tolist(), body.hinges.pose_role.tolist(), strict=True)
     ):
@@ -88,7 +92,7 @@ def hinged_joints(body: Body, num_joints: int, dtype: torch.dtype) -> HingedJoin
             axes[joint, slot[role]] = body.hinges.pose_axis[index].to(dtype).cpu()
             kind[joint, slot[role]] = True
     moved = (t.to(body.device) for t in (kind[:, 0], kind[:, 1], axes[:, 0], axes[:, 1], number))
-    return HingedJoints(*moved)
+    return ConstrainedJoints(*moved)
 
 
 @dataclass(frozen=True)
@@ -131,7 +135,7 @@ class Pose:
         )
 
 
-def resting_pose(rotations: Tensor, hinges: HingedJoints | None, frames: int) -> Pose:
+def resting_pose(rotations: Tensor, hinges: ConstrainedJoints | None, frames: int) -> Pose:
     """T frames of one pose (J, 3, 3), unmoved; hinged joints at angle zero."""
     still = rotations.new_zeros(frames, 3)
     rotations = rotations.expand(frames, -1, -1, -1).clone()
@@ -141,7 +145,7 @@ def resting_pose(rotations: Tensor, hinges: HingedJoints | None, frames: int) ->
     return Pose(rotations, still, rotations.new_zeros(frames, rotations.shape[1], 2))
 
 
-def unknowns_in_world(pose: Pose, parent_world: Tensor, hinges: HingedJoints | None) -> Tensor | None:
+def unknowns_in_world(pose: Pose, parent_world: Tensor, hinges: ConstrainedJoints | None) -> Tensor | None:
     """(T, J, 3, 3) columns: the world rotation vector that each unknown stands for; None: the world's axes."""
     if hinges is None or pose.angles is None:
         return None
@@ -149,7 +153,7 @@ def unknowns_in_world(pose: Pose, parent_world: Tensor, hinges: HingedJoints | N
     return torch.where(hinges.hinged[:, None, None], parent_world @ hinges.axes(pose.angles), free)
 
 
-def turned(pose: Pose, parent_world: Tensor, step: Tensor, hinges: HingedJoints | None) -> Pose:
+def turned(pose: Pose, parent_world: Tensor, step: Tensor, hinges: ConstrainedJoints | None) -> Pose:
     """Turn every joint and shift the body.
 
     Args:
@@ -171,7 +175,7 @@ def turned(pose: Pose, parent_world: Tensor, step: Tensor, hinges: HingedJoints 
 
 
 def feature_and_change(
-    pose: Pose, parent_world: Tensor, hinges: HingedJoints | None, kind: PoseFeature
+    pose: Pose, parent_world: Tensor, hinges: ConstrainedJoints | None, kind: PoseFeature
 ) -> tuple[Tensor, Tensor]:
     """Pose feature of every joint (T, J, F) and its change with the joint's unknowns (T, J, F, 3).
 
@@ -194,7 +198,7 @@ def feature_and_change(
     return feature, change
 
 
-def pose_numbers(body: Body, pose: Pose, hinges: HingedJoints | None) -> Tensor:
+def pose_numbers(body: Body, pose: Pose, hinges: ConstrainedJoints | None) -> Tensor:
     """(T, P) the body's own pose numbers: axis-angle joint by joint, or a hinge tree's; the other joints at rest."""
     T, J = pose.rotations.shape[:2]
     vectors = matrix_to_axis_angle(pose.rotations)

@@ -21,12 +21,12 @@ from torch import Tensor
 
 from gait.fitting.frame_batches import FrameBatches
 from gait.fitting.joint_parametrization import Pose
-from gait.fitting.marker_kinematics import Wearer, joint_pose_jacobian, joint_shape_jacobian, shape_jacobian
+from gait.fitting.marker_kinematics import SubjectModel, joint_pose_jacobian, joint_shape_jacobian, shape_jacobian
 from gait.fitting.objective_terms import JointPrior
 from gait.fitting.offset_covariance import AS_ASSUMED, pose_prior_part
 from gait.fitting.reference_normal_equations import NormalEquations, normal_equations
-from gait.fitting.residual_scales import FitWeights
-from gait.fitting.solver.frame_data import Observation
+from gait.fitting.residual_scales import ResidualScales
+from gait.fitting.solver.frame_data import ObservedMarkers
 from gait.fitting.valid_frames import LOST_TIMES, usual_figures
 
 EVERY_SECONDS = 0.25
@@ -47,7 +47,7 @@ SHARE = 0.6827
 
 
 @dataclass(frozen=True)
-class JointConfidence:
+class JointUncertainty:
     """How well one recording's markers hold the body."""
 
     sigma_m: NDArray[np.float32]  # (T, J) an error is within this radius with the probability ``SHARE``
@@ -57,16 +57,16 @@ class JointConfidence:
 
 
 def joint_confidence(
-    wearer: Wearer,
+    wearer: SubjectModel,
     pose: Pose,
     joints_m: NDArray[np.float64],
-    observation: Observation,
+    observation: ObservedMarkers,
     prior: JointPrior,
-    weights: FitWeights,
+    weights: ResidualScales,
     placement: Tensor,
     rate_hz: float,
     batches: FrameBatches,
-) -> JointConfidence:
+) -> JointUncertainty:
     """Work confidence out in some frames and carry it over to all T.
 
     Args:
@@ -98,7 +98,7 @@ def joint_confidence(
     decided = torch.cat([part.decided for part in parts])
     figures = torch.nan_to_num(radius(covariance), nan=LOOSE_M, posinf=LOOSE_M)  # a frame that cannot be solved
     sigma = between(figures.double().cpu().numpy(), frames, seen)
-    return JointConfidence(
+    return JointUncertainty(
         sigma_m=bridged(sigma, joints_m, rate_hz).astype(np.float32),
         alone_m=sigma.astype(np.float32),
         observed=between((decided / _unknowns(wearer)).cpu().numpy(), frames, seen).astype(np.float32),
@@ -106,7 +106,7 @@ def joint_confidence(
     )
 
 
-def _unknowns(wearer: Wearer) -> Tensor:
+def _unknowns(wearer: SubjectModel) -> Tensor:
     """(J,) in how many ways each joint can turn."""
     skin = wearer.skin
     three = skin.joint.new_full((skin.num_joints,), 3)
@@ -239,7 +239,12 @@ class _Parts:
 
 
 def _frame_parts(
-    wearer: Wearer, pose: Pose, observation: Observation, prior: JointPrior, weights: FitWeights, root: Tensor
+    wearer: SubjectModel,
+    pose: Pose,
+    observation: ObservedMarkers,
+    prior: JointPrior,
+    weights: ResidualScales,
+    root: Tensor,
 ) -> _Parts:
     here = normal_equations(wearer, pose, observation, prior, weights)
     here = replace(here, curvature=here.curvature.float(), jacobian=here.jacobian.float())
@@ -268,7 +273,7 @@ def _frame_parts(
     )
 
 
-def _moved_by_placement(wearer: Wearer, here: NormalEquations, follows: Tensor) -> Tensor:
+def _moved_by_placement(wearer: SubjectModel, here: NormalEquations, follows: Tensor) -> Tensor:
     """(T, 3·J, B + 3·M) change of the joints with shape and offsets, poses adapting to them."""
     M = here.weight.shape[1]
     weight = here.weight.to(follows.dtype)

@@ -9,14 +9,14 @@ from torch import Tensor
 
 from gait.body.rotations import PoseFeature
 from gait.fitting.joint_parametrization import Pose, feature_and_change, unknowns_in_world
-from gait.fitting.reduced_body import MarkerSkin
+from gait.fitting.reduced_body import ReducedBody
 
 
 @dataclass(frozen=True)
-class Wearer:
+class SubjectModel:
     """One person's body under the markers: the skin of a body model with a shape and the markers' offsets."""
 
-    skin: MarkerSkin
+    skin: ReducedBody
     betas: Tensor  # (B,)
     offset: Tensor  # (M, 3) placement offset in rest axes, metres; or (T, M, 3), frame by frame
 
@@ -32,7 +32,7 @@ class Wearer:
 
 
 @dataclass(frozen=True)
-class MarkerMotion:
+class MarkerKinematics:
     """Markers of T frames and the pieces that their derivatives are made of."""
 
     markers: Tensor  # (T, M, 3) virtual markers, metres
@@ -46,7 +46,7 @@ class MarkerMotion:
     feature_change: Tensor | None  # (T, J, F, 3) change of each joint's pose feature with its unknowns
 
 
-def marker_motion(wearer: Wearer, pose: Pose) -> MarkerMotion:
+def marker_motion(wearer: SubjectModel, pose: Pose) -> MarkerKinematics:
     """Pose a wearer: linear blend skinning (``formats.md``, step 4) of the markers alone."""
     skin = wearer.skin
     T, J = pose.rotations.shape[:2]
@@ -74,7 +74,7 @@ def marker_motion(wearer: Wearer, pose: Pose) -> MarkerMotion:
     weight = skin.carrier_weight
     weighted_world = world[:, carrier] * weight[..., None, None]  # (T, M, K, 3, 3)
     carried = (weighted_world @ point[:, :, None, :, None])[..., 0] + place[:, carrier] * weight[..., None]
-    return MarkerMotion(
+    return MarkerKinematics(
         markers=carried.sum(dim=2),
         joints=joints,
         world=world,
@@ -87,7 +87,7 @@ def marker_motion(wearer: Wearer, pose: Pose) -> MarkerMotion:
     )
 
 
-def pose_jacobian(wearer: Wearer, motion: MarkerMotion) -> Tensor:
+def pose_jacobian(wearer: SubjectModel, motion: MarkerKinematics) -> Tensor:
     """Change of every marker with every unknown of the pose.
 
     A joint that turns by a world vector d moves a point y that it carries by d × (y − joint); a marker moves by the
@@ -110,14 +110,14 @@ def pose_jacobian(wearer: Wearer, motion: MarkerMotion) -> Tensor:
     return torch.cat([turn.reshape(T, 3 * M, 3 * J), shift], dim=-1)
 
 
-def shape_jacobian(wearer: Wearer, motion: MarkerMotion) -> Tensor:
+def shape_jacobian(wearer: SubjectModel, motion: MarkerKinematics) -> Tensor:
     """Change of every marker with the shape: (T, M, 3, B) metres a unit of each coefficient."""
     skin = wearer.skin
     place = joint_shape_jacobian(wearer, motion) - motion.world @ skin.joint_shape  # (T, J, 3, B)
     return motion.mixed @ skin.point_shape + torch.einsum("mj,tjcb->tmcb", skin.skinning_weights, place)
 
 
-def joint_shape_jacobian(wearer: Wearer, motion: MarkerMotion) -> Tensor:
+def joint_shape_jacobian(wearer: SubjectModel, motion: MarkerKinematics) -> Tensor:
     """Change of every joint with the shape: (T, J, 3, B) metres a unit of each coefficient."""
     skin = wearer.skin
     moved = motion.world.new_empty(len(motion.joints), skin.num_joints, 3, skin.num_betas)
@@ -128,7 +128,7 @@ def joint_shape_jacobian(wearer: Wearer, motion: MarkerMotion) -> Tensor:
     return moved
 
 
-def joint_pose_jacobian(wearer: Wearer, motion: MarkerMotion) -> Tensor:
+def joint_pose_jacobian(wearer: SubjectModel, motion: MarkerKinematics) -> Tensor:
     """Change of every joint with every unknown of the pose: (T, 3·J, 3·J + 3), as ``pose_jacobian`` has it.
 
     A joint is moved by those above it; its own turn leaves it where it is.

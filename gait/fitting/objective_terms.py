@@ -24,9 +24,9 @@ from gait.body.body import Body
 from gait.body.constraints_file import AngleBounds
 from gait.body.pose_prior import PosePrior
 from gait.body.rotations import axis_angle_to_matrix, inverse_left_jacobian, matrix_to_axis_angle
-from gait.fitting.joint_parametrization import HingedJoints, Pose
-from gait.fitting.marker_kinematics import MarkerMotion
-from gait.fitting.residual_scales import FitWeights
+from gait.fitting.joint_parametrization import ConstrainedJoints, Pose
+from gait.fitting.marker_kinematics import MarkerKinematics
+from gait.fitting.residual_scales import ResidualScales
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class JointPrior:
 
 
 @dataclass(frozen=True)
-class Leaning:
+class SoftPoseTarget:
     """Poses of T frames for the fit to lean on."""
 
     rotations: Tensor  # (T, J, 3, 3)
@@ -51,7 +51,7 @@ class Leaning:
     rotation_precision: Tensor  # (T, J) 1/rad²
     translation_precision: Tensor  # (T,) 1/m²
 
-    def __getitem__(self, frames: Tensor | slice) -> Leaning:
+    def __getitem__(self, frames: Tensor | slice) -> SoftPoseTarget:
         """Those of some frames."""
         return replace(
             self,
@@ -80,7 +80,7 @@ def marker_terms(
 
 
 @dataclass(frozen=True)
-class JointTerms:
+class JointTermDerivatives:
     """A prior's part of the normal equations: cost, and per joint a gradient and a curvature in its unknowns."""
 
     cost: Tensor  # (T,)
@@ -89,7 +89,7 @@ class JointTerms:
 
 
 @dataclass(frozen=True)
-class JointPart:
+class JointResidual:
     """One term that sees the joints alone: ½ Σ precision·residual²."""
 
     residual: Tensor  # (T, J, 3) radians
@@ -97,30 +97,32 @@ class JointPart:
     vector: Tensor | None  # (T, J, 3) the rotation vector that the residual moves with; None: it is a hinge's angles
 
 
-def joint_parts(pose: Pose, prior: JointPrior, leanings: Sequence[Leaning]) -> list[JointPart]:
+def joint_parts(pose: Pose, prior: JointPrior, leanings: Sequence[SoftPoseTarget]) -> list[JointResidual]:
     """Natural pose, range of motion and leanings at a pose."""
     away = matrix_to_axis_angle(pose.rotations @ prior.natural.mT)
     angles = matrix_to_axis_angle(pose.rotations)
     parts = [
-        JointPart(away, prior.precision, away),
-        JointPart(*excess(angles, prior.lower, prior.upper, prior.limit_precision), angles),
+        JointResidual(away, prior.precision, away),
+        JointResidual(*excess(angles, prior.lower, prior.upper, prior.limit_precision), angles),
     ]
     if pose.angles is not None and prior.angle_lower is not None and prior.angle_upper is not None:
         numbers = torch.cat([pose.angles, torch.zeros_like(pose.angles[..., :1])], dim=-1)
         beyond = excess(numbers, prior.angle_lower, prior.angle_upper, prior.limit_precision)
-        parts.append(JointPart(*beyond, None))
+        parts.append(JointResidual(*beyond, None))
     for leaning in leanings:
         away = matrix_to_axis_angle(pose.rotations @ leaning.rotations.mT)
-        parts.append(JointPart(away, leaning.rotation_precision[..., None], away))
+        parts.append(JointResidual(away, leaning.rotation_precision[..., None], away))
     return parts
 
 
-def joint_cost(parts: Sequence[JointPart]) -> Tensor:
+def joint_cost(parts: Sequence[JointResidual]) -> Tensor:
     """(T,) what the parts add to the objective."""
     return torch.stack([0.5 * (part.precision * part.residual**2).sum((1, 2)) for part in parts]).sum(dim=0)
 
 
-def joint_terms(pose: Pose, motion: MarkerMotion, prior: JointPrior, leanings: Sequence[Leaning]) -> JointTerms:
+def joint_terms(
+    pose: Pose, motion: MarkerKinematics, prior: JointPrior, leanings: Sequence[SoftPoseTarget]
+) -> JointTermDerivatives:
     """All terms that see the joints alone, with their derivatives."""
     parts = joint_parts(pose, prior, leanings)
     to_parent = motion.parent_world.mT  # a joint's unknowns as a rotation vector in its parent's axes
@@ -133,7 +135,7 @@ def joint_terms(pose: Pose, motion: MarkerMotion, prior: JointPrior, leanings: S
         weighted = (part.precision * part.residual)[..., None]
         gradient = gradient + (change.mT @ weighted)[..., 0]
         curvature = curvature + change.mT @ (part.precision.expand_as(part.residual)[..., None] * change)
-    return JointTerms(joint_cost(parts), gradient, curvature)
+    return JointTermDerivatives(joint_cost(parts), gradient, curvature)
 
 
 def excess(angles: Tensor, lower: Tensor, upper: Tensor, precision: float) -> tuple[Tensor, Tensor]:
@@ -144,11 +146,11 @@ def excess(angles: Tensor, lower: Tensor, upper: Tensor, precision: float) -> tu
 
 def joint_prior(
     prior: PosePrior,
-    weights: FitWeights,
+    weights: ResidualScales,
     *,
     bounds: AngleBounds | None = None,
     body: Body,
-    hinges: HingedJoints | None = None,
+    hinges: ConstrainedJoints | None = None,
     dtype: torch.dtype = torch.float64,
 ) -> JointPrior:
     """The body room's pose prior as the solver wants it; the root is free, and a user's bounds replace the prior's."""
@@ -179,7 +181,7 @@ def joint_prior(
     )
 
 
-def _places(body: Body, num_joints: int, hinges: HingedJoints | None) -> dict[int, tuple[int, int, bool]]:
+def _places(body: Body, num_joints: int, hinges: ConstrainedJoints | None) -> dict[int, tuple[int, int, bool]]:
     """Pose number → joint, slot, whether it is a hinge's angle; numbers of joints that the fit leaves at rest lack."""
     if body.hinges is None or hinges is None:
         return {3 * j + k: (j, k, False) for j in range(num_joints) for k in range(3)}

@@ -1,7 +1,7 @@
 """How far a person's shape and marker placement may be wrong once they are solved.
 
 The solution's error is −H⁻¹·s: H the curvature that calibration ended with, s what the priors and the residuals were
-wrong by. If all of them were as large as ``FitWeights`` says, the covariance of s would be H and that of the error H⁻¹.
+wrong by. If all of them were as large as ``ResidualScales`` says, the covariance of s would be H and that of the error H⁻¹.
 They are not: markers may be placed better or worse than assumed, residuals are noise alone. So how large they are is
 estimated from the person's own recordings, and the error of the solver that was used, with its own weights, follows as
 H⁻¹·cov(s)·H⁻¹ (Huber 1967, Proc. Fifth Berkeley Symp. 1:221; White 1982, Econometrica 50:1).
@@ -15,13 +15,13 @@ import torch
 from torch import Tensor
 
 from gait.body.marker_layout import MarkerKind
-from gait.fitting.calibration import Calibrated, PersonEquations, frames_worth, person_equations
-from gait.fitting.marker_kinematics import Wearer
+from gait.fitting.calibration import ShapeCalibration, SubjectNormalEquations, frames_worth, person_equations
+from gait.fitting.marker_kinematics import SubjectModel
 from gait.fitting.objective_terms import JointPrior
-from gait.fitting.reduced_body import MarkerSkin
+from gait.fitting.reduced_body import ReducedBody
 from gait.fitting.reference_normal_equations import NormalEquations, normal_equations
-from gait.fitting.residual_scales import FitWeights
-from gait.fitting.solver.frame_data import Observation
+from gait.fitting.residual_scales import ResidualScales
+from gait.fitting.solver.frame_data import ObservedMarkers
 
 AS_ASSUMED = 3
 """Coordinates that are as large as the weights assume, added to those from which a factor is estimated, so that a few
@@ -29,14 +29,14 @@ cannot promise too much."""
 
 
 def placement_covariance(
-    skin: MarkerSkin,
-    calibrated: Calibrated,
-    observation: Observation,
+    skin: ReducedBody,
+    calibrated: ShapeCalibration,
+    observation: ObservedMarkers,
     recording: Tensor,
     prior: JointPrior,
     precision: Tensor,
     kinds: Sequence[MarkerKind],
-    weights: FitWeights,
+    weights: ResidualScales,
 ) -> Tensor:
     """Covariance of the error in the shape and in each recording's own offsets.
 
@@ -53,7 +53,7 @@ def placement_covariance(
     Returns:
         (R, B + 3·M, B + 3·M); offsets in metres.
     """
-    wearer = Wearer(skin, calibrated.betas, calibrated.placement.recordings[recording])
+    wearer = SubjectModel(skin, calibrated.betas, calibrated.placement.recordings[recording])
     here = normal_equations(wearer, calibrated.pose, observation, prior, weights)
     R = len(calibrated.placement.recordings)
     worth = frames_worth(weights, R, calibrated.pose.frames)
@@ -81,7 +81,7 @@ def shape_and_offsets(covariance: Tensor, num_betas: int, markers: Tensor) -> Te
     return covariance[rows[:, None], rows]
 
 
-def propagated(equations: PersonEquations, wrong: Tensor, drawn: Tensor, shape: Tensor) -> Tensor:
+def propagated(equations: SubjectNormalEquations, wrong: Tensor, drawn: Tensor, shape: Tensor) -> Tensor:
     """(R, B + 3·M, B + 3·M) covariance of the errors, from that of what the equations are wrong by.
 
     Args:
@@ -144,8 +144,8 @@ def noise_factor(here: NormalEquations, by_prior: Tensor, seen: Tensor) -> float
 
 
 def placement_factors(
-    equations: PersonEquations,
-    calibrated: Calibrated,
+    equations: SubjectNormalEquations,
+    calibrated: ShapeCalibration,
     others: Tensor,
     precision: Tensor,
     kinds: Sequence[MarkerKind],

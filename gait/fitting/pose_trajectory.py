@@ -11,37 +11,37 @@ from torch import Tensor
 from gait.body.vposer import VPoser
 from gait.errors import GaitError
 from gait.fitting.frame_batches import FrameBatches
-from gait.fitting.joint_parametrization import HingedJoints, Pose
-from gait.fitting.marker_kinematics import Wearer
-from gait.fitting.objective_terms import JointPrior, Leaning
-from gait.fitting.residual_scales import FitWeights
+from gait.fitting.joint_parametrization import ConstrainedJoints, Pose
+from gait.fitting.marker_kinematics import SubjectModel
+from gait.fitting.objective_terms import JointPrior, SoftPoseTarget
+from gait.fitting.residual_scales import ResidualScales
 from gait.fitting.rigid_initialization import rigid_start
-from gait.fitting.solver.batched_normal_equations import FrameEquations
-from gait.fitting.solver.frame_data import Observation
-from gait.fitting.solver.levenberg_marquardt import Effort, solve_poses
+from gait.fitting.solver.batched_normal_equations import BatchedNormalEquations
+from gait.fitting.solver.frame_data import ObservedMarkers
+from gait.fitting.solver.levenberg_marquardt import SolverOptions, solve_poses
 from gait.fitting.trajectory_smoothing import between_frames, smooth_course
 from gait.fitting.vposer_target import learned_pose
 
 COARSE_SECONDS = 0.08
 """Spacing of the frames that are solved from scratch; those between start from their neighbours."""
 
-FROM_SCRATCH = Effort(tolerance=3e-2)
-FROM_NEIGHBOURS = Effort(most_iterations=8, tolerance=1e-1, damping=1e-3, trusting=True)
-ON_THE_COURSE = Effort(most_iterations=4, damping=1e-3)
+FROM_SCRATCH = SolverOptions(tolerance=3e-2)
+FROM_NEIGHBOURS = SolverOptions(most_iterations=8, tolerance=1e-1, damping=1e-3, trusting=True)
+ON_THE_COURSE = SolverOptions(most_iterations=4, damping=1e-3)
 
 
 def pose_course(
-    wearer: Wearer,
-    observation: Observation,
+    wearer: SubjectModel,
+    observation: ObservedMarkers,
     prior: JointPrior,
-    weights: FitWeights,
+    weights: ResidualScales,
     rate_hz: float,
     vposer: VPoser | None,
     batches: FrameBatches,
 ) -> Pose:
     """Poses of all frames: a coarse grid from scratch, the rest from their neighbours, then all on a smooth course."""
     T = len(observation.markers)
-    equations = FrameEquations(wearer, prior, weights)
+    equations = BatchedNormalEquations(wearer, prior, weights)
     starts = batches.map(T, lambda rows: rigid_start(wearer, prior.natural, observation[rows]))
     start = Pose.joined([pose for pose, _, _ in starts])
     well = np.flatnonzero(torch.cat([fixed for _, _, fixed in starts]).cpu().numpy())
@@ -65,11 +65,11 @@ def pose_course(
 
 
 def _solve(
-    equations: FrameEquations,
+    equations: BatchedNormalEquations,
     start: Pose,
-    observation: Observation,
-    leanings: Sequence[Leaning],
-    effort: Effort,
+    observation: ObservedMarkers,
+    leanings: Sequence[SoftPoseTarget],
+    effort: SolverOptions,
     batches: FrameBatches,
 ) -> Pose:
     """Solve any number of frames, batch by batch."""
@@ -81,7 +81,7 @@ def _solve(
     return Pose.joined(batches.map(start.frames, solve))
 
 
-def information(known: Tensor, hinges: HingedJoints | None) -> Tensor:
+def information(known: Tensor, hinges: ConstrainedJoints | None) -> Tensor:
     """What a frame's markers alone say of each joint's rotation (1/rad²) and of the place (1/m²): (T, J + 1).
 
     The least curvature over directions of each joint's own block (T, J + 1, 3, 3), so that a twist that no marker sees

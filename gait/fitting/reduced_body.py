@@ -22,11 +22,11 @@ from torch import Tensor
 from gait.body.body import Body
 from gait.body.marker_layout import MarkerLayout
 from gait.body.skeleton import NUM_BODY_JOINTS
-from gait.fitting.joint_parametrization import HingedJoints, hinged_joints
+from gait.fitting.joint_parametrization import ConstrainedJoints, hinged_joints
 
 
 @dataclass(frozen=True)
-class MarkerSkin:
+class ReducedBody:
     """What of a body moves M markers, with the J joints that a fit turns (face, hands and toes stay at rest)."""
 
     labels: tuple[str, ...]
@@ -41,7 +41,7 @@ class MarkerSkin:
     joint_shape: Tensor  # (J, 3, B)
     parents: tuple[int, ...]  # (J,), -1 for the root
     levels: tuple[Tensor, ...]  # joints by depth in the tree, from depth 1
-    hinges: HingedJoints | None = None  # of a constrained tree
+    hinges: ConstrainedJoints | None = None  # of a constrained tree
 
     @property
     def num_markers(self) -> int:
@@ -69,7 +69,7 @@ class MarkerSkin:
         """(J,) parents as an index, the root pointing at itself."""
         return torch.tensor([max(p, 0) for p in self.parents], device=self.joint.device)
 
-    def select(self, rows: Tensor) -> MarkerSkin:
+    def select(self, rows: Tensor) -> ReducedBody:
         """The same skin with the markers of ``rows`` alone."""
         return replace(
             self,
@@ -84,7 +84,7 @@ class MarkerSkin:
         )
 
 
-def marker_skin(body: Body, layout: MarkerLayout, *, dtype: torch.dtype = torch.float64) -> MarkerSkin:
+def marker_skin(body: Body, layout: MarkerLayout, *, dtype: torch.dtype = torch.float64) -> ReducedBody:
     """Cut the skin under a layout's markers out of a body.
 
     Joints beyond the body joints stay at rest, where they move as their nearest body joint does, so their skinning
@@ -112,7 +112,7 @@ def marker_skin(body: Body, layout: MarkerLayout, *, dtype: torch.dtype = torch.
     most = int((weight > 0).sum(dim=1).max())
     carrier_weight, carriers = weight.topk(most, dim=1)
     below = joints_below(body.parents[:J]).to(weight)
-    return MarkerSkin(
+    return ReducedBody(
         labels=layout.labels,
         point=point,
         point_shape=point_shape,

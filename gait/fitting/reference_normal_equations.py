@@ -12,10 +12,10 @@ import torch
 from torch import Tensor
 
 from gait.fitting.joint_parametrization import Pose
-from gait.fitting.marker_kinematics import MarkerMotion, Wearer, marker_motion, pose_jacobian
-from gait.fitting.objective_terms import JointPrior, Leaning, joint_cost, joint_parts, joint_terms, marker_terms
-from gait.fitting.residual_scales import FitWeights
-from gait.fitting.solver.frame_data import Observation
+from gait.fitting.marker_kinematics import MarkerKinematics, SubjectModel, marker_motion, pose_jacobian
+from gait.fitting.objective_terms import JointPrior, SoftPoseTarget, joint_cost, joint_parts, joint_terms, marker_terms
+from gait.fitting.residual_scales import ResidualScales
+from gait.fitting.solver.frame_data import ObservedMarkers
 
 
 @dataclass(frozen=True)
@@ -26,19 +26,19 @@ class NormalEquations:
     gradient: Tensor  # (T, D), D = 3·J + 3
     curvature: Tensor  # (T, D, D)
     known: Tensor  # (T, J + 1, 3, 3) each joint's own part of the curvature, and the place's, from the markers alone
-    motion: MarkerMotion
+    motion: MarkerKinematics
     weight: Tensor  # (T, M) robust weight of each marker, 1/m²
     residual: Tensor  # (T, M, 3) metres
     jacobian: Tensor  # (T, 3·M, D)
 
 
 def objective(
-    wearer: Wearer,
+    wearer: SubjectModel,
     pose: Pose,
-    observation: Observation,
+    observation: ObservedMarkers,
     prior: JointPrior,
-    weights: FitWeights,
-    leanings: Sequence[Leaning] = (),
+    weights: ResidualScales,
+    leanings: Sequence[SoftPoseTarget] = (),
 ) -> Tensor:
     """(T,) the objective of ``gait.fitting.objective_terms`` alone, without its derivatives."""
     markers = marker_motion(wearer, pose).markers
@@ -46,7 +46,7 @@ def objective(
     return cost + joint_cost(joint_parts(pose, prior, leanings)) + place_cost(pose, leanings)
 
 
-def place_cost(pose: Pose, leanings: Sequence[Leaning]) -> Tensor:
+def place_cost(pose: Pose, leanings: Sequence[SoftPoseTarget]) -> Tensor:
     """(T,) what leanings add for the place of the body."""
     cost = torch.zeros_like(pose.translation[:, 0])
     for leaning in leanings:
@@ -55,12 +55,12 @@ def place_cost(pose: Pose, leanings: Sequence[Leaning]) -> Tensor:
 
 
 def normal_equations(
-    wearer: Wearer,
+    wearer: SubjectModel,
     pose: Pose,
-    observation: Observation,
+    observation: ObservedMarkers,
     prior: JointPrior,
-    weights: FitWeights,
-    leanings: Sequence[Leaning] = (),
+    weights: ResidualScales,
+    leanings: Sequence[SoftPoseTarget] = (),
 ) -> NormalEquations:
     """Evaluate the objective of ``gait.fitting.objective_terms`` and its derivatives at a pose."""
     motion = marker_motion(wearer, pose)

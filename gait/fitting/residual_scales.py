@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class FitWeights:
+class ResidualScales:
     """What each residual may be, one standard deviation unless said otherwise. Metres and radians."""
 
     marker_m: float = 0.006

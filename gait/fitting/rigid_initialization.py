@@ -7,8 +7,8 @@ from torch import Tensor
 
 from gait.body.skeleton import Joint
 from gait.fitting.joint_parametrization import Pose, resting_pose
-from gait.fitting.marker_kinematics import Wearer, marker_motion
-from gait.fitting.solver.frame_data import Observation
+from gait.fitting.marker_kinematics import SubjectModel, marker_motion
+from gait.fitting.solver.frame_data import ObservedMarkers
 
 _TRUNK = (
     Joint.PELVIS,
@@ -24,7 +24,7 @@ FEWEST_IN_A_FRAME = 4
 """A frame with fewer markers fixes no body."""
 
 
-def trunk_trust(wearer: Wearer) -> Tensor:
+def trunk_trust(wearer: SubjectModel) -> Tensor:
     """(M,) how far a marker tells where the whole body is: 1 on the trunk, little on limbs that swing."""
     skin = wearer.skin
     on_trunk = torch.isin(skin.carriers, torch.tensor([int(j) for j in _TRUNK], device=skin.carriers.device))
@@ -32,7 +32,7 @@ def trunk_trust(wearer: Wearer) -> Tensor:
     return 0.03 + 0.97 * share
 
 
-def rigid_start(wearer: Wearer, natural: Tensor, observation: Observation) -> tuple[Pose, Tensor, Tensor]:
+def rigid_start(wearer: SubjectModel, natural: Tensor, observation: ObservedMarkers) -> tuple[Pose, Tensor, Tensor]:
     """Move the naturally standing body onto each frame's markers (Kabsch 1976; scale after Umeyama 1991, eq. 42).
 
     Args:

@@ -19,23 +19,23 @@ from gait.body.pose_prior import PosePrior, natural_pose_prior
 from gait.body.vposer import VPoser
 from gait.capture.recording import Recording
 from gait.errors import GaitError
-from gait.fitting.calibration import Calibrated, calibrate, offset_precision, scaled_betas
+from gait.fitting.calibration import ShapeCalibration, calibrate, offset_precision, scaled_betas
 from gait.fitting.frame_batches import FrameBatches, frame_batches
 from gait.fitting.joint_parametrization import pose_numbers
-from gait.fitting.joint_uncertainty import JointConfidence, joint_confidence
-from gait.fitting.marker_kinematics import Wearer
+from gait.fitting.joint_uncertainty import JointUncertainty, joint_confidence
+from gait.fitting.marker_kinematics import SubjectModel
 from gait.fitting.objective_terms import JointPrior, joint_prior
 from gait.fitting.offset_covariance import placement_covariance, shape_and_offsets
 from gait.fitting.pose_trajectory import pose_course
 from gait.fitting.posture_prior import around_own_posture
 from gait.fitting.reduced_body import marker_skin
-from gait.fitting.residual_scales import FitWeights
+from gait.fitting.residual_scales import ResidualScales
 from gait.fitting.rigid_initialization import FEWEST_IN_A_FRAME, rigid_start
-from gait.fitting.solver.batched_normal_equations import FrameEquations
-from gait.fitting.solver.frame_data import Observation
+from gait.fitting.solver.batched_normal_equations import BatchedNormalEquations
+from gait.fitting.solver.frame_data import ObservedMarkers
 from gait.fitting.solver.levenberg_marquardt import solve_poses
 from gait.fitting.trajectory_smoothing import bridged_course
-from gait.fitting.valid_frames import HeldFrames, held_by_markers, held_frames, stretches
+from gait.fitting.valid_frames import ValidFrames, held_by_markers, held_frames, stretches
 
 CALIBRATION_FRAMES = 36
 """Frames of a person, over all recordings, that shape and placement are solved on."""
@@ -46,7 +46,7 @@ GROWN = 0.04
 
 
 @dataclass(frozen=True)
-class GaitFit:
+class TrialFit:
     """One recording, fitted."""
 
     recording: Recording
@@ -59,22 +59,22 @@ class GaitFit:
     joints_m: NDArray[np.float64]  # (T, J, 3)
     virtual_m: NDArray[np.float64]  # (T, M, 3) where the body has the markers
     residual_m: NDArray[np.float64]  # (T, M) distance to the observed ones, NaN where unseen or no body is held
-    confidence: JointConfidence  # how well the markers hold each joint
-    held: HeldFrames  # frames that hold the body, bridges between them, and the parts that are left
+    confidence: JointUncertainty  # how well the markers hold each joint
+    held: ValidFrames  # frames that hold the body, bridges between them, and the parts that are left
     seconds: float  # spent on the poses of this recording
 
 
 @dataclass(frozen=True)
-class PersonFit:
+class SubjectFit:
     """One person's recordings, fitted together."""
 
     layout: MarkerLayout  # the markers of all recordings together, as placed on the body
-    gaits: tuple[GaitFit, ...]  # in the order of the recordings
+    gaits: tuple[TrialFit, ...]  # in the order of the recordings
     visits: tuple[tuple[int, ...], ...]  # recordings that share one shape; more than one where the person grew
     seconds: float  # spent on shape and placement
 
 
-class NoBodyError(GaitError):
+class InsufficientMarkersError(GaitError):
     """A recording that fixes no body in any frame; the person's others can be fitted without it."""
 
     def __init__(self, recording: Recording):
@@ -87,11 +87,11 @@ def fit_person(
     body: Body,
     layout: MarkerLayout,
     *,
-    weights: FitWeights | None = None,
+    weights: ResidualScales | None = None,
     prior: PosePrior | None = None,
     bounds: AngleBounds | None = None,
     vposer: VPoser | None = None,
-) -> PersonFit:
+) -> SubjectFit:
     """Fit one shape and one placement to a person's recordings, then a pose to every frame.
 
     Children grow: recordings in which the person is of clearly different size are visits, each with a shape of its own.
@@ -108,7 +108,7 @@ def fit_person(
     Raises:
         GaitError: a recording shares too few markers with the layout, or (NoBodyError) no frame has enough of them.
     """
-    weights = weights or FitWeights()
+    weights = weights or ResidualScales()
     for recording in recordings:
         check_labels(recording, layout)
     worn = {label for recording in recordings for label in recording.labels}
@@ -120,7 +120,7 @@ def fit_person(
         observations = [observed_markers(recording, layout, skin.point) for recording in recordings]
         chosen = calibration_frames([o.seen.cpu().numpy() for o in observations], CALIBRATION_FRAMES)
         parts = [o[torch.as_tensor(rows, device=o.seen.device)] for o, rows in zip(observations, chosen, strict=True)]
-        mean = Wearer(skin, skin.point.new_zeros(skin.num_betas), skin.point.new_zeros(skin.num_markers, 3))
+        mean = SubjectModel(skin, skin.point.new_zeros(skin.num_betas), skin.point.new_zeros(skin.num_markers, 3))
         sizes = [_size(mean, joints, part, recording) for part, recording in zip(parts, recordings, strict=True)]
         visits = same_size(sizes)
         persons = [
@@ -149,8 +149,8 @@ def fit_person(
                 _fit_gait(
                     body,
                     recording,
-                    Wearer(skin.select(index), solved.betas, solved.placement.recordings[k, index]),
-                    Observation(observation.markers[:, index], observation.seen[:, index]),
+                    SubjectModel(skin.select(index), solved.betas, solved.placement.recordings[k, index]),
+                    ObservedMarkers(observation.markers[:, index], observation.seen[:, index]),
                     shape_and_offsets(covariance[k], skin.num_betas, index),
                     around_own_posture(joints, solved.pose.rotations[before : before + frames]),
                     weights,
@@ -158,7 +158,7 @@ def fit_person(
                     batches,
                 )
             )
-    return PersonFit(layout, tuple(gaits), visits, calibrated)
+    return SubjectFit(layout, tuple(gaits), visits, calibrated)
 
 
 def same_size(sizes: Sequence[float]) -> tuple[tuple[int, ...], ...]:
@@ -172,30 +172,30 @@ def same_size(sizes: Sequence[float]) -> tuple[tuple[int, ...], ...]:
     return tuple(sorted(tuple(sorted(visit)) for visit in visits))
 
 
-def _size(mean: Wearer, prior: JointPrior, frames: Observation, recording: Recording) -> float:
+def _size(mean: SubjectModel, prior: JointPrior, frames: ObservedMarkers, recording: Recording) -> float:
     """The person's size over the mean body's, from the trunk's markers."""
     _, size, fixed = rigid_start(mean, prior.natural, frames)
     if not bool(fixed.any()):
-        raise NoBodyError(recording)
+        raise InsufficientMarkersError(recording)
     return float(size[fixed].median())
 
 
 def _calibrate_visit(
-    mean: Wearer,
-    frames: Sequence[Observation],
+    mean: SubjectModel,
+    frames: Sequence[ObservedMarkers],
     size: float,
     layout: MarkerLayout,
     prior: JointPrior,
-    weights: FitWeights,
+    weights: ResidualScales,
     where: Path,
-) -> tuple[Calibrated, Tensor]:
+) -> tuple[ShapeCalibration, Tensor]:
     """Shape and placement of one visit from chosen frames of each of its recordings, and the covariance of both."""
     skin = mean.skin
     prior = replace(prior, precision=weights.calibration_pose_prior * prior.precision)
-    together = Observation(torch.cat([f.markers for f in frames]), torch.cat([f.seen for f in frames]))
-    wearer = Wearer(skin, scaled_betas(skin, size), mean.offset)
+    together = ObservedMarkers(torch.cat([f.markers for f in frames]), torch.cat([f.seen for f in frames]))
+    wearer = SubjectModel(skin, scaled_betas(skin, size), mean.offset)
     start, _, _ = rigid_start(wearer, prior.natural, together)
-    pose = solve_poses(FrameEquations(wearer, prior, weights), start, together).pose
+    pose = solve_poses(BatchedNormalEquations(wearer, prior, weights), start, together).pose
     precision = offset_precision(skin, layout.kinds, weights)
     which = torch.as_tensor(np.repeat(np.arange(len(frames)), [len(f.seen) for f in frames]), device=skin.point.device)
     loose = replace(weights, same_session_m=APART_M, replaced_m=APART_M)
@@ -249,18 +249,18 @@ def calibration_frames(seen: Sequence[NDArray[np.bool_]], count: int) -> list[ND
 def _fit_gait(
     body: Body,
     recording: Recording,
-    wearer: Wearer,
-    observation: Observation,
+    wearer: SubjectModel,
+    observation: ObservedMarkers,
     placement: Tensor,
     prior: JointPrior,
-    weights: FitWeights,
+    weights: ResidualScales,
     vposer: VPoser | None,
     batches: FrameBatches,
-) -> GaitFit:
+) -> TrialFit:
     began = time.perf_counter()
     pose = pose_course(wearer, observation, prior, weights, recording.rate_hz, vposer, batches)
 
-    equations = FrameEquations(wearer, prior, weights, torch.float64)
+    equations = BatchedNormalEquations(wearer, prior, weights, torch.float64)
 
     def placed(rows: slice) -> tuple[Tensor, Tensor, Tensor]:
         return *equations.placed(pose[rows]), pose_numbers(body, pose[rows], wearer.skin.hinges).float()
@@ -280,7 +280,7 @@ def _fit_gait(
     counted = observation.seen & torch.as_tensor(held.held, device=virtual.device)[:, None]
     residual = (virtual - observation.markers).norm(dim=-1)
     residual = torch.where(counted, residual, torch.full_like(residual, torch.nan))
-    return GaitFit(
+    return TrialFit(
         recording=recording,
         labels=wearer.skin.labels,
         betas=wearer.betas.cpu().numpy(),
@@ -297,7 +297,7 @@ def _fit_gait(
     )
 
 
-def observed_markers(recording: Recording, layout: MarkerLayout, like: Tensor) -> Observation:
+def observed_markers(recording: Recording, layout: MarkerLayout, like: Tensor) -> ObservedMarkers:
     """A recording's markers in the layout's order; what it lacks is unseen."""
     column = {label: i for i, label in enumerate(recording.labels)}
     T = recording.frames
@@ -307,7 +307,7 @@ def observed_markers(recording: Recording, layout: MarkerLayout, like: Tensor) -
         if label in column:
             seen[:, m] = recording.visible[:, column[label]]
             markers[:, m] = np.where(seen[:, m, None], recording.positions_m[:, column[label]], 0.0)
-    return Observation(
+    return ObservedMarkers(
         torch.as_tensor(markers, dtype=like.dtype, device=like.device),
         torch.as_tensor(seen, device=like.device),
     )

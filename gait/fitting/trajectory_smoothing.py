@@ -13,20 +13,20 @@ from numpy.typing import NDArray
 from scipy.linalg import solveh_banded
 from torch import Tensor
 
-from gait.fitting.joint_parametrization import HingedJoints, Pose
-from gait.fitting.objective_terms import Leaning
-from gait.fitting.residual_scales import FitWeights
+from gait.fitting.joint_parametrization import ConstrainedJoints, Pose
+from gait.fitting.objective_terms import SoftPoseTarget
+from gait.fitting.residual_scales import ResidualScales
 from gait.fitting.solver import quaternions as turns
 
 CUT_OFF_HZ = 8.0
-"""Movements faster than this are smoothed in a joint that is known only as well as ``FitWeights.smooth_rad``. Gait's
+"""Movements faster than this are smoothed in a joint that is known only as well as ``ResidualScales.smooth_rad``. Gait's
 power lies below 6 Hz (Winter 1991); a joint well seen is known better and keeps more."""
 
 BRIDGE_PIERS = 8
 """Frames on each side of a gap that decide how it is bridged."""
 
 
-def smooth_course(pose: Pose, information: Tensor, rate_hz: float, weights: FitWeights) -> Leaning:
+def smooth_course(pose: Pose, information: Tensor, rate_hz: float, weights: ResidualScales) -> SoftPoseTarget:
     """Smooth the poses of a recording.
 
     Args:
@@ -50,7 +50,7 @@ def smooth_course(pose: Pose, information: Tensor, rate_hz: float, weights: FitW
     )
     like = pose.rotations
     q = torch.as_tensor(smoothed, dtype=like.dtype, device=like.device)
-    return Leaning(
+    return SoftPoseTarget(
         rotations=_matrices(q),
         translation=torch.as_tensor(place, dtype=like.dtype, device=like.device),
         rotation_precision=torch.full((T, J), 1 / weights.smooth_rad**2, dtype=like.dtype, device=like.device),
@@ -74,7 +74,7 @@ def whittaker(values: NDArray[np.float64], weight: NDArray[np.float64], stiffnes
     return solveh_banded(bands, weight[:, None] * values, lower=True, check_finite=False)
 
 
-def between_frames(pose: Pose, frames: NDArray[np.int64], total: int, hinges: HingedJoints | None) -> Pose:
+def between_frames(pose: Pose, frames: NDArray[np.int64], total: int, hinges: ConstrainedJoints | None) -> Pose:
     """Poses of ``total`` frames from some of them: cubic splines of quaternions and places, straight lines over gaps.
 
     A gap is an interval twice as long as most; before the first frame and after the last one their poses stay.
@@ -104,7 +104,7 @@ def between_frames(pose: Pose, frames: NDArray[np.int64], total: int, hinges: Hi
     return Pose(torch.where(hinges.hinged[:, None, None], hinges.rotations(angles), rotations), translation, angles)
 
 
-def bridged_course(pose: Pose, held: NDArray[np.bool_], gap: slice, hinges: HingedJoints | None) -> Pose:
+def bridged_course(pose: Pose, held: NDArray[np.bool_], gap: slice, hinges: ConstrainedJoints | None) -> Pose:
     """Poses of the frames of a gap, with the least bend, from the held frames (T,) on both sides of it."""
     J = pose.rotations.shape[1]
     window = slice(max(gap.start - BRIDGE_PIERS, 0), gap.stop + BRIDGE_PIERS)

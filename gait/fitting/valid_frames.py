@@ -29,7 +29,7 @@ USUAL = 0.05
 
 
 @dataclass(frozen=True)
-class HeldFrames:
+class ValidFrames:
     """Which of a recording's T frames hold the body."""
 
     held: NDArray[np.bool_]  # (T,) by their own markers
@@ -55,7 +55,7 @@ def held_by_markers(fixed: NDArray[np.bool_], alone_m: NDArray[np.floating]) -> 
 
     Args:
         fixed: (T,) whether enough markers are seen to fix anything.
-        alone_m: (T, J) how well each frame's own markers hold each joint (``JointConfidence.alone_m``).
+        alone_m: (T, J) how well each frame's own markers hold each joint (``JointUncertainty.alone_m``).
     """
     usual = usual_figures(alone_m[fixed] if fixed.any() else alone_m)
     lost = alone_m > np.maximum(LOST_M, LOST_TIMES * usual)
@@ -67,7 +67,7 @@ def held_by_markers(fixed: NDArray[np.bool_], alone_m: NDArray[np.floating]) -> 
     return fixed & ~lost[:, Joint.PELVIS] & ~most
 
 
-def held_frames(held: NDArray[np.bool_], rate_hz: float) -> HeldFrames:
+def held_frames(held: NDArray[np.bool_], rate_hz: float) -> ValidFrames:
     """Bridge the short gaps of (T,) held frames and split the sequence at the long ones.
 
     Frames before the first held one and after the last are in no part. Where no stretch is long enough for a part, the
@@ -84,7 +84,7 @@ def held_frames(held: NDArray[np.bool_], rate_hz: float) -> HeldFrames:
     for gap in stretches(bridged):
         if not any(part.start <= gap.start < part.stop for part in parts):
             bridged[gap] = False
-    return HeldFrames(held, bridged, tuple(parts))
+    return ValidFrames(held, bridged, tuple(parts))
 
 
 def stretches(marked: NDArray[np.bool_]) -> tuple[slice, ...]:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from gait.body.skeleton import Joint
 from gait.kinematics.gait_events import SIDES, Frames, gait_events, headings, strides
 from gait.kinematics.joint_angles import JointAngles, joint_angles
-from gait.motion.dataset import GaitRecording
+from gait.motion.dataset import Trial
 
 Vector = NDArray[np.float64]
 
@@ -71,7 +71,7 @@ FEATURES = (
 FEATURE_NAMES = tuple(feature.name for feature in FEATURES)
 
 
-def feature_table(gaits: Sequence[GaitRecording]) -> Vector:
+def feature_table(gaits: Sequence[Trial]) -> Vector:
     """Every feature of every recording, (G, F) in the order of ``FEATURES``; NaN where one does not show it."""
     rows = [gait_features(gait.joints_m, gait.rate_hz, gait.source.unseen_joints) for gait in gaits]
     return np.array([[row[name] for name in FEATURE_NAMES] for row in rows]).reshape(len(rows), len(FEATURES))

@@ -28,8 +28,8 @@ from gait.error_message import failure_line
 from gait.errors import GaitError
 from gait.kinematics.gait_features import FEATURE_NAMES, FEATURES, feature_table
 from gait.learning.predictions import Predictions
-from gait.motion.dataset import GaitRecording
-from gait.motion.windows import Windows
+from gait.motion.dataset import Trial
+from gait.motion.windows import WindowDataset
 
 Vector = NDArray[np.float64]
 
@@ -42,8 +42,8 @@ _CHUNK = 512  # windows whose features are in memory at the same time
 
 
 def baseline_predictions(
-    training: Sequence[GaitRecording],
-    evaluation: Sequence[GaitRecording],
+    training: Sequence[Trial],
+    evaluation: Sequence[Trial],
     *,
     window_length: int,
     stride: int = 1,
@@ -68,7 +68,7 @@ def baseline_predictions(
         raise GaitError(f"{', '.join(sorted(both))}: to be learnt from and to be evaluated on; make folds by person.")
     if not training:
         raise GaitError("No recording to learn from; name a folder with more persons.")
-    windows = Windows(evaluation, window_length, stride)
+    windows = WindowDataset(evaluation, window_length, stride)
     tables = cache(lambda: (feature_table(training), feature_table(evaluation)))
     speed = [FEATURE_NAMES.index("walking_speed")]
     rows = np.asarray(windows.gait_index)
@@ -76,7 +76,7 @@ def baseline_predictions(
         "zero_rule": lambda: np.full(len(windows), _share_of_the_ill(training)),
         "walking_speed": lambda: _by_features(training, *(table[:, speed] for table in tables()))[rows],
         "gait_features": lambda: _by_features(training, *tables())[rows],
-        "minirocket": lambda: _by_minirocket(Windows(training, window_length), windows, seed),
+        "minirocket": lambda: _by_minirocket(WindowDataset(training, window_length), windows, seed),
     }
     found: dict[str, Predictions | str] = {}
     for name, probability in of_windows.items():
@@ -88,7 +88,7 @@ def baseline_predictions(
     return found
 
 
-def _share_of_the_ill(gaits: Sequence[GaitRecording]) -> float:
+def _share_of_the_ill(gaits: Sequence[Trial]) -> float:
     people = {gait.person: gait.sick for gait in gaits}
     return sum(people.values()) / len(people)
 
@@ -99,7 +99,7 @@ def _person_weights(persons: Sequence[str]) -> Vector:
     return (1 / count)[who]
 
 
-def _by_features(training: Sequence[GaitRecording], learnt_from: Vector, told_apart: Vector) -> Vector:
+def _by_features(training: Sequence[Trial], learnt_from: Vector, told_apart: Vector) -> Vector:
     """Probabilities (G,) of recordings with features (G, F); a missing one is the median of the training's."""
     sick = _both_labels([gait.sick for gait in training])
     weights = _person_weights([gait.person for gait in training])
@@ -110,7 +110,7 @@ def _by_features(training: Sequence[GaitRecording], learnt_from: Vector, told_ap
     return _probability(model, told_apart)
 
 
-def _by_minirocket(training: Windows, evaluation: Windows, seed: int) -> Vector:
+def _by_minirocket(training: WindowDataset, evaluation: WindowDataset, seed: int) -> Vector:
     """Probabilities (N,) of all evaluation windows.
 
     The penalty grows with the number of features, so that all of them together have as much room as ``FEATURES`` have.
@@ -141,7 +141,7 @@ def _minirocket(window_length: int, seed: int) -> Any:
     return MiniRocket(n_kernels=MINIROCKET_FEATURES, n_jobs=threads, random_state=seed)
 
 
-def _told(minirocket: Callable[[NDArray[np.float32]], Any], windows: Windows, rows: NDArray[np.int64]) -> Any:
+def _told(minirocket: Callable[[NDArray[np.float32]], Any], windows: WindowDataset, rows: NDArray[np.int64]) -> Any:
     """MiniRocket's features (B, F) of some windows. Its numba sets the threads of OpenMP, which torch shares."""
     channels = _channels(windows, rows)
     threads = torch.get_num_threads()
@@ -151,7 +151,7 @@ def _told(minirocket: Callable[[NDArray[np.float32]], Any], windows: Windows, ro
         torch.set_num_threads(threads)
 
 
-def _evenly_by_person(windows: Windows, most: int) -> NDArray[np.int64]:
+def _evenly_by_person(windows: WindowDataset, most: int) -> NDArray[np.int64]:
     """Sorted indices of ``most`` windows or fewer: the same number of each person, evenly over that person's."""
     of_gait: Mapping[str, list[int]] = {gait.person: [] for gait in windows.gaits}
     for index, gait in enumerate(windows.gaits):
@@ -165,7 +165,7 @@ def _evenly_by_person(windows: Windows, most: int) -> NDArray[np.int64]:
     return np.sort(np.concatenate(chosen))
 
 
-def _channels(windows: Windows, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+def _channels(windows: WindowDataset, rows: NDArray[np.int64]) -> NDArray[np.float32]:
     """Windows as aeon takes them: (B, 66, L)."""
     batch = windows.batch(torch.from_numpy(rows))
     return batch.reshape(len(rows), windows.length, -1).transpose(1, 2).contiguous().numpy()

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from gait.errors import GaitError
 from gait.files.atomic_write import replacing_file
-from gait.files.safe_torch_load import Inert, read_tensor_file
+from gait.files.safe_torch_load import OpaqueObject, read_tensor_file
 from gait.learning.architecture import Architecture, MLPArchitecture, architecture_from_dict, architecture_of
 from gait.learning.legacy_module import module_heads, module_weights
 
@@ -121,7 +121,7 @@ def load_network(
             checkpoint = _as_checkpoint(content)
             _check_length(checkpoint.window_length, window_length)
             return checkpoint.network(), checkpoint
-        if isinstance(content, Inert):
+        if isinstance(content, OpaqueObject):
             heads = module_heads(content)
             pose_heads = pose_heads or heads.get("feature_extractor.transformer_encoder.layers.0.self_attn")
             classifier_heads = classifier_heads or heads.get("feature_merger.transformer_encoder.layers.0.self_attn")
@@ -147,7 +147,7 @@ def _check_length(length: int, wanted: int | None) -> None:
         raise GaitError(f"a network for windows of {length} frames, not of {wanted}.")
 
 
-def _content(path: Path) -> Mapping[str, Any] | Inert:
+def _content(path: Path) -> Mapping[str, Any] | OpaqueObject:
     content: Any
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
@@ -155,12 +155,12 @@ def _content(path: Path) -> Mapping[str, Any] | Inert:
         raise GaitError(f"cannot be read ({error.strerror or error}).") from None
     except Exception:  # damaged, or there is more in it: what can be read of it without running it?
         content = read_tensor_file(path)
-    if not isinstance(content, Mapping | Inert):
+    if not isinstance(content, Mapping | OpaqueObject):
         raise GaitError(f"holds a {type(content).__name__}, no checkpoint and no weights.")
     return content
 
 
-def _is_checkpoint(content: Mapping[str, Any] | Inert) -> TypeGuard[Mapping[str, Any]]:
+def _is_checkpoint(content: Mapping[str, Any] | OpaqueObject) -> TypeGuard[Mapping[str, Any]]:
     return isinstance(content, Mapping) and content.get("format") == FORMAT
 
 

@@ -21,8 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
-from gait.learning.metrics import Estimate, estimate_of, none_if_undefined, person_draws
-from gait.motion.dataset import GaitRecording
+from gait.learning.metrics import MetricWithInterval, estimate_of, none_if_undefined, person_draws
+from gait.motion.dataset import Trial
 
 Vector = NDArray[np.float64]
 
@@ -39,11 +39,11 @@ _SAME = 1e-9
 
 
 @dataclass(frozen=True)
-class LeakFactor:
+class Confounder:
     """One thing that should not matter."""
 
     name: str
-    roc_auc: Estimate  # over persons, by leave-pair-out; NaN where nothing is known
+    roc_auc: MetricWithInterval  # over persons, by leave-pair-out; NaN where nothing is known
     p: float  # of as large an area by chance
     p_corrected: float  # for the number of factors (Holm 1979)
     leaks: bool
@@ -61,12 +61,12 @@ class LeakFactor:
 
 
 @dataclass(frozen=True)
-class LeakReport:
+class ConfounderReport:
     """What the label can be told from, besides gait."""
 
     leaks: bool
     lines: tuple[str, ...]  # plain sentences, the warning first if there is one
-    factors: Mapping[str, LeakFactor]  # frame_rate, marker_set, recording_length, missing_share, height, all_together
+    factors: Mapping[str, Confounder]  # frame_rate, marker_set, recording_length, missing_share, height, all_together
 
     def as_json(self) -> dict[str, Any]:
         """Plain data."""
@@ -74,7 +74,7 @@ class LeakReport:
         return {"leaks": self.leaks, "lines": list(self.lines), "factors": factors}
 
 
-def leak_check(gaits: Sequence[GaitRecording], *, resamples: int = 1000, seed: int = 0) -> LeakReport:
+def leak_check(gaits: Sequence[Trial], *, resamples: int = 1000, seed: int = 0) -> ConfounderReport:
     """Try to tell sick from healthy persons by each factor of how they were recorded, and by all together.
 
     A factor leaks if its area is at least ``STRONG`` with a corrected p below ``SIGNIFICANT`` (permutations of the
@@ -92,7 +92,7 @@ def leak_check(gaits: Sequence[GaitRecording], *, resamples: int = 1000, seed: i
     S, H = int(sick.sum()), int((~sick).sum())
     if min(S, H) < 2:
         line = f"The leak check needs two persons of each label; there are {S} sick and {H} healthy."
-        return LeakReport(leaks=False, lines=(line,), factors={})
+        return ConfounderReport(leaks=False, lines=(line,), factors={})
     order = {person: k for k, (person, _) in enumerate(people)}
     of_person = np.zeros((len(people), len(gaits)))
     of_person[[order[gait.person] for gait in gaits], range(len(gaits))] = 1
@@ -119,15 +119,15 @@ def leak_check(gaits: Sequence[GaitRecording], *, resamples: int = 1000, seed: i
     too_few = 2 * len(unlike) / others.possible >= SIGNIFICANT  # with as many of both, exchanged labels are as good
     factors = {}
     for name in (*_MEASURES, ALL_TOGETHER):
-        area = areas.get(name, Estimate(math.nan))
+        area = areas.get(name, MetricWithInterval(math.nan))
         own = _MEASURES[name].nothing_shared(gaits) if name in _MEASURES else False
         strong = area.value >= STRONG and corrected[name] < SIGNIFICANT
         suggests = area.value == 1 and (own or p[name] <= SUGGESTIVE)
         leaks = bool(strong or (too_few and suggests))
         line = _line(name, area, corrected.get(name, math.nan), leaks, gaits)
-        factors[name] = LeakFactor(name, area, p.get(name, math.nan), corrected.get(name, math.nan), leaks, line)
+        factors[name] = Confounder(name, area, p.get(name, math.nan), corrected.get(name, math.nan), leaks, line)
     lines = _lines(factors, S, H, too_few)
-    return LeakReport(any(factor.leaks for factor in factors.values()), lines, factors)
+    return ConfounderReport(any(factor.leaks for factor in factors.values()), lines, factors)
 
 
 @dataclass(frozen=True)
@@ -135,15 +135,15 @@ class _Measure:
     """How a factor is compared, and said."""
 
     words: str
-    distances: Callable[[Sequence[GaitRecording]], Vector | None]  # (G, G), None where nothing is known
-    typical: Callable[[Sequence[GaitRecording]], str]  # what the two labels have, for a sentence
-    nothing_shared: Callable[[Sequence[GaitRecording]], bool] = lambda _: False  # a sign of two laboratories
+    distances: Callable[[Sequence[Trial]], Vector | None]  # (G, G), None where nothing is known
+    typical: Callable[[Sequence[Trial]], str]  # what the two labels have, for a sentence
+    nothing_shared: Callable[[Sequence[Trial]], bool] = lambda _: False  # a sign of two laboratories
 
 
-def _number(words: str, of: Callable[[GaitRecording], float], shown: str, scale: float = 1.0) -> _Measure:
+def _number(words: str, of: Callable[[Trial], float], shown: str, scale: float = 1.0) -> _Measure:
     """A number by its rank; unknown ones are like each other and as unlike the known ones as those can be."""
 
-    def distances(gaits: Sequence[GaitRecording]) -> Vector | None:
+    def distances(gaits: Sequence[Trial]) -> Vector | None:
         values = np.array([of(gait) for gait in gaits], dtype=np.float64)
         known = np.isfinite(values)
         if not known.any():
@@ -153,7 +153,7 @@ def _number(words: str, of: Callable[[GaitRecording], float], shown: str, scale:
         apart = np.abs(ranks[:, None] - ranks) / len(gaits)
         return np.where(known[:, None] & known, apart, np.not_equal.outer(known, known).astype(np.float64))
 
-    def typical(gaits: Sequence[GaitRecording]) -> str:
+    def typical(gaits: Sequence[Trial]) -> str:
         by_label = {
             label: [scale * v for gait in gaits if gait.sick == sick and math.isfinite(v := of(gait))]
             for label, sick in (("sick", True), ("healthy", False))
@@ -166,7 +166,7 @@ def _number(words: str, of: Callable[[GaitRecording], float], shown: str, scale:
     return _Measure(words, distances, typical)
 
 
-def _marker_distances(gaits: Sequence[GaitRecording]) -> Vector | None:
+def _marker_distances(gaits: Sequence[Trial]) -> Vector | None:
     """(G, G) of each two recordings' markers, the share that only one of them has (Jaccard 1901)."""
     names = sorted({name for gait in gaits for name in gait.source.markers})
     if not names:
@@ -177,7 +177,7 @@ def _marker_distances(gaits: Sequence[GaitRecording]) -> Vector | None:
     return 1 - np.divide(both, either, out=np.ones_like(both), where=either > 0)
 
 
-def _markers_of_one_label(gaits: Sequence[GaitRecording]) -> str:
+def _markers_of_one_label(gaits: Sequence[Trial]) -> str:
     sides: dict[str, list[set[str]]] = {
         label: [set(gait.source.markers) for gait in gaits if gait.sick == sick]
         for label, sick in (("sick", True), ("healthy", False))
@@ -190,7 +190,7 @@ def _markers_of_one_label(gaits: Sequence[GaitRecording]) -> str:
     return "; ".join(said) or _NO_OWN_MARKER
 
 
-def _rates_apart(gaits: Sequence[GaitRecording]) -> bool:
+def _rates_apart(gaits: Sequence[Trial]) -> bool:
     rates = [{gait.source.rate_hz for gait in gaits if gait.sick == sick} for sick in (True, False)]
     return rates[0].isdisjoint(rates[1])
 
@@ -274,12 +274,12 @@ def _words(name: str) -> str:
     return _MEASURES[name].words if name in _MEASURES else "all of these together"
 
 
-def _figures(area: Estimate, p_corrected: float) -> str:
+def _figures(area: MetricWithInterval, p_corrected: float) -> str:
     interval = f", 95 % interval {area.low:.2f} to {area.high:.2f}" if area.low < area.high else ""
     return f"ROC AUC {area.value:.2f}{interval}, corrected p {p_corrected:.2g}"
 
 
-def _line(name: str, area: Estimate, p_corrected: float, leaks: bool, gaits: Sequence[GaitRecording]) -> str:
+def _line(name: str, area: MetricWithInterval, p_corrected: float, leaks: bool, gaits: Sequence[Trial]) -> str:
     words = _words(name)
     if math.isnan(area.value):
         return f"{words}: not known of any recording."
@@ -289,7 +289,7 @@ def _line(name: str, area: Estimate, p_corrected: float, leaks: bool, gaits: Seq
     return f"{words}: {verdict} ({_figures(area, p_corrected)}){typical}."
 
 
-def _lines(factors: Mapping[str, LeakFactor], S: int, H: int, too_few: bool) -> tuple[str, ...]:
+def _lines(factors: Mapping[str, Confounder], S: int, H: int, too_few: bool) -> tuple[str, ...]:
     known = [factor for factor in factors.values() if not math.isnan(factor.roc_auc.value)]
     single = [factor for factor in known if factor.name in _MEASURES]
     if not known:

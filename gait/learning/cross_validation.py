@@ -19,16 +19,16 @@ from tqdm import tqdm
 from gait.cli.exit_codes import STOPPED, say
 from gait.errors import GaitError
 from gait.learning.confounder_check import leak_check
-from gait.learning.distributed import Ranks, ToldElsewhereError, ranks_of_torchrun
+from gait.learning.distributed import ProcessGroup, ReportedByMainProcessError, ranks_of_torchrun
 from gait.learning.fold_result import read_result
 from gait.learning.train_fold import FOLD_MODULE, EpochDone, FoldOutcome, FoldTask, run_fold
 from gait.learning.training_arguments import TrainingArguments
 from gait.motion.dataset_spec import sha256_of
 from gait.motion.folds import person_folds
-from gait.parallel.dask_executor import ClusterCrew
+from gait.parallel.dask_executor import DaskExecutor
 from gait.parallel.device import check_device
-from gait.parallel.process_pool import LocalCrew, share_of_cores
-from gait.parallel.task_queue import Crew, Died, run_tasks
+from gait.parallel.process_pool import ProcessPool, share_of_cores
+from gait.parallel.task_queue import Crashed, Executor, run_tasks
 from gait.report.training.display_names import printable
 from gait.report.training.write_report import write_report
 
@@ -42,7 +42,7 @@ def training_script(parse: Callable[[], TrainingArguments]) -> int:
     try:
         return train_folds(parse())
     except GaitError as error:
-        if not isinstance(error, ToldElsewhereError):
+        if not isinstance(error, ReportedByMainProcessError):
             say(str(error))
         return 2
     except KeyboardInterrupt:
@@ -113,7 +113,7 @@ def _tasks(arguments: TrainingArguments) -> list[FoldTask]:
 
 
 def _news(
-    tasks: Sequence[FoldTask], arguments: TrainingArguments, ranks: Ranks, watch: _Watch
+    tasks: Sequence[FoldTask], arguments: TrainingArguments, ranks: ProcessGroup, watch: _Watch
 ) -> Iterator[EpochDone | FoldOutcome]:
     """Everything that happens, fold by fold or of several at a time."""
     if ranks.count > 1 or (len(tasks) == 1 and arguments.scheduler is None):
@@ -122,11 +122,13 @@ def _news(
     with _crew(arguments, len(tasks)) as crew:
         for task, what in run_tasks(tasks, crew, watch.say):
             yield (
-                FoldOutcome(task.fold.index, "failed", f"{task.name}: {what.line}.") if isinstance(what, Died) else what
+                FoldOutcome(task.fold.index, "failed", f"{task.name}: {what.line}.")
+                if isinstance(what, Crashed)
+                else what
             )
 
 
-def _one_by_one(tasks: Sequence[FoldTask], ranks: Ranks, watch: _Watch) -> Iterator[EpochDone | FoldOutcome]:
+def _one_by_one(tasks: Sequence[FoldTask], ranks: ProcessGroup, watch: _Watch) -> Iterator[EpochDone | FoldOutcome]:
     """In this process, and those that torchrun has started beside it."""
     for task in tasks:
         if task is not tasks[0] and ranks.agreed(lambda task=task: task.too_late):  # type: ignore[misc]
@@ -141,13 +143,13 @@ def _one_by_one(tasks: Sequence[FoldTask], ranks: Ranks, watch: _Watch) -> Itera
 
 
 @contextmanager
-def _crew(arguments: TrainingArguments, folds: int) -> Iterator[Crew]:
+def _crew(arguments: TrainingArguments, folds: int) -> Iterator[Executor]:
     """Who does the work."""
     if arguments.scheduler is not None:
-        with ClusterCrew(arguments.save_folder, arguments.scheduler, say) as cluster:
+        with DaskExecutor(arguments.save_folder, arguments.scheduler, say) as cluster:
             yield cluster
     else:
-        with LocalCrew(share_of_cores(folds, arguments.workers, arguments.settings.device), FOLD_MODULE) as crew:
+        with ProcessPool(share_of_cores(folds, arguments.workers, arguments.settings.device), FOLD_MODULE) as crew:
             yield crew
 
 

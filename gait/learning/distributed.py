@@ -20,12 +20,12 @@ from gait.errors import GaitError
 Answer = TypeVar("Answer")
 
 
-class ToldElsewhereError(GaitError):
+class ReportedByMainProcessError(GaitError):
     """The first process has raised this, and says so."""
 
 
 @dataclass(frozen=True)
-class Ranks:
+class ProcessGroup:
     """This process among those that train together."""
 
     rank: int = 0
@@ -65,7 +65,7 @@ class Ranks:
         distributed.broadcast_object_list(answer)
         (what,) = answer
         if isinstance(what, GaitError):
-            raise what if self.first else ToldElsewhereError(str(what))
+            raise what if self.first else ReportedByMainProcessError(str(what))
         return what  # type: ignore[return-value]
 
     def each(self, do: Callable[[], Answer]) -> Answer:
@@ -86,18 +86,18 @@ class Ranks:
 
 
 @contextmanager
-def ranks_of_torchrun(device: str) -> Iterator[tuple[Ranks, str]]:
+def ranks_of_torchrun(device: str) -> Iterator[tuple[ProcessGroup, str]]:
     """This process's place, and its device: with ``cuda``, a graphics card of its own."""
     count = int(os.environ.get("WORLD_SIZE", "1"))
     if "TORCHELASTIC_RUN_ID" not in os.environ or count == 1:
-        yield Ranks(), device
+        yield ProcessGroup(), device
         return
     if device == "cuda":
         device = f"cuda:{os.environ['LOCAL_RANK']}"
         torch.cuda.set_device(device)
     distributed.init_process_group("gloo" if device == "cpu" else "nccl")
     try:
-        yield Ranks(distributed.get_rank(), count), device
+        yield ProcessGroup(distributed.get_rank(), count), device
         distributed.barrier()  # one that leaves while another is at work may be aborted by its own connections
     finally:
         distributed.destroy_process_group()

@@ -20,7 +20,7 @@ from torch.nn.functional import linear
 
 from gait.learning.feed_forward import feed_forward
 from gait.learning.transformer import GaitTransformer, TokenEncoder
-from gait.motion.windows import Windows
+from gait.motion.windows import WindowDataset
 
 WINDOWS = 256
 """Training windows that are looked at."""
@@ -39,7 +39,7 @@ _CLS_SHARE = 0.03
 """What is left of the CLS token with its position. Only its direction counts for attention, as it is normalised."""
 
 
-def settle(network: nn.Module, windows: Windows, seed: int) -> None:
+def settle(network: nn.Module, windows: WindowDataset, seed: int) -> None:
     """Take out of a network's first weights what no window changes.
 
     Args:

@@ -8,12 +8,12 @@ from typing import Any
 from torch import Tensor
 
 from gait.errors import GaitError
-from gait.files.safe_torch_load import Inert
+from gait.files.safe_torch_load import OpaqueObject
 
 _MOST_MODULES = 1000  # a network here has some dozen; a pickle may nest and share them without end
 
 
-def module_weights(module: Inert) -> dict[str, Tensor]:
+def module_weights(module: OpaqueObject) -> dict[str, Tensor]:
     """The state dict that the module would have given; raises GaitError if this is no module."""
     weights: dict[str, Tensor] = {}
     for name, attributes in _modules(module):
@@ -24,7 +24,7 @@ def module_weights(module: Inert) -> dict[str, Tensor]:
     return weights
 
 
-def module_heads(module: Inert) -> dict[str, int]:
+def module_heads(module: OpaqueObject) -> dict[str, int]:
     """The heads of its attentions, by the attention's name."""
     return {
         name.rstrip("."): attributes["num_heads"]
@@ -33,7 +33,7 @@ def module_heads(module: Inert) -> dict[str, int]:
     }
 
 
-def _modules(module: Inert) -> Iterator[tuple[str, Mapping[Any, Any]]]:
+def _modules(module: OpaqueObject) -> Iterator[tuple[str, Mapping[Any, Any]]]:
     """Prefixes of names and attributes of a module and all in it."""
     left = [("", module)]
     for _ in range(_MOST_MODULES):
@@ -45,5 +45,5 @@ def _modules(module: Inert) -> Iterator[tuple[str, Mapping[Any, Any]]]:
         yield name, one.state
         inner = one.state.get("_modules")
         if isinstance(inner, Mapping):
-            left += [(f"{name}{key}.", part) for key, part in inner.items() if isinstance(part, Inert)]
+            left += [(f"{name}{key}.", part) for key, part in inner.items() if isinstance(part, OpaqueObject)]
     raise GaitError(f"holds more than {_MOST_MODULES} modules, so no network of walking.")

@@ -46,7 +46,7 @@ _FEW_PERSONS = 10
 
 
 @dataclass(frozen=True)
-class Estimate:
+class MetricWithInterval:
     """A metric and its 95 % interval. NaN is what is not defined, such as the precision where nobody is called sick."""
 
     value: float
@@ -63,7 +63,7 @@ def none_if_undefined(value: float) -> float | None:
     return float(value) if math.isfinite(value) else None
 
 
-def as_json(estimates: Mapping[str, Estimate]) -> dict[str, dict[str, float | None]]:
+def as_json(estimates: Mapping[str, MetricWithInterval]) -> dict[str, dict[str, float | None]]:
     """Metric -> ``value``, ``low``, ``high``."""
     return {name: estimate.as_json() for name, estimate in estimates.items()}
 
@@ -87,7 +87,7 @@ def metric_estimates(
     by: Literal["windows", "persons"],
     resamples: int = 1000,
     seed: int = 0,
-) -> dict[str, Estimate]:
+) -> dict[str, MetricWithInterval]:
     """Every metric of ``METRICS`` over all windows, or over persons (the mean probability of each).
 
     Resamples draw as many sick and as many healthy persons as there are, so that each has both; those in which a
@@ -109,7 +109,7 @@ def metric_estimates(
     value = tally.metrics(np.ones((1, len(people.sick))))
     sides = [np.flatnonzero(people.sick), np.flatnonzero(~people.sick)]
     if any(len(side) == 1 for side in sides):
-        return {name: Estimate(float(value[name][0])) for name in METRICS}
+        return {name: MetricWithInterval(float(value[name][0])) for name in METRICS}
     drawn = tally.metrics(person_draws(sides, resamples, np.random.default_rng(seed)))
     fewest = min(len(side) for side in sides if len(side))
     return {name: estimate_of(float(value[name][0]), drawn[name], fewest) for name in METRICS}
@@ -139,7 +139,7 @@ def interval_note(people: PersonPredictions) -> str | None:
     )
 
 
-def estimate_of(value: float, drawn: Vector, persons: int) -> Estimate:
+def estimate_of(value: float, drawn: Vector, persons: int) -> MetricWithInterval:
     """A metric and its 95 % interval.
 
     Args:
@@ -149,9 +149,9 @@ def estimate_of(value: float, drawn: Vector, persons: int) -> Estimate:
     """
     defined = drawn[np.isfinite(drawn)]
     if not math.isfinite(value) or not len(defined):
-        return Estimate(value)
+        return MetricWithInterval(value)
     low, high = np.quantile(defined, interval_shares(persons))
-    return Estimate(value, float(low), float(high))
+    return MetricWithInterval(value, float(low), float(high))
 
 
 def interval_shares(persons: int) -> tuple[float, float]:

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from torch import Tensor, nn
 
 
-class LayerRow(nn.Module):
+class PerceptronStack(nn.Module):
     """Linear, LeakyReLU, then pairs of Linear and ReLU."""
 
     def __init__(self, inputs: int, sizes: Sequence[int]):
@@ -30,8 +30,8 @@ class MultiMLP(nn.Module):
         self, window_length: int, pose_layers: Sequence[int], classifier_layers: Sequence[int], joints: int = 22
     ):
         super().__init__()
-        self.posefeatureextractor = LayerRow(3 * joints, pose_layers)
-        self.featureclassifier = LayerRow(window_length * pose_layers[-1], classifier_layers)
+        self.posefeatureextractor = PerceptronStack(3 * joints, pose_layers)
+        self.featureclassifier = PerceptronStack(window_length * pose_layers[-1], classifier_layers)
         self.last_layer = nn.Linear(classifier_layers[-1], 1)
 
     def forward(self, windows: Tensor) -> Tensor:

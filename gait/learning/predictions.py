@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from gait.errors import GaitError
-from gait.motion.windows import Windows
+from gait.motion.windows import WindowDataset
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,7 +51,7 @@ class Predictions:
             )
 
     @classmethod
-    def of_windows(cls, windows: Windows, probability: ArrayLike) -> Predictions:
+    def of_windows(cls, windows: WindowDataset, probability: ArrayLike) -> Predictions:
         """The probabilities (N,) of all windows, in their order."""
         people = sorted({gait.person for gait in windows.gaits})
         of_gait = np.array([people.index(gait.person) for gait in windows.gaits], dtype=np.int64)

@@ -25,20 +25,20 @@ from gait.files.folder_lock import folder_lock
 from gait.files.package_versions import versions_of
 from gait.learning.baselines import baseline_predictions
 from gait.learning.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from gait.learning.distributed import Ranks
+from gait.learning.distributed import ProcessGroup
 from gait.learning.fold_result import Epoch, FoldResult, read_result, result_file, save_result
 from gait.learning.initialization import settle
 from gait.learning.metrics import as_json, metric_estimates
 from gait.learning.predictions import Predictions
-from gait.learning.trainer import Progress, Training, mean_window, window_probabilities
+from gait.learning.trainer import Progress, Trainer, mean_window, window_probabilities
 from gait.learning.training_arguments import TrainingArguments
 from gait.motion.common_frame import NORMALISATION
-from gait.motion.dataset import GaitRecording
+from gait.motion.dataset import Trial
 from gait.motion.folds import Fold, validation_split
-from gait.motion.windows import Windows
+from gait.motion.windows import WindowDataset
 from gait.parallel.device import check_device
-from gait.parallel.task_queue import TakenError
-from gait.report.training.tensorboard import TrainingBoard
+from gait.parallel.task_queue import LockedError
+from gait.report.training.tensorboard import TensorBoardLogger
 
 FOLD_MODULE = "gait.learning.train_fold"
 """What a process that trains has to load."""
@@ -104,7 +104,7 @@ class FoldTask:
                 yield self.not_begun()
             else:
                 yield from run_fold(self)
-        except TakenError:
+        except LockedError:
             raise
         except Exception as error:  # the other folds go on
             yield self.failed(error)
@@ -188,7 +188,7 @@ class FoldTask:
 
 
 def run_fold(
-    task: FoldTask, ranks: Ranks | None = None, progress: Progress | None = None
+    task: FoldTask, ranks: ProcessGroup | None = None, progress: Progress | None = None
 ) -> Iterator[EpochDone | FoldOutcome]:
     """Train a fold and write it down; tells of each epoch, and last of the fold.
 
@@ -204,7 +204,7 @@ def run_fold(
         TakenError: another run is training this fold.
         GaitError: it cannot be trained, or not be written.
     """
-    ranks = ranks or Ranks()
+    ranks = ranks or ProcessGroup()
     if ranks.agreed(task.is_finished):
         ranks.agreed(lambda: _add_missing_baselines(task))
         yield FoldOutcome(task.fold.index, "finished before")
@@ -227,7 +227,7 @@ def _add_missing_baselines(task: FoldTask) -> None:
 
     if not missing(read_result(task.result_file)):
         return
-    with suppress(TakenError), task.lock():
+    with suppress(LockedError), task.lock():
         result = read_result(task.result_file)
         found = _baselines(task, task.asked.source.same_gaits(task.data_sha256).gaits)
         if any(isinstance(found[name], Predictions) for name in missing(result)):
@@ -237,7 +237,7 @@ def _add_missing_baselines(task: FoldTask) -> None:
 
 def _train(
     task: FoldTask,
-    ranks: Ranks,
+    ranks: ProcessGroup,
     progress: Progress | None,
 ) -> Iterator[EpochDone | FoldOutcome]:
     fold, asked, settings, inputs = task.fold, task.asked, task.asked.settings, task.inputs()
@@ -247,15 +247,15 @@ def _train(
     if settings.patience is not None:
         learners, validators = validation_split(fold, task.sick, VALIDATION_SHARE)
 
-    def windows(persons: tuple[str, ...], mirrored: bool = False) -> Windows:
+    def windows(persons: tuple[str, ...], mirrored: bool = False) -> WindowDataset:
         mine = [one for one in gaits if one.person in set(persons)]
-        return Windows(mine, asked.window_length, asked.stride, mirrored=mirrored)
+        return WindowDataset(mine, asked.window_length, asked.stride, mirrored=mirrored)
 
     training, evaluation = windows(learners, asked.mirror), windows(fold.evaluation)
     torch.manual_seed(settings.seed)
     start = asked.architecture.build()
     settle(start, training, settings.seed)
-    course = Training(
+    course = Trainer(
         start,
         training,
         evaluation,
@@ -289,10 +289,10 @@ def _train(
 
     with ExitStack() as opened:
 
-        def drawn() -> TrainingBoard | None:
+        def drawn() -> TensorBoardLogger | None:
             if not ranks.first:
                 return None
-            return opened.enter_context(TrainingBoard(asked.save_folder, asked.network, fold.index, course.epochs))
+            return opened.enter_context(TensorBoardLogger(asked.save_folder, asked.network, fold.index, course.epochs))
 
         board = ranks.each(drawn)
         while not course.finished:
@@ -381,7 +381,7 @@ def _interrupted(task: FoldTask, inputs: Mapping[str, Any]) -> Checkpoint | None
     return checkpoint
 
 
-def _baselines(task: FoldTask, gaits: Sequence[GaitRecording]) -> dict[str, Predictions | str]:
+def _baselines(task: FoldTask, gaits: Sequence[Trial]) -> dict[str, Predictions | str]:
     """On the same persons; those held back for early stopping are learnt from."""
     learners, judged = (
         [one for one in gaits if one.person in persons] for persons in (task.fold.training, task.fold.evaluation)

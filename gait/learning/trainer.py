@@ -20,10 +20,10 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 from gait.body.skeleton import NUM_BODY_JOINTS
 from gait.errors import GaitError
-from gait.learning.distributed import Ranks
+from gait.learning.distributed import ProcessGroup
 from gait.learning.fold_result import Epoch
 from gait.learning.metrics import epoch_metrics
-from gait.motion.windows import Windows
+from gait.motion.windows import WindowDataset
 
 _UNITS_A_METRE = (0.7, 1.3, 3.7)
 """Of a window in the common frame along x, y and z, for a grown-up of middle height."""
@@ -49,18 +49,18 @@ class TrainingSettings:
     beta2: float = 0.99
 
 
-class Training:
+class Trainer:
     """Owns a network that is being trained, its optimiser and its course so far."""
 
     def __init__(
         self,
         network: nn.Module,
-        training: Windows,
-        evaluation: Windows,
+        training: WindowDataset,
+        evaluation: WindowDataset,
         settings: TrainingSettings,
         *,
-        validation: Windows | None = None,
-        ranks: Ranks | None = None,
+        validation: WindowDataset | None = None,
+        ranks: ProcessGroup | None = None,
     ):
         """Nothing is computed yet.
 
@@ -86,7 +86,7 @@ class Training:
         if validation is not None:
             self._windows["validation"] = validation
         self._settings = settings
-        self._ranks = ranks or Ranks()
+        self._ranks = ranks or ProcessGroup()
         betas = (0.9, settings.beta2)
         self._optimiser = ADOPT(self.network.parameters(), lr=settings.learning_rate, betas=betas)
         weight = (len(training) - sick) / sick if settings.weigh_classes else 1.0
@@ -210,10 +210,10 @@ class Training:
 
 
 def window_logits(
-    network: nn.Module, windows: Windows, batch_size: int, device: str = "cpu", ranks: Ranks | None = None
+    network: nn.Module, windows: WindowDataset, batch_size: int, device: str = "cpu", ranks: ProcessGroup | None = None
 ) -> Tensor:
     """What the network says about every window, in their order, mirrored ones last: (N,) on the CPU."""
-    ranks = ranks or Ranks()
+    ranks = ranks or ProcessGroup()
     logits = torch.zeros(len(windows), device=device)
     network.eval()
     with torch.inference_mode():
@@ -224,13 +224,13 @@ def window_logits(
 
 
 def window_probabilities(
-    network: nn.Module, windows: Windows, batch_size: int, device: str = "cpu", ranks: Ranks | None = None
+    network: nn.Module, windows: WindowDataset, batch_size: int, device: str = "cpu", ranks: ProcessGroup | None = None
 ) -> Tensor:
     """The probability of sick of every window, (N,) float64 on the CPU."""
     return window_logits(network, windows, batch_size, device, ranks).double().sigmoid()
 
 
-def mean_window(windows: Windows, batch_size: int) -> Tensor:
+def mean_window(windows: WindowDataset, batch_size: int) -> Tensor:
     """(L, 22, 3) mean of all windows in the common frame."""
     total = torch.zeros(())
     for batch in torch.arange(len(windows)).split(batch_size):

@@ -13,7 +13,7 @@ from typing import Any
 
 from gait.learning.architecture import Architecture
 from gait.learning.trainer import TrainingSettings
-from gait.motion.dataset_spec import GaitSource
+from gait.motion.dataset_spec import DatasetSpec
 
 ALL = "all"
 PATIENCE = 5
@@ -27,7 +27,7 @@ class TrainingArguments:
     network: str  # transformer or mlp: the files' name
     architecture: Architecture
     settings: TrainingSettings
-    source: GaitSource
+    source: DatasetSpec
     window_length: int  # frames
     stride: int  # frames
     mirror: bool
@@ -144,7 +144,7 @@ def training_arguments(
             patience=given.early_stopping,
             device=given.device,
         ),
-        source=GaitSource(given.base_folder, given.frame_rate, given.interval_size, given.body, given.pose_rate),
+        source=DatasetSpec(given.base_folder, given.frame_rate, given.interval_size, given.body, given.pose_rate),
         window_length=given.interval_size,
         stride=given.stride,
         mirror=not given.no_mirror,

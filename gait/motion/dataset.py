@@ -27,7 +27,7 @@ UNSEEN_M = 0.05
 
 
 @dataclass(frozen=True)
-class RecordingSource:
+class AcquisitionInfo:
     """How a gait was recorded, from which nobody should be able to tell who is ill."""
 
     rate_hz: float
@@ -39,7 +39,7 @@ class RecordingSource:
 
 
 @dataclass(frozen=True, eq=False)
-class GaitRecording:
+class Trial:
     """One fitted gait, or one part of a gait that was split."""
 
     subject: str
@@ -47,7 +47,7 @@ class GaitRecording:
     sick: bool
     joints_m: NDArray[np.float32]  # (T, 22, 3) metres, y up, at rate_hz
     rate_hz: float
-    source: RecordingSource
+    source: AcquisitionInfo
     folder: Path  # that holds the poses
 
     @property
@@ -62,16 +62,16 @@ class GaitRecording:
 
 
 @dataclass(frozen=True)
-class GaitSet:
+class GaitDataset:
     """What a folder of fitted gaits holds."""
 
-    gaits: tuple[GaitRecording, ...]  # healthy ones first, then by subject, gait and part
+    gaits: tuple[Trial, ...]  # healthy ones first, then by subject, gait and part
     problems: tuple[str, ...]  # a plain line for all that is left out, or that one should know
 
 
 def read_gaits(
     base_folder: Path, rate_hz: float = 100.0, *, body: Body | None = None, pose_rate_hz: float | None = None
-) -> GaitSet:
+) -> GaitDataset:
     """All fitted gaits in ``<base_folder>/<healthy|sick>/<subject>/<gait>/``, at one rate.
 
     Args:
@@ -121,14 +121,14 @@ def read_gaits(
             f"{subject}: stands under {HEALTHY} and under {SICK} and may be one person, so that both are always in the "
             "same fold; rename one of them if they are two."
         )
-    return GaitSet(tuple(reader.gaits), tuple(reader.problems))
+    return GaitDataset(tuple(reader.gaits), tuple(reader.problems))
 
 
 class _Reader:
     """Gathers gaits, and a line for what is none."""
 
     def __init__(self, rate_hz: float, body: Body | None, pose_rate_hz: float | None):
-        self.gaits: list[GaitRecording] = []
+        self.gaits: list[Trial] = []
         self.problems: list[str] = []
         self._rate_hz = rate_hz
         self._body = body
@@ -186,7 +186,7 @@ class _Reader:
                 self.note_closed(part, error)
                 continue
             report = report or self._report(gait)
-            recording = GaitRecording(
+            recording = Trial(
                 subject=subject,
                 gait=gait.name if part == gait else f"{gait.name}/{part.name}",
                 sick=sick,
@@ -216,7 +216,7 @@ class _Reader:
         return {"markers": [], "stature_m": math.nan}
 
 
-def _source(sequence: PoseSequence, report: dict[str, Any]) -> RecordingSource:
+def _source(sequence: PoseSequence, report: dict[str, Any]) -> AcquisitionInfo:
     markers = tuple(sorted(report["markers"]))
     seen = sequence.extra.get("markers_seen")
     missing_share = math.nan
@@ -224,7 +224,7 @@ def _source(sequence: PoseSequence, report: dict[str, Any]) -> RecordingSource:
         missing_share = 1 - float(seen.mean()) / max(len(markers), int(seen.max()))
     sigma_m = sequence.joints_sigma_m
     unseen = [j for j in BODY_JOINTS if sigma_m is not None and np.median(sigma_m[:, j]) > UNSEEN_M]
-    return RecordingSource(
+    return AcquisitionInfo(
         sequence.rate_hz, sequence.frames, missing_share, markers, report["stature_m"], tuple(unseen)
     )
 

@@ -8,11 +8,11 @@ from functools import lru_cache
 from pathlib import Path
 
 from gait.errors import GaitError
-from gait.motion.dataset import GaitSet, read_gaits
+from gait.motion.dataset import GaitDataset, read_gaits
 
 
 @dataclass(frozen=True)
-class GaitSource:
+class DatasetSpec:
     """A folder of fitted gaits, and how they are read."""
 
     base_folder: Path
@@ -21,12 +21,12 @@ class GaitSource:
     body_file: Path | None = None  # of poses that come without joints
     pose_rate_hz: float | None = None  # of the same
 
-    def absolute(self) -> GaitSource:
+    def absolute(self) -> DatasetSpec:
         """The same with absolute paths."""
         file = self.body_file
         return replace(self, base_folder=self.base_folder.resolve(), body_file=None if file is None else file.resolve())
 
-    def gaits(self) -> GaitSet:
+    def gaits(self) -> GaitDataset:
         """Read all gaits.
 
         Raises:
@@ -50,9 +50,9 @@ class GaitSource:
                 f"{self.base_folder}: every recording is shorter than a window of {self.shortest} frames at "
                 f"{self.rate_hz:g} Hz; use a smaller --interval_size."
             )
-        return GaitSet(long, found.problems + problems)
+        return GaitDataset(long, found.problems + problems)
 
-    def same_gaits(self, sha256: str) -> GaitSet:
+    def same_gaits(self, sha256: str) -> GaitDataset:
         """The gaits of which ``sha256_of`` said so; kept, so that a process reads them once.
 
         Raises:
@@ -61,7 +61,7 @@ class GaitSource:
         return _same_gaits(self, sha256)
 
 
-def sha256_of(gaits: GaitSet) -> str:
+def sha256_of(gaits: GaitDataset) -> str:
     """Of names, labels, rate and joints of all gaits: equal if and only if a training sees the same."""
     digest = hashlib.sha256()
     for gait in gaits.gaits:
@@ -71,7 +71,7 @@ def sha256_of(gaits: GaitSet) -> str:
 
 
 @lru_cache(maxsize=1)
-def _same_gaits(source: GaitSource, sha256: str) -> GaitSet:
+def _same_gaits(source: DatasetSpec, sha256: str) -> GaitDataset:
     found = source.gaits()
     if sha256_of(found) != sha256:
         raise GaitError(

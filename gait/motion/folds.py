@@ -12,7 +12,7 @@ from gait.errors import GaitError
 
 @dataclass(frozen=True)
 class Fold:
-    """One way to divide the persons; names as in ``GaitRecording.person``, sorted."""
+    """One way to divide the persons; names as in ``Trial.person``, sorted."""
 
     index: int  # from 0
     count: int  # of folds

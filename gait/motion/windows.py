@@ -11,20 +11,20 @@ from torch import Tensor
 from gait.body.skeleton import NUM_BODY_JOINTS
 from gait.errors import GaitError
 from gait.motion.common_frame import MIRROR_ORDER, place, placements
-from gait.motion.dataset import GaitRecording
+from gait.motion.dataset import Trial
 
 _TRACKS = 3 * NUM_BODY_JOINTS  # a coordinate of a joint over time
 _AT_A_TIME = 64  # windows; what they need meanwhile stays in the processor's cache
 
 
-class Windows:
+class WindowDataset:
     """Every window of every gait, in their order; mirrored ones, if asked for, after all the others.
 
     The frames are held once, whatever the length and the stride; besides them, some fifty bytes for each window. One
     thread at a time may ask for batches, as they share scratch memory.
     """
 
-    gaits: tuple[GaitRecording, ...]  # all that were given
+    gaits: tuple[Trial, ...]  # all that were given
     length: int  # frames of a window, L
     stride: int  # frames from the beginning of a window to that of the next
     sick: Tensor  # (N,) bool
@@ -33,7 +33,7 @@ class Windows:
     mirrored_mask: Tensor  # (N,) bool
     too_short: tuple[str, ...]  # a plain line for each gait without a window
 
-    def __init__(self, gaits: Sequence[GaitRecording], length: int, stride: int = 1, *, mirrored: bool = False):
+    def __init__(self, gaits: Sequence[Trial], length: int, stride: int = 1, *, mirrored: bool = False):
         """Windows over gaits that have been brought to one rate.
 
         Args:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import gait
 from gait.errors import GaitError
 from gait.files.atomic_write import unwritable
-from gait.parallel.task_queue import Died, Done, Taken, TakenError, Task
+from gait.parallel.task_queue import Crashed, Finished, Locked, LockedError, Task
 
 if TYPE_CHECKING:
     from distributed import Client, Future
@@ -28,7 +28,7 @@ CONNECT_S = 10
 _LOOK_S = 0.1  # how often futures are looked at
 
 
-def task_there(task: Task, token: Path, version: str) -> list[Any] | Taken:
+def task_there(task: Task, token: Path, version: str) -> list[Any] | Locked:
     """Do a task, on a worker of the cluster; its results.
 
     Args:
@@ -42,11 +42,11 @@ def task_there(task: Task, token: Path, version: str) -> list[Any] | Taken:
         raise GaitError(f"{token.parent}: a worker does not see this folder; the cluster must share it.")
     try:
         return list(task.run())
-    except TakenError as taken:
-        return Taken(str(taken))
+    except LockedError as taken:
+        return Locked(str(taken))
 
 
-class ClusterCrew:
+class DaskExecutor:
     """Owns the connection to a Dask scheduler; a context manager, at whose end what has not begun is taken back."""
 
     tries = 1  # the scheduler itself tries a task whose worker dies on others
@@ -71,7 +71,7 @@ class ClusterCrew:
         if not self._client.scheduler_info()["workers"]:
             tell(f"{address}: no worker is there yet; waiting for the first.")
 
-    def __enter__(self) -> ClusterCrew:
+    def __enter__(self) -> DaskExecutor:
         try:
             self._token.touch()
         except OSError as error:
@@ -105,9 +105,9 @@ class ClusterCrew:
     def _news_of(self, future: Future, task: Task) -> list[tuple[Task, Any]]:
         if future.status == "finished":
             result = future.result()
-            if isinstance(result, Taken):
+            if isinstance(result, Locked):
                 return [(task, result)]
-            return [*((task, one) for one in result), (task, Done())]
+            return [*((task, one) for one in result), (task, Finished())]
         if future.status in ("cancelled", "lost"):  # what a client that has lost its scheduler makes of all
             raise GaitError(f"{self._address}: the Dask scheduler is gone; the same command goes on from here.")
         error = future.exception()
@@ -122,7 +122,7 @@ class ClusterCrew:
             line = f"the cluster cannot load the suite ({what}); install it there as here"
         else:
             line = f"the task broke off on the cluster ({type(error).__name__}: {what})"
-        return [(task, Died(line.rstrip(".")))]
+        return [(task, Crashed(line.rstrip(".")))]
 
 
 def _client(address: str) -> Client:

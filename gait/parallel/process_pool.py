@@ -19,7 +19,7 @@ from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any
 
-from gait.parallel.task_queue import Died, Done, Taken, TakenError, Task
+from gait.parallel.task_queue import Crashed, Finished, Locked, LockedError, Task
 
 MEMORY_OF_A_WORKER = 1.0e9
 """Bytes that a worker may need: walks of some thousand frames."""
@@ -28,14 +28,14 @@ _STOPS = (signal.SIGINT, signal.SIGTERM)  # both may be sent to the whole group
 
 
 @dataclass(frozen=True)
-class Share:
+class CoreAllocation:
     """How a computer's cores are shared out."""
 
     workers: int
     threads: int  # of each
 
 
-def share_of_cores(tasks: int, workers: int | None, device: str = "cpu") -> Share:
+def share_of_cores(tasks: int, workers: int | None, device: str = "cpu") -> CoreAllocation:
     """So many workers as are asked for, else as many as cores, memory and tasks allow; the cores divided by them.
 
     ``OMP_NUM_THREADS`` decides the threads of each where it is set.
@@ -47,7 +47,7 @@ def share_of_cores(tasks: int, workers: int | None, device: str = "cpu") -> Shar
         room = int(_memory_available() / MEMORY_OF_A_WORKER)
         workers = 1 if device != "cpu" else min(cores // (threads or 1), room)
     workers = max(1, min(workers, tasks))
-    return Share(workers, threads or max(1, cores // workers))
+    return CoreAllocation(workers, threads or max(1, cores // workers))
 
 
 def _memory_available() -> float:
@@ -66,12 +66,12 @@ class _Worker:
     task: Task | None = None
 
 
-class LocalCrew:
+class ProcessPool:
     """Owns the worker processes; a context manager, at whose end they are gone."""
 
     tries = 2
 
-    def __init__(self, share: Share, module: str):
+    def __init__(self, share: CoreAllocation, module: str):
         """Args:
         share: how many processes, and how many threads each.
         module: what the tasks need; loaded once, for all processes.
@@ -81,7 +81,7 @@ class LocalCrew:
         self.places = share.workers
         self._workers: list[_Worker] = []
 
-    def __enter__(self) -> LocalCrew:
+    def __enter__(self) -> ProcessPool:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -117,8 +117,8 @@ class LocalCrew:
                 worker.process.join()
                 self._workers.remove(worker)
                 task.tidy()
-                what = Died(_end_of(worker.process))
-            if isinstance(what, Done | Taken):
+                what = Crashed(_end_of(worker.process))
+            if isinstance(what, Finished | Locked):
                 worker.task = None
             there.append((task, what))
         return there
@@ -187,10 +187,10 @@ def _serve(line: Connection, threads: int) -> None:
             try:
                 for result in task.run():
                     line.send(result)
-            except TakenError as taken:
-                line.send(Taken(str(taken)))
+            except LockedError as taken:
+                line.send(Locked(str(taken)))
             else:
-                line.send(Done())
+                line.send(Finished())
 
 
 def _end_with_parent() -> None:

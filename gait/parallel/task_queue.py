@@ -17,7 +17,7 @@ LOOK_AGAIN_S = 1.0
 """How often a run looks whether another one has let go of a task."""
 
 
-class TakenError(GaitError):
+class LockedError(GaitError):
     """Another run is at this task; to be tried again later."""
 
 
@@ -46,25 +46,25 @@ SomeTask = TypeVar("SomeTask", bound=Task)
 
 
 @dataclass(frozen=True)
-class Done:
+class Finished:
     """All results of a task have been told of."""
 
 
 @dataclass(frozen=True)
-class Taken:
+class Locked:
     """Another run is at this task."""
 
     line: str
 
 
 @dataclass(frozen=True)
-class Died:
+class Crashed:
     """What was at this task ended without a word."""
 
     line: str
 
 
-class Crew(Protocol):
+class Executor(Protocol):
     """Does tasks, several at a time."""
 
     places: int  # tasks at a time
@@ -77,7 +77,7 @@ class Crew(Protocol):
         """What has happened; waits for something up to so many seconds. Done, Taken and Died end a task."""
 
 
-def run_tasks(tasks: Sequence[SomeTask], crew: Crew, tell: Callable[[str], None]) -> Iterator[tuple[SomeTask, Any]]:
+def run_tasks(tasks: Sequence[SomeTask], crew: Executor, tell: Callable[[str], None]) -> Iterator[tuple[SomeTask, Any]]:
     """Do all tasks; yields each with its results as soon as they are known, in any order, and Died where it failed.
 
     Tasks that another run is at come last, and one whose process died is tried again when nothing else runs: memory
@@ -110,14 +110,14 @@ def run_tasks(tasks: Sequence[SomeTask], crew: Crew, tell: Callable[[str], None]
             continue
         for its, what in crew.news(LOOK_AGAIN_S):
             task = given[its.name]
-            if isinstance(what, Taken):
+            if isinstance(what, Locked):
                 running.discard(task.name)
                 taken.append(task)
                 look_again = time.monotonic() + LOOK_AGAIN_S
                 if task.name not in told_taken:
                     told_taken.add(task.name)
                     tell(f"{what.line} Looked at again later.")
-            elif isinstance(what, Died):
+            elif isinstance(what, Crashed):
                 running.discard(task.name)
                 deaths[task.name] = deaths.get(task.name, 0) + 1
                 if deaths[task.name] < crew.tries:
@@ -125,7 +125,7 @@ def run_tasks(tasks: Sequence[SomeTask], crew: Crew, tell: Callable[[str], None]
                     tell(f"{task.name}: {what.line}; tried once more at the end, alone.")
                 else:
                     yield task, what
-            elif isinstance(what, Done):
+            elif isinstance(what, Finished):
                 running.discard(task.name)
             else:
                 yield task, what

@@ -10,7 +10,7 @@ from pathlib import Path
 from gait.cli.exit_codes import exit_code, say
 from gait.learning.training_arguments import count, positive
 from gait.report.run.build import RunSettings, tell_run
-from gait.viewing.loaded_trial import BodyFiles
+from gait.viewing.loaded_trial import BodyModelLocator
 
 
 def main(words: list[str] | None = None) -> int:
@@ -40,7 +40,7 @@ def _settings(words: list[str] | None) -> RunSettings:
         given.poses,
         tuple(given.trained),
         given.export,
-        BodyFiles(given.base_folder, given.model),
+        BodyModelLocator(given.base_folder, given.model),
         tuple(given.note),
         given.stride,
         given.speed,

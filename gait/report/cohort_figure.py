@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from gait.explaining.group_attribution import CohortView, PersonImportance
+from gait.explaining.group_attribution import GroupComparison, SubjectAttribution
 from gait.learning.metrics import THRESHOLD
 from gait.report.heatmaps import (
     FOR_HEALTHY,
@@ -42,7 +42,7 @@ _TITLES = {
 _UNIT = "times the network's usual importance"
 
 
-def cohort_picture(view: CohortView, signed: bool, title: str, lines: Sequence[str]) -> bytes:
+def cohort_picture(view: GroupComparison, signed: bool, title: str, lines: Sequence[str]) -> bytes:
     """One page, as PNG.
 
     Args:
@@ -114,12 +114,12 @@ def _persons(count: int) -> str:
     return "person" if count == 1 else "persons"
 
 
-def _about(person: PersonImportance) -> str:
+def _about(person: SubjectAttribution) -> str:
     name = shortened(person.person.partition("/")[2], _LONGEST_NAME)
     return f"{name}, probability {person.probability:.2f}"
 
 
-def _draw_persons(axes: Axes, persons: Sequence[PersonImportance]) -> None:
+def _draw_persons(axes: Axes, persons: Sequence[SubjectAttribution]) -> None:
     """Everybody's probability; who was judged wrong by name."""
     axes.plot([THRESHOLD] * 2, [-0.5, 1.5], color=MUTED, linewidth=0.8, linestyle=(0, (4, 3)))
     for row, (sick, colour) in enumerate(((False, FOR_HEALTHY), (True, FOR_SICK))):

@@ -15,7 +15,7 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from gait.body.skeleton import HEAD_TO_FEET
-from gait.explaining.attribution import GaitImportance
+from gait.explaining.attribution import TrialAttribution
 from gait.kinematics.gait_cycle import PERCENT, GaitCycle, Phase, four_phases, gait_cycles
 from gait.kinematics.gait_events import SIDES, GaitEvents, gait_events
 from gait.learning.metrics import THRESHOLD
@@ -47,7 +47,7 @@ UNIT_PARTS = 1000
 
 
 @dataclass(frozen=True, eq=False)
-class PhaseBodies:
+class PhaseRenders:
     """A drawn row of bodies, one for each of the four phases."""
 
     picture: NDArray[np.uint8]  # (height, width, 3)
@@ -55,10 +55,10 @@ class PhaseBodies:
 
 
 @dataclass(frozen=True, eq=False)
-class ExplainedRecording:
+class AttributionFigureData:
     """What a picture shows of one recording and method."""
 
-    importance: GaitImportance
+    importance: TrialAttribution
     joints_m: NDArray[np.floating]  # (T, 22, 3) of the same frames
     method_title: str  # in words
 
@@ -99,7 +99,7 @@ def bodies_size() -> tuple[int, int]:
 
 
 def explanation_picture(
-    recording: ExplainedRecording, title: str, lines: Sequence[str], bodies: PhaseBodies | None, no_bodies: str = ""
+    recording: AttributionFigureData, title: str, lines: Sequence[str], bodies: PhaseRenders | None, no_bodies: str = ""
 ) -> bytes:
     """One page, as PNG.
 
@@ -136,7 +136,7 @@ def explanation_picture(
         return page_png(figure)
 
 
-def methods_picture(recordings: Sequence[ExplainedRecording], title: str, lines: Sequence[str]) -> bytes:
+def methods_picture(recordings: Sequence[AttributionFigureData], title: str, lines: Sequence[str]) -> bytes:
     """All methods of one recording and network under one another, each with its own scale and cycles, as PNG.
 
     Args:
@@ -192,7 +192,7 @@ def verdict(probability: float) -> str:
     return f"the network says {called}, probability of sick {probability:.2f}"
 
 
-def outside(importance: GaitImportance) -> str:
+def outside(importance: TrialAttribution) -> str:
     """How much of the decision no map can show; the empty text of a method that does not say."""
     if math.isnan(importance.absorbed):
         return ""
@@ -200,7 +200,7 @@ def outside(importance: GaitImportance) -> str:
     return f"{100 * importance.absorbed:.0f} % of the decision in no joint ({whose})"
 
 
-def _absorbed(importance: GaitImportance) -> str:
+def _absorbed(importance: TrialAttribution) -> str:
     if math.isnan(importance.absorbed):
         return ""
     return f": {outside(importance)}"
@@ -213,7 +213,7 @@ def _draw_title(figure: Figure, title: str, lines: Sequence[str]) -> None:
         figure.text(0.02, 1 - (0.72 + 0.23 * k) / inches, line, fontsize=11, color=INK if k == 0 else MUTED, va="top")
 
 
-def _draw_probability(axes: Axes, importance: GaitImportance, seconds: float, pad_points: float = 6.0) -> None:
+def _draw_probability(axes: Axes, importance: TrialAttribution, seconds: float, pad_points: float = 6.0) -> None:
     probability = np.asarray(importance.probability, np.float64)
     moments = (np.arange(len(probability)) + 0.5) / importance.rate_hz
     axes.axhline(THRESHOLD, color=MUTED, linewidth=0.8, linestyle=(0, (4, 3)))
@@ -303,7 +303,7 @@ def _mark_cycle(axes: Axes, cycle: GaitCycle) -> None:
 
 
 def _draw_bodies(
-    figure: Figure, bodies: PhaseBodies | None, no_bodies: str, phases: Sequence[Phase], rate_hz: float
+    figure: Figure, bodies: PhaseRenders | None, no_bodies: str, phases: Sequence[Phase], rate_hz: float
 ) -> None:
     axes = figure.add_axes(_BODIES)
     axes.axis("off")

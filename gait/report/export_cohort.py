@@ -15,14 +15,14 @@ from gait.body.skeleton import HEAD_TO_FEET, plain_name
 from gait.errors import GaitError
 from gait.explaining.attribution_files import csv_cell
 from gait.explaining.explain_trial import explain_gait
-from gait.explaining.group_attribution import CohortView, PersonImportance, cohort_view, person_importance
+from gait.explaining.group_attribution import GroupComparison, SubjectAttribution, cohort_view, person_importance
 from gait.explaining.methods import METHODS, method_for
-from gait.explaining.trained_network import ExplainedNetwork, open_network
+from gait.explaining.trained_network import TrainedNetwork, open_network
 from gait.files.atomic_write import replacing_file
 from gait.kinematics.gait_cycle import PERCENT, gait_cycles
 from gait.learning.fold_result import FoldResult, read_results
-from gait.motion.dataset import GaitSet
-from gait.motion.dataset_spec import GaitSource, sha256_of
+from gait.motion.dataset import GaitDataset
+from gait.motion.dataset_spec import DatasetSpec, sha256_of
 from gait.report.cohort_figure import cohort_picture
 
 NETWORKS = ("mlp", "transformer")
@@ -42,7 +42,7 @@ class CohortSettings:
 
 
 @dataclass(frozen=True)
-class CohortExported:
+class CohortExportResult:
     """What became of it."""
 
     lines: tuple[str, ...]  # what a person should read
@@ -50,7 +50,7 @@ class CohortExported:
     notes: tuple[str, ...]  # plain lines on recordings and persons that are left out
 
 
-def export_cohort(settings: CohortSettings, export: Path) -> CohortExported:
+def export_cohort(settings: CohortSettings, export: Path) -> CohortExportResult:
     """Explain every person by the network that did not see them, and write the view over all.
 
     Raises:
@@ -82,7 +82,7 @@ def export_cohort(settings: CohortSettings, export: Path) -> CohortExported:
         )
     if not lines:
         raise GaitError(problems[0])
-    return CohortExported(tuple(lines), tuple(problems), tuple(dict.fromkeys(notes)))
+    return CohortExportResult(tuple(lines), tuple(problems), tuple(dict.fromkeys(notes)))
 
 
 def _export_network(
@@ -94,7 +94,7 @@ def _export_network(
     notes: list[str],
 ) -> Iterator[str]:
     first = results[0]
-    source = GaitSource(
+    source = DatasetSpec(
         settings.poses, first.frame_rate_hz, first.window_length, settings.body_file, settings.pose_rate_hz
     )
     gaits = source.gaits()
@@ -104,7 +104,7 @@ def _export_network(
             f"{settings.poses}: not the poses that the {kind} was trained and judged on; verdicts are of those, "
             "explanations of these."
         )
-    persons: list[PersonImportance] = []
+    persons: list[SubjectAttribution] = []
     method = ""
     signed = False
     for result in results:
@@ -140,13 +140,13 @@ def _export_network(
 
 
 def _persons(
-    network: ExplainedNetwork,
+    network: TrainedNetwork,
     method: str,
     result: FoldResult,
-    gaits: GaitSet,
+    gaits: GaitDataset,
     settings: CohortSettings,
     notes: list[str],
-) -> Iterator[PersonImportance]:
+) -> Iterator[SubjectAttribution]:
     judged = result.evaluation.by_person()
     for person, sick, probability in zip(judged.persons, judged.sick, judged.probability, strict=True):
         cycles = []
@@ -165,7 +165,7 @@ def _persons(
         yield one
 
 
-def _write_groups(path: Path, view: CohortView) -> None:
+def _write_groups(path: Path, view: GroupComparison) -> None:
     with replacing_file(path) as partial, partial.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["group", "persons", "percent", *map(plain_name, HEAD_TO_FEET)])
@@ -175,7 +175,7 @@ def _write_groups(path: Path, view: CohortView) -> None:
                 writer.writerow([name, len(group.persons), percent, *cells])
 
 
-def _write_persons(path: Path, view: CohortView) -> None:
+def _write_persons(path: Path, view: GroupComparison) -> None:
     typical = {one.person for one in view.typical.values()}
     with replacing_file(path) as partial, partial.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)

@@ -18,22 +18,22 @@ from gait.body.body import Body
 from gait.body.pose_sequence import PoseSequence
 from gait.body.skeleton import BODY_JOINTS, plain_name
 from gait.errors import GaitError
-from gait.explaining.attribution_files import Explanation, write_cycles, write_explanation, write_frames
+from gait.explaining.attribution_files import SavedAttribution, write_cycles, write_explanation, write_frames
 from gait.explaining.explain_trial import explain_gait
 from gait.explaining.methods import METHODS
 from gait.explaining.prepare_trial import network_recording
-from gait.explaining.trained_network import ExplainedNetwork
+from gait.explaining.trained_network import TrainedNetwork
 from gait.explaining.vertex_attribution import joint_weights, on_vertices
 from gait.files.atomic_write import replacing_file
 from gait.files.package_versions import versions_of
 from gait.kinematics.gait_events import headings
-from gait.motion.dataset import GaitRecording
+from gait.motion.dataset import Trial
 from gait.motion.pose_files import pose_folders, read_poses
 from gait.motion.trial_paths import gait_name
 from gait.report.explanation_figure import (
     UNIT_PARTS,
-    ExplainedRecording,
-    PhaseBodies,
+    AttributionFigureData,
+    PhaseRenders,
     bodies_size,
     explanation_picture,
     methods_picture,
@@ -41,10 +41,10 @@ from gait.report.explanation_figure import (
     verdict,
 )
 from gait.report.training.display_names import printable
-from gait.viewing.loaded_trial import BodyFiles
-from gait.viewing.mesh_cache import SkinMaker
-from gait.viewing.offscreen_renderer import NoDrawingError, shared_renderer
-from gait.viewing.render_bodies import ExplainedBody, draw_bodies
+from gait.viewing.loaded_trial import BodyModelLocator
+from gait.viewing.mesh_cache import MeshBuilder
+from gait.viewing.offscreen_renderer import RenderingUnavailableError, shared_renderer
+from gait.viewing.render_bodies import ColouredBody, draw_bodies
 
 PICTURE_FILE = "explanation.png"
 METHODS_FILE = "methods.png"
@@ -58,14 +58,14 @@ class ExportSettings:
     methods: tuple[str, ...]  # one or more of METHODS
     rule: str | None  # of lrp; its default if None
     stride: int | None  # frames from window to window; by the method's cost if None
-    bodies: BodyFiles  # where bodies are looked for
+    bodies: BodyModelLocator  # where bodies are looked for
     body: Body | None = None  # of poses that come without joints
     pose_rate_hz: float | None = None  # of the same
     arguments: Mapping[str, Any] = field(default_factory=dict)  # of the command, kept in the files
 
 
 @dataclass(frozen=True)
-class Exported:
+class TrialExportResult:
     """What became of a gait."""
 
     lines: tuple[str, ...]  # what a person should read
@@ -73,7 +73,7 @@ class Exported:
     notes: tuple[str, ...] = ()  # plain lines on what could not be drawn
 
 
-def export_gait(network: ExplainedNetwork, folder: Path, settings: ExportSettings, export: Path) -> Exported:
+def export_gait(network: TrainedNetwork, folder: Path, settings: ExportSettings, export: Path) -> TrialExportResult:
     """Explain a gait and write all about it.
 
     Args:
@@ -92,7 +92,7 @@ def export_gait(network: ExplainedNetwork, folder: Path, settings: ExportSetting
     if folder.is_file():
         folder = folder.parent
     parts = pose_folders(folder) or (folder,)
-    done: list[Exported] = []
+    done: list[TrialExportResult] = []
     problems: list[str] = []
     for part in parts:
         try:
@@ -101,14 +101,14 @@ def export_gait(network: ExplainedNetwork, folder: Path, settings: ExportSetting
             problems.append(str(error))
     if not done:
         raise GaitError(problems[0])
-    return Exported(
+    return TrialExportResult(
         tuple(line for one in done for line in one.lines),
         (*problems, *(line for one in done for line in one.problems)),
         tuple(dict.fromkeys(line for one in done for line in one.notes)),
     )
 
 
-def _export_part(network: ExplainedNetwork, folder: Path, settings: ExportSettings, export: Path) -> Exported:
+def _export_part(network: TrainedNetwork, folder: Path, settings: ExportSettings, export: Path) -> TrialExportResult:
     sequence = read_poses(folder, body=settings.body, rate_hz=settings.pose_rate_hz)
     gait = network_recording(folder, sequence.joints_m, sequence.rate_hz, network)
     name = printable(gait_name(folder))
@@ -129,12 +129,12 @@ def _export_part(network: ExplainedNetwork, folder: Path, settings: ExportSettin
         if skin is not None:
             try:
                 bodies = skin.at_phases(recording)
-            except NoDrawingError as error:
+            except RenderingUnavailableError as error:
                 notes.append(str(error))
                 skin = None
         lines = [judged[0].upper() + judged[1:], *_how_to_read(recording)]
         page = explanation_picture(recording, name, lines, bodies, notes[-1] if notes else "")
-        explanation = Explanation(
+        explanation = SavedAttribution(
             gait_name(folder), recording.importance, network.file.name, network.sha256, settings.arguments,
             versions_of("torch", "numpy"),
         )  # fmt: skip
@@ -147,12 +147,12 @@ def _export_part(network: ExplainedNetwork, folder: Path, settings: ExportSettin
         lines = [judged[0].upper() + judged[1:], _EACH_SCALE]
         _write(export / METHODS_FILE, methods_picture(explained, f"{name}: all methods", lines))
     told.append(f"written: {printable(str(export))}")
-    return Exported(tuple(told), tuple(problems), tuple(notes))
+    return TrialExportResult(tuple(told), tuple(problems), tuple(notes))
 
 
 def _explained(
-    network: ExplainedNetwork, gait: GaitRecording, settings: ExportSettings
-) -> tuple[list[ExplainedRecording], list[str]]:
+    network: TrainedNetwork, gait: Trial, settings: ExportSettings
+) -> tuple[list[AttributionFigureData], list[str]]:
     """By every method that can, and a line for each that cannot; one that is alone must."""
     explained, problems = [], []
     for method in settings.methods:
@@ -165,7 +165,7 @@ def _explained(
         except GaitError as error:
             problems.append(str(error))
             continue
-        explained.append(ExplainedRecording(importance, gait.joints_m, METHODS[method].title))
+        explained.append(AttributionFigureData(importance, gait.joints_m, METHODS[method].title))
     if not explained:
         raise GaitError(problems[0])
     return explained, problems
@@ -185,10 +185,10 @@ class _Skin:
         if body is None or body.sha256 != sequence.model_sha256:
             body = settings.bodies.of(sequence)
         self._sequence = sequence
-        self._maker = SkinMaker(body, sequence)
+        self._maker = MeshBuilder(body, sequence)
         self._weights = joint_weights(body, sequence.betas)
 
-    def at_phases(self, recording: ExplainedRecording) -> PhaseBodies | None:
+    def at_phases(self, recording: AttributionFigureData) -> PhaseRenders | None:
         """The bodies of the four phases, drawn; None where nothing is explained."""
         phases, rate_hz = recording.phases, recording.importance.rate_hz
         if not phases:
@@ -198,26 +198,26 @@ class _Skin:
         for phase in phases:
             frame = min(round(phase.frame / rate_hz * self._sequence.rate_hz), self._sequence.frames - 1)
             bodies.append(
-                ExplainedBody(
+                ColouredBody(
                     self._maker.skins(frame, frame + 1)[0].vertices_m,
                     on_vertices(recording.importance.values[phase.frame] * UNIT_PARTS, self._weights),
                     ahead[phase.frame],
                 )
             )
         right = phases[0].name.startswith("right")
-        return PhaseBodies(
+        return PhaseRenders(
             *draw_bodies(
                 bodies, self._maker.faces, recording.scale, *bodies_size(), shared_renderer(), from_left=not right
             )
         )
 
 
-def _about(network: ExplainedNetwork, gait: GaitRecording) -> str:
+def _about(network: TrainedNetwork, gait: Trial) -> str:
     seconds = network.window_length / network.rate_hz
     return f"{network.title} {printable(network.file.name)}, windows of {seconds:.2f} s, {len(gait.joints_m)} frames"
 
 
-def _how_to_read(recording: ExplainedRecording) -> list[str]:
+def _how_to_read(recording: AttributionFigureData) -> list[str]:
     importance = recording.importance
     settings = ", ".join(f"{key} {value}" for key, value in importance.settings.items())
     how = "; ".join(part for part in (recording.method_title, settings, outside(importance)) if part)
@@ -229,7 +229,7 @@ def _how_to_read(recording: ExplainedRecording) -> list[str]:
     return [how + ".", f"{reading} Grey: not explained. It tells of the network, not of the person: no diagnosis."]
 
 
-def _most_important(recording: ExplainedRecording) -> str:
+def _most_important(recording: AttributionFigureData) -> str:
     values = np.asarray(recording.importance.values, np.float64)
     size = np.abs(values[np.isfinite(values).all(axis=1)]).mean(axis=0)
     named = [plain_name(BODY_JOINTS[joint]) for joint in np.argsort(-size)[:_NAMED]]

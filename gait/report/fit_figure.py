@@ -81,7 +81,7 @@ def fit_picture(
     ``vertices_m`` (K, V, 3), ``observed_m`` (K, M, 3; NaN where not seen) and ``virtual_m`` (K, M, 3), metres
     with y up. ``first_frame`` is the file's own number of row 0. The first title line is the large one.
 
-    Raises ``NoDrawingError`` where this machine cannot draw.
+    Raises ``RenderingUnavailableError`` where this machine cannot draw.
     """
     residuals = np.asarray(residual_mm, dtype=np.float64)
     marker_mean, frame_mean = _mean(residuals, axis=0), _mean(residuals, axis=1)

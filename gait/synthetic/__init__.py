@@ -1,7 +1,7 @@
 """Walkers of known truth, from a seed: for tests, benchmarks and the demonstration only."""
 
 from gait.synthetic.cohort import make_cohort, walker, write_recordings
-from gait.synthetic.pathologies import DISORDER_NAMES, Disorder, disorder
+from gait.synthetic.pathologies import DISORDER_NAMES, Pathology, disorder
 from gait.synthetic.recording_files import read_truth, truth_path, write_walk
 from gait.synthetic.subject import Person, make_person
 from gait.synthetic.virtual_markers import NO_ERRORS, MarkerErrors, MarkerTracks, record_markers

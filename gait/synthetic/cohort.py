@@ -16,7 +16,7 @@ from gait.body.body import Body
 from gait.body.marker_placement import plug_in_gait_layout
 from gait.body.model_file import load_body
 from gait.errors import GaitError
-from gait.synthetic.pathologies import DISORDER_NAMES, ONE_SIDED, Disorder, disorder
+from gait.synthetic.pathologies import DISORDER_NAMES, ONE_SIDED, Pathology, disorder
 from gait.synthetic.recording_files import truth_path, write_walk
 from gait.synthetic.subject import Person, make_person
 from gait.synthetic.walk import make_walk
@@ -34,7 +34,7 @@ class Walker:
 
     name: str
     seed: int
-    disorder: Disorder | None
+    disorder: Pathology | None
 
 
 def walker(name: str, seed: int = 0) -> Walker:

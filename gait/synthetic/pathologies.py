@@ -17,7 +17,7 @@ Side = Literal["left", "right", "both"]
 
 
 @dataclass(frozen=True)
-class Disorder:
+class Pathology:
     """What is wrong with a walk, and where.
 
     ``joints`` are the true places: joints whose own turning the disorder changes. ``carried`` are those that
@@ -31,7 +31,7 @@ class Disorder:
     carried: tuple[Joint, ...]
 
 
-def disorder(name: str, side: Side | None = None, severity: float = 1.0) -> Disorder:
+def disorder(name: str, side: Side | None = None, severity: float = 1.0) -> Pathology:
     """The disorder of this name.
 
     Args:
@@ -54,10 +54,10 @@ def disorder(name: str, side: Side | None = None, severity: float = 1.0) -> Diso
     own, carried = kind.joints, kind.carried
     if side == "right":
         own, carried = tuple(map(mirrored, own)), tuple(map(mirrored, carried))
-    return Disorder(name, side, severity, tuple(sorted(own)), tuple(sorted(carried)))
+    return Pathology(name, side, severity, tuple(sorted(own)), tuple(sorted(carried)))
 
 
-def with_disorder(pattern: GaitPattern, what: Disorder | None) -> GaitPattern:
+def with_disorder(pattern: GaitPattern, what: Pathology | None) -> GaitPattern:
     """The same person's pattern with the disorder; unchanged where there is none or its severity is 0."""
     if what is None or what.severity == 0:
         return pattern

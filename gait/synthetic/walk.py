@@ -16,7 +16,7 @@ from gait.synthetic.gait_pattern import GaitPattern, healthy_pattern
 from gait.synthetic.leg_kinematics import OUTWARDS, SIDES, about_x, about_y, about_z, axis_angle, leg_bones, mirrored
 from gait.synthetic.leg_motion import leg_rotations
 from gait.synthetic.leg_plan import REST_PELVIS_TILT_RAD, planned_leg
-from gait.synthetic.pathologies import Disorder, with_disorder
+from gait.synthetic.pathologies import Pathology, with_disorder
 from gait.synthetic.pelvis_path import pelvis_path
 from gait.synthetic.step_plan import StepPlan, smooth_noise, step_plan
 from gait.synthetic.subject import Person
@@ -41,7 +41,7 @@ class Walk:
     """One walk and the truth about it. The person walks along a heading of the laboratory; y is up, the floor 0."""
 
     person: Person
-    disorder: Disorder | None
+    disorder: Pathology | None
     seed: int
     heading_rad: float  # from +z towards +x
     truth: PoseSequence
@@ -69,7 +69,7 @@ def pose_tensors(
 def make_walk(
     body: Body,
     person: Person,
-    disorder: Disorder | None = None,
+    disorder: Pathology | None = None,
     *,
     seconds: float = 4.5,
     seed: int = 0,

@@ -8,20 +8,20 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from gait.explaining.attribution import GaitImportance
+from gait.explaining.attribution import TrialAttribution
 from gait.viewing.colours import Scale, importance_scale
-from gait.viewing.loaded_trial import ShownGait
-from gait.viewing.viewer_backend import ShownMethod, ShownNetwork
+from gait.viewing.loaded_trial import LoadedTrial
+from gait.viewing.viewer_backend import LoadedNetwork, MethodInfo
 
 
 @dataclass(frozen=True, eq=False)
-class ExplainedGait:
+class AttributionOverlay:
     """What one method says of one network on one gait."""
 
-    gait: ShownGait
-    network: ShownNetwork
-    method: ShownMethod
-    importance: GaitImportance
+    gait: LoadedTrial
+    network: LoadedNetwork
+    method: MethodInfo
+    importance: TrialAttribution
     figure_line: str | None  # how faithful the method has proved to be
 
     @cached_property

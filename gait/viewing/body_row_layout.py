@@ -16,7 +16,7 @@ _LEAST_BODY_WIDTH = 250  # pixels, for the words under it
 
 
 @dataclass(frozen=True, eq=False)
-class RowOfBodies:
+class BodyRow:
     """Where bodies were put, and how to look at them."""
 
     things: tuple[tuple[Points, ...], ...]  # (K) moved: those given of each body, metres, the floor at 0
@@ -27,7 +27,7 @@ class RowOfBodies:
 
 def in_a_row(
     things: Sequence[Sequence[Points]], view: Camera, width: int, height: int, least_width: int = _LEAST_BODY_WIDTH
-) -> RowOfBodies:
+) -> BodyRow:
     """Stand bodies in a row, as far apart as their outlines on the page need, all at one scale.
 
     Args:
@@ -65,7 +65,7 @@ def in_a_row(
 
     # Feet near the lower edge, wherever the height leaves room.
     x, y, z = (float(part) for part in rotation[1] * (bottom_m + view_height_m / 2))
-    return RowOfBodies(
+    return BodyRow(
         tuple(tuple(own) for own in moved),
         replace(view, target_m=(x, y, z), view_height_m=view_height_m, distance_m=12.0),
         tuple(round(width / 2 + middle / metres_per_pixel) for middle in middles_m),

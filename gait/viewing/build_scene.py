@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from gait.body.skeleton import NUM_BODY_JOINTS, Joint
 from gait.viewing.colours import OBSERVED, VIRTUAL, Colour, Scale
-from gait.viewing.loaded_trial import ShownGait
+from gait.viewing.loaded_trial import LoadedTrial
 from gait.viewing.mesh_cache import Skin
 from gait.viewing.scene import Floor, Mesh, Scene, Segments, Spheres
 
@@ -49,7 +49,7 @@ class Figure:
 
 
 def gait_scene(
-    gait: ShownGait,
+    gait: LoadedTrial,
     frame: int,
     figure: Figure,
     layers: Layers,
@@ -121,7 +121,7 @@ def _bones(joints_m: NDArray[np.float32], colour: Colour, seen: float) -> Segmen
     return Segments(joints_m[[_BODY_PARENTS[j] for j in ends]], joints_m[ends], colour, 3.0, through_skin=seen)
 
 
-def _path(gait: ShownGait, height_m: float, ends: tuple[int, int] | None) -> list[Segments]:
+def _path(gait: LoadedTrial, height_m: float, ends: tuple[int, int] | None) -> list[Segments]:
     """The pelvis's way over the floor, and a stroke where each foot was set down."""
     step = max(1, gait.frames // 400)
     way = gait.sequence.joints_m[::step, Joint.PELVIS].copy()

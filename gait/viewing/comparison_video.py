@@ -10,7 +10,7 @@ from PIL import Image
 
 from gait.files.atomic_write import replacing_file
 from gait.viewing.png import png_bytes
-from gait.viewing.run_viewer import Look, opened
+from gait.viewing.run_viewer import ViewRequest, opened
 from gait.viewing.video import FILM_RATE_HZ, drawing, film_file
 
 LETTERS = 1.2
@@ -18,7 +18,9 @@ LETTERS = 1.2
 _STILL_AT = 0.5  # of the film
 
 
-def film_side_by_side(left: Look, right: Look, film: Path, still: Path, speed: float = 1.0) -> tuple[str, ...]:
+def film_side_by_side(
+    left: ViewRequest, right: ViewRequest, film: Path, still: Path, speed: float = 1.0
+) -> tuple[str, ...]:
     """Film both from their first frame until one of the recordings ends, and keep one picture of it.
 
     Args:

@@ -10,7 +10,7 @@ from typing import Any
 
 import moderngl
 
-from gait.viewing.lazy_imgui import NoWindowError, glfw, imgui
+from gait.viewing.lazy_imgui import WindowUnavailableError, glfw, imgui
 from gait.viewing.offscreen_window import PAPER, TITLE, Looks
 
 _IDLE_S = 0.25  # between two pictures while nothing happens
@@ -18,7 +18,7 @@ _AWAKE_S = 0.5  # after the last event
 _MOST_DENSE = 4.0  # a system that says more is mistaken
 
 
-class ScreenStage:
+class GlfwWindow:
     """A window of the system. Draws as often as the screen shows pictures while anything moves, rarely otherwise."""
 
     def __init__(self, width: int, height: int, dropped: Callable[[Path], None]) -> None:
@@ -144,9 +144,9 @@ def _any_key_down() -> bool:
     return any(imgui.is_key_down(key) for key in _HELD)
 
 
-def _no_window(said: list[str]) -> NoWindowError:
+def _no_window(said: list[str]) -> WindowUnavailableError:
     why = " ".join(said[-1].split()) if said else "GLFW found no screen"
-    return NoWindowError(
+    return WindowUnavailableError(
         f"No window can be shown here ({why}). Without a screen there are --export DIR, --video FILE.mp4 and "
         "--screenshot FILE.png; over ssh, log in with -X."
     )

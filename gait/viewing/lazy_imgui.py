@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     __all__ = ["imgui", "implot"]
 
 
-class NoWindowError(GaitError):
+class WindowUnavailableError(GaitError):
     """This machine, or this installation, has no window to show; pictures may still be drawn."""
 
 
@@ -53,7 +53,7 @@ def _load(name: str) -> ModuleType:
             return glfw
         module: ModuleType = getattr(imgui_bundle, name)
     except ImportError as error:
-        raise NoWindowError(
+        raise WindowUnavailableError(
             f"No window without imgui-bundle and glfw ({' '.join(str(error).split())}); install them with: "
             "bash setup.sh, or .venv/bin/pip install -c constraints.txt -e '.[viewer]'; on Debian or Ubuntu they need: "
             "sudo apt-get install libx11-6 libxext6"

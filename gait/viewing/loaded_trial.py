@@ -33,7 +33,7 @@ class Markers:
 
 
 @dataclass(frozen=True, eq=False)
-class ShownGait:
+class LoadedTrial:
     """A gait with all that can be drawn of it."""
 
     folder: Path
@@ -70,7 +70,7 @@ def holds_a_walk(folder: Path) -> bool:
 
 
 @dataclass(frozen=True)
-class BodyFiles:
+class BodyModelLocator:
     """Where body models are, and which one to take where poses do not say."""
 
     folder: Path
@@ -109,7 +109,7 @@ class BodyFiles:
         return body
 
 
-def read_shown_gait(folder: Path, bodies: BodyFiles, rate_hz: float | None = None) -> ShownGait:
+def read_shown_gait(folder: Path, bodies: BodyModelLocator, rate_hz: float | None = None) -> LoadedTrial:
     """Everything about one fitted gait.
 
     A folder that names a gait which was split gives its first part.
@@ -143,7 +143,7 @@ def read_shown_gait(folder: Path, bodies: BodyFiles, rate_hz: float | None = Non
         markers = _markers(folder, sequence.frames)
     except GaitError as error:
         notes.append(f"No markers: {error}")
-    return ShownGait(
+    return LoadedTrial(
         folder=folder,
         name=gait_name(folder),
         sequence=sequence,

@@ -7,13 +7,13 @@ from pathlib import Path
 import moderngl
 
 from gait.viewing.lazy_imgui import imgui
-from gait.viewing.panels.body_panel import BodyView, play_bar
+from gait.viewing.panels.body_panel import BodyPanel, play_bar
 from gait.viewing.panels.control_panel import control_panel
-from gait.viewing.panels.file_browser import OpenPanel
+from gait.viewing.panels.file_browser import FileBrowser
 from gait.viewing.panels.help_page import help_page
-from gait.viewing.panels.timeline_panel import MapPanel
+from gait.viewing.panels.timeline_panel import TimelinePanel
 from gait.viewing.panels.widgets import Controls
-from gait.viewing.viewer_state import Session
+from gait.viewing.viewer_state import ViewerState
 
 _DESIGNED = (1280, 720)  # pixels at which all lengths are as written
 _LEAST_SCALE, _MOST_SCALE = 0.72, 4.0
@@ -28,13 +28,13 @@ def scale_of_window(width: int, height: int, density: float = 1.0) -> float:
     return density * float(min(max(size**0.75, _LEAST_SCALE), _MOST_SCALE))
 
 
-class WindowContents:
+class MainWindow:
     """Draws the session into a stage's window."""
 
     def __init__(
         self,
         context: moderngl.Context,
-        session: Session,
+        session: ViewerState,
         folder: Path,
         *,
         panel: bool = True,
@@ -51,9 +51,9 @@ class WindowContents:
         """
         self.controls = Controls()
         self._session = session
-        self._view = BodyView(context, panel=panel)
-        self._map = MapPanel(context, panel=panel)
-        self._open = OpenPanel(folder)
+        self._view = BodyPanel(context, panel=panel)
+        self._map = TimelinePanel(context, panel=panel)
+        self._open = FileBrowser(folder)
         self._panel = panel
         self._letters = letters
 

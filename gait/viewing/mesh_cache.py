@@ -33,7 +33,7 @@ class Skin:
     normals: NDArray[np.float32]  # (V, 3) unit, outwards
 
 
-class SkinMaker:
+class MeshBuilder:
     """Makes skins of one person; several threads may ask."""
 
     def __init__(self, body: Body, sequence: PoseSequence) -> None:
@@ -75,10 +75,10 @@ class SkinMaker:
         return np.ascontiguousarray(sums / np.maximum(lengths, 1e-20), dtype=np.float32)
 
 
-class SkinCourse:
+class MeshCache:
     """All skins of a recording, whose batches around ``at`` are kept ready. Close it when it is no longer shown."""
 
-    def __init__(self, maker: SkinMaker, frames: int, memory: int = MEMORY) -> None:
+    def __init__(self, maker: MeshBuilder, frames: int, memory: int = MEMORY) -> None:
         self.maker = maker
         self.frames = frames
         bytes_a_frame = 24 * int(maker.faces.max() + 1)

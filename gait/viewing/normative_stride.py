@@ -19,7 +19,7 @@ from gait.kinematics.joint_angles import joint_angles
 from gait.motion.pose_files import POSES_FILE, read_poses
 from gait.motion.trial_paths import HEALTHY
 from gait.viewing.build_scene import floor_height
-from gait.viewing.loaded_trial import BodyFiles, ShownGait
+from gait.viewing.loaded_trial import BodyModelLocator, LoadedTrial
 
 Array = NDArray[np.float64]
 
@@ -28,7 +28,7 @@ _POINTS = 101
 _MOST_GAITS = 200
 
 
-def healthy_mean(folder: Path, bodies: BodyFiles) -> ShownGait:
+def healthy_mean(folder: Path, bodies: BodyModelLocator) -> LoadedTrial:
     """The mean of the strides of each healthy person, and then of the persons.
 
     Rotations of joints are averaged as matrices and brought back to rotations (the chordal mean: Hartley et al. 2013,
@@ -92,7 +92,7 @@ def healthy_mean(folder: Path, bodies: BodyFiles) -> ShownGait:
     )
     none = np.zeros(0, dtype=np.int64)
     ends = np.array([0, _POINTS - 1], dtype=np.int64)
-    return ShownGait(
+    return LoadedTrial(
         folder=healthy,
         name=f"mean of {len(persons)} healthy person{'s' * (len(persons) > 1)}",
         sequence=sequence,

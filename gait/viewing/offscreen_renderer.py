@@ -21,7 +21,7 @@ DEBIAN_PACKAGES = ("libegl1", "libgl1", "libgl1-mesa-dri")
 _EGL: dict[str, Any] = {"backend": "egl"}  # moderngl's own annotation of **settings is wrong
 
 
-class NoDrawingError(GaitError):
+class RenderingUnavailableError(GaitError):
     """This machine cannot draw; everything but the pictures can still be had."""
 
 
@@ -34,7 +34,7 @@ def egl_context() -> moderngl.Context:
     try:
         return moderngl.create_context(require=330, standalone=True, **_EGL)
     except Exception as error:  # moderngl raises bare Exceptions, each driver with its own words
-        raise NoDrawingError(
+        raise RenderingUnavailableError(
             f"Cannot draw without a screen: {' '.join(str(error).split())}. "
             f"On Debian or Ubuntu: sudo apt-get install {' '.join(DEBIAN_PACKAGES)}"
         ) from error
@@ -89,5 +89,5 @@ def shared_renderer() -> OffscreenRenderer:
 if __name__ == "__main__":  # what setup.sh asks: can this machine draw?
     try:
         print(shared_renderer().device)
-    except NoDrawingError as no_drawing:
+    except RenderingUnavailableError as no_drawing:
         raise SystemExit(str(no_drawing)) from None

@@ -19,7 +19,7 @@ PAPER = (0.94, 0.94, 0.94, 1.0)
 TITLE = "Gait: what the network looked at"
 
 
-class Stage(Protocol):
+class RenderTarget(Protocol):
     """A place with a size and an OpenGL context."""
 
     context: moderngl.Context
@@ -62,7 +62,7 @@ class Looks:
         imgui.destroy_context(self.imgui)
 
 
-class MemoryStage:
+class OffscreenWindow:
     """Without a screen. Events are scripted: what hands would do, and how much time passes."""
 
     def __init__(self, width: int, height: int) -> None:
@@ -120,7 +120,7 @@ class MemoryStage:
             self._picture.release()
         self.context.release()
 
-    def __enter__(self) -> MemoryStage:
+    def __enter__(self) -> OffscreenWindow:
         return self
 
     def __exit__(

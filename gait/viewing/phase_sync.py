@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from gait.body.skeleton import Joint
 from gait.kinematics.gait_events import headings
 from gait.viewing.build_scene import Figure, floor_height
-from gait.viewing.loaded_trial import ShownGait
-from gait.viewing.mesh_cache import Skin, SkinCourse, SkinMaker
+from gait.viewing.loaded_trial import LoadedTrial
+from gait.viewing.mesh_cache import MeshBuilder, MeshCache, Skin
 
 _BESIDE_M = 0.95
 """To the right of the person."""
@@ -19,22 +19,22 @@ _MEMORY = 96 << 20
 
 
 @dataclass(frozen=True, eq=False)
-class Companion:
+class ComparisonTrial:
     """Another gait, shown as a ghost."""
 
-    gait: ShownGait
-    course: SkinCourse | None
+    gait: LoadedTrial
+    course: MeshCache | None
     headings: NDArray[np.float64]  # (T, 3)
 
     @classmethod
-    def of(cls, gait: ShownGait) -> Companion:
+    def of(cls, gait: LoadedTrial) -> ComparisonTrial:
         """Made ready to be drawn."""
         course = None
         if gait.body is not None:
-            course = SkinCourse(SkinMaker(gait.body, gait.sequence), gait.frames, _MEMORY)
+            course = MeshCache(MeshBuilder(gait.body, gait.sequence), gait.frames, _MEMORY)
         return cls(gait, course, headings(gait.sequence.joints_m, gait.rate_hz))
 
-    def beside(self, other: ShownGait, frame: int) -> Figure:
+    def beside(self, other: LoadedTrial, frame: int) -> Figure:
         """The companion's body while ``other`` is in ``frame``: in step, beside them, walking the same way."""
         own = same_phase(other, self.gait, frame)
         joints = self.gait.sequence.joints_m[own]
@@ -62,7 +62,7 @@ class Companion:
             self.course.close()
 
 
-def same_phase(shown: ShownGait, other: ShownGait, frame: int) -> int:
+def same_phase(shown: LoadedTrial, other: LoadedTrial, frame: int) -> int:
     """The frame of ``other`` that is as far in its stride as ``frame`` is in that of ``shown``.
 
     Strides go from left heel strike to left heel strike. Where one shows no whole stride, equal times are taken;

@@ -18,7 +18,7 @@ _YAW_DEG, _PITCH_DEG = 52.0, 8.0
 
 
 @dataclass(frozen=True, eq=False)
-class ExplainedBody:
+class ColouredBody:
     """A body at one moment."""
 
     vertices_m: NDArray[np.float32]  # (V, 3) metres, y up
@@ -27,7 +27,7 @@ class ExplainedBody:
 
 
 def draw_bodies(
-    bodies: Sequence[ExplainedBody],
+    bodies: Sequence[ColouredBody],
     faces: NDArray[np.integer],
     scale: Scale,
     width: int,

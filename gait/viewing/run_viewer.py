@@ -13,17 +13,17 @@ from typing import NoReturn
 from gait.body.skeleton import BODY_JOINTS, Joint, plain_name
 from gait.errors import GaitError
 from gait.files.atomic_write import replacing_file
-from gait.viewing.file_backend import FileWorkbench
+from gait.viewing.file_backend import FileBackend
 from gait.viewing.png import png_bytes
 from gait.viewing.video import export_film, export_pictures, screenshot
-from gait.viewing.viewer_state import Session
+from gait.viewing.viewer_state import ViewerState
 
 
 @dataclass(frozen=True)
-class Look:
+class ViewRequest:
     """What is looked at."""
 
-    workbench: FileWorkbench
+    workbench: FileBackend
     gait: Path | None = None  # a fitted gait, or a folder of them
     network: Path | None = None
     method: str | None = None  # the network's default if None
@@ -34,18 +34,18 @@ class Look:
     layers: tuple[str, ...] = ()  # switched on besides those that are
 
 
-def show_window(look: Look) -> None:
+def show_window(look: ViewRequest) -> None:
     """Open the window, and return when it is closed.
 
     Raises:
         NoWindowError: there is no screen, or imgui-bundle is missing.
     """
-    from gait.viewing.glfw_window import ScreenStage  # with it come ImGui and GLFW
-    from gait.viewing.main_window import WindowContents
+    from gait.viewing.glfw_window import GlfwWindow  # with it come ImGui and GLFW
+    from gait.viewing.main_window import MainWindow
 
-    session = Session(look.workbench)
-    stage = ScreenStage(*look.size, dropped=session.open_path)
-    contents = WindowContents(stage.context, session, look.gait.parent if look.gait else Path.cwd())
+    session = ViewerState(look.workbench)
+    stage = GlfwWindow(*look.size, dropped=session.open_path)
+    contents = MainWindow(stage.context, session, look.gait.parent if look.gait else Path.cwd())
     try:
         _open(session, look)
         stage.run(contents.draw, session.moving)
@@ -65,7 +65,12 @@ def end_process(code: int) -> NoReturn:
 
 
 def draw_without_a_window(
-    look: Look, *, pictures: Path | None = None, film: Path | None = None, still: Path | None = None, speed: float = 1.0
+    look: ViewRequest,
+    *,
+    pictures: Path | None = None,
+    film: Path | None = None,
+    still: Path | None = None,
+    speed: float = 1.0,
 ) -> tuple[str, ...]:
     """Pictures and films of the same contents, and a line on each.
 
@@ -99,7 +104,7 @@ def draw_without_a_window(
 
 
 @contextmanager
-def opened(look: Look) -> Iterator[Session]:
+def opened(look: ViewRequest) -> Iterator[ViewerState]:
     """A session in which all that was named is open and, with a network, explained.
 
     Raises:
@@ -107,7 +112,7 @@ def opened(look: Look) -> Iterator[Session]:
     """
     if look.gait is None:
         raise GaitError("There is nothing to draw; name a walk with --gait.")
-    session = Session(look.workbench)
+    session = ViewerState(look.workbench)
     try:
         _open(session, look)
         session.jobs.finish()
@@ -130,7 +135,7 @@ def joint_named(words: str) -> Joint:
     return names[words.lower()]
 
 
-def _open(session: Session, look: Look) -> None:
+def _open(session: ViewerState, look: ViewRequest) -> None:
     for layer in look.layers:
         setattr(session.layers, layer, True)
     session.joint = look.joint

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from gait.errors import GaitError
 from gait.files.atomic_write import replacing_file
 from gait.viewing.png import png_bytes
-from gait.viewing.viewer_state import Session
+from gait.viewing.viewer_state import ViewerState
 
 FILM_RATE_HZ = 30.0
 _AHEAD = 8  # pictures that may wait to be written
@@ -21,7 +21,7 @@ _AHEAD = 8  # pictures that may wait to be written
 Picture = NDArray[np.uint8]
 
 
-def screenshot(session: Session, folder: Path, width: int, height: int, *, panel: bool = True) -> Picture:
+def screenshot(session: ViewerState, folder: Path, width: int, height: int, *, panel: bool = True) -> Picture:
     """The window as it would look, (height, width, 3).
 
     Args:
@@ -41,7 +41,7 @@ def screenshot(session: Session, folder: Path, width: int, height: int, *, panel
         return draw(0.0)
 
 
-def film_frames(session: Session, *, speed: float = 1.0) -> NDArray[np.float64]:
+def film_frames(session: ViewerState, *, speed: float = 1.0) -> NDArray[np.float64]:
     """Places in the recording, in frames, of a film of ``FILM_RATE_HZ`` pictures a second."""
     if session.body is None:
         raise GaitError("There is no walk to film; name one with --gait.")
@@ -50,7 +50,7 @@ def film_frames(session: Session, *, speed: float = 1.0) -> NDArray[np.float64]:
 
 
 def export_pictures(
-    session: Session,
+    session: ViewerState,
     into: Path,
     width: int,
     height: int,
@@ -89,7 +89,7 @@ def export_pictures(
 
 
 def export_film(
-    session: Session,
+    session: ViewerState,
     file: Path,
     width: int,
     height: int,
@@ -159,7 +159,7 @@ def film_file(file: Path, width: int, height: int) -> Iterator[Callable[[Picture
 
 @contextmanager
 def drawing(
-    session: Session, folder: Path, width: int, height: int, *, panel: bool, letters: float | None = None
+    session: ViewerState, folder: Path, width: int, height: int, *, panel: bool, letters: float | None = None
 ) -> Iterator[Callable[[float], Picture]]:
     """A window without a screen: a function that lets seconds pass and gives the picture then, (height, width, 3).
 
@@ -169,12 +169,12 @@ def drawing(
         NoDrawingError: this machine cannot draw.
         NoWindowError: imgui-bundle is missing.
     """
-    from gait.viewing.main_window import WindowContents
-    from gait.viewing.offscreen_window import MemoryStage  # with it comes ImGui
+    from gait.viewing.main_window import MainWindow
+    from gait.viewing.offscreen_window import OffscreenWindow  # with it comes ImGui
 
-    with MemoryStage(width, height) as stage:
+    with OffscreenWindow(width, height) as stage:
         with stage.context:
-            contents = WindowContents(stage.context, session, folder, panel=panel, letters=letters)
+            contents = MainWindow(stage.context, session, folder, panel=panel, letters=letters)
 
         def draw(seconds: float) -> Picture:
             stage.draw(lambda: contents.draw(width, height, seconds), seconds)

@@ -9,15 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gait.learning.training_arguments import number_or_nan, positive
-from gait.viewing.file_backend import FileWorkbench
-from gait.viewing.run_viewer import Look, draw_without_a_window, joint_named, show_window
+from gait.viewing.file_backend import FileBackend
+from gait.viewing.run_viewer import ViewRequest, draw_without_a_window, joint_named, show_window
 
 _LAYERS = ("skeleton", "markers", "path", "confidence")
 _LEAST, _MOST = 200, 7680
 
 
 @dataclass(frozen=True)
-class ViewingArguments:
+class ViewerArguments:
     """What the command line says of the view."""
 
     video: Path | None
@@ -35,14 +35,14 @@ class ViewingArguments:
         """Whether pictures or a film are asked for."""
         return any((self.video, self.screenshot, self.frames))
 
-    def look(self, workbench: FileWorkbench, gait: Path | None, network: Path | None, method: str | None) -> Look:
+    def look(self, workbench: FileBackend, gait: Path | None, network: Path | None, method: str | None) -> ViewRequest:
         """What is looked at.
 
         Raises:
             GaitError: there is no such joint.
         """
         joint = None if self.joint is None else joint_named(self.joint)
-        return Look(workbench, gait, network, method, self.beside, self.size, self.at, joint, self.show)
+        return ViewRequest(workbench, gait, network, method, self.beside, self.size, self.at, joint, self.show)
 
 
 def add_viewing_flags(parser: argparse.ArgumentParser) -> None:
@@ -59,14 +59,14 @@ def add_viewing_flags(parser: argparse.ArgumentParser) -> None:
     add("--show", nargs="+", choices=_LAYERS, default=(), help="what else is shown")
 
 
-def viewing_arguments(fields: dict[str, object]) -> ViewingArguments:
+def viewing_arguments(fields: dict[str, object]) -> ViewerArguments:
     """Take these flags out of a parsed command line."""
-    own = {field.name: fields.pop(field.name) for field in dataclasses.fields(ViewingArguments)}
+    own = {field.name: fields.pop(field.name) for field in dataclasses.fields(ViewerArguments)}
     own["show"] = tuple(own["show"])  # type: ignore[arg-type]
-    return ViewingArguments(**own)  # type: ignore[arg-type]
+    return ViewerArguments(**own)  # type: ignore[arg-type]
 
 
-def show(view: ViewingArguments, look: Look) -> tuple[str, ...]:
+def show(view: ViewerArguments, look: ViewRequest) -> tuple[str, ...]:
     """Films and pictures if they are asked for, the window if not. Returns a line on each that was written.
 
     Raises:

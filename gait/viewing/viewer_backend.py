@@ -7,15 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from gait.explaining.attribution import GaitImportance
-from gait.viewing.loaded_trial import ShownGait
+from gait.explaining.attribution import TrialAttribution
+from gait.viewing.loaded_trial import LoadedTrial
 
 Told = Callable[[int, int], None]
 """Is told how many steps are done, of how many; may raise, which ends the work."""
 
 
 @dataclass(frozen=True)
-class ShownMethod:
+class MethodInfo:
     """A way to explain, as a person chooses it."""
 
     name: str
@@ -25,7 +25,7 @@ class ShownMethod:
 
 
 @dataclass(frozen=True, eq=False)
-class ShownNetwork:
+class LoadedNetwork:
     """A trained network, as a person chooses it."""
 
     file: Path
@@ -33,28 +33,28 @@ class ShownNetwork:
     notes: tuple[str, ...]  # plain lines on what it was trained on
     window_frames: int
     rate_hz: float
-    methods: tuple[ShownMethod, ...]  # that explain it, the default one first; never empty
+    methods: tuple[MethodInfo, ...]  # that explain it, the default one first; never empty
     learnt_from: frozenset[str]  # persons, "sick/P02"; empty where it does not say
     handle: object  # whatever the workbench needs
 
 
-class Workbench(Protocol):
+class ViewerBackend(Protocol):
     """Opens what a person chooses. Each of these may take long; each raises GaitError with a plain line."""
 
-    def gait(self, folder: Path) -> ShownGait:
+    def gait(self, folder: Path) -> LoadedTrial:
         """A fitted gait."""
 
-    def network(self, file: Path) -> ShownNetwork:
+    def network(self, file: Path) -> LoadedNetwork:
         """A trained network."""
 
-    def explained(self, network: ShownNetwork, gait: ShownGait, method: str, told: Told) -> GaitImportance:
+    def explained(self, network: LoadedNetwork, gait: LoadedTrial, method: str, told: Told) -> TrialAttribution:
         """What was pivotal for the network, over the whole recording."""
 
-    def probability(self, network: ShownNetwork, folder: Path) -> float:
+    def probability(self, network: LoadedNetwork, folder: Path) -> float:
         """Of sick, of the fitted gait in a folder: mean over its windows."""
 
-    def figure_line(self, network: ShownNetwork, gait: ShownGait, method: str) -> str | None:
+    def figure_line(self, network: LoadedNetwork, gait: LoadedTrial, method: str) -> str | None:
         """How faithful the method is to the network on this gait, in one line; None where that cannot be measured."""
 
-    def healthy_mean(self, folder: Path) -> ShownGait:
+    def healthy_mean(self, folder: Path) -> LoadedTrial:
         """One stride of the mean healthy walker of a folder of fitted gaits."""

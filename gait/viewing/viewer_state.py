@@ -15,15 +15,15 @@ from gait.explaining.vertex_attribution import joint_weights, on_vertices
 from gait.motion.pose_files import POSES_FILE
 from gait.motion.trial_paths import person_of
 from gait.report.training.display_names import in_order
-from gait.viewing.attribution_overlay import ExplainedGait
+from gait.viewing.attribution_overlay import AttributionOverlay
 from gait.viewing.background_jobs import Jobs
 from gait.viewing.build_scene import BACKGROUND, Figure, Layers, floor_height, gait_scene
 from gait.viewing.camera import Camera
-from gait.viewing.loaded_trial import ShownGait, holds_a_walk
-from gait.viewing.mesh_cache import SkinCourse, SkinMaker
-from gait.viewing.phase_sync import Companion
+from gait.viewing.loaded_trial import LoadedTrial, holds_a_walk
+from gait.viewing.mesh_cache import MeshBuilder, MeshCache
+from gait.viewing.phase_sync import ComparisonTrial
 from gait.viewing.scene import Scene
-from gait.viewing.viewer_backend import ShownMethod, ShownNetwork, Workbench
+from gait.viewing.viewer_backend import LoadedNetwork, MethodInfo, ViewerBackend
 
 NETWORK_ENDINGS = (".ckpt", ".pt", ".pth")
 _RECORDINGS = (".c3d", ".trc")
@@ -46,8 +46,8 @@ class Listed:
 class Body:
     """A gait with its skin and what colours it."""
 
-    gait: ShownGait
-    course: SkinCourse | None
+    gait: LoadedTrial
+    course: MeshCache | None
     weights: NDArray[np.float64] | None  # (V, 22) of the joints' importance on the skin
 
     def figure(self, frame: int) -> Figure:
@@ -59,16 +59,16 @@ class Body:
 
 
 @dataclass
-class Session:
+class ViewerState:
     """All that the window shows, and what its controls do."""
 
-    workbench: Workbench
+    workbench: ViewerBackend
     jobs: Jobs = field(default_factory=Jobs)
     body: Body | None = None
-    ghost: Companion | None = None
-    network: ShownNetwork | None = None
-    method: ShownMethod | None = None
-    explained: ExplainedGait | None = None
+    ghost: ComparisonTrial | None = None
+    network: LoadedNetwork | None = None
+    method: MethodInfo | None = None
+    explained: AttributionOverlay | None = None
     layers: Layers = field(default_factory=Layers)
     camera: Camera = field(default_factory=lambda: Camera(perspective=True, view_height_m=2.4, pitch_deg=8.0))
     position: float = 0.0  # in frames, with fractions
@@ -82,7 +82,7 @@ class Session:
     help: bool = False
     listed: list[Listed] = field(default_factory=list)
     listed_folder: Path | None = None
-    _explanations: dict[tuple[Path, Path, str], ExplainedGait] = field(default_factory=dict)
+    _explanations: dict[tuple[Path, Path, str], AttributionOverlay] = field(default_factory=dict)
     _wants_explanation: bool = False
 
     # --- opening
@@ -112,7 +112,7 @@ class Session:
             gait = self.workbench.gait(folder)
             if gait.body is None:
                 return Body(gait, None, None)
-            course = SkinCourse(SkinMaker(gait.body, gait.sequence), gait.frames)
+            course = MeshCache(MeshBuilder(gait.body, gait.sequence), gait.frames)
             return Body(gait, course, joint_weights(gait.body, gait.sequence.betas))
 
         self.jobs.start(f"Loading {_short(folder)}", read, self._show, replaces="gait")
@@ -129,14 +129,17 @@ class Session:
     def open_ghost(self, folder: Path) -> None:
         """Show a second person beside the first."""
         self.jobs.start(
-            f"Loading {_short(folder)}", lambda: Companion.of(self.workbench.gait(folder)), self._take_ghost, "ghost"
+            f"Loading {_short(folder)}",
+            lambda: ComparisonTrial.of(self.workbench.gait(folder)),
+            self._take_ghost,
+            "ghost",
         )
 
     def open_healthy_mean(self, folder: Path) -> None:
         """Show the mean healthy walker of a folder of fitted gaits beside the person."""
         self.jobs.start(
             f"Averaging the healthy walks of {_short(folder)}",
-            lambda: Companion.of(self.workbench.healthy_mean(folder)),
+            lambda: ComparisonTrial.of(self.workbench.healthy_mean(folder)),
             self._take_ghost,
             "ghost",
         )
@@ -166,7 +169,7 @@ class Session:
         if self._wants_explanation:
             self.explain()
 
-    def _take_network(self, network: ShownNetwork, wanted: str | None) -> None:
+    def _take_network(self, network: LoadedNetwork, wanted: str | None) -> None:
         names = [method.name for method in network.methods]
         if wanted is not None and wanted not in names:
             raise GaitError(f"{network.file}: {wanted} does not explain this network; there are {', '.join(names)}.")
@@ -181,7 +184,7 @@ class Session:
         if self._wants_explanation:
             self.explain()
 
-    def _take_ghost(self, ghost: Companion) -> None:
+    def _take_ghost(self, ghost: ComparisonTrial) -> None:
         self.no_ghost()
         self.ghost = ghost
         self.layers.ghost = True
@@ -207,7 +210,7 @@ class Session:
                     replaces=f"judge {listed.folder}",
                 )
 
-    def _judging(self, network: ShownNetwork, listed: Listed) -> Callable[[], None]:
+    def _judging(self, network: LoadedNetwork, listed: Listed) -> Callable[[], None]:
         def judge() -> None:
             try:
                 listed.probability = self.workbench.probability(network, listed.folder)
@@ -235,7 +238,7 @@ class Session:
             return
         self.jobs.start(
             f"Explaining {gait.name}: {method.title}",
-            lambda: ExplainedGait(
+            lambda: AttributionOverlay(
                 gait,
                 network,
                 method,
@@ -257,7 +260,7 @@ class Session:
             if self._wants_explanation:
                 self.explain()
 
-    def _take_explanation(self, key: tuple[Path, Path, str], explained: ExplainedGait) -> None:
+    def _take_explanation(self, key: tuple[Path, Path, str], explained: AttributionOverlay) -> None:
         self._explanations[key] = explained
         current = self.body and self.network and self.method
         if current and key == (self.network.file, self.body.gait.folder, self.method.name):  # type: ignore[union-attr]

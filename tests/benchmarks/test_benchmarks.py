@@ -17,7 +17,7 @@ from gait.body.model_file import load_body
 from gait.body.rotations import axis_angle_to_matrix
 from gait.body.skeleton import Joint
 from gait.capture import Recording
-from gait.fitting.marker_quality.marker_error import MarkerFault
+from gait.fitting.marker_quality.marker_error import MarkerError
 from gait.fitting.subject_fit import fit_person
 from gait.motion.common_frame import common_frame
 from gait.synthetic.inject_errors import Planted
@@ -286,16 +286,16 @@ def test_published_method_stops_when_the_steps_have_become_small(module, body):
 )
 def test_a_plant_is_named_by_kind_marker_and_frames(module, kind, marker, other, first, last, named):
     truth = Planted("jumped", ("LKNE",), 100, 199)
-    fault = MarkerFault(kind, marker, other, first, last, 50.0, "left out")
+    fault = MarkerError(kind, marker, other, first, last, 50.0, "left out")
     assert module("bad_data").is_named(truth, fault) == named
 
 
 def test_an_exchange_is_named_by_both_of_its_markers(module):
     truth = Planted("pair exchanged", ("LKNE", "RKNE"), 1, 9)
     named = module("bad_data").is_named
-    assert named(truth, MarkerFault("exchanged", "RKNE", "LKNE", 3, 12, 50.0, "left out"))
-    assert not named(truth, MarkerFault("exchanged", "RKNE", "LKNE", 3, 13, 50.0, "left out"))
-    assert not named(truth, MarkerFault("exchanged", "RKNE", "RTIB", 1, 9, 50.0, "left out"))
+    assert named(truth, MarkerError("exchanged", "RKNE", "LKNE", 3, 12, 50.0, "left out"))
+    assert not named(truth, MarkerError("exchanged", "RKNE", "LKNE", 3, 13, 50.0, "left out"))
+    assert not named(truth, MarkerError("exchanged", "RKNE", "RTIB", 1, 9, 50.0, "left out"))
 
 
 @pytest.mark.slow

@@ -151,8 +151,8 @@ def test_walks_with_and_without_a_disorder_are_in_step(module):
 
     def recording(walk, sick):
         joints = walk.truth.joints_m
-        source = of_motion.RecordingSource(100.0, len(joints), 0.0, (), 1.7)
-        return of_motion.GaitRecording("P", "walk", sick, joints, 100.0, source, Path("walk"))
+        source = of_motion.AcquisitionInfo(100.0, len(joints), 0.0, (), 1.7)
+        return of_motion.Trial("P", "walk", sick, joints, 100.0, source, Path("walk"))
 
     pair = pairs.PairOfWalks("P", ill.disorder, recording(ill, True), recording(well, False))
     assert Joint.LEFT_KNEE in pair.places

@@ -7,7 +7,7 @@ import pytest
 import scipy.sparse
 import torch
 
-from gait.body.constrained_tree import PoseRole
+from gait.body.constrained_tree import PoseParameterRole
 from gait.body.model_file import load_body
 from gait.body.rotations import skew
 from gait.errors import GaitError
@@ -103,15 +103,15 @@ def test_hinge_roles_say_which_number_does_what(tmp_path):
     assert hinges is not None
     axes = meta["axis"][0][meta["axis_indx"]]
     for key, role in (
-        ("indx_hinge", PoseRole.HINGE),
-        ("indx_double_hinge1", PoseRole.FIRST_HINGE),
-        ("indx_double_hinge2", PoseRole.SECOND_HINGE),
+        ("indx_hinge", PoseParameterRole.HINGE),
+        ("indx_double_hinge1", PoseParameterRole.FIRST_HINGE),
+        ("indx_double_hinge2", PoseParameterRole.SECOND_HINGE),
     ):
         for index, axis in zip(meta[key], meta[f"{key}_axis"], strict=True):
             assert hinges.pose_role[int(index[0])] == role
             np.testing.assert_allclose(hinges.pose_axis[int(index[0])], axes[int(axis[0])])
     for index in meta["indx_spherical"]:
-        assert (hinges.pose_role[index] == PoseRole.SPHERICAL).all()
+        assert (hinges.pose_role[index] == PoseParameterRole.SPHERICAL).all()
         assert len(set(hinges.pose_joint[index].tolist())) == 1
 
 

@@ -16,8 +16,8 @@ from gait.cohort.fit_subject import fit_cohort
 from gait.cohort.run_cohort import FitTask, run_cohort
 from gait.errors import GaitError
 from gait.files.folder_lock import folder_lock
-from gait.parallel.dask_executor import ClusterCrew, task_there
-from gait.parallel.task_queue import Taken
+from gait.parallel.dask_executor import DaskExecutor, task_there
+from gait.parallel.task_queue import Locked
 from gait.synthetic import MarkerErrors, make_person, make_walk
 from tests.helpers.dask_cluster import cluster
 from tests.helpers.fitting_cases import OPEN_BODY, model_folder, write_c3d
@@ -93,7 +93,7 @@ def test_a_person_whom_another_run_has_is_tried_again(laboratory, scheduler, tmp
     lines, order = [], []
     other = folder_lock(person_folder(settings.save_folder, subjects[0]))
     assert other.__enter__()
-    with ClusterCrew(settings.save_folder, scheduler, lines.append) as crew:
+    with DaskExecutor(settings.save_folder, scheduler, lines.append) as crew:
         for outcome in run_cohort(subjects, settings, crew, lines.append):
             order.append((outcome.subject, outcome.state))
             if len(order) == 1:
@@ -148,7 +148,7 @@ def test_workers_here_and_a_cluster_are_two_wishes(laboratory):
 def test_the_package_that_lacks_is_named(laboratory, monkeypatch):
     monkeypatch.setitem(sys.modules, "distributed", None)
     with pytest.raises(GaitError, match=r"gait-suite\[dask\]"):
-        ClusterCrew(laboratory / "out", "tcp://127.0.0.1:1", print)
+        DaskExecutor(laboratory / "out", "tcp://127.0.0.1:1", print)
 
 
 def test_a_worker_that_sees_another_folder_or_has_another_gait_says_so(laboratory, tmp_path):
@@ -160,7 +160,7 @@ def test_a_worker_that_sees_another_folder_or_has_another_gait_says_so(laborator
         task_there(task, tmp_path / ".shared-0", "9.9")
     (tmp_path / ".shared-0").touch()
     with folder_lock(person_folder(tmp_path, subject)):
-        assert isinstance(task_there(task, tmp_path / ".shared-0", gait.__version__), Taken)
+        assert isinstance(task_there(task, tmp_path / ".shared-0", gait.__version__), Locked)
 
 
 def test_a_worker_without_the_suite_is_named(laboratory, tmp_path, monkeypatch):
@@ -171,7 +171,7 @@ def test_a_worker_without_the_suite_is_named(laboratory, tmp_path, monkeypatch):
     blocked = tmp_path / "blocked"
     (blocked / "gait").mkdir(parents=True)
     (blocked / "gait" / "__init__.py").write_text("raise ModuleNotFoundError(\"No module named 'gait'\")\n")
-    with cluster(tmp_path, blocked, "1") as (address, _), ClusterCrew(settings.save_folder, address, print) as crew:
+    with cluster(tmp_path, blocked, "1") as (address, _), DaskExecutor(settings.save_folder, address, print) as crew:
         outcomes = list(run_cohort(read_cohort("cohort.json"), settings, crew, print))
     assert [o.state for o in outcomes] == ["failed"] * 2
     for outcome in outcomes:

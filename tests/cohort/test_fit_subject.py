@@ -25,7 +25,7 @@ from gait.files import atomic_write as whole_folder
 from gait.motion.pose_files import read_poses
 from gait.synthetic import MarkerErrors, make_person, make_walk, read_truth
 from gait.synthetic.inject_errors import write_trc
-from gait.viewing.offscreen_renderer import NoDrawingError
+from gait.viewing.offscreen_renderer import RenderingUnavailableError
 from tests.helpers.fitting_cases import OPEN_BODY, constrained_open_body, model_folder, write_c3d
 
 ERRORS = MarkerErrors(placement_m=0.005, technical_along_m=0.02, noise_m=0.001, gap_share=0.01)
@@ -334,7 +334,7 @@ def test_one_gait_that_cannot_be_written_does_not_stop_the_other(subject, settin
 
 def test_where_nothing_can_be_drawn_the_fit_is_there_and_a_line_says_so(one_gait, settings, monkeypatch):
     def no_drawing(**_):
-        raise NoDrawingError("no EGL here.")
+        raise RenderingUnavailableError("no EGL here.")
 
     monkeypatch.setattr(rooms, "fit_picture", no_drawing)
     (outcome,) = fit_cohort([one_gait], replace(settings, pictures=True))

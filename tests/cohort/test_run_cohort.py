@@ -22,8 +22,8 @@ from gait.errors import GaitError
 from gait.files import folder_lock as locks
 from gait.files.atomic_write import clear_left_over, replacing
 from gait.files.folder_lock import folder_lock
-from gait.parallel.process_pool import LocalCrew, Share, share_of_cores
-from gait.parallel.task_queue import TakenError
+from gait.parallel.process_pool import CoreAllocation, ProcessPool, share_of_cores
+from gait.parallel.task_queue import LockedError
 from gait.synthetic import MarkerErrors, make_person, make_walk
 from tests.helpers.fitting_cases import OPEN_BODY, model_folder, write_c3d
 from tests.helpers.paths import REPOSITORY
@@ -118,22 +118,22 @@ def test_poses_do_not_depend_on_processes_or_threads(settings, undisturbed, work
 def test_cores_are_shared_out(monkeypatch):
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)))
-    assert share_of_cores(3, 2) == Share(2, 4)
-    assert share_of_cores(3, 20) == Share(3, 2)
-    assert share_of_cores(20, 20) == Share(20, 1)
-    assert share_of_cores(1, None) == Share(1, 8)
-    assert share_of_cores(20, None, "cuda") == Share(1, 8)
+    assert share_of_cores(3, 2) == CoreAllocation(2, 4)
+    assert share_of_cores(3, 20) == CoreAllocation(3, 2)
+    assert share_of_cores(20, 20) == CoreAllocation(20, 1)
+    assert share_of_cores(1, None) == CoreAllocation(1, 8)
+    assert share_of_cores(20, None, "cuda") == CoreAllocation(1, 8)
     everything = share_of_cores(1000, None)
     assert everything.workers <= 8
     monkeypatch.setenv("OMP_NUM_THREADS", "4")
-    assert share_of_cores(3, 2) == Share(2, 4)
+    assert share_of_cores(3, 2) == CoreAllocation(2, 4)
     assert share_of_cores(1000, None).workers <= 2
 
 
 def test_a_worker_that_is_killed_costs_nobody_anything(settings, subjects, undisturbed):
     """What memory that runs out does; its person is fitted again alone."""
     lines, outcomes = [], []
-    with LocalCrew(Share(2, 1), FIT_MODULE) as crew:
+    with ProcessPool(CoreAllocation(2, 1), FIT_MODULE) as crew:
         for outcome in run_cohort(subjects, settings, crew, lines.append):
             if not outcomes:
                 worker = next(w for w in crew._workers if w.task.name == outcome.subject)
@@ -150,7 +150,7 @@ def test_a_worker_that_is_killed_costs_nobody_anything(settings, subjects, undis
 
 def test_a_person_whose_worker_dies_again_fails_alone(settings, subjects):
     lines, outcomes, killed = [], [], set()
-    with LocalCrew(Share(1, 1), FIT_MODULE) as crew:
+    with ProcessPool(CoreAllocation(1, 1), FIT_MODULE) as crew:
         begin = crew.begin
 
         def begin_and_kill(task):
@@ -219,7 +219,7 @@ def test_two_runs_share_the_work(settings, undisturbed):
 def test_a_person_whom_another_run_has_comes_last(settings, subjects):
     place = person_folder(settings.save_folder, subjects[0])
     lines, order = [], []
-    with LocalCrew(Share(1, 1), FIT_MODULE) as crew:
+    with ProcessPool(CoreAllocation(1, 1), FIT_MODULE) as crew:
         other = folder_lock(place)
         assert other.__enter__()
         for outcome in run_cohort(subjects, settings, crew, lines.append):
@@ -235,7 +235,7 @@ def test_a_lock_is_one_runs_and_ends_with_it(tmp_path):
     place = tmp_path / "healthy" / "anna"
     with folder_lock(place) as held:
         assert held
-        with pytest.raises(TakenError, match=rf"anna: another run \(process {os.getpid()}"), folder_lock(place):
+        with pytest.raises(LockedError, match=rf"anna: another run \(process {os.getpid()}"), folder_lock(place):
             pass
         with folder_lock(place.with_name("bert")) as other:
             assert other
@@ -260,7 +260,7 @@ def test_a_lock_that_was_removed_while_it_was_waited_for_does_not_count(tmp_path
     monkeypatch.setattr(locks.fcntl, "flock", removed_first)
     with folder_lock(place) as held:
         assert held
-        with pytest.raises(TakenError), folder_lock(place):
+        with pytest.raises(LockedError), folder_lock(place):
             pass
     assert len(times) == 3
 

@@ -11,9 +11,9 @@ import pytest
 
 from gait.body.skeleton import BODY_JOINTS, NUM_BODY_JOINTS, Joint
 from gait.errors import GaitError
-from gait.explaining.attribution import GaitImportance
+from gait.explaining.attribution import TrialAttribution
 from gait.explaining.attribution_files import (
-    Explanation,
+    SavedAttribution,
     read_explanation,
     write_cycles,
     write_explanation,
@@ -24,8 +24,8 @@ from tests.helpers.explanation_cases import importance
 from tests.helpers.motion_cases import stick_walker
 
 
-def explanation(said: GaitImportance | None = None) -> Explanation:
-    return Explanation(
+def explanation(said: TrialAttribution | None = None) -> SavedAttribution:
+    return SavedAttribution(
         gait="sick/Süß ☂/walk1/part2",
         importance=importance() if said is None else said,
         network="mlp.ckpt",

@@ -20,7 +20,7 @@ from gait.explaining.methods import explain_windows
 from gait.learning.architecture import MLPArchitecture, TransformerArchitecture
 from gait.learning.transformer import GaitTransformer
 from gait.motion.common_frame import common_frame
-from gait.motion.dataset import GaitRecording, RecordingSource
+from gait.motion.dataset import AcquisitionInfo, Trial
 from tests.helpers.motion_cases import stick_walker
 
 LENGTH = 16
@@ -32,7 +32,7 @@ NETWORKS = [
 
 def recording(tmp_path, frames=40):
     joints = stick_walker(frames).astype(np.float32)
-    return GaitRecording("P01", "walk", True, joints, 100.0, RecordingSource(100.0, frames, 0.0, (), 1.7), tmp_path)
+    return Trial("P01", "walk", True, joints, 100.0, AcquisitionInfo(100.0, frames, 0.0, (), 1.7), tmp_path)
 
 
 @pytest.fixture(params=NETWORKS, ids=["mlp", "transformer"])

@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 
 from gait.body.skeleton import NUM_BODY_JOINTS, Joint
-from gait.explaining.group_attribution import PersonImportance, cohort_view, person_importance
+from gait.explaining.group_attribution import SubjectAttribution, cohort_view, person_importance
 from gait.kinematics.gait_cycle import GaitCycle, gait_cycles, on_own_cycle
 from tests.helpers.explanation_cases import importance
 from tests.helpers.motion_cases import stick_walker
 
 
-def person(name: str, probability: float, importance: np.ndarray, fold: int = 0) -> PersonImportance:
-    return PersonImportance(name, name.startswith("sick"), probability, fold, 4, importance)
+def person(name: str, probability: float, importance: np.ndarray, fold: int = 0) -> SubjectAttribution:
+    return SubjectAttribution(name, name.startswith("sick"), probability, fold, 4, importance)
 
 
 def pattern(seed: int, size: float = 1.0) -> np.ndarray:

@@ -10,12 +10,12 @@ from scipy.spatial.transform import Rotation
 from gait.body.rotations import inverse_left_jacobian
 from gait.fitting.joint_parametrization import turned
 from gait.fitting.marker_kinematics import marker_motion
-from gait.fitting.objective_terms import Leaning
+from gait.fitting.objective_terms import SoftPoseTarget
 from gait.fitting.reference_normal_equations import normal_equations, objective
 from gait.fitting.solver import quaternions as turns
-from gait.fitting.solver.batched_normal_equations import FrameEquations
-from gait.fitting.solver.block_solver import LimbEquations, LimbStep, damped_step
-from gait.fitting.solver.frame_data import Observation
+from gait.fitting.solver.batched_normal_equations import BatchedNormalEquations
+from gait.fitting.solver.block_solver import BlockNormalEquations, BlockStep, damped_step
+from gait.fitting.solver.frame_data import ObservedMarkers
 from gait.fitting.solver.kinematic_blocks import limbs
 from tests.fitting.test_jacobians import FEATURES, WEIGHTS, case, leaning_of, narrow_bounds, observation_of, prior_of
 from tests.helpers.fitting_cases import random_body
@@ -70,7 +70,7 @@ def test_objective_and_gradient_are_the_exact_ones(tmp_path, tree, feature):
     prior = prior_of(body, wearer, narrow_bounds(body, 0.3))
     leaning = leaning_of(body, wearer, pose.frames)
     exact = normal_equations(wearer, pose, observation, prior, WEIGHTS, (leaning,))
-    equations = FrameEquations(wearer, prior, WEIGHTS, DOUBLE)
+    equations = BatchedNormalEquations(wearer, prior, WEIGHTS, DOUBLE)
     frames = equations.frames(observation, (leaning,))
     poses = equations.taken_up(pose, frames)
     found = equations.evaluate(poses, frames)
@@ -92,7 +92,7 @@ def test_curvature_of_the_markers(tmp_path, tree, feature):
     """
     body, wearer, pose = case(tmp_path, tree, feature)
     if feature is not None:
-        elsewhere = FrameEquations(wearer, prior_of(body, wearer), WEIGHTS, DOUBLE).point_pose_elsewhere
+        elsewhere = BatchedNormalEquations(wearer, prior_of(body, wearer), WEIGHTS, DOUBLE).point_pose_elsewhere
         wearer = replace(wearer, skin=replace(wearer.skin, point_pose=wearer.skin.point_pose - elsewhere))
     observation = observation_of(wearer, pose)
     prior = prior_of(body, wearer)
@@ -104,7 +104,7 @@ def test_curvature_of_the_markers(tmp_path, tree, feature):
         0.0,
     )
     exact = normal_equations(wearer, pose, observation, silent, WEIGHTS)
-    equations = FrameEquations(wearer, silent, WEIGHTS, DOUBLE)
+    equations = BatchedNormalEquations(wearer, silent, WEIGHTS, DOUBLE)
     frames = equations.frames(observation)
     poses = equations.taken_up(pose, frames)
     _, curvature = dense(equations.evaluate(poses, frames).equations, equations.limbs)
@@ -121,16 +121,16 @@ def test_curvature_of_the_markers(tmp_path, tree, feature):
 def test_curvature_of_the_joints_terms_is_near_gauss_newtons(tmp_path):
     """Exact where a residual is small; the place's is exact anywhere."""
     body, wearer, pose = case(tmp_path, False, None, spread=0.05)
-    nothing = Observation(torch.zeros(3, 12, 3, dtype=DOUBLE), torch.zeros(3, 12, dtype=torch.bool))
+    nothing = ObservedMarkers(torch.zeros(3, 12, 3, dtype=DOUBLE), torch.zeros(3, 12, dtype=torch.bool))
     prior = prior_of(body, wearer)
-    leaning = Leaning(
+    leaning = SoftPoseTarget(
         pose.rotations,
         pose.translation + 0.1,
         torch.full(pose.rotations.shape[:2], 300.0, dtype=DOUBLE),
         torch.full((3,), 2e3, dtype=DOUBLE),
     )
     exact = normal_equations(wearer, pose, nothing, prior, WEIGHTS, (leaning,)).curvature.numpy()
-    equations = FrameEquations(wearer, prior, WEIGHTS, DOUBLE)
+    equations = BatchedNormalEquations(wearer, prior, WEIGHTS, DOUBLE)
     frames = equations.frames(nothing, (leaning,))
     found = equations.evaluate(equations.taken_up(pose, frames), frames)
     _, curvature = dense(found.equations, equations.limbs)
@@ -144,13 +144,13 @@ def test_a_step_is_the_exact_ones(tmp_path, tree):
     J = wearer.skin.num_joints
     step = torch.tensor(np.random.default_rng(1).normal(0, 0.3, (pose.frames, 3 * J + 3)))
     expected = turned(pose, marker_motion(wearer, pose).parent_world, step, wearer.skin.hinges)
-    equations = FrameEquations(wearer, prior_of(tmp_body(tmp_path, tree), wearer), WEIGHTS, DOUBLE)
+    equations = BatchedNormalEquations(wearer, prior_of(tmp_body(tmp_path, tree), wearer), WEIGHTS, DOUBLE)
     frames = equations.frames(observation)
     poses = equations.taken_up(pose, frames)
     parent_world = equations.evaluate(poses, frames).parent_world
     limb, trunk = unknowns_of(equations.limbs)
     by_limb = torch.where(torch.tensor(limb) >= 0, step[:, limb], 0.0)
-    there = LimbStep(by_limb, step[:, trunk], step.new_zeros(pose.frames))
+    there = BlockStep(by_limb, step[:, trunk], step.new_zeros(pose.frames))
     found = equations.given_back(equations.turned(poses, parent_world, there), frames)
     np.testing.assert_allclose(found.rotations, expected.rotations, atol=1e-12)
     np.testing.assert_allclose(found.translation, expected.translation, atol=1e-12)
@@ -168,11 +168,11 @@ def test_single_precision_far_from_the_origin(tmp_path, tree, feature):
     body, wearer, pose = case(tmp_path, tree, feature, spread=0.4)
     near = observation_of(wearer, pose)
     away = torch.tensor([12.0, 1.0, -30.0], dtype=DOUBLE)
-    observation = Observation(torch.where(near.seen[..., None], near.markers + away, 0.0), near.seen)
+    observation = ObservedMarkers(torch.where(near.seen[..., None], near.markers + away, 0.0), near.seen)
     pose = type(pose)(pose.rotations, pose.translation + away, pose.angles)
     prior = prior_of(body, wearer)
     exact = objective(wearer, pose, observation, prior, WEIGHTS)
-    equations = FrameEquations(wearer, prior, WEIGHTS)
+    equations = BatchedNormalEquations(wearer, prior, WEIGHTS)
     frames = equations.frames(observation)
     found = equations.evaluate(equations.taken_up(pose, frames), frames)
     assert found.cost.dtype == found.equations.limb.dtype == torch.float32
@@ -195,7 +195,7 @@ def random_limb_equations(frames=3, limbs=2, unknowns=4, trunk=5, nothing=False)
     l_ = slice(0, unknowns)
     t_ = slice(unknowns, unknowns + trunk)
     whole = products.sum(dim=1)
-    equations = LimbEquations(
+    equations = BlockNormalEquations(
         products[:, :, l_, l_], products[:, :, l_, t_], whole[:, t_, t_], products[:, :, l_, -1], whole[:, t_, -1]
     )
     D = limbs * unknowns + trunk
@@ -229,7 +229,7 @@ def test_damped_step_leaves_unknowns_that_nothing_sees():
 
 def test_a_skeleton_falls_into_trunk_legs_arms_and_head(tmp_path):
     body, wearer, _ = case(tmp_path)
-    found = FrameEquations(wearer, prior_of(body, wearer), WEIGHTS).limbs
+    found = BatchedNormalEquations(wearer, prior_of(body, wearer), WEIGHTS).limbs
     assert found.trunk.tolist() == [0, 3, 6, 9]
     assert sorted(sorted(j for j in row if j < 22) for row in found.limb.tolist()) == [
         [1, 4, 7, 10],

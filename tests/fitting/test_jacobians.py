@@ -13,21 +13,21 @@ from gait.body.rotations import PoseFeature, inverse_left_jacobian, left_jacobia
 from gait.fitting.calibration import Placement, _person_step, calibrate, offset_precision, tie_terms
 from gait.fitting.joint_parametrization import MOST_STEP_RAD, turned
 from gait.fitting.marker_kinematics import (
-    Wearer,
+    SubjectModel,
     joint_pose_jacobian,
     joint_shape_jacobian,
     marker_motion,
     pose_jacobian,
     shape_jacobian,
 )
-from gait.fitting.objective_terms import Leaning, excess, huber, joint_prior, joint_terms, marker_terms
+from gait.fitting.objective_terms import SoftPoseTarget, excess, huber, joint_prior, joint_terms, marker_terms
 from gait.fitting.reference_normal_equations import normal_equations
-from gait.fitting.residual_scales import FitWeights
-from gait.fitting.solver.frame_data import Observation
+from gait.fitting.residual_scales import ResidualScales
+from gait.fitting.solver.frame_data import ObservedMarkers
 from tests.helpers.fitting_cases import random_body, random_layout, random_pose, random_wearer
 
 H = 1e-6
-WEIGHTS = FitWeights()
+WEIGHTS = ResidualScales()
 TREES = pytest.mark.parametrize("hinges", [False, True], ids=["free_tree", "hinge_tree"])
 FEATURES = pytest.mark.parametrize("feature", [None, *PoseFeature], ids=["plain", "quaternions", "matrices"])
 
@@ -63,14 +63,14 @@ def observation_of(wearer, pose, seed=0, unseen=0.2):
     apart = rng.normal(size=markers.shape)
     apart *= distance[..., None] / np.linalg.norm(apart, axis=-1, keepdims=True)
     seen = rng.random(markers.shape[:2]) > unseen
-    return Observation(torch.tensor(np.where(seen[..., None], markers + apart, 0.0)), torch.tensor(seen))
+    return ObservedMarkers(torch.tensor(np.where(seen[..., None], markers + apart, 0.0)), torch.tensor(seen))
 
 
 def leaning_of(body, wearer, frames, seed=9):
     other = random_pose(body, wearer.skin, frames, seed)
     rng = np.random.default_rng(seed)
     precision = torch.tensor(rng.uniform(0, 400, other.rotations.shape[:2]))
-    return Leaning(other.rotations, other.translation, precision, torch.tensor(rng.uniform(0, 1e4, frames)))
+    return SoftPoseTarget(other.rotations, other.translation, precision, torch.tensor(rng.uniform(0, 1e4, frames)))
 
 
 def prior_of(body, wearer, bounds=None):
@@ -357,7 +357,7 @@ def person(request, tmp_path):
     rng = np.random.default_rng(4)
     own = torch.tensor(rng.normal(0, 0.01, (2, 7, 3)))
     placement = Placement(own.mean(0) + 0.003, own)
-    worn = Wearer(wearer.skin, wearer.betas, own[recording])
+    worn = SubjectModel(wearer.skin, wearer.betas, own[recording])
     return body, worn, pose, recording, placement, prior_of(body, wearer)
 
 
@@ -479,7 +479,7 @@ def test_calibration_ends_where_the_gradient_is_zero(person):
         most_iterations=300,
         tolerance=0,
     )
-    again = Wearer(worn.skin, solved.betas, solved.placement.recordings[recording])
+    again = SubjectModel(worn.skin, solved.betas, solved.placement.recordings[recording])
     here = normal_equations(again, solved.pose, observation, prior, quadratic)
     step = _person_step(again, here, solved.placement, recording, precision, 1.0, quadratic, 0.0)
     assert step.betas.abs().max() < 1e-3

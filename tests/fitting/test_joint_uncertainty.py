@@ -10,7 +10,7 @@ from gait.body.marker_placement import plug_in_gait_layout
 from gait.body.model_file import load_body
 from gait.body.pose_prior import natural_pose_prior
 from gait.body.skeleton import Joint
-from gait.fitting.calibration import Calibrated, PersonEquations, Placement
+from gait.fitting.calibration import Placement, ShapeCalibration, SubjectNormalEquations
 from gait.fitting.fit_report import fit_report
 from gait.fitting.frame_batches import FrameBatches
 from gait.fitting.joint_parametrization import turned
@@ -23,12 +23,12 @@ from gait.fitting.joint_uncertainty import (
     joint_confidence,
     radius,
 )
-from gait.fitting.marker_kinematics import Wearer, marker_motion
+from gait.fitting.marker_kinematics import SubjectModel, marker_motion
 from gait.fitting.objective_terms import joint_prior
 from gait.fitting.offset_covariance import placement_factors, propagated, shape_and_offsets
 from gait.fitting.reference_normal_equations import normal_equations
-from gait.fitting.residual_scales import FitWeights
-from gait.fitting.solver.frame_data import Observation
+from gait.fitting.residual_scales import ResidualScales
+from gait.fitting.solver.frame_data import ObservedMarkers
 from gait.fitting.subject_fit import fit_person
 from gait.synthetic import MarkerErrors, make_person, make_walk
 from tests.helpers.fitting_cases import (
@@ -112,7 +112,7 @@ class Dense:
             solved.append(torch.cat([torch.zeros(self.M3, 1), step], dim=1))
             reduced -= across.mT @ step
         nothing = torch.zeros(0)
-        return PersonEquations(reduced, nothing, self.tie, self.observed, inner, torch.stack(solved), nothing)
+        return SubjectNormalEquations(reduced, nothing, self.tie, self.observed, inner, torch.stack(solved), nothing)
 
 
 def test_errors_of_a_persons_recordings_are_the_dense_systems():
@@ -151,7 +151,7 @@ def test_how_far_markers_are_displaced_is_estimated_without_bias(factor):
             wrong[mine] += dense.drawn @ true
         error = -inverse @ wrong
         solved = torch.stack([true + error[mine] for mine in dense.own]).unflatten(1, (30, 3))
-        calibrated = Calibrated(torch.zeros(4), Placement(solved.mean(0), solved), None, 0.0)
+        calibrated = ShapeCalibration(torch.zeros(4), Placement(solved.mean(0), solved), None, 0.0)
         factors = placement_factors(equations, calibrated, others, precision, kinds)
         assert len(set(factors.tolist())) == 2
         estimates.append((float(factors[0]), float(factors[3])))
@@ -176,11 +176,11 @@ def test_an_error_in_shape_or_offsets_moves_the_joints_as_the_solver_says(tmp_pa
     body = random_body(tmp_path, hinges=hinges)
     wearer = random_wearer(body, random_layout(body, 40))
     start = random_pose(body, wearer.skin, 3, spread=0.1)
-    weights = replace(FitWeights(), marker_robust_m=10.0)
+    weights = replace(ResidualScales(), marker_robust_m=10.0)
     prior = joint_prior(natural_pose_prior(), weights, body=body, hinges=wearer.skin.hinges)
     rng = np.random.default_rng(5)
     markers = marker_motion(wearer, start).markers
-    observation = Observation(markers + 0.003 * torch.tensor(rng.normal(size=markers.shape)), torch.ones(3, 40) > 0)
+    observation = ObservedMarkers(markers + 0.003 * torch.tensor(rng.normal(size=markers.shape)), torch.ones(3, 40) > 0)
 
     def solved(worn, pose):
         for _ in range(12):  # to the very bottom
@@ -198,7 +198,7 @@ def test_an_error_in_shape_or_offsets_moves_the_joints_as_the_solver_says(tmp_pa
 
     def moved(sign):
         betas, offset = (sign * step * part for part in (direction[:B], direction[B:].view(40, 3)))
-        other = Wearer(wearer.skin, wearer.betas + betas, wearer.offset + offset)
+        other = SubjectModel(wearer.skin, wearer.betas + betas, wearer.offset + offset)
         return marker_motion(other, solved(other, pose)).joints
 
     expected = (moved(1) - moved(-1)) / (2 * step)
@@ -223,13 +223,13 @@ def test_nothing_seen_is_nothing_known(tmp_path):
     body = random_body(tmp_path)
     wearer = random_wearer(body, random_layout(body, 30))
     pose = random_pose(body, wearer.skin, 4, spread=0.1)
-    weights = FitWeights()
+    weights = ResidualScales()
     prior = joint_prior(natural_pose_prior(), weights, body=body)
     joints = marker_motion(wearer, pose).joints.numpy()
     none = 1e-12 * torch.eye(wearer.skin.num_betas + 90, dtype=torch.float64)
 
     def confidence(seen):
-        observation = Observation(marker_motion(wearer, pose).markers * seen[..., None], seen)
+        observation = ObservedMarkers(marker_motion(wearer, pose).markers * seen[..., None], seen)
         return joint_confidence(wearer, pose, joints, observation, prior, weights, none, 10.0, ALONE)
 
     all_seen, blind = confidence(torch.ones(4, 30) > 0), confidence(torch.zeros(4, 30) > 0)
@@ -240,7 +240,7 @@ def test_nothing_seen_is_nothing_known(tmp_path):
     assert all_seen.observed.mean() > 0.5
     assert all_seen.noise < 0.1
     counted = normal_equations(
-        wearer, pose, Observation(marker_motion(wearer, pose).markers, torch.ones(4, 30) > 0), prior, weights
+        wearer, pose, ObservedMarkers(marker_motion(wearer, pose).markers, torch.ones(4, 30) > 0), prior, weights
     )
     assert counted.residual.abs().max() < 1e-12
 

@@ -12,9 +12,9 @@ from gait.capture import Recording, read_recording
 from gait.capture.marker_names import other_side
 from gait.fitting.marker_quality.discontinuities import track_breaks
 from gait.fitting.marker_quality.displacements import judged
-from gait.fitting.marker_quality.fit_with_qc import UnfitRecordingError, fit_checked
+from gait.fitting.marker_quality.fit_with_qc import UnusableRecordingError, fit_checked
 from gait.fitting.marker_quality.left_right_swap import exchanged_sides, put_right
-from gait.fitting.marker_quality.marker_error import MarkerFault
+from gait.fitting.marker_quality.marker_error import MarkerError
 from gait.synthetic import MarkerErrors
 from gait.synthetic.inject_errors import plant
 from tests.helpers.fitting_cases import OPEN_BODY, recorded, short_walk
@@ -186,7 +186,7 @@ def exchanged(recording, first, second):
 
 def test_all_sides_exchanged_is_refused_without_repair_and_put_right_with_it(walk, clean, body, layout):
     wrong, _ = plant(walk, "all sides exchanged", layout.labels, np.random.default_rng(0))
-    with pytest.raises(UnfitRecordingError, match=r"all sides exchanged, frames 101 to 180: left out .*--repair"):
+    with pytest.raises(UnusableRecordingError, match=r"all sides exchanged, frames 101 to 180: left out .*--repair"):
         fit_checked([wrong], body, layout)
     fit = fit_checked([wrong], body, layout, repair=True)
     assert [fault.kind for fault in fit.faults[0]] == ["all sides exchanged"]
@@ -262,7 +262,7 @@ def test_of_two_real_walks_one_has_wrist_names_exchanged_and_one_is_clean(captur
 
 
 def test_a_line_says_marker_kind_frames_and_what_was_done():
-    fault = MarkerFault("exchanged", "LKNE", "LTIB", 120, 180, 85.3, "left out", "--repair puts them right")
+    fault = MarkerError("exchanged", "LKNE", "LTIB", 120, 180, 85.3, "left out", "--repair puts them right")
     assert fault.line == ("LKNE and LTIB exchanged, frames 120 to 180, 85 mm off: left out (--repair puts them right)")
     assert fault.frames == 61
-    assert MarkerFault("mirrored", None, None, 1, 9, None, "corrected").line == "mirrored, frames 1 to 9: corrected"
+    assert MarkerError("mirrored", None, None, 1, 9, None, "corrected").line == "mirrored, frames 1 to 9: corrected"

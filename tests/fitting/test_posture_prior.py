@@ -11,7 +11,7 @@ from gait.body.rotations import axis_angle_to_matrix, matrix_to_axis_angle
 from gait.body.skeleton import NUM_BODY_JOINTS, Joint
 from gait.fitting.objective_terms import joint_prior
 from gait.fitting.posture_prior import around_own_posture
-from gait.fitting.residual_scales import FitWeights
+from gait.fitting.residual_scales import ResidualScales
 from gait.fitting.subject_fit import fit_person
 from gait.synthetic import NO_ERRORS, make_person, make_walk
 from gait.synthetic.cohort import walker
@@ -25,7 +25,7 @@ def body():
 
 @pytest.mark.parametrize("frames", [1, 3, 19])
 def test_posture_is_shrunk_towards_the_natural_one_by_the_number_of_frames(body, frames):
-    prior = joint_prior(natural_pose_prior(), FitWeights(), body=body)
+    prior = joint_prior(natural_pose_prior(), ResidualScales(), body=body)
     turn = torch.zeros(NUM_BODY_JOINTS, 3, dtype=torch.float64)
     turn[Joint.SPINE2] = torch.tensor([0.4, 0.1, 0.0])
     turn[Joint.PELVIS] = torch.tensor([0.0, 1.5, 0.0])
@@ -49,4 +49,4 @@ def test_a_stoop_that_all_frames_share_does_not_change_the_shape(body):
         (gait,) = fit_person([recording], body, plug_in_gait_layout(body), weights=weights).gaits
         return np.linalg.norm(gait.joints_m[:, :NUM_BODY_JOINTS] - walk.truth.joints_m, axis=-1).mean()
 
-    assert error_m(FitWeights()) < 0.85 * error_m(FitWeights(calibration_pose_prior=1.0))
+    assert error_m(ResidualScales()) < 0.85 * error_m(ResidualScales(calibration_pose_prior=1.0))

@@ -9,7 +9,7 @@ from gait.body.marker_placement import plug_in_gait_layout
 from gait.body.model_file import load_body
 from gait.body.rotations import PoseFeature
 from gait.fitting.joint_parametrization import pose_numbers
-from gait.fitting.marker_kinematics import Wearer, marker_motion
+from gait.fitting.marker_kinematics import SubjectModel, marker_motion
 from gait.fitting.reduced_body import marker_skin
 from tests.helpers.body_files import python2_npy, random_model
 from tests.helpers.fitting_cases import (
@@ -43,7 +43,7 @@ def walk(open_body):
 
 
 def worn(skin, betas):
-    return Wearer(skin, torch.as_tensor(betas).double(), skin.point.new_zeros(skin.num_markers, 3))
+    return SubjectModel(skin, torch.as_tensor(betas).double(), skin.point.new_zeros(skin.num_markers, 3))
 
 
 def on_the_mesh(body, layout, out):
@@ -136,7 +136,7 @@ def test_offsets_turn_with_the_skin(tmp_path):
     layout = random_layout(body, 8)
     wearer = random_wearer(body, layout)
     pose = random_pose(body, wearer.skin, 3)
-    bare = marker_motion(Wearer(wearer.skin, wearer.betas, torch.zeros_like(wearer.offset)), pose)
+    bare = marker_motion(SubjectModel(wearer.skin, wearer.betas, torch.zeros_like(wearer.offset)), pose)
     motion = marker_motion(wearer, pose)
     skin = wearer.skin
     for t in range(3):
@@ -151,9 +151,9 @@ def test_offsets_frame_by_frame(tmp_path):
     wearer = random_wearer(body, random_layout(body, 8))
     pose = random_pose(body, wearer.skin, 3)
     offset = torch.randn(3, 8, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0)) * 0.03
-    together = marker_motion(Wearer(wearer.skin, wearer.betas, offset), pose).markers
+    together = marker_motion(SubjectModel(wearer.skin, wearer.betas, offset), pose).markers
     for t in range(3):
-        alone = marker_motion(Wearer(wearer.skin, wearer.betas, offset[t]), pose[slice(t, t + 1)]).markers
+        alone = marker_motion(SubjectModel(wearer.skin, wearer.betas, offset[t]), pose[slice(t, t + 1)]).markers
         np.testing.assert_allclose(together[t], alone[0], atol=1e-12)
 
 
@@ -162,7 +162,7 @@ def test_selected_markers_move_as_before(tmp_path):
     wearer = random_wearer(body, random_layout(body, 10))
     rows = torch.tensor([7, 2, 3])
     pose = random_pose(body, wearer.skin, 2)
-    fewer = Wearer(wearer.skin.select(rows), wearer.betas, wearer.offset[rows])
+    fewer = SubjectModel(wearer.skin.select(rows), wearer.betas, wearer.offset[rows])
     assert fewer.skin.labels == ("M7", "M2", "M3")
     expected = marker_motion(wearer, pose).markers[:, rows]
     np.testing.assert_allclose(marker_motion(fewer, pose).markers, expected, atol=1e-12)

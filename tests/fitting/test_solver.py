@@ -12,15 +12,15 @@ from gait.body.model_file import load_body
 from gait.body.pose_prior import natural_pose_prior
 from gait.body.rotations import PoseFeature
 from gait.fitting.joint_parametrization import MOST_STEP_RAD, Pose, resting_pose, turned
-from gait.fitting.marker_kinematics import Wearer, marker_motion
+from gait.fitting.marker_kinematics import SubjectModel, marker_motion
 from gait.fitting.objective_terms import joint_prior
 from gait.fitting.reduced_body import marker_skin
 from gait.fitting.reference_normal_equations import objective
-from gait.fitting.residual_scales import FitWeights
+from gait.fitting.residual_scales import ResidualScales
 from gait.fitting.rigid_initialization import rigid_start, trunk_trust
-from gait.fitting.solver.batched_normal_equations import FrameEquations
-from gait.fitting.solver.frame_data import Observation
-from gait.fitting.solver.levenberg_marquardt import Effort, solve_poses
+from gait.fitting.solver.batched_normal_equations import BatchedNormalEquations
+from gait.fitting.solver.frame_data import ObservedMarkers
+from gait.fitting.solver.levenberg_marquardt import SolverOptions, solve_poses
 from tests.helpers.fitting_cases import (
     constrained_open_body,
     pose_of,
@@ -31,8 +31,8 @@ from tests.helpers.fitting_cases import (
     walk_pose,
 )
 
-WEIGHTS = FitWeights()
-FAINT = FitWeights(pose_prior=1e-9)
+WEIGHTS = ResidualScales()
+FAINT = ResidualScales(pose_prior=1e-9)
 """A prior that settles only what no marker sees."""
 
 
@@ -45,7 +45,7 @@ def walk(open_body):
 def walking(open_body, walk):
     """Who walks, with Plug-in Gait's markers exactly where they belong, and how."""
     skin = marker_skin(open_body, plug_in_gait_layout(open_body))
-    wearer = Wearer(skin, torch.as_tensor(walk.truth.betas).double(), skin.point.new_zeros(skin.num_markers, 3))
+    wearer = SubjectModel(skin, torch.as_tensor(walk.truth.betas).double(), skin.point.new_zeros(skin.num_markers, 3))
     pose = walk_pose(open_body, skin, walk.truth)[slice(0, None, 5)]
     return wearer, pose, all_seen(marker_motion(wearer, pose).markers)
 
@@ -56,12 +56,12 @@ def prior(open_body):
 
 
 def all_seen(markers):
-    return Observation(markers, torch.ones(markers.shape[:2], dtype=torch.bool))
+    return ObservedMarkers(markers, torch.ones(markers.shape[:2], dtype=torch.bool))
 
 
 def solved(wearer, start, observation, prior, weights=WEIGHTS, precision=torch.float32, **effort):
-    equations = FrameEquations(wearer, prior, weights, precision)
-    return solve_poses(equations, start, observation, effort=Effort(**effort))
+    equations = BatchedNormalEquations(wearer, prior, weights, precision)
+    return solve_poses(equations, start, observation, effort=SolverOptions(**effort))
 
 
 def solved_from_rigid_start(wearer, observation, prior, **options):
@@ -177,7 +177,7 @@ def test_rigid_start_says_which_frames_fix_a_body(walking, prior):
     line = observation.markers[:4].clone()
     line[3] = torch.linspace(0, 1, len(labels), dtype=torch.float64)[:, None] * torch.tensor([1.0, 2.0, 0.5])
     seen[3] = True
-    _, _, fixed = rigid_start(wearer, prior.natural, Observation(torch.where(seen[..., None], line, 0.0), seen))
+    _, _, fixed = rigid_start(wearer, prior.natural, ObservedMarkers(torch.where(seen[..., None], line, 0.0), seen))
     assert fixed.tolist() == [True, False, True, False]
 
 
@@ -261,11 +261,13 @@ def test_where_unseen_markers_are_said_to_be_is_no_matter(walking, prior):
     found = []
     for nonsense in (0.0, 1e3, torch.nan, torch.inf):
         markers = torch.where(seen[..., None], observation.markers, nonsense)
-        found.append(solved(wearer, start, Observation(markers, seen), prior))
+        found.append(solved(wearer, start, ObservedMarkers(markers, seen), prior))
     for other in found[1:]:
         assert same_pose(found[0].pose, other.pose)
     beginnings = [
-        rigid_start(wearer, prior.natural, Observation(torch.where(seen[..., None], observation.markers, x), seen))[0]
+        rigid_start(wearer, prior.natural, ObservedMarkers(torch.where(seen[..., None], observation.markers, x), seen))[
+            0
+        ]
         for x in (0.0, 1e3)
     ]
     np.testing.assert_allclose(beginnings[0].rotations, beginnings[1].rotations, atol=1e-9)
@@ -274,7 +276,7 @@ def test_where_unseen_markers_are_said_to_be_is_no_matter(walking, prior):
 def test_a_frame_without_markers_stands_naturally(walking, prior):
     """Nothing to go by: every joint at the prior's mean, the body where it was, all numbers finite."""
     wearer, truth, observation = walking
-    nothing = Observation(torch.zeros_like(observation.markers[:2]), torch.zeros_like(observation.seen[:2]))
+    nothing = ObservedMarkers(torch.zeros_like(observation.markers[:2]), torch.zeros_like(observation.seen[:2]))
     found = solved(
         wearer, truth[slice(0, 2)], nothing, prior, precision=torch.float64, tolerance=1e-9, most_iterations=60
     )

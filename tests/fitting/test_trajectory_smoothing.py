@@ -11,13 +11,13 @@ from gait.body.rotations import axis_angle_to_matrix
 from gait.body.skeleton import Joint
 from gait.fitting.joint_parametrization import Pose
 from gait.fitting.reduced_body import marker_skin
-from gait.fitting.residual_scales import FitWeights
+from gait.fitting.residual_scales import ResidualScales
 from gait.fitting.subject_fit import fit_person
 from gait.fitting.trajectory_smoothing import between_frames, cubic_spline, smooth_course, whittaker
 from gait.synthetic import MarkerErrors
 from tests.helpers.fitting_cases import random_body, random_layout, random_pose, recorded, short_walk, unseen_where
 
-WEIGHTS = FitWeights()
+WEIGHTS = ResidualScales()
 SMALL_ERRORS = MarkerErrors(placement_m=0.003, technical_along_m=0.0, noise_m=0.0005, gap_share=0.0)
 ARM = ("SHO", "UPA", "ELB", "FRM", "WRA", "WRB", "FIN")
 

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from gait.body.skeleton import BODY_JOINTS, NUM_BODY_JOINTS
-from gait.explaining.attribution import GaitImportance
+from gait.explaining.attribution import TrialAttribution
 from gait.learning.architecture import Architecture, MLPArchitecture, TransformerArchitecture
 from gait.learning.checkpoint import Checkpoint, save_checkpoint
 from gait.motion.common_frame import NORMALISATION
@@ -19,7 +19,7 @@ SMALL_MLP = MLPArchitecture("sequential_mlp", WINDOW, (8, 6), (8,))
 SMALL_TRANSFORMER = TransformerArchitecture(8, 8, 2, 2, 16)
 
 
-def importance(frames: int = 120, *, signed: bool = True, seed: int = 0, **changes: Any) -> GaitImportance:
+def importance(frames: int = 120, *, signed: bool = True, seed: int = 0, **changes: Any) -> TrialAttribution:
     """Random values; ``changes`` are fields of it."""
     random = np.random.default_rng(seed)
     values = random.normal(0, 1e-3, (frames, NUM_BODY_JOINTS)).astype(np.float32)
@@ -35,7 +35,7 @@ def importance(frames: int = 120, *, signed: bool = True, seed: int = 0, **chang
         "method": "lrp" if signed else "attention",
         "settings": {"rule": "epsilon", "epsilon": 1e-6, "stride": 4} if signed else {"heads": "mean"},
     }
-    return GaitImportance(**(known | changes))
+    return TrialAttribution(**(known | changes))
 
 
 def write_network(path: Path, architecture: Architecture = SMALL_MLP, seed: int = 0, **changes: Any) -> Path:

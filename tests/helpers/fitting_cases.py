@@ -15,7 +15,7 @@ from gait.body.rotations import PoseFeature, matrix_to_axis_angle
 from gait.body.skeleton import joint_rows
 from gait.capture import Recording
 from gait.fitting.joint_parametrization import Pose
-from gait.fitting.marker_kinematics import Wearer
+from gait.fitting.marker_kinematics import SubjectModel
 from gait.fitting.reduced_body import marker_skin
 from gait.synthetic import NO_ERRORS, make_person, make_walk, record_markers, write_walk
 from gait.synthetic.virtual_markers import PLUG_IN_GAIT_39
@@ -157,7 +157,7 @@ def random_wearer(body, layout, seed=0):
     """Somebody of any shape whose markers are displaced by centimetres."""
     rng = np.random.default_rng([seed, 2])
     skin = marker_skin(body, layout)
-    return Wearer(
+    return SubjectModel(
         skin, torch.tensor(rng.normal(size=skin.num_betas)), torch.tensor(rng.normal(0, 0.02, (len(skin.point), 3)))
     )
 

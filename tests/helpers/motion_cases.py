@@ -6,7 +6,7 @@ import numpy as np
 
 from gait.body.pose_sequence import PoseSequence
 from gait.body.skeleton import NUM_BODY_JOINTS, Joint
-from gait.motion.dataset import GaitRecording, RecordingSource
+from gait.motion.dataset import AcquisitionInfo, Trial
 from gait.motion.pose_files import write_npz
 
 _SIDED = ("HIP", "KNEE", "ANKLE", "FOOT", "COLLAR", "SHOULDER", "ELBOW", "WRIST")
@@ -110,8 +110,8 @@ def slowly_normalised(window):
 def recording(joints_m, subject="P01", gait="walk1", *, sick=False, rate_hz=100.0):
     """A gait as it would be read."""
     joints = np.asarray(joints_m, dtype=np.float32)
-    source = RecordingSource(rate_hz, len(joints), 0.0, (), 1.7)
-    return GaitRecording(subject, gait, sick, joints, rate_hz, source, Path("poses"))
+    source = AcquisitionInfo(rate_hz, len(joints), 0.0, (), 1.7)
+    return Trial(subject, gait, sick, joints, rate_hz, source, Path("poses"))
 
 
 def write_gait(base, name, joints_m, *, rate_hz=100.0, markers_seen=None):

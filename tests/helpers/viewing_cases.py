@@ -13,17 +13,17 @@ from numpy.typing import NDArray
 from gait.body.body import Body
 from gait.body.model_file import load_body
 from gait.motion.pose_files import write_npz
-from gait.viewing.file_backend import FileWorkbench
+from gait.viewing.file_backend import FileBackend
 from gait.viewing.lazy_imgui import imgui
-from gait.viewing.loaded_trial import BodyFiles
-from gait.viewing.main_window import WindowContents
-from gait.viewing.offscreen_window import MemoryStage
-from gait.viewing.viewer_state import Session
+from gait.viewing.loaded_trial import BodyModelLocator
+from gait.viewing.main_window import MainWindow
+from gait.viewing.offscreen_window import OffscreenWindow
+from gait.viewing.viewer_state import ViewerState
 from tests.helpers.fitting_cases import short_walk
 from tests.helpers.paths import REPOSITORY
 
 MODELS = REPOSITORY / "data" / "SUPR"
-BODIES = BodyFiles(MODELS, "open_neutral.npz")
+BODIES = BodyModelLocator(MODELS, "open_neutral.npz")
 
 
 @lru_cache(maxsize=1)
@@ -52,12 +52,14 @@ def write_shown_walk(folder: Path, seed: int = 1, seconds: float = 1.6, markers:
 class Hands:
     """A window without a screen, and what hands would do to it."""
 
-    def __init__(self, width: int, height: int, folder: Path, bodies: BodyFiles = BODIES, density: float = 1.0) -> None:
+    def __init__(
+        self, width: int, height: int, folder: Path, bodies: BodyModelLocator = BODIES, density: float = 1.0
+    ) -> None:
         self.density = density
-        self.session = Session(FileWorkbench(bodies))
-        self.stage = MemoryStage(width, height)
+        self.session = ViewerState(FileBackend(bodies))
+        self.stage = OffscreenWindow(width, height)
         with self.stage.context:
-            self.contents = WindowContents(self.stage.context, self.session, folder)
+            self.contents = MainWindow(self.stage.context, self.session, folder)
         self.draw(3)
 
     def draw(self, times: int = 1, seconds: float = 1e-4) -> None:

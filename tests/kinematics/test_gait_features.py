@@ -17,7 +17,7 @@ from gait.cohort.fit_settings import FitSettings
 from gait.cohort.fit_subject import fit_cohort
 from gait.kinematics.gait_features import FEATURE_NAMES, feature_table, gait_features
 from gait.motion.common_frame import mirrored
-from gait.motion.dataset import GaitRecording, RecordingSource, read_gaits
+from gait.motion.dataset import AcquisitionInfo, Trial, read_gaits
 from gait.synthetic import DISORDER_NAMES, Walk, disorder, make_person, make_walk
 from gait.synthetic.pathologies import ONE_SIDED
 from tests.helpers.paths import REPOSITORY
@@ -167,9 +167,9 @@ def test_a_recording_of_legs_alone_shows_no_arms(captures: Path, tmp_path: Path)
 
 
 def test_a_table_has_a_row_a_recording() -> None:
-    source = RecordingSource(RATE_HZ, 450, 0.0, (), 1.7)
+    source = AcquisitionInfo(RATE_HZ, 450, 0.0, (), 1.7)
     gaits = [
-        GaitRecording("P", str(k), False, walked(None, seed).truth.joints_m, RATE_HZ, source, Path())
+        Trial("P", str(k), False, walked(None, seed).truth.joints_m, RATE_HZ, source, Path())
         for k, seed in enumerate((2, 7))
     ]
     table = feature_table(gaits)

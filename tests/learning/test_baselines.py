@@ -14,8 +14,8 @@ from gait.learning import baselines
 from gait.learning.baselines import baseline_predictions
 from gait.learning.metrics import roc_auc
 from gait.learning.predictions import Predictions
-from gait.motion.dataset import GaitRecording, RecordingSource
-from gait.motion.windows import Windows
+from gait.motion.dataset import AcquisitionInfo, Trial
+from gait.motion.windows import WindowDataset
 from gait.synthetic import disorder, make_person, make_walk
 from tests.helpers.paths import OPEN_BODY
 
@@ -25,13 +25,13 @@ RATE_HZ = 100.0
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
-def recording(subject: str, gait: str, sick: bool, joints: NDArray[np.float32]) -> GaitRecording:
-    source = RecordingSource(RATE_HZ, len(joints), 0.0, (), 1.7)
-    return GaitRecording(subject, gait, sick, joints, RATE_HZ, source, Path())
+def recording(subject: str, gait: str, sick: bool, joints: NDArray[np.float32]) -> Trial:
+    source = AcquisitionInfo(RATE_HZ, len(joints), 0.0, (), 1.7)
+    return Trial(subject, gait, sick, joints, RATE_HZ, source, Path())
 
 
 @pytest.fixture(scope="module")
-def people() -> tuple[GaitRecording, ...]:
+def people() -> tuple[Trial, ...]:
     """Six adults in health, and six like them with a stiff knee; the first of both have two walks."""
     body = load_body(MODEL)
     gaits = []
@@ -46,7 +46,7 @@ def people() -> tuple[GaitRecording, ...]:
 
 
 @pytest.fixture(scope="module")
-def divided(people: tuple[GaitRecording, ...]) -> tuple[tuple[GaitRecording, ...], tuple[GaitRecording, ...]]:
+def divided(people: tuple[Trial, ...]) -> tuple[tuple[Trial, ...], tuple[Trial, ...]]:
     """Training and evaluation; of the healthy ones more are trained on."""
     evaluation = tuple(gait for gait in people if gait.subject in ("P4", "P4s", "P5", "P5s"))
     training = tuple(gait for gait in people if gait not in evaluation and gait.subject != "P3s")
@@ -76,7 +76,7 @@ def test_known_persons_are_told_apart_on_the_networks_windows(divided, few_kerne
     training, evaluation = divided
     found = baseline_predictions(training, evaluation, window_length=100, stride=20)
     assert list(found) == ["zero_rule", "walking_speed", "gait_features", "minirocket"]
-    windows = Windows(evaluation, 100, 20)
+    windows = WindowDataset(evaluation, 100, 20)
     for name in found:
         predictions = of(found, name)
         assert predictions.first_frame.tolist() == windows.first_frame.tolist()
@@ -166,7 +166,7 @@ def test_what_cannot_be_learnt_is_said(divided, without_aeon) -> None:
 
 
 def test_minirocket_learns_from_all_persons_evenly(people) -> None:
-    windows = Windows(people, 100)
+    windows = WindowDataset(people, 100)
     chosen = baselines._evenly_by_person(windows, 60)
     persons = [windows.gaits[g].person for g in windows.gait_index[chosen]]
     assert {persons.count(name) for name in set(persons)} == {5}
@@ -192,6 +192,6 @@ def test_recordings_shorter_than_a_window_are_no_error(divided, few_kernels) -> 
     training, evaluation = divided
     short, other = (recording(name, "short", True, evaluation[0].joints_m[:60]) for name in "ST")
     found = baseline_predictions([*training, other], [*evaluation[:1], short], window_length=100, stride=50)
-    assert {len(of(found, name)) for name in found} == {len(Windows(evaluation[:1], 100, 50))}
+    assert {len(of(found, name)) for name in found} == {len(WindowDataset(evaluation[:1], 100, 50))}
     only_short = baseline_predictions(training, [short], window_length=100, stride=50)
     assert {len(of(only_short, name)) for name in only_short} == {0}

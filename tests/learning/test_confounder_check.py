@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from gait.body.skeleton import NUM_BODY_JOINTS
 from gait.capture import read_recording
 from gait.learning import confounder_check as leaks
-from gait.learning.confounder_check import LeakReport, leak_check
-from gait.motion.dataset import GaitRecording, RecordingSource
+from gait.learning.confounder_check import ConfounderReport, leak_check
+from gait.motion.dataset import AcquisitionInfo, Trial
 
 MARKERS = tuple(f"M{k:02d}" for k in range(35))
 JOINTS = np.zeros((1, NUM_BODY_JOINTS, 3), np.float32)
@@ -29,12 +29,12 @@ def recorded(
     missing: float = 0.01,
     markers: tuple[str, ...] = MARKERS,
     stature_m: float = 1.6,
-) -> GaitRecording:
-    source = RecordingSource(rate_hz, round(seconds * rate_hz), missing, markers, stature_m)
-    return GaitRecording(subject, gait, sick, JOINTS, 100.0, source, Path())
+) -> Trial:
+    source = AcquisitionInfo(rate_hz, round(seconds * rate_hz), missing, markers, stature_m)
+    return Trial(subject, gait, sick, JOINTS, 100.0, source, Path())
 
 
-def alike(seed: int, sick: int = 20, healthy: int = 20, walks: int = 2) -> list[GaitRecording]:
+def alike(seed: int, sick: int = 20, healthy: int = 20, walks: int = 2) -> list[Trial]:
     """Sick and healthy people from one laboratory: whatever differs does so by chance."""
     random = np.random.default_rng(seed)
     gaits = []
@@ -58,7 +58,7 @@ def alike(seed: int, sick: int = 20, healthy: int = 20, walks: int = 2) -> list[
     return gaits
 
 
-def told(report: LeakReport) -> set[str]:
+def told(report: ConfounderReport) -> set[str]:
     assert tuple(report.factors) == FACTORS
     return {name for name, factor in report.factors.items() if factor.leaks}
 

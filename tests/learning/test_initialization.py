@@ -10,8 +10,8 @@ import torch
 from gait.learning.architecture import MLPArchitecture, TransformerArchitecture
 from gait.learning.initialization import settle
 from gait.learning.mlp import sequential_weights
-from gait.motion.dataset import GaitRecording, RecordingSource
-from gait.motion.windows import Windows
+from gait.motion.dataset import AcquisitionInfo, Trial
+from gait.motion.windows import WindowDataset
 from tests.helpers.motion_cases import stick_walker
 
 LENGTH = 16
@@ -20,13 +20,13 @@ LENGTH = 16
 def recording(number):
     rng = np.random.default_rng(number)
     joints = stick_walker(60) * rng.uniform(0.9, 1.1) + rng.normal(0, 0.01, (60, 22, 3))
-    source = RecordingSource(rate_hz=100.0, frames=60, missing_share=0.0, markers=(), stature_m=float("nan"))
-    return GaitRecording(f"P{number}", "walk1", bool(number % 2), joints.astype(np.float32), 100.0, source, Path())
+    source = AcquisitionInfo(rate_hz=100.0, frames=60, missing_share=0.0, markers=(), stature_m=float("nan"))
+    return Trial(f"P{number}", "walk1", bool(number % 2), joints.astype(np.float32), 100.0, source, Path())
 
 
 @pytest.fixture(scope="module")
 def windows():
-    return Windows([recording(number) for number in range(4)], LENGTH, stride=2, mirrored=True)
+    return WindowDataset([recording(number) for number in range(4)], LENGTH, stride=2, mirrored=True)
 
 
 def started(**sizes):
@@ -135,7 +135,7 @@ def test_joints_that_stand_still_leave_weights_of_usual_size(windows, frames):
     network = started()
     still = recording(0)
     still.joints_m[:] = still.joints_m[0]
-    settle(network, Windows([replace(still, joints_m=still.joints_m[:frames])], LENGTH), seed=1)
+    settle(network, WindowDataset([replace(still, joints_m=still.joints_m[:frames])], LENGTH), seed=1)
     assert all(values.abs().max() < 100 for values in network.state_dict().values())
 
 
@@ -186,5 +186,5 @@ def test_a_perceptron_is_only_scaled_and_moved_and_alike_under_both_names(window
 
 def test_a_perceptron_that_sees_one_window_has_weights_of_usual_size(windows):
     network = PERCEPTRON.build()
-    settle(network, Windows([replace(recording(0), joints_m=recording(0).joints_m[:LENGTH])], LENGTH), seed=1)
+    settle(network, WindowDataset([replace(recording(0), joints_m=recording(0).joints_m[:LENGTH])], LENGTH), seed=1)
     assert all(values.abs().max() < 100 for values in network.state_dict().values())

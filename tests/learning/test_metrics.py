@@ -11,7 +11,15 @@ from sklearn import metrics as sk
 
 from gait.errors import GaitError
 from gait.learning import metrics
-from gait.learning.metrics import METRICS, Estimate, as_json, epoch_metrics, interval_note, metric_estimates, roc_auc
+from gait.learning.metrics import (
+    METRICS,
+    MetricWithInterval,
+    as_json,
+    epoch_metrics,
+    interval_note,
+    metric_estimates,
+    roc_auc,
+)
 from gait.learning.predictions import Predictions
 
 Vector = NDArray[np.float64]
@@ -114,7 +122,7 @@ def test_the_seed_decides_the_interval() -> None:
     assert metric_estimates(predictions, by="windows", seed=1) != metric_estimates(predictions, by="windows", seed=2)
 
 
-def coverage(interval: Callable[[Predictions], Estimate], truth: float, runs: int = 150) -> float:
+def coverage(interval: Callable[[Predictions], MetricWithInterval], truth: float, runs: int = 150) -> float:
     estimates = [interval(random_people(100 + k, 20, 20)) for k in range(runs)]
     return float(np.mean([e.low <= truth <= e.high for e in estimates]))
 
@@ -122,10 +130,10 @@ def coverage(interval: Callable[[Predictions], Estimate], truth: float, runs: in
 def test_intervals_over_persons_hold_the_truth_about_as_often_as_they_say() -> None:
     population = metric_estimates(random_people(99, 1500, 1500), by="persons", resamples=2)
 
-    def over_persons(predictions: Predictions) -> Estimate:
+    def over_persons(predictions: Predictions) -> MetricWithInterval:
         return metric_estimates(predictions, by="persons", resamples=400)["roc_auc"]
 
-    def over_windows(predictions: Predictions) -> Estimate:
+    def over_windows(predictions: Predictions) -> MetricWithInterval:
         each = {
             f"{'sick' if s else 'healthy'}/{k:05d}": [p]
             for k, (s, p) in enumerate(zip(predictions.sick, predictions.probability, strict=True))

@@ -14,9 +14,9 @@ from gait.learning.architecture import MLPArchitecture, TransformerArchitecture
 from gait.learning.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from gait.learning.initialization import settle
 from gait.learning.metrics import epoch_metrics
-from gait.learning.trainer import _UNITS_A_METRE, Training, TrainingSettings, mean_window, window_probabilities
+from gait.learning.trainer import _UNITS_A_METRE, Trainer, TrainingSettings, mean_window, window_probabilities
 from gait.motion.common_frame import aligned
-from gait.motion.windows import Windows
+from gait.motion.windows import WindowDataset
 from gait.synthetic import make_person, make_walk
 from tests.helpers.motion_cases import recording, stick_walker
 
@@ -39,17 +39,17 @@ def walks(persons, seed, frames=30):
 @pytest.fixture(scope="module")
 def training():
     gaits = walks(3, 0)
-    return Windows([*gaits, recording(stick_walker(17), "P99")], LENGTH, 3, mirrored=True)
+    return WindowDataset([*gaits, recording(stick_walker(17), "P99")], LENGTH, 3, mirrored=True)
 
 
 @pytest.fixture(scope="module")
 def evaluation():
-    return Windows(walks(2, 1), LENGTH, 3)
+    return WindowDataset(walks(2, 1), LENGTH, 3)
 
 
 @pytest.fixture(scope="module")
 def validation():
-    return Windows(walks(2, 2), LENGTH, 3)
+    return WindowDataset(walks(2, 2), LENGTH, 3)
 
 
 def settings(**more):
@@ -60,7 +60,7 @@ def begun(architecture, training, evaluation, asked, **more):
     torch.manual_seed(asked.seed)
     network = architecture.build()
     settle(network, training, asked.seed)
-    return Training(network, training, evaluation, asked, **more)
+    return Trainer(network, training, evaluation, asked, **more)
 
 
 def run(course, most=1000):
@@ -132,7 +132,7 @@ def test_offsets_in_metres_are_those_of_grown_ups(open_body):
     for number in range(6):
         walk = make_walk(open_body, make_person(open_body, number), seconds=3.0, rate_hz=100.0).truth
         gaits.append(recording(walk.joints_m, f"P{number}"))
-    windows = Windows(gaits, 128, 16)
+    windows = WindowDataset(gaits, 128, 16)
     metres = torch.stack(
         [
             aligned(torch.from_numpy(windows.gaits[g].joints_m[f : f + 128])[None])[0]
@@ -146,14 +146,14 @@ def test_offsets_in_metres_are_those_of_grown_ups(open_body):
 
 def test_each_window_is_learnt_from_once_an_epoch_in_an_order_of_its_own(training, evaluation, monkeypatch):
     course = begun(MLP, training, evaluation, settings())
-    asked, batch = [], Windows.batch
+    asked, batch = [], WindowDataset.batch
 
     def noted(windows, indices, device=None):
         if windows is training:
             asked.append(indices.tolist())
         return batch(windows, indices, device)
 
-    monkeypatch.setattr(Windows, "batch", noted)
+    monkeypatch.setattr(WindowDataset, "batch", noted)
     orders = []
     for _ in range(2):
         asked.clear()
@@ -223,7 +223,7 @@ def test_early_stopping_keeps_the_best_validation_epoch_and_never_looks_at_who_j
     asked = settings(epochs=40, patience=2, learning_rate=0.03)
     courses = [
         run(begun(MLP, training, judged, asked, validation=validation))
-        for judged in (evaluation, Windows(walks(1, 7), LENGTH, 1))
+        for judged in (evaluation, WindowDataset(walks(1, 7), LENGTH, 1))
     ]
     one, other = courses
     loss = [epoch["validation"]["loss"] for epoch in one.epochs]
@@ -245,16 +245,16 @@ def test_a_training_that_diverges_is_one_line(training, evaluation):
 
 
 def test_one_label_alone_teaches_nothing(evaluation):
-    healthy = Windows([gait for gait in walks(2, 3) if not gait.sick], LENGTH)
+    healthy = WindowDataset([gait for gait in walks(2, 3) if not gait.sick], LENGTH)
     with pytest.raises(GaitError, match=r"46 windows of healthy and 0 of sick persons"):
-        Training(MLP.build(), healthy, evaluation, settings())
+        Trainer(MLP.build(), healthy, evaluation, settings())
 
 
 def test_evaluation_without_a_window_is_not_defined_and_stops_nothing(training):
-    course = begun(MLP, training, Windows(walks(1, 4, frames=LENGTH - 1), LENGTH), settings())
+    course = begun(MLP, training, WindowDataset(walks(1, 4, frames=LENGTH - 1), LENGTH), settings())
     epoch = course.epoch()
     assert math.isnan(epoch["eval"]["loss"])
-    assert len(window_probabilities(course.network, Windows([], LENGTH), 4)) == 0
+    assert len(window_probabilities(course.network, WindowDataset([], LENGTH), 4)) == 0
 
 
 def test_the_mean_window_is_that_of_all_windows(training):
@@ -266,6 +266,6 @@ def test_weights_that_need_no_gradient_are_left_alone(training, evaluation):
     network = nn.Sequential(nn.Flatten(), nn.Linear(LENGTH * 66, 1), nn.Flatten(0))
     network[1].bias.requires_grad_(False)
     before = network[1].bias.clone()
-    course = Training(network, training, evaluation, settings())
+    course = Trainer(network, training, evaluation, settings())
     course.epoch()
     assert torch.equal(before, network[1].bias)

@@ -8,7 +8,7 @@ import torch
 
 from gait.body.skeleton import MIRROR_PAIRS
 from gait.errors import GaitError
-from gait.motion.windows import Windows
+from gait.motion.windows import WindowDataset
 from tests.helpers.motion_cases import about_y, recording, slowly_aligned, slowly_normalised, stick_walker
 
 LENGTH = 16
@@ -40,7 +40,7 @@ def all_of(windows):
 
 @pytest.mark.parametrize(("stride", "counts"), [(1, (15, 1, 0, 6)), (4, (4, 1, 0, 2)), (100, (1, 1, 0, 1))])
 def test_every_window_in_order(stride, counts):
-    windows = Windows(walkers(), LENGTH, stride)
+    windows = WindowDataset(walkers(), LENGTH, stride)
     assert len(windows) == sum(counts)
     assert windows.gait_index.tolist() == [k for k, count in enumerate(counts) for _ in range(count)]
     assert windows.first_frame.tolist() == [stride * k for count in counts for k in range(count)]
@@ -57,7 +57,7 @@ def test_every_window_in_order(stride, counts):
 
 
 def test_mirrored_ones_follow():
-    plain, both = Windows(walkers(), LENGTH, 3), Windows(walkers(), LENGTH, 3, mirrored=True)
+    plain, both = WindowDataset(walkers(), LENGTH, 3), WindowDataset(walkers(), LENGTH, 3, mirrored=True)
     n = len(plain)
     assert len(both) == 2 * n
     assert both.mirrored_mask.tolist() == [False] * n + [True] * n
@@ -72,7 +72,7 @@ def test_mirrored_ones_follow():
 
 
 def test_any_order_any_number():
-    windows = Windows([recording(stick_walker(200))], LENGTH, mirrored=True)
+    windows = WindowDataset([recording(stick_walker(200))], LENGTH, mirrored=True)
     everything = all_of(windows)
     assert len(everything) == 370
     order = torch.randperm(len(windows), generator=torch.Generator().manual_seed(0))
@@ -85,18 +85,18 @@ def test_any_order_any_number():
 
 def test_asked_again_it_is_the_same():
     """Where a window's placement is known from another batch too."""
-    windows = Windows([recording(stick_walker(150, turn_deg=80))], LENGTH, mirrored=True)
+    windows = WindowDataset([recording(stick_walker(150, turn_deg=80))], LENGTH, mirrored=True)
     first = all_of(windows)
     some = torch.tensor([3, 140, 200, 3])
     torch.testing.assert_close(windows.batch(some), first[some], rtol=0, atol=0)
     torch.testing.assert_close(all_of(windows), first, rtol=0, atol=0)
-    fresh = Windows(windows.gaits, LENGTH, mirrored=True)
+    fresh = WindowDataset(windows.gaits, LENGTH, mirrored=True)
     torch.testing.assert_close(fresh.batch(some), first[some], rtol=0, atol=0)
     torch.testing.assert_close(all_of(fresh), first, rtol=0, atol=0)
 
 
 def test_a_batch_is_its_own_memory():
-    windows = Windows(walkers(), LENGTH)
+    windows = WindowDataset(walkers(), LENGTH)
     first = windows.batch(torch.tensor([0, 1]))
     kept = first.clone()
     windows.batch(torch.tensor([5, 6])).fill_(7)
@@ -107,26 +107,26 @@ def test_a_batch_is_its_own_memory():
 def test_recordings_stay_as_they_are():
     gaits = walkers()
     before = [gait.joints_m.copy() for gait in gaits]
-    all_of(Windows(gaits, LENGTH, mirrored=True))
+    all_of(WindowDataset(gaits, LENGTH, mirrored=True))
     for gait, joints in zip(gaits, before, strict=True):
         np.testing.assert_array_equal(gait.joints_m, joints)
 
 
 def test_short_gaits_are_a_line_each():
-    windows = Windows(walkers(), LENGTH)
+    windows = WindowDataset(walkers(), LENGTH)
     (line,) = windows.too_short
     assert line.startswith("sick/P02/short: has 9 frames at 100 Hz, fewer than a window's 16")
     assert len(windows.gaits) == 4
-    none = Windows(walkers(), 31)
+    none = WindowDataset(walkers(), 31)
     assert (len(none), len(none.too_short)) == (0, 4)
     assert all_of(none).shape == (0, 31, 22, 3)
-    nobody = Windows([], LENGTH)
+    nobody = WindowDataset([], LENGTH)
     assert (len(nobody), nobody.too_short) == (0, ())
     assert nobody.sick.shape == (0,)
 
 
 def test_a_window_of_one_frame():
-    windows = Windows(walkers()[:1], 1)
+    windows = WindowDataset(walkers()[:1], 1)
     assert len(windows) == 30
     assert all_of(windows).isfinite().all()
 
@@ -137,7 +137,7 @@ def test_nothing_is_stored_twice():
     frames = 3 * 400 * 22 * 3 * 4
     per_window = 3 * 8 + 12 * 4 + 3
     for mirrored in (False, True):
-        windows = Windows(gaits, 64, mirrored=mirrored)
+        windows = WindowDataset(gaits, 64, mirrored=mirrored)
         scratch = 2 * 64 * 64 * 22 * 3 * 4
         assert len(pickle.dumps(windows)) < 2 * frames + per_window * len(windows) + scratch + 20_000
         again = pickle.loads(pickle.dumps(windows))
@@ -146,7 +146,7 @@ def test_nothing_is_stored_twice():
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no graphics card")
 def test_on_another_device():
-    windows = Windows(walkers(), LENGTH, mirrored=True)
+    windows = WindowDataset(walkers(), LENGTH, mirrored=True)
     there = windows.batch(torch.arange(len(windows)), device="cuda")
     assert there.is_cuda
     torch.testing.assert_close(there.cpu(), all_of(windows), atol=1e-5, rtol=0)
@@ -155,9 +155,9 @@ def test_on_another_device():
 @pytest.mark.parametrize(("length", "stride"), [(0, 1), (16, 0), (-3, 1)])
 def test_windows_of_nothing_are_refused(length, stride):
     with pytest.raises(GaitError, match="1 or more"):
-        Windows(walkers(), length, stride)
+        WindowDataset(walkers(), length, stride)
 
 
 def test_gaits_of_different_rates_are_refused():
     with pytest.raises(GaitError, match="50, 100 Hz; bring them to one rate"):
-        Windows([recording(stick_walker()), recording(stick_walker(), rate_hz=50.0)], LENGTH)
+        WindowDataset([recording(stick_walker()), recording(stick_walker(), rate_hz=50.0)], LENGTH)

@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from gait.body.skeleton import HEAD_TO_FEET, NUM_BODY_JOINTS, Joint
-from gait.explaining.attribution import GaitImportance
-from gait.explaining.group_attribution import PersonImportance, cohort_view
+from gait.explaining.attribution import TrialAttribution
+from gait.explaining.group_attribution import SubjectAttribution, cohort_view
 from gait.report.cohort_figure import cohort_picture
 from gait.report.explanation_figure import (
-    ExplainedRecording,
-    PhaseBodies,
+    AttributionFigureData,
+    PhaseRenders,
     bodies_size,
     explanation_picture,
     methods_picture,
@@ -27,7 +27,7 @@ from gait.report.heatmaps import FOR_HEALTHY, FOR_SICK
 from gait.viewing.colours import UNEXPLAINED, DivergingScale, SequentialScale, importance_scale
 from gait.viewing.downsample import in_columns
 from gait.viewing.offscreen_renderer import OffscreenRenderer, shared_renderer
-from gait.viewing.render_bodies import ExplainedBody, draw_bodies
+from gait.viewing.render_bodies import ColouredBody, draw_bodies
 from tests.helpers.explanation_cases import importance
 from tests.helpers.motion_cases import about_y, stick_walker
 
@@ -44,8 +44,8 @@ def pixels(page: bytes) -> NDArray[np.int64]:
     return np.asarray(Image.open(io.BytesIO(page)).convert("RGB")).astype(np.int64)
 
 
-def drawn(said: GaitImportance, joints: NDArray[np.floating] | None = None) -> NDArray[np.int64]:
-    recording = ExplainedRecording(said, walker() if joints is None else joints, "Relevance (LRP)")
+def drawn(said: TrialAttribution, joints: NDArray[np.floating] | None = None) -> NDArray[np.int64]:
+    recording = AttributionFigureData(said, walker() if joints is None else joints, "Relevance (LRP)")
     return pixels(explanation_picture(recording, "sick/P02/walk1", ["one line", "another"], None, NO_BODIES))
 
 
@@ -54,7 +54,7 @@ def rows_of(picture: NDArray[np.int64], colour: object, least: int) -> NDArray[n
     return np.flatnonzero((picture == np.asarray(colour)).all(axis=-1).sum(axis=1) >= least)
 
 
-def one_joint(joint: Joint, size: float) -> GaitImportance:
+def one_joint(joint: Joint, size: float) -> TrialAttribution:
     values = np.zeros((FRAMES, NUM_BODY_JOINTS), np.float32)
     values[:, joint] = size
     return importance(FRAMES, values=values, probability=np.full(FRAMES, 0.9, np.float32))
@@ -75,7 +75,7 @@ def test_a_joint_that_speaks_for_sick_has_its_row_in_the_colour_of_the_scales_en
 
 def test_the_cycles_maps_show_either_foots_own() -> None:
     values = np.zeros((FRAMES, NUM_BODY_JOINTS), np.float32)
-    recording = ExplainedRecording(importance(FRAMES, values=values), walker(), "LRP")
+    recording = AttributionFigureData(importance(FRAMES, values=values), walker(), "LRP")
     strikes = recording.events.heel_strikes["left"]
     for strike in strikes:  # the first fifth of each left stride
         values[strike : strike + 20, Joint.HEAD] = 0.01
@@ -130,14 +130,14 @@ def test_unsigned_importance_is_on_the_sequential_scale() -> None:
     ids=["short", "long", "standing", "unexplained", "nothing mattered"],
 )
 def test_any_recording_has_a_page_without_a_warning(
-    said: GaitImportance, joints: NDArray[np.floating], recwarn: pytest.WarningsRecorder
+    said: TrialAttribution, joints: NDArray[np.floating], recwarn: pytest.WarningsRecorder
 ) -> None:
     assert drawn(said, joints).shape == (1240, 1700, 3)
     assert not recwarn.list
 
 
 def test_names_in_any_letters_have_a_page_without_a_warning(recwarn: pytest.WarningsRecorder) -> None:
-    recording = ExplainedRecording(importance(FRAMES), walker(), "LRP")
+    recording = AttributionFigureData(importance(FRAMES), walker(), "LRP")
     assert explanation_picture(recording, "sick/$x^2$ 歩行 🚶/walk", ["$\\frac{1}{2}$"], None, "歩行")
     assert not recwarn.list
 
@@ -145,9 +145,9 @@ def test_names_in_any_letters_have_a_page_without_a_warning(recwarn: pytest.Warn
 def test_bodies_are_put_on_the_page_above_their_names() -> None:
     width, height = bodies_size()
     magenta = np.full((height, width, 3), (255, 0, 255), np.uint8)
-    recording = ExplainedRecording(importance(FRAMES), walker(), "LRP")
+    recording = AttributionFigureData(importance(FRAMES), walker(), "LRP")
     columns = tuple(int(width * share) for share in (0.1, 0.4, 0.6, 0.9))
-    page = pixels(explanation_picture(recording, "x", [], PhaseBodies(magenta, columns), ""))
+    page = pixels(explanation_picture(recording, "x", [], PhaseRenders(magenta, columns), ""))
     there = (page == (255, 0, 255)).all(axis=-1)
     assert there.sum() > 0.9 * width * height
     rows, places = np.nonzero(there)
@@ -157,7 +157,7 @@ def test_bodies_are_put_on_the_page_above_their_names() -> None:
 
 def test_all_methods_have_a_row_each() -> None:
     recordings = [
-        ExplainedRecording(importance(FRAMES, signed=signed, seed=seed), walker(), title)
+        AttributionFigureData(importance(FRAMES, signed=signed, seed=seed), walker(), title)
         for seed, (title, signed) in enumerate((("Relevance (LRP)", True), ("Attention", False), ("Occlusion", True)))
     ]
     two = pixels(methods_picture(recordings[:2], "x", ["line"]))
@@ -195,7 +195,8 @@ def test_what_few_windows_say_of_the_ends_does_not_set_the_scale() -> None:
     loud = said.values.copy()
     loud[~said.well_covered] *= 1000
     scales = [
-        ExplainedRecording(replace(said, values=values), walker(), "LRP").scale.high for values in (said.values, loud)
+        AttributionFigureData(replace(said, values=values), walker(), "LRP").scale.high
+        for values in (said.values, loud)
     ]
     assert 0 < (~said.well_covered).sum() < FRAMES / 2
     assert scales[0] == scales[1]
@@ -229,11 +230,11 @@ def pillar() -> tuple[NDArray[np.float32], NDArray[np.int32]]:
     return vertices, np.array(faces, np.int32)
 
 
-def standing(turn: float, values: NDArray[np.float32] | None = None) -> ExplainedBody:
+def standing(turn: float, values: NDArray[np.float32] | None = None) -> ColouredBody:
     vertices, _ = pillar()
     if values is None:
         values = np.repeat([-1.0, 0.0, 1.0], 4).astype(np.float32)
-    return ExplainedBody((vertices @ about_y(turn).T).astype(np.float32), values, about_y(turn) @ [0.0, 0.0, 1.0])
+    return ColouredBody((vertices @ about_y(turn).T).astype(np.float32), values, about_y(turn) @ [0.0, 0.0, 1.0])
 
 
 def test_bodies_are_coloured_from_head_to_feet_wherever_they_walk(renderer: OffscreenRenderer) -> None:
@@ -273,14 +274,14 @@ def test_the_side_that_matters_is_towards_the_viewer(renderer: OffscreenRenderer
     assert shares[0] > 1.5 * shares[1]
 
 
-def persons(count: int = 6, *, wrong: int = 1) -> list[PersonImportance]:
+def persons(count: int = 6, *, wrong: int = 1) -> list[SubjectAttribution]:
     random = np.random.default_rng(0)
     found = []
     for k in range(count):
         sick = k % 2 == 1
         probability = 0.9 if sick != (k < wrong) else 0.2
         name = f"{'sick' if sick else 'healthy'}/$P_{k}$ 歩行者 with a long name 🚶 {k}"
-        found.append(PersonImportance(name, sick, probability, k % 2, 4, random.normal(size=(101, NUM_BODY_JOINTS))))
+        found.append(SubjectAttribution(name, sick, probability, k % 2, 4, random.normal(size=(101, NUM_BODY_JOINTS))))
     return found
 
 

@@ -13,7 +13,7 @@ from PIL import Image
 from gait.report.fit_figure import RESIDUAL_SCALE, fit_picture
 from gait.viewing.camera import Camera
 from gait.viewing.colours import OBSERVED, SKIN, UNSEEN, VIRTUAL, SequentialScale
-from gait.viewing.offscreen_renderer import NoDrawingError, OffscreenRenderer, shared_renderer
+from gait.viewing.offscreen_renderer import OffscreenRenderer, RenderingUnavailableError, shared_renderer
 from gait.viewing.png import png_bytes
 from gait.viewing.scene import Floor, Mesh, Scene, Segments, Spheres, vertex_normals
 
@@ -239,7 +239,7 @@ def test_long_recordings_are_averaged_and_gaps_left_out_of_the_average() -> None
 
 def test_a_machine_that_cannot_draw_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GLCONTEXT_LINUX_LIBEGL", "libEGL-that-is-not-there.so")
-    with pytest.raises(NoDrawingError) as failure:
+    with pytest.raises(RenderingUnavailableError) as failure:
         OffscreenRenderer()
     assert "apt-get install libegl1 libgl1 libgl1-mesa-dri" in str(failure.value)
     assert "\n" not in str(failure.value)

@@ -19,23 +19,23 @@ from PIL import Image
 
 from gait.body.marker_placement import plug_in_gait_layout
 from gait.errors import GaitError
-from gait.files.step_cache import FinishedSteps, Said, digest
+from gait.files.step_cache import Said, StepCache, digest
 from gait.fitting.fit_report import FitReport
 from gait.learning.fold_result import save_result
 from gait.motion.folds import person_folds
 from gait.report.__main__ import main
-from gait.report.run.build import RunSettings, RunTold, tell_run
+from gait.report.run.build import RunReportResult, RunSettings, tell_run
 from gait.report.run.fit_summary import fitted_cohort
-from gait.report.run.model import NetworkStory, Story
+from gait.report.run.model import NetworkSection, RunReport
 from gait.report.run.page import story_page
 from gait.report.training.cross_validation_summary import pooled
 from gait.report.training.write_report import write_report
 from gait.synthetic import make_person, make_walk
 from gait.viewing.comparison_video import LETTERS, film_side_by_side
-from gait.viewing.file_backend import FileWorkbench
-from gait.viewing.loaded_trial import BodyFiles
-from gait.viewing.offscreen_renderer import NoDrawingError
-from gait.viewing.run_viewer import Look, opened
+from gait.viewing.file_backend import FileBackend
+from gait.viewing.loaded_trial import BodyModelLocator
+from gait.viewing.offscreen_renderer import RenderingUnavailableError
+from gait.viewing.run_viewer import ViewRequest, opened
 from gait.viewing.video import drawing
 from tests.helpers.explanation_cases import SMALL_MLP, SMALL_TRANSFORMER, WINDOW, write_network
 from tests.helpers.fitting_cases import OPEN_BODY, SECRET, model_folder, texts_of, write_c3d
@@ -110,7 +110,7 @@ def settings(world: Path, export: Path, **changes: Any) -> RunSettings:
 
 
 @pytest.fixture(scope="module")
-def run(world: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, RunTold, list[str]]:
+def run(world: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, RunReportResult, list[str]]:
     """Where it was told, what became of it, and what was said meanwhile."""
     export = tmp_path_factory.mktemp("told") / "demo out"
     lines: list[str] = []
@@ -155,7 +155,9 @@ def read(page: Path) -> _Tags:
     return tags
 
 
-def test_the_page_tells_of_fits_networks_maps_and_films(run: tuple[Path, RunTold, list[str]], world: Path) -> None:
+def test_the_page_tells_of_fits_networks_maps_and_films(
+    run: tuple[Path, RunReportResult, list[str]], world: Path
+) -> None:
     export, done, lines = run
     assert done.problems == ()
     assert done.page == export / "index.html"
@@ -185,7 +187,7 @@ def test_the_page_tells_of_fits_networks_maps_and_films(run: tuple[Path, RunTold
 
 
 def test_the_page_needs_nothing_from_elsewhere_and_its_links_lead_somewhere(
-    run: tuple[Path, RunTold, list[str]],
+    run: tuple[Path, RunReportResult, list[str]],
 ) -> None:
     page = read(run[1].page)
     assert not {"script", "link", "iframe"} & set(page.names)
@@ -202,7 +204,7 @@ def test_the_page_needs_nothing_from_elsewhere_and_its_links_lead_somewhere(
             assert (run[0] / unquote(link)).is_file(), link
 
 
-def test_names_are_words_and_no_part_of_the_page(run: tuple[Path, RunTold, list[str]]) -> None:
+def test_names_are_words_and_no_part_of_the_page(run: tuple[Path, RunReportResult, list[str]]) -> None:
     content = run[1].page.read_text(encoding="utf-8")
     assert ODD not in content
     assert "P&lt;b&gt;1&amp;" in content
@@ -212,7 +214,7 @@ def test_names_are_words_and_no_part_of_the_page(run: tuple[Path, RunTold, list[
     assert SECRET not in content
 
 
-def test_the_commands_open_the_viewer_on_the_walks(run: tuple[Path, RunTold, list[str]], world: Path) -> None:
+def test_the_commands_open_the_viewer_on_the_walks(run: tuple[Path, RunReportResult, list[str]], world: Path) -> None:
     import shlex
 
     said = read(run[1].page).words.replace(" \\\n    ", " ")
@@ -227,7 +229,7 @@ def test_the_commands_open_the_viewer_on_the_walks(run: tuple[Path, RunTold, lis
     assert "/sick/" in run[1].commands[-1]
 
 
-def test_a_second_run_finds_its_work_done(run: tuple[Path, RunTold, list[str]], world: Path) -> None:
+def test_a_second_run_finds_its_work_done(run: tuple[Path, RunReportResult, list[str]], world: Path) -> None:
     export, done, _ = run
     before = done.page.read_bytes()
     films = {path: path.stat().st_mtime_ns for path in export.rglob("*") if path.suffix in (".mp4", ".png", ".npz")}
@@ -239,7 +241,9 @@ def test_a_second_run_finds_its_work_done(run: tuple[Path, RunTold, list[str]], 
     assert {path: path.stat().st_mtime_ns for path in films} == films
 
 
-def test_only_what_has_changed_is_done_again(run: tuple[Path, RunTold, list[str]], world: Path, tmp_path: Path) -> None:
+def test_only_what_has_changed_is_done_again(
+    run: tuple[Path, RunReportResult, list[str]], world: Path, tmp_path: Path
+) -> None:
     export = tmp_path / "copy"
     shutil.copytree(run[0], export)
     (export / "film_mlp.mp4").unlink()
@@ -287,7 +291,7 @@ def test_with_nothing_to_tell_of_there_is_one_line_and_no_page(
 
 
 def test_without_the_body_there_is_a_skeleton_and_a_line(world: Path, tmp_path: Path) -> None:
-    bodies = BodyFiles(tmp_path, "open_neutral.npz")
+    bodies = BodyModelLocator(tmp_path, "open_neutral.npz")
     done = tell_run(settings(world, tmp_path / "out", bodies=bodies, trained=(world / "trained_mlp",)), lambda _: None)
     assert done.problems == ()
     said = read(done.page).words
@@ -302,7 +306,7 @@ def test_where_nothing_can_be_drawn_the_rest_is_there(
     world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def none() -> None:
-        raise NoDrawingError("Cannot draw without a screen: no EGL.")
+        raise RenderingUnavailableError("Cannot draw without a screen: no EGL.")
 
     from gait.review import explanation_export
 
@@ -342,14 +346,14 @@ def test_two_trainings_of_one_kind_and_a_damaged_fold_are_lines(world: Path, tmp
     assert (tmp_path / "out" / "cohort_mlp.png").is_file()
 
 
-def story(networks: list[NetworkStory], page: Path, **changes: Any) -> Story:
+def story(networks: list[NetworkSection], page: Path, **changes: Any) -> RunReport:
     known = {"fits": None, "films": (), "notes": (), "problems": (), "remarks": (), "python": "python"}
-    return Story(networks=tuple(networks), page=page, **(known | changes))
+    return RunReport(networks=tuple(networks), page=page, **(known | changes))
 
 
 def test_of_very_many_persons_those_judged_wrongly_are_shown(tmp_path: Path) -> None:
     results = fold_results(60, 60, 3, skill=1.0, leak_check=LEAK, baselines={})
-    network = NetworkStory("transformer", tmp_path, pooled(results), tuple(pooled([one]) for one in results), None)
+    network = NetworkSection("transformer", tmp_path, pooled(results), tuple(pooled([one]) for one in results), None)
     page = tmp_path / "index.html"
     page.write_text(story_page(story([network], page)), encoding="utf-8")
     said = " ".join(read(page).words.split())
@@ -390,9 +394,9 @@ def test_residuals_of_a_cohort_count_every_frame_alike(world: Path) -> None:
 
 
 def test_a_film_of_two_shows_each_as_the_window_alone_would(world: Path, tmp_path: Path) -> None:
-    workbench = FileWorkbench(BODIES)
+    workbench = FileBackend(BODIES)
     looks = [
-        Look(workbench, world / "poses" / person / "walk1", network, size=(321, 301))
+        ViewRequest(workbench, world / "poses" / person / "walk1", network, size=(321, 301))
         for person, network in ((PERSONS[0], None), (PERSONS[3], world / "trained_mlp/fold0/mlp.ckpt"))
     ]
     film, still = tmp_path / "film.mp4", tmp_path / "still.png"
@@ -415,7 +419,7 @@ def test_a_film_of_two_shows_each_as_the_window_alone_would(world: Path, tmp_pat
 def test_the_film_ends_with_the_shorter_walk(world: Path, tmp_path: Path) -> None:
     short = write_shown_walk(tmp_path / "healthy/P9/walk1", seconds=0.8, markers=0)
     looks = [
-        Look(FileWorkbench(BODIES), folder, size=(200, 200))
+        ViewRequest(FileBackend(BODIES), folder, size=(200, 200))
         for folder in (short, world / "poses" / PERSONS[0] / "walk1")
     ]
     film_side_by_side(*looks, tmp_path / "a.mp4", tmp_path / "a.png")
@@ -428,17 +432,17 @@ def test_finished_steps_are_those_of_the_same_files_and_code(tmp_path: Path, mon
     result.write_text("b")
     made_from = digest([source], 3)
     assert digest([source], 3) == made_from
-    FinishedSteps(tmp_path).finish("draw", made_from, Said(("a line",), ("a remark",)))
-    assert FinishedSteps(tmp_path).said("draw", made_from, [result]) == Said(("a line",), ("a remark",))
-    assert FinishedSteps(tmp_path).said("write", made_from, [result]) is None
-    assert FinishedSteps(tmp_path).said("draw", made_from, [tmp_path / "gone"]) is None
+    StepCache(tmp_path).finish("draw", made_from, Said(("a line",), ("a remark",)))
+    assert StepCache(tmp_path).said("draw", made_from, [result]) == Said(("a line",), ("a remark",))
+    assert StepCache(tmp_path).said("write", made_from, [result]) is None
+    assert StepCache(tmp_path).said("draw", made_from, [tmp_path / "gone"]) is None
     assert digest([source], 4) != made_from
     source.write_text("c")
     assert digest([source], 3) != made_from
     for damaged in ("{", "[]", '{"draw": 3}', '{"draw": {"made_from": "x"}}'):
         (tmp_path / ".finished_steps.json").write_text(damaged)
-        assert FinishedSteps(tmp_path).said("draw", made_from, [result]) is None
-        assert FinishedSteps(tmp_path).said("draw", "x", [result]) is None
+        assert StepCache(tmp_path).said("draw", made_from, [result]) is None
+        assert StepCache(tmp_path).said("draw", "x", [result]) is None
     with pytest.raises(GaitError, match="gone"):
         digest([tmp_path / "gone"])
 

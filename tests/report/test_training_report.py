@@ -40,7 +40,7 @@ from gait.report.training.figures import (
 )
 from gait.report.training.metrics_json import all_metrics, fold_metrics
 from gait.report.training.page import report_page
-from gait.report.training.tensorboard import TrainingBoard
+from gait.report.training.tensorboard import TensorBoardLogger
 from gait.report.training.text_summary import beside_baselines, caveats, closing_lines, headline
 from gait.report.training.write_report import write_report
 from tests.helpers.learning_results import LEAK, constant, epochs, fold_result, fold_results, people, predicted
@@ -615,7 +615,7 @@ def test_the_table_of_persons_says_what_each_judge_said(written: Path) -> None:
 
 def test_tensorboard_has_every_epoch(tmp_path: Path) -> None:
     curve = epochs(3, undefined=True)
-    with TrainingBoard(tmp_path, "mlp", 2) as board:
+    with TensorBoardLogger(tmp_path, "mlp", 2) as board:
         for index, epoch in enumerate(curve):
             board.epoch(index, epoch)
     found = scalars(tmp_path / "tensorboard_mlp" / "fold2")
@@ -631,12 +631,12 @@ def test_tensorboard_has_every_epoch(tmp_path: Path) -> None:
 
 def test_a_resumed_training_draws_each_epoch_once(tmp_path: Path) -> None:
     curve = epochs(4)
-    with TrainingBoard(tmp_path, "mlp", 0) as board:
+    with TensorBoardLogger(tmp_path, "mlp", 0) as board:
         for index in range(3):  # killed after the third, resumed from the second
             board.epoch(index, curve[index])
     (old,) = (tmp_path / "tensorboard_mlp" / "fold0").iterdir()
     old.rename(old.with_name("events.out.tfevents.1.earlier"))  # the name holds the second, which may be the same now
-    with TrainingBoard(tmp_path, "mlp", 0, past_epochs=curve[:2]) as board:
+    with TensorBoardLogger(tmp_path, "mlp", 0, past_epochs=curve[:2]) as board:
         for index in (2, 3):
             board.epoch(index, curve[index])
     found = scalars(tmp_path / "tensorboard_mlp" / "fold0")["Train Loss/epoch"]

@@ -22,7 +22,7 @@ from gait.learning.cross_validation import training_script
 from gait.learning.fold_result import read_result, save_result
 from gait.learning.trainer import window_probabilities
 from gait.motion.dataset import read_gaits
-from gait.motion.windows import Windows
+from gait.motion.windows import WindowDataset
 from tests.helpers.dask_cluster import cluster
 from tests.helpers.motion_cases import stick_walker, write_gait
 from tests.helpers.paths import REPOSITORY
@@ -240,9 +240,9 @@ def test_the_checkpoint_says_all_and_gives_the_written_probabilities(train, tmp_
         [gait for gait in read_gaits(poses).gaits if gait.person in checkpoint.fold[part]]
         for part in ("evaluation", "training")
     )
-    windows = Windows(judged, 8, 4)
+    windows = WindowDataset(judged, 8, 4)
     assert result.evaluation_windows == len(windows)
-    assert result.training_windows == 2 * len(Windows(learnt, 8, 4))
+    assert result.training_windows == 2 * len(WindowDataset(learnt, 8, 4))
     probability = window_probabilities(network, windows, 16).numpy()
     np.testing.assert_allclose(result.evaluation.probability, probability, atol=1e-12)
     with (tmp_path / "fold1" / "predictions_mlp.csv").open(encoding="utf-8") as stream:

@@ -17,10 +17,10 @@ from gait.explaining.vertex_attribution import joint_weights, on_vertices
 from gait.viewing.build_scene import Figure, Layers, gait_scene
 from gait.viewing.camera import Camera
 from gait.viewing.colours import UNEXPLAINED, DivergingScale, Scale, SequentialScale
-from gait.viewing.loaded_trial import ShownGait, read_shown_gait
-from gait.viewing.mesh_cache import SkinMaker
+from gait.viewing.loaded_trial import LoadedTrial, read_shown_gait
+from gait.viewing.mesh_cache import MeshBuilder
 from gait.viewing.offscreen_renderer import shared_renderer
-from gait.viewing.phase_sync import Companion
+from gait.viewing.phase_sync import ComparisonTrial
 from tests.helpers.viewing_cases import BODIES, write_shown_walk
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -30,11 +30,11 @@ PICTURES = ("plain", "sequential", "diverging", "unexplained", "markers", "ghost
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
-def walk(folder: Path) -> ShownGait:
+def walk(folder: Path) -> LoadedTrial:
     return read_shown_gait(write_shown_walk(folder), BODIES)
 
 
-def values_and_scale(gait: ShownGait, signed: bool) -> tuple[NDArray[np.float32], Scale]:
+def values_and_scale(gait: LoadedTrial, signed: bool) -> tuple[NDArray[np.float32], Scale]:
     """Much at the left knee, some at the right shoulder; of the other sign there if there are signs."""
     of_joints = np.zeros(22)
     of_joints[[Joint.LEFT_KNEE, Joint.RIGHT_SHOULDER, Joint.HEAD]] = 0.9, -0.7 if signed else 0.7, 0.3
@@ -43,9 +43,9 @@ def values_and_scale(gait: ShownGait, signed: bool) -> tuple[NDArray[np.float32]
     return on_vertices(of_joints, joint_weights(gait.body)), scale
 
 
-def drawn(gait: ShownGait, name: str) -> NDArray[np.uint8]:
+def drawn(gait: LoadedTrial, name: str) -> NDArray[np.uint8]:
     assert gait.body is not None
-    maker = SkinMaker(gait.body, gait.sequence)
+    maker = MeshBuilder(gait.body, gait.sequence)
     figure = Figure(gait.sequence.joints_m[FRAME], maker.skins(FRAME, FRAME + 1)[0], maker.faces)
     layers, values, scale, ghost = Layers(), None, None, None
     if name in ("sequential", "diverging", "unexplained"):
@@ -56,25 +56,25 @@ def drawn(gait: ShownGait, name: str) -> NDArray[np.uint8]:
     if name == "markers":
         layers = Layers(skeleton=True, markers=True)
     if name == "ghost":
-        companion = Companion.of(gait)
+        companion = ComparisonTrial.of(gait)
         ghost = companion.beside(gait, FRAME)
         companion.close()
     scene = gait_scene(gait, FRAME, figure, layers, values=values, scale=scale, ghost=ghost)
     return shared_renderer().draw(scene, camera(gait), WIDTH, HEIGHT)
 
 
-def camera(gait: ShownGait) -> Camera:
+def camera(gait: LoadedTrial) -> Camera:
     x, _, z = map(float, gait.sequence.joints_m[FRAME, Joint.PELVIS])
     return Camera((x, 0.85, z), 220.0, 8.0, 1.95, 6.0, perspective=True)
 
 
 @pytest.fixture(scope="module")
-def gait(tmp_path_factory: pytest.TempPathFactory) -> ShownGait:
+def gait(tmp_path_factory: pytest.TempPathFactory) -> LoadedTrial:
     return walk(tmp_path_factory.mktemp("walk") / "sick/P01/walk1")
 
 
 @pytest.mark.parametrize("name", PICTURES)
-def test_it_looks_as_it_did_when_a_person_looked(gait: ShownGait, name: str) -> None:
+def test_it_looks_as_it_did_when_a_person_looked(gait: LoadedTrial, name: str) -> None:
     """Drivers differ in edges and in the last bits of a colour."""
     golden = np.asarray(Image.open(GOLDEN / f"{name}.png").convert("RGB")).astype(int)
     difference = np.abs(drawn(gait, name).astype(int) - golden).max(axis=-1)
@@ -82,7 +82,7 @@ def test_it_looks_as_it_did_when_a_person_looked(gait: ShownGait, name: str) -> 
     assert (difference > 40).mean() < 0.004
 
 
-def test_the_tolerance_tells_the_pictures_apart(gait: ShownGait) -> None:
+def test_the_tolerance_tells_the_pictures_apart(gait: LoadedTrial) -> None:
     pictures = {name: np.asarray(Image.open(GOLDEN / f"{name}.png").convert("RGB")).astype(int) for name in PICTURES}
     for one in PICTURES:
         for other in PICTURES:
@@ -92,11 +92,11 @@ def test_the_tolerance_tells_the_pictures_apart(gait: ShownGait) -> None:
 
 
 @pytest.mark.parametrize("signed", [True, False])
-def test_the_shader_and_the_colour_bar_have_the_same_colours(gait: ShownGait, signed: bool) -> None:
+def test_the_shader_and_the_colour_bar_have_the_same_colours(gait: LoadedTrial, signed: bool) -> None:
     """Where the skin of one value is lit fully, its colour is the scale's, up to the light."""
     assert gait.body is not None
     _, scale = values_and_scale(gait, signed)
-    maker = SkinMaker(gait.body, gait.sequence)
+    maker = MeshBuilder(gait.body, gait.sequence)
     figure = Figure(gait.sequence.joints_m[FRAME], maker.skins(FRAME, FRAME + 1)[0], maker.faces)
     for value in (scale.low, scale.high, (scale.low + 3 * scale.high) / 4, np.nan):
         values = np.full(gait.body.num_vertices, value, np.float32)

@@ -11,7 +11,7 @@ import pytest
 from gait.viewing.camera import Camera
 from gait.viewing.lazy_imgui import imgui
 from gait.viewing.offscreen_renderer import OffscreenRenderer
-from gait.viewing.offscreen_window import MemoryStage
+from gait.viewing.offscreen_window import OffscreenWindow
 from gait.viewing.scene import Scene
 from tests.helpers.explanation_cases import write_network
 from tests.helpers.viewing_cases import Hands, unlike, write_shown_walk
@@ -65,9 +65,9 @@ def test_windows_closed_out_of_order_leave_the_others_as_they_were(world: Path) 
 def test_nothing_of_a_window_outlives_it_on_the_graphics_side() -> None:
     """Each time the driver counts its things anew: were they another context's, numbers would go on."""
     numbers = []
-    keep = MemoryStage(64, 48)
+    keep = OffscreenWindow(64, 48)
     for _ in range(3):
-        with MemoryStage(64, 48) as stage:
+        with OffscreenWindow(64, 48) as stage:
             stage.draw(lambda: imgui.text("a"))
             keep.draw(lambda: imgui.text("b"))
             with stage.context:

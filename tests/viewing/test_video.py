@@ -13,8 +13,8 @@ import pytest
 from PIL import Image
 
 from gait.errors import GaitError
-from gait.viewing.file_backend import FileWorkbench
-from gait.viewing.run_viewer import Look, draw_without_a_window, joint_named
+from gait.viewing.file_backend import FileBackend
+from gait.viewing.run_viewer import ViewRequest, draw_without_a_window, joint_named
 from tests.helpers.explanation_cases import write_network
 from tests.helpers.viewing_cases import BODIES, REPOSITORY, unlike, write_shown_walk
 
@@ -29,9 +29,9 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return base
 
 
-def look(world: Path, **changes: object) -> Look:
+def look(world: Path, **changes: object) -> ViewRequest:
     known = {"gait": world / "poses/sick/P01/walk1", "network": world / "mlp.ckpt", "size": (640, 400)}
-    return Look(FileWorkbench(BODIES), **(known | changes))
+    return ViewRequest(FileBackend(BODIES), **(known | changes))
 
 
 def script(*words: object, **more: object) -> subprocess.CompletedProcess:

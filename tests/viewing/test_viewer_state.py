@@ -18,17 +18,17 @@ from gait.errors import GaitError
 from gait.explaining import explain_trial as recordings
 from gait.learning.architecture import MLPArchitecture
 from gait.motion.pose_files import read_poses, write_json_frames, write_npz
-from gait.viewing.attribution_overlay import ExplainedGait
+from gait.viewing.attribution_overlay import AttributionOverlay
 from gait.viewing.background_jobs import Jobs
 from gait.viewing.build_scene import floor_height
-from gait.viewing.file_backend import FileWorkbench
-from gait.viewing.loaded_trial import BodyFiles, ShownGait, read_shown_gait
-from gait.viewing.mesh_cache import BATCH, SkinCourse, SkinMaker
+from gait.viewing.file_backend import FileBackend
+from gait.viewing.loaded_trial import BodyModelLocator, LoadedTrial, read_shown_gait
+from gait.viewing.mesh_cache import BATCH, MeshBuilder, MeshCache
 from gait.viewing.normative_stride import healthy_mean
 from gait.viewing.phase_sync import same_phase
 from gait.viewing.scene import vertex_normals
-from gait.viewing.viewer_backend import ShownMethod, ShownNetwork
-from gait.viewing.viewer_state import Session
+from gait.viewing.viewer_backend import LoadedNetwork, MethodInfo
+from gait.viewing.viewer_state import ViewerState
 from tests.helpers.explanation_cases import WINDOW, importance, write_network
 from tests.helpers.fitting_cases import open_body_as
 from tests.helpers.viewing_cases import BODIES, MODELS, open_body, write_shown_walk
@@ -42,13 +42,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def gait(folder: Path) -> ShownGait:
+def gait(folder: Path) -> LoadedTrial:
     return read_shown_gait(folder, BODIES)
 
 
 @pytest.fixture
-def session(folder: Path) -> Session:
-    session = Session(FileWorkbench(BODIES))
+def session(folder: Path) -> ViewerState:
+    session = ViewerState(FileBackend(BODIES))
     session.open_gait(folder)
     session.jobs.finish()
     yield session
@@ -65,18 +65,18 @@ def copied(folder: Path, to: Path, **changes: object) -> Path:
 # --- skins
 
 
-def test_skins_and_normals_equal_those_of_one_frame_alone(gait: ShownGait) -> None:
-    maker = SkinMaker(open_body(), gait.sequence)
+def test_skins_and_normals_equal_those_of_one_frame_alone(gait: LoadedTrial) -> None:
+    maker = MeshBuilder(open_body(), gait.sequence)
     for skin, frame in zip(maker.skins(10, 13), (10, 11, 12), strict=True):
         alone = maker.skins(frame, frame + 1)[0]
         assert np.allclose(skin.vertices_m, alone.vertices_m, atol=1e-5)
         assert np.allclose(skin.normals, vertex_normals(skin.vertices_m, maker.faces), atol=1e-4)
 
 
-def test_skins_are_made_ahead_of_where_one_looks_and_memory_stays_bounded(gait: ShownGait) -> None:
-    maker = SkinMaker(open_body(), gait.sequence)
+def test_skins_are_made_ahead_of_where_one_looks_and_memory_stays_bounded(gait: LoadedTrial) -> None:
+    maker = MeshBuilder(open_body(), gait.sequence)
     count, bytes_a_frame = 4, 24 * open_body().num_vertices
-    course = SkinCourse(maker, gait.frames, memory=count * BATCH * bytes_a_frame)
+    course = MeshCache(maker, gait.frames, memory=count * BATCH * bytes_a_frame)
     try:
         course.at(40)
         wait_until(lambda: course.ready == count * BATCH)
@@ -106,7 +106,7 @@ def test_a_recording_of_twenty_thousand_frames_is_opened_within_memory(folder: P
         joints_m=np.tile(short.joints_m, (times, 1, 1))[:20_000] + shift[:, None],
     )
     network = write_network(tmp_path / "mlp.ckpt")
-    session = Session(FileWorkbench(BODIES, stride=64))
+    session = ViewerState(FileBackend(BODIES, stride=64))
     session.open_gait(long)
     session.open_network(network)
     session.want_explanation()
@@ -133,7 +133,7 @@ def test_a_recording_of_twenty_thousand_frames_is_opened_within_memory(folder: P
 
 def test_a_pose_file_of_another_body_is_shown_without_skin_and_says_what_to_do(folder: Path, tmp_path: Path) -> None:
     other = copied(folder, tmp_path / "walk", model_file="supr_male.npy", model_sha256="")
-    session = Session(FileWorkbench(BODIES))
+    session = ViewerState(FileBackend(BODIES))
     session.open_gait(other)
     session.jobs.finish()
     assert session.body is not None
@@ -153,7 +153,7 @@ def test_another_body_in_the_folder_is_found_by_its_name_and_a_changed_one_is_to
     models.mkdir()
     shutil.copy(MODELS / "open_neutral.npz", models / "open_neutral.npz")
     open_body_as("smplh", models / "other.npz")
-    bodies = BodyFiles(models, "other.npz")
+    bodies = BodyModelLocator(models, "other.npz")
     assert bodies.of(read_poses(folder)).name == "open_neutral.npz"
     nameless = replace(read_poses(folder), model_file="", model_sha256="")
     with pytest.raises(GaitError, match="a pose has 225 numbers"):
@@ -202,7 +202,7 @@ def test_damaged_markers_are_a_note(folder: Path, tmp_path: Path) -> None:
 def test_a_file_that_is_nothing_to_look_at_says_what_it_is(tmp_path: Path, name: str, said: str) -> None:
     if name != "nothing":
         (tmp_path / name).write_text("1 2 3")
-    session = Session(FileWorkbench(BODIES))
+    session = ViewerState(FileBackend(BODIES))
     session.open_path(tmp_path / name)
     assert not session.jobs.busy
     assert said in session.jobs.lines[0]
@@ -212,7 +212,7 @@ def test_a_file_that_is_nothing_to_look_at_says_what_it_is(tmp_path: Path, name:
 # --- networks
 
 
-def test_a_network_of_another_window_length_and_a_walk_too_short_for_it(session: Session, tmp_path: Path) -> None:
+def test_a_network_of_another_window_length_and_a_walk_too_short_for_it(session: ViewerState, tmp_path: Path) -> None:
     session.open_network(write_network(tmp_path / "mlp.ckpt"))
     session.jobs.finish()
     session.explain()
@@ -234,7 +234,7 @@ def test_a_network_of_another_window_length_and_a_walk_too_short_for_it(session:
 
 
 def test_who_has_been_learnt_from_and_how_far_a_method_is_to_be_trusted_are_told(
-    session: Session, tmp_path: Path
+    session: ViewerState, tmp_path: Path
 ) -> None:
     fold = {"training": ("sick/P01", "healthy/P02")}
     session.want_explanation()
@@ -250,18 +250,18 @@ def test_who_has_been_learnt_from_and_how_far_a_method_is_to_be_trusted_are_told
     assert session.explained.figure_line is None
 
 
-def test_a_method_that_does_not_explain_the_network_is_refused(session: Session, tmp_path: Path) -> None:
+def test_a_method_that_does_not_explain_the_network_is_refused(session: ViewerState, tmp_path: Path) -> None:
     session.open_network(write_network(tmp_path / "mlp.ckpt"), "attention")
     with pytest.raises(GaitError, match=r"attention does not explain this network; there are [a-z_]+, [a-z_]+, "):
         session.jobs.finish()
     assert session.network is None
 
 
-def test_at_other_rates_each_frame_has_the_values_of_its_moment(gait: ShownGait) -> None:
+def test_at_other_rates_each_frame_has_the_values_of_its_moment(gait: LoadedTrial) -> None:
     said = importance(80, rate_hz=50.0)
     said.values[:10] = np.nan
-    network = ShownNetwork(Path("n"), "n", (), WINDOW, 50.0, (ShownMethod("lrp", "LRP", True),), frozenset(), None)
-    explained = ExplainedGait(gait, network, network.methods[0], said, None)
+    network = LoadedNetwork(Path("n"), "n", (), WINDOW, 50.0, (MethodInfo("lrp", "LRP", True),), frozenset(), None)
+    explained = AttributionOverlay(gait, network, network.methods[0], said, None)
     for frame in (0, 30, 31, 100, 150):
         nearest = said.values[round(frame / gait.rate_hz * 50.0)]
         assert np.array_equal(explained.values[frame], nearest, equal_nan=True)
@@ -273,7 +273,7 @@ def test_at_other_rates_each_frame_has_the_values_of_its_moment(gait: ShownGait)
 # --- beside
 
 
-def test_a_companion_is_as_far_in_the_stride(gait: ShownGait) -> None:
+def test_a_companion_is_as_far_in_the_stride(gait: LoadedTrial) -> None:
     strikes = gait.events.heel_strikes["left"]
     assert len(strikes) >= 2
     assert [same_phase(gait, gait, frame) for frame in range(strikes[0], strikes[1])] == list(range(*strikes[:2]))
@@ -368,7 +368,7 @@ def test_work_whose_result_nobody_wants_any_more_is_broken_off_where_it_says_how
 
 
 def test_a_session_that_is_closed_ends_a_real_explanation_at_its_next_windows(
-    session: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    session: ViewerState, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The method looks at 16 windows at a time: at all of them it is asked ten times."""
     batches, first = [], threading.Event()

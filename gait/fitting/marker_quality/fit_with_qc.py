@@ -14,32 +14,32 @@ from gait.capture.recording import Recording
 from gait.errors import GaitError
 from gait.fitting.marker_quality.leave_out_prediction import FittedBody
 from gait.fitting.marker_quality.left_right_swap import exchanged_sides, put_right
-from gait.fitting.marker_quality.marker_error import FaultAction, MarkerFault
-from gait.fitting.marker_quality.recording_qc import RecordingCheck
+from gait.fitting.marker_quality.marker_error import FaultAction, MarkerError
+from gait.fitting.marker_quality.recording_qc import RecordingQc
 from gait.fitting.marker_quality.swapped_labels import exchanged_throughout, may_be_exchanged
-from gait.fitting.residual_scales import FitWeights
-from gait.fitting.subject_fit import GaitFit, NoBodyError, PersonFit, fit_person
+from gait.fitting.residual_scales import ResidualScales
+from gait.fitting.subject_fit import InsufficientMarkersError, SubjectFit, TrialFit, fit_person
 
 MOST_ROUNDS = 4
 """A fault can hide another; looked for again so often."""
 
 
 @dataclass(frozen=True)
-class CheckedFit:
+class CheckedSubjectFit:
     """A person's fit and what was wrong with the recordings."""
 
-    person: PersonFit
-    faults: tuple[tuple[MarkerFault, ...], ...]  # of each recording, in their order
+    person: SubjectFit
+    faults: tuple[tuple[MarkerError, ...], ...]  # of each recording, in their order
 
-    def faults_of(self, gait: GaitFit) -> tuple[MarkerFault, ...]:
+    def faults_of(self, gait: TrialFit) -> tuple[MarkerError, ...]:
         """What was wrong with the recording of one of the person's gaits."""
         return next(found for other, found in zip(self.person.gaits, self.faults, strict=True) if other is gait)
 
 
-class UnfitRecordingError(GaitError):
+class UnusableRecordingError(GaitError):
     """A recording that is wrong as a whole; the person's others can be fitted without it."""
 
-    def __init__(self, recording: Recording, fault: MarkerFault):
+    def __init__(self, recording: Recording, fault: MarkerError):
         super().__init__(f"{recording.path}: {fault.line}.")
         self.recording = recording
 
@@ -50,11 +50,11 @@ def fit_checked(
     layout: MarkerLayout,
     *,
     repair: bool = False,
-    weights: FitWeights | None = None,
+    weights: ResidualScales | None = None,
     prior: PosePrior | None = None,
     bounds: AngleBounds | None = None,
     vposer: VPoser | None = None,
-) -> CheckedFit:
+) -> CheckedSubjectFit:
     """Fit a person as ``fit_person`` does, without the samples that are no marker in its place.
 
     Args:
@@ -71,21 +71,21 @@ def fit_checked(
         UnfitRecordingError: left and right of a recording are exchanged, and it is not to be repaired.
         GaitError: as ``fit_person``.
     """
-    weights = weights or FitWeights()
+    weights = weights or ResidualScales()
     prior = prior or natural_pose_prior()
     whole = [_whole(recording, repair) for recording in recordings]
-    checks = [RecordingCheck.of(recording, layout) for recording, _ in whole]
+    checks = [RecordingQc.of(recording, layout) for recording, _ in whole]
 
     kept: set[int] = set()  # recordings of which too little is left without what is suspected
 
-    def fitted(cleaned: list[Recording]) -> PersonFit:
+    def fitted(cleaned: list[Recording]) -> SubjectFit:
         while True:
             try:
                 return fit_person(cleaned, body, layout, weights=weights, prior=prior, bounds=bounds, vposer=vposer)
-            except NoBodyError as error:
+            except InsufficientMarkersError as error:
                 r = next(r for r, recording in enumerate(cleaned) if recording is error.recording)
                 if cleaned[r] is checks[r].recording:
-                    raise NoBodyError(recordings[r]) from error
+                    raise InsufficientMarkersError(recordings[r]) from error
                 kept.add(r)
                 cleaned[r] = checks[r].recording
 
@@ -118,23 +118,23 @@ def fit_checked(
         (*known, *(_kept(fault, recordings[r]) if r in kept else fault for fault in check.faults(repair)))
         for r, ((_, known), check) in enumerate(zip(whole, checks, strict=True))
     ]
-    return CheckedFit(person, tuple(found))
+    return CheckedSubjectFit(person, tuple(found))
 
 
-def _kept(fault: MarkerFault, recording: Recording) -> MarkerFault:
+def _kept(fault: MarkerError, recording: Recording) -> MarkerError:
     """A fault of a recording of which too little would be left without it: names wrong throughout are put right."""
     throughout = fault.last_frame - fault.first_frame + 1 == recording.frames
     action: FaultAction = "corrected" if fault.kind == "exchanged" and throughout else "reported"
     return replace(fault, action=action, hint="too little is left without it")
 
 
-def _whole(recording: Recording, repair: bool) -> tuple[Recording, tuple[MarkerFault, ...]]:
+def _whole(recording: Recording, repair: bool) -> tuple[Recording, tuple[MarkerError, ...]]:
     """A recording with what is wrong with all of it put right, and what that was.
 
     Raises:
         UnfitRecordingError: left and right are exchanged, and it is not to be repaired.
     """
-    whole = MarkerFault(
+    whole = MarkerError(
         kind="wrong unit",
         marker=None,
         other=None,
@@ -152,7 +152,7 @@ def _whole(recording: Recording, repair: bool) -> tuple[Recording, tuple[MarkerF
         fault = replace(whole, kind=kind)
         if not repair:
             hint = "left is right in it; --repair puts it right"
-            raise UnfitRecordingError(recording, replace(fault, action="left out", hint=hint))
+            raise UnusableRecordingError(recording, replace(fault, action="left out", hint=hint))
         faults.append(fault)
         recording = put_right(recording, kind)
     return recording, tuple(faults)

@@ -15,14 +15,14 @@ from gait.body.constraints_file import AngleBounds
 from gait.body.marker_layout import MarkerLayout
 from gait.body.pose_prior import PosePrior
 from gait.fitting.joint_parametrization import Pose
-from gait.fitting.marker_kinematics import Wearer, marker_motion
+from gait.fitting.marker_kinematics import SubjectModel, marker_motion
 from gait.fitting.objective_terms import JointPrior, joint_prior
-from gait.fitting.reduced_body import MarkerSkin, marker_skin
-from gait.fitting.residual_scales import FitWeights
-from gait.fitting.solver.batched_normal_equations import FrameEquations
-from gait.fitting.solver.frame_data import Observation
-from gait.fitting.solver.levenberg_marquardt import Effort, solve_poses
-from gait.fitting.subject_fit import GaitFit
+from gait.fitting.reduced_body import ReducedBody, marker_skin
+from gait.fitting.residual_scales import ResidualScales
+from gait.fitting.solver.batched_normal_equations import BatchedNormalEquations
+from gait.fitting.solver.frame_data import ObservedMarkers
+from gait.fitting.solver.levenberg_marquardt import SolverOptions, solve_poses
+from gait.fitting.subject_fit import TrialFit
 
 AT_A_TIME = 512
 """Frames that are posed at a time."""
@@ -55,19 +55,19 @@ class Expected:
 class FittedBody:
     """A gait's body with its markers and poses, to be asked further."""
 
-    gait: GaitFit
-    wearer: Wearer
+    gait: TrialFit
+    wearer: SubjectModel
     pose: Pose
     prior: JointPrior
-    weights: FitWeights
+    weights: ResidualScales
 
     @classmethod
     def of(
         cls,
-        gait: GaitFit,
+        gait: TrialFit,
         body: Body,
         layout: MarkerLayout,
-        weights: FitWeights,
+        weights: ResidualScales,
         prior: PosePrior,
         bounds: AngleBounds | None = None,
     ) -> FittedBody:
@@ -85,10 +85,10 @@ class FittedBody:
             angles = torch.where(has, numbers, torch.zeros_like(numbers))
         pose = Pose(tensor(gait.rotations), tensor(gait.translation_m), angles)
         joints = joint_prior(prior, weights, bounds=bounds, body=body, hinges=skin.hinges)
-        return cls(gait, Wearer(skin, tensor(gait.betas), tensor(gait.offset_m)), pose, joints, weights)
+        return cls(gait, SubjectModel(skin, tensor(gait.betas), tensor(gait.offset_m)), pose, joints, weights)
 
     @property
-    def skin(self) -> MarkerSkin:
+    def skin(self) -> ReducedBody:
         """Of the gait's markers."""
         return self.wearer.skin
 
@@ -115,9 +115,9 @@ class FittedBody:
         markers = torch.as_tensor(np.nan_to_num(observed_m[frames]), dtype=like.dtype, device=like.device)
         markers = torch.where(follow[..., None], markers, torch.zeros_like(markers))
         with torch.inference_mode():
-            equations = FrameEquations(self.wearer, self.prior, self.weights)
-            followed = Observation(markers, follow)
-            solved = solve_poses(equations, self.pose[rows], followed, effort=Effort(most_iterations=10))
+            equations = BatchedNormalEquations(self.wearer, self.prior, self.weights)
+            followed = ObservedMarkers(markers, follow)
+            solved = solve_poses(equations, self.pose[rows], followed, effort=SolverOptions(most_iterations=10))
             motion = marker_motion(self.wearer, solved.pose)
             return Expected(motion.markers.cpu().numpy(), motion.world[:, self.carriers].cpu().numpy())
 

@@ -21,7 +21,7 @@ FaultAction = Literal["left out", "corrected", "reported"]
 
 
 @dataclass(frozen=True)
-class MarkerFault:
+class MarkerError:
     """One piece of bad data. Frames are numbered as the laboratory counts them, the first and last one included."""
 
     kind: FaultKind

@@ -14,7 +14,7 @@ from gait.fitting.marker_quality.classify_error import exchanged_with, kind_of
 from gait.fitting.marker_quality.discontinuities import track_breaks
 from gait.fitting.marker_quality.displacements import Course, Stretch, judged
 from gait.fitting.marker_quality.leave_out_prediction import FittedBody
-from gait.fitting.marker_quality.marker_error import FaultKind, MarkerFault
+from gait.fitting.marker_quality.marker_error import FaultKind, MarkerError
 
 SUSPICIOUS_M = 0.030
 """A residual that no good marker has: 26 mm is the largest of ten real walks."""
@@ -38,7 +38,7 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class RecordingCheck:
+class RecordingQc:
     """One recording and its bad data."""
 
     recording: Recording  # with names that are exchanged throughout put right
@@ -49,7 +49,7 @@ class RecordingCheck:
     asked_for_pairs: bool = field(default=False)
 
     @classmethod
-    def of(cls, recording: Recording, layout: MarkerLayout) -> RecordingCheck:
+    def of(cls, recording: Recording, layout: MarkerLayout) -> RecordingQc:
         """What the tracks alone tell."""
         broken = track_breaks(recording.positions_m, recording.visible, recording.rate_hz)
         names = [recording.labels[m] for m in np.flatnonzero(broken.any(axis=0)).tolist()]
@@ -77,7 +77,7 @@ class RecordingCheck:
         names = {name for first, second, _ in self.pairs for name in (first, second)}
         return _without(found, np.isin(found.labels, list(names)) & np.ones_like(self.broken))
 
-    def with_pairs(self, pairs: Sequence[tuple[str, str, float]]) -> RecordingCheck:
+    def with_pairs(self, pairs: Sequence[tuple[str, str, float]]) -> RecordingQc:
         """With names exchanged throughout put right."""
         positions, visible, broken = (
             self.recording.positions_m.copy(),
@@ -95,7 +95,7 @@ class RecordingCheck:
         """Whether a fit of the spared recording leaves something to be asked."""
         return bool(self.suspects) or bool((np.nan_to_num(residual_m) > SUSPICIOUS_M).any())
 
-    def judged_by(self, asked: FittedBody, layout: MarkerLayout) -> RecordingCheck:
+    def judged_by(self, asked: FittedBody, layout: MarkerLayout) -> RecordingQc:
         """With the suspects, those that the body contradicts and those found before judged by a fitted body."""
         gait, rate_hz = asked.gait, self.recording.rate_hz
         columns = [self.recording.labels.index(label) for label in gait.labels]
@@ -134,7 +134,7 @@ class RecordingCheck:
                     findings.append(Finding(gait.labels[m], name, stretch, kind, distance))
         return replace(self, suspects=frozenset(), findings=tuple(findings))
 
-    def faults(self, repair: bool) -> tuple[MarkerFault, ...]:
+    def faults(self, repair: bool) -> tuple[MarkerError, ...]:
         """What was found, in the laboratory's count of frames."""
         first = self.recording.first_frame
         ends = (first, first + self.recording.frames - 1)
@@ -146,7 +146,7 @@ class RecordingCheck:
             for f in self.findings
         ]
         return tuple(
-            MarkerFault(
+            MarkerError(
                 kind=kind,
                 marker=marker,
                 other=other,

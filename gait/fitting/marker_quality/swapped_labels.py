@@ -15,15 +15,15 @@ from gait.body.body import Body
 from gait.body.marker_layout import MarkerLayout
 from gait.capture.recording import Recording
 from gait.fitting.calibration import scaled_betas
-from gait.fitting.marker_kinematics import Wearer, marker_motion
+from gait.fitting.marker_kinematics import SubjectModel, marker_motion
 from gait.fitting.objective_terms import JointPrior
 from gait.fitting.reduced_body import marker_skin
-from gait.fitting.residual_scales import FitWeights
+from gait.fitting.residual_scales import ResidualScales
 from gait.fitting.rigid_initialization import rigid_start
-from gait.fitting.solver.batched_normal_equations import FrameEquations
-from gait.fitting.solver.frame_data import Observation
+from gait.fitting.solver.batched_normal_equations import BatchedNormalEquations
+from gait.fitting.solver.frame_data import ObservedMarkers
 from gait.fitting.solver.levenberg_marquardt import solve_poses
-from gait.fitting.subject_fit import GaitFit, calibration_frames, observed_markers
+from gait.fitting.subject_fit import TrialFit, calibration_frames, observed_markers
 
 FRAMES = 12
 NEARER_M = 0.02
@@ -38,7 +38,7 @@ WORN_BADLY_M = 0.020
 """So may one that is this far from where the body has it in half of the frames."""
 
 
-def may_be_exchanged(gait: GaitFit, layout: MarkerLayout) -> bool:
+def may_be_exchanged(gait: TrialFit, layout: MarkerLayout) -> bool:
     """Whether some marker of a fit sits or moves as if it were another."""
     kinds = dict(zip(layout.labels, layout.kinds, strict=True))
     limit = np.array([OFF_M[kinds[label]] for label in gait.labels])
@@ -52,7 +52,7 @@ def may_be_exchanged(gait: GaitFit, layout: MarkerLayout) -> bool:
 
 
 def exchanged_throughout(
-    recording: Recording, body: Body, layout: MarkerLayout, prior: JointPrior, weights: FitWeights
+    recording: Recording, body: Body, layout: MarkerLayout, prior: JointPrior, weights: ResidualScales
 ) -> list[tuple[str, str, float]]:
     """Pairs of markers whose names are exchanged in all of a recording, and how much nearer each of them then is, m."""
     layout = layout.select([label for label in layout.labels if label in recording.labels])
@@ -62,17 +62,17 @@ def exchanged_throughout(
         whole = observed_markers(recording, layout, skin.point)
         (rows,) = calibration_frames([whole.seen.cpu().numpy()], FRAMES)
         frames = whole[torch.as_tensor(rows[np.linspace(0, len(rows) - 1, min(FRAMES, len(rows))).astype(int)])]
-        wearer = Wearer(skin, skin.point.new_zeros(skin.num_betas), skin.point.new_zeros(skin.num_markers, 3))
+        wearer = SubjectModel(skin, skin.point.new_zeros(skin.num_betas), skin.point.new_zeros(skin.num_markers, 3))
         _, size, fixed = rigid_start(wearer, prior.natural, frames)
         if not bool(fixed.any()):
             return []
-        wearer = Wearer(skin, scaled_betas(skin, float(size[fixed].median())), wearer.offset)
+        wearer = SubjectModel(skin, scaled_betas(skin, float(size[fixed].median())), wearer.offset)
         cost, virtual = _posed(wearer, frames, prior, weights)
         for _ in range(len(layout.labels) // 2):
             pair, nearer = _best_exchange(frames, virtual)
             if pair is None:
                 break
-            swapped = Observation(_exchanged(frames.markers, pair), _exchanged(frames.seen, pair))
+            swapped = ObservedMarkers(_exchanged(frames.markers, pair), _exchanged(frames.seen, pair))
             lower, virtual_then = _posed(wearer, swapped, prior, weights)
             if lower > (1 - BETTER) * cost:
                 break
@@ -81,14 +81,16 @@ def exchanged_throughout(
     return pairs
 
 
-def _posed(wearer: Wearer, frames: Observation, prior: JointPrior, weights: FitWeights) -> tuple[float, Tensor]:
+def _posed(
+    wearer: SubjectModel, frames: ObservedMarkers, prior: JointPrior, weights: ResidualScales
+) -> tuple[float, Tensor]:
     """The objective of a few frames and where the body then has the markers (N, M, 3)."""
     start, _, _ = rigid_start(wearer, prior.natural, frames)
-    solved = solve_poses(FrameEquations(wearer, prior, weights), start, frames)
+    solved = solve_poses(BatchedNormalEquations(wearer, prior, weights), start, frames)
     return float(solved.cost.sum()), marker_motion(wearer, solved.pose).markers
 
 
-def _best_exchange(frames: Observation, virtual: Tensor) -> tuple[tuple[int, int] | None, float]:
+def _best_exchange(frames: ObservedMarkers, virtual: Tensor) -> tuple[tuple[int, int] | None, float]:
     """The pair that comes nearest to its places by an exchange, and by how much in the mean (both together, m)."""
     apart = (frames.markers[:, :, None] - virtual[:, None]).norm(dim=-1)  # (N, M, M) marker i from the place of j
     own = apart.diagonal(dim1=1, dim2=2)

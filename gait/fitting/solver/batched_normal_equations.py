@@ -23,40 +23,40 @@ from torch import Tensor
 
 from gait.body.rotations import PoseFeature
 from gait.fitting.joint_parametrization import MOST_STEP_RAD, Pose, feature_and_change, unknowns_in_world
-from gait.fitting.marker_kinematics import Wearer
-from gait.fitting.objective_terms import JointPrior, Leaning
+from gait.fitting.marker_kinematics import SubjectModel
+from gait.fitting.objective_terms import JointPrior, SoftPoseTarget
 from gait.fitting.reduced_body import joints_below
-from gait.fitting.residual_scales import FitWeights
+from gait.fitting.residual_scales import ResidualScales
 from gait.fitting.solver import quaternions as turns
-from gait.fitting.solver.block_solver import LimbEquations, LimbStep
-from gait.fitting.solver.frame_data import FramePoses, Frames, Observation
+from gait.fitting.solver.block_solver import BlockNormalEquations, BlockStep
+from gait.fitting.solver.frame_data import Frames, ObservedMarkers, QuaternionPose
 from gait.fitting.solver.kinematic_blocks import limbs
 
 
 @dataclass(frozen=True)
-class Evaluated:
+class Linearization:
     """The objective of T frames at some poses, with gradient and curvature."""
 
     cost: Tensor  # (T,)
-    equations: LimbEquations
+    equations: BlockNormalEquations
     parent_world: Tensor  # (J, T, 3, 3) world rotation of each joint's parent
 
-    def __getitem__(self, frames: Tensor) -> Evaluated:
+    def __getitem__(self, frames: Tensor) -> Linearization:
         """Those of some frames."""
-        return Evaluated(self.cost[frames], self.equations[frames], self.parent_world[:, frames])
+        return Linearization(self.cost[frames], self.equations[frames], self.parent_world[:, frames])
 
-    def where(self, mine: Tensor, other: Evaluated) -> Evaluated:
+    def where(self, mine: Tensor, other: Linearization) -> Linearization:
         """These in the frames marked by ``mine`` (T,), the other's elsewhere."""
         if bool(mine.all()):
             return self
-        return Evaluated(
+        return Linearization(
             torch.where(mine, self.cost, other.cost),
             self.equations.where(mine, other.equations),
             torch.where(mine[:, None, None], self.parent_world, other.parent_world),
         )
 
 
-class FrameEquations:
+class BatchedNormalEquations:
     """The equations of one wearer, whose offsets are the same in all frames.
 
     Args:
@@ -68,7 +68,7 @@ class FrameEquations:
     """
 
     def __init__(
-        self, wearer: Wearer, prior: JointPrior, weights: FitWeights, precision: torch.dtype = torch.float32
+        self, wearer: SubjectModel, prior: JointPrior, weights: ResidualScales, precision: torch.dtype = torch.float32
     ) -> None:
         skin = wearer.skin
         self.precision, self.device = precision, skin.point.device
@@ -114,7 +114,7 @@ class FrameEquations:
         """(4, J, T) of rotations (T, J, 3, 3)."""
         return turns.from_matrices(self._held(rotations).transpose(0, 1))
 
-    def frames(self, observation: Observation, leanings: Sequence[Leaning] = ()) -> Frames:
+    def frames(self, observation: ObservedMarkers, leanings: Sequence[SoftPoseTarget] = ()) -> Frames:
         """Take up what is known of some frames; a leaning's precision is the same about all axes of a joint."""
         seen = observation.seen
         markers = torch.where(seen[..., None], observation.markers, 0.0)
@@ -138,12 +138,12 @@ class FrameEquations:
             torch.stack(place_precision, dim=1) if places else self.rest.new_zeros(T, 0),
         )
 
-    def taken_up(self, pose: Pose, frames: Frames) -> FramePoses:
+    def taken_up(self, pose: Pose, frames: Frames) -> QuaternionPose:
         """Poses of frames as the equations hold them."""
         angles = None if pose.angles is None else self._held(pose.angles)
-        return FramePoses(self._turns(pose.rotations), self._held(pose.translation - frames.middle), angles)
+        return QuaternionPose(self._turns(pose.rotations), self._held(pose.translation - frames.middle), angles)
 
-    def given_back(self, poses: FramePoses, frames: Frames) -> Pose:
+    def given_back(self, poses: QuaternionPose, frames: Frames) -> Pose:
         """The poses as everybody else holds them, in double precision."""
         rotations = turns.to_matrices(turns.normalised(poses.turn.double())).transpose(0, 1)
         angles = None if poses.angles is None else poses.angles.double()
@@ -155,14 +155,14 @@ class FrameEquations:
     def placed(self, pose: Pose) -> tuple[Tensor, Tensor]:
         """Markers (T, M, 3) and joints (T, J, 3) of poses, metres."""
         angles = None if pose.angles is None else self._held(pose.angles)
-        poses = FramePoses(self._turns(pose.rotations), self._held(pose.translation), angles)
+        poses = QuaternionPose(self._turns(pose.rotations), self._held(pose.translation), angles)
         transforms, parent_world = self._transforms(poses)
         bulge = self._bulge(poses, transforms, parent_world)
         markers = _by_axis(transforms) @ self.combination[:, -self.num_markers :]
         joints = (transforms[..., :3] @ self.rest[:, None, :, None])[..., 0] + transforms[..., 3]
         return (markers if bulge is None else markers + bulge.shift).mT, joints.transpose(0, 1)
 
-    def cost(self, poses: FramePoses, frames: Frames) -> Tensor:
+    def cost(self, poses: QuaternionPose, frames: Frames) -> Tensor:
         """(T,) the objective alone."""
         transforms, parent_world = self._transforms(poses)
         bulge = self._bulge(poses, transforms, parent_world)
@@ -171,7 +171,7 @@ class FrameEquations:
         joints = self._joint_terms(poses, frames)
         return self._robust(residual, frames)[0] + joints.cost + _place_cost(poses, frames)
 
-    def evaluate(self, poses: FramePoses, frames: Frames) -> Evaluated:
+    def evaluate(self, poses: QuaternionPose, frames: Frames) -> Linearization:
         """The objective with its gradient and curvature."""
         transforms, parent_world = self._transforms(poses)
         bulge = self._bulge(poses, transforms, parent_world)
@@ -195,9 +195,9 @@ class FrameEquations:
             away = frames.place_precision[..., None] * (poses.place[:, None] - frames.places)
             equations.trunk_gradient[:, -3:] += away.sum(dim=1)
             equations.trunk.diagonal(dim1=1, dim2=2)[:, -3:] += frames.place_precision.sum(dim=1, keepdim=True)
-        return Evaluated(cost + terms.cost + _place_cost(poses, frames), equations, parent_world)
+        return Linearization(cost + terms.cost + _place_cost(poses, frames), equations, parent_world)
 
-    def known(self, poses: FramePoses, frames: Frames) -> Tensor:
+    def known(self, poses: QuaternionPose, frames: Frames) -> Tensor:
         """(T, J + 1, 3, 3) each joint's own part of the curvature, and the place's, from the markers alone."""
         transforms, parent_world = self._transforms(poses)
         bulge = self._bulge(poses, transforms, parent_world)
@@ -224,7 +224,7 @@ class FrameEquations:
         place = torch.diag_embed(weight.sum(dim=1)[:, None].expand(-1, 3))
         return torch.cat([joints, place[:, None]], dim=1)
 
-    def turned(self, poses: FramePoses, parent_world: Tensor, step: LimbStep) -> FramePoses:
+    def turned(self, poses: QuaternionPose, parent_world: Tensor, step: BlockStep) -> QuaternionPose:
         """Turn every joint and shift the body."""
         by_limb = step.limb.unflatten(-1, (3, -1)).transpose(1, 2).flatten(2)  # (T, 3, G·L)
         by_trunk = step.trunk[:, :-3].unflatten(-1, (3, -1))
@@ -235,14 +235,14 @@ class FrameEquations:
         turned = turns.normalised(turns.product(turns.from_vectors(local), poses.turn))
         place = poses.place + step.trunk[:, -3:]
         if self.hinges is None or poses.angles is None:
-            return FramePoses(turned, place, None)
+            return QuaternionPose(turned, place, None)
         hinged = self.hinges.hinged
         by = turn.transpose(0, 1)[..., :2]
         angles = poses.angles + torch.where(hinged[:, None], by, torch.zeros_like(by))
         hinge_turn = self._turns(self.hinges.rotations(angles))
-        return FramePoses(torch.where(hinged[:, None], hinge_turn, turned), place, angles)
+        return QuaternionPose(torch.where(hinged[:, None], hinge_turn, turned), place, angles)
 
-    def _transforms(self, poses: FramePoses) -> tuple[Tensor, Tensor]:
+    def _transforms(self, poses: QuaternionPose) -> tuple[Tensor, Tensor]:
         """World transforms (J, T, 3, 4) of points at rest, and the parents' world rotations (J, T, 3, 3)."""
         local = turns.to_matrices(poses.turn)  # (J, T, 3, 3)
         rest = self.rest[:, None, :, None]
@@ -273,7 +273,7 @@ class FrameEquations:
         cost = (frames.certainty * near * (distance - 0.5 * near)).sum(dim=1)
         return cost, frames.certainty * (near / distance.clamp_min(1e-12))
 
-    def _joint_terms(self, poses: FramePoses, frames: Frames) -> _JointTerms:
+    def _joint_terms(self, poses: QuaternionPose, frames: Frames) -> _JointTerms:
         """Natural pose, range of motion and leanings, in the axes of each joint's parent."""
         away, bend = turns.to_vectors(turns.product(poses.turn[:, None], frames.references))  # (3, R, J, T)
         angles = away[:, 0]
@@ -296,14 +296,14 @@ class FrameEquations:
             return torch.zeros_like(angles)
         return angles - torch.maximum(torch.minimum(angles, self.angle_bounds[1]), self.angle_bounds[0])
 
-    def _unknowns(self, poses: FramePoses, parent_world: Tensor) -> Tensor | None:
+    def _unknowns(self, poses: QuaternionPose, parent_world: Tensor) -> Tensor | None:
         """(T, J, 3, 3) world rotation vector of each unknown (``unknowns_in_world``)."""
         if self.hinges is None:
             return None
         pose = Pose(turns.to_matrices(poses.turn).transpose(0, 1), poses.place, poses.angles)
         return unknowns_in_world(pose, parent_world.transpose(0, 1), self.hinges)
 
-    def _bulge(self, poses: FramePoses, transforms: Tensor, parent_world: Tensor) -> _Bulge | None:
+    def _bulge(self, poses: QuaternionPose, transforms: Tensor, parent_world: Tensor) -> _Bulge | None:
         """What pose-corrective blend shapes add to the markers; None for a body without them."""
         if self.point_pose is None:
             return None
@@ -348,7 +348,7 @@ class FrameEquations:
 
     def _marker_equations(
         self, arms: Tensor, bulge: _Bulge | None, unknowns: Tensor | None, residual: Tensor, weight: Tensor
-    ) -> LimbEquations:
+    ) -> BlockNormalEquations:
         """Those of the markers alone, limb by limb.
 
         Args:
@@ -378,7 +378,7 @@ class FrameEquations:
         columns = columns.flatten(2, 3)
         products = columns.mT @ columns  # (T, G, 3·L + 3·K + 4, the same)
         trunk = products[:, :, ends[0] :, ends[0] :].sum(dim=1)
-        return LimbEquations(
+        return BlockNormalEquations(
             limb=products[:, :, : ends[0], : ends[0]],
             across=products[:, :, : ends[0], ends[0] : ends[2]],
             trunk=trunk[:, :-1, :-1],
@@ -386,7 +386,7 @@ class FrameEquations:
             trunk_gradient=trunk[:, :-1, -1],
         )
 
-    def _add_joint_terms(self, equations: LimbEquations, gradient: Tensor, curvature: Tensor) -> None:
+    def _add_joint_terms(self, equations: BlockNormalEquations, gradient: Tensor, curvature: Tensor) -> None:
         """Add what the joints' own terms give, (J, T, 3) and (J, T, 3, 3)."""
         (G, L), K = self.limbs.limb.shape, len(self.limbs.trunk)
         limb = _with_nothing(gradient, 0)[self.limbs.limb.flatten()].unflatten(0, (G, L))  # (G, L, T, 3)
@@ -418,7 +418,7 @@ class _JointTerms:
     curvature: Tensor  # (3, J, T) its diagonal
 
 
-def _place_cost(poses: FramePoses, frames: Frames) -> Tensor:
+def _place_cost(poses: QuaternionPose, frames: Frames) -> Tensor:
     """(T,) what leanings add for the place of the body."""
     away = poses.place[:, None] - frames.places
     return 0.5 * (frames.place_precision * (away * away).sum(dim=-1)).sum(dim=1)

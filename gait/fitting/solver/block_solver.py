@@ -13,7 +13,7 @@ from torch import Tensor
 
 
 @dataclass(frozen=True)
-class LimbEquations:
+class BlockNormalEquations:
     """Gradient and curvature of T frames; G limbs of l unknowns each, t of the trunk."""
 
     limb: Tensor  # (T, G, l, l)
@@ -22,9 +22,9 @@ class LimbEquations:
     limb_gradient: Tensor  # (T, G, l)
     trunk_gradient: Tensor  # (T, t)
 
-    def __getitem__(self, frames: Tensor) -> LimbEquations:
+    def __getitem__(self, frames: Tensor) -> BlockNormalEquations:
         """Those of some frames."""
-        return LimbEquations(
+        return BlockNormalEquations(
             self.limb[frames],
             self.across[frames],
             self.trunk[frames],
@@ -32,10 +32,10 @@ class LimbEquations:
             self.trunk_gradient[frames],
         )
 
-    def where(self, mine: Tensor, other: LimbEquations) -> LimbEquations:
+    def where(self, mine: Tensor, other: BlockNormalEquations) -> BlockNormalEquations:
         """These in the frames marked by ``mine`` (T,), the other's elsewhere."""
         one, two, three = mine[:, None], mine[:, None, None], mine[:, None, None, None]
-        return LimbEquations(
+        return BlockNormalEquations(
             torch.where(three, self.limb, other.limb),
             torch.where(three, self.across, other.across),
             torch.where(two, self.trunk, other.trunk),
@@ -45,7 +45,7 @@ class LimbEquations:
 
 
 @dataclass(frozen=True)
-class LimbStep:
+class BlockStep:
     """A step of T frames."""
 
     limb: Tensor  # (T, G, l)
@@ -53,7 +53,7 @@ class LimbStep:
     gain: Tensor  # (T,) by how much the quadratic model says that it lowers the objective
 
 
-def damped_step(equations: LimbEquations, damping: Tensor, floor: float = 1e-6) -> LimbStep:
+def damped_step(equations: BlockNormalEquations, damping: Tensor, floor: float = 1e-6) -> BlockStep:
     """Solve (H + damping·diag(H) + floor·I)·step = −gradient for each frame.
 
     Args:
@@ -83,4 +83,4 @@ def damped_step(equations: LimbEquations, damping: Tensor, floor: float = 1e-6) 
     trunk_step = trunk_step[..., 0]
     gain = (limb_step * (limb_added * limb_step - equations.limb_gradient)).sum((1, 2))
     gain = 0.5 * (gain + (trunk_step * (trunk_added * trunk_step - equations.trunk_gradient)).sum(1))
-    return LimbStep(limb_step, trunk_step, gain)
+    return BlockStep(limb_step, trunk_step, gain)

@@ -8,36 +8,36 @@ from torch import Tensor
 
 
 @dataclass(frozen=True)
-class Observation:
+class ObservedMarkers:
     """Observed markers of T frames, in the wearer's order of markers."""
 
     markers: Tensor  # (T, M, 3) metres, anything where unseen
     seen: Tensor  # (T, M) bool
 
-    def __getitem__(self, frames: Tensor | slice) -> Observation:
+    def __getitem__(self, frames: Tensor | slice) -> ObservedMarkers:
         """Some of the frames."""
-        return Observation(self.markers[frames], self.seen[frames])
+        return ObservedMarkers(self.markers[frames], self.seen[frames])
 
 
 @dataclass(frozen=True)
-class FramePoses:
+class QuaternionPose:
     """Poses of T frames, as the equations hold them."""
 
     turn: Tensor  # (4, J, T) unit quaternions x, y, z, w of each joint relative to its parent
     place: Tensor  # (T, 3) metres, from the middle of the frame's markers
     angles: Tensor | None  # (T, J, 2) of hinged joints
 
-    def __getitem__(self, frames: Tensor) -> FramePoses:
+    def __getitem__(self, frames: Tensor) -> QuaternionPose:
         """Those of some frames."""
         angles = None if self.angles is None else self.angles[frames]
-        return FramePoses(self.turn[:, :, frames], self.place[frames], angles)
+        return QuaternionPose(self.turn[:, :, frames], self.place[frames], angles)
 
-    def with_frames(self, frames: Tensor, other: FramePoses) -> FramePoses:
+    def with_frames(self, frames: Tensor, other: QuaternionPose) -> QuaternionPose:
         """The same, with some frames taken from ``other``, which has just those."""
         angles = None
         if self.angles is not None and other.angles is not None:
             angles = self.angles.index_copy(0, frames, other.angles)
-        return FramePoses(
+        return QuaternionPose(
             self.turn.index_copy(2, frames, other.turn), self.place.index_copy(0, frames, other.place), angles
         )
 

@@ -18,7 +18,7 @@ from torch import Tensor
 
 
 @dataclass(frozen=True)
-class Limbs:
+class KinematicBlocks:
     """G limbs of up to L joints, K joints of the trunk, up to N markers a limb."""
 
     trunk: Tensor  # (K,) joints
@@ -34,7 +34,7 @@ class Limbs:
         return torch.cat([self.limb, self.trunk.expand(len(self.limb), -1)], dim=1)
 
 
-def limbs(parents: Sequence[int], share: Tensor) -> Limbs:
+def limbs(parents: Sequence[int], share: Tensor) -> KinematicBlocks:
     """Split a skeleton.
 
     Args:
@@ -75,7 +75,7 @@ def limbs(parents: Sequence[int], share: Tensor) -> Limbs:
     everywhere = [*limb.flatten().tolist(), *trunk_joints.tolist()]
     count = torch.tensor([[max(1, len(touched[m])) for m in row] + [0] * (N - len(row)) for row in markers])
     root = count.double().sqrt()
-    return Limbs(
+    return KinematicBlocks(
         trunk=trunk_joints.to(share.device),
         limb=limb.to(share.device),
         place=torch.tensor([everywhere.index(j) for j in range(J)], device=share.device),

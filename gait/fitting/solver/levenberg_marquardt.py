@@ -14,14 +14,14 @@ import torch
 from torch import Tensor
 
 from gait.fitting.joint_parametrization import Pose
-from gait.fitting.objective_terms import Leaning
-from gait.fitting.solver.batched_normal_equations import FrameEquations
+from gait.fitting.objective_terms import SoftPoseTarget
+from gait.fitting.solver.batched_normal_equations import BatchedNormalEquations
 from gait.fitting.solver.block_solver import damped_step
-from gait.fitting.solver.frame_data import Observation
+from gait.fitting.solver.frame_data import ObservedMarkers
 
 
 @dataclass(frozen=True)
-class Effort:
+class SolverOptions:
     """When the solver is content."""
 
     most_iterations: int = 30
@@ -35,7 +35,7 @@ class Effort:
 
 
 @dataclass(frozen=True)
-class Solved:
+class SolverResult:
     """What the solver ends with."""
 
     pose: Pose
@@ -44,12 +44,12 @@ class Solved:
 
 
 def solve_poses(
-    equations: FrameEquations,
+    equations: BatchedNormalEquations,
     start: Pose,
-    observation: Observation,
-    leanings: Sequence[Leaning] = (),
-    effort: Effort = Effort(),
-) -> Solved:
+    observation: ObservedMarkers,
+    leanings: Sequence[SoftPoseTarget] = (),
+    effort: SolverOptions = SolverOptions(),
+) -> SolverResult:
     """Minimise every frame's objective from a start; a frame also stops when four steps running are refused."""
     frames = equations.frames(observation, leanings)
     best = at = equations.taken_up(start, frames)
@@ -96,4 +96,4 @@ def solve_poses(
             watched, here = watched[keep], here[keep]
             active, lam, refused = active[keep], lam[keep], refused[keep]
         at = best[active]
-    return Solved(equations.given_back(best, frames), cost.double(), tried)
+    return SolverResult(equations.given_back(best, frames), cost.double(), tried)

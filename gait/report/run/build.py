@@ -13,28 +13,28 @@ from pathlib import Path
 from typing import TypeVar
 
 from gait.errors import GaitError
-from gait.explaining.attribution import GaitImportance
+from gait.explaining.attribution import TrialAttribution
 from gait.explaining.attribution_files import EXPLANATION_FILE, read_explanation
 from gait.explaining.trained_network import open_network
 from gait.files.atomic_write import replacing_file
-from gait.files.step_cache import FinishedSteps, Said, digest
+from gait.files.step_cache import Said, StepCache, digest
 from gait.learning.fold_result import result_file
-from gait.motion.dataset import GaitRecording
-from gait.motion.dataset_spec import GaitSource
+from gait.motion.dataset import Trial
+from gait.motion.dataset_spec import DatasetSpec
 from gait.motion.pose_files import POSES_FILE
 from gait.motion.trial_paths import HEALTHY, SICK
 from gait.report.export_cohort import NETWORKS, CohortSettings, export_cohort
 from gait.report.export_trial import PICTURE_FILE, ExportSettings, export_gait
 from gait.report.run.fit_summary import fitted_cohort
-from gait.report.run.model import ExplainedWalk, Film, NetworkStory, Story
+from gait.report.run.model import ComparisonVideo, NetworkSection, RunReport, TrialSection
 from gait.report.run.page import story_page, viewer_commands
 from gait.report.training.cross_validation_summary import pooled
 from gait.report.training.write_report import folds_of_one_question, page_file
 from gait.viewing.comparison_video import film_side_by_side
-from gait.viewing.file_backend import FileWorkbench
-from gait.viewing.loaded_trial import BodyFiles, ShownGait
-from gait.viewing.run_viewer import Look
-from gait.viewing.viewer_backend import ShownNetwork, Told
+from gait.viewing.file_backend import FileBackend
+from gait.viewing.loaded_trial import BodyModelLocator, LoadedTrial
+from gait.viewing.run_viewer import ViewRequest
+from gait.viewing.viewer_backend import LoadedNetwork, Told
 
 PAGE_FILE = "index.html"
 _WALK_STRIDE = 1  # frames from one explained window of a single walk to the next: with fewer its map has stripes
@@ -51,7 +51,7 @@ class RunSettings:
     poses: Path  # the fit's save folder
     trained: tuple[Path, ...]  # save folders of trainings
     export: Path  # where the page goes, and what it shows
-    bodies: BodyFiles
+    bodies: BodyModelLocator
     notes: tuple[str, ...] = ()  # what a reader must know first, a line each
     stride: int | None = None  # frames from one explained window of everybody to the next; by the method's cost if None
     speed: float = 0.5  # of the film
@@ -59,7 +59,7 @@ class RunSettings:
 
 
 @dataclass(frozen=True)
-class RunTold:
+class RunReportResult:
     """What became of it."""
 
     page: Path
@@ -67,7 +67,7 @@ class RunTold:
     problems: tuple[str, ...]  # a plain line on each thing that is missing
 
 
-def tell_run(settings: RunSettings, told: Callable[[str], object]) -> RunTold:
+def tell_run(settings: RunSettings, told: Callable[[str], object]) -> RunReportResult:
     """Explain, film, and write the page; what is missing is a line on it.
 
     Args:
@@ -89,7 +89,7 @@ def tell_run(settings: RunSettings, told: Callable[[str], object]) -> RunTold:
         film for network in sorted(explained, key=_ability, reverse=True) for film in _film(network, settings, steps)
     ]
     page = settings.export / PAGE_FILE
-    story = Story(
+    story = RunReport(
         fits=fits,
         networks=tuple(explained),
         films=tuple(films),
@@ -101,7 +101,7 @@ def tell_run(settings: RunSettings, told: Callable[[str], object]) -> RunTold:
     )
     with replacing_file(page) as partial:
         partial.write_text(story_page(story), encoding="utf-8", errors="replace")
-    return RunTold(page, viewer_commands(story), story.problems)
+    return RunReportResult(page, viewer_commands(story), story.problems)
 
 
 class _Steps:
@@ -110,7 +110,7 @@ class _Steps:
     def __init__(self, settings: RunSettings, told: Callable[[str], object]) -> None:
         self.problems: list[str] = []
         self.remarks: list[str] = []  # on what is there, but not as it could be
-        self._finished = FinishedSteps(settings.export)
+        self._finished = StepCache(settings.export)
         self._overwrite = settings.overwrite
         self._told = told
 
@@ -158,7 +158,7 @@ class _Steps:
         return said.lines
 
 
-def _networks(settings: RunSettings, steps: _Steps) -> Iterator[NetworkStory]:
+def _networks(settings: RunSettings, steps: _Steps) -> Iterator[NetworkSection]:
     """What the trainings say, one of each kind."""
     found: dict[str, Path] = {}
     for folder in settings.trained:
@@ -178,13 +178,13 @@ def _networks(settings: RunSettings, steps: _Steps) -> Iterator[NetworkStory]:
                 results, left_out = read
                 steps.problems += left_out
                 report = page_file(folder, kind)
-                yield NetworkStory(
+                yield NetworkSection(
                     kind, folder, pooled(results), tuple(pooled([one]) for one in results),
                     report if report.is_file() else None,
                 )  # fmt: skip
 
 
-def _explained(network: NetworkStory, settings: RunSettings, steps: _Steps) -> NetworkStory:
+def _explained(network: NetworkSection, settings: RunSettings, steps: _Steps) -> NetworkSection:
     """The same with the view over everybody, and one healthy and one ill person explained."""
     kind, folder, export = network.kind, network.folder, settings.export
     picture, table = export / f"cohort_{kind}.png", export / f"persons_{kind}.csv"
@@ -211,7 +211,7 @@ def _explained(network: NetworkStory, settings: RunSettings, steps: _Steps) -> N
     if lines is None:
         return network
     first = network.summary.folds[0]
-    source = GaitSource(settings.poses, first.frame_rate_hz, first.window_length)
+    source = DatasetSpec(settings.poses, first.frame_rate_hz, first.window_length)
     gaits = steps.tried(lambda: source.gaits().gaits) or ()
     walks = [
         walk
@@ -228,7 +228,7 @@ class _Walk:
     """The walk of a typical person, and the network that did not see this person."""
 
     label: str
-    gait: GaitRecording
+    gait: Trial
     network: Path
 
 
@@ -240,7 +240,7 @@ def _typical(table: Path) -> Iterator[tuple[str, int]]:
         yield row["person"], int(row["fold"])
 
 
-def _walk(network: NetworkStory, person: str, fold: int, gaits: Sequence[GaitRecording], poses: Path) -> _Walk:
+def _walk(network: NetworkSection, person: str, fold: int, gaits: Sequence[Trial], poses: Path) -> _Walk:
     """The longest walk of a person among the gaits of a folder."""
     own = [gait for gait in gaits if gait.person == person]
     if not own:
@@ -249,7 +249,7 @@ def _walk(network: NetworkStory, person: str, fold: int, gaits: Sequence[GaitRec
     return _Walk(person.partition("/")[0], longest, network.file(fold))
 
 
-def _explained_walk(network: NetworkStory, walk: _Walk, settings: RunSettings, steps: _Steps) -> ExplainedWalk | None:
+def _explained_walk(network: NetworkSection, walk: _Walk, settings: RunSettings, steps: _Steps) -> TrialSection | None:
     place = settings.export / f"{network.kind}_{walk.label}"
 
     def explain() -> tuple[Said, Sequence[str], bool]:
@@ -272,10 +272,10 @@ def _explained_walk(network: NetworkStory, walk: _Walk, settings: RunSettings, s
     if explanation is None:
         return None
     said = tuple(line for line in lines if not line.startswith("written: "))
-    return ExplainedWalk(walk.label, walk.gait.name, walk.gait.folder, walk.network, explanation, files[0], said)
+    return TrialSection(walk.label, walk.gait.name, walk.gait.folder, walk.network, explanation, files[0], said)
 
 
-def _film(network: NetworkStory, settings: RunSettings, steps: _Steps) -> Iterator[Film]:
+def _film(network: NetworkSection, settings: RunSettings, steps: _Steps) -> Iterator[ComparisonVideo]:
     """One healthy and one ill person, if the network was right about such."""
     lacking = [label for label in _LABELS if label not in {walk.label for walk in network.walks}]
     if lacking:
@@ -290,7 +290,7 @@ def _film(network: NetworkStory, settings: RunSettings, steps: _Steps) -> Iterat
         settings.bodies, known={walk.folder: walk.explanation.importance for walk in network.walks}
     )
     looks = [
-        Look(workbench, walk.folder, walk.network, walk.explanation.importance.method, size=_HALF)
+        ViewRequest(workbench, walk.folder, walk.network, walk.explanation.importance.method, size=_HALF)
         for walk in network.walks
     ]
 
@@ -306,21 +306,21 @@ def _film(network: NetworkStory, settings: RunSettings, steps: _Steps) -> Iterat
         draw,
     )
     if lines is not None:
-        yield Film(network, film, still, 2 * _HALF[0], _HALF[1], settings.speed)
+        yield ComparisonVideo(network, film, still, 2 * _HALF[0], _HALF[1], settings.speed)
 
 
 @dataclass(frozen=True)
-class _ExplainedBefore(FileWorkbench):
+class _ExplainedBefore(FileBackend):
     """Shows what is written about these walks, and does not explain them once more."""
 
-    known: Mapping[Path, GaitImportance] = field(default_factory=dict)  # by the folder of the poses
+    known: Mapping[Path, TrialAttribution] = field(default_factory=dict)  # by the folder of the poses
 
-    def explained(self, network: ShownNetwork, gait: ShownGait, method: str, told: Told) -> GaitImportance:
+    def explained(self, network: LoadedNetwork, gait: LoadedTrial, method: str, told: Told) -> TrialAttribution:
         """What was pivotal for the network, as it was found before."""
         return self.known[gait.folder]
 
 
-def _ability(network: NetworkStory) -> float:
+def _ability(network: NetworkSection) -> float:
     value = network.summary.network.persons["balanced_accuracy"].value
     return value if value == value else -1.0
 

@@ -6,15 +6,15 @@ from collections.abc import Sequence
 
 from gait.learning.fold_result import FoldResult
 from gait.learning.metrics import THRESHOLD
-from gait.report.run.model import NetworkStory, Story
+from gait.report.run.model import NetworkSection, RunReport
 from gait.report.run.page_parts import MOST_PERSONS, anchor, first_of, person_cell
-from gait.report.training.cross_validation_summary import Judge
+from gait.report.training.cross_validation_summary import ClassifierSummary
 from gait.report.training.display_names import BASELINES, in_order, judge_name
 from gait.report.training.html import bullet_list, estimate_cell, paragraphs, table, text
 from gait.report.training.text_summary import beside_baselines, caveats, counted, figure, headline, missing_baselines
 
 
-def told_apart_section(story: Story) -> str:
+def told_apart_section(story: RunReport) -> str:
     """As HTML: the networks beside simpler judges, everybody, folds, and the leak check."""
     if not story.networks:
         return "<p>No trained network can be read.</p>"
@@ -58,7 +58,7 @@ def told_apart_section(story: Story) -> str:
     return "".join(parts)
 
 
-def _judges(networks: Sequence[NetworkStory]) -> list[str]:
+def _judges(networks: Sequence[NetworkSection]) -> list[str]:
     """The networks, then each baseline once where it had the same figures beside all of them."""
     rows = [_judge_row(judge_name(network.kind), network.summary.network, of_network=True) for network in networks]
     baselines = [(network, judge) for network in networks for judge in network.summary.baselines]
@@ -72,23 +72,23 @@ def _judges(networks: Sequence[NetworkStory]) -> list[str]:
     return rows
 
 
-def _judge_row(name: str, judge: Judge, about: str = "", *, of_network: bool = False) -> str:
+def _judge_row(name: str, judge: ClassifierSummary, about: str = "", *, of_network: bool = False) -> str:
     small = f"<small>{text(about)}</small>" if about else ""
     kind = ' class="of-network"' if of_network else ""
     cells = "".join(estimate_cell(judge.persons[metric], of_network) for metric in ("balanced_accuracy", "roc_auc"))
     return f'<tr><th scope="row"{kind}>{text(name)}{small}</th>{cells}<td>{_right(judge)}</td></tr>'
 
 
-def _figures(judge: Judge) -> str:
+def _figures(judge: ClassifierSummary) -> str:
     return repr([judge.persons[metric].value for metric in ("balanced_accuracy", "roc_auc")])
 
 
-def _right(judge: Judge) -> str:
+def _right(judge: ClassifierSummary) -> str:
     people = judge.people
     return f"{int(((people.probability >= THRESHOLD) == people.sick).sum())} of {len(people.persons)}"
 
 
-def _everybody(networks: Sequence[NetworkStory]) -> str:
+def _everybody(networks: Sequence[NetworkSection]) -> str:
     """Each person's probability of sick, by each network."""
     said = [
         {
@@ -139,10 +139,10 @@ def _is_right(sick: bool, probability: float) -> bool:
     return (probability >= THRESHOLD) == sick
 
 
-def _folds(networks: Sequence[NetworkStory]) -> str:
+def _folds(networks: Sequence[NetworkSection]) -> str:
     """Who was judged in which fold, and how well; once for networks of the same folds."""
     parts = []
-    alike: dict[str, list[NetworkStory]] = {}
+    alike: dict[str, list[NetworkSection]] = {}
     for network in networks:
         folds = repr([result.fold for result in network.summary.folds])
         alike.setdefault(folds, []).append(network)

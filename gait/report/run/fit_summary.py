@@ -17,7 +17,7 @@ from gait.report.training.display_names import in_order
 
 
 @dataclass(frozen=True)
-class FittedGait:
+class TrialFitSummary:
     """One fitted gait."""
 
     folder: Path
@@ -49,14 +49,14 @@ class FittedGait:
 
 
 @dataclass(frozen=True)
-class FittedCohort:
+class CohortFitSummary:
     """All fitted gaits of a folder."""
 
-    gaits: tuple[FittedGait, ...]  # by person and name; at least one
+    gaits: tuple[TrialFitSummary, ...]  # by person and name; at least one
     problems: tuple[str, ...]  # a plain line on each report that cannot be read
 
     @property
-    def persons(self) -> dict[str, tuple[FittedGait, ...]]:
+    def persons(self) -> dict[str, tuple[TrialFitSummary, ...]]:
         """By person."""
         return {
             person: tuple(gait for gait in self.gaits if gait.person == person)
@@ -69,18 +69,18 @@ class FittedCohort:
         return mean_residual_mm(self.gaits)
 
     @property
-    def worst_gait(self) -> FittedGait:
+    def worst_gait(self) -> TrialFitSummary:
         """The one of the largest mean residual."""
         return max(self.gaits, key=lambda gait: np.nan_to_num(gait.mean_mm, nan=-1.0))
 
     @property
-    def worst_marker(self) -> tuple[str, float, FittedGait] | None:
+    def worst_marker(self) -> tuple[str, float, TrialFitSummary] | None:
         """The marker of the largest mean residual in any gait, in mm, and the gait; None if no marker was seen."""
         found = [(label, _number(marker["mean_mm"]), gait) for gait in self.gaits for label, marker in _seen(gait)]
         return max(found, key=lambda one: one[1], default=None)
 
 
-def fitted_cohort(poses: Path) -> FittedCohort:
+def fitted_cohort(poses: Path) -> CohortFitSummary:
     """Read all reports of a fit's save folder.
 
     Raises:
@@ -94,7 +94,7 @@ def fitted_cohort(poses: Path) -> FittedCohort:
                 content = read_report(file.parent)
                 person = f"{label}/{file.parent.parent.name}"
                 report = FitReport.from_dict(content)
-                gaits.append(FittedGait(file.parent, person, file.parent.name, report, _made_by(content)))
+                gaits.append(TrialFitSummary(file.parent, person, file.parent.name, report, _made_by(content)))
             except GaitError as error:
                 line = str(error)
                 problems.append(line if str(file.parent) in line else f"{file}: {line}")
@@ -106,7 +106,7 @@ def fitted_cohort(poses: Path) -> FittedCohort:
             "shape_optimizer.py saved in."
         )
     gaits.sort(key=lambda gait: in_order(gait.name))
-    return FittedCohort(tuple(gaits), tuple(problems))
+    return CohortFitSummary(tuple(gaits), tuple(problems))
 
 
 def _made_by(content: Mapping[str, Any]) -> dict[str, Any]:
@@ -118,7 +118,7 @@ def _made_by(content: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def mean_residual_mm(gaits: Sequence[FittedGait]) -> float:
+def mean_residual_mm(gaits: Sequence[TrialFitSummary]) -> float:
     """Mean residual of some gaits, every frame counting alike; NaN where no marker was seen."""
     known = [gait for gait in gaits if np.isfinite(gait.mean_mm)]
     if not known:
@@ -126,13 +126,13 @@ def mean_residual_mm(gaits: Sequence[FittedGait]) -> float:
     return float(np.average([gait.mean_mm for gait in known], weights=[gait.report.frames for gait in known]))
 
 
-def worst_marker_of(gaits: Sequence[FittedGait]) -> tuple[str, float] | None:
+def worst_marker_of(gaits: Sequence[TrialFitSummary]) -> tuple[str, float] | None:
     """The marker with the largest mean residual in any of these gaits, in mm; None if no marker was seen."""
     found = [(label, _number(marker["mean_mm"])) for gait in gaits for label, marker in _seen(gait)]
     return max(found, key=lambda one: one[1], default=None)
 
 
-def _seen(gait: FittedGait) -> list[tuple[str, dict[str, Any]]]:
+def _seen(gait: TrialFitSummary) -> list[tuple[str, dict[str, Any]]]:
     return [(label, marker) for label, marker in gait.report.markers.items() if marker["mean_mm"] is not None]
 
 

@@ -5,37 +5,37 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from gait.explaining.attribution_files import Explanation
-from gait.report.run.fit_summary import FittedCohort
-from gait.report.training.cross_validation_summary import PooledFolds
+from gait.explaining.attribution_files import SavedAttribution
+from gait.report.run.fit_summary import CohortFitSummary
+from gait.report.training.cross_validation_summary import CrossValidationSummary
 from gait.report.training.display_names import judge_name
 
 
 @dataclass(frozen=True, eq=False)
-class ExplainedWalk:
+class TrialSection:
     """One person's walk, explained by the network that did not see this person."""
 
     label: str  # healthy or sick
     name: str  # "sick/P02/walk1"
     folder: Path  # of its poses
     network: Path
-    explanation: Explanation
+    explanation: SavedAttribution
     picture: Path
     lines: tuple[str, ...]
 
 
 @dataclass(frozen=True, eq=False)
-class NetworkStory:
+class NetworkSection:
     """One kind of network: how well it told persons apart, and what was pivotal for it."""
 
     kind: str  # mlp or transformer
     folder: Path  # where the training saved
-    summary: PooledFolds
-    single: tuple[PooledFolds, ...]  # each fold alone
+    summary: CrossValidationSummary
+    single: tuple[CrossValidationSummary, ...]  # each fold alone
     report: Path | None  # its own page, if it is there
     cohort_picture: Path | None = None
     cohort_lines: tuple[str, ...] = ()
-    walks: tuple[ExplainedWalk, ...] = ()  # healthy before sick
+    walks: tuple[TrialSection, ...] = ()  # healthy before sick
 
     @property
     def title(self) -> str:
@@ -49,10 +49,10 @@ class NetworkStory:
 
 
 @dataclass(frozen=True)
-class Film:
+class ComparisonVideo:
     """Two persons side by side."""
 
-    network: NetworkStory  # whose colours they have
+    network: NetworkSection  # whose colours they have
     file: Path
     still: Path  # a picture of it
     width: int  # pixels
@@ -61,12 +61,12 @@ class Film:
 
 
 @dataclass(frozen=True)
-class Story:
+class RunReport:
     """All that the page tells."""
 
-    fits: FittedCohort | None
-    networks: tuple[NetworkStory, ...]
-    films: tuple[Film, ...]  # the one of the network that told persons apart best is the first
+    fits: CohortFitSummary | None
+    networks: tuple[NetworkSection, ...]
+    films: tuple[ComparisonVideo, ...]  # the one of the network that told persons apart best is the first
     notes: tuple[str, ...]  # what a reader must know first
     problems: tuple[str, ...]  # what is missing, a plain line each
     remarks: tuple[str, ...]  # what is there, but not as it could be

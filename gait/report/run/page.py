@@ -11,10 +11,10 @@ from typing import Any
 
 from gait.errors import GaitError
 from gait.explaining.methods import METHODS
-from gait.learning.metrics import Estimate
+from gait.learning.metrics import MetricWithInterval
 from gait.report.run.classification import told_apart_section
-from gait.report.run.fit_summary import FittedGait, mean_residual_mm, worst_marker_of
-from gait.report.run.model import ExplainedWalk, Film, Story
+from gait.report.run.fit_summary import TrialFitSummary, mean_residual_mm, worst_marker_of
+from gait.report.run.model import ComparisonVideo, RunReport, TrialSection
 from gait.report.run.page_parts import MOST_PERSONS, anchor, first_of, link, person_cell
 from gait.report.run.style import STORY_STYLE
 from gait.report.training.display_names import in_order, judge_name
@@ -37,7 +37,7 @@ from gait.report.training.text_summary import (
 _MOST_EMBEDDED = 24 << 20  # bytes of a film within the page
 
 
-def story_page(story: Story) -> str:
+def story_page(story: RunReport) -> str:
     """The page as HTML.
 
     Raises:
@@ -54,7 +54,7 @@ def story_page(story: Story) -> str:
     )
 
 
-def _sections(story: Story) -> dict[str, tuple[str, str]]:
+def _sections(story: RunReport) -> dict[str, tuple[str, str]]:
     """Title and content, by the name that links call it."""
     films = "".join(_film(story, film) for film in story.films)
     found = {"film": ("A healthy and a sick walker side by side", films)} if films else {}
@@ -67,7 +67,7 @@ def _sections(story: Story) -> dict[str, tuple[str, str]]:
     }
 
 
-def _warnings(story: Story) -> str:
+def _warnings(story: RunReport) -> str:
     """What must be known before anything else is believed: notes of who made the run, leaks, what is missing."""
     leaks = dict.fromkeys(line for network in story.networks for line in leak_warning(network.summary))
     parts = []
@@ -82,7 +82,7 @@ def _warnings(story: Story) -> str:
     return "".join(parts)
 
 
-def _head(story: Story) -> str:
+def _head(story: RunReport) -> str:
     said = []
     if story.fits is not None:
         persons, gaits = len(story.fits.persons), len(story.fits.gaits)
@@ -119,7 +119,7 @@ def _head(story: Story) -> str:
     )
 
 
-def _film(story: Story, film: Film) -> str:
+def _film(story: RunReport, film: ComparisonVideo) -> str:
     left, right = film.network.walks
     size = film.file.stat().st_size
     source = f"data:video/mp4;base64,{_base64(film.file)}" if size <= _MOST_EMBEDDED else link(story, film.file)
@@ -140,7 +140,7 @@ def _film(story: Story, film: Film) -> str:
     )
 
 
-def _fits(story: Story) -> str:
+def _fits(story: RunReport) -> str:
     fits = story.fits
     if fits is None:
         return "<p>No fit can be read.</p>"
@@ -184,7 +184,7 @@ def _fits(story: Story) -> str:
     return "".join(parts)
 
 
-def _fit_row(person: str, gaits: Sequence[FittedGait]) -> str:
+def _fit_row(person: str, gaits: Sequence[TrialFitSummary]) -> str:
     marker = worst_marker_of(gaits)
     marked = "–" if marker is None else f"{text(marker[0])}<small>{_mm(marker[1])}</small>"
     worst = max((_finite(gait.worst_frame_mm) for gait in gaits), default=math.nan)
@@ -195,7 +195,7 @@ def _fit_row(person: str, gaits: Sequence[FittedGait]) -> str:
     )
 
 
-def _pivotal(story: Story) -> str:
+def _pivotal(story: RunReport) -> str:
     explained = [network for network in story.networks if network.cohort_picture is not None]
     if not explained:
         return "<p>Nothing could be explained.</p>"
@@ -242,7 +242,7 @@ def _pivotal(story: Story) -> str:
     return "".join(parts)
 
 
-def viewer_commands(story: Story) -> tuple[str, ...]:
+def viewer_commands(story: RunReport) -> tuple[str, ...]:
     """Each opens the viewer on one of the walks; the last one on the sick person of the first film, if there is one."""
     walks = [walk for network in story.networks for walk in network.walks]
     if story.films:
@@ -250,7 +250,7 @@ def viewer_commands(story: Story) -> tuple[str, ...]:
     return tuple(_command(story, walk) for walk in walks)
 
 
-def _command(story: Story, walk: ExplainedWalk) -> str:
+def _command(story: RunReport, walk: TrialSection) -> str:
     files = f"--network {shlex.quote(str(walk.network))} --gait {shlex.quote(str(walk.folder))}"
     return f"{story.python} attention_viewer.py {files}"
 
@@ -260,7 +260,7 @@ def _on_two_lines(command: str) -> str:
     return text(command).replace(" --gait ", " \\\n    --gait ")
 
 
-def _commands(story: Story) -> str:
+def _commands(story: RunReport) -> str:
     walks = [(network, walk) for network in story.networks for walk in network.walks]
     if not walks:
         return "<p>There is nobody whose explanation could be opened.</p>"
@@ -281,7 +281,7 @@ def _commands(story: Story) -> str:
     return "".join(parts)
 
 
-def _settings(story: Story) -> str:
+def _settings(story: RunReport) -> str:
     parts = [bullet_list(story.remarks)]
     columns: list[tuple[str, Mapping[str, Any]]] = []
     if story.fits is not None:
@@ -308,7 +308,7 @@ def _settings(story: Story) -> str:
     return f'{"".join(parts)}<div class="settings">{tables}</div>'
 
 
-def _picture(story: Story, file: Path, alternative: str, caption: str) -> str:
+def _picture(story: RunReport, file: Path, alternative: str, caption: str) -> str:
     """A wide picture within the page, which scrolls where there is no room, and opens as a file."""
     return (
         f'<figure class="broad"><div class="wide-picture"><img src="{_embedded(file)}" alt="{text(alternative)}"></div>'
@@ -327,12 +327,12 @@ def _base64(file: Path) -> str:
         raise GaitError(f"{file}: cannot be read ({error.strerror or error}).") from None
 
 
-def _of_walk(walk: ExplainedWalk) -> str:
+def _of_walk(walk: TrialSection) -> str:
     probability = walk.explanation.importance.person_probability
     return f"{walk.name} (probability of sick {figure(probability)})"
 
 
-def _reading(walk: ExplainedWalk) -> str:
+def _reading(walk: TrialSection) -> str:
     if walk.explanation.importance.signed:
         return "orange spoke for sick, blue for healthy, nearly white did not matter, grey is not explained."
     return "the brighter, the more a joint was looked at, for whichever verdict; grey is not explained."
@@ -344,7 +344,7 @@ def _sentence(line: str) -> str:
     return line if line.endswith((".", "!", "?")) else f"{line}."
 
 
-def _estimate(estimate: Estimate, what: str = "") -> str:
+def _estimate(estimate: MetricWithInterval, what: str = "") -> str:
     return figure(estimate.value) + (f" ({what}{interval(estimate)})" if math.isfinite(estimate.low) else "")
 
 

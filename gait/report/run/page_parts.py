@@ -7,19 +7,19 @@ from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import quote
 
-from gait.report.run.model import Story
+from gait.report.run.model import RunReport
 from gait.report.training.html import text
 
 MOST_PERSONS = 40
 """Of more persons than these a table shows those that need a look."""
 
 
-def anchor(story: Story, file: Path) -> str:
+def anchor(story: RunReport, file: Path) -> str:
     """A link that is called as the file is."""
     return f'<a href="{link(story, file)}">{text(file.name)}</a>'
 
 
-def link(story: Story, file: Path) -> str:
+def link(story: RunReport, file: Path) -> str:
     """From the page's place to a file, as an address within a page."""
     way = os.path.relpath(file.resolve(), story.page.resolve().parent)
     return quote(Path(way).as_posix(), safe="/", errors="surrogateescape")

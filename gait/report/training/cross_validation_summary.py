@@ -11,16 +11,16 @@ from numpy.typing import NDArray
 
 from gait.errors import GaitError
 from gait.learning.fold_result import FoldResult
-from gait.learning.metrics import METRICS, THRESHOLD, Estimate, estimate_of, metric_estimates, person_draws
+from gait.learning.metrics import METRICS, THRESHOLD, MetricWithInterval, estimate_of, metric_estimates, person_draws
 from gait.learning.predictions import PersonPredictions, Predictions
 
 RESAMPLES = 1000
 
-Estimates = Mapping[str, Estimate]
+Estimates = Mapping[str, MetricWithInterval]
 
 
 @dataclass(frozen=True, eq=False)
-class Judge:
+class ClassifierSummary:
     """The network or a baseline, and how well it told apart whom it never saw."""
 
     name: str  # transformer, walking_speed, …
@@ -28,20 +28,22 @@ class Judge:
     people: PersonPredictions
     windows: Estimates
     persons: Estimates
-    network_ahead: Estimate  # the network's balanced accuracy by person less this one's; NaN for the network itself
+    network_ahead: (
+        MetricWithInterval  # the network's balanced accuracy by person less this one's; NaN for the network itself
+    )
 
 
 @dataclass(frozen=True, eq=False)
-class PooledFolds:
+class CrossValidationSummary:
     """Folds of one question, and what they say together."""
 
     folds: tuple[FoldResult, ...]  # by index
-    network: Judge
-    baselines: tuple[Judge, ...]
+    network: ClassifierSummary
+    baselines: tuple[ClassifierSummary, ...]
     missing: dict[str, str]  # baseline -> the line why it is missing
 
     @property
-    def judges(self) -> tuple[Judge, ...]:
+    def judges(self) -> tuple[ClassifierSummary, ...]:
         """The network, then the baselines."""
         return (self.network, *self.baselines)
 
@@ -56,7 +58,7 @@ class PooledFolds:
         return len(self.folds) == self.fold_count
 
     @property
-    def best_baseline(self) -> Judge | None:
+    def best_baseline(self) -> ClassifierSummary | None:
         """The one of the highest balanced accuracy by person; of equal ones that of the higher ROC AUC."""
         able = [judge for judge in self.baselines if math.isfinite(judge.persons["balanced_accuracy"].value)]
         return max(able, key=_ability, default=None)
@@ -67,7 +69,7 @@ class PooledFolds:
         return tuple(dict.fromkeys(line for result in self.folds for line in result.problems))
 
 
-def pooled(results: Sequence[FoldResult]) -> PooledFolds:
+def pooled(results: Sequence[FoldResult]) -> CrossValidationSummary:
     """The folds together; of a single one, that one.
 
     A baseline counts only where every fold has it: judged on fewer persons it could not be compared.
@@ -94,17 +96,17 @@ def pooled(results: Sequence[FoldResult]) -> PooledFolds:
             baselines.append(
                 _judge(name, Predictions.joined([p for p in parts.values() if isinstance(p, Predictions)]), people)
             )
-    return PooledFolds(folds, network, tuple(baselines), missing)
+    return CrossValidationSummary(folds, network, tuple(baselines), missing)
 
 
 def estimates_or_undefined(said: Predictions, by: str) -> Estimates:
     """``metric_estimates``; every one undefined where no recording is as long as a window."""
     if not len(said):
-        return dict.fromkeys(METRICS, Estimate(math.nan))
+        return dict.fromkeys(METRICS, MetricWithInterval(math.nan))
     return metric_estimates(said, by="persons" if by == "persons" else "windows", resamples=RESAMPLES)
 
 
-def balanced_accuracy_ahead(network: PersonPredictions, other: PersonPredictions) -> Estimate:
+def balanced_accuracy_ahead(network: PersonPredictions, other: PersonPredictions) -> MetricWithInterval:
     """How far the network's balanced accuracy by person is ahead, on the persons that both judged.
 
     The 95 % interval resamples persons, the same ones for both (paired bootstrap), healthy and sick apart.
@@ -116,21 +118,21 @@ def balanced_accuracy_ahead(network: PersonPredictions, other: PersonPredictions
     gain = _right(network)[rows[0]] - _right(other)[rows[1]]
     sides = [np.flatnonzero(sick), np.flatnonzero(~sick)]
     if any(len(side) == 0 for side in sides):
-        return Estimate(math.nan)
+        return MetricWithInterval(math.nan)
     share = np.zeros(len(both))
     for side in sides:
         share[side] = 0.5 / len(side)
     value = float(share @ gain)
     if any(len(side) == 1 for side in sides):
-        return Estimate(value)
+        return MetricWithInterval(value)
     drawn = person_draws(sides, RESAMPLES, np.random.default_rng(0)) @ (share * gain)
     return estimate_of(value, drawn, min(map(len, sides)))
 
 
-def _judge(name: str, said: Predictions, of_network: PersonPredictions) -> Judge:
+def _judge(name: str, said: Predictions, of_network: PersonPredictions) -> ClassifierSummary:
     people = said.by_person()
-    ahead = Estimate(math.nan) if people.persons == () else balanced_accuracy_ahead(of_network, people)
-    return Judge(
+    ahead = MetricWithInterval(math.nan) if people.persons == () else balanced_accuracy_ahead(of_network, people)
+    return ClassifierSummary(
         name=name,
         said=said,
         people=people,
@@ -140,7 +142,7 @@ def _judge(name: str, said: Predictions, of_network: PersonPredictions) -> Judge
     )
 
 
-def _ability(judge: Judge) -> tuple[float, float]:
+def _ability(judge: ClassifierSummary) -> tuple[float, float]:
     auc = judge.persons["roc_auc"].value
     return judge.persons["balanced_accuracy"].value, auc if math.isfinite(auc) else 0.0
 

@@ -29,7 +29,7 @@ from scipy.stats import binomtest
 
 from gait.learning.metrics import THRESHOLD, interval_shares
 from gait.learning.predictions import PersonPredictions
-from gait.report.training.cross_validation_summary import Judge, PooledFolds
+from gait.report.training.cross_validation_summary import ClassifierSummary, CrossValidationSummary
 from gait.report.training.display_names import METRICS, judge_name, shortened
 
 Vector = NDArray[np.float64]
@@ -89,9 +89,9 @@ class Picture:
     caption: str
 
 
-def pictures(summary: PooledFolds) -> dict[str, Picture]:
+def pictures(summary: CrossValidationSummary) -> dict[str, Picture]:
     """Every picture that the results allow, by name: comparison, roc, confusion, calibration, loss, persons."""
-    draw: dict[str, Callable[[PooledFolds], Picture | None]] = {
+    draw: dict[str, Callable[[CrossValidationSummary], Picture | None]] = {
         "comparison": _comparison,
         "roc": _roc,
         "confusion": _confusion,
@@ -130,7 +130,7 @@ def as_image(picture: Picture) -> NDArray[np.uint8]:
     return np.array(canvas.buffer_rgba())[..., :3]
 
 
-def _comparison(summary: PooledFolds) -> Picture | None:
+def _comparison(summary: CrossValidationSummary) -> Picture | None:
     """Two metrics with their intervals, a row a judge."""
     if not _both_labels(summary.network.people):
         return None
@@ -160,7 +160,7 @@ def _comparison(summary: PooledFolds) -> Picture | None:
     )
 
 
-def _roc(summary: PooledFolds) -> Picture | None:
+def _roc(summary: CrossValidationSummary) -> Picture | None:
     if not np.isfinite(summary.network.persons["roc_auc"].value):
         return None
     figure, ax = _panel()
@@ -203,7 +203,7 @@ def _roc(summary: PooledFolds) -> Picture | None:
     )
 
 
-def _confusion(summary: PooledFolds) -> Picture | None:
+def _confusion(summary: CrossValidationSummary) -> Picture | None:
     people = summary.network.people
     if not people.persons:
         return None
@@ -244,7 +244,7 @@ def _confusion(summary: PooledFolds) -> Picture | None:
     )
 
 
-def _calibration(summary: PooledFolds) -> Picture | None:
+def _calibration(summary: CrossValidationSummary) -> Picture | None:
     people = summary.network.people
     if not people.persons:
         return None
@@ -272,7 +272,7 @@ def _calibration(summary: PooledFolds) -> Picture | None:
     )
 
 
-def _persons(summary: PooledFolds) -> Picture | None:
+def _persons(summary: CrossValidationSummary) -> Picture | None:
     people = summary.network.people
     P = len(people.persons)
     if not P:
@@ -328,7 +328,7 @@ def _persons(summary: PooledFolds) -> Picture | None:
     )
 
 
-def _loss(summary: PooledFolds) -> Picture | None:
+def _loss(summary: CrossValidationSummary) -> Picture | None:
     runs = [result for result in summary.folds if result.epochs]
     if not runs:
         return None
@@ -470,7 +470,7 @@ def apart(places: Sequence[float], gap: float) -> list[float]:
     return [place for group in groups for place in _spread(group, gap)]
 
 
-def window_range(judge: Judge) -> tuple[Vector, Vector]:
+def window_range(judge: ClassifierSummary) -> tuple[Vector, Vector]:
     """Between which probabilities the middle 80 % of each person's windows lie: two of (P,), as in ``judge.people``."""
     order = np.argsort(judge.said.person, kind="stable")
     starts = np.flatnonzero(np.diff(judge.said.person[order], prepend=-1))
@@ -493,7 +493,7 @@ class _Look:
     mark: str
 
 
-def _look(judge: Judge, summary: PooledFolds) -> _Look:
+def _look(judge: ClassifierSummary, summary: CrossValidationSummary) -> _Look:
     if judge is summary.network:
         return _Look(COLOURS["ink"], "-", "o")
     return _LOOKS.get(judge.name, _Look(COLOURS["muted"], (0, (3, 1)), "P"))

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
-from gait.learning.metrics import Estimate
+from gait.learning.metrics import MetricWithInterval
 from gait.report.training.display_names import printable
 from gait.report.training.style import STYLE
 from gait.report.training.text_summary import figure, interval
@@ -71,7 +71,7 @@ def plain_table(rows: Mapping[str, Any]) -> str:
     )
 
 
-def estimate_cell(estimate: Estimate, of_network: bool = False) -> str:
+def estimate_cell(estimate: MetricWithInterval, of_network: bool = False) -> str:
     """A table's cell: the value, and its interval beneath it."""
     span = f"<small>{interval(estimate)}</small>" if math.isfinite(estimate.low) else ""
     kind = ' class="of-network"' if of_network else ""

@@ -12,7 +12,7 @@ import numpy as np
 from gait.files.atomic_write import replacing_file
 from gait.learning.fold_result import Epoch, FoldResult, strict_json
 from gait.learning.metrics import as_json
-from gait.report.training.cross_validation_summary import PooledFolds
+from gait.report.training.cross_validation_summary import CrossValidationSummary
 
 # Published key -> the flag that it is called by.
 _PUBLISHED = {
@@ -35,7 +35,7 @@ def metrics_file(save_folder: Path, network: str, fold: int | None) -> Path:
     return Path(save_folder) / f"metrics_{network}_{'all' if fold is None else f'fold{fold}'}.json"
 
 
-def fold_metrics(fold: PooledFolds) -> dict[str, Any]:
+def fold_metrics(fold: CrossValidationSummary) -> dict[str, Any]:
     """Everything measured on one fold, as strict JSON has it."""
     (result,) = fold.folds
     return strict_json(
@@ -51,7 +51,7 @@ def fold_metrics(fold: PooledFolds) -> dict[str, Any]:
     )
 
 
-def all_metrics(summary: PooledFolds) -> dict[str, Any]:
+def all_metrics(summary: CrossValidationSummary) -> dict[str, Any]:
     """Everything measured on all folds; the figures of an epoch are means over them."""
     first = summary.folds[0]
     epochs = min(len(result.epochs) for result in summary.folds)
@@ -82,7 +82,7 @@ def _published(result: FoldResult) -> dict[str, Any]:
     return {key: result.arguments[flag] for key, flag in _PUBLISHED.items() if flag in result.arguments}
 
 
-def _measured(summary: PooledFolds) -> dict[str, Any]:
+def _measured(summary: CrossValidationSummary) -> dict[str, Any]:
     return {
         "windows": as_json(summary.network.windows),
         "persons": as_json(summary.network.persons),

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from gait.learning.fold_result import FoldResult
-from gait.report.training.cross_validation_summary import Estimates, Judge, PooledFolds
+from gait.report.training.cross_validation_summary import ClassifierSummary, CrossValidationSummary, Estimates
 from gait.report.training.display_names import BASELINES, METRICS, in_order, judge_name
 from gait.report.training.figures import NAMED_PERSONS, Picture, as_svg
 from gait.report.training.html import (
@@ -34,8 +34,8 @@ from gait.report.training.text_summary import (
 
 
 def report_page(
-    summary: PooledFolds,
-    single: Sequence[PooledFolds],
+    summary: CrossValidationSummary,
+    single: Sequence[CrossValidationSummary],
     pictures: Mapping[str, Picture],
     left_out: Sequence[str] = (),
 ) -> str:
@@ -66,7 +66,7 @@ def report_page(
     return whole_page(f"{network}: healthy and sick gait told apart", parts)
 
 
-def _warning(summary: PooledFolds) -> str:
+def _warning(summary: CrossValidationSummary) -> str:
     lines = leak_warning(summary)
     if not lines:
         return ""
@@ -78,7 +78,7 @@ def _terms(result: FoldResult) -> str:
     return "<dl>" + "".join(f"<dt>{text(word)}</dt><dd>{text(said)}</dd>" for word, said in terms(result)) + "</dl>"
 
 
-def _judges(summary: PooledFolds, pictures: Mapping[str, Picture]) -> str:
+def _judges(summary: CrossValidationSummary, pictures: Mapping[str, Picture]) -> str:
     lines = "".join(f"<p>{text(line)}</p>" for line in beside_baselines(summary))
     tables = [
         f"<h3>By person</h3>{_metrics(summary, 'persons')}",
@@ -98,7 +98,7 @@ def _judges(summary: PooledFolds, pictures: Mapping[str, Picture]) -> str:
     )
 
 
-def _metrics(summary: PooledFolds, view: str) -> str:
+def _metrics(summary: CrossValidationSummary, view: str) -> str:
     best = summary.best_baseline
     heads = []
     for judge in summary.judges:
@@ -114,13 +114,13 @@ def _metrics(summary: PooledFolds, view: str) -> str:
     return table(["<th></th>", *heads], rows)
 
 
-def _pictures(summary: PooledFolds, pictures: Mapping[str, Picture]) -> str:
+def _pictures(summary: CrossValidationSummary, pictures: Mapping[str, Picture]) -> str:
     panels = "".join(_figure(pictures, name) for name in ("roc", "confusion", "calibration", "loss"))
     drawn = f'<div class="panels">{panels}</div>' if panels else "<p>There is nothing to draw.</p>"
     return drawn + _figure(pictures, "persons", "wide") + _wrong(summary)
 
 
-def _wrong(summary: PooledFolds) -> str:
+def _wrong(summary: CrossValidationSummary) -> str:
     said = [
         f"{name} ({'sick' if sick else 'healthy'}, {figure(probability)})"
         for name, sick, probability in wrong_persons(summary.network)
@@ -134,7 +134,7 @@ def _wrong(summary: PooledFolds) -> str:
     )
 
 
-def _folds(summary: PooledFolds, single: Sequence[PooledFolds]) -> str:
+def _folds(summary: CrossValidationSummary, single: Sequence[CrossValidationSummary]) -> str:
     heads = ["Fold", "Persons judged", "Balanced accuracy", "ROC AUC", "Loss, training", "Loss, evaluation", "Epochs",
              "Windows, training", "evaluation", "Time"]  # fmt: skip
     rows = []
@@ -190,7 +190,7 @@ def _named(names: Iterable[str], result: FoldResult) -> str:
     return "; ".join(groups) or "nobody"
 
 
-def _leak_check(summary: PooledFolds) -> str:
+def _leak_check(summary: CrossValidationSummary) -> str:
     found = summary.folds[-1].leak_check
     why = (
         "<p>Can the label be told from what should not matter: frame rate, marker set, length of the recordings, share "
@@ -212,11 +212,11 @@ def _factors(factors: Mapping[str, Any]) -> str:
     return f'<ul class="small">{items}</ul><p class="small">{note}</p>' if items else ""
 
 
-def _problems(summary: PooledFolds) -> str:
+def _problems(summary: CrossValidationSummary) -> str:
     return bullet_list(summary.problems) or "<p>None: every recording could be used.</p>"
 
 
-def _settings(summary: PooledFolds) -> str:
+def _settings(summary: CrossValidationSummary) -> str:
     first = summary.folds[0]
     commands = dict.fromkeys(result.command for result in summary.folds if result.command)
     repeat = "".join(f"<pre>{text(command)}</pre>" for command in commands)
@@ -246,5 +246,5 @@ def _figure(pictures: Mapping[str, Picture], name: str, kind: str = "") -> str:
     return f'<figure id="{name}"{named}>{svg}<figcaption>{text(picture.caption)}</figcaption></figure>'
 
 
-def _of(judge: Judge, view: str) -> Estimates:
+def _of(judge: ClassifierSummary, view: str) -> Estimates:
     return judge.persons if view == "persons" else judge.windows

@@ -14,13 +14,13 @@ from tensorboardX.proto.summary_pb2 import Summary
 
 from gait.errors import GaitError
 from gait.learning.fold_result import Epoch
-from gait.report.training.cross_validation_summary import PooledFolds
+from gait.report.training.cross_validation_summary import CrossValidationSummary
 from gait.report.training.display_names import METRICS
 
 _KINDS = {"train": "Train", "validation": "Validation", "eval": "Eval"}
 
 
-class TrainingBoard:
+class TensorBoardLogger:
     """Scalars of one fold, epoch by epoch, as they come. What an earlier run left in its folder is replaced."""
 
     def __init__(self, save_folder: Path, network: str, fold: int, past_epochs: Sequence[Epoch] = ()) -> None:
@@ -56,7 +56,7 @@ class TrainingBoard:
         """Write what is left."""
         self._writer.close()
 
-    def __enter__(self) -> TrainingBoard:
+    def __enter__(self) -> TensorBoardLogger:
         return self
 
     def __exit__(
@@ -66,7 +66,7 @@ class TrainingBoard:
 
 
 def write_summary(
-    save_folder: Path, summary: PooledFolds, lines: Sequence[str], images: Mapping[str, NDArray[np.uint8]]
+    save_folder: Path, summary: CrossValidationSummary, lines: Sequence[str], images: Mapping[str, NDArray[np.uint8]]
 ) -> None:
     """The final figures beside the folds' curves: metrics of the network and the baselines, sentences, pictures.
 

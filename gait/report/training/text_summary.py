@@ -6,8 +6,8 @@ import math
 from collections.abc import Sequence
 
 from gait.learning.fold_result import FoldResult
-from gait.learning.metrics import THRESHOLD, Estimate, interval_note
-from gait.report.training.cross_validation_summary import RESAMPLES, Judge, PooledFolds
+from gait.learning.metrics import THRESHOLD, MetricWithInterval, interval_note
+from gait.report.training.cross_validation_summary import RESAMPLES, ClassifierSummary, CrossValidationSummary
 from gait.report.training.display_names import judge_name, shortened, within_sentence
 
 _MANY = 12
@@ -18,7 +18,7 @@ def figure(value: float) -> str:
     return f"{value:.2f}".replace("-", "−") if math.isfinite(value) else "–"
 
 
-def interval(estimate: Estimate) -> str:
+def interval(estimate: MetricWithInterval) -> str:
     """``0.84 to 0.99``; nothing where there is none."""
     return f"{figure(estimate.low)} to {figure(estimate.high)}" if math.isfinite(estimate.low) else ""
 
@@ -35,13 +35,13 @@ def some_of(names: Sequence[str]) -> str:
     return f"{shown} and {more} more" if more > 0 else shown
 
 
-def leak_warning(summary: PooledFolds) -> tuple[str, ...]:
+def leak_warning(summary: CrossValidationSummary) -> tuple[str, ...]:
     """What the leak check found; nothing if all is well."""
     found = summary.folds[-1].leak_check
     return tuple(found.get("lines", ())) if found.get("leaks") else ()
 
 
-def headline(summary: PooledFolds) -> str:
+def headline(summary: CrossValidationSummary) -> str:
     """What was asked and answered."""
     judged = summary.network.persons["balanced_accuracy"]
     if not summary.network.people.persons:
@@ -60,7 +60,7 @@ def headline(summary: PooledFolds) -> str:
     return line.format(f"; walking speed alone reaches {alone}")
 
 
-def beside_baselines(summary: PooledFolds) -> tuple[str, ...]:
+def beside_baselines(summary: CrossValidationSummary) -> tuple[str, ...]:
     """Where the network is better than a simpler judge and where not, the baselines one by one; none left unsaid."""
     better: list[str] = []
     ahead_by_chance: list[str] = []
@@ -93,7 +93,7 @@ def beside_baselines(summary: PooledFolds) -> tuple[str, ...]:
     return tuple(lines)
 
 
-def caveats(summary: PooledFolds) -> tuple[str, ...]:
+def caveats(summary: CrossValidationSummary) -> tuple[str, ...]:
     """What must be known before the headline is believed."""
     people, first = summary.network.people, summary.folds[0]
     sick = int(people.sick.sum())
@@ -169,7 +169,7 @@ def terms(result: FoldResult) -> tuple[tuple[str, str], ...]:
     )
 
 
-def closing_lines(summary: PooledFolds) -> tuple[str, ...]:
+def closing_lines(summary: CrossValidationSummary) -> tuple[str, ...]:
     """What a run says at its end: a leak first, then the answer, a table, whom it was wrong about, and problems."""
     wrong = [
         f"{shortened(name, 60)} ({figure(probability)})" for name, _, probability in wrong_persons(summary.network)
@@ -188,7 +188,7 @@ def closing_lines(summary: PooledFolds) -> tuple[str, ...]:
     )
 
 
-def missing_baselines(summary: PooledFolds) -> tuple[str, ...]:
+def missing_baselines(summary: CrossValidationSummary) -> tuple[str, ...]:
     """Which are missing, and why."""
     return tuple(
         line if judge_name(name) in line else f"{judge_name(name)} is missing: {line}"
@@ -196,7 +196,7 @@ def missing_baselines(summary: PooledFolds) -> tuple[str, ...]:
     )
 
 
-def _table(summary: PooledFolds) -> list[str]:
+def _table(summary: CrossValidationSummary) -> list[str]:
     """A row a judge: two metrics by person and by window, each with its interval."""
     rows = [["", "by person", "", "by window", ""], ["", *["balanced accuracy", "ROC AUC"] * 2]]
     for judge in summary.judges:
@@ -206,7 +206,7 @@ def _table(summary: PooledFolds) -> list[str]:
     return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
 
 
-def wrong_persons(judge: Judge) -> tuple[tuple[str, bool, float], ...]:
+def wrong_persons(judge: ClassifierSummary) -> tuple[tuple[str, bool, float], ...]:
     """Person, whether sick, probability of who was judged wrongly, the worst first."""
     people = judge.people
     wrong = [
@@ -217,17 +217,17 @@ def wrong_persons(judge: Judge) -> tuple[tuple[str, bool, float], ...]:
     return tuple(sorted(wrong, key=lambda one: -abs(one[2] - THRESHOLD)))
 
 
-def _persons(summary: PooledFolds) -> str:
+def _persons(summary: CrossValidationSummary) -> str:
     return counted(len(summary.network.people.persons), "person")
 
 
-def _with_interval(estimate: Estimate, bare: bool = False) -> str:
+def _with_interval(estimate: MetricWithInterval, bare: bool = False) -> str:
     if not math.isfinite(estimate.low):
         return figure(estimate.value) if bare else f"{figure(estimate.value)} (no interval: too few persons)"
     return f"{figure(estimate.value)} ({'' if bare else '95 % interval '}{interval(estimate)})"
 
 
-def _ahead(ahead: Estimate) -> str:
+def _ahead(ahead: MetricWithInterval) -> str:
     sign = "+" if ahead.value > 0 else ""
     span = f", {interval(ahead)}" if math.isfinite(ahead.low) else ""
     return f"{sign}{figure(ahead.value)}{span}"

@@ -12,7 +12,7 @@ from gait.errors import GaitError
 from gait.files.atomic_write import replacing_file
 from gait.learning.fold_result import FoldResult, read_results, result_file
 from gait.learning.metrics import THRESHOLD
-from gait.report.training.cross_validation_summary import PooledFolds, pooled
+from gait.report.training.cross_validation_summary import CrossValidationSummary, pooled
 from gait.report.training.display_names import in_order, printable
 from gait.report.training.figures import as_image, pictures
 from gait.report.training.metrics_json import all_metrics, fold_metrics, metrics_file, write_metrics
@@ -111,7 +111,7 @@ def _left_out(results: Sequence[FoldResult], same: Sequence[FoldResult]) -> tupl
     )
 
 
-def _write_persons(path: Path, summary: PooledFolds) -> None:
+def _write_persons(path: Path, summary: CrossValidationSummary) -> None:
     """A line a person: label, fold, what the network and each baseline say, whether the network is right."""
     fold_of = {name: result.fold.index for result in summary.folds for name in result.fold.evaluation}
     said = {

@@ -6,14 +6,14 @@ import moderngl
 import numpy as np
 
 from gait.body.skeleton import Joint, plain_name
-from gait.viewing.attribution_overlay import ExplainedGait
+from gait.viewing.attribution_overlay import AttributionOverlay
 from gait.viewing.build_scene import CHOSEN
 from gait.viewing.colours import OBSERVED, RESIDUAL, VIRTUAL, Colour, DivergingScale, Scale
 from gait.viewing.lazy_imgui import imgui
 from gait.viewing.panels.control_panel import verdict_words
 from gait.viewing.panels.widgets import FAINT, HEALTHY, INK, SICK, Controls, packed
 from gait.viewing.renderer import Canvas, Renderer
-from gait.viewing.viewer_state import SPEEDS, Session
+from gait.viewing.viewer_state import SPEEDS, ViewerState
 
 _ORBIT_DEG_A_PIXEL = 0.4
 _ZOOM_A_NOTCH = 0.88
@@ -21,7 +21,7 @@ _MOST_SMOOTH = 4_000_000  # pixels of a view that is drawn at twice its size
 _REACH = 16.0  # pixels from a joint within which a click means it, in a window as it was designed
 
 
-class BodyView:
+class BodyPanel:
     """Draws the scene into a picture of its own, which the window shows."""
 
     def __init__(self, context: moderngl.Context, *, panel: bool) -> None:
@@ -34,7 +34,7 @@ class BodyView:
         self._drawn: object = None
         self._smooth = False
 
-    def draw(self, controls: Controls, session: Session, width: int, height: int) -> None:
+    def draw(self, controls: Controls, session: ViewerState, width: int, height: int) -> None:
         """The view, ``width`` by ``height`` pixels, at ImGui's cursor."""
         self._draw_scene(session, width, height, controls.scale)
         corner = imgui.get_cursor_screen_pos()
@@ -52,7 +52,7 @@ class BodyView:
         if self._canvas is not None:
             self._canvas.release()
 
-    def _draw_scene(self, session: Session, width: int, height: int, line_scale: float) -> None:
+    def _draw_scene(self, session: ViewerState, width: int, height: int, line_scale: float) -> None:
         """Once a change; and what stays as it is, once more at twice the size, which smooths its edges."""
         now = (session.look(), width, height)
         same = now == self._drawn
@@ -72,7 +72,7 @@ class BodyView:
         self._renderer.draw(session.scene(), session.camera, self._canvas, pixel_scale=times * line_scale)
         self._drawn = now
 
-    def _mouse(self, session: Session, left: float, top: float, width: int, height: int, reach: float) -> None:
+    def _mouse(self, session: ViewerState, left: float, top: float, width: int, height: int, reach: float) -> None:
         io = imgui.get_io()
         if imgui.is_item_hovered() and io.mouse_wheel:
             session.camera = session.camera.zoomed(_ZOOM_A_NOTCH**io.mouse_wheel)
@@ -95,7 +95,9 @@ class BodyView:
             if joint is not None:
                 imgui.set_tooltip(_joint_words(session, joint))
 
-    def _words(self, controls: Controls, session: Session, left: float, top: float, width: int, height: int) -> None:
+    def _words(
+        self, controls: Controls, session: ViewerState, left: float, top: float, width: int, height: int
+    ) -> None:
         pen, pad = imgui.get_window_draw_list(), controls.length(12)
         if session.body is None:
             text = session.jobs.busy or "Open a walk to begin: press O, or drop its folder here."
@@ -133,14 +135,14 @@ class BodyView:
                 colour_bar(controls, explained, left + width - controls.length(26), top + controls.length(64), bar)
 
 
-def _joint_words(session: Session, joint: Joint) -> str:
+def _joint_words(session: ViewerState, joint: Joint) -> str:
     """What a joint is called, and how well the fit knows where it is in this frame."""
     sigma_m = session.body.gait.sequence.joints_sigma_m if session.body else None
     known = "" if sigma_m is None else f", ± {1000 * sigma_m[session.frame, joint]:.0f} mm (1 SD)"
     return plain_name(joint) + known
 
 
-def _title(session: Session) -> list[tuple[str, Colour]]:
+def _title(session: ViewerState) -> list[tuple[str, Colour]]:
     """What is shown, and what the network says of all of it."""
     if session.body is None:
         return []
@@ -152,7 +154,7 @@ def _title(session: Session) -> list[tuple[str, Colour]]:
     return lines
 
 
-def colour_bar(controls: Controls, explained: ExplainedGait, right: float, top: float, height: float) -> None:
+def colour_bar(controls: Controls, explained: AttributionOverlay, right: float, top: float, height: float) -> None:
     """The scale, its ends in words, its unit, and grey for what is not explained; its right edge is at ``right``."""
     pen, scale = imgui.get_window_draw_list(), explained.scale
     bar_width, steps = controls.length(14), 64
@@ -197,7 +199,7 @@ def unit_words(scale: Scale) -> str:
     return "thousandths of the score" if isinstance(scale, DivergingScale) else "thousandths of the attention"
 
 
-def play_bar(controls: Controls, session: Session) -> None:
+def play_bar(controls: Controls, session: ViewerState) -> None:
     """Play, step, the place in time, loop, speed."""
     there = session.frames > 0
     if controls.button("<", "one frame back (,)", enabled=there, name="Back"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from gait.viewing.colours import Colour
 from gait.viewing.lazy_imgui import imgui
 from gait.viewing.panels.widgets import FAINT, HEALTHY, SICK, WRONG, Controls
-from gait.viewing.viewer_state import Session
+from gait.viewing.viewer_state import ViewerState
 
 _MOST_MESSAGES = 4  # the newest
 _SECOND_COLUMN = 122  # where it begins, in a window as it was designed
@@ -23,7 +23,7 @@ _LAYERS = (
 )
 
 
-def control_panel(controls: Controls, session: Session) -> str:
+def control_panel(controls: Controls, session: ViewerState) -> str:
     """Draw it. Returns what the user asks for that is another panel's: "open", or ""."""
     asked = ""
     # What went wrong, and what is being worked at, stays in sight however far the rest is scrolled.
@@ -64,7 +64,7 @@ def verdict_words(probability: float) -> str:
     return f"{'sick' if sick else 'healthy'}, {'over 99' if share > 99 else f'{share:.0f}'} %"
 
 
-def _network(controls: Controls, session: Session) -> None:
+def _network(controls: Controls, session: ViewerState) -> None:
     if session.network is None:
         controls.line("No network is open.", FAINT)
         return
@@ -74,7 +74,7 @@ def _network(controls: Controls, session: Session) -> None:
         controls.line(note, FAINT)
 
 
-def _explanation(controls: Controls, session: Session) -> None:
+def _explanation(controls: Controls, session: ViewerState) -> None:
     network, method = session.network, session.method
     if network is None or method is None:
         controls.line("Open a walk and a network first.", FAINT)
@@ -120,7 +120,7 @@ def _explanation(controls: Controls, session: Session) -> None:
         controls.line(explained.figure_line, FAINT)
 
 
-def _layers(controls: Controls, session: Session) -> None:
+def _layers(controls: Controls, session: ViewerState) -> None:
     layers = session.layers
     for number, (name, text, tip) in enumerate(_LAYERS):
         if number % 2:
@@ -146,14 +146,14 @@ def _layers(controls: Controls, session: Session) -> None:
         session.help = True
 
 
-def _message_lines(session: Session) -> list[tuple[str, Colour]]:
+def _message_lines(session: ViewerState) -> list[tuple[str, Colour]]:
     lines = []
     if session.jobs.busy:
         lines.append((f"{session.jobs.busy} ... {f'{session.jobs.share:.0%}' if session.jobs.share else ''}", FAINT))
     return lines + [(line, WRONG) for line in session.jobs.lines[-_MOST_MESSAGES:]]
 
 
-def _messages_height(controls: Controls, session: Session) -> float:
+def _messages_height(controls: Controls, session: ViewerState) -> float:
     """Pixels that the messages take, 0 without any; what does not fit is scrolled."""
     lines = _message_lines(session)
     if not lines:
@@ -166,7 +166,7 @@ def _messages_height(controls: Controls, session: Session) -> float:
     return min(height, 0.5 * room.y)
 
 
-def _messages(controls: Controls, session: Session) -> None:
+def _messages(controls: Controls, session: ViewerState) -> None:
     imgui.separator()
     for line, colour in _message_lines(session):
         controls.line(line, colour)

@@ -10,7 +10,7 @@ from gait.viewing.lazy_imgui import imgui
 from gait.viewing.loaded_trial import holds_a_walk
 from gait.viewing.panels.control_panel import verdict_words
 from gait.viewing.panels.widgets import FAINT, FIXED, HEALTHY, SICK, WRONG, Controls
-from gait.viewing.viewer_state import NETWORK_ENDINGS, Session
+from gait.viewing.viewer_state import NETWORK_ENDINGS, ViewerState
 
 _MOST_ENTRIES = 500  # of one folder
 
@@ -24,7 +24,7 @@ class Entry:
 
 
 @dataclass
-class OpenPanel:
+class FileBrowser:
     """A window over the others while it is open."""
 
     folder: Path
@@ -38,7 +38,7 @@ class OpenPanel:
         """Come up."""
         self.shown, self.compare, self.typed = True, compare, str(self.folder)
 
-    def draw(self, controls: Controls, session: Session, width: float, height: float) -> None:
+    def draw(self, controls: Controls, session: ViewerState, width: float, height: float) -> None:
         """In the middle of a window of this size."""
         if not self.shown:
             return
@@ -53,7 +53,7 @@ class OpenPanel:
             self._contents(controls, session)
         imgui.end()
 
-    def _contents(self, controls: Controls, session: Session) -> None:
+    def _contents(self, controls: Controls, session: ViewerState) -> None:
         entered, self.typed = controls.text_line("Path", self.typed, "a folder or file; Enter goes there", -1.0)
         if entered and self.typed.strip():
             self._go(session, Path(self.typed.strip()).expanduser())
@@ -78,7 +78,7 @@ class OpenPanel:
                 self._list(controls, session)
             imgui.end_child()
 
-    def _browse(self, controls: Controls, session: Session) -> None:
+    def _browse(self, controls: Controls, session: ViewerState) -> None:
         entries = self._read()
         if not entries:
             controls.line("Nothing here that can be opened.", FAINT)
@@ -89,7 +89,7 @@ class OpenPanel:
             if pressed:
                 self._go(session, entry.path)
 
-    def _list(self, controls: Controls, session: Session) -> None:
+    def _list(self, controls: Controls, session: ViewerState) -> None:
         network = session.network
         if network is None:
             controls.line("Open a network to see what it says of each.", FAINT)
@@ -117,7 +117,7 @@ class OpenPanel:
                 controls.line(listed.problem, WRONG)
         imgui.end_table()
 
-    def _go(self, session: Session, path: Path) -> None:
+    def _go(self, session: ViewerState, path: Path) -> None:
         if path.is_dir() and not holds_a_walk(path):
             self._enter(path)
         elif path.suffix.lower() in NETWORK_ENDINGS and path.is_file():
@@ -128,7 +128,7 @@ class OpenPanel:
         else:
             session.jobs.refuse(f"{path}: there is no such file or folder.")
 
-    def _open_walk(self, session: Session, folder: Path) -> None:
+    def _open_walk(self, session: ViewerState, folder: Path) -> None:
         if self.compare:
             session.open_ghost(folder)
         else:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gait.viewing.lazy_imgui import imgui
 from gait.viewing.panels.widgets import FAINT, FIXED, Controls
-from gait.viewing.viewer_state import Session
+from gait.viewing.viewer_state import ViewerState
 
 KEYS = (
     ("W, S", "move the view ahead, back"),
@@ -41,7 +41,7 @@ READING = (
 )
 
 
-def help_page(controls: Controls, session: Session, width: float, height: float) -> None:
+def help_page(controls: Controls, session: ViewerState, width: float, height: float) -> None:
     """In the middle of a window of this size, while it is wanted."""
     if not session.help:
         return

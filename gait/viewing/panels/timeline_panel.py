@@ -10,17 +10,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gait.body.skeleton import HEAD_TO_FEET, Joint, plain_name
-from gait.viewing.attribution_overlay import ExplainedGait
+from gait.viewing.attribution_overlay import AttributionOverlay
 from gait.viewing.build_scene import CHOSEN, LEFT_FOOT, RIGHT_FOOT
 from gait.viewing.colours import UNEXPLAINED, Colour
 from gait.viewing.downsample import in_columns
 from gait.viewing.heatmap_texture import map_pixels
 from gait.viewing.lazy_imgui import imgui, implot
-from gait.viewing.loaded_trial import ShownGait
+from gait.viewing.loaded_trial import LoadedTrial
 from gait.viewing.panels.body_panel import unit_words, value_words
 from gait.viewing.panels.widgets import HEALTHY, INK, SICK, Controls, packed, rgba
 from gait.viewing.related_angle import angle_beside
-from gait.viewing.viewer_state import Session
+from gait.viewing.viewer_state import ViewerState
 
 _ROWS = len(HEAD_TO_FEET)
 _FEET = ("left", "right")
@@ -38,7 +38,7 @@ _SOONEST = (
 _STILL = imgui.WindowFlags_.no_scrollbar.value | imgui.WindowFlags_.no_scroll_with_mouse.value
 
 
-class MapPanel:
+class TimelinePanel:
     """The map and what goes with it, all on one axis of time that the wheel zooms."""
 
     def __init__(self, context: moderngl.Context, *, panel: bool) -> None:
@@ -46,13 +46,13 @@ class MapPanel:
         self._panel = panel
         self._context = context
         self._texture: moderngl.Texture | None = None
-        self._texture_of: ExplainedGait | None = None
-        self._shown: ShownGait | None = None
+        self._texture_of: AttributionOverlay | None = None
+        self._shown: LoadedTrial | None = None
         self._low, self._high = implot.BoxedValue(0.0), implot.BoxedValue(1.0)
         self._scale = 1.0  # of lines
         self._lines: dict[str, tuple[object, NDArray[np.float64], NDArray[np.float64]]] = {}
 
-    def draw(self, controls: Controls, session: Session, width: float, height: float) -> None:
+    def draw(self, controls: Controls, session: ViewerState, width: float, height: float) -> None:
         """At ImGui's cursor."""
         if session.body is None:
             return
@@ -77,7 +77,7 @@ class MapPanel:
         if self._texture is not None:
             self._texture.release()
 
-    def _map_and_probability(self, controls: Controls, session: Session, gait: ShownGait, height: float) -> None:
+    def _map_and_probability(self, controls: Controls, session: ViewerState, gait: LoadedTrial, height: float) -> None:
         probability = max(0.26 * height, controls.length(64)) if session.explained is not None else 0.0
         if implot.begin_aligned_plots("time"):
             self._map(controls, session, gait, height - probability - 2)
@@ -85,7 +85,7 @@ class MapPanel:
                 self._probability(controls, session, gait, session.explained, probability)
             implot.end_aligned_plots()
 
-    def _map(self, controls: Controls, session: Session, gait: ShownGait, height: float) -> None:
+    def _map(self, controls: Controls, session: ViewerState, gait: LoadedTrial, height: float) -> None:
         flags = implot.Flags_.no_legend.value | implot.Flags_.no_menus.value | implot.Flags_.no_mouse_text.value
         if not implot.begin_plot("##map", (-1.0, height), flags | implot.Flags_.no_box_select.value):
             return
@@ -164,7 +164,7 @@ class MapPanel:
         kept = sorted(kept, reverse=True)
         return [place for place, _ in kept], [name for _, name in kept]
 
-    def _feet(self, pen: object, gait: ShownGait) -> None:
+    def _feet(self, pen: object, gait: LoadedTrial) -> None:
         """A bar from each heel strike to the toe off after it, with a tick at either end."""
         for side, colour in (("left", LEFT_FOOT), ("right", RIGHT_FOOT)):
             low = _ROWS + _GAP + _FOOT * (side == "left")
@@ -182,7 +182,7 @@ class MapPanel:
                 pen.add_line(top, bottom, packed(colour), 2.0 * self._scale)  # type: ignore[attr-defined]
 
     def _probability(
-        self, controls: Controls, session: Session, gait: ShownGait, explained: ExplainedGait, height: float
+        self, controls: Controls, session: ViewerState, gait: LoadedTrial, explained: AttributionOverlay, height: float
     ) -> None:
         flags = implot.Flags_.no_legend.value | implot.Flags_.no_menus.value | implot.Flags_.no_mouse_text.value
         if not implot.begin_plot("##probability", (-1.0, height), flags | implot.Flags_.no_box_select.value):
@@ -207,7 +207,7 @@ class MapPanel:
         self._click(session, gait, choose=False)
         implot.end_plot()
 
-    def _curves(self, controls: Controls, session: Session, gait: ShownGait, height: float) -> None:
+    def _curves(self, controls: Controls, session: ViewerState, gait: LoadedTrial, height: float) -> None:
         if session.joint is None:
             return
         joint, explained = session.joint, session.explained
@@ -249,7 +249,7 @@ class MapPanel:
         if self._shown is not None:
             implot.setup_axis_limits_constraints(implot.ImAxis_.x1.value, 0.0, self._shown.seconds)
 
-    def _cursor(self, pen: object, session: Session, gait: ShownGait, top: float) -> None:
+    def _cursor(self, pen: object, session: ViewerState, gait: LoadedTrial, top: float) -> None:
         at = (session.frame + 0.5) / gait.rate_hz
         limits = implot.get_plot_limits()
         if limits.x.min <= at <= limits.x.max:
@@ -257,7 +257,7 @@ class MapPanel:
             pen.add_line(high, low, packed(_HALO, 0.8), 4.0 * self._scale)  # type: ignore[attr-defined]
             pen.add_line(high, low, packed(INK), 2.0 * self._scale)  # type: ignore[attr-defined]
 
-    def _click(self, session: Session, gait: ShownGait, *, choose: bool) -> None:
+    def _click(self, session: ViewerState, gait: LoadedTrial, *, choose: bool) -> None:
         """A click, or dragging, goes to that moment; on the map a click chooses the joint too."""
         # While the button is held still nothing more happens: the curves that come up move the map under the mouse.
         if not implot.is_plot_hovered() or not (imgui.is_mouse_clicked(0) or imgui.is_mouse_dragging(0)):
@@ -268,7 +268,7 @@ class MapPanel:
         if choose and imgui.is_mouse_clicked(0) and 0 <= at.y < _ROWS:
             session.joint = HEAD_TO_FEET[_ROWS - 1 - int(at.y)]
 
-    def _tell(self, session: Session, gait: ShownGait) -> None:
+    def _tell(self, session: ViewerState, gait: LoadedTrial) -> None:
         """What is under the mouse."""
         if not implot.is_plot_hovered():
             return
@@ -300,7 +300,7 @@ class MapPanel:
                 self._lines.pop(next(iter(self._lines)))
         return kept[1], kept[2]
 
-    def _texture_for(self, explained: ExplainedGait) -> moderngl.Texture:
+    def _texture_for(self, explained: AttributionOverlay) -> moderngl.Texture:
         if self._texture is None or self._texture_of is not explained:
             if self._texture is not None:
                 self._texture.release()
