@@ -1,12 +1,12 @@
 """python attention_viewer.py --base_folder ./data/SUPR --model open_neutral.npz
 
-Shows what a trained network found pivotal in a person's walk: which joints, and when. In a window, where walks and
-networks can be opened too; or without a screen: with --export DIR it writes explanation.npz, explanation.csv,
-gait_cycle.csv and explanation.png there (--all_methods puts every method side by side), with --video FILE.mp4 a film,
-with --screenshot FILE.png the window at one moment. With --export, --trained and --poses in place of a network and a gait
-it explains a whole cohort, each person by the network that did not see them.
-Exit code 0: all that was asked for is there; 1: some of it failed; 2: nothing could be started.
-"""  # noqa: E501
+Shows which joints and times drive the decision of a trained gait classifier. Without further flags it opens a window in
+which trials and networks can be opened. Without a screen: --export DIR writes explanation.npz, explanation.csv,
+gait_cycle.csv and explanation.png (--all_methods: one folder per method, and a comparison); --video FILE.mp4 renders a
+video; --screenshot FILE.png renders the window at one time. --export with --trained and --poses, in place of --network
+and --gait, explains a whole cohort: each subject by the network that did not train on this subject.
+Exit code 0: everything was done; 1: some of it failed; 2: it could not start.
+"""
 
 from __future__ import annotations
 
@@ -16,79 +16,90 @@ import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from gait.cli.exit_codes import STOPPED, exit_code, say
+from gait.cli.arguments import positive_number, whole_number
+from gait.cli.exit_codes import EXIT_INTERRUPTED, print_err, run_main
 from gait.explaining.methods import METHODS, MLP_RULES, TRANSFORMER_RULES
-from gait.explaining.trained_network import open_network
-from gait.learning.training_arguments import count, positive
+from gait.explaining.trained_network import load_trained_network
 from gait.report.export_cohort import CohortSettings, export_cohort
-from gait.report.export_trial import ExportSettings, export_gait
-from gait.viewing.file_backend import BareWeights, FileBackend
+from gait.report.export_trial import ExportSettings, export_trial
+from gait.viewing.file_backend import FileBackend, StateDictInfo
 from gait.viewing.loaded_trial import BodyModelLocator
-from gait.viewing.run_viewer import end_process
-from gait.viewing.viewer_arguments import ViewerArguments, add_viewing_flags, show, viewing_arguments
+from gait.viewing.run_viewer import exit_immediately
+from gait.viewing.viewer_arguments import ViewerArguments, add_viewer_arguments, parse_viewer_arguments, run_viewer
 
 
 @dataclass(frozen=True)
 class Arguments:
-    """What the command line says."""
+    """The command line, checked."""
 
     export: Path | None
     network: Path | None
     gait: Path | None
-    trained: Path | None  # of a cohort, in place of a network and a gait; likewise poses
+    trained: Path | None  # with ``poses``: explain a cohort, in place of one network and one trial
     poses: Path | None
-    method: str | None  # the network's default if None
+    method: str | None  # None: the default of the network
     all_methods: bool
     lrp_rule: str | None
-    stride: int | None  # frames; by the method's cost if None
+    stride: int | None  # frames; None: chosen by the cost of the method
     bodies: BodyModelLocator
-    interval_size: int | None  # of bare weights, likewise the next three
+    interval_size: int | None  # this and the next three: for a state dict without metadata
     frame_rate: float | None
     pfe_head: int | None
     fc_head: int | None
-    body: Path | None  # of poses that come as JSON or text frames
+    body: Path | None  # for poses in JSON or text files; likewise pose_rate
     pose_rate: float | None
     view: ViewerArguments
     command: str  # as typed
 
 
-def parse_arguments(words: list[str] | None = None) -> Arguments:
-    """Read the command line; argparse ends the program with code 2 where it makes no sense."""
+def parse_arguments(argv: list[str] | None = None) -> Arguments:
+    """Read the command line; argparse exits with code 2 if the flags contradict each other."""
     parser = argparse.ArgumentParser(
         description=__doc__.split("\n\n")[1], epilog="example: " + __doc__.split("\n")[0], allow_abbrev=False
     )
     add = parser.add_argument
-    add("--network", type=Path, metavar="FILE", help="a checkpoint of the training, or weights under published names")
-    add("--gait", type=Path, metavar="FOLDER", help="a fitted gait, <healthy|sick>/<subject>/<gait>")
-    add("--trained", type=Path, metavar="FOLDER", help="a training's save folder: explain a whole cohort")
-    add("--poses", type=Path, metavar="FOLDER", help="the fit's save folder, with --trained")
-    add("--export", type=Path, metavar="DIR", help="write files and pictures there, without a screen")
-    add("--method", choices=sorted(METHODS), help="how to explain (default: the most faithful for the network)")
-    add("--all_methods", action="store_true", help="every method that the network allows, side by side")
+    add("--network", type=Path, metavar="FILE", help="checkpoint, or state dict of the original implementation")
+    add("--gait", type=Path, metavar="FOLDER", help="folder of a fitted trial, <healthy|sick>/<subject>/<trial>")
+    add("--trained", type=Path, metavar="FOLDER", help="save folder of a training; explains a whole cohort")
+    add("--poses", type=Path, metavar="FOLDER", help="save folder of the fit, with --trained")
+    add("--export", type=Path, metavar="DIR", help="write attributions and figures there; needs no screen")
+    add("--method", choices=sorted(METHODS), help="explanation method (default: the most faithful one of the network)")
+    add("--all_methods", action="store_true", help="explain by every method that the network supports")
     rules = sorted({*MLP_RULES, *TRANSFORMER_RULES})
-    add("--lrp_rule", choices=rules, help="of --method lrp: epsilon or published (MLP), attnlrp or cp (transformer)")
-    add("--stride", type=count, metavar="FRAMES", help="from one explained window to the next")
-    add("--base_folder", type=Path, default=Path("data/SUPR"), help="holds body models (default ./data/SUPR)")
+    add("--lrp_rule", choices=rules, help="rule of --method lrp: epsilon, published (MLP); attnlrp, cp (transformer)")
+    add("--stride", type=whole_number, metavar="FRAMES", help="frames between explained windows")
+    add("--base_folder", type=Path, default=Path("data/SUPR"), help="folder of the body models (default ./data/SUPR)")
     add(
-        "--model", default="open_neutral.npz", help="the body where poses do not name theirs (default open_neutral.npz)"
+        "--model",
+        default="open_neutral.npz",
+        help="body model of poses that do not name theirs (default open_neutral.npz)",
     )
-    add("--unconstrained", action="store_true", help="the free joints even of a hinge tree's poses")
-    add("--interval_size", type=count, metavar="FRAMES", help="of a window, where bare weights do not say it")
-    add("--frame_rate", type=positive, metavar="HZ", help="of bare weights (default 100)")
-    add("--pfe_head", type=count, help="heads of bare weights of a transformer")
-    add("--fc_head", type=count, help="likewise")
-    add("--body", type=Path, metavar="FILE", help="body model of poses that come as JSON or text frames")
-    add("--pose_rate", type=positive, metavar="HZ", help="frame rate of such poses")
-    add_viewing_flags(parser)
-    given = parser.parse_args(words)
+    add("--unconstrained", action="store_true", help="free kinematic tree, even for poses of the constrained one")
+    add("--interval_size", type=whole_number, metavar="FRAMES", help="window length of a state dict without metadata")
+    add(
+        "--frame_rate",
+        type=positive_number,
+        metavar="HZ",
+        help="frame rate of a state dict without metadata (default 100)",
+    )
+    add(
+        "--pfe_head",
+        type=whole_number,
+        help="heads of the frame encoder of a state dict without metadata (transformer)",
+    )
+    add("--fc_head", type=whole_number, help="heads of its window classifier")
+    add("--body", type=Path, metavar="FILE", help="body model of poses in JSON or text files")
+    add("--pose_rate", type=positive_number, metavar="HZ", help="frame rate of poses in JSON or text files")
+    add_viewer_arguments(parser)
+    given = parser.parse_args(argv)
     if (given.body is None) != (given.pose_rate is None):
-        parser.error("--body and --pose_rate belong together: poses without joints lack both")
+        parser.error("--body and --pose_rate belong together: poses without joints need both")
     if (given.trained is None) != (given.poses is None):
-        parser.error("--trained and --poses belong together: networks and the persons they judged")
+        parser.error("--trained and --poses belong together: the trained networks and the trials to explain")
     if given.trained is not None and (given.network or given.gait or given.all_methods):
-        parser.error("--trained and --poses explain a cohort by one method; leave --network, --gait, --all_methods out")
+        parser.error("--trained and --poses explain a cohort by one method; omit --network, --gait and --all_methods")
     if given.trained is not None and given.export is None:
-        parser.error("--trained and --poses explain a cohort into files; name a folder for them with --export")
+        parser.error("--trained and --poses write files; name a folder for them with --export")
     if given.export is not None and given.trained is None and not (given.network and given.gait):
         parser.error("name a --network and a --gait, or --trained and --poses")
     if given.lrp_rule is not None and not given.all_methods:
@@ -96,34 +107,34 @@ def parse_arguments(words: list[str] | None = None) -> Arguments:
     if given.method is not None and given.network is None and given.trained is None:
         parser.error("--method explains a network; name it with --network")
     if given.all_methods and given.method is not None:
-        parser.error("--all_methods leaves no choice; leave --method out")
+        parser.error("--all_methods includes every method; omit --method")
     fields = vars(given)
     bodies = BodyModelLocator(fields.pop("base_folder"), fields.pop("model"), fields.pop("unconstrained"))
-    view = viewing_arguments(fields)
-    said = shlex.join([parser.prog, *(sys.argv[1:] if words is None else words)])
-    return Arguments(**fields, bodies=bodies, view=view, command=said)
+    view = parse_viewer_arguments(fields)
+    command = shlex.join([parser.prog, *(sys.argv[1:] if argv is None else argv)])
+    return Arguments(**fields, bodies=bodies, view=view, command=command)
 
 
 def main(arguments: Arguments) -> int:
-    """Explain and export, or show; returns the exit code."""
+    """Export explanations, or show them; return the exit code."""
     failed: tuple[str, ...] = ()
     if arguments.export is not None:
-        lines, failed, notes = _cohort(arguments) if arguments.trained else _gait(arguments)
+        lines, failed, notes = _export_cohort(arguments) if arguments.trained else _export_trial(arguments)
         print("\n".join(lines))
         for line in (*failed, *notes):
-            say(line)
-    if arguments.export is None or arguments.view.without_a_window:
-        for line in _view(arguments):
+            print_err(line)
+    if arguments.export is None or arguments.view.is_offscreen:
+        for line in _run_viewer(arguments):
             print(line)
     return 1 if failed else 0
 
 
-def _gait(arguments: Arguments) -> tuple[tuple[str, ...], ...]:
-    """What to print, what failed, and what else the user should know."""
+def _export_trial(arguments: Arguments) -> tuple[tuple[str, ...], ...]:
+    """Explain one trial; return the lines to print, the errors and the notes."""
     assert arguments.network is not None
     assert arguments.gait is not None
     assert arguments.export is not None
-    network = open_network(
+    network = load_trained_network(
         arguments.network,
         window_length=arguments.interval_size,
         rate_hz=arguments.frame_rate,
@@ -145,22 +156,23 @@ def _gait(arguments: Arguments) -> tuple[tuple[str, ...], ...]:
         pose_rate_hz=arguments.pose_rate,
         arguments={"command": arguments.command},
     )
-    done = export_gait(network, arguments.gait, settings, arguments.export)
+    done = export_trial(network, arguments.gait, settings, arguments.export)
     return done.lines, done.problems, done.notes
 
 
-def _view(arguments: Arguments) -> tuple[str, ...]:
-    """What was drawn, a line on each; nothing of a window."""
-    bare = BareWeights(arguments.interval_size, arguments.frame_rate, arguments.pfe_head, arguments.fc_head)
+def _run_viewer(arguments: Arguments) -> tuple[str, ...]:
+    """Open the window, or render without it; return one line on each file that was written."""
+    state_dict = StateDictInfo(arguments.interval_size, arguments.frame_rate, arguments.pfe_head, arguments.fc_head)
     bodies = arguments.bodies
     if arguments.body is not None:
         bodies = replace(bodies, folder=arguments.body.parent, model=arguments.body.name)
-    workbench = FileBackend(bodies, bare, arguments.lrp_rule, arguments.pose_rate, arguments.stride)
-    return show(arguments.view, arguments.view.look(workbench, arguments.gait, arguments.network, arguments.method))
+    backend = FileBackend(bodies, state_dict, arguments.lrp_rule, arguments.pose_rate, arguments.stride)
+    request = arguments.view.view_request(backend, arguments.gait, arguments.network, arguments.method)
+    return run_viewer(arguments.view, request)
 
 
-def _cohort(arguments: Arguments) -> tuple[tuple[str, ...], ...]:
-    """What to print, what failed, and what else the user should know."""
+def _export_cohort(arguments: Arguments) -> tuple[tuple[str, ...], ...]:
+    """Explain a cohort; return the lines to print, the errors and the notes."""
     assert arguments.trained is not None
     assert arguments.poses is not None
     assert arguments.export is not None
@@ -173,7 +185,7 @@ def _cohort(arguments: Arguments) -> tuple[tuple[str, ...], ...]:
 
 
 if __name__ == "__main__":
-    code = exit_code(lambda: main(parse_arguments()), "Stopped; files that are there are whole.")
-    if code == STOPPED:
-        end_process(code)
+    code = run_main(lambda: main(parse_arguments()), "Interrupted; the files written so far are complete.")
+    if code == EXIT_INTERRUPTED:
+        exit_immediately(code)
     sys.exit(code)

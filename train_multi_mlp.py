@@ -1,36 +1,41 @@
 """python train_multi_mlp.py --batch_size 64 --interval_size 128 --epochs 25 --lr 0.0001 --pfe_layers 16 32 64 32 16 --fc_layers 32 64 128 64 32 --save_folder ./trained_mlp --base_folder ./optimized_poses --lrp
 
-Trains a multi-layer perceptron to tell healthy from sick gait on the poses that shape_optimizer.py wrote, and says how
-well it does on persons it never saw: figures, a report page, and the network in ``<save_folder>/fold<k>/mlp.ckpt``.
-With --cross all every person is judged once. torchrun trains it on several graphics cards or computers.
-Exit code 0: all that was asked for is there; 1: some folds failed; 2: nothing could be started.
+Trains a multi-layer perceptron to classify healthy and sick gait from the poses that shape_optimizer.py saved, and
+evaluates it on held-out subjects. Saves the network in ``<save_folder>/fold<k>/mlp.ckpt``, metrics, and a report page.
+With --cross all, cross-validation evaluates every subject once. With torchrun, several GPUs or computers train together.
+Exit code 0: every requested fold is trained; 1: some folds failed; 2: nothing could be started.
 """  # noqa: E501
 
 from __future__ import annotations
 
 import sys
 
+from gait.cli.arguments import whole_number
 from gait.learning.architecture import MLPArchitecture
-from gait.learning.cross_validation import training_script
-from gait.learning.training_arguments import TrainingArguments, count, training_arguments, training_parser
+from gait.learning.cross_validation import run_training_script
+from gait.learning.training_arguments import TrainingArguments, make_training_parser, to_training_arguments
 
 LAYERS = (256, 512, 256, 64)
 
 
 def parse_arguments(words: list[str] | None = None) -> TrainingArguments:
-    """Read the command line; argparse ends the program with code 2 where it makes no sense."""
-    parser = training_parser(__doc__, batch_size=64, interval_size=128, epochs=75, learning_rate=1e-5)
-    said = " ".join(map(str, LAYERS))
-    for flag, of in (("--pfe_layers", "a frame"), ("--fc_layers", "a window")):
+    """Parse the command line; an invalid one ends the program with exit code 2."""
+    parser = make_training_parser(__doc__, batch_size=64, interval_size=128, epochs=75, learning_rate=1e-5)
+    default = " ".join(map(str, LAYERS))
+    for flag, level in (("--pfe_layers", "frame encoder"), ("--fc_layers", "window classifier")):
         parser.add_argument(
             flag,
-            type=count,
+            type=whole_number,
             nargs="+",
             default=LAYERS,
             metavar="N",
-            help=f"layers of {of} (default {said})",
+            help=f"units per layer of the {level} (default {default})",
         )
-    parser.add_argument("--lrp", action="store_true", help="the sequential form, which LRP explains: the same function")
+    parser.add_argument(
+        "--lrp",
+        action="store_true",
+        help="store the weights under the names of one sequential network; the function is the same",
+    )
     given = parser.parse_args(words)
     architecture = MLPArchitecture(
         kind="sequential_mlp" if given.lrp else "multi_mlp",
@@ -38,8 +43,8 @@ def parse_arguments(words: list[str] | None = None) -> TrainingArguments:
         pose_layers=given.pfe_layers,
         classifier_layers=given.fc_layers,
     )
-    return training_arguments(parser, words, given, "mlp", architecture)
+    return to_training_arguments(parser, words, given, "mlp", architecture)
 
 
 if __name__ == "__main__":
-    sys.exit(training_script(parse_arguments))
+    sys.exit(run_training_script(parse_arguments))

@@ -1,4 +1,4 @@
-"""What the command lines of benchmarks have in common: ``--quick``, ``--json``, and which value counts."""
+"""Flags that all benchmarks share: ``--quick`` and ``--json``."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import Any
 
 
 def benchmark_parser(description: str, quick: str) -> argparse.ArgumentParser:
-    """A parser with both flags. Flags that are added to it have no defaults: those are the arguments' own.
+    """Create a parser with both flags; add further flags without defaults, which belong to the dataclass.
 
     Args:
         description: of the benchmark.
-        quick: what ``--quick`` leaves out.
+        quick: help text of ``--quick``.
     """
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--quick", action="store_true", help=quick)
@@ -22,7 +22,7 @@ def benchmark_parser(description: str, quick: str) -> argparse.ArgumentParser:
 
 
 def values(parser: argparse.ArgumentParser, words: Sequence[str] | None, quick: Mapping[str, Any]) -> dict[str, Any]:
-    """What the command line names goes before ``--quick``, and that before the defaults, which are not among them."""
+    """Parse a command line into keyword arguments: flags that are given override the values of ``--quick``."""
     given = vars(parser.parse_args(words))
     known = dict(quick) if given.pop("quick") else {}
     named = {name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}

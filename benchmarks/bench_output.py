@@ -1,4 +1,4 @@
-"""What a benchmark prints: one JSON object, the figures together with what made them."""
+"""Output of a benchmark: one JSON object with the metrics and their provenance."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 
-def made_by(arguments: DataclassInstance, body: Body | None = None) -> dict[str, Any]:
-    """Arguments, versions, machine, and the body model if one took part."""
+def provenance(arguments: DataclassInstance, body: Body | None = None) -> dict[str, Any]:
+    """Return arguments, versions, machine, and the body model if one is used."""
     model = {} if body is None else {"model": body.name, "model_sha256": body.sha256}
     return {
         "arguments": {name: plain(value) for name, value in dataclasses.asdict(arguments).items()},
@@ -35,31 +35,31 @@ def made_by(arguments: DataclassInstance, body: Body | None = None) -> dict[str,
 
 
 def publish(result: dict[str, Any], file: Path | None) -> None:
-    """Print the object; write it into a file too if one is named."""
-    text = json.dumps(rounded(result), indent=2, allow_nan=False)
+    """Print the JSON object, and also write it to a file if given."""
+    text = json.dumps(round_floats(result), indent=2, allow_nan=False)
     print(text)
     if file is not None:
         file.write_text(text + "\n", encoding="utf-8")
 
 
 def load_average() -> float | None:
-    """Processes that ran or waited in the last minute, on average; None where the system does not count them."""
+    """Return the mean number of running or waiting processes in the last minute; None if not available."""
     return os.getloadavg()[0] if hasattr(os, "getloadavg") else None
 
 
 def plain(value: Any) -> Any:
-    """An argument as JSON can have it; of a path its name alone, as folders say who works there."""
+    """Convert an argument to JSON; of a path only its name, because folders can contain user names."""
     if isinstance(value, tuple):
         return [plain(item) for item in value]
     return value.name if isinstance(value, Path) else value
 
 
-def rounded(value: Any) -> Any:
-    """Plain data with floats of five significant digits; what is no finite number becomes null."""
+def round_floats(value: Any) -> Any:
+    """Round all floats to five significant digits; values that are not finite become null."""
     if isinstance(value, dict):
-        return {str(key): rounded(item) for key, item in value.items()}
+        return {str(key): round_floats(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [rounded(item) for item in value]
+        return [round_floats(item) for item in value]
     if isinstance(value, float | np.floating):
         return float(f"{value:.5g}") if math.isfinite(value) else None
     return value

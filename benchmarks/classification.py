@@ -1,15 +1,14 @@
-"""python benchmarks/classification.py --json told_apart.json
+"""python benchmarks/classification.py --json classification.json
 
-How well both networks tell walkers apart whom they never saw, and how long that takes: a synthetic cohort is
-recorded, fitted with ``shape_optimizer.py``, and both training scripts run on it with the README's flags, all folds.
-Prints one JSON object:
+Classification of synthetic subjects that the networks were not trained on, and the time it takes: a synthetic cohort
+is recorded, fitted with ``shape_optimizer.py``, and both training scripts are run on it with the flags of the README,
+on all folds. Prints one JSON object:
 
- * ``networks``: by name the ``persons`` and ``windows`` figures of all folds together, each {value, low, high}; the
-   ``baselines`` beside it; who was told ``wrong``; ``leaks``; ``seconds`` from the start of the process to its end; the
-   flags.
+ * ``networks``: per network the metrics over all folds by ``subjects`` and by ``windows``, each {value, low, high};
+   the ``baselines``; the ``misclassified`` subjects; the ``confounders``; ``seconds`` of the process; the flags.
  * ``fit_seconds`` of the cohort.
 
-Made-up walkers with seven made-up disorders: the figure shows that the networks learn, and nothing about patients.
+The subjects and their pathologies are synthetic: the result shows that the networks learn, and nothing about patients.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from bench_args import benchmark_parser, values
-from bench_output import load_average, made_by, publish
+from bench_output import load_average, provenance, publish
 from recorded_trials import MODEL
 from synthetic_cohort import REPOSITORY, fit_command, fit_environment
 
@@ -43,30 +42,30 @@ SCRIPTS = {"transformer": "train_transformer.py", "mlp": "train_multi_mlp.py"}
 
 @dataclass(frozen=True)
 class Arguments:
-    """Of the command line."""
+    """Command-line arguments."""
 
     healthy: int = 20
-    """Persons."""
-    ill: int = 20
-    """Persons, the disorders in turn."""
-    walks: int = 2
-    """Of each person."""
+    """Healthy subjects."""
+    sick: int = 20
+    """Sick subjects; they cycle through the pathologies."""
+    trials: int = 2
+    """Trials per subject."""
     cohort_seed: int = 0
-    """Other persons."""
+    """Another seed gives other subjects."""
     k_folds: int = 5
-    """Every person is judged in one of them."""
+    """Folds of the cross-validation."""
     transformer_stride: int = 4
     """Frames from one window to the next."""
     mlp_stride: int = 4
     """Frames from one window to the next."""
     epochs: int | None = None
-    """In place of the README's."""
+    """Instead of the README's."""
     seed: int = 42
-    """Of the training."""
+    """Seed of the training."""
     networks: tuple[str, ...] = ("mlp", "transformer")
-    """That are trained."""
+    """Networks to train."""
     poses: Path | None = None
-    """Poses that were fitted before, in place of a new cohort."""
+    """Folder of fitted poses to use instead of a new cohort."""
     model: Path = MODEL
     """Body model file, in a folder SUPR."""
     json: Path | None = None
@@ -75,35 +74,35 @@ class Arguments:
 
 QUICK: dict[str, Any] = {
     "healthy": 3,
-    "ill": 3,
-    "walks": 1,
+    "sick": 3,
+    "trials": 1,
     "k_folds": 3,
     "transformer_stride": 200,
     "mlp_stride": 64,
     "epochs": 1,
 }
-"""What ``--quick`` changes: the networks learn nothing then."""
+"""Values that ``--quick`` changes; the networks then learn nothing."""
 
 
 def main(args: Arguments) -> None:
     load = load_average()
     body = load_body(args.model)
-    with tempfile.TemporaryDirectory(prefix="told_apart_") as name:
+    with tempfile.TemporaryDirectory(prefix="classification_") as name:
         folder = Path(name)
         fit_seconds = None
         if args.poses is None:
-            cohort = make_cohort(folder, args.healthy, args.ill, args.walks, args.cohort_seed, body=body)
+            cohort = make_cohort(folder, args.healthy, args.sick, args.trials, args.cohort_seed, body=body)
             fit_seconds = timed(fit_command(cohort, args.model, folder / "poses", "--no_pictures"))
         poses = args.poses or folder / "poses"
-        networks = {name: told_apart(name, poses, folder / name, args) for name in args.networks}
+        networks = {name: train_and_evaluate(name, poses, folder / name, args) for name in args.networks}
     publish(
-        {"networks": networks, "fit_seconds": fit_seconds, "load_average": load, "made_by": made_by(args, body)},
+        {"networks": networks, "fit_seconds": fit_seconds, "load_average": load, "provenance": provenance(args, body)},
         args.json,
     )
 
 
-def told_apart(network: str, poses: Path, save_folder: Path, args: Arguments) -> dict[str, Any]:
-    """Train all folds of a network; what its own summary says."""
+def train_and_evaluate(network: str, poses: Path, save_folder: Path, args: Arguments) -> dict[str, Any]:
+    """Train all folds of a network; return metrics from its summary file."""
     stride = args.transformer_stride if network == "transformer" else args.mlp_stride
     flags = [
         *README_FLAGS[network].split(),
@@ -116,14 +115,14 @@ def told_apart(network: str, poses: Path, save_folder: Path, args: Arguments) ->
     seconds = timed([sys.executable, script, *flags, *folders])
     summary = json.loads((save_folder / f"metrics_{network}_all.json").read_text(encoding="utf-8"))
     return {
-        "persons": summary["persons"],
+        "subjects": summary["subjects"],
         "windows": summary["windows"],
-        "baselines": {name: judge.get("persons", judge) for name, judge in summary["baselines"].items()},
-        "leaks": summary["leak_check"]["leaks"],
-        "wrong": sorted(
+        "baselines": {name: baseline.get("subjects", baseline) for name, baseline in summary["baselines"].items()},
+        "confounders": summary["confounder_check"]["confounded"],
+        "misclassified": sorted(
             name
-            for name, person in summary["probability_by_person"].items()
-            if (person["probability"] > 0.5) != person["sick"]
+            for name, subject in summary["probability_by_subject"].items()
+            if (subject["probability"] > 0.5) != subject["sick"]
         ),
         "seconds": seconds,
         "flags": " ".join(flags),
@@ -131,7 +130,7 @@ def told_apart(network: str, poses: Path, save_folder: Path, args: Arguments) ->
 
 
 def timed(command: list[str]) -> float:
-    """Seconds that a command takes, from the start of the process to its end."""
+    """Run a command; return the seconds from the start of the process to its end."""
     began = time.monotonic()
     done = subprocess.run(command, env=fit_environment(), capture_output=True, text=True, check=False)
     if done.returncode:
@@ -143,22 +142,22 @@ def timed(command: list[str]) -> float:
 def parse_arguments(words: list[str] | None = None) -> Arguments:
     """Read the command line."""
     parser = benchmark_parser(
-        "How well the networks tell walkers apart, as JSON.", "a tiny cohort and one epoch: that it runs"
+        "Classification of synthetic subjects, as JSON.", "a tiny cohort and one epoch, to test the benchmark"
     )
     for flag, what in (
-        ("healthy", "persons"),
-        ("ill", "persons"),
-        ("walks", "of each person"),
-        ("cohort_seed", "other persons"),
-        ("k_folds", "folds"),
+        ("healthy", "healthy subjects"),
+        ("sick", "sick subjects"),
+        ("trials", "trials per subject"),
+        ("cohort_seed", "another seed gives other subjects"),
+        ("k_folds", "folds of the cross-validation"),
         ("transformer_stride", "frames from one window to the next"),
         ("mlp_stride", "frames from one window to the next"),
-        ("epochs", "in place of the README's"),
-        ("seed", "of the training"),
+        ("epochs", "instead of the README's"),
+        ("seed", "seed of the training"),
     ):
         parser.add_argument(f"--{flag}", type=int, help=what)
-    parser.add_argument("--networks", nargs="+", choices=sorted(SCRIPTS), help="that are trained")
-    parser.add_argument("--poses", type=Path, help="fitted before, in place of a new cohort")
+    parser.add_argument("--networks", nargs="+", choices=sorted(SCRIPTS), help="networks to train")
+    parser.add_argument("--poses", type=Path, help="folder of fitted poses to use instead of a new cohort")
     parser.add_argument("--model", type=Path, help="body model file, in a folder SUPR")
     return Arguments(**values(parser, words, QUICK))
 

@@ -1,36 +1,37 @@
-"""python benchmarks/faithfulness.py --networks ./trained_mlp/fold0/mlp.ckpt --base_folder ./optimized_poses --json mlp.json
+"""python benchmarks/faithfulness.py --networks ./trained_mlp/fold0/mlp.ckpt --base_folder ./optimized_poses
 
-How far the explanations of trained networks can be believed, method by method: on windows of persons whom the networks
-never saw, and on synthetic walkers, where it is known what is wrong and where. Prints one JSON object; figures are
-means over the networks, which must be of one kind (the folds of one training). Of each of the ``methods``:
+Faithfulness of the attributions of trained networks, by method: on windows of subjects that the networks were not
+trained on, and on synthetic subjects, whose affected joints are known. Prints one JSON object; metrics are means over
+the networks, which must be of one kind (the folds of one training). For each of the ``methods``:
 
- * ``deletion``: mean fall of the logit of what the network said, while cells (a joint for 8 frames) are replaced by the
-   training set's mean window, the most important first; ``random_deletion``: the same in random order;
-   ``deletion_ratio``: the one over the other; ``insertion``, ``random_insertion``: mean rise while they come back into
-   the mean window. More is better.
- * ``matched_deletion``, ``random_matched_deletion``: the same, with cells replaced by those of a training window of the
-   other label whose person walks as fast, so that walking speed tells nothing.
- * ``randomisation_correlation``: rank correlation with the explanation of the network with shuffled weights; near 0,
-   or the method does not look at the network.
- * ``stability``: rank correlation with the explanation of the same windows under 1 mm of noise; near 1.
- * ``conservation``: mean share of the logit that the values make up, 1 if nothing went to biases, CLS, positions or a
-   baseline; null for attention.
- * ``top_joint``, ``right_side``: localisation, the share of synthetic persons for whom a joint whose position the
-   disorder changes is first, and of one-sided disorders for which the true side is told. ``at_fault``: the share for
-   whom one is first whose own turning is disordered. ``by_disorder``: ``top_joint`` of each.
- * ``seconds`` for a window.
+ * ``deletion``: mean fall of the predicted class's logit while patches (one joint for 8 frames) are replaced by the
+   mean training window, the most important first; ``random_deletion``: the same in random order; ``deletion_ratio``:
+   their quotient. ``insertion``, ``random_insertion``: mean rise while patches are restored in the mean window. Larger
+   is better. Caveat: integrated gradients and occlusion use the mean window as their baseline too, which favours them.
+ * ``matched_deletion``, ``random_matched_deletion``: the same, with patches replaced by those of a training window of
+   the other class at the same walking speed, so that speed does not discriminate.
+ * ``randomisation_correlation``: rank correlation with the attribution of the network with randomised weights; near 0
+   if the method depends on what the network has learnt.
+ * ``stability``: rank correlation with the attribution of the same windows with 1 mm of noise; near 1.
+ * ``conservation``: mean fraction of the logit that the attribution sums to; 1 if nothing is assigned to biases, CLS,
+   positions or a baseline; null for attention.
+ * ``changed_joint_first``, ``correct_side_fraction``: localisation. The fraction of synthetic subjects for whom the
+   joint with the largest score is one whose position the pathology changes; of unilateral pathologies, for whom the
+   side with the larger score is the correct one. ``affected_joint_first``: the fraction for whom it is a joint whose
+   rotation the pathology changes. ``by_pathology``: ``changed_joint_first`` of each.
+ * ``seconds`` per window.
 
-Localisation compares a walk with the same person's at the same pace without the disorder: methods with a baseline are
-given it as their baseline, of the others the explanations of both are subtracted; a joint's score is the mean of what
-is left without its sign. ``subtracted_top_joint``, ``subtracted_right_side``: explanations subtracted for methods with
-a baseline too. ``shuffled_top_joint``, ``shuffled_right_side``: the same as the first of a network with shuffled
-weights. Where that is as good, finding the place shows where the two walks differ, and not what the network knows.
-``chance`` is the ``top_joint`` of a joint drawn at random; ``called_sick``: the share of these walks that the networks
-call sick, with the disorder, and without it at the same pace: where both are alike, they go by walking speed.
+Localisation compares a trial with one of the same subject at the same pace without the pathology. Methods with a
+baseline use that trial as their baseline; for the others the attributions of both trials are subtracted. A joint's
+score is the mean absolute value of the result. ``subtracted_*``: attributions are subtracted for methods with a
+baseline too. ``randomised_*``: with randomised weights. If that is as good, localisation only shows where the two
+trials differ, not what the network has learnt. ``chance`` is the ``changed_joint_first`` of a random joint;
+``classified_sick_fraction``: the fraction of the trials that the networks classify as sick, with the pathology and
+without it at the same pace; if both are alike, the networks classify by walking speed.
 
-``problems`` says in plain sentences where a method fails; ``most_faithful`` is the method with the largest
-``deletion`` among those whose ``randomisation_correlation`` is at most 0.2.
-"""  # noqa: E501
+``problems`` lists in sentences where a method fails; ``most_faithful`` is the method with the largest ``deletion``
+among those whose ``randomisation_correlation`` is at most 0.2.
+"""
 
 from __future__ import annotations
 
@@ -45,9 +46,9 @@ from typing import Any
 import numpy as np
 import torch
 from bench_args import benchmark_parser, values
-from bench_output import load_average, made_by, publish
+from bench_output import load_average, provenance, publish
 from numpy.typing import NDArray
-from paired_pathology_trials import PairOfWalks, pairs_of_walks
+from paired_pathology_trials import TrialPair, make_trial_pairs
 from recorded_trials import MODEL
 from torch import Tensor, nn
 
@@ -56,317 +57,349 @@ from gait.body.skeleton import NUM_BODY_JOINTS, Joint
 from gait.errors import GaitError
 from gait.explaining.attribution import WindowAttribution
 from gait.explaining.faithfulness import (
-    cell_scores,
-    curves,
-    first_is_true,
-    random_scores,
+    is_correct_side,
+    is_pointing_game_hit,
+    patch_scores,
+    perturbation_curves,
+    random_patch_scores,
+    randomize_weights,
     rank_correlation,
-    shuffled,
-    side_is_true,
 )
-from gait.explaining.methods import METHODS, default_method, explain_windows, lrp_rules, methods_of
-from gait.explaining.trained_network import TrainedNetwork, open_network
-from gait.motion.dataset import Trial, read_gaits
+from gait.explaining.methods import METHODS, default_method, explain_windows, lrp_rules, supported_methods
+from gait.explaining.trained_network import TrainedNetwork, load_trained_network
+from gait.motion.dataset import Trial, read_dataset
 from gait.motion.windows import WindowDataset
 
-MOST_RANDOMISATION = 0.2
-"""Rank correlation with a network of shuffled weights from which on an explanation fails."""
-MOST_OF_PERSONS = 0.5
+MAX_RANDOMISATION_CORRELATION = 0.2
+"""Methods with a larger rank correlation with a network of randomised weights fail."""
+MIN_LOCALISED_FRACTION = 0.5
 NOISE_M = 0.001
-_AT_A_TIME = 32  # windows
+_BATCH_SIZE = 32  # windows
 
-Score = Callable[["AskedMethod", nn.Module, Tensor, Tensor, Tensor], NDArray[np.float64]]
-"""Of each joint, of a method, a network, windows with and without a disorder, and the mean window."""
+Score = Callable[["MethodWithRule", nn.Module, Tensor, Tensor, Tensor], NDArray[np.float64]]
+"""Scores per joint (J,) of a method, a network, windows with and without a pathology, and the mean window."""
 
 
 @dataclass(frozen=True)
 class Arguments:
-    """Of the command line."""
+    """Command-line arguments."""
 
     networks: tuple[Path, ...]
     """Checkpoints of one kind of network."""
     base_folder: Path
-    """Poses that they were trained and evaluated on."""
+    """Folder of the poses that they were trained and evaluated on."""
     methods: tuple[str, ...] | None = None
-    """Names as in the result; None: all that explain the network."""
+    """Names as in the result; None for all that the network supports."""
     windows: int = 120
-    """Of persons that a network never saw, evenly over all there are."""
-    walkers: int = 40
-    """Synthetic persons with a disorder; 0: no localisation."""
+    """Windows of evaluation subjects, evenly distributed over all that exist."""
+    subjects: int = 40
+    """Synthetic subjects with a pathology; 0 for no localisation."""
     seed: int = 1
-    """Of the walkers, of noise, shuffling and random orders; 0 is that of the walkers of benchmarks/classification.py."""
+    """Seed of subjects, noise, randomised weights and orders; 0 gives the subjects of benchmarks/classification.py."""
     model: Path = MODEL
     """Body model file, in a folder SUPR."""
     json: Path | None = None
     """File for the result."""
 
 
-QUICK: dict[str, Any] = {"windows": 6, "walkers": 2}
-"""What ``--quick`` changes."""
+QUICK: dict[str, Any] = {"windows": 6, "subjects": 2}
+"""Values that ``--quick`` changes."""
 
 
 @dataclass(frozen=True)
-class AskedMethod:
-    """A method with its rule."""
+class MethodWithRule:
+    """An explanation method with its LRP rule, if any."""
 
     method: str
     rule: str | None = None
 
     @property
     def name(self) -> str:
-        """As the result has it."""
+        """Name in the result."""
         return self.method if self.rule is None else f"{self.method}_{self.rule}"
 
     def __call__(self, network: nn.Module, windows: Tensor, baseline: Tensor) -> WindowAttribution:
-        """Ask, some windows at a time."""
-        said = []
-        for some in torch.arange(len(windows)).split(_AT_A_TIME):
-            own = baseline if baseline.ndim == 3 else baseline[some]
-            said.append(explain_windows(network, windows[some], self.method, baseline=own, rule=self.rule))
-        values, logits, absorbed = (
-            torch.cat([getattr(one, part) for one in said]) for part in ("values", "logits", "absorbed")
+        """Compute attributions in batches of windows."""
+        parts = []
+        for batch in torch.arange(len(windows)).split(_BATCH_SIZE):
+            of_batch = baseline if baseline.ndim == 3 else baseline[batch]
+            parts.append(explain_windows(network, windows[batch], self.method, baseline=of_batch, rule=self.rule))
+        return WindowAttribution(
+            torch.cat([part.values for part in parts]),
+            parts[0].signed,
+            torch.cat([part.logits for part in parts]),
+            torch.cat([part.unattributed for part in parts]),
+            self.method,
+            parts[0].settings,
         )
-        return WindowAttribution(values, said[0].signed, logits, absorbed, self.method, said[0].settings)
 
 
 @dataclass(frozen=True, eq=False)
-class Seen:
-    """What a network is asked about."""
+class EvaluationData:
+    """Windows that a network is evaluated on."""
 
     windows: Tensor  # (N, L, 22, 3)
-    noisy: Tensor  # (N, L, 22, 3) the same under 1 mm of noise
-    matched: Tensor  # (N, L, 22, 3) windows of the other label at the same speed
+    noisy: Tensor  # (N, L, 22, 3) the same with 1 mm of noise
+    matched: Tensor  # (N, L, 22, 3) training windows of the other label at the same speed
     baseline: Tensor  # (L, 22, 3)
 
 
 def main(args: Arguments) -> None:
     load = load_average()
     body = load_body(args.model)
-    networks = [open_network(path) for path in args.networks]
-    if len({type(one.network) for one in networks}) > 1:
-        raise GaitError("--networks: all of them must be of one kind, such as the folds of one training.")
-    gaits = {rate: read_gaits(args.base_folder, rate).gaits for rate in {one.rate_hz for one in networks}}
-    asked = asked_methods(networks[0].network, args.methods)
-    seen_by = [seen_windows(one, gaits[one.rate_hz], args) for one in networks]
-    walks: tuple[PairOfWalks, ...] = ()
-    if args.walkers:
+    networks = [load_trained_network(path) for path in args.networks]
+    if len({type(trained.network) for trained in networks}) > 1:
+        raise GaitError("--networks: all must be of one kind, such as the folds of one training.")
+    trials = {rate: read_dataset(args.base_folder, rate).trials for rate in {trained.rate_hz for trained in networks}}
+    selected = select_methods(networks[0].network, args.methods)
+    data_by_network = [prepare_windows(trained, trials[trained.rate_hz], args) for trained in networks]
+    pairs: tuple[TrialPair, ...] = ()
+    if args.subjects:
         with tempfile.TemporaryDirectory(prefix="faithfulness_") as folder:
-            walks = pairs_of_walks(Path(folder), body, args.model, persons=args.walkers, seed=args.seed)
-    found: dict[str, list[dict[str, Any]]] = {how.name: [] for how in asked}
-    for one, seen in zip(networks, seen_by, strict=True):
-        for how in asked:
-            place = located(how, one, walks, args.seed) if walks else {}
-            found[how.name].append({**measured(how, one.network, seen, args.seed), **place})
-    methods = {name: mean_of(figures) for name, figures in found.items()}
+            pairs = make_trial_pairs(Path(folder), body, args.model, subjects=args.subjects, seed=args.seed)
+    found: dict[str, list[dict[str, Any]]] = {method.name: [] for method in selected}
+    for trained, data in zip(networks, data_by_network, strict=True):
+        for method in selected:
+            localisation = measure_localisation(method, trained, pairs, args.seed) if pairs else {}
+            found[method.name].append(
+                {**measure_faithfulness(method, trained.network, data, args.seed), **localisation}
+            )
+    methods = {name: mean_over_networks(metrics) for name, metrics in found.items()}
     publish(
         {
             "network": networks[0].title,
             "networks": len(networks),
             "methods": methods,
-            "chance": chance(walks),
-            "called_sick": called_sick(networks, walks),
+            "chance": chance(pairs),
+            "classified_sick_fraction": classified_sick_fraction(networks, pairs),
             "default": default_name(networks[0].network),
             "most_faithful": most_faithful(methods),
             "problems": problems(methods, default_name(networks[0].network)),
             "load_average": load,
-            "made_by": made_by(args, body),
+            "provenance": provenance(args, body),
         },
         args.json,
     )
 
 
-def asked_methods(network: nn.Module, names: Sequence[str] | None) -> list[AskedMethod]:
-    """All that explain the network, LRP by each of its rules; or those named."""
-    every = [
-        AskedMethod(name, rule)
-        for name in methods_of(network)
+def select_methods(network: nn.Module, names: Sequence[str] | None) -> list[MethodWithRule]:
+    """Return all methods that the network supports, LRP with each of its rules; or only those named."""
+    supported = [
+        MethodWithRule(name, rule)
+        for name in supported_methods(network)
         for rule in (lrp_rules(network) if name == "lrp" else (None,))
     ]
-    unknown = sorted(set(names or ()) - {how.name for how in every})
+    unknown = sorted(set(names or ()) - {method.name for method in supported})
     if unknown:
         raise GaitError(
-            f"--methods {' '.join(unknown)}: unknown here; there are {', '.join(how.name for how in every)}."
+            f"--methods {' '.join(unknown)}: not supported by this network; "
+            f"available: {', '.join(method.name for method in supported)}."
         )
-    return [how for how in every if names is None or how.name in names]
+    return [method for method in supported if names is None or method.name in names]
 
 
 def default_name(network: nn.Module) -> str:
-    """The default method's name in the result."""
+    """Return the default method's name in the result."""
     method = default_method(network)
-    return AskedMethod(method, lrp_rules(network)[0] if method == "lrp" else None).name
+    return MethodWithRule(method, lrp_rules(network)[0] if method == "lrp" else None).name
 
 
-def seen_windows(one: TrainedNetwork, gaits: Sequence[Trial], args: Arguments) -> Seen:
-    """Windows of persons that the network never saw."""
-    if one.checkpoint is None or one.mean_window is None:
-        raise GaitError(f"{one.file}: bare weights; only a checkpoint of this suite says whom the network never saw.")
-    evaluation, training = (set(one.checkpoint.fold[part]) for part in ("evaluation", "training"))
-    plain = WindowDataset([gait for gait in gaits if gait.person in evaluation], one.window_length)
-    known = WindowDataset([gait for gait in gaits if gait.person in training], one.window_length, stride=8)
-    if not len(plain) or not len(known):
-        raise GaitError(f"{args.base_folder}: does not hold the persons that {one.file} was trained and evaluated on.")
-    chosen = torch.linspace(0, len(plain) - 1, min(args.windows, len(plain))).round().long()
+def prepare_windows(trained: TrainedNetwork, trials: Sequence[Trial], args: Arguments) -> EvaluationData:
+    """Prepare windows of the subjects that the network was not trained on."""
+    if trained.checkpoint is None or trained.mean_window is None:
+        raise GaitError(
+            f"{trained.file}: a state dict without metadata; use a checkpoint, which lists the evaluation subjects."
+        )
+    evaluation, training = (set(trained.checkpoint.fold[part]) for part in ("evaluation", "training"))
+    length = trained.window_length
+    test_windows = WindowDataset([trial for trial in trials if trial.subject_id in evaluation], length)
+    training_windows = WindowDataset([trial for trial in trials if trial.subject_id in training], length, stride=8)
+    if not len(test_windows) or not len(training_windows):
+        raise GaitError(
+            f"{args.base_folder}: does not contain the subjects that {trained.file} was trained and evaluated on."
+        )
+    chosen = torch.linspace(0, len(test_windows) - 1, min(args.windows, len(test_windows))).round().long()
     random = np.random.default_rng([args.seed, 1])
-    noisy = WindowDataset([with_noise(gait, random) for gait in plain.gaits], one.window_length)
-    windows = plain.batch(chosen)
-    other = known.batch(torch.arange(len(known)))
-    away = (way(windows)[:, None] - way(other)[None]).abs()
-    away[plain.sick[chosen][:, None] == known.sick[None]] = torch.inf
-    return Seen(windows, noisy.batch(chosen), other[away.argmin(dim=1)], one.mean_window)
+    noisy = WindowDataset([add_noise(trial, random) for trial in test_windows.trials], length)
+    windows = test_windows.batch(chosen)
+    other = training_windows.batch(torch.arange(len(training_windows)))
+    difference = (displacement(windows)[:, None] - displacement(other)[None]).abs()
+    difference[test_windows.sick[chosen][:, None] == training_windows.sick[None]] = torch.inf
+    return EvaluationData(windows, noisy.batch(chosen), other[difference.argmin(dim=1)], trained.mean_window)
 
 
-def way(windows: Tensor) -> Tensor:
-    """(N,) how far the pelvis of windows (N, L, 22, 3) goes along its heading, in statures."""
+def displacement(windows: Tensor) -> Tensor:
+    """Return the pelvis displacement (N,) of windows (N, L, 22, 3) along the walking direction, in statures."""
     return windows[:, -1, Joint.PELVIS, 0] - windows[:, 0, Joint.PELVIS, 0]
 
 
-def with_noise(gait: Trial, random: np.random.Generator) -> Trial:
-    """The same gait, each coordinate with 1 mm of noise."""
-    noise = random.normal(0, NOISE_M, gait.joints_m.shape).astype(np.float32)
-    return replace(gait, joints_m=gait.joints_m + noise)
+def add_noise(trial: Trial, random: np.random.Generator) -> Trial:
+    """Add 1 mm of noise to each coordinate of a trial."""
+    noise = random.normal(0, NOISE_M, trial.joints_m.shape).astype(np.float32)
+    return replace(trial, joints_m=trial.joints_m + noise)
 
 
-def measured(how: AskedMethod, network: nn.Module, seen: Seen, seed: int) -> dict[str, Any]:
-    """All figures of a method on a network but localisation."""
-    how(network, seen.windows[:2], seen.baseline)  # loads what it needs
+def measure_faithfulness(method: MethodWithRule, network: nn.Module, data: EvaluationData, seed: int) -> dict[str, Any]:
+    """Compute all metrics of a method on a network except localisation."""
+    method(network, data.windows[:2], data.baseline)  # imports and warms up
     began = time.perf_counter()
-    said = how(network, seen.windows, seen.baseline)
-    seconds = (time.perf_counter() - began) / len(seen.windows)
-    scores = cell_scores(said.values, said.logits, signed=said.signed)
-    at_random = random_scores(seen.windows, seed)
-    by_method, by_chance = (curves(network, seen.windows, seen.baseline, order) for order in (scores, at_random))
-    matched, matched_by_chance = (curves(network, seen.windows, seen.matched, order) for order in (scores, at_random))
-    of_shuffled = how(shuffled(network, seed), seen.windows, seen.baseline)
-    of_noisy = how(network, seen.noisy, seen.baseline)
+    attribution = method(network, data.windows, data.baseline)
+    seconds = (time.perf_counter() - began) / len(data.windows)
+    scores = patch_scores(attribution.values, attribution.logits, signed=attribution.signed)
+    random_scores = random_patch_scores(data.windows, seed)
+    curves, random_curves = (
+        perturbation_curves(network, data.windows, data.baseline, order) for order in (scores, random_scores)
+    )
+    matched_curves, random_matched_curves = (
+        perturbation_curves(network, data.windows, data.matched, order) for order in (scores, random_scores)
+    )
+    of_random_weights = method(randomize_weights(network, seed), data.windows, data.baseline)
+    of_noisy_windows = method(network, data.noisy, data.baseline)
     return {
-        "deletion": by_method.deletion_area,
-        "random_deletion": by_chance.deletion_area,
-        "insertion": by_method.insertion_area,
-        "random_insertion": by_chance.insertion_area,
-        "matched_deletion": matched.deletion_area,
-        "random_matched_deletion": matched_by_chance.deletion_area,
-        "randomisation_correlation": rank_correlation(said.values, of_shuffled.values),
-        "stability": rank_correlation(said.values, of_noisy.values),
-        "conservation": float(1 - said.absorbed.mean()),
+        "deletion": curves.deletion_auc,
+        "random_deletion": random_curves.deletion_auc,
+        "insertion": curves.insertion_auc,
+        "random_insertion": random_curves.insertion_auc,
+        "matched_deletion": matched_curves.deletion_auc,
+        "random_matched_deletion": random_matched_curves.deletion_auc,
+        "randomisation_correlation": rank_correlation(attribution.values, of_random_weights.values),
+        "stability": rank_correlation(attribution.values, of_noisy_windows.values),
+        "conservation": float(1 - attribution.unattributed.mean()),
         "seconds": seconds,
     }
 
 
-def located(how: AskedMethod, one: TrainedNetwork, walks: Sequence[PairOfWalks], seed: int) -> dict[str, Any]:
-    """Whether a method finds the places of the synthetic disorders, and and whether it does in a shuffled network."""
-    assert one.mean_window is not None
-    ways: dict[str, Score] = {"": against_own_walk, "subtracted_": subtracted, "shuffled_": against_own_walk}
-    if not METHODS[how.method].needs_baseline:
-        del ways["subtracted_"]  # which is what the first does then
-    other = shuffled(one.network, seed)
-    figures: dict[str, Any] = {}
-    for way, score in ways.items():
-        first, at_fault, sides = [], [], []
-        of_disorder: dict[str, list[bool]] = {}
-        for pair in walks:
-            ill, well = pair.windows(one.window_length)
-            if not len(ill):
-                raise GaitError(f"{pair.name}: no window of {one.window_length} frames begins with a heel strike.")
-            scores = score(how, other if way == "shuffled_" else one.network, ill, well, one.mean_window)
-            first.append(first_is_true(scores, pair.places))
-            at_fault.append(first_is_true(scores, pair.disorder.joints))
-            of_disorder.setdefault(pair.disorder.name, []).append(first[-1])
-            if pair.other_places is not None:
-                sides.append(side_is_true(scores, pair.places, pair.other_places))
-        figures[f"{way}top_joint"] = float(np.mean(first))
-        figures[f"{way}right_side"] = float(np.mean(sides)) if sides else float("nan")
-        if not way:
-            figures["at_fault"] = float(np.mean(at_fault))
-            figures["by_disorder"] = {name: float(np.mean(hits)) for name, hits in of_disorder.items()}
-    return figures
+def measure_localisation(
+    method: MethodWithRule, trained: TrainedNetwork, pairs: Sequence[TrialPair], seed: int
+) -> dict[str, Any]:
+    """Compute the localisation metrics of a method, with the trained and with randomised weights."""
+    assert trained.mean_window is not None
+    scores_by_prefix: dict[str, Score] = {
+        "": score_against_healthy,
+        "subtracted_": score_difference,
+        "randomised_": score_against_healthy,
+    }
+    if not METHODS[method.method].needs_baseline:
+        del scores_by_prefix["subtracted_"]  # identical to the first one for such methods
+    other = randomize_weights(trained.network, seed)
+    metrics: dict[str, Any] = {}
+    for prefix, score in scores_by_prefix.items():
+        first, affected_joint_first, sides = [], [], []
+        by_pathology: dict[str, list[bool]] = {}
+        for pair in pairs:
+            sick, healthy = pair.windows(trained.window_length)
+            if not len(sick):
+                raise GaitError(
+                    f"{pair.name}: no window of {trained.window_length} frames starts at an initial contact."
+                )
+            scores = score(
+                method, other if prefix == "randomised_" else trained.network, sick, healthy, trained.mean_window
+            )
+            first.append(is_pointing_game_hit(scores, pair.changed_joints))
+            affected_joint_first.append(is_pointing_game_hit(scores, pair.pathology.affected_joints))
+            by_pathology.setdefault(pair.pathology.name, []).append(first[-1])
+            if pair.contralateral_joints is not None:
+                sides.append(is_correct_side(scores, pair.changed_joints, pair.contralateral_joints))
+        metrics[f"{prefix}changed_joint_first"] = float(np.mean(first))
+        metrics[f"{prefix}correct_side_fraction"] = float(np.mean(sides)) if sides else float("nan")
+        if not prefix:
+            metrics["affected_joint_first"] = float(np.mean(affected_joint_first))
+            metrics["by_pathology"] = {name: float(np.mean(hits)) for name, hits in by_pathology.items()}
+    return metrics
 
 
-def against_own_walk(
-    how: AskedMethod, network: nn.Module, ill: Tensor, well: Tensor, mean_window: Tensor
+def score_against_healthy(
+    method: MethodWithRule, network: nn.Module, sick: Tensor, healthy: Tensor, mean_window: Tensor
 ) -> NDArray[np.float64]:
-    """(J,) score of each joint: the healthy walk as the baseline, window by window, or else explanations subtracted."""
-    if not METHODS[how.method].needs_baseline:
-        return subtracted(how, network, ill, well, mean_window)
-    return how(network, ill, well).values.abs().double().mean(dim=(0, 1)).numpy()
+    """Return scores (J,): attribution with the healthy trial as baseline, or else the difference of attributions."""
+    if not METHODS[method.method].needs_baseline:
+        return score_difference(method, network, sick, healthy, mean_window)
+    return method(network, sick, healthy).values.abs().double().mean(dim=(0, 1)).numpy()
 
 
-def subtracted(
-    how: AskedMethod, network: nn.Module, ill: Tensor, well: Tensor, mean_window: Tensor
+def score_difference(
+    method: MethodWithRule, network: nn.Module, sick: Tensor, healthy: Tensor, mean_window: Tensor
 ) -> NDArray[np.float64]:
-    """(J,) score of each joint: how far the explanations of both walks differ, window by window."""
-    values = how(network, ill, mean_window).values - how(network, well, mean_window).values
+    """Return scores (J,): mean absolute difference between the attributions of both trials, window by window."""
+    values = method(network, sick, mean_window).values - method(network, healthy, mean_window).values
     return values.abs().double().mean(dim=(0, 1)).numpy()
 
 
-def chance(walks: Sequence[PairOfWalks]) -> float:
-    """``top_joint`` of a joint drawn at random."""
-    return float(np.mean([len(pair.places) / NUM_BODY_JOINTS for pair in walks])) if walks else float("nan")
+def chance(pairs: Sequence[TrialPair]) -> float:
+    """Return the ``changed_joint_first`` of a random joint."""
+    return float(np.mean([len(pair.changed_joints) / NUM_BODY_JOINTS for pair in pairs])) if pairs else float("nan")
 
 
-def called_sick(networks: Sequence[TrainedNetwork], walks: Sequence[PairOfWalks]) -> dict[str, float]:
-    """The share of the walks that the networks call sick, with the disorder and without it at the same pace."""
-    said: dict[str, list[bool]] = {"with_disorder": [], "without_at_the_same_pace": []}
-    for one in networks:
-        for pair in walks:
-            for windows, found in zip(pair.windows(one.window_length), said.values(), strict=True):
+def classified_sick_fraction(networks: Sequence[TrainedNetwork], pairs: Sequence[TrialPair]) -> dict[str, float]:
+    """Return the fraction of trials classified as sick, with the pathology and without it at the same pace."""
+    predictions: dict[str, list[bool]] = {"with_pathology": [], "without_at_same_pace": []}
+    for trained in networks:
+        for pair in pairs:
+            for windows, found in zip(pair.windows(trained.window_length), predictions.values(), strict=True):
                 with torch.inference_mode():
-                    found.append(float(one.network(windows).sigmoid().mean()) > 0.5)
-    return {name: float(np.mean(found)) if found else float("nan") for name, found in said.items()}
+                    found.append(float(trained.network(windows).sigmoid().mean()) > 0.5)
+    return {name: float(np.mean(found)) if found else float("nan") for name, found in predictions.items()}
 
 
-def mean_of(figures: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Mean over networks, figure by figure; and the ratio of the mean deletions."""
+def mean_over_networks(metrics: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the mean over networks of each metric, and the ratio of the mean deletions."""
     mean: dict[str, Any] = {}
-    for name, first in figures[0].items():
+    for name, first in metrics[0].items():
         if isinstance(first, Mapping):
-            mean[name] = mean_of([one[name] for one in figures])
+            mean[name] = mean_over_networks([entry[name] for entry in metrics])
         else:
-            mean[name] = float(np.mean([one[name] for one in figures]))
+            mean[name] = float(np.mean([entry[name] for entry in metrics]))
     if "random_deletion" in mean:
         mean["deletion_ratio"] = mean["deletion"] / mean["random_deletion"]
     return mean
 
 
 def most_faithful(methods: Mapping[str, Mapping[str, Any]]) -> str | None:
-    """The method with the largest deletion among those that look at the network."""
-    looking = {
-        name: figures["deletion"]
-        for name, figures in methods.items()
-        if abs(figures["randomisation_correlation"]) <= MOST_RANDOMISATION
+    """Return the method with the largest deletion among those that depend on the network's weights."""
+    dependent = {
+        name: metrics["deletion"]
+        for name, metrics in methods.items()
+        if abs(metrics["randomisation_correlation"]) <= MAX_RANDOMISATION_CORRELATION
     }
-    return max(looking, key=lambda name: looking[name]) if looking else None
+    return max(dependent, key=lambda name: dependent[name]) if dependent else None
 
 
 def problems(methods: Mapping[str, Mapping[str, Any]], default: str) -> list[str]:
-    """Plain sentences on methods that fail, the default one's first."""
+    """Describe in sentences where methods fail, the default method first."""
     lines = []
     for name in sorted(methods, key=lambda name: (name != default, name)):
-        figures, title = methods[name], f"{name} (the default)" if name == default else name
-        if abs(figures["randomisation_correlation"]) > MOST_RANDOMISATION:
+        metrics, title = methods[name], f"{name} (the default)" if name == default else name
+        if abs(metrics["randomisation_correlation"]) > MAX_RANDOMISATION_CORRELATION:
             lines.append(
-                f"{title} hardly changes when the network's weights are shuffled (rank correlation "
-                f"{figures['randomisation_correlation']:.2f}): it does not show what the network has learnt."
+                f"{title} hardly changes when the network's weights are randomised (rank correlation "
+                f"{metrics['randomisation_correlation']:.2f}): it does not show what the network has learnt."
             )
-        if not figures["deletion"] > figures["random_deletion"]:
-            lines.append(f"{title} is no better than a random order when cells are taken away.")
-        if figures.get("shuffled_top_joint", -1.0) >= figures.get("top_joint", 0.0) > MOST_OF_PERSONS:
+        if not metrics["deletion"] > metrics["random_deletion"]:
+            lines.append(f"{title} is no better than a random order when patches are deleted.")
+        if (
+            metrics.get("randomised_changed_joint_first", -1.0)
+            >= metrics.get("changed_joint_first", 0.0)
+            > MIN_LOCALISED_FRACTION
+        ):
             lines.append(
-                f"{title} finds the place of a disorder as often when the network's weights are shuffled: it is found "
-                "because the two walks differ there, and tells nothing of what the network knows."
+                f"{title} localises a pathology as often when the network's weights are randomised: it shows where "
+                "the two trials differ, not what the network has learnt."
             )
     return lines
 
 
 def parse_arguments(words: list[str] | None = None) -> Arguments:
     """Read the command line."""
-    parser = benchmark_parser("How far explanations can be believed, as JSON.", "few windows and walkers: that it runs")
+    parser = benchmark_parser(
+        "Faithfulness of attributions, as JSON.", "few windows and subjects, to test the benchmark"
+    )
     parser.add_argument("--networks", type=Path, nargs="+", required=True, help="checkpoints of one kind of network")
-    parser.add_argument("--base_folder", type=Path, required=True, help="poses that they were trained on")
+    parser.add_argument("--base_folder", type=Path, required=True, help="folder of the poses that they were trained on")
     parser.add_argument("--methods", nargs="+", help="some of the methods (default: all)")
     for flag, what in (
-        ("windows", "of persons that a network never saw"),
-        ("walkers", "synthetic persons, 0 for no localisation"),
-        ("seed", "of walkers, noise, shuffling and random orders"),
+        ("windows", "windows of evaluation subjects"),
+        ("subjects", "synthetic subjects, 0 for no localisation"),
+        ("seed", "seed of subjects, noise, randomised weights and orders"),
     ):
         parser.add_argument(f"--{flag}", type=int, help=what)
     parser.add_argument("--model", type=Path, help="body model file, in a folder SUPR")

@@ -1,4 +1,4 @@
-"""Ways to damage a file: any bytes, words of a text, fields of a C3D, members of a zip, code of a pickle."""
+"""Mutators that damage a file: bytes, tokens of a text, fields of a C3D, members of a zip, opcodes of a pickle."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 Mutator = Callable[[random.Random, bytes, list[bytes]], bytes]
-"""(randomness, the file, other honest files of its kind) -> the damaged file."""
+"""(random generator, the file, valid files of its kind) -> the damaged file."""
 
 _WORDS = (0, 1, 2, 3, 4, 7, 0x7F, 0x80, 0xFF, 0x100, 0x7FFF, 0x8000, 0xFFFE, 0xFFFF)
 _DOUBLE_WORDS = (
@@ -79,19 +79,19 @@ _VALUES: tuple[Any, ...] = (
 def flip_bits(rng: random.Random, data: bytes, _: list[bytes]) -> bytes:
     changed = bytearray(data)
     for _n in range(rng.choice((1, 1, 1, 2, 4, 16))):
-        changed[_place(rng, data)] ^= 1 << rng.randrange(8)
+        changed[_random_offset(rng, data)] ^= 1 << rng.randrange(8)
     return bytes(changed)
 
 
 def set_bytes(rng: random.Random, data: bytes, _: list[bytes]) -> bytes:
-    changed, at = bytearray(data), _place(rng, data)
+    changed, at = bytearray(data), _random_offset(rng, data)
     run = min(rng.choice((1, 2, 4, 16, 300)), len(data) - at)
     changed[at : at + run] = rng.choice((bytes(run), b"\xff" * run, rng.randbytes(run)))
     return bytes(changed)
 
 
 def set_number(rng: random.Random, data: bytes, _: list[bytes]) -> bytes:
-    changed, at = bytearray(data), _place(rng, data)
+    changed, at = bytearray(data), _random_offset(rng, data)
     layout, values = rng.choice((("<H", _WORDS), (">H", _WORDS), ("<I", _DOUBLE_WORDS), (">I", _DOUBLE_WORDS)))
     value = struct.pack(layout, rng.choice(values))
     changed[at : at + len(value)] = value
@@ -99,7 +99,7 @@ def set_number(rng: random.Random, data: bytes, _: list[bytes]) -> bytes:
 
 
 def truncate(rng: random.Random, data: bytes, _: list[bytes]) -> bytes:
-    return data[: rng.choice((_place(rng, data), rng.randrange(len(data)), len(data) - 1))]
+    return data[: rng.choice((_random_offset(rng, data), rng.randrange(len(data)), len(data) - 1))]
 
 
 def extend(rng: random.Random, data: bytes, _: list[bytes]) -> bytes:
@@ -107,35 +107,35 @@ def extend(rng: random.Random, data: bytes, _: list[bytes]) -> bytes:
     return data + rng.choice((bytes(more), rng.randbytes(more), data[-more:], data[:more]))
 
 
-def cut_out(rng: random.Random, data: bytes, _: list[bytes]) -> bytes:
-    at = _place(rng, data)
+def remove_bytes(rng: random.Random, data: bytes, _: list[bytes]) -> bytes:
+    at = _random_offset(rng, data)
     return data[:at] + data[at + rng.choice((1, 2, 4, 60, 512)) :]
 
 
-def put_in(rng: random.Random, data: bytes, _: list[bytes]) -> bytes:
-    at, run = _place(rng, data), rng.choice((1, 2, 4, 60, 512))
-    source = _place(rng, data)
+def insert_bytes(rng: random.Random, data: bytes, _: list[bytes]) -> bytes:
+    at, run = _random_offset(rng, data), rng.choice((1, 2, 4, 60, 512))
+    source = _random_offset(rng, data)
     return data[:at] + rng.choice((rng.randbytes(run), data[source : source + run])) + data[at:]
 
 
 def splice(rng: random.Random, data: bytes, others: list[bytes]) -> bytes:
-    other, at = rng.choice(others), _place(rng, data)
+    other, at = rng.choice(others), _random_offset(rng, data)
     return data[:at] + other[rng.choice((at, rng.randrange(len(other)))) :]
 
 
-def _place(rng: random.Random, data: bytes) -> int:
-    """A byte of the file, those of its beginning more often: most formats say there what follows."""
+def _random_offset(rng: random.Random, data: bytes) -> int:
+    """Draw the offset of a byte, more often near the beginning, where most formats have their header."""
     reach = rng.choice((64, 600, 3000, len(data)))
     return rng.randrange(max(1, min(reach, len(data))))
 
 
-ANY: tuple[Mutator, ...] = (flip_bits, set_bytes, set_number, truncate, extend, cut_out, put_in, splice)
+ANY: tuple[Mutator, ...] = (flip_bits, set_bytes, set_number, truncate, extend, remove_bytes, insert_bytes, splice)
 
 # ------------------------------------------------------------------------------------------ text
 
 
 def change_tokens(rng: random.Random, data: bytes, _: list[bytes]) -> bytes:
-    """Some words or numbers become others."""
+    """Replace some words or numbers."""
     parts = re.split(rb"([\s,\[\]{}:\"]+)", data)
     for _n in range(rng.choice((1, 1, 2, 5))):
         reach = rng.choice((30, len(parts)))
@@ -146,7 +146,7 @@ def change_tokens(rng: random.Random, data: bytes, _: list[bytes]) -> bytes:
 
 
 def change_lines(rng: random.Random, data: bytes, _: list[bytes]) -> bytes:
-    """Lines are lost, doubled, exchanged, or all end otherwise."""
+    """Delete, duplicate or swap lines, change separators, or change all line endings."""
     lines = data.split(b"\n")
     k, j = rng.randrange(len(lines)), rng.randrange(len(lines))
     what = rng.randrange(5)
@@ -162,7 +162,7 @@ def change_lines(rng: random.Random, data: bytes, _: list[bytes]) -> bytes:
 
 
 def change_values(rng: random.Random, data: bytes, _: list[bytes]) -> bytes:
-    """A value anywhere in a JSON file becomes another, a key is renamed, doubled or lost."""
+    """Replace values anywhere in a JSON file; rename, duplicate or delete keys."""
     content = json.loads(data)
     for _n in range(rng.choice((1, 1, 2))):
         holder, key = content, None
@@ -189,19 +189,19 @@ def change_values(rng: random.Random, data: bytes, _: list[bytes]) -> bytes:
     return json.dumps(content).encode("utf-8", "surrogatepass")
 
 
-def nest(rng: random.Random, data: bytes, _: list[bytes]) -> bytes:
-    at, deep = _place(rng, data), rng.choice((50, 2000, 100_000))
+def nest_deeply(rng: random.Random, data: bytes, _: list[bytes]) -> bytes:
+    at, deep = _random_offset(rng, data), rng.choice((50, 2000, 100_000))
     return data[:at] + rng.choice((b"[", b'{"a":', b"[{")) * deep + data[at:]
 
 
 TEXT: tuple[Mutator, ...] = (change_tokens, change_tokens, change_lines)
-JSON: tuple[Mutator, ...] = (change_tokens, change_values, change_values, change_values, nest)
+JSON: tuple[Mutator, ...] = (change_tokens, change_values, change_values, change_values, nest_deeply)
 
 # ------------------------------------------------------------------------------------------ C3D
 
 
 def change_header(rng: random.Random, data: bytes, _: list[bytes]) -> bytes:
-    """Counts, frames, scale, block, rate: another number, or one beside the right one."""
+    """Change counts, frames, scale, data block or rate to another number or a neighbouring one."""
     changed = bytearray(data)
     for _n in range(rng.choice((1, 1, 2))):
         at, layout = rng.choice(
@@ -217,7 +217,7 @@ def change_header(rng: random.Random, data: bytes, _: list[bytes]) -> bytes:
 
 
 def change_parameters(rng: random.Random, data: bytes, _: list[bytes]) -> bytes:
-    """A field of a parameter's record: name, group, offset, type, dimensions, a value, the description's length."""
+    """Change a field of a parameter record: name, group, offset, type, dimensions, value, length of description."""
     changed = bytearray(data)
     for _n in range(rng.choice((1, 1, 2))):
         records = c3d_records(bytes(changed))
@@ -227,19 +227,19 @@ def change_parameters(rng: random.Random, data: bytes, _: list[bytes]) -> bytes:
         length = abs(struct.unpack_from("b", changed, at)[0])
         fields = [at, at + 1, at + 2 + rng.randrange(length + 1), at + 2 + length, at + 3 + length]
         fields += [at + 4 + length + k for k in (0, 1, 2, 3, 4, 5, rng.randrange(40))]
-        place = min(rng.choice(fields), len(changed) - 4)
+        offset = min(rng.choice(fields), len(changed) - 4)
         if rng.random() < 0.3:
             layout, values = rng.choice((("<H", _WORDS), ("<I", _DOUBLE_WORDS)))
-            struct.pack_into(layout, changed, place, rng.choice(values))
+            struct.pack_into(layout, changed, offset, rng.choice(values))
         else:
-            changed[place] = rng.choice(
-                (0, 1, 2, 4, 5, 7, 8, 127, 128, 255, (changed[place] + 1) % 256, (changed[place] - 1) % 256)
+            changed[offset] = rng.choice(
+                (0, 1, 2, 4, 5, 7, 8, 127, 128, 255, (changed[offset] + 1) % 256, (changed[offset] - 1) % 256)
             )
     return bytes(changed)
 
 
-def exchange_names(rng: random.Random, data: bytes, _: list[bytes]) -> bytes:
-    """Two parameters or groups exchange their names or groups."""
+def swap_names(rng: random.Random, data: bytes, _: list[bytes]) -> bytes:
+    """Swap the names or groups of two parameters or groups."""
     changed, records = bytearray(data), c3d_records(data)
     a, b = rng.choice(records), rng.choice(records)
     if rng.random() < 0.5:
@@ -254,7 +254,7 @@ def exchange_names(rng: random.Random, data: bytes, _: list[bytes]) -> bytes:
 
 
 def change_samples(rng: random.Random, data: bytes, _: list[bytes]) -> bytes:
-    """Coordinates, residuals and analog samples."""
+    """Change coordinates, residuals and analog samples."""
     changed = bytearray(data)
     start = (struct.unpack_from("<H", data, 16)[0] - 1) * 512
     for _n in range(rng.choice((1, 20, 300))):
@@ -264,19 +264,19 @@ def change_samples(rng: random.Random, data: bytes, _: list[bytes]) -> bytes:
 
 
 def c3d_records(data: bytes) -> list[int]:
-    """Where the records of the parameters begin."""
+    """Return the offsets of the parameter records."""
     at = (data[0] - 1) * 512 + 4
-    places: list[int] = []
-    while 0 <= at < len(data) - 8 and len(places) < 1000:
+    records: list[int] = []
+    while 0 <= at < len(data) - 8 and len(records) < 1000:
         length, group = struct.unpack_from("bb", data, at)
         if not length or not group:
             break
-        places.append(at)
+        records.append(at)
         (offset,) = struct.unpack_from("<H", data, at + 2 + abs(length))
         if not offset:
             break
         at += 2 + abs(length) + offset
-    return places
+    return records
 
 
 C3D: tuple[Mutator, ...] = (
@@ -284,7 +284,7 @@ C3D: tuple[Mutator, ...] = (
     change_parameters,
     change_parameters,
     change_parameters,
-    exchange_names,
+    swap_names,
     change_samples,
 )
 
@@ -292,16 +292,16 @@ C3D: tuple[Mutator, ...] = (
 
 
 def change_member(rng: random.Random, data: bytes, others: list[bytes]) -> bytes:
-    """One member damaged, its checksum right."""
+    """Damage one member; its checksum is correct."""
     members = _members(data)
     name = rng.choice(list(members))
     damage = rng.choice((*ANY, claim_shape, claim_shape, *PICKLE)) if members[name] else extend
     members[name] = damage(rng, members[name] or b"\0", others)
-    return _packed(rng, members.items())
+    return _pack(rng, members.items())
 
 
 def change_members(rng: random.Random, data: bytes, _: list[bytes]) -> bytes:
-    """Members lost, renamed, doubled, exchanged, or added."""
+    """Delete, rename, duplicate, swap or add members."""
     members = list(_members(data).items())
     k, j = rng.randrange(len(members)), rng.randrange(len(members))
     what = rng.randrange(5)
@@ -320,19 +320,19 @@ def change_members(rng: random.Random, data: bytes, _: list[bytes]) -> bytes:
         members.append(
             (rng.choice(("more.npy", "more/", "data.pkl", "x/data.pkl")), rng.randbytes(rng.choice((0, 10, 1000))))
         )
-    return _packed(rng, members)
+    return _pack(rng, members)
 
 
 def bomb(rng: random.Random, data: bytes, _: list[bytes]) -> bytes:
-    """A member of few bytes that unpacks to a quarter of a gigabyte."""
+    """Make a member of few bytes that decompresses to a quarter of a gigabyte."""
     members = _members(data)
     name = rng.choice(list(members))
     members[name] = members[name][: rng.choice((0, 128))] + bytes(1 << 28)
-    return _packed(rng, members.items(), zipfile.ZIP_DEFLATED)
+    return _pack(rng, members.items(), zipfile.ZIP_DEFLATED)
 
 
 def claim_shape(rng: random.Random, data: bytes, _: list[bytes]) -> bytes:
-    """An array's header that promises another shape or kind."""
+    """Change the shape or type in an array's header."""
     shape = rng.choice(
         ("(1000000000000,)", "(0, 10000000000000)", "(-1,)", "()", "(3,)", "(2, 3)", "(1,) * 9", "(True,)", "(99999,)")
     )
@@ -348,7 +348,7 @@ def _members(data: bytes) -> dict[str, bytes]:
         return {name: archive.read(name) for name in archive.namelist()}
 
 
-def _packed(rng: random.Random, members: Any, compression: int | None = None) -> bytes:
+def _pack(rng: random.Random, members: Any, compression: int | None = None) -> bytes:
     stream = io.BytesIO()
     method = rng.choice(
         (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
@@ -363,7 +363,7 @@ def _packed(rng: random.Random, members: Any, compression: int | None = None) ->
 
 
 def put_opcodes(rng: random.Random, data: bytes, _: list[bytes]) -> bytes:
-    """Code where it does not belong: calls, huge lengths, copies of what was read before."""
+    """Insert opcodes: calls, huge lengths, references to earlier objects."""
     pieces = (
         b"cposix\nsystem\n(X\x05\x00\x00\x00true1tR",
         b"cos\nsystem\n(S'true'\ntR",
@@ -411,13 +411,13 @@ def put_opcodes(rng: random.Random, data: bytes, _: list[bytes]) -> bytes:
     )
     changed = data
     for _n in range(rng.choice((1, 1, 3))):
-        at, piece = _place(rng, changed), rng.choice(pieces)
+        at, piece = _random_offset(rng, changed), rng.choice(pieces)
         changed = changed[:at] + piece + changed[at + rng.choice((0, 0, 1, len(piece))) :]
     return changed
 
 
 def rename_globals(rng: random.Random, data: bytes, _: list[bytes]) -> bytes:
-    """A name that a pickle asks for becomes another."""
+    """Replace the name of a class or function that a pickle refers to."""
     names = [match.span() for match in re.finditer(rb"c[a-z_.0-9]+\n\w+\n", data)]
     if not names:
         return put_opcodes(rng, data, [])

@@ -1,11 +1,11 @@
-"""python benchmarks/fuzz_readers.py     20,000 damaged files, each read: how many gave no plain error and no right read.
+"""python benchmarks/fuzz_readers.py --json fuzz_readers.json
 
-Recordings (C3D, TRC, JSON), poses, body models, checkpoints, cohort and constraints files, small honest ones of our
-own and, where ``../shared/captures`` is, small real ones, are damaged from a seed and read as the suite reads them. A
-failure is any of: another exception than a GaitError, more than one plain line or a line without the file's name, a
-warning or anything else on the terminal, a name of a person, a read that differs from a slow and obvious one, a
-crash, more than 10 s (twice), more than 2 GB (reader and its process together), anything that a pickle had run.
-``--only N`` repeats one file and says what became of it.
+Reads 20,000 damaged files: recordings (C3D, TRC, JSON), poses, body models, checkpoints, cohort and constraints files.
+Small valid files, made here and taken from ``../shared/captures`` if available, are damaged at random and read as the
+package reads them. A failure is any of: an exception other than GaitError, a message of several lines or without the
+file's name, a warning or other output on the terminal, a subject's name in the output, a result that differs from that
+of a slow and simple reader, a crash, more than 10 s (twice), more than 2 GB (the process and its reader together), or
+code executed by a pickle. ``--only N`` repeats one file and prints its outcome.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from bench_output import made_by, publish
+from bench_output import provenance, publish
 from fuzz_mutators import bomb
-from fuzz_seed_files import SECRET, Kind, kinds
+from fuzz_seed_files import SECRET, FileKind, file_kinds
 
 from gait.body.model_file import load_body
 from gait.capture import sandboxed_reader as reader_process
@@ -38,9 +38,9 @@ from gait.errors import GaitError
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 BODY_FILE = REPOSITORY / "data" / "SUPR" / "open_neutral.npz"
-_LONGEST_S, _MOST_MB = 10.0, 2000.0
-_GIVEN_UP_S = 60.0
-_RUN_BY_A_PICKLE = (
+_MAX_SECONDS, _MAX_MB = 10.0, 2000.0
+_TIMEOUT_S = 60.0
+_CODE_EXECUTION_EVENTS = (
     "os.system",
     "os.exec",
     "os.posix_spawn",
@@ -49,61 +49,61 @@ _RUN_BY_A_PICKLE = (
     "pickle.find_class",
     "socket.connect",
 )
-_BOMBS = 0.02  # of the zips: they take a second each
+_BOMB_FRACTION = 0.02  # of the zip files; each takes a second
 
 
 @dataclass(frozen=True)
 class Arguments:
-    """What is damaged, and how often."""
+    """Command-line arguments."""
 
     files: int = 20_000
-    """damaged files to read"""
+    """Number of damaged files."""
     seed: int = 0
-    """of the damage"""
+    """Seed of the damage."""
     workers: int = 2
-    """processes that read"""
+    """Reading processes."""
     quick: bool = False
-    """600 files instead"""
+    """Read only 600 files."""
     only: int | None = None
-    """repeat this file alone and show what it gives"""
+    """Repeat only this file and print its outcome."""
     kind: str | None = None
-    """only files of this kind, e.g. C3D"""
+    """Only files of this kind, e.g. C3D."""
     captures: Path = REPOSITORY.parent / "shared" / "captures"
-    """folder of real recordings; without it our own files alone are damaged"""
+    """Folder of real recordings; without it only our own files are damaged."""
     json: Path | None = None
-    """also write the result here"""
+    """File for the result."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one damaged file gave."""
+    """Outcome of reading one damaged file."""
 
     number: int
     kind: str
-    damage: str  # the mutators' names
-    state: str  # "refused", "read" or what was wrong
-    line: str  # of the error, or more about the failure
+    damage: str  # names of the mutators
+    state: str  # "rejected", "read" or the kind of failure
+    line: str  # the error message, or details of the failure
     seconds: float
-    memory_mb: float  # most that the reading process and its reader have had so far
+    memory_mb: float  # peak memory of the process and its reader so far
 
 
 def main(arguments: Arguments) -> int:
-    """Damage and read the files; exit code 1 if any failed."""
+    """Damage and read the files; return exit code 1 if there was a failure."""
     body = load_body(BODY_FILE)
     captures = arguments.captures if arguments.captures.is_dir() else None
     if captures is None:
-        print("no real recordings there: our own files alone are damaged", file=sys.stderr)
+        print("no real recordings found: only our own files are damaged", file=sys.stderr)
     count = 600 if arguments.quick else arguments.files
     numbers = range(count) if arguments.only is None else [arguments.only]
     started = time.perf_counter()
-    outcomes = _read_all(list(numbers), arguments, captures)
-    failures = [outcome for outcome in outcomes if outcome.state not in ("refused", "read")]
+    outcomes = _read_in_parallel(list(numbers), arguments, captures)
+    failures = [outcome for outcome in outcomes if outcome.state not in ("rejected", "read")]
     if arguments.only is not None:
         print(*outcomes, sep="\n", file=sys.stderr)
     by_kind = {
         kind: {
             "tried": sum(outcome.kind == kind for outcome in outcomes),
-            "refused": sum(outcome.kind == kind and outcome.state == "refused" for outcome in outcomes),
+            "rejected": sum(outcome.kind == kind and outcome.state == "rejected" for outcome in outcomes),
             "read": sum(outcome.kind == kind and outcome.state == "read" for outcome in outcomes),
             "slowest_s": max(outcome.seconds for outcome in outcomes if outcome.kind == kind),
         }
@@ -122,14 +122,14 @@ def main(arguments: Arguments) -> int:
             }
             for failure in failures
         ],
-        "refused": sum(outcome.state == "refused" for outcome in outcomes),
+        "rejected": sum(outcome.state == "rejected" for outcome in outcomes),
         "read": sum(outcome.state == "read" for outcome in outcomes),
         "stopped_or_crashed": sum("its parser" in outcome.line for outcome in outcomes),
         "slowest_s": max(outcome.seconds for outcome in outcomes),
         "peak_memory_mb": max(outcome.memory_mb for outcome in outcomes),
         "seconds": time.perf_counter() - started,
         "by_kind": by_kind,
-        "made_by": made_by(arguments, body),
+        "provenance": provenance(arguments, body),
     }
     publish(result, arguments.json)
     return 1 if failures else 0
@@ -138,72 +138,72 @@ def main(arguments: Arguments) -> int:
 # ------------------------------------------------------------------------------------------ one file
 
 
-def damaged(kind: Kind, rng: random.Random) -> tuple[bytes, str]:
-    """A damaged file of a kind, and what was done to it."""
+def damage_file(kind: FileKind, rng: random.Random) -> tuple[bytes, str]:
+    """Damage a valid file of a kind; return its bytes and the names of the mutators."""
     data = rng.choice(kind.seeds)
     names: list[str] = []
-    if kind.file.endswith((".npz", ".ckpt")) and rng.random() < _BOMBS:
+    if kind.file.endswith((".npz", ".ckpt")) and rng.random() < _BOMB_FRACTION:
         return bomb(rng, data, []), "bomb"
     for _ in range(rng.choice((1, 1, 1, 2, 3))):
         mutate = rng.choice(kind.mutators)
         try:
             changed = mutate(rng, data, list(kind.seeds))
-        except Exception:  # damaged so much already that it has no fields, members or values
+        except Exception:  # already damaged so much that it has no fields, members or values
             continue
         data, names = changed or b"\0", [*names, mutate.__name__]
     return data, " ".join(names)
 
 
-def judged(kind: Kind, path: Path, data: bytes) -> tuple[str, str]:
-    """(state, line) of reading a damaged file."""
+def read_and_check(kind: FileKind, path: Path, data: bytes) -> tuple[str, str]:
+    """Read a damaged file; return (state, line)."""
     try:
         read = kind.read(path)
     except GaitError as error:
         line = str(error)
         if not line.isprintable() or len(line) > 4100:
-            return "more than one plain line", line
+            return "more than one line", line
         if str(path) not in line and str(path.parent) not in line:
-            return "a line without the file's name", line
+            return "a message without the file's name", line
         if "please report" in line:
-            return "an error of ours", line
-        return ("a person's name", line) if SECRET in line else ("refused", line)
-    except BaseException as error:  # what no reader may raise
+            return "an internal error", line
+        return ("a subject's name", line) if SECRET in line else ("rejected", line)
+    except BaseException as error:  # readers must raise nothing but GaitError
         return f"{type(error).__name__} instead of a GaitError", "".join(traceback.format_exception(error))[-1500:]
     if SECRET in repr(read[1] if isinstance(read, tuple) else read):
-        return "a person's name", ""
+        return "a subject's name", ""
     try:
-        wrong = kind.wrong(path, data, read)
+        wrong = kind.check(path, data, read)
     except Exception as error:
-        wrong = "the obvious way cannot read it: " + "".join(traceback.format_exception(error))[-800:]
-    return ("a wrong read", wrong) if wrong else ("read", "")
+        wrong = "the simple reader failed: " + "".join(traceback.format_exception(error))[-800:]
+    return ("a wrong result", wrong) if wrong else ("read", "")
 
 
 # ------------------------------------------------------------------------------------------ many files
 
 
-def _read_all(numbers: list[int], arguments: Arguments, captures: Path | None) -> list[Outcome]:
-    """Every file read in one of the processes; a process that is lost is replaced."""
-    todo: queue.SimpleQueue[int] = queue.SimpleQueue()
+def _read_in_parallel(numbers: list[int], arguments: Arguments, captures: Path | None) -> list[Outcome]:
+    """Read all files in several processes; a process that crashes or hangs is replaced."""
+    remaining: queue.SimpleQueue[int] = queue.SimpleQueue()
     for number in numbers:
-        todo.put(number)
+        remaining.put(number)
     outcomes: list[Outcome] = []
 
-    def work() -> None:
+    def run_reader() -> None:
         reader = _ReadingProcess(arguments, captures)
         while True:
             try:
-                number = todo.get_nowait()
+                number = remaining.get_nowait()
             except queue.Empty:
                 return reader.end()
             outcome = reader.outcome(number)
             outcomes.append(outcome)
             if len(outcomes) % 1000 == 0:
                 print(f"{len(outcomes)} files", file=sys.stderr)
-            if outcome.state in ("crash", "hang") or outcome.memory_mb > _MOST_MB:
+            if outcome.state in ("crash", "hang") or outcome.memory_mb > _MAX_MB:
                 reader.end()
                 reader = _ReadingProcess(arguments, captures)
 
-    threads = [threading.Thread(target=work) for _ in range(min(arguments.workers, len(numbers)))]
+    threads = [threading.Thread(target=run_reader) for _ in range(min(arguments.workers, len(numbers)))]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -212,22 +212,22 @@ def _read_all(numbers: list[int], arguments: Arguments, captures: Path | None) -
 
 
 class _ReadingProcess:
-    """A process that reads damaged files, so that this one survives whatever they do."""
+    """A process that reads damaged files, so that this one survives crashes."""
 
     def __init__(self, arguments: Arguments, captures: Path | None):
         context = multiprocessing.get_context("spawn")
-        self.folder = Path(tempfile.mkdtemp(prefix="mutations"))
-        self.pipe, theirs = context.Pipe()
-        self.process = context.Process(target=_serve, args=(theirs, arguments, captures, self.folder), daemon=False)
+        self.folder = Path(tempfile.mkdtemp(prefix="fuzz_readers_"))
+        self.pipe, child_end = context.Pipe()
+        self.process = context.Process(target=_serve, args=(child_end, arguments, captures, self.folder), daemon=False)
         self.process.start()
-        theirs.close()
+        child_end.close()
 
     def outcome(self, number: int) -> Outcome:
         try:
             self.pipe.send(number)
-            if self.pipe.poll(_GIVEN_UP_S):
+            if self.pipe.poll(_TIMEOUT_S):
                 return Outcome(*self.pipe.recv())
-            return Outcome(number, "?", "?", "hang", f"no answer within {_GIVEN_UP_S:.0f} s", _GIVEN_UP_S, 0.0)
+            return Outcome(number, "?", "?", "hang", f"no answer within {_TIMEOUT_S:.0f} s", _TIMEOUT_S, 0.0)
         except (EOFError, OSError):
             self.process.join()
             return Outcome(number, "?", "?", "crash", f"exit code {self.process.exitcode}", 0.0, 0.0)
@@ -239,43 +239,43 @@ class _ReadingProcess:
 
 
 def _serve(pipe: Connection, arguments: Arguments, captures: Path | None, folder: Path) -> None:
-    """In the reading process: read the file of every number that comes, answer with the fields of its outcome."""
+    """Run in the reading process: for each file number received, read the file and send the fields of its outcome."""
     torch.set_num_threads(1)
-    all_kinds = kinds(load_body(BODY_FILE), BODY_FILE, captures)
+    all_kinds = file_kinds(load_body(BODY_FILE), BODY_FILE, captures)
     chosen = [kind for kind in all_kinds if arguments.kind in (None, kind.name)]
-    shares = [kind for kind in chosen for _ in range(kind.share)]
-    random.Random(0).shuffle(shares)
+    weighted_kinds = [kind for kind in chosen for _ in range(kind.weight)]
+    random.Random(0).shuffle(weighted_kinds)
     warnings.simplefilter("error")
-    watch = _Watch(folder / "printed")
+    monitor = _SideEffectMonitor(folder / "printed")
     for number in iter(pipe.recv, None):
-        kind = shares[number % len(shares)]
+        kind = weighted_kinds[number % len(weighted_kinds)]
         rng = random.Random(f"{arguments.seed} {number}")
-        data, damage = damaged(kind, rng)
+        data, damage = damage_file(kind, rng)
         path = folder / kind.name.replace(" ", "_") / kind.file
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)
-        watch.begin()
+        monitor.start()
         start = time.perf_counter()
-        state, line = judged(kind, path, data)
+        state, line = read_and_check(kind, path, data)
         seconds = time.perf_counter() - start
-        if seconds > _LONGEST_S:  # on a busy computer: what hangs does so again
+        if seconds > _MAX_SECONDS:  # the computer may have been busy; a real hang repeats
             start = time.perf_counter()
-            state, line = judged(kind, path, data)
+            state, line = read_and_check(kind, path, data)
             seconds = time.perf_counter() - start
-        watched = watch.seen()
+        side_effect = monitor.side_effects()
         memory_mb = _memory_mb()
-        if state in ("refused", "read"):
-            if watched:
-                state, line = watched, ""
-            elif seconds > _LONGEST_S:
+        if state in ("rejected", "read"):
+            if side_effect:
+                state, line = side_effect, ""
+            elif seconds > _MAX_SECONDS:
                 state, line = "longer than 10 s", line
-            elif memory_mb > _MOST_MB:
+            elif memory_mb > _MAX_MB:
                 state, line = "more than 2 GB", line
         pipe.send((number, kind.name, damage, state, line, seconds, memory_mb))
 
 
-class _Watch:
-    """Notices what a reader prints, and what a pickle has run."""
+class _SideEffectMonitor:
+    """Detects what a reader prints, and code executed by a pickle."""
 
     def __init__(self, file: Path):
         self._file = os.open(file, os.O_RDWR | os.O_CREAT | os.O_APPEND)
@@ -286,17 +286,17 @@ class _Watch:
         sys.addaudithook(self._hook)
 
     def _hook(self, event: str, _: Any) -> None:
-        if self._on and event.startswith(_RUN_BY_A_PICKLE):
+        if self._on and event.startswith(_CODE_EXECUTION_EVENTS):
             self._events.append(event)
 
-    def begin(self) -> None:
-        """Forget what was before."""
+    def start(self) -> None:
+        """Discard earlier events and start to record."""
         os.ftruncate(self._file, 0)
         self._events.clear()
         self._on = True
 
-    def seen(self) -> str:
-        """What was noticed since, "" if nothing was."""
+    def side_effects(self) -> str:
+        """Stop to record; return what was detected, "" if nothing."""
         self._on = False
         sys.stdout.flush()
         sys.stderr.flush()
@@ -306,7 +306,7 @@ class _Watch:
 
 
 def _memory_mb() -> float:
-    """Most memory that this process has had, and most that its reader process has had; 0 where nobody counts it."""
+    """Return the sum of the peak memory of this process and of its reader process; 0 if not available."""
     child = reader_process._reader._child
     return _peak_mb("self") + (0.0 if child is None else _peak_mb(str(child.pid)))
 
@@ -322,14 +322,14 @@ def _peak_mb(process: str) -> float:
 
 def _arguments() -> Arguments:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--files", type=int, default=Arguments.files, help="damaged files to read")
-    parser.add_argument("--seed", type=int, default=Arguments.seed, help="of the damage")
-    parser.add_argument("--workers", type=int, default=Arguments.workers, help="processes that read")
-    parser.add_argument("--quick", action="store_true", help="600 files instead")
-    parser.add_argument("--only", type=int, help="repeat this file alone and show what it gives")
+    parser.add_argument("--files", type=int, default=Arguments.files, help="number of damaged files")
+    parser.add_argument("--seed", type=int, default=Arguments.seed, help="seed of the damage")
+    parser.add_argument("--workers", type=int, default=Arguments.workers, help="reading processes")
+    parser.add_argument("--quick", action="store_true", help="only 600 files")
+    parser.add_argument("--only", type=int, help="repeat only this file and print its outcome")
     parser.add_argument("--kind", help="only files of this kind, e.g. C3D")
     parser.add_argument("--captures", type=Path, default=Arguments.captures, help="folder of real recordings")
-    parser.add_argument("--json", type=Path, help="also write the result here")
+    parser.add_argument("--json", type=Path, help="write the JSON object into this file too")
     return Arguments(**vars(parser.parse_args()))
 
 

@@ -1,4 +1,4 @@
-"""Small honest files of every kind that the suite reads, and what a right read of one is, by a slow and obvious way."""
+"""Small valid files of every kind that the package reads, and slow, simple readers that check its results."""
 
 from __future__ import annotations
 
@@ -25,44 +25,44 @@ from gait.body.pose_sequence import PoseSequence
 from gait.body.vposer import load_vposer
 from gait.capture import read_cohort, read_recording
 from gait.capture.marker_names import CANONICAL_MARKERS
-from gait.capture.sandboxed_reader import read_points
+from gait.capture.sandboxed_reader import read_raw_recording
 from gait.files.safe_pickle import read_array_dict
 from gait.motion.pose_files import read_poses, write_npz
 
-SECRET = "Alonso Quijano 1605"  # a SUBJECTS:NAMES, which nothing may print
-_LARGEST_SEED = 200_000  # bytes of a real file that takes part
+SECRET = "Alonso Quijano 1605"  # a subject's name in a C3D file, which must never be printed
+_MAX_SEED_BYTES = 200_000  # of a real file that is used
 _RATE_HZ = 100.0
 
 
 @dataclass(frozen=True)
-class Kind:
-    """Files of one kind, and how they are read and judged."""
+class FileKind:
+    """Files of one kind, how they are read, and how the result is checked."""
 
     name: str
-    file: str  # name of the file, within a folder of its own
+    file: str  # file name, in a folder of its own
     seeds: tuple[bytes, ...]
     mutators: tuple[mutators.Mutator, ...]
     read: Callable[[Path], Any]
-    wrong: Callable[[Path, bytes, Any], str]  # of the path, the file's bytes and what was read: "" if it is right
-    share: int  # of a hundred files
+    check: Callable[[Path, bytes, Any], str]  # of the path, the file's bytes and what was read: "" if it is correct
+    weight: int  # files of this kind per hundred
 
 
-def kinds(body: Body, body_file: Path, captures: Path | None) -> tuple[Kind, ...]:
-    """All kinds; a kind's seeds are the same in every run."""
+def file_kinds(body: Body, body_file: Path, captures: Path | None) -> tuple[FileKind, ...]:
+    """Return all kinds; their seed files are the same in every run."""
     recordings = tuple(mutators.ANY)
-    c3d = [c3d_file(), c3d_file(scale=0.05), *_real(captures, ".c3d")]
-    sequence = poses(body)
-    model = small_model(np.random.default_rng(3))
+    c3d = [make_c3d(), make_c3d(scale=0.05), *_read_seeds(captures, ".c3d")]
+    sequence = make_poses(body)
+    model = make_small_model(np.random.default_rng(3))
     archive, pickled, python2, checkpoint = io.BytesIO(), io.BytesIO(), io.BytesIO(), io.BytesIO()
     np.savez_compressed(archive, **model)
     np.save(pickled, np.array(model, dtype=object), allow_pickle=True)
     pickle.dump(model, python2, protocol=2)
-    torch.save({"state_dict": vposer_state(), "epoch": 3, "hyper": {"a": [1.0]}}, checkpoint)
+    torch.save({"state_dict": make_vposer_state(), "epoch": 3, "hyper": {"a": [1.0]}}, checkpoint)
     with tempfile.TemporaryDirectory() as folder:
         written = write_npz(Path(folder), sequence).read_bytes()
     frame = {"betas": [[0.1] * 50], "pose": [[0.01] * body.num_pose], "translation": [[0.0, 1.0, 0.0]]}
     words = " ".join(["0.01"] * (body.num_pose + 3 + 50)).encode()
-    cohort, layout = _json(cohort_file()), _json(constraints_file(body))
+    cohort, layout = _json(make_cohort_json()), _json(make_constraints_json(body))
     text = (*recordings, *mutators.TEXT, *mutators.TEXT)
     values = (*recordings, *mutators.JSON, *mutators.JSON)
     zipped = (*recordings, *mutators.ZIP, *mutators.ZIP)
@@ -72,43 +72,43 @@ def kinds(body: Body, body_file: Path, captures: Path | None) -> tuple[Kind, ...
         return read_poses(path.parent, body=body, rate_hz=_RATE_HZ)
 
     return (
-        Kind("C3D", "walk.c3d", tuple(c3d), (*recordings, *mutators.C3D, *mutators.C3D), read_both, wrong_c3d, 32),
-        Kind("TRC", "walk.trc", (trc_file(), *_real(captures, ".trc")), text, read_both, wrong_trc, 12),
-        Kind("marker JSON", "walk.json", (_json(marker_file()),), values, read_both, wrong_marker_json, 12),
-        Kind("poses.npz", "poses.npz", (written,), zipped, lambda path: read_poses(path.parent), wrong_poses, 8),
-        Kind(
+        FileKind("C3D", "walk.c3d", tuple(c3d), (*recordings, *mutators.C3D, *mutators.C3D), read_both, check_c3d, 32),
+        FileKind("TRC", "walk.trc", (make_trc(), *_read_seeds(captures, ".trc")), text, read_both, check_trc, 12),
+        FileKind("marker JSON", "walk.json", (_json(make_marker_json()),), values, read_both, check_marker_json, 12),
+        FileKind("poses.npz", "poses.npz", (written,), zipped, lambda path: read_poses(path.parent), check_poses, 8),
+        FileKind(
             "pose JSON",
             "pose_00000.json",
             (_json(frame),),
             values,
             read_frames,
-            finite_poses,
+            check_finite_poses,
             3,
         ),
-        Kind("pose text", "pose.txt", (words,), text, read_frames, finite_poses, 3),
-        Kind("body .npz", "body.npz", (archive.getvalue(),), zipped, read_model, wrong_arrays, 7),
-        Kind(
-            "body .npy", "body.npy", (pickled.getvalue(), python2.getvalue()), coded, read_model, wrong_pickle(model), 9
+        FileKind("pose text", "pose.txt", (words,), text, read_frames, check_finite_poses, 3),
+        FileKind("body .npz", "body.npz", (archive.getvalue(),), zipped, read_model, check_arrays, 7),
+        FileKind(
+            "body .npy", "body.npy", (pickled.getvalue(), python2.getvalue()), coded, read_model, check_pickle(model), 9
         ),
-        Kind(
+        FileKind(
             "checkpoint",
             "snapshots/x.ckpt",
             (checkpoint.getvalue(),),
             zipped,
             lambda p: load_vposer(p.parents[1]),
-            wrong_tensors,
+            check_tensors,
             4,
         ),
-        Kind("cohort", "cohort.json", (cohort,), values, read_cohort, wrong_cohort, 5),
-        Kind(
-            "constraints", "layout.json", (layout,), values, lambda path: read_constraints(path, body), wrong_layout, 5
+        FileKind("cohort", "cohort.json", (cohort,), values, read_cohort, check_cohort, 5),
+        FileKind(
+            "constraints", "layout.json", (layout,), values, lambda path: read_constraints(path, body), check_layout, 5
         ),
     )
 
 
-def _real(captures: Path | None, suffix: str) -> list[bytes]:
+def _read_seeds(captures: Path | None, suffix: str) -> list[bytes]:
     files = sorted((captures / "formats").glob(f"*{suffix}")) if captures is not None else []
-    return [file.read_bytes() for file in files if file.stat().st_size <= _LARGEST_SEED]
+    return [file.read_bytes() for file in files if file.stat().st_size <= _MAX_SEED_BYTES]
 
 
 def _json(content: Any) -> bytes:
@@ -118,20 +118,20 @@ def _json(content: Any) -> bytes:
 # ------------------------------------------------------------------------------------------ recordings
 
 
-def positions_m(frames: int = 12) -> np.ndarray:
-    """(T, M, 3) places of all known markers, with gaps."""
+def make_positions_m(frames: int = 12) -> np.ndarray:
+    """Make positions (T, M, 3) of all known markers, with gaps."""
     rng = np.random.default_rng(1)
-    places = rng.uniform(0.1, 1.8, (1, len(CANONICAL_MARKERS), 3)) + np.cumsum(
+    positions = rng.uniform(0.1, 1.8, (1, len(CANONICAL_MARKERS), 3)) + np.cumsum(
         rng.normal(0, 0.01, (frames, 1, 3)), axis=0
     )
-    places[3:6, 2] = np.nan
-    return places
+    positions[3:6, 2] = np.nan
+    return positions
 
 
-def c3d_file(scale: float = -1.0) -> bytes:
-    """Points of one subject with analog channels and events; integers where the scale is positive."""
-    places = 1000 * positions_m()
-    seen = np.isfinite(places[..., 0])
+def make_c3d(scale: float = -1.0) -> bytes:
+    """Make a C3D file of one subject with analog channels and events; samples are integers if the scale is positive."""
+    positions = 1000 * make_positions_m()
+    visible = np.isfinite(positions[..., 0])
     file = ezc3d.c3d()
     point, analog = file["parameters"]["POINT"], file["parameters"]["ANALOG"]
     point["UNITS"]["value"], point["RATE"]["value"] = ["mm"], [_RATE_HZ]
@@ -146,10 +146,10 @@ def c3d_file(scale: float = -1.0) -> bytes:
         ("EVENT", "TIMES", np.array([[0.0, 0.0], [0.02, 0.05]])),
     ):
         file.add_parameter(group, name, value)
-    T, M = seen.shape
-    file["data"]["points"] = np.concatenate([np.nan_to_num(places).transpose(2, 1, 0), np.ones((1, M, T))])
+    T, M = visible.shape
+    file["data"]["points"] = np.concatenate([np.nan_to_num(positions).transpose(2, 1, 0), np.ones((1, M, T))])
     file["data"]["meta_points"] = {
-        "residuals": np.where(seen, 0.0, -1.0).T[None],
+        "residuals": np.where(visible, 0.0, -1.0).T[None],
         "camera_masks": np.zeros((7, M, T), dtype=bool),
     }
     file["data"]["analogs"] = np.zeros((1, 2, 2 * T))
@@ -161,7 +161,7 @@ def c3d_file(scale: float = -1.0) -> bytes:
 
 
 def _as_integers(data: bytes, scale: float, frames: int, points: int) -> bytes:
-    """The same file with samples as scaled 2-byte integers, which ezc3d does not write."""
+    """Convert the samples to scaled 2-byte integers, which ezc3d does not write."""
     start = (struct.unpack_from("<H", data, 16)[0] - 1) * 512
     rows = np.frombuffer(data, "<f4", offset=start, count=frames * (4 * points + 4)).reshape(frames, -1)
     xyzr = rows[:, : 4 * points].reshape(frames, points, 4)
@@ -174,67 +174,71 @@ def _as_integers(data: bytes, scale: float, frames: int, points: int) -> bytes:
     return bytes(head) + np.concatenate([words.reshape(frames, -1), np.zeros((frames, 4), "<i2")], axis=1).tobytes()
 
 
-def trc_file() -> bytes:
-    places = 1000 * positions_m()
-    T, M = places.shape[:2]
+def make_trc() -> bytes:
+    positions = 1000 * make_positions_m()
+    T, M = positions.shape[:2]
     keys = "DataRate\tCameraRate\tNumFrames\tNumMarkers\tUnits\tOrigDataRate\tOrigDataStartFrame\tOrigNumFrames"
     axes = "\t".join(f"{axis}{m + 1}" for m in range(M) for axis in "XYZ")
     lines = ["PathFileType\t4\t(X/Y/Z)\twalk.trc", keys, f"100\t100\t{T}\t{M}\tmm\t100\t1\t{T}"]
     lines += ["Frame#\tTime\t" + "\t\t\t".join(CANONICAL_MARKERS) + "\t\t", "\t\t" + axes, ""]
-    for t, row in enumerate(places):
+    for t, row in enumerate(positions):
         numbers = ["" if np.isnan(x) else f"{x:.4f}" for x in row.ravel()]
         lines.append("\t".join([str(t + 1), f"{t / _RATE_HZ:.5f}", *numbers]))
     return ("\n".join(lines) + "\n").encode()
 
 
-def marker_file() -> dict[str, Any]:
-    places = np.round(positions_m(), 4)
+def make_marker_json() -> dict[str, Any]:
+    positions = np.round(make_positions_m(), 4)
     frames = {
         str(t): {
-            name: place.tolist() for name, place in zip(CANONICAL_MARKERS, row, strict=True) if place[0] == place[0]
+            name: position.tolist()
+            for name, position in zip(CANONICAL_MARKERS, row, strict=True)
+            if position[0] == position[0]
         }
-        for t, row in enumerate(places)
+        for t, row in enumerate(positions)
     }
-    return {"Frames": frames, "framerate": 100, "nFrames": len(places), "nPoints": len(CANONICAL_MARKERS)}
+    return {"Frames": frames, "framerate": 100, "nFrames": len(positions), "nPoints": len(CANONICAL_MARKERS)}
 
 
 def read_both(path: Path) -> Any:
-    """The file's own points, and the recording that they become."""
-    return read_points(path), read_recording(path)
+    """Read the file's points, and the recording made of them."""
+    return read_raw_recording(path), read_recording(path)
 
 
-def wrong_recording(raw: Any, recording: Any) -> str:
-    """What cannot be of a recording that was read."""
+def check_recording(raw: Any, recording: Any) -> str:
+    """Return which properties of a valid recording are violated."""
     T, P = raw.positions.shape[:2]
-    seen = np.isfinite(recording.positions_m).all(axis=2)
+    visible = np.isfinite(recording.positions_m).all(axis=2)
     rules = {
-        "labels are doubled": len(set(recording.labels)) == len(recording.labels),
+        "labels are duplicated": len(set(recording.labels)) == len(recording.labels),
         "shapes differ": recording.positions_m.shape == (T, len(recording.labels), 3) and len(raw.labels) == P,
-        "visible disagrees with the positions": bool((seen == recording.visible).all()),
-        "a place is half seen": bool((np.isnan(recording.positions_m).any(axis=2) == ~seen).all()),
-        "nothing is seen": bool(seen.any(axis=0).all()),
-        "the rate is none of a camera": 1 <= recording.rate_hz <= 10_000,
+        "visible disagrees with the positions": bool((visible == recording.visible).all()),
+        "a position is partly missing": bool((np.isnan(recording.positions_m).any(axis=2) == ~visible).all()),
+        "a marker is never visible": bool(visible.any(axis=0).all()),
+        "the rate is implausible": 1 <= recording.rate_hz <= 10_000,
         "a name cannot be printed": all(
             name.isprintable() for name in (*recording.labels, *recording.notes, *recording.unused_labels)
         ),
         "an event has no time": all(np.isfinite(event.time_s) for event in recording.events),
-        "outputs differ in length": all(len(course) == T for course in recording.model_outputs.values()),
+        "outputs differ in length": all(len(series) == T for series in recording.model_outputs.values()),
     }
     return "; ".join(rule for rule, holds in rules.items() if not holds)
 
 
-def same_places(found: np.ndarray, told: np.ndarray) -> bool:
-    """Whether positions are those told, where these count as seen; empty frames at the end may lack."""
+def same_positions(found: np.ndarray, expected: np.ndarray) -> bool:
+    """Compare positions where the expected ones count as visible; empty frames at the end may be missing."""
     with np.errstate(invalid="ignore"):
-        unseen = ~np.isfinite(told).all(axis=2) | (told == 0).all(axis=2) | (np.abs(told) >= 1e7).any(axis=2)
-    told = np.where(unseen[..., None], np.nan, told)
+        unseen = (
+            ~np.isfinite(expected).all(axis=2) | (expected == 0).all(axis=2) | (np.abs(expected) >= 1e7).any(axis=2)
+        )
+    expected = np.where(unseen[..., None], np.nan, expected)
     T = len(found)
-    if found.shape[1:] != told.shape[1:] or len(told) < T or not np.isnan(told[T:]).all():
+    if found.shape[1:] != expected.shape[1:] or len(expected) < T or not np.isnan(expected[T:]).all():
         return False
-    return np.allclose(found, told[:T], rtol=1e-6, atol=0.0, equal_nan=True)
+    return np.allclose(found, expected[:T], rtol=1e-6, atol=0.0, equal_nan=True)
 
 
-def wrong_c3d(_path: Path, data: bytes, read: Any) -> str:
+def check_c3d(_path: Path, data: bytes, read: Any) -> str:
     raw, recording = read
     points, _, first, last = struct.unpack_from("<4H", data, 2)
     (block, analog_words), dec = (
@@ -263,18 +267,18 @@ def wrong_c3d(_path: Path, data: bytes, read: Any) -> str:
             .reshape(T, points, 4)
         )
         values, missing = rows[..., :3] * float(scale), rows[..., 3] < 0
-    told = np.where(missing[..., None], np.nan, values)
-    if not same_places(raw.positions, told):
+    expected = np.where(missing[..., None], np.nan, values)
+    if not same_positions(raw.positions, expected):
         return "other positions than in the file"
     if rate_hz and abs(raw.rate_hz - rate_hz) > 1e-6 * rate_hz:
         return f"a rate of {raw.rate_hz:g}, the file says {rate_hz:g}"
     if raw.first_frame != max(first, 1):
         return f"begins with frame {raw.first_frame}, the file says {first}"
-    return wrong_recording(raw, recording)
+    return check_recording(raw, recording)
 
 
 def c3d_parameters(data: bytes, dec: bool) -> dict[str, float]:
-    """First numbers of POINT's parameters."""
+    """Return the first value of each parameter of the group POINT."""
     names: dict[int, str] = {}
     found: list[tuple[int, str, float]] = []
     for at in mutators.c3d_records(data):
@@ -294,7 +298,7 @@ def c3d_parameters(data: bytes, dec: bool) -> dict[str, float]:
     return {name: value for group, name, value in found if names.get(group) == "POINT"}
 
 
-def wrong_trc(_path: Path, data: bytes, read: Any) -> str:
+def check_trc(_path: Path, data: bytes, read: Any) -> str:
     raw, recording = read
     lines = data.decode("utf-8-sig" if _is_utf8(data) else "latin-1").splitlines()
     head = next(k for k, line in enumerate(lines) if line.lower().startswith("frame#"))
@@ -306,9 +310,9 @@ def wrong_trc(_path: Path, data: bytes, read: Any) -> str:
         except ValueError:  # X1 Y1 Z1 ...
             continue
         rows.append(row[:width] + [np.nan] * (width - len(row)))
-    if not same_places(raw.positions, np.array(rows).reshape(len(rows), -1, 3)):
+    if not same_positions(raw.positions, np.array(rows).reshape(len(rows), -1, 3)):
         return "other positions than in the file"
-    return wrong_recording(raw, recording)
+    return check_recording(raw, recording)
 
 
 def _is_utf8(data: bytes) -> bool:
@@ -319,25 +323,25 @@ def _is_utf8(data: bytes) -> bool:
     return True
 
 
-def wrong_marker_json(_path: Path, data: bytes, read: Any) -> str:
+def check_marker_json(_path: Path, data: bytes, read: Any) -> str:
     raw, recording = read
     frames = json.loads(data.decode("utf-8-sig"))["Frames"]
     first = min(map(int, frames))
-    told = np.full(raw.positions.shape, np.nan)
+    expected = np.full(raw.positions.shape, np.nan)
     for key, frame in frames.items():
-        for name, place in frame.items():
-            if place is not None:
-                numbers = [np.nan if x is None or abs(x) > 1e300 else float(x) for x in place]
-                told[int(key) - first, raw.labels.index(name)] = numbers
-    if raw.positions.shape[0] != max(map(int, frames)) - first + 1 or not same_places(raw.positions, told):
+        for name, position in frame.items():
+            if position is not None:
+                numbers = [np.nan if x is None or abs(x) > 1e300 else float(x) for x in position]
+                expected[int(key) - first, raw.labels.index(name)] = numbers
+    if raw.positions.shape[0] != max(map(int, frames)) - first + 1 or not same_positions(raw.positions, expected):
         return "other positions than in the file"
-    return wrong_recording(raw, recording)
+    return check_recording(raw, recording)
 
 
 # ------------------------------------------------------------------------------------------ bodies and poses
 
 
-def poses(body: Body) -> PoseSequence:
+def make_poses(body: Body) -> PoseSequence:
     rng = np.random.default_rng(2)
     T = 5
     joints = rng.normal(0, 0.5, (T, 22, 3)).astype(np.float32)
@@ -345,13 +349,13 @@ def poses(body: Body) -> PoseSequence:
     return PoseSequence(numbers, np.zeros(10, np.float32), joints[:, 0], joints, _RATE_HZ, body.name, body.sha256)
 
 
-def finite_poses(_path: Path, _data: bytes, read: PoseSequence) -> str:
+def check_finite_poses(_path: Path, _data: bytes, read: PoseSequence) -> str:
     arrays = (read.poses, read.betas, read.translation_m, read.joints_m)
     fine = all(np.isfinite(array).all() for array in arrays) and len(read.poses) == len(read.joints_m) > 0
     return "" if fine and np.isfinite(read.rate_hz) and read.rate_hz > 0 else "poses that are not finite"
 
 
-def wrong_poses(path: Path, data: bytes, read: PoseSequence) -> str:
+def check_poses(path: Path, data: bytes, read: PoseSequence) -> str:
     with np.load(path, allow_pickle=False) as archive:
         same = (
             all(
@@ -360,11 +364,11 @@ def wrong_poses(path: Path, data: bytes, read: PoseSequence) -> str:
             )
             and float(archive["mocap_frame_rate"]) == read.rate_hz
         )
-    return finite_poses(path, data, read) if same else "other poses than in the file"
+    return check_finite_poses(path, data, read) if same else "other poses than in the file"
 
 
-def small_model(rng: np.random.Generator) -> dict[str, Any]:
-    """A body of 30 vertices and 5 joints in SUPR's layout."""
+def make_small_model(rng: np.random.Generator) -> dict[str, Any]:
+    """Make a body of 30 vertices and 5 joints in SUPR layout."""
     V, J, B = 30, 5, 6
     regressor = np.zeros((3 * J, 3 * V + 1))
     for c in range(3):
@@ -384,48 +388,48 @@ def read_model(path: Path) -> Any:
     return read_array_dict(path), load_body(path)
 
 
-def wrong_body(body: Body) -> str:
+def check_body(body: Body) -> str:
     tensors = (body.v_template, body.shapedirs, body.weights, body.joint_template)
     fine = all(bool(tensor.isfinite().all()) for tensor in tensors)
     fine &= bool((body.faces >= 0).all()) and bool((body.faces < len(body.v_template)).all())
     fine &= len(body.parents) == body.weights.shape[1] and list(body.parents).count(-1) == 1
-    return "" if fine else "a body that cannot be"
+    return "" if fine else "an invalid body"
 
 
-def wrong_arrays(path: Path, _data: bytes, read: Any) -> str:
+def check_arrays(path: Path, _data: bytes, read: Any) -> str:
     arrays, body = read
     with np.load(path, allow_pickle=False) as archive:
         plain = {key: archive[key] for key in archive.files}
     same = plain.keys() == arrays.keys() and all(
         np.array_equal(plain[key], arrays[key], equal_nan=plain[key].dtype.kind in "fc") for key in plain
     )
-    return wrong_body(body) if same else "other arrays than in the file"
+    return check_body(body) if same else "other arrays than in the file"
 
 
-def wrong_pickle(model: dict[str, Any]) -> Callable[[Path, bytes, Any], str]:
-    """Judges a pickle without loading it: where only arrays' bytes differ from the honest file, these must be read."""
+def check_pickle(model: dict[str, Any]) -> Callable[[Path, bytes, Any], str]:
+    """Return a check that does not load the pickle: array data that differ from the valid file must be read."""
     stream = io.BytesIO()
     np.save(stream, np.array(model, dtype=object), allow_pickle=True)
     whole = stream.getvalue()
-    places = {key: whole.index(value.tobytes()) for key, value in model.items()}
+    offsets = {key: whole.index(value.tobytes()) for key, value in model.items()}
 
-    def wrong(_path: Path, data: bytes, read: Any) -> str:
+    def check(_path: Path, data: bytes, read: Any) -> str:
         arrays, body = read
         if len(data) == len(whole):
             differs = np.frombuffer(data, np.uint8) != np.frombuffer(whole, np.uint8)
-            for key, at in places.items():
+            for key, at in offsets.items():
                 differs[at : at + model[key].nbytes] = False
-            for key, at in places.items() if not differs.any() else ():
-                told = np.frombuffer(data, model[key].dtype, count=model[key].size, offset=at)
-                if not np.array_equal(arrays[key].ravel(), told, equal_nan=True):
+            for key, at in offsets.items() if not differs.any() else ():
+                expected = np.frombuffer(data, model[key].dtype, count=model[key].size, offset=at)
+                if not np.array_equal(arrays[key].ravel(), expected, equal_nan=True):
                     return "other arrays than in the file"
-        return wrong_body(body)
+        return check_body(body)
 
-    return wrong
+    return check
 
 
-def vposer_state() -> dict[str, torch.Tensor]:
-    """The weights of a VPoser of 8 neurons and 4 numbers of code."""
+def make_vposer_state() -> dict[str, torch.Tensor]:
+    """Make the weights of a VPoser with 8 hidden units and 4 latent dimensions."""
     torch.manual_seed(4)
     hidden, latent, pose = 8, 4, 63
     sizes = {"decoder_net.0": (hidden, latent), "decoder_net.3": (hidden, hidden), "decoder_net.5": (126, hidden)}
@@ -439,45 +443,45 @@ def vposer_state() -> dict[str, torch.Tensor]:
     return state
 
 
-def wrong_tensors(_path: Path, _data: bytes, read: Any) -> str:
+def check_tensors(_path: Path, _data: bytes, read: Any) -> str:
     fine = all(bool(weight.isfinite().all()) for weight in read.weights.values())
     fine &= read.decode(torch.zeros(1, read.latent_size)).matrix.shape == (1, 21, 3, 3)
-    return "" if fine else "weights that cannot be"
+    return "" if fine else "invalid weights"
 
 
 # ------------------------------------------------------------------------------------------ cohorts and layouts
 
 
-def cohort_file() -> dict[str, Any]:
+def make_cohort_json() -> dict[str, Any]:
     return {
-        "P01": {"gaits": ["P01/static.c3d", "P01/walk1.c3d"], "healthy": True},
+        "P01": {"trials": ["P01/static.c3d", "P01/walk1.c3d"], "healthy": True},
         "P02": {
-            "gaits": ["P02/walk1.c3d"],
+            "trials": ["P02/walk1.c3d"],
             "healthy": False,
             "model_file": "supr_female.npy",
             "constrained_model": True,
         },
-        "P03": {"gaits": ["P03/walk.trc"], "healthy": False, "constraint_file": "layout.json"},
+        "P03": {"trials": ["P03/walk.trc"], "healthy": False, "marker_layout_file": "layout.json"},
     }
 
 
-def wrong_cohort(_path: Path, data: bytes, read: Any) -> str:
-    told = json.loads(data.decode("utf-8-sig"))
-    same = [subject.name for subject in read] == sorted(told) and all(
-        [str(Path(gait)) for gait in told[s.name]["gaits"]] == [str(gait) for gait in s.gaits]
-        and told[s.name]["healthy"] is s.healthy
-        and told[s.name].get("constrained_model", False) is s.constrained_model
+def check_cohort(_path: Path, data: bytes, read: Any) -> str:
+    expected = json.loads(data.decode("utf-8-sig"))
+    same = [subject.name for subject in read] == sorted(expected) and all(
+        [str(Path(gait)) for gait in expected[s.name]["trials"]] == [str(gait) for gait in s.trials]
+        and expected[s.name]["healthy"] is s.healthy
+        and expected[s.name].get("constrained_model", False) is s.constrained_model
         for s in read
     )
     return "" if same else "other subjects than in the file"
 
 
-def constraints_file(body: Body) -> dict[str, Any]:
+def make_constraints_json(body: Body) -> dict[str, Any]:
     layout = plug_in_gait_layout(body)
     markers = {
         label: {"faceId": int(face), "baryCoords": [float(b) for b in bary], "distanceToSkin": float(distance), "id": k}
         for k, (label, face, bary, distance) in enumerate(
-            zip(layout.labels, layout.face, layout.bary, layout.distance_m, strict=True)
+            zip(layout.labels, layout.face, layout.barycentric, layout.height_above_skin_m, strict=True)
         )
     }
     return {
@@ -487,19 +491,19 @@ def constraints_file(body: Body) -> dict[str, Any]:
     }
 
 
-def wrong_layout(_path: Path, data: bytes, read: Any) -> str:
-    told = json.loads(data.decode("utf-8-sig"))
+def check_layout(_path: Path, data: bytes, read: Any) -> str:
+    expected = json.loads(data.decode("utf-8-sig"))
     layouts = [
         value
-        for value in told.values()
+        for value in expected.values()
         if isinstance(value, dict) and value.get("type") in ("C3DMarker", "JSONMarker", "OsimMarker")
     ]
     same = len(layouts) == len(read.layouts)
     for entry, layout in zip(layouts, read.layouts, strict=False):
         markers = list(entry["Markers"].values())
         same &= [marker["faceId"] for marker in markers] == layout.face.tolist()
-        same &= np.array_equal([marker["baryCoords"] for marker in markers], layout.bary)
-        same &= [marker["distanceToSkin"] for marker in markers] == layout.distance_m.tolist()
+        same &= np.array_equal([marker["baryCoords"] for marker in markers], layout.barycentric)
+        same &= [marker["distanceToSkin"] for marker in markers] == layout.height_above_skin_m.tolist()
     bounds = read.angle_bounds
     same &= bool(
         np.isfinite(bounds.lower).all() and np.isfinite(bounds.upper).all() and (bounds.lower <= bounds.upper).all()

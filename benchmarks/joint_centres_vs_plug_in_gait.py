@@ -1,4 +1,4 @@
-"""Fitted hips, knees and ankles beside those that the clinic's own model wrote into the recordings."""
+"""Fitted hip, knee and ankle centres against the Plug-in Gait outputs in the recordings."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from fit_recorded_trials import FittedWalk
+from fit_recorded_trials import FittedTrial
 from numpy.typing import NDArray
 from recorded_trials import CENTRES, SIDES, laboratory_centres
 
@@ -16,40 +16,43 @@ from gait.body.skeleton import Joint
 
 @dataclass(frozen=True)
 class SideComparison:
-    """One leg over the frames of one walk in which the clinic's model has it."""
+    """One leg over the frames of one trial for which the recording contains Plug-in Gait joint centres."""
 
-    walk: str
+    trial: str
     side: str
     distance_m: NDArray[np.float64]  # (3, T) of hip, knee and ankle centres
-    their_knee_deg: NDArray[np.float64]  # (T,)
-    our_knee_deg: NDArray[np.float64]  # (T,)
-    their_varus_deg: NDArray[np.float64]  # (T,) about their own knee axis, from the knee's centre to its marker
-    our_varus_deg: NDArray[np.float64]  # (T,)
+    reference_knee_deg: NDArray[np.float64]  # (T,)
+    fitted_knee_deg: NDArray[np.float64]  # (T,)
+    reference_varus_deg: NDArray[np.float64]  # (T,) relative to the axis from the knee centre to the knee marker
+    fitted_varus_deg: NDArray[np.float64]  # (T,)
 
 
-def compared_with_the_clinic(walks: Iterable[FittedWalk]) -> dict[str, Any] | None:
-    """Knee angles and joint centres of all walks that have the clinic's; None where none has."""
-    comparisons = [found for walk in walks for side in SIDES if (found := compare_side(walk, side)) is not None]
+def compare_with_plug_in_gait(trials: Iterable[FittedTrial]) -> dict[str, Any] | None:
+    """Compare knee angles and joint centres of all trials that contain Plug-in Gait's; None if there is none."""
+    comparisons = [found for trial in trials for side in SIDES if (found := compare_side(trial, side)) is not None]
     if not comparisons:
         return None
     sides: dict[str, dict[str, Any]] = {}
     for one in comparisons:
-        sides.setdefault(one.walk, {})[one.side] = {
-            **knee_figures(one.our_knee_deg, one.their_knee_deg),
-            "varus_range_deg": {"theirs": float(np.ptp(one.their_varus_deg)), "ours": float(np.ptp(one.our_varus_deg))},
-            "varus_with_flexion": {
-                "theirs": float(np.corrcoef(one.their_varus_deg, one.their_knee_deg)[0, 1]),
-                "ours": float(np.corrcoef(one.our_varus_deg, one.our_knee_deg)[0, 1]),
+        sides.setdefault(one.trial, {})[one.side] = {
+            **knee_metrics(one.fitted_knee_deg, one.reference_knee_deg),
+            "varus_range_deg": {
+                "plug_in_gait": float(np.ptp(one.reference_varus_deg)),
+                "fitted": float(np.ptp(one.fitted_varus_deg)),
             },
-            "centres_mm": centre_figures(one.distance_m),
-            "frames": len(one.our_knee_deg),
+            "varus_with_flexion": {
+                "plug_in_gait": float(np.corrcoef(one.reference_varus_deg, one.reference_knee_deg)[0, 1]),
+                "fitted": float(np.corrcoef(one.fitted_varus_deg, one.fitted_knee_deg)[0, 1]),
+            },
+            "centres_mm": centre_metrics(one.distance_m),
+            "frames": len(one.fitted_knee_deg),
         }
-    each = [figures for walk in sides.values() for figures in walk.values()]
-    rmse = [figures["knee_rmse_deg"] for figures in each]
-    correlation = [figures["knee_correlation"] for figures in each]
-    pooled = knee_figures(
-        np.concatenate([one.our_knee_deg for one in comparisons]),
-        np.concatenate([one.their_knee_deg for one in comparisons]),
+    each = [metrics for trial in sides.values() for metrics in trial.values()]
+    rmse = [metrics["knee_rmse_deg"] for metrics in each]
+    correlation = [metrics["knee_correlation"] for metrics in each]
+    pooled = knee_metrics(
+        np.concatenate([one.fitted_knee_deg for one in comparisons]),
+        np.concatenate([one.reference_knee_deg for one in comparisons]),
     )
     return {
         "knee_rmse_deg": {"pooled": pooled["knee_rmse_deg"], "mean": float(np.mean(rmse)), "worst": max(rmse)},
@@ -60,45 +63,48 @@ def compared_with_the_clinic(walks: Iterable[FittedWalk]) -> dict[str, Any] | No
         },
         "knee_bias_deg": pooled["knee_bias_deg"],
         "varus_range_deg": {
-            whose: float(np.mean([figures["varus_range_deg"][whose] for figures in each]))
-            for whose in ("theirs", "ours")
+            source: float(np.mean([metrics["varus_range_deg"][source] for metrics in each]))
+            for source in ("plug_in_gait", "fitted")
         },
-        "centres_mm": centre_figures(np.concatenate([one.distance_m for one in comparisons], axis=1)),
+        "centres_mm": centre_metrics(np.concatenate([one.distance_m for one in comparisons], axis=1)),
         "sides": sides,
     }
 
 
-def compare_side(walk: FittedWalk, side: str) -> SideComparison | None:
-    """One leg of a walk; None where the clinic's model did not write it."""
-    theirs = laboratory_centres(walk.gait.recording, side)
-    if theirs is None:
+def compare_side(trial: FittedTrial, side: str) -> SideComparison | None:
+    """Compare one leg of a trial; None if the recording has no Plug-in Gait centres of it."""
+    reference = laboratory_centres(trial.trial_fit.recording, side)
+    if reference is None:
         return None
-    ours = np.stack([walk.gait.joints_m[:, Joint[f"{side}_{name}".upper()]] for name in CENTRES])
+    fitted = np.stack([trial.trial_fit.joints_m[:, Joint[f"{side}_{name}".upper()]] for name in CENTRES])
     marker = side[0].upper() + "KNE"
-    if marker not in walk.gait.recording.labels:
+    if marker not in trial.trial_fit.recording.labels:
         return None
-    outside = walk.gait.recording.positions_m[:, walk.gait.recording.labels.index(marker)]
-    there = np.isfinite(theirs).all(axis=(0, 2)) & np.isfinite(outside).all(axis=1)
-    if there.sum() < 2:
+    outside = trial.trial_fit.recording.positions_m[:, trial.trial_fit.recording.labels.index(marker)]
+    common = np.isfinite(reference).all(axis=(0, 2)) & np.isfinite(outside).all(axis=1)
+    if common.sum() < 2:
         return None
-    theirs, ours, outside = theirs[:, there], ours[:, there], outside[there]
-    thigh = walk.gait.rotations[there, Joint.PELVIS] @ walk.gait.rotations[there, Joint[f"{side}_HIP".upper()]]
+    reference, fitted, outside = reference[:, common], fitted[:, common], outside[common]
+    thigh = (
+        trial.trial_fit.rotations[common, Joint.PELVIS]
+        @ trial.trial_fit.rotations[common, Joint[f"{side}_HIP".upper()]]
+    )
     lateral = thigh[..., 0] if side == "left" else -thigh[..., 0]
     return SideComparison(
-        walk=walk.name,
+        trial=trial.name,
         side=side,
-        distance_m=np.linalg.norm(ours - theirs, axis=-1),
-        their_knee_deg=knee_angle_deg(*theirs),
-        our_knee_deg=knee_angle_deg(*ours),
-        their_varus_deg=varus_deg(outside - theirs[1], *theirs),
-        our_varus_deg=varus_deg(lateral, *ours),
+        distance_m=np.linalg.norm(fitted - reference, axis=-1),
+        reference_knee_deg=knee_angle_deg(*reference),
+        fitted_knee_deg=knee_angle_deg(*fitted),
+        reference_varus_deg=varus_deg(outside - reference[1], *reference),
+        fitted_varus_deg=varus_deg(lateral, *fitted),
     )
 
 
 def knee_angle_deg(
     hip_m: NDArray[np.float64], knee_m: NDArray[np.float64], ankle_m: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """180° − ∠(hip, knee, ankle), (T,), of centres (T, 3): 0 when straight, never negative."""
+    """Return the included knee angle 180° − ∠(hip, knee, ankle), (T,), of centres (T, 3): 0 when straight, unsigned."""
     thigh, shank = hip_m - knee_m, ankle_m - knee_m
     across = np.linalg.norm(np.cross(thigh, shank), axis=-1)
     return 180 - np.degrees(np.arctan2(across, (thigh * shank).sum(axis=-1)))
@@ -107,10 +113,11 @@ def knee_angle_deg(
 def varus_deg(
     lateral: NDArray[np.float64], hip_m: NDArray[np.float64], knee_m: NDArray[np.float64], ankle_m: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """How far the shank leans towards the thigh's lateral direction (T, 3), (T,), of centres (T, 3).
+    """Return the inclination (T,) of the shank towards the thigh's lateral direction (T, 3), of centres (T, 3).
 
-    Of a knee it hardly changes. About an axis that is turned by φ, bending by θ shows as a lean of asin(sin φ · sin θ):
-    varus that comes and goes with flexion tells of a wrong axis (Baker, Finney & Orr 1999, Hum. Mov. Sci. 18:655).
+    A real knee's varus angle hardly changes. With a flexion axis rotated by φ, flexion by θ causes an apparent varus of
+    asin(sin φ · sin θ), so varus that varies with flexion indicates a wrong axis (Baker, Finney & Orr 1999, Hum. Mov.
+    Sci. 18:655).
     """
     thigh = hip_m - knee_m
     thigh = thigh / np.linalg.norm(thigh, axis=-1, keepdims=True)
@@ -121,16 +128,16 @@ def varus_deg(
     return np.degrees(np.arcsin((shank * across).sum(axis=-1)))
 
 
-def knee_figures(ours_deg: NDArray[np.float64], theirs_deg: NDArray[np.float64]) -> dict[str, float]:
-    """How far two courses (T,) of an angle agree; the bias is ours less theirs."""
-    difference = ours_deg - theirs_deg
+def knee_metrics(fitted_deg: NDArray[np.float64], reference_deg: NDArray[np.float64]) -> dict[str, float]:
+    """Compare two curves (T,) of the knee angle; the bias is fitted minus reference."""
+    difference = fitted_deg - reference_deg
     return {
         "knee_rmse_deg": float(np.sqrt((difference**2).mean())),
         "knee_bias_deg": float(difference.mean()),
-        "knee_correlation": float(np.corrcoef(ours_deg, theirs_deg)[0, 1]),
+        "knee_correlation": float(np.corrcoef(fitted_deg, reference_deg)[0, 1]),
     }
 
 
-def centre_figures(distance_m: NDArray[np.float64]) -> dict[str, float]:
-    """Mean distances in mm of hip, knee and ankle, from (3, T) metres."""
+def centre_metrics(distance_m: NDArray[np.float64]) -> dict[str, float]:
+    """Return the mean distances in mm of hip, knee and ankle, from (3, T) metres."""
     return {name: 1e3 * float(row.mean()) for name, row in zip(CENTRES, distance_m, strict=True)}

@@ -1,4 +1,4 @@
-"""How far off a marker is predicted when the pose stage does not see it."""
+"""Error of predicted markers that are left out of the pose stage, one at a time."""
 
 from __future__ import annotations
 
@@ -9,75 +9,79 @@ from typing import Any
 
 import numpy as np
 import torch
-from fit_recorded_trials import FittedWalk
+from fit_recorded_trials import FittedTrial
 from numpy.typing import NDArray
 
 from gait.body.body import Body
-from gait.body.pose_prior import natural_pose_prior
+from gait.body.pose_prior import default_pose_prior
 from gait.fitting.frame_batches import frame_batches
-from gait.fitting.marker_kinematics import SubjectModel, marker_motion
-from gait.fitting.objective_terms import joint_prior
-from gait.fitting.pose_trajectory import pose_course
-from gait.fitting.reduced_body import marker_skin
+from gait.fitting.marker_kinematics import SubjectModel, compute_marker_kinematics
+from gait.fitting.objective_terms import build_joint_prior
+from gait.fitting.pose_trajectory import fit_pose_trajectory
+from gait.fitting.reduced_body import reduce_body
 from gait.fitting.residual_scales import ResidualScales
 from gait.fitting.solver.frame_data import ObservedMarkers
 from gait.fitting.subject_fit import observed_markers
 
 
 @dataclass(frozen=True)
-class HiddenMarkers:
-    """The markers of one walk, each hidden in turn."""
+class LeftOutMarkers:
+    """Prediction errors of the markers of one trial, each left out in turn."""
 
     labels: tuple[str, ...]  # (M,)
-    distance_m: NDArray[np.float64]  # (M, T) predicted to observed, NaN where unseen
+    distance_m: NDArray[np.float64]  # (M, T) predicted to observed, NaN where not visible
 
 
-def hidden_marker_figures(walks: Iterable[FittedWalk], body: Body, *, frames: int | None = None) -> dict[str, Any]:
-    """Mean distances in mm over all samples of all walks, by walk, and by marker.
+def left_out_marker_metrics(trials: Iterable[FittedTrial], body: Body, *, frames: int | None = None) -> dict[str, Any]:
+    """Compute mean prediction errors in mm over all samples, by trial and by marker.
 
-    Of each walk only its first ``frames``, if given.
+    Args:
+        trials: fitted trials.
+        body: body model.
+        frames: use only the first frames of each trial.
     """
     found = {}
-    for walk in walks:
-        print(f"hiding the markers of {walk.name}", file=sys.stderr)
-        found[walk.name] = hidden_markers(walk, body, frames)
+    for trial in trials:
+        print(f"leaving out the markers of {trial.name}", file=sys.stderr)
+        found[trial.name] = predict_left_out_markers(trial, body, frames)
     by_marker: dict[str, list[NDArray[np.float64]]] = {}
     for one in found.values():
         for label, distance in zip(one.labels, one.distance_m, strict=True):
             by_marker.setdefault(label, []).append(distance)
     return {
         "mean": mean_mm(np.concatenate([one.distance_m.ravel() for one in found.values()])),
-        "by_walk": {name: mean_mm(one.distance_m) for name, one in found.items()},
+        "by_trial": {name: mean_mm(one.distance_m) for name, one in found.items()},
         "by_marker": {label: mean_mm(np.concatenate(rows)) for label, rows in sorted(by_marker.items())},
     }
 
 
-def hidden_markers(walk: FittedWalk, body: Body, frames: int | None = None) -> HiddenMarkers:
-    """Hide each marker of a walk in turn from the pose stage; shape and placements are those of the whole fit.
+def predict_left_out_markers(trial: FittedTrial, body: Body, frames: int | None = None) -> LeftOutMarkers:
+    """Repeat the pose stage without each marker of a trial in turn; shape and marker offsets are those of the full fit.
 
-    Poses vary about the natural posture, not about the recording's own, which was found with the marker in sight.
+    The pose prior is centred on the neutral posture, not on that of the recording, which was estimated with the marker.
     """
-    gait, weights = walk.gait, ResidualScales()
-    layout = walk.person.layout.select(gait.labels)
+    trial_fit, scales = trial.trial_fit, ResidualScales()
+    layout = trial.subject_fit.layout.select(trial_fit.labels)
     with torch.inference_mode(), frame_batches(body.device) as batches:
-        skin = marker_skin(body, layout)
-        wearer = SubjectModel(
-            skin, torch.as_tensor(gait.betas).to(skin.point), torch.as_tensor(gait.offset_m).to(skin.point)
+        reduced_body = reduce_body(body, layout)
+        like = reduced_body.marker_template
+        subject = SubjectModel(
+            reduced_body, torch.as_tensor(trial_fit.betas).to(like), torch.as_tensor(trial_fit.offset_m).to(like)
         )
-        prior = joint_prior(natural_pose_prior(), weights, body=body, hinges=skin.hinges)
-        everything = observed_markers(gait.recording, layout, skin.point)[:frames]
-        distance = np.full((len(layout.labels), len(everything.seen)), np.nan)
+        prior = build_joint_prior(default_pose_prior(), scales, body=body, hinges=reduced_body.hinges)
+        observed = observed_markers(trial_fit.recording, layout, reduced_body.marker_template)[:frames]
+        distance = np.full((len(layout.labels), len(observed.visible)), np.nan)
         for m in range(len(layout.labels)):
-            seen = everything.seen.clone()
-            seen[:, m] = False
-            observation = ObservedMarkers(everything.markers, seen)
-            pose = pose_course(wearer, observation, prior, weights, gait.recording.rate_hz, None, batches)
-            predicted = marker_motion(wearer, pose).markers[:, m]
-            apart = (predicted - everything.markers[:, m]).norm(dim=-1).cpu().numpy()
-            distance[m] = np.where(everything.seen[:, m].cpu().numpy(), apart, np.nan)
-    return HiddenMarkers(layout.labels, distance)
+            visible = observed.visible.clone()
+            visible[:, m] = False
+            observation = ObservedMarkers(observed.markers, visible)
+            pose = fit_pose_trajectory(subject, observation, prior, scales, trial_fit.recording.rate_hz, None, batches)
+            predicted = compute_marker_kinematics(subject, pose).markers[:, m]
+            error = (predicted - observed.markers[:, m]).norm(dim=-1).cpu().numpy()
+            distance[m] = np.where(observed.visible[:, m].cpu().numpy(), error, np.nan)
+    return LeftOutMarkers(layout.labels, distance)
 
 
 def mean_mm(distance_m: NDArray[np.float64]) -> float | None:
-    """Mean of what is a number, mm; None where nothing is."""
+    """Return the mean of the finite values, mm; None without any."""
     return 1e3 * float(np.nanmean(distance_m)) if np.isfinite(distance_m).any() else None

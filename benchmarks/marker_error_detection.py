@@ -1,19 +1,19 @@
-"""python benchmarks/marker_error_detection.py --json bad_data.json
+"""python benchmarks/marker_error_detection.py --json marker_error_detection.json
 
-Whether bad data planted in real walks is found and named. Every kind is planted so many times (marker, frames and size
-from a seed, ``gait.synthetic.inject_errors``), each time into one walk of one person, which is then fitted as the
-command line does, together with the person's static trial if there is one. A plant is passed if one finding has its
-kind, its marker (of an exchange both) and its frames: the frames named and those planted, first to last, share at
-least 0.8 of their union, or differ by three frames at most at either end; what befalls a whole recording is named as
-such. Recordings that are wrong as a whole (all sides exchanged, an axis reversed) are fitted with ``--repair``, all
-others without it. Planted frames are those in which the marker is more than 20 mm from where it was, so that the
-unseen beginning of a slide does not count.
+Detection of marker errors that are injected into recorded trials. Every kind is injected many times
+(``gait.synthetic.inject_errors``; marker, frames and size are drawn from a seed), each time into one trial, which is
+fitted as on the command line, together with the subject's static trial if there is one. An injected error is detected
+if one reported marker error has its kind, its markers and its frames: the reported and the injected frames overlap by
+at least 0.8 of their union, or differ by at most three frames at both ends; errors of the whole recording are reported
+as such. Recordings that are wrong as a whole (left and right swapped, an axis reversed) are fitted with ``--repair``,
+all others without. Injected frames are those in which the marker is displaced by more than 20 mm, so that the
+imperceptible beginning of a drift does not count.
 
-Prints one JSON object with ``passed``, ``tried`` and ``failures`` over all kinds; ``kinds`` has the same of each with
-``joints_mm``: the 22 joints against the fit of the recording as it was, mean over joints and planted frames, the mean
-over all plants and the worst (where an axis is reversed after one turn of the whole walk, which nothing tells);
-``others`` counts findings about anything else than what was planted. ``clean`` lists what is found in the walks as
-they are.
+Prints one JSON object with ``passed``, ``evaluate_kind`` and ``failures`` over all kinds. ``kinds`` has the same per
+kind, and ``joints_mm``: mean error of the 22 joints in the injected frames against the fit of the original recording,
+its mean over all injections and the worst (if an axis is reversed, after a rigid alignment of the trial, because a
+mirrored trial has another orientation); ``additional`` counts reported errors that were not injected. ``clean`` lists
+the marker errors reported for the original trials.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ from typing import Any
 import numpy as np
 import torch
 from bench_args import benchmark_parser, values
-from bench_output import made_by, publish
+from bench_output import provenance, publish
 from numpy.typing import NDArray
-from recorded_trials import CAPTURES, MODEL, RecordedPerson, is_walk, recorded_persons, there_or_told
+from recorded_trials import CAPTURES, MODEL, RecordedSubject, captures_available, is_walking_trial, recorded_subjects
 from scipy.spatial.transform import Rotation
 
 from gait.body.body import Body
@@ -40,48 +40,48 @@ from gait.body.skeleton import NUM_BODY_JOINTS
 from gait.capture.read_recording import read_recording
 from gait.capture.recording import Recording
 from gait.errors import GaitError
-from gait.fitting.marker_quality.fit_with_qc import CheckedSubjectFit, fit_checked
+from gait.fitting.marker_quality.fit_with_qc import CheckedSubjectFit, fit_with_qc
 from gait.fitting.marker_quality.marker_error import MarkerError
-from gait.synthetic.inject_errors import PLANTS, PLANTS_IN_FILES, Planted, plant
+from gait.synthetic.inject_errors import FILE_INJECTORS, INJECTORS, InjectedError, inject_error
 
-FRAMES_SHARED = 0.8
-ENDS_WITHIN = 3
-KINDS = (*PLANTS, *PLANTS_IN_FILES)
-REPAIRED = ("all sides exchanged", "mirrored")
-CALLED = {"pair exchanged": "exchanged"}
-"""What a plant is called where its kind has another name."""
+MIN_OVERLAP = 0.8
+MAX_END_DIFFERENCE = 3
+KINDS = (*INJECTORS, *FILE_INJECTORS)
+WITH_REPAIR = ("left_right_swap", "mirrored")
+REPORTED_KINDS = {"pair_swap": "label_swap"}
+"""Kinds under which injected errors are reported, if different."""
 
 
 @dataclass(frozen=True)
 class Arguments:
-    """Of the command line."""
+    """Command-line arguments."""
 
     kinds: tuple[str, ...] = KINDS
-    """Of bad data."""
-    plants: int = 30
-    """Of each kind."""
+    """Kinds of marker errors."""
+    injections: int = 30
+    """Injections per kind."""
     seed: int = 1
-    """Of the plants."""
+    """Seed of the injections."""
     threads: int = 2
-    """That torch uses."""
+    """Threads of torch."""
     model: Path = MODEL
     """Body model file."""
     captures: Path = CAPTURES
-    """Real recordings."""
+    """Folder of real recordings."""
     json: Path | None = None
     """File for the result."""
 
 
-QUICK: dict[str, Any] = {"plants": 3}
-"""What ``--quick`` changes."""
+QUICK: dict[str, Any] = {"injections": 3}
+"""Values that ``--quick`` changes."""
 
 
 @dataclass(frozen=True)
-class CleanWalk:
-    """A walk as it is, after the static trials of its person, and their fit."""
+class CleanTrial:
+    """A trial without injected errors, the static trials of its subject, and their fit."""
 
-    name: str  # the file, from the captures' folder on
-    recordings: tuple[Recording, ...]  # the walk is the last
+    name: str  # path relative to the captures folder
+    recordings: tuple[Recording, ...]  # the static trials, then the trial
     fit: CheckedSubjectFit
 
 
@@ -90,77 +90,81 @@ def main(args: Arguments) -> None:
     body = load_body(args.model)
     layout = plug_in_gait_layout(body)
     result: dict[str, Any] = {}
-    if there_or_told(args.captures, "nothing can be planted"):
-        persons = recorded_persons(args.captures)
-        walks = [walk for person in persons for walk in clean_walks(person, args.captures, body, layout)]
-        kinds = {kind: tried(kind, walks, args, body, layout) for kind in args.kinds}
+    if captures_available(args.captures, "no errors can be injected"):
+        subjects = recorded_subjects(args.captures)
+        trials = [trial for subject in subjects for trial in fit_clean_trials(subject, args.captures, body, layout)]
+        kinds = {kind: evaluate_kind(kind, trials, args, body, layout) for kind in args.kinds}
         result = {
             "passed": sum(k["passed"] for k in kinds.values()),
             "tried": sum(k["tried"] for k in kinds.values()),
             "failures": [f for k in kinds.values() for f in k["failures"]],
             "kinds": {name: {**k, "failures": len(k["failures"])} for name, k in kinds.items()},
-            "clean": {walk.name: [fault.line for fault in walk.fit.faults[-1]] for walk in walks},
+            "clean": {trial.name: [error.message for error in trial.fit.marker_errors[-1]] for trial in trials},
         }
-    result["made_by"] = made_by(args, body)
+    result["provenance"] = provenance(args, body)
     publish(result, args.json)
 
 
-def clean_walks(person: RecordedPerson, captures: Path, body: Body, layout: MarkerLayout) -> list[CleanWalk]:
-    """Fit each of a person's walks as it is."""
-    print(f"fitting {person.name}", file=sys.stderr)
-    static = [read_recording(path) for path in person.paths if not is_walk(path)]
-    walks = []
-    for path in filter(is_walk, person.paths):
+def fit_clean_trials(subject: RecordedSubject, captures: Path, body: Body, layout: MarkerLayout) -> list[CleanTrial]:
+    """Fit each of a subject's trials without injected errors."""
+    print(f"fitting {subject.name}", file=sys.stderr)
+    static = [read_recording(path) for path in subject.paths if not is_walking_trial(path)]
+    trials = []
+    for path in filter(is_walking_trial, subject.paths):
         recordings = (*static, read_recording(path))
-        walks.append(
-            CleanWalk(path.relative_to(captures).as_posix(), recordings, fit_checked(recordings, body, layout))
+        trials.append(
+            CleanTrial(path.relative_to(captures).as_posix(), recordings, fit_with_qc(recordings, body, layout))
         )
-    return walks
+    return trials
 
 
-def tried(kind: str, walks: Sequence[CleanWalk], args: Arguments, body: Body, layout: MarkerLayout) -> dict[str, Any]:
-    """Plant one kind of fault again and again, each time into another walk."""
-    failures, distances, others = [], [], 0
-    for number in range(args.plants):
-        clean = walks[number % len(walks)]
+def evaluate_kind(
+    kind: str, trials: Sequence[CleanTrial], args: Arguments, body: Body, layout: MarkerLayout
+) -> dict[str, Any]:
+    """Inject one kind of error many times, each time into the next trial."""
+    failures, distances, additional = [], [], 0
+    for number in range(args.injections):
+        clean = trials[number % len(trials)]
         random = np.random.default_rng([args.seed, KINDS.index(kind), number])
-        bad, truth = plant(clean.recordings[-1], kind, layout.labels, random)
-        fit = fit_checked((*clean.recordings[:-1], bad), body, layout, repair=kind in REPAIRED)
-        usual = {(f.kind, f.marker, f.other) for f in clean.fit.faults[-1]}
-        found = [f for f in fit.faults[-1] if (f.kind, f.marker, f.other) not in usual]
-        right = [f for f in found if is_named(truth, f)]
-        others += len(found) - len(right[:1])
+        bad, truth = inject_error(clean.recordings[-1], kind, layout.labels, random)
+        fit = fit_with_qc((*clean.recordings[:-1], bad), body, layout, repair=kind in WITH_REPAIR)
+        in_clean_trial = {(f.kind, f.marker, f.other) for f in clean.fit.marker_errors[-1]}
+        found = [f for f in fit.marker_errors[-1] if (f.kind, f.marker, f.other) not in in_clean_trial]
+        detected = [f for f in found if is_detected(truth, f)]
+        additional += len(found) - len(detected[:1])
         rows = slice(truth.first_frame - bad.first_frame, truth.last_frame - bad.first_frame + 1)
-        distance = joint_distance_mm(fit, clean.fit, rows, turned=kind == "mirrored")
+        distance = joint_error_mm(fit, clean.fit, rows, align=kind == "mirrored")
         distances.append(distance)
-        told = f"{kind} {number}: {clean.name} {', '.join(truth.markers)} {truth.first_frame} to {truth.last_frame}"
-        print(f"{told}: {[f.line for f in found]}, joints {distance:.1f} mm", file=sys.stderr, flush=True)
-        if not right:
-            failures.append({"kind": kind, "plant": told, "found": [f.line for f in found]})
+        description = (
+            f"{kind} {number}: {clean.name} {', '.join(truth.markers)} {truth.first_frame} to {truth.last_frame}"
+        )
+        print(f"{description}: {[f.message for f in found]}, joints {distance:.1f} mm", file=sys.stderr, flush=True)
+        if not detected:
+            failures.append({"kind": kind, "injected": description, "found": [f.message for f in found]})
     return {
-        "passed": args.plants - len(failures),
-        "tried": args.plants,
+        "passed": args.injections - len(failures),
+        "tried": args.injections,
         "failures": failures,
-        "others": others,
+        "additional": additional,
         "joints_mm": {"mean": float(np.mean(distances)), "worst": float(np.max(distances))},
     }
 
 
-def is_named(truth: Planted, fault: MarkerError) -> bool:
-    """Whether a finding is the planted fault: its kind, its markers, its frames."""
-    markers = {name for name in (fault.marker, fault.other) if name is not None}
-    if fault.kind != CALLED.get(truth.kind, truth.kind) or markers != set(truth.markers):
+def is_detected(truth: InjectedError, error: MarkerError) -> bool:
+    """Return whether a reported marker error is the injected one: its kind, its markers, its frames."""
+    markers = {name for name in (error.marker, error.other) if name is not None}
+    if error.kind != REPORTED_KINDS.get(truth.kind, truth.kind) or markers != set(truth.markers):
         return False
-    shared = min(fault.last_frame, truth.last_frame) - max(fault.first_frame, truth.first_frame) + 1
-    union = max(fault.last_frame, truth.last_frame) - min(fault.first_frame, truth.first_frame) + 1
-    ends = max(abs(fault.first_frame - truth.first_frame), abs(fault.last_frame - truth.last_frame))
-    return shared >= FRAMES_SHARED * union or ends <= ENDS_WITHIN
+    overlap = min(error.last_frame, truth.last_frame) - max(error.first_frame, truth.first_frame) + 1
+    union = max(error.last_frame, truth.last_frame) - min(error.first_frame, truth.first_frame) + 1
+    end_difference = max(abs(error.first_frame - truth.first_frame), abs(error.last_frame - truth.last_frame))
+    return overlap >= MIN_OVERLAP * union or end_difference <= MAX_END_DIFFERENCE
 
 
-def joint_distance_mm(fit: CheckedSubjectFit, clean: CheckedSubjectFit, rows: slice, *, turned: bool) -> float:
-    """Mean distance of the body joints in some frames of the walk from the clean fit's."""
-    joints: list[NDArray[np.float64]] = [f.person.gaits[-1].joints_m[rows, :NUM_BODY_JOINTS] for f in (fit, clean)]
-    if turned:
+def joint_error_mm(fit: CheckedSubjectFit, clean: CheckedSubjectFit, rows: slice, *, align: bool) -> float:
+    """Return the mean distance of the body joints from those of the clean fit in some frames of the trial."""
+    joints: list[NDArray[np.float64]] = [f.fit.trials[-1].joints_m[rows, :NUM_BODY_JOINTS] for f in (fit, clean)]
+    if align:
         a, b = (j.reshape(-1, 3) - j.reshape(-1, 3).mean(axis=0) for j in joints)
         rotation, _ = Rotation.align_vectors(b, a)
         return float(np.linalg.norm(rotation.apply(a) - b, axis=-1).mean() * 1e3)
@@ -169,11 +173,11 @@ def joint_distance_mm(fit: CheckedSubjectFit, clean: CheckedSubjectFit, rows: sl
 
 def parse_arguments(words: list[str] | None = None) -> Arguments:
     """Read the command line."""
-    parser = benchmark_parser("Whether bad data planted in real walks is named, as JSON.", "fewer plants")
-    parser.add_argument("--kinds", nargs="+", choices=KINDS, help="of bad data; all by default")
-    parser.add_argument("--plants", type=int, help="of each kind")
-    parser.add_argument("--seed", type=int, help="of the plants")
-    parser.add_argument("--threads", type=int, help="that torch uses")
+    parser = benchmark_parser("Detection of injected marker errors, as JSON.", "fewer injections")
+    parser.add_argument("--kinds", nargs="+", choices=KINDS, help="kinds of marker errors; all by default")
+    parser.add_argument("--injections", type=int, help="injections per kind")
+    parser.add_argument("--seed", type=int, help="seed of the injections")
+    parser.add_argument("--threads", type=int, help="threads of torch")
     parser.add_argument("--model", type=Path, help="body model file")
     parser.add_argument("--captures", type=Path, help="folder of real recordings")
     return Arguments(**values(parser, words, QUICK))

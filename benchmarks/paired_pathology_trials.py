@@ -1,4 +1,4 @@
-"""Walkers with a disorder and, at the same pace, without it: recorded, fitted, and cut into windows in step."""
+"""Pairs of trials with and without a pathology at the same pace: recorded, fitted, and cut into matching windows."""
 
 from __future__ import annotations
 
@@ -13,76 +13,79 @@ from torch import Tensor
 
 from gait.body.body import Body
 from gait.body.marker_placement import plug_in_gait_layout
-from gait.body.skeleton import Joint, mirrored
+from gait.body.skeleton import Joint, contralateral_joint
 from gait.errors import GaitError
-from gait.kinematics.gait_events import SIDES, heel_strikes
-from gait.motion.dataset import Trial, read_gaits
+from gait.kinematics.gait_events import SIDES, detect_gait_events
+from gait.motion.dataset import Trial, read_dataset
 from gait.motion.windows import WindowDataset
-from gait.synthetic import Pathology, make_walk, write_walk
-from gait.synthetic.cohort import ill_walkers, walking_person
+from gait.synthetic import Pathology, make_trial, write_recording
+from gait.synthetic.cohort import build_subject, pathological_subjects
 
 SECONDS = 4.5
 _WITH, _WITHOUT = "with", "without"
 
 
 @dataclass(frozen=True, eq=False)
-class PairOfWalks:
-    """One person's walk with a disorder, and the same steps without it."""
+class TrialPair:
+    """Two trials of one subject, with a pathology and without it at the same pace."""
 
     name: str
-    disorder: Pathology
-    ill: Trial
-    well: Trial
+    pathology: Pathology
+    sick: Trial
+    healthy: Trial
 
     @property
-    def places(self) -> tuple[Joint, ...]:
-        """Joints whose positions the disorder changes: those at fault, and those that they carry."""
-        return tuple(sorted({*self.disorder.joints, *self.disorder.carried}))
+    def changed_joints(self) -> tuple[Joint, ...]:
+        """Joints whose positions the pathology changes: the affected ones and those distal to them."""
+        return tuple(sorted({*self.pathology.affected_joints, *self.pathology.downstream_joints}))
 
     @property
-    def other_places(self) -> tuple[Joint, ...] | None:
-        """The same joints of the other side; None where the disorder's places know no side."""
-        other = tuple(sorted(map(mirrored, self.places)))
-        return None if other == self.places else other
+    def contralateral_joints(self) -> tuple[Joint, ...] | None:
+        """The same joints of the other side; None if the pathology is bilateral."""
+        other = tuple(sorted(map(contralateral_joint, self.changed_joints)))
+        return None if other == self.changed_joints else other
 
     def windows(self, length: int) -> tuple[Tensor, Tensor]:
-        """Windows (N, length, 22, 3) of both walks that begin with the same heel strikes; N may be 0."""
-        ill, well = WindowDataset([self.ill], length), WindowDataset([self.well], length)
+        """Return windows (N, length, 22, 3) of both trials that start at matching initial contacts; N may be 0."""
+        sick, healthy = WindowDataset([self.sick], length), WindowDataset([self.healthy], length)
         starts: list[tuple[int, int]] = []
-        strikes = [heel_strikes(walk.joints_m, walk.rate_hz) for walk in (self.ill, self.well)]
+        contacts = [
+            detect_gait_events(trial.joints_m, trial.rate_hz).initial_contacts for trial in (self.sick, self.healthy)
+        ]
         for side in SIDES:
-            starts += zip(*(of_walk[side].tolist() for of_walk in strikes), strict=False)
-        fitting = [(one, other) for one, other in sorted(starts) if one < len(ill) and other < len(well)]
+            starts += zip(*(of_walk[side].tolist() for of_walk in contacts), strict=False)
+        fitting = [(one, other) for one, other in sorted(starts) if one < len(sick) and other < len(healthy)]
         first = torch.tensor(fitting, dtype=torch.int64).reshape(-1, 2)
-        return ill.batch(first[:, 0]), well.batch(first[:, 1])
+        return sick.batch(first[:, 0]), healthy.batch(first[:, 1])
 
 
-def pairs_of_walks(folder: Path, body: Body, model: Path, *, persons: int, seed: int) -> tuple[PairOfWalks, ...]:
-    """Record and fit so many persons, the disorders in turn, as a person does it; they are those of no other seed.
+def make_trial_pairs(folder: Path, body: Body, model: Path, *, subjects: int, seed: int) -> tuple[TrialPair, ...]:
+    """Simulate trial pairs, which cycle through the pathologies, and fit them as a user does.
 
-    The healthy walk has the length and the time of the ill one's strides, so that walking speed tells nothing.
+    The healthy trial has the stride length and stride time of the sick one, so that walking speed does not discriminate
+    them. Different seeds give different subjects.
     """
     layout = plug_in_gait_layout(body)
     content = {}
-    disorders = {}
-    for who in ill_walkers(persons, seed):
-        assert who.disorder is not None
-        person = walking_person(who, body)
-        ill = make_walk(body, person, who.disorder, seconds=SECONDS, seed=1)
-        twin = person.at_pace(ill.pattern.stride_length_m, ill.pattern.stride_time_s)
-        disorders[who.name] = who.disorder
-        for kind, walk in ((_WITH, ill), (_WITHOUT, make_walk(body, twin, seconds=SECONDS, seed=1))):
-            path = folder / "recordings" / f"{who.name}_{kind}" / "walk.c3d"
-            write_walk(walk, body, layout, path)
-            content[f"{who.name}_{kind}"] = {"gaits": [str(path)], "healthy": kind == _WITHOUT}
+    pathologies = {}
+    for spec in pathological_subjects(subjects, seed):
+        assert spec.pathology is not None
+        subject = build_subject(spec, body)
+        sick = make_trial(body, subject, spec.pathology, seconds=SECONDS, seed=1)
+        paced_subject = subject.with_pace(sick.pattern.stride_length_m, sick.pattern.stride_time_s)
+        pathologies[spec.name] = spec.pathology
+        for kind, trial in ((_WITH, sick), (_WITHOUT, make_trial(body, paced_subject, seconds=SECONDS, seed=1))):
+            path = folder / "recordings" / f"{spec.name}_{kind}" / "walk.c3d"
+            write_recording(trial, body, layout, path)
+            content[f"{spec.name}_{kind}"] = {"trials": [str(path)], "healthy": kind == _WITHOUT}
     cohort = folder / "cohort.json"
     cohort.write_text(json.dumps(content), encoding="utf-8")
     command = fit_command(cohort, model, folder / "poses", "--no_pictures")
     done = subprocess.run(command, env=fit_environment(), capture_output=True, text=True, check=False)
     if done.returncode:
         raise GaitError(f"shape_optimizer.py ended with code {done.returncode}: {done.stderr.strip().splitlines()[-1]}")
-    fitted = {gait.subject: gait for gait in read_gaits(folder / "poses").gaits}
+    fitted = {gait.subject: gait for gait in read_dataset(folder / "poses").trials}
     return tuple(
-        PairOfWalks(name, disorder, fitted[f"{name}_{_WITH}"], fitted[f"{name}_{_WITHOUT}"])
-        for name, disorder in disorders.items()
+        TrialPair(name, pathology, fitted[f"{name}_{_WITH}"], fitted[f"{name}_{_WITHOUT}"])
+        for name, pathology in pathologies.items()
     )

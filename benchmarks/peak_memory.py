@@ -1,7 +1,7 @@
 """python benchmarks/peak_memory.py --frames 20000
 
-Fits one long recording and nothing else, and prints the most memory that the process ever held, in MB (10⁶ bytes):
-interpreter, libraries, reading and calibration included. ``fit_speed.py`` runs it as a process of its own.
+Fits one long recording and prints the peak memory of the process in MB (10⁶ bytes), including interpreter, libraries,
+reading and calibration. ``fit_speed.py`` runs it in a process of its own.
 """
 
 from __future__ import annotations
@@ -13,40 +13,40 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from long_trial import long_walk
+from long_trial import make_long_recording
 from recorded_trials import CAPTURES, MODEL
 
 from gait.body.marker_placement import plug_in_gait_layout
 from gait.body.model_file import load_body
 from gait.errors import GaitError
-from gait.fitting.subject_fit import fit_person
+from gait.fitting.subject_fit import fit_recordings
 
 
 @dataclass(frozen=True)
 class Arguments:
-    """Of the command line."""
+    """Command-line arguments."""
 
     frames: int = 20_000
-    """Of the recording."""
+    """Length of the recording."""
     threads: int = 2
-    """That torch uses."""
+    """Threads of torch."""
     model: Path = MODEL
     """Body model file."""
     captures: Path = CAPTURES
-    """Real recordings; a synthetic walker takes their place."""
+    """Folder of real recordings; without them a synthetic trial is used."""
 
 
 def main(args: Arguments) -> None:
     torch.set_num_threads(args.threads)
     body = load_body(args.model)
-    fit_person([long_walk(args.captures, body, args.frames)], body, plug_in_gait_layout(body))
+    fit_recordings([make_long_recording(args.captures, body, args.frames)], body, plug_in_gait_layout(body))
     print(peak_memory_mb())
 
 
 def peak_memory_mb() -> float:
-    """Most resident memory of this process so far.
+    """Return the peak resident memory of this process.
 
-    From ``VmHWM`` where there is one: ``getrusage`` counts what the parent process held before this one started.
+    Uses ``VmHWM`` if available, because ``getrusage`` includes memory of the parent process before the fork.
     """
     status = Path("/proc/self/status")
     if status.is_file():
@@ -58,8 +58,8 @@ def peak_memory_mb() -> float:
 
 def parse_arguments(words: list[str] | None = None) -> Arguments:
     parser = argparse.ArgumentParser(description="Peak memory of fitting one long recording, in MB.")
-    parser.add_argument("--frames", type=int, default=Arguments.frames, help="of the recording")
-    parser.add_argument("--threads", type=int, default=Arguments.threads, help="that torch uses")
+    parser.add_argument("--frames", type=int, default=Arguments.frames, help="length of the recording")
+    parser.add_argument("--threads", type=int, default=Arguments.threads, help="threads of torch")
     parser.add_argument("--model", type=Path, default=Arguments.model, help="body model file")
     parser.add_argument("--captures", type=Path, default=Arguments.captures, help="folder of real recordings")
     return Arguments(**vars(parser.parse_args(words)))

@@ -1,7 +1,7 @@
-"""The real recordings beside the checkout, person by person, and what their laboratories computed from them.
+"""Recordings of real subjects, and the joint centres that their laboratories computed.
 
-They are not part of the project (``../shared/captures``); where they are missing, a benchmark says so and leaves out
-what needs them.
+The recordings (``../shared/captures``) are not part of the project. Without them a benchmark prints a message and skips
+the measurements that need them.
 """
 
 from __future__ import annotations
@@ -18,56 +18,56 @@ from gait.capture import Recording, read_recording
 REPOSITORY = Path(__file__).resolve().parents[1]
 CAPTURES = REPOSITORY.parent / "shared" / "captures"
 MODEL = REPOSITORY / "data" / "SUPR" / "open_neutral.npz"
-ADULT_WALK = "formats/pig35_adult_walk.c3d"
-"""Plug-in Gait's 35 markers on an adult: what speed is measured on."""
+ADULT_TRIAL = "formats/pig35_adult_walk.c3d"
+"""An adult with the 35 Plug-in Gait markers; used to measure speed."""
 
 SIDES = ("left", "right")
 CENTRES = ("hip", "knee", "ankle")
 CENTRE_NAMES = (("FEP", "FEO", "TIO"), ("HJC", "KJC", "AJC"))
-"""Hip, knee and ankle among the model outputs, by preference: Vicon's own first. The second set is written by others
-after Vicon, and not always well: in HC036A ``RAJC`` lies 56 mm from ``RTIO``, on the wrong side of the ankle."""
+"""Names of hip, knee and ankle centres among the model outputs, in order of preference. Vicon writes the first set;
+the second is from other software and can be wrong: in HC036A ``RAJC`` is 56 mm from ``RTIO``, on the wrong side."""
 
 
 @dataclass(frozen=True)
-class RecordedPerson:
-    """All recordings of one person, the static trial too."""
+class RecordedSubject:
+    """All recordings of one subject, including static trials."""
 
     name: str
     paths: tuple[Path, ...]
 
     def recordings(self) -> tuple[Recording, ...]:
-        """Read all of them."""
+        """Read all recordings."""
         return tuple(read_recording(path) for path in self.paths)
 
 
-def there_or_told(captures: Path, left_out: str) -> bool:
-    """Whether the recordings are there; if not, a line on stderr says what is left out."""
-    if (captures / ADULT_WALK).is_file():
+def captures_available(captures: Path, consequence: str) -> bool:
+    """Return whether the recordings are available; if not, print a message with the consequence to stderr."""
+    if (captures / ADULT_TRIAL).is_file():
         return True
-    print(f"{captures}: no real recordings there; {left_out}.", file=sys.stderr)
+    print(f"{captures}: no real recordings found; {consequence}.", file=sys.stderr)
     return False
 
 
-def recorded_persons(captures: Path) -> tuple[RecordedPerson, ...]:
-    """Everybody who walks in ``healthy`` and ``cerebral_palsy`` (a folder a person), and the adult of ``formats``."""
+def recorded_subjects(captures: Path) -> tuple[RecordedSubject, ...]:
+    """List the subjects of ``healthy`` and ``cerebral_palsy``, one folder per subject, and the adult of ``formats``."""
     folders = sorted(path for group in ("healthy", "cerebral_palsy") for path in (captures / group).glob("*/"))
-    persons = [
-        RecordedPerson(folder.name, tuple(sorted(path for path in folder.iterdir() if path.suffix.lower() == ".c3d")))
+    subjects = [
+        RecordedSubject(folder.name, tuple(sorted(path for path in folder.iterdir() if path.suffix.lower() == ".c3d")))
         for folder in folders
     ]
-    return (*persons, RecordedPerson("pig35_adult", (captures / ADULT_WALK,)))
+    return (*subjects, RecordedSubject("pig35_adult", (captures / ADULT_TRIAL,)))
 
 
-def is_walk(path: Path) -> bool:
-    """Static trials help a fit and are not judged."""
+def is_walking_trial(path: Path) -> bool:
+    """Return whether a recording is a walking trial; static trials are fitted but not evaluated."""
     return not path.stem.startswith("static")
 
 
-def repeated(recording: Recording, frames: int) -> Recording:
-    """A recording of so many frames, there and back again, so that no frame jumps."""
-    T = recording.frames
-    there_and_back = np.concatenate([np.arange(T), np.arange(T - 2, 0, -1)]) if T > 2 else np.arange(T)
-    rows = np.resize(there_and_back, frames)
+def extend_recording(recording: Recording, frames: int) -> Recording:
+    """Extend a recording to a number of frames by playing it forward and backward, so that it has no jumps."""
+    T = recording.num_frames
+    forward_and_back = np.concatenate([np.arange(T), np.arange(T - 2, 0, -1)]) if T > 2 else np.arange(T)
+    rows = np.resize(forward_and_back, frames)
     return replace(
         recording,
         positions_m=recording.positions_m[rows],
@@ -78,10 +78,10 @@ def repeated(recording: Recording, frames: int) -> Recording:
 
 
 def laboratory_centres(recording: Recording, side: str) -> NDArray[np.float64] | None:
-    """Hip, knee and ankle (3, T, 3) as the laboratory's own model has them, metres; None where it has not all three."""
+    """Return the laboratory's own hip, knee and ankle centres (3, T, 3), metres; None if one of them is missing."""
     for names in CENTRE_NAMES:
-        places = [recording.model_outputs.get(side[0].upper() + name) for name in names]
-        found = [place for place in places if place is not None]
+        outputs = [recording.model_outputs.get(side[0].upper() + name) for name in names]
+        found = [centre for centre in outputs if centre is not None]
         if len(found) == len(names):
             return np.stack(found)
     return None

@@ -1,15 +1,16 @@
-"""The published method, written from its description: every frame alone, first-order steps, the whole mesh.
+"""The fitting method of the original implementation, written from its description.
 
-It stands here to be measured beside the suite's own fit. All pose numbers, the shape and the place of the body are free
-in every frame; the objective is Σ ‖virtual − observed‖ over the markers seen, plus a penalty outside of angle bounds,
-plus a weight times mean(exp((β/σ)²)); Adam from a learning rate of 1e-3, divided by ten after ten steps without gain,
-until it is below 1e-6.
+It serves as the reference that our fit is compared with. Every frame is fitted alone with first-order steps on the full
+mesh. All pose parameters, the shape and the translation of the body are free in every frame. The objective is
+Σ ‖virtual − observed‖ over the visible markers, plus a penalty outside of angle bounds, plus a weight times
+mean(exp((β/σ)²)). The optimiser is Adam with a learning rate of 1e-3, which is divided by ten after ten steps without
+improvement, until it is below 1e-6.
 
-Where its description leaves a choice, or its code a mistake, the choice here is the one that serves it better:
- * the marker stands off along the unit normal of its own face (the published code normalises across the markers by
+Where the description leaves a choice, or its code has an error, the choice that favours the method is used:
+ * the marker is displaced along the unit normal of its own face (the original code normalises across the markers by
    mistake, which misplaces every marker by a part of its distance to the skin);
- * the first frame starts from a body already turned and moved to the markers, not from the origin;
- * every other frame starts from the result of the frame before.
+ * the first frame starts from a body that is already rigidly aligned with the markers, not from the origin;
+ * every other frame starts from the result of the previous frame.
 """
 
 from __future__ import annotations
@@ -31,21 +32,21 @@ from gait.capture import Recording
 
 
 @dataclass(frozen=True)
-class PublishedSettings:
-    """Numbers of the published method; those of the shape's penalty are not published and are ours."""
+class ReferenceSettings:
+    """Settings of the method; those of the shape penalty are not published and were chosen here."""
 
     learning_rate: float = 1e-3
-    lowest_learning_rate: float = 1e-6
+    min_learning_rate: float = 1e-6
     factor: float = 0.1
     patience: int = 10
     beta_weight: float = 1.0
     beta_sigma: float = 2.0
-    most_iterations: int = 20_000
+    max_iterations: int = 20_000
 
 
 @dataclass(frozen=True)
 class BodyState:
-    """The unknowns of one frame."""
+    """Unknowns of one frame."""
 
     pose: Tensor  # (1, P) radians
     betas: Tensor  # (B,)
@@ -53,22 +54,22 @@ class BodyState:
 
 
 @dataclass(frozen=True)
-class PublishedFrame:
-    """One frame, fitted."""
+class ReferenceFrame:
+    """Result of one frame."""
 
     state: BodyState
-    residual_m: NDArray[np.float64]  # (M,) NaN where unseen
+    residual_m: NDArray[np.float64]  # (M,) NaN where not visible
     iterations: int
     seconds: float
-    converged: bool  # False: time or iterations were up first
+    converged: bool  # False if the limit of time or iterations was reached
 
 
 @dataclass(frozen=True)
-class MarkerPlaces:
+class MarkerPlacement:
     """A layout as tensors on the body's device."""
 
     corners: Tensor  # (M, 3) vertices of each marker's face
-    bary: Tensor  # (M, 3)
+    barycentric: Tensor  # (M, 3)
     distance_m: Tensor  # (M,)
 
 
@@ -78,43 +79,43 @@ def fit_frames(
     recording: Recording,
     frames: Sequence[int],
     *,
-    seconds_a_frame: float,
+    timeout_s: float,
     bounds: AngleBounds | None = None,
-    settings: PublishedSettings = PublishedSettings(),
-) -> tuple[PublishedFrame, ...]:
-    """Fit these frames one after another, each from the one before.
+    settings: ReferenceSettings = ReferenceSettings(),
+) -> tuple[ReferenceFrame, ...]:
+    """Fit frames one after another, each starting from the result of the previous one.
 
     Args:
-        body: of the free tree; all of it is posed in every step.
-        layout: where its markers are; those that the recording lacks are left out.
+        body: body model; the full mesh is posed in every step.
+        layout: marker layout; markers that the recording lacks are ignored.
         recording: observed markers, metres, y up.
-        frames: which of its frames.
-        seconds_a_frame: a frame that takes longer is left as it is then, which flatters the method's speed.
-        bounds: of pose numbers, where a constraints file has some.
+        frames: indices of the frames to fit.
+        timeout_s: time limit per frame; reaching it overestimates the method's speed.
+        bounds: of pose parameters, from a constraints file.
         settings: of the method.
     """
     layout = layout.select([label for label in layout.labels if label in recording.labels])
-    places = marker_places(body, layout)
+    markers = place_markers(body, layout)
     columns = [recording.labels.index(label) for label in layout.labels]
-    fitted: list[PublishedFrame] = []
+    fitted: list[ReferenceFrame] = []
     for frame in frames:
-        seen = torch.as_tensor(recording.visible[frame, columns], device=body.device)
+        visible = torch.as_tensor(recording.visible[frame, columns], device=body.device)
         observed = torch.as_tensor(recording.positions_m[frame, columns]).to(body.v_template)
-        start = fitted[-1].state if fitted else state_near(body, places, observed, seen)
-        fitted.append(_fit_frame(body, places, observed, seen, start, bounds, settings, seconds_a_frame))
+        start = fitted[-1].state if fitted else initial_state(body, markers, observed, visible)
+        fitted.append(_fit_frame(body, markers, observed, visible, start, bounds, settings, timeout_s))
     return tuple(fitted)
 
 
 def _fit_frame(
     body: Body,
-    places: MarkerPlaces,
+    markers: MarkerPlacement,
     observed: Tensor,
-    seen: Tensor,
+    visible: Tensor,
     start: BodyState,
     bounds: AngleBounds | None,
-    settings: PublishedSettings,
-    most_seconds: float,
-) -> PublishedFrame:
+    settings: ReferenceSettings,
+    timeout_s: float,
+) -> ReferenceFrame:
     began = time.perf_counter()
     pose, betas, translation = (
         part.detach().clone().requires_grad_() for part in (start.pose, start.betas, start.translation)
@@ -124,11 +125,11 @@ def _fit_frame(
         optimizer, factor=settings.factor, patience=settings.patience
     )
     iterations, converged = 0, False
-    while not converged and iterations < settings.most_iterations and time.perf_counter() - began < most_seconds:
+    while not converged and iterations < settings.max_iterations and time.perf_counter() - began < timeout_s:
         optimizer.zero_grad()
-        virtual = virtual_markers(body(pose, betas, translation).vertices, places)[0]
+        virtual = virtual_markers(body(pose, betas, translation).vertices, markers)[0]
         loss = (
-            marker_distance(virtual, observed, seen)
+            marker_distance(virtual, observed, visible)
             + angle_penalty(pose, bounds)
             + beta_penalty(betas, settings.beta_weight, settings.beta_sigma)
         )
@@ -136,40 +137,40 @@ def _fit_frame(
         optimizer.step()
         scheduler.step(loss.detach())
         iterations += 1
-        converged = optimizer.param_groups[0]["lr"] < settings.lowest_learning_rate
+        converged = optimizer.param_groups[0]["lr"] < settings.min_learning_rate
     seconds = time.perf_counter() - began
     with torch.no_grad():
-        virtual = virtual_markers(body(pose, betas, translation).vertices, places)[0]
-        residual = torch.where(seen, (virtual - observed).norm(dim=-1), torch.nan)
+        virtual = virtual_markers(body(pose, betas, translation).vertices, markers)[0]
+        residual = torch.where(visible, (virtual - observed).norm(dim=-1), torch.nan)
     state = BodyState(pose.detach(), betas.detach(), translation.detach())
-    return PublishedFrame(state, residual.double().cpu().numpy(), iterations, seconds, converged)
+    return ReferenceFrame(state, residual.double().cpu().numpy(), iterations, seconds, converged)
 
 
-def marker_places(body: Body, layout: MarkerLayout) -> MarkerPlaces:
-    """A layout's faces and weights, ready for ``virtual_markers``."""
+def place_markers(body: Body, layout: MarkerLayout) -> MarkerPlacement:
+    """Convert a layout's faces and weights to tensors."""
     face = torch.as_tensor(layout.face, device=body.device)
-    return MarkerPlaces(
+    return MarkerPlacement(
         corners=body.faces[face],
-        bary=torch.as_tensor(layout.bary).to(body.v_template),
-        distance_m=torch.as_tensor(layout.distance_m).to(body.v_template),
+        barycentric=torch.as_tensor(layout.barycentric).to(body.v_template),
+        distance_m=torch.as_tensor(layout.height_above_skin_m).to(body.v_template),
     )
 
 
-def virtual_markers(vertices: Tensor, places: MarkerPlaces) -> Tensor:
-    """Markers (N, M, 3) on posed vertices (N, V, 3), metres: barycentric point + distanceToSkin · unit face normal."""
-    corner = vertices[:, places.corners]  # (N, M, 3 corners, 3)
+def virtual_markers(vertices: Tensor, markers: MarkerPlacement) -> Tensor:
+    """Return markers (N, M, 3), metres, on vertices (N, V, 3): barycentric point + height above skin · unit normal."""
+    corner = vertices[:, markers.corners]  # (N, M, 3 corners, 3)
     normal = torch.linalg.cross(corner[:, :, 1] - corner[:, :, 0], corner[:, :, 2] - corner[:, :, 0])
     normal = normal / normal.norm(dim=-1, keepdim=True)
-    return (places.bary[..., None] * corner).sum(-2) + places.distance_m[:, None] * normal
+    return (markers.barycentric[..., None] * corner).sum(-2) + markers.distance_m[:, None] * normal
 
 
-def marker_distance(virtual: Tensor, observed: Tensor, seen: Tensor) -> Tensor:
-    """Σ over seen markers of ‖virtual − observed‖, metres; both (M, 3), seen (M,)."""
-    return (virtual[seen] - observed[seen]).norm(dim=-1).sum()
+def marker_distance(virtual: Tensor, observed: Tensor, visible: Tensor) -> Tensor:
+    """Return Σ ‖virtual − observed‖ over the visible markers, metres; both (M, 3), visible (M,)."""
+    return (virtual[visible] - observed[visible]).norm(dim=-1).sum()
 
 
 def angle_penalty(pose: Tensor, bounds: AngleBounds | None) -> Tensor:
-    """Σ 2·excess² of the pose numbers (1, P) outside of their bounds, rad²; zero without bounds."""
+    """Return Σ 2·violation² of the pose parameters (1, P) outside of their bounds, rad²; zero without bounds."""
     if bounds is None:
         return pose.new_zeros(())
     angle = pose[0, torch.as_tensor(bounds.indices, device=pose.device)]
@@ -179,23 +180,23 @@ def angle_penalty(pose: Tensor, bounds: AngleBounds | None) -> Tensor:
 
 
 def beta_penalty(betas: Tensor, weight: float, sigma: float) -> Tensor:
-    """weight · mean(exp((β/σ)²)) of the shape (B,)."""
+    """Return weight · mean(exp((β/σ)²)) of the shape (B,)."""
     return weight * torch.exp((betas / sigma) ** 2).mean()
 
 
-def state_near(body: Body, places: MarkerPlaces, observed: Tensor, seen: Tensor) -> BodyState:
-    """The mean body in T-pose, turned and moved to the markers seen (Kabsch 1976, Acta Cryst. A32:922)."""
+def initial_state(body: Body, markers: MarkerPlacement, observed: Tensor, visible: Tensor) -> BodyState:
+    """Align the mean body in T-pose rigidly with the visible markers (Kabsch 1976, Acta Cryst. A32:922)."""
     zeros = body.v_template.new_zeros
     state = BodyState(zeros(1, body.num_pose), zeros(body.num_betas), zeros(1, 3))
     with torch.no_grad():
         out = body(state.pose, state.betas, state.translation)
-        at_rest = virtual_markers(out.vertices, places)[0][seen]
+        rest_markers = virtual_markers(out.vertices, markers)[0][visible]
         root = out.joints[0, body.root]
-        there = observed[seen]
-        u, _, vt = torch.linalg.svd((there - there.mean(0)).T @ (at_rest - at_rest.mean(0)))
+        seen_markers = observed[visible]
+        u, _, vt = torch.linalg.svd((seen_markers - seen_markers.mean(0)).T @ (rest_markers - rest_markers.mean(0)))
         sign = torch.linalg.det(u @ vt).sign()
         R_world_body = u @ torch.diag(torch.stack([sign.new_ones(()), sign.new_ones(()), sign])) @ vt
         pose = state.pose.clone()
         pose[0, 3 * body.root : 3 * body.root + 3] = matrix_to_axis_angle(R_world_body)
-        place = there.mean(0) - R_world_body @ (at_rest.mean(0) - root) - root
-    return BodyState(pose, state.betas, place[None])
+        translation = seen_markers.mean(0) - R_world_body @ (rest_markers.mean(0) - root) - root
+    return BodyState(pose, state.betas, translation[None])

@@ -1,10 +1,10 @@
 """python benchmarks/smplx_agreement.py data/smplx/SMPLX_NEUTRAL.npz --json agreement.json
 
-How far a body of SMPL's family, as this suite reads and poses it, is from what the package smplx makes of the same
-file: ``vertices_mm`` and ``joints_mm``, the largest distance over random poses and shapes. Prints one JSON object.
+Agreement of SMPL-family bodies with the package smplx: the maximum distance of vertices and joints (``vertices_mm``,
+``joints_mm``) over random poses and shapes of the same model file. Prints one JSON object.
 
-Needs the package (``pip install -e '.[smplx]'``; its licence allows research alone). The package runs whatever a pickle
-or an ``.npz`` says, as this suite never does: only for files that you trust.
+Needs the package (``pip install -e '.[smplx]'``; its licence permits research only). The package executes code that a
+pickle or an ``.npz`` contains, which this project never does: use it only with files that you trust.
 """
 
 from __future__ import annotations
@@ -17,58 +17,58 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from bench_output import made_by, publish
+from bench_output import provenance, publish
 from torch import Tensor
 
 from gait.body.body import Body
 from gait.body.model_file import load_body
 from gait.errors import GaitError
 
-_HAND = 45  # axis-angle numbers
+_HAND = 45  # axis-angle parameters of a hand
 
 
 @dataclass(frozen=True)
 class Arguments:
-    """Of the command line."""
+    """Command-line arguments."""
 
     model: Path
-    """A file of SMPL-X, SMPL-H or SMPL."""
+    """SMPL-X, SMPL-H or SMPL file."""
     poses: int = 8
-    """Random ones."""
+    """Random poses."""
     seed: int = 0
-    """Of the poses and shapes."""
+    """Seed of poses and shapes."""
     json: Path | None = None
-    """Also written there."""
+    """File for the result."""
 
 
-def agreement(arguments: Arguments) -> dict[str, Any]:
-    """The object that is printed."""
+def measure_agreement(arguments: Arguments) -> dict[str, Any]:
+    """Pose both bodies; return the result object."""
     body = load_body(arguments.model, num_betas=300)
     random = torch.Generator().manual_seed(arguments.seed)
     package = _package_model(arguments.model, body, arguments.poses)
     pose = 0.5 * torch.randn(arguments.poses, body.num_pose, generator=random)
     betas = torch.randn(arguments.poses, min(package.num_betas, body.num_betas), generator=random)
-    place = torch.randn(arguments.poses, 3, generator=random)
+    translation = torch.randn(arguments.poses, 3, generator=random)
     with torch.inference_mode():
-        ours = body(pose, betas, place)
-        theirs = package(betas=betas, transl=place, **_named_parts(body, pose))
+        ours = body(pose, betas, translation)
+        theirs = package(betas=betas, transl=translation, **_named_parts(body, pose))
 
-    def furthest_mm(a: Tensor, b: Tensor) -> float:
+    def max_distance_mm(a: Tensor, b: Tensor) -> float:
         return 1e3 * float((a - b).norm(dim=-1).max())
 
     return {
-        "made_by": made_by(arguments, body),
+        "provenance": provenance(arguments, body),
         "model_type": body.model_type,
         "shape_parameters": betas.shape[1],
-        "vertices_mm": furthest_mm(ours.vertices, theirs.vertices),
-        "joints_mm": furthest_mm(ours.joints, theirs.joints[:, : body.num_joints]),
+        "vertices_mm": max_distance_mm(ours.vertices, theirs.vertices),
+        "joints_mm": max_distance_mm(ours.joints, theirs.joints[:, : body.num_joints]),
     }
 
 
 def _package_model(path: Path, body: Body, poses: int) -> Any:
-    """The package's model with whole axis-angle hands, flat at rest."""
+    """Load the package's model with full axis-angle hands, flat in the rest pose."""
     if body.model_type == "supr":
-        raise GaitError(f"{path}: is a body of SUPR's layout, which the package smplx does not know.")
+        raise GaitError(f"{path}: a model in SUPR layout, which the package smplx does not support.")
     try:
         import smplx
     except ImportError:
@@ -76,15 +76,15 @@ def _package_model(path: Path, body: Body, poses: int) -> Any:
     kinds = {"smplx": smplx.SMPLX, "smplh": smplx.SMPLH, "smpl": smplx.SMPL}
     hands = {} if body.model_type == "smpl" else {"use_pca": False, "flat_hand_mean": True}
     try:
-        with redirect_stdout(sys.stderr):  # it warns where the object is to be printed
+        with redirect_stdout(sys.stderr):  # its warnings must not mix with the printed object
             return kinds[body.model_type](str(path), ext=path.suffix[1:], batch_size=poses, num_betas=300, **hands)
-    except Exception as error:  # whatever a file lacks that the package asks for
+    except Exception as error:  # it raises errors of many types for incomplete files
         reason = " ".join(str(error).split())[:160]
         raise GaitError(f"{path}: the package smplx cannot read it ({type(error).__name__}: {reason}).") from error
 
 
 def _named_parts(body: Body, pose: Tensor) -> dict[str, Tensor]:
-    """A pose (T, 3·J) by the package's names."""
+    """Split a pose (T, 3·J) into the package's named parts."""
     if body.model_type == "smpl":
         return {"global_orient": pose[:, :3], "body_pose": pose[:, 3:]}
     parts = {
@@ -107,7 +107,7 @@ def main() -> int:
     parser.add_argument("--json", type=Path)
     arguments = Arguments(**vars(parser.parse_args()))
     try:
-        publish(agreement(arguments), arguments.json)
+        publish(measure_agreement(arguments), arguments.json)
     except GaitError as error:
         print(error, file=sys.stderr)
         return 2

@@ -1,19 +1,20 @@
 """python benchmarks/training_speed.py --json training_speed.json
 
-How fast the networks train, beside the published form of the transformer, in which every token goes through the whole
-layer, on the same windows, threads and optimiser. A step is forward, loss, backward and optimiser, with dropout.
-The two take turns. Prints one JSON object:
+Training speed of the networks, compared with the readable reference form of the transformer, which passes every token
+through the whole layer, on the same windows, threads and optimiser. A step is forward pass, loss, backward pass and
+optimiser, with dropout. The two forms run alternately. Prints one JSON object:
 
- * ``seconds_a_step`` and ``plain_seconds_a_step``: medians; ``ratio``: the median over the turns of one over the other.
- * ``forward``, ``backward``, ``optimiser``: what a step of ours is made of, seconds.
- * ``some_frames``: a step as ``train_transformer.py`` makes it, which looks at one of ``one_frame_in`` frames: another
-   step than the plain form's, and no part of the ``ratio``; its ``seconds_a_step`` and how many times as fast it is.
- * ``evaluation_seconds_a_batch``: of ours, without gradients.
- * ``logit_difference``: the greatest between the two forms of the same weights, without dropout.
- * ``mlp_seconds_a_step``: the perceptron of the README's flags, same batch.
+ * ``seconds_per_step`` and ``reference_seconds_per_step``: medians. ``ratio``: median over the repeats of reference
+   time / our time.
+ * ``forward``, ``backward``, ``optimiser``: seconds of the parts of our step.
+ * ``subsampled``: a step as in ``train_transformer.py``, with one of ``frame_subsampling`` frames: another computation
+   than that of the reference form, and not part of ``ratio``; its ``seconds_per_step`` and its own ``ratio``.
+ * ``evaluation_seconds_per_batch``: our form, without gradients.
+ * ``logit_difference``: maximum difference between the two forms with the same weights, without dropout.
+ * ``mlp_seconds_per_step``: the perceptron with the README's flags, same batch.
 
-The plain form of the full size needs about 8 GB. Run it on a machine that does nothing else; ``load_average`` is the
-machine's when the measurement starts.
+The reference form of full size needs about 8 GB. Run it on an idle machine; ``load_average`` is the machine's at the
+start.
 """
 
 from __future__ import annotations
@@ -28,16 +29,16 @@ from typing import Any, NamedTuple
 import torch
 from adopt import ADOPT
 from bench_args import benchmark_parser, values
-from bench_output import load_average, made_by, publish
+from bench_output import load_average, provenance, publish
 from torch import Tensor, nn
 
 from gait.learning.architecture import MLPArchitecture, TransformerArchitecture
-from gait.learning.reference_transformer import PublishedTransformer
+from gait.learning.reference_transformer import ReferenceTransformer
 
 
 @dataclass(frozen=True)
 class Arguments:
-    """Of the command line."""
+    """Command-line arguments."""
 
     batch_size: int = 64
     interval_size: int = 128
@@ -46,36 +47,36 @@ class Arguments:
     pfe_head: int = 2
     fc_head: int = 4
     ffn_dim: int = 2048
-    one_frame_in: int = 4
-    """In ``some_frames`` alone; the script's default."""
-    turns: int = 4
-    """Of both forms."""
+    frame_subsampling: int = 4
+    """Used for ``subsampled`` only; the training script's default."""
+    repeats: int = 4
+    """Alternating measurements of both forms."""
     steps: int = 5
-    """Of ours a turn, of which the median counts; the plain form has one."""
+    """Our steps per repeat, of which the median counts; the reference form makes one."""
     threads: int = 2
-    """That torch uses."""
+    """Threads of torch."""
     json: Path | None = None
     """File for the result."""
 
 
-QUICK: dict[str, Any] = {"batch_size": 8, "interval_size": 32, "turns": 2, "steps": 3}
-"""What ``--quick`` changes."""
+QUICK: dict[str, Any] = {"batch_size": 8, "interval_size": 32, "repeats": 2, "steps": 3}
+"""Values that ``--quick`` changes."""
 
 
 class StepSeconds(NamedTuple):
-    """What one training step took."""
+    """Durations of the parts of one training step."""
 
     forward: float  # with the loss
     backward: float
     optimiser: float
 
     @property
-    def whole(self) -> float:
-        """All of it."""
+    def total(self) -> float:
+        """Duration of the step."""
         return sum(self)
 
 
-class Trained:
+class TrainableNetwork:
     """A network with its optimiser."""
 
     def __init__(self, network: nn.Module):
@@ -83,7 +84,7 @@ class Trained:
         self.optimiser = ADOPT(network.parameters(), lr=1e-4)
 
     def step(self, windows: Tensor, sick: Tensor) -> StepSeconds:
-        """One step."""
+        """Make one training step and measure it."""
         times = [time.perf_counter()]
         loss = nn.functional.binary_cross_entropy_with_logits(self.network(windows), sick)
         times.append(time.perf_counter())
@@ -97,7 +98,7 @@ class Trained:
 
 def main(args: Arguments) -> None:
     """Measure and print."""
-    warnings.filterwarnings("ignore", module=r"adopt\.adopt")  # it asks torch by an older name
+    warnings.filterwarnings("ignore", module=r"adopt\.adopt")  # it uses a deprecated name of torch
     torch.set_num_threads(args.threads)
     torch.manual_seed(0)
     load = load_average()
@@ -105,51 +106,51 @@ def main(args: Arguments) -> None:
     sick = (torch.rand(args.batch_size) > 0.5).float()
     publish(
         {
-            **transformer_seconds(args, windows, sick),
-            "mlp_seconds_a_step": mlp_seconds(args, windows, sick),
+            **measure_transformer(args, windows, sick),
+            "mlp_seconds_per_step": measure_mlp(args, windows, sick),
             "load_average": load,
-            "made_by": made_by(args),
+            "provenance": provenance(args),
         },
         args.json,
     )
 
 
-def transformer_seconds(args: Arguments, windows: Tensor, sick: Tensor) -> dict[str, Any]:
-    """Both forms, in turns."""
+def measure_transformer(args: Arguments, windows: Tensor, sick: Tensor) -> dict[str, Any]:
+    """Measure both forms alternately."""
     architecture = TransformerArchitecture(args.pfe_dim, args.fc_dim, args.pfe_head, args.fc_head, args.ffn_dim)
-    ours, plain = Trained(architecture.build()), Trained(PublishedTransformer(architecture))
-    some = Trained(replace(architecture, one_frame_in=args.one_frame_in).build())
-    plain.network.load_state_dict(ours.network.state_dict())
-    difference = greatest_difference(ours.network, plain.network, windows[:2])
-    for form in (ours, plain, some):  # the optimiser's first step is another one
+    ours, reference = TrainableNetwork(architecture.build()), TrainableNetwork(ReferenceTransformer(architecture))
+    some = TrainableNetwork(replace(architecture, frame_subsampling=args.frame_subsampling).build())
+    reference.network.load_state_dict(ours.network.state_dict())
+    difference = max_difference(ours.network, reference.network, windows[:2])
+    for form in (ours, reference, some):  # the optimiser's first step does not update
         form.step(windows[:2], sick[:2])
-    plain_seconds, some_seconds, our_turns = [], [], []
-    for _ in range(args.turns):
-        plain_seconds.append(plain.step(windows, sick).whole)
+    reference_seconds, some_seconds, our_steps = [], [], []
+    for _ in range(args.repeats):
+        reference_seconds.append(reference.step(windows, sick).total)
         steps = [ours.step(windows, sick) for _ in range(args.steps)]
-        our_turns.append(sorted(steps, key=lambda step: step.whole)[len(steps) // 2])
-        some_seconds.append(median(some.step(windows, sick).whole for _ in range(args.steps)))
-    seconds = [turn.whole for turn in our_turns]
-    typical = sorted(our_turns, key=lambda turn: turn.whole)[len(our_turns) // 2]
+        our_steps.append(sorted(steps, key=lambda step: step.total)[len(steps) // 2])
+        some_seconds.append(median(some.step(windows, sick).total for _ in range(args.steps)))
+    seconds = [turn.total for turn in our_steps]
+    typical = sorted(our_steps, key=lambda turn: turn.total)[len(our_steps) // 2]
     return {
-        "ratio": median(plain / our for plain, our in zip(plain_seconds, seconds, strict=True)),
-        "seconds_a_step": median(seconds),
-        "plain_seconds_a_step": median(plain_seconds),
-        "seconds_of_turns": seconds,
-        "plain_seconds_of_turns": plain_seconds,
+        "ratio": median(reference / our for reference, our in zip(reference_seconds, seconds, strict=True)),
+        "seconds_per_step": median(seconds),
+        "reference_seconds_per_step": median(reference_seconds),
+        "seconds_of_repeats": seconds,
+        "reference_seconds_of_repeats": reference_seconds,
         **typical._asdict(),
-        "some_frames": {
-            "one_frame_in": args.one_frame_in,
-            "seconds_a_step": median(some_seconds),
-            "ratio": median(plain / one for plain, one in zip(plain_seconds, some_seconds, strict=True)),
+        "subsampled": {
+            "frame_subsampling": args.frame_subsampling,
+            "seconds_per_step": median(some_seconds),
+            "ratio": median(reference / one for reference, one in zip(reference_seconds, some_seconds, strict=True)),
         },
-        "evaluation_seconds_a_batch": evaluation_seconds(ours.network, windows, args.steps),
+        "evaluation_seconds_per_batch": measure_evaluation(ours.network, windows, args.steps),
         "logit_difference": difference,
     }
 
 
-def greatest_difference(one: nn.Module, other: nn.Module, windows: Tensor) -> float:
-    """Of the logits of two networks without dropout."""
+def max_difference(one: nn.Module, other: nn.Module, windows: Tensor) -> float:
+    """Return the maximum difference between the logits of two networks without dropout."""
     with torch.no_grad():
         first, second = (network.eval()(windows) for network in (one, other))
     one.train()
@@ -157,8 +158,8 @@ def greatest_difference(one: nn.Module, other: nn.Module, windows: Tensor) -> fl
     return float((first - second).abs().max())
 
 
-def evaluation_seconds(network: nn.Module, windows: Tensor, runs: int) -> float:
-    """Median seconds of a batch."""
+def measure_evaluation(network: nn.Module, windows: Tensor, runs: int) -> float:
+    """Return the median seconds per batch."""
     seconds = []
     network.eval()
     with torch.no_grad():
@@ -169,30 +170,30 @@ def evaluation_seconds(network: nn.Module, windows: Tensor, runs: int) -> float:
     return median(seconds)
 
 
-def mlp_seconds(args: Arguments, windows: Tensor, sick: Tensor) -> float:
-    """Median seconds of a step of the README's perceptron."""
+def measure_mlp(args: Arguments, windows: Tensor, sick: Tensor) -> float:
+    """Return the median seconds per step of the README's perceptron."""
     sizes = (16, 32, 64, 32, 16), (32, 64, 128, 64, 32)
-    trained = Trained(MLPArchitecture("multi_mlp", args.interval_size, *sizes).build())
+    trained = TrainableNetwork(MLPArchitecture("multi_mlp", args.interval_size, *sizes).build())
     trained.step(windows, sick)
-    return median(trained.step(windows, sick).whole for _ in range(4 * args.steps))
+    return median(trained.step(windows, sick).total for _ in range(4 * args.steps))
 
 
 def parse_arguments(words: list[str] | None = None) -> Arguments:
     """Read the command line."""
     parser = benchmark_parser(
-        "Seconds of a training step of both networks, beside the plain transformer, as JSON.",
+        "Seconds per training step of both networks and of the reference transformer, as JSON.",
         "a small batch of short windows, rough figures",
     )
-    parser.add_argument("--batch_size", type=int, help="windows a step")
-    parser.add_argument("--interval_size", type=int, help="frames a window")
-    for level, of in (("pfe", "frames"), ("fc", "windows")):
-        parser.add_argument(f"--{level}_dim", type=int, help=f"numbers that describe {of}")
-        parser.add_argument(f"--{level}_head", type=int, help=f"heads of the attention that describes {of}")
-    parser.add_argument("--ffn_dim", type=int, help="hidden values of the feed-forward")
-    parser.add_argument("--one_frame_in", type=int, help="of so many frames one is looked at, in some_frames")
-    parser.add_argument("--turns", type=int, help="of both forms")
-    parser.add_argument("--steps", type=int, help="of ours a turn")
-    parser.add_argument("--threads", type=int, help="that torch uses")
+    parser.add_argument("--batch_size", type=int, help="windows per step")
+    parser.add_argument("--interval_size", type=int, help="frames per window")
+    for level, encoder in (("pfe", "frame encoder"), ("fc", "window classifier")):
+        parser.add_argument(f"--{level}_dim", type=int, help=f"features of the {encoder}")
+        parser.add_argument(f"--{level}_head", type=int, help=f"attention heads of the {encoder}")
+    parser.add_argument("--ffn_dim", type=int, help="hidden units of the feed-forward layers")
+    parser.add_argument("--frame_subsampling", type=int, help="use one frame in so many, for subsampled")
+    parser.add_argument("--repeats", type=int, help="alternating measurements of both forms")
+    parser.add_argument("--steps", type=int, help="our steps per repeat")
+    parser.add_argument("--threads", type=int, help="threads of torch")
     return Arguments(**values(parser, words, QUICK))
 
 

@@ -1,7 +1,7 @@
 """python benchmarks/windowing_memory.py POSES LENGTH BATCH_SIZE
 
-Reads fitted gaits and makes batches of their windows in random order, on one thread; prints ``megabytes``,
-``first_batch_s`` and ``reading_s`` as JSON. ``windows.py`` runs it as a process of its own and says what they mean.
+Reads fitted trials and makes batches of their windows in random order, on one thread. Prints ``megabytes``,
+``first_batch_s`` and ``reading_s`` as JSON; ``windowing_speed.py`` runs it in a process of its own and describes them.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 from peak_memory import peak_memory_mb
 
-from gait.motion.dataset import read_gaits
+from gait.motion.dataset import read_dataset
 from gait.motion.windows import WindowDataset
 
 BATCHES = 50
@@ -24,16 +24,16 @@ def main(base_folder: Path, length: int, batch_size: int) -> None:
     torch.set_num_threads(1)
     before = peak_memory_mb()
     start = time.perf_counter()
-    gaits = read_gaits(base_folder).gaits
+    trials = read_dataset(base_folder).trials
     read = time.perf_counter()
-    windows = WindowDataset(gaits, length, mirrored=True)
+    windows = WindowDataset(trials, length, mirror=True)
     random = torch.Generator().manual_seed(0)
     windows.batch(torch.randint(len(windows), (batch_size,), generator=random))
     first = time.perf_counter()
     for _ in range(BATCHES):
         windows.batch(torch.randint(len(windows), (batch_size,), generator=random))
-    figures = {"megabytes": peak_memory_mb() - before, "first_batch_s": first - start, "reading_s": read - start}
-    print(json.dumps(figures))
+    metrics = {"megabytes": peak_memory_mb() - before, "first_batch_s": first - start, "reading_s": read - start}
+    print(json.dumps(metrics))
 
 
 if __name__ == "__main__":

@@ -1,19 +1,18 @@
-"""python benchmarks/windowing_speed.py --json windows.json
+"""python benchmarks/windowing_speed.py --json windowing_speed.json
 
-Windows of a cohort in the common frame: memory, time to the first batch, and speed beside the published loop, which
-makes one window after another. The recordings are those of a synthetic walker who walks along another heading in each.
-Prints one JSON object:
+Windows of a cohort in the common frame: memory, time to the first batch, and speed compared with the loop of the
+original implementation, which makes one window after another. The recordings are one synthetic trial in many walking
+directions. Prints one JSON object:
 
- * ``megabytes``: memory (10⁶ bytes) of a process that reads the cohort from its ``poses.npz`` files and asks for
-   batches in random order, beyond what the interpreter and the libraries hold; the most that it ever had.
- * ``first_batch_s``: in that process, from the beginning of reading to the first batch.
- * ``first_epoch`` and ``later_epochs``: batches in random order, half of their windows mirrored, when their windows are
-   asked for the first time and again; ``windows_per_second``, ``batch_ms``, and ``ratio``: how many times as fast as
-   the published loop, which is written from its description (``published_windows_per_second``). All on one thread, in
-   turns, by the processor's time, so that other work on the machine counts for little. ``ratio`` by itself is that of
-   a training of 25 epochs.
- * ``published_first_batch_s``: before its first batch the published loop makes all windows; what that would take,
-   without reading. ``first_batch_ratio``: beside what the first batch takes here once the recordings are read.
+ * ``megabytes``: peak memory (10⁶ bytes) of a process that reads the cohort from its ``poses.npz`` files and makes
+   batches in random order, minus that of the interpreter and the libraries.
+ * ``first_batch_s``: in that process, from the start of reading to the first batch.
+ * ``first_epoch`` and ``later_epochs``: batches in random order, half of the windows mirrored, when the windows are
+   requested for the first time and again: ``windows_per_second``, ``batch_ms``, and ``ratio``, the speed relative to
+   the reference loop (``reference_windows_per_second``). Both run alternately on one thread and are measured in
+   processor time, so that other load has little effect. The ``ratio`` at top level is that of a training of 25 epochs.
+ * ``reference_first_batch_s``: time that the reference loop would need for all windows, which it makes before its
+   first batch, without reading. ``first_batch_ratio``: relative to our first batch, without reading.
 """
 
 from __future__ import annotations
@@ -31,38 +30,38 @@ from typing import Any
 import numpy as np
 import torch
 from bench_args import benchmark_parser, values
-from bench_output import load_average, made_by, publish
+from bench_output import load_average, provenance, publish
 from recorded_trials import MODEL
-from reference_windows import published_windows
+from reference_windows import make_reference_windows
 
 from gait.body.model_file import load_body
 from gait.body.pose_sequence import PoseSequence
 from gait.body.rotations import axis_angle_to_matrix
 from gait.errors import GaitError
-from gait.motion.dataset import read_gaits
+from gait.motion.dataset import read_dataset
 from gait.motion.pose_files import write_npz
 from gait.motion.windows import WindowDataset
-from gait.synthetic import make_person, make_walk
+from gait.synthetic import make_subject, make_trial
 
 RATE_HZ = 100.0
 EPOCHS = 25
-"""The README's."""
+"""Epochs of the README's training."""
 
 
 @dataclass(frozen=True)
 class Arguments:
-    """Of the command line."""
+    """Command-line arguments."""
 
     recordings: int = 200
-    """Of the cohort; every second one counts as ill."""
+    """Recordings of the cohort; every second one is labelled sick."""
     frames: int = 1000
-    """Of each recording."""
+    """Frames per recording."""
     length: int = 128
-    """Frames of a window; there is a window at every frame."""
+    """Frames per window; windows start at every frame."""
     batch_size: int = 64
-    """Windows of a batch."""
+    """Windows per batch."""
     rounds: int = 9
-    """The two are measured in turns, so often."""
+    """Alternating measurements, of which the median counts."""
     model: Path = MODEL
     """Body model file."""
     json: Path | None = None
@@ -70,69 +69,73 @@ class Arguments:
 
 
 QUICK: dict[str, Any] = {"recordings": 4, "frames": 300, "rounds": 2}
-"""What ``--quick`` changes: seconds, and rough figures."""
+"""Values that ``--quick`` changes; it takes seconds and gives rough figures."""
 
 
 def main(args: Arguments) -> None:
     torch.set_num_threads(1)
     load = load_average()
-    with tempfile.TemporaryDirectory() as place:
-        write_cohort(Path(place), args)
-        script = Path(__file__).with_name("windows_memory.py")
-        words = [sys.executable, str(script), place, str(args.length), str(args.batch_size)]
+    with tempfile.TemporaryDirectory() as folder:
+        write_cohort(Path(folder), args)
+        script = Path(__file__).with_name("windowing_memory.py")
+        words = [sys.executable, str(script), folder, str(args.length), str(args.batch_size)]
         done = subprocess.run(words, capture_output=True, text=True, check=True)
         memory = json.loads(done.stdout)
-        windows = WindowDataset(read_gaits(Path(place)).gaits, args.length, mirrored=True)
-    speed = measured_speed(windows, args)
-    made = len(windows) / speed["published_windows_per_second"]
+        windows = WindowDataset(read_dataset(Path(folder)).trials, args.length, mirror=True)
+    speed = measure_speed(windows, args)
+    made = len(windows) / speed["reference_windows_per_second"]
     publish(
         {
             **memory,
             **speed,
-            "published_first_batch_s": made,
+            "reference_first_batch_s": made,
             "first_batch_ratio": made / (memory["first_batch_s"] - memory["reading_s"]),
             "windows": len(windows),
             "load_average": load,
-            "made_by": made_by(args, load_body(args.model)),
+            "provenance": provenance(args, load_body(args.model)),
         },
         args.json,
     )
 
 
-def write_cohort(place: Path, args: Arguments) -> None:
-    """Poses of one walker, turned and moved differently for each recording."""
+def write_cohort(poses: Path, args: Arguments) -> None:
+    """Write the poses of one trial, rotated and translated differently for each recording."""
     body = load_body(args.model)
-    walk = make_walk(body, make_person(body, 1), seconds=args.frames / RATE_HZ, rate_hz=RATE_HZ).truth
+    trial = make_trial(body, make_subject(body, 1), seconds=args.frames / RATE_HZ, rate_hz=RATE_HZ).ground_truth
     random = np.random.default_rng(0)
     for number in range(args.recordings):
-        folder = place / ("sick" if number % 2 else "healthy") / f"P{number:03d}" / "walk"
+        folder = poses / ("sick" if number % 2 else "healthy") / f"P{number:03d}" / "walk"
         folder.mkdir(parents=True)
-        write_npz(folder, turned(walk, random.uniform(-np.pi, np.pi), random.normal(size=3)))
+        write_npz(folder, rotate_joints(trial, random.uniform(-np.pi, np.pi), random.normal(size=3)))
 
 
-def turned(walk: PoseSequence, angle_rad: float, move_m: np.ndarray) -> PoseSequence:
-    """The joints along another heading; the poses are only there to be read."""
+def rotate_joints(sequence: PoseSequence, angle_rad: float, translation_m: np.ndarray) -> PoseSequence:
+    """Rotate the joints about the vertical and translate them; the poses, which are not used, stay as they are."""
     R = axis_angle_to_matrix(torch.tensor([0.0, angle_rad, 0.0])).numpy()
-    return replace(walk, joints_m=(walk.joints_m @ R.T + move_m).astype(np.float32))
+    return replace(sequence, joints_m=(sequence.joints_m @ R.T + translation_m).astype(np.float32))
 
 
-def measured_speed(windows: WindowDataset, args: Arguments) -> dict[str, Any]:
-    """Medians over the rounds, each of which measures everything."""
-    joints = torch.from_numpy(windows.gaits[0].joints_m)
+def measure_speed(windows: WindowDataset, args: Arguments) -> dict[str, Any]:
+    """Return medians over the rounds; each round measures both implementations."""
+    joints = torch.from_numpy(windows.trials[0].joints_m)
     order = torch.randperm(len(windows), generator=torch.Generator().manual_seed(0))
-    first, later, published = [], [], []
+    first, later, reference = [], [], []
     for number in range(args.rounds):
-        mine = order[number :: args.rounds][: 20 * args.batch_size].split(args.batch_size)
+        of_round = order[number :: args.rounds][: 20 * args.batch_size].split(args.batch_size)
 
-        def batches(asked: tuple[torch.Tensor, ...] = mine) -> int:
-            return sum(len(windows.batch(indices)) for indices in asked)
+        def batches(parts: tuple[torch.Tensor, ...] = of_round) -> int:
+            return sum(len(windows.batch(indices)) for indices in parts)
 
-        first.append(seconds_each(batches))
-        later.append(seconds_each(batches))
-        published.append(seconds_each(lambda: len(list(published_windows(joints[: args.length + 200], args.length)))))
-    loop = np.array(published)
+        first.append(measure_seconds_per_window(batches))
+        later.append(measure_seconds_per_window(batches))
+        reference.append(
+            measure_seconds_per_window(
+                lambda: len(list(make_reference_windows(joints[: args.length + 200], args.length)))
+            )
+        )
+    loop = np.array(reference)
 
-    def figures(seconds: list[float]) -> dict[str, float]:
+    def metrics(seconds: list[float]) -> dict[str, float]:
         return {
             "windows_per_second": 1 / float(np.median(seconds)),
             "batch_ms": 1e3 * args.batch_size * float(np.median(seconds)),
@@ -142,14 +145,14 @@ def measured_speed(windows: WindowDataset, args: Arguments) -> dict[str, Any]:
     training = (np.array(first) + (EPOCHS - 1) * np.array(later)) / EPOCHS
     return {
         "ratio": float(np.median(loop / training)),
-        "first_epoch": figures(first),
-        "later_epochs": figures(later),
-        "published_windows_per_second": 1 / float(np.median(loop)),
+        "first_epoch": metrics(first),
+        "later_epochs": metrics(later),
+        "reference_windows_per_second": 1 / float(np.median(loop)),
     }
 
 
-def seconds_each(make: Callable[[], int]) -> float:
-    """Of the processor, by how many windows were made."""
+def measure_seconds_per_window(make: Callable[[], int]) -> float:
+    """Return processor seconds per window; ``make`` returns the number of windows that it made."""
     start = time.process_time()
     count = make()
     return (time.process_time() - start) / count
@@ -157,11 +160,13 @@ def seconds_each(make: Callable[[], int]) -> float:
 
 def parse_arguments(words: list[str] | None = None) -> Arguments:
     """Read the command line."""
-    parser = benchmark_parser("Windows in the common frame: memory and speed, as JSON.", "seconds, and rough figures")
-    parser.add_argument("--recordings", type=int, help="of the cohort")
-    parser.add_argument("--frames", type=int, help="of each recording")
-    parser.add_argument("--length", type=int, help="frames of a window")
-    parser.add_argument("--batch_size", type=int, help="windows of a batch")
+    parser = benchmark_parser(
+        "Windows in the common frame: memory and speed, as JSON.", "seconds rather than minutes, rough figures"
+    )
+    parser.add_argument("--recordings", type=int, help="recordings of the cohort")
+    parser.add_argument("--frames", type=int, help="frames per recording")
+    parser.add_argument("--length", type=int, help="frames per window")
+    parser.add_argument("--batch_size", type=int, help="windows per batch")
     parser.add_argument("--rounds", type=int, help="measurements, of which the median counts")
     parser.add_argument("--model", type=Path, help="body model file")
     return Arguments(**values(parser, words, QUICK))

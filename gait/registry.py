@@ -1,7 +1,7 @@
-"""Find what comes in kinds: one module of a package is one file format, network, explanation method or exporter.
+"""Find the plug-in modules of a package: file formats, networks, explanation methods, exporters.
 
-A module that holds the attribute named by the package's registry (``FORMAT``, ``NETWORK``, ``METHOD``, ``EXPORTER``)
-is registered by being there. To add one, add a file.
+Each module of such a package that defines the registry's attribute (``FORMAT``, ``NETWORK``, ``METHOD``, ``EXPORTER``)
+is one entry. To add an entry, add a module.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from typing import Any
 
 
 def discover(package: ModuleType | str, attribute: str) -> dict[str, Any]:
-    """Return the entries of a package by their ``name``, sorted by ``order`` where they have one, then by name.
+    """Import all modules of a package; return their entries by ``name``, sorted by ``order`` (0 if absent), then name.
 
     Args:
-        package: whose modules are imported.
-        attribute: that an entry's module holds.
+        package: the package or its dotted name.
+        attribute: the module attribute that holds an entry, e.g. "NETWORK".
 
     Raises:
-        ValueError: two modules hold entries of one name.
+        ValueError: two modules define entries with the same name.
     """
     if isinstance(package, str):
         package = importlib.import_module(package)
@@ -30,6 +30,6 @@ def discover(package: ModuleType | str, attribute: str) -> dict[str, Any]:
         if entry is None:
             continue
         if entry.name in found:
-            raise ValueError(f"{module.name}: another module of {package.__name__} holds a {attribute} {entry.name!r}.")
+            raise ValueError(f"{module.name}: another module of {package.__name__} has a {attribute} {entry.name!r}.")
         found[entry.name] = entry
     return dict(sorted(found.items(), key=lambda item: (getattr(item[1], "order", 0), item[0])))

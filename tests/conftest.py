@@ -1,4 +1,4 @@
-"""Fixtures that several rooms' tests share."""
+"""Fixtures shared by the tests of several packages."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,21 +16,21 @@ _CAPTURES = CAPTURES
 
 @pytest.fixture(scope="session")
 def captures() -> Path:
-    """The folder of real recordings beside the checkout; skips where it is missing."""
+    """The folder of real recordings beside the checkout; the test is skipped if it is missing."""
     if not _CAPTURES.is_dir():
-        pytest.skip("no real recordings: ../shared/captures is missing beside the checkout")
+        pytest.skip("no real recordings: ../shared/captures is missing")
     return _CAPTURES
 
 
 @pytest.fixture(scope="session")
 def open_body() -> Body:
-    """The body that the suite brings."""
+    """The open body model of this package."""
     return load_body(_OPEN_BODY)
 
 
 @pytest.fixture(scope="module")
 def one_thread() -> Iterator[None]:
-    """The arrays are small: more threads only wait for each other."""
+    """Limit torch to one thread, since the arrays are too small to gain from more."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield

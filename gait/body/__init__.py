@@ -1,1 +1,1 @@
-"""The statistical body: its file, its shape and pose, its priors, and where markers sit on it."""
+"""The statistical body: model files, shape and pose, pose priors, marker placement."""

@@ -1,4 +1,4 @@
-"""A statistical body of SUPR's or SMPL's kind: shape and pose to vertices and joints.
+"""A statistical body of the SUPR or SMPL family: from shape and pose to vertices and joints.
 
 >>> body = load_body("data/SUPR/open_neutral.npz")        # gait.body.model_file
 >>> out = body(torch.zeros(1, body.num_pose), torch.zeros(body.num_betas))
@@ -21,7 +21,7 @@ from gait.body.rotations import PoseFeature, axis_angle_to_matrix, left_jacobian
 from gait.errors import GaitError
 
 Landmark = tuple[int, tuple[float, float, float]]
-"""A point of the skin: a row of ``faces`` and barycentric weights of its three vertices."""
+"""A point on the skin: a row of ``faces``, and the barycentric weights of its three vertices."""
 
 _D = TypeVar("_D")
 
@@ -30,35 +30,36 @@ class BodyOutput(NamedTuple):
     """A posed body; metres, y up."""
 
     vertices: Tensor  # (B, V, 3)
-    joints: Tensor  # (B, J, 3) posed joints
-    rotations: Tensor  # (B, J, 3, 3) R_world_joint: what each joint's own frame is turned to
+    joints: Tensor  # (B, J, 3) joint positions
+    rotations: Tensor  # (B, J, 3, 3) R_world_joint
 
 
 @dataclass(frozen=True, eq=False)
 class Body:
-    """The arrays of one model file and the functions of pose and shape they define.
+    """A body model: the arrays of one model file, and the functions of pose and shape that they define.
 
-    T-pose at rest: metres, y up, facing +z, the person's left at +x. A pose is axis-angle joint by joint (P
-    = 3·J, radians), or with ``hinges`` the P = ``hinges.num_pose`` numbers of the constrained tree. The
-    root's rotation turns the body about the root joint's rest position. Formulas: Osman et al. 2022, SUPR:
-    A Sparse Unified Part-Based Human Representation, ECCV; Loper et al. 2015, SMPL, ACM Trans. Graph. 34:248; they
-    differ in ``feature`` alone. Everything is differentiable in pose, shape and
+    The rest pose is the T-pose: metres, y up, facing +z, the subject's left at +x. A pose has P numbers: the axis-angle
+    vectors of all joints (P = 3·J, radians), or the parameters of the constrained tree if there is one. The root's
+    rotation turns the body about the root joint's rest position. All functions are differentiable in pose, shape and
     translation.
+
+    Formulas: Osman et al. 2022, SUPR: A Sparse Unified Part-Based Human Representation, ECCV; Loper et al. 2015, SMPL,
+    ACM Trans. Graph. 34:248. The two families differ only in ``feature``.
     """
 
-    name: str  # file name of the model, e.g. "open_neutral.npz"; with its folders where that is just "model.npz"
-    sha256: str  # of the whole file
-    v_template: Tensor  # (V, 3) metres
-    shapedirs: Tensor  # (V, 3, B) metres per standard deviation of shape
-    posedirs: Tensor | None  # (V, 3, F·J) metres per unit of pose feature, F numbers a joint; None where all are zero
-    weights: Tensor  # (V, J) skinning weights, rows summing to 1
-    joint_template: Tensor  # (J, 3) metres, joints of the mean body
-    joint_shapedirs: Tensor  # (J, 3, B) how they move with shape
+    name: str  # file name of the model, e.g. "open_neutral.npz"; with its folders if it is just "model.npz"
+    sha256: str  # of the model file
+    v_template: Tensor  # (V, 3) vertices of the mean body, metres
+    shapedirs: Tensor  # (V, 3, B) metres per standard deviation of each shape parameter
+    posedirs: Tensor | None  # (V, 3, F·J) metres per unit of pose feature, F numbers per joint; None if all are zero
+    weights: Tensor  # (V, J) skinning weights; each row sums to 1
+    joint_template: Tensor  # (J, 3) joints of the mean body, metres
+    joint_shapedirs: Tensor  # (J, 3, B) metres per standard deviation of each shape parameter
     parents: tuple[int, ...]  # (J,) parent of each joint, -1 for the root
     faces: Tensor  # (F, 3) int64
-    levels: tuple[Tensor, ...]  # joints by depth below the root, int64; levels[0] are the root's children
+    tree_levels: tuple[Tensor, ...]  # joints by depth below the root, int64; tree_levels[0] are the root's children
     feature: PoseFeature = PoseFeature.QUATERNION
-    hinges: ConstrainedTree | None = None
+    constrained_tree: ConstrainedTree | None = None
     landmarks: Mapping[str, Landmark] = field(default_factory=dict)
 
     @property
@@ -73,61 +74,60 @@ class Body:
 
     @property
     def model_type(self) -> str:
-        """The family by AMASS's names, which says what a pose's numbers are: supr, smplx, smplh or smpl."""
+        """The model family as AMASS names it, "supr", "smplx", "smplh" or "smpl"; it defines the layout of a pose."""
         if self.feature is PoseFeature.QUATERNION:
             return "supr"
         return {55: "smplx", 52: "smplh"}.get(self.num_joints, "smpl")
 
     @property
     def gender(self) -> str:
-        """What the file's name says; bodies of both sexes are neutral."""
+        """ "female", "male" or "neutral", from the file's name."""
         words = re.findall("[a-z]+", self.name.lower())
-        if words[:1] == ["basicmodel"]:  # SMPL's own names
+        if words[:1] == ["basicmodel"]:  # SMPL's released files end with "_f", "_m"
             words += [{"f": "female", "m": "male"}.get(word, word) for word in words]
         return next((word for word in ("female", "male") if word in words), "neutral")
 
     @property
     def num_betas(self) -> int:
-        """Number of shape parameters loaded."""
+        """Number of loaded shape parameters."""
         return self.shapedirs.shape[-1]
 
     @property
     def num_pose(self) -> int:
-        """Numbers in a pose: 3·J, or those of the hinge tree."""
-        return self.hinges.num_pose if self.hinges else 3 * self.num_joints
+        """Number of pose parameters P: 3·J, or those of the constrained tree."""
+        return self.constrained_tree.num_pose if self.constrained_tree else 3 * self.num_joints
 
     @property
     def root(self) -> int:
-        """The joint without a parent."""
+        """Index of the joint without a parent."""
         return self.parents.index(-1)
 
     @property
     def dtype(self) -> torch.dtype:
-        """Of every float tensor here."""
+        """Type of all float tensors of this body."""
         return self.v_template.dtype
 
     @property
     def device(self) -> torch.device:
-        """Of every tensor here."""
+        """Device of all tensors of this body."""
         return self.v_template.device
 
     @cached_property
     def pose_joint(self) -> Tensor:
-        """The joint (P,) that each pose number turns, int64; -1 where a hinge tree leaves a number unused."""
-        if self.hinges:
-            return self.hinges.pose_joint
-        with torch.inference_mode(False):  # kept for later calls, which may differentiate
+        """(P,) joint that each pose parameter rotates, int64; -1 for a parameter that the constrained tree ignores."""
+        if self.constrained_tree:
+            return self.constrained_tree.pose_joint
+        with torch.inference_mode(False):  # cached for later calls, which may differentiate
             return torch.arange(self.num_joints, device=self.device).repeat_interleave(3)
 
     def to(self, *, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Body:
-        """The same body elsewhere or in another precision."""
-        return _moved(self, device, dtype)
+        """Return this body on another device or in another precision."""
+        return _tensors_to(self, device, dtype)
 
-    def shaped(self, betas: Tensor) -> tuple[Tensor, Tensor]:
-        """Vertices (B, V, 3) and joints (B, J, 3) at rest, of shapes (B, n) or (n,), n ≤ num_betas; metres.
+    def rest_body(self, betas: Tensor) -> tuple[Tensor, Tensor]:
+        """Return vertices (B, V, 3) and joints (B, J, 3) in the T-pose, metres, for shapes (B, n) or (n,).
 
-        Fewer numbers than the body has mean zeros for the rest; one shape gives B = 1. Raises GaitError if
-        there are more.
+        Missing shape parameters (n < num_betas) are zero; a shape (n,) gives B = 1. Raises GaitError if n > num_betas.
         """
         betas = self._shape_rows(betas)
         n = betas.shape[-1]
@@ -135,57 +135,63 @@ class Body:
         return vertices, self.rest_joints(betas)
 
     def rest_joints(self, betas: Tensor) -> Tensor:
-        """Joints (B, J, 3) at rest, of shapes (B, n) or (n,); what ``shaped`` gives, without the vertices."""
+        """Return only the joints (B, J, 3) of ``rest_body``."""
         betas = self._shape_rows(betas)
         n = betas.shape[-1]
         return self.joint_template + (betas @ self.joint_shapedirs[..., :n].flatten(0, 1).T).unflatten(-1, (-1, 3))
 
     def local_rotations(self, pose: Tensor) -> tuple[Tensor, Tensor]:
-        """Rotations relative to the parent (B, J, 3, 3) and pose features (B, J, F) of poses (B, P).
+        """Return rotations relative to the parent (B, J, 3, 3) and pose features (B, J, F) of poses (B, P).
 
-        Raises GaitError if the poses have another length than this body's.
+        Raises GaitError if P is not ``num_pose``.
         """
         self._check_pose(pose)
-        if self.hinges:
-            rotations, feature = self.hinges.rotations(pose)
+        if self.constrained_tree:
+            rotations, feature = self.constrained_tree.rotations(pose)
         else:
             axis_angle = pose.unflatten(-1, (-1, 3))
             rotations, feature = axis_angle_to_matrix(axis_angle), quaternion_feature(axis_angle)
         return rotations, matrix_feature(rotations) if self.feature is PoseFeature.MATRIX else feature
 
-    def turning_axes(self, pose: Tensor) -> Tensor:
-        """Axes ω (B, P, 3) in the frame of the parent of j = ``pose_joint[d]``: ∂R_j/∂pose_d = skew(ω_d) R_j.
+    def pose_rotation_axes(self, pose: Tensor) -> Tensor:
+        """Return the rotation axis ω (B, P, 3) of each pose parameter d, in the frame of the parent of its joint j.
 
-        With the world rotation of the parent in front, it is how number d turns everything below joint j:
-        the Jacobian of a point x carried by it is (R_world_parent ω_d) × (x − joint_j).
+        ∂R_j/∂pose_d = skew(ω_d) R_j with j = ``pose_joint[d]``. The Jacobian of a point x on the segments below joint j
+        is (R_world_parent ω_d) × (x − joint_j).
         """
         self._check_pose(pose)
-        if self.hinges:
-            return self.hinges.turning_axes(pose)
+        if self.constrained_tree:
+            return self.constrained_tree.pose_rotation_axes(pose)
         return left_jacobian(pose.unflatten(-1, (-1, 3))).transpose(-1, -2).flatten(1, 2)
 
     def posed_skeleton(self, pose: Tensor, betas: Tensor, translation: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """World rotations (B, J, 3, 3) and joints (B, J, 3); arguments and errors as in ``__call__``."""
+        """Return world rotations (B, J, 3, 3) and joints (B, J, 3); arguments and errors as in ``__call__``."""
         local, _ = self.local_rotations(pose)
-        rotations, joints = self._along_tree(local, self.rest_joints(betas))
+        rotations, joints = self._forward_kinematics(local, self.rest_joints(betas))
         return rotations, joints if translation is None else joints + self._offsets(translation)
 
     def posed_joints(self, pose: Tensor, betas: Tensor, translation: Tensor | None = None) -> Tensor:
-        """Posed joints (B, J, 3) without the skin; arguments and errors as in ``__call__``."""
+        """Return the posed joints (B, J, 3) without computing vertices; arguments and errors as in ``__call__``."""
         return self.posed_skeleton(pose, betas, translation)[1]
 
     def __call__(self, pose: Tensor, betas: Tensor, translation: Tensor | None = None) -> BodyOutput:
-        """The posed body, of poses (B, P) in radians, shapes (B, n) or (n,), translations (B, 3) in metres.
+        """Pose the body.
 
-        A shape given once is computed once for the whole batch. Raises GaitError if a length does not fit.
+        Args:
+            pose: (B, P) radians.
+            betas: (B, n) shapes, or (n,) one shape for all poses, which is computed only once.
+            translation: (B, 3) metres, or None for none.
+
+        Raises:
+            GaitError: an argument has a wrong shape.
         """
         local, feature = self.local_rotations(pose)
-        vertices, rest = self.shaped(betas)
-        rotations, joints = self._along_tree(local, rest)
+        vertices, rest = self.rest_body(betas)
+        rotations, joints = self._forward_kinematics(local, rest)
         if self.posedirs is not None:
             vertices = vertices + (feature.flatten(1) @ self.posedirs.flatten(0, 1).T).unflatten(-1, (-1, 3))
-        moved = joints - (rotations @ rest[..., None])[..., 0]
-        transforms = torch.cat([rotations, moved[..., None]], -1)  # (B, J, 3, 4) rest -> posed
+        shift = joints - (rotations @ rest[..., None])[..., 0]
+        transforms = torch.cat([rotations, shift[..., None]], -1)  # (B, J, 3, 4) rest -> posed
         blended = (self.weights @ transforms.flatten(2)).unflatten(-1, (3, 4))  # (B, V, 3, 4)
         vertices = (blended[..., :3] * vertices[..., None, :]).sum(-1) + blended[..., 3]
         if translation is not None:
@@ -195,13 +201,13 @@ class Body:
 
     forward = __call__
 
-    def _along_tree(self, local: Tensor, rest: Tensor) -> tuple[Tensor, Tensor]:
-        """World rotations (B, J, 3, 3) and positions (B, J, 3), level by level from the root."""
-        batch = len(local) if len(rest) == 1 else len(rest)  # torch.broadcast_shapes would load sympy: a second
+    def _forward_kinematics(self, local: Tensor, rest: Tensor) -> tuple[Tensor, Tensor]:
+        """Return world rotations (B, J, 3, 3) and positions (B, J, 3), computed level by level from the root."""
+        batch = len(local) if len(rest) == 1 else len(rest)  # torch.broadcast_shapes imports sympy, which takes 1 s
         local, rest = local.expand(batch, -1, -1, -1), rest.expand(batch, -1, -1)
         rotation, position = local[:, self.root, None], rest[:, self.root, None]
         rotations, positions = [rotation], [position]
-        for level, parents, row in self._steps:
+        for level, parents, row in self._level_steps:
             above = rotation[:, row]
             step = rest[:, level] - rest[:, parents]
             position = position[:, row] + (above @ step[..., None])[..., 0]
@@ -211,11 +217,11 @@ class Body:
         return torch.cat(rotations, 1)[:, self._from_levels], torch.cat(positions, 1)[:, self._from_levels]
 
     @cached_property
-    def _steps(self) -> tuple[tuple[Tensor, Tensor, Tensor], ...]:
-        """For each level: its joints, their parents, and the parents' rows in the level above."""
+    def _level_steps(self) -> tuple[tuple[Tensor, Tensor, Tensor], ...]:
+        """Per tree level: its joints, their parents, and the parents' indices within the level above."""
         steps = []
         above = [self.root]
-        for level in self.levels:
+        for level in self.tree_levels:
             joints = level.tolist()
             parents = [self.parents[j] for j in joints]
             rows = [above.index(p) for p in parents]
@@ -226,40 +232,40 @@ class Body:
 
     @cached_property
     def _from_levels(self) -> Tensor:
-        """(J,) where each joint stands in the list root, level 1, level 2, ..."""
-        order = [self.root, *(j for level in self.levels for j in level.tolist())]
+        """(J,) index of each joint in the concatenation of root, level 1, level 2, ..."""
+        order = [self.root, *(j for level in self.tree_levels for j in level.tolist())]
         with torch.inference_mode(False):
             return torch.tensor(order, device=self.device).argsort()
 
     def _check_pose(self, pose: Tensor) -> None:
         if pose.ndim != 2 or pose.shape[1] != self.num_pose:
-            tree = "the hinge tree" if self.hinges else "the free tree"
+            tree = "constrained" if self.constrained_tree else "free"
             raise GaitError(
-                f"{self.name}: a pose of shape {tuple(pose.shape)}; {tree} needs (frames, {self.num_pose})."
+                f"{self.name}: poses of shape {tuple(pose.shape)}; its {tree} joints need (frames, {self.num_pose})."
             )
 
     def _shape_rows(self, betas: Tensor) -> Tensor:
         rows = betas[None] if betas.ndim == 1 else betas
         if rows.ndim != 2 or rows.shape[1] > self.num_betas:
             raise GaitError(
-                f"{self.name}: betas of shape {tuple(betas.shape)}; this body has {self.num_betas} of them."
+                f"{self.name}: betas of shape {tuple(betas.shape)}; this body has {self.num_betas} shape parameters."
             )
         return rows
 
     def _offsets(self, translation: Tensor) -> Tensor:
         if translation.ndim != 2 or translation.shape[1] != 3:
-            raise GaitError(f"{self.name}: a translation of shape {tuple(translation.shape)}; needed is (frames, 3).")
+            raise GaitError(f"{self.name}: a translation of shape {tuple(translation.shape)}; must be (frames, 3).")
         return translation[:, None]
 
 
-def _moved(value: _D, device: torch.device | str | None, dtype: torch.dtype | None) -> _D:
-    """A copy of a data class with its tensors, nested ones too, on ``device``, float ones as ``dtype``."""
+def _tensors_to(value: _D, device: torch.device | str | None, dtype: torch.dtype | None) -> _D:
+    """Return a copy of a dataclass with all its tensors, also nested ones, on ``device``; float ones as ``dtype``."""
 
-    def moved(item: Any) -> Any:
+    def convert(item: Any) -> Any:
         if isinstance(item, Tensor):
             return item.to(device=device, dtype=dtype if item.is_floating_point() else None)
         if isinstance(item, tuple):
-            return tuple(moved(part) for part in item)
-        return _moved(item, device, dtype) if is_dataclass(item) else item
+            return tuple(convert(element) for element in item)
+        return _tensors_to(item, device, dtype) if is_dataclass(item) else item
 
-    return replace(value, **{f.name: moved(getattr(value, f.name)) for f in fields(value)})  # type: ignore
+    return replace(value, **{f.name: convert(getattr(value, f.name)) for f in fields(value)})  # type: ignore

@@ -1,9 +1,9 @@
-"""Plug-in Gait's markers on any whole body, by casting rays from its joints.
+"""Place Plug-in Gait markers on any full-body model by casting rays from its joints.
 
-Each rule says where a technician's finger would go: a point inside the body built from joints, a direction in the
-T-pose (the arms' lateral side is up, their thumb side in front) and the part of the skin that may be hit. Landmarks:
-Vicon, Plug-in Gait Reference Guide, "Full body modeling marker set"; Kadaba, Ramakrishnan & Wootten 1990, J. Orthop.
-Res. 8:383, for the lower body; heights of trunk landmarks as parts of stature after Gordon et al. 1989, ANSUR.
+Each rule has a point inside the body, a direction in the T-pose (the lateral side of the arms is up, the thumb side in
+front), and the part of the skin that the ray may hit. Landmarks: Vicon, Plug-in Gait Reference Guide, "Full body
+modeling marker set"; Kadaba, Ramakrishnan & Wootten 1990, J. Orthop. Res. 8:383, for the lower body; heights of the
+trunk landmarks relative to stature after Gordon et al. 1989, ANSUR.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 
 from gait.body.body import Body
 from gait.body.marker_layout import MarkerLayout, marker_kind
-from gait.body.skeleton import NUM_BODY_JOINTS, Joint, joint_rows
+from gait.body.skeleton import NUM_BODY_JOINTS, Joint, joint_indices
 from gait.errors import GaitError
 
 MARKER_CENTRE_M = 0.009
-"""Centre of a 14 mm marker on its base plate above the skin, metres."""
+"""Height of the centre of a 14 mm marker with base plate above the skin, metres."""
 
 _UP, _FORWARD = np.array([0.0, 1.0, 0.0]), np.array([0.0, 0.0, 1.0])
 _TRUNK = (
@@ -35,20 +35,20 @@ Vector = NDArray[np.float64]
 class _Rule:
     label: str
     origin: Vector  # (3,) a point inside the body, metres
-    direction: Vector  # (3,) out of the body
-    skin_of: tuple[str, ...]  # joints whose skin may be hit
+    direction: Vector  # (3,) of the ray, out of the body
+    skin_of: tuple[str, ...]  # the ray may hit the skin that moves with these joints
 
 
 def plug_in_gait_layout(body: Body) -> MarkerLayout:
-    """Place Plug-in Gait's 39 markers, SACR and the medial knee and ankle ones on a body's mean shape.
+    """Place Plug-in Gait's 39 markers, SACR, and the medial knee and ankle markers on a body's mean shape.
 
     Raises:
-        GaitError: the body lacks the 22 body joints (a hand or head model), or a ray leaves it nowhere.
+        GaitError: the model lacks the 22 body joints (a hand or head model), or a ray hits no skin.
     """
     if body.num_joints < NUM_BODY_JOINTS:
         raise GaitError(
-            f"{body.name}: markers can be placed on a whole body of {NUM_BODY_JOINTS} joints or more; this file has "
-            f"{body.num_joints}. Name a full-body model, or a constraint_file made for this one."
+            f"{body.name}: markers can only be placed on a model of {NUM_BODY_JOINTS} or more joints; this file has "
+            f"{body.num_joints}. Use a full-body model, or a marker_layout_file made for this one."
         )
     vertices = body.v_template.double().cpu().numpy()
     faces = body.faces.cpu().numpy()
@@ -56,14 +56,14 @@ def plug_in_gait_layout(body: Body) -> MarkerLayout:
     joints = body.joint_template.double().cpu().numpy()
     rules = list(_rules(vertices, weights, joints, body.name))
     face_weight = weights[faces].mean(axis=1)
-    hits = [_cast(rule, vertices, faces, face_weight, body.name) for rule in rules]
+    hits = [_cast_ray(rule, vertices, faces, face_weight, body.name) for rule in rules]
     return MarkerLayout(
         labels=tuple(rule.label for rule in rules),
         face=np.array([face for face, _ in hits]),
-        bary=np.array([bary for _, bary in hits]),
-        distance_m=np.full(len(rules), MARKER_CENTRE_M),
+        barycentric=np.array([bary for _, bary in hits]),
+        height_above_skin_m=np.full(len(rules), MARKER_CENTRE_M),
         kinds=tuple(marker_kind(rule.label) for rule in rules),
-        source=f"Plug-in Gait's markers, placed on {body.name}",
+        source=f"Plug-in Gait markers on {body.name}",
     )
 
 
@@ -74,11 +74,11 @@ def _rules(vertices: Vector, weights: Vector, joints: Vector, name: str) -> Iter
     def joint(name: str) -> Vector:
         return joints[Joint[name]].copy()
 
-    def between(a: Vector, b: Vector, share: float) -> Vector:
-        return (1 - share) * a + share * b
+    def between(a: Vector, b: Vector, t: float) -> Vector:
+        return (1 - t) * a + t * b
 
-    def height(share: float) -> float:
-        return floor + share * stature
+    def height(fraction: float) -> float:
+        return floor + fraction * stature
 
     trunk_z = joint("SPINE3")[2]
     yield _Rule(
@@ -97,8 +97,8 @@ def _rules(vertices: Vector, weights: Vector, joints: Vector, name: str) -> Iter
     def skin(where: NDArray[np.bool_], what: str) -> Vector:
         if not where.any():
             raise GaitError(
-                f"{name}: no skin at the {what}, from which markers are placed; is this a whole body in T-pose? "
-                "Name a constraint_file that places the markers."
+                f"{name}: no skin at the {what}, where markers are placed; is this a full body in T-pose? "
+                "Use a marker_layout_file that places the markers."
             )
         return vertices[where]
 
@@ -138,7 +138,8 @@ def _rules(vertices: Vector, weights: Vector, joints: Vector, name: str) -> Iter
         thigh = (f"{side}_HIP", f"{side}_KNEE", "PELVIS")
         shank = (f"{side}_KNEE", f"{side}_ANKLE", f"{side}_HIP")
         yield _Rule(S + "THI", between(hip, knee, 0.5 if S == "L" else 0.65), out, thigh)
-        # Skin slides back over the epicondyles as the knee bends; a marker on them reads as a little before the axis.
+        # Skin slides backward over the epicondyles as the knee bends, so on average their markers are slightly in
+        # front of the knee axis.
         epicondyle = knee + 0.0035 * stature * _FORWARD
         yield _Rule(S + "KNE", epicondyle, out, shank)
         yield _Rule(S + "KNM", epicondyle, -out, shank)
@@ -158,8 +159,8 @@ def _rules(vertices: Vector, weights: Vector, joints: Vector, name: str) -> Iter
 
 
 def _finger_base(joints: Vector, side: str) -> Vector:
-    """(3,) between the bases of index and middle finger; a hand's length beyond the wrist without fingers."""
-    rows = joint_rows(len(joints))
+    """Return the midpoint (3,) of the bases of index and middle finger; an estimate if the model has no fingers."""
+    rows = joint_indices(len(joints))
     fingers = [rows[finger] for k in ("INDEX1", "MIDDLE1") if (finger := Joint[f"{side}_{k}"]) in rows]
     if fingers:
         return joints[fingers].mean(axis=0)
@@ -168,19 +169,19 @@ def _finger_base(joints: Vector, side: str) -> Vector:
 
 
 def _toe_base(joints: Vector, side: str, foot: Vector) -> Vector:
-    """(3,) base of the second toe; the foot joint where a body has no toes."""
+    """Return the base (3,) of the second toe; the foot joint if the model has no toes."""
     toe = Joint[f"{side}_TOE2_1"]
     return joints[toe].copy() if len(joints) > toe else foot
 
 
-def _cast(
+def _cast_ray(
     rule: _Rule, vertices: Vector, faces: NDArray[np.int64], face_weight: Vector, name: str
 ) -> tuple[int, Vector]:
-    """Where a rule's ray last leaves the allowed skin: face and barycentric weights (3,).
+    """Return the face and the barycentric weights (3,) of the outermost point where a rule's ray leaves allowed skin.
 
     Möller & Trumbore 1997, J. Graphics Tools 2:21.
     """
-    column = joint_rows(face_weight.shape[1])
+    column = joint_indices(face_weight.shape[1])
     columns = [column[Joint[j]] for j in rule.skin_of if Joint[j] in column]
     allowed = np.flatnonzero(face_weight[:, columns].sum(axis=1) > 0.5)
     a, b, c = (vertices[faces[allowed, k]] for k in range(3))
@@ -198,8 +199,8 @@ def _cast(
     hit = (u >= -1e-9) & (v >= -1e-9) & (u + v <= 1 + 1e-9) & (distance > 1e-4) & outward
     if not hit.any():
         raise GaitError(
-            f"{name}: no skin where marker {rule.label} belongs, from joints {', '.join(rule.skin_of)}; is this a "
-            "whole body in T-pose? Name a constraint_file that places the markers."
+            f"{name}: no skin for marker {rule.label} near the joints {', '.join(rule.skin_of)}; is this a "
+            "full body in T-pose? Use a marker_layout_file that places the markers."
         )
     rows = np.flatnonzero(hit)
     row = rows[np.argmax(distance[rows])]

@@ -1,8 +1,7 @@
-"""Rotations as torch tensors: axis-angle vectors, matrices, the features that drive pose-corrective blend shapes.
+"""Rotations as torch tensors: axis-angle vectors, matrices, and the features of pose-corrective blend shapes.
 
-Every function takes any leading shape, is differentiable everywhere (the zero rotation included) and keeps
-the dtype and device of what it is given. Angles are radians; an axis-angle vector a·u turns by a about the
-unit axis u.
+Every function accepts any leading shape, is differentiable everywhere (also at zero rotation), and keeps dtype and
+device. Angles are in radians; the axis-angle vector a·u rotates by a about the unit axis u.
 """
 
 from __future__ import annotations
@@ -13,32 +12,32 @@ import torch
 from torch import Tensor
 
 _SMALL_SQUARED_ANGLE = 1e-4
-"""Below this squared angle three terms of the Taylor series are exact to 1e-15, and free of 0/0."""
+"""Below this squared angle (rad²), three terms of the Taylor series are exact to 1e-15 and avoid 0/0."""
 
 
 class PoseFeature(IntEnum):
-    """What of a joint's rotation drives a body's pose-corrective blend shapes; the value is its numbers a joint."""
+    """The function of a joint's rotation that multiplies the pose-corrective blend shapes; the value is its length."""
 
     QUATERNION = 4  # SUPR: quaternion_feature
     MATRIX = 9  # SMPL, SMPL-H, SMPL-X: matrix_feature
 
 
 def _squared_angle(axis_angle: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """(θ², θ with 1 put where θ is small, small or not), each (..., 1)."""
+    """Return θ², θ (1 where θ is small), and whether θ is small, each (..., 1)."""
     squared = (axis_angle * axis_angle).sum(-1, keepdim=True)
     small = squared < _SMALL_SQUARED_ANGLE
     return squared, torch.where(small, 1.0, squared).sqrt(), small
 
 
 def skew(vector: Tensor) -> Tensor:
-    """The matrices (..., 3, 3) with skew(a) @ b = a × b, from vectors (..., 3)."""
+    """Return the matrices (..., 3, 3) of vectors (..., 3) with skew(a) @ b = a × b."""
     x, y, z = vector.unbind(-1)
     zero = torch.zeros_like(x)
     return torch.stack([zero, -z, y, z, zero, -x, -y, x, zero], -1).unflatten(-1, (3, 3))
 
 
 def axis_angle_to_matrix(axis_angle: Tensor) -> Tensor:
-    """Rotation matrices (..., 3, 3) from axis-angle vectors (..., 3), by Rodrigues' formula.
+    """Return the rotation matrices (..., 3, 3) of axis-angle vectors (..., 3), by Rodrigues' formula.
 
     R = cos θ · I + (sin θ / θ) · skew(a) + ((1 − cos θ) / θ²) · a aᵀ, with a = θ·u.
     """
@@ -53,7 +52,7 @@ def axis_angle_to_matrix(axis_angle: Tensor) -> Tensor:
 
 
 def left_jacobian(axis_angle: Tensor) -> Tensor:
-    """The left Jacobian (..., 3, 3) of SO(3) at axis-angle vectors a (..., 3).
+    """Return the left Jacobian (..., 3, 3) of SO(3) at axis-angle vectors a (..., 3).
 
     Column k is the angular velocity ω in ∂R/∂a_k = skew(ω) R. J = I + (1 − cos θ)/θ² · K + (θ − sin θ)/θ³ ·
     K², K = skew(a) (Chirikjian 2011, Stochastic Models, Information Theory, and Lie Groups 2, eq. 10.86).
@@ -68,7 +67,7 @@ def left_jacobian(axis_angle: Tensor) -> Tensor:
 
 
 def inverse_left_jacobian(axis_angle: Tensor) -> Tensor:
-    """The inverse (..., 3, 3) of ``left_jacobian``: how a rotation vector changes as its rotation turns.
+    """Return the inverse (..., 3, 3) of ``left_jacobian``: the change of an axis-angle vector per small world rotation.
 
     log(exp(ω)·exp(a)) = a + J⁻¹ω + …, J⁻¹ = I − K/2 + (1 − (θ/2)·cot(θ/2))/θ² · K², K = skew(a) (Chirikjian 2011,
     eq. 10.86; Solà, Deray & Atchuthan 2018, A micro Lie theory, eq. 146).
@@ -82,16 +81,16 @@ def inverse_left_jacobian(axis_angle: Tensor) -> Tensor:
 
 
 def matrix_to_axis_angle(matrix: Tensor) -> Tensor:
-    """Axis-angle vectors (..., 3) with angles in [0, π], from rotation matrices (..., 3, 3).
+    """Return the axis-angle vectors (..., 3), with angles in [0, π], of rotation matrices (..., 3, 3).
 
-    Goes through the unit quaternion whose largest component comes first (Shepperd 1978, J. Guidance and
-    Control 1:223), so it stays accurate up to a half turn, where the axis cannot be read off R − Rᵀ.
+    The unit quaternion is computed from its largest component (Shepperd 1978, J. Guidance and Control 1:223). This is
+    accurate up to angle π, where R − Rᵀ does not give the axis.
     """
     m = matrix
     xx, yy, zz = m[..., 0, 0], m[..., 1, 1], m[..., 2, 2]
     wx, wy, wz = m[..., 2, 1] - m[..., 1, 2], m[..., 0, 2] - m[..., 2, 0], m[..., 1, 0] - m[..., 0, 1]
     xy, xz, yz = m[..., 0, 1] + m[..., 1, 0], m[..., 0, 2] + m[..., 2, 0], m[..., 1, 2] + m[..., 2, 1]
-    # Row k is 4·q_k·(x, y, z, w): any of them is the quaternion up to scale, the largest is the stable one.
+    # Row k is 4·q_k·(x, y, z, w): every row is the quaternion up to scale; the one with the largest q_k is most stable.
     rows = torch.stack(
         [
             torch.stack([1 + xx - yy - zz, xy, xz, wx], -1),
@@ -113,7 +112,7 @@ def matrix_to_axis_angle(matrix: Tensor) -> Tensor:
 
 
 def mean_rotation(rotations: Tensor) -> Tensor:
-    """The rotation (..., 3, 3) with the least sum of squared chords to rotations (N, ..., 3, 3).
+    """Return the chordal L2 mean (..., 3, 3) of rotations (N, ..., 3, 3).
 
     Moakher 2002, Means and averaging in the group of rotations, SIAM J. Matrix Anal. Appl. 24:1.
     """
@@ -124,7 +123,7 @@ def mean_rotation(rotations: Tensor) -> Tensor:
 
 
 def quaternion_feature(axis_angle: Tensor) -> Tensor:
-    """SUPR's pose feature (..., 4), zero at rest, of axis-angle (..., 3): (sin(θ/2)·u, cos(θ/2) − 1)."""
+    """Return SUPR's pose feature (..., 4) of axis-angle vectors (..., 3): (sin(θ/2)·u, cos(θ/2) − 1), zero at rest."""
     squared, angle, small = _squared_angle(axis_angle)
     sine = torch.where(small, 0.5 - squared / 48 + squared**2 / 3840, torch.sin(angle / 2) / angle)
     quarter = torch.sin(angle / 4)
@@ -133,7 +132,7 @@ def quaternion_feature(axis_angle: Tensor) -> Tensor:
 
 
 def matrix_feature(matrix: Tensor) -> Tensor:
-    """The SMPL family's pose feature (..., 9), zero at rest, of rotation matrices (..., 3, 3): R − I, row by row.
+    """Return the SMPL family's pose feature (..., 9) of rotation matrices (..., 3, 3): R − I by rows, zero at rest.
 
     Loper et al. 2015, SMPL: A Skinned Multi-Person Linear Model, ACM Trans. Graph. 34:248, eq. 9.
     """
@@ -141,15 +140,15 @@ def matrix_feature(matrix: Tensor) -> Tensor:
 
 
 def hamilton_product(p: Tensor, q: Tensor) -> Tensor:
-    """The product p·q (..., 4) of four-vectors (x, y, z, w) of any length, w being the scalar part."""
+    """Return the Hamilton product p·q (..., 4) of quaternions (x, y, z, w) of any norm; w is the scalar part."""
     pv, pw = p[..., :3], p[..., 3:]
     qv, qw = q[..., :3], q[..., 3:]
     vector = pw * qv + qw * pv + torch.linalg.cross(pv, qv)
     return torch.cat([vector, pw * qw - (pv * qv).sum(-1, keepdim=True)], -1)
 
 
-def two_columns_to_matrix(columns: Tensor) -> Tensor:
-    """Rotation matrices (..., 3, 3) from two columns (..., 3, 2), by Gram–Schmidt and a cross product.
+def rot6d_to_matrix(columns: Tensor) -> Tensor:
+    """Return the rotation matrices (..., 3, 3) of the 6D representation (..., 3, 2), by Gram–Schmidt.
 
     Zhou et al. 2019, On the Continuity of Rotation Representations in Neural Networks, CVPR, eq. 12.
     """

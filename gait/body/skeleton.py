@@ -1,7 +1,4 @@
-"""The 75 joints of the SUPR layout: names, sides, mirror pairs, and which of them other bodies have.
-
-The only copy in the suite.
-"""
+"""The 75 joints of SUPR: names, left-right pairs, and their indices in other body models."""
 
 from __future__ import annotations
 
@@ -9,7 +6,7 @@ from enum import IntEnum
 
 
 class Joint(IntEnum):
-    """Joints of a full SUPR body by name; ``Joint.LEFT_KNEE == 4``."""
+    """The joints of a full SUPR body; "collar" is the clavicle, "foot" the base of the toes."""
 
     PELVIS = 0
     LEFT_HIP = 1
@@ -90,18 +87,18 @@ class Joint(IntEnum):
 
 NUM_JOINTS = len(Joint)
 NUM_BODY_JOINTS = 22
-"""The first 22 joints, the ones without face, fingers and toes: what the networks see."""
+"""The first 22 joints, without face, fingers and toes. They are the input of the networks."""
 
 BODY_JOINTS = tuple(Joint(i) for i in range(NUM_BODY_JOINTS))
 
 _SMPL_JOINTS, _SMPLH_JOINTS = 24, 52
 
 
-def joint_rows(num_joints: int) -> dict[Joint, int]:
-    """Where the joints stand in a body of so many.
+def joint_indices(num_joints: int) -> dict[Joint, int]:
+    """Return the index of each joint in a body model with ``num_joints`` joints.
 
-    SUPR's 75 and SMPL-X's 55 are in the order of ``Joint``. SMPL-H's 52 lack the face's three, so that its hands begin
-    at 22; SMPL's 24 end with two hands that SUPR does not have.
+    The 75 joints of SUPR and the 55 of SMPL-X are in the order of ``Joint``. The 52 of SMPL-H lack the three joints of
+    the face, so the fingers begin at 22. The last two of SMPL's 24 are hand joints that SUPR does not have.
     """
     if num_joints == _SMPLH_JOINTS:
         joints = (*BODY_JOINTS, *(Joint(i) for i in range(Joint.LEFT_INDEX1, Joint.RIGHT_THUMB3 + 1)))
@@ -112,8 +109,8 @@ def joint_rows(num_joints: int) -> dict[Joint, int]:
     return {joint: row for row, joint in enumerate(joints)}
 
 
-def mirrored(joint: Joint) -> Joint:
-    """The joint of the other side; a joint of the midline is its own mirror."""
+def contralateral_joint(joint: Joint) -> Joint:
+    """Return the corresponding joint of the other side; a midline joint itself."""
     name = joint.name
     if name.startswith("LEFT_"):
         return Joint["RIGHT_" + name.removeprefix("LEFT_")]
@@ -122,8 +119,8 @@ def mirrored(joint: Joint) -> Joint:
     return joint
 
 
-MIRROR_PAIRS = tuple((j, mirrored(j)) for j in BODY_JOINTS if j.name.startswith("LEFT_"))
-"""(left, right) pairs of the 22 body joints, collars included."""
+MIRROR_PAIRS = tuple((j, contralateral_joint(j)) for j in BODY_JOINTS if j.name.startswith("LEFT_"))
+"""(left, right) pairs among the 22 body joints."""
 
 HEAD_TO_FEET = (
     Joint.HEAD, Joint.NECK, Joint.LEFT_COLLAR, Joint.RIGHT_COLLAR, Joint.LEFT_SHOULDER, Joint.RIGHT_SHOULDER,
@@ -131,9 +128,9 @@ HEAD_TO_FEET = (
     Joint.PELVIS, Joint.LEFT_HIP, Joint.RIGHT_HIP, Joint.LEFT_KNEE, Joint.RIGHT_KNEE, Joint.LEFT_ANKLE,
     Joint.RIGHT_ANKLE, Joint.LEFT_FOOT, Joint.RIGHT_FOOT,
 )  # fmt: skip
-"""The 22 body joints as a reader looks for them: arms, trunk, legs, left beside right."""
+"""The 22 body joints in the order of figures and tables: head, arms, trunk, legs, left before right."""
 
-_PLAIN_NAMES = {
+_DISPLAY_NAMES = {
     Joint.SPINE1: "lower spine",
     Joint.SPINE2: "middle spine",
     Joint.SPINE3: "upper spine",
@@ -144,6 +141,6 @@ _PLAIN_NAMES = {
 }
 
 
-def plain_name(joint: Joint) -> str:
-    """What a reader calls a body joint: "left knee", "lower spine"."""
-    return _PLAIN_NAMES.get(joint, joint.name.lower().replace("_", " "))
+def display_name(joint: Joint) -> str:
+    """Return the name of a body joint for figures and tables, e.g. "left knee" or "lower spine"."""
+    return _DISPLAY_NAMES.get(joint, joint.name.lower().replace("_", " "))

@@ -1,7 +1,6 @@
-"""VPoser v2: a learned prior of body poses, read from the folder that its authors publish (licensed).
+"""VPoser v2, a learned prior of body poses, read from its published (licensed) folder.
 
-Pavlakos et al. 2019, Expressive Body Capture: 3D Hands, Face, and Body from a Single Image, CVPR, section
-3.3.
+Pavlakos et al. 2019, Expressive Body Capture: 3D Hands, Face, and Body from a Single Image, CVPR, section 3.3.
 """
 
 from __future__ import annotations
@@ -16,12 +15,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from gait.body.rotations import matrix_to_axis_angle, two_columns_to_matrix
+from gait.body.rotations import matrix_to_axis_angle, rot6d_to_matrix
 from gait.errors import GaitError
 from gait.files.safe_torch_load import read_tensor_file
 
 NUM_POSED_JOINTS = 21
-"""Body joints 1 to 21; the root is not VPoser's."""
+"""Body joints 1 to 21; VPoser does not include the root."""
 
 
 class DecodedPose(NamedTuple):
@@ -33,31 +32,31 @@ class DecodedPose(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class VPoser:
-    """The decoder and encoder in evaluation mode; differentiable."""
+    """The differentiable encoder and decoder in evaluation mode."""
 
     name: str  # file name of the checkpoint
     sha256: str  # of the checkpoint
-    weights: Mapping[str, Tensor]  # by the names of the state dict, e.g. "decoder_net.0.weight"
+    weights: Mapping[str, Tensor]  # by their names in the state dict, e.g. "decoder_net.0.weight"
 
     @property
     def latent_size(self) -> int:
-        """Numbers in a latent code, 32 in the published model."""
+        """Length of a latent code, 32 in the published model."""
         return self.weights["decoder_net.0.weight"].shape[1]
 
     def to(self, *, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> VPoser:
-        """The same networks elsewhere or in another precision."""
+        """Return this VPoser on another device or in another precision."""
         return replace(self, weights={k: w.to(device=device, dtype=dtype) for k, w in self.weights.items()})
 
     def decode(self, latent: Tensor) -> DecodedPose:
-        """Poses of latent codes (N, 32); codes of natural poses are standard normal."""
+        """Return the poses of latent codes (N, 32); natural poses have standard normal codes."""
         x = functional.leaky_relu(self._linear(latent, "decoder_net.0"), 0.01)
         x = functional.leaky_relu(self._linear(x, "decoder_net.3"), 0.01)
         columns = self._linear(x, "decoder_net.5").unflatten(-1, (NUM_POSED_JOINTS, 3, 2))
-        matrix = two_columns_to_matrix(columns)
+        matrix = rot6d_to_matrix(columns)
         return DecodedPose(matrix_to_axis_angle(matrix), matrix)
 
     def encode(self, pose: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and deviation (N, 32) of the codes of axis-angle poses (N, 63) or (N, 21, 3), radians."""
+        """Return mean and standard deviation (N, 32) of the codes of axis-angle poses (N, 63) or (N, 21, 3)."""
         x = self._batch_norm(pose.flatten(1), "encoder_net.1")
         x = functional.leaky_relu(self._linear(x, "encoder_net.2"), 0.01)
         x = self._batch_norm(x, "encoder_net.4")
@@ -75,8 +74,8 @@ class VPoser:
         return functional.batch_norm(x, mean, var, weight, bias)
 
 
-def _needed_shapes(hidden: int, latent: int) -> dict[str, tuple[int, ...]]:
-    """Shapes of all weights by name, for the sizes of the first decoder layer."""
+def _expected_shapes(hidden: int, latent: int) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of all weights by name, given the sizes of the first decoder layer."""
     pose = 3 * NUM_POSED_JOINTS
     linears = {
         "decoder_net.0": (hidden, latent),
@@ -104,41 +103,41 @@ def _newest_checkpoint(folder: Path) -> Path:
         if found:
             return found[-1]
     raise GaitError(
-        f"{folder}: no snapshots/*.ckpt in it, so no VPoser v2; unpack V02_05.zip there, or fit without it."
+        f"{folder}: no snapshots/*.ckpt in it, so not VPoser v2; unpack V02_05.zip there, or fit without it."
     )
 
 
 def load_vposer(
     folder: str | Path, *, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32
 ) -> VPoser:
-    """VPoser v2 from its folder (the newest of ``snapshots/*.ckpt``), on ``device`` in ``dtype``.
+    """Read VPoser v2 from its folder (the newest of ``snapshots/*.ckpt``), on ``device`` in ``dtype``.
 
-    Sizes come from the checkpoint. Raises GaitError, one line, if there is no checkpoint, it cannot be
-    read, or a weight is missing or has another shape than needed. Nothing in the checkpoint is executed.
+    Sizes come from the checkpoint; nothing in it is executed. Raises GaitError if there is no checkpoint, it cannot be
+    read, or a weight is missing or has an unexpected shape.
     """
     path = _newest_checkpoint(Path(folder))
     content = read_tensor_file(path)
     state = content.get("state_dict", content) if isinstance(content, Mapping) else None
     if not isinstance(state, Mapping):
-        raise GaitError(f"{path}: holds no state_dict.")
+        raise GaitError(f"{path}: contains no state_dict.")
     tensors = {str(k).removeprefix("vp_model."): v for k, v in state.items() if isinstance(v, Tensor)}
     first = tensors.get("decoder_net.0.weight")
     if first is None or first.ndim != 2:
-        raise GaitError(f"{path}: no decoder_net.0.weight, so no VPoser v2; it has {_some(sorted(tensors))}.")
-    needed = _needed_shapes(first.shape[0], first.shape[1])
-    for key, shape in needed.items():
+        raise GaitError(f"{path}: no decoder_net.0.weight, so not VPoser v2; it has {_list_some(sorted(tensors))}.")
+    expected = _expected_shapes(first.shape[0], first.shape[1])
+    for key, shape in expected.items():
         found = tuple(tensors[key].shape) if key in tensors else None
         if found != shape:
-            raise GaitError(f"{path}: {key} has shape {found}, needed is {shape}.")
+            raise GaitError(f"{path}: {key} has shape {found}, expected {shape}.")
         if not torch.isfinite(tensors[key]).all():
-            raise GaitError(f"{path}: {key} holds numbers that are not finite.")
+            raise GaitError(f"{path}: {key} has values that are not finite.")
     return VPoser(
         name=path.name,
         sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
-        weights={key: tensors[key].detach().to(device=device, dtype=dtype) for key in needed},
+        weights={key: tensors[key].detach().to(device=device, dtype=dtype) for key in expected},
     )
 
 
-def _some(names: list[str]) -> str:
-    """A few of the names, for an error line."""
+def _list_some(names: list[str]) -> str:
+    """Return at most eight of the names as text, for an error message."""
     return ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "") or "no tensors"

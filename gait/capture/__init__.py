@@ -1,4 +1,4 @@
-"""Recordings and cohort files of any laboratory, made alike: metres, y up, known marker names, gaps."""
+"""Readers of marker recordings from any laboratory: positions in metres, y up, canonical marker names, NaN in gaps."""
 
 from gait.capture.read_recording import read_recording
 from gait.capture.recording import Event, Recording

@@ -1,7 +1,7 @@
-"""C3D files, read with ezc3d after a look at their structure.
+"""Read C3D files with ezc3d, after a check of their structure.
 
-ezc3d zero-fills a file that was cut short, believes any count and can crash on a damaged parameter section, so
-that all of these are recognised here first.
+ezc3d fills truncated files with zeros, trusts every count and can crash on a damaged parameter section. All of these
+are detected here first.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import ezc3d
 import numpy as np
 from numpy.typing import NDArray
 
-from gait.capture.marker_names import cleaned, split_prefixes
+from gait.capture.marker_names import split_prefixes, strip_label
 from gait.capture.raw_recording import RawRecording, mask_missing
 from gait.capture.recording import Event
 from gait.errors import GaitError
@@ -26,10 +26,10 @@ from gait.errors import GaitError
 _BLOCK = 512
 _MAGIC = 0x50
 _INTEL, _DEC, _SGI = 84, 85, 86
-_LARGEST_PARAMETER = 1 << 20  # values in one parameter; a larger count only occurs in damaged files
-_MOST_PARAMETER_BYTES = 0xFFFF * _BLOCK  # the data must begin within the blocks that a header can count
-_MOST_COUNTED = 0xFFFF  # frames
-_LONGEST_LIST = 255  # a longer list goes on in KEY2
+_MAX_PARAMETER_VALUES = 1 << 20  # of one parameter; a larger count occurs only in damaged files
+_MAX_PARAMETER_BYTES = 0xFFFF * _BLOCK  # the data must start within the blocks that a header can count
+_MAX_HEADER_FRAMES = 0xFFFF
+_MAX_LIST_LENGTH = 255  # a longer list continues in KEY2
 _OUTPUT_GROUPS = ("ANGLES", "FORCES", "MOMENTS", "POWERS", "SCALARS", "REACTIONS")
 
 _SIDE_WORDS = {"left": "left", "right": "right", "l": "left", "r": "right"}
@@ -37,16 +37,17 @@ _SIDE_IN_LABEL = re.compile(r"^(left|right|l|r)(?=[\s_\-]|HS|TO|FS|FO|IC|HC)", r
 
 
 def read_c3d(path: Path) -> RawRecording:
-    """The points and events of a C3D file.
+    """Read the points and events of a C3D file.
 
-    Raises GaitError where the file is missing, no C3D file, cut short, damaged, or refused by ezc3d.
+    Raises:
+        GaitError: the file is missing, is not a C3D file, is truncated or damaged, or ezc3d cannot read it.
     """
     layout = _check_structure(path)
     try:
         content = ezc3d.c3d(str(path))
     except MemoryError:
         raise
-    except Exception as error:  # ezc3d raises whatever its C++ threw: OSError, RuntimeError, ValueError, ...
+    except Exception as error:  # from C++: OSError, RuntimeError, ValueError, ...
         reason = " ".join(str(error).split()) or type(error).__name__
         raise GaitError(
             f"{path}: ezc3d cannot read this C3D file ({reason}); export it again in another variant."
@@ -55,15 +56,15 @@ def read_c3d(path: Path) -> RawRecording:
     point = parameters["POINT"]
     positions = np.ascontiguousarray(np.moveaxis(content["data"]["points"][:3], 0, -1).swapaxes(0, 1), dtype=np.float64)
     residuals = np.asarray(content["data"]["meta_points"]["residuals"])[0].T  # (T, P)
-    # ezc3d leaves out frames at the end in which nothing was seen, and of an uncounted recording reads one too many.
+    # ezc3d drops empty frames at the end, and reads one frame too many if no field counts the frames.
     if positions.shape[1] != layout.points or residuals.shape != positions.shape[:2]:
         raise GaitError(
-            f"{path}: is damaged ({layout.points} points promised, {positions.shape[1]} read); export it again."
+            f"{path}: is damaged ({layout.points} points stated, {positions.shape[1]} read); export it again."
         )
     positions = np.where((residuals < 0)[..., None], np.nan, positions)[: layout.frames]
     notes = layout.notes
-    if len(positions) == _MOST_COUNTED < layout.frames:
-        notes += (f"The file holds more than {_MOST_COUNTED} frames; the first {_MOST_COUNTED} are read.",)
+    if len(positions) == _MAX_HEADER_FRAMES < layout.frames:
+        notes += (f"The file has more than {_MAX_HEADER_FRAMES} frames; the first {_MAX_HEADER_FRAMES} are read.",)
     labels = [_text(label) for label in _values(point, "LABELS")][: positions.shape[1]]
     labels += [""] * (positions.shape[1] - len(labels))
     rate_hz = _first_number(point, "RATE") or float(content["header"]["points"]["frame_rate"])
@@ -87,7 +88,7 @@ def read_c3d(path: Path) -> RawRecording:
 
 
 def _text(value: Any) -> str:
-    """A name of the file, where it is no UTF-8 (what ezc3d takes it for) read as Western European text."""
+    """Return a text of the file; ezc3d decodes it as UTF-8, and what is not UTF-8 is decoded as Western European."""
     text = str(value)
     try:
         text.encode("utf-8")
@@ -97,9 +98,9 @@ def _text(value: Any) -> str:
 
 
 def _output_groups(point: Mapping[str, Any]) -> tuple[str, ...]:
-    """Lists of POINT that name model outputs: the usual ones and those that TYPE_GROUPS announces."""
-    announced = [cleaned(_text(name)) for name in _values(point, "TYPE_GROUPS")][::2]
-    return (*_OUTPUT_GROUPS, *(name for name in announced if name and name != "MODELED_MARKERS"))
+    """Return the lists of POINT that name model outputs: the usual ones and those in TYPE_GROUPS."""
+    declared = [strip_label(_text(name)) for name in _values(point, "TYPE_GROUPS")][::2]
+    return (*_OUTPUT_GROUPS, *(name for name in declared if name and name != "MODELED_MARKERS"))
 
 
 def _listed_names(point: Mapping[str, Any], groups: tuple[str, ...]) -> frozenset[str]:
@@ -108,7 +109,7 @@ def _listed_names(point: Mapping[str, Any], groups: tuple[str, ...]) -> frozense
 
 
 def _values(group: Mapping[str, Any], key: str) -> list[Any]:
-    """Values of a parameter and of its continuations ``KEY2``, ``KEY3``, ... (a list holds 255 at most)."""
+    """Return the values of a parameter and its continuations ``KEY2``, ``KEY3``, ... (a list has at most 255)."""
     values: list[Any] = []
     name, number = key, 1
     while name in group:
@@ -119,7 +120,7 @@ def _values(group: Mapping[str, Any], key: str) -> list[Any]:
 
 
 def _first_number(group: Mapping[str, Any], key: str) -> float:
-    """First value of a numeric parameter, 0 where there is none or it is no number."""
+    """Return the first value of a numeric parameter, 0 if there is none or it is not a number."""
     values = _values(group, key)
     try:
         return float(values[0]) if values and np.isfinite(float(values[0])) else 0.0
@@ -128,7 +129,7 @@ def _first_number(group: Mapping[str, Any], key: str) -> float:
 
 
 def _events(group: Mapping[str, Any]) -> tuple[tuple[Event, ...], tuple[str, ...]]:
-    """Events in the order of time, and the subject of each ("" where the file gives none)."""
+    """Return the events sorted by time, and the subject of each ("" if the file gives none)."""
     tables: list[NDArray[np.float64]] = []
     for number in ("", "2", "3", "4"):
         if f"TIMES{number}" in group:
@@ -141,12 +142,12 @@ def _events(group: Mapping[str, Any]) -> tuple[tuple[Event, ...], tuple[str, ...
     count = len(seconds)
     if used := int(_first_number(group, "USED")):
         count = min(count, used)
-    words = {
-        key: [cleaned(_text(value)) for value in _values(group, key)] for key in ("LABELS", "CONTEXTS", "SUBJECTS")
+    texts = {
+        key: [strip_label(_text(value)) for value in _values(group, key)] for key in ("LABELS", "CONTEXTS", "SUBJECTS")
     }
 
-    def word(key: str, k: int) -> str:
-        return words[key][k] if k < len(words[key]) else ""
+    def text_of(key: str, k: int) -> str:
+        return texts[key][k] if k < len(texts[key]) else ""
 
     found = []
     for k in range(count):
@@ -154,8 +155,8 @@ def _events(group: Mapping[str, Any]) -> tuple[tuple[Event, ...], tuple[str, ...
         if np.isfinite(time_s):
             found.append(
                 (
-                    Event(word("LABELS", k), _side(word("CONTEXTS", k), word("LABELS", k)), time_s),
-                    word("SUBJECTS", k),
+                    Event(text_of("LABELS", k), _side(text_of("CONTEXTS", k), text_of("LABELS", k)), time_s),
+                    text_of("SUBJECTS", k),
                 )
             )
     found.sort(key=lambda pair: pair[0].time_s)
@@ -163,7 +164,7 @@ def _events(group: Mapping[str, Any]) -> tuple[tuple[Event, ...], tuple[str, ...
 
 
 def _side(context: str, label: str) -> str:
-    """``left``, ``right`` or "": the event's context, else a side that its label begins with (``LHS``)."""
+    """Return ``left``, ``right`` or "", from the context of the event, else from the start of its label (``LHS``)."""
     if side := _SIDE_WORDS.get(context.lower()):
         return side
     match = _SIDE_IN_LABEL.match(label)
@@ -172,7 +173,7 @@ def _side(context: str, label: str) -> str:
 
 @dataclass(frozen=True)
 class _Layout:
-    """How the data of a file lie, as its header and parameters agree on."""
+    """Layout of the data of a file, on which header and parameters agree."""
 
     frames: int
     points: int
@@ -180,29 +181,29 @@ class _Layout:
 
 
 def _check_structure(path: Path) -> _Layout:
-    """Refuse what is no whole C3D file, before anybody parses it.
+    """Return the layout of a C3D file; raise GaitError if the file is not a complete C3D file.
 
-    ezc3d takes every count from the parameters, without a look at the header or at the file's size; where
-    these disagree it would misread all samples, or make room for what is not there.
+    ezc3d takes every count from the parameters and checks neither the header nor the file size. If these disagree, it
+    misreads all samples or allocates memory for data that do not exist.
     """
     try:
         with path.open("rb") as stream:
             size = stream.seek(0, 2)
             stream.seek(0)
-            data = stream.read(_MOST_PARAMETER_BYTES)  # the data that follow are not looked at
+            data = stream.read(_MAX_PARAMETER_BYTES)  # the data that follow are not checked
     except OSError as error:
         raise GaitError(f"{path}: cannot be read ({error.strerror}); check the path.") from error
 
-    def damaged(what: str) -> GaitError:
-        return GaitError(f"{path}: is damaged ({what}); export it again.")
+    def damaged(problem: str) -> GaitError:
+        return GaitError(f"{path}: is damaged ({problem}); export it again.")
 
     if not size:
         raise GaitError(f"{path}: the file is empty; copy or export it again.")
     if len(data) < 2 * _BLOCK or data[1] != _MAGIC:
-        raise GaitError(f"{path}: is no C3D file (its second byte is not 0x50); give a file exported as C3D.")
+        raise GaitError(f"{path}: is not a C3D file (its second byte is not 0x50); give a file exported as C3D.")
     section = (data[0] - 1) * _BLOCK
     if section < _BLOCK or section + 4 > len(data):
-        raise damaged(f"its parameters should begin at byte {section}")
+        raise damaged(f"its parameters should start at byte {section}")
     processor = data[section + 3]
     if processor not in (_INTEL, _DEC, _SGI):
         raise damaged(f"its processor type is {processor}, not 84, 85 or 86")
@@ -216,47 +217,47 @@ def _check_structure(path: Path) -> _Layout:
         raise damaged(f"frames {first} to {last}, data in block {start_block}")
 
     def number(group: str, name: str, missing: float) -> float:
-        """First value of a numeric parameter; ezc3d reads past an empty one."""
+        """Return the first value of a numeric parameter; an empty one is refused, as ezc3d would read past its end."""
         parameter = parameters.get((group, name))
         if parameter is None:
             return missing
         if not parameter.count or not math.isfinite(parameter.first):
-            raise damaged(f"{group}:{name} holds no number")
+            raise damaged(f"{group}:{name} has no number")
         return parameter.first
 
     points = int(number("POINT", "USED", 0))
     if not points:
-        raise GaitError(f"{path}: holds no points ({last - first + 1} frames, no marker); nothing can be fitted to it.")
+        raise GaitError(f"{path}: holds no points ({last - first + 1} frames, no marker); no body can be fitted to it.")
     channels = int(number("ANALOG", "USED", 0))
     rate_hz = number("POINT", "RATE", 0.0) or (header_rate if math.isfinite(header_rate) else 0.0)
     analog_rate_hz = number("ANALOG", "RATE", 0.0)
     number("ANALOG", "GEN_SCALE", 1.0)
     if any(group == "SHADOW" for group, _ in parameters) and analog_samples == 1:
-        words = channels  # these files leave ANALOG:RATE out
+        words = channels  # these files have no ANALOG:RATE
     else:
         words = channels * int(analog_rate_hz / rate_hz if abs(rate_hz) >= 1.0 else analog_samples)
     if points != header_points or words != analog_words:
         raise damaged(
-            f"its header counts {header_points} points, {analog_words} analog samples a frame, "
+            f"its header counts {header_points} points, {analog_words} analog samples per frame, "
             f"its parameters {points} points, {words} samples of {channels} channels"
         )
-    for name in ("SCALE", "OFFSET") if analog_words else ():  # ezc3d crashes without them
-        given = sum(
+    for name in ("SCALE", "OFFSET") if analog_words else ():  # without them ezc3d crashes
+        num_values = sum(
             parameters.get(("ANALOG", key), _NONE).count for key in (name, *(f"{name}{k}" for k in range(2, 9)))
         )
-        if given < min(channels, 8 * _LONGEST_LIST):
-            raise damaged(f"ANALOG:{name} has {given} values for {channels} channels")
+        if num_values < min(channels, 8 * _MAX_LIST_LENGTH):
+            raise damaged(f"ANALOG:{name} has {num_values} values for {channels} channels")
 
     scale = number("POINT", "SCALE", -1.0)
     if parameters.get(("POINT", "SCALE"), _Parameter(1)).count > 1:
-        raise damaged("POINT:SCALE holds more than one scale")
+        raise damaged("POINT:SCALE has more than one value")
     if not scale or not header_scale or not math.isfinite(header_scale) or (scale < 0) != (header_scale < 0):
         raise damaged(f"its header scales points by {header_scale:g}, its parameters by {scale:g}")
     notes = []
     if scale > 0 and abs(scale - header_scale) > 1e-3 * scale:
-        notes.append(f"The header scales points by {header_scale:g}; read by the parameters' {scale:g}.")
+        notes.append(f"The header scales points by {header_scale:g}, the parameters by {scale:g}, which is used.")
     if header_rate > 0 and rate_hz > 0 and abs(rate_hz - header_rate) > 1e-3 * rate_hz:
-        notes.append(f"The header says {header_rate:g} frames a second; read by the parameters' {rate_hz:g}.")
+        notes.append(f"The header states {header_rate:g} frames per second, the parameters {rate_hz:g}, which is used.")
 
     word_bytes = 4 if scale < 0 else 2
     frame_bytes = (4 * points + analog_words) * word_bytes
@@ -267,28 +268,30 @@ def _check_structure(path: Path) -> _Layout:
         frames = max(last - first + 1, (size - start) // frame_bytes)
     if (needed := frames * frame_bytes) > size - start:
         raise GaitError(
-            f"{path}: is cut short (its header promises {frames} frames of {points} points, {needed} bytes, "
-            f"but {max(size - start, 0)} are there); copy or export it again."
+            f"{path}: is truncated (its header states {frames} frames of {points} points, {needed} bytes, "
+            f"the file has {max(size - start, 0)}); copy or export it again."
         )
     _check_rotations(damaged, number, parameters, frames, size)
     return _Layout(frames, points, tuple(notes))
 
 
 def _frames(parameters: Mapping[tuple[str, str], _Parameter], first: int, last: int, stated: float) -> int | str | None:
-    """Number of frames; None where nothing counts them, a text where two counts disagree.
+    """Return the number of frames, None if no field counts them, or an error text if two counts disagree.
 
-    A header counts to 65535. Of a longer recording POINT:FRAMES is a float, or TRIAL:ACTUAL_START_FIELD and
-    ACTUAL_END_FIELD hold two words each, the lower first, or there are as many as the file holds.
+    A header counts to 65535. For a longer recording, POINT:FRAMES is a float, or TRIAL:ACTUAL_START_FIELD and
+    ACTUAL_END_FIELD have two words each (the lower one first), or the file size gives the number.
     """
     counted = last - first + 1
-    if stated not in (0, counted) and (last < _MOST_COUNTED or stated < _MOST_COUNTED or stated != int(stated)):
+    if stated not in (0, counted) and (
+        last < _MAX_HEADER_FRAMES or stated < _MAX_HEADER_FRAMES or stated != int(stated)
+    ):
         return f"its header counts {counted} frames, its parameters {stated:g}"
-    if last < _MOST_COUNTED or stated > _MOST_COUNTED:
+    if last < _MAX_HEADER_FRAMES or stated > _MAX_HEADER_FRAMES:
         return int(stated or counted)
     ends = [parameters.get(("TRIAL", f"ACTUAL_{end}_FIELD"), _NONE).words for end in ("START", "END")]
     if all(len(words) == 2 for words in ends):
         begin, end = (words[0] + (words[1] << 16) for words in ends)
-        return end - begin + 1 if end > begin else f"its trial begins at frame {begin} and ends at {end}"
+        return end - begin + 1 if end > begin else f"its trial starts at frame {begin} and ends at {end}"
     return None
 
 
@@ -299,18 +302,18 @@ def _check_rotations(
     frames: int,
     size: int,
 ) -> None:
-    """Refuse rotations (a newer part of the format, not used here) that promise more than the file holds."""
+    """Raise an error if rotations (a newer part of the format, not used here) need more data than the file has."""
     if not any(group == "ROTATION" for group, _ in parameters):
         return
     used, block = number("ROTATION", "USED", 0), number("ROTATION", "DATA_START", 0)
     rate_hz, rotation_rate_hz = number("POINT", "RATE", 0), number("ROTATION", "RATE", 0)
     ratio = number("ROTATION", "RATIO", int(rotation_rate_hz / rate_hz) if rate_hz else 0)
     if min(used, ratio, block) < 0 or used * ratio * frames * 17 * 4 > max(0, size - (block - 1) * _BLOCK):
-        raise damaged(f"ROTATION promises {used:g} rotations in {frames} frames")
+        raise damaged(f"ROTATION states {used:g} rotations in {frames} frames")
 
 
 def _real(data: bytes, at: int, processor: int) -> float:
-    """The 4-byte float at a byte of ``data``; DEC swaps its words and means a quarter of what they then say."""
+    """Return the 4-byte float at byte ``at``; a DEC float has swapped words and a quarter of the resulting value."""
     if processor == _DEC:
         swapped = data[at + 2 : at + 4] + data[at : at + 2]
         return float(struct.unpack("<f", swapped)[0]) / 4
@@ -320,58 +323,59 @@ def _real(data: bytes, at: int, processor: int) -> float:
 @dataclass(frozen=True)
 class _Parameter:
     count: int  # number of values
-    first: float = 0.0  # the first one where they are numbers
-    words: tuple[int, ...] = ()  # the first two where they are 2-byte integers
+    first: float = 0.0  # the first value if numeric
+    words: tuple[int, ...] = ()  # the first two values if 2-byte integers
 
 
 _NONE = _Parameter(0)
 
 
 def _parameters(path: Path, data: bytes, at: int, processor: int) -> dict[tuple[str, str], _Parameter]:
-    """What is needed of the parameters, by group and name; walks their records from byte ``at``.
+    """Return the parameters by group and name, read from the records that start at byte ``at``.
 
-    Raises GaitError where a record runs out of the file or belongs to no group.
+    Raises:
+        GaitError: a record exceeds the file or belongs to no group.
     """
     order = ">" if processor == _SGI else "<"
 
-    def damaged(what: str) -> GaitError:
-        return GaitError(f"{path}: is damaged ({what}); export it again.")
+    def damaged(problem: str) -> GaitError:
+        return GaitError(f"{path}: is damaged ({problem}); export it again.")
 
     groups: dict[int, str] = {}
     parameters: dict[tuple[int, str], _Parameter] = {}
     while at + 2 <= len(data):
-        record = f"its parameter section breaks off at byte {at}"
+        incomplete = f"its parameter section breaks off at byte {at}"
         name_length, group = struct.unpack_from("bb", data, at)
         if name_length == 0 or group == 0:
             break
         name = data[at + 2 : at + 2 + abs(name_length)].partition(b"\0")[0].decode("latin-1").upper()
         at += 2 + abs(name_length)
         if at + 4 > len(data):
-            raise damaged(record)
+            raise damaged(incomplete)
         (offset,) = struct.unpack_from(f"{order}H", data, at)
         if group < 0:
             if name in groups.values() and groups.get(-group) != name:
-                raise damaged("two of its groups of parameters have one name")
+                raise damaged("two of its parameter groups have the same name")
             groups[-group] = name
         else:
             kind, dimensions = struct.unpack_from("bB", data, at + 2)
             sizes = data[at + 4 : at + 4 + dimensions]
             count, values = math.prod(sizes), at + 4 + dimensions
             end = values + count * abs(kind)
-            if kind not in (-1, 1, 2, 4) or dimensions > 7 or count > _LARGEST_PARAMETER or end > len(data):
-                raise damaged(record)
-            if (offset and end > at + offset) or (kind == -1 and not dimensions):  # ezc3d crashes at the latter
-                raise damaged(record)
+            if kind not in (-1, 1, 2, 4) or dimensions > 7 or count > _MAX_PARAMETER_VALUES or end > len(data):
+                raise damaged(incomplete)
+            if (offset and end > at + offset) or (kind == -1 and not dimensions):  # the latter crashes ezc3d
+                raise damaged(incomplete)
             parameters[group, name] = _parameter(data, values, kind, count, processor)
         if offset == 0:
             break
         if offset < 3:
-            raise damaged(record)
+            raise damaged(incomplete)
         at += offset
     else:
         raise damaged(f"its parameter section breaks off at byte {at}")
     if not {group for group, _ in parameters} <= groups.keys():
-        raise damaged("it has parameters of groups that it does not name")
+        raise damaged("it has parameters of unnamed groups")
     return {(groups[group], name): parameter for (group, name), parameter in parameters.items()}
 
 

@@ -1,4 +1,4 @@
-"""The file formats that recordings come in, and the reader of each."""
+"""The supported file formats of recordings and the reader of each."""
 
 from __future__ import annotations
 
@@ -15,4 +15,5 @@ READERS: Mapping[str, Callable[[Path], RawRecording]] = {
     ".trc": read_trc,
     ".json": read_marker_json,
 }
-"""By extension, in lower case. Files are hostile: they are read through ``gait.capture.sandboxed_reader``."""
+"""Reader by file extension (lower case). Never call one directly on a user's file: a damaged file can hang or crash its
+parser, so ``gait.capture.sandboxed_reader`` runs them in a separate process."""

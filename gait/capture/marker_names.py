@@ -1,8 +1,7 @@
-"""What the points of a recording are called: markers, model outputs, unlabelled points, prefixes.
+"""Classify the points of a recording by their labels: markers, model outputs, unlabelled points.
 
-Laboratories name the same spot of the skin differently. Inside the suite a marker has the name that Plug-in
-Gait gives it; this module holds the one table of other names, and tells markers from the points that a
-laboratory's own model wrote into the file.
+Laboratories use different names for the same landmark. Inside the suite a marker has its Plug-in Gait name. This module
+holds the only table of aliases, and separates markers from the points that a laboratory's model wrote into the file.
 """
 
 from __future__ import annotations
@@ -21,11 +20,10 @@ CANONICAL_MARKERS: tuple[str, ...] = (
     *_SINGLE,
     *(side + stem for stem in _PAIRED for side in "LR"),
 )
-"""Plug-in Gait's names, with KNM the medial knee and MED the medial ankle. SACR stands for the PSIS pair."""
+"""Plug-in Gait names, plus KNM (medial knee) and MED (medial ankle). SACR replaces the pair of PSIS markers."""
 
-# Other names of the same spot, without the side and without separators. Only names that mean one spot in
-# every convention that we know are here: "Clavicle", "Sternum", "Wrist" and numbered cluster markers do not,
-# and stay what they are.
+# Other names of the same landmark, without side and separators. Only names that mean one landmark in all known
+# conventions are listed. "Clavicle", "Sternum", "Wrist" and numbered cluster markers are ambiguous and stay unchanged.
 _PAIRED_ALIASES: dict[str, tuple[str, ...]] = {
     "FHD": ("HDF", "FHEAD", "HEADF", "FRONTHEAD", "HEADFRONT"),
     "BHD": ("HDB", "BHEAD", "HEADB", "BACKHEAD", "HEADBACK"),
@@ -34,7 +32,7 @@ _PAIRED_ALIASES: dict[str, tuple[str, ...]] = {
     "ELB": ("ELBOW", "HLE", "LELB", "ELBL", "ELBLAT", "LATELB"),
     "FRM": ("FOREARM",),
     "WRA": ("WRISTA", "RSP"),  # thumb side: radial styloid process
-    "WRB": ("WRISTB", "UHE", "USP"),  # little finger's side: ulnar head or styloid process
+    "WRB": ("WRISTB", "UHE", "USP"),  # little finger side: ulnar head or styloid process
     "FIN": ("HM2",),  # head of the second metacarpal
     "ASI": ("ASIS", "IAS"),
     "PSI": ("PSIS", "IPS"),
@@ -72,7 +70,7 @@ _SINGLE_ALIASES: dict[str, tuple[str, ...]] = {
 _CANONICAL_BY_KEY: dict[str, str] = {
     **{alias: name for name, aliases in _SINGLE_ALIASES.items() for alias in aliases},
     **{side + alias: side + name for name, aliases in _PAIRED_ALIASES.items() for alias in aliases for side in "LR"},
-    **{name: name for name in CANONICAL_MARKERS},  # last, so that a canonical name is never another's alias
+    **{name: name for name in CANONICAL_MARKERS},  # last: a canonical name is never an alias of another
 }
 
 _SEPARATORS = re.compile(r"[\s_.\-]+")
@@ -88,7 +86,7 @@ _OUTPUT_WORDS = re.compile(
     re.IGNORECASE,
 )
 _PLATE_CORNER = re.compile(r"^(fp|force_?plate|plate)_?\d+_?(corner|origin)", re.IGNORECASE)
-_HELPER_POINT = re.compile(r"^(mid|proj)_?[A-Z]")  # case matters: midASIS, projLKAX
+_HELPER_POINT = re.compile(r"^(mid|proj)_?[A-Z]")  # case-sensitive: midASIS, projLKAX
 _JOINT_CENTRE = re.compile(r"^[LR](HJC|KJC|AJC|SJC|EJC|WJC)(harrington|bell|hara|davis|score)?$", re.IGNORECASE)
 _MASS_CENTRE = re.compile(r"^(cent(re|er)ofmass(floor)?|com(floor)?|cog)$", re.IGNORECASE)
 _SEGMENT_AXES = re.compile(r"^(PEL|TRX|HED|[LR](?:CL|FE|FO|HN|HU|RA|TI|TO))([OALP])$")
@@ -96,31 +94,31 @@ _VECTOR = re.compile(r"^(.{3,}_)([XYZ])$")
 # Virtual points of the Oxford foot model; the numbered tibia points are real cluster markers elsewhere.
 _OXFORD_FOOT = re.compile(r"^([LR](FOF[0-3]|HDF[0-3]|HLX[0-3]|TIB[1-3]|HE1|D1M0|ANK1|PROXFF)|PEL0)$")
 _OXFORD_WITNESSES = frozenset({"LFOF0", "RFOF0", "LHDF0", "RHDF0"})
-# Construction points of scripted upper-body Plug-in Gait; only beside the joint centres of the same script.
+# Construction points of scripted upper-body Plug-in Gait; only together with the joint centres of the same script.
 _UPPER_BODY = re.compile(r"^(OT|HC|C7o|[LR](VWM|MWP|CVM|HO))$")
 _UPPER_BODY_WITNESSES = frozenset({"LSJC", "RSJC", "LCVM", "RCVM"})
 
 
 @dataclass(frozen=True)
 class PointLabel:
-    """A point's label, taken apart."""
+    """Label of a point, split into prefix and name."""
 
-    prefix: str  # what stood before the marker's name; may be a person's name: never print it
-    name: str  # as written, without prefix and blanks
+    prefix: str  # text before the marker name; may be a subject's name: never print it
+    name: str  # as stored, without prefix and surrounding blanks
 
 
-def cleaned(label: str) -> str:
-    """``label`` without the blanks and NULs around it; what cannot be printed becomes an underscore."""
+def strip_label(label: str) -> str:
+    """Return ``label`` without surrounding blanks and NULs, unprintable characters replaced by underscores."""
     label = label.strip(" \t\r\n\0")
     return label if label.isprintable() else "".join(c if c.isprintable() else "_" for c in label)
 
 
 def canonical_marker(name: str) -> str | None:
-    """Plug-in Gait's name of the marker ``name`` (no prefix), or None where we know no such marker.
+    """Return the Plug-in Gait name of the marker ``name`` (without prefix), or None if it has none.
 
     ``canonical_marker("l_ias") == canonical_marker("LASIS") == "LASI"``.
     """
-    upper = cleaned(name).upper()
+    upper = strip_label(name).upper()
     for spelling in (upper, _SIDE_WORD.sub(r"\1", upper), _SIDE_LAST.sub(_side_first, upper)):
         found = _CANONICAL_BY_KEY.get(_SEPARATORS.sub("", spelling))
         if found is not None:
@@ -128,30 +126,30 @@ def canonical_marker(name: str) -> str | None:
     return None
 
 
-def other_side(marker: str) -> str | None:
-    """The same marker of the other side (``RKNE`` of ``LKNE``), or None for one of the midline; canonical names."""
+def contralateral_marker(marker: str) -> str | None:
+    """Return the marker of the other side (``RKNE`` for ``LKNE``), or None for a midline marker; canonical names."""
     if marker[1:] not in _PAIRED:
         return None
     return {"L": "R", "R": "L"}[marker[0]] + marker[1:]
 
 
-def own_marker(name: str) -> str:
-    """The name kept for a marker that Plug-in Gait does not know: upper case, blanks as underscores."""
-    return re.sub(r"\s+", "_", cleaned(name).upper())
+def sanitize_marker_name(name: str) -> str:
+    """Return the name of a marker that has no Plug-in Gait name: upper case, blanks as underscores."""
+    return re.sub(r"\s+", "_", strip_label(name).upper())
 
 
 def is_unlabelled(name: str) -> bool:
-    """Whether nobody said what this point is: ``*12``, ``C_7``, ``unlabeled 3``, ``0`` or nothing at all."""
-    return _UNLABELLED.match(cleaned(name)) is not None
+    """Return True if a point is unlabelled: ``*12``, ``C_7``, ``unlabeled 3``, ``0`` or an empty name."""
+    return _UNLABELLED.match(strip_label(name)) is not None
 
 
 def split_prefixes(labels: Iterable[str]) -> tuple[PointLabel, ...]:
-    """Take the subject's prefix off every label: ``Subject:LASI``, or ``Subject_LASI`` where several say so.
+    """Split the subject prefix off each label, as in ``Subject:LASI`` or ``Subject_LASI``.
 
-    An underscore, dot or dash only ends a prefix when at least four labels share it and are known markers
-    without it; ``L_IAS`` and ``R.ASIS`` have none.
+    A colon always ends a prefix. An underscore, dot or dash does so only if at least four labels share the prefix and
+    are known markers without it, so ``L_IAS`` and ``R.ASIS`` have no prefix.
     """
-    labels = [cleaned(label) for label in labels]
+    labels = [strip_label(label) for label in labels]
     shared = _shared_prefixes(labels)
     names = []
     for label in labels:
@@ -161,16 +159,16 @@ def split_prefixes(labels: Iterable[str]) -> tuple[PointLabel, ...]:
                 ((p, label[len(p) :]) for p in shared if label.startswith(p) and len(label) > len(p)),
                 ("", label),
             )
-        names.append(PointLabel(cleaned(prefix), cleaned(name)))
+        names.append(PointLabel(strip_label(prefix), strip_label(name)))
     return tuple(names)
 
 
-def model_outputs(names: Iterable[str], listed: frozenset[str] = frozenset()) -> frozenset[str]:
-    """Those of ``names`` (no prefixes) that a laboratory's model wrote: angles, moments, axes, centres.
+def find_model_outputs(names: Iterable[str], listed: frozenset[str] = frozenset()) -> frozenset[str]:
+    """Return those of ``names`` (without prefixes) that a laboratory's model wrote: angles, moments, axes, centres.
 
-    ``listed`` are the names that the file itself declares as angles, forces, moments, powers or scalars; such
-    a list is rarely complete, so that names are judged by their pattern as well. Patterns that real markers
-    could fit (``LTIP``, ``LTIB1``, ``HEAD_X``) count only beside their siblings.
+    ``listed`` are the names that the file declares as angles, forces, moments, powers or scalars. This list is rarely
+    complete, so names are also recognised by pattern. Patterns that a marker name could match (``LTIP``, ``LTIB1``,
+    ``HEAD_X``) count only if other names of the same group are present.
     """
     names = frozenset(names)
     axes: dict[str, set[str]] = {}
@@ -198,9 +196,9 @@ def model_outputs(names: Iterable[str], listed: frozenset[str] = frozenset()) ->
 
 
 def is_model_position(name: str) -> bool:
-    """Whether a model output's name is that of a place: a joint's or mass centre, a segment's origin.
+    """Return True if a model output is a position: a joint centre, centre of mass or segment origin.
 
-    ``LFEP``, the end of the femur's long axis, is the hip joint centre in Plug-in Gait.
+    ``LFEP``, the proximal end of the long axis of the femur, is the hip joint centre in Plug-in Gait.
     """
     if _JOINT_CENTRE.match(name) or _MASS_CENTRE.match(name) or name in ("LFEP", "RFEP"):
         return True
@@ -213,13 +211,13 @@ def _side_first(match: re.Match[str]) -> str:
 
 
 def _shared_prefixes(labels: list[str]) -> tuple[str, ...]:
-    """Prefixes (ending in ``_``, ``.``, ``-``) that hide four known names or more, longest first."""
-    hidden: dict[str, int] = {}
+    """Return the prefixes (ending in ``_``, ``.``, ``-``) of at least four known marker names, longest first."""
+    counts: dict[str, int] = {}
     for label in labels:
         if ":" in label or canonical_marker(label) is not None:
             continue
         for match in re.finditer(r"[_.\-]", label):
             prefix, name = label[: match.end()], label[match.end() :]
             if prefix[:-1].upper() not in ("L", "R", "LEFT", "RIGHT", "C") and canonical_marker(name) is not None:
-                hidden[prefix] = hidden.get(prefix, 0) + 1
-    return tuple(sorted((prefix for prefix, count in hidden.items() if count >= 4), key=len, reverse=True))
+                counts[prefix] = counts.get(prefix, 0) + 1
+    return tuple(sorted((prefix for prefix, count in counts.items() if count >= 4), key=len, reverse=True))

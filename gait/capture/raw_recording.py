@@ -1,4 +1,4 @@
-"""The points of a file before anybody knows what they are: the file's own unit, axes and labels."""
+"""The points of a recording file as they are stored: in the unit, axes and labels of the file."""
 
 from __future__ import annotations
 
@@ -11,36 +11,36 @@ from numpy.typing import NDArray
 from gait.capture.recording import Event
 from gait.errors import GaitError
 
-_MOST_POINTS = 10_000
-_LONGEST_NAME = 255  # C3D writes none longer
-_RATES_HZ = (1.0, 10_000.0)
-_LAST_FRAME = 1 << 31
-_SAMPLES_A_SAMPLE, _FREE_SAMPLES = 20, 1_000_000
+_MAX_POINTS = 10_000
+_MAX_NAME_LENGTH = 255  # the limit of C3D
+_RATE_RANGE_HZ = (1.0, 10_000.0)
+_MAX_FRAME_NUMBER = 1 << 31
+_MAX_CELLS_PER_SAMPLE, _MAX_CELLS_UNCHECKED = 20, 1_000_000
 
 
 @dataclass(frozen=True)
 class RawRecording:
-    """What a reader of one file format hands on. Never printed: labels may hold a person's name as prefix."""
+    """Output of the reader of one file format. Never print it: label prefixes may be names of subjects."""
 
     path: Path
-    labels: tuple[str, ...]  # (P,) as written, prefixes included
-    positions: NDArray[np.float64]  # (T, P, 3) the file's unit and axes; NaN where missing
+    labels: tuple[str, ...]  # (P,) as stored, with prefixes
+    positions: NDArray[np.float64]  # (T, P, 3) in the unit and axes of the file; NaN where missing
     rate_hz: float
     first_frame: int  # 1-based
-    unit: str | None  # as written; None where the format has no place for it or the file left it out
+    unit: str | None  # as stored; None if the format or the file has none
     y_screen: str = ""  # POINT:Y_SCREEN
-    listed_outputs: frozenset[str] = frozenset()  # points that the file declares angles, forces, ... (no prefix)
-    modeled_markers: frozenset[str] = frozenset()  # points that it declares computed positions (no prefix)
+    listed_outputs: frozenset[str] = frozenset()  # points declared as angles, forces, ... (without prefix)
+    modeled_markers: frozenset[str] = frozenset()  # points declared as computed positions (without prefix)
     events: tuple[Event, ...] = ()
-    event_subjects: tuple[str, ...] = ()  # one an event; may be a person's name: never printed
+    event_subjects: tuple[str, ...] = ()  # one per event; may be a subject's name: never print it
     notes: tuple[str, ...] = field(default=())
 
 
 def mask_missing(positions: NDArray[np.float64]) -> NDArray[np.float64]:
-    """``positions`` (T, P, 3) with every sample that is not a place made NaN in all three coordinates.
+    """Return ``positions`` (T, P, 3) with NaN in all three coordinates of every missing sample.
 
-    No place are: a coordinate that is not finite, the exact origin (how most systems write "not seen"), and
-    sentinels far outside any unit (1e7 and more).
+    A sample is missing if a coordinate is not finite, if it is the exact origin (most systems write this for "not
+    visible"), or if a coordinate is 1e7 or more (a sentinel outside the range of any unit).
     """
     with np.errstate(invalid="ignore"):
         missing = (
@@ -51,31 +51,31 @@ def mask_missing(positions: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.where(missing[..., None], np.nan, positions)
 
 
-def check_points(raw: RawRecording) -> None:
-    """Refuse what no camera system records, with a GaitError: it would only waste time and memory later."""
+def check_raw_recording(raw: RawRecording) -> None:
+    """Raise GaitError if the recording is empty or has values that no camera system produces."""
     path, (frames, points) = raw.path, raw.positions.shape[:2]
     if not frames or not points or len(raw.labels) != points:
-        raise GaitError(f"{path}: holds no points ({frames} frames, {points} markers); nothing can be fitted to it.")
-    if points > _MOST_POINTS:
-        raise GaitError(f"{path}: names {points} points, more than {_MOST_POINTS}; it is damaged, export it again.")
+        raise GaitError(f"{path}: holds no points ({frames} frames, {points} markers); no body can be fitted to it.")
+    if points > _MAX_POINTS:
+        raise GaitError(f"{path}: has {points} points, more than {_MAX_POINTS}; it is damaged, export it again.")
     names = (*raw.labels, *raw.listed_outputs, *raw.modeled_markers, raw.unit or "", raw.y_screen)
     longest = max(map(len, names))
-    if longest > _LONGEST_NAME:
-        raise GaitError(f"{path}: holds a name of {longest} characters; it is damaged, export it again.")
-    low, high = _RATES_HZ
+    if longest > _MAX_NAME_LENGTH:
+        raise GaitError(f"{path}: has a name of {longest} characters; it is damaged, export it again.")
+    low, high = _RATE_RANGE_HZ
     if not low <= raw.rate_hz <= high:
         raise GaitError(
-            f"{path}: has a rate of {raw.rate_hz:g} frames a second, not {low:g} to {high:g}; "
+            f"{path}: has a rate of {raw.rate_hz:g} frames per second, not {low:g} to {high:g}; "
             "export it with its camera rate."
         )
-    if not 0 <= raw.first_frame <= _LAST_FRAME:
+    if not 0 <= raw.first_frame <= _MAX_FRAME_NUMBER:
         raise GaitError(f"{path}: begins with frame {raw.first_frame:.4g}; it is damaged, export it again.")
 
 
-def check_not_hollow(path: Path, frames: int, points: int, samples: int) -> None:
-    """Refuse, before memory is given to it, a text file that spreads few ``samples`` over a huge table."""
-    if frames * points > _SAMPLES_A_SAMPLE * samples + _FREE_SAMPLES:
+def check_density(path: Path, frames: int, points: int, samples: int) -> None:
+    """Raise GaitError if a text file has few ``samples`` for its frames × points; call before allocating memory."""
+    if frames * points > _MAX_CELLS_PER_SAMPLE * samples + _MAX_CELLS_UNCHECKED:
         raise GaitError(
-            f"{path}: has {samples} places of markers for {frames} frames of {points} markers; "
+            f"{path}: has {samples} marker positions for {frames} frames of {points} markers; "
             "it is damaged, export it again."
         )

@@ -1,4 +1,4 @@
-"""From a file of any laboratory to a Recording: metres, y up, canonical labels, gaps as gaps."""
+"""Read a recording file of any laboratory: positions in metres, y up, canonical labels, NaN in gaps."""
 
 from __future__ import annotations
 
@@ -9,182 +9,190 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gait.capture.file_formats import READERS
-from gait.capture.marker_heights import seen_samples
+from gait.capture.marker_heights import visible_mask
 from gait.capture.marker_names import (
     CANONICAL_MARKERS,
     canonical_marker,
+    find_model_outputs,
     is_model_position,
     is_unlabelled,
-    model_outputs,
-    own_marker,
+    sanitize_marker_name,
     split_prefixes,
 )
 from gait.capture.raw_recording import RawRecording
 from gait.capture.recording import Recording
-from gait.capture.sandboxed_reader import read_points
-from gait.capture.select_subject import choose_subject
-from gait.capture.units import find_unit
-from gait.capture.up_axis import find_up, is_mirrored, rotation_to_y_up
+from gait.capture.sandboxed_reader import read_raw_recording
+from gait.capture.select_subject import select_subject
+from gait.capture.units import infer_unit
+from gait.capture.up_axis import infer_up_axis, is_mirrored, rotation_to_y_up
 from gait.errors import GaitError
 
 
 def read_recording(path: str | Path, *, subject: str | None = None) -> Recording:
-    """Read a marker recording: ``.c3d``, ``.trc`` or ``.json`` (a plain-text marker file).
+    """Read the marker recording in a ``.c3d``, ``.trc`` or ``.json`` file (JSON: see ``marker_json``).
 
-    Gives positions in metres with y up, whatever the file's unit and axes; markers under their Plug-in Gait
-    names where they have one, else their own in upper case; NaN where a marker was not seen. What had to be
-    guessed stands in the recording's notes.
+    Positions are converted to metres with y up from any unit and axes. Markers get their Plug-in Gait name if there is
+    one, else their own name in upper case. Positions are NaN where a marker is not visible. Everything that was
+    inferred is listed in the notes of the recording.
 
-    ``subject`` picks a person in a file of several: the prefix of the labels, or the person's number from 1.
-    Without it the one with most markers is read.
+    Args:
+        path: the file.
+        subject: which subject of a file with several, as label prefix or as number from 1; by default the one with
+            most markers.
 
-    Raises GaitError where the file is missing, foreign, damaged or holds no marker that was ever seen.
+    Raises:
+        GaitError: the file is missing, damaged, of another format, or has no visible marker.
     """
     path = Path(path)
     if path.suffix.lower() not in READERS:
-        raise GaitError(f"{path}: a recording is a {', '.join(READERS)} file; this is {path.suffix or path.name}.")
+        raise GaitError(f"{path}: a recording must be a {', '.join(READERS)} file, not {path.suffix or path.name}.")
     try:
         if not path.is_file():
-            what = "is a folder" if path.is_dir() else "there is no such file"
-            raise GaitError(f"{path}: {what}; check the path.")
+            problem = "is a folder" if path.is_dir() else "does not exist"
+            raise GaitError(f"{path}: {problem}; check the path.")
     except OSError as error:  # a name that the file system cannot have
         raise GaitError(f"{path}: {error.strerror}; check the path.") from error
-    return _recording(read_points(path), subject)
+    return _to_recording(read_raw_recording(path), subject)
 
 
-def _recording(raw: RawRecording, subject: str | None) -> Recording:
+def _to_recording(raw: RawRecording, subject: str | None) -> Recording:
     names = split_prefixes(raw.labels)
     bare = np.array([name.name for name in names], dtype=object)
-    seen = seen_samples(raw.positions)  # (T, P)
-    outputs = model_outputs(bare, raw.listed_outputs)
+    visible = visible_mask(raw.positions)  # (T, P)
+    outputs = find_model_outputs(bare, raw.listed_outputs)
     declared = np.array([name in raw.modeled_markers and name not in outputs for name in bare], dtype=bool)
     computed = declared | np.array([name in outputs for name in bare], dtype=bool)
     unlabelled = np.array([is_unlabelled(name) for name in bare], dtype=bool)
-    choice = choose_subject(names, ~(computed | unlabelled), seen.sum(axis=0), subject, raw.path)
-    notes = [*raw.notes, *filter(None, [choice.note])]
+    selection = select_subject(names, ~(computed | unlabelled), visible.sum(axis=0), subject, raw.path)
+    notes = [*raw.notes, *filter(None, [selection.note])]
 
-    measured = np.flatnonzero(choice.mine & ~computed & ~unlabelled)
-    modeled = np.flatnonzero(choice.mine & declared & ~unlabelled)
-    columns, marker_notes = _marker_columns(raw, bare, measured, modeled, seen)
+    measured = np.flatnonzero(selection.selected & ~computed & ~unlabelled)
+    modeled = np.flatnonzero(selection.selected & declared & ~unlabelled)
+    columns, marker_notes = _select_columns(raw, bare, measured, modeled, visible)
     notes += marker_notes
     if not columns:
-        there = f"{len(names)} points, {int(unlabelled.sum())} of them unlabelled, {int(computed.sum())} computed"
-        raise GaitError(f"{raw.path}: holds no marker that was ever seen ({there}); label them and export it again.")
+        counts = f"{len(names)} points, {int(unlabelled.sum())} of them unlabelled, {int(computed.sum())} computed"
+        raise GaitError(f"{raw.path}: has no visible marker ({counts}); label the markers and export it again.")
 
     labels = tuple(columns)
     file_positions = raw.positions[:, list(columns.values())]
-    unit = find_unit(raw.unit, labels, file_positions)
+    unit = infer_unit(raw.unit, labels, file_positions)
     positions_m = file_positions * unit.metres
-    up = find_up(labels, positions_m, raw.rate_hz, raw.y_screen)
+    up = infer_up_axis(labels, positions_m, raw.rate_hz, raw.y_screen)
     rotation = rotation_to_y_up(up)
     positions_m = positions_m @ rotation.T
     notes += [note for note in (unit.note, up.note) if note]
     if is_mirrored(labels, positions_m):
-        notes.append("Left and right look exchanged: the recording is mirrored or its labels are; it is read as it is.")
+        notes.append(
+            "Left and right seem swapped: the recording is mirrored or its labels are wrong; it is read unchanged."
+        )
     if not any(label in CANONICAL_MARKERS for label in labels):
-        notes.append("No marker has a name that Plug-in Gait knows; a constraint file must say where they sit.")
+        notes.append("No marker has a Plug-in Gait name; a marker layout file must place the markers on the body.")
 
     used = set(columns.values())
-    places = {
+    outputs_m = {
         str(bare[k]): (raw.positions[:, k] * unit.metres) @ rotation.T
-        for k in np.flatnonzero(choice.mine & computed)
+        for k in np.flatnonzero(selection.selected & computed)
         if k not in used
-        and seen[:, k].any()
+        and visible[:, k].any()
         and (is_model_position(bare[k]) or (k in modeled and canonical_marker(bare[k]) not in columns))
     }
     prefixes = {name.prefix for name in names}
     events = tuple(
         event
         for k, event in enumerate(raw.events)
-        if not choice.prefix
+        if not selection.prefix
         or k >= len(raw.event_subjects)
-        or not _names_another(raw.event_subjects[k], choice.prefix, prefixes)
+        or not _belongs_to_other_subject(raw.event_subjects[k], selection.prefix, prefixes)
     )
     return Recording(
         path=raw.path,
         labels=labels,
         positions_m=positions_m,
-        visible=seen_samples(positions_m),
+        visible=visible_mask(positions_m),
         rate_hz=raw.rate_hz,
         first_frame=raw.first_frame,
         events=events,
         unused_labels=tuple(str(name) for k, name in enumerate(bare) if k not in used),
-        model_outputs=places,
+        model_outputs=outputs_m,
         notes=tuple(notes),
         source_unit=unit.name,
         source_up=up.name,
-        stated_unit=unit.contradicts,
+        stated_unit=unit.overruled,
     )
 
 
-def _marker_columns(
+def _select_columns(
     raw: RawRecording,
     bare: NDArray[np.object_],
     measured: NDArray[np.intp],
     modeled: NDArray[np.intp],
-    seen: NDArray[np.bool_],
+    visible: NDArray[np.bool_],
 ) -> tuple[dict[str, int], list[str]]:
-    """Which point of the file is which marker, by marker name in the file's order; and notes on the choice.
+    """Return the column of each marker, by marker name in the order of the file, and notes on the choice.
 
-    A point under its own canonical name goes before one under another name of it, a measured one before a
-    computed one, and among namesakes the one seen more often counts.
+    If several points are the same marker, a point with the canonical name has precedence over one with an alias, then
+    the point that is visible in more frames. A measured point has precedence over a computed one.
     """
     notes: list[str] = []
-    never = [str(bare[k]) for k in measured if not seen[:, k].any()]
+    never = [str(bare[k]) for k in measured if not visible[:, k].any()]
     if never:
-        notes.append(f"Never seen and left out: {', '.join(never)}.")
+        notes.append(f"Never visible, excluded: {', '.join(never)}.")
 
     best: dict[str, int] = {}
-    doubled: list[str] = []
+    duplicates: list[str] = []
     for k in measured:
-        if not seen[:, k].any():
+        if not visible[:, k].any():
             continue
-        marker = canonical_marker(bare[k]) or own_marker(bare[k])
+        marker = canonical_marker(bare[k]) or sanitize_marker_name(bare[k])
         if marker in best:
-            doubled.append(marker)
-            if _rank(bare, seen, k, marker) <= _rank(bare, seen, best[marker], marker):
+            duplicates.append(marker)
+            if _rank(bare, visible, k, marker) <= _rank(bare, visible, best[marker], marker):
                 continue
         best[marker] = int(k)
-    if doubled:
-        notes.append(f"Several points mean the same marker, the best seen is read: {', '.join(sorted(set(doubled)))}.")
+    if duplicates:
+        names = ", ".join(sorted(set(duplicates)))
+        notes.append(f"Several points are the same marker, the most visible is read: {names}.")
 
-    if _is_middle(raw.positions, best, "SACR", "LPSI", "RPSI"):
+    if _is_midpoint(raw.positions, best, "SACR", "LPSI", "RPSI"):
         del best["SACR"]
-        notes.append("SACR is computed as the middle of LPSI and RPSI and left out.")
+        notes.append("SACR is computed as the midpoint of LPSI and RPSI and is excluded.")
 
     restored = []
     for k in modeled:
         known = canonical_marker(bare[k])
-        if known is not None and known not in best and seen[:, k].any():
+        if known is not None and known not in best and visible[:, k].any():
             best[known] = int(k)
             restored.append(known)
     if restored:
-        notes.append(f"Computed by the laboratory's model, read as markers: {', '.join(restored)}.")
+        notes.append(f"Computed by the laboratory model, read as markers: {', '.join(restored)}.")
 
     renamed = [f"{bare[k]} as {marker}" for marker, k in best.items() if str(bare[k]).upper() != marker]
     renamed = [text for text in renamed if text.rpartition(" as ")[2] in CANONICAL_MARKERS]
     if renamed:
-        notes.append(f"Read under Plug-in Gait's names: {', '.join(renamed)}.")
+        notes.append(f"Renamed to Plug-in Gait names: {', '.join(renamed)}.")
     return dict(sorted(best.items(), key=lambda item: item[1])), notes
 
 
-def _rank(bare: NDArray[np.object_], seen: NDArray[np.bool_], k: int, marker: str) -> tuple[bool, int]:
-    return str(bare[k]).upper() == marker, int(seen[:, k].sum())
+def _rank(bare: NDArray[np.object_], visible: NDArray[np.bool_], k: int, marker: str) -> tuple[bool, int]:
+    return str(bare[k]).upper() == marker, int(visible[:, k].sum())
 
 
-def _is_middle(positions: NDArray[np.float64], columns: Mapping[str, int], point: str, a: str, b: str) -> bool:
-    """Whether ``point`` is exactly half-way between ``a`` and ``b`` wherever all three are seen."""
+def _is_midpoint(positions: NDArray[np.float64], columns: Mapping[str, int], point: str, a: str, b: str) -> bool:
+    """Return True if ``point`` is the midpoint of ``a`` and ``b`` in every frame in which all three are visible."""
     if not {point, a, b} <= columns.keys():
         return False
     gap = positions[:, columns[a]] - positions[:, columns[b]]
-    off = positions[:, columns[point]] - 0.5 * (positions[:, columns[a]] + positions[:, columns[b]])
-    both = np.isfinite(gap).all(axis=1) & np.isfinite(off).all(axis=1)
-    if not both.any():
+    deviation = positions[:, columns[point]] - 0.5 * (positions[:, columns[a]] + positions[:, columns[b]])
+    complete = np.isfinite(gap).all(axis=1) & np.isfinite(deviation).all(axis=1)
+    if not complete.any():
         return False
-    return bool(np.linalg.norm(off[both], axis=1).max() <= 1e-3 * np.linalg.norm(gap[both], axis=1).mean())
+    return bool(
+        np.linalg.norm(deviation[complete], axis=1).max() <= 1e-3 * np.linalg.norm(gap[complete], axis=1).mean()
+    )
 
 
-def _names_another(event_subject: str, chosen: str, prefixes: set[str]) -> bool:
-    """Whether an event says that it belongs to another subject of the file than the chosen one."""
-    others = {prefix.casefold() for prefix in prefixes if prefix and prefix != chosen}
+def _belongs_to_other_subject(event_subject: str, selected: str, prefixes: set[str]) -> bool:
+    """Return True if an event names a subject of the file other than the selected one."""
+    others = {prefix.casefold() for prefix in prefixes if prefix and prefix != selected}
     return event_subject.casefold() in others

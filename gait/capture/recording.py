@@ -1,4 +1,4 @@
-"""One marker recording, in the suite's own units and axes."""
+"""The marker data of one trial, in the units and axes of the suite."""
 
 from __future__ import annotations
 
@@ -11,49 +11,49 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class Event:
-    """A gait event that the laboratory marked in the file."""
+    """Gait event stored in the file by the laboratory."""
 
-    label: str  # as written, e.g. "Foot Strike", "Foot Off"
-    side: str  # "left", "right" or "" where the file gives none
-    time_s: float  # seconds on the file's own clock (camera frame number f is at (f - 1) / rate_hz)
+    label: str  # as stored, e.g. "Foot Strike", "Foot Off"
+    side: str  # "left", "right", or "" if the file gives none
+    time_s: float  # on the clock of the file: camera frame number f is at (f - 1) / rate_hz seconds
 
 
 @dataclass(frozen=True)
 class Recording:
-    """Markers of one person over one recording.
+    """Marker trajectories of one subject in one trial.
 
-    Positions are metres, y up, in a right-handed frame; a marker that a frame did not see is NaN there and
-    ``visible`` is False. Labels are the canonical ones (``LASI``, not ``Subject:LASIS``).
+    Positions are in metres, y up, in a right-handed coordinate system. Where a marker is not visible in a frame, its
+    position is NaN and ``visible`` is False. Labels are canonical (``LASI``, not ``Subject:LASIS``).
     """
 
     path: Path
-    labels: tuple[str, ...]  # (M,) unique; Plug-in Gait's name where there is one, else its own in upper case
+    labels: tuple[str, ...]  # (M,) unique; the Plug-in Gait name if there is one, else the file's own in upper case
     positions_m: NDArray[np.float64]  # (T, M, 3) metres, y up; NaN where not visible
     visible: NDArray[np.bool_]  # (T, M)
-    rate_hz: float  # camera frames a second
-    first_frame: int = 1  # the file's own number of frame 0 (1-based, as laboratories count)
+    rate_hz: float  # camera frames per second
+    first_frame: int = 1  # number of frame 0 in the file (laboratories count from 1)
     events: tuple[Event, ...] = ()
-    # other points of the file, as written but for prefixes: the model's, unlabelled, other subjects'
+    # other points of the file, as stored but without prefix: model outputs, unlabelled, other subjects'
     unused_labels: tuple[str, ...] = ()
-    # joint centres and other *positions* that the laboratory's own model wrote (LHJC, LFEP, LKJC, ...):
-    # name -> (T, 3) metres, y up, NaN where missing. Angles, moments and powers are not kept.
+    # joint centres and other *positions* computed by the laboratory's model (LHJC, LFEP, LKJC, ...):
+    # name -> (T, 3) metres, y up, NaN where missing; angles, moments and powers are not kept
     model_outputs: dict[str, NDArray[np.float64]] = field(default_factory=dict)
-    notes: tuple[str, ...] = ()  # what had to be guessed, a sentence each: unit, up axis, prefix, aliases
-    source_unit: str = "m"  # the file's own unit, as stated or inferred
-    source_up: str = "+y"  # the file's own up axis, as inferred
-    stated_unit: str = ""  # the unit that the file states, where the size of the body says another
+    notes: tuple[str, ...] = ()  # what was inferred, one sentence each: unit, up axis, prefix, aliases
+    source_unit: str = "m"  # unit of the file, as stated or inferred
+    source_up: str = "+y"  # up axis of the file, as inferred
+    stated_unit: str = ""  # the unit stated in the file, if the body size contradicts it
 
     @property
-    def frames(self) -> int:
+    def num_frames(self) -> int:
         """Number of frames T."""
         return len(self.positions_m)
 
     @property
     def start_s(self) -> float:
-        """Time of frame 0 on the file's own clock, as events count it."""
+        """Time of frame 0 on the clock of the file, which events use, in seconds."""
         return (self.first_frame - 1) / self.rate_hz
 
     @property
-    def seconds(self) -> float:
-        """Length of the recording in seconds."""
-        return self.frames / self.rate_hz
+    def duration_s(self) -> float:
+        """Duration in seconds."""
+        return self.num_frames / self.rate_hz

@@ -1,7 +1,8 @@
-"""The process in which files are parsed, so that a file that hangs, crashes or floods its parser hurts nobody.
+"""Parse recording files in a child process, so that a file that hangs or crashes its parser cannot stop the program.
 
-ezc3d is C++ and does all three on some public files. One child parses file after file under a limit of time and
-memory and hands over plain arrays; when a file kills it that file is named, and the next one gets a new child.
+ezc3d is written in C++; on some public files it hangs, crashes or uses up the memory. One child process parses one file
+after another with limits of time and memory, and returns plain arrays. If a file ends the child, the error names that
+file, and the next file gets a new child.
 """
 
 from __future__ import annotations
@@ -24,37 +25,38 @@ from typing import IO, Any
 
 import numpy as np
 
-from gait.capture.raw_recording import RawRecording, check_points
+from gait.capture.raw_recording import RawRecording, check_raw_recording
 from gait.capture.recording import Event
 from gait.errors import GaitError
 
 resource: ModuleType | None
 try:
     import resource
-except ImportError:  # Windows: the limit of time alone
+except ImportError:  # Windows: only the time limit applies
     resource = None
 
-# Honest files: ezc3d takes 13 bytes for each of the file, the text readers fewer, at 20 MB/s and more.
-_SECONDS, _BYTES_A_SECOND = 8.0, 4 << 20
-_MEMORY_BYTES, _MEMORY_A_BYTE = 1 << 30, 16
-_SECONDS_TO_START = 120.0
+# On intact files ezc3d uses 13 bytes of memory per byte of file, the text readers less, at 20 MB/s or more.
+_MIN_TIMEOUT_S, _MIN_BYTES_PER_S = 8.0, 4 << 20
+_MEMORY_BYTES, _MEMORY_PER_FILE_BYTE = 1 << 30, 16
+_START_TIMEOUT_S = 120.0
 
 _READY = b"ready"
-_HEAD = struct.Struct("<QQ")  # bytes of the description, bytes of the positions
-_MOST_DESCRIPTION = 256 << 20
+_HEADER = struct.Struct("<QQ")  # bytes of the description, bytes of the positions
+_MAX_DESCRIPTION_BYTES = 256 << 20
 
 
-def read_points(path: Path) -> RawRecording:
-    """The points of a recording file, parsed in the reader process.
+def read_raw_recording(path: Path) -> RawRecording:
+    """Read the points of a recording file in the child process.
 
-    Raises GaitError where the file cannot be read, is foreign, damaged, or stops its parser: no answer within
-    8 s and 1 s for each 4 MB, more memory than 1 GB and 16 bytes for each of the file, or a crash.
+    Raises:
+        GaitError: the file cannot be read, is damaged or of another format, or its parser crashes or exceeds a limit:
+            8 s plus 1 s per 4 MB of the file, 1 GB of memory plus 16 bytes per byte of the file.
     """
     return _reader.read(path)
 
 
-class _Reader:
-    """The child of this process, started with the first file."""
+class _SandboxedReader:
+    """Child process that parses files; it is started with the first file."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -65,36 +67,36 @@ class _Reader:
             size = path.stat().st_size
         except OSError as error:
             raise GaitError(f"{path}: cannot be read ({error.strerror}); check the path.") from error
-        seconds = _SECONDS + size / _BYTES_A_SECOND
-        memory = _MEMORY_BYTES + _MEMORY_A_BYTE * size
-        request = {"path": str(path), "folder": "", "seconds": seconds, "memory": memory}
-        with contextlib.suppress(OSError):  # a folder that is gone: the path may still be whole
+        timeout_s = _MIN_TIMEOUT_S + size / _MIN_BYTES_PER_S
+        memory = _MEMORY_BYTES + _MEMORY_PER_FILE_BYTE * size
+        request = {"path": str(path), "folder": "", "timeout_s": timeout_s, "memory": memory}
+        with contextlib.suppress(OSError):  # the working directory was removed: an absolute path still works
             request["folder"] = str(Path.cwd())
         with self._lock:
             try:
-                return self._answer(path, request)
+                return self._request(path, request)
             except GaitError:
                 raise
-            except BaseException:  # Ctrl-C in the middle of an answer: what is left of it is nobody's
+            except BaseException:  # Ctrl-C during an answer: the rest of it must not be read as the next answer
                 self.stop()
                 raise
 
-    def _answer(self, path: Path, request: dict[str, Any]) -> RawRecording:
-        child = self._asked(path, request)
-        late = threading.Event()
+    def _request(self, path: Path, request: dict[str, Any]) -> RawRecording:
+        child = self._send(path, request)
+        timed_out = threading.Event()
 
-        def stop_late() -> None:
-            late.set()
+        def stop_child() -> None:
+            timed_out.set()
             child.kill()
 
-        with _clock(request["seconds"], stop_late):
+        with _timer(request["timeout_s"], stop_child):
             try:
-                content, positions = _received(child.stdout)
+                content, positions = _read_answer(child.stdout)
             except (EOFError, ValueError):
                 content = None
         if content is None:
-            raise self._death(path, request, late.is_set())
-        if content.get("last") or late.is_set():
+            raise self._crash_error(path, request, timed_out.is_set())
+        if content.get("last") or timed_out.is_set():
             self.stop()
         if "error" in content:
             raise GaitError(content["error"])
@@ -105,12 +107,12 @@ class _Reader:
             content[name] = tuple(content[name])
         return RawRecording(**content | {"path": path, "positions": positions, "events": events})
 
-    def _asked(self, path: Path, request: dict[str, Any]) -> subprocess.Popen[bytes]:
-        """The child, after the request was sent; a child that ended since the last file is replaced."""
+    def _send(self, path: Path, request: dict[str, Any]) -> subprocess.Popen[bytes]:
+        """Send the request and return the child; a child that ended since the last file is replaced."""
         for attempt in range(2):
             if self._child is None or attempt:
                 self.stop()
-                self._child = _started(path)
+                self._child = _start_child(path)
             stdin = self._child.stdin
             assert stdin is not None
             try:
@@ -119,49 +121,49 @@ class _Reader:
                 return self._child
             except OSError:
                 continue
-        raise GaitError(f"{path}: cannot be read (the process that parses files ends at once); please report this.")
+        raise GaitError(f"{path}: cannot be read (the process that parses files ends immediately); please report this.")
 
-    def _death(self, path: Path, request: dict[str, Any], late: bool) -> GaitError:
+    def _crash_error(self, path: Path, request: dict[str, Any], timed_out: bool) -> GaitError:
         child = self._child
         self.stop()
         code = None if child is None else child.returncode
-        if late:
+        if timed_out:
             return GaitError(
-                f"{path}: could not be read within {request['seconds']:.0f} s, its parser was stopped; "
+                f"{path}: could not be read within {request['timeout_s']:.0f} s, its parser was stopped; "
                 "the file is damaged, export it again."
             )
-        how = f"exit code {code}"
+        reason = f"exit code {code}"
         if code is not None and code < 0:
             with contextlib.suppress(ValueError):
-                how = signal.Signals(-code).name
-        return GaitError(f"{path}: its parser crashed ({how}); the file is damaged, export it again.")
+                reason = signal.Signals(-code).name
+        return GaitError(f"{path}: its parser crashed ({reason}); the file is damaged, export it again.")
 
     def stop(self) -> None:
-        """End the child, if there is one."""
+        """End the child process, if there is one."""
         child, self._child = self._child, None
         if child is None:
             return
         child.kill()
         for stream in (child.stdin, child.stdout):
             if stream is not None:
-                with contextlib.suppress(OSError):  # what was not sent any more
+                with contextlib.suppress(OSError):  # unsent data
                     stream.close()
         child.wait()
 
     def forget(self) -> None:
-        """In a fork: the child belongs to the process that started it, and must see its end of the pipe close."""
+        """Detach from the child after a fork, so that the child sees the end of its input when the parent closes it."""
         child, self._child = self._child, None
         self._lock = threading.Lock()
         if child is not None:
-            nowhere = os.open(os.devnull, os.O_RDWR)
+            null = os.open(os.devnull, os.O_RDWR)
             for stream in (child.stdin, child.stdout):
                 if stream is not None:
-                    os.dup2(nowhere, stream.fileno(), inheritable=False)
-            os.close(nowhere)
-            child.returncode = 0  # not ours to wait for
+                    os.dup2(null, stream.fileno(), inheritable=False)
+            os.close(null)
+            child.returncode = 0  # the parent waits for it
 
 
-def _started(path: Path) -> subprocess.Popen[bytes]:
+def _start_child(path: Path) -> subprocess.Popen[bytes]:
     package = str(Path(__file__).resolve().parents[2])
     program = f"import sys; sys.path.insert(0, {package!r}); from {__name__} import serve; serve()"
     one_thread = {f"{library}_NUM_THREADS": "1" for library in ("OMP", "OPENBLAS", "MKL")}
@@ -176,7 +178,7 @@ def _started(path: Path) -> subprocess.Popen[bytes]:
     except OSError as error:
         raise GaitError(f"{path}: cannot be read (no process can be started: {error.strerror}).") from error
     assert child.stdout is not None
-    with _clock(_SECONDS_TO_START, child.kill):  # its libraries may come over a slow network
+    with _timer(_START_TIMEOUT_S, child.kill):  # its libraries may be on a slow network drive
         ready = child.stdout.read(len(_READY))
     if ready != _READY:
         child.kill()
@@ -186,9 +188,9 @@ def _started(path: Path) -> subprocess.Popen[bytes]:
 
 
 @contextlib.contextmanager
-def _clock(seconds: float, then: Callable[[], None]) -> Iterator[None]:
-    """Does something if what is done within takes longer."""
-    timer = threading.Timer(seconds, then)
+def _timer(timeout_s: float, on_timeout: Callable[[], None]) -> Iterator[None]:
+    """Call ``on_timeout`` if the body of the ``with`` statement takes longer than ``timeout_s``."""
+    timer = threading.Timer(timeout_s, on_timeout)
     timer.daemon = True
     timer.start()
     try:
@@ -197,16 +199,16 @@ def _clock(seconds: float, then: Callable[[], None]) -> Iterator[None]:
         timer.cancel()
 
 
-def _received(stream: IO[bytes] | None) -> tuple[dict[str, Any], np.ndarray[Any, np.dtype[np.float64]]]:
-    """Description and positions (T, P, 3) of one answer; EOFError where it breaks off."""
+def _read_answer(stream: IO[bytes] | None) -> tuple[dict[str, Any], np.ndarray[Any, np.dtype[np.float64]]]:
+    """Read the description and positions (T, P, 3) of one answer; raise EOFError if it is incomplete."""
     assert stream is not None
-    length, count = _HEAD.unpack(_exactly(stream, _HEAD.size))
-    if length > _MOST_DESCRIPTION:
-        raise ValueError("no answer of the reader process")
-    content = json.loads(_exactly(stream, length))
+    length, count = _HEADER.unpack(_read_exactly(stream, _HEADER.size))
+    if length > _MAX_DESCRIPTION_BYTES:
+        raise ValueError("not an answer of the child process")
+    content = json.loads(_read_exactly(stream, length))
     positions = np.empty(content.pop("shape"), dtype=np.float64)
     if positions.nbytes != count:
-        raise ValueError("no answer of the reader process")
+        raise ValueError("not an answer of the child process")
     view, done = positions.data.cast("B") if count else memoryview(b""), 0
     while done < count:
         got = stream.readinto(view[done:])  # type: ignore[attr-defined]
@@ -216,47 +218,47 @@ def _received(stream: IO[bytes] | None) -> tuple[dict[str, Any], np.ndarray[Any,
     return content, positions
 
 
-def _exactly(stream: IO[bytes], count: int) -> bytes:
+def _read_exactly(stream: IO[bytes], count: int) -> bytes:
     data = stream.read(count)
     if len(data) < count:
         raise EOFError
     return data
 
 
-_reader = _Reader()
+_reader = _SandboxedReader()
 atexit.register(_reader.stop)
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_reader.forget)
 
 
-# ------------------------------------------------------------------------------------------ in the child
+# ------------------------------------------------------------------------------------------ child process
 
 
 def serve() -> None:
-    """Parse what is asked for on standard input, until it closes: then whoever asked is gone."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which closes our input
+    """Parse the files requested on standard input until it closes, which means that the parent has ended."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles Ctrl-C and closes our input
     if resource is not None:
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    nowhere = os.open(os.devnull, os.O_RDWR)
+    null = os.open(os.devnull, os.O_RDWR)
     answers = os.fdopen(os.dup(1), "wb")
-    for stream in (1, 2):  # parsers print
-        os.dup2(nowhere, stream)
-    watch = os.fdopen(nowhere, "wb")
-    anywhere = Path(sys.executable).anchor
-    import gait.capture.file_formats  # noqa: F401  (not while a file's clock runs)
+    for stream in (1, 2):  # parsers may print
+        os.dup2(null, stream)
+    null_stream = os.fdopen(null, "wb")
+    root = Path(sys.executable).anchor
+    import gait.capture.file_formats  # noqa: F401  (here, so that it does not count for the timeout of a file)
 
     answers.write(_READY)
     answers.flush()
     for line in sys.stdin.buffer:
         request = json.loads(line)
-        # The parent stops us in time; a second later we do so ourselves, should the parent be gone.
-        faulthandler.dump_traceback_later(request["seconds"] + 1.0, exit=True, file=watch)
+        # The parent stops this process at the timeout; if the parent has ended, the process stops itself 1 s later.
+        faulthandler.dump_traceback_later(request["timeout_s"] + 1.0, exit=True, file=null_stream)
         with contextlib.suppress(OSError):
             os.chdir(request["folder"])
-        content, positions = _parsed(Path(request["path"]), request["memory"])
-        os.chdir(anywhere)
+        content, positions = _parse(Path(request["path"]), request["memory"])
+        os.chdir(root)
         description = json.dumps(content | {"shape": positions.shape}).encode("ascii")
-        answers.write(_HEAD.pack(len(description), positions.nbytes))
+        answers.write(_HEADER.pack(len(description), positions.nbytes))
         answers.write(description)
         answers.write(positions.data.cast("B") if positions.size else b"")
         answers.flush()
@@ -264,23 +266,25 @@ def serve() -> None:
     os._exit(0)
 
 
-def _parsed(path: Path, memory: int) -> tuple[dict[str, Any], np.ndarray[Any, np.dtype[np.float64]]]:
-    """Description and positions of a file; the description alone holds "error" where it cannot be read."""
+def _parse(path: Path, memory: int) -> tuple[dict[str, Any], np.ndarray[Any, np.dtype[np.float64]]]:
+    """Return description and positions of a file; if it cannot be read, the description has the key "error"."""
     from gait.capture.file_formats import READERS
 
     nothing = np.empty((0, 0, 3))
     try:
-        with _address_space(memory):
+        with _memory_limit(memory):
             raw = READERS[path.suffix.lower()](path)
-            check_points(raw)
+            check_raw_recording(raw)
     except GaitError as error:
         return {"error": str(error)}, nothing
-    except MemoryError:  # whatever was half done may be in a bad state: this child ends
-        line = f"{path}: needs more than {memory >> 20} MB of memory to be read; the file is damaged, export it again."
-        return {"error": line, "last": True}, nothing
+    except MemoryError:  # the parser may be in an undefined state, so this child ends
+        message = (
+            f"{path}: needs more than {memory >> 20} MB of memory to be read; the file is damaged, export it again."
+        )
+        return {"error": message, "last": True}, nothing
     except Exception as error:
-        line = f"{path}: cannot be read ({type(error).__name__}: {error}); please report this."
-        return {"error": line}, nothing
+        message = f"{path}: cannot be read ({type(error).__name__}: {error}); please report this."
+        return {"error": message}, nothing
     content = {field.name: getattr(raw, field.name) for field in fields(raw) if field.name not in ("path", "positions")}
     for name in ("listed_outputs", "modeled_markers"):
         content[name] = sorted(content[name])
@@ -289,14 +293,14 @@ def _parsed(path: Path, memory: int) -> tuple[dict[str, Any], np.ndarray[Any, np
 
 
 @contextlib.contextmanager
-def _address_space(more: int) -> Iterator[None]:
-    """Let this process grow by ``more`` bytes, where the system can limit that."""
+def _memory_limit(extra_bytes: int) -> Iterator[None]:
+    """Limit the growth of this process to ``extra_bytes``, if the system supports it."""
     if resource is None:
         yield
         return
     before = resource.getrlimit(resource.RLIMIT_AS)
-    with contextlib.suppress(ValueError, OSError):  # systems that know the limit but do not keep it
-        limits = [_address_space_used() + more, *(limit for limit in before if limit != resource.RLIM_INFINITY)]
+    with contextlib.suppress(ValueError, OSError):  # some systems have the limit but do not enforce it
+        limits = [_address_space_used() + extra_bytes, *(limit for limit in before if limit != resource.RLIM_INFINITY)]
         resource.setrlimit(resource.RLIMIT_AS, (min(limits), before[1]))
     try:
         yield

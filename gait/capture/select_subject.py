@@ -1,7 +1,7 @@
-"""Whose points these are, in a file of several persons and objects.
+"""Select the points of one subject in a file with several subjects and objects.
 
-Label prefixes are often the persons' names. They decide here and go no further: whatever is shown to people
-counts the subjects instead.
+Label prefixes are often the names of the subjects. They are used here only: notes and error messages number the
+subjects instead.
 """
 
 from __future__ import annotations
@@ -15,66 +15,73 @@ from numpy.typing import NDArray
 from gait.capture.marker_names import PointLabel, canonical_marker
 from gait.errors import GaitError
 
-_PERSON_MARKERS = 3  # known markers that make a group of points a person
+_MIN_SUBJECT_MARKERS = 3  # a prefix with fewer known markers is an object, not a subject
 
 
 @dataclass(frozen=True)
 class SubjectSelection:
-    """The points of the chosen subject."""
+    """Points of the selected subject."""
 
-    mine: NDArray[np.bool_]  # (P,) True for points of the chosen subject
-    prefix: str  # of the chosen subject; may be a person's name: never print it
-    note: str  # a sentence where there was a choice, else ""
+    selected: NDArray[np.bool_]  # (P,)
+    prefix: str  # of the selected subject; may be a name: never print it
+    note: str  # one sentence if there was a choice, else ""
 
 
-def choose_subject(
+def select_subject(
     names: Sequence[PointLabel],
     candidate: NDArray[np.bool_],
-    seen: NDArray[np.int_],
+    num_visible: NDArray[np.int_],
     subject: str | None,
     path: object,
 ) -> SubjectSelection:
-    """Pick one person among the prefixes of ``names`` (P).
+    """Select one subject among the label prefixes of a file.
 
-    ``candidate`` (P,) tells which points may be markers, ``seen`` (P,) how many frames saw each. Without
-    ``subject``, the person with most known markers, then most samples, is meant; ``subject`` is a prefix of
-    the file or the person's number there, from 1. Raises GaitError where there is no such subject.
+    Args:
+        names: labels of the points (P).
+        candidate: which points may be markers, (P,).
+        num_visible: number of frames in which each point is visible, (P,).
+        subject: label prefix or number (from 1) of the subject; None selects the one with most known markers, then
+            most samples.
+        path: the file, for error messages.
+
+    Raises:
+        GaitError: the file has no such subject.
     """
-    possible = [name.prefix for name, maybe in zip(names, candidate, strict=True) if maybe]
-    prefixes = list(dict.fromkeys(possible)) or [""]
+    of_candidates = [name.prefix for name, is_candidate in zip(names, candidate, strict=True) if is_candidate]
+    prefixes = list(dict.fromkeys(of_candidates)) or [""]
 
-    weights = dict.fromkeys(prefixes, (0, 0))  # known markers and their samples, by prefix
+    counts = dict.fromkeys(prefixes, (0, 0))  # known markers and their samples, by prefix
     for k, name in enumerate(names):
-        if candidate[k] and seen[k] and canonical_marker(name.name):
-            markers, samples = weights[name.prefix]
-            weights[name.prefix] = markers + 1, samples + int(seen[k])
-    persons = [prefix for prefix in prefixes if weights[prefix][0] >= _PERSON_MARKERS] or [
-        max(prefixes, key=lambda prefix: weights[prefix])
+        if candidate[k] and num_visible[k] and canonical_marker(name.name):
+            markers, samples = counts[name.prefix]
+            counts[name.prefix] = markers + 1, samples + int(num_visible[k])
+    subjects = [prefix for prefix in prefixes if counts[prefix][0] >= _MIN_SUBJECT_MARKERS] or [
+        max(prefixes, key=lambda prefix: counts[prefix])
     ]
-    chosen = max(persons, key=lambda prefix: weights[prefix])
+    chosen = max(subjects, key=lambda prefix: counts[prefix])
     if subject is not None:
         wanted = subject.strip().rstrip(":_")
         by_prefix = [prefix for prefix in prefixes if prefix.rstrip("_.-").casefold() == wanted.casefold() and prefix]
-        if wanted.isdigit() and 1 <= int(wanted) <= len(persons):
-            chosen = persons[int(wanted) - 1]
+        if wanted.isdigit() and 1 <= int(wanted) <= len(subjects):
+            chosen = subjects[int(wanted) - 1]
         elif by_prefix:
             chosen = by_prefix[0]
-        elif wanted.isdigit() and len(persons) == 1:  # a trial of that person alone
-            chosen = persons[0]
+        elif wanted.isdigit() and len(subjects) == 1:  # a trial with this subject only
+            chosen = subjects[0]
         else:
             raise GaitError(
-                f"{path}: has no such subject; it holds {len(persons)}: give a number up to it or "
-                "the prefix of the subject's labels."
+                f"{path}: has no such subject; it has {len(subjects)}: give a number up to {len(subjects)} or "
+                "the label prefix of the subject."
             )
-    # Points without prefix beside one prefixed person are that person's: model outputs, extra markers.
-    alone = len(persons) == 1 and weights.get("", (0, 0))[0] < _PERSON_MARKERS
-    mine = np.array([name.prefix == chosen or (alone and not name.prefix) for name in names], dtype=bool)
+    # Next to a single subject with a prefix, points without prefix are the subject's: model outputs, extra markers.
+    single = len(subjects) == 1 and counts.get("", (0, 0))[0] < _MIN_SUBJECT_MARKERS
+    selected = np.array([name.prefix == chosen or (single and not name.prefix) for name in names], dtype=bool)
     note = ""
-    if len(persons) > 1 and chosen in persons:
-        what = "as asked" if subject is not None else "the one with most markers"
-        note = f"Subject {persons.index(chosen) + 1} of {len(persons)} in the file is read ({what})."
+    if len(subjects) > 1 and chosen in subjects:
+        reason = "as requested" if subject is not None else "the one with most markers"
+        note = f"Subject {subjects.index(chosen) + 1} of {len(subjects)} in the file is read ({reason})."
     elif len(prefixes) > 1 and any(prefix for prefix in prefixes if prefix != chosen):
-        note = "The file also holds points of other subjects or objects, which are left out."
+        note = "The file also has points of other subjects or objects, which are ignored."
     elif chosen:
-        note = "The labels' prefix was taken off."
-    return SubjectSelection(mine, chosen, note)
+        note = "The prefix of the labels was removed."
+    return SubjectSelection(selected, chosen, note)

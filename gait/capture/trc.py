@@ -1,4 +1,4 @@
-"""TRC files: tab-separated text as Motion Analysis and OpenSim write it."""
+"""Read TRC files: tab-separated text, as written by Motion Analysis and OpenSim."""
 
 from __future__ import annotations
 
@@ -7,47 +7,49 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from gait.capture.raw_recording import RawRecording, check_not_hollow, mask_missing
+from gait.capture.raw_recording import RawRecording, check_density, mask_missing
 from gait.errors import GaitError
 
 _ENCODINGS = ("utf-8-sig", "latin-1")
 
 
 def read_trc(path: Path) -> RawRecording:
-    """The points of a TRC file.
+    """Read the points of a TRC file.
 
-    Fields are matched by their order, not their column: some writers put empty columns between the values of
-    the third line, so that the number of frames stands under ``Units``. Raises GaitError where the file is
-    missing, no TRC file, or a line does not hold three numbers a marker.
+    Header values are matched to their names by order, not by column: some writers put empty columns between the values
+    of the third line, so the number of frames can stand under ``Units``.
+
+    Raises:
+        GaitError: the file is missing, is not a TRC file, or a line does not have three numbers per marker.
     """
     lines = _text(path).splitlines()
     header = next((k for k, line in enumerate(lines) if line.lower().startswith("frame#")), None)
     if header is None or header < 2:
-        raise GaitError(f"{path}: is no TRC file (no line begins with 'Frame#'); give a file exported as TRC.")
+        raise GaitError(f"{path}: is not a TRC file (no line begins with 'Frame#'); give a file exported as TRC.")
     fields = _header_fields(lines[header - 2], lines[header - 1])
     labels = _labels(lines[header])
     if not labels:
-        raise GaitError(f"{path}: holds no markers (its line 'Frame#' names none); export it with its markers.")
-    markers_promised = _number(fields.get("nummarkers", ""))
-    if markers_promised > 0 and markers_promised != len(labels):
+        raise GaitError(f"{path}: has no markers (its line 'Frame#' names none); export it with its markers.")
+    stated_markers = _number(fields.get("nummarkers", ""))
+    if stated_markers > 0 and stated_markers != len(labels):
         raise GaitError(
-            f"{path}: is damaged (its header promises {markers_promised:g} markers, {len(labels)} are named); "
+            f"{path}: is damaged (its header states {stated_markers:g} markers, {len(labels)} are named); "
             "export it again, or correct NumMarkers."
         )
     rows, frame_numbers, times = _rows(path, lines, header + 1, len(labels))
     notes = []
-    promised = _number(fields.get("numframes", ""))
-    if promised > len(rows):
+    stated_frames = _number(fields.get("numframes", ""))
+    if stated_frames > len(rows):
         raise GaitError(
-            f"{path}: is cut short (its header promises {promised:g} frames, {len(rows)} are there); "
+            f"{path}: is truncated (its header states {stated_frames:g} frames, the file has {len(rows)}); "
             "copy or export it again, or correct NumFrames."
         )
-    if 0 < promised < len(rows):
-        notes.append(f"The header promises {int(promised)} frames; the file holds {len(rows)}.")
+    if 0 < stated_frames < len(rows):
+        notes.append(f"The header states {int(stated_frames)} frames; the file has {len(rows)}.")
     rate_hz = _number(fields.get("datarate", "")) or _number(fields.get("camerarate", ""))
     if not rate_hz and len(times) > 1 and times[-1] > times[0]:
         rate_hz = (len(times) - 1) / (times[-1] - times[0])
-        notes.append(f"The header gives no rate; {rate_hz:.4g} Hz follows from the column of times.")
+        notes.append(f"The header has no frame rate; {rate_hz:.4g} Hz follows from the time column.")
     return RawRecording(
         path=path,
         labels=labels,
@@ -67,7 +69,7 @@ def _text(path: Path) -> str:
     if not data.strip():
         raise GaitError(f"{path}: the file is empty; copy or export it again.")
     if b"\0" in data:
-        raise GaitError(f"{path}: is no TRC file (it is binary); give a file exported as TRC.")
+        raise GaitError(f"{path}: is not a TRC file (it is binary); give a file exported as TRC.")
     for encoding in _ENCODINGS:
         try:
             return data.decode(encoding)
@@ -77,22 +79,22 @@ def _text(path: Path) -> str:
 
 
 def _header_fields(keys_line: str, values_line: str) -> dict[str, str]:
-    """Values of the third line by their lower-case names in the second."""
+    """Return the values of the third line by their lower-case names in the second line."""
     keys, values = keys_line.split(), values_line.split()
-    if len(keys) != len(values):  # a value is left out: only the columns can tell which
+    if len(keys) != len(values):  # a value is missing: only the columns show which
         keys, values = keys_line.split("\t"), values_line.split("\t")
     return {key.strip().lower(): value.strip() for key, value in zip(keys, values, strict=False) if key.strip()}
 
 
 def _labels(line: str) -> tuple[str, ...]:
-    """Names after ``Frame#`` and ``Time``; each stands over three columns, two of them left empty."""
+    """Return the names after ``Frame#`` and ``Time``; each heads three columns, two of them empty."""
     fields = line.split("\t") if "\t" in line else line.split()
     return tuple(name.strip() for name in fields[2:] if name.strip())
 
 
 def _table(path: Path, rows: list[NDArray[np.float64]], markers: int) -> NDArray[np.float64]:
-    """Positions (T, M, 3) of rows that may lack their last markers."""
-    check_not_hollow(path, len(rows), markers, sum(map(len, rows)) // 3)
+    """Return positions (T, M, 3) of rows that may lack their last markers."""
+    check_density(path, len(rows), markers, sum(map(len, rows)) // 3)
     positions = np.full((len(rows), 3 * markers), np.nan)
     for frame, row in enumerate(rows):
         positions[frame, : len(row)] = row
@@ -102,36 +104,38 @@ def _table(path: Path, rows: list[NDArray[np.float64]], markers: int) -> NDArray
 def _rows(
     path: Path, lines: list[str], start: int, markers: int
 ) -> tuple[list[NDArray[np.float64]], list[float], list[float]]:
-    """Coordinates (3 a marker, the last ones may be missing), frame number and time of every line of data."""
+    """Return coordinates (3 per marker, the last may be missing), frame number and time of each data line."""
     rows: list[NDArray[np.float64]] = []
     frame_numbers: list[float] = []
     times: list[float] = []
     for number, line in enumerate(lines[start:], start + 1):
         fields = [field.strip() for field in line.split("\t")] if "\t" in line else line.split()
         if not any(fields) or (not rows and fields[-1][:1].upper() in "XYZ" and not fields[0][:1].isdigit()):
-            continue  # the line X1 Y1 Z1 ..., and blank ones
+            continue  # the line X1 Y1 Z1 ..., and blank lines
         while len(fields) > 2 + 3 * markers and not fields[-1]:
             fields.pop()
-        # Trailing markers that were not seen may be left out, though never a part of one.
+        # Trailing markers that are not visible may be missing, but not single coordinates of a marker.
         if not 2 <= len(fields) <= 2 + 3 * markers or (len(fields) - 2) % 3:
             raise GaitError(
                 f"{path}, line {number}: has {len(fields)} fields, {markers} markers need {2 + 3 * markers}; "
-                "the file is cut short or damaged, export it again."
+                "the file is truncated or damaged, export it again."
             )
         read = [_coordinate(field) for field in fields]
         values = [value for value in read if value is not None]
-        if len(values) < len(read):  # what stands there may be a person's name
-            raise GaitError(f"{path}, line {number}: field {read.index(None) + 1} is no number; export the file again.")
+        if len(values) < len(read):  # the field is not shown: it may be a subject's name
+            raise GaitError(
+                f"{path}, line {number}: field {read.index(None) + 1} is not a number; export the file again."
+            )
         frame_numbers.append(values[0])
         times.append(values[1])
         rows.append(np.array(values[2:], dtype=np.float64))
     if not rows:
-        raise GaitError(f"{path}: holds no frames; export it again.")
+        raise GaitError(f"{path}: has no frames; export it again.")
     return rows, frame_numbers, times
 
 
 def _coordinate(field: str) -> float | None:
-    """A number, NaN for an empty field, None where it is none; a decimal comma is understood."""
+    """Return the number in a field (decimal point or comma), NaN if it is empty, None if it is not a number."""
     if not field:
         return np.nan
     try:
@@ -141,6 +145,6 @@ def _coordinate(field: str) -> float | None:
 
 
 def _number(text: str) -> float:
-    """A number of the header, 0 where there is none."""
+    """Return a number of the header, 0 if there is none."""
     value = _coordinate(text)
     return value if value is not None and np.isfinite(value) else 0.0

@@ -1,4 +1,4 @@
-"""The unit of length of a recording: what the file says, checked against the size of a person."""
+"""Infer the unit of length of a recording from the unit stated in the file and the size of the body."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from gait.capture.marker_heights import seen_samples, stature_vector
+from gait.capture.marker_heights import stature_vector, visible_mask
 
 _METRES = {
     **dict.fromkeys(("mm", "millimeter", "millimeters", "millimetre", "millimetres"), 0.001),
@@ -19,68 +19,68 @@ _METRES = {
     **dict.fromkeys(("ft", "foot", "feet"), 0.3048),
 }
 _CANDIDATES = (("mm", 0.001), ("cm", 0.01), ("m", 1.0))
-_INCH_M = 0.0254  # only where metric units would make a person too small to walk
-_WALKS_FROM_M = 0.8
+_INCH_M = 0.0254  # tried only if the subject would be too small to walk in every metric unit
+_MIN_WALKER_HEIGHT_M = 0.8
 
-# Wide on purpose: neighbouring units differ by ten or more, so that a wrong unit still falls far outside.
-_STATURE_M = (0.6, 2.6)  # as estimated from the markers' levels
-_SPREAD_M = (0.35, 3.4)  # diagonal of the box around all markers of a frame
-_TYPICAL_SPREAD_M = 1.5
+# Wide on purpose: neighbouring units differ by a factor of ten or more, so a wrong unit still falls far outside.
+_STATURE_RANGE_M = (0.6, 2.6)  # as estimated from the relative heights of the markers
+_EXTENT_RANGE_M = (0.35, 3.4)  # diagonal of the box around all markers of a frame
+_TYPICAL_EXTENT_M = 1.5
 
 
 @dataclass(frozen=True)
 class LengthUnit:
-    """Unit of a file's coordinates."""
+    """Unit of the coordinates of a file."""
 
     name: str  # "mm", "cm", "m", ...
-    metres: float  # metres in one such unit
-    note: str  # a sentence where the unit had to be guessed or looks wrong, else ""
-    contradicts: str = ""  # the unit that the file states, where the body's size says another
+    metres: float  # metres per unit
+    note: str  # one sentence if the unit was inferred or seems wrong, else ""
+    overruled: str = ""  # the unit stated in the file, if the body size contradicts it
 
 
-def find_unit(stated: str | None, labels: Sequence[str], positions: NDArray[np.float64]) -> LengthUnit:
-    """The unit of ``positions`` (T, M, 3; NaN where missing): as ``stated``, or by the body's size.
+def infer_unit(stated: str | None, labels: Sequence[str], positions: NDArray[np.float64]) -> LengthUnit:
+    """Return the unit of ``positions`` (T, M, 3; NaN where missing): as ``stated``, or inferred from the body size.
 
-    The stated unit is believed unless the person would be a giant or a dwarf in it and a person's size in
-    another one.
+    The stated unit is overruled only if the body size is implausible in it and plausible in another unit.
     """
     word = (stated or "").strip(" \t\r\n\0.").lower()
     stated_metres = _METRES.get(word)
-    size, (low, high), what = _body_size(labels, positions)
-    fitting = [(name, metres) for name, metres in _CANDIDATES if low <= size * metres <= high]
-    too_small = all(size * metres < _WALKS_FROM_M for _, metres in fitting)
-    if what == "height" and too_small and _WALKS_FROM_M <= size * _INCH_M <= high:
-        fitting = [("in", _INCH_M)]
-    seen = f"the markers' {what} is {size:.4g} of the file's units"
+    size, (low, high), quantity = _body_size(labels, positions)
+    plausible = [(name, metres) for name, metres in _CANDIDATES if low <= size * metres <= high]
+    too_small = all(size * metres < _MIN_WALKER_HEIGHT_M for _, metres in plausible)
+    if quantity == "height" and too_small and _MIN_WALKER_HEIGHT_M <= size * _INCH_M <= high:
+        plausible = [("in", _INCH_M)]
+    measured = f"the {quantity} of the markers is {size:.4g} file units"
     if stated_metres is not None:
         if low <= size * stated_metres <= high:
             return LengthUnit(word, stated_metres, "")
-        if fitting:
-            name, metres = fitting[0]
-            return LengthUnit(name, metres, f"The file says {word!r}, but {seen}: read as {name}.", contradicts=word)
-        note = f"The file says {word!r}; {seen}, which is odd for a person in any unit: kept {word}."
+        if plausible:
+            name, metres = plausible[0]
+            note = f"The file states {word!r}, but {measured}: read as {name}."
+            return LengthUnit(name, metres, note, overruled=word)
+        note = f"The file states {word!r}; {measured}, which is implausible for a body in any unit: {word} is kept."
         return LengthUnit(word, stated_metres, note)
-    said = f"says {word!r}, which is no unit of length" if word else "states no unit"
-    if not fitting:
-        name, metres = min(_CANDIDATES, key=lambda unit: abs(np.log(max(size, 1e-9) * unit[1] / _TYPICAL_SPREAD_M)))
-        note = f"The file {said}; {seen}, which is odd for a person in any unit: read as {name}."
+    statement = f"states {word!r}, which is not a unit of length" if word else "states no unit"
+    if not plausible:
+        name, metres = min(_CANDIDATES, key=lambda unit: abs(np.log(max(size, 1e-9) * unit[1] / _TYPICAL_EXTENT_M)))
+        note = f"The file {statement}; {measured}, which is implausible for a body in any unit: read as {name}."
         return LengthUnit(name, metres, note)
-    name, metres = fitting[0]
-    return LengthUnit(name, metres, f"The file {said}; {seen}: read as {name}.")
+    name, metres = plausible[0]
+    return LengthUnit(name, metres, f"The file {statement}; {measured}: read as {name}.")
 
 
 def _body_size(labels: Sequence[str], positions: NDArray[np.float64]) -> tuple[float, tuple[float, float], str]:
-    """A length of the body in the file's units, the metres it may measure, and what it is."""
+    """Return a length of the body in file units, its plausible range in metres, and its name (height or extent)."""
     stature = stature_vector(labels, positions)
     if stature is not None:
-        return float(np.linalg.norm(stature)), _STATURE_M, "height"
-    return frame_spread(positions), _SPREAD_M, "spread"
+        return float(np.linalg.norm(stature)), _STATURE_RANGE_M, "height"
+    return frame_extent(positions), _EXTENT_RANGE_M, "extent"
 
 
-def frame_spread(positions: NDArray[np.float64]) -> float:
-    """Diagonal of the box around a frame's markers, the median over the frames that see most of them."""
-    seen = seen_samples(positions)
-    count = seen.sum(axis=1)
+def frame_extent(positions: NDArray[np.float64]) -> float:
+    """Return the diagonal of the box around the markers of a frame, as median over the frames with most markers."""
+    visible = visible_mask(positions)
+    count = visible.sum(axis=1)
     rich = positions[count >= max(1.0, 0.7 * count.max())]
     present = np.isfinite(rich)
     extent = np.where(present, rich, -np.inf).max(axis=1) - np.where(present, rich, np.inf).min(axis=1)

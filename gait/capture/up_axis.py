@@ -1,6 +1,6 @@
-"""Which way is up in a recording, and the rotation that makes it y.
+"""Infer the up axis of a recording, and rotate it to y.
 
-``POINT:X_SCREEN`` and ``Y_SCREEN`` are wrong in many files, so that up is inferred from the body.
+``POINT:X_SCREEN`` and ``Y_SCREEN`` are wrong in many files, so the up axis is inferred from the body.
 """
 
 from __future__ import annotations
@@ -11,60 +11,66 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from gait.capture.marker_heights import seen_samples, stature_vector
+from gait.capture.marker_heights import stature_vector, visible_mask
 
-_UPRIGHT = 0.75  # least share of the stature along one axis for the body to tell up alone
-_CLEARLY_TALLER = 1.15  # how much the longest extent must exceed the next to be the vertical
-_WALKING_M_S = 0.3  # spread of a foot's speed above which somebody steps
+_MIN_UPRIGHT_FRACTION = 0.75  # of the stature that must lie along one axis for it to be the up axis
+_MIN_EXTENT_RATIO = 1.15  # of the longest extent to the next for it to be the vertical
+_MIN_STEPPING_M_S = 0.3  # standard deviation of a foot's speed above which the subject is stepping
 
 
 @dataclass(frozen=True)
 class UpAxis:
-    """The direction away from the floor."""
+    """Direction away from the floor."""
 
-    axis: int  # 0 x, 1 y, 2 z of the file
+    axis: int  # of the file: 0 x, 1 y, 2 z
     sign: int  # +1 or -1
-    note: str  # a sentence: how it was found
+    note: str  # one sentence: how it was inferred
 
     @property
     def name(self) -> str:
-        """As people write it: ``+z``."""
+        """Name of the axis with its sign, such as ``+z``."""
         return "+-"[self.sign < 0] + "xyz"[self.axis]
 
 
-def find_up(labels: Sequence[str], positions_m: NDArray[np.float64], rate_hz: float, y_screen: str = "") -> UpAxis:
-    """The up axis of ``positions_m`` (T, M, 3; metres, any axes, NaN where missing).
+def infer_up_axis(
+    labels: Sequence[str], positions_m: NDArray[np.float64], rate_hz: float, y_screen: str = ""
+) -> UpAxis:
+    """Return the up axis of ``positions_m`` (T, M, 3; metres, any axes, NaN where missing).
 
-    The heights at which named markers sit decide; for markers without known names, that a person is taller
-    than wide and steps with the lower end. ``y_screen`` (the file's ``POINT:Y_SCREEN``) only breaks a tie.
+    It is inferred from the relative heights of markers with known names. Without such markers, the longest extent of
+    the markers is the vertical, and its lower end is the one that moves like stepping feet. ``y_screen`` (the
+    ``POINT:Y_SCREEN`` of the file) only breaks a tie.
     """
     stature = stature_vector(labels, positions_m)
     if stature is not None:
         axis = int(np.abs(stature).argmax())
-        share = abs(stature[axis]) / np.linalg.norm(stature)
-        if share >= _UPRIGHT:
+        fraction = abs(stature[axis]) / np.linalg.norm(stature)
+        if fraction >= _MIN_UPRIGHT_FRACTION:
             up = UpAxis(axis, int(np.sign(stature[axis])), "")
-            return UpAxis(axis, up.sign, f"Up is {up.name} of the file, by the heights of the named markers.")
+            return UpAxis(
+                axis, up.sign, f"Up is {up.name} of the file, inferred from the heights of the named markers."
+            )
     return _up_from_shape(positions_m, rate_hz, y_screen)
 
 
 def rotation_to_y_up(up: UpAxis) -> NDArray[np.float64]:
-    """Proper rotation R (3, 3), determinant +1, with ``p_y_up = R @ p_file``.
+    """Return the proper rotation R (3, 3; determinant +1) with ``p_y_up = R @ p_file``.
 
-    For z up it is the cycle (x, y, z) → (y, z, x), for y up nothing; a downward axis is first turned over.
+    It permutes the axes cyclically ((x, y, z) → (y, z, x) for z up, identity for y up). A downward axis is reversed
+    first, by a half turn about another axis.
     """
     cycle = np.roll(np.eye(3), 1 - up.axis, axis=0)
     if up.sign > 0:
         return cycle
-    turned = np.diag([-1.0 if k in (up.axis, (up.axis + 1) % 3) else 1.0 for k in range(3)])
-    return cycle @ turned
+    half_turn = np.diag([-1.0 if k in (up.axis, (up.axis + 1) % 3) else 1.0 for k in range(3)])
+    return cycle @ half_turn
 
 
 def is_mirrored(labels: Sequence[str], positions_m: NDArray[np.float64]) -> bool:
-    """Whether left and right are exchanged in ``positions_m`` (T, M, 3; y up), as in a left-handed recording.
+    """Return True if left and right are swapped in ``positions_m`` (T, M, 3; y up), as in left-handed coordinates.
 
-    Left must be up × forward; forward is where toes and the fronts of pelvis, trunk and head point. False
-    where the markers do not tell.
+    Left must be up × forward. Forward is the mean direction from back to front markers of feet, pelvis, trunk and
+    head. False if the needed markers are missing.
     """
     index = {label: m for m, label in enumerate(labels)}
 
@@ -90,39 +96,39 @@ _FRONT_BACK = (("TOE", "HEE"), ("ASI", "PSI"), ("FHD", "BHD"))
 
 
 def _up_from_shape(positions_m: NDArray[np.float64], rate_hz: float, y_screen: str) -> UpAxis:
-    seen = seen_samples(positions_m)
-    count = seen.sum(axis=1)
+    visible = visible_mask(positions_m)
+    count = visible.sum(axis=1)
     rich = positions_m[count >= max(1.0, 0.7 * count.max())]
     present = np.isfinite(rich)
     highest = np.where(present, rich, -np.inf).max(axis=1)  # (T', 3)
     lowest = np.where(present, rich, np.inf).min(axis=1)
     extent = np.median(highest - lowest, axis=0)
-    axis, how = int(extent.argmax()), "because the markers stand taller than wide"
-    tied = np.flatnonzero(extent >= extent.max() / _CLEARLY_TALLER)
+    axis, reason = int(extent.argmax()), "because the markers extend farthest along it"
+    tied = np.flatnonzero(extent >= extent.max() / _MIN_EXTENT_RATIO)
     if len(tied) > 1:
         screen = "XYZ".find(y_screen.strip(" +-").upper()[:1] or "?")
-        how = "which is a guess: the markers are as wide as tall"
+        reason = "which is uncertain: the markers extend as far along another axis"
         if screen in tied:
-            axis, how = screen, "by POINT:Y_SCREEN, because the markers are as wide as tall"
+            axis, reason = screen, "by POINT:Y_SCREEN, because the markers extend as far along another axis"
     sign = _sign_from_stepping(positions_m, rate_hz, axis)
     if sign == 0:
-        # Standing still: the laboratory's origin lies on its floor.
+        # Standing still: the origin of the laboratory lies on the floor.
         sign = 1 if abs(np.median(lowest[:, axis])) <= abs(np.median(highest[:, axis])) else -1
     up = UpAxis(axis, sign, "")
-    return UpAxis(axis, sign, f"No named markers tell heights; up is taken as {up.name} of the file, {how}.")
+    return UpAxis(axis, sign, f"No marker names tell heights; up is taken as {up.name} of the file, {reason}.")
 
 
 def _sign_from_stepping(positions_m: NDArray[np.float64], rate_hz: float, axis: int) -> int:
-    """+1 or -1: away from the end whose markers stop and go, as feet do; 0 where nobody steps."""
+    """Return +1 or -1, away from the end whose markers stop and go like feet; 0 if nothing moves like stepping."""
     if len(positions_m) < 3:
         return 0
     speed = np.linalg.norm(np.diff(positions_m, axis=0), axis=2) * rate_hz  # (T-1, M) m/s
     enough = np.isfinite(speed).sum(axis=0) >= max(3, 0.2 * len(speed))
     if enough.sum() < 4:
         return 0
-    unsteadiness = np.nanstd(speed[:, enough], axis=0)
+    speed_sd = np.nanstd(speed[:, enough], axis=0)
     height = np.nanmedian(positions_m[:, enough, axis], axis=0)
-    if unsteadiness.max() < _WALKING_M_S or np.ptp(height) == 0.0:
+    if speed_sd.max() < _MIN_STEPPING_M_S or np.ptp(height) == 0.0:
         return 0
-    slope = float(np.polyfit(height - height.mean(), unsteadiness, 1)[0])
+    slope = float(np.polyfit(height - height.mean(), speed_sd, 1)[0])
     return -int(np.sign(slope))

@@ -1,1 +1,1 @@
-"""What command lines share: arguments and exit codes."""
+"""Shared by all command lines: arguments and exit codes."""

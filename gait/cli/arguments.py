@@ -1,16 +1,16 @@
-"""Declare the arguments of a command once, as a frozen dataclass; its fields are its flags.
+"""Declare the arguments of a command once, as a frozen dataclass whose fields are its flags.
 
     @dataclass(frozen=True, kw_only=True)
     class Arguments:
         cohort: Path = argument(Path("cohort.json"), "cohort file")
-        workers: int | None = argument(None, "subjects fitted at a time", type=whole_number, metavar="N")
-        pictures: bool = argument(True, "write no pictures", flag="--no_pictures")
+        workers: int | None = argument(None, "subjects fitted at the same time", type=whole_number, metavar="N")
+        figures: bool = argument(True, "write no figures", flag="--no_figures")
 
     arguments = parse(Arguments, __doc__)
 
-A field's annotation decides how its word is read: ``int``, ``float``, ``str``, ``Path``, each also ``| None`` or as
-``tuple[..., ...]`` (one word or more), and ``bool`` (a switch that inverts its default). Flags that several commands
-share stand in a dataclass of their own, from which theirs inherit.
+The annotation of a field decides how its value is parsed: ``int``, ``float``, ``str`` or ``Path``, each also as
+``| None`` or ``tuple[..., ...]`` (one or more values), and ``bool`` (a switch that inverts its default). Flags that
+several commands share are fields of a base dataclass.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _KEY = "argument"
 
 
 class ArgumentError(ValueError):
-    """Flags that contradict one another; ``__post_init__`` of an arguments class raises it, ``parse`` shows it."""
+    """Flags that contradict each other; raised by ``__post_init__`` of an arguments class, reported by ``parse``."""
 
 
 @dataclass(frozen=True)
@@ -47,12 +47,12 @@ def argument(
     """Return a dataclass field that is a flag.
 
     Args:
-        default: its value where the command line does not name it; without one the flag is required.
-        help: what ``--help`` says; the default is added to it.
-        flag: ``--name`` of the field if None.
-        aliases: further spellings.
-        options: of ``argparse.ArgumentParser.add_argument``: ``type``, ``choices``, ``metavar``, ``nargs``, ``const``,
-            ``action``.
+        default: the value if the flag is not given; without a default the flag is required.
+        help: the text in ``--help``; the default is appended.
+        flag: the flag's spelling; ``--<field name>`` if None.
+        aliases: further spellings of the flag.
+        options: passed to ``argparse.ArgumentParser.add_argument``: ``type``, ``choices``, ``metavar``, ``nargs``,
+            ``const``, ``action``.
     """
     return field(default=default, metadata={_KEY: _Argument(help, flag, tuple(aliases), options)})
 
@@ -68,14 +68,14 @@ def parse(
     prog: str | None = None,
     defaults: Mapping[str, Any] | None = None,
 ) -> SomeArguments:
-    """Read a command line into its dataclass; argparse ends the program with code 2 where it makes no sense.
+    """Parse a command line into its dataclass; an invalid one ends the program with exit code 2.
 
     Args:
-        arguments: the dataclass; fields that ``argument`` did not make keep their defaults.
-        about: the script's docstring: first a command that runs, then, after an empty line, what it does.
-        words: in place of ``sys.argv``.
-        prog: the command's name, where it is not the script's.
-        defaults: in place of the fields' own, as ``--quick`` of a benchmark has them.
+        arguments: the dataclass; fields not made by ``argument`` keep their defaults.
+        about: the script's docstring: an example command, an empty line, a description.
+        words: the command line; ``sys.argv`` if None.
+        prog: the command's name if it is not the script's.
+        defaults: by field name, in place of the fields' own defaults, e.g. for ``--quick`` of a benchmark.
     """
     parser = parser_of(arguments, about, prog=prog)
     named = vars(parser.parse_args(words))
@@ -87,7 +87,7 @@ def parse(
 
 
 def parser_of(arguments: type, about: str, *, prog: str | None = None) -> argparse.ArgumentParser:
-    """Return the parser of a dataclass of arguments; flags that are not named are absent from what it reads."""
+    """Return the argparse parser of an arguments dataclass; its namespace holds only the flags that are given."""
     example, _, description = about.partition("\n\n")
     parser = argparse.ArgumentParser(
         prog=prog,
@@ -104,7 +104,7 @@ def parser_of(arguments: type, about: str, *, prog: str | None = None) -> argpar
 
 
 def command_of(words: Sequence[str] | None = None, *, prog: str | None = None) -> str:
-    """Return the command as a person types it, to be kept with its results."""
+    """Return the command line as typed in a shell, to be saved with the results."""
     return shlex.join([prog or Path(sys.argv[0]).name, *(sys.argv[1:] if words is None else words)])
 
 
@@ -128,7 +128,7 @@ def _add(parser: argparse.ArgumentParser, each: Field[Any], hint: Any) -> None:
 
 
 def _kind(hint: Any) -> tuple[Any, bool]:
-    """The type of one word, and whether there may be several."""
+    """Return the type of one value, and whether the flag takes several values."""
     if typing.get_origin(hint) in (types.UnionType, typing.Union):
         hint = next(part for part in typing.get_args(hint) if part is not type(None))
     if typing.get_origin(hint) is tuple:
@@ -145,22 +145,22 @@ def _word(value: Any) -> str:
 
 
 def whole_number(word: str) -> int:
-    """Read a whole number from 1 on."""
+    """Parse a whole number of at least 1."""
     if not word.isdecimal() or int(word) < 1:
-        raise argparse.ArgumentTypeError(f"a whole number from 1 on is needed, not {word!r}")
+        raise argparse.ArgumentTypeError(f"must be a whole number of at least 1, not {word!r}")
     return int(word)
 
 
 def positive_number(word: str) -> float:
-    """Read a finite number above 0."""
-    number = _number_or_nan(word)
+    """Parse a finite number above 0."""
+    number = number_or_nan(word)
     if not 0 < number < math.inf:
-        raise argparse.ArgumentTypeError(f"a number above 0 is needed, not {word!r}")
+        raise argparse.ArgumentTypeError(f"must be a number above 0, not {word!r}")
     return number
 
 
 def bounded(low: float, high: float, needed: str, read: Callable[[str], Any] = float) -> Callable[[str], Any]:
-    """Return a reader of numbers from ``low`` to ``high``; the error says that ``needed`` is needed."""
+    """Return a parser of numbers from ``low`` to ``high``; its error says that the value must be ``needed``."""
 
     def number(word: str) -> Any:
         try:
@@ -168,20 +168,21 @@ def bounded(low: float, high: float, needed: str, read: Callable[[str], Any] = f
         except ValueError:
             value = math.nan
         if not low <= value <= high:
-            raise argparse.ArgumentTypeError(f"{needed} is needed, not {word!r}")
+            raise argparse.ArgumentTypeError(f"must be {needed}, not {word!r}")
         return value
 
     return number
 
 
 def result_folder(word: str) -> Path:
-    """Read the name of a folder for results, which may not be empty."""
+    """Parse the path of a results folder, which must not be empty."""
     if not word.strip():
         raise argparse.ArgumentTypeError("is empty; name a folder for the results")
     return Path(word)
 
 
-def _number_or_nan(word: str) -> float:
+def number_or_nan(word: str) -> float:
+    """Parse a number; return NaN for text that is not one."""
     try:
         return float(word)
     except ValueError:

@@ -1,4 +1,4 @@
-"""How a script ends: with which exit code, and with which line that a person reads."""
+"""Exit codes of the scripts, and the one-line messages that they end with."""
 
 from __future__ import annotations
 
@@ -8,34 +8,37 @@ from collections.abc import Callable
 
 from gait.errors import GaitError
 
-STOPPED = 130
-"""Exit code after Ctrl-C, and after what a cluster or a system that shuts down sends."""
+EXIT_INTERRUPTED = 130
+"""Exit code after an interruption: Ctrl-C, or the SIGTERM of a cluster or of a system shutdown."""
 
 
-def exit_code(act: Callable[[], int], stopped: str) -> int:
-    """What ``act`` gives; 2 and one line where nothing can be started; 130 and one line where somebody stops it.
+def run_main(main: Callable[[], int], interrupted: str) -> int:
+    """Run a script's main function and return its exit code; errors and interruptions become one line on stderr.
 
     Args:
-        act: all that the script does.
-        stopped: what is said where it is stopped and has not said so itself.
+        main: the whole script; returns the exit code.
+        interrupted: the line for an interruption that ``main`` did not handle.
+
+    Returns:
+        what ``main`` returns; 2 after a GaitError; 130 after an interruption.
     """
-    before = signal.signal(signal.SIGTERM, _stop)
+    before = signal.signal(signal.SIGTERM, _raise_interrupt)
     try:
-        return act()
+        return main()
     except GaitError as error:
-        say(str(error))
+        print_err(str(error))
         return 2
     except KeyboardInterrupt:
-        say(stopped)
-        return STOPPED
+        print_err(interrupted)
+        return EXIT_INTERRUPTED
     finally:
         signal.signal(signal.SIGTERM, before)
 
 
-def say(line: str) -> None:
-    """A line beside the results, at once."""
+def print_err(line: str) -> None:
+    """Print a line to stderr and flush it."""
     print(line, file=sys.stderr, flush=True)
 
 
-def _stop(*_: object) -> None:
+def _raise_interrupt(*_: object) -> None:
     raise KeyboardInterrupt

@@ -1,1 +1,1 @@
-"""A cohort file to finished folders of poses: what ties the rooms together."""
+"""Fit all subjects of a cohort file and save the results, one folder per trial."""

@@ -1,4 +1,4 @@
-"""The cohort file: which subjects there are, their gaits, whether they are healthy."""
+"""Read the cohort file: subjects, recordings of their trials, and whether they are healthy."""
 
 from __future__ import annotations
 
@@ -11,154 +11,170 @@ from typing import Any, TypeVar
 
 from gait.errors import GaitError
 
-_NEEDED = ("gaits", "healthy")
-_OPTIONAL = ("constraint_file", "constrained_model", "model_file", "person_number")
+_REQUIRED_KEYS = ("trials", "healthy")
+_OPTIONAL_KEYS = ("marker_layout_file", "constrained_model", "model_file", "subject_index")
+_OLD_KEYS = {"gaits": "trials", "constraint_file": "marker_layout_file", "person_number": "subject_index"}
+"""Keys of older cohort files, which are still read."""
 _DEFAULT_MODEL = "open_neutral.npz"
-_MOST_BYTES = 16 << 20
-_LONGEST_NAME = 200  # bytes; file systems take 255, and results get suffixes
+_MAX_FILE_BYTES = 16 << 20
+_MAX_NAME_BYTES = 200  # file systems allow 255, and results get suffixes
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Subject:
-    """One person of a cohort."""
+    """One subject of a cohort and how to fit it."""
 
-    name: str  # safe as the name of a folder
-    gaits: tuple[Path, ...]  # recordings, their stems all different; a file need not exist
+    name: str  # valid as a folder name
+    trials: tuple[Path, ...]  # recordings, one per trial, with unique stems; a file need not exist
     healthy: bool
-    constraint_file: Path | None = None  # None: markers are placed on the body by their names
-    constrained_model: bool = False  # hinge tree, where the model file has one
+    marker_layout_file: Path | None = None  # None: Plug-in Gait markers are placed on the body by their names
+    constrained_model: bool = False  # use the constrained tree (hinge joints), if the model file has one
     model_file: str = _DEFAULT_MODEL
-    person_number: int | None = None  # in recordings of several persons, from 1; None: whoever has most markers
+    subject_index: int | None = None  # in files with several subjects, from 1; None: the one with most markers
 
 
 def read_cohort(path: str | Path) -> tuple[Subject, ...]:
-    """The subjects of a cohort file, sorted by name.
+    """Read the subjects of a cohort file, sorted by name.
 
-    Paths in it are relative to the working directory, as published, or else to the cohort file; one that
-    exists in neither place stays as written, for its own gait to fail on. Raises GaitError where the file is
-    missing or no JSON, or an entry is incomplete, mistyped, doubled, or would write outside its own folder.
+    Paths in the file are relative to the working directory, or else to the cohort file. A recording that exists in
+    neither place is no error here: only the fit of that trial will fail.
+
+    Raises:
+        GaitError: the file is missing or not JSON, or an entry is incomplete, of a wrong type, duplicated, or would
+            write outside its own folder.
     """
     path = Path(path)
-    subjects = [_subject(path, name, entry) for name, entry in _entries(path)]
-    _refuse_doubles(path, "subjects", [subject.name for subject in subjects])
+    subjects = [_parse_subject(path, name, entry) for name, entry in _read_entries(path)]
+    _check_unique(path, "subjects", [subject.name for subject in subjects])
     return tuple(sorted(subjects, key=lambda subject: subject.name))
 
 
-class _Pairs(list[tuple[str, Any]]):
-    """A JSON object as its pairs, so that a key given twice is not lost."""
+class _JsonObject(list[tuple[str, Any]]):
+    """JSON object as a list of pairs, which preserves duplicate keys."""
 
 
-def _entries(path: Path) -> list[tuple[str, _Pairs]]:
+def _read_entries(path: Path) -> list[tuple[str, _JsonObject]]:
     try:
-        if path.stat().st_size > _MOST_BYTES:
-            raise GaitError(f"{path}: larger than {_MOST_BYTES >> 20} MiB, so no cohort file.")
-        content = json.loads(path.read_text(encoding="utf-8-sig"), object_pairs_hook=_Pairs)
+        if path.stat().st_size > _MAX_FILE_BYTES:
+            raise GaitError(f"{path}: is not a cohort file (larger than {_MAX_FILE_BYTES >> 20} MiB).")
+        content = json.loads(path.read_text(encoding="utf-8-sig"), object_pairs_hook=_JsonObject)
     except OSError as error:
         raise GaitError(f"{path}: the cohort file cannot be read ({error.strerror}); check the path.") from error
     except UnicodeDecodeError as error:
-        raise GaitError(f"{path}: is no text (byte {error.start} is not UTF-8); save it as UTF-8.") from error
+        raise GaitError(f"{path}: is not text (byte {error.start} is not UTF-8); save it as UTF-8.") from error
     except json.JSONDecodeError as error:
-        raise GaitError(f"{path}, line {error.lineno}, column {error.colno}: is no JSON ({error.msg}).") from error
+        raise GaitError(f"{path}, line {error.lineno}, column {error.colno}: is not JSON ({error.msg}).") from error
     except RecursionError as error:
-        raise GaitError(f"{path}: is no cohort file (nested too deeply).") from error
-    except ValueError as error:  # a whole number of thousands of digits
-        raise GaitError(f"{path}: is no cohort file (a number in it is too long).") from error
-    if not isinstance(content, _Pairs):
-        raise GaitError(f'{path}: must be an object of subjects, {{"<subject>": {{"gaits": [...], ...}}, ...}}.')
+        raise GaitError(f"{path}: is not a cohort file (nested too deeply).") from error
+    except ValueError as error:  # an integer of thousands of digits
+        raise GaitError(f"{path}: is not a cohort file (a number in it is too long).") from error
+    if not isinstance(content, _JsonObject):
+        raise GaitError(f'{path}: must be an object of subjects, {{"<subject>": {{"trials": [...], ...}}, ...}}.')
     if not content:
-        raise GaitError(f'{path}: names no subject; add one, {{"<subject>": {{"gaits": [...], "healthy": true}}}}.')
+        raise GaitError(f'{path}: has no subject; add one, {{"<subject>": {{"trials": [...], "healthy": true}}}}.')
     for name, entry in content:
-        if not isinstance(entry, _Pairs):
-            raise GaitError(
-                f"{path}: subject {name!r} must be an object with {', '.join(_NEEDED)}, not {_kind(entry)}."
-            )
+        if not isinstance(entry, _JsonObject):
+            required = ", ".join(_REQUIRED_KEYS)
+            raise GaitError(f"{path}: subject {name!r} must be an object with {required}, not {_describe(entry)}.")
     return list(content)
 
 
-def _subject(path: Path, name: str, entry: _Pairs) -> Subject:
+def _parse_subject(path: Path, name: str, entry: _JsonObject) -> Subject:
     where = f"{path}: subject {name!r}"
     unsafe = any(character in "/\\" or not character.isprintable() for character in name)
-    if unsafe or name.strip() != name or name in ("", ".", "..") or len(name.encode()) > _LONGEST_NAME:
+    if unsafe or name.strip() != name or name in ("", ".", "..") or len(name.encode()) > _MAX_NAME_BYTES:
         raise GaitError(f"{where} cannot be the name of a folder; use letters, digits, '-' and '_'.")
-    _refuse_doubles(path, f"keys of subject {name!r}", [key for key, _ in entry])
-    values = dict(entry)
-    missing = [key for key in _NEEDED if key not in values]
+    _check_unique(path, f"keys of subject {name!r}", [key for key, _ in entry])
+    values = _with_new_keys(where, dict(entry))
+    missing = [key for key in _REQUIRED_KEYS if key not in values]
     if missing:
-        there = ", ".join(values) or "none"
-        raise GaitError(f"{where} lacks {', '.join(missing)}; its keys are: {there}; needed: {', '.join(_NEEDED)}.")
-    known = (*_NEEDED, *_OPTIONAL)
+        present = ", ".join(values) or "none"
+        raise GaitError(
+            f"{where} lacks {', '.join(missing)}; its keys are: {present}; required: {', '.join(_REQUIRED_KEYS)}."
+        )
+    known = (*_REQUIRED_KEYS, *_OPTIONAL_KEYS)
     for key in values.keys() - set(known):
-        if meant := difflib.get_close_matches(key.lower(), [k for k in known if k not in values], n=1, cutoff=0.8):
-            raise GaitError(f"{where} has a key {key!r}; {meant[0]!r} is meant, or leave it out.")
+        unused = [k for k in (*known, *_OLD_KEYS) if _OLD_KEYS.get(k, k) not in values]
+        if similar := difflib.get_close_matches(key.lower(), unused, n=1, cutoff=0.8):
+            meant = _OLD_KEYS.get(similar[0], similar[0])
+            raise GaitError(f"{where} has the unknown key {key!r}; rename it to {meant!r}, or remove it.")
     return Subject(
         name=name,
-        gaits=_gaits(where, path, values["gaits"]),
-        healthy=_typed(where, "healthy", values["healthy"], bool, "true or false"),
-        constraint_file=_constraint_file(where, path, values.get("constraint_file")),
-        constrained_model=_typed(
+        trials=_parse_trials(where, path, values["trials"]),
+        healthy=_check_type(where, "healthy", values["healthy"], bool, "true or false"),
+        marker_layout_file=_parse_marker_layout_file(where, path, values.get("marker_layout_file")),
+        constrained_model=_check_type(
             where, "constrained_model", values.get("constrained_model", False), bool, "true or false"
         ),
-        model_file=_typed(where, "model_file", values.get("model_file", _DEFAULT_MODEL), str, "a file name"),
-        person_number=_person_number(where, values.get("person_number")),
+        model_file=_check_type(where, "model_file", values.get("model_file", _DEFAULT_MODEL), str, "a file name"),
+        subject_index=_parse_subject_index(where, values.get("subject_index")),
     )
 
 
-def _gaits(where: str, path: Path, value: Any) -> tuple[Path, ...]:
-    if isinstance(value, _Pairs) or not isinstance(value, list):
-        raise GaitError(f"{where}: 'gaits' must be a list of file names, not {_kind(value)}.")
+def _with_new_keys(where: str, values: dict[str, Any]) -> dict[str, Any]:
+    """Return ``values`` with each old key replaced by its new one."""
+    for old, new in _OLD_KEYS.items():
+        if old in values and new in values:
+            raise GaitError(f"{where} has both {new!r} and {old!r}, the old name of the same key; remove {old!r}.")
+    return {_OLD_KEYS.get(key, key): value for key, value in values.items()}
+
+
+def _parse_trials(where: str, path: Path, value: Any) -> tuple[Path, ...]:
+    if isinstance(value, _JsonObject) or not isinstance(value, list):
+        raise GaitError(f"{where}: 'trials' must be a list of file names, not {_describe(value)}.")
     if not value:
-        raise GaitError(f"{where}: 'gaits' is empty; name a recording, or take the subject out.")
-    gaits = [Path(_typed(where, "gaits", gait, str, "a list of file names")) for gait in value]
+        raise GaitError(f"{where}: 'trials' is empty; name a recording, or remove the subject.")
+    trials = [Path(_check_type(where, "trials", trial, str, "a list of file names")) for trial in value]
     by_folder: dict[str, Path] = {}
-    for gait in gaits:
-        other = by_folder.setdefault(gait.stem.casefold(), gait)
-        if other is not gait:
+    for trial in trials:
+        other = by_folder.setdefault(trial.stem.casefold(), trial)
+        if other is not trial:
             raise GaitError(
-                f"{where}: the gaits {other} and {gait} would both be written to the folder {gait.stem!r}; rename one."
+                f"{where}: the trials {other} and {trial} would both be saved in the folder {trial.stem!r}; rename one."
             )
-    return tuple(_resolved(where, gait, path) for gait in gaits)
+    return tuple(_resolve(where, trial, path) for trial in trials)
 
 
-def _constraint_file(where: str, path: Path, value: Any) -> Path | None:
+def _parse_marker_layout_file(where: str, path: Path, value: Any) -> Path | None:
     if value is None or value == "":
         return None
-    return _resolved(where, Path(_typed(where, "constraint_file", value, str, "a file name")), path)
+    return _resolve(where, Path(_check_type(where, "marker_layout_file", value, str, "a file name")), path)
 
 
-def _person_number(where: str, value: Any) -> int | None:
+def _parse_subject_index(where: str, value: Any) -> int | None:
     if value is not None and (isinstance(value, bool) or not isinstance(value, int) or not 1 <= value < 1 << 31):
-        raise GaitError(f"{where}: 'person_number' must be a whole number from 1 on, not {_kind(value)}.")
+        raise GaitError(f"{where}: 'subject_index' must be an integer from 1, not {_describe(value)}.")
     return value
 
 
-def _resolved(where: str, file: Path, cohort: Path) -> Path:
-    """``file`` from the working directory, else beside the cohort file, else as written."""
-    beside = cohort.parent / file
+def _resolve(where: str, file: Path, cohort: Path) -> Path:
+    """Return ``file`` relative to the working directory, else to the cohort file, else unchanged."""
+    beside_cohort = cohort.parent / file
     try:
         if "\0" in str(file):
             raise ValueError("a NUL")
         os.fsencode(file)
-        return beside if not file.exists() and beside.exists() else file
+        return beside_cohort if not file.exists() and beside_cohort.exists() else file
     except (OSError, ValueError) as error:
         raise GaitError(f"{where}: {str(file)[:80]!r} cannot be the name of a file.") from error
 
 
-def _typed(where: str, key: str, value: Any, kind: type[T], what: str) -> T:
+def _check_type(where: str, key: str, value: Any, kind: type[T], expected: str) -> T:
     if not isinstance(value, kind) or value == "":
-        raise GaitError(f"{where}: {key!r} must be {what}, not {_kind(value)}.")
+        raise GaitError(f"{where}: {key!r} must be {expected}, not {_describe(value)}.")
     return value
 
 
-def _kind(value: Any) -> str:
-    if isinstance(value, _Pairs):
+def _describe(value: Any) -> str:
+    if isinstance(value, _JsonObject):
         return "an object"
     return {list: "a list", type(None): "null"}.get(type(value), json.dumps(value)[:40])
 
 
-def _refuse_doubles(path: Path, what: str, names: list[str]) -> None:
-    """Refuse names that are the same, or differ by case only: many file systems give them one folder."""
+def _check_unique(path: Path, what: str, names: list[str]) -> None:
+    """Raise GaitError if two names differ in case only or not at all: many file systems give them one folder."""
     first: dict[str, str] = {}
     for name in names:
         if name.casefold() in first:

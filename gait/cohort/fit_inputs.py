@@ -1,7 +1,7 @@
-"""What a person's poses are made from: recordings, body, placement, prior, by the hash of their content.
+"""Inputs of a subject's fit: recordings, body model, marker layout and priors, identified by hashes of their content.
 
-A finished gait is left alone only while all of it is the same; a recording that is added, replaced or taken away
-changes the body that all of the person's recordings share.
+A finished trial is skipped only if all inputs are unchanged. A recording that is added, replaced or removed changes the
+body shape that all trials of the subject share.
 """
 
 from __future__ import annotations
@@ -16,41 +16,49 @@ import gait
 from gait.cohort.cohort_file import Subject
 from gait.fitting.residual_scales import ResidualScales
 
+_OLD_KEYS = {"constraint_file": "marker_layout_file", "person_number": "subject_index", "suite": "version"}
+"""Keys in the inputs of older fit reports, which are still compared."""
 
-def fit_inputs(subject: Subject, model: Path, vposer: Path, repair: bool = False) -> dict[str, Any]:
-    """Plain data that two fits of the same input share; files that are not there do not count.
+
+def collect_inputs(subject: Subject, model: Path, vposer: Path, repair: bool = False) -> dict[str, Any]:
+    """Return plain data that is equal for two fits of the same inputs; missing files are ignored.
 
     Args:
-        subject: the cohort file's entry.
-        model: the body model's file.
-        vposer: the folder of the learned prior.
-        repair: whether bad data is put right.
+        subject: the entry of the cohort file.
+        model: the file of the body model.
+        vposer: the folder of the learned pose prior.
+        repair: True if swapped labels and mirrored data are corrected.
     """
     prior = sorted(vposer.rglob("*.ckpt"))
-    layout = subject.constraint_file
+    layout = subject.marker_layout_file
     return {
-        "recordings": {path.name: _sha256(path) for path in subject.gaits if path.is_file()},
+        "recordings": {path.name: _sha256(path) for path in subject.trials if path.is_file()},
         "model": _sha256(model),
         "constrained_model": subject.constrained_model,
-        "constraint_file": None if layout is None else {layout.name: _sha256(layout)},
+        "marker_layout_file": None if layout is None else {layout.name: _sha256(layout)},
         "learned_prior": {path.name: _sha256(path) for path in prior},
         "repair": repair,
-        "suite": gait.__version__,
+        "version": gait.__version__,
         "weights": asdict(ResidualScales()),
-        **({} if subject.person_number is None else {"person_number": subject.person_number}),
+        **({} if subject.subject_index is None else {"subject_index": subject.subject_index}),
     }
+
+
+def is_same_inputs(stored: object, inputs: dict[str, Any]) -> bool:
+    """Return True if the inputs in a fit report, which may be an old one, equal ``inputs``."""
+    return isinstance(stored, dict) and {_OLD_KEYS.get(key, key): value for key, value in stored.items()} == inputs
 
 
 def _sha256(path: Path) -> str | None:
     try:
-        about = path.stat()
-        return _sha256_of_version(path, about.st_mtime_ns, about.st_size)
+        status = path.stat()
+        return _sha256_of_version(path, status.st_mtime_ns, status.st_size)
     except OSError:
         return None
 
 
 @lru_cache(maxsize=8)
 def _sha256_of_version(path: Path, _mtime_ns: int, _size: int) -> str:
-    """A body model is read once for a cohort, not once a subject."""
+    """Return the hash of a file; the cache avoids reading a body model again for each subject."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -1,6 +1,6 @@
-"""How a cohort is fitted, and where from and to; refused before any work where it makes no sense.
+"""Settings of a cohort fit, and the checks that are made before any work.
 
-Nothing here needs torch, so that a command line knows at once what is wrong with it.
+Nothing here imports torch, so a wrong command line is reported without delay.
 """
 
 from __future__ import annotations
@@ -17,77 +17,80 @@ from gait.parallel.device import check_device
 
 PoseFormat = Literal["npz", "json"]
 
-_MODEL_PLACES = ("SUPR", "smplx", "smplh", "smpl", ".")
-"""Folders in the model folder where bodies may lie; those in small letters are the package smplx's own."""
+_MODEL_SUBFOLDERS = ("SUPR", "smplx", "smplh", "smpl", ".")
+"""Subfolders of the model folder with body models; the lower-case names are those of the package ``smplx``."""
 _MODEL_SUFFIXES = (".npy", ".npz", ".pkl")
 
 
 @dataclass(frozen=True)
 class FitSettings:
-    """How a cohort is fitted, and where from and to."""
+    """Input and output folders of a cohort fit, and how it is done."""
 
-    model_folder: Path  # holds SUPR/ and, if the user has them, smplx/, smplh/ and VPoser/
+    model_folder: Path  # has SUPR/ and optionally smplx/, smplh/, smpl/ and VPoser/
     save_folder: Path
     device: str = "cpu"
     overwrite: bool = False
     pose_format: PoseFormat = "npz"
-    pictures: bool = True
-    repair: bool = False  # put exchanged names and mirrored recordings right instead of leaving them out
+    figures: bool = True
+    repair: bool = False  # correct swapped labels and mirrored recordings instead of excluding them
 
-    def model_file(self, name: str) -> Path:
-        """Where a body model of that name is, or would belong if it is nowhere."""
-        places = [self.model_folder / place / name for place in _MODEL_PLACES]
-        return next((path for path in places if path.is_file()), places[0])
+    def expected_model_path(self, name: str) -> Path:
+        """Return the path of the body model ``name``; if there is none, the path where it is expected."""
+        candidates = [self.model_folder / subfolder / name for subfolder in _MODEL_SUBFOLDERS]
+        return next((path for path in candidates if path.is_file()), candidates[0])
 
-    def model_files(self) -> list[str]:
-        """Names of the body models that are there, those in folders of their own with their folders."""
+    def list_models(self) -> list[str]:
+        """Return the names of the available body models; those in nested folders with their relative path."""
         found = []
-        for place in (self.model_folder / name for name in _MODEL_PLACES[:-1]):
-            files = (path for path in place.rglob("*") if path.suffix in _MODEL_SUFFIXES)
+        for subfolder in (self.model_folder / name for name in _MODEL_SUBFOLDERS[:-1]):
+            files = (path for path in subfolder.rglob("*") if path.suffix in _MODEL_SUFFIXES)
             found += [
-                path.name if path.parent == place else path.relative_to(self.model_folder).as_posix() for path in files
+                path.name if path.parent == subfolder else path.relative_to(self.model_folder).as_posix()
+                for path in files
             ]
         return sorted(found)
 
     @property
     def vposer(self) -> Path:
-        """Where the learned pose prior belongs."""
+        """Folder of the learned pose prior."""
         return self.model_folder / "VPoser"
 
 
-def person_folder(save_folder: Path, subject: Subject) -> Path:
-    """Where the results of a person belong, a folder for each gait."""
+def subject_folder(save_folder: Path, subject: Subject) -> Path:
+    """Return the folder of a subject's results, which has one folder per trial."""
     return save_folder / (HEALTHY if subject.healthy else SICK) / subject.name
 
 
 def check_settings(subjects: Sequence[Subject], settings: FitSettings) -> None:
-    """Refuse what no gait could be fitted with, before any is: device, place for the results, body models.
+    """Check device, save folder and body models before the first fit.
 
     Raises:
-        GaitError: the device is not on this computer, the save folder cannot be made, or no subject's model is there.
+        GaitError: the device does not exist, the save folder cannot be created, or no subject's body model exists.
     """
     check_device(settings.device)
     try:
         settings.save_folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise GaitError(
-            f"{settings.save_folder}: cannot be made ({error.strerror}); name another save folder."
+            f"{settings.save_folder}: cannot be created ({error.strerror}); name another save folder."
         ) from error
     missing = []
     for name in dict.fromkeys(subject.model_file for subject in subjects):
         try:
-            model_path(settings, name)
+            find_model(settings, name)
             return
         except GaitError as error:
             missing.append(error)
     raise missing[0]
 
 
-def model_path(settings: FitSettings, name: str) -> Path:
-    """The body model's file; a GaitError that lists those there if it is not among them."""
-    path = settings.model_file(name)
+def find_model(settings: FitSettings, name: str) -> Path:
+    """Return the path of a body model; if it does not exist, raise a GaitError that lists the available ones."""
+    path = settings.expected_model_path(name)
     if not path.is_file():
-        there = settings.model_files()
-        listed = f"it has {', '.join(there)}" if there else "it has no body model"
-        raise GaitError(f"{settings.model_folder}: no body model {name} in its folders SUPR, smplx, smplh; {listed}.")
+        names = settings.list_models()
+        available = f"it has {', '.join(names)}" if names else "it has no body model"
+        raise GaitError(
+            f"{settings.model_folder}: no body model {name} in its folders SUPR, smplx, smplh; {available}."
+        )
     return path

@@ -1,8 +1,7 @@
-"""Fit a person of a cohort, or one after the other; a gait that cannot be fitted never stops the rest."""
+"""Fit the trials of one subject and save each; a trial that cannot be fitted does not stop the others."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
@@ -20,133 +19,114 @@ from gait.body.model_file import load_body
 from gait.body.pose_sequence import PoseSequence
 from gait.body.skeleton import NUM_BODY_JOINTS
 from gait.body.vposer import VPoser, load_vposer
-from gait.capture.marker_names import canonical_marker, own_marker
+from gait.capture.marker_names import canonical_marker, sanitize_marker_name
 from gait.capture.read_recording import read_recording
 from gait.capture.recording import Recording
 from gait.cohort.cohort_file import Subject
-from gait.cohort.fit_inputs import fit_inputs
-from gait.cohort.fit_settings import FitSettings, model_path, person_folder
+from gait.cohort.fit_inputs import collect_inputs, is_same_inputs
+from gait.cohort.fit_settings import FitSettings, find_model, subject_folder
 from gait.cohort.trial_folder import (
     TrialResult,
     add_json_frames,
-    gait_folder,
     is_finished,
     read_report,
-    write_gait,
+    trial_folder,
+    write_trial,
 )
 from gait.cohort.trial_outcome import TrialOutcome
-from gait.error_message import failure_line
-from gait.errors import GaitError
-from gait.files.atomic_write import clear_left_over
-from gait.files.folder_lock import folder_lock, tidy
-from gait.files.package_versions import versions_of
-from gait.fitting.fit_report import FitReport, fit_report, frame_list
-from gait.fitting.marker_quality.fit_with_qc import CheckedSubjectFit, UnusableRecordingError, fit_checked
+from gait.errors import GaitError, error_message
+from gait.files.atomic_write import remove_stale_temporaries
+from gait.files.folder_lock import cleanup, folder_lock
+from gait.files.package_versions import package_versions
+from gait.fitting.fit_report import FitReport, build_fit_report, format_frame_runs
+from gait.fitting.marker_quality.fit_with_qc import CheckedSubjectFit, UnusableRecordingError, fit_with_qc
 from gait.fitting.residual_scales import ResidualScales
-from gait.fitting.subject_fit import InsufficientMarkersError, SubjectFit, TrialFit, check_labels
-from gait.motion.pose_files import pose_folders
-from gait.parallel.task_queue import LOOK_AGAIN_S, LockedError
-from gait.report.fit_figure import fit_picture
+from gait.fitting.subject_fit import InsufficientMarkersError, SubjectFit, TrialFit, check_shared_labels
+from gait.motion.pose_files import find_pose_folders
+from gait.parallel.task_queue import LockedError
+from gait.report.fit_figure import draw_fit_figure
 from gait.viewing.offscreen_renderer import RenderingUnavailableError
 from gait.viewing.png import png_bytes
 
 
-def fit_cohort(subjects: Sequence[Subject], settings: FitSettings) -> Iterator[TrialOutcome]:
-    """Fit all gaits of all subjects in this process and write each to its folder.
-
-    Yields one outcome a gait, as soon as it is known; a person's gaits come together. Persons that another run is
-    fitting come last.
-    """
-    waiting = list(subjects)
-    while waiting:
-        taken = []
-        for subject in waiting:
-            try:
-                yield from fit_subject(subject, settings)
-            except LockedError:
-                taken.append(subject)
-        waiting = taken
-        if waiting:
-            time.sleep(LOOK_AGAIN_S)
-
-
 def fit_subject(subject: Subject, settings: FitSettings) -> Iterator[TrialOutcome]:
-    """Fit one person. All recordings take part, also those finished before: they share one body.
+    """Fit all trials of one subject with a common body shape; yield one outcome per trial, in order, once it is saved.
 
-    A gait finished before is left alone while everything that it was made from is the same. Yields the outcomes in the
-    order of the gaits, each once it is on the disk.
+    A finished trial is skipped if its inputs are unchanged. Its recording still contributes to the common shape.
 
     Raises:
-        TakenError: another run is fitting this person; nothing was yielded.
+        LockedError: another run is fitting this subject; no outcome was yielded.
     """
-    place = person_folder(settings.save_folder, subject)
-    folders = {path: gait_folder(settings.save_folder, subject, path) for path in subject.gaits}
-    inputs = fit_inputs(subject, settings.model_file(subject.model_file), settings.vposer, settings.repair)
+    results_folder = subject_folder(settings.save_folder, subject)
+    folders = {path: trial_folder(settings.save_folder, subject, path) for path in subject.trials}
+    inputs = collect_inputs(subject, settings.expected_model_path(subject.model_file), settings.vposer, settings.repair)
 
-    def finished_before() -> dict[Path, TrialOutcome]:
+    def find_finished() -> dict[Path, TrialOutcome]:
         if settings.overwrite:
             return {}
-        reports = {path: _finished_report(folder, inputs) for path, folder in folders.items()}
+        reports = {path: _read_finished_report(folder, inputs) for path, folder in folders.items()}
         return {
-            path: TrialOutcome(subject.name, path.stem, "finished before", report=report)
+            path: TrialOutcome(subject.name, path.stem, "already finished", report=report)
             for path, report in reports.items()
             if report is not None
         }
 
-    outcomes = finished_before()
+    outcomes = find_finished()
     if len(outcomes) == len(folders) and all(is_finished(folder, settings.pose_format) for folder in folders.values()):
-        tidy(place)
-        yield from outcomes.values()  # nothing to write, so a folder that is read-only does
+        cleanup(results_folder)
+        yield from outcomes.values()  # without a lock: the folder may be read-only
         return
     try:
-        with folder_lock(place, "fitting this person") as held:
-            if held:
-                clear_left_over(place)
-            yield from _fit_rest(subject, settings, folders, inputs, finished_before())
+        with folder_lock(results_folder, "fitting this subject") as locked:
+            if locked:
+                remove_stale_temporaries(results_folder)
+            yield from _fit_unfinished(subject, settings, folders, inputs, find_finished())
     except LockedError:
         raise
     except GaitError as error:
-        for path in subject.gaits:
+        for path in subject.trials:
             yield TrialOutcome(subject.name, path.stem, "failed", str(error))
 
 
-def _fit_rest(
+def _fit_unfinished(
     subject: Subject,
     settings: FitSettings,
     folders: Mapping[Path, Path],
     inputs: dict[str, Any],
     outcomes: dict[Path, TrialOutcome],
 ) -> Iterator[TrialOutcome]:
-    """Outcomes of a person whose lock is held; what is in ``outcomes`` is not fitted again."""
+    """Fit the trials that have no outcome yet; the subject's folder must be locked."""
 
-    def failed(path: Path, error: Exception) -> TrialOutcome:
-        line = failure_line(error, subject.name, "the fit", "use fewer --workers, or shorter recordings")
+    def record_failure(path: Path, error: Exception) -> TrialOutcome:
+        message = error_message(error, subject.name, "the fit", "use fewer --workers, or shorter recordings")
         if folders[path].exists():
-            line = f"{line.rstrip('.')}; {folders[path]} still has an earlier run's results, of other input."
-        return outcomes.setdefault(path, TrialOutcome(subject.name, path.stem, "failed", line))
+            message = (
+                f"{message.rstrip('.')}; {folders[path]} still has the results of an earlier run with other inputs."
+            )
+        return outcomes.setdefault(path, TrialOutcome(subject.name, path.stem, "failed", message))
 
-    fitted: tuple[_Person, dict[Path, TrialFit]] | None = None
+    result: tuple[_FittedSubject, dict[Path, TrialFit]] | None = None
     if len(outcomes) < len(folders):
         try:
-            fitted = _fitted(subject, settings, failed)
-        except Exception as error:  # whatever it is, the cohort goes on
-            for path in subject.gaits:
-                failed(path, error)
+            result = _fit_recordings(subject, settings, record_failure)
+        except Exception as error:  # no error of one subject may stop the cohort
+            for path in subject.trials:
+                record_failure(path, error)
     for path, folder in folders.items():
         try:
-            if path not in outcomes and fitted is not None:
-                person, fits = fitted
-                outcomes[path] = _kept(subject, path, settings, folder, person, fits[path], inputs)
+            if path not in outcomes and result is not None:
+                fitted, fits = result
+                outcomes[path] = _save_trial(subject, path, settings, folder, fitted, fits[path], inputs)
             elif outcomes[path].state != "failed" and not is_finished(folder, settings.pose_format):
                 add_json_frames(folder)
         except Exception as error:
             outcomes.pop(path, None)
-            failed(path, error)
+            record_failure(path, error)
         yield outcomes[path]
 
 
-def _finished_report(folder: Path, inputs: dict[str, Any]) -> FitReport | None:
-    """The report of a gait that was finished before from the same input; None if it is to be fitted."""
+def _read_finished_report(folder: Path, inputs: dict[str, Any]) -> FitReport | None:
+    """Return the report of a finished trial; None if it is not finished or its inputs have changed."""
     if not is_finished(folder, "npz"):
         return None
     try:
@@ -154,12 +134,14 @@ def _finished_report(folder: Path, inputs: dict[str, Any]) -> FitReport | None:
         report = FitReport.from_dict(content)
     except GaitError:
         return None
-    same = content.get("inputs") == inputs and len(report.parts) == len(pose_folders(folder))
-    return report if same else None
+    complete = len(report.segments) == len(find_pose_folders(folder))
+    return report if complete and is_same_inputs(content.get("inputs"), inputs) else None
 
 
 @dataclass(frozen=True)
-class _Person:
+class _FittedSubject:
+    """Fit of all trials of a subject, and what it was made with."""
+
     body: Body
     layout: MarkerLayout
     checked: CheckedSubjectFit
@@ -167,197 +149,199 @@ class _Person:
 
     @property
     def fit(self) -> SubjectFit:
-        return self.checked.person
+        return self.checked.fit
 
 
-def _fitted(
-    subject: Subject, settings: FitSettings, failed: Callable[[Path, Exception], object]
-) -> tuple[_Person, dict[Path, TrialFit]]:
-    model = model_path(settings, subject.model_file)
-    body = _body(model, model.stat().st_mtime_ns, subject.constrained_model, settings.device)
-    number = None if subject.person_number is None else str(subject.person_number)
+def _fit_recordings(
+    subject: Subject, settings: FitSettings, record_failure: Callable[[Path, Exception], object]
+) -> tuple[_FittedSubject, dict[Path, TrialFit]]:
+    """Fit all usable recordings together; call ``record_failure`` for each of the others."""
+    model_path = find_model(settings, subject.model_file)
+    body = _load_body(model_path, model_path.stat().st_mtime_ns, subject.constrained_model, settings.device)
+    number = None if subject.subject_index is None else str(subject.subject_index)
     recordings: dict[Path, Recording] = {}
-    for path in subject.gaits:
+    for path in subject.trials:
         try:
             recordings[path] = read_recording(path, subject=number)
         except (GaitError, OSError) as error:
-            failed(path, error)
+            record_failure(path, error)
     if not recordings:
         raise GaitError(f"{subject.name}: none of its recordings can be read.")
-    layout, bounds, notes = _layout(subject, body, list(recordings.values()))
+    layout, bounds, notes = _choose_layout(subject, body, list(recordings.values()))
     for path, recording in list(recordings.items()):
         try:
-            check_labels(recording, layout)
+            check_shared_labels(recording, layout)
         except GaitError as error:
-            failed(path, error)
+            record_failure(path, error)
             del recordings[path]
     if not recordings:
-        raise GaitError(f"{subject.name}: none of its recordings has markers that the layout knows.")
-    whole = body.num_joints >= NUM_BODY_JOINTS  # a learned prior knows whole bodies only
-    vposer = _vposer(settings.vposer, settings.device) if whole else None
+        raise GaitError(f"{subject.name}: none of its recordings has markers of the layout.")
+    whole = body.num_joints >= NUM_BODY_JOINTS  # a learned prior is defined for the whole body only
+    vposer = _load_vposer(settings.vposer, settings.device) if whole else None
     if vposer is not None:
         notes += (f"Learned pose prior: {vposer.name}.",)
     checked = None
     while checked is None:
         try:
-            checked = fit_checked(
+            checked = fit_with_qc(
                 list(recordings.values()), body, layout, repair=settings.repair, bounds=bounds, vposer=vposer
             )
         except (InsufficientMarkersError, UnusableRecordingError) as error:
             path = next(path for path, recording in recordings.items() if recording is error.recording)
-            failed(path, error)
+            record_failure(path, error)
             del recordings[path]
             if not recordings:
                 raise
-    return _Person(body, layout, checked, notes), dict(zip(recordings, checked.person.gaits, strict=True))
+    return _FittedSubject(body, layout, checked, notes), dict(zip(recordings, checked.fit.trials, strict=True))
 
 
 @lru_cache(maxsize=2)
-def _body(path: Path, _mtime_ns: int, constrained: bool, device: str) -> Body:
+def _load_body(path: Path, _mtime_ns: int, constrained: bool, device: str) -> Body:
     return load_body(path, constrained=constrained, device=device)
 
 
 @lru_cache(maxsize=1)
-def _vposer(folder: Path, device: str) -> VPoser | None:
-    """The learned pose prior, if the user has dropped one in."""
+def _load_vposer(folder: Path, device: str) -> VPoser | None:
+    """Return the learned pose prior, or None if the user has not installed one."""
     if not any(folder.rglob("*.ckpt")):
         return None
     return load_vposer(folder, device=device, dtype=torch.float64)
 
 
-def _layout(
+def _choose_layout(
     subject: Subject, body: Body, recordings: Sequence[Recording]
 ) -> tuple[MarkerLayout, AngleBounds | None, tuple[str, ...]]:
-    if subject.constraint_file is None:
-        return _placed_layout(body), None, ()
-    constraints = read_constraints(subject.constraint_file, body)
+    if subject.marker_layout_file is None:
+        return _default_layout(body), None, ()
+    constraints = read_constraints(subject.marker_layout_file, body)
     labels = dict.fromkeys(label for recording in recordings for label in recording.labels)
-    notes = tuple(f"{subject.constraint_file.name}: {name} is not used yet." for name in constraints.unused)
+    notes = tuple(f"{subject.marker_layout_file.name}: {name} is not used yet." for name in constraints.unused)
     if not constraints.mesh_known:
         notes += (
-            f"{subject.constraint_file.name} does not say what mesh it was made on; it was taken for that of "
-            f"{body.name}, {len(body.faces)} triangles.",
+            f"{subject.marker_layout_file.name} does not state its mesh; the mesh of {body.name} with "
+            f"{len(body.faces)} triangles was assumed.",
         )
-    if not constraints.layouts:  # angles alone: markers are placed on the body
-        return _placed_layout(body), constraints.angle_bounds, notes
-    layouts = tuple(_named_as_recordings(layout, subject.constraint_file) for layout in constraints.layouts)
+    if not constraints.layouts:  # joint limits only
+        return _default_layout(body), constraints.angle_bounds, notes
+    layouts = tuple(_canonicalize_layout(layout, subject.marker_layout_file) for layout in constraints.layouts)
     return replace(constraints, layouts=layouts).layout_for(labels), constraints.angle_bounds, notes
 
 
 @lru_cache(maxsize=2)
-def _placed_layout(body: Body) -> MarkerLayout:
+def _default_layout(body: Body) -> MarkerLayout:
     return plug_in_gait_layout(body)
 
 
-def _named_as_recordings(layout: MarkerLayout, file: Path) -> MarkerLayout:
-    """A layout under the names that recordings are read with (LASI for LASIS, capitals)."""
-    names = tuple(canonical_marker(label) or own_marker(label) for label in layout.labels)
-    double = next((name for name in names if names.count(name) > 1), None)
-    if double is not None:
-        both = [label for label, name in zip(layout.labels, names, strict=True) if name == double]
-        raise GaitError(f"{file}: {' and '.join(both)} are both the marker {double}; leave one out.")
+def _canonicalize_layout(layout: MarkerLayout, file: Path) -> MarkerLayout:
+    """Return a layout with the marker names that ``read_recording`` gives (LASI for LASIS, upper case)."""
+    names = tuple(canonical_marker(label) or sanitize_marker_name(label) for label in layout.labels)
+    duplicate = next((name for name in names if names.count(name) > 1), None)
+    if duplicate is not None:
+        labels = [label for label, name in zip(layout.labels, names, strict=True) if name == duplicate]
+        raise GaitError(f"{file}: {' and '.join(labels)} are the same marker {duplicate}; remove one.")
     return replace(layout, labels=names, kinds=tuple(marker_kind(name) for name in names))
 
 
-def _kept(
+def _save_trial(
     subject: Subject,
     path: Path,
     settings: FitSettings,
     folder: Path,
-    person: _Person,
+    fitted: _FittedSubject,
     fit: TrialFit,
     inputs: dict[str, Any],
 ) -> TrialOutcome:
-    body = person.body
+    body = fitted.body
     betas = torch.as_tensor(fit.betas, dtype=body.dtype, device=body.device)
     with torch.inference_mode():
-        height = body.shaped(betas)[0][0, :, 1]
-    report = fit_report(
-        person.fit,
+        height = body.rest_body(betas)[0][0, :, 1]
+    report = build_fit_report(
+        fitted.fit,
         fit,
-        person.layout.labels,
+        fitted.layout.labels,
         float(height.max() - height.min()),
-        person.checked.faults_of(fit),
+        fitted.checked.marker_errors_of(fit),
     )
-    sequences = tuple(_sequence(body, fit, part) for part in fit.held.parts)
-    origin = {
+    sequences = tuple(_pose_sequence(body, fit, segment) for segment in fit.valid_frames.segments)
+    provenance = {
         "subject": subject.name,
-        "gait": path.stem,
+        "trial": path.stem,
         "inputs": inputs,
         "recording_sha256": inputs["recordings"].get(path.name),
         "rate_hz": fit.recording.rate_hz,
-        "notes": [*fit.recording.notes, *person.notes, *_visit_notes(person.fit, fit)],
-        "same_shape_as": _same_visit(subject, person.fit, fit),
-        "layout": person.layout.source,
+        "notes": [*fit.recording.notes, *fitted.notes, *_shape_notes(fitted.fit)],
+        "same_shape_as": _trials_of_same_shape(fitted.fit, fit),
+        "layout": fitted.layout.source,
         "model_file": body.name,
         "model_sha256": body.sha256,
         "weights": asdict(ResidualScales()),
-        "constraint_file": None if subject.constraint_file is None else str(subject.constraint_file),
-        "randomness": "none: the same input gives the same poses on the same device",
+        "marker_layout_file": None if subject.marker_layout_file is None else str(subject.marker_layout_file),
+        "randomness": "none: the same inputs give the same poses on the same device",
         "arguments": {name: str(getattr(settings, name)) for name in settings.__dataclass_fields__},
-        "versions": versions_of("torch", "numpy", "scipy", "ezc3d"),
+        "versions": package_versions("torch", "numpy", "scipy", "ezc3d"),
     }
-    picture, line = None, ""
-    if settings.pictures:
+    figure, warning = None, ""
+    if settings.figures:
         try:
-            picture = _picture(subject, path, body, report, fit)
+            figure = _draw_figure(subject, path, body, report, fit)
         except RenderingUnavailableError as error:
-            line = str(error)
-    write_gait(folder, TrialResult(sequences, report, fit, origin), settings.pose_format, picture)
-    return TrialOutcome(subject.name, path.stem, "fitted", line, report)
+            warning = str(error)
+    write_trial(folder, TrialResult(sequences, report, fit, provenance), settings.pose_format, figure)
+    return TrialOutcome(subject.name, path.stem, "fitted", warning, report)
 
 
-def _sequence(body: Body, fit: TrialFit, part: slice) -> PoseSequence:
-    """Some frames of a fitted recording."""
-    seen = np.isfinite(fit.residual_m[part]).sum(axis=1)
+def _pose_sequence(body: Body, fit: TrialFit, segment: slice) -> PoseSequence:
+    """Return the poses of one segment of a fitted trial."""
+    num_visible = np.isfinite(fit.residual_m[segment]).sum(axis=1)
     return PoseSequence(
-        poses=fit.poses[part],
+        poses=fit.poses[segment],
         betas=fit.betas.astype(np.float32),
-        translation_m=fit.translation_m[part].astype(np.float32),
-        joints_m=fit.joints_m[part, :NUM_BODY_JOINTS].astype(np.float32),
+        translation_m=fit.translation_m[segment].astype(np.float32),
+        joints_m=fit.joints_m[segment, :NUM_BODY_JOINTS].astype(np.float32),
         rate_hz=fit.recording.rate_hz,
         model_file=body.name,
         model_sha256=body.sha256,
         gender=body.gender,
         model_type=body.model_type,
-        constrained=body.hinges is not None,
-        joints_sigma_m=fit.confidence.sigma_m[part, :NUM_BODY_JOINTS],
-        bridged=fit.held.bridged[part],
-        first_frame=fit.recording.first_frame + part.start,
-        extra={"markers_seen": seen.astype(np.int16)},  # (T,) how many held each frame
+        constrained=body.constrained_tree is not None,
+        joint_sigma_m=fit.uncertainty.sigma_m[segment, :NUM_BODY_JOINTS],
+        gap_filled=fit.valid_frames.gap_filled[segment],
+        first_frame=fit.recording.first_frame + segment.start,
+        extra={"num_visible_markers": num_visible.astype(np.int16)},  # (T,)
     )
 
 
-def _visit_notes(person: SubjectFit, fit: TrialFit) -> tuple[str, ...]:
-    if len(person.visits) == 1:
+def _shape_notes(subject_fit: SubjectFit) -> tuple[str, ...]:
+    if len(subject_fit.shape_groups) == 1:
         return ()
     return (
-        f"This person's recordings differ in body size and were fitted as {len(person.visits)} visits, each with a "
-        "shape of its own.",
+        "The trials of this subject differ in body size and were fitted in "
+        f"{len(subject_fit.shape_groups)} groups, each with its own shape.",
     )
 
 
-def _same_visit(subject: Subject, person: SubjectFit, fit: TrialFit) -> list[str]:
-    """Gaits of the same person that share this one's shape: all, unless the person grew between visits."""
-    own = next(r for r, other in enumerate(person.gaits) if other is fit)
-    visit = next(visit for visit in person.visits if own in visit)
-    return [person.gaits[r].recording.path.stem for r in visit]
+def _trials_of_same_shape(subject_fit: SubjectFit, fit: TrialFit) -> list[str]:
+    """Return the names of the trials with the shape of ``fit``: all, unless the subject has grown between trials."""
+    index = next(k for k, other in enumerate(subject_fit.trials) if other is fit)
+    group = next(group for group in subject_fit.shape_groups if index in group)
+    return [subject_fit.trials[k].recording.path.stem for k in group]
 
 
-def _interruptions(report: FitReport) -> tuple[str, ...]:
-    """A line about the frames that no markers held, if there are any."""
-    said = []
-    if len(report.parts) > 1 or report.left_out_frames:
-        said.append(f"{len(report.parts)} part{'s' * (len(report.parts) > 1)}: frames {frame_list(report.parts)}")
-    if report.bridged_frames:
-        said.append(f"bridged: frames {frame_list(report.bridged_frames)}")
-    return ("; ".join(said),) if said else ()
+def _gap_summary(report: FitReport) -> tuple[str, ...]:
+    """Return one line about segments and filled gaps, or nothing if there are none."""
+    texts = []
+    if len(report.segments) > 1 or report.excluded_frames:
+        count = len(report.segments)
+        texts.append(f"{count} segment{'s' * (count > 1)}: frames {format_frame_runs(report.segments)}")
+    if report.gap_filled_frames:
+        texts.append(f"gaps filled: frames {format_frame_runs(report.gap_filled_frames)}")
+    return ("; ".join(texts),) if texts else ()
 
 
-def _picture(subject: Subject, path: Path, body: Body, report: FitReport, fit: TrialFit) -> bytes:
-    """PNG of residuals by marker and frame beside three frames of the body."""
-    seen = np.flatnonzero(np.isfinite(fit.residual_m).any(axis=1))
-    frames = seen[np.unique(np.linspace(0, len(seen) - 1, 5).round().astype(int)[1:-1])]
+def _draw_figure(subject: Subject, path: Path, body: Body, report: FitReport, fit: TrialFit) -> bytes:
+    """Return the fit figure as PNG: residuals per marker and frame, and the body in three frames."""
+    fitted = np.flatnonzero(np.isfinite(fit.residual_m).any(axis=1))
+    frames = fitted[np.unique(np.linspace(0, len(fitted) - 1, 5).round().astype(int)[1:-1])]
 
     def tensor(values: np.ndarray[Any, Any]) -> torch.Tensor:
         return torch.as_tensor(values, dtype=body.dtype, device=body.device)
@@ -365,8 +349,8 @@ def _picture(subject: Subject, path: Path, body: Body, report: FitReport, fit: T
     with torch.inference_mode():
         posed = body(tensor(fit.poses[frames]), tensor(fit.betas), tensor(fit.translation_m[frames]))
     columns = [fit.recording.labels.index(label) for label in fit.labels]
-    mean = report.residual_mm
-    picture = fit_picture(
+    residual_mm = report.residual_mm
+    figure = draw_fit_figure(
         residual_mm=fit.residual_m * 1e3,
         labels=fit.labels,
         rate_hz=fit.recording.rate_hz,
@@ -377,10 +361,10 @@ def _picture(subject: Subject, path: Path, body: Body, report: FitReport, fit: T
         virtual_m=fit.virtual_m[frames],
         title_lines=(
             f"{subject.name} / {path.stem}",
-            f"mean residual {mean['mean']:.1f} mm, worst frame {mean['max_frame_mean']:.1f} mm, worst markers "
-            f"{', '.join(report.worst_markers[:3])}; stature {report.stature_m:.2f} m",
-            *_interruptions(report),
+            f"mean residual {residual_mm['mean']:.1f} mm, worst frame {residual_mm['max_frame_mean']:.1f} mm, "
+            f"worst markers {', '.join(report.worst_markers[:3])}; stature {report.stature_m:.2f} m",
+            *_gap_summary(report),
         ),
         first_frame=fit.recording.first_frame,
     )
-    return png_bytes(picture)
+    return png_bytes(figure)

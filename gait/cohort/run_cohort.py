@@ -1,4 +1,4 @@
-"""A cohort on several processes, here or on a cluster: one person is one task."""
+"""Fit a cohort on several processes, local or on a cluster; one subject is one task."""
 
 from __future__ import annotations
 
@@ -6,69 +6,69 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from gait.cohort.cohort_file import Subject
-from gait.cohort.fit_settings import FitSettings, person_folder
+from gait.cohort.fit_settings import FitSettings, subject_folder
 from gait.cohort.trial_outcome import TrialOutcome
-from gait.files.folder_lock import tidy
+from gait.files.folder_lock import cleanup
 from gait.parallel.task_queue import Crashed, Executor, run_tasks
 
 FIT_MODULE = "gait.cohort.fit_subject"
-"""What a process that fits has to load."""
+"""Module that worker processes import in advance."""
 
 
 @dataclass(frozen=True)
 class FitTask:
-    """Fits one person; tells of each gait's outcome."""
+    """Task of fitting one subject; yields the outcome of each trial."""
 
     subject: Subject
     settings: FitSettings
 
     @property
     def name(self) -> str:
-        """The person's."""
+        """Name of the subject."""
         return self.subject.name
 
     def run(self) -> Iterator[TrialOutcome]:
-        """Fit the person."""
-        from gait.cohort.fit_subject import fit_subject  # loads all of the suite, for seconds: where the work is
+        """Fit the subject."""
+        from gait.cohort.fit_subject import fit_subject  # a slow import, so only in the process that fits
 
         return fit_subject(self.subject, self.settings)
 
-    def tidy(self) -> None:
-        """Remove what was being written."""
-        tidy(person_folder(self.settings.save_folder, self.subject))
+    def cleanup(self) -> None:
+        """Remove temporary files of an interrupted fit."""
+        cleanup(subject_folder(self.settings.save_folder, self.subject))
 
     def absolute(self) -> FitTask:
-        """The same with absolute paths."""
-        file, settings = self.subject.constraint_file, self.settings
+        """Return the same task with absolute paths."""
+        file, settings = self.subject.marker_layout_file, self.settings
         return FitTask(
             replace(
                 self.subject,
-                gaits=tuple(path.resolve() for path in self.subject.gaits),
-                constraint_file=None if file is None else file.resolve(),
+                trials=tuple(path.resolve() for path in self.subject.trials),
+                marker_layout_file=None if file is None else file.resolve(),
             ),
             replace(settings, model_folder=settings.model_folder.resolve(), save_folder=settings.save_folder.resolve()),
         )
 
 
 def run_cohort(
-    subjects: Sequence[Subject], settings: FitSettings, crew: Executor, tell: Callable[[str], None]
+    subjects: Sequence[Subject], settings: FitSettings, executor: Executor, log: Callable[[str], None]
 ) -> Iterator[TrialOutcome]:
-    """Fit all subjects; yields one outcome a gait as soon as it is known, in any order.
+    """Fit all subjects; yield one outcome per trial as soon as it is known, in any order.
 
     Args:
-        subjects: with different names.
-        settings: of each.
-        crew: does the work.
-        tell: takes a line for the user.
+        subjects: with unique names.
+        settings: the same for all.
+        executor: runs the tasks.
+        log: shows a line to the user.
     """
-    known: set[tuple[str, str]] = set()  # (subject, gait); of a person tried again, some are
-    for task, what in run_tasks([FitTask(subject, settings) for subject in subjects], crew, tell):
+    reported: set[tuple[str, str]] = set()  # (subject, trial); a subject that is fitted again repeats outcomes
+    for task, result in run_tasks([FitTask(subject, settings) for subject in subjects], executor, log):
         name = task.name
-        outcomes = [what]
-        if isinstance(what, Crashed):
-            line = f"{name}: {what.line}."
-            outcomes = [TrialOutcome(name, gait.stem, "failed", line) for gait in task.subject.gaits]
+        outcomes = [result]
+        if isinstance(result, Crashed):
+            message = f"{name}: {result.message}."
+            outcomes = [TrialOutcome(name, trial.stem, "failed", message) for trial in task.subject.trials]
         for outcome in outcomes:
-            if (name, outcome.gait) not in known:
-                known.add((name, outcome.gait))
+            if (name, outcome.trial) not in reported:
+                reported.add((name, outcome.trial))
                 yield outcome

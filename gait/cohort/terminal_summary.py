@@ -1,4 +1,4 @@
-"""What a person reads at the end of a run: a table, one line a gait, and what to look at."""
+"""The summary that a run prints at its end: a table with one row per trial, counts, and problems."""
 
 from __future__ import annotations
 
@@ -6,16 +6,17 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from gait.cohort.trial_outcome import TrialOutcome
-from gait.fitting.fit_report import FitReport, frame_list
+from gait.fitting.fit_report import FitReport, format_frame_runs
+from gait.motion.trial_paths import SEGMENT_PREFIX
 
-DOUBTFUL_MM = 12.0
-"""A mean residual beyond which something is wrong with a recording: names, units or the person."""
+MAX_PLAUSIBLE_RESIDUAL_MM = 12.0
+"""A larger mean residual means that a recording has wrong labels, units or subject."""
 
-_HEADER = ("subject", "gait", "frames", "mean mm", "worst frame mm", "offset mm", "worst markers", "frames/s")
+_HEADER = ("subject", "trial", "frames", "mean mm", "worst frame mm", "offset mm", "worst markers", "frames/s")
 
 
-def summary_lines(outcomes: Sequence[TrialOutcome], save_folder: Path) -> list[str]:
-    """The closing table and the counts; failures once more, each with its reason."""
+def format_summary(outcomes: Sequence[TrialOutcome], save_folder: Path) -> list[str]:
+    """Return the lines of the summary: table, counts, warnings, and the reason of each failure."""
     rows = [_HEADER, *(_row(outcome) for outcome in outcomes)]
     width = [max(len(row[k]) for row in rows) for k in range(len(_HEADER))]
     left = {0, 1, 6}
@@ -25,47 +26,56 @@ def summary_lines(outcomes: Sequence[TrialOutcome], save_folder: Path) -> list[s
         )
         for row in rows
     ]
-    count = {state: sum(o.state == state for o in outcomes) for state in ("fitted", "finished before", "failed")}
+    count = {state: sum(o.state == state for o in outcomes) for state in ("fitted", "already finished", "failed")}
     lines.append("")
     lines.append(
-        f"{count['fitted']} fitted, {count['finished before']} finished before, {count['failed']} failed; "
+        f"{count['fitted']} fitted, {count['already finished']} already finished, {count['failed']} failed; "
         f"results in {save_folder}"
     )
     reported = [(o, o.report) for o in outcomes if o.report is not None]
-    lines += [_doubt(o, report) for o, report in reported if (report.residual_mm["mean"] or 0) > DOUBTFUL_MM]
-    lines += [f"bad data: {o.subject}/{o.gait}: {fault['line']}" for o, report in reported for fault in report.faults]
-    lines += [_split(o, report) for o, report in reported if len(report.parts) > 1]
-    lines += [f"failed: {o.subject}/{o.gait}: {o.line}" for o in outcomes if o.state == "failed"]
-    lines += list(dict.fromkeys(o.line for o in outcomes if o.state == "fitted" and o.line))
+    lines += [
+        _residual_warning(o, report)
+        for o, report in reported
+        if (report.residual_mm["mean"] or 0) > MAX_PLAUSIBLE_RESIDUAL_MM
+    ]
+    lines += [
+        f"marker error: {o.subject}/{o.trial}: {error['message']}"
+        for o, report in reported
+        for error in report.marker_errors
+    ]
+    lines += [_split_notice(o, report) for o, report in reported if len(report.segments) > 1]
+    lines += [f"failed: {o.subject}/{o.trial}: {o.message}" for o in outcomes if o.state == "failed"]
+    lines += list(dict.fromkeys(o.message for o in outcomes if o.state == "fitted" and o.message))
     return [line.rstrip() for line in lines]
 
 
-def _doubt(outcome: TrialOutcome, report: FitReport) -> str:
+def _residual_warning(outcome: TrialOutcome, report: FitReport) -> str:
     return (
-        f"doubtful: {outcome.subject}/{outcome.gait}: {report.residual_mm['mean']:.0f} mm mean residual, "
-        f"worst {', '.join(report.worst_markers)}; look at its fit.png, its markers' names, its report's notes."
+        f"high residual: {outcome.subject}/{outcome.trial}: {report.residual_mm['mean']:.0f} mm mean residual, "
+        f"worst {', '.join(report.worst_markers)}; check fit.png, the marker labels, and the notes in fit_report.json."
     )
 
 
-def _split(outcome: TrialOutcome, report: FitReport) -> str:
+def _split_notice(outcome: TrialOutcome, report: FitReport) -> str:
     return (
-        f"split: {outcome.subject}/{outcome.gait}: no body is held by the markers of frames "
-        f"{frame_list(report.left_out_frames)}; part1 to part{len(report.parts)} are frames {frame_list(report.parts)}."
+        f"split: {outcome.subject}/{outcome.trial}: the markers do not determine the body in frames "
+        f"{format_frame_runs(report.excluded_frames)}; {SEGMENT_PREFIX}1 to {SEGMENT_PREFIX}{len(report.segments)} are "
+        f"frames {format_frame_runs(report.segments)}."
     )
 
 
 def _row(outcome: TrialOutcome) -> tuple[str, ...]:
     if outcome.report is None:
-        return (outcome.subject, outcome.gait, "", "", "", "", outcome.state, "")
-    r = outcome.report
-    offset = r.offset_mm["anatomical"]
+        return (outcome.subject, outcome.trial, "", "", "", "", outcome.state, "")
+    report = outcome.report
+    offset = report.placement_offset_mm["anatomical"]
     return (
         outcome.subject,
-        outcome.gait,
-        str(r.frames),
-        f"{r.residual_mm['mean']:.1f}",
-        f"{r.residual_mm['max_frame_mean']:.1f}",
+        outcome.trial,
+        str(report.frames),
+        f"{report.residual_mm['mean']:.1f}",
+        f"{report.residual_mm['max_frame_mean']:.1f}",
         "" if offset is None else f"{offset:.1f}",
-        " ".join(r.worst_markers[:3]),
-        f"{r.frames_per_second:.0f}" if outcome.state == "fitted" else outcome.state,
+        " ".join(report.worst_markers[:3]),
+        f"{report.frames_per_second:.0f}" if outcome.state == "fitted" else outcome.state,
     )

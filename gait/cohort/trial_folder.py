@@ -1,8 +1,8 @@
-"""The folder of one fitted gait: written whole or not at all, whatever ends the program, and found again.
+"""Write and read the results folder of one fitted trial; it is written atomically.
 
-``<save_folder>/<healthy|sick>/<subject>/<gait>/`` holds ``poses.npz``, ``fit_report.json``, ``residuals.npz`` and
-``fit.png``; with ``--pose_format json`` also one ``pose_00000.json`` a frame. The poses of a gait that was split are in
-``part1/``, ``part2/``, … in it.
+``<save_folder>/<healthy|sick>/<subject>/<trial>/`` has ``poses.npz``, ``fit_report.json``, ``residuals.npz`` and
+``fit.png``; with ``--pose_format json`` also ``pose_00000.json``, one per frame. The poses of a trial that was split at
+gaps are in its folders ``segment1/``, ``segment2/``, …
 """
 
 from __future__ import annotations
@@ -18,87 +18,93 @@ import numpy as np
 
 from gait.body.pose_sequence import PoseSequence
 from gait.cohort.cohort_file import Subject
-from gait.cohort.fit_settings import PoseFormat, person_folder
+from gait.cohort.fit_settings import PoseFormat, subject_folder
 from gait.errors import GaitError
-from gait.files.atomic_write import replacing
+from gait.files.atomic_write import atomic_directory
 from gait.fitting.fit_report import FitReport
 from gait.fitting.subject_fit import TrialFit
-from gait.motion.pose_files import POSES_FILE, pose_folders, read_poses, write_json_frames, write_npz
-from gait.motion.trial_paths import PART_NAME, REPORT_FILE
+from gait.motion.pose_files import POSES_FILE, find_pose_folders, read_poses, write_json_frames, write_npz
+from gait.motion.trial_paths import REPORT_FILE, SEGMENT_PREFIX
 
 RESIDUALS_FILE = "residuals.npz"
-PICTURE_FILE = "fit.png"
+FIT_FIGURE_FILE = "fit.png"
 
 
 @dataclass(frozen=True)
 class TrialResult:
-    """All that is kept of one fitted gait."""
+    """Results of one fitted trial."""
 
-    sequences: tuple[PoseSequence, ...]  # one, or the parts of a gait that was split
+    sequences: tuple[PoseSequence, ...]  # one, or one per segment of a trial that was split
     report: FitReport
     fit: TrialFit
-    origin: dict[str, Any]  # what made it: versions, arguments, files
+    provenance: dict[str, Any]  # versions, arguments and files of the fit
 
 
-def gait_folder(save_folder: Path, subject: Subject, gait: Path) -> Path:
-    """Where a gait's results belong."""
-    return person_folder(save_folder, subject) / gait.stem
+def trial_folder(save_folder: Path, subject: Subject, recording: Path) -> Path:
+    """Return the folder of a trial's results."""
+    return subject_folder(save_folder, subject) / recording.stem
 
 
 def is_finished(folder: Path, pose_format: PoseFormat) -> bool:
-    """Whether a gait has been written there, in the form that is asked for."""
+    """Return True if ``folder`` has the results of a trial in the given pose format."""
     try:
-        parts = pose_folders(folder)
-        whole = (folder / REPORT_FILE).is_file() and len(parts) > 0
-        whole = whole and all(zipfile.is_zipfile(part / POSES_FILE) for part in parts)
-        return whole and (pose_format == "npz" or all(any(part.glob("pose_*.json")) for part in parts))
-    except OSError:  # a name that is too long, a place that may not be looked at
+        segments = find_pose_folders(folder)
+        complete = (folder / REPORT_FILE).is_file() and len(segments) > 0
+        complete = complete and all(zipfile.is_zipfile(segment / POSES_FILE) for segment in segments)
+        return complete and (pose_format == "npz" or all(any(segment.glob("pose_*.json")) for segment in segments))
+    except OSError:  # the name is too long, or the folder is not readable
         return False
 
 
 def read_report(folder: Path) -> dict[str, Any]:
-    """The report of a finished gait as plain data; a GaitError if it is damaged."""
+    """Return the report of a finished trial as plain data; raise GaitError if it is damaged."""
     path = folder / REPORT_FILE
     try:
         report = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise GaitError(f"{path}: cannot be read ({error}); fit this gait again with --overwrite.") from error
+        raise GaitError(f"{path}: cannot be read ({error}); fit this trial again with --overwrite.") from error
     if not isinstance(report, dict):
-        raise GaitError(f"{path}: is no fit report; fit this gait again with --overwrite.")
+        raise GaitError(f"{path}: is not a fit report; fit this trial again with --overwrite.")
     return report
 
 
-def write_gait(folder: Path, result: TrialResult, pose_format: PoseFormat, picture: bytes | None) -> None:
-    """Write a gait's files beside their place, then move the folder there in one step.
+def write_trial(folder: Path, result: TrialResult, pose_format: PoseFormat, figure: bytes | None) -> None:
+    """Write the results folder of a trial atomically.
+
+    Args:
+        folder: is created or replaced.
+        result: what to write.
+        pose_format: "json" also writes one JSON file per frame.
+        figure: the PNG file of the fit figure.
 
     Raises:
-        GaitError: the disk is full or the folder cannot be written; nothing half-written stays.
+        GaitError: the disk is full or not writable; an existing folder stays unchanged.
     """
-    with replacing(folder) as partial:
+    with atomic_directory(folder) as partial:
         partial.mkdir(parents=True)
         for number, sequence in enumerate(result.sequences, start=1):
-            place = partial if len(result.sequences) == 1 else partial / f"{PART_NAME}{number}"
-            place.mkdir(exist_ok=True)
-            write_npz(place, sequence)
+            segment = partial if len(result.sequences) == 1 else partial / f"{SEGMENT_PREFIX}{number}"
+            segment.mkdir(exist_ok=True)
+            write_npz(segment, sequence)
             if pose_format == "json":
-                write_json_frames(place, sequence)
-        report = {**result.report.as_dict(), **result.origin}
+                write_json_frames(segment, sequence)
+        report = {**result.report.as_dict(), **result.provenance}
         (partial / REPORT_FILE).write_text(json.dumps(report, indent=1, allow_nan=False) + "\n", encoding="utf-8")
         _write_residuals(partial, result.fit)
-        if picture is not None:
-            (partial / PICTURE_FILE).write_bytes(picture)
+        if figure is not None:
+            (partial / FIT_FIGURE_FILE).write_bytes(figure)
 
 
 def add_json_frames(folder: Path) -> None:
-    """Write the published per-frame files beside a finished gait's ``poses.npz``, all or none."""
-    with replacing(folder) as partial:
+    """Add one JSON file per frame (the format of the original implementation) to a finished trial, atomically."""
+    with atomic_directory(folder) as partial:
         shutil.copytree(folder, partial)
-        for part in pose_folders(partial):
-            write_json_frames(part, read_poses(part))
+        for segment in find_pose_folders(partial):
+            write_json_frames(segment, read_poses(segment))
 
 
 def _write_residuals(folder: Path, fit: TrialFit) -> None:
-    """``labels`` (M,), ``residual_mm`` (T, M) with NaN where unseen, ``observed_m`` and ``virtual_m`` (T, M, 3)."""
+    """Write ``labels`` (M,), ``residual_mm`` (T, M; NaN if not visible), ``observed_m`` and ``virtual_m`` (T, M, 3)."""
     columns = [fit.recording.labels.index(label) for label in fit.labels]
     np.savez_compressed(
         folder / RESIDUALS_FILE,

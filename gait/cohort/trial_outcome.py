@@ -1,4 +1,4 @@
-"""What became of one gait of a cohort."""
+"""Outcome of fitting one trial."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from gait.fitting.fit_report import FitReport
 
 @dataclass(frozen=True)
 class TrialOutcome:
-    """What became of one gait."""
+    """Outcome of fitting one trial."""
 
     subject: str
-    gait: str
-    state: Literal["fitted", "finished before", "failed"]
-    line: str = ""  # what went wrong, or what the user should know
+    trial: str
+    state: Literal["fitted", "already finished", "failed"]
+    message: str = ""  # the error, or a warning
     report: FitReport | None = None

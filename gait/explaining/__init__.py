@@ -1,13 +1,12 @@
-"""What was pivotal for a network: importance of joints and frames, and how faithful it is.
+"""Explanation of trained networks: attribution of their output to joints and frames, and how faithful it is.
 
-In the order in which a question goes through it:
+In the order in which they are used:
 
-* ``explained_network``: a trained network with all that an explanation needs of it;
-* ``methods``: all of them by name: ``attention``, ``lrp_mlp``, ``lrp_transformer``, ``gradients``, ``occlusion``; some
-  need captum, which ``captum_extra`` loads when it is asked for;
-* ``importance``: what every method gives, of windows and of a whole recording; ``recordings`` asks about the latter;
-* ``gait_cycle``: importance and joint motion over the gait cycle; ``cohort_view``: the same over many persons;
-* ``body_importance``: importance on the skin;
-* ``explanation_files``: an explanation on disk, in and out;
-* ``faithfulness``: how far a method can be believed.
+* ``trained_network``: reads a network with what an explanation needs; ``prepare_trial``: makes a trial its input;
+* ``methods``: registry of the methods ``attention``, ``lrp_mlp``, ``lrp_transformer``, ``gradients`` and ``occlusion``;
+  ``optional_captum`` imports captum for those that need it;
+* ``attribution``: what every method returns, for windows and for a trial; ``explain_trial``: computes it for a trial;
+* ``group_attribution``: averages over the subjects of a cohort; ``vertex_attribution``: maps to a body's surface;
+* ``attribution_files``: reads and writes the attribution of a trial;
+* ``faithfulness``: measures how far a method can be trusted.
 """

@@ -1,4 +1,4 @@
-"""What the CLS tokens look at, as published: the joints' attention in each frame times that frame's own."""
+"""Attention of the CLS tokens as attribution, as in the original implementation."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from gait.learning.transformer import GaitTransformer
 
 
 def attention(network: GaitTransformer, windows: Tensor) -> tuple[Tensor, Tensor]:
-    """How much each joint of each frame was looked at, (N, L, J), and the logits (N,), of windows (N, L, J, 3).
+    """Return the attention to each joint of each frame, (N, L, J), and the logits (N,), of windows (N, L, J, 3).
 
-    Attention of both CLS tokens, the mean of their heads; what goes to the CLS tokens themselves is left out, so that
-    the values of a window sum to at most 1. They have no sign: a joint that speaks for healthy and one that speaks for
-    sick look alike.
+    It is the product of the attention of both CLS tokens, each averaged over its heads: to the joint within its frame,
+    and to the frame within the window. Attention to the CLS tokens themselves is excluded, so the values of a window
+    sum to at most 1. Attention has no sign: evidence for the healthy and for the sick class cannot be distinguished.
     """
     with torch.inference_mode():
         logits, maps = network.with_attention(windows)
-        of_joints = maps.joints.mean(dim=2)[..., 1:]  # (N, L, J)
-        of_frames = maps.frames.mean(dim=1)[:, 1:]  # (N, L)
-        return of_joints * of_frames[..., None], logits
+        joint_attention = maps.joints.mean(dim=2)[..., 1:]  # (N, L, J)
+        frame_attention = maps.frames.mean(dim=1)[:, 1:]  # (N, L)
+        return joint_attention * frame_attention[..., None], logits

@@ -1,4 +1,4 @@
-"""What an explanation says: how much each joint of each frame spoke for "sick", and how far that can be trusted."""
+"""Attribution: the evidence that an explanation method assigns to each joint in each frame."""
 
 from __future__ import annotations
 
@@ -11,18 +11,17 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 TARGET = "logit of sick"
-"""What every method explains: above 0 the network says sick."""
+"""The output that every method explains; above 0 the prediction is sick."""
 
 
 @dataclass(frozen=True, eq=False)
 class WindowAttribution:
-    """What a method says about windows."""
+    """Attribution of windows by one method."""
 
-    values: Tensor  # (N, L, J) of each joint in each frame, in parts of the logit where signed
-    signed: bool  # above 0 speaks for sick, below 0 for healthy; otherwise only how much was looked at
-    logits: Tensor  # (N,) what is explained
-    # (N,) the part of |relevance| that went to biases, CLS and positions, 0 to 1; NaN where a method knows of none
-    absorbed: Tensor
+    values: Tensor  # (N, L, J) per frame and joint; in logit units if signed
+    signed: bool  # positive is evidence for the sick class, negative for healthy; if False, values are magnitudes
+    logits: Tensor  # (N,) the explained outputs
+    unattributed: Tensor  # (N,) fraction of the logit assigned to no joint, 0 to 1; NaN if the method defines none
     method: str
     settings: Mapping[str, Any] = field(default_factory=dict)
     target: str = TARGET
@@ -30,31 +29,31 @@ class WindowAttribution:
 
 @dataclass(frozen=True, eq=False)
 class TrialAttribution:
-    """What a method says about a whole recording: its windows laid over one another."""
+    """Attribution of a trial by one method, averaged over its overlapping windows."""
 
     values: NDArray[np.float32]  # (T, 22) mean over the explained windows that cover a frame; NaN where none does
-    probability: NDArray[np.float32]  # (T,) of sick, mean over all windows that cover a frame
-    first_frames: NDArray[np.int64]  # (W,) of each window that there is, in this recording at rate_hz
-    window_probability: NDArray[np.float32]  # (W,) of sick
+    probability: NDArray[np.float32]  # (T,) P(sick), mean over all windows that cover a frame
+    first_frames: NDArray[np.int64]  # (W,) first frame of each window
+    window_probability: NDArray[np.float32]  # (W,) P(sick)
     window_length: int  # frames
-    rate_hz: float  # the network's: of the frames above
-    signed: bool
-    absorbed: float  # mean over explained windows, see Importance; NaN where a method knows of none
+    rate_hz: float  # frame rate of the network and of all frames here
+    signed: bool  # as in WindowAttribution
+    unattributed: float  # mean over the explained windows, as in WindowAttribution
     method: str
     settings: Mapping[str, Any] = field(default_factory=dict)
     target: str = TARGET
 
     @property
-    def person_probability(self) -> float:
-        """Of sick: mean over all windows, as a person is judged."""
+    def trial_probability(self) -> float:
+        """P(sick) of the trial: the mean over all windows."""
         return float(np.mean(self.window_probability))
 
     @property
     def well_covered(self) -> NDArray[np.bool_]:
-        """(T,) frames that at least half as many windows cover as any frame.
+        """Mask (T,) of the frames covered by at least half of the maximum number of windows.
 
-        Near the recording's ends a frame is the beginning or the end of few windows, and nothing else: what is large
-        there is an edge of windows.
+        Frames near the ends of the trial are covered by few windows, and only by their edges; large values there are
+        artefacts of window edges.
         """
         changes = np.zeros(len(self.values) + 1, np.int64)
         np.add.at(changes, self.first_frames, 1)

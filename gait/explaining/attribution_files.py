@@ -1,7 +1,7 @@
-"""An explanation on disk: ``explanation.npz`` for programs, ``explanation.csv`` and ``gait_cycle.csv`` for people.
+"""A trial's attribution on disk: ``explanation.npz`` in full, ``explanation.csv`` and ``gait_cycle.csv`` as tables.
 
-The npz holds arrays and text alone, so that numpy reads it without pickle: all that a ``TrialAttribution`` has, under the
-same names, and what made it.
+The npz holds only arrays and text, so that numpy reads it without pickle: the fields of a ``TrialAttribution``, with
+``values`` as ``attribution``, and where they come from.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gait.body.skeleton import BODY_JOINTS, HEAD_TO_FEET, plain_name
+from gait.body.skeleton import BODY_JOINTS, HEAD_TO_FEET, Joint
 from gait.errors import GaitError
 from gait.explaining.attribution import TrialAttribution
-from gait.files.atomic_write import replacing_file
+from gait.files.atomic_write import atomic_file
 from gait.files.safe_pickle import read_array_dict
 from gait.kinematics.gait_cycle import PERCENT, GaitCycle
 
@@ -29,48 +29,51 @@ FRAMES_FILE = "explanation.csv"
 CYCLE_FILE = "gait_cycle.csv"
 
 FORMAT = "gait explanation"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2  # 1 had other keys: _OLD_KEYS
 _JOINT_NAMES = tuple(joint.name for joint in BODY_JOINTS)
-_ARRAYS = {"values": 2, "probability": 1, "first_frames": 1, "window_probability": 1}  # and their axes
-_NUMBERS = ("window_length", "rate_hz", "signed", "absorbed")
+_ARRAYS = {"attribution": 2, "probability": 1, "first_frames": 1, "window_probability": 1}  # key -> number of axes
+_NUMBERS = ("window_length", "rate_hz", "signed", "unattributed")
 _TEXTS = ("method", "target")
+_OLD_KEYS = {"values": "attribution", "absorbed": "unattributed", "gait": "trial_id"}
+"""Keys that earlier versions wrote -> the key of today."""
 
 
 @dataclass(frozen=True, eq=False)
 class SavedAttribution:
-    """What a network found pivotal in a recording, and what made this."""
+    """The attribution of a trial, and how it was computed."""
 
-    gait: str  # "sick/P02/walk1"
-    importance: TrialAttribution
-    network: str  # its file's name
+    trial_id: str  # "sick/P02/walk1"
+    attribution: TrialAttribution
+    network: str  # name of the network's file
     network_sha256: str  # of that file
     arguments: Mapping[str, Any] = field(default_factory=dict)  # of the command
-    versions: Mapping[str, str] = field(default_factory=dict)
+    versions: Mapping[str, str] = field(default_factory=dict)  # of the packages
 
 
 def write_explanation(folder: Path, explanation: SavedAttribution) -> Path:
-    """Write ``explanation.npz`` into a folder, whole or not at all. Returns the file.
+    """Write ``explanation.npz`` into a folder atomically, and return its path.
 
     Raises:
-        GaitError: the place cannot be written; what was there stays.
+        GaitError: the file cannot be written; an existing one stays.
     """
-    importance = explanation.importance
+    attribution = explanation.attribution
     path = Path(folder) / EXPLANATION_FILE
-    with replacing_file(path) as partial, partial.open("wb") as file:
+    with atomic_file(path) as partial, partial.open("wb") as file:
         np.savez_compressed(
             file,
             allow_pickle=False,
             format=np.str_(FORMAT),
             format_version=np.int64(FORMAT_VERSION),
             joints=np.array(_JOINT_NAMES),
-            gait=np.str_(explanation.gait),
+            trial_id=np.str_(explanation.trial_id),
             network=np.str_(explanation.network),
             network_sha256=np.str_(explanation.network_sha256),
-            arguments=np.str_(_as_text(explanation.arguments)),
-            versions=np.str_(_as_text(explanation.versions)),
-            settings=np.str_(_as_text(importance.settings)),
-            **{name: np.asarray(getattr(importance, name)) for name in (*_ARRAYS, *_NUMBERS)},
-            **{name: np.str_(getattr(importance, name)) for name in _TEXTS},
+            arguments=np.str_(_to_json(explanation.arguments)),
+            versions=np.str_(_to_json(explanation.versions)),
+            settings=np.str_(_to_json(attribution.settings)),
+            attribution=np.asarray(attribution.values),
+            **{name: np.asarray(getattr(attribution, name)) for name in (*_ARRAYS, *_NUMBERS) if name != "attribution"},
+            **{name: np.str_(getattr(attribution, name)) for name in _TEXTS},
         )
     return path
 
@@ -79,44 +82,44 @@ def read_explanation(path: Path) -> SavedAttribution:
     """Read ``explanation.npz``.
 
     Raises:
-        GaitError: it cannot be read, is damaged, none, or of a newer suite.
+        GaitError: it cannot be read, is damaged or not an explanation, or was written by a newer version.
     """
     path = Path(path)
-    data = {key: np.asarray(value) for key, value in read_array_dict(path).items()}
+    data = {_OLD_KEYS.get(key, key): np.asarray(value) for key, value in read_array_dict(path).items()}
     if str(data.get("format")) != FORMAT:
-        raise GaitError(f"{path}: no explanation; attention_viewer.py --export writes one.")
+        raise GaitError(f"{path}: not an explanation; attention_viewer.py --export writes one.")
     version = data.get("format_version", np.asarray(0))
     if version.shape != () or version.dtype.kind != "i" or version > FORMAT_VERSION:
-        raise GaitError(f"{path}: an explanation of a newer suite; use the newer one.")
+        raise GaitError(f"{path}: written by a newer version of this package; use that version.")
     if tuple(map(str, data.get("joints", np.asarray(())).reshape(-1))) != _JOINT_NAMES:
         raise GaitError(f"{path}: damaged explanation: its joints are not the {len(_JOINT_NAMES)} body joints.")
     try:
         arrays = {name: _array(data[name], axes) for name, axes in _ARRAYS.items()}
         T = len(arrays["probability"])
-        if arrays["values"].shape != (T, len(BODY_JOINTS)) or len(arrays["first_frames"]) != len(
+        if arrays["attribution"].shape != (T, len(BODY_JOINTS)) or len(arrays["first_frames"]) != len(
             arrays["window_probability"]
         ):
             raise ValueError("arrays of different lengths")
-        importance = TrialAttribution(
-            values=arrays["values"],
+        attribution = TrialAttribution(
+            values=arrays["attribution"],
             probability=arrays["probability"],
             first_frames=arrays["first_frames"],
             window_probability=arrays["window_probability"],
             window_length=int(data["window_length"]),
             rate_hz=float(data["rate_hz"]),
             signed=bool(data["signed"]),
-            absorbed=float(data["absorbed"]),
+            unattributed=float(data["unattributed"]),
             method=str(data["method"]),
-            settings=_plain(data["settings"]),
+            settings=_parse_json(data["settings"]),
             target=str(data["target"]),
         )
         return SavedAttribution(
-            gait=str(data["gait"]),
-            importance=importance,
+            trial_id=str(data["trial_id"]),
+            attribution=attribution,
             network=str(data["network"]),
             network_sha256=str(data["network_sha256"]),
-            arguments=_plain(data["arguments"]),
-            versions=_plain(data["versions"]),
+            arguments=_parse_json(data["arguments"]),
+            versions=_parse_json(data["versions"]),
         )
     except KeyError as error:
         raise GaitError(f"{path}: damaged explanation: no {error.args[0]} in it.") from None
@@ -124,60 +127,67 @@ def read_explanation(path: Path) -> SavedAttribution:
         raise GaitError(f"{path}: damaged explanation ({error}).") from None
 
 
-def write_frames(folder: Path, importance: TrialAttribution) -> Path:
-    """Write ``explanation.csv`` into a folder: a row a frame, a column a joint; empty where nothing is explained.
+def write_frames(folder: Path, attribution: TrialAttribution) -> Path:
+    """Write ``explanation.csv`` into a folder and return its path: one row per frame, one column per joint.
 
-    Frames count from 0 at the network's rate. Returns the file.
+    Frames count from 0 at the network's rate; cells are empty where no window is explained.
 
     Raises:
-        GaitError: the place cannot be written; what was there stays.
+        GaitError: the file cannot be written; an existing one stays.
     """
     path = Path(folder) / FRAMES_FILE
-    with replacing_file(path) as partial, partial.open("w", encoding="utf-8", newline="") as file:
+    with atomic_file(path) as partial, partial.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow(["frame", "seconds", "probability of sick", *map(plain_name, HEAD_TO_FEET)])
-        for frame, (row, probability) in enumerate(zip(importance.values, importance.probability, strict=True)):
+        writer.writerow(["frame", "time_s", "probability_sick", *map(_column_name, HEAD_TO_FEET)])
+        for frame, (row, probability) in enumerate(zip(attribution.values, attribution.probability, strict=True)):
             cells = [csv_cell(probability), *(csv_cell(row[joint]) for joint in HEAD_TO_FEET)]
-            writer.writerow([frame, f"{frame / importance.rate_hz:.4f}", *cells])
+            writer.writerow([frame, f"{frame / attribution.rate_hz:.4f}", *cells])
     return path
 
 
 def write_cycles(folder: Path, cycles: Mapping[str, GaitCycle]) -> Path:
-    """Write ``gait_cycle.csv`` into a folder: a row a percent of either foot's mean cycle. Returns the file.
+    """Write ``gait_cycle.csv`` into a folder and return its path: one row per side and percent of its mean cycle.
 
     Raises:
-        GaitError: the place cannot be written; what was there stays.
+        GaitError: the file cannot be written; an existing one stays.
     """
     path = Path(folder) / CYCLE_FILE
-    with replacing_file(path) as partial, partial.open("w", encoding="utf-8", newline="") as file:
+    with atomic_file(path) as partial, partial.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
-        bends = ["hip flexion (deg)", "knee flexion (deg)", "ankle dorsiflexion from its mean (deg)"]
-        writer.writerow(["foot", "cycles", "percent", *bends, *map(plain_name, HEAD_TO_FEET)])
+        angle_names = ["hip_flexion_deg", "knee_flexion_deg", "ankle_dorsiflexion_demeaned_deg"]
+        writer.writerow(["side", "num_cycles", "percent", *angle_names, *map(_column_name, HEAD_TO_FEET)])
         for side, cycle in cycles.items():
             for percent in PERCENT:
-                own = (cycle.hip_deg[percent], cycle.knee_deg[percent], cycle.ankle_deg[percent])
-                cells = [*map(csv_cell, own), *(csv_cell(cycle.importance[percent, joint]) for joint in HEAD_TO_FEET)]
-                writer.writerow([side, cycle.cycles, percent, *cells])
+                angles = (cycle.hip_deg[percent], cycle.knee_deg[percent], cycle.ankle_deg[percent])
+                cells = [
+                    *map(csv_cell, angles),
+                    *(csv_cell(cycle.attribution[percent, joint]) for joint in HEAD_TO_FEET),
+                ]
+                writer.writerow([side, cycle.num_cycles, percent, *cells])
     return path
 
 
 def _array(values: NDArray[Any], axes: int) -> NDArray[Any]:
     if values.ndim != axes or values.dtype.kind not in "fi":
-        raise ValueError(f"numbers along {axes} axes are needed, there are {values.dtype} of shape {values.shape}")
+        raise ValueError(f"numbers of {axes} axes are needed, found {values.dtype} of shape {values.shape}")
     return values
 
 
-def _as_text(plain: Mapping[str, Any]) -> str:
-    return json.dumps({str(key): value for key, value in plain.items()}, default=str)
+def _column_name(joint: Joint) -> str:
+    return joint.name.lower()
 
 
-def _plain(text: NDArray[Any]) -> dict[str, Any]:
+def _to_json(entries: Mapping[str, Any]) -> str:
+    return json.dumps({str(key): value for key, value in entries.items()}, default=str)
+
+
+def _parse_json(text: NDArray[Any]) -> dict[str, Any]:
     content = json.loads(str(text))
     if not isinstance(content, dict):
-        raise ValueError("settings that are none")
+        raise ValueError("settings are not a JSON object")
     return content
 
 
 def csv_cell(value: float) -> str:
-    """A number as our tables for people have it; empty where it is not known."""
+    """Format a number for a CSV table; NaN becomes an empty cell."""
     return "" if math.isnan(value) else f"{value:.6g}"

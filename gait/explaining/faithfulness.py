@@ -1,9 +1,9 @@
-"""How far an explanation can be believed: does the network change its mind where the explanation says it should?
+"""Faithfulness of an explanation: does the network's output depend on what the attribution marks as important?
 
-A window is cut into cells, a joint for some frames. ``deletion`` takes them away, the most important first, and looks
-how fast the decision goes; ``insertion`` puts them in. Samek et al. 2017, IEEE Trans. Neural Netw. Learn. Syst.
-28:2660 (deletion, against random order); Petsiuk et al. 2018, BMVC (insertion); Adebayo et al. 2018, NeurIPS (an
-explanation must change with the network's weights).
+A window is divided into patches of one joint over some frames. Deletion replaces the patches, the most important first,
+and measures how fast the logit falls (Samek et al. 2017, IEEE Trans. Neural Netw. Learn. Syst. 28:2660, compared with
+random order); insertion restores them (Petsiuk et al. 2018, BMVC). Parameter randomisation tests that an explanation
+changes with the network's weights (Adebayo et al. 2018, NeurIPS).
 """
 
 from __future__ import annotations
@@ -18,119 +18,120 @@ from numpy.typing import NDArray
 from scipy.stats import rankdata
 from torch import Tensor, nn
 
-from gait.explaining.occlusion import CELL_FRAMES
+from gait.explaining.occlusion import PATCH_FRAMES
 
 STEPS = 20
-"""In which all cells of a window are taken away."""
-_WINDOWS_A_PASS = 256
+"""Number of steps in which all patches of a window are replaced."""
+_WINDOWS_PER_PASS = 256
 
 
 @dataclass(frozen=True, eq=False)
 class PerturbationCurves:
-    """How far the decision has gone, or come, with so many of the cells; mean over windows, in parts of the logit."""
+    """Change of the predicted class's logit against the fraction of patches, mean over windows."""
 
-    share: NDArray[np.float64]  # (S,) of the cells, 0 to 1
-    deletion: NDArray[np.float64]  # (S,) fall of the logit of what the network said, from the window on
-    insertion: NDArray[np.float64]  # (S,) its rise, from the replacement on
-
-    @property
-    def deletion_area(self) -> float:
-        """Mean fall over all shares: more is better."""
-        return float(np.trapezoid(self.deletion, self.share))
+    fraction: NDArray[np.float64]  # (S,) of the patches, 0 to 1
+    deletion: NDArray[np.float64]  # (S,) fall of the logit from that of the window
+    insertion: NDArray[np.float64]  # (S,) rise of the logit from that of the replacement
 
     @property
-    def insertion_area(self) -> float:
-        """Mean rise over all shares: more is better."""
-        return float(np.trapezoid(self.insertion, self.share))
+    def deletion_auc(self) -> float:
+        """Mean fall over all fractions; higher is better."""
+        return float(np.trapezoid(self.deletion, self.fraction))
+
+    @property
+    def insertion_auc(self) -> float:
+        """Mean rise over all fractions; higher is better."""
+        return float(np.trapezoid(self.insertion, self.fraction))
 
 
-def cell_scores(values: Tensor, logits: Tensor, *, signed: bool, cell_frames: int = CELL_FRAMES) -> Tensor:
-    """(N, C, J) how much each cell speaks for what the network said, of importance (N, L, J) and logits (N,).
+def patch_scores(values: Tensor, logits: Tensor, *, signed: bool, patch_frames: int = PATCH_FRAMES) -> Tensor:
+    """Return the evidence of each patch for the predicted class, (N, C, J), from attribution (N, L, J), logits (N,).
 
-    Signed importance speaks for "sick", so it is turned around where the network says healthy.
+    Signed attribution is evidence for the sick class, so its sign is changed where the prediction is healthy.
     """
     N, L, J = values.shape
     if signed:
         values = values * torch.where(logits < 0, -1.0, 1.0)[:, None, None]
-    count = -(-L // cell_frames)
+    count = -(-L // patch_frames)
     sums = values.new_zeros(N, count, J)
-    return sums.index_add_(1, torch.arange(L) // cell_frames, values)
+    return sums.index_add_(1, torch.arange(L) // patch_frames, values)
 
 
-def random_scores(windows: Tensor, seed: int, cell_frames: int = CELL_FRAMES) -> Tensor:
-    """(N, C, J) cells of windows (N, L, J, 3) in random order."""
+def random_patch_scores(windows: Tensor, seed: int, patch_frames: int = PATCH_FRAMES) -> Tensor:
+    """Return scores (N, C, J) that put the patches of windows (N, L, J, 3) in random order."""
     N, L, J, _ = windows.shape
-    return torch.rand(N, -(-L // cell_frames), J, generator=torch.Generator().manual_seed(seed))
+    return torch.rand(N, -(-L // patch_frames), J, generator=torch.Generator().manual_seed(seed))
 
 
-def curves(
+def perturbation_curves(
     network: nn.Module,
     windows: Tensor,
     replacements: Tensor,
     scores: Tensor,
     *,
-    cell_frames: int = CELL_FRAMES,
+    patch_frames: int = PATCH_FRAMES,
     steps: int = STEPS,
 ) -> PerturbationCurves:
-    """Deletion and insertion of the cells of windows (N, L, J, 3), those of the highest scores first.
+    """Return deletion and insertion curves, with the patches of the highest scores first.
 
     Args:
         network: windows to logits.
         windows: (N, L, J, 3).
-        replacements: (L, J, 3) or (N, L, J, 3) what stands in a cell that is away.
-        scores: (N, C, J) as ``cell_scores`` gives them.
-        cell_frames: frames of a cell.
-        steps: in which all cells go.
+        replacements: (L, J, 3) or (N, L, J, 3), the values of a deleted patch.
+        scores: (N, C, J) as from ``patch_scores``.
+        patch_frames: frames per patch.
+        steps: in which all patches are replaced.
     """
     L = windows.shape[1]
     replacements = replacements.expand_as(windows)
-    # (N, C, J) the place of each cell in the order, from 0.
-    place = scores.flatten(1).argsort(dim=1, descending=True).argsort(dim=1).reshape(scores.shape)
-    cells = place[0].numel()
-    of_frame = torch.arange(L) // cell_frames
-    counts = [round(cells * step / steps) for step in range(steps + 1)]
+    # (N, C, J) rank of each patch, from 0.
+    rank = scores.flatten(1).argsort(dim=1, descending=True).argsort(dim=1).reshape(scores.shape)
+    num_patches = rank[0].numel()
+    patch_of_frame = torch.arange(L) // patch_frames
+    counts = [round(num_patches * step / steps) for step in range(steps + 1)]
     logits = _logits(network, windows)
     sign = torch.where(logits < 0, -1.0, 1.0)
     fall, rise = [], []
-    without = _logits(network, replacements)
+    replaced_logits = _logits(network, replacements)
     for count in counts:
-        away = (place < count)[:, of_frame, :, None]
-        fall.append(float((sign * (logits - _logits(network, torch.where(away, replacements, windows)))).mean()))
-        rise.append(float((sign * (_logits(network, torch.where(away, windows, replacements)) - without)).mean()))
-    return PerturbationCurves(np.array(counts) / cells, np.array(fall), np.array(rise))
+        mask = (rank < count)[:, patch_of_frame, :, None]
+        fall.append(float((sign * (logits - _logits(network, torch.where(mask, replacements, windows)))).mean()))
+        inserted = _logits(network, torch.where(mask, windows, replacements))
+        rise.append(float((sign * (inserted - replaced_logits)).mean()))
+    return PerturbationCurves(np.array(counts) / num_patches, np.array(fall), np.array(rise))
 
 
-def shuffled(network: nn.Module, seed: int) -> nn.Module:
-    """The network with the weights of every layer in random order, each tensor's among themselves."""
-    other = copy.deepcopy(network)
+def randomize_weights(network: nn.Module, seed: int) -> nn.Module:
+    """Return a copy of the network whose parameters are randomly permuted within each tensor."""
+    randomized = copy.deepcopy(network)
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
-        for parameter in other.parameters():
+        for parameter in randomized.parameters():
             order = torch.randperm(parameter.numel(), generator=generator)
             parameter.copy_(parameter.flatten()[order].reshape(parameter.shape))
-    return other.eval()
+    return randomized.eval()
 
 
 def rank_correlation(first: Tensor, second: Tensor) -> float:
-    """Spearman's, between two explanations (N, L, J) of each window; the mean over windows where it is defined."""
+    """Return Spearman's rank correlation of two attributions (N, L, J), the mean over windows where it is defined."""
     ranks = [rankdata(values.flatten(1).numpy(), axis=1) for values in (first, second)]
     centred = [rank - rank.mean(axis=1, keepdims=True) for rank in ranks]
-    sizes = np.prod([np.linalg.norm(rank, axis=1) for rank in centred], axis=0)
+    norms = np.prod([np.linalg.norm(rank, axis=1) for rank in centred], axis=0)
     products = (centred[0] * centred[1]).sum(axis=1)
-    defined = sizes > 0
-    return float(np.mean(products[defined] / sizes[defined])) if defined.any() else float("nan")
+    defined = norms > 0
+    return float(np.mean(products[defined] / norms[defined])) if defined.any() else float("nan")
 
 
-def first_is_true(scores: NDArray[np.floating], true: Sequence[int]) -> bool:
-    """Whether the joint of the highest score (J,) is one of the true places."""
-    return int(np.argmax(scores)) in set(map(int, true))
+def is_pointing_game_hit(scores: NDArray[np.floating], affected: Sequence[int]) -> bool:
+    """Return whether the joint of the highest score (J,) is one of the affected joints (pointing game)."""
+    return int(np.argmax(scores)) in set(map(int, affected))
 
 
-def side_is_true(scores: NDArray[np.floating], true: Sequence[int], other_side: Sequence[int]) -> bool:
-    """Whether the true places have a higher sum of scores (J,) than the same joints of the other side."""
-    return float(scores[list(true)].sum()) > float(scores[list(other_side)].sum())
+def is_correct_side(scores: NDArray[np.floating], affected: Sequence[int], contralateral: Sequence[int]) -> bool:
+    """Return whether the affected joints have a higher sum of scores (J,) than the contralateral joints."""
+    return float(scores[list(affected)].sum()) > float(scores[list(contralateral)].sum())
 
 
 def _logits(network: nn.Module, windows: Tensor) -> Tensor:
     with torch.inference_mode():
-        return torch.cat([network(some) for some in windows.split(_WINDOWS_A_PASS)])
+        return torch.cat([network(batch) for batch in windows.split(_WINDOWS_PER_PASS)])

@@ -1,4 +1,4 @@
-"""Input times gradient, and the same averaged along a path from a baseline."""
+"""Input times gradient, and integrated gradients."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from torch import Tensor, nn
 from gait.explaining.optional_captum import captum_attr
 
 STEPS = 32
-"""Of the path of integrated gradients."""
+"""Number of steps along the path of integrated gradients."""
 
 
 def gradient_input(network: nn.Module, windows: Tensor) -> tuple[Tensor, Tensor]:
-    """Each coordinate times the logit's gradient by it: (N, L, J, 3), and the logits (N,), of windows (N, L, J, 3).
+    """Return each coordinate times its gradient, (N, L, J, 3), and the logits (N,), of windows (N, L, J, 3).
 
-    Shrikumar et al. 2016, arXiv:1605.01713. Through layers of ReLU alone it is the ε-rule with ε = 0 (Ancona et al.
+    Shrikumar et al. 2016, arXiv:1605.01713. For ReLU networks it equals the ε-rule of LRP with ε = 0 (Ancona et al.
     2018, ICLR, proposition 1).
     """
     inputs = windows.detach().clone().requires_grad_()
@@ -27,10 +27,11 @@ def gradient_input(network: nn.Module, windows: Tensor) -> tuple[Tensor, Tensor]
 def integrated_gradients(
     network: nn.Module, windows: Tensor, baseline: Tensor, steps: int = STEPS
 ) -> tuple[Tensor, Tensor]:
-    """The way from a baseline to each window (N, L, J, 3) times the mean gradient along it, and the logits.
+    """Return the integrated gradients (N, L, J, 3) and the logits (N,) of windows (N, L, J, 3).
 
-    The baseline is one for all (L, J, 3), or one for each (N, L, J, 3). Values sum to the window's logit less the
-    baseline's. Sundararajan et al. 2017, ICML; by captum.
+    Each value is the difference from the baseline times the mean gradient along the straight path from it. The baseline
+    is one for all windows, (L, J, 3), or one per window, (N, L, J, 3). The values of a window sum to its logit minus
+    that of the baseline. Sundararajan et al. 2017, ICML; computed by captum.
     """
     attr = captum_attr("integrated_gradients")
     values = attr.IntegratedGradients(network).attribute(

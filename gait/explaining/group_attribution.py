@@ -1,8 +1,8 @@
-"""What was pivotal over a whole cohort: by joint and phase, for healthy and sick persons, right and wrong decisions.
+"""Attribution over a cohort: group means over the gait cycle, by label and by correctness of the prediction.
 
-Every person counts once, judged and explained by the network of the fold that did not see them. Networks of different
-folds have logits of different sizes, so each one's importance is measured by its own usual size: the mean of
-|importance| over the persons it judged, joints and phases.
+Each subject counts once, with the attribution of the network of the fold that evaluates it. Logits of different folds'
+networks differ in scale, so attribution is divided by its typical scale per fold: the mean of |attribution| over the
+evaluated subjects, joints and phases.
 """
 
 from __future__ import annotations
@@ -14,123 +14,140 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gait.body.skeleton import NUM_BODY_JOINTS
-from gait.kinematics.gait_cycle import PERCENT, GaitCycle, on_own_cycle
+from gait.kinematics.gait_cycle import PERCENT, GaitCycle, combine_ipsilateral_cycles
 from gait.kinematics.gait_events import SIDES
 from gait.learning.metrics import THRESHOLD
 
 Vector = NDArray[np.float64]
 
-GROUPS = ("healthy", "sick", "right", "wrong")
-"""Persons by their label, and by whether the network was right about them."""
+GROUPS = ("healthy", "sick", "correct", "incorrect")
+"""Groups of subjects: by label, and by whether the prediction is correct."""
 
 
 @dataclass(frozen=True, eq=False)
 class SubjectAttribution:
-    """What was pivotal in one person's gaits."""
+    """Mean attribution of one subject over all trials."""
 
-    person: str  # "sick/P02"
-    sick: bool  # the truth
-    probability: float  # of sick, by the network that did not see this person
+    subject: str  # "sick/P02"
+    sick: bool  # true label
+    probability: float  # P(sick) by the network of the fold that evaluates this subject
     fold: int  # of that network
-    cycles: int  # strides that are averaged, of both feet
-    importance: Vector  # (101, 22) over the gait cycle, each joint over its own side's; NaN where nothing is known
+    num_cycles: int  # averaged, of both sides
+    attribution: Vector  # (101, 22) over the gait cycle of each joint's own side; NaN where nothing is known
 
     @property
-    def right(self) -> bool:
-        """Whether the network was right."""
+    def correct(self) -> bool:
+        """Whether the prediction matches the label."""
         return (self.probability >= THRESHOLD) == self.sick
 
     def belongs_to(self, group: str) -> bool:
-        """Whether this is one of a group of ``GROUPS``."""
-        return {"healthy": not self.sick, "sick": self.sick, "right": self.right, "wrong": not self.right}[group]
+        """Return whether the subject is in a group of ``GROUPS``."""
+        return {
+            "healthy": not self.sick,
+            "sick": self.sick,
+            "correct": self.correct,
+            "incorrect": not self.correct,
+        }[group]
 
 
 @dataclass(frozen=True, eq=False)
 class GroupAttribution:
-    """The mean over the persons of a group."""
+    """Mean attribution over the subjects of a group."""
 
-    persons: tuple[str, ...]
-    importance: Vector  # (101, 22) in the networks' usual size; NaN where nobody has anything
+    subjects: tuple[str, ...]
+    attribution: Vector  # (101, 22) in units of the networks' typical scale; NaN where no subject has a value
 
 
 @dataclass(frozen=True, eq=False)
 class GroupComparison:
-    """A method's view of everybody."""
+    """Attribution of all subjects of a cohort by one method, with group means."""
 
-    persons: tuple[SubjectAttribution, ...]  # importance in the usual size of their network
-    groups: Mapping[str, GroupAttribution]  # of GROUPS; those without a person are left out
-    # Of those of a label that the network was right about, the one whose map is the most like the mean of the others'.
-    typical: Mapping[str, SubjectAttribution]  # "healthy", "sick"; left out where there is none
-    doubtful: SubjectAttribution  # whose probability is the nearest to one half
+    subjects: tuple[SubjectAttribution, ...]  # attribution in units of their network's typical scale
+    groups: Mapping[str, GroupAttribution]  # group of GROUPS -> its mean; without empty groups
+    # Label -> the correctly classified subject whose attribution has the largest cosine similarity to the mean of the
+    # other correctly classified ones; without labels that have no such subject.
+    representative: Mapping[str, SubjectAttribution]
+    most_uncertain: SubjectAttribution  # with P(sick) nearest to one half
 
 
-def person_importance(
-    person: str, probability: float, fold: int, gaits: Sequence[Mapping[str, GaitCycle]], *, sick: bool
+def average_subject_attribution(
+    subject: str, probability: float, fold: int, trials: Sequence[Mapping[str, GaitCycle]], *, sick: bool
 ) -> SubjectAttribution:
-    """One person's mean cycle, over all gaits, each counted by its strides.
+    """Average a subject's gait cycles over all trials, weighted by their numbers of cycles.
 
     Args:
-        person: name.
-        probability: of sick.
-        fold: whose network said so.
-        gaits: the cycles of each gait.
-        sick: the truth.
+        subject: label and name, "sick/P02".
+        probability: P(sick).
+        fold: of the network that predicted it.
+        trials: the mean cycle of each trial, by side.
+        sick: true label.
     """
     means = {}
     for side in SIDES:
-        own = [cycles[side] for cycles in gaits if cycles[side].cycles]
-        strides = np.array([cycle.cycles for cycle in own], dtype=np.float64)
-        means[side] = (_mean([cycle.importance for cycle in own], strides), int(strides.sum()))
-    importance = on_own_cycle({side: mean for side, (mean, _) in means.items()})
-    return SubjectAttribution(person, sick, probability, fold, sum(count for _, count in means.values()), importance)
+        own = [cycles[side] for cycles in trials if cycles[side].num_cycles]
+        strides = np.array([cycle.num_cycles for cycle in own], dtype=np.float64)
+        means[side] = (_mean([cycle.attribution for cycle in own], strides), int(strides.sum()))
+    attribution = combine_ipsilateral_cycles({side: mean for side, (mean, _) in means.items()})
+    num_cycles = sum(count for _, count in means.values())
+    return SubjectAttribution(subject, sick, probability, fold, num_cycles, attribution)
 
 
-def cohort_view(persons: Sequence[SubjectAttribution]) -> GroupComparison:
-    """The view over these persons, at least one."""
-    usual = {
-        fold: _usual_size([one.importance for one in persons if one.fold == fold])
-        for fold in {one.fold for one in persons}
+def compare_groups(subjects: Sequence[SubjectAttribution]) -> GroupComparison:
+    """Scale the attribution of subjects (at least one) and average it per group."""
+    scale = {
+        fold: _typical_scale([subject.attribution for subject in subjects if subject.fold == fold])
+        for fold in {subject.fold for subject in subjects}
     }
-    known = [replace(one, importance=one.importance / usual[one.fold]) for one in persons]
-    members = {group: [one for one in known if one.belongs_to(group)] for group in GROUPS}
-    typical = {}
+    scaled = [replace(subject, attribution=subject.attribution / scale[subject.fold]) for subject in subjects]
+    members = {group: [subject for subject in scaled if subject.belongs_to(group)] for group in GROUPS}
+    representative = {}
     for label in ("healthy", "sick"):
-        if candidates := [one for one in members[label] if one.right and one.cycles]:
-            typical[label] = max(candidates, key=lambda one: _likeness(one, candidates))
+        if candidates := [subject for subject in members[label] if subject.correct and subject.num_cycles]:
+            representative[label] = max(candidates, key=lambda subject: _cosine_similarity(subject, candidates))
     return GroupComparison(
-        persons=tuple(known),
+        subjects=tuple(scaled),
         groups={
-            group: GroupAttribution(tuple(one.person for one in own), _mean([one.importance for one in own]))
+            group: GroupAttribution(
+                tuple(subject.subject for subject in own), _mean([subject.attribution for subject in own])
+            )
             for group, own in members.items()
             if own
         },
-        typical=typical,
-        doubtful=min(known, key=lambda one: abs(one.probability - 0.5)),
+        representative=representative,
+        most_uncertain=min(scaled, key=lambda subject: abs(subject.probability - 0.5)),
     )
 
 
-def _usual_size(maps: Sequence[Vector]) -> float:
-    sizes = np.abs(np.concatenate([one[np.isfinite(one)] for one in maps]))
-    usual = float(sizes.mean()) if len(sizes) else 0.0
-    return usual if usual > 0 else 1.0
+def _typical_scale(attributions: Sequence[Vector]) -> float:
+    """Return the mean of the finite |values|, or 1 if it is 0 or there are none."""
+    magnitudes = np.abs(np.concatenate([values[np.isfinite(values)] for values in attributions]))
+    scale = float(magnitudes.mean()) if len(magnitudes) else 0.0
+    return scale if scale > 0 else 1.0
 
 
-def _likeness(one: SubjectAttribution, candidates: Sequence[SubjectAttribution]) -> float:
-    """The cosine between a person's map and the mean of the others'."""
-    others = [other.importance for other in candidates if other is not one]
+def _cosine_similarity(subject: SubjectAttribution, candidates: Sequence[SubjectAttribution]) -> float:
+    """Return the cosine similarity of a subject's attribution and the mean of the other candidates'."""
+    others = [other.attribution for other in candidates if other is not subject]
     if not others:
         return 0.0
     mean = _mean(others)
-    both = np.isfinite(mean) & np.isfinite(one.importance)
-    a, b = one.importance[both], mean[both]
-    size = float(np.linalg.norm(a) * np.linalg.norm(b))
-    return float(a @ b) / size if size > 0 else -1.0
+    both = np.isfinite(mean) & np.isfinite(subject.attribution)
+    a, b = subject.attribution[both], mean[both]
+    norm = float(np.linalg.norm(a) * np.linalg.norm(b))
+    return float(a @ b) / norm if norm > 0 else -1.0
 
 
-def _mean(maps: Sequence[Vector], weights: Vector | None = None) -> Vector:
-    """(101, 22) mean of what is known, NaN where nothing is; ``weights`` (N,) are all 1 if None."""
-    stack = np.array(maps).reshape(-1, len(PERCENT), NUM_BODY_JOINTS)
-    has = np.isfinite(stack)
-    share = has * (np.ones(len(maps)) if weights is None else weights)[:, None, None]
-    total = share.sum(axis=0)
-    return np.where(total > 0, (np.where(has, stack, 0.0) * share).sum(axis=0) / np.where(total > 0, total, 1), np.nan)
+def _mean(attributions: Sequence[Vector], weights: Vector | None = None) -> Vector:
+    """Return the mean (101, 22) of the finite values, NaN where there are none.
+
+    Args:
+        attributions: N arrays (101, 22).
+        weights: (N,); equal if None.
+    """
+    stack = np.array(attributions).reshape(-1, len(PERCENT), NUM_BODY_JOINTS)
+    finite = np.isfinite(stack)
+    weight = finite * (np.ones(len(attributions)) if weights is None else weights)[:, None, None]
+    total = weight.sum(axis=0)
+    return np.where(
+        total > 0, (np.where(finite, stack, 0.0) * weight).sum(axis=0) / np.where(total > 0, total, 1), np.nan
+    )

@@ -1,6 +1,6 @@
-"""All methods by name, and one way to ask any of them.
+"""Registry of the explanation methods, and one function to run any of them.
 
-A method is asked about a network and windows in the common frame, and gives an ``WindowAttribution`` for the logit of "sick".
+A method takes a network and windows in the common frame and returns a ``WindowAttribution`` for the sick logit.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from gait.explaining.gradients import STEPS, gradient_input, integrated_gradient
 from gait.explaining.lrp_mlp import EPSILON, PUBLISHED_EPSILON, lrp_epsilon, lrp_published
 from gait.explaining.lrp_transformer import RULES as TRANSFORMER_RULES
 from gait.explaining.lrp_transformer import lrp_transformer
-from gait.explaining.occlusion import CELL_FRAMES, occlusion
+from gait.explaining.occlusion import PATCH_FRAMES, occlusion
 from gait.learning.transformer import GaitTransformer
 
 MLP_RULES = ("epsilon", "published")
@@ -27,23 +27,23 @@ MLP_RULES = ("epsilon", "published")
 
 @dataclass(frozen=True)
 class Method:
-    """What a user has to know of a method."""
+    """Properties of an explanation method."""
 
-    name: str  # as --method takes it
-    title: str  # as a reader meets it
-    signed: bool
-    of_transformers: bool = True
-    of_mlps: bool = True
+    name: str  # value of --method
+    title: str  # display name
+    signed: bool  # whether it distinguishes evidence for the sick class from evidence for the healthy class
+    supports_transformers: bool = True
+    supports_mlps: bool = True
     needs_baseline: bool = False
-    stride: int = 1  # frames from one window of a recording to the next that is explained: more for a costly method
-    mlp_stride: int = 1  # of MLPs, which have weights of their own for every frame: with few windows they flicker
+    stride: int = 1  # default number of frames from one explained window to the next; larger for costly methods
+    mlp_stride: int = 1  # for MLPs, which have separate weights per frame: averages of few windows are noisy
 
-    def explains(self, network: nn.Module) -> bool:
-        """Whether it knows this kind of network."""
-        return self.of_transformers if isinstance(network, GaitTransformer) else self.of_mlps
+    def supports(self, network: nn.Module) -> bool:
+        """Return whether the method explains this type of network."""
+        return self.supports_transformers if isinstance(network, GaitTransformer) else self.supports_mlps
 
-    def stride_of(self, network: nn.Module) -> int:
-        """Frames from one explained window to the next, for this kind of network."""
+    def stride_for(self, network: nn.Module) -> int:
+        """Return the default number of frames from one explained window to the next for this type of network."""
         return self.stride if isinstance(network, GaitTransformer) else self.mlp_stride
 
 
@@ -51,7 +51,7 @@ METHODS: Mapping[str, Method] = {
     method.name: method
     for method in (
         Method("lrp", "Relevance (LRP)", signed=True),
-        Method("attention", "Attention", signed=False, of_mlps=False),
+        Method("attention", "Attention", signed=False, supports_mlps=False),
         Method("gradient_input", "Input times gradient", signed=True),
         Method("integrated_gradients", "Integrated gradients", signed=True, needs_baseline=True, stride=8),
         Method("occlusion", "Occlusion", signed=True, needs_baseline=True, stride=16, mlp_stride=4),
@@ -62,33 +62,32 @@ METHODS: Mapping[str, Method] = {
 def explain_windows(
     network: nn.Module, windows: Tensor, method: str, *, baseline: Tensor | None = None, rule: str | None = None
 ) -> WindowAttribution:
-    """What a method says about windows.
+    """Compute the attribution of windows.
 
     Args:
         network: in evaluation mode; windows to logits.
         windows: (N, L, J, 3) in the common frame.
         method: one of ``METHODS``.
-        baseline: what methods that compare do so with: the training set's mean window (L, J, 3), or a window of its own
-            for each (N, L, J, 3).
-        rule: of ``lrp``: epsilon or published for the MLPs, attnlrp or cp for the transformer; the first of them if
-            None.
+        baseline: for methods that compare with one: the training set's mean window, (L, J, 3), or one window per
+            window, (N, L, J, 3).
+        rule: of ``lrp``: epsilon or published for MLPs, attnlrp or cp for transformers; the first if None.
 
     Raises:
-        GaitError: the method is unknown, knows nothing of this kind of network, or lacks its baseline or captum.
+        GaitError: the method is unknown, does not support this type of network, or lacks its baseline or captum.
     """
-    how = method_for(network, method)
-    if how.needs_baseline and baseline is None:
+    definition = find_method(network, method)
+    if definition.needs_baseline and baseline is None:
         raise GaitError(
-            f"{method} compares with the training set's mean window, which bare weights do not hold; use a checkpoint "
-            "of this suite, or another --method."
+            f"--method {method} needs the training set's mean window as its baseline, and a state dict without "
+            "metadata has none; use a checkpoint of this package, or another --method."
         )
     settings: dict[str, Any] = {}
     if rule is not None and method != "lrp":
         raise GaitError(f"--lrp_rule {rule} is for --method lrp, not for {method}.")
     if method == "attention":
         values, logits = attention(network, windows)  # type: ignore[arg-type]
-        nowhere = torch.full_like(logits, torch.nan)
-        return WindowAttribution(values, how.signed, logits, nowhere, method, {"heads": "mean"})
+        undefined = torch.full_like(logits, torch.nan)
+        return WindowAttribution(values, definition.signed, logits, undefined, method, {"heads": "mean"})
     if method == "lrp":
         rule = rule or lrp_rules(network)[0]
         if rule not in lrp_rules(network):
@@ -108,56 +107,64 @@ def explain_windows(
     else:
         assert baseline is not None
         baseline = baseline.to(windows)
-        kind = "mean window" if baseline.ndim == 3 else "a window of its own"
+        kind = "mean window" if baseline.ndim == 3 else "one per window"
         if method == "integrated_gradients":
             relevance, logits = integrated_gradients(network, windows, baseline)
             settings = {"steps": STEPS, "baseline": kind}
         else:
             relevance, logits = occlusion(network, windows, baseline)
-            settings = {"cell_frames": CELL_FRAMES, "baseline": kind}
+            settings = {"patch_frames": PATCH_FRAMES, "baseline": kind}
     values = relevance.sum(-1)
-    return WindowAttribution(values, how.signed, logits, absorbed_share(values, logits), method, settings)
+    unattributed = unattributed_fraction(values, logits)
+    return WindowAttribution(values, definition.signed, logits, unattributed, method, settings)
 
 
-def method_for(network: nn.Module, method: str) -> Method:
-    """The method of this name.
+def find_method(network: nn.Module, method: str) -> Method:
+    """Return the method of this name.
 
     Raises:
-        GaitError: there is none, or it knows nothing of this kind of network.
+        GaitError: there is none, or it does not support this type of network.
     """
-    fitting = ", ".join(name for name, how in METHODS.items() if how.explains(network))
+    supported = ", ".join(name for name, other in METHODS.items() if other.supports(network))
     if method not in METHODS:
-        raise GaitError(f"--method {method}: unknown; there are {fitting}.")
-    if not METHODS[method].explains(network):
-        raise GaitError(f"--method {method} explains transformers alone; for this network there are {fitting}.")
+        raise GaitError(f"--method {method}: unknown; there are {supported}.")
+    if not METHODS[method].supports(network):
+        raise GaitError(f"--method {method} explains only transformers; for this network there are {supported}.")
     return METHODS[method]
 
 
-def methods_of(network: nn.Module, *, with_baseline: bool = True) -> tuple[str, ...]:
-    """The names of all methods that explain this kind of network, the default one first.
+def supported_methods(network: nn.Module, *, with_baseline: bool = True) -> tuple[str, ...]:
+    """Return the names of all methods that support this type of network, the default one first.
 
-    Without a baseline, which bare weights lack, those that need one are left out.
+    Args:
+        network: the network to explain.
+        with_baseline: whether a baseline is known; if not, methods that need one are excluded.
     """
-    fitting = [how for how in METHODS.values() if how.explains(network) and (with_baseline or not how.needs_baseline)]
+    candidates = [method for method in METHODS.values() if with_baseline or not method.needs_baseline]
     default = default_method(network, with_baseline=with_baseline)
-    return tuple(sorted((how.name for how in fitting), key=lambda name: name != default))
+    return tuple(sorted((method.name for method in candidates if method.supports(network)), key=lambda n: n != default))
 
 
 def default_method(network: nn.Module, *, with_baseline: bool = True) -> str:
-    """The most faithful one for this kind of network, as ``benchmarks/faithfulness.py`` has found."""
+    """Return the most faithful method for this type of network, according to ``benchmarks/faithfulness.py``."""
     return "integrated_gradients" if with_baseline else "lrp"
 
 
 def lrp_rules(network: nn.Module) -> tuple[str, ...]:
-    """Of this kind of network, the default one first."""
+    """Return the LRP rules for this type of network, the default one first."""
     return TRANSFORMER_RULES if isinstance(network, GaitTransformer) else MLP_RULES
 
 
-def absorbed_share(values: Tensor, logits: Tensor) -> Tensor:
-    """(N,) how much of the logits (N,) is not in the values (N, L, J): what biases, CLS, positions or a baseline took.
+def unattributed_fraction(values: Tensor, logits: Tensor) -> Tensor:
+    """Return the fraction of each logit that the values do not account for, (N,), 0 to 1.
 
-    That part and the sum of the values make up the logit; the share is of both without their signs, 0 to 1.
+    The rest of the logit belongs to biases, CLS tokens, positional embeddings or a baseline. The fraction is |rest| /
+    (|rest| + |sum of values|).
+
+    Args:
+        values: (N, L, J) attribution.
+        logits: (N,).
     """
-    given = values.sum((1, 2))
-    taken = logits - given
-    return taken.abs() / (taken.abs() + given.abs()).clamp_min(1e-12)
+    attributed = values.sum((1, 2))
+    rest = logits - attributed
+    return rest.abs() / (rest.abs() + attributed.abs()).clamp_min(1e-12)

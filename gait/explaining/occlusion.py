@@ -1,4 +1,4 @@
-"""What the logit loses when a piece of the movement is replaced by the mean of all."""
+"""Occlusion: the change of the logit when a patch of the movement is replaced by a baseline."""
 
 from __future__ import annotations
 
@@ -7,39 +7,39 @@ from torch import Tensor, nn
 
 from gait.explaining.optional_captum import captum_attr
 
-CELL_FRAMES = 8
+PATCH_FRAMES = 8
 """Frames of one joint that are replaced together."""
-_WINDOWS_A_PASS = 256
+_WINDOWS_PER_PASS = 256
 
 
 def occlusion(
-    network: nn.Module, windows: Tensor, baseline: Tensor, cell_frames: int = CELL_FRAMES
+    network: nn.Module, windows: Tensor, baseline: Tensor, patch_frames: int = PATCH_FRAMES
 ) -> tuple[Tensor, Tensor]:
-    """By how much the logit falls where a joint stays at the baseline for some frames, and the logits (N,).
+    """Return how much the logit falls when a joint is replaced by the baseline for some frames, and the logits.
 
-    Zeiler & Fergus 2014, ECCV; by captum. The cells of ``cell_frames`` frames do not overlap; what a cell is worth is
-    spread evenly over its frames.
+    Zeiler & Fergus 2014, ECCV; computed by captum. Patches of one joint and ``patch_frames`` frames do not overlap; the
+    value of a patch is distributed evenly over its frames.
 
     Args:
         network: windows to logits.
         windows: (N, L, J, 3).
-        baseline: what is put in their place: (L, J, 3), or (N, L, J, 3) with one for each window.
-        cell_frames: frames of a cell.
+        baseline: (L, J, 3), or (N, L, J, 3) with one per window.
+        patch_frames: frames per patch.
 
     Returns:
-        (N, L, J, 3), the same for the three coordinates of a joint, and (N,).
+        (N, L, J, 3), equal for the three coordinates of a joint, and (N,).
     """
     attr = captum_attr("occlusion")
     N, L, J, _ = windows.shape
-    cell_frames = min(cell_frames, L)
-    cells_of_frames = torch.arange(L) // cell_frames
-    cell = (cells_of_frames[:, None] * J + torch.arange(J))[None, :, :, None].expand(1, L, J, 3)
+    patch_frames = min(patch_frames, L)
+    patch_of_frame = torch.arange(L) // patch_frames
+    patch = (patch_of_frame[:, None] * J + torch.arange(J))[None, :, :, None].expand(1, L, J, 3)
     with torch.inference_mode():
         values = attr.FeatureAblation(network).attribute(
             windows,
             baselines=baseline.expand_as(windows),
-            feature_mask=cell,
-            perturbations_per_eval=max(1, _WINDOWS_A_PASS // N),
+            feature_mask=patch,
+            perturbations_per_eval=max(1, _WINDOWS_PER_PASS // N),
         )
-        frames = torch.bincount(cells_of_frames)[cells_of_frames].to(values)
+        frames = torch.bincount(patch_of_frame)[patch_of_frame].to(values)
         return values / (3 * frames[:, None, None]), network(windows)

@@ -1,4 +1,4 @@
-"""Captum, loaded when a method that needs it is asked for."""
+"""Lazy import of captum, an optional dependency."""
 
 from __future__ import annotations
 
@@ -8,10 +8,13 @@ from gait.errors import GaitError
 
 
 def captum_attr(method: str) -> Any:
-    """The module ``captum.attr``.
+    """Import and return ``captum.attr``.
+
+    Args:
+        method: name of the explanation method that needs it, for the error message.
 
     Raises:
-        GaitError: it is not installed.
+        GaitError: captum is not installed.
     """
     try:
         import captum.attr

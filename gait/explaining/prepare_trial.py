@@ -1,4 +1,4 @@
-"""A fitted gait as a network takes it."""
+"""Preparation of a fitted trial as the input of a network."""
 
 from __future__ import annotations
 
@@ -10,32 +10,35 @@ from numpy.typing import NDArray
 from gait.errors import GaitError
 from gait.explaining.trained_network import TrainedNetwork
 from gait.motion.dataset import AcquisitionInfo, Trial
-from gait.motion.resampling import check_rate, resampled
-from gait.motion.trial_paths import SICK, gait_name, person_of
+from gait.motion.resampling import check_rate, resample
+from gait.motion.trial_paths import SICK, parse_subject_id, parse_trial_id
 
-_NOWHERE = float("nan")
+_UNKNOWN = float("nan")
 
 
-def network_recording(folder: Path, joints_m: NDArray[np.float32], rate_hz: float, network: TrainedNetwork) -> Trial:
-    """The gait in a folder at the network's rate; its label is that of the folder, and healthy if that has none.
+def prepare_trial(folder: Path, joints_m: NDArray[np.float32], rate_hz: float, network: TrainedNetwork) -> Trial:
+    """Resample the joints of a trial to the network's rate, and take its label and names from its folder.
+
+    A trial in a folder without a label counts as healthy.
 
     Args:
-        folder: that holds the poses.
+        folder: of the poses.
         joints_m: (T, 22, 3) metres, y up.
-        rate_hz: of these.
-        network: that is to be asked.
+        rate_hz: frames per second of ``joints_m``.
+        network: the network to run.
 
     Raises:
-        GaitError: the rate shows no walk, or there are fewer frames than a window has.
+        GaitError: the rate is out of range, or the trial is shorter than a window.
     """
     check_rate(rate_hz, f"{folder}: its frame rate")
-    joints = resampled(joints_m, rate_hz, network.rate_hz)
+    joints = resample(joints_m, rate_hz, network.rate_hz)
     if len(joints) < network.window_length:
         raise GaitError(
             f"{folder}: {len(joints_m)} frames at {rate_hz:g} Hz are shorter than this network's window of "
-            f"{network.window_length / network.rate_hz:.2f} s; open a longer walk, or a network of shorter windows."
+            f"{network.window_length / network.rate_hz:.2f} s; use a longer trial, or a network with shorter windows."
         )
-    label, _, subject = person_of(folder).rpartition("/")
-    gait = gait_name(folder).removeprefix(f"{person_of(folder)}/")
-    source = AcquisitionInfo(rate_hz, len(joints_m), _NOWHERE, (), _NOWHERE)
-    return Trial(subject, gait, label == SICK, joints, network.rate_hz, source, folder)
+    subject_id = parse_subject_id(folder)
+    label, _, subject = subject_id.rpartition("/")
+    trial_name = parse_trial_id(folder).removeprefix(f"{subject_id}/")
+    acquisition = AcquisitionInfo(rate_hz, len(joints_m), _UNKNOWN, (), _UNKNOWN)
+    return Trial(subject, trial_name, label == SICK, joints, network.rate_hz, acquisition, folder)

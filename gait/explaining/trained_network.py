@@ -1,4 +1,4 @@
-"""A trained network with all that an explanation needs of it, from a checkpoint or from published weights."""
+"""A trained network with what explanations need, from a checkpoint or a state dict without metadata."""
 
 from __future__ import annotations
 
@@ -9,38 +9,38 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from gait.errors import GaitError
-from gait.explaining.methods import methods_of
+from gait.explaining.methods import supported_methods
 from gait.learning.checkpoint import Checkpoint, load_network
 from gait.learning.transformer import GaitTransformer
 
-USUAL_RATE_HZ = 100.0
-"""Of bare weights, which do not say it; what training takes too."""
+DEFAULT_RATE_HZ = 100.0
+"""Frame rate assumed for a state dict without metadata; the default of training."""
 
 
 @dataclass(frozen=True, eq=False)
 class TrainedNetwork:
-    """A network, ready to be asked."""
+    """A trained network, its input format, and where it comes from."""
 
     file: Path
     sha256: str  # of the file
     network: nn.Module  # in evaluation mode
     window_length: int  # frames
-    rate_hz: float  # of the recordings that it takes
-    mean_window: Tensor | None  # (L, 22, 3) of its training set, common frame; None of bare weights
-    checkpoint: Checkpoint | None  # None of bare weights
+    rate_hz: float  # frame rate of its input
+    mean_window: Tensor | None  # (L, 22, 3) of its training set, common frame; None without metadata
+    checkpoint: Checkpoint | None  # None without metadata
 
     @property
     def methods(self) -> tuple[str, ...]:
-        """Names of the methods that explain it, the default one first."""
-        return methods_of(self.network, with_baseline=self.mean_window is not None)
+        """Names of the supported explanation methods, the default one first."""
+        return supported_methods(self.network, with_baseline=self.mean_window is not None)
 
     @property
     def title(self) -> str:
-        """Its kind in a reader's words."""
+        """Display name of the type of network."""
         return "transformer" if isinstance(self.network, GaitTransformer) else "MLP"
 
 
-def open_network(
+def load_trained_network(
     file: Path,
     *,
     window_length: int | None = None,
@@ -48,17 +48,17 @@ def open_network(
     pose_heads: int | None = None,
     classifier_heads: int | None = None,
 ) -> TrainedNetwork:
-    """Read a network.
+    """Read a trained network.
 
     Args:
-        file: a checkpoint of this suite, or weights under the published names.
-        window_length: frames; needed for bare weights of a transformer, else checked if given.
-        rate_hz: of bare weights, ``USUAL_RATE_HZ`` if None; else checked if given.
-        pose_heads: of bare weights of a transformer.
-        classifier_heads: likewise.
+        file: a checkpoint of this package, or a state dict with the original implementation's parameter names.
+        window_length: frames; needed for a state dict, checked against a checkpoint if given.
+        rate_hz: of a state dict, ``DEFAULT_RATE_HZ`` if None; checked against a checkpoint if given.
+        pose_heads: attention heads of the frame encoder, for a transformer's state dict.
+        classifier_heads: attention heads of the window encoder, for a transformer's state dict.
 
     Raises:
-        GaitError: it cannot be read, is damaged, no known network, or not what was said of it.
+        GaitError: the file cannot be read, is damaged, holds no known network, or contradicts an argument.
     """
     file = Path(file)
     network, checkpoint = load_network(
@@ -69,13 +69,14 @@ def open_network(
     if checkpoint is not None:
         if rate_hz not in (None, checkpoint.frame_rate_hz):
             raise GaitError(
-                f"{file}: a network for recordings at {checkpoint.frame_rate_hz:g} Hz, not at {rate_hz:g}; leave "
-                "--frame_rate out."
+                f"{file}: this network needs trials at {checkpoint.frame_rate_hz:g} Hz, not at {rate_hz:g}; omit "
+                "--frame_rate."
             )
         length, mean_window = checkpoint.window_length, checkpoint.mean_window
         return TrainedNetwork(file, sha256, network, length, checkpoint.frame_rate_hz, mean_window, checkpoint)
     if window_length is None:
         raise GaitError(
-            f"{file}: bare weights do not say how many frames a window has; give --interval_size as in their training."
+            f"{file}: a state dict without metadata does not store the window length; give --interval_size as in "
+            "training."
         )
-    return TrainedNetwork(file, sha256, network, window_length, rate_hz or USUAL_RATE_HZ, None, None)
+    return TrainedNetwork(file, sha256, network, window_length, rate_hz or DEFAULT_RATE_HZ, None, None)

@@ -1,7 +1,7 @@
-"""A folder, or a file, that is written whole or not at all, whatever ends the program.
+"""Write folders and files atomically: after a crash or power cut they are complete or absent.
 
-It is made as ``.<name>.partial-<anything>`` beside its place and moved there; one that it replaces is put aside as
-``.<name>.old-<anything>`` meanwhile. Everything is on the disk before it is moved.
+The new folder or file is written to ``.<name>.partial-<random>`` beside its final path, synced to disk, and renamed.
+A folder that it replaces is renamed to ``.<name>.old-<random>`` until the new one is in place.
 """
 
 from __future__ import annotations
@@ -17,90 +17,90 @@ from pathlib import Path
 
 from gait.errors import GaitError
 
-_LEFT_OVER = re.compile(r"\.(?P<name>.+)\.(?P<what>partial|old)-[0-9a-f]+")
+_TEMPORARY = re.compile(r"\.(?P<name>.+)\.(?P<kind>partial|old)-[0-9a-f]+")
 
 
 @contextmanager
-def replacing(folder: Path) -> Iterator[Path]:
-    """The path to make a folder at, which is moved to ``folder`` if all goes well and removed otherwise.
+def atomic_directory(folder: Path) -> Iterator[Path]:
+    """Yield the path of a temporary folder to create; it becomes ``folder`` on success and is removed on an error.
 
     Raises:
-        GaitError: the disk is full or the place cannot be written; what was there stays.
+        GaitError: the disk is full or not writable; an existing ``folder`` stays unchanged.
     """
     partial = folder.with_name(f".{folder.name}.partial-{secrets.token_hex(4)}")
     try:
         yield partial
         for path in [*partial.rglob("*"), partial]:
-            _to_disk(path)
+            _fsync(path)
         _replace(partial, folder)
     except OSError as error:
-        raise unwritable(folder, error) from error
+        raise write_error(folder, error) from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 
 
 @contextmanager
-def replacing_file(path: Path) -> Iterator[Path]:
-    """The path to write a file at, which is moved to ``path`` if all goes well and removed otherwise.
+def atomic_file(path: Path) -> Iterator[Path]:
+    """Yield the path of a temporary file to write; it becomes ``path`` on success and is removed on an error.
 
-    Its folder is made if need be.
+    The parent folder is created if it does not exist.
 
     Raises:
-        GaitError: the disk is full or the place cannot be written; what was there stays.
+        GaitError: the disk is full or not writable; an existing ``path`` stays unchanged.
     """
     partial = path.with_name(f".{path.name}.partial-{secrets.token_hex(4)}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield partial
-        _to_disk(partial)
+        _fsync(partial)
         partial.replace(path)
-        _to_disk(path.parent)
+        _fsync(path.parent)
     except OSError as error:
-        raise unwritable(path, error) from error
+        raise write_error(path, error) from error
     finally:
-        with suppress(OSError):  # its folder may be a file
+        with suppress(OSError):  # the parent may be a file
             partial.unlink(missing_ok=True)
 
 
-def left_over(parent: Path) -> list[Path]:
-    """What killed runs have left in a folder, or what others are just making there."""
-    return [path for path in sorted(parent.iterdir()) if _LEFT_OVER.fullmatch(path.name)] if parent.is_dir() else []
+def stale_temporaries(parent: Path) -> list[Path]:
+    """Return the temporary paths in a folder: remains of killed runs, or files that other runs are writing."""
+    return [path for path in sorted(parent.iterdir()) if _TEMPORARY.fullmatch(path.name)] if parent.is_dir() else []
 
 
-def clear_left_over(parent: Path) -> None:
-    """Undo what killed runs have left in a folder; only where nobody else is at work in it.
+def remove_stale_temporaries(parent: Path) -> None:
+    """Remove what killed runs have left in a folder, and restore replaced folders whose replacement is missing.
 
-    What they were making is removed; what they had put aside without putting anything in its place is put back.
+    Call it only while no other run writes into the folder.
 
     Raises:
-        GaitError: the place cannot be written.
+        GaitError: the folder is not writable.
     """
     try:
-        for path in left_over(parent):
-            match = _LEFT_OVER.fullmatch(path.name)
+        for path in stale_temporaries(parent):
+            match = _TEMPORARY.fullmatch(path.name)
             assert match is not None
-            place = path.with_name(match["name"])
-            if match["what"] == "old" and not place.exists():
-                path.rename(place)
+            final = path.with_name(match["name"])
+            if match["kind"] == "old" and not final.exists():
+                path.rename(final)
             elif path.is_dir():
                 shutil.rmtree(path)
             else:
                 path.unlink()
     except OSError as error:
-        raise unwritable(parent, error) from error
+        raise write_error(parent, error) from error
 
 
-def unwritable(folder: Path, error: OSError) -> GaitError:
-    """The plain line for a place that cannot be written."""
-    return GaitError(f"{folder}: cannot be written ({error.strerror or error}); check the place and its space.")
+def write_error(path: Path, error: OSError) -> GaitError:
+    """Return the GaitError for a folder or file that cannot be written."""
+    return GaitError(f"{path}: cannot be written ({error.strerror or error}); check the folder and its free space.")
 
 
 def _replace(partial: Path, folder: Path) -> None:
-    """Move a finished folder into place; an older one is put aside first, so that one of them is always whole."""
+    """Rename a finished folder to its final path; keep an older one until then, so that one is always complete."""
     old = folder.with_name(f".{folder.name}.old-{secrets.token_hex(4)}")
     if folder.exists():
         if not folder.is_dir():
-            raise FileExistsError(errno.EEXIST, "a file lies in its place")
+            raise FileExistsError(errno.EEXIST, "a file of this name exists")
         folder.rename(old)
     try:
         partial.rename(folder)
@@ -108,18 +108,18 @@ def _replace(partial: Path, folder: Path) -> None:
         if old.exists() and not folder.exists():
             old.rename(folder)
         raise
-    for parent in folder.parents[:3]:  # of the person, of the healthy or sick, of all
-        _to_disk(parent)
+    for parent in folder.parents[:3]:  # the subject's folder, healthy/ or sick/, the results folder
+        _fsync(parent)
     shutil.rmtree(old, ignore_errors=True)
 
 
-def _to_disk(path: Path) -> None:
-    """Wait until a file, or a folder's list of names, has reached the disk: a power cut would empty it."""
+def _fsync(path: Path) -> None:
+    """Wait until a file's content, or a folder's list of names, is on the disk and survives a power cut."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # some network file systems say so of folders
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # some network file systems cannot sync folders
             raise
     finally:
         os.close(descriptor)

@@ -1,8 +1,8 @@
-"""One run at a time for each folder of results, a person's or a fold's, so that two runs share the work, not repeat it.
+"""Lock a results folder (of one subject or fold), so that runs that share a save folder do not repeat work.
 
-The lock is the operating system's, on a file beside the folder: it ends with the process that holds it,
-however that ends. On network file systems it holds between computers too. A file system that knows no locks costs
-nothing but doubled work: what is written is moved into place whole, and the same input gives the same results.
+The lock is a file lock of the operating system, on a file beside the folder. It ends when its process ends, in
+whatever way. On network file systems it also works between computers. Without support for locks two runs may do the
+same work twice; the results stay correct, since they are written atomically and do not depend on the run.
 """
 
 from __future__ import annotations
@@ -16,94 +16,94 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from gait.errors import GaitError
-from gait.files.atomic_write import clear_left_over, left_over, unwritable
+from gait.files.atomic_write import remove_stale_temporaries, stale_temporaries, write_error
 from gait.parallel.task_queue import LockedError
 
-_UNKNOWN_HERE = frozenset([errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL])
-_TRIES = 100  # of taking a lock file that its last holder is just removing
+_UNSUPPORTED = frozenset([errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL])
+_MAX_ATTEMPTS = 100  # to open a lock file that its last owner is removing
 
 
 @contextmanager
-def folder_lock(folder: Path, doing: str = "at it", name: str | None = None) -> Iterator[bool]:
-    """Hold the lock of a folder, which need not exist; False where the file system knows no locks.
+def folder_lock(folder: Path, doing: str = "using it", name: str | None = None) -> Iterator[bool]:
+    """Lock a folder, which need not exist yet; yield False if the file system does not support locks.
 
     Args:
-        folder: of results.
-        doing: what the line of another run says that this one is: "fitting this person".
-        name: with which the line begins; else the folder's.
+        folder: the results folder.
+        doing: what the message in another run says about this one, e.g. "fitting this subject".
+        name: the beginning of that message; the folder's name if None.
 
     Raises:
-        TakenError: another run holds it, with a line that says which.
-        GaitError: nothing can be written there.
+        LockedError: another run has locked the folder; the message says which.
+        GaitError: the parent folder is not writable.
     """
     path = _lock_file(folder)
     try:
-        descriptor, held = _taken(path, name or folder.name, doing)
+        descriptor, locked = _try_lock(path, name or folder.name, doing)
     except OSError as error:
-        raise unwritable(folder, error) from error
+        raise write_error(folder, error) from error
     try:
-        yield held
+        yield locked
     finally:
         with suppress(OSError):
             path.unlink()
         os.close(descriptor)
         with suppress(OSError):
-            path.parent.rmdir()  # nothing was written into it
+            path.parent.rmdir()  # only if it is empty
 
 
-def tidy(folder: Path) -> None:
-    """Remove what killed runs have left of a folder, and put back what they had put aside.
+def cleanup(folder: Path) -> None:
+    """Remove what killed runs have left in a folder (see ``remove_stale_temporaries``).
 
-    Nothing happens while another run is at it, or where nothing can be written.
+    Do nothing while another run has locked the folder, or if it is not writable.
     """
     with suppress(GaitError, OSError):
-        if _lock_file(folder).exists() or left_over(folder):
-            with folder_lock(folder) as held:
-                if held:
-                    clear_left_over(folder)
+        if _lock_file(folder).exists() or stale_temporaries(folder):
+            with folder_lock(folder) as locked:
+                if locked:
+                    remove_stale_temporaries(folder)
 
 
 def _lock_file(folder: Path) -> Path:
     return folder.with_name(f".{folder.name}.lock")
 
 
-def _taken(path: Path, name: str, doing: str) -> tuple[int, bool]:
-    """The lock file's descriptor, and whether it is locked."""
-    for _ in range(_TRIES):
+def _try_lock(path: Path, name: str, doing: str) -> tuple[int, bool]:
+    """Return the descriptor of the lock file, and whether it could be locked."""
+    for _ in range(_MAX_ATTEMPTS):
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-        except FileNotFoundError:  # the folder was empty and another run removed it
+        except FileNotFoundError:  # another run has just removed the empty folder
             continue
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            holder = _holder(descriptor)
+            owner = _lock_owner(descriptor)
             os.close(descriptor)
-            raise LockedError(f"{name}: {holder} is {doing}.") from error
+            raise LockedError(f"{name}: {owner} is {doing}.") from error
         except OSError as error:
-            if error.errno in _UNKNOWN_HERE:
+            if error.errno in _UNSUPPORTED:
                 return descriptor, False
             os.close(descriptor)
             raise
         if _is_same(path, descriptor):
-            with suppress(OSError):  # for another run's line only
+            with suppress(OSError):  # only for the message in another run
                 os.truncate(descriptor, 0)
                 os.write(descriptor, f"process {os.getpid()} on {platform.node()}".encode())
             return descriptor, True
         os.close(descriptor)
-    raise OSError(errno.EAGAIN, "its lock file comes and goes")
+    raise OSError(errno.EAGAIN, "its lock file keeps disappearing")
 
 
 def _is_same(path: Path, descriptor: int) -> bool:
-    """Whether the open file is still the one of that name: a holder removes it before others may have it."""
+    """Return whether the open file is still the one at ``path``; an owner removes the file when it unlocks it."""
     try:
         return os.path.samestat(path.stat(), os.fstat(descriptor))
     except FileNotFoundError:
         return False
 
 
-def _holder(descriptor: int) -> str:
+def _lock_owner(descriptor: int) -> str:
     with suppress(OSError):
         text = os.pread(descriptor, 200, 0).decode(errors="replace")
         if text.isprintable() and text:

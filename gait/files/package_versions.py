@@ -1,4 +1,4 @@
-"""What computed a result: part of every report."""
+"""Versions of the software that computed a result, for reports."""
 
 from __future__ import annotations
 
@@ -8,6 +8,6 @@ from importlib.metadata import version
 import gait
 
 
-def versions_of(*packages: str) -> dict[str, str]:
-    """Versions of this suite, of Python and of these installed packages."""
+def package_versions(*packages: str) -> dict[str, str]:
+    """Return the versions of this package ("gait"), of Python ("python") and of the named installed packages."""
     return {"gait": gait.__version__, "python": platform.python_version(), **{name: version(name) for name in packages}}

@@ -1,7 +1,7 @@
-"""Tensors in a file that ``torch.save`` wrote, read without running what its pickle asks for.
+"""Read the tensors in a file of ``torch.save`` without running code.
 
-For files that hold more than tensors and plain data, which torch's own ``weights_only`` refuses: objects of classes
-that may not be installed, whole modules.
+It also reads files that ``torch.load(weights_only=True)`` refuses: whole modules, and objects of classes that may not
+be installed.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from gait.errors import GaitError
 from gait.files.safe_pickle import LimitedUnpickler
 
 MAX_BYTES = 512 << 20
-"""Larger files (unpacked) are refused."""
+"""Maximum size of a file, unpacked."""
 
 _STORAGE_TYPES = {
     "FloatStorage": torch.float32,
@@ -36,25 +36,25 @@ _STORAGE_TYPES = {
 
 
 def read_tensor_file(path: Path) -> Any:
-    """What ``torch.save`` wrote, tensors as they were, all that is neither tensor nor container as ``OpaqueObject``.
+    """Read a file of ``torch.save``: tensors and containers as saved, any other object as an ``OpaqueObject``.
 
-    Nothing in the file is imported or executed. Raises GaitError, one line, if it cannot be read.
+    Nothing in the file is imported or executed. Raises GaitError if it cannot be read.
     """
     try:
         size = path.stat().st_size
     except OSError as error:
         raise GaitError(f"{path}: cannot be read ({error.strerror}).") from None
     if size > MAX_BYTES:
-        raise GaitError(f"{path}: larger than {MAX_BYTES >> 20} MiB, more than any file of weights here.")
+        raise GaitError(f"{path}: larger than {MAX_BYTES >> 20} MiB, too large for a file of weights.")
     try:
         return _unpickled(path)
-    except Exception as error:  # a damaged zip or pickle can raise nearly anything
+    except Exception as error:  # a damaged zip or pickle can raise nearly any error
         reason = " ".join(str(error).split())[:160] or type(error).__name__
-        raise GaitError(f"{path}: damaged, or no PyTorch checkpoint ({reason}).") from None
+        raise GaitError(f"{path}: damaged, or not a PyTorch checkpoint ({reason}).") from None
 
 
 class _TensorUnpickler(LimitedUnpickler):
-    """Reads the tensors of a file; whatever else its pickle names becomes an inert object."""
+    """Rebuilds tensors; any other class or function that the pickle names becomes an ``OpaqueObject``."""
 
     def __init__(self, stream: IO[bytes], size: int, archive: zipfile.ZipFile, prefix: str):
         super().__init__(stream, size)
@@ -63,7 +63,7 @@ class _TensorUnpickler(LimitedUnpickler):
         self._storages: dict[str, Tensor] = {}
 
     def find_class(self, module: str, name: str) -> Any:
-        # Made anew at each call: a pickle may set attributes on what it is given.
+        # New classes at each call, since a pickle can set attributes on them.
         if (module, name) == ("collections", "OrderedDict"):
             return type("OrderedDict", (OrderedDict,), {})
         if (module, name) == ("torch._utils", "_rebuild_tensor_v2"):
@@ -72,7 +72,7 @@ class _TensorUnpickler(LimitedUnpickler):
             return lambda data, *_: data
         if module == "torch" and name in _STORAGE_TYPES:
             return type(name, (_StorageType,), {"dtype": _STORAGE_TYPES[name]})
-        return type("Inert", (OpaqueObject,), {})
+        return type("OpaqueObject", (OpaqueObject,), {})
 
     def persistent_load(self, pid: Any) -> Any:
         kind, storage_type, key, _, count = pid
@@ -81,9 +81,9 @@ class _TensorUnpickler(LimitedUnpickler):
         key = str(key)
         if key not in self._storages:
             member, dtype = f"{self._prefix}data/{key}", storage_type.dtype
-            there = self._archive.getinfo(member).file_size
-            if there != count * dtype.itemsize:  # before it is unpacked
-                raise ValueError(f"storage {key} has {there} bytes, needed are {count * dtype.itemsize}")
+            size = self._archive.getinfo(member).file_size
+            if size != count * dtype.itemsize:  # checked before unpacking
+                raise ValueError(f"storage {key} has {size} bytes, expected {count * dtype.itemsize}")
             raw = bytearray(self._archive.read(member))
             storage = torch.frombuffer(raw, dtype=dtype) if raw else torch.empty(0, dtype=dtype)
             self._storages[key] = storage
@@ -91,15 +91,15 @@ class _TensorUnpickler(LimitedUnpickler):
 
 
 class _StorageType:
-    """Stands for one of torch's storage classes in a pickle."""
+    """Placeholder for one of torch's storage classes."""
 
     dtype: torch.dtype
 
 
 class OpaqueObject:
-    """Stands for anything a file names that is no tensor: takes everything, does nothing."""
+    """Placeholder for an object of any class except tensors and containers; it can be built, but does nothing."""
 
-    state: Any = None  # what its object was to be filled with: of a torch module its attributes
+    state: Any = None  # the pickled state of the object; for a torch module its attributes
 
     def __new__(cls, *args: Any, **kwargs: Any) -> OpaqueObject:  # noqa: D102
         return super().__new__(cls)
@@ -115,17 +115,17 @@ class OpaqueObject:
     def __setitem__(self, key: Any, value: Any) -> None: ...
 
     def append(self, item: Any) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     def extend(self, items: Any) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     def add(self, item: Any) -> None:
-        """Nothing."""
+        """Do nothing."""
 
 
 def _strided(storage: Any, offset: int, size: Any, stride: Any) -> Tensor:
-    """A view of part of a storage; torch checks that the part lies inside, we that it is no larger."""
+    """Return a strided view of a storage. torch checks that it lies inside; here the total size is checked."""
     if not isinstance(storage, Tensor):
         raise ValueError("a tensor without a storage")
     if math.prod(size) > len(storage):
@@ -134,7 +134,7 @@ def _strided(storage: Any, offset: int, size: Any, stride: Any) -> Tensor:
 
 
 def _unpickled(path: Path) -> Any:
-    """The content of a file, objects that are no tensors or containers replaced by inert ones."""
+    """Return the content of a file, with placeholders for objects other than tensors and containers."""
     with zipfile.ZipFile(path) as archive:
         if sum(member.file_size for member in archive.infolist()) > MAX_BYTES:
             raise ValueError(f"unpacks to more than {MAX_BYTES >> 20} MiB")

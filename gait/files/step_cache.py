@@ -1,6 +1,6 @@
-"""Which steps of a run are finished, and what they were made from, so that a second run finds its work done.
+"""Remember the finished steps of a run and their inputs, so that a second run skips them.
 
-``.finished_steps.json`` in the folder of the results holds it.
+They are stored in ``.step_cache.json`` in the results folder.
 """
 
 from __future__ import annotations
@@ -15,24 +15,24 @@ from typing import Any
 
 import gait
 from gait.errors import GaitError
-from gait.files.atomic_write import replacing_file
+from gait.files.atomic_write import atomic_file
 
-_FILE = ".finished_steps.json"
+_FILE = ".step_cache.json"
 
 
 @dataclass(frozen=True)
-class Said:
-    """What a step tells when it ends."""
+class StepOutput:
+    """The lines that a step shows to the user when it ends."""
 
-    lines: tuple[str, ...] = ()  # of its result
-    remarks: tuple[str, ...] = ()  # plain lines on what is not as it could be
+    lines: tuple[str, ...] = ()  # on its result
+    remarks: tuple[str, ...] = ()  # on limitations and missing parts
 
 
 class StepCache:
-    """Of one folder of results."""
+    """The finished steps of one results folder."""
 
     def __init__(self, folder: Path) -> None:
-        """What was finished there before; nothing where that cannot be read."""
+        """Read the cache of ``folder``; start empty if it is missing or unreadable."""
         self._file = Path(folder) / _FILE
         try:
             content = json.loads(self._file.read_text(encoding="utf-8"))
@@ -40,48 +40,48 @@ class StepCache:
             content = {}
         self._steps: dict[str, Any] = content if isinstance(content, dict) else {}
 
-    def said(self, name: str, made_from: str, files: Iterable[Path]) -> Said | None:
-        """What a step has said when it was finished from the same; None if it is to be done.
+    def get(self, name: str, inputs: str, files: Iterable[Path]) -> StepOutput | None:
+        """Return the output of a step that is already finished with the same inputs; None if it must be done.
 
         Args:
             name: of the step.
-            made_from: as ``digest`` says it.
-            files: that it writes; all must be there.
+            inputs: the ``digest`` of its inputs.
+            files: its output files; all must exist.
         """
         step = self._steps.get(name)
-        if not isinstance(step, dict) or step.get("made_from") != made_from:
+        if not isinstance(step, dict) or step.get("inputs") != inputs:
             return None
         lines, remarks = step.get("lines"), step.get("remarks")
         if not isinstance(lines, list) or not isinstance(remarks, list) or not all(file.is_file() for file in files):
             return None
-        return Said(tuple(map(str, lines)), tuple(map(str, remarks)))
+        return StepOutput(tuple(map(str, lines)), tuple(map(str, remarks)))
 
-    def finish(self, name: str, made_from: str, said: Said) -> None:
-        """Keep that a step is finished, and what it said.
+    def store(self, name: str, inputs: str, output: StepOutput) -> None:
+        """Record a step as finished, with its output.
 
         Raises:
-            GaitError: the place cannot be written.
+            GaitError: the results folder is not writable.
         """
-        self._steps[name] = {"made_from": made_from, "lines": said.lines, "remarks": said.remarks}
-        with replacing_file(self._file) as partial:
+        self._steps[name] = {"inputs": inputs, "lines": output.lines, "remarks": output.remarks}
+        with atomic_file(self._file) as partial:
             partial.write_text(json.dumps(self._steps, indent=1) + "\n", encoding="utf-8")
 
 
 def digest(files: Iterable[Path], *settings: object) -> str:
-    """Of these files' content, the settings, and this suite's own code: equal as long as nothing has changed.
+    """Return a SHA-256 of the files' contents, the settings and the code of this package.
 
     Raises:
         GaitError: a file cannot be read.
     """
-    found = hashlib.sha256(_of_code())
-    found.update(repr(settings).encode())
+    combined = hashlib.sha256(_code_digest())
+    combined.update(repr(settings).encode())
     for file in sorted(map(Path, files)):
-        found.update(f"\n{file}\n".encode("utf-8", "surrogateescape"))
-        found.update(_of_file(file))
-    return found.hexdigest()
+        combined.update(f"\n{file}\n".encode("utf-8", "surrogateescape"))
+        combined.update(_file_digest(file))
+    return combined.hexdigest()
 
 
-def _of_file(file: Path) -> bytes:
+def _file_digest(file: Path) -> bytes:
     try:
         with file.open("rb") as stream:
             return hashlib.file_digest(stream, "sha256").digest()
@@ -90,8 +90,8 @@ def _of_file(file: Path) -> bytes:
 
 
 @cache
-def _of_code() -> bytes:
-    found = hashlib.sha256()
+def _code_digest() -> bytes:
+    combined = hashlib.sha256()
     for file in sorted(Path(gait.__file__).parent.rglob("*.py")):
-        found.update(_of_file(file))
-    return found.digest()
+        combined.update(_file_digest(file))
+    return combined.digest()

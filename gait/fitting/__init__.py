@@ -1,13 +1,13 @@
-"""From a recording to the poses of a body that wore its markers, and how far they can be trusted.
+"""Fit a body model to the markers of a subject's trials: shape, marker offsets, poses, and their uncertainty.
 
-In the order in which a person goes through it:
+In the order of the fit:
 
-* ``person_fit``: all recordings of one person, in and out; ``weights`` says what each term of the objective is worth;
-* ``rigid_start``, ``calibration``, ``posture``: shape, placement of the markers and posture, once a person;
-* ``pose_course`` with ``solver``, ``smooth_course``, ``learned_pose``: a pose for every frame;
-* ``held_frames``, ``confidence`` with ``placement_covariance``: which frames are held, and how well;
-* ``faults``: what is wrong with the recording itself; ``fit_report``: what a user is told.
+* ``subject_fit``: all trials of one subject, input and output; ``residual_scales``: the expected size of each residual;
+* ``rigid_initialization``, ``calibration``, ``posture_prior``: shape, marker offsets and posture, once per subject;
+* ``pose_trajectory`` with ``solver``, ``trajectory_smoothing``, ``vposer_target``: a pose for every frame;
+* ``valid_frames``, ``joint_uncertainty`` with ``offset_covariance``: which poses are usable, and how accurate they are;
+* ``marker_quality``: errors in the marker data; ``fit_report``: a summary of each trial.
 
-What all of them stand on: ``marker_skin`` (a body, cut down to what moves its markers), ``joint_turning``,
-``marker_motion``, ``residuals`` and ``pose_equations`` (the objective, exact).
+The objective is in ``objective_terms`` and, exact and readable, in ``reference_normal_equations``. It is built on
+``reduced_body`` (the body at its markers), ``joint_parametrization`` and ``marker_kinematics``.
 """

@@ -1,4 +1,4 @@
-"""How well a body wore a recording's markers, in numbers that a person can check."""
+"""The fit report: how well the body fits the markers of one trial."""
 
 from __future__ import annotations
 
@@ -10,106 +10,124 @@ import numpy as np
 
 from gait.body.skeleton import BODY_JOINTS
 from gait.errors import GaitError
-from gait.fitting.marker_quality.marker_error import MarkerError
-from gait.fitting.valid_frames import stretches
+from gait.fitting.marker_quality.marker_error import MarkerError, with_new_words
+from gait.fitting.valid_frames import true_runs
 
-if TYPE_CHECKING:  # a report can be read and shown where no torch is loaded
+if TYPE_CHECKING:  # reports are read and shown without loading torch
     from gait.fitting.subject_fit import SubjectFit, TrialFit
 
-WORST_MARKERS = 5
-UNOBSERVED = 0.1
-"""A joint of whose turn the markers decide less than this share is not observed."""
+NUM_WORST_MARKERS = 5
+MIN_DATA_FRACTION = 0.1
+"""A joint is undetermined if the markers determine less than this fraction of its rotation."""
+
+_OLD_KEYS = {
+    "faults": "marker_errors",
+    "offset_mm": "placement_offset_mm",
+    "observed": "data_fraction",
+    "unobserved_joints": "undetermined_joints",
+    "parts": "segments",
+    "bridged_frames": "gap_filled_frames",
+    "left_out_frames": "excluded_frames",
+}
+"""Keys of older report files, which are still read."""
 
 
 @dataclass(frozen=True)
 class FitReport:
-    """Residuals of one gait, in millimetres."""
+    """Residuals, placement offsets, joint uncertainty and marker errors of one fitted trial."""
 
-    residual_mm: dict[str, float | None]  # mean, rms, p95, max over seen markers; max_frame_mean: the worst frame
-    markers: dict[str, dict[str, Any]]  # name -> mean_mm, visible (share of frames), offset_mm, kind
+    residual_mm: dict[str, float | None]  # mean, rms, p95, max over visible markers; max_frame_mean: worst frame
+    markers: dict[str, dict[str, Any]]  # label -> mean_mm, visible (fraction), placement_offset_mm, kind
     worst_markers: tuple[str, ...]  # by mean residual, worst first
-    missing_markers: tuple[str, ...]  # of the layout, not in the recording or never seen
-    unused_labels: tuple[str, ...]  # of the recording, unknown to the layout
-    frames: int
-    frames_per_second: float  # of the pose stage
+    missing_markers: tuple[str, ...]  # of the layout, but not in the recording or never visible
+    unused_labels: tuple[str, ...]  # of the recording, but not in the layout
+    frames: int  # number of frames of the recording
+    frames_per_second: float  # speed of the pose stage
     betas: tuple[float, ...]
-    stature_m: float  # of the shaped body in T-pose
-    offset_mm: dict[str, float | None]  # mean over markers of a kind
-    faults: tuple[dict[str, Any], ...]  # bad data that was found, MarkerFault as plain data
-    # name -> of the frames that were kept: sigma_mm (mean radius that holds the error with 68 %), worst_mm, observed
-    # (share of its turn that markers decide)
+    stature_m: float  # of the fitted body in T-pose
+    placement_offset_mm: dict[str, float | None]  # mean over the markers of each kind
+    marker_errors: tuple[dict[str, Any], ...]  # each as ``MarkerError.as_dict`` gives it
+    # name -> over the frames of all segments: sigma_mm (mean of ``JointUncertainty.sigma_m``), worst_mm (its maximum),
+    # data_fraction (mean fraction of the rotation that the markers determine)
     joints: dict[str, dict[str, float]]
-    unobserved_joints: tuple[str, ...]  # whose turn no marker saw; the prior has put it
-    # [first, last] frame as the laboratory counts them: of each sequence that was written (more than one where a long
-    # gap has split the gait), of each gap that was bridged, of what is in no sequence as no marker held the body
-    parts: tuple[list[int], ...]
-    bridged_frames: tuple[list[int], ...]
-    left_out_frames: tuple[list[int], ...]
+    undetermined_joints: tuple[str, ...]  # joints whose rotation comes from the prior, not from markers
+    # [first, last] frame, in the frame numbers of the recording: of each segment with poses, of each filled gap, and of
+    # each run of frames without poses, where the markers do not determine the body
+    segments: tuple[list[int], ...]
+    gap_filled_frames: tuple[list[int], ...]
+    excluded_frames: tuple[list[int], ...]
 
     @classmethod
     def from_dict(cls, content: dict[str, Any]) -> FitReport:
-        """From the plain data of a report file, which may hold more; a GaitError if it lacks something."""
+        """Build a report from the content of a report file, also of an old one; further keys are ignored.
+
+        Raises:
+            GaitError: a key is missing.
+        """
+        content = _with_new_keys(content)
         missing = [name for name in cls.__dataclass_fields__ if name not in content]
         if missing:
-            raise GaitError(f"a fit report without {', '.join(missing)}; fit this gait again with --overwrite.")
+            raise GaitError(f"the fit report lacks {', '.join(missing)}; fit this trial again with --overwrite.")
         kept: dict[str, Any] = {name: content[name] for name in cls.__dataclass_fields__}
         kept |= {name: tuple(value) for name, value in kept.items() if isinstance(value, list)}
         return cls(**kept)
 
     def as_dict(self) -> dict[str, Any]:
-        """As plain data, for a JSON file."""
+        """Return plain data for a JSON file."""
         return {name: getattr(self, name) for name in self.__dataclass_fields__}
 
 
-def fit_report(
-    person: SubjectFit,
-    gait: TrialFit,
+def build_fit_report(
+    subject_fit: SubjectFit,
+    trial: TrialFit,
     layout_labels: tuple[str, ...],
     stature_m: float,
-    faults: Sequence[MarkerError] = (),
+    marker_errors: Sequence[MarkerError] = (),
 ) -> FitReport:
-    """Sum one gait up.
+    """Summarise the fit of one trial.
 
     Args:
-        person: whose gait it is.
-        gait: one of the person's.
-        layout_labels: every marker that the layout knows, also those that no recording has.
-        stature_m: of the person's body.
-        faults: bad data that was found in its recording.
+        subject_fit: fit of all trials of the subject.
+        trial: one of them.
+        layout_labels: all markers of the layout, also those that no recording has.
+        stature_m: height of the fitted body.
+        marker_errors: bad data found in the recording of the trial.
     """
-    error = gait.residual_m * 1e3
-    seen = np.isfinite(error)
-    offset = {label: float(np.linalg.norm(move) * 1e3) for label, move in zip(gait.labels, gait.offset_m, strict=True)}
-    kind = dict(zip(person.layout.labels, person.layout.kinds, strict=True))
-    mean = {label: float(error[seen[:, m], m].mean()) for m, label in enumerate(gait.labels) if seen[:, m].any()}
+    error = trial.residual_m * 1e3
+    visible = np.isfinite(error)
+    offset = {
+        label: float(np.linalg.norm(move) * 1e3) for label, move in zip(trial.labels, trial.offset_m, strict=True)
+    }
+    kind = dict(zip(subject_fit.layout.labels, subject_fit.layout.kinds, strict=True))
+    mean = {label: float(error[visible[:, m], m].mean()) for m, label in enumerate(trial.labels) if visible[:, m].any()}
     markers = {
         label: {
             "mean_mm": _rounded(mean[label]) if label in mean else None,
-            "visible": round(float(seen[:, m].mean()), 4),
-            "offset_mm": _rounded(offset[label]),
+            "visible": round(float(visible[:, m].mean()), 4),
+            "placement_offset_mm": _rounded(offset[label]),
             "kind": kind[label],
         }
-        for m, label in enumerate(gait.labels)
+        for m, label in enumerate(trial.labels)
     }
-    kept = np.concatenate([np.arange(part.start, part.stop) for part in gait.held.parts])
-    sigma = gait.confidence.sigma_m[kept] * 1e3
-    observed = gait.confidence.observed[kept].mean(axis=0)
+    kept = np.concatenate([np.arange(segment.start, segment.stop) for segment in trial.valid_frames.segments])
+    sigma = trial.uncertainty.sigma_m[kept] * 1e3
+    data_fraction = trial.uncertainty.data_fraction[kept].mean(axis=0)
     joints = {
         joint.name.lower(): {
             "sigma_mm": _rounded(sigma[:, j].mean()),
             "worst_mm": _rounded(sigma[:, j].max()),
-            "observed": round(float(observed[j]), 3),
+            "data_fraction": round(float(data_fraction[j]), 3),
         }
         for j, joint in enumerate(BODY_JOINTS[: sigma.shape[1]])
     }
 
-    def counted(frames: Sequence[slice]) -> tuple[list[int], ...]:
-        first = gait.recording.first_frame
-        return tuple([first + some.start, first + some.stop - 1] for some in frames)
+    def frame_numbers(runs: Sequence[slice]) -> tuple[list[int], ...]:
+        first = trial.recording.first_frame
+        return tuple([first + run.start, first + run.stop - 1] for run in runs)
 
     fitted = list(mean)
-    values = error[seen]
-    frame_mean = error[seen.any(axis=1)]
+    values = error[visible]
+    frame_mean = error[visible.any(axis=1)]
     return FitReport(
         residual_mm={
             "mean": _rounded(values.mean()),
@@ -119,36 +137,53 @@ def fit_report(
             "max_frame_mean": _rounded(np.nanmean(frame_mean, axis=1).max()),
         },
         markers=markers,
-        worst_markers=tuple(sorted(fitted, key=lambda label: -mean[label])[:WORST_MARKERS]),
+        worst_markers=tuple(sorted(fitted, key=lambda label: -mean[label])[:NUM_WORST_MARKERS]),
         missing_markers=tuple(label for label in layout_labels if label not in fitted),
         unused_labels=tuple(
             dict.fromkeys(
-                [label for label in gait.recording.labels if label not in gait.labels]
-                + list(gait.recording.unused_labels)
+                [label for label in trial.recording.labels if label not in trial.labels]
+                + list(trial.recording.unused_labels)
             )
         ),
-        frames=gait.recording.frames,
-        frames_per_second=round(gait.recording.frames / gait.seconds, 1),
-        betas=tuple(round(float(b), 5) for b in gait.betas),
+        frames=trial.recording.num_frames,
+        frames_per_second=round(trial.recording.num_frames / trial.seconds, 1),
+        betas=tuple(round(float(b), 5) for b in trial.betas),
         stature_m=round(stature_m, 4),
-        offset_mm={
+        placement_offset_mm={
             which: _rounded(np.mean([offset[label] for label in fitted if kind[label] == which]))
             if any(kind[label] == which for label in fitted)
             else None
             for which in ("anatomical", "technical")
         },
-        faults=tuple(fault.as_dict() for fault in faults),
+        marker_errors=tuple(error.as_dict() for error in marker_errors),
         joints=joints,
-        parts=counted(gait.held.parts),
-        bridged_frames=counted(stretches(gait.held.bridged)),
-        left_out_frames=counted(gait.held.left_out),
-        unobserved_joints=tuple(name for name, joint in joints.items() if joint["observed"] < UNOBSERVED),
+        segments=frame_numbers(trial.valid_frames.segments),
+        gap_filled_frames=frame_numbers(true_runs(trial.valid_frames.gap_filled)),
+        excluded_frames=frame_numbers(trial.valid_frames.excluded),
+        undetermined_joints=tuple(name for name, joint in joints.items() if joint["data_fraction"] < MIN_DATA_FRACTION),
     )
 
 
-def frame_list(frames: Sequence[Sequence[int]]) -> str:
-    """Stretches of frames, first and last of each, as a person reads them."""
+def format_frame_runs(frames: Sequence[Sequence[int]]) -> str:
+    """Format runs of frames, given by their first and last frame: ``1-40, 52``."""
     return ", ".join(f"{first}-{last}" if last > first else f"{first}" for first, last in frames)
+
+
+def _with_new_keys(content: dict[str, Any]) -> dict[str, Any]:
+    """Return the content of a report file with the keys and values of today."""
+
+    def rename(values: dict[str, Any]) -> dict[str, Any]:
+        return {_OLD_KEYS.get(key, key): value for key, value in values.items()}
+
+    content = rename(content)
+    for key in ("markers", "joints"):
+        if isinstance(content.get(key), dict):
+            content[key] = {name: rename(one) if isinstance(one, dict) else one for name, one in content[key].items()}
+    if isinstance(content.get("marker_errors"), list):
+        content["marker_errors"] = [
+            with_new_words(one) if isinstance(one, dict) else one for one in content["marker_errors"]
+        ]
+    return content
 
 
 def _rounded(value: float | np.floating[Any]) -> float:

@@ -1,7 +1,7 @@
-"""Frames in batches: small enough for the cache and for recordings of any length, side by side on all cores.
+"""Process frames in batches that fit into the cache, several batches in parallel.
 
-A batch is some hundred small operations; letting each of them spread over the cores costs more in meeting points than
-it gains, and much more when another process wants a core. So every batch runs on one core, several batches at a time.
+A batch takes some hundred small operations. To run each of them on several cores costs more in synchronisation than it
+gains, and much more when another process needs a core. So every batch runs on one core, and several run at a time.
 """
 
 from __future__ import annotations
@@ -21,63 +21,64 @@ from numpy.typing import NDArray
 
 T = TypeVar("T")
 
-CPU_FRAMES = 384
-GPU_FRAMES = 16384
+CPU_BATCH_FRAMES = 384
+GPU_BATCH_FRAMES = 16384
 
 
 @dataclass(frozen=True)
 class FrameBatches:
-    """Runs work on batches of frames; the results do not depend on how many run at a time."""
+    """Batch size and number of threads; the results do not depend on the number of threads."""
 
-    helpers: int  # threads beside the one that asks, which works too: its memory is warm
-    size: int  # frames in a batch
+    extra_threads: int  # threads besides the calling one, which also works on batches
+    size: int  # frames per batch
 
-    def map(self, frames: int, work: Callable[[slice], T]) -> list[T]:
-        """What ``work`` gives for each batch of so many frames, in their order."""
-        rows = [slice(int(a), int(b)) for a, b in pairwise(even_bounds(frames, self.size))]
+    def map(self, num_frames: int, work: Callable[[slice], T]) -> list[T]:
+        """Call ``work`` for each batch of frames and return the results in order."""
+        rows = [slice(int(a), int(b)) for a, b in pairwise(batch_bounds(num_frames, self.size))]
         done: dict[int, T] = {}
-        left = iter(range(len(rows)))  # next() of it is one step of the interpreter, so nobody gets the same
+        pending = iter(range(len(rows)))  # next() is atomic, so no batch is taken twice
 
-        def take() -> None:
-            with torch.inference_mode():  # a setting of each thread
-                for k in left:
+        def run_pending() -> None:
+            with torch.inference_mode():  # is set per thread
+                for k in pending:
                     done[k] = work(rows[k])
 
-        helpers = min(self.helpers, len(rows) - 1)
-        helping = [_pool(self.helpers).submit(take) for _ in range(helpers)]
+        threads = min(self.extra_threads, len(rows) - 1)
+        futures = [_pool(self.extra_threads).submit(run_pending) for _ in range(threads)]
         try:
-            take()
+            run_pending()
         finally:
-            wait(helping)
-        for helper in helping:
-            helper.result()
+            wait(futures)
+        for future in futures:
+            future.result()
         return [done[k] for k in range(len(rows))]
 
 
-def even_bounds(frames: int, most: int) -> NDArray[np.int64]:
-    """Where batches of nearly equal size begin and end; even in number, so that two cores share a short recording.
+def batch_bounds(num_frames: int, max_size: int) -> NDArray[np.int64]:
+    """Return the bounds of batches of nearly equal size.
 
-    A quarter of a thousand frames are no sooner done by two, which wait for one another's small operations.
+    Their number is even, so that two cores can divide a short recording; up to two thirds of ``max_size`` there is only
+    one batch, as a second core would not make it faster.
     """
-    count = 1 if frames <= 2 * most // 3 else 2 * math.ceil(frames / (2 * most))
-    return np.linspace(0, frames, count + 1).round().astype(int)
+    count = 1 if num_frames <= 2 * max_size // 3 else 2 * math.ceil(num_frames / (2 * max_size))
+    return np.linspace(0, num_frames, count + 1).round().astype(int)
 
 
 @contextmanager
 def frame_batches(device: torch.device) -> Iterator[FrameBatches]:
-    """Batches for a device; on the CPU as many at a time as torch may use threads (``OMP_NUM_THREADS``)."""
+    """Provide batches for a device; on the CPU with as many threads as torch may use (``OMP_NUM_THREADS``)."""
     if device.type != "cpu":
-        yield FrameBatches(0, GPU_FRAMES)
+        yield FrameBatches(0, GPU_BATCH_FRAMES)
         return
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        yield FrameBatches(threads - 1, CPU_FRAMES)
+        yield FrameBatches(threads - 1, CPU_BATCH_FRAMES)
     finally:
         torch.set_num_threads(threads)
 
 
 @cache
 def _pool(threads: int) -> ThreadPoolExecutor:
-    """Kept for the next fit: what a thread works with for the first time, it has to be given by the system."""
+    """Return a thread pool, which is kept for the next fit: new threads would have to allocate their memory again."""
     return ThreadPoolExecutor(threads, "frames", torch.set_num_threads, (1,))

@@ -1,4 +1,4 @@
-"""Where the virtual markers are, and how they move when a joint turns: one evaluation of the fit."""
+"""Forward kinematics of the virtual markers, and their derivatives with respect to pose and shape."""
 
 from __future__ import annotations
 
@@ -8,148 +8,165 @@ import torch
 from torch import Tensor
 
 from gait.body.rotations import PoseFeature
-from gait.fitting.joint_parametrization import Pose, feature_and_change, unknowns_in_world
+from gait.fitting.joint_parametrization import Pose, parameter_axes_world, pose_feature_and_jacobian
 from gait.fitting.reduced_body import ReducedBody
 
 
 @dataclass(frozen=True)
 class SubjectModel:
-    """One person's body under the markers: the skin of a body model with a shape and the markers' offsets."""
+    """The body of one subject: a reduced body model with a shape and marker offsets."""
 
-    skin: ReducedBody
+    reduced_body: ReducedBody
     betas: Tensor  # (B,)
-    offset: Tensor  # (M, 3) placement offset in rest axes, metres; or (T, M, 3), frame by frame
+    offset: Tensor  # (M, 3) offset of each marker from the layout in rest axes, metres; or (T, M, 3) per frame
 
     @property
-    def joint(self) -> Tensor:
-        """(J, 3) rest joints, metres."""
-        return self.skin.joint + self.skin.joint_shape @ self.betas
+    def rest_joints(self) -> Tensor:
+        """Joints at rest (J, 3), metres."""
+        return self.reduced_body.joint_template + self.reduced_body.joint_shapedirs @ self.betas
 
     @property
-    def point(self) -> Tensor:
-        """(M, 3) or (T, M, 3) rest markers, metres, without pose-corrective blend shapes."""
-        return self.skin.point + self.skin.point_shape @ self.betas + self.offset
+    def rest_markers(self) -> Tensor:
+        """Markers at rest (M, 3) or (T, M, 3), metres, without pose-corrective blend shapes."""
+        return self.reduced_body.marker_template + self.reduced_body.marker_shapedirs @ self.betas + self.offset
 
 
 @dataclass(frozen=True)
 class MarkerKinematics:
-    """Markers of T frames and the pieces that their derivatives are made of."""
+    """Virtual markers and joints of T frames, and the quantities from which their derivatives are computed."""
 
     markers: Tensor  # (T, M, 3) virtual markers, metres
     joints: Tensor  # (T, J, 3) posed joints, metres
     world: Tensor  # (T, J, 3, 3) world rotation of each joint
     parent_world: Tensor  # (T, J, 3, 3) world rotation of each joint's parent
-    carried: Tensor  # (T, M, K, 3) each carrier's share of the marker
-    mixed: Tensor  # (T, M, 3, 3) skinning-weighted world rotation at each marker
-    point: Tensor  # (T or 1, M, 3) rest markers with pose-corrective blend shapes
-    unknowns: Tensor | None  # (T, J, 3, 3) world rotation vector of each joint's unknowns; None: the world's axes
-    feature_change: Tensor | None  # (T, J, F, 3) change of each joint's pose feature with its unknowns
+    contributions: Tensor  # (T, M, K, 3) weighted contribution of each skin joint to the marker position
+    blended_rotations: Tensor  # (T, M, 3, 3) skinning-weighted world rotation at each marker
+    rest_markers: Tensor  # (T or 1, M, 3) with pose-corrective blend shapes
+    parameter_axes: Tensor | None  # (T, J, 3, 3) rotation axis of each pose parameter; None: the world axes
+    feature_jacobian: Tensor | None  # (T, J, F, 3) derivative of each joint's pose feature
 
 
-def marker_motion(wearer: SubjectModel, pose: Pose) -> MarkerKinematics:
-    """Pose a wearer: linear blend skinning (``formats.md``, step 4) of the markers alone."""
-    skin = wearer.skin
+def compute_marker_kinematics(subject: SubjectModel, pose: Pose) -> MarkerKinematics:
+    """Compute the virtual markers of a subject at T poses by linear blend skinning of the markers alone."""
+    reduced_body = subject.reduced_body
     T, J = pose.rotations.shape[:2]
-    rest = wearer.joint
-    parent = skin.parent_index
+    rest = subject.rest_joints
+    parent = reduced_body.parent_index
     world = torch.empty_like(pose.rotations)
     joints = rest.new_empty(T, J, 3)
     world[:, 0] = pose.rotations[:, 0]
     joints[:, 0] = rest[0] + pose.translation
     bone = rest - rest[parent]
-    for level in skin.levels:
+    for level in reduced_body.levels:
         above = parent[level]
         world[:, level] = world[:, above] @ pose.rotations[:, level]
         joints[:, level] = joints[:, above] + (world[:, above] @ bone[level, :, None])[..., 0]
     parent_world = world[:, parent].clone()
     parent_world[:, 0] = torch.eye(3, dtype=world.dtype, device=world.device)
-    point = wearer.point if wearer.offset.ndim == 3 else wearer.point[None]
-    change = None
-    if skin.point_pose is not None:
-        kind = PoseFeature(skin.point_pose.shape[-1])
-        feature, change = feature_and_change(pose, parent_world, skin.hinges, kind)
-        point = point + torch.einsum("mcjq,tjq->tmc", skin.point_pose, feature)
-    place = joints - (world @ rest[:, :, None])[..., 0]  # (T, J, 3): y = world·x + place
-    carrier = skin.carriers
-    weight = skin.carrier_weight
-    weighted_world = world[:, carrier] * weight[..., None, None]  # (T, M, K, 3, 3)
-    carried = (weighted_world @ point[:, :, None, :, None])[..., 0] + place[:, carrier] * weight[..., None]
+    rest_markers = subject.rest_markers if subject.offset.ndim == 3 else subject.rest_markers[None]
+    feature_jacobian = None
+    if reduced_body.marker_posedirs is not None:
+        kind = PoseFeature(reduced_body.marker_posedirs.shape[-1])
+        feature, feature_jacobian = pose_feature_and_jacobian(pose, parent_world, reduced_body.hinges, kind)
+        rest_markers = rest_markers + torch.einsum("mcjq,tjq->tmc", reduced_body.marker_posedirs, feature)
+    shift = joints - (world @ rest[:, :, None])[..., 0]  # (T, J, 3): y = world·x + shift
+    skin_joints = reduced_body.skin_joints
+    weight = reduced_body.skin_joint_weights
+    weighted_world = world[:, skin_joints] * weight[..., None, None]  # (T, M, K, 3, 3)
+    contributions = (weighted_world @ rest_markers[:, :, None, :, None])[..., 0] + shift[:, skin_joints] * weight[
+        ..., None
+    ]
     return MarkerKinematics(
-        markers=carried.sum(dim=2),
+        markers=contributions.sum(dim=2),
         joints=joints,
         world=world,
         parent_world=parent_world,
-        carried=carried,
-        mixed=weighted_world.sum(dim=2),
-        point=point,
-        unknowns=unknowns_in_world(pose, parent_world, skin.hinges),
-        feature_change=change,
+        contributions=contributions,
+        blended_rotations=weighted_world.sum(dim=2),
+        rest_markers=rest_markers,
+        parameter_axes=parameter_axes_world(pose, parent_world, reduced_body.hinges),
+        feature_jacobian=feature_jacobian,
     )
 
 
-def pose_jacobian(wearer: SubjectModel, motion: MarkerKinematics) -> Tensor:
-    """Change of every marker with every unknown of the pose.
+def pose_jacobian(subject: SubjectModel, kinematics: MarkerKinematics) -> Tensor:
+    """Return the derivative of every marker with respect to the pose parameters.
 
-    A joint that turns by a world vector d moves a point y that it carries by d × (y − joint); a marker moves by the
-    skinning-weighted mean of that over its carriers below the joint.
+    A joint that rotates by a small vector d in world axes moves a point y attached to it by d × (y − joint). A marker
+    moves by the skinning-weighted mean of this over its skin joints that descend from the joint.
 
     Returns:
-        (T, 3·M, 3·J + 3): markers xyz by xyz; the joints' unknowns (``joint_turning``), then the shift.
+        (T, 3·M, 3·J + 3): rows are the markers' x, y, z; columns are the parameters of the joints
+        (``joint_parametrization``), then the translation.
     """
-    skin = wearer.skin
-    T, M = motion.markers.shape[:2]
-    J = skin.num_joints
-    arm = torch.einsum("mjk,tmkc->tmjc", skin.moves, motion.carried)
-    share = torch.einsum("mjk,mk->mj", skin.moves, skin.carrier_weight)
-    arm = arm - share[None, :, :, None] * motion.joints[:, None]
-    turn = _turned_by(arm, motion.unknowns)
-    if skin.point_pose is not None and motion.feature_change is not None:
-        bulge = torch.einsum("mcjq,tjqd->tmcjd", skin.point_pose, motion.feature_change)
-        turn = turn + torch.einsum("tmac,tmcjd->tmajd", motion.mixed, bulge)
-    shift = torch.eye(3, dtype=arm.dtype, device=arm.device).repeat(M, 1).expand(T, 3 * M, 3)
-    return torch.cat([turn.reshape(T, 3 * M, 3 * J), shift], dim=-1)
+    reduced_body = subject.reduced_body
+    T, M = kinematics.markers.shape[:2]
+    J = reduced_body.num_joints
+    lever_arm = torch.einsum("mjk,tmkc->tmjc", reduced_body.is_descendant, kinematics.contributions)
+    weight = torch.einsum("mjk,mk->mj", reduced_body.is_descendant, reduced_body.skin_joint_weights)
+    lever_arm = lever_arm - weight[None, :, :, None] * kinematics.joints[:, None]
+    by_rotation = _rotation_jacobian(lever_arm, kinematics.parameter_axes)
+    if reduced_body.marker_posedirs is not None and kinematics.feature_jacobian is not None:
+        blendshapes = torch.einsum("mcjq,tjqd->tmcjd", reduced_body.marker_posedirs, kinematics.feature_jacobian)
+        by_rotation = by_rotation + torch.einsum("tmac,tmcjd->tmajd", kinematics.blended_rotations, blendshapes)
+    by_translation = torch.eye(3, dtype=lever_arm.dtype, device=lever_arm.device).repeat(M, 1).expand(T, 3 * M, 3)
+    return torch.cat([by_rotation.reshape(T, 3 * M, 3 * J), by_translation], dim=-1)
 
 
-def shape_jacobian(wearer: SubjectModel, motion: MarkerKinematics) -> Tensor:
-    """Change of every marker with the shape: (T, M, 3, B) metres a unit of each coefficient."""
-    skin = wearer.skin
-    place = joint_shape_jacobian(wearer, motion) - motion.world @ skin.joint_shape  # (T, J, 3, B)
-    return motion.mixed @ skin.point_shape + torch.einsum("mj,tjcb->tmcb", skin.skinning_weights, place)
+def shape_jacobian(subject: SubjectModel, kinematics: MarkerKinematics) -> Tensor:
+    """Return the derivative of every marker with respect to the shape: (T, M, 3, B), metres per unit coefficient."""
+    reduced_body = subject.reduced_body
+    shift = joint_shape_jacobian(subject, kinematics) - kinematics.world @ reduced_body.joint_shapedirs  # (T, J, 3, B)
+    return kinematics.blended_rotations @ reduced_body.marker_shapedirs + torch.einsum(
+        "mj,tjcb->tmcb", reduced_body.skinning_weights, shift
+    )
 
 
-def joint_shape_jacobian(wearer: SubjectModel, motion: MarkerKinematics) -> Tensor:
-    """Change of every joint with the shape: (T, J, 3, B) metres a unit of each coefficient."""
-    skin = wearer.skin
-    moved = motion.world.new_empty(len(motion.joints), skin.num_joints, 3, skin.num_betas)
-    moved[:, 0] = skin.joint_shape[0]
-    for level in skin.levels:
-        above = skin.parent_index[level]
-        moved[:, level] = moved[:, above] + motion.world[:, above] @ (skin.joint_shape[level] - skin.joint_shape[above])
-    return moved
+def joint_shape_jacobian(subject: SubjectModel, kinematics: MarkerKinematics) -> Tensor:
+    """Return the derivative of every joint with respect to the shape: (T, J, 3, B), metres per unit coefficient."""
+    reduced_body = subject.reduced_body
+    jacobian = kinematics.world.new_empty(len(kinematics.joints), reduced_body.num_joints, 3, reduced_body.num_betas)
+    jacobian[:, 0] = reduced_body.joint_shapedirs[0]
+    for level in reduced_body.levels:
+        above = reduced_body.parent_index[level]
+        jacobian[:, level] = jacobian[:, above] + kinematics.world[:, above] @ (
+            reduced_body.joint_shapedirs[level] - reduced_body.joint_shapedirs[above]
+        )
+    return jacobian
 
 
-def joint_pose_jacobian(wearer: SubjectModel, motion: MarkerKinematics) -> Tensor:
-    """Change of every joint with every unknown of the pose: (T, 3·J, 3·J + 3), as ``pose_jacobian`` has it.
+def joint_pose_jacobian(subject: SubjectModel, kinematics: MarkerKinematics) -> Tensor:
+    """Return the derivative of every joint with respect to the pose parameters: (T, 3·J, 3·J + 3).
 
-    A joint is moved by those above it; its own turn leaves it where it is.
+    The columns are those of ``pose_jacobian``. A joint is moved by its ancestors, not by its own rotation.
     """
-    T, J = motion.joints.shape[:2]
-    above = torch.zeros(J, J, dtype=motion.joints.dtype)
-    for j, k in enumerate(wearer.skin.parents):
+    T, J = kinematics.joints.shape[:2]
+    above = torch.zeros(J, J, dtype=kinematics.joints.dtype)
+    for j, k in enumerate(subject.reduced_body.parents):
         while k >= 0:
             above[j, k] = 1.0
-            k = wearer.skin.parents[k]
-    arm = (motion.joints[:, :, None] - motion.joints[:, None]) * above.to(motion.joints.device)[..., None]
-    turn = _turned_by(arm, motion.unknowns)
-    shift = torch.eye(3, dtype=arm.dtype, device=arm.device).repeat(J, 1).expand(T, 3 * J, 3)
-    return torch.cat([turn.reshape(T, 3 * J, 3 * J), shift], dim=-1)
+            k = subject.reduced_body.parents[k]
+    lever_arm = (kinematics.joints[:, :, None] - kinematics.joints[:, None]) * above.to(kinematics.joints.device)[
+        ..., None
+    ]
+    by_rotation = _rotation_jacobian(lever_arm, kinematics.parameter_axes)
+    by_translation = torch.eye(3, dtype=lever_arm.dtype, device=lever_arm.device).repeat(J, 1).expand(T, 3 * J, 3)
+    return torch.cat([by_rotation.reshape(T, 3 * J, 3 * J), by_translation], dim=-1)
 
 
-def _turned_by(arm: Tensor, unknowns: Tensor | None) -> Tensor:
-    """(T, P, 3, J, 3) how points (of T frames, P a frame) move with each joint's unknowns: d × arm of (T, P, J, 3)."""
-    T, P, J = arm.shape[:3]
-    turn = arm.new_zeros(T, P, 3, J, 3)
-    turn[:, :, 0, :, 1], turn[:, :, 0, :, 2] = arm[..., 2], -arm[..., 1]
-    turn[:, :, 1, :, 0], turn[:, :, 1, :, 2] = -arm[..., 2], arm[..., 0]
-    turn[:, :, 2, :, 0], turn[:, :, 2, :, 1] = arm[..., 1], -arm[..., 0]
-    return turn if unknowns is None else torch.einsum("tmcjw,tjwd->tmcjd", turn, unknowns)
+def _rotation_jacobian(lever_arm: Tensor, parameter_axes: Tensor | None) -> Tensor:
+    """Return the derivative d × lever arm of P points per frame with respect to the joints' parameters.
+
+    Args:
+        lever_arm: (T, P, J, 3) of each point about each joint, metres.
+        parameter_axes: (T, J, 3, 3), or None for the world axes.
+
+    Returns:
+        (T, P, 3, J, 3).
+    """
+    T, P, J = lever_arm.shape[:3]
+    by_rotation = lever_arm.new_zeros(T, P, 3, J, 3)
+    by_rotation[:, :, 0, :, 1], by_rotation[:, :, 0, :, 2] = lever_arm[..., 2], -lever_arm[..., 1]
+    by_rotation[:, :, 1, :, 0], by_rotation[:, :, 1, :, 2] = -lever_arm[..., 2], lever_arm[..., 0]
+    by_rotation[:, :, 2, :, 0], by_rotation[:, :, 2, :, 1] = lever_arm[..., 1], -lever_arm[..., 0]
+    return by_rotation if parameter_axes is None else torch.einsum("tmcjw,tjwd->tmcjd", by_rotation, parameter_axes)

@@ -1,13 +1,13 @@
-"""The terms of the fit's objective, one small function each, as the solver wants them.
+"""The terms of the objective of the fit, one small function each.
 
-The objective of T frames is, term by term, a negative log-probability:
+The objective of T frames is a sum of negative log-probabilities:
 
-* markers: Σ ρ(‖virtual − observed‖)/σ², ρ Huber's, so that beyond ``marker_robust_m`` the *distance* counts, as in the
-  published objective, and one lost marker cannot pull a limb;
-* natural pose: ½‖log(R·Rₙᵀ)/σⱼ‖² around the natural rotation Rₙ of each joint;
-* range of motion: ½‖excess/σ‖², the excess of the joint's axis-angle numbers over their bounds;
-* leanings: ½‖log(R·R̄ᵀ)/σ‖² and ½‖t − t̄‖²/σ² around given poses: the smooth course of the recording
-  (``smooth_course``), what a learned prior makes of the pose (``learned_pose``).
+* markers: Σ ρ(‖virtual − observed‖)/σ² with Huber's ρ, which is linear violation ``marker_robust_m``, like the
+  objective of the original implementation, so that one outlying marker cannot displace a limb;
+* pose prior: ½‖log(R·Rₙᵀ)/σⱼ‖² around the mean rotation Rₙ of each joint;
+* range of motion: ½‖v/σ‖², where v is the violation of the limits of the joint's axis-angle components;
+* soft targets: ½‖log(R·R̄ᵀ)/σ‖² and ½‖t − t̄‖²/σ² around given poses: the smoothed trajectory
+  (``trajectory_smoothing``) and the pose that VPoser predicts (``vposer_target``).
 """
 
 from __future__ import annotations
@@ -31,28 +31,28 @@ from gait.fitting.residual_scales import ResidualScales
 
 @dataclass(frozen=True)
 class JointPrior:
-    """What the joints of a body do when no marker says otherwise."""
+    """Gaussian prior and range of motion of the joint rotations."""
 
-    natural: Tensor  # (J, 3, 3) natural rotation
-    precision: Tensor  # (J, 3) 1/rad² about the parent's axes; zero for the root
-    lower: Tensor  # (J, 3) bounds of the axis-angle numbers, radians, −inf where free
+    mean: Tensor  # (J, 3, 3) mean rotation of each joint
+    precision: Tensor  # (J, 3) about the axes of the parent, 1/rad²; zero for the root
+    lower: Tensor  # (J, 3) limits of the axis-angle components, radians; −inf where unlimited
     upper: Tensor  # (J, 3)
     limit_precision: float  # 1/rad²
-    angle_lower: Tensor | None = None  # (J, 3) bounds of a constrained tree's hinge angles, −inf where free
+    angle_lower: Tensor | None = None  # (J, 3) limits of hinge angles, radians; −inf where unlimited
     angle_upper: Tensor | None = None
 
 
 @dataclass(frozen=True)
 class SoftPoseTarget:
-    """Poses of T frames for the fit to lean on."""
+    """Poses of T frames towards which the fit is drawn, with a precision for each joint and the translation."""
 
     rotations: Tensor  # (T, J, 3, 3)
-    translation: Tensor  # (T, 3)
+    translation: Tensor  # (T, 3) metres
     rotation_precision: Tensor  # (T, J) 1/rad²
     translation_precision: Tensor  # (T,) 1/m²
 
     def __getitem__(self, frames: Tensor | slice) -> SoftPoseTarget:
-        """Those of some frames."""
+        """Return the targets of some frames."""
         return replace(
             self,
             rotations=self.rotations[frames],
@@ -63,25 +63,25 @@ class SoftPoseTarget:
 
 
 def huber(distance: Tensor, threshold: float) -> tuple[Tensor, Tensor]:
-    """Huber's ρ of distances (square up to the threshold, then straight) and the weight ρ′(d)/d."""
-    cut = distance.clamp(min=1e-12)
-    weight = (threshold / cut).clamp(max=1.0)
+    """Return Huber's ρ of distances (quadratic up to the threshold, then linear) and the weight ρ′(d)/d."""
+    positive = distance.clamp(min=1e-12)
+    weight = (threshold / positive).clamp(max=1.0)
     value = torch.where(distance <= threshold, 0.5 * distance**2, threshold * (distance - 0.5 * threshold))
     return value, weight
 
 
 def marker_terms(
-    virtual: Tensor, observed: Tensor, seen: Tensor, sigma_m: float, robust_m: float
+    virtual: Tensor, observed: Tensor, visible: Tensor, sigma_m: float, robust_m: float
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Cost (T,), residual (T, M, 3) in metres (zero where unseen) and weight (T, M) in 1/m² of the seen markers."""
-    residual = torch.where(seen[..., None], virtual - observed, torch.zeros_like(virtual))
+    """Return cost (T,), residual (T, M, 3) in metres, zero where not visible, and weight (T, M) in 1/m²."""
+    residual = torch.where(visible[..., None], virtual - observed, torch.zeros_like(virtual))
     value, weight = huber(residual.norm(dim=-1), robust_m)
-    return value.sum(dim=1) / sigma_m**2, residual, weight * seen / sigma_m**2
+    return value.sum(dim=1) / sigma_m**2, residual, weight * visible / sigma_m**2
 
 
 @dataclass(frozen=True)
 class JointTermDerivatives:
-    """A prior's part of the normal equations: cost, and per joint a gradient and a curvature in its unknowns."""
+    """Sum of the joint terms: cost, and for each joint the gradient and the curvature in its parameters."""
 
     cost: Tensor  # (T,)
     gradient: Tensor  # (T, J, 3)
@@ -90,75 +90,80 @@ class JointTermDerivatives:
 
 @dataclass(frozen=True)
 class JointResidual:
-    """One term that sees the joints alone: ½ Σ precision·residual²."""
+    """One term of the objective that depends on the joint rotations alone: ½ Σ precision·residual²."""
 
     residual: Tensor  # (T, J, 3) radians
     precision: Tensor  # broadcastable to (T, J, 3), 1/rad²
-    vector: Tensor | None  # (T, J, 3) the rotation vector that the residual moves with; None: it is a hinge's angles
+    vector: Tensor | None  # (T, J, 3) rotation vector of which the residual is a function; None for hinge angles
 
 
-def joint_parts(pose: Pose, prior: JointPrior, leanings: Sequence[SoftPoseTarget]) -> list[JointResidual]:
-    """Natural pose, range of motion and leanings at a pose."""
-    away = matrix_to_axis_angle(pose.rotations @ prior.natural.mT)
+def joint_residuals(pose: Pose, prior: JointPrior, targets: Sequence[SoftPoseTarget]) -> list[JointResidual]:
+    """Return the residuals of pose prior, range of motion and soft targets."""
+    rotation_vector = matrix_to_axis_angle(pose.rotations @ prior.mean.mT)
     angles = matrix_to_axis_angle(pose.rotations)
-    parts = [
-        JointResidual(away, prior.precision, away),
-        JointResidual(*excess(angles, prior.lower, prior.upper, prior.limit_precision), angles),
+    residuals = [
+        JointResidual(rotation_vector, prior.precision, rotation_vector),
+        JointResidual(*limit_violation(angles, prior.lower, prior.upper, prior.limit_precision), angles),
     ]
     if pose.angles is not None and prior.angle_lower is not None and prior.angle_upper is not None:
-        numbers = torch.cat([pose.angles, torch.zeros_like(pose.angles[..., :1])], dim=-1)
-        beyond = excess(numbers, prior.angle_lower, prior.angle_upper, prior.limit_precision)
-        parts.append(JointResidual(*beyond, None))
-    for leaning in leanings:
-        away = matrix_to_axis_angle(pose.rotations @ leaning.rotations.mT)
-        parts.append(JointResidual(away, leaning.rotation_precision[..., None], away))
-    return parts
+        hinge_angles = torch.cat([pose.angles, torch.zeros_like(pose.angles[..., :1])], dim=-1)
+        violation = limit_violation(hinge_angles, prior.angle_lower, prior.angle_upper, prior.limit_precision)
+        residuals.append(JointResidual(*violation, None))
+    for target in targets:
+        rotation_vector = matrix_to_axis_angle(pose.rotations @ target.rotations.mT)
+        residuals.append(JointResidual(rotation_vector, target.rotation_precision[..., None], rotation_vector))
+    return residuals
 
 
-def joint_cost(parts: Sequence[JointResidual]) -> Tensor:
-    """(T,) what the parts add to the objective."""
-    return torch.stack([0.5 * (part.precision * part.residual**2).sum((1, 2)) for part in parts]).sum(dim=0)
+def joint_cost(residuals: Sequence[JointResidual]) -> Tensor:
+    """Return the cost (T,) of joint residuals."""
+    return torch.stack([0.5 * (term.precision * term.residual**2).sum((1, 2)) for term in residuals]).sum(dim=0)
 
 
 def joint_terms(
-    pose: Pose, motion: MarkerKinematics, prior: JointPrior, leanings: Sequence[SoftPoseTarget]
+    pose: Pose, kinematics: MarkerKinematics, prior: JointPrior, targets: Sequence[SoftPoseTarget]
 ) -> JointTermDerivatives:
-    """All terms that see the joints alone, with their derivatives."""
-    parts = joint_parts(pose, prior, leanings)
-    to_parent = motion.parent_world.mT  # a joint's unknowns as a rotation vector in its parent's axes
-    if motion.unknowns is not None:
-        to_parent = to_parent @ motion.unknowns
+    """Return all terms of the objective that depend on the joint rotations alone, with their derivatives."""
+    residuals = joint_residuals(pose, prior, targets)
+    to_parent = (
+        kinematics.parent_world.mT
+    )  # maps the parameters of a joint to a rotation vector in the axes of its parent
+    if kinematics.parameter_axes is not None:
+        to_parent = to_parent @ kinematics.parameter_axes
     eye = torch.eye(3, dtype=to_parent.dtype, device=to_parent.device).expand_as(to_parent)
-    gradient, curvature = torch.zeros_like(parts[0].residual), torch.zeros_like(to_parent)
-    for part in parts:
-        change = eye if part.vector is None else inverse_left_jacobian(part.vector) @ to_parent
-        weighted = (part.precision * part.residual)[..., None]
-        gradient = gradient + (change.mT @ weighted)[..., 0]
-        curvature = curvature + change.mT @ (part.precision.expand_as(part.residual)[..., None] * change)
-    return JointTermDerivatives(joint_cost(parts), gradient, curvature)
+    gradient, curvature = torch.zeros_like(residuals[0].residual), torch.zeros_like(to_parent)
+    for term in residuals:
+        jacobian = eye if term.vector is None else inverse_left_jacobian(term.vector) @ to_parent
+        weighted = (term.precision * term.residual)[..., None]
+        gradient = gradient + (jacobian.mT @ weighted)[..., 0]
+        curvature = curvature + jacobian.mT @ (term.precision.expand_as(term.residual)[..., None] * jacobian)
+    return JointTermDerivatives(joint_cost(residuals), gradient, curvature)
 
 
-def excess(angles: Tensor, lower: Tensor, upper: Tensor, precision: float) -> tuple[Tensor, Tensor]:
-    """How far angles (T, J, 3) are beyond their bounds, and the precision where they are."""
-    beyond = (angles - upper).clamp(min=0) + (angles - lower).clamp(max=0)
-    return beyond, precision * (beyond != 0).to(beyond.dtype)
+def limit_violation(angles: Tensor, lower: Tensor, upper: Tensor, precision: float) -> tuple[Tensor, Tensor]:
+    """Return by how much angles (T, J, 3) exceed their limits, and the precision where they do."""
+    violation = (angles - upper).clamp(min=0) + (angles - lower).clamp(max=0)
+    return violation, precision * (violation != 0).to(violation.dtype)
 
 
-def joint_prior(
+def build_joint_prior(
     prior: PosePrior,
-    weights: ResidualScales,
+    scales: ResidualScales,
     *,
     bounds: AngleBounds | None = None,
     body: Body,
     hinges: ConstrainedJoints | None = None,
     dtype: torch.dtype = torch.float64,
 ) -> JointPrior:
-    """The body room's pose prior as the solver wants it; the root is free, and a user's bounds replace the prior's."""
+    """Convert a pose prior for the solver; bounds given by the user replace the limits of the prior.
+
+    The root has neither prior nor limits.
+    """
 
     def tensor(values: NDArray[np.float64]) -> Tensor:
         return torch.as_tensor(values, dtype=dtype, device=body.device).clone()
 
-    precision = weights.pose_prior / tensor(prior.std) ** 2
+    precision = scales.pose_prior / tensor(prior.std) ** 2
     precision[0] = 0
     lower, upper = tensor(prior.lower), tensor(prior.upper)
     lower[0], upper[0] = -torch.inf, torch.inf
@@ -168,28 +173,28 @@ def joint_prior(
     if hinges is not None:
         angle_lower, angle_upper = torch.full_like(lower, -torch.inf), torch.full_like(upper, torch.inf)
     if bounds is not None:
-        place = _places(body, len(mean), hinges)
-        for number, low, high in zip(bounds.indices.tolist(), bounds.lower, bounds.upper, strict=True):
-            if number in place:
-                joint, slot, is_hinge = place[number]
+        slots = _pose_slots(body, len(mean), hinges)
+        for index, low, high in zip(bounds.indices.tolist(), bounds.lower, bounds.upper, strict=True):
+            if index in slots:
+                joint, slot, is_hinge = slots[index]
                 if is_hinge and angle_lower is not None and angle_upper is not None:
                     angle_lower[joint, slot], angle_upper[joint, slot] = float(low), float(high)
                 else:
                     lower[joint, slot], upper[joint, slot] = float(low), float(high)
     return JointPrior(
-        axis_angle_to_matrix(mean), precision, lower, upper, 1 / weights.limit_rad**2, angle_lower, angle_upper
+        axis_angle_to_matrix(mean), precision, lower, upper, 1 / scales.limit_rad**2, angle_lower, angle_upper
     )
 
 
-def _places(body: Body, num_joints: int, hinges: ConstrainedJoints | None) -> dict[int, tuple[int, int, bool]]:
-    """Pose number → joint, slot, whether it is a hinge's angle; numbers of joints that the fit leaves at rest lack."""
-    if body.hinges is None or hinges is None:
+def _pose_slots(body: Body, num_joints: int, hinges: ConstrainedJoints | None) -> dict[int, tuple[int, int, bool]]:
+    """Map the index of each fitted pose parameter to its joint, its slot, and whether it is a hinge angle."""
+    if body.constrained_tree is None or hinges is None:
         return {3 * j + k: (j, k, False) for j in range(num_joints) for k in range(3)}
-    joint_of = body.hinges.pose_joint.tolist()
-    free = {n: (joint_of[n], k, False) for rows in body.hinges.spherical.tolist() for k, n in enumerate(rows)}
+    joint_of = body.constrained_tree.pose_joint.tolist()
+    free = {n: (joint_of[n], k, False) for rows in body.constrained_tree.spherical.tolist() for k, n in enumerate(rows)}
     angles = {
-        int(hinges.number[j, slot]): (j, slot, True)
+        int(hinges.pose_index[j, slot]): (j, slot, True)
         for slot, has in enumerate((hinges.hinged, hinges.double))
         for j in has.nonzero()[:, 0].tolist()
     }
-    return {n: where for n, where in {**free, **angles}.items() if 0 <= where[0] < num_joints}
+    return {n: slot for n, slot in {**free, **angles}.items() if 0 <= slot[0] < num_joints}

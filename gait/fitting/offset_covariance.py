@@ -1,10 +1,10 @@
-"""How far a person's shape and marker placement may be wrong once they are solved.
+"""Covariance of the errors in the calibrated shape and marker offsets of a subject.
 
-The solution's error is −H⁻¹·s: H the curvature that calibration ended with, s what the priors and the residuals were
-wrong by. If all of them were as large as ``ResidualScales`` says, the covariance of s would be H and that of the error H⁻¹.
-They are not: markers may be placed better or worse than assumed, residuals are noise alone. So how large they are is
-estimated from the person's own recordings, and the error of the solver that was used, with its own weights, follows as
-H⁻¹·cov(s)·H⁻¹ (Huber 1967, Proc. Fifth Berkeley Symp. 1:221; White 1982, Econometrica 50:1).
+The error of the solution is −H⁻¹·s, where H is the curvature at the end of the calibration and s the gradient that the
+errors of priors and residuals cause. If these errors had the size of ``ResidualScales``, the covariance of s would be H
+and that of the solution H⁻¹. In fact markers may be placed better or worse than assumed, and the residuals contain only
+noise. So the size of both is estimated from the trials of the subject, and the covariance of the solution is the
+sandwich H⁻¹·cov(s)·H⁻¹ (Huber 1967, Proc. Fifth Berkeley Symp. 1:221; White 1982, Econometrica 50:1).
 """
 
 from __future__ import annotations
@@ -15,7 +15,12 @@ import torch
 from torch import Tensor
 
 from gait.body.marker_layout import MarkerKind
-from gait.fitting.calibration import ShapeCalibration, SubjectNormalEquations, frames_worth, person_equations
+from gait.fitting.calibration import (
+    ShapeCalibration,
+    SubjectNormalEquations,
+    effective_frame_weight,
+    subject_normal_equations,
+)
 from gait.fitting.marker_kinematics import SubjectModel
 from gait.fitting.objective_terms import JointPrior
 from gait.fitting.reduced_body import ReducedBody
@@ -23,162 +28,177 @@ from gait.fitting.reference_normal_equations import NormalEquations, normal_equa
 from gait.fitting.residual_scales import ResidualScales
 from gait.fitting.solver.frame_data import ObservedMarkers
 
-AS_ASSUMED = 3
-"""Coordinates that are as large as the weights assume, added to those from which a factor is estimated, so that a few
-cannot promise too much."""
+PRIOR_PSEUDO_COUNT = 3
+"""Number of pseudo-observations with the assumed variance that are added when a variance factor is estimated, so that
+few observations cannot give an extreme factor."""
 
 
-def placement_covariance(
-    skin: ReducedBody,
+def shape_offset_covariance(
+    reduced_body: ReducedBody,
     calibrated: ShapeCalibration,
     observation: ObservedMarkers,
-    recording: Tensor,
+    trial_index: Tensor,
     prior: JointPrior,
     precision: Tensor,
     kinds: Sequence[MarkerKind],
-    weights: ResidualScales,
+    scales: ResidualScales,
 ) -> Tensor:
-    """Covariance of the error in the shape and in each recording's own offsets.
+    """Return the covariance of the errors in the shape and in the offsets of each trial.
 
     Args:
-        skin: as given to ``calibrate``.
-        calibrated: what it gave.
-        observation: the markers of its frames.
-        recording: (N,) which recording each frame is of.
-        prior: of the joints.
-        precision: (M, 3, 3) of the offsets, 1/m².
-        kinds: of the M markers.
-        weights: of the terms.
+        reduced_body: body model at the markers of all trials.
+        calibrated: result of ``calibrate``.
+        observation: observed markers of the N calibration frames.
+        trial_index: (N,) trial of each frame.
+        prior: pose prior and range of motion of the joints.
+        precision: (M, 3, 3) prior precision of the marker offsets, 1/m².
+        kinds: kind of each marker.
+        scales: expected size of the residuals.
 
     Returns:
-        (R, B + 3·M, B + 3·M); offsets in metres.
+        (R, B + 3·M, B + 3·M) for shape and offsets; offsets in metres.
     """
-    wearer = SubjectModel(skin, calibrated.betas, calibrated.placement.recordings[recording])
-    here = normal_equations(wearer, calibrated.pose, observation, prior, weights)
-    R = len(calibrated.placement.recordings)
-    worth = frames_worth(weights, R, calibrated.pose.frames)
-    equations = person_equations(wearer, here, calibrated.placement, recording, precision, worth, weights, 0.0)
-    by_prior = pose_prior_part(here)
-    noise = noise_factor(here, by_prior, observation.seen)
-    moved = equations.eliminated[..., 1:]
-    shape = torch.eye(skin.num_betas, dtype=precision.dtype, device=precision.device) / weights.shape**2
-    wrong = []  # (R) covariance of what each recording's frames are wrong by, in shape and own offsets
+    subject = SubjectModel(reduced_body, calibrated.betas, calibrated.marker_offsets.trials[trial_index])
+    pose_equations = normal_equations(subject, calibrated.pose, observation, prior, scales)
+    R = len(calibrated.marker_offsets.trials)
+    frame_weight = effective_frame_weight(scales, R, calibrated.pose.num_frames)
+    equations = subject_normal_equations(
+        subject, pose_equations, calibrated.marker_offsets, trial_index, precision, frame_weight, scales, 0.0
+    )
+    by_prior = pose_prior_curvature(pose_equations)
+    noise = variance_factor(pose_equations, by_prior, observation.visible)
+    response = equations.pose_response[..., 1:]
+    shape = torch.eye(reduced_body.num_betas, dtype=precision.dtype, device=precision.device) / scales.shape**2
+    by_trial = []  # (R) covariance of the gradient that the frames of each trial cause in shape and own offsets
     for r in range(R):
-        rows = recording == r
-        from_prior = worth * (moved[rows].mT @ by_prior[rows] @ moved[rows]).sum(dim=0)
-        wrong.append(from_prior + noise * (equations.observed[r] - from_prior))
-    by_frames = torch.stack(wrong)
-    drawn = torch.block_diag(*precision)
-    others = propagated(equations, by_frames, torch.zeros_like(drawn), shape)
-    drawn = drawn * placement_factors(equations, calibrated, others, precision, kinds)
-    return propagated(equations, by_frames, drawn, shape)
+        rows = trial_index == r
+        from_prior = frame_weight * (response[rows].mT @ by_prior[rows] @ response[rows]).sum(dim=0)
+        by_trial.append(from_prior + noise * (equations.trial_curvature[r] - from_prior))
+    by_frames = torch.stack(by_trial)
+    by_offset_prior = torch.block_diag(*precision)
+    others = propagate_covariance(equations, by_frames, torch.zeros_like(by_offset_prior), shape)
+    by_offset_prior = by_offset_prior * offset_variance_factors(equations, calibrated, others, precision, kinds)
+    return propagate_covariance(equations, by_frames, by_offset_prior, shape)
 
 
-def shape_and_offsets(covariance: Tensor, num_betas: int, markers: Tensor) -> Tensor:
-    """The part of a covariance (B + 3·M, B + 3·M) that is of the shape and of some markers' offsets."""
+def select_covariance(covariance: Tensor, num_betas: int, markers: Tensor) -> Tensor:
+    """Select the rows and columns of the shape and of some markers from a covariance (B + 3·M, B + 3·M)."""
     offsets = num_betas + 3 * markers[:, None] + torch.arange(3, device=markers.device)
     rows = torch.cat([torch.arange(num_betas, device=markers.device), offsets.flatten()])
     return covariance[rows[:, None], rows]
 
 
-def propagated(equations: SubjectNormalEquations, wrong: Tensor, drawn: Tensor, shape: Tensor) -> Tensor:
-    """(R, B + 3·M, B + 3·M) covariance of the errors, from that of what the equations are wrong by.
+def propagate_covariance(
+    equations: SubjectNormalEquations, by_frames: Tensor, by_offset_prior: Tensor, shape: Tensor
+) -> Tensor:
+    """Propagate the covariance of the gradient to that of the solution.
 
     Args:
-        equations: of the person, undamped; S = B + 3·M unknowns are the person's.
-        wrong: (R, B + 3·M, B + 3·M) by the frames of each recording, independent of one another.
-        drawn: (3·M, 3·M) by the placement's prior; the same error in all recordings, as the markers are.
-        shape: (B, B) by the shape's prior.
+        equations: undamped equations of the S = B + 3·M subject parameters.
+        by_frames: (R, B + 3·M, B + 3·M) covariance caused by the frames of each trial; trials are independent.
+        by_offset_prior: (3·M, 3·M) covariance caused by the prior of the offsets; the same error in all trials.
+        shape: (B, B) covariance caused by the prior of the shape.
+
+    Returns:
+        (R, B + 3·M, B + 3·M) covariance of the shape and the offsets of each trial.
     """
     B = len(shape)
-    R = len(wrong)
-    eye = torch.eye(len(equations.curvature), dtype=drawn.dtype, device=drawn.device)
+    R = len(by_frames)
+    eye = torch.eye(len(equations.curvature), dtype=by_offset_prior.dtype, device=by_offset_prior.device)
     inverse = torch.linalg.inv(equations.curvature)
-    inner = torch.linalg.inv(equations.inner)  # (R, 3M, 3M)
-    follows = -equations.solved[..., 1:]  # (R, 3M, S): a recording's offsets follow the person's unknowns
-    tie = torch.diag_embed(equations.tie.repeat_interleave(3, dim=1))
+    inner = torch.linalg.inv(equations.offset_curvature)  # (R, 3M, 3M)
+    follows = -equations.offset_response[..., 1:]  # (R, 3M, S): derivative of a trial's offsets in the S parameters
+    coupling = torch.diag_embed(equations.coupling_precision.repeat_interleave(3, dim=1))
 
-    # What reaches the person's unknowns: directly, and through each recording's offsets.
+    # Covariance of the gradient in the subject parameters: direct, and through the offsets of each trial.
     all_follow = follows.sum(dim=0)
-    reached = all_follow.mT @ drawn @ all_follow
-    reached[:B, :B] += shape
-    crosses = []  # (R) covariance of what reaches the person's unknowns with what each recording's offsets get
+    gradient_covariance = all_follow.mT @ by_offset_prior @ all_follow
+    gradient_covariance[:B, :B] += shape
+    crosses = []  # (R) cross-covariance with the gradient in the offsets of each trial
     for r in range(R):
-        to_person = torch.cat([eye[:, :B], follows[r].mT], dim=1)  # from (shape, own offsets)
-        pulled = follows[r].mT - eye[:, B:]  # a tie pulls at the offsets and, the other way, at the person's
-        reached = reached + to_person @ wrong[r] @ to_person.mT + pulled @ tie[r] @ pulled.mT
-        crosses.append(to_person @ wrong[r][:, B:] + pulled @ tie[r] + all_follow.mT @ drawn)
-    person = inverse @ reached @ inverse
+        to_subject = torch.cat([eye[:, :B], follows[r].mT], dim=1)  # from shape and own offsets
+        coupling_effect = (
+            follows[r].mT - eye[:, B:]
+        )  # the coupling acts on a trial's offsets and, with opposite sign, on the subject's
+        gradient_covariance = (
+            gradient_covariance
+            + to_subject @ by_frames[r] @ to_subject.mT
+            + coupling_effect @ coupling[r] @ coupling_effect.mT
+        )
+        crosses.append(
+            to_subject @ by_frames[r][:, B:] + coupling_effect @ coupling[r] + all_follow.mT @ by_offset_prior
+        )
+    parameters = inverse @ gradient_covariance @ inverse
     result = []
     for r in range(R):
-        own = wrong[r][B:, B:] + tie[r] + drawn
-        with_person = inverse @ crosses[r] @ inner[r]  # (S, 3M)
-        offsets = follows[r] @ person @ follows[r].mT + inner[r] @ own @ inner[r]
-        half = follows[r] @ with_person
-        across = person[:B] @ follows[r].mT + with_person[:B]
-        offsets = offsets + half + half.mT
-        result.append(torch.cat([torch.cat([person[:B, :B], across], 1), torch.cat([across.mT, offsets], 1)]))
+        own = by_frames[r][B:, B:] + coupling[r] + by_offset_prior
+        with_subject = inverse @ crosses[r] @ inner[r]  # (S, 3M)
+        offsets = follows[r] @ parameters @ follows[r].mT + inner[r] @ own @ inner[r]
+        cross = follows[r] @ with_subject
+        across = parameters[:B] @ follows[r].mT + with_subject[:B]
+        offsets = offsets + cross + cross.mT
+        result.append(torch.cat([torch.cat([parameters[:B, :B], across], 1), torch.cat([across.mT, offsets], 1)]))
     covariance = torch.stack(result)
     return (covariance + covariance.mT) / 2
 
 
-def pose_prior_part(here: NormalEquations) -> Tensor:
-    """(T, D, D) the part of the curvature that is not the markers'."""
-    weight = here.weight.to(here.jacobian.dtype).repeat_interleave(3, dim=1)[..., None]
-    return here.curvature - here.jacobian.mT @ (here.jacobian * weight)
+def pose_prior_curvature(pose_equations: NormalEquations) -> Tensor:
+    """Return the part of the curvature (T, D, D) that comes from the priors and not from the markers."""
+    weight = pose_equations.weight.to(pose_equations.jacobian.dtype).repeat_interleave(3, dim=1)[..., None]
+    return pose_equations.curvature - pose_equations.jacobian.mT @ (pose_equations.jacobian * weight)
 
 
-def noise_factor(here: NormalEquations, by_prior: Tensor, seen: Tensor) -> float:
-    """Variance of the residuals over the assumed one: the a posteriori variance factor (Koch 1999, sec. 3.2.5).
+def variance_factor(pose_equations: NormalEquations, by_prior: Tensor, visible: Tensor) -> float:
+    """Return the variance of the residuals relative to the assumed one (a posteriori factor, Koch 1999, sec. 3.2.5).
 
-    Each frame has as many free coordinates as it shows, less what its pose takes up.
+    The degrees of freedom of a frame are its visible coordinates minus the pose parameters that the markers determine.
     """
-    curvature = here.curvature.clone()
+    curvature = pose_equations.curvature.clone()
     diagonal = curvature.diagonal(dim1=1, dim2=2)
     diagonal.add_(1e-6 * diagonal.amax(dim=1, keepdim=True))
-    by_markers = here.curvature - by_prior
-    taken = float(torch.linalg.solve(curvature, by_markers).diagonal(dim1=1, dim2=2).sum())
-    free = max(3 * float(seen.sum()) - taken, 0.0)
-    square = float((here.weight * (here.residual**2).sum(dim=-1)).sum())
-    return (square + AS_ASSUMED) / (free + AS_ASSUMED)
+    by_markers = pose_equations.curvature - by_prior
+    used = float(torch.linalg.solve(curvature, by_markers).diagonal(dim1=1, dim2=2).sum())
+    free = max(3 * float(visible.sum()) - used, 0.0)
+    square = float((pose_equations.weight * (pose_equations.residual**2).sum(dim=-1)).sum())
+    return (square + PRIOR_PSEUDO_COUNT) / (free + PRIOR_PSEUDO_COUNT)
 
 
-def placement_factors(
+def offset_variance_factors(
     equations: SubjectNormalEquations,
     calibrated: ShapeCalibration,
     others: Tensor,
     precision: Tensor,
     kinds: Sequence[MarkerKind],
 ) -> Tensor:
-    """(3·M,) variance of the markers' displacement over the assumed one, the same for all markers of a kind.
+    """Return the variance of the marker offsets relative to the assumed one, (3·M,), equal for all markers of a kind.
 
-    The offsets found are a part of the true ones, as the prior draws them home, and what everything else has made of
-    them. So their mean square is compared with its expectation, in which the wanted factor is the only unknown
-    (estimation of a variance component; Koch 1999, sec. 3.6).
+    The estimated offsets are the true ones, reduced by the prior, plus the errors from all other sources. So their mean
+    square is compared with its expectation, in which the factor is the only unknown (estimation of a variance
+    component, Koch 1999, sec. 3.6).
 
     Args:
-        equations: of the person, undamped.
-        calibrated: what they came to.
-        others: (R, B + 3·M, B + 3·M) covariance of the errors if the placement were as its prior has it.
-        precision: (M, 3, 3) of the offsets, 1/m².
-        kinds: of the M markers.
+        equations: undamped equations of the subject.
+        calibrated: their solution.
+        others: (R, B + 3·M, B + 3·M) covariance of the errors from all sources but the true offsets.
+        precision: (M, 3, 3) prior precision of the marker offsets, 1/m².
+        kinds: kind of each marker.
     """
-    offsets = calibrated.placement.recordings.flatten(1)  # (R, 3M)
+    offsets = calibrated.marker_offsets.trials.flatten(1)  # (R, 3M)
     R, M3 = offsets.shape
-    drawn = torch.block_diag(*precision)
-    follows = -equations.solved[..., 1:]
+    prior_precision = torch.block_diag(*precision)
+    follows = -equations.offset_response[..., 1:]
     response = follows @ torch.linalg.inv(equations.curvature) @ follows.sum(dim=0).mT + torch.linalg.inv(
-        equations.inner
+        equations.offset_curvature
     )
-    found = torch.eye(M3, dtype=drawn.dtype, device=drawn.device) - response @ drawn  # (R, 3M, 3M) of the true offsets
+    recovered = torch.eye(M3, dtype=prior_precision.dtype, device=prior_precision.device) - response @ prior_precision
     spread = others[:, -M3:, -M3:]
     factors = torch.ones_like(offsets[0])
     for kind in set(kinds):
         of_kind = torch.tensor([k == kind for k in kinds], device=offsets.device).repeat_interleave(3)
-        mine = of_kind[:, None] * drawn
-        square = torch.einsum("ri,ij,rj->", offsets, mine, offsets) / R
-        by_others = (mine * spread).sum() / R
-        part = found * of_kind
-        expected = torch.einsum("ij,rjk,kl,ril->", mine, part, torch.linalg.inv(drawn), part) / R
-        factors[of_kind] = ((square - by_others).clamp_min(0) + AS_ASSUMED) / (expected + AS_ASSUMED)
+        kind_precision = of_kind[:, None] * prior_precision
+        square = torch.einsum("ri,ij,rj->", offsets, kind_precision, offsets) / R
+        by_others = (kind_precision * spread).sum() / R
+        part = recovered * of_kind  # (R, 3M, 3M) fraction of the true offsets that the estimate contains
+        expected = torch.einsum("ij,rjk,kl,ril->", kind_precision, part, torch.linalg.inv(prior_precision), part) / R
+        factors[of_kind] = ((square - by_others).clamp_min(0) + PRIOR_PSEUDO_COUNT) / (expected + PRIOR_PSEUDO_COUNT)
     return factors

@@ -1,4 +1,4 @@
-"""Poses of all frames of one recording, once the person's body and markers are known."""
+"""Fit the poses of all frames of one trial, given the shape and the marker offsets of the subject."""
 
 from __future__ import annotations
 
@@ -15,94 +15,120 @@ from gait.fitting.joint_parametrization import ConstrainedJoints, Pose
 from gait.fitting.marker_kinematics import SubjectModel
 from gait.fitting.objective_terms import JointPrior, SoftPoseTarget
 from gait.fitting.residual_scales import ResidualScales
-from gait.fitting.rigid_initialization import rigid_start
+from gait.fitting.rigid_initialization import align_rigidly
 from gait.fitting.solver.batched_normal_equations import BatchedNormalEquations
 from gait.fitting.solver.frame_data import ObservedMarkers
 from gait.fitting.solver.levenberg_marquardt import SolverOptions, solve_poses
-from gait.fitting.trajectory_smoothing import between_frames, smooth_course
-from gait.fitting.vposer_target import learned_pose
+from gait.fitting.trajectory_smoothing import interpolate_poses, smooth_trajectory
+from gait.fitting.vposer_target import vposer_pose_target
 
-COARSE_SECONDS = 0.08
-"""Spacing of the frames that are solved from scratch; those between start from their neighbours."""
+COARSE_SPACING_S = 0.08
+"""Spacing of the frames that are solved first; the frames between them start from interpolated poses."""
 
-FROM_SCRATCH = SolverOptions(tolerance=3e-2)
-FROM_NEIGHBOURS = SolverOptions(most_iterations=8, tolerance=1e-1, damping=1e-3, trusting=True)
-ON_THE_COURSE = SolverOptions(most_iterations=4, damping=1e-3)
+COLD_START = SolverOptions(tolerance=3e-2)
+WARM_START = SolverOptions(max_iterations=8, tolerance=1e-1, damping=1e-3, accept_last_step=True)
+SMOOTHED_PASS = SolverOptions(max_iterations=4, damping=1e-3)
 
 
-def pose_course(
-    wearer: SubjectModel,
+def fit_pose_trajectory(
+    subject: SubjectModel,
     observation: ObservedMarkers,
     prior: JointPrior,
-    weights: ResidualScales,
+    scales: ResidualScales,
     rate_hz: float,
     vposer: VPoser | None,
     batches: FrameBatches,
 ) -> Pose:
-    """Poses of all frames: a coarse grid from scratch, the rest from their neighbours, then all on a smooth course."""
+    """Fit the poses of all frames in three passes.
+
+    The first pass solves a coarse grid of frames from a rigid alignment, the second one all frames from interpolated
+    poses, and the third one all frames again with the smoothed trajectory as soft target.
+
+    Args:
+        subject: body and marker offsets.
+        observation: observed markers of T frames.
+        prior: pose prior and range of motion of the joints.
+        scales: expected size of the residuals.
+        rate_hz: frames per second.
+        vposer: learned pose prior, as a further soft target from the second pass on.
+        batches: batch size and threads.
+
+    Raises:
+        GaitError: no frame has four visible markers that are not on one line.
+    """
     T = len(observation.markers)
-    equations = BatchedNormalEquations(wearer, prior, weights)
-    starts = batches.map(T, lambda rows: rigid_start(wearer, prior.natural, observation[rows]))
-    start = Pose.joined([pose for pose, _, _ in starts])
-    well = np.flatnonzero(torch.cat([fixed for _, _, fixed in starts]).cpu().numpy())
-    if not len(well):
-        raise GaitError("no frame shows four markers that are not in one line; nothing to fit.")
-    step = max(1, round(COARSE_SECONDS * rate_hz))
-    grid = well[np.unique(np.searchsorted(well, np.arange(0, well[-1] + step, step)).clip(max=len(well) - 1))]
+    equations = BatchedNormalEquations(subject, prior, scales)
+    starts = batches.map(T, lambda rows: align_rigidly(subject, prior.mean, observation[rows]))
+    start = Pose.concatenate([pose for pose, _, _ in starts])
+    alignable = np.flatnonzero(torch.cat([determined for _, _, determined in starts]).cpu().numpy())
+    if not len(alignable):
+        raise GaitError("no frame has four visible markers that are not on one line; nothing to fit.")
+    step = max(1, round(COARSE_SPACING_S * rate_hz))
+    grid = alignable[
+        np.unique(np.searchsorted(alignable, np.arange(0, alignable[-1] + step, step)).clip(max=len(alignable) - 1))
+    ]
     rows = torch.as_tensor(grid, device=start.rotations.device)
-    coarse = _solve(equations, start[rows], observation[rows], (), FROM_SCRATCH, batches)
-    pose = between_frames(coarse, grid, T, wearer.skin.hinges)
-    learned = () if vposer is None else (learned_pose(vposer, pose, weights),)
+    coarse = _solve(equations, start[rows], observation[rows], (), COLD_START, batches)
+    pose = interpolate_poses(coarse, grid, T, subject.reduced_body.hinges)
+    vposer_targets = () if vposer is None else (vposer_pose_target(vposer, pose, scales),)
 
-    def informed(rows: slice) -> Tensor:
-        frames = equations.frames(observation[rows])
-        return information(equations.known(equations.taken_up(pose[rows], frames), frames), equations.hinges)
+    def information_of(rows: slice) -> Tensor:
+        data = equations.frame_data(observation[rows])
+        curvature = equations.marker_curvature(equations.to_internal(pose[rows], data), data)
+        return marker_information(curvature, equations.hinges)
 
-    known = torch.cat(batches.map(T, informed))
-    pose = _solve(equations, pose, observation, learned, FROM_NEIGHBOURS, batches)
-    course = smooth_course(pose, known, rate_hz, weights)
-    return _solve(equations, pose, observation, (course, *learned), ON_THE_COURSE, batches)
+    information = torch.cat(batches.map(T, information_of))
+    pose = _solve(equations, pose, observation, vposer_targets, WARM_START, batches)
+    trajectory = smooth_trajectory(pose, information, rate_hz, scales)
+    return _solve(equations, pose, observation, (trajectory, *vposer_targets), SMOOTHED_PASS, batches)
 
 
 def _solve(
     equations: BatchedNormalEquations,
     start: Pose,
     observation: ObservedMarkers,
-    leanings: Sequence[SoftPoseTarget],
-    effort: SolverOptions,
+    targets: Sequence[SoftPoseTarget],
+    options: SolverOptions,
     batches: FrameBatches,
 ) -> Pose:
-    """Solve any number of frames, batch by batch."""
+    """Solve the poses of any number of frames, batch by batch."""
 
     def solve(rows: slice) -> Pose:
-        some = [leaning[rows] for leaning in leanings]
-        return solve_poses(equations, start[rows], observation[rows], some, effort).pose
+        batch_targets = [target[rows] for target in targets]
+        return solve_poses(equations, start[rows], observation[rows], batch_targets, options).pose
 
-    return Pose.joined(batches.map(start.frames, solve))
+    return Pose.concatenate(batches.map(start.num_frames, solve))
 
 
-def information(known: Tensor, hinges: ConstrainedJoints | None) -> Tensor:
-    """What a frame's markers alone say of each joint's rotation (1/rad²) and of the place (1/m²): (T, J + 1).
+def marker_information(curvature: Tensor, hinges: ConstrainedJoints | None) -> Tensor:
+    """Return the information that the markers of a frame give about each joint (1/rad²) and the translation (1/m²).
 
-    The least curvature over directions of each joint's own block (T, J + 1, 3, 3), so that a twist that no marker sees
-    counts as unseen.
+    It is the smallest curvature over all directions, so that a joint whose rotation about one axis moves no marker has
+    no information.
+
+    Args:
+        curvature: (T, J + 1, 3, 3) curvature of the marker terms for each joint, and last for the translation.
+        hinges: hinges of a constrained tree.
+
+    Returns:
+        (T, J + 1).
     """
-    if hinges is not None:  # an unknown that a hinged joint lacks is no unseen one
-        J = known.shape[1] - 1
-        diagonal = known.diagonal(dim1=-2, dim2=-1)
-        lacking = torch.zeros(J + 1, 3, dtype=torch.bool, device=known.device)
-        lacking[:J, 2], lacking[:J, 1] = hinges.hinged, hinges.hinged & ~hinges.double
-        most = diagonal.amax(dim=-1, keepdim=True)
-        known = known + torch.diag_embed(torch.where(lacking, most, torch.zeros_like(diagonal)))
-    return least_eigenvalue(known).clamp_min(0)
+    if hinges is not None:  # parameters that a hinge joint does not have must not count as undetermined
+        J = curvature.shape[1] - 1
+        diagonal = curvature.diagonal(dim1=-2, dim2=-1)
+        unused = torch.zeros(J + 1, 3, dtype=torch.bool, device=curvature.device)
+        unused[:J, 2], unused[:J, 1] = hinges.hinged, hinges.hinged & ~hinges.double
+        largest = diagonal.amax(dim=-1, keepdim=True)
+        curvature = curvature + torch.diag_embed(torch.where(unused, largest, torch.zeros_like(diagonal)))
+    return smallest_eigenvalue(curvature).clamp_min(0)
 
 
-def least_eigenvalue(matrices: Tensor) -> Tensor:
-    """(…) of symmetric matrices (…, 3, 3), in closed form (Smith 1961, Comm. ACM 4:168)."""
+def smallest_eigenvalue(matrices: Tensor) -> Tensor:
+    """Return the smallest eigenvalue of symmetric matrices (…, 3, 3) in closed form (Smith 1961, Comm. ACM 4:168)."""
     mean = matrices.diagonal(dim1=-2, dim2=-1).mean(dim=-1)
     eye = torch.eye(3, dtype=matrices.dtype, device=matrices.device)
-    away = matrices - mean[..., None, None] * eye
-    spread = ((away * away).sum((-2, -1)) / 6).sqrt()
-    half_det = 0.5 * torch.det(away / spread.clamp_min(1e-30)[..., None, None])
+    deviator = matrices - mean[..., None, None] * eye
+    spread = ((deviator * deviator).sum((-2, -1)) / 6).sqrt()
+    half_det = 0.5 * torch.det(deviator / spread.clamp_min(1e-30)[..., None, None])
     angle = torch.arccos(half_det.clamp(-1, 1)) / 3
     return mean + 2 * spread * torch.cos(angle + 2 * np.pi / 3)

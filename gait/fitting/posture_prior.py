@@ -1,9 +1,9 @@
-"""How a person stands and walks as a whole: the posture that the poses of one recording vary about.
+"""Pose prior centred on the posture of the subject in one trial.
 
-Nobody's mean posture is the natural one: one stoops, another crouches, and does so in every frame. Frames are therefore
-no independent draws from the natural prior; they are draws around a posture that was itself drawn once. With the same
-variance for both, the likeliest posture lies n/(n + 1) of the way from the natural one to the mean of n frames (Gelman
-et al. 2013, Bayesian Data Analysis, chapter 5).
+The mean posture of a subject differs from the mean of the pose prior: a subject who stoops or crouches does so in every
+frame. So frames are not independent samples of the prior, but samples around a posture that was itself sampled once.
+With the same variance for both, the most likely posture is n/(n + 1) of the rotation from the prior mean to the mean of
+n frames (Gelman et al. 2013, Bayesian Data Analysis, chapter 5).
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from gait.body.rotations import axis_angle_to_matrix, matrix_to_axis_angle, mean
 from gait.fitting.objective_terms import JointPrior
 
 
-def around_own_posture(prior: JointPrior, rotations: Tensor) -> JointPrior:
-    """The prior with the posture of some frames (N, J, 3, 3) in the natural one's place; the root stays free."""
+def recentre_prior(prior: JointPrior, rotations: Tensor) -> JointPrior:
+    """Return the prior with its mean moved towards the posture of N frames (N, J, 3, 3); the root keeps its mean."""
     N = len(rotations)
-    away = matrix_to_axis_angle(mean_rotation(rotations) @ prior.natural.mT)
-    natural = axis_angle_to_matrix(N / (N + 1) * away) @ prior.natural
-    natural[0] = prior.natural[0]
-    return replace(prior, natural=natural)
+    rotation_vector = matrix_to_axis_angle(mean_rotation(rotations) @ prior.mean.mT)
+    mean = axis_angle_to_matrix(N / (N + 1) * rotation_vector) @ prior.mean
+    mean[0] = prior.mean[0]
+    return replace(prior, mean=mean)

@@ -1,14 +1,14 @@
-"""The skin under the markers: the few numbers of a body that move a marker, and how they move it.
+"""A body model reduced to its markers: the template, shape and pose directions, and skinning weights of each marker.
 
-A marker is carried by its barycentric point of a triangle: the point's rest position is linear in the shape, its
-skinning weights are the triangle's, mixed barycentrically, and the marker stands ``distance_m`` off the skin along
-the unit normal of the rest triangle, plus a free offset. So one marker costs one skinned point, not a mesh.
+A marker is attached to a barycentric point of a triangle. The rest position of the point is linear in the shape, and
+its skinning weights are the barycentric mean of those of the triangle. The marker lies above the skin along the unit
+normal of the rest triangle, plus a free offset. So a marker costs one skinned point instead of a mesh.
 
-The published loss moves the three corners apart and takes the normal of the posed triangle. The two differ by the bend
-of one triangle (0.1 mm in the mean, 1.6 mm at most on the open body in walking) and by the turn of its normal with the
-shape, a constant that the offset takes up; see ``tests/fitting/test_reduced_body.py``. The published code divides
-the normals by one norm over all markers instead of each by its own, so that a marker stands off the skin by a part of
-what its file says; here every normal is a unit normal.
+The original implementation moves the three corners separately and uses the normal of the posed triangle. The difference
+is the bending of one triangle (0.1 mm on average, 1.6 mm at most on the open body during walking) and the rotation of
+the normal with the shape, which is constant and absorbed by the offset; see ``tests/fitting/test_reduced_body.py``. The
+original implementation also divides all normals by one common norm, so that a marker is closer to the skin than its
+file states; here every normal has unit length.
 """
 
 from __future__ import annotations
@@ -22,125 +22,125 @@ from torch import Tensor
 from gait.body.body import Body
 from gait.body.marker_layout import MarkerLayout
 from gait.body.skeleton import NUM_BODY_JOINTS
-from gait.fitting.joint_parametrization import ConstrainedJoints, hinged_joints
+from gait.fitting.joint_parametrization import ConstrainedJoints, constrained_joints
 
 
 @dataclass(frozen=True)
 class ReducedBody:
-    """What of a body moves M markers, with the J joints that a fit turns (face, hands and toes stay at rest)."""
+    """A body model at M markers, with the J joints that are fitted; face, hands and toes stay at rest."""
 
     labels: tuple[str, ...]
-    point: Tensor  # (M, 3) rest position of each marker on the mean body, metres
-    point_shape: Tensor  # (M, 3, B) its change with the shape
-    point_pose: Tensor | None  # (M, 3, J, F) its change with the joints' pose features, F numbers a joint
+    marker_template: Tensor  # (M, 3) rest position of each marker on the mean body, metres
+    marker_shapedirs: Tensor  # (M, 3, B) metres per unit coefficient
+    marker_posedirs: Tensor | None  # (M, 3, J, F) pose blend shapes, F features per joint
     normal: Tensor  # (M, 3) unit normal of the rest triangle
-    carriers: Tensor  # (M, K) joints that carry the marker
-    carrier_weight: Tensor  # (M, K) skinning weights, zero where a marker has fewer than K carriers
-    moves: Tensor  # (M, J, K) 1 where turning joint j moves carrier k
-    joint: Tensor  # (J, 3) rest joints of the mean body, metres
-    joint_shape: Tensor  # (J, 3, B)
-    parents: tuple[int, ...]  # (J,), -1 for the root
-    levels: tuple[Tensor, ...]  # joints by depth in the tree, from depth 1
-    hinges: ConstrainedJoints | None = None  # of a constrained tree
+    skin_joints: Tensor  # (M, K) joints with a skinning weight at the marker
+    skin_joint_weights: Tensor  # (M, K) their skinning weights, zero for padding
+    is_descendant: Tensor  # (M, J, K) 1 where skin joint k is joint j or a descendant of it
+    joint_template: Tensor  # (J, 3) joints of the mean body at rest, metres
+    joint_shapedirs: Tensor  # (J, 3, B) metres per unit coefficient
+    parents: tuple[int, ...]  # (J,) parent of each joint, -1 for the root
+    levels: tuple[Tensor, ...]  # joints at each depth of the tree, from depth 1
+    hinges: ConstrainedJoints | None = None  # only for a constrained tree
 
     @property
     def num_markers(self) -> int:
-        """M."""
+        """Number of markers M."""
         return len(self.labels)
 
     @property
     def num_joints(self) -> int:
-        """J."""
+        """Number of joints J."""
         return len(self.parents)
 
     @property
     def num_betas(self) -> int:
-        """B."""
-        return self.joint_shape.shape[-1]
+        """Number of shape coefficients B."""
+        return self.joint_shapedirs.shape[-1]
 
     @property
     def skinning_weights(self) -> Tensor:
-        """(M, J) of every joint."""
-        weights = self.carrier_weight.new_zeros(self.num_markers, self.num_joints)
-        return weights.scatter_add_(1, self.carriers, self.carrier_weight)
+        """Skinning weights (M, J) of all joints."""
+        scales = self.skin_joint_weights.new_zeros(self.num_markers, self.num_joints)
+        return scales.scatter_add_(1, self.skin_joints, self.skin_joint_weights)
 
     @property
     def parent_index(self) -> Tensor:
-        """(J,) parents as an index, the root pointing at itself."""
-        return torch.tensor([max(p, 0) for p in self.parents], device=self.joint.device)
+        """Parent of each joint (J,) as an index; the root is its own parent."""
+        return torch.tensor([max(p, 0) for p in self.parents], device=self.joint_template.device)
 
     def select(self, rows: Tensor) -> ReducedBody:
-        """The same skin with the markers of ``rows`` alone."""
+        """Return the reduced body with the markers of the given rows alone."""
         return replace(
             self,
             labels=tuple(self.labels[i] for i in rows.tolist()),
-            point=self.point[rows],
-            point_shape=self.point_shape[rows],
-            point_pose=None if self.point_pose is None else self.point_pose[rows],
+            marker_template=self.marker_template[rows],
+            marker_shapedirs=self.marker_shapedirs[rows],
+            marker_posedirs=None if self.marker_posedirs is None else self.marker_posedirs[rows],
             normal=self.normal[rows],
-            carriers=self.carriers[rows],
-            carrier_weight=self.carrier_weight[rows],
-            moves=self.moves[rows],
+            skin_joints=self.skin_joints[rows],
+            skin_joint_weights=self.skin_joint_weights[rows],
+            is_descendant=self.is_descendant[rows],
         )
 
 
-def marker_skin(body: Body, layout: MarkerLayout, *, dtype: torch.dtype = torch.float64) -> ReducedBody:
-    """Cut the skin under a layout's markers out of a body.
+def reduce_body(body: Body, layout: MarkerLayout, *, dtype: torch.dtype = torch.float64) -> ReducedBody:
+    """Reduce a body to the markers of a layout.
 
-    Joints beyond the body joints stay at rest, where they move as their nearest body joint does, so their skinning
-    weights are added to it: the same points, within rounding, at a third of the joints.
+    Joints beyond the body joints stay at rest and move with their nearest body joint, so their skinning weights are
+    added to that joint. This gives the same positions, within rounding, with a third of the joints.
     """
     device = body.device
     J = min(NUM_BODY_JOINTS, body.num_joints)
-    nearest = torch.tensor([_nearest_below(body.parents, j, J) for j in range(body.num_joints)], device=device)
+    nearest = torch.tensor([_nearest_body_joint(body.parents, j, J) for j in range(body.num_joints)], device=device)
     faces = body.faces[torch.as_tensor(layout.face, device=device, dtype=torch.long)]  # (M, 3)
-    bary = torch.as_tensor(layout.bary, device=device, dtype=dtype)
+    barycentric = torch.as_tensor(layout.barycentric, device=device, dtype=dtype)
     corner = body.v_template.to(dtype)[faces]  # (M, 3 corners, 3)
     normal = torch.linalg.cross(corner[:, 1] - corner[:, 0], corner[:, 2] - corner[:, 0])
     normal = normal / normal.norm(dim=-1, keepdim=True)
-    distance = torch.as_tensor(layout.distance_m, device=device, dtype=dtype)
-    point = torch.einsum("mk,mkc->mc", bary, corner) + normal * distance[:, None]
-    point_shape = torch.einsum("mk,mkcb->mcb", bary, body.shapedirs[faces].to(dtype))
-    point_pose = None
+    height = torch.as_tensor(layout.height_above_skin_m, device=device, dtype=dtype)
+    marker_template = torch.einsum("mk,mkc->mc", barycentric, corner) + normal * height[:, None]
+    marker_shapedirs = torch.einsum("mk,mkcb->mcb", barycentric, body.shapedirs[faces].to(dtype))
+    marker_posedirs = None
     if body.posedirs is not None:
-        posed = torch.einsum("mk,mkcq->mcq", bary, body.posedirs[faces].to(dtype))
-        point_pose = posed.unflatten(-1, (-1, int(body.feature)))[:, :, :J].contiguous()
-    weight = torch.zeros(len(bary), J, dtype=dtype, device=device)
-    weight.index_add_(1, nearest, torch.einsum("mk,mkj->mj", bary, body.weights[faces].to(dtype)))
+        posed = torch.einsum("mk,mkcq->mcq", barycentric, body.posedirs[faces].to(dtype))
+        marker_posedirs = posed.unflatten(-1, (-1, int(body.feature)))[:, :, :J].contiguous()
+    weight = torch.zeros(len(barycentric), J, dtype=dtype, device=device)
+    weight.index_add_(1, nearest, torch.einsum("mk,mkj->mj", barycentric, body.weights[faces].to(dtype)))
     weight = torch.where(weight < 1e-4, torch.zeros_like(weight), weight)
     weight = weight / weight.sum(dim=1, keepdim=True)
-    most = int((weight > 0).sum(dim=1).max())
-    carrier_weight, carriers = weight.topk(most, dim=1)
-    below = joints_below(body.parents[:J]).to(weight)
+    max_skin_joints = int((weight > 0).sum(dim=1).max())
+    skin_joint_weights, skin_joints = weight.topk(max_skin_joints, dim=1)
+    descendants = descendant_matrix(body.parents[:J]).to(weight)
     return ReducedBody(
         labels=layout.labels,
-        point=point,
-        point_shape=point_shape,
-        point_pose=point_pose,
+        marker_template=marker_template,
+        marker_shapedirs=marker_shapedirs,
+        marker_posedirs=marker_posedirs,
         normal=normal,
-        carriers=carriers,
-        carrier_weight=carrier_weight,
-        moves=below[:, carriers].permute(1, 0, 2).contiguous(),
-        joint=body.joint_template.to(dtype)[:J],
-        joint_shape=body.joint_shapedirs.to(dtype)[:J],
+        skin_joints=skin_joints,
+        skin_joint_weights=skin_joint_weights,
+        is_descendant=descendants[:, skin_joints].permute(1, 0, 2).contiguous(),
+        joint_template=body.joint_template.to(dtype)[:J],
+        joint_shapedirs=body.joint_shapedirs.to(dtype)[:J],
         parents=tuple(body.parents[:J]),
-        levels=tuple(level[level < J] for level in body.levels if bool((level < J).any())),
-        hinges=hinged_joints(body, J, dtype),
+        levels=tuple(level[level < J] for level in body.tree_levels if bool((level < J).any())),
+        hinges=constrained_joints(body, J, dtype),
     )
 
 
-def joints_below(parents: Sequence[int]) -> Tensor:
-    """(J, J) 1 where the second joint is the first one or hangs on it."""
-    below = torch.zeros(len(parents), len(parents))
+def descendant_matrix(parents: Sequence[int]) -> Tensor:
+    """Return a matrix (J, J) with 1 where the second joint is the first one or a descendant of it."""
+    descendants = torch.zeros(len(parents), len(parents))
     for j in range(len(parents)):
         k = j
         while k >= 0:
-            below[k, j] = 1.0
+            descendants[k, j] = 1.0
             k = parents[k]
-    return below
+    return descendants
 
 
-def _nearest_below(parents: tuple[int, ...], joint: int, limit: int) -> int:
+def _nearest_body_joint(parents: tuple[int, ...], joint: int, limit: int) -> int:
     while joint >= limit:
         joint = parents[joint]
     return joint

@@ -1,6 +1,7 @@
-"""The objective and its derivatives at any pose, exact and in double precision, with the whole Jacobian.
+"""The objective and its derivatives at any pose, exact and in double precision, with the full Jacobian.
 
-What calibration and confidence stand on, and what ``frame_equations``, made for speed, is tested against.
+This is the readable form. Calibration and joint uncertainty use it, and the fast form
+(``solver.batched_normal_equations``) is tested against it.
 """
 
 from __future__ import annotations
@@ -12,61 +13,70 @@ import torch
 from torch import Tensor
 
 from gait.fitting.joint_parametrization import Pose
-from gait.fitting.marker_kinematics import MarkerKinematics, SubjectModel, marker_motion, pose_jacobian
-from gait.fitting.objective_terms import JointPrior, SoftPoseTarget, joint_cost, joint_parts, joint_terms, marker_terms
+from gait.fitting.marker_kinematics import MarkerKinematics, SubjectModel, compute_marker_kinematics, pose_jacobian
+from gait.fitting.objective_terms import (
+    JointPrior,
+    SoftPoseTarget,
+    joint_cost,
+    joint_residuals,
+    joint_terms,
+    marker_terms,
+)
 from gait.fitting.residual_scales import ResidualScales
 from gait.fitting.solver.frame_data import ObservedMarkers
 
 
 @dataclass(frozen=True)
 class NormalEquations:
-    """Objective of T frames with its gradient and Gauss–Newton curvature in the pose's unknowns."""
+    """Objective of T frames with its gradient and its Gauss–Newton curvature in the D = 3·J + 3 pose parameters."""
 
     cost: Tensor  # (T,)
-    gradient: Tensor  # (T, D), D = 3·J + 3
+    gradient: Tensor  # (T, D)
     curvature: Tensor  # (T, D, D)
-    known: Tensor  # (T, J + 1, 3, 3) each joint's own part of the curvature, and the place's, from the markers alone
-    motion: MarkerKinematics
+    marker_curvature: Tensor  # (T, J + 1, 3, 3) curvature that the markers give each joint, and last the translation
+    kinematics: MarkerKinematics
     weight: Tensor  # (T, M) robust weight of each marker, 1/m²
     residual: Tensor  # (T, M, 3) metres
     jacobian: Tensor  # (T, 3·M, D)
 
 
 def objective(
-    wearer: SubjectModel,
+    subject: SubjectModel,
     pose: Pose,
     observation: ObservedMarkers,
     prior: JointPrior,
-    weights: ResidualScales,
-    leanings: Sequence[SoftPoseTarget] = (),
+    scales: ResidualScales,
+    targets: Sequence[SoftPoseTarget] = (),
 ) -> Tensor:
-    """(T,) the objective of ``gait.fitting.objective_terms`` alone, without its derivatives."""
-    markers = marker_motion(wearer, pose).markers
-    cost, _, _ = marker_terms(markers, observation.markers, observation.seen, weights.marker_m, weights.marker_robust_m)
-    return cost + joint_cost(joint_parts(pose, prior, leanings)) + place_cost(pose, leanings)
+    """Return the objective (T,) of ``gait.fitting.objective_terms`` without its derivatives."""
+    markers = compute_marker_kinematics(subject, pose).markers
+    cost, _, _ = marker_terms(
+        markers, observation.markers, observation.visible, scales.marker_m, scales.marker_robust_m
+    )
+    return cost + joint_cost(joint_residuals(pose, prior, targets)) + translation_cost(pose, targets)
 
 
-def place_cost(pose: Pose, leanings: Sequence[SoftPoseTarget]) -> Tensor:
-    """(T,) what leanings add for the place of the body."""
+def translation_cost(pose: Pose, targets: Sequence[SoftPoseTarget]) -> Tensor:
+    """Return the cost (T,) of the soft targets of the translation."""
     cost = torch.zeros_like(pose.translation[:, 0])
-    for leaning in leanings:
-        cost = cost + 0.5 * leaning.translation_precision * ((pose.translation - leaning.translation) ** 2).sum(1)
+    for target in targets:
+        cost = cost + 0.5 * target.translation_precision * ((pose.translation - target.translation) ** 2).sum(1)
     return cost
 
 
 def normal_equations(
-    wearer: SubjectModel,
+    subject: SubjectModel,
     pose: Pose,
     observation: ObservedMarkers,
     prior: JointPrior,
-    weights: ResidualScales,
-    leanings: Sequence[SoftPoseTarget] = (),
+    scales: ResidualScales,
+    targets: Sequence[SoftPoseTarget] = (),
 ) -> NormalEquations:
     """Evaluate the objective of ``gait.fitting.objective_terms`` and its derivatives at a pose."""
-    motion = marker_motion(wearer, pose)
-    jacobian = pose_jacobian(wearer, motion)
+    kinematics = compute_marker_kinematics(subject, pose)
+    jacobian = pose_jacobian(subject, kinematics)
     cost, residual, weight = marker_terms(
-        motion.markers, observation.markers, observation.seen, weights.marker_m, weights.marker_robust_m
+        kinematics.markers, observation.markers, observation.visible, scales.marker_m, scales.marker_robust_m
     )
     T, M = weight.shape
     weighted = jacobian * weight.repeat_interleave(3, dim=1)[..., None]
@@ -74,13 +84,13 @@ def normal_equations(
     gradient = (weighted.mT @ residual.reshape(T, 3 * M, 1))[..., 0]
     J = pose.rotations.shape[1]
     own = curvature.unflatten(2, (J + 1, 3)).unflatten(1, (J + 1, 3)).diagonal(dim1=1, dim2=3)
-    known = own.permute(0, 3, 1, 2).clone()
-    terms = joint_terms(pose, motion, prior, leanings)
+    marker_curvature = own.permute(0, 3, 1, 2).clone()
+    terms = joint_terms(pose, kinematics, prior, targets)
     gradient[:, : 3 * J] += terms.gradient.reshape(T, 3 * J)
     blocks = curvature[:, : 3 * J, : 3 * J].unflatten(2, (J, 3)).unflatten(1, (J, 3))  # (T, J, 3, J, 3)
     blocks.diagonal(dim1=1, dim2=3).add_(terms.curvature.permute(0, 2, 3, 1))
-    for leaning in leanings:
-        gradient[:, 3 * J :] += leaning.translation_precision[:, None] * (pose.translation - leaning.translation)
-        curvature.diagonal(dim1=1, dim2=2)[:, 3 * J :] += leaning.translation_precision[:, None]
-    cost = cost + terms.cost + place_cost(pose, leanings)
-    return NormalEquations(cost, gradient, curvature, known, motion, weight, residual, jacobian)
+    for target in targets:
+        gradient[:, 3 * J :] += target.translation_precision[:, None] * (pose.translation - target.translation)
+        curvature.diagonal(dim1=1, dim2=2)[:, 3 * J :] += target.translation_precision[:, None]
+    cost = cost + terms.cost + translation_cost(pose, targets)
+    return NormalEquations(cost, gradient, curvature, marker_curvature, kinematics, weight, residual, jacobian)

@@ -1,7 +1,7 @@
-"""Every weight of the fit, in one place.
+"""Expected size of every residual of the fit, in one place.
 
-Each term of the objective is a negative log-probability: a residual divided by what it may be, so that the numbers
-below read as lengths and angles and none has to be traded against another by trial.
+Each term of the objective is a negative log-probability: a residual divided by its standard deviation. So the scales
+are lengths and angles with a physical meaning, and no weight has to be tuned against another one.
 """
 
 from __future__ import annotations
@@ -11,39 +11,42 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class ResidualScales:
-    """What each residual may be, one standard deviation unless said otherwise. Metres and radians."""
+    """Scale of each residual, one standard deviation unless stated otherwise; metres and radians.
+
+    Fit reports store these names: renaming a field makes every finished fit out of date.
+    """
 
     marker_m: float = 0.006
-    """Soft tissue and measurement under one marker in one frame."""
+    """Soft-tissue and measurement error of one marker in one frame."""
     marker_robust_m: float = 0.010
-    """Distance beyond which a marker counts by its distance, no longer by its square (Huber)."""
+    """Distance beyond which the cost of a marker grows linearly instead of quadratically (Huber)."""
     pose_prior: float = 1.0
-    """Strength of the Gaussian around natural poses; its deviations are in ``gait.body.pose_prior``."""
+    """Weight of the Gaussian pose prior; its standard deviations are in ``gait.body.pose_prior``."""
     calibration_pose_prior: float = 0.5
-    """The same while shape and placement are solved, where a person's own posture, which all frames share, would
-    otherwise count as often as there are frames, and the shape would make up for it."""
+    """Weight of the pose prior during calibration. It is lower because all frames share the posture of the subject: at
+    full weight the posture would be penalised once per frame, and the shape would absorb it."""
     learned_rad: float = 0.3
-    """How far a joint may be from what a learned prior (VPoser) makes of the pose."""
+    """Rotation of a joint away from the pose that VPoser predicts."""
     limit_rad: float = 0.03
-    """How far a joint may exceed its range of motion."""
+    """Rotation of a joint beyond its range of motion."""
     shape: float = 1.0
-    """Standard deviation of each shape coefficient; the bodies' directions have unit deviation."""
+    """Shape coefficient; the shape directions of the body models are scaled to unit standard deviation."""
     anatomical_offset_m: float = 0.005
-    """How far, along each axis, a hand misplaces a marker on a bony landmark: nine millimetres in all."""
+    """Placement error of a marker on a bony landmark along each axis; 9 mm in three dimensions."""
     technical_along_m: float = 0.08
-    """How far a technical marker may sit along its segment from where the layout has it."""
+    """Offset of a technical marker from its place in the layout, along its segment."""
     technical_around_m: float = 0.04
-    """The same around the segment."""
+    """Offset of a technical marker around its segment."""
     technical_off_skin_m: float = 0.03
-    """The same away from the skin: thigh and shank markers often stand on wands."""
+    """Offset of a technical marker away from the skin: thigh and shank markers are often on wands."""
     same_session_m: float = 0.002
-    """How far a marker moves between recordings of a session."""
+    """Displacement of a marker between trials of one session."""
     replaced_m: float = 0.006
-    """Distance beyond which it counts as put on anew, in another session or after it fell off."""
+    """Displacement beyond which a marker counts as reattached, in another session or after it fell off."""
     calibration_frames_worth: float = 6.0
-    """Independent observations that a recording's calibration frames amount to. Residuals of one marker repeat from
-    frame to frame, so a hundred frames say no more about its placement than a few do."""
+    """Number of independent observations that the calibration frames of one trial are worth. Residuals of a marker are
+    similar from frame to frame, so a hundred frames tell little more about its placement than a few."""
     smooth_rad: float = 0.05
-    """How far a joint may be from the smooth course of its neighbouring frames."""
+    """Rotation of a joint away from the smoothed trajectory."""
     smooth_m: float = 0.01
-    """The same for the place of the body."""
+    """Translation of the body away from the smoothed trajectory."""

@@ -1,4 +1,4 @@
-"""A first guess: the body standing naturally, moved and turned as a whole onto the markers of each frame."""
+"""Initial poses: the body in the mean pose of the prior, rigidly aligned to the markers of each frame."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from gait.body.skeleton import Joint
-from gait.fitting.joint_parametrization import Pose, resting_pose
-from gait.fitting.marker_kinematics import SubjectModel, marker_motion
+from gait.fitting.joint_parametrization import Pose, neutral_pose
+from gait.fitting.marker_kinematics import SubjectModel, compute_marker_kinematics
 from gait.fitting.solver.frame_data import ObservedMarkers
 
 _TRUNK = (
@@ -20,34 +20,38 @@ _TRUNK = (
     Joint.RIGHT_COLLAR,
 )
 
-FEWEST_IN_A_FRAME = 4
-"""A frame with fewer markers fixes no body."""
+MIN_MARKERS_PER_FRAME = 4
+"""A frame with fewer visible markers does not determine a rigid alignment."""
 
 
-def trunk_trust(wearer: SubjectModel) -> Tensor:
-    """(M,) how far a marker tells where the whole body is: 1 on the trunk, little on limbs that swing."""
-    skin = wearer.skin
-    on_trunk = torch.isin(skin.carriers, torch.tensor([int(j) for j in _TRUNK], device=skin.carriers.device))
-    share = (skin.carrier_weight * on_trunk).sum(dim=1)
-    return 0.03 + 0.97 * share
+def trunk_marker_weights(subject: SubjectModel) -> Tensor:
+    """Return the weight (M,) of each marker in the rigid alignment: 1 on the trunk, 0.03 on limbs, which swing."""
+    reduced_body = subject.reduced_body
+    on_trunk = torch.isin(
+        reduced_body.skin_joints, torch.tensor([int(j) for j in _TRUNK], device=reduced_body.skin_joints.device)
+    )
+    trunk_fraction = (reduced_body.skin_joint_weights * on_trunk).sum(dim=1)
+    return 0.03 + 0.97 * trunk_fraction
 
 
-def rigid_start(wearer: SubjectModel, natural: Tensor, observation: ObservedMarkers) -> tuple[Pose, Tensor, Tensor]:
-    """Move the naturally standing body onto each frame's markers (Kabsch 1976; scale after Umeyama 1991, eq. 42).
+def align_rigidly(
+    subject: SubjectModel, mean_rotations: Tensor, observation: ObservedMarkers
+) -> tuple[Pose, Tensor, Tensor]:
+    """Align the body in its mean pose to the markers of each frame (Kabsch 1976; scale after Umeyama 1991, eq. 42).
 
     Args:
-        wearer: whose markers they are.
-        natural: (J, 3, 3) natural rotation of each joint.
-        observation: T frames.
+        subject: body and marker offsets.
+        mean_rotations: (J, 3, 3) rotation of each joint in the mean pose.
+        observation: observed markers of T frames.
 
     Returns:
-        The poses; (T,) observed size over the body's size; (T,) whether the frame's markers fix a rigid body.
+        The poses; the observed size relative to the body (T,); whether the markers determine the alignment (T,) bool.
     """
     T = len(observation.markers)
-    pose = resting_pose(natural, wearer.skin.hinges, T)
-    still = marker_motion(wearer, pose[:1])
-    source = still.markers.expand(T, -1, -1)
-    weight = (trunk_trust(wearer)[None] * observation.seen)[..., None]
+    pose = neutral_pose(mean_rotations, subject.reduced_body.hinges, T)
+    neutral = compute_marker_kinematics(subject, pose[:1])
+    source = neutral.markers.expand(T, -1, -1)
+    weight = (trunk_marker_weights(subject)[None] * observation.visible)[..., None]
     total = weight.sum(dim=1, keepdim=True).clamp_min(1e-12)
     mid_source = (source * weight).sum(dim=1, keepdim=True) / total
     mid_target = (observation.markers * weight).sum(dim=1, keepdim=True) / total
@@ -57,9 +61,9 @@ def rigid_start(wearer: SubjectModel, natural: Tensor, observation: ObservedMark
     sign[:, 2] = torch.det(U @ Vh)
     R = U @ (sign[..., None] * Vh)
     size = (S * sign).sum(dim=1) / (weight * a * a).sum((1, 2)).clamp_min(1e-12)
-    fixed = (observation.seen.sum(dim=1) >= FEWEST_IN_A_FRAME) & (S[:, 1] > 1e-3 * S[:, 0].clamp_min(1e-9))
-    pelvis = still.joints[:, 0]  # the root turns about its own rest position
+    determined = (observation.visible.sum(dim=1) >= MIN_MARKERS_PER_FRAME) & (S[:, 1] > 1e-3 * S[:, 0].clamp_min(1e-9))
+    pelvis = neutral.joints[:, 0]  # the root rotates about its own rest position
     rotations = pose.rotations
     rotations[:, 0] = R @ rotations[:, 0]
-    translation = (mid_target[:, 0] + (R @ (pelvis - mid_source[:, 0])[..., None])[..., 0]) - wearer.joint[0]
-    return Pose(rotations, translation, pose.angles), size, fixed
+    translation = (mid_target[:, 0] + (R @ (pelvis - mid_source[:, 0])[..., None])[..., 0]) - subject.rest_joints[0]
+    return Pose(rotations, translation, pose.angles), size, determined

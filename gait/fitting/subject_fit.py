@@ -1,4 +1,4 @@
-"""Fit one body to all recordings of one person: calibrate once, then pose every frame of every recording."""
+"""Fit one body to all trials of one subject: calibrate shape and marker offsets once, then fit every frame."""
 
 from __future__ import annotations
 
@@ -15,304 +15,343 @@ from torch import Tensor
 from gait.body.body import Body
 from gait.body.constraints_file import AngleBounds
 from gait.body.marker_layout import MarkerLayout
-from gait.body.pose_prior import PosePrior, natural_pose_prior
+from gait.body.pose_prior import PosePrior, default_pose_prior
 from gait.body.vposer import VPoser
 from gait.capture.recording import Recording
 from gait.errors import GaitError
-from gait.fitting.calibration import ShapeCalibration, calibrate, offset_precision, scaled_betas
+from gait.fitting.calibration import ShapeCalibration, betas_for_size, calibrate, offset_precision
 from gait.fitting.frame_batches import FrameBatches, frame_batches
-from gait.fitting.joint_parametrization import pose_numbers
-from gait.fitting.joint_uncertainty import JointUncertainty, joint_confidence
+from gait.fitting.joint_parametrization import to_model_pose
+from gait.fitting.joint_uncertainty import JointUncertainty, estimate_joint_uncertainty
 from gait.fitting.marker_kinematics import SubjectModel
-from gait.fitting.objective_terms import JointPrior, joint_prior
-from gait.fitting.offset_covariance import placement_covariance, shape_and_offsets
-from gait.fitting.pose_trajectory import pose_course
-from gait.fitting.posture_prior import around_own_posture
-from gait.fitting.reduced_body import marker_skin
+from gait.fitting.objective_terms import JointPrior, build_joint_prior
+from gait.fitting.offset_covariance import select_covariance, shape_offset_covariance
+from gait.fitting.pose_trajectory import fit_pose_trajectory
+from gait.fitting.posture_prior import recentre_prior
+from gait.fitting.reduced_body import reduce_body
 from gait.fitting.residual_scales import ResidualScales
-from gait.fitting.rigid_initialization import FEWEST_IN_A_FRAME, rigid_start
+from gait.fitting.rigid_initialization import MIN_MARKERS_PER_FRAME, align_rigidly
 from gait.fitting.solver.batched_normal_equations import BatchedNormalEquations
 from gait.fitting.solver.frame_data import ObservedMarkers
 from gait.fitting.solver.levenberg_marquardt import solve_poses
-from gait.fitting.trajectory_smoothing import bridged_course
-from gait.fitting.valid_frames import ValidFrames, held_by_markers, held_frames, stretches
+from gait.fitting.trajectory_smoothing import fill_gap
+from gait.fitting.valid_frames import ValidFrames, frames_determined_by_markers, split_at_gaps, true_runs
 
 CALIBRATION_FRAMES = 36
-"""Frames of a person, over all recordings, that shape and placement are solved on."""
-APART_M = 0.05
-"""How far a recording's offsets may be from the person's at first, so that what was put on anew shows itself."""
-GROWN = 0.04
-"""Recordings whose persons differ by more than this share of their size are of different visits."""
+"""Number of frames, over all trials of a subject, from which shape and marker offsets are solved."""
+INITIAL_OFFSET_SPREAD_M = 0.05
+"""Spread of a trial's marker offsets around the subject's in the first solve; large, to reveal reattached markers."""
+GROWTH_THRESHOLD = 0.04
+"""Trials in which the subject's size differs by more than this fraction have separate shapes."""
 
 
 @dataclass(frozen=True)
 class TrialFit:
-    """One recording, fitted."""
+    """The fit of one trial."""
 
     recording: Recording
-    labels: tuple[str, ...]  # (M,) markers that took part
-    betas: NDArray[np.float64]  # (B,) the person's shape
-    offset_m: NDArray[np.float64]  # (M, 3) how far each sits from where the layout has it, rest axes
-    poses: NDArray[np.float32]  # (T, P) the body's own pose numbers
-    rotations: NDArray[np.float64]  # (T, J, 3, 3) of the joints that the fit turns, relative to the parent
+    labels: tuple[str, ...]  # (M,) markers that were fitted
+    betas: NDArray[np.float64]  # (B,) shape of the subject
+    offset_m: NDArray[np.float64]  # (M, 3) offset of each marker from the layout, rest axes
+    poses: NDArray[np.float32]  # (T, P) pose parameters of the body model, radians
+    rotations: NDArray[np.float64]  # (T, J, 3, 3) of the fitted joints, relative to the parent
     translation_m: NDArray[np.float64]  # (T, 3)
     joints_m: NDArray[np.float64]  # (T, J, 3)
-    virtual_m: NDArray[np.float64]  # (T, M, 3) where the body has the markers
-    residual_m: NDArray[np.float64]  # (T, M) distance to the observed ones, NaN where unseen or no body is held
-    confidence: JointUncertainty  # how well the markers hold each joint
-    held: ValidFrames  # frames that hold the body, bridges between them, and the parts that are left
-    seconds: float  # spent on the poses of this recording
+    virtual_m: NDArray[np.float64]  # (T, M, 3) virtual markers
+    residual_m: NDArray[np.float64]  # (T, M) distance to the observed markers; NaN where not visible or not valid
+    uncertainty: JointUncertainty  # expected error of each joint
+    valid_frames: ValidFrames  # frames with a usable pose, filled gaps, and segments
+    seconds: float  # spent on the poses of this trial
 
 
 @dataclass(frozen=True)
 class SubjectFit:
-    """One person's recordings, fitted together."""
+    """The fit of all trials of one subject."""
 
-    layout: MarkerLayout  # the markers of all recordings together, as placed on the body
-    gaits: tuple[TrialFit, ...]  # in the order of the recordings
-    visits: tuple[tuple[int, ...], ...]  # recordings that share one shape; more than one where the person grew
-    seconds: float  # spent on shape and placement
+    layout: MarkerLayout  # markers of all recordings observation
+    trials: tuple[TrialFit, ...]  # in the order of the recordings
+    shape_groups: tuple[tuple[int, ...], ...]  # trials with a common shape; more than one group if the subject grew
+    seconds: float  # spent on shape and marker offsets
 
 
 class InsufficientMarkersError(GaitError):
-    """A recording that fixes no body in any frame; the person's others can be fitted without it."""
+    """No frame of a recording is enough to fit a body; the subject's other trials can be fitted without it."""
 
     def __init__(self, recording: Recording):
-        super().__init__(f"{recording.path}: no frame shows four markers that are not in one line; nothing to fit.")
+        super().__init__(
+            f"{recording.path}: no frame has four visible markers that are not on one line; nothing to fit."
+        )
         self.recording = recording
 
 
-def fit_person(
+def fit_recordings(
     recordings: Sequence[Recording],
     body: Body,
     layout: MarkerLayout,
     *,
-    weights: ResidualScales | None = None,
+    scales: ResidualScales | None = None,
     prior: PosePrior | None = None,
     bounds: AngleBounds | None = None,
     vposer: VPoser | None = None,
 ) -> SubjectFit:
-    """Fit one shape and one placement to a person's recordings, then a pose to every frame.
+    """Fit shape and marker offsets to the recordings of one subject, then a pose to every frame.
 
-    Children grow: recordings in which the person is of clearly different size are visits, each with a shape of its own.
+    Children grow: trials in which the size of the subject is clearly different get separate shapes.
 
     Args:
-        recordings: one or more of the same person, in metres, y up.
-        body: the statistical body.
-        layout: where markers sit on it; those that no recording has are left out.
-        weights: of the objective's terms.
-        prior: of the joints; the natural one by default.
-        bounds: of single pose numbers, in place of the prior's.
-        vposer: a learned prior, leant on once a pose is near.
+        recordings: one or more recordings of the same subject, metres, y up.
+        body: the body model.
+        layout: markers on the body; markers that no recording has are ignored.
+        scales: expected size of the residuals.
+        prior: pose prior and range of motion; ``default_pose_prior`` by default.
+        bounds: limits of single pose parameters, instead of those of the prior.
+        vposer: learned pose prior, used once the poses are close to the solution.
 
     Raises:
-        GaitError: a recording shares too few markers with the layout, or (NoBodyError) no frame has enough of them.
+        GaitError: a recording shares too few markers with the layout.
+        InsufficientMarkersError: no frame of a recording has enough visible markers.
     """
-    weights = weights or ResidualScales()
+    scales = scales or ResidualScales()
     for recording in recordings:
-        check_labels(recording, layout)
-    worn = {label for recording in recordings for label in recording.labels}
-    layout = layout.select([label for label in layout.labels if label in worn])
+        check_shared_labels(recording, layout)
+    recorded = {label for recording in recordings for label in recording.labels}
+    layout = layout.select([label for label in layout.labels if label in recorded])
     began = time.perf_counter()
     with torch.inference_mode(), frame_batches(body.device) as batches:
-        skin = marker_skin(body, layout)
-        joints = joint_prior(prior or natural_pose_prior(), weights, bounds=bounds, body=body, hinges=skin.hinges)
-        observations = [observed_markers(recording, layout, skin.point) for recording in recordings]
-        chosen = calibration_frames([o.seen.cpu().numpy() for o in observations], CALIBRATION_FRAMES)
-        parts = [o[torch.as_tensor(rows, device=o.seen.device)] for o, rows in zip(observations, chosen, strict=True)]
-        mean = SubjectModel(skin, skin.point.new_zeros(skin.num_betas), skin.point.new_zeros(skin.num_markers, 3))
-        sizes = [_size(mean, joints, part, recording) for part, recording in zip(parts, recordings, strict=True)]
-        visits = same_size(sizes)
-        persons = [
-            _calibrate_visit(
-                mean,
-                [parts[r] for r in visit],
-                float(np.mean([sizes[r] for r in visit])),
-                layout,
-                joints,
-                weights,
-                recordings[visit[0]].path,
-            )
-            for visit in visits
+        reduced_body = reduce_body(body, layout)
+        joint_prior = build_joint_prior(
+            prior or default_pose_prior(), scales, bounds=bounds, body=body, hinges=reduced_body.hinges
+        )
+        observations = [observed_markers(recording, layout, reduced_body.marker_template) for recording in recordings]
+        chosen = select_calibration_frames([o.visible.cpu().numpy() for o in observations], CALIBRATION_FRAMES)
+        calibration_markers = [
+            o[torch.as_tensor(rows, device=o.visible.device)] for o, rows in zip(observations, chosen, strict=True)
         ]
-        calibrated = time.perf_counter() - began
-        gaits = []
+        mean_subject = SubjectModel(
+            reduced_body,
+            reduced_body.marker_template.new_zeros(reduced_body.num_betas),
+            reduced_body.marker_template.new_zeros(reduced_body.num_markers, 3),
+        )
+        sizes = [
+            _relative_size(mean_subject, joint_prior, frames, recording)
+            for frames, recording in zip(calibration_markers, recordings, strict=True)
+        ]
+        shape_groups = group_by_size(sizes)
+        calibrations = [
+            _calibrate_group(
+                mean_subject,
+                [calibration_markers[r] for r in group],
+                float(np.mean([sizes[r] for r in group])),
+                layout,
+                joint_prior,
+                scales,
+                recordings[group[0]].path,
+            )
+            for group in shape_groups
+        ]
+        calibration_s = time.perf_counter() - began
+        trials = []
         for r, (recording, observation) in enumerate(zip(recordings, observations, strict=True)):
-            v = next(v for v, visit in enumerate(visits) if r in visit)
+            g = next(g for g, group in enumerate(shape_groups) if r in group)
             rows = [i for i, label in enumerate(layout.labels) if label in recording.labels]
-            index = torch.as_tensor(rows, device=skin.point.device)
-            solved, covariance = persons[v]
-            k = visits[v].index(r)
-            frames = len(parts[r].seen)
-            before = sum(len(parts[other].seen) for other in visits[v][:k])
-            gaits.append(
-                _fit_gait(
+            index = torch.as_tensor(rows, device=reduced_body.marker_template.device)
+            calibrated, covariance = calibrations[g]
+            k = shape_groups[g].index(r)
+            frames = len(calibration_markers[r].visible)
+            before = sum(len(calibration_markers[other].visible) for other in shape_groups[g][:k])
+            trials.append(
+                _fit_trial(
                     body,
                     recording,
-                    SubjectModel(skin.select(index), solved.betas, solved.placement.recordings[k, index]),
-                    ObservedMarkers(observation.markers[:, index], observation.seen[:, index]),
-                    shape_and_offsets(covariance[k], skin.num_betas, index),
-                    around_own_posture(joints, solved.pose.rotations[before : before + frames]),
-                    weights,
+                    SubjectModel(
+                        reduced_body.select(index), calibrated.betas, calibrated.marker_offsets.trials[k, index]
+                    ),
+                    ObservedMarkers(observation.markers[:, index], observation.visible[:, index]),
+                    select_covariance(covariance[k], reduced_body.num_betas, index),
+                    recentre_prior(joint_prior, calibrated.pose.rotations[before : before + frames]),
+                    scales,
                     vposer,
                     batches,
                 )
             )
-    return SubjectFit(layout, tuple(gaits), visits, calibrated)
+    return SubjectFit(layout, tuple(trials), shape_groups, calibration_s)
 
 
-def same_size(sizes: Sequence[float]) -> tuple[tuple[int, ...], ...]:
-    """Group recordings into visits: a visit ends where the next larger size is more than ``GROWN`` larger."""
+def group_by_size(sizes: Sequence[float]) -> tuple[tuple[int, ...], ...]:
+    """Group trials by the size of the subject: a relative gap above ``GROWTH_THRESHOLD`` separates two groups."""
     order = sorted(range(len(sizes)), key=lambda r: sizes[r])
-    visits = [[order[0]]]
+    groups = [[order[0]]]
     for r in order[1:]:
-        if sizes[r] > sizes[visits[-1][-1]] * (1 + GROWN):
-            visits.append([])
-        visits[-1].append(r)
-    return tuple(sorted(tuple(sorted(visit)) for visit in visits))
+        if sizes[r] > sizes[groups[-1][-1]] * (1 + GROWTH_THRESHOLD):
+            groups.append([])
+        groups[-1].append(r)
+    return tuple(sorted(tuple(sorted(group)) for group in groups))
 
 
-def _size(mean: SubjectModel, prior: JointPrior, frames: ObservedMarkers, recording: Recording) -> float:
-    """The person's size over the mean body's, from the trunk's markers."""
-    _, size, fixed = rigid_start(mean, prior.natural, frames)
-    if not bool(fixed.any()):
+def _relative_size(
+    mean_subject: SubjectModel, prior: JointPrior, frames: ObservedMarkers, recording: Recording
+) -> float:
+    """Return the size of the subject relative to the mean body, mainly from the trunk markers."""
+    _, size, determined = align_rigidly(mean_subject, prior.mean, frames)
+    if not bool(determined.any()):
         raise InsufficientMarkersError(recording)
-    return float(size[fixed].median())
+    return float(size[determined].median())
 
 
-def _calibrate_visit(
-    mean: SubjectModel,
+def _calibrate_group(
+    mean_subject: SubjectModel,
     frames: Sequence[ObservedMarkers],
     size: float,
     layout: MarkerLayout,
     prior: JointPrior,
-    weights: ResidualScales,
-    where: Path,
+    scales: ResidualScales,
+    path: Path,
 ) -> tuple[ShapeCalibration, Tensor]:
-    """Shape and placement of one visit from chosen frames of each of its recordings, and the covariance of both."""
-    skin = mean.skin
-    prior = replace(prior, precision=weights.calibration_pose_prior * prior.precision)
-    together = ObservedMarkers(torch.cat([f.markers for f in frames]), torch.cat([f.seen for f in frames]))
-    wearer = SubjectModel(skin, scaled_betas(skin, size), mean.offset)
-    start, _, _ = rigid_start(wearer, prior.natural, together)
-    pose = solve_poses(BatchedNormalEquations(wearer, prior, weights), start, together).pose
-    precision = offset_precision(skin, layout.kinds, weights)
-    which = torch.as_tensor(np.repeat(np.arange(len(frames)), [len(f.seen) for f in frames]), device=skin.point.device)
-    loose = replace(weights, same_session_m=APART_M, replaced_m=APART_M)
+    """Solve shape and marker offsets of a group of trials; return them and their covariance."""
+    reduced_body = mean_subject.reduced_body
+    prior = replace(prior, precision=scales.calibration_pose_prior * prior.precision)
+    observation = ObservedMarkers(torch.cat([f.markers for f in frames]), torch.cat([f.visible for f in frames]))
+    subject = SubjectModel(reduced_body, betas_for_size(reduced_body, size), mean_subject.offset)
+    start, _, _ = align_rigidly(subject, prior.mean, observation)
+    pose = solve_poses(BatchedNormalEquations(subject, prior, scales), start, observation).pose
+    precision = offset_precision(reduced_body, layout.kinds, scales)
+    trial_index = torch.as_tensor(
+        np.repeat(np.arange(len(frames)), [len(f.visible) for f in frames]), device=reduced_body.marker_template.device
+    )
+    uncoupled = replace(scales, same_session_m=INITIAL_OFFSET_SPREAD_M, replaced_m=INITIAL_OFFSET_SPREAD_M)
     try:
-        apart = calibrate(skin, wearer.betas, pose, together, which, prior, precision, loose)
-        tied = calibrate(  # then tie together what turned out to agree
-            skin, apart.betas, apart.pose, together, which, prior, precision, weights, start=apart.placement
+        independent = calibrate(
+            reduced_body, subject.betas, pose, observation, trial_index, prior, precision, uncoupled
         )
-        return tied, placement_covariance(skin, tied, together, which, prior, precision, layout.kinds, weights)
+        coupled = calibrate(  # couples the offsets that turned out to agree
+            reduced_body,
+            independent.betas,
+            independent.pose,
+            observation,
+            trial_index,
+            prior,
+            precision,
+            scales,
+            start=independent.marker_offsets,
+        )
+        return coupled, shape_offset_covariance(
+            reduced_body, coupled, observation, trial_index, prior, precision, layout.kinds, scales
+        )
     except torch.linalg.LinAlgError as error:
         raise GaitError(
-            f"{where}: the markers do not determine a body ({error}); are positions and labels right?"
+            f"{path}: the markers do not determine a body ({error}); are positions and labels right?"
         ) from error
 
 
-def check_labels(recording: Recording, layout: MarkerLayout) -> None:
-    """Refuse a recording that shares too few markers with a layout, naming both sets of labels."""
+def check_shared_labels(recording: Recording, layout: MarkerLayout) -> None:
+    """Raise a GaitError that lists both sets of labels if a recording shares too few markers with a layout."""
     shared = set(recording.labels) & set(layout.labels)
-    if len(shared) < layout.fewest_shared:
+    if len(shared) < layout.min_shared_markers:
         raise GaitError(
-            f"{recording.path}: {len(shared)} of its markers are known to the layout ({layout.source}), "
-            f"{layout.fewest_shared} are needed. The recording has {_listed(recording.labels)}; the layout knows "
-            f"{_listed(layout.labels)}. Name a constraint_file that places this laboratory's markers."
+            f"{recording.path}: {len(shared)} of its markers are in the layout ({layout.source}), but "
+            f"{layout.min_shared_markers} are needed. The recording has {_join_labels(recording.labels)}, the layout "
+            f"{_join_labels(layout.labels)}. Give a marker_layout_file with the markers of this laboratory."
         )
 
 
-def calibration_frames(seen: Sequence[NDArray[np.bool_]], count: int) -> list[NDArray[np.int64]]:
-    """Frames of each recording to calibrate on: spread over all, well seen, each marker in some of them.
+def select_calibration_frames(visible_by_trial: Sequence[NDArray[np.bool_]], count: int) -> list[NDArray[np.int64]]:
+    """Select frames of each trial for calibration.
+
+    They are spread over the trial and have many visible markers, and each marker is visible in some of them.
 
     Args:
-        seen: (T, M) a recording.
-        count: of frames over all recordings; each recording has one at least.
+        visible_by_trial: (T, M) of each trial.
+        count: total number of frames; every trial gets at least one.
     """
-    share = max(1, count // len(seen))
+    per_recording = max(1, count // len(visible_by_trial))
     chosen = []
-    for visible in seen:
+    for visible in visible_by_trial:
         number = visible.sum(axis=1)
-        held = number[number >= FEWEST_IN_A_FRAME]
-        good = np.flatnonzero(number >= max(np.quantile(held, 0.3) if len(held) else 0, FEWEST_IN_A_FRAME))
+        enough = number[number >= MIN_MARKERS_PER_FRAME]
+        good = np.flatnonzero(number >= max(np.quantile(enough, 0.3) if len(enough) else 0, MIN_MARKERS_PER_FRAME))
         good = good if len(good) else np.arange(len(visible))
-        picked = set(good[np.unique(np.linspace(0, len(good) - 1, share).round().astype(int))].tolist())
+        selected = set(good[np.unique(np.linspace(0, len(good) - 1, per_recording).round().astype(int))].tolist())
         for m in range(visible.shape[1]):
-            shown = np.flatnonzero(visible[:, m])
-            if len(shown) and not visible[sorted(picked), m].any():
-                best = shown[np.argsort(-number[shown], kind="stable")]
-                picked.update(best[np.linspace(0, len(best) // 2, 3).astype(int)].tolist())
-        chosen.append(np.array(sorted(picked)))
+            visible_rows = np.flatnonzero(visible[:, m])
+            if len(visible_rows) and not visible[sorted(selected), m].any():
+                best = visible_rows[np.argsort(-number[visible_rows], kind="stable")]
+                selected.update(best[np.linspace(0, len(best) // 2, 3).astype(int)].tolist())
+        chosen.append(np.array(sorted(selected)))
     return chosen
 
 
-def _fit_gait(
+def _fit_trial(
     body: Body,
     recording: Recording,
-    wearer: SubjectModel,
+    subject: SubjectModel,
     observation: ObservedMarkers,
-    placement: Tensor,
+    covariance: Tensor,
     prior: JointPrior,
-    weights: ResidualScales,
+    scales: ResidualScales,
     vposer: VPoser | None,
     batches: FrameBatches,
 ) -> TrialFit:
+    """Fit the poses of one trial; ``covariance`` is that of the subject's shape and marker offsets."""
     began = time.perf_counter()
-    pose = pose_course(wearer, observation, prior, weights, recording.rate_hz, vposer, batches)
+    pose = fit_pose_trajectory(subject, observation, prior, scales, recording.rate_hz, vposer, batches)
 
-    equations = BatchedNormalEquations(wearer, prior, weights, torch.float64)
+    equations = BatchedNormalEquations(subject, prior, scales, torch.float64)
 
-    def placed(rows: slice) -> tuple[Tensor, Tensor, Tensor]:
-        return *equations.placed(pose[rows]), pose_numbers(body, pose[rows], wearer.skin.hinges).float()
+    def pose_rows(rows: slice) -> tuple[Tensor, Tensor, Tensor]:
+        return *equations.markers_and_joints(pose[rows]), to_model_pose(
+            body, pose[rows], subject.reduced_body.hinges
+        ).float()
 
-    virtual, joints, numbers = (torch.cat(parts) for parts in zip(*batches.map(recording.frames, placed), strict=True))
+    virtual, joints, poses = (
+        torch.cat(parts) for parts in zip(*batches.map(recording.num_frames, pose_rows), strict=True)
+    )
     seconds = time.perf_counter() - began
     rate = recording.rate_hz
-    confidence = joint_confidence(
-        wearer, pose, joints.cpu().numpy(), observation, prior, weights, placement, rate, batches
+    uncertainty = estimate_joint_uncertainty(
+        subject, pose, joints.cpu().numpy(), observation, prior, scales, covariance, rate, batches
     )
-    fixed = rigid_start(wearer, prior.natural, observation)[2].cpu().numpy()
-    held = held_frames(held_by_markers(fixed, confidence.alone_m), rate)
-    for gap in stretches(held.bridged):
+    determined = align_rigidly(subject, prior.mean, observation)[2].cpu().numpy()
+    valid_frames = split_at_gaps(frames_determined_by_markers(determined, uncertainty.sigma_single_frame_m), rate)
+    for gap in true_runs(valid_frames.gap_filled):
         frames = torch.arange(gap.start, gap.stop, device=virtual.device)
-        pose = pose.with_frames(frames, bridged_course(pose, held.held, gap, wearer.skin.hinges))
-        virtual[gap], joints[gap], numbers[gap] = placed(gap)
-    counted = observation.seen & torch.as_tensor(held.held, device=virtual.device)[:, None]
+        pose = pose.with_frames(frames, fill_gap(pose, valid_frames.valid, gap, subject.reduced_body.hinges))
+        virtual[gap], joints[gap], poses[gap] = pose_rows(gap)
+    used = observation.visible & torch.as_tensor(valid_frames.valid, device=virtual.device)[:, None]
     residual = (virtual - observation.markers).norm(dim=-1)
-    residual = torch.where(counted, residual, torch.full_like(residual, torch.nan))
+    residual = torch.where(used, residual, torch.full_like(residual, torch.nan))
     return TrialFit(
         recording=recording,
-        labels=wearer.skin.labels,
-        betas=wearer.betas.cpu().numpy(),
-        offset_m=wearer.offset.cpu().numpy(),
-        poses=numbers.cpu().numpy(),
+        labels=subject.reduced_body.labels,
+        betas=subject.betas.cpu().numpy(),
+        offset_m=subject.offset.cpu().numpy(),
+        poses=poses.cpu().numpy(),
         rotations=pose.rotations.cpu().numpy(),
         translation_m=pose.translation.cpu().numpy(),
         joints_m=joints.cpu().numpy(),
         virtual_m=virtual.cpu().numpy(),
         residual_m=residual.cpu().numpy(),
-        confidence=confidence,
-        held=held,
+        uncertainty=uncertainty,
+        valid_frames=valid_frames,
         seconds=seconds,
     )
 
 
 def observed_markers(recording: Recording, layout: MarkerLayout, like: Tensor) -> ObservedMarkers:
-    """A recording's markers in the layout's order; what it lacks is unseen."""
+    """Return the markers of a recording in the order of a layout; missing markers are not visible."""
     column = {label: i for i, label in enumerate(recording.labels)}
-    T = recording.frames
+    T = recording.num_frames
     markers = np.zeros((T, layout.num_markers, 3))
-    seen = np.zeros((T, layout.num_markers), dtype=bool)
+    visible = np.zeros((T, layout.num_markers), dtype=bool)
     for m, label in enumerate(layout.labels):
         if label in column:
-            seen[:, m] = recording.visible[:, column[label]]
-            markers[:, m] = np.where(seen[:, m, None], recording.positions_m[:, column[label]], 0.0)
+            visible[:, m] = recording.visible[:, column[label]]
+            markers[:, m] = np.where(visible[:, m, None], recording.positions_m[:, column[label]], 0.0)
     return ObservedMarkers(
         torch.as_tensor(markers, dtype=like.dtype, device=like.device),
-        torch.as_tensor(seen, device=like.device),
+        torch.as_tensor(visible, device=like.device),
     )
 
 
-def _listed(labels: Sequence[str], most: int = 60) -> str:
-    named = ", ".join(labels[:most]) or "none"
-    return f"{named} and {len(labels) - most} more" if len(labels) > most else named
+def _join_labels(labels: Sequence[str], max_labels: int = 60) -> str:
+    text = ", ".join(labels[:max_labels]) or "none"
+    return f"{text} and {len(labels) - max_labels} more" if len(labels) > max_labels else text

@@ -1,8 +1,9 @@
-"""The course of a movement: what a frame with too few markers can borrow from its neighbours.
+"""Smooth, interpolate and fill pose trajectories, so that frames with few markers profit from their neighbours.
 
-Each joint's rotations are smoothed over time, every frame weighted by what its own markers know of that joint. Where
-they know much the course follows them; in a gap it bridges smoothly. Minimised is Σ Iₜ|xₜ − qₜ|² + λ Σ|xₜ₋₁ − 2xₜ +
-xₜ₊₁|² (Whittaker 1923; Eilers 2003, Anal. Chem. 75:3631), q the quaternions or the body's place, I the information.
+The rotations of each joint are smoothed over time, and every frame is weighted by the information that its own markers
+give about the joint. Where the information is high, the trajectory follows the frames; in a gap it continues smoothly.
+Smoothing minimises Σ Iₜ|xₜ − qₜ|² + λ Σ|xₜ₋₁ − 2xₜ + xₜ₊₁|² (Whittaker 1923; Eilers 2003, Anal. Chem. 75:3631), where q
+are the quaternions or the translation and I is the information.
 """
 
 from __future__ import annotations
@@ -16,54 +17,59 @@ from torch import Tensor
 from gait.fitting.joint_parametrization import ConstrainedJoints, Pose
 from gait.fitting.objective_terms import SoftPoseTarget
 from gait.fitting.residual_scales import ResidualScales
-from gait.fitting.solver import quaternions as turns
+from gait.fitting.solver import quaternions
 
-CUT_OFF_HZ = 8.0
-"""Movements faster than this are smoothed in a joint that is known only as well as ``ResidualScales.smooth_rad``. Gait's
-power lies below 6 Hz (Winter 1991); a joint well seen is known better and keeps more."""
+CUTOFF_HZ = 8.0
+"""Cut-off frequency for a joint whose information is 1/``ResidualScales.smooth_rad``². The power of gait is below 6 Hz
+(Winter 1991). A joint with more information is smoothed less."""
 
-BRIDGE_PIERS = 8
-"""Frames on each side of a gap that decide how it is bridged."""
+GAP_CONTEXT_FRAMES = 8
+"""Frames on each side of a gap that are used to fill it."""
 
 
-def smooth_course(pose: Pose, information: Tensor, rate_hz: float, weights: ResidualScales) -> SoftPoseTarget:
-    """Smooth the poses of a recording.
+def smooth_trajectory(pose: Pose, information: Tensor, rate_hz: float, scales: ResidualScales) -> SoftPoseTarget:
+    """Smooth the poses of a trial.
 
     Args:
         pose: T frames.
-        information: (T, J + 1) what the markers of a frame know of each joint, 1/rad², and last of the place, 1/m².
-        rate_hz: frames a second.
-        weights: ``smooth_rad`` and ``smooth_m`` set the scale.
+        information: (T, J + 1) information about each joint, 1/rad², and last about the translation, 1/m².
+        rate_hz: frames per second.
+        scales: of which ``smooth_rad`` and ``smooth_m`` are used.
+
+    Returns:
+        The smoothed poses as soft targets.
     """
     T, J = pose.rotations.shape[:2]
     quaternion = _continuous_quaternions(pose.rotations).cpu().numpy()
-    known = information.double().cpu().numpy()
-    stiffness = (rate_hz / (2 * np.pi * CUT_OFF_HZ)) ** 4
+    frame_weight = information.double().cpu().numpy()
+    stiffness = (rate_hz / (2 * np.pi * CUTOFF_HZ)) ** 4
     smoothed = np.empty_like(quaternion)
     for j in range(J):
-        floor = 1e-4 / weights.smooth_rad**2
-        smoothed[:, j] = whittaker(quaternion[:, j], known[:, j] + floor, stiffness / weights.smooth_rad**2)
-    place = whittaker(
+        floor = 1e-4 / scales.smooth_rad**2
+        smoothed[:, j] = whittaker_smooth(
+            quaternion[:, j], frame_weight[:, j] + floor, stiffness / scales.smooth_rad**2
+        )
+    translation = whittaker_smooth(
         pose.translation.cpu().numpy(),
-        known[:, J] + 1e-4 / weights.smooth_m**2,
-        stiffness / weights.smooth_m**2,
+        frame_weight[:, J] + 1e-4 / scales.smooth_m**2,
+        stiffness / scales.smooth_m**2,
     )
     like = pose.rotations
     q = torch.as_tensor(smoothed, dtype=like.dtype, device=like.device)
     return SoftPoseTarget(
         rotations=_matrices(q),
-        translation=torch.as_tensor(place, dtype=like.dtype, device=like.device),
-        rotation_precision=torch.full((T, J), 1 / weights.smooth_rad**2, dtype=like.dtype, device=like.device),
-        translation_precision=torch.full((T,), 1 / weights.smooth_m**2, dtype=like.dtype, device=like.device),
+        translation=torch.as_tensor(translation, dtype=like.dtype, device=like.device),
+        rotation_precision=torch.full((T, J), 1 / scales.smooth_rad**2, dtype=like.dtype, device=like.device),
+        translation_precision=torch.full((T,), 1 / scales.smooth_m**2, dtype=like.dtype, device=like.device),
     )
 
 
-def whittaker(values: NDArray[np.float64], weight: NDArray[np.float64], stiffness: float) -> NDArray[np.float64]:
-    """Smooth columns (T, C) with weights (T,) against their second differences."""
+def whittaker_smooth(values: NDArray[np.float64], weight: NDArray[np.float64], stiffness: float) -> NDArray[np.float64]:
+    """Smooth columns (T, C) with weights (T,) by penalising their second differences."""
     T = len(values)
     if T < 3:
         return values.copy()
-    bands = np.zeros((3, T))  # lower form: main diagonal, first, second below it
+    bands = np.zeros((3, T))  # lower form: main diagonal, first and second subdiagonal
     bands[0] = weight
     bands[0, :-2] += stiffness
     bands[0, 1:-1] += 4 * stiffness
@@ -74,84 +80,97 @@ def whittaker(values: NDArray[np.float64], weight: NDArray[np.float64], stiffnes
     return solveh_banded(bands, weight[:, None] * values, lower=True, check_finite=False)
 
 
-def between_frames(pose: Pose, frames: NDArray[np.int64], total: int, hinges: ConstrainedJoints | None) -> Pose:
-    """Poses of ``total`` frames from some of them: cubic splines of quaternions and places, straight lines over gaps.
+def interpolate_poses(pose: Pose, frames: NDArray[np.int64], total: int, hinges: ConstrainedJoints | None) -> Pose:
+    """Interpolate poses to all frames: by cubic splines of quaternions and translation, and linearly over gaps.
 
-    A gap is an interval twice as long as most; before the first frame and after the last one their poses stay.
+    A gap is an interval at least twice as long as the median one. Frames before the first and after the last pose take
+    the nearest pose.
+
+    Args:
+        pose: N poses.
+        frames: (N,) their frames, increasing.
+        total: number of frames T of the result.
+        hinges: hinges of a constrained tree.
     """
     T, J = pose.rotations.shape[:2]
-    known = [_continuous_quaternions(pose.rotations).reshape(T, 4 * J), pose.translation]
+    columns = [_continuous_quaternions(pose.rotations).reshape(T, 4 * J), pose.translation]
     if pose.angles is not None:
-        known.append(pose.angles.flatten(1))
-    values = torch.cat(known, dim=1).cpu().numpy()
+        columns.append(pose.angles.flatten(1))
+    values = torch.cat(columns, dim=1).cpu().numpy()
     at = np.arange(total).clip(frames[0], frames[-1])
     right = np.searchsorted(frames, at, side="right").clip(1, max(T - 1, 1))
     left = right - 1
     right = np.minimum(right, T - 1)
     span = np.maximum(frames[right] - frames[left], 1)
-    share = ((at - frames[left]) / span)[:, None]
-    between = (1 - share) * values[left] + share * values[right]
+    t = ((at - frames[left]) / span)[:, None]
+    interpolated = (1 - t) * values[left] + t * values[right]
     near = span < 2 * np.median(np.diff(frames)) if T > 3 else np.zeros(total, dtype=bool)
     if near.any():
-        between[near] = cubic_spline(frames, values, left[near], share[near])
+        interpolated[near] = natural_cubic_spline(frames, values, left[near], t[near])
     like = pose.rotations
-    mixed = torch.as_tensor(between, dtype=like.dtype, device=like.device)
-    rotations = _matrices(mixed[:, : 4 * J].unflatten(1, (J, 4)))
-    translation = mixed[:, 4 * J : 4 * J + 3].contiguous()
+    columns_at = torch.as_tensor(interpolated, dtype=like.dtype, device=like.device)
+    rotations = _matrices(columns_at[:, : 4 * J].unflatten(1, (J, 4)))
+    translation = columns_at[:, 4 * J : 4 * J + 3].contiguous()
     if pose.angles is None or hinges is None:
         return Pose(rotations, translation)
-    angles = mixed[:, 4 * J + 3 :].unflatten(1, (J, 2))
+    angles = columns_at[:, 4 * J + 3 :].unflatten(1, (J, 2))
     return Pose(torch.where(hinges.hinged[:, None, None], hinges.rotations(angles), rotations), translation, angles)
 
 
-def bridged_course(pose: Pose, held: NDArray[np.bool_], gap: slice, hinges: ConstrainedJoints | None) -> Pose:
-    """Poses of the frames of a gap, with the least bend, from the held frames (T,) on both sides of it."""
+def fill_gap(pose: Pose, valid: NDArray[np.bool_], gap: slice, hinges: ConstrainedJoints | None) -> Pose:
+    """Return poses for the frames of a gap: the smoothest continuation of the valid frames (T,) on both sides."""
     J = pose.rotations.shape[1]
-    window = slice(max(gap.start - BRIDGE_PIERS, 0), gap.stop + BRIDGE_PIERS)
-    around = pose[window]
-    known = [_continuous_quaternions(around.rotations).flatten(1), around.translation]
-    if around.angles is not None:
-        known.append(around.angles.flatten(1))
-    values = torch.cat(known, dim=1)
-    course = whittaker(values.cpu().numpy(), held[window].astype(np.float64), 1.0)
-    inside = course[gap.start - window.start : gap.stop - window.start]
-    drawn = torch.as_tensor(inside, dtype=values.dtype, device=values.device)
-    rotations, translation = _matrices(drawn[:, : 4 * J].unflatten(1, (J, 4))), drawn[:, 4 * J : 4 * J + 3]
+    window = slice(max(gap.start - GAP_CONTEXT_FRAMES, 0), gap.stop + GAP_CONTEXT_FRAMES)
+    context = pose[window]
+    columns = [_continuous_quaternions(context.rotations).flatten(1), context.translation]
+    if context.angles is not None:
+        columns.append(context.angles.flatten(1))
+    values = torch.cat(columns, dim=1)
+    smoothed = whittaker_smooth(values.cpu().numpy(), valid[window].astype(np.float64), 1.0)
+    inside = smoothed[gap.start - window.start : gap.stop - window.start]
+    columns_at = torch.as_tensor(inside, dtype=values.dtype, device=values.device)
+    rotations, translation = _matrices(columns_at[:, : 4 * J].unflatten(1, (J, 4))), columns_at[:, 4 * J : 4 * J + 3]
     if pose.angles is None or hinges is None:
         return Pose(rotations, translation)
-    angles = drawn[:, 4 * J + 3 :].unflatten(1, (J, 2))
+    angles = columns_at[:, 4 * J + 3 :].unflatten(1, (J, 2))
     return Pose(torch.where(hinges.hinged[:, None, None], hinges.rotations(angles), rotations), translation, angles)
 
 
-def cubic_spline(
-    knots: NDArray[np.int64], values: NDArray[np.float64], left: NDArray[np.int64], share: NDArray[np.float64]
+def natural_cubic_spline(
+    knots: NDArray[np.int64], values: NDArray[np.float64], left: NDArray[np.int64], t: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Natural cubic spline (de Boor 2001, A Practical Guide to Splines, ch. IV); scipy's own takes long to be loaded.
+    """Evaluate a natural cubic spline (de Boor 2001, A Practical Guide to Splines, ch. IV).
+
+    ``scipy.interpolate`` would do the same but takes long to import.
 
     Args:
         knots: (N,) ascending, four or more.
         values: (N, C) at the knots.
-        left: (P,) the knot before each place asked for.
-        share: (P, 1) of the way from there to the next knot.
+        left: (P,) index of the knot before each point.
+        t: (P, 1) position of each point between this knot and the next one, 0 to 1.
     """
     width = np.diff(knots).astype(float)[:, None]
     slope = np.diff(values, axis=0) / width
     bands = np.zeros((2, len(knots) - 2))
     bands[0] = 2 * (width[:-1, 0] + width[1:, 0])
     bands[1, :-1] = width[1:-1, 0]
-    bend = np.zeros_like(values)  # second derivative, zero at both ends
-    bend[1:-1] = solveh_banded(bands, 6 * np.diff(slope, axis=0), lower=True, check_finite=False)
-    h, a, b = width[left], 1 - share, share
-    return a * values[left] + b * values[left + 1] + h**2 / 6 * ((a**3 - a) * bend[left] + (b**3 - b) * bend[left + 1])
+    curvature = np.zeros_like(values)  # second derivative, zero at both ends
+    curvature[1:-1] = solveh_banded(bands, 6 * np.diff(slope, axis=0), lower=True, check_finite=False)
+    h, a, b = width[left], 1 - t, t
+    return (
+        a * values[left]
+        + b * values[left + 1]
+        + h**2 / 6 * ((a**3 - a) * curvature[left] + (b**3 - b) * curvature[left + 1])
+    )
 
 
 def _continuous_quaternions(rotations: Tensor) -> Tensor:
-    """(T, J, 4) quaternions (x, y, z, w) of (T, J, 3, 3) whose signs do not jump from frame to frame."""
-    q = turns.from_matrices(rotations).movedim(0, -1)
+    """Convert rotations (T, J, 3, 3) to quaternions (T, J, 4), x, y, z, w, without sign changes between frames."""
+    q = quaternions.from_matrices(rotations).movedim(0, -1)
     flip = torch.where((q[1:] * q[:-1]).sum(-1, keepdim=True) < 0, -1.0, 1.0).to(q.dtype)
     return torch.cat([q[:1], q[1:] * flip.cumprod(dim=0)], dim=0)
 
 
-def _matrices(quaternions: Tensor) -> Tensor:
-    """(T, J, 3, 3) from quaternions (T, J, 4) of any length."""
-    return turns.to_matrices(turns.normalised(quaternions.movedim(-1, 0)))
+def _matrices(q: Tensor) -> Tensor:
+    """Convert quaternions (T, J, 4) of any norm to rotation matrices (T, J, 3, 3)."""
+    return quaternions.to_matrices(quaternions.normalize(q.movedim(-1, 0)))

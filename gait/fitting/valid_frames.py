@@ -1,8 +1,9 @@
-"""Frames in which the markers hold the body, short gaps that are bridged, and long ones that split the sequence.
+"""Frames whose pose is determined by the markers, short gaps to be filled, and long gaps that split a trial.
 
-A pose that no marker held is a guess. Over a short gap the guess is good: people move smoothly, and both sides of the
-gap are known: of the ways to fill gaps of markers, splines are the best up to 200 ms and no longer beyond (Howarth and
-Callaghan 2010, Comput. Methods Biomech. Biomed. Eng. 13:847). Beyond that the sequence ends, and another one begins.
+A pose that no marker determines is a guess. Over a short gap the guess is good, because people move smoothly and both
+sides of the gap are known: splines are the best method to fill gaps in marker trajectories of up to 200 ms, but not of
+longer ones (Howarth and Callaghan 2010, Comput. Methods Biomech. Biomed. Eng. 13:847). A longer gap ends one segment of
+the trial and begins another.
 """
 
 from __future__ import annotations
@@ -14,80 +15,82 @@ from numpy.typing import NDArray
 
 from gait.body.skeleton import Joint
 
-BRIDGE_SECONDS = 0.2
-"""The longest gap that is bridged: twenty frames at 100 Hz, half of a swing phase."""
-SHORTEST_PART_SECONDS = 0.25
-"""A shorter stretch between two gaps is no sequence; it is left out."""
-LOST_M = 0.05
-"""A joint whose figure is above this, and clearly above its usual one, is lost in that frame."""
-LOST_TIMES = 2.0
-"""How much above."""
-LOST_PELVIS_M = 0.1
-"""Above this the pelvis, and with it the body, is lost whatever is usual: a person could be anywhere."""
-USUAL = 0.05
-"""A joint's usual figure is exceeded in all but this share of the frames: few may be good, but some are."""
+MAX_FILLED_GAP_S = 0.2
+"""Longest gap that is filled: 20 frames at 100 Hz, half of a swing phase."""
+MIN_SEGMENT_S = 0.25
+"""A shorter run of valid frames between two gaps is excluded."""
+LOST_TRACK_M = 0.05
+"""A joint is lost in a frame if its uncertainty is above this and above ``LOST_TRACK_RATIO`` times its baseline."""
+LOST_TRACK_RATIO = 2.0
+"""Factor over the baseline uncertainty of a joint, see ``LOST_TRACK_M``."""
+LOST_TRACK_PELVIS_M = 0.1
+"""The pelvis, and with it the whole body, is lost above this uncertainty, whatever its baseline is."""
+BASELINE_QUANTILE = 0.05
+"""Quantile over the frames that is taken as the baseline uncertainty of a joint: only few frames may be good."""
 
 
 @dataclass(frozen=True)
 class ValidFrames:
-    """Which of a recording's T frames hold the body."""
+    """Which of the T frames of a trial have a pose that can be used."""
 
-    held: NDArray[np.bool_]  # (T,) by their own markers
-    bridged: NDArray[np.bool_]  # (T,) not held, but in a short gap between two that are
-    parts: tuple[slice, ...]  # sequences without a long gap, in order; there is always one
+    valid: NDArray[np.bool_]  # (T,) the pose is determined by the markers of the frame itself
+    gap_filled: NDArray[np.bool_]  # (T,) not valid, but in a short gap between valid frames
+    segments: tuple[slice, ...]  # runs of frames without a long gap, in order; at least one
 
     @property
-    def left_out(self) -> tuple[slice, ...]:
-        """Stretches of frames that are in no part."""
-        kept = np.zeros(len(self.held), dtype=bool)
-        for part in self.parts:
-            kept[part] = True
-        return stretches(~kept)
+    def excluded(self) -> tuple[slice, ...]:
+        """Runs of frames that are in no segment."""
+        kept = np.zeros(len(self.valid), dtype=bool)
+        for segment in self.segments:
+            kept[segment] = True
+        return true_runs(~kept)
 
 
-def usual_figures(alone_m: NDArray[np.floating]) -> NDArray[np.float64]:
-    """(J,) the figure that a joint has in its better frames, of (T, J)."""
-    return np.quantile(alone_m, USUAL, axis=0)
+def baseline_sigma(sigma_single_frame_m: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Return the uncertainty (J,) that each joint has in its best frames, from (T, J) in metres."""
+    return np.quantile(sigma_single_frame_m, BASELINE_QUANTILE, axis=0)
 
 
-def held_by_markers(fixed: NDArray[np.bool_], alone_m: NDArray[np.floating]) -> NDArray[np.bool_]:
-    """(T,) frames whose own markers hold the body.
+def frames_determined_by_markers(
+    determined: NDArray[np.bool_], sigma_single_frame_m: NDArray[np.floating]
+) -> NDArray[np.bool_]:
+    """Return the frames (T,) whose own markers determine the pose of the body.
 
     Args:
-        fixed: (T,) whether enough markers are seen to fix anything.
-        alone_m: (T, J) how well each frame's own markers hold each joint (``JointUncertainty.alone_m``).
+        determined: (T,) whether enough markers are visible for a rigid alignment.
+        sigma_single_frame_m: (T, J) uncertainty of each joint (``JointUncertainty.sigma_single_frame_m``).
     """
-    usual = usual_figures(alone_m[fixed] if fixed.any() else alone_m)
-    lost = alone_m > np.maximum(LOST_M, LOST_TIMES * usual)
-    anywhere = alone_m[:, Joint.PELVIS] > LOST_PELVIS_M
-    if not anywhere[fixed].all():  # else there is nothing better, and the residual tells
-        lost[:, Joint.PELVIS] |= anywhere
-    ever = usual < LOST_M  # a joint that no marker ever holds says nothing about a frame
-    most = lost[:, ever].mean(axis=1) > 0.5 if ever.any() else np.zeros(len(lost), dtype=bool)
-    return fixed & ~lost[:, Joint.PELVIS] & ~most
+    baseline = baseline_sigma(sigma_single_frame_m[determined] if determined.any() else sigma_single_frame_m)
+    lost = sigma_single_frame_m > np.maximum(LOST_TRACK_M, LOST_TRACK_RATIO * baseline)
+    pelvis_lost = sigma_single_frame_m[:, Joint.PELVIS] > LOST_TRACK_PELVIS_M
+    if not pelvis_lost[determined].all():  # else no frame is better; the residuals show the problem
+        lost[:, Joint.PELVIS] |= pelvis_lost
+    trackable = baseline < LOST_TRACK_M  # a joint that markers never determine cannot tell a good frame from a bad one
+    mostly_lost = lost[:, trackable].mean(axis=1) > 0.5 if trackable.any() else np.zeros(len(lost), dtype=bool)
+    return determined & ~lost[:, Joint.PELVIS] & ~mostly_lost
 
 
-def held_frames(held: NDArray[np.bool_], rate_hz: float) -> ValidFrames:
-    """Bridge the short gaps of (T,) held frames and split the sequence at the long ones.
+def split_at_gaps(valid: NDArray[np.bool_], rate_hz: float) -> ValidFrames:
+    """Mark the short gaps between valid frames (T,) to be filled and split the trial at the long ones.
 
-    Frames before the first held one and after the last are in no part. Where no stretch is long enough for a part, the
-    longest is one all the same.
+    Frames before the first valid frame and after the last one are in no segment. If no run of frames is long enough for
+    a segment, the longest one becomes the only segment.
     """
-    gaps = [gap for gap in stretches(~held) if gap.start > 0 and gap.stop < len(held)]
-    bridged = np.zeros(len(held), dtype=bool)
+    gaps = [gap for gap in true_runs(~valid) if gap.start > 0 and gap.stop < len(valid)]
+    gap_filled = np.zeros(len(valid), dtype=bool)
     for gap in gaps:
-        if gap.stop - gap.start <= max(1, round(BRIDGE_SECONDS * rate_hz)):
-            bridged[gap] = True
-    whole = stretches(held | bridged)
-    parts = [part for part in whole if part.stop - part.start >= SHORTEST_PART_SECONDS * rate_hz]
-    parts = parts or [max(whole, key=lambda part: part.stop - part.start, default=slice(0, len(held)))]
-    for gap in stretches(bridged):
-        if not any(part.start <= gap.start < part.stop for part in parts):
-            bridged[gap] = False
-    return ValidFrames(held, bridged, tuple(parts))
+        if gap.stop - gap.start <= max(1, round(MAX_FILLED_GAP_S * rate_hz)):
+            gap_filled[gap] = True
+    runs = true_runs(valid | gap_filled)
+    segments = [run for run in runs if run.stop - run.start >= MIN_SEGMENT_S * rate_hz]
+    segments = segments or [max(runs, key=lambda run: run.stop - run.start, default=slice(0, len(valid)))]
+    for gap in true_runs(gap_filled):
+        if not any(segment.start <= gap.start < segment.stop for segment in segments):
+            gap_filled[gap] = False
+    return ValidFrames(valid, gap_filled, tuple(segments))
 
 
-def stretches(marked: NDArray[np.bool_]) -> tuple[slice, ...]:
-    """The runs of marked frames (T,)."""
-    edges = np.flatnonzero(np.diff(np.r_[False, marked, False].astype(np.int8)))
+def true_runs(mask: NDArray[np.bool_]) -> tuple[slice, ...]:
+    """Return the runs of consecutive True values of a mask (T,)."""
+    edges = np.flatnonzero(np.diff(np.r_[False, mask, False].astype(np.int8)))
     return tuple(slice(int(a), int(b)) for a, b in zip(edges[::2], edges[1::2], strict=True))

@@ -1,1 +1,7 @@
-"""Gait events, joint angles, gait cycles and spatio-temporal parameters of joints and poses."""
+"""What a gait laboratory measures, from joint positions.
+
+* ``gait_events``: initial contacts, foot offs and strides, and the direction of progression;
+* ``joint_angles``: angles between segments, per frame;
+* ``gait_cycle``: joint angles and attribution averaged over time-normalised gait cycles;
+* ``gait_features``: spatio-temporal parameters and ranges of motion of a trial.
+"""

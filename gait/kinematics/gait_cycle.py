@@ -1,7 +1,7 @@
-"""Importance and joint motion over the gait cycle: what of a step mattered, whatever the pace.
+"""Attribution and joint angles averaged over the gait cycle, independently of cadence.
 
-A cycle goes from a foot's strike to its next one and is brought to 0..100 % of its own time, as gait laboratories do
-(Winter 1991, The Biomechanics and Motor Control of Human Gait), left and right apart.
+A cycle lasts from initial contact to the next initial contact of the same side, and is time-normalised to 0..100 %, as
+is usual in gait analysis (Winter 1991, The Biomechanics and Motor Control of Human Gait). Each side has its own cycle.
 """
 
 from __future__ import annotations
@@ -13,143 +13,148 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gait.body.skeleton import BODY_JOINTS, Joint
-from gait.kinematics.gait_events import SIDES, Frames, GaitEvents, gait_events, strides
-from gait.kinematics.joint_angles import JointAngles, joint_angles
+from gait.kinematics.gait_events import SIDES, FrameIndices, GaitEvents, detect_gait_events, find_strides
+from gait.kinematics.joint_angles import JointAngles, compute_joint_angles
 
 Vector = NDArray[np.float64]
 
 PERCENT = np.arange(101)
-"""Samples of a cycle: percents of it."""
-_LEAST_COVERED = 0.5
+"""Samples of a cycle, in percent of its duration."""
+_MIN_COVERED_FRACTION = 0.5  # of a cycle's frames with attribution, for the cycle to be averaged
 _LEGS = {side: [Joint[f"{side.upper()}_{name}"] for name in ("HIP", "KNEE", "ANKLE", "FOOT")] for side in SIDES}
 
 
 @dataclass(frozen=True, eq=False)
 class GaitCycle:
-    """The mean over all cycles of one foot of which an explanation covers at least half."""
+    """The mean cycle of one side, over the cycles of which attribution covers at least half."""
 
-    side: str  # whose strikes: "left" or "right"
-    cycles: int  # averaged; 0: nothing below is known
-    importance: Vector  # (101, 22) mean; NaN where no cycle is covered
+    side: str  # "left" or "right"
+    num_cycles: int  # averaged; if 0, all values below are NaN
+    attribution: Vector  # (101, 22) mean; NaN where no cycle is covered
     hip_deg: Vector  # (101,) flexion of this side's hip, mean of the same cycles
     knee_deg: Vector  # (101,) of this side's knee
-    ankle_deg: Vector  # (101,) dorsiflexion of this side's ankle from its own mean, which joint centres do not tell
-    toe_off_percent: float  # mean of where this foot leaves the floor; NaN if no cycle shows it
-    other_strike_percent: float  # mean of where the other foot meets the floor; NaN likewise
+    ankle_deg: Vector  # (101,) dorsiflexion of this side's ankle minus its mean, as joint centres give no neutral angle
+    foot_off_percent: float  # mean foot off of this side; NaN if no cycle contains one
+    contralateral_contact_percent: float  # mean initial contact of the other side; NaN if no cycle contains one
 
 
 @dataclass(frozen=True)
-class Phase:
-    """A moment of a walk that has a name."""
+class GaitPhase:
+    """A named frame of the gait cycle."""
 
-    name: str  # "left foot strikes"
+    name: str  # "left initial contact"; "" for frames without an event
     frame: int
 
 
-def gait_cycles(
+def average_gait_cycles(
     values: NDArray[np.floating], joints_m: NDArray[np.floating], rate_hz: float
 ) -> Mapping[str, GaitCycle]:
-    """The mean cycle of either foot, "left" and "right".
+    """Return the mean cycle of each side, "left" and "right".
 
     Args:
-        values: (T, 22) importance; frames that no window covers are NaN.
+        values: (T, 22) attribution; NaN in frames that no window covers.
         joints_m: (T, 22, 3) of the same frames; metres, y up, finite.
-        rate_hz: frames a second.
+        rate_hz: frames per second.
     """
-    events, angles = gait_events(joints_m, rate_hz), joint_angles(joints_m, rate_hz)
+    events, angles = detect_gait_events(joints_m, rate_hz), compute_joint_angles(joints_m, rate_hz)
     return {side: _gait_cycle(side, np.asarray(values, np.float64), events, angles, rate_hz) for side in SIDES}
 
 
-def on_own_cycle(importance: Mapping[str, Vector]) -> Vector:
-    """(101, 22) importance with each joint over the cycle of its own side; those of the trunk over the left one.
+def combine_ipsilateral_cycles(attribution: Mapping[str, Vector]) -> Vector:
+    """Return attribution (101, 22) with each joint over the cycle of its own side, and trunk joints over the left one.
 
     Args:
-        importance: "left" and "right" -> (101, 22) over that foot's cycle.
+        attribution: side -> (101, 22) over that side's cycle.
     """
-    own = importance["left"].copy()
+    own = attribution["left"].copy()
     right = [joint for joint in BODY_JOINTS if joint.name.startswith("RIGHT_")]
-    own[:, right] = importance["right"][:, right]
+    own[:, right] = attribution["right"][:, right]
     return own
 
 
-def four_phases(values: NDArray[np.floating], joints_m: NDArray[np.floating], rate_hz: float) -> tuple[Phase, ...]:
-    """Four moments of one stride: a foot strikes, mid-stance, it leaves, mid-swing; in time.
+def select_gait_phases(
+    values: NDArray[np.floating], joints_m: NDArray[np.floating], rate_hz: float
+) -> tuple[GaitPhase, ...]:
+    """Return four phases of one stride in temporal order: initial contact, mid-stance, foot off and mid-swing.
 
-    Of the foot whose leg matters more; of its explained strides that one which is nearest to the recording's middle.
-    Four evenly spaced moments of what is explained where there is no such stride; none where nothing is explained.
+    The side is the one whose leg has the larger mean absolute attribution; the stride is its explained stride nearest
+    to the middle of the trial. Without an explained stride, four evenly spaced explained frames are returned; without
+    an explained frame, none.
 
     Args:
-        values: as for ``gait_cycles``.
-        joints_m: likewise.
-        rate_hz: likewise.
+        values: (T, 22) attribution; NaN in frames that no window covers.
+        joints_m: (T, 22, 3) of the same frames; metres, y up, finite.
+        rate_hz: frames per second.
     """
     values = np.asarray(values, dtype=np.float64)
     explained = np.flatnonzero(np.isfinite(values).all(axis=1))
     if not len(explained):
         return ()
-    events = gait_events(joints_m, rate_hz)
-    of_leg = {side: np.abs(values[explained][:, _LEGS[side]]).mean() for side in SIDES}
-    for side in sorted(SIDES, key=lambda side: -of_leg[side]):
-        found = []
-        for stride in strides(events.heel_strikes[side], rate_hz):
-            offs = [int(off) for off in events.toe_offs[side] if stride.start < off < stride.stop]
+    events = detect_gait_events(joints_m, rate_hz)
+    leg_mean = {side: np.abs(values[explained][:, _LEGS[side]]).mean() for side in SIDES}
+    for side in sorted(SIDES, key=lambda side: -leg_mean[side]):
+        candidates = []
+        for stride in find_strides(events.initial_contacts[side], rate_hz):
+            offs = [int(off) for off in events.foot_offs[side] if stride.start < off < stride.stop]
             if offs and np.isin((stride.start, stride.stop), explained).all():
-                found.append((stride, offs[0]))
-        if found:
-            stride, off = min(found, key=lambda one: abs(one[0].start + one[0].stop - len(values)))
+                candidates.append((stride, offs[0]))
+        if candidates:
+            stride, off = min(candidates, key=lambda pair: abs(pair[0].start + pair[0].stop - len(values)))
             return (
-                Phase(f"{side} foot strikes", stride.start),
-                Phase(f"{side} mid-stance", (stride.start + off) // 2),
-                Phase(f"{side} foot leaves", off),
-                Phase(f"{side} mid-swing", (off + stride.stop) // 2),
+                GaitPhase(f"{side} initial contact", stride.start),
+                GaitPhase(f"{side} mid-stance", (stride.start + off) // 2),
+                GaitPhase(f"{side} foot off", off),
+                GaitPhase(f"{side} mid-swing", (off + stride.stop) // 2),
             )
     spread = explained[np.linspace(0, len(explained) - 1, 6).round().astype(int)[1:5]]
-    return tuple(Phase("", int(frame)) for frame in spread)
+    return tuple(GaitPhase("", int(frame)) for frame in spread)
 
 
 def _gait_cycle(side: str, values: Vector, events: GaitEvents, angles: JointAngles, rate_hz: float) -> GaitCycle:
     covered = np.asarray(np.isfinite(values).all(axis=1))
-    found = [s for s in strides(events.heel_strikes[side], rate_hz) if covered[s].mean() >= _LEAST_COVERED]
-    ankle = -_mean_cycle(angles.ankle[side], found)
+    cycles = [
+        s for s in find_strides(events.initial_contacts[side], rate_hz) if covered[s].mean() >= _MIN_COVERED_FRACTION
+    ]
+    ankle = -_mean_cycle(angles.ankle[side], cycles)
     other = SIDES[1 - SIDES.index(side)]
     return GaitCycle(
         side=side,
-        cycles=len(found),
-        importance=_mean_cycle(values, found),
-        hip_deg=_mean_cycle(angles.hip[side], found),
-        knee_deg=_mean_cycle(angles.knee[side], found),
+        num_cycles=len(cycles),
+        attribution=_mean_cycle(values, cycles),
+        hip_deg=_mean_cycle(angles.hip[side], cycles),
+        knee_deg=_mean_cycle(angles.knee[side], cycles),
         ankle_deg=ankle - ankle.mean(),
-        toe_off_percent=_mean_percent(events.toe_offs[side], found),
-        other_strike_percent=_mean_percent(events.heel_strikes[other], found),
+        foot_off_percent=_mean_percent(events.foot_offs[side], cycles),
+        contralateral_contact_percent=_mean_percent(events.initial_contacts[other], cycles),
     )
 
 
-def _mean_cycle(course: Vector, found: Sequence[slice]) -> Vector:
-    """(101, ...) mean of the strides of a course (T, ...); at each percent of those that have it there."""
-    sums = np.zeros((len(PERCENT), *course.shape[1:]))
+def _mean_cycle(curves: Vector, strides: Sequence[slice]) -> Vector:
+    """Return the time-normalised mean over strides of curves (T, ...), (101, ...), ignoring NaN."""
+    sums = np.zeros((len(PERCENT), *curves.shape[1:]))
     counts = np.zeros_like(sums)
-    for stride in found:
-        one = _at(course, np.linspace(stride.start, stride.stop, len(PERCENT)))
-        has = np.isfinite(one)
-        sums += np.where(has, one, 0.0)
-        counts += has
+    for stride in strides:
+        cycle = _interpolate(curves, np.linspace(stride.start, stride.stop, len(PERCENT)))
+        defined = np.isfinite(cycle)
+        sums += np.where(defined, cycle, 0.0)
+        counts += defined
     return np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)
 
 
-def _at(course: Vector, moments: Vector) -> Vector:
-    """A course (T, ...) at moments (S,) between frames, on straight lines; NaN beside a frame that is."""
-    before = np.minimum(moments.astype(np.int64), len(course) - 1)
-    after = np.minimum(before + 1, len(course) - 1)
-    share = (moments - before).reshape(-1, *[1] * (course.ndim - 1))
-    between = course[before] * (1 - share) + course[after] * share
-    return np.where(share == 0, course[before], between)  # a NaN after it does not count there
+def _interpolate(curves: Vector, times: Vector) -> Vector:
+    """Interpolate curves (T, ...) linearly at times (S,) in frames; NaN next to a frame that is NaN."""
+    before = np.minimum(times.astype(np.int64), len(curves) - 1)
+    after = np.minimum(before + 1, len(curves) - 1)
+    t = (times - before).reshape(-1, *[1] * (curves.ndim - 1))
+    between = curves[before] * (1 - t) + curves[after] * t
+    return np.where(t == 0, curves[before], between)  # exactly on a frame, a NaN in the next one does not count
 
 
-def _mean_percent(frames: Frames, found: Sequence[slice]) -> float:
-    """Where in the strides the first of these frames lies, mean."""
-    places = []
-    for stride in found:
+def _mean_percent(frames: FrameIndices, strides: Sequence[slice]) -> float:
+    """Return the mean over strides of the percentage at which the first of these frames lies; NaN if none does."""
+    percents = []
+    for stride in strides:
         inside = frames[(frames > stride.start) & (frames < stride.stop)]
         if len(inside):
-            places.append(100 * (inside[0] - stride.start) / (stride.stop - stride.start))
-    return float(np.mean(places)) if places else float("nan")
+            percents.append(100 * (inside[0] - stride.start) / (stride.stop - stride.start))
+    return float(np.mean(percents)) if percents else float("nan")

@@ -1,16 +1,16 @@
-"""Networks that tell healthy from sick gait, their training, and how well they do on persons they never saw.
+"""Networks that classify gait as healthy or sick: their training, and their evaluation on held-out subjects.
 
-In the order in which a command goes through it:
+In the order in which a training uses them:
 
-* ``training_flags``, ``cross_validation``: what both scripts ask for, and the folds that they train;
-* ``fold_run`` with ``fold_result``: one fold, trained, measured and written down;
-* ``training`` with ``ranks``: epoch by epoch, in one process or in several;
-* ``checkpoint`` with ``architecture`` and ``saved_module``: networks on disk, also published ones;
-* ``predictions``, ``metrics``: what was said about whom, and how good that is;
-* ``baselines`` with ``gait_features``: what simpler means make of the same persons;
-* ``leak_check``: whether the label can be told from what should not matter;
-* ``report``: what a user is told.
+* ``training_arguments``, ``cross_validation``: the flags of both scripts, and the folds that they train;
+* ``train_fold``, ``fold_result``: one fold, trained, evaluated and saved;
+* ``trainer``, ``distributed``: the epochs of a training, in one process or in several;
+* ``checkpoint``, ``architecture``, ``legacy_module``, ``old_names``: networks on disk, also published ones and those of
+  earlier versions;
+* ``predictions``, ``metrics``: the probabilities of windows and subjects, and metrics with intervals;
+* ``baselines``: simpler classifiers on the same subjects;
+* ``confounder_check``: whether the label can be predicted without gait.
 
-The networks: ``transformer``, which stands on ``row_parts``, ``feed_forward`` and ``dropout``, and ``mlp``; both start
-as ``first_weights`` has it.
+The networks: ``transformer`` (with ``parallel_rows``, ``feed_forward`` and ``dropout``; in readable form in
+``reference_transformer``) and ``mlp``. Both start from the weights of ``initialization``.
 """

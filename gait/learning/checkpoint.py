@@ -1,4 +1,4 @@
-"""A trained network on disk: tensors and plain data only, so that reading one never runs anything in it."""
+"""Trained networks on disk. A checkpoint holds only tensors and plain data, so reading one never runs code from it."""
 
 from __future__ import annotations
 
@@ -13,16 +13,17 @@ import torch
 from torch import Tensor, nn
 
 from gait.errors import GaitError
-from gait.files.atomic_write import replacing_file
+from gait.files.atomic_write import atomic_file
 from gait.files.safe_torch_load import OpaqueObject, read_tensor_file
-from gait.learning.architecture import Architecture, MLPArchitecture, architecture_from_dict, architecture_of
+from gait.learning import old_names
+from gait.learning.architecture import Architecture, MLPArchitecture, architecture_from_dict, infer_architecture
 from gait.learning.legacy_module import module_heads, module_weights
 
 FORMAT = "gait network"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+"""Version 1 has other keys (``old_names``) and is still read."""
 
-
-_KINDS: dict[str, Any] = {
+_TYPES: dict[str, Any] = {
     "architecture": dict,
     "weights": dict,
     "window_length": int,
@@ -40,54 +41,54 @@ _KINDS: dict[str, Any] = {
 
 @dataclass(frozen=True, eq=False)
 class Checkpoint:
-    """A network, what it was trained on, and how it came to be."""
+    """A trained network, its windows, the data on which it was trained, and how it was trained."""
 
     architecture: Architecture
     weights: Mapping[str, Tensor]  # state dict, published names
     window_length: int  # frames
     frame_rate_hz: float
-    normalisation: str  # of the windows: its name
+    normalisation: str  # name of the windows' normalisation
     joints: tuple[str, ...]  # names, in the order of the windows
-    fold: Mapping[str, Any] = field(default_factory=dict)  # index, count, training and evaluation persons
-    arguments: Mapping[str, Any] = field(default_factory=dict)  # of the command
-    versions: Mapping[str, str] = field(default_factory=dict)
-    metrics: Mapping[str, Any] = field(default_factory=dict)
-    mean_window: Tensor | None = None  # (L, J, 3) of the training set, common frame
-    training_state: Mapping[str, Any] | None = None  # optimiser, epoch, random state, history: what resuming needs
+    fold: Mapping[str, Any] = field(default_factory=dict)  # index, count, training and evaluation subjects
+    arguments: Mapping[str, Any] = field(default_factory=dict)  # of the command line
+    versions: Mapping[str, str] = field(default_factory=dict)  # of packages
+    metrics: Mapping[str, Any] = field(default_factory=dict)  # by windows and by subjects
+    mean_window: Tensor | None = None  # (L, J, 3) of the training set, in the common frame
+    training_state: Mapping[str, Any] | None = None  # optimizer, epochs, best weights: all that resuming needs
 
-    def network(self) -> nn.Module:
-        """The network with these weights, in evaluation mode."""
-        return _filled(self.architecture, self.weights)
+    def build_network(self) -> nn.Module:
+        """Return the network with these weights, in evaluation mode."""
+        return _build_network(self.architecture, self.weights)
 
 
 def save_checkpoint(path: str | Path, checkpoint: Checkpoint) -> None:
-    """Write a checkpoint, whole or not at all.
+    """Write a checkpoint atomically.
 
     Raises:
-        GaitError: the place cannot be written; what was there stays.
-        TypeError: something in it is neither a tensor nor plain data.
+        GaitError: the file cannot be written; an earlier file at this path stays.
+        TypeError: the checkpoint contains something that is neither a tensor nor plain data.
     """
     content = {field.name: getattr(checkpoint, field.name) for field in fields(checkpoint)}
     content["architecture"] = checkpoint.architecture.as_dict()
-    plain = _plain(content, "checkpoint")
-    written = io.BytesIO()  # torch's own files say of a full disk that torch is broken
+    plain = _to_plain_data(content, "checkpoint")
+    written = io.BytesIO()  # if torch writes to a full disk itself, its error message blames torch
     torch.save({"format": FORMAT, "format_version": FORMAT_VERSION, **plain}, written)
-    with replacing_file(Path(path)) as partial:
+    with atomic_file(Path(path)) as partial:
         partial.write_bytes(written.getbuffer())
 
 
 def load_checkpoint(path: str | Path) -> Checkpoint:
-    """Read a checkpoint of this suite; tensors come to the CPU, dicts, lists and plain values as they were.
+    """Read a checkpoint; its tensors are on the CPU.
 
     Raises:
-        GaitError: it cannot be read, is damaged, no checkpoint of this suite, or of a newer one.
+        GaitError: the file cannot be read, is damaged, is no checkpoint, or comes from a newer version.
     """
     path = Path(path)
-    with _named(path):
-        content = _content(path)
+    with _prefix_errors(path):
+        content = _read_content(path)
         if not _is_checkpoint(content):
-            raise GaitError("weights alone, no checkpoint of this suite; only training here makes one.")
-        return _as_checkpoint(content)
+            raise GaitError("weights without metadata, no checkpoint of this package; train the network with it.")
+        return _parse_checkpoint(content)
 
 
 def load_network(
@@ -97,66 +98,66 @@ def load_network(
     classifier_heads: int | None = None,
     window_length: int | None = None,
 ) -> tuple[nn.Module, Checkpoint | None]:
-    """A network in evaluation mode, on the CPU, from a checkpoint or from weights under the published names.
+    """Read a network from a checkpoint, or from weights that have the published names.
 
-    Such weights may be a state dict or a whole module as ``torch.save(model)`` pickles it; of that the weights are
-    taken and nothing is run.
+    Weights without metadata are a state dict or a whole module, as ``torch.save(model)`` pickles it. From such a module
+    only the weights are read; none of its code is run.
 
     Args:
         path: the file.
-        pose_heads: of a transformer whose state dict this is: it does not hold them.
-        classifier_heads: likewise.
-        window_length: frames that the network must take, if that is to be checked.
+        pose_heads: heads of a transformer's first level; needed only for a state dict, which does not contain them.
+        classifier_heads: heads of its second level, likewise.
+        window_length: frames that the network must accept; not checked if None.
 
     Returns:
-        the network, and the checkpoint, None if there are weights alone.
+        The network on the CPU in evaluation mode, and the checkpoint, or None for weights without metadata.
 
     Raises:
-        GaitError: it cannot be read, is damaged, holds no known network, or one for other windows.
+        GaitError: the file cannot be read, is damaged, or contains no known network or one for other windows.
     """
     path = Path(path)
-    with _named(path):
-        content = _content(path)
+    with _prefix_errors(path):
+        content = _read_content(path)
         if _is_checkpoint(content):
-            checkpoint = _as_checkpoint(content)
-            _check_length(checkpoint.window_length, window_length)
-            return checkpoint.network(), checkpoint
+            checkpoint = _parse_checkpoint(content)
+            _check_window_length(checkpoint.window_length, window_length)
+            return checkpoint.build_network(), checkpoint
         if isinstance(content, OpaqueObject):
             heads = module_heads(content)
             pose_heads = pose_heads or heads.get("feature_extractor.transformer_encoder.layers.0.self_attn")
             classifier_heads = classifier_heads or heads.get("feature_merger.transformer_encoder.layers.0.self_attn")
             content = module_weights(content)
         weights = {str(name): value for name, value in content.items() if isinstance(value, Tensor)}
-        architecture = architecture_of(weights, pose_heads=pose_heads, classifier_heads=classifier_heads)
+        architecture = infer_architecture(weights, pose_heads=pose_heads, classifier_heads=classifier_heads)
         if isinstance(architecture, MLPArchitecture):
-            _check_length(architecture.window_length, window_length)
-        return _filled(architecture, weights), None
+            _check_window_length(architecture.window_length, window_length)
+        return _build_network(architecture, weights), None
 
 
 @contextmanager
-def _named(path: Path) -> Iterator[None]:
-    """Errors say which file they are about."""
+def _prefix_errors(path: Path) -> Iterator[None]:
+    """Let error messages begin with the file."""
     try:
         yield
     except GaitError as error:
         raise GaitError(f"{path}: {str(error).removeprefix(f'{path}: ')}") from None
 
 
-def _check_length(length: int, wanted: int | None) -> None:
-    if wanted not in (None, length):
-        raise GaitError(f"a network for windows of {length} frames, not of {wanted}.")
+def _check_window_length(length: int, required: int | None) -> None:
+    if required not in (None, length):
+        raise GaitError(f"a network for windows of {length} frames, not of {required}.")
 
 
-def _content(path: Path) -> Mapping[str, Any] | OpaqueObject:
+def _read_content(path: Path) -> Mapping[str, Any] | OpaqueObject:
     content: Any
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:
         raise GaitError(f"cannot be read ({error.strerror or error}).") from None
-    except Exception:  # damaged, or there is more in it: what can be read of it without running it?
+    except Exception:  # damaged, or it contains other objects: read what is possible without running code
         content = read_tensor_file(path)
     if not isinstance(content, Mapping | OpaqueObject):
-        raise GaitError(f"holds a {type(content).__name__}, no checkpoint and no weights.")
+        raise GaitError(f"contains a {type(content).__name__}, no checkpoint and no weights.")
     return content
 
 
@@ -164,54 +165,68 @@ def _is_checkpoint(content: Mapping[str, Any] | OpaqueObject) -> TypeGuard[Mappi
     return isinstance(content, Mapping) and content.get("format") == FORMAT
 
 
-def _as_checkpoint(content: Mapping[str, Any]) -> Checkpoint:
+def _parse_checkpoint(content: Mapping[str, Any]) -> Checkpoint:
     version = content.get("format_version")
     if not isinstance(version, int) or version > FORMAT_VERSION:
-        raise GaitError(f"format {version} of a newer suite, this one knows up to {FORMAT_VERSION}; use the newer one.")
+        raise GaitError(
+            f"format {version} of a newer version of this package, which reads formats up to {FORMAT_VERSION}; use the "
+            "newer version."
+        )
     try:
-        parts = {field.name: content[field.name] for field in fields(Checkpoint)}
-        for name, kinds in _KINDS.items():
-            if not isinstance(parts[name], kinds):
-                raise GaitError(f"damaged checkpoint: {name} is a {type(parts[name]).__name__}.")
-        mean = parts["mean_window"]
-        if mean is not None and mean.shape != (parts["window_length"], len(parts["joints"]), 3):
+        values = {field.name: content[field.name] for field in fields(Checkpoint)}
+        for name, types in _TYPES.items():
+            if not isinstance(values[name], types):
+                raise GaitError(f"damaged checkpoint: {name} is a {type(values[name]).__name__}.")
+        mean = values["mean_window"]
+        if mean is not None and mean.shape != (values["window_length"], len(values["joints"]), 3):
             raise GaitError(f"damaged checkpoint: mean_window has shape {tuple(mean.shape)}.")
-        parts["architecture"] = architecture_from_dict(parts["architecture"])
-        return Checkpoint(**parts)
+        values["architecture"] = architecture_from_dict(values["architecture"])
+        if version < FORMAT_VERSION:
+            values |= _rename_old_keys(values["metrics"], values["training_state"])
+        return Checkpoint(**values)
     except KeyError as error:
         raise GaitError(f"damaged checkpoint: no {error.args[0]} in it.") from None
 
 
-def _filled(architecture: Architecture, weights: Mapping[str, Tensor]) -> nn.Module:
+def _rename_old_keys(metrics: Mapping[str, Any], state: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return the metrics and the training state of a version 1 checkpoint with present keys."""
+    if state is not None:
+        state = old_names.rename_keys(state, old_names.TRAINING_STATE)
+        if isinstance(state.get("inputs"), Mapping):
+            state["inputs"] = old_names.rename_inputs(state["inputs"])
+    return {"metrics": old_names.rename_metrics(metrics), "training_state": state}
+
+
+def _build_network(architecture: Architecture, weights: Mapping[str, Tensor]) -> nn.Module:
     try:
         with torch.device("meta"):  # names and shapes without the memory for them
             needed = {name: tuple(tensor.shape) for name, tensor in architecture.build().state_dict().items()}
     except RuntimeError:
-        raise GaitError(f"no network can be that large: {architecture}.") from None
+        raise GaitError(f"no network can be as large as {architecture}.") from None
     for name, shape in needed.items():
         found = tuple(weights[name].shape) if name in weights else None
         if found != shape:
-            raise GaitError(f"weights {name} have shape {found}, needed is {shape}.")
+            raise GaitError(f"weights {name} have shape {found}, expected {shape}.")
         if weights[name].untyped_storage().nbytes() < weights[name].nbytes:
-            raise GaitError(f"weights {name} claim more numbers than the file holds.")
+            raise GaitError(f"weights {name} claim more numbers than the file contains.")
         if not torch.isfinite(weights[name]).all():
-            raise GaitError(f"weights {name} hold numbers that are not finite.")
+            raise GaitError(f"weights {name} contain numbers that are not finite.")
     unknown = sorted(weights.keys() - needed.keys())
     if unknown:
-        raise GaitError(f"weights of another network: {unknown[0]} has no place in a {architecture.kind}.")
+        raise GaitError(f"weights of another network: a {architecture.kind} has no {unknown[0]}.")
     network = architecture.build()
     network.load_state_dict(dict(weights))
     return network.eval()
 
 
-def _plain(value: Any, name: str) -> Any:
-    """The same in dicts, lists, tuples, tensors on the CPU and plain values alone."""
+def _to_plain_data(value: Any, name: str) -> Any:
+    """Return the value as dicts, lists, tuples, tensors on the CPU and plain values only."""
     if isinstance(value, Tensor):
         return value.detach().cpu()
     if value is None or type(value) in (bool, int, float, str):
         return value
     if isinstance(value, Mapping):
-        return {_plain(key, name): _plain(item, f"{name}.{key}") for key, item in value.items()}
+        return {_to_plain_data(key, name): _to_plain_data(item, f"{name}.{key}") for key, item in value.items()}
     if type(value) in (list, tuple):
-        return type(value)(_plain(item, f"{name}[{place}]") for place, item in enumerate(value))
+        return type(value)(_to_plain_data(item, f"{name}[{index}]") for index, item in enumerate(value))
     raise TypeError(f"{name} is a {type(value).__name__}: a checkpoint holds tensors and plain data only")

@@ -1,12 +1,12 @@
-"""Can the label be told from what should not matter: how, where and of whom a recording was made?
+"""Check whether the label can be predicted from confounders: how, where and of whom a trial was recorded.
 
-If the ill were recorded in another laboratory than the healthy, a network can be right without having learnt anything
-about gait, and no evaluation on such recordings can show it. So each of these factors is tried by itself:
-a person is called sick who is more like the other sick persons in it than like the other healthy ones. Every pair of a
-sick and a healthy person is judged by all the others (leave-pair-out; Airola et al. 2011, Comput. Stat. Data Anal.
-55:1828), so that 0.5 is chance even for a factor with as many values as persons, and nobody says anything about
-themselves. How unlike two persons are is a mean distance, as in the energy statistics of Székely & Rizzo 2013,
-J. Stat. Plan. Inference 143:1249; it sees unlike spreads too, not unlike means alone.
+If patients and controls were recorded in different laboratories, a network can classify them without learning anything
+about gait, and no evaluation on such trials can reveal it. Therefore each factor is tested alone: a subject is
+classified as sick if it is closer to the other sick subjects than to the other healthy ones. Each pair of a sick and a
+healthy subject is ranked using all other subjects (leave-pair-out cross-validation; Airola et al. 2011, Comput. Stat.
+Data Anal. 55:1828), so chance level is 0.5 even if every subject has a unique value; a subject never contributes to
+its own score. Closeness is a mean distance, as in energy statistics (Székely & Rizzo 2013, J. Stat. Plan. Inference
+143:1249); it is sensitive to differences in spread as well as in mean.
 """
 
 from __future__ import annotations
@@ -21,247 +21,269 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
-from gait.learning.metrics import MetricWithInterval, estimate_of, none_if_undefined, person_draws
+from gait.learning.metrics import MetricWithInterval, bootstrap_weights, none_if_undefined, with_interval
 from gait.motion.dataset import Trial
 
 Vector = NDArray[np.float64]
 
-SIGNIFICANT = 0.01
-"""A corrected p below which, with an area of ``STRONG`` or more, a factor leaks the label."""
+SIGNIFICANCE_LEVEL = 0.01
+"""Corrected p below which a factor with an AUC of at least ``MIN_AUC`` is a confounder."""
 
-STRONG = 0.7
-SUGGESTIVE = 0.05
-ALL_TOGETHER = "all_together"
+MIN_AUC = 0.7
+SUGGESTIVE_P = 0.05
+COMBINED = "combined"
 _PERMUTATIONS = 999
-_MOST_MARKERS = 6  # named in a line
-_NO_OWN_MARKER = "no marker is on all of one label and on none of the other"
-_SAME = 1e-9
+_MAX_NAMED_MARKERS = 6  # in one message
+_NO_EXCLUSIVE_MARKER = "no marker is on all subjects of one label and on none of the other"
+_TIE = 1e-9
 
 
 @dataclass(frozen=True)
 class Confounder:
-    """One thing that should not matter."""
+    """The test of one factor that should not predict the label."""
 
     name: str
-    roc_auc: MetricWithInterval  # over persons, by leave-pair-out; NaN where nothing is known
-    p: float  # of as large an area by chance
+    roc_auc: MetricWithInterval  # over subjects, by leave-pair-out; NaN where the factor is unknown
+    p: float  # of an AUC at least as large by chance
     p_corrected: float  # for the number of factors (Holm 1979)
-    leaks: bool
-    line: str  # a plain sentence
+    is_confounder: bool
+    message: str  # one sentence
 
     def as_json(self) -> dict[str, Any]:
-        """Plain data; None for what is not known."""
+        """Return plain data; None for unknown values."""
         return {
             "roc_auc": self.roc_auc.as_json(),
             "p": none_if_undefined(self.p),
             "p_corrected": none_if_undefined(self.p_corrected),
-            "leaks": self.leaks,
-            "line": self.line,
+            "is_confounder": self.is_confounder,
+            "message": self.message,
         }
 
 
 @dataclass(frozen=True)
 class ConfounderReport:
-    """What the label can be told from, besides gait."""
+    """The tests of all factors."""
 
-    leaks: bool
-    lines: tuple[str, ...]  # plain sentences, the warning first if there is one
-    factors: Mapping[str, Confounder]  # frame_rate, marker_set, recording_length, missing_share, height, all_together
+    confounded: bool  # at least one factor is a confounder
+    messages: tuple[str, ...]  # sentences; if confounded, the warning is the first one
+    factors: Mapping[str, Confounder]  # frame_rate, marker_set, trial_duration, missing_fraction, height, combined
 
     def as_json(self) -> dict[str, Any]:
-        """Plain data."""
+        """Return plain data."""
         factors = {name: factor.as_json() for name, factor in self.factors.items()}
-        return {"leaks": self.leaks, "lines": list(self.lines), "factors": factors}
+        return {"confounded": self.confounded, "messages": list(self.messages), "factors": factors}
 
 
-def leak_check(gaits: Sequence[Trial], *, resamples: int = 1000, seed: int = 0) -> ConfounderReport:
-    """Try to tell sick from healthy persons by each factor of how they were recorded, and by all together.
+def check_confounders(trials: Sequence[Trial], *, resamples: int = 1000, seed: int = 0) -> ConfounderReport:
+    """Predict the label from each factor of the acquisition, and from all of them combined.
 
-    A factor leaks if its area is at least ``STRONG`` with a corrected p below ``SIGNIFICANT`` (permutations of the
-    persons' labels, all of them where they are few). Where there are too few persons for such a p, it leaks if it tells
-    every sick person from every healthy one and there is more to it: a p of ``SUGGESTIVE``, uncorrected, or a
-    marker or a frame rate that nobody of the other label has.
+    A factor is a confounder if its AUC is at least ``MIN_AUC`` with a corrected p below ``SIGNIFICANCE_LEVEL``. The p
+    comes from permutations of the subjects' labels; with few subjects, from all of them. If there are too few subjects
+    to reach such a p, a factor is a confounder if it separates the labels perfectly and there is further evidence: an
+    uncorrected p of at most ``SUGGESTIVE_P``, or a marker or frame rate that occurs with only one label.
 
     Args:
-        gaits: all recordings that are learnt from or evaluated on.
-        resamples: of persons, for the intervals.
+        trials: all trials for training and evaluation.
+        resamples: number of bootstrap resamples of subjects, for the intervals.
         seed: of resamples and permutations.
     """
-    people = sorted({(gait.person, gait.sick) for gait in gaits})
-    sick = np.array([is_sick for _, is_sick in people], dtype=bool)
+    subjects = sorted({(trial.subject_id, trial.sick) for trial in trials})
+    sick = np.array([is_sick for _, is_sick in subjects], dtype=bool)
     S, H = int(sick.sum()), int((~sick).sum())
     if min(S, H) < 2:
-        line = f"The leak check needs two persons of each label; there are {S} sick and {H} healthy."
-        return ConfounderReport(leaks=False, lines=(line,), factors={})
-    order = {person: k for k, (person, _) in enumerate(people)}
-    of_person = np.zeros((len(people), len(gaits)))
-    of_person[[order[gait.person] for gait in gaits], range(len(gaits))] = 1
-    of_person /= of_person.sum(axis=1, keepdims=True)
+        message = f"The confounder check needs two subjects of each label; there are {S} sick and {H} healthy."
+        return ConfounderReport(confounded=False, messages=(message,), factors={})
+    index = {subject: k for k, (subject, _) in enumerate(subjects)}
+    averaging = np.zeros((len(subjects), len(trials)))  # from trials to subjects
+    averaging[[index[trial.subject_id] for trial in trials], range(len(trials))] = 1
+    averaging /= averaging.sum(axis=1, keepdims=True)
 
-    unlike: dict[str, Vector] = {}
-    for name, measure in _MEASURES.items():
-        between = measure.distances(gaits)
-        if between is not None:
-            unlike[name] = of_person @ between @ of_person.T
-    if unlike:
-        scaled = [distance / (distance.mean() or 1) for distance in unlike.values()]
-        unlike[ALL_TOGETHER] = np.sum(scaled, axis=0)
+    distances: dict[str, Vector] = {}
+    for name, factor in _FACTORS.items():
+        between_trials = factor.distances(trials)
+        if between_trials is not None:
+            distances[name] = averaging @ between_trials @ averaging.T
+    if distances:
+        scaled = [distance / (distance.mean() or 1) for distance in distances.values()]
+        distances[COMBINED] = np.sum(scaled, axis=0)
 
     random = np.random.default_rng(seed)
-    others = _other_labels(sick, random)
-    draws = person_draws([np.flatnonzero(sick), np.flatnonzero(~sick)], resamples, random)
+    permutations = _permute_labels(sick, random)
+    draws = bootstrap_weights([np.flatnonzero(sick), np.flatnonzero(~sick)], resamples, random)
     areas = {
-        name: estimate_of(_area(distance, sick), np.array([_area(distance, sick, times) for times in draws]), min(S, H))
-        for name, distance in unlike.items()
+        name: with_interval(
+            _leave_pair_out_auc(distance, sick),
+            np.array([_leave_pair_out_auc(distance, sick, times) for times in draws]),
+            min(S, H),
+        )
+        for name, distance in distances.items()
     }
-    p = {name: _chance(distance, areas[name].value, others) for name, distance in unlike.items()}
+    p = {name: _permutation_p(distance, areas[name].value, permutations) for name, distance in distances.items()}
     corrected = _holm(p)
-    too_few = 2 * len(unlike) / others.possible >= SIGNIFICANT  # with as many of both, exchanged labels are as good
+    # With equally many subjects of both labels, exchanging all labels gives the same AUC: hence the factor 2.
+    too_few = 2 * len(distances) / permutations.possible >= SIGNIFICANCE_LEVEL
     factors = {}
-    for name in (*_MEASURES, ALL_TOGETHER):
+    for name in (*_FACTORS, COMBINED):
         area = areas.get(name, MetricWithInterval(math.nan))
-        own = _MEASURES[name].nothing_shared(gaits) if name in _MEASURES else False
-        strong = area.value >= STRONG and corrected[name] < SIGNIFICANT
-        suggests = area.value == 1 and (own or p[name] <= SUGGESTIVE)
-        leaks = bool(strong or (too_few and suggests))
-        line = _line(name, area, corrected.get(name, math.nan), leaks, gaits)
-        factors[name] = Confounder(name, area, p.get(name, math.nan), corrected.get(name, math.nan), leaks, line)
-    lines = _lines(factors, S, H, too_few)
-    return ConfounderReport(any(factor.leaks for factor in factors.values()), lines, factors)
+        exclusive = _FACTORS[name].has_exclusive_values(trials) if name in _FACTORS else False
+        strong = area.value >= MIN_AUC and corrected[name] < SIGNIFICANCE_LEVEL
+        suggestive = area.value == 1 and (exclusive or p[name] <= SUGGESTIVE_P)
+        is_confounder = bool(strong or (too_few and suggestive))
+        message = _factor_message(name, area, corrected.get(name, math.nan), is_confounder, trials)
+        factors[name] = Confounder(
+            name, area, p.get(name, math.nan), corrected.get(name, math.nan), is_confounder, message
+        )
+    confounded = any(factor.is_confounder for factor in factors.values())
+    return ConfounderReport(confounded, _report_messages(factors, S, H, too_few), factors)
 
 
 @dataclass(frozen=True)
-class _Measure:
-    """How a factor is compared, and said."""
+class _Factor:
+    """A factor of the acquisition: how trials are compared in it, and how it is described."""
 
-    words: str
-    distances: Callable[[Sequence[Trial]], Vector | None]  # (G, G), None where nothing is known
-    typical: Callable[[Sequence[Trial]], str]  # what the two labels have, for a sentence
-    nothing_shared: Callable[[Sequence[Trial]], bool] = lambda _: False  # a sign of two laboratories
+    title: str
+    distances: Callable[[Sequence[Trial]], Vector | None]  # (G, G); None if unknown for all trials
+    describe: Callable[[Sequence[Trial]], str]  # typical values of the two labels, for a message
+    has_exclusive_values: Callable[[Sequence[Trial]], bool] = lambda _: False  # a sign of two laboratories
 
 
-def _number(words: str, of: Callable[[Trial], float], shown: str, scale: float = 1.0) -> _Measure:
-    """A number by its rank; unknown ones are like each other and as unlike the known ones as those can be."""
+def _numeric_factor(title: str, value: Callable[[Trial], float], template: str, scale: float = 1.0) -> _Factor:
+    """Return a factor that compares the ranks of a number.
 
-    def distances(gaits: Sequence[Trial]) -> Vector | None:
-        values = np.array([of(gait) for gait in gaits], dtype=np.float64)
+    Unknown values have distance 0 from each other, and the largest distance, 1, from known ones.
+    """
+
+    def distances(trials: Sequence[Trial]) -> Vector | None:
+        values = np.array([value(trial) for trial in trials], dtype=np.float64)
         known = np.isfinite(values)
         if not known.any():
             return None
         ranks = np.zeros(len(values))
         ranks[known] = rankdata(np.round(values[known], 6))
-        apart = np.abs(ranks[:, None] - ranks) / len(gaits)
-        return np.where(known[:, None] & known, apart, np.not_equal.outer(known, known).astype(np.float64))
+        rank_distance = np.abs(ranks[:, None] - ranks) / len(trials)
+        return np.where(known[:, None] & known, rank_distance, np.not_equal.outer(known, known).astype(np.float64))
 
-    def typical(gaits: Sequence[Trial]) -> str:
+    def describe(trials: Sequence[Trial]) -> str:
         by_label = {
-            label: [scale * v for gait in gaits if gait.sick == sick and math.isfinite(v := of(gait))]
+            label: [scale * v for trial in trials if trial.sick == sick and math.isfinite(v := value(trial))]
             for label, sick in (("sick", True), ("healthy", False))
         }
         return ", ".join(
-            f"{label} {shown.format(float(np.median(values)))}" if values else f"{label} not known"
+            f"{label} {template.format(float(np.median(values)))}" if values else f"{label} unknown"
             for label, values in by_label.items()
         )
 
-    return _Measure(words, distances, typical)
+    return _Factor(title, distances, describe)
 
 
-def _marker_distances(gaits: Sequence[Trial]) -> Vector | None:
-    """(G, G) of each two recordings' markers, the share that only one of them has (Jaccard 1901)."""
-    names = sorted({name for gait in gaits for name in gait.source.markers})
+def _marker_distances(trials: Sequence[Trial]) -> Vector | None:
+    """Return (G, G), for each pair of trials the fraction of their markers that only one of them has (Jaccard 1901)."""
+    names = sorted({name for trial in trials for name in trial.acquisition.markers})
     if not names:
         return None
-    worn = np.array([[name in gait.source.markers for name in names] for gait in gaits], dtype=np.float64)
-    both = worn @ worn.T
-    either = worn.sum(axis=1)[:, None] + worn.sum(axis=1) - both
+    present = np.array([[name in trial.acquisition.markers for name in names] for trial in trials], dtype=np.float64)
+    both = present @ present.T
+    either = present.sum(axis=1)[:, None] + present.sum(axis=1) - both
     return 1 - np.divide(both, either, out=np.ones_like(both), where=either > 0)
 
 
-def _markers_of_one_label(gaits: Sequence[Trial]) -> str:
-    sides: dict[str, list[set[str]]] = {
-        label: [set(gait.source.markers) for gait in gaits if gait.sick == sick]
+def _describe_exclusive_markers(trials: Sequence[Trial]) -> str:
+    """Return which markers are in all trials of one label and in none of the other."""
+    marker_sets: dict[str, list[set[str]]] = {
+        label: [set(trial.acquisition.markers) for trial in trials if trial.sick == sick]
         for label, sick in (("sick", True), ("healthy", False))
     }
-    said = []
+    found = []
     for label, other in (("sick", "healthy"), ("healthy", "sick")):
-        if own := sorted(set.intersection(*sides[label]).difference(*sides[other])):
-            more = f" and {len(own) - _MOST_MARKERS} more" if len(own) > _MOST_MARKERS else ""
-            said.append(f"only the {label} wear {', '.join(own[:_MOST_MARKERS])}{more}")
-    return "; ".join(said) or _NO_OWN_MARKER
+        if exclusive := sorted(set.intersection(*marker_sets[label]).difference(*marker_sets[other])):
+            omitted = len(exclusive) - _MAX_NAMED_MARKERS
+            more = f" and {omitted} more" if omitted > 0 else ""
+            found.append(f"only {label}: {', '.join(exclusive[:_MAX_NAMED_MARKERS])}{more}")
+    return "; ".join(found) or _NO_EXCLUSIVE_MARKER
 
 
-def _rates_apart(gaits: Sequence[Trial]) -> bool:
-    rates = [{gait.source.rate_hz for gait in gaits if gait.sick == sick} for sick in (True, False)]
+def _are_frame_rates_disjoint(trials: Sequence[Trial]) -> bool:
+    rates = [{trial.acquisition.rate_hz for trial in trials if trial.sick == sick} for sick in (True, False)]
     return rates[0].isdisjoint(rates[1])
 
 
-_MEASURES: Mapping[str, _Measure] = {
+_FACTORS: Mapping[str, _Factor] = {
     "frame_rate": replace(
-        _number("frame rate", lambda gait: gait.source.rate_hz, "{:g} Hz"), nothing_shared=_rates_apart
+        _numeric_factor("frame rate", lambda trial: trial.acquisition.rate_hz, "{:g} Hz"),
+        has_exclusive_values=_are_frame_rates_disjoint,
     ),
-    "marker_set": _Measure(
+    "marker_set": _Factor(
         "marker set",
         _marker_distances,
-        _markers_of_one_label,
-        nothing_shared=lambda gaits: _markers_of_one_label(gaits) != _NO_OWN_MARKER,
+        _describe_exclusive_markers,
+        has_exclusive_values=lambda trials: _describe_exclusive_markers(trials) != _NO_EXCLUSIVE_MARKER,
     ),
-    "recording_length": _number("recording length", lambda gait: gait.source.frames / gait.source.rate_hz, "{:.1f} s"),
-    "missing_share": _number("share of missing marker samples", lambda g: g.source.missing_share, "{:.1f} %", 100),
-    "height": _number("height", lambda gait: gait.source.stature_m, "{:.2f} m"),
+    "trial_duration": _numeric_factor(
+        "trial duration", lambda trial: trial.acquisition.num_frames / trial.acquisition.rate_hz, "{:.1f} s"
+    ),
+    "missing_fraction": _numeric_factor(
+        "fraction of missing marker samples", lambda trial: trial.acquisition.missing_fraction, "{:.1f} %", 100
+    ),
+    "height": _numeric_factor("height", lambda trial: trial.acquisition.stature_m, "{:.2f} m"),
 }
 
 
-def _area(unlike: Vector, sick: NDArray[np.bool_], times: Vector | None = None) -> float:
-    """Area under the ROC curve by leave-pair-out, of persons' distances (P, P).
+def _leave_pair_out_auc(distances: Vector, sick: NDArray[np.bool_], times: Vector | None = None) -> float:
+    """Return the area under the ROC curve by leave-pair-out cross-validation.
 
-    A sick and a healthy person are told apart rightly if the sick one has the higher score: the mean distance from the
-    other healthy less that from the other sick persons, the pair itself in neither. A tie counts half.
+    The score of a subject is its mean distance from the other healthy subjects minus its mean distance from the other
+    sick ones; both subjects of the pair are left out of both means. A pair is ranked correctly if the sick subject has
+    the higher score. A tie counts half.
 
     Args:
-        unlike: (P, P) how unlike persons are.
-        sick: (P,) their labels.
-        times: (P,) how often each person was drawn; once if not given. No copy of the pair says anything about it.
+        distances: (P, P) between subjects.
+        sick: (P,) labels.
+        times: (P,) how often each subject was drawn; once if None. Copies of a subject are left out with it.
     """
-    own, across, others = unlike[np.ix_(sick, sick)], unlike[np.ix_(sick, ~sick)], unlike[np.ix_(~sick, ~sick)]
+    own, across, others = distances[np.ix_(sick, sick)], distances[np.ix_(sick, ~sick)], distances[np.ix_(~sick, ~sick)]
     times = np.ones(len(sick)) if times is None else times
     s, h = times[sick], times[~sick]
     other_sick, other_healthy = (s.sum() - s)[:, None], h.sum() - h
     with np.errstate(divide="ignore", invalid="ignore"):
-        of_sick = ((across @ h)[:, None] - across * h) / other_healthy
-        of_sick -= (own @ s - np.diag(own) * s)[:, None] / other_sick
-        of_healthy = (others @ h - np.diag(others) * h) / other_healthy
-        of_healthy = of_healthy - (s @ across - across * s[:, None]) / other_sick
-        ahead = of_sick - of_healthy
-    right = np.where(np.abs(ahead) < _SAME, 0.5, ahead > 0)
+        sick_score = ((across @ h)[:, None] - across * h) / other_healthy
+        sick_score -= (own @ s - np.diag(own) * s)[:, None] / other_sick
+        healthy_score = (others @ h - np.diag(others) * h) / other_healthy
+        healthy_score = healthy_score - (s @ across - across * s[:, None]) / other_sick
+        difference = sick_score - healthy_score
+    correct = np.where(np.abs(difference) < _TIE, 0.5, difference > 0)
     pairs = np.outer(s, h) * ((other_sick > 0) & (other_healthy > 0))
-    return float((right * pairs).sum() / pairs.sum()) if pairs.any() else math.nan
+    return float((correct * pairs).sum() / pairs.sum()) if pairs.any() else math.nan
 
 
 @dataclass(frozen=True)
-class _OtherLabels:
-    labels: tuple[NDArray[np.bool_], ...]  # of all persons (P,)
-    possible: int
-    all_of_them: bool  # the true ones are among them
+class _LabelPermutations:
+    """Assignments of the labels to the subjects."""
+
+    labels: tuple[NDArray[np.bool_], ...]  # each (P,)
+    possible: int  # number of distinct assignments
+    exhaustive: bool  # ``labels`` are all of them, including the true one
 
 
-def _other_labels(sick: NDArray[np.bool_], random: np.random.Generator) -> _OtherLabels:
-    """Ways to give the labels to persons: all, or as many random ones as are affordable."""
+def _permute_labels(sick: NDArray[np.bool_], random: np.random.Generator) -> _LabelPermutations:
+    """Return all assignments of the labels, or ``_PERMUTATIONS`` random ones if there are more."""
     P, S = len(sick), int(sick.sum())
     possible = math.comb(P, S)
     if possible <= _PERMUTATIONS:
         labels = [np.isin(np.arange(P), chosen) for chosen in combinations(range(P), S)]
-        return _OtherLabels(tuple(labels), possible, all_of_them=True)
-    return _OtherLabels(tuple(random.permutation(sick) for _ in range(_PERMUTATIONS)), possible, all_of_them=False)
+        return _LabelPermutations(tuple(labels), possible, exhaustive=True)
+    return _LabelPermutations(tuple(random.permutation(sick) for _ in range(_PERMUTATIONS)), possible, exhaustive=False)
 
 
-def _chance(unlike: Vector, area: float, others: _OtherLabels) -> float:
-    """p of an area as large; of random permutations never 0 (Phipson & Smyth 2010)."""
-    as_large = sum(_area(unlike, labels) >= area - _SAME for labels in others.labels)
-    return as_large / others.possible if others.all_of_them else (as_large + 1) / (len(others.labels) + 1)
+def _permutation_p(distances: Vector, area: float, permutations: _LabelPermutations) -> float:
+    """Return the p-value of an AUC; with random permutations it is never 0 (Phipson & Smyth 2010)."""
+    as_large = sum(_leave_pair_out_auc(distances, labels) >= area - _TIE for labels in permutations.labels)
+    if permutations.exhaustive:
+        return as_large / permutations.possible
+    return (as_large + 1) / (len(permutations.labels) + 1)
 
 
 def _holm(p: Mapping[str, float]) -> dict[str, float]:
-    """Corrected for as many tests (Holm 1979, Scand. J. Stat. 6:65)."""
+    """Return p-values corrected for multiple tests (Holm 1979, Scand. J. Stat. 6:65)."""
     corrected: dict[str, float] = {}
     least = 0.0
     for k, name in enumerate(sorted(p, key=lambda name: p[name])):
@@ -270,54 +292,63 @@ def _holm(p: Mapping[str, float]) -> dict[str, float]:
     return corrected
 
 
-def _words(name: str) -> str:
-    return _MEASURES[name].words if name in _MEASURES else "all of these together"
+def _title(name: str) -> str:
+    return _FACTORS[name].title if name in _FACTORS else "all factors combined"
 
 
-def _figures(area: MetricWithInterval, p_corrected: float) -> str:
+def _format_statistics(area: MetricWithInterval, p_corrected: float) -> str:
     interval = f", 95 % interval {area.low:.2f} to {area.high:.2f}" if area.low < area.high else ""
     return f"ROC AUC {area.value:.2f}{interval}, corrected p {p_corrected:.2g}"
 
 
-def _line(name: str, area: MetricWithInterval, p_corrected: float, leaks: bool, gaits: Sequence[Trial]) -> str:
-    words = _words(name)
+def _factor_message(
+    name: str, area: MetricWithInterval, p_corrected: float, is_confounder: bool, trials: Sequence[Trial]
+) -> str:
+    title = _title(name)
     if math.isnan(area.value):
-        return f"{words}: not known of any recording."
-    typical = f"; {_MEASURES[name].typical(gaits)}" if name in _MEASURES else ""
-    tells = "tells" if p_corrected < SIGNIFICANT else "tells these few persons apart"
-    verdict = tells if leaks else "may tell, or it is chance" if area.value >= STRONG else "does not tell"
-    return f"{words}: {verdict} ({_figures(area, p_corrected)}){typical}."
-
-
-def _lines(factors: Mapping[str, Confounder], S: int, H: int, too_few: bool) -> tuple[str, ...]:
-    known = [factor for factor in factors.values() if not math.isnan(factor.roc_auc.value)]
-    single = [factor for factor in known if factor.name in _MEASURES]
-    if not known:
-        return ("The leak check found nothing to compare: neither reports nor marker counts lie beside the poses.",)
-    telling = sorted((f for f in single if f.leaks), key=lambda f: -f.roc_auc.value)
-    if not telling and not any(factor.leaks for factor in known):
-        most = max(single, key=lambda factor: factor.roc_auc.value)
-        few = "; with so few persons only a perfect distinction would count" if too_few else ""
-        strength = "do not surely tell" if most.roc_auc.value >= STRONG else "do not tell"
-        return (
-            f"Leak check: {_listed([_words(f.name) for f in single])} {strength} sick from healthy persons "
-            f"(the most: {_words(most.name)}, {_figures(most.roc_auc, most.p_corrected)}){few}.",
+        return f"{title}: unknown for all trials."
+    values = f"; {_FACTORS[name].describe(trials)}" if name in _FACTORS else ""
+    if is_confounder:
+        verdict = (
+            "predicts the label" if p_corrected < SIGNIFICANCE_LEVEL else "separates the labels of these few subjects"
         )
-    what = _listed([_words(f.name) for f in telling]) if telling else "how persons were recorded, all in all,"
-    lines = [
-        f"The label can be told without looking at the walk: {what} alone {'tell' if len(telling) > 1 else 'tells'} "
-        "sick from healthy persons.",
-        *(f"{factor.line[0].upper()}{factor.line[1:]}" for factor in (telling or known[-1:])),
-        "A network may have learnt that instead of gait, and its figures do not show otherwise: what is needed are "
-        "sick and healthy persons who were recorded alike.",
+    else:
+        verdict = "may predict the label, or only by chance" if area.value >= MIN_AUC else "does not predict the label"
+    return f"{title}: {verdict} ({_format_statistics(area, p_corrected)}){values}."
+
+
+def _report_messages(factors: Mapping[str, Confounder], S: int, H: int, too_few: bool) -> tuple[str, ...]:
+    known = [factor for factor in factors.values() if not math.isnan(factor.roc_auc.value)]
+    single = [factor for factor in known if factor.name in _FACTORS]
+    if not known:
+        return ("The confounder check has no data: neither fit reports nor marker counts are stored with the poses.",)
+    confounders = sorted((f for f in single if f.is_confounder), key=lambda f: -f.roc_auc.value)
+    if not confounders and not any(factor.is_confounder for factor in known):
+        strongest = max(single, key=lambda factor: factor.roc_auc.value)
+        few = "; with so few subjects only a perfect separation would count" if too_few else ""
+        verdict = (
+            f"{'does' if len(single) == 1 else 'do'} not {'clearly ' if strongest.roc_auc.value >= MIN_AUC else ''}"
+        )
+        return (
+            f"Confounder check: {_join([_title(f.name) for f in single])} {verdict}predict the label "
+            f"(strongest: {_title(strongest.name)}, {_format_statistics(strongest.roc_auc, strongest.p_corrected)})"
+            f"{few}.",
+        )
+    names = _join([_title(f.name) for f in confounders]) if confounders else _title(COMBINED)
+    messages = [
+        f"The label is confounded: {names} alone {'predicts' if len(confounders) == 1 else 'predict'} it, without any "
+        "information about gait.",
+        *(f"{f.message[0].upper()}{f.message[1:]}" for f in (confounders or known[-1:])),
+        "A network may have learned this instead of gait, and its metrics cannot show the difference: record patients "
+        "and controls in the same way.",
     ]
     if too_few:
-        lines.append(
-            f"With {S} sick and {H} healthy persons this may be chance, or the laboratory; "
-            "the recordings cannot tell which."
+        messages.append(
+            f"With {S} sick and {H} healthy subjects this may be chance or a difference between laboratories; the "
+            "trials cannot show which."
         )
-    return tuple(lines)
+    return tuple(messages)
 
 
-def _listed(words: Sequence[str]) -> str:
-    return " and ".join([", ".join(words[:-1]), words[-1]]) if len(words) > 1 else "".join(words)
+def _join(titles: Sequence[str]) -> str:
+    return " and ".join([", ".join(titles[:-1]), titles[-1]]) if len(titles) > 1 else "".join(titles)

@@ -1,7 +1,7 @@
-"""What both training scripts do: folds trained, here or elsewhere, and what they say together.
+"""Cross-validation: train the requested folds, here or on a cluster, and report on them.
 
-Exit code 0: every fold that was asked for is there, or --timeout ended it; 1: some failed, the others are there;
-2: nothing could be started; 130: stopped.
+Exit code 0: every requested fold is trained, or was stopped by --timeout; 1: some folds failed, the others are trained;
+2: nothing could be started; 130: interrupted.
 """
 
 from __future__ import annotations
@@ -16,224 +16,227 @@ from uuid import uuid4
 
 from tqdm import tqdm
 
-from gait.cli.exit_codes import STOPPED, say
+from gait.cli.exit_codes import EXIT_INTERRUPTED, print_err
 from gait.errors import GaitError
-from gait.learning.confounder_check import leak_check
-from gait.learning.distributed import ProcessGroup, ReportedByMainProcessError, ranks_of_torchrun
+from gait.learning.confounder_check import check_confounders
+from gait.learning.distributed import ProcessGroup, ReportedByMainProcessError, process_group_from_torchrun
 from gait.learning.fold_result import read_result
 from gait.learning.train_fold import FOLD_MODULE, EpochDone, FoldOutcome, FoldTask, run_fold
 from gait.learning.training_arguments import TrainingArguments
-from gait.motion.dataset_spec import sha256_of
-from gait.motion.folds import person_folds
+from gait.motion.dataset_spec import dataset_hash
+from gait.motion.folds import make_folds
 from gait.parallel.dask_executor import DaskExecutor
 from gait.parallel.device import check_device
-from gait.parallel.process_pool import ProcessPool, share_of_cores
+from gait.parallel.process_pool import ProcessPool, allocate_cores
 from gait.parallel.task_queue import Crashed, Executor, run_tasks
-from gait.report.training.display_names import printable
 from gait.report.training.write_report import write_report
+from gait.text import printable
 
-_STOPS = (signal.SIGINT, signal.SIGTERM)  # the latter is what a cluster or a system that shuts down sends
+_STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)  # clusters, and systems that shut down, send the latter
 
 
-def training_script(parse: Callable[[], TrainingArguments]) -> int:
-    """All of a script but its flags; returns the exit code."""
-    for stop in _STOPS:
-        signal.signal(stop, _stop)
+def run_training_script(parse: Callable[[], TrainingArguments]) -> int:
+    """Run a training script, given its argument parser, and return the exit code."""
+    for stop in _STOP_SIGNALS:
+        signal.signal(stop, _raise_interrupt)
     try:
         return train_folds(parse())
     except GaitError as error:
         if not isinstance(error, ReportedByMainProcessError):
-            say(str(error))
+            print_err(str(error))
         return 2
     except KeyboardInterrupt:
-        say("Stopped before anything was begun.")
-        return STOPPED
+        print_err("Stopped before any training began.")
+        return EXIT_INTERRUPTED
 
 
 def train_folds(arguments: TrainingArguments) -> int:
-    """Train the folds that are asked for and report on them; returns the exit code.
+    """Train the requested folds, write the report, and return the exit code.
 
     Raises:
         GaitError: nothing could be started.
     """
     device = arguments.settings.device
-    if arguments.scheduler is None:  # else its workers look
+    if arguments.scheduler is None:  # otherwise the cluster's workers check it
         check_device(device)
-    with ranks_of_torchrun(device) as (ranks, own_device):
-        if ranks.count > 1 and (arguments.workers or arguments.scheduler):
-            raise GaitError("torchrun divides each fold among its processes; leave --workers and --scheduler out.")
+    with process_group_from_torchrun(device) as (processes, own_device):
+        if processes.size > 1 and (arguments.workers or arguments.scheduler):
+            raise GaitError("torchrun divides each fold among its processes; omit --workers and --scheduler.")
         arguments = replace(arguments, settings=replace(arguments.settings, device=own_device))
-        tasks = ranks.agreed(lambda: _tasks(arguments))
-        watch = _Watch(tasks, arguments.bars and ranks.first, ranks.first)
+        tasks = processes.broadcast_from_main(lambda: _make_tasks(arguments))
+        progress = _ProgressReporter(tasks, arguments.progress_bars and processes.is_main, processes.is_main)
         try:
-            with watch:
-                for news in _news(tasks, arguments, ranks, watch):
-                    watch.tell(news)
+            with progress:
+                for event in _run_folds(tasks, arguments, processes, progress):
+                    progress.show_event(event)
         except KeyboardInterrupt:
-            watch.say(watch.stopped_line())
-            return STOPPED
+            progress.log(progress.interrupted_message())
+            return EXIT_INTERRUPTED
         try:
-            return _report(tasks, watch.outcomes) if ranks.first else 0
+            return _write_report(tasks, progress.outcomes) if processes.is_main else 0
         except KeyboardInterrupt:
-            watch.say(watch.unreported_line())
-            return STOPPED
+            progress.log(progress.unreported_message())
+            return EXIT_INTERRUPTED
 
 
-def _tasks(arguments: TrainingArguments) -> list[FoldTask]:
-    found = arguments.source.gaits()
-    sick = {one.person: one.sick for one in found.gaits}
+def _make_tasks(arguments: TrainingArguments) -> list[FoldTask]:
+    dataset = arguments.dataset.load()
+    sick = {trial.subject_id: trial.sick for trial in dataset.trials}
     try:
-        folds = person_folds(sick, arguments.k_folds)
+        folds = make_folds(sick, arguments.k_folds)
     except GaitError:
-        for line in found.problems:
-            say(line)
+        for line in dataset.problems:
+            print_err(line)
         raise
     try:
         arguments.save_folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise GaitError(
-            f"{arguments.save_folder}: cannot be made ({error.strerror}); name another save folder."
+            f"{arguments.save_folder}: cannot be created ({error.strerror}); name another save folder."
         ) from error
-    leaks = leak_check(found.gaits).as_json()
-    data_sha256, run_id = sha256_of(found), uuid4().hex
+    confounders = check_confounders(dataset.trials).as_json()
+    data_sha256, run_id = dataset_hash(dataset), uuid4().hex
     return [
         FoldTask(
-            asked=arguments,
+            args=arguments,
             fold=fold,
             sick=sick,
             data_sha256=data_sha256,
-            leak_check=leaks,
-            problems=found.problems,
+            confounder_check=confounders,
+            problems=dataset.problems,
             run_id=run_id,
             deadline=None if arguments.timeout_s is None else time.time() + arguments.timeout_s,
         )
         for fold in folds
-        if arguments.cross in (None, fold.index)
+        if arguments.fold in (None, fold.index)
     ]
 
 
-def _news(
-    tasks: Sequence[FoldTask], arguments: TrainingArguments, ranks: ProcessGroup, watch: _Watch
+def _run_folds(
+    tasks: Sequence[FoldTask], arguments: TrainingArguments, processes: ProcessGroup, progress: _ProgressReporter
 ) -> Iterator[EpochDone | FoldOutcome]:
-    """Everything that happens, fold by fold or of several at a time."""
-    if ranks.count > 1 or (len(tasks) == 1 and arguments.scheduler is None):
-        yield from _one_by_one(tasks, ranks, watch)
+    """Train the folds, one after another or several at a time; yield each finished epoch and fold."""
+    if processes.size > 1 or (len(tasks) == 1 and arguments.scheduler is None):
+        yield from _run_in_this_process(tasks, processes, progress)
         return
-    with _crew(arguments, len(tasks)) as crew:
-        for task, what in run_tasks(tasks, crew, watch.say):
+    with _open_executor(arguments, len(tasks)) as executor:
+        for task, result in run_tasks(tasks, executor, progress.log):
             yield (
-                FoldOutcome(task.fold.index, "failed", f"{task.name}: {what.line}.")
-                if isinstance(what, Crashed)
-                else what
+                FoldOutcome(task.fold.index, "failed", f"{task.name}: {result.message}.")
+                if isinstance(result, Crashed)
+                else result
             )
 
 
-def _one_by_one(tasks: Sequence[FoldTask], ranks: ProcessGroup, watch: _Watch) -> Iterator[EpochDone | FoldOutcome]:
-    """In this process, and those that torchrun has started beside it."""
+def _run_in_this_process(
+    tasks: Sequence[FoldTask], processes: ProcessGroup, progress: _ProgressReporter
+) -> Iterator[EpochDone | FoldOutcome]:
+    """Train the folds one after another, together with the other processes of torchrun."""
     for task in tasks:
-        if task is not tasks[0] and ranks.agreed(lambda task=task: task.too_late):  # type: ignore[misc]
-            yield task.not_begun()
+        if task is not tasks[0] and processes.broadcast_from_main(lambda task=task: task.no_time_left):  # type: ignore[misc]
+            yield task.skipped_outcome()
             continue
         try:
-            yield from run_fold(task, ranks, watch.windows)
+            yield from run_fold(task, processes, progress.show_windows)
         except Exception as error:
-            if ranks.count > 1 and not isinstance(error, GaitError):  # the others know nothing of it
+            if processes.size > 1 and not isinstance(error, GaitError):  # the other processes do not have this error
                 raise
-            yield task.failed(error)
+            yield task.failed_outcome(error)
 
 
 @contextmanager
-def _crew(arguments: TrainingArguments, folds: int) -> Iterator[Executor]:
-    """Who does the work."""
+def _open_executor(arguments: TrainingArguments, num_folds: int) -> Iterator[Executor]:
     if arguments.scheduler is not None:
-        with DaskExecutor(arguments.save_folder, arguments.scheduler, say) as cluster:
-            yield cluster
+        with DaskExecutor(arguments.save_folder, arguments.scheduler, print_err) as executor:
+            yield executor
     else:
-        with ProcessPool(share_of_cores(folds, arguments.workers, arguments.settings.device), FOLD_MODULE) as crew:
-            yield crew
+        cores = allocate_cores(num_folds, arguments.workers, arguments.settings.device)
+        with ProcessPool(cores, FOLD_MODULE) as pool:
+            yield pool
 
 
-class _Watch:
-    """What a person sees while folds are trained: a bar, or a line an epoch."""
+class _ProgressReporter:
+    """Shows the progress of all folds as a bar, or as one line per epoch."""
 
-    def __init__(self, tasks: Sequence[FoldTask], bars: bool, speaks: bool):
+    def __init__(self, tasks: Sequence[FoldTask], bars: bool, prints: bool):
         self.outcomes: dict[int, FoldOutcome] = {}
-        self._epochs = dict.fromkeys((task.fold.index for task in tasks), 0)  # behind each fold
+        self._epochs = dict.fromkeys((task.fold.index for task in tasks), 0)  # finished ones, by fold
         self._task = tasks[0]
-        self._of = tasks[0].asked.settings.epochs
-        self._speaks = speaks
-        self._bar = tqdm(total=len(tasks) * self._of, unit="epoch", disable=None if bars else True, leave=False)
+        self._max_epochs = tasks[0].args.settings.epochs
+        self._prints = prints
+        self._bar = tqdm(total=len(tasks) * self._max_epochs, unit="epoch", disable=None if bars else True, leave=False)
 
-    def __enter__(self) -> _Watch:
+    def __enter__(self) -> _ProgressReporter:
         return self
 
     def __exit__(self, *_: object) -> None:
         self._bar.close()
 
-    def tell(self, news: EpochDone | FoldOutcome) -> None:
-        """An epoch or a fold is over."""
-        if isinstance(news, FoldOutcome):
-            self.outcomes[news.fold] = news
-            if news.line:
-                self.say(news.line)
+    def show_event(self, event: EpochDone | FoldOutcome) -> None:
+        """Show that an epoch or a fold is finished."""
+        if isinstance(event, FoldOutcome):
+            self.outcomes[event.fold] = event
+            if event.message:
+                self.log(event.message)
             return
-        self._epochs[news.fold] = news.number
-        train, held_out = news.epoch["train"], news.epoch["eval"]
+        self._epochs[event.fold] = event.number
+        train, evaluation = event.epoch["train"], event.epoch["eval"]
         if self._bar.disable:
-            self.say(
-                f"fold {news.fold}: epoch {news.number} of {self._of}: training loss {train['loss']:.4f}, accuracy "
-                f"{train['accuracy']:.3f}; evaluation loss {held_out['loss']:.4f}, accuracy "
-                f"{held_out['accuracy']:.3f}; {news.epoch['seconds']:.1f} s"
+            self.log(
+                f"fold {event.fold}: epoch {event.number} of {self._max_epochs}: training loss {train['loss']:.4f}, "
+                f"accuracy {train['accuracy']:.3f}; evaluation loss {evaluation['loss']:.4f}, accuracy "
+                f"{evaluation['accuracy']:.3f}; {event.epoch['seconds']:.1f} s"
             )
             return
         self._bar.n = sum(self._epochs.values())
-        said = f"loss {train['loss']:.3f}, evaluation accuracy {held_out['accuracy']:.3f}"
-        self._bar.set_description(f"fold {news.fold}: epoch {news.number}: {said}")
+        metrics = f"loss {train['loss']:.3f}, evaluation accuracy {evaluation['accuracy']:.3f}"
+        self._bar.set_description(f"fold {event.fold}: epoch {event.number}: {metrics}")
 
-    def windows(self, done: int, of: int) -> None:
-        """Some windows of the epoch have been learnt from."""
-        self._bar.set_postfix_str(f"{done} of {of} windows", refresh=False)
-        self._bar.n = round(sum(self._epochs.values()) + done / of, 2)
+    def show_windows(self, done: int, total: int) -> None:
+        """Show how many windows of the present epoch the network has been trained on."""
+        self._bar.set_postfix_str(f"{done} of {total} windows", refresh=False)
+        self._bar.n = round(sum(self._epochs.values()) + done / total, 2)
         self._bar.update(0)
 
-    def say(self, line: str) -> None:
-        """A line for the user, beside the bar."""
-        if self._speaks:
-            say(line) if self._bar.disable else self._bar.write(line, file=sys.stderr)
+    def log(self, line: str) -> None:
+        """Print a line for the user, above the bar."""
+        if self._prints:
+            print_err(line) if self._bar.disable else self._bar.write(line, file=sys.stderr)
 
-    def stopped_line(self) -> str:
-        """How to go on."""
-        behind = [f"fold {fold} has {done} of {self._of} epochs" for fold, done in self._epochs.items() if done]
-        there = ", ".join(behind) or "no epoch is finished"
-        return f"Stopped: {there}; {self._task.going_on} goes on from there."
+    def interrupted_message(self) -> str:
+        """Return what is finished and how to resume."""
+        finished = [
+            f"fold {fold} has {done} of {self._max_epochs} epochs" for fold, done in self._epochs.items() if done
+        ]
+        return f"Stopped: {', '.join(finished) or 'no epoch is finished'}; to resume, give {self._task.resume_hint}."
 
-    def unreported_line(self) -> str:
-        """What to do where only the report is missing."""
-        again = "the same command" + (" without --overwrite" if self._task.asked.overwrite else "")
+    def unreported_message(self) -> str:
+        """Return what to do if only the report is missing."""
+        again = "the same command" + (" without --overwrite" if self._task.args.overwrite else "")
         if any(outcome.state == "timed out" for outcome in self.outcomes.values()):
-            again = self._task.going_on
-        return f"Stopped while the report was written; training is finished: {again} writes the report."
+            again = self._task.resume_hint
+        return f"Stopped while the report was being written; the training is finished: {again} writes the report."
 
 
-def _report(tasks: Sequence[FoldTask], outcomes: dict[int, FoldOutcome]) -> int:
-    """Print what the folds say together; returns the exit code."""
-    there = [task for task in tasks if outcomes[task.fold.index].state not in ("failed", "not begun")]
+def _write_report(tasks: Sequence[FoldTask], outcomes: dict[int, FoldOutcome]) -> int:
+    """Write the report on all folds in the save folder, print its summary, and return the exit code."""
+    trained = [task for task in tasks if outcomes[task.fold.index].state not in ("failed", "skipped")]
     failed = [outcome for outcome in outcomes.values() if outcome.state == "failed"]
-    if there:
-        one = there[0]
+    if trained:
+        first = trained[0]
         report = write_report(
-            one.asked.save_folder,
-            one.asked.network,
-            read_result(one.result_file),
-            leak_check=one.leak_check,
-            problems=one.problems,
+            first.args.save_folder,
+            first.args.network,
+            read_result(first.result_file),
+            confounder_check=first.confounder_check,
+            problems=first.problems,
         )
         print("\n".join(report.lines))
-        print("\n".join(printable(f"network: {task.checkpoint_file}") for task in there))
+        print("\n".join(printable(f"network: {task.checkpoint_file}") for task in trained))
     return 1 if failed else 0
 
 
-def _stop(*_: object) -> None:
-    for stop in _STOPS:
-        signal.signal(stop, signal.SIG_IGN)  # a second one would break what the first one has begun to tidy
+def _raise_interrupt(*_: object) -> None:
+    for stop in _STOP_SIGNALS:
+        signal.signal(stop, signal.SIG_IGN)  # a second signal would interrupt the cleanup that the first one began
     raise KeyboardInterrupt

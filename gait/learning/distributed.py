@@ -1,7 +1,7 @@
-"""The processes that train one network together, started by torchrun: on several graphics cards, cores or computers.
+"""Distributed training of one network with torchrun: on several GPUs, cores or computers.
 
-Each takes its share of every batch. Their gradients are summed, so that a step is the step of one process with the
-whole batch. Without torchrun there is one process, and nothing here does anything.
+Each process computes a part of every batch. The gradients are summed, so each step equals the step of a single process
+with the whole batch. Without torchrun there is one process, and nothing in this module communicates.
 """
 
 from __future__ import annotations
@@ -17,79 +17,79 @@ from torch import Tensor, distributed, nn
 
 from gait.errors import GaitError
 
-Answer = TypeVar("Answer")
+Result = TypeVar("Result")
 
 
 class ReportedByMainProcessError(GaitError):
-    """The first process has raised this, and says so."""
+    """An error of the main process, raised again in another process; only the main process prints it."""
 
 
 @dataclass(frozen=True)
 class ProcessGroup:
-    """This process among those that train together."""
+    """The processes that train a network together, seen from one of them."""
 
-    rank: int = 0
-    count: int = 1
+    rank: int = 0  # of this process
+    size: int = 1  # number of processes
 
     @property
-    def first(self) -> bool:
-        """Whether this is the process that writes and speaks."""
+    def is_main(self) -> bool:
+        """Whether this is the process that writes files and prints messages."""
         return self.rank == 0
 
-    def summed(self, values: Tensor) -> Tensor:
-        """The sum of all processes' values, in place."""
-        if self.count > 1:
+    def all_reduce_sum(self, values: Tensor) -> Tensor:
+        """Replace the values, in place, by their sum over all processes."""
+        if self.size > 1:
             distributed.all_reduce(values)
         return values
 
     def sum_gradients(self, network: nn.Module) -> None:
-        """Give every process the sum of all processes' gradients; one without any counts as zero."""
-        if self.count == 1:
+        """Replace the gradients by their sum over all processes; a missing gradient counts as zero."""
+        if self.size == 1:
             return
         weights = [weight for weight in network.parameters() if weight.requires_grad]
         gradients = [torch.zeros_like(w) if w.grad is None else w.grad for w in weights]
-        total = self.summed(torch.cat([gradient.flatten() for gradient in gradients]))
+        total = self.all_reduce_sum(torch.cat([gradient.flatten() for gradient in gradients]))
         for weight, part in zip(weights, total.split([w.numel() for w in weights]), strict=True):
             weight.grad = part.view_as(weight).clone()
 
-    def agreed(self, ask: Callable[[], Answer]) -> Answer:
-        """What the first process answers, or the GaitError that it raises, in all of them."""
-        if self.count == 1:
-            return ask()
-        answer: list[Answer | GaitError | None] = [None]
-        if self.first:
+    def broadcast_from_main(self, compute: Callable[[], Result]) -> Result:
+        """Call the function in the main process only; return its result, or raise its GaitError, in all processes."""
+        if self.size == 1:
+            return compute()
+        message: list[Result | GaitError | None] = [None]
+        if self.is_main:
             try:
-                answer = [ask()]
+                message = [compute()]
             except GaitError as error:
-                answer = [error]
-        distributed.broadcast_object_list(answer)
-        (what,) = answer
-        if isinstance(what, GaitError):
-            raise what if self.first else ReportedByMainProcessError(str(what))
-        return what  # type: ignore[return-value]
+                message = [error]
+        distributed.broadcast_object_list(message)
+        (result,) = message
+        if isinstance(result, GaitError):
+            raise result if self.is_main else ReportedByMainProcessError(str(result))
+        return result  # type: ignore[return-value]
 
-    def each(self, do: Callable[[], Answer]) -> Answer:
-        """What this process's own call gives; the GaitError of any of them, in all of them."""
-        if self.count == 1:
-            return do()
-        answer: list[Answer] = []
-        line: str | None = None
+    def run_on_all(self, compute: Callable[[], Result]) -> Result:
+        """Call the function in every process and return its own result; a GaitError of one is raised in all."""
+        if self.size == 1:
+            return compute()
+        result: list[Result] = []
+        error_message: str | None = None
         try:
-            answer.append(do())
+            result.append(compute())
         except GaitError as error:
-            line = str(error)
-        lines: list[str | None] = [None] * self.count
-        distributed.all_gather_object(lines, line)
-        if told := [one for one in lines if one is not None]:
-            raise GaitError(told[0])
-        return answer[0]
+            error_message = str(error)
+        messages: list[str | None] = [None] * self.size
+        distributed.all_gather_object(messages, error_message)
+        if errors := [message for message in messages if message is not None]:
+            raise GaitError(errors[0])
+        return result[0]
 
 
 @contextmanager
-def ranks_of_torchrun(device: str) -> Iterator[tuple[ProcessGroup, str]]:
-    """This process's place, and its device: with ``cuda``, a graphics card of its own."""
-    count = int(os.environ.get("WORLD_SIZE", "1"))
-    if "TORCHELASTIC_RUN_ID" not in os.environ or count == 1:
+def process_group_from_torchrun(device: str) -> Iterator[tuple[ProcessGroup, str]]:
+    """Join the processes of torchrun; yield the group and this process's device, with ``cuda`` its own GPU."""
+    size = int(os.environ.get("WORLD_SIZE", "1"))
+    if "TORCHELASTIC_RUN_ID" not in os.environ or size == 1:
         yield ProcessGroup(), device
         return
     if device == "cuda":
@@ -97,7 +97,7 @@ def ranks_of_torchrun(device: str) -> Iterator[tuple[ProcessGroup, str]]:
         torch.cuda.set_device(device)
     distributed.init_process_group("gloo" if device == "cpu" else "nccl")
     try:
-        yield ProcessGroup(distributed.get_rank(), count), device
-        distributed.barrier()  # one that leaves while another is at work may be aborted by its own connections
+        yield ProcessGroup(distributed.get_rank(), size), device
+        distributed.barrier()  # a process that leaves early closes connections that others still use
     finally:
         distributed.destroy_process_group()

@@ -1,7 +1,7 @@
-"""What training on one fold gave, as plain data and arrays: all that a report needs, also months later.
+"""The result of training on one fold, as plain data and arrays: everything that a report needs.
 
-``result_<network>_fold<k>.npz`` beside the checkpoint holds it, so that folds trained one by one, or on several
-computers, come together in one summary.
+It is stored in ``result_<network>_fold<k>.npz`` beside the checkpoint, so that folds that were trained one by one, or
+on several computers, can be summarized together.
 """
 
 from __future__ import annotations
@@ -17,18 +17,21 @@ from typing import Any
 import numpy as np
 
 from gait.errors import GaitError
-from gait.files.atomic_write import replacing_file
+from gait.files.atomic_write import atomic_file
+from gait.learning import old_names
 from gait.learning.predictions import Predictions
 from gait.motion.folds import Fold
 
 Epoch = Mapping[str, Any]
-"""``train``, ``eval`` and, with early stopping, ``validation``, each with loss, accuracy, precision, recall,
-specificity, f1; and ``seconds``."""
+"""The metrics of an epoch: ``train``, ``eval`` and, with early stopping, ``validation``, each with loss, accuracy,
+precision, recall, specificity, f1; and its duration, ``seconds``."""
 
-_FORM = 1
-_ARRAYS = ("person", "gait", "first_frame", "sick", "probability")
-# How a run was divided or watched over, not what was trained.
-_NOT_OF_THE_RESULT = frozenset(
+_FORMAT_VERSION = 2  # version 1 has other keys (old_names) and is still read
+_ARRAYS = ("subject_index", "trial_index", "first_frame", "sick", "probability")
+_BASELINE = "baselines/"
+_OLD_BASELINE = "baseline "
+# Flags that decide where and how a training runs, but not its result.
+_RUN_ONLY_FLAGS = frozenset(
     {
         "base_folder",
         "cluster",
@@ -46,96 +49,103 @@ _NOT_OF_THE_RESULT = frozenset(
 
 @dataclass(frozen=True, eq=False)
 class FoldResult:
-    """One network, trained without the evaluation persons of one fold, and what it said about them."""
+    """The training of one network on one fold, and its predictions for the fold's evaluation subjects."""
 
-    network: str  # transformer or mlp: a part of every file's name
+    network: str  # transformer or mlp: a part of every file name
     architecture: dict[str, Any]
-    arguments: dict[str, Any]  # every flag of the command line without its dashes, and its value
+    arguments: dict[str, Any]  # every flag of the command line, without dashes, and its value
     command: str  # as typed
     fold: Fold
-    sick: dict[str, bool]  # by person, of every one in the fold
+    sick: dict[str, bool]  # label of every subject of the fold
     epochs: tuple[Epoch, ...]
     evaluation: Predictions
-    baselines: dict[str, Predictions | str]  # or the line why one is missing
-    leak_check: dict[str, Any]  # a LeakReport as JSON has it
-    training_windows: int  # mirrored ones are counted too
+    baselines: dict[str, Predictions | str]  # predictions, or the message why they are missing
+    confounder_check: dict[str, Any]  # ConfounderReport.as_json()
+    training_windows: int  # including mirrored windows
     evaluation_windows: int
     window_length: int  # frames
     frame_rate_hz: float
     stride: int  # frames
-    normalisation: str
+    normalisation: str  # name of the windows' normalisation
     seed: int
-    seconds: float  # of the whole training
-    versions: dict[str, str]
-    problems: tuple[str, ...]  # a plain line each: what of the recordings could not be used
-    validation: tuple[str, ...]  # training persons held back for early stopping; none without it
-    chosen_epoch: int  # from 0, the one whose weights count: the last, unless early stopping chose
+    seconds: float  # duration of the training
+    versions: dict[str, str]  # of packages
+    problems: tuple[str, ...]  # one line per trial that could not be used, or other thing to know
+    validation: tuple[str, ...]  # training subjects held out for early stopping; empty without it
+    chosen_epoch: int  # from 0, the epoch whose weights are kept: the last, unless early stopping chose another
     timed_out: bool  # --timeout ended the training
-    data_sha256: str = ""  # of every recording's joints, name and label
+    data_sha256: str = ""  # of the joints, name and label of every trial
 
-    def asked_the_same(self, other: FoldResult) -> bool:
-        """Whether both are folds of one question: the same network, settings and persons."""
-        return all(
-            _settings(self)[key] == _settings(other)[key] for key in _settings(self).keys() | _settings(other).keys()
-        )
+    def same_experiment(self, other: FoldResult) -> bool:
+        """Return whether both are folds of one experiment: same network, settings, subjects and data."""
+        return _experiment_settings(self) == _experiment_settings(other)
 
 
 def result_file(save_folder: Path, network: str, fold: int) -> Path:
-    """Where the result of a fold belongs."""
+    """Return the path of a fold's result."""
     return Path(save_folder) / f"result_{network}_fold{fold}.npz"
 
 
+def fold_as_dict(fold: Fold) -> dict[str, Any]:
+    """Return a fold as results and checkpoints store it."""
+    return {"index": fold.index, "count": fold.count, "training": fold.training, "evaluation": fold.evaluation}
+
+
 def save_result(result: FoldResult, save_folder: Path) -> Path:
-    """Write a fold's result, whole or not at all. Returns the file.
+    """Write a fold's result atomically and return the file.
 
     Raises:
-        GaitError: the disk is full or the place cannot be written.
+        GaitError: the disk is full or the folder cannot be written.
     """
     predictions = {"network": result.evaluation} | {
-        f"baseline {name}": said for name, said in result.baselines.items() if isinstance(said, Predictions)
+        f"{_BASELINE}{name}": found for name, found in result.baselines.items() if isinstance(found, Predictions)
     }
     about = {f.name: getattr(result, f.name) for f in fields(result) if f.name not in ("evaluation", "baselines")}
-    about["fold"] = {f.name: getattr(result.fold, f.name) for f in fields(result.fold)}
-    about["form"] = _FORM
-    about["missing_baselines"] = {name: said for name, said in result.baselines.items() if isinstance(said, str)}
-    about["predictions"] = {name: {"persons": p.persons, "gaits": p.gaits} for name, p in predictions.items()}
+    about["fold"] = fold_as_dict(result.fold)
+    about["format_version"] = _FORMAT_VERSION
+    about["missing_baselines"] = {name: found for name, found in result.baselines.items() if isinstance(found, str)}
+    about["predictions"] = {name: {"subjects": p.subjects, "trials": p.trials} for name, p in predictions.items()}
     arrays = {f"{name}/{key}": getattr(p, key) for name, p in predictions.items() for key in _ARRAYS}
     path = result_file(save_folder, result.network, result.fold.index)
-    with replacing_file(path) as partial, partial.open("wb") as file:
+    with atomic_file(path) as partial, partial.open("wb") as file:
         np.savez_compressed(
             file,
             allow_pickle=False,
-            about=np.frombuffer(json.dumps(strict_json(about)).encode(), dtype=np.uint8),
+            about=np.frombuffer(json.dumps(to_strict_json(about)).encode(), dtype=np.uint8),
             **arrays,
         )
     return path
 
 
 def read_result(path: Path) -> FoldResult:
-    """Read a fold's result.
+    """Read a fold's result, also one that an earlier version wrote.
 
     Raises:
-        GaitError: there is none, it is damaged, or another version of the suite wrote it.
+        GaitError: the file does not exist, is damaged, or comes from a newer version.
     """
     try:
         with np.load(path, allow_pickle=False) as data:
             about = json.loads(data["about"].tobytes())
-            if about.pop("form") != _FORM:
-                raise GaitError(f"{path}: another version of this suite wrote it; train this fold again.")
-            predictions = {
-                name: Predictions(
-                    persons=tuple(names["persons"]),
-                    gaits=tuple(names["gaits"]),
-                    **{key: data[f"{name}/{key}"] for key in _ARRAYS},
-                )
-                for name, names in about.pop("predictions").items()
-            }
+            arrays = {key: data[key] for key in data.files if key != "about"}
+        version = about.pop("form", None) or about.pop("format_version")  # version 1 called it form
+        if version > _FORMAT_VERSION:
+            raise GaitError(f"{path}: written by a newer version of this package; use that version.")
+        if version == 1:
+            about, arrays = _rename_old_keys(about, arrays)
+        predictions = {
+            name: Predictions(
+                subjects=tuple(names["subjects"]),
+                trials=tuple(names["trials"]),
+                **{key: arrays[f"{name}/{key}"] for key in _ARRAYS},
+            )
+            for name, names in about.pop("predictions").items()
+        }
         fold = about.pop("fold")
         baselines: dict[str, Predictions | str] = dict(about.pop("missing_baselines"))
         baselines |= {
-            name.removeprefix("baseline "): said for name, said in predictions.items() if name.startswith("baseline ")
+            name.removeprefix(_BASELINE): found for name, found in predictions.items() if name.startswith(_BASELINE)
         }
-        epochs = tuple({kind: _undefined_back(figures) for kind, figures in e.items()} for e in about.pop("epochs"))
+        epochs = tuple({kind: _restore_nan(metrics) for kind, metrics in e.items()} for e in about.pop("epochs"))
         return FoldResult(
             fold=Fold(fold["index"], fold["count"], tuple(fold["training"]), tuple(fold["evaluation"])),
             evaluation=predictions["network"],
@@ -148,45 +158,69 @@ def read_result(path: Path) -> FoldResult:
     except GaitError:
         raise
     except Exception as error:  # a damaged zip, header or JSON can raise nearly anything
-        raise GaitError(f"{path}: no result of a fold ({type(error).__name__}); train this fold again.") from error
+        raise GaitError(f"{path}: not the result of a fold ({type(error).__name__}); train this fold again.") from error
+
+
+def _rename_old_keys(about: dict[str, Any], arrays: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the metadata and arrays of a version 1 result with present keys."""
+
+    def classifier(name: str) -> str:
+        if not name.startswith(_OLD_BASELINE):
+            return name
+        baseline = name.removeprefix(_OLD_BASELINE)
+        return _BASELINE + old_names.BASELINES.get(baseline, baseline)
+
+    def array(key: str) -> str:
+        name, _, values = key.rpartition("/")
+        return f"{classifier(name)}/{old_names.PREDICTIONS.get(values, values)}"
+
+    about = old_names.rename_keys(about, old_names.FOLD_RESULT)
+    about["architecture"] = old_names.rename_keys(about["architecture"], old_names.ARCHITECTURE)
+    about["confounder_check"] = old_names.rename_confounder_check(about["confounder_check"])
+    about["missing_baselines"] = old_names.rename_keys(about["missing_baselines"], old_names.BASELINES)
+    about["predictions"] = {
+        classifier(name): old_names.rename_keys(names, old_names.PREDICTIONS)
+        for name, names in about["predictions"].items()
+    }
+    return about, {array(key): values for key, values in arrays.items()}
 
 
 def read_results(save_folder: Path, network: str) -> tuple[tuple[FoldResult, ...], tuple[str, ...]]:
-    """Every fold's result that lies in a folder, by fold, and a plain line for each that cannot be read."""
+    """Return the results in a folder, by fold, and one message for each that cannot be read."""
     found = {}
     for path in Path(save_folder).glob(f"result_{network}_fold*.npz"):
         if match := re.fullmatch(rf"result_{re.escape(network)}_fold(\d+)\.npz", path.name):
             found[int(match[1])] = path
-    results, lines = [], []
+    results, messages = [], []
     for fold in sorted(found):
         try:
             results.append(read_result(found[fold]))
         except GaitError as error:
-            lines.append(str(error))
-    return tuple(results), tuple(lines)
+            messages.append(str(error))
+    return tuple(results), tuple(messages)
 
 
-def strict_json(value: Any) -> Any:
-    """Plain data as any reader of JSON takes it: text as keys, no numpy, and null for what is no finite number."""
+def to_strict_json(value: Any) -> Any:
+    """Return plain data that any JSON reader accepts: string keys, no numpy, and None for NaN and infinity."""
     if isinstance(value, Mapping):
-        return {str(key): strict_json(item) for key, item in value.items()}
+        return {str(key): to_strict_json(item) for key, item in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
-        return [strict_json(item) for item in value]
+        return [to_strict_json(item) for item in value]
     if isinstance(value, np.ndarray | np.generic):
-        return strict_json(value.tolist())
+        return to_strict_json(value.tolist())
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     return value if value is None or isinstance(value, bool | int | str) else str(value)
 
 
-def _undefined_back(figures: Any) -> Any:
-    if isinstance(figures, dict):
-        return {name: math.nan if value is None else value for name, value in figures.items()}
-    return figures
+def _restore_nan(metrics: Any) -> Any:
+    if isinstance(metrics, dict):
+        return {name: math.nan if value is None else value for name, value in metrics.items()}
+    return metrics
 
 
-def _settings(result: FoldResult) -> dict[str, Any]:
-    flags = {f"--{name}": value for name, value in result.arguments.items() if name not in _NOT_OF_THE_RESULT}
+def _experiment_settings(result: FoldResult) -> dict[str, Any]:
+    flags = {f"--{name}": value for name, value in result.arguments.items() if name not in _RUN_ONLY_FLAGS}
     other = ("network", "architecture", "window_length", "frame_rate_hz", "stride", "normalisation", "seed", "sick")
     own = {name: getattr(result, name) for name in (*other, "data_sha256")}
-    return strict_json({**flags, "folds": result.fold.count, **own})
+    return to_strict_json({**flags, "folds": result.fold.count, **own})

@@ -1,15 +1,14 @@
-"""Where weights start: as published, then so that what a network sees of a walk is not lost in constants.
+"""Data-dependent initialization of a network's weights (Krähenbühl et al. 2016, ICLR; Salimans & Kingma 2016, NeurIPS).
 
-In the published transformer all but a five-hundredth of what a window becomes is the same for every window: the CLS
-tokens and the positions, which no walk changes. Dropout, which sets a tenth of all numbers to zero, makes noise of
-those constants, many times what walks differ by, and a training has to get rid of it before it learns anything of a
-walk. So the constants are taken out once, where they arise, and the levels are brought to one scale, over some training
-windows: as by the data-dependent starts of Krähenbühl et al. 2016 (ICLR) and Salimans & Kingma 2016 (NeurIPS). CLS
-tokens, biases and the scales of layers are moved; the function that weights mean, and their names, stay the published
-ones.
+With the published initialization, all but 1/500 of the transformer's representation of a window is the same for every
+window: it comes from the CLS tokens and the positional encoding. Dropout of a tenth of all values turns this constant
+into noise much larger than the differences between windows, and training must remove the noise before it can learn
+anything about gait. Therefore, over some training windows, the constant is subtracted once where it arises, and each
+level is scaled to a common standard deviation. This changes the CLS tokens, biases and scales of layers. The network's
+architecture and the names of the weights stay the published ones.
 
-In the perceptrons, what windows differ by gets smaller with each of a dozen layers, until biases are all that is left;
-there each layer is brought to one scale, and its constant is taken out.
+In the perceptrons, the differences between windows shrink with each of a dozen layers, until the output depends on the
+biases only. There each layer's output is centred and scaled.
 """
 
 from __future__ import annotations
@@ -22,68 +21,69 @@ from gait.learning.feed_forward import feed_forward
 from gait.learning.transformer import GaitTransformer, TokenEncoder
 from gait.motion.windows import WindowDataset
 
-WINDOWS = 256
-"""Training windows that are looked at."""
+NUM_WINDOWS = 256
+"""Number of training windows from which the statistics are computed."""
 
 _JOINT_GAIN = 20.0
-"""On the embedding of coordinates, which stand beside positions of size 0.7: where a joint is counts for more than
-which one it is."""
+"""Factor on the embedding of joint coordinates. It makes the coordinates of a joint count more than its identity, which
+the positional encoding adds with a magnitude of 0.7."""
 
-_FRAME_SPREAD = 3.0
-"""Standard deviation of the numbers that a frame is embedded to, which stand beside positions likewise."""
+_FRAME_STD = 3.0
+"""Standard deviation of the embedding of a frame, to which a positional encoding of the same magnitude is added."""
 
-_SCORE_SPREAD = 1.0
-"""Standard deviation of the scores of a window's frames: the CLS token attends to some more than to others."""
+_SCORE_STD = 1.0
+"""Standard deviation of the attention scores of a window's frames, so that the CLS token prefers some frames."""
 
-_CLS_SHARE = 0.03
-"""What is left of the CLS token with its position. Only its direction counts for attention, as it is normalised."""
+_CLS_SCALE = 0.03
+"""Factor on the CLS token including its positional encoding. Layer normalisation keeps only its direction."""
 
 
-def settle(network: nn.Module, windows: WindowDataset, seed: int) -> None:
-    """Take out of a network's first weights what no window changes.
+def initialize_from_data(network: nn.Module, windows: WindowDataset, seed: int) -> None:
+    """Remove, in place, the part of the network's representations that is the same for all windows.
 
     Args:
-        network: with its first weights, on the CPU; changed in place.
-        windows: of the training persons.
-        seed: of the windows that are looked at.
+        network: with random weights, on the CPU.
+        windows: of the training subjects.
+        seed: for the choice of windows.
     """
-    some = torch.randperm(len(windows), generator=torch.Generator().manual_seed(seed))[:WINDOWS].sort().values
-    joints = windows.batch(some)
+    chosen = torch.randperm(len(windows), generator=torch.Generator().manual_seed(seed))[:NUM_WINDOWS].sort().values
+    joints = windows.batch(chosen)
     was_training = network.training
     network.eval()
     with torch.no_grad():
         if isinstance(network, GaitTransformer):
-            _settle_transformer(network, joints)
+            _initialize_transformer(network, joints)
         else:
-            _settle_layers(network, joints)
+            _initialize_linear_layers(network, joints)
     network.train(was_training)
 
 
-def _settle_transformer(network: GaitTransformer, joints: Tensor) -> None:
+def _initialize_transformer(network: GaitTransformer, joints: Tensor) -> None:
     extractor, merger = network.feature_extractor, network.feature_merger
     joint_positions, frame_positions = 1 + torch.arange(joints.shape[2]), 1 + torch.arange(joints.shape[1])
     extractor.input_embedding.weight *= _JOINT_GAIN
-    frames = _settled(extractor, joints.flatten(0, 1), joint_positions)
+    frames = _initialize_level(extractor, joints.flatten(0, 1), joint_positions)
     embedding = merger.input_embedding
-    embedding.weight *= _FRAME_SPREAD / _spread(linear(frames, embedding.weight))
+    embedding.weight *= _FRAME_STD / _std(linear(frames, embedding.weight))
     embedding.bias.zero_()
     in_windows = frames.unflatten(0, joints.shape[:2])
-    _spread_scores(merger, in_windows, frame_positions)
-    _settled(merger, in_windows, frame_positions)
+    _scale_scores(merger, in_windows, frame_positions)
+    _initialize_level(merger, in_windows, frame_positions)
 
 
-def _settle_layers(network: nn.Module, joints: Tensor) -> None:
-    """Bring what each linear layer gives for the joints to a mean of 0 and a spread of 1, one after another."""
+def _initialize_linear_layers(network: nn.Module, joints: Tensor) -> None:
+    """Give the output of each linear layer, one after another, mean 0 and standard deviation 1."""
 
-    def settle_layer(layer: nn.Module, _: object, values: Tensor) -> Tensor:
+    def standardize_output(layer: nn.Module, _: object, values: Tensor) -> Tensor:
         assert isinstance(layer, nn.Linear)
         rows = values.flatten(0, -2)
-        mean, spread = rows.mean(0), _spread(rows)
-        layer.weight /= spread
-        layer.bias.copy_((layer.bias - mean) / spread)
-        return (values - mean) / spread
+        mean, std = rows.mean(0), _std(rows)
+        layer.weight /= std
+        layer.bias.copy_((layer.bias - mean) / std)
+        return (values - mean) / std
 
-    hooks = [one.register_forward_hook(settle_layer) for one in network.modules() if isinstance(one, nn.Linear)]
+    linear_layers = [module for module in network.modules() if isinstance(module, nn.Linear)]
+    hooks = [layer.register_forward_hook(standardize_output) for layer in linear_layers]
     try:
         network(joints)
     finally:
@@ -91,19 +91,19 @@ def _settle_layers(network: nn.Module, joints: Tensor) -> None:
             hook.remove()
 
 
-def _settled(level: TokenEncoder, rows: Tensor, positions: Tensor) -> Tensor:
-    """The outputs (R, d) of a level for rows, whose constants are taken out; what attention gives has a spread of 1."""
+def _initialize_level(level: TokenEncoder, rows: Tensor, positions: Tensor) -> Tensor:
+    """Centre a level's outputs and scale its attention output to standard deviation 1; return its outputs (R, d)."""
     layer = level.transformer_encoder.layers[0]
     attention, first, second = layer.self_attn, layer.linear1, layer.linear2
     position = level.positional_encoder.pe[0]
-    level.classification_token[0] = _CLS_SHARE * level.first_embedding() - position
+    level.classification_token[0] = _CLS_SCALE * level.cls_embedding() - position
     _centre_values(level, rows, positions)
     attention.out_proj.bias.zero_()
-    attended, _ = level.attended(rows, positions)
-    spread = _spread(attended)
-    attention.out_proj.weight /= spread
-    attended = (attended - attended.mean(0)) / spread
-    attention.out_proj.bias -= level.first_embedding()[0]
+    attended, _ = level.attend(rows, positions)
+    std = _std(attended)
+    attention.out_proj.weight /= std
+    attended = (attended - attended.mean(0)) / std
+    attention.out_proj.bias -= level.cls_embedding()[0]
     fed = feed_forward(layer.norm2(attended), first.weight, first.bias, second.weight, second.bias)
     mean = fed.mean(0)
     second.bias -= mean
@@ -111,30 +111,29 @@ def _settled(level: TokenEncoder, rows: Tensor, positions: Tensor) -> Tensor:
 
 
 def _centre_values(level: TokenEncoder, rows: Tensor, positions: Tensor) -> None:
-    """Let what each head takes from the tokens have a mean of 0, by the bias of its values.
+    """Give the attention output of each head mean 0 over the rows, through the bias of its values.
 
-    So dropping a token costs what it says of this row, not what all rows have in common; a bias after attention would
-    have to be met by all tokens together.
+    Then dropping a token by dropout loses only information about this row, not a constant that all rows share.
     """
     attention = level.transformer_encoder.layers[0].self_attn
     weight, bias = attention.out_proj.weight.clone(), attention.out_proj.bias.clone()
     attention.out_proj.weight.copy_(torch.eye(len(weight)))
     attention.out_proj.bias.zero_()
-    heads, _ = level.attended(rows, positions)
+    heads, _ = level.attend(rows, positions)
     attention.in_proj_bias[-len(weight) :] -= heads.mean(0)
     attention.out_proj.weight.copy_(weight)
     attention.out_proj.bias.copy_(bias)
 
 
-def _spread_scores(level: TokenEncoder, rows: Tensor, positions: Tensor) -> None:
-    """Bring the scores of a row's tokens to ``_SCORE_SPREAD``, by queries and keys alike."""
+def _scale_scores(level: TokenEncoder, rows: Tensor, positions: Tensor) -> None:
+    """Scale queries and keys equally, so that the scores of a row's tokens have standard deviation ``_SCORE_STD``."""
     layer = level.transformer_encoder.layers[0]
-    scores = layer.norm1(level.tokens(rows, positions)) @ level.folded().query.t()  # (R, 1 + n, heads)
+    scores = layer.norm1(level.embed_tokens(rows, positions)) @ level.fuse_weights().query.t()  # (R, 1 + n, heads)
     both = 2 * layer.self_attn.embed_dim
-    layer.self_attn.in_proj_weight[:both] *= (_SCORE_SPREAD / scores.std(1).mean()).sqrt()
+    layer.self_attn.in_proj_weight[:both] *= (_SCORE_STD / scores.std(1).mean()).sqrt()
 
 
-def _spread(vectors: Tensor) -> Tensor:
-    """Standard deviation of vectors (R, d) over the rows, root mean square over their numbers; 1 if there is none."""
-    spread = vectors.std(0, correction=0).square().mean().sqrt()
-    return torch.where(spread > 1e-6, spread, 1.0)
+def _std(vectors: Tensor) -> Tensor:
+    """Return the standard deviation of vectors (R, d) over rows, as root mean square over columns; 1 if it is 0."""
+    std = vectors.std(0, correction=0).square().mean().sqrt()
+    return torch.where(std > 1e-6, std, 1.0)

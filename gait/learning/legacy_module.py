@@ -1,4 +1,4 @@
-"""The weights of a whole module that ``torch.save(model)`` pickled, its code neither needed nor run."""
+"""Read the weights of a whole module that ``torch.save(model)`` pickled, without needing or running its code."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from torch import Tensor
 from gait.errors import GaitError
 from gait.files.safe_torch_load import OpaqueObject
 
-_MOST_MODULES = 1000  # a network here has some dozen; a pickle may nest and share them without end
+_MAX_MODULES = 1000  # a network of this package has dozens; a malicious pickle can nest modules without end
 
 
 def module_weights(module: OpaqueObject) -> dict[str, Tensor]:
-    """The state dict that the module would have given; raises GaitError if this is no module."""
+    """Return the module's state dict; raise GaitError if it has too many modules for a network."""
     weights: dict[str, Tensor] = {}
     for name, attributes in _modules(module):
         for kind in ("_parameters", "_buffers"):
@@ -25,7 +25,7 @@ def module_weights(module: OpaqueObject) -> dict[str, Tensor]:
 
 
 def module_heads(module: OpaqueObject) -> dict[str, int]:
-    """The heads of its attentions, by the attention's name."""
+    """Return {name: number of heads} of the module's attention layers."""
     return {
         name.rstrip("."): attributes["num_heads"]
         for name, attributes in _modules(module)
@@ -34,16 +34,18 @@ def module_heads(module: OpaqueObject) -> dict[str, int]:
 
 
 def _modules(module: OpaqueObject) -> Iterator[tuple[str, Mapping[Any, Any]]]:
-    """Prefixes of names and attributes of a module and all in it."""
-    left = [("", module)]
-    for _ in range(_MOST_MODULES):
-        if not left:
+    """Yield (name prefix, attributes) of the module and all its submodules."""
+    pending = [("", module)]
+    for _ in range(_MAX_MODULES):
+        if not pending:
             return
-        name, one = left.pop()
-        if not isinstance(one.state, Mapping):
+        prefix, current = pending.pop()
+        if not isinstance(current.state, Mapping):
             continue
-        yield name, one.state
-        inner = one.state.get("_modules")
-        if isinstance(inner, Mapping):
-            left += [(f"{name}{key}.", part) for key, part in inner.items() if isinstance(part, OpaqueObject)]
-    raise GaitError(f"holds more than {_MOST_MODULES} modules, so no network of walking.")
+        yield prefix, current.state
+        children = current.state.get("_modules")
+        if isinstance(children, Mapping):
+            pending += [
+                (f"{prefix}{key}.", child) for key, child in children.items() if isinstance(child, OpaqueObject)
+            ]
+    raise GaitError(f"contains more than {_MAX_MODULES} modules, so it is no network of this package.")

@@ -1,7 +1,7 @@
-"""The two perceptrons: the joints of each frame to a few numbers, those of all frames to one decision.
+"""The multi-layer perceptron: it encodes the joints of each frame to a vector, and all frames of a window to a logit.
 
-One function under two naming schemes: ``MultiMLP``, and ``SequentialMLP``, whose layers stand in one row, as layer-wise
-relevance propagation wants them.
+The same function exists under two published naming schemes of weights: ``MultiMLP``, and ``SequentialMLP``, a single
+sequence of layers for layer-wise relevance propagation.
 """
 
 from __future__ import annotations
@@ -12,19 +12,19 @@ from torch import Tensor, nn
 
 
 class PerceptronStack(nn.Module):
-    """Linear, LeakyReLU, then pairs of Linear and ReLU."""
+    """A stack of layers: Linear and LeakyReLU, then pairs of Linear and ReLU."""
 
     def __init__(self, inputs: int, sizes: Sequence[int]):
         super().__init__()
         self.downs = nn.Sequential(*_layers(inputs, sizes))
 
     def forward(self, values: Tensor) -> Tensor:
-        """(..., last size) of (..., inputs)."""
+        """Return (..., last size) for values (..., inputs)."""
         return self.downs(values)
 
 
 class MultiMLP(nn.Module):
-    """Windows of one length in the common frame to the logit of "sick"."""
+    """The network with separate stacks: maps windows of a fixed length, in the common frame, to sick-class logits."""
 
     def __init__(
         self, window_length: int, pose_layers: Sequence[int], classifier_layers: Sequence[int], joints: int = 22
@@ -35,13 +35,13 @@ class MultiMLP(nn.Module):
         self.last_layer = nn.Linear(classifier_layers[-1], 1)
 
     def forward(self, windows: Tensor) -> Tensor:
-        """(N,) logits of windows (N, L, J, 3)."""
+        """Return logits (N,) of windows (N, L, J, 3)."""
         frames = self.posefeatureextractor(windows.flatten(2))
         return self.last_layer(self.featureclassifier(frames.flatten(1))).squeeze(-1)
 
 
 class SequentialMLP(nn.Module):
-    """The same function, all layers in one row."""
+    """The same function as one sequence of layers."""
 
     def __init__(
         self, window_length: int, pose_layers: Sequence[int], classifier_layers: Sequence[int], joints: int = 22
@@ -56,33 +56,33 @@ class SequentialMLP(nn.Module):
         )
 
     def forward(self, windows: Tensor) -> Tensor:
-        """(N,) logits of windows (N, L, J, 3)."""
+        """Return logits (N,) of windows (N, L, J, 3)."""
         return self.features(windows).squeeze(-1)
 
 
-def sequential_weights(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The state dict of a ``SequentialMLP`` from that of a ``MultiMLP``; tensors are shared."""
+def to_sequential_weights(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the state dict of a ``SequentialMLP`` from that of a ``MultiMLP``; the tensors are shared."""
     pose = sum(name.startswith("posefeatureextractor.") and name.endswith(".weight") for name in weights)
     classifier = sum(name.startswith("featureclassifier.") and name.endswith(".weight") for name in weights)
-    return _renamed(weights, sequential_names(pose, classifier))
+    return _rename_layers(weights, sequential_layer_names(pose, classifier))
 
 
-def multi_weights(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The state dict of a ``MultiMLP`` from that of a ``SequentialMLP``; tensors are shared."""
-    places = [int(name.split(".")[1]) for name in weights if name.endswith(".weight")]
-    pose = sum(place % 2 for place in places)  # the flattening in between moves all that follow by one
-    names = sequential_names(pose, len(places) - pose - 1)
-    return _renamed(weights, {there: here for here, there in names.items()})
+def to_multi_weights(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the state dict of a ``MultiMLP`` from that of a ``SequentialMLP``; the tensors are shared."""
+    indices = [int(name.split(".")[1]) for name in weights if name.endswith(".weight")]
+    pose = sum(index % 2 for index in indices)  # the second Flatten shifts the following indices by one
+    names = sequential_layer_names(pose, len(indices) - pose - 1)
+    return _rename_layers(weights, {sequential: multi for multi, sequential in names.items()})
 
 
-def sequential_names(pose_layers: int, classifier_layers: int) -> dict[str, str]:
-    """Names of the layers with weights, from ``MultiMLP``'s to ``SequentialMLP``'s, in order."""
-    here = [f"posefeatureextractor.downs.{2 * layer}" for layer in range(pose_layers)]
-    here += [f"featureclassifier.downs.{2 * layer}" for layer in range(classifier_layers)] + ["last_layer"]
-    return {name: f"features.{2 * place + 1 + (place >= pose_layers)}" for place, name in enumerate(here)}
+def sequential_layer_names(pose_layers: int, classifier_layers: int) -> dict[str, str]:
+    """Return {name in ``MultiMLP``: name in ``SequentialMLP``} of the layers that have weights, in order."""
+    multi = [f"posefeatureextractor.downs.{2 * layer}" for layer in range(pose_layers)]
+    multi += [f"featureclassifier.downs.{2 * layer}" for layer in range(classifier_layers)] + ["last_layer"]
+    return {name: f"features.{2 * index + 1 + (index >= pose_layers)}" for index, name in enumerate(multi)}
 
 
-def _renamed(weights: Mapping[str, Tensor], layers: Mapping[str, str]) -> dict[str, Tensor]:
+def _rename_layers(weights: Mapping[str, Tensor], layers: Mapping[str, str]) -> dict[str, Tensor]:
     return {
         f"{layers[layer]}.{kind}": tensor
         for layer, _, kind, tensor in ((*name.rpartition("."), tensor) for name, tensor in weights.items())
@@ -91,6 +91,6 @@ def _renamed(weights: Mapping[str, Tensor], layers: Mapping[str, str]) -> dict[s
 
 def _layers(inputs: int, sizes: Sequence[int]) -> list[nn.Module]:
     layers: list[nn.Module] = []
-    for place, (before, after) in enumerate(zip([inputs, *sizes], sizes, strict=False)):
-        layers += [nn.Linear(before, after), nn.ReLU() if place else nn.LeakyReLU(0.01)]
+    for index, (before, after) in enumerate(zip([inputs, *sizes], sizes, strict=False)):
+        layers += [nn.Linear(before, after), nn.ReLU() if index else nn.LeakyReLU(0.01)]
     return layers

@@ -1,11 +1,10 @@
-"""A function of independent rows, computed by few threads that each do a long piece of work.
+"""Compute a function of independent rows in a few threads, each of which works on one long chunk of rows.
 
-torch's own threads meet after every operation. Where other programs want the same processors one of them is always
-late and all wait, so that some hundred short operations take ten times as long; and while they wait they keep the
-processors busy. These threads meet once.
+torch's own threads synchronize after every operation. If other programs use the same processors, one thread is always
+late and the others wait for it while keeping their processors busy; a hundred short operations can take ten times as
+long. The threads of this module synchronize once.
 
-How the rows are cut, and which random numbers a part draws, comes from the rows alone, so that any number of threads
-gives the same numbers.
+The chunks and their random numbers depend only on the rows, so the result is the same with any number of threads.
 """
 
 from __future__ import annotations
@@ -19,85 +18,91 @@ from torch import Generator, Tensor
 from torch.autograd.function import once_differentiable
 
 RowFunction = Callable[[Tensor, Generator | None], Tensor]
-"""Rows (R, ...) to (R, ...), each from its own alone; random numbers from the generator, torch's own if None."""
+"""Maps rows (R, ...) to (R, ...), each row from itself alone; random numbers come from the generator, or from torch's
+global one if None."""
 
-_MOST_PARTS = 8
-_FEWEST_ROWS, _FEWEST_NUMBERS = 32, 1 << 16
-"""Of a part: with less to do, it takes longer to begin than a thread saves."""
+_MAX_CHUNKS = 8
+_MIN_ROWS, _MIN_ELEMENTS = 32, 1 << 16
+"""Minimum size of a chunk; for a smaller one, starting a thread takes longer than it saves."""
 
+Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-def in_row_parts(function: RowFunction, rows: Tensor, parameters: Sequence[Tensor]) -> Tensor:
-    """``function(rows)``, by as many threads as torch uses; differentiable once in rows and parameters.
+def map_rows_parallel(function: RowFunction, rows: Tensor, parameters: Sequence[Tensor]) -> Tensor:
+    """Return ``function(rows)``, computed by as many threads as torch uses.
 
-    The same rows and state of torch's generator give the same numbers, whatever the number of threads.
+    The result depends on the rows and the state of torch's generator, but not on the number of threads. It can be
+    differentiated once by rows and parameters.
 
     Args:
-        function: what is computed.
+        function: applied to each chunk of rows.
         rows: (R, ...).
-        parameters: all tensors that the function is to be differentiated by.
+        parameters: all tensors, besides the rows, by which the result can be differentiated.
     """
     if rows.device.type != "cpu":
         return function(rows, None)
-    parts = max(1, min(_MOST_PARTS, len(rows) // _FEWEST_ROWS, rows.numel() // _FEWEST_NUMBERS))
-    return _InRowParts.apply(function, parts, torch.is_grad_enabled(), rows, *parameters)
+    num_chunks = max(1, min(_MAX_CHUNKS, len(rows) // _MIN_ROWS, rows.numel() // _MIN_ELEMENTS))
+    return _MapRowsParallel.apply(function, num_chunks, torch.is_grad_enabled(), rows, *parameters)
 
 
-class _InRowParts(torch.autograd.Function):
+class _MapRowsParallel(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, function: RowFunction, parts: int, graded: bool, rows: Tensor, *parameters: Tensor) -> Tensor:
-        seeds = torch.randint(2**62, (parts,)).tolist()
-        graded = graded and any(ctx.needs_input_grad)
+    def forward(
+        ctx: Any, function: RowFunction, num_chunks: int, with_grad: bool, rows: Tensor, *parameters: Tensor
+    ) -> Tensor:
+        seeds = torch.randint(2**62, (num_chunks,)).tolist()
+        with_grad = with_grad and any(ctx.needs_input_grad)
 
-        def compute(work: tuple[Tensor, int]) -> tuple[Tensor, Tensor]:
-            part, seed = work[0].detach().requires_grad_(ctx.needs_input_grad[3]), work[1]
-            with torch.set_grad_enabled(graded):
-                return part, function(part, Generator().manual_seed(seed))
+        def compute(item: tuple[Tensor, int]) -> tuple[Tensor, Tensor]:
+            chunk, seed = item[0].detach().requires_grad_(ctx.needs_input_grad[3]), item[1]
+            with torch.set_grad_enabled(with_grad):
+                return chunk, function(chunk, Generator().manual_seed(seed))
 
-        computed = _each_by_a_thread(compute, list(zip(rows.tensor_split(parts), seeds, strict=True)))
-        if graded:
+        computed = _run_in_threads(compute, list(zip(rows.tensor_split(num_chunks), seeds, strict=True)))
+        if with_grad:
             ctx.parameters = parameters
-            ctx.save_for_backward(*(tensor for pair in computed for tensor in pair))  # which torch frees in time
+            ctx.save_for_backward(*(tensor for pair in computed for tensor in pair))  # so that torch frees them early
         return torch.cat([result.detach() for _, result in computed])
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        of_rows = ctx.needs_input_grad[3]
-        wanted: list[Tensor] = [parameter for parameter in ctx.parameters if parameter.requires_grad]
+        needs_rows = ctx.needs_input_grad[3]
+        trainable: list[Tensor] = [parameter for parameter in ctx.parameters if parameter.requires_grad]
 
-        def differentiate(work: tuple[tuple[Tensor, Tensor], Tensor]) -> tuple[Tensor | None, ...]:
-            (part, result), d_result = work
-            inputs = [part, *wanted] if of_rows else wanted
+        def differentiate(item: tuple[tuple[Tensor, Tensor], Tensor]) -> tuple[Tensor | None, ...]:
+            (chunk, result), d_result = item
+            inputs = [chunk, *trainable] if needs_rows else trainable
             return torch.autograd.grad(result, inputs, d_result, retain_graph=True, allow_unused=True)
 
         computed = list(zip(ctx.saved_tensors[::2], ctx.saved_tensors[1::2], strict=True))
-        pieces = gradient.tensor_split(len(computed))
-        found = _each_by_a_thread(differentiate, list(zip(computed, pieces, strict=True)))
-        d_rows = torch.cat([one[0] for one in found if one[0] is not None]) if of_rows else None
-        sums = iter([_sum(parts) for parts in zip(*(one[of_rows:] for one in found), strict=True)])
+        chunks = gradient.tensor_split(len(computed))
+        gradients = _run_in_threads(differentiate, list(zip(computed, chunks, strict=True)))
+        d_rows = torch.cat([each[0] for each in gradients if each[0] is not None]) if needs_rows else None
+        sums = iter([_sum(terms) for terms in zip(*(each[needs_rows:] for each in gradients), strict=True)])
         return None, None, None, d_rows, *(next(sums) if p.requires_grad else None for p in ctx.parameters)
 
 
-def _sum(parts: tuple[Tensor | None, ...]) -> Tensor | None:
-    there = [part for part in parts if part is not None]
-    return torch.stack(there).sum(0) if there else None
+def _sum(terms: tuple[Tensor | None, ...]) -> Tensor | None:
+    """Return the sum of the terms that are not None, or None if there is none."""
+    present = [term for term in terms if term is not None]
+    return torch.stack(present).sum(0) if present else None
 
 
-def _each_by_a_thread(function: Callable[[Any], Result], works: list[Any]) -> list[Result]:
-    """Results in the order of the works, each of them done by one thread from its beginning to its end."""
+def _run_in_threads(function: Callable[[Item], Result], items: list[Item]) -> list[Result]:
+    """Return the function's results in the order of the items; each item is processed by a single thread."""
     threads = torch.get_num_threads()
 
-    def alone(work: Any) -> Result:
+    def run(item: Item) -> Result:
         with torch.no_grad():
-            return function(work)
+            return function(item)
 
     try:
-        torch.set_num_threads(1)  # of matrix products; of those in the other threads likewise
-        if min(threads, len(works)) == 1:
-            return [alone(work) for work in works]
-        with ThreadPoolExecutor(min(threads, len(works)), initializer=torch.set_num_threads, initargs=(1,)) as pool:
-            return list(pool.map(alone, works))
+        torch.set_num_threads(1)  # for matrix products; the other threads set it likewise
+        if min(threads, len(items)) == 1:
+            return [run(item) for item in items]
+        with ThreadPoolExecutor(min(threads, len(items)), initializer=torch.set_num_threads, initargs=(1,)) as pool:
+            return list(pool.map(run, items))
     finally:
         torch.set_num_threads(threads)

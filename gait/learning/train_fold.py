@@ -1,6 +1,7 @@
-"""One fold of a network: trained, measured on persons it never saw, and written down.
+"""Train a network on one fold, evaluate it on the held-out subjects, and save everything that a report needs.
 
-``<save_folder>/fold<k>/<network>.ckpt`` is written after every epoch, whole, so that a stop costs one epoch at most.
+``<save_folder>/fold<k>/<network>.ckpt`` is written atomically after every epoch, so an interruption costs at most one
+epoch.
 """
 
 from __future__ import annotations
@@ -18,37 +19,37 @@ import torch
 
 import gait
 from gait.body.skeleton import BODY_JOINTS
-from gait.error_message import failure_line
-from gait.errors import GaitError
-from gait.files.atomic_write import replacing_file
+from gait.errors import GaitError, error_message
+from gait.files.atomic_write import atomic_file
 from gait.files.folder_lock import folder_lock
-from gait.files.package_versions import versions_of
+from gait.files.package_versions import package_versions
 from gait.learning.baselines import baseline_predictions
 from gait.learning.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from gait.learning.distributed import ProcessGroup
-from gait.learning.fold_result import Epoch, FoldResult, read_result, result_file, save_result
-from gait.learning.initialization import settle
-from gait.learning.metrics import as_json, metric_estimates
+from gait.learning.fold_result import Epoch, FoldResult, fold_as_dict, read_result, result_file, save_result
+from gait.learning.initialization import initialize_from_data
+from gait.learning.metrics import as_json, estimate_metrics
 from gait.learning.predictions import Predictions
 from gait.learning.trainer import Progress, Trainer, mean_window, window_probabilities
 from gait.learning.training_arguments import TrainingArguments
-from gait.motion.common_frame import NORMALISATION
+from gait.motion.common_frame import NORMALIZATION
 from gait.motion.dataset import Trial
-from gait.motion.folds import Fold, validation_split
+from gait.motion.folds import Fold, split_validation
 from gait.motion.windows import WindowDataset
 from gait.parallel.device import check_device
 from gait.parallel.task_queue import LockedError
 from gait.report.training.tensorboard import TensorBoardLogger
 
 FOLD_MODULE = "gait.learning.train_fold"
-"""What a process that trains has to load."""
-VALIDATION_SHARE = 0.2
-"""Of the training persons, held back for early stopping."""
+"""The module that a training process loads."""
+
+VALIDATION_FRACTION = 0.2
+"""Fraction of the training subjects that are held out for early stopping."""
 
 
 @dataclass(frozen=True)
 class EpochDone:
-    """An epoch of a fold is over, and on the disk."""
+    """An epoch of a fold is finished, and its checkpoint is saved."""
 
     fold: int
     number: int  # from 1
@@ -57,351 +58,355 @@ class EpochDone:
 
 @dataclass(frozen=True)
 class FoldOutcome:
-    """What became of a fold."""
+    """How the training of a fold ended."""
 
     fold: int
-    state: Literal["trained", "finished before", "timed out", "not begun", "failed"]
-    line: str = ""  # what went wrong, or what the user should know
+    state: Literal["trained", "already finished", "timed out", "skipped", "failed"]
+    message: str = ""  # one line for the user; empty if there is nothing to tell
 
 
 @dataclass(frozen=True)
 class FoldTask:
-    """Everything that decides how a fold is trained, and where its results go."""
+    """All inputs to the training of one fold, and where its results are saved."""
 
-    asked: TrainingArguments  # of the command
+    args: TrainingArguments  # of the command
     fold: Fold
-    sick: Mapping[str, bool]  # by person
-    data_sha256: str  # of the poses
-    leak_check: Mapping[str, Any]
-    problems: tuple[str, ...]  # of reading the poses
-    run_id: str  # of the command: a process that takes over from one that died goes on from its last epoch
-    deadline: float | None = None  # seconds since 1970: begin no epoch after it
+    sick: Mapping[str, bool]  # by subject
+    data_sha256: str  # of the dataset
+    confounder_check: Mapping[str, Any]
+    problems: tuple[str, ...]  # found when the dataset was read
+    run_id: str  # of the command; a process that replaces a crashed one continues after the last epoch of this run
+    deadline: float | None = None  # seconds since 1970, after which no epoch begins
 
     @property
     def name(self) -> str:
-        """As the user's lines have it."""
+        """The beginning of every message about this task."""
         return f"fold {self.fold.index}"
 
     @property
     def checkpoint_file(self) -> Path:
-        """Where the network is kept."""
-        return self.asked.save_folder / f"fold{self.fold.index}" / f"{self.asked.network}.ckpt"
+        """The file of the network."""
+        return self.args.save_folder / f"fold{self.fold.index}" / f"{self.args.network}.ckpt"
 
     @property
     def result_file(self) -> Path:
-        """Where all that a report needs is kept."""
-        return result_file(self.asked.save_folder, self.asked.network, self.fold.index)
+        """The file of the ``FoldResult``."""
+        return result_file(self.args.save_folder, self.args.network, self.fold.index)
 
     @property
     def predictions_file(self) -> Path:
-        """Where each evaluation window's probability is written."""
-        return self.checkpoint_file.with_name(f"predictions_{self.asked.network}.csv")
+        """The table of the probabilities of all evaluation windows."""
+        return self.checkpoint_file.with_name(f"predictions_{self.args.network}.csv")
 
     def run(self) -> Iterator[EpochDone | FoldOutcome]:
-        """Train the fold in this process, unless its time is over before it began; an error is an outcome."""
+        """Train the fold in this process unless --timeout has passed; yield errors as a ``FoldOutcome``."""
         try:
-            if self.too_late:
-                yield self.not_begun()
+            if self.no_time_left:
+                yield self.skipped_outcome()
             else:
                 yield from run_fold(self)
         except LockedError:
             raise
-        except Exception as error:  # the other folds go on
-            yield self.failed(error)
+        except Exception as error:  # an error in one fold must not stop the others
+            yield self.failed_outcome(error)
 
-    def failed(self, error: Exception) -> FoldOutcome:
-        """The outcome of an error."""
-        less = "use fewer --workers, or a smaller --batch_size"
-        line = failure_line(error, self.name, "the training", less)
+    def failed_outcome(self, error: Exception) -> FoldOutcome:
+        """Return the outcome for an error."""
+        memory_hint = "use fewer --workers, or a smaller --batch_size"
+        line = error_message(error, self.name, "the training", memory_hint)
         return FoldOutcome(self.fold.index, "failed", line if line.startswith(self.name) else f"{self.name}: {line}")
 
     @property
-    def late(self) -> bool:
+    def timed_out(self) -> bool:
         """Whether --timeout has passed."""
         return self.deadline is not None and time.time() >= self.deadline
 
     @property
-    def too_late(self) -> bool:
-        """Whether there is something to train, and no time left for it."""
-        return self.late and not self.is_finished()
+    def no_time_left(self) -> bool:
+        """Whether --timeout has passed and the fold is not finished yet."""
+        return self.timed_out and not self.is_finished()
 
-    def not_begun(self) -> FoldOutcome:
-        """The outcome where it is too late."""
-        return FoldOutcome(self.fold.index, "not begun", f"{self.name}: not begun, as --timeout had passed.")
+    def skipped_outcome(self) -> FoldOutcome:
+        """Return the outcome if --timeout has passed before the fold began."""
+        return FoldOutcome(self.fold.index, "skipped", f"{self.name}: skipped, because --timeout had passed.")
 
     @property
-    def going_on(self) -> str:
-        """What to give where it was stopped, in the user's words."""
-        return f"the same command with --resume{' in place of --overwrite' if self.asked.overwrite else ''}"
+    def resume_hint(self) -> str:
+        """The command that resumes an interrupted training, in words."""
+        return f"the same command with --resume{' instead of --overwrite' if self.args.overwrite else ''}"
 
     def is_finished(self) -> bool:
-        """Whether an earlier run has left all of it, with the same settings and poses."""
-        if self.asked.overwrite or not self.checkpoint_file.is_file():
+        """Return whether an earlier run has finished this fold with the same settings and data."""
+        if self.args.overwrite or not self.checkpoint_file.is_file():
             return False
         try:
             state = load_checkpoint(self.checkpoint_file).training_state or {}
             read_result(self.result_file)
         except GaitError:
             return False
-        return state.get("inputs") == self.inputs() and state.get("finished") == self.asked.settings.epochs
+        return state.get("inputs") == self.inputs() and state.get("finished") == self.args.settings.epochs
 
-    def tidy(self) -> None:
-        """Remove what a process that is gone was writing."""
-        with suppress(GaitError), self.lock() as held:
-            if held:
-                self.clear_left_over()
+    def cleanup(self) -> None:
+        """Remove the temporary files of a process that was killed during this task."""
+        with suppress(GaitError), self.lock() as locked:
+            if locked:
+                self.remove_stale_temporaries()
 
-    def clear_left_over(self) -> None:
-        """Remove what a run that was killed was writing; only with the lock."""
+    def remove_stale_temporaries(self) -> None:
+        """Remove temporary files of a killed run; call it only while holding the lock."""
         for path in (self.checkpoint_file, self.predictions_file, self.result_file):
             for partial in path.parent.glob(f".{path.name}.partial-*"):
                 partial.unlink(missing_ok=True)
 
     def lock(self) -> AbstractContextManager[bool]:
-        """One run at a time for this fold of this network."""
-        place = self.asked.save_folder / f"fold{self.fold.index}-{self.asked.network}"
-        return folder_lock(place, "training this fold", self.name)
+        """Lock this fold of this network against other runs."""
+        folder = self.args.save_folder / f"fold{self.fold.index}-{self.args.network}"
+        return folder_lock(folder, "training this fold", self.name)
 
     def absolute(self) -> FoldTask:
-        """The same with absolute paths."""
-        asked = self.asked
-        absolute = replace(asked, source=asked.source.absolute(), save_folder=asked.save_folder.resolve())
-        return replace(self, asked=absolute)
+        """Return the same task with absolute paths."""
+        args = replace(self.args, dataset=self.args.dataset.absolute(), save_folder=self.args.save_folder.resolve())
+        return replace(self, args=args)
 
     def inputs(self) -> dict[str, Any]:
-        """What two trainings must share for one to stand for the other, but for the number of epochs."""
-        asked = self.asked
-        settings = asdict(asked.settings)
+        """Return everything that decides the result of a training, except the number of epochs."""
+        args = self.args
+        settings = asdict(args.settings)
         del settings["epochs"], settings["device"]
         return {
-            **{f"network's {name}": value for name, value in asked.architecture.as_dict().items()},
+            **{f"architecture.{name}": value for name, value in args.architecture.as_dict().items()},
             **settings,
-            "window": asked.window_length,
-            "stride": asked.stride,
-            "frame_rate": asked.source.rate_hz,
-            "mirrored windows": asked.mirror,
-            "folds": self.fold.count,
-            "evaluation persons": list(self.fold.evaluation),
-            "poses": self.data_sha256,
-            "suite": gait.__version__,
+            "window_length": args.window_length,
+            "stride": args.stride,
+            "frame_rate_hz": args.dataset.rate_hz,
+            "mirror": args.mirror,
+            "k_folds": self.fold.count,
+            "evaluation_subjects": list(self.fold.evaluation),
+            "data_sha256": self.data_sha256,
+            "version": gait.__version__,
         }
 
 
 def run_fold(
-    task: FoldTask, ranks: ProcessGroup | None = None, progress: Progress | None = None
+    task: FoldTask, processes: ProcessGroup | None = None, progress: Progress | None = None
 ) -> Iterator[EpochDone | FoldOutcome]:
-    """Train a fold and write it down; tells of each epoch, and last of the fold.
+    """Train a fold and save its results; yield each epoch and, at the end, the outcome.
 
-    One that is finished with the same settings and poses is not trained again; a baseline that is missing there is
-    tried again. Every process of ``ranks`` must run it; the first one writes.
+    A fold that is already finished with the same settings and data is not trained again; only its missing baselines are
+    computed. Every process of the group must call this function; the main process writes the files.
 
     Args:
-        task: what to train.
-        ranks: the processes that train together.
-        progress: told of an epoch's windows as they are trained on.
+        task: the fold.
+        processes: the processes that train together; this process alone if None.
+        progress: called after every batch with the number of windows done.
 
     Raises:
-        TakenError: another run is training this fold.
-        GaitError: it cannot be trained, or not be written.
+        LockedError: another run is training this fold.
+        GaitError: the fold cannot be trained, or the results cannot be written.
     """
-    ranks = ranks or ProcessGroup()
-    if ranks.agreed(task.is_finished):
-        ranks.agreed(lambda: _add_missing_baselines(task))
-        yield FoldOutcome(task.fold.index, "finished before")
+    processes = processes or ProcessGroup()
+    if processes.broadcast_from_main(task.is_finished):
+        processes.broadcast_from_main(lambda: _add_missing_baselines(task))
+        yield FoldOutcome(task.fold.index, "already finished")
         return
-    with ExitStack() as opened:
+    with ExitStack() as stack:
 
-        def begin() -> None:
-            if opened.enter_context(task.lock()):
-                task.clear_left_over()
+        def lock() -> None:
+            if stack.enter_context(task.lock()):
+                task.remove_stale_temporaries()
 
-        ranks.agreed(begin)
-        yield from _train(task, ranks, progress)
+        processes.broadcast_from_main(lock)
+        yield from _train(task, processes, progress)
 
 
 def _add_missing_baselines(task: FoldTask) -> None:
-    """To a finished fold: what one of them needs may have been installed since."""
+    """Add missing baselines to a finished fold: a package that they need may have been installed since."""
 
     def missing(result: FoldResult) -> set[str]:
-        return {name for name, said in result.baselines.items() if isinstance(said, str)}
+        return {name for name, found in result.baselines.items() if isinstance(found, str)}
 
     if not missing(read_result(task.result_file)):
         return
     with suppress(LockedError), task.lock():
         result = read_result(task.result_file)
-        found = _baselines(task, task.asked.source.same_gaits(task.data_sha256).gaits)
+        found = _baselines(task, task.args.dataset.load_verified(task.data_sha256).trials)
         if any(isinstance(found[name], Predictions) for name in missing(result)):
             baselines = found | {name: result.baselines[name] for name in result.baselines.keys() - missing(result)}
-            save_result(replace(result, baselines=baselines), task.asked.save_folder)
+            save_result(replace(result, baselines=baselines), task.args.save_folder)
 
 
-def _train(
-    task: FoldTask,
-    ranks: ProcessGroup,
-    progress: Progress | None,
-) -> Iterator[EpochDone | FoldOutcome]:
-    fold, asked, settings, inputs = task.fold, task.asked, task.asked.settings, task.inputs()
-    ranks.each(lambda: check_device(settings.device))
-    gaits = ranks.each(lambda: asked.source.same_gaits(task.data_sha256)).gaits
-    learners, validators = fold.training, tuple[str, ...]()
+def _train(task: FoldTask, processes: ProcessGroup, progress: Progress | None) -> Iterator[EpochDone | FoldOutcome]:
+    fold, args, settings, inputs = task.fold, task.args, task.args.settings, task.inputs()
+    processes.run_on_all(lambda: check_device(settings.device))
+    trials = processes.run_on_all(lambda: args.dataset.load_verified(task.data_sha256)).trials
+    train_subjects, val_subjects = fold.training, tuple[str, ...]()
     if settings.patience is not None:
-        learners, validators = validation_split(fold, task.sick, VALIDATION_SHARE)
+        train_subjects, val_subjects = split_validation(fold, task.sick, VALIDATION_FRACTION)
 
-    def windows(persons: tuple[str, ...], mirrored: bool = False) -> WindowDataset:
-        mine = [one for one in gaits if one.person in set(persons)]
-        return WindowDataset(mine, asked.window_length, asked.stride, mirrored=mirrored)
+    def windows_of(subjects: tuple[str, ...], mirror: bool = False) -> WindowDataset:
+        own = [trial for trial in trials if trial.subject_id in set(subjects)]
+        return WindowDataset(own, args.window_length, args.stride, mirror=mirror)
 
-    training, evaluation = windows(learners, asked.mirror), windows(fold.evaluation)
+    training, evaluation = windows_of(train_subjects, args.mirror), windows_of(fold.evaluation)
     torch.manual_seed(settings.seed)
-    start = asked.architecture.build()
-    settle(start, training, settings.seed)
-    course = Trainer(
-        start,
+    network = args.architecture.build()
+    initialize_from_data(network, training, settings.seed)
+    trainer = Trainer(
+        network,
         training,
         evaluation,
         settings,
-        validation=windows(validators) if validators else None,
-        ranks=ranks,
+        validation=windows_of(val_subjects) if val_subjects else None,
+        processes=processes,
     )
-    before = ranks.agreed(lambda: _interrupted(task, inputs) if asked.resume else _begun(task))
-    if before is not None and before.training_state is not None:
-        course.restore(before.training_state)
-    mean = before.mean_window if before is not None else mean_window(training, settings.batch_size)
+    resumed = processes.broadcast_from_main(
+        lambda: _resumable_checkpoint(task, inputs) if args.resume else _own_checkpoint(task)
+    )
+    if resumed is not None and resumed.training_state is not None:
+        trainer.restore(resumed.training_state)
+    mean = resumed.mean_window if resumed is not None else mean_window(training, settings.batch_size)
 
-    def keep(finished: int | None = None, metrics: Mapping[str, Any] | None = None) -> None:
-        if not ranks.first:
+    def write_checkpoint(finished: int | None = None, metrics: Mapping[str, Any] | None = None) -> None:
+        if not processes.is_main:
             return
         checkpoint = Checkpoint(
-            architecture=asked.architecture,
-            weights=course.chosen_weights,
-            window_length=asked.window_length,
-            frame_rate_hz=asked.source.rate_hz,
-            normalisation=NORMALISATION,
+            architecture=args.architecture,
+            weights=trainer.chosen_weights,
+            window_length=args.window_length,
+            frame_rate_hz=args.dataset.rate_hz,
+            normalisation=NORMALIZATION,
             joints=tuple(joint.name for joint in BODY_JOINTS),
-            fold=asdict(fold) | {"validation": validators},
-            arguments=asked.flags,
+            fold=fold_as_dict(fold) | {"validation": val_subjects},
+            arguments=args.flags,
             versions=_versions(),
             metrics=metrics or {},
             mean_window=mean,
-            training_state={**course.state(), "inputs": inputs, "run": task.run_id, "finished": finished},
+            training_state={**trainer.state(), "inputs": inputs, "run_id": task.run_id, "finished": finished},
         )
         save_checkpoint(task.checkpoint_file, checkpoint)
 
-    with ExitStack() as opened:
+    with ExitStack() as stack:
 
-        def drawn() -> TensorBoardLogger | None:
-            if not ranks.first:
+        def open_board() -> TensorBoardLogger | None:
+            if not processes.is_main:
                 return None
-            return opened.enter_context(TensorBoardLogger(asked.save_folder, asked.network, fold.index, course.epochs))
+            return stack.enter_context(TensorBoardLogger(args.save_folder, args.network, fold.index, trainer.epochs))
 
-        board = ranks.each(drawn)
-        while not course.finished:
-            epoch = course.epoch(progress)
-            ranks.agreed(keep)
+        board = processes.run_on_all(open_board)
+        while not trainer.finished:
+            epoch = trainer.run_epoch(progress)
+            processes.broadcast_from_main(write_checkpoint)
             if board is not None:
-                board.epoch(len(course.epochs) - 1, epoch)
-            yield EpochDone(fold.index, len(course.epochs), epoch)
-            if ranks.agreed(lambda: task.late):
+                board.epoch(len(trainer.epochs) - 1, epoch)
+            yield EpochDone(fold.index, len(trainer.epochs), epoch)
+            if processes.broadcast_from_main(lambda: task.timed_out):
                 break
-    network = copy.deepcopy(course.network)  # training may go on from the other one
-    network.load_state_dict(course.chosen_weights)
-    probability = window_probabilities(network, evaluation, settings.batch_size, settings.device, ranks)
+    chosen = copy.deepcopy(trainer.network)  # the trainer's own network stays as it is
+    chosen.load_state_dict(trainer.chosen_weights)
+    probability = window_probabilities(chosen, evaluation, settings.batch_size, settings.device, processes)
 
-    def write() -> None:
-        said = Predictions.of_windows(evaluation, probability.numpy())
+    def write_results() -> None:
+        predictions = Predictions.from_windows(evaluation, probability.numpy())
         result = FoldResult(
-            network=asked.network,
-            architecture=asked.architecture.as_dict(),
-            arguments=dict(asked.flags),
-            command=asked.command,
+            network=args.network,
+            architecture=args.architecture.as_dict(),
+            arguments=dict(args.flags),
+            command=args.command,
             fold=fold,
             sick=dict(task.sick),
-            epochs=tuple(course.epochs),
-            evaluation=said,
-            baselines=_baselines(task, gaits),
-            leak_check=dict(task.leak_check),
+            epochs=tuple(trainer.epochs),
+            evaluation=predictions,
+            baselines=_baselines(task, trials),
+            confounder_check=dict(task.confounder_check),
             training_windows=len(training),
             evaluation_windows=len(evaluation),
-            window_length=asked.window_length,
-            frame_rate_hz=asked.source.rate_hz,
-            stride=asked.stride,
-            normalisation=NORMALISATION,
+            window_length=args.window_length,
+            frame_rate_hz=args.dataset.rate_hz,
+            stride=args.stride,
+            normalisation=NORMALIZATION,
             seed=settings.seed,
-            seconds=sum(epoch["seconds"] for epoch in course.epochs),
+            seconds=sum(epoch["seconds"] for epoch in trainer.epochs),
             versions=_versions(),
             problems=task.problems,
-            validation=validators,
-            chosen_epoch=course.chosen_epoch,
-            timed_out=not course.finished,
+            validation=val_subjects,
+            chosen_epoch=trainer.chosen_epoch,
+            timed_out=not trainer.finished,
             data_sha256=task.data_sha256,
         )
-        _write_predictions(task.predictions_file, said)
-        save_result(result, asked.save_folder)
-        metrics = {by: as_json(metric_estimates(said, by=by)) for by in ("windows", "persons")}
-        keep(settings.epochs if course.finished else None, metrics)
+        _write_predictions(task.predictions_file, predictions)
+        save_result(result, args.save_folder)
+        metrics = {by: as_json(estimate_metrics(predictions, by=by)) for by in ("windows", "subjects")}
+        write_checkpoint(settings.epochs if trainer.finished else None, metrics)
 
-    ranks.agreed(write)
-    if course.finished:
+    processes.broadcast_from_main(write_results)
+    if trainer.finished:
         yield FoldOutcome(fold.index, "trained")
     else:
-        line = f"{task.name}: stopped by --timeout after epoch {len(course.epochs)} of {settings.epochs}"
-        yield FoldOutcome(fold.index, "timed out", f"{line}; {task.going_on} goes on from there.")
+        line = f"{task.name}: stopped by --timeout after epoch {len(trainer.epochs)} of {settings.epochs}"
+        yield FoldOutcome(fold.index, "timed out", f"{line}; to resume, give {task.resume_hint}.")
 
 
-def _begun(task: FoldTask) -> Checkpoint | None:
-    """The checkpoint of this very run, whose process died; None if there is none."""
+def _own_checkpoint(task: FoldTask) -> Checkpoint | None:
+    """Return the checkpoint of this same run, whose process crashed; None if there is none."""
     with suppress(GaitError):
         if task.checkpoint_file.is_file():
             checkpoint = load_checkpoint(task.checkpoint_file)
-            if (checkpoint.training_state or {}).get("run") == task.run_id:
+            if (checkpoint.training_state or {}).get("run_id") == task.run_id:
                 return checkpoint
     return None
 
 
-def _interrupted(task: FoldTask, inputs: Mapping[str, Any]) -> Checkpoint | None:
-    """The checkpoint of an earlier run that this one continues; None if there is none."""
+def _resumable_checkpoint(task: FoldTask, inputs: Mapping[str, Any]) -> Checkpoint | None:
+    """Return the checkpoint of an earlier run, from which --resume continues; None if there is none.
+
+    Raises:
+        GaitError: the earlier run had other settings, or more epochs than requested.
+    """
     path = task.checkpoint_file
     if not path.is_file():
         return None
     checkpoint = load_checkpoint(path)
     state = checkpoint.training_state or {}
     before = state.get("inputs", {})
-    other = [name for name in inputs.keys() | before.keys() if inputs.get(name) != before.get(name)]
-    if other:
+    changed = [name for name in inputs.keys() | before.keys() if inputs.get(name) != before.get(name)]
+    if changed:
         raise GaitError(
-            f"{path}: was trained otherwise ({', '.join(sorted(other))} changed), so --resume cannot go on from it; "
-            "give the settings of then, or leave --resume out to train anew."
+            f"{path}: was trained with other settings ({', '.join(sorted(changed))} changed), so --resume cannot "
+            "continue it; give the same settings, or omit --resume to train from the start."
         )
-    asked = task.asked.settings.epochs
-    if len(state["epochs"]) > asked:
+    epochs = task.args.settings.epochs
+    if len(state["epochs"]) > epochs:
         raise GaitError(
-            f"{path}: has {len(state['epochs'])} epochs behind it, more than --epochs {asked}; ask for more, or "
-            "leave --resume out to train anew."
+            f"{path}: has {len(state['epochs'])} finished epochs, more than --epochs {epochs}; give a larger number, "
+            "or omit --resume to train from the start."
         )
     return checkpoint
 
 
-def _baselines(task: FoldTask, gaits: Sequence[Trial]) -> dict[str, Predictions | str]:
-    """On the same persons; those held back for early stopping are learnt from."""
-    learners, judged = (
-        [one for one in gaits if one.person in persons] for persons in (task.fold.training, task.fold.evaluation)
+def _baselines(task: FoldTask, trials: Sequence[Trial]) -> dict[str, Predictions | str]:
+    """Return the baselines for the same subjects; subjects held out for early stopping count as training subjects."""
+    training, evaluation = (
+        [trial for trial in trials if trial.subject_id in subjects]
+        for subjects in (task.fold.training, task.fold.evaluation)
     )
-    asked = task.asked
+    args = task.args
     return baseline_predictions(
-        learners, judged, window_length=asked.window_length, stride=asked.stride, seed=asked.settings.seed
+        training, evaluation, window_length=args.window_length, stride=args.stride, seed=args.settings.seed
     )
 
 
-def _write_predictions(path: Path, said: Predictions) -> None:
-    """One line a window: person, gait, first frame (from 0, at the network's rate), label, probability of sick."""
-    with replacing_file(path) as partial, partial.open("w", newline="", encoding="utf-8", errors="replace") as stream:
+def _write_predictions(path: Path, predictions: Predictions) -> None:
+    """Write one line per window; ``first_frame`` counts from 0 at the network's frame rate."""
+    with atomic_file(path) as partial, partial.open("w", newline="", encoding="utf-8", errors="replace") as stream:
         table = csv.writer(stream)
-        table.writerow(("person", "gait", "first_frame", "label", "probability"))
-        rows = zip(said.person, said.gait, said.first_frame, said.sick, said.probability, strict=True)
-        for person, gait_index, first, sick, probability in rows:
+        table.writerow(("subject", "trial", "first_frame", "label", "probability_sick"))
+        columns = ("subject_index", "trial_index", "first_frame", "sick", "probability")
+        for subject, trial, first, sick, probability in zip(*(getattr(predictions, c) for c in columns), strict=True):
             label = "sick" if sick else "healthy"
-            table.writerow((said.persons[person], said.gaits[gait_index], first, label, f"{probability:.6f}"))
+            table.writerow(
+                (predictions.subjects[subject], predictions.trials[trial], first, label, f"{probability:.6f}")
+            )
 
 
 def _versions() -> dict[str, str]:
-    return versions_of("torch", "numpy", "torch-adopt")
+    return package_versions("torch", "numpy", "torch-adopt")

@@ -1,7 +1,7 @@
-"""Training a network on windows, epoch by epoch; the same seed, windows and number of threads give the same course.
+"""Train a network on windows, epoch by epoch. The same seed, windows and number of threads give the same result.
 
-All randomness of an epoch comes from the seed and the epoch's number, so a training that goes on after any epoch has
-the course of one that was never interrupted.
+All randomness of an epoch comes from the seed and the number of the epoch. Therefore a training that is resumed after
+any epoch gives the same result as one that was never interrupted.
 """
 
 from __future__ import annotations
@@ -25,32 +25,32 @@ from gait.learning.fold_result import Epoch
 from gait.learning.metrics import epoch_metrics
 from gait.motion.windows import WindowDataset
 
-_UNITS_A_METRE = (0.7, 1.3, 3.7)
-"""Of a window in the common frame along x, y and z, for a grown-up of middle height."""
+_UNITS_PER_METRE = (0.7, 1.3, 3.7)
+"""Length of one metre in the common frame along x, y and z, for an adult of average stature."""
 
 Progress = Callable[[int, int], None]
-"""Takes how many windows of an epoch have been trained on, and of how many."""
+"""Takes the number of windows done in this epoch, and their total number."""
 
 
 @dataclass(frozen=True)
 class TrainingSettings:
-    """How a network is trained."""
+    """The hyperparameters of a training."""
 
     batch_size: int  # windows
     epochs: int
     learning_rate: float
     seed: int = 42
-    joint_offset_m: float = 0.0  # standard deviation, along each axis, by which a window's joints are moved in training
-    weigh_classes: bool = False  # sick windows count by the ratio of healthy to sick ones in the training set
-    patience: int | None = None  # epochs without a better validation loss after which training stops
+    joint_offset_m: float = 0.0  # standard deviation, per axis, of the random joint offsets in training
+    use_class_weights: bool = False  # weight sick windows by the ratio of healthy to sick windows in training
+    patience: int | None = None  # early stopping: stop after this many epochs without a lower validation loss
     device: str = "cpu"
-    # ADOPT's β2. With its own 0.9999 each weight's steps go by the size of its very first gradient, large or small by
-    # chance, for thousands of steps: more than many a training has.
+    # ADOPT's β2. With its default of 0.9999 the step size of each weight depends on the magnitude of its first
+    # gradient, which is random, for thousands of steps: longer than many trainings.
     beta2: float = 0.99
 
 
 class Trainer:
-    """Owns a network that is being trained, its optimiser and its course so far."""
+    """The state of a training: the network, its optimizer, and the metrics of all epochs so far."""
 
     def __init__(
         self,
@@ -60,25 +60,26 @@ class Trainer:
         settings: TrainingSettings,
         *,
         validation: WindowDataset | None = None,
-        ranks: ProcessGroup | None = None,
+        processes: ProcessGroup | None = None,
     ):
-        """Nothing is computed yet.
+        """Prepare a training.
 
         Args:
-            network: windows (N, L, 22, 3) to logits (N,); its weights are where training starts.
-            training: windows that it learns from.
-            evaluation: windows that it is only measured on; nothing is chosen by them.
-            settings: how it is trained.
-            validation: windows that early stopping goes by; persons in neither of the others.
-            ranks: the processes that train it together.
+            network: maps windows (N, L, 22, 3) to logits (N,); training starts from its weights.
+            training: windows on which the network is trained.
+            evaluation: windows on which it is evaluated; no decision depends on them.
+            settings: hyperparameters.
+            validation: windows for early stopping, of subjects that are in neither of the other sets.
+            processes: the processes that train the network together; this process alone if None.
 
         Raises:
-            GaitError: there are no windows of healthy or of sick persons to learn from.
+            GaitError: the training windows are all healthy or all sick.
         """
         sick = int(training.sick.sum())
         if not 0 < sick < len(training):
             raise GaitError(
-                f"{len(training) - sick} windows of healthy and {sick} of sick persons to learn from; both are needed."
+                f"The training set has {len(training) - sick} windows of healthy and {sick} windows of sick subjects; "
+                "both are needed."
             )
         self.network = network.to(settings.device)
         self.epochs: list[Epoch] = []
@@ -86,16 +87,16 @@ class Trainer:
         if validation is not None:
             self._windows["validation"] = validation
         self._settings = settings
-        self._ranks = ranks or ProcessGroup()
+        self._processes = processes or ProcessGroup()
         betas = (0.9, settings.beta2)
-        self._optimiser = ADOPT(self.network.parameters(), lr=settings.learning_rate, betas=betas)
-        weight = (len(training) - sick) / sick if settings.weigh_classes else 1.0
+        self._optimizer = ADOPT(self.network.parameters(), lr=settings.learning_rate, betas=betas)
+        weight = (len(training) - sick) / sick if settings.use_class_weights else 1.0
         self._sick_weight = torch.tensor(weight, device=settings.device)
-        self._best: dict[str, Any] | None = None  # of validation: epoch, loss, weights
+        self._best: dict[str, Any] | None = None  # lowest validation loss: epoch, loss, weights
 
     @property
     def chosen_epoch(self) -> int:
-        """From 0, the epoch whose weights count: the last one, or that of the lowest validation loss."""
+        """The epoch, from 0, whose weights are kept: the last one, or that with the lowest validation loss."""
         return len(self.epochs) - 1 if self._best is None else self._best["epoch"]
 
     @property
@@ -105,30 +106,30 @@ class Trainer:
 
     @property
     def finished(self) -> bool:
-        """Whether all epochs are behind it, or validation has not improved for long enough."""
+        """Whether all epochs are done, or the validation loss has not improved for ``patience`` epochs."""
         done, patience = len(self.epochs), self._settings.patience
-        waited = self._best is not None and patience is not None and done - 1 - self._best["epoch"] >= patience
-        return done >= self._settings.epochs or waited
+        stopped_early = self._best is not None and patience is not None and done - 1 - self._best["epoch"] >= patience
+        return done >= self._settings.epochs or stopped_early
 
-    def epoch(self, progress: Progress | None = None) -> Epoch:
-        """Train on every training window once, in random order, then measure; returns its figures.
+    def run_epoch(self, progress: Progress | None = None) -> Epoch:
+        """Train on every training window once, in random order, then evaluate; return the epoch's metrics.
 
-        The training's are those of the windows as they were learnt from, the network changing meanwhile.
+        The training metrics are computed from the logits before each step, while the network changes during the epoch.
 
         Raises:
-            GaitError: the loss is no finite number any more.
+            GaitError: the loss is not finite.
         """
         start = time.monotonic()
-        logits = {"train": self._learn(progress)}
+        logits = {"train": self._train_epoch(progress)}
         for name, windows in self._windows.items():
             if name != "train":
                 logits[name] = window_logits(
-                    self.network, windows, self._settings.batch_size, self._settings.device, self._ranks
+                    self.network, windows, self._settings.batch_size, self._settings.device, self._processes
                 )
-        epoch: dict[str, Any] = {name: self._figures(logits[name], self._windows[name].sick) for name in logits}
+        epoch: dict[str, Any] = {name: self._metrics(logits[name], self._windows[name].sick) for name in logits}
         if not np.isfinite(epoch["train"]["loss"]):
             raise GaitError(
-                f"Epoch {len(self.epochs) + 1}: the loss is no finite number any more; use a lower --lr than "
+                f"Epoch {len(self.epochs) + 1}: the loss is not finite, the training diverged; use a lower --lr than "
                 f"{self._settings.learning_rate:g}."
             )
         epoch["seconds"] = time.monotonic() - start
@@ -141,97 +142,105 @@ class Trainer:
         return epoch
 
     def state(self) -> dict[str, Any]:
-        """Tensors and plain data, with which ``restore`` goes on as if nothing had been in between."""
+        """Return tensors and plain data from which ``restore`` continues exactly."""
         return {
             "weights": self.network.state_dict(),
-            "optimiser": self._optimiser.state_dict(),
+            "optimiser": self._optimizer.state_dict(),
             "epochs": list(self.epochs),
             "best": self._best,
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Go on from what ``state`` gave."""
+        """Continue from a ``state``."""
         self.network.load_state_dict(state["weights"])
-        self._optimiser.load_state_dict(state["optimiser"])
+        self._optimizer.load_state_dict(state["optimiser"])
         self.epochs = list(state["epochs"])
         self._best = state["best"]
 
-    def _learn(self, progress: Progress | None) -> Tensor:
-        """One pass; the logits (N,) that each window had when it was learnt from."""
-        windows, ranks, device = self._windows["train"], self._ranks, self._settings.device
-        torch.manual_seed(_seed(self._settings.seed, len(self.epochs), 1 + ranks.rank))  # of dropout
+    def _train_epoch(self, progress: Progress | None) -> Tensor:
+        """Train on all windows once; return the logit (N,) of each window before its training step."""
+        windows, processes, device = self._windows["train"], self._processes, self._settings.device
+        torch.manual_seed(_seed(self._settings.seed, len(self.epochs), 1 + processes.rank))  # for dropout
         random = _generator(self._settings.seed, len(self.epochs), 0)
         order = torch.randperm(len(windows), generator=random)
         logits = torch.zeros(len(windows), device=device)
         self.network.train()
         done = 0
         for batch in order.split(self._settings.batch_size):
-            self._optimiser.zero_grad()
-            offsets = self._offsets(len(batch), random)
-            share = slice(ranks.rank, None, ranks.count)
-            mine = batch[share]
-            if len(mine):
-                joints = windows.batch(mine, device)
-                said = self.network(joints if offsets is None else joints + offsets[share].to(device))
-                loss = self._losses(said, windows.sick[mine].to(device)).sum() / len(batch)
+            self._optimizer.zero_grad()
+            offsets = self._joint_offsets(len(batch), random)
+            own = slice(processes.rank, None, processes.size)
+            own_batch = batch[own]
+            if len(own_batch):
+                joints = windows.batch(own_batch, device)
+                batch_logits = self.network(joints if offsets is None else joints + offsets[own].to(device))
+                loss = self._losses(batch_logits, windows.sick[own_batch].to(device)).sum() / len(batch)
                 loss.backward()
-                logits[mine.to(device)] = said.detach()
-            ranks.sum_gradients(self.network)
-            with warnings.catch_warnings():  # ADOPT's own, about what it calls in torch
+                logits[own_batch.to(device)] = batch_logits.detach()
+            processes.sum_gradients(self.network)
+            with warnings.catch_warnings():  # ADOPT calls deprecated functions of torch
                 warnings.simplefilter("ignore")
-                self._optimiser.step()
+                self._optimizer.step()
             done += len(batch)
             if progress is not None:
                 progress(done, len(windows))
-        return ranks.summed(logits).cpu()
+        return processes.all_reduce_sum(logits).cpu()
 
-    def _offsets(self, count: int, random: torch.Generator) -> Tensor | None:
-        """What is added to the joints of windows in the common frame: (N, 1, 22, 3), or None.
+    def _joint_offsets(self, count: int, random: torch.Generator) -> Tensor | None:
+        """Return random offsets to the joints of windows in the common frame, (N, 1, 22, 3), or None if disabled.
 
-        Each joint is moved along each axis, at random and for its whole window. So a network cannot go by how long
-        somebody's limbs are, or where a fit sees a joint, of which a cohort knows as many kinds as it has persons;
-        movement stays as it is.
+        Each joint gets one random offset per axis, constant over its window. This prevents the network from identifying
+        subjects by limb length or by the fit's constant joint bias (a cohort contains only one sample of each per
+        subject). The movement itself is unchanged.
         """
         if self._settings.joint_offset_m == 0:
             return None
         offsets = torch.randn(count, 1, NUM_BODY_JOINTS, 3, generator=random)
-        return self._settings.joint_offset_m * offsets * torch.tensor(_UNITS_A_METRE)
+        return self._settings.joint_offset_m * offsets * torch.tensor(_UNITS_PER_METRE)
 
     def _losses(self, logits: Tensor, sick: Tensor) -> Tensor:
-        """(N,) of each window."""
+        """Return the loss of each window, (N,)."""
         return binary_cross_entropy_with_logits(
             logits, sick.to(logits.dtype), pos_weight=self._sick_weight.to(logits), reduction="none"
         )
 
-    def _figures(self, logits: Tensor, sick: Tensor) -> dict[str, float]:
+    def _metrics(self, logits: Tensor, sick: Tensor) -> dict[str, float]:
         logits = logits.double()
         loss = float(self._losses(logits, sick).mean()) if len(sick) else float("nan")
         return {"loss": loss, **epoch_metrics(logits.sigmoid().numpy(), sick.numpy())}
 
 
 def window_logits(
-    network: nn.Module, windows: WindowDataset, batch_size: int, device: str = "cpu", ranks: ProcessGroup | None = None
+    network: nn.Module,
+    windows: WindowDataset,
+    batch_size: int,
+    device: str = "cpu",
+    processes: ProcessGroup | None = None,
 ) -> Tensor:
-    """What the network says about every window, in their order, mirrored ones last: (N,) on the CPU."""
-    ranks = ranks or ProcessGroup()
+    """Return the logit of every window, (N,) on the CPU, in the order of the windows; mirrored ones come last."""
+    processes = processes or ProcessGroup()
     logits = torch.zeros(len(windows), device=device)
     network.eval()
     with torch.inference_mode():
         for number, batch in enumerate(torch.arange(len(windows)).split(batch_size)):
-            if len(batch) and number % ranks.count == ranks.rank:
+            if len(batch) and number % processes.size == processes.rank:
                 logits[batch.to(device)] = network(windows.batch(batch, device))
-        return ranks.summed(logits).cpu()
+        return processes.all_reduce_sum(logits).cpu()
 
 
 def window_probabilities(
-    network: nn.Module, windows: WindowDataset, batch_size: int, device: str = "cpu", ranks: ProcessGroup | None = None
+    network: nn.Module,
+    windows: WindowDataset,
+    batch_size: int,
+    device: str = "cpu",
+    processes: ProcessGroup | None = None,
 ) -> Tensor:
-    """The probability of sick of every window, (N,) float64 on the CPU."""
-    return window_logits(network, windows, batch_size, device, ranks).double().sigmoid()
+    """Return the probability of the sick class for every window, (N,) float64 on the CPU."""
+    return window_logits(network, windows, batch_size, device, processes).double().sigmoid()
 
 
 def mean_window(windows: WindowDataset, batch_size: int) -> Tensor:
-    """(L, 22, 3) mean of all windows in the common frame."""
+    """Return the mean of all windows in the common frame, (L, 22, 3)."""
     total = torch.zeros(())
     for batch in torch.arange(len(windows)).split(batch_size):
         total = total + windows.batch(batch).double().sum(0)

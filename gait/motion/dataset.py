@@ -1,4 +1,4 @@
-"""The fitted gaits of a cohort: everyone's joints at one rate, whose they are, and how they were recorded."""
+"""Reading the fitted trials of a cohort: joints at one frame rate, subject, label and acquisition conditions."""
 
 from __future__ import annotations
 
@@ -16,119 +16,117 @@ from gait.body.body import Body
 from gait.body.pose_sequence import PoseSequence
 from gait.body.skeleton import BODY_JOINTS, Joint
 from gait.errors import GaitError
-from gait.motion.pose_files import pose_folders, read_poses
-from gait.motion.resampling import check_rate, resampled
+from gait.motion.pose_files import find_pose_folders, read_poses
+from gait.motion.resampling import check_rate, resample
 from gait.motion.trial_paths import HEALTHY, REPORT_FILE, SICK
 
-_FARTHEST_M = 1e5  # from the origin
-_MOST_NAMES = 10  # in one line
-UNSEEN_M = 0.05
-"""A joint whose place is known no better than this, with a probability of 68 %, has not been seen."""
+_MAX_DISTANCE_M = 1e5  # of a joint from the origin
+_MAX_NAMES = 10  # listed in one message
+MAX_JOINT_SIGMA_M = 0.05
+"""A joint whose position has a larger uncertainty (radius of 68 % probability) is undetermined by the markers."""
 
 
 @dataclass(frozen=True)
 class AcquisitionInfo:
-    """How a gait was recorded, from which nobody should be able to tell who is ill."""
+    """How a trial was recorded. None of it should predict the label; the confounder check tests that."""
 
-    rate_hz: float
-    frames: int  # at that rate
-    missing_share: float  # of the samples of the markers below; NaN where poses do not say
-    markers: tuple[str, ...]  # names of those that held the fit, sorted; () where no report says
-    stature_m: float  # of the fitted body; NaN where no report says
-    unseen_joints: tuple[Joint, ...] = ()  # the fit has guessed where they are: UNSEEN_M
+    rate_hz: float  # of the recording
+    num_frames: int  # at rate_hz
+    missing_fraction: float  # of the samples of the markers below; NaN if the poses do not store it
+    markers: tuple[str, ...]  # names of the markers used in the fit, sorted; () without a fit report
+    stature_m: float  # of the fitted body; NaN without a fit report
+    undetermined_joints: tuple[Joint, ...] = ()  # median uncertainty above MAX_JOINT_SIGMA_M
 
 
 @dataclass(frozen=True, eq=False)
 class Trial:
-    """One fitted gait, or one part of a gait that was split."""
+    """One fitted trial, or one segment of a trial that was split at gaps."""
 
     subject: str
-    gait: str  # "walk1"; of a split one "walk1/part2"
+    trial_name: str  # "walk1"; of a segment "walk1/segment2"
     sick: bool
     joints_m: NDArray[np.float32]  # (T, 22, 3) metres, y up, at rate_hz
     rate_hz: float
-    source: AcquisitionInfo
-    folder: Path  # that holds the poses
+    acquisition: AcquisitionInfo
+    folder: Path  # of the poses
 
     @property
-    def person(self) -> str:
-        """Label and subject, ``healthy/P01``: what folds and figures count by."""
+    def subject_id(self) -> str:
+        """Label and subject, ``healthy/P01``: the unit of folds and of metrics."""
         return f"{SICK if self.sick else HEALTHY}/{self.subject}"
 
     @property
-    def name(self) -> str:
-        """Person and gait, ``healthy/P01/walk1``."""
-        return f"{self.person}/{self.gait}"
+    def trial_id(self) -> str:
+        """Label, subject and trial, ``healthy/P01/walk1``."""
+        return f"{self.subject_id}/{self.trial_name}"
 
 
 @dataclass(frozen=True)
 class GaitDataset:
-    """What a folder of fitted gaits holds."""
+    """The fitted trials of a folder, and what was found wrong with it."""
 
-    gaits: tuple[Trial, ...]  # healthy ones first, then by subject, gait and part
-    problems: tuple[str, ...]  # a plain line for all that is left out, or that one should know
+    trials: tuple[Trial, ...]  # healthy ones first, then by subject, trial and segment
+    problems: tuple[str, ...]  # one line per excluded trial or other thing to know
 
 
-def read_gaits(
-    base_folder: Path, rate_hz: float = 100.0, *, body: Body | None = None, pose_rate_hz: float | None = None
+def read_dataset(
+    poses_folder: Path, rate_hz: float = 100.0, *, body: Body | None = None, pose_rate_hz: float | None = None
 ) -> GaitDataset:
-    """All fitted gaits in ``<base_folder>/<healthy|sick>/<subject>/<gait>/``, at one rate.
+    """Read all fitted trials in ``<poses_folder>/<healthy|sick>/<subject>/<trial>/`` and resample them to one rate.
 
     Args:
-        base_folder: the fit's save folder.
-        rate_hz: that all gaits are brought to.
-        body: for poses that come without joints (JSON and text frames); not needed for ``poses.npz``.
-        pose_rate_hz: of the same, which do not say it.
+        poses_folder: the save folder of the fit.
+        rate_hz: frames per second of the result.
+        body: body model for poses without joints (JSON and text frames); not needed for ``poses.npz``.
+        pose_rate_hz: frames per second of JSON and text frames, which do not store it.
 
     Raises:
-        GaitError: no such folder, no gait in it that can be used, or a rate that shows no walk.
+        GaitError: the folder does not exist or holds no usable trial, or the rate is out of range.
     """
-    check_rate(rate_hz, "the frame rate asked for")
-    base_folder = Path(base_folder)
-    reader = _Reader(rate_hz, body, pose_rate_hz)
-    with suppress(PermissionError):  # of which the reader tells
-        if not base_folder.is_dir():
-            raise GaitError(f"{base_folder}: no such folder; name the one that shape_optimizer.py saved in.")
-    inside = reader.folders(base_folder)
-    if inside is None:
+    check_rate(rate_hz, "the requested frame rate")
+    poses_folder = Path(poses_folder)
+    reader = _DatasetReader(rate_hz, body, pose_rate_hz)
+    with suppress(PermissionError):  # reported by the reader
+        if not poses_folder.is_dir():
+            raise GaitError(f"{poses_folder}: no such folder; name the folder that shape_optimizer.py saved in.")
+    label_folders = reader.subfolders(poses_folder)
+    if label_folders is None:
         raise GaitError(reader.problems[0])
-    labels = {folder.name: folder for folder in inside}
+    labels = {folder.name: folder for folder in label_folders}
     if not labels.keys() & {HEALTHY, SICK}:
-        there = _listed(sorted(labels)) if labels else "none"
+        found = _format_names(sorted(labels)) if labels else "none"
         raise GaitError(
-            f"{base_folder}: has no folder {HEALTHY} or {SICK}, its folders: {there}; name the folder that "
+            f"{poses_folder}: has no folder {HEALTHY} or {SICK}, its folders: {found}; name the folder that "
             "shape_optimizer.py saved in."
         )
     if others := sorted(labels.keys() - {HEALTHY, SICK}):
-        reader.note(f"{base_folder}: only {HEALTHY} and {SICK} are read; left alone: {_listed(others)}.")
-    known_before = len(reader.problems)
+        reader.note(f"{poses_folder}: only {HEALTHY} and {SICK} are read; ignored: {_format_names(others)}.")
+    num_problems = len(reader.problems)
     for label in (HEALTHY, SICK):
-        before = len(reader.gaits)
+        before = len(reader.trials)
         if label in labels:
-            reader.read_class(labels[label], sick=label == SICK)
-        if len(reader.gaits) == before:
+            reader.read_label(labels[label], sick=label == SICK)
+        if len(reader.trials) == before:
             reader.note(
-                f"{base_folder / label}: holds no gait that can be used; fit recordings of "
-                f"{'ill' if label == SICK else 'healthy'} persons into it."
+                f"{poses_folder / label}: holds no usable trial; fit recordings of "
+                f"{'patients' if label == SICK else 'controls'} into it."
             )
-    if not reader.gaits:
-        raise GaitError(
-            f"{base_folder}: holds no gait that can be used; the first reason: {reader.problems[known_before]}"
-        )
-    both = {g.subject for g in reader.gaits if g.sick} & {g.subject for g in reader.gaits if not g.sick}
+    if not reader.trials:
+        raise GaitError(f"{poses_folder}: holds no usable trial; the first reason: {reader.problems[num_problems]}")
+    both = {g.subject for g in reader.trials if g.sick} & {g.subject for g in reader.trials if not g.sick}
     for subject in sorted(both):
         reader.note(
-            f"{subject}: stands under {HEALTHY} and under {SICK} and may be one person, so that both are always in the "
-            "same fold; rename one of them if they are two."
+            f"{subject}: occurs under both {HEALTHY} and {SICK} and may be one subject, so both are kept in the same "
+            "fold; rename one of them if they are two subjects."
         )
-    return GaitDataset(tuple(reader.gaits), tuple(reader.problems))
+    return GaitDataset(tuple(reader.trials), tuple(reader.problems))
 
 
-class _Reader:
-    """Gathers gaits, and a line for what is none."""
+class _DatasetReader:
+    """Collector of trials, and of one line per problem."""
 
     def __init__(self, rate_hz: float, body: Body | None, pose_rate_hz: float | None):
-        self.gaits: list[Trial] = []
+        self.trials: list[Trial] = []
         self.problems: list[str] = []
         self._rate_hz = rate_hz
         self._body = body
@@ -137,69 +135,69 @@ class _Reader:
     def note(self, line: str) -> None:
         self.problems.append(str(GaitError(line)))
 
-    def note_closed(self, path: Path, error: OSError) -> None:
-        self.note(f"{path}: cannot be read ({error.strerror or type(error).__name__}); check who may read it.")
+    def note_unreadable(self, path: Path, error: OSError) -> None:
+        self.note(f"{path}: cannot be read ({error.strerror or type(error).__name__}); check its permissions.")
 
-    def folders(self, folder: Path) -> list[Path] | None:
-        """The folders in a folder, by name, hidden ones left out: they are of runs at work or stopped.
+    def subfolders(self, folder: Path) -> list[Path] | None:
+        """Return the folders in a folder by name, or None and note it if the folder cannot be read.
 
-        None where it cannot be looked into, which is noted.
+        Hidden folders belong to a run in progress or a stopped one, and are ignored.
         """
         try:
-            inside = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
-            folders = [path for path in inside if path.is_dir()]
+            entries = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+            folders = [path for path in entries if path.is_dir()]
         except OSError as error:
-            self.note_closed(folder, error)
+            self.note_unreadable(folder, error)
             return None
-        if strays := [path.name for path in sorted({*inside} - {*folders})]:
+        if strays := [path.name for path in sorted({*entries} - {*folders})]:
             self.note(
-                f"{folder}: only folders are expected here, <{HEALTHY}|{SICK}>/<subject>/<gait>/; left alone: "
-                f"{_listed(strays)}."
+                f"{folder}: only folders are expected here, <{HEALTHY}|{SICK}>/<subject>/<trial>/; ignored: "
+                f"{_format_names(strays)}."
             )
         return folders
 
-    def read_class(self, folder: Path, *, sick: bool) -> None:
-        for subject in self.folders(folder) or ():
-            gaits = self.folders(subject)
-            if gaits == []:
-                self.note(f"{subject}: holds no folder of a gait, <gait>/poses.npz; fit this person again.")
-            for gait in gaits or ():
-                self._read_gait(subject.name, gait, sick=sick)
+    def read_label(self, folder: Path, *, sick: bool) -> None:
+        for subject in self.subfolders(folder) or ():
+            trials = self.subfolders(subject)
+            if trials == []:
+                self.note(f"{subject}: holds no folder of a trial, <trial>/poses.npz; fit this subject again.")
+            for trial in trials or ():
+                self._read_trial(subject.name, trial, sick=sick)
 
-    def _read_gait(self, subject: str, gait: Path, *, sick: bool) -> None:
+    def _read_trial(self, subject: str, folder: Path, *, sick: bool) -> None:
         report = None
         try:
-            parts = pose_folders(gait) or (gait,)
+            segments = find_pose_folders(folder) or (folder,)
         except OSError as error:
-            self.note_closed(gait, error)
+            self.note_unreadable(folder, error)
             return
-        for part in parts:
+        for segment in segments:
             try:
-                sequence = read_poses(part, body=self._body, rate_hz=self._pose_rate_hz)
-                check_rate(sequence.rate_hz, f"{part}: its frame rate")
-                if np.abs(sequence.joints_m).max() > _FARTHEST_M:
-                    raise GaitError(f"{part}: its joints lie kilometres away, or are in another unit; fit it again.")
+                sequence = read_poses(segment, body=self._body, rate_hz=self._pose_rate_hz)
+                check_rate(sequence.rate_hz, f"{segment}: its frame rate")
+                if np.abs(sequence.joints_m).max() > _MAX_DISTANCE_M:
+                    raise GaitError(f"{segment}: its joints lie kilometres away, or are in another unit; fit it again.")
             except GaitError as error:
                 self.note(str(error))
                 continue
             except OSError as error:
-                self.note_closed(part, error)
+                self.note_unreadable(segment, error)
                 continue
-            report = report or self._report(gait)
-            recording = Trial(
+            report = report or self._read_report(folder)
+            trial = Trial(
                 subject=subject,
-                gait=gait.name if part == gait else f"{gait.name}/{part.name}",
+                trial_name=folder.name if segment == folder else f"{folder.name}/{segment.name}",
                 sick=sick,
-                joints_m=resampled(sequence.joints_m, sequence.rate_hz, self._rate_hz),
+                joints_m=resample(sequence.joints_m, sequence.rate_hz, self._rate_hz),
                 rate_hz=self._rate_hz,
-                source=_source(sequence, report),
-                folder=part,
+                acquisition=_acquisition_info(sequence, report),
+                folder=segment,
             )
-            self.gaits.append(recording)
+            self.trials.append(trial)
 
-    def _report(self, gait: Path) -> dict[str, Any]:
-        """``markers`` that held the fit and ``stature_m``, as far as the gait's report is there."""
-        path = gait / REPORT_FILE
+    def _read_report(self, folder: Path) -> dict[str, Any]:
+        """Read the names of the ``markers`` used in the fit, and ``stature_m``; empty and NaN without a fit report."""
+        path = folder / REPORT_FILE
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
             return {
@@ -210,25 +208,30 @@ class _Reader:
             pass
         except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             self.note(
-                f"{path}: is no fit report ({type(error).__name__}), so that markers and stature are unknown; "
+                f"{path}: is not a fit report ({type(error).__name__}), so markers and stature are unknown; "
                 "the poses beside it are used."
             )
         return {"markers": [], "stature_m": math.nan}
 
 
-def _source(sequence: PoseSequence, report: dict[str, Any]) -> AcquisitionInfo:
+def _acquisition_info(sequence: PoseSequence, report: dict[str, Any]) -> AcquisitionInfo:
     markers = tuple(sorted(report["markers"]))
-    seen = sequence.extra.get("markers_seen")
-    missing_share = math.nan
-    if seen is not None and seen.shape == (sequence.frames,) and seen.dtype.kind in "iu" and seen.max() > 0:
-        missing_share = 1 - float(seen.mean()) / max(len(markers), int(seen.max()))
-    sigma_m = sequence.joints_sigma_m
-    unseen = [j for j in BODY_JOINTS if sigma_m is not None and np.median(sigma_m[:, j]) > UNSEEN_M]
+    visible = sequence.extra.get("num_visible_markers")
+    missing_fraction = math.nan
+    if (
+        visible is not None
+        and visible.shape == (sequence.num_frames,)
+        and visible.dtype.kind in "iu"
+        and visible.max() > 0
+    ):
+        missing_fraction = 1 - float(visible.mean()) / max(len(markers), int(visible.max()))
+    sigma_m = sequence.joint_sigma_m
+    undetermined = [j for j in BODY_JOINTS if sigma_m is not None and np.median(sigma_m[:, j]) > MAX_JOINT_SIGMA_M]
     return AcquisitionInfo(
-        sequence.rate_hz, sequence.frames, missing_share, markers, report["stature_m"], tuple(unseen)
+        sequence.rate_hz, sequence.num_frames, missing_fraction, markers, report["stature_m"], tuple(undetermined)
     )
 
 
-def _listed(names: list[str]) -> str:
-    more = len(names) - _MOST_NAMES
-    return ", ".join(names[:_MOST_NAMES]) + (f" and {more} more" if more > 0 else "")
+def _format_names(names: list[str]) -> str:
+    more = len(names) - _MAX_NAMES
+    return ", ".join(names[:_MAX_NAMES]) + (f" and {more} more" if more > 0 else "")

@@ -1,4 +1,4 @@
-"""Which poses a computation reads: said in a few words, so that other processes can read the same."""
+"""Specification of a dataset of poses, small enough to pass to other processes, which then read the same trials."""
 
 from __future__ import annotations
 
@@ -8,74 +8,74 @@ from functools import lru_cache
 from pathlib import Path
 
 from gait.errors import GaitError
-from gait.motion.dataset import GaitDataset, read_gaits
+from gait.motion.dataset import GaitDataset, read_dataset
 
 
 @dataclass(frozen=True)
 class DatasetSpec:
-    """A folder of fitted gaits, and how they are read."""
+    """A folder of fitted trials, and how to read it."""
 
-    base_folder: Path
-    rate_hz: float  # that all gaits are brought to
-    shortest: int  # frames, at that rate; shorter gaits are left out
-    body_file: Path | None = None  # of poses that come without joints
-    pose_rate_hz: float | None = None  # of the same
+    poses_folder: Path
+    rate_hz: float  # to which all trials are resampled
+    window_length: int  # frames at rate_hz; shorter trials are excluded
+    body_file: Path | None = None  # for JSON and text poses, which have no joints
+    pose_rate_hz: float | None = None  # of JSON and text poses
 
     def absolute(self) -> DatasetSpec:
-        """The same with absolute paths."""
-        file = self.body_file
-        return replace(self, base_folder=self.base_folder.resolve(), body_file=None if file is None else file.resolve())
+        """Return the same specification with absolute paths."""
+        body_file = None if self.body_file is None else self.body_file.resolve()
+        return replace(self, poses_folder=self.poses_folder.resolve(), body_file=body_file)
 
-    def gaits(self) -> GaitDataset:
-        """Read all gaits.
+    def load(self) -> GaitDataset:
+        """Read all trials that have at least ``window_length`` frames.
 
         Raises:
-            GaitError: there is none that can be used.
+            GaitError: there is none.
         """
         body = None
         if self.body_file is not None:
             from gait.body.model_file import load_body
 
             body = load_body(self.body_file)
-        found = read_gaits(self.base_folder, self.rate_hz, body=body, pose_rate_hz=self.pose_rate_hz)
-        long = tuple(gait for gait in found.gaits if len(gait.joints_m) >= self.shortest)
+        found = read_dataset(self.poses_folder, self.rate_hz, body=body, pose_rate_hz=self.pose_rate_hz)
+        long_enough = tuple(trial for trial in found.trials if len(trial.joints_m) >= self.window_length)
         problems = tuple(
-            f"{gait.name}: {len(gait.joints_m)} frames at {self.rate_hz:g} Hz are shorter than a window of "
-            f"{self.shortest}; left out."
-            for gait in found.gaits
-            if len(gait.joints_m) < self.shortest
+            f"{trial.trial_id}: {len(trial.joints_m)} frames at {self.rate_hz:g} Hz are shorter than a window of "
+            f"{self.window_length}; excluded."
+            for trial in found.trials
+            if len(trial.joints_m) < self.window_length
         )
-        if not long:
+        if not long_enough:
             raise GaitError(
-                f"{self.base_folder}: every recording is shorter than a window of {self.shortest} frames at "
+                f"{self.poses_folder}: every trial is shorter than a window of {self.window_length} frames at "
                 f"{self.rate_hz:g} Hz; use a smaller --interval_size."
             )
-        return GaitDataset(long, found.problems + problems)
+        return GaitDataset(long_enough, found.problems + problems)
 
-    def same_gaits(self, sha256: str) -> GaitDataset:
-        """The gaits of which ``sha256_of`` said so; kept, so that a process reads them once.
+    def load_verified(self, sha256: str) -> GaitDataset:
+        """Return the trials if their ``dataset_hash`` is ``sha256``; cached, so that a process reads them once.
 
         Raises:
-            GaitError: there are others now, or here.
+            GaitError: the trials have changed, or differ on this computer.
         """
-        return _same_gaits(self, sha256)
+        return _load_verified(self, sha256)
 
 
-def sha256_of(gaits: GaitDataset) -> str:
-    """Of names, labels, rate and joints of all gaits: equal if and only if a training sees the same."""
+def dataset_hash(dataset: GaitDataset) -> str:
+    """Return the SHA-256 of names, labels, rate and joints of all trials: equal if and only if training input is."""
     digest = hashlib.sha256()
-    for gait in gaits.gaits:
-        digest.update(repr((gait.name, gait.sick, gait.rate_hz, gait.joints_m.shape)).encode())
-        digest.update(gait.joints_m.tobytes())
+    for trial in dataset.trials:
+        digest.update(repr((trial.trial_id, trial.sick, trial.rate_hz, trial.joints_m.shape)).encode())
+        digest.update(trial.joints_m.tobytes())
     return digest.hexdigest()
 
 
 @lru_cache(maxsize=1)
-def _same_gaits(source: DatasetSpec, sha256: str) -> GaitDataset:
-    found = source.gaits()
-    if sha256_of(found) != sha256:
+def _load_verified(spec: DatasetSpec, sha256: str) -> GaitDataset:
+    found = spec.load()
+    if dataset_hash(found) != sha256:
         raise GaitError(
-            f"{source.base_folder}: the poses in it have changed since the command was given, or are others on this "
-            "computer; give the command again."
+            f"{spec.poses_folder}: the poses in it have changed since the command was started, or differ on this "
+            "computer; run the command again."
         )
     return found

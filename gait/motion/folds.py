@@ -1,4 +1,4 @@
-"""Who trains and who is evaluated: folds of persons, the same on every computer."""
+"""Cross-validation folds of subjects, the same on every computer."""
 
 from __future__ import annotations
 
@@ -12,95 +12,99 @@ from gait.errors import GaitError
 
 @dataclass(frozen=True)
 class Fold:
-    """One way to divide the persons; names as in ``Trial.person``, sorted."""
+    """One division of the subjects; names as in ``Trial.subject_id``, sorted."""
 
     index: int  # from 0
-    count: int  # of folds
+    count: int  # number of folds
     training: tuple[str, ...]
     evaluation: tuple[str, ...]
 
 
-def person_folds(persons: Mapping[str, bool], k_folds: int) -> tuple[Fold, ...]:
-    """Divide persons into folds, each of which evaluates others: everybody once, healthy and ill spread evenly.
+def make_folds(subjects: Mapping[str, bool], k_folds: int) -> tuple[Fold, ...]:
+    """Divide subjects into stratified folds, each of which evaluates other subjects; each subject is evaluated once.
 
-    The folds' numbers of healthy, of ill, and of all persons differ by one at most. The persons' names alone decide who
-    is where: the order in which they are dealt out is that of the names' hashes, which also spreads neighbours in the
-    alphabet. A subject's name under both labels may be one person, before and after treatment: both stay together (the
-    folds may then differ by two persons).
+    The folds' numbers of healthy, of sick, and of all subjects differ by at most one. The assignment depends on the
+    subjects' names alone: they are assigned in the order of the names' hashes, which also separates alphabetical
+    neighbours. A name under both labels may be one subject, before and after treatment: both stay together (the folds
+    may then differ by two subjects).
 
     Args:
-        persons: name, ``healthy/P01``, and whether ill.
+        subjects: name, ``healthy/P01`` -> whether sick.
         k_folds: number of folds.
 
     Raises:
-        GaitError: there are fewer healthy or fewer ill persons than folds, or fewer than two folds.
+        GaitError: there are fewer healthy or fewer sick subjects than folds, or fewer than two folds.
     """
     if k_folds < 2:
-        raise GaitError(f"{k_folds} folds: at least 2 are needed, so that some persons train and others are evaluated.")
-    ill = _count(persons, persons, ill=True)
-    healthy = len(persons) - ill
-    if min(healthy, ill) < k_folds:
+        raise GaitError(f"{k_folds} folds: at least 2 are needed, one to train and one to evaluate.")
+    num_sick = _count(subjects, subjects, sick=True)
+    num_healthy = len(subjects) - num_sick
+    if min(num_healthy, num_sick) < k_folds:
         raise GaitError(
-            f"{k_folds} folds need at least {k_folds} healthy and {k_folds} ill persons; there are {healthy} healthy "
-            f"and {ill} ill. Use fewer folds (at least 2) or add persons."
+            f"{k_folds} folds need at least {k_folds} healthy and {k_folds} sick subjects; there are {num_healthy} "
+            f"healthy and {num_sick} sick. Use fewer folds (at least 2) or add subjects."
         )
     evaluation: list[list[str]] = [[] for _ in range(k_folds)]
-    for group in _dealt(persons, "folds"):
-        label = persons[group[0]]
-        fullness = [(_count(fold, persons, ill=label), len(fold)) for fold in evaluation]
-        evaluation[fullness.index(min(fullness))] += group
-    everybody = set(persons)
+    for group in _assignment_order(subjects, "folds"):
+        label = subjects[group[0]]
+        sizes = [(_count(fold, subjects, sick=label), len(fold)) for fold in evaluation]
+        evaluation[sizes.index(min(sizes))] += group
+    all_subjects = set(subjects)
     return tuple(
-        Fold(k, k_folds, tuple(sorted(everybody.difference(fold))), tuple(sorted(fold)))
+        Fold(k, k_folds, tuple(sorted(all_subjects.difference(fold))), tuple(sorted(fold)))
         for k, fold in enumerate(evaluation)
     )
 
 
-def validation_split(fold: Fold, persons: Mapping[str, bool], share: float) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Divide a fold's training persons once more, for early stopping: those who train, and those who validate.
+def split_validation(
+    fold: Fold, subjects: Mapping[str, bool], fraction: float
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Divide a fold's training subjects into training and validation subjects, for early stopping.
 
     Args:
-        fold: whose evaluation persons are not looked at.
-        persons: as in ``person_folds``.
-        share: of the training persons of either label who validate; at least one of each does, and one does not.
+        fold: its evaluation subjects are not used.
+        subjects: as in ``make_folds``.
+        fraction: of the training subjects of each label to validate with; at least one subject of each label
+            validates, and at least one trains.
 
     Raises:
-        GaitError: a label has fewer than two training persons, or the share is not between 0 and 1.
+        GaitError: a label has fewer than two training subjects, or the fraction is not between 0 and 1.
     """
-    if not 0 < share < 1:
-        raise GaitError(f"a share of {share:g} of the training persons cannot validate; it must be between 0 and 1.")
-    wanted = {}
-    for ill in (False, True):
-        count = _count(fold.training, persons, ill=ill)
+    if not 0 < fraction < 1:
+        raise GaitError(f"{fraction:g} of the training subjects cannot validate; the fraction must be between 0 and 1.")
+    remaining = {}
+    for sick in (False, True):
+        count = _count(fold.training, subjects, sick=sick)
         if count < 2:
             raise GaitError(
-                f"fold {fold.index}: {count} {'ill' if ill else 'healthy'} in training, at least 2 are needed, one to "
-                "validate. Use fewer folds, add persons, or do without early stopping."
+                f"fold {fold.index}: {count} {'sick' if sick else 'healthy'} in training, at least 2 are needed, one "
+                "to validate. Use fewer folds, add subjects, or do without early stopping."
             )
-        wanted[ill] = min(max(1, round(share * count)), count - 1)
+        remaining[sick] = min(max(1, round(fraction * count)), count - 1)
     validation: set[str] = set()
-    for group in _dealt({name: persons[name] for name in fold.training}, f"validation of fold {fold.index}"):
-        if all(wanted[persons[name]] for name in group):
+    training = {name: subjects[name] for name in fold.training}
+    for group in _assignment_order(training, f"validation of fold {fold.index}"):
+        if all(remaining[subjects[name]] for name in group):
             validation.update(group)
             for name in group:
-                wanted[persons[name]] -= 1
+                remaining[subjects[name]] -= 1
     return tuple(name for name in fold.training if name not in validation), tuple(sorted(validation))
 
 
-def _dealt(persons: Mapping[str, bool], purpose: str) -> list[list[str]]:
-    """Names that must stay together, in the order in which they are dealt out: pairs, then healthy, then ill ones."""
-    of_subject: dict[str, list[str]] = {}
-    for name in sorted(persons):
-        of_subject.setdefault(name.partition("/")[2], []).append(name)
+def _assignment_order(subjects: Mapping[str, bool], purpose: str) -> list[list[str]]:
+    """Return groups of names that must stay together, in the order of assignment: pairs, then healthy, then sick."""
+    groups: dict[str, list[str]] = {}
+    for name in sorted(subjects):
+        groups.setdefault(name.partition("/")[2], []).append(name)
 
-    def order(subject: str) -> tuple[int, bool, str]:
-        names = of_subject[subject]
-        # Some file systems give letters with accents back in two parts.
+    def sort_key(subject: str) -> tuple[int, bool, str]:
+        names = groups[subject]
+        # Some file systems return accented letters as a base letter and an accent.
         text = unicodedata.normalize("NFC", f"{purpose}: {subject}").encode("utf-8", "surrogateescape")
-        return -len(names), persons[names[0]], hashlib.sha256(text).hexdigest()
+        return -len(names), subjects[names[0]], hashlib.sha256(text).hexdigest()
 
-    return [of_subject[subject] for subject in sorted(of_subject, key=order)]
+    return [groups[subject] for subject in sorted(groups, key=sort_key)]
 
 
-def _count(names: Iterable[str], persons: Mapping[str, bool], *, ill: bool) -> int:
-    return sum(persons[name] is ill for name in names)
+def _count(names: Iterable[str], subjects: Mapping[str, bool], *, sick: bool) -> int:
+    return sum(subjects[name] is sick for name in names)

@@ -1,7 +1,7 @@
-"""Poses on disk: the suite's ``poses.npz``, the published one-JSON-a-frame form, and 3D Body Twin's text files.
+"""Reading and writing poses: this package's ``poses.npz``, one JSON file per frame, and 3D Body Twin's text files.
 
-The only reader and writer of them. ``poses.npz`` follows AMASS's keys (Mahmood et al. 2019) and carries the posed
-joints, so that whoever reads it needs no body model.
+``poses.npz`` names its arrays as AMASS does (Mahmood et al. 2019) and also stores the joint positions, so that reading
+it needs no body model. The JSON form is that of the original implementation.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from gait.body.pose_sequence import PoseSequence
 from gait.body.skeleton import NUM_BODY_JOINTS
 from gait.errors import GaitError
 from gait.files.safe_pickle import read_array_dict
-from gait.motion.trial_paths import PART_NAME
+from gait.motion.trial_paths import parse_segment_number
 
 POSES_FILE = "poses.npz"
 _TEXT_BETAS = 50
-_MOST_TEXT = 1 << 20  # bytes of one frame's text
+_MAX_TEXT_BYTES = 1 << 20  # of one frame
 _OWN_KEYS = frozenset(
     [
         "poses",
@@ -38,17 +38,19 @@ _OWN_KEYS = frozenset(
         "model_sha256",
         "constrained",
         "surface_model_type",
-        "joints_sigma",
-        "bridged",
+        "joint_sigma",
+        "gap_filled",
         "first_frame",
     ]
 )
+_OLD_KEYS = {"joints_sigma": "joint_sigma", "bridged": "gap_filled", "markers_seen": "num_visible_markers"}
+"""Keys that earlier versions wrote -> the key of today."""
 
 
 def write_npz(folder: Path, sequence: PoseSequence) -> Path:
-    """Write ``poses.npz`` into a folder; the same sequence gives the same bytes. Returns the file."""
+    """Write ``poses.npz`` into a folder and return its path; equal sequences give equal bytes."""
     path = folder / POSES_FILE
-    known: dict[str, Any] = {"joints_sigma": sequence.joints_sigma_m, "bridged": sequence.bridged}
+    optional: dict[str, Any] = {"joint_sigma": sequence.joint_sigma_m, "gap_filled": sequence.gap_filled}
     np.savez_compressed(
         path,
         poses=sequence.poses,
@@ -62,22 +64,22 @@ def write_npz(folder: Path, sequence: PoseSequence) -> Path:
         constrained=np.bool_(sequence.constrained),
         surface_model_type=np.str_(sequence.model_type),
         first_frame=np.int64(sequence.first_frame),
-        **{name: values for name, values in known.items() if values is not None},
+        **{name: values for name, values in optional.items() if values is not None},
         **sequence.extra,
     )
     return path
 
 
 def write_json_frames(folder: Path, sequence: PoseSequence) -> list[Path]:
-    """Write one ``pose_00000.json`` a frame, as the published pipeline does. Returns the files."""
+    """Write one ``pose_00000.json`` per frame, as the original implementation does, and return the paths."""
     betas = [sequence.betas.astype(float).tolist()]
     paths = []
-    for frame, (pose, place) in enumerate(zip(sequence.poses, sequence.translation_m, strict=True)):
+    for frame, (pose, translation) in enumerate(zip(sequence.poses, sequence.translation_m, strict=True)):
         path = folder / f"pose_{frame:05d}.json"
         content = {
             "betas": betas,
             "pose": [pose.astype(float).tolist()],
-            "translation": [place.astype(float).tolist()],
+            "translation": [translation.astype(float).tolist()],
         }
         path.write_text(json.dumps(content), encoding="utf-8")
         paths.append(path)
@@ -85,132 +87,139 @@ def write_json_frames(folder: Path, sequence: PoseSequence) -> list[Path]:
 
 
 def read_poses(folder: Path, *, body: Body | None = None, rate_hz: float | None = None) -> PoseSequence:
-    """Read one sequence of poses, in whichever of the three forms its folder holds; ``pose_sequences`` reads a gait.
+    """Read one pose sequence, in any of the three forms; ``read_pose_sequences`` reads all segments of a trial.
 
     Args:
-        folder: of one gait, ``<save_folder>/<healthy|sick>/<subject>/<gait>``, or of a part of it.
-        body: needed for JSON and text frames, whose joints are not in the file.
-        rate_hz: needed for them too, as they do not say.
+        folder: of a trial, ``<save_folder>/<healthy|sick>/<subject>/<trial>``, or of one of its segments.
+        body: body model; needed for JSON and text frames, which do not store joint positions.
+        rate_hz: frames per second; needed for JSON and text frames, which do not store it.
 
     Raises:
-        GaitError: nothing readable there, a damaged file, frames of different lengths, numbers that are not finite.
+        GaitError: there are no poses, a file is damaged, frames have different lengths, or a number is not finite.
     """
     folder = Path(folder)
     if (folder / POSES_FILE).is_file():
         return _read_npz(folder / POSES_FILE)
-    if (parts := pose_folders(folder)) and parts != (folder,):
-        names = ", ".join(part.name for part in parts)
-        raise GaitError(f"{folder}: this gait was split where markers lacked; name one of its folders {names}.")
+    if (segments := find_pose_folders(folder)) and segments != (folder,):
+        names = ", ".join(segment.name for segment in segments)
+        raise GaitError(f"{folder}: this trial was split at gaps in the markers; name one of its folders {names}.")
     frames = sorted(folder.glob("pose_*.json"))
     if frames:
-        return _posed(folder, [_json_frame(path) for path in frames], body, rate_hz)
+        return _sequence_from_frames(folder, [_read_json_frame(path) for path in frames], body, rate_hz)
     texts = sorted(folder.glob("*.txt"), key=_frame_number)
     if texts:
-        return _posed(folder, [_text_frame(path) for path in texts], body, rate_hz)
-    raise GaitError(f"{folder}: no poses.npz, pose_*.json or *.txt in it; name the folder of one fitted gait.")
+        return _sequence_from_frames(folder, [_read_text_frame(path) for path in texts], body, rate_hz)
+    raise GaitError(f"{folder}: no poses.npz, pose_*.json or *.txt in it; name the folder of one fitted trial.")
 
 
-def pose_folders(folder: Path) -> tuple[Path, ...]:
-    """The folders of a fitted gait's sequences, in their order in time; none if there is nothing.
+def find_pose_folders(folder: Path) -> tuple[Path, ...]:
+    """Return the folders of a trial's pose sequences in temporal order; none if it has no poses.
 
-    One, the gait's own, or ``part1``, ``part2``, … in it where frames without markers have split the gait.
+    Usually this is the trial's own folder. If the trial was split at gaps in the markers, these are its subfolders
+    ``segment1``, ``segment2``, … (``part1``, … from earlier versions).
     """
     folder = Path(folder)
-    parts = [path for path in folder.glob(f"{PART_NAME}*") if path.name[len(PART_NAME) :].isdecimal()]
-    if parts and not (folder / POSES_FILE).is_file():
-        return tuple(sorted(parts, key=lambda path: int(path.name[len(PART_NAME) :])))
-    there = any(next(folder.glob(kind), None) for kind in (POSES_FILE, "pose_*.json", "*.txt"))
-    return (folder,) if there else ()
+    segments = {path: parse_segment_number(path) for path in folder.glob("*")}
+    numbers = {path: number for path, number in segments.items() if number is not None}
+    if numbers and not (folder / POSES_FILE).is_file():
+        return tuple(sorted(numbers, key=lambda path: numbers[path]))
+    has_poses = any(next(folder.glob(pattern), None) for pattern in (POSES_FILE, "pose_*.json", "*.txt"))
+    return (folder,) if has_poses else ()
 
 
-def pose_sequences(folder: Path, *, body: Body | None = None, rate_hz: float | None = None) -> tuple[PoseSequence, ...]:
-    """Every sequence of one fitted gait, in their order in time: one, or more where the gait was split.
+def read_pose_sequences(
+    folder: Path, *, body: Body | None = None, rate_hz: float | None = None
+) -> tuple[PoseSequence, ...]:
+    """Read all pose sequences of a fitted trial in temporal order: one, or one per segment if the trial was split.
 
     Args:
-        folder: of one gait.
+        folder: of one trial.
         body: as in ``read_poses``.
         rate_hz: as in ``read_poses``.
 
     Raises:
-        GaitError: as ``read_poses``.
+        GaitError: as in ``read_poses``.
     """
-    folders = pose_folders(folder) or (folder,)
-    return tuple(read_poses(part, body=body, rate_hz=rate_hz) for part in folders)
+    folders = find_pose_folders(folder) or (folder,)
+    return tuple(read_poses(segment, body=body, rate_hz=rate_hz) for segment in folders)
 
 
 def _read_npz(path: Path) -> PoseSequence:
-    data = {key: np.asarray(value) for key, value in read_array_dict(path).items()}
+    data = {_OLD_KEYS.get(key, key): np.asarray(value) for key, value in read_array_dict(path).items()}
     missing = sorted({"poses", "betas", "trans", "joints", "mocap_frame_rate"} - data.keys())
     if missing:
         raise GaitError(f"{path}: lacks {', '.join(missing)}; it has {', '.join(sorted(data))}.")
     T = len(data["poses"]) if data["poses"].ndim == 2 else 0
     if not T:
-        raise GaitError(f"{path}: poses has the shape {data['poses'].shape}, (frames, numbers of a pose) is needed.")
-    wanted = {"trans": (T, 3), "joints": (T, NUM_BODY_JOINTS, 3), "joints_sigma": (T, NUM_BODY_JOINTS), "bridged": (T,)}
-    wanted |= dict.fromkeys(_OWN_KEYS - wanted.keys() - {"poses", "betas"}, ())
-    for key, shape in wanted.items():
+        raise GaitError(f"{path}: poses has the shape {data['poses'].shape}, (frames, pose parameters) is needed.")
+    shapes = {"trans": (T, 3), "joints": (T, NUM_BODY_JOINTS, 3), "joint_sigma": (T, NUM_BODY_JOINTS)}
+    shapes |= {"gap_filled": (T,)}
+    shapes |= dict.fromkeys(_OWN_KEYS - shapes.keys() - {"poses", "betas"}, ())
+    for key, shape in shapes.items():
         if key in data and data[key].shape != shape:
             raise GaitError(f"{path}: {key} has the shape {data[key].shape}, {shape} is needed for {T} frames.")
-    for key, kind in (("bridged", np.bool_), ("first_frame", np.integer)):
+    for key, kind in (("gap_filled", np.bool_), ("first_frame", np.integer)):
         if key in data and not np.issubdtype(data[key].dtype, kind):
-            raise GaitError(f"{path}: {key} is of the type {data[key].dtype}; fit this gait again.")
+            raise GaitError(f"{path}: {key} is of the type {data[key].dtype}; fit this trial again.")
     objects = sorted(key for key, value in data.items() if value.dtype.hasobject)
     if objects:
         raise GaitError(f"{path}: {', '.join(objects)} holds objects, not numbers or text.")
-    rate_hz = float(_finite(path, "mocap_frame_rate", data["mocap_frame_rate"]))
+    rate_hz = float(_finite_array(path, "mocap_frame_rate", data["mocap_frame_rate"]))
     if rate_hz <= 0:
-        raise GaitError(f"{path}: mocap_frame_rate is {rate_hz:g}; fit this gait again.")
+        raise GaitError(f"{path}: mocap_frame_rate is {rate_hz:g}; fit this trial again.")
     return PoseSequence(
-        poses=_finite(path, "poses", data["poses"]),
-        betas=_finite(path, "betas", data["betas"].reshape(-1)),
-        translation_m=_finite(path, "trans", data["trans"]),
-        joints_m=_finite(path, "joints", data["joints"]),
+        poses=_finite_array(path, "poses", data["poses"]),
+        betas=_finite_array(path, "betas", data["betas"].reshape(-1)),
+        translation_m=_finite_array(path, "trans", data["trans"]),
+        joints_m=_finite_array(path, "joints", data["joints"]),
         rate_hz=float(data["mocap_frame_rate"]),
         model_file=str(data.get("model", "")),
         model_sha256=str(data.get("model_sha256", "")),
         model_type=str(data.get("surface_model_type", "supr")),
         gender=str(data.get("gender", "neutral")),
         constrained=bool(data.get("constrained", False)),
-        joints_sigma_m=_finite(path, "joints_sigma", data["joints_sigma"]) if "joints_sigma" in data else None,
-        bridged=data["bridged"].astype(bool) if "bridged" in data else None,
+        joint_sigma_m=_finite_array(path, "joint_sigma", data["joint_sigma"]) if "joint_sigma" in data else None,
+        gap_filled=data["gap_filled"].astype(bool) if "gap_filled" in data else None,
         first_frame=int(data["first_frame"]) if "first_frame" in data else 1,
         extra={key: value for key, value in data.items() if key not in _OWN_KEYS},
     )
 
 
-def _finite(path: Path, key: str, values: NDArray[Any]) -> NDArray[np.float32]:
+def _finite_array(path: Path, key: str, values: NDArray[Any]) -> NDArray[np.float32]:
     if values.dtype.kind in "fiu":
         with np.errstate(over="ignore"):
             single = values.astype(np.float32)
         if np.isfinite(single).all():
             return single
-    raise GaitError(f"{path}: {key} holds values that are no finite numbers; fit this gait again.")
+    raise GaitError(f"{path}: {key} holds values that are not finite numbers; fit this trial again.")
 
 
 def _frame_number(path: Path) -> tuple[int, str]:
-    """Sorts frame_2 before frame_10; names without a number come first."""
+    """Return a sort key that puts frame_2 before frame_10, and names without a number first."""
     number = re.findall(r"\d+", path.stem)
     return (int(number[-1]) if number else -1, path.name)
 
 
-Frame = tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]  # pose (P,), betas (B,), place (3,)
+PoseFrame = tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]
+"""Pose (P,), betas (B,) and translation (3,) in metres."""
 
 
-def _json_frame(path: Path) -> Frame:
-    def read() -> Frame:
-        content = json.loads(_text(path))
-        pose, betas, place = (np.asarray(content[k], np.float32).reshape(-1) for k in ("pose", "betas", "translation"))
-        return pose, betas, place
+def _read_json_frame(path: Path) -> PoseFrame:
+    def read() -> PoseFrame:
+        content = json.loads(_read_text(path))
+        keys = ("pose", "betas", "translation")
+        pose, betas, translation = (np.asarray(content[key], np.float32).reshape(-1) for key in keys)
+        return pose, betas, translation
 
-    return _guarded(path, read)
+    return _read_frame(path, read)
 
 
-def _text_frame(path: Path) -> Frame:
-    """Root rotation (3), translation (3), the rest of the pose, 50 betas."""
+def _read_text_frame(path: Path) -> PoseFrame:
+    """Read a text file of root rotation (3), translation (3), the rest of the pose, and 50 betas."""
 
-    def read() -> Frame:
-        words = _text(path)
-        if "_" in words:  # which Python allows within a number
+    def read() -> PoseFrame:
+        words = _read_text(path)
+        if "_" in words:  # Python accepts underscores within a number
             raise ValueError("not only numbers")
         numbers = np.array(words.split(), dtype=np.float32)
         if len(numbers) < 6 + _TEXT_BETAS:
@@ -218,16 +227,16 @@ def _text_frame(path: Path) -> Frame:
         pose = np.concatenate([numbers[:3], numbers[6:-_TEXT_BETAS]])
         return pose, numbers[-_TEXT_BETAS:], numbers[3:6]
 
-    return _guarded(path, read)
+    return _read_frame(path, read)
 
 
-def _text(path: Path) -> str:
-    if path.stat().st_size > _MOST_TEXT:
-        raise ValueError(f"larger than {_MOST_TEXT >> 20} MiB")
+def _read_text(path: Path) -> str:
+    if path.stat().st_size > _MAX_TEXT_BYTES:
+        raise ValueError(f"larger than {_MAX_TEXT_BYTES >> 20} MiB")
     return path.read_text(encoding="utf-8")
 
 
-def _guarded(path: Path, read: Callable[[], Frame]) -> Frame:
+def _read_frame(path: Path, read: Callable[[], PoseFrame]) -> PoseFrame:
     try:
         with np.errstate(over="ignore"):
             frame = read()
@@ -238,36 +247,40 @@ def _guarded(path: Path, read: Callable[[], Frame]) -> Frame:
     return frame
 
 
-def _posed(folder: Path, frames: list[Frame], body: Body | None, rate_hz: float | None) -> PoseSequence:
+def _sequence_from_frames(
+    folder: Path, frames: list[PoseFrame], body: Body | None, rate_hz: float | None
+) -> PoseSequence:
     if body is None or rate_hz is None:
         raise GaitError(
-            f"{folder}: these poses are without joints and rate; name the body model and the frame rate "
+            f"{folder}: these poses have no joints and no frame rate; name the body model and the frame rate "
             "(--body, --pose_rate)."
         )
     if len({tuple(part.shape for part in frame) for frame in frames}) > 1:
-        raise GaitError(f"{folder}: its pose files have different lengths; they are not of one gait.")
-    poses, betas, place = (np.stack(parts) for parts in zip(*frames, strict=True))
+        raise GaitError(f"{folder}: its pose files have different lengths; they are not of one trial.")
+    poses, betas, translation = (np.stack(parts) for parts in zip(*frames, strict=True))
     if poses.shape[1] != body.num_pose:
         raise GaitError(
             f"{folder}: a pose has {poses.shape[1]} numbers, {body.name} needs {body.num_pose}"
-            f"{'; is it of a constrained model?' if body.hinges is None else ''}."
+            f"{'; is it of a constrained model?' if body.constrained_tree is None else ''}."
         )
     if betas.shape[1] < body.num_betas:
         betas = np.pad(betas, ((0, 0), (0, body.num_betas - betas.shape[1])))
     like = body.v_template
     with torch.inference_mode():
-        joints = body.posed_joints(*(torch.as_tensor(a).to(like) for a in (poses, betas[:, : body.num_betas], place)))
+        joints = body.posed_joints(
+            *(torch.as_tensor(a).to(like) for a in (poses, betas[:, : body.num_betas], translation))
+        )
     if not joints.isfinite().all():
-        raise GaitError(f"{folder}: its poses are too large to be angles and places of a body.")
+        raise GaitError(f"{folder}: its poses are too large to be angles and positions of a body.")
     return PoseSequence(
         poses=poses,
         betas=betas[0],
-        translation_m=place,
+        translation_m=translation,
         joints_m=joints[:, :NUM_BODY_JOINTS].cpu().numpy().astype(np.float32),
         rate_hz=rate_hz,
         model_file=body.name,
         model_sha256=body.sha256,
         model_type=body.model_type,
         gender=body.gender,
-        constrained=body.hinges is not None,
+        constrained=body.constrained_tree is not None,
     )

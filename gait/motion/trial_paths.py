@@ -1,34 +1,43 @@
-"""Names of folders and files that a fit leaves and a training finds; here, so that naming them loads nothing."""
+"""Names of the folders and files that a fit writes and a training reads; this module imports nothing heavy."""
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 HEALTHY, SICK = "healthy", "sick"
-"""The two folders of persons, by label."""
+"""Names of the label folders, which hold one folder per subject."""
 
 REPORT_FILE = "fit_report.json"
-"""In the folder of each gait."""
+"""In the folder of each trial."""
 
-PART_NAME = "part"
-"""Of the folders of a gait that was split: ``part1``, ``part2``, …"""
+SEGMENT_PREFIX = "segment"
+"""Prefix of the folders of a split trial: ``segment1``, ``segment2``, …"""
 
-
-def gait_name(folder: Path) -> str:
-    """What a folder of poses is called: "sick/P02/walk1/part2"; without its label where the fit has given it none."""
-    return "/".join(_named(folder))
+_SEGMENT_NAME = re.compile(r"(?:segment|part)(\d+)", re.ASCII)  # "part" was written by earlier versions
 
 
-def person_of(folder: Path) -> str:
-    """Whose poses are in a folder: "sick/P02"; "P02" where the fit has given no label."""
-    named = _named(folder)
-    return "/".join(named[: 1 + (named[0] in (HEALTHY, SICK))])
+def parse_segment_number(folder: Path) -> int | None:
+    """Return the number of a split trial's segment from its folder's name, or None if it is no segment."""
+    match = _SEGMENT_NAME.fullmatch(folder.name)
+    return int(match[1]) if match else None
 
 
-def _named(folder: Path) -> tuple[str, ...]:
-    """Label if there is one, subject, gait, and part where it was split."""
-    parts = Path(folder).resolve().parts[1:] or ("",)  # without the root
-    is_part = parts[-1].startswith(PART_NAME) and parts[-1].removeprefix(PART_NAME).isdecimal()
-    count = 3 if is_part else 2
+def parse_trial_id(folder: Path) -> str:
+    """Return the id of a folder of poses, "sick/P02/walk1" or "sick/P02/walk1/segment2"; unlabelled, "P02/walk1"."""
+    return "/".join(_id_parts(folder))
+
+
+def parse_subject_id(folder: Path) -> str:
+    """Return the id of the subject of a folder of poses, "sick/P02"; unlabelled, "P02"."""
+    parts = _id_parts(folder)
+    return "/".join(parts[: 1 + (parts[0] in (HEALTHY, SICK))])
+
+
+def _id_parts(folder: Path) -> tuple[str, ...]:
+    """Return label (if there is one), subject, trial, and segment (if the trial was split)."""
+    path = Path(folder).resolve()
+    parts = path.parts[1:] or ("",)  # without the root
+    count = 2 if parse_segment_number(path) is None else 3
     labelled = len(parts) > count and parts[-1 - count] in (HEALTHY, SICK)
     return parts[-(count + labelled) :]

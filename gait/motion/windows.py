@@ -1,4 +1,4 @@
-"""Windows of equal length over many gaits, each made when it is asked for."""
+"""Windows of equal length over many trials, computed on demand."""
 
 from __future__ import annotations
 
@@ -10,105 +10,107 @@ from torch import Tensor
 
 from gait.body.skeleton import NUM_BODY_JOINTS
 from gait.errors import GaitError
-from gait.motion.common_frame import MIRROR_ORDER, place, placements
+from gait.motion.common_frame import MIRROR_ORDER, apply_transforms, window_transforms
 from gait.motion.dataset import Trial
 
 _TRACKS = 3 * NUM_BODY_JOINTS  # a coordinate of a joint over time
-_AT_A_TIME = 64  # windows; what they need meanwhile stays in the processor's cache
+_WINDOWS_PER_PASS = 64  # so that intermediate arrays stay in the processor's cache
 
 
 class WindowDataset:
-    """Every window of every gait, in their order; mirrored ones, if asked for, after all the others.
+    """All windows of all trials in order; if requested, followed by their mirror images.
 
-    The frames are held once, whatever the length and the stride; besides them, some fifty bytes for each window. One
-    thread at a time may ask for batches, as they share scratch memory.
+    Frames are stored once, whatever the window length and stride, plus about fifty bytes per window. ``batch`` is not
+    thread-safe, as it uses shared scratch memory.
     """
 
-    gaits: tuple[Trial, ...]  # all that were given
-    length: int  # frames of a window, L
+    trials: tuple[Trial, ...]  # as given
+    window_length: int  # frames, L
     stride: int  # frames from the beginning of a window to that of the next
     sick: Tensor  # (N,) bool
-    gait_index: Tensor  # (N,) int64: which of the gaits
-    first_frame: Tensor  # (N,) int64: of that gait
-    mirrored_mask: Tensor  # (N,) bool
-    too_short: tuple[str, ...]  # a plain line for each gait without a window
+    trial_index: Tensor  # (N,) int64, into trials
+    first_frame: Tensor  # (N,) int64, of that trial
+    is_mirrored: Tensor  # (N,) bool
+    too_short: tuple[str, ...]  # one line per trial that is shorter than a window
 
-    def __init__(self, gaits: Sequence[Trial], length: int, stride: int = 1, *, mirrored: bool = False):
-        """Windows over gaits that have been brought to one rate.
+    def __init__(self, trials: Sequence[Trial], window_length: int, stride: int = 1, *, mirror: bool = False):
+        """Prepare the windows of trials that have the same frame rate.
 
         Args:
-            gaits: over whose frames the windows go; those that are shorter than a window have none.
-            length: frames of a window.
-            stride: frames from one window to the next; 1 is every window that there is.
-            mirrored: also the mirror image of each (``gait.motion.common_frame.mirrored``).
+            trials: those shorter than a window contribute none.
+            window_length: frames per window.
+            stride: frames from the start of one window to that of the next.
+            mirror: also include the mirror image of each window (``gait.motion.common_frame.mirror_joints``).
 
         Raises:
-            GaitError: a length or stride below 1, or gaits of different rates.
+            GaitError: the length or stride is below 1, or the trials have different rates.
         """
-        if length < 1 or stride < 1:
-            raise GaitError(f"windows of {length} frames, one every {stride}: both must be 1 or more.")
-        rates = sorted({gait.rate_hz for gait in gaits})
+        if window_length < 1 or stride < 1:
+            raise GaitError(f"windows of {window_length} frames, one every {stride}: both must be 1 or more.")
+        rates = sorted({trial.rate_hz for trial in trials})
         if len(rates) > 1:
-            raise GaitError(f"gaits at {', '.join(f'{rate:g}' for rate in rates)} Hz; bring them to one rate first.")
-        self.gaits = tuple(gaits)
-        self.length = length
+            raise GaitError(
+                f"trials at {', '.join(f'{rate:g}' for rate in rates)} Hz; resample them to one rate first."
+            )
+        self.trials = tuple(trials)
+        self.window_length = window_length
         self.stride = stride
         self.too_short = tuple(
-            f"{gait.name}: has {len(gait.joints_m)} frames at {gait.rate_hz:g} Hz, fewer than a window's {length}; "
-            "it is left out, use shorter windows to keep it."
-            for gait in gaits
-            if len(gait.joints_m) < length
+            f"{trial.trial_id}: {len(trial.joints_m)} frames at {trial.rate_hz:g} Hz are shorter than a window of "
+            f"{window_length}; excluded, use shorter windows to keep it."
+            for trial in trials
+            if len(trial.joints_m) < window_length
         )
 
-        frames = np.array([len(gait.joints_m) for gait in gaits], dtype=np.int64)
+        frames = np.array([len(trial.joints_m) for trial in trials], dtype=np.int64)
         ends = frames.cumsum()
-        counts = np.where(frames < length, 0, (frames - length) // stride + 1)
-        of_gait = np.repeat(np.arange(len(gaits)), counts)
-        first = (np.arange(len(of_gait)) - np.repeat(counts.cumsum() - counts, counts)) * stride
-        sides = 2 if mirrored else 1
-        self.gait_index = torch.from_numpy(np.tile(of_gait, sides))
-        self.first_frame = torch.from_numpy(np.tile(first, sides))
-        self.mirrored_mask = torch.arange(len(self.gait_index)) >= len(of_gait)
-        self.sick = torch.tensor([gait.sick for gait in gaits], dtype=torch.bool)[self.gait_index]
-        self._start = torch.from_numpy(ends - frames)[self.gait_index] + self.first_frame
+        counts = np.where(frames < window_length, 0, (frames - window_length) // stride + 1)
+        source_trial = np.repeat(np.arange(len(trials)), counts)
+        first = (np.arange(len(source_trial)) - np.repeat(counts.cumsum() - counts, counts)) * stride
+        copies = 2 if mirror else 1
+        self.trial_index = torch.from_numpy(np.tile(source_trial, copies))
+        self.first_frame = torch.from_numpy(np.tile(first, copies))
+        self.is_mirrored = torch.arange(len(self.trial_index)) >= len(source_trial)
+        self.sick = torch.tensor([trial.sick for trial in trials], dtype=torch.bool)[self.trial_index]
+        self._start = torch.from_numpy(ends - frames)[self.trial_index] + self.first_frame
 
-        # Each track lies together, so that the tracks of a window are copied as they are, the mirrored ones in the
-        # other sides' order.
+        # Each track is contiguous, so that a window's tracks are copied as they are; for a mirrored window, the tracks
+        # of the contralateral joints are copied.
         tracks = np.empty((_TRACKS, int(frames.sum())), dtype=np.float32)
-        for gait, end, count in zip(gaits, ends, frames, strict=True):
-            near = gait.joints_m - gait.joints_m[:1, :1]  # where single precision is finest
-            tracks[:, end - count : end] = near.reshape(count, _TRACKS).T
-        every = tracks.size - length + 1 if len(self) else 0
-        self._stretches = torch.from_numpy(tracks.reshape(-1)).as_strided((every, length), (1, 1))
+        for trial, end, count in zip(trials, ends, frames, strict=True):
+            relative = trial.joints_m - trial.joints_m[:1, :1]  # where single precision is finest
+            tracks[:, end - count : end] = relative.reshape(count, _TRACKS).T
+        num_starts = tracks.size - window_length + 1 if len(self) else 0
+        self._all_windows = torch.from_numpy(tracks.reshape(-1)).as_strided((num_starts, window_length), (1, 1))
         row = torch.arange(_TRACKS).reshape(NUM_BODY_JOINTS, 3)
         self._tracks = torch.stack([order.reshape(-1) for order in (row, row[list(MIRROR_ORDER)])]) * tracks.shape[1]
-        self._scratch = torch.empty(2, _AT_A_TIME, NUM_BODY_JOINTS, 3, length, dtype=torch.float32)
-        # Found when a window is first asked for: every epoch asks for the same ones.
-        self._placements = torch.empty(len(self), 3, 4, dtype=torch.float32)
-        self._placed = torch.zeros(len(self), dtype=torch.bool)
+        self._scratch = torch.empty(2, _WINDOWS_PER_PASS, NUM_BODY_JOINTS, 3, window_length, dtype=torch.float32)
+        # Computed when a window is first requested and kept, as every epoch requests the same windows.
+        self._transforms = torch.empty(len(self), 3, 4, dtype=torch.float32)
+        self._has_transform = torch.zeros(len(self), dtype=torch.bool)
 
     def __len__(self) -> int:
-        """Number of windows, N."""
-        return len(self.gait_index)
+        """Return the number of windows, N."""
+        return len(self.trial_index)
 
     def batch(self, indices: Tensor, device: torch.device | str = "cpu") -> Tensor:
-        """Windows in the common frame: (B, L, 22, 3) float32 on the device.
+        """Return normalised windows in the common frame, (B, L, 22, 3) float32.
 
         Args:
-            indices: (B,) whole numbers, in any order; negative ones count from the end.
-            device: where the windows are wanted; they are made on the CPU.
+            indices: (B,) integers in any order; negative ones count from the end.
+            device: of the result; the computation runs on the CPU.
         """
         indices = indices.cpu()
-        batch = torch.empty(len(indices), self.length, NUM_BODY_JOINTS, 3, dtype=torch.float32)
-        for first in range(0, len(indices), _AT_A_TIME):
-            some = indices[first : first + _AT_A_TIME]
-            windows, scratch = self._scratch[:, : len(some)]
-            rows = self._start[some][:, None] + self._tracks[self.mirrored_mask[some].long()]
-            torch.index_select(self._stretches, 0, rows.reshape(-1), out=windows.view(-1, self.length))
-            # Exchanged sides are a mirror image; the alignment reflects it.
-            if not self._placed[some].all():
+        batch = torch.empty(len(indices), self.window_length, NUM_BODY_JOINTS, 3, dtype=torch.float32)
+        for first in range(0, len(indices), _WINDOWS_PER_PASS):
+            selected = indices[first : first + _WINDOWS_PER_PASS]
+            windows, scratch = self._scratch[:, : len(selected)]
+            rows = self._start[selected][:, None] + self._tracks[self.is_mirrored[selected].long()]
+            torch.index_select(self._all_windows, 0, rows.reshape(-1), out=windows.view(-1, self.window_length))
+            # Exchanged sides make a mirror image, which the alignment reflects.
+            if not self._has_transform[selected].all():
                 coordinates = windows.transpose(1, 2)
-                self._placements[some] = placements(coordinates, scratch.view_as(coordinates))
-                self._placed[some] = True
-            place(windows, self._placements[some], scratch, batch[first : first + len(some)])
+                self._transforms[selected] = window_transforms(coordinates, scratch.view_as(coordinates))
+                self._has_transform[selected] = True
+            apply_transforms(windows, self._transforms[selected], scratch, batch[first : first + len(selected)])
         return batch.to(device)

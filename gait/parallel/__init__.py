@@ -1,1 +1,1 @@
-"""Several tasks at a time, in processes of this computer or on a Dask cluster, and folders written whole or not."""
+"""Run independent tasks in parallel: in processes on this computer or on a Dask cluster."""

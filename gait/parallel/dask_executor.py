@@ -1,8 +1,8 @@
-"""A Dask cluster that the laboratory already has, working on tasks.
+"""Run tasks on an existing Dask cluster.
 
-Its scheduler and workers need this suite installed, and see what the tasks read and the save folder under the same
-paths: results are written where a task is done. Of ``distributed`` (the extra ``dask``) nothing is
-loaded elsewhere.
+This package must be installed on the scheduler and the workers. The workers must see the input files and the save
+folder under the same paths as this computer, since each worker writes its results itself. No other module imports
+``distributed`` (the extra ``dask``).
 """
 
 from __future__ import annotations
@@ -17,48 +17,48 @@ from typing import TYPE_CHECKING, Any
 
 import gait
 from gait.errors import GaitError
-from gait.files.atomic_write import unwritable
+from gait.files.atomic_write import write_error
 from gait.parallel.task_queue import Crashed, Finished, Locked, LockedError, Task
 
 if TYPE_CHECKING:
     from distributed import Client, Future
 
 CONNECT_S = 10
-"""How long an address may take to answer."""
-_LOOK_S = 0.1  # how often futures are looked at
+"""Timeout of the connection to the scheduler."""
+_POLL_S = 0.1  # between checks of the futures
 
 
-def task_there(task: Task, token: Path, version: str) -> list[Any] | Locked:
-    """Do a task, on a worker of the cluster; its results.
+def run_on_worker(task: Task, token: Path, version: str) -> list[Any] | Locked:
+    """Run a task on a worker of the cluster and return its results.
 
     Args:
         task: with absolute paths.
-        token: a file that the command has made in the save folder.
-        version: of the command's own gait.
+        token: a file that the main process has created in the save folder, to check that the worker sees the folder.
+        version: the main process's ``gait.__version__``.
     """
     if version != gait.__version__:
-        raise GaitError(f"a worker has gait {gait.__version__}, this command {version}; install the same there.")
+        raise GaitError(f"a worker has gait {gait.__version__}, this command {version}; install the same version.")
     if not token.is_file():
         raise GaitError(f"{token.parent}: a worker does not see this folder; the cluster must share it.")
     try:
         return list(task.run())
-    except LockedError as taken:
-        return Locked(str(taken))
+    except LockedError as error:
+        return Locked(str(error))
 
 
 class DaskExecutor:
-    """Owns the connection to a Dask scheduler; a context manager, at whose end what has not begun is taken back."""
+    """Executor that owns the connection to a Dask scheduler; a context manager that cancels open tasks on exit."""
 
-    tries = 1  # the scheduler itself tries a task whose worker dies on others
-    places = 1_000_000  # it knows how many can run at a time
+    max_attempts = 1  # the scheduler itself moves a task whose worker dies to another worker
+    slots = 1_000_000  # the scheduler limits how many tasks run at the same time
 
-    def __init__(self, save_folder: Path, address: str, tell: Callable[[str], None]):
-        """Connect.
+    def __init__(self, save_folder: Path, address: str, log: Callable[[str], None]):
+        """Connect to the scheduler.
 
         Args:
-            save_folder: where the tasks write; the workers must see it.
-            address: the scheduler's, such as tcp://10.0.0.5:8786.
-            tell: takes a line for the user.
+            save_folder: the folder for the results; the workers must see it.
+            address: of the scheduler, such as tcp://10.0.0.5:8786.
+            log: shows a line to the user.
 
         Raises:
             GaitError: ``distributed`` is not installed, or no scheduler answers at the address.
@@ -69,13 +69,13 @@ class DaskExecutor:
         self._running: dict[Future, Task] = {}
         self._token = self._save_folder / f".shared-{secrets.token_hex(8)}"
         if not self._client.scheduler_info()["workers"]:
-            tell(f"{address}: no worker is there yet; waiting for the first.")
+            log(f"{address}: no worker is connected yet; waiting for the first.")
 
     def __enter__(self) -> DaskExecutor:
         try:
             self._token.touch()
         except OSError as error:
-            raise unwritable(self._save_folder, error) from error
+            raise write_error(self._save_folder, error) from error
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -84,45 +84,45 @@ class DaskExecutor:
             self._client.close()
         self._token.unlink(missing_ok=True)
 
-    def begin(self, task: Task) -> None:
-        """Hand a task over to the cluster."""
-        future = self._client.submit(task_there, task.absolute(), self._token, gait.__version__, pure=False)
+    def submit(self, task: Task) -> None:
+        """Send a task to the cluster."""
+        future = self._client.submit(run_on_worker, task.absolute(), self._token, gait.__version__, pure=False)
         self._running[future] = task
 
-    def news(self, seconds: float) -> list[tuple[Task, Any]]:
-        """What has happened since; waits for something up to so many seconds.
+    def poll(self, seconds: float) -> list[tuple[Task, Any]]:
+        """Return new (task, result) pairs; wait up to ``seconds`` for the first.
 
         Raises:
-            GaitError: the scheduler is gone.
+            GaitError: the connection to the scheduler is lost.
         """
         until = time.monotonic() + seconds
         while not (done := [future for future in self._running if future.done()]):
             if time.monotonic() >= until:
                 break
-            time.sleep(_LOOK_S)
-        return [news for future in done for news in self._news_of(future, self._running.pop(future))]
+            time.sleep(_POLL_S)
+        return [pair for future in done for pair in self._results(future, self._running.pop(future))]
 
-    def _news_of(self, future: Future, task: Task) -> list[tuple[Task, Any]]:
+    def _results(self, future: Future, task: Task) -> list[tuple[Task, Any]]:
         if future.status == "finished":
             result = future.result()
             if isinstance(result, Locked):
                 return [(task, result)]
             return [*((task, one) for one in result), (task, Finished())]
-        if future.status in ("cancelled", "lost"):  # what a client that has lost its scheduler makes of all
-            raise GaitError(f"{self._address}: the Dask scheduler is gone; the same command goes on from here.")
+        if future.status in ("cancelled", "lost"):  # of all futures when the client has lost its scheduler
+            raise GaitError(f"{self._address}: the Dask scheduler is gone; run the same command again to continue.")
         error = future.exception()
-        if type(error) is RuntimeError and error.__cause__ is not None:  # the scheduler's, about what it cannot load
+        if type(error) is RuntimeError and error.__cause__ is not None:  # the scheduler could not unpickle the task
             error = error.__cause__
-        what = " ".join(str(error).split())
+        reason = " ".join(str(error).split())
         if type(error).__name__ == "KilledWorker":
-            line = "the workers that were at it were killed, one after the other; did their memory run out?"
+            message = "several workers were killed during this task; they may need more memory"
         elif isinstance(error, GaitError):
-            line = what
-        elif isinstance(error, ImportError) or "No module named" in what:
-            line = f"the cluster cannot load the suite ({what}); install it there as here"
+            message = reason
+        elif isinstance(error, ImportError) or "No module named" in reason:
+            message = f"the cluster cannot import gait ({reason}); install the same version there"
         else:
-            line = f"the task broke off on the cluster ({type(error).__name__}: {what})"
-        return [(task, Crashed(line.rstrip(".")))]
+            message = f"the task failed unexpectedly on the cluster ({type(error).__name__}: {reason})"
+        return [(task, Crashed(message.rstrip(".")))]
 
 
 def _client(address: str) -> Client:
@@ -135,16 +135,18 @@ def _client(address: str) -> Client:
             f'--scheduler needs the package distributed ({error}); install it with: pip install "gait-suite[dask]"'
         ) from error
     for name in list(logging.root.manager.loggerDict):
-        if name.partition(".")[0] in ("distributed", "tornado", "asyncio"):  # they tell of lost connections at length
+        if name.partition(".")[0] in ("distributed", "tornado", "asyncio"):  # they log lost connections at length
             logging.getLogger(name).setLevel(logging.CRITICAL + 1)
     try:
-        get_backend(parse_address(address)[0])  # the client would try an address that is none for long
+        get_backend(parse_address(address)[0])  # for an invalid address the client would wait for its timeout
         if not 0 < get_address_host_port(address)[1] < 1 << 16:
             raise ValueError("no such port")
     except ValueError as error:
-        raise GaitError(f"--scheduler {address}: is no address ({error}); one is like tcp://10.0.0.5:8786.") from error
+        raise GaitError(
+            f"--scheduler {address}: not an address ({error}); an example is tcp://10.0.0.5:8786."
+        ) from error
     try:
         return Client(address, timeout=CONNECT_S, set_as_default=False)
     except (OSError, ValueError, TimeoutError) as error:
-        what = " ".join(str(error).split())[:160] or type(error).__name__
-        raise GaitError(f"--scheduler {address}: no Dask scheduler answers there ({what}).") from error
+        reason = " ".join(str(error).split())[:160] or type(error).__name__
+        raise GaitError(f"--scheduler {address}: no Dask scheduler answers there ({reason}).") from error

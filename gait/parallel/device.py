@@ -1,4 +1,4 @@
-"""The devices of this computer that torch can compute on."""
+"""The torch devices of this computer."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from gait.errors import GaitError
 
 
 def check_device(device: str) -> None:
-    """Refuse a device that this computer has not, listing those that it has."""
+    """Raise GaitError, listing the available devices, if this computer lacks ``device``."""
     if device == "cpu":
         return
-    import torch  # takes seconds, and only a graphics card needs it here
+    import torch  # takes seconds; not needed for the CPU
 
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    there = ["cpu", *(["cuda"] if count else []), *(f"cuda:{k}" for k in range(count))]
-    if device not in there:
-        raise GaitError(f"--device {device}: there is no such device here; there is {', '.join(there)}.")
+    available = ["cpu", *(["cuda"] if count else []), *(f"cuda:{k}" for k in range(count))]
+    if device not in available:
+        raise GaitError(f"--device {device}: not available on this computer; available: {', '.join(available)}.")

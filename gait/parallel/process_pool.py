@@ -1,7 +1,7 @@
-"""The processes of this computer that work on tasks.
+"""A pool of worker processes on this computer.
 
-They are forked from one process that has loaded the libraries and nothing else, so that loading them (seconds) is paid
-once and this process, which only waits, needs none of them.
+The workers are forked from a server process that has imported the libraries and done nothing else. The imports, which
+take seconds, are so done once, and not in the main process, which only waits.
 """
 
 from __future__ import annotations
@@ -21,37 +21,42 @@ from typing import Any
 
 from gait.parallel.task_queue import Crashed, Finished, Locked, LockedError, Task
 
-MEMORY_OF_A_WORKER = 1.0e9
-"""Bytes that a worker may need: walks of some thousand frames."""
+WORKER_MEMORY_BYTES = 1.0e9
+"""Memory that one worker may need, for trials of some thousand frames."""
 
-_STOPS = (signal.SIGINT, signal.SIGTERM)  # both may be sent to the whole group
+_STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)  # both can be sent to the whole process group
 
 
 @dataclass(frozen=True)
 class CoreAllocation:
-    """How a computer's cores are shared out."""
+    """How the cores of this computer are divided among workers."""
 
     workers: int
-    threads: int  # of each
+    threads: int  # per worker
 
 
-def share_of_cores(tasks: int, workers: int | None, device: str = "cpu") -> CoreAllocation:
-    """So many workers as are asked for, else as many as cores, memory and tasks allow; the cores divided by them.
+def allocate_cores(tasks: int, workers: int | None, device: str = "cpu") -> CoreAllocation:
+    """Choose the number of workers and the threads per worker.
 
-    ``OMP_NUM_THREADS`` decides the threads of each where it is set.
+    ``OMP_NUM_THREADS``, if set, is the number of threads per worker; otherwise the cores are divided evenly.
+
+    Args:
+        tasks: number of tasks; there are never more workers.
+        workers: the requested number; if None, as many as cores and memory allow, one on a GPU.
+        device: the torch device of the tasks.
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     given = os.environ.get("OMP_NUM_THREADS", "")
     threads = int(given) if given.isdecimal() and int(given) > 0 else None
     if workers is None:
-        room = int(_memory_available() / MEMORY_OF_A_WORKER)
-        workers = 1 if device != "cpu" else min(cores // (threads or 1), room)
+        fit_in_memory = int(_memory_available() / WORKER_MEMORY_BYTES)
+        workers = 1 if device != "cpu" else min(cores // (threads or 1), fit_in_memory)
     workers = max(1, min(workers, tasks))
     return CoreAllocation(workers, threads or max(1, cores // workers))
 
 
 def _memory_available() -> float:
-    """Bytes that new processes may use, infinite where the system does not say."""
+    """Return the bytes that new processes can use; infinity if the system does not report it."""
     with suppress(OSError, ValueError, IndexError):
         for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines():
             if line.startswith("MemAvailable:"):
@@ -62,23 +67,25 @@ def _memory_available() -> float:
 @dataclass
 class _Worker:
     process: ForkServerProcess
-    line: Connection
+    connection: Connection
     task: Task | None = None
 
 
 class ProcessPool:
-    """Owns the worker processes; a context manager, at whose end they are gone."""
+    """Executor that owns worker processes; a context manager that kills them on exit."""
 
-    tries = 2
+    max_attempts = 2
 
-    def __init__(self, share: CoreAllocation, module: str):
-        """Args:
-        share: how many processes, and how many threads each.
-        module: what the tasks need; loaded once, for all processes.
+    def __init__(self, allocation: CoreAllocation, module: str):
+        """Prepare a pool; its processes start with the first tasks.
+
+        Args:
+            allocation: number of processes, and of threads per process.
+            module: name of the module with the tasks; imported once, for all processes.
         """
         self._module = module
-        self._threads = share.threads
-        self.places = share.workers
+        self._threads = allocation.threads
+        self.slots = allocation.workers
         self._workers: list[_Worker] = []
 
     def __enter__(self) -> ProcessPool:
@@ -86,54 +93,54 @@ class ProcessPool:
 
     def __exit__(self, *_: object) -> None:
         for worker in self._workers:
-            worker.process.kill()  # what is on its way is whole or not at all
+            worker.process.kill()  # safe at any time: results are written atomically
         for worker in self._workers:
             worker.process.join()
             if worker.task is not None:
-                worker.task.tidy()
+                worker.task.cleanup()
         self._workers.clear()
 
-    def begin(self, task: Task) -> None:
-        """Start on a task, in a process that is idle or a new one."""
+    def submit(self, task: Task) -> None:
+        """Start a task in an idle process, or in a new one."""
         worker = next((worker for worker in self._workers if worker.task is None), None)
         if worker is None:
             worker = self._new_worker()
             self._workers.append(worker)
         worker.task = task
-        with suppress(OSError):  # it has just died; its end of the line tells so
-            worker.line.send(task)
+        with suppress(OSError):  # the process has just died; ``poll`` will find its connection closed
+            worker.connection.send(task)
 
-    def news(self, seconds: float) -> list[tuple[Task, Any]]:
-        """What has happened since; waits for something up to so many seconds."""
-        busy = {worker.line: worker for worker in self._workers if worker.task is not None}
-        there: list[tuple[Task, Any]] = []
-        for line in connection.wait(list(busy), seconds):
-            worker = busy[line]  # type: ignore[index]
+    def poll(self, seconds: float) -> list[tuple[Task, Any]]:
+        """Return new (task, result) pairs; wait up to ``seconds`` for the first."""
+        busy = {worker.connection: worker for worker in self._workers if worker.task is not None}
+        results: list[tuple[Task, Any]] = []
+        for ready in connection.wait(list(busy), seconds):
+            worker = busy[ready]  # type: ignore[index]
             task = worker.task
             assert task is not None
             try:
-                what = worker.line.recv()
+                result = worker.connection.recv()
             except (EOFError, OSError):
                 worker.process.join()
                 self._workers.remove(worker)
-                task.tidy()
-                what = Crashed(_end_of(worker.process))
-            if isinstance(what, Finished | Locked):
+                task.cleanup()
+                result = Crashed(_exit_reason(worker.process))
+            if isinstance(result, Finished | Locked):
                 worker.task = None
-            there.append((task, what))
-        return there
+            results.append((task, result))
+        return results
 
     def _new_worker(self) -> _Worker:
         _start_fork_server(self._module)
-        here, there = multiprocessing.Pipe()
+        ours, theirs = multiprocessing.Pipe()
         context = multiprocessing.get_context("forkserver")
-        process = context.Process(target=_serve, args=(there, self._threads))
+        process = context.Process(target=_worker_main, args=(theirs, self._threads))
         process.start()
-        there.close()
-        return _Worker(process, here)
+        theirs.close()
+        return _Worker(process, ours)
 
 
-def _end_of(process: ForkServerProcess) -> str:
+def _exit_reason(process: ForkServerProcess) -> str:
     code = process.exitcode or 0
     if code >= 0:
         return f"its process ended with code {code}"
@@ -141,20 +148,24 @@ def _end_of(process: ForkServerProcess) -> str:
 
 
 def _start_fork_server(module: str) -> None:
-    """Start it with this program's own gait, one thread a library, and deaf to stops, which are for us to act on."""
+    """Start the fork server with this ``gait`` package, one thread per library, and SIGINT and SIGTERM blocked.
+
+    Only the main process handles these signals.
+    """
     multiprocessing.get_context("forkserver").set_forkserver_preload([module])
     libraries = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
     package = str(Path(__file__).resolve().parents[2])
     path = os.pathsep.join(filter(None, [package, os.environ.get("PYTHONPATH")]))
     with _environment({**dict.fromkeys(libraries, "1"), "PYTHONPATH": path, "PYTHONSAFEPATH": "1"}):
         with _environment({"PYTHONWARNINGS": "ignore::UserWarning:multiprocessing.resource_tracker"}):
-            # Else the server starts it, and lifts the mask; and it would tell of all that killed workers leave.
+            # If the server started the resource tracker, it would unblock the signals; and without this filter the
+            # tracker would warn about everything that killed workers leave behind.
             resource_tracker.ensure_running()
-        masked = signal.pthread_sigmask(signal.SIG_BLOCK, _STOPS)
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, _STOP_SIGNALS)
         try:
             forkserver.ensure_running()
         finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, masked)
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @contextmanager
@@ -171,30 +182,30 @@ def _environment(values: dict[str, str]) -> Iterator[None]:
                 os.environ[name] = value
 
 
-def _serve(line: Connection, threads: int) -> None:
-    """The life of a worker: tasks come, results go."""
-    for stop in _STOPS:
-        signal.signal(stop, lambda *_: None)  # a mask, or one to ignore, would be inherited by what we start
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOPS)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    os.environ["LP_NUM_THREADS"] = str(threads)  # of the software that draws where no graphics card is
+def _worker_main(connection: Connection, threads: int) -> None:
+    """Receive tasks and send their results, until the connection is closed."""
+    for stop in _STOP_SIGNALS:
+        signal.signal(stop, lambda *_: None)  # child processes would inherit a blocked or ignored signal
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOP_SIGNALS)
+    threading.Thread(target=_exit_with_parent, daemon=True).start()
+    os.environ["LP_NUM_THREADS"] = str(threads)  # of the software renderer that is used without a GPU
     import torch
 
     torch.set_num_threads(threads)
-    with suppress(EOFError, OSError):  # the other end is gone
+    with suppress(EOFError, OSError):  # the main process has ended
         while True:
-            task: Task = line.recv()
+            task: Task = connection.recv()
             try:
                 for result in task.run():
-                    line.send(result)
-            except LockedError as taken:
-                line.send(Locked(str(taken)))
+                    connection.send(result)
+            except LockedError as error:
+                connection.send(Locked(str(error)))
             else:
-                line.send(Finished())
+                connection.send(Finished())
 
 
-def _end_with_parent() -> None:
-    """A worker whose parent was killed must not go on behind the next run's back."""
+def _exit_with_parent() -> None:
+    """End this worker when its parent ends, so that it does not compete with the next run."""
     parent = multiprocessing.parent_process()
     assert parent is not None
     parent.join()

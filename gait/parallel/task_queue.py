@@ -1,6 +1,6 @@
-"""Independent tasks, several at a time: what a task is, who works on them, and how all of them are brought to an end.
+"""Tasks, executors, and the loop that runs all tasks of a command.
 
-A person of a cohort that is fitted is one task, a fold of a network that is trained another.
+A task is, for example, fitting one subject of a cohort, or training one fold of a network.
 """
 
 from __future__ import annotations
@@ -13,33 +13,33 @@ from typing import Any, Protocol, TypeVar
 
 from gait.errors import GaitError
 
-LOOK_AGAIN_S = 1.0
-"""How often a run looks whether another one has let go of a task."""
+RETRY_INTERVAL_S = 1.0
+"""Seconds between attempts to start a task that another run has locked."""
 
 
 class LockedError(GaitError):
-    """Another run is at this task; to be tried again later."""
+    """Another run has locked the task; it can be tried again later."""
 
 
 class Task(Protocol):
-    """Work that is done in one process, where nothing else of this one is known; it is sent there as a pickle."""
+    """A unit of work for one process, to which it is sent as a pickle."""
 
     @property
     def name(self) -> str:
-        """Different for each task of a run; the user's lines begin with it."""
+        """Unique among the tasks of a command; messages about the task begin with it."""
 
     def run(self) -> Iterable[Any]:
-        """Do it; tells of each result when it is on the disk.
+        """Do the task; yield each result after it is saved to disk.
 
         Raises:
-            TakenError: another run is at it; nothing was told.
+            LockedError: another run has locked the task; no result was yielded.
         """
 
-    def tidy(self) -> None:
-        """Remove what a process that is gone was writing."""
+    def cleanup(self) -> None:
+        """Remove the temporary files of a process that was killed during this task."""
 
     def absolute(self) -> Task:
-        """The same with absolute paths, for a worker that runs elsewhere."""
+        """Return the same task with absolute paths, for a worker with another working directory."""
 
 
 SomeTask = TypeVar("SomeTask", bound=Task)
@@ -47,85 +47,90 @@ SomeTask = TypeVar("SomeTask", bound=Task)
 
 @dataclass(frozen=True)
 class Finished:
-    """All results of a task have been told of."""
+    """The task has ended; all its results have been reported."""
 
 
 @dataclass(frozen=True)
 class Locked:
-    """Another run is at this task."""
+    """The task was not started because another run has locked it."""
 
-    line: str
+    message: str
 
 
 @dataclass(frozen=True)
 class Crashed:
-    """What was at this task ended without a word."""
+    """The process of the task ended before the task did."""
 
-    line: str
+    message: str
 
 
 class Executor(Protocol):
-    """Does tasks, several at a time."""
+    """Runs several tasks at the same time."""
 
-    places: int  # tasks at a time
-    tries: int  # of a task whose process dies
+    slots: int  # maximum number of running tasks
+    max_attempts: int  # per task, if its process crashes
 
-    def begin(self, task: Task) -> None:
-        """Start on a task."""
+    def submit(self, task: Task) -> None:
+        """Start a task."""
 
-    def news(self, seconds: float) -> list[tuple[Task, Any]]:
-        """What has happened; waits for something up to so many seconds. Done, Taken and Died end a task."""
+    def poll(self, seconds: float) -> list[tuple[Task, Any]]:
+        """Return new (task, result) pairs; wait up to ``seconds`` for the first.
+
+        The last result of a task is Finished, Locked or Crashed.
+        """
 
 
-def run_tasks(tasks: Sequence[SomeTask], crew: Executor, tell: Callable[[str], None]) -> Iterator[tuple[SomeTask, Any]]:
-    """Do all tasks; yields each with its results as soon as they are known, in any order, and Died where it failed.
+def run_tasks(
+    tasks: Sequence[SomeTask], executor: Executor, log: Callable[[str], None]
+) -> Iterator[tuple[SomeTask, Any]]:
+    """Run all tasks and yield (task, result) pairs as they arrive, in any order; (task, Crashed) for a failed task.
 
-    Tasks that another run is at come last, and one whose process died is tried again when nothing else runs: memory
-    that was too little for several may do for one. What it had told of may then be told of again.
+    Tasks locked by another run are tried again after all others. A task whose process crashed is tried again when no
+    other task is running, since the cause may have been lack of memory; its earlier results can then arrive twice.
 
     Args:
-        tasks: with different names.
-        crew: does the work.
-        tell: takes a line for the user.
+        tasks: with unique names.
+        executor: runs the tasks.
+        log: shows a line to the user.
     """
-    given = {task.name: task for task in tasks}
-    waiting, alone = deque(tasks), deque[SomeTask]()
-    taken: list[SomeTask] = []
+    by_name = {task.name: task for task in tasks}
+    waiting, run_alone = deque(tasks), deque[SomeTask]()
+    locked: list[SomeTask] = []
     running: set[str] = set()
-    deaths: dict[str, int] = {}
-    told_taken: set[str] = set()
-    look_again = 0.0
-    while waiting or running or taken or alone:
-        if taken and not waiting and time.monotonic() >= look_again:
-            waiting.extend(taken)
-            taken.clear()
-        if alone and not (waiting or running or taken):
-            waiting.append(alone.popleft())
-        while waiting and len(running) < crew.places:
+    num_crashes: dict[str, int] = {}
+    reported_as_locked: set[str] = set()
+    next_attempt = 0.0
+    while waiting or running or locked or run_alone:
+        if locked and not waiting and time.monotonic() >= next_attempt:
+            waiting.extend(locked)
+            locked.clear()
+        if run_alone and not (waiting or running or locked):
+            waiting.append(run_alone.popleft())
+        while waiting and len(running) < executor.slots:
             task = waiting.popleft()
             running.add(task.name)
-            crew.begin(task)
+            executor.submit(task)
         if not running:
-            time.sleep(max(look_again - time.monotonic(), 0))
+            time.sleep(max(next_attempt - time.monotonic(), 0))
             continue
-        for its, what in crew.news(LOOK_AGAIN_S):
-            task = given[its.name]
-            if isinstance(what, Locked):
+        for submitted, result in executor.poll(RETRY_INTERVAL_S):
+            task = by_name[submitted.name]
+            if isinstance(result, Locked):
                 running.discard(task.name)
-                taken.append(task)
-                look_again = time.monotonic() + LOOK_AGAIN_S
-                if task.name not in told_taken:
-                    told_taken.add(task.name)
-                    tell(f"{what.line} Looked at again later.")
-            elif isinstance(what, Crashed):
+                locked.append(task)
+                next_attempt = time.monotonic() + RETRY_INTERVAL_S
+                if task.name not in reported_as_locked:
+                    reported_as_locked.add(task.name)
+                    log(f"{result.message} Trying again later.")
+            elif isinstance(result, Crashed):
                 running.discard(task.name)
-                deaths[task.name] = deaths.get(task.name, 0) + 1
-                if deaths[task.name] < crew.tries:
-                    alone.append(task)
-                    tell(f"{task.name}: {what.line}; tried once more at the end, alone.")
+                num_crashes[task.name] = num_crashes.get(task.name, 0) + 1
+                if num_crashes[task.name] < executor.max_attempts:
+                    run_alone.append(task)
+                    log(f"{task.name}: {result.message}; trying once more at the end, alone.")
                 else:
-                    yield task, what
-            elif isinstance(what, Finished):
+                    yield task, result
+            elif isinstance(result, Finished):
                 running.discard(task.name)
             else:
-                yield task, what
+                yield task, result

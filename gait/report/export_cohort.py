@@ -1,7 +1,7 @@
-"""What was pivotal over a whole cohort, as files and a picture, without a screen.
+"""Export of cohort attributions: group means and subjects as tables and a figure, without a display.
 
-In the folder, for each kind of network that was trained: ``cohort_<network>.png``, ``cohort_<network>.csv`` (group,
-percent of the gait cycle, joints) and ``persons_<network>.csv``.
+Files per trained network: ``cohort_<network>.png``, ``cohort_<network>.csv`` (group means by percent of the gait
+cycle and joint) and ``attribution_subjects_<network>.csv`` (one row per subject).
 """
 
 from __future__ import annotations
@@ -11,61 +11,73 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from gait.body.skeleton import HEAD_TO_FEET, plain_name
+from gait.body.skeleton import HEAD_TO_FEET
 from gait.errors import GaitError
 from gait.explaining.attribution_files import csv_cell
-from gait.explaining.explain_trial import explain_gait
-from gait.explaining.group_attribution import GroupComparison, SubjectAttribution, cohort_view, person_importance
-from gait.explaining.methods import METHODS, method_for
-from gait.explaining.trained_network import TrainedNetwork, open_network
-from gait.files.atomic_write import replacing_file
-from gait.kinematics.gait_cycle import PERCENT, gait_cycles
+from gait.explaining.explain_trial import explain_trial
+from gait.explaining.group_attribution import (
+    GroupComparison,
+    SubjectAttribution,
+    average_subject_attribution,
+    compare_groups,
+)
+from gait.explaining.methods import METHODS, find_method
+from gait.explaining.trained_network import TrainedNetwork, load_trained_network
+from gait.files.atomic_write import atomic_file
+from gait.kinematics.gait_cycle import PERCENT, average_gait_cycles
 from gait.learning.fold_result import FoldResult, read_results
 from gait.motion.dataset import GaitDataset
-from gait.motion.dataset_spec import DatasetSpec, sha256_of
-from gait.report.cohort_figure import cohort_picture
+from gait.motion.dataset_spec import DatasetSpec, dataset_hash
+from gait.report.cohort_figure import draw_cohort_figure
 
 NETWORKS = ("mlp", "transformer")
+REPRESENTATIVE, MOST_UNCERTAIN = "representative", "most_uncertain"
+"""Values of the column ``role``."""
 
 
 @dataclass(frozen=True)
 class CohortSettings:
-    """Who is explained, and how."""
+    """Which networks and trials are explained, and how."""
 
-    trained: Path  # a training's save folder
-    poses: Path  # the fit's save folder
-    method: str | None  # the network's default if None
-    rule: str | None  # of lrp
-    stride: int | None  # frames from window to window; by the method's cost if None
+    trained: Path  # the save folder of a training
+    poses: Path  # the save folder of shape_optimizer.py
+    method: str | None  # the default of the network if None
+    rule: str | None  # of the method lrp
+    stride: int | None  # frames between explained windows; by the cost of the method if None
     body_file: Path | None = None  # of poses that come without joints
     pose_rate_hz: float | None = None
 
 
 @dataclass(frozen=True)
 class CohortExportResult:
-    """What became of it."""
+    """Messages of a cohort export."""
 
-    lines: tuple[str, ...]  # what a person should read
-    problems: tuple[str, ...]  # a plain line for each fold that is left out
-    notes: tuple[str, ...]  # plain lines on recordings and persons that are left out
+    lines: tuple[str, ...]  # to print
+    problems: tuple[str, ...]  # one message per excluded fold
+    notes: tuple[str, ...]  # messages on excluded trials and subjects
+
+
+def attribution_file(export: Path, network: str) -> Path:
+    """Return the path of the table with one row per explained subject."""
+    return Path(export) / f"attribution_subjects_{network}.csv"
 
 
 def export_cohort(settings: CohortSettings, export: Path) -> CohortExportResult:
-    """Explain every person by the network that did not see them, and write the view over all.
+    """Explain every subject with the network that was not trained on it, and write tables and figures of the cohort.
 
     Raises:
-        GaitError: nothing trained there, no poses, or a file cannot be written.
+        GaitError: there is no training or there are no poses, or a file cannot be written.
     """
     trained = Path(settings.trained)
     if not trained.is_dir():
-        raise GaitError(f"{trained}: no such folder; name the one that a training saved in.")
+        raise GaitError(f"{trained}: no such folder; name the save folder of a training.")
     lines: list[str] = []
     problems: list[str] = []
     notes: list[str] = []
     found = False
     for network in NETWORKS:
-        results, unread = read_results(trained, network)
-        problems += unread
+        results, unreadable = read_results(trained, network)
+        problems += unreadable
         if not results:
             continue
         found = True
@@ -77,8 +89,8 @@ def export_cohort(settings: CohortSettings, export: Path) -> CohortExportResult:
         raise GaitError(
             problems[0]
             if problems
-            else f"{trained}: holds no result of a training, result_<network>_fold<k>.npz; name the folder that "
-            "train_multi_mlp.py or train_transformer.py saved in."
+            else f"{trained}: no training result (result_<network>_fold<k>.npz) in it; name the save folder of "
+            "train_multi_mlp.py or train_transformer.py."
         )
     if not lines:
         raise GaitError(problems[0])
@@ -97,98 +109,105 @@ def _export_network(
     source = DatasetSpec(
         settings.poses, first.frame_rate_hz, first.window_length, settings.body_file, settings.pose_rate_hz
     )
-    gaits = source.gaits()
-    notes += gaits.problems
-    if first.data_sha256 and sha256_of(gaits) != first.data_sha256:
+    dataset = source.load()
+    notes += dataset.problems
+    if first.data_sha256 and dataset_hash(dataset) != first.data_sha256:
         notes.append(
-            f"{settings.poses}: not the poses that the {kind} was trained and judged on; verdicts are of those, "
-            "explanations of these."
+            f"{settings.poses}: not the poses that the {kind} was trained and tested on; predictions are of those "
+            "poses, attributions of these."
         )
-    persons: list[SubjectAttribution] = []
+    subjects: list[SubjectAttribution] = []
     method = ""
     signed = False
     for result in results:
         try:
-            if not first.asked_the_same(result):
-                raise GaitError(f"fold {result.fold.index} of the {kind} was trained with other flags; left out.")
-            network = open_network(settings.trained / f"fold{result.fold.index}" / f"{kind}.ckpt")
+            if not first.same_experiment(result):
+                raise GaitError(f"fold {result.fold.index} of the {kind} was trained with other flags; excluded.")
+            network = load_trained_network(settings.trained / f"fold{result.fold.index}" / f"{kind}.ckpt")
             method = settings.method or network.methods[0]
-            signed = method_for(network.network, method).signed
-            persons += _persons(network, method, result, gaits, settings, notes)
+            signed = find_method(network.network, method).signed
+            subjects += _explain_subjects(network, method, result, dataset, settings, notes)
         except GaitError as error:
             problems.append(str(error))
-    if not persons:
-        raise GaitError(problems[-1] if problems else f"{settings.poses}: nobody of the trained folds is there.")
-    view = cohort_view(persons)
-    right = sum(one.right for one in persons)
-    title = f"What was pivotal for the {'MLP' if kind == 'mlp' else kind}, over {len(persons)} persons"
-    told = [
-        f"{right} of {len(persons)} judged right, each by the network of the fold that did not see them.",
+    if not subjects:
+        raise GaitError(problems[-1] if problems else f"{settings.poses}: no subject of the trained folds is in it.")
+    comparison = compare_groups(subjects)
+    correct = sum(subject.correct for subject in subjects)
+    title = f"Attribution of the {'MLP' if kind == 'mlp' else kind}, {len(subjects)} subjects"
+    summary = [
+        f"{correct} of {len(subjects)} classified correctly, each by the network of the fold that was not trained on "
+        "the subject.",
         f"{METHODS[method].title}, mean by joint and phase of the gait cycle: joints of the left side and the trunk "
-        "over the left foot's cycle, those of the right side over the right foot's.",
-        "What networks looked at is no diagnosis, and few persons show little.",
+        "over the cycle of the left foot, joints of the right side over that of the right foot.",
+        "Attributions describe the network; they are no diagnosis, and few subjects give weak evidence.",
     ]
-    with replacing_file(export / f"cohort_{kind}.png") as partial:
-        partial.write_bytes(cohort_picture(view, signed, title, told))
-    _write_groups(export / f"cohort_{kind}.csv", view)
-    _write_persons(export / f"persons_{kind}.csv", view)
-    yield f"{title}: {told[0]}"
-    for label, one in view.typical.items():
-        yield f"the most typical {label} one: {one.person}, probability of sick {one.probability:.2f}"
-    yield f"the most doubtful one: {view.doubtful.person}, probability of sick {view.doubtful.probability:.2f}"
+    with atomic_file(export / f"cohort_{kind}.png") as partial:
+        partial.write_bytes(draw_cohort_figure(comparison, signed, title, summary))
+    _write_group_means(export / f"cohort_{kind}.csv", comparison)
+    _write_attribution_by_subject(attribution_file(export, kind), comparison)
+    yield f"{title}: {summary[0]}"
+    for label, subject in comparison.representative.items():
+        noun = "control" if label == "healthy" else "patient"
+        yield f"most representative {noun}: {subject.subject}, P(sick) = {subject.probability:.2f}"
+    uncertain = comparison.most_uncertain
+    yield f"most uncertain subject: {uncertain.subject}, P(sick) = {uncertain.probability:.2f}"
     yield f"written: {export / f'cohort_{kind}.png'}"
 
 
-def _persons(
+def _explain_subjects(
     network: TrainedNetwork,
     method: str,
     result: FoldResult,
-    gaits: GaitDataset,
+    dataset: GaitDataset,
     settings: CohortSettings,
     notes: list[str],
 ) -> Iterator[SubjectAttribution]:
-    judged = result.evaluation.by_person()
-    for person, sick, probability in zip(judged.persons, judged.sick, judged.probability, strict=True):
+    predictions = result.evaluation.by_subject()
+    for subject, sick, probability in zip(predictions.subjects, predictions.sick, predictions.probability, strict=True):
         cycles = []
-        for gait in (gait for gait in gaits.gaits if gait.person == person):
-            importance = explain_gait(
-                network.network, gait, network.window_length, method,
+        for trial in (trial for trial in dataset.trials if trial.subject_id == subject):
+            attribution = explain_trial(
+                network.network, trial, network.window_length, method,
                 baseline=network.mean_window, rule=settings.rule, stride=settings.stride,
             )  # fmt: skip
-            cycles.append(gait_cycles(importance.values, gait.joints_m, gait.rate_hz))
+            cycles.append(average_gait_cycles(attribution.values, trial.joints_m, trial.rate_hz))
         if not cycles:
-            notes.append(f"{person}: judged in the training, but not among the poses; left out.")
+            notes.append(f"{subject}: in the test set of the training, but not among the poses; excluded.")
             continue
-        one = person_importance(person, float(probability), result.fold.index, cycles, sick=bool(sick))
-        if not one.cycles:
-            notes.append(f"{person}: no whole stride is found in the recordings, so that no map counts this person.")
-        yield one
+        averaged = average_subject_attribution(subject, float(probability), result.fold.index, cycles, sick=bool(sick))
+        if not averaged.num_cycles:
+            notes.append(f"{subject}: no complete stride in the trials; not included in the means.")
+        yield averaged
 
 
-def _write_groups(path: Path, view: GroupComparison) -> None:
-    with replacing_file(path) as partial, partial.open("w", encoding="utf-8", newline="") as file:
+def _write_group_means(path: Path, comparison: GroupComparison) -> None:
+    with atomic_file(path) as partial, partial.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow(["group", "persons", "percent", *map(plain_name, HEAD_TO_FEET)])
-        for name, group in view.groups.items():
+        joints = [joint.name.lower() for joint in HEAD_TO_FEET]
+        writer.writerow(["group", "num_subjects", "gait_cycle_percent", *joints])
+        for name, group in comparison.groups.items():
             for percent in PERCENT:
-                cells = [csv_cell(group.importance[percent, joint]) for joint in HEAD_TO_FEET]
-                writer.writerow([name, len(group.persons), percent, *cells])
+                cells = [csv_cell(group.attribution[percent, joint]) for joint in HEAD_TO_FEET]
+                writer.writerow([name, len(group.subjects), percent, *cells])
 
 
-def _write_persons(path: Path, view: GroupComparison) -> None:
-    typical = {one.person for one in view.typical.values()}
-    with replacing_file(path) as partial, partial.open("w", encoding="utf-8", newline="") as file:
+def _write_attribution_by_subject(path: Path, comparison: GroupComparison) -> None:
+    representative = {subject.subject for subject in comparison.representative.values()}
+    with atomic_file(path) as partial, partial.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow(["person", "label", "probability of sick", "judged", "fold", "strides", "noted as"])
-        for one in view.persons:
-            noted = [
-                word
-                for word, is_so in (("typical", one.person in typical), ("doubtful", one is view.doubtful))
-                if is_so
+        writer.writerow(["subject", "label", "probability_sick", "correct", "fold", "num_strides", "role"])
+        for one in comparison.subjects:
+            roles = [
+                role
+                for role, applies in (
+                    (REPRESENTATIVE, one.subject in representative),
+                    (MOST_UNCERTAIN, one is comparison.most_uncertain),
+                )
+                if applies
             ]
             writer.writerow(
                 [
-                    one.person, "sick" if one.sick else "healthy", f"{one.probability:.4f}",
-                    "right" if one.right else "wrong", one.fold, one.cycles, " and ".join(noted),
+                    one.subject, "sick" if one.sick else "healthy", f"{one.probability:.4f}",
+                    int(one.correct), one.fold, one.num_cycles, " ".join(roles),
                 ]
             )  # fmt: skip

@@ -1,8 +1,7 @@
-"""Explanations of one gait as files and pictures, without a screen.
+"""Export of the attributions of one trial as files and figures, without a display.
 
-In the folder: ``explanation.npz``, ``explanation.csv``, ``gait_cycle.csv`` and ``explanation.png``. Of several methods
-each has a folder of its own, and ``methods.png`` shows them under one another; likewise the parts of a gait that was
-split.
+Files: ``explanation.npz``, ``explanation.csv``, ``gait_cycle.csv`` and ``explanation.png``. With several methods each
+has its own folder, and ``methods.png`` compares them; the segments of a split trial have their own folders, too.
 """
 
 from __future__ import annotations
@@ -16,226 +15,233 @@ import numpy as np
 
 from gait.body.body import Body
 from gait.body.pose_sequence import PoseSequence
-from gait.body.skeleton import BODY_JOINTS, plain_name
+from gait.body.skeleton import BODY_JOINTS, display_name
 from gait.errors import GaitError
 from gait.explaining.attribution_files import SavedAttribution, write_cycles, write_explanation, write_frames
-from gait.explaining.explain_trial import explain_gait
+from gait.explaining.explain_trial import explain_trial
 from gait.explaining.methods import METHODS
-from gait.explaining.prepare_trial import network_recording
+from gait.explaining.prepare_trial import prepare_trial
 from gait.explaining.trained_network import TrainedNetwork
-from gait.explaining.vertex_attribution import joint_weights, on_vertices
-from gait.files.atomic_write import replacing_file
-from gait.files.package_versions import versions_of
-from gait.kinematics.gait_events import headings
+from gait.explaining.vertex_attribution import joint_influence, to_vertices
+from gait.files.atomic_write import atomic_file
+from gait.files.package_versions import package_versions
+from gait.kinematics.gait_events import progression_directions
 from gait.motion.dataset import Trial
-from gait.motion.pose_files import pose_folders, read_poses
-from gait.motion.trial_paths import gait_name
+from gait.motion.pose_files import find_pose_folders, read_poses
+from gait.motion.trial_paths import parse_trial_id
 from gait.report.explanation_figure import (
-    UNIT_PARTS,
+    THOUSANDTHS,
     AttributionFigureData,
     PhaseRenders,
-    bodies_size,
-    explanation_picture,
-    methods_picture,
-    outside,
-    verdict,
+    body_row_size,
+    draw_explanation_figure,
+    draw_methods_figure,
+    prediction_text,
+    unattributed_note,
 )
-from gait.report.training.display_names import printable
+from gait.text import printable
 from gait.viewing.loaded_trial import BodyModelLocator
 from gait.viewing.mesh_cache import MeshBuilder
 from gait.viewing.offscreen_renderer import RenderingUnavailableError, shared_renderer
 from gait.viewing.render_bodies import ColouredBody, draw_bodies
 
-PICTURE_FILE = "explanation.png"
+FIGURE_FILE = "explanation.png"
 METHODS_FILE = "methods.png"
-_NAMED = 3  # joints in a line
+_NUM_NAMED_JOINTS = 3  # in the terminal summary
 
 
 @dataclass(frozen=True)
 class ExportSettings:
-    """How gaits are explained and drawn."""
+    """How trials are explained and rendered."""
 
-    methods: tuple[str, ...]  # one or more of METHODS
-    rule: str | None  # of lrp; its default if None
-    stride: int | None  # frames from window to window; by the method's cost if None
-    bodies: BodyModelLocator  # where bodies are looked for
+    methods: tuple[str, ...]  # at least one of METHODS
+    rule: str | None  # of the method lrp; its default if None
+    stride: int | None  # frames between explained windows; by the cost of the method if None
+    bodies: BodyModelLocator  # where body models are searched
     body: Body | None = None  # of poses that come without joints
-    pose_rate_hz: float | None = None  # of the same
-    arguments: Mapping[str, Any] = field(default_factory=dict)  # of the command, kept in the files
+    pose_rate_hz: float | None = None  # likewise
+    arguments: Mapping[str, Any] = field(default_factory=dict)  # of the command, stored in the files
 
 
 @dataclass(frozen=True)
 class TrialExportResult:
-    """What became of a gait."""
+    """Messages of a trial export."""
 
-    lines: tuple[str, ...]  # what a person should read
-    problems: tuple[str, ...] = ()  # a plain line for each part or method that failed
-    notes: tuple[str, ...] = ()  # plain lines on what could not be drawn
+    lines: tuple[str, ...]  # to print
+    problems: tuple[str, ...] = ()  # one message per segment or method that failed
+    notes: tuple[str, ...] = ()  # messages on what could not be rendered
 
 
-def export_gait(network: TrainedNetwork, folder: Path, settings: ExportSettings, export: Path) -> TrialExportResult:
-    """Explain a gait and write all about it.
+def export_trial(network: TrainedNetwork, folder: Path, settings: ExportSettings, export: Path) -> TrialExportResult:
+    """Explain a trial and write its files and figures.
 
     Args:
-        network: explained.
-        folder: of one fitted gait.
-        settings: how.
-        export: where the files go; is made if need be.
+        network: the network to explain.
+        folder: folder of a fitted trial.
+        settings: methods and body models.
+        export: output folder; created if missing.
 
     Raises:
-        GaitError: the gait cannot be read, is shorter than a window in all of its parts, no method explains it, or a
-            file cannot be written.
+        GaitError: the trial cannot be read, all its segments are shorter than a window, no method can explain the
+            network, or a file cannot be written.
     """
     folder, export = Path(folder), Path(export)
     if not folder.exists():
-        raise GaitError(f"{folder}: no such folder; name the one of a fitted gait, <healthy|sick>/<subject>/<gait>.")
+        raise GaitError(
+            f"{folder}: no such folder; name the folder of a fitted trial, <healthy|sick>/<subject>/<trial>."
+        )
     if folder.is_file():
         folder = folder.parent
-    parts = pose_folders(folder) or (folder,)
-    done: list[TrialExportResult] = []
+    segments = find_pose_folders(folder) or (folder,)
+    results: list[TrialExportResult] = []
     problems: list[str] = []
-    for part in parts:
+    for segment in segments:
         try:
-            done.append(_export_part(network, part, settings, export if len(parts) == 1 else export / part.name))
+            results.append(
+                _export_segment(network, segment, settings, export if len(segments) == 1 else export / segment.name)
+            )
         except GaitError as error:
             problems.append(str(error))
-    if not done:
+    if not results:
         raise GaitError(problems[0])
     return TrialExportResult(
-        tuple(line for one in done for line in one.lines),
-        (*problems, *(line for one in done for line in one.problems)),
-        tuple(dict.fromkeys(line for one in done for line in one.notes)),
+        tuple(line for one in results for line in one.lines),
+        (*problems, *(line for one in results for line in one.problems)),
+        tuple(dict.fromkeys(line for one in results for line in one.notes)),
     )
 
 
-def _export_part(network: TrainedNetwork, folder: Path, settings: ExportSettings, export: Path) -> TrialExportResult:
+def _export_segment(network: TrainedNetwork, folder: Path, settings: ExportSettings, export: Path) -> TrialExportResult:
     sequence = read_poses(folder, body=settings.body, rate_hz=settings.pose_rate_hz)
-    gait = network_recording(folder, sequence.joints_m, sequence.rate_hz, network)
-    name = printable(gait_name(folder))
-    explained, problems = _explained(network, gait, settings)
+    trial = prepare_trial(folder, sequence.joints_m, sequence.rate_hz, network)
+    name = printable(parse_trial_id(folder))
+    explained, problems = _explain_by_methods(network, trial, settings)
     notes: list[str] = []
-    skin = None
+    body_renderer = None
     try:
-        skin = _Skin(sequence, settings)
+        body_renderer = _BodyRenderer(sequence, settings)
     except GaitError as error:
         notes.append(f"{name}: {error}")
-    probability = explained[0].importance.person_probability
-    judged = f"{verdict(probability)} ({_about(network, gait)})"
-    told = [f"{name}: {judged}"]
-    several = len(settings.methods) > 1
-    for recording in explained:
-        place = export / recording.importance.method if several else export
+    probability = explained[0].attribution.trial_probability
+    prediction = f"{prediction_text(probability)} ({_network_summary(network, trial)})"
+    summary = [f"{name}: {prediction}"]
+    several_methods = len(settings.methods) > 1
+    for data in explained:
+        target = export / data.attribution.method if several_methods else export
         bodies = None
-        if skin is not None:
+        if body_renderer is not None:
             try:
-                bodies = skin.at_phases(recording)
+                bodies = body_renderer.render_phases(data)
             except RenderingUnavailableError as error:
                 notes.append(str(error))
-                skin = None
-        lines = [judged[0].upper() + judged[1:], *_how_to_read(recording)]
-        page = explanation_picture(recording, name, lines, bodies, notes[-1] if notes else "")
+                body_renderer = None
+        lines = [prediction[0].upper() + prediction[1:], *_reading_notes(data)]
+        page = draw_explanation_figure(data, name, lines, bodies, notes[-1] if notes else "")
         explanation = SavedAttribution(
-            gait_name(folder), recording.importance, network.file.name, network.sha256, settings.arguments,
-            versions_of("torch", "numpy"),
+            parse_trial_id(folder), data.attribution, network.file.name, network.sha256, settings.arguments,
+            package_versions("torch", "numpy"),
         )  # fmt: skip
-        write_explanation(place, explanation)
-        write_frames(place, recording.importance)
-        write_cycles(place, recording.cycles)
-        _write(place / PICTURE_FILE, page)
-        told.append(f"{recording.method_title}: {_most_important(recording)}")
-    if several:
-        lines = [judged[0].upper() + judged[1:], _EACH_SCALE]
-        _write(export / METHODS_FILE, methods_picture(explained, f"{name}: all methods", lines))
-    told.append(f"written: {printable(str(export))}")
-    return TrialExportResult(tuple(told), tuple(problems), tuple(notes))
+        write_explanation(target, explanation)
+        write_frames(target, data.attribution)
+        write_cycles(target, data.cycles)
+        _write(target / FIGURE_FILE, page)
+        summary.append(f"{data.method_title}: {_largest_attribution(data)}")
+    if several_methods:
+        lines = [prediction[0].upper() + prediction[1:], _SCALES_DIFFER]
+        _write(export / METHODS_FILE, draw_methods_figure(explained, f"{name}: all methods", lines))
+    summary.append(f"written: {printable(str(export))}")
+    return TrialExportResult(tuple(summary), tuple(problems), tuple(notes))
 
 
-def _explained(
-    network: TrainedNetwork, gait: Trial, settings: ExportSettings
+def _explain_by_methods(
+    network: TrainedNetwork, trial: Trial, settings: ExportSettings
 ) -> tuple[list[AttributionFigureData], list[str]]:
-    """By every method that can, and a line for each that cannot; one that is alone must."""
+    """Explain by each method; return the attributions and one message per method that failed. One must succeed."""
     explained, problems = [], []
     for method in settings.methods:
         alone = len(settings.methods) == 1
         try:
-            importance = explain_gait(
-                network.network, gait, network.window_length, method, baseline=network.mean_window,
+            attribution = explain_trial(
+                network.network, trial, network.window_length, method, baseline=network.mean_window,
                 rule=settings.rule if method == "lrp" or alone else None, stride=settings.stride,
             )  # fmt: skip
         except GaitError as error:
             problems.append(str(error))
             continue
-        explained.append(AttributionFigureData(importance, gait.joints_m, METHODS[method].title))
+        explained.append(AttributionFigureData(attribution, trial.joints_m, METHODS[method].title))
     if not explained:
         raise GaitError(problems[0])
     return explained, problems
 
 
-_EACH_SCALE = (
-    "Every method has its own scale: compare where the colours are, not how strong they are. What a network looked at "
-    "is no diagnosis."
+_SCALES_DIFFER = (
+    "Each method has its own scale: compare where the colours are, not how strong they are. Attributions describe the "
+    "network; they are no diagnosis."
 )
 
 
-class _Skin:
-    """The recording's own body, to be drawn."""
+class _BodyRenderer:
+    """Renderer of the body of a trial, coloured by attribution."""
 
     def __init__(self, sequence: PoseSequence, settings: ExportSettings):
         body = settings.body
         if body is None or body.sha256 != sequence.model_sha256:
-            body = settings.bodies.of(sequence)
+            body = settings.bodies.load_for(sequence)
         self._sequence = sequence
-        self._maker = MeshBuilder(body, sequence)
-        self._weights = joint_weights(body, sequence.betas)
+        self._mesh_builder = MeshBuilder(body, sequence)
+        self._weights = joint_influence(body, sequence.betas)
 
-    def at_phases(self, recording: AttributionFigureData) -> PhaseRenders | None:
-        """The bodies of the four phases, drawn; None where nothing is explained."""
-        phases, rate_hz = recording.phases, recording.importance.rate_hz
+    def render_phases(self, data: AttributionFigureData) -> PhaseRenders | None:
+        """Render the body at the four gait phases; None if no phase is explained."""
+        phases, rate_hz = data.phases, data.attribution.rate_hz
         if not phases:
             return None
-        ahead = headings(recording.joints_m, rate_hz)
+        ahead = progression_directions(data.joints_m, rate_hz)
         bodies = []
         for phase in phases:
-            frame = min(round(phase.frame / rate_hz * self._sequence.rate_hz), self._sequence.frames - 1)
+            frame = min(round(phase.frame / rate_hz * self._sequence.rate_hz), self._sequence.num_frames - 1)
             bodies.append(
                 ColouredBody(
-                    self._maker.skins(frame, frame + 1)[0].vertices_m,
-                    on_vertices(recording.importance.values[phase.frame] * UNIT_PARTS, self._weights),
+                    self._mesh_builder.build(frame, frame + 1)[0].vertices_m,
+                    to_vertices(data.attribution.values[phase.frame] * THOUSANDTHS, self._weights),
                     ahead[phase.frame],
                 )
             )
         right = phases[0].name.startswith("right")
         return PhaseRenders(
             *draw_bodies(
-                bodies, self._maker.faces, recording.scale, *bodies_size(), shared_renderer(), from_left=not right
+                bodies, self._mesh_builder.faces, data.scale, *body_row_size(), shared_renderer(), from_left=not right
             )
         )
 
 
-def _about(network: TrainedNetwork, gait: Trial) -> str:
+def _network_summary(network: TrainedNetwork, trial: Trial) -> str:
     seconds = network.window_length / network.rate_hz
-    return f"{network.title} {printable(network.file.name)}, windows of {seconds:.2f} s, {len(gait.joints_m)} frames"
+    return f"{network.title} {printable(network.file.name)}, windows of {seconds:.2f} s, {len(trial.joints_m)} frames"
 
 
-def _how_to_read(recording: AttributionFigureData) -> list[str]:
-    importance = recording.importance
-    settings = ", ".join(f"{key} {value}" for key, value in importance.settings.items())
-    how = "; ".join(part for part in (recording.method_title, settings, outside(importance)) if part)
+def _reading_notes(data: AttributionFigureData) -> list[str]:
+    attribution = data.attribution
+    settings = ", ".join(f"{key} {value}" for key, value in attribution.settings.items())
+    description = "; ".join(part for part in (data.method_title, settings, unattributed_note(attribution)) if part)
     reading = (
-        "Colours say what spoke for sick and what for healthy, joint by joint."
-        if importance.signed
-        else "Colours say how much a joint was looked at, not for which verdict."
+        "Colours show the evidence of each joint for the sick or the healthy class."
+        if attribution.signed
+        else "Colours show the attention to each joint, not for which class."
     )
-    return [how + ".", f"{reading} Grey: not explained. It tells of the network, not of the person: no diagnosis."]
+    return [
+        description + ".",
+        f"{reading} Grey: not explained. Attributions describe the network; they are no diagnosis.",
+    ]
 
 
-def _most_important(recording: AttributionFigureData) -> str:
-    values = np.asarray(recording.importance.values, np.float64)
+def _largest_attribution(data: AttributionFigureData) -> str:
+    values = np.asarray(data.attribution.values, np.float64)
     size = np.abs(values[np.isfinite(values).all(axis=1)]).mean(axis=0)
-    named = [plain_name(BODY_JOINTS[joint]) for joint in np.argsort(-size)[:_NAMED]]
-    return "most important " + ", ".join(named)
+    named = [display_name(BODY_JOINTS[joint]) for joint in np.argsort(-size)[:_NUM_NAMED_JOINTS]]
+    return "largest attribution: " + ", ".join(named)
 
 
 def _write(path: Path, content: bytes) -> None:
-    with replacing_file(path) as partial:
+    with atomic_file(path) as partial:
         partial.write_bytes(content)

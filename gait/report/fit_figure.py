@@ -1,4 +1,4 @@
-"""The picture beside a fit: how far every marker was at every moment, and what the body looked like."""
+"""Figure of the fit of one trial: marker residuals over time, and the posed body with its markers."""
 
 from __future__ import annotations
 
@@ -13,39 +13,39 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from gait.errors import GaitError
-from gait.viewing.body_row_layout import in_a_row, turned_to_z
+from gait.viewing.body_row_layout import layout_row, yaw_to_face_z
 from gait.viewing.camera import Camera
-from gait.viewing.colours import OBSERVED, UNSEEN, VIRTUAL, Colour, SequentialScale
-from gait.viewing.downsample import in_columns
+from gait.viewing.colours import MISSING, OBSERVED, VIRTUAL, Colour, SequentialScale
+from gait.viewing.downsample import downsample_mean
 from gait.viewing.offscreen_renderer import OffscreenRenderer, shared_renderer
 from gait.viewing.scene import Floor, Mesh, Scene, Segments, Spheres
 
 RESIDUAL_SCALE = SequentialScale(0.0, 20.0)
-"""Millimetres; one range for all recordings, so that pictures can be compared at a glance."""
+"""Millimetres; the same range for all trials, so that figures can be compared."""
 
 _INK: Colour = (38, 42, 48)
 _FAINT: Colour = (112, 118, 126)
 _RULE: Colour = (216, 219, 223)
 _STRIP: Colour = (90, 110, 140)
 _STRIP_FILL: Colour = (228, 233, 240)
-_GAP_LINE: Colour = (200, 30, 30)
+_RESIDUAL_LINE: Colour = (200, 30, 30)
 
-_WIDTH, _LEAST_HEIGHT, _MARGIN = 1800, 1000, 40
-_ROW_LEAST, _ROW_MOST = 15, 46
+_WIDTH, _MIN_HEIGHT, _MARGIN = 1800, 1000, 40
+_MIN_ROW_HEIGHT, _MAX_ROW_HEIGHT = 15, 46
 _STRIP_HEIGHT = 62
-_BODIES_LEFT = 800  # where the bodies' half of the page begins
-_BELOW_MAP = 74  # time axis and its title
+_BODIES_LEFT = 800  # left edge of the half of the page with the bodies
+_BELOW_MAP = 74  # height of the time axis and its label
 _VIEW = Camera(yaw_deg=38.0, pitch_deg=9.0)
 _FRAME_NAMES = "ABC"
-_OBSERVED_RADIUS, _VIRTUAL_RADIUS = 5.5, 3.0  # pixels: larger than true, to be seen
+_OBSERVED_RADIUS, _VIRTUAL_RADIUS = 5.5, 3.0  # pixels; larger than real markers, for visibility
 
-# Pairs on the trunk and head tell best where a person faces; limbs swing.
-_STEADY_PAIRS = ("ASI", "PSI", "SHO", "FHD", "BHD")
+# Left-right pairs on trunk and head give the facing direction best; limbs swing.
+_TRUNK_HEAD_PAIRS = ("ASI", "PSI", "SHO", "FHD", "BHD")
 
 
 @dataclass(frozen=True)
 class _Box:
-    """A part of the page in pixels."""
+    """A rectangle of the page in pixels."""
 
     left: int
     top: int
@@ -61,7 +61,7 @@ class _Box:
         return self.bottom - self.top
 
 
-def fit_picture(
+def draw_fit_figure(
     residual_mm: NDArray[np.floating],
     labels: Sequence[str],
     rate_hz: float,
@@ -74,41 +74,50 @@ def fit_picture(
     first_frame: int = 1,
     renderer: OffscreenRenderer | None = None,
 ) -> Image.Image:
-    """One page on one fitted recording.
+    """Draw the figure of one fitted trial.
 
-    ``residual_mm`` (T, M) is the distance between a measured marker and its place on the fitted body, NaN
-    where the marker was not seen. ``frames`` are 1 to 3 of its row numbers; of those K frames come
-    ``vertices_m`` (K, V, 3), ``observed_m`` (K, M, 3; NaN where not seen) and ``virtual_m`` (K, M, 3), metres
-    with y up. ``first_frame`` is the file's own number of row 0. The first title line is the large one.
+    Args:
+        residual_mm: (T, M) distance between measured and virtual marker; NaN where a marker is not visible.
+        labels: (M,) marker names.
+        rate_hz: frame rate.
+        frames: 1 to 3 indices of frames whose bodies are shown (K).
+        vertices_m: (K, V, 3) vertices of the body in these frames, y up.
+        faces: (F, 3) triangles.
+        observed_m: (K, M, 3) measured markers; NaN where not visible.
+        virtual_m: (K, M, 3) virtual markers on the body.
+        title_lines: title; the first line is large.
+        first_frame: number of frame 0 in the recording file.
+        renderer: renders the bodies; the shared one if None.
 
-    Raises ``RenderingUnavailableError`` where this machine cannot draw.
+    Raises:
+        RenderingUnavailableError: this machine cannot render.
     """
     residuals = np.asarray(residual_mm, dtype=np.float64)
-    marker_mean, frame_mean = _mean(residuals, axis=0), _mean(residuals, axis=1)
+    marker_mean, frame_mean = _nan_mean(residuals, axis=0), _nan_mean(residuals, axis=1)
     worst_first = np.argsort(np.where(np.isnan(marker_mean), -1.0, marker_mean), kind="stable")[::-1]
     seconds = len(residuals) / rate_hz
 
     map_top = 166 + 21 * max(len(title_lines) - 1, 0) + _STRIP_HEIGHT
-    room = _LEAST_HEIGHT - map_top - _BELOW_MAP
-    row_height = int(np.clip(room // max(len(labels), 1), _ROW_LEAST, _ROW_MOST))
+    available = _MIN_HEIGHT - map_top - _BELOW_MAP
+    row_height = int(np.clip(available // max(len(labels), 1), _MIN_ROW_HEIGHT, _MAX_ROW_HEIGHT))
     map_height = row_height * len(labels)
-    page_height = map_top + max(map_height, room) + _BELOW_MAP
+    page_height = map_top + max(map_height, available) + _BELOW_MAP
     page = Image.new("RGB", (_WIDTH, page_height), (255, 255, 255))
     pen = ImageDraw.Draw(page)
     _draw_title(pen, title_lines)
 
     label_font = _font(min(row_height - 2, 15))
-    names = [_plain(label)[:14] for label in labels]
+    names = [_to_ascii(label)[:14] for label in labels]
     label_width = max([int(label_font.getlength(name)) for name in names] + [30])
     heat = _Box(_MARGIN + label_width + 10, map_top, _BODIES_LEFT - 170, map_top + map_height)
     strip = _Box(heat.left, map_top - 30 - _STRIP_HEIGHT, heat.right, map_top - 30)
 
-    pen.text((_MARGIN, strip.top - 44), "Distance between measured and fitted markers", _INK, _font(18), "lm")
+    pen.text((_MARGIN, strip.top - 44), "Distance between measured and fitted markers (mm)", _INK, _font(18), "lm")
     _draw_frame_means(pen, strip, frame_mean)
-    page.paste(_heat_map(residuals[:, worst_first], heat.width, row_height), (heat.left, heat.top))
+    page.paste(_render_heatmap(residuals[:, worst_first], heat.width, row_height), (heat.left, heat.top))
     _draw_rows(pen, heat, [names[i] for i in worst_first], marker_mean[worst_first], label_font)
     _draw_time_axis(pen, heat, seconds)
-    _draw_scale(pen, _Box(heat.right + 90, heat.top, heat.right + 106, heat.top + max(map_height, 200)))
+    _draw_colorbar(pen, _Box(heat.right + 90, heat.top, heat.right + 106, heat.top + max(map_height, 200)))
     for name, frame in zip(_FRAME_NAMES, frames, strict=False):
         x = heat.left + round((frame + 0.5) / len(residuals) * heat.width)
         pen.line((x, strip.top, x, heat.bottom), (255, 255, 255), 3)
@@ -116,41 +125,43 @@ def fit_picture(
         _draw_tag(pen, (x, strip.top - 11), name)
 
     bodies = _Box(_BODIES_LEFT, strip.top - 22, _WIDTH - _MARGIN // 2, page_height - 92)
-    picture, columns = _bodies(bodies, labels, vertices_m, faces, observed_m, virtual_m, renderer or shared_renderer())
-    page.paste(picture, (bodies.left, bodies.top))
+    image, columns = _render_bodies(
+        bodies, labels, vertices_m, faces, observed_m, virtual_m, renderer or shared_renderer()
+    )
+    page.paste(image, (bodies.left, bodies.top))
     for name, frame, column in zip(_FRAME_NAMES, frames, columns, strict=False):
         _draw_tag(pen, (bodies.left + column, bodies.bottom + 12), name)
         mean = frame_mean[frame]
         caption = f"{frame / rate_hz:.2f} s, frame {first_frame + frame}"
-        caption += ", no marker seen" if math.isnan(mean) else f", mean {mean:.1f} mm"
+        caption += ", no marker visible" if math.isnan(mean) else f", mean {mean:.1f} mm"
         pen.text((bodies.left + column, bodies.bottom + 34), caption, _INK, _font(15), "mm")
     _draw_legend(pen, _Box(bodies.left, page_height - 44, bodies.right, page_height - 20))
     return page
 
 
-def _mean(values: NDArray[np.float64], axis: int) -> NDArray[np.float64]:
-    """Mean over what is not NaN; NaN where nothing is left, without a warning."""
-    seen = ~np.isnan(values)
-    count = seen.sum(axis=axis)
-    total = np.where(seen, values, 0.0).sum(axis=axis)
+def _nan_mean(values: NDArray[np.float64], axis: int) -> NDArray[np.float64]:
+    """Return the mean without NaNs; NaN where all values are NaN, without a warning."""
+    visible = ~np.isnan(values)
+    count = visible.sum(axis=axis)
+    total = np.where(visible, values, 0.0).sum(axis=axis)
     return np.where(count > 0, total / np.maximum(count, 1), np.nan)
 
 
-def _heat_map(residual_mm: NDArray[np.float64], width: int, row_height: int) -> Image.Image:
-    """Markers (M rows) by time, one colour a cell, a white hair between rows where there is room for it."""
-    cells = RESIDUAL_SCALE.colours(in_columns(residual_mm, width).T)  # (M, columns, 3)
+def _render_heatmap(residual_mm: NDArray[np.float64], width: int, row_height: int) -> Image.Image:
+    """Render the heat map of markers (rows) by time, with a white line between rows."""
+    cells = RESIDUAL_SCALE.colours(downsample_mean(residual_mm, width).T)  # (M, columns, 3)
     image = Image.fromarray(cells).resize((width, row_height * len(cells)), Image.Resampling.NEAREST)
-    hair = ImageDraw.Draw(image)
+    grid = ImageDraw.Draw(image)
     for row in range(1, len(cells)):
-        hair.line((0, row * row_height, width, row * row_height), (255, 255, 255))
+        grid.line((0, row * row_height, width, row * row_height), (255, 255, 255))
     return image
 
 
 def _draw_title(pen: ImageDraw.ImageDraw, lines: Sequence[str]) -> None:
-    room = _WIDTH - 2 * _MARGIN
+    available = _WIDTH - 2 * _MARGIN
     for i, line in enumerate(lines):
         size, y, colour = (27, 40, _INK) if i == 0 else (16, 50 + 21 * i, _FAINT)
-        pen.text((_MARGIN, y), _shortened(_plain(line), _font(size), room), colour, _font(size), "lm")
+        pen.text((_MARGIN, y), _truncate_to_width(_to_ascii(line), _font(size), available), colour, _font(size), "lm")
 
 
 def _draw_rows(
@@ -161,46 +172,46 @@ def _draw_rows(
     font: ImageFont.FreeTypeFont,
 ) -> None:
     row_height = heat.height / max(len(names), 1)
-    pen.text((heat.right + 8, heat.top - 8), "mean mm", _FAINT, _font(13), "ls")
+    pen.text((heat.right + 8, heat.top - 8), "mean (mm)", _FAINT, _font(13), "ls")
     for i, (name, mean) in enumerate(zip(names, means_mm, strict=True)):
         y = heat.top + (i + 0.5) * row_height
         pen.text((heat.left - 8, y), name, _INK, font, "rm")
         if np.isnan(mean):
-            pen.text((heat.right + 8, y), "never seen", _FAINT, font, "lm")
+            pen.text((heat.right + 8, y), "not visible", _FAINT, font, "lm")
         else:
             pen.text((heat.right + 42, y), f"{mean:.1f}", _INK, font, "rm")
 
 
 def _draw_frame_means(pen: ImageDraw.ImageDraw, strip: _Box, frame_mean: NDArray[np.float64]) -> None:
-    """The mean over markers along time, on the colour scale's own range."""
+    """Draw the mean over markers by time, on the range of the colour scale."""
     top_mm = RESIDUAL_SCALE.high
     for value in (0.0, top_mm / 2, top_mm):
         y = strip.bottom - value / top_mm * strip.height
         pen.line((strip.left, y, strip.right, y), _RULE)
         pen.text((strip.right + 8, y), f"{value:.0f}", _FAINT, _font(13), "lm")
     pen.text((strip.left - 8, strip.bottom - strip.height / 2), "mean", _FAINT, _font(14), "rm")
-    columns = in_columns(frame_mean, strip.width)
+    columns = downsample_mean(frame_mean, strip.width)
     if len(columns) == 1:
         columns = np.repeat(columns, 2)  # a line needs two ends
-    at = np.linspace(strip.left, strip.right, len(columns))
+    x = np.linspace(strip.left, strip.right, len(columns))
     height = strip.bottom - np.clip(columns / top_mm, 0, 1) * strip.height
-    for (x0, y0), (x1, y1) in pairwise(zip(at.tolist(), height.tolist(), strict=True)):
+    for (x0, y0), (x1, y1) in pairwise(zip(x.tolist(), height.tolist(), strict=True)):
         if not math.isnan(y0 + y1):
             pen.polygon(((x0, y0), (x1, y1), (x1, strip.bottom), (x0, strip.bottom)), _STRIP_FILL)
             pen.line((x0, y0, x1, y1), _STRIP, 2)
 
 
 def _draw_time_axis(pen: ImageDraw.ImageDraw, heat: _Box, seconds: float) -> None:
-    step = _round_step(seconds, most=8)
+    step = _round_step(seconds, max_steps=8)
     for k in range(int(seconds / step + 1e-9) + 1):
         x = heat.left + k * step / seconds * heat.width
         pen.line((x, heat.bottom, x, heat.bottom + 6), _FAINT)
         pen.text((x, heat.bottom + 17), f"{k * step:g}", _INK, _font(14), "mm")
-    pen.text(((heat.left + heat.right) / 2, heat.bottom + 40), "time in seconds", _FAINT, _font(14), "mm")
+    pen.text(((heat.left + heat.right) / 2, heat.bottom + 40), "time (s)", _FAINT, _font(14), "mm")
 
 
-def _draw_scale(pen: ImageDraw.ImageDraw, bar: _Box) -> None:
-    """The colour bar, with its unit, the end beyond the range, and grey for what was not seen."""
+def _draw_colorbar(pen: ImageDraw.ImageDraw, bar: _Box) -> None:
+    """Draw the colour bar with its unit, values beyond its range, and grey for markers that are not visible."""
     low, high = RESIDUAL_SCALE.low, RESIDUAL_SCALE.high
     bottom = bar.bottom - 44
     for y, colour in enumerate(RESIDUAL_SCALE.colours(np.linspace(high, low, bottom - bar.top))):
@@ -211,9 +222,9 @@ def _draw_scale(pen: ImageDraw.ImageDraw, bar: _Box) -> None:
         text = f"> {value:.0f}" if value == high else f"{value:.0f}"
         pen.text((bar.right + 10, y), text, _INK, _font(14), "lm")
     pen.text((bar.right, bar.top - 10), "mm", _FAINT, _font(13), "rs")
-    pen.rectangle((bar.left, bar.bottom - 18, bar.right, bar.bottom - 2), UNSEEN)
+    pen.rectangle((bar.left, bar.bottom - 18, bar.right, bar.bottom - 2), MISSING)
     pen.text((bar.right + 10, bar.bottom - 10), "not", _INK, _font(13), "ls")
-    pen.text((bar.right + 10, bar.bottom + 4), "seen", _INK, _font(13), "ls")
+    pen.text((bar.right + 10, bar.bottom + 4), "visible", _INK, _font(13), "ls")
 
 
 def _draw_tag(pen: ImageDraw.ImageDraw, centre: tuple[float, float], name: str) -> None:
@@ -224,12 +235,12 @@ def _draw_tag(pen: ImageDraw.ImageDraw, centre: tuple[float, float], name: str) 
 
 def _draw_legend(pen: ImageDraw.ImageDraw, box: _Box) -> None:
     font, y = _font(15), (box.top + box.bottom) / 2
-    entries = ("measured marker", "its place on the fitted body", "distance between the two")
+    entries = ("measured marker", "virtual marker on the fitted body", "residual")
     width = sum(font.getlength(text) + 26 for text in entries) + 2 * 34
     x = (box.left + box.right - width) / 2
     for i, text in enumerate(entries):
         if i == 2:
-            pen.line((x, y, x + 16, y), _GAP_LINE, 3)
+            pen.line((x, y, x + 16, y), _RESIDUAL_LINE, 3)
         else:
             radius, colour = ((8, OBSERVED), (5, VIRTUAL))[i]
             pen.ellipse((x + 8 - radius, y - radius, x + 8 + radius, y + radius), colour)
@@ -237,7 +248,7 @@ def _draw_legend(pen: ImageDraw.ImageDraw, box: _Box) -> None:
         x += 26 + font.getlength(text) + 34
 
 
-def _bodies(
+def _render_bodies(
     box: _Box,
     labels: Sequence[str],
     vertices_m: NDArray[np.floating],
@@ -246,38 +257,38 @@ def _bodies(
     virtual_m: NDArray[np.floating],
     renderer: OffscreenRenderer,
 ) -> tuple[Image.Image, list[int]]:
-    """The frames side by side on one floor, all facing the same way, and the picture column of each."""
-    turned = []
+    """Render the bodies side by side on one floor, facing the same direction; return the image and their columns."""
+    rotated = []
     for k in range(len(vertices_m)):
-        R_page_lab = _facing_z(labels, np.asarray(virtual_m[k], dtype=np.float64))
-        turned.append(
+        R_page_lab = _rotation_to_face_z(labels, np.asarray(virtual_m[k], dtype=np.float64))
+        rotated.append(
             [np.asarray(points[k], np.float64) @ R_page_lab.T for points in (vertices_m, observed_m, virtual_m)]
         )
-    row = in_a_row(turned, _VIEW, box.width, box.height)
-    observed, virtual = (np.concatenate([things[i] for things in row.things]).astype(np.float32) for i in (1, 2))
+    row = layout_row(rotated, _VIEW, box.width, box.height)
+    observed, virtual = (np.concatenate([points[i] for points in row.point_sets]).astype(np.float32) for i in (1, 2))
     scene = Scene(
-        meshes=tuple(Mesh(body.astype(np.float32), np.asarray(faces, dtype=np.int32)) for body, _, _ in row.things),
+        meshes=tuple(Mesh(body.astype(np.float32), np.asarray(faces, dtype=np.int32)) for body, _, _ in row.point_sets),
         spheres=(
             Spheres(observed, _OBSERVED_RADIUS * row.metres_per_pixel, OBSERVED),
             Spheres(virtual, _VIRTUAL_RADIUS * row.metres_per_pixel, VIRTUAL, towards_viewer_m=0.03),
         ),
-        segments=(Segments(observed, virtual, _GAP_LINE, width_px=2.0),),
+        segments=(Segments(observed, virtual, _RESIDUAL_LINE, width_px=2.0),),
         floor=Floor(0.0),
     )
     return Image.fromarray(renderer.draw(scene, row.camera, box.width, box.height)), list(row.columns)
 
 
-def _facing_z(labels: Sequence[str], markers_m: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Rotation about the vertical (3, 3) after which the person faces +z, from left and right markers."""
+def _rotation_to_face_z(labels: Sequence[str], markers_m: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the rotation (3, 3) about the vertical that makes the subject face +z, from left and right markers."""
     index = {label: i for i, label in enumerate(labels)}
-    pairs = [name for name in _STEADY_PAIRS if f"L{name}" in index and f"R{name}" in index] or [
+    pairs = [name for name in _TRUNK_HEAD_PAIRS if f"L{name}" in index and f"R{name}" in index] or [
         label[1:] for label in labels if label.startswith("L") and f"R{label[1:]}" in index
     ]
     to_left = np.zeros(3)
     for name in pairs:
         difference = markers_m[index[f"L{name}"]] - markers_m[index[f"R{name}"]]
         to_left += np.where(np.isfinite(difference), difference, 0.0)
-    return turned_to_z(to_left)
+    return yaw_to_face_z(to_left)
 
 
 def _font(size: int) -> ImageFont.FreeTypeFont:
@@ -287,25 +298,25 @@ def _font(size: int) -> ImageFont.FreeTypeFont:
     return font
 
 
-def _plain(text: str) -> str:
-    """``text`` in the letters that Pillow's own font has."""
+def _to_ascii(text: str) -> str:
+    """Return the text in ASCII, which the font of Pillow covers."""
     for mark, ascii_mark in (("–", "-"), ("—", "-"), ("×", "x"), ("·", ","), ("ß", "ss")):
         text = text.replace(mark, ascii_mark)
     return unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
 
 
-def _shortened(text: str, font: ImageFont.FreeTypeFont, room: float) -> str:
-    if font.getlength(text) <= room:
+def _truncate_to_width(text: str, font: ImageFont.FreeTypeFont, available: float) -> str:
+    if font.getlength(text) <= available:
         return text
-    while text and font.getlength(text + " ...") > room:
+    while text and font.getlength(text + " ...") > available:
         text = text[:-1]
     return text + " ..."
 
 
-def _round_step(span: float, most: int) -> float:
-    """The smallest of ..., 0.5, 1, 2, 5, 10, ... that divides ``span`` into at most ``most`` parts."""
+def _round_step(span: float, max_steps: int) -> float:
+    """Return the smallest of …, 0.5, 1, 2, 5, 10, … that divides ``span`` into at most ``max_steps`` parts."""
     for power in range(-4, 8):
         for lead in (1, 2, 5):
-            if span / (lead * 10.0**power) <= most:
+            if span / (lead * 10.0**power) <= max_steps:
                 return lead * 10.0**power
     return span

@@ -1,29 +1,29 @@
-"""Walkers of known truth, from a seed: for tests, benchmarks and the demonstration only."""
+"""Synthetic subjects and trials with known ground truth, generated from a seed; for tests, benchmarks and the demo."""
 
-from gait.synthetic.cohort import make_cohort, walker, write_recordings
-from gait.synthetic.pathologies import DISORDER_NAMES, Pathology, disorder
-from gait.synthetic.recording_files import read_truth, truth_path, write_walk
-from gait.synthetic.subject import Person, make_person
-from gait.synthetic.virtual_markers import NO_ERRORS, MarkerErrors, MarkerTracks, record_markers
-from gait.synthetic.walk import GaitEvent, Walk, make_walk
+from gait.synthetic.cohort import make_cohort, parse_subject_name, write_recordings
+from gait.synthetic.pathologies import PATHOLOGY_NAMES, Pathology, make_pathology
+from gait.synthetic.recording_files import ground_truth_path, read_ground_truth, write_recording
+from gait.synthetic.subject import SyntheticSubject, make_subject
+from gait.synthetic.trial import GaitEvent, SyntheticTrial, make_trial
+from gait.synthetic.virtual_markers import NO_ERRORS, MeasurementErrors, SimulatedMarkers, record_markers
 
 __all__ = [
-    "DISORDER_NAMES",
     "NO_ERRORS",
-    "Disorder",
+    "PATHOLOGY_NAMES",
     "GaitEvent",
-    "MarkerErrors",
-    "MarkerTracks",
-    "Person",
-    "Walk",
-    "disorder",
+    "MeasurementErrors",
+    "Pathology",
+    "SimulatedMarkers",
+    "SyntheticSubject",
+    "SyntheticTrial",
+    "ground_truth_path",
     "make_cohort",
-    "make_person",
-    "make_walk",
-    "read_truth",
+    "make_pathology",
+    "make_subject",
+    "make_trial",
+    "parse_subject_name",
+    "read_ground_truth",
     "record_markers",
-    "truth_path",
-    "walker",
+    "write_recording",
     "write_recordings",
-    "write_walk",
 ]

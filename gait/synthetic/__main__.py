@@ -1,4 +1,4 @@
-"""``python -m gait.synthetic --cohort example_cohort.json`` writes the recordings that a cohort file names."""
+"""``python -m gait.synthetic --cohort example_cohort.json`` writes the recordings listed in a cohort file."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from gait.synthetic.cohort import MODEL_FILE, write_recordings
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Exit code 0, or 2 with one plain line where something is wrong."""
+    """Return exit code 0, or 2 after a one-line error message."""
     parser = argparse.ArgumentParser(prog="python -m gait.synthetic", description="Write synthetic recordings.")
-    parser.add_argument("--cohort", type=Path, required=True, help="cohort file of synthetic walkers")
-    parser.add_argument("--model_folder", type=Path, default=Path("data"), help="holds SUPR/" + MODEL_FILE)
-    parser.add_argument("--seed", type=int, default=0, help="other people under the same names")
-    parser.add_argument("--overwrite", action="store_true", help="write what is there already again")
+    parser.add_argument("--cohort", type=Path, required=True, help="cohort file of synthetic subjects")
+    parser.add_argument("--model_folder", type=Path, default=Path("data"), help="folder with SUPR/" + MODEL_FILE)
+    parser.add_argument("--seed", type=int, default=0, help="another seed gives other subjects of the same names")
+    parser.add_argument("--overwrite", action="store_true", help="rewrite recordings that exist already")
     options = parser.parse_args(arguments)
     start = time.perf_counter()
     torch.set_num_threads(1)  # the arrays are small: more threads only wait for each other

@@ -1,11 +1,11 @@
-"""Cohorts of synthetic walkers: a cohort file and its recordings."""
+"""Cohorts of synthetic subjects: the cohort file and its recordings."""
 
 from __future__ import annotations
 
 import json
 import re
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,101 +16,117 @@ from gait.body.body import Body
 from gait.body.marker_placement import plug_in_gait_layout
 from gait.body.model_file import load_body
 from gait.errors import GaitError
-from gait.synthetic.pathologies import DISORDER_NAMES, ONE_SIDED, Pathology, disorder
-from gait.synthetic.recording_files import truth_path, write_walk
-from gait.synthetic.subject import Person, make_person
-from gait.synthetic.walk import make_walk
+from gait.synthetic.pathologies import FORMER_NAMES, PATHOLOGY_NAMES, UNILATERAL, Pathology, make_pathology
+from gait.synthetic.recording_files import ground_truth_path, write_recording
+from gait.synthetic.subject import SyntheticSubject, make_subject
+from gait.synthetic.trial import make_trial
 
 MODEL_FILE = "open_neutral.npz"
 _ADULTS_ONLY = ("parkinsonian",)
 _NAME = re.compile(
-    r"(?P<what>healthy|" + "|".join(DISORDER_NAMES) + r")(?:_(?P<side>left|right))?(?:_(?P<number>\d+))?"
+    rf"(?P<what>healthy|{'|'.join((*PATHOLOGY_NAMES, *FORMER_NAMES))})(?:_(?P<side>left|right))?(?:_(?P<number>\d+))?"
 )
+_SEEDED_NAMES = {new: former for former, new in FORMER_NAMES.items()}
 
 
 @dataclass(frozen=True)
-class Walker:
-    """One synthetic person of a cohort: the name says everything, together with the cohort's seed."""
+class SubjectSpec:
+    """One synthetic subject of a cohort, fully determined by its name and the cohort's seed."""
 
     name: str
     seed: int
-    disorder: Pathology | None
+    pathology: Pathology | None
 
 
-def walker(name: str, seed: int = 0) -> Walker:
-    """The walker of a name such as ``healthy_1``, ``crouch`` or ``stiff_knee_left_3``.
+def parse_subject_name(name: str, seed: int = 0) -> SubjectSpec:
+    """Parse a subject name such as ``healthy_1``, ``crouch`` or ``stiff_knee_left_3``.
 
-    The ill are between moderately and severely so. Raises GaitError for a name that says nothing.
+    The severity of a pathology is drawn between 0.6 and 1.
+
+    Raises:
+        GaitError: the name does not have this form.
     """
     match = _NAME.fullmatch(name)
     if match is None:
         raise GaitError(
-            f"{name!r} names no synthetic walker; names are healthy or {', '.join(DISORDER_NAMES)}, "
-            "then _left or _right where one side is meant, then a number (stiff_knee_left_2)."
+            f"{name!r}: not the name of a synthetic subject; it must be healthy or {', '.join(PATHOLOGY_NAMES)}, "
+            "then _left or _right if the pathology is unilateral, then a number (stiff_knee_left_2)."
         )
-    own_seed = zlib.crc32(f"{seed}/{name}".encode())
-    what = None
-    if match["what"] != "healthy":
-        severity = float(np.random.default_rng([own_seed, 4]).uniform(0.6, 1.0))
-        what = disorder(match["what"], match["side"], severity)  # type: ignore[arg-type]
+    pathology_name = FORMER_NAMES.get(match["what"], match["what"])
+    # A renamed pathology keeps its former seeds, so that its subjects stay the same.
+    seeded_name = name.replace(pathology_name, _SEEDED_NAMES.get(pathology_name, pathology_name), 1)
+    subject_seed = zlib.crc32(f"{seed}/{seeded_name}".encode())
+    pathology = None
+    if pathology_name != "healthy":
+        severity = float(np.random.default_rng([subject_seed, 4]).uniform(0.6, 1.0))
+        pathology = make_pathology(pathology_name, match["side"], severity)  # type: ignore[arg-type]
     elif match["side"]:
-        raise GaitError(f"{name!r}: the healthy have no side.")
-    return Walker(name, own_seed, what)
+        raise GaitError(f"{name!r}: healthy subjects have no side; leave out _{match['side']}.")
+    return SubjectSpec(name, subject_seed, pathology)
 
 
-def walking_person(who: Walker, body: Body) -> Person:
-    """The person of a walker: an adult where only adults have the disorder."""
-    adults_only = who.disorder is not None and who.disorder.name in _ADULTS_ONLY
-    return make_person(body, who.seed, adult=True if adults_only else None)
+def build_subject(spec: SubjectSpec, body: Body) -> SyntheticSubject:
+    """Build the subject: an adult if the pathology occurs in adults only, otherwise of any age."""
+    adults_only = spec.pathology is not None and spec.pathology.name in _ADULTS_ONLY
+    return make_subject(body, spec.seed, adult=True if adults_only else None)
 
 
-def ill_walkers(count: int, seed: int = 0) -> tuple[Walker, ...]:
-    """So many ill walkers, the disorders in turn, one-sided ones left and right alternately."""
-    return tuple(walker(_ill_name(k), seed) for k in range(count))
+def pathological_subjects(count: int, seed: int = 0) -> tuple[SubjectSpec, ...]:
+    """Return ``count`` subjects that cycle through the pathologies, unilateral ones alternating left and right."""
+    return tuple(parse_subject_name(_pathological_subject_name(k), seed) for k in range(count))
 
 
 def write_recordings(cohort: Path, *, body: Body, seed: int = 0, overwrite: bool = False) -> Iterator[Path]:
-    """Write every recording that a cohort file of synthetic walkers names; yields the paths as they are written.
+    """Write all recordings listed in a cohort file of synthetic subjects; yield each path once it is written.
 
-    Paths are relative to the cohort file. What is there already, with its truth, is left alone unless
-    ``overwrite``. Raises GaitError for a file that is no cohort of synthetic walkers.
+    Paths are relative to the cohort file. Recordings that exist already together with their ground truth are skipped
+    unless ``overwrite``.
+
+    Raises:
+        GaitError: the file is not a cohort file of synthetic subjects.
     """
     layout = plug_in_gait_layout(body)
-    for name, entry in _entries(cohort).items():
-        who = walker(name, seed)
-        person = None
-        for number, gait in enumerate(entry["gaits"], 1):
-            path = cohort.parent / gait
-            if not overwrite and path.exists() and truth_path(path).exists():
+    for name, recordings in _read_trials(cohort).items():
+        spec = parse_subject_name(name, seed)
+        subject = None
+        for number, recording in enumerate(recordings, 1):
+            path = cohort.parent / recording
+            if not overwrite and path.exists() and ground_truth_path(path).exists():
                 continue
-            person = person or walking_person(who, body)
-            seconds = 4.0 + float(np.random.default_rng([who.seed, 5, number]).uniform(0, 1))
-            walk = make_walk(body, person, who.disorder, seconds=seconds, seed=number)
-            write_walk(walk, body, layout, path, prefix=_prefix(who))
+            subject = subject or build_subject(spec, body)
+            seconds = 4.0 + float(np.random.default_rng([spec.seed, 5, number]).uniform(0, 1))
+            trial = make_trial(body, subject, spec.pathology, seconds=seconds, seed=number)
+            write_recording(trial, body, layout, path, prefix=_label_prefix(spec))
             yield path
 
 
-def _prefix(who: Walker) -> str:
-    """Some laboratories put the subject before every label: half of the walkers were recorded there."""
-    return "Subject" if who.seed % 2 else ""
+def _label_prefix(spec: SubjectSpec) -> str:
+    """Return the prefix of the marker labels: half of the subjects have one, as in recordings of some laboratories."""
+    return "Subject" if spec.seed % 2 else ""
 
 
-def _entries(cohort: Path) -> dict[str, Any]:
+def _read_trials(cohort: Path) -> dict[str, list[str]]:
+    """Return the recordings of each subject of a cohort file, by name."""
     try:
         content = json.loads(cohort.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise GaitError(f"{cohort}: no cohort file ({error}).") from error
-    if not isinstance(content, dict) or not all(isinstance(e, dict) and e.get("gaits") for e in content.values()):
-        raise GaitError(f"{cohort}: no cohort file; every subject needs gaits.")
-    return content
+        raise GaitError(f"{cohort}: not a cohort file ({error}).") from error
+    entries: Iterable[tuple[str, Any]] = content.items() if isinstance(content, dict) else ()
+    # "gaits" is the old name of the key
+    trials: dict[str, Any] = {
+        name: entry.get("trials", entry.get("gaits", [])) for name, entry in entries if isinstance(entry, dict)
+    }
+    if not isinstance(content, dict) or len(trials) < len(content) or not all(trials.values()):
+        raise GaitError(f"{cohort}: not a cohort file; every subject needs 'trials', a list of recordings.")
+    return trials
 
 
-def cohort_content(names: list[str], walks: int, folder: str) -> dict[str, Any]:
-    """The cohort file's content for these walkers; recordings are ``<folder>/<name>/walk1.c3d`` and so on."""
+def cohort_content(names: list[str], num_trials: int, folder: str) -> dict[str, Any]:
+    """Return the content of a cohort file; the recordings are ``<folder>/<name>/walk1.c3d`` and so on."""
     return {
         name: {
-            "gaits": [f"{folder}/{name}/walk{k}.c3d" for k in range(1, walks + 1)],
-            "healthy": walker(name).disorder is None,
+            "trials": [f"{folder}/{name}/walk{k}.c3d" for k in range(1, num_trials + 1)],
+            "healthy": parse_subject_name(name).pathology is None,
             "constrained_model": False,
             "model_file": MODEL_FILE,
         }
@@ -121,30 +137,38 @@ def cohort_content(names: list[str], walks: int, folder: str) -> dict[str, Any]:
 def make_cohort(
     folder: str | Path,
     healthy: int = 20,
-    ill: int = 20,
-    walks: int = 2,
+    sick: int = 20,
+    num_trials: int = 2,
     seed: int = 0,
     *,
     body: Body | None = None,
     model_folder: str | Path = "data",
 ) -> Path:
-    """Write a cohort file and its recordings into a folder; returns the file, ``<folder>/cohort.json``.
+    """Write a cohort file and its recordings into a folder; return the file, ``<folder>/cohort.json``.
 
-    The ill have the disorders in turn, one-sided ones left and right alternately. Recordings that are there
-    already are kept. ``body`` is loaded from ``model_folder`` if not given.
+    Existing recordings are kept.
+
+    Args:
+        folder: where to write; created if needed.
+        healthy: number of healthy subjects.
+        sick: number of subjects with a pathology, see ``pathological_subjects``.
+        num_trials: trials per subject.
+        seed: another seed gives other subjects.
+        body: body model; loaded from ``model_folder`` if not given.
+        model_folder: folder that contains ``SUPR/open_neutral.npz``.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    names = [f"healthy_{k + 1}" for k in range(healthy)] + [who.name for who in ill_walkers(ill, seed)]
+    names = [f"healthy_{k + 1}" for k in range(healthy)] + [spec.name for spec in pathological_subjects(sick, seed)]
     path = folder / "cohort.json"
-    path.write_text(json.dumps(cohort_content(names, walks, "recordings"), indent=2) + "\n", encoding="utf-8")
+    path.write_text(json.dumps(cohort_content(names, num_trials, "recordings"), indent=2) + "\n", encoding="utf-8")
     body = body or load_body(Path(model_folder) / "SUPR" / MODEL_FILE)
     for _ in write_recordings(path, body=body, seed=seed):
         pass
     return path
 
 
-def _ill_name(k: int) -> str:
-    kind, turn = DISORDER_NAMES[k % len(DISORDER_NAMES)], k // len(DISORDER_NAMES)
-    side = ("_left", "_right")[(k + turn) % 2] if kind in ONE_SIDED else ""
-    return f"{kind}{side}_{turn + 1}"
+def _pathological_subject_name(k: int) -> str:
+    pathology, cycle = PATHOLOGY_NAMES[k % len(PATHOLOGY_NAMES)], k // len(PATHOLOGY_NAMES)
+    side = ("_left", "_right")[(k + cycle) % 2] if pathology in UNILATERAL else ""
+    return f"{pathology}{side}_{cycle + 1}"

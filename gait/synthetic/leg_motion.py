@@ -1,4 +1,4 @@
-"""What one leg does: on the floor as the steps are planned, between them as nominal."""
+"""Motion of one leg: along the planned footprints in stance, along the nominal joint angles in swing."""
 
 from __future__ import annotations
 
@@ -9,83 +9,89 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d, maximum_filter1d
 from scipy.spatial.transform import Rotation
 
-from gait.synthetic.foot_rollover import toe_bend
-from gait.synthetic.leg_kinematics import LEAST_KNEE_FLEXION_RAD, about_x, about_y, turned
-from gait.synthetic.leg_plan import PlannedLeg
-from gait.synthetic.normative_curves import TOE_OFF
+from gait.synthetic.foot_rollover import toe_extension
+from gait.synthetic.leg_kinematics import MIN_KNEE_FLEXION_RAD, rot_x, rot_y, rotate
+from gait.synthetic.leg_plan import LegPlan
+from gait.synthetic.normative_curves import FOOT_OFF
 
 Vector = NDArray[np.float64]
 
-_FADE_SHARE = 0.25  # of the swing, in which speeds at its ends die away
-_BLEND_CYCLES = 0.14  # after toe-off and before heel strike, from the planned pitch of the sole to the joints' own
+_FADE_FRACTION = 0.25  # of the swing, in which the corrections of velocity at its ends decay
+_BLEND_CYCLES = 0.14  # after foot off and before initial contact, in which planned and nominal pitch are blended
 
 
-def leg_rotations(leg: PlannedLeg, time: Vector, cycle: Vector, pelvis_m: Vector) -> dict[str, Vector]:
-    """Rotations (T, 3, 3) of HIP, KNEE, ANKLE and FOOT against their parents, x to the outside.
+def leg_rotations(leg: LegPlan, time: Vector, cycle: Vector, pelvis_m: Vector) -> dict[str, Vector]:
+    """Compute rotations (T, 3, 3) of HIP, KNEE, ANKLE and FOOT relative to their parents, x lateral.
 
     Args:
-        leg: what it means to do.
-        time: (T,) seconds of all frames.
-        cycle: (T,) phase of this side, toe-off at ``TOE_OFF``.
-        pelvis_m: (T, 3) root joint, x to the outside.
+        leg: plan of the leg.
+        time: (T,) seconds.
+        cycle: (T,) phase of this side, foot off at ``FOOT_OFF``.
+        pelvis_m: (T, 3) root joint, x lateral.
     """
     stances = leg.stances
     heading = np.interp(
         time,
-        [t for s in stances for t in (s.step.strike_s, s.step.toe_off_s)],
+        [t for s in stances for t in (s.step.initial_contact_s, s.step.foot_off_s)],
         [s.step.heading_rad for s in stances for _ in range(2)],
     )
     pitch = _blended_pitch(leg, cycle)
-    bend = toe_bend(pitch)
-    R_foot = about_y(heading) @ about_x(leg.sole.flat_rad - pitch)
+    extension = toe_extension(pitch)
+    R_foot = rot_y(heading) @ rot_x(leg.sole.flat_rad - pitch)
 
     hip = pelvis_m + leg.hip
-    ankle = hip + turned(leg.R_pelvis @ leg.R_thigh, leg.bent(leg.knee))
-    standing = [stance.frames(time) for stance in stances]
-    for stance, inside in zip(stances, standing, strict=True):
-        ankle[inside] = stance.at(time[inside])
-    R_thigh, knee = leg.reaching(ankle - hip)
-    # What standing asked of hip and knee beyond the nominal angles fades over the swing into what the next step asks.
-    extra = np.column_stack(
+    ankle = hip + rotate(leg.R_pelvis @ leg.R_thigh, leg.ankle_at_flexion(leg.knee))
+    stance_frames = [stance.frames_within(time) for stance in stances]
+    for stance, inside in zip(stances, stance_frames, strict=True):
+        ankle[inside] = stance.ankle_at(time[inside])
+    R_thigh, knee = leg.inverse_kinematics(ankle - hip)
+    # The corrections of the nominal hip and knee angles in stance are interpolated smoothly over the swing.
+    correction = np.column_stack(
         [knee - leg.knee, Rotation.from_matrix(R_thigh @ np.swapaxes(leg.R_thigh, -1, -2)).as_rotvec()]
     )
-    for before, after in pairwise(inside for inside in standing if len(inside) > 1):
+    for before, after in pairwise(inside for inside in stance_frames if len(inside) > 1):
         swing = np.arange(before[-1] + 1, after[0])
         s = (swing - before[-1]) / (after[0] - before[-1])
-        extra[swing] = extra[before[-1]] + (3 * s**2 - 2 * s**3)[:, None] * (extra[after[0]] - extra[before[-1]])
-        R = Rotation.from_rotvec(extra[swing, 1:]).as_matrix() @ leg.R_thigh[swing]
-        bent = np.maximum(leg.knee[swing] + extra[swing, 0], LEAST_KNEE_FLEXION_RAD)
-        path = hip[swing] + turned(leg.R_pelvis[swing] @ R, leg.bent(bent))
+        correction[swing] = correction[before[-1]] + (3 * s**2 - 2 * s**3)[:, None] * (
+            correction[after[0]] - correction[before[-1]]
+        )
+        R = Rotation.from_rotvec(correction[swing, 1:]).as_matrix() @ leg.R_thigh[swing]
+        knee_flexion = np.maximum(leg.knee[swing] + correction[swing, 0], MIN_KNEE_FLEXION_RAD)
+        path = hip[swing] + rotate(leg.R_pelvis[swing] @ R, leg.ankle_at_flexion(knee_flexion))
         path = _smooth_ends(path, ankle[before[-2:]], ankle[after[:2]], s)
-        height = path[:, 1] + leg.sole.lowest(R_foot[swing], bend[swing])
+        height = path[:, 1] + leg.sole.lowest_m(R_foot[swing], extension[swing])
         missing = np.maximum(0.0, leg.clearance_m * np.sin(np.pi * s) ** 2 - height)
         path[:, 1] += gaussian_filter1d(maximum_filter1d(missing, 9), 2.5) * np.minimum(1, 8 * s * (1 - s))
-        # Never below the floor, wherever that was too little.
-        path[:, 1] += np.maximum(0.0, -(path[:, 1] + leg.sole.lowest(R_foot[swing], bend[swing])))
+        # Keep the sole above the floor where the clearance was not sufficient.
+        path[:, 1] += np.maximum(0.0, -(path[:, 1] + leg.sole.lowest_m(R_foot[swing], extension[swing])))
         ankle[swing] = path
 
-    R_thigh, knee = leg.reaching(ankle - hip)
-    R_knee = about_x(knee + leg.bones.straight_knee_rad)
+    R_thigh, knee = leg.inverse_kinematics(ankle - hip)
+    R_knee = rot_x(knee + leg.bones.straight_knee_rad)
     R_ankle = np.swapaxes(leg.R_pelvis @ R_thigh @ R_knee, -1, -2) @ R_foot
-    return {"HIP": R_thigh, "KNEE": R_knee, "ANKLE": R_ankle, "FOOT": about_x(-bend)}
+    return {"HIP": R_thigh, "KNEE": R_knee, "ANKLE": R_ankle, "FOOT": rot_x(-extension)}
 
 
 def _smooth_ends(path: Vector, before: Vector, after: Vector, s: Vector) -> Vector:
-    """The swing's ``path`` (S, 3) at shares ``s`` of its time, leaving the floor and coming to it without a jerk.
+    """Match the velocity of a swing path (S, 3) to the stances at both of its ends.
 
-    ``before`` and ``after`` (2, 3) are the two nearest places on the floor, a frame apart.
+    Args:
+        path: (S, 3) positions of the ankle.
+        before: (2, 3) last two positions of the previous stance, one frame apart.
+        after: (2, 3) first two positions of the next stance.
+        s: (S,) time within the swing, 0 to 1.
     """
     frames = 1 / (s[1] - s[0])
-    off = _FADE_SHARE * frames * ((before[1] - before[0]) - (path[0] - before[1]))
-    strike = _FADE_SHARE * frames * ((after[1] - after[0]) - (after[0] - path[-1]))
-    near_start, near_end = (np.minimum(x / _FADE_SHARE, 1.0)[:, None] for x in (s, 1 - s))
-    return path + near_start * (1 - near_start) ** 2 * off - near_end * (1 - near_end) ** 2 * strike
+    off = _FADE_FRACTION * frames * ((before[1] - before[0]) - (path[0] - before[1]))
+    contact = _FADE_FRACTION * frames * ((after[1] - after[0]) - (after[0] - path[-1]))
+    near_start, near_end = (np.minimum(x / _FADE_FRACTION, 1.0)[:, None] for x in (s, 1 - s))
+    return path + near_start * (1 - near_start) ** 2 * off - near_end * (1 - near_end) ** 2 * contact
 
 
-def _blended_pitch(leg: PlannedLeg, cycle: Vector) -> Vector:
-    """The planned pitch in stance, the joints' own in swing, smoothly from one to the other."""
+def _blended_pitch(leg: LegPlan, cycle: Vector) -> Vector:
+    """Blend the pitch smoothly from the planned one in stance to the nominal one in swing, (T,)."""
     phase = np.mod(cycle, 1.0)
-    after_off, before_strike = (phase - TOE_OFF) / _BLEND_CYCLES, (1 - phase) / _BLEND_CYCLES
-    planned = np.clip(np.maximum(1 - after_off, 1 - before_strike), 0, 1)
-    planned = np.where(phase <= TOE_OFF, 1.0, planned * planned * (3 - 2 * planned))
-    return planned * leg.pitch + (1 - planned) * leg.swing_pitch
+    after_off, before_contact = (phase - FOOT_OFF) / _BLEND_CYCLES, (1 - phase) / _BLEND_CYCLES
+    planned = np.clip(np.maximum(1 - after_off, 1 - before_contact), 0, 1)
+    planned = np.where(phase <= FOOT_OFF, 1.0, planned * planned * (3 - 2 * planned))
+    return planned * leg.stance_pitch + (1 - planned) * leg.nominal_pitch

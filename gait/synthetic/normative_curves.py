@@ -1,15 +1,15 @@
 """Joint angles of healthy adults over the gait cycle, as smooth periodic curves.
 
-Each table below holds (percent of the cycle, degrees) at control points, from one heel strike to the next of the
-same side, toe-off at 61 %. They are this project's own reading of the mean curves printed in
+Each table below holds (percent of the cycle, degrees) at control points, from one initial contact to the next of the
+same side, with foot off at 61 %. The values were read by this project from the mean curves printed in
 
 * D. A. Winter 1991, The Biomechanics and Motor Control of Human Gait, 2nd ed. (sagittal hip, knee, ankle, foot),
 * J. Perry & J. M. Burnfield 2010, Gait Analysis: Normal and Pathological Function, 2nd ed. (pelvis, trunk, arms),
 * M. P. Kadaba, H. K. Ramakrishnan & M. E. Wootten 1990, J. Orthop. Res. 8:383 (pelvis and hip in three planes),
 * G. Bovi et al. 2011, Gait & Posture 33:6 (adults and children),
 
-rounded to a degree. How they change with speed follows M. H. Schwartz, A. Rozumalski & J. P. Trost 2008,
-J. Biomech. 41:1639: ranges shrink with slower walking, timing hardly changes.
+and rounded to one degree. Their change with speed follows M. H. Schwartz, A. Rozumalski & J. P. Trost 2008,
+J. Biomech. 41:1639: ranges decrease at slower speeds; the timing hardly changes.
 """
 
 from __future__ import annotations
@@ -22,25 +22,25 @@ from scipy.interpolate import CubicSpline
 
 Vector = NDArray[np.float64]
 
-TOE_OFF = 0.61
-"""Share of the cycle at which the tables have toe-off."""
+FOOT_OFF = 0.61
+"""Phase of foot off in the tables, as a fraction of the cycle."""
 
 
 @dataclass(frozen=True, eq=False)
 class Curve:
-    """One angle over the cycle."""
+    """One joint angle over the gait cycle, interpolated by a periodic cubic spline."""
 
     samples: Vector  # (N,) radians at phases 0, 1/N, ..., (N-1)/N
 
     def at(self, phase: ArrayLike) -> Vector:
-        """Radians at phases of any shape, in cycles; whole cycles do not matter."""
+        """Return radians at phases of any shape, in cycles; the curve repeats every cycle."""
         closed = np.append(self.samples, self.samples[0])
         spline = CubicSpline(np.linspace(0, 1, len(closed)), closed, bc_type="periodic")
         return np.asarray(spline(np.mod(phase, 1.0)), dtype=np.float64)
 
     @property
     def mean(self) -> float:
-        """Radians, over the whole cycle."""
+        """Mean over the cycle, radians."""
         return float(self.samples.mean())
 
     @property
@@ -48,21 +48,17 @@ class Curve:
         """(N,) phases of the samples, in cycles."""
         return np.arange(len(self.samples)) / len(self.samples)
 
-    def scaled(self, factor: float) -> Curve:
-        """The excursions about the mean times ``factor``."""
+    def scale_excursion(self, factor: float) -> Curve:
+        """Multiply the excursion about the mean by ``factor``."""
         return Curve(self.mean + factor * (self.samples - self.mean))
 
-    def raised(self, radians: float | Vector) -> Curve:
-        """The curve plus a constant, or plus (N,) values at its own phases."""
+    def offset(self, radians: float | Vector) -> Curve:
+        """Add a constant, or values (N,) at the curve's own phases."""
         return Curve(self.samples + radians)
-
-    def mixed(self, other: Curve, share: float) -> Curve:
-        """This curve and ``share`` (0 to 1) of the way to another."""
-        return Curve((1 - share) * self.samples + share * other.samples)
 
 
 def curve(table_deg: str, samples: int = 100) -> Curve:
-    """A periodic cubic spline through control points written as ``"percent:degrees percent:degrees ..."``."""
+    """Interpolate control points ``"percent:degrees percent:degrees ..."`` by a periodic cubic spline."""
     points = np.array([[float(x) for x in point.split(":")] for point in table_deg.split()])
     phase, degrees = points[:, 0] / 100, points[:, 1]
     spline = CubicSpline(np.append(phase, phase[0] + 1), np.append(degrees, degrees[0]), bc_type="periodic")
@@ -98,22 +94,22 @@ PELVIS_TILT = curve("0:10.5 12:9.5 25:10.5 37:10 50:10.5 62:9.5 75:10.5 87:10")
 """Anterior tilt of the plane through the four iliac spines (Kadaba 1990)."""
 
 PELVIS_OBLIQUITY = curve("0:0 8:3.5 15:4.2 25:2.5 38:1 50:0 58:-3.5 65:-4.2 75:-2.5 88:-1")
-"""Own side up positive (Kadaba 1990)."""
+"""Ipsilateral side up positive (Kadaba 1990)."""
 
 PELVIS_ROTATION = curve("0:4.5 12:4 25:0 38:-3 50:-4.5 62:-4 75:0 88:3")
-"""Own side forward positive (Kadaba 1990)."""
+"""Ipsilateral side forward positive (Kadaba 1990)."""
 
 TRUNK_FLEXION = curve("0:3.5 12:4 25:3 37:2.5 50:3.5 62:4 75:3 87:2.5")
 """Thorax against the vertical, forward positive (Perry & Burnfield 2010)."""
 
 TRUNK_LEAN = curve("0:0 15:1.6 30:1.2 50:0 65:-1.6 80:-1.2")
-"""Thorax against the vertical, towards the own side positive (Perry & Burnfield 2010)."""
+"""Thorax against the vertical, towards the ipsilateral side positive (Perry & Burnfield 2010)."""
 
 TRUNK_ROTATION = curve("0:-4 25:0 50:4 75:0")
-"""Thorax in space, own side forward positive: against the pelvis (Perry & Burnfield 2010)."""
+"""Thorax in space, ipsilateral side forward positive; opposite to the pelvis (Perry & Burnfield 2010)."""
 
 SHOULDER_FLEXION = curve("0:-20 10:-18 25:-7 40:6 50:11 60:8 75:-5 90:-17")
-"""Upper arm against thorax, forward positive; the arm swings with the other leg (Perry & Burnfield 2010)."""
+"""Upper arm against thorax, forward positive; the arm swings with the contralateral leg (Perry & Burnfield 2010)."""
 
 ELBOW_FLEXION = curve("0:15 15:16 30:22 45:30 52:32 62:29 80:20 92:16")
-"""Forearm against upper arm, in step with the arm's forward swing (Perry & Burnfield 2010)."""
+"""Forearm against upper arm, in phase with the forward swing of the arm (Perry & Burnfield 2010)."""

@@ -1,4 +1,4 @@
-"""A walk on disk: the recording as C3D, as a laboratory writes it, and the truth beside it."""
+"""Files of a synthetic trial: the recording as C3D, as laboratories write it, and its ground truth as npz."""
 
 from __future__ import annotations
 
@@ -13,67 +13,78 @@ from gait.body.body import Body
 from gait.body.marker_layout import MarkerLayout
 from gait.body.pose_sequence import PoseSequence
 from gait.errors import GaitError
-from gait.synthetic.virtual_markers import PLUG_IN_GAIT_39, MarkerErrors, MarkerTracks, record_markers
-from gait.synthetic.walk import GaitEvent, Walk
+from gait.synthetic.trial import GaitEvent, SyntheticTrial
+from gait.synthetic.virtual_markers import PLUG_IN_GAIT_39, MeasurementErrors, SimulatedMarkers, record_markers
 
 _FIELDS = ("poses", "betas", "translation_m", "joints_m")
+_FORMER_KEYS = {
+    "disorder": "pathology",
+    "disorder_side": "pathology_side",
+    "disorder_joints": "affected_joints",
+    "disorder_carried": "downstream_joints",
+    "person_seed": "subject_seed",
+    "walk_seed": "trial_seed",
+}
+"""Keys that ground truth files written by earlier versions contain, and the present ones."""
 
 
-def truth_path(recording: Path) -> Path:
-    """Where the truth of a recording lies: ``walk1.c3d`` has ``walk1_truth.npz`` beside it."""
+def ground_truth_path(recording: Path) -> Path:
+    """Return the ground truth file of a recording: ``walk1_truth.npz`` for ``walk1.c3d``."""
     return recording.with_name(f"{recording.stem}_truth.npz")
 
 
-def write_walk(
-    walk: Walk,
+def write_recording(
+    trial: SyntheticTrial,
     body: Body,
     layout: MarkerLayout,
     path: Path,
     *,
-    errors: MarkerErrors | None = None,
+    errors: MeasurementErrors | None = None,
     prefix: str = "",
-) -> MarkerTracks:
-    """Write a C3D file and the truth beside it; both whole or not at all. Returns the markers as recorded.
+) -> SimulatedMarkers:
+    """Write a trial as a C3D file with its ground truth file, each atomically; return the simulated markers.
 
     Args:
-        walk: what was walked.
-        body: the model it was walked with.
-        layout: of that body; its Plug-in Gait 39 are recorded.
-        path: of the C3D file; folders are made.
-        errors: of the markers; the default ones if not given.
-        prefix: of all labels ("Subject" gives ``Subject:LASI``); none if empty.
+        trial: what to record.
+        body: body model of the trial.
+        layout: marker layout of this body; the 39 Plug-in Gait markers of it are recorded.
+        path: the C3D file to write; folders are created.
+        errors: measurement errors; the default ones if not given.
+        prefix: put before all labels ("Subject" gives ``Subject:LASI``); none if empty.
     """
-    tracks = record_markers(
+    markers = record_markers(
         body,
-        walk.truth,
+        trial.ground_truth,
         layout.select(PLUG_IN_GAIT_39),
-        errors or MarkerErrors(),
-        person_seed=walk.person.seed,
-        walk_seed=walk.seed,
+        errors or MeasurementErrors(),
+        subject_seed=trial.subject.seed,
+        trial_seed=trial.seed,
     )
     path.parent.mkdir(parents=True, exist_ok=True)
-    _write_truth(truth_path(path), walk, tracks)
-    _write_c3d(path, tracks, walk.truth.rate_hz, walk.events, prefix)
-    return tracks
+    _write_ground_truth(ground_truth_path(path), trial, markers)
+    _write_c3d(path, markers, trial.ground_truth.rate_hz, trial.events, prefix)
+    return markers
 
 
-def _write_c3d(path: Path, tracks: MarkerTracks, rate_hz: float, events: tuple[GaitEvent, ...], prefix: str) -> None:
-    """Millimetres, z up: the suite's (y, z, x) are the laboratory's (z, x, y)."""
-    T, M = tracks.positions_m.shape[:2]
-    seen = np.isfinite(tracks.positions_m[..., 0])
-    z_up_mm = 1000 * tracks.positions_m[..., [2, 0, 1]]
+def _write_c3d(
+    path: Path, markers: SimulatedMarkers, rate_hz: float, events: tuple[GaitEvent, ...], prefix: str
+) -> None:
+    """Write a C3D file in millimetres, z up: our (z, x, y) become the file's (x, y, z)."""
+    T, M = markers.positions_m.shape[:2]
+    visible = np.isfinite(markers.positions_m[..., 0])
+    z_up_mm = 1000 * markers.positions_m[..., [2, 0, 1]]
     points = np.zeros((4, M, T))
-    points[:3] = np.where(seen[..., None], z_up_mm, 0.0).transpose(2, 1, 0)
+    points[:3] = np.where(visible[..., None], z_up_mm, 0.0).transpose(2, 1, 0)
     points[3] = 1
     c3d = ezc3d.c3d()
     c3d["parameters"]["POINT"]["UNITS"]["value"] = ["mm"]
     c3d["parameters"]["POINT"]["RATE"]["value"] = [rate_hz]
     c3d["parameters"]["POINT"]["LABELS"]["value"] = [
-        f"{prefix}:{label}" if prefix else label for label in tracks.labels
+        f"{prefix}:{label}" if prefix else label for label in markers.labels
     ]
     c3d["data"]["points"] = points
     c3d["data"]["meta_points"] = {
-        "residuals": np.where(seen, 0.0, -1.0).T.reshape(1, M, T),
+        "residuals": np.where(visible, 0.0, -1.0).T.reshape(1, M, T),
         "camera_masks": np.zeros((7, M, T), dtype=bool),
     }
     if events:
@@ -88,8 +99,8 @@ def _write_c3d(path: Path, tracks: MarkerTracks, rate_hz: float, events: tuple[G
     part.replace(path)
 
 
-def _write_truth(path: Path, walk: Walk, tracks: MarkerTracks) -> None:
-    truth, what = walk.truth, walk.disorder
+def _write_ground_truth(path: Path, trial: SyntheticTrial, markers: SimulatedMarkers) -> None:
+    truth, pathology = trial.ground_truth, trial.pathology
     part = path.with_name(f".{path.stem}.part.npz")
     np.savez_compressed(
         part,
@@ -98,46 +109,46 @@ def _write_truth(path: Path, walk: Walk, tracks: MarkerTracks) -> None:
         model_file=np.str_(truth.model_file),
         model_sha256=np.str_(truth.model_sha256),
         gender=np.str_(truth.gender),
-        event_label=np.array([event.label for event in walk.events], dtype=np.str_),
-        event_side=np.array([event.side for event in walk.events], dtype=np.str_),
-        event_time_s=np.array([event.time_s for event in walk.events], dtype=np.float64),
-        disorder=np.str_(what.name if what else ""),
-        disorder_side=np.str_(what.side if what else ""),
-        severity=np.float64(what.severity if what else 0.0),
-        disorder_joints=np.array(what.joints if what else (), dtype=np.int64),
-        disorder_carried=np.array(what.carried if what else (), dtype=np.int64),
-        marker_labels=np.array(tracks.labels, dtype=np.str_),
-        marker_offsets_m=tracks.offsets_m,
-        marker_segments=tracks.segments,
-        person_seed=np.int64(walk.person.seed),
-        walk_seed=np.int64(walk.seed),
+        event_label=np.array([event.label for event in trial.events], dtype=np.str_),
+        event_side=np.array([event.side for event in trial.events], dtype=np.str_),
+        event_time_s=np.array([event.time_s for event in trial.events], dtype=np.float64),
+        pathology=np.str_(pathology.name if pathology else ""),
+        pathology_side=np.str_(pathology.side if pathology else ""),
+        severity=np.float64(pathology.severity if pathology else 0.0),
+        affected_joints=np.array(pathology.affected_joints if pathology else (), dtype=np.int64),
+        downstream_joints=np.array(pathology.downstream_joints if pathology else (), dtype=np.int64),
+        marker_labels=np.array(markers.labels, dtype=np.str_),
+        marker_offsets_m=markers.offsets_m,
+        marker_segments=markers.segments,
+        subject_seed=np.int64(trial.subject.seed),
+        trial_seed=np.int64(trial.seed),
     )
     part.replace(path)
 
 
-def read_truth(path: str | Path) -> PoseSequence:
-    """The true poses of a recording, in the frame that ``gait.capture.read_recording`` gives its markers in.
+def read_ground_truth(path: str | Path) -> PoseSequence:
+    """Read the true poses of a recording, in the same coordinates as ``gait.capture.read_recording``.
+
+    The sequence's ``extra`` holds the events (``event_label``, ``event_side``, ``event_time_s``), the pathology and the
+    marker offsets as arrays by name.
 
     Args:
-        path: of the recording, or of the truth beside it.
-
-    Events (``event_label``, ``event_side``, ``event_time_s``), the disorder and the markers' offsets stand in the
-    sequence's ``extra``, arrays by name.
+        path: the recording, or its ground truth file.
 
     Raises:
-        GaitError: there is no such file, or it is none of these.
+        GaitError: the file is missing, damaged or not a ground truth file.
     """
     path = Path(path)
-    path = truth_path(path) if path.suffix.lower() == ".c3d" else path
+    path = ground_truth_path(path) if path.suffix.lower() == ".c3d" else path
     try:
         with np.load(path, allow_pickle=False) as archive:
-            data: dict[str, NDArray] = {key: archive[key] for key in archive.files}
+            data: dict[str, NDArray] = {_FORMER_KEYS.get(key, key): archive[key] for key in archive.files}
     except FileNotFoundError as error:
-        raise GaitError(f"{path}: there is no such file; truth is written beside a synthetic recording.") from error
+        raise GaitError(f"{path}: no such file; only synthetic recordings have a ground truth file.") from error
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise GaitError(f"{path}: damaged or no npz file ({error}); write the recording again.") from error
     if missing := sorted({*_FIELDS, "rate_hz", "model_file"} - data.keys()):
-        raise GaitError(f"{path}: lacks {', '.join(missing)}; it has {', '.join(sorted(data))}.")
+        raise GaitError(f"{path}: {', '.join(missing)} missing; the file contains {', '.join(sorted(data))}.")
     poses, betas, translation, joints = (data.pop(name) for name in _FIELDS)
     return PoseSequence(
         poses=poses,

@@ -1,4 +1,4 @@
-"""People: a shape of the body and habits of walking, from a seed."""
+"""Synthetic subjects: body shape and gait style, drawn from a seed."""
 
 from __future__ import annotations
 
@@ -15,68 +15,71 @@ from gait.errors import GaitError
 Vector = NDArray[np.float64]
 
 GRAVITY_M_S2 = 9.81
-STATURE_M = (1.08, 2.0)
-"""Statures of people who are drawn, from a child of about five years to a tall adult, metres."""
+STATURE_RANGE_M = (1.08, 2.0)
+"""Statures of the subjects, metres: from a child of about five years to a tall adult."""
 
-ADULT_STATURE_M = 1.5
-_TRIES = 500
+MIN_ADULT_STATURE_M = 1.5
+_MAX_DRAWS = 500
 
 
 @dataclass(frozen=True, eq=False)
-class Style:
-    """Habits of one person; angles in radians, (2,) left and right; small asymmetries are natural."""
+class GaitStyle:
+    """Individual deviations from normative gait: angles in radians; arrays (2,) are left and right.
+
+    Small left-right asymmetries are part of healthy gait.
+    """
 
     hip_flexion: Vector
     hip_adduction: Vector
     hip_rotation: Vector
     knee_flexion: Vector
-    knee_range: Vector  # factor
+    knee_range: Vector  # factor on the curve's excursion; the other ranges likewise
     ankle: Vector
-    foot_range: Vector  # factor
+    foot_range: Vector
     toe_out: Vector
     shoulder_flexion: Vector
     shoulder_abduction: Vector
     elbow_flexion: Vector
-    arm_range: Vector  # factor
+    arm_range: Vector
     pelvis_tilt: float
     pelvis_rotation_range: float
     trunk_flexion: float
     trunk_rotation_range: float
     frontal_range: float  # of pelvis, hip and trunk in the frontal plane
-    stance_share: float  # added to the norm
-    step_width_share: float  # of the leg's length
-    clearance_m: float
+    stance_fraction: float  # added to the norm
+    relative_step_width: float  # step width / leg length
+    clearance_m: float  # minimum height of the sole in mid-swing
 
 
 @dataclass(frozen=True, eq=False)
-class Person:
-    """Who walks."""
+class SyntheticSubject:
+    """Body shape, size and normal gait of one synthetic subject."""
 
     seed: int
     betas: Vector  # (B,) shape in standard deviations
     stature_m: float
-    leg_length_m: float  # hip to ankle and on to the floor, at rest
-    dimensionless_speed: float  # v / sqrt(g · leg): the root of the Froude number
-    dimensionless_cadence: float  # steps a second · sqrt(leg / g)
-    style: Style
+    leg_length_m: float  # hip to knee to ankle to floor, in the rest pose
+    dimensionless_speed: float  # v / sqrt(g · leg), the square root of the Froude number
+    dimensionless_cadence: float  # steps per second · sqrt(leg / g)
+    style: GaitStyle
 
     @property
     def speed_m_s(self) -> float:
-        """Comfortable walking speed in health."""
+        """Comfortable walking speed without a pathology."""
         return self.dimensionless_speed * float(np.sqrt(GRAVITY_M_S2 * self.leg_length_m))
 
     @property
     def stride_time_s(self) -> float:
-        """Two steps in health."""
+        """Duration of a stride without a pathology."""
         return 2 / (self.dimensionless_cadence * float(np.sqrt(GRAVITY_M_S2 / self.leg_length_m)))
 
     @property
     def stride_length_m(self) -> float:
-        """Two steps in health."""
+        """Length of a stride without a pathology."""
         return self.speed_m_s * self.stride_time_s
 
-    def at_pace(self, stride_length_m: float, stride_time_s: float) -> Person:
-        """The same person, who is used to strides of this length and time."""
+    def with_pace(self, stride_length_m: float, stride_time_s: float) -> SyntheticSubject:
+        """Return the same subject with this stride length and stride time as the comfortable ones."""
         root = float(np.sqrt(GRAVITY_M_S2 * self.leg_length_m))
         return replace(
             self,
@@ -85,85 +88,91 @@ class Person:
         )
 
 
-def make_person(body: Body, seed: int, *, adult: bool | None = None) -> Person:
-    """Somebody whose shape and habits follow from ``seed``.
+def make_subject(body: Body, seed: int, *, adult: bool | None = None) -> SyntheticSubject:
+    """Draw a subject's shape and gait style from ``seed``.
 
-    Shape is drawn from the body's own normal distribution (cut at two deviations) until the stature lies within
-    ``STATURE_M``, or on the wanted side of ``ADULT_STATURE_M``. Speed and cadence are normalised by leg length
-    (Hof 1996, Gait & Posture 4:222); their norms, 0.43 and 0.55, are adults' 1.25 m/s and 113 steps/min for a leg
-    of 0.85 m (Winter 1991; Bovi 2011) and hold for children from five years (Schwartz 2008). Raises GaitError where the
-    body has no such people.
+    The shape is drawn from the body model's normal distribution, truncated at two standard deviations, until the
+    stature lies within ``STATURE_RANGE_M``; ``adult`` limits the range to one side of ``MIN_ADULT_STATURE_M``.
+
+    Speed and cadence are normalised by leg length (Hof 1996, Gait & Posture 4:222). Their norms, 0.43 and 0.55,
+    correspond to 1.25 m/s and 113 steps/min of an adult with a leg of 0.85 m (Winter 1991; Bovi 2011) and hold for
+    children from five years (Schwartz 2008).
+
+    Raises:
+        GaitError: no drawn shape has such a stature.
     """
     random = np.random.default_rng([seed, 0])
-    for _ in range(_TRIES):
+    for _ in range(_MAX_DRAWS):
         betas = random.standard_normal(body.num_betas)
         while (beyond := np.abs(betas) > 2).any():
             betas[beyond] = random.standard_normal(int(beyond.sum()))
         with torch.inference_mode():
-            vertices, joints = body.shaped(torch.as_tensor(betas, dtype=body.dtype, device=body.device))
+            vertices, joints = body.rest_body(torch.as_tensor(betas, dtype=body.dtype, device=body.device))
         height = vertices[0, :, 1]
         stature = float(height.max() - height.min())
-        low, high = STATURE_M
+        low, high = STATURE_RANGE_M
         if adult is not None:
-            low, high = (ADULT_STATURE_M, high) if adult else (low, ADULT_STATURE_M)
+            low, high = (MIN_ADULT_STATURE_M, high) if adult else (low, MIN_ADULT_STATURE_M)
         if low <= stature <= high:
             break
     else:
         raise GaitError(
-            f"{body.name}: none of {_TRIES} random people is {low:g} to {high:g} m tall; is this a whole body, "
-            "and one of that age?"
+            f"{body.name}: none of {_MAX_DRAWS} random shapes is {low:g} to {high:g} m tall; "
+            "use a full-body model of that age."
         )
     rest = joints[0].double().cpu().numpy()
     leg = np.linalg.norm(rest[Joint.LEFT_KNEE] - rest[Joint.LEFT_HIP])
     leg += np.linalg.norm(rest[Joint.LEFT_ANKLE] - rest[Joint.LEFT_KNEE])
     leg += rest[Joint.LEFT_ANKLE, 1] - float(height.min())
-    return Person(
+    return SyntheticSubject(
         seed=seed,
         betas=betas,
         stature_m=stature,
         leg_length_m=float(leg),
-        dimensionless_speed=0.43 + 0.022 * _drawn(random),
-        dimensionless_cadence=0.55 + 0.018 * _drawn(random),
-        style=_style(random, float(leg)),
+        dimensionless_speed=0.43 + 0.022 * _truncated_normal(random),
+        dimensionless_cadence=0.55 + 0.018 * _truncated_normal(random),
+        style=_draw_style(random, float(leg)),
     )
 
 
-def _drawn(random: np.random.Generator) -> float:
-    """A standard normal number cut at two."""
+def _truncated_normal(random: np.random.Generator) -> float:
+    """Draw a standard normal number, clipped at two."""
     return float(np.clip(random.standard_normal(), -2, 2))
 
 
-def _style(random: np.random.Generator, leg_length_m: float) -> Style:
-    """Deviations between healthy persons after Kadaba 1990 and Bovi 2011, less what marker placement adds there."""
+def _draw_style(random: np.random.Generator, leg_length_m: float) -> GaitStyle:
+    """Draw deviations of healthy subjects (Kadaba 1990; Bovi 2011), reduced by what marker placement contributes."""
 
-    def both(mean_deg: float, between_deg: float, sides_deg: float) -> Vector:
-        """A person's own mean with a smaller difference of the sides."""
-        own = mean_deg + between_deg * _drawn(random)
-        return np.radians(own + sides_deg * np.array([0.5, -0.5]) * _drawn(random))
+    def both_sides(mean_deg: float, between_deg: float, sides_deg: float) -> Vector:
+        """Draw the subject's own mean and a smaller left-right difference; (2,) radians."""
+        own = mean_deg + between_deg * _truncated_normal(random)
+        return np.radians(own + sides_deg * np.array([0.5, -0.5]) * _truncated_normal(random))
 
     def factors(between: float, sides: float) -> Vector:
-        return (1 + between * _drawn(random)) * (1 + sides * np.array([0.5, -0.5]) * _drawn(random))
+        return (1 + between * _truncated_normal(random)) * (
+            1 + sides * np.array([0.5, -0.5]) * _truncated_normal(random)
+        )
 
-    tilt = float(np.radians(3.0 * _drawn(random)))
-    return Style(
-        hip_flexion=tilt + both(0, 1.0, 1.0),  # hip flexion is counted from the pelvis and tilts with it
-        hip_adduction=both(0, 1.0, 1.0),
-        hip_rotation=both(0, 3.0, 2.0),
-        knee_flexion=both(0, 1.2, 1.0),
+    tilt = float(np.radians(3.0 * _truncated_normal(random)))
+    return GaitStyle(
+        hip_flexion=tilt + both_sides(0, 1.0, 1.0),  # measured against the pelvis, so it contains its tilt
+        hip_adduction=both_sides(0, 1.0, 1.0),
+        hip_rotation=both_sides(0, 3.0, 2.0),
+        knee_flexion=both_sides(0, 1.2, 1.0),
         knee_range=factors(0.03, 0.02),
-        ankle=both(0, 1.5, 1.0),
+        ankle=both_sides(0, 1.5, 1.0),
         foot_range=factors(0.06, 0.03),
-        toe_out=both(7, 3.0, 2.0),
-        shoulder_flexion=both(0, 3.0, 3.0),
-        shoulder_abduction=both(9, 1.5, 1.0),
-        elbow_flexion=both(0, 5.0, 4.0),
+        toe_out=both_sides(7, 3.0, 2.0),
+        shoulder_flexion=both_sides(0, 3.0, 3.0),
+        shoulder_abduction=both_sides(9, 1.5, 1.0),
+        elbow_flexion=both_sides(0, 5.0, 4.0),
         arm_range=factors(0.2, 0.12),
         pelvis_tilt=tilt,
-        pelvis_rotation_range=1 + 0.2 * _drawn(random),
-        trunk_flexion=float(np.radians(2.0 * _drawn(random))),
-        trunk_rotation_range=1 + 0.2 * _drawn(random),
-        frontal_range=1 + 0.12 * _drawn(random),
-        stance_share=0.006 * _drawn(random),
-        step_width_share=0.105 + 0.015 * _drawn(random),
-        clearance_m=0.016 * leg_length_m / 0.85 * (1 + 0.15 * _drawn(random)),
+        pelvis_rotation_range=1 + 0.2 * _truncated_normal(random),
+        trunk_flexion=float(np.radians(2.0 * _truncated_normal(random))),
+        trunk_rotation_range=1 + 0.2 * _truncated_normal(random),
+        frontal_range=1 + 0.12 * _truncated_normal(random),
+        stance_fraction=0.006 * _truncated_normal(random),
+        relative_step_width=0.105 + 0.015 * _truncated_normal(random),
+        clearance_m=0.016 * leg_length_m / 0.85 * (1 + 0.15 * _truncated_normal(random)),
     )

@@ -1,4 +1,4 @@
-"""What a laboratory would record of a walk: markers on the skin, not quite where they should be, seen with gaps."""
+"""Simulated markers of a trial: on the skin of the body model, with placement errors, noise and gaps."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from gait.body.body import Body
 from gait.body.marker_layout import MarkerLayout
 from gait.body.pose_sequence import PoseSequence
 from gait.body.skeleton import Joint
-from gait.synthetic.walk import pose_tensors
+from gait.synthetic.trial import pose_tensors
 
 Vector = NDArray[np.float64]
 
@@ -24,48 +24,52 @@ PLUG_IN_GAIT_39 = (
     "RTHI", "RKNE", "RTIB", "RANK", "RHEE", "RTOE",
 )
 # fmt: on
-"""The markers of Plug-in Gait's full body, in its own order."""
+"""Markers of the Plug-in Gait full-body set, in its own order."""
 
 
 @dataclass(frozen=True)
-class MarkerErrors:
-    """How real markers differ from the layout's places; all zero gives the layout's places exactly.
+class MeasurementErrors:
+    """Sizes of the simulated measurement errors; with all sizes zero the markers lie exactly as in the layout.
 
-    ``placement_m`` is the mean length of a marker's constant offset: its length is drawn from a Rayleigh
-    distribution of that mean, its direction lies mostly in the skin. Technical markers are moved along their
-    segment besides. The offset is fixed in the segment (the joint whose skinning weight is largest under the
-    marker) and turns with it; it is one person's, the same in all of that person's walks.
+    Each marker has a constant placement offset. Its length is drawn from a Rayleigh distribution of mean
+    ``placement_m``, and its direction is mostly tangential to the skin. Technical markers are also shifted along their
+    segment. The offset rotates with the marker's segment, which is the joint with the largest skinning weight at the
+    marker. A subject has the same offsets in all trials.
     """
 
     placement_m: float = 0.010
-    technical_along_m: float = 0.025  # standard deviation; 0 puts technical markers where the layout says
-    noise_m: float = 0.001  # white, standard deviation of each coordinate
-    gap_share: float = 0.02  # of all samples
-    gap_s: tuple[float, float] = (0.05, 0.3)  # shortest and longest gap
+    technical_along_m: float = 0.025  # standard deviation of the shift of technical markers along their segment
+    noise_m: float = 0.001  # white noise, standard deviation per coordinate
+    gap_fraction: float = 0.02  # of all samples
+    gap_s: tuple[float, float] = (0.05, 0.3)  # minimum and maximum length of a gap
 
 
-NO_ERRORS = MarkerErrors(0.0, 0.0, 0.0, 0.0)
+NO_ERRORS = MeasurementErrors(0.0, 0.0, 0.0, 0.0)
 
 
 @dataclass(frozen=True, eq=False)
-class MarkerTracks:
-    """Markers of one walk, in the walk's frame: metres, y up."""
+class SimulatedMarkers:
+    """Markers of one trial, in the coordinates of its ground truth: metres, y up."""
 
     labels: tuple[str, ...]  # (M,)
-    positions_m: Vector  # (T, M, 3); NaN where a marker was not seen
-    offsets_m: Vector  # (M, 3) of the marker in its segment's rest frame
-    segments: NDArray[np.int64]  # (M,) joints that the offsets turn with
+    positions_m: Vector  # (T, M, 3); NaN where a marker is not visible
+    offsets_m: Vector  # (M, 3) placement offset in the segment's rest frame
+    segments: NDArray[np.int64]  # (M,) joint whose rotation the offset follows
 
 
-def placement_offsets(
-    body: Body, betas: NDArray[np.floating], layout: MarkerLayout, errors: MarkerErrors, random: np.random.Generator
+def draw_placement_offsets(
+    body: Body,
+    betas: NDArray[np.floating],
+    layout: MarkerLayout,
+    errors: MeasurementErrors,
+    random: np.random.Generator,
 ) -> tuple[Vector, NDArray[np.int64]]:
-    """Offsets (M, 3) in the rest frame, metres, and the segments (M,) they are fixed in."""
+    """Draw the placement offsets (M, 3), metres in the rest frame; return them and their segments (M,)."""
     with torch.inference_mode():
-        vertices, joints = body.shaped(torch.as_tensor(betas).to(body.v_template))
+        vertices, joints = body.rest_body(torch.as_tensor(betas).to(body.v_template))
     rest, joint = vertices[0].double().cpu().numpy(), joints[0].double().cpu().numpy()
     corners = body.faces.cpu().numpy()[layout.face]  # (M, 3)
-    weights = (body.weights.double().cpu().numpy()[corners] * layout.bary[..., None]).sum(axis=1)
+    weights = (body.weights.double().cpu().numpy()[corners] * layout.barycentric[..., None]).sum(axis=1)
     segments = weights.argmax(axis=1)
     triangle = rest[corners]
     edge = triangle[:, 1] - triangle[:, 0]
@@ -89,7 +93,7 @@ def placement_offsets(
 
 
 def _long_axis(body: Body, rest_joints: Vector, segment: int) -> Vector:
-    """(3,) unit vector from a joint to its child; up where it has none, or is of the trunk."""
+    """Return the unit vector (3,) from a joint to its first child; for the trunk and for end joints, the vertical."""
     children = [j for j, parent in enumerate(body.parents) if parent == segment]
     if segment in (Joint.PELVIS, Joint.SPINE1, Joint.SPINE2, Joint.SPINE3) or not children:
         return np.array([0.0, 1.0, 0.0])
@@ -97,24 +101,24 @@ def _long_axis(body: Body, rest_joints: Vector, segment: int) -> Vector:
     return line / np.linalg.norm(line)
 
 
-def exact_markers(body: Body, truth: PoseSequence, layout: MarkerLayout) -> tuple[Vector, Vector]:
-    """Virtual markers (T, M, 3) of the posed mesh, and world rotations of all joints (T, J, 3, 3).
+def noise_free_markers(body: Body, truth: PoseSequence, layout: MarkerLayout) -> tuple[Vector, Vector]:
+    """Return the markers (T, M, 3) on the posed mesh and the world rotations of all joints (T, J, 3, 3).
 
-    Only the vertices under the markers are posed, by the whole body's own formulas.
+    Only the vertices of the marked faces are posed, which is faster and gives the same positions.
     """
     corners = body.faces[torch.as_tensor(layout.face, device=body.device)]  # (M, 3)
-    part = part_of(body, corners.reshape(-1))
+    part = submesh(body, corners.reshape(-1))
     with torch.inference_mode():
         out = part(*pose_tensors(truth, part))
-    triangle = out.vertices.double().cpu().numpy().reshape(truth.frames, -1, 3, 3)
+    triangle = out.vertices.double().cpu().numpy().reshape(truth.num_frames, -1, 3, 3)
     normal = np.cross(triangle[:, :, 1] - triangle[:, :, 0], triangle[:, :, 2] - triangle[:, :, 0])
     normal /= np.linalg.norm(normal, axis=-1, keepdims=True)
-    point = (triangle * layout.bary[:, :, None]).sum(axis=2)
-    return point + layout.distance_m[:, None] * normal, out.rotations.double().cpu().numpy()
+    point = (triangle * layout.barycentric[:, :, None]).sum(axis=2)
+    return point + layout.height_above_skin_m[:, None] * normal, out.rotations.double().cpu().numpy()
 
 
-def part_of(body: Body, vertices: torch.Tensor) -> Body:
-    """The same body with these vertices (V',) alone, in double precision; its faces are those of the whole."""
+def submesh(body: Body, vertices: torch.Tensor) -> Body:
+    """Return the body reduced to these vertices (V',), in double precision; ``faces`` keeps the original indices."""
     return replace(
         body,
         v_template=body.v_template[vertices],
@@ -128,34 +132,39 @@ def record_markers(
     body: Body,
     truth: PoseSequence,
     layout: MarkerLayout,
-    errors: MarkerErrors,
+    errors: MeasurementErrors,
     *,
-    person_seed: int,
-    walk_seed: int,
-) -> MarkerTracks:
-    """The markers of one walk with placement errors of the person, noise and gaps of the walk."""
-    offsets, segments = placement_offsets(body, truth.betas, layout, errors, np.random.default_rng([person_seed, 2]))
-    points, rotations = exact_markers(body, truth, layout)
+    subject_seed: int,
+    trial_seed: int,
+) -> SimulatedMarkers:
+    """Simulate the recorded markers of a trial.
+
+    The placement errors depend on ``subject_seed`` alone; noise and gaps depend on ``trial_seed`` too.
+    """
+    offsets, segments = draw_placement_offsets(
+        body, truth.betas, layout, errors, np.random.default_rng([subject_seed, 2])
+    )
+    points, rotations = noise_free_markers(body, truth, layout)
     points = points + np.einsum("tmij,mj->tmi", rotations[:, segments], offsets)
-    random = np.random.default_rng([person_seed, 3, walk_seed])
+    random = np.random.default_rng([subject_seed, 3, trial_seed])
     points = points + errors.noise_m * random.standard_normal(points.shape)
-    points[_gaps(errors, points.shape[:2], truth.rate_hz, random)] = np.nan
-    return MarkerTracks(layout.labels, points, offsets, segments)
+    points[_draw_gaps(errors, points.shape[:2], truth.rate_hz, random)] = np.nan
+    return SimulatedMarkers(layout.labels, points, offsets, segments)
 
 
-def _gaps(
-    errors: MarkerErrors, shape: tuple[int, int], rate_hz: float, random: np.random.Generator
+def _draw_gaps(
+    errors: MeasurementErrors, shape: tuple[int, int], rate_hz: float, random: np.random.Generator
 ) -> NDArray[np.bool_]:
-    """(T, M) True where a marker is not seen: runs of random length, ``gap_share`` of all samples on average."""
+    """Draw gaps (T, M), True where a marker is hidden; of random length, on average ``gap_fraction`` of all samples."""
     T, M = shape
     hidden = np.zeros(shape, dtype=bool)
-    if errors.gap_share <= 0:
+    if errors.gap_fraction <= 0:
         return hidden
-    shortest, longest = (max(1, round(s * rate_hz)) for s in errors.gap_s)
-    runs = random.poisson(errors.gap_share * T / (0.5 * (shortest + longest)), size=M)
-    for m, count in enumerate(runs):
+    min_length, max_length = (max(1, round(s * rate_hz)) for s in errors.gap_s)
+    num_gaps = random.poisson(errors.gap_fraction * T / (0.5 * (min_length + max_length)), size=M)
+    for m, count in enumerate(num_gaps):
         for _ in range(count):
-            length = int(random.integers(shortest, longest + 1))
+            length = int(random.integers(min_length, max_length + 1))
             start = int(random.integers(1 - length, T))
             hidden[max(start, 0) : start + length, m] = True
     return hidden

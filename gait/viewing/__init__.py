@@ -1,25 +1,24 @@
-"""Pictures, films and windows of bodies in motion.
+"""The viewer: rendering of bodies in motion, and the window. Its parts in order of dependence:
 
-What there is to draw, and how:
+Rendering:
 
-* ``scene``: bodies, balls, lines and a floor, not knowing how they are drawn;
-* ``camera``: where a picture is taken from; ``colours``: scales and colours with a meaning;
-* ``renderer``: draws a scene with OpenGL; ``offscreen``: without a screen; ``png``: a page as a file.
+* ``scene``: the objects to draw; ``camera``; ``colours``: colour scales and shared colours;
+* ``renderer``: renders a scene with OpenGL; ``offscreen_renderer``: the same without a screen; ``png``: fast PNG files;
+* ``body_row_layout``, ``render_bodies``: several bodies side by side; ``downsample``: time series by pixel columns.
 
-Pages and pictures that are written:
+What the window shows:
 
-* ``fit_picture``: beside a fit; ``row_of_bodies``: moments of a walk side by side;
-* ``explained_bodies``, ``importance_maps``, ``explanation_picture``, ``cohort_picture``: of explanations;
-* ``time_columns``: a course over as many columns as a picture has.
+* ``loaded_trial``: a fitted trial; ``attribution_overlay``: an attribution on its frames;
+* ``mesh_cache``: body meshes, computed ahead; ``phase_sync``: a second trial in the same phase of the gait cycle;
+* ``normative_stride``: the mean stride of the controls; ``related_angle``: the angle that belongs to a joint;
+* ``build_scene``: all of these as a scene; ``heatmap_texture``: the heatmap of joints over time.
 
-The window, from what it shows to where it stands:
+The window:
 
-* ``shown_gait``: a fitted gait with all that can be drawn of it; ``explained_gait``: an explanation laid on it;
-* ``skin_course``: its skin, worked out ahead; ``in_step``: a second walker beside it;
-* ``gait_scene``: all of these as a scene; ``map_texture``: joints by time; ``angle_words``: angles beside joints;
-* ``workbench``: what the window asks of the rooms before it; ``jobs``: work beside the drawing;
-* ``session``: what is looked at, and everything that can be done with it;
-* ``gui``: ImGui and its relatives, loaded when they are needed; ``panels``: the parts of the window;
-* ``window_contents``: all parts together, and the keys;
-* ``stage``: a window without a screen; ``screen_stage``: one on it; ``film``: pictures and films of it.
+* ``viewer_backend``: the interface to trials, networks and explanations; ``file_backend``: its implementation on files;
+* ``background_jobs``: work in a thread; ``viewer_state``: the state of the viewer and every action of its controls;
+* ``lazy_imgui``: ImGui, imported when needed; ``panels``: the parts of the window; ``main_window``: their layout, keys;
+* ``offscreen_window``, ``glfw_window``: the window without and on a screen;
+* ``video``, ``comparison_video``: screenshots, image sequences and videos of it;
+* ``run_viewer``, ``viewer_arguments``: what attention_viewer.py calls, and its flags.
 """

@@ -1,4 +1,4 @@
-"""An explanation laid onto the frames of the recording that is shown."""
+"""An attribution mapped onto the frames of the trial that is shown."""
 
 from __future__ import annotations
 
@@ -9,52 +9,53 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gait.explaining.attribution import TrialAttribution
-from gait.viewing.colours import Scale, importance_scale
+from gait.viewing.colours import Scale, attribution_scale
 from gait.viewing.loaded_trial import LoadedTrial
 from gait.viewing.viewer_backend import LoadedNetwork, MethodInfo
 
 
 @dataclass(frozen=True, eq=False)
 class AttributionOverlay:
-    """What one method says of one network on one gait."""
+    """The attribution of one method for one network and one trial."""
 
-    gait: LoadedTrial
+    trial: LoadedTrial
     network: LoadedNetwork
     method: MethodInfo
-    importance: TrialAttribution
-    figure_line: str | None  # how faithful the method has proved to be
+    attribution: TrialAttribution
+    faithfulness_summary: str | None  # one line; None if it cannot be measured
 
     @cached_property
     def scale(self) -> Scale:
-        """One range of colours for the whole recording, beyond which its ends may go."""
-        return importance_scale([self.importance.values[self.importance.well_covered]], self.importance.signed)
+        """Colour scale of the whole trial, from well-covered frames; values near the ends may exceed it."""
+        return attribution_scale([self.attribution.values[self.attribution.well_covered]], self.attribution.signed)
 
     @cached_property
     def _rows(self) -> NDArray[np.int64]:
-        """(T,) which of the explanation's frames each of the recording's is nearest to; -1 beyond its end."""
-        rows = np.rint(np.arange(self.gait.frames) / self.gait.rate_hz * self.importance.rate_hz).astype(np.int64)
-        # The last of the recording's frames may lie up to half a frame after the last of the explanation's.
-        near = rows <= len(self.importance.values)
-        return np.where(near, np.minimum(rows, len(self.importance.values) - 1), -1)
+        """(T,) the nearest frame of the attribution for each frame of the trial; -1 after its end."""
+        times_s = np.arange(self.trial.num_frames) / self.trial.rate_hz
+        rows = np.rint(times_s * self.attribution.rate_hz).astype(np.int64)
+        # The last frame of the trial may lie up to half a frame after the last one of the attribution.
+        near = rows <= len(self.attribution.values)
+        return np.where(near, np.minimum(rows, len(self.attribution.values) - 1), -1)
 
     @cached_property
     def values(self) -> NDArray[np.float32]:
-        """(T, 22) of the recording's own frames, NaN where nothing is explained."""
-        return np.where((self._rows >= 0)[:, None], self.importance.values[self._rows], np.float32(np.nan))
+        """(T, 22) attribution per frame of the trial and joint; NaN where nothing is explained."""
+        return np.where((self._rows >= 0)[:, None], self.attribution.values[self._rows], np.float32(np.nan))
 
     @cached_property
     def probability(self) -> NDArray[np.float32]:
-        """(T,) of sick, of the recording's own frames, NaN where nothing is explained."""
-        return np.where(self._rows >= 0, self.importance.probability[self._rows], np.float32(np.nan))
+        """(T,) P(sick) per frame of the trial; NaN where nothing is explained."""
+        return np.where(self._rows >= 0, self.attribution.probability[self._rows], np.float32(np.nan))
 
-    def window(self, number: int) -> tuple[int, int]:
-        """First and last frame of one of the explained windows, in the recording's own frames, from 0."""
-        first = self.importance.first_frames[number] / self.importance.rate_hz
-        last = first + (self.importance.window_length - 1) / self.importance.rate_hz
-        rate = self.gait.rate_hz
-        return round(first * rate), min(round(last * rate), self.gait.frames - 1)
+    def window_frames(self, window: int) -> tuple[int, int]:
+        """Return the first and the last frame of a window, in frames of the trial, from 0."""
+        first = self.attribution.first_frames[window] / self.attribution.rate_hz
+        last = first + (self.attribution.window_length - 1) / self.attribution.rate_hz
+        rate = self.trial.rate_hz
+        return round(first * rate), min(round(last * rate), self.trial.num_frames - 1)
 
     def nearest_window(self, first_frame: float) -> int:
-        """The number of the window that begins nearest to one of the recording's frames."""
-        wanted = first_frame / self.gait.rate_hz * self.importance.rate_hz
-        return int(np.abs(self.importance.first_frames - wanted).argmin())
+        """Return the index of the window whose first frame is nearest to a frame of the trial."""
+        target = first_frame / self.trial.rate_hz * self.attribution.rate_hz
+        return int(np.abs(self.attribution.first_frames - target).argmin())

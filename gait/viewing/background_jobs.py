@@ -1,4 +1,4 @@
-"""Work beside the drawing: a job at a time in a thread, its result handed over between two pictures."""
+"""Background jobs: one at a time in a thread; the drawing thread collects the results between two frames."""
 
 from __future__ import annotations
 
@@ -12,65 +12,65 @@ from typing import Any
 from gait.errors import GaitError
 
 
-class _BrokenOffError(Exception):
-    """Nobody wants the result any more."""
+class _CancelledError(Exception):
+    """The result of the job is no longer needed."""
 
 
 @dataclass(eq=False)
 class _Job:
-    what: str
+    title: str
     work: Callable[[], Any]
-    then: Callable[[Any], None]
-    replaces: str
-    broken_off: bool = False
-    share: float = 0.0  # done
+    on_done: Callable[[Any], None]
+    supersedes: str
+    cancelled: bool = False
+    progress: float = 0.0  # 0 to 1
 
 
 class Jobs:
-    """Jobs in their order. An error of one is a line in ``lines``, and the next goes on."""
+    """A queue of jobs that run one after another. The error of a job becomes a message, and the next job starts."""
 
     def __init__(self) -> None:
-        self.lines: list[str] = []  # for whoever looks, the newest last
-        self.failures: list[str] = []  # those of them that say why a job failed
+        self.messages: list[str] = []  # for the user, the newest last
+        self.errors: list[str] = []  # the messages that are errors
         self._waiting: list[_Job] = []
         self._running: _Job | None = None
         self._done: queue.SimpleQueue[tuple[_Job, Any, BaseException | None]] = queue.SimpleQueue()
 
     @property
-    def busy(self) -> str:
-        """What is being done now, in words; "" if nothing is."""
-        return self._running.what if self._running else ""
+    def current_job(self) -> str:
+        """Title of the running job; "" if there is none."""
+        return self._running.title if self._running else ""
 
     @property
-    def share(self) -> float:
-        """How much of that is done, 0 to 1; 0 as long as it does not say."""
-        return self._running.share if self._running else 0.0
+    def progress(self) -> float:
+        """Fraction of the running job that is done, 0 to 1; 0 for a job that does not report it."""
+        return self._running.progress if self._running else 0.0
 
-    def told(self, done: int, count: int) -> None:
-        """What work calls from time to time: how many of its steps are done. Ends it where nobody wants it any more."""
+    def report_progress(self, done: int, count: int) -> None:
+        """Record that ``done`` of ``count`` steps are done. Called by the work; it raises if the job is cancelled."""
         job = self._running
-        if job is None or job.broken_off:
-            raise _BrokenOffError
-        job.share = done / max(count, 1)
+        if job is None or job.cancelled:
+            raise _CancelledError
+        job.progress = done / max(count, 1)
 
-    def start(self, what: str, work: Callable[[], Any], then: Callable[[Any], None], replaces: str = "") -> None:
-        """Do ``work`` in a thread, and then call ``then`` with its result from ``poll``.
+    def start(self, title: str, work: Callable[[], Any], on_done: Callable[[Any], None], supersedes: str = "") -> None:
+        """Queue ``work`` for the thread; ``poll`` calls ``on_done`` with its result.
 
         Args:
-            what: in words, for whoever waits.
-            work: must touch nothing that is drawn from.
-            then: may.
-            replaces: waiting jobs of this kind are dropped, and a running one is broken off at its next call of
-                ``told``; the newest wish counts.
+            title: shown to the user while the job runs.
+            work: runs in the thread, so it must not change anything that is drawn.
+            on_done: runs in the thread that calls ``poll``, so it may.
+            supersedes: kind of the job. Waiting jobs of the same kind are dropped, and a running one is cancelled when
+                it next calls ``report_progress``.
         """
-        if replaces and self._running is not None and self._running.replaces == replaces:
-            self._running.broken_off = True
-        self._waiting = [job for job in self._waiting if not replaces or job.replaces != replaces]
-        self._waiting.append(_Job(what, work, then, replaces))
+        if supersedes and self._running is not None and self._running.supersedes == supersedes:
+            self._running.cancelled = True
+        self._waiting = [job for job in self._waiting if not supersedes or job.supersedes != supersedes]
+        self._waiting.append(_Job(title, work, on_done, supersedes))
         self._next()
 
     def poll(self) -> bool:
-        """Hand over what is finished; whether there was anything. Call it between two pictures."""
+        """Collect the results of finished jobs; return whether there were any. Call it between two frames."""
         any_done = False
         while not self._done.empty():
             job, result, error = self._done.get()
@@ -78,53 +78,53 @@ class Jobs:
             any_done = True
             if error is None:
                 try:
-                    job.then(result)
+                    job.on_done(result)
                 except GaitError as refused:
                     error = refused
-            if error is not None and not isinstance(error, _BrokenOffError):
-                self.refuse(_line(job, error))
+            if error is not None and not isinstance(error, _CancelledError):
+                self.report_error(_error_message(job, error))
             self._next()
         return any_done
 
-    def refuse(self, line: str) -> None:
-        """What somebody wants cannot be done, which is known at once."""
-        self.failures.append(str(GaitError(line)))
-        self.lines.append(self.failures[-1])
+    def report_error(self, message: str) -> None:
+        """Add an error message."""
+        self.errors.append(str(GaitError(message)))
+        self.messages.append(self.errors[-1])
 
-    def finish(self) -> None:
-        """Wait until nothing is left to do.
+    def wait(self) -> None:
+        """Wait until all jobs are done.
 
         Raises:
-            GaitError: a job failed; what the first of them said.
+            GaitError: a job failed; the message is that of the first one.
         """
         while self._running is not None:
             self.poll()
             time.sleep(0.002)
-        if self.failures:
-            raise GaitError(self.failures[0])
+        if self.errors:
+            raise GaitError(self.errors[0])
 
     def close(self) -> None:
-        """Drop what waits, and break off what runs as soon as it can be."""
+        """Drop the waiting jobs and cancel the running one at its next report of progress."""
         self._waiting.clear()
         if self._running is not None:
-            self._running.broken_off = True
+            self._running.cancelled = True
 
     def _next(self) -> None:
         if self._running is None and self._waiting:
             job = self._running = self._waiting.pop(0)
-            # No daemon: one that is amid torch when Python ends takes the process down with a crash.
-            threading.Thread(target=self._do, args=(job,), name=job.what).start()
+            # Not a daemon thread: if Python ends while one is inside torch, the process crashes.
+            threading.Thread(target=self._run, args=(job,), name=job.title).start()
 
-    def _do(self, job: _Job) -> None:
+    def _run(self, job: _Job) -> None:
         try:
             self._done.put((job, job.work(), None))
-        except Exception as error:  # whatever it is, the window stays
+        except Exception as error:  # no error of a job may close the window
             self._done.put((job, None, error))
 
 
-def _line(job: _Job, error: BaseException) -> str:
+def _error_message(job: _Job, error: BaseException) -> str:
     if isinstance(error, GaitError):
         return str(error)
     if isinstance(error, MemoryError):
-        return f"{job.what}: there is not enough memory; close other programs and try again."
-    return str(GaitError(f"{job.what}: {type(error).__name__}: {error}"))
+        return f"{job.title}: not enough memory; close other programs and try again."
+    return str(GaitError(f"{job.title}: {type(error).__name__}: {error}"))

@@ -1,4 +1,4 @@
-"""Bodies side by side on one floor, at one scale, as a page shows moments of a walk."""
+"""Layout of several bodies side by side, on one floor and at one scale."""
 
 from __future__ import annotations
 
@@ -12,37 +12,37 @@ from gait.viewing.camera import Camera
 
 Points = NDArray[np.float64]
 
-_LEAST_BODY_WIDTH = 250  # pixels, for the words under it
+_MIN_BODY_WIDTH = 250  # pixels, for the label below it
 
 
 @dataclass(frozen=True, eq=False)
 class BodyRow:
-    """Where bodies were put, and how to look at them."""
+    """Translated bodies, and the camera that shows them."""
 
-    things: tuple[tuple[Points, ...], ...]  # (K) moved: those given of each body, metres, the floor at 0
+    point_sets: tuple[tuple[Points, ...], ...]  # (K) the point sets of each body, translated; metres, floor at y = 0
     camera: Camera
-    columns: tuple[int, ...]  # (K) pixels from the left: the middle of each body
+    columns: tuple[int, ...]  # (K) pixel column of the centre of each body
     metres_per_pixel: float
 
 
-def in_a_row(
-    things: Sequence[Sequence[Points]], view: Camera, width: int, height: int, least_width: int = _LEAST_BODY_WIDTH
+def layout_row(
+    point_sets: Sequence[Sequence[Points]], view: Camera, width: int, height: int, min_width: int = _MIN_BODY_WIDTH
 ) -> BodyRow:
-    """Stand bodies in a row, as far apart as their outlines on the page need, all at one scale.
+    """Place bodies in a row without overlap, all at one scale.
 
     Args:
-        things: of each body its vertices (V, 3), and whatever moves along, such as its markers; metres, y up, all
-            bodies facing the same way.
-        view: its yaw and pitch.
-        width: of the picture in pixels.
-        height: likewise.
-        least_width: of each body in pixels.
+        point_sets: per body its vertices (V, 3), followed by further points that move with it, such as markers; metres,
+            y up, all bodies facing the same direction.
+        view: a camera, of which yaw and pitch are used.
+        width: image width in pixels.
+        height: image height in pixels.
+        min_width: minimum width per body in pixels.
     """
-    count = len(things)
-    rotation = view.view()[:3, :3]
-    floor_m = min(float(body[:, 1].min()) for body, *_ in things)
-    moved, lows, highs = [], [], []  # (K, 2) outline of each body along the page's right and up, metres
-    for own in things:
+    count = len(point_sets)
+    rotation = view.view_matrix()[:3, :3]
+    floor_m = min(float(body[:, 1].min()) for body, *_ in point_sets)
+    moved, lows, highs = [], [], []  # (K, 2) bounding box of each body along the right and up axes of the image, metres
+    for own in point_sets:
         body = own[0]
         to_floor = np.array([-body[:, 0].mean(), -floor_m, -body[:, 2].mean()])
         moved.append([points + to_floor for points in own])
@@ -54,16 +54,16 @@ def in_a_row(
     widths = high[:, 0] - low[:, 0] + 0.12
     view_height_m = max(top_m - bottom_m, widths.sum() * height / width)
     metres_per_pixel = view_height_m / height
-    widths = np.maximum(widths, least_width * metres_per_pixel)
+    widths = np.maximum(widths, min_width * metres_per_pixel)
     view_height_m *= max(1.0, widths.sum() / (metres_per_pixel * width))
     metres_per_pixel = view_height_m / height
     widths += (width * metres_per_pixel - widths.sum()) / count
     middles_m = np.cumsum(widths) - widths / 2 - widths.sum() / 2
     for k, own in enumerate(moved):
-        to_place = rotation[0] * (middles_m[k] - (low[k, 0] + high[k, 0]) / 2)
-        moved[k] = [points + to_place for points in own]
+        shift = rotation[0] * (middles_m[k] - (low[k, 0] + high[k, 0]) / 2)
+        moved[k] = [points + shift for points in own]
 
-    # Feet near the lower edge, wherever the height leaves room.
+    # Extra height is left above the heads: the feet stay near the lower edge.
     x, y, z = (float(part) for part in rotation[1] * (bottom_m + view_height_m / 2))
     return BodyRow(
         tuple(tuple(own) for own in moved),
@@ -73,8 +73,11 @@ def in_a_row(
     )
 
 
-def turned_to_z(to_left: NDArray[np.floating]) -> Points:
-    """Rotation about the vertical (3, 3) after which who has the left side towards (3,) faces +z."""
+def yaw_to_face_z(to_left: NDArray[np.floating]) -> Points:
+    """Return the rotation (3, 3) about the vertical axis that makes a body face +z.
+
+    ``to_left`` (3,) points to the left side of the body.
+    """
     length = np.hypot(to_left[0], to_left[2])
     if length < 1e-6:
         return np.eye(3)

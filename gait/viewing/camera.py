@@ -1,4 +1,4 @@
-"""Where a picture is taken from."""
+"""The camera."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from numpy.typing import ArrayLike, NDArray
 
 @dataclass(frozen=True)
 class Camera:
-    """A camera on a sphere about its target; y is up.
+    """A camera on a sphere around its target; y is up.
 
-    Yaw 0 stands on the +z side (in front of a body that faces +z), yaw 90 on the +x side; a positive pitch
-    looks down from above. ``view_height_m`` is what the picture spans from top to bottom at the target's
-    distance, so changing between parallel and perspective rays keeps the target's size.
+    At yaw 0 it is on the +z side of the target (in front of a body that faces +z), at yaw 90 on the +x side; with a
+    positive pitch it looks down from above. ``view_height_m`` is the height of the view at the distance of the target,
+    so switching between parallel and perspective projection keeps the size of the target.
     """
 
     target_m: tuple[float, float, float] = (0.0, 0.9, 0.0)
@@ -24,8 +24,8 @@ class Camera:
     distance_m: float = 6.0
     perspective: bool = False
 
-    def view(self) -> NDArray[np.float64]:
-        """``T_camera_world`` (4, 4): x right, y up, the camera looks along -z."""
+    def view_matrix(self) -> NDArray[np.float64]:
+        """Return ``T_camera_world`` (4, 4): x to the right, y up, the camera looks along -z."""
         yaw, pitch = np.radians(self.yaw_deg), np.radians(self.pitch_deg)
         right = np.array([np.cos(yaw), 0.0, -np.sin(yaw)])
         towards_camera = np.array([np.sin(yaw) * np.cos(pitch), np.sin(pitch), np.cos(yaw) * np.cos(pitch)])
@@ -36,8 +36,8 @@ class Camera:
         T_camera_world[2, 3] -= self.distance_m
         return T_camera_world
 
-    def projection(self, aspect: float) -> NDArray[np.float64]:
-        """From camera space to OpenGL's clip space (4, 4); ``aspect`` is width over height."""
+    def projection_matrix(self, aspect: float) -> NDArray[np.float64]:
+        """Return the matrix (4, 4) from camera space to OpenGL's clip space; ``aspect`` is width over height."""
         near, far = self.distance_m * 0.05, self.distance_m * 4.0
         half_height = self.view_height_m / 2
         projection = np.zeros((4, 4))
@@ -55,18 +55,18 @@ class Camera:
             projection[3, 3] = 1.0
         return projection
 
-    def orbited(self, yaw_deg: float, pitch_deg: float) -> Camera:
-        """Moved round its target, never over the poles."""
+    def orbit(self, yaw_deg: float, pitch_deg: float) -> Camera:
+        """Return the camera moved around its target; the pitch stays within ±89°."""
         pitch = float(np.clip(self.pitch_deg + pitch_deg, -89.0, 89.0))
         return replace(self, yaw_deg=(self.yaw_deg + yaw_deg) % 360.0, pitch_deg=pitch)
 
-    def zoomed(self, factor: float) -> Camera:
-        """Nearer (below 1) or farther away, between 0.1 and 50 times a usual view of a body."""
+    def zoom(self, factor: float) -> Camera:
+        """Return the camera nearer to its target (factor below 1) or farther away; the view is 0.2 to 100 m high."""
         height = float(np.clip(self.view_height_m * factor, 0.2, 100.0))
         return replace(self, view_height_m=height, distance_m=self.distance_m * height / self.view_height_m)
 
-    def flown(self, right_m: float, up_m: float, ahead_m: float) -> Camera:
-        """Moved with its target: to its own right, straight up, and ahead on the level."""
+    def move(self, right_m: float, up_m: float, ahead_m: float) -> Camera:
+        """Return the camera moved together with its target: right and ahead are horizontal, up is vertical."""
         yaw = np.radians(self.yaw_deg)
         right, ahead = (np.cos(yaw), -np.sin(yaw)), (-np.sin(yaw), -np.cos(yaw))
         x, y, z = self.target_m
@@ -79,23 +79,23 @@ class Camera:
             ),
         )
 
-    def turned(self, left_deg: float) -> Camera:
-        """Turned on its spot: the target goes round the camera."""
-        turned = self.orbited(left_deg, 0.0)
+    def turn(self, left_deg: float) -> Camera:
+        """Return the camera rotated to the left about the vertical axis through itself; the target moves."""
+        turned = self.orbit(left_deg, 0.0)
         moved = self._to_camera() - turned._to_camera()
         x, y, z = (float(a + b) for a, b in zip(self.target_m, moved, strict=True))
         return replace(turned, target_m=(x, y, z))
 
     def _to_camera(self) -> NDArray[np.float64]:
-        """From the target to the camera (3,), metres."""
+        """Vector from the target to the camera (3,), metres."""
         yaw, pitch = np.radians(self.yaw_deg), np.radians(self.pitch_deg)
-        way = np.array([np.sin(yaw) * np.cos(pitch), np.sin(pitch), np.cos(yaw) * np.cos(pitch)])
-        return way * self.distance_m
+        direction = np.array([np.sin(yaw) * np.cos(pitch), np.sin(pitch), np.cos(yaw) * np.cos(pitch)])
+        return direction * self.distance_m
 
-    def pixels(self, points_m: ArrayLike, width: int, height: int) -> NDArray[np.float64]:
-        """Where points (..., 3) fall in a picture: (..., 2) columns and rows from its upper left corner."""
+    def project_to_pixels(self, points_m: ArrayLike, width: int, height: int) -> NDArray[np.float64]:
+        """Project points (..., 3) into an image: columns and rows (..., 2) from its upper left corner."""
         points_m = np.asarray(points_m, dtype=np.float64)
         homogeneous = np.concatenate([points_m, np.ones_like(points_m[..., :1])], axis=-1)
-        clip = homogeneous @ (self.projection(width / height) @ self.view()).T
+        clip = homogeneous @ (self.projection_matrix(width / height) @ self.view_matrix()).T
         x, y = clip[..., 0] / clip[..., 3], clip[..., 1] / clip[..., 3]
         return np.stack([(x + 1) / 2 * width, (1 - y) / 2 * height], axis=-1)

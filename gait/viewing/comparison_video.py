@@ -1,4 +1,4 @@
-"""A film of two persons side by side: the window's own contents of each, in step with time."""
+"""A video of two trials side by side, each as the window shows it, synchronized in time."""
 
 from __future__ import annotations
 
@@ -8,55 +8,57 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from gait.files.atomic_write import replacing_file
+from gait.files.atomic_write import atomic_file
 from gait.viewing.png import png_bytes
-from gait.viewing.run_viewer import ViewRequest, opened
-from gait.viewing.video import FILM_RATE_HZ, drawing, film_file
+from gait.viewing.run_viewer import ViewRequest, open_viewer_state
+from gait.viewing.video import VIDEO_RATE_HZ, render_window, video_writer
 
-LETTERS = 1.2
-"""How large they are: a half that fills a telephone, 400 pixels across, can be read."""
-_STILL_AT = 0.5  # of the film
+FONT_SCALE = 1.2
+"""Scale of the text: readable when one half fills the screen of a phone (400 pixels across)."""
+_THUMBNAIL_AT = 0.5  # fraction of the video
 
 
-def film_side_by_side(
-    left: ViewRequest, right: ViewRequest, film: Path, still: Path, speed: float = 1.0
+def export_comparison_video(
+    left: ViewRequest, right: ViewRequest, video_file: Path, thumbnail_file: Path, speed: float = 1.0
 ) -> tuple[str, ...]:
-    """Film both from their first frame until one of the recordings ends, and keep one picture of it.
+    """Write a video of both trials, from their first frames until the shorter one ends, and a thumbnail of it.
 
     Args:
-        left: who is seen on the left; both are of the same size, which is that of one half.
-        right: on the right.
-        film: an .mp4 file.
-        still: a .png file: the middle of the film.
-        speed: 0.5 is half as fast as life.
+        left: left half; its size is the size of each half.
+        right: right half.
+        video_file: an .mp4 file.
+        thumbnail_file: a .png file: the middle frame of the video.
+        speed: playback speed; 0.5 is half the real speed.
 
     Returns:
-        A line on each thing that cannot be shown.
+        One line on each thing that cannot be shown.
 
     Raises:
         GaitError: something cannot be opened, explained, drawn or written.
     """
     width, height = (length // 2 * 2 for length in left.size)
     with ExitStack() as stack:
-        sessions = [stack.enter_context(opened(look)) for look in (left, right)]
-        gaits = [session.body.gait for session in sessions if session.body is not None]
-        seconds = min(gait.seconds for gait in gaits)
-        moments = np.arange(0.0, seconds, speed / FILM_RATE_HZ)
+        states = [stack.enter_context(open_viewer_state(request)) for request in (left, right)]
+        trials = [state.actor.trial for state in states if state.actor is not None]
+        seconds = min(trial.duration_s for trial in trials)
+        times = np.arange(0.0, seconds, speed / VIDEO_RATE_HZ)
         draws = [
-            stack.enter_context(drawing(session, film.parent, width, height, panel=False, letters=LETTERS))
-            for session in sessions
+            stack.enter_context(
+                render_window(state, video_file.parent, width, height, show_controls=False, font_scale=FONT_SCALE)
+            )
+            for state in states
         ]
-        write = stack.enter_context(film_file(film, 2 * width, height))
-        for draw in draws:  # ImGui knows sizes of texts from the picture before
+        write = stack.enter_context(video_writer(video_file, 2 * width, height))
+        for draw in draws:  # ImGui lays out texts by their size in the last frame
             draw(0.0)
-        for number, moment in enumerate(moments):
+        for number, time in enumerate(times):
             halves = []
-            for session, gait, draw in zip(sessions, gaits, draws, strict=True):
-                session.seek(float(moment) * gait.rate_hz)
-                halves.append(draw(1 / FILM_RATE_HZ))
-            picture = np.concatenate(halves, axis=1)
-            write(picture)
-            if number == int(_STILL_AT * len(moments)):
-                with replacing_file(still) as partial:
-                    partial.write_bytes(png_bytes(Image.fromarray(picture)))
-        return tuple(dict.fromkeys(line for session in sessions for line in session.jobs.lines))
+            for state, trial, draw in zip(states, trials, draws, strict=True):
+                state.seek(float(time) * trial.rate_hz)
+                halves.append(draw(1 / VIDEO_RATE_HZ))
+            image = np.concatenate(halves, axis=1)
+            write(image)
+            if number == int(_THUMBNAIL_AT * len(times)):
+                with atomic_file(thumbnail_file) as partial:
+                    partial.write_bytes(png_bytes(Image.fromarray(image)))
+        return tuple(dict.fromkeys(line for state in states for line in state.jobs.messages))

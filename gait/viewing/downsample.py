@@ -1,4 +1,4 @@
-"""A course over time in as many columns as a picture has."""
+"""Time series downsampled to the pixel columns of an image."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-def in_columns(values: NDArray[np.float64], columns: int) -> NDArray[np.float64]:
-    """Means of (T, ...) over as many equal stretches of time as there are columns to draw, (min(T, columns), ...).
+def downsample_mean(values: NDArray[np.float64], columns: int) -> NDArray[np.float64]:
+    """Average (T, ...) values over equal intervals of time, one per column: (min(T, columns), ...).
 
-    What is NaN does not count; a stretch without anything else is NaN.
+    NaN values are ignored; an interval of NaN only gives NaN.
     """
     columns = min(columns, len(values))
     starts = np.linspace(0, len(values), columns + 1).astype(np.intp)[:-1]
-    seen = ~np.isnan(values)
-    total = np.add.reduceat(np.where(seen, values, 0.0), starts, axis=0)
-    count = np.add.reduceat(seen.astype(np.float64), starts, axis=0)
+    valid = ~np.isnan(values)
+    total = np.add.reduceat(np.where(valid, values, 0.0), starts, axis=0)
+    count = np.add.reduceat(valid.astype(np.float64), starts, axis=0)
     return np.where(count > 0, total / np.maximum(count, 1), np.nan)

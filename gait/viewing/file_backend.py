@@ -1,4 +1,4 @@
-"""Gaits, networks and explanations for the window."""
+"""The viewer's backend: reads trials and networks from files and computes explanations."""
 
 from __future__ import annotations
 
@@ -8,33 +8,33 @@ from pathlib import Path
 import torch
 
 from gait.explaining.attribution import TrialAttribution
-from gait.explaining.explain_trial import explain_gait
-from gait.explaining.faithfulness import cell_scores, curves, random_scores
+from gait.explaining.explain_trial import explain_trial
+from gait.explaining.faithfulness import patch_scores, perturbation_curves, random_patch_scores
 from gait.explaining.methods import METHODS, explain_windows
-from gait.explaining.prepare_trial import network_recording
-from gait.explaining.trained_network import TrainedNetwork, open_network
+from gait.explaining.prepare_trial import prepare_trial
+from gait.explaining.trained_network import TrainedNetwork, load_trained_network
 from gait.learning.trainer import window_probabilities
 from gait.motion.pose_files import read_poses
 from gait.motion.windows import WindowDataset
-from gait.viewing.loaded_trial import BodyModelLocator, LoadedTrial, read_shown_gait
-from gait.viewing.normative_stride import healthy_mean
-from gait.viewing.viewer_backend import LoadedNetwork, MethodInfo, Told
+from gait.viewing.loaded_trial import BodyModelLocator, LoadedTrial, load_trial
+from gait.viewing.normative_stride import compute_normative_stride
+from gait.viewing.viewer_backend import LoadedNetwork, MethodInfo, ProgressCallback
 
-_AT_A_TIME = 64  # windows
+_BATCH_SIZE = 64  # windows
 _KINDS = {"MLP": "MLP network", "transformer": "transformer network"}
-_IN_WORDS = {
-    "lrp": "shares the score out backwards through the network, layer by layer, down to joints and moments",
-    "attention": "where the network looks, not whether that spoke for sick or for healthy",
-    "gradient_input": "how much the score would change with the movement, times the movement",
-    "integrated_gradients": "follows the score on the way from the average walk of the training to this one",
-    "occlusion": "puts the average walk in place of a joint for a moment, and looks how much the score changes",
+_DESCRIPTIONS = {
+    "lrp": "redistributes the logit backwards through the network, layer by layer, to joints and frames",
+    "attention": "attention weights: what the network attends to, without a sign for sick or healthy",
+    "gradient_input": "gradient of the logit with respect to the input, times the input",
+    "integrated_gradients": "integrates the gradient of the logit along a straight path from the mean training window",
+    "occlusion": "replaces one joint for a short time by the mean training window and measures the change of the logit",
 }
-_MEASURED, _STEPS, _CHANCES = 8, 10, 3  # windows, steps and random orders of the check of a method
+_DELETION_WINDOWS, _DELETION_STEPS, _RANDOM_ORDERS = 8, 10, 3  # size of the faithfulness check
 
 
 @dataclass(frozen=True)
-class BareWeights:
-    """What bare weights under the published names do not say of themselves; as ``open_network`` has it."""
+class StateDictInfo:
+    """Properties that a state dict of the original implementation does not store; see ``load_trained_network``."""
 
     window_length: int | None = None
     rate_hz: float | None = None
@@ -44,93 +44,99 @@ class BareWeights:
 
 @dataclass(frozen=True)
 class FileBackend:
-    """Opens files, as the window asks for them."""
+    """Implements ``ViewerBackend`` on files."""
 
     bodies: BodyModelLocator
-    bare: BareWeights = BareWeights()
-    rule: str | None = None  # of the method lrp; its default if None
-    pose_rate_hz: float | None = None  # of poses that come as JSON or text frames
-    stride: int | None = None  # frames from one explained window to the next; by the method's cost if None
+    state_dict: StateDictInfo = StateDictInfo()
+    rule: str | None = None  # of LRP; its default if None
+    pose_rate_hz: float | None = None  # frame rate of poses in JSON or text files
+    stride: int | None = None  # frames between explained windows; chosen by the cost of the method if None
 
-    def gait(self, folder: Path) -> LoadedTrial:
-        """A fitted gait."""
-        return read_shown_gait(folder, self.bodies, self.pose_rate_hz)
+    def load_trial(self, folder: Path) -> LoadedTrial:
+        """Load a fitted trial."""
+        return load_trial(folder, self.bodies, self.pose_rate_hz)
 
-    def network(self, file: Path) -> LoadedNetwork:
-        """A trained network, of a checkpoint of this suite or of bare weights."""
-        opened = open_network(file, **vars(self.bare))
-        length, rate_hz = opened.window_length, opened.rate_hz
+    def load_network(self, file: Path) -> LoadedNetwork:
+        """Load a network from a checkpoint or a state dict."""
+        loaded = load_trained_network(file, **vars(self.state_dict))
+        length, rate_hz = loaded.window_length, loaded.rate_hz
         return LoadedNetwork(
             file=file,
-            title=f"{_KINDS.get(opened.title, opened.title)} ({'/'.join(file.resolve().parts[-2:])})",
-            notes=(f"windows of {length} frames at {rate_hz:g} Hz ({length / rate_hz:.2f} s)", _trained_on(opened)),
-            window_frames=length,
+            title=f"{_KINDS.get(loaded.title, loaded.title)} ({'/'.join(file.resolve().parts[-2:])})",
+            notes=(f"windows of {length} frames at {rate_hz:g} Hz ({length / rate_hz:.2f} s)", _training_note(loaded)),
+            window_length=length,
             rate_hz=rate_hz,
             methods=tuple(
-                MethodInfo(name, METHODS[name].title, METHODS[name].signed, _IN_WORDS[name]) for name in opened.methods
+                MethodInfo(name, METHODS[name].title, METHODS[name].signed, _DESCRIPTIONS[name])
+                for name in loaded.methods
             ),
-            learnt_from=frozenset(_persons(opened)),
-            handle=opened,
+            training_subjects=frozenset(_training_subjects(loaded)),
+            backend_data=loaded,
         )
 
-    def explained(self, network: LoadedNetwork, gait: LoadedTrial, method: str, told: Told) -> TrialAttribution:
-        """What was pivotal for the network, over the whole recording."""
-        opened = _opened(network)
-        recording = network_recording(gait.folder, gait.sequence.joints_m, gait.rate_hz, opened)
-        return explain_gait(
-            opened.network,
-            recording,
-            opened.window_length,
+    def explain(
+        self, network: LoadedNetwork, trial: LoadedTrial, method: str, progress: ProgressCallback
+    ) -> TrialAttribution:
+        """Compute the attribution of a whole trial."""
+        loaded = _trained_network(network)
+        prepared = prepare_trial(trial.folder, trial.sequence.joints_m, trial.rate_hz, loaded)
+        return explain_trial(
+            loaded.network,
+            prepared,
+            loaded.window_length,
             method,
-            baseline=opened.mean_window,
+            baseline=loaded.mean_window,
             rule=self.rule if method == "lrp" else None,
             stride=self.stride,
-            told=told,
+            progress=progress,
         )
 
-    def probability(self, network: LoadedNetwork, folder: Path) -> float:
-        """Of sick, of the fitted gait in a folder: mean over all its windows."""
-        opened, sequence = _opened(network), read_poses(folder)
+    def predict_probability(self, network: LoadedNetwork, folder: Path) -> float:
+        """Return P(sick) of the fitted trial in a folder: the mean over all its windows."""
+        loaded, sequence = _trained_network(network), read_poses(folder)
         windows = WindowDataset(
-            [network_recording(folder, sequence.joints_m, sequence.rate_hz, opened)], opened.window_length
+            [prepare_trial(folder, sequence.joints_m, sequence.rate_hz, loaded)], loaded.window_length
         )
-        return float(window_probabilities(opened.network, windows, _AT_A_TIME).mean())
+        return float(window_probabilities(loaded.network, windows, _BATCH_SIZE).mean())
 
-    def figure_line(self, network: LoadedNetwork, gait: LoadedTrial, method: str) -> str | None:
-        """How far the score moves without what the method names first, and without as much at random, on this gait."""
-        opened = _opened(network)
-        if opened.mean_window is None:
+    def faithfulness_summary(self, network: LoadedNetwork, trial: LoadedTrial, method: str) -> str | None:
+        """Compare deletion in the order of the method with deletion in random order on a few windows of the trial."""
+        loaded = _trained_network(network)
+        if loaded.mean_window is None:
             return None
-        recording = network_recording(gait.folder, gait.sequence.joints_m, gait.rate_hz, opened)
-        every = WindowDataset([recording], opened.window_length)
-        some = torch.linspace(0, len(every) - 1, min(len(every), _MEASURED)).round().long()
-        windows, rule = every.batch(some), self.rule if method == "lrp" else None
-        said = explain_windows(opened.network, windows, method, baseline=opened.mean_window, rule=rule)
-        scores = [cell_scores(said.values, said.logits, signed=said.signed)]
-        scores += [random_scores(windows, seed) for seed in range(_CHANCES)]
-        own, *chance = (
-            curves(opened.network, windows, opened.mean_window, order, steps=_STEPS).deletion_area for order in scores
+        prepared = prepare_trial(trial.folder, trial.sequence.joints_m, trial.rate_hz, loaded)
+        all_windows = WindowDataset([prepared], loaded.window_length)
+        chosen = torch.linspace(0, len(all_windows) - 1, min(len(all_windows), _DELETION_WINDOWS)).round().long()
+        windows, rule = all_windows.batch(chosen), self.rule if method == "lrp" else None
+        result = explain_windows(loaded.network, windows, method, baseline=loaded.mean_window, rule=rule)
+        scores = [patch_scores(result.values, result.logits, signed=result.signed)]
+        scores += [random_patch_scores(windows, seed) for seed in range(_RANDOM_ORDERS)]
+        own, *random = (
+            perturbation_curves(loaded.network, windows, loaded.mean_window, order, steps=_DELETION_STEPS).deletion_auc
+            for order in scores
         )
         return (
-            f"Check on this walk: without the joints and moments named first the score moves by {own:.2f}; without as "
-            f"many at random, by {sum(chance) / len(chance):.2f}."
+            f"Deletion check on this trial: removing the highest attributions first changes the logit by {own:.2f}; "
+            f"removing as much at random, by {sum(random) / len(random):.2f}."
         )
 
-    def healthy_mean(self, folder: Path) -> LoadedTrial:
-        """One stride of the mean healthy walker of a folder of fitted gaits."""
-        return healthy_mean(folder, self.bodies)
+    def compute_normative_stride(self, folder: Path) -> LoadedTrial:
+        """Return the mean stride of the controls in a folder of fitted trials."""
+        return compute_normative_stride(folder, self.bodies)
 
 
-def _opened(network: LoadedNetwork) -> TrainedNetwork:
-    assert isinstance(network.handle, TrainedNetwork)
-    return network.handle
+def _trained_network(network: LoadedNetwork) -> TrainedNetwork:
+    assert isinstance(network.backend_data, TrainedNetwork)
+    return network.backend_data
 
 
-def _persons(opened: TrainedNetwork) -> tuple[str, ...]:
-    """That it has learnt from, "sick/P02"; none where it does not say."""
-    return tuple(map(str, opened.checkpoint.fold.get("training", ()))) if opened.checkpoint else ()
+def _training_subjects(network: TrainedNetwork) -> tuple[str, ...]:
+    """Return the subjects of the training set, such as "sick/P02"; none if the file does not record them."""
+    return tuple(map(str, network.checkpoint.fold.get("training", ()))) if network.checkpoint else ()
 
 
-def _trained_on(opened: TrainedNetwork) -> str:
-    persons = _persons(opened)
-    return f"trained on {len(persons)} persons" if persons else "the file does not say what it was trained on"
+def _training_note(network: TrainedNetwork) -> str:
+    subjects = _training_subjects(network)
+    if not subjects:
+        return "training subjects not recorded in the file"
+    return f"trained on {len(subjects)} subject{'s' * (len(subjects) > 1)}"

@@ -1,4 +1,4 @@
-"""The window on a screen, by GLFW."""
+"""The window on a screen (GLFW)."""
 
 from __future__ import annotations
 
@@ -11,56 +11,56 @@ from typing import Any
 import moderngl
 
 from gait.viewing.lazy_imgui import WindowUnavailableError, glfw, imgui
-from gait.viewing.offscreen_window import PAPER, TITLE, Looks
+from gait.viewing.offscreen_window import CLEAR_COLOUR, TITLE, ImGuiContext
 
-_IDLE_S = 0.25  # between two pictures while nothing happens
-_AWAKE_S = 0.5  # after the last event
-_MOST_DENSE = 4.0  # a system that says more is mistaken
+_IDLE_S = 0.25  # between two frames while nothing changes
+_AWAKE_S = 0.5  # full frame rate for this long after the last event
+_MAX_DENSITY = 4.0  # larger values reported by a system are wrong
 
 
 class GlfwWindow:
-    """A window of the system. Draws as often as the screen shows pictures while anything moves, rarely otherwise."""
+    """A window on the screen. It redraws at the frame rate of the screen while anything moves, and rarely otherwise."""
 
-    def __init__(self, width: int, height: int, dropped: Callable[[Path], None]) -> None:
+    def __init__(self, width: int, height: int, on_drop: Callable[[Path], None]) -> None:
         """Open a window.
 
         Args:
-            width: at first, in pixels of an ordinary screen; on a finer one it has as many more.
-            height: likewise.
-            dropped: is told of each file or folder that is dropped on the window.
+            width: initial width in pixels of a standard screen; a high-density screen uses more of its pixels.
+            height: initial height, likewise.
+            on_drop: called with each file or folder that is dropped on the window.
 
         Raises:
-            NoWindowError: there is no screen, or no OpenGL 3.3 on it.
+            WindowUnavailableError: there is no screen, or no OpenGL 3.3 on it.
         """
-        said: list[str] = []
+        messages: list[str] = []
         glfw.ERROR_REPORTING = "ignore"
-        glfw.set_error_callback(lambda _, words: said.append(words.decode(errors="replace")))
+        glfw.set_error_callback(lambda _, message: messages.append(message.decode(errors="replace")))
         if not glfw.init():
-            raise _no_window(said)
+            raise _window_error(messages)
         glfw.window_hint(glfw.CONTEXT_VERSION_MAJOR, 3)
         glfw.window_hint(glfw.CONTEXT_VERSION_MINOR, 3)
         glfw.window_hint(glfw.OPENGL_PROFILE, glfw.OPENGL_CORE_PROFILE)
         glfw.window_hint(glfw.OPENGL_FORWARD_COMPAT, True)
         glfw.window_hint(glfw.SCALE_TO_MONITOR, True)
-        glfw.window_hint(glfw.SAMPLES, 0)  # multisampling costs a software rasteriser more than the picture
+        glfw.window_hint(glfw.SAMPLES, 0)  # multisampling is slower than all the rest in a software rasterizer
         self._window: Any = glfw.create_window(width, height, TITLE, None, None)
         if not self._window:
             glfw.terminate()
-            raise _no_window(said)
+            raise _window_error(messages)
         glfw.make_context_current(self._window)
         glfw.swap_interval(1)
         try:
             self.context = moderngl.create_context(require=330)
-        except Exception as error:  # moderngl raises bare Exceptions, each driver with its own words
+        except Exception as error:  # moderngl raises plain Exceptions, with messages that differ between drivers
             glfw.terminate()
-            raise _no_window([str(error)]) from error
+            raise _window_error([str(error)]) from error
 
-        def on_drop(_: Any, paths: list[str]) -> None:
+        def call_on_drop(_: Any, paths: list[str]) -> None:
             for path in paths:
-                dropped(Path(path))
+                on_drop(Path(path))
 
-        glfw.set_drop_callback(self._window, on_drop)
-        self._looks = Looks()
+        glfw.set_drop_callback(self._window, call_on_drop)
+        self._imgui = ImGuiContext()
         imgui.backends.glfw_init_for_opengl(ctypes.cast(self._window, ctypes.c_void_p).value or 0, True)
         imgui.backends.opengl3_init("#version 330")
 
@@ -72,22 +72,22 @@ class GlfwWindow:
 
     @property
     def density(self) -> float:
-        """How many of ImGui's pixels take the room of one of an ordinary screen."""
-        return density_of(glfw.get_window_content_scale(self._window), glfw.get_window_size(self._window), self.size)
+        """Pixels of ImGui per pixel of a standard screen."""
+        return pixel_density(glfw.get_window_content_scale(self._window), glfw.get_window_size(self._window), self.size)
 
-    def run(self, contents: Callable[[int, int, float, float], None], moving: Callable[[], bool]) -> None:
-        """Until the window is closed.
+    def run(self, draw: Callable[[int, int, float, float], None], is_animating: Callable[[], bool]) -> None:
+        """Draw until the window is closed.
 
         Args:
-            contents: draws a picture of a width and height in ImGui's pixels, so many seconds after the last one, on a
-                screen of such a density.
-            moving: whether the next picture may be another one although nothing is pressed.
+            draw: draws a frame; called with width and height in pixels of ImGui, seconds since the last frame, and the
+                pixel density.
+            is_animating: returns whether the next frame can change without user input.
         """
-        self._looks.use()
+        self._imgui.use()
         last = awake = time.perf_counter()
         screen = self.context.detect_framebuffer(0)
         while not glfw.window_should_close(self._window):
-            if moving() or time.perf_counter() < awake + _AWAKE_S:
+            if is_animating() or time.perf_counter() < awake + _AWAKE_S:
                 glfw.poll_events()
             else:
                 before = time.perf_counter()
@@ -105,51 +105,52 @@ class GlfwWindow:
             width, height = self.size
             now = time.perf_counter()
             if width and height:  # a minimised window has no size
-                contents(round(io.display_size.x), round(io.display_size.y), now - last, self.density)
+                draw(round(io.display_size.x), round(io.display_size.y), now - last, self.density)
             last = now
             imgui.render()
             screen.use()
             self.context.viewport = (0, 0, width, height)
-            self.context.clear(*PAPER)
+            self.context.clear(*CLEAR_COLOUR)
             imgui.backends.opengl3_render_draw_data(imgui.get_draw_data())
             glfw.swap_buffers(self._window)
 
     def ask_to_close(self) -> None:
-        """As if the user had closed it: ``run`` ends after this picture."""
+        """Close the window: ``run`` returns after this frame."""
         glfw.set_window_should_close(self._window, True)
 
     def close(self) -> None:
-        """Take the window away."""
-        self._looks.use()
+        """Destroy the window."""
+        self._imgui.use()
         imgui.backends.opengl3_shutdown()
         imgui.backends.glfw_shutdown()
-        self._looks.close()
+        self._imgui.close()
         glfw.terminate()
 
 
-def density_of(content_scale: tuple[float, float], window: tuple[int, int], framebuffer: tuple[int, int]) -> float:
-    """How many pixels of the window's own measure take the room of one of an ordinary screen.
+def pixel_density(content_scale: tuple[float, float], window: tuple[int, int], framebuffer: tuple[int, int]) -> float:
+    """Return how many pixels of the window correspond to one pixel of a standard screen.
 
     Args:
-        content_scale: what the system wants things to be enlarged by.
-        window: its width and height in its own measure.
-        framebuffer: in the screen's pixels; more of them where the system itself enlarges (macOS, Wayland).
+        content_scale: scale factors that the system requests.
+        window: width and height of the window in its own units.
+        framebuffer: width and height in pixels of the screen; larger than ``window`` where the system itself scales
+            (macOS, Wayland).
     """
-    wanted = max(content_scale)
-    enlarged = framebuffer[0] / window[0] if window[0] and framebuffer[0] else 1.0
-    return min(max(wanted / enlarged, 1.0), _MOST_DENSE) if wanted > 0 else 1.0
+    requested = max(content_scale)
+    system_scale = framebuffer[0] / window[0] if window[0] and framebuffer[0] else 1.0
+    return min(max(requested / system_scale, 1.0), _MAX_DENSITY) if requested > 0 else 1.0
 
 
 def _any_key_down() -> bool:
-    return any(imgui.is_key_down(key) for key in _HELD)
+    return any(imgui.is_key_down(key) for key in _MOVE_KEYS)
 
 
-def _no_window(said: list[str]) -> WindowUnavailableError:
-    why = " ".join(said[-1].split()) if said else "GLFW found no screen"
+def _window_error(messages: list[str]) -> WindowUnavailableError:
+    reason = " ".join(messages[-1].split()) if messages else "GLFW found no screen"
     return WindowUnavailableError(
-        f"No window can be shown here ({why}). Without a screen there are --export DIR, --video FILE.mp4 and "
+        f"No window can be shown here ({reason}). Without a screen use --export DIR, --video FILE.mp4 or "
         "--screenshot FILE.png; over ssh, log in with -X."
     )
 
 
-_HELD = tuple(getattr(imgui.Key, name) for name in "wasdrfeq")
+_MOVE_KEYS = tuple(getattr(imgui.Key, name) for name in "wasdrfeq")

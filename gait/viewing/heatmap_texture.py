@@ -1,4 +1,4 @@
-"""The map of joints by time as one picture: a cell a joint and frame, or a mean of frames where there are very many."""
+"""The heatmap of joints over time as one image: a cell per joint and frame, or per mean of frames if there are many."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from numpy.typing import NDArray
 
 from gait.body.skeleton import HEAD_TO_FEET
 from gait.viewing.attribution_overlay import AttributionOverlay
-from gait.viewing.downsample import in_columns
+from gait.viewing.downsample import downsample_mean
 
-MOST_COLUMNS = 8192
-"""As wide as a picture may be on any graphics card."""
+MAX_COLUMNS = 8192
+"""Width of a texture that every graphics card supports."""
 
 
-def map_pixels(explained: AttributionOverlay) -> NDArray[np.uint8]:
-    """(22, columns, 3) colours, the head above, the first frame at the left."""
-    columns = in_columns(explained.values.astype(np.float64), MOST_COLUMNS)
-    return explained.scale.colours(columns[:, list(HEAD_TO_FEET)].T)
+def heatmap_pixels(overlay: AttributionOverlay) -> NDArray[np.uint8]:
+    """Return colours (22, columns, 3): the head at the top, the first frame at the left."""
+    columns = downsample_mean(overlay.values.astype(np.float64), MAX_COLUMNS)
+    return overlay.scale.colours(columns[:, list(HEAD_TO_FEET)].T)

@@ -1,7 +1,7 @@
-"""Dear ImGui and ImPlot, loaded when a window is first drawn.
+"""Dear ImGui and ImPlot, imported when a window is first drawn.
 
-pyimgui (``pip install imgui``) has no wheels past Python 3.11, and its maintainer has stopped; imgui-bundle is kept up.
-It must be imported before glfw: both then share one copy of GLFW.
+imgui-bundle is used because pyimgui (``pip install imgui``) has no wheels for Python above 3.11 and is unmaintained. It
+must be imported before glfw, so that both share one copy of GLFW.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
 
 class WindowUnavailableError(GaitError):
-    """This machine, or this installation, has no window to show; pictures may still be drawn."""
+    """No window can be shown on this machine or with this installation; rendering may still be possible."""
 
 
 def __getattr__(name: str) -> Any:
-    """``imgui``, ``implot`` and ``glfw``.
+    """Import ``imgui``, ``implot`` or ``glfw`` on first use.
 
     Raises:
-        NoWindowError: they are not installed, or a library of the system is missing.
+        WindowUnavailableError: they are not installed, or a system library is missing.
     """
     if name not in ("imgui", "implot", "glfw"):
         raise AttributeError(name)
@@ -36,7 +36,7 @@ def __getattr__(name: str) -> Any:
 
 
 def fonts() -> tuple[Path, Path]:
-    """The files of the letters: regular, bold."""
+    """Return the font files: regular, bold."""
     import imgui_bundle
 
     folder = Path(str(imgui_bundle.__file__)).parent / "assets" / "fonts" / "Roboto"

@@ -1,4 +1,4 @@
-"""One fitted gait as it is looked at: its movement, its body, and what was measured of it."""
+"""A fitted trial as the viewer shows it: poses, body model, gait events, joint angles and markers."""
 
 from __future__ import annotations
 
@@ -14,93 +14,93 @@ from gait.body.model_file import load_body
 from gait.body.pose_sequence import PoseSequence
 from gait.errors import GaitError
 from gait.files.safe_pickle import read_array_dict
-from gait.kinematics.gait_events import GaitEvents, gait_events
-from gait.kinematics.joint_angles import JointAngles, joint_angles
-from gait.motion.pose_files import POSES_FILE, pose_folders, read_poses
-from gait.motion.trial_paths import gait_name
+from gait.kinematics.gait_events import GaitEvents, detect_gait_events
+from gait.kinematics.joint_angles import JointAngles, compute_joint_angles
+from gait.motion.pose_files import POSES_FILE, find_pose_folders, read_poses
+from gait.motion.trial_paths import parse_trial_id
 
 RESIDUALS_FILE = "residuals.npz"
-_RATE_OF_FRAMES_HZ = 100.0  # of poses that came as JSON or text and do not say it
+_DEFAULT_FRAME_RATE_HZ = 100.0  # of poses in JSON or text files, which do not store it
 
 
 @dataclass(frozen=True, eq=False)
-class Markers:
-    """Where the markers were measured, and where the fitted body has them."""
+class MarkerTrajectories:
+    """Measured markers, and the same markers on the fitted body."""
 
     labels: tuple[str, ...]  # (M,)
-    observed_m: NDArray[np.float32]  # (T, M, 3), NaN where not seen
-    virtual_m: NDArray[np.float32]  # (T, M, 3)
+    observed_m: NDArray[np.float32]  # (T, M, 3), NaN where not visible
+    virtual_m: NDArray[np.float32]  # (T, M, 3), on the fitted body
 
 
 @dataclass(frozen=True, eq=False)
 class LoadedTrial:
-    """A gait with all that can be drawn of it."""
+    """A trial with everything that the viewer draws."""
 
     folder: Path
     name: str  # "sick/P02/walk1"
     sequence: PoseSequence
-    body: Body | None  # None: no skin, the notes say why
+    body: Body | None  # None: no mesh is drawn; the notes say why
     events: GaitEvents
     angles: JointAngles
-    markers: Markers | None
-    notes: tuple[str, ...] = ()  # plain lines on what cannot be shown
+    markers: MarkerTrajectories | None
+    notes: tuple[str, ...] = ()  # one line on each thing that cannot be shown
 
     @property
-    def frames(self) -> int:
+    def num_frames(self) -> int:
         """Number of frames T."""
-        return self.sequence.frames
+        return self.sequence.num_frames
 
     @property
     def rate_hz(self) -> float:
-        """Frames a second."""
+        """Frames per second."""
         return self.sequence.rate_hz
 
     @property
-    def seconds(self) -> float:
-        """From the first frame to the end of the last."""
-        return self.frames / self.rate_hz
+    def duration_s(self) -> float:
+        """Duration in seconds, from the first frame to the end of the last one."""
+        return self.num_frames / self.rate_hz
 
 
-def holds_a_walk(folder: Path) -> bool:
-    """Whether a folder looks like that of a fitted gait. Text files are taken for poses if they are numbered."""
-    parts = pose_folders(folder)
-    if parts != (folder,) or any(next(folder.glob(kind), None) for kind in (POSES_FILE, "pose_*.json")):
-        return bool(parts)
+def is_fitted_trial(folder: Path) -> bool:
+    """Return whether a folder holds the poses of a trial. Text files count as poses if their names end in a number."""
+    segments = find_pose_folders(folder)
+    if segments != (folder,) or any(next(folder.glob(kind), None) for kind in (POSES_FILE, "pose_*.json")):
+        return bool(segments)
     return any(file.stem[-1:].isdecimal() for file in folder.glob("*.txt"))
 
 
 @dataclass(frozen=True)
 class BodyModelLocator:
-    """Where body models are, and which one to take where poses do not say."""
+    """Folder of the body models, and the default model for poses that do not name theirs."""
 
     folder: Path
-    model: str  # file name
-    unconstrained: bool = False  # use the free tree even where poses are of a hinge tree
+    model: str  # file name of the default
+    unconstrained: bool = False  # use the free kinematic tree even for poses of the constrained one
 
-    def default(self) -> Body:
-        """The model that was named.
+    def load_default(self) -> Body:
+        """Load the default model.
 
         Raises:
             GaitError: it cannot be read.
         """
-        return _body(self.folder / self.model, constrained=False)
+        return _load_cached(self.folder / self.model, constrained=False)
 
-    def of(self, sequence: PoseSequence) -> Body:
-        """The body that these poses were fitted with, or the one that was named if they do not say.
+    def load_for(self, sequence: PoseSequence) -> Body:
+        """Load the body model that the poses were fitted with, or the default if they do not name one.
 
         Raises:
-            GaitError: it is not there, or the poses are another body's.
+            GaitError: the model is missing, or the poses belong to another one.
         """
         name = Path(sequence.model_file).name or self.model
         file = self.folder / name
         if not file.is_file():
             raise GaitError(
-                f"No skin: the poses are of the body {name}, which is not in {self.folder}; put it there to see the "
-                "skin, or name its folder with --base_folder."
+                f"No skin: the poses belong to the body model {name}, which is not in {self.folder}; put it there to "
+                "see the skin, or name its folder with --base_folder."
             )
-        body = _body(file, constrained=sequence.constrained and not self.unconstrained)
+        body = _load_cached(file, constrained=sequence.constrained and not self.unconstrained)
         if sequence.model_sha256 and body.sha256 != sequence.model_sha256:
-            raise GaitError(f"No skin: {file} is not the file that the poses were fitted with; fit this gait again.")
+            raise GaitError(f"No skin: {file} is not the file that the poses were fitted with; fit this trial again.")
         if sequence.poses.shape[1] != body.num_pose:
             raise GaitError(
                 f"No skin: a pose has {sequence.poses.shape[1]} numbers, {name} needs {body.num_pose}"
@@ -109,53 +109,53 @@ class BodyModelLocator:
         return body
 
 
-def read_shown_gait(folder: Path, bodies: BodyModelLocator, rate_hz: float | None = None) -> LoadedTrial:
-    """Everything about one fitted gait.
-
-    A folder that names a gait which was split gives its first part.
+def load_trial(folder: Path, bodies: BodyModelLocator, rate_hz: float | None = None) -> LoadedTrial:
+    """Load a fitted trial. Of a trial that was split, its first segment is loaded.
 
     Args:
-        folder: of the gait, or of a part of it; a file in it will do.
+        folder: folder of the trial or of a segment; a file in it is accepted too.
         bodies: where its body model is.
-        rate_hz: of poses that come as JSON or text frames, which do not say it.
+        rate_hz: frame rate of poses in JSON or text files, which do not store it.
 
     Raises:
-        GaitError: there are no poses, or they are damaged. What only limits the picture is a note instead.
+        GaitError: there are no poses, or they are damaged. If the body model or the markers are missing, ``notes`` say
+            so instead.
     """
     folder = Path(folder)
     if folder.is_file():
         folder = folder.parent
     notes: list[str] = []
-    parts = pose_folders(folder)
-    if len(parts) > 1 or (parts and parts[0] != folder):
-        notes.append(f"This gait was split where markers lacked; shown is {parts[0].name} of {len(parts)}.")
-        folder = parts[0]
+    segments = find_pose_folders(folder)
+    if len(segments) > 1 or (segments and segments[0] != folder):
+        notes.append(f"This trial was split at gaps in its markers; shown is {segments[0].name} of {len(segments)}.")
+        folder = segments[0]
     needs_body = not (folder / POSES_FILE).is_file()
-    sequence = read_poses(folder, body=bodies.default() if needs_body else None, rate_hz=rate_hz or _RATE_OF_FRAMES_HZ)
+    default_body = bodies.load_default() if needs_body else None
+    sequence = read_poses(folder, body=default_body, rate_hz=rate_hz or _DEFAULT_FRAME_RATE_HZ)
     if needs_body and rate_hz is None:
-        notes.append(f"The poses do not say how many frames a second they are; {_RATE_OF_FRAMES_HZ:g} are assumed.")
+        notes.append(f"These poses do not store their frame rate; {_DEFAULT_FRAME_RATE_HZ:g} Hz is assumed.")
     body = markers = None
     try:
-        body = bodies.of(sequence)
+        body = bodies.load_for(sequence)
     except GaitError as error:
         notes.append(str(error))
     try:
-        markers = _markers(folder, sequence.frames)
+        markers = _read_markers(folder, sequence.num_frames)
     except GaitError as error:
         notes.append(f"No markers: {error}")
     return LoadedTrial(
         folder=folder,
-        name=gait_name(folder),
+        name=parse_trial_id(folder),
         sequence=sequence,
         body=body,
-        events=gait_events(sequence.joints_m, sequence.rate_hz),
-        angles=joint_angles(sequence.joints_m, sequence.rate_hz),
+        events=detect_gait_events(sequence.joints_m, sequence.rate_hz),
+        angles=compute_joint_angles(sequence.joints_m, sequence.rate_hz),
         markers=markers,
         notes=tuple(notes),
     )
 
 
-def _markers(folder: Path, frames: int) -> Markers | None:
+def _read_markers(folder: Path, num_frames: int) -> MarkerTrajectories | None:
     file = folder / RESIDUALS_FILE
     if not file.is_file():
         return None
@@ -163,15 +163,15 @@ def _markers(folder: Path, frames: int) -> Markers | None:
     missing = sorted({"labels", "observed_m", "virtual_m"} - data.keys())
     if missing:
         raise GaitError(f"{file} lacks {', '.join(missing)}.")
-    needed = (frames, len(data["labels"]), 3)
+    expected = (num_frames, len(data["labels"]), 3)
     for key in ("observed_m", "virtual_m"):
-        if data[key].shape != needed or data[key].dtype.kind != "f":
-            raise GaitError(f"{file}: {key} has the shape {data[key].shape}, {needed} is needed.")
-    return Markers(
+        if data[key].shape != expected or data[key].dtype.kind != "f":
+            raise GaitError(f"{file}: {key} has the shape {data[key].shape}, not {expected}.")
+    return MarkerTrajectories(
         tuple(map(str, data["labels"])), data["observed_m"].astype(np.float32), data["virtual_m"].astype(np.float32)
     )
 
 
 @lru_cache(maxsize=4)
-def _body(file: Path, *, constrained: bool) -> Body:
+def _load_cached(file: Path, *, constrained: bool) -> Body:
     return load_body(file, constrained=constrained)

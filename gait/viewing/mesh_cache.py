@@ -1,8 +1,8 @@
-"""The skin of a recording, frame by frame: worked out ahead of where the viewer is, in a thread of its own.
+"""Body meshes of a trial, computed ahead of playback in a thread.
 
-A frame takes some four milliseconds when it is made with fifteen others, and a body of 13,718 vertices takes 0.3 MB. So
-batches around the place that is being looked at are kept, as many as fit the memory allowed, and those to come are made
-first. A frame that is not there yet is made at once, alone.
+In batches of 16 a mesh takes about four milliseconds; one of 13,718 vertices takes 0.3 MB. The cache keeps the batches
+around the current frame, as many as fit into its memory, and computes the upcoming ones first. A mesh that is not yet
+cached is computed when it is requested.
 """
 
 from __future__ import annotations
@@ -20,27 +20,27 @@ from gait.body.body import Body
 from gait.body.pose_sequence import PoseSequence
 
 BATCH = 16
-"""Frames made together."""
-MEMORY = 256 << 20
-"""Bytes of skin that are kept of one recording."""
+"""Frames per batch."""
+MEMORY_BYTES = 256 << 20
+"""Bytes of meshes that are kept per trial."""
 
 
 @dataclass(frozen=True, eq=False)
-class Skin:
-    """The skin in one frame."""
+class PosedMesh:
+    """The body surface in one frame."""
 
     vertices_m: NDArray[np.float32]  # (V, 3) metres, y up
     normals: NDArray[np.float32]  # (V, 3) unit, outwards
 
 
 class MeshBuilder:
-    """Makes skins of one person; several threads may ask."""
+    """Computes the meshes of one pose sequence. It is safe to use from several threads."""
 
     def __init__(self, body: Body, sequence: PoseSequence) -> None:
-        """Of these poses, which must be this body's.
+        """Prepare a body model for a pose sequence.
 
         Raises:
-            GaitError: they are another body's, or have more numbers of shape than it has.
+            GaitError: the poses belong to another body model.
         """
         self.faces: NDArray[np.int32] = body.faces.cpu().numpy().astype(np.int32)
         self._body = body
@@ -51,22 +51,22 @@ class MeshBuilder:
         of_face = np.repeat(np.arange(len(self.faces)), 3)
         ones = np.ones(len(corner), dtype=np.float32)
         self._face_sum = scipy.sparse.csr_matrix((ones, (corner, of_face)), shape=(body.num_vertices, len(self.faces)))
-        body.local_rotations(torch.as_tensor(sequence.poses[:1]).to(body.v_template))  # refuses another body's poses
+        body.local_rotations(torch.as_tensor(sequence.poses[:1]).to(body.v_template))  # raises if the poses do not fit
 
-    def skins(self, first: int, end: int) -> list[Skin]:
-        """The skins of the frames ``first`` to ``end`` - 1."""
-        like = self._body.v_template
+    def build(self, first: int, end: int) -> list[PosedMesh]:
+        """Compute the meshes of the frames ``first`` to ``end`` - 1."""
+        template = self._body.v_template
         with torch.inference_mode():
-            poses, places = (
-                torch.as_tensor(rows[first:end]).to(like)
+            poses, translation = (
+                torch.as_tensor(rows[first:end]).to(template)
                 for rows in (self._sequence.poses, self._sequence.translation_m)
             )
-            vertices = self._body(poses, self._betas, places).vertices
+            vertices = self._body(poses, self._betas, translation).vertices
             normals = self._normals(vertices)
-        return [Skin(v, n) for v, n in zip(vertices.cpu().numpy(), normals, strict=True)]
+        return [PosedMesh(v, n) for v, n in zip(vertices.cpu().numpy(), normals, strict=True)]
 
     def _normals(self, vertices: torch.Tensor) -> NDArray[np.float32]:
-        """As ``vertex_normals``, of a batch (B, V, 3)."""
+        """Compute vertex normals of a batch (B, V, 3); the batched form of ``scene.vertex_normals``."""
         B, V, _ = vertices.shape
         corners = vertices.cpu().transpose(0, 1).reshape(V, B * 3)[self._corner].reshape(-1, 3, B, 3)
         normals = torch.linalg.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
@@ -76,45 +76,45 @@ class MeshBuilder:
 
 
 class MeshCache:
-    """All skins of a recording, whose batches around ``at`` are kept ready. Close it when it is no longer shown."""
+    """The meshes of a trial; batches around the last requested frame are kept. Close it to stop its thread."""
 
-    def __init__(self, maker: MeshBuilder, frames: int, memory: int = MEMORY) -> None:
-        self.maker = maker
-        self.frames = frames
-        bytes_a_frame = 24 * int(maker.faces.max() + 1)
-        self._most = max(2, memory // (bytes_a_frame * BATCH))  # batches
-        self._batches: dict[int, list[Skin]] = {}
-        self._place = 0  # the batch that is looked at
+    def __init__(self, builder: MeshBuilder, num_frames: int, memory_bytes: int = MEMORY_BYTES) -> None:
+        self.builder = builder
+        self.num_frames = num_frames
+        bytes_per_frame = 24 * int(builder.faces.max() + 1)
+        self._max_batches = max(2, memory_bytes // (bytes_per_frame * BATCH))
+        self._batches: dict[int, list[PosedMesh]] = {}
+        self._current_batch = 0
         self._changed = threading.Condition()
         self._closed = False
-        self._thread = threading.Thread(target=self._make_ahead, name="skins", daemon=True)
+        self._thread = threading.Thread(target=self._prefetch, name="meshes", daemon=True)
         self._thread.start()
 
-    def at(self, frame: int) -> Skin:
-        """The skin of one frame; what follows it is made meanwhile."""
+    def mesh_at(self, frame: int) -> PosedMesh:
+        """Return the mesh of one frame; the thread computes the following ones."""
         number, within = divmod(frame, BATCH)
         with self._changed:
-            self._place = number
+            self._current_batch = number
             self._changed.notify()
             batch = self._batches.get(number)
-        return batch[within] if batch else self.maker.skins(frame, frame + 1)[0]
+        return batch[within] if batch else self.builder.build(frame, frame + 1)[0]
 
     @property
-    def ready(self) -> int:
-        """How many frames are there already."""
+    def num_ready(self) -> int:
+        """Number of frames in the cache."""
         with self._changed:
             return sum(len(batch) for batch in self._batches.values())
 
     def close(self) -> None:
-        """End the thread and give the memory back."""
+        """Stop the thread and free the memory."""
         with self._changed:
             self._closed = True
             self._changed.notify()
         self._thread.join()
         self._batches.clear()
 
-    def _make_ahead(self) -> None:
-        torch.set_num_threads(1)  # of this thread's own work: the window needs the other core
+    def _prefetch(self) -> None:
+        torch.set_num_threads(1)  # leave the other cores to the window
         while True:
             with self._changed:
                 while not self._closed and self._next() is None:
@@ -122,19 +122,19 @@ class MeshCache:
                 number = self._next()
                 if self._closed or number is None:
                     return
-            batch = self.maker.skins(number * BATCH, min((number + 1) * BATCH, self.frames))
+            batch = self.builder.build(number * BATCH, min((number + 1) * BATCH, self.num_frames))
             with self._changed:
                 self._batches[number] = batch
                 wanted = set(self._wanted())
-                for kept in [kept for kept in self._batches if kept not in wanted]:
-                    del self._batches[kept]
+                for unwanted in [batch_number for batch_number in self._batches if batch_number not in wanted]:
+                    del self._batches[unwanted]
 
     def _wanted(self) -> Iterator[int]:
-        """The batches to keep, the most urgent first: one behind, all others ahead, and round to the beginning."""
-        count = -(-self.frames // BATCH)
-        for k in range(min(self._most, count)):
-            step = -1 if k == self._most - 1 and self._most < count else k
-            yield (self._place + step) % count
+        """Yield the batches to keep, most urgent first: the current one, those ahead (cyclically), then one behind."""
+        count = -(-self.num_frames // BATCH)
+        for k in range(min(self._max_batches, count)):
+            step = -1 if k == self._max_batches - 1 and self._max_batches < count else k
+            yield (self._current_batch + step) % count
 
     def _next(self) -> int | None:
         return next((number for number in self._wanted() if number not in self._batches), None)

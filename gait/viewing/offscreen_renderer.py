@@ -1,4 +1,4 @@
-"""Pictures without a screen: an OpenGL context through EGL, on a graphics card or in software."""
+"""Rendering without a screen: an OpenGL context through EGL, on a graphics card or in software."""
 
 from __future__ import annotations
 
@@ -16,32 +16,32 @@ from gait.viewing.renderer import Canvas, Renderer
 from gait.viewing.scene import Scene
 
 DEBIAN_PACKAGES = ("libegl1", "libgl1", "libgl1-mesa-dri")
-"""What drawing without a screen needs of Debian, where no graphics driver brings it."""
+"""Debian packages for rendering without a screen, where no graphics driver provides EGL."""
 
 _EGL: dict[str, Any] = {"backend": "egl"}  # moderngl's own annotation of **settings is wrong
 
 
 class RenderingUnavailableError(GaitError):
-    """This machine cannot draw; everything but the pictures can still be had."""
+    """This machine cannot render; everything except images still works."""
 
 
 def egl_context() -> moderngl.Context:
-    """A context without a window, for the thread that asks.
+    """Create an OpenGL context without a window, for the calling thread.
 
     Raises:
-        NoDrawingError: this machine has none.
+        RenderingUnavailableError: this machine has no EGL.
     """
     try:
         return moderngl.create_context(require=330, standalone=True, **_EGL)
-    except Exception as error:  # moderngl raises bare Exceptions, each driver with its own words
+    except Exception as error:  # moderngl raises plain Exceptions, with messages that differ between drivers
         raise RenderingUnavailableError(
-            f"Cannot draw without a screen: {' '.join(str(error).split())}. "
+            f"Cannot render without a screen: {' '.join(str(error).split())}. "
             f"On Debian or Ubuntu: sudo apt-get install {' '.join(DEBIAN_PACKAGES)}"
         ) from error
 
 
 class OffscreenRenderer:
-    """Owns the GPU: one context without a window. Use it from the thread that made it."""
+    """A renderer with its own OpenGL context. Use it only in the thread that created it."""
 
     def __init__(self) -> None:
         self._context = egl_context()
@@ -50,14 +50,14 @@ class OffscreenRenderer:
 
     @property
     def device(self) -> str:
-        """What draws, in the driver's words, e.g. "llvmpipe (LLVM 15.0.6, 256 bits)"."""
+        """Name of the device as the driver gives it, e.g. "llvmpipe (LLVM 15.0.6, 256 bits)"."""
         return str(self._context.info["GL_RENDERER"])
 
     def draw(self, scene: Scene, camera: Camera, width: int, height: int, supersample: int = 2) -> NDArray[np.uint8]:
-        """Picture (height, width, 3) of ``scene``.
+        """Render ``scene``; return the image (height, width, 3).
 
-        Edges are smoothed by drawing ``supersample`` times as large: multisampling costs a software
-        rasteriser more than that.
+        Edges are anti-aliased by rendering ``supersample`` times as large, which is faster than multisampling in a
+        software rasterizer.
         """
         with self._context:
             canvas = self._canvas(width * supersample, height * supersample)
@@ -67,7 +67,7 @@ class OffscreenRenderer:
         return np.asarray(large.reduce(supersample) if supersample > 1 else large)[::-1].copy()
 
     def _canvas(self, width: int, height: int) -> Canvas:
-        """The canvas of that size; the last few are kept, as a film or a row of stills asks for one again."""
+        """Return a canvas of that size; the last few are kept, as series of images use the same size."""
         canvas = self._canvases.pop((width, height), None) or Canvas.of_size(self._context, width, height)
         self._canvases[width, height] = canvas
         if len(self._canvases) > 3:
@@ -79,15 +79,15 @@ _shared = threading.local()
 
 
 def shared_renderer() -> OffscreenRenderer:
-    """One renderer for all pictures of this thread, made at the first: a context belongs to one thread."""
+    """Return the renderer of this thread, created on first use: a context belongs to one thread."""
     if not hasattr(_shared, "renderer"):
         _shared.renderer = OffscreenRenderer()
     renderer: OffscreenRenderer = _shared.renderer
     return renderer
 
 
-if __name__ == "__main__":  # what setup.sh asks: can this machine draw?
+if __name__ == "__main__":  # setup.sh runs this to test whether the machine can render
     try:
         print(shared_renderer().device)
-    except RenderingUnavailableError as no_drawing:
-        raise SystemExit(str(no_drawing)) from None
+    except RenderingUnavailableError as unavailable:
+        raise SystemExit(str(unavailable)) from None

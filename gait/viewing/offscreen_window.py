@@ -1,12 +1,11 @@
-"""Where the window is drawn: on a screen, or into memory without one. Both show the same contents."""
+"""The window without a screen, and what it shares with the window on a screen."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any, Protocol
+from typing import Any
 
-import moderngl
 import numpy as np
 from numpy.typing import NDArray
 
@@ -14,28 +13,18 @@ from gait.viewing import lazy_imgui as gui
 from gait.viewing.lazy_imgui import imgui, implot
 from gait.viewing.offscreen_renderer import egl_context
 
-PAPER = (0.94, 0.94, 0.94, 1.0)
-"""What everything is drawn on, red, green, blue, opacity."""
-TITLE = "Gait: what the network looked at"
+CLEAR_COLOUR = (0.94, 0.94, 0.94, 1.0)
+"""Background of the window: red, green, blue, opacity."""
+TITLE = "Gait: explanation viewer"
 
 
-class RenderTarget(Protocol):
-    """A place with a size and an OpenGL context."""
-
-    context: moderngl.Context
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """Width and height in pixels."""
-
-
-class Looks:
-    """ImGui of one stage: its letters and colours."""
+class ImGuiContext:
+    """The ImGui and ImPlot contexts of one window, with fonts and colours."""
 
     def __init__(self) -> None:
         self.imgui = imgui.create_context()
         self.implot = implot.create_context()
-        self.use()  # ImGui itself takes up a new one only where there is none
+        self.use()  # ImGui makes a new context current only if there was none
         io = imgui.get_io()
         io.set_ini_filename("")
         io.set_log_filename("")
@@ -46,78 +35,78 @@ class Looks:
         style = imgui.get_style()
         style.child_border_size = 0.0
         style.frame_rounding = style.grab_rounding = 3.0
-        # Plain surfaces: smoothed edges cost a software rasteriser a tenth of a picture.
+        # Anti-aliased fills take a software rasterizer a tenth of the time per frame.
         style.anti_aliased_fill = False
         implot.get_style().use_local_time = False
 
     def use(self) -> None:
-        """What ImGui is asked from now on is about this stage."""
+        """Make the contexts of this window current."""
         imgui.set_current_context(self.imgui)
         implot.set_current_context(self.implot)
 
     def close(self) -> None:
-        """Give it back."""
+        """Destroy the contexts."""
         self.use()
         implot.destroy_context(self.implot)
         imgui.destroy_context(self.imgui)
 
 
 class OffscreenWindow:
-    """Without a screen. Events are scripted: what hands would do, and how much time passes."""
+    """A window that is drawn into memory. Input events and elapsed time are given by the caller."""
 
     def __init__(self, width: int, height: int) -> None:
-        """Of this size.
+        """Create a window of this size in pixels.
 
         Raises:
-            NoDrawingError: this machine cannot draw.
-            NoWindowError: imgui-bundle is missing.
+            RenderingUnavailableError: this machine cannot render.
+            WindowUnavailableError: imgui-bundle is missing.
         """
         self.context = egl_context()
         with self.context:
-            self._picture = self.context.simple_framebuffer((width, height), components=4)
-            self._looks = Looks()
+            self._framebuffer = self.context.simple_framebuffer((width, height), components=4)
+            self._imgui = ImGuiContext()
             imgui.backends.opengl3_init("#version 330")
         imgui.get_io().display_size = imgui.ImVec2(width, height)
 
     @property
     def size(self) -> tuple[int, int]:
         """Width and height in pixels."""
-        return self._picture.size[0], self._picture.size[1]
+        return self._framebuffer.size[0], self._framebuffer.size[1]
 
     def draw(self, contents: Callable[[], None], seconds: float = 1 / 30) -> None:
-        """One picture, ``seconds`` after the last one."""
-        self._looks.use()
+        """Draw a frame, ``seconds`` after the last one."""
+        self._imgui.use()
         with self.context:
             imgui.get_io().delta_time = max(seconds, 1e-6)
             imgui.backends.opengl3_new_frame()
             imgui.new_frame()
             contents()
             imgui.render()
-            self._picture.use()
-            self._picture.clear(*PAPER)
+            self._framebuffer.use()
+            self._framebuffer.clear(*CLEAR_COLOUR)
             imgui.backends.opengl3_render_draw_data(imgui.get_draw_data())
 
-    def picture(self) -> NDArray[np.uint8]:
-        """What was drawn last, (height, width, 3)."""
+    def image(self) -> NDArray[np.uint8]:
+        """Return the last frame, (height, width, 3)."""
         width, height = self.size
         with self.context:
-            pixels = self._picture.read(components=3, alignment=1)
-        # In one piece: what is upside down in memory costs whoever writes it ten times as much.
+            pixels = self._framebuffer.read(components=3, alignment=1)
+        # Contiguous: writing a flipped view takes ten times as long.
         return np.ascontiguousarray(np.frombuffer(pixels, np.uint8).reshape(height, width, 3)[::-1])
 
     @property
     def io(self) -> Any:
-        """Where scripted events go in."""
-        self._looks.use()
+        """ImGui's input, to which events are added."""
+        self._imgui.use()
         return imgui.get_io()
 
     def close(self) -> None:
-        """Give everything back."""
-        self._looks.use()
+        """Free everything."""
+        self._imgui.use()
         with self.context:
             imgui.backends.opengl3_shutdown()
-            self._looks.close()
-            self._picture.release()
+            self._imgui.close()
+            self._framebuffer.release()
         self.context.release()
 
     def __enter__(self) -> OffscreenWindow:

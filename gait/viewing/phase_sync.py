@@ -1,4 +1,4 @@
-"""A second walker beside the first, in step with them."""
+"""A second trial, shown beside the first in the same phase of the gait cycle."""
 
 from __future__ import annotations
 
@@ -8,80 +8,81 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gait.body.skeleton import Joint
-from gait.kinematics.gait_events import headings
-from gait.viewing.build_scene import Figure, floor_height
+from gait.kinematics.gait_events import progression_directions
+from gait.viewing.build_scene import BodyFrame, floor_height
 from gait.viewing.loaded_trial import LoadedTrial
-from gait.viewing.mesh_cache import MeshBuilder, MeshCache, Skin
+from gait.viewing.mesh_cache import MeshBuilder, MeshCache, PosedMesh
 
-_BESIDE_M = 0.95
-"""To the right of the person."""
-_MEMORY = 96 << 20
+_OFFSET_M = 0.95
+"""Distance of the second body to the right of the first."""
+_MEMORY_BYTES = 96 << 20
 
 
 @dataclass(frozen=True, eq=False)
 class ComparisonTrial:
-    """Another gait, shown as a ghost."""
+    """A second trial, ready to be drawn."""
 
-    gait: LoadedTrial
-    course: MeshCache | None
-    headings: NDArray[np.float64]  # (T, 3)
+    trial: LoadedTrial
+    mesh_cache: MeshCache | None  # None: there is no body model
+    directions: NDArray[np.float64]  # (T, 3) of progression
 
     @classmethod
-    def of(cls, gait: LoadedTrial) -> ComparisonTrial:
-        """Made ready to be drawn."""
-        course = None
-        if gait.body is not None:
-            course = MeshCache(MeshBuilder(gait.body, gait.sequence), gait.frames, _MEMORY)
-        return cls(gait, course, headings(gait.sequence.joints_m, gait.rate_hz))
+    def of(cls, trial: LoadedTrial) -> ComparisonTrial:
+        """Prepare a trial."""
+        mesh_cache = None
+        if trial.body is not None:
+            mesh_cache = MeshCache(MeshBuilder(trial.body, trial.sequence), trial.num_frames, _MEMORY_BYTES)
+        return cls(trial, mesh_cache, progression_directions(trial.sequence.joints_m, trial.rate_hz))
 
-    def beside(self, other: LoadedTrial, frame: int) -> Figure:
-        """The companion's body while ``other`` is in ``frame``: in step, beside them, walking the same way."""
-        own = same_phase(other, self.gait, frame)
-        joints = self.gait.sequence.joints_m[own]
-        ahead = headings(other.sequence.joints_m[max(frame - 60, 0) : frame + 60], other.rate_hz)[min(frame, 60)]
-        R = _level_turn(self.headings[own], ahead)
+    def body_frame_at(self, other: LoadedTrial, frame: int) -> BodyFrame:
+        """Return the body for a frame of ``other``: in the same phase, to its right, walking in the same direction."""
+        own = matching_frame(other, self.trial, frame)
+        joints = self.trial.sequence.joints_m[own]
+        nearby = other.sequence.joints_m[max(frame - 60, 0) : frame + 60]
+        ahead = progression_directions(nearby, other.rate_hz)[min(frame, 60)]
+        R = _yaw_between(self.directions[own], ahead)
         right = np.cross(ahead, [0.0, 1.0, 0.0])
         pelvis = other.sequence.joints_m[frame, Joint.PELVIS]
-        moved = pelvis + _BESIDE_M * right
-        moved[1] = joints[Joint.PELVIS, 1]
-        moved[1] += floor_height(other.sequence.joints_m) - floor_height(self.gait.sequence.joints_m)
-        shift = moved - R @ joints[Joint.PELVIS]
+        new_pelvis = pelvis + _OFFSET_M * right
+        new_pelvis[1] = joints[Joint.PELVIS, 1]
+        new_pelvis[1] += floor_height(other.sequence.joints_m) - floor_height(self.trial.sequence.joints_m)
+        shift = new_pelvis - R @ joints[Joint.PELVIS]
 
-        def placed(points: NDArray[np.float32]) -> NDArray[np.float32]:
+        def transform(points: NDArray[np.float32]) -> NDArray[np.float32]:
             return (points @ R.T + shift).astype(np.float32)
 
-        if self.course is None:
-            return Figure(placed(joints), None, None)
-        skin = self.course.at(own)
-        turned = Skin(placed(skin.vertices_m), (skin.normals @ R.T).astype(np.float32))
-        return Figure(placed(joints), turned, self.course.maker.faces)
+        if self.mesh_cache is None:
+            return BodyFrame(transform(joints), None, None)
+        mesh = self.mesh_cache.mesh_at(own)
+        transformed = PosedMesh(transform(mesh.vertices_m), (mesh.normals @ R.T).astype(np.float32))
+        return BodyFrame(transform(joints), transformed, self.mesh_cache.builder.faces)
 
     def close(self) -> None:
-        """Give the memory back."""
-        if self.course is not None:
-            self.course.close()
+        """Stop the thread of the mesh cache and free its memory."""
+        if self.mesh_cache is not None:
+            self.mesh_cache.close()
 
 
-def same_phase(shown: LoadedTrial, other: LoadedTrial, frame: int) -> int:
-    """The frame of ``other`` that is as far in its stride as ``frame`` is in that of ``shown``.
+def matching_frame(shown: LoadedTrial, other: LoadedTrial, frame: int) -> int:
+    """Return the frame of ``other`` in the same phase of the gait cycle as ``frame`` of ``shown``.
 
-    Strides go from left heel strike to left heel strike. Where one shows no whole stride, equal times are taken;
-    beyond the end of ``other`` it begins anew.
+    A stride lasts from one left initial contact to the next. If one of the trials has no complete stride, the frame at
+    the same time is returned. After its last stride, ``other`` continues with its first one.
     """
-    strikes, others = (gait.events.heel_strikes["left"] for gait in (shown, other))
-    if len(strikes) < 2 or len(others) < 2:
-        return round(frame / shown.rate_hz * other.rate_hz) % other.frames
-    stride = int(np.clip(np.searchsorted(strikes, frame, side="right") - 1, 0, len(strikes) - 2))
-    length = strikes[stride + 1] - strikes[stride]
-    phase = stride + (frame - strikes[stride]) / length  # of strides since the first strike
+    contacts, others = (trial.events.initial_contacts["left"] for trial in (shown, other))
+    if len(contacts) < 2 or len(others) < 2:
+        return round(frame / shown.rate_hz * other.rate_hz) % other.num_frames
+    stride = int(np.clip(np.searchsorted(contacts, frame, side="right") - 1, 0, len(contacts) - 2))
+    length = contacts[stride + 1] - contacts[stride]
+    phase = stride + (frame - contacts[stride]) / length  # in strides since the first initial contact
     whole = int(np.floor(phase))
     own = whole % (len(others) - 1)
-    place = others[own] + (phase - whole) * (others[own + 1] - others[own])
-    return int(np.clip(round(place), 0, other.frames - 1))
+    position = others[own] + (phase - whole) * (others[own + 1] - others[own])
+    return int(np.clip(round(position), 0, other.num_frames - 1))
 
 
-def _level_turn(start: NDArray[np.float64], end: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Rotation (3, 3) about the vertical that brings one level direction to another."""
+def _yaw_between(start: NDArray[np.float64], end: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the rotation (3, 3) about the vertical from one horizontal direction to another."""
     angle = np.arctan2(end[0], end[2]) - np.arctan2(start[0], start[2])
     c, s = np.cos(angle), np.sin(angle)
     return np.array([[c, 0.0, s], [0.0, 1.0, 0.0], [-s, 0.0, c]])

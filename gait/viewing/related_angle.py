@@ -1,4 +1,4 @@
-"""The angle that a gait laboratory would look at beside a joint's importance."""
+"""The joint angle shown with the attribution of a joint."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from gait.body.skeleton import Joint
 from gait.kinematics.joint_angles import JointAngles
 
 
-def angle_beside(angles: JointAngles, joint: Joint) -> tuple[str, NDArray[np.float64]]:
-    """The angle that goes with a joint: what it is called, and its course (T,) in degrees."""
+def related_angle(angles: JointAngles, joint: Joint) -> tuple[str, NDArray[np.float64]]:
+    """Return the name of the angle that belongs to a joint, and its curve (T,) in degrees."""
     side = joint.name.split("_")[0].lower()
     by_part = {
         "HIP": ("hip flexion", angles.hip),
@@ -24,6 +24,6 @@ def angle_beside(angles: JointAngles, joint: Joint) -> tuple[str, NDArray[np.flo
     }
     part = joint.name.split("_")[-1]
     if part in by_part:
-        words, of_side = by_part[part]
-        return f"{side} {words}", of_side[side]
-    return "forward lean of the trunk", angles.trunk_lean
+        name, by_side = by_part[part]
+        return f"{side} {name}", by_side[side]
+    return "trunk lean (forward)", angles.trunk_lean

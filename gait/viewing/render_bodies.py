@@ -1,4 +1,4 @@
-"""Bodies at moments of a walk, their skin coloured by importance, without a screen."""
+"""Render bodies in several frames of a trial, coloured by attribution, without a screen."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from gait.viewing.body_row_layout import in_a_row, turned_to_z
+from gait.viewing.body_row_layout import layout_row, yaw_to_face_z
 from gait.viewing.camera import Camera
 from gait.viewing.colours import Scale
 from gait.viewing.offscreen_renderer import OffscreenRenderer
@@ -19,11 +19,11 @@ _YAW_DEG, _PITCH_DEG = 52.0, 8.0
 
 @dataclass(frozen=True, eq=False)
 class ColouredBody:
-    """A body at one moment."""
+    """A body in one frame."""
 
     vertices_m: NDArray[np.float32]  # (V, 3) metres, y up
-    values: NDArray[np.float32]  # (V,) importance, in the scale's unit; NaN where nothing is explained
-    ahead: NDArray[np.float64]  # (3,) where the person walks to
+    values: NDArray[np.float32]  # (V,) attribution, in the unit of the scale; NaN where nothing is explained
+    progression: NDArray[np.float64]  # (3,) direction of progression
 
 
 def draw_bodies(
@@ -36,26 +36,29 @@ def draw_bodies(
     *,
     from_left: bool = True,
 ) -> tuple[NDArray[np.uint8], tuple[int, ...]]:
-    """The bodies in a row, walking the same way, as a picture (height, width, 3), and the column of each.
+    """Render bodies in a row, all walking in the same direction.
 
     Args:
         bodies: one or more.
-        faces: (F, 3) of each.
-        scale: colours of their values.
+        faces: (F, 3), shared by all bodies.
+        scale: colour scale of the values.
         width: pixels.
         height: pixels.
-        renderer: draws.
-        from_left: whether the person's left side is towards the viewer, else the right one.
+        renderer: the renderer to use.
+        from_left: show the left side of the bodies, else the right one.
+
+    Returns:
+        The image (height, width, 3), and the pixel column of the centre of each body.
     """
-    things = []
+    point_sets = []
     for body in bodies:
-        x, _, z = body.ahead
-        R_page_lab = turned_to_z(np.array([z, 0.0, -x]))  # the left of who walks along +x is at -z
-        things.append([body.vertices_m.astype(np.float64) @ R_page_lab.T])
+        x, _, z = body.progression
+        R_page_lab = yaw_to_face_z(np.array([z, 0.0, -x]))  # the left side points to -z when walking along +x
+        point_sets.append([body.vertices_m.astype(np.float64) @ R_page_lab.T])
     view = Camera(yaw_deg=_YAW_DEG if from_left else -_YAW_DEG, pitch_deg=_PITCH_DEG)
-    row = in_a_row(things, view, width, height, least_width=width // max(len(bodies), 1) - 2)
+    row = layout_row(point_sets, view, width, height, min_width=width // max(len(bodies), 1) - 2)
     meshes = tuple(
         Mesh(own[0].astype(np.float32), np.asarray(faces, np.int32), values=body.values, scale=scale)
-        for own, body in zip(row.things, bodies, strict=True)
+        for own, body in zip(row.point_sets, bodies, strict=True)
     )
     return renderer.draw(Scene(meshes=meshes, floor=Floor(0.0)), row.camera, width, height), row.columns

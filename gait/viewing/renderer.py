@@ -1,4 +1,4 @@
-"""Draws a scene with OpenGL 3.3 into whatever framebuffer it is given."""
+"""Renders a scene with OpenGL 3.3."""
 
 from __future__ import annotations
 
@@ -17,33 +17,33 @@ from gait.viewing.scene import Floor, Mesh, Scene, Segments, Spheres, vertex_nor
 _SHADOW: Colour = (214, 217, 220)
 _GRID: Colour = (222, 225, 228)
 
-# Key light from the upper left in front, fill light from the right; both ride with the camera, so that a body
-# reads the same from every side.
+# A key light from the upper left and a fill light from the right. Both move with the camera, so a body is lit in the
+# same way from every side.
 _MESH_SHADERS = (
     """#version 330
     uniform mat4 T_clip_camera, T_camera_world;
     in vec3 position, normal;
     in float value;
     out vec3 normal_camera;
-    out float place;  // along the scale, 0 to 1
+    out float position_on_scale;  // 0 to 1
     out float known;
     uniform vec2 range;
     void main() {
         normal_camera = mat3(T_camera_world) * normal;
         known = isnan(value) ? 0.0 : 1.0;
-        place = isnan(value) ? 0.0 : (value - range.x) / (range.y - range.x);
+        position_on_scale = isnan(value) ? 0.0 : (value - range.x) / (range.y - range.x);
         gl_Position = T_clip_camera * T_camera_world * vec4(position, 1.0);
     }""",
     """#version 330
-    uniform vec3 colour;  // of what has no value
+    uniform vec3 colour;  // where there is no value
     uniform float opacity;
     uniform bool valued;
     uniform sampler2D scale;
     in vec3 normal_camera;
-    in float place, known;
+    in float position_on_scale, known;
     out vec4 drawn;
     void main() {
-        float at = clamp(place, 0.0, 1.0);
+        float at = clamp(position_on_scale, 0.0, 1.0);
         vec3 own = colour;
         if (valued && known > 0.999) own = texture(scale, vec2((at * 255.0 + 0.5) / 256.0, 0.5)).rgb;
         vec3 n = normalize(gl_FrontFacing ? normal_camera : -normal_camera);
@@ -74,29 +74,29 @@ _FLOOR_SHADERS = (
     uniform vec3 centre;
     uniform float extent;
     in vec2 corner;
-    out vec3 place;
+    out vec3 position;
     void main() {
-        place = centre + vec3(corner.x, 0.0, corner.y) * extent;
-        gl_Position = T_clip_camera * T_camera_world * vec4(place, 1.0);
+        position = centre + vec3(corner.x, 0.0, corner.y) * extent;
+        gl_Position = T_clip_camera * T_camera_world * vec4(position, 1.0);
     }""",
     """#version 330
     uniform vec3 colour, centre;
     uniform float spacing, extent;
-    in vec3 place;
+    in vec3 position;
     out vec4 drawn;
     void main() {
-        vec2 cell = place.xz / spacing;
+        vec2 cell = position.xz / spacing;
         vec2 width = max(fwidth(cell), 1e-6);
         vec2 to_line = abs(fract(cell - 0.5) - 0.5) / width;
         float line = 1.0 - min(min(to_line.x, to_line.y) / 1.5, 1.0);
-        // Lines closer together than a few pixels would melt into a grey sheet.
+        // Lines closer together than a few pixels would merge into a grey area.
         line *= 1.0 - smoothstep(0.15, 0.5, max(width.x, width.y));
-        float near = 1.0 - smoothstep(0.35, 1.0, length(place - centre) / extent);
+        float near = 1.0 - smoothstep(0.35, 1.0, length(position - centre) / extent);
         drawn = vec4(colour, line * near);
     }""",
 )
 
-# Common to markers and lines: how much is left to see of what lies behind the skin, by its depth there.
+# Shared by spheres and segments: visibility of what lies behind the skin, by its depth there.
 _THROUGH_SKIN = """
     uniform sampler2D skin_depth;
     uniform float through_skin;
@@ -178,34 +178,34 @@ _SEGMENT_SHADERS = (
     void main() { drawn = vec4(colour, seen_through_skin(depth_camera)); }""",
 )
 
-_PROGRAMS = (_MESH_SHADERS, _SHADOW_SHADERS, _FLOOR_SHADERS, _SPHERE_SHADERS, _SEGMENT_SHADERS)
-_MOST_UPLOADS, _MOST_SCALES = 4, 8
+
+_MAX_UPLOADS, _MAX_SCALES = 4, 8
 _QUAD = np.array([[-1, -1], [1, -1], [-1, 1], [1, 1]], dtype=np.float32)
 
 
 @dataclass(frozen=True)
 class Canvas:
-    """Where a scene is drawn: one colour picture, two depths, so that markers show through the skin."""
+    """The target of a scene: one colour texture and two depth buffers, so that markers are visible through the skin."""
 
-    solid: moderngl.Framebuffer  # floor and meshes, with a depth texture that can be read
-    overlay: moderngl.Framebuffer  # markers and lines, on the same colour with a depth of their own
+    solid: moderngl.Framebuffer  # floor and meshes, with a readable depth texture
+    overlay: moderngl.Framebuffer  # markers and lines: the same colour texture, a separate depth buffer
     skin_depth: moderngl.Texture
 
     @classmethod
     def of_size(cls, context: moderngl.Context, width: int, height: int) -> Canvas:
-        """A canvas of ``width`` by ``height`` pixels."""
+        """Create a canvas of ``width`` by ``height`` pixels."""
         colour = context.texture((width, height), 4)
         colour.repeat_x = colour.repeat_y = False
         colour.filter = (moderngl.NEAREST, moderngl.NEAREST)
         skin_depth = context.depth_texture((width, height))
-        skin_depth.compare_func = ""  # read as a number, not as a shadow test
+        skin_depth.compare_func = ""  # sampled as a value, not as a shadow comparison
         solid = context.framebuffer([colour], skin_depth)
         overlay = context.framebuffer([colour], context.depth_renderbuffer((width, height)))
         return cls(solid, overlay, skin_depth)
 
     @property
-    def picture(self) -> moderngl.Texture:
-        """The colours, the lowest row first."""
+    def colour_texture(self) -> moderngl.Texture:
+        """Colour texture, bottom row first."""
         return self.solid.color_attachments[0]  # type: ignore[return-value]
 
     @property
@@ -215,14 +215,14 @@ class Canvas:
         return width, height
 
     def release(self) -> None:
-        """Give the memory back."""
+        """Free the memory."""
         colour = self.solid.color_attachments[0]
-        for thing in (self.solid, self.overlay, self.overlay.depth_attachment, self.skin_depth, colour):
-            thing.release()
+        for resource in (self.solid, self.overlay, self.overlay.depth_attachment, self.skin_depth, colour):
+            resource.release()
 
 
 class Renderer:
-    """Owns the shader programs of one OpenGL context. That context must be current in the calling thread."""
+    """The shader programs of one OpenGL context, which must be current in the calling thread."""
 
     def __init__(self, context: moderngl.Context) -> None:
         self._context = context
@@ -241,12 +241,12 @@ class Renderer:
         self._scales: dict[Scale, moderngl.Texture] = {}
 
     def draw(self, scene: Scene, camera: Camera, canvas: Canvas, pixel_scale: float = 1.0) -> None:
-        """Draw over all of ``canvas``; ``pixel_scale`` of its pixels make one of what the user sees."""
+        """Render a scene over all of ``canvas``; ``pixel_scale`` is the number of its pixels per pixel of the view."""
         width, height = canvas.size
-        projection = camera.projection(width / height)
+        projection = camera.projection_matrix(width / height)
         for program in (self._mesh, self._shadow, self._floor, self._sphere, self._segment):
             _set_matrix(program, "T_clip_camera", projection)
-            _set_matrix(program, "T_camera_world", camera.view())
+            _set_matrix(program, "T_camera_world", camera.view_matrix())
         for program in (self._sphere, self._segment):
             program["skin_depth"] = 0
             program["depth_terms"] = (projection[2, 2], projection[2, 3], projection[3, 2], projection[3, 3])
@@ -255,20 +255,20 @@ class Renderer:
         canvas.solid.use()
         self._context.viewport = (0, 0, width, height)
         canvas.solid.clear(*_unit(scene.background), 1.0, depth=1.0)
-        # The picture itself stays opaque, whatever is blended into it.
+        # The image stays opaque, whatever is blended into it.
         self._context.blend_func = (  # type: ignore[assignment]
             moderngl.SRC_ALPHA,
             moderngl.ONE_MINUS_SRC_ALPHA,
             moderngl.ONE,
             moderngl.ONE_MINUS_SRC_ALPHA,
         )
-        uploads = [self._upload(place, mesh) for place, mesh in enumerate(scene.meshes)]
+        uploads = [self._upload(index, mesh) for index, mesh in enumerate(scene.meshes)]
         if scene.floor is not None:
             self._draw_shadows(scene.floor, uploads)
             self._draw_floor(scene.floor, camera)
         self._draw_meshes(scene.meshes, uploads, canvas.solid)
 
-        with _colour_kept(canvas.overlay):
+        with _depth_only(canvas.overlay):
             canvas.overlay.clear(depth=1.0)
         self._context.viewport = (0, 0, width, height)
         self._context.enable_only(moderngl.DEPTH_TEST | moderngl.BLEND)
@@ -278,14 +278,14 @@ class Renderer:
         for spheres in scene.spheres:
             self._draw_spheres(spheres)
 
-    def _upload(self, place: int, mesh: Mesh) -> _MeshUpload:
-        """The mesh on the graphics side. What stood in the same place with the same faces is written over."""
-        key = (place, len(mesh.vertices_m), id(mesh.faces))
+    def _upload(self, index: int, mesh: Mesh) -> _MeshUpload:
+        """Copy a mesh to the GPU. Buffers of the same index with the same faces are reused."""
+        key = (index, len(mesh.vertices_m), id(mesh.faces))
         upload = self._uploads.pop(key, None)
         if upload is None:
             upload = self._new_upload(mesh)
-        self._uploads[key] = upload  # the last one asked for is the last one forgotten
-        while len(self._uploads) > _MOST_UPLOADS:
+        self._uploads[key] = upload  # least recently used first
+        while len(self._uploads) > _MAX_UPLOADS:
             self._uploads.pop(next(iter(self._uploads))).release()
         vertices = np.ascontiguousarray(mesh.vertices_m, dtype=np.float32)
         normals = vertex_normals(vertices, upload.faces) if mesh.normals is None else mesh.normals
@@ -308,14 +308,14 @@ class Renderer:
 
     def _scale_texture(self, scale: Scale) -> moderngl.Texture:
         if scale not in self._scales:
-            if len(self._scales) > _MOST_SCALES:
+            if len(self._scales) > _MAX_SCALES:
                 self._scales.pop(next(iter(self._scales))).release()
             table = scale.colours(np.linspace(scale.low, scale.high, 256))
             self._scales[scale] = self._context.texture((256, 1), 3, table.tobytes(), alignment=1)
         return self._scales[scale]
 
     def _draw_shadows(self, floor: Floor, uploads: list[_MeshUpload]) -> None:
-        """Straight down; the darker of shadow and floor counts, so overlapping triangles do not add up."""
+        """Draw shadows straight down. The darker of shadow and floor is kept, so overlapping shadows do not add up."""
         self._context.enable_only(moderngl.BLEND | moderngl.CULL_FACE)
         self._context.blend_equation = moderngl.MIN  # type: ignore[assignment]
         self._shadow["floor_height"] = floor.height_m
@@ -336,7 +336,7 @@ class Renderer:
         with_corners.release()
 
     def _draw_meshes(self, meshes: tuple[Mesh, ...], uploads: list[_MeshUpload], canvas: moderngl.Framebuffer) -> None:
-        """Solid ones first; of a see-through one only the front is drawn, so its own inside stays unseen."""
+        """Draw opaque meshes first; of a transparent mesh only the front surface is drawn."""
         self._context.enable_only(moderngl.DEPTH_TEST | moderngl.CULL_FACE)
         self._context.depth_func = "<="
         for mesh, upload in sorted(zip(meshes, uploads, strict=True), key=lambda pair: -pair[0].opacity):
@@ -349,7 +349,7 @@ class Renderer:
                 self._scale_texture(mesh.scale).use(1)
             self._mesh["opacity"] = mesh.opacity
             if mesh.opacity < 1.0:
-                with _colour_kept(canvas):
+                with _depth_only(canvas):
                     upload.solid.render()
                 self._context.enable(moderngl.BLEND)
             upload.solid.render()
@@ -361,11 +361,11 @@ class Renderer:
         self._sphere["colour"] = _unit(spheres.colour)
         self._sphere["opacity"] = spheres.opacity
         self._sphere["through_skin"] = spheres.through_skin
-        rows = _whole_rows(np.concatenate([centres, radii[:, None]], axis=1))
+        rows = _finite_rows(np.concatenate([centres, radii[:, None]], axis=1))
         self._draw_instances(self._sphere, rows, "3f 1f/i", "centre", "radius")
 
     def _draw_segments(self, segments: Segments, pixel_scale: float) -> None:
-        ends = _whole_rows(np.hstack([segments.starts_m, segments.ends_m]))
+        ends = _finite_rows(np.hstack([segments.starts_m, segments.ends_m]))
         self._segment["width"] = segments.width_px * pixel_scale
         self._segment["colour"] = _unit(segments.colour)
         self._segment["through_skin"] = segments.through_skin
@@ -383,7 +383,7 @@ class Renderer:
 
 @dataclass(frozen=True, eq=False)
 class _MeshUpload:
-    given_faces: NDArray[np.int32]  # kept, so that no other array gets its id
+    source_faces: NDArray[np.int32]  # a reference to the caller's array, so that its id, a key, is not reused
     faces: NDArray[np.int32]
     vertices: moderngl.Buffer
     normals: moderngl.Buffer
@@ -393,13 +393,13 @@ class _MeshUpload:
     shadow: moderngl.VertexArray
 
     def release(self) -> None:
-        for thing in (self.solid, self.shadow, self.vertices, self.normals, self.values, self.index):
-            thing.release()
+        for resource in (self.solid, self.shadow, self.vertices, self.normals, self.values, self.index):
+            resource.release()
 
 
 @contextmanager
-def _colour_kept(framebuffer: moderngl.Framebuffer) -> Iterator[None]:
-    """Within, only the depth of ``framebuffer`` changes. A mask counts from the next ``use`` on."""
+def _depth_only(framebuffer: moderngl.Framebuffer) -> Iterator[None]:
+    """Write only the depth of ``framebuffer`` within the context. A colour mask takes effect at the next ``use``."""
     framebuffer.color_mask = (False,) * 4
     framebuffer.use()
     yield
@@ -407,7 +407,7 @@ def _colour_kept(framebuffer: moderngl.Framebuffer) -> Iterator[None]:
     framebuffer.use()
 
 
-def _whole_rows(rows: NDArray[np.float32]) -> NDArray[np.float32]:
+def _finite_rows(rows: NDArray[np.float32]) -> NDArray[np.float32]:
     rows = np.asarray(rows, dtype=np.float32)
     return np.ascontiguousarray(rows[np.isfinite(rows).all(axis=1)])
 

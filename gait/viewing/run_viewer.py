@@ -1,4 +1,4 @@
-"""The viewer as a command runs it: a window, or pictures and films without one."""
+"""Run the viewer: open the window, or render images and videos without a screen."""
 
 from __future__ import annotations
 
@@ -10,140 +10,140 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
-from gait.body.skeleton import BODY_JOINTS, Joint, plain_name
+from gait.body.skeleton import BODY_JOINTS, Joint, display_name
 from gait.errors import GaitError
-from gait.files.atomic_write import replacing_file
+from gait.files.atomic_write import atomic_file
 from gait.viewing.file_backend import FileBackend
 from gait.viewing.png import png_bytes
-from gait.viewing.video import export_film, export_pictures, screenshot
+from gait.viewing.video import export_images, export_video, screenshot
 from gait.viewing.viewer_state import ViewerState
 
 
 @dataclass(frozen=True)
 class ViewRequest:
-    """What is looked at."""
+    """What to show: files, and the settings of the view."""
 
-    workbench: FileBackend
-    gait: Path | None = None  # a fitted gait, or a folder of them
+    backend: FileBackend
+    trial: Path | None = None  # a fitted trial, or a folder of trials
     network: Path | None = None
-    method: str | None = None  # the network's default if None
-    beside: Path | None = None  # a second person, or a folder whose healthy mean is taken
+    method: str | None = None  # None: the default of the network
+    comparison: Path | None = None  # a second trial, or a folder of trials for its mean control stride
     size: tuple[int, int] = (1280, 720)  # pixels
-    seconds: float = 0.0  # where in the recording
-    joint: Joint | None = None  # chosen
-    layers: tuple[str, ...] = ()  # switched on besides those that are
+    time_s: float = 0.0  # from the first frame
+    joint: Joint | None = None  # selected
+    layers: tuple[str, ...] = ()  # fields of VisibleLayers to switch on, besides the default ones
 
 
-def show_window(look: ViewRequest) -> None:
+def show_window(request: ViewRequest) -> None:
     """Open the window, and return when it is closed.
 
     Raises:
-        NoWindowError: there is no screen, or imgui-bundle is missing.
+        WindowUnavailableError: there is no screen, or imgui-bundle is missing.
     """
-    from gait.viewing.glfw_window import GlfwWindow  # with it come ImGui and GLFW
+    from gait.viewing.glfw_window import GlfwWindow  # imports ImGui and GLFW
     from gait.viewing.main_window import MainWindow
 
-    session = ViewerState(look.workbench)
-    stage = GlfwWindow(*look.size, dropped=session.open_path)
-    contents = MainWindow(stage.context, session, look.gait.parent if look.gait else Path.cwd())
+    state = ViewerState(request.backend)
+    window = GlfwWindow(*request.size, on_drop=state.open_path)
+    main_window = MainWindow(window.context, state, request.trial.parent if request.trial else Path.cwd())
     try:
-        _open(session, look)
-        stage.run(contents.draw, session.moving)
-        contents.release()
+        _open(state, request)
+        window.run(main_window.draw, state.is_animating)
+        main_window.release()
     finally:
-        session.close()
-        stage.close()
-    if session.jobs.busy:
-        end_process(0)
+        state.close()
+        window.close()
+    if state.jobs.current_job:
+        exit_immediately(0)
 
 
-def end_process(code: int) -> NoReturn:
-    """End at once: a step of what still runs in a thread may take long, and nobody waits for it."""
+def exit_immediately(code: int) -> NoReturn:
+    """End the process at once, without waiting for a job that still runs in a thread."""
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)
 
 
-def draw_without_a_window(
-    look: ViewRequest,
+def render_offscreen(
+    request: ViewRequest,
     *,
-    pictures: Path | None = None,
-    film: Path | None = None,
-    still: Path | None = None,
+    image_dir: Path | None = None,
+    video_file: Path | None = None,
+    screenshot_file: Path | None = None,
     speed: float = 1.0,
 ) -> tuple[str, ...]:
-    """Pictures and films of the same contents, and a line on each.
+    """Render files without a screen; return one line on each.
 
     Args:
-        look: at what; it names a gait.
-        pictures: a folder for the film's pictures.
-        film: an .mp4 file.
-        still: a .png file: the window at one moment, with its controls.
-        speed: of pictures and film, 0.5 for half as fast as life.
+        request: what to show; it names a trial.
+        image_dir: folder for the frames of the video as PNG files.
+        video_file: an .mp4 file.
+        screenshot_file: a .png file of the window with its controls, at ``request.time_s``.
+        speed: playback speed of video and images; 0.5 is half the real speed.
 
     Raises:
         GaitError: something cannot be opened, explained, drawn or written.
     """
-    with opened(look) as session:
-        assert look.gait is not None
-        assert session.body is not None
-        session.seek(look.seconds * session.body.gait.rate_hz)
+    with open_viewer_state(request) as state:
+        assert request.trial is not None
+        assert state.actor is not None
+        state.seek(request.time_s * state.actor.trial.rate_hz)
         done = []
-        if still is not None:
-            picture = screenshot(session, look.gait.parent, *look.size)
-            with replacing_file(still) as partial:
-                partial.write_bytes(png_bytes(picture, rows_alike=True))
-            done.append(f"{still}: the window at {session.frame / session.body.gait.rate_hz:.2f} s")
-        if pictures is not None:
-            files = export_pictures(session, pictures, *look.size, speed=speed)
-            done.append(f"{pictures}: {len(files)} pictures")
-        if film is not None:
-            export_film(session, film, *look.size, speed=speed)
-            done.append(f"{film}: {session.body.gait.seconds / speed:.1f} s of film")
-        return (*done, *session.jobs.lines)
+        if screenshot_file is not None:
+            image = screenshot(state, request.trial.parent, *request.size)
+            with atomic_file(screenshot_file) as partial:
+                partial.write_bytes(png_bytes(image, delta_filter=True))
+            done.append(f"{screenshot_file}: the window at {state.frame / state.actor.trial.rate_hz:.2f} s")
+        if image_dir is not None:
+            files = export_images(state, image_dir, *request.size, speed=speed)
+            done.append(f"{image_dir}: {len(files)} images")
+        if video_file is not None:
+            export_video(state, video_file, *request.size, speed=speed)
+            done.append(f"{video_file}: {state.actor.trial.duration_s / speed:.1f} s of video")
+        return (*done, *state.jobs.messages)
 
 
 @contextmanager
-def opened(look: ViewRequest) -> Iterator[ViewerState]:
-    """A session in which all that was named is open and, with a network, explained.
+def open_viewer_state(request: ViewRequest) -> Iterator[ViewerState]:
+    """Open everything that is requested and, if there is a network, explain the trial; yield the state of the viewer.
 
     Raises:
-        GaitError: no gait is named, or something cannot be opened or explained.
+        GaitError: the request names no trial, or something cannot be opened or explained.
     """
-    if look.gait is None:
-        raise GaitError("There is nothing to draw; name a walk with --gait.")
-    session = ViewerState(look.workbench)
+    if request.trial is None:
+        raise GaitError("There is nothing to render; name a trial with --gait.")
+    state = ViewerState(request.backend)
     try:
-        _open(session, look)
-        session.jobs.finish()
-        if session.body is None:
-            raise GaitError(f"{look.gait}: this is no fitted gait; name the folder of one.")
-        yield session
+        _open(state, request)
+        state.jobs.wait()
+        if state.actor is None:
+            raise GaitError(f"{request.trial}: no fitted trial there; name the folder of one.")
+        yield state
     finally:
-        session.close()
+        state.close()
 
 
-def joint_named(words: str) -> Joint:
-    """The body joint that is called so, "left knee".
+def parse_joint(name: str) -> Joint:
+    """Return the body joint with a display name, such as "left knee".
 
     Raises:
-        GaitError: none is; the line names them all.
+        GaitError: there is none; the message lists all names.
     """
-    names = {plain_name(joint): joint for joint in BODY_JOINTS}
-    if words.lower() not in names:
-        raise GaitError(f"--joint {words}: there is no such joint; there are {', '.join(names)}.")
-    return names[words.lower()]
+    names = {display_name(joint): joint for joint in BODY_JOINTS}
+    if name.lower() not in names:
+        raise GaitError(f"--joint {name}: no such joint; choose one of {', '.join(names)}.")
+    return names[name.lower()]
 
 
-def _open(session: ViewerState, look: ViewRequest) -> None:
-    for layer in look.layers:
-        setattr(session.layers, layer, True)
-    session.joint = look.joint
-    if look.network is not None:
-        session.open_network(look.network, look.method)
-    if look.gait is not None:
-        session.open_path(look.gait)
-    if look.beside is not None:
-        session.open_beside(look.beside)
-    if look.network is not None and look.gait is not None:
-        session.want_explanation()
+def _open(state: ViewerState, request: ViewRequest) -> None:
+    for layer in request.layers:
+        setattr(state.layers, layer, True)
+    state.joint = request.joint
+    if request.network is not None:
+        state.open_network(request.network, request.method)
+    if request.trial is not None:
+        state.open_path(request.trial)
+    if request.comparison is not None:
+        state.open_comparison_path(request.comparison)
+    if request.network is not None and request.trial is not None:
+        state.request_explanation()

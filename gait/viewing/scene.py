@@ -1,4 +1,4 @@
-"""What there is to draw, in metres with y up; nothing here knows how it is drawn."""
+"""The objects of a scene, in metres with y up, independent of the renderer."""
 
 from __future__ import annotations
 
@@ -18,37 +18,37 @@ class Mesh:
     faces: NDArray[np.int32]  # (F, 3) counter-clockwise seen from outside
     colour: Colour = SKIN
     opacity: float = 1.0
-    normals: NDArray[np.float32] | None = None  # (V, 3) unit, outwards; worked out where they are not given
-    values: NDArray[np.float32] | None = None  # (V,) shown in the colours of ``scale`` instead of ``colour``
+    normals: NDArray[np.float32] | None = None  # (V, 3) unit, outwards; None: computed
+    values: NDArray[np.float32] | None = None  # (V,) drawn in the colours of ``scale`` instead of ``colour``
     scale: Scale | None = None
 
 
 @dataclass(frozen=True)
 class Spheres:
-    """Equal spheres, such as markers. Behind the skin they shine through, the deeper the fainter."""
+    """Spheres of one colour, such as markers. Behind the skin they are drawn fainter with depth."""
 
-    centres_m: NDArray[np.float32]  # (N, 3); rows with NaN are left out
-    radius_m: float | NDArray[np.float32] = 0.008  # of all, or (N,) of each
+    centres_m: NDArray[np.float32]  # (N, 3); rows with NaN are omitted
+    radius_m: float | NDArray[np.float32] = 0.008  # one for all, or (N,)
     colour: Colour = OBSERVED
-    towards_viewer_m: float = 0.0  # drawn as if that much nearer: decides which of two coinciding spheres is on top
+    towards_viewer_m: float = 0.0  # depth offset; decides which of two coinciding spheres is on top
     opacity: float = 1.0
-    through_skin: float = 0.12  # how much of it is still seen deep behind the skin, 0 to 1
+    through_skin: float = 0.12  # visibility deep behind the skin, 0 to 1
 
 
 @dataclass(frozen=True)
 class Segments:
-    """Straight lines of one width on screen. They shine through meshes like spheres."""
+    """Line segments of constant width on screen, visible through meshes like spheres."""
 
-    starts_m: NDArray[np.float32]  # (N, 3); segments with a NaN at either end are left out
+    starts_m: NDArray[np.float32]  # (N, 3); segments with NaN at either end are omitted
     ends_m: NDArray[np.float32]  # (N, 3)
     colour: Colour = RESIDUAL
     width_px: float = 2.0
-    through_skin: float = 0.12  # how much of it is still seen deep behind the skin, 0 to 1
+    through_skin: float = 0.12  # visibility deep behind the skin, 0 to 1
 
 
 @dataclass(frozen=True)
 class Floor:
-    """A level grid that fades out about the camera's target; meshes throw a soft-coloured shadow on it."""
+    """A horizontal grid that fades out around the target of the camera; meshes cast a shadow straight down on it."""
 
     height_m: float = 0.0
     spacing_m: float = 0.25
@@ -56,7 +56,7 @@ class Floor:
 
 @dataclass(frozen=True)
 class Scene:
-    """Everything in one picture."""
+    """Everything in one image."""
 
     meshes: tuple[Mesh, ...] = ()
     spheres: tuple[Spheres, ...] = ()
@@ -66,7 +66,7 @@ class Scene:
 
 
 def vertex_normals(vertices_m: NDArray[np.float32], faces: NDArray[np.int32]) -> NDArray[np.float32]:
-    """Outward unit normals (V, 3): at each vertex the mean of its triangles' normals, weighted by area."""
+    """Compute outward unit normals (V, 3): at each vertex the area-weighted mean of the normals of its triangles."""
     corners = vertices_m[faces]  # (F, 3 corners, 3)
     face_normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
     weights, where = np.repeat(face_normals, 3, axis=0), faces.reshape(-1)

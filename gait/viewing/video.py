@@ -1,4 +1,4 @@
-"""Pictures and films of a session, without a screen: the window's own contents, frame after frame."""
+"""Screenshots, image sequences and videos of the window, rendered without a screen."""
 
 from __future__ import annotations
 
@@ -11,116 +11,120 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gait.errors import GaitError
-from gait.files.atomic_write import replacing_file
+from gait.files.atomic_write import atomic_file
 from gait.viewing.png import png_bytes
 from gait.viewing.viewer_state import ViewerState
 
-FILM_RATE_HZ = 30.0
-_AHEAD = 8  # pictures that may wait to be written
+VIDEO_RATE_HZ = 30.0
+_MAX_QUEUED = 8  # images that wait to be written
 
-Picture = NDArray[np.uint8]
+RgbImage = NDArray[np.uint8]
+"""(height, width, 3)"""
 
 
-def screenshot(session: ViewerState, folder: Path, width: int, height: int, *, panel: bool = True) -> Picture:
-    """The window as it would look, (height, width, 3).
+def screenshot(state: ViewerState, folder: Path, width: int, height: int, *, show_controls: bool = True) -> RgbImage:
+    """Render the window.
 
     Args:
-        session: whose jobs are finished.
-        folder: where browsing would begin.
+        state: what to show; its jobs must be done.
+        folder: folder that the file browser shows.
         width: pixels.
         height: pixels.
-        panel: with the controls.
+        show_controls: whether to draw the control panel.
 
     Raises:
-        NoDrawingError: this machine cannot draw.
-        NoWindowError: imgui-bundle is missing.
+        RenderingUnavailableError: this machine cannot render.
+        WindowUnavailableError: imgui-bundle is missing.
     """
-    with drawing(session, folder, width, height, panel=panel) as draw:
-        for _ in range(3):  # ImGui knows sizes of texts from the picture before; the last one is drawn smoothly
+    with render_window(state, folder, width, height, show_controls=show_controls) as draw:
+        for _ in range(3):  # ImGui lays out texts by their size in the last frame; the final frame is anti-aliased
             draw(0.0)
         return draw(0.0)
 
 
-def film_frames(session: ViewerState, *, speed: float = 1.0) -> NDArray[np.float64]:
-    """Places in the recording, in frames, of a film of ``FILM_RATE_HZ`` pictures a second."""
-    if session.body is None:
-        raise GaitError("There is no walk to film; name one with --gait.")
-    gait = session.body.gait
-    return np.arange(0.0, float(gait.frames), gait.rate_hz / FILM_RATE_HZ * speed, dtype=np.float64)
+def video_frame_positions(state: ViewerState, *, speed: float = 1.0) -> NDArray[np.float64]:
+    """Return the position in the trial, in frames, of each frame of a video of ``VIDEO_RATE_HZ`` frames per second."""
+    if state.actor is None:
+        raise GaitError("There is no trial to render; name one with --gait.")
+    trial = state.actor.trial
+    return np.arange(0.0, float(trial.num_frames), trial.rate_hz / VIDEO_RATE_HZ * speed, dtype=np.float64)
 
 
-def export_pictures(
-    session: ViewerState,
-    into: Path,
+def export_images(
+    state: ViewerState,
+    folder: Path,
     width: int,
     height: int,
     *,
     speed: float = 1.0,
-    told: Callable[[int, int], None] = lambda done, count: None,
+    progress: Callable[[int, int], None] = lambda done, count: None,
 ) -> list[Path]:
-    """The film's pictures as ``frame_00001.png`` and so on, numbered as the recording counts. Returns the files.
+    """Write the frames of the video as ``frame_00001.png`` and so on, numbered as in the trial; return the files.
 
     Raises:
-        GaitError: no walk is open, the folder cannot be written, or this machine cannot draw.
+        GaitError: no trial is open, the folder cannot be written, or this machine cannot render.
     """
-    assert session.body is not None
-    places = film_frames(session, speed=speed)
-    first = session.body.gait.sequence.first_frame
+    assert state.actor is not None
+    positions = video_frame_positions(state, speed=speed)
+    first = state.actor.trial.sequence.first_frame
     files: list[Path] = []
     try:
-        into.mkdir(parents=True, exist_ok=True)
-        with ThreadPoolExecutor(2) as pool, drawing(session, into, width, height, panel=False) as draw:
+        folder.mkdir(parents=True, exist_ok=True)
+        with ThreadPoolExecutor(2) as pool, render_window(state, folder, width, height, show_controls=False) as draw:
             waiting: list[Future[int]] = []
             draw(0.0)
-            # Slower than the recording, the film shows frames several times; as pictures they are there once.
-            frames = list(dict.fromkeys(int(place) for place in places))
+            # In slow motion a video repeats frames; here each frame of the trial is written once.
+            frames = list(dict.fromkeys(int(position) for position in positions))
             for done, frame in enumerate(frames):
-                session.seek(frame)
-                files.append(into / f"frame_{session.frame + first:05d}.png")
-                waiting.append(pool.submit(_write, files[-1], draw(1 / FILM_RATE_HZ)))
-                if len(waiting) > _AHEAD:
+                state.seek(frame)
+                files.append(folder / f"frame_{state.frame + first:05d}.png")
+                waiting.append(pool.submit(_write, files[-1], draw(1 / VIDEO_RATE_HZ)))
+                if len(waiting) > _MAX_QUEUED:
                     waiting.pop(0).result()
-                told(done + 1, len(frames))
+                progress(done + 1, len(frames))
             for last in waiting:
                 last.result()
     except OSError as error:
-        raise GaitError(f"{into}: the pictures cannot be written there ({error.strerror or error}).") from None
+        raise GaitError(f"{folder}: the images cannot be written there ({error.strerror or error}).") from None
     return files
 
 
-def export_film(
-    session: ViewerState,
+def export_video(
+    state: ViewerState,
     file: Path,
     width: int,
     height: int,
     *,
     speed: float = 1.0,
-    told: Callable[[int, int], None] = lambda done, count: None,
+    progress: Callable[[int, int], None] = lambda done, count: None,
 ) -> None:
-    """A film (H.264) of the walk, whole or not at all; its width and height are made even, as films need it.
+    """Write a video (H.264) of the trial atomically. Odd width and height are rounded down, as H.264 needs even ones.
 
     Raises:
-        GaitError: no walk is open, imageio-ffmpeg is missing or fails, the file cannot be written, or this machine
-            cannot draw.
+        GaitError: no trial is open, imageio-ffmpeg is missing or fails, the file cannot be written, or this machine
+            cannot render.
     """
     width, height = width // 2 * 2, height // 2 * 2
-    places = film_frames(session, speed=speed)
-    with drawing(session, file.parent, width, height, panel=False) as draw, film_file(file, width, height) as write:
+    positions = video_frame_positions(state, speed=speed)
+    with (
+        render_window(state, file.parent, width, height, show_controls=False) as draw,
+        video_writer(file, width, height) as write,
+    ):
         draw(0.0)
-        for done, place in enumerate(places):
-            session.seek(place)
-            write(draw(1 / FILM_RATE_HZ))
-            told(done + 1, len(places))
+        for done, position in enumerate(positions):
+            state.seek(position)
+            write(draw(1 / VIDEO_RATE_HZ))
+            progress(done + 1, len(positions))
 
 
 @contextmanager
-def film_file(file: Path, width: int, height: int) -> Iterator[Callable[[Picture], None]]:
-    """A film (H.264) of ``FILM_RATE_HZ`` pictures a second, whole or not at all: a function that takes the next one.
+def video_writer(file: Path, width: int, height: int) -> Iterator[Callable[[RgbImage], None]]:
+    """Yield a function that adds an image to a video (H.264, ``VIDEO_RATE_HZ``), which is written atomically.
 
     Args:
-        file: an .mp4 file; its folder is made if need be.
-        width: of each picture, an even number of pixels.
-        height: likewise.
+        file: an .mp4 file; its folder is created if needed.
+        width: pixels, an even number.
+        height: pixels, an even number.
 
     Raises:
         GaitError: imageio-ffmpeg is missing or fails, or the file cannot be written.
@@ -129,63 +133,63 @@ def film_file(file: Path, width: int, height: int) -> Iterator[Callable[[Picture
         import imageio_ffmpeg
     except ImportError as error:
         raise GaitError(
-            f"No film without imageio-ffmpeg ({error}); install it with: bash setup.sh, or draw pictures with --export."
+            f"No video without imageio-ffmpeg ({error}); install it with: bash setup.sh, or use --export for figures."
         ) from error
     if file.suffix.lower() != ".mp4":
-        raise GaitError(f"{file}: films are .mp4 files; name it {file.with_suffix('.mp4').name}.")
+        raise GaitError(f"{file}: videos are .mp4 files; name it {file.with_suffix('.mp4').name}.")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        with replacing_file(file) as partial:
-            # The partial file's name has no ending that says what it is.
+        with atomic_file(file) as partial:
+            # The name of the partial file does not end in .mp4, so the format is given to ffmpeg.
             writer = imageio_ffmpeg.write_frames(
                 str(partial),
                 (width, height),
-                fps=FILM_RATE_HZ,
+                fps=VIDEO_RATE_HZ,
                 macro_block_size=2,
-                quality=6,  # of 10; with 8 a film is nearly twice as large, and looks the same
+                quality=6,  # of 10; with 8 the file is nearly twice as large and looks the same
                 output_params=["-f", "mp4", "-movflags", "+faststart", "-preset", "veryfast"],
                 ffmpeg_log_level="error",
             )
             writer.send(None)
             try:
-                yield lambda picture: writer.send(np.ascontiguousarray(picture))
+                yield lambda image: writer.send(np.ascontiguousarray(image))
             finally:
                 writer.close()
             if not partial.is_file() or not partial.stat().st_size:
-                raise GaitError(f"{file}: the film cannot be written there.")
+                raise GaitError(f"{file}: the video cannot be written there.")
     except OSError as error:
-        raise GaitError(f"{file}: the film cannot be written there ({' '.join(str(error).split())[:300]}).") from None
+        raise GaitError(f"{file}: the video cannot be written there ({' '.join(str(error).split())[:300]}).") from None
 
 
 @contextmanager
-def drawing(
-    session: ViewerState, folder: Path, width: int, height: int, *, panel: bool, letters: float | None = None
-) -> Iterator[Callable[[float], Picture]]:
-    """A window without a screen: a function that lets seconds pass and gives the picture then, (height, width, 3).
+def render_window(
+    state: ViewerState, folder: Path, width: int, height: int, *, show_controls: bool, font_scale: float | None = None
+) -> Iterator[Callable[[float], RgbImage]]:
+    """Open an offscreen window; yield a function that advances it by some seconds and returns its image.
 
-    Several may be open at a time. ``letters`` is how large they are; as the picture's size asks for if None.
+    Several may be open at a time. ``font_scale`` scales texts and controls; if None, it follows from the window size.
 
     Raises:
-        NoDrawingError: this machine cannot draw.
-        NoWindowError: imgui-bundle is missing.
+        RenderingUnavailableError: this machine cannot render.
+        WindowUnavailableError: imgui-bundle is missing.
     """
     from gait.viewing.main_window import MainWindow
-    from gait.viewing.offscreen_window import OffscreenWindow  # with it comes ImGui
+    from gait.viewing.offscreen_window import OffscreenWindow  # imports ImGui
 
-    with OffscreenWindow(width, height) as stage:
-        with stage.context:
-            contents = MainWindow(stage.context, session, folder, panel=panel, letters=letters)
+    with OffscreenWindow(width, height) as window:
+        with window.context:
+            main_window = MainWindow(window.context, state, folder, show_controls=show_controls, font_scale=font_scale)
 
-        def draw(seconds: float) -> Picture:
-            stage.draw(lambda: contents.draw(width, height, seconds), seconds)
-            return stage.picture()
+        def draw(seconds: float) -> RgbImage:
+            window.draw(lambda: main_window.draw(width, height, seconds), seconds)
+            return window.image()
 
         try:
             yield draw
         finally:
-            with stage.context:
-                contents.release()
+            with window.context:
+                main_window.release()
 
 
-def _write(file: Path, picture: Picture) -> int:
-    return file.write_bytes(png_bytes(picture, rows_alike=True))
+def _write(file: Path, image: RgbImage) -> int:
+    return file.write_bytes(png_bytes(image, delta_filter=True))

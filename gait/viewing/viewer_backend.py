@@ -1,4 +1,4 @@
-"""What the window asks of the rooms before it: it shows networks and explanations, not knowing how they work."""
+"""The interface between the window and the packages that load trials, run networks and compute explanations."""
 
 from __future__ import annotations
 
@@ -10,51 +10,53 @@ from typing import Protocol
 from gait.explaining.attribution import TrialAttribution
 from gait.viewing.loaded_trial import LoadedTrial
 
-Told = Callable[[int, int], None]
-"""Is told how many steps are done, of how many; may raise, which ends the work."""
+ProgressCallback = Callable[[int, int], None]
+"""Called with the number of finished steps and of all steps; it may raise to cancel the work."""
 
 
 @dataclass(frozen=True)
 class MethodInfo:
-    """A way to explain, as a person chooses it."""
+    """An explanation method that the user can choose."""
 
     name: str
-    title: str  # in words
-    signed: bool  # tells what speaks for sick from what speaks for healthy
-    in_words: str = ""  # how it works, for whoever does not know its name
+    title: str  # display name
+    signed: bool  # True: the sign separates evidence for sick (above 0) from evidence for healthy
+    description: str = ""  # one line on how it works
 
 
 @dataclass(frozen=True, eq=False)
 class LoadedNetwork:
-    """A trained network, as a person chooses it."""
+    """A trained network as the window shows it."""
 
     file: Path
-    title: str  # in words: its kind
-    notes: tuple[str, ...]  # plain lines on what it was trained on
-    window_frames: int
+    title: str  # display name: its kind and file
+    notes: tuple[str, ...]  # one line each, on its input and training data
+    window_length: int
     rate_hz: float
-    methods: tuple[MethodInfo, ...]  # that explain it, the default one first; never empty
-    learnt_from: frozenset[str]  # persons, "sick/P02"; empty where it does not say
-    handle: object  # whatever the workbench needs
+    methods: tuple[MethodInfo, ...]  # those that can explain it, the default first; never empty
+    training_subjects: frozenset[str]  # such as "sick/P02"; empty if the file does not record them
+    backend_data: object  # used by the backend only
 
 
 class ViewerBackend(Protocol):
-    """Opens what a person chooses. Each of these may take long; each raises GaitError with a plain line."""
+    """Loads trials and networks and runs them. Each method may take long and raises GaitError if it fails."""
 
-    def gait(self, folder: Path) -> LoadedTrial:
-        """A fitted gait."""
+    def load_trial(self, folder: Path) -> LoadedTrial:
+        """Load a fitted trial."""
 
-    def network(self, file: Path) -> LoadedNetwork:
-        """A trained network."""
+    def load_network(self, file: Path) -> LoadedNetwork:
+        """Load a trained network."""
 
-    def explained(self, network: LoadedNetwork, gait: LoadedTrial, method: str, told: Told) -> TrialAttribution:
-        """What was pivotal for the network, over the whole recording."""
+    def explain(
+        self, network: LoadedNetwork, trial: LoadedTrial, method: str, progress: ProgressCallback
+    ) -> TrialAttribution:
+        """Compute the attribution of a whole trial."""
 
-    def probability(self, network: LoadedNetwork, folder: Path) -> float:
-        """Of sick, of the fitted gait in a folder: mean over its windows."""
+    def predict_probability(self, network: LoadedNetwork, folder: Path) -> float:
+        """Return P(sick) of the fitted trial in a folder: the mean over its windows."""
 
-    def figure_line(self, network: LoadedNetwork, gait: LoadedTrial, method: str) -> str | None:
-        """How faithful the method is to the network on this gait, in one line; None where that cannot be measured."""
+    def faithfulness_summary(self, network: LoadedNetwork, trial: LoadedTrial, method: str) -> str | None:
+        """Return one line on the faithfulness of the method on this trial; None if it cannot be measured."""
 
-    def healthy_mean(self, folder: Path) -> LoadedTrial:
-        """One stride of the mean healthy walker of a folder of fitted gaits."""
+    def compute_normative_stride(self, folder: Path) -> LoadedTrial:
+        """Return the mean stride of the controls in a folder of fitted trials."""

@@ -1,4 +1,4 @@
-"""What is being looked at, and everything that can be done with it; nothing here draws."""
+"""The state of the viewer and every action of its controls. Nothing here draws."""
 
 from __future__ import annotations
 
@@ -11,328 +11,330 @@ from numpy.typing import NDArray
 
 from gait.body.skeleton import Joint
 from gait.errors import GaitError
-from gait.explaining.vertex_attribution import joint_weights, on_vertices
+from gait.explaining.vertex_attribution import joint_influence, to_vertices
 from gait.motion.pose_files import POSES_FILE
-from gait.motion.trial_paths import person_of
-from gait.report.training.display_names import in_order
+from gait.motion.trial_paths import parse_subject_id
+from gait.text import natural_key
 from gait.viewing.attribution_overlay import AttributionOverlay
 from gait.viewing.background_jobs import Jobs
-from gait.viewing.build_scene import BACKGROUND, Figure, Layers, floor_height, gait_scene
+from gait.viewing.build_scene import BACKGROUND, BodyFrame, VisibleLayers, build_scene, floor_height
 from gait.viewing.camera import Camera
-from gait.viewing.loaded_trial import LoadedTrial, holds_a_walk
+from gait.viewing.loaded_trial import LoadedTrial, is_fitted_trial
 from gait.viewing.mesh_cache import MeshBuilder, MeshCache
 from gait.viewing.phase_sync import ComparisonTrial
 from gait.viewing.scene import Scene
 from gait.viewing.viewer_backend import LoadedNetwork, MethodInfo, ViewerBackend
 
 NETWORK_ENDINGS = (".ckpt", ".pt", ".pth")
-_RECORDINGS = (".c3d", ".trc")
+_RECORDING_ENDINGS = (".c3d", ".trc")
 SPEEDS = (0.1, 0.25, 0.5, 1.0, 2.0)
 _FLY_M_S, _TURN_DEG_S = 2.0, 60.0
-_MOST_LISTED = 2000  # gaits of one folder
+_MAX_LISTED = 2000  # trials per folder
 
 
 @dataclass
-class Listed:
-    """A gait of the folder that is listed."""
+class TrialListEntry:
+    """A trial in the list of a folder."""
 
     folder: Path
     name: str
-    probability: float | None = None  # of sick; None while nobody has judged it
-    problem: str = ""  # why it could not be judged
+    probability: float | None = None  # P(sick); None if not classified yet
+    problem: str = ""  # why it could not be classified
 
 
 @dataclass
-class Body:
-    """A gait with its skin and what colours it."""
+class Actor:
+    """The trial that is shown, with its body meshes."""
 
-    gait: LoadedTrial
-    course: MeshCache | None
-    weights: NDArray[np.float64] | None  # (V, 22) of the joints' importance on the skin
+    trial: LoadedTrial
+    mesh_cache: MeshCache | None  # None: there is no body model
+    joint_influences: NDArray[np.float64] | None  # (V, 22) weights that spread joint attribution over the vertices
 
-    def figure(self, frame: int) -> Figure:
-        """The body in one frame."""
-        joints = self.gait.sequence.joints_m[frame]
-        if self.course is None:
-            return Figure(joints, None, None)
-        return Figure(joints, self.course.at(frame), self.course.maker.faces)
+    def body_frame(self, frame: int) -> BodyFrame:
+        """Return the body in one frame."""
+        joints = self.trial.sequence.joints_m[frame]
+        if self.mesh_cache is None:
+            return BodyFrame(joints, None, None)
+        return BodyFrame(joints, self.mesh_cache.mesh_at(frame), self.mesh_cache.builder.faces)
 
 
 @dataclass
 class ViewerState:
-    """All that the window shows, and what its controls do."""
+    """What the window shows; its methods are the actions of the controls."""
 
-    workbench: ViewerBackend
+    backend: ViewerBackend
     jobs: Jobs = field(default_factory=Jobs)
-    body: Body | None = None
-    ghost: ComparisonTrial | None = None
+    actor: Actor | None = None
+    comparison: ComparisonTrial | None = None
     network: LoadedNetwork | None = None
     method: MethodInfo | None = None
-    explained: AttributionOverlay | None = None
-    layers: Layers = field(default_factory=Layers)
+    overlay: AttributionOverlay | None = None
+    layers: VisibleLayers = field(default_factory=VisibleLayers)
     camera: Camera = field(default_factory=lambda: Camera(perspective=True, view_height_m=2.4, pitch_deg=8.0))
-    position: float = 0.0  # in frames, with fractions
+    position: float = 0.0  # playback position in frames, fractional
     playing: bool = False
     loop: bool = True
     speed: float = 1.0
     follow: bool = True
-    joint: Joint | None = None
-    window_start: int = 0  # frame at which the explained window is wanted to begin
-    window_only: bool = False  # colours of that window's frames alone
-    help: bool = False
-    listed: list[Listed] = field(default_factory=list)
+    joint: Joint | None = None  # selected
+    window_start: int = 0  # first frame of the selected window, as set by the user
+    window_only: bool = False  # colour only the frames of the selected window
+    help: bool = False  # the help page is open
+    listed: list[TrialListEntry] = field(default_factory=list)
     listed_folder: Path | None = None
     _explanations: dict[tuple[Path, Path, str], AttributionOverlay] = field(default_factory=dict)
-    _wants_explanation: bool = False
+    _explanation_requested: bool = False
 
     # --- opening
 
     def open_path(self, path: Path) -> None:
-        """Open whatever was named or dropped: a gait, a network, or a folder of gaits."""
+        """Open a trial, a network or a folder of trials."""
         path = Path(path)
         if path.is_file() and path.suffix.lower() in NETWORK_ENDINGS:
             self.open_network(path)
-        elif path.is_dir() and not holds_a_walk(path):
+        elif path.is_dir() and not is_fitted_trial(path):
             self.list_folder(path)
-        elif path.is_dir() or (path.is_file() and holds_a_walk(path.parent)):
-            self.open_gait(path)
-        elif path.suffix.lower() in _RECORDINGS:
-            self.jobs.refuse(
-                f"{path}: this is a recording of markers; fit a body to it first, with shape_optimizer.py."
+        elif path.is_dir() or (path.is_file() and is_fitted_trial(path.parent)):
+            self.open_trial(path)
+        elif path.suffix.lower() in _RECORDING_ENDINGS:
+            self.jobs.report_error(
+                f"{path}: this is a marker recording; fit a body to it with shape_optimizer.py first."
             )
         elif path.exists():
-            self.jobs.refuse(f"{path}: this is neither a fitted walk ({POSES_FILE}) nor a network (.ckpt).")
+            self.jobs.report_error(f"{path}: this is neither a fitted trial ({POSES_FILE}) nor a network (.ckpt).")
         else:
-            self.jobs.refuse(f"{path}: there is no such file or folder.")
+            self.jobs.report_error(f"{path}: no such file or folder.")
 
-    def open_gait(self, folder: Path) -> None:
-        """Show another gait."""
+    def open_trial(self, folder: Path) -> None:
+        """Show a fitted trial."""
 
-        def read() -> Body:
-            gait = self.workbench.gait(folder)
-            if gait.body is None:
-                return Body(gait, None, None)
-            course = MeshCache(MeshBuilder(gait.body, gait.sequence), gait.frames)
-            return Body(gait, course, joint_weights(gait.body, gait.sequence.betas))
+        def load() -> Actor:
+            trial = self.backend.load_trial(folder)
+            if trial.body is None:
+                return Actor(trial, None, None)
+            mesh_cache = MeshCache(MeshBuilder(trial.body, trial.sequence), trial.num_frames)
+            return Actor(trial, mesh_cache, joint_influence(trial.body, trial.sequence.betas))
 
-        self.jobs.start(f"Loading {_short(folder)}", read, self._show, replaces="gait")
+        self.jobs.start(f"Loading {_short_path(folder)}", load, self._on_trial_loaded, supersedes="trial")
 
     def open_network(self, file: Path, method: str | None = None) -> None:
-        """Take another network, and explain by a method of it; the same one as before, or its default, if None."""
+        """Load a network. If ``method`` is None, keep the current one if the network supports it, else its default."""
         self.jobs.start(
-            f"Loading {_short(file)}",
-            lambda: self.workbench.network(file),
-            lambda network: self._take_network(network, method),
-            replaces="network",
+            f"Loading {_short_path(file)}",
+            lambda: self.backend.load_network(file),
+            lambda network: self._on_network_loaded(network, method),
+            supersedes="network",
         )
 
-    def open_ghost(self, folder: Path) -> None:
-        """Show a second person beside the first."""
+    def open_comparison(self, folder: Path) -> None:
+        """Show a second trial beside the first."""
         self.jobs.start(
-            f"Loading {_short(folder)}",
-            lambda: ComparisonTrial.of(self.workbench.gait(folder)),
-            self._take_ghost,
-            "ghost",
+            f"Loading {_short_path(folder)}",
+            lambda: ComparisonTrial.of(self.backend.load_trial(folder)),
+            self._on_comparison_loaded,
+            "comparison",
         )
 
-    def open_healthy_mean(self, folder: Path) -> None:
-        """Show the mean healthy walker of a folder of fitted gaits beside the person."""
+    def open_normative_stride(self, folder: Path) -> None:
+        """Show the mean stride of the controls in a folder of fitted trials beside the first trial."""
         self.jobs.start(
-            f"Averaging the healthy walks of {_short(folder)}",
-            lambda: ComparisonTrial.of(self.workbench.healthy_mean(folder)),
-            self._take_ghost,
-            "ghost",
+            f"Averaging the control trials in {_short_path(folder)}",
+            lambda: ComparisonTrial.of(self.backend.compute_normative_stride(folder)),
+            self._on_comparison_loaded,
+            "comparison",
         )
 
-    def open_beside(self, path: Path) -> None:
-        """Show whatever was named beside the person: a gait, or the healthy mean of a folder of gaits."""
-        if Path(path).is_dir() and not holds_a_walk(path):
-            self.open_healthy_mean(path)
+    def open_comparison_path(self, path: Path) -> None:
+        """Compare with a trial, or with the mean control stride of a folder of trials."""
+        if Path(path).is_dir() and not is_fitted_trial(path):
+            self.open_normative_stride(path)
         else:
-            self.open_ghost(path)
+            self.open_comparison(path)
 
-    def no_ghost(self) -> None:
-        """Nobody beside the person."""
-        if self.ghost is not None:
-            self.ghost.close()
-        self.ghost = None
+    def close_comparison(self) -> None:
+        """Stop showing the second trial."""
+        if self.comparison is not None:
+            self.comparison.close()
+        self.comparison = None
 
-    def _show(self, body: Body) -> None:
-        if self.body is not None and self.body.course is not None:
-            self.body.course.close()
-        self.body = body
+    def _on_trial_loaded(self, actor: Actor) -> None:
+        if self.actor is not None and self.actor.mesh_cache is not None:
+            self.actor.mesh_cache.close()
+        self.actor = actor
         self.position, self.playing, self.window_start = 0.0, False, 0
         self._explanations.clear()
-        self.explained = None
-        self.jobs.lines += body.gait.notes
-        self.frame_to_body()
-        if self._wants_explanation:
+        self.overlay = None
+        self.jobs.messages += actor.trial.notes
+        self.view_whole_body()
+        if self._explanation_requested:
             self.explain()
 
-    def _take_network(self, network: LoadedNetwork, wanted: str | None) -> None:
-        names = [method.name for method in network.methods]
-        if wanted is not None and wanted not in names:
-            raise GaitError(f"{network.file}: {wanted} does not explain this network; there are {', '.join(names)}.")
-        if wanted is None and self.method is not None and self.method.name in names:
-            wanted = self.method.name
+    def _on_network_loaded(self, network: LoadedNetwork, method: str | None) -> None:
+        names = [info.name for info in network.methods]
+        if method is not None and method not in names:
+            raise GaitError(f"{network.file}: {method} cannot explain this network; choose one of {', '.join(names)}.")
+        if method is None and self.method is not None and self.method.name in names:
+            method = self.method.name
         self.network = network
-        self.method = network.methods[names.index(wanted) if wanted else 0]
-        self.explained = None
+        self.method = network.methods[names.index(method) if method else 0]
+        self.overlay = None
         self._explanations.clear()
         for listed in self.listed:
             listed.probability, listed.problem = None, ""
-        if self._wants_explanation:
+        if self._explanation_requested:
             self.explain()
 
-    def _take_ghost(self, ghost: ComparisonTrial) -> None:
-        self.no_ghost()
-        self.ghost = ghost
-        self.layers.ghost = True
-        self.jobs.lines += [note for note in ghost.gait.notes if note not in self.jobs.lines]
+    def _on_comparison_loaded(self, comparison: ComparisonTrial) -> None:
+        self.close_comparison()
+        self.comparison = comparison
+        self.layers.comparison = True
+        self.jobs.messages += [note for note in comparison.trial.notes if note not in self.jobs.messages]
 
-    # --- a folder of gaits
+    # --- a folder of trials
 
     def list_folder(self, folder: Path) -> None:
-        """List all fitted gaits in a folder, however deep."""
-        self.jobs.start(f"Looking through {_short(folder)}", lambda: _gaits_in(folder), self._take_list, "list")
+        """List all fitted trials in a folder and its subfolders."""
+        self.jobs.start(
+            f"Searching {_short_path(folder)}", lambda: _find_trials(folder), self._on_folder_listed, supersedes="list"
+        )
 
-    def judge_listed(self) -> None:
-        """Ask the network about every gait of the list."""
+    def classify_listed(self) -> None:
+        """Classify every trial of the list."""
         network = self.network
         if network is None:
             return
         for number, listed in enumerate(self.listed):
             if listed.probability is None:
                 self.jobs.start(
-                    f"Judging {number + 1} of {len(self.listed)}: {listed.name}",
-                    self._judging(network, listed),
+                    f"Classifying {number + 1} of {len(self.listed)}: {listed.name}",
+                    self._classification(network, listed),
                     lambda _: None,
-                    replaces=f"judge {listed.folder}",
+                    supersedes=f"classify {listed.folder}",
                 )
 
-    def _judging(self, network: LoadedNetwork, listed: Listed) -> Callable[[], None]:
-        def judge() -> None:
+    def _classification(self, network: LoadedNetwork, listed: TrialListEntry) -> Callable[[], None]:
+        def classify() -> None:
             try:
-                listed.probability = self.workbench.probability(network, listed.folder)
+                listed.probability = self.backend.predict_probability(network, listed.folder)
             except GaitError as error:
                 listed.problem = str(error)
 
-        return judge
+        return classify
 
-    def _take_list(self, found: tuple[Path, list[Listed]]) -> None:
+    def _on_folder_listed(self, found: tuple[Path, list[TrialListEntry]]) -> None:
         self.listed_folder, self.listed = found
         if not self.listed:
-            self.jobs.refuse(f"{self.listed_folder}: no fitted gait in it.")
+            self.jobs.report_error(f"{self.listed_folder}: no fitted trial in it.")
 
     # --- explaining
 
     def explain(self) -> None:
-        """Explain the whole recording by the method chosen, or show what was explained before."""
-        gait, network, method = self.body.gait if self.body else None, self.network, self.method
-        if gait is None or network is None or method is None:
+        """Explain the trial by the selected method, or show the attribution if it was computed before."""
+        trial, network, method = self.actor.trial if self.actor else None, self.network, self.method
+        if trial is None or network is None or method is None:
             return
-        self._wants_explanation = True
-        key = (network.file, gait.folder, method.name)
+        self._explanation_requested = True
+        key = (network.file, trial.folder, method.name)
         if key in self._explanations:
-            self.explained = self._explanations[key]
+            self.overlay = self._explanations[key]
             return
         self.jobs.start(
-            f"Explaining {gait.name}: {method.title}",
+            f"Explaining {trial.name}: {method.title}",
             lambda: AttributionOverlay(
-                gait,
+                trial,
                 network,
                 method,
-                self.workbench.explained(network, gait, method.name, self.jobs.told),
-                self.workbench.figure_line(network, gait, method.name),
+                self.backend.explain(network, trial, method.name, self.jobs.report_progress),
+                self.backend.faithfulness_summary(network, trial, method.name),
             ),
-            lambda explained: self._take_explanation(key, explained),
-            replaces="explain",
+            lambda overlay: self._on_explanation_done(key, overlay),
+            supersedes="explain",
         )
 
-    def want_explanation(self) -> None:
-        """Explain whenever there are a walk and a network."""
-        self._wants_explanation = True
+    def request_explanation(self) -> None:
+        """Explain as soon as a trial and a network are loaded."""
+        self._explanation_requested = True
 
     def choose_method(self, name: str) -> None:
-        """Explain by another method."""
+        """Switch to another explanation method."""
         if self.network is not None:
             self.method = next(method for method in self.network.methods if method.name == name)
-            if self._wants_explanation:
+            if self._explanation_requested:
                 self.explain()
 
-    def _take_explanation(self, key: tuple[Path, Path, str], explained: AttributionOverlay) -> None:
-        self._explanations[key] = explained
-        current = self.body and self.network and self.method
-        if current and key == (self.network.file, self.body.gait.folder, self.method.name):  # type: ignore[union-attr]
-            self.explained = explained
+    def _on_explanation_done(self, key: tuple[Path, Path, str], overlay: AttributionOverlay) -> None:
+        self._explanations[key] = overlay
+        current = self.actor and self.network and self.method
+        if current and key == (self.network.file, self.actor.trial.folder, self.method.name):  # type: ignore[union-attr]
+            self.overlay = overlay
 
     @property
-    def learnt_from_this_person(self) -> bool:
-        """Whether the network has been trained on the person shown: then what it says of them proves nothing."""
-        if self.body is None or self.network is None:
+    def subject_in_training_set(self) -> bool:
+        """Whether the network was trained on this subject; its prediction is not valid evidence then."""
+        if self.actor is None or self.network is None:
             return False
-        return person_of(self.body.gait.folder) in self.network.learnt_from
+        return parse_subject_id(self.actor.trial.folder) in self.network.training_subjects
 
     @property
     def window(self) -> int | None:
-        """The number of the explained window that is chosen."""
-        return self.explained.nearest_window(self.window_start) if self.explained else None
+        """Index of the selected window of the explanation."""
+        return self.overlay.nearest_window(self.window_start) if self.overlay else None
 
     # --- time
 
     @property
-    def frames(self) -> int:
-        """Of the gait shown; 0 if there is none."""
-        return self.body.gait.frames if self.body else 0
+    def num_frames(self) -> int:
+        """Number of frames of the trial; 0 if there is none."""
+        return self.actor.trial.num_frames if self.actor else 0
 
     @property
     def frame(self) -> int:
-        """The one shown, from 0."""
-        return min(int(self.position + 1e-6), max(self.frames - 1, 0))
+        """The frame that is shown, from 0."""
+        return min(int(self.position + 1e-6), max(self.num_frames - 1, 0))
 
     def seek(self, frame: float) -> None:
-        """Go to a frame, counted from 0; the camera comes along if it follows."""
+        """Go to a frame (from 0); the camera moves with the pelvis if ``follow`` is set."""
         before = self.frame
-        self.position = float(np.clip(frame, 0, max(self.frames - 1, 0)))
-        if self.follow and self.body is not None and self.frame != before:
-            pelvis = self.body.gait.sequence.joints_m[:, Joint.PELVIS]
-            moved = pelvis[self.frame] - pelvis[before]
+        self.position = float(np.clip(frame, 0, max(self.num_frames - 1, 0)))
+        if self.follow and self.actor is not None and self.frame != before:
+            pelvis = self.actor.trial.sequence.joints_m[:, Joint.PELVIS]
+            displacement = pelvis[self.frame] - pelvis[before]
             x, y, z = self.camera.target_m
-            self.camera = replace(self.camera, target_m=(x + float(moved[0]), y, z + float(moved[2])))
+            self.camera = replace(self.camera, target_m=(x + float(displacement[0]), y, z + float(displacement[2])))
 
     def step(self, frames: int) -> None:
-        """Some frames on or back, and stop."""
+        """Pause, and move by a number of frames."""
         self.playing = False
         self.seek(self.frame + frames)
 
     def toggle_play(self) -> None:
-        """Play, or stop; from the beginning if it stands at the end."""
-        self.playing = self.frames > 0 and not self.playing
-        if self.playing and self.frame >= self.frames - 1:
+        """Play or pause; at the end, play from the beginning."""
+        self.playing = self.num_frames > 0 and not self.playing
+        if self.playing and self.frame >= self.num_frames - 1:
             self.seek(0)
 
     def advance(self, seconds: float) -> None:
-        """Let time pass, and take what jobs have finished."""
+        """Advance playback by some seconds, and collect the results of finished jobs."""
         self.jobs.poll()
-        if not self.playing or self.body is None:
+        if not self.playing or self.actor is None:
             return
-        place = self.position + seconds * self.speed * self.body.gait.rate_hz
-        if place >= self.frames:
+        position = self.position + seconds * self.speed * self.actor.trial.rate_hz
+        if position >= self.num_frames:
             self.playing = self.loop
-            place = place % self.frames if self.loop else self.frames - 1
-        self.seek(place)
+            position = position % self.num_frames if self.loop else self.num_frames - 1
+        self.seek(position)
 
-    def moving(self) -> bool:
-        """Whether the next picture may be another one although nobody touches anything."""
-        return self.playing or bool(self.jobs.busy)
+    def is_animating(self) -> bool:
+        """Return whether playback or a background job can change the next frame without user input."""
+        return self.playing or bool(self.jobs.current_job)
 
     # --- the camera
 
-    def frame_to_body(self) -> None:
-        """Look at the whole body, from ahead and to one side."""
-        if self.body is None:
+    def view_whole_body(self) -> None:
+        """Place the camera so that it shows the whole body, from the front and to one side."""
+        if self.actor is None:
             return
-        joints = self.body.gait.sequence.joints_m
+        joints = self.actor.trial.sequence.joints_m
         floor = floor_height(joints)
         stature = float(np.percentile(joints[:, Joint.HEAD, 1], 95)) - floor + 0.15
         x, _, z = joints[self.frame, Joint.PELVIS]
@@ -345,72 +347,73 @@ class ViewerState:
         )
 
     def fly(self, right: float, up: float, ahead: float, turn: float, seconds: float) -> None:
-        """Move the camera for a while; each direction is -1, 0 or 1, and ``turn`` is to the left."""
-        way = _FLY_M_S * seconds
-        self.camera = self.camera.flown(right * way, up * way, ahead * way).turned(turn * _TURN_DEG_S * seconds)
+        """Move the camera for some seconds; each direction is -1, 0 or 1, and ``turn`` is to the left."""
+        distance = _FLY_M_S * seconds
+        self.camera = self.camera.move(right * distance, up * distance, ahead * distance)
+        self.camera = self.camera.turn(turn * _TURN_DEG_S * seconds)
 
     def nearest_joint(self, column: float, row: float, width: int, height: int, reach: float) -> Joint | None:
-        """The joint that is drawn within ``reach`` pixels of a place in a picture of that size, the nearest one."""
-        if self.body is None:
+        """Return the joint nearest to a pixel of an image of that size; None if none is within ``reach`` pixels."""
+        if self.actor is None:
             return None
-        places = self.camera.pixels(self.body.gait.sequence.joints_m[self.frame], width, height)
-        distance = np.hypot(places[:, 0] - column, places[:, 1] - row)
+        pixels = self.camera.project_to_pixels(self.actor.trial.sequence.joints_m[self.frame], width, height)
+        distance = np.hypot(pixels[:, 0] - column, pixels[:, 1] - row)
         nearest = int(distance.argmin())
         return Joint(nearest) if distance[nearest] <= reach else None
 
     # --- what is drawn
 
-    def look(self) -> object:
-        """Equal as long as ``scene`` and the camera give the same picture."""
-        things = (self.body, self.ghost, self.explained)
+    def render_key(self) -> object:
+        """Return a key that is equal as long as the rendered image stays the same."""
+        objects = (self.actor, self.comparison, self.overlay)
         layers = tuple(vars(self.layers).values())
-        return (*map(id, things), self.frame, self.camera, layers, self.joint, self.window, self.window_only)
+        return (*map(id, objects), self.frame, self.camera, layers, self.joint, self.window, self.window_only)
 
     def scene(self) -> Scene:
-        """Of the frame shown."""
-        if self.body is None:
+        """Build the scene of the current frame."""
+        if self.actor is None:
             return Scene(background=BACKGROUND)
-        gait, frame = self.body.gait, self.frame
-        values = scale = ends = None
-        if self.explained is not None and self.window is not None:
-            ends = self.explained.window(self.window)
-        if self.explained is not None and self.body.weights is not None:
-            scale = self.explained.scale
-            of_joints = self.explained.values[frame]
-            if self.window_only and ends is not None and not ends[0] <= frame <= ends[1]:
-                of_joints = np.full_like(of_joints, np.nan)
-            values = on_vertices(of_joints, self.body.weights)
-        ghost = None
-        if self.ghost is not None and self.layers.ghost:
-            ghost = self.ghost.beside(gait, frame)
-        return gait_scene(
-            gait,
+        trial, frame = self.actor.trial, self.frame
+        values = scale = window = None
+        if self.overlay is not None and self.window is not None:
+            window = self.overlay.window_frames(self.window)
+        if self.overlay is not None and self.actor.joint_influences is not None:
+            scale = self.overlay.scale
+            joint_values = self.overlay.values[frame]
+            if self.window_only and window is not None and not window[0] <= frame <= window[1]:
+                joint_values = np.full_like(joint_values, np.nan)
+            values = to_vertices(joint_values, self.actor.joint_influences)
+        comparison = None
+        if self.comparison is not None and self.layers.comparison:
+            comparison = self.comparison.body_frame_at(trial, frame)
+        return build_scene(
+            trial,
             frame,
-            self.body.figure(frame),
+            self.actor.body_frame(frame),
             self.layers,
             values=values,
             scale=scale,
-            ghost=ghost,
-            chosen=self.joint,
-            ends=ends,
+            comparison=comparison,
+            selected=self.joint,
+            window=window,
         )
 
     def close(self) -> None:
-        """End what runs beside the drawing."""
+        """Stop the background threads."""
         self.jobs.close()
-        if self.body is not None and self.body.course is not None:
-            self.body.course.close()
-        self.no_ghost()
+        if self.actor is not None and self.actor.mesh_cache is not None:
+            self.actor.mesh_cache.close()
+        self.close_comparison()
 
 
-def _gaits_in(folder: Path) -> tuple[Path, list[Listed]]:
+def _find_trials(folder: Path) -> tuple[Path, list[TrialListEntry]]:
     found = []
     for file in folder.rglob(POSES_FILE):
-        found.append(Listed(file.parent, file.parent.relative_to(folder).as_posix()))
-        if len(found) >= _MOST_LISTED:
+        found.append(TrialListEntry(file.parent, file.parent.relative_to(folder).as_posix()))
+        if len(found) >= _MAX_LISTED:
             break
-    return folder, sorted(found, key=lambda listed: in_order(listed.name))
+    return folder, sorted(found, key=lambda listed: natural_key(listed.name))
 
 
-def _short(path: Path) -> str:
+def _short_path(path: Path) -> str:
     return "/".join(Path(path).parts[-3:])

@@ -1,4 +1,4 @@
-"""The benchmarks' own measures on cases whose answer is known, and both scripts in miniature."""
+"""Metrics of the benchmarks on cases with a known result, and the scripts with small arguments."""
 
 import importlib
 import json
@@ -18,11 +18,11 @@ from gait.body.rotations import axis_angle_to_matrix
 from gait.body.skeleton import Joint
 from gait.capture import Recording
 from gait.fitting.marker_quality.marker_error import MarkerError
-from gait.fitting.subject_fit import fit_person
-from gait.motion.common_frame import common_frame
-from gait.synthetic.inject_errors import Planted
-from tests.helpers.fitting_cases import recorded, short_walk
-from tests.helpers.motion_cases import about_y, stick_walker
+from gait.fitting.subject_fit import fit_recordings
+from gait.motion.common_frame import to_common_frame
+from gait.synthetic.inject_errors import InjectedError
+from tests.helpers.fitting_cases import record_trial, short_trial
+from tests.helpers.motion_cases import rot_y, stick_figure
 from tests.helpers.paths import REPOSITORY
 
 BENCHMARKS = REPOSITORY / "benchmarks"
@@ -30,7 +30,7 @@ BENCHMARKS = REPOSITORY / "benchmarks"
 
 @pytest.fixture
 def module(monkeypatch):
-    """Import a module of the benchmarks by name, as their scripts do."""
+    """Import a benchmark module by name, as the scripts do."""
     monkeypatch.syspath_prepend(BENCHMARKS)
     return importlib.import_module
 
@@ -41,7 +41,7 @@ def body():
 
 
 def recording(labels, positions_m, **more):
-    return Recording(Path("made.c3d"), tuple(labels), positions_m, np.isfinite(positions_m).all(-1), 100.0, **more)
+    return Recording(Path("synthetic.c3d"), tuple(labels), positions_m, np.isfinite(positions_m).all(-1), 100.0, **more)
 
 
 def run(script, folder, *words):
@@ -57,46 +57,50 @@ def run(script, folder, *words):
 
 
 @pytest.mark.parametrize("bend_deg", [0.0, 30.0, 90.0])
-def test_knee_angle_is_what_the_knee_was_bent_by(module, bend_deg):
+def test_knee_angle_deg_equals_the_flexion(module, bend_deg):
     bend = np.radians(bend_deg)
     hip, knee = np.array([[0.0, 1, 0]]), np.array([[0.0, 0.5, 0]])
     ankle = knee + 0.4 * np.array([[0, -np.cos(bend), -np.sin(bend)]])
-    assert module("clinic_centres").knee_angle_deg(hip, knee, ankle) == pytest.approx([bend_deg], abs=1e-6)
+    assert module("joint_centres_vs_plug_in_gait").knee_angle_deg(hip, knee, ankle) == pytest.approx(
+        [bend_deg], abs=1e-6
+    )
 
 
 @pytest.mark.parametrize("axis_off_deg", [0.0, 20.0, -20.0])
-def test_an_axis_that_is_turned_shows_as_varus_with_flexion(module, axis_off_deg):
+def test_varus_deg_shows_a_rotated_flexion_axis(module, axis_off_deg):
     flexion, off = np.radians([0.0, 30.0, 60.0]), np.radians(axis_off_deg)
     still = np.zeros((3, 1))
     hip, knee = np.hstack([still, still + 1, still]), np.hstack([still, still + 0.5, still])
     ankle = knee + 0.4 * np.stack([np.zeros(3), -np.cos(flexion), -np.sin(flexion)], axis=1)  # bends about x
-    lateral = np.tile([np.cos(off), 0.3, -np.sin(off)], (3, 1))  # what it has of the thigh's own direction is no matter
+    lateral = np.tile([np.cos(off), 0.3, -np.sin(off)], (3, 1))  # its component along the thigh does not matter
     expected = np.degrees(np.arcsin(np.sin(off) * np.sin(flexion)))
-    assert module("clinic_centres").varus_deg(lateral, hip, knee, ankle) == pytest.approx(expected, abs=1e-9)
+    assert module("joint_centres_vs_plug_in_gait").varus_deg(lateral, hip, knee, ankle) == pytest.approx(
+        expected, abs=1e-9
+    )
 
 
-def test_knee_figures_tell_an_offset_from_a_different_course(module):
-    theirs = 30 + 30 * np.sin(np.linspace(0, 6, 100))
-    figures = module("clinic_centres").knee_figures(theirs + 4, theirs)
-    assert figures == pytest.approx({"knee_rmse_deg": 4, "knee_bias_deg": 4, "knee_correlation": 1})
-    assert module("clinic_centres").knee_figures(-theirs, theirs)["knee_correlation"] == pytest.approx(-1)
+def test_knee_metrics_separate_bias_from_correlation(module):
+    curve = 30 + 30 * np.sin(np.linspace(0, 6, 100))
+    metrics = module("joint_centres_vs_plug_in_gait").knee_metrics(curve + 4, curve)
+    assert metrics == pytest.approx({"knee_rmse_deg": 4, "knee_bias_deg": 4, "knee_correlation": 1})
+    assert module("joint_centres_vs_plug_in_gait").knee_metrics(-curve, curve)["knee_correlation"] == pytest.approx(-1)
 
 
-def test_vicons_own_centres_go_before_others(module):
+def test_laboratory_centres_prefers_vicon_outputs(module):
     positions = np.zeros((2, 1, 3))
     outputs = {f"R{name}": np.full((2, 3), float(k)) for k, name in enumerate(["HJC", "KJC", "AJC", "FEP", "FEO"])}
     others = recording(["LASI"], positions, model_outputs=outputs)
     own = recording(["LASI"], positions, model_outputs=outputs | {"RTIO": np.full((2, 3), 5.0)})
-    centres = module("real_walks").laboratory_centres
+    centres = module("recorded_trials").laboratory_centres
     assert centres(others, "right")[:, 0, 0].tolist() == [0, 1, 2]
     assert centres(own, "right")[:, 0, 0].tolist() == [3, 4, 5]
     assert centres(own, "left") is None
 
 
-def test_a_repeated_walk_never_jumps(module):
-    walk = recording(["LASI"], np.arange(5.0)[:, None, None] * np.ones((1, 1, 3)))
-    longer = module("real_walks").repeated(walk, 23)
-    assert longer.frames == 23
+def test_extend_recording_has_no_jumps(module):
+    trial = recording(["LASI"], np.arange(5.0)[:, None, None] * np.ones((1, 1, 3)))
+    longer = module("recorded_trials").extend_recording(trial, 23)
+    assert longer.num_frames == 23
     assert np.abs(np.diff(longer.positions_m[:, 0, 0])).tolist() == [1] * 22
 
 
@@ -112,10 +116,10 @@ def test_a_repeated_walk_never_jumps(module):
         (Joint.RIGHT_ELBOW, 1, -20, {"knees": 0, "elbows": 0.5}),
     ],
 )
-def test_bending_beyond_straight_is_counted(module, joint, axis, degrees, wrong):
-    turns = torch.zeros(2, 22, 3, dtype=torch.float64)
-    turns[1, joint, axis] = np.radians(degrees)
-    assert module("real_fits").wrong_way_share(axis_angle_to_matrix(turns).numpy()) == wrong
+def test_hyperextended_fraction_counts_frames(module, joint, axis, degrees, wrong):
+    rotations = torch.zeros(2, 22, 3, dtype=torch.float64)
+    rotations[1, joint, axis] = np.radians(degrees)
+    assert module("fit_recorded_trials").hyperextended_fraction(axis_angle_to_matrix(rotations).numpy()) == wrong
 
 
 @pytest.mark.parametrize(
@@ -127,130 +131,136 @@ def test_bending_beyond_straight_is_counted(module, joint, axis, degrees, wrong)
         (["--kinds", "b", "c", "--json", "x.json"], {"kinds": ("b", "c"), "json": Path("x.json")}),
     ],
 )
-def test_what_is_named_goes_before_quick_and_the_rest_is_left_to_the_defaults(module, words, known):
-    command_line = module("command_line")
+def test_values_prefers_given_flags_over_quick(module, words, known):
+    command_line = module("bench_args")
     parser = command_line.benchmark_parser("What it measures.", "less")
     parser.add_argument("--runs", type=int)
     parser.add_argument("--kinds", nargs="+")
     assert command_line.values(parser, words, {"runs": 1, "kinds": ("a",)}) == known
 
 
-def test_figures_are_rounded_and_what_is_no_number_is_null(module):
-    assert module("json_result").rounded({"a": [1.23456789, np.nan], "b": (1, "c", None, True)}) == {
+def test_round_floats_gives_null_for_nan(module):
+    assert module("bench_output").round_floats({"a": [1.23456789, np.nan], "b": (1, "c", None, True)}) == {
         "a": [1.2346, None],
         "b": [1, "c", None, True],
     }
 
 
-# --- hidden markers, repeated shapes ---------------------------------------------------------------------------------
+# --- left-out markers, repeatability ----------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
-def known_walk(body):
-    """A third of a second whose markers sit just where the layout has them, and who walks."""
-    walk = short_walk(body, seconds=0.34)
-    return walk.truth, recorded(body, walk, plug_in_gait_layout(body))
+def known_trial(body):
+    """Simulate a trial of a third of a second without marker placement errors."""
+    trial = short_trial(body, seconds=0.34)
+    return trial.ground_truth, record_trial(body, trial, plug_in_gait_layout(body))
 
 
-def fitted_walk(module, body, name, *recordings):
-    person = fit_person(recordings, body, plug_in_gait_layout(body))
-    return module("real_fits").FittedWalk(name, person, person.gaits[0])
+def make_fitted_trial(module, body, name, *recordings):
+    subject_fit = fit_recordings(recordings, body, plug_in_gait_layout(body))
+    return module("fit_recorded_trials").FittedTrial(name, subject_fit, subject_fit.trials[0])
 
 
-def test_a_hidden_marker_is_missed_by_what_it_was_moved(module, body, known_walk):
-    truth, walk = known_walk
-    fit = fitted_walk(module, body, "made/walk1.c3d", walk)
-    gait = replace(fit.gait, betas=truth.betas, offset_m=np.zeros_like(fit.gait.offset_m))
-    figures = module("hidden_markers").hidden_marker_figures
-    exact = figures([replace(fit, gait=gait)], body)
-    assert set(exact["by_marker"]) == set(walk.labels)
-    assert exact["by_walk"] == {"made/walk1.c3d": exact["mean"]}
+def test_left_out_marker_metrics_show_a_displaced_marker(module, body, known_trial):
+    truth, trial = known_trial
+    fit = make_fitted_trial(module, body, "synthetic/walk1.c3d", trial)
+    trial_fit = replace(fit.trial_fit, betas=truth.betas, offset_m=np.zeros_like(fit.trial_fit.offset_m))
+    metrics = module("leave_one_marker_out").left_out_marker_metrics
+    exact = metrics([replace(fit, trial_fit=trial_fit)], body)
+    assert set(exact["by_marker"]) == set(trial.labels)
+    assert exact["by_trial"] == {"synthetic/walk1.c3d": exact["mean"]}
     assert exact["mean"] < 8
     assert exact["by_marker"]["LKNE"] < 4
 
-    positions = walk.positions_m.copy()
-    positions[:, walk.labels.index("LKNE")] += [0.06, 0.08, 0]
-    moved = figures([replace(fit, gait=replace(gait, recording=replace(walk, positions_m=positions)))], body, frames=20)
-    assert moved["by_marker"]["LKNE"] == pytest.approx(100, abs=4)
-    assert moved["by_marker"]["C7"] == pytest.approx(exact["by_marker"]["C7"], abs=4)
+    positions = trial.positions_m.copy()
+    positions[:, trial.labels.index("LKNE")] += [0.06, 0.08, 0]
+    displaced = metrics(
+        [replace(fit, trial_fit=replace(trial_fit, recording=replace(trial, positions_m=positions)))], body, frames=20
+    )
+    assert displaced["by_marker"]["LKNE"] == pytest.approx(100, abs=4)
+    assert displaced["by_marker"]["C7"] == pytest.approx(exact["by_marker"]["C7"], abs=4)
 
 
-def test_the_same_recording_gives_the_same_body_and_other_visits_are_not_compared(module, body, known_walk):
-    _, walk = known_walk
-    static = replace(walk, path=Path("static.c3d"))
-    grown = replace(walk, path=Path("later.c3d"), positions_m=1.1 * walk.positions_m)
-    fit = fitted_walk(module, body, "somebody/walk1.c3d", walk, static, grown)
-    assert fit.person.visits == ((0, 1), (2,))
-    figures = module("repeated_shape").repeat_figures
-    assert figures([fit], body) == {
+def test_repeatability_metrics_compare_recordings_of_one_session(module, body, known_trial):
+    _, trial = known_trial
+    static = replace(trial, path=Path("static.c3d"))
+    scaled = replace(trial, path=Path("later.c3d"), positions_m=1.1 * trial.positions_m)
+    fit = make_fitted_trial(module, body, "subject/walk1.c3d", trial, static, scaled)
+    assert fit.subject_fit.shape_groups == ((0, 1), (2,))
+    metrics = module("shape_repeatability").repeatability_metrics
+    assert metrics([fit], body) == {
         "mean": None,
         "with_static": 0,
-        "pairs": {"somebody": {f"{walk.path.stem} and static": 0}},
+        "pairs": {"subject": {f"{trial.path.stem} and static": 0}},
     }
-    assert figures([fitted_walk(module, body, "somebody/walk1.c3d", walk)], body) is None
+    assert metrics([make_fitted_trial(module, body, "subject/walk1.c3d", trial)], body) is None
 
 
-def test_distances_of_bodies_by_pair_and_person(module):
-    repeated = module("repeated_shape")
+def test_vertex_distance_m_and_mean_of_means(module):
+    repeatability = module("shape_repeatability")
     one = np.zeros((4, 3))
     other = np.array([[0.003, 0, 0.004], [0, 0, 0], [0, 0.001, 0], [0, 0, 0]])
-    assert repeated.vertex_distance_m(one, other) == pytest.approx(0.0015)
-    assert repeated.mean_of_means({"a": [1, 3], "b": [8]}) == 5
+    assert repeatability.vertex_distance_m(one, other) == pytest.approx(0.0015)
+    assert repeatability.mean_of_means({"a": [1, 3], "b": [8]}) == 5
 
 
-# --- the published method --------------------------------------------------------------------------------------------
+# --- the reference method --------------------------------------------------------------------------------------------
 
 
-def test_virtual_markers_stand_off_along_their_own_unit_normal(module, body):
-    published = module("published_fit")
+def test_virtual_markers_are_displaced_along_the_unit_normal(module, body):
+    reference = module("reference_fit")
     layout = plug_in_gait_layout(body)
-    virtual = published.virtual_markers(body.v_template[None], published.marker_places(body, layout))[0]
+    virtual = reference.virtual_markers(body.v_template[None], reference.place_markers(body, layout))[0]
     vertices, faces = body.v_template.numpy(), body.faces.numpy()
     for m in range(layout.num_markers):
         a, b, c = vertices[faces[layout.face[m]]]
         normal = np.cross(b - a, c - a)
-        expected = layout.bary[m] @ np.stack([a, b, c]) + layout.distance_m[m] * normal / np.linalg.norm(normal)
+        expected = layout.barycentric[m] @ np.stack([a, b, c]) + layout.height_above_skin_m[
+            m
+        ] * normal / np.linalg.norm(normal)
         np.testing.assert_allclose(virtual[m].numpy(), expected, atol=1e-6)
 
 
-def test_published_penalties(module):
-    published = module("published_fit")
+def test_reference_penalties(module):
+    reference = module("reference_fit")
     bounds = AngleBounds(np.array([0, 2]), np.array([-0.1, -0.1]), np.array([0.1, 0.1]))
     pose = torch.tensor([[0.3, 9.0, -0.4]])
-    assert float(published.angle_penalty(pose, bounds)) == pytest.approx(2 * (0.2**2 + 0.3**2))
-    assert float(published.angle_penalty(pose, None)) == 0
+    assert float(reference.angle_penalty(pose, bounds)) == pytest.approx(2 * (0.2**2 + 0.3**2))
+    assert float(reference.angle_penalty(pose, None)) == 0
     betas = torch.tensor([2.0, 0.0])
-    assert float(published.beta_penalty(betas, 3.0, 2.0)) == pytest.approx(3 * (np.e + 1) / 2)
-    apart = torch.tensor([[0.0, 0.0, 0.0], [3.0, 4.0, 0.0]])
-    seen = torch.tensor([False, True])
-    assert float(published.marker_distance(apart, torch.ones(2, 3), seen)) == pytest.approx(np.hypot(2, np.hypot(3, 1)))
+    assert float(reference.beta_penalty(betas, 3.0, 2.0)) == pytest.approx(3 * (np.e + 1) / 2)
+    positions = torch.tensor([[0.0, 0.0, 0.0], [3.0, 4.0, 0.0]])
+    visible = torch.tensor([False, True])
+    assert float(reference.marker_distance(positions, torch.ones(2, 3), visible)) == pytest.approx(
+        np.hypot(2, np.hypot(3, 1))
+    )
 
 
-def test_published_start_finds_a_body_that_was_turned_and_moved(module, body):
-    published = module("published_fit")
-    places = published.marker_places(body, plug_in_gait_layout(body))
+def test_initial_state_recovers_a_rigid_motion(module, body):
+    reference = module("reference_fit")
+    markers = reference.place_markers(body, plug_in_gait_layout(body))
     pose = torch.zeros(1, body.num_pose)
     pose[0, :3] = torch.tensor([0.1, 2.5, -0.2])
     out = body(pose, torch.zeros(body.num_betas), torch.tensor([[1.0, 0.2, -3.0]]))
-    observed = published.virtual_markers(out.vertices, places)[0]
-    start = published.state_near(body, places, observed, torch.ones(len(observed), dtype=torch.bool))
+    observed = reference.virtual_markers(out.vertices, markers)[0]
+    start = reference.initial_state(body, markers, observed, torch.ones(len(observed), dtype=torch.bool))
     np.testing.assert_allclose(start.pose.numpy(), pose.numpy(), atol=1e-4)
     np.testing.assert_allclose(start.translation.numpy(), [[1.0, 0.2, -3.0]], atol=1e-4)
 
 
-def test_published_method_comes_nearer_to_the_markers(module, body):
-    published = module("published_fit")
+def test_fit_frames_reduces_the_residual(module, body):
+    reference = module("reference_fit")
     layout = plug_in_gait_layout(body)
-    places = published.marker_places(body, layout)
+    markers = reference.place_markers(body, layout)
     pose = torch.zeros(1, body.num_pose)
     pose[0, 3 * Joint.LEFT_KNEE] = 0.4
     with torch.no_grad():
         out = body(pose, torch.zeros(body.num_betas), torch.zeros(1, 3))
-        observed = published.virtual_markers(out.vertices, places)
-    walk = recording(layout.labels, observed.double().numpy())
+        observed = reference.virtual_markers(out.vertices, markers)
+    trial = recording(layout.labels, observed.double().numpy())
     barely, longer = (
-        published.fit_frames(
-            body, layout, walk, [0], seconds_a_frame=600, settings=published.PublishedSettings(most_iterations=count)
+        reference.fit_frames(
+            body, layout, trial, [0], timeout_s=600, settings=reference.ReferenceSettings(max_iterations=count)
         )[0]
         for count in (1, 40)
     )
@@ -259,225 +269,245 @@ def test_published_method_comes_nearer_to_the_markers(module, body):
     assert longer.residual_m.mean() < 0.8 * barely.residual_m.mean()
 
 
-def test_published_method_stops_when_the_steps_have_become_small(module, body):
-    published = module("published_fit")
+def test_fit_frames_stops_at_the_minimum_learning_rate(module, body):
+    reference = module("reference_fit")
     layout = plug_in_gait_layout(body)
-    observed = published.virtual_markers(body.v_template[None], published.marker_places(body, layout))
-    walk = recording(layout.labels, observed.double().numpy())
-    quickly = published.PublishedSettings(patience=1, most_iterations=300)
-    (frame,) = published.fit_frames(body, layout, walk, [0], seconds_a_frame=600, settings=quickly)
+    observed = reference.virtual_markers(body.v_template[None], reference.place_markers(body, layout))
+    trial = recording(layout.labels, observed.double().numpy())
+    quickly = reference.ReferenceSettings(patience=1, max_iterations=300)
+    (frame,) = reference.fit_frames(body, layout, trial, [0], timeout_s=600, settings=quickly)
     assert frame.converged
     assert frame.iterations < 300
     assert frame.residual_m.mean() < 0.005
 
 
-# --- bad data --------------------------------------------------------------------------------------------------------
+# --- marker errors ---------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("kind", "marker", "other", "first", "last", "named"),
+    ("kind", "marker", "other", "first", "last", "detected"),
     [
-        ("jumped", "LKNE", None, 100, 199, True),
-        ("jumped", "LKNE", None, 100, 178, False),  # less than 0.8 of the frames
-        ("jumped", "LTIB", None, 100, 199, False),
-        ("jumped", "LKNE", "LTIB", 100, 199, False),
-        ("slid", "LKNE", None, 100, 199, False),
+        ("jump", "LKNE", None, 100, 199, True),
+        ("jump", "LKNE", None, 100, 178, False),  # less than 0.8 of the frames
+        ("jump", "LTIB", None, 100, 199, False),
+        ("jump", "LKNE", "LTIB", 100, 199, False),
+        ("drift", "LKNE", None, 100, 199, False),
     ],
 )
-def test_a_plant_is_named_by_kind_marker_and_frames(module, kind, marker, other, first, last, named):
-    truth = Planted("jumped", ("LKNE",), 100, 199)
-    fault = MarkerError(kind, marker, other, first, last, 50.0, "left out")
-    assert module("bad_data").is_named(truth, fault) == named
+def test_is_detected_compares_kind_marker_and_frames(module, kind, marker, other, first, last, detected):
+    truth = InjectedError("jump", ("LKNE",), 100, 199)
+    error = MarkerError(kind, marker, other, first, last, 50.0, "excluded")
+    assert module("marker_error_detection").is_detected(truth, error) == detected
 
 
-def test_an_exchange_is_named_by_both_of_its_markers(module):
-    truth = Planted("pair exchanged", ("LKNE", "RKNE"), 1, 9)
-    named = module("bad_data").is_named
-    assert named(truth, MarkerError("exchanged", "RKNE", "LKNE", 3, 12, 50.0, "left out"))
-    assert not named(truth, MarkerError("exchanged", "RKNE", "LKNE", 3, 13, 50.0, "left out"))
-    assert not named(truth, MarkerError("exchanged", "RKNE", "RTIB", 1, 9, 50.0, "left out"))
+def test_is_detected_compares_both_markers_of_a_swap(module):
+    truth = InjectedError("pair_swap", ("LKNE", "RKNE"), 1, 9)
+    is_detected = module("marker_error_detection").is_detected
+    assert is_detected(truth, MarkerError("label_swap", "RKNE", "LKNE", 3, 12, 50.0, "excluded"))
+    assert not is_detected(truth, MarkerError("label_swap", "RKNE", "LKNE", 3, 13, 50.0, "excluded"))
+    assert not is_detected(truth, MarkerError("label_swap", "RKNE", "RTIB", 1, 9, 50.0, "excluded"))
 
 
 @pytest.mark.slow
 @pytest.mark.captures
-def test_bad_data_on_a_plant_of_two_kinds(captures, tmp_path):
-    words = ["--plants", 1, "--kinds", "jumped", "wrong unit", "--captures", captures]
-    result, _ = run("bad_data.py", tmp_path, *words)
+def test_marker_error_detection_of_two_kinds(captures, tmp_path):
+    words = ["--injections", 1, "--kinds", "jump", "unit_mismatch", "--captures", captures]
+    result, _ = run("marker_error_detection.py", tmp_path, *words)
     assert (result["passed"], result["tried"], result["failures"]) == (2, 2, [])
     assert len(result["clean"]) == 10
     assert all(kind["joints_mm"]["worst"] < 15 for kind in result["kinds"].values())
 
 
-# --- both scripts ----------------------------------------------------------------------------------------------------
+# --- scripts ---------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.slow
-def test_fit_speed_on_a_synthetic_walker(tmp_path):
-    words = ["--quick", "--frames", 100, "--published_seconds", 2, "--memory_frames", 100]
-    result, told = run("fit_speed.py", tmp_path, *words, "--captures", tmp_path / "nowhere")
-    assert "no real recordings there" in told
+def test_fit_speed_on_a_synthetic_trial(tmp_path):
+    words = ["--quick", "--frames", 100, "--reference_timeout_s", 2, "--memory_frames", 100]
+    result, stderr = run("fit_speed.py", tmp_path, *words, "--captures", tmp_path / "nowhere")
+    assert "no real recordings found" in stderr
     assert result["markers"] == 35
     assert result["ratio"] == pytest.approx(
-        result["frames_per_second"] / result["published_frames_per_second"], rel=1e-3
+        result["frames_per_second"] / result["reference_frames_per_second"], rel=1e-3
     )
     assert result["ratio"] > 1
     assert 100 < result["peak_memory_mb"] < 2000
-    assert 0.5 < result["residual_mm"] < 10 < result["published_residual_mm"]
-    assert result["residual_mm"] == pytest.approx(result["thorough_residual_mm"], abs=0.1)
-    assert result["beside_opensim"] == {}
+    assert 0.5 < result["residual_mm"] < 10 < result["reference_residual_mm"]
+    assert result["residual_mm"] == pytest.approx(result["converged_residual_mm"], abs=0.1)
+    assert result["compare_with_opensim"] == {}
     assert (result["cuda"] is None) == (not torch.cuda.is_available())
-    assert len(result["published_iterations"]) == 2
-    made_by = result["made_by"]
-    assert made_by["threads"] == 2
-    assert made_by["arguments"]["frames"] == 100
+    assert len(result["reference_iterations"]) == 2
+    provenance = result["provenance"]
+    assert provenance["threads"] == 2
+    assert provenance["arguments"]["frames"] == 100
     assert str(tmp_path) not in json.dumps(result)
 
 
 @pytest.mark.slow
-def test_whole_command_in_miniature(tmp_path):
-    result, _ = run("whole_command.py", tmp_path, "--quick")
+def test_end_to_end_speed_quick(tmp_path):
+    result, _ = run("end_to_end_speed.py", tmp_path, "--quick")
     assert result["frames"] == 4 * 100
-    assert result["gaits"] == 4
+    assert result["trials"] == 4
     (seconds,) = result["seconds"]
-    assert result["whole_command_frames_per_s"] == pytest.approx(400 / seconds, rel=1e-3)
-    assert 0.5 < result["to_the_first_gait_s"] <= seconds
+    assert result["end_to_end_frames_per_second"] == pytest.approx(400 / seconds, rel=1e-3)
+    assert 0.5 < result["first_trial_s"] <= seconds
 
 
-def test_event_errors_of_a_known_case(module):
+def test_event_errors_counts_missed_and_false_positives(module):
     of = module("gait_events").event_errors
     errors = of(np.array([0.51, 1.04, 2.4]), np.array([0.1, 0.5, 1.0, 1.5, 2.9]), 3.0)
-    assert errors.off_s == pytest.approx((0.01, 0.04))
-    assert (errors.missed, errors.invented) == (1, 1)  # 1.5 s; 2.4 s; what is at the ends does not count
-    assert of(np.empty(0), np.empty(0), 3.0).figures()["mean_ms"] is None
+    assert errors.error_s == pytest.approx((0.01, 0.04))
+    assert (errors.missed, errors.false_positives) == (1, 1)  # 1.5 s; 2.4 s; events at the ends do not count
+    assert of(np.empty(0), np.empty(0), 3.0).metrics()["mean_ms"] is None
 
 
-def test_gait_events_in_miniature(tmp_path):
+def test_gait_events_quick(tmp_path):
     result, _ = run("gait_events.py", tmp_path, "--quick")
     assert result["real"] is None
     assert len(result["synthetic"]) == 7
-    for figures in result["synthetic"].values():
-        assert figures["Foot Strike"]["events"] >= 5
-        assert figures["Foot Strike"]["missed"] == figures["Foot Strike"]["invented"] == 0
-        assert abs(figures["Foot Off"]["mean_ms"]) < 30
-        assert figures["walking_speed_worst_percent"] < 5
+    for metrics in result["synthetic"].values():
+        assert metrics["Foot Strike"]["events"] >= 5
+        assert metrics["Foot Strike"]["missed"] == metrics["Foot Strike"]["false_positives"] == 0
+        assert abs(metrics["Foot Off"]["mean_ms"]) < 30
+        assert metrics["walking_speed_worst_percent"] < 5
 
 
-def test_training_speed_in_miniature(tmp_path):
+def test_training_speed_quick(tmp_path):
     result, _ = run("training_speed.py", tmp_path, "--quick", "--ffn_dim", 256, "--threads", 1)
-    turns = zip(result["plain_seconds_of_turns"], result["seconds_of_turns"], strict=True)
-    assert result["ratio"] == pytest.approx(np.median([plain / ours for plain, ours in turns]), rel=1e-3)
+    rotations = zip(result["reference_seconds_of_repeats"], result["seconds_of_repeats"], strict=True)
+    assert result["ratio"] == pytest.approx(np.median([plain / ours for plain, ours in rotations]), rel=1e-3)
     assert result["logit_difference"] < 1e-5
-    assert all(result[part] > 0 for part in ("forward", "backward", "optimiser", "evaluation_seconds_a_batch"))
-    assert result["mlp_seconds_a_step"] > 0
-    some = result["some_frames"]
-    assert some["one_frame_in"] == 4
-    assert some["seconds_a_step"] > 0
-    assert some["ratio"] > 0
-    assert len(result["plain_seconds_of_turns"]) == 2
-    assert result["made_by"]["arguments"]["ffn_dim"] == 256
+    assert all(result[part] > 0 for part in ("forward", "backward", "optimiser", "evaluation_seconds_per_batch"))
+    assert result["mlp_seconds_per_step"] > 0
+    subsampled = result["subsampled"]
+    assert subsampled["frame_subsampling"] == 4
+    assert subsampled["seconds_per_step"] > 0
+    assert subsampled["ratio"] > 0
+    assert len(result["reference_seconds_of_repeats"]) == 2
+    assert result["provenance"]["arguments"]["ffn_dim"] == 256
 
 
 @pytest.mark.slow
-def test_kills_in_miniature(tmp_path):
-    result, told = run("kills.py", tmp_path, "--quick", "--kills", 3)
-    assert (result["tried"], result["passed"], result["failures"]) == (3, 3, []), told
-    assert result["gaits"] == 4
+def test_crash_recovery_quick(tmp_path):
+    result, stderr = run("crash_recovery.py", tmp_path, "--quick", "--interruptions", 3)
+    assert (result["tried"], result["passed"], result["failures"]) == (3, 3, []), stderr
+    assert result["trials"] == 4
 
 
-def test_what_a_kill_may_not_do_is_named(module, tmp_path):
-    gait = tmp_path / "healthy" / "anna" / "walk1"
-    expected = {"healthy/anna/walk1": b"poses", "healthy/anna/walk2": b"others"}
-    place = module("kills").Place(tmp_path, expected)
-    gait.mkdir(parents=True)
-    (gait / "poses.npz").write_bytes(b"poses")
-    (gait / "fit_report.json").write_bytes(b"{}")
-    assert place.look(ended=False, overwriting=False) == []
-    (gait / "fit_report.json").write_bytes(b"{ }")
-    assert place.look(ended=False, overwriting=False) == ["healthy/anna/walk1 was fitted again"]
-    assert place.look(ended=False, overwriting=True) == []
-    (gait / "poses.npz").write_bytes(b"poser")
-    assert place.look(ended=False, overwriting=True) == ["healthy/anna/walk1 has other poses"]
-    (gait / "poses.npz").write_bytes(b"poses")
-    gait.rename(gait.with_name(".walk1.old-12"))
-    assert place.look(ended=False, overwriting=True) == []
-    assert place.look(ended=True, overwriting=True) == [
-        "healthy/anna/walk1 was finished and is not there",
-        "healthy/anna/walk1 is missing",
-        "healthy/anna/walk2 is missing",
-        ".walk1.old-12 was left over",
+def test_save_folder_monitor_reports_lost_and_changed_trials(module, tmp_path):
+    folder = tmp_path / "healthy" / "P01" / "walk1"
+    expected = {"healthy/P01/walk1": b"poses", "healthy/P01/walk2": b"others"}
+    monitor = module("crash_recovery").SaveFolderMonitor(tmp_path, expected)
+    folder.mkdir(parents=True)
+    (folder / "poses.npz").write_bytes(b"poses")
+    (folder / "fit_report.json").write_bytes(b"{}")
+    assert monitor.check(ended=False, overwriting=False) == []
+    (folder / "fit_report.json").write_bytes(b"{ }")
+    assert monitor.check(ended=False, overwriting=False) == ["healthy/P01/walk1 was fitted again"]
+    assert monitor.check(ended=False, overwriting=True) == []
+    (folder / "poses.npz").write_bytes(b"poser")
+    assert monitor.check(ended=False, overwriting=True) == ["healthy/P01/walk1 has different poses"]
+    (folder / "poses.npz").write_bytes(b"poses")
+    folder.rename(folder.with_name(".walk1.old-12"))
+    assert monitor.check(ended=False, overwriting=True) == []
+    assert monitor.check(ended=True, overwriting=True) == [
+        "healthy/P01/walk1 was finished and is missing now",
+        "healthy/P01/walk1 is missing",
+        "healthy/P01/walk2 is missing",
+        ".walk1.old-12 was not removed",
     ]
 
 
-def test_windows(tmp_path):
-    result, _ = run("windows.py", tmp_path, "--quick", "--batch_size", 8)
+def test_windowing_speed_quick(tmp_path):
+    result, _ = run("windowing_speed.py", tmp_path, "--quick", "--batch_size", 8)
     assert result["windows"] == 2 * 4 * (300 - 128 + 1)
-    for figures in (result["first_epoch"], result["later_epochs"], result):
-        assert figures["ratio"] > 1
+    for metrics in (result["first_epoch"], result["later_epochs"], result):
+        assert metrics["ratio"] > 1
     assert 0 < result["reading_s"] < result["first_batch_s"] < 60
     assert 0 < result["megabytes"] < 200
 
 
-def test_the_published_windows_are_ours_where_their_formulas_hold(module):
-    """Away from −x, and not exactly along +x; whoever walks level is not tilted by the shortest rotation."""
+def test_make_reference_windows_equals_ours_where_defined(module):
+    """Walking directions away from ±x; the minimal rotation does not tilt a body that walks on level ground."""
     for heading in (0.1, 0.5, -1.5, 2.0):
-        joints = stick_walker(20) @ about_y(heading).T
+        joints = stick_figure(20) @ rot_y(heading).T
         joints = torch.from_numpy(joints.astype(np.float32))
-        windows = torch.stack(list(module("published_windows").published_windows(joints, 18)))
-        expected = common_frame(torch.stack([joints[first : first + 18] for first in range(3)]))
+        windows = torch.stack(list(module("reference_windows").make_reference_windows(joints, 18)))
+        expected = to_common_frame(torch.stack([joints[first : first + 18] for first in range(3)]))
         torch.testing.assert_close(windows, expected, atol=1e-4, rtol=0)
 
 
 @pytest.mark.slow
 def test_fit_accuracy_without_captures(tmp_path):
-    words = ["--quick", "--ill", 0, "--captures", tmp_path / "nowhere"]
-    result, told = run("fit_accuracy.py", tmp_path, *words)
-    assert "left out" in told
-    assert not {"real", "real_worst", "plug_in_gait", "hidden_marker_mm", "repeat_mm"} & result.keys()
-    by_hand, exactly = result["synthetic"], result["synthetic_placed_exactly"]
+    words = ["--quick", "--sick", 0, "--captures", tmp_path / "nowhere"]
+    result, stderr = run("fit_accuracy.py", tmp_path, *words)
+    assert "skipped" in stderr
+    assert not {"real", "real_worst", "plug_in_gait", "left_out_marker_mm", "repeat_mm"} & result.keys()
+    by_hand, exactly = result["synthetic"], result["synthetic_no_placement_error"]
     assert 0.1 < exactly["joints_mm"] < by_hand["joints_mm"] < 15
     assert 0.1 < exactly["vertices_mm"] < by_hand["vertices_mm"] < 20
-    assert set(by_hand["by_walker"]) == {"healthy_1"}
-    assert len(by_hand["by_joint_mm"]) == len(by_hand["covered_by_joint"]) == 22
-    assert 0.3 < result["confidence_coverage"] == by_hand["confidence_coverage"] < 1
+    assert set(by_hand["by_subject"]) == {"healthy_1"}
+    assert len(by_hand["by_joint_mm"]) == len(by_hand["coverage_by_joint"]) == 22
+    assert 0.3 < result["sigma_coverage"] == by_hand["sigma_coverage"] < 1
 
 
 @pytest.mark.slow
 @pytest.mark.captures
-def test_fit_accuracy_on_real_walks(captures, tmp_path):
-    words = ["--persons", "HC033A", "CP02", "--healthy", 0, "--ill", 0, "--hidden_frames", 10, "--captures", captures]
+def test_fit_accuracy_on_recorded_trials(captures, tmp_path):
+    words = [
+        "--subjects",
+        "HC033A",
+        "CP02",
+        "--healthy",
+        0,
+        "--sick",
+        0,
+        "--left_out_frames",
+        10,
+        "--captures",
+        captures,
+    ]
     result, _ = run("fit_accuracy.py", tmp_path, *words)
     assert set(result["real"]) == {
         "healthy/HC033A/walk10.c3d",
         *(f"cerebral_palsy/CP02/{name}.C3D" for name in ("walk08_pre", "walk10_pre", "walk08_post")),
     }
-    for figures in result["real"].values():
-        assert 1 < figures["residual_mm"] < figures["max_frame_mean_mm"] < 15
-        assert 1 < figures["offset_mm"] < 20
+    for metrics in result["real"].values():
+        assert 1 < metrics["residual_mm"] < metrics["max_frame_mean_mm"] < 15
+        assert 1 < metrics["offset_mm"] < 20
     assert result["real_worst"]["residual_mm"] == max(f["residual_mm"] for f in result["real"].values())
-    assert 1 < result["hidden_marker_mm"] < 15
-    assert set(result["hidden_marker"]["by_walk"]) == set(result["real"])
+    assert 1 < result["left_out_marker_mm"] < 15
+    assert set(result["left_out_marker"]["by_trial"]) == set(result["real"])
     assert 0 < result["repeat_mm"] < 10
     assert set(result["repeat"]["pairs"]["CP02"]) == {
         "static and walk08_pre",
         "static and walk10_pre",
         "walk08_pre and walk10_pre",
     }
-    clinic = result["plug_in_gait"]
-    assert set(clinic["sides"]) == {"healthy/HC033A/walk10.c3d"}  # the other person's files have no joint centres
-    assert clinic["knee_correlation"]["pooled"] > 0.95
-    assert 0.1 < clinic["knee_rmse_deg"]["pooled"] < 10
-    assert set(clinic["centres_mm"]) == {"hip", "knee", "ankle"}
-    assert all(1 < distance < 60 for distance in clinic["centres_mm"].values())
+    plug_in_gait = result["plug_in_gait"]
+    assert set(plug_in_gait["sides"]) == {
+        "healthy/HC033A/walk10.c3d"
+    }  # the files of the other subject have no joint centres
+    assert plug_in_gait["knee_correlation"]["pooled"] > 0.95
+    assert 0.1 < plug_in_gait["knee_rmse_deg"]["pooled"] < 10
+    assert set(plug_in_gait["centres_mm"]) == {"hip", "knee", "ankle"}
+    assert all(1 < distance < 60 for distance in plug_in_gait["centres_mm"].values())
 
 
 @pytest.mark.slow
-def test_told_apart(tmp_path):
-    result, _ = run("told_apart.py", tmp_path, "--quick")
+def test_classification_quick(tmp_path):
+    result, _ = run("classification.py", tmp_path, "--quick")
     assert result["fit_seconds"] > 0
     for network in ("transformer", "mlp"):
-        said = result["networks"][network]
-        persons = said["persons"]
-        assert 0 <= persons["roc_auc"]["low"] <= persons["roc_auc"]["value"] <= persons["roc_auc"]["high"] <= 1
-        assert said["baselines"]["zero_rule"]["balanced_accuracy"]["value"] == 0.5
-        assert "--cross all" in said["flags"]
-        assert said["seconds"] > 0
+        result_of_network = result["networks"][network]
+        metrics = result_of_network["subjects"]
+        assert (
+            0
+            <= metrics["roc_auc_within_folds"]["low"]
+            <= metrics["roc_auc_within_folds"]["value"]
+            <= metrics["roc_auc_within_folds"]["high"]
+            <= 1
+        )
+        assert result_of_network["baselines"]["prior_baseline"]["balanced_accuracy"]["value"] == 0.5
+        assert "--cross all" in result_of_network["flags"]
+        assert result_of_network["seconds"] > 0

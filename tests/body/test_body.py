@@ -1,4 +1,4 @@
-"""The body against a slow forward pass written from the format's description, and the checks of its files."""
+"""Body models: against a slow forward pass written from the format description, and checks of model files."""
 
 import hashlib
 
@@ -32,10 +32,10 @@ def random_inputs(body, frames=3, betas=12, seed=1):
 
 @pytest.mark.parametrize(("joints", "constrained"), CASES)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_equals_the_slow_forward_pass(tmp_path, joints, constrained, dtype):
-    model = random_model(num_joints=joints, sparse=joints == 16, hinges=constrained)
+def test_body_equals_slow_forward_pass(tmp_path, joints, constrained, dtype):
+    model = random_model(num_joints=joints, sparse=joints == 16, constrained=constrained)
     body = load_body(written(tmp_path, model), constrained=constrained, dtype=dtype)
-    assert (body.num_joints, body.num_betas, body.hinges is not None) == (joints, 50, constrained)
+    assert (body.num_joints, body.num_betas, body.constrained_tree is not None) == (joints, 50, constrained)
     assert body.parents == tuple(int(p) if p < joints else -1 for p in model["kintree_table"][0])
     pose, betas, translation = random_inputs(body)
     out = body(*(torch.tensor(x, dtype=dtype) for x in (pose, betas, translation)))
@@ -51,8 +51,8 @@ def test_equals_the_slow_forward_pass(tmp_path, joints, constrained, dtype):
 
 
 @pytest.mark.parametrize("constrained", [False, True])
-def test_a_batch_equals_its_frames_and_a_shared_shape_is_broadcast(tmp_path, constrained):
-    body = load_body(written(tmp_path, random_model(hinges=True)), constrained=constrained, dtype=torch.float64)
+def test_body_broadcasts_one_shape_over_a_batch(tmp_path, constrained):
+    body = load_body(written(tmp_path, random_model(constrained=True)), constrained=constrained, dtype=torch.float64)
     pose, betas, translation = (torch.tensor(x) for x in random_inputs(body, frames=4))
     together = body(pose, betas[0], translation)
     joints = body.posed_joints(pose, betas[0], translation)
@@ -69,8 +69,8 @@ def test_a_batch_equals_its_frames_and_a_shared_shape_is_broadcast(tmp_path, con
 
 
 @pytest.mark.parametrize("constrained", [False, True])
-def test_gradients_against_finite_differences(tmp_path, constrained):
-    model = random_model(num_joints=16, num_vertices=6, hinges=True)
+def test_body_gradients_equal_finite_differences(tmp_path, constrained):
+    model = random_model(num_joints=16, num_vertices=6, constrained=True)
     body = load_body(written(tmp_path, model), constrained=constrained, dtype=torch.float64)
     pose, betas, translation = random_inputs(body, frames=2, betas=3)
     pose[1] = 0  # the rotation whose angle is 0/0
@@ -79,11 +79,11 @@ def test_gradients_against_finite_differences(tmp_path, constrained):
 
 
 @pytest.mark.parametrize("constrained", [False, True])
-def test_turning_axes_are_how_a_pose_number_turns_its_joint(tmp_path, constrained):
-    model = random_model(hinges=True)
+def test_pose_rotation_axes_equal_finite_differences(tmp_path, constrained):
+    model = random_model(constrained=True)
     body = load_body(written(tmp_path, model), constrained=constrained, dtype=torch.float64)
     pose = torch.tensor(random_inputs(body, frames=2)[0])
-    axes, step = body.turning_axes(pose), 1e-6
+    axes, step = body.pose_rotation_axes(pose), 1e-6
     local = body.local_rotations(pose)[0]
     for d in range(body.num_pose):
         more, less = pose.clone(), pose.clone()
@@ -96,9 +96,9 @@ def test_turning_axes_are_how_a_pose_number_turns_its_joint(tmp_path, constraine
         torch.testing.assert_close(slope, expected, atol=1e-8, rtol=0)
 
 
-def test_hinge_roles_say_which_number_does_what(tmp_path):
-    model = random_model(hinges=True)
-    hinges = load_body(written(tmp_path, model), constrained=True, dtype=torch.float64).hinges
+def test_constrained_tree_pose_roles_and_axes(tmp_path):
+    model = random_model(constrained=True)
+    hinges = load_body(written(tmp_path, model), constrained=True, dtype=torch.float64).constrained_tree
     meta = model["axis_meta"]
     assert hinges is not None
     axes = meta["axis"][0][meta["axis_indx"]]
@@ -115,42 +115,42 @@ def test_hinge_roles_say_which_number_does_what(tmp_path):
         assert len(set(hinges.pose_joint[index].tolist())) == 1
 
 
-def test_a_file_without_hinges_gives_the_free_tree(tmp_path):
+def test_load_body_without_axis_meta_has_no_constrained_tree(tmp_path):
     body = load_body(written(tmp_path, random_model()), constrained=True)
-    assert body.hinges is None
+    assert body.constrained_tree is None
     assert body.num_pose == 225
 
 
-def test_name_hash_and_fewer_betas(tmp_path):
+def test_load_body_name_hash_and_fewer_betas(tmp_path):
     path = written(tmp_path, random_model(num_betas=7))
     body = load_body(path, num_betas=10)
     assert (body.name, body.num_betas) == ("supr_test.npy", 7)
     assert body.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
     assert load_body(path, num_betas=4).num_betas == 4
     few, padded = torch.tensor([0.5, -1.0]), torch.tensor([0.5, -1.0, 0, 0, 0, 0, 0])
-    torch.testing.assert_close(body.shaped(few), body.shaped(padded))
+    torch.testing.assert_close(body.rest_body(few), body.rest_body(padded))
 
 
-def test_moves_to_another_precision_with_its_hinges(tmp_path):
-    body = load_body(written(tmp_path, random_model(hinges=True)), constrained=True).to(dtype=torch.float64)
+def test_body_to_converts_the_constrained_tree(tmp_path):
+    body = load_body(written(tmp_path, random_model(constrained=True)), constrained=True).to(dtype=torch.float64)
     pose = torch.zeros(1, body.num_pose, dtype=torch.float64)
     out = body(pose, torch.zeros(3, dtype=torch.float64))
     assert out.vertices.dtype == body.dtype == torch.float64
-    assert body.hinges is not None
-    assert body.hinges.hinge.dtype == torch.int64
+    assert body.constrained_tree is not None
+    assert body.constrained_tree.hinge.dtype == torch.int64
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
 @pytest.mark.parametrize("constrained", [False, True])
-def test_on_a_gpu_as_on_the_cpu(tmp_path, constrained):
-    body = load_body(written(tmp_path, random_model(hinges=True)), constrained=constrained)
+def test_body_on_gpu_equals_cpu(tmp_path, constrained):
+    body = load_body(written(tmp_path, random_model(constrained=True)), constrained=constrained)
     inputs = [torch.tensor(x, dtype=torch.float32) for x in random_inputs(body)]
     there = body.to(device="cuda")(*(x.cuda() for x in inputs))
     for a, b in zip(body(*inputs), there, strict=True):
         torch.testing.assert_close(a, b.cpu(), atol=1e-5, rtol=0)
 
 
-def test_the_suites_own_npz_equals_the_same_body_as_npy(tmp_path):
+def test_load_body_npz_with_sparse_arrays_equals_npy(tmp_path):
     model = random_model(num_joints=16, num_betas=5)
     rng = np.random.default_rng(3)
     jreg = scipy.sparse.csr_matrix(rng.dirichlet(np.ones(40), 16))
@@ -180,7 +180,7 @@ def test_the_suites_own_npz_equals_the_same_body_as_npy(tmp_path):
 
 
 @pytest.mark.skipif(not OPEN_BODY.exists(), reason="the open body is not in this checkout")
-def test_the_open_body_stands_upright_and_survives_a_round_trip(tmp_path):
+def test_open_body_axes_and_round_trip(tmp_path):
     body = load_body(OPEN_BODY, num_betas=10)
     assert body.num_joints == 75
     out = body(torch.zeros(1, body.num_pose), torch.zeros(1))
@@ -216,7 +216,7 @@ def without(key):
 
 def circle(table):
     table = table.copy()
-    table[0, 1] = 4  # 4 hangs from 1
+    table[0, 1] = 4  # joint 4 is a child of joint 1
     return table
 
 
@@ -233,29 +233,32 @@ def one_nan(array):
 
 
 BROKEN_FILES = [
-    (without("v_template"), "no v_template, so this is no body model in SUPR's or SMPL's layout; it has J_regressor, "),
-    (broken("v_template", lambda v: v[:, :2]), "v_template has shape (40, 2), needed is (V, 3)"),
-    (broken("v_template", one_nan), "v_template holds numbers that are not finite"),
-    (broken("v_template", np.array([["a"] * 3] * 40)), "v_template holds <U1, not numbers"),
-    (broken("shapedirs", lambda s: s[:39]), "shapedirs has shape (39, 3, 60), needed is (40, 3, B)"),
-    (broken("posedirs", lambda p: p[..., :-4]), "posedirs has shape (40, 3, 296), needed is (40, 3, 300)"),
+    (
+        without("v_template"),
+        "no v_template, so this is not a body model of the SUPR or SMPL family; it has J_regressor, ",
+    ),
+    (broken("v_template", lambda v: v[:, :2]), "v_template has shape (40, 2), expected (V, 3)"),
+    (broken("v_template", one_nan), "v_template has values that are not finite"),
+    (broken("v_template", np.array([["a"] * 3] * 40)), "v_template has type <U1, not numbers"),
+    (broken("shapedirs", lambda s: s[:39]), "shapedirs has shape (39, 3, 60), expected (40, 3, B)"),
+    (broken("posedirs", lambda p: p[..., :-4]), "posedirs has shape (40, 3, 296), expected (40, 3, 300)"),
     (
         broken("J_regressor", lambda r: r[:, :-1]),
-        "J_regressor has shape (225, 120), needed is (75, 40) as in SMPL, or (225, 121)",
+        "J_regressor has shape (225, 120), expected (75, 40) as in SMPL, or (225, 121)",
     ),
-    (broken("weights", lambda w: w[:, :70]), "weights has shape (40, 70), needed is (40, 75)"),
-    (broken("weights", lambda w: w * 2), "weights holds a vertex whose skinning weights do not sum to 1"),
-    (broken("kintree_table", lambda k: k[0]), "kintree_table has shape (75,), needed is (2, J)"),
-    (broken("kintree_table", circle), "kintree_table goes in a circle"),
-    (broken("kintree_table", two_roots), "kintree_table has 2 joints without a parent, needed is one"),
+    (broken("weights", lambda w: w[:, :70]), "weights has shape (40, 70), expected (40, 75)"),
+    (broken("weights", lambda w: w * 2), "weights has a vertex whose skinning weights do not sum to 1"),
+    (broken("kintree_table", lambda k: k[0]), "kintree_table has shape (75,), expected (2, J)"),
+    (broken("kintree_table", circle), "kintree_table has a cycle"),
+    (broken("kintree_table", two_roots), "kintree_table has 2 joints without a parent, expected one"),
     (broken("kintree_table", lambda k: k * 0), "kintree_table names a joint twice"),
-    (broken("f", lambda f: f + 40), "f holds an index outside 0 to 39"),
-    (broken("f", lambda f: f[:, :2]), "f has shape (60, 2), needed is (F, 3)"),
+    (broken("f", lambda f: f + 40), "f has an index outside 0 to 39"),
+    (broken("f", lambda f: f[:, :2]), "f has shape (60, 2), expected (F, 3)"),
 ]
 
 
 @pytest.mark.parametrize(("change", "line"), BROKEN_FILES)
-def test_a_broken_array_is_named_with_what_it_should_be(tmp_path, change, line):
+def test_load_body_names_the_broken_array(tmp_path, change, line):
     path = written(tmp_path, change(random_model()))
     with pytest.raises(GaitError) as caught:
         load_body(path)
@@ -270,45 +273,45 @@ def meta_with(**changes):
     return change
 
 
-BROKEN_HINGES = [
+BROKEN_TREES = [
     (lambda meta: [1], "axis_meta is a list, not a dictionary"),
     (lambda meta: {k: meta[k] for k in meta if k != "axis"}, "axis_meta has no axis; it has"),
-    (meta_with(num_pose=lambda m: -3), "axis_meta num_pose is no count"),
-    (meta_with(axis=lambda m: "x"), "axis_meta axis holds something other"),
-    (meta_with(axis=lambda m: m["axis"][:, :2]), "axis_meta axis_indx holds an index outside"),
-    (meta_with(axis=lambda m: m["axis"][0, 0, :2]), "axis_meta axis holds 2 numbers, which are no triples"),
+    (meta_with(num_pose=lambda m: -3), "axis_meta num_pose is not a positive"),
+    (meta_with(axis=lambda m: "x"), "axis_meta axis contains something other"),
+    (meta_with(axis=lambda m: m["axis"][:, :2]), "axis_meta axis_indx has an index outside"),
+    (meta_with(axis=lambda m: m["axis"][0, 0, :2]), "axis_meta axis has 2 numbers, not a multiple of 3"),
     (meta_with(axis=lambda m: m["axis"] * 2), "axis_meta indx_hinge_axis points to an axis"),
-    (meta_with(indx_spherical=lambda m: [np.array([0, 1])]), "axis_meta indx_spherical holds 2 indices"),
-    (meta_with(indx_hinge=lambda m: m["indx_hinge"][1:]), "axis_meta has 24 indx_hinge but 25 "),
+    (meta_with(indx_spherical=lambda m: [np.array([0, 1])]), "axis_meta indx_spherical has 2 indices"),
+    (meta_with(indx_hinge=lambda m: m["indx_hinge"][1:]), "axis_meta has 24 indx_hinge, but 25 "),
     (
         meta_with(**{k: lambda m, k=k: m[k][1:] for k in ("indx_double_hinge1", "indx_double_hinge1_axis")}),
-        "axis_meta has 24 first but 25 second double hinges",
+        "axis_meta has 24 first, but 25 second axes of double hinges",
     ),
-    (meta_with(indx_hinge=lambda m: [i + 999 for i in m["indx_hinge"]]), "axis_meta indx_hinge holds an"),
-    (meta_with(indx_hinge=lambda m: m["indx_double_hinge1"]), "axis_meta lets one pose number turn"),
+    (meta_with(indx_hinge=lambda m: [i + 999 for i in m["indx_hinge"]]), "axis_meta indx_hinge has an"),
+    (meta_with(indx_hinge=lambda m: m["indx_double_hinge1"]), "axis_meta uses one pose parameter for"),
     (meta_with(reverse_indx=lambda m: m["reverse_indx"][1:]), "axis_meta has 25 spherical, 25 hinge and 25 "),
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("change", "line"), BROKEN_HINGES)
-def test_a_broken_hinge_tree_is_named(tmp_path, change, line):
+@pytest.mark.parametrize(("change", "line"), BROKEN_TREES)
+def test_read_constrained_tree_names_the_broken_entry(tmp_path, change, line):
     model = random_model()
     model["axis_meta"] = change(random_axis_meta(np.random.default_rng(0), 75))
     path = written(tmp_path, model)
     with pytest.raises(GaitError) as caught:
         load_body(path, constrained=True)
     assert str(caught.value).startswith(f"{path}: {line}")
-    assert load_body(path).hinges is None
+    assert load_body(path).constrained_tree is None
 
 
-def test_poses_and_shapes_that_do_not_fit_are_refused(tmp_path):
+def test_body_refuses_wrong_shapes_of_its_arguments(tmp_path):
     body = load_body(written(tmp_path, random_model(num_joints=16)), num_betas=10)
     zero = torch.zeros
     for pose, betas, translation, line in [
-        (zero(2, 225), zero(3), None, "a pose of shape (2, 225); the free tree needs (frames, 48)"),
-        (zero(48), zero(3), None, "a pose of shape (48,); the free tree needs (frames, 48)"),
-        (zero(2, 48), zero(11), None, "betas of shape (11,); this body has 10 of them"),
-        (zero(2, 48), zero(3), zero(3), "a translation of shape (3,); needed is (frames, 3)"),
+        (zero(2, 225), zero(3), None, "poses of shape (2, 225); its free joints need (frames, 48)"),
+        (zero(48), zero(3), None, "poses of shape (48,); its free joints need (frames, 48)"),
+        (zero(2, 48), zero(11), None, "betas of shape (11,); this body has 10 shape parameters"),
+        (zero(2, 48), zero(3), zero(3), "a translation of shape (3,); must be (frames, 3)"),
     ]:
         with pytest.raises(GaitError) as caught:
             body(pose, betas, translation)
@@ -317,7 +320,7 @@ def test_poses_and_shapes_that_do_not_fit_are_refused(tmp_path):
         load_body("anything.npy", num_betas=-1)
 
 
-def test_a_body_used_without_gradients_can_be_differentiated_later(tmp_path):
+def test_body_is_differentiable_after_inference_mode(tmp_path):
     body = load_body(OPEN_BODY)
     pose = torch.zeros(1, body.num_pose)
     with torch.inference_mode():

@@ -1,4 +1,4 @@
-"""constraints.json: what becomes of each type, which layout is meant, and every wrong entry named."""
+"""constraints.json: layouts and bounds, choice of the layout, and error messages for wrong entries."""
 
 import copy
 import json
@@ -51,7 +51,7 @@ def written(tmp_path, content):
     return path
 
 
-def test_markers_become_layouts_and_angles_become_bounds(tmp_path, body):
+def test_read_constraints_layouts_and_angle_bounds(tmp_path, body):
     path = written(tmp_path, FILE)
     found = read_constraints(path, body)
     assert [layout.source for layout in found.layouts] == [f"constraints.json: {n}" for n in ("whole", "legs", "few")]
@@ -59,8 +59,8 @@ def test_markers_become_layouts_and_angles_become_bounds(tmp_path, body):
     assert few.labels == ("LTHI", "C7", "a", "b")
     assert few.kinds == ("technical", "anatomical", "technical", "technical")
     np.testing.assert_array_equal(few.face, [0, 1, 2, 3])
-    np.testing.assert_array_equal(few.bary, [[0.2, 0.3, 0.5]] * 4)
-    np.testing.assert_array_equal(few.distance_m, [0.0095] * 4)
+    np.testing.assert_array_equal(few.barycentric, [[0.2, 0.3, 0.5]] * 4)
+    np.testing.assert_array_equal(few.height_above_skin_m, [0.0095] * 4)
     np.testing.assert_array_equal(found.angle_bounds.indices, [12, 15, 5])
     np.testing.assert_array_equal(found.angle_bounds.lower, [-0.1, -0.2, -1])
     np.testing.assert_array_equal(found.angle_bounds.upper, [2.0, 2.1, 1])
@@ -69,7 +69,7 @@ def test_markers_become_layouts_and_angles_become_bounds(tmp_path, body):
     )  # fmt: skip
 
 
-def test_a_file_without_markers_or_angles_is_empty_but_read(tmp_path, body):
+def test_read_constraints_without_markers_or_angles(tmp_path, body):
     found = read_constraints(written(tmp_path, {}), body)
     assert found.layouts == ()
     assert found.angle_bounds.indices.shape == (0,)
@@ -77,7 +77,7 @@ def test_a_file_without_markers_or_angles_is_empty_but_read(tmp_path, body):
         found.layout_for(WHOLE)
 
 
-def test_the_layout_that_matches_the_recording_is_meant(tmp_path, body):
+def test_layout_for_chooses_the_best_match(tmp_path, body):
     found = read_constraints(written(tmp_path, FILE), body)
     assert found.layout_for(WHOLE).source.endswith("whole")
     assert found.layout_for(LEGS).source.endswith("legs")
@@ -92,18 +92,18 @@ def test_the_layout_that_matches_the_recording_is_meant(tmp_path, body):
         assert "\n" not in line
 
 
-def test_select_takes_markers_in_the_order_asked(tmp_path, body):
+def test_marker_layout_select_keeps_the_given_order(tmp_path, body):
     layout = read_constraints(written(tmp_path, FILE), body).layouts[2].select(["b", "LTHI"])
     assert isinstance(layout, MarkerLayout)
     assert layout.labels == ("b", "LTHI")
     assert layout.num_markers == 2
     np.testing.assert_array_equal(layout.face, [3, 0])
-    assert layout.bary.shape == (2, 3)
+    assert layout.barycentric.shape == (2, 3)
     with pytest.raises(GaitError, match=r"constraints.json: few: no marker named C9; it has b, LTHI\."):
         layout.select(["LTHI", "C9"])
 
 
-# SMPL-X has the very mesh of SUPR, 20908 triangles; SMPL-H has 13776 of its own.
+# SMPL-X has the same mesh as SUPR, with 20908 triangles; SMPL-H has another one with 13776.
 SMPLX_FILES = {
     "counted": {"numFaces": 20908, "layout": {"type": "C3DMarker", "Markers": markers(LEGS)}},
     "counted within": {"layout": {"type": "C3DMarker", "numFaces": 20908, "Markers": markers(LEGS)}},
@@ -120,7 +120,7 @@ REFUSED_BY_SMPLH = {
 
 @pytest.fixture(scope="module")
 def full_size(tmp_path_factory):
-    """Random bodies with the sizes of the released ones."""
+    """Random models with the sizes of the released ones."""
     bodies = {}
     for kind, name in (("smplx", "SMPLX_MALE.npz"), ("smplh", "SMPLH_male.npz")):
         model = random_smpl(kind, num_directions=10, full_size=True)
@@ -132,7 +132,7 @@ def full_size(tmp_path_factory):
 
 
 @pytest.mark.parametrize("name", SMPLX_FILES)
-def test_a_layout_for_smplx_serves_smplx_and_is_refused_or_doubted_by_other_meshes(tmp_path, full_size, name):
+def test_read_constraints_checks_the_mesh(tmp_path, full_size, name):
     path = written(tmp_path, SMPLX_FILES[name])
     found = read_constraints(path, full_size["smplx"])
     assert found.mesh_known
@@ -146,14 +146,14 @@ def test_a_layout_for_smplx_serves_smplx_and_is_refused_or_doubted_by_other_mesh
     assert line in str(caught.value)
 
 
-def test_bounds_of_toes_in_a_file_for_supr_do_not_concern_smplx(tmp_path, full_size):
+def test_read_constraints_ignores_toe_bounds_for_smplx(tmp_path, full_size):
     bound = {"type": "Angle", "joints": [12, 3 * 55, 3 * 74 + 2], "lbounds": [-1, 0, 0], "upbounds": [1, 0, 0]}
     path = written(tmp_path, {"joints": bound})
     np.testing.assert_array_equal(read_constraints(path, full_size["smplx"]).angle_bounds.indices, [12])
-    with pytest.raises(GaitError, match="joints is 165, outside 0 to 155, the pose numbers of SMPLH_male"):
+    with pytest.raises(GaitError, match="joints is 165, outside 0 to 155, the pose parameters of SMPLH_male"):
         read_constraints(path, full_size["smplh"])
     bound["joints"][2] = 3 * 75
-    with pytest.raises(GaitError, match="joints is 225, outside 0 to 224, the pose numbers of SMPLX_MALE"):
+    with pytest.raises(GaitError, match="joints is 225, outside 0 to 224, the pose parameters of SMPLX_MALE"):
         read_constraints(written(tmp_path, {"joints": bound}), full_size["smplx"])
 
 
@@ -174,28 +174,28 @@ BROKEN = [
     (with_marker(faceId=1.5), "legs: marker leg2: faceId is 1.5, outside"),
     (with_marker(faceId="7"), 'legs: marker leg2: faceId is "7", not a finite number.'),
     (with_marker(faceId=None), "legs: marker leg2: faceId is null, not a finite number."),
-    (with_marker(baryCoords=[0.2, 0.3]), "legs: marker leg2: baryCoords has 2 numbers, needed are 3."),
-    (with_marker(baryCoords=[0.2, 0.3, 0.4]), "legs: marker leg2: baryCoords [0.2, 0.3, 0.4] are no"),
+    (with_marker(baryCoords=[0.2, 0.3]), "legs: marker leg2: baryCoords has 2 numbers, expected 3."),
+    (with_marker(baryCoords=[0.2, 0.3, 0.4]), "legs: marker leg2: baryCoords [0.2, 0.3, 0.4] are not"),
     (with_marker(baryCoords=[2, -0.5, -0.5]), "legs: marker leg2: baryCoords [2.0, -0.5, -0.5] are"),
     (with_marker(baryCoords=[0.2, 0.8, float("nan")]), "legs: marker leg2: baryCoords is NaN, not a"),
-    (with_marker(baryCoords=3), "legs: marker leg2: baryCoords is missing or no list."),
+    (with_marker(baryCoords=3), "legs: marker leg2: baryCoords is missing or not a list."),
     (with_marker(distanceToSkin=float("inf")), "legs: marker leg2: distanceToSkin is Infinity, not a finite"),
     (with_marker(distanceToSkin=9.5), "legs: marker leg2: distanceToSkin is 9.5; in metres"),
     (with_entry("legs", Markers={}), "legs: Markers is missing or empty."),
-    (with_entry("legs", Markers={"a": 3}), "legs: marker a is no object with faceId, baryCoords and"),
+    (with_entry("legs", Markers={"a": 3}), "legs: marker a is not an object with faceId, baryCoords and"),
     (with_entry("legs", Markers=markers(["a", "a "])), "legs: a marker is named twice."),
     (with_entry("legs", numFaces=20908), "legs: made on a mesh of 20908 faces (numFaces), but supr_test"),
     (lambda content: content.update(F=20908), "made on a mesh of 20908 faces (F), but supr_test.npy has 60;"),
     (with_entry("knees", joints=[12]), "knees: joints, lbounds and upbounds have 1 and 2 and 2 entries"),
-    (with_entry("knees", joints=[12, 225]), "knees: joints is 225, outside 0 to 224, the pose numbers"),
-    (with_entry("knees", lbounds=None), "knees: lbounds is missing or no list."),
-    (with_entry("knees", upbounds=[-1, 1]), "knees: pose number 12 has lbound -0.1 above upbound -1."),
+    (with_entry("knees", joints=[12, 225]), "knees: joints is 225, outside 0 to 224, the pose parameters"),
+    (with_entry("knees", lbounds=None), "knees: lbounds is missing or not a list."),
+    (with_entry("knees", upbounds=[-1, 1]), "knees: pose parameter 12 has lbound -0.1 above upbound -1."),
     (with_entry("knees", upbounds=[1, "x"]), 'knees: upbounds is "x", not a finite number.'),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("change", "line"), BROKEN)
-def test_wrong_entries_are_named(tmp_path, body, change, line):
+def test_read_constraints_names_the_wrong_entry(tmp_path, body, change, line):
     content = copy.deepcopy(FILE)
     change(content)
     path = written(tmp_path, content)
@@ -205,7 +205,7 @@ def test_wrong_entries_are_named(tmp_path, body, change, line):
     assert "\n" not in str(caught.value)
 
 
-def test_a_fitting_face_count_is_no_reason_to_refuse(tmp_path, body):
+def test_read_constraints_accepts_the_right_face_count(tmp_path, body):
     content = {**FILE, "numFaces": 60, "F": {"type": "Beta"}}
     assert read_constraints(written(tmp_path, content), body).unused[-1] == "F (Beta)"
 
@@ -213,13 +213,13 @@ def test_a_fitting_face_count_is_no_reason_to_refuse(tmp_path, body):
 @pytest.mark.parametrize(
     ("text", "line"),
     [
-        ("{", "no JSON ("),
-        ("[1, 2]", "holds a list, not an object of constraints."),
-        ("[" * 100000, "no JSON ("),
-        ("\0\0", "no JSON ("),
+        ("{", "not valid JSON ("),
+        ("[1, 2]", "contains a list, not an object of constraints."),
+        ("[" * 100000, "not valid JSON ("),
+        ("\0\0", "not valid JSON ("),
     ],
 )
-def test_files_that_are_no_constraints(tmp_path, body, text, line):
+def test_read_constraints_refuses_other_files(tmp_path, body, text, line):
     path = written(tmp_path, text)
     with pytest.raises(GaitError) as caught:
         read_constraints(path, body)
@@ -228,17 +228,17 @@ def test_files_that_are_no_constraints(tmp_path, body, text, line):
         read_constraints(tmp_path / "nothing.json", body)
 
 
-@pytest.mark.skipif(not OPEN_BODY.exists(), reason="the open body is not in this checkout")
-def test_a_layout_of_another_mesh_is_seen_by_where_its_markers_land(tmp_path):
+@pytest.mark.skipif(not OPEN_BODY.exists(), reason="the open body is missing in this checkout")
+def test_read_constraints_refuses_implausible_marker_positions(tmp_path):
     body = load_body(OPEN_BODY, num_betas=0)
     centres = body.v_template[body.faces].mean(1).numpy()
-    places = {
+    positions = {
         "FHD": (0.07, 1.75, 0.1),
         "SHO": (0.15, 1.45, 0),
         "ASI": (0.12, 0.95, 0.1),
         "KNE": (0.15, 0.5, 0),
     }
-    labels = {s + n: (x if s == "L" else -x, y, z) for s in "LR" for n, (x, y, z) in places.items()}
+    labels = {s + n: (x if s == "L" else -x, y, z) for s in "LR" for n, (x, y, z) in positions.items()}
     floor = centres[:, 1].min()
     nearest = {k: int(np.linalg.norm(centres - [x, y + floor, z], axis=1).argmin()) for k, (x, y, z) in labels.items()}
 

@@ -1,19 +1,19 @@
-"""Names and order of the body joints as a reader meets them."""
+"""Display names and display order of the body joints."""
 
-from gait.body.skeleton import BODY_JOINTS, HEAD_TO_FEET, Joint, mirrored, plain_name
+from gait.body.skeleton import BODY_JOINTS, HEAD_TO_FEET, Joint, contralateral_joint, display_name
 
 
-def test_every_body_joint_stands_once_between_head_and_feet_left_before_right() -> None:
+def test_head_to_feet_has_every_body_joint_once_left_before_right() -> None:
     assert sorted(HEAD_TO_FEET) == list(BODY_JOINTS)
     for joint in HEAD_TO_FEET:
         if joint.name.startswith("LEFT_"):
-            assert HEAD_TO_FEET.index(mirrored(joint)) == HEAD_TO_FEET.index(joint) + 1
+            assert HEAD_TO_FEET.index(contralateral_joint(joint)) == HEAD_TO_FEET.index(joint) + 1
 
 
-def test_plain_names_are_words_that_differ_and_tell_the_side() -> None:
-    names = {joint: plain_name(joint) for joint in BODY_JOINTS}
+def test_display_name_is_unique_and_names_the_side() -> None:
+    names = {joint: display_name(joint) for joint in BODY_JOINTS}
     assert len(set(names.values())) == len(BODY_JOINTS)
     assert all(name.replace(" ", "").isalpha() for name in names.values())
     assert names[Joint.LEFT_KNEE] == "left knee"
     for joint, name in names.items():
-        assert name.replace("left", "right") == names[mirrored(joint)] or not joint.name.startswith("LEFT_")
+        assert name.replace("left", "right") == names[contralateral_joint(joint)] or not joint.name.startswith("LEFT_")

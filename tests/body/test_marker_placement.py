@@ -1,4 +1,4 @@
-"""Plug-in Gait's markers on bodies: where anatomy has them, alike left and right, on any body's skin."""
+"""Plug-in Gait markers on body models: at their landmarks, symmetric, on the skin."""
 
 from dataclasses import replace
 
@@ -8,7 +8,7 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from gait.body.marker_layout import TECHNICAL_MARKERS
-from gait.body.marker_placement import MARKER_CENTRE_M, _cast, _Rule, plug_in_gait_layout
+from gait.body.marker_placement import MARKER_CENTRE_M, _cast_ray, _Rule, plug_in_gait_layout
 from gait.body.model_file import load_body
 from gait.body.skeleton import Joint
 from gait.errors import GaitError
@@ -19,7 +19,7 @@ from tests.helpers.fitting_cases import OPEN_BODY
 MEDIAL = ("LKNM", "RKNM", "LMED", "RMED")
 ONE_SIDED = {"RBAK", "C7", "T10", "CLAV", "STRN", "SACR"}
 ASYMMETRIC = {side + name for side in "LR" for name in ("UPA", "FRM", "THI", "TIB")}
-"""Left and right at different heights by design, so that a camera tells them apart."""
+"""Left and right at different heights by design, so that cameras can distinguish them."""
 OVER_CLOTHES_OR_SPINE = {"STRN": 0.045, "T10": 0.045}
 
 
@@ -34,10 +34,10 @@ def layout(body):
 
 
 def on_the_skin(body, layout, vertices=None):
-    """(3,) points of the skin under the markers, by label."""
+    """Return the skin points (3,) under the markers, by label."""
     vertices = body.v_template.numpy() if vertices is None else vertices
     corners = vertices[body.faces.numpy()[layout.face]]
-    return dict(zip(layout.labels, np.einsum("mk,mkc->mc", layout.bary, corners), strict=True))
+    return dict(zip(layout.labels, np.einsum("mk,mkc->mc", layout.barycentric, corners), strict=True))
 
 
 def landmark(body, name, vertices=None):
@@ -46,17 +46,17 @@ def landmark(body, name, vertices=None):
     return np.array(bary) @ vertices[body.faces.numpy()[face]]
 
 
-def test_all_markers_are_there(layout):
+def test_plug_in_gait_layout_has_all_markers(layout):
     assert set(layout.labels) == {*PLUG_IN_GAIT_39, "SACR", *MEDIAL}
     assert len(layout.labels) == len(set(layout.labels))
-    np.testing.assert_allclose(layout.bary.sum(axis=1), 1)
-    assert layout.bary.min() >= 0
-    assert (layout.distance_m == MARKER_CENTRE_M).all()
+    np.testing.assert_allclose(layout.barycentric.sum(axis=1), 1)
+    assert layout.barycentric.min() >= 0
+    assert (layout.height_above_skin_m == MARKER_CENTRE_M).all()
     assert {m for m, kind in zip(layout.labels, layout.kinds, strict=True) if kind == "technical"} == TECHNICAL_MARKERS
     assert OPEN_BODY.name in layout.source
 
 
-def test_left_is_left_and_the_sides_mirror_each_other(body, layout):
+def test_plug_in_gait_layout_is_symmetric(body, layout):
     point = on_the_skin(body, layout)
     for name in layout.labels:
         if name in ONE_SIDED:
@@ -71,7 +71,7 @@ def test_left_is_left_and_the_sides_mirror_each_other(body, layout):
     assert point["RBAK"][0] < -0.04
 
 
-def test_markers_are_at_the_bodys_own_landmarks(body, layout):
+def test_plug_in_gait_layout_is_at_the_landmarks_of_the_body(body, layout):
     point = on_the_skin(body, layout)
     anatomical = [name for name, kind in zip(layout.labels, layout.kinds, strict=True) if kind == "anatomical"]
     compared = [name for name in anatomical if name in body.landmarks]
@@ -82,16 +82,16 @@ def test_markers_are_at_the_bodys_own_landmarks(body, layout):
 
 
 @pytest.mark.parametrize("size", [-2.5, 2.0], ids=["child", "tall"])
-def test_markers_stay_at_the_landmarks_of_other_shapes(body, layout, size):
-    """Placed on the mean body, worn by a small and a large one: the skin carries them along."""
+def test_plug_in_gait_layout_stays_at_the_landmarks_of_other_shapes(body, layout, size):
+    """Markers are placed on the mean body and move with the skin of a small and a large one."""
     with torch.inference_mode():
-        vertices = body.shaped(torch.tensor([size], dtype=torch.float64))[0][0].numpy()
+        vertices = body.rest_body(torch.tensor([size], dtype=torch.float64))[0][0].numpy()
     point = on_the_skin(body, layout, vertices)
     for name in set(body.landmarks) & set(layout.labels) - {"STRN", "T10"}:
         assert np.linalg.norm(point[name] - landmark(body, name, vertices)) < 0.032, name
 
 
-def test_technical_markers_are_on_their_segments(body, layout):
+def test_plug_in_gait_layout_technical_markers_are_on_their_segments(body, layout):
     point = on_the_skin(body, layout)
     joints = body.joint_template.numpy()
     ends = {"UPA": ("SHOULDER", "ELBOW"), "FRM": ("ELBOW", "WRIST"), "THI": ("HIP", "KNEE"), "TIB": ("KNEE", "ANKLE")}
@@ -104,7 +104,7 @@ def test_technical_markers_are_on_their_segments(body, layout):
             assert 0.015 < off < 0.14, side + name
 
 
-def test_order_from_head_to_foot_and_front_to_back(body, layout):
+def test_plug_in_gait_layout_order_of_heights_and_depths(body, layout):
     point = on_the_skin(body, layout)
     for side in "LR":
         heights = [point[side + name][1] for name in ("FHD", "SHO", "PSI", "THI", "KNE", "TIB", "ANK", "TOE")]
@@ -124,7 +124,7 @@ def test_order_from_head_to_foot_and_front_to_back(body, layout):
 
 
 def without_joints(body, count):
-    """The same body with its first joints alone: what others carried is carried by the nearest that is left."""
+    """Return the body with only its first joints; a removed joint's weights go to its nearest remaining ancestor."""
     nearest = list(range(body.num_joints))
     for j in range(count, body.num_joints):
         nearest[j] = nearest[body.parents[j]]
@@ -141,7 +141,7 @@ def without_joints(body, count):
 
 
 @pytest.mark.parametrize("count", [22, 55], ids=["neither_fingers_nor_toes", "no_toes"])
-def test_bodies_without_toes_or_fingers(body, layout, count):
+def test_plug_in_gait_layout_without_toes_or_fingers(body, layout, count):
     fewer = without_joints(body, count)
     point, before = on_the_skin(fewer, plug_in_gait_layout(fewer)), on_the_skin(body, layout)
     assert set(point) == set(before)
@@ -151,7 +151,7 @@ def test_bodies_without_toes_or_fingers(body, layout, count):
 
 
 @pytest.mark.parametrize("factor", [0.6, 1.25])
-def test_a_body_of_another_size(body, layout, factor):
+def test_plug_in_gait_layout_scales_with_the_body(body, layout, factor):
     scaled = replace(body, v_template=factor * body.v_template, joint_template=factor * body.joint_template)
     point, before = on_the_skin(scaled, plug_in_gait_layout(scaled)), on_the_skin(body, layout)
     for name in point:
@@ -159,8 +159,8 @@ def test_a_body_of_another_size(body, layout, factor):
         assert np.linalg.norm(point[name] - factor * before[name]) < allowed, name
 
 
-def test_a_body_that_stands_elsewhere(body, layout):
-    """Released bodies have their origin at the pelvis or at the floor."""
+def test_plug_in_gait_layout_is_translation_invariant(body, layout):
+    """Released models have their origin at the pelvis or on the floor."""
     shift = torch.tensor([0.0, 1.3, 0.05], dtype=torch.float64)
     moved = replace(body, v_template=body.v_template + shift, joint_template=body.joint_template + shift)
     point, before = on_the_skin(moved, plug_in_gait_layout(moved)), on_the_skin(body, layout)
@@ -168,7 +168,7 @@ def test_a_body_that_stands_elsewhere(body, layout):
         np.testing.assert_allclose(point[name], before[name] + shift.numpy(), atol=1e-6)
 
 
-def test_a_hand_is_refused_in_one_line(tmp_path):
+def test_plug_in_gait_layout_refuses_a_hand_model(tmp_path):
     path = tmp_path / "supr_hand.npy"
     path.write_bytes(python2_npy(random_model(num_joints=16)))
     with pytest.raises(GaitError) as refused:
@@ -178,10 +178,10 @@ def test_a_hand_is_refused_in_one_line(tmp_path):
     assert "supr_hand.npy" in line
     assert "22" in line
     assert "16" in line
-    assert "constraint_file" in line
+    assert "marker_layout_file" in line
 
 
-def test_what_is_no_body_is_refused_by_the_marker_that_finds_no_skin(tmp_path):
+def test_plug_in_gait_layout_names_the_marker_without_skin(tmp_path):
     path = tmp_path / "supr_cloud.npy"
     path.write_bytes(python2_npy(random_model(num_joints=75)))
     with pytest.raises(GaitError) as refused:
@@ -190,9 +190,9 @@ def test_what_is_no_body_is_refused_by_the_marker_that_finds_no_skin(tmp_path):
     assert "supr_cloud.npy" in str(refused.value)
 
 
-def test_an_inside_out_body_is_refused(body):
+def test_plug_in_gait_layout_refuses_inverted_faces(body):
     turned = replace(body, faces=body.faces[:, [0, 2, 1]])
-    with pytest.raises(GaitError, match="no skin where marker"):
+    with pytest.raises(GaitError, match="no skin for marker"):
         plug_in_gait_layout(turned)
 
 
@@ -200,7 +200,7 @@ def test_an_inside_out_body_is_refused(body):
 
 
 def slow_hit(origin, direction, vertices, faces, allowed):
-    """The last hit of a ray, triangle by triangle, by solving for the two edges and the distance."""
+    """Return the last hit of a ray, found per triangle by solving for the two edges and the distance."""
     best = (0.0, -1, np.zeros(3))
     for f in allowed:
         a, b, c = vertices[faces[f]]
@@ -214,7 +214,7 @@ def slow_hit(origin, direction, vertices, faces, allowed):
     return best
 
 
-def test_rays_against_a_slow_solution(body):
+def test_cast_ray_equals_slow_solution(body):
     vertices, faces = body.v_template.numpy(), body.faces.numpy()
     share = body.weights.numpy()[faces].mean(axis=1)
     joints = body.joint_template.numpy()
@@ -225,7 +225,7 @@ def test_rays_against_a_slow_solution(body):
         direction = direction * [1, 0.3, 1]
         direction /= np.linalg.norm(direction)
         rule = _Rule("X", joints[Joint.LEFT_KNEE], 3 * direction, ("LEFT_KNEE", "LEFT_ANKLE", "LEFT_HIP"))
-        face, bary = _cast(rule, vertices, faces, share, "body")
+        face, bary = _cast_ray(rule, vertices, faces, share, "body")
         distance, expected, weights = slow_hit(rule.origin, direction, vertices, faces, near)
         point = bary @ vertices[faces[face]]
         np.testing.assert_allclose(point, rule.origin + distance * direction, atol=1e-7)

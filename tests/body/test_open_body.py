@@ -1,10 +1,10 @@
-"""The embedded body is what its README says: SUPR's layout, a symmetric T-pose, the measures of people."""
+"""The open body is as its README states: SUPR's layout, a symmetric T-pose, human proportions."""
 
 import numpy as np
 import pytest
 import scipy.sparse
 
-from gait.body.skeleton import BODY_JOINTS, Joint, mirrored
+from gait.body.skeleton import BODY_JOINTS, Joint, contralateral_joint
 from tests.helpers.paths import OPEN_BODY
 
 SIDED = ("ASI", "PSI", "KNE", "KNM", "ANK", "MED", "HEE", "TOE", "SHO", "ELB", "ELM", "WRA", "WRB", "FIN", "FHD", "BHD")
@@ -30,7 +30,7 @@ def weights(data):
 
 
 class Person:
-    """The body of one shape in T-pose: what can be measured on it."""
+    """Measurements of a body of one shape in the T-pose."""
 
     def __init__(self, data, regressor, **betas):
         shape = np.zeros(50)
@@ -45,28 +45,28 @@ class Person:
         self.stature = np.ptp(self.vertices[:, 1])
 
     def height(self, point):
-        """Height over the floor as a part of stature; a joint or a landmark."""
+        """Return the height of a joint or landmark above the floor relative to stature."""
         p = self.joints[point] if isinstance(point, Joint) else self.landmarks[point]
         return (p[1] - self.floor) / self.stature
 
     def distance(self, a, b):
-        """Metres between two landmarks or two joints."""
+        """Return the distance between two landmarks or two joints in metres."""
         p, q = ((self.joints[x] if isinstance(x, Joint) else self.landmarks[x]) for x in (a, b))
         return float(np.linalg.norm(p - q))
 
 
 @pytest.fixture(scope="module")
-def person(data, regressor):
+def measured_body(data, regressor):
     return lambda **betas: Person(data, regressor, **betas)
 
 
-def person_of_stature(person, stature):
-    """Along the first direction alone, found by bisection."""
+def body_of_stature(measured_body, stature):
+    """Return the body of a given stature along the first shape direction, found by bisection."""
     low, high = -3.0, 3.0
     for _ in range(30):
         middle = (low + high) / 2
-        low, high = (middle, high) if person(b1=middle).stature < stature else (low, middle)
-    return person(b1=low)
+        low, high = (middle, high) if measured_body(b1=middle).stature < stature else (low, middle)
+    return measured_body(b1=low)
 
 
 def volume(vertices, faces):
@@ -74,7 +74,7 @@ def volume(vertices, faces):
     return np.einsum("fi,fi->", a, np.cross(b, c)) / 6
 
 
-def test_the_file_is_small_plain_and_says_its_licence(data):
+def test_open_body_file_size_types_and_licence(data):
     assert OPEN_BODY.stat().st_size < 10_000_000
     assert str(data["licence"]) == "CC0-1.0"
     assert "MakeHuman" in str(data["origin"])
@@ -82,7 +82,7 @@ def test_the_file_is_small_plain_and_says_its_licence(data):
     assert all(array.dtype.kind in "fiuU" for array in data.values())
 
 
-def test_layout(data):
+def test_open_body_array_shapes(data):
     assert data["v_template"].shape == (13718, 3)
     assert data["shapedirs"].shape == (13718, 3, 50)
     assert data["f"].shape == (27420, 3)
@@ -93,7 +93,7 @@ def test_layout(data):
     assert all(np.isfinite(array).all() for array in data.values() if array.dtype.kind == "f")
 
 
-def test_kinematic_tree(data):
+def test_open_body_kinematic_tree(data):
     parent, child = data["kintree_table"]
     assert child.tolist() == list(range(75))
     assert parent[0] == 2**32 - 1
@@ -102,10 +102,10 @@ def test_kinematic_tree(data):
     assert [parent[joint] for joint in chain] == [*chain[1:], Joint.PELVIS]
     for joint in Joint:
         if joint:
-            assert mirrored(Joint(parent[joint])) == parent[mirrored(joint)]
+            assert contralateral_joint(Joint(parent[joint])) == parent[contralateral_joint(joint)]
 
 
-def test_weights_and_regressor_are_means(weights, regressor):
+def test_open_body_weights_and_regressor_sum_to_1(weights, regressor):
     np.testing.assert_allclose(weights.sum(1), 1, atol=1e-6)
     assert weights.min() >= 0
     assert (weights.sum(0) > 0).all()
@@ -113,8 +113,8 @@ def test_weights_and_regressor_are_means(weights, regressor):
     assert np.abs(regressor.data).max() < 1  # no joint rests on the difference of large numbers
 
 
-def test_t_pose(person):
-    body = person()
+def test_open_body_t_pose(measured_body):
+    body = measured_body()
     joints = body.joints
     assert body.landmarks["LASI"][2] > body.landmarks["LPSI"][2]  # facing +z
     assert joints[Joint.LEFT_SHOULDER, 0] > 0.1 > -0.1 > joints[Joint.RIGHT_SHOULDER, 0]
@@ -127,18 +127,18 @@ def test_t_pose(person):
     assert body.landmarks["LELB"][1] > body.landmarks["LELM"][1] + 0.05
 
 
-def test_left_and_right_are_mirror_images(person, data):
-    body = person(b1=1.5, b2=-1, b7=2)
+def test_open_body_is_symmetric(measured_body, data):
+    body = measured_body(b1=1.5, b2=-1, b7=2)
     flip = np.array([-1, 1, 1])
     for joint in Joint:
-        np.testing.assert_allclose(body.joints[joint], body.joints[mirrored(joint)] * flip, atol=2e-5)
+        np.testing.assert_allclose(body.joints[joint], body.joints[contralateral_joint(joint)] * flip, atol=2e-5)
     for name, point in body.landmarks.items():
         other = {"L": "R", "R": "L"}[name[0]] + name[1:] if name[0] in "LR" else name
         np.testing.assert_allclose(point, body.landmarks[other] * flip, atol=2e-4)
     assert volume(body.vertices, data["f"]) > 0
 
 
-def test_landmarks(data, weights):
+def test_open_body_landmarks(data, weights):
     assert sorted(data["landmark_names"].tolist()) == sorted(LANDMARKS)
     np.testing.assert_allclose(data["landmark_bary"].sum(1), 1, atol=1e-5)
     assert data["landmark_bary"].min() > -1e-5
@@ -163,8 +163,8 @@ HEIGHTS = {
 
 
 @pytest.mark.parametrize("stature", [1.15, 1.40, 1.62, 1.78])
-def test_proportions_at_all_statures(person, data, stature):
-    body = person_of_stature(person, stature)
+def test_open_body_proportions_at_all_statures(measured_body, data, stature):
+    body = body_of_stature(measured_body, stature)
     for point, (low, high) in HEIGHTS.items():
         assert low <= body.height(point) <= high, point
     thigh, shank = (
@@ -178,8 +178,8 @@ def test_proportions_at_all_statures(person, data, stature):
 
 
 @pytest.mark.parametrize("stature", [1.15, 1.40, 1.62, 1.78])
-def test_joints_lie_between_their_landmarks(person, stature):
-    body = person_of_stature(person, stature)
+def test_open_body_joints_are_between_their_landmarks(measured_body, stature):
+    body = body_of_stature(measured_body, stature)
     mark = body.landmarks
     for joint, a, b in (
         (Joint.LEFT_KNEE, "LKNE", "LKNM"),
@@ -202,8 +202,8 @@ def test_joints_lie_between_their_landmarks(person, stature):
     assert np.linalg.norm(hip - body.joints[Joint.LEFT_HIP]) < 0.014
 
 
-def test_widths_of_an_adult(person):
-    body = person_of_stature(person, 1.72)
+def test_open_body_widths_of_an_adult(measured_body):
+    body = body_of_stature(measured_body, 1.72)
     for a, b, low, high in (
         ("LASI", "RASI", 0.22, 0.26),
         ("LPSI", "RPSI", 0.08, 0.10),
@@ -216,11 +216,11 @@ def test_widths_of_an_adult(person):
         assert low < body.distance(a, b) < high, (a, b)
 
 
-def test_the_first_direction_is_stature_and_reaches_children(person):
-    statures = [person(b1=b).stature for b in (-3, -1.5, 0, 1.5, 3)]
+def test_open_body_first_shape_direction_is_stature(measured_body):
+    statures = [measured_body(b1=b).stature for b in (-3, -1.5, 0, 1.5, 3)]
     assert np.all(np.diff(statures) > 0.2)
     assert 1.50 < statures[2] < 1.70
-    child, adult = person(b1=-2.7), person(b1=0.6)
+    child, adult = measured_body(b1=-2.7), measured_body(b1=0.6)
     assert 1.05 < child.stature < 1.15
     assert 1.68 < adult.stature < 1.80
 
@@ -231,8 +231,8 @@ def test_the_first_direction_is_stature_and_reaches_children(person):
     assert child.height(Joint.LEFT_HIP) < adult.height(Joint.LEFT_HIP)
 
 
-def test_directions_have_unit_deviation(data):
-    """Random people of unit deviations are the population again; the first directions matter most."""
+def test_open_body_shape_directions_have_unit_deviation(data):
+    """Random standard normal shapes reproduce the population; the first directions have the largest effect."""
     directions = data["shapedirs"].astype(np.float64)
     size = np.sqrt((directions**2).sum((0, 1)))
     assert size[0] > size[1] > size[2] > size[3] > size[4:].max()
@@ -242,12 +242,12 @@ def test_directions_have_unit_deviation(data):
     assert 0.16 < np.std(statures) < 0.25  # the population of children and adults: 0.20 m
     assert 0.9 < min(statures) < max(statures) < 2.25
     rounding = 0.5 * np.spacing(np.abs(data["shapedirs"])).astype(np.float64)
-    assert 3 * np.sqrt((rounding**2).sum((1, 2))).max() < 2e-4  # float16 stands for less than 0.2 mm
+    assert 3 * np.sqrt((rounding**2).sum((1, 2))).max() < 2e-4  # float16 changes less than 0.2 mm
 
 
-def test_body_joints_lie_inside_the_trunk_and_limbs(person, data, weights):
-    """Every body joint has skin in front and behind, to its left and to its right, and above and below or a parent."""
-    body = person()
+def test_open_body_joints_are_inside_the_skin(measured_body, data, weights):
+    """Every body joint has skin in front, behind, left and right of it, and skin or its parent above and below."""
+    body = measured_body()
     for joint in BODY_JOINTS:
         near = weights[:, [joint, max(0, data["kintree_table"][0][joint]) % 2**32 % 75]].sum(1) > 0.2
         skin = body.vertices[near] - body.joints[joint]

@@ -1,19 +1,19 @@
-"""The built-in prior: that its signs are those of a human body."""
+"""The default pose prior has the signs of a human body."""
 
 import numpy as np
 import pytest
 import torch
 
 from gait.body.model_file import load_body
-from gait.body.pose_prior import natural_pose_prior
+from gait.body.pose_prior import default_pose_prior
 from gait.body.skeleton import MIRROR_PAIRS, NUM_BODY_JOINTS, Joint
 from tests.helpers.paths import OPEN_BODY
 
-PRIOR = natural_pose_prior()
+PRIOR = default_pose_prior()
 X, Y, Z = 0, 1, 2
 
 
-def test_shapes_and_order():
+def test_default_pose_prior_shapes_and_order():
     for array in (PRIOR.mean, PRIOR.std, PRIOR.lower, PRIOR.upper):
         assert array.shape == (NUM_BODY_JOINTS, 3)
         assert array.dtype == np.float64
@@ -29,7 +29,7 @@ def test_shapes_and_order():
     assert within.all()
 
 
-def test_right_mirrors_left():
+def test_default_pose_prior_is_symmetric():
     flip = np.array([1, -1, -1])
     for left, right in MIRROR_PAIRS:
         np.testing.assert_array_equal(PRIOR.mean[right], PRIOR.mean[left] * flip)
@@ -39,7 +39,7 @@ def test_right_mirrors_left():
         np.testing.assert_array_equal(PRIOR.upper[right], np.maximum(low, high))
 
 
-# How far a joint turns over a stride at natural cadence, degrees, in the signs of the module (Winter 1991).
+# Range of a joint over a stride at natural cadence, degrees, with the signs of the module (Winter 1991).
 WALKING = [
     ("LEFT_HIP", X, -30, 10),
     ("LEFT_KNEE", X, 0, 62),
@@ -50,7 +50,7 @@ WALKING = [
 
 
 @pytest.mark.parametrize(("joint", "axis", "least", "most"), WALKING)
-def test_walking_lies_within_two_deviations_and_the_limits(joint, axis, least, most):
+def test_default_pose_prior_contains_walking(joint, axis, least, most):
     row = Joint[joint]
     for angle in np.deg2rad([least, most]):
         assert abs(angle - PRIOR.mean[row, axis]) < 2.05 * PRIOR.std[row, axis]
@@ -65,14 +65,14 @@ def body():
 
 
 def joints_with(body, **turned):
-    """Posed joints with single axis-angle rows set, radians."""
+    """Return posed joints with some axis-angle vectors set, radians."""
     pose = torch.zeros(body.num_joints, 3, dtype=torch.float64)
     for name, row in turned.items():
         pose[Joint[name]] = torch.as_tensor(row)
     return body.posed_joints(pose.reshape(1, -1), torch.zeros(1, dtype=torch.float64))[0].numpy()
 
 
-def test_standing_lets_the_arms_hang_and_bends_the_elbows_forward(body):
+def test_default_pose_prior_mean_has_hanging_arms_and_flexed_elbows(body):
     pose = torch.zeros(1, body.num_joints, 3, dtype=torch.float64)
     pose[0, :NUM_BODY_JOINTS] = torch.tensor(PRIOR.mean)
     joints = body.posed_joints(pose.flatten(1), torch.zeros(1, dtype=torch.float64))[0].numpy()
@@ -86,7 +86,7 @@ def test_standing_lets_the_arms_hang_and_bends_the_elbows_forward(body):
         assert wrist[1] < elbow[1]
 
 
-# Which way the farther limit of a joint moves a joint below it.
+# Direction in which a joint at its wider limit moves a joint below it.
 FAR_LIMITS = [
     ("LEFT_HIP", X, "lower", "LEFT_KNEE", Z, +1),
     ("LEFT_KNEE", X, "upper", "LEFT_ANKLE", Z, -1),
@@ -101,7 +101,7 @@ FAR_LIMITS = [
 
 
 @pytest.mark.parametrize(("joint", "axis", "side", "moved", "direction", "sign"), FAR_LIMITS)
-def test_the_wider_limit_is_the_way_a_human_joint_goes(body, joint, axis, side, moved, direction, sign):
+def test_default_pose_prior_wider_limit_has_the_anatomical_sign(body, joint, axis, side, moved, direction, sign):
     row = Joint[joint]
     far, near = (
         getattr(PRIOR, side)[row, axis],

@@ -10,7 +10,7 @@ from tests.helpers.body_files import slow_feature, slow_product, slow_rotation
 
 
 def axis_angles(count=200):
-    """Random vectors with angles from 0 over tiny ones to half a turn and beyond."""
+    """Return random axis-angle vectors with angles of 0, tiny angles, and angles up to more than π."""
     rng = np.random.default_rng(0)
     axes = rng.normal(size=(count, 3))
     axes /= np.linalg.norm(axes, axis=1, keepdims=True)
@@ -18,7 +18,7 @@ def axis_angles(count=200):
     return axes * angles[:, None]
 
 
-def test_matrices_and_features_equal_the_slow_formulas():
+def test_axis_angle_to_matrix_and_features_equal_slow_formulas():
     vectors = axis_angles()
     matrices, features = (
         r.axis_angle_to_matrix(torch.tensor(vectors)),
@@ -31,7 +31,7 @@ def test_matrices_and_features_equal_the_slow_formulas():
     torch.testing.assert_close(r.axis_angle_to_matrix(single).double(), matrices, atol=2e-6, rtol=0)
 
 
-def test_product_equals_the_slow_one():
+def test_hamilton_product_equals_slow_product():
     p, q = torch.randn(2, 5, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     expected = [slow_product(a.tolist(), b.tolist()) for a, b in zip(p, q, strict=True)]
     np.testing.assert_allclose(r.hamilton_product(p, q), np.array(expected), atol=1e-14)
@@ -39,7 +39,7 @@ def test_product_equals_the_slow_one():
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-7), (torch.float32, 1e-3)])
 def test_matrix_to_axis_angle_equals_scipy(dtype, tolerance):
-    """Up to a half turn, of which the axis has no sign."""
+    """Angles up to π, where the sign of the axis is undefined."""
     vectors = axis_angles()
     near = np.array([np.pi - 1e-9, np.pi - 1e-5, np.pi, np.pi + 1e-4])
     turned = [u * a for a in near for u in (*np.eye(3), *-np.eye(3), np.array([0.6, 0, 0.8]), np.ones(3) / 3**0.5)]
@@ -53,13 +53,13 @@ def test_matrix_to_axis_angle_equals_scipy(dtype, tolerance):
 
 
 @pytest.mark.parametrize("function", [r.axis_angle_to_matrix, r.quaternion_feature, r.left_jacobian])
-def test_gradients_at_and_around_zero(function):
+def test_rotation_gradients_at_and_near_zero(function):
     for angle in (0, 1e-9, 1e-3, 9.9e-3, 0.0101, 1.0, 3.0):
         vector = torch.tensor([[0.6, 0.0, -0.8]], dtype=torch.float64) * angle
         assert torch.autograd.gradcheck(function, vector.requires_grad_(), eps=1e-6, atol=1e-7)
 
 
-def test_gradient_of_the_way_back_is_the_identity():
+def test_matrix_to_axis_angle_inverts_axis_angle_to_matrix():
     for angle in (0, 1e-9, 1e-3, 1.0, 3.0):
         vector = torch.tensor([0.6, 0.0, -0.8], dtype=torch.float64) * angle
         round_trip = torch.autograd.functional.jacobian(
@@ -78,9 +78,9 @@ def test_left_jacobian_is_the_derivative_of_the_matrix():
         torch.testing.assert_close(slope, r.skew(J[:, k]) @ R, atol=1e-9, rtol=0)
 
 
-def test_two_columns_become_a_rotation():
+def test_rot6d_to_matrix():
     columns = torch.randn(7, 3, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
-    for matrix, pair in zip(r.two_columns_to_matrix(columns).numpy(), columns.numpy(), strict=True):
+    for matrix, pair in zip(r.rot6d_to_matrix(columns).numpy(), columns.numpy(), strict=True):
         x = pair[:, 0] / np.linalg.norm(pair[:, 0])
         y = pair[:, 1] - x * (x @ pair[:, 1])
         y /= np.linalg.norm(y)
@@ -88,7 +88,7 @@ def test_two_columns_become_a_rotation():
         assert np.linalg.det(matrix) == pytest.approx(1)
 
 
-def test_mean_rotation_has_the_least_squared_chords():
+def test_mean_rotation_minimises_squared_chords():
     torch.manual_seed(3)
     rotations = r.axis_angle_to_matrix(torch.randn(7, 2, 3, dtype=torch.float64))
     mean = r.mean_rotation(rotations)
@@ -102,7 +102,7 @@ def test_mean_rotation_has_the_least_squared_chords():
         assert (chords(r.axis_angle_to_matrix(turn) @ mean) > chords(mean)).all()
 
 
-def test_mean_of_turns_about_one_axis_is_their_mean_turn():
+def test_mean_rotation_about_one_axis_is_the_mean_angle():
     turns = torch.tensor([[0.1, 0, 0], [0.4, 0, 0], [0.7, 0, 0]], dtype=torch.float64)
     mean = r.matrix_to_axis_angle(r.mean_rotation(r.axis_angle_to_matrix(turns)))
     torch.testing.assert_close(mean, turns[1])

@@ -1,4 +1,4 @@
-"""Files of SMPL-X, SMPL-H and SMPL as bodies: against a slow forward pass and against the package smplx."""
+"""SMPL-X, SMPL-H and SMPL models: against a slow forward pass and against the package smplx."""
 
 import importlib
 import json
@@ -35,7 +35,7 @@ WRITERS = {
 
 
 def written(folder, model, writer="npz", name="body"):
-    """A model file as it is released."""
+    """Write a model file in a released format."""
     path = folder / f"{name}.{writer}"
     if writer == "npz":
         np.savez(path, **model)
@@ -53,7 +53,7 @@ def random_inputs(num_joints, num_betas, frames=3, seed=1):
 
 @KINDS
 @pytest.mark.parametrize("writer", WRITERS)
-def test_equals_the_slow_forward_pass(tmp_path, kind, writer):
+def test_smpl_family_equals_slow_forward_pass(tmp_path, kind, writer):
     model = random_smpl(kind, sparse="pkl" in writer)
     body = load_body(written(tmp_path, model, writer), dtype=torch.float64)
     J = len(SMPL_PARENTS[kind])
@@ -72,8 +72,8 @@ def test_equals_the_slow_forward_pass(tmp_path, kind, writer):
 
 
 @KINDS
-def test_turning_the_root_turns_the_body_as_it_is(tmp_path, kind):
-    """No blend shape follows the root: a body that turns as a whole keeps its shape."""
+def test_smpl_family_root_rotation_keeps_the_shape(tmp_path, kind):
+    """The root has no pose blend shapes: rotating the whole body does not change its shape."""
     body = load_body(written(tmp_path, random_smpl(kind)), dtype=torch.float64)
     pose, betas, _ = (torch.tensor(x) for x in random_inputs(body.num_joints, 5, frames=1))
     still = pose.clone()
@@ -97,7 +97,7 @@ def test_turning_the_root_turns_the_body_as_it_is(tmp_path, kind):
         ("smpl", 10, 50, 10),
     ],
 )
-def test_expressions_are_no_shapes(tmp_path, kind, directions, wanted, shapes):
+def test_load_body_ignores_expressions(tmp_path, kind, directions, wanted, shapes):
     model = random_smpl(kind, num_directions=directions)
     body = load_body(written(tmp_path, model), num_betas=wanted, dtype=torch.float64)
     assert body.num_betas == shapes
@@ -107,7 +107,7 @@ def test_expressions_are_no_shapes(tmp_path, kind, directions, wanted, shapes):
 
 
 @pytest.mark.parametrize(
-    ("place", "name", "gender"),
+    ("stem", "name", "gender"),
     [
         ("SMPLX_MALE", "SMPLX_MALE.npz", "male"),
         ("SMPLX_NEUTRAL_2020", "SMPLX_NEUTRAL_2020.npz", "neutral"),
@@ -117,13 +117,13 @@ def test_expressions_are_no_shapes(tmp_path, kind, directions, wanted, shapes):
         ("55", "55.npz", "neutral"),
     ],
 )
-def test_name_and_gender_of_a_file(tmp_path, place, name, gender):
-    (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
-    body = load_body(written(tmp_path, random_smpl("smpl"), name=place))
+def test_body_name_and_gender(tmp_path, stem, name, gender):
+    (tmp_path / stem).parent.mkdir(parents=True, exist_ok=True)
+    body = load_body(written(tmp_path, random_smpl("smpl"), name=stem))
     assert (body.name, body.gender) == (name, gender)
 
 
-def test_a_file_without_pose_directions_bends_without_them(tmp_path):
+def test_load_body_without_posedirs(tmp_path):
     model = random_smpl("smplx")
     del model["posedirs"]
     body = load_body(written(tmp_path, model))
@@ -132,18 +132,18 @@ def test_a_file_without_pose_directions_bends_without_them(tmp_path):
 
 
 BROKEN_FILES = [
-    ({"posedirs": lambda p: p[..., :-9]}, "posedirs has shape (40, 3, 477), needed is (40, 3, 486)"),
+    ({"posedirs": lambda p: p[..., :-9]}, "posedirs has shape (40, 3, 477), expected (40, 3, 486)"),
     (
         {"J_regressor": lambda r: r[:, 1:]},
-        "J_regressor has shape (55, 39), needed is (55, 40) as in SMPL, or (165, 121)",
+        "J_regressor has shape (55, 39), expected (55, 40) as in SMPL, or (165, 121)",
     ),
     ({"kintree_table": lambda k: k[:, ::-1]}, "kintree_table does not begin with the joint without a parent"),
-    ({"weights": lambda w: w[:, :52]}, "weights has shape (40, 52), needed is (40, 55)"),
+    ({"weights": lambda w: w[:, :52]}, "weights has shape (40, 52), expected (40, 55)"),
 ]
 
 
 @pytest.mark.parametrize(("change", "line"), BROKEN_FILES)
-def test_a_broken_array_is_named_with_what_it_should_be(tmp_path, change, line):
+def test_load_body_names_the_broken_array_of_smplx(tmp_path, change, line):
     model = random_smpl("smplx")
     model |= {key: function(model[key]) for key, function in change.items()}
     path = written(tmp_path, model)
@@ -153,7 +153,7 @@ def test_a_broken_array_is_named_with_what_it_should_be(tmp_path, change, line):
     assert "\n" not in str(caught.value)
 
 
-def test_an_array_that_is_a_formula_is_named(tmp_path):
+def test_load_body_names_a_chumpy_formula(tmp_path):
     path = tmp_path / "SMPLH_male.pkl"
     path.write_bytes(chumpy_pickle(random_smpl("smplh")).replace(b"chumpy.reordering", b"chumpy.someotherx"))
     with pytest.raises(GaitError) as caught:
@@ -161,21 +161,21 @@ def test_an_array_that_is_a_formula_is_named(tmp_path):
     assert str(caught.value).startswith(f"{path}: shapedirs is a formula (chumpy.someotherx.Select) that only chumpy")
 
 
-def test_what_the_package_cannot_compare_is_one_plain_line():
+def test_smplx_agreement_refuses_supr_in_one_line():
     supr = OPEN_BODY
     done = subprocess.run([sys.executable, AGREEMENT, supr], capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert done.stdout == ""
-    assert done.stderr == f"{supr}: is a body of SUPR's layout, which the package smplx does not know.\n"
+    assert done.stderr == f"{supr}: a model in SUPR layout, which the package smplx does not support.\n"
 
 
 @pytest.mark.parametrize(("kind", "suffix"), [("smplx", "npz"), ("smplx", "pkl"), ("smplh", "npz"), ("smpl", "pkl")])
-def test_equals_the_package_smplx_at_full_size(tmp_path, monkeypatch, kind, suffix):
-    pytest.importorskip("smplx", reason="pip install -e '.[smplx]', for research alone")
+def test_smpl_family_equals_the_package_smplx(tmp_path, monkeypatch, kind, suffix):
+    pytest.importorskip("smplx", reason="needs pip install -e '.[smplx]', licensed for research only")
     path = written(tmp_path, random_smpl(kind, full_size=True), suffix)
     body = load_body(path)
     assert (body.num_vertices, len(body.faces)) == SMPL_SIZES[kind]
-    if kind == "smpl":  # once as a person runs it
+    if kind == "smpl":  # once from the command line
         script = [sys.executable, str(AGREEMENT), str(path), "--poses", "3"]
         found = json.loads(subprocess.run(script, capture_output=True, text=True, check=True).stdout)
     else:

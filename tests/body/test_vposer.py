@@ -1,4 +1,4 @@
-"""VPoser against a slow version in numpy, and the reading of checkpoints that hold more than tensors."""
+"""VPoser against a slow numpy version, and reading of checkpoints with other objects than tensors."""
 
 import os
 import shutil
@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from gait.body.vposer import _needed_shapes, load_vposer
+from gait.body.vposer import _expected_shapes, load_vposer
 from gait.errors import GaitError
 from tests.helpers.body_files import RunsCode, slow_rotation
 
@@ -18,7 +18,7 @@ from tests.helpers.body_files import RunsCode, slow_rotation
 def random_state(hidden=512, latent=32, seed=0):
     rng = np.random.default_rng(seed)
     state = {}
-    for key, shape in _needed_shapes(hidden, latent).items():
+    for key, shape in _expected_shapes(hidden, latent).items():
         scale = 1.5 / np.sqrt(shape[-1]) if len(shape) > 1 else 0.3
         value = rng.normal(0, scale, shape)
         state[f"vp_model.{key}"] = torch.tensor(np.abs(value) + 0.5 if "var" in key else value).float()
@@ -36,7 +36,7 @@ def folder_with(tmp_path, content, name="V02_05_epoch=08.ckpt", **options):
 
 
 def slow_decode(state, code):
-    """One pose (21, 3, 3), layer by layer."""
+    """Decode one pose (21, 3, 3) layer by layer."""
     w = {k.removeprefix("vp_model."): v.double().numpy() for k, v in state.items()}
     x = w["decoder_net.0.weight"] @ code + w["decoder_net.0.bias"]
     x = np.where(x > 0, x, 0.01 * x)
@@ -71,7 +71,7 @@ def slow_encode(state, pose):
     return linear(x, "8.mu"), np.log1p(np.exp(linear(x, "8.logvar")))
 
 
-def test_decode_and_encode_equal_the_slow_version(tmp_path):
+def test_vposer_decode_and_encode_equal_slow_version(tmp_path):
     state = random_state()
     vposer = load_vposer(folder_with(tmp_path, {"state_dict": state}), dtype=torch.float64)
     assert vposer.latent_size == 32
@@ -95,7 +95,7 @@ def test_decode_and_encode_equal_the_slow_version(tmp_path):
     np.testing.assert_allclose(single.matrix, decoded.matrix, atol=1e-4)
 
 
-def test_gradients_of_decoding(tmp_path):
+def test_vposer_decode_gradients(tmp_path):
     vposer = load_vposer(folder_with(tmp_path, {"state_dict": random_state(8, 4)}), dtype=torch.float64)
     code = torch.tensor([[0.1, -1.2, 0.7, 2.0]], dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(lambda z: tuple(vposer.decode(z)), code, atol=1e-5)
@@ -103,7 +103,7 @@ def test_gradients_of_decoding(tmp_path):
 
 @pytest.fixture
 def lightning_checkpoint(tmp_path):
-    """A checkpoint as Lightning writes it: objects of classes not installed, one that runs code."""
+    """A checkpoint as Lightning writes it, with objects of missing classes and one that runs code."""
     module = types.ModuleType("configer_of_its_authors")
 
     class Configer(dict):
@@ -133,7 +133,7 @@ def lightning_checkpoint(tmp_path):
     return folder, state, witness
 
 
-def test_configuration_objects_are_neither_imported_nor_run(lightning_checkpoint):
+def test_load_vposer_neither_imports_nor_runs_objects(lightning_checkpoint):
     folder, state, witness = lightning_checkpoint
     with zipfile.ZipFile(next(folder.glob("snapshots/*.ckpt"))) as archive:
         data = archive.read(next(n for n in archive.namelist() if n.endswith("data.pkl")))
@@ -145,8 +145,8 @@ def test_configuration_objects_are_neither_imported_nor_run(lightning_checkpoint
         torch.testing.assert_close(weight, state[f"vp_model.{key}"])
 
 
-def test_views_of_shared_storages_come_back_as_saved(tmp_path):
-    """Transposed and sliced weights of one storage, beside an object that torch's own reader refuses."""
+def test_read_tensor_file_views_of_shared_storages(tmp_path):
+    """Transposed and sliced tensors of one storage, and an object that ``weights_only`` refuses."""
     state = random_state(16, 4)
     whole = torch.randn(40, 40)
     state["vp_model.encoder_net.6.weight"] = whole[3:19, 5:21].T
@@ -157,7 +157,7 @@ def test_views_of_shared_storages_come_back_as_saved(tmp_path):
     torch.testing.assert_close(vposer.weights["encoder_net.7.weight"], whole[10:26, 20:36])
 
 
-def test_the_newest_snapshot_counts_also_one_folder_down(tmp_path):
+def test_load_vposer_uses_the_newest_snapshot(tmp_path):
     folder = folder_with(tmp_path, {"state_dict": random_state(8, 4)}, "b.ckpt")
     folder_with(tmp_path, {"state_dict": random_state(8, 5)}, "a.ckpt")
     os.utime(folder / "snapshots" / "b.ckpt", (1, 1))
@@ -178,31 +178,31 @@ def changed(key, value):
 
 
 BROKEN = [
-    (changed("vp_model.encoder_net.4.bias", None), "encoder_net.4.bias has shape None, needed is (8,)."),
+    (changed("vp_model.encoder_net.4.bias", None), "encoder_net.4.bias has shape None, expected (8,)."),
     (changed("vp_model.decoder_net.5.bias", torch.ones(9)),
-     "decoder_net.5.bias has shape (9,), needed is (126,)."),
+     "decoder_net.5.bias has shape (9,), expected (126,)."),
     (
         changed("vp_model.decoder_net.5.bias", torch.full((126,), np.nan)),
-        "decoder_net.5.bias holds numbers that are not finite.",
+        "decoder_net.5.bias has values that are not finite.",
     ),
     ({"state_dict": {"net.bias": torch.ones(2)}},
-     "no decoder_net.0.weight, so no VPoser v2; it has net.bias."),
-    ({"state_dict": 3}, "holds no state_dict."),
-    ([1], "holds no state_dict."),
+     "no decoder_net.0.weight, so not VPoser v2; it has net.bias."),
+    ({"state_dict": 3}, "contains no state_dict."),
+    ([1], "contains no state_dict."),
     ({"state_dict": {}, "x": RunsCode("true")},
-     "no decoder_net.0.weight, so no VPoser v2; it has no tensors."),
+     "no decoder_net.0.weight, so not VPoser v2; it has no tensors."),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("content", "line"), BROKEN)
-def test_wrong_checkpoints_are_named(tmp_path, content, line):
+def test_load_vposer_names_what_is_wrong(tmp_path, content, line):
     folder = folder_with(tmp_path, content)
     with pytest.raises(GaitError) as caught:
         load_vposer(folder)
     assert str(caught.value) == f"{folder / 'snapshots' / 'V02_05_epoch=08.ckpt'}: {line}"
 
 
-def test_damaged_checkpoints_and_empty_folders(tmp_path, lightning_checkpoint):
+def test_load_vposer_damaged_checkpoints_and_empty_folders(tmp_path, lightning_checkpoint):
     folder, _, witness = lightning_checkpoint
     with pytest.raises(GaitError, match="no snapshots/"):
         load_vposer(tmp_path / "nowhere")
@@ -210,16 +210,16 @@ def test_damaged_checkpoints_and_empty_folders(tmp_path, lightning_checkpoint):
     whole = path.read_bytes()
     for damaged in (b"", b"no zip", whole[: len(whole) // 2]):
         path.write_bytes(damaged)
-        with pytest.raises(GaitError, match="damaged, or no PyTorch checkpoint") as caught:
+        with pytest.raises(GaitError, match="damaged, or not a PyTorch checkpoint") as caught:
             load_vposer(folder)
         assert "\n" not in str(caught.value)
     torch.save({"x": RunsCode(f"touch {witness}")}, path, _use_new_zipfile_serialization=False)
-    with pytest.raises(GaitError, match="damaged, or no PyTorch checkpoint"):
+    with pytest.raises(GaitError, match="damaged, or not a PyTorch checkpoint"):
         load_vposer(folder)
     assert not witness.exists()
 
 
-def test_equals_the_published_network_where_it_is_installed(tmp_path):
+def test_vposer_equals_the_original_implementation(tmp_path):
     published = pytest.importorskip("human_body_prior.models.vposer_model", exc_type=ImportError)
     sizes = types.SimpleNamespace(num_neurons=512, latentD=32)
     theirs = published.VPoser(types.SimpleNamespace(model_params=sizes))

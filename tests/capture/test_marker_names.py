@@ -1,27 +1,27 @@
 import pytest
 
-from gait.capture.marker_heights import marker_levels
+from gait.capture.marker_heights import relative_marker_heights
 from gait.capture.marker_names import (
     CANONICAL_MARKERS,
     canonical_marker,
+    find_model_outputs,
     is_model_position,
     is_unlabelled,
-    model_outputs,
-    own_marker,
+    sanitize_marker_name,
     split_prefixes,
 )
 
 
-def test_canonical_names_stand_for_themselves():
+def test_canonical_marker_of_canonical_names():
     assert len(CANONICAL_MARKERS) == len(set(CANONICAL_MARKERS)) == 44
     for name in CANONICAL_MARKERS:
         assert canonical_marker(name) == canonical_marker(f" {name.lower()}  ") == name
 
 
-def test_every_canonical_marker_has_a_level():
-    levels = dict(zip(CANONICAL_MARKERS, marker_levels(CANONICAL_MARKERS), strict=True))
-    assert all(0 < level < 1 for level in levels.values())
-    assert levels["LFHD"] > levels["C7"] > levels["LASI"] > levels["LKNE"] > levels["LANK"] > levels["LTOE"]
+def test_relative_marker_heights_of_all_canonical_markers():
+    heights = dict(zip(CANONICAL_MARKERS, relative_marker_heights(CANONICAL_MARKERS), strict=True))
+    assert all(0 < height < 1 for height in heights.values())
+    assert heights["LFHD"] > heights["C7"] > heights["LASI"] > heights["LKNE"] > heights["LANK"] > heights["LTOE"]
 
 
 @pytest.mark.parametrize(
@@ -49,7 +49,7 @@ def test_every_canonical_marker_has_a_level():
         *[("L_HDF", "LFHD"), ("R_UHE", "RWRB"), ("R_RSP", "RWRA"), ("L_HM2", "LFIN"), ("L_SAJ", "LSHO")],
     ],
 )
-def test_other_names_of_one_spot(written: str, marker: str):
+def test_canonical_marker_of_aliases(written: str, marker: str):
     assert canonical_marker(written) == marker
 
 
@@ -57,43 +57,43 @@ def test_other_names_of_one_spot(written: str, marker: str):
     "name",
     ["LTH1", "R.Clavicle", "T8", "R.Wrist", "L_FM1", "RMA", "LMA", "LMET", "Box1", "R_SCAP", "VSAC", ""],
 )
-def test_ambiguous_names_are_left_alone(name: str):
+def test_canonical_marker_of_ambiguous_names_is_none(name: str):
     assert canonical_marker(name) is None
 
 
-def test_own_names_are_cleaned():
-    assert own_marker(" r.th1 ") == "R.TH1"
-    assert own_marker("left wand") == "LEFT_WAND"
+def test_sanitize_marker_name():
+    assert sanitize_marker_name(" r.th1 ") == "R.TH1"
+    assert sanitize_marker_name("left wand") == "LEFT_WAND"
 
 
 @pytest.mark.parametrize("name", ["*12", "C_7", "C_LASI", "unlabeled_3", "Unlabelled 12", "", "  ", "0", "uname*3"])
-def test_unlabelled(name: str):
+def test_is_unlabelled(name: str):
     assert is_unlabelled(name)
 
 
 @pytest.mark.parametrize("name", ["C7", "CLAV", "LASI", "T10", "Under1"])
-def test_labelled(name: str):
+def test_is_unlabelled_is_false_for_markers(name: str):
     assert not is_unlabelled(name)
 
 
-def test_prefix_ends_at_the_last_colon():
+def test_split_prefixes_at_the_last_colon():
     names = split_prefixes(["Anna: B:LASI ", "LASI", "Box:P1"])
     assert [(n.prefix, n.name) for n in names] == [("Anna: B", "LASI"), ("", "LASI"), ("Box", "P1")]
 
 
-def test_underscore_prefix_needs_several_known_markers():
+def test_split_prefixes_at_underscore_needs_several_known_markers():
     labels = ["S01_LASI", "S01_RASI", "S01_LPSI", "S01_RPSI", "S01_wand", "L_IAS", "L_WAND1"]
     names = split_prefixes(labels)
     assert [n.name for n in names] == ["LASI", "RASI", "LPSI", "RPSI", "wand", "L_IAS", "L_WAND1"]
     assert [n.name for n in split_prefixes(labels[:3])] == labels[:3]
 
 
-def test_side_letters_are_no_prefixes():
+def test_split_prefixes_keeps_side_letters():
     labels = ["L_ASIS", "L_PSIS", "L_KNEE", "L_ANKLE", "L_HEEL", "R.TH1"]
     assert [n.name for n in split_prefixes(labels)] == labels
 
 
-def test_model_outputs_by_pattern():
+def test_find_model_outputs_by_pattern():
     outputs = [
         *[
             "LHipAngles",
@@ -120,20 +120,20 @@ def test_model_outputs_by_pattern():
         *["LFemurProjections", "LArchHeightIndex", "LFOF0", "LTIB1"],
     ]
     markers = ["LASI", "LTIP", "LWRA", "HC", "OT", "LTOE", "Mid1", "MIDBACK", "LWAND_X"]
-    assert model_outputs([*outputs, *markers]) == frozenset(outputs)
+    assert find_model_outputs([*outputs, *markers]) == frozenset(outputs)
 
 
-def test_names_that_markers_share_need_their_siblings():
-    assert not model_outputs(["LTIB1", "LTIB2", "LTIP", "PELVIS_X", "LHO"])
-    assert model_outputs(["LTIO", "LTIP"]) == {"LTIO", "LTIP"}
-    assert model_outputs(["LHO", "LSJC", "HC"]) == {"LHO", "LSJC", "HC"}
+def test_find_model_outputs_with_ambiguous_names_need_others_of_their_group():
+    assert not find_model_outputs(["LTIB1", "LTIB2", "LTIP", "PELVIS_X", "LHO"])
+    assert find_model_outputs(["LTIO", "LTIP"]) == {"LTIO", "LTIP"}
+    assert find_model_outputs(["LHO", "LSJC", "HC"]) == {"LHO", "LSJC", "HC"}
 
 
-def test_the_file_s_own_lists_count():
-    assert model_outputs(["LHPA", "LASI"], frozenset({"LHPA"})) == {"LHPA"}
+def test_find_model_outputs_listed_in_the_file():
+    assert find_model_outputs(["LHPA", "LASI"], frozenset({"LHPA"})) == {"LHPA"}
 
 
-def test_positions_among_the_outputs():
+def test_is_model_position():
     for name in ("LHJC", "LFEP", "LFEO", "LKJC", "LTIO", "RAJC", "PELO", "CentreOfMass"):
         assert is_model_position(name)
     for name in ("LFEA", "LHipAngles", "PELP", "LKneeMoment"):

@@ -1,4 +1,4 @@
-"""Every oddity of real files, made on purpose, must give the same recording of one stick person."""
+"""Irregularities of real files, reproduced on purpose: each file must give the same recording of one stick figure."""
 
 import json
 from pathlib import Path
@@ -9,15 +9,15 @@ import pytest
 
 from gait.capture import Recording, read_recording
 from gait.capture.c3d import read_c3d
-from gait.capture.units import find_unit
-from gait.capture.up_axis import UpAxis, find_up, is_mirrored, rotation_to_y_up
+from gait.capture.units import infer_unit
+from gait.capture.up_axis import UpAxis, infer_up_axis, is_mirrored, rotation_to_y_up
 from gait.errors import GaitError
 
 RATE_HZ = 100.0
 FRAMES = 50
 HEIGHT_M = 1.7
 
-# (share of the height, to the left, to the front) in metres, of a person facing +z with the left at +x
+# (fraction of the height, left m, front m) of a stick figure facing +z with its left at +x
 _BODY = {
     **{
         "LFHD": (0.95, 0.07, 0.08),
@@ -47,13 +47,13 @@ BODY = {
 LABELS = tuple(BODY)
 
 
-def stick_person(frames: int = FRAMES) -> np.ndarray:
-    """(T, M, 3) metres, y up: walking to +z, each foot standing half of the time."""
+def stick_figure(frames: int = FRAMES) -> np.ndarray:
+    """(T, M, 3) metres, y up: walking towards +z, each foot in stance half of the time."""
     t = np.arange(frames) / RATE_HZ
     positions = np.empty((frames, len(BODY), 3))
     for m, (name, (level, left, front)) in enumerate(BODY.items()):
         phase = 0.0 if name[0] != "R" else np.pi
-        swing = max(0.0, 0.5 - level) * 2  # all of it at the foot, none at the pelvis
+        swing = max(0.0, 0.5 - level) * 2  # full at the foot, zero at the pelvis
         positions[:, m, 0] = left + 0.5
         positions[:, m, 1] = HEIGHT_M * level + 0.02 * np.sin(4 * np.pi * t)
         positions[:, m, 2] = front + 1.2 * t + 0.3 * swing * np.sin(2 * np.pi * t + phase)
@@ -73,9 +73,9 @@ def write_c3d(
     point: dict | None = None,
     extra: dict | None = None,
 ) -> Path:
-    """Write points (T, P, 3), given in the file's own unit and axes."""
+    """Write points (T, P, 3), given in the unit and axes of the file."""
     if positions is None:
-        positions = z_up(stick_person()) * 1000
+        positions = z_up(stick_figure()) * 1000
     file = ezc3d.c3d()
     file["parameters"]["POINT"]["RATE"]["value"] = [rate]
     file["parameters"]["POINT"]["LABELS"]["value"] = list(labels)
@@ -92,41 +92,41 @@ def write_c3d(
     for minutes, seconds, context, label in events:
         file.add_event([minutes, seconds], context, label)
     file["header"]["points"]["first_frame"] = first_frame - 1
-    written = path.with_suffix(".c3d")  # ezc3d insists on this one
+    written = path.with_suffix(".c3d")  # ezc3d requires this suffix
     file.write(str(written))
-    if unit is None:  # ezc3d writes the parameter always: give it a name that nobody knows
+    if unit is None:  # ezc3d always writes the parameter: give it an unknown name
         written.write_bytes(written.read_bytes().replace(b"UNITS", b"UNITX"))
     return written.rename(path)
 
 
 def z_up(positions: np.ndarray) -> np.ndarray:
-    """The axes of most laboratories, from y up: (x, y, z) = (forward, left, up)."""
+    """Convert from y up to the axes of most laboratories: (x, y, z) = (forward, left, up)."""
     return positions[..., [2, 0, 1]]
 
 
-def assert_is_stick_person(recording: Recording, tolerance_m: float = 2e-6) -> None:
+def assert_is_stick_figure(recording: Recording, tolerance_m: float = 2e-6) -> None:
     assert recording.labels == LABELS
-    np.testing.assert_allclose(recording.positions_m, stick_person(), atol=tolerance_m)
+    np.testing.assert_allclose(recording.positions_m, stick_figure(), atol=tolerance_m)
     assert recording.visible.all()
     assert recording.rate_hz == RATE_HZ
 
 
-def test_plain_file(tmp_path):
+def test_read_recording_reads_c3d(tmp_path):
     recording = read_recording(write_c3d(tmp_path / "walk.c3d"))
-    assert_is_stick_person(recording)
+    assert_is_stick_figure(recording)
     assert (recording.source_unit, recording.source_up, recording.first_frame) == ("mm", "+z", 1)
     assert recording.unused_labels == ()
     assert recording.events == ()
-    assert recording.seconds == pytest.approx(0.5)
+    assert recording.duration_s == pytest.approx(0.5)
 
 
-def test_extension_in_capitals_and_a_path_as_text(tmp_path):
-    assert_is_stick_person(read_recording(str(write_c3d(tmp_path / "WALK.C3D"))))
+def test_read_recording_accepts_upper_case_extension_and_str_path(tmp_path):
+    assert_is_stick_figure(read_recording(str(write_c3d(tmp_path / "WALK.C3D"))))
 
 
 @pytest.mark.parametrize("coding", ["residual", "zeros", "zeros with residual 65535", "nan"])
-def test_missing_markers_are_gaps(tmp_path, coding):
-    positions = z_up(stick_person()) * 1000
+def test_missing_samples_are_nan_and_not_visible(tmp_path, coding):
+    positions = z_up(stick_figure()) * 1000
     residuals = np.zeros(positions.shape[:2])
     gap = (slice(10, 20), 3)
     if coding == "residual":
@@ -141,16 +141,16 @@ def test_missing_markers_are_gaps(tmp_path, coding):
     expected[gap] = False
     np.testing.assert_array_equal(recording.visible, expected)
     np.testing.assert_array_equal(np.isnan(recording.positions_m).all(axis=2), ~expected)
-    np.testing.assert_allclose(recording.positions_m[expected], stick_person()[expected], atol=2e-6)
+    np.testing.assert_allclose(recording.positions_m[expected], stick_figure()[expected], atol=2e-6)
 
 
-def test_a_marker_never_seen_is_named_and_left_out(tmp_path):
-    positions = z_up(stick_person()) * 1000
+def test_never_visible_marker_is_noted_and_excluded(tmp_path):
+    positions = z_up(stick_figure()) * 1000
     positions[:, 3] = np.nan
     recording = read_recording(write_c3d(tmp_path / "walk.c3d", positions=positions))
     assert "CLAV" not in recording.labels
     assert "CLAV" in recording.unused_labels
-    assert any("Never seen" in note and "CLAV" in note for note in recording.notes)
+    assert any("Never visible" in note and "CLAV" in note for note in recording.notes)
 
 
 @pytest.mark.parametrize(
@@ -172,88 +172,88 @@ def test_a_marker_never_seen_is_named_and_left_out(tmp_path):
     ],
 )
 @pytest.mark.parametrize("lower_body", [False, True])
-def test_units(tmp_path, stated, scale, name, guessed, lower_body):
+def test_source_unit_is_read_or_inferred(tmp_path, stated, scale, name, guessed, lower_body):
     keep = [m for m, label in enumerate(LABELS) if not lower_body or BODY[label][0] < 0.58]
     keep = [m for m in keep if not lower_body or LABELS[m][1:] not in ("WRA", "WRB")]
     path = write_c3d(
-        tmp_path / "walk.c3d", [LABELS[m] for m in keep], z_up(stick_person())[:, keep] * scale, unit=stated
+        tmp_path / "walk.c3d", [LABELS[m] for m in keep], z_up(stick_figure())[:, keep] * scale, unit=stated
     )
     recording = read_recording(path)
     assert recording.source_unit == name
-    np.testing.assert_allclose(recording.positions_m, stick_person()[:, keep], atol=2e-6)
+    np.testing.assert_allclose(recording.positions_m, stick_figure()[:, keep], atol=2e-6)
     assert any("read as" in note for note in recording.notes) == guessed
 
 
-def test_unit_of_unnamed_markers_comes_from_their_spread():
+def test_infer_unit_of_unnamed_markers_from_their_extent():
     labels = [f"M{k}" for k in range(len(LABELS))]
-    unit = find_unit("", labels, stick_person() * 1000)
+    unit = infer_unit("", labels, stick_figure() * 1000)
     assert (unit.name, unit.metres) == ("mm", 0.001)
-    assert find_unit("mm", labels, stick_person()).metres == 1.0
+    assert infer_unit("mm", labels, stick_figure()).metres == 1.0
 
 
-def test_a_size_that_fits_no_unit_keeps_the_stated_one_and_says_so():
-    unit = find_unit("m", LABELS, stick_person() * 3)
+def test_infer_unit_keeps_stated_unit_if_no_unit_is_plausible():
+    unit = infer_unit("m", LABELS, stick_figure() * 3)
     assert unit.metres == 1.0
-    assert "odd" in unit.note
+    assert "implausible" in unit.note
 
 
 @pytest.mark.parametrize("axis", [0, 1, 2])
 @pytest.mark.parametrize("sign", [1, -1])
 @pytest.mark.parametrize("named", [True, False])
-def test_up_axis(axis, sign, named):
+def test_infer_up_axis(axis, sign, named):
     labels = LABELS if named else [f"M{k}" for k in range(len(LABELS))]
     rotation = rotation_to_y_up(UpAxis(axis, sign, ""))
     assert np.linalg.det(rotation) == pytest.approx(1.0)
-    in_file = stick_person() @ rotation  # p_file = Rᵀ p
-    up = find_up(labels, in_file, RATE_HZ)
+    in_file = stick_figure() @ rotation  # p_file = Rᵀ p
+    up = infer_up_axis(labels, in_file, RATE_HZ)
     assert (up.axis, up.sign) == (axis, sign)
-    np.testing.assert_allclose(in_file @ rotation_to_y_up(up).T, stick_person(), atol=1e-12)
+    np.testing.assert_allclose(in_file @ rotation_to_y_up(up).T, stick_figure(), atol=1e-12)
 
 
-def test_z_up_is_a_cycle_of_the_axes():
+def test_rotation_to_y_up_of_z_up_is_a_cyclic_permutation():
     np.testing.assert_array_equal(rotation_to_y_up(UpAxis(2, 1, "")) @ [1.0, 2.0, 3.0], [2.0, 3.0, 1.0])
     np.testing.assert_array_equal(rotation_to_y_up(UpAxis(1, 1, "")), np.eye(3))
 
 
-def test_up_of_somebody_standing_without_known_names():
-    standing = np.repeat(stick_person()[:1], 20, axis=0)
+def test_infer_up_axis_of_standing_subject_without_known_names():
+    standing = np.repeat(stick_figure()[:1], 20, axis=0)
     labels = [f"M{k}" for k in range(len(LABELS))]
-    assert find_up(labels, z_up(standing), RATE_HZ).name == "+z"
+    assert infer_up_axis(labels, z_up(standing), RATE_HZ).name == "+z"
 
 
-def test_screen_axes_only_break_a_tie(tmp_path):
+def test_infer_up_axis_uses_screen_axes_only_to_break_a_tie(tmp_path):
     path = write_c3d(tmp_path / "walk.c3d", point={"X_SCREEN": ["+Z"], "Y_SCREEN": ["+X"]})
     assert read_recording(path).source_up == "+z"
     cube = np.stack(np.meshgrid([0.1, 1.1], [0.1, 1.1], [0.1, 1.1]), axis=-1).reshape(1, 8, 3)
     cube = np.repeat(cube, 5, axis=0)
     labels = [f"M{k}" for k in range(8)]
-    assert {find_up(labels, cube, RATE_HZ, y).name for y in ("+X", "+Y", "+Z")} == {"+x", "+y", "+z"}
+    assert {infer_up_axis(labels, cube, RATE_HZ, y).name for y in ("+X", "+Y", "+Z")} == {"+x", "+y", "+z"}
 
 
-def test_a_mirrored_recording_is_reported_not_repaired(tmp_path):
-    positions = z_up(stick_person()) * 1000
+def test_is_mirrored_is_noted_and_not_corrected(tmp_path):
+    positions = z_up(stick_figure()) * 1000
     positions[..., 1] *= -1
     recording = read_recording(write_c3d(tmp_path / "walk.c3d", positions=positions))
-    assert any("exchanged" in note for note in recording.notes)
+    assert any("swapped" in note for note in recording.notes)
     assert is_mirrored(recording.labels, recording.positions_m)
-    assert not is_mirrored(LABELS, stick_person())
-    assert not is_mirrored(["M1", "M2"], stick_person()[:, :2])
+    assert not is_mirrored(LABELS, stick_figure())
+    assert not is_mirrored(["M1", "M2"], stick_figure()[:, :2])
 
 
-def test_one_prefix_is_taken_off_and_told_to_nobody(tmp_path):
+def test_label_prefix_is_removed_and_never_shown(tmp_path):
     labels = [f"Jane Doe:{label}" for label in LABELS]
     path = write_c3d(tmp_path / "walk.c3d", labels, extra={("SUBJECTS", "NAMES"): ["Jane Doe 1990-01-01"]})
     recording = read_recording(path)
-    assert_is_stick_person(recording)
+    assert_is_stick_figure(recording)
     assert "Jane" not in repr(recording)
 
 
 @pytest.fixture
-def two_people(tmp_path):
-    """The stick person as Bob with three markers less, as Ann 3 m aside, and a box; model outputs of both."""
-    one, two = z_up(stick_person())[:, :-3] * 1000, z_up(stick_person()) * 1000 + [0, 3000, 0]
+def two_subjects(tmp_path):
+    """The stick figure as Bob without three markers and as Ann 3 m aside, a box, and model outputs of both."""
+    one, two = z_up(stick_figure())[:, :-3] * 1000, z_up(stick_figure()) * 1000 + [0, 3000, 0]
     box = np.ones((FRAMES, 2, 3)) * [100.0, 200.0, 300.0]
-    outputs = [f"{who}:{name}" for who in ("Bob", "Ann") for name in ("LHJC", "LHipAngles")]
+    outputs = [f"{subject}:{name}" for subject in ("Bob", "Ann") for name in ("LHJC", "LHipAngles")]
     labels = [
         *[f"Bob:{label}" for label in LABELS[:-3]],
         *[f"Ann:{label}" for label in LABELS],
@@ -263,10 +263,10 @@ def two_people(tmp_path):
     return write_c3d(tmp_path / "two.c3d", labels, positions)
 
 
-def test_of_two_people_the_better_seen_is_read(two_people):
-    recording = read_recording(two_people)
+def test_select_subject_reads_the_one_with_most_markers(two_subjects):
+    recording = read_recording(two_subjects)
     assert recording.labels == LABELS
-    np.testing.assert_allclose(recording.positions_m, stick_person() + np.array([3.0, 0, 0]), atol=2e-6)
+    np.testing.assert_allclose(recording.positions_m, stick_figure() + np.array([3.0, 0, 0]), atol=2e-6)
     np.testing.assert_allclose(recording.model_outputs["LHJC"], recording.positions_m[:, 0], atol=1e-9)
     assert any("Subject 2 of 2" in note for note in recording.notes)
     assert not any(word in repr(recording) for word in ("Bob", "Ann", "Box"))
@@ -274,34 +274,34 @@ def test_of_two_people_the_better_seen_is_read(two_people):
 
 
 @pytest.mark.parametrize("subject", ["Bob", "bob", "Bob:", "1"])
-def test_the_subject_asked_for_is_read(two_people, subject):
-    recording = read_recording(two_people, subject=subject)
+def test_select_subject_by_prefix_or_number(two_subjects, subject):
+    recording = read_recording(two_subjects, subject=subject)
     assert recording.labels == LABELS[:-3]
-    np.testing.assert_allclose(recording.positions_m, stick_person()[:, :-3], atol=2e-6)
+    np.testing.assert_allclose(recording.positions_m, stick_figure()[:, :-3], atol=2e-6)
     assert any("Subject 1 of 2" in note for note in recording.notes)
 
 
 @pytest.mark.parametrize("subject", ["Carl", "3", "0", ""])
-def test_a_subject_that_is_not_there(two_people, subject):
-    with pytest.raises(GaitError, match=r"two\.c3d: has no such subject; it holds 2") as error:
-        read_recording(two_people, subject=subject)
+def test_select_subject_refuses_unknown_subject(two_subjects, subject):
+    with pytest.raises(GaitError, match=r"two\.c3d: has no such subject; it has 2") as error:
+        read_recording(two_subjects, subject=subject)
     assert not any(word in str(error.value) for word in ("Bob", "Ann"))
 
 
-def test_a_trial_of_the_person_alone_needs_no_number(tmp_path):
-    """One number stands for all of a person's recordings, those that hold nobody else too."""
-    path = write_c3d(tmp_path / "alone.c3d", [f"Ann:{label}" for label in LABELS], z_up(stick_person()) * 1000)
+def test_select_subject_ignores_number_in_single_subject_file(tmp_path):
+    """The number applies to all trials of a subject, including files with this subject only."""
+    path = write_c3d(tmp_path / "alone.c3d", [f"Ann:{label}" for label in LABELS], z_up(stick_figure()) * 1000)
     assert read_recording(path, subject="2").labels == LABELS
 
 
-def test_a_person_without_prefix_beside_an_object(tmp_path):
-    positions = np.concatenate([z_up(stick_person()) * 1000, np.full((FRAMES, 2, 3), 50.0)], axis=1)
+def test_select_subject_without_prefix_next_to_object(tmp_path):
+    positions = np.concatenate([z_up(stick_figure()) * 1000, np.full((FRAMES, 2, 3), 50.0)], axis=1)
     recording = read_recording(write_c3d(tmp_path / "walk.c3d", [*LABELS, "Wand:A", "Wand:B"], positions))
-    assert_is_stick_person(recording)
+    assert_is_stick_figure(recording)
     assert recording.unused_labels == ("A", "B")
 
 
-def test_aliases_lower_case_and_blanks(tmp_path):
+def test_marker_aliases_lower_case_and_blanks(tmp_path):
     other = {
         "LASI": "L_IAS",
         "RASI": "rasis",
@@ -311,28 +311,28 @@ def test_aliases_lower_case_and_blanks(tmp_path):
         "LSHO": "lsho",
     }
     recording = read_recording(write_c3d(tmp_path / "walk.c3d", [other.get(label, label) for label in LABELS]))
-    assert_is_stick_person(recording)
+    assert_is_stick_figure(recording)
     assert any("L_IAS as LASI" in note and "rasis as RASI" in note for note in recording.notes)
 
 
-def test_a_canonical_name_goes_before_another_name_of_the_spot(tmp_path):
-    positions = np.concatenate([z_up(stick_person()) * 1000 + 500, z_up(stick_person()) * 1000], axis=1)
+def test_canonical_name_has_precedence_over_alias(tmp_path):
+    positions = np.concatenate([z_up(stick_figure()) * 1000 + 500, z_up(stick_figure()) * 1000], axis=1)
     labels = ["LASIS" if label == "LASI" else f"X{label}1" for label in LABELS] + list(LABELS)
     recording = read_recording(write_c3d(tmp_path / "walk.c3d", labels, positions))
     column = recording.labels.index("LASI")
-    np.testing.assert_allclose(recording.positions_m[:, column], stick_person()[:, LABELS.index("LASI")], atol=2e-6)
+    np.testing.assert_allclose(recording.positions_m[:, column], stick_figure()[:, LABELS.index("LASI")], atol=2e-6)
     assert "LASIS" in recording.unused_labels
 
 
-def test_other_markers_keep_their_names_and_unlabelled_points_do_not_count(tmp_path):
-    positions = np.concatenate([z_up(stick_person()) * 1000, z_up(stick_person())[:, :4] * 1000], axis=1)
+def test_other_markers_keep_their_names_and_unlabelled_points_are_unused(tmp_path):
+    positions = np.concatenate([z_up(stick_figure()) * 1000, z_up(stick_figure())[:, :4] * 1000], axis=1)
     recording = read_recording(write_c3d(tmp_path / "walk.c3d", [*LABELS, "lth1", "*12", "C_3", ""], positions))
     assert recording.labels == (*LABELS, "LTH1")
     assert recording.unused_labels == ("*12", "C_3", "")
 
 
-def test_sacrum_stays_and_its_computed_copy_goes(tmp_path):
-    body = z_up(stick_person()) * 1000
+def test_measured_sacrum_is_kept_and_computed_midpoint_excluded(tmp_path):
+    body = z_up(stick_figure()) * 1000
     middle = 0.5 * (body[:, [LABELS.index("LPSI")]] + body[:, [LABELS.index("RPSI")]])
     copy = read_recording(write_c3d(tmp_path / "a.c3d", [*LABELS, "SACR"], np.concatenate([body, middle], axis=1)))
     assert "SACR" not in copy.labels
@@ -346,7 +346,7 @@ def test_sacrum_stays_and_its_computed_copy_goes(tmp_path):
     assert "SACR" in real.labels
 
 
-def test_model_outputs_are_no_markers(tmp_path):
+def test_model_outputs_are_not_markers(tmp_path):
     names = [
         "LHJC",
         "LFEO",
@@ -359,7 +359,7 @@ def test_model_outputs_are_no_markers(tmp_path):
         "CentreOfMass",
         "VIRT",
     ]
-    body = z_up(stick_person()) * 1000
+    body = z_up(stick_figure()) * 1000
     points = np.concatenate([body, body[:, : len(names)]], axis=1)
     points[5, len(LABELS)] = 0.0
     path = write_c3d(
@@ -374,32 +374,32 @@ def test_model_outputs_are_no_markers(tmp_path):
     assert set(recording.model_outputs) == {"LHJC", "LFEO", "LFEP", "CentreOfMass", "VIRT"}
     hip = recording.model_outputs["LHJC"]
     assert np.isnan(hip[5]).all()
-    np.testing.assert_allclose(np.delete(hip, 5, 0), np.delete(stick_person()[:, 0], 5, 0), atol=2e-6)
+    np.testing.assert_allclose(np.delete(hip, 5, 0), np.delete(stick_figure()[:, 0], 5, 0), atol=2e-6)
 
 
-def test_a_computed_marker_stands_in_for_a_missing_one(tmp_path):
+def test_computed_marker_replaces_missing_one(tmp_path):
     path = write_c3d(tmp_path / "static.c3d", point={"MODELED_MARKERS": ["LKNE", "RKNE"]})
     recording = read_recording(path)
     assert recording.labels == LABELS
     assert any("Computed" in note and "LKNE, RKNE" in note for note in recording.notes)
 
 
-def test_more_than_255_labels(tmp_path):
+def test_read_c3d_with_more_than_255_labels(tmp_path):
     many = [f"Thing{k}Angles" for k in range(260)]
-    body = z_up(stick_person()) * 1000
+    body = z_up(stick_figure()) * 1000
     positions = np.concatenate([np.ones((FRAMES, 260, 3)), body], axis=1)
     recording = read_recording(write_c3d(tmp_path / "walk.c3d", [*many, *LABELS], positions))
-    assert_is_stick_person(recording)
+    assert_is_stick_figure(recording)
     assert len(recording.unused_labels) == 260
 
 
-def test_events_and_late_first_frames(tmp_path):
+def test_events_and_first_frame_above_1(tmp_path):
     events = [
         *[(1, 2.5, "Right", "Foot Off"), (0, 30.25, "Left", "Foot Strike"), (0, 31.0, "General", "Start")],
         *[(0, 32.0, "", "RHS"), (0, 33.0, "", "Turn")],
     ]
     recording = read_recording(write_c3d(tmp_path / "walk.c3d", events=events, first_frame=3001))
-    assert_is_stick_person(recording)
+    assert_is_stick_figure(recording)
     assert recording.first_frame == 3001
     assert recording.start_s == pytest.approx(30.0)
     found = [(event.time_s, event.side, event.label) for event in recording.events]
@@ -410,8 +410,8 @@ def test_events_and_late_first_frames(tmp_path):
     assert all(type(event.time_s) is float for event in recording.events)
 
 
-def test_integer_coordinates(tmp_path):
-    """Scaled integers: 0.1 mm a step. Written by hand, as ezc3d only writes floats."""
+def test_read_c3d_with_integer_coordinates(tmp_path):
+    """Scaled integers of 0.1 mm. Written by hand, because ezc3d writes floats only."""
     path = write_c3d(tmp_path / "float.c3d")
     data = bytearray(path.read_bytes())
     start = (int.from_bytes(data[16:18], "little") - 1) * 512
@@ -421,14 +421,14 @@ def test_integer_coordinates(tmp_path):
     data[scale_at : scale_at + 4] = np.float32(0.1).tobytes()
     integers = np.concatenate([np.rint(floats[:, :3] / 0.1), np.zeros((len(floats), 1))], axis=1).astype("<i2")
     (tmp_path / "int.c3d").write_bytes(bytes(data[:start]) + integers.tobytes())
-    assert_is_stick_person(read_recording(tmp_path / "int.c3d"), tolerance_m=6e-5)
+    assert_is_stick_figure(read_recording(tmp_path / "int.c3d"), tolerance_m=6e-5)
 
 
-# ------------------------------------------------------------------------------------------ refused
+# ------------------------------------------------------------------------------------------ refused files
 
 
-def test_missing_file_folder_and_extension(tmp_path):
-    with pytest.raises(GaitError, match=r"nowhere\.c3d: there is no such file"):
+def test_missing_file_folder_and_extension_are_refused(tmp_path):
+    with pytest.raises(GaitError, match=r"nowhere\.c3d: does not exist"):
         read_recording(tmp_path / "nowhere.c3d")
     (tmp_path / "folder.c3d").mkdir()
     with pytest.raises(GaitError, match=r"folder\.c3d: is a folder"):
@@ -438,37 +438,37 @@ def test_missing_file_folder_and_extension(tmp_path):
 
 
 @pytest.mark.parametrize("suffix", [".c3d", ".trc"])
-def test_empty_file(tmp_path, suffix):
+def test_empty_file_is_refused(tmp_path, suffix):
     (tmp_path / f"walk{suffix}").write_bytes(b"")
     with pytest.raises(GaitError, match=rf"walk\{suffix}: the file is empty"):
         read_recording(tmp_path / f"walk{suffix}")
 
 
-def test_foreign_file(tmp_path):
+def test_file_of_another_format_is_refused(tmp_path):
     (tmp_path / "walk.c3d").write_bytes(b"PK\x03\x04" + bytes(5000))
-    with pytest.raises(GaitError, match=r"walk\.c3d: is no C3D file"):
+    with pytest.raises(GaitError, match=r"walk\.c3d: is not a C3D file"):
         read_recording(tmp_path / "walk.c3d")
 
 
-@pytest.mark.parametrize("share", [0.3, 0.6, 0.95])
-def test_a_file_cut_short_is_refused(tmp_path, share):
+@pytest.mark.parametrize("fraction", [0.3, 0.6, 0.95])
+def test_truncated_file_is_refused(tmp_path, fraction):
     path = write_c3d(tmp_path / "walk.c3d")
     data = path.read_bytes()
-    path.write_bytes(data[: int(share * len(data))])
-    with pytest.raises(GaitError, match=r"walk\.c3d: is (cut short|damaged)"):
+    path.write_bytes(data[: int(fraction * len(data))])
+    with pytest.raises(GaitError, match=r"walk\.c3d: is (truncated|damaged)"):
         read_recording(path)
 
 
-def test_a_header_that_disagrees_with_the_parameters(tmp_path):
+def test_header_that_contradicts_the_parameters_is_refused(tmp_path):
     path = write_c3d(tmp_path / "walk.c3d")
     data = bytearray(path.read_bytes())
-    data[2] -= 1  # one point fewer: every later sample would shift
+    data[2] -= 1  # one point less: every later sample would shift
     path.write_bytes(data)
     with pytest.raises(GaitError, match=r"is damaged \(its header counts"):
         read_recording(path)
 
 
-def test_damaged_parameters(tmp_path):
+def test_damaged_parameters_are_refused(tmp_path):
     path = write_c3d(tmp_path / "walk.c3d")
     data = bytearray(path.read_bytes())
     at = data.find(b"LABELS") + 6
@@ -479,16 +479,16 @@ def test_damaged_parameters(tmp_path):
 
 
 @pytest.mark.parametrize("name", [b"SCALE", b"OFFSET"])
-def test_analog_channels_without_scale_do_not_crash_the_reader(tmp_path, name):
+def test_analog_channels_without_scale_are_refused(tmp_path, name):
     file = ezc3d.c3d(str(write_c3d(tmp_path / "walk.c3d")))
     file["parameters"]["ANALOG"]["LABELS"]["value"] = ["Fz1"]
     file["parameters"]["ANALOG"]["RATE"]["value"] = [RATE_HZ]
     file["data"]["analogs"] = np.zeros((1, 1, FRAMES))
     file.write(str(tmp_path / "walk.c3d"))
-    assert_is_stick_person(read_recording(tmp_path / "walk.c3d"))
+    assert_is_stick_figure(read_recording(tmp_path / "walk.c3d"))
     data = bytearray((tmp_path / "walk.c3d").read_bytes())
     at = data.find(name, data.find(b"ANALOG"))
-    while data[at - 2] != len(name):  # GEN_SCALE ends alike
+    while data[at - 2] != len(name):  # GEN_SCALE has the same ending
         at = data.find(name, at + 1)
     data[at : at + len(name)] = b"X" * len(name)
     (tmp_path / "walk.c3d").write_bytes(data)
@@ -496,7 +496,7 @@ def test_analog_channels_without_scale_do_not_crash_the_reader(tmp_path, name):
         read_recording(tmp_path / "walk.c3d")
 
 
-def test_what_ezc3d_refuses_is_an_error_with_its_message(tmp_path, monkeypatch):
+def test_read_c3d_error_contains_message_of_ezc3d(tmp_path, monkeypatch):
     path = write_c3d(tmp_path / "walk.c3d")
 
     def refuse(*_args, **_kwargs):
@@ -507,10 +507,10 @@ def test_what_ezc3d_refuses_is_an_error_with_its_message(tmp_path, monkeypatch):
         read_c3d(path)
 
 
-def test_no_markers_no_samples_no_rate(tmp_path):
-    with pytest.raises(GaitError, match="holds no marker that was ever seen"):
+def test_no_markers_no_samples_no_rate_are_refused(tmp_path):
+    with pytest.raises(GaitError, match="has no visible marker"):
         read_recording(write_c3d(tmp_path / "a.c3d", ["*1", "LHipAngles"], np.ones((5, 2, 3))))
-    with pytest.raises(GaitError, match="holds no marker that was ever seen"):
+    with pytest.raises(GaitError, match="has no visible marker"):
         read_recording(write_c3d(tmp_path / "b.c3d", ["LASI", "RASI"], np.full((5, 2, 3), np.nan)))
     with pytest.raises(GaitError, match="holds no points"):
         read_recording(write_c3d(tmp_path / "c.c3d", [], np.ones((5, 0, 3))))
@@ -520,7 +520,7 @@ def test_no_markers_no_samples_no_rate(tmp_path):
         read_recording(path)
 
 
-def test_errors_are_one_line(tmp_path):
+def test_error_messages_are_one_line(tmp_path):
     for name, content in (("a.c3d", b"x" * 2000), ("b.trc", b"hello"), ("c.json", b"{"), ("d.json", b"[1]")):
         (tmp_path / name).write_bytes(content)
         with pytest.raises(GaitError) as error:
@@ -533,8 +533,8 @@ def test_errors_are_one_line(tmp_path):
 
 
 def write_trc(path: Path, positions=None, *, labels=LABELS, unit="mm", head=None, blank=(), first=1) -> Path:
-    """A TRC file as OpenSim writes it; ``blank`` are (frame, marker) pairs left empty."""
-    positions = stick_person() * 1000 if positions is None else positions
+    """Write a TRC file like OpenSim; ``blank`` holds (frame, marker) pairs to leave empty."""
+    positions = stick_figure() * 1000 if positions is None else positions
     keys = "DataRate\tCameraRate\tNumFrames\tNumMarkers\tUnits\tOrigDataRate\tOrigDataStartFrame\tOrigNumFrames"
     count = len(positions)
     lines = [
@@ -552,46 +552,46 @@ def write_trc(path: Path, positions=None, *, labels=LABELS, unit="mm", head=None
     return path
 
 
-def test_trc(tmp_path):
+def test_read_trc(tmp_path):
     recording = read_recording(write_trc(tmp_path / "walk.trc", first=7))
-    assert_is_stick_person(recording)
+    assert_is_stick_figure(recording)
     assert (recording.source_unit, recording.source_up, recording.first_frame) == ("mm", "+y", 7)
 
 
-def test_trc_z_up_in_metres_with_gaps(tmp_path):
+def test_read_trc_z_up_in_metres_with_gaps(tmp_path):
     last = len(LABELS) - 1
     blank = {(3, 0), (4, last)}
-    path = write_trc(tmp_path / "walk.TRC", z_up(stick_person()), unit="m", blank=blank)
+    path = write_trc(tmp_path / "walk.TRC", z_up(stick_figure()), unit="m", blank=blank)
     lines = path.read_text().splitlines()
-    lines[10] = lines[10].rstrip("\t")  # trailing markers may be left out
+    lines[10] = lines[10].rstrip("\t")  # trailing markers may be missing
     path.write_text("\r\n".join(lines))
     recording = read_recording(path)
     assert recording.source_up == "+z"
     assert {tuple(pair) for pair in np.argwhere(~recording.visible)} == blank
-    np.testing.assert_allclose(recording.positions_m[0], stick_person()[0], atol=2e-6)
+    np.testing.assert_allclose(recording.positions_m[0], stick_figure()[0], atol=2e-6)
 
 
-def test_trc_with_empty_columns_in_its_values(tmp_path):
-    """As in the wild: the number of frames stands in the column of the unit."""
+def test_read_trc_with_empty_columns_in_header(tmp_path):
+    """As in real files: the number of frames stands in the column of the unit."""
     head = f"  {RATE_HZ}\t\t  {RATE_HZ}\t\t    {FRAMES}\t\t    {len(LABELS)}\t mm\t {RATE_HZ}\t   1\t  {FRAMES}"
     recording = read_recording(write_trc(tmp_path / "walk.trc", head=head))
-    assert_is_stick_person(recording)
+    assert_is_stick_figure(recording)
     assert recording.source_unit == "mm"
 
 
-def test_trc_whose_unit_is_a_number(tmp_path):
+def test_read_trc_with_number_as_unit(tmp_path):
     recording = read_recording(write_trc(tmp_path / "walk.trc", unit="238"))
-    assert_is_stick_person(recording)
-    assert any("'238', which is no unit" in note for note in recording.notes)
+    assert_is_stick_figure(recording)
+    assert any("'238', which is not a unit" in note for note in recording.notes)
 
 
-def test_trc_without_rate_takes_it_from_the_times(tmp_path):
+def test_read_trc_infers_missing_rate_from_times(tmp_path):
     head = f"\t\t{FRAMES}\t{len(LABELS)}\tmm\t\t1\t{FRAMES}"
     recording = read_recording(write_trc(tmp_path / "walk.trc", head=head))
     assert recording.rate_hz == pytest.approx(RATE_HZ)
 
 
-def test_trc_damage_is_named_by_line(tmp_path):
+def test_read_trc_error_names_the_line(tmp_path):
     path = write_trc(tmp_path / "walk.trc")
     lines = path.read_text().splitlines()
     path.write_text("\n".join([*lines[:-1], lines[-1].rpartition("\t")[0]]))
@@ -601,13 +601,13 @@ def test_trc_damage_is_named_by_line(tmp_path):
     with pytest.raises(GaitError, match=r"walk\.trc, line 9: "):
         read_recording(path)
     path.write_text("\n".join([*lines[:8], lines[8].replace(".", "x", 1), *lines[9:]]))
-    with pytest.raises(GaitError, match=r"walk\.trc, line 9: .* is no number"):
+    with pytest.raises(GaitError, match=r"walk\.trc, line 9: .* is not a number"):
         read_recording(path)
     path.write_text("\n".join(lines[:-5]))
-    with pytest.raises(GaitError, match=f"promises {FRAMES} frames, {FRAMES - 5} are there"):
+    with pytest.raises(GaitError, match=f"states {FRAMES} frames, the file has {FRAMES - 5}"):
         read_recording(path)
     path.write_text("\n".join(lines[:6]))
-    with pytest.raises(GaitError, match="holds no frames"):
+    with pytest.raises(GaitError, match="has no frames"):
         read_recording(path)
 
 
@@ -616,17 +616,17 @@ def test_trc_damage_is_named_by_line(tmp_path):
 
 def marker_json(**changes) -> dict:
     frames = {
-        str(t): {label: list(place) for label, place in zip(LABELS, row, strict=True)}
-        for t, row in enumerate(stick_person())
+        str(t): {label: list(position) for label, position in zip(LABELS, row, strict=True)}
+        for t, row in enumerate(stick_figure())
     }
     return {"Frames": frames, "framerate": 100, "nFrames": FRAMES, "nPoints": len(LABELS)} | changes
 
 
-def test_marker_json(tmp_path):
+def test_read_marker_json(tmp_path):
     path = tmp_path / "walk.json"
     content = marker_json()
     path.write_text(json.dumps(content))
-    assert_is_stick_person(read_recording(path))
+    assert_is_stick_figure(read_recording(path))
     del content["Frames"]["4"]["C7"]
     content["Frames"]["5"]["C7"] = None
     content["Frames"]["6"]["C7"] = [None, 1.0, 2.0]
@@ -634,7 +634,7 @@ def test_marker_json(tmp_path):
     path.write_text(json.dumps(content))
     recording = read_recording(path)
     assert recording.labels[:3] == LABELS[:3]
-    assert recording.frames == FRAMES
+    assert recording.num_frames == FRAMES
     assert not recording.visible[8].any()
     gaps = np.flatnonzero(~recording.visible[:, LABELS.index("C7")])
     assert gaps.tolist() == [4, 5, 6, 8]
@@ -643,7 +643,7 @@ def test_marker_json(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"Frames": []}, "is no marker file"),
+        ({"Frames": []}, "is not a marker file"),
         ({"framerate": "60"}, '"framerate" must be a number'),
         ({"framerate": 0}, "rate of 0 frames"),
         ({"Frames": {"a": {}}}, "must be frame numbers"),
@@ -652,17 +652,17 @@ def test_marker_json(tmp_path):
         ({"Frames": {"0": 3}}, "must be an object of markers"),
         ({"Frames": {"0": {}, "999999999": {}}}, "number them in order"),
         ({"Frames": {"0": {}}}, "holds no points"),
-        ({"Frames": {"0": {"C7": None}}}, "holds no marker that was ever seen"),
+        ({"Frames": {"0": {"C7": None}}}, "has no visible marker"),
     ],
 )
-def test_marker_json_damage(tmp_path, changes, message):
+def test_read_marker_json_refuses_damaged_files(tmp_path, changes, message):
     path = tmp_path / "walk.json"
     path.write_text(json.dumps(marker_json(**changes)))
     with pytest.raises(GaitError, match=message):
         read_recording(path)
 
 
-def test_marker_json_syntax(tmp_path):
+def test_read_marker_json_error_names_line_and_column(tmp_path):
     (tmp_path / "walk.json").write_text('{"Frames":\n {]}')
-    with pytest.raises(GaitError, match=r"walk\.json, line 2, column 3: is no JSON"):
+    with pytest.raises(GaitError, match=r"walk\.json, line 2, column 3: is not JSON"):
         read_recording(tmp_path / "walk.json")

@@ -1,6 +1,6 @@
-"""Every real recording beside the checkout is read with the right unit, axes, markers and gaps.
+"""Each real recording next to the checkout is read with the right unit, axes, markers and gaps.
 
-The numbers were found by looking at each file; a person's names are compared and never shown.
+The expected numbers were determined by inspection of each file. Names of subjects are compared, but never printed.
 """
 
 from dataclasses import dataclass, replace
@@ -22,15 +22,15 @@ pytestmark = pytest.mark.captures
 class Expected:
     canonical: int  # markers that Plug-in Gait knows
     others: int  # markers under their own names
-    missing: float  # share of samples
-    stature_m: float  # by the levels of the markers; the person's height to about a fifth
+    missing: float  # fraction of samples
+    stature_m: float  # from the relative heights of the markers; the true stature to about 20 %
     rate_hz: float = 100.0
     first_frame: int = 1
     frames: int = 0
     events: int = 0
     unit: str = "mm"
     up: str = "+z"
-    walks: bool = True  # overground, so that the body moves to where it looks
+    walks: bool = True  # overground: the body moves in the direction it faces
 
 
 EXPECTED = {
@@ -70,17 +70,17 @@ def read(path: Path) -> Recording:
     return read_recording(path)
 
 
-def test_every_file_is_expected(captures):
+def test_all_recorded_files_are_listed(captures):
     files = [path for path in captures.rglob("*") if path.suffix.lower() in (".c3d", ".trc")]
     assert {path.relative_to(captures).as_posix() for path in files} == set(EXPECTED)
 
 
 @pytest.mark.parametrize("name", EXPECTED)
-def test_real_file(captures, name):
+def test_read_recording_of_recorded_file(captures, name):
     recording, expected = read(captures / name), EXPECTED[name]
     assert (recording.source_unit, recording.source_up) == (expected.unit, expected.up)
     assert (recording.rate_hz, recording.first_frame) == (expected.rate_hz, expected.first_frame)
-    assert (recording.frames, len(recording.events)) == (expected.frames, expected.events)
+    assert (recording.num_frames, len(recording.events)) == (expected.frames, expected.events)
 
     known = [label for label in recording.labels if label in CANONICAL_MARKERS]
     assert (len(known), len(recording.labels) - len(known)) == (expected.canonical, expected.others)
@@ -95,27 +95,29 @@ def test_real_file(captures, name):
     assert stature[1] == pytest.approx(expected.stature_m, rel=0.05)
     assert abs(stature[1]) > 0.98 * np.linalg.norm(stature)
     lowest = np.nanmin(recording.positions_m[..., 1])
-    assert -0.2 < lowest < 0.1  # the floor; the stairs' laboratory has it 0.17 m lower
+    assert -0.2 < lowest < 0.1  # the floor; 0.17 m lower in the laboratory with stairs
 
 
 @pytest.mark.parametrize("name", [name for name, e in EXPECTED.items() if e.walks and e.canonical])
-def test_left_is_left_and_walking_goes_forward(captures, name):
+def test_left_side_and_walking_direction_agree(captures, name):
     recording = read(captures / name)
-    assert not any("exchanged" in note for note in recording.notes)
-    at = {label: recording.positions_m[:, m] for m, label in enumerate(recording.labels)}
-    middle = 0.5 * (at["LASI"] + at["RASI"])
-    step = np.diff(middle, axis=0)
-    forward = np.cross(at["LASI"] - at["RASI"], [0.0, 1.0, 0.0])[:-1]  # left × up
-    going = np.sum(step * forward, axis=1)
-    assert np.mean(going[np.isfinite(going)] > 0) > 0.9
+    assert not any("swapped" in note for note in recording.notes)
+    position = {label: recording.positions_m[:, m] for m, label in enumerate(recording.labels)}
+    midpoint = 0.5 * (position["LASI"] + position["RASI"])
+    step = np.diff(midpoint, axis=0)
+    forward = np.cross(position["LASI"] - position["RASI"], [0.0, 1.0, 0.0])[:-1]  # left × up
+    progress = np.sum(step * forward, axis=1)
+    assert np.mean(progress[np.isfinite(progress)] > 0) > 0.9
 
 
-def test_model_positions_lie_in_the_body(captures):
-    near = {"LHJC": "LASI", "RFEP": "RASI", "LFEO": "LKNE", "RKJC": "RKNE", "RTIO": "RANK", "LAJC": "LANK"}
+def test_model_outputs_lie_in_the_body(captures):
+    nearby_marker = {"LHJC": "LASI", "RFEP": "RASI", "LFEO": "LKNE", "RKJC": "RKNE", "RTIO": "RANK", "LAJC": "LANK"}
     with_centres = 0
     for name in EXPECTED:
         recording = read(captures / name)
-        pairs = [pair for pair in near.items() if pair[0] in recording.model_outputs and pair[1] in recording.labels]
+        pairs = [
+            pair for pair in nearby_marker.items() if pair[0] in recording.model_outputs and pair[1] in recording.labels
+        ]
         for output, marker in pairs:
             marker_m = recording.positions_m[:, recording.labels.index(marker)]
             distance = np.linalg.norm(recording.model_outputs[output] - marker_m, axis=1)
@@ -125,7 +127,7 @@ def test_model_positions_lie_in_the_body(captures):
 
 
 @pytest.mark.parametrize("name", [name for name in EXPECTED if name.lower().endswith(".c3d")])
-def test_every_point_is_used_or_named(captures, name):
+def test_every_point_is_a_marker_or_unused(captures, name):
     recording = read(captures / name)
     points = ezc3d.c3d(str(captures / name))["header"]["points"]["size"]
     assert len(recording.labels) + len(recording.unused_labels) == points
@@ -133,9 +135,9 @@ def test_every_point_is_used_or_named(captures, name):
 
 
 @pytest.mark.parametrize("name", [name for name in EXPECTED if name.lower().endswith(".c3d")])
-def test_nobody_s_name_gets_out(captures, name):
+def test_no_subject_name_in_recording(captures, name):
     parameters = ezc3d.c3d(str(captures / name))["parameters"]
-    shown = repr(replace(read(captures / name), path=Path("recording.c3d"))).casefold()
+    text = repr(replace(read(captures / name), path=Path("recording.c3d"))).casefold()
     subjects = parameters.get("SUBJECTS", {})
     names = [
         str(value).strip().casefold()
@@ -143,19 +145,19 @@ def test_nobody_s_name_gets_out(captures, name):
         if key in subjects
         for value in subjects[key]["value"]
     ]
-    leaked = any(value.strip(":_") in shown for value in names if len(value) > 3)
+    leaked = any(value.strip(":_") in text for value in names if len(value) > 3)
     assert not leaked, "a subject's name is in the recording"
 
 
-def test_one_recording_in_two_number_formats(captures):
+def test_integer_and_float_files_of_one_trial_agree(captures):
     integers, floats = read(captures / "formats/dec_int.c3d"), read(captures / "formats/pc_real.c3d")
     assert integers.labels == floats.labels
     np.testing.assert_array_equal(integers.visible, floats.visible)
     np.testing.assert_allclose(integers.positions_m, floats.positions_m, atol=0.0005)
 
 
-def test_camera_frame_f_is_at_f_minus_one_over_the_rate(captures):
-    """A foot strike that the software found in the force plate's samples dates those samples."""
+def test_event_times_match_force_plate(captures):
+    """Check against an initial contact that the software detected in the force plate data."""
     path = captures / "formats/lowerbody_overground.c3d"
     recording, content = read(path), ezc3d.c3d(str(path))
     channel = content["parameters"]["ANALOG"]["LABELS"]["value"].index("Force.Fz2")
@@ -165,7 +167,7 @@ def test_camera_frame_f_is_at_f_minus_one_over_the_rate(captures):
     assert recording.events[0].time_s == pytest.approx(onset_s, abs=0.001)
 
 
-def test_copies_that_the_laboratory_computed_are_not_read_twice(captures):
+def test_computed_copies_of_markers_are_not_read(captures):
     treadmill = read(captures / "formats/treadmill_events.c3d")
     assert any("LASIS as LASI" in note for note in treadmill.notes)
     assert "LASI" in treadmill.unused_labels
@@ -174,15 +176,15 @@ def test_copies_that_the_laboratory_computed_are_not_read_twice(captures):
     assert "SACR" in read(captures / "healthy/HC030A/walk05.c3d").labels
 
 
-def test_events_of_real_files(captures):
-    strikes = [e for e in read(captures / "formats/treadmill_events.c3d").events if e.label == "Foot Strike"]
-    assert {event.side for event in strikes} == {"left", "right"}
+def test_events_of_recorded_files(captures):
+    contacts = [e for e in read(captures / "formats/treadmill_events.c3d").events if e.label == "Foot Strike"]
+    assert {event.side for event in contacts} == {"left", "right"}
     for name, expected in EXPECTED.items():
         recording = read(captures / name)
         times = [event.time_s for event in recording.events]
         assert times == sorted(times)
         if expected.walks and times:
             assert recording.start_s <= times[0]
-            assert times[-1] <= recording.start_s + recording.seconds
+            assert times[-1] <= recording.start_s + recording.duration_s
     sides = [(event.label, event.side) for event in read(captures / "formats/qualisys_isb_labels.c3d").events]
     assert sides[:2] == [("LHS", "left"), ("RTO", "right")]

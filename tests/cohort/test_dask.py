@@ -1,4 +1,4 @@
-"""The same cohort on a Dask cluster of this machine: the same poses, and plain lines where it cannot be."""
+"""Fit a cohort on a local Dask cluster: the poses are the same, and errors are one line each."""
 
 import json
 import os
@@ -11,36 +11,36 @@ import gait
 from gait.body.marker_placement import plug_in_gait_layout
 from gait.body.model_file import load_body
 from gait.cohort.cohort_file import read_cohort
-from gait.cohort.fit_settings import FitSettings, person_folder
-from gait.cohort.fit_subject import fit_cohort
+from gait.cohort.fit_settings import FitSettings, subject_folder
 from gait.cohort.run_cohort import FitTask, run_cohort
 from gait.errors import GaitError
 from gait.files.folder_lock import folder_lock
-from gait.parallel.dask_executor import DaskExecutor, task_there
+from gait.parallel.dask_executor import DaskExecutor, run_on_worker
 from gait.parallel.task_queue import Locked
-from gait.synthetic import MarkerErrors, make_person, make_walk
+from gait.synthetic import MeasurementErrors, make_subject, make_trial
 from tests.helpers.dask_cluster import cluster
+from tests.helpers.fit_cohort import fit_cohort
 from tests.helpers.fitting_cases import OPEN_BODY, model_folder, write_c3d
 from tests.helpers.paths import REPOSITORY
 
 distributed = pytest.importorskip("distributed")
 
-ERRORS = MarkerErrors(placement_m=0.005, technical_along_m=0.02, noise_m=0.001, gap_share=0.01)
+ERRORS = MeasurementErrors(placement_m=0.005, technical_along_m=0.02, noise_m=0.001, gap_fraction=0.01)
 
 
 @pytest.fixture(scope="module")
-def laboratory(tmp_path_factory):
-    """Models, and a walk of each of two persons."""
-    place = tmp_path_factory.mktemp("laboratory")
-    model_folder(place / "data")
+def workspace(tmp_path_factory):
+    """Folder with models and one recording of each of two subjects."""
+    folder = tmp_path_factory.mktemp("laboratory")
+    model_folder(folder / "data")
     body = load_body(OPEN_BODY)
     layout = plug_in_gait_layout(body)
     for number, name in enumerate(("anna", "bert")):
-        walk = make_walk(body, make_person(body, number), seconds=0.5, seed=1)
-        write_c3d(place / f"{name}.c3d", body, layout, walk, ERRORS)
-    entries = {name: {"gaits": [f"{name}.c3d"], "healthy": True} for name in ("anna", "bert")}
-    (place / "cohort.json").write_text(json.dumps(entries), encoding="utf-8")
-    return place
+        trial = make_trial(body, make_subject(body, number), seconds=0.5, seed=1)
+        write_c3d(folder / f"{name}.c3d", body, layout, trial, ERRORS)
+    entries = {name: {"trials": [f"{name}.c3d"], "healthy": True} for name in ("anna", "bert")}
+    (folder / "cohort.json").write_text(json.dumps(entries), encoding="utf-8")
+    return folder
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +49,7 @@ def scheduler(tmp_path_factory):
         yield address
 
 
-def run(laboratory, *words):
+def run(workspace, *words):
     command = [
         sys.executable,
         str(REPOSITORY / "shape_optimizer.py"),
@@ -60,7 +60,7 @@ def run(laboratory, *words):
     ]
     env = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
     done = subprocess.run(
-        [*command, *map(str, words)], cwd=laboratory, env=env, capture_output=True, text=True, check=False, timeout=300
+        [*command, *map(str, words)], cwd=workspace, env=env, capture_output=True, text=True, check=False, timeout=300
     )
     assert "Traceback" not in done.stdout + done.stderr
     return done
@@ -70,44 +70,44 @@ def poses_in(save_folder):
     return {str(p.parent.relative_to(save_folder)): p.read_bytes() for p in sorted(save_folder.rglob("poses.npz"))}
 
 
-def test_a_cluster_gives_the_same_poses(laboratory, scheduler, monkeypatch):
-    """Two persons at a time in two threads of one process; paths are relative to where the command runs."""
-    done = run(laboratory, "--save_folder", "out", "--scheduler", scheduler)
+def test_dask_cluster_gives_the_same_poses(workspace, scheduler, monkeypatch):
+    """Two subjects at a time in two threads of one process; paths are relative to the working directory."""
+    done = run(workspace, "--save_folder", "out", "--scheduler", scheduler)
     assert done.returncode == 0, done.stderr
-    assert "2 fitted, 0 finished before, 0 failed; results in out" in done.stdout
-    assert not list((laboratory / "out").rglob(".*"))
-    assert len(list((laboratory / "out").rglob("fit.png"))) == 2
-    monkeypatch.chdir(laboratory)
-    here = FitSettings(laboratory / "data", laboratory / "here", pictures=False)
+    assert "2 fitted, 0 already finished, 0 failed; results in out" in done.stdout
+    assert not list((workspace / "out").rglob(".*"))
+    assert len(list((workspace / "out").rglob("fit.png"))) == 2
+    monkeypatch.chdir(workspace)
+    here = FitSettings(workspace / "data", workspace / "here", figures=False)
     assert [o.state for o in fit_cohort(read_cohort("cohort.json"), here)] == ["fitted"] * 2
-    assert poses_in(laboratory / "out") == poses_in(laboratory / "here")
-    again = run(laboratory, "--save_folder", "out")
-    assert "0 fitted, 2 finished before, 0 failed" in again.stdout, "here or on a cluster is the same run"
+    assert poses_in(workspace / "out") == poses_in(workspace / "here")
+    again = run(workspace, "--save_folder", "out")
+    assert "0 fitted, 2 already finished, 0 failed" in again.stdout, "a local run accepts the results of the cluster"
 
 
-def test_a_person_whom_another_run_has_is_tried_again(laboratory, scheduler, tmp_path, monkeypatch):
-    monkeypatch.chdir(laboratory)
+def test_dask_retries_subject_locked_by_another_run(workspace, scheduler, tmp_path, monkeypatch):
+    monkeypatch.chdir(workspace)
     subjects = read_cohort("cohort.json")
-    settings = FitSettings(laboratory / "data", tmp_path / "out", pictures=False)
+    settings = FitSettings(workspace / "data", tmp_path / "out", figures=False)
     settings.save_folder.mkdir()
-    lines, order = [], []
-    other = folder_lock(person_folder(settings.save_folder, subjects[0]))
+    messages, order = [], []
+    other = folder_lock(subject_folder(settings.save_folder, subjects[0]))
     assert other.__enter__()
-    with DaskExecutor(settings.save_folder, scheduler, lines.append) as crew:
-        for outcome in run_cohort(subjects, settings, crew, lines.append):
+    with DaskExecutor(settings.save_folder, scheduler, messages.append) as executor:
+        for outcome in run_cohort(subjects, settings, executor, messages.append):
             order.append((outcome.subject, outcome.state))
             if len(order) == 1:
                 other.__exit__(None, None, None)
     assert order == [("bert", "fitted"), ("anna", "fitted")]
-    assert [line.split(":")[0] for line in lines] == ["anna"]
+    assert [message.split(":")[0] for message in messages] == ["anna"]
 
 
-def test_a_scheduler_that_ends_is_one_line_and_what_was_finished_stays(laboratory, tmp_path):
+def test_dask_scheduler_that_ends_is_one_message_and_keeps_results(workspace, tmp_path):
     words = ["--cohort", "cohort.json", "--model_folder", "data", "--save_folder", str(tmp_path / "out")]
     with cluster(tmp_path, REPOSITORY, "1") as (address, server):
         process = subprocess.Popen(
             [sys.executable, str(REPOSITORY / "shape_optimizer.py"), *words, "--scheduler", address],
-            cwd=laboratory,
+            cwd=workspace,
             env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -115,65 +115,68 @@ def test_a_scheduler_that_ends_is_one_line_and_what_was_finished_stays(laborator
         )
         first = process.stderr.readline()
         server.kill()
-        told, said = process.communicate(timeout=120)
+        stdout, stderr = process.communicate(timeout=120)
     assert first.startswith("1 of 2: ")
     assert process.returncode == 1
-    assert told == ""
-    assert said == f"{address}: the Dask scheduler is gone; the same command goes on from here.\n"
+    assert stdout == ""
+    assert stderr == f"{address}: the Dask scheduler is gone; run the same command again to continue.\n"
     assert len(poses_in(tmp_path / "out")) >= 1
     assert not list((tmp_path / "out").glob(".*"))
 
 
-def test_where_no_scheduler_answers_nothing_is_begun(laboratory):
-    done = run(laboratory, "--save_folder", "nowhere", "--scheduler", "tcp://127.0.0.1:1")
+def test_dask_scheduler_that_does_not_answer(workspace):
+    done = run(workspace, "--save_folder", "nowhere", "--scheduler", "tcp://127.0.0.1:1")
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()
     assert line.startswith("--scheduler tcp://127.0.0.1:1: no Dask scheduler answers there")
 
 
 @pytest.mark.parametrize("address", ["nonsense://x", "127.0.0.1:99999", ""])
-def test_an_address_that_is_none_is_one_line(laboratory, address):
-    done = run(laboratory, "--save_folder", "nowhere", "--scheduler", address)
+def test_dask_scheduler_address_that_is_invalid(workspace, address):
+    done = run(workspace, "--save_folder", "nowhere", "--scheduler", address)
     assert done.returncode == 2
     assert len(done.stderr.splitlines()) == 1
     assert "--scheduler" in done.stderr
 
 
-def test_workers_here_and_a_cluster_are_two_wishes(laboratory):
-    done = run(laboratory, "--workers", 2, "--scheduler", "tcp://127.0.0.1:1")
+def test_workers_and_scheduler_exclude_each_other(workspace):
+    done = run(workspace, "--workers", 2, "--scheduler", "tcp://127.0.0.1:1")
     assert done.returncode == 2
     assert "usage" in done.stderr
 
 
-def test_the_package_that_lacks_is_named(laboratory, monkeypatch):
+def test_dask_executor_names_missing_package(workspace, monkeypatch):
     monkeypatch.setitem(sys.modules, "distributed", None)
     with pytest.raises(GaitError, match=r"gait-suite\[dask\]"):
-        DaskExecutor(laboratory / "out", "tcp://127.0.0.1:1", print)
+        DaskExecutor(workspace / "out", "tcp://127.0.0.1:1", print)
 
 
-def test_a_worker_that_sees_another_folder_or_has_another_gait_says_so(laboratory, tmp_path):
-    (subject, _) = read_cohort(laboratory / "cohort.json")
-    task = FitTask(subject, FitSettings(laboratory / "data", tmp_path))
+def test_run_on_worker_refuses_other_folder_or_other_version(workspace, tmp_path):
+    (subject, _) = read_cohort(workspace / "cohort.json")
+    task = FitTask(subject, FitSettings(workspace / "data", tmp_path))
     with pytest.raises(GaitError, match="does not see this folder"):
-        task_there(task, tmp_path / ".shared-0", gait.__version__)
+        run_on_worker(task, tmp_path / ".shared-0", gait.__version__)
     with pytest.raises(GaitError, match=r"a worker has gait .* this command 9\.9"):
-        task_there(task, tmp_path / ".shared-0", "9.9")
+        run_on_worker(task, tmp_path / ".shared-0", "9.9")
     (tmp_path / ".shared-0").touch()
-    with folder_lock(person_folder(tmp_path, subject)):
-        assert isinstance(task_there(task, tmp_path / ".shared-0", gait.__version__), Locked)
+    with folder_lock(subject_folder(tmp_path, subject)):
+        assert isinstance(run_on_worker(task, tmp_path / ".shared-0", gait.__version__), Locked)
 
 
-def test_a_worker_without_the_suite_is_named(laboratory, tmp_path, monkeypatch):
-    """A cluster whose workers have distributed alone."""
-    monkeypatch.chdir(laboratory)
-    settings = FitSettings(laboratory / "data", tmp_path / "out", pictures=False)
+def test_dask_worker_without_gait_fails_the_trials(workspace, tmp_path, monkeypatch):
+    """The workers of the cluster have ``distributed`` only."""
+    monkeypatch.chdir(workspace)
+    settings = FitSettings(workspace / "data", tmp_path / "out", figures=False)
     settings.save_folder.mkdir()
     blocked = tmp_path / "blocked"
     (blocked / "gait").mkdir(parents=True)
     (blocked / "gait" / "__init__.py").write_text("raise ModuleNotFoundError(\"No module named 'gait'\")\n")
-    with cluster(tmp_path, blocked, "1") as (address, _), DaskExecutor(settings.save_folder, address, print) as crew:
-        outcomes = list(run_cohort(read_cohort("cohort.json"), settings, crew, print))
+    with (
+        cluster(tmp_path, blocked, "1") as (address, _),
+        DaskExecutor(settings.save_folder, address, print) as executor,
+    ):
+        outcomes = list(run_cohort(read_cohort("cohort.json"), settings, executor, print))
     assert [o.state for o in outcomes] == ["failed"] * 2
     for outcome in outcomes:
-        assert "cannot load the suite (No module named 'gait')" in outcome.line
-        assert "\n" not in outcome.line
+        assert "cannot import gait (No module named 'gait')" in outcome.message
+        assert "\n" not in outcome.message

@@ -1,4 +1,4 @@
-"""The guarded unpickler: what it reads, and that it runs nothing of what it refuses."""
+"""read_array_dict: what it reads, and that it runs no code."""
 
 import base64
 import io
@@ -13,7 +13,7 @@ import pytest
 import scipy.sparse
 
 from gait.errors import GaitError
-from gait.files import safe_pickle as array_pickle
+from gait.files import safe_pickle
 from gait.files.safe_pickle import ChumpyExpression, read_array_dict
 from tests.helpers.body_files import python2_npy
 
@@ -49,7 +49,7 @@ def assert_same(found, expected):
 
 
 def npy_of(value):
-    """What numpy.save writes for a dict today."""
+    """Return what today's numpy.save writes for a dict."""
     stream = io.BytesIO()
     np.save(stream, np.array(value, dtype=object), allow_pickle=True)
     return stream.getvalue()
@@ -63,28 +63,28 @@ WRITERS = {
 
 
 @pytest.mark.parametrize("name", WRITERS)
-def test_reads_what_numpy_wrote_then_and_now(tmp_path, name):
+def test_read_array_dict_of_old_and_new_numpy(tmp_path, name):
     (tmp_path / name).write_bytes(WRITERS[name](ARRAYS))
     assert_same(read_array_dict(tmp_path / name), ARRAYS)
 
 
 @pytest.mark.parametrize("name", WRITERS)
 @pytest.mark.parametrize("kind", ["csc_matrix", "csr_matrix", "coo_matrix", "csr_array"])
-def test_reads_sparse_matrices(tmp_path, name, kind):
+def test_read_array_dict_sparse_matrices(tmp_path, name, kind):
     dense = np.array([[0, 1.5, 0], [2, 0, 0]])
     (tmp_path / name).write_bytes(WRITERS[name]({"m": getattr(scipy.sparse, kind)(dense)}))
     np.testing.assert_array_equal(read_array_dict(tmp_path / name)["m"].toarray(), dense)
 
 
 @pytest.mark.parametrize("module", ["scipy.sparse", "scipy.sparse.csc", "scipy.sparse._csc"])
-def test_reads_sparse_matrices_of_old_module_paths(tmp_path, module):
+def test_read_array_dict_sparse_matrices_of_old_module_paths(tmp_path, module):
     data = pickle.dumps({"m": scipy.sparse.csc_matrix(np.eye(3))}, protocol=2)
     assert data.count(b"cscipy.sparse._csc\n") == 1
     (tmp_path / "m.pkl").write_bytes(data.replace(b"cscipy.sparse._csc\n", f"c{module}\n".encode()))
     np.testing.assert_array_equal(read_array_dict(tmp_path / "m.pkl")["m"].toarray(), np.eye(3))
 
 
-def test_reads_npz_with_a_pickled_member(tmp_path):
+def test_read_array_dict_npz_with_a_pickled_member(tmp_path):
     np.savez_compressed(tmp_path / "a.npz", x=np.eye(3), meta=np.array({"num_pose": 3}, dtype=object))
     found = read_array_dict(tmp_path / "a.npz")
     np.testing.assert_array_equal(found["x"], np.eye(3))
@@ -117,12 +117,12 @@ CHUMPY_PICKLES = {
         "bv&BfU<xPC8x3MitET2%30rwP@cPWh{x#fwrFI3CFS1Oi6d`MK7tfG*8B(Tzo+bPAJxVRe?5A2}&8?Dzy0s"
     ),
 }
-"""Written by chumpy 0.70, by protocol, deflated, in base 85: {whole: ch.array(arange(6.).reshape(2, 3)),
+"""Pickles of chumpy 0.70 by protocol, deflated, in base 85: {whole: ch.array(arange(6.).reshape(2, 3)),
 part: whole[:, 1:], nested: ch.Ch(whole), sum: whole + whole, turned: whole.T}."""
 
 
 @pytest.mark.parametrize("protocol", CHUMPY_PICKLES)
-def test_reads_the_variables_that_chumpy_wrote_and_names_its_formulas(tmp_path, protocol):
+def test_read_array_dict_chumpy_variables_and_formulas(tmp_path, protocol):
     (tmp_path / "ch.pkl").write_bytes(zlib.decompress(base64.b85decode(CHUMPY_PICKLES[protocol])))
     found = read_array_dict(tmp_path / "ch.pkl")
     whole = np.arange(6.0).reshape(2, 3)
@@ -133,14 +133,14 @@ def test_reads_the_variables_that_chumpy_wrote_and_names_its_formulas(tmp_path, 
 
 
 @pytest.mark.parametrize("protocol", range(6))
-def test_reads_beside_ordered_dictionaries_and_sets(tmp_path, protocol):
+def test_read_array_dict_with_ordered_dicts_and_sets(tmp_path, protocol):
     content = {"a": np.eye(2), "names": OrderedDict(pelvis=0, hip=1), "set": {1, 2}}
     (tmp_path / "a.pkl").write_bytes(pickle.dumps(content, protocol=protocol))
     np.testing.assert_array_equal(read_array_dict(tmp_path / "a.pkl")["a"], np.eye(2))
 
 
 class Calls:
-    """Pickles as a call of any function."""
+    """An object whose pickle calls any function."""
 
     def __init__(self, function, *args):
         self.call = (function, args)
@@ -150,7 +150,7 @@ class Calls:
 
 
 @pytest.mark.parametrize("wrap", [pickle.dumps, npy_of, lambda v: pickle.dumps(v, protocol=0)])
-def test_a_malicious_pickle_is_refused_by_name_and_runs_nothing(tmp_path, wrap):
+def test_read_array_dict_names_a_malicious_function_and_runs_nothing(tmp_path, wrap):
     witness = tmp_path / "was_here"
     evil = tmp_path / "evil.npy"
     calls = {
@@ -168,13 +168,13 @@ def test_a_malicious_pickle_is_refused_by_name_and_runs_nothing(tmp_path, wrap):
             read_array_dict(evil)
         line = str(caught.value)
         function = name.rpartition(".")[2]
-        assert line.startswith(f"{evil}: its pickle asks for ")
-        assert f".{function}, which is no array: refused, nothing was run." in line
+        assert line.startswith(f"{evil}: its pickle uses ")
+        assert f".{function}, which is not an array: refused, nothing was run." in line
         assert "\n" not in line
         assert not witness.exists()
 
 
-def test_a_malicious_member_of_an_npz_is_refused(tmp_path):
+def test_read_array_dict_refuses_a_malicious_npz_member(tmp_path):
     witness = tmp_path / "was_here"
     np.savez(tmp_path / "evil.npz", x=np.array(Calls(os.system, f"touch {witness}"), dtype=object))
     with pytest.raises(GaitError, match=r"posix\.system"):
@@ -193,29 +193,29 @@ HOSTILE = {
     "rebuilds an array of a class that is not numpy.ndarray": opcodes(
         b"cnumpy.core.multiarray\n_reconstruct\n", b"(cnumpy\ndtype\n(K\x00tU\x01btR"
     ),
-    "rebuilds an object that is no sparse matrix": opcodes(
+    "rebuilds an object that is not a sparse matrix": opcodes(
         b"ccopy_reg\n_reconstructor\n", b"(cnumpy\nndarray\nc__builtin__\nobject\nNtR"
     ),
     "refers to objects outside the file": opcodes(b"K\x01Q"),
-    "holds records, not plain numbers": pickle.dumps({"a": np.zeros(2, RECORD)}),
-    "holds an array of unknown kind 'M8'": pickle.dumps({"a": np.zeros(2, "datetime64[s]")}),
-    "holds an array without its numbers": opcodes(
+    "contains records, not plain numbers": pickle.dumps({"a": np.zeros(2, RECORD)}),
+    "contains an array of unknown kind 'M8'": pickle.dumps({"a": np.zeros(2, "datetime64[s]")}),
+    "contains an array without its numbers": opcodes(
         b"}U\x01acnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\n(K\x00tU\x01btR",
         b"(K\x01(K\x02tcnumpy\ndtype\n(U\x02f8K\x00K\x01tR\x89]tbs",
     ),
-    "holds an array without a dtype": opcodes(
+    "contains an array without a dtype": opcodes(
         b"}U\x01acnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\n(K\x00tU\x01btR",
         b"(K\x01(K\x02tN\x89U\x01atbs",
     ),
-    "holds a list, not a dictionary of arrays": pickle.dumps([1, 2]),
+    "contains a list, not a dictionary of arrays": pickle.dumps([1, 2]),
     "nested more than 16 deep": pickle.dumps({"a": [[[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]]]}),
-    "holds an array of shape (3,), not a dictionary of arrays": b"",
-    "damaged, cut off, or no file of arrays": b"solid cube\n facet normal 0 0 0\n",
+    "contains an array of shape (3,), not a dictionary of arrays": b"",
+    "damaged, truncated, or not a file of arrays": b"solid cube\n facet normal 0 0 0\n",
 }
 
 
 @pytest.mark.parametrize("line", HOSTILE)
-def test_hostile_and_odd_files_give_one_plain_line(tmp_path, line):
+def test_read_array_dict_refuses_hostile_files_in_one_line(tmp_path, line):
     path = tmp_path / "odd.npy"
     if HOSTILE[line]:
         path.write_bytes(HOSTILE[line])
@@ -228,7 +228,7 @@ def test_hostile_and_odd_files_give_one_plain_line(tmp_path, line):
     assert "\n" not in str(caught.value)
 
 
-def test_sparse_indices_outside_the_matrix_are_refused(tmp_path):
+def test_read_array_dict_refuses_sparse_indices_out_of_range(tmp_path):
     matrix = scipy.sparse.csc_matrix(np.eye(3))
     matrix.indices[0] = 1000  # scipy's own product would read past its memory
     (tmp_path / "m.pkl").write_bytes(pickle.dumps({"m": matrix}))
@@ -236,7 +236,7 @@ def test_sparse_indices_outside_the_matrix_are_refused(tmp_path):
         read_array_dict(tmp_path / "m.pkl")
 
 
-def test_lists_within_lists_that_share_themselves_are_read_once(tmp_path):
+def test_read_array_dict_reads_shared_lists_once(tmp_path):
     value = [1.0]
     for _ in range(14):
         value = [value] * 100  # 10^28 items if each were read anew
@@ -244,16 +244,16 @@ def test_lists_within_lists_that_share_themselves_are_read_once(tmp_path):
     assert len(read_array_dict(tmp_path / "laughs.pkl")["a"]) == 100
 
 
-def test_what_a_pickle_sets_on_the_names_it_got_does_not_outlive_it(tmp_path):
+def test_read_array_dict_placeholders_are_not_shared_between_files(tmp_path):
     poison = opcodes(b"cscipy.sparse\ncsc_matrix\nN}U\x0d__setstate__cnumpy\nndarray\ns\x86b")
     (tmp_path / "poison.pkl").write_bytes(poison)
     with pytest.raises(GaitError):
         read_array_dict(tmp_path / "poison.pkl")
-    test_reads_sparse_matrices(tmp_path, "protocol2.pkl", "csc_matrix")
+    test_read_array_dict_sparse_matrices(tmp_path, "protocol2.pkl", "csc_matrix")
 
 
 @pytest.mark.parametrize("name", ["python2.npy", "today.npy", "protocol2.pkl", "a.npz"])
-def test_every_truncation_is_one_plain_line(tmp_path, name):
+def test_read_array_dict_refuses_every_truncation_in_one_line(tmp_path, name):
     path = tmp_path / name
     if name == "a.npz":
         np.savez(path, **{k: v for k, v in ARRAYS.items() if isinstance(v, np.ndarray)})
@@ -268,14 +268,14 @@ def test_every_truncation_is_one_plain_line(tmp_path, name):
         assert "\n" not in str(caught.value)
 
 
-def test_any_flipped_byte_is_read_or_refused_but_never_anything_else(tmp_path):
+def test_read_array_dict_with_any_flipped_byte(tmp_path):
     whole = bytearray(python2_npy({"a": np.arange(3.0), "m": scipy.sparse.csc_matrix(np.eye(2))}))
     path = tmp_path / "flipped.npy"
     rng = np.random.default_rng(0)
     lines = []
-    for place in range(len(whole)):
+    for position in range(len(whole)):
         changed = whole.copy()
-        changed[place] ^= int(rng.integers(1, 256))
+        changed[position] ^= int(rng.integers(1, 256))
         path.write_bytes(changed)
         try:
             read_array_dict(path)
@@ -285,7 +285,7 @@ def test_any_flipped_byte_is_read_or_refused_but_never_anything_else(tmp_path):
     assert not any("\n" in line for line in lines)
 
 
-def test_missing_folder_and_huge_files(tmp_path, monkeypatch):
+def test_read_array_dict_missing_and_huge_files(tmp_path, monkeypatch):
     with pytest.raises(GaitError, match=r"nothing.npy: no such file\."):
         read_array_dict(tmp_path / "nothing.npy")
     with pytest.raises(GaitError, match="cannot be read"):
@@ -295,11 +295,11 @@ def test_missing_folder_and_huge_files(tmp_path, monkeypatch):
         + b"{'descr': '<f8', 'fortran_order': False, 'shape': (1000000, 1000000), }".ljust(117)
         + b"\n"
     )
-    with pytest.raises(GaitError, match=r"claims an array of shape \(1000000, 1000000\), more than the file holds"):
+    with pytest.raises(GaitError, match=r"claims an array of shape \(1000000, 1000000\), more than the file contains"):
         read_array_dict(tmp_path / "claims.npy")
     with zipfile.ZipFile(tmp_path / "bomb.npz", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("x.npy", b"\0" * 5000)
-    monkeypatch.setattr(array_pickle, "MAX_BYTES", 1000)
+    monkeypatch.setattr(safe_pickle, "MAX_BYTES", 1000)
     with pytest.raises(GaitError, match="unpacks to"):
         read_array_dict(tmp_path / "bomb.npz")
     (tmp_path / "large.npy").write_bytes(b"\0" * 2000)

@@ -1,4 +1,4 @@
-"""The equations made for speed against the exact ones, and quaternions against scipy's rotations."""
+"""Test the fast normal equations against the exact ones, and quaternions against scipy's rotations."""
 
 from dataclasses import replace
 
@@ -8,33 +8,33 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from gait.body.rotations import inverse_left_jacobian
-from gait.fitting.joint_parametrization import turned
-from gait.fitting.marker_kinematics import marker_motion
+from gait.fitting.joint_parametrization import apply_step
+from gait.fitting.marker_kinematics import compute_marker_kinematics
 from gait.fitting.objective_terms import SoftPoseTarget
 from gait.fitting.reference_normal_equations import normal_equations, objective
-from gait.fitting.solver import quaternions as turns
+from gait.fitting.solver import quaternions
 from gait.fitting.solver.batched_normal_equations import BatchedNormalEquations
 from gait.fitting.solver.block_solver import BlockNormalEquations, BlockStep, damped_step
 from gait.fitting.solver.frame_data import ObservedMarkers
-from gait.fitting.solver.kinematic_blocks import limbs
-from tests.fitting.test_jacobians import FEATURES, WEIGHTS, case, leaning_of, narrow_bounds, observation_of, prior_of
+from gait.fitting.solver.kinematic_blocks import split_kinematic_tree
+from tests.fitting.test_jacobians import FEATURES, SCALES, case, narrow_bounds, observe, prior_of, target_of
 from tests.helpers.fitting_cases import random_body
 
 DOUBLE = torch.float64
 
 
-def unknowns_of(limbs):
-    """Where each limb's unknowns (G, l), −1 for none, and the trunk's (t,) stand among the exact equations'."""
-    J = len(limbs.place)
-    limb = np.where(limbs.limb[:, None] < J, 3 * limbs.limb.numpy()[:, None] + np.arange(3)[:, None], -1)  # (G, 3, L)
-    trunk = 3 * limbs.trunk.numpy() + np.arange(3)[:, None]
+def parameter_indices(blocks):
+    """Return the indices of the parameters of limbs (G, l), −1 for padding, and trunk (t,) in the exact equations."""
+    J = len(blocks.position)
+    limb = np.where(blocks.limb[:, None] < J, 3 * blocks.limb.numpy()[:, None] + np.arange(3)[:, None], -1)  # (G, 3, L)
+    trunk = 3 * blocks.trunk.numpy() + np.arange(3)[:, None]
     return limb.reshape(len(limb), -1), np.concatenate([trunk.ravel(), 3 * J + np.arange(3)])
 
 
-def dense(equations, limbs):
-    """Gradient (T, D) and curvature (T, D, D) in the order of the exact equations."""
-    limb, trunk = unknowns_of(limbs)
-    T, D = len(equations.trunk), 3 * len(limbs.place) + 3
+def dense(equations, blocks):
+    """Return gradient (T, D) and curvature (T, D, D) in the order of the exact equations."""
+    limb, trunk = parameter_indices(blocks)
+    T, D = len(equations.trunk), 3 * len(blocks.position) + 3
     gradient, curvature = np.zeros((T, D)), np.zeros((T, D, D))
     gradient[:, trunk] = equations.trunk_gradient
     curvature[:, trunk[:, None], trunk] = equations.trunk
@@ -49,10 +49,10 @@ def dense(equations, limbs):
     return gradient, curvature
 
 
-def between_limbs(limbs):
-    """(D, D) whether two unknowns are of two limbs."""
-    limb, _ = unknowns_of(limbs)
-    of = np.full(3 * len(limbs.place) + 3, -1)
+def between_limbs(blocks):
+    """Return (D, D) whether two parameters belong to different limbs."""
+    limb, _ = parameter_indices(blocks)
+    of = np.full(3 * len(blocks.position) + 3, -1)
     for g, rows in enumerate(limb):
         of[rows[rows >= 0]] = g
     return (of[:, None] >= 0) & (of >= 0) & (of[:, None] != of)
@@ -64,94 +64,98 @@ def tree(request):
 
 
 @FEATURES
-def test_objective_and_gradient_are_the_exact_ones(tmp_path, tree, feature):
-    body, wearer, pose = case(tmp_path, tree, feature, spread=0.4)
-    observation = observation_of(wearer, pose)
-    prior = prior_of(body, wearer, narrow_bounds(body, 0.3))
-    leaning = leaning_of(body, wearer, pose.frames)
-    exact = normal_equations(wearer, pose, observation, prior, WEIGHTS, (leaning,))
-    equations = BatchedNormalEquations(wearer, prior, WEIGHTS, DOUBLE)
-    frames = equations.frames(observation, (leaning,))
-    poses = equations.taken_up(pose, frames)
-    found = equations.evaluate(poses, frames)
+def test_linearize_gives_the_exact_objective_and_gradient(tmp_path, tree, feature):
+    body, subject, pose = case(tmp_path, tree, feature, spread=0.4)
+    observation = observe(subject, pose)
+    prior = prior_of(body, subject, narrow_bounds(body, 0.3))
+    target = target_of(body, subject, pose.num_frames)
+    exact = normal_equations(subject, pose, observation, prior, SCALES, (target,))
+    equations = BatchedNormalEquations(subject, prior, SCALES, DOUBLE)
+    data = equations.frame_data(observation, (target,))
+    poses = equations.to_internal(pose, data)
+    found = equations.linearize(poses, data)
     np.testing.assert_allclose(found.cost, exact.cost, rtol=1e-9)
-    np.testing.assert_allclose(equations.cost(poses, frames), exact.cost, rtol=1e-9)
-    gradient, _ = dense(found.equations, equations.limbs)
+    np.testing.assert_allclose(equations.cost(poses, data), exact.cost, rtol=1e-9)
+    gradient, _ = dense(found.equations, equations.blocks)
     np.testing.assert_allclose(gradient, exact.gradient, atol=1e-9 * float(exact.gradient.abs().max()))
-    np.testing.assert_allclose(found.parent_world.transpose(0, 1), exact.motion.parent_world, atol=1e-12)
-    markers, joints = equations.placed(pose)
-    np.testing.assert_allclose(markers, exact.motion.markers, atol=1e-12)
-    np.testing.assert_allclose(joints, exact.motion.joints, atol=1e-12)
+    np.testing.assert_allclose(found.parent_world.transpose(0, 1), exact.kinematics.parent_world, atol=1e-12)
+    markers, joints = equations.markers_and_joints(pose)
+    np.testing.assert_allclose(markers, exact.kinematics.markers, atol=1e-12)
+    np.testing.assert_allclose(joints, exact.kinematics.joints, atol=1e-12)
 
 
 @FEATURES
-def test_curvature_of_the_markers(tmp_path, tree, feature):
-    """Gauss and Newton's, but for what two limbs have in common; never less than theirs.
-
-    With blend shapes by which a joint moves its own limb's markers; others' are left to the gradient.
-    """
-    body, wearer, pose = case(tmp_path, tree, feature)
+def test_linearize_never_underestimates_the_curvature_of_the_markers(tmp_path, tree, feature):
+    """The curvature is exact except between limbs. Blend shapes across limbs, which it ignores, are removed."""
+    body, subject, pose = case(tmp_path, tree, feature)
     if feature is not None:
-        elsewhere = BatchedNormalEquations(wearer, prior_of(body, wearer), WEIGHTS, DOUBLE).point_pose_elsewhere
-        wearer = replace(wearer, skin=replace(wearer.skin, point_pose=wearer.skin.point_pose - elsewhere))
-    observation = observation_of(wearer, pose)
-    prior = prior_of(body, wearer)
+        cross_limb = BatchedNormalEquations(subject, prior_of(body, subject), SCALES, DOUBLE).cross_limb_posedirs
+        subject = replace(
+            subject,
+            reduced_body=replace(
+                subject.reduced_body, marker_posedirs=subject.reduced_body.marker_posedirs - cross_limb
+            ),
+        )
+    observation = observe(subject, pose)
+    prior = prior_of(body, subject)
     silent = type(prior)(
-        prior.natural,
+        prior.mean,
         0 * prior.precision,
         torch.full_like(prior.lower, -torch.inf),
         torch.full_like(prior.upper, torch.inf),
         0.0,
     )
-    exact = normal_equations(wearer, pose, observation, silent, WEIGHTS)
-    equations = BatchedNormalEquations(wearer, silent, WEIGHTS, DOUBLE)
-    frames = equations.frames(observation)
-    poses = equations.taken_up(pose, frames)
-    _, curvature = dense(equations.evaluate(poses, frames).equations, equations.limbs)
+    exact = normal_equations(subject, pose, observation, silent, SCALES)
+    equations = BatchedNormalEquations(subject, silent, SCALES, DOUBLE)
+    data = equations.frame_data(observation)
+    poses = equations.to_internal(pose, data)
+    _, curvature = dense(equations.linearize(poses, data).equations, equations.blocks)
     scale = float(exact.curvature.abs().max())
-    apart = between_limbs(equations.limbs)
-    assert np.abs(exact.curvature.numpy()[:, apart]).max() > 0.001 * scale, "some markers hang on several limbs"
+    cross = between_limbs(equations.blocks)
+    assert np.abs(exact.curvature.numpy()[:, cross]).max() > 0.001 * scale, "some markers depend on several limbs"
     more = curvature - exact.curvature.numpy()
     assert np.linalg.eigvalsh(more).min() > -1e-9 * scale
-    _, trunk = unknowns_of(equations.limbs)
+    _, trunk = parameter_indices(equations.blocks)
     np.testing.assert_allclose(more[:, trunk], 0, atol=1e-9 * scale)
-    np.testing.assert_allclose(equations.known(poses, frames), exact.known, atol=1e-9 * scale)
+    np.testing.assert_allclose(equations.marker_curvature(poses, data), exact.marker_curvature, atol=1e-9 * scale)
 
 
-def test_curvature_of_the_joints_terms_is_near_gauss_newtons(tmp_path):
-    """Exact where a residual is small; the place's is exact anywhere."""
-    body, wearer, pose = case(tmp_path, False, None, spread=0.05)
+def test_linearize_gives_nearly_the_gauss_newton_curvature_of_the_joint_terms(tmp_path):
+    """It is exact for small residuals; that of the translation is always exact."""
+    body, subject, pose = case(tmp_path, False, None, spread=0.05)
     nothing = ObservedMarkers(torch.zeros(3, 12, 3, dtype=DOUBLE), torch.zeros(3, 12, dtype=torch.bool))
-    prior = prior_of(body, wearer)
-    leaning = SoftPoseTarget(
+    prior = prior_of(body, subject)
+    target = SoftPoseTarget(
         pose.rotations,
         pose.translation + 0.1,
         torch.full(pose.rotations.shape[:2], 300.0, dtype=DOUBLE),
         torch.full((3,), 2e3, dtype=DOUBLE),
     )
-    exact = normal_equations(wearer, pose, nothing, prior, WEIGHTS, (leaning,)).curvature.numpy()
-    equations = BatchedNormalEquations(wearer, prior, WEIGHTS, DOUBLE)
-    frames = equations.frames(nothing, (leaning,))
-    found = equations.evaluate(equations.taken_up(pose, frames), frames)
-    _, curvature = dense(found.equations, equations.limbs)
+    exact = normal_equations(subject, pose, nothing, prior, SCALES, (target,)).curvature.numpy()
+    equations = BatchedNormalEquations(subject, prior, SCALES, DOUBLE)
+    data = equations.frame_data(nothing, (target,))
+    found = equations.linearize(equations.to_internal(pose, data), data)
+    _, curvature = dense(found.equations, equations.blocks)
     np.testing.assert_allclose(curvature[:, -3:, -3:], exact[:, -3:, -3:], rtol=1e-9)
     assert np.abs(curvature - exact).max() < 0.1 * np.abs(exact).max()
 
 
-def test_a_step_is_the_exact_ones(tmp_path, tree):
-    _, wearer, pose = case(tmp_path, tree)
-    observation = observation_of(wearer, pose)
-    J = wearer.skin.num_joints
-    step = torch.tensor(np.random.default_rng(1).normal(0, 0.3, (pose.frames, 3 * J + 3)))
-    expected = turned(pose, marker_motion(wearer, pose).parent_world, step, wearer.skin.hinges)
-    equations = BatchedNormalEquations(wearer, prior_of(tmp_body(tmp_path, tree), wearer), WEIGHTS, DOUBLE)
-    frames = equations.frames(observation)
-    poses = equations.taken_up(pose, frames)
-    parent_world = equations.evaluate(poses, frames).parent_world
-    limb, trunk = unknowns_of(equations.limbs)
+def test_apply_step_equals_the_exact_one(tmp_path, tree):
+    _, subject, pose = case(tmp_path, tree)
+    observation = observe(subject, pose)
+    J = subject.reduced_body.num_joints
+    step = torch.tensor(np.random.default_rng(1).normal(0, 0.3, (pose.num_frames, 3 * J + 3)))
+    expected = apply_step(
+        pose, compute_marker_kinematics(subject, pose).parent_world, step, subject.reduced_body.hinges
+    )
+    equations = BatchedNormalEquations(subject, prior_of(tmp_body(tmp_path, tree), subject), SCALES, DOUBLE)
+    data = equations.frame_data(observation)
+    poses = equations.to_internal(pose, data)
+    parent_world = equations.linearize(poses, data).parent_world
+    limb, trunk = parameter_indices(equations.blocks)
     by_limb = torch.where(torch.tensor(limb) >= 0, step[:, limb], 0.0)
-    there = BlockStep(by_limb, step[:, trunk], step.new_zeros(pose.frames))
-    found = equations.given_back(equations.turned(poses, parent_world, there), frames)
+    block_step = BlockStep(by_limb, step[:, trunk], step.new_zeros(pose.num_frames))
+    found = equations.to_matrix_pose(equations.apply_step(poses, parent_world, block_step), data)
     np.testing.assert_allclose(found.rotations, expected.rotations, atol=1e-12)
     np.testing.assert_allclose(found.translation, expected.translation, atol=1e-12)
     if tree:
@@ -164,20 +168,20 @@ def tmp_body(folder, tree):
 
 @FEATURES
 def test_single_precision_far_from_the_origin(tmp_path, tree, feature):
-    """A laboratory is metres long; what is seen is taken from the middle of its markers."""
-    body, wearer, pose = case(tmp_path, tree, feature, spread=0.4)
-    near = observation_of(wearer, pose)
+    """Positions are relative to the centroid of the markers, so that single precision is enough in a large room."""
+    body, subject, pose = case(tmp_path, tree, feature, spread=0.4)
+    near = observe(subject, pose)
     away = torch.tensor([12.0, 1.0, -30.0], dtype=DOUBLE)
-    observation = ObservedMarkers(torch.where(near.seen[..., None], near.markers + away, 0.0), near.seen)
+    observation = ObservedMarkers(torch.where(near.visible[..., None], near.markers + away, 0.0), near.visible)
     pose = type(pose)(pose.rotations, pose.translation + away, pose.angles)
-    prior = prior_of(body, wearer)
-    exact = objective(wearer, pose, observation, prior, WEIGHTS)
-    equations = BatchedNormalEquations(wearer, prior, WEIGHTS)
-    frames = equations.frames(observation)
-    found = equations.evaluate(equations.taken_up(pose, frames), frames)
+    prior = prior_of(body, subject)
+    exact = objective(subject, pose, observation, prior, SCALES)
+    equations = BatchedNormalEquations(subject, prior, SCALES)
+    data = equations.frame_data(observation)
+    found = equations.linearize(equations.to_internal(pose, data), data)
     assert found.cost.dtype == found.equations.limb.dtype == torch.float32
     np.testing.assert_allclose(found.cost, exact, rtol=1e-4)
-    back = equations.given_back(equations.taken_up(pose, frames), frames)
+    back = equations.to_matrix_pose(equations.to_internal(pose, data), data)
     np.testing.assert_allclose(back.rotations, pose.rotations, atol=1e-6)
     np.testing.assert_allclose(back.translation, pose.translation, atol=1e-6)
 
@@ -186,7 +190,7 @@ def test_single_precision_far_from_the_origin(tmp_path, tree, feature):
 
 
 def random_limb_equations(frames=3, limbs=2, unknowns=4, trunk=5, nothing=False):
-    """Of a dense positive definite system without anything between the limbs, and that system."""
+    """Return random equations without cross blocks between limbs, and the same as a dense system."""
     rng = np.random.default_rng(0)
     rows = rng.normal(size=(frames, limbs, 12, unknowns + trunk + 1))
     if nothing:
@@ -220,16 +224,16 @@ def test_damped_step_solves_each_frames_damped_equations():
         np.testing.assert_allclose(step.gain[t], -(g[t] @ expected + 0.5 * expected @ H[t] @ expected), rtol=1e-7)
 
 
-def test_damped_step_leaves_unknowns_that_nothing_sees():
+def test_damped_step_leaves_undetermined_parameters_unchanged():
     equations, _, _ = random_limb_equations(nothing=True)
     step = damped_step(equations, torch.zeros(3, dtype=DOUBLE))
     assert torch.isfinite(step.limb).all()
     np.testing.assert_allclose(step.limb[:, :, 0], 0, atol=1e-12)
 
 
-def test_a_skeleton_falls_into_trunk_legs_arms_and_head(tmp_path):
-    body, wearer, _ = case(tmp_path)
-    found = BatchedNormalEquations(wearer, prior_of(body, wearer), WEIGHTS).limbs
+def test_split_kinematic_tree_gives_trunk_legs_arms_and_head(tmp_path):
+    body, subject, _ = case(tmp_path)
+    found = BatchedNormalEquations(subject, prior_of(body, subject), SCALES).blocks
     assert found.trunk.tolist() == [0, 3, 6, 9]
     assert sorted(sorted(j for j in row if j < 22) for row in found.limb.tolist()) == [
         [1, 4, 7, 10],
@@ -241,14 +245,14 @@ def test_a_skeleton_falls_into_trunk_legs_arms_and_head(tmp_path):
 
 
 @pytest.mark.parametrize("parents", [[-1], [-1, 0, 1], [-1, 0, 0, 1, 2]], ids=["a point", "a chain", "two chains"])
-def test_other_skeletons_fall_apart_too(parents):
-    """Every joint stands once, every marker at least once, and its copies make it whole."""
+def test_split_kinematic_tree_of_other_skeletons(parents):
+    """Every joint occurs once, every marker at least once, and the weights of its copies sum to one."""
     J = len(parents)
-    share = torch.rand(7, J, generator=torch.Generator().manual_seed(0))
-    share[0], share[0, 0] = 0, 1
-    found = limbs(parents, share)
-    everywhere = [*found.limb.flatten().tolist(), *found.trunk.tolist()]
-    assert [everywhere[place] for place in found.place.tolist()] == list(range(J))
+    skin_weights = torch.rand(7, J, generator=torch.Generator().manual_seed(0))
+    skin_weights[0], skin_weights[0, 0] = 0, 1
+    found = split_kinematic_tree(parents, skin_weights)
+    all_joints = [*found.limb.flatten().tolist(), *found.trunk.tolist()]
+    assert [all_joints[k] for k in found.position.tolist()] == list(range(J))
     whole = torch.zeros(7).index_add_(0, found.markers.flatten(), (found.trunk_scale**2).flatten())
     np.testing.assert_allclose(whole, 1, atol=1e-6)
 
@@ -257,40 +261,44 @@ def test_other_skeletons_fall_apart_too(parents):
 
 
 def rotations(count=200, seed=0):
-    """Any, and some by nothing, by next to nothing and by half a turn."""
+    """Return random rotations, some of them by zero, very small angles and half a q."""
     rng = np.random.default_rng(seed)
     vectors = rng.normal(size=(count, 3))
     angles = np.concatenate([rng.uniform(0, np.pi, count - 6), [0, 1e-9, 1e-4, 0.05, np.pi - 1e-6, np.pi]])
     return Rotation.from_rotvec(vectors / np.linalg.norm(vectors, axis=1, keepdims=True) * angles[:, None])
 
 
-def test_matrices_and_back():
+def test_from_matrices_and_to_matrices():
     matrices = torch.tensor(rotations().as_matrix())
-    turn = turns.from_matrices(matrices)
-    np.testing.assert_allclose(turns.length(turn), 1, atol=1e-12)
-    np.testing.assert_allclose(turns.to_matrices(turn), matrices, atol=1e-12)
-    single = turns.to_matrices(turns.from_matrices(matrices.float()))
+    q = quaternions.from_matrices(matrices)
+    np.testing.assert_allclose(quaternions.norm(q), 1, atol=1e-12)
+    np.testing.assert_allclose(quaternions.to_matrices(q), matrices, atol=1e-12)
+    single = quaternions.to_matrices(quaternions.from_matrices(matrices.float()))
     np.testing.assert_allclose(single, matrices, atol=1e-6)
 
 
-def test_products_and_inverses():
+def test_multiply_and_inverse():
     a, b = rotations(seed=1), rotations(seed=2)
     p, q = (torch.tensor(r.as_quat().T) for r in (a, b))
-    np.testing.assert_allclose(turns.to_matrices(turns.product(p, q)), (a * b).as_matrix(), atol=1e-12)
-    np.testing.assert_allclose(turns.to_matrices(turns.inverse(p)), a.inv().as_matrix(), atol=1e-12)
+    np.testing.assert_allclose(quaternions.to_matrices(quaternions.multiply(p, q)), (a * b).as_matrix(), atol=1e-12)
+    np.testing.assert_allclose(quaternions.to_matrices(quaternions.inverse(p)), a.inv().as_matrix(), atol=1e-12)
 
 
 @pytest.mark.parametrize("sign", [1, -1])
-def test_vectors_and_back(sign):
-    turn = torch.tensor(sign * rotations().as_quat().T)
-    vectors, _ = turns.to_vectors(turn)
+def test_to_rotvec_and_from_rotvec(sign):
+    q = torch.tensor(sign * rotations().as_quat().T)
+    vectors, _ = quaternions.to_rotvec(q)
     expected = rotations().as_rotvec().T
     np.testing.assert_allclose(vectors[:, :-1], expected[:, :-1], atol=1e-7)
-    np.testing.assert_allclose(turns.to_matrices(turns.from_vectors(vectors)), rotations().as_matrix(), atol=1e-7)
+    np.testing.assert_allclose(
+        quaternions.to_matrices(quaternions.from_rotvec(vectors)), rotations().as_matrix(), atol=1e-7
+    )
 
 
-def test_a_pull_back_is_the_inverse_jacobians_transpose():
-    vectors, bend = turns.to_vectors(torch.tensor(rotations().as_quat().T))
-    pull = torch.tensor(np.random.default_rng(3).normal(size=vectors.shape))
-    expected = (inverse_left_jacobian(vectors.T).mT @ pull.T[..., None])[..., 0].T
-    np.testing.assert_allclose(turns.pulled_back(vectors, bend, pull), expected, atol=1e-6)
+def test_apply_inverse_jacobian_transpose():
+    vectors, jacobian_coefficient = quaternions.to_rotvec(torch.tensor(rotations().as_quat().T))
+    gradient = torch.tensor(np.random.default_rng(3).normal(size=vectors.shape))
+    expected = (inverse_left_jacobian(vectors.T).mT @ gradient.T[..., None])[..., 0].T
+    np.testing.assert_allclose(
+        quaternions.apply_inverse_jacobian_transpose(vectors, jacobian_coefficient, gradient), expected, atol=1e-6
+    )

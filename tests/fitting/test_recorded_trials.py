@@ -1,4 +1,4 @@
-"""Real walks: what a fit owes the people who wore the markers, and the clinic's own answer for their knees."""
+"""Test fits of recorded trials: residuals, plausible motion, and agreement with Plug-in Gait."""
 
 import importlib
 
@@ -11,9 +11,9 @@ from gait.body.model_file import load_body
 from gait.body.skeleton import Joint
 from gait.capture import read_recording
 from gait.errors import GaitError
-from gait.fitting.subject_fit import fit_person
-from gait.motion.common_frame import aligned
-from gait.motion.resampling import resampled
+from gait.fitting.subject_fit import fit_recordings
+from gait.motion.common_frame import align_windows
+from gait.motion.resampling import resample
 from tests.helpers.paths import REPOSITORY
 
 pytestmark = [pytest.mark.captures, pytest.mark.slow]
@@ -33,14 +33,14 @@ def body():
 
 
 @pytest.fixture(scope="module")
-def walks(captures, benchmark, body):
-    """Everybody's walks, each person fitted with all of that person's recordings."""
-    persons = benchmark("real_walks").recorded_persons(captures)
-    return benchmark("real_fits").fit_walks(persons, captures, body)
+def trials(captures, benchmark, body):
+    """All walking trials, each fitted together with all trials of its subject."""
+    subjects = benchmark("recorded_trials").recorded_subjects(captures)
+    return benchmark("fit_recorded_trials").fit_trials(subjects, captures, body)
 
 
-def test_all_walks_are_there(walks):
-    assert {walk.name for walk in walks} == {
+def test_all_trials_are_present(trials):
+    assert {trial.name for trial in trials} == {
         "healthy/HC002D/walk06.c3d",
         "healthy/HC030A/walk05.c3d",
         "healthy/HC033A/walk10.c3d",
@@ -54,63 +54,66 @@ def test_all_walks_are_there(walks):
     }
 
 
-def test_the_body_wears_the_markers(walks, benchmark, body):
-    """Mean residual at most 6 mm, no frame above 15 mm, anatomical markers placed within 15 mm of the layout."""
-    for walk in walks:
-        figures = benchmark("real_fits").walk_figures(walk, body)
-        assert figures["residual_mm"] <= 6, walk.name
-        assert figures["max_frame_mean_mm"] <= 15, walk.name
-        assert figures["offset_mm"] <= 15, walk.name
+def test_residuals_and_marker_offsets_are_small(trials, benchmark, body):
+    """Mean residual at most 6 mm, no frame above 15 mm, offsets of anatomical markers at most 15 mm."""
+    for trial in trials:
+        metrics = benchmark("fit_recorded_trials").trial_metrics(trial, body)
+        assert metrics["residual_mm"] <= 6, trial.name
+        assert metrics["max_frame_mean_mm"] <= 15, trial.name
+        assert metrics["offset_mm"] <= 15, trial.name
 
 
-def test_knees_and_elbows_bend_the_human_way_only(walks, benchmark):
-    for walk in walks:
-        assert benchmark("real_fits").wrong_way_share(walk.gait.rotations) == {"knees": 0, "elbows": 0}, walk.name
+def test_knees_and_elbows_do_not_hyperextend(trials, benchmark):
+    for trial in trials:
+        assert benchmark("fit_recorded_trials").hyperextended_fraction(trial.trial_fit.rotations) == {
+            "knees": 0,
+            "elbows": 0,
+        }, trial.name
 
 
-def test_no_joint_jumps(walks):
-    """Nothing of a walking person moves faster than a foot in swing, 8 m/s at the very most."""
-    for walk in walks:
-        speed = np.linalg.norm(np.diff(walk.gait.joints_m, axis=0), axis=-1) * walk.gait.recording.rate_hz
-        assert speed.max() < 8, walk.name
+def test_joint_speed_is_plausible(trials):
+    """The fastest joint of a walking subject is the foot in swing, at most 8 m/s."""
+    for trial in trials:
+        speed = np.linalg.norm(np.diff(trial.trial_fit.joints_m, axis=0), axis=-1) * trial.trial_fit.recording.rate_hz
+        assert speed.max() < 8, trial.name
 
 
-def test_knees_are_the_clinics(walks, benchmark):
-    """Knee angle from hip, knee and ankle centres, Plug-in Gait's against the fitted body's, over all walks."""
-    compared = benchmark("clinic_centres").compared_with_the_clinic(walks)
+def test_knee_angles_agree_with_plug_in_gait(trials, benchmark):
+    """Compare the included knee angle of hip, knee and ankle centres with that of Plug-in Gait's centres."""
+    compared = benchmark("joint_centres_vs_plug_in_gait").compare_with_plug_in_gait(trials)
     assert len(compared["sides"]) >= 7
     assert compared["knee_correlation"]["pooled"] >= 0.99
     assert compared["knee_rmse_deg"]["pooled"] <= 5
     assert all(distance < 30 for distance in compared["centres_mm"].values())
 
 
-def test_a_child_that_was_measured_years_apart_has_a_shape_for_each_visit(walks):
-    """CP02 before and after treatment; the static trial belongs to the first visit."""
-    person = next(walk.person for walk in walks if "CP02" in walk.name)
-    names = [{person.gaits[r].recording.path.stem for r in visit} for visit in person.visits]
+def test_child_recorded_years_apart_has_two_shapes(trials):
+    """CP02 before and after treatment; the static trial belongs to the first session."""
+    subject_fit = next(trial.subject_fit for trial in trials if "CP02" in trial.name)
+    names = [{subject_fit.trials[r].recording.path.stem for r in group} for group in subject_fit.shape_groups]
     assert {"walk08_post"} in names
     assert {"static", "walk08_pre", "walk10_pre"} in names
 
 
 @pytest.fixture(scope="module")
 def formats(captures, body):
-    """A fit of each file of other laboratories, or the line that refuses it."""
+    """The fit of each file of other laboratories, or the error message."""
     layout = plug_in_gait_layout(body)
     fits = {}
     for path in sorted((captures / "formats").iterdir()):
         try:
-            (fits[path.name],) = fit_person([read_recording(path)], body, layout).gaits
+            (fits[path.name],) = fit_recordings([read_recording(path)], body, layout).trials
         except GaitError as error:
             fits[path.name] = str(error)
     return fits
 
 
-def test_every_format_is_fitted_or_refused_by_name(formats):
-    """Stairs, treadmills, legs alone, half of the samples missing; two files hold no marker of a person's body."""
-    refused = {name for name, fit in formats.items() if isinstance(fit, str)}
-    assert refused == {"dec_int.c3d", "pc_real.c3d"}
+def test_every_format_is_fitted_or_rejected_by_name(formats):
+    """Stairs, treadmills, leg markers alone, half of the samples missing; two files have no markers of a body."""
+    rejected = {name for name, fit in formats.items() if isinstance(fit, str)}
+    assert rejected == {"dec_int.c3d", "pc_real.c3d"}
     for name, fit in formats.items():
-        if name in refused:
+        if name in rejected:
             assert name in fit
             continue
         assert np.isfinite(fit.joints_m).all(), name
@@ -118,28 +121,28 @@ def test_every_format_is_fitted_or_refused_by_name(formats):
 
 
 @pytest.mark.parametrize("length", [64, 128])
-def test_all_walks_end_up_in_the_common_frame(walks, formats, length):
+def test_all_trials_are_aligned_to_the_common_frame(trials, formats, length):
     """Upright, facing +x, left on −z, in every window: also a turn, stairs, a treadmill, and static trials."""
-    fits = [(walk.name, walk.gait) for walk in walks]
+    fits = [(trial.name, trial.trial_fit) for trial in trials]
     fits += [(name, fit) for name, fit in formats.items() if not isinstance(fit, str)]
     for name, fit in fits:
-        joints = resampled(fit.joints_m[:, :22].astype(np.float32), fit.recording.rate_hz, 100.0)
+        joints = resample(fit.joints_m[:, :22].astype(np.float32), fit.recording.rate_hz, 100.0)
         if len(joints) < length:
             continue
-        for window in aligned(torch.from_numpy(np.stack(sliding(joints, length, step=8)))).numpy():
+        for window in align_windows(torch.from_numpy(np.stack(sliding(joints, length, step=8)))).numpy():
             head, pelvis = window[:, Joint.HEAD], window[:, Joint.PELVIS]
             left, right = window[:, [Joint.LEFT_ANKLE, Joint.LEFT_HIP]], window[:, [Joint.RIGHT_ANKLE, Joint.RIGHT_HIP]]
             assert (head[:, 1] > np.maximum(left[:, 0, 1], right[:, 0, 1]) + 0.5).all(), name
             np.testing.assert_allclose(pelvis[0], 0, atol=1e-6, err_msg=name)
-            way = pelvis[-1, [0, 2]]
-            walks_on = np.hypot(*way) > 0.3
-            assert not walks_on or (way[0] > 0 and abs(way[1]) < 1e-4), name
+            displacement = pelvis[-1, [0, 2]]
+            progresses = np.hypot(*displacement) > 0.3
+            assert not progresses or (displacement[0] > 0 and abs(displacement[1]) < 1e-4), name
             facing = np.cross([0, 1, 0], (right - left)[:, 1].mean(axis=0))
             assert np.degrees(np.abs(np.arctan2(facing[2], facing[0]))) < 25, name
             toes = window[:, [Joint.LEFT_FOOT, Joint.RIGHT_FOOT]] - window[:, [Joint.LEFT_ANKLE, Joint.RIGHT_ANKLE]]
             sides = np.cross(toes.mean(axis=1), [0, 1, 0]) * (right - left)[:, 1]
-            assert (sides.sum(axis=1) > 0).all(), f"{name}: a mirror image"
-            # In half a stride of a turn the legs cross; the left one is still the left one.
+            assert (sides.sum(axis=1) > 0).all(), f"{name}: mirrored"
+            # During a turn the legs may cross.
             if "turn" not in name:
                 assert left[:, 0, 2].mean() < right[:, 0, 2].mean(), name
 

@@ -1,4 +1,4 @@
-"""One person's fit against walkers of known truth, and what becomes of odd recordings."""
+"""Test the fit of a subject on synthetic trials with known truth, and on unusual recordings."""
 
 import json
 from dataclasses import replace
@@ -12,28 +12,28 @@ from scipy.spatial.transform import Rotation
 from gait.body.constraints_file import AngleBounds, read_constraints
 from gait.body.marker_placement import plug_in_gait_layout
 from gait.body.model_file import load_body
-from gait.body.pose_prior import natural_pose_prior
+from gait.body.pose_prior import default_pose_prior
 from gait.body.rotations import matrix_to_axis_angle
 from gait.body.skeleton import NUM_BODY_JOINTS, Joint
-from gait.body.vposer import VPoser, _needed_shapes
+from gait.body.vposer import VPoser, _expected_shapes
 from gait.capture import Recording
 from gait.errors import GaitError
-from gait.fitting.fit_report import fit_report
-from gait.fitting.subject_fit import calibration_frames, check_labels, fit_person, same_size
-from gait.synthetic import NO_ERRORS, MarkerErrors, make_person, make_walk, walker
+from gait.fitting.fit_report import build_fit_report
+from gait.fitting.subject_fit import check_shared_labels, fit_recordings, group_by_size, select_calibration_frames
+from gait.synthetic import NO_ERRORS, MeasurementErrors, make_subject, make_trial, parse_subject_name
 from tests.helpers.fitting_cases import (
     OPEN_BODY,
     constrained_open_body,
-    degrees,
+    hide_samples,
+    joint_angles_deg,
     random_body,
     random_layout,
-    recorded,
-    short_walk,
-    unseen_where,
+    record_trial,
+    short_trial,
 )
 
-AS_IN_THE_TABLE = MarkerErrors(placement_m=0.010, noise_m=0.001, gap_share=0.02)
-LITTLE = MarkerErrors(placement_m=0.004, technical_along_m=0.015, noise_m=0.0005, gap_share=0.0)
+REALISTIC = MeasurementErrors(placement_m=0.010, noise_m=0.001, gap_fraction=0.02)
+SMALL_ERRORS = MeasurementErrors(placement_m=0.004, technical_along_m=0.015, noise_m=0.0005, gap_fraction=0.0)
 LEGS = tuple(side + name for side in "LR" for name in ("ASI", "PSI", "THI", "KNE", "TIB", "ANK", "HEE", "TOE"))
 LEG_JOINTS = [Joint[name] for name in ("PELVIS", "LEFT_HIP", "RIGHT_HIP", "LEFT_KNEE", "RIGHT_KNEE")]
 LEG_JOINTS += [Joint.LEFT_ANKLE, Joint.RIGHT_ANKLE]
@@ -57,23 +57,25 @@ def hinged(body, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def walk(body):
-    return short_walk(body, seed=2, seconds=1.0)
+def trial(body):
+    return short_trial(body, seed=2, seconds=1.0)
 
 
 @pytest.fixture(scope="module")
-def recording(body, layout, walk):
-    return recorded(body, walk, layout, LITTLE)
+def recording(body, layout, trial):
+    return record_trial(body, trial, layout, SMALL_ERRORS)
 
 
 @pytest.fixture(scope="module")
-def person(recording, body, layout):
-    return fit_person([recording], body, layout)
+def subject_fit(recording, body, layout):
+    return fit_recordings([recording], body, layout)
 
 
-def joint_errors_mm(gait, walk):
-    """(22,) mean distance of each joint from the truth."""
-    return 1e3 * np.linalg.norm(gait.joints_m[:, :NUM_BODY_JOINTS] - walk.truth.joints_m, axis=-1).mean(axis=0)
+def joint_errors_mm(trial_fit, trial):
+    """Return the mean distance of each joint from the truth (22,), mm."""
+    return 1e3 * np.linalg.norm(trial_fit.joints_m[:, :NUM_BODY_JOINTS] - trial.ground_truth.joints_m, axis=-1).mean(
+        axis=0
+    )
 
 
 def vertices(body, poses, betas, translation_m):
@@ -83,15 +85,15 @@ def vertices(body, poses, betas, translation_m):
 
 def stature(body, betas):
     with torch.inference_mode():
-        height = body.shaped(torch.as_tensor(betas).to(body.v_template))[0][0, :, 1]
+        height = body.rest_body(torch.as_tensor(betas).to(body.v_template))[0][0, :, 1]
     return float(height.max() - height.min())
 
 
-def bends_the_human_way(gait):
+def has_anatomical_flexion(trial_fit):
     for side, sign in (("LEFT", -1), ("RIGHT", 1)):
-        if degrees(gait.rotations, Joint[f"{side}_KNEE"])[:, 0].min() < -5:
+        if joint_angles_deg(trial_fit.rotations, Joint[f"{side}_KNEE"])[:, 0].min() < -5:
             return False
-        if (sign * degrees(gait.rotations, Joint[f"{side}_ELBOW"])[:, 1]).min() < -5:
+        if (sign * joint_angles_deg(trial_fit.rotations, Joint[f"{side}_ELBOW"])[:, 1]).min() < -5:
             return False
     return True
 
@@ -100,66 +102,70 @@ def bends_the_human_way(gait):
 
 
 @pytest.mark.parametrize("name", ["healthy_1", "healthy_4", "crouch", "stiff_knee_left", "parkinsonian"])
-def test_walkers_as_laboratories_record_them(body, layout, name):
-    """The issue's table: 10 mm placement error, 1 mm noise, 2 % gaps; joints within 12 mm, vertices within 15."""
-    who = walker(name)
-    walk = make_walk(body, make_person(body, who.seed), who.disorder, seconds=1.3)
-    fit = fit_person([recorded(body, walk, layout, AS_IN_THE_TABLE)], body, layout)
-    (gait,) = fit.gaits
-    assert joint_errors_mm(gait, walk).mean() < 12
-    some, truth = slice(0, None, 15), walk.truth
-    ours = vertices(body, gait.poses[some], gait.betas, gait.translation_m[some])
+def test_fit_recordings_with_realistic_measurement_errors(body, layout, name):
+    """With 10 mm placement error, 1 mm noise and 2 % gaps, joints are within 12 mm and vertices within 15 mm."""
+    spec = parse_subject_name(name)
+    trial = make_trial(body, make_subject(body, spec.seed), spec.pathology, seconds=1.3)
+    fit = fit_recordings([record_trial(body, trial, layout, REALISTIC)], body, layout)
+    (trial_fit,) = fit.trials
+    assert joint_errors_mm(trial_fit, trial).mean() < 12
+    some, truth = slice(0, None, 15), trial.ground_truth
+    ours = vertices(body, trial_fit.poses[some], trial_fit.betas, trial_fit.translation_m[some])
     theirs = vertices(body, truth.poses[some], truth.betas, truth.translation_m[some])
     assert 1e3 * np.linalg.norm(ours - theirs, axis=-1).mean() < 15
-    assert 0.3 < 1e3 * np.nanmean(gait.residual_m) < 4
-    assert abs(stature(body, gait.betas) - walk.person.stature_m) < 0.04
-    assert bends_the_human_way(gait)
+    assert 0.3 < 1e3 * np.nanmean(trial_fit.residual_m) < 4
+    assert abs(stature(body, trial_fit.betas) - trial.subject.stature_m) < 0.04
+    assert has_anatomical_flexion(trial_fit)
 
 
 @pytest.mark.parametrize("adult", [True, False], ids=["adult", "child"])
-def test_without_errors_the_body_is_found(body, layout, adult):
-    walk = make_walk(body, make_person(body, 11, adult=adult), seconds=1.0)
-    (gait,) = fit_person([recorded(body, walk, layout, NO_ERRORS)], body, layout).gaits
-    assert np.nanmean(gait.residual_m) < 0.001
-    assert joint_errors_mm(gait, walk).mean() < 6
-    assert abs(stature(body, gait.betas) - walk.person.stature_m) < 0.025
+def test_fit_recordings_without_measurement_errors(body, layout, adult):
+    trial = make_trial(body, make_subject(body, 11, adult=adult), seconds=1.0)
+    (trial_fit,) = fit_recordings([record_trial(body, trial, layout, NO_ERRORS)], body, layout).trials
+    assert np.nanmean(trial_fit.residual_m) < 0.001
+    assert joint_errors_mm(trial_fit, trial).mean() < 6
+    assert abs(stature(body, trial_fit.betas) - trial.subject.stature_m) < 0.025
 
 
-def test_knee_angles_follow_the_truth(person, walk):
+def test_knee_angles_agree_with_the_truth(subject_fit, trial):
     for knee in (Joint.LEFT_KNEE, Joint.RIGHT_KNEE):
-        ours = degrees(person.gaits[0].rotations, knee)[:, 0]
-        theirs = np.degrees(walk.truth.poses[:, 3 * knee])
+        ours = joint_angles_deg(subject_fit.trials[0].rotations, knee)[:, 0]
+        theirs = np.degrees(trial.ground_truth.poses[:, 3 * knee])
         assert np.corrcoef(ours, theirs)[0, 1] > 0.995
         assert np.sqrt(np.mean((ours - theirs) ** 2)) < 4
 
 
-def test_a_fit_agrees_with_itself(person, recording, body):
-    """Poses, joints, markers and residuals tell of one and the same body."""
-    (gait,) = person.gaits
+def test_trial_fit_is_consistent(subject_fit, recording, body):
+    """Poses, joints, virtual markers and residuals belong to the same body."""
+    (trial_fit,) = subject_fit.trials
     T, M = recording.visible.shape
-    assert gait.recording is recording
-    assert set(gait.labels) == set(recording.labels)
-    columns = [recording.labels.index(label) for label in gait.labels]
-    apart = np.linalg.norm(gait.virtual_m - recording.positions_m[:, columns], axis=-1)
-    np.testing.assert_allclose(gait.residual_m, np.where(recording.visible[:, columns], apart, np.nan), atol=1e-9)
-    assert gait.poses.shape == (T, body.num_pose)
-    assert gait.virtual_m.shape == (T, M, 3)
-    assert (gait.poses[:, 3 * NUM_BODY_JOINTS :] == 0).all(), "fingers, toes and face stay at rest"
+    assert trial_fit.recording is recording
+    assert set(trial_fit.labels) == set(recording.labels)
+    columns = [recording.labels.index(label) for label in trial_fit.labels]
+    distance = np.linalg.norm(trial_fit.virtual_m - recording.positions_m[:, columns], axis=-1)
+    np.testing.assert_allclose(
+        trial_fit.residual_m, np.where(recording.visible[:, columns], distance, np.nan), atol=1e-9
+    )
+    assert trial_fit.poses.shape == (T, body.num_pose)
+    assert trial_fit.virtual_m.shape == (T, M, 3)
+    assert (trial_fit.poses[:, 3 * NUM_BODY_JOINTS :] == 0).all(), "fingers, toes and face stay at rest"
     with torch.inference_mode():
-        inputs = (torch.as_tensor(x).to(body.v_template) for x in (gait.poses, gait.betas, gait.translation_m))
+        inputs = (
+            torch.as_tensor(x).to(body.v_template) for x in (trial_fit.poses, trial_fit.betas, trial_fit.translation_m)
+        )
         joints = body.posed_joints(*inputs)[:, :NUM_BODY_JOINTS].numpy()
-    np.testing.assert_allclose(gait.joints_m, joints, atol=1e-5)
-    assert gait.seconds > 0
-    assert person.visits == ((0,),)
+    np.testing.assert_allclose(trial_fit.joints_m, joints, atol=1e-5)
+    assert trial_fit.seconds > 0
+    assert subject_fit.shape_groups == ((0,),)
 
 
-def test_two_runs_are_alike_to_the_last_bit(person, recording, body, layout):
-    (first,), (second,) = person.gaits, fit_person([recording], body, layout).gaits
+def test_fit_recordings_is_deterministic_to_the_last_bit(subject_fit, recording, body, layout):
+    (first,), (second,) = subject_fit.trials, fit_recordings([recording], body, layout).trials
     for name in ("betas", "offset_m", "poses", "translation_m", "joints_m", "virtual_m", "residual_m"):
         np.testing.assert_array_equal(getattr(first, name), getattr(second, name))
 
 
-def test_the_order_of_columns_and_of_the_layout_is_no_matter(person, recording, body, layout):
+def test_fit_recordings_is_independent_of_the_order_of_markers(subject_fit, recording, body, layout):
     order = np.random.default_rng(0).permutation(len(recording.labels))
     mixed = replace(
         recording,
@@ -167,34 +173,33 @@ def test_the_order_of_columns_and_of_the_layout_is_no_matter(person, recording, 
         positions_m=recording.positions_m[:, order],
         visible=recording.visible[:, order],
     )
-    (gait,) = fit_person([mixed], body, layout.select(layout.labels[::-1])).gaits
-    np.testing.assert_allclose(gait.joints_m, person.gaits[0].joints_m, atol=2e-4)
+    (trial_fit,) = fit_recordings([mixed], body, layout.select(layout.labels[::-1])).trials
+    np.testing.assert_allclose(trial_fit.joints_m, subject_fit.trials[0].joints_m, atol=2e-4)
 
 
-def test_where_in_the_laboratory_somebody_walks_is_no_matter(person, recording, body, layout):
+def test_fit_recordings_is_independent_of_place_and_direction(subject_fit, recording, body, layout):
     R, shift = Rotation.from_rotvec([0, 2.2, 0]).as_matrix(), np.array([40.0, 0.1, -12.0])
     elsewhere = replace(recording, positions_m=recording.positions_m @ R.T + shift)
-    (gait,) = fit_person([elsewhere], body, layout).gaits
-    np.testing.assert_allclose(gait.joints_m, person.gaits[0].joints_m @ R.T + shift, atol=2e-4)
-    np.testing.assert_allclose(gait.betas, person.gaits[0].betas, atol=0.02)
+    (trial_fit,) = fit_recordings([elsewhere], body, layout).trials
+    np.testing.assert_allclose(trial_fit.joints_m, subject_fit.trials[0].joints_m @ R.T + shift, atol=2e-4)
+    np.testing.assert_allclose(trial_fit.betas, subject_fit.trials[0].betas, atol=0.02)
 
 
-def test_frames_beyond_a_batch_are_fitted_as_within(recording, body, layout, monkeypatch):
-    """A recording is solved in batches; where one ends shows nowhere."""
-    monkeypatch.setattr("gait.fitting.frame_batches.CPU_FRAMES", 33)
-    (parts,) = fit_person([recording], body, layout).gaits
-    monkeypatch.setattr("gait.fitting.frame_batches.CPU_FRAMES", 1000)
-    (whole,) = fit_person([recording], body, layout).gaits
+def test_fit_recordings_is_independent_of_the_batch_size(recording, body, layout, monkeypatch):
+    monkeypatch.setattr("gait.fitting.frame_batches.CPU_BATCH_FRAMES", 33)
+    (parts,) = fit_recordings([recording], body, layout).trials
+    monkeypatch.setattr("gait.fitting.frame_batches.CPU_BATCH_FRAMES", 1000)
+    (whole,) = fit_recordings([recording], body, layout).trials
     np.testing.assert_allclose(parts.joints_m, whole.joints_m, atol=5e-5)
 
 
-def test_the_number_of_cores_shows_nowhere_to_the_last_bit(recording, body, layout, monkeypatch):
-    monkeypatch.setattr("gait.fitting.frame_batches.CPU_FRAMES", 17)
+def test_fit_recordings_is_independent_of_the_number_of_threads_to_the_last_bit(recording, body, layout, monkeypatch):
+    monkeypatch.setattr("gait.fitting.frame_batches.CPU_BATCH_FRAMES", 17)
     fits = []
     for threads in (1, 3):
         torch.set_num_threads(threads)
         try:
-            fits += fit_person([recording], body, layout).gaits
+            fits += fit_recordings([recording], body, layout).trials
             assert torch.get_num_threads() == threads
         finally:
             torch.set_num_threads(1)
@@ -202,55 +207,57 @@ def test_the_number_of_cores_shows_nowhere_to_the_last_bit(recording, body, layo
         np.testing.assert_array_equal(getattr(fits[0], name), getattr(fits[1], name))
 
 
-# --- parts that nobody sees ------------------------------------------------------------------------------------------
+# --- missing markers -------------------------------------------------------------------------------------------------
 
 
-def test_with_markers_on_the_legs_alone_the_rest_stays_natural(body, layout, walk):
-    recording = recorded(body, walk, layout, LITTLE, labels=LEGS)
-    (gait,) = fit_person([recording], body, layout).gaits
-    assert joint_errors_mm(gait, walk)[LEG_JOINTS].mean() < 12
-    assert bends_the_human_way(gait)
-    prior = natural_pose_prior()
-    angles = matrix_to_axis_angle(torch.as_tensor(gait.rotations)).numpy()[:, 1:]
+def test_leg_markers_alone_leave_the_rest_in_the_prior_pose(body, layout, trial):
+    recording = record_trial(body, trial, layout, SMALL_ERRORS, labels=LEGS)
+    (trial_fit,) = fit_recordings([recording], body, layout).trials
+    assert joint_errors_mm(trial_fit, trial)[LEG_JOINTS].mean() < 12
+    assert has_anatomical_flexion(trial_fit)
+    prior = default_pose_prior()
+    angles = matrix_to_axis_angle(torch.as_tensor(trial_fit.rotations)).numpy()[:, 1:]
     assert (angles < prior.upper[1:] + np.radians(3)).all()
     assert (angles > prior.lower[1:] - np.radians(3)).all()
     for name in ("SHOULDER", "ELBOW", "WRIST"):
         for side in ("LEFT", "RIGHT"):
             joint = Joint[f"{side}_{name}"]
             assert np.abs(angles[:, joint - 1] - prior.mean[joint]).max() < np.radians(10)
-    assert abs(stature(body, gait.betas) - walk.person.stature_m) < 0.1
+    assert abs(stature(body, trial_fit.betas) - trial.subject.stature_m) < 0.1
 
 
-def test_a_marker_that_only_one_recording_has(body, layout):
-    """Each gait is fitted to its own markers, and both to one shape."""
-    who = make_person(body, 7)
-    first, second = (make_walk(body, who, seconds=0.8, seed=seed) for seed in (1, 2))
-    whole = recorded(body, first, layout, LITTLE)
-    fewer = recorded(body, second, layout, LITTLE, labels=[name for name in whole.labels if name not in ("C7", "LTHI")])
-    fit = fit_person([whole, fewer], body, layout)
-    assert set(fit.gaits[0].labels) - set(fit.gaits[1].labels) == {"C7", "LTHI"}
-    np.testing.assert_array_equal(fit.gaits[0].betas, fit.gaits[1].betas)
-    assert fit.gaits[1].residual_m.shape[1] == len(fewer.labels)
-    for gait, walk in zip(fit.gaits, (first, second), strict=True):
-        assert joint_errors_mm(gait, walk).mean() < 10
-    report = fit_report(fit, fit.gaits[1], layout.labels, 1.7)
+def test_marker_in_only_one_of_two_trials(body, layout):
+    """Each trial is fitted to its own markers, and both have one shape."""
+    spec = make_subject(body, 7)
+    first, second = (make_trial(body, spec, seconds=0.8, seed=seed) for seed in (1, 2))
+    whole = record_trial(body, first, layout, SMALL_ERRORS)
+    fewer = record_trial(
+        body, second, layout, SMALL_ERRORS, labels=[name for name in whole.labels if name not in ("C7", "LTHI")]
+    )
+    fit = fit_recordings([whole, fewer], body, layout)
+    assert set(fit.trials[0].labels) - set(fit.trials[1].labels) == {"C7", "LTHI"}
+    np.testing.assert_array_equal(fit.trials[0].betas, fit.trials[1].betas)
+    assert fit.trials[1].residual_m.shape[1] == len(fewer.labels)
+    for trial_fit, trial in zip(fit.trials, (first, second), strict=True):
+        assert joint_errors_mm(trial_fit, trial).mean() < 10
+    report = build_fit_report(fit, fit.trials[1], layout.labels, 1.7)
     assert {"C7", "LTHI"} <= set(report.missing_markers)
 
 
-def test_a_marker_that_never_shows(recording, body, layout):
+def test_marker_that_is_never_visible(recording, body, layout):
     hidden = np.zeros(recording.visible.shape, dtype=bool)
     hidden[:, recording.labels.index("RKNE")] = True
-    fit = fit_person([unseen_where(recording, hidden)], body, layout)
-    assert np.isfinite(fit.gaits[0].joints_m).all()
-    report = fit_report(fit, fit.gaits[0], layout.labels, 1.7)
+    fit = fit_recordings([hide_samples(recording, hidden)], body, layout)
+    assert np.isfinite(fit.trials[0].joints_m).all()
+    report = build_fit_report(fit, fit.trials[0], layout.labels, 1.7)
     assert "RKNE" in report.missing_markers
     assert report.markers["RKNE"]["mean_mm"] is None
     assert report.markers["RKNE"]["visible"] == 0
     json.dumps(report.as_dict(), allow_nan=False)
 
 
-def test_labels_that_no_layout_knows_are_left_out(recording, body, layout, person):
-    T = recording.frames
+def test_labels_that_are_not_in_the_layout_are_ignored(recording, body, layout, subject_fit):
+    T = recording.num_frames
     strange = replace(
         recording,
         labels=(*recording.labels, "BOX1"),
@@ -258,98 +265,98 @@ def test_labels_that_no_layout_knows_are_left_out(recording, body, layout, perso
         visible=np.concatenate([recording.visible, np.ones((T, 1), bool)], axis=1),
         unused_labels=("LHipAngles",),
     )
-    fit = fit_person([strange], body, layout)
-    np.testing.assert_array_equal(fit.gaits[0].joints_m, person.gaits[0].joints_m)
-    assert fit_report(fit, fit.gaits[0], layout.labels, 1.7).unused_labels == ("BOX1", "LHipAngles")
+    fit = fit_recordings([strange], body, layout)
+    np.testing.assert_array_equal(fit.trials[0].joints_m, subject_fit.trials[0].joints_m)
+    assert build_fit_report(fit, fit.trials[0], layout.labels, 1.7).unused_labels == ("BOX1", "LHipAngles")
 
 
-# --- recordings of one person ----------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def two_walks(body, layout):
-    who = make_person(body, 6)
-    walks = tuple(make_walk(body, who, seconds=0.8, seed=seed) for seed in (1, 2))
-    return walks, tuple(recorded(body, walk, layout, LITTLE) for walk in walks)
+# --- several trials of one subject -----------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
-def two_fits(two_walks, body, layout):
-    return fit_person(two_walks[1], body, layout)
+def two_trials(body, layout):
+    spec = make_subject(body, 6)
+    trials = tuple(make_trial(body, spec, seconds=0.8, seed=seed) for seed in (1, 2))
+    return trials, tuple(record_trial(body, trial, layout, SMALL_ERRORS) for trial in trials)
 
 
-def test_recordings_of_a_session_share_shape_and_placement(two_fits):
-    first, second = two_fits.gaits
-    assert two_fits.visits == ((0, 1),)
+@pytest.fixture(scope="module")
+def two_fits(two_trials, body, layout):
+    return fit_recordings(two_trials[1], body, layout)
+
+
+def test_trials_of_a_session_share_shape_and_marker_offsets(two_fits):
+    first, second = two_fits.trials
+    assert two_fits.shape_groups == ((0, 1),)
     np.testing.assert_array_equal(first.betas, second.betas)
     assert np.linalg.norm(first.offset_m - second.offset_m, axis=-1).max() < 0.002
 
 
 @pytest.mark.parametrize("label", ["RASI", "LTHI", "LKNE"])
-def test_a_marker_put_on_anew_frees_itself(two_walks, two_fits, body, layout, label):
-    """40 mm away in the second recording: the first one's placement and poses hardly know of it."""
-    (first, second), (one, other) = two_walks
+def test_reattached_marker_gets_its_own_offset(two_trials, two_fits, body, layout, label):
+    """A marker displaced by 40 mm in the second trial hardly affects the first one."""
+    (first, second), (one, other) = two_trials
     column = other.labels.index(label)
     segment = {"RASI": Joint.PELVIS, "LTHI": Joint.LEFT_HIP, "LKNE": Joint.LEFT_KNEE}[label]
-    pose, betas = torch.as_tensor(second.truth.poses), torch.as_tensor(second.truth.betas)
+    pose, betas = torch.as_tensor(second.ground_truth.poses), torch.as_tensor(second.ground_truth.betas)
     R = body.posed_skeleton(pose, betas)[0][:, segment].double().numpy()
     positions = other.positions_m.copy()
     positions[:, column] += R @ np.array([0.0, 0.028, 0.028])
-    fit = fit_person([one, replace(other, positions_m=positions)], body, layout)
-    mine = fit.gaits[0].labels.index(label)
-    before, after = two_fits.gaits[0].offset_m, fit.gaits[0].offset_m
+    fit = fit_recordings([one, replace(other, positions_m=positions)], body, layout)
+    mine = fit.trials[0].labels.index(label)
+    before, after = two_fits.trials[0].offset_m, fit.trials[0].offset_m
     assert np.linalg.norm(after - before, axis=-1).max() < 0.012
-    apart = np.linalg.norm(fit.gaits[1].offset_m - fit.gaits[0].offset_m, axis=-1)
-    assert apart[mine] > 0.010
-    assert np.delete(apart, mine).max() < apart[mine] / 2
-    for gait, walk, fitted in zip(fit.gaits, (first, second), two_fits.gaits, strict=True):
-        assert joint_errors_mm(gait, walk).mean() < joint_errors_mm(fitted, walk).mean() + 2
+    distance = np.linalg.norm(fit.trials[1].offset_m - fit.trials[0].offset_m, axis=-1)
+    assert distance[mine] > 0.010
+    assert np.delete(distance, mine).max() < distance[mine] / 2
+    for trial_fit, trial, fitted in zip(fit.trials, (first, second), two_fits.trials, strict=True):
+        assert joint_errors_mm(trial_fit, trial).mean() < joint_errors_mm(fitted, trial).mean() + 2
 
 
-def test_a_child_that_grew_has_two_shapes(body, layout):
-    small, tall = (of_stature(body, s) for s in (1.15, 1.35))
-    walks = [make_walk(body, who, seconds=0.8, seed=1) for who in (small, tall, small)]
-    fit = fit_person([recorded(body, walk, layout, LITTLE) for walk in walks], body, layout)
-    assert fit.visits == ((0, 2), (1,))
-    np.testing.assert_array_equal(fit.gaits[0].betas, fit.gaits[2].betas)
-    for gait, walk in zip(fit.gaits, walks, strict=True):
-        assert abs(stature(body, gait.betas) - walk.person.stature_m) < 0.04
+def test_subject_who_has_grown_gets_two_shapes(body, layout):
+    small, tall = (subject_of_stature(body, s) for s in (1.15, 1.35))
+    trials = [make_trial(body, spec, seconds=0.8, seed=1) for spec in (small, tall, small)]
+    fit = fit_recordings([record_trial(body, trial, layout, SMALL_ERRORS) for trial in trials], body, layout)
+    assert fit.shape_groups == ((0, 2), (1,))
+    np.testing.assert_array_equal(fit.trials[0].betas, fit.trials[2].betas)
+    for trial_fit, trial in zip(fit.trials, trials, strict=True):
+        assert abs(stature(body, trial_fit.betas) - trial.subject.stature_m) < 0.04
 
 
-def of_stature(body, wanted):
-    """Somebody of about this stature; the first direction of the shape is size."""
-    who = make_person(body, 8, adult=False)
+def subject_of_stature(body, wanted):
+    """Return a subject of about this stature; the first shape direction is size."""
+    spec = make_subject(body, 8, adult=False)
     low, high = -6.0, 6.0
     for _ in range(30):
         middle = (low + high) / 2
-        betas = np.concatenate([[middle], who.betas[1:]])
+        betas = np.concatenate([[middle], spec.betas[1:]])
         low, high = (middle, high) if stature(body, betas) < wanted else (low, middle)
-    share = wanted / who.stature_m
-    return replace(who, betas=betas, stature_m=stature(body, betas), leg_length_m=who.leg_length_m * share)
+    ratio = wanted / spec.stature_m
+    return replace(spec, betas=betas, stature_m=stature(body, betas), leg_length_m=spec.leg_length_m * ratio)
 
 
 @pytest.mark.parametrize(
-    ("sizes", "visits"),
+    ("sizes", "groups"),
     [
         ([1.0], ((0,),)),
         ([1.0, 1.03, 1.01], ((0, 1, 2),)),
         ([1.0, 1.2], ((0,), (1,))),
         ([1.2, 1.0, 1.21, 0.99], ((0, 2), (1, 3))),
-        ([1.0, 1.03, 1.06, 1.09], ((0, 1, 2, 3),)),  # no gap between them: no visit ends
+        ([1.0, 1.03, 1.06, 1.09], ((0, 1, 2, 3),)),  # no gap between the sizes: one group
         ([1.0, 1.3, 1.15], ((0,), (1,), (2,))),
     ],
 )
-def test_visits_by_size(sizes, visits):
-    assert same_size(sizes) == visits
+def test_group_by_size(sizes, groups):
+    assert group_by_size(sizes) == groups
 
 
-# --- frames to calibrate on ------------------------------------------------------------------------------------------
+# --- calibration frames ----------------------------------------------------------------------------------------------
 
 
-def test_calibration_frames_are_spread_and_well_seen():
-    seen = np.ones((400, 10), dtype=bool)
-    seen[100:150] = False
-    (rows,) = calibration_frames([seen], 36)
+def test_select_calibration_frames_spreads_them_over_frames_with_many_markers():
+    visible = np.ones((400, 10), dtype=bool)
+    visible[100:150] = False
+    (rows,) = select_calibration_frames([visible], 36)
     assert len(rows) == len(set(rows.tolist())) == 36
     assert rows.tolist() == sorted(rows.tolist())
     assert rows[0] == 0
@@ -358,96 +365,96 @@ def test_calibration_frames_are_spread_and_well_seen():
     assert np.diff(rows).max() < 100
 
 
-def test_calibration_frames_hold_a_body_where_most_frames_are_empty():
-    seen = np.zeros((400, 30), dtype=bool)
-    seen[150:240] = True
-    (rows,) = calibration_frames([seen], 36)
+def test_select_calibration_frames_where_most_frames_are_empty():
+    visible = np.zeros((400, 30), dtype=bool)
+    visible[150:240] = True
+    (rows,) = select_calibration_frames([visible], 36)
     assert len(rows) == 36
     assert rows.min() >= 150
     assert rows.max() < 240
 
 
-def test_calibration_frames_are_shared_out_and_never_none():
+def test_select_calibration_frames_from_every_trial():
     many = [np.ones((50, 5), dtype=bool)] * 40 + [np.ones((1, 5), dtype=bool)]
-    chosen = calibration_frames(many, 36)
+    chosen = select_calibration_frames(many, 36)
     assert [len(rows) for rows in chosen] == [1] * 41
-    few = calibration_frames(many[:3], 36)
+    few = select_calibration_frames(many[:3], 36)
     assert [len(rows) for rows in few] == [12] * 3
 
 
-def test_each_marker_is_in_some_calibration_frame():
-    """One that shows in a few bad frames alone takes part all the same."""
-    seen = np.ones((300, 8), dtype=bool)
-    seen[:, 7] = False
-    seen[200:206, 7] = True
-    seen[200:206, :5] = False
-    (rows,) = calibration_frames([seen], 12)
-    assert seen[rows, 7].any()
-    seen[:, 7] = False
-    (rows,) = calibration_frames([seen], 12)
+def test_select_calibration_frames_includes_every_marker():
+    """A marker that is visible only in a few frames with few markers is also included."""
+    visible = np.ones((300, 8), dtype=bool)
+    visible[:, 7] = False
+    visible[200:206, 7] = True
+    visible[200:206, :5] = False
+    (rows,) = select_calibration_frames([visible], 12)
+    assert visible[rows, 7].any()
+    visible[:, 7] = False
+    (rows,) = select_calibration_frames([visible], 12)
     assert len(rows) == 12
 
 
-# --- what cannot be fitted -------------------------------------------------------------------------------------------
+# --- recordings that cannot be fitted --------------------------------------------------------------------------------
 
 
-def test_too_few_known_markers_are_refused_and_both_sets_listed(recording, body, layout):
+def test_check_shared_labels_lists_both_sets_of_labels(recording, body, layout):
     names = tuple(f"BOX{k}" for k in range(len(recording.labels) - 4)) + recording.labels[-4:]
     strange = replace(recording, labels=names)
     with pytest.raises(GaitError) as refused:
-        check_labels(strange, layout)
+        check_shared_labels(strange, layout)
     line = str(refused.value)
     assert "\n" not in line
     assert "walk0.c3d" in line
     assert "BOX0" in line
     assert "LASI" in line
-    assert "constraint_file" in line
+    assert "marker_layout_file" in line
     with pytest.raises(GaitError, match="BOX0"):
-        fit_person([recording, strange], body, layout)
+        fit_recordings([recording, strange], body, layout)
 
 
-def test_no_frame_with_four_markers_is_refused(recording, body, layout):
-    """All markers are there, but never four at once."""
+def test_recording_without_a_frame_of_four_markers_is_rejected(recording, body, layout):
+    """All markers are visible in some frames, but never four at once."""
     hidden = np.ones(recording.visible.shape, dtype=bool)
-    for t in range(recording.frames):
+    for t in range(recording.num_frames):
         hidden[t, (3 * t) % 30 : (3 * t) % 30 + 3] = False
-    with pytest.raises(GaitError, match=r"walk0\.c3d.*four markers"):
-        fit_person([unseen_where(recording, hidden)], body, layout)
+    with pytest.raises(GaitError, match=r"walk0\.c3d.*four visible markers"):
+        fit_recordings([hide_samples(recording, hidden)], body, layout)
 
 
-def test_markers_in_one_line_are_refused(recording, body, layout):
+def test_markers_on_one_line_are_rejected(recording, body, layout):
     line = np.linspace(0, 1, len(recording.labels))[None, :, None] * np.array([0.3, 1.5, 0.2])
     positions = np.broadcast_to(line, recording.positions_m.shape).copy()
     straight = replace(recording, positions_m=positions, visible=np.ones_like(recording.visible))
-    with pytest.raises(GaitError, match="four markers"):
-        fit_person([straight], body, layout)
+    with pytest.raises(GaitError, match="four visible markers"):
+        fit_recordings([straight], body, layout)
 
 
-def test_equations_without_a_solution_are_one_line(recording, body, layout, monkeypatch):
+def test_singular_equations_give_a_one_line_message(recording, body, layout, monkeypatch):
     def singular(*_, **__):
         raise torch.linalg.LinAlgError("not positive-definite")
 
     monkeypatch.setattr("gait.fitting.subject_fit.calibrate", singular)
     with pytest.raises(GaitError, match=r"^[^\n]*do not determine[^\n]*$"):
-        fit_person([recording], body, layout)
+        fit_recordings([recording], body, layout)
 
 
 @pytest.mark.parametrize("frames", [1, 2, 3, 7])
-def test_recordings_of_a_few_frames(recording, body, layout, frames):
+def test_fit_recordings_with_few_frames(recording, body, layout, frames):
     few = replace(recording, positions_m=recording.positions_m[:frames], visible=recording.visible[:frames])
-    (gait,) = fit_person([few], body, layout).gaits
-    assert gait.poses.shape == (frames, body.num_pose)
-    assert np.isfinite(gait.joints_m).all()
-    assert np.nanmean(gait.residual_m) < 0.01
+    (trial_fit,) = fit_recordings([few], body, layout).trials
+    assert trial_fit.poses.shape == (frames, body.num_pose)
+    assert np.isfinite(trial_fit.joints_m).all()
+    assert np.nanmean(trial_fit.residual_m) < 0.01
 
 
-def test_noise_in_place_of_a_person_ends_without_an_accident(recording, body, layout):
+def test_fit_recordings_of_noise_does_not_fail(recording, body, layout):
     rng = np.random.default_rng(0)
     noise = replace(recording, positions_m=rng.normal(0, 1, recording.positions_m.shape))
-    (gait,) = fit_person([noise], body, layout).gaits
-    assert np.isfinite(gait.joints_m).all()
-    assert np.isfinite(gait.poses).all()
-    assert np.nanmean(gait.residual_m) > 0.1, "and the residual says so"
+    (trial_fit,) = fit_recordings([noise], body, layout).trials
+    assert np.isfinite(trial_fit.joints_m).all()
+    assert np.isfinite(trial_fit.poses).all()
+    assert np.nanmean(trial_fit.residual_m) > 0.1, "the residual shows the problem"
 
 
 # --- layouts and bounds from a file ----------------------------------------------------------------------------------
@@ -457,7 +464,7 @@ def constraints_file(path, layout, body, **more):
     markers = {
         label: {"id": m, "faceId": int(face), "baryCoords": bary.tolist(), "distanceToSkin": float(distance)}
         for m, (label, face, bary, distance) in enumerate(
-            zip(layout.labels, layout.face, layout.bary, layout.distance_m, strict=True)
+            zip(layout.labels, layout.face, layout.barycentric, layout.height_above_skin_m, strict=True)
         )
     }
     content = {"markers": {"type": "C3DMarker", "numFaces": len(body.faces), "Markers": markers}, **more}
@@ -465,74 +472,80 @@ def constraints_file(path, layout, body, **more):
     return path
 
 
-def test_the_same_layout_from_a_file_gives_the_same_fit(tmp_path, recording, body, layout, person):
+def test_same_layout_from_a_file_gives_the_same_fit(tmp_path, recording, body, layout, subject_fit):
     constraints = read_constraints(constraints_file(tmp_path / "constraints.json", layout, body), body)
     read = constraints.layout_for(recording.labels)
-    (gait,) = fit_person([recording], body, read, bounds=constraints.angle_bounds).gaits
-    np.testing.assert_allclose(gait.joints_m, person.gaits[0].joints_m, atol=1e-4)
+    (trial_fit,) = fit_recordings([recording], body, read, bounds=constraints.angle_bounds).trials
+    np.testing.assert_allclose(trial_fit.joints_m, subject_fit.trials[0].joints_m, atol=1e-4)
 
 
 @pytest.mark.parametrize("tree", ["free", "hinge"])
-def test_angle_bounds_of_a_file_act(tmp_path, recording, body, hinged, layout, walk, tree):
-    """A knee that may not bend by more than 20 degrees does not, though the markers say otherwise."""
+def test_angle_bounds_from_a_file_limit_the_knee(tmp_path, recording, body, hinged, layout, trial, tree):
+    """A knee limited to 20 degrees of flexion stays below, although the markers have more."""
     model = hinged if tree == "hinge" else body
     knee = model.pose_joint.tolist().index(Joint.LEFT_KNEE)
-    assert np.degrees(walk.truth.poses[:, 3 * Joint.LEFT_KNEE]).max() > 45
+    assert np.degrees(trial.ground_truth.poses[:, 3 * Joint.LEFT_KNEE]).max() > 45
     limit = {"type": "Angle", "joints": [knee], "lbounds": [-0.1], "upbounds": [float(np.radians(20))]}
     constraints = read_constraints(constraints_file(tmp_path / "constraints.json", layout, model, knee=limit), model)
-    (bound,) = fit_person([recording], model, layout, bounds=constraints.angle_bounds).gaits
-    (loose,) = fit_person([recording], model, layout).gaits
-    for gait, lowest, highest in ((bound, 15, 30), (loose, 45, 80)):
-        assert lowest < np.degrees(gait.poses[:, knee]).max() < highest
-        assert lowest < degrees(gait.rotations, Joint.LEFT_KNEE)[:, 0].max() < highest
-    other = degrees(bound.rotations, Joint.RIGHT_KNEE)[:, 0] - degrees(loose.rotations, Joint.RIGHT_KNEE)[:, 0]
+    (bound,) = fit_recordings([recording], model, layout, bounds=constraints.angle_bounds).trials
+    (loose,) = fit_recordings([recording], model, layout).trials
+    for trial_fit, lowest, highest in ((bound, 15, 30), (loose, 45, 80)):
+        assert lowest < np.degrees(trial_fit.poses[:, knee]).max() < highest
+        assert lowest < joint_angles_deg(trial_fit.rotations, Joint.LEFT_KNEE)[:, 0].max() < highest
+    other = (
+        joint_angles_deg(bound.rotations, Joint.RIGHT_KNEE)[:, 0]
+        - joint_angles_deg(loose.rotations, Joint.RIGHT_KNEE)[:, 0]
+    )
     assert np.abs(other).max() < 10
 
 
-def test_bounds_of_joints_that_the_fit_leaves_alone_are_no_matter(recording, body, layout, person):
+def test_angle_bounds_of_joints_that_are_not_fitted_are_ignored(recording, body, layout, subject_fit):
     finger = AngleBounds(np.array([3 * Joint.LEFT_INDEX1 + 2]), np.array([0.5]), np.array([0.6]))
-    (gait,) = fit_person([recording], body, layout, bounds=finger).gaits
-    np.testing.assert_array_equal(gait.poses, person.gaits[0].poses)
+    (trial_fit,) = fit_recordings([recording], body, layout, bounds=finger).trials
+    np.testing.assert_array_equal(trial_fit.poses, subject_fit.trials[0].poses)
 
 
-# --- the hinge tree --------------------------------------------------------------------------------------------------
+# --- constrained tree ------------------------------------------------------------------------------------------------
 
 
-def test_a_constrained_body_wears_the_markers_too(recording, hinged, walk, person):
-    (gait,) = fit_person([recording], hinged, plug_in_gait_layout(hinged)).gaits
-    assert gait.poses.shape == (recording.frames, hinged.num_pose)
+def test_fit_recordings_with_a_constrained_body(recording, hinged, trial, subject_fit):
+    (trial_fit,) = fit_recordings([recording], hinged, plug_in_gait_layout(hinged)).trials
+    assert trial_fit.poses.shape == (recording.num_frames, hinged.num_pose)
     assert hinged.num_pose < 225
-    free = np.nanmean(person.gaits[0].residual_m)
-    assert free < np.nanmean(gait.residual_m) < max(4 * free, 0.006)
-    assert joint_errors_mm(gait, walk).mean() < 15
-    assert bends_the_human_way(gait)
+    free = np.nanmean(subject_fit.trials[0].residual_m)
+    assert free < np.nanmean(trial_fit.residual_m) < max(4 * free, 0.006)
+    assert joint_errors_mm(trial_fit, trial).mean() < 15
+    assert has_anatomical_flexion(trial_fit)
     with torch.inference_mode():
-        inputs = (torch.as_tensor(x).to(hinged.v_template) for x in (gait.poses, gait.betas, gait.translation_m))
+        inputs = (
+            torch.as_tensor(x).to(hinged.v_template)
+            for x in (trial_fit.poses, trial_fit.betas, trial_fit.translation_m)
+        )
         joints = hinged.posed_joints(*inputs)[:, :NUM_BODY_JOINTS].numpy()
-    np.testing.assert_allclose(gait.joints_m, joints, atol=1e-4)
-    knee = matrix_to_axis_angle(torch.as_tensor(gait.rotations[:, Joint.LEFT_KNEE])).numpy()
-    assert np.abs(knee[:, 1:]).max() < 1e-6, "a hinged knee turns about its hinge alone"
+    np.testing.assert_allclose(trial_fit.joints_m, joints, atol=1e-4)
+    knee = matrix_to_axis_angle(torch.as_tensor(trial_fit.rotations[:, Joint.LEFT_KNEE])).numpy()
+    assert np.abs(knee[:, 1:]).max() < 1e-6, "a hinge knee rotates about its hinge alone"
 
 
-# --- a learned prior -------------------------------------------------------------------------------------------------
+# --- learned prior ---------------------------------------------------------------------------------------------------
 
 
-def test_a_learned_prior_of_no_worth_does_not_break_a_fit(recording, body, layout, person):
-    """Random weights: leant on, so the fit changes; but the markers have the last word."""
+def test_vposer_with_random_weights_does_not_spoil_a_fit(recording, body, layout, subject_fit):
+    """A random prior changes the fit, but the markers dominate."""
     generator = torch.Generator().manual_seed(0)
     weights = {
         key: torch.rand(shape, generator=generator, dtype=torch.float64) * 0.1 + ("var" in key and "logvar" not in key)
-        for key, shape in _needed_shapes(64, 8).items()
+        for key, shape in _expected_shapes(64, 8).items()
     }
-    (gait,) = fit_person([recording], body, layout, vposer=VPoser("random", "", weights)).gaits
-    change = np.linalg.norm(gait.joints_m - person.gaits[0].joints_m, axis=-1)
+    (trial_fit,) = fit_recordings([recording], body, layout, vposer=VPoser("random", "", weights)).trials
+    change = np.linalg.norm(trial_fit.joints_m - subject_fit.trials[0].joints_m, axis=-1)
     assert change.max() > 1e-4
     assert change.mean() < 0.06
-    assert np.nanmean(gait.residual_m) < 0.02
+    assert np.nanmean(trial_fit.residual_m) < 0.02
 
 
-def test_other_bodies_can_be_fitted(tmp_path):
-    """A test body without a human form: markers anywhere, blend shapes, few shape directions."""
+def test_fit_recordings_with_another_body(tmp_path):
+    """A test body of no human form, with random markers, blend shapes and few shape directions."""
     small = random_body(tmp_path, num_betas=3)
     layout = random_layout(small, 40)
     rng = np.random.default_rng(0)
@@ -540,9 +553,11 @@ def test_other_bodies_can_be_fitted(tmp_path):
     numbers[:, :66] = rng.normal(0, 0.05, 66) + 0.1 * np.sin(np.arange(12))[:, None] * rng.normal(0, 0.3, 66)
     out = small(torch.tensor(numbers), torch.zeros(3, dtype=torch.float64), torch.zeros(12, 3, dtype=torch.float64))
     corners = out.vertices.numpy()[:, small.faces.numpy()[layout.face]]
-    positions = np.einsum("mk,tmkc->tmc", layout.bary, corners)
-    flat = replace(layout, distance_m=np.zeros(40))
-    seen = np.ones(positions.shape[:2], dtype=bool)
-    (gait,) = fit_person([Recording(Path("made.c3d"), layout.labels, positions, seen, 50.0)], small, flat).gaits
-    assert np.isfinite(gait.joints_m).all()
-    assert np.nanmean(gait.residual_m) < 0.05
+    positions = np.einsum("mk,tmkc->tmc", layout.barycentric, corners)
+    flat = replace(layout, height_above_skin_m=np.zeros(40))
+    visible = np.ones(positions.shape[:2], dtype=bool)
+    (trial_fit,) = fit_recordings(
+        [Recording(Path("made.c3d"), layout.labels, positions, visible, 50.0)], small, flat
+    ).trials
+    assert np.isfinite(trial_fit.joints_m).all()
+    assert np.nanmean(trial_fit.residual_m) < 0.05

@@ -1,4 +1,4 @@
-"""Random bodies in the layouts of SUPR and of SMPL's family, as Python 2 wrote them; and a slow forward pass."""
+"""Random models of the SUPR and SMPL families, pickles as Python 2 wrote them, and a slow forward pass."""
 
 import io
 import os
@@ -23,11 +23,11 @@ SMPL_PARENTS = {
     "smpl": [*SUPR_PARENTS[:22], 20, 21],
 }
 SMPL_SIZES = {"smplx": (10475, 20908), "smplh": (6890, 13776), "smpl": (6890, 13776)}
-"""Vertices and triangles of the released bodies."""
+"""Numbers of vertices and triangles of the released models."""
 
 
 class RunsCode:
-    """What is unpickled as the result of a shell command."""
+    """An object whose pickle runs a shell command."""
 
     def __init__(self, command):
         self.command = command
@@ -36,8 +36,8 @@ class RunsCode:
         return os.system, (self.command,)
 
 
-def random_model(seed=0, num_joints=75, num_vertices=40, num_betas=60, sparse=False, hinges=False):
-    """The dictionary of a model file."""
+def random_model(seed=0, num_joints=75, num_vertices=40, num_betas=60, sparse=False, constrained=False):
+    """Return the dictionary of a SUPR model file."""
     rng = np.random.default_rng(seed)
     V, J = num_vertices, num_joints
     parents = SUPR_PARENTS if num_joints == 75 else HAND_PARENTS
@@ -47,7 +47,9 @@ def random_model(seed=0, num_joints=75, num_vertices=40, num_betas=60, sparse=Fa
     for c in range(3):
         regressor[c::3, c:-1:3] = rows
     regressor[:, -1] = rng.normal(0, 0.02, 3 * J)
-    regressor[rng.random(regressor.shape) < 0.01] += 0.01  # the released one mixes coordinates: it is a general matrix
+    regressor[rng.random(regressor.shape) < 0.01] += (
+        0.01  # the released regressor is a general matrix that mixes coordinates
+    )
     model = {
         "v_template": rng.normal(0, 0.5, (V, 3)),
         "shapedirs": rng.normal(0, 0.02, (V, 3, num_betas)),
@@ -57,13 +59,13 @@ def random_model(seed=0, num_joints=75, num_vertices=40, num_betas=60, sparse=Fa
         "kintree_table": np.array([[p % 2**32 for p in parents], range(J)], dtype=np.uint32),
         "f": np.array([rng.choice(V, 3, replace=False) for _ in range(60)], dtype=np.uint32),
     }
-    if hinges:
+    if constrained:
         model["axis_meta"] = random_axis_meta(rng, J)
     return model
 
 
 def random_axis_meta(rng, num_joints):
-    """A hinge tree with all three kinds of joint, the pose indices and the axes in no particular order."""
+    """Return axis_meta with all three kinds of joint, and pose indices and axes in random order."""
     kinds = rng.permutation(np.resize(["spherical", "hinge", "double"], num_joints))
     counts = {"spherical": 3, "hinge": 1, "double": 2}
     num_pose = sum(counts[k] for k in kinds)
@@ -73,7 +75,7 @@ def random_axis_meta(rng, num_joints):
     num_axes = len(by_kind["hinge"]) + 2 * len(by_kind["double"])
     axes = rng.normal(size=(num_axes, 3))
     axes /= np.linalg.norm(axes, axis=1, keepdims=True)
-    places = rng.permutation(num_axes).tolist()
+    axis_order = rng.permutation(num_axes).tolist()
     one = lambda numbers: [np.array([n]) for n in numbers]  # noqa: E731
     joint_order = by_kind["spherical"] + by_kind["hinge"] + by_kind["double"]
     h, d = len(by_kind["hinge"]), len(by_kind["double"])
@@ -81,11 +83,11 @@ def random_axis_meta(rng, num_joints):
         "num_pose": num_pose,
         "indx_spherical": [np.array(own[j]) for j in by_kind["spherical"]],
         "indx_hinge": one(own[j][0] for j in by_kind["hinge"]),
-        "indx_hinge_axis": one(places[:h]),
+        "indx_hinge_axis": one(axis_order[:h]),
         "indx_double_hinge1": one(own[j][0] for j in by_kind["double"]),
-        "indx_double_hinge1_axis": one(places[h : h + d]),
+        "indx_double_hinge1_axis": one(axis_order[h : h + d]),
         "indx_double_hinge2": one(own[j][1] for j in by_kind["double"]),
-        "indx_double_hinge2_axis": one(places[h + d :]),
+        "indx_double_hinge2_axis": one(axis_order[h + d :]),
         "axis": axes[None],
         "axis_indx": rng.permutation(num_axes),
         "reverse_indx": np.argsort(joint_order),
@@ -93,10 +95,10 @@ def random_axis_meta(rng, num_joints):
 
 
 def random_smpl(kind, seed=0, num_directions=None, full_size=False, sparse=False):
-    """The dictionary of a file of SMPL-X, SMPL-H or SMPL, with all keys that the released ones have beside ours.
+    """Return the dictionary of an SMPL-X, SMPL-H or SMPL file, with all keys of the released files.
 
-    Directions are as many as released: 400 of SMPL-X, the last hundred of them expressions (first release: 20, ten of
-    them), 16 of SMPL-H (as a pickle 10), 10 of SMPL.
+    The default number of shape directions is as released: 400 in SMPL-X, of which the last 100 are expressions (first
+    release: 20, of which 10), 16 in SMPL-H (10 in pickles), 10 in SMPL.
     """
     rng = np.random.default_rng(seed)
     V, F = SMPL_SIZES[kind] if full_size else (40, 60)
@@ -138,14 +140,14 @@ def random_smpl(kind, seed=0, num_directions=None, full_size=False, sparse=False
 
 
 class Ch:
-    """Pickles as chumpy's variable."""
+    """Pickled as a chumpy variable."""
 
     def __init__(self, x):
         self._dirty_vars, self._itr, self._depends_on_deps, self.x = set(), None, {}, np.asarray(x)
 
 
 class Select:
-    """Pickles as chumpy's selection: all columns but the last of something larger."""
+    """Pickled as a chumpy selection: all columns except the last of a larger array."""
 
     def __init__(self, chosen):
         padded = np.concatenate([chosen, chosen[..., :1] + 1], axis=-1)
@@ -155,14 +157,14 @@ class Select:
 
 
 class add:  # noqa: N801
-    """Pickles as a formula of chumpy's."""
+    """Pickled as a chumpy formula."""
 
     def __init__(self, a, b):
         self.a, self.b = Ch(a), Ch(b)
 
 
 def chumpy_pickle(model):
-    """The bytes of a model file of 2015 to 2017: a pickle by Python 2 in which some arrays are chumpy's expressions."""
+    """Return a model file of 2015 to 2017: a Python 2 pickle in which some arrays are chumpy expressions."""
     variables = {key: Ch(model[key]) for key in ("v_template", "posedirs", "weights")}
     formulas = {"shapedirs": Select(model["shapedirs"]), "v_shaped": add(model["v_template"], 0)}
     modules = {"chumpy": (), "chumpy.ch": (Ch,), "chumpy.reordering": (Select,), "chumpy.ch_ops": (add,)}
@@ -182,7 +184,7 @@ def chumpy_pickle(model):
 
 
 class _Python2Pickler(pickle._Pickler):
-    """Writes protocol 2 as Python 2 did: bytes and ASCII text both as the old string."""
+    """Writes protocol 2 as Python 2 did: bytes and ASCII text as Python 2 strings."""
 
     dispatch = dict(pickle._Pickler.dispatch)  # noqa: RUF012
 
@@ -196,7 +198,7 @@ class _Python2Pickler(pickle._Pickler):
 
 
 def python2_pickle(value):
-    """The bytes of a pickle by Python 2 with the module names of its day."""
+    """Return a Python 2 pickle with the module names of that time."""
     body = io.BytesIO()
     _Python2Pickler(body, protocol=2).dump(value)
     data = body.getvalue().replace(b"cnumpy._core.", b"cnumpy.core.")
@@ -206,7 +208,7 @@ def python2_pickle(value):
 
 
 def python2_npy(model):
-    """The bytes of ``numpy.save(model)`` by Python 2 with the module names of its day."""
+    """Return ``numpy.save(model)`` of Python 2 with the module names of that time."""
     array = np.empty((), dtype=object)
     array[()] = model
     data = python2_pickle(array)
@@ -220,7 +222,7 @@ def _cross_matrix(a):
 
 
 def slow_rotation(a):
-    """Rodrigues' formula for one axis-angle vector."""
+    """Return the matrix of one axis-angle vector by Rodrigues' formula."""
     angle = np.linalg.norm(a)
     if angle == 0:
         return np.eye(3)
@@ -229,14 +231,14 @@ def slow_rotation(a):
 
 
 def slow_feature(a):
-    """(sin(θ/2)·u, cos(θ/2) − 1) for one axis-angle vector."""
+    """Return (sin(θ/2)·u, cos(θ/2) − 1) of one axis-angle vector."""
     angle = np.linalg.norm(a)
     axis = a / angle if angle else np.zeros(3)
     return np.append(np.sin(angle / 2) * axis, np.cos(angle / 2) - 1)
 
 
 def slow_product(p, q):
-    """Hamilton product of two (x, y, z, w), component by component."""
+    """Return the Hamilton product of two quaternions (x, y, z, w), component by component."""
     (a, b, c, d), (e, f, g, h) = p, q
     return np.array(
         [
@@ -249,7 +251,7 @@ def slow_product(p, q):
 
 
 def slow_local(model, pose, constrained):
-    """Matrices and features joint by joint."""
+    """Return local rotation matrices and pose features, joint by joint."""
     J = model["weights"].shape[1]
     if not constrained:
         parts = [pose[3 * j : 3 * j + 3] for j in range(J)]
@@ -275,9 +277,9 @@ def slow_local(model, pose, constrained):
 
 
 def slow_body(model, pose, betas, translation, constrained=False):
-    """Vertices (V, 3) and joints (J, 3) of one pose, by the steps of the format's description, in loops.
+    """Return vertices (V, 3) and joints (J, 3) of one pose, by loops over the steps of the format description.
 
-    Joints that are regressed from whole vertices tell a model of SMPL's family: its blend shapes follow matrices.
+    A regressor of shape (J, V) identifies a model of the SMPL family, whose pose features are rotation matrices.
     """
     V, J = model["weights"].shape
     shaped = model["v_template"].copy()

@@ -1,4 +1,4 @@
-"""A Dask cluster of this computer, for tests."""
+"""A local Dask cluster for tests."""
 
 import json
 import os
@@ -10,17 +10,17 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def cluster(place, suite, threads):
-    """A scheduler and one worker, processes that know nothing of this one; the address and the scheduler."""
+def cluster(folder, package_path, threads):
+    """Start a scheduler and one worker as separate processes; yield the address and the scheduler process."""
     import distributed
 
-    file = place / "scheduler.json"
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": place}
-    quiet["env"] = {**os.environ, "PYTHONPATH": str(suite)}
+    file = folder / "scheduler.json"
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": folder}
+    quiet["env"] = {**os.environ, "PYTHONPATH": str(package_path)}
     words = [sys.executable, "-m", "distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", "0"]
     processes = [subprocess.Popen([*words, "--no-dashboard", "--scheduler-file", str(file)], **quiet)]
     words = [sys.executable, "-m", "distributed.cli.dask_worker", "--scheduler-file", str(file), "--no-dashboard"]
-    processes.append(subprocess.Popen([*words, "--nthreads", threads, "--local-directory", str(place)], **quiet))
+    processes.append(subprocess.Popen([*words, "--nthreads", threads, "--local-directory", str(folder)], **quiet))
     try:
         until = time.monotonic() + 60
         while not (file.exists() and file.read_text(encoding="utf-8")) and time.monotonic() < until:

@@ -1,4 +1,4 @@
-"""Explanations with known content, and small trained networks, for tests of what is made of them."""
+"""Random attributions and small networks for tests."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from gait.body.skeleton import BODY_JOINTS, NUM_BODY_JOINTS
 from gait.explaining.attribution import TrialAttribution
 from gait.learning.architecture import Architecture, MLPArchitecture, TransformerArchitecture
 from gait.learning.checkpoint import Checkpoint, save_checkpoint
-from gait.motion.common_frame import NORMALISATION
+from gait.motion.common_frame import NORMALIZATION
 
 WINDOW = 32
 SMALL_MLP = MLPArchitecture("sequential_mlp", WINDOW, (8, 6), (8,))
 SMALL_TRANSFORMER = TransformerArchitecture(8, 8, 2, 2, 16)
 
 
-def importance(frames: int = 120, *, signed: bool = True, seed: int = 0, **changes: Any) -> TrialAttribution:
-    """Random values; ``changes`` are fields of it."""
+def random_attribution(frames: int = 120, *, signed: bool = True, seed: int = 0, **changes: Any) -> TrialAttribution:
+    """Return a trial's attribution with random values; ``changes`` replaces fields."""
     random = np.random.default_rng(seed)
     values = random.normal(0, 1e-3, (frames, NUM_BODY_JOINTS)).astype(np.float32)
-    known: dict[str, Any] = {
+    defaults: dict[str, Any] = {
         "values": values if signed else np.abs(values),
         "probability": random.uniform(0, 1, frames).astype(np.float32),
         "first_frames": np.arange(0, frames - WINDOW + 1, 4, dtype=np.int64),
@@ -31,26 +31,26 @@ def importance(frames: int = 120, *, signed: bool = True, seed: int = 0, **chang
         "window_length": WINDOW,
         "rate_hz": 100.0,
         "signed": signed,
-        "absorbed": 0.25 if signed else float("nan"),
+        "unattributed": 0.25 if signed else float("nan"),
         "method": "lrp" if signed else "attention",
         "settings": {"rule": "epsilon", "epsilon": 1e-6, "stride": 4} if signed else {"heads": "mean"},
     }
-    return TrialAttribution(**(known | changes))
+    return TrialAttribution(**(defaults | changes))
 
 
 def write_network(path: Path, architecture: Architecture = SMALL_MLP, seed: int = 0, **changes: Any) -> Path:
-    """A checkpoint with random weights."""
+    """Write a checkpoint with random weights and return its path; ``changes`` replaces fields."""
     torch.manual_seed(seed)
     joints = tuple(joint.name for joint in BODY_JOINTS)
-    known: dict[str, Any] = {
+    defaults: dict[str, Any] = {
         "architecture": architecture,
         "weights": architecture.build().state_dict(),
         "window_length": WINDOW,
         "frame_rate_hz": 100.0,
-        "normalisation": NORMALISATION,
+        "normalisation": NORMALIZATION,
         "joints": joints,
         "mean_window": torch.zeros(WINDOW, NUM_BODY_JOINTS, 3),
     }
     path.parent.mkdir(parents=True, exist_ok=True)
-    save_checkpoint(path, Checkpoint(**(known | changes)))
+    save_checkpoint(path, Checkpoint(**(defaults | changes)))
     return path

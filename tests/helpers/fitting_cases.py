@@ -1,4 +1,4 @@
-"""Bodies, poses and walks that the fitting's tests share."""
+"""Bodies, subjects, poses and synthetic trials for the tests of the fit."""
 
 import zipfile
 from dataclasses import replace
@@ -12,25 +12,26 @@ import torch
 from gait.body.marker_layout import MarkerLayout
 from gait.body.model_file import load_body
 from gait.body.rotations import PoseFeature, matrix_to_axis_angle
-from gait.body.skeleton import joint_rows
+from gait.body.skeleton import joint_indices
 from gait.capture import Recording
 from gait.fitting.joint_parametrization import Pose
 from gait.fitting.marker_kinematics import SubjectModel
-from gait.fitting.reduced_body import marker_skin
-from gait.synthetic import NO_ERRORS, make_person, make_walk, record_markers, write_walk
+from gait.fitting.reduced_body import reduce_body
+from gait.synthetic import NO_ERRORS, make_subject, make_trial, record_markers, write_recording
 from gait.synthetic.virtual_markers import PLUG_IN_GAIT_39
 from tests.helpers.body_files import SMPL_PARENTS, python2_npy, random_model
 from tests.helpers.paths import OPEN_BODY
 
-torch.set_num_threads(1)  # test runners work side by side; with more threads each they only wait for one another
+torch.set_num_threads(1)  # tests run in parallel processes; more threads would only wait for each other
 
 
 def random_body(folder, *, hinges=False, feature=PoseFeature.QUATERNION, seed=0, num_betas=6):
-    """A test body of 75 joints and 40 vertices, double precision; a vertex hangs on a joint and its neighbours.
+    """Return a test body of 75 joints and 40 vertices in double precision.
 
-    Its pose-corrective blend shapes are of this kind of feature; None for a body without them.
+    Each vertex is attached to a joint and its neighbours. ``feature`` is the kind of its pose-corrective blend shapes;
+    None for a body without them.
     """
-    model = random_model(seed=seed, hinges=hinges)
+    model = random_model(seed=seed, constrained=hinges)
     parents = np.where(model["kintree_table"][0] > 75, 75, model["kintree_table"][0]).astype(int)
     near = np.eye(76, dtype=bool)
     near[np.arange(75), parents] = near[parents, np.arange(75)] = True
@@ -49,7 +50,7 @@ def random_body(folder, *, hinges=False, feature=PoseFeature.QUATERNION, seed=0,
 
 
 def constrained_open_body(path, body):
-    """The open body's arrays as a constrained SUPR file: knees and elbows hinges, ankles double hinges."""
+    """Write the open body as a constrained SUPR file: knees and elbows are hinges, ankles double hinges."""
     with np.load(OPEN_BODY) as archive:
         faces, kintree = archive["f"], archive["kintree_table"]
     J = body.num_joints
@@ -59,7 +60,7 @@ def constrained_open_body(path, body):
     start = np.cumsum([0] + [1 if j in hinge else 2 if j in double else 3 for j in range(J)]).tolist()
     rows = [vector for j in (*hinge, *double) for vector in axis[j]]
     spherical = [j for j in range(J) if j not in axis]
-    one = lambda numbers: [np.array([n]) for n in numbers]  # noqa: E731
+    one = lambda parameters: [np.array([n]) for n in parameters]  # noqa: E731
     regressor = np.zeros((3 * J, 3 * body.num_vertices + 1))
     with np.load(OPEN_BODY) as archive:
         data, columns, first = archive["jreg_data"], archive["jreg_indices"], archive["jreg_indptr"]
@@ -93,23 +94,23 @@ def constrained_open_body(path, body):
 
 
 def open_body_as(kind, path, blend_m=0.0):
-    """The open body as a file of SMPL-X (its toes go with the feet) or SMPL-H (its face with the head besides).
+    """Write the open body as a file of SMPL-X (toes merged into the feet) or SMPL-H (also the face into the head).
 
     Args:
         kind: smplx or smplh.
-        path: of the ``.npz`` to write.
-        blend_m: how far smooth blend shapes of the body joints move the skin near them, metres a unit of feature.
+        path: ``.npz`` file to write.
+        blend_m: size of smooth blend shapes of the skin near the body joints, metres per unit of the feature.
     """
     body = load_body(OPEN_BODY, dtype=torch.float64)
-    kept = [int(joint) for joint in joint_rows(len(SMPL_PARENTS[kind]))]
+    kept = [int(joint) for joint in joint_indices(len(SMPL_PARENTS[kind]))]
     V, J = body.num_vertices, len(kept)
     nearest = list(range(body.num_joints))
     for j in range(body.num_joints):
         while nearest[j] not in kept:
             nearest[j] = body.parents[nearest[j]]
     weights = np.zeros((V, J))
-    for j, carrier in enumerate(nearest):
-        weights[:, kept.index(carrier)] += body.weights[:, j].numpy()
+    for j, joint in enumerate(nearest):
+        weights[:, kept.index(joint)] += body.weights[:, j].numpy()
     with np.load(OPEN_BODY) as archive:
         shape = (body.num_joints, V)
         sparse = scipy.sparse.csr_matrix((archive["jreg_data"], archive["jreg_indices"], archive["jreg_indptr"]), shape)
@@ -117,16 +118,18 @@ def open_body_as(kind, path, blend_m=0.0):
     rng = np.random.default_rng(0)
     directions = body.shapedirs.numpy().astype(np.float16)
     if kind == "smplx":
-        expressions = rng.normal(0, 0.1, (V, 3, 100)).astype(np.float16)  # large, so that a fit by them would be seen
+        expressions = rng.normal(0, 0.1, (V, 3, 100)).astype(
+            np.float16
+        )  # large, so that a fit with them would be noticed
         directions = np.concatenate([directions, np.zeros((V, 3, 250), np.float16), expressions], axis=2)
     posedirs = np.zeros((V, 3, 9 * (J - 1)), dtype=np.float16)
     if blend_m:
         centres = body.joint_template[:22].numpy()
-        apart = np.linalg.norm(body.v_template.numpy()[:, None] - centres, axis=-1)
-        from_joint = np.linalg.norm(centres[:, None] - centres[1:], axis=-1)  # far from a joint its bend shows little
+        distance = np.linalg.norm(body.v_template.numpy()[:, None] - centres, axis=-1)
+        from_joint = np.linalg.norm(centres[:, None] - centres[1:], axis=-1)  # weak far from a joint
         size = blend_m * np.maximum(np.exp(-((from_joint / 0.3) ** 2)), 0.1).repeat(9, axis=1)[:, None]
-        bends = size * rng.normal(size=(22, 3, 9 * 21))
-        posedirs[:, :, : 9 * 21] = np.einsum("vb,bcq->vcq", np.exp(-((apart / 0.15) ** 2)), bends)
+        blend_shapes = size * rng.normal(size=(22, 3, 9 * 21))
+        posedirs[:, :, : 9 * 21] = np.einsum("vb,bcq->vcq", np.exp(-((distance / 0.15) ** 2)), blend_shapes)
     np.savez(
         path,
         v_template=body.v_template.numpy(),
@@ -141,91 +144,95 @@ def open_body_as(kind, path, blend_m=0.0):
 
 
 def random_layout(body, count=20, seed=0, distance_m=0.02):
-    """Markers anywhere on a body."""
+    """Return a layout of random markers on a body."""
     rng = np.random.default_rng([seed, 1])
     return MarkerLayout(
         labels=tuple(f"M{m}" for m in range(count)),
         face=rng.integers(len(body.faces), size=count),
-        bary=rng.dirichlet(np.ones(3), count),
-        distance_m=rng.uniform(-distance_m, distance_m, count),
+        barycentric=rng.dirichlet(np.ones(3), count),
+        height_above_skin_m=rng.uniform(-distance_m, distance_m, count),
         kinds=("technical", "anatomical") * (count // 2) + ("technical",) * (count % 2),
         source="a test",
     )
 
 
-def random_wearer(body, layout, seed=0):
-    """Somebody of any shape whose markers are displaced by centimetres."""
+def random_subject(body, layout, seed=0):
+    """Return a subject of random shape, with random marker offsets of centimetres."""
     rng = np.random.default_rng([seed, 2])
-    skin = marker_skin(body, layout)
+    reduced_body = reduce_body(body, layout)
     return SubjectModel(
-        skin, torch.tensor(rng.normal(size=skin.num_betas)), torch.tensor(rng.normal(0, 0.02, (len(skin.point), 3)))
+        reduced_body,
+        torch.tensor(rng.normal(size=reduced_body.num_betas)),
+        torch.tensor(rng.normal(0, 0.02, (len(reduced_body.marker_template), 3))),
     )
 
 
-def random_numbers(body, frames, seed=0, spread=0.6):
-    """Pose numbers (T, P), every joint beyond the 22 at rest and none near a half turn; translations (T, 3)."""
+def random_pose_parameters(body, frames, seed=0, spread=0.6):
+    """Return random pose parameters (T, P) and translations (T, 3); only the 22 body joints move, none by near 180°."""
     rng = np.random.default_rng([seed, 3])
-    numbers = rng.normal(0, spread, (frames, body.num_pose))
-    numbers[:, (body.pose_joint < 0).numpy() | (body.pose_joint >= 22).numpy()] = 0
-    return torch.tensor(numbers), torch.tensor(rng.normal(size=(frames, 3)))
+    parameters = rng.normal(0, spread, (frames, body.num_pose))
+    parameters[:, (body.pose_joint < 0).numpy() | (body.pose_joint >= 22).numpy()] = 0
+    return torch.tensor(parameters), torch.tensor(rng.normal(size=(frames, 3)))
 
 
-def pose_of(body, skin, numbers, translation):
-    """The solver's form of pose numbers."""
-    rotations, _ = body.local_rotations(numbers.to(body.dtype))
-    rotations = rotations[:, : skin.num_joints].double()
-    if skin.hinges is None:
+def pose_of(body, reduced_body, parameters, translation):
+    """Convert pose parameters and translations to a ``Pose``."""
+    rotations, _ = body.local_rotations(parameters.to(body.dtype))
+    rotations = rotations[:, : reduced_body.num_joints].double()
+    if reduced_body.hinges is None:
         return Pose(rotations, translation)
-    angles = numbers[:, skin.hinges.number]
-    angles = torch.where(torch.stack([skin.hinges.hinged, skin.hinges.double], -1), angles, torch.zeros_like(angles))
+    angles = parameters[:, reduced_body.hinges.pose_index]
+    angles = torch.where(
+        torch.stack([reduced_body.hinges.hinged, reduced_body.hinges.double], -1), angles, torch.zeros_like(angles)
+    )
     return Pose(rotations, translation, angles)
 
 
-def random_pose(body, skin, frames, seed=0, spread=0.6):
-    """T frames of anything."""
-    return pose_of(body, skin, *random_numbers(body, frames, seed, spread))
+def random_pose(body, reduced_body, frames, seed=0, spread=0.6):
+    """Return T random poses."""
+    return pose_of(body, reduced_body, *random_pose_parameters(body, frames, seed, spread))
 
 
-def short_walk(body, seed=1, seconds=1.2, **options):
-    """A synthetic walk."""
-    return make_walk(body, make_person(body, seed), seconds=seconds, **options)
+def short_trial(body, seed=1, seconds=1.2, **options):
+    """Return a short synthetic trial."""
+    return make_trial(body, make_subject(body, seed), seconds=seconds, **options)
 
 
-def walk_pose(body, skin, truth):
-    """The true pose of a synthetic walk, fingers and toes at rest."""
+def true_pose(body, reduced_body, truth):
+    """Return the true poses of a synthetic trial, with fingers and toes at rest."""
     pose = torch.as_tensor(truth.poses).double()
     pose[:, 66:] = 0
-    return pose_of(body, skin, pose, torch.as_tensor(truth.translation_m).double())
+    return pose_of(body, reduced_body, pose, torch.as_tensor(truth.translation_m).double())
 
 
-def recorded(body, walk, layout, errors=NO_ERRORS, labels=PLUG_IN_GAIT_39, walk_seed=None):
-    """A walk's markers as a recording that was never a file."""
-    seed = walk.seed if walk_seed is None else walk_seed
+def record_trial(body, trial, layout, errors=NO_ERRORS, labels=PLUG_IN_GAIT_39, trial_seed=None):
+    """Return the recording of a synthetic trial, without writing a file."""
+    seed = trial.seed if trial_seed is None else trial_seed
     tracks = record_markers(
-        body, walk.truth, layout.select(labels), errors, person_seed=walk.person.seed, walk_seed=seed
+        body, trial.ground_truth, layout.select(labels), errors, subject_seed=trial.subject.seed, trial_seed=seed
     )
     visible = np.isfinite(tracks.positions_m).all(-1)
-    return Recording(Path(f"walk{seed}.c3d"), tracks.labels, tracks.positions_m, visible, walk.truth.rate_hz)
+    return Recording(Path(f"walk{seed}.c3d"), tracks.labels, tracks.positions_m, visible, trial.ground_truth.rate_hz)
 
 
-def unseen_where(recording, hidden):
-    """The same recording with these samples (T, M) lost too."""
+def hide_samples(recording, hidden):
+    """Return the recording with some further samples (T, M) not visible."""
     visible = recording.visible & ~hidden
     return replace(recording, visible=visible, positions_m=np.where(visible[..., None], recording.positions_m, np.nan))
 
 
-def degrees(rotations, joint):
-    """(T, 3) axis-angle numbers of one joint of (T, J, 3, 3)."""
+def joint_angles_deg(rotations, joint):
+    """Return the axis-angle components (T, 3) of one joint, degrees, from rotations (T, J, 3, 3)."""
     return np.degrees(matrix_to_axis_angle(torch.as_tensor(rotations[:, joint])).numpy())
 
 
 SECRET = "Ottoline Quexbury 1931-02-29"
-"""Stands in SUBJECTS:NAMES of the tests' files, and must stand nowhere else."""
+"""Name in SUBJECTS:NAMES of the test files, which must not occur in any output."""
 
 
-def write_c3d(path, body, layout, walk, errors=None, prefix=""):
-    """A walk as C3D with the truth beside it, and a person's name where laboratories have it."""
-    write_walk(walk, body, layout, path, errors=errors, prefix=prefix)
+def write_c3d(path, body, layout, trial, errors=None, prefix=""):
+    """Write a synthetic trial as C3D, with ground truth and with a name in SUBJECTS:NAMES."""
+    write_recording(trial, body, layout, path, errors=errors, prefix=prefix)
     c3d = ezc3d.c3d(str(path))
     c3d.add_parameter("SUBJECTS", "USED", [1])
     c3d.add_parameter("SUBJECTS", "NAMES", [SECRET])
@@ -235,14 +242,14 @@ def write_c3d(path, body, layout, walk, errors=None, prefix=""):
 
 
 def model_folder(path):
-    """A folder as ``data/`` is, with the open body in it."""
+    """Make a model folder like ``data/`` with the open body."""
     (path / "SUPR").mkdir(parents=True)
     (path / "SUPR" / OPEN_BODY.name).symlink_to(OPEN_BODY)
     return path
 
 
-def texts_of(folder):
-    """(path, bytes) of every file below, archives unpacked."""
+def file_contents(folder):
+    """Yield (path, bytes) of every file in a folder, also of those in archives."""
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
         yield path, path.read_bytes()
         if path.suffix == ".npz":
@@ -250,4 +257,4 @@ def texts_of(folder):
                 for name in archive.namelist():
                     data = archive.read(name)
                     yield path / name, data
-                    yield path / name, data.replace(b"\x00", b"")  # numpy's text has four bytes a letter
+                    yield path / name, data.replace(b"\x00", b"")  # numpy stores text with four bytes per character

@@ -1,7 +1,8 @@
-"""Results of folds with known truth, for tests of what is told about them."""
+"""Fold results with known truth, for tests of the report."""
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -10,65 +11,65 @@ import numpy as np
 
 from gait.learning.fold_result import FoldResult
 from gait.learning.predictions import Predictions
-from gait.motion.folds import Fold, person_folds
+from gait.motion.folds import Fold, make_folds
 
-NO_LEAK = {"leaks": False, "lines": ["Nothing that should not matter tells the label."], "factors": {}}
-LEAK = {
-    "leaks": True,
-    "lines": ["Frame rate alone tells healthy from sick.", "Frame rate: tells (ROC AUC 1.00)."],
+NO_CONFOUNDER = {"confounded": False, "messages": ["No factor predicts the label."], "factors": {}}
+CONFOUNDED = {
+    "confounded": True,
+    "messages": ["Frame rate alone predicts the label.", "Frame rate: predicts the label (ROC AUC 1.00)."],
     "factors": {
-        "height": {"leaks": False, "line": "height: does not tell (ROC AUC 0.52)."},
-        "frame_rate": {"leaks": True, "line": "frame rate: tells (ROC AUC 1.00)."},
+        "height": {"is_confounder": False, "message": "height: does not predict the label (ROC AUC 0.52)."},
+        "frame_rate": {"is_confounder": True, "message": "frame rate: predicts the label (ROC AUC 1.00)."},
     },
 }
 
 
-def people(healthy: int, sick: int) -> dict[str, bool]:
+def subject_labels(healthy: int, sick: int) -> dict[str, bool]:
     return {f"healthy/H{k}": False for k in range(1, healthy + 1)} | {f"sick/S{k}": True for k in range(1, sick + 1)}
 
 
 def predicted(
-    persons: Sequence[str], sick: dict[str, bool], skill: float, seed: int = 0, windows: int = 5
+    subjects: Sequence[str], sick: dict[str, bool], skill: float, seed: int = 0, windows: int = 5
 ) -> Predictions:
-    """Windows about a probability that is right with ``skill``: 0 is chance, 3 is nearly always right."""
-    random = np.random.default_rng([seed, len(persons)])
-    truth = np.array([sick[name] for name in persons], dtype=bool)
-    centre = skill * (2.0 * truth - 1) + random.normal(0, 1, len(persons))
-    person = np.repeat(np.arange(len(persons)), windows)
-    logit = centre[person] + random.normal(0, 0.4, len(person))
+    """Return random predictions of the given skill: 0 is chance, 3 is nearly always correct."""
+    random = np.random.default_rng([seed, len(subjects)])
+    truth = np.array([sick[name] for name in subjects], dtype=bool)
+    centre = skill * (2.0 * truth - 1) + random.normal(0, 1, len(subjects))
+    index = np.repeat(np.arange(len(subjects)), windows)
+    logit = centre[index] + random.normal(0, 0.4, len(index))
     return Predictions(
-        persons=tuple(persons),
-        gaits=tuple(f"{name}/walk1" for name in persons),
-        person=person,
-        gait=person.copy(),
-        first_frame=np.tile(np.arange(windows) * 16, len(persons)),
-        sick=truth[person],
+        subjects=tuple(subjects),
+        trials=tuple(f"{name}/walk1" for name in subjects),
+        subject_index=index,
+        trial_index=index.copy(),
+        first_frame=np.tile(np.arange(windows) * 16, len(subjects)),
+        sick=truth[index],
         probability=1 / (1 + np.exp(-logit)),
     )
 
 
 def constant(like: Predictions, probability: float) -> Predictions:
-    return Predictions(
-        like.persons, like.gaits, like.person, like.gait, like.first_frame, like.sick, np.full(len(like), probability)
-    )
+    return dataclasses.replace(like, probability=np.full(len(like), probability))
 
 
 def epochs(count: int, seed: int = 0, undefined: bool = False) -> tuple[dict[str, Any], ...]:
     random = np.random.default_rng(seed)
     names = ("accuracy", "precision", "recall", "specificity", "f1")
 
-    def figures(k: int, scale: float) -> dict[str, float]:
-        found = {"loss": 0.69 * scale**k, **{name: float(random.uniform(0.5, 1)) for name in names}}
-        return found | ({"precision": math.nan} if undefined else {})
+    def random_metrics(k: int, scale: float) -> dict[str, float]:
+        metrics = {"loss": 0.69 * scale**k, **{name: float(random.uniform(0.5, 1)) for name in names}}
+        return metrics | ({"precision": math.nan} if undefined else {})
 
-    return tuple({"train": figures(k, 0.8), "eval": figures(k, 0.9), "seconds": 2.5} for k in range(count))
+    return tuple(
+        {"train": random_metrics(k, 0.8), "eval": random_metrics(k, 0.9), "seconds": 2.5} for k in range(count)
+    )
 
 
 def fold_result(fold: Fold, sick: dict[str, bool], skill: float = 1.5, **changes: Any) -> FoldResult:
-    """A fold as a training leaves it; ``changes`` are fields of it."""
+    """Return a fold result as a training writes it; ``changes`` replace fields."""
     sick = sick | {name: name.startswith("sick/") for name in fold.training if name not in sick}
-    said = predicted(fold.evaluation, sick, skill, seed=fold.index)
-    known: dict[str, Any] = {
+    predictions = predicted(fold.evaluation, sick, skill, seed=fold.index)
+    fields: dict[str, Any] = {
         "network": "transformer",
         "architecture": {"kind": "transformer", "pose_dim": 64, "classifier_dim": 32},
         "arguments": {
@@ -80,16 +81,16 @@ def fold_result(fold: Fold, sick: dict[str, bool], skill: float = 1.5, **changes
         "fold": fold,
         "sick": sick,
         "epochs": epochs(3, fold.index),
-        "evaluation": said,
+        "evaluation": predictions,
         "baselines": {
-            "zero_rule": constant(said, 0.5),
+            "prior_baseline": constant(predictions, 0.5),
             "walking_speed": predicted(fold.evaluation, sick, 0.5, seed=100 + fold.index),
             "gait_features": predicted(fold.evaluation, sick, 1.0, seed=200 + fold.index),
             "minirocket": "MiniRocket needs aeon, which is not installed.",
         },
-        "leak_check": NO_LEAK,
+        "confounder_check": NO_CONFOUNDER,
         "training_windows": 1200,
-        "evaluation_windows": len(said),
+        "evaluation_windows": len(predictions),
         "window_length": 128,
         "frame_rate_hz": 100.0,
         "stride": 8,
@@ -97,12 +98,12 @@ def fold_result(fold: Fold, sick: dict[str, bool], skill: float = 1.5, **changes
         "seed": 7,
         "seconds": 12.5,
         "versions": {"gait-suite": "0.1.0", "torch": "2.13.0"},
-        "problems": ("healthy/H1/walk9: 40 frames are shorter than a window of 128; left out.",),
+        "problems": ("healthy/H1/walk9: 40 frames are shorter than a window of 128; excluded.",),
         "validation": (),
         "chosen_epoch": 2,
         "timed_out": False,
     }  # fmt: skip
-    return FoldResult(**(known | changes))
+    return FoldResult(**(fields | changes))
 
 
 def fold_results(
@@ -112,6 +113,6 @@ def fold_results(
     name: Callable[[str], str] = lambda name: name,
     **changes: Any,
 ) -> list[FoldResult]:
-    """All folds of a cohort; ``name`` may give the persons other names."""
-    labels = {name(person): is_sick for person, is_sick in people(healthy, sick).items()}
-    return [fold_result(fold, labels, **changes) for fold in person_folds(labels, k_folds)]
+    """Return all folds of a cohort; ``name`` may change the names of the subjects."""
+    labels = {name(subject): is_sick for subject, is_sick in subject_labels(healthy, sick).items()}
+    return [fold_result(fold, labels, **changes) for fold in make_folds(labels, k_folds)]

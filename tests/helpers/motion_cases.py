@@ -1,4 +1,4 @@
-"""Made-up walkers of sticks, the alignment in its slow and obvious form, and gaits on disk: for the tests of motion."""
+"""Helpers for tests of motion: synthetic stick figures, slow reference implementations, and trials on disk."""
 
 from pathlib import Path
 
@@ -12,11 +12,11 @@ from gait.motion.pose_files import write_npz
 _SIDED = ("HIP", "KNEE", "ANKLE", "FOOT", "COLLAR", "SHOULDER", "ELBOW", "WRIST")
 
 
-def stick_walker(frames=40, *, speed=1.2, rate_hz=100.0, lean_deg=8.0, height=1.0, phase=0.3, turn_deg=0.0):
-    """Joints (T, 22, 3) in metres of one who walks from the origin along +x, with y up and the right side at +z.
+def stick_figure(frames=40, *, speed=1.2, rate_hz=100.0, lean_deg=8.0, height=1.0, phase=0.3, turn_deg=0.0):
+    """Return joints (T, 22, 3) in metres of a stick figure that walks from the origin along +x, y up, right side at +z.
 
-    Left and right differ (phase, and a crooked left arm), so that a test can tell them apart. ``turn_deg`` is how far
-    the person turns to the right over the recording, evenly.
+    Left and right differ in phase and arm posture, so that a test can distinguish them. ``turn_deg`` is the angle by
+    which the figure turns to the right over the trial, at constant rate.
     """
     time = np.arange(frames) / rate_hz
     swing = 0.35 * np.sin(2 * np.pi * 0.9 * time + phase)
@@ -53,18 +53,18 @@ def stick_walker(frames=40, *, speed=1.2, rate_hz=100.0, lean_deg=8.0, height=1.
 
 
 def _hanging(angle):
-    """Directions (T, 3) of a limb that hangs down and swings forwards by an angle."""
+    """Return directions (T, 3) of a limb that hangs down and swings forward by an angle."""
     return np.stack([np.sin(angle), -np.cos(angle), 0 * angle], axis=-1)
 
 
-def about_y(angle_rad):
-    """Rotation matrix about the vertical; a positive angle brings +x towards −z."""
+def rot_y(angle_rad):
+    """Return the rotation matrix about the vertical; a positive angle rotates +x towards −z."""
     c, s = np.cos(angle_rad), np.sin(angle_rad)
     return np.array([[c, 0, s], [0, 1, 0], [-s, 0, c]])
 
 
-def slowly_aligned(window):
-    """One window (L, 22, 3) in the common frame, as the rules read, frame by frame and joint by joint."""
+def align_window_slowly(window):
+    """Return one window (L, 22, 3) in the common frame, computed frame by frame and joint by joint."""
     axes = [sign * np.eye(3)[k] for k in range(3) for sign in (1, -1)]
     statures = [frame[Joint.HEAD] - (frame[Joint.LEFT_ANKLE] + frame[Joint.RIGHT_ANKLE]) / 2 for frame in window]
     up = max(axes, key=lambda axis: axis @ np.mean(statures, axis=0))
@@ -77,25 +77,25 @@ def slowly_aligned(window):
         vote += np.cross(feet, up) @ right
         facing += np.cross(up, right) / len(window)
     if vote < 0:
-        return slowly_aligned(window * [1, 1, -1])
-    way = window[-1, Joint.PELVIS] - window[0, Joint.PELVIS]
-    way = way - (way @ up) * up
-    if np.linalg.norm(way) <= 0.1 * max(np.linalg.norm(stature) for stature in statures):
-        way = facing
-    elif way @ facing < 0:
-        way = -way
-    ahead = way / np.linalg.norm(way)
-    right = np.cross(ahead, up)
+        return align_window_slowly(window * [1, 1, -1])
+    displacement = window[-1, Joint.PELVIS] - window[0, Joint.PELVIS]
+    displacement = displacement - (displacement @ up) * up
+    if np.linalg.norm(displacement) <= 0.1 * max(np.linalg.norm(stature) for stature in statures):
+        displacement = facing
+    elif displacement @ facing < 0:
+        displacement = -displacement
+    forward = displacement / np.linalg.norm(displacement)
+    right = np.cross(forward, up)
     result = np.zeros_like(window)
     for t, frame in enumerate(window):
         for j, joint in enumerate(frame):
-            away = joint - window[0, Joint.PELVIS]
-            result[t, j] = [away @ ahead, away @ up, away @ right]
+            relative = joint - window[0, Joint.PELVIS]
+            result[t, j] = [relative @ forward, relative @ up, relative @ right]
     return result
 
 
-def slowly_normalised(window):
-    """The published normalisation of one window (L, 22, 3) in the common frame, one coordinate after another."""
+def normalize_window_slowly(window):
+    """Normalise one window (L, 22, 3) in the common frame as the original implementation does."""
     sizes = [
         np.linalg.norm(frame[Joint.HEAD] - (frame[Joint.LEFT_ANKLE] + frame[Joint.RIGHT_ANKLE]) / 2) for frame in window
     ]
@@ -107,20 +107,20 @@ def slowly_normalised(window):
     return result
 
 
-def recording(joints_m, subject="P01", gait="walk1", *, sick=False, rate_hz=100.0):
-    """A gait as it would be read."""
+def make_trial(joints_m, subject="P01", trial_name="walk1", *, sick=False, rate_hz=100.0):
+    """Return a trial with these joints."""
     joints = np.asarray(joints_m, dtype=np.float32)
-    source = AcquisitionInfo(rate_hz, len(joints), 0.0, (), 1.7)
-    return Trial(subject, gait, sick, joints, rate_hz, source, Path("poses"))
+    acquisition = AcquisitionInfo(rate_hz, len(joints), 0.0, (), 1.7)
+    return Trial(subject, trial_name, sick, joints, rate_hz, acquisition, Path("poses"))
 
 
-def write_gait(base, name, joints_m, *, rate_hz=100.0, markers_seen=None):
-    """Write a fitted gait's ``poses.npz`` into ``<base>/<name>``; returns its folder."""
+def write_trial(base, name, joints_m, *, rate_hz=100.0, num_visible_markers=None):
+    """Write ``poses.npz`` of a fitted trial into ``<base>/<name>`` and return its folder."""
     joints = np.asarray(joints_m, dtype=np.float32)
     T = len(joints)
     folder = base / name
     folder.mkdir(parents=True)
-    extra = {} if markers_seen is None else {"markers_seen": np.asarray(markers_seen)}
-    poses, place = np.zeros((T, 225), np.float32), np.zeros((T, 3), np.float32)
-    write_npz(folder, PoseSequence(poses, np.zeros(10, np.float32), place, joints, rate_hz, "open.npz", extra=extra))
+    extra = {} if num_visible_markers is None else {"num_visible_markers": np.asarray(num_visible_markers)}
+    poses, translation, betas = np.zeros((T, 225), np.float32), np.zeros((T, 3), np.float32), np.zeros(10, np.float32)
+    write_npz(folder, PoseSequence(poses, betas, translation, joints, rate_hz, "open.npz", extra=extra))
     return folder

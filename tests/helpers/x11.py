@@ -1,6 +1,6 @@
-"""What other programs do to a window: a file manager drops files on it (XDND protocol, version 5, freedesktop.org).
+"""X11 clients for tests: drop files on a window (XDND protocol, version 5, freedesktop.org), close it, set resources.
 
-It speaks to the X server through libX11 itself: what xdotool moves is the mouse alone, and drags no file.
+They use libX11 directly, because xdotool moves only the mouse and cannot drag files.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from ctypes import POINTER, Structure, Union, byref, c_char_p, c_int, c_long, c_
 from pathlib import Path
 
 _VERSION = 5
-_SELECTION_REQUEST, _SELECTION_NOTIFY, _CLIENT_MESSAGE = 30, 31, 33  # types of events, X.h
-_REPLACE = 0  # a property's former value
+_SELECTION_REQUEST, _SELECTION_NOTIFY, _CLIENT_MESSAGE = 30, 31, 33  # event types, X.h
+_REPLACE = 0  # mode of XChangeProperty
 _EVENT_HEAD = [("type", c_int), ("serial", c_ulong), ("send_event", c_int), ("display", c_void_p)]
 
 
@@ -38,22 +38,22 @@ class _Selection(Structure):
 class _Event(Union):
     _fields_ = (
         ("type", c_int), ("message", _ClientMessage), ("request", _SelectionRequest), ("selection", _Selection),
-        ("room", c_long * 24),
+        ("padding", c_long * 24),
     )  # fmt: skip
 
 
-def drop(display: str, window: int, place: tuple[int, int], *files: Path, seconds: float = 10.0) -> bool:
-    """Drag files over a place of the screen, which ``window`` covers, and let them go. Whether the window took them."""
+def drop(display: str, window: int, position: tuple[int, int], *files: Path, seconds: float = 10.0) -> bool:
+    """Drag files to a position of the screen covered by ``window`` and drop them; return whether it accepted them."""
     x = _library()
     server = x.XOpenDisplay(display.encode())
     assert server, f"no X server at {display}"
     try:
-        return _drop(x, server, window, place, "".join(f"{file.as_uri()}\r\n" for file in files).encode(), seconds)
+        return _drop(x, server, window, position, "".join(f"{file.as_uri()}\r\n" for file in files).encode(), seconds)
     finally:
         x.XCloseDisplay(server)
 
 
-def _drop(x: ctypes.CDLL, server: int, window: int, place: tuple[int, int], uris: bytes, seconds: float) -> bool:
+def _drop(x: ctypes.CDLL, server: int, window: int, position: tuple[int, int], uris: bytes, seconds: float) -> bool:
     def atom(name: str) -> int:
         return int(x.XInternAtom(server, name.encode(), 0))
 
@@ -68,7 +68,7 @@ def _drop(x: ctypes.CDLL, server: int, window: int, place: tuple[int, int], uris
         x.XFlush(server)
 
     def wait_for(kind: str) -> _ClientMessage:
-        """The window's answer; meanwhile it is given what was dragged if it asks."""
+        """Wait for a reply of the window; meanwhile send it the dragged files if it requests them."""
         end, event = time.monotonic() + seconds, _Event()
         while time.monotonic() < end:
             if not x.XPending(server):
@@ -76,33 +76,33 @@ def _drop(x: ctypes.CDLL, server: int, window: int, place: tuple[int, int], uris
                 continue
             x.XNextEvent(server, byref(event))
             if event.type == _SELECTION_REQUEST:
-                _give(x, server, event.request, uris)
+                _send_uris(x, server, event.request, uris)
             elif event.type == _CLIENT_MESSAGE and event.message.kind == atom(kind):
                 return event.message
         raise AssertionError(f"no {kind} came")
 
     send("XdndEnter", _VERSION << 24, atom("text/uri-list"), 0, 0)
-    send("XdndPosition", 0, place[0] << 16 | place[1], 0, atom("XdndActionCopy"))
+    send("XdndPosition", 0, position[0] << 16 | position[1], 0, atom("XdndActionCopy"))
     if not wait_for("XdndStatus").data[1] & 1:
         send("XdndLeave", 0, 0, 0, 0)
         return False
     send("XdndDrop", 0, 0, 0, 0)
-    # Bit 0 says it by the protocol; GLFW 3.5 puts the number of bytes there that it was given.
+    # By the protocol, bit 0 means acceptance; GLFW 3.5 writes the number of received bytes there.
     return bool(wait_for("XdndFinished").data[1])
 
 
-def _give(x: ctypes.CDLL, server: int, asked: _SelectionRequest, uris: bytes) -> None:
-    x.XChangeProperty(server, asked.requestor, asked.property, asked.target, 8, _REPLACE, uris, len(uris))
-    answer = _Event()
-    answer.selection.type = _SELECTION_NOTIFY
+def _send_uris(x: ctypes.CDLL, server: int, request: _SelectionRequest, uris: bytes) -> None:
+    x.XChangeProperty(server, request.requestor, request.property, request.target, 8, _REPLACE, uris, len(uris))
+    reply = _Event()
+    reply.selection.type = _SELECTION_NOTIFY
     for name in ("requestor", "selection", "target", "property", "time"):
-        setattr(answer.selection, name, getattr(asked, name))
-    x.XSendEvent(server, asked.requestor, 0, 0, byref(answer))
+        setattr(reply.selection, name, getattr(request, name))
+    x.XSendEvent(server, request.requestor, 0, 0, byref(reply))
     x.XFlush(server)
 
 
 def close_window(display: str, window: int) -> None:
-    """What a window manager sends when the button in the window's corner is pressed."""
+    """Send the message of a window manager when the close button is pressed."""
     x = _library()
     server = x.XOpenDisplay(display.encode())
     assert server, f"no X server at {display}"
@@ -116,15 +116,15 @@ def close_window(display: str, window: int) -> None:
 
 
 def set_resources(display: str, resources: str) -> None:
-    """What xrdb leaves on the root window for all programs, such as "Xft.dpi: 192"."""
+    """Set X resources on the root window as xrdb does, such as "Xft.dpi: 192"."""
     x = _library()
     server = x.XOpenDisplay(display.encode())
     assert server, f"no X server at {display}"
     name, string = (x.XInternAtom(server, word, 0) for word in (b"RESOURCE_MANAGER", b"STRING"))
-    words = resources.encode()
-    x.XChangeProperty(server, x.XDefaultRootWindow(server), name, string, 8, _REPLACE, words, len(words))
+    value = resources.encode()
+    x.XChangeProperty(server, x.XDefaultRootWindow(server), name, string, 8, _REPLACE, value, len(value))
     x.XSync(server, 0)
-    x.XSetCloseDownMode(server, 1)  # the property stays when this program has gone
+    x.XSetCloseDownMode(server, 1)  # keep the property after this client disconnects
     x.XCloseDisplay(server)
 
 

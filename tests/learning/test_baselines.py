@@ -1,4 +1,4 @@
-"""Baselines learn from training persons alone, are repeatable, and say plainly what they cannot do."""
+"""Baselines are fitted to the training subjects only, are repeatable, and explain what they cannot compute."""
 
 import sys
 from pathlib import Path
@@ -16,7 +16,7 @@ from gait.learning.metrics import roc_auc
 from gait.learning.predictions import Predictions
 from gait.motion.dataset import AcquisitionInfo, Trial
 from gait.motion.windows import WindowDataset
-from gait.synthetic import disorder, make_person, make_walk
+from gait.synthetic import make_pathology, make_subject, make_trial
 from tests.helpers.paths import OPEN_BODY
 
 MODEL = OPEN_BODY
@@ -25,117 +25,123 @@ RATE_HZ = 100.0
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
-def recording(subject: str, gait: str, sick: bool, joints: NDArray[np.float32]) -> Trial:
+def make_test_trial(subject: str, trial: str, sick: bool, joints: NDArray[np.float32]) -> Trial:
     source = AcquisitionInfo(RATE_HZ, len(joints), 0.0, (), 1.7)
-    return Trial(subject, gait, sick, joints, RATE_HZ, source, Path())
+    return Trial(subject, trial, sick, joints, RATE_HZ, source, Path())
 
 
 @pytest.fixture(scope="module")
-def people() -> tuple[Trial, ...]:
-    """Six adults in health, and six like them with a stiff knee; the first of both have two walks."""
+def trials_of_cohort() -> tuple[Trial, ...]:
+    """Six healthy adults, and the same six with a stiff knee; the first of each has two trials."""
     body = load_body(MODEL)
-    gaits = []
+    trials = []
     for k in range(6):
-        person = make_person(body, k, adult=True)
+        subject_model = make_subject(body, k, adult=True)
         for sick in (False, True):
-            what = disorder("stiff_knee", "left", 0.9) if sick else None
-            for walk in range(2 if k == 0 else 1):
-                joints = make_walk(body, person, what, seconds=2.6, seed=walk).truth.joints_m
-                gaits.append(recording(f"P{k}{'s' if sick else ''}", f"walk{walk}", sick, joints))
-    return tuple(gaits)
+            pathology = make_pathology("stiff_knee", "left", 0.9) if sick else None
+            for trial_number in range(2 if k == 0 else 1):
+                synthetic = make_trial(body, subject_model, pathology, seconds=2.6, seed=trial_number)
+                joints = synthetic.ground_truth.joints_m
+                trials.append(make_test_trial(f"P{k}{'s' if sick else ''}", f"walk{trial_number}", sick, joints))
+    return tuple(trials)
 
 
 @pytest.fixture(scope="module")
-def divided(people: tuple[Trial, ...]) -> tuple[tuple[Trial, ...], tuple[Trial, ...]]:
-    """Training and evaluation; of the healthy ones more are trained on."""
-    evaluation = tuple(gait for gait in people if gait.subject in ("P4", "P4s", "P5", "P5s"))
-    training = tuple(gait for gait in people if gait not in evaluation and gait.subject != "P3s")
+def split(trials_of_cohort: tuple[Trial, ...]) -> tuple[tuple[Trial, ...], tuple[Trial, ...]]:
+    """Training and evaluation trials; the training set has more healthy subjects than sick ones."""
+    evaluation = tuple(trial for trial in trials_of_cohort if trial.subject in ("P4", "P4s", "P5", "P5s"))
+    training = tuple(trial for trial in trials_of_cohort if trial not in evaluation and trial.subject != "P3s")
     return training, evaluation
 
 
 @pytest.fixture
 def few_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(baselines, "MINIROCKET_FEATURES", 500)
-    monkeypatch.setattr(baselines, "TRAINING_WINDOWS", 40)
+    monkeypatch.setattr(baselines, "MAX_TRAINING_WINDOWS", 40)
 
 
 @pytest.fixture
 def without_aeon(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As where the package is not installed."""
+    """Imports as if the package were not installed."""
     for name in ("aeon", "aeon.transformations.collection.convolution_based"):
         monkeypatch.setitem(sys.modules, name, None)
 
 
-def of(found: dict[str, Predictions | str], name: str) -> Predictions:
+def predictions_of(found: dict[str, Predictions | str], name: str) -> Predictions:
     predictions = found[name]
     assert isinstance(predictions, Predictions), predictions
     return predictions
 
 
-def test_known_persons_are_told_apart_on_the_networks_windows(divided, few_kernels) -> None:
-    training, evaluation = divided
+def test_baseline_predictions_classify_known_subjects_on_the_windows_of_the_network(split, few_kernels) -> None:
+    training, evaluation = split
     found = baseline_predictions(training, evaluation, window_length=100, stride=20)
-    assert list(found) == ["zero_rule", "walking_speed", "gait_features", "minirocket"]
+    assert list(found) == ["prior_baseline", "walking_speed", "gait_features", "minirocket"]
     windows = WindowDataset(evaluation, 100, 20)
     for name in found:
-        predictions = of(found, name)
+        predictions = predictions_of(found, name)
         assert predictions.first_frame.tolist() == windows.first_frame.tolist()
         assert predictions.sick.tolist() == windows.sick.tolist()
-        assert predictions.gaits == tuple(gait.name for gait in evaluation)
-    assert of(found, "zero_rule").probability == pytest.approx(3 / 7)
+        assert predictions.trials == tuple(trial.trial_id for trial in evaluation)
+    assert predictions_of(found, "prior_baseline").probability == pytest.approx(3 / 7)
     for name in ("gait_features", "minirocket"):
-        of_people = of(found, name).by_person()
-        assert roc_auc(of_people.sick, of_people.probability) == 1, name
+        by_subject = predictions_of(found, name).by_subject()
+        assert roc_auc(by_subject.sick, by_subject.probability) == 1, name
     for name in ("walking_speed", "gait_features"):
-        for gait in range(len(evaluation)):
-            predictions = of(found, name)
-            assert len(np.unique(predictions.probability[predictions.gait == gait])) == 1
+        for trial in range(len(evaluation)):
+            predictions = predictions_of(found, name)
+            assert len(np.unique(predictions.probability[predictions.trial_index == trial])) == 1
 
 
-def test_the_same_seed_gives_the_same_and_evaluation_teaches_nothing(divided, few_kernels) -> None:
-    """A person's probability stays whoever else is evaluated, and however the evaluated are labelled."""
-    training, evaluation = divided
+def test_baseline_predictions_depend_on_the_seed_and_not_on_the_evaluation_trials(split, few_kernels) -> None:
+    """A subject's probability does not depend on other evaluation subjects, nor on the evaluation labels."""
+    training, evaluation = split
     all_found = baseline_predictions(training, evaluation, window_length=100, stride=20, seed=5)
     again = baseline_predictions(training, evaluation, window_length=100, stride=20, seed=5)
     alone = evaluation[0]
-    relabelled = recording(alone.subject, alone.gait, not alone.sick, alone.joints_m)
+    relabelled = make_test_trial(alone.subject, alone.trial_name, not alone.sick, alone.joints_m)
     one = baseline_predictions(training, [relabelled], window_length=100, stride=20, seed=5)
     for name in all_found:
-        both = of(all_found, name)
-        assert of(again, name).probability.tolist() == both.probability.tolist()
-        assert of(one, name).probability == pytest.approx(both.probability[both.gait == 0], abs=1e-6)
+        both = predictions_of(all_found, name)
+        assert predictions_of(again, name).probability.tolist() == both.probability.tolist()
+        assert predictions_of(one, name).probability == pytest.approx(both.probability[both.trial_index == 0], abs=1e-6)
 
 
-def test_a_person_with_many_recordings_counts_once(divided, without_aeon) -> None:
-    training, evaluation = divided
+def test_baseline_predictions_weight_each_subject_equally(split, without_aeon) -> None:
+    training, evaluation = split
     first = training[0]
-    more = [recording(first.subject, f"copy{k}", first.sick, first.joints_m) for k in range(5)]
-    only_first = [gait for gait in training if gait.subject != first.subject or gait is first]
+    more = [make_test_trial(first.subject, f"copy{k}", first.sick, first.joints_m) for k in range(5)]
+    only_first = [trial for trial in training if trial.subject != first.subject or trial is first]
     once = baseline_predictions(only_first, evaluation, window_length=100, stride=50)
     often = baseline_predictions([*only_first, *more], evaluation, window_length=100, stride=50)
-    assert of(often, "zero_rule").probability.tolist() == of(once, "zero_rule").probability.tolist()
-    speed = of(once, "walking_speed").probability
-    assert of(often, "walking_speed").probability == pytest.approx(speed, abs=1e-4)
+    assert (
+        predictions_of(often, "prior_baseline").probability.tolist()
+        == predictions_of(once, "prior_baseline").probability.tolist()
+    )
+    speed = predictions_of(once, "walking_speed").probability
+    assert predictions_of(often, "walking_speed").probability == pytest.approx(speed, abs=1e-4)
 
 
-def test_a_missing_feature_is_the_training_persons_median(divided, without_aeon) -> None:
-    training, evaluation = divided
-    standing = recording("X", "stands", True, np.repeat(evaluation[0].joints_m[:1], 150, axis=0))
-    found = of(baseline_predictions(training, [standing], window_length=100, stride=50), "gait_features")
+def test_baseline_predictions_replace_a_missing_feature_by_the_training_median(split, without_aeon) -> None:
+    training, evaluation = split
+    standing = make_test_trial("X", "standing", True, np.repeat(evaluation[0].joints_m[:1], 150, axis=0))
+    found = predictions_of(baseline_predictions(training, [standing], window_length=100, stride=50), "gait_features")
     assert np.isfinite(found.probability).all()
-    nobody_walks = [recording(g.subject, g.gait, g.sick, standing.joints_m) for g in training]
-    found = of(baseline_predictions(nobody_walks, evaluation, window_length=100, stride=50), "gait_features")
-    assert np.ptp(found.probability) < 1e-6  # nothing was to be learnt
+    all_standing = [make_test_trial(g.subject, g.trial_name, g.sick, standing.joints_m) for g in training]
+    found = predictions_of(
+        baseline_predictions(all_standing, evaluation, window_length=100, stride=50), "gait_features"
+    )
+    assert np.ptp(found.probability) < 1e-6  # the training set has no information
 
 
-def test_without_aeon_a_plain_line_stands_in_its_place(divided, without_aeon) -> None:
-    found = baseline_predictions(*divided, window_length=100, stride=50)
+def test_baseline_predictions_explain_how_to_install_aeon(split, without_aeon) -> None:
+    found = baseline_predictions(*split, window_length=100, stride=50)
     assert isinstance(found["minirocket"], str)
     assert 'pip install "gait-suite[minirocket]"' in found["minirocket"]
     assert isinstance(found["gait_features"], Predictions)
 
 
-def test_an_error_costs_its_baseline_alone(divided, few_kernels, monkeypatch) -> None:
+def test_an_error_in_one_baseline_does_not_affect_the_others(split, few_kernels, monkeypatch) -> None:
     def no_compiler(*_, **__):
         raise RuntimeError("no compiler\nhere")
 
@@ -143,55 +149,61 @@ def test_an_error_costs_its_baseline_alone(divided, few_kernels, monkeypatch) ->
         raise MemoryError
 
     monkeypatch.setattr("aeon.transformations.collection.convolution_based.MiniRocket", no_compiler)
-    monkeypatch.setattr(baselines, "feature_table", no_memory)
-    found = baseline_predictions(*divided, window_length=100, stride=50)
-    assert isinstance(found["zero_rule"], Predictions)
+    monkeypatch.setattr(baselines, "compute_feature_table", no_memory)
+    found = baseline_predictions(*split, window_length=100, stride=50)
+    assert isinstance(found["prior_baseline"], Predictions)
     line = str(found["minirocket"])
-    assert line.startswith("minirocket: this baseline broke off (RuntimeError: no compiler here, in ")
+    assert line.startswith("minirocket: this baseline failed unexpectedly (RuntimeError: no compiler here, in ")
     for name in ("walking_speed", "gait_features"):
         assert str(found[name]).startswith(f"{name}: there is too little memory for this baseline; use")
 
 
-def test_what_cannot_be_learnt_is_said(divided, without_aeon) -> None:
-    training, evaluation = divided
-    healthy = [gait for gait in training if not gait.sick]
+def test_baseline_predictions_reject_unsuitable_data(split, without_aeon) -> None:
+    training, evaluation = split
+    healthy = [trial for trial in training if not trial.sick]
     found = baseline_predictions(healthy, evaluation, window_length=100, stride=50)
-    assert (of(found, "zero_rule").probability == 0).all()
-    assert "of each label is needed" in str(found["walking_speed"])
+    assert (predictions_of(found, "prior_baseline").probability == 0).all()
+    assert "is needed for each label" in str(found["walking_speed"])
     assert "at least 9 frames" in str(baseline_predictions(training, evaluation, window_length=5)["minirocket"])
-    with pytest.raises(GaitError, match="healthy/P0: to be learnt from and to be evaluated on"):
+    with pytest.raises(GaitError, match="healthy/P0: in both training and evaluation"):
         baseline_predictions(training, training[:1], window_length=100)
-    with pytest.raises(GaitError, match="No recording to learn from"):
+    with pytest.raises(GaitError, match="No trial to train on"):
         baseline_predictions([], evaluation, window_length=100)
 
 
-def test_minirocket_learns_from_all_persons_evenly(people) -> None:
-    windows = WindowDataset(people, 100)
-    chosen = baselines._evenly_by_person(windows, 60)
-    persons = [windows.gaits[g].person for g in windows.gait_index[chosen]]
-    assert {persons.count(name) for name in set(persons)} == {5}
-    assert len(set(persons)) == 12
-    first = [windows.gaits[g].gait for g in windows.gait_index[chosen] if windows.gaits[g].person == "healthy/P0"]
+def test_sample_per_subject_takes_equally_many_windows_of_each_subject(trials_of_cohort) -> None:
+    windows = WindowDataset(trials_of_cohort, 100)
+    chosen = baselines._sample_per_subject(windows, 60)
+    subjects = [windows.trials[g].subject_id for g in windows.trial_index[chosen]]
+    assert {subjects.count(name) for name in set(subjects)} == {5}
+    assert len(set(subjects)) == 12
+    first = [
+        windows.trials[g].trial_name
+        for g in windows.trial_index[chosen]
+        if windows.trials[g].subject_id == "healthy/P0"
+    ]
     assert set(first) == {"walk0", "walk1"}
 
 
-def test_torch_keeps_its_threads_and_they_change_nothing(divided, few_kernels) -> None:
+def test_minirocket_restores_torchs_threads_and_does_not_depend_on_them(split, few_kernels) -> None:
     threads = torch.get_num_threads()
     found = []
     try:
-        for some in (1, 2):
-            torch.set_num_threads(some)
-            found.append(of(baseline_predictions(*divided, window_length=100, stride=50), "minirocket").probability)
-            assert torch.get_num_threads() == some
+        for number in (1, 2):
+            torch.set_num_threads(number)
+            found.append(
+                predictions_of(baseline_predictions(*split, window_length=100, stride=50), "minirocket").probability
+            )
+            assert torch.get_num_threads() == number
     finally:
         torch.set_num_threads(threads)
     assert found[0].tolist() == found[1].tolist()
 
 
-def test_recordings_shorter_than_a_window_are_no_error(divided, few_kernels) -> None:
-    training, evaluation = divided
-    short, other = (recording(name, "short", True, evaluation[0].joints_m[:60]) for name in "ST")
+def test_baseline_predictions_skip_trials_shorter_than_a_window(split, few_kernels) -> None:
+    training, evaluation = split
+    short, other = (make_test_trial(name, "short", True, evaluation[0].joints_m[:60]) for name in "ST")
     found = baseline_predictions([*training, other], [*evaluation[:1], short], window_length=100, stride=50)
-    assert {len(of(found, name)) for name in found} == {len(WindowDataset(evaluation[:1], 100, 50))}
+    assert {len(predictions_of(found, name)) for name in found} == {len(WindowDataset(evaluation[:1], 100, 50))}
     only_short = baseline_predictions(training, [short], window_length=100, stride=50)
-    assert {len(of(only_short, name)) for name in only_short} == {0}
+    assert {len(predictions_of(only_short, name)) for name in only_short} == {0}

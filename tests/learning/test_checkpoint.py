@@ -1,4 +1,4 @@
-"""Checkpoints: what goes in comes out, nothing in a file is run, and what cannot be read is said in one line."""
+"""Checkpoints are restored exactly, code in a file is never run, and unreadable files give a one-line message."""
 
 import subprocess
 import sys
@@ -11,7 +11,6 @@ from adopt import ADOPT
 from torch import nn
 
 from gait.errors import GaitError
-from gait.learning import checkpoint as checkpoint_module
 from gait.learning.architecture import MLPArchitecture, TransformerArchitecture
 from gait.learning.checkpoint import Checkpoint, load_checkpoint, load_network, save_checkpoint
 from tests.helpers.body_files import RunsCode
@@ -21,13 +20,13 @@ MLP = MLPArchitecture("multi_mlp", 5, (4, 3), (6, 2))
 SEQUENTIAL = replace(MLP, kind="sequential_mlp")
 
 
-def made(architecture=TRANSFORMER, **more):
+def make_checkpoint(architecture=TRANSFORMER, **more):
     joints = tuple(f"joint {number}" for number in range(22))
     return Checkpoint(architecture, architecture.build().state_dict(), 5, 100.0, "published", joints, **more)
 
 
-def refused(read, path, **more):
-    """The one line of a refusal, which begins with the file."""
+def error_line(read, path, **more):
+    """Return the error message, which must be one line that begins with the file."""
     with pytest.raises(GaitError) as error:
         read(path, **more)
     line = str(error.value)
@@ -37,15 +36,15 @@ def refused(read, path, **more):
     return line
 
 
-# --- there and back --------------------------------------------------------------------------------------------------
+# --- save and load ---------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("architecture", [TRANSFORMER, MLP, SEQUENTIAL], ids=lambda a: a.kind)
-def test_a_checkpoint_comes_back_as_it_was(tmp_path, architecture):
+def test_load_checkpoint_restores_a_saved_checkpoint(tmp_path, architecture):
     path = tmp_path / "new" / "network.pt"
     state = {"epoch": 3, "rng": torch.get_rng_state(), "history": [{"loss": 0.5}], "seen": {1: (2.0, None)}}
     fold = {"index": 0, "training": ("healthy/P1",), "evaluation": ["sick/P2"]}
-    checkpoint = made(architecture, training_state=state, mean_window=torch.rand(5, 22, 3), fold=fold)
+    checkpoint = make_checkpoint(architecture, training_state=state, mean_window=torch.rand(5, 22, 3), fold=fold)
     save_checkpoint(path, checkpoint)
     assert [file.name for file in path.parent.iterdir()] == ["network.pt"]
 
@@ -65,8 +64,8 @@ def test_a_checkpoint_comes_back_as_it_was(tmp_path, architecture):
     assert content["architecture"] == architecture.as_dict()
 
 
-def test_training_goes_on_from_a_checkpoint_as_if_never_interrupted(tmp_path):
-    """Weights, ADOPT's averages and torch's random state are all there is to it; dropout draws from the last."""
+def test_training_continues_from_a_checkpoint_exactly(tmp_path):
+    """The state consists of the weights, ADOPT's averages, and torch's random state, which dropout uses."""
     windows, sick = torch.rand(6, 5, 22, 3), torch.tensor([0.0, 1, 0, 1, 1, 0])
 
     def train(network, optimiser, steps):
@@ -84,7 +83,7 @@ def test_training_goes_on_from_a_checkpoint_as_if_never_interrupted(tmp_path):
     unbroken, optimiser = fresh()
     train(unbroken, optimiser, 3)
     state = {"optimiser": optimiser.state_dict(), "rng": torch.get_rng_state()}
-    save_checkpoint(tmp_path / "c.pt", replace(made(), weights=unbroken.state_dict(), training_state=state))
+    save_checkpoint(tmp_path / "c.pt", replace(make_checkpoint(), weights=unbroken.state_dict(), training_state=state))
     expected = train(unbroken, optimiser, 3)
 
     torch.manual_seed(2)
@@ -111,41 +110,41 @@ except GaitError as error:
 """
 
 
-def test_an_old_checkpoint_stays_when_a_new_one_fails(tmp_path):
+def test_save_checkpoint_keeps_the_old_file_if_writing_fails(tmp_path):
     path = tmp_path / "network.pt"
-    save_checkpoint(path, made())
+    save_checkpoint(path, make_checkpoint())
     before = path.read_bytes()
-    told = subprocess.run([sys.executable, "-c", FULL_DISK, path], capture_output=True, text=True, check=False)
-    assert (told.stderr, told.returncode) == ("", 0)
-    assert told.stdout == f"{path}: cannot be written (File too large); check the place and its space.\n"
+    process = subprocess.run([sys.executable, "-c", FULL_DISK, path], capture_output=True, text=True, check=False)
+    assert (process.stderr, process.returncode) == ("", 0)
+    assert process.stdout == f"{path}: cannot be written (File too large); check the folder and its free space.\n"
     with pytest.raises(TypeError, match=r"checkpoint.arguments.folder is a PosixPath"):
-        save_checkpoint(path, made(arguments={"folder": tmp_path}))
+        save_checkpoint(path, make_checkpoint(arguments={"folder": tmp_path}))
     assert path.read_bytes() == before
     assert [file.name for file in tmp_path.iterdir()] == ["network.pt"]
 
 
-# --- weights alone ---------------------------------------------------------------------------------------------------
+# --- weights without metadata ----------------------------------------------------------------------------------------
 
 
-def test_bare_published_weights_are_read(tmp_path):
-    path = tmp_path / "bare.pt"
+def test_load_network_reads_a_published_state_dict(tmp_path):
+    path = tmp_path / "weights.pt"
     network = TRANSFORMER.build().eval()
     torch.save(network.state_dict(), path)
-    found, checkpoint = load_network(path, pose_heads=2, classifier_heads=1)
-    some = torch.rand(2, 5, 22, 3)
+    loaded, checkpoint = load_network(path, pose_heads=2, classifier_heads=1)
+    windows = torch.rand(2, 5, 22, 3)
     assert checkpoint is None
-    assert torch.equal(found(some), network(some))
-    assert "--pfe_head and --fc_head" in refused(load_network, path)
-    assert "weights alone" in refused(load_checkpoint, path)
+    assert torch.equal(loaded(windows), network(windows))
+    assert "--pfe_head and --fc_head" in error_line(load_network, path)
+    assert "weights without metadata" in error_line(load_checkpoint, path)
     for architecture in (MLP, SEQUENTIAL):
         torch.save(architecture.build().state_dict(), path)
         assert load_network(path, window_length=5)[1] is None
-        assert "windows of 5 frames, not of 6" in refused(load_network, path, window_length=6)
+        assert "windows of 5 frames, not of 6" in error_line(load_network, path, window_length=6)
 
 
 @pytest.fixture
-def saved_whole(tmp_path):
-    """Saves a network as ``torch.save(model)`` does, its class from a module that is gone afterwards."""
+def save_whole_module(tmp_path):
+    """A function that saves a network like ``torch.save(model)``, its class in a module that no longer exists."""
     witness = tmp_path / "was_here"
 
     def save(network, path):
@@ -170,97 +169,121 @@ def saved_whole(tmp_path):
 
 
 @pytest.mark.parametrize("architecture", [TRANSFORMER, MLP, SEQUENTIAL], ids=lambda a: a.kind)
-def test_a_module_that_was_pickled_whole_gives_its_weights_and_runs_nothing(tmp_path, saved_whole, architecture):
-    network, some = architecture.build().eval(), torch.rand(2, 5, 22, 3)
-    saved_whole(network, tmp_path / "model.pth")
-    found, checkpoint = load_network(tmp_path / "model.pth")  # its attentions know their heads
+def test_load_network_reads_the_weights_of_a_pickled_module_without_running_code(
+    tmp_path, save_whole_module, architecture
+):
+    network, windows = architecture.build().eval(), torch.rand(2, 5, 22, 3)
+    save_whole_module(network, tmp_path / "model.pth")
+    loaded, checkpoint = load_network(tmp_path / "model.pth")  # the attention layers contain their numbers of heads
     assert checkpoint is None
-    assert torch.equal(found(some), network(some))
+    assert torch.equal(loaded(windows), network(windows))
 
 
-def test_other_modules_are_refused_and_run_nothing(tmp_path, saved_whole):
+def test_load_network_rejects_other_modules_without_running_code(tmp_path, save_whole_module):
     path = tmp_path / "model.pth"
-    saved_whole(nn.Sequential(MLP.build().posefeatureextractor), path)
-    assert "no known network (found 0.downs.0.bias" in refused(load_network, path)
+    save_whole_module(nn.Sequential(MLP.build().posefeatureextractor), path)
+    assert "no known network (found 0.downs.0.bias" in error_line(load_network, path)
     torch.save({"model": RunsCode(f"touch {tmp_path / 'was_here'}")}, path)
-    assert "no known network (found nothing)" in refused(load_network, path)
+    assert "no known network (found nothing)" in error_line(load_network, path)
     torch.save(RunsCode(f"touch {tmp_path / 'was_here'}"), path)
-    assert "no known network" in refused(load_network, path)
+    assert "no known network" in error_line(load_network, path)
     around = nn.Module()
     around.again = around
     torch.save(around, path)
-    assert "more than 1000 modules" in refused(load_network, path)
+    assert "more than 1000 modules" in error_line(load_network, path)
 
 
-# --- what cannot be read ---------------------------------------------------------------------------------------------
+# --- unreadable files ------------------------------------------------------------------------------------------------
 
 
-def test_missing_damaged_and_foreign_files(tmp_path):
+def test_missing_damaged_and_foreign_files_give_a_message(tmp_path):
     path = tmp_path / "network.pt"
     for read in (load_checkpoint, load_network):
-        assert "cannot be read" in refused(read, tmp_path / "nowhere.pt")
-        assert "cannot be read" in refused(read, tmp_path)
-    save_checkpoint(path, made())
-    whole = path.read_bytes()
-    for part in (b"", b"no zip", whole[: len(whole) // 2], whole[:-1000], b"\x80\x02}q\x00."):
+        assert "cannot be read" in error_line(read, tmp_path / "nowhere.pt")
+        assert "cannot be read" in error_line(read, tmp_path)
+    save_checkpoint(path, make_checkpoint())
+    content_bytes = path.read_bytes()
+    for part in (b"", b"no zip", content_bytes[: len(content_bytes) // 2], content_bytes[:-1000], b"\x80\x02}q\x00."):
         path.write_bytes(part)
         for read in (load_checkpoint, load_network):
-            assert "damaged, or no PyTorch checkpoint" in refused(read, path)
+            assert "damaged, or not a PyTorch checkpoint" in error_line(read, path)
     torch.save([1, 2], path)
-    assert "holds a list" in refused(load_network, path)
+    assert "contains a list" in error_line(load_network, path)
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "expected"),
     [
-        ({"format_version": 99}, "format 99 of a newer suite, this one knows up to 1"),
+        ({"format_version": 99}, "format 99 of a newer version of this package, which reads formats up to 2"),
         ({"format_version": None}, "format None"),
         ({"format": "another"}, "no"),
         ({"joints": 22}, "joints is a int"),
         ({"mean_window": torch.zeros(4, 22, 3)}, "mean_window has shape (4, 22, 3)"),
         ({"architecture": {"kind": "transformer", "pose_dim": 8.5}}, "pose_dim 8.5"),
-        ({"architecture": {"kind": "transformer", "pose_dim": 10**9}}, "that large"),
-        ({"architecture": {"kind": "transformer", "pose_dim": 10**5}}, "needed is (1, 1, 100000)"),
+        ({"architecture": {"kind": "transformer", "pose_dim": 10**9}}, "as large as"),
+        ({"architecture": {"kind": "transformer", "pose_dim": 10**5}}, "expected (1, 1, 100000)"),
         ({"architecture": MLP.as_dict()}, "posefeatureextractor.downs.0.weight have shape None"),
         ({"weights": {}}, "have shape None"),
     ],
 )
-def test_checkpoints_that_are_wrong_inside(tmp_path, change, said):
+def test_load_network_rejects_inconsistent_checkpoints(tmp_path, change, expected):
     path = tmp_path / "network.pt"
-    save_checkpoint(path, made())
+    save_checkpoint(path, make_checkpoint())
     torch.save(torch.load(path, weights_only=True) | change, path)
-    assert said in refused(load_network, path)
+    assert expected in error_line(load_network, path)
 
 
-def changed(name, value):
+def changed_weights(name, value):
     weights = TRANSFORMER.build().state_dict()
     return weights | {name: value(weights[name]) if name in weights else value(torch.zeros(1))}
 
 
 @pytest.mark.parametrize(
-    ("weights", "said"),
+    ("weights", "expected"),
     [
-        (changed("classifier.downs.0.bias", lambda w: w * float("nan")), "not finite"),
-        (changed("classifier.downs.0.bias", lambda w: w[1:]), "have shape (3,), needed is (4,)"),
-        (changed("classifier.downs.4.bias", lambda w: w), "classifier.downs.4.bias has no place in a transformer"),
-        (changed("feature_merger.input_embedding.weight", lambda w: w[0]), "of other shapes"),
+        (changed_weights("classifier.downs.0.bias", lambda w: w * float("nan")), "not finite"),
+        (changed_weights("classifier.downs.0.bias", lambda w: w[1:]), "have shape (3,), expected (4,)"),
+        (changed_weights("classifier.downs.4.bias", lambda w: w), "a transformer has no classifier.downs.4.bias"),
+        (changed_weights("feature_merger.input_embedding.weight", lambda w: w[0]), "of wrong shapes"),
         (
-            changed(
+            changed_weights(
                 "feature_extractor.transformer_encoder.layers.0.linear1.weight",
                 lambda w: torch.zeros(1).expand(10**12, 8),
             ),
-            "claim more numbers than the file holds",
+            "claim more numbers than the file contains",
         ),
         (
-            changed("feature_extractor.positional_encoder.pe", lambda w: torch.zeros(1).expand(5096, 1, 8)),
-            "claim more numbers than the file holds",
+            changed_weights("feature_extractor.positional_encoder.pe", lambda w: torch.zeros(1).expand(5096, 1, 8)),
+            "claim more numbers than the file contains",
         ),
     ],
 )
-def test_weights_that_are_wrong(tmp_path, weights, said):
-    torch.save(weights, tmp_path / "bare.pt")
-    assert said in refused(load_network, tmp_path / "bare.pt", pose_heads=2, classifier_heads=1)
+def test_load_network_rejects_unsuitable_weights(tmp_path, weights, expected):
+    torch.save(weights, tmp_path / "weights.pt")
+    assert expected in error_line(load_network, tmp_path / "weights.pt", pose_heads=2, classifier_heads=1)
 
 
-def test_format_is_told_in_the_file():
-    assert (checkpoint_module.FORMAT, checkpoint_module.FORMAT_VERSION) == ("gait network", 1)
+def test_format_version_is_stored_in_the_file(tmp_path):
+    save_checkpoint(tmp_path / "network.pt", make_checkpoint())
+    content = torch.load(tmp_path / "network.pt", weights_only=True)
+    assert (content["format"], content["format_version"]) == ("gait network", 2)
+
+
+def test_load_checkpoint_reads_the_keys_of_version_1(tmp_path):
+    path = tmp_path / "network.pt"
+    inputs = {"architecture.frame_subsampling": 4, "use_class_weights": True, "mirror": False, "data_sha256": "ab"}
+    state = {"run_id": "x", "inputs": inputs, "finished": 3}
+    save_checkpoint(path, make_checkpoint(training_state=state, metrics={"subjects": {"roc_auc_within_folds": 1.0}}))
+    content = torch.load(path, weights_only=True) | {"format_version": 1, "metrics": {"persons": {"roc_auc": 1.0}}}
+    content["architecture"]["one_frame_in"] = content["architecture"].pop("frame_subsampling")
+    content["training_state"] = {
+        "run": "x",
+        "inputs": {"network's one_frame_in": 4, "weigh_classes": True, "mirrored windows": False, "poses": "ab"},
+        "finished": 3,
+    }
+    torch.save(content, path)
+    checkpoint = load_checkpoint(path)
+    assert checkpoint.architecture == TRANSFORMER
+    assert checkpoint.training_state == state
+    assert checkpoint.metrics == {"subjects": {"roc_auc_within_folds": 1.0}}
+    assert not load_network(path)[0].training

@@ -1,4 +1,4 @@
-"""A folder of fitted gaits is read as it is; what cannot be used is a plain line, and the rest goes on."""
+"""``read_dataset``: all usable trials are read; each other one is reported in one line."""
 
 import contextlib
 import json
@@ -13,10 +13,10 @@ import pytest
 from gait.body.model_file import load_body
 from gait.body.pose_sequence import PoseSequence
 from gait.errors import GaitError
-from gait.motion.dataset import read_gaits
+from gait.motion.dataset import read_dataset
 from gait.motion.pose_files import write_json_frames
 from tests.helpers.fitting_cases import OPEN_BODY
-from tests.helpers.motion_cases import stick_walker, write_gait
+from tests.helpers.motion_cases import stick_figure, write_trial
 
 REPORT = {
     "markers": {name: {"mean_mm": 2.0, "visible": 1.0} for name in ("RASI", "LASI", "C7", "T10")}
@@ -27,21 +27,21 @@ REPORT = {
 
 @pytest.fixture
 def base(tmp_path):
-    """Two healthy persons and an ill one, four gaits."""
+    """Four trials of two healthy subjects and a sick one."""
     for number, name in enumerate(["healthy/P01/walk2", "healthy/P01/walk1", "healthy/P02/walk1", "sick/Q/walk1"]):
-        write_gait(tmp_path, name, stick_walker(40 + number))
+        write_trial(tmp_path, name, stick_figure(40 + number))
     return tmp_path
 
 
 def names(found):
-    return [gait.name for gait in found.gaits]
+    return [trial.trial_id for trial in found.trials]
 
 
 ALL = ["healthy/P01/walk1", "healthy/P01/walk2", "healthy/P02/walk1", "sick/Q/walk1"]
 
 
-def the_line(found, *words):
-    """The one problem, a plain line with these words in it."""
+def assert_one_problem(found, *words):
+    """Assert that there is one problem, one printable line with these words, and return it."""
     (line,) = found.problems
     assert line.isprintable()
     for word in words:
@@ -49,57 +49,66 @@ def the_line(found, *words):
     return line
 
 
-# --- what is read ----------------------------------------------------------------------------------------------------
+# --- valid input -----------------------------------------------------------------------------------------------------
 
 
-def test_gaits_are_sorted_and_labelled(base):
-    found = read_gaits(base)
+def test_read_dataset_sorts_and_labels_trials(base):
+    found = read_dataset(base)
     assert names(found) == ALL
     assert found.problems == ()
-    assert [gait.person for gait in found.gaits] == ["healthy/P01", "healthy/P01", "healthy/P02", "sick/Q"]
-    assert [gait.sick for gait in found.gaits] == [False, False, False, True]
-    first = found.gaits[0]
-    assert (first.subject, first.gait, first.rate_hz, first.folder) == ("P01", "walk1", 100.0, base / ALL[0])
+    assert [trial.subject_id for trial in found.trials] == ["healthy/P01", "healthy/P01", "healthy/P02", "sick/Q"]
+    assert [trial.sick for trial in found.trials] == [False, False, False, True]
+    first = found.trials[0]
+    assert (first.subject, first.trial_name, first.rate_hz, first.folder) == ("P01", "walk1", 100.0, base / ALL[0])
     assert first.joints_m.dtype == np.float32
-    np.testing.assert_array_equal(first.joints_m, stick_walker(41).astype(np.float32))
+    np.testing.assert_array_equal(first.joints_m, stick_figure(41).astype(np.float32))
 
 
-def test_all_come_at_one_rate(base):
-    write_gait(base, "sick/Q/walk2", stick_walker(101, rate_hz=250), rate_hz=250.0)
-    write_gait(base, "sick/Q/walk3", stick_walker(21, rate_hz=50), rate_hz=50.0)
-    found = read_gaits(base)
-    assert {gait.rate_hz for gait in found.gaits} == {100.0}
-    for gait, rate_hz, frames in zip(found.gaits[-2:], (250.0, 50.0), (101, 21), strict=True):
-        assert (gait.source.rate_hz, gait.source.frames) == (rate_hz, frames)
-        assert gait.joints_m.shape == (41, 22, 3)
-        np.testing.assert_allclose(gait.joints_m, stick_walker(41), atol=1e-3)
-    assert len(read_gaits(base, 50.0).gaits[0].joints_m) == 21
+def test_read_dataset_resamples_to_one_rate(base):
+    write_trial(base, "sick/Q/walk2", stick_figure(101, rate_hz=250), rate_hz=250.0)
+    write_trial(base, "sick/Q/walk3", stick_figure(21, rate_hz=50), rate_hz=50.0)
+    found = read_dataset(base)
+    assert {trial.rate_hz for trial in found.trials} == {100.0}
+    for trial, rate_hz, frames in zip(found.trials[-2:], (250.0, 50.0), (101, 21), strict=True):
+        assert (trial.acquisition.rate_hz, trial.acquisition.num_frames) == (rate_hz, frames)
+        assert trial.joints_m.shape == (41, 22, 3)
+        np.testing.assert_allclose(trial.joints_m, stick_figure(41), atol=1e-3)
+    assert len(read_dataset(base, 50.0).trials[0].joints_m) == 21
 
 
-def test_how_it_was_recorded(base):
-    seen = np.full(40, 4)
-    seen[:10] = 0
-    folder = write_gait(base, "sick/Q/walk2", stick_walker(40), markers_seen=seen)
+def test_read_dataset_reads_acquisition_info(base):
+    num_visible = np.full(40, 4)
+    num_visible[:10] = 0
+    folder = write_trial(base, "sick/Q/walk2", stick_figure(40), num_visible_markers=num_visible)
     (folder / "fit_report.json").write_text(json.dumps(REPORT), encoding="utf-8")
-    known, unknown = read_gaits(base).gaits[-1].source, read_gaits(base).gaits[0].source
-    assert (known.markers, known.stature_m, known.missing_share) == (("C7", "LASI", "RASI", "T10"), 1.74, 0.25)
-    assert unknown.markers == ()
-    assert math.isnan(unknown.stature_m)
-    assert math.isnan(unknown.missing_share)
+    with_report, without = read_dataset(base).trials[-1].acquisition, read_dataset(base).trials[0].acquisition
+    assert (with_report.markers, with_report.stature_m, with_report.missing_fraction) == (
+        ("C7", "LASI", "RASI", "T10"),
+        1.74,
+        0.25,
+    )
+    assert without.markers == ()
+    assert math.isnan(without.stature_m)
+    assert math.isnan(without.missing_fraction)
 
 
-def test_parts_of_a_split_gait_are_recordings_of_their_own(base):
+def test_read_dataset_reads_segments_as_trials(base):
     for number in (10, 2, 1):
-        write_gait(base, f"sick/Q/walk3/part{number}", stick_walker(30 + number), markers_seen=np.full(30 + number, 4))
+        write_trial(
+            base,
+            f"sick/Q/walk3/segment{number}",
+            stick_figure(30 + number),
+            num_visible_markers=np.full(30 + number, 4),
+        )
     (base / "sick/Q/walk3/fit_report.json").write_text(json.dumps(REPORT), encoding="utf-8")
-    parts = read_gaits(base).gaits[-3:]
-    assert [part.gait for part in parts] == ["walk3/part1", "walk3/part2", "walk3/part10"]
-    assert [len(part.joints_m) for part in parts] == [31, 32, 40]
-    assert {part.person for part in parts} == {"sick/Q"}
-    assert {part.source.markers for part in parts} == {("C7", "LASI", "RASI", "T10")}
+    segments = read_dataset(base).trials[-3:]
+    assert [segment.trial_name for segment in segments] == ["walk3/segment1", "walk3/segment2", "walk3/segment10"]
+    assert [len(segment.joints_m) for segment in segments] == [31, 32, 40]
+    assert {segment.subject_id for segment in segments} == {"sick/Q"}
+    assert {segment.acquisition.markers for segment in segments} == {("C7", "LASI", "RASI", "T10")}
 
 
-def test_poses_without_joints_need_the_body(base):
+def test_read_dataset_needs_body_for_poses_without_joints(base):
     body = load_body(OPEN_BODY)
     folder = base / "sick/Q/frames"
     folder.mkdir()
@@ -108,44 +117,44 @@ def test_poses_without_joints_need_the_body(base):
         np.zeros((5, 22, 3), np.float32), 50.0, body.name,
     )  # fmt: skip
     write_json_frames(folder, rest)
-    found = read_gaits(base)
+    found = read_dataset(base)
     assert names(found) == ALL
-    the_line(found, str(folder), "name the body model and the frame rate (--body, --pose_rate)")
-    found = read_gaits(base, body=body, pose_rate_hz=50.0)
+    assert_one_problem(found, str(folder), "name the body model and the frame rate (--body, --pose_rate)")
+    found = read_dataset(base, body=body, pose_rate_hz=50.0)
     assert names(found) == sorted([*ALL, "sick/Q/frames"])
     assert found.problems == ()
-    assert found.gaits[-2].joints_m.shape == (9, 22, 3)
+    assert found.trials[-2].joints_m.shape == (9, 22, 3)
 
 
-# --- what is left out ------------------------------------------------------------------------------------------------
+# --- invalid input ---------------------------------------------------------------------------------------------------
 
 
-def test_other_folders_are_left_alone_by_name(base):
-    write_gait(base, "trained_mlp/P09/walk1", stick_walker())
-    write_gait(base, "Healthy_old/P09/walk1", stick_walker())
-    write_gait(base, ".hidden/P09/walk1", stick_walker())
-    found = read_gaits(base)
+def test_read_dataset_ignores_and_reports_other_folders(base):
+    write_trial(base, "trained_mlp/P09/walk1", stick_figure())
+    write_trial(base, "Healthy_old/P09/walk1", stick_figure())
+    write_trial(base, ".hidden/P09/walk1", stick_figure())
+    found = read_dataset(base)
     assert names(found) == ALL
-    the_line(found, "only healthy and sick are read", "Healthy_old, trained_mlp.")
+    assert_one_problem(found, "only healthy and sick are read", "Healthy_old, trained_mlp.")
 
 
-def test_what_runs_at_work_leave_is_not_looked_at(base):
-    write_gait(base, "healthy/P01/.walk1.partial-00ff", stick_walker())
-    write_gait(base, "healthy/.P03.old-00ff/walk1", stick_walker())
+def test_read_dataset_ignores_hidden_folders_and_locks(base):
+    write_trial(base, "healthy/P01/.walk1.partial-00ff", stick_figure())
+    write_trial(base, "healthy/.P03.old-00ff/walk1", stick_figure())
     (base / "healthy/.P01.lock").touch()
-    found = read_gaits(base)
+    found = read_dataset(base)
     assert (names(found), found.problems) == (ALL, ())
 
 
-def test_stray_files_are_named(base):
+def test_read_dataset_reports_stray_files(base):
     (base / "notes.txt").touch()
-    assert names(read_gaits(base)) == ALL
-    the_line(read_gaits(base), str(base), "only folders are expected here", "notes.txt")
+    assert names(read_dataset(base)) == ALL
+    assert_one_problem(read_dataset(base), str(base), "only folders are expected here", "notes.txt")
     (base / "notes.txt").unlink()
     (base / "healthy/P02/poses.npz").touch()
     (base / "healthy/P02/loop").symlink_to("loop")
-    assert names(read_gaits(base)) == ALL
-    the_line(read_gaits(base), str(base / "healthy/P02"), "<subject>/<gait>/", "loop, poses.npz.")
+    assert names(read_dataset(base)) == ALL
+    assert_one_problem(read_dataset(base), str(base / "healthy/P02"), "<subject>/<trial>/", "loop, poses.npz.")
 
 
 def damaged(path):
@@ -163,7 +172,7 @@ def without_numbers(key):
     return spoil
 
 
-def slow_camera(path):
+def low_frame_rate(path):
     with np.load(path) as archive:
         arrays = dict(archive)
     np.savez_compressed(path, **arrays | {"mocap_frame_rate": np.float64(10.0)})
@@ -187,59 +196,59 @@ def a_folder_instead(path):
         (lambda path: path.write_bytes(b""), "poses.npz"),
         (lambda path: path.unlink(), "no poses.npz"),
         (a_folder_instead, "poses.npz"),
-        (without_numbers("joints"), "joints holds values that are no finite numbers; fit this gait again"),
-        (without_numbers("poses"), "poses holds values that are no finite numbers; fit this gait again"),
+        (without_numbers("joints"), "joints holds values that are not finite numbers; fit this trial again"),
+        (without_numbers("poses"), "poses holds values that are not finite numbers; fit this trial again"),
         (far_away, "its joints lie kilometres away"),
-        (slow_camera, "its frame rate is 10 Hz; a walk needs between 20 and 1000"),
+        (low_frame_rate, "its frame rate is 10 Hz; it must be between 20 and 1000"),
     ],
 )
-def test_a_gait_that_cannot_be_used_is_one_line(base, spoil, words):
+def test_read_dataset_reports_unusable_trial_in_one_line(base, spoil, words):
     spoil(base / "healthy/P01/walk2/poses.npz")
-    found = read_gaits(base)
+    found = read_dataset(base)
     assert names(found) == [name for name in ALL if name != "healthy/P01/walk2"]
-    the_line(found, str(base / "healthy/P01/walk2"), words)
+    assert_one_problem(found, str(base / "healthy/P01/walk2"), words)
 
 
-def test_a_damaged_part_leaves_the_others(base):
+def test_read_dataset_excludes_only_the_damaged_segment(base):
     for number in (1, 2):
-        write_gait(base, f"sick/Q/walk3/part{number}", stick_walker(30))
-    damaged(base / "sick/Q/walk3/part1/poses.npz")
-    found = read_gaits(base)
-    assert names(found) == [*ALL, "sick/Q/walk3/part2"]
-    the_line(found, "part1/poses.npz")
+        write_trial(base, f"sick/Q/walk3/segment{number}", stick_figure(30))
+    damaged(base / "sick/Q/walk3/segment1/poses.npz")
+    found = read_dataset(base)
+    assert names(found) == [*ALL, "sick/Q/walk3/segment2"]
+    assert_one_problem(found, "segment1/poses.npz")
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"markers": []}', '{"markers": {"C7": 3}, "stature_m": 1}', "\xff"])
-def test_a_damaged_report_costs_what_it_says_not_the_poses(base, text):
+def test_read_dataset_keeps_poses_beside_damaged_report(base, text):
     (base / "sick/Q/walk1/fit_report.json").write_text(text, encoding="latin1")
-    found = read_gaits(base)
+    found = read_dataset(base)
     assert names(found) == ALL
-    the_line(found, "fit_report.json", "the poses beside it are used")
-    assert found.gaits[-1].source.markers == ()
+    assert_one_problem(found, "fit_report.json", "the poses beside it are used")
+    assert found.trials[-1].acquisition.markers == ()
 
 
-@pytest.mark.parametrize("seen", [np.zeros(40, int), np.ones((40, 2), int), np.full(40, 0.5), np.full(7, 3)])
-def test_marker_counts_that_say_nothing_are_unknown(base, seen):
-    write_gait(base, "sick/Q/walk2", stick_walker(40), markers_seen=seen)
-    assert math.isnan(read_gaits(base).gaits[-1].source.missing_share)
+@pytest.mark.parametrize("num_visible", [np.zeros(40, int), np.ones((40, 2), int), np.full(40, 0.5), np.full(7, 3)])
+def test_read_dataset_ignores_invalid_marker_counts(base, num_visible):
+    write_trial(base, "sick/Q/walk2", stick_figure(40), num_visible_markers=num_visible)
+    assert math.isnan(read_dataset(base).trials[-1].acquisition.missing_fraction)
 
 
-@pytest.mark.parametrize("how", ["no folder", "no person", "no gait", "all damaged"])
-def test_an_empty_class_is_one_line(base, how):
+@pytest.mark.parametrize("case", ["no label folder", "no subject", "no trial", "all damaged"])
+def test_read_dataset_reports_label_without_trials(base, case):
     (base / "sick/Q/walk1/poses.npz").unlink()
-    if how != "all damaged":
+    if case != "all damaged":
         (base / "sick/Q/walk1").rmdir()
-    if how in ("no person", "no folder"):
+    if case in ("no subject", "no label folder"):
         (base / "sick/Q").rmdir()
-    if how == "no folder":
+    if case == "no label folder":
         (base / "sick").rmdir()
-    found = read_gaits(base)
+    found = read_dataset(base)
     assert names(found) == ALL[:3]
-    assert found.problems[-1].startswith(f"{base / 'sick'}: holds no gait that can be used")
-    assert len(found.problems) == (1 if how in ("no person", "no folder") else 2)
+    assert found.problems[-1].startswith(f"{base / 'sick'}: holds no usable trial")
+    assert len(found.problems) == (1 if case in ("no subject", "no label folder") else 2)
 
 
-def test_nothing_at_all_is_an_error(tmp_path, base):
+def test_read_dataset_raises_without_trials(tmp_path, base):
     for folder, words in (
         (tmp_path / "nowhere", "no such folder"),
         (base / "healthy", "has no folder healthy or sick, its folders: P01, P02; name the folder that"),
@@ -247,53 +256,53 @@ def test_nothing_at_all_is_an_error(tmp_path, base):
         (base / "healthy/P01/walk1/poses.npz", "poses.npz"),
     ):
         with pytest.raises(GaitError, match=words) as error:
-            read_gaits(folder)
+            read_dataset(folder)
         assert str(folder) in str(error.value)
     for path in base.rglob("poses.npz"):
         path.write_bytes(b"no archive")
     (base / "notes.txt").touch()
     (base / "trained_mlp").mkdir()
-    with pytest.raises(GaitError, match=r"holds no gait that can be used; the first reason: .*P01/walk1"):
-        read_gaits(base)
+    with pytest.raises(GaitError, match=r"holds no usable trial; the first reason: .*P01/walk1"):
+        read_dataset(base)
 
 
-def test_a_name_under_both_labels_is_said(base):
-    write_gait(base, "sick/P01/post", stick_walker())
-    found = read_gaits(base)
-    assert [gait.person for gait in found.gaits if gait.subject == "P01"] == ["healthy/P01"] * 2 + ["sick/P01"]
-    the_line(found, "P01: stands under healthy and under sick", "same fold")
+def test_read_dataset_reports_subject_under_both_labels(base):
+    write_trial(base, "sick/P01/post", stick_figure())
+    found = read_dataset(base)
+    assert [trial.subject_id for trial in found.trials if trial.subject == "P01"] == ["healthy/P01"] * 2 + ["sick/P01"]
+    assert_one_problem(found, "P01: occurs under both healthy and sick", "same fold")
 
 
-def test_a_frame_rate_that_shows_no_walk_is_refused_before_reading(tmp_path):
-    with pytest.raises(GaitError, match="the frame rate asked for is 5 Hz"):
-        read_gaits(tmp_path / "nowhere", 5.0)
+def test_read_dataset_checks_frame_rate_before_reading(tmp_path):
+    with pytest.raises(GaitError, match="the requested frame rate is 5 Hz"):
+        read_dataset(tmp_path / "nowhere", 5.0)
 
 
 @contextlib.contextmanager
-def somebody_else():
-    """Run as a user without rights, where this one has all of them."""
-    everything = os.geteuid() == 0
-    if everything:
+def as_unprivileged_user():
+    """Run as a user without privileges if the current one is root."""
+    is_root = os.geteuid() == 0
+    if is_root:
         os.seteuid(65534)
     try:
         yield
     finally:
-        if everything:
+        if is_root:
             os.seteuid(0)
 
 
-@pytest.mark.skipif(not hasattr(os, "geteuid"), reason="no users here")
+@pytest.mark.skipif(not hasattr(os, "geteuid"), reason="no user ids on this platform")
 @pytest.mark.parametrize("closed", ["healthy", "healthy/P01", "healthy/P01/walk1", "healthy/P01/walk1/poses.npz"])
-def test_what_may_not_be_read_is_one_line(closed):
-    with tempfile.TemporaryDirectory() as place:
-        base = Path(place)
+def test_read_dataset_reports_unreadable_path(closed):
+    with tempfile.TemporaryDirectory() as folder:
+        base = Path(folder)
         base.chmod(0o755)
         for name in ALL:
-            write_gait(base, name, stick_walker())
+            write_trial(base, name, stick_figure())
         (base / closed).chmod(0)
         try:
-            with somebody_else():
-                found = read_gaits(base)
+            with as_unprivileged_user():
+                found = read_dataset(base)
         finally:
             (base / closed).chmod(0o755)
         assert names(found) == [name for name in ALL if not f"{name}/poses.npz".startswith(closed)]
@@ -302,41 +311,41 @@ def test_what_may_not_be_read_is_one_line(closed):
         assert "Permission denied" in found.problems[0]
 
 
-@pytest.mark.skipif(not hasattr(os, "geteuid"), reason="no users here")
+@pytest.mark.skipif(not hasattr(os, "geteuid"), reason="no user ids on this platform")
 @pytest.mark.parametrize("closed", ["healthy", "healthy/P01", "healthy/P01/walk1", "healthy/P03/walk1"])
-def test_what_may_be_listed_but_not_entered_is_one_line(closed):
-    with tempfile.TemporaryDirectory() as place:
-        base = Path(place)
+def test_read_dataset_reports_folder_without_search_permission(closed):
+    with tempfile.TemporaryDirectory() as folder:
+        base = Path(folder)
         base.chmod(0o755)
         for name in ALL:
-            write_gait(base, name, stick_walker())
-        for part in ("part1", "part2"):
-            write_gait(base, f"healthy/P03/walk1/{part}", stick_walker())
-        there = names(read_gaits(base))
+            write_trial(base, name, stick_figure())
+        for segment in ("segment1", "segment2"):
+            write_trial(base, f"healthy/P03/walk1/{segment}", stick_figure())
+        before = names(read_dataset(base))
         (base / closed).chmod(0o644)
         try:
-            with somebody_else():
-                found = read_gaits(base)
+            with as_unprivileged_user():
+                found = read_dataset(base)
         finally:
             (base / closed).chmod(0o755)
-        assert names(found) == [name for name in there if not f"{name}/".startswith(f"{closed}/")]
+        assert names(found) == [name for name in before if not f"{name}/".startswith(f"{closed}/")]
         assert str(base / closed) in found.problems[0]
         assert len(found.problems) == (2 if closed == "healthy" else 1)
         assert "Permission denied" in found.problems[0]
 
 
-@pytest.mark.skipif(not hasattr(os, "geteuid"), reason="no users here")
-def test_a_base_folder_that_may_not_be_read_is_one_line():
-    with tempfile.TemporaryDirectory() as place:
-        base = Path(place) / "poses"
-        write_gait(base, ALL[0], stick_walker())
-        for closed, mode in [(base, 0o311), (base, 0o644), (Path(place), 0o644)]:
-            Path(place).chmod(0o755)
+@pytest.mark.skipif(not hasattr(os, "geteuid"), reason="no user ids on this platform")
+def test_read_dataset_raises_for_unreadable_poses_folder():
+    with tempfile.TemporaryDirectory() as folder:
+        base = Path(folder) / "poses"
+        write_trial(base, ALL[0], stick_figure())
+        for closed, mode in [(base, 0o311), (base, 0o644), (Path(folder), 0o644)]:
+            Path(folder).chmod(0o755)
             closed.chmod(mode)
-            with somebody_else(), pytest.raises(GaitError, match=r"poses: cannot be read \(Permission denied"):
-                read_gaits(base)
+            with as_unprivileged_user(), pytest.raises(GaitError, match=r"poses: cannot be read \(Permission denied"):
+                read_dataset(base)
 
 
-def test_names_from_the_disk_cannot_draw_on_a_terminal(base):
+def test_read_dataset_escapes_control_characters_in_names(base):
     (base / "healthy/P\x1b[31m").mkdir()
-    the_line(read_gaits(base), r"\x1b[31m", "holds no folder of a gait")
+    assert_one_problem(read_dataset(base), r"\x1b[31m", "holds no folder of a trial")

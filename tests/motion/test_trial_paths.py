@@ -1,4 +1,4 @@
-"""What folders of poses are called, and whose they are."""
+"""Trial and subject ids from folders of poses."""
 
 from __future__ import annotations
 
@@ -6,20 +6,29 @@ from pathlib import Path
 
 import pytest
 
-from gait.motion.trial_paths import gait_name, person_of
+from gait.motion.trial_paths import parse_segment_number, parse_subject_id, parse_trial_id
 
 
 @pytest.mark.parametrize(
-    ("folder", "name", "person"),
+    ("folder", "trial_id", "subject_id"),
     [
         ("out/sick/P02/walk1", "sick/P02/walk1", "sick/P02"),
+        ("out/healthy/P02/walk1/segment2", "healthy/P02/walk1/segment2", "healthy/P02"),
         ("out/healthy/P02/walk1/part2", "healthy/P02/walk1/part2", "healthy/P02"),
         ("out/P02/walk1", "P02/walk1", "P02"),
-        ("out/P02/walk1/part2", "P02/walk1/part2", "P02"),
-        ("out/healthy/P02/parts", "healthy/P02/parts", "healthy/P02"),
+        ("out/P02/walk1/segment2", "P02/walk1/segment2", "P02"),
+        ("out/healthy/P02/segments", "healthy/P02/segments", "healthy/P02"),
         ("/walk1", "walk1", "walk1"),
     ],
 )
-def test_a_gait_is_called_by_its_label_person_and_walk(tmp_path: Path, folder: str, name: str, person: str) -> None:
-    assert gait_name(tmp_path / folder) == name
-    assert person_of(tmp_path / folder) == person
+def test_parse_trial_id_and_parse_subject_id(tmp_path: Path, folder: str, trial_id: str, subject_id: str) -> None:
+    assert parse_trial_id(tmp_path / folder) == trial_id
+    assert parse_subject_id(tmp_path / folder) == subject_id
+
+
+@pytest.mark.parametrize(
+    ("name", "number"),
+    [("segment1", 1), ("segment10", 10), ("part3", 3), ("segment", None), ("segments1", None), ("part1b", None)],
+)
+def test_parse_segment_number(name: str, number: int | None) -> None:
+    assert parse_segment_number(Path("walk1") / name) == number

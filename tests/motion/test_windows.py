@@ -1,4 +1,4 @@
-"""Windows made on demand are the ones that a slow loop would make, in a stated order."""
+"""``WindowDataset``: the same windows as from a slow loop, in a defined order."""
 
 import pickle
 
@@ -9,22 +9,22 @@ import torch
 from gait.body.skeleton import MIRROR_PAIRS
 from gait.errors import GaitError
 from gait.motion.windows import WindowDataset
-from tests.helpers.motion_cases import about_y, recording, slowly_aligned, slowly_normalised, stick_walker
+from tests.helpers.motion_cases import align_window_slowly, make_trial, normalize_window_slowly, rot_y, stick_figure
 
 LENGTH = 16
 
 
-def walkers():
-    """Three gaits of 30, 16 and 9 frames, one of them far from the origin."""
-    first = recording(stick_walker(30) @ about_y(0.4), "P01", "walk1")
-    second = recording(stick_walker(16, speed=0) @ about_y(3.1) + [400.0, 0, -900.0], "P01", "walk2")
-    third = recording(stick_walker(9), "P02", "short", sick=True)
-    fourth = recording(stick_walker(21, turn_deg=50) @ about_y(np.pi), "P02", "walk1", sick=True)
+def trials():
+    """Return trials of 30, 16, 9 and 21 frames, one of them far from the origin."""
+    first = make_trial(stick_figure(30) @ rot_y(0.4), "P01", "walk1")
+    second = make_trial(stick_figure(16, speed=0) @ rot_y(3.1) + [400.0, 0, -900.0], "P01", "walk2")
+    third = make_trial(stick_figure(9), "P02", "short", sick=True)
+    fourth = make_trial(stick_figure(21, turn_deg=50) @ rot_y(np.pi), "P02", "walk1", sick=True)
     return [first, second, third, fourth]
 
 
-def slow_window(gait, first, length):
-    return slowly_normalised(slowly_aligned(gait.joints_m[first : first + length].astype(np.float64)))
+def compute_window_slowly(trial, first, length):
+    return normalize_window_slowly(align_window_slowly(trial.joints_m[first : first + length].astype(np.float64)))
 
 
 def mirror_image(window):
@@ -34,46 +34,48 @@ def mirror_image(window):
     return window
 
 
-def all_of(windows):
+def all_windows(windows):
     return windows.batch(torch.arange(len(windows)))
 
 
 @pytest.mark.parametrize(("stride", "counts"), [(1, (15, 1, 0, 6)), (4, (4, 1, 0, 2)), (100, (1, 1, 0, 1))])
-def test_every_window_in_order(stride, counts):
-    windows = WindowDataset(walkers(), LENGTH, stride)
+def test_window_dataset_has_every_window_in_order(stride, counts):
+    windows = WindowDataset(trials(), LENGTH, stride)
     assert len(windows) == sum(counts)
-    assert windows.gait_index.tolist() == [k for k, count in enumerate(counts) for _ in range(count)]
+    assert windows.trial_index.tolist() == [k for k, count in enumerate(counts) for _ in range(count)]
     assert windows.first_frame.tolist() == [stride * k for count in counts for k in range(count)]
-    assert windows.sick.tolist() == [windows.gaits[k].sick for k in windows.gait_index]
-    assert not windows.mirrored_mask.any()
-    assert windows.gait_index.dtype == windows.first_frame.dtype == torch.int64
-    assert windows.sick.dtype == windows.mirrored_mask.dtype == torch.bool
-    batch = all_of(windows)
+    assert windows.sick.tolist() == [windows.trials[k].sick for k in windows.trial_index]
+    assert not windows.is_mirrored.any()
+    assert windows.trial_index.dtype == windows.first_frame.dtype == torch.int64
+    assert windows.sick.dtype == windows.is_mirrored.dtype == torch.bool
+    batch = all_windows(windows)
     assert batch.shape == (len(windows), LENGTH, 22, 3)
     assert batch.dtype == torch.float32
     assert batch.is_contiguous()
-    for window, k, first in zip(batch, windows.gait_index, windows.first_frame, strict=True):
-        np.testing.assert_allclose(window, slow_window(windows.gaits[k], first, LENGTH), atol=1e-3 if k == 1 else 2e-5)
+    for window, k, first in zip(batch, windows.trial_index, windows.first_frame, strict=True):
+        np.testing.assert_allclose(
+            window, compute_window_slowly(windows.trials[k], first, LENGTH), atol=1e-3 if k == 1 else 2e-5
+        )
 
 
-def test_mirrored_ones_follow():
-    plain, both = WindowDataset(walkers(), LENGTH, 3), WindowDataset(walkers(), LENGTH, 3, mirrored=True)
+def test_window_dataset_appends_mirror_images():
+    plain, both = WindowDataset(trials(), LENGTH, 3), WindowDataset(trials(), LENGTH, 3, mirror=True)
     n = len(plain)
     assert len(both) == 2 * n
-    assert both.mirrored_mask.tolist() == [False] * n + [True] * n
-    for name in ("gait_index", "first_frame", "sick"):
+    assert both.is_mirrored.tolist() == [False] * n + [True] * n
+    for name in ("trial_index", "first_frame", "sick"):
         values = getattr(both, name)
         torch.testing.assert_close(values[:n], getattr(plain, name))
         torch.testing.assert_close(values[n:], getattr(plain, name))
-    batch = all_of(both)
-    torch.testing.assert_close(batch[:n], all_of(plain), rtol=0, atol=0)
+    batch = all_windows(both)
+    torch.testing.assert_close(batch[:n], all_windows(plain), rtol=0, atol=0)
     for window, image in zip(batch[:n], batch[n:], strict=True):
         np.testing.assert_allclose(image, mirror_image(window.numpy()), atol=2e-6)
 
 
-def test_any_order_any_number():
-    windows = WindowDataset([recording(stick_walker(200))], LENGTH, mirrored=True)
-    everything = all_of(windows)
+def test_batch_takes_any_indices():
+    windows = WindowDataset([make_trial(stick_figure(200))], LENGTH, mirror=True)
+    everything = all_windows(windows)
     assert len(everything) == 370
     order = torch.randperm(len(windows), generator=torch.Generator().manual_seed(0))
     torch.testing.assert_close(windows.batch(order), everything[order], rtol=0, atol=0)
@@ -83,20 +85,20 @@ def test_any_order_any_number():
         windows.batch(torch.tensor([len(windows)]))
 
 
-def test_asked_again_it_is_the_same():
-    """Where a window's placement is known from another batch too."""
-    windows = WindowDataset([recording(stick_walker(150, turn_deg=80))], LENGTH, mirrored=True)
-    first = all_of(windows)
+def test_batch_is_reproducible():
+    """Also if a window's transform is cached from an earlier batch."""
+    windows = WindowDataset([make_trial(stick_figure(150, turn_deg=80))], LENGTH, mirror=True)
+    first = all_windows(windows)
     some = torch.tensor([3, 140, 200, 3])
     torch.testing.assert_close(windows.batch(some), first[some], rtol=0, atol=0)
-    torch.testing.assert_close(all_of(windows), first, rtol=0, atol=0)
-    fresh = WindowDataset(windows.gaits, LENGTH, mirrored=True)
+    torch.testing.assert_close(all_windows(windows), first, rtol=0, atol=0)
+    fresh = WindowDataset(windows.trials, LENGTH, mirror=True)
     torch.testing.assert_close(fresh.batch(some), first[some], rtol=0, atol=0)
-    torch.testing.assert_close(all_of(fresh), first, rtol=0, atol=0)
+    torch.testing.assert_close(all_windows(fresh), first, rtol=0, atol=0)
 
 
-def test_a_batch_is_its_own_memory():
-    windows = WindowDataset(walkers(), LENGTH)
+def test_batch_owns_its_memory():
+    windows = WindowDataset(trials(), LENGTH)
     first = windows.batch(torch.tensor([0, 1]))
     kept = first.clone()
     windows.batch(torch.tensor([5, 6])).fill_(7)
@@ -104,60 +106,60 @@ def test_a_batch_is_its_own_memory():
     torch.testing.assert_close(windows.batch(torch.tensor([0, 1])), kept, rtol=0, atol=0)
 
 
-def test_recordings_stay_as_they_are():
-    gaits = walkers()
-    before = [gait.joints_m.copy() for gait in gaits]
-    all_of(WindowDataset(gaits, LENGTH, mirrored=True))
-    for gait, joints in zip(gaits, before, strict=True):
-        np.testing.assert_array_equal(gait.joints_m, joints)
+def test_window_dataset_does_not_change_its_trials():
+    own = trials()
+    before = [trial.joints_m.copy() for trial in own]
+    all_windows(WindowDataset(own, LENGTH, mirror=True))
+    for trial, joints in zip(own, before, strict=True):
+        np.testing.assert_array_equal(trial.joints_m, joints)
 
 
-def test_short_gaits_are_a_line_each():
-    windows = WindowDataset(walkers(), LENGTH)
+def test_window_dataset_reports_short_trials():
+    windows = WindowDataset(trials(), LENGTH)
     (line,) = windows.too_short
-    assert line.startswith("sick/P02/short: has 9 frames at 100 Hz, fewer than a window's 16")
-    assert len(windows.gaits) == 4
-    none = WindowDataset(walkers(), 31)
+    assert line.startswith("sick/P02/short: 9 frames at 100 Hz are shorter than a window of 16")
+    assert len(windows.trials) == 4
+    none = WindowDataset(trials(), 31)
     assert (len(none), len(none.too_short)) == (0, 4)
-    assert all_of(none).shape == (0, 31, 22, 3)
-    nobody = WindowDataset([], LENGTH)
-    assert (len(nobody), nobody.too_short) == (0, ())
-    assert nobody.sick.shape == (0,)
+    assert all_windows(none).shape == (0, 31, 22, 3)
+    empty = WindowDataset([], LENGTH)
+    assert (len(empty), empty.too_short) == (0, ())
+    assert empty.sick.shape == (0,)
 
 
-def test_a_window_of_one_frame():
-    windows = WindowDataset(walkers()[:1], 1)
+def test_window_dataset_with_one_frame_windows():
+    windows = WindowDataset(trials()[:1], 1)
     assert len(windows) == 30
-    assert all_of(windows).isfinite().all()
+    assert all_windows(windows).isfinite().all()
 
 
-def test_nothing_is_stored_twice():
-    """What a process is sent: the frames of the recordings and of the windows, whatever their number."""
-    gaits = [recording(stick_walker(400), f"P{k}") for k in range(3)]
+def test_window_dataset_stores_frames_once():
+    """The pickled size is that of the frames, plus a few bytes per window."""
+    own = [make_trial(stick_figure(400), f"P{k}") for k in range(3)]
     frames = 3 * 400 * 22 * 3 * 4
     per_window = 3 * 8 + 12 * 4 + 3
-    for mirrored in (False, True):
-        windows = WindowDataset(gaits, 64, mirrored=mirrored)
+    for mirror in (False, True):
+        windows = WindowDataset(own, 64, mirror=mirror)
         scratch = 2 * 64 * 64 * 22 * 3 * 4
         assert len(pickle.dumps(windows)) < 2 * frames + per_window * len(windows) + scratch + 20_000
         again = pickle.loads(pickle.dumps(windows))
         torch.testing.assert_close(again.batch(torch.tensor([9, -1])), windows.batch(torch.tensor([9, -1])))
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no graphics card")
-def test_on_another_device():
-    windows = WindowDataset(walkers(), LENGTH, mirrored=True)
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+def test_batch_on_another_device():
+    windows = WindowDataset(trials(), LENGTH, mirror=True)
     there = windows.batch(torch.arange(len(windows)), device="cuda")
     assert there.is_cuda
-    torch.testing.assert_close(there.cpu(), all_of(windows), atol=1e-5, rtol=0)
+    torch.testing.assert_close(there.cpu(), all_windows(windows), atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize(("length", "stride"), [(0, 1), (16, 0), (-3, 1)])
-def test_windows_of_nothing_are_refused(length, stride):
+def test_window_dataset_raises_for_invalid_length_or_stride(length, stride):
     with pytest.raises(GaitError, match="1 or more"):
-        WindowDataset(walkers(), length, stride)
+        WindowDataset(trials(), length, stride)
 
 
-def test_gaits_of_different_rates_are_refused():
-    with pytest.raises(GaitError, match="50, 100 Hz; bring them to one rate"):
-        WindowDataset([recording(stick_walker()), recording(stick_walker(), rate_hz=50.0)], LENGTH)
+def test_window_dataset_raises_for_different_rates():
+    with pytest.raises(GaitError, match="50, 100 Hz; resample them to one rate"):
+        WindowDataset([make_trial(stick_figure()), make_trial(stick_figure(), rate_hz=50.0)], LENGTH)

@@ -1,4 +1,4 @@
-"""Pictures of explanations: colours where they belong, grey where nothing is explained, any recording and name."""
+"""Attribution figures: colours in the right cells, grey for unexplained frames, any trial and any name."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from PIL import Image
 
 from gait.body.skeleton import HEAD_TO_FEET, NUM_BODY_JOINTS, Joint
 from gait.explaining.attribution import TrialAttribution
-from gait.explaining.group_attribution import SubjectAttribution, cohort_view
-from gait.report.cohort_figure import cohort_picture
+from gait.explaining.group_attribution import SubjectAttribution, compare_groups
+from gait.report.cohort_figure import draw_cohort_figure
 from gait.report.explanation_figure import (
     AttributionFigureData,
     PhaseRenders,
-    bodies_size,
-    explanation_picture,
-    methods_picture,
-    verdict,
+    body_row_size,
+    draw_explanation_figure,
+    draw_methods_figure,
+    prediction_text,
 )
 from gait.report.heatmaps import FOR_HEALTHY, FOR_SICK
-from gait.viewing.colours import UNEXPLAINED, DivergingScale, SequentialScale, importance_scale
-from gait.viewing.downsample import in_columns
+from gait.viewing.colours import UNEXPLAINED, DivergingScale, SequentialScale, attribution_scale
+from gait.viewing.downsample import downsample_mean
 from gait.viewing.offscreen_renderer import OffscreenRenderer, shared_renderer
 from gait.viewing.render_bodies import ColouredBody, draw_bodies
-from tests.helpers.explanation_cases import importance
-from tests.helpers.motion_cases import about_y, stick_walker
+from tests.helpers.explanation_cases import random_attribution
+from tests.helpers.motion_cases import rot_y, stick_figure
 
 FRAMES = 400
 NO_BODIES = "No body is here."
@@ -37,30 +37,30 @@ NO_BODIES = "No body is here."
 
 @cache
 def walker() -> NDArray[np.float64]:
-    return stick_walker(FRAMES)
+    return stick_figure(FRAMES)
 
 
 def pixels(page: bytes) -> NDArray[np.int64]:
     return np.asarray(Image.open(io.BytesIO(page)).convert("RGB")).astype(np.int64)
 
 
-def drawn(said: TrialAttribution, joints: NDArray[np.floating] | None = None) -> NDArray[np.int64]:
-    recording = AttributionFigureData(said, walker() if joints is None else joints, "Relevance (LRP)")
-    return pixels(explanation_picture(recording, "sick/P02/walk1", ["one line", "another"], None, NO_BODIES))
+def drawn(attribution: TrialAttribution, joints: NDArray[np.floating] | None = None) -> NDArray[np.int64]:
+    data = AttributionFigureData(attribution, walker() if joints is None else joints, "Relevance (LRP)")
+    return pixels(draw_explanation_figure(data, "sick/P02/walk1", ["one line", "another"], None, NO_BODIES))
 
 
-def rows_of(picture: NDArray[np.int64], colour: object, least: int) -> NDArray[np.int64]:
-    """Rows of pixels of which at least so many are of a colour."""
-    return np.flatnonzero((picture == np.asarray(colour)).all(axis=-1).sum(axis=1) >= least)
+def rows_of(image: NDArray[np.int64], colour: object, min_pixels: int) -> NDArray[np.int64]:
+    """Return the rows with at least ``min_pixels`` pixels of a colour."""
+    return np.flatnonzero((image == np.asarray(colour)).all(axis=-1).sum(axis=1) >= min_pixels)
 
 
 def one_joint(joint: Joint, size: float) -> TrialAttribution:
     values = np.zeros((FRAMES, NUM_BODY_JOINTS), np.float32)
     values[:, joint] = size
-    return importance(FRAMES, values=values, probability=np.full(FRAMES, 0.9, np.float32))
+    return random_attribution(FRAMES, values=values, probability=np.full(FRAMES, 0.9, np.float32))
 
 
-def test_a_joint_that_speaks_for_sick_has_its_row_in_the_colour_of_the_scales_end() -> None:
+def test_heatmap_row_of_a_joint_has_the_colour_of_its_sign() -> None:
     ends = DivergingScale(1.0).colours([-1.0, 1.0])
     head, foot = (drawn(one_joint(joint, 0.01)) for joint in (Joint.HEAD, Joint.RIGHT_FOOT))
     top = slice(0, 670)  # the map over time; below it are those of the cycles
@@ -73,81 +73,81 @@ def test_a_joint_that_speaks_for_sick_has_its_row_in_the_colour_of_the_scales_en
     np.testing.assert_array_equal(rows_of(healthy[top], ends[0], 1000), of_head)
 
 
-def test_the_cycles_maps_show_either_foots_own() -> None:
+def test_cycle_heatmaps_are_of_each_side() -> None:
     values = np.zeros((FRAMES, NUM_BODY_JOINTS), np.float32)
-    recording = AttributionFigureData(importance(FRAMES, values=values), walker(), "LRP")
-    strikes = recording.events.heel_strikes["left"]
+    data = AttributionFigureData(random_attribution(FRAMES, values=values), walker(), "LRP")
+    strikes = data.events.initial_contacts["left"]
     for strike in strikes:  # the first fifth of each left stride
         values[strike : strike + 20, Joint.HEAD] = 0.01
-    picture = drawn(importance(FRAMES, values=values))[700:]
-    strong = (np.abs(picture - DivergingScale(1.0).colours(1.0)).max(axis=-1) < 40).sum(axis=0)
+    image = drawn(random_attribution(FRAMES, values=values))[700:]
+    strong = (np.abs(image - DivergingScale(1.0).colours(1.0)).max(axis=-1) < 40).sum(axis=0)
     left, right = np.flatnonzero(strong[184:500] > 8), np.flatnonzero(strong[535:860] > 8)
     assert left.min() < 6, "at the very beginning of the left cycle"
     assert 40 < left.max() < 90
     assert 90 < right.mean() < 230, "half a cycle later in the right one"
 
 
-def test_frames_without_explanation_are_grey() -> None:
-    said = importance(FRAMES)
-    said.values[: FRAMES // 4] = np.nan
-    said.probability[: FRAMES // 4] = np.nan
-    picture = drawn(said)
-    grey = (picture[300:670] == np.asarray(UNEXPLAINED)).all(axis=-1)
+def test_heatmap_of_unexplained_frames_is_grey() -> None:
+    attribution = random_attribution(FRAMES)
+    attribution.values[: FRAMES // 4] = np.nan
+    attribution.probability[: FRAMES // 4] = np.nan
+    image = drawn(attribution)
+    grey = (image[300:670] == np.asarray(UNEXPLAINED)).all(axis=-1)
     columns = np.flatnonzero(grey.sum(axis=0) > 200)
     assert columns.min() == pytest.approx(0.108 * 1700, abs=4)
     assert len(columns) == pytest.approx(0.754 * 1700 / 4, rel=0.02)
 
 
-def test_the_marks_of_the_moments_stand_below_the_words_even_where_they_come_early() -> None:
-    joints = stick_walker(160)
-    picture = drawn(importance(160), joints)[134:172, 190:620]  # above the curve, beside its axis
-    inked = (picture.sum(axis=-1) < 3 * 128).any(axis=1)
+def test_phase_markers_do_not_overlap_the_title() -> None:
+    joints = stick_figure(160)
+    image = drawn(random_attribution(160), joints)[134:172, 190:620]  # above the curve, beside its axis
+    inked = (image.sum(axis=-1) < 3 * 128).any(axis=1)
     stretches = np.flatnonzero(np.diff(np.concatenate([[False], inked, [False]]).astype(int)) == 1)
     assert len(stretches) >= 2, "the words, a blank row, the marks"
     assert not inked[stretches[1] - 1]
 
 
-def test_unsigned_importance_is_on_the_sequential_scale() -> None:
-    said = importance(FRAMES, signed=False)
-    picture = drawn(said)
+def test_unsigned_attribution_uses_the_sequential_scale() -> None:
+    attribution = random_attribution(FRAMES, signed=False)
+    image = drawn(attribution)
     lowest, highest = SequentialScale(0.0, 1.0).colours([0.0, 1.0])
     for end in (lowest, highest):
-        assert (np.abs(picture - end).max(axis=-1) < 8).sum() > 300
+        assert (np.abs(image - end).max(axis=-1) < 8).sum() > 300
     for words in (FOR_HEALTHY, FOR_SICK):
         colour = np.array(list(bytes.fromhex(words[1:])))
-        assert (picture[300:670] == colour).all(axis=-1).sum() == 0
+        assert (image[300:670] == colour).all(axis=-1).sum() == 0
 
 
 @pytest.mark.parametrize(
-    ("said", "joints"),
+    ("attribution", "joints"),
     [
-        (importance(40), stick_walker(40)),
-        (importance(5000), stick_walker(5000)),
-        (importance(200, absorbed=float("nan")), np.repeat(stick_walker(1), 200, axis=0)),
-        (importance(200, values=np.full((200, 22), np.nan, np.float32)), stick_walker(200)),
-        (importance(200, values=np.zeros((200, 22), np.float32)), stick_walker(200)),
+        (random_attribution(40), stick_figure(40)),
+        (random_attribution(5000), stick_figure(5000)),
+        (random_attribution(200, unattributed=float("nan")), np.repeat(stick_figure(1), 200, axis=0)),
+        (random_attribution(200, values=np.full((200, 22), np.nan, np.float32)), stick_figure(200)),
+        (random_attribution(200, values=np.zeros((200, 22), np.float32)), stick_figure(200)),
     ],
-    ids=["short", "long", "standing", "unexplained", "nothing mattered"],
+    ids=["short", "long", "standing", "unexplained", "all zero"],
 )
-def test_any_recording_has_a_page_without_a_warning(
-    said: TrialAttribution, joints: NDArray[np.floating], recwarn: pytest.WarningsRecorder
+def test_draw_explanation_figure_of_any_trial_gives_no_warning(
+    attribution: TrialAttribution, joints: NDArray[np.floating], recwarn: pytest.WarningsRecorder
 ) -> None:
-    assert drawn(said, joints).shape == (1240, 1700, 3)
+    assert drawn(attribution, joints).shape == (1240, 1700, 3)
     assert not recwarn.list
 
 
-def test_names_in_any_letters_have_a_page_without_a_warning(recwarn: pytest.WarningsRecorder) -> None:
-    recording = AttributionFigureData(importance(FRAMES), walker(), "LRP")
-    assert explanation_picture(recording, "sick/$x^2$ 歩行 🚶/walk", ["$\\frac{1}{2}$"], None, "歩行")
+def test_draw_explanation_figure_with_any_characters_gives_no_warning(recwarn: pytest.WarningsRecorder) -> None:
+    data = AttributionFigureData(random_attribution(FRAMES), walker(), "LRP")
+    assert draw_explanation_figure(data, "sick/$x^2$ 歩行 🚶/walk", ["$\\frac{1}{2}$"], None, "歩行")
     assert not recwarn.list
 
 
-def test_bodies_are_put_on_the_page_above_their_names() -> None:
-    width, height = bodies_size()
+def test_draw_explanation_figure_places_the_bodies() -> None:
+    width, height = body_row_size()
     magenta = np.full((height, width, 3), (255, 0, 255), np.uint8)
-    recording = AttributionFigureData(importance(FRAMES), walker(), "LRP")
+    data = AttributionFigureData(random_attribution(FRAMES), walker(), "LRP")
     columns = tuple(int(width * share) for share in (0.1, 0.4, 0.6, 0.9))
-    page = pixels(explanation_picture(recording, "x", [], PhaseRenders(magenta, columns), ""))
+    page = pixels(draw_explanation_figure(data, "x", [], PhaseRenders(magenta, columns), ""))
     there = (page == (255, 0, 255)).all(axis=-1)
     assert there.sum() > 0.9 * width * height
     rows, places = np.nonzero(there)
@@ -155,13 +155,13 @@ def test_bodies_are_put_on_the_page_above_their_names() -> None:
     assert rows.max() - rows.min() == pytest.approx(height, abs=3)
 
 
-def test_all_methods_have_a_row_each() -> None:
+def test_draw_methods_figure_has_one_row_per_method() -> None:
     recordings = [
-        AttributionFigureData(importance(FRAMES, signed=signed, seed=seed), walker(), title)
+        AttributionFigureData(random_attribution(FRAMES, signed=signed, seed=seed), walker(), title)
         for seed, (title, signed) in enumerate((("Relevance (LRP)", True), ("Attention", False), ("Occlusion", True)))
     ]
-    two = pixels(methods_picture(recordings[:2], "x", ["line"]))
-    three = pixels(methods_picture(recordings, "x", ["line"]))
+    two = pixels(draw_methods_figure(recordings[:2], "x", ["line"]))
+    three = pixels(draw_methods_figure(recordings, "x", ["line"]))
     assert three.shape[1] == two.shape[1] == 1700
     assert three.shape[0] - two.shape[0] == 370
     blue, yellow = DivergingScale(1.0).colours(-1.0), SequentialScale(0, 1).colours(1.0)
@@ -169,47 +169,49 @@ def test_all_methods_have_a_row_each() -> None:
     assert rows[0].min() < rows[1].min() < rows[1].max() < rows[0].max(), "signed, unsigned, signed"
 
 
-@pytest.mark.parametrize(("probability", "words"), [(0.5, "says sick"), (0.49, "says healthy"), (1.0, "sick 1.00")])
-def test_the_verdict_is_that_of_the_metrics(probability: float, words: str) -> None:
-    assert words in verdict(probability)
+@pytest.mark.parametrize(
+    ("probability", "words"), [(0.5, "predicted sick"), (0.49, "predicted healthy"), (1.0, "P(sick) = 1.00")]
+)
+def test_prediction_text_uses_the_threshold_of_the_metrics(probability: float, words: str) -> None:
+    assert words in prediction_text(probability)
 
 
-def test_one_scale_reaches_to_nearly_the_strongest_of_all_values() -> None:
+def test_attribution_scale_covers_nearly_all_values() -> None:
     random = np.random.default_rng(0)
     values = [random.normal(size=(100, 22)), 3 * random.normal(size=(50, 22))]
     values[0][:10] = np.nan
-    scale = importance_scale(values, signed=True)
+    scale = attribution_scale(values, signed=True)
     known = np.abs(np.concatenate([one.ravel() for one in values]))
     known = np.sort(known[~np.isnan(known)])
     assert scale.high == pytest.approx(known[int(0.995 * len(known))], rel=0.01)
     assert scale.low == -scale.high
-    unsigned = importance_scale([np.abs(one) for one in values], signed=False)
+    unsigned = attribution_scale([np.abs(one) for one in values], signed=False)
     assert (unsigned.low, unsigned.high) == (0.0, scale.high)
     assert tuple(unsigned.colours(np.nan)) == UNEXPLAINED
     for nothing in ([], [np.full((2, 22), np.nan)], [np.zeros((2, 22))]):
-        assert importance_scale(nothing, signed=True).high == 1.0
+        assert attribution_scale(nothing, signed=True).high == 1.0
 
 
-def test_what_few_windows_say_of_the_ends_does_not_set_the_scale() -> None:
-    said = importance(FRAMES)
-    loud = said.values.copy()
-    loud[~said.well_covered] *= 1000
+def test_scale_ignores_frames_covered_by_few_windows() -> None:
+    attribution = random_attribution(FRAMES)
+    loud = attribution.values.copy()
+    loud[~attribution.well_covered] *= 1000
     scales = [
-        AttributionFigureData(replace(said, values=values), walker(), "LRP").scale.high
-        for values in (said.values, loud)
+        AttributionFigureData(replace(attribution, values=values), walker(), "LRP").scale.high
+        for values in (attribution.values, loud)
     ]
-    assert 0 < (~said.well_covered).sum() < FRAMES / 2
+    assert 0 < (~attribution.well_covered).sum() < FRAMES / 2
     assert scales[0] == scales[1]
 
 
-def test_columns_are_means_of_equal_stretches() -> None:
+def test_downsample_mean_averages_equal_intervals() -> None:
     values = np.arange(24.0).reshape(12, 2)
     values[3:6, 1] = np.nan
     values[7, 0] = np.nan
-    found = in_columns(values, 4)
+    found = downsample_mean(values, 4)
     slow = [[np.nanmean(values[k : k + 3, j]) if k != 3 or j == 0 else np.nan for j in (0, 1)] for k in range(0, 12, 3)]
     np.testing.assert_allclose(found, slow)
-    np.testing.assert_array_equal(in_columns(values, 100), values)
+    np.testing.assert_array_equal(downsample_mean(values, 100), values)
 
 
 @pytest.fixture(scope="module")
@@ -234,47 +236,47 @@ def standing(turn: float, values: NDArray[np.float32] | None = None) -> Coloured
     vertices, _ = pillar()
     if values is None:
         values = np.repeat([-1.0, 0.0, 1.0], 4).astype(np.float32)
-    return ColouredBody((vertices @ about_y(turn).T).astype(np.float32), values, about_y(turn) @ [0.0, 0.0, 1.0])
+    return ColouredBody((vertices @ rot_y(turn).T).astype(np.float32), values, rot_y(turn) @ [0.0, 0.0, 1.0])
 
 
-def test_bodies_are_coloured_from_head_to_feet_wherever_they_walk(renderer: OffscreenRenderer) -> None:
+def test_draw_bodies_colours_vertices_for_any_heading(renderer: OffscreenRenderer) -> None:
     _, faces = pillar()
     scale = DivergingScale(1.0)
-    picture, columns = draw_bodies([standing(0.0), standing(2.1)], faces, scale, 600, 400, renderer)
+    image, columns = draw_bodies([standing(0.0), standing(2.1)], faces, scale, 600, 400, renderer)
     assert len(columns) == 2
     for column in columns:
-        strip = picture[:, column].astype(int)
+        strip = image[:, column].astype(int)
         body = np.flatnonzero((np.abs(strip - 255) > 12).any(axis=1))
         top, bottom = strip[body.min() + 12], strip[body.max() - 25]
         assert top[0] - top[2] > 60, "orange: for sick"
         assert bottom[2] - bottom[0] > 60, "blue: for healthy"
-    halves = picture[:, :300].astype(int), picture[:, 300:].astype(int)
-    assert np.abs(halves[0] - halves[1]).max(axis=-1).mean() < 3, "both walk the same way on the page"
+    halves = image[:, :300].astype(int), image[:, 300:].astype(int)
+    assert np.abs(halves[0] - halves[1]).max(axis=-1).mean() < 3, "both face the same direction on the page"
 
 
-def test_a_body_that_nothing_explains_is_grey(renderer: OffscreenRenderer) -> None:
+def test_draw_bodies_of_unexplained_vertices_is_grey(renderer: OffscreenRenderer) -> None:
     vertices, faces = pillar()
     unknown = standing(0.0, np.full(len(vertices), np.nan, np.float32))
-    picture, (column,) = draw_bodies([unknown], faces, DivergingScale(1.0), 300, 400, renderer)
-    middle = picture[200, column].astype(int)
+    image, (column,) = draw_bodies([unknown], faces, DivergingScale(1.0), 300, 400, renderer)
+    middle = image[200, column].astype(int)
     assert np.ptp(middle) < 14
     assert np.abs(middle - np.asarray(UNEXPLAINED)).max() < 40
 
 
-def test_the_side_that_matters_is_towards_the_viewer(renderer: OffscreenRenderer) -> None:
-    """The left side of who walks along +z is at +x."""
+def test_draw_bodies_shows_the_requested_side(renderer: OffscreenRenderer) -> None:
+    """The left side of a body that faces +z is at +x."""
     vertices, faces = pillar()
     left_side = np.where(vertices[:, 0] > 0, 1.0, -1.0).astype(np.float32)
-    shares = []
+    fractions = []
     for from_left in (True, False):
-        picture, _ = draw_bodies(
+        image, _ = draw_bodies(
             [standing(0.0, left_side)], faces, DivergingScale(1.0), 300, 400, renderer, from_left=from_left
         )
-        shares.append(float((picture[..., 0].astype(int) - picture[..., 2] > 60).mean()))
-    assert shares[0] > 1.5 * shares[1]
+        fractions.append(float((image[..., 0].astype(int) - image[..., 2] > 60).mean()))
+    assert fractions[0] > 1.5 * fractions[1]
 
 
-def persons(count: int = 6, *, wrong: int = 1) -> list[SubjectAttribution]:
+def subjects(count: int = 6, *, wrong: int = 1) -> list[SubjectAttribution]:
     random = np.random.default_rng(0)
     found = []
     for k in range(count):
@@ -287,16 +289,18 @@ def persons(count: int = 6, *, wrong: int = 1) -> list[SubjectAttribution]:
 
 @pytest.mark.parametrize("wrong", [0, 1, 6])
 @pytest.mark.parametrize("signed", [True, False])
-def test_a_cohort_has_a_page_whoever_is_in_it(wrong: int, signed: bool, recwarn: pytest.WarningsRecorder) -> None:
-    everybody = persons(wrong=wrong)
+def test_draw_cohort_figure_of_any_predictions_gives_no_warning(
+    wrong: int, signed: bool, recwarn: pytest.WarningsRecorder
+) -> None:
+    all_subjects = subjects(wrong=wrong)
     if not signed:
-        everybody = [replace(one, importance=np.abs(one.importance)) for one in everybody]
-    page = pixels(cohort_picture(cohort_view(everybody), signed, "All", ["line"]))
+        all_subjects = [replace(one, attribution=np.abs(one.attribution)) for one in all_subjects]
+    page = pixels(draw_cohort_figure(compare_groups(all_subjects), signed, "All", ["line"]))
     assert page.shape == (1160, 1700, 3)
     assert not recwarn.list
 
 
-def test_a_cohort_of_one_label_has_a_page(recwarn: pytest.WarningsRecorder) -> None:
-    alone = [replace(persons()[0], importance=np.full((101, NUM_BODY_JOINTS), np.nan), cycles=0)]
-    assert pixels(cohort_picture(cohort_view(alone), True, "One", [])).shape == (1160, 1700, 3)
+def test_draw_cohort_figure_of_one_label(recwarn: pytest.WarningsRecorder) -> None:
+    alone = [replace(subjects()[0], attribution=np.full((101, NUM_BODY_JOINTS), np.nan), num_cycles=0)]
+    assert pixels(draw_cohort_figure(compare_groups(alone), True, "One", [])).shape == (1160, 1700, 3)
     assert not recwarn.list

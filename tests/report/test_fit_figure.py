@@ -1,4 +1,4 @@
-"""Drawing without a screen: what is on the pictures, pixel by pixel where it can be known."""
+"""Rendering without a display and the fit figure, checked pixel by pixel where the result is known."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from gait.report.fit_figure import RESIDUAL_SCALE, fit_picture
+from gait.report.fit_figure import RESIDUAL_SCALE, draw_fit_figure
 from gait.viewing.camera import Camera
-from gait.viewing.colours import OBSERVED, SKIN, UNSEEN, VIRTUAL, SequentialScale
+from gait.viewing.colours import MISSING, OBSERVED, SKIN, VIRTUAL, SequentialScale
 from gait.viewing.offscreen_renderer import OffscreenRenderer, RenderingUnavailableError, shared_renderer
 from gait.viewing.png import png_bytes
 from gait.viewing.scene import Floor, Mesh, Scene, Segments, Spheres, vertex_normals
@@ -38,14 +38,14 @@ def points(*rows: tuple[float, float, float]) -> NDArray[np.float32]:
     return np.array(rows, dtype=np.float32)
 
 
-def pixel(picture: NDArray[np.uint8], camera: Camera, place_m: tuple[float, float, float]) -> NDArray[np.int64]:
-    height, width = picture.shape[:2]
-    column, row = camera.pixels(place_m, width, height).astype(int)
-    return picture[row, column].astype(np.int64)
+def pixel(image: NDArray[np.uint8], camera: Camera, position_m: tuple[float, float, float]) -> NDArray[np.int64]:
+    height, width = image.shape[:2]
+    column, row = camera.project_to_pixels(position_m, width, height).astype(int)
+    return image[row, column].astype(np.int64)
 
 
-def near(colour: NDArray[np.int64], expected: tuple[int, int, int], tolerance: int) -> bool:
-    """Alike up to shading: the same hue, darker or lighter by no more than ``tolerance`` a channel."""
+def is_near(colour: NDArray[np.int64], expected: tuple[int, int, int], tolerance: int) -> bool:
+    """Return whether two colours differ by at most ``tolerance`` per channel."""
     return bool(np.abs(colour - np.array(expected)).max() <= tolerance)
 
 
@@ -56,28 +56,28 @@ def renderer() -> OffscreenRenderer:
 
 @pytest.mark.parametrize("perspective", [False, True])
 @pytest.mark.parametrize(("yaw_deg", "pitch_deg"), [(0.0, 0.0), (130.0, 35.0)])
-def test_a_ball_covers_its_disc_and_nothing_else(
+def test_renderer_draws_a_ball_as_its_disc(
     renderer: OffscreenRenderer, yaw_deg: float, pitch_deg: float, perspective: bool
 ) -> None:
     centre, radius_m = (0.3, 1.1, -0.2), 0.4
     camera = Camera(centre, yaw_deg, pitch_deg, view_height_m=2.0, distance_m=8.0, perspective=perspective)
     scene = Scene(meshes=(Mesh(*ball(centre, radius_m)),), floor=None, background=(255, 0, 255))
-    picture = renderer.draw(scene, camera, 320, 240)
-    assert picture.shape == (240, 320, 3)
-    assert picture.dtype == np.uint8
+    image = renderer.draw(scene, camera, 320, 240)
+    assert image.shape == (240, 320, 3)
+    assert image.dtype == np.uint8
     rows, columns = np.mgrid[:240, :320]
     off_centre = np.hypot(columns + 0.5 - 160, rows + 0.5 - 120)
     radius_px = radius_m / 2.0 * 240
-    drawn = (picture != (255, 0, 255)).any(axis=-1)
+    drawn = (image != (255, 0, 255)).any(axis=-1)
     assert drawn[off_centre < radius_px - 2].all()
     assert not drawn[off_centre > radius_px + 2].any()
-    inside = picture[off_centre < radius_px - 2].astype(int)
+    inside = image[off_centre < radius_px - 2].astype(int)
     assert (inside.mean(axis=0) < np.array(SKIN) + 20).all()
     assert inside.mean() > 120
     assert inside[:, 0].max() - inside[:, 0].min() > 30, "shading shows the form"
 
 
-def test_markers_and_the_line_between_them_appear_where_they_are(renderer: OffscreenRenderer) -> None:
+def test_renderer_draws_markers_and_segments_at_their_positions(renderer: OffscreenRenderer) -> None:
     camera = Camera((0.0, 1.0, 0.0), yaw_deg=25.0, pitch_deg=15.0, view_height_m=1.5)
     observed, virtual = (0.35, 1.2, 0.3), (-0.4, 0.7, 0.1)
     scene = Scene(
@@ -88,16 +88,16 @@ def test_markers_and_the_line_between_them_appear_where_they_are(renderer: Offsc
         segments=(Segments(points(observed), points(virtual), (0, 160, 0), width_px=4.0),),
         floor=None,
     )
-    picture = renderer.draw(scene, camera, 400, 300)
-    assert near(pixel(picture, camera, observed), OBSERVED, 25)
-    assert near(pixel(picture, camera, virtual), VIRTUAL, 25)
+    image = renderer.draw(scene, camera, 400, 300)
+    assert is_near(pixel(image, camera, observed), OBSERVED, 25)
+    assert is_near(pixel(image, camera, virtual), VIRTUAL, 25)
     middle = tuple((np.array(observed) + virtual) / 2)
-    assert near(pixel(picture, camera, middle), (0, 160, 0), 3)
-    marker_px = (np.abs(picture.astype(int) - OBSERVED).max(axis=-1) < 60).sum()
+    assert is_near(pixel(image, camera, middle), (0, 160, 0), 3)
+    marker_px = (np.abs(image.astype(int) - OBSERVED).max(axis=-1) < 60).sum()
     assert marker_px == pytest.approx(np.pi * (0.03 / 1.5 * 300) ** 2, rel=0.3), "and the NaN marker does not"
 
 
-def test_a_marker_under_the_skin_shines_through_the_deeper_the_fainter(renderer: OffscreenRenderer) -> None:
+def test_renderer_shows_markers_under_the_skin_fainter_with_depth(renderer: OffscreenRenderer) -> None:
     camera = Camera((0.0, 0.0, 0.0), view_height_m=1.0)
     vertices, faces = ball((0.0, 0.0, 0.0), 0.3)
     away_from_skin = []
@@ -111,7 +111,7 @@ def test_a_marker_under_the_skin_shines_through_the_deeper_the_fainter(renderer:
     assert away_from_skin[-1] > 5
 
 
-def test_what_is_in_front_hides_what_is_behind(renderer: OffscreenRenderer) -> None:
+def test_renderer_hides_surfaces_behind_others(renderer: OffscreenRenderer) -> None:
     camera = Camera((0.0, 0.0, 0.0), view_height_m=1.0)
     near_ball = Mesh(*ball((0.0, 0.0, 0.4), 0.2), colour=(200, 0, 0))
     far_ball = Mesh(*ball((0.0, 0.0, -0.4), 0.2), colour=(0, 0, 200))
@@ -124,7 +124,7 @@ def test_what_is_in_front_hides_what_is_behind(renderer: OffscreenRenderer) -> N
     assert blue > 60
 
 
-def test_the_floor_shows_a_grid_and_a_shadow(renderer: OffscreenRenderer) -> None:
+def test_renderer_draws_floor_grid_and_shadow(renderer: OffscreenRenderer) -> None:
     camera = Camera((0.0, 0.5, 0.0), pitch_deg=30.0, view_height_m=2.0)
     empty = renderer.draw(Scene(floor=Floor(0.0, 0.25)), camera, 300, 300)
     assert (empty < 250).any(), "grid lines"
@@ -135,7 +135,7 @@ def test_the_floor_shows_a_grid_and_a_shadow(renderer: OffscreenRenderer) -> Non
     assert pixel(with_ball, camera, beside_grid).max() < 235 < pixel(empty, camera, beside_grid).min()
 
 
-def test_normals_equal_a_slow_reference() -> None:
+def test_vertex_normals_equal_a_slow_reference() -> None:
     vertices, faces = ball((0.0, 0.0, 0.0), 0.7)
     rng = np.random.default_rng(0)
     vertices = vertices + rng.normal(0, 0.01, vertices.shape).astype(np.float32)
@@ -146,17 +146,17 @@ def test_normals_equal_a_slow_reference() -> None:
     assert np.allclose(vertex_normals(vertices, faces), slow, atol=1e-4)
 
 
-def test_the_scale_is_monotonous_in_lightness_and_knows_missing() -> None:
+def test_sequential_scale_is_monotonic_in_lightness_and_has_a_missing_colour() -> None:
     scale = SequentialScale(0.0, 20.0)
     colours = scale.colours(np.linspace(0, 20, 201)).astype(float)
     lightness = colours @ (0.2126, 0.7152, 0.0722)
     assert (np.diff(lightness) > -1.0).all()
     assert tuple(scale.colours(20.0)) == tuple(scale.colours(35.0)) == (253, 231, 37)
-    assert tuple(scale.colours(np.nan)) == UNSEEN
+    assert tuple(scale.colours(np.nan)) == MISSING
 
 
 def example_fit(frames: int = 300, markers: int = 43) -> dict[str, object]:
-    """A "body" of one tall ball with markers on it; marker k is k/2 mm off, marker 3 is never seen."""
+    """Return a tall ball with markers as the body; marker k has a residual of k/2 mm, marker 3 is never visible."""
     vertices, faces = ball((0.0, 0.0, 0.0), 0.5)
     body = vertices * (0.5, 1.8, 0.3) + np.array((2.0, 0.9, 1.0), dtype=np.float32)
     three = np.stack([body + np.array((step_m, 0.0, 0.0), dtype=np.float32) for step_m in (0.0, 0.5, 1.0)])
@@ -178,28 +178,28 @@ def example_fit(frames: int = 300, markers: int = 43) -> dict[str, object]:
         "faces": faces,
         "observed_m": observed_m,
         "virtual_m": virtual_m,
-        "title_lines": ["A walk – with an é", "second line", "a very long line " * 30],
+        "title_lines": ["A trial – with an é", "second line", "a very long line " * 30],
     }
 
 
-def has_colour(picture: NDArray[np.uint8], colour: object) -> NDArray[np.bool_]:
-    return (picture == np.asarray(colour)).all(axis=-1)
+def has_colour(image: NDArray[np.uint8], colour: object) -> NDArray[np.bool_]:
+    return (image == np.asarray(colour)).all(axis=-1)
 
 
-def test_the_page_has_the_heat_map_worst_on_top_grey_where_unseen_and_three_bodies() -> None:
+def test_draw_fit_figure_has_sorted_heatmap_and_three_bodies() -> None:
     fit = example_fit()
-    page = fit_picture(**fit)  # type: ignore[arg-type]
-    picture = np.asarray(page)
+    page = draw_fit_figure(**fit)  # type: ignore[arg-type]
+    image = np.asarray(page)
     assert page.size == (1800, 1000)
-    left, right = picture[:, :620], picture[:, 820:]
+    left, right = image[:, :620], image[:, 820:]
 
     rows_of = [np.flatnonzero(has_colour(left, RESIDUAL_SCALE.colours(k / 2)).sum(axis=1) > 300) for k in (0, 20, 40)]
     assert all(len(rows) >= 10 for rows in rows_of), "a row for every marker, tall enough to see"
     assert rows_of[0].min() > rows_of[1].max() > rows_of[2].max(), "worst on top"
-    grey = has_colour(left, UNSEEN).sum(axis=1)
+    grey = has_colour(left, MISSING).sum(axis=1)
     never, half = (grey > 450).sum(), ((grey > 200) & (grey < 300)).sum()
-    assert never >= 10, "the marker that was never seen"
-    assert half >= 10, "the marker that was unseen in the second half"
+    assert never >= 10, "the marker that is never visible"
+    assert half >= 10, "the marker that is not visible in the second half"
 
     lit = right[150:900].astype(int)
     orange = (np.abs(lit - OBSERVED).max(axis=-1) < 40).any(axis=0)
@@ -210,34 +210,34 @@ def test_the_page_has_the_heat_map_worst_on_top_grey_where_unseen_and_three_bodi
         assert blue[part].any(), f"fitted markers of body {third}"
 
 
-def test_a_person_is_seen_from_the_same_side_wherever_they_walk() -> None:
+def test_draw_fit_figure_shows_the_same_side_for_any_heading() -> None:
     fit = example_fit()
-    facing_one_way = np.asarray(fit_picture(**fit))  # type: ignore[arg-type]
+    facing_one_way = np.asarray(draw_fit_figure(**fit))  # type: ignore[arg-type]
     turn = np.array([[0.0, 0.0, 1.0], [0.0, 1.0, 0.0], [-1.0, 0.0, 0.0]])
     turned = {key: np.asarray(fit[key]) @ turn.T for key in ("vertices_m", "observed_m", "virtual_m")}
-    facing_another = np.asarray(fit_picture(**{**fit, **turned}))  # type: ignore[arg-type]
+    facing_another = np.asarray(draw_fit_figure(**{**fit, **turned}))  # type: ignore[arg-type]
     differing = (np.abs(facing_one_way.astype(int) - facing_another) > 40).any(axis=-1)
     assert differing.mean() < 0.001
 
 
 @pytest.mark.parametrize(("frames", "markers"), [(1, 5), (20_000, 9), (37, 90)])
-def test_any_length_and_any_number_of_markers(frames: int, markers: int) -> None:
+def test_draw_fit_figure_of_any_length_and_number_of_markers(frames: int, markers: int) -> None:
     fit = example_fit(frames, markers)
-    page = fit_picture(**fit)  # type: ignore[arg-type]
+    page = draw_fit_figure(**fit)  # type: ignore[arg-type]
     assert page.width == 1800
     assert page.height >= 1000
 
 
-def test_long_recordings_are_averaged_and_gaps_left_out_of_the_average() -> None:
+def test_draw_fit_figure_averages_long_trials_without_gaps() -> None:
     fit = example_fit(20_000, 9)
     residual_mm = np.full((20_000, 9), 4.0)
     residual_mm[::2, :] = np.nan
-    picture = np.asarray(fit_picture(**{**fit, "residual_mm": residual_mm}))  # type: ignore[arg-type]
-    assert has_colour(picture[:, :620], RESIDUAL_SCALE.colours(4.0)).sum() > 100_000
-    assert has_colour(picture[:, 100:600], UNSEEN).sum() < 1000
+    image = np.asarray(draw_fit_figure(**{**fit, "residual_mm": residual_mm}))  # type: ignore[arg-type]
+    assert has_colour(image[:, :620], RESIDUAL_SCALE.colours(4.0)).sum() > 100_000
+    assert has_colour(image[:, 100:600], MISSING).sum() < 1000
 
 
-def test_a_machine_that_cannot_draw_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_offscreen_renderer_without_egl_names_the_packages_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GLCONTEXT_LINUX_LIBEGL", "libEGL-that-is-not-there.so")
     with pytest.raises(RenderingUnavailableError) as failure:
         OffscreenRenderer()
@@ -245,22 +245,22 @@ def test_a_machine_that_cannot_draw_says_what_to_install(monkeypatch: pytest.Mon
     assert "\n" not in str(failure.value)
 
 
-@pytest.mark.parametrize("rows_alike", [False, True])
-def test_a_page_as_png_is_read_back_as_it_was(rows_alike):
+@pytest.mark.parametrize("delta_filter", [False, True])
+def test_png_bytes_are_lossless(delta_filter):
     pixels = np.random.default_rng(0).integers(0, 256, (7, 5, 3), dtype=np.uint8)
-    read = Image.open(io.BytesIO(png_bytes(Image.fromarray(pixels), rows_alike=rows_alike)))
+    read = Image.open(io.BytesIO(png_bytes(Image.fromarray(pixels), delta_filter=delta_filter)))
     read.verify()
-    read = Image.open(io.BytesIO(png_bytes(Image.fromarray(pixels), rows_alike=rows_alike)))
+    read = Image.open(io.BytesIO(png_bytes(Image.fromarray(pixels), delta_filter=delta_filter)))
     assert (read.format, read.mode) == ("PNG", "RGB")
     np.testing.assert_array_equal(np.asarray(read), pixels)
 
 
-def test_threads_draw_each_with_a_context_of_its_own(renderer):
-    """As a cluster's worker does that fits two persons at a time; a context may be current in one thread alone."""
+def test_shared_renderer_has_one_context_per_thread(renderer):
+    """A Dask worker fits two subjects at a time; an OpenGL context is current in one thread only."""
     scene = Scene(meshes=(), floor=Floor(0.0))
-    want = renderer.draw(scene, Camera(), 60, 40)
+    expected = renderer.draw(scene, Camera(), 60, 40)
     with ThreadPoolExecutor(3) as pool:
         drawn = list(pool.map(lambda _: shared_renderer().draw(scene, Camera(), 60, 40), range(12)))
-    for picture in drawn:
-        np.testing.assert_array_equal(picture, want)
-    np.testing.assert_array_equal(renderer.draw(scene, Camera(), 60, 40), want)
+    for image in drawn:
+        np.testing.assert_array_equal(image, expected)
+    np.testing.assert_array_equal(renderer.draw(scene, Camera(), 60, 40), expected)

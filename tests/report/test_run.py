@@ -1,4 +1,4 @@
-"""The page of a whole run: made in miniature by the real command, and what it says where something is missing."""
+"""The run report: built in miniature by the real command, and its messages on missing parts."""
 
 from __future__ import annotations
 
@@ -19,58 +19,58 @@ from PIL import Image
 
 from gait.body.marker_placement import plug_in_gait_layout
 from gait.errors import GaitError
-from gait.files.step_cache import Said, StepCache, digest
+from gait.files.step_cache import StepCache, StepOutput, digest
 from gait.fitting.fit_report import FitReport
 from gait.learning.fold_result import save_result
-from gait.motion.folds import person_folds
+from gait.motion.folds import make_folds
 from gait.report.__main__ import main
-from gait.report.run.build import RunReportResult, RunSettings, tell_run
-from gait.report.run.fit_summary import fitted_cohort
+from gait.report.run.build import RunReportResult, RunSettings, build_run_report
+from gait.report.run.fit_summary import read_cohort_fits
 from gait.report.run.model import NetworkSection, RunReport
-from gait.report.run.page import story_page
-from gait.report.training.cross_validation_summary import pooled
+from gait.report.run.page import run_page
+from gait.report.training.cross_validation_summary import pool_folds
 from gait.report.training.write_report import write_report
-from gait.synthetic import make_person, make_walk
-from gait.viewing.comparison_video import LETTERS, film_side_by_side
+from gait.synthetic import make_subject, make_trial
+from gait.viewing.comparison_video import FONT_SCALE, export_comparison_video
 from gait.viewing.file_backend import FileBackend
 from gait.viewing.loaded_trial import BodyModelLocator
 from gait.viewing.offscreen_renderer import RenderingUnavailableError
-from gait.viewing.run_viewer import ViewRequest, opened
-from gait.viewing.video import drawing
+from gait.viewing.run_viewer import ViewRequest, open_viewer_state
+from gait.viewing.video import render_window
 from tests.helpers.explanation_cases import SMALL_MLP, SMALL_TRANSFORMER, WINDOW, write_network
-from tests.helpers.fitting_cases import OPEN_BODY, SECRET, model_folder, texts_of, write_c3d
-from tests.helpers.learning_results import LEAK, fold_result, fold_results
-from tests.helpers.viewing_cases import BODIES, MODELS, REPOSITORY, open_body, unlike, write_shown_walk
+from tests.helpers.fitting_cases import OPEN_BODY, SECRET, file_contents, model_folder, write_c3d
+from tests.helpers.learning_results import CONFOUNDED, fold_result, fold_results
+from tests.helpers.viewing_cases import BODIES, MODELS, REPOSITORY, fraction_different, open_body, write_fitted_trial
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 ODD = "P<b>1&"
-"""A person's name that a page must not take for its own words."""
-PERSONS = ("healthy/P1", "healthy/P2", f"sick/{ODD}", "sick/P3")
+"""A subject name that contains HTML."""
+SUBJECTS = ("healthy/P1", "healthy/P2", f"sick/{ODD}", "sick/P3")
 
 
 def fit_report(mean_mm: float, worst: str, worst_mm: float, **changes: Any) -> dict[str, Any]:
-    """As a fit leaves it."""
+    """Return a fit report as it is on disk."""
     known: dict[str, Any] = dict.fromkeys(FitReport.__dataclass_fields__, ())
     known |= {
         "residual_mm": {"mean": mean_mm, "rms": mean_mm, "p95": mean_mm, "max": 9.0, "max_frame_mean": 2 * mean_mm},
         "markers": {
-            name: {"mean_mm": value, "visible": 1.0, "offset_mm": 3.0, "kind": "anatomical"}
+            name: {"mean_mm": value, "visible": 1.0, "placement_offset_mm": 3.0, "kind": "anatomical"}
             for name, value in ((worst, worst_mm), ("LASI", 1.0), ("STRN", None))
         },
         "worst_markers": (worst, "LASI"),
         "frames": 160,
         "frames_per_second": 700.0,
         "stature_m": 1.7,
-        "offset_mm": {"anatomical": 3.0, "technical": None},
+        "placement_offset_mm": {"anatomical": 3.0, "technical": None},
         "joints": {},
     }
     return {**known, **changes, "model_file": "open_neutral.npz", "layout": "Plug-in", "versions": {"gait": "0.1.0"}}
 
 
 def write_training(folder: Path, kind: str, labels: dict[str, bool], skill: float = 3.0, **changes: Any) -> Path:
-    """What training two folds leaves, with networks of random weights."""
-    for fold in person_folds(labels, 2):
+    """Write the results of two folds, with networks of random weights."""
+    for fold in make_folds(labels, 2):
         result = fold_result(
             fold, labels, network=kind, window_length=WINDOW, frame_rate_hz=100.0, skill=skill,
             command=f"train_{kind}.py --cross all", **changes,
@@ -83,14 +83,14 @@ def write_training(folder: Path, kind: str, labels: dict[str, bool], skill: floa
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Fitted walks of four persons, and two trainings on them."""
+    """Fitted trials of four subjects, and two trainings on them."""
     base = tmp_path_factory.mktemp("world")
-    for number, person in enumerate(PERSONS):
-        folder = write_shown_walk(base / "poses" / person / "walk1", seed=number + 1, markers=0)
-        faults = ({"line": "LKNE jumped, frames 3 to 9: left out"},) if number == 3 else ()
-        report = fit_report(1.5 + number, f"M{number}", 2.5 + number, faults=faults, patient=SECRET)
+    for number, subject in enumerate(SUBJECTS):
+        folder = write_fitted_trial(base / "poses" / subject / "walk1", seed=number + 1, markers=0)
+        errors = ({"message": "jump of LKNE, frames 3 to 9: excluded"},) if number == 3 else ()
+        report = fit_report(1.5 + number, f"M{number}", 2.5 + number, marker_errors=errors, patient=SECRET)
         (folder / "fit_report.json").write_text(json.dumps(report), encoding="utf-8")
-    labels = {person: person.startswith("sick") for person in PERSONS}
+    labels = {subject: subject.startswith("sick") for subject in SUBJECTS}
     write_training(base / "trained_mlp", "mlp", labels)
     write_report(base / "trained_mlp", "mlp")
     write_training(base / "trained_transformer", "transformer", labels, skill=1.5)
@@ -111,15 +111,15 @@ def settings(world: Path, export: Path, **changes: Any) -> RunSettings:
 
 @pytest.fixture(scope="module")
 def run(world: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, RunReportResult, list[str]]:
-    """Where it was told, what became of it, and what was said meanwhile."""
-    export = tmp_path_factory.mktemp("told") / "demo out"
+    """Export folder, result and progress lines of a run report."""
+    export = tmp_path_factory.mktemp("report") / "demo out"
     lines: list[str] = []
-    done = tell_run(settings(world, export, notes=("Made up: <i>nobody</i> is ill.",)), lines.append)
-    return export, done, lines
+    result = build_run_report(settings(world, export, notes=("Synthetic: <i>not</i> real.",)), lines.append)
+    return export, result, lines
 
 
 class _Tags(HTMLParser):
-    """Which elements a page has, what they refer to, and what is read in it."""
+    """Elements, links and text of a page."""
 
     def __init__(self, page: Path) -> None:
         super().__init__()
@@ -155,38 +155,41 @@ def read(page: Path) -> _Tags:
     return tags
 
 
-def test_the_page_tells_of_fits_networks_maps_and_films(
+def test_run_page_has_fits_networks_attributions_and_videos(
     run: tuple[Path, RunReportResult, list[str]], world: Path
 ) -> None:
-    export, done, lines = run
-    assert done.problems == ()
-    assert done.page == export / "index.html"
-    page = read(done.page)
-    said = " ".join(page.words.split())
-    assert "4 persons walked once each. The bodies fitted to them lie 3.0 mm from the markers on average." in said
-    assert "fits worst is sick/P3/walk1" in said or "fits worst is sick/P<b>1&/walk1" in said
-    assert "The worst marker is M3, 5.5 mm on average" in said
-    assert "LKNE jumped, frames 3 to 9" in said
-    for words in ("balanced accuracy", "Walking speed", "Gait features", "95 % interval", "Leak check"):
-        assert words in said
-    assert "Nothing that should not matter tells the label." in said
-    for person in PERSONS:
-        assert said.count(person.partition("/")[2]) >= 3, "in the table of fits, in that of everybody, in a fold"
-    assert "it is no diagnosis" in said
-    assert {"film", "bodies", "told-apart", "pivotal", "viewer", "settings"} <= set(page.ids)
+    export, result, lines = run
+    assert result.problems == ()
+    assert result.page == export / "index.html"
+    page = read(result.page)
+    shown_text = " ".join(page.words.split())
+    assert "4 subjects, 4 trials. Mean distance between measured and fitted markers: 3.0 mm." in shown_text
+    assert "largest residual is sick/P3/walk1" in shown_text or "largest residual is sick/P<b>1&/walk1" in shown_text
+    assert "The marker with the largest residual is M3, 5.5 mm on average" in shown_text
+    assert "jump of LKNE, frames 3 to 9" in shown_text
+    for words in ("balanced accuracy", "Walking speed", "Gait features", "95 % CI", "Confounder check"):
+        assert words in shown_text
+    assert "No factor predicts the label." in shown_text
+    for subject in SUBJECTS:
+        assert shown_text.count(subject.partition("/")[2]) >= 3, (
+            "in the tables of fits and of all subjects, and in a fold"
+        )
+    assert "it is no diagnosis" in shown_text
+    assert {"video", "fits", "classification", "attribution", "viewer", "settings"} <= set(page.ids)
     kinds = {"mlp", "transformer"}
     assert {path.name for path in export.iterdir()} == {
-        "index.html", ".finished_steps.json",
+        "index.html", ".step_cache.json",
         *(f"{name}_{kind}.{ending}" for kind in kinds for name, ending in
-          (("cohort", "png"), ("cohort", "csv"), ("persons", "csv"), ("film", "mp4"), ("film", "png"))),
+          (("cohort", "png"), ("cohort", "csv"), ("attribution_subjects", "csv"),
+           ("comparison", "mp4"), ("comparison", "png"))),
         *(f"{kind}_{label}" for kind in kinds for label in ("healthy", "sick")),
     }  # fmt: skip
     assert page.names.count("video") == 2
     assert len(lines) == 2 * (1 + 2 + 1)
-    assert all(re.fullmatch(r".+: \d+ s", line) for line in lines), "a plain line a step, and how long it took"
+    assert all(re.fullmatch(r".+: \d+ s", line) for line in lines), "one line per step, with its duration"
 
 
-def test_the_page_needs_nothing_from_elsewhere_and_its_links_lead_somewhere(
+def test_run_page_is_self_contained_and_its_links_work(
     run: tuple[Path, RunReportResult, list[str]],
 ) -> None:
     page = read(run[1].page)
@@ -204,23 +207,25 @@ def test_the_page_needs_nothing_from_elsewhere_and_its_links_lead_somewhere(
             assert (run[0] / unquote(link)).is_file(), link
 
 
-def test_names_are_words_and_no_part_of_the_page(run: tuple[Path, RunReportResult, list[str]]) -> None:
+def test_run_page_escapes_names(run: tuple[Path, RunReportResult, list[str]]) -> None:
     content = run[1].page.read_text(encoding="utf-8")
     assert ODD not in content
     assert "P&lt;b&gt;1&amp;" in content
-    assert "Made up: &lt;i&gt;nobody&lt;/i&gt; is ill." in content
-    assert not {"b", "i"} & (set(read(run[1].page).names) - {"i"}), "the only i are the dots of the dials"
+    assert "Synthetic: &lt;i&gt;not&lt;/i&gt; real." in content
+    assert not {"b", "i"} & (set(read(run[1].page).names) - {"i"}), (
+        "the only i elements are the dots of the probability bars"
+    )
     assert content.count("<i ") == content.count('<i style="left:') == content.count("</i>")
     assert SECRET not in content
 
 
-def test_the_commands_open_the_viewer_on_the_walks(run: tuple[Path, RunReportResult, list[str]], world: Path) -> None:
+def test_viewer_commands_open_existing_trials(run: tuple[Path, RunReportResult, list[str]], world: Path) -> None:
     import shlex
 
-    said = read(run[1].page).words.replace(" \\\n    ", " ")
+    shown_text = read(run[1].page).words.replace(" \\\n    ", " ")
     assert len(run[1].commands) == 4
     for command in run[1].commands:
-        assert command in said
+        assert command in shown_text
         words = shlex.split(command)
         assert words[1] == "attention_viewer.py"
         flags = dict(zip(words[2::2], words[3::2], strict=True))
@@ -229,142 +234,150 @@ def test_the_commands_open_the_viewer_on_the_walks(run: tuple[Path, RunReportRes
     assert "/sick/" in run[1].commands[-1]
 
 
-def test_a_second_run_finds_its_work_done(run: tuple[Path, RunReportResult, list[str]], world: Path) -> None:
-    export, done, _ = run
-    before = done.page.read_bytes()
+def test_build_run_report_again_finds_all_steps_finished(
+    run: tuple[Path, RunReportResult, list[str]], world: Path
+) -> None:
+    export, result, _ = run
+    before = result.page.read_bytes()
     films = {path: path.stat().st_mtime_ns for path in export.rglob("*") if path.suffix in (".mp4", ".png", ".npz")}
     lines: list[str] = []
-    again = tell_run(settings(world, export, notes=("Made up: <i>nobody</i> is ill.",)), lines.append)
-    assert [line.rpartition(": ")[2] for line in lines] == ["finished before"] * 8
-    assert again == done
+    again = build_run_report(settings(world, export, notes=("Synthetic: <i>not</i> real.",)), lines.append)
+    assert [line.rpartition(": ")[2] for line in lines] == ["already finished"] * 8
+    assert again == result
     assert again.page.read_bytes() == before
     assert {path: path.stat().st_mtime_ns for path in films} == films
 
 
-def test_only_what_has_changed_is_done_again(
+def test_build_run_report_repeats_only_missing_steps(
     run: tuple[Path, RunReportResult, list[str]], world: Path, tmp_path: Path
 ) -> None:
     export = tmp_path / "copy"
     shutil.copytree(run[0], export)
-    (export / "film_mlp.mp4").unlink()
+    (export / "comparison_mlp.mp4").unlink()
     (export / "transformer_sick" / "explanation.png").unlink()
     lines: list[str] = []
-    tell_run(settings(world, export), lines.append)
-    done = sorted(line.rpartition(":")[0] for line in lines if "finished before" not in line)
-    assert len(done) == 2
-    assert "as the MLP sees them" in done[0]
-    assert "for the transformer in sick/" in done[1]
+    build_run_report(settings(world, export), lines.append)
+    result = sorted(line.rpartition(":")[0] for line in lines if "already finished" not in line)
+    assert len(result) == 2
+    assert "Comparison video of the MLP" in result[1]
+    assert "Attribution of the transformer in sick/" in result[0]
 
 
-def test_without_a_training_the_page_tells_of_the_fits(world: Path, tmp_path: Path) -> None:
-    done = tell_run(settings(world, tmp_path / "out", trained=(tmp_path,)), lambda line: None)
-    (problem,) = done.problems
+def test_build_run_report_without_training_reports_the_fits(world: Path, tmp_path: Path) -> None:
+    result = build_run_report(settings(world, tmp_path / "out", trained=(tmp_path,)), lambda line: None)
+    (problem,) = result.problems
     assert "no trained network in it" in problem
     assert "\n" not in problem
-    said = read(done.page).words
-    assert "What is missing here" in said
-    assert problem in said
-    assert "3.0 mm" in said
-    assert "No trained network can be read." in said
-    assert done.commands == ()
+    shown_text = read(result.page).words
+    assert "Missing parts" in shown_text
+    assert problem in shown_text
+    assert "3.0 mm" in shown_text
+    assert "No trained network can be read." in shown_text
+    assert result.commands == ()
 
 
-def test_without_poses_the_page_tells_of_the_networks(world: Path, tmp_path: Path) -> None:
-    done = tell_run(settings(world, tmp_path / "out", poses=tmp_path / "nowhere"), lambda line: None)
-    assert any("no fit_report.json" in problem for problem in done.problems)
-    assert all("\n" not in problem for problem in done.problems)
-    said = read(done.page).words
-    assert "No fit can be read." in said
-    assert "Walking speed" in said
-    assert "Nothing could be explained." in said
+def test_build_run_report_without_poses_reports_the_networks(world: Path, tmp_path: Path) -> None:
+    result = build_run_report(settings(world, tmp_path / "out", poses=tmp_path / "nowhere"), lambda line: None)
+    assert any("no fit_report.json" in problem for problem in result.problems)
+    assert all("\n" not in problem for problem in result.problems)
+    shown_text = read(result.page).words
+    assert "No fit can be read." in shown_text
+    assert "Walking speed" in shown_text
+    assert "No attribution could be computed." in shown_text
 
 
-def test_with_nothing_to_tell_of_there_is_one_line_and_no_page(
+def test_main_with_nothing_to_report_prints_one_line_and_writes_no_page(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = ["--poses", tmp_path / "poses", "--trained", tmp_path / "trained", "--export", tmp_path / "out"]
     assert main(list(map(str, words))) == 2
-    said = capsys.readouterr()
-    assert len(said.err.splitlines()) == 1
-    assert "no fit_report.json" in said.err
+    shown_text = capsys.readouterr()
+    assert len(shown_text.err.splitlines()) == 1
+    assert "no fit_report.json" in shown_text.err
     assert not (tmp_path / "out").exists()
 
 
-def test_without_the_body_there_is_a_skeleton_and_a_line(world: Path, tmp_path: Path) -> None:
+def test_build_run_report_without_body_model_shows_a_skeleton(world: Path, tmp_path: Path) -> None:
     bodies = BodyModelLocator(tmp_path, "open_neutral.npz")
-    done = tell_run(settings(world, tmp_path / "out", bodies=bodies, trained=(world / "trained_mlp",)), lambda _: None)
-    assert done.problems == ()
-    said = read(done.page).words
-    assert "which is not in" in said
-    assert (tmp_path / "out" / "film_mlp.mp4").is_file()
+    result = build_run_report(
+        settings(world, tmp_path / "out", bodies=bodies, trained=(world / "trained_mlp",)), lambda _: None
+    )
+    assert result.problems == ()
+    shown_text = read(result.page).words
+    assert "which is not in" in shown_text
+    assert (tmp_path / "out" / "comparison_mlp.mp4").is_file()
     lines: list[str] = []
-    tell_run(settings(world, tmp_path / "out", trained=(world / "trained_mlp",)), lines.append)
-    assert sum("finished before" in line for line in lines) == 1, "with the body, pictures and film are made anew"
+    build_run_report(settings(world, tmp_path / "out", trained=(world / "trained_mlp",)), lines.append)
+    assert sum("already finished" in line for line in lines) == 1, "with the body, figures and video are made again"
 
 
-def test_where_nothing_can_be_drawn_the_rest_is_there(
+def test_build_run_report_without_rendering_writes_the_rest(
     world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def none() -> None:
         raise RenderingUnavailableError("Cannot draw without a screen: no EGL.")
 
-    from gait.review import explanation_export
-
+    from gait.report import export_trial
     from gait.viewing import offscreen_window as stage
 
     monkeypatch.setattr(stage, "egl_context", none)
-    monkeypatch.setattr(explanation_export, "shared_renderer", none)
-    done = tell_run(settings(world, tmp_path / "out", trained=(world / "trained_mlp",)), lambda line: None)
-    assert done.problems == ("Cannot draw without a screen: no EGL.",)
-    page = read(done.page)
+    monkeypatch.setattr(export_trial, "shared_renderer", none)
+    result = build_run_report(settings(world, tmp_path / "out", trained=(world / "trained_mlp",)), lambda line: None)
+    assert result.problems == ("Cannot draw without a screen: no EGL.",)
+    page = read(result.page)
     assert "video" not in page.names
     assert "Cannot draw without a screen: no EGL." in page.words
     assert (tmp_path / "out" / "mlp_sick" / "explanation.png").is_file()
-    assert not (tmp_path / "out" / "film_mlp.mp4").exists()
+    assert not (tmp_path / "out" / "comparison_mlp.mp4").exists()
 
 
-def test_a_network_that_is_right_about_nobody_has_no_film(world: Path, tmp_path: Path) -> None:
-    labels = {person: person.startswith("sick") for person in PERSONS}
+def test_build_run_report_of_a_network_without_correct_predictions_has_no_video(world: Path, tmp_path: Path) -> None:
+    labels = {subject: subject.startswith("sick") for subject in SUBJECTS}
     trained = write_training(tmp_path / "trained", "mlp", labels, skill=-9.0)
-    done = tell_run(settings(world, tmp_path / "out", trained=(trained,)), lambda line: None)
-    assert done.problems == ()
-    page = read(done.page)
-    assert "There is no film of the MLP: no healthy and no sick one that it judged rightly" in page.words
+    result = build_run_report(settings(world, tmp_path / "out", trained=(trained,)), lambda line: None)
+    assert result.problems == ()
+    page = read(result.page)
+    assert (
+        "There is no comparison video of the MLP: no correctly classified control and no patient is explained"
+        in page.words
+    )
     assert "video" not in page.names
     assert page.words.count("wrong") >= 4
 
 
-def test_two_trainings_of_one_kind_and_a_damaged_fold_are_lines(world: Path, tmp_path: Path) -> None:
+def test_build_run_report_reports_duplicate_trainings_and_damaged_folds(world: Path, tmp_path: Path) -> None:
     copy = tmp_path / "copy"
     shutil.copytree(world / "trained_mlp", copy)
     (copy / "fold1" / "mlp.ckpt").write_bytes(b"no network")
     given = settings(world, tmp_path / "out", trained=(copy, world / "trained_mlp"))
-    done = tell_run(given, lambda line: None)
-    assert len(done.problems) == 2
-    assert any("holds such a network already" in problem for problem in done.problems)
-    assert any("fold1" in problem for problem in done.problems)
+    result = build_run_report(given, lambda line: None)
+    assert len(result.problems) == 2
+    assert any("already holds such a network" in problem for problem in result.problems)
+    assert any("fold1" in problem for problem in result.problems)
     assert (tmp_path / "out" / "cohort_mlp.png").is_file()
 
 
-def story(networks: list[NetworkSection], page: Path, **changes: Any) -> RunReport:
-    known = {"fits": None, "films": (), "notes": (), "problems": (), "remarks": (), "python": "python"}
+def run_report(networks: list[NetworkSection], page: Path, **changes: Any) -> RunReport:
+    known = {"fits": None, "videos": (), "notes": (), "problems": (), "remarks": (), "python": "python"}
     return RunReport(networks=tuple(networks), page=page, **(known | changes))
 
 
-def test_of_very_many_persons_those_judged_wrongly_are_shown(tmp_path: Path) -> None:
-    results = fold_results(60, 60, 3, skill=1.0, leak_check=LEAK, baselines={})
-    network = NetworkSection("transformer", tmp_path, pooled(results), tuple(pooled([one]) for one in results), None)
+def test_run_page_of_many_subjects_shows_the_misclassified_ones(tmp_path: Path) -> None:
+    results = fold_results(60, 60, 3, skill=1.0, confounder_check=CONFOUNDED, baselines={})
+    network = NetworkSection(
+        "transformer", tmp_path, pool_folds(results), tuple(pool_folds([one]) for one in results), None
+    )
     page = tmp_path / "index.html"
-    page.write_text(story_page(story([network], page)), encoding="utf-8")
-    said = " ".join(read(page).words.split())
-    people = network.summary.network.people
-    wrong = int(((people.probability >= 0.5) != people.sick).sum())
-    assert f"{wrong} persons of 120 were judged wrongly" in said
-    assert "Frame rate alone tells healthy from sick." in said
-    assert "Warning: something other than gait tells the groups apart" in said
+    page.write_text(run_page(run_report([network], page)), encoding="utf-8")
+    shown_text = " ".join(read(page).words.split())
+    predictions = network.summary.network.subject_predictions
+    wrong = int(((predictions.probability >= 0.5) != predictions.sick).sum())
+    assert f"misclassified by at least one network: {wrong} of 120" in shown_text
+    assert "Frame rate alone predicts the label." in shown_text
+    assert "Warning: the groups differ in something other than gait" in shown_text
 
 
-def test_one_person_alone_and_markers_never_seen(tmp_path: Path) -> None:
+def test_run_page_of_one_subject_without_visible_markers(tmp_path: Path) -> None:
     folder = tmp_path / "poses" / "sick" / "P1" / "walk1"
     folder.mkdir(parents=True)
     report = fit_report(1.0, "LASI", 1.0)
@@ -374,80 +387,83 @@ def test_one_person_alone_and_markers_never_seen(tmp_path: Path) -> None:
     broken = tmp_path / "poses" / "sick" / "P2" / "walk1"
     broken.mkdir(parents=True)
     (broken / "fit_report.json").write_text("{", encoding="utf-8")
-    fits = fitted_cohort(tmp_path / "poses")
+    fits = read_cohort_fits(tmp_path / "poses")
     assert len(fits.problems) == 1
     assert "P2" in fits.problems[0]
     assert fits.worst_marker is None
     page = tmp_path / "index.html"
-    page.write_text(story_page(story([], page, fits=fits)), encoding="utf-8")
-    assert "1 person walked once each" in read(page).words
+    page.write_text(run_page(run_report([], page, fits=fits)), encoding="utf-8")
+    assert "1 subject, 1 trial." in read(page).words
 
 
-def test_residuals_of_a_cohort_count_every_frame_alike(world: Path) -> None:
-    fits = fitted_cohort(world / "poses")
-    assert [gait.name for gait in fits.gaits] == sorted(f"{person}/walk1" for person in PERSONS)
-    longer = (replace(fits.gaits[0], report=replace(fits.gaits[0].report, frames=480)), *fits.gaits[1:])
-    means = np.array([gait.mean_mm for gait in longer])
-    slowly = sum(mean * gait.report.frames for mean, gait in zip(means, longer, strict=True)) / (480 + 3 * 160)
-    assert replace(fits, gaits=longer).mean_mm == pytest.approx(slowly)
-    assert fits.worst_gait.mean_mm == pytest.approx(4.5)
+def test_cohort_mean_residual_weights_frames_equally(world: Path) -> None:
+    fits = read_cohort_fits(world / "poses")
+    assert [trial.name for trial in fits.trials] == sorted(f"{subject}/walk1" for subject in SUBJECTS)
+    longer = (replace(fits.trials[0], report=replace(fits.trials[0].report, frames=480)), *fits.trials[1:])
+    means = np.array([trial.mean_mm for trial in longer])
+    slowly = sum(mean * trial.report.frames for mean, trial in zip(means, longer, strict=True)) / (480 + 3 * 160)
+    assert replace(fits, trials=longer).mean_mm == pytest.approx(slowly)
+    assert fits.worst_trial.mean_mm == pytest.approx(4.5)
 
 
-def test_a_film_of_two_shows_each_as_the_window_alone_would(world: Path, tmp_path: Path) -> None:
-    workbench = FileBackend(BODIES)
-    looks = [
-        ViewRequest(workbench, world / "poses" / person / "walk1", network, size=(321, 301))
-        for person, network in ((PERSONS[0], None), (PERSONS[3], world / "trained_mlp/fold0/mlp.ckpt"))
+def test_export_comparison_video_shows_each_trial_as_the_window_does(world: Path, tmp_path: Path) -> None:
+    backend = FileBackend(BODIES)
+    requests = [
+        ViewRequest(backend, world / "poses" / subject / "walk1", network, size=(321, 301))
+        for subject, network in ((SUBJECTS[0], None), (SUBJECTS[3], world / "trained_mlp/fold0/mlp.ckpt"))
     ]
-    film, still = tmp_path / "film.mp4", tmp_path / "still.png"
-    assert film_side_by_side(*looks, film, still, speed=2.0) == ()
-    reader = imageio_ffmpeg.read_frames(str(film))
+    video_file, thumbnail_file = tmp_path / "film.mp4", tmp_path / "still.png"
+    assert export_comparison_video(*requests, video_file, thumbnail_file, speed=2.0) == ()
+    reader = imageio_ffmpeg.read_frames(str(video_file))
     about = next(reader)
     assert about["size"] == (640, 300)
     frames = [np.frombuffer(frame, np.uint8).reshape(300, 640, 3) for frame in reader]
-    assert len(frames) == 24, "1.6 s at twice the speed of life, 30 a second"
-    picture = np.asarray(Image.open(still))
+    assert len(frames) == 24, "1.6 s at twice real speed, 30 frames per second"
+    picture = np.asarray(Image.open(thumbnail_file))
     assert np.median(np.abs(frames[12].astype(int) - picture)) < 12
-    for half, look in zip((picture[:, :320], picture[:, 320:]), looks, strict=True):
-        with opened(look) as session, drawing(session, tmp_path, 320, 300, panel=False, letters=LETTERS) as draw:
+    for half, request in zip((picture[:, :320], picture[:, 320:]), requests, strict=True):
+        with (
+            open_viewer_state(request) as session,
+            render_window(session, tmp_path, 320, 300, show_controls=False, font_scale=FONT_SCALE) as draw,
+        ):
             draw(0.0)
             session.seek(12 * 2 / 30 * 100)
-            assert unlike(draw(1 / 30), half) < 0.002
-    assert unlike(picture[:, :320], picture[:, 320:]) > 0.05
+            assert fraction_different(draw(1 / 30), half) < 0.002
+    assert fraction_different(picture[:, :320], picture[:, 320:]) > 0.05
 
 
-def test_the_film_ends_with_the_shorter_walk(world: Path, tmp_path: Path) -> None:
-    short = write_shown_walk(tmp_path / "healthy/P9/walk1", seconds=0.8, markers=0)
-    looks = [
+def test_export_comparison_video_ends_with_the_shorter_trial(world: Path, tmp_path: Path) -> None:
+    short = write_fitted_trial(tmp_path / "healthy/P9/walk1", seconds=0.8, markers=0)
+    requests = [
         ViewRequest(FileBackend(BODIES), folder, size=(200, 200))
-        for folder in (short, world / "poses" / PERSONS[0] / "walk1")
+        for folder in (short, world / "poses" / SUBJECTS[0] / "walk1")
     ]
-    film_side_by_side(*looks, tmp_path / "a.mp4", tmp_path / "a.png")
+    export_comparison_video(*requests, tmp_path / "a.mp4", tmp_path / "a.png")
     assert next(imageio_ffmpeg.read_frames(str(tmp_path / "a.mp4")))["duration"] == pytest.approx(0.8, abs=0.04)
 
 
-def test_finished_steps_are_those_of_the_same_files_and_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_step_cache_returns_steps_of_the_same_files_and_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source, result = tmp_path / "source", tmp_path / "result"
     source.write_text("a")
     result.write_text("b")
-    made_from = digest([source], 3)
-    assert digest([source], 3) == made_from
-    StepCache(tmp_path).finish("draw", made_from, Said(("a line",), ("a remark",)))
-    assert StepCache(tmp_path).said("draw", made_from, [result]) == Said(("a line",), ("a remark",))
-    assert StepCache(tmp_path).said("write", made_from, [result]) is None
-    assert StepCache(tmp_path).said("draw", made_from, [tmp_path / "gone"]) is None
-    assert digest([source], 4) != made_from
+    inputs = digest([source], 3)
+    assert digest([source], 3) == inputs
+    StepCache(tmp_path).store("draw", inputs, StepOutput(("a line",), ("a remark",)))
+    assert StepCache(tmp_path).get("draw", inputs, [result]) == StepOutput(("a line",), ("a remark",))
+    assert StepCache(tmp_path).get("write", inputs, [result]) is None
+    assert StepCache(tmp_path).get("draw", inputs, [tmp_path / "gone"]) is None
+    assert digest([source], 4) != inputs
     source.write_text("c")
-    assert digest([source], 3) != made_from
-    for damaged in ("{", "[]", '{"draw": 3}', '{"draw": {"made_from": "x"}}'):
-        (tmp_path / ".finished_steps.json").write_text(damaged)
-        assert StepCache(tmp_path).said("draw", made_from, [result]) is None
-        assert StepCache(tmp_path).said("draw", "x", [result]) is None
+    assert digest([source], 3) != inputs
+    for damaged in ("{", "[]", '{"draw": 3}', '{"draw": {"inputs": "x"}}'):
+        (tmp_path / ".step_cache.json").write_text(damaged)
+        assert StepCache(tmp_path).get("draw", inputs, [result]) is None
+        assert StepCache(tmp_path).get("draw", "x", [result]) is None
     with pytest.raises(GaitError, match="gone"):
         digest([tmp_path / "gone"])
 
 
-def test_a_folder_that_cannot_be_written_is_one_line(
+def test_main_with_an_unwritable_folder_prints_one_line(
     world: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "file").write_text("")
@@ -458,16 +474,16 @@ def test_a_folder_that_cannot_be_written_is_one_line(
 
 
 @pytest.mark.slow
-def test_from_recordings_to_the_page_by_the_commands_themselves(tmp_path: Path) -> None:
-    """Fit, train both networks, tell: in miniature, of recordings that hold a person's name."""
+def test_scripts_from_recordings_to_run_page(tmp_path: Path) -> None:
+    """Fit, train both networks and report, in miniature, with recordings that contain a subject's name."""
     body = open_body()
     layout = plug_in_gait_layout(body)
     cohort = {}
     (tmp_path / "recordings").mkdir()
     for number in range(4):
-        walk = make_walk(body, make_person(body, number), seconds=1.4, seed=number)
-        file = write_c3d(tmp_path / "recordings" / f"walk{number}.c3d", body, layout, walk)
-        cohort[f"P{number}"] = {"gaits": [str(file)], "healthy": number < 2, "model_file": OPEN_BODY.name}
+        trial = make_trial(body, make_subject(body, number), seconds=1.4, seed=number)
+        file = write_c3d(tmp_path / "recordings" / f"walk{number}.c3d", body, layout, trial)
+        cohort[f"P{number}"] = {"trials": [str(file)], "healthy": number < 2, "model_file": OPEN_BODY.name}
     (tmp_path / "cohort.json").write_text(json.dumps(cohort), encoding="utf-8")
     models = model_folder(tmp_path / "data")
     training = ["--base_folder", "poses", "--k_folds", "2", "--cross", "all", "--interval_size", "32", "--stride", "16",
@@ -477,19 +493,19 @@ def test_from_recordings_to_the_page_by_the_commands_themselves(tmp_path: Path) 
         ["train_multi_mlp.py", *training, "--pfe_layers", "8", "--fc_layers", "8", "--lrp", "--save_folder", "mlp"],
         ["train_transformer.py", *training,
          "--pfe_dim", "8", "--fc_dim", "8", "--ffn_dim", "8", "--save_folder", "tr"],
-        ["-m", "gait.report", "--poses", "poses", "--trained", "mlp", "tr", "--export", "told", "--stride", "40",
+        ["-m", "gait.report", "--poses", "poses", "--trained", "mlp", "tr", "--export", "report", "--stride", "40",
          "--speed", "4", "--base_folder", models / "SUPR"],
     ):  # fmt: skip
         script = [words[0] if words[0] == "-m" else str(REPOSITORY / words[0]), *map(str, words[1:])]
-        done = subprocess.run(
+        result = subprocess.run(
             [sys.executable, *script], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=300
         )
-        assert done.returncode == 0, (words, done.stdout, done.stderr)
-        assert SECRET not in done.stdout + done.stderr
-    said = " ".join(read(tmp_path / "told" / "index.html").words.split())
-    assert "4 persons walked once each" in said
-    assert "The MLP and the transformer: 4 persons were judged (2 healthy, 2 sick), each once" in said
-    assert {"cohort_mlp.png", "cohort_transformer.png"} <= {path.name for path in (tmp_path / "told").iterdir()}
-    for path, content in texts_of(tmp_path / "told"):
+        assert result.returncode == 0, (words, result.stdout, result.stderr)
+        assert SECRET not in result.stdout + result.stderr
+    shown_text = " ".join(read(tmp_path / "report" / "index.html").words.split())
+    assert "4 subjects, 4 trials." in shown_text
+    assert "The MLP and the transformer: 4 subjects were classified (2 controls, 2 patients), each once" in shown_text
+    assert {"cohort_mlp.png", "cohort_transformer.png"} <= {path.name for path in (tmp_path / "report").iterdir()}
+    for path, content in file_contents(tmp_path / "report"):
         for part in (SECRET, *SECRET.split()):
             assert part.encode() not in content, path

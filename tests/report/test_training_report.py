@@ -1,4 +1,4 @@
-"""What is told after training: results kept on disk, metrics as JSON, TensorBoard, and the page."""
+"""The training report: fold results on disk, metrics as JSON, predictions as CSV, TensorBoard, and the page."""
 
 from __future__ import annotations
 
@@ -24,40 +24,48 @@ from tensorboardX.proto.event_pb2 import Event
 
 from gait.errors import GaitError
 from gait.learning.fold_result import FoldResult, read_result, read_results, result_file, save_result
-from gait.learning.metrics import METRICS, interval_shares, metric_estimates
-from gait.learning.predictions import PersonPredictions, Predictions
+from gait.learning.metrics import METRICS, estimate_metrics, expanded_percentiles
+from gait.learning.predictions import Predictions, SubjectPredictions
 from gait.motion.folds import Fold
-from gait.report.training.cross_validation_summary import balanced_accuracy_ahead, pooled
+from gait.report.training.cross_validation_summary import balanced_accuracy_gain, pool_folds
 from gait.report.training.figures import (
-    apart,
     calibration_bins,
     confusion,
+    draw_figures,
     mean_roc_curve,
-    pictures,
     roc_band,
     roc_curve,
+    spread_labels,
     window_range,
 )
 from gait.report.training.metrics_json import all_metrics, fold_metrics
 from gait.report.training.page import report_page
 from gait.report.training.tensorboard import TensorBoardLogger
-from gait.report.training.text_summary import beside_baselines, caveats, closing_lines, headline
+from gait.report.training.text_summary import compare_with_baselines, headline, limitations, terminal_summary
 from gait.report.training.write_report import write_report
-from tests.helpers.learning_results import LEAK, constant, epochs, fold_result, fold_results, people, predicted
+from tests.helpers.learning_results import (
+    CONFOUNDED,
+    constant,
+    epochs,
+    fold_result,
+    fold_results,
+    predicted,
+    subject_labels,
+)
 
 SECTIONS = [
-    "Beside simpler judges",
-    "Pictures",
+    "Comparison with baseline classifiers",
+    "Figures",
     "Folds",
-    "Leak check",
+    "Confounder check",
     "Problems of the data",
-    "Settings, and how to repeat this",
+    "Settings and commands",
 ]
 _VOID = {"meta", "br", "hr", "img", "link", "input"}
 
 
 class Page(html.parser.HTMLParser):
-    """The page as a browser takes it in: tags that close, text in order, every attribute."""
+    """The page as a browser parses it: closed tags, text in order, all attributes."""
 
     def __init__(self, content: str) -> None:
         super().__init__()
@@ -95,9 +103,9 @@ class Page(html.parser.HTMLParser):
         return " ".join(data for tag, data in self.texts if tag not in ("style", "title"))
 
 
-def page_of(results: list[FoldResult], left_out: tuple[str, ...] = ()) -> tuple[Page, str]:
-    summary = pooled(results)
-    content = report_page(summary, [pooled([result]) for result in results], pictures(summary), left_out)
+def page_of(results: list[FoldResult], excluded: tuple[str, ...] = ()) -> tuple[Page, str]:
+    summary = pool_folds(results)
+    content = report_page(summary, [pool_folds([result]) for result in results], draw_figures(summary), excluded)
     return Page(content), content
 
 
@@ -109,14 +117,14 @@ def strict(path: Path) -> dict:
 
 
 def events(folder: Path) -> list[Event]:
-    """Every event of a folder, read by the format's definition: length, its CRC, data, its CRC."""
+    """Read all events of a folder as the format defines them: length, its CRC, data, its CRC."""
     found = []
     for path in sorted(folder.glob("events.out.tfevents.*")):
-        content, place = path.read_bytes(), 0
-        while place < len(content):
-            (length,) = struct.unpack_from("<Q", content, place)
-            found.append(Event.FromString(content[place + 12 : place + 12 + length]))
-            place += 12 + length + 4
+        content, offset = path.read_bytes(), 0
+        while offset < len(content):
+            (length,) = struct.unpack_from("<Q", content, offset)
+            found.append(Event.FromString(content[offset + 12 : offset + 12 + length]))
+            offset += 12 + length + 4
     return found
 
 
@@ -131,7 +139,7 @@ def scalars(folder: Path) -> dict[str, list[tuple[int, float]]]:
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with three folds and the report on them."""
+    """A training folder with three folds and their report."""
     folder = tmp_path_factory.mktemp("trained")
     for result in fold_results():
         save_result(result, folder)
@@ -154,8 +162,8 @@ def same(first: object, second: object) -> bool:
     return first == second
 
 
-def test_a_result_survives_the_disk_and_another_process(tmp_path: Path) -> None:
-    labels = people(3, 3)
+def test_save_result_and_read_result_are_lossless(tmp_path: Path) -> None:
+    labels = subject_labels(3, 3)
     fold = Fold(1, 2, tuple(sorted(labels))[:4], tuple(sorted(labels))[4:])
     result = fold_result(fold, labels, epochs=epochs(2, undefined=True), validation=("healthy/H1",), timed_out=True)
     back = read_result(save_result(result, tmp_path / "new" / "folder"))
@@ -166,21 +174,21 @@ def test_a_result_survives_the_disk_and_another_process(tmp_path: Path) -> None:
     assert [path.name for path in (tmp_path / "new" / "folder").iterdir()] == ["result_transformer_fold1.npz"]
 
 
-def test_a_damaged_result_is_a_plain_line(tmp_path: Path) -> None:
+def test_read_result_reports_a_damaged_file_in_one_line(tmp_path: Path) -> None:
     path = save_result(fold_results()[0], tmp_path)
     whole = path.read_bytes()
     for damaged in (b"", b"not a zip", whole[: len(whole) // 2], whole[:-30]):
         path.write_bytes(damaged)
         with pytest.raises(
-            GaitError, match=r"result_transformer_fold0\.npz: no result of a fold.*train this fold again"
+            GaitError, match=r"result_transformer_fold0\.npz: not the result of a fold.*train this fold again"
         ):
             read_result(path)
-    np.savez(path, about=np.frombuffer(b'{"form": 99}', np.uint8))
-    with pytest.raises(GaitError, match="another version"):
+    np.savez(path, about=np.frombuffer(b'{"format_version": 99}', np.uint8))
+    with pytest.raises(GaitError, match="newer version"):
         read_result(path)
 
 
-def test_a_result_with_any_bytes_changed_is_whole_or_a_plain_line(tmp_path: Path) -> None:
+def test_read_result_of_corrupted_bytes_raises_at_most_gait_error(tmp_path: Path) -> None:
     path = save_result(fold_results()[0], tmp_path)
     whole = np.frombuffer(path.read_bytes(), np.uint8)
     random = np.random.default_rng(0)
@@ -197,11 +205,11 @@ def test_a_result_with_any_bytes_changed_is_whole_or_a_plain_line(tmp_path: Path
         except GaitError as error:
             lines.append(str(error))
     assert len(lines) > 200
-    assert all(line.startswith(f"{path}: no result of a fold (") for line in lines)
+    assert all(line.startswith(f"{path}: not the result of a fold (") for line in lines)
 
 
-def test_results_come_in_the_order_of_folds_and_of_one_network(tmp_path: Path) -> None:
-    labels = people(12, 12)
+def test_read_results_sorts_folds_of_one_network(tmp_path: Path) -> None:
+    labels = subject_labels(12, 12)
     for index in (10, 2, 0):
         fold = Fold(index, 11, tuple(sorted(labels))[2:], tuple(sorted(labels))[:2])
         save_result(fold_result(fold, labels), tmp_path)
@@ -212,76 +220,78 @@ def test_results_come_in_the_order_of_folds_and_of_one_network(tmp_path: Path) -
     assert lines == ()
 
 
-def test_no_result_is_a_plain_line(tmp_path: Path) -> None:
+def test_write_report_without_results_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(GaitError, match="train a fold first"):
         write_report(tmp_path, "transformer")
 
 
-def test_results_of_other_settings_are_left_out_by_name(tmp_path: Path) -> None:
+def test_write_report_excludes_folds_of_other_settings(tmp_path: Path) -> None:
     first, second, third = fold_results()
     save_result(dataclasses.replace(first, arguments=first.arguments | {"lr": 0.5}), tmp_path)
     save_result(dataclasses.replace(second, arguments=second.arguments | {"workers": 7, "cross": 1}), tmp_path)
     save_result(third, tmp_path)
-    report = write_report(tmp_path, "transformer", asked=third)
-    assert any("Left out: fold 0, which was trained with other settings" in line for line in report.lines)
+    report = write_report(tmp_path, "transformer", reference=third)
+    assert any("Excluded: fold 0, which was trained with other settings" in line for line in report.lines)
     metrics = strict(tmp_path / "metrics_transformer_all.json")
     assert metrics["crossid"] == [1, 2]
-    assert "Left out: fold 0" in Page(report.page.read_text(encoding="utf-8")).text
-    # Whoever else was judged would make the figures incomparable as well.
+    assert "Excluded: fold 0" in Page(report.page.read_text(encoding="utf-8")).text
+    # Other test subjects would make the metrics incomparable, too.
     save_result(dataclasses.replace(first, sick=first.sick | {"sick/S99": True}), tmp_path)
-    assert "Left out: fold 0" in " ".join(write_report(tmp_path, "transformer", asked=third).lines)
+    assert "Excluded: fold 0" in " ".join(write_report(tmp_path, "transformer", reference=third).lines)
 
 
-def test_a_damaged_result_is_left_out_by_name(tmp_path: Path) -> None:
+def test_write_report_excludes_damaged_results(tmp_path: Path) -> None:
     first, second, third = fold_results()
     for result in (first, second, third):
         save_result(result, tmp_path)
     result_file(tmp_path, "transformer", 1).write_bytes(b"PK damaged")
-    report = write_report(tmp_path, "transformer", asked=first)
+    report = write_report(tmp_path, "transformer", reference=first)
     assert strict(tmp_path / "metrics_transformer_all.json")["crossid"] == [0, 2]
-    assert any("result_transformer_fold1.npz: no result of a fold" in line for line in report.lines)
+    assert any("result_transformer_fold1.npz: not the result of a fold" in line for line in report.lines)
     for path in tmp_path.glob("result_*"):
         path.write_bytes(b"")
-    with pytest.raises(GaitError, match=r"fold0.npz: no result of a fold.*fold2.npz"):
+    with pytest.raises(GaitError, match=r"fold0.npz: not the result of a fold.*fold2.npz"):
         write_report(tmp_path, "transformer")
 
 
-def test_without_a_run_that_asks_the_result_written_last_decides(tmp_path: Path) -> None:
+def test_write_report_without_reference_uses_the_newest_fold(tmp_path: Path) -> None:
     first, second, _ = fold_results()
     save_result(first, tmp_path)
     save_result(dataclasses.replace(second, seed=8), tmp_path)
     os.utime(result_file(tmp_path, "transformer", 0), (1, 1))
-    assert "Left out: fold 0" in " ".join(write_report(tmp_path, "transformer").lines)
+    assert "Excluded: fold 0" in " ".join(write_report(tmp_path, "transformer").lines)
 
 
-# The page
+# Report page
 
 
-def test_the_page_is_in_order(written: Path) -> None:
+def test_report_page_has_sections_and_figures_in_order(written: Path) -> None:
     page = Page((written / "report_transformer.html").read_text(encoding="utf-8"))
     assert page.headings == SECTIONS
-    assert page.figures == ["comparison", "roc", "confusion", "calibration", "loss", "persons"]
+    assert page.figures == ["comparison", "roc", "confusion", "calibration", "loss", "subjects"]
     assert "role" not in {name for tag, name, _ in page.attributes if tag == "aside"}
 
 
-def test_a_leak_is_the_first_that_is_read_and_said() -> None:
-    results = fold_results(leak_check=LEAK)
+def test_report_page_and_terminal_summary_begin_with_the_confounder_warning() -> None:
+    results = fold_results(confounder_check=CONFOUNDED)
     page, _ = page_of(results)
     shown = [data for tag, data in page.texts if tag not in ("style", "title")]
-    assert shown[0] == "Warning: read this before the figures"
-    assert shown[1] == LEAK["lines"][0]  # type: ignore[index]
-    assert page.text.index(shown[1]) < page.text.index("Persons that the network never saw")
-    assert closing_lines(pooled(results))[0] == f"warning: {LEAK['lines'][0]}"  # type: ignore[index]
-    assert page.text.count(shown[1]) == 2  # once more in the leak check's own section
-    assert page.text.count("Frame rate: tells (ROC AUC 1.00).") == 2  # in the warning and in the check's list
-    assert [data for tag, data in page.texts if tag == "strong"] == ["Frame rate: tells (ROC AUC 1.00)."]
-    assert "Height: does not tell (ROC AUC 0.52)." in page.text
+    assert shown[0] == "Warning: read this before the results"
+    assert shown[1] == CONFOUNDED["messages"][0]  # type: ignore[index]
+    assert page.text.index(shown[1]) < page.text.index("Unseen subjects were classified")
+    assert terminal_summary(pool_folds(results))[0] == f"warning: {CONFOUNDED['messages'][0]}"  # type: ignore[index]
+    assert page.text.count(shown[1]) == 2  # again in the section of the confounder check
+    assert (
+        page.text.count("Frame rate: predicts the label (ROC AUC 1.00).") == 2
+    )  # in the warning and in the list of factors
+    assert [data for tag, data in page.texts if tag == "strong"] == ["Frame rate: predicts the label (ROC AUC 1.00)."]
+    assert "Height: does not predict the label (ROC AUC 0.52)." in page.text
     calm, _ = page_of(fold_results())
     assert "Warning" not in calm.text
-    assert "Nothing that should not matter tells the label." in calm.text
+    assert "No factor predicts the label." in calm.text
 
 
-def test_the_page_needs_nothing_else(written: Path) -> None:
+def test_report_page_is_self_contained(written: Path) -> None:
     content = (written / "report_transformer.html").read_text(encoding="utf-8")
     page = Page(content)
     assert not re.search(r"https?:|//[a-z]", content)
@@ -299,7 +309,7 @@ def test_the_page_needs_nothing_else(written: Path) -> None:
     assert wanted
 
 
-def test_pictures_take_their_colours_from_the_page(written: Path) -> None:
+def test_as_svg_uses_the_colours_of_the_page(written: Path) -> None:
     content = (written / "report_transformer.html").read_text(encoding="utf-8")
     drawings = re.findall(r"<svg.*?</svg>", content, re.DOTALL)
     assert len(drawings) == 6
@@ -322,7 +332,7 @@ HOSTILE = {
 }
 
 
-def test_names_are_shown_as_text_whatever_they_are(tmp_path: Path) -> None:
+def test_report_page_escapes_names(tmp_path: Path) -> None:
     results = fold_results(name=lambda name: HOSTILE.get(name, name), skill=0.0, problems=("<i>walk</i>: \x1b[2J",))
     page, content = page_of(results)
     assert "<script" not in content
@@ -340,105 +350,103 @@ def test_names_are_shown_as_text_whatever_they_are(tmp_path: Path) -> None:
     assert all(line.isprintable() for line in lines)
     "\n".join(lines).encode()
     strict(tmp_path / "metrics_transformer_all.json")
-    with (tmp_path / "persons_transformer.csv").open(newline="", encoding="utf-8") as file:
+    with (tmp_path / "predictions_by_subject_transformer.csv").open(newline="", encoding="utf-8") as file:
         assert len(list(csv.reader(file))) == 25
 
 
-def test_the_headline_is_what_was_measured() -> None:
+def test_headline_states_the_metrics() -> None:
     results = fold_results()
-    summary = pooled(results)
-    by_person = metric_estimates(Predictions.joined([r.evaluation for r in results]), by="persons")
-    accuracy = by_person["balanced_accuracy"]
+    summary = pool_folds(results)
+    by_subject = estimate_metrics(Predictions.concatenate([r.evaluation for r in results]), by="subjects")
+    accuracy = by_subject["balanced_accuracy"]
     line = headline(summary)
-    assert (
-        f"balanced accuracy of {accuracy.value:.2f} (95 % interval {accuracy.low:.2f} to {accuracy.high:.2f})" in line
-    )
-    speed = metric_estimates(Predictions.joined([r.baselines["walking_speed"] for r in results]), by="persons")
+    assert f"balanced accuracy of {accuracy.value:.2f} (95 % CI {accuracy.low:.2f} to {accuracy.high:.2f})" in line
+    speed = estimate_metrics(Predictions.concatenate([r.baselines["walking_speed"] for r in results]), by="subjects")
     assert f"walking speed alone reaches {speed['balanced_accuracy'].value:.2f}" in line
     page, _ = page_of(results)
     assert line in page.text
     for name in METRICS:
-        assert f"{by_person[name].value:.2f}" in page.text
-    assert "24 persons were judged (12 healthy, 12 sick)" in page.text
-    assert "no diagnosis" in page.text
+        assert f"{by_subject[name].value:.2f}" in page.text
+    assert "24 subjects were classified (12 controls, 12 patients)" in page.text
+    assert "not a diagnosis" in page.text
 
 
-def test_a_single_fold_says_that_it_is_one() -> None:
+def test_report_page_of_some_folds_says_so() -> None:
     page, _ = page_of(fold_results()[1:2])
-    assert "fold 1 of 3 alone" in page.text
-    assert "These are the figures of fold 1 alone, one of 3: 8 persons of 24 were judged" in page.text
+    assert "only fold 1 of 3" in page.text
+    assert "These results are of fold 1 alone, one of 3: 8 subjects of 24 were classified" in page.text
     partial, _ = page_of(fold_results()[1:])
-    assert "Only folds 1, 2 of 3 are trained: 16 persons of 24 were judged" in partial.text
+    assert "Only folds 1, 2 of 3 are trained: 16 subjects of 24 were classified" in partial.text
 
 
-def test_everyone_is_named_in_the_fold_that_judged_them(written: Path) -> None:
+def test_report_page_lists_the_test_subjects_of_each_fold(written: Path) -> None:
     content = (written / "report_transformer.html").read_text(encoding="utf-8")
     for result in fold_results():
         part = content[content.index(f"<h3>Fold {result.fold.index}</h3>") :].split("<h3>")[1]
         assert all(re.search(rf"\b{name.split('/')[1]}\b", part) for name in result.fold.evaluation)
 
 
-def test_an_end_by_timeout_and_a_chosen_epoch_are_said() -> None:
-    labels = people(6, 6)
+def test_report_page_states_timeout_and_chosen_epoch() -> None:
+    labels = subject_labels(6, 6)
     held = ("healthy/H1", "sick/S1")
     curve = tuple(epoch | {"validation": epoch["train"]} for epoch in epochs(3))
     fold = Fold(0, 2, tuple(sorted(labels))[:8], tuple(sorted(labels))[8:])
     page, _ = page_of([fold_result(fold, labels, validation=held, chosen_epoch=1, timed_out=True, epochs=curve)])
     assert "--timeout ended the training early in fold 0" in page.text
-    assert "The epoch was chosen on training persons that were held back" in page.text
-    assert "epoch 2 counts" in page.text
-    assert "Held back to choose the epoch" in page.text
-    assert "Held-back training persons" in page.text
+    assert "The epoch was chosen on a validation set of training subjects" in page.text
+    assert "epoch 2 is used" in page.text
+    assert "Validation set, to choose the epoch" in page.text
+    assert "Validation set" in page.text
     plain, _ = page_of(fold_results())
-    assert "The last epoch counts" in plain.text
+    assert "The network of the last epoch is used" in plain.text
 
 
-def test_every_loss_is_within_its_axes() -> None:
+def test_loss_figure_axes_contain_all_losses() -> None:
     figures = dict.fromkeys(("accuracy", "precision", "recall", "specificity", "f1"), 0.5)
     rising = tuple(
         {"train": {"loss": 0.6, **figures}, "eval": {"loss": 0.6 + 2 * k, **figures}, "seconds": 1.0} for k in range(3)
     )
-    training, evaluation = pictures(pooled(fold_results(epochs=rising)))["loss"].figure.axes
+    training, evaluation = draw_figures(pool_folds(fold_results(epochs=rising)))["loss"].fig.axes
     assert evaluation.get_ylim()[1] > 4.6
     assert training.get_ylim() == evaluation.get_ylim()
     assert training.get_ylim()[0] == 0
 
 
-def test_a_leak_check_that_was_not_made_is_said() -> None:
-    page, _ = page_of(fold_results(leak_check={}))
-    assert "It was not made." in page.text
+def test_report_page_without_confounder_check_says_so() -> None:
+    page, _ = page_of(fold_results(confounder_check={}))
+    assert "It was not run." in page.text
 
 
-# Beside the baselines
+# Comparison with baselines
 
 
-def beside(network: float, baseline: float, persons: int = 20) -> str:
-    labels = people(persons, persons)
+def comparison_text(network: float, baseline: float, subjects: int = 20) -> str:
+    labels = subject_labels(subjects, subjects)
     fold = Fold(0, 2, ("healthy/X", "sick/X"), tuple(sorted(labels)))
     judged = {name: predicted(fold.evaluation, labels, skill, seed=5) for name, skill in
               (("network", network), ("gait_features", baseline))}  # fmt: skip
     baselines = {"gait_features": judged["gait_features"]}
     result = fold_result(fold, labels, evaluation=judged["network"], baselines=baselines)
-    return " ".join(beside_baselines(pooled([result])))
+    return " ".join(compare_with_baselines(pool_folds([result])))
 
 
-def test_a_network_that_is_not_better_is_said_to_be_none() -> None:
-    assert "The network is better than gait features (+0." in beside(3.0, 0.0)
-    assert "The network is worse than gait features (−0." in beside(0.0, 3.0)
-    assert "The network is not better than gait features (0.00, 0.00 to 0.00)" in beside(3.0, 3.0)
-    assert "The network is ahead of gait features" in beside(1.0, 0.7, persons=8)
+def test_compare_with_baselines_names_what_the_network_does_not_beat() -> None:
+    assert "The network is better than gait features (+0." in comparison_text(3.0, 0.0)
+    assert "The network is worse than gait features (−0." in comparison_text(0.0, 3.0)
+    assert "The network is not better than gait features (0.00, 0.00 to 0.00)" in comparison_text(3.0, 3.0)
+    assert "The network scores higher than gait features" in comparison_text(1.0, 0.7, subjects=8)
 
 
-def test_the_difference_is_of_pairs_and_as_a_slow_bootstrap_has_it() -> None:
-    labels = people(9, 7)
+def test_balanced_accuracy_gain_equals_a_slow_paired_bootstrap() -> None:
+    labels = subject_labels(9, 7)
     names = tuple(sorted(labels))
-    network = predicted(names, labels, 1.2, seed=1).by_person()
+    network = predicted(names, labels, 1.2, seed=1).by_subject()
     shuffled = tuple(reversed(names[:-2]))  # another order, and two persons are missing
-    other = predicted(shuffled, labels, 0.3, seed=2).by_person()
-    found = balanced_accuracy_ahead(network, other)
+    other = predicted(shuffled, labels, 0.3, seed=2).by_subject()
+    found = balanced_accuracy_gain(network, other)
 
-    def of(people_: PersonPredictions, drawn: list[str]) -> float:
-        said = dict(zip(people_.persons, people_.probability, strict=True))
+    def of(predictions_: SubjectPredictions, drawn: list[str]) -> float:
+        said = dict(zip(predictions_.subjects, predictions_.probability, strict=True))
         return sklearn_metrics.balanced_accuracy_score(
             [labels[name] for name in drawn], [said[name] >= 0.5 for name in drawn]
         )
@@ -451,40 +459,42 @@ def test_the_difference_is_of_pairs_and_as_a_slow_bootstrap_has_it() -> None:
     for _ in range(600):
         some = [str(name) for side in sides for name in random.choice(side, len(side))]
         drawn.append(of(network, some) - of(other, some))
-    assert (found.low, found.high) == pytest.approx(np.quantile(drawn, interval_shares(min(map(len, sides)))), abs=0.08)
+    assert (found.low, found.high) == pytest.approx(
+        np.quantile(drawn, expanded_percentiles(min(map(len, sides)))), abs=0.08
+    )
 
 
-def test_a_baseline_that_a_fold_lacks_is_missing_with_its_line() -> None:
+def test_pool_folds_reports_a_baseline_missing_in_one_fold() -> None:
     first, second, third = fold_results()
     second.baselines["gait_features"] = "no features: nobody took two steps."
-    summary = pooled([first, second, third])
-    assert [judge.name for judge in summary.baselines] == ["zero_rule", "walking_speed"]
+    summary = pool_folds([first, second, third])
+    assert [classifier.name for classifier in summary.baselines] == ["prior_baseline", "walking_speed"]
     assert summary.missing["gait_features"] == "fold 1: no features: nobody took two steps."
     assert summary.missing["minirocket"] == "MiniRocket needs aeon, which is not installed."
     page, _ = page_of([first, second, third])
     assert "Gait features is missing: fold 1: no features: nobody took two steps." in page.text
 
 
-def test_a_rule_that_looks_at_nobody_has_no_skill_where_folds_are_unequal() -> None:
+def test_prior_baseline_is_at_chance_within_unequal_folds() -> None:
     results = fold_results(13, 12, 5)
     for result in results:
         share = float(np.mean([result.sick[name] for name in result.fold.training]))
-        result.baselines["zero_rule"] = constant(result.evaluation, share)
-    metrics = all_metrics(pooled(results))["baselines"]["zero_rule"]
-    for view in ("windows", "persons"):
-        assert metrics[view]["roc_auc"] == {"value": 0.5, "low": 0.5, "high": 0.5}
+        result.baselines["prior_baseline"] = constant(result.evaluation, share)
+    metrics = all_metrics(pool_folds(results))["baselines"]["prior_baseline"]
+    for view in ("windows", "subjects"):
+        assert metrics[view]["roc_auc_within_folds"] == {"value": 0.5, "low": 0.5, "high": 0.5}
         assert metrics[view]["roc_auc_pooled"]["value"] < 0.45
     page, _ = page_of(results)
-    assert "pairs within folds" in page.text
-    assert "it can fall below a guess" in page.text
+    assert "of the same fold" in page.text
+    assert "it can fall below chance" in page.text
     alone, _ = page_of(results[:1])
     assert "ROC AUC, pooled" not in alone.text
 
 
-def test_the_best_baseline_is_marked() -> None:
-    summary = pooled(fold_results())
+def test_report_page_marks_the_best_baseline() -> None:
+    summary = pool_folds(fold_results())
     assert summary.best_baseline is not None
-    highest = max(summary.baselines, key=lambda judge: judge.persons["balanced_accuracy"].value)
+    highest = max(summary.baselines, key=lambda classifier: classifier.subject_metrics["balanced_accuracy"].value)
     assert summary.best_baseline.name == highest.name
     _, content = page_of(fold_results())
     marked = re.findall(r"<th scope=\"col\">([^<]*) <small class=\"best\">", content)
@@ -496,8 +506,8 @@ def test_the_best_baseline_is_marked() -> None:
 
 
 @pytest.mark.parametrize(("healthy", "sick"), [(0, 4), (4, 0), (1, 1), (1, 5), (70, 60)], ids=lambda count: str(count))
-def test_odd_cohorts_are_reported(tmp_path: Path, healthy: int, sick: int) -> None:
-    labels = people(healthy, sick)
+def test_write_report_of_odd_cohorts(tmp_path: Path, healthy: int, sick: int) -> None:
+    labels = subject_labels(healthy, sick)
     fold = Fold(0, 2, ("healthy/X", "sick/X"), tuple(sorted(labels)))
     save_result(fold_result(fold, labels, epochs=epochs(1)), tmp_path)
     report = write_report(tmp_path, "transformer")
@@ -506,114 +516,117 @@ def test_odd_cohorts_are_reported(tmp_path: Path, healthy: int, sick: int) -> No
     assert "nan" not in page.text.lower().split()
     metrics = strict(tmp_path / "metrics_transformer_fold0.json")
     one_label = not healthy or not sick
-    assert (metrics["persons"]["roc_auc"]["value"] is None) == one_label
+    assert (metrics["subjects"]["roc_auc_within_folds"]["value"] is None) == one_label
     assert ("roc" in page.figures) != one_label
     if one_label:
-        assert f"all {healthy + sick} persons judged here are" in headline(
-            pooled(read_results(tmp_path, "transformer")[0])
+        assert f"all {healthy + sick} subjects classified here are" in headline(
+            pool_folds(read_results(tmp_path, "transformer")[0])
         )
     if min(healthy, sick) == 1:
-        assert metrics["persons"]["roc_auc"]["low"] is None
-        assert "no interval" in page.text
+        assert metrics["subjects"]["roc_auc_within_folds"]["low"] is None
+        assert "no CI" in page.text
         assert "The band is" not in page.text
 
 
-def test_nobody_judged_and_no_epoch_are_reported(tmp_path: Path) -> None:
-    labels = people(4, 4)
+def test_write_report_without_predictions_and_epochs(tmp_path: Path) -> None:
+    labels = subject_labels(4, 4)
     fold = Fold(0, 2, tuple(sorted(labels))[:6], tuple(sorted(labels))[6:])
     nobody = predicted(fold.evaluation, labels, 1.0, windows=0)
-    baselines = {"zero_rule": constant(nobody, 0.5)}
+    baselines = {"prior_baseline": constant(nobody, 0.5)}
     result = fold_result(
         fold, labels, evaluation=nobody, baselines=baselines, epochs=(), chosen_epoch=0, timed_out=True
     )
     save_result(result, tmp_path)
     report = write_report(tmp_path, "transformer")
     page = Page(report.page.read_text(encoding="utf-8"))
-    assert "Nobody could be judged" in page.text
-    assert "Not judged, as no recording of theirs is as long as a window: sick/S3, sick/S4." in page.text
+    assert "No subject could be classified" in page.text
+    assert "Not classified, because all their trials are shorter than a window: sick/S3, sick/S4." in page.text
     assert page.figures == []
     metrics = strict(tmp_path / "metrics_transformer_all.json")
     assert metrics["epochs"] == 0
-    assert metrics["persons"]["brier"] == {"value": None, "low": None, "high": None}
+    assert metrics["subjects"]["brier"] == {"value": None, "low": None, "high": None}
 
 
-def test_many_persons_are_not_named_in_the_picture_but_the_wrong_ones_below() -> None:
-    labels = people(90, 90)
+def test_subjects_figure_omits_many_names_and_the_page_lists_misclassified_ones() -> None:
+    labels = subject_labels(90, 90)
     fold = Fold(0, 2, ("healthy/X", "sick/X"), tuple(sorted(labels)))
     page, _ = page_of([fold_result(fold, labels, skill=1.0)])
-    in_pictures = " ".join(data for tag, data in page.texts if tag == "text")
-    assert "healthy/H1" not in in_pictures
-    assert "180 persons, sorted" in in_pictures
-    assert re.search(r"Judged wrongly.*(healthy/H|sick/S)\d+ \((healthy|sick), ", page.text)
+    in_figures = " ".join(data for tag, data in page.texts if tag == "text")
+    assert "healthy/H1" not in in_figures
+    assert "180 subjects, sorted" in in_figures
+    assert re.search(r"Misclassified subjects.*(healthy/H|sick/S)\d+ \((control|patient), ", page.text)
 
 
-# Figures as JSON
+# Metrics as JSON
 
 
-PUBLISHED = {
+ORIGINAL_KEYS = {
     "seed": 7, "positive_ratio_used": False, "learning_rate": 1e-4, "interval_length": 128, "batch_size": 64,
     "pfe_dimension": 64, "fc_dimension": 32, "feat_head": 2, "fc_head": 4,
 }  # fmt: skip
-FIGURES = {"loss", "accuracy", "precision", "recall", "specificity", "f1"}
+EPOCH_METRICS = {"loss", "accuracy", "precision", "recall", "specificity", "f1"}
 
 
-def test_metrics_have_the_published_keys_and_ours(written: Path) -> None:
+def test_metrics_json_has_original_and_new_keys(written: Path) -> None:
     for index, result in enumerate(fold_results()):
         metrics = strict(written / f"metrics_transformer_fold{index}.json")
-        assert {key: metrics[key] for key in PUBLISHED} == PUBLISHED
+        assert {key: metrics[key] for key in ORIGINAL_KEYS} == ORIGINAL_KEYS
         assert metrics["crossid"] == index
         assert metrics["epochs"] == 3
         for epoch in range(3):
             assert metrics[str(epoch)].keys() == {"eval", "train"}
             for kind in ("eval", "train"):
-                assert metrics[str(epoch)][kind].keys() == FIGURES
+                assert metrics[str(epoch)][kind].keys() == EPOCH_METRICS
                 assert metrics[str(epoch)][kind]["loss"] == result.epochs[epoch][kind]["loss"]
-        for view in ("windows", "persons"):
-            expected = metric_estimates(result.evaluation, by=view)
+        for view in ("windows", "subjects"):
+            expected = estimate_metrics(result.evaluation, by={"persons": "subjects"}.get(view, view))
             assert {name: metrics[view][name] for name in METRICS} == {n: e.as_json() for n, e in expected.items()}
             assert metrics["baselines"]["walking_speed"][view].keys() == set(METRICS)
         assert metrics["baselines"]["minirocket"] == {"missing": "MiniRocket needs aeon, which is not installed."}
-        assert metrics["leak_check"]["leaks"] is False
+        assert metrics["confounder_check"]["confounded"] is False
         assert metrics["fold"]["evaluation"] == list(result.fold.evaluation)
     together = strict(written / "metrics_transformer_all.json")
     assert together["crossid"] == [0, 1, 2]
     losses = [result.epochs[2]["eval"]["loss"] for result in fold_results()]
     assert together["2"]["eval"]["loss"] == pytest.approx(np.mean(losses))
-    joined = Predictions.joined([result.evaluation for result in fold_results()])
-    assert together["persons"]["roc_auc"] == metric_estimates(joined, by="persons")["roc_auc"].as_json()
+    joined = Predictions.concatenate([result.evaluation for result in fold_results()])
+    assert (
+        together["subjects"]["roc_auc_within_folds"]
+        == estimate_metrics(joined, by="subjects")["roc_auc_within_folds"].as_json()
+    )
 
 
-def test_layers_stand_for_dimensions_in_the_metrics_of_an_mlp() -> None:
+def test_fold_metrics_of_an_mlp_has_layers() -> None:
     (result, *_) = fold_results(network="mlp", arguments={"pfe_layers": [8, 4], "fc_layers": [6], "lr": 0.1, "seed": 0})
-    metrics = fold_metrics(pooled([result]))
+    metrics = fold_metrics(pool_folds([result]))
     assert (metrics["pfe_layers"], metrics["fc_layers"]) == ([8, 4], [6])
     assert "pfe_dimension" not in metrics
 
 
-def test_what_is_not_defined_is_null() -> None:
+def test_metrics_json_writes_undefined_values_as_null() -> None:
     results = fold_results(epochs=epochs(1, undefined=True))
-    for metrics in (fold_metrics(pooled(results[:1])), all_metrics(pooled(results))):
+    for metrics in (fold_metrics(pool_folds(results[:1])), all_metrics(pool_folds(results))):
         assert json.loads(json.dumps(metrics, allow_nan=False))["0"]["eval"]["precision"] is None
 
 
-def test_the_table_of_persons_says_what_each_judge_said(written: Path) -> None:
-    with (written / "persons_transformer.csv").open(newline="", encoding="utf-8") as file:
-        rows = {row["person"]: row for row in csv.DictReader(file)}
+def test_predictions_by_subject_table_has_each_classifier(written: Path) -> None:
+    with (written / "predictions_by_subject_transformer.csv").open(newline="", encoding="utf-8") as file:
+        rows = {row["subject"]: row for row in csv.DictReader(file)}
     assert list(rows)[:3] == ["healthy/H1", "healthy/H2", "healthy/H3"]
     assert list(rows)[9] == "healthy/H10"
     for result in fold_results():
-        said = result.evaluation.by_person()
-        for name, sick, probability in zip(said.persons, said.sick, said.probability, strict=True):
+        said = result.evaluation.by_subject()
+        for name, sick, probability in zip(said.subjects, said.sick, said.probability, strict=True):
             row = rows[name]
             assert float(row["probability_transformer"]) == pytest.approx(probability, abs=1e-4)
             assert int(row["fold"]) == result.fold.index
-            assert (row["sick"], row["right"]) == (str(int(sick)), str(int((probability >= 0.5) == sick)))
+            assert (row["sick"], row["correct"]) == (str(int(sick)), str(int((probability >= 0.5) == sick)))
 
 
 # TensorBoard
 
 
-def test_tensorboard_has_every_epoch(tmp_path: Path) -> None:
+def test_tensorboard_logger_writes_every_epoch(tmp_path: Path) -> None:
     curve = epochs(3, undefined=True)
     with TensorBoardLogger(tmp_path, "mlp", 2) as board:
         for index, epoch in enumerate(curve):
@@ -629,7 +642,7 @@ def test_tensorboard_has_every_epoch(tmp_path: Path) -> None:
         assert [value for _, value in found[f"{tag}/epoch"]] == pytest.approx([epoch[kind][name] for epoch in curve])
 
 
-def test_a_resumed_training_draws_each_epoch_once(tmp_path: Path) -> None:
+def test_tensorboard_logger_of_a_resumed_training_has_each_epoch_once(tmp_path: Path) -> None:
     curve = epochs(4)
     with TensorBoardLogger(tmp_path, "mlp", 0) as board:
         for index in range(3):  # killed after the third, resumed from the second
@@ -643,19 +656,19 @@ def test_a_resumed_training_draws_each_epoch_once(tmp_path: Path) -> None:
     assert [step for step, _ in found] == [0, 1, 2, 3]
 
 
-def test_tensorboard_has_the_final_figures_and_pictures(written: Path) -> None:
+def test_write_summary_logs_final_metrics_and_figures(written: Path) -> None:
     folder = written / "tensorboard_transformer" / "summary"
-    summary = pooled(fold_results())
+    summary = pool_folds(fold_results())
     found = scalars(folder)
-    for judge in summary.judges:
-        ((_, value),) = found[f"Persons ROC AUC/{judge.name}"]
-        assert value == pytest.approx(judge.persons["roc_auc"].value)
+    for classifier in summary.classifiers:
+        ((_, value),) = found[f"Subjects ROC AUC/{classifier.name}"]
+        assert value == pytest.approx(classifier.subject_metrics["roc_auc_within_folds"].value)
     drawn = {}
     for event in events(folder):
         for value in event.summary.value:
             if value.HasField("image"):
                 drawn[value.tag] = Image.open(io.BytesIO(value.image.encoded_image_string))
-    assert drawn.keys() == {"comparison", "roc", "confusion", "calibration", "loss", "persons"}
+    assert drawn.keys() == {"comparison", "roc", "confusion", "calibration", "loss", "subjects"}
     for name, image in drawn.items():
         grey = np.asarray(image.convert("L"))
         assert grey.shape[0] > 100, name
@@ -663,53 +676,59 @@ def test_tensorboard_has_the_final_figures_and_pictures(written: Path) -> None:
         assert grey.min() < 90, name  # and ink
 
 
-# What the pictures show
+# Figures
 
 
-def test_the_roc_curve_is_that_of_sklearn() -> None:
-    labels = people(30, 20)
-    said = predicted(tuple(labels), labels, 1.0, seed=3).by_person()
+def test_roc_curve_equals_sklearn() -> None:
+    labels = subject_labels(30, 20)
+    said = predicted(tuple(labels), labels, 1.0, seed=3).by_subject()
     coarse = np.round(said.probability, 1)  # with ties
-    false_alarms, found = roc_curve(said.sick, coarse)
+    fpr, tpr = roc_curve(said.sick, coarse)
     expected = sklearn_metrics.roc_curve(said.sick, coarse, drop_intermediate=False)
-    np.testing.assert_allclose(false_alarms, expected[0])
-    np.testing.assert_allclose(found, expected[1])
+    np.testing.assert_allclose(fpr, expected[0])
+    np.testing.assert_allclose(tpr, expected[1])
 
 
-def test_the_area_under_each_roc_curve_is_the_figure_beside_it() -> None:
+def test_mean_roc_curve_area_equals_roc_auc_within_folds() -> None:
     results = fold_results(13, 11, 4, skill=0.7)
     only_sick = tuple(name for name in results[0].fold.evaluation if name.startswith("sick/"))
-    results[0] = dataclasses.replace(results[0], evaluation=predicted(only_sick, people(13, 11), 0.7), baselines={})
-    judges = (*pooled(results).judges, *pooled(results[1:]).judges, *pooled(results[1:2]).judges)
-    assert len(judges) == 1 + 4 + 4
-    for judge in judges:
-        false_alarms, found = mean_roc_curve(judge.people)
-        assert np.trapezoid(found, false_alarms) == pytest.approx(judge.persons["roc_auc"].value)
-        assert (np.diff(false_alarms) >= 0).all()
-        assert (np.diff(found) >= -1e-12).all()
+    results[0] = dataclasses.replace(
+        results[0], evaluation=predicted(only_sick, subject_labels(13, 11), 0.7), baselines={}
+    )
+    classifiers = (
+        *pool_folds(results).classifiers,
+        *pool_folds(results[1:]).classifiers,
+        *pool_folds(results[1:2]).classifiers,
+    )
+    assert len(classifiers) == 1 + 4 + 4
+    for classifier in classifiers:
+        fpr, tpr = mean_roc_curve(classifier.subject_predictions)
+        assert np.trapezoid(tpr, fpr) == pytest.approx(classifier.subject_metrics["roc_auc_within_folds"].value)
+        assert (np.diff(fpr) >= 0).all()
+        assert (np.diff(tpr) >= -1e-12).all()
 
 
-def test_the_roc_band_is_of_pairs_within_folds() -> None:
-    labels = people(40, 40)
+def test_roc_band_uses_pairs_within_folds() -> None:
+    labels = subject_labels(40, 40)
     parts = []
     for k, shift in enumerate((0.0, 0.9)):  # each fold tells all apart, on a scale of its own
         names = tuple(sorted(labels))[k::2]
         said = predicted(names, labels, 0.0, windows=1)
         parts.append(dataclasses.replace(said, probability=shift + 0.05 * said.sick + 0.01))
-    low, high = roc_band(Predictions.joined(parts).by_person(), np.linspace(0, 1, 11))
+    low, high = roc_band(Predictions.concatenate(parts).by_subject(), np.linspace(0, 1, 11))
     assert (low == 1).all()
     assert (high == 1).all()
 
 
-def test_the_roc_band_holds_the_curve_and_narrows_with_persons() -> None:
+def test_roc_band_contains_the_curve_and_narrows_with_more_subjects() -> None:
     grid = np.linspace(0, 1, 21)
     width = {}
     for count in (10, 160):
-        labels = people(count, count)
-        said = predicted(tuple(labels), labels, 1.0, seed=4).by_person()
+        labels = subject_labels(count, count)
+        said = predicted(tuple(labels), labels, 1.0, seed=4).by_subject()
         low, high = roc_band(said, grid)
-        false_alarms, found = roc_curve(said.sick, said.probability)
-        curve = found[np.searchsorted(false_alarms, grid + 1e-9, "right") - 1]
+        fpr, tpr = roc_curve(said.sick, said.probability)
+        curve = tpr[np.searchsorted(fpr, grid + 1e-9, "right") - 1]
         assert (low <= curve + 1e-9).all()
         assert (curve <= high + 1e-9).all()
         assert (low[-1], high[-1]) == (1, 1)
@@ -717,63 +736,63 @@ def test_the_roc_band_holds_the_curve_and_narrows_with_persons() -> None:
     assert width[160] < width[10] / 2
 
 
-def test_calibration_bins_hold_everyone_once() -> None:
+def test_calibration_bins_contain_each_subject_once() -> None:
     for count in (1, 3, 9, 20, 200):
-        labels = people(count, count)
-        said = predicted(tuple(labels), labels, 1.0, seed=5).by_person()
+        labels = subject_labels(count, count)
+        said = predicted(tuple(labels), labels, 1.0, seed=5).by_subject()
         bins = calibration_bins(said)
-        assert sum(each.persons for each in bins) == 2 * count
-        assert sum(each.share * each.persons for each in bins) == pytest.approx(count)
-        assert {each.of for each in bins} == {max(1, min(5, 2 * count // 8))}
+        assert sum(each.num_subjects for each in bins) == 2 * count
+        assert sum(each.sick_fraction * each.num_subjects for each in bins) == pytest.approx(count)
+        assert {each.num_bins for each in bins} == {max(1, min(5, 2 * count // 8))}
         for each in bins:
-            assert abs(each.said - each.centre) <= 0.5 / each.of
-            assert each.low <= each.share <= each.high
+            assert abs(each.mean_probability - each.centre) <= 0.5 / each.num_bins
+            assert each.low <= each.sick_fraction <= each.high
 
 
-def test_certain_probabilities_are_in_the_outer_bins() -> None:
+def test_calibration_bins_of_probabilities_0_and_1() -> None:
     sick = np.arange(40) % 2 > 0
-    bins = calibration_bins(PersonPredictions(tuple(map(str, range(40))), sick, sick.astype(float)))
-    assert [(each.centre, each.share) for each in bins] == [(0.1, 0.0), (0.9, 1.0)]
+    bins = calibration_bins(SubjectPredictions(tuple(map(str, range(40))), sick, sick.astype(float)))
+    assert [(each.centre, each.sick_fraction) for each in bins] == [(0.1, 0.0), (0.9, 1.0)]
 
 
-def test_the_confusion_counts_persons() -> None:
-    said = PersonPredictions(
+def test_confusion_counts_subjects() -> None:
+    said = SubjectPredictions(
         tuple("abcdef"), np.array([0, 0, 0, 1, 1, 1], bool), np.array([0.1, 0.49, 0.5, 0.2, 0.5, 0.9])
     )
     assert confusion(said).tolist() == [[2, 1], [1, 2]]
 
 
-def test_window_ranges_are_of_each_person() -> None:
-    labels = people(3, 3)
+def test_window_range_is_per_subject() -> None:
+    labels = subject_labels(3, 3)
     said = predicted(tuple(labels), labels, 1.0, windows=9)
     order = np.random.default_rng(0).permutation(len(said))
     fields = {f.name: getattr(said, f.name) for f in dataclasses.fields(said)}
     mixed = Predictions(**{k: v[order] if isinstance(v, np.ndarray) else v for k, v in fields.items()})
     fold = Fold(0, 2, ("healthy/X", "sick/X"), tuple(labels))
-    judge = pooled([fold_result(fold, labels, evaluation=mixed)]).network
-    low, high = window_range(judge)
+    classifier = pool_folds([fold_result(fold, labels, evaluation=mixed)]).network
+    low, high = window_range(classifier)
     for k in range(6):
-        own = said.probability[said.person == k]
+        own = said.probability[said.subject_index == k]
         assert (low[k], high[k]) == pytest.approx(np.percentile(own, [10, 90]))
 
 
-def test_numbers_that_crowd_are_moved_apart() -> None:
-    placed = apart([0.0, 0.01, 0.02, 0.5, 0.9, 0.95], 0.1)
+def test_spread_labels_shifts_crowded_labels() -> None:
+    placed = spread_labels([0.0, 0.01, 0.02, 0.5, 0.9, 0.95], 0.1)
     assert np.diff(placed).min() >= 0.1 - 1e-9
     assert placed[1] == pytest.approx(0.01)
     assert placed[3] == 0.5
     assert np.mean(placed[:3]) == pytest.approx(0.01)
-    assert apart([], 0.1) == []
+    assert spread_labels([], 0.1) == []
 
 
-def test_caveats_name_what_was_not_judged() -> None:
-    labels = people(11, 11)
+def test_limitations_name_unclassified_subjects() -> None:
+    labels = subject_labels(11, 11)
     fold = Fold(0, 2, ("healthy/X", "sick/X"), tuple(sorted(labels)))
     all_but_two = predicted(tuple(sorted(labels))[:-2], labels, 1.0)
-    lines = caveats(pooled([fold_result(fold, labels, evaluation=all_but_two, baselines={})]))
-    assert any("Not judged" in line and "sick/S8, sick/S9" in line for line in lines)
+    lines = limitations(pool_folds([fold_result(fold, labels, evaluation=all_but_two, baselines={})]))
+    assert any("Not classified" in line and "sick/S8, sick/S9" in line for line in lines)
 
 
-def test_who_only_trains_loads_no_matplotlib() -> None:
+def test_fold_result_imports_neither_matplotlib_nor_tensorboard() -> None:
     code = "import sys, gait.learning.fold_result; sys.exit(bool({'matplotlib', 'tensorboardX'} & sys.modules.keys()))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

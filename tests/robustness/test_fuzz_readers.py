@@ -1,4 +1,4 @@
-"""The mutation run in miniature, and that it notices what must not be."""
+"""The fuzzing benchmark with a few files, and that it recognises failures."""
 
 import importlib
 import json
@@ -14,15 +14,15 @@ BENCHMARKS = REPOSITORY / "benchmarks"
 
 
 @pytest.fixture
-def mutations(monkeypatch):
+def fuzz_readers(monkeypatch):
     monkeypatch.syspath_prepend(BENCHMARKS)
-    return importlib.import_module("mutations")
+    return importlib.import_module("fuzz_readers")
 
 
 def run(folder, *words):
     command = [
         sys.executable,
-        str(BENCHMARKS / "mutations.py"),
+        str(BENCHMARKS / "fuzz_readers.py"),
         "--captures",
         str(folder / "nowhere"),
         *map(str, words),
@@ -32,27 +32,27 @@ def run(folder, *words):
     return json.loads(done.stdout), done.stderr
 
 
-def test_damaged_files_are_refused_or_read_right(tmp_path):
-    result, told = run(tmp_path, "--files", 100, "--seed", 7, "--workers", 1)
+def test_fuzz_readers_passes_on_damaged_files(tmp_path):
+    result, log = run(tmp_path, "--files", 100, "--seed", 7, "--workers", 1)
     assert (result["passed"], result["tried"], result["failures"]) == (100, 100, [])
-    assert result["refused"] > result["read"] > 10
+    assert result["rejected"] > result["read"] > 10
     assert len(result["by_kind"]) == 11
     assert 100 < result["peak_memory_mb"] < 2000
-    assert "no real recordings there" in told
+    assert "no real recordings found" in log
 
 
-def test_one_file_is_repeated_alone(tmp_path):
-    result, told = run(tmp_path, "--only", 5, "--seed", 7)
+def test_fuzz_readers_repeats_one_file(tmp_path):
+    result, log = run(tmp_path, "--only", 5, "--seed", 7)
     assert result["tried"] == 1
-    assert "Outcome(number=5, kind='" in told
+    assert "Outcome(number=5, kind='" in log
 
 
 class Kind:
-    """A kind of file whose reader does what no reader may."""
+    """A kind of file with a given reader, for testing the verdict on it."""
 
     def __init__(self, read, wrong=""):
         self.read = read
-        self.wrong = lambda *_: wrong
+        self.check = lambda *_: wrong
 
 
 def gives(error):
@@ -66,14 +66,14 @@ def gives(error):
     ("kind", "state"),
     [
         (Kind(lambda path: 1), "read"),
-        (Kind(gives(lambda path: GaitError(f"{path}: is damaged."))), "refused"),
-        (Kind(gives(lambda path: GaitError("is damaged."))), "a line without the file's name"),
-        (Kind(gives(lambda path: GaitError(f"{path}: TypeError; please report this."))), "an error of ours"),
-        (Kind(gives(lambda path: GaitError(f"{path}: Alonso Quijano 1605 is damaged."))), "a person's name"),
+        (Kind(gives(lambda path: GaitError(f"{path}: is damaged."))), "rejected"),
+        (Kind(gives(lambda path: GaitError("is damaged."))), "a message without the file's name"),
+        (Kind(gives(lambda path: GaitError(f"{path}: TypeError; please report this."))), "an internal error"),
+        (Kind(gives(lambda path: GaitError(f"{path}: Alonso Quijano 1605 is damaged."))), "a subject's name"),
         (Kind(gives(lambda path: ValueError("x"))), "ValueError instead of a GaitError"),
-        (Kind(lambda path: ["Alonso Quijano 1605"]), "a person's name"),
-        (Kind(lambda path: 1, "other positions"), "a wrong read"),
+        (Kind(lambda path: ["Alonso Quijano 1605"]), "a subject's name"),
+        (Kind(lambda path: 1, "other positions"), "a wrong result"),
     ],
 )
-def test_what_counts_as_a_failure(mutations, tmp_path, kind, state):
-    assert mutations.judged(kind, tmp_path / "file", b"")[0] == state
+def test_fuzz_readers_verdicts(fuzz_readers, tmp_path, kind, state):
+    assert fuzz_readers.read_and_check(kind, tmp_path / "file", b"")[0] == state

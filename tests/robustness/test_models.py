@@ -1,4 +1,4 @@
-"""Pickles, archives, checkpoints, poses, cohorts and layouts that promise, share or nest more than they hold."""
+"""Readers of models, checkpoints, poses, cohort files and marker layouts with malicious or damaged files."""
 
 import io
 import json
@@ -17,7 +17,7 @@ from gait.body.model_file import load_body
 from gait.body.vposer import load_vposer
 from gait.capture import read_cohort
 from gait.errors import GaitError
-from gait.files import safe_pickle as array_pickle
+from gait.files import safe_pickle
 from gait.files.safe_pickle import read_array_dict
 from gait.motion.pose_files import read_poses
 from tests.body.test_vposer import folder_with, random_state
@@ -31,7 +31,7 @@ def body():
 
 
 def refused(read, path):
-    """The one line of a refusal, which takes no memory worth speaking of."""
+    """Return the one-line message of a refusal, which must need little memory."""
     tracemalloc.start()
     try:
         with pytest.raises(GaitError) as error:
@@ -49,7 +49,7 @@ MEGABYTE = bytes(1 << 20)
 
 
 def shared_bytes(copies):
-    """A thousand arrays over one megabyte, which a pickle may say in a few bytes each."""
+    """Return a pickle of many arrays that share one megabyte, a few bytes each."""
     array = b"cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\n(K\x00tU\x01btR"
     kind = b"cnumpy\ndtype\n(U\x02u1K\x00K\x01tR"
     first = b"T" + struct.pack("<i", len(MEGABYTE)) + MEGABYTE + b"q\x00" + b"0"
@@ -60,21 +60,21 @@ def shared_bytes(copies):
 @pytest.mark.parametrize(
     ("content", "line"),
     [
-        (shared_bytes(1000), "its arrays are many times as large as the file"),
-        (opcodes(b"N0" * 100_001, b"N"), "more than 200000 steps"),
-        (opcodes(b"\x96" + struct.pack("<Q", 1 << 40)), "damaged, cut off"),
-        (opcodes(b"\x8e" + struct.pack("<Q", 1 << 40)), "damaged, cut off"),
-        (opcodes(b"\x95" + struct.pack("<Q", 1 << 40)), "damaged, cut off"),
-        (opcodes(b"\x82\x01"), "registered elsewhere"),
-        (b"\x93NUMPY\x02\x00\xff\xff\xff\x7f{'descr'", "damaged, cut off"),
+        (shared_bytes(1000), "its arrays are much larger than the file"),
+        (opcodes(b"N0" * 100_001, b"N"), "more than 200000 opcodes"),
+        (opcodes(b"\x96" + struct.pack("<Q", 1 << 40)), "damaged, truncated"),
+        (opcodes(b"\x8e" + struct.pack("<Q", 1 << 40)), "damaged, truncated"),
+        (opcodes(b"\x95" + struct.pack("<Q", 1 << 40)), "damaged, truncated"),
+        (opcodes(b"\x82\x01"), "extension codes"),
+        (b"\x93NUMPY\x02\x00\xff\xff\xff\x7f{'descr'", "damaged, truncated"),
     ],
 )
-def test_pickles_take_no_more_than_their_file_has(tmp_path, content, line):
+def test_read_array_dict_memory_is_bounded_by_the_file_size(tmp_path, content, line):
     (tmp_path / "model.npy").write_bytes(content)
     assert line in refused(read_array_dict, tmp_path / "model.npy")
 
 
-def test_a_huge_sparse_matrix_of_nothing_is_refused(tmp_path):
+def test_read_array_dict_refuses_a_huge_empty_sparse_matrix(tmp_path):
     whole = pickle.dumps({"m": scipy.sparse.csc_matrix((70000, 3))}, protocol=2)
     assert whole.count(struct.pack("<i", 70000)) == 1
     (tmp_path / "m.pkl").write_bytes(whole.replace(struct.pack("<i", 70000), struct.pack("<i", 2_000_000_000)))
@@ -89,21 +89,21 @@ def npy(header, data=b""):
 @pytest.mark.parametrize(
     ("member", "line"),
     [
-        (npy("{'descr': '<f8', 'fortran_order': False, 'shape': (100000000000,), }"), "more than the file holds"),
-        (npy("{'descr': '<f8', 'fortran_order': False, 'shape': (-4,), }", bytes(64)), "more than the file holds"),
+        (npy("{'descr': '<f8', 'fortran_order': False, 'shape': (100000000000,), }"), "more than the file contains"),
+        (npy("{'descr': '<f8', 'fortran_order': False, 'shape': (-4,), }", bytes(64)), "more than the file contains"),
         (npy("{'descr': '<M8[s]', 'fortran_order': False, 'shape': (1,), }", bytes(8)), "not plain numbers"),
         (npy("{'descr': '<f8', 'fortran_order': False, 'shape': (1,), }", bytes(80)), "x is more than one array"),
-        (pickle.dumps(Calls(print, "ran")), "not an .npy array"),
+        (pickle.dumps(Calls(print, "ran")), "is not an .npy array"),
     ],
 )
-def test_members_of_an_archive_are_what_they_say(tmp_path, member, line):
+def test_read_array_dict_refuses_archive_members_with_wrong_headers(tmp_path, member, line):
     for method in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         with zipfile.ZipFile(tmp_path / "model.npz", "w", method) as archive:
             archive.writestr("x.npy", member)
         assert line in refused(read_array_dict, tmp_path / "model.npz")
 
 
-def test_a_flipped_bit_in_an_archive_is_found_by_its_checksum(tmp_path):
+def test_read_array_dict_checks_the_archive_checksum(tmp_path):
     np.savez(tmp_path / "model.npz", x=np.arange(100.0))
     data = bytearray((tmp_path / "model.npz").read_bytes())
     data[data.find(np.arange(100.0).tobytes()) + 9] ^= 1
@@ -111,20 +111,20 @@ def test_a_flipped_bit_in_an_archive_is_found_by_its_checksum(tmp_path):
     assert "CRC" in refused(read_array_dict, tmp_path / "model.npz")
 
 
-def test_an_archive_that_unpacks_to_too_much_or_holds_one_twice(tmp_path, monkeypatch):
+def test_read_array_dict_refuses_zip_bombs_and_duplicate_members(tmp_path, monkeypatch):
     one = npy("{'descr': '<f8', 'fortran_order': False, 'shape': (1,), }", bytes(8))
     with zipfile.ZipFile(tmp_path / "twice.npz", "w") as archive:
         archive.writestr("x.npy", one)
         archive.writestr("x", one)
-    assert "holds x twice" in refused(read_array_dict, tmp_path / "twice.npz")
-    monkeypatch.setattr(array_pickle, "MAX_BYTES", 1 << 20)
+    assert "contains x twice" in refused(read_array_dict, tmp_path / "twice.npz")
+    monkeypatch.setattr(safe_pickle, "MAX_BYTES", 1 << 20)
     np.savez_compressed(tmp_path / "bomb.npz", x=np.zeros(1 << 18))
     assert "unpacks to 2 MiB, more than 1 MiB" in refused(read_array_dict, tmp_path / "bomb.npz")
 
 
-def test_a_body_of_absurd_numbers_is_refused(tmp_path):
+def test_load_body_refuses_huge_values(tmp_path):
     np.savez(tmp_path / "model.npz", v_template=np.full((4, 3), 1e200))
-    assert "v_template holds numbers up to 1e+200" in refused(load_body, tmp_path / "model.npz")
+    assert "v_template has values up to 1e+200" in refused(load_body, tmp_path / "model.npz")
     np.savez_compressed(tmp_path / "model.npz", v_template=np.zeros((20_000_000, 3), np.int8))
     assert "too large for a body" in refused(load_body, tmp_path / "model.npz")
 
@@ -133,7 +133,7 @@ def test_a_body_of_absurd_numbers_is_refused(tmp_path):
 
 
 def stretched_tensors():
-    """A tensor of 10^12 numbers over a storage of one, as a stride of zero allows."""
+    """Return a checkpoint whose tensor has 10^12 elements over a storage of one, by a stride of zero."""
     stream = io.BytesIO()
     torch.save({"state_dict": {"a": torch.zeros(1)}}, stream)
     with zipfile.ZipFile(stream) as archive:
@@ -150,15 +150,15 @@ def stretched_tensors():
     return packed.getvalue()
 
 
-def test_a_tensor_larger_than_its_storage_is_refused(tmp_path):
+def test_load_vposer_refuses_a_tensor_larger_than_its_storage(tmp_path):
     folder = folder_with(tmp_path, {})
     next(folder.glob("snapshots/*")).write_bytes(stretched_tensors())
     assert "a tensor larger than its storage" in refused(load_vposer, folder)
 
 
-def test_a_checkpoint_of_the_oldest_format_is_refused_not_run(tmp_path):
+def test_load_vposer_refuses_the_oldest_checkpoint_format(tmp_path):
     folder = folder_with(tmp_path, {"state_dict": random_state(8, 4)}, _use_new_zipfile_serialization=False)
-    assert "no PyTorch checkpoint" in refused(load_vposer, folder)
+    assert "not a PyTorch checkpoint" in refused(load_vposer, folder)
 
 
 # ------------------------------------------------------------------------------------------ poses
@@ -167,34 +167,34 @@ def test_a_checkpoint_of_the_oldest_format_is_refused_not_run(tmp_path):
 @pytest.mark.parametrize(
     ("change", "line"),
     [
-        ({"mocap_frame_rate": np.float64("nan")}, "mocap_frame_rate holds values that are no finite numbers"),
+        ({"mocap_frame_rate": np.float64("nan")}, "mocap_frame_rate holds values that are not finite numbers"),
         ({"mocap_frame_rate": np.float64(-1)}, "mocap_frame_rate is -1"),
-        ({"mocap_frame_rate": np.str_("fast")}, "mocap_frame_rate holds values that are no finite numbers"),
-        ({"poses": np.full((2, 9), 1e300)}, "poses holds values that are no finite numbers"),
+        ({"mocap_frame_rate": np.str_("fast")}, "mocap_frame_rate holds values that are not finite numbers"),
+        ({"poses": np.full((2, 9), 1e300)}, "poses holds values that are not finite numbers"),
         ({"poses": np.zeros((0, 9))}, "poses has the shape (0, 9)"),
-        ({"poses": np.zeros((2, 9), complex)}, "poses holds values that are no finite numbers"),
+        ({"poses": np.zeros((2, 9), complex)}, "poses holds values that are not finite numbers"),
         ({"constrained": np.zeros(2, bool)}, "constrained has the shape (2,)"),
         ({"more": np.array([{"a": 1}, None], dtype=object)}, "more holds objects"),
     ],
 )
-def test_poses_that_are_none(tmp_path, change, line):
-    honest = {
+def test_read_poses_refuses_invalid_arrays(tmp_path, change, line):
+    valid = {
         "poses": np.zeros((2, 9)),
         "betas": np.zeros(4),
         "trans": np.zeros((2, 3)),
         "joints": np.zeros((2, 22, 3)),
     }
-    np.savez(tmp_path / "poses.npz", **{**honest, "mocap_frame_rate": np.float64(100), **change})
+    np.savez(tmp_path / "poses.npz", **{**valid, "mocap_frame_rate": np.float64(100), **change})
     assert line in refused(read_poses, tmp_path)
 
 
 @pytest.mark.parametrize("number", ["1" + "0" * 400, "1" + "0" * 5000, "1e39", "[" * 2000, "null", '"x"'])
-def test_frames_of_text_that_are_none(tmp_path, body, number):
+def test_read_poses_refuses_invalid_json_frames(tmp_path, body, number):
     (tmp_path / "pose_00000.json").write_text(f'{{"pose": [{number}], "betas": [0], "translation": [0, 0, 0]}}')
     assert "pose_00000.json: " in refused(lambda folder: read_poses(folder, body=body, rate_hz=100), tmp_path)
 
 
-def test_poses_too_large_for_a_body(tmp_path, body):
+def test_read_poses_refuses_huge_angles(tmp_path, body):
     (tmp_path / "pose.txt").write_text(" ".join(["1e30"] * (body.num_pose + 53)))
     assert "too large to be angles" in refused(lambda folder: read_poses(folder, body=body, rate_hz=100), tmp_path)
 
@@ -205,17 +205,17 @@ def test_poses_too_large_for_a_body(tmp_path, body):
 @pytest.mark.parametrize(
     ("text", "line"),
     [
-        ('{"P": {"gaits": ["a.c3d"], "healthy": 1' + "0" * 5000 + "}}", "a number in it is too long"),
-        ('{"P\\ud800": {"gaits": ["a.c3d"], "healthy": true}}', "cannot be the name of a folder"),
-        ('{"P\\u0085": {"gaits": ["a.c3d"], "healthy": true}}', "cannot be the name of a folder"),
-        (json.dumps({"P" * 300: {"gaits": ["a.c3d"], "healthy": True}}), "cannot be the name of a folder"),
-        (json.dumps({"P": {"gaits": ["a" * 5000], "healthy": True}}), "cannot be the name of a file"),
-        (json.dumps({"P": {"gaits": ["a\0.c3d"], "healthy": True}}), "cannot be the name of a file"),
-        ('{"P": {"gaits": ["\\ud800.c3d"], "healthy": true}}', "cannot be the name of a file"),
-        (json.dumps({"P": {"gaits": ["a.c3d"], "healthy": "x" * 9000}}), "'healthy' must be true or false"),
+        ('{"P": {"trials": ["a.c3d"], "healthy": 1' + "0" * 5000 + "}}", "a number in it is too long"),
+        ('{"P\\ud800": {"trials": ["a.c3d"], "healthy": true}}', "cannot be the name of a folder"),
+        ('{"P\\u0085": {"trials": ["a.c3d"], "healthy": true}}', "cannot be the name of a folder"),
+        (json.dumps({"P" * 300: {"trials": ["a.c3d"], "healthy": True}}), "cannot be the name of a folder"),
+        (json.dumps({"P": {"trials": ["a" * 5000], "healthy": True}}), "cannot be the name of a file"),
+        (json.dumps({"P": {"trials": ["a\0.c3d"], "healthy": True}}), "cannot be the name of a file"),
+        ('{"P": {"trials": ["\\ud800.c3d"], "healthy": true}}', "cannot be the name of a file"),
+        (json.dumps({"P": {"trials": ["a.c3d"], "healthy": "x" * 9000}}), "'healthy' must be true or false"),
     ],
 )
-def test_cohorts_that_no_file_system_can_hold(tmp_path, text, line):
+def test_read_cohort_refuses_invalid_names_and_numbers(tmp_path, text, line):
     (tmp_path / "cohort.json").write_text(text)
     found = refused(read_cohort, tmp_path / "cohort.json")
     assert line in found
@@ -232,7 +232,7 @@ def test_cohorts_that_no_file_system_can_hold(tmp_path, text, line):
         ("C7\n\x1b[31m", {"faceId": -1}, r"marker C7\n\x1b[31m: faceId"),
     ],
 )
-def test_layouts_of_absurd_numbers_and_names(tmp_path, body, label, marker, line):
+def test_read_constraints_refuses_huge_numbers_and_invalid_names(tmp_path, body, label, marker, line):
     entry = {"faceId": 3, "baryCoords": [1, 0, 0], "distanceToSkin": 0.01} | marker
     content = {"legs": {"type": "C3DMarker", "Markers": {label: entry}}}
     (tmp_path / "layout.json").write_text(json.dumps(content))

@@ -1,4 +1,4 @@
-"""Whatever a file holds, every reader gives a right read or one plain line: on files that hypothesis makes up."""
+"""Property tests: for any file content, every reader reads correctly or raises a one-line error."""
 
 import json
 import tempfile
@@ -14,7 +14,7 @@ from gait.body.constraints_file import read_constraints
 from gait.body.model_file import load_body
 from gait.body.vposer import load_vposer
 from gait.capture import read_cohort, read_recording
-from gait.capture.marker_names import canonical_marker, cleaned, split_prefixes
+from gait.capture.marker_names import canonical_marker, split_prefixes, strip_label
 from gait.errors import GaitError
 from gait.files.safe_pickle import read_array_dict
 from gait.motion.pose_files import read_poses
@@ -37,7 +37,7 @@ def body():
 
 
 def outcome(read, name, content):
-    """What reading gives, None where the file was refused with one plain line that names it."""
+    """Return what a reader returns, or None if it raised a one-line error that names the file."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / name
         path.parent.mkdir(exist_ok=True)
@@ -54,9 +54,9 @@ def outcome(read, name, content):
 
 def check_recording(recording):
     assert len(set(recording.labels)) == len(recording.labels) == recording.positions_m.shape[1]
-    seen = np.isfinite(recording.positions_m).all(axis=2)
-    np.testing.assert_array_equal(seen, recording.visible)
-    assert seen.any(axis=0).all()
+    visible = np.isfinite(recording.positions_m).all(axis=2)
+    np.testing.assert_array_equal(visible, recording.visible)
+    assert visible.any(axis=0).all()
     assert all(name.isprintable() for name in (*recording.labels, *recording.notes))
     assert 1 <= recording.rate_hz <= 10_000
 
@@ -69,7 +69,7 @@ def check_recording(recording):
     content=st.binary(max_size=3000),
     start=st.sampled_from([b"", b"\x02P", b"PK\x03\x04", b"\x93NUMPY\x01\x00", b"{", b"\x80\x02"]),
 )
-def test_any_bytes(name, content, start):
+def test_readers_with_any_bytes(name, content, start):
     readers = {
         "poses.npz": lambda path: read_poses(path.parent),
         "body.npy": read_array_dict,
@@ -88,30 +88,30 @@ def test_any_bytes(name, content, start):
     ),
     rate=st.sampled_from([100, 60.0]) | VALUES,
 )
-def test_any_marker_json(frames, rate):
+def test_read_recording_any_marker_json(frames, rate):
     recording = outcome(read_recording, "a.json", json.dumps({"Frames": frames, "framerate": rate}))
     if recording is not None:
         check_recording(recording)
-        assert recording.frames == max(map(int, frames)) - min(map(int, frames)) + 1
-        most = sum(place is not None for frame in frames.values() for place in frame.values())
-        assert recording.visible.sum() <= most
+        assert recording.num_frames == max(map(int, frames)) - min(map(int, frames)) + 1
+        max_visible = sum(position is not None for frame in frames.values() for position in frame.values())
+        assert recording.visible.sum() <= max_visible
 
 
 @repeatable
 @given(
     names=st.lists(NAMES, min_size=1, max_size=4),
     rows=st.lists(st.lists(NUMBERS.map(str) | st.sampled_from(["", "1,5", "x", "nan"]), max_size=14), max_size=4),
-    promised=st.integers(-1, 5) | st.text(max_size=4),
+    stated=st.integers(-1, 5) | st.text(max_size=4),
     unit=st.sampled_from(["mm", "m", "", "238"]) | st.text(max_size=5),
 )
-def test_any_trc(names, rows, promised, unit):
+def test_read_recording_any_trc(names, rows, stated, unit):
     text = "PathFileType\t4\nDataRate\tCameraRate\tNumFrames\tNumMarkers\tUnits\n"
-    text += f"100\t100\t{promised}\t{len(names)}\t{unit}\n"
+    text += f"100\t100\t{stated}\t{len(names)}\t{unit}\n"
     text += "Frame#\tTime\t" + "\t\t\t".join(names) + "\n\n" + "\n".join("\t".join(row) for row in rows)
     recording = outcome(read_recording, "a.trc", text)
     if recording is not None:
         check_recording(recording)
-        assert recording.frames <= len(rows)
+        assert recording.num_frames <= len(rows)
 
 
 @repeatable
@@ -119,7 +119,7 @@ def test_any_trc(names, rows, promised, unit):
     positions=arrays_of.arrays(np.float32, st.tuples(st.integers(1, 4), st.integers(1, 4), st.just(3))),
     rate=st.sampled_from([50, 100]),
 )
-def test_any_places_in_a_trc_are_read_as_written(positions, rate):
+def test_trc_positions_are_read_as_written(positions, rate):
     T, M = positions.shape[:2]
     lines = ["PathFileType\t4", "DataRate\tCameraRate\tNumFrames\tNumMarkers\tUnits", f"{rate}\t{rate}\t{T}\t{M}\tm"]
     lines += ["Frame#\tTime\t" + "\t\t\t".join(f"M{m}" for m in range(M)), ""]
@@ -128,14 +128,14 @@ def test_any_places_in_a_trc_are_read_as_written(positions, rate):
     ]
     recording = outcome(read_recording, "a.trc", "\n".join(lines))
     with np.errstate(invalid="ignore"):
-        unseen = (
+        missing = (
             ~np.isfinite(positions).all(axis=2) | (positions == 0).all(axis=2) | (np.abs(positions) >= 1e7).any(axis=2)
         )
     if recording is None:
-        assert unseen.all()
+        assert missing.all()
         return
     check_recording(recording)
-    assert recording.visible.sum() == (~unseen).sum()
+    assert recording.visible.sum() == (~missing).sum()
 
 
 @repeatable
@@ -143,18 +143,18 @@ def test_any_places_in_a_trc_are_read_as_written(positions, rate):
     content=st.dictionaries(
         st.text(max_size=6),
         st.fixed_dictionaries(
-            {"gaits": st.lists(st.text(max_size=8), max_size=3) | VALUES, "healthy": st.booleans() | VALUES}
+            {"trials": st.lists(st.text(max_size=8), max_size=3) | VALUES, "healthy": st.booleans() | VALUES}
         )
         | VALUES,
         max_size=3,
     )
 )
-def test_any_cohort(content):
+def test_read_cohort_any_content(content):
     subjects = outcome(read_cohort, "cohort.json", json.dumps(content))
     if subjects is not None:
         assert [subject.name for subject in subjects] == sorted(content)
         for subject in subjects:
-            assert len(subject.gaits) == len(content[subject.name]["gaits"])
+            assert len(subject.trials) == len(content[subject.name]["trials"])
             assert subject.healthy is content[subject.name]["healthy"]
 
 
@@ -173,7 +173,7 @@ MARKERS = st.fixed_dictionaries(
     bounds=st.lists(st.tuples(st.integers(-1, 70), NUMBERS, NUMBERS), max_size=3),
     more=VALUES,
 )
-def test_any_constraints(body, markers, bounds, more):
+def test_read_constraints_any_content(body, markers, bounds, more):
     joints, lower, upper = (list(column) for column in zip(*bounds, strict=True)) if bounds else ([], [], [])
     content = {
         "legs": {"type": "C3DMarker", "Markers": markers},
@@ -198,7 +198,7 @@ def test_any_constraints(body, markers, bounds, more):
     ),
     pickled=st.booleans(),
 )
-def test_any_arrays_are_read_as_written(content, pickled):
+def test_read_array_dict_any_arrays(content, pickled):
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / ("a.npy" if pickled else "a.npz")
         if pickled:
@@ -213,7 +213,7 @@ def test_any_arrays_are_read_as_written(content, pickled):
 
 @repeatable
 @given(number=NUMBERS | st.sampled_from(["nan", "1e400", "x", "1_0", "", None, [1, [2]]]), count=st.integers(0, 60))
-def test_any_pose_frame(body, number, count):
+def test_read_poses_any_frame(body, number, count):
     text = " ".join([str(number)] * count)
     outcome(lambda path: read_poses(path.parent, body=body, rate_hz=100), "a.txt", text)
     frame = {"pose": [number] * count, "betas": [number], "translation": [0, 0, 0]}
@@ -222,9 +222,9 @@ def test_any_pose_frame(body, number, count):
 
 @repeatable
 @given(labels=st.lists(st.text(max_size=40), max_size=8))
-def test_any_names(labels):
+def test_marker_names_any_labels(labels):
     for name, label in zip(split_prefixes(labels), labels, strict=True):
         assert (name.prefix + name.name).isprintable()
-        assert cleaned(cleaned(label)) == cleaned(label)
+        assert strip_label(strip_label(label)) == strip_label(label)
         assert canonical_marker(name.name) is None or canonical_marker(name.name).isupper()
     assert str(GaitError("".join(labels))).isprintable()

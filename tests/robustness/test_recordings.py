@@ -1,4 +1,4 @@
-"""Recordings that hang, crash or flood their parser, or promise what they do not hold: named, and the next one read."""
+"""Recordings that hang or crash their parser, use too much memory, or have wrong headers: each is named in an error."""
 
 import json
 import os
@@ -14,18 +14,17 @@ import ezc3d
 import numpy as np
 import pytest
 
-from gait.capture import read_recording
-from gait.capture import sandboxed_reader as reader_process
+from gait.capture import read_recording, sandboxed_reader
 from gait.errors import GaitError
 
-pytestmark = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs pipes with names")
+pytestmark = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
 
 LABELS = ("LASI", "RASI", "SACR", "LKNE")
 POSITIONS = np.random.default_rng(0).uniform(100.0, 1000.0, (6, 4, 3))
 
 
 def write_c3d(path, frames=POSITIONS):
-    """Float points, two analog channels at twice the rate, a name that nobody may print."""
+    """Write float points, two analog channels at twice the rate, and a subject name that must never be printed."""
     c3d = ezc3d.c3d()
     point, analog = c3d["parameters"]["POINT"], c3d["parameters"]["ANALOG"]
     point["UNITS"]["value"], point["RATE"]["value"], point["LABELS"]["value"] = ["mm"], [100.0], list(LABELS)
@@ -38,14 +37,14 @@ def write_c3d(path, frames=POSITIONS):
 
 
 def changed(path, at, values, layout="<H"):
-    """The file with a number of its header written anew."""
+    """Replace a number in the header of a file."""
     data = bytearray(path.read_bytes())
     struct.pack_into(layout, data, at, *([values] if np.isscalar(values) else values))
     path.write_bytes(data)
 
 
 def value_of(path, name, group=b"POINT"):
-    """Byte at which the first value of a parameter without dimensions stands."""
+    """Return the byte offset of the value of a scalar parameter."""
     data = path.read_bytes()
     at = data.index(name, data.index(group))
     while data[at - 2] not in (len(name), 256 - len(name)):  # negative: locked
@@ -55,49 +54,49 @@ def value_of(path, name, group=b"POINT"):
 
 @pytest.fixture
 def pipe(tmp_path):
-    """A file whose end never comes."""
+    """A file that never ends."""
     path = tmp_path / "endless.c3d"
     os.mkfifo(path)
     return path
 
 
 def the_child():
-    return reader_process._reader._child
+    return sandboxed_reader._reader._child
 
 
-# ------------------------------------------------------------------------------------------ the reader process
+# ------------------------------------------------------------------------------------------ the sandboxed reader
 
 
-def test_a_file_that_hangs_its_parser_is_stopped_and_named(tmp_path, pipe, monkeypatch):
-    monkeypatch.setattr(reader_process, "_SECONDS", 0.5)
+def test_read_raw_recording_stops_a_hanging_parser(tmp_path, pipe, monkeypatch):
+    monkeypatch.setattr(sandboxed_reader, "_MIN_TIMEOUT_S", 0.5)
     with pytest.raises(GaitError, match=r"endless\.c3d: could not be read within \d+ s, its parser was stopped"):
-        reader_process.read_points(pipe)
+        sandboxed_reader.read_raw_recording(pipe)
     monkeypatch.undo()
-    assert read_recording(write_c3d(tmp_path / "walk.c3d")).frames == 6
+    assert read_recording(write_c3d(tmp_path / "walk.c3d")).num_frames == 6
 
 
-def test_a_file_that_crashes_its_parser_is_named(tmp_path, pipe):
+def test_read_raw_recording_names_a_file_that_crashes_the_parser(tmp_path, pipe):
     read_recording(write_c3d(tmp_path / "walk.c3d"))
     first = the_child()
     threading.Timer(0.2, first.send_signal, [signal.SIGSEGV]).start()
     with pytest.raises(GaitError, match=r"endless\.c3d: its parser crashed \(SIGSEGV\)"):
-        reader_process.read_points(pipe)
-    assert read_recording(tmp_path / "walk.c3d").frames == 6
+        sandboxed_reader.read_raw_recording(pipe)
+    assert read_recording(tmp_path / "walk.c3d").num_frames == 6
     assert the_child().pid != first.pid
 
 
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="other systems do not keep a limit of memory")
-def test_a_file_that_needs_too_much_memory_is_named(tmp_path, monkeypatch):
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="other systems do not enforce memory limits")
+def test_read_recording_names_a_file_that_needs_too_much_memory(tmp_path, monkeypatch):
     (tmp_path / "lists.json").write_text("[" + "[]," * 3_000_000 + "1]")
-    monkeypatch.setattr(reader_process, "_MEMORY_BYTES", 32 << 20)
-    monkeypatch.setattr(reader_process, "_MEMORY_A_BYTE", 2)
+    monkeypatch.setattr(sandboxed_reader, "_MEMORY_BYTES", 32 << 20)
+    monkeypatch.setattr(sandboxed_reader, "_MEMORY_PER_FILE_BYTE", 2)
     with pytest.raises(GaitError, match=r"lists\.json: needs more than 49 MB of memory"):
         read_recording(tmp_path / "lists.json")
     monkeypatch.undo()
-    assert read_recording(write_c3d(tmp_path / "walk.c3d")).frames == 6
+    assert read_recording(write_c3d(tmp_path / "walk.c3d")).num_frames == 6
 
 
-def test_one_child_reads_all_files_and_a_lost_one_is_replaced(tmp_path):
+def test_read_recording_uses_one_child_and_replaces_a_killed_one(tmp_path):
     path = write_c3d(tmp_path / "walk.c3d")
     read_recording(path)
     first = the_child()
@@ -105,11 +104,11 @@ def test_one_child_reads_all_files_and_a_lost_one_is_replaced(tmp_path):
     assert the_child() is first
     first.kill()
     first.wait()
-    assert read_recording(path).frames == 6
+    assert read_recording(path).num_frames == 6
     assert the_child() is not first
 
 
-def test_ctrl_c_in_the_middle_of_a_file_leaves_nothing_behind(tmp_path, pipe):
+def test_read_raw_recording_recovers_after_an_interrupt(tmp_path, pipe):
     def interrupted(*_):
         raise KeyboardInterrupt
 
@@ -117,43 +116,43 @@ def test_ctrl_c_in_the_middle_of_a_file_leaves_nothing_behind(tmp_path, pipe):
     try:
         signal.setitimer(signal.ITIMER_REAL, 0.3)
         with pytest.raises(KeyboardInterrupt):
-            reader_process.read_points(pipe)
+            sandboxed_reader.read_raw_recording(pipe)
     finally:
         signal.signal(signal.SIGALRM, before)
-    assert read_recording(write_c3d(tmp_path / "walk.c3d")).frames == 6
+    assert read_recording(write_c3d(tmp_path / "walk.c3d")).num_frames == 6
 
 
-def test_relative_paths_and_a_working_directory_that_changes(tmp_path, monkeypatch):
+def test_read_recording_relative_paths_after_chdir(tmp_path, monkeypatch):
     for folder in ("a", "b"):
         (tmp_path / folder).mkdir()
         monkeypatch.chdir(tmp_path / folder)
         write_c3d(Path("walk.c3d"))
         assert read_recording("walk.c3d").path == Path("walk.c3d")
-        with pytest.raises(GaitError, match=r"^missing\.c3d: there is no such file"):
+        with pytest.raises(GaitError, match=r"^missing\.c3d: does not exist"):
             read_recording("missing.c3d")
 
 
-def test_a_forked_process_gets_a_child_of_its_own(tmp_path):
+def test_read_recording_in_a_forked_process_uses_its_own_child(tmp_path):
     path = write_c3d(tmp_path / "walk.c3d")
     read_recording(path)
     own = the_child()
     pid = os.fork()
     if pid == 0:
-        fine = the_child() is None and read_recording(path).frames == 6 and the_child().pid != own.pid
-        reader_process._reader.stop()
+        fine = the_child() is None and read_recording(path).num_frames == 6 and the_child().pid != own.pid
+        sandboxed_reader._reader.stop()
         os._exit(0 if fine else 1)
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
-    assert read_recording(path).frames == 6
+    assert read_recording(path).num_frames == 6
     assert the_child() is own
 
 
-def test_children_end_with_a_killed_parent(tmp_path):
+def test_sandboxed_reader_ends_with_its_parent(tmp_path):
     path = write_c3d(tmp_path / "walk.c3d")
     program = (
-        "import sys, time\nfrom gait.capture import read_recording, sandboxed_reader as reader_process\n"
-        f"read_recording({str(path)!r})\nprint(reader_process._reader._child.pid, flush=True)\ntime.sleep(60)"
+        "import sys, time\nfrom gait.capture import read_recording, sandboxed_reader\n"
+        f"read_recording({str(path)!r})\nprint(sandboxed_reader._reader._child.pid, flush=True)\ntime.sleep(60)"
     )
-    package = str(Path(reader_process.__file__).parents[2])
+    package = str(Path(sandboxed_reader.__file__).parents[2])
     with subprocess.Popen(
         [sys.executable, "-P", "-c", program],
         stdout=subprocess.PIPE,
@@ -168,16 +167,16 @@ def test_children_end_with_a_killed_parent(tmp_path):
 
 
 def alive(pid):
-    """Whether a process runs; one that has ended and waits to be collected does not."""
+    """Return whether a process is running; a zombie is not."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except FileNotFoundError:
         return False
 
 
-def test_reading_knows_no_torch():
+def test_capture_does_not_import_torch():
     program = "import sys, gait.capture; sys.exit('torch' in sys.modules or 'scipy' in sys.modules)"
-    package = str(Path(reader_process.__file__).parents[2])
+    package = str(Path(sandboxed_reader.__file__).parents[2])
     done = subprocess.run([sys.executable, "-c", program], env=os.environ | {"PYTHONPATH": package}, check=False)
     assert done.returncode == 0
 
@@ -192,11 +191,11 @@ def test_reading_knows_no_torch():
         ("FRAMES", "<H", 5, "counts 6 frames, its parameters 5"),
         ("USED", "<H", 5, "header counts 4 points"),
         ("SCALE", "<f", 1.0, "its header scales points by -1, its parameters by 1"),
-        ("SCALE", "<f", np.nan, "POINT:SCALE holds no number"),
+        ("SCALE", "<f", np.nan, "POINT:SCALE has no number"),
         ("RATE", "<f", 50.0, "8 samples of 2 channels"),
     ],
 )
-def test_parameters_that_disagree_with_the_header_are_refused(tmp_path, name, layout, value, line):
+def test_read_recording_refuses_c3d_parameters_that_contradict_the_header(tmp_path, name, layout, value, line):
     path = write_c3d(tmp_path / "walk.c3d")
     changed(path, value_of(path, name.encode()), value, layout)
     with pytest.raises(GaitError, match=rf"walk\.c3d: is damaged \(.*{line}"):
@@ -204,32 +203,32 @@ def test_parameters_that_disagree_with_the_header_are_refused(tmp_path, name, la
 
 
 @pytest.mark.parametrize(("at", "value"), [(6, 9), (8, 60000), (16, 1), (16, 60000), (2, 0), (4, 9)])
-def test_a_header_that_promises_more_than_the_file_holds_is_refused(tmp_path, at, value):
+def test_read_recording_refuses_a_c3d_header_that_exceeds_the_file(tmp_path, at, value):
     path = write_c3d(tmp_path / "walk.c3d")
     changed(path, at, value)
-    with pytest.raises(GaitError, match=r"walk\.c3d: (is damaged|is cut short|holds no points)"):
+    with pytest.raises(GaitError, match=r"walk\.c3d: (is damaged|is truncated|holds no points)"):
         read_recording(path)
 
 
-def test_a_rate_that_the_header_states_otherwise_is_noted(tmp_path):
+def test_read_recording_notes_a_different_rate_in_the_c3d_header(tmp_path):
     path = write_c3d(tmp_path / "walk.c3d")
     changed(path, 20, 50.0, "<f")
     recording = read_recording(path)
     assert recording.rate_hz == 100.0
-    assert "The header says 50 frames a second; read by the parameters' 100." in recording.notes
+    assert "The header states 50 frames per second, the parameters 100, which is used." in recording.notes
 
 
-def test_more_frames_than_a_header_can_count(tmp_path):
+def test_read_recording_c3d_with_more_than_65535_frames(tmp_path):
     frames = np.random.default_rng(1).uniform(100.0, 1000.0, (66_000, 4, 3)).astype(np.float32)
     path = write_c3d(tmp_path / "long.c3d", frames)
-    assert "The file holds more than 65535 frames; the first 65535 are read." in read_recording(path).notes
+    assert "The file has more than 65535 frames; the first 65535 are read." in read_recording(path).notes
     data = path.read_bytes()
     path.write_bytes(data[: len(data) // 2])
-    with pytest.raises(GaitError, match=r"long\.c3d: is cut short"):
+    with pytest.raises(GaitError, match=r"long\.c3d: is truncated"):
         read_recording(path)
 
 
-def test_names_in_latin_1_and_with_control_characters_can_be_printed(tmp_path):
+def test_read_recording_labels_are_printable(tmp_path):
     path = write_c3d(tmp_path / "walk.c3d")
     data = path.read_bytes()
     path.write_bytes(data.replace(b"LKNE", b"Gen\xf3").replace(b"SACR", b"S\x1b[m"))
@@ -255,28 +254,28 @@ def trc(tmp_path, **changes):
 @pytest.mark.parametrize(
     ("changes", "line"),
     [
-        ({"names": "LA\tSI\t\t\tRASI"}, "promises 2 markers, 3 are named"),
-        ({"row": "1\t0.00\t1\t2\t3\t4\t5_0\t6"}, "line 6: field 7 is no number"),
-        ({"row": "1\t0.00\tAnn\t2\t3\t4\t5\t6"}, "line 6: field 3 is no number"),
+        ({"names": "LA\tSI\t\t\tRASI"}, "states 2 markers, 3 are named"),
+        ({"row": "1\t0.00\t1\t2\t3\t4\t5_0\t6"}, "line 6: field 7 is not a number"),
+        ({"row": "1\t0.00\tAnn\t2\t3\t4\t5\t6"}, "line 6: field 3 is not a number"),
         ({"row": "1e300\t0.00\t1\t2\t3\t4\t5\t6"}, r"begins with frame 1e\+300"),
         ({"row": "1"}, "line 6: has 1 fields"),
-        ({"names": "L" * 300 + "\t\t\tRASI"}, "holds a name of 300 characters"),
+        ({"names": "L" * 300 + "\t\t\tRASI"}, "has a name of 300 characters"),
     ],
 )
-def test_trc_damage(tmp_path, changes, line):
+def test_read_recording_names_damage_in_a_trc(tmp_path, changes, line):
     with pytest.raises(GaitError, match=line) as error:
         read_recording(trc(tmp_path, **changes))
     assert "Ann" not in str(error.value)
 
 
-def test_a_small_text_that_asks_for_a_huge_table_is_refused(tmp_path):
+def test_read_recording_refuses_a_small_text_with_a_huge_table(tmp_path):
     names = "\t".join(f"M{k}" for k in range(9000))
     path = trc(tmp_path, names=names, markers="9000", row="1\t0.0\t1\t2\t3\n" + "1\t0.0\n" * 9000)
-    with pytest.raises(GaitError, match="has 1 places of markers for 9001 frames of 9000 markers"):
+    with pytest.raises(GaitError, match="has 1 marker positions for 9001 frames of 9000 markers"):
         read_recording(path)
     many = {f"M{k}": [1.0, 2.0, 3.0] for k in range(3000)}
     (tmp_path / "wide.json").write_text(json.dumps({"Frames": {"0": many, "1010": {}}, "framerate": 100}))
-    with pytest.raises(GaitError, match="has 3000 places of markers for 1011 frames of 3000 markers"):
+    with pytest.raises(GaitError, match="has 3000 marker positions for 1011 frames of 3000 markers"):
         read_recording(tmp_path / "wide.json")
 
 
@@ -285,21 +284,21 @@ def test_a_small_text_that_asks_for_a_huge_table_is_refused(tmp_path):
     [
         ('{"Frames": {"0": {"A": [1' + "0" * 5000 + ', 0, 0]}}, "framerate": 9}', "a number in it is too long"),
         ('{"Frames": {"0": {"A": [1, 2, 3]}}, "framerate": 1' + "0" * 400 + "}", '"framerate" must be a number'),
-        ('{"Frames": {"1' + "0" * 400 + '": {"A": [1, 2, 3]}}, "framerate": 9}', "different numbers from 0 up"),
-        ('{"Frames": {"0": {"A": [1' + "0" * 400 + ', 0, 0]}}, "framerate": 9}', "holds no marker that was ever seen"),
+        ('{"Frames": {"1' + "0" * 400 + '": {"A": [1, 2, 3]}}, "framerate": 9}', "distinct numbers from 0"),
+        ('{"Frames": {"0": {"A": [1' + "0" * 400 + ', 0, 0]}}, "framerate": 9}', "has no visible marker"),
         ('{"Frames": {"0": {"A": [1, 2, 3]}}, "framerate": NaN}', "rate of nan"),
         ('{"Frames": {"0": {"A\\nB": [1, 2]}}, "framerate": 9}', r"marker A\\nB must be"),
         ("[" * 100_000, "nested too deeply"),
     ],
 )
-def test_marker_json_damage(tmp_path, text, line):
+def test_read_recording_names_damage_in_marker_json(tmp_path, text, line):
     (tmp_path / "walk.json").write_text(text)
     with pytest.raises(GaitError, match=line) as error:
         read_recording(tmp_path / "walk.json")
     assert str(error.value).isprintable()
 
 
-def test_a_path_that_no_system_can_have(tmp_path):
+def test_read_recording_refuses_impossible_paths(tmp_path):
     for name in ("a" * 5000, "a\0b", "\udcff\ud800"):
         with pytest.raises(GaitError) as error:
             read_recording(tmp_path / f"{name}.c3d")

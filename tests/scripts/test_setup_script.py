@@ -1,4 +1,4 @@
-"""setup.sh --demo: its steps are commands that the scripts understand, and one that fails leaves the rest to run."""
+"""setup.sh: the demo runs valid commands and continues after a failed step; --help and unknown options."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ import pytest
 
 from tests.helpers.paths import REPOSITORY
 
-# Stands where setup.sh looks for its Python: writes down what it is asked to run, and is Python for small questions.
-_WATCHER = """#!{python}
+# Takes the place of .venv/bin/python: it only records scripts and modules that it should run, and passes on the rest.
+_FAKE_PYTHON = """#!{python}
 import json, os, sys
 words = sys.argv[1:]
 if words and (words[0].endswith(".py") or words[0] == "-m"):
-    with open("asked.jsonl", "a", encoding="utf-8") as file:
+    with open("commands.jsonl", "a", encoding="utf-8") as file:
         file.write(json.dumps(words) + "\\n")
     print("first line\\nlast line of", words[0])
     sys.exit(1 if words[0] == os.environ.get("FAILS") else 0)
@@ -29,21 +29,21 @@ os.execv({python!r}, [{python!r}, *words])
 
 
 def demo(folder: Path, fails: str = "") -> tuple[subprocess.CompletedProcess[str], list[list[str]]]:
-    """Run it in a folder of its own; what it said, and what it asked Python to run."""
+    """Run the demo in ``folder``; return the process and the recorded Python commands."""
     for name in ("setup.sh", "example_cohort.json", "pyproject.toml", "constraints.txt"):
         shutil.copy(REPOSITORY / name, folder)
     (folder / "gait").symlink_to(REPOSITORY / "gait")
     python = folder / ".venv" / "bin" / "python"
     python.parent.mkdir(parents=True)
-    python.write_text(_WATCHER.format(python=sys.executable), encoding="utf-8")
+    python.write_text(_FAKE_PYTHON.format(python=sys.executable), encoding="utf-8")
     python.chmod(0o755)
     environment = {**os.environ, "FAILS": fails, "PYTHONPATH": str(REPOSITORY)}
-    done = subprocess.run(
+    process = subprocess.run(
         ["bash", "setup.sh", "--demo"], cwd=folder, env=environment, capture_output=True, text=True, check=False,
         timeout=120,
     )  # fmt: skip
-    asked = [json.loads(line) for line in (folder / "asked.jsonl").read_text(encoding="utf-8").splitlines()]
-    return done, asked
+    commands = [json.loads(line) for line in (folder / "commands.jsonl").read_text(encoding="utf-8").splitlines()]
+    return process, commands
 
 
 def script(name: str) -> ModuleType:
@@ -51,53 +51,57 @@ def script(name: str) -> ModuleType:
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # its data class looks itself up
+    sys.modules[name] = module  # its dataclass looks itself up there
     spec.loader.exec_module(module)
     return module
 
 
-def test_the_steps_of_the_demo_are_understood_and_each_takes_up_what_the_one_before_left(tmp_path: Path) -> None:
-    done, asked = demo(tmp_path)
-    assert done.returncode == 0, done.stdout + done.stderr
-    by_script = {words[0].removesuffix(".py"): words[1:] for words in asked if words[0] != "-m"}
+def test_demo_steps_are_valid_commands_and_use_earlier_results(tmp_path: Path) -> None:
+    process, commands = demo(tmp_path)
+    assert process.returncode == 0, process.stdout + process.stderr
+    by_script = {words[0].removesuffix(".py"): words[1:] for words in commands if words[0] != "-m"}
     assert list(by_script) == ["shape_optimizer", "train_multi_mlp", "train_transformer"]
     poses = script("shape_optimizer").parse_arguments(by_script["shape_optimizer"]).settings.save_folder
     trained = []
     for name in ("train_multi_mlp", "train_transformer"):
         training = script(name).parse_arguments(by_script[name])
-        assert training.source.base_folder == poses
+        assert training.dataset.poses_folder == poses
         assert training.k_folds == 3
-        assert training.cross is None, "all folds"
+        assert training.fold is None, "all folds"
         trained.append(str(training.save_folder))
-    (told,) = [words[2:] for words in asked if words[:2] == ["-m", "gait.report"]]
-    assert Path(told[told.index("--poses") + 1]) == poses
-    start = told.index("--trained") + 1
-    assert [str(Path(word)) for word in told[start : start + 2]] == trained
-    assert any("prove nothing about patients" in word for word in told)
-    lines = done.stdout.splitlines()
-    assert sum(line.endswith(" s") for line in lines) == 4, "three steps and the whole, a line each"
+    (report,) = [words[2:] for words in commands if words[:2] == ["-m", "gait.report"]]
+    assert Path(report[report.index("--poses") + 1]) == poses
+    start = report.index("--trained") + 1
+    assert [str(Path(word)) for word in report[start : start + 2]] == trained
+    assert any("prove nothing about patients" in word for word in report)
+    lines = process.stdout.splitlines()
+    assert sum(line.endswith(" s") for line in lines) == 4, "three steps and the total, one line each"
     assert "last line of" not in "\n".join(line for line in lines if ".py" in line)
 
 
 @pytest.mark.parametrize("fails", ["shape_optimizer.py", "train_transformer.py"])
-def test_a_step_that_fails_says_so_and_the_others_go_on(tmp_path: Path, fails: str) -> None:
-    done, asked = demo(tmp_path, fails)
-    assert done.returncode == 1
-    assert [words[0] for words in asked if words[0] != "-m"] == [
+def test_demo_continues_after_a_failed_step(tmp_path: Path, fails: str) -> None:
+    process, commands = demo(tmp_path, fails)
+    assert process.returncode == 1
+    assert [words[0] for words in commands if words[0] != "-m"] == [
         "shape_optimizer.py", "train_multi_mlp.py", "train_transformer.py",
     ]  # fmt: skip
-    assert ["-m", "gait.report"] in [words[:2] for words in asked]
-    failed = [line for line in done.stdout.splitlines() if "failed" in line]
+    assert ["-m", "gait.report"] in [words[:2] for words in commands]
+    failed = [line for line in process.stdout.splitlines() if "failed" in line]
     assert len(failed) == 1
     assert "demo_out/log/" in failed[0]
-    assert f"last line of {fails}" in done.stdout
+    assert f"last line of {fails}" in process.stdout
 
 
-def test_help_names_what_there_is_and_an_unknown_word_is_one_line() -> None:
-    done = subprocess.run(["bash", "setup.sh", "--help"], cwd=REPOSITORY, capture_output=True, text=True, check=False)
-    assert done.returncode == 0
+def test_help_lists_the_options_and_an_unknown_option_is_one_line() -> None:
+    process = subprocess.run(
+        ["bash", "setup.sh", "--help"], cwd=REPOSITORY, capture_output=True, text=True, check=False
+    )
+    assert process.returncode == 0
     for word in ("--demo", "--test", "demo_out/index.html"):
-        assert word in done.stdout
-    done = subprocess.run(["bash", "setup.sh", "--what"], cwd=REPOSITORY, capture_output=True, text=True, check=False)
-    assert done.returncode == 2
-    assert len(done.stderr.splitlines()) == 1
+        assert word in process.stdout
+    process = subprocess.run(
+        ["bash", "setup.sh", "--what"], cwd=REPOSITORY, capture_output=True, text=True, check=False
+    )
+    assert process.returncode == 2
+    assert len(process.stderr.splitlines()) == 1

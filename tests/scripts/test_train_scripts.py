@@ -1,4 +1,4 @@
-"""Both training scripts, run as a person runs them, on made-up walkers and with networks small enough."""
+"""Both training scripts, run from the command line on stick figures with small networks."""
 
 import csv
 import importlib.util
@@ -18,16 +18,16 @@ import torch
 
 from gait.files.folder_lock import folder_lock
 from gait.learning.checkpoint import load_checkpoint, load_network
-from gait.learning.cross_validation import training_script
+from gait.learning.cross_validation import run_training_script
 from gait.learning.fold_result import read_result, save_result
 from gait.learning.trainer import window_probabilities
-from gait.motion.dataset import read_gaits
+from gait.motion.dataset import read_dataset
 from gait.motion.windows import WindowDataset
 from tests.helpers.dask_cluster import cluster
-from tests.helpers.motion_cases import stick_walker, write_gait
+from tests.helpers.motion_cases import stick_figure, write_trial
 from tests.helpers.paths import REPOSITORY
 
-PERSONS = 5  # of each label
+NUM_SUBJECTS = 5  # of each label
 SHARED = ["--interval_size", "8", "--stride", "4", "--batch_size", "16", "--k_folds", "3", "--lr", "0.003", "--cluster"]
 # Windows of 8 frames are too short for MiniRocket, whose compilation takes half a minute.
 SIZES = {
@@ -35,26 +35,28 @@ SIZES = {
     "transformer": ["--pfe_dim", "8", "--fc_dim", "8", "--pfe_head", "2", "--fc_head", "2", "--ffn_dim", "16"],
 }
 
+OLD_TRAINING = Path(__file__).with_name("old_training")
+
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
-def write_walks(base, persons=PERSONS, frames=24):
+def write_trials(base, num_subjects=NUM_SUBJECTS, frames=24):
     random = np.random.default_rng(0)
-    for number in range(persons):
+    for number in range(num_subjects):
         for label, letter, speed, lean in (("healthy", "H", 1.2, 5), ("sick", "S", 0.8, 20)):
-            for walk in (1, 2):
-                joints = stick_walker(frames, speed=speed, lean_deg=lean + random.normal(), phase=random.uniform(0, 6))
+            for trial_number in (1, 2):
+                joints = stick_figure(frames, speed=speed, lean_deg=lean + random.normal(), phase=random.uniform(0, 6))
                 noise = 0.005 * random.normal(size=joints.shape)
-                write_gait(base, f"{label}/{letter}{number}/walk{walk}", joints + noise)
+                write_trial(base, f"{label}/{letter}{number}/walk{trial_number}", joints + noise)
     return base
 
 
 @pytest.fixture(scope="module")
 def poses(tmp_path_factory):
-    return write_walks(tmp_path_factory.mktemp("poses"))
+    return write_trials(tmp_path_factory.mktemp("poses"))
 
 
-def loaded(script):
+def load_script(script):
     spec = importlib.util.spec_from_file_location(f"train_{script}", REPOSITORY / f"train_{script}.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
@@ -62,7 +64,7 @@ def loaded(script):
 
 
 @contextmanager
-def signals_kept():
+def restored_signals():
     before = {stop: signal.getsignal(stop) for stop in (signal.SIGINT, signal.SIGTERM)}
     yield
     for stop, handler in before.items():
@@ -71,18 +73,18 @@ def signals_kept():
 
 @pytest.fixture
 def train(capsys, poses, monkeypatch):
-    """Runs a script in this process: (exit code, lines of stdout, lines of stderr)."""
+    """A function that runs a script in this process: (exit code, lines of stdout, lines of stderr)."""
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
 
     def run(save_folder, *words, script="multi_mlp", base=poses):
         folders = ["--base_folder", base, "--save_folder", save_folder]
-        asked = [*map(str, [*folders, *SHARED, *SIZES[script], *words])]
-        code = training_script(lambda: loaded(script).parse_arguments(asked))
-        told = capsys.readouterr()
-        assert "Traceback" not in told.out + told.err
-        return code, told.out.splitlines(), told.err.splitlines()
+        flags = [*map(str, [*folders, *SHARED, *SIZES[script], *words])]
+        code = run_training_script(lambda: load_script(script).parse_arguments(flags))
+        out_lines = capsys.readouterr()
+        assert "Traceback" not in out_lines.out + out_lines.err
+        return code, out_lines.out.splitlines(), out_lines.err.splitlines()
 
-    with signals_kept():
+    with restored_signals():
         yield run
 
 
@@ -92,14 +94,14 @@ def command(save_folder, poses, *words, script="multi_mlp", before=(sys.executab
     return [*map(str, [*before, file, *folders, *SHARED, *SIZES[script], *words])]
 
 
-def started(words, folder):
+def start_process(words, folder):
     env = {**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"}
     pipe = subprocess.PIPE
     return subprocess.Popen(words, cwd=folder, env=env, stdout=pipe, stderr=pipe, text=True)
 
 
-def courses(save_folder, network="mlp"):
-    """Of each fold the figures of all epochs but the time they took; NaN as text, so that it equals itself."""
+def epochs_by_fold(save_folder, network="mlp"):
+    """Return the epochs of each fold without their durations, as strings so that NaN equals NaN."""
     results = {path.stem: read_result(path) for path in sorted(save_folder.glob(f"result_{network}_fold*.npz"))}
     return {
         name: [repr({kind: epoch[kind] for kind in epoch if kind != "seconds"}) for epoch in result.epochs]
@@ -108,7 +110,7 @@ def courses(save_folder, network="mlp"):
 
 
 def assert_same_training(one, other):
-    assert courses(one) == courses(other) != {}
+    assert epochs_by_fold(one) == epochs_by_fold(other) != {}
     networks = sorted(path.relative_to(one) for path in one.glob("fold*/*.ckpt"))
     assert networks == sorted(path.relative_to(other) for path in other.glob("fold*/*.ckpt"))
     for path in networks:
@@ -116,15 +118,15 @@ def assert_same_training(one, other):
         assert all(torch.equal(values, right[name]) for name, values in left.items())
 
 
-def left_over(folder):
+def stale_temporaries(folder):
     return [path.name for path in folder.rglob(".*")]
 
 
 # --- the command line -------------------------------------------------------------------------------------------------
 
 
-def test_the_published_defaults_stand():
-    transformer, mlp = (loaded(script).parse_arguments([]) for script in ("transformer", "multi_mlp"))
+def test_parse_arguments_has_the_published_defaults():
+    transformer, mlp = (load_script(script).parse_arguments([]) for script in ("transformer", "multi_mlp"))
     assert (transformer.settings.batch_size, transformer.window_length, transformer.settings.epochs) == (8, 64, 1)
     assert (mlp.settings.batch_size, mlp.window_length, mlp.settings.epochs) == (64, 128, 75)
     assert (transformer.settings.learning_rate, mlp.settings.learning_rate) == (1e-4, 1e-5)
@@ -139,92 +141,92 @@ def test_the_published_defaults_stand():
     assert mlp.architecture.pose_layers == mlp.architecture.classifier_layers == (256, 512, 256, 64)
     assert mlp.architecture.kind == "multi_mlp"
     for arguments in (transformer, mlp):
-        assert (arguments.settings.seed, arguments.cross, arguments.k_folds, arguments.stride) == (42, 0, 5, 1)
-        assert arguments.source.rate_hz == 100
-        assert (arguments.mirror, arguments.settings.weigh_classes, arguments.timeout_s) == (True, False, None)
-        assert (str(arguments.save_folder), str(arguments.source.base_folder)) == ("out", ".")
+        assert (arguments.settings.seed, arguments.fold, arguments.k_folds, arguments.stride) == (42, 0, 5, 1)
+        assert arguments.dataset.rate_hz == 100
+        assert (arguments.mirror, arguments.settings.use_class_weights, arguments.timeout_s) == (True, False, None)
+        assert (str(arguments.save_folder), str(arguments.dataset.poses_folder)) == ("out", ".")
 
 
 @pytest.mark.parametrize("script", ["transformer", "multi_mlp"])
-def test_the_docstrings_first_line_is_a_command_that_is_understood(script):
-    module = loaded(script)
+def test_parse_arguments_accepts_the_command_in_the_docstring(script):
+    module = load_script(script)
     words = module.__doc__.splitlines()[0].split()
     assert words[:2] == ["python", f"train_{script}.py"]
     arguments = module.parse_arguments(words[2:])
     assert (arguments.settings.batch_size, arguments.window_length, arguments.settings.epochs) == (64, 128, 25)
     more = ["--timeout", "60", "--use_pos_ratio", "--cluster", "--seed", "7", "--cross", "all"]
     arguments = module.parse_arguments([*words[2:], *more])
-    assert (arguments.timeout_s, arguments.settings.weigh_classes, arguments.bars) == (60, True, False)
-    assert (arguments.settings.seed, arguments.cross) == (7, None)
+    assert (arguments.timeout_s, arguments.settings.use_class_weights, arguments.progress_bars) == (60, True, False)
+    assert (arguments.settings.seed, arguments.fold) == (7, None)
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "expected"),
     [
         (["--epoch", "3"], "--epoch"),
-        (["--epochs", "0"], "from 1 on"),
+        (["--epochs", "0"], "at least 1"),
         (["--lr", "nan"], "above 0"),
-        (["--seed", "-1"], "from 0 on"),
-        (["--seed", str(2**32)], "up to 4294967295"),
+        (["--seed", "-1"], "from 0 to 4294967295"),
+        (["--seed", str(2**32)], "from 0 to 4294967295"),
         (["--save_folder", ""], "is empty"),
         (["--overwrite", "--resume"], "give one of them"),
-        (["--cross", "5"], "of 5 folds, 0 to 4 can be trained"),
-        (["--cross", "some"], "or all is needed"),
-        (["--pose_rate", "50"], "belong together"),
+        (["--cross", "5"], "must be 0 to 4, as there are 5 folds"),
+        (["--cross", "some"], "or all, not 'some'"),
+        (["--pose_rate", "50"], "must be given together"),
         (["--workers", "2", "--scheduler", "tcp://127.0.0.1:1"], "--workers"),
     ],
 )
-def test_a_wrong_word_ends_with_a_line_that_names_it(words, said, capsys):
+def test_parse_arguments_names_the_wrong_flag(words, expected, capsys):
     with pytest.raises(SystemExit) as ended:
-        loaded("multi_mlp").parse_arguments(words)
+        load_script("multi_mlp").parse_arguments(words)
     assert ended.value.code == 2
-    assert said in capsys.readouterr().err.splitlines()[-1]
+    assert expected in capsys.readouterr().err.splitlines()[-1]
 
 
-def test_a_transformers_window_has_no_more_frames_than_it_has_places_for(capsys):
-    assert loaded("transformer").parse_arguments(["--interval_size", "5095"]).window_length == 5095
+def test_parse_arguments_limits_the_window_length_of_a_transformer(capsys):
+    assert load_script("transformer").parse_arguments(["--interval_size", "5095"]).window_length == 5095
     with pytest.raises(SystemExit):
-        loaded("transformer").parse_arguments(["--interval_size", "5096"])
-    assert "--interval_size 5096: a transformer's window has 5095 frames at most" in capsys.readouterr().err
+        load_script("transformer").parse_arguments(["--interval_size", "5096"])
+    assert "--interval_size 5096: the transformer accepts at most 5095 frames" in capsys.readouterr().err
 
 
-def test_results_may_go_where_one_is():
-    assert loaded("multi_mlp").parse_arguments(["--save_folder", "."]).save_folder == Path()
+def test_parse_arguments_accepts_the_current_folder_for_results():
+    assert load_script("multi_mlp").parse_arguments(["--save_folder", "."]).save_folder == Path()
 
 
-def test_sizes_that_do_not_fit_are_one_line(train, tmp_path):
-    code, told, said = train(tmp_path / "out", "--pfe_head", 3, script="transformer")
-    assert (code, told, len(said)) == (2, [], 1)
-    assert "--pfe_head 3 does not divide --pfe_dim 8" in said[0]
+def test_inconsistent_sizes_give_one_error_line(train, tmp_path):
+    code, out_lines, err_lines = train(tmp_path / "out", "--pfe_head", 3, script="transformer")
+    assert (code, out_lines, len(err_lines)) == (2, [], 1)
+    assert "--pfe_head 3 does not divide --pfe_dim 8" in err_lines[0]
 
 
-# --- what a run gives -------------------------------------------------------------------------------------------------
+# --- results of a run -------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("script", "network"), [("transformer", "transformer"), ("multi_mlp", "mlp")])
-def test_a_fold_is_trained_and_told_about(tmp_path, poses, script, network):
+def test_training_a_fold_writes_all_files(tmp_path, poses, script, network):
     words = command("out", poses, "--epochs", 2, *(["--lrp"] if network == "mlp" else []), script=script)
-    process = started(words, tmp_path)
-    told, said = process.communicate(timeout=300)
-    assert process.returncode == 0, said
-    assert [line.split(":")[:2] for line in said.splitlines()] == [["fold 0", f" epoch {k} of 2"] for k in (1, 2)]
-    assert f"out/fold0/{network}.ckpt" in told
+    process = start_process(words, tmp_path)
+    out_lines, err_lines = process.communicate(timeout=300)
+    assert process.returncode == 0, err_lines
+    assert [line.split(":")[:2] for line in err_lines.splitlines()] == [["fold 0", f" epoch {k} of 2"] for k in (1, 2)]
+    assert f"out/fold0/{network}.ckpt" in out_lines
     out = tmp_path / "out"
     for name in (f"metrics_{network}_fold0.json", f"report_{network}.html", f"fold0/predictions_{network}.csv"):
         assert (out / name).stat().st_size > 100
     assert list((out / f"tensorboard_{network}").rglob("events*"))
-    assert left_over(out) == []
+    assert stale_temporaries(out) == []
     metrics = json.loads((out / f"metrics_{network}_fold0.json").read_text(encoding="utf-8"))
     assert metrics["epochs"] == 2
     figures = {"loss", "accuracy", "precision", "recall", "specificity", "f1"}
     assert all(set(metrics[str(k)][kind]) == figures for k in (0, 1) for kind in ("train", "eval"))
-    assert set(metrics["persons"]["roc_auc"]) == {"value", "low", "high"}
-    assert {"zero_rule", "walking_speed", "gait_features", "minirocket"} <= set(metrics["baselines"])
+    assert set(metrics["subjects"]["roc_auc_within_folds"]) == {"value", "low", "high"}
+    assert {"prior_baseline", "walking_speed", "gait_features", "minirocket"} <= set(metrics["baselines"])
     assert metrics["arguments"]["epochs"] == 2
     assert metrics["command"].startswith(f"train_{script}.py --base_folder ")
 
 
-def test_the_checkpoint_says_all_and_gives_the_written_probabilities(train, tmp_path, poses):
+def test_checkpoint_has_all_metadata_and_gives_the_saved_probabilities(train, tmp_path, poses):
     assert train(tmp_path, "--epochs", 3, "--cross", 1, "--use_pos_ratio")[0] == 0
     network, checkpoint = load_network(tmp_path / "fold1" / "mlp.ckpt", window_length=8)
     result = read_result(tmp_path / "result_mlp_fold1.npz")
@@ -232,44 +234,44 @@ def test_the_checkpoint_says_all_and_gives_the_written_probabilities(train, tmp_
     assert checkpoint.arguments["lr"] == 0.003
     assert {"gait", "torch", "torch-adopt"} <= set(checkpoint.versions)
     assert checkpoint.mean_window.shape == (8, 22, 3)
-    assert checkpoint.metrics["persons"]["roc_auc"]["value"] == pytest.approx(1.0, abs=1.0)
-    persons = {f"{label}{k}" for label in ("healthy/H", "sick/S") for k in range(PERSONS)}
-    assert set(checkpoint.fold["training"]) | set(checkpoint.fold["evaluation"]) == persons
+    assert checkpoint.metrics["subjects"]["roc_auc_within_folds"]["value"] == pytest.approx(1.0, abs=1.0)
+    num_subjects = {f"{label}{k}" for label in ("healthy/H", "sick/S") for k in range(NUM_SUBJECTS)}
+    assert set(checkpoint.fold["training"]) | set(checkpoint.fold["evaluation"]) == num_subjects
     assert not set(checkpoint.fold["training"]) & set(checkpoint.fold["evaluation"])
-    judged, learnt = (
-        [gait for gait in read_gaits(poses).gaits if gait.person in checkpoint.fold[part]]
+    evaluation, training = (
+        [trial for trial in read_dataset(poses).trials if trial.subject_id in checkpoint.fold[part]]
         for part in ("evaluation", "training")
     )
-    windows = WindowDataset(judged, 8, 4)
+    windows = WindowDataset(evaluation, 8, 4)
     assert result.evaluation_windows == len(windows)
-    assert result.training_windows == 2 * len(WindowDataset(learnt, 8, 4))
+    assert result.training_windows == 2 * len(WindowDataset(training, 8, 4))
     probability = window_probabilities(network, windows, 16).numpy()
     np.testing.assert_allclose(result.evaluation.probability, probability, atol=1e-12)
     with (tmp_path / "fold1" / "predictions_mlp.csv").open(encoding="utf-8") as stream:
         rows = list(csv.DictReader(stream))
     assert len(rows) == len(windows)
     for k, row in enumerate(rows):
-        gait = judged[int(windows.gait_index[k])]
-        assert (row["person"], row["gait"], row["label"]) == (
-            gait.person,
-            gait.name,
-            "sick" if gait.sick else "healthy",
+        trial = evaluation[int(windows.trial_index[k])]
+        assert (row["subject"], row["trial"], row["label"]) == (
+            trial.subject_id,
+            trial.trial_id,
+            "sick" if trial.sick else "healthy",
         )
         assert int(row["first_frame"]) == int(windows.first_frame[k])
-        assert float(row["probability"]) == pytest.approx(probability[k], abs=1e-6)
+        assert float(row["probability_sick"]) == pytest.approx(probability[k], abs=1e-6)
 
 
-def test_a_finished_fold_is_left_alone_until_something_changes(train, tmp_path, poses):
+def test_finished_fold_is_not_trained_again_until_an_input_changes(train, tmp_path, poses):
     assert train(tmp_path / "out", "--epochs", 2)[0] == 0
-    kept = tmp_path / "out" / "fold0" / "mlp.ckpt"
+    checkpoint_file = tmp_path / "out" / "fold0" / "mlp.ckpt"
 
     def trained(*words, **more):
-        before = kept.stat().st_mtime_ns
-        code, told, said = train(tmp_path / "out", *words, **more)
+        before = checkpoint_file.stat().st_mtime_ns
+        code, out_lines, err_lines = train(tmp_path / "out", *words, **more)
         assert code == 0
-        assert any(line.startswith("report") for line in told)
-        assert (kept.stat().st_mtime_ns != before) == any(" epoch 1 of " in line for line in said)
-        return kept.stat().st_mtime_ns != before
+        assert any(line.startswith("report") for line in out_lines)
+        assert (checkpoint_file.stat().st_mtime_ns != before) == any(" epoch 1 of " in line for line in err_lines)
+        return checkpoint_file.stat().st_mtime_ns != before
 
     assert not trained("--epochs", 2)
     assert trained("--epochs", 2, "--overwrite")
@@ -283,45 +285,76 @@ def test_a_finished_fold_is_left_alone_until_something_changes(train, tmp_path, 
     assert trained("--epochs", 3, "--seed", 1, base=other)
 
 
-def test_a_finished_fold_is_told_of_with_the_poses_as_they_are_now(train, tmp_path, poses):
+def test_training_of_an_earlier_version_is_finished_and_can_be_resumed(train, tmp_path):
+    """The files in ``old_training`` were written by version 0.1.0 with other keys (``old_names``)."""
+    out = shutil.copytree(OLD_TRAINING, tmp_path / "out")
+    checkpoint_file = out / "fold0" / "mlp.ckpt"
+    before = checkpoint_file.read_bytes()
+    code, out_lines, err_lines = train(out, "--epochs", 2)
+    assert (code, err_lines) == (0, [])
+    assert any(line.startswith("report") for line in out_lines)
+    assert checkpoint_file.read_bytes() == before
+    code, _, err_lines = train(out, "--epochs", 3, "--resume")
+    assert code == 0
+    assert [line.split(":")[1] for line in err_lines] == [" epoch 3 of 3"]
+
+
+def test_read_result_reads_a_result_of_an_earlier_version(train, tmp_path):
+    old = read_result(OLD_TRAINING / "result_mlp_fold0.npz")
+    assert train(tmp_path, "--epochs", 2)[0] == 0
+    new = read_result(tmp_path / "result_mlp_fold0.npz")
+    assert old.same_experiment(new)
+    assert list(old.baselines) == list(new.baselines)
+    assert old.confounder_check.keys() == new.confounder_check.keys()
+    factors = [result.confounder_check["factors"] for result in (old, new)]
+    assert {name: list(factor) for name, factor in factors[0].items()} == {
+        name: list(factor) for name, factor in factors[1].items()
+    }
+    assert (old.evaluation.subjects, old.evaluation.trials) == (new.evaluation.subjects, new.evaluation.trials)
+    for key in ("subject_index", "trial_index", "first_frame", "sick"):
+        np.testing.assert_array_equal(getattr(old.evaluation, key), getattr(new.evaluation, key))
+    np.testing.assert_allclose(old.evaluation.probability, new.evaluation.probability, atol=1e-4)
+
+
+def test_report_on_a_finished_fold_checks_the_present_poses(train, tmp_path, poses):
     base = shutil.copytree(poses, tmp_path / "poses")
     out = tmp_path / "out"
     assert not train(out, "--epochs", 1, base=base)[1][0].startswith("warning")
     trained = (out / "fold0" / "mlp.ckpt").stat().st_mtime_ns
-    for path in base.rglob("poses.npz"):  # markers are missing in the recordings of sick persons alone
+    for path in base.rglob("poses.npz"):  # markers are missing only in trials of sick subjects
         with np.load(path) as data:
-            seen = np.where(np.arange(24) % 2, 40, 10 if "sick" in path.parts else 40)
-            held = {**data, "markers_seen": seen}
-        np.savez(path, **held)
+            visible = np.where(np.arange(24) % 2, 40, 10 if "sick" in path.parts else 40)
+            with_missing = {**data, "num_visible_markers": visible}
+        np.savez(path, **with_missing)
     (base / "healthy" / "H9" / "walk1").mkdir(parents=True)
     (base / "healthy" / "H9" / "walk1" / "poses.npz").write_bytes(b"PK\x03\x04 cut")
-    code, told, said = train(out, "--epochs", 1, base=base)
-    assert (code, said) == (0, [])
+    code, out_lines, err_lines = train(out, "--epochs", 1, base=base)
+    assert (code, err_lines) == (0, [])
     assert (out / "fold0" / "mlp.ckpt").stat().st_mtime_ns == trained
-    assert told[0].startswith("warning: ")
-    assert any("healthy/H9/walk1" in line for line in told)
+    assert out_lines[0].startswith("warning: ")
+    assert any("healthy/H9/walk1" in line for line in out_lines)
     for name in ("metrics_mlp_fold0.json", "metrics_mlp_all.json"):
         metrics = json.loads((out / name).read_text(encoding="utf-8"))
-        assert metrics["leak_check"]["leaks"]
+        assert metrics["confounder_check"]["confounded"]
         assert any("healthy/H9/walk1" in line for line in metrics["problems"])
     assert "healthy/H9/walk1" in (out / "report_mlp.html").read_text(encoding="utf-8")
 
 
-def test_a_baseline_that_could_not_be_made_then_is_made_later(train, tmp_path):
+def test_missing_baseline_is_added_to_a_finished_fold(train, tmp_path):
     code, first, _ = train(tmp_path, "--epochs", 1)
-    whole = read_result(tmp_path / "result_mlp_fold0.npz")
-    save_result(replace(whole, baselines=whole.baselines | {"walking_speed": "It was not installed."}), tmp_path)
+    complete = read_result(tmp_path / "result_mlp_fold0.npz")
+    save_result(replace(complete, baselines=complete.baselines | {"walking_speed": "It was not installed."}), tmp_path)
     trained = (tmp_path / "fold0" / "mlp.ckpt").stat().st_mtime_ns
     assert train(tmp_path, "--epochs", 1) == (code, first, [])
-    now = read_result(tmp_path / "result_mlp_fold0.npz")
-    assert list(now.baselines) == list(whole.baselines)
-    left, right = (result.baselines["walking_speed"].probability for result in (whole, now))
+    completed = read_result(tmp_path / "result_mlp_fold0.npz")
+    assert list(completed.baselines) == list(complete.baselines)
+    left, right = (result.baselines["walking_speed"].probability for result in (complete, completed))
     np.testing.assert_array_equal(left, right)
     assert (tmp_path / "fold0" / "mlp.ckpt").stat().st_mtime_ns == trained
-    assert left_over(tmp_path) == []
+    assert stale_temporaries(tmp_path) == []
 
 
-def test_early_stopping_holds_back_training_persons_and_never_those_who_judge(train, tmp_path):
+def test_early_stopping_holds_out_training_subjects_only(train, tmp_path):
     assert train(tmp_path, "--epochs", 60, "--early_stopping", 2, "--lr", 0.03)[0] == 0
     result = read_result(tmp_path / "result_mlp_fold0.npz")
     assert result.validation
@@ -336,118 +369,120 @@ def test_early_stopping_holds_back_training_persons_and_never_those_who_judge(tr
         assert any(not torch.equal(values, last[name]) for name, values in checkpoint.weights.items())
 
 
-# --- stops ------------------------------------------------------------------------------------------------------------
+# --- interruptions ----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("script", ["multi_mlp", "transformer"])
-def test_going_on_gives_the_curve_of_an_unbroken_run(train, tmp_path, script):
+def test_resume_gives_the_result_of_an_uninterrupted_run(train, tmp_path, script):
     assert train(tmp_path / "whole", "--epochs", 4, script=script)[0] == 0
     assert train(tmp_path / "parts", "--epochs", 1, script=script)[0] == 0
-    code, _, said = train(tmp_path / "parts", "--epochs", 4, "--resume", script=script)
+    code, _, err_lines = train(tmp_path / "parts", "--epochs", 4, "--resume", script=script)
     assert code == 0
-    assert [line.split(":")[1] for line in said] == [f" epoch {k} of 4" for k in (2, 3, 4)]
+    assert [line.split(":")[1] for line in err_lines] == [f" epoch {k} of 4" for k in (2, 3, 4)]
     network = "mlp" if script == "multi_mlp" else script
-    assert courses(tmp_path / "whole", network) == courses(tmp_path / "parts", network) != {}
+    assert epochs_by_fold(tmp_path / "whole", network) == epochs_by_fold(tmp_path / "parts", network) != {}
     if script == "multi_mlp":
         assert_same_training(tmp_path / "whole", tmp_path / "parts")
 
 
-def test_it_goes_on_only_from_a_training_of_the_same_kind(train, tmp_path):
+def test_resume_requires_the_same_settings(train, tmp_path):
     train(tmp_path, "--epochs", 2)
-    code, told, (line,) = train(tmp_path, "--epochs", 4, "--resume", "--use_pos_ratio")
-    assert (code, told) == (1, [])
-    assert "fold0/mlp.ckpt: was trained otherwise (weigh_classes changed)" in line
-    code, told, (line,) = train(tmp_path, "--epochs", 1, "--resume")
-    assert (code, told) == (1, [])
-    assert "has 2 epochs behind it, more than --epochs 1" in line
+    code, out_lines, (line,) = train(tmp_path, "--epochs", 4, "--resume", "--use_pos_ratio")
+    assert (code, out_lines) == (1, [])
+    assert "fold0/mlp.ckpt: was trained with other settings (use_class_weights changed)" in line
+    code, out_lines, (line,) = train(tmp_path, "--epochs", 1, "--resume")
+    assert (code, out_lines) == (1, [])
+    assert "has 2 finished epochs, more than --epochs 1" in line
     (tmp_path / "fold0" / "mlp.ckpt").write_bytes(b"cut")
-    code, told, (line,) = train(tmp_path, "--epochs", 4, "--resume")
-    assert (code, told) == (1, [])
+    code, out_lines, (line,) = train(tmp_path, "--epochs", 4, "--resume")
+    assert (code, out_lines) == (1, [])
     assert "fold0/mlp.ckpt: damaged" in line
 
 
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
-def test_a_stop_costs_one_epoch_at_most(train, tmp_path, poses, how):
-    process = started(command("out", poses, "--epochs", 100000), tmp_path)
-    said = [process.stderr.readline() for _ in range(3)]
-    assert said[2].startswith("fold 0: epoch 3 of "), said
-    process.send_signal(how)
-    if how == signal.SIGTERM:
-        process.send_signal(how)  # as a system that shuts down may
-    told, rest = process.communicate(timeout=60)
+@pytest.mark.parametrize("stop_signal", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_interruption_costs_at_most_one_epoch(train, tmp_path, poses, stop_signal):
+    process = start_process(command("out", poses, "--epochs", 100000), tmp_path)
+    err_lines = [process.stderr.readline() for _ in range(3)]
+    assert err_lines[2].startswith("fold 0: epoch 3 of "), err_lines
+    process.send_signal(stop_signal)
+    if stop_signal == signal.SIGTERM:
+        process.send_signal(stop_signal)  # as during a system shutdown
+    out_lines, rest = process.communicate(timeout=60)
     out = tmp_path / "out"
-    done = len(load_checkpoint(out / "fold0" / "mlp.ckpt").training_state["epochs"])
-    assert done >= 3
-    assert told == ""
-    if how != signal.SIGKILL:
+    num_epochs = len(load_checkpoint(out / "fold0" / "mlp.ckpt").training_state["epochs"])
+    assert num_epochs >= 3
+    assert out_lines == ""
+    if stop_signal != signal.SIGKILL:
         assert process.returncode == 130
         last = rest.splitlines()[-1]
         assert (
-            last == f"Stopped: fold 0 has {done} of 100000 epochs; the same command with --resume goes on from there."
+            last
+            == f"Stopped: fold 0 has {num_epochs} of 100000 epochs; to resume, give the same command with --resume."
         )
-        assert left_over(out) == []
-    assert train(out, "--epochs", done + 2, "--resume")[0] == 0
-    assert train(tmp_path / "unbroken", "--epochs", done + 2)[0] == 0
+        assert stale_temporaries(out) == []
+    assert train(out, "--epochs", num_epochs + 2, "--resume")[0] == 0
+    assert train(tmp_path / "unbroken", "--epochs", num_epochs + 2)[0] == 0
     assert_same_training(out, tmp_path / "unbroken")
-    assert left_over(out) == []
+    assert stale_temporaries(out) == []
 
 
-def test_a_stop_of_several_folds_is_one_line(tmp_path, poses):
+def test_interruption_of_several_folds_gives_one_line(tmp_path, poses):
     words = command("out", poses, "--epochs", 100000, "--cross", "all", "--workers", 2)
-    process = started(words, tmp_path)
-    said = [process.stderr.readline() for _ in range(4)]
+    process = start_process(words, tmp_path)
+    err_lines = [process.stderr.readline() for _ in range(4)]
     process.terminate()
-    told, rest = process.communicate(timeout=60)
-    assert (process.returncode, told) == (130, "")
-    *epochs, last = [*said, *rest.splitlines()]
+    out_lines, rest = process.communicate(timeout=60)
+    assert (process.returncode, out_lines) == (130, "")
+    *epochs, last = [*err_lines, *rest.splitlines()]
     assert all(" epoch " in line for line in epochs)
-    assert last.startswith(("Stopped: fold 0 has ", "Stopped: fold 1 has "))  # whichever of the two was quicker
-    assert last.endswith("of 100000 epochs; the same command with --resume goes on from there.")
-    assert left_over(tmp_path / "out") == []
+    assert last.startswith(("Stopped: fold 0 has ", "Stopped: fold 1 has "))  # whichever was faster
+    assert last.endswith("of 100000 epochs; to resume, give the same command with --resume.")
+    assert stale_temporaries(tmp_path / "out") == []
 
 
-def test_a_timeout_ends_after_its_epoch_and_says_so(train, tmp_path):
-    code, told, said = train(tmp_path, "--epochs", 100000, "--timeout", 0.01)
+def test_timeout_stops_after_the_present_epoch(train, tmp_path):
+    code, out_lines, err_lines = train(tmp_path, "--epochs", 100000, "--timeout", 0.01)
     assert code == 0
-    assert said[-1] == (
-        "fold 0: stopped by --timeout after epoch 1 of 100000; the same command with --resume goes on from there."
+    assert err_lines[-1] == (
+        "fold 0: stopped by --timeout after epoch 1 of 100000; to resume, give the same command with --resume."
     )
     assert read_result(tmp_path / "result_mlp_fold0.npz").timed_out
-    assert any("balanced accuracy" in line.lower() for line in told)
-    code, _, said = train(tmp_path, "--epochs", 100000, "--timeout", 0.01, "--resume")
-    assert said[0].startswith("fold 0: epoch 2 of ")
+    assert any("balanced accuracy" in line.lower() for line in out_lines)
+    code, _, err_lines = train(tmp_path, "--epochs", 100000, "--timeout", 0.01, "--resume")
+    assert err_lines[0].startswith("fold 0: epoch 2 of ")
 
 
-def test_a_timeout_before_the_first_epoch_is_no_failure_and_forgets_no_finished_fold(train, tmp_path):
+def test_timeout_before_the_first_epoch_skips_unfinished_folds(train, tmp_path):
     words = ["--epochs", 1, "--cross", "all", "--workers", 1]
-    code, told, said = train(tmp_path, *words, "--timeout", 1e-6)
-    assert (code, told) == (0, [])
-    assert said == [f"fold {k}: not begun, as --timeout had passed." for k in range(3)]
+    code, out_lines, err_lines = train(tmp_path, *words, "--timeout", 1e-6)
+    assert (code, out_lines) == (0, [])
+    assert err_lines == [f"fold {k}: skipped, because --timeout had passed." for k in range(3)]
     assert train(tmp_path, "--epochs", 1, "--cross", 1)[0] == 0
     *_, last = train(tmp_path / "anew", "--epochs", 2, "--overwrite", "--timeout", 1e-6)[2]
-    assert last.endswith("; the same command with --resume in place of --overwrite goes on from there.")
-    code, told, said = train(tmp_path, *words, "--timeout", 1e-6)
+    assert last.endswith("; to resume, give the same command with --resume instead of --overwrite.")
+    code, out_lines, err_lines = train(tmp_path, *words, "--timeout", 1e-6)
     assert code == 0
-    assert said == [f"fold {k}: not begun, as --timeout had passed." for k in (0, 2)]
-    assert told[-1] == f"network: {tmp_path}/fold1/mlp.ckpt"
+    assert err_lines == [f"fold {k}: skipped, because --timeout had passed." for k in (0, 2)]
+    assert out_lines[-1] == f"network: {tmp_path}/fold1/mlp.ckpt"
 
 
-@pytest.mark.parametrize(("words", "how"), [([], ""), (["--overwrite"], " without --overwrite")])
-def test_a_stop_while_the_report_is_written_says_that_training_is_over(train, tmp_path, monkeypatch, words, how):
+@pytest.mark.parametrize(("words", "without"), [([], ""), (["--overwrite"], " without --overwrite")])
+def test_interruption_of_the_report_says_that_the_training_is_finished(train, tmp_path, monkeypatch, words, without):
     with monkeypatch.context() as patch:
-        patch.setattr("gait.report.training.write_report.pictures", lambda _: os.kill(os.getpid(), signal.SIGINT))
-        code, told, said = train(tmp_path, "--epochs", 1, *words)
-    assert (code, told) == (130, [])
-    assert said[-1] == (
-        f"Stopped while the report was written; training is finished: the same command{how} writes the report."
+        patch.setattr("gait.report.training.write_report.draw_figures", lambda _: os.kill(os.getpid(), signal.SIGINT))
+        code, out_lines, err_lines = train(tmp_path, "--epochs", 1, *words)
+    assert (code, out_lines) == (130, [])
+    assert err_lines[-1] == (
+        "Stopped while the report was being written; the training is finished: the same "
+        f"command{without} writes the report."
     )
     assert train(tmp_path, "--epochs", 1)[::2] == (0, [])
 
 
-def test_two_runs_do_not_write_one_fold(train, tmp_path):
+def test_two_runs_cannot_train_the_same_fold(train, tmp_path):
     with folder_lock(tmp_path / "fold0-mlp"):
-        code, told, (line,) = train(tmp_path, "--epochs", 1)
-    assert (code, told) == (1, [])
+        code, out_lines, (line,) = train(tmp_path, "--epochs", 1)
+    assert (code, out_lines) == (1, [])
     assert line.startswith(f"fold 0: another run (process {os.getpid()} on ")
     assert line.endswith("is training this fold.")
 
@@ -456,157 +491,161 @@ def test_two_runs_do_not_write_one_fold(train, tmp_path):
 
 
 @pytest.fixture(scope="module")
-def each(poses, tmp_path_factory):
-    """Every fold trained alone."""
+def separate_folds(poses, tmp_path_factory):
+    """A folder in which every fold was trained alone."""
     folder = tmp_path_factory.mktemp("each")
     for fold in range(3):
         words = ["--base_folder", poses, "--save_folder", folder, *SHARED, *SIZES["multi_mlp"], "--epochs", 2]
-        asked = [*map(str, words), "--cross", str(fold)]
-        with signals_kept():
-            assert training_script(lambda asked=asked: loaded("multi_mlp").parse_arguments(asked)) == 0
+        flags = [*map(str, words), "--cross", str(fold)]
+        with restored_signals():
+            assert run_training_script(lambda flags=flags: load_script("multi_mlp").parse_arguments(flags)) == 0
     return folder
 
 
-def test_all_folds_side_by_side_are_the_same_folds_and_judge_everyone_once(train, tmp_path, each):
-    code, told, said = train(tmp_path, "--epochs", 2, "--cross", "all", "--workers", 2)
-    assert code == 0, said
-    assert sorted(line.split(":")[0] for line in said) == [f"fold {k}" for k in (0, 0, 1, 1, 2, 2)]
-    assert_same_training(tmp_path, each)
+def test_parallel_folds_equal_single_folds_and_evaluate_every_subject_once(train, tmp_path, separate_folds):
+    code, out_lines, err_lines = train(tmp_path, "--epochs", 2, "--cross", "all", "--workers", 2)
+    assert code == 0, err_lines
+    assert sorted(line.split(":")[0] for line in err_lines) == [f"fold {k}" for k in (0, 0, 1, 1, 2, 2)]
+    assert_same_training(tmp_path, separate_folds)
     summary = json.loads((tmp_path / "metrics_mlp_all.json").read_text(encoding="utf-8"))
-    assert len(summary["probability_by_person"]) == 2 * PERSONS
+    assert len(summary["probability_by_subject"]) == 2 * NUM_SUBJECTS
     assert summary["crossid"] == [0, 1, 2]
-    assert left_over(tmp_path) == []
-    code, again, said = train(tmp_path, "--epochs", 2, "--cross", "all", "--workers", 2)
-    assert (code, again, said) == (0, told, [])
+    assert stale_temporaries(tmp_path) == []
+    code, again, err_lines = train(tmp_path, "--epochs", 2, "--cross", "all", "--workers", 2)
+    assert (code, again, err_lines) == (0, out_lines, [])
 
 
-def test_a_fold_that_fails_stops_no_other(train, tmp_path):
+def test_failed_fold_does_not_stop_the_others(train, tmp_path):
     (tmp_path / "fold1").write_text("a file\n", encoding="utf-8")
-    code, told, said = train(tmp_path, "--epochs", 1, "--cross", "all", "--workers", 2)
+    code, out_lines, err_lines = train(tmp_path, "--epochs", 1, "--cross", "all", "--workers", 2)
     assert code == 1
-    (line,) = [line for line in said if " epoch " not in line]
+    (line,) = [line for line in err_lines if " epoch " not in line]
     assert line.startswith("fold 1: ")
     assert "cannot be written" in line
-    assert sorted(courses(tmp_path)) == ["result_mlp_fold0", "result_mlp_fold2"]
-    assert any("folds 0, 2 of 3" in line for line in told), told
+    assert sorted(epochs_by_fold(tmp_path)) == ["result_mlp_fold0", "result_mlp_fold2"]
+    assert any("folds 0, 2 of 3" in line for line in out_lines), out_lines
 
 
-def test_a_fold_whose_process_died_goes_on_from_its_last_epoch(tmp_path, poses):
+def test_fold_of_a_killed_process_continues_after_its_last_epoch(tmp_path, poses):
     (tmp_path / "out").mkdir()
     words = command("out", poses, "--epochs", 15, "--cross", "all", "--workers", 2, "--overwrite")
-    process = started(words, tmp_path)
-    said = []
-    while not (said and said[-1].startswith("fold 0: epoch 3 of ")):
-        said.append(process.stderr.readline())
-        assert said[-1]
+    process = start_process(words, tmp_path)
+    err_lines = []
+    while not (err_lines and err_lines[-1].startswith("fold 0: epoch 3 of ")):
+        err_lines.append(process.stderr.readline())
+        assert err_lines[-1]
     holder = (tmp_path / "out" / ".fold0-mlp.lock").read_text(encoding="utf-8")
     os.kill(int(holder.split()[1]), signal.SIGKILL)
     _, rest = process.communicate(timeout=120)
     assert process.returncode == 0, rest
-    assert "tried once more at the end, alone" in rest
-    epochs = [int(line.split()[3]) for line in [*said, *rest.splitlines()] if line.startswith("fold 0: epoch ")]
+    assert "trying once more at the end, alone" in rest
+    epochs = [int(line.split()[3]) for line in [*err_lines, *rest.splitlines()] if line.startswith("fold 0: epoch ")]
     assert epochs == sorted(epochs)
     assert (epochs.count(1), epochs[-1]) == (1, 15)
-    assert left_over(tmp_path / "out") == []
+    assert stale_temporaries(tmp_path / "out") == []
 
 
-def test_an_unforeseen_error_is_a_line_of_its_fold(train, tmp_path, monkeypatch):
+def test_unexpected_error_gives_one_line_for_its_fold(train, tmp_path, monkeypatch):
     def broken(*_, **__):
-        raise ZeroDivisionError("nobody thought of this")
+        raise ZeroDivisionError("an unexpected error")
 
     monkeypatch.setattr("gait.learning.train_fold.baseline_predictions", broken)
-    code, _, said = train(tmp_path, "--epochs", 1)
+    code, _, err_lines = train(tmp_path, "--epochs", 1)
     assert code == 1
-    assert said[-1].startswith("fold 0: the training broke off (ZeroDivisionError: nobody thought of this, in ")
+    assert err_lines[-1].startswith(
+        "fold 0: the training failed unexpectedly (ZeroDivisionError: an unexpected error, in "
+    )
 
 
-def test_a_dask_cluster_trains_the_same_folds(train, tmp_path, each, monkeypatch):
+def test_dask_cluster_trains_the_same_folds(train, tmp_path, separate_folds, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "cluster").mkdir()
     with cluster(tmp_path / "cluster", REPOSITORY, "1") as (address, _):
-        code, _, said = train("out", "--epochs", 2, "--cross", "all", "--scheduler", address)
+        code, _, err_lines = train("out", "--epochs", 2, "--cross", "all", "--scheduler", address)
         wrong, _, lines = train("out", "--epochs", 3, "--scheduler", address, "--device", "cuda:77")
-    assert code == 0, said
-    assert_same_training(tmp_path / "out", each)
-    assert left_over(tmp_path / "out") == []
+    assert code == 0, err_lines
+    assert_same_training(tmp_path / "out", separate_folds)
+    assert stale_temporaries(tmp_path / "out") == []
     assert wrong == 1
-    assert lines == ["fold 0: --device cuda:77: there is no such device here; there is cpu."]
+    assert lines == ["fold 0: --device cuda:77: not available on this computer; available: cpu."]
 
 
-def test_torchrun_divides_the_windows_and_makes_the_same_steps(train, tmp_path, poses):
-    """Two processes, batches and a last batch that one of them has no window of."""
+def test_torchrun_gives_the_same_training_as_one_process(train, tmp_path, poses):
+    """It does so for two processes and a last batch of which one process has no window."""
     words = ["--epochs", 4, "--batch_size", 17, "--use_pos_ratio"]
     before = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", 2]
-    process = started(command("two", poses, *words, before=before), tmp_path)
-    told, said = process.communicate(timeout=300)
-    assert process.returncode == 0, said
-    assert len([line for line in said.splitlines() if line.startswith("fold 0: epoch ")]) == 4, "one of them speaks"
-    assert len([line for line in told.splitlines() if "mlp.ckpt" in line]) == 1
+    process = start_process(command("two", poses, *words, before=before), tmp_path)
+    out_lines, err_lines = process.communicate(timeout=300)
+    assert process.returncode == 0, err_lines
+    assert len([line for line in err_lines.splitlines() if line.startswith("fold 0: epoch ")]) == 4, (
+        "only one process prints"
+    )
+    assert len([line for line in out_lines.splitlines() if "mlp.ckpt" in line]) == 1
     assert train(tmp_path / "one", *words)[0] == 0
     one, two = (read_result(tmp_path / name / "result_mlp_fold0.npz") for name in ("one", "two"))
     assert one.training_windows % 17 == 1
     for left, right in zip(one.epochs, two.epochs, strict=True):
         for kind in ("train", "eval"):
             assert right[kind]["loss"] == pytest.approx(left[kind]["loss"], abs=1e-4)
-    assert left_over(tmp_path / "two") == []
+    assert stale_temporaries(tmp_path / "two") == []
 
 
-def test_what_one_process_of_torchrun_meets_is_a_line_of_its_fold_and_the_others_go_on(tmp_path, poses):
+def test_error_in_one_process_of_torchrun_gives_one_line_and_other_folds_continue(tmp_path, poses):
     before = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", 2]
     (tmp_path / "two" / "tensorboard_mlp").mkdir(parents=True)
     (tmp_path / "two" / "tensorboard_mlp" / "fold1").write_text("a file\n", encoding="utf-8")
     with folder_lock(tmp_path / "two" / "fold0-mlp"):
-        process = started(command("two", poses, "--epochs", 1, "--cross", "all", before=before), tmp_path)
+        process = start_process(command("two", poses, "--epochs", 1, "--cross", "all", before=before), tmp_path)
         try:
-            told, said = process.communicate(timeout=120)
+            out_lines, err_lines = process.communicate(timeout=120)
         finally:
-            process.terminate()  # ends the two as well, should they wait for each other
-    lines = [line for line in said.splitlines() if line.startswith("fold ")]
+            process.terminate()  # also ends both processes if they wait for each other
+    lines = [line for line in err_lines.splitlines() if line.startswith("fold ")]
     assert process.returncode == 1
-    assert [line.split(":")[0] for line in lines] == ["fold 0", "fold 1", "fold 2"], said
+    assert [line.split(":")[0] for line in lines] == ["fold 0", "fold 1", "fold 2"], err_lines
     assert "another run" in lines[0]
     assert "tensorboard_mlp/fold1: cannot be written" in lines[1]
     assert "epoch 1 of 1" in lines[2]
-    assert "two/fold2/mlp.ckpt" in told
-    assert "GaitError" not in said
+    assert "two/fold2/mlp.ckpt" in out_lines
+    assert "GaitError" not in err_lines
 
 
 # --- wrong input ------------------------------------------------------------------------------------------------------
 
 
-def test_what_cannot_be_used_is_a_line_each_and_the_rest_goes_on(train, tmp_path, poses):
+def test_unusable_trials_give_one_line_each_and_are_excluded(train, tmp_path, poses):
     base = shutil.copytree(poses, tmp_path / "poses")
     (base / "healthy" / "H0" / "walk1" / "poses.npz").write_bytes(b"PK\x03\x04 cut")
     with np.load(base / "sick" / "S1" / "walk2" / "poses.npz") as data:
         holed = {**data, "joints": np.where(np.arange(24)[:, None, None] == 3, np.nan, data["joints"])}
     np.savez(base / "sick" / "S1" / "walk2" / "poses.npz", **holed)
-    write_gait(base, "healthy/H2/short", stick_walker(7))
-    write_gait(base, "elsewhere/P9/walk1", stick_walker(24))
-    code, told, _ = train(tmp_path / "out", "--epochs", 1, base=base)
+    write_trial(base, "healthy/H2/short", stick_figure(7))
+    write_trial(base, "elsewhere/P9/walk1", stick_figure(24))
+    code, out_lines, _ = train(tmp_path / "out", "--epochs", 1, base=base)
     assert code == 0
     problems = read_result(tmp_path / "out" / "result_mlp_fold0.npz").problems
     for part in ("healthy/H0/walk1", "sick/S1/walk2", "healthy/H2/short: 7 frames", "elsewhere"):
         assert len([line for line in problems if part in line]) == 1, part
-        assert any(part in line for line in told), part
+        assert any(part in line for line in out_lines), part
     assert len(problems) == 4
 
 
-def test_a_name_in_letters_of_another_time_costs_nothing(train, tmp_path, poses):
+def test_subject_names_may_contain_invalid_utf8(train, tmp_path, poses):
     base = shutil.copytree(poses, tmp_path / "poses")
     for label, letter in (("healthy", "H"), ("sick", "S")):
-        for k in range(PERSONS):
+        for k in range(NUM_SUBJECTS):
             (base / label / f"{letter}{k}").rename(os.fsdecode(os.fsencode(base / label / f"{letter}{k}") + b"\xe9"))
-    code, told, said = train(tmp_path / "out", "--epochs", 1, base=base)
-    assert code == 0, said
+    code, out_lines, err_lines = train(tmp_path / "out", "--epochs", 1, base=base)
+    assert code == 0, err_lines
     assert (tmp_path / "out" / "fold0" / "predictions_mlp.csv").stat().st_size > 100
-    assert any(line.startswith("report") for line in told)
+    assert any(line.startswith("report") for line in out_lines)
 
 
 @pytest.mark.parametrize(
-    ("spoil", "said"),
+    ("spoil", "expected"),
     [
         (lambda base: shutil.rmtree(base), "no such folder"),
-        (lambda base: shutil.rmtree(base / "sick"), "5 healthy and 0 ill"),
+        (lambda base: shutil.rmtree(base / "sick"), "5 healthy and 0 sick"),
         (
             lambda base: [shutil.rmtree(base / f"{name}{k}") for name in ("healthy/H", "sick/S") for k in range(1, 5)],
             "1 ",
@@ -614,44 +653,44 @@ def test_a_name_in_letters_of_another_time_costs_nothing(train, tmp_path, poses)
         (lambda base: shutil.rmtree(base / "sick" / "S0") or shutil.rmtree(base / "sick" / "S1"), None),
         (lambda base: [shutil.rmtree(base / "sick" / f"S{k}") for k in range(3)], "3 folds need"),
     ],
-    ids=["nothing", "one label", "two persons", "enough", "too few"],
+    ids=["nothing", "one label", "two subjects", "enough", "too few"],
 )
-def test_too_few_persons_are_one_line_that_counts_them(train, tmp_path, poses, spoil, said):
+def test_too_few_subjects_give_one_line_with_their_numbers(train, tmp_path, poses, spoil, expected):
     base = shutil.copytree(poses, tmp_path / "poses")
     spoil(base)
-    code, told, lines = train(tmp_path / "out", "--epochs", 1, base=base)
-    if said is None:
+    code, out_lines, lines = train(tmp_path / "out", "--epochs", 1, base=base)
+    if expected is None:
         assert code == 0, lines
         return
-    assert (code, told) == (2, [])
-    assert said in lines[-1]
+    assert (code, out_lines) == (2, [])
+    assert expected in lines[-1]
     assert not (tmp_path / "out").exists()
 
 
-def test_recordings_that_are_all_too_short_are_one_line(train, tmp_path):
-    code, told, (line,) = train(tmp_path / "out", "--interval_size", 128)
-    assert (code, told) == (2, [])
-    assert "every recording is shorter than a window of 128 frames" in line
+def test_trials_that_are_all_too_short_give_one_line(train, tmp_path):
+    code, out_lines, (line,) = train(tmp_path / "out", "--interval_size", 128)
+    assert (code, out_lines) == (2, [])
+    assert "every trial is shorter than a window of 128 frames" in line
     assert "--interval_size" in line
 
 
 @pytest.mark.parametrize("words", [["--device", "cuda:77"], ["--scheduler", "tcp://127.0.0.1:1"]])
-def test_what_is_not_there_is_one_line(train, tmp_path, words):
-    code, told, (line,) = train(tmp_path / "out", *words)
-    assert (code, told) == (2, [])
+def test_missing_device_or_cluster_gives_one_line(train, tmp_path, words):
+    code, out_lines, (line,) = train(tmp_path / "out", *words)
+    assert (code, out_lines) == (2, [])
     assert line.startswith(" ".join(words))
 
 
-def test_poses_without_joints_need_a_body_and_a_rate(train, tmp_path):
+def test_poses_without_joints_require_a_body_and_a_rate(train, tmp_path):
     frame = {"betas": [[0.0] * 10], "pose": [[0.0] * 225], "translation": [[0.0] * 3]}
     for label in ("healthy", "sick"):
         folder = tmp_path / "poses" / label / "P1" / "walk1"
         folder.mkdir(parents=True)
         (folder / "pose_00000.json").write_text(json.dumps(frame), encoding="utf-8")
-    code, _, said = train(tmp_path / "out", base=tmp_path / "poses")
+    code, _, err_lines = train(tmp_path / "out", base=tmp_path / "poses")
     assert code == 2
-    assert "without joints and rate" in said[-1]
+    assert "no joints and no frame rate" in err_lines[-1]
     body = REPOSITORY / "data" / "SUPR" / "open_neutral.npz"
-    code, _, said = train(tmp_path / "out", "--body", body, "--pose_rate", 50, base=tmp_path / "poses")
+    code, _, err_lines = train(tmp_path / "out", "--body", body, "--pose_rate", 50, base=tmp_path / "poses")
     assert code == 2
-    assert "every recording is shorter than a window of 8" in said[-1]
+    assert "every trial is shorter than a window of 8" in err_lines[-1]

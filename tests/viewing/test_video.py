@@ -1,4 +1,4 @@
-"""Pictures and films without a screen, as the script draws them, and what it says where it cannot."""
+"""Images and videos rendered without a screen by the script, and its error messages."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from PIL import Image
 
 from gait.errors import GaitError
 from gait.viewing.file_backend import FileBackend
-from gait.viewing.run_viewer import ViewRequest, draw_without_a_window, joint_named
+from gait.viewing.run_viewer import ViewRequest, parse_joint, render_offscreen
 from tests.helpers.explanation_cases import write_network
-from tests.helpers.viewing_cases import BODIES, REPOSITORY, unlike, write_shown_walk
+from tests.helpers.viewing_cases import BODIES, REPOSITORY, fraction_different, write_fitted_trial
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -24,63 +24,66 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     base = tmp_path_factory.mktemp("world")
-    write_shown_walk(base / "poses/sick/P01/walk1", seconds=1.6)
+    write_fitted_trial(base / "poses/sick/P01/walk1", seconds=1.6)
     write_network(base / "mlp.ckpt")
     return base
 
 
-def look(world: Path, **changes: object) -> ViewRequest:
-    known = {"gait": world / "poses/sick/P01/walk1", "network": world / "mlp.ckpt", "size": (640, 400)}
+def request(world: Path, **changes: object) -> ViewRequest:
+    known = {"trial": world / "poses/sick/P01/walk1", "network": world / "mlp.ckpt", "size": (640, 400)}
     return ViewRequest(FileBackend(BODIES), **(known | changes))
 
 
-def script(*words: object, **more: object) -> subprocess.CompletedProcess:
-    command = [sys.executable, str(REPOSITORY / "attention_viewer.py"), *map(str, words)]
+def script(*argv: object, **more: object) -> subprocess.CompletedProcess:
+    command = [sys.executable, str(REPOSITORY / "attention_viewer.py"), *map(str, argv)]
     return subprocess.run(command, capture_output=True, text=True, check=False, cwd=REPOSITORY, timeout=120, **more)
 
 
 @pytest.mark.parametrize("size", [(640, 400), (1280, 720), (3840, 2160)])
-def test_the_window_of_any_size_as_a_picture(world: Path, tmp_path: Path, size: tuple[int, int]) -> None:
-    still = tmp_path / "new" / "window.png"
-    (line,) = draw_without_a_window(look(world, size=size, seconds=0.5), still=still)
+def test_screenshot_of_any_window_size_shows_every_part(world: Path, tmp_path: Path, size: tuple[int, int]) -> None:
+    screenshot_file = tmp_path / "new" / "window.png"
+    (line,) = render_offscreen(request(world, size=size, time_s=0.5), screenshot_file=screenshot_file)
     assert "0.50 s" in line
-    picture = np.asarray(Image.open(still))
-    assert picture.shape == (size[1], size[0], 3)
-    # Something is drawn in every part: controls, body, what plays, map, probability.
+    image = np.asarray(Image.open(screenshot_file))
+    assert image.shape == (size[1], size[0], 3)
+    # Something is drawn in every part: control panel, body, playback controls, heatmap, probability.
     for across, down in ((0.1, 0.3), (0.6, 0.3), (0.6, 0.56), (0.6, 0.75), (0.6, 0.95)):
         x, y, dx, dy = int(across * size[0]), int(down * size[1]), size[0] // 12, size[1] // 24
-        assert picture[y - dy : y + dy, x - dx : x + dx].std() > 3, (across, down)
+        assert image[y - dy : y + dy, x - dx : x + dx].std() > 3, (across, down)
 
 
-def test_a_film_and_its_pictures_by_the_command_line(world: Path, tmp_path: Path) -> None:
-    gait, network = world / "poses/sick/P01/walk1", world / "mlp.ckpt"
+def test_command_line_renders_video_images_and_screenshot(world: Path, tmp_path: Path) -> None:
+    trial, network = world / "poses/sick/P01/walk1", world / "mlp.ckpt"
     done = script(
-        "--gait", gait, "--network", network, "--video", tmp_path / "film.mp4", "--frames", tmp_path / "frames",
-        "--screenshot", tmp_path / "still.png", "--size", "321x241", "--at", "1", "--speed", "2",
-        "--beside", gait, "--joint", "left knee", "--show", "skeleton", "path",
+        "--gait", trial, "--network", network, "--video", tmp_path / "video.mp4", "--frames", tmp_path / "frames",
+        "--screenshot", tmp_path / "screenshot.png", "--size", "321x241", "--at", "1", "--speed", "2",
+        "--beside", trial, "--joint", "left knee", "--show", "skeleton", "path",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert len(done.stdout.splitlines()) == 3, done.stdout
     files = sorted((tmp_path / "frames").iterdir())
-    assert len(files) == 24, "1.6 s at twice the speed, 30 a second"
-    assert [file.name for file in files[:2]] == ["frame_00001.png", "frame_00007.png"], "as the recording counts"
+    assert len(files) == 24, "1.6 s at twice the speed, 30 frames per second"
+    assert [file.name for file in files[:2]] == ["frame_00001.png", "frame_00007.png"], "numbered as in the trial"
     first, middle = (np.asarray(Image.open(files[k])) for k in (0, 12))
     assert first.shape == (241, 321, 3)
-    assert unlike(first, middle) > 0.02
-    reader = imageio_ffmpeg.read_frames(str(tmp_path / "film.mp4"))
+    assert fraction_different(first, middle) > 0.02
+    reader = imageio_ffmpeg.read_frames(str(tmp_path / "video.mp4"))
     about = next(reader)
-    assert about["size"] == (320, 240), "films have even sizes"
+    assert about["size"] == (320, 240), "videos have even sizes"
     assert about["fps"] == 30
     frames = [np.frombuffer(frame, np.uint8).reshape(240, 320, 3) for frame in reader]
     assert len(frames) == 24
     alike = np.abs(frames[12].astype(int) - middle[:240, :320])
-    assert np.median(alike) < 12, "the film shows the pictures"
+    assert np.median(alike) < 12, "the video shows the same images"
     assert not [file for file in tmp_path.iterdir() if "partial" in file.name]
 
 
-def test_a_film_in_slow_motion_repeats_frames_that_are_one_picture_each(world: Path, tmp_path: Path) -> None:
-    draw_without_a_window(
-        look(world, size=(200, 200), network=None), pictures=tmp_path / "frames", film=tmp_path / "a.mp4", speed=0.25
+def test_slow_motion_video_repeats_frames_but_images_do_not(world: Path, tmp_path: Path) -> None:
+    render_offscreen(
+        request(world, size=(200, 200), network=None),
+        image_dir=tmp_path / "frames",
+        video_file=tmp_path / "a.mp4",
+        speed=0.25,
     )
     assert [file.name for file in sorted((tmp_path / "frames").iterdir())] == [
         f"frame_{k:05d}.png" for k in range(1, 161)
@@ -90,7 +93,7 @@ def test_a_film_in_slow_motion_repeats_frames_that_are_one_picture_each(world: P
     reader.close()
 
 
-def test_without_a_screen_the_window_is_one_line(world: Path) -> None:
+def test_window_without_a_screen_is_one_error_line(world: Path) -> None:
     import os
 
     environment = {name: value for name, value in os.environ.items() if name not in ("DISPLAY", "WAYLAND_DISPLAY")}
@@ -102,29 +105,29 @@ def test_without_a_screen_the_window_is_one_line(world: Path) -> None:
     assert "--screenshot" in line
 
 
-@pytest.mark.parametrize(("missing", "said"), [("imgui_bundle", "imgui-bundle"), ("imageio_ffmpeg", "imageio-ffmpeg")])
-def test_without_its_libraries_the_rest_runs_and_one_line_says_what_lacks(
-    world: Path, tmp_path: Path, missing: str, said: str
-) -> None:
-    """Runs the script where one library cannot be imported."""
+@pytest.mark.parametrize(
+    ("missing", "message"), [("imgui_bundle", "imgui-bundle"), ("imageio_ffmpeg", "imageio-ffmpeg")]
+)
+def test_missing_optional_library_is_one_error_line(world: Path, tmp_path: Path, missing: str, message: str) -> None:
+    """Run the script with one library that cannot be imported."""
     code = (
         "import sys, runpy\n"
         f"sys.modules[{missing!r}] = None\n"
         "sys.argv = ['attention_viewer.py', *sys.argv[1:]]\n"
         "runpy.run_path('attention_viewer.py', run_name='__main__')\n"
     )
-    words = ["--gait", str(world / "poses/sick/P01/walk1"), "--video", str(tmp_path / "film.mp4"), "--size", "320x240"]
+    argv = ["--gait", str(world / "poses/sick/P01/walk1"), "--video", str(tmp_path / "video.mp4"), "--size", "320x240"]
     done = subprocess.run(
-        [sys.executable, "-c", code, *words], capture_output=True, text=True, check=False, cwd=REPOSITORY, timeout=120
+        [sys.executable, "-c", code, *argv], capture_output=True, text=True, check=False, cwd=REPOSITORY, timeout=120
     )
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()
-    assert said in line
+    assert message in line
     assert "setup.sh" in line
-    assert not (tmp_path / "film.mp4").exists()
+    assert not (tmp_path / "video.mp4").exists()
 
 
-def test_a_fit_and_a_training_load_nothing_of_the_window() -> None:
+def test_fit_and_training_do_not_import_window_libraries() -> None:
     code = (
         "import sys, shape_optimizer, train_multi_mlp, gait.viewing.viewer_state, gait.report.fit_figure\n"
         "print(sorted({'imgui_bundle', 'glfw', 'imageio_ffmpeg'} & sys.modules.keys()))"
@@ -134,50 +137,52 @@ def test_a_fit_and_a_training_load_nothing_of_the_window() -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "files", "said"),
+    ("changes", "files", "message"),
     [
-        ({"gait": None}, {"still": "a.png"}, "--gait"),
-        ({"gait": "nowhere"}, {"still": "a.png"}, "no such file or folder"),
-        ({"gait": "poses"}, {"still": "a.png"}, "no fitted gait"),
-        ({"network": "nothing.ckpt"}, {"still": "a.png"}, "nothing.ckpt"),
-        ({"method": "attention"}, {"still": "a.png"}, "attention does not explain this network"),
-        ({}, {"film": "film.avi"}, "name it film.mp4"),
-        ({}, {"film": "a_file/film.mp4"}, "film.mp4"),
-        ({}, {"pictures": "a_file"}, "cannot be written"),
+        ({"trial": None}, {"screenshot_file": "a.png"}, "--gait"),
+        ({"trial": "nowhere"}, {"screenshot_file": "a.png"}, "no such file or folder"),
+        ({"trial": "poses"}, {"screenshot_file": "a.png"}, "no fitted trial"),
+        ({"network": "nothing.ckpt"}, {"screenshot_file": "a.png"}, "nothing.ckpt"),
+        ({"method": "attention"}, {"screenshot_file": "a.png"}, "attention cannot explain this network"),
+        ({}, {"video_file": "video.avi"}, "name it video.mp4"),
+        ({}, {"video_file": "a_file/video.mp4"}, "video.mp4"),
+        ({}, {"image_dir": "a_file"}, "cannot be written"),
     ],
 )
-def test_what_cannot_be_is_one_line(world: Path, tmp_path: Path, changes: dict, files: dict, said: str) -> None:
+def test_render_offscreen_errors_are_one_line(
+    world: Path, tmp_path: Path, changes: dict, files: dict, message: str
+) -> None:
     (tmp_path / "a_file").write_text("in the way")
     changes = {
         name: world / value if isinstance(value, str) and name != "method" else value for name, value in changes.items()
     }
     with pytest.raises(GaitError) as failure:
-        draw_without_a_window(look(world, **changes), **{name: tmp_path / file for name, file in files.items()})
-    assert said in str(failure.value)
+        render_offscreen(request(world, **changes), **{name: tmp_path / file for name, file in files.items()})
+    assert message in str(failure.value)
     assert "\n" not in str(failure.value)
     assert [file.name for file in tmp_path.iterdir()] == ["a_file"]
 
 
 @pytest.mark.parametrize(
-    "words",
+    "argv",
     [
         ["--size", "10x10"], ["--size", "big"], ["--at", "-1"], ["--speed", "0"], ["--show", "bones"],
         ["--method", "lrp"], ["--trained", "a", "--poses", "b"],
     ],
 )  # fmt: skip
-def test_a_command_line_without_sense_is_refused(words: list[str]) -> None:
-    done = script(*words)
+def test_invalid_command_line_is_rejected(argv: list[str]) -> None:
+    done = script(*argv)
     assert done.returncode == 2
-    assert words[0] in done.stderr.splitlines()[-1]
+    assert argv[0] in done.stderr.splitlines()[-1]
 
 
-def test_an_unknown_joint_names_those_there_are() -> None:
-    assert joint_named("Left Knee").name == "LEFT_KNEE"
+def test_parse_joint_lists_valid_names_in_its_error() -> None:
+    assert parse_joint("Left Knee").name == "LEFT_KNEE"
     with pytest.raises(GaitError, match=r"--joint toe: .* left knee, "):
-        joint_named("toe")
+        parse_joint("toe")
 
 
-def test_the_benchmark_runs_in_miniature(tmp_path: Path) -> None:
+def test_viewer_speed_benchmark_runs_with_quick(tmp_path: Path) -> None:
     file = tmp_path / "result.json"
     done = subprocess.run(
         [sys.executable, str(REPOSITORY / "benchmarks/viewer_speed.py"), "--quick", "--json", str(file)],
@@ -189,5 +194,5 @@ def test_the_benchmark_runs_in_miniature(tmp_path: Path) -> None:
     assert result["vertices"] == 13_718
     assert result["window_frames_per_second"] > 1
     assert 0 < result["export_ms_per_frame"] < 5000
-    assert result["still_ms"] < result["window_frame_ms"]
+    assert result["static_ms"] < result["window_frame_ms"]
     assert [file.name for file in tmp_path.iterdir()] == ["result.json"]

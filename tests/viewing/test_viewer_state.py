@@ -1,4 +1,4 @@
-"""What the window shows and does, without drawing: odd files, long recordings, work beside the drawing."""
+"""The state of the viewer without drawing: unusual files, long trials, background jobs."""
 
 from __future__ import annotations
 
@@ -15,296 +15,296 @@ import pytest
 
 from gait.body.skeleton import Joint
 from gait.errors import GaitError
-from gait.explaining import explain_trial as recordings
+from gait.explaining import explain_trial as explain_trial_module
 from gait.learning.architecture import MLPArchitecture
 from gait.motion.pose_files import read_poses, write_json_frames, write_npz
 from gait.viewing.attribution_overlay import AttributionOverlay
 from gait.viewing.background_jobs import Jobs
 from gait.viewing.build_scene import floor_height
 from gait.viewing.file_backend import FileBackend
-from gait.viewing.loaded_trial import BodyModelLocator, LoadedTrial, read_shown_gait
+from gait.viewing.loaded_trial import BodyModelLocator, LoadedTrial, load_trial
 from gait.viewing.mesh_cache import BATCH, MeshBuilder, MeshCache
-from gait.viewing.normative_stride import healthy_mean
-from gait.viewing.phase_sync import same_phase
+from gait.viewing.normative_stride import compute_normative_stride
+from gait.viewing.phase_sync import matching_frame
 from gait.viewing.scene import vertex_normals
 from gait.viewing.viewer_backend import LoadedNetwork, MethodInfo
 from gait.viewing.viewer_state import ViewerState
-from tests.helpers.explanation_cases import WINDOW, importance, write_network
+from tests.helpers.explanation_cases import WINDOW, random_attribution, write_network
 from tests.helpers.fitting_cases import open_body_as
-from tests.helpers.viewing_cases import BODIES, MODELS, open_body, write_shown_walk
+from tests.helpers.viewing_cases import BODIES, MODELS, open_body, write_fitted_trial
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_shown_walk(tmp_path_factory.mktemp("poses") / "sick/P01/walk1", seconds=2.0)
+    return write_fitted_trial(tmp_path_factory.mktemp("poses") / "sick/P01/walk1", seconds=2.0)
 
 
 @pytest.fixture(scope="module")
-def gait(folder: Path) -> LoadedTrial:
-    return read_shown_gait(folder, BODIES)
+def trial(folder: Path) -> LoadedTrial:
+    return load_trial(folder, BODIES)
 
 
 @pytest.fixture
-def session(folder: Path) -> ViewerState:
-    session = ViewerState(FileBackend(BODIES))
-    session.open_gait(folder)
-    session.jobs.finish()
-    yield session
-    session.close()
+def state(folder: Path) -> ViewerState:
+    state = ViewerState(FileBackend(BODIES))
+    state.open_trial(folder)
+    state.jobs.wait()
+    yield state
+    state.close()
 
 
-def copied(folder: Path, to: Path, **changes: object) -> Path:
-    """The same walk with other contents."""
+def copy_trial(folder: Path, to: Path, **changes: object) -> Path:
+    """Copy a trial with some fields changed."""
     to.mkdir(parents=True)
     write_npz(to, replace(read_poses(folder), **changes))
     return to
 
 
-# --- skins
+# --- meshes
 
 
-def test_skins_and_normals_equal_those_of_one_frame_alone(gait: LoadedTrial) -> None:
-    maker = MeshBuilder(open_body(), gait.sequence)
-    for skin, frame in zip(maker.skins(10, 13), (10, 11, 12), strict=True):
-        alone = maker.skins(frame, frame + 1)[0]
-        assert np.allclose(skin.vertices_m, alone.vertices_m, atol=1e-5)
-        assert np.allclose(skin.normals, vertex_normals(skin.vertices_m, maker.faces), atol=1e-4)
+def test_mesh_builder_batch_equals_single_frames(trial: LoadedTrial) -> None:
+    builder = MeshBuilder(open_body(), trial.sequence)
+    for mesh, frame in zip(builder.build(10, 13), (10, 11, 12), strict=True):
+        alone = builder.build(frame, frame + 1)[0]
+        assert np.allclose(mesh.vertices_m, alone.vertices_m, atol=1e-5)
+        assert np.allclose(mesh.normals, vertex_normals(mesh.vertices_m, builder.faces), atol=1e-4)
 
 
-def test_skins_are_made_ahead_of_where_one_looks_and_memory_stays_bounded(gait: LoadedTrial) -> None:
-    maker = MeshBuilder(open_body(), gait.sequence)
-    count, bytes_a_frame = 4, 24 * open_body().num_vertices
-    course = MeshCache(maker, gait.frames, memory=count * BATCH * bytes_a_frame)
+def test_mesh_cache_prefetches_ahead_within_its_memory(trial: LoadedTrial) -> None:
+    builder = MeshBuilder(open_body(), trial.sequence)
+    count, bytes_per_frame = 4, 24 * open_body().num_vertices
+    mesh_cache = MeshCache(builder, trial.num_frames, memory_bytes=count * BATCH * bytes_per_frame)
     try:
-        course.at(40)
-        wait_until(lambda: course.ready == count * BATCH)
-        asked = maker.skins
-        maker.skins = None  # type: ignore[assignment, method-assign]
+        mesh_cache.mesh_at(40)
+        wait_until(lambda: mesh_cache.num_ready == count * BATCH)
+        build = builder.build
+        builder.build = None  # type: ignore[assignment, method-assign]
         for frame in (40, 70, 33, 20):  # ahead, and one batch behind
-            assert course.at(frame).vertices_m.shape == (open_body().num_vertices, 3)
-        maker.skins = asked  # type: ignore[method-assign]
-        course.at(150)
-        wait_until(lambda: 9 in course._batches)
-        wait_until(lambda: len(course._batches) <= count)
+            assert mesh_cache.mesh_at(frame).vertices_m.shape == (open_body().num_vertices, 3)
+        builder.build = build  # type: ignore[method-assign]
+        mesh_cache.mesh_at(150)
+        wait_until(lambda: 9 in mesh_cache._batches)
+        wait_until(lambda: len(mesh_cache._batches) <= count)
     finally:
-        course.close()
-    assert not course._thread.is_alive()
+        mesh_cache.close()
+    assert not mesh_cache._thread.is_alive()
 
 
-def test_a_recording_of_twenty_thousand_frames_is_opened_within_memory(folder: Path, tmp_path: Path) -> None:
+def test_trial_of_20000_frames_opens_within_memory(folder: Path, tmp_path: Path) -> None:
     short = read_poses(folder)
-    times = -(-20_000 // short.frames)
+    times = -(-20_000 // short.num_frames)
     step = short.translation_m[-1] - short.translation_m[0]
-    shift = np.repeat(np.arange(times), short.frames)[:20_000, None].astype(np.float32) * step
-    long = copied(
+    shift = np.repeat(np.arange(times), short.num_frames)[:20_000, None].astype(np.float32) * step
+    long = copy_trial(
         folder,
-        tmp_path / "walk",
+        tmp_path / "trial",
         poses=np.tile(short.poses, (times, 1))[:20_000],
         translation_m=np.tile(short.translation_m, (times, 1))[:20_000] + shift,
         joints_m=np.tile(short.joints_m, (times, 1, 1))[:20_000] + shift[:, None],
     )
     network = write_network(tmp_path / "mlp.ckpt")
-    session = ViewerState(FileBackend(BODIES, stride=64))
-    session.open_gait(long)
-    session.open_network(network)
-    session.want_explanation()
+    state = ViewerState(FileBackend(BODIES, stride=64))
+    state.open_trial(long)
+    state.open_network(network)
+    state.request_explanation()
     tracemalloc.start()
-    session.jobs.finish()
-    session.explain()
-    session.jobs.finish()
+    state.jobs.wait()
+    state.explain()
+    state.jobs.wait()
     try:
-        assert session.frames == 20_000
-        assert session.explained is not None
+        assert state.num_frames == 20_000
+        assert state.overlay is not None
         for frame in (0, 19_999, 9_000):
-            session.seek(frame)
-            scene = session.scene()
-            assert abs(scene.meshes[0].vertices_m[:, 0].mean() - session.body.gait.sequence.joints_m[frame, 0, 0]) < 0.5
-        wait_until(lambda: session.body.course.ready >= 600)
+            state.seek(frame)
+            scene = state.scene()
+            assert abs(scene.meshes[0].vertices_m[:, 0].mean() - state.actor.trial.sequence.joints_m[frame, 0, 0]) < 0.5
+        wait_until(lambda: state.actor.mesh_cache.num_ready >= 600)
         assert tracemalloc.get_traced_memory()[1] < 900 << 20
     finally:
         tracemalloc.stop()
-        session.close()
+        state.close()
 
 
 # --- what cannot be shown
 
 
-def test_a_pose_file_of_another_body_is_shown_without_skin_and_says_what_to_do(folder: Path, tmp_path: Path) -> None:
-    other = copied(folder, tmp_path / "walk", model_file="supr_male.npy", model_sha256="")
-    session = ViewerState(FileBackend(BODIES))
-    session.open_gait(other)
-    session.jobs.finish()
-    assert session.body is not None
-    assert session.body.course is None
-    assert "supr_male.npy" in session.jobs.lines[0]
-    assert "put it there" in session.jobs.lines[0]
-    scene = session.scene()
+def test_trial_without_its_body_model_shows_bones_and_a_note(folder: Path, tmp_path: Path) -> None:
+    other = copy_trial(folder, tmp_path / "trial", model_file="supr_male.npy", model_sha256="")
+    state = ViewerState(FileBackend(BODIES))
+    state.open_trial(other)
+    state.jobs.wait()
+    assert state.actor is not None
+    assert state.actor.mesh_cache is None
+    assert "supr_male.npy" in state.jobs.messages[0]
+    assert "put it there" in state.jobs.messages[0]
+    scene = state.scene()
     assert not scene.meshes
     assert scene.segments, "bones are drawn instead"
-    session.close()
+    state.close()
 
 
-def test_another_body_in_the_folder_is_found_by_its_name_and_a_changed_one_is_told(
-    folder: Path, tmp_path: Path
-) -> None:
+def test_body_model_locator_finds_the_model_and_rejects_a_changed_file(folder: Path, tmp_path: Path) -> None:
     models = tmp_path / "models"
     models.mkdir()
     shutil.copy(MODELS / "open_neutral.npz", models / "open_neutral.npz")
     open_body_as("smplh", models / "other.npz")
     bodies = BodyModelLocator(models, "other.npz")
-    assert bodies.of(read_poses(folder)).name == "open_neutral.npz"
+    assert bodies.load_for(read_poses(folder)).name == "open_neutral.npz"
     nameless = replace(read_poses(folder), model_file="", model_sha256="")
     with pytest.raises(GaitError, match="a pose has 225 numbers"):
-        bodies.of(nameless)
+        bodies.load_for(nameless)
     with pytest.raises(GaitError, match="is not the file that the poses were fitted with"):
-        bodies.of(replace(read_poses(folder), model_sha256="0" * 64))
+        bodies.load_for(replace(read_poses(folder), model_sha256="0" * 64))
 
 
-def test_json_frames_take_the_named_body(folder: Path, tmp_path: Path) -> None:
-    (tmp_path / "walk").mkdir()
-    write_json_frames(tmp_path / "walk", read_poses(folder))
-    gait = read_shown_gait(tmp_path / "walk", BODIES)
-    assert gait.body is not None
-    assert "assumed" in gait.notes[0]
-    told = read_shown_gait(tmp_path / "walk", BODIES, 50.0)
-    assert told.rate_hz == 50.0
-    assert not told.notes
+def test_load_trial_of_json_poses_uses_the_default_body_model(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "trial").mkdir()
+    write_json_frames(tmp_path / "trial", read_poses(folder))
+    trial = load_trial(tmp_path / "trial", BODIES)
+    assert trial.body is not None
+    assert "assumed" in trial.notes[0]
+    with_rate = load_trial(tmp_path / "trial", BODIES, 50.0)
+    assert with_rate.rate_hz == 50.0
+    assert not with_rate.notes
 
 
-def test_a_split_gait_shows_its_first_part(folder: Path, tmp_path: Path) -> None:
+def test_load_trial_of_a_split_trial_loads_its_first_segment(folder: Path, tmp_path: Path) -> None:
     for part in ("part1", "part2"):
         shutil.copytree(folder, tmp_path / "sick/P01/walk1" / part)
-    gait = read_shown_gait(tmp_path / "sick/P01/walk1", BODIES)
-    assert gait.folder.name == "part1"
-    assert "part1 of 2" in gait.notes[0]
-    assert gait.name == "sick/P01/walk1/part1"
+    trial = load_trial(tmp_path / "sick/P01/walk1", BODIES)
+    assert trial.folder.name == "part1"
+    assert "part1 of 2" in trial.notes[0]
+    assert trial.name == "sick/P01/walk1/part1"
 
 
-def test_damaged_markers_are_a_note(folder: Path, tmp_path: Path) -> None:
-    walk = tmp_path / "walk"
-    shutil.copytree(folder, walk)
-    np.savez(walk / "residuals.npz", labels=np.array(["A"]), observed_m=np.zeros((3, 1, 3)), virtual_m=np.zeros(2))
-    gait = read_shown_gait(walk, BODIES)
-    assert gait.markers is None
-    assert gait.notes[0].startswith("No markers: ")
+def test_load_trial_reports_damaged_markers_as_a_note(folder: Path, tmp_path: Path) -> None:
+    damaged = tmp_path / "trial"
+    shutil.copytree(folder, damaged)
+    np.savez(damaged / "residuals.npz", labels=np.array(["A"]), observed_m=np.zeros((3, 1, 3)), virtual_m=np.zeros(2))
+    trial = load_trial(damaged, BODIES)
+    assert trial.markers is None
+    assert trial.notes[0].startswith("No markers: ")
 
 
 @pytest.mark.parametrize(
-    ("name", "said"),
+    ("name", "message"),
     [
-        ("walk1.c3d", "this is a recording of markers; fit a body to it first"),
-        ("notes.txt", "neither a fitted walk (poses.npz) nor a network (.ckpt)"),
-        ("nothing", "there is no such file or folder"),
+        ("walk1.c3d", "this is a marker recording; fit a body to it"),
+        ("notes.txt", "neither a fitted trial (poses.npz) nor a network (.ckpt)"),
+        ("nothing", "no such file or folder"),
     ],
 )
-def test_a_file_that_is_nothing_to_look_at_says_what_it_is(tmp_path: Path, name: str, said: str) -> None:
+def test_open_path_explains_why_a_file_cannot_be_opened(tmp_path: Path, name: str, message: str) -> None:
     if name != "nothing":
         (tmp_path / name).write_text("1 2 3")
-    session = ViewerState(FileBackend(BODIES))
-    session.open_path(tmp_path / name)
-    assert not session.jobs.busy
-    assert said in session.jobs.lines[0]
-    session.close()
+    state = ViewerState(FileBackend(BODIES))
+    state.open_path(tmp_path / name)
+    assert not state.jobs.current_job
+    assert message in state.jobs.messages[0]
+    state.close()
 
 
 # --- networks
 
 
-def test_a_network_of_another_window_length_and_a_walk_too_short_for_it(session: ViewerState, tmp_path: Path) -> None:
-    session.open_network(write_network(tmp_path / "mlp.ckpt"))
-    session.jobs.finish()
-    session.explain()
-    session.jobs.finish()
-    first = session.explained
+def test_networks_of_other_window_lengths_and_a_trial_too_short_for_one(state: ViewerState, tmp_path: Path) -> None:
+    state.open_network(write_network(tmp_path / "mlp.ckpt"))
+    state.jobs.wait()
+    state.explain()
+    state.jobs.wait()
+    first = state.overlay
     assert first is not None
-    assert first.window(0) == (0, WINDOW - 1)
+    assert first.window_frames(0) == (0, WINDOW - 1)
     other = MLPArchitecture("sequential_mlp", 64, (8, 6), (8,))
-    session.open_network(write_network(tmp_path / "other.ckpt", other, window_length=64, mean_window=None))
-    session.jobs.finish()
-    assert session.explained is not None
-    assert session.explained is not first, "explained anew, as one was wanted before"
-    assert session.explained.window(0) == (0, 63)
+    state.open_network(write_network(tmp_path / "other.ckpt", other, window_length=64, mean_window=None))
+    state.jobs.wait()
+    assert state.overlay is not None
+    assert state.overlay is not first, "explained again, as an explanation was requested before"
+    assert state.overlay.window_frames(0) == (0, 63)
     long = MLPArchitecture("sequential_mlp", 500, (8, 6), (8,))
-    session.open_network(write_network(tmp_path / "long.ckpt", long, window_length=500, mean_window=None))
+    state.open_network(write_network(tmp_path / "long.ckpt", long, window_length=500, mean_window=None))
     with pytest.raises(GaitError, match=r"shorter than this network's window of 5\.00 s"):
-        session.jobs.finish()
-    assert session.explained is None, "nothing of the other network is shown"
+        state.jobs.wait()
+    assert state.overlay is None, "the attribution of the other network is not shown"
 
 
-def test_who_has_been_learnt_from_and_how_far_a_method_is_to_be_trusted_are_told(
-    session: ViewerState, tmp_path: Path
-) -> None:
+def test_training_subjects_and_faithfulness_are_reported(state: ViewerState, tmp_path: Path) -> None:
     fold = {"training": ("sick/P01", "healthy/P02")}
-    session.want_explanation()
-    session.open_network(write_network(tmp_path / "mlp.ckpt", fold=fold))
-    session.jobs.finish()
-    assert session.learnt_from_this_person
-    line = session.explained.figure_line
+    state.request_explanation()
+    state.open_network(write_network(tmp_path / "mlp.ckpt", fold=fold))
+    state.jobs.wait()
+    assert state.subject_in_training_set
+    line = state.overlay.faithfulness_summary
     own, chance = map(float, re.findall(r"-?\d+\.\d+", line))
-    assert own >= chance, "an untrained network is explained faithfully too"
-    session.open_network(write_network(tmp_path / "other.ckpt", fold={"training": ("sick/P02",)}, mean_window=None))
-    session.jobs.finish()
-    assert not session.learnt_from_this_person
-    assert session.explained.figure_line is None
+    assert own >= chance, "the method is faithful for an untrained network too"
+    state.open_network(write_network(tmp_path / "other.ckpt", fold={"training": ("sick/P02",)}, mean_window=None))
+    state.jobs.wait()
+    assert not state.subject_in_training_set
+    assert state.overlay.faithfulness_summary is None
 
 
-def test_a_method_that_does_not_explain_the_network_is_refused(session: ViewerState, tmp_path: Path) -> None:
-    session.open_network(write_network(tmp_path / "mlp.ckpt"), "attention")
-    with pytest.raises(GaitError, match=r"attention does not explain this network; there are [a-z_]+, [a-z_]+, "):
-        session.jobs.finish()
-    assert session.network is None
+def test_open_network_rejects_a_method_that_cannot_explain_it(state: ViewerState, tmp_path: Path) -> None:
+    state.open_network(write_network(tmp_path / "mlp.ckpt"), "attention")
+    with pytest.raises(GaitError, match=r"attention cannot explain this network; choose one of [a-z_]+, [a-z_]+, "):
+        state.jobs.wait()
+    assert state.network is None
 
 
-def test_at_other_rates_each_frame_has_the_values_of_its_moment(gait: LoadedTrial) -> None:
-    said = importance(80, rate_hz=50.0)
-    said.values[:10] = np.nan
+def test_attribution_overlay_maps_frames_between_frame_rates(trial: LoadedTrial) -> None:
+    attribution = random_attribution(80, rate_hz=50.0)
+    attribution.values[:10] = np.nan
     network = LoadedNetwork(Path("n"), "n", (), WINDOW, 50.0, (MethodInfo("lrp", "LRP", True),), frozenset(), None)
-    explained = AttributionOverlay(gait, network, network.methods[0], said, None)
+    overlay = AttributionOverlay(trial, network, network.methods[0], attribution, None)
     for frame in (0, 30, 31, 100, 150):
-        nearest = said.values[round(frame / gait.rate_hz * 50.0)]
-        assert np.array_equal(explained.values[frame], nearest, equal_nan=True)
-    assert np.isnan(explained.values[170:]).all(), "after the explanation's end nothing is explained"
-    assert explained.window(1) == (8, 8 + 2 * WINDOW - 2)
-    assert explained.nearest_window(9) == 1
+        nearest = attribution.values[round(frame / trial.rate_hz * 50.0)]
+        assert np.array_equal(overlay.values[frame], nearest, equal_nan=True)
+    assert np.isnan(overlay.values[170:]).all(), "nothing is explained after the end of the attribution"
+    assert overlay.window_frames(1) == (8, 8 + 2 * WINDOW - 2)
+    assert overlay.nearest_window(9) == 1
 
 
-# --- beside
+# --- comparison
 
 
-def test_a_companion_is_as_far_in_the_stride(gait: LoadedTrial) -> None:
-    strikes = gait.events.heel_strikes["left"]
-    assert len(strikes) >= 2
-    assert [same_phase(gait, gait, frame) for frame in range(strikes[0], strikes[1])] == list(range(*strikes[:2]))
-    slow = replace(gait, events=replace(gait.events, heel_strikes={"left": np.array([3, 53]), "right": strikes[:0]}))
-    middle = round((strikes[0] + strikes[1]) / 2)
-    assert same_phase(gait, slow, middle) == pytest.approx(28, abs=1)
-    for frame in range(gait.frames):
-        assert 0 <= same_phase(gait, slow, frame) < gait.frames
+def test_matching_frame_has_the_same_phase(trial: LoadedTrial) -> None:
+    contacts = trial.events.initial_contacts["left"]
+    assert len(contacts) >= 2
+    assert [matching_frame(trial, trial, frame) for frame in range(contacts[0], contacts[1])] == list(
+        range(*contacts[:2])
+    )
+    slow = replace(
+        trial, events=replace(trial.events, initial_contacts={"left": np.array([3, 53]), "right": contacts[:0]})
+    )
+    middle = round((contacts[0] + contacts[1]) / 2)
+    assert matching_frame(trial, slow, middle) == pytest.approx(28, abs=1)
+    for frame in range(trial.num_frames):
+        assert 0 <= matching_frame(trial, slow, frame) < trial.num_frames
 
 
-def test_the_mean_of_one_walker_walks_as_they_do(folder: Path, tmp_path: Path) -> None:
+def test_normative_stride_of_one_control_equals_its_stride(folder: Path, tmp_path: Path) -> None:
     shutil.copytree(folder, tmp_path / "healthy/P01/walk1")
-    gait = read_shown_gait(folder, BODIES)
-    mean = healthy_mean(tmp_path, BODIES)
-    assert mean.name == "mean of 1 healthy person"
-    first, second = gait.events.heel_strikes["left"][:2]
-    knee = gait.angles.knee["left"][np.rint(np.linspace(first, second, 101)).astype(int)]
-    if len(gait.events.heel_strikes["left"]) == 2:
+    trial = load_trial(folder, BODIES)
+    mean = compute_normative_stride(tmp_path, BODIES)
+    assert mean.name == "mean of 1 control"
+    first, second = trial.events.initial_contacts["left"][:2]
+    knee = trial.angles.knee["left"][np.rint(np.linspace(first, second, 101)).astype(int)]
+    if len(trial.events.initial_contacts["left"]) == 2:
         assert np.abs(mean.angles.knee["left"] - knee).max() < 1.0
     pelvis = mean.sequence.joints_m[:, Joint.PELVIS]
-    assert np.abs(pelvis[:, [0, 2]]).max() < 1e-5, "on the spot"
-    height = gait.sequence.joints_m[first, Joint.PELVIS, 1] - floor_height(gait.sequence.joints_m)
+    assert np.abs(pelvis[:, [0, 2]]).max() < 1e-5, "without progression"
+    height = trial.sequence.joints_m[first, Joint.PELVIS, 1] - floor_height(trial.sequence.joints_m)
     assert pelvis[0, 1] == pytest.approx(height, abs=0.01)
-    with pytest.raises(GaitError, match="no fitted walk of a healthy person"):
-        healthy_mean(folder, BODIES)
+    with pytest.raises(GaitError, match="no fitted trial in it"):
+        compute_normative_stride(folder, BODIES)
 
 
 # --- jobs
 
 
-def test_jobs_run_one_after_another_beside_the_caller_and_errors_are_lines() -> None:
+def test_jobs_run_in_order_in_a_thread_and_report_errors() -> None:
     jobs, order, gate = Jobs(), [], threading.Event()
     main = threading.get_ident()
 
@@ -319,81 +319,81 @@ def test_jobs_run_one_after_another_beside_the_caller_and_errors_are_lines() -> 
     def breaks() -> None:
         raise ZeroDivisionError("by nought")
 
-    def handed_over(result: object) -> None:
+    def collect(result: object) -> None:
         assert threading.get_ident() == main
         order.append(result)
 
-    jobs.start("first", first, handed_over)
-    jobs.start("old wish", lambda: 2, handed_over, replaces="wish")
-    jobs.start("new wish", lambda: 3, handed_over, replaces="wish")
-    jobs.start("fails", fails, handed_over)
-    jobs.start("breaks", breaks, handed_over)
-    assert jobs.busy == "first"
+    jobs.start("first", first, collect)
+    jobs.start("old request", lambda: 2, collect, supersedes="request")
+    jobs.start("new request", lambda: 3, collect, supersedes="request")
+    jobs.start("fails", fails, collect)
+    jobs.start("breaks", breaks, collect)
+    assert jobs.current_job == "first"
     assert not jobs.poll()
     gate.set()
     with pytest.raises(GaitError, match="P01: it"):
-        jobs.finish()
+        jobs.wait()
     assert order == [1, 3]
-    assert jobs.lines == ["P01: it\\nis broken.", "breaks: ZeroDivisionError: by nought"]
-    assert not jobs.busy
+    assert jobs.messages == ["P01: it\\nis broken.", "breaks: ZeroDivisionError: by nought"]
+    assert not jobs.current_job
 
 
-def test_work_whose_result_nobody_wants_any_more_is_broken_off_where_it_says_how_far_it_is() -> None:
-    jobs, taken = Jobs(), []
-    going, told, rounds = threading.Event(), threading.Event(), []
+def test_superseded_job_is_cancelled_at_its_next_progress_report() -> None:
+    jobs, results = Jobs(), []
+    started, never_set, rounds = threading.Event(), threading.Event(), []
 
     def long() -> int:
         for done in range(10_000):
             rounds.append(done)
-            jobs.told(done, 10_000)
-            going.set()
-            told.wait(0.01)
+            jobs.report_progress(done, 10_000)
+            started.set()
+            never_set.wait(0.01)
         return 1
 
-    jobs.start("first", long, taken.append, replaces="wish")
-    assert going.wait(10)
-    jobs.start("second", lambda: 2, taken.append, replaces="wish")
-    jobs.finish()
-    assert taken == [2]
+    jobs.start("first", long, results.append, supersedes="request")
+    assert started.wait(10)
+    jobs.start("second", lambda: 2, results.append, supersedes="request")
+    jobs.wait()
+    assert results == [2]
     assert len(rounds) < 5000
-    assert not jobs.lines, "it is no failure"
-    going.clear()
-    jobs.start("first", long, taken.append)
-    jobs.start("third", lambda: 3, taken.append)
-    assert going.wait(10)
-    assert 0 <= jobs.share < 0.5
+    assert not jobs.messages, "a cancelled job is no error"
+    started.clear()
+    jobs.start("first", long, results.append)
+    jobs.start("third", lambda: 3, results.append)
+    assert started.wait(10)
+    assert 0 <= jobs.progress < 0.5
     jobs.close()
-    jobs.finish()
-    assert taken == [2], "nothing begins after the end"
+    jobs.wait()
+    assert results == [2], "no job starts after close"
 
 
-def test_a_session_that_is_closed_ends_a_real_explanation_at_its_next_windows(
-    session: ViewerState, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_closing_the_state_cancels_a_running_explanation(
+    state: ViewerState, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The method looks at 16 windows at a time: at all of them it is asked ten times."""
+    """Windows are explained in batches of 16; the whole trial takes ten of them."""
     batches, first = [], threading.Event()
-    real = recordings.explain_windows
+    explain_windows = explain_trial_module.explain_windows
 
-    def counted(*words: object, **more: object) -> object:
-        batches.append(len(words))
+    def count_batches(*args: object, **kwargs: object) -> object:
+        batches.append(len(args))
         first.set()
         time.sleep(0.05)
-        return real(*words, **more)
+        return explain_windows(*args, **kwargs)
 
-    monkeypatch.setattr(recordings, "explain_windows", counted)
-    session.open_network(write_network(tmp_path / "mlp.ckpt"), "lrp")
-    session.jobs.finish()
-    session.explain()
+    monkeypatch.setattr(explain_trial_module, "explain_windows", count_batches)
+    state.open_network(write_network(tmp_path / "mlp.ckpt"), "lrp")
+    state.jobs.wait()
+    state.explain()
     assert first.wait(10)
-    session.close()
-    wait_until(lambda: session.jobs.poll() or not session.jobs.busy)
+    state.close()
+    wait_until(lambda: state.jobs.poll() or not state.jobs.current_job)
     assert len(batches) < 5
-    assert session.explained is None
-    assert not session.jobs.lines
+    assert state.overlay is None
+    assert not state.jobs.messages
 
 
-def wait_until(there) -> None:
+def wait_until(condition) -> None:
     end = time.monotonic() + 30
-    while not there():
+    while not condition():
         assert time.monotonic() < end
         time.sleep(0.01)

@@ -1,4 +1,4 @@
-"""The window, driven by scripted events through EGL: every control does what it says."""
+"""The offscreen window, driven by simulated input: the action of every control."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import pytest
 
 from gait.body.skeleton import HEAD_TO_FEET, Joint
 from gait.viewing.colours import UNEXPLAINED
-from gait.viewing.glfw_window import density_of
+from gait.viewing.glfw_window import pixel_density
 from gait.viewing.lazy_imgui import imgui
 from gait.viewing.panels.help_page import KEYS
 from gait.viewing.panels.timeline_panel import TOP
-from gait.viewing.panels.widgets import WRONG
+from gait.viewing.panels.widgets import ERROR
 from tests.helpers.explanation_cases import SMALL_TRANSFORMER, WINDOW, write_network
-from tests.helpers.viewing_cases import Hands, unlike, write_shown_walk
+from tests.helpers.viewing_cases import SimulatedInput, fraction_different, write_fitted_trial
 
 Key = imgui.Key
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -23,11 +23,11 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """<world>/poses/<label>/<person>/<walk> and <world>/networks."""
+    """<world>/poses/<label>/<subject>/<trial> and <world>/networks."""
     base = tmp_path_factory.mktemp("world")
-    write_shown_walk(base / "poses/sick/P01/walk1", seed=1, seconds=2.2)
-    write_shown_walk(base / "poses/healthy/P02/walk1", seed=2, seconds=2.9)
-    write_shown_walk(base / "poses/healthy/P03/walk1", seed=3, seconds=2.9, markers=0)
+    write_fitted_trial(base / "poses/sick/P01/walk1", seed=1, seconds=2.2)
+    write_fitted_trial(base / "poses/healthy/P02/walk1", seed=2, seconds=2.9)
+    write_fitted_trial(base / "poses/healthy/P03/walk1", seed=3, seconds=2.9, markers=0)
     write_network(base / "networks/mlp.ckpt", mean_window=None)
     write_network(base / "networks/transformer.ckpt", SMALL_TRANSFORMER)
     (base / "networks/broken.ckpt").write_bytes(b"nothing of the kind")
@@ -35,477 +35,477 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def shared(world: Path) -> Hands:
-    hands = Hands(1000, 700, world)
-    yield hands
-    hands.close()
+def shared(world: Path) -> SimulatedInput:
+    ui = SimulatedInput(1000, 700, world)
+    yield ui
+    ui.close()
 
 
 @pytest.fixture
-def hands(shared: Hands, world: Path) -> Hands:
-    """A window with a walk and a network, explained, as at the beginning."""
-    session = shared.session
-    session.no_ghost()
-    session.listed, session.listed_folder, session.joint, session.help = [], None, None, False
-    session.layers.__init__()
-    session.follow = session.loop = True
-    session.speed, session.window_only = 1.0, False
-    session.jobs.lines.clear()
-    session.jobs.failures.clear()
-    session.open_network(world / "networks/mlp.ckpt", "lrp")
-    session.want_explanation()
-    session.open_gait(world / "poses/sick/P01/walk1")
+def ui(shared: SimulatedInput, world: Path) -> SimulatedInput:
+    """A window with an explained trial, reset to its initial state."""
+    state = shared.state
+    state.close_comparison()
+    state.listed, state.listed_folder, state.joint, state.help = [], None, None, False
+    state.layers.__init__()
+    state.follow = state.loop = True
+    state.speed, state.window_only = 1.0, False
+    state.jobs.messages.clear()
+    state.jobs.errors.clear()
+    state.open_network(world / "networks/mlp.ckpt", "lrp")
+    state.request_explanation()
+    state.open_trial(world / "poses/sick/P01/walk1")
     shared.press(Key.escape)
     shared.move((500.0, 2.0))
-    shared.settle()
-    assert session.explained is not None
-    assert not session.jobs.lines
+    shared.wait_until_idle()
+    assert state.overlay is not None
+    assert not state.jobs.messages
     return shared
 
 
-def test_an_empty_window_says_how_to_begin_and_keys_harm_nothing(world: Path) -> None:
-    hands = Hands(1000, 700, world)
+def test_empty_window_ignores_keys_and_shows_no_error(world: Path) -> None:
+    ui = SimulatedInput(1000, 700, world)
     try:
         for key in (Key.space, Key.comma, Key.period, Key.home, Key.end, Key.b, Key.g, Key.l, Key.w, Key.q):
-            hands.press(key, held_s=0.1)
-        assert "Map" not in hands.contents.controls.places
-        assert hands.session.frame == 0
-        hands.click("Explain gait sequence") if "Explain gait sequence" in hands.contents.controls.places else None
-        assert not hands.session.jobs.lines
+            ui.press(key, duration_s=0.1)
+        assert "Heatmap" not in ui.main_window.widgets.rects
+        assert ui.state.frame == 0
+        ui.click("Explain trial") if "Explain trial" in ui.main_window.widgets.rects else None
+        assert not ui.state.jobs.messages
     finally:
-        hands.close()
+        ui.close()
 
 
-def test_a_walk_and_a_network_are_opened_by_typing_and_by_browsing_and_explained(world: Path) -> None:
-    hands = Hands(1000, 700, world)
-    session = hands.session
+def test_file_browser_opens_trial_by_browsing_and_network_by_typing(world: Path) -> None:
+    ui = SimulatedInput(1000, 700, world)
+    state = ui.state
     try:
-        hands.click("Open ...")
-        hands.click("entry poses")
-        hands.click("entry sick")
-        hands.click("entry P01")
-        hands.click("entry walk1")
-        hands.settle()
-        assert session.body is not None
-        assert session.body.gait.name == "sick/P01/walk1"
-        assert "Path" not in hands.contents.controls.places, "the panel has closed"
-        hands.press(Key.o)
-        hands.draw(2)
-        hands.click("Up")
-        hands.click("Path")
-        hands.select_all()
-        hands.write(str(world / "networks" / "mlp.ckpt"))
-        camera = session.camera
-        hands.press(Key.enter)
-        hands.settle()
-        assert session.network is not None
-        assert session.network.window_frames == WINDOW
-        assert session.camera == camera, "letters that are typed do not fly"
-        assert session.explained is None
-        hands.click("Explain gait sequence")
-        hands.settle()
-        assert session.explained is not None
-        assert session.explained.method.name == session.network.methods[0].name
-        assert {"Map", "Probability", "Colour bar", "Start frame"} <= hands.contents.controls.places.keys()
+        ui.click("Open ...")
+        ui.click("entry poses")
+        ui.click("entry sick")
+        ui.click("entry P01")
+        ui.click("entry walk1")
+        ui.wait_until_idle()
+        assert state.actor is not None
+        assert state.actor.trial.name == "sick/P01/walk1"
+        assert "Path" not in ui.main_window.widgets.rects, "the file browser has closed"
+        ui.press(Key.o)
+        ui.draw(2)
+        ui.click("Up")
+        ui.click("Path")
+        ui.select_all()
+        ui.type_text(str(world / "networks" / "mlp.ckpt"))
+        camera = state.camera
+        ui.press(Key.enter)
+        ui.wait_until_idle()
+        assert state.network is not None
+        assert state.network.window_length == WINDOW
+        assert state.camera == camera, "typing does not move the camera"
+        assert state.overlay is None
+        ui.click("Explain trial")
+        ui.wait_until_idle()
+        assert state.overlay is not None
+        assert state.overlay.method.name == state.network.methods[0].name
+        assert {"Heatmap", "Probability", "Colour bar", "Start frame"} <= ui.main_window.widgets.rects.keys()
     finally:
-        hands.close()
+        ui.close()
 
 
-def test_play_goes_by_elapsed_time_whatever_the_picture_rate(hands: Hands) -> None:
-    session = hands.session
-    for pictures in (5, 40):
-        hands.press(Key.home)
-        hands.press(Key.space)
-        assert session.playing
-        hands.draw(pictures, 1.0 / pictures)
-        hands.press(Key.space)
-        assert not session.playing
-        assert session.frame == pytest.approx(100, abs=1)
-    hands.click("Speed")
-    hands.click("Speed: 0.5 x")
-    assert session.speed == 0.5
-    hands.press(Key.home)
-    hands.click("Play")
-    hands.draw(10, 0.1)
-    hands.click("Play")
-    assert session.frame == pytest.approx(50, abs=1)
+def test_playback_follows_elapsed_time_at_any_frame_rate(ui: SimulatedInput) -> None:
+    state = ui.state
+    for frames in (5, 40):
+        ui.press(Key.home)
+        ui.press(Key.space)
+        assert state.playing
+        ui.draw(frames, 1.0 / frames)
+        ui.press(Key.space)
+        assert not state.playing
+        assert state.frame == pytest.approx(100, abs=1)
+    ui.click("Speed")
+    ui.click("Speed: 0.5 x")
+    assert state.speed == 0.5
+    ui.press(Key.home)
+    ui.click("Play")
+    ui.draw(10, 0.1)
+    ui.click("Play")
+    assert state.frame == pytest.approx(50, abs=1)
 
 
-def test_it_loops_or_stops_at_the_end(hands: Hands) -> None:
-    session = hands.session
-    hands.press(Key.end)
-    assert session.frame == session.frames - 1
-    hands.draw(1)
-    session.seek(session.frames - 10)
-    session.playing = True
-    hands.draw(2, 0.1)
-    assert session.playing
-    assert session.frame < 20
-    hands.click("Loop")
-    assert not session.loop
-    session.seek(session.frames - 10)
-    session.playing = True
-    hands.draw(3, 0.1)
-    assert not session.playing
-    assert session.frame == session.frames - 1
-    hands.press(Key.l)
-    assert session.loop
+def test_playback_loops_or_stops_at_the_end(ui: SimulatedInput) -> None:
+    state = ui.state
+    ui.press(Key.end)
+    assert state.frame == state.num_frames - 1
+    ui.draw(1)
+    state.seek(state.num_frames - 10)
+    state.playing = True
+    ui.draw(2, 0.1)
+    assert state.playing
+    assert state.frame < 20
+    ui.click("Loop")
+    assert not state.loop
+    state.seek(state.num_frames - 10)
+    state.playing = True
+    ui.draw(3, 0.1)
+    assert not state.playing
+    assert state.frame == state.num_frames - 1
+    ui.press(Key.l)
+    assert state.loop
 
 
-def test_frames_are_stepped_and_dragged(hands: Hands) -> None:
-    session = hands.session
-    hands.press(Key.home)
-    hands.press(Key.period)
-    hands.press(Key.period)
-    assert session.frame == 2
-    hands.press(Key.comma)
-    hands.click("On")
-    hands.click("On")
-    hands.click("Back")
-    assert session.frame == 2
-    hands.drag(hands.within("Frame", 0.01, 0.5), hands.within("Frame", 0.5, 0.5))
-    assert session.frame == pytest.approx(session.frames / 2, abs=4)
+def test_frame_buttons_and_slider_change_the_frame(ui: SimulatedInput) -> None:
+    state = ui.state
+    ui.press(Key.home)
+    ui.press(Key.period)
+    ui.press(Key.period)
+    assert state.frame == 2
+    ui.press(Key.comma)
+    ui.click("Forward")
+    ui.click("Forward")
+    ui.click("Back")
+    assert state.frame == 2
+    ui.drag(ui.point_in("Frame", 0.01, 0.5), ui.point_in("Frame", 0.5, 0.5))
+    assert state.frame == pytest.approx(state.num_frames / 2, abs=4)
 
 
-def test_a_click_on_the_map_goes_there_and_chooses_the_joint(hands: Hands) -> None:
-    session = hands.session
+def test_click_on_heatmap_seeks_and_selects_the_joint(ui: SimulatedInput) -> None:
+    state = ui.state
     rows = TOP
     row = HEAD_TO_FEET.index(Joint.LEFT_ANKLE)
     down = 1 - (22 - row - 0.5) / rows
-    before = hands.picture("View")
-    hands.click(hands.within("Map", 0.75, down))
-    assert session.joint == Joint.LEFT_ANKLE
-    assert session.frame == pytest.approx(0.75 * session.frames, abs=2)
-    hands.draw(2)
-    assert {"Importance", "Angle"} <= hands.contents.controls.places.keys()
-    assert unlike(before, hands.picture("View")) > 0.01
-    hands.click(hands.within("Angle", 0.25, 0.5))
-    assert session.frame == pytest.approx(0.25 * session.frames, abs=3)
-    hands.click(hands.within("Probability", 0.5, 0.5))
-    assert session.frame == pytest.approx(0.5 * session.frames, abs=2)
-    assert session.joint == Joint.LEFT_ANKLE
+    before = ui.image("View")
+    ui.click(ui.point_in("Heatmap", 0.75, down))
+    assert state.joint == Joint.LEFT_ANKLE
+    assert state.frame == pytest.approx(0.75 * state.num_frames, abs=2)
+    ui.draw(2)
+    assert {"Attribution", "Angle"} <= ui.main_window.widgets.rects.keys()
+    assert fraction_different(before, ui.image("View")) > 0.01
+    ui.click(ui.point_in("Angle", 0.25, 0.5))
+    assert state.frame == pytest.approx(0.25 * state.num_frames, abs=3)
+    ui.click(ui.point_in("Probability", 0.5, 0.5))
+    assert state.frame == pytest.approx(0.5 * state.num_frames, abs=2)
+    assert state.joint == Joint.LEFT_ANKLE
 
 
-def test_the_wheel_zooms_the_map_in_time(hands: Hands) -> None:
-    session = hands.session
+def test_mouse_wheel_zooms_the_timeline(ui: SimulatedInput) -> None:
+    state = ui.state
     for _ in range(5):
-        hands.wheel("Map", 1.0)
-    hands.click(hands.within("Map", 0.02, 0.5))
-    left = session.frame
-    hands.click(hands.within("Map", 0.98, 0.5))
-    right = session.frame
-    assert 20 < left < right < session.frames - 20
-    hands.drag("Map", hands.within("Map", 0.7, 0.5), button=1)
-    hands.click(hands.within("Map", 0.02, 0.5))
-    assert session.frame < left - 5, "the right button moves it"
-    hands.draw(1, 1.0)
+        ui.wheel("Heatmap", 1.0)
+    ui.click(ui.point_in("Heatmap", 0.02, 0.5))
+    left = state.frame
+    ui.click(ui.point_in("Heatmap", 0.98, 0.5))
+    right = state.frame
+    assert 20 < left < right < state.num_frames - 20
+    ui.drag("Heatmap", ui.point_in("Heatmap", 0.7, 0.5), button=1)
+    ui.click(ui.point_in("Heatmap", 0.02, 0.5))
+    assert state.frame < left - 5, "the right button pans"
+    ui.draw(1, 1.0)
     for _ in range(2):
-        hands.click(hands.within("Map", 0.5, 0.5))
-    hands.draw(2)
-    hands.click(hands.within("Map", 0.02, 0.5))
-    assert session.frame < 6, "twice: all"
+        ui.click(ui.point_in("Heatmap", 0.5, 0.5))
+    ui.draw(2)
+    ui.click(ui.point_in("Heatmap", 0.02, 0.5))
+    assert state.frame < 6, "a double click shows the whole trial"
 
 
-def test_a_click_on_a_joint_of_the_body_chooses_it_and_beside_it_none(hands: Hands) -> None:
-    session = hands.session
-    left, top, right, bottom = hands.contents.controls.places["View"]
-    places = session.camera.pixels(
-        session.body.gait.sequence.joints_m[session.frame], round(right - left), round(bottom - top)
+def test_click_on_body_selects_the_joint_and_beside_it_none(ui: SimulatedInput) -> None:
+    state = ui.state
+    left, top, right, bottom = ui.main_window.widgets.rects["View"]
+    pixels = state.camera.project_to_pixels(
+        state.actor.trial.sequence.joints_m[state.frame], round(right - left), round(bottom - top)
     )
-    hands.click((left + places[Joint.RIGHT_KNEE, 0], top + places[Joint.RIGHT_KNEE, 1]))
-    assert session.joint == Joint.RIGHT_KNEE
-    hands.click(hands.within("View", 0.1, 0.6))
-    assert session.joint is None
+    ui.click((left + pixels[Joint.RIGHT_KNEE, 0], top + pixels[Joint.RIGHT_KNEE, 1]))
+    assert state.joint == Joint.RIGHT_KNEE
+    ui.click(ui.point_in("View", 0.1, 0.6))
+    assert state.joint is None
 
 
 @pytest.mark.parametrize(
     ("key", "what"),
     [(Key.w, "ahead"), (Key.s, "back"), (Key.a, "left"), (Key.d, "right"), (Key.r, "up"), (Key.f, "down")],
 )
-def test_keys_fly_by_elapsed_time(hands: Hands, key: Key, what: str) -> None:
-    session = hands.session
-    start, ways = session.camera, []
-    for pictures in (4, 25):
-        session.camera = start
-        hands.press(key, held_s=0.5, pictures=pictures)
-        ways.append(np.subtract(session.camera.target_m, start.target_m))
-    # ImGui sees a key as held from the picture after the one in which it went down.
-    assert np.linalg.norm(ways[0]) == pytest.approx(np.linalg.norm(ways[1]), rel=0.35)
-    right_up_back = start.view()[:3, :3] @ ways[1]
+def test_keys_move_the_camera_by_elapsed_time(ui: SimulatedInput, key: Key, what: str) -> None:
+    state = ui.state
+    start, displacements = state.camera, []
+    for frames in (4, 25):
+        state.camera = start
+        ui.press(key, duration_s=0.5, frames=frames)
+        displacements.append(np.subtract(state.camera.target_m, start.target_m))
+    # ImGui reports a key as down from the frame after the one in which it was pressed.
+    assert np.linalg.norm(displacements[0]) == pytest.approx(np.linalg.norm(displacements[1]), rel=0.35)
+    right_up_back = start.view_matrix()[:3, :3] @ displacements[1]
     axis, sign = {"left": (0, -1), "right": (0, 1), "up": (1, 1), "down": (1, -1), "ahead": (2, -1), "back": (2, 1)}[
         what
     ]
     assert np.argmax(np.abs(right_up_back)) == axis
     assert np.sign(right_up_back[axis]) == sign
-    assert 0.4 < np.linalg.norm(ways[1]) < 1.1
+    assert 0.4 < np.linalg.norm(displacements[1]) < 1.1
 
 
-def test_q_and_e_turn_on_the_spot_and_b_comes_back(hands: Hands) -> None:
-    session = hands.session
-    session.seek(0)
-    session.frame_to_body()
-    start = session.camera
-    eye = np.linalg.inv(start.view())[:3, 3]
-    hands.press(Key.q, held_s=0.5, pictures=10)
-    assert np.allclose(np.linalg.inv(session.camera.view())[:3, 3], eye, atol=1e-5)
-    turned = session.camera.yaw_deg - start.yaw_deg
+def test_keys_q_and_e_turn_the_camera_and_b_resets_it(ui: SimulatedInput) -> None:
+    state = ui.state
+    state.seek(0)
+    state.view_whole_body()
+    start = state.camera
+    eye = np.linalg.inv(start.view_matrix())[:3, 3]
+    ui.press(Key.q, duration_s=0.5, frames=10)
+    assert np.allclose(np.linalg.inv(state.camera.view_matrix())[:3, 3], eye, atol=1e-5)
+    turned = state.camera.yaw_deg - start.yaw_deg
     assert 10 < turned < 45
-    hands.press(Key.e, held_s=0.5, pictures=10)
-    assert session.camera.yaw_deg == pytest.approx(start.yaw_deg, abs=0.1)
-    hands.press(Key.w, held_s=0.4, pictures=10)
-    hands.press(Key.b)
-    assert session.camera == start
+    ui.press(Key.e, duration_s=0.5, frames=10)
+    assert state.camera.yaw_deg == pytest.approx(start.yaw_deg, abs=0.1)
+    ui.press(Key.w, duration_s=0.4, frames=10)
+    ui.press(Key.b)
+    assert state.camera == start
 
 
-def test_the_mouse_goes_round_moves_and_zooms(hands: Hands) -> None:
-    session = hands.session
-    start = session.camera
-    middle = hands.place("View")
-    hands.drag("View", (middle[0] + 60, middle[1] + 20))
-    assert session.camera.yaw_deg == pytest.approx((start.yaw_deg - 24) % 360, abs=3)
-    assert session.camera.pitch_deg > start.pitch_deg
-    assert session.camera.target_m == start.target_m
-    assert session.joint is None, "dragging is no click"
-    hands.drag("View", (middle[0] + 60, middle[1]), button=1)
-    assert session.camera.target_m != start.target_m
-    hands.wheel("View", 3.0)
-    assert session.camera.view_height_m < start.view_height_m
+def test_mouse_orbits_moves_and_zooms_the_camera(ui: SimulatedInput) -> None:
+    state = ui.state
+    start = state.camera
+    middle = ui.centre("View")
+    ui.drag("View", (middle[0] + 60, middle[1] + 20))
+    assert state.camera.yaw_deg == pytest.approx((start.yaw_deg - 24) % 360, abs=3)
+    assert state.camera.pitch_deg > start.pitch_deg
+    assert state.camera.target_m == start.target_m
+    assert state.joint is None, "dragging does not select"
+    ui.drag("View", (middle[0] + 60, middle[1]), button=1)
+    assert state.camera.target_m != start.target_m
+    ui.wheel("View", 3.0)
+    assert state.camera.view_height_m < start.view_height_m
 
 
-def test_the_camera_follows_the_body_if_wanted(hands: Hands) -> None:
-    session = hands.session
-    session.seek(0)
-    start = np.array(session.camera.target_m)
-    session.seek(session.frames - 1)
-    pelvis = session.body.gait.sequence.joints_m[:, Joint.PELVIS]
-    assert np.allclose((np.array(session.camera.target_m) - start)[[0, 2]], (pelvis[-1] - pelvis[0])[[0, 2]], atol=1e-4)
-    hands.click("Follow the body")
-    here = session.camera
-    session.seek(0)
-    assert session.camera == here
+def test_camera_follows_the_body_if_enabled(ui: SimulatedInput) -> None:
+    state = ui.state
+    state.seek(0)
+    start = np.array(state.camera.target_m)
+    state.seek(state.num_frames - 1)
+    pelvis = state.actor.trial.sequence.joints_m[:, Joint.PELVIS]
+    assert np.allclose((np.array(state.camera.target_m) - start)[[0, 2]], (pelvis[-1] - pelvis[0])[[0, 2]], atol=1e-4)
+    ui.click("Follow the body")
+    here = state.camera
+    state.seek(0)
+    assert state.camera == here
 
 
-@pytest.mark.parametrize("layer", ["Skin", "Skeleton", "Markers", "Floor", "Path walked"])
-def test_each_layer_is_seen(hands: Hands, layer: str) -> None:
-    hands.draw(3)
-    before = hands.picture("View")
-    hands.click(layer)
-    hands.draw(3)
-    assert unlike(before, hands.picture("View")) > 0.0006
-    hands.click(layer)
-    hands.draw(3)
-    assert unlike(before, hands.picture("View")) < 1e-4
+@pytest.mark.parametrize("layer", ["Skin", "Skeleton", "Markers", "Floor", "Pelvis path"])
+def test_checkbox_of_each_layer_changes_the_view(ui: SimulatedInput, layer: str) -> None:
+    ui.draw(3)
+    before = ui.image("View")
+    ui.click(layer)
+    ui.draw(3)
+    assert fraction_different(before, ui.image("View")) > 0.0006
+    ui.click(layer)
+    ui.draw(3)
+    assert fraction_different(before, ui.image("View")) < 1e-4
 
 
-def test_g_is_the_floor_and_what_a_walk_lacks_cannot_be_switched_on(hands: Hands, world: Path) -> None:
-    hands.press(Key.g)
-    assert not hands.session.layers.floor
-    hands.click("Uncertainty")
-    assert not hands.session.layers.confidence, "made-up poses hold no joints_sigma"
-    hands.session.open_gait(world / "poses/healthy/P03/walk1")
-    hands.settle()
-    hands.click("Markers")
-    assert not hands.session.layers.markers
+def test_key_g_toggles_the_floor_and_missing_layers_are_disabled(ui: SimulatedInput, world: Path) -> None:
+    ui.press(Key.g)
+    assert not ui.state.layers.floor
+    ui.click("Uncertainty")
+    assert not ui.state.layers.uncertainty, "synthetic poses have no uncertainty"
+    ui.state.open_trial(world / "poses/healthy/P03/walk1")
+    ui.wait_until_idle()
+    ui.click("Markers")
+    assert not ui.state.layers.markers
 
 
-def test_help_names_every_key_and_closes(hands: Hands) -> None:
-    hands.press(Key.h)
-    hands.draw(2)
-    assert hands.session.help
-    assert "Help page" in hands.contents.controls.places
+def test_help_page_lists_every_key_and_closes(ui: SimulatedInput) -> None:
+    ui.press(Key.h)
+    ui.draw(2)
+    assert ui.state.help
+    assert "Help page" in ui.main_window.widgets.rects
     named = " ".join(key for key, _ in KEYS)
     assert all(letter in named for letter in "WASDRFQEBLGOH,.")
-    hands.press(Key.escape)
-    assert not hands.session.help
-    hands.click("Help (H)")
-    assert hands.session.help
-    hands.press(Key.h)
-    assert not hands.session.help
+    ui.press(Key.escape)
+    assert not ui.state.help
+    ui.click("Help (H)")
+    assert ui.state.help
+    ui.press(Key.h)
+    assert not ui.state.help
 
 
-def test_another_method_and_back_without_working_it_out_again(hands: Hands, world: Path) -> None:
-    session = hands.session
-    session.open_network(world / "networks/transformer.ckpt")
-    hands.settle()
-    first = session.explained
+def test_method_combo_switches_and_reuses_earlier_attribution(ui: SimulatedInput, world: Path) -> None:
+    state = ui.state
+    state.open_network(world / "networks/transformer.ckpt")
+    ui.wait_until_idle()
+    first = state.overlay
     assert first is not None
-    hands.click("Method")
-    hands.click("Method: Attention")
-    hands.settle()
-    assert session.explained is not None
-    assert session.explained.method.name == "attention"
-    assert not session.explained.importance.signed
-    hands.click("Method")
-    hands.click(f"Method: {first.method.title}")
-    assert session.explained is first
+    ui.click("Method")
+    ui.click("Method: Attention")
+    ui.wait_until_idle()
+    assert state.overlay is not None
+    assert state.overlay.method.name == "attention"
+    assert not state.overlay.attribution.signed
+    ui.click("Method")
+    ui.click(f"Method: {first.method.title}")
+    assert state.overlay is first
 
 
-def test_the_window_chosen_has_its_own_verdict_and_may_stand_alone(hands: Hands) -> None:
-    session = hands.session
-    assert session.window == 0
-    hands.drag(hands.within("Start frame", 0.01, 0.5), hands.within("Start frame", 0.99, 0.5))
-    assert session.window == len(session.explained.importance.first_frames) - 1
-    first, last = session.explained.window(session.window)
-    assert last == session.frames - 1
+def test_start_frame_selects_a_window_that_can_be_coloured_alone(ui: SimulatedInput) -> None:
+    state = ui.state
+    assert state.window == 0
+    ui.drag(ui.point_in("Start frame", 0.01, 0.5), ui.point_in("Start frame", 0.99, 0.5))
+    assert state.window == len(state.overlay.attribution.first_frames) - 1
+    first, last = state.overlay.window_frames(state.window)
+    assert last == state.num_frames - 1
     assert last - first + 1 == WINDOW
-    session.seek(0)
-    hands.draw(3)
-    body = hands.picture("View")
-    hands.click("Only this window")
-    hands.draw(3)
-    grey = hands.picture("View")
-    assert unlike(body, grey) > 0.01
+    state.seek(0)
+    ui.draw(3)
+    body = ui.image("View")
+    ui.click("Only this window")
+    ui.draw(3)
+    grey = ui.image("View")
+    assert fraction_different(body, grey) > 0.01
 
-    def is_grey(picture: np.ndarray) -> float:
-        near = np.abs(picture.astype(int) - picture.mean(axis=-1, keepdims=True)).max(axis=-1) < 8
-        return float((near & (np.abs(picture.astype(int) - UNEXPLAINED).max(axis=-1) < 60)).mean())
+    def is_grey(image: np.ndarray) -> float:
+        near = np.abs(image.astype(int) - image.mean(axis=-1, keepdims=True)).max(axis=-1) < 8
+        return float((near & (np.abs(image.astype(int) - UNEXPLAINED).max(axis=-1) < 60)).mean())
 
     assert is_grey(grey) > 2 * is_grey(body)
 
 
-def test_a_second_person_and_the_healthy_mean_stand_beside(hands: Hands, world: Path) -> None:
-    session = hands.session
-    hands.draw(3)
-    alone = hands.picture("View")
-    hands.click("Compare ...")
-    hands.click("Path")
-    hands.select_all()
-    hands.write(str(world / "poses/healthy/P02/walk1"))
-    hands.press(Key.enter)
-    hands.settle()
-    assert session.ghost is not None
-    assert session.body.gait.name == "sick/P01/walk1", "the first one stays"
-    beside = hands.picture("View")
-    assert unlike(alone, beside) > 0.01
-    hands.click("Second person")
-    hands.draw(3)
-    assert unlike(alone, hands.picture("View")) < 1e-4
-    hands.click("Remove")
-    assert session.ghost is None
-    session.open_beside(world / "poses")
-    hands.settle()
-    assert session.ghost is not None
-    assert session.ghost.gait.name == "mean of 2 healthy persons"
-    assert not session.jobs.failures
+def test_compare_shows_a_second_trial_or_the_mean_control_stride(ui: SimulatedInput, world: Path) -> None:
+    state = ui.state
+    ui.draw(3)
+    alone = ui.image("View")
+    ui.click("Compare ...")
+    ui.click("Path")
+    ui.select_all()
+    ui.type_text(str(world / "poses/healthy/P02/walk1"))
+    ui.press(Key.enter)
+    ui.wait_until_idle()
+    assert state.comparison is not None
+    assert state.actor.trial.name == "sick/P01/walk1", "the first trial stays"
+    beside = ui.image("View")
+    assert fraction_different(alone, beside) > 0.01
+    ui.click("Comparison")
+    ui.draw(3)
+    assert fraction_different(alone, ui.image("View")) < 1e-4
+    ui.click("Remove")
+    assert state.comparison is None
+    state.open_comparison_path(world / "poses")
+    ui.wait_until_idle()
+    assert state.comparison is not None
+    assert state.comparison.trial.name == "mean of 2 controls"
+    assert not state.jobs.errors
 
 
-def test_a_folder_is_listed_judged_and_opened_from(hands: Hands, world: Path) -> None:
-    session = hands.session
-    hands.press(Key.o)
-    hands.draw(2)
-    hands.click("Path")
-    hands.select_all()
-    hands.write(str(world / "poses"))
-    hands.press(Key.enter)
-    hands.draw(2)
-    hands.click("List all walks in this folder")
-    hands.settle()
-    assert [listed.name for listed in session.listed] == ["healthy/P02/walk1", "healthy/P03/walk1", "sick/P01/walk1"]
-    hands.click("Classify all")
-    hands.settle()
-    own = next(listed for listed in session.listed if listed.name == "sick/P01/walk1")
-    assert own.probability == pytest.approx(session.explained.importance.person_probability, abs=1e-4)
-    assert all(listed.probability is not None for listed in session.listed)
-    hands.click("listed healthy/P02/walk1")
-    hands.settle()
-    assert session.body.gait.name == "healthy/P02/walk1"
-    assert session.explained is not None, "explained like the one before"
+def test_folder_is_listed_classified_and_opened_from(ui: SimulatedInput, world: Path) -> None:
+    state = ui.state
+    ui.press(Key.o)
+    ui.draw(2)
+    ui.click("Path")
+    ui.select_all()
+    ui.type_text(str(world / "poses"))
+    ui.press(Key.enter)
+    ui.draw(2)
+    ui.click("List all trials in this folder")
+    ui.wait_until_idle()
+    assert [listed.name for listed in state.listed] == ["healthy/P02/walk1", "healthy/P03/walk1", "sick/P01/walk1"]
+    ui.click("Classify all")
+    ui.wait_until_idle()
+    own = next(listed for listed in state.listed if listed.name == "sick/P01/walk1")
+    assert own.probability == pytest.approx(state.overlay.attribution.trial_probability, abs=1e-4)
+    assert all(listed.probability is not None for listed in state.listed)
+    ui.click("listed healthy/P02/walk1")
+    ui.wait_until_idle()
+    assert state.actor.trial.name == "healthy/P02/walk1"
+    assert state.overlay is not None, "explained as the trial before"
 
 
-def test_an_error_is_a_line_and_all_else_stays(hands: Hands, world: Path) -> None:
-    session = hands.session
-    explained = session.explained
-    for path, said in (
+def test_errors_are_one_line_and_keep_the_state(ui: SimulatedInput, world: Path) -> None:
+    state = ui.state
+    overlay = state.overlay
+    for path, message in (
         (world / "networks/broken.ckpt", "broken.ckpt"),
         (world / "nowhere", "no such file or folder"),
-        (world / "networks", "no fitted gait"),
+        (world / "networks", "no fitted trial"),
     ):
-        session.open_path(path)
-        hands.settle()
-        assert said in session.jobs.lines[-1]
-        assert "\n" not in session.jobs.lines[-1]
-        assert session.explained is explained
-    hands.click("Clear messages")
-    assert not session.jobs.lines
+        state.open_path(path)
+        ui.wait_until_idle()
+        assert message in state.jobs.messages[-1]
+        assert "\n" not in state.jobs.messages[-1]
+        assert state.overlay is overlay
+    ui.click("Clear messages")
+    assert not state.jobs.messages
 
 
-def test_in_a_small_window_errors_are_in_sight_however_much_stands_above_them(world: Path) -> None:
-    hands = Hands(640, 400, world)
-    session = hands.session
+def test_errors_stay_visible_in_a_small_window(world: Path) -> None:
+    ui = SimulatedInput(640, 400, world)
+    state = ui.state
     try:
-        session.open_gait(world / "poses/sick/P01/walk1")
-        session.open_network(world / "networks/mlp.ckpt")
-        session.want_explanation()
-        hands.settle()
-        hands.move((400.0, 2.0))
-        calm = hands.picture()
+        state.open_trial(world / "poses/sick/P01/walk1")
+        state.open_network(world / "networks/mlp.ckpt")
+        state.request_explanation()
+        ui.wait_until_idle()
+        ui.move((400.0, 2.0))
+        calm = ui.image()
         for number in range(5):
-            session.open_path(world / f"nowhere{number}")
-        hands.draw(3)
-        left, top, right, bottom = hands.contents.controls.places["Clear messages"]
+            state.open_path(world / f"nowhere{number}")
+        ui.draw(3)
+        left, top, right, bottom = ui.main_window.widgets.rects["Clear messages"]
         assert 0 <= left < right <= 200
         assert 0 <= top < bottom <= 400
-        red = (np.abs(hands.picture()[200:400, :200].astype(int) - WRONG).max(axis=-1) < 60).sum()
+        red = (np.abs(ui.image()[200:400, :200].astype(int) - ERROR).max(axis=-1) < 60).sum()
         assert red > 200
-        hands.click("Clear messages")
-        hands.move((400.0, 2.0))
-        hands.draw(3)
-        assert unlike(calm, hands.picture()) < 0.001
+        ui.click("Clear messages")
+        ui.move((400.0, 2.0))
+        ui.draw(3)
+        assert fraction_different(calm, ui.image()) < 0.001
     finally:
-        hands.close()
+        ui.close()
 
 
-def test_on_a_finer_screen_all_is_as_large_as_on_an_ordinary_one(world: Path) -> None:
-    places = []
+def test_layout_has_the_same_size_on_a_high_density_screen(world: Path) -> None:
+    rects = []
     for density in (1.0, 2.0):
-        hands = Hands(round(1000 * density), round(700 * density), world, density=density)
-        hands.session.open_gait(world / "poses/sick/P01/walk1")
-        hands.settle()
-        places.append({name: np.array(box) / density for name, box in hands.contents.controls.places.items()})
-        hands.close()
-    assert places[0].keys() == places[1].keys()
-    for name, box in places[0].items():
-        assert np.abs(box - places[1][name]).max() < 12, name
+        ui = SimulatedInput(round(1000 * density), round(700 * density), world, density=density)
+        ui.state.open_trial(world / "poses/sick/P01/walk1")
+        ui.wait_until_idle()
+        rects.append({name: np.array(rect) / density for name, rect in ui.main_window.widgets.rects.items()})
+        ui.close()
+    assert rects[0].keys() == rects[1].keys()
+    for name, rect in rects[0].items():
+        assert np.abs(rect - rects[1][name]).max() < 12, name
 
 
 @pytest.mark.parametrize(
     ("content", "window", "framebuffer", "density"),
     [
         ((1.0, 1.0), (1280, 720), (1280, 720), 1.0),
-        ((2.0, 2.0), (2560, 1440), (2560, 1440), 2.0),  # X11, Windows: a pixel is one of the screen's
-        ((2.0, 2.0), (1280, 720), (2560, 1440), 1.0),  # macOS, Wayland: the system has enlarged it already
+        ((2.0, 2.0), (2560, 1440), (2560, 1440), 2.0),  # X11, Windows: window units are screen pixels
+        ((2.0, 2.0), (1280, 720), (2560, 1440), 1.0),  # macOS, Wayland: the system itself scales
         ((1.25, 1.5), (1280, 720), (1280, 720), 1.5),
-        ((0.0, 0.0), (1280, 720), (1280, 720), 1.0),  # systems that do not know
+        ((0.0, 0.0), (1280, 720), (1280, 720), 1.0),  # unknown to the system
         ((90.0, 90.0), (1280, 720), (1280, 720), 4.0),
         ((2.0, 2.0), (0, 0), (0, 0), 2.0),  # minimised
     ],
 )
-def test_the_density_is_what_the_system_has_not_enlarged_itself(
+def test_pixel_density_excludes_what_the_system_scales_itself(
     content: tuple[float, float], window: tuple[int, int], framebuffer: tuple[int, int], density: float
 ) -> None:
-    assert density_of(content, window, framebuffer) == density
+    assert pixel_density(content, window, framebuffer) == density
 
 
-def test_the_window_goes_on_while_something_is_worked_out(hands: Hands, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_window_stays_responsive_during_a_background_job(ui: SimulatedInput, monkeypatch: pytest.MonkeyPatch) -> None:
     import threading
 
     go_on = threading.Event()
-    session = hands.session
+    state = ui.state
 
     def slow(*_: object) -> object:
         go_on.wait(30)
         raise MemoryError
 
-    monkeypatch.setattr(type(session.workbench), "explained", slow)
-    session._explanations.clear()
-    hands.click("Explain gait sequence")
+    monkeypatch.setattr(type(state.backend), "explain", slow)
+    state._explanations.clear()
+    ui.click("Explain trial")
     try:
-        assert session.jobs.busy
-        hands.press(Key.home)
-        hands.press(Key.space)
-        hands.draw(5, 0.1)
-        assert session.frame > 30, "it plays meanwhile"
+        assert state.jobs.current_job
+        ui.press(Key.home)
+        ui.press(Key.space)
+        ui.draw(5, 0.1)
+        assert state.frame > 30, "playback continues"
     finally:
         go_on.set()
-    hands.settle()
-    assert "not enough memory" in session.jobs.lines[-1]
+    ui.wait_until_idle()
+    assert "not enough memory" in state.jobs.messages[-1]

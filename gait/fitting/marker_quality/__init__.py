@@ -1,1 +1,1 @@
-"""Bad data, found and named before it spoils a body: which marker, in which frames, in what way."""
+"""Marker quality control: find errors in the marker data before they affect the fit, and classify them."""

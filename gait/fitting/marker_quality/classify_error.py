@@ -1,102 +1,114 @@
-"""What happened to a marker that is away from its place: exchanged, stuck, fallen, ghost, jumped or slid."""
+"""Classify a displacement of a marker: label swap, frozen, detached, ghost, jump or drift."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gait.fitting.marker_quality.displacements import Stretch
-from gait.fitting.marker_quality.leave_out_prediction import Expected
-from gait.fitting.marker_quality.marker_error import FaultKind
+from gait.fitting.marker_quality.displacements import DisplacementInterval
+from gait.fitting.marker_quality.leave_out_prediction import PredictedMarkers
+from gait.fitting.marker_quality.marker_error import MarkerErrorKind
 
 Vector = NDArray[np.float64]
 
-STILL_M = 0.010
-"""What stays so near to one point of the room does not move."""
-MOVES_M = 0.040
-"""A body part that comes this far has moved."""
+STATIONARY_M = 0.010
+"""A marker whose distance from its median position in space stays below this does not move."""
+MOVING_M = 0.040
+"""The expected position of a marker moves if its range is larger than this."""
 ON_FLOOR_M = 0.06
-"""A marker so near to the floor may lie on it, ..."""
-FALLEN_M = 0.10
-"""... and has fallen if its place is so much higher."""
+"""Maximum height above the floor of a marker that lies on it."""
+MIN_DROP_M = 0.10
+"""Minimum height that a detached marker has dropped, and minimum height of its expected position above the floor."""
 SCATTER_M = 0.020
-"""What changes its way about its place by more from frame to frame is no single point."""
+"""A ghost marker has a median second difference of its displacement above this: it is not one physical point."""
 GRAVITY_M_S2 = 9.81
-FREELY_M_S2 = 3.0
-"""What falls so nearly with gravity's acceleration falls freely."""
+FREE_FALL_TOLERANCE_M_S2 = 3.0
+"""Maximum difference from the acceleration of gravity in free fall."""
 
 
-def exchanged_with(
-    marker: int, stretch: Stretch, observed_m: Vector, expected: Expected, place_m: Vector, seen: NDArray[np.bool_]
+def find_swap_partner(
+    marker: int,
+    interval: DisplacementInterval,
+    observed_m: Vector,
+    predicted: PredictedMarkers,
+    offset_m: Vector,
+    visible: NDArray[np.bool_],
 ) -> int | None:
-    """The marker whose place this one is at while the other is at this one's; None if there is none.
+    """Find the marker with which a displaced marker has swapped its label; None if there is none.
 
     Args:
-        marker: column of the marker that is away.
-        stretch: when.
+        marker: column of the displaced marker.
+        interval: frames of the displacement.
         observed_m: (T, M, 3) all markers.
-        expected: of all T frames.
-        place_m: (M, 3) where each belongs, observed − expected in the carrying joints' axes.
-        seen: (T, M)
+        predicted: predicted markers of all T frames.
+        offset_m: (M, 3) usual position of each marker, observed − predicted in the axes of its main joint.
+        visible: (T, M).
     """
-    rows = np.arange(stretch.first, stretch.last + 1)
-    rows = rows[seen[rows, marker]]
-    belongs = expected.moved(place_m)[rows]  # (N, M, 3)
-    observed = np.where(seen[rows][..., None], observed_m[rows], np.nan)
-    own = np.linalg.norm(observed[:, marker] - belongs[:, marker], axis=-1)
-    here = np.linalg.norm(observed[:, marker, None] - belongs, axis=-1)  # (N, M) this one from every place
-    there = np.linalg.norm(observed - belongs[:, marker, None], axis=-1)  # every other from this one's place
-    others_own = np.linalg.norm(observed - belongs, axis=-1)
-    both = np.isfinite(there).sum(axis=0) >= max(1, 0.5 * len(rows))
+    rows = np.arange(interval.first, interval.last + 1)
+    rows = rows[visible[rows, marker]]
+    expected = predicted.displaced(offset_m)[rows]  # (N, M, 3)
+    observed = np.where(visible[rows][..., None], observed_m[rows], np.nan)
+    own = np.linalg.norm(observed[:, marker] - expected[:, marker], axis=-1)
+    to_others = np.linalg.norm(
+        observed[:, marker, None] - expected, axis=-1
+    )  # (N, M) from each marker's expected position
+    from_others = np.linalg.norm(observed - expected[:, marker, None], axis=-1)  # each marker from this one's
+    others_own = np.linalg.norm(observed - expected, axis=-1)
+    both = np.isfinite(from_others).sum(axis=0) >= max(1, 0.5 * len(rows))
     both[marker] = False
     if not both.any():
         return None
     with np.errstate(invalid="ignore"):
-        swapped = np.array([np.nanmedian(here[:, m] + there[:, m]) if both[m] else np.inf for m in range(len(both))])
+        swapped = np.array(
+            [np.nanmedian(to_others[:, m] + from_others[:, m]) if both[m] else np.inf for m in range(len(both))]
+        )
         kept = np.array([np.nanmedian(own + others_own[:, m]) if both[m] else 0.0 for m in range(len(both))])
     best = int(swapped.argmin())
     return best if swapped[best] < 0.5 * kept[best] and others_own[:, best].size else None
 
 
-def kind_of(
-    stretch: Stretch,
+def classify_error(
+    interval: DisplacementInterval,
     observed_m: Vector,
-    belongs_m: Vector,
-    away_m: Vector,
-    seen: NDArray[np.bool_],
+    expected_m: Vector,
+    displacement_m: Vector,
+    visible: NDArray[np.bool_],
     floor_m: float,
     rate_hz: float,
-) -> FaultKind:
-    """What a marker did in a stretch.
+) -> MarkerErrorKind:
+    """Classify the displacement of a marker that has not swapped its label with another.
 
     Args:
-        stretch: when it was away.
-        observed_m: (T, 3) where it was.
-        belongs_m: (T, 3) where it belongs.
-        away_m: (T, 3) the difference in the axes of the joint that carries it.
-        seen: (T,)
+        interval: frames of the displacement.
+        observed_m: (T, 3) observed positions.
+        expected_m: (T, 3) expected positions.
+        displacement_m: (T, 3) their difference in the axes of the main joint.
+        visible: (T,).
         floor_m: height of the floor.
-        rate_hz: frames a second.
+        rate_hz: frames per second.
     """
-    rows = np.arange(stretch.first, stretch.last + 1)
-    rows = rows[seen[rows]]
-    observed, belongs, away = observed_m[rows], belongs_m[rows], away_m[rows]
-    late = observed[-max(3, len(rows) // 3) :]
-    rests = _spread(late) < STILL_M and len(late) >= 3
-    above = belongs[-1, 1] - floor_m
-    dropped = belongs[-1, 1] - observed[-1, 1]
-    if dropped > FALLEN_M and above > FALLEN_M:
+    rows = np.arange(interval.first, interval.last + 1)
+    rows = rows[visible[rows]]
+    observed, expected, displacement = observed_m[rows], expected_m[rows], displacement_m[rows]
+    end = observed[-max(3, len(rows) // 3) :]
+    rests = _spread(end) < STATIONARY_M and len(end) >= 3
+    height = expected[-1, 1] - floor_m
+    drop = expected[-1, 1] - observed[-1, 1]
+    if drop > MIN_DROP_M and height > MIN_DROP_M:
         if rests and observed[-1, 1] - floor_m < ON_FLOOR_M:
-            return "fell"
-        if len(rows) >= 5 and np.abs(np.median(np.diff(observed[:, 1], 2)) * rate_hz**2 + GRAVITY_M_S2) < FREELY_M_S2:
-            return "fell"  # and is still falling where the recording ends
-    if len(rows) >= 3 and _spread(observed) < STILL_M and np.ptp(belongs, axis=0).max() > MOVES_M:
-        return "stuck"
-    if len(rows) <= 2 or np.median(np.linalg.norm(np.diff(away, 2, axis=0), axis=1)) > SCATTER_M:
+            return "detached"
+        if (
+            len(rows) >= 5
+            and np.abs(np.median(np.diff(observed[:, 1], 2)) * rate_hz**2 + GRAVITY_M_S2) < FREE_FALL_TOLERANCE_M_S2
+        ):
+            return "detached"  # still in free fall at the end of the recording
+    if len(rows) >= 3 and _spread(observed) < STATIONARY_M and np.ptp(expected, axis=0).max() > MOVING_M:
+        return "frozen"
+    if len(rows) <= 2 or np.median(np.linalg.norm(np.diff(displacement, 2, axis=0), axis=1)) > SCATTER_M:
         return "ghost"
-    return "jumped" if stretch.sudden else "slid"
+    return "jump" if interval.sudden else "drift"
 
 
 def _spread(points: Vector) -> float:
-    """How far most of (N, 3) points are from their middle."""
+    """Return the 90 % quantile of the distances of points (N, 3) from their median."""
     return float(np.quantile(np.linalg.norm(points - np.median(points, axis=0), axis=1), 0.9))

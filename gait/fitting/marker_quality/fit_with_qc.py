@@ -1,4 +1,4 @@
-"""Fit a person's recordings with their bad data found, named, and left out or put right."""
+"""Fit the trials of a subject with marker quality control: errors are found, classified, and excluded or corrected."""
 
 from __future__ import annotations
 
@@ -8,151 +8,159 @@ from dataclasses import dataclass, replace
 from gait.body.body import Body
 from gait.body.constraints_file import AngleBounds
 from gait.body.marker_layout import MarkerLayout
-from gait.body.pose_prior import PosePrior, natural_pose_prior
+from gait.body.pose_prior import PosePrior, default_pose_prior
 from gait.body.vposer import VPoser
 from gait.capture.recording import Recording
 from gait.errors import GaitError
 from gait.fitting.marker_quality.leave_out_prediction import FittedBody
-from gait.fitting.marker_quality.left_right_swap import exchanged_sides, put_right
-from gait.fitting.marker_quality.marker_error import FaultAction, MarkerError
+from gait.fitting.marker_quality.left_right_swap import correct_left_right, detect_left_right_swap
+from gait.fitting.marker_quality.marker_error import MarkerError, MarkerErrorAction
 from gait.fitting.marker_quality.recording_qc import RecordingQc
-from gait.fitting.marker_quality.swapped_labels import exchanged_throughout, may_be_exchanged
+from gait.fitting.marker_quality.swapped_labels import find_swapped_labels, swap_suspected
 from gait.fitting.residual_scales import ResidualScales
-from gait.fitting.subject_fit import InsufficientMarkersError, SubjectFit, TrialFit, fit_person
+from gait.fitting.subject_fit import InsufficientMarkersError, SubjectFit, TrialFit, fit_recordings
 
-MOST_ROUNDS = 4
-"""A fault can hide another; looked for again so often."""
+MAX_ROUNDS = 4
+"""Maximum number of rounds; one error can hide another."""
 
 
 @dataclass(frozen=True)
 class CheckedSubjectFit:
-    """A person's fit and what was wrong with the recordings."""
+    """The fit of a subject and the marker errors of the recordings."""
 
-    person: SubjectFit
-    faults: tuple[tuple[MarkerError, ...], ...]  # of each recording, in their order
+    fit: SubjectFit
+    marker_errors: tuple[tuple[MarkerError, ...], ...]  # of each trial, in the order of the fit
 
-    def faults_of(self, gait: TrialFit) -> tuple[MarkerError, ...]:
-        """What was wrong with the recording of one of the person's gaits."""
-        return next(found for other, found in zip(self.person.gaits, self.faults, strict=True) if other is gait)
+    def marker_errors_of(self, trial: TrialFit) -> tuple[MarkerError, ...]:
+        """Return the marker errors of one trial of the fit."""
+        return next(errors for other, errors in zip(self.fit.trials, self.marker_errors, strict=True) if other is trial)
 
 
 class UnusableRecordingError(GaitError):
-    """A recording that is wrong as a whole; the person's others can be fitted without it."""
+    """A recording is unusable as a whole; the subject's other trials can be fitted without it."""
 
-    def __init__(self, recording: Recording, fault: MarkerError):
-        super().__init__(f"{recording.path}: {fault.line}.")
+    def __init__(self, recording: Recording, error: MarkerError):
+        super().__init__(f"{recording.path}: {error.message}.")
         self.recording = recording
 
 
-def fit_checked(
+def fit_with_qc(
     recordings: Sequence[Recording],
     body: Body,
     layout: MarkerLayout,
     *,
     repair: bool = False,
-    weights: ResidualScales | None = None,
+    scales: ResidualScales | None = None,
     prior: PosePrior | None = None,
     bounds: AngleBounds | None = None,
     vposer: VPoser | None = None,
 ) -> CheckedSubjectFit:
-    """Fit a person as ``fit_person`` does, without the samples that are no marker in its place.
+    """Fit the recordings of a subject like ``fit_recordings``, without marker errors.
 
     Args:
-        recordings: of one person, as they were read.
-        body: the statistical body.
-        layout: where markers sit on it.
-        repair: put exchanged names and mirrored recordings right instead of leaving them out.
-        weights: as in ``fit_person``, like those that follow.
-        prior: of the joints.
-        bounds: of single pose numbers.
-        vposer: a learned prior.
+        recordings: recordings of one subject, as they were read.
+        body: the body model.
+        layout: markers on the body.
+        repair: correct swapped labels and mirrored recordings instead of excluding them.
+        scales: expected size of the residuals.
+        prior: pose prior and range of motion; ``default_pose_prior`` by default.
+        bounds: limits of single pose parameters, instead of those of the prior.
+        vposer: learned pose prior.
 
     Raises:
-        UnfitRecordingError: left and right of a recording are exchanged, and it is not to be repaired.
-        GaitError: as ``fit_person``.
+        UnusableRecordingError: left and right of a recording are swapped, and ``repair`` is not set.
+        GaitError: as in ``fit_recordings``.
     """
-    weights = weights or ResidualScales()
-    prior = prior or natural_pose_prior()
-    whole = [_whole(recording, repair) for recording in recordings]
-    checks = [RecordingQc.of(recording, layout) for recording, _ in whole]
+    scales = scales or ResidualScales()
+    prior = prior or default_pose_prior()
+    corrected = [_correct_whole_recording(recording, repair) for recording in recordings]
+    checks = [RecordingQc.from_recording(recording, layout) for recording, _ in corrected]
 
-    kept: set[int] = set()  # recordings of which too little is left without what is suspected
+    unfiltered: set[int] = set()  # recordings with too little data left without suspects
 
-    def fitted(cleaned: list[Recording]) -> SubjectFit:
+    def fit(used: list[Recording]) -> SubjectFit:
         while True:
             try:
-                return fit_person(cleaned, body, layout, weights=weights, prior=prior, bounds=bounds, vposer=vposer)
+                return fit_recordings(used, body, layout, scales=scales, prior=prior, bounds=bounds, vposer=vposer)
             except InsufficientMarkersError as error:
-                r = next(r for r, recording in enumerate(cleaned) if recording is error.recording)
-                if cleaned[r] is checks[r].recording:
+                r = next(r for r, recording in enumerate(used) if recording is error.recording)
+                if used[r] is checks[r].recording:
                     raise InsufficientMarkersError(recordings[r]) from error
-                kept.add(r)
-                cleaned[r] = checks[r].recording
+                unfiltered.add(r)
+                used[r] = checks[r].recording
 
     def same_data(a: Recording, b: Recording) -> bool:
         return a is b or (a.positions_m.tobytes() == b.positions_m.tobytes())
 
-    used = [check.spared(repair) for check in checks]
-    person = fitted(used)
-    for _ in range(MOST_ROUNDS):
-        paired = False
-        doubted = [may_be_exchanged(gait, person.layout) for gait in person.gaits]
-        for r in sorted(range(len(checks)), key=lambda r: not doubted[r]):
-            gait = person.gaits[r]  # where one recording of a person has exchanged names, another may too
-            if not checks[r].asked_for_pairs and (doubted[r] or paired):
-                joints = FittedBody.of(gait, body, person.layout, weights, prior, bounds).prior
-                pairs = exchanged_throughout(used[r], body, person.layout, joints, weights)
-                checks[r] = checks[r].with_pairs(pairs)
-                paired |= bool(pairs)
-        if not paired:
-            for r, gait in enumerate(person.gaits):
-                if checks[r].is_suspicious(gait.residual_m):
-                    asked = FittedBody.of(gait, body, person.layout, weights, prior, bounds)
-                    checks[r] = checks[r].judged_by(asked, person.layout)
-        wanted = [check.recording if r in kept else check.spared(repair) for r, check in enumerate(checks)]
+    used = [check.without_suspects(repair) for check in checks]
+    subject_fit = fit(used)
+    for _ in range(MAX_ROUNDS):
+        swap_found = False
+        fitted_layout = subject_fit.layout
+        suspected = [swap_suspected(trial, fitted_layout) for trial in subject_fit.trials]
+        for r in sorted(range(len(checks)), key=lambda r: not suspected[r]):
+            trial = subject_fit.trials[r]  # if one trial has swapped labels, another one may have them too
+            if not checks[r].swaps_checked and (suspected[r] or swap_found):
+                joint_prior = FittedBody.from_fit(trial, body, fitted_layout, scales, prior, bounds).prior
+                pairs = find_swapped_labels(used[r], body, fitted_layout, joint_prior, scales)
+                checks[r] = checks[r].with_swapped_labels(pairs)
+                swap_found |= bool(pairs)
+        if not swap_found:
+            for r, trial in enumerate(subject_fit.trials):
+                if checks[r].is_suspicious(trial.residual_m):
+                    fitted_body = FittedBody.from_fit(trial, body, fitted_layout, scales, prior, bounds)
+                    checks[r] = checks[r].classify_suspects(fitted_body, fitted_layout)
+        wanted = [
+            check.recording if r in unfiltered else check.without_suspects(repair) for r, check in enumerate(checks)
+        ]
         if all(same_data(a, b) for a, b in zip(wanted, used, strict=True)):
             break
         used = wanted
-        person = fitted(used)
-    found = [
-        (*known, *(_kept(fault, recordings[r]) if r in kept else fault for fault in check.faults(repair)))
-        for r, ((_, known), check) in enumerate(zip(whole, checks, strict=True))
-    ]
-    return CheckedSubjectFit(person, tuple(found))
+        subject_fit = fit(used)
+    marker_errors = []
+    for r, ((_, errors), check) in enumerate(zip(corrected, checks, strict=True)):
+        found = check.marker_errors(repair)
+        if r in unfiltered:
+            found = tuple(_downgrade_to_reported(error, recordings[r]) for error in found)
+        marker_errors.append((*errors, *found))
+    return CheckedSubjectFit(subject_fit, tuple(marker_errors))
 
 
-def _kept(fault: MarkerError, recording: Recording) -> MarkerError:
-    """A fault of a recording of which too little would be left without it: names wrong throughout are put right."""
-    throughout = fault.last_frame - fault.first_frame + 1 == recording.frames
-    action: FaultAction = "corrected" if fault.kind == "exchanged" and throughout else "reported"
-    return replace(fault, action=action, hint="too little is left without it")
+def _downgrade_to_reported(error: MarkerError, recording: Recording) -> MarkerError:
+    """Downgrade an error that cannot be excluded, because too little data would remain, to a reported one.
+
+    Labels that are swapped in the whole trial are corrected instead.
+    """
+    whole_trial = error.num_frames == recording.num_frames
+    action: MarkerErrorAction = "corrected" if error.kind == "label_swap" and whole_trial else "reported"
+    return replace(error, action=action, hint="too little data would remain without it")
 
 
-def _whole(recording: Recording, repair: bool) -> tuple[Recording, tuple[MarkerError, ...]]:
-    """A recording with what is wrong with all of it put right, and what that was.
+def _correct_whole_recording(recording: Recording, repair: bool) -> tuple[Recording, tuple[MarkerError, ...]]:
+    """Correct errors that affect a whole recording; return the recording and these errors.
 
     Raises:
-        UnfitRecordingError: left and right are exchanged, and it is not to be repaired.
+        UnusableRecordingError: left and right are swapped, and ``repair`` is not set.
     """
     whole = MarkerError(
-        kind="wrong unit",
+        kind="unit_mismatch",
         marker=None,
         other=None,
         first_frame=recording.first_frame,
-        last_frame=recording.first_frame + recording.frames - 1,
-        evidence_mm=None,
+        last_frame=recording.first_frame + recording.num_frames - 1,
+        mean_error_mm=None,
         action="corrected",
     )
-    faults = []
+    errors = []
     if recording.stated_unit:
-        hint = f"the file says {recording.stated_unit}, the size of the body says {recording.source_unit}"
-        faults.append(replace(whole, hint=hint))
-    kind = exchanged_sides(recording)
+        hint = f"the file states {recording.stated_unit}, the size of the body requires {recording.source_unit}"
+        errors.append(replace(whole, hint=hint))
+    kind = detect_left_right_swap(recording)
     if kind is not None:
-        fault = replace(whole, kind=kind)
+        error = replace(whole, kind=kind)
         if not repair:
-            hint = "left is right in it; --repair puts it right"
-            raise UnusableRecordingError(recording, replace(fault, action="left out", hint=hint))
-        faults.append(fault)
-        recording = put_right(recording, kind)
-    return recording, tuple(faults)
+            hint = "left and right are swapped; --repair corrects it"
+            raise UnusableRecordingError(recording, replace(error, action="excluded", hint=hint))
+        errors.append(error)
+        recording = correct_left_right(recording, kind)
+    return recording, tuple(errors)

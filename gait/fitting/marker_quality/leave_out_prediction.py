@@ -1,4 +1,4 @@
-"""Where a fitted body says that a marker would be, had nobody seen it."""
+"""Predict the positions of markers from the other markers of a fitted body."""
 
 from __future__ import annotations
 
@@ -15,123 +15,126 @@ from gait.body.constraints_file import AngleBounds
 from gait.body.marker_layout import MarkerLayout
 from gait.body.pose_prior import PosePrior
 from gait.fitting.joint_parametrization import Pose
-from gait.fitting.marker_kinematics import SubjectModel, marker_motion
-from gait.fitting.objective_terms import JointPrior, joint_prior
-from gait.fitting.reduced_body import ReducedBody, marker_skin
+from gait.fitting.marker_kinematics import SubjectModel, compute_marker_kinematics
+from gait.fitting.objective_terms import JointPrior, build_joint_prior
+from gait.fitting.reduced_body import ReducedBody, reduce_body
 from gait.fitting.residual_scales import ResidualScales
 from gait.fitting.solver.batched_normal_equations import BatchedNormalEquations
 from gait.fitting.solver.frame_data import ObservedMarkers
 from gait.fitting.solver.levenberg_marquardt import SolverOptions, solve_poses
 from gait.fitting.subject_fit import TrialFit
 
-AT_A_TIME = 512
-"""Frames that are posed at a time."""
-FEWEST_HOLDERS = 2
-"""With fewer markers near it, where one would be is a guess."""
+MAX_BATCH_FRAMES = 512
+"""Maximum number of frames per solver call."""
+MIN_NEARBY_MARKERS = 2
+"""A marker with fewer visible markers on its main joint or the adjacent ones cannot be predicted."""
 
 
 @dataclass(frozen=True)
-class Expected:
-    """Where a body has its markers in N frames."""
+class PredictedMarkers:
+    """Predicted positions of all markers in N frames."""
 
     markers_m: NDArray[np.float64]  # (N, M, 3)
-    axes: NDArray[np.float64]  # (N, M, 3, 3) world rotation of the joint that carries each most
+    axes: NDArray[np.float64]  # (N, M, 3, 3) world rotation of the main joint of each marker
 
     @staticmethod
-    def joined(parts: Sequence[Expected]) -> Expected:
-        """Of frames one after another."""
-        return Expected(np.concatenate([p.markers_m for p in parts]), np.concatenate([p.axes for p in parts]))
+    def concatenate(parts: Sequence[PredictedMarkers]) -> PredictedMarkers:
+        """Concatenate predictions in time."""
+        return PredictedMarkers(np.concatenate([p.markers_m for p in parts]), np.concatenate([p.axes for p in parts]))
 
-    def off(self, observed_m: NDArray[np.float64]) -> NDArray[np.float64]:
-        """(N, M, 3) observed − expected in the carrying joint's axes, metres."""
+    def deviation(self, observed_m: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return observed − predicted positions in the axes of the main joints (N, M, 3), metres."""
         return np.einsum("nmji,nmj->nmi", self.axes, observed_m - self.markers_m)
 
-    def moved(self, off_m: NDArray[np.float64]) -> NDArray[np.float64]:
-        """(N, M, 3) the places of markers that are off by ``off_m`` (M, 3) in the carrying joint's axes."""
-        return self.markers_m + np.einsum("nmij,mj->nmi", self.axes, off_m)
+    def displaced(self, offset_m: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the positions (N, M, 3) after adding an offset (M, 3) in the axes of the main joints, metres."""
+        return self.markers_m + np.einsum("nmij,mj->nmi", self.axes, offset_m)
 
 
 @dataclass(frozen=True)
 class FittedBody:
-    """A gait's body with its markers and poses, to be asked further."""
+    """The fit of one trial, from which markers can be predicted."""
 
-    gait: TrialFit
-    wearer: SubjectModel
+    trial: TrialFit
+    subject: SubjectModel
     pose: Pose
     prior: JointPrior
-    weights: ResidualScales
+    scales: ResidualScales
 
     @classmethod
-    def of(
+    def from_fit(
         cls,
-        gait: TrialFit,
+        trial: TrialFit,
         body: Body,
         layout: MarkerLayout,
-        weights: ResidualScales,
+        scales: ResidualScales,
         prior: PosePrior,
         bounds: AngleBounds | None = None,
     ) -> FittedBody:
-        """Of a fit whose markers are among the layout's."""
-        skin = marker_skin(body, layout.select(gait.labels))
-        like = skin.point
+        """Build it from a fit whose markers are in the layout."""
+        reduced_body = reduce_body(body, layout.select(trial.labels))
+        like = reduced_body.marker_template
 
         def tensor(values: NDArray[np.floating]) -> Tensor:
             return torch.as_tensor(values, dtype=like.dtype, device=like.device)
 
         angles = None
-        if skin.hinges is not None:
-            numbers = tensor(gait.poses)[:, skin.hinges.number]
-            has = torch.stack([skin.hinges.hinged, skin.hinges.double], dim=-1)
-            angles = torch.where(has, numbers, torch.zeros_like(numbers))
-        pose = Pose(tensor(gait.rotations), tensor(gait.translation_m), angles)
-        joints = joint_prior(prior, weights, bounds=bounds, body=body, hinges=skin.hinges)
-        return cls(gait, SubjectModel(skin, tensor(gait.betas), tensor(gait.offset_m)), pose, joints, weights)
+        if reduced_body.hinges is not None:
+            hinge_angles = tensor(trial.poses)[:, reduced_body.hinges.pose_index]
+            has = torch.stack([reduced_body.hinges.hinged, reduced_body.hinges.double], dim=-1)
+            angles = torch.where(has, hinge_angles, torch.zeros_like(hinge_angles))
+        pose = Pose(tensor(trial.rotations), tensor(trial.translation_m), angles)
+        joint_prior = build_joint_prior(prior, scales, bounds=bounds, body=body, hinges=reduced_body.hinges)
+        subject = SubjectModel(reduced_body, tensor(trial.betas), tensor(trial.offset_m))
+        return cls(trial, subject, pose, joint_prior, scales)
 
     @property
-    def skin(self) -> ReducedBody:
-        """Of the gait's markers."""
-        return self.wearer.skin
+    def reduced_body(self) -> ReducedBody:
+        """The body model at the markers of the trial."""
+        return self.subject.reduced_body
 
-    def without(
+    def predict(
         self,
         observed_m: NDArray[np.float64],
-        seen: NDArray[np.bool_],
+        used: NDArray[np.bool_],
         frames: NDArray[np.int64],
-    ) -> Expected:
-        """Where markers are expected when the body follows only some of them.
+    ) -> PredictedMarkers:
+        """Predict all markers from a fit to some of them.
 
         Args:
-            observed_m: (T, M, 3) markers in the gait's order, anything where missing.
-            seen: (T, M) those that the body is to follow.
-            frames: (N,) to pose anew, from where they are.
+            observed_m: (T, M, 3) observed markers in the order of the trial; any value where not visible.
+            used: (T, M) the samples to fit.
+            frames: (N,) frames to predict; the solver starts from their fitted poses.
         """
-        if len(frames) > AT_A_TIME:  # memory does not grow with the recording
-            cuts = np.array_split(frames, -(-len(frames) // AT_A_TIME))
-            parts = [self.without(observed_m, seen, some) for some in cuts]
-            return Expected.joined(parts)
-        like = self.skin.point
+        if len(frames) > MAX_BATCH_FRAMES:  # bounds the memory
+            batches = np.array_split(frames, -(-len(frames) // MAX_BATCH_FRAMES))
+            parts = [self.predict(observed_m, used, batch) for batch in batches]
+            return PredictedMarkers.concatenate(parts)
+        like = self.reduced_body.marker_template
         rows = torch.as_tensor(frames, device=like.device)
-        follow = torch.as_tensor(seen[frames], device=like.device)
+        mask = torch.as_tensor(used[frames], device=like.device)
         markers = torch.as_tensor(np.nan_to_num(observed_m[frames]), dtype=like.dtype, device=like.device)
-        markers = torch.where(follow[..., None], markers, torch.zeros_like(markers))
+        markers = torch.where(mask[..., None], markers, torch.zeros_like(markers))
         with torch.inference_mode():
-            equations = BatchedNormalEquations(self.wearer, self.prior, self.weights)
-            followed = ObservedMarkers(markers, follow)
-            solved = solve_poses(equations, self.pose[rows], followed, effort=SolverOptions(most_iterations=10))
-            motion = marker_motion(self.wearer, solved.pose)
-            return Expected(motion.markers.cpu().numpy(), motion.world[:, self.carriers].cpu().numpy())
+            equations = BatchedNormalEquations(self.subject, self.prior, self.scales)
+            observation = ObservedMarkers(markers, mask)
+            solved = solve_poses(equations, self.pose[rows], observation, options=SolverOptions(max_iterations=10))
+            kinematics = compute_marker_kinematics(self.subject, solved.pose)
+            return PredictedMarkers(
+                kinematics.markers.cpu().numpy(), kinematics.world[:, self.main_joint].cpu().numpy()
+            )
 
-    def is_held(self, seen: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        """(N, M) whether a marker's place is told by others: two of ``seen`` (N, M) or more on its bone or the next."""
-        carriers = self.carriers.cpu().numpy()
-        parent = np.array(self.skin.parents)[carriers]
-        same = carriers[:, None] == carriers
-        next_to = (parent[:, None] == carriers) | (carriers[:, None] == parent)
-        holders = (same | next_to) & ~np.eye(len(carriers), dtype=bool)
-        return np.asarray(seen.astype(int) @ holders.T >= FEWEST_HOLDERS)
+    def is_predictable(self, visible: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Return whether enough visible markers are on the joint of each marker or on an adjacent one (N, M)."""
+        joints = self.main_joint.cpu().numpy()
+        parent = np.array(self.reduced_body.parents)[joints]
+        same = joints[:, None] == joints
+        adjacent = (parent[:, None] == joints) | (joints[:, None] == parent)
+        neighbours = (same | adjacent) & ~np.eye(len(joints), dtype=bool)
+        return np.asarray(visible.astype(int) @ neighbours.T >= MIN_NEARBY_MARKERS)
 
     @property
-    def carriers(self) -> Tensor:
-        """(M,) the joint that carries each marker most."""
-        skin = self.skin
-        return skin.carriers.gather(1, skin.carrier_weight.argmax(dim=1, keepdim=True))[:, 0]
+    def main_joint(self) -> Tensor:
+        """The joint with the largest skinning weight at each marker (M,)."""
+        reduced_body = self.reduced_body
+        return reduced_body.skin_joints.gather(1, reduced_body.skin_joint_weights.argmax(dim=1, keepdim=True))[:, 0]

@@ -1,4 +1,4 @@
-"""Recordings in which left is right: all names exchanged, or an axis reversed."""
+"""Detect and correct recordings in which left and right are swapped, by the labels or by a reversed axis."""
 
 from __future__ import annotations
 
@@ -6,21 +6,21 @@ from dataclasses import replace
 
 import numpy as np
 
-from gait.capture.marker_names import CANONICAL_MARKERS, other_side
+from gait.capture.marker_names import CANONICAL_MARKERS, contralateral_marker
 from gait.capture.recording import Recording
 from gait.capture.up_axis import is_mirrored
-from gait.fitting.marker_quality.marker_error import FaultKind
+from gait.fitting.marker_quality.marker_error import MarkerErrorKind
 
-BESIDE_M = 0.02
-"""A marker so far from the body's middle is on one side of it."""
+MIN_LATERAL_M = 0.02
+"""Minimum distance of ``RBAK`` from the midline of the body for the side to be clear."""
 
 
-def exchanged_sides(recording: Recording) -> FaultKind | None:
-    """Whether and why left and right of a recording are exchanged; None where they are not.
+def detect_left_right_swap(recording: Recording) -> MarkerErrorKind | None:
+    """Detect whether left and right of a recording are swapped, and how; None if they are not.
 
-    A person seen in a mirror and one whose names of all left and right markers are exchanged look alike but for what
-    has no partner: ``RBAK``, on the right shoulder blade, stays with the right markers in a mirror, and is among the
-    left ones when names are exchanged.
+    A mirrored recording and one with all left and right labels swapped differ only in markers without a counterpart:
+    ``RBAK``, on the right shoulder blade, is on the side of the right markers in mirrored data, and on the side of the
+    left ones if labels are swapped.
     """
     if not is_mirrored(recording.labels, recording.positions_m):
         return None
@@ -28,25 +28,25 @@ def exchanged_sides(recording: Recording) -> FaultKind | None:
     if {"RBAK", "LSHO", "RSHO"} <= column.keys():
         back, left, right = (recording.positions_m[:, column[label]] for label in ("RBAK", "LSHO", "RSHO"))
         across = (left - right) / np.linalg.norm(left - right, axis=1, keepdims=True)
-        beside = ((back - (left + right) / 2) * across).sum(axis=1)
-        beside = beside[np.isfinite(beside)]
-        if len(beside) and abs(np.median(beside)) > BESIDE_M:
-            return "mirrored" if np.median(beside) < 0 else "all sides exchanged"
-    return "all sides exchanged or mirrored"
+        lateral = ((back - (left + right) / 2) * across).sum(axis=1)
+        lateral = lateral[np.isfinite(lateral)]
+        if len(lateral) and abs(np.median(lateral)) > MIN_LATERAL_M:
+            return "mirrored" if np.median(lateral) < 0 else "left_right_swap"
+    return "left_right_swap_or_mirrored"
 
 
-def put_right(recording: Recording, kind: FaultKind) -> Recording:
-    """A recording with left and right as they should be: mirrored back, or every name the other side's."""
+def correct_left_right(recording: Recording, kind: MarkerErrorKind) -> Recording:
+    """Correct left and right: reverse an axis of mirrored data, or else swap all left and right labels."""
     if kind == "mirrored":
         mirror = np.array([-1.0, 1.0, 1.0])
-        outputs = {name: places * mirror for name, places in recording.model_outputs.items()}
+        outputs = {name: values * mirror for name, values in recording.model_outputs.items()}
         return replace(recording, positions_m=recording.positions_m * mirror, model_outputs=outputs)
-    there = set(recording.labels)
+    labels = set(recording.labels)
 
-    def renamed(label: str) -> str:
+    def swap_side(label: str) -> str:
         if label in CANONICAL_MARKERS:
-            return other_side(label) or label
+            return contralateral_marker(label) or label
         other = {"L": "R", "R": "L"}.get(label[0], label[0]) + label[1:]
-        return other if other in there else label
+        return other if other in labels else label
 
-    return replace(recording, labels=tuple(renamed(label) for label in recording.labels))
+    return replace(recording, labels=tuple(swap_side(label) for label in recording.labels))

@@ -1,7 +1,7 @@
-"""Two markers that bear each other's names in a whole recording.
+"""Find pairs of markers whose labels are swapped in a whole trial.
 
-No break of a track tells it, and a placement solved for can take it up. So a body that wears its markers where the
-layout has them is posed on a few frames, and asked whether it would fit better with two names exchanged.
+Such a swap causes no discontinuity, and calibrated marker offsets can absorb it. So a body with all markers at their
+positions in the layout is fitted to a few frames, and it is tested whether it fits better with two labels swapped.
 """
 
 from __future__ import annotations
@@ -14,99 +14,114 @@ from torch import Tensor
 from gait.body.body import Body
 from gait.body.marker_layout import MarkerLayout
 from gait.capture.recording import Recording
-from gait.fitting.calibration import scaled_betas
-from gait.fitting.marker_kinematics import SubjectModel, marker_motion
+from gait.fitting.calibration import betas_for_size
+from gait.fitting.marker_kinematics import SubjectModel, compute_marker_kinematics
 from gait.fitting.objective_terms import JointPrior
-from gait.fitting.reduced_body import marker_skin
+from gait.fitting.reduced_body import reduce_body
 from gait.fitting.residual_scales import ResidualScales
-from gait.fitting.rigid_initialization import rigid_start
+from gait.fitting.rigid_initialization import align_rigidly
 from gait.fitting.solver.batched_normal_equations import BatchedNormalEquations
 from gait.fitting.solver.frame_data import ObservedMarkers
 from gait.fitting.solver.levenberg_marquardt import solve_poses
-from gait.fitting.subject_fit import TrialFit, calibration_frames, observed_markers
+from gait.fitting.subject_fit import TrialFit, observed_markers, select_calibration_frames
 
-FRAMES = 12
-NEARER_M = 0.02
-"""Both markers together must come nearer to their places by this, ..."""
-NEARER_SHARE = 0.25
-"""... and by this share of how far they were."""
-BETTER = 0.03
-"""Share of the objective that an exchange must save."""
-OFF_M = {"anatomical": 0.030, "technical": 0.120}
-"""A marker placed farther from where the layout has it may be another."""
-WORN_BADLY_M = 0.020
-"""So may one that is this far from where the body has it in half of the frames."""
+NUM_FRAMES = 12
+MIN_GAIN_M = 0.02
+"""Minimum decrease of the summed distance of both markers from their predicted positions."""
+MIN_GAIN_FRACTION = 0.25
+"""Minimum relative decrease of that distance."""
+MIN_COST_REDUCTION = 0.03
+"""Minimum relative decrease of the objective by a swap."""
+MAX_OFFSET_M = {"anatomical": 0.030, "technical": 0.120}
+"""A marker with a larger offset from the layout may have a swapped label."""
+MAX_RESIDUAL_M = 0.020
+"""A marker with a larger residual in half of the frames may have a swapped label."""
 
 
-def may_be_exchanged(gait: TrialFit, layout: MarkerLayout) -> bool:
-    """Whether some marker of a fit sits or moves as if it were another."""
+def swap_suspected(trial: TrialFit, layout: MarkerLayout) -> bool:
+    """Return whether some marker of a fit has a large offset, or large residuals in half of the frames."""
     kinds = dict(zip(layout.labels, layout.kinds, strict=True))
-    limit = np.array([OFF_M[kinds[label]] for label in gait.labels])
-    if (np.linalg.norm(gait.offset_m, axis=1) > limit).any():
+    limit = np.array([MAX_OFFSET_M[kinds[label]] for label in trial.labels])
+    if (np.linalg.norm(trial.offset_m, axis=1) > limit).any():
         return True
-    seen = np.isfinite(gait.residual_m)
-    often = seen.sum(axis=0) > 0
+    visible = np.isfinite(trial.residual_m)
+    ever_visible = visible.sum(axis=0) > 0
     return bool(
-        ((np.nan_to_num(gait.residual_m) > WORN_BADLY_M).sum(axis=0)[often] > 0.5 * seen.sum(axis=0)[often]).any()
+        (
+            (np.nan_to_num(trial.residual_m) > MAX_RESIDUAL_M).sum(axis=0)[ever_visible]
+            > 0.5 * visible.sum(axis=0)[ever_visible]
+        ).any()
     )
 
 
-def exchanged_throughout(
-    recording: Recording, body: Body, layout: MarkerLayout, prior: JointPrior, weights: ResidualScales
+def find_swapped_labels(
+    recording: Recording, body: Body, layout: MarkerLayout, prior: JointPrior, scales: ResidualScales
 ) -> list[tuple[str, str, float]]:
-    """Pairs of markers whose names are exchanged in all of a recording, and how much nearer each of them then is, m."""
+    """Find pairs of labels that are swapped in a whole trial, each with the mean decrease of the distance in metres."""
     layout = layout.select([label for label in layout.labels if label in recording.labels])
     pairs: list[tuple[str, str, float]] = []
     with torch.inference_mode():
-        skin = marker_skin(body, layout)
-        whole = observed_markers(recording, layout, skin.point)
-        (rows,) = calibration_frames([whole.seen.cpu().numpy()], FRAMES)
-        frames = whole[torch.as_tensor(rows[np.linspace(0, len(rows) - 1, min(FRAMES, len(rows))).astype(int)])]
-        wearer = SubjectModel(skin, skin.point.new_zeros(skin.num_betas), skin.point.new_zeros(skin.num_markers, 3))
-        _, size, fixed = rigid_start(wearer, prior.natural, frames)
-        if not bool(fixed.any()):
+        reduced_body = reduce_body(body, layout)
+        observation = observed_markers(recording, layout, reduced_body.marker_template)
+        (rows,) = select_calibration_frames([observation.visible.cpu().numpy()], NUM_FRAMES)
+        frames = observation[
+            torch.as_tensor(rows[np.linspace(0, len(rows) - 1, min(NUM_FRAMES, len(rows))).astype(int)])
+        ]
+        subject = SubjectModel(
+            reduced_body,
+            reduced_body.marker_template.new_zeros(reduced_body.num_betas),
+            reduced_body.marker_template.new_zeros(reduced_body.num_markers, 3),
+        )
+        _, size, determined = align_rigidly(subject, prior.mean, frames)
+        if not bool(determined.any()):
             return []
-        wearer = SubjectModel(skin, scaled_betas(skin, float(size[fixed].median())), wearer.offset)
-        cost, virtual = _posed(wearer, frames, prior, weights)
+        subject = SubjectModel(
+            reduced_body, betas_for_size(reduced_body, float(size[determined].median())), subject.offset
+        )
+        cost, virtual = _fit_poses(subject, frames, prior, scales)
         for _ in range(len(layout.labels) // 2):
-            pair, nearer = _best_exchange(frames, virtual)
+            pair, gain = _best_swap(frames, virtual)
             if pair is None:
                 break
-            swapped = ObservedMarkers(_exchanged(frames.markers, pair), _exchanged(frames.seen, pair))
-            lower, virtual_then = _posed(wearer, swapped, prior, weights)
-            if lower > (1 - BETTER) * cost:
+            swapped = ObservedMarkers(_swap_columns(frames.markers, pair), _swap_columns(frames.visible, pair))
+            new_cost, new_virtual = _fit_poses(subject, swapped, prior, scales)
+            if new_cost > (1 - MIN_COST_REDUCTION) * cost:
                 break
-            pairs.append((layout.labels[pair[0]], layout.labels[pair[1]], nearer / 2))
-            frames, cost, virtual = swapped, lower, virtual_then
+            pairs.append((layout.labels[pair[0]], layout.labels[pair[1]], gain / 2))
+            frames, cost, virtual = swapped, new_cost, new_virtual
     return pairs
 
 
-def _posed(
-    wearer: SubjectModel, frames: ObservedMarkers, prior: JointPrior, weights: ResidualScales
+def _fit_poses(
+    subject: SubjectModel, frames: ObservedMarkers, prior: JointPrior, scales: ResidualScales
 ) -> tuple[float, Tensor]:
-    """The objective of a few frames and where the body then has the markers (N, M, 3)."""
-    start, _, _ = rigid_start(wearer, prior.natural, frames)
-    solved = solve_poses(BatchedNormalEquations(wearer, prior, weights), start, frames)
-    return float(solved.cost.sum()), marker_motion(wearer, solved.pose).markers
+    """Fit the poses of some frames and return the objective and the virtual markers (N, M, 3)."""
+    start, _, _ = align_rigidly(subject, prior.mean, frames)
+    solved = solve_poses(BatchedNormalEquations(subject, prior, scales), start, frames)
+    return float(solved.cost.sum()), compute_marker_kinematics(subject, solved.pose).markers
 
 
-def _best_exchange(frames: ObservedMarkers, virtual: Tensor) -> tuple[tuple[int, int] | None, float]:
-    """The pair that comes nearest to its places by an exchange, and by how much in the mean (both together, m)."""
-    apart = (frames.markers[:, :, None] - virtual[:, None]).norm(dim=-1)  # (N, M, M) marker i from the place of j
-    own = apart.diagonal(dim1=1, dim2=2)
-    both = (frames.seen[:, :, None] & frames.seen[:, None]).double()
+def _best_swap(frames: ObservedMarkers, virtual: Tensor) -> tuple[tuple[int, int] | None, float]:
+    """Return the pair with the largest decrease of its summed mean distance by a swap, and the decrease in metres."""
+    distance = (frames.markers[:, :, None] - virtual[:, None]).norm(
+        dim=-1
+    )  # (N, M, M) marker i from the predicted position of j
+    own = distance.diagonal(dim1=1, dim2=2)
+    both = (frames.visible[:, :, None] & frames.visible[:, None]).double()
     count = both.sum(dim=0).clamp_min(1)
-    kept = ((own[:, :, None] + own[:, None]) * both).sum(dim=0) / count
-    swapped = ((apart + apart.mT) * both).sum(dim=0) / count
-    gain: NDArray[np.float64] = (kept - swapped).cpu().numpy()
-    gain[((kept - swapped) < NEARER_SHARE * kept).cpu().numpy() | (both.sum(dim=0) < 3).cpu().numpy()] = 0
+    unswapped = ((own[:, :, None] + own[:, None]) * both).sum(dim=0) / count
+    swapped = ((distance + distance.mT) * both).sum(dim=0) / count
+    gain: NDArray[np.float64] = (unswapped - swapped).cpu().numpy()
+    gain[
+        ((unswapped - swapped) < MIN_GAIN_FRACTION * unswapped).cpu().numpy() | (both.sum(dim=0) < 3).cpu().numpy()
+    ] = 0
     i, j = np.unravel_index(int(gain.argmax()), gain.shape)
-    if gain[i, j] < NEARER_M:
+    if gain[i, j] < MIN_GAIN_M:
         return None, 0.0
     return (int(i), int(j)), float(gain[i, j])
 
 
-def _exchanged(values: Tensor, pair: tuple[int, int]) -> Tensor:
+def _swap_columns(values: Tensor, pair: tuple[int, int]) -> Tensor:
     order = torch.arange(values.shape[1], device=values.device)
     order[list(pair)] = order[list(pair[::-1])]
     return values[:, order]

@@ -1,5 +1,9 @@
-"""Poses of many frames at once, as fast as they can be found: equations, their solution, and the rotations they hold.
+"""A fast solver for the poses of many frames at once.
 
-``pose_solver`` steps, ``frame_equations`` is what it minimises, ``limb_equations`` solves a step limb by limb
-(``limbs``), ``turns`` are its rotations. ``gait.fitting.reference_normal_equations`` is the same objective, exact and term by term.
+* ``levenberg_marquardt``: the iteration;
+* ``batched_normal_equations``: the objective with its gradient and curvature, in single precision;
+* ``block_solver``: the solution of one step, limb by limb, on the blocks of ``kinematic_blocks``;
+* ``frame_data``: input and poses of the solver; ``quaternions``: its rotations.
+
+``gait.fitting.reference_normal_equations`` is the same objective in its readable form, exact and term by term.
 """

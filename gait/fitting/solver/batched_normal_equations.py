@@ -1,16 +1,16 @@
-"""Normal equations of many frames' poses: what the pose solver spends its time on.
+"""Normal equations for the poses of many frames at once; the solver spends most of its time here.
 
-The world transforms of the joints decide everything about a frame, and they decide it linearly: with the body's rest
-points fixed, each marker is a constant combination of them, and so is each *arm*: a joint that turns by a small world
-vector d moves a marker by d × arm. So one matrix product gives all markers and all arms of a batch. Each limb's markers
-know only of that limb's joints and the trunk's (``limbs``), so a second product of small matrices gives gradient and
-curvature.
+Markers and lever arms are linear in the world transforms of the joints, because the rest positions of the body are
+fixed. The lever arm of a marker about a joint says how the joint moves the marker: rotating the joint by a small vector
+d in world axes moves the marker by d × lever arm. So one matrix product gives all markers and all lever arms of a
+batch. The markers of a limb depend only on the joints of that limb and of the trunk (``kinematic_blocks``), so a second
+product of small matrices gives gradient and curvature.
 
-Rotations are unit quaternions, component by component, so that the joints' terms are a few operations on vectors.
+Rotations are unit quaternions, stored component by component, so that the joint terms are a few vector operations.
 
-The gradient is that of the objective (``gait.fitting.objective_terms``). The curvature is Gauss and Newton's but for what two
-limbs have in common and for how a joint's own residuals bend with its rotation; so a step may fall a little short of
-theirs, and ends at the same place.
+The gradient is exactly that of the objective (``gait.fitting.objective_terms``). The curvature is that of Gauss and
+Newton, except that the cross blocks between limbs are approximated, and that the residual of a joint is taken as linear
+in its rotation. Steps may therefore be a little shorter than Gauss–Newton steps; the minimum is the same.
 """
 
 from __future__ import annotations
@@ -22,31 +22,31 @@ import torch
 from torch import Tensor
 
 from gait.body.rotations import PoseFeature
-from gait.fitting.joint_parametrization import MOST_STEP_RAD, Pose, feature_and_change, unknowns_in_world
+from gait.fitting.joint_parametrization import MAX_STEP_RAD, Pose, parameter_axes_world, pose_feature_and_jacobian
 from gait.fitting.marker_kinematics import SubjectModel
 from gait.fitting.objective_terms import JointPrior, SoftPoseTarget
-from gait.fitting.reduced_body import joints_below
+from gait.fitting.reduced_body import descendant_matrix
 from gait.fitting.residual_scales import ResidualScales
-from gait.fitting.solver import quaternions as turns
+from gait.fitting.solver import quaternions
 from gait.fitting.solver.block_solver import BlockNormalEquations, BlockStep
-from gait.fitting.solver.frame_data import Frames, ObservedMarkers, QuaternionPose
-from gait.fitting.solver.kinematic_blocks import limbs
+from gait.fitting.solver.frame_data import FrameData, ObservedMarkers, QuaternionPose
+from gait.fitting.solver.kinematic_blocks import split_kinematic_tree
 
 
 @dataclass(frozen=True)
 class Linearization:
-    """The objective of T frames at some poses, with gradient and curvature."""
+    """Objective of T frames at given poses, with its gradient and curvature."""
 
     cost: Tensor  # (T,)
     equations: BlockNormalEquations
     parent_world: Tensor  # (J, T, 3, 3) world rotation of each joint's parent
 
     def __getitem__(self, frames: Tensor) -> Linearization:
-        """Those of some frames."""
+        """Return the values of some frames."""
         return Linearization(self.cost[frames], self.equations[frames], self.parent_world[:, frames])
 
     def where(self, mine: Tensor, other: Linearization) -> Linearization:
-        """These in the frames marked by ``mine`` (T,), the other's elsewhere."""
+        """Return these values where ``mine`` (T,) is True, the other ones elsewhere."""
         if bool(mine.all()):
             return self
         return Linearization(
@@ -57,324 +57,353 @@ class Linearization:
 
 
 class BatchedNormalEquations:
-    """The equations of one wearer, whose offsets are the same in all frames.
+    """Objective of one subject with its derivatives, for any number of frames.
 
     Args:
-        wearer: of the markers.
-        prior: of the joints.
-        weights: of the terms.
-        precision: of everything. Single precision places a marker to a micrometre, for a frame's places are taken from
-            the middle of its markers.
+        subject: body and marker offsets; the offsets are the same in all frames.
+        prior: pose prior and range of motion of the joints.
+        scales: expected size of the residuals.
+        dtype: floating-point type. Single precision is exact to a micrometre, because the positions of each frame are
+            relative to the centroid of its markers.
     """
 
     def __init__(
-        self, wearer: SubjectModel, prior: JointPrior, weights: ResidualScales, precision: torch.dtype = torch.float32
+        self, subject: SubjectModel, prior: JointPrior, scales: ResidualScales, dtype: torch.dtype = torch.float32
     ) -> None:
-        skin = wearer.skin
-        self.precision, self.device = precision, skin.point.device
-        self.levels, self.parent = skin.levels, skin.parent_index
-        self.num_joints, self.num_markers = skin.num_joints, skin.num_markers
-        self.rest = self._held(wearer.joint)  # (J, 3)
-        share = skin.skinning_weights
-        below = joints_below(skin.parents).to(share)
-        self.limbs = limbs(skin.parents, self._held(share))
-        joints, markers = self.limbs.joints, self.limbs.markers  # (G, P) and (G, N), P = L + K
-        arms, points = _combination(share, below, wearer.point, wearer.joint)
-        arms = _with_nothing(arms, 2)[:, markers[:, :, None], joints[:, None]]  # (4·J, G, N, P)
-        self.combination = self._held(torch.cat([arms.flatten(1), points], dim=1))  # (4·J, G·N·P + M)
-        self.share, self.below = self._held(share), self._held(below)
-        self.point_pose = self.limb_point_pose = None
-        self.point_pose_elsewhere = share.new_zeros(0)
-        if skin.point_pose is not None:
-            self.point_pose = self._held(skin.point_pose)  # (M, 3, J, F)
-            spread = _with_nothing(self.point_pose, 2).transpose(1, 2)  # (M, J + 1, 3, F)
-            self.limb_point_pose = spread[markers[:, :, None], joints[:, None]]  # (G, N, P, 3, F)
-            elsewhere = torch.ones(skin.num_markers, skin.num_joints + 1, dtype=torch.bool, device=self.device)
-            there = (self.limbs.trunk_scale > 0).nonzero().unbind(1)
-            elsewhere[markers[there][:, None], joints[there[0]]] = False
-            self.point_pose_elsewhere = self.point_pose * elsewhere[:, None, :-1, None]  # of limbs not the marker's
-        self.hinges = None if skin.hinges is None else skin.hinges.to(precision)
-        self.sigma_m, self.robust_m = weights.marker_m, weights.marker_robust_m
-        natural = turns.inverse(self._turns(prior.natural[None]))  # (4, J, 1)
-        still = torch.zeros_like(natural)
-        still[3] = 1
-        self.references = torch.stack([still, natural], dim=1)  # (4, 2, J, 1)
-        by_axis = self._held(prior.precision).T[..., None]  # (3, J, 1)
+        reduced_body = subject.reduced_body
+        self.dtype, self.device = dtype, reduced_body.marker_template.device
+        self.levels, self.parent = reduced_body.levels, reduced_body.parent_index
+        self.num_joints, self.num_markers = reduced_body.num_joints, reduced_body.num_markers
+        self.rest_joints = self._cast(subject.rest_joints)  # (J, 3)
+        skin_weights = reduced_body.skinning_weights
+        descendants = descendant_matrix(reduced_body.parents).to(skin_weights)
+        self.blocks = split_kinematic_tree(reduced_body.parents, self._cast(skin_weights))
+        joints, markers = self.blocks.joints, self.blocks.markers  # (G, P) and (G, N), P = L + K
+        lever_arm_map, marker_map = _linear_map(skin_weights, descendants, subject.rest_markers, subject.rest_joints)
+        lever_arm_map = _pad_zero(lever_arm_map, 2)[:, markers[:, :, None], joints[:, None]]  # (4·J, G, N, P)
+        self.linear_map = self._cast(torch.cat([lever_arm_map.flatten(1), marker_map], dim=1))  # (4·J, G·N·P + M)
+        self.skin_weights, self.descendants = self._cast(skin_weights), self._cast(descendants)
+        self.marker_posedirs = self.limb_posedirs = None
+        self.cross_limb_posedirs = skin_weights.new_zeros(0)
+        if reduced_body.marker_posedirs is not None:
+            self.marker_posedirs = self._cast(reduced_body.marker_posedirs)  # (M, 3, J, F)
+            padded = _pad_zero(self.marker_posedirs, 2).transpose(1, 2)  # (M, J + 1, 3, F)
+            self.limb_posedirs = padded[markers[:, :, None], joints[:, None]]  # (G, N, P, 3, F)
+            other_limb = torch.ones(
+                reduced_body.num_markers, reduced_body.num_joints + 1, dtype=torch.bool, device=self.device
+            )
+            used = (self.blocks.trunk_scale > 0).nonzero().unbind(1)
+            other_limb[markers[used][:, None], joints[used[0]]] = False
+            self.cross_limb_posedirs = self.marker_posedirs * other_limb[:, None, :-1, None]
+        self.hinges = None if reduced_body.hinges is None else reduced_body.hinges.to(dtype)
+        self.sigma_m, self.robust_m = scales.marker_m, scales.marker_robust_m
+        mean = quaternions.inverse(self._quaternions_from(prior.mean[None]))  # (4, J, 1)
+        identity = torch.zeros_like(mean)
+        identity[3] = 1
+        self.reference_rotations = torch.stack([identity, mean], dim=1)  # (4, 2, J, 1)
+        by_axis = self._cast(prior.precision).T[..., None]  # (3, J, 1)
         self.reference_precision = torch.stack([torch.full_like(by_axis, prior.limit_precision), by_axis], dim=1)
-        self.lower, self.upper = (self._held(b).T[..., None] for b in (prior.lower, prior.upper))  # (3, J, 1)
+        self.lower, self.upper = (self._cast(b).T[..., None] for b in (prior.lower, prior.upper))  # (3, J, 1)
         self.limit_precision = prior.limit_precision
         self.angle_bounds: tuple[Tensor, Tensor] | None = None  # (J, 2) each
         if prior.angle_lower is not None and prior.angle_upper is not None:
-            self.angle_bounds = (self._held(prior.angle_lower[:, :2]), self._held(prior.angle_upper[:, :2]))
+            self.angle_bounds = (self._cast(prior.angle_lower[:, :2]), self._cast(prior.angle_upper[:, :2]))
 
-    def _held(self, values: Tensor) -> Tensor:
-        return values.to(dtype=self.precision, device=self.device)
+    def _cast(self, values: Tensor) -> Tensor:
+        return values.to(dtype=self.dtype, device=self.device)
 
-    def _turns(self, rotations: Tensor) -> Tensor:
-        """(4, J, T) of rotations (T, J, 3, 3)."""
-        return turns.from_matrices(self._held(rotations).transpose(0, 1))
+    def _quaternions_from(self, rotations: Tensor) -> Tensor:
+        """Return quaternions (4, J, T) of rotation matrices (T, J, 3, 3)."""
+        return quaternions.from_matrices(self._cast(rotations).transpose(0, 1))
 
-    def frames(self, observation: ObservedMarkers, leanings: Sequence[SoftPoseTarget] = ()) -> Frames:
-        """Take up what is known of some frames; a leaning's precision is the same about all axes of a joint."""
-        seen = observation.seen
-        markers = torch.where(seen[..., None], observation.markers, 0.0)
-        middle = markers.sum(dim=1) / seen.sum(dim=1, keepdim=True).clamp_min(1)
-        centred = torch.where(seen[..., None], markers - middle[:, None], 0.0)
-        T, J, R = len(seen), self.num_joints, 2 + len(leanings)
-        references, precision = self.rest.new_empty(4, R, J, T), self.rest.new_empty(3, R, J, T)
-        references[:, :2], precision[:, :2] = self.references, self.reference_precision
-        for r, leaning in enumerate(leanings):
-            references[:, 2 + r] = turns.inverse(self._turns(leaning.rotations))
-            precision[:, 2 + r] = self._held(leaning.rotation_precision).T
-        places = [self._held(leaning.translation - middle) for leaning in leanings]
-        place_precision = [self._held(leaning.translation_precision) for leaning in leanings]
-        return Frames(
-            middle,
-            self._held(centred.mT).contiguous(),
-            self._held(seen) / self.sigma_m**2,
+    def frame_data(self, observation: ObservedMarkers, targets: Sequence[SoftPoseTarget] = ()) -> FrameData:
+        """Prepare observed markers and soft pose targets for the solver."""
+        visible = observation.visible
+        markers = torch.where(visible[..., None], observation.markers, 0.0)
+        centroid = markers.sum(dim=1) / visible.sum(dim=1, keepdim=True).clamp_min(1)
+        centred = torch.where(visible[..., None], markers - centroid[:, None], 0.0)
+        T, J, R = len(visible), self.num_joints, 2 + len(targets)
+        references, precision = self.rest_joints.new_empty(4, R, J, T), self.rest_joints.new_empty(3, R, J, T)
+        references[:, :2], precision[:, :2] = self.reference_rotations, self.reference_precision
+        for r, target in enumerate(targets):
+            references[:, 2 + r] = quaternions.inverse(self._quaternions_from(target.rotations))
+            precision[:, 2 + r] = self._cast(target.rotation_precision).T
+        translations = [self._cast(target.translation - centroid) for target in targets]
+        translation_precision = [self._cast(target.translation_precision) for target in targets]
+        return FrameData(
+            centroid,
+            self._cast(centred.mT).contiguous(),
+            self._cast(visible) / self.sigma_m**2,
             references,
             precision,
-            torch.stack(places, dim=1) if places else self.rest.new_zeros(T, 0, 3),
-            torch.stack(place_precision, dim=1) if places else self.rest.new_zeros(T, 0),
+            torch.stack(translations, dim=1) if translations else self.rest_joints.new_zeros(T, 0, 3),
+            torch.stack(translation_precision, dim=1) if translations else self.rest_joints.new_zeros(T, 0),
         )
 
-    def taken_up(self, pose: Pose, frames: Frames) -> QuaternionPose:
-        """Poses of frames as the equations hold them."""
-        angles = None if pose.angles is None else self._held(pose.angles)
-        return QuaternionPose(self._turns(pose.rotations), self._held(pose.translation - frames.middle), angles)
+    def to_internal(self, pose: Pose, data: FrameData) -> QuaternionPose:
+        """Convert poses to quaternions, relative to the centroid of the markers."""
+        angles = None if pose.angles is None else self._cast(pose.angles)
+        return QuaternionPose(
+            self._quaternions_from(pose.rotations), self._cast(pose.translation - data.centroid), angles
+        )
 
-    def given_back(self, poses: QuaternionPose, frames: Frames) -> Pose:
-        """The poses as everybody else holds them, in double precision."""
-        rotations = turns.to_matrices(turns.normalised(poses.turn.double())).transpose(0, 1)
+    def to_matrix_pose(self, poses: QuaternionPose, data: FrameData) -> Pose:
+        """Convert poses of the solver to rotation matrices in double precision."""
+        rotations = quaternions.to_matrices(quaternions.normalize(poses.rotations.double())).transpose(0, 1)
         angles = None if poses.angles is None else poses.angles.double()
         if self.hinges is not None and angles is not None:
             hinges = self.hinges.to(torch.float64)
             rotations = torch.where(hinges.hinged[:, None, None], hinges.rotations(angles), rotations)
-        return Pose(rotations.contiguous(), poses.place.double() + frames.middle, angles)
+        return Pose(rotations.contiguous(), poses.translation.double() + data.centroid, angles)
 
-    def placed(self, pose: Pose) -> tuple[Tensor, Tensor]:
-        """Markers (T, M, 3) and joints (T, J, 3) of poses, metres."""
-        angles = None if pose.angles is None else self._held(pose.angles)
-        poses = QuaternionPose(self._turns(pose.rotations), self._held(pose.translation), angles)
+    def markers_and_joints(self, pose: Pose) -> tuple[Tensor, Tensor]:
+        """Return the virtual markers (T, M, 3) and the joints (T, J, 3) at given poses, metres."""
+        angles = None if pose.angles is None else self._cast(pose.angles)
+        poses = QuaternionPose(self._quaternions_from(pose.rotations), self._cast(pose.translation), angles)
         transforms, parent_world = self._transforms(poses)
-        bulge = self._bulge(poses, transforms, parent_world)
-        markers = _by_axis(transforms) @ self.combination[:, -self.num_markers :]
-        joints = (transforms[..., :3] @ self.rest[:, None, :, None])[..., 0] + transforms[..., 3]
-        return (markers if bulge is None else markers + bulge.shift).mT, joints.transpose(0, 1)
+        blendshapes = self._pose_blendshape_terms(poses, transforms, parent_world)
+        markers = _flatten_by_axis(transforms) @ self.linear_map[:, -self.num_markers :]
+        joints = (transforms[..., :3] @ self.rest_joints[:, None, :, None])[..., 0] + transforms[..., 3]
+        return (markers if blendshapes is None else markers + blendshapes.shift).mT, joints.transpose(0, 1)
 
-    def cost(self, poses: QuaternionPose, frames: Frames) -> Tensor:
-        """(T,) the objective alone."""
+    def cost(self, poses: QuaternionPose, data: FrameData) -> Tensor:
+        """Return the objective (T,) without derivatives."""
         transforms, parent_world = self._transforms(poses)
-        bulge = self._bulge(poses, transforms, parent_world)
-        placed = _by_axis(transforms) @ self.combination[:, -self.num_markers :]
-        residual = self._residual(placed, bulge, frames)
-        joints = self._joint_terms(poses, frames)
-        return self._robust(residual, frames)[0] + joints.cost + _place_cost(poses, frames)
+        blendshapes = self._pose_blendshape_terms(poses, transforms, parent_world)
+        virtual = _flatten_by_axis(transforms) @ self.linear_map[:, -self.num_markers :]
+        residual = self._residual(virtual, blendshapes, data)
+        joints = self._joint_terms(poses, data)
+        return self._robust(residual, data)[0] + joints.cost + _translation_cost(poses, data)
 
-    def evaluate(self, poses: QuaternionPose, frames: Frames) -> Linearization:
-        """The objective with its gradient and curvature."""
+    def linearize(self, poses: QuaternionPose, data: FrameData) -> Linearization:
+        """Return the objective with its gradient and curvature."""
         transforms, parent_world = self._transforms(poses)
-        bulge = self._bulge(poses, transforms, parent_world)
-        combined = _by_axis(transforms) @ self.combination  # (T, 3, G·N·P + M)
-        residual = self._residual(combined[..., -self.num_markers :], bulge, frames)
-        cost, weight = self._robust(residual, frames)
-        unknowns = self._unknowns(poses, parent_world)
-        equations = self._marker_equations(self._arms(combined), bulge, unknowns, residual, weight)
-        terms = self._joint_terms(poses, frames)
-        axes = parent_world if unknowns is None else unknowns.transpose(0, 1).mT @ parent_world  # (J, T, 3, 3)
+        blendshapes = self._pose_blendshape_terms(poses, transforms, parent_world)
+        combined = _flatten_by_axis(transforms) @ self.linear_map  # (T, 3, G·N·P + M)
+        residual = self._residual(combined[..., -self.num_markers :], blendshapes, data)
+        cost, weight = self._robust(residual, data)
+        parameter_axes = self._parameter_axes(poses, parent_world)
+        equations = self._marker_equations(self._lever_arms(combined), blendshapes, parameter_axes, residual, weight)
+        terms = self._joint_terms(poses, data)
+        axes = (
+            parent_world if parameter_axes is None else parameter_axes.transpose(0, 1).mT @ parent_world
+        )  # (J, T, 3, 3)
         gradient = (axes @ terms.gradient.permute(1, 2, 0)[..., None])[..., 0]  # (J, T, 3)
         curvature = (axes * terms.curvature.permute(1, 2, 0)[:, :, None]) @ axes.mT  # (J, T, 3, 3)
         if self.angle_bounds is not None and poses.angles is not None:
             beyond = self._beyond_angle_bounds(poses.angles).transpose(0, 1)
             gradient[..., :2] += self.limit_precision * beyond
             curvature.diagonal(dim1=2, dim2=3)[..., :2] += self.limit_precision * (beyond != 0)
-        if bulge is not None:
-            gradient = gradient + self._growth_elsewhere(bulge, residual * weight[:, None])
+        if blendshapes is not None:
+            gradient = gradient + self._cross_limb_blendshape_gradient(blendshapes, residual * weight[:, None])
         self._add_joint_terms(equations, gradient, curvature)
-        if frames.places.shape[1]:
-            away = frames.place_precision[..., None] * (poses.place[:, None] - frames.places)
+        if data.target_translations.shape[1]:
+            away = data.translation_precision[..., None] * (poses.translation[:, None] - data.target_translations)
             equations.trunk_gradient[:, -3:] += away.sum(dim=1)
-            equations.trunk.diagonal(dim1=1, dim2=2)[:, -3:] += frames.place_precision.sum(dim=1, keepdim=True)
-        return Linearization(cost + terms.cost + _place_cost(poses, frames), equations, parent_world)
+            equations.trunk.diagonal(dim1=1, dim2=2)[:, -3:] += data.translation_precision.sum(dim=1, keepdim=True)
+        return Linearization(cost + terms.cost + _translation_cost(poses, data), equations, parent_world)
 
-    def known(self, poses: QuaternionPose, frames: Frames) -> Tensor:
-        """(T, J + 1, 3, 3) each joint's own part of the curvature, and the place's, from the markers alone."""
+    def marker_curvature(self, poses: QuaternionPose, data: FrameData) -> Tensor:
+        """Return the curvature that the markers give each joint, and last the translation: (T, J + 1, 3, 3)."""
         transforms, parent_world = self._transforms(poses)
-        bulge = self._bulge(poses, transforms, parent_world)
-        combined = _by_axis(transforms) @ self.combination
-        _, weight = self._robust(self._residual(combined[..., -self.num_markers :], bulge, frames), frames)
-        unknowns = self._unknowns(poses, parent_world)
-        L = self.limbs.limb.shape[1]
-        once = (self.limbs.limb_scale * self.limbs.trunk_scale)[..., None].expand(-1, -1, L)
-        shared = (self.limbs.trunk_scale**2)[..., None].expand(-1, -1, len(self.limbs.trunk))
-        worth = weight[:, self.limbs.markers, None] * torch.cat([once, shared], dim=-1)  # (T, G, N, P)
-        own = worth.new_empty(*worth.shape[:2], worth.shape[3], 3, 3)  # (T, G, P, 3, 3)
-        if bulge is None and unknowns is None:
-            arms = self._arms(combined)
-            heavy = arms * worth[:, None]
+        blendshapes = self._pose_blendshape_terms(poses, transforms, parent_world)
+        combined = _flatten_by_axis(transforms) @ self.linear_map
+        _, weight = self._robust(self._residual(combined[..., -self.num_markers :], blendshapes, data), data)
+        parameter_axes = self._parameter_axes(poses, parent_world)
+        L = self.blocks.limb.shape[1]
+        for_limb = (self.blocks.limb_scale * self.blocks.trunk_scale)[..., None].expand(-1, -1, L)
+        for_trunk = (self.blocks.trunk_scale**2)[..., None].expand(-1, -1, len(self.blocks.trunk))
+        copy_weight = weight[:, self.blocks.markers, None] * torch.cat([for_limb, for_trunk], dim=-1)  # (T, G, N, P)
+        own = copy_weight.new_empty(*copy_weight.shape[:2], copy_weight.shape[3], 3, 3)  # (T, G, P, 3, 3)
+        if blendshapes is None and parameter_axes is None:
+            lever_arms = self._lever_arms(combined)
+            weighted = lever_arms * copy_weight[:, None]
             for c, d in ((0, 0), (1, 1), (2, 2), (0, 1), (0, 2), (1, 2)):
-                own[..., c, d] = own[..., d, c] = -(heavy[:, c] * arms[:, d]).sum(dim=2)
+                own[..., c, d] = own[..., d, c] = -(weighted[:, c] * lever_arms[:, d]).sum(dim=2)
             own.diagonal(dim1=3, dim2=4).sub_(own.diagonal(dim1=3, dim2=4).sum(dim=-1, keepdim=True))
         else:
-            changes = self._changes(self._arms(combined), bulge, unknowns)  # (T, G, N, 3, 3, P)
-            heavy = changes * worth[:, :, :, None, None]
+            jacobian = self._marker_jacobian(
+                self._lever_arms(combined), blendshapes, parameter_axes
+            )  # (T, G, N, 3, 3, P)
+            weighted = jacobian * copy_weight[:, :, :, None, None]
             for u in range(3):
-                own[..., u, :] = (heavy[:, :, :, :, [u]] * changes).sum(dim=(2, 3)).mT
-        joints = torch.cat([own[:, :, :L].flatten(1, 2), own[:, :, L:].sum(dim=1)], dim=1)[:, self.limbs.place]
-        place = torch.diag_embed(weight.sum(dim=1)[:, None].expand(-1, 3))
-        return torch.cat([joints, place[:, None]], dim=1)
+                own[..., u, :] = (weighted[:, :, :, :, [u]] * jacobian).sum(dim=(2, 3)).mT
+        joints = torch.cat([own[:, :, :L].flatten(1, 2), own[:, :, L:].sum(dim=1)], dim=1)[:, self.blocks.position]
+        translation = torch.diag_embed(weight.sum(dim=1)[:, None].expand(-1, 3))
+        return torch.cat([joints, translation[:, None]], dim=1)
 
-    def turned(self, poses: QuaternionPose, parent_world: Tensor, step: BlockStep) -> QuaternionPose:
-        """Turn every joint and shift the body."""
+    def apply_step(self, poses: QuaternionPose, parent_world: Tensor, step: BlockStep) -> QuaternionPose:
+        """Return the poses after rotating every joint and translating the body by a step."""
         by_limb = step.limb.unflatten(-1, (3, -1)).transpose(1, 2).flatten(2)  # (T, 3, G·L)
         by_trunk = step.trunk[:, :-3].unflatten(-1, (3, -1))
-        turn = torch.cat([by_limb, by_trunk], dim=-1)[..., self.limbs.place].permute(2, 0, 1)  # (J, T, 3)
-        size = (turn * turn).sum(dim=-1, keepdim=True).sqrt()
-        turn = turn * (MOST_STEP_RAD / size.clamp_min(1e-12)).clamp(max=1.0)
-        local = (parent_world.mT @ turn[..., None])[..., 0].permute(2, 0, 1)  # (3, J, T)
-        turned = turns.normalised(turns.product(turns.from_vectors(local), poses.turn))
-        place = poses.place + step.trunk[:, -3:]
+        rotation_step = torch.cat([by_limb, by_trunk], dim=-1)[..., self.blocks.position].permute(2, 0, 1)  # (J, T, 3)
+        size = (rotation_step * rotation_step).sum(dim=-1, keepdim=True).sqrt()
+        rotation_step = rotation_step * (MAX_STEP_RAD / size.clamp_min(1e-12)).clamp(max=1.0)
+        local = (parent_world.mT @ rotation_step[..., None])[..., 0].permute(2, 0, 1)  # (3, J, T)
+        rotations = quaternions.normalize(quaternions.multiply(quaternions.from_rotvec(local), poses.rotations))
+        translation = poses.translation + step.trunk[:, -3:]
         if self.hinges is None or poses.angles is None:
-            return QuaternionPose(turned, place, None)
+            return QuaternionPose(rotations, translation, None)
         hinged = self.hinges.hinged
-        by = turn.transpose(0, 1)[..., :2]
-        angles = poses.angles + torch.where(hinged[:, None], by, torch.zeros_like(by))
-        hinge_turn = self._turns(self.hinges.rotations(angles))
-        return QuaternionPose(torch.where(hinged[:, None], hinge_turn, turned), place, angles)
+        angle_step = rotation_step.transpose(0, 1)[..., :2]
+        angles = poses.angles + torch.where(hinged[:, None], angle_step, torch.zeros_like(angle_step))
+        hinge_rotations = self._quaternions_from(self.hinges.rotations(angles))
+        return QuaternionPose(torch.where(hinged[:, None], hinge_rotations, rotations), translation, angles)
 
     def _transforms(self, poses: QuaternionPose) -> tuple[Tensor, Tensor]:
-        """World transforms (J, T, 3, 4) of points at rest, and the parents' world rotations (J, T, 3, 3)."""
-        local = turns.to_matrices(poses.turn)  # (J, T, 3, 3)
-        rest = self.rest[:, None, :, None]
+        """Return the joints' transforms from rest to world (J, T, 3, 4) and the parents' rotations (J, T, 3, 3)."""
+        local = quaternions.to_matrices(poses.rotations)  # (J, T, 3, 3)
+        rest = self.rest_joints[:, None, :, None]
         shift = rest - local @ rest
-        shift[0, :, :, 0] += poses.place
+        shift[0, :, :, 0] += poses.translation
         local = torch.cat([local, shift], dim=-1)
         world = torch.empty_like(local)
         world[0] = local[0]
         for level in self.levels:
             above = world[self.parent[level]]
-            below = above[..., :3] @ local[level]
-            below[..., 3] += above[..., 3]
-            world[level] = below
+            child = above[..., :3] @ local[level]
+            child[..., 3] += above[..., 3]
+            world[level] = child
         parent_world = world[self.parent, :, :, :3]
         parent_world[0] = torch.eye(3, dtype=world.dtype, device=world.device)
         return world, parent_world
 
-    def _residual(self, placed: Tensor, bulge: _Bulge | None, frames: Frames) -> Tensor:
-        """(T, 3, M) from the observed markers, zero where unseen."""
-        if bulge is not None:
-            placed = placed + bulge.shift
-        return torch.where(frames.certainty[:, None] > 0, placed - frames.markers, 0.0)
+    def _residual(self, virtual: Tensor, blendshapes: _PoseBlendshapeTerms | None, data: FrameData) -> Tensor:
+        """Return virtual − observed markers (T, 3, M), metres; zero where not visible."""
+        if blendshapes is not None:
+            virtual = virtual + blendshapes.shift
+        return torch.where(data.marker_precision[:, None] > 0, virtual - data.markers, 0.0)
 
-    def _robust(self, residual: Tensor, frames: Frames) -> tuple[Tensor, Tensor]:
-        """Huber's cost (T,) and weight (T, M) in 1/m²."""
+    def _robust(self, residual: Tensor, data: FrameData) -> tuple[Tensor, Tensor]:
+        """Return the Huber cost (T,) and the weight of each marker (T, M), 1/m²."""
         distance = (residual * residual).sum(dim=1).sqrt()
         near = distance.clamp(max=self.robust_m)
-        cost = (frames.certainty * near * (distance - 0.5 * near)).sum(dim=1)
-        return cost, frames.certainty * (near / distance.clamp_min(1e-12))
+        cost = (data.marker_precision * near * (distance - 0.5 * near)).sum(dim=1)
+        return cost, data.marker_precision * (near / distance.clamp_min(1e-12))
 
-    def _joint_terms(self, poses: QuaternionPose, frames: Frames) -> _JointTerms:
-        """Natural pose, range of motion and leanings, in the axes of each joint's parent."""
-        away, bend = turns.to_vectors(turns.product(poses.turn[:, None], frames.references))  # (3, R, J, T)
+    def _joint_terms(self, poses: QuaternionPose, data: FrameData) -> _JointTerms:
+        """Return the terms of pose prior, range of motion and soft targets, in the axes of each joint's parent."""
+        away, jacobian_coefficient = quaternions.to_rotvec(
+            quaternions.multiply(poses.rotations[:, None], data.reference_rotations)
+        )  # (3, R, J, T)
         angles = away[:, 0]
         beyond = angles - torch.maximum(torch.minimum(angles, self.upper), self.lower)
         residual = torch.cat([beyond[:, None], away[:, 1:]], dim=1)
-        drawn = frames.precision * residual
-        cost = 0.5 * (drawn * residual).sum((0, 1, 2))
-        gradient = turns.pulled_back(away[:, :2], bend[:2], drawn[:, :2]).sum(dim=1)
-        if drawn.shape[1] > 2:  # along its own axis a pull stays as it is
-            gradient = gradient + drawn[:, 2:].sum(dim=1)
-        curvature = frames.precision[:, 1:].sum(dim=1) + frames.precision[:, 0] * (beyond != 0)
+        weighted = data.reference_precision * residual
+        cost = 0.5 * (weighted * residual).sum((0, 1, 2))
+        gradient = quaternions.apply_inverse_jacobian_transpose(
+            away[:, :2], jacobian_coefficient[:2], weighted[:, :2]
+        ).sum(dim=1)
+        if weighted.shape[1] > 2:  # a gradient along the rotation axis is not changed by the Jacobian
+            gradient = gradient + weighted[:, 2:].sum(dim=1)
+        curvature = data.reference_precision[:, 1:].sum(dim=1) + data.reference_precision[:, 0] * (beyond != 0)
         if self.angle_bounds is not None and poses.angles is not None:
             beyond = self._beyond_angle_bounds(poses.angles)
             cost = cost + 0.5 * self.limit_precision * (beyond**2).sum((1, 2))
         return _JointTerms(cost, gradient, curvature)
 
     def _beyond_angle_bounds(self, angles: Tensor) -> Tensor:
-        """(T, J, 2) how far hinge angles are beyond a user's bounds."""
+        """Return by how much hinge angles exceed the bounds given by the user: (T, J, 2)."""
         if self.angle_bounds is None:
             return torch.zeros_like(angles)
         return angles - torch.maximum(torch.minimum(angles, self.angle_bounds[1]), self.angle_bounds[0])
 
-    def _unknowns(self, poses: QuaternionPose, parent_world: Tensor) -> Tensor | None:
-        """(T, J, 3, 3) world rotation vector of each unknown (``unknowns_in_world``)."""
+    def _parameter_axes(self, poses: QuaternionPose, parent_world: Tensor) -> Tensor | None:
+        """Return the rotation axis of each parameter in world axes (T, J, 3, 3), see ``parameter_axes_world``."""
         if self.hinges is None:
             return None
-        pose = Pose(turns.to_matrices(poses.turn).transpose(0, 1), poses.place, poses.angles)
-        return unknowns_in_world(pose, parent_world.transpose(0, 1), self.hinges)
+        pose = Pose(quaternions.to_matrices(poses.rotations).transpose(0, 1), poses.translation, poses.angles)
+        return parameter_axes_world(pose, parent_world.transpose(0, 1), self.hinges)
 
-    def _bulge(self, poses: QuaternionPose, transforms: Tensor, parent_world: Tensor) -> _Bulge | None:
-        """What pose-corrective blend shapes add to the markers; None for a body without them."""
-        if self.point_pose is None:
+    def _pose_blendshape_terms(
+        self, poses: QuaternionPose, transforms: Tensor, parent_world: Tensor
+    ) -> _PoseBlendshapeTerms | None:
+        """Return the contribution of pose-corrective blend shapes; None for a body without them."""
+        if self.marker_posedirs is None:
             return None
-        pose = Pose(turns.to_matrices(poses.turn).transpose(0, 1), poses.place, poses.angles)
-        kind = PoseFeature(self.point_pose.shape[-1])
-        feature, change = feature_and_change(pose, parent_world.transpose(0, 1), self.hinges, kind)
-        point = torch.einsum("mcjq,tjq->tmc", self.point_pose, feature)
-        mixed = torch.einsum("mj,jtcd->tmcd", self.share, transforms[..., :3])
-        carried = torch.einsum("jtcd,tmd->tcmj", transforms[..., :3], point) * self.share
-        return _Bulge((mixed @ point[..., None])[..., 0].mT, carried @ self.below.T, mixed, change)
+        pose = Pose(quaternions.to_matrices(poses.rotations).transpose(0, 1), poses.translation, poses.angles)
+        kind = PoseFeature(self.marker_posedirs.shape[-1])
+        feature, feature_jacobian = pose_feature_and_jacobian(pose, parent_world.transpose(0, 1), self.hinges, kind)
+        offsets = torch.einsum("mcjq,tjq->tmc", self.marker_posedirs, feature)
+        blended_rotations = torch.einsum("mj,jtcd->tmcd", self.skin_weights, transforms[..., :3])
+        contributions = torch.einsum("jtcd,tmd->tcmj", transforms[..., :3], offsets) * self.skin_weights
+        return _PoseBlendshapeTerms(
+            (blended_rotations @ offsets[..., None])[..., 0].mT,
+            contributions @ self.descendants.T,
+            blended_rotations,
+            feature_jacobian,
+        )
 
-    def _growth_elsewhere(self, bulge: _Bulge, force: Tensor) -> Tensor:
-        """(J, T, 3) gradient of the blend shapes by which a joint moves markers of limbs that are not its own.
+    def _cross_limb_blendshape_gradient(self, blendshapes: _PoseBlendshapeTerms, force: Tensor) -> Tensor:
+        """Return the gradient (J, T, 3) of blend shapes through which a joint moves markers of another limb.
 
-        Some models have them, by chance rather than by anatomy; the curvature goes without.
+        Some body models have such blend shapes without an anatomical reason. The curvature ignores them.
         """
-        pressed = (bulge.mixed.mT @ force.mT[..., None])[..., 0]  # (T, M, 3) in rest axes
-        felt = torch.einsum("tmc,mcjf->tjf", pressed, self.point_pose_elsewhere)
-        return (bulge.change.mT @ felt[..., None])[..., 0].transpose(0, 1)
+        rest_force = (blendshapes.blended_rotations.mT @ force.mT[..., None])[..., 0]  # (T, M, 3) in rest axes
+        feature_gradient = torch.einsum("tmc,mcjf->tjf", rest_force, self.cross_limb_posedirs)
+        return (blendshapes.feature_jacobian.mT @ feature_gradient[..., None])[..., 0].transpose(0, 1)
 
-    def _arms(self, combined: Tensor) -> Tensor:
-        """(T, 3, G, N, P) the arms of each limb's markers about its and the trunk's joints."""
-        (G, N), P = self.limbs.markers.shape, self.limbs.joints.shape[1]
+    def _lever_arms(self, combined: Tensor) -> Tensor:
+        """Return the lever arms (T, 3, G, N, P) of each limb's markers about the joints of the limb and the trunk."""
+        (G, N), P = self.blocks.markers.shape, self.blocks.joints.shape[1]
         return combined[..., : -self.num_markers].unflatten(-1, (G, N, P))
 
-    def _changes(self, arms: Tensor, bulge: _Bulge | None, unknowns: Tensor | None) -> Tensor:
-        """(T, G, N, 3, 3, P) change of every marker with the unknowns of its limb's and the trunk's joints."""
-        T, _, G, N, P = arms.shape
-        markers, joints = self.limbs.markers, self.limbs.joints
-        if bulge is not None:
-            arms = arms + _with_nothing(bulge.arms, 3)[:, :, markers[:, :, None], joints[:, None]]
-        changes = arms.new_zeros(T, G, N, 3, 3, P)
-        _fill_with_turns(changes, arms)
-        if unknowns is not None:
-            axes = _with_nothing(unknowns, 1)[:, joints]  # (T, G, P, 3, 3)
-            changes = torch.einsum("tgncwp,tgpwu->tgncup", changes, axes)
-        if bulge is not None and self.limb_point_pose is not None:
-            growth = _with_nothing(bulge.change, 1)[:, joints]  # (T, G, P, F, 3)
-            grown = torch.einsum("gnpcf,tgpfu->tgncup", self.limb_point_pose, growth)
-            changes = changes + (bulge.mixed[:, markers] @ grown.flatten(4)).unflatten(-1, (3, P))
-        return changes
+    def _marker_jacobian(
+        self, lever_arms: Tensor, blendshapes: _PoseBlendshapeTerms | None, parameter_axes: Tensor | None
+    ) -> Tensor:
+        """Return the derivative of each limb's markers with respect to the joints of the limb and the trunk.
+
+        The shape is (T, G, N, 3 axes, 3 parameters, P).
+        """
+        T, _, G, N, P = lever_arms.shape
+        markers, joints = self.blocks.markers, self.blocks.joints
+        if blendshapes is not None:
+            lever_arms = lever_arms + _pad_zero(blendshapes.lever_arms, 3)[:, :, markers[:, :, None], joints[:, None]]
+        jacobian = lever_arms.new_zeros(T, G, N, 3, 3, P)
+        _write_cross_products(jacobian, lever_arms)
+        if parameter_axes is not None:
+            axes = _pad_zero(parameter_axes, 1)[:, joints]  # (T, G, P, 3, 3)
+            jacobian = torch.einsum("tgncwp,tgpwu->tgncup", jacobian, axes)
+        if blendshapes is not None and self.limb_posedirs is not None:
+            feature_jacobian = _pad_zero(blendshapes.feature_jacobian, 1)[:, joints]  # (T, G, P, F, 3)
+            shift = torch.einsum("gnpcf,tgpfu->tgncup", self.limb_posedirs, feature_jacobian)
+            jacobian = jacobian + (blendshapes.blended_rotations[:, markers] @ shift.flatten(4)).unflatten(-1, (3, P))
+        return jacobian
 
     def _marker_equations(
-        self, arms: Tensor, bulge: _Bulge | None, unknowns: Tensor | None, residual: Tensor, weight: Tensor
+        self,
+        lever_arms: Tensor,
+        blendshapes: _PoseBlendshapeTerms | None,
+        parameter_axes: Tensor | None,
+        residual: Tensor,
+        weight: Tensor,
     ) -> BlockNormalEquations:
-        """Those of the markers alone, limb by limb.
+        """Build the normal equations of the marker terms.
 
         Args:
-            arms: (T, 3, G, N, P).
-            bulge: of a body with blend shapes.
-            unknowns: of a constrained tree.
+            lever_arms: (T, 3, G, N, P) metres.
+            blendshapes: contribution of pose-corrective blend shapes, if the body has them.
+            parameter_axes: (T, J, 3, 3) for a constrained tree.
             residual: (T, 3, M) metres.
             weight: (T, M) 1/m².
         """
-        T, _, G, N, _ = arms.shape
-        L, K = self.limbs.limb.shape[1], len(self.limbs.trunk)
-        ends = (3 * L, 3 * L + 3 * K, 3 * L + 3 * K + 3)  # of the limb's unknowns, the trunk's joints', the place's
-        root = weight.sqrt()[:, self.limbs.markers]  # (T, G, N)
-        in_limb, in_trunk = root * self.limbs.limb_scale, root * self.limbs.trunk_scale
-        columns = arms.new_zeros(T, G, N, 3, ends[2] + 1)
+        T, _, G, N, _ = lever_arms.shape
+        L, K = self.blocks.limb.shape[1], len(self.blocks.trunk)
+        ends = (3 * L, 3 * L + 3 * K, 3 * L + 3 * K + 3)  # ends of the columns of limb, trunk joints and translation
+        root = weight.sqrt()[:, self.blocks.markers]  # (T, G, N)
+        in_limb, in_trunk = root * self.blocks.limb_scale, root * self.blocks.trunk_scale
+        columns = lever_arms.new_zeros(T, G, N, 3, ends[2] + 1)
         of_limb = columns[..., : ends[0]].unflatten(-1, (3, L))
         of_trunk = columns[..., ends[0] : ends[1]].unflatten(-1, (3, K))
-        if bulge is None and unknowns is None:
-            _fill_with_turns(of_limb, arms[..., :L] * in_limb[:, None, ..., None])
-            _fill_with_turns(of_trunk, arms[..., L:] * in_trunk[:, None, ..., None])
+        if blendshapes is None and parameter_axes is None:
+            _write_cross_products(of_limb, lever_arms[..., :L] * in_limb[:, None, ..., None])
+            _write_cross_products(of_trunk, lever_arms[..., L:] * in_trunk[:, None, ..., None])
         else:
-            changes = self._changes(arms, bulge, unknowns)
-            torch.mul(changes[..., :L], in_limb[..., None, None, None], out=of_limb)
-            torch.mul(changes[..., L:], in_trunk[..., None, None, None], out=of_trunk)
+            jacobian = self._marker_jacobian(lever_arms, blendshapes, parameter_axes)
+            torch.mul(jacobian[..., :L], in_limb[..., None, None, None], out=of_limb)
+            torch.mul(jacobian[..., L:], in_trunk[..., None, None, None], out=of_trunk)
         columns[..., ends[1] : ends[2]].diagonal(dim1=3, dim2=4)[:] = in_trunk[..., None]
-        columns[..., ends[2]] = residual[:, :, self.limbs.markers].permute(0, 2, 3, 1) * in_trunk[..., None]
+        columns[..., ends[2]] = residual[:, :, self.blocks.markers].permute(0, 2, 3, 1) * in_trunk[..., None]
         columns = columns.flatten(2, 3)
         products = columns.mT @ columns  # (T, G, 3·L + 3·K + 4, the same)
         trunk = products[:, :, ends[0] :, ends[0] :].sum(dim=1)
@@ -387,80 +416,83 @@ class BatchedNormalEquations:
         )
 
     def _add_joint_terms(self, equations: BlockNormalEquations, gradient: Tensor, curvature: Tensor) -> None:
-        """Add what the joints' own terms give, (J, T, 3) and (J, T, 3, 3)."""
-        (G, L), K = self.limbs.limb.shape, len(self.limbs.trunk)
-        limb = _with_nothing(gradient, 0)[self.limbs.limb.flatten()].unflatten(0, (G, L))  # (G, L, T, 3)
+        """Add the gradient (J, T, 3) and the curvature (J, T, 3, 3) of the joint terms to the equations."""
+        (G, L), K = self.blocks.limb.shape, len(self.blocks.trunk)
+        limb = _pad_zero(gradient, 0)[self.blocks.limb.flatten()].unflatten(0, (G, L))  # (G, L, T, 3)
         equations.limb_gradient.unflatten(-1, (3, L)).add_(limb.permute(2, 0, 3, 1))
-        equations.trunk_gradient[:, :-3].unflatten(-1, (3, K)).add_(gradient[self.limbs.trunk].permute(1, 2, 0))
-        limb = _with_nothing(curvature, 0)[self.limbs.limb.flatten()].unflatten(0, (G, L))  # (G, L, T, 3, 3)
+        equations.trunk_gradient[:, :-3].unflatten(-1, (3, K)).add_(gradient[self.blocks.trunk].permute(1, 2, 0))
+        limb = _pad_zero(curvature, 0)[self.blocks.limb.flatten()].unflatten(0, (G, L))  # (G, L, T, 3, 3)
         blocks = equations.limb.unflatten(3, (3, L)).unflatten(2, (3, L))  # (T, G, 3, L, 3, L)
         blocks.diagonal(dim1=3, dim2=5).add_(limb.permute(2, 0, 3, 4, 1))
         blocks = equations.trunk[:, :-3, :-3].unflatten(2, (3, K)).unflatten(1, (3, K))
-        blocks.diagonal(dim1=2, dim2=4).add_(curvature[self.limbs.trunk].permute(1, 2, 3, 0))
+        blocks.diagonal(dim1=2, dim2=4).add_(curvature[self.blocks.trunk].permute(1, 2, 3, 0))
 
 
 @dataclass(frozen=True)
-class _Bulge:
-    """What pose-corrective blend shapes do to the markers of T frames."""
+class _PoseBlendshapeTerms:
+    """Effect of pose-corrective blend shapes on the markers of T frames."""
 
     shift: Tensor  # (T, 3, M) metres
-    arms: Tensor  # (T, 3, M, J) what it adds to the arms
-    mixed: Tensor  # (T, M, 3, 3) skinning-weighted world rotation at each marker
-    change: Tensor  # (T, J, F, 3) change of each joint's pose feature with its unknowns
+    lever_arms: Tensor  # (T, 3, M, J) addition to the lever arms, metres
+    blended_rotations: Tensor  # (T, M, 3, 3) skinning-weighted world rotation at each marker
+    feature_jacobian: Tensor  # (T, J, F, 3) derivative of each joint's pose feature
 
 
 @dataclass(frozen=True)
 class _JointTerms:
-    """The terms of the joints alone, in the axes of each joint's parent."""
+    """Terms of the objective that depend on the joint rotations alone, in the axes of each joint's parent."""
 
     cost: Tensor  # (T,)
     gradient: Tensor  # (3, J, T)
-    curvature: Tensor  # (3, J, T) its diagonal
+    curvature: Tensor  # (3, J, T) diagonal elements
 
 
-def _place_cost(poses: QuaternionPose, frames: Frames) -> Tensor:
-    """(T,) what leanings add for the place of the body."""
-    away = poses.place[:, None] - frames.places
-    return 0.5 * (frames.place_precision * (away * away).sum(dim=-1)).sum(dim=1)
+def _translation_cost(poses: QuaternionPose, data: FrameData) -> Tensor:
+    """Return the cost (T,) of the soft targets of the translation."""
+    away = poses.translation[:, None] - data.target_translations
+    return 0.5 * (data.translation_precision * (away * away).sum(dim=-1)).sum(dim=1)
 
 
-def _combination(share: Tensor, below: Tensor, point: Tensor, rest: Tensor) -> tuple[Tensor, Tensor]:
-    """Arms and markers as combinations of the joints' world transforms.
+def _linear_map(
+    skin_weights: Tensor, descendants: Tensor, rest_markers: Tensor, rest_joints: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Return the linear maps from the world transforms of the joints to lever arms and to markers.
 
-    Joint k takes a point x at rest to R·x + t. A marker is Σₖ wₖ(R·x + t), its arm about joint j the same over the
-    joints from j on, less Σₖ wₖ times the place of j, R·rest + t.
+    Joint k moves a point x from rest to R·x + t. A marker is Σₖ wₖ(R·x + t). Its lever arm about joint j is the same
+    sum over j and its descendants k, minus Σₖ wₖ times the position of j, R·rest + t.
 
     Args:
-        share: (M, J) skinning weights.
-        below: (J, J) 1 where the second joint is the first one or hangs on it.
-        point: (M, 3) markers at rest.
-        rest: (J, 3) joints at rest.
+        skin_weights: (M, J) skinning weights.
+        descendants: (J, J) 1 where the second joint is the first one or a descendant of it.
+        rest_markers: (M, 3) metres.
+        rest_joints: (J, 3) metres.
 
     Returns:
-        Of the rows x, y, z and t of each joint the arms (4·J, M, J) and the markers (4·J, M).
+        Coefficients of the columns x, y, z and t of each joint's transform: (4·J, M, J) for the lever arms, (4·J, M)
+        for the markers.
     """
-    M, J = share.shape
-    carried = torch.cat([point, torch.ones_like(point[:, :1])], dim=1)  # (M, 4)
-    by_joint = share[:, :, None] * carried[:, None]  # (M, J, 4)
-    arms = torch.einsum("jk,mkq->kqmj", below, by_joint)
-    own = torch.cat([rest, torch.ones_like(rest[:, :1])], dim=1)  # (J, 4)
-    arms.diagonal(dim1=0, dim2=3).sub_(torch.einsum("mj,jq->qmj", share @ below.T, own))
-    return arms.reshape(4 * J, M, J), by_joint.permute(1, 2, 0).reshape(4 * J, M)
+    M, J = skin_weights.shape
+    homogeneous = torch.cat([rest_markers, torch.ones_like(rest_markers[:, :1])], dim=1)  # (M, 4)
+    by_joint = skin_weights[:, :, None] * homogeneous[:, None]  # (M, J, 4)
+    lever_arms = torch.einsum("jk,mkq->kqmj", descendants, by_joint)
+    own = torch.cat([rest_joints, torch.ones_like(rest_joints[:, :1])], dim=1)  # (J, 4)
+    lever_arms.diagonal(dim1=0, dim2=3).sub_(torch.einsum("mj,jq->qmj", skin_weights @ descendants.T, own))
+    return lever_arms.reshape(4 * J, M, J), by_joint.permute(1, 2, 0).reshape(4 * J, M)
 
 
-def _by_axis(transforms: Tensor) -> Tensor:
-    """(T, 3, 4·J) the rows of world transforms (J, T, 3, 4), joint after joint."""
+def _flatten_by_axis(transforms: Tensor) -> Tensor:
+    """Return the rows of world transforms (J, T, 3, 4), joint after joint: (T, 3, 4·J)."""
     return transforms.permute(1, 2, 0, 3).flatten(2)
 
 
-def _fill_with_turns(changes: Tensor, arms: Tensor) -> None:
-    """Write −[arm]ₓ, how a point moves with a turn about its arm's foot: (…, 3, 3, P) of arms (T, 3, …, P)."""
-    x, y, z = arms.unbind(1)
-    changes[..., 0, 1, :], changes[..., 1, 2, :], changes[..., 2, 0, :] = z, x, y
+def _write_cross_products(jacobian: Tensor, lever_arms: Tensor) -> None:
+    """Write −[r]ₓ, the derivative of a point in a rotation at lever arm r: from (T, 3, …, P) to (…, 3, 3, P)."""
+    x, y, z = lever_arms.unbind(1)
+    jacobian[..., 0, 1, :], jacobian[..., 1, 2, :], jacobian[..., 2, 0, :] = z, x, y
     for row, column, arm in ((0, 2, y), (1, 0, z), (2, 1, x)):
-        torch.neg(arm, out=changes[..., row, column, :])
+        torch.neg(arm, out=jacobian[..., row, column, :])
 
 
-def _with_nothing(values: Tensor, dim: int) -> Tensor:
-    """The values with zeros after the last one along a dimension, for joints that there are not."""
+def _pad_zero(values: Tensor, dim: int) -> Tensor:
+    """Append zeros along a dimension, for the padding index of ``KinematicBlocks``."""
     return torch.cat([values, torch.zeros_like(values.narrow(dim, 0, 1))], dim=dim)

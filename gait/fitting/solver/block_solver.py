@@ -1,7 +1,7 @@
-"""Normal equations whose limbs meet only in the trunk, and their damped solution, limb by limb.
+"""Solve normal equations in which limbs interact only through the trunk, limb by limb.
 
-Each limb's unknowns are eliminated (Schur complement), the trunk's found from what is left, and the limbs' from those:
-some small factorisations in place of one large one.
+The parameters of each limb are eliminated (Schur complement), then the step of the trunk is solved, and from it the
+steps of the limbs follow: a few small factorisations instead of a large one.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class BlockNormalEquations:
-    """Gradient and curvature of T frames; G limbs of l unknowns each, t of the trunk."""
+    """Gradient and curvature of T frames: G limbs of l parameters each and a trunk of t parameters."""
 
     limb: Tensor  # (T, G, l, l)
-    across: Tensor  # (T, G, l, t) of a limb's unknowns with the trunk's
+    across: Tensor  # (T, G, l, t) cross blocks between limbs and trunk
     trunk: Tensor  # (T, t, t)
     limb_gradient: Tensor  # (T, G, l)
     trunk_gradient: Tensor  # (T, t)
 
     def __getitem__(self, frames: Tensor) -> BlockNormalEquations:
-        """Those of some frames."""
+        """Return the equations of some frames."""
         return BlockNormalEquations(
             self.limb[frames],
             self.across[frames],
@@ -33,7 +33,7 @@ class BlockNormalEquations:
         )
 
     def where(self, mine: Tensor, other: BlockNormalEquations) -> BlockNormalEquations:
-        """These in the frames marked by ``mine`` (T,), the other's elsewhere."""
+        """Return these equations where ``mine`` (T,) is True, the other ones elsewhere."""
         one, two, three = mine[:, None], mine[:, None, None], mine[:, None, None, None]
         return BlockNormalEquations(
             torch.where(three, self.limb, other.limb),
@@ -46,40 +46,40 @@ class BlockNormalEquations:
 
 @dataclass(frozen=True)
 class BlockStep:
-    """A step of T frames."""
+    """One step of the parameters of T frames."""
 
     limb: Tensor  # (T, G, l)
     trunk: Tensor  # (T, t)
-    gain: Tensor  # (T,) by how much the quadratic model says that it lowers the objective
+    gain: Tensor  # (T,) decrease of the objective predicted by the quadratic model
 
 
 def damped_step(equations: BlockNormalEquations, damping: Tensor, floor: float = 1e-6) -> BlockStep:
     """Solve (H + damping·diag(H) + floor·I)·step = −gradient for each frame.
 
     Args:
-        equations: of T frames.
-        damping: (T,).
-        floor: over the largest element of a frame's diagonal.
+        equations: normal equations of T frames.
+        damping: (T,) damping of each frame.
+        floor: regularisation, relative to the largest diagonal element of each frame.
     """
     H, trunk = equations.limb.clone(), equations.trunk.clone()
     t = trunk.shape[-1]
     limb_diagonal, trunk_diagonal = H.diagonal(dim1=-2, dim2=-1), trunk.diagonal(dim1=-2, dim2=-1)
-    least = floor * torch.maximum(limb_diagonal.amax((1, 2)), trunk_diagonal.amax(1))
-    limb_added = damping[:, None, None] * limb_diagonal + least[:, None, None]
-    trunk_added = damping[:, None] * trunk_diagonal + least[:, None]
+    ridge = floor * torch.maximum(limb_diagonal.amax((1, 2)), trunk_diagonal.amax(1))
+    limb_added = damping[:, None, None] * limb_diagonal + ridge[:, None, None]
+    trunk_added = damping[:, None] * trunk_diagonal + ridge[:, None]
     limb_diagonal += limb_added
     trunk_diagonal += trunk_added
     factor, _ = torch.linalg.cholesky_ex(H)
-    sides = torch.cat([equations.across, equations.limb_gradient[..., None]], dim=-1)
-    halves = torch.linalg.solve_triangular(factor, sides, upper=False)  # (T, G, l, t + 1)
+    right_sides = torch.cat([equations.across, equations.limb_gradient[..., None]], dim=-1)
+    halves = torch.linalg.solve_triangular(factor, right_sides, upper=False)  # (T, G, l, t + 1)
     flat = halves.flatten(1, 2)
-    taken = flat.mT @ flat
-    trunk -= taken[:, :t, :t]
-    left = taken[:, :t, t] - equations.trunk_gradient
+    eliminated = flat.mT @ flat
+    trunk -= eliminated[:, :t, :t]
+    right_side = eliminated[:, :t, t] - equations.trunk_gradient
     trunk_factor, _ = torch.linalg.cholesky_ex(trunk)
-    trunk_step = torch.cholesky_solve(left[..., None], trunk_factor)  # (T, t, 1)
-    pulled = halves[..., t:] + halves[..., :t] @ trunk_step[:, None]
-    limb_step = -torch.linalg.solve_triangular(factor.mT, pulled, upper=True)[..., 0]
+    trunk_step = torch.cholesky_solve(right_side[..., None], trunk_factor)  # (T, t, 1)
+    limb_side = halves[..., t:] + halves[..., :t] @ trunk_step[:, None]
+    limb_step = -torch.linalg.solve_triangular(factor.mT, limb_side, upper=True)[..., 0]
     trunk_step = trunk_step[..., 0]
     gain = (limb_step * (limb_added * limb_step - equations.limb_gradient)).sum((1, 2))
     gain = 0.5 * (gain + (trunk_step * (trunk_added * trunk_step - equations.trunk_gradient)).sum(1))

@@ -1,4 +1,4 @@
-"""What the solver is given of each frame, and the poses that it moves."""
+"""Input of the pose solver: the observed markers, the data of each frame, and poses as quaternions."""
 
 from __future__ import annotations
 
@@ -9,59 +9,61 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class ObservedMarkers:
-    """Observed markers of T frames, in the wearer's order of markers."""
+    """Observed markers of T frames, in the order of the reduced body's markers."""
 
-    markers: Tensor  # (T, M, 3) metres, anything where unseen
-    seen: Tensor  # (T, M) bool
+    markers: Tensor  # (T, M, 3) metres; any value where not visible
+    visible: Tensor  # (T, M) bool
 
     def __getitem__(self, frames: Tensor | slice) -> ObservedMarkers:
-        """Some of the frames."""
-        return ObservedMarkers(self.markers[frames], self.seen[frames])
+        """Return the data of some frames."""
+        return ObservedMarkers(self.markers[frames], self.visible[frames])
 
 
 @dataclass(frozen=True)
 class QuaternionPose:
-    """Poses of T frames, as the equations hold them."""
+    """Poses of T frames as unit quaternions, the form in which the solver computes (see ``Pose``)."""
 
-    turn: Tensor  # (4, J, T) unit quaternions x, y, z, w of each joint relative to its parent
-    place: Tensor  # (T, 3) metres, from the middle of the frame's markers
-    angles: Tensor | None  # (T, J, 2) of hinged joints
+    rotations: Tensor  # (4, J, T) unit quaternions x, y, z, w of each joint relative to its parent
+    translation: Tensor  # (T, 3) metres, relative to the centroid of the frame's markers
+    angles: Tensor | None  # (T, J, 2) angles of hinge joints, radians
 
     def __getitem__(self, frames: Tensor) -> QuaternionPose:
-        """Those of some frames."""
+        """Return the poses of some frames."""
         angles = None if self.angles is None else self.angles[frames]
-        return QuaternionPose(self.turn[:, :, frames], self.place[frames], angles)
+        return QuaternionPose(self.rotations[:, :, frames], self.translation[frames], angles)
 
     def with_frames(self, frames: Tensor, other: QuaternionPose) -> QuaternionPose:
-        """The same, with some frames taken from ``other``, which has just those."""
+        """Return the poses with some frames replaced by the frames of ``other``."""
         angles = None
         if self.angles is not None and other.angles is not None:
             angles = self.angles.index_copy(0, frames, other.angles)
         return QuaternionPose(
-            self.turn.index_copy(2, frames, other.turn), self.place.index_copy(0, frames, other.place), angles
+            self.rotations.index_copy(2, frames, other.rotations),
+            self.translation.index_copy(0, frames, other.translation),
+            angles,
         )
 
 
 @dataclass(frozen=True)
-class Frames:
-    """What is known of T frames, and R rotations of each joint that the objective measures from."""
+class FrameData:
+    """Observed markers of T frames and R reference rotations of each joint, prepared for the solver."""
 
-    middle: Tensor  # (T, 3) mean of the frame's markers, metres, in double precision
-    markers: Tensor  # (T, 3, M) metres, from the middle; zero where unseen
-    certainty: Tensor  # (T, M) 1/m², zero where unseen
-    references: Tensor  # (4, R, J, T) conjugate quaternions: no rotation, the natural one, those of the leanings
-    precision: Tensor  # (3, R, J, T) 1/rad² of the excess over the range of motion, and of the distance to the others
-    places: Tensor  # (T, R − 2, 3) of the leanings, metres, from the middle
-    place_precision: Tensor  # (T, R − 2) 1/m²
+    centroid: Tensor  # (T, 3) mean of the visible markers, metres, double precision
+    markers: Tensor  # (T, 3, M) metres, relative to the centroid; zero where not visible
+    marker_precision: Tensor  # (T, M) 1/m², zero where not visible
+    reference_rotations: Tensor  # (4, R, J, T) inverse quaternions: identity, prior mean, those of the pose targets
+    reference_precision: Tensor  # (3, R, J, T) 1/rad²: of the range of motion, of the prior, of the pose targets
+    target_translations: Tensor  # (T, R − 2, 3) of the pose targets, metres, relative to the centroid
+    translation_precision: Tensor  # (T, R − 2) 1/m²
 
-    def __getitem__(self, rows: Tensor) -> Frames:
-        """Some of the frames."""
-        return Frames(
-            self.middle[rows],
+    def __getitem__(self, rows: Tensor) -> FrameData:
+        """Return the data of some frames."""
+        return FrameData(
+            self.centroid[rows],
             self.markers[rows],
-            self.certainty[rows],
-            self.references[..., rows],
-            self.precision[..., rows],
-            self.places[rows],
-            self.place_precision[rows],
+            self.marker_precision[rows],
+            self.reference_rotations[..., rows],
+            self.reference_precision[..., rows],
+            self.target_translations[rows],
+            self.translation_precision[rows],
         )

@@ -1,11 +1,14 @@
-"""How a skeleton falls into a trunk and limbs, so that each frame's equations can be solved limb by limb.
+"""Split a skeleton into a trunk and limbs, so that the normal equations of a frame can be solved limb by limb.
 
-A joint where chains branch, and all above it, is trunk; what hangs on the trunk are limbs: two legs, two arms, neck and
-head. The limbs' unknowns meet only in the trunk's, but for markers that several limbs carry (those of the pelvis hang
-on both hips, too). Such a marker stands once with each of its n limbs, its changes with the limb's unknowns times √n,
-those with the trunk's and its residual divided by √n. Then the gradient is the whole one, and so is the curvature, but
-for what two limbs would have in common: in its place each has n times its own. That is never less than the whole
-curvature (2ab ≤ a² + b²), so the equations stay positive definite and a step never goes too far for it.
+The trunk consists of the joints where chains branch and of their ancestors. The limbs are the chains attached to it:
+two legs, two arms, and neck with head. The parameters of two limbs interact only through the trunk, except at markers
+with skinning weights of several limbs, such as pelvis markers, which both hips move. Such a marker is copied into each
+of its n limbs. In each copy the derivatives with respect to the limb are multiplied by √n, and the residual and the
+derivatives with respect to the trunk are divided by √n.
+
+The gradient is exact. In the curvature, the cross blocks between limbs are dropped and the block of each limb is
+multiplied by n. Since 2ab ≤ a² + b², this over-estimates the curvature, so the matrix stays positive definite and steps
+are conservative.
 """
 
 from __future__ import annotations
@@ -19,27 +22,27 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class KinematicBlocks:
-    """G limbs of up to L joints, K joints of the trunk, up to N markers a limb."""
+    """A skeleton as G limbs of up to L joints and N markers each, and a trunk of K joints."""
 
-    trunk: Tensor  # (K,) joints
-    limb: Tensor  # (G, L) joints, J (one more than there are) where a limb has fewer
-    place: Tensor  # (J,) where each joint stands among all limbs' joints and then the trunk's
-    markers: Tensor  # (G, N) markers of each limb, 0 where it has fewer
-    limb_scale: Tensor  # (G, N) √n, zero where a limb has fewer markers
-    trunk_scale: Tensor  # (G, N) 1/√n, the same
+    trunk: Tensor  # (K,) joint indices
+    limb: Tensor  # (G, L) joint indices, padded with J
+    position: Tensor  # (J,) index of each joint in the list of all limb joints followed by the trunk joints
+    markers: Tensor  # (G, N) marker indices of each limb, padded with 0
+    limb_scale: Tensor  # (G, N) √n, 0 for padding
+    trunk_scale: Tensor  # (G, N) 1/√n, 0 for padding
 
     @property
     def joints(self) -> Tensor:
-        """(G, L + K) the joints that each limb's markers know of: its own, then the trunk's."""
+        """(G, L + K) joints that move the markers of each limb: those of the limb, then those of the trunk."""
         return torch.cat([self.limb, self.trunk.expand(len(self.limb), -1)], dim=1)
 
 
-def limbs(parents: Sequence[int], share: Tensor) -> KinematicBlocks:
-    """Split a skeleton.
+def split_kinematic_tree(parents: Sequence[int], skin_weights: Tensor) -> KinematicBlocks:
+    """Split a skeleton into trunk and limbs.
 
     Args:
-        parents: (J,) of each joint, −1 for the root, before its children.
-        share: (M, J) skinning weights of the markers.
+        parents: (J,) parent of each joint, −1 for the root; parents come before their children.
+        skin_weights: (M, J) skinning weights of the markers.
     """
     J = len(parents)
     children = [sum(p == j for p in parents) for j in range(J)]
@@ -62,24 +65,26 @@ def limbs(parents: Sequence[int], share: Tensor) -> KinematicBlocks:
         groups[of_joint[j]].append(j)
     groups = groups or [[]]
     markers: list[list[int]] = [[] for _ in groups]
-    touched = [sorted({of_joint[j] for j in row.nonzero()[:, 0].tolist() if j in of_joint}) for row in share > 0]
-    for m, its in enumerate(touched):
-        for g in its:
+    limbs_of_marker = [
+        sorted({of_joint[j] for j in row.nonzero()[:, 0].tolist() if j in of_joint}) for row in skin_weights > 0
+    ]
+    for m, own_limbs in enumerate(limbs_of_marker):
+        for g in own_limbs:
             markers[g].append(m)
-    for m, its in enumerate(touched):
-        if not its:
+    for m, own_limbs in enumerate(limbs_of_marker):
+        if not own_limbs:
             min(markers, key=len).append(m)
     L, N = max(1, *map(len, groups)), max(1, *map(len, markers))
     limb = torch.tensor([group + [J] * (L - len(group)) for group in groups])
     trunk_joints = torch.tensor(sorted(trunk))
-    everywhere = [*limb.flatten().tolist(), *trunk_joints.tolist()]
-    count = torch.tensor([[max(1, len(touched[m])) for m in row] + [0] * (N - len(row)) for row in markers])
+    all_joints = [*limb.flatten().tolist(), *trunk_joints.tolist()]
+    count = torch.tensor([[max(1, len(limbs_of_marker[m])) for m in row] + [0] * (N - len(row)) for row in markers])
     root = count.double().sqrt()
     return KinematicBlocks(
-        trunk=trunk_joints.to(share.device),
-        limb=limb.to(share.device),
-        place=torch.tensor([everywhere.index(j) for j in range(J)], device=share.device),
-        markers=torch.tensor([row + [0] * (N - len(row)) for row in markers], device=share.device),
-        limb_scale=root.to(share),
-        trunk_scale=torch.where(count > 0, 1 / root.clamp_min(1), 0.0).to(share),
+        trunk=trunk_joints.to(skin_weights.device),
+        limb=limb.to(skin_weights.device),
+        position=torch.tensor([all_joints.index(j) for j in range(J)], device=skin_weights.device),
+        markers=torch.tensor([row + [0] * (N - len(row)) for row in markers], device=skin_weights.device),
+        limb_scale=root.to(skin_weights),
+        trunk_scale=torch.where(count > 0, 1 / root.clamp_min(1), 0.0).to(skin_weights),
     )

@@ -1,8 +1,8 @@
 """Levenberg–Marquardt over many frames at once.
 
-Each frame has its own damping and stops by itself; a step is taken only where it lowers that frame's objective. The
-damping scales each unknown's own curvature (Marquardt 1963, J. SIAM 11:431, eq. 2.1; Nielsen 1999, IMM-REP-1999-05 for
-the accept and refuse rule), so that twists that no marker sees stay put instead of losing positive definiteness.
+Each frame has its own damping and its own stopping rule; a step is accepted only in frames whose objective it lowers.
+The damping scales the diagonal of the curvature (Marquardt 1963, J. SIAM 11:431, eq. 2.1; acceptance rule after Nielsen
+1999, IMM-REP-1999-05), so that rotations that no marker determines stay unchanged and the matrix positive definite.
 """
 
 from __future__ import annotations
@@ -22,78 +22,88 @@ from gait.fitting.solver.frame_data import ObservedMarkers
 
 @dataclass(frozen=True)
 class SolverOptions:
-    """When the solver is content."""
+    """Stopping rule and damping of the solver."""
 
-    most_iterations: int = 30
+    max_iterations: int = 30
     tolerance: float = 1e-2
-    """A frame whose next step lowers its objective by less than this part of it takes that step and stops. Near its
-    end a step leaves the square of what it gains, so the poses are ten times better than this sounds."""
+    """A frame takes its last step when the step is predicted to lower the objective by less than this fraction. Close
+    to the minimum convergence is quadratic, so the poses are more accurate than this value suggests."""
     damping: float = 1e-2
-    """Of the first step; a start nearby needs less."""
-    trusting: bool = False
-    """Whether a small last step is taken untried: for poses that are solved again."""
+    """Damping of the first step; a start close to the solution needs less."""
+    accept_last_step: bool = False
+    """Whether a small last step is accepted without evaluation, for poses that are solved once more afterwards."""
 
 
 @dataclass(frozen=True)
 class SolverResult:
-    """What the solver ends with."""
+    """Poses found by the solver."""
 
     pose: Pose
-    cost: Tensor  # (T,) where it was last tried
-    iterations: Tensor  # (T,) steps tried in each frame
+    cost: Tensor  # (T,) objective at the last evaluated pose
+    iterations: Tensor  # (T,) number of steps tried in each frame
 
 
 def solve_poses(
     equations: BatchedNormalEquations,
     start: Pose,
     observation: ObservedMarkers,
-    leanings: Sequence[SoftPoseTarget] = (),
-    effort: SolverOptions = SolverOptions(),
+    targets: Sequence[SoftPoseTarget] = (),
+    options: SolverOptions = SolverOptions(),
 ) -> SolverResult:
-    """Minimise every frame's objective from a start; a frame also stops when four steps running are refused."""
-    frames = equations.frames(observation, leanings)
-    best = at = equations.taken_up(start, frames)
-    here = equations.evaluate(at, frames)
-    cost = here.cost.clone()
-    active = torch.arange(start.frames, device=cost.device)
-    tried, refused = torch.zeros_like(active), torch.zeros_like(active)
-    lam = torch.full_like(cost, effort.damping)
-    watched = frames
-    for left in range(effort.most_iterations, 0, -1):
-        step = damped_step(here.equations, lam)
-        trial = equations.turned(at, here.parent_world, step)
+    """Minimise the objective of every frame.
+
+    A frame also stops after four rejected steps in a row.
+
+    Args:
+        equations: objective of one subject.
+        start: poses of T frames to start from.
+        observation: observed markers of the T frames.
+        targets: soft targets of the poses.
+        options: stopping rule and damping.
+    """
+    data = equations.frame_data(observation, targets)
+    best = poses = equations.to_internal(start, data)
+    current = equations.linearize(poses, data)
+    cost = current.cost.clone()
+    active = torch.arange(start.num_frames, device=cost.device)
+    tried, rejected = torch.zeros_like(active), torch.zeros_like(active)
+    lam = torch.full_like(cost, options.damping)
+    active_data = data
+    for steps_left in range(options.max_iterations, 0, -1):
+        step = damped_step(current.equations, lam)
+        candidate = equations.apply_step(poses, current.parent_world, step)
         tried[active] += 1
-        small = step.gain < effort.tolerance * here.cost
-        last = small | (left == 1)
+        small = step.gain < options.tolerance * current.cost
+        last = small | (steps_left == 1)
         ending, rows = last.nonzero()[:, 0], (~last).nonzero()[:, 0]
-        if effort.trusting and bool(small[ending].all()):
-            best = best.with_frames(active[ending], trial[ending])
+        if options.accept_last_step and bool(small[ending].all()):
+            best = best.with_frames(active[ending], candidate[ending])
         elif len(ending):
-            ended, seen = (trial[ending], watched[ending]) if len(rows) else (trial, watched)
-            there_cost = equations.cost(ended, seen)
-            better = there_cost < here.cost[ending]
-            taken = active[ending[better]]
-            best = best.with_frames(taken, trial[ending[better]])
-            cost[taken] = there_cost[better]
+            last_poses, last_data = (candidate[ending], active_data[ending]) if len(rows) else (candidate, active_data)
+            candidate_cost = equations.cost(last_poses, last_data)
+            better = candidate_cost < current.cost[ending]
+            accepted = active[ending[better]]
+            best = best.with_frames(accepted, candidate[ending[better]])
+            cost[accepted] = candidate_cost[better]
         if not len(rows):
             break
         if len(ending):
-            at, trial, watched, here = at[rows], trial[rows], watched[rows], here[rows]
-            active, lam, refused = active[rows], lam[rows], refused[rows]
-        there = equations.evaluate(trial, watched)
-        better = there.cost < here.cost
-        taken = active[better]
-        best = best.with_frames(taken, trial[better])
-        cost[taken] = there.cost[better]
-        gain = (here.cost - there.cost) / here.cost.clamp_min(1e-12)
+            poses, candidate, active_data, current = poses[rows], candidate[rows], active_data[rows], current[rows]
+            active, lam, rejected = active[rows], lam[rows], rejected[rows]
+        proposed = equations.linearize(candidate, active_data)
+        better = proposed.cost < current.cost
+        accepted = active[better]
+        best = best.with_frames(accepted, candidate[better])
+        cost[accepted] = proposed.cost[better]
+        gain = (current.cost - proposed.cost) / current.cost.clamp_min(1e-12)
         lam = torch.where(better, lam / 8, (lam * 6).clamp_min(1e-3)).clamp(1e-7, 1e5)
-        refused = torch.where(better, 0, refused + 1)
-        here = there.where(better, here)
-        keep = (~((better & (gain < effort.tolerance)) | (refused >= 4))).nonzero()[:, 0]
+        rejected = torch.where(better, 0, rejected + 1)
+        current = proposed.where(better, current)
+        keep = (~((better & (gain < options.tolerance)) | (rejected >= 4))).nonzero()[:, 0]
         if not len(keep):
             break
         if len(keep) < len(active):
-            watched, here = watched[keep], here[keep]
-            active, lam, refused = active[keep], lam[keep], refused[keep]
-        at = best[active]
-    return SolverResult(equations.given_back(best, frames), cost.double(), tried)
+            active_data, current = active_data[keep], current[keep]
+            active, lam, rejected = active[keep], lam[keep], rejected[keep]
+        poses = best[active]
+    return SolverResult(equations.to_matrix_pose(best, data), cost.double(), tried)

@@ -1,7 +1,7 @@
-"""Rotations of many joints in many frames as unit quaternions, component by component.
+"""Rotations of many joints in many frames as unit quaternions.
 
-Arrays are (4, …) with x, y, z, w first, so that each operation runs over long vectors: in single precision and for some
-thousand rotations, several times faster than on matrices. Angles are radians.
+Arrays are (4, …) with the components x, y, z, w along the first axis, so that each operation runs over long vectors.
+For some thousand rotations in single precision this is several times faster than matrices. Angles are radians.
 """
 
 from __future__ import annotations
@@ -10,27 +10,27 @@ import torch
 from torch import Tensor
 
 _SMALL = 1e-3
-"""Half an angle below which a series is exact in single precision, and free of 0/0."""
+"""Half angle below which a series replaces the closed form, which would be 0/0; exact in single precision."""
 
 
-def length(vectors: Tensor) -> Tensor:
-    """Euclidean length (…) of vectors (C, …)."""
-    return (vectors * vectors).sum(dim=0).sqrt()  # not norm(dim=0), which does not run along the vectors
+def norm(vectors: Tensor) -> Tensor:
+    """Return the Euclidean norm (…) of vectors (C, …)."""
+    return (vectors * vectors).sum(dim=0).sqrt()  # faster than norm(dim=0), which strides across the vectors
 
 
-def normalised(turn: Tensor) -> Tensor:
-    """Unit quaternions (4, …), of the same direction."""
-    return turn / length(turn)
+def normalize(q: Tensor) -> Tensor:
+    """Scale quaternions (4, …) to unit norm."""
+    return q / norm(q)
 
 
 def from_matrices(matrices: Tensor) -> Tensor:
-    """Quaternions (4, …) of rotation matrices (…, 3, 3), by their largest component (Shepperd 1978)."""
+    """Convert rotation matrices (…, 3, 3) to quaternions (4, …), by their largest component (Shepperd 1978)."""
     xx, xy, xz, yx, yy, yz, zx, zy, zz = matrices.flatten(-2).movedim(-1, 0).contiguous().unbind(0)
     trace = xx + yy + zz
     largest = torch.stack([xx, yy, zz, trace]).argmax(dim=0)
     sx, sy, sz, sw = zy - yz, xz - zx, yx - xy, 1 + trace
     pxy, pxz, pyz = xy + yx, xz + zx, yz + zy
-    # each row is the quaternion times four of its own component
+    # row k is the quaternion times four times its component k
     rows = (
         (1 + 2 * xx - trace, pxy, pxz, sx),
         (pxy, 1 + 2 * yy - trace, pyz, sy),
@@ -40,12 +40,12 @@ def from_matrices(matrices: Tensor) -> Tensor:
     chosen = torch.stack(rows[3])
     for k in range(3):
         chosen = torch.where(largest == k, torch.stack(rows[k]), chosen)
-    return normalised(chosen)
+    return normalize(chosen)
 
 
-def to_matrices(turn: Tensor) -> Tensor:
-    """Rotation matrices (…, 3, 3) of unit quaternions (4, …)."""
-    x, y, z, w = turn.unbind(0)
+def to_matrices(q: Tensor) -> Tensor:
+    """Convert unit quaternions (4, …) to rotation matrices (…, 3, 3)."""
+    x, y, z, w = q.unbind(0)
     x2, y2, z2 = x + x, y + y, z + z
     xx, yy, zz = x * x2, y * y2, z * z2
     xy, xz, yz = x * y2, x * z2, y * z2
@@ -54,13 +54,13 @@ def to_matrices(turn: Tensor) -> Tensor:
     return torch.stack(entries, dim=-1).unflatten(-1, (3, 3))
 
 
-def inverse(turn: Tensor) -> Tensor:
-    """The turns back (4, …)."""
-    return torch.cat([-turn[:3], turn[3:]])
+def inverse(q: Tensor) -> Tensor:
+    """Return the inverse rotations (4, …) of unit quaternions."""
+    return torch.cat([-q[:3], q[3:]])
 
 
-def product(p: Tensor, q: Tensor) -> Tensor:
-    """The turn by q, then by p: p·q (4, …)."""
+def multiply(p: Tensor, q: Tensor) -> Tensor:
+    """Return the products p·q (4, …): the rotation by q, then by p."""
     a, b, c, d = p.unbind(0)
     x, y, z, w = q.unbind(0)
     vector = [
@@ -71,34 +71,43 @@ def product(p: Tensor, q: Tensor) -> Tensor:
     return torch.stack([*vector, scalar])
 
 
-def from_vectors(vectors: Tensor) -> Tensor:
-    """Quaternions (4, …) of rotation vectors (3, …)."""
-    half = 0.5 * length(vectors)
+def from_rotvec(vectors: Tensor) -> Tensor:
+    """Convert rotation vectors (3, …) to quaternions (4, …)."""
+    half = 0.5 * norm(vectors)
     scale = torch.where(half < _SMALL, 0.5 - half * half / 12, torch.sin(half) / (2 * half).clamp_min(_SMALL))
     return torch.cat([vectors * scale, torch.cos(half)[None]])
 
 
-def to_vectors(turn: Tensor) -> tuple[Tensor, Tensor]:
-    """Rotation vectors (3, …) with angles θ in [0, π], and their bend (…): (1 − (θ/2)·cot(θ/2))/θ².
+def to_rotvec(q: Tensor) -> tuple[Tensor, Tensor]:
+    """Convert quaternions (4, …) to rotation vectors (3, …), and return a coefficient (…) of their Jacobian.
 
-    The bend is what the inverse of the left Jacobian, I − K/2 + bend·K², needs beside the vector (Solà, Deray &
-    Atchuthan 2018, A micro Lie theory, eq. 146).
+    Angles θ are in [0, π]. The inverse of the left Jacobian is I − K/2 + c·K², with K the cross-product matrix of the
+    rotation vector and the coefficient c = (1 − (θ/2)·cot(θ/2))/θ² (Solà, Deray & Atchuthan 2018, A micro Lie theory,
+    eq. 146).
     """
-    w = turn[3].abs()
-    vector = torch.where(turn[3] < 0, -turn[:3], turn[:3])
-    sine = length(vector)
+    w = q[3].abs()
+    vector = torch.where(q[3] < 0, -q[:3], q[:3])
+    sine = norm(vector)
     half = torch.atan2(sine, w)
     small = half < 30 * _SMALL
     safe = torch.where(small, 1.0, sine)
     cotangent = half * w / safe
-    bend = torch.where(small, 1 / 12 + half * half / 180, (1 - cotangent) / (4 * half * half).clamp_min(_SMALL**2))
+    jacobian_coefficient = torch.where(
+        small, 1 / 12 + half * half / 180, (1 - cotangent) / (4 * half * half).clamp_min(_SMALL**2)
+    )
     scale = torch.where(small, 2 + sine * sine / 3, 2 * half / safe)
-    return vector * scale, bend
+    return vector * scale, jacobian_coefficient
 
 
-def pulled_back(vector: Tensor, bend: Tensor, pull: Tensor) -> Tensor:
-    """The torque (3, …) of a pull (3, …) on a rotation vector: J⁻ᵀ·pull, J the left Jacobian."""
-    inside = (vector * pull).sum(dim=0)
+def apply_inverse_jacobian_transpose(vector: Tensor, jacobian_coefficient: Tensor, gradient: Tensor) -> Tensor:
+    """Return J⁻ᵀ·gradient (3, …), J the left Jacobian: the gradient in the rotation from that in the rotation vector.
+
+    Args:
+        vector: (3, …) rotation vectors.
+        jacobian_coefficient: (…) as ``to_rotvec`` gives it.
+        gradient: (3, …) with respect to the rotation vectors.
+    """
+    dot = (vector * gradient).sum(dim=0)
     square = (vector * vector).sum(dim=0)
-    across = torch.linalg.cross(vector, pull, dim=0)
-    return pull * (1 - bend * square) + 0.5 * across + (bend * inside) * vector
+    cross = torch.linalg.cross(vector, gradient, dim=0)
+    return gradient * (1 - jacobian_coefficient * square) + 0.5 * cross + (jacobian_coefficient * dot) * vector

@@ -1,1 +1,1 @@
-"""The page of a whole run."""
+"""The run report: one page on fits, networks and attributions."""

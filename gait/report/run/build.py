@@ -1,4 +1,4 @@
-"""A whole run told on one page: fits, both networks, explanations of everybody, two persons and a film of them."""
+"""Build the run report: fits, networks, attributions of all subjects, example trials and a comparison video."""
 
 from __future__ import annotations
 
@@ -15,151 +15,155 @@ from typing import TypeVar
 from gait.errors import GaitError
 from gait.explaining.attribution import TrialAttribution
 from gait.explaining.attribution_files import EXPLANATION_FILE, read_explanation
-from gait.explaining.trained_network import open_network
-from gait.files.atomic_write import replacing_file
-from gait.files.step_cache import Said, StepCache, digest
+from gait.explaining.trained_network import load_trained_network
+from gait.files.atomic_write import atomic_file
+from gait.files.step_cache import StepCache, StepOutput, digest
 from gait.learning.fold_result import result_file
 from gait.motion.dataset import Trial
 from gait.motion.dataset_spec import DatasetSpec
 from gait.motion.pose_files import POSES_FILE
 from gait.motion.trial_paths import HEALTHY, SICK
-from gait.report.export_cohort import NETWORKS, CohortSettings, export_cohort
-from gait.report.export_trial import PICTURE_FILE, ExportSettings, export_gait
-from gait.report.run.fit_summary import fitted_cohort
+from gait.report.export_cohort import NETWORKS, REPRESENTATIVE, CohortSettings, attribution_file, export_cohort
+from gait.report.export_trial import FIGURE_FILE, ExportSettings, export_trial
+from gait.report.run.fit_summary import read_cohort_fits
 from gait.report.run.model import ComparisonVideo, NetworkSection, RunReport, TrialSection
-from gait.report.run.page import story_page, viewer_commands
-from gait.report.training.cross_validation_summary import pooled
-from gait.report.training.write_report import folds_of_one_question, page_file
-from gait.viewing.comparison_video import film_side_by_side
+from gait.report.run.page import run_page, viewer_commands
+from gait.report.training.cross_validation_summary import pool_folds
+from gait.report.training.write_report import folds_of_experiment, page_file
+from gait.viewing.comparison_video import export_comparison_video
 from gait.viewing.file_backend import FileBackend
 from gait.viewing.loaded_trial import BodyModelLocator, LoadedTrial
 from gait.viewing.run_viewer import ViewRequest
-from gait.viewing.viewer_backend import LoadedNetwork, Told
+from gait.viewing.viewer_backend import LoadedNetwork, ProgressCallback
 
 PAGE_FILE = "index.html"
-_WALK_STRIDE = 1  # frames from one explained window of a single walk to the next: with fewer its map has stripes
-_HALF = (640, 960)  # pixels of one person in the film
+# Frames between the explained windows of a single trial; a larger stride gives stripes in its heat map.
+_TRIAL_STRIDE = 1
+_HALF_SIZE_PX = (640, 960)  # width and height of one subject in the video
 _LABELS = (HEALTHY, SICK)
+_LABEL_NOUNS = {HEALTHY: "control", SICK: "patient"}
 
-Found = TypeVar("Found")
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
 class RunSettings:
-    """Which run, and how it is told."""
+    """Settings of a run report."""
 
-    poses: Path  # the fit's save folder
-    trained: tuple[Path, ...]  # save folders of trainings
-    export: Path  # where the page goes, and what it shows
+    poses: Path  # the save folder of shape_optimizer.py
+    trained: tuple[Path, ...]  # save folders of train_multi_mlp.py and train_transformer.py
+    export: Path  # folder of the page and its files
     bodies: BodyModelLocator
-    notes: tuple[str, ...] = ()  # what a reader must know first, a line each
-    stride: int | None = None  # frames from one explained window of everybody to the next; by the method's cost if None
-    speed: float = 0.5  # of the film
-    overwrite: bool = False  # do again what is finished
+    notes: tuple[str, ...] = ()  # shown at the top of the page, one paragraph each
+    stride: int | None = None  # frames between windows of the cohort explanation; by the cost of the method if None
+    speed: float = 0.5  # of the video; 1 is real time
+    overwrite: bool = False  # repeat finished steps
 
 
 @dataclass(frozen=True)
 class RunReportResult:
-    """What became of it."""
+    """The page, and what to print at the end."""
 
     page: Path
-    commands: tuple[str, ...]  # each opens the viewer on a walk; the last one is the most telling
-    problems: tuple[str, ...]  # a plain line on each thing that is missing
+    commands: tuple[str, ...]  # each opens the viewer on one trial; the last one is the best example
+    problems: tuple[str, ...]  # one message per missing part
 
 
-def tell_run(settings: RunSettings, told: Callable[[str], object]) -> RunReportResult:
-    """Explain, film, and write the page; what is missing is a line on it.
+def build_run_report(settings: RunSettings, progress: Callable[[str], object]) -> RunReportResult:
+    """Explain the networks, export the video and write the page; parts that fail are listed on it.
 
     Args:
-        settings: which run.
-        told: is given a line on each step when it ends.
+        settings: settings of the report.
+        progress: called with one line when a step ends.
 
     Raises:
-        GaitError: there is nothing to tell of: neither a fit nor a training; or the page cannot be written.
+        GaitError: there is neither a fit nor a training, or the page cannot be written.
     """
-    steps = _Steps(settings, told)
-    fits = steps.tried(lambda: fitted_cohort(settings.poses))
+    steps = _Steps(settings, progress)
+    fits = steps.attempt(lambda: read_cohort_fits(settings.poses))
     if fits is not None:
         steps.problems += fits.problems
-    networks = list(_networks(settings, steps))
+    networks = list(_read_networks(settings, steps))
     if fits is None and not networks:
         raise GaitError(steps.problems[0])
-    explained = [_explained(network, settings, steps) for network in networks]
-    films = [
-        film for network in sorted(explained, key=_ability, reverse=True) for film in _film(network, settings, steps)
+    explained = [_with_attribution(network, settings, steps) for network in networks]
+    videos = [
+        video
+        for network in sorted(explained, key=_balanced_accuracy, reverse=True)
+        for video in _comparison_video(network, settings, steps)
     ]
     page = settings.export / PAGE_FILE
-    story = RunReport(
+    report = RunReport(
         fits=fits,
         networks=tuple(explained),
-        films=tuple(films),
+        videos=tuple(videos),
         notes=settings.notes,
         problems=tuple(dict.fromkeys(steps.problems)),
         remarks=tuple(dict.fromkeys(steps.remarks)),
         page=page,
-        python=_python(),
+        python=_python_command(),
     )
-    with replacing_file(page) as partial:
-        partial.write_text(story_page(story), encoding="utf-8", errors="replace")
-    return RunReportResult(page, viewer_commands(story), story.problems)
+    with atomic_file(page) as partial:
+        partial.write_text(run_page(report), encoding="utf-8", errors="replace")
+    return RunReportResult(page, viewer_commands(report), report.problems)
 
 
 class _Steps:
-    """Does what is not finished, and keeps what went wrong."""
+    """Runner of the steps: skips finished ones and collects problems and remarks."""
 
-    def __init__(self, settings: RunSettings, told: Callable[[str], object]) -> None:
+    def __init__(self, settings: RunSettings, progress: Callable[[str], object]) -> None:
         self.problems: list[str] = []
-        self.remarks: list[str] = []  # on what is there, but not as it could be
+        self.remarks: list[str] = []  # parts that are present but incomplete, such as a skeleton in place of a body
         self._finished = StepCache(settings.export)
         self._overwrite = settings.overwrite
-        self._told = told
+        self._progress = progress
 
-    def tried(self, act: Callable[[], Found]) -> Found | None:
-        """What it gives; None, and a problem, where it cannot."""
+    def attempt(self, action: Callable[[], Result]) -> Result | None:
+        """Return the result of ``action``, or None if it raises GaitError, which is recorded as a problem."""
         try:
-            return act()
+            return action()
         except GaitError as error:
             self.problems.append(str(error))
             return None
 
-    def done(
+    def run_step(
         self,
         name: str,
-        made_from: Callable[[], str],
+        fingerprint: Callable[[], str],
         files: Sequence[Path],
-        act: Callable[[], tuple[Said, Sequence[str], bool]],
+        action: Callable[[], tuple[StepOutput, Sequence[str], bool]],
     ) -> tuple[str, ...] | None:
-        """The lines of a step, done now or before; None where it fails.
+        """Run a step unless it is finished; return its lines, or None if it fails.
 
         Args:
-            name: of the step, as a person reads it.
-            made_from: its digest.
-            files: that it writes.
-            act: does it, and gives what is to be said, its problems, and whether it would become the same once more;
-                it is finished then, if there is no problem.
+            name: title of the step.
+            fingerprint: returns the digest of the inputs.
+            files: files that the step writes.
+            action: runs the step; returns its output, its problems, and whether a repetition would give the same
+                result. Without problems and if so, the step counts as finished.
         """
         start = time.perf_counter()
         try:
-            digested = made_from()
-            said = None if self._overwrite else self._finished.said(name, digested, files)
-            if said is not None:
-                self._told(f"{name}: finished before")
+            inputs = fingerprint()
+            output = None if self._overwrite else self._finished.get(name, inputs, files)
+            if output is not None:
+                self._progress(f"{name}: already finished")
             else:
-                said, problems, same_again = act()
-                if same_again and not problems:
-                    self._finished.finish(name, digested, said)
+                output, problems, repeatable = action()
+                if repeatable and not problems:
+                    self._finished.store(name, inputs, output)
                 self.problems += problems
-                self._told(f"{name}: {time.perf_counter() - start:.0f} s")
+                self._progress(f"{name}: {time.perf_counter() - start:.0f} s")
         except GaitError as error:
             self.problems.append(str(error))
-            self._told(f"{name}: failed: {error}")
+            self._progress(f"{name}: failed: {error}")
             return None
-        self.remarks += said.remarks
-        return said.lines
+        self.remarks += output.remarks
+        return output.lines
 
 
-def _networks(settings: RunSettings, steps: _Steps) -> Iterator[NetworkSection]:
-    """What the trainings say, one of each kind."""
+def _read_networks(settings: RunSettings, steps: _Steps) -> Iterator[NetworkSection]:
+    """Return the results of the trainings, one per kind of network."""
     found: dict[str, Path] = {}
     for folder in settings.trained:
         kinds = [kind for kind in NETWORKS if any(folder.glob(f"result_{kind}_fold*.npz"))]
@@ -170,31 +174,31 @@ def _networks(settings: RunSettings, steps: _Steps) -> Iterator[NetworkSection]:
             )
         for kind in kinds:
             if kind in found:
-                steps.problems.append(f"{folder}: {found[kind]} holds such a network already; this one is left out.")
+                steps.problems.append(f"{folder}: {found[kind]} already holds such a network; this one is excluded.")
                 continue
             found[kind] = folder
-            read = steps.tried(partial(folds_of_one_question, folder, kind))
+            read = steps.attempt(partial(folds_of_experiment, folder, kind))
             if read is not None:
-                results, left_out = read
-                steps.problems += left_out
+                results, excluded = read
+                steps.problems += excluded
                 report = page_file(folder, kind)
                 yield NetworkSection(
-                    kind, folder, pooled(results), tuple(pooled([one]) for one in results),
+                    kind, folder, pool_folds(results), tuple(pool_folds([one]) for one in results),
                     report if report.is_file() else None,
                 )  # fmt: skip
 
 
-def _explained(network: NetworkSection, settings: RunSettings, steps: _Steps) -> NetworkSection:
-    """The same with the view over everybody, and one healthy and one ill person explained."""
+def _with_attribution(network: NetworkSection, settings: RunSettings, steps: _Steps) -> NetworkSection:
+    """Return the section with the cohort explanation, and with one control and one patient explained."""
     kind, folder, export = network.kind, network.folder, settings.export
-    picture, table = export / f"cohort_{kind}.png", export / f"persons_{kind}.csv"
+    figure, table = export / f"cohort_{kind}.png", attribution_file(export, kind)
 
-    def over_all() -> tuple[Said, Sequence[str], bool]:
+    def explain_cohort() -> tuple[StepOutput, Sequence[str], bool]:
         cohort = CohortSettings(folder, settings.poses, None, None, settings.stride)
-        done = export_cohort(cohort, export)
-        return Said(done.lines, done.notes), done.problems, True
+        result = export_cohort(cohort, export)
+        return StepOutput(result.lines, result.notes), result.problems, True
 
-    made_from = [
+    sources = [
         *settings.poses.rglob(POSES_FILE),
         *(
             file
@@ -202,130 +206,138 @@ def _explained(network: NetworkSection, settings: RunSettings, steps: _Steps) ->
             for file in (result_file(folder, kind, fold.fold.index), network.file(fold.fold.index))
         ),
     ]
-    lines = steps.done(
-        f"What was pivotal for the {network.title}, over everybody",
-        lambda: digest(made_from, settings.stride),
-        (picture, table),
-        over_all,
+    lines = steps.run_step(
+        f"Cohort attribution of the {network.title}",
+        lambda: digest(sources, settings.stride),
+        (figure, table),
+        explain_cohort,
     )
     if lines is None:
         return network
     first = network.summary.folds[0]
     source = DatasetSpec(settings.poses, first.frame_rate_hz, first.window_length)
-    gaits = steps.tried(lambda: source.gaits().gaits) or ()
-    walks = [
-        walk
-        for person, fold in (_typical(table) if gaits else ())
-        if (walk := steps.tried(partial(_walk, network, person, fold, gaits, settings.poses)))
+    trials = steps.attempt(lambda: source.load().trials) or ()
+    choices = [
+        choice
+        for subject, fold in (_representative_subjects(table) if trials else ())
+        if (choice := steps.attempt(partial(_longest_trial, network, subject, fold, trials, settings.poses)))
     ]
-    explained = [one for walk in walks if (one := _explained_walk(network, walk, settings, steps))]
-    said = tuple(line for line in lines if not line.startswith("written: "))
-    return replace(network, cohort_picture=picture, cohort_lines=said, walks=tuple(explained))
+    explained = [trial for choice in choices if (trial := _explain_chosen_trial(network, choice, settings, steps))]
+    shown = tuple(line for line in lines if not line.startswith("written: "))
+    return replace(network, cohort_figure=figure, cohort_summary=shown, trials=tuple(explained))
 
 
 @dataclass(frozen=True, eq=False)
-class _Walk:
-    """The walk of a typical person, and the network that did not see this person."""
+class _TrialChoice:
+    """The trial of a representative subject, and the network that was not trained on this subject."""
 
     label: str
-    gait: Trial
+    trial: Trial
     network: Path
 
 
-def _typical(table: Path) -> Iterator[tuple[str, int]]:
-    """Person and fold of the most typical ones, healthy before sick."""
+def _representative_subjects(table: Path) -> Iterator[tuple[str, int]]:
+    """Read subject and fold of the representative subjects, control before patient."""
     with table.open(encoding="utf-8", newline="") as file:
-        rows = [row for row in csv.DictReader(file) if "typical" in row["noted as"]]
+        rows = [row for row in csv.DictReader(file) if REPRESENTATIVE in row["role"].split()]
     for row in sorted(rows, key=lambda row: _LABELS.index(row["label"])):
-        yield row["person"], int(row["fold"])
+        yield row["subject"], int(row["fold"])
 
 
-def _walk(network: NetworkSection, person: str, fold: int, gaits: Sequence[Trial], poses: Path) -> _Walk:
-    """The longest walk of a person among the gaits of a folder."""
-    own = [gait for gait in gaits if gait.person == person]
+def _longest_trial(
+    network: NetworkSection, subject: str, fold: int, trials: Sequence[Trial], poses: Path
+) -> _TrialChoice:
+    """Return the longest trial of a subject."""
+    own = [trial for trial in trials if trial.subject_id == subject]
     if not own:
-        raise GaitError(f"{person}: no walk among the poses in {poses}.")
-    longest = max(own, key=lambda gait: len(gait.joints_m))
-    return _Walk(person.partition("/")[0], longest, network.file(fold))
+        raise GaitError(f"{subject}: no trial among the poses in {poses}.")
+    longest = max(own, key=lambda trial: len(trial.joints_m))
+    return _TrialChoice(subject.partition("/")[0], longest, network.file(fold))
 
 
-def _explained_walk(network: NetworkSection, walk: _Walk, settings: RunSettings, steps: _Steps) -> TrialSection | None:
-    place = settings.export / f"{network.kind}_{walk.label}"
+def _explain_chosen_trial(
+    network: NetworkSection, choice: _TrialChoice, settings: RunSettings, steps: _Steps
+) -> TrialSection | None:
+    folder = settings.export / f"{network.kind}_{choice.label}"
 
-    def explain() -> tuple[Said, Sequence[str], bool]:
-        opened = open_network(walk.network)
-        export = ExportSettings(opened.methods[:1], None, _WALK_STRIDE, settings.bodies)
-        done = export_gait(opened, walk.gait.folder, export, place)
-        # What could not be drawn now may be another time.
-        return Said(done.lines, done.notes), done.problems, not done.notes
+    def explain() -> tuple[StepOutput, Sequence[str], bool]:
+        trained = load_trained_network(choice.network)
+        export = ExportSettings(trained.methods[:1], None, _TRIAL_STRIDE, settings.bodies)
+        result = export_trial(trained, choice.trial.folder, export, folder)
+        # A repetition may succeed in rendering what failed now.
+        return StepOutput(result.lines, result.notes), result.problems, not result.notes
 
-    files = place / PICTURE_FILE, place / EXPLANATION_FILE
-    lines = steps.done(
-        f"What was pivotal for the {network.title} in {walk.gait.name}",
-        lambda: digest([walk.network, walk.gait.folder / POSES_FILE], _WALK_STRIDE, settings.bodies),
+    files = folder / FIGURE_FILE, folder / EXPLANATION_FILE
+    lines = steps.run_step(
+        f"Attribution of the {network.title} in {choice.trial.trial_id}",
+        lambda: digest([choice.network, choice.trial.folder / POSES_FILE], _TRIAL_STRIDE, settings.bodies),
         files,
         explain,
     )
     if lines is None:
         return None
-    explanation = steps.tried(lambda: read_explanation(files[1]))
+    explanation = steps.attempt(lambda: read_explanation(files[1]))
     if explanation is None:
         return None
-    said = tuple(line for line in lines if not line.startswith("written: "))
-    return TrialSection(walk.label, walk.gait.name, walk.gait.folder, walk.network, explanation, files[0], said)
+    shown = tuple(line for line in lines if not line.startswith("written: "))
+    return TrialSection(
+        choice.label, choice.trial.trial_id, choice.trial.folder, choice.network, explanation, files[0], shown
+    )
 
 
-def _film(network: NetworkSection, settings: RunSettings, steps: _Steps) -> Iterator[ComparisonVideo]:
-    """One healthy and one ill person, if the network was right about such."""
-    lacking = [label for label in _LABELS if label not in {walk.label for walk in network.walks}]
-    if lacking:
-        if network.cohort_picture is not None:
+def _comparison_video(network: NetworkSection, settings: RunSettings, steps: _Steps) -> Iterator[ComparisonVideo]:
+    """Export the video of one control and one patient, if the network classified such correctly."""
+    missing = [label for label in _LABELS if label not in {trial.label for trial in network.trials}]
+    if missing:
+        if network.cohort_figure is not None:
             steps.remarks.append(
-                f"There is no film of the {network.title}: no {' and no '.join(lacking)} one that it judged rightly is "
-                "explained."
+                f"There is no comparison video of the {network.title}: no correctly classified "
+                f"{' and no '.join(_LABEL_NOUNS[label] for label in missing)} is explained."
             )
         return
-    film, still = (settings.export / f"film_{network.kind}.{ending}" for ending in ("mp4", "png"))
-    workbench = _ExplainedBefore(
-        settings.bodies, known={walk.folder: walk.explanation.importance for walk in network.walks}
+    video, thumbnail = (settings.export / f"comparison_{network.kind}.{ending}" for ending in ("mp4", "png"))
+    backend = _PrecomputedBackend(
+        settings.bodies, known={trial.folder: trial.explanation.attribution for trial in network.trials}
     )
-    looks = [
-        ViewRequest(workbench, walk.folder, walk.network, walk.explanation.importance.method, size=_HALF)
-        for walk in network.walks
+    requests = [
+        ViewRequest(backend, trial.folder, trial.network, trial.explanation.attribution.method, size=_HALF_SIZE_PX)
+        for trial in network.trials
     ]
 
-    def draw() -> tuple[Said, Sequence[str], bool]:
-        remarks = film_side_by_side(looks[0], looks[1], film, still, settings.speed)
-        return Said(remarks=remarks), (), not remarks
+    def draw() -> tuple[StepOutput, Sequence[str], bool]:
+        remarks = export_comparison_video(requests[0], requests[1], video, thumbnail, settings.speed)
+        return StepOutput(remarks=remarks), (), not remarks
 
-    made_from = [file for walk in network.walks for file in (walk.network, walk.folder / POSES_FILE)]
-    lines = steps.done(
-        f"The film of a healthy and a sick one, as the {network.title} sees them",
-        lambda: digest(made_from, _WALK_STRIDE, settings.speed, settings.bodies),
-        (film, still),
+    sources = [file for trial in network.trials for file in (trial.network, trial.folder / POSES_FILE)]
+    lines = steps.run_step(
+        f"Comparison video of the {network.title}",
+        lambda: digest(sources, _TRIAL_STRIDE, settings.speed, settings.bodies),
+        (video, thumbnail),
         draw,
     )
     if lines is not None:
-        yield ComparisonVideo(network, film, still, 2 * _HALF[0], _HALF[1], settings.speed)
+        yield ComparisonVideo(network, video, thumbnail, 2 * _HALF_SIZE_PX[0], _HALF_SIZE_PX[1], settings.speed)
 
 
 @dataclass(frozen=True)
-class _ExplainedBefore(FileBackend):
-    """Shows what is written about these walks, and does not explain them once more."""
+class _PrecomputedBackend(FileBackend):
+    """Viewer backend with attributions that are already computed."""
 
-    known: Mapping[Path, TrialAttribution] = field(default_factory=dict)  # by the folder of the poses
+    known: Mapping[Path, TrialAttribution] = field(default_factory=dict)  # by folder of the trial
 
-    def explained(self, network: LoadedNetwork, gait: LoadedTrial, method: str, told: Told) -> TrialAttribution:
-        """What was pivotal for the network, as it was found before."""
-        return self.known[gait.folder]
+    def explain(
+        self, network: LoadedNetwork, trial: LoadedTrial, method: str, progress: ProgressCallback
+    ) -> TrialAttribution:
+        """Return the known attribution of the trial."""
+        return self.known[trial.folder]
 
 
-def _ability(network: NetworkSection) -> float:
-    value = network.summary.network.persons["balanced_accuracy"].value
+def _balanced_accuracy(network: NetworkSection) -> float:
+    value = network.summary.network.subject_metrics["balanced_accuracy"].value
     return value if value == value else -1.0
 
 
-def _python() -> str:
-    """How Python is called from here."""
+def _python_command() -> str:
+    """Return the command that starts this Python from the current folder."""
     python, here = Path(sys.executable), Path.cwd()
     return shlex.quote(str(python.relative_to(here))) if python.is_relative_to(here) else "python"

@@ -1,4 +1,4 @@
-"""All that the page of a whole run tells, before it is a page."""
+"""Content of the run report, before it is rendered as a page."""
 
 from __future__ import annotations
 
@@ -8,53 +8,53 @@ from pathlib import Path
 from gait.explaining.attribution_files import SavedAttribution
 from gait.report.run.fit_summary import CohortFitSummary
 from gait.report.training.cross_validation_summary import CrossValidationSummary
-from gait.report.training.display_names import judge_name
+from gait.report.training.display_names import classifier_name
 
 
 @dataclass(frozen=True, eq=False)
 class TrialSection:
-    """One person's walk, explained by the network that did not see this person."""
+    """One explained trial, with the network that was not trained on its subject."""
 
     label: str  # healthy or sick
     name: str  # "sick/P02/walk1"
-    folder: Path  # of its poses
+    folder: Path  # of the trial
     network: Path
     explanation: SavedAttribution
-    picture: Path
-    lines: tuple[str, ...]
+    figure: Path
+    summary: tuple[str, ...]  # lines of the export
 
 
 @dataclass(frozen=True, eq=False)
 class NetworkSection:
-    """One kind of network: how well it told persons apart, and what was pivotal for it."""
+    """One kind of network: its classification results and its attributions."""
 
     kind: str  # mlp or transformer
-    folder: Path  # where the training saved
+    folder: Path  # save folder of the training
     summary: CrossValidationSummary
-    single: tuple[CrossValidationSummary, ...]  # each fold alone
-    report: Path | None  # its own page, if it is there
-    cohort_picture: Path | None = None
-    cohort_lines: tuple[str, ...] = ()
-    walks: tuple[TrialSection, ...] = ()  # healthy before sick
+    per_fold: tuple[CrossValidationSummary, ...]  # the folds one by one
+    report: Path | None  # the training report, if there is one
+    cohort_figure: Path | None = None
+    cohort_summary: tuple[str, ...] = ()
+    trials: tuple[TrialSection, ...] = ()  # control before patient
 
     @property
     def title(self) -> str:
-        """Its kind within a sentence."""
-        name = judge_name(self.kind)
+        """Name of the network within a sentence."""
+        name = classifier_name(self.kind)
         return name if name.isupper() else name.lower()
 
     def file(self, fold: int) -> Path:
-        """The trained network of a fold."""
+        """Return the path of the trained network of a fold."""
         return self.folder / f"fold{fold}" / f"{self.kind}.ckpt"
 
 
 @dataclass(frozen=True)
 class ComparisonVideo:
-    """Two persons side by side."""
+    """Video of a control and a patient side by side."""
 
-    network: NetworkSection  # whose colours they have
+    network: NetworkSection  # whose attributions colour the bodies
     file: Path
-    still: Path  # a picture of it
+    thumbnail: Path  # a frame of the video
     width: int  # pixels
     height: int
     speed: float
@@ -62,13 +62,13 @@ class ComparisonVideo:
 
 @dataclass(frozen=True)
 class RunReport:
-    """All that the page tells."""
+    """Content of the run report."""
 
     fits: CohortFitSummary | None
     networks: tuple[NetworkSection, ...]
-    films: tuple[ComparisonVideo, ...]  # the one of the network that told persons apart best is the first
-    notes: tuple[str, ...]  # what a reader must know first
-    problems: tuple[str, ...]  # what is missing, a plain line each
-    remarks: tuple[str, ...]  # what is there, but not as it could be
+    videos: tuple[ComparisonVideo, ...]  # sorted by the balanced accuracy of the network, highest first
+    notes: tuple[str, ...]  # shown at the top of the page
+    problems: tuple[str, ...]  # one message per missing part
+    remarks: tuple[str, ...]  # parts that are present but incomplete
     page: Path
-    python: str  # how Python is called where the run was told
+    python: str  # command that starts Python

@@ -1,4 +1,4 @@
-"""The one page of a whole run: from recordings to what the networks looked at. It needs nothing else, no network."""
+"""Page of the run report, from fits to attributions: one self-contained file without scripts."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from typing import Any
 from gait.errors import GaitError
 from gait.explaining.methods import METHODS
 from gait.learning.metrics import MetricWithInterval
-from gait.report.run.classification import told_apart_section
+from gait.report.run.classification import classification_section
 from gait.report.run.fit_summary import TrialFitSummary, mean_residual_mm, worst_marker_of
 from gait.report.run.model import ComparisonVideo, RunReport, TrialSection
-from gait.report.run.page_parts import MOST_PERSONS, anchor, first_of, link, person_cell
-from gait.report.run.style import STORY_STYLE
-from gait.report.training.display_names import in_order, judge_name
+from gait.report.run.page_parts import MAX_SUBJECTS_SHOWN, anchor, link, subject_cell, truncate_lines
+from gait.report.run.style import RUN_STYLE
+from gait.report.training.display_names import classifier_name
 from gait.report.training.html import (
     bullet_list,
     paragraphs,
@@ -28,291 +28,302 @@ from gait.report.training.html import (
     whole_page,
 )
 from gait.report.training.text_summary import (
-    counted,
-    figure,
-    interval,
-    leak_warning,
+    confounder_warning,
+    format_interval,
+    format_number,
+    pluralize,
 )
+from gait.text import natural_key
 
-_MOST_EMBEDDED = 24 << 20  # bytes of a film within the page
+MAX_EMBEDDED_BYTES = 24 << 20
+"""Larger videos are linked instead of embedded."""
 
 
-def story_page(story: RunReport) -> str:
-    """The page as HTML.
+def run_page(report: RunReport) -> str:
+    """Return the page as HTML.
 
     Raises:
-        GaitError: a picture that is to be shown cannot be read.
+        GaitError: a figure cannot be read.
     """
     return whole_page(
-        "Gait: from recordings to what networks looked at",
+        "Gait: fits, networks and attributions",
         [
-            _warnings(story),
-            _head(story),
-            *(section(title, content, name) for name, (title, content) in _sections(story).items()),
+            _warnings(report),
+            _header(report),
+            *(section(title, content, name) for name, (title, content) in _sections(report).items()),
         ],
-        STORY_STYLE,
+        RUN_STYLE,
     )
 
 
-def _sections(story: RunReport) -> dict[str, tuple[str, str]]:
-    """Title and content, by the name that links call it."""
-    films = "".join(_film(story, film) for film in story.films)
-    found = {"film": ("A healthy and a sick walker side by side", films)} if films else {}
+def _sections(report: RunReport) -> dict[str, tuple[str, str]]:
+    """Return title and HTML content of each section, by its anchor."""
+    videos = "".join(_comparison_video(report, video) for video in report.videos)
+    found = {"video": ("A control and a patient side by side", videos)} if videos else {}
     return found | {
-        "bodies": ("From recordings to bodies", _fits(story)),
-        "told-apart": ("Who was told apart", told_apart_section(story)),
-        "pivotal": ("What was pivotal for the networks", _pivotal(story)),
-        "viewer": ("Look for yourself", _commands(story)),
-        "settings": ("Settings, and how to repeat this", _settings(story)),
+        "fits": ("Body fits", _body_fits(report)),
+        "classification": ("Classification", classification_section(report)),
+        "attribution": ("Attribution: which joints and phases drive the networks", _attribution(report)),
+        "viewer": ("Interactive viewer", _commands(report)),
+        "settings": ("Settings and commands", _settings(report)),
     }
 
 
-def _warnings(story: RunReport) -> str:
-    """What must be known before anything else is believed: notes of who made the run, leaks, what is missing."""
-    leaks = dict.fromkeys(line for network in story.networks for line in leak_warning(network.summary))
+def _warnings(report: RunReport) -> str:
+    """Return what must be read first: the user's notes, confounders, and missing parts."""
+    confounders = dict.fromkeys(line for network in report.networks for line in confounder_warning(network.summary))
     parts = []
-    if story.notes:
-        parts.append(f'<aside class="note"><h2>Read this first</h2>{paragraphs(story.notes)}</aside>')
+    if report.notes:
+        parts.append(f'<aside class="note"><h2>Read this first</h2>{paragraphs(report.notes)}</aside>')
     for title, lines in (
-        ("Warning: something other than gait tells the groups apart", tuple(leaks)),
-        ("What is missing here", story.problems),
+        ("Warning: the groups differ in something other than gait", tuple(confounders)),
+        ("Missing parts", report.problems),
     ):
         if lines:
             parts.append(f'<aside class="warning" role="alert"><h2>{text(title)}</h2>{paragraphs(lines)}</aside>')
     return "".join(parts)
 
 
-def _head(story: RunReport) -> str:
-    said = []
-    if story.fits is not None:
-        persons, gaits = len(story.fits.persons), len(story.fits.gaits)
-        walked = counted(gaits, "time") if gaits > persons else "once each"
-        said.append(
-            f"{counted(persons, 'person')} walked {walked}. The bodies fitted to them lie "
-            f"{_mm(story.fits.mean_mm)} from the markers on average."
+def _header(report: RunReport) -> str:
+    sentences = []
+    if report.fits is not None:
+        subjects, trials = len(report.fits.subjects), len(report.fits.trials)
+        sentences.append(
+            f"{pluralize(subjects, 'subject')}, {pluralize(trials, 'trial')}. Mean distance between measured and "
+            f"fitted markers: {_mm(report.fits.mean_mm)}."
         )
-    judged = [(network, network.summary.network.persons["balanced_accuracy"]) for network in story.networks]
-    known = [(network, estimate) for network, estimate in judged if math.isfinite(estimate.value)]
+    accuracies = [
+        (network, network.summary.network.subject_metrics["balanced_accuracy"]) for network in report.networks
+    ]
+    known = [(network, estimate) for network, estimate in accuracies if math.isfinite(estimate.value)]
     if known:
-        told = [
-            f"by the {network.title} with {'a balanced accuracy of ' * (k == 0)}"
-            f"{_estimate(estimate, '95 % interval ' * (k == 0))}"
+        by_network = [
+            f"{_estimate(estimate, '95 % CI ' * (k == 0))} by the {network.title}"
             for k, (network, estimate) in enumerate(known)
         ]
-        speeds = [judge for judge in known[0][0].summary.baselines if judge.name == "walking_speed"]
-        speed = f"walking speed alone has {_estimate(speeds[0].persons['balanced_accuracy'])}, " if speeds else ""
-        said.append(
-            f"Healthy and sick persons that they never saw were told apart {', '.join(told)}; {speed}a guess has 0.50, "
-            "and 1.00 is everybody judged rightly."
+        speeds = [classifier for classifier in known[0][0].summary.baselines if classifier.name == "walking_speed"]
+        speed = (
+            f"walking speed alone has {_estimate(speeds[0].subject_metrics['balanced_accuracy'])}, " if speeds else ""
+        )
+        sentences.append(
+            f"Balanced accuracy on unseen subjects: {', '.join(by_network)}; {speed}chance level is 0.50, and 1.00 "
+            "means that every subject is classified correctly."
         )
     about = (
-        "This page tells a whole run: marker recordings of walks became the movement of bodies, two kinds of neural "
-        "networks, an MLP and a transformer, learnt to tell healthy from sick walks by that movement alone, and then "
-        "it was asked which parts of the movement, and when, had been pivotal for them. Networks were always asked "
-        "about persons they had not learnt from. Healthy and sick are the folders that the recordings were put in. "
-        "What a network looked at says something about the network; it is no diagnosis."
+        "This page reports a complete run. A statistical body model was fitted to marker recordings of walking. Neural "
+        "networks (an MLP and a transformer) were trained on the joint movement alone to classify trials as healthy or "
+        "sick. Explanation methods then computed an attribution: which joints at which time contributed to the "
+        "decision. Each subject was classified and explained by a network that was not trained on this subject. The "
+        "labels healthy (controls) and sick (patients) are the folders in which the trials were placed. An "
+        "attribution describes the network; it is no diagnosis."
     )
-    links = " · ".join(f'<a href="#{name}">{text(title)}</a>' for name, (title, _) in _sections(story).items())
+    links = " · ".join(f'<a href="#{name}">{text(title)}</a>' for name, (title, _) in _sections(report).items())
     return (
-        "<header><h1>From recordings of walks to what networks looked at</h1>"
-        f'<p class="answer">{text(" ".join(said))}</p><p>{text(about)}</p><nav>{links}</nav></header>'
+        "<header><h1>From marker recordings to attributions</h1>"
+        f'<p class="answer">{text(" ".join(sentences))}</p><p>{text(about)}</p><nav>{links}</nav></header>'
     )
 
 
-def _film(story: RunReport, film: ComparisonVideo) -> str:
-    left, right = film.network.walks
-    size = film.file.stat().st_size
-    source = f"data:video/mp4;base64,{_base64(film.file)}" if size <= _MOST_EMBEDDED else link(story, film.file)
-    said = (
-        f"Left {_of_walk(left)}, right {_of_walk(right)}, at {film.speed:g} times real speed, both from the "
-        f"first frame on. The body has the colours of the map beneath it at the moment of the line: {_reading(left)} "
-        f"Each is explained by the {film.network.title} that did not see this person, and has its own scale. The bars "
-        "above the map are stance, from heel strike to toe off; the curve at the bottom is the probability of sick."
+def _comparison_video(report: RunReport, video: ComparisonVideo) -> str:
+    left, right = video.network.trials
+    size = video.file.stat().st_size
+    source = f"data:video/mp4;base64,{_base64(video.file)}" if size <= MAX_EMBEDDED_BYTES else link(report, video.file)
+    caption = (
+        f"Left: {_trial_name(left)}. Right: {_trial_name(right)}. Played at {video.speed:g} times real speed, both "
+        "from the first frame. The body has the colours of the heat map below it at the time of the vertical line: "
+        f"{_colour_key(left)} Each trial is explained by the {video.network.title} that was not trained on the "
+        "subject, and has its own colour scale. Bars above the heat map are stance phases, from initial contact to "
+        "foot off; the curve at the bottom is P(sick)."
     )
-    # The picture lies beneath the film, which hides it as soon as it plays; on paper it is all there is.
+    # The image lies beneath the video, which hides it as soon as it plays; in print only the image appears.
     return (
-        '<figure class="broad film"><div class="wide-picture"><div class="both">'
-        f'<img width="{film.width}" height="{film.height}" src="{_embedded(film.still)}" alt="A moment of the film">'
+        '<figure class="broad video"><div class="wide-image"><div class="both">'
+        f'<img width="{video.width}" height="{video.height}" src="{_embedded(video.thumbnail)}" '
+        'alt="A frame of the video">'
         f'<video controls loop muted autoplay playsinline src="{source}" '
-        'aria-label="Film of two persons walking"></video></div></div>'
-        '<p class="small swipe">Swipe sideways for the other walker.</p>'
-        f"<figcaption>{text(said)} The film as a file: {anchor(story, film.file)}.</figcaption></figure>"
+        'aria-label="Video of two subjects walking"></video></div></div>'
+        '<p class="small swipe">Swipe sideways for the other subject.</p>'
+        f"<figcaption>{text(caption)} Video file: {anchor(report, video.file)}.</figcaption></figure>"
     )
 
 
-def _fits(story: RunReport) -> str:
-    fits = story.fits
+def _body_fits(report: RunReport) -> str:
+    fits = report.fits
     if fits is None:
         return "<p>No fit can be read.</p>"
     lines = [
-        "One statistical human body was shaped to each person and posed in every frame so that it wears the markers as "
-        "the recording has them. A residual is the distance from a marker as recorded to its place on the fitted body; "
-        f"under 5 mm on average is usual. Over all frames the mean is {_mm(fits.mean_mm)}.",
+        "One statistical body model was fitted to each subject: its shape once, its pose in every frame, so that the "
+        "virtual markers on the body match the measured ones. The residual is the distance between a measured marker "
+        f"and its virtual marker; a mean below 5 mm is usual. The mean over all frames is {_mm(fits.mean_mm)}.",
     ]
-    worst = fits.worst_gait
+    worst = fits.worst_trial
     lines.append(
-        f"The walk that fits worst is {worst.name}: {_mm(worst.mean_mm)} on average, {_mm(worst.worst_frame_mm)} in "
-        "its worst frame."
+        f"The trial with the largest residual is {worst.name}: {_mm(worst.mean_mm)} on average, "
+        f"{_mm(worst.worst_frame_mm)} in its worst frame."
     )
     marker = fits.worst_marker
     if marker is not None:
-        lines.append(f"The worst marker is {marker[0]}, {_mm(marker[1])} on average in {marker[2].name}.")
-    faults = [f"{gait.name}: {fault['line']}" for gait in fits.gaits for fault in gait.report.faults]
+        lines.append(
+            f"The marker with the largest residual is {marker[0]}, {_mm(marker[1])} on average in {marker[2].name}."
+        )
+    errors = [f"{trial.name}: {error['message']}" for trial in fits.trials for error in trial.report.marker_errors]
     lines.append(
-        f"Bad data was found in {counted(len(faults), 'place')} and left out or put right:"
-        if faults
-        else "No bad data was found: no marker that jumped, no names exchanged."
+        f"Marker quality control found {pluralize(len(errors), 'marker error')}, which were excluded, corrected or "
+        "reported:"
+        if errors
+        else "Marker quality control found no error."
     )
-    parts = [paragraphs(lines), bullet_list(first_of(faults))]
-    persons = fits.persons
-    shown = sorted(persons, key=lambda name: -_finite(mean_residual_mm(persons[name])))[:MOST_PERSONS]
-    if len(shown) < len(persons):
-        parts.append(paragraphs([f"The {len(shown)} persons that fit worst, of {len(persons)}:"]))
-    heads = ["Person", "Walks", "Frames", "Mean residual", "Worst frame", "Worst marker", "Stature"]
-    rows = [_fit_row(name, persons[name]) for name in sorted(shown, key=in_order)]
+    parts = [paragraphs(lines), bullet_list(truncate_lines(errors))]
+    subjects = fits.subjects
+    shown = sorted(subjects, key=lambda name: -_finite(mean_residual_mm(subjects[name])))[:MAX_SUBJECTS_SHOWN]
+    if len(shown) < len(subjects):
+        parts.append(paragraphs([f"The {len(shown)} subjects with the largest residuals, of {len(subjects)}:"]))
+    heads = ["Subject", "Trials", "Frames", "Mean residual", "Worst frame", "Worst marker", "Stature"]
+    rows = [_fit_row(name, subjects[name]) for name in sorted(shown, key=natural_key)]
     parts.append(table([f'<th scope="col">{head}</th>' for head in heads], rows))
-    if worst.picture is not None:
+    if worst.figure is not None:
         parts.append(
-            _picture(
-                story,
-                worst.picture,
-                f"The fit of {worst.name}: residuals by marker and moment, and the body with its markers.",
-                f"The worst walk, {worst.name}: residuals by marker and moment, and the body that wears the markers. "
-                "Every walk has such a picture, fit.png, beside its poses.",
+            _html_figure(
+                report,
+                worst.figure,
+                f"The fit of {worst.name}: residuals by marker and time, and the body with its markers.",
+                f"The trial with the largest residual, {worst.name}: residuals by marker and time, and the fitted body "
+                "with measured and virtual markers. Every trial has such a figure, fit.png, beside its poses.",
             )
         )
     return "".join(parts)
 
 
-def _fit_row(person: str, gaits: Sequence[TrialFitSummary]) -> str:
-    marker = worst_marker_of(gaits)
+def _fit_row(subject: str, trials: Sequence[TrialFitSummary]) -> str:
+    marker = worst_marker_of(trials)
     marked = "–" if marker is None else f"{text(marker[0])}<small>{_mm(marker[1])}</small>"
-    worst = max((_finite(gait.worst_frame_mm) for gait in gaits), default=math.nan)
+    worst = max((_finite(trial.worst_frame_mm) for trial in trials), default=math.nan)
     return (
-        f'<tr><th scope="row">{person_cell(person)}</th><td>{len(gaits)}</td>'
-        f"<td>{sum(gait.report.frames for gait in gaits):,}</td><td>{_mm(mean_residual_mm(gaits))}</td>"
-        f"<td>{_mm(worst)}</td><td>{marked}</td><td>{gaits[0].report.stature_m:.2f} m</td></tr>"
+        f'<tr><th scope="row">{subject_cell(subject)}</th><td>{len(trials)}</td>'
+        f"<td>{sum(trial.report.frames for trial in trials):,}</td><td>{_mm(mean_residual_mm(trials))}</td>"
+        f"<td>{_mm(worst)}</td><td>{marked}</td><td>{trials[0].report.stature_m:.2f} m</td></tr>"
     )
 
 
-def _pivotal(story: RunReport) -> str:
-    explained = [network for network in story.networks if network.cohort_picture is not None]
+def _attribution(report: RunReport) -> str:
+    explained = [network for network in report.networks if network.cohort_figure is not None]
     if not explained:
-        return "<p>Nothing could be explained.</p>"
+        return "<p>No attribution could be computed.</p>"
     parts = [
-        "<p>Each joint and frame has a share of a network's decision. Means over many persons are taken by the phase "
-        "of the gait cycle, from one strike of a foot to its next.</p>"
+        "<p>An attribution gives each joint in each frame its contribution to the decision of a network. Means over "
+        "subjects are aligned by gait cycle, from one initial contact of a foot to its next.</p>"
     ]
     for network in explained:
-        assert network.cohort_picture is not None
-        name = judge_name(network.kind)
-        said = bullet_list([_sentence(line) for line in network.cohort_lines[1:]])
-        parts.append(f'<div class="together"><h3>{text(name)}: everybody</h3>{said}')
-        reading = f" {_sentence(_reading(network.walks[0]))}" if network.walks else ""
+        assert network.cohort_figure is not None
+        name = classifier_name(network.kind)
+        findings = bullet_list([_sentence(line) for line in network.cohort_summary[1:]])
+        parts.append(f'<div class="together"><h3>{text(name)}: all subjects</h3>{findings}')
+        colours = f" {_sentence(_colour_key(network.trials[0]))}" if network.trials else ""
         parts.append(
-            _picture(
-                story,
-                network.cohort_picture,
-                f"What was pivotal for the {network.title}, by joint and phase of the gait cycle",
-                "Above: means of the groups, joints from head to feet by phase of the gait cycle, and the difference "
-                f"between sick and healthy. Below: single persons, and everybody's probability.{reading}",
+            _html_figure(
+                report,
+                network.cohort_figure,
+                f"Attribution of the {network.title} by joint and phase of the gait cycle",
+                "Top: group means, joints from head to feet by percent of the gait cycle, and the difference patients "
+                f"minus controls. Bottom: single subjects, and P(sick) of every subject.{colours}",
             )
             + "</div>"
         )
-        for walk in network.walks:
-            label = f'<span class="{walk.label}">{walk.label}</span>'
+        for trial in network.trials:
+            label = f'<span class="{trial.label}">{"patient" if trial.label == "sick" else "control"}</span>'
             parts.append(
-                f'<div class="together"><h3>{text(name)}: the most typical {label} person, {text(walk.name)}</h3>'
-                f"{paragraphs([_sentence(line) for line in walk.lines[1:]])}"
+                f'<div class="together"><h3>{text(name)}: most representative {label}, {text(trial.name)}</h3>'
+                f"{paragraphs([_sentence(line) for line in trial.summary[1:]])}"
             )
             parts.append(
-                _picture(
-                    story,
-                    walk.picture,
-                    f"What was pivotal for the {network.title} in {walk.name}: in time, by gait cycle, and on the body",
-                    "Above: the probability of sick, and importance by joint, over time. Below: the same by gait "
-                    f"cycle, left and right, and on the body at four moments. {_sentence(_reading(walk))}",
+                _html_figure(
+                    report,
+                    trial.figure,
+                    f"Attribution of the {network.title} in {trial.name}: over time, by gait cycle, and on the body",
+                    "Top: P(sick) and attribution by joint over time. Bottom: the attribution by gait cycle, left and "
+                    f"right, and on the body at four times. {_sentence(_colour_key(trial))}",
                 )
                 + "</div>"
             )
     parts.append(
-        "<p>The most typical person of a group is who was judged rightly and whose map by gait cycle is the most like "
-        "the mean of the others'.</p>"
+        "<p>The most representative subject of a group is the correctly classified one whose attribution by gait cycle "
+        "is most similar to the mean of the others.</p>"
     )
     return "".join(parts)
 
 
-def viewer_commands(story: RunReport) -> tuple[str, ...]:
-    """Each opens the viewer on one of the walks; the last one on the sick person of the first film, if there is one."""
-    walks = [walk for network in story.networks for walk in network.walks]
-    if story.films:
-        walks.sort(key=lambda walk: walk is story.films[0].network.walks[-1])
-    return tuple(_command(story, walk) for walk in walks)
+def viewer_commands(report: RunReport) -> tuple[str, ...]:
+    """Return one viewer command per explained trial; the last one opens the patient of the first video, if any."""
+    trials = [trial for network in report.networks for trial in network.trials]
+    if report.videos:
+        trials.sort(key=lambda trial: trial is report.videos[0].network.trials[-1])
+    return tuple(_command(report, trial) for trial in trials)
 
 
-def _command(story: RunReport, walk: TrialSection) -> str:
-    files = f"--network {shlex.quote(str(walk.network))} --gait {shlex.quote(str(walk.folder))}"
-    return f"{story.python} attention_viewer.py {files}"
+def _command(report: RunReport, trial: TrialSection) -> str:
+    files = f"--network {shlex.quote(str(trial.network))} --gait {shlex.quote(str(trial.folder))}"
+    return f"{report.python} attention_viewer.py {files}"
 
 
 def _on_two_lines(command: str) -> str:
-    """Browsers would break a line within ``--gait``."""
+    """Return the command as HTML, broken before ``--gait``; browsers would break it within the flag."""
     return text(command).replace(" --gait ", " \\\n    --gait ")
 
 
-def _commands(story: RunReport) -> str:
-    walks = [(network, walk) for network in story.networks for walk in network.walks]
-    if not walks:
-        return "<p>There is nobody whose explanation could be opened.</p>"
+def _commands(report: RunReport) -> str:
+    trials = [(network, trial) for network in report.networks for trial in network.trials]
+    if not trials:
+        return "<p>There is no explained trial to open.</p>"
     parts = [
-        "<p>Each of these commands opens the viewer on one of the walks above: a body to walk around, in the colours "
-        "of importance, with the map and the curves beneath. Give them in the folder that this run was made in; "
-        "H shows every key.</p>"
+        "<p>Each of these commands opens the viewer on one of the trials above: a body that can be viewed from all "
+        "sides, coloured by attribution, with heat map and curves below it. Run them in the folder in which this page "
+        "was made. Press H for all keys.</p>"
     ]
-    for network, walk in walks:
+    for network, trial in trials:
         parts.append(
-            f'<p class="command">{text(judge_name(network.kind))}, {text(walk.name)}</p>'
-            f"<pre>{_on_two_lines(_command(story, walk))}</pre>"
+            f'<p class="command">{text(classifier_name(network.kind))}, {text(trial.name)}</p>'
+            f"<pre>{_on_two_lines(_command(report, trial))}</pre>"
         )
     parts.append(
-        "<p>With <code>--beside FOLDER</code> another walk goes along, or the mean healthy one of a folder of walks; "
-        "with <code>--all_methods --export FOLDER</code> every method explains the walk, as pictures and tables.</p>"
+        "<p><code>--beside FOLDER</code> adds another trial for comparison, or the mean stride of the controls in a "
+        "folder of trials; <code>--all_methods --export FOLDER</code> writes the attributions of all methods as "
+        "figures and tables.</p>"
     )
     return "".join(parts)
 
 
-def _settings(story: RunReport) -> str:
-    parts = [bullet_list(story.remarks)]
+def _settings(report: RunReport) -> str:
+    parts = [bullet_list(report.remarks)]
     columns: list[tuple[str, Mapping[str, Any]]] = []
-    if story.fits is not None:
-        columns.append(("Fit", story.fits.gaits[0].made_by))
-    for network in story.networks:
+    if report.fits is not None:
+        columns.append(("Fit", report.fits.trials[0].provenance))
+    for network in report.networks:
         result = network.summary.folds[0]
         commands = dict.fromkeys(one.command for one in network.summary.folds if one.command)
-        parts += [f"<pre>{text(f'{story.python} {command}')}</pre>" for command in commands]
+        parts += [f"<pre>{text(f'{report.python} {command}')}</pre>" for command in commands]
         named = ("epochs", "lr", "batch_size", "k_folds", "seed")
         rows: dict[str, Any] = {
             "window": f"{result.window_length} frames at {result.frame_rate_hz:g} Hz",
-            "stride": counted(result.stride, "frame"),
+            "stride": pluralize(result.stride, "frame"),
             **{name: result.arguments[name] for name in named if name in result.arguments},
             **result.architecture,
         }
-        if network.walks:
-            importance = network.walks[0].explanation.importance
-            rows["explained by"] = METHODS[importance.method].title
-            rows |= {f"its {key.replace('_', ' ')}": value for key, value in importance.settings.items()}
-        columns.append((judge_name(network.kind), rows))
-    if story.networks:
-        columns.append(("Versions", story.networks[0].summary.folds[0].versions))
+        if network.trials:
+            attribution = network.trials[0].explanation.attribution
+            rows["explanation method"] = METHODS[attribution.method].title
+            rows |= {f"method: {key.replace('_', ' ')}": value for key, value in attribution.settings.items()}
+        columns.append((classifier_name(network.kind), rows))
+    if report.networks:
+        columns.append(("Versions", report.networks[0].summary.folds[0].versions))
     tables = "".join(f"<div><h3>{text(name)}</h3>{plain_table(rows)}</div>" for name, rows in columns)
     return f'{"".join(parts)}<div class="settings">{tables}</div>'
 
 
-def _picture(story: RunReport, file: Path, alternative: str, caption: str) -> str:
-    """A wide picture within the page, which scrolls where there is no room, and opens as a file."""
+def _html_figure(report: RunReport, file: Path, alt_text: str, caption: str) -> str:
+    """Return a wide figure, which scrolls on narrow screens, with a link to its file."""
     return (
-        f'<figure class="broad"><div class="wide-picture"><img src="{_embedded(file)}" alt="{text(alternative)}"></div>'
-        f"<figcaption>{text(caption)} As a file: {anchor(story, file)}.</figcaption></figure>"
+        f'<figure class="broad"><div class="wide-image"><img src="{_embedded(file)}" alt="{text(alt_text)}"></div>'
+        f"<figcaption>{text(caption)} Image file: {anchor(report, file)}.</figcaption></figure>"
     )
 
 
@@ -327,25 +338,27 @@ def _base64(file: Path) -> str:
         raise GaitError(f"{file}: cannot be read ({error.strerror or error}).") from None
 
 
-def _of_walk(walk: TrialSection) -> str:
-    probability = walk.explanation.importance.person_probability
-    return f"{walk.name} (probability of sick {figure(probability)})"
+def _trial_name(trial: TrialSection) -> str:
+    probability = trial.explanation.attribution.trial_probability
+    return f"{trial.name} (P(sick) = {format_number(probability)})"
 
 
-def _reading(walk: TrialSection) -> str:
-    if walk.explanation.importance.signed:
-        return "orange spoke for sick, blue for healthy, nearly white did not matter, grey is not explained."
-    return "the brighter, the more a joint was looked at, for whichever verdict; grey is not explained."
+def _colour_key(trial: TrialSection) -> str:
+    if trial.explanation.attribution.signed:
+        return "orange is evidence for the sick class, blue for the healthy class, grey is not explained."
+    return "brighter means more attention to the joint, for either class; grey is not explained."
 
 
 def _sentence(line: str) -> str:
-    """A line of a run as a sentence."""
+    """Return a line as a sentence, capitalized and with a full stop."""
     line = line[:1].upper() + line[1:]
     return line if line.endswith((".", "!", "?")) else f"{line}."
 
 
 def _estimate(estimate: MetricWithInterval, what: str = "") -> str:
-    return figure(estimate.value) + (f" ({what}{interval(estimate)})" if math.isfinite(estimate.low) else "")
+    return format_number(estimate.value) + (
+        f" ({what}{format_interval(estimate)})" if math.isfinite(estimate.low) else ""
+    )
 
 
 def _mm(value: float) -> str:

@@ -1,4 +1,4 @@
-"""What several sections of a whole run's page have: links to files, persons, the first of very many."""
+"""Parts of the run report page that several sections share: links, subject cells, truncated lists."""
 
 from __future__ import annotations
 
@@ -10,28 +10,28 @@ from urllib.parse import quote
 from gait.report.run.model import RunReport
 from gait.report.training.html import text
 
-MOST_PERSONS = 40
-"""Of more persons than these a table shows those that need a look."""
+MAX_SUBJECTS_SHOWN = 40
+"""With more subjects than this, tables show only those with errors or the largest residuals."""
 
 
-def anchor(story: RunReport, file: Path) -> str:
-    """A link that is called as the file is."""
-    return f'<a href="{link(story, file)}">{text(file.name)}</a>'
+def anchor(report: RunReport, file: Path) -> str:
+    """Return an HTML link to a file, with the file name as its text."""
+    return f'<a href="{link(report, file)}">{text(file.name)}</a>'
 
 
-def link(story: RunReport, file: Path) -> str:
-    """From the page's place to a file, as an address within a page."""
-    way = os.path.relpath(file.resolve(), story.page.resolve().parent)
-    return quote(Path(way).as_posix(), safe="/", errors="surrogateescape")
+def link(report: RunReport, file: Path) -> str:
+    """Return the URL of a file relative to the page."""
+    relative = os.path.relpath(file.resolve(), report.page.resolve().parent)
+    return quote(Path(relative).as_posix(), safe="/", errors="surrogateescape")
 
 
-def person_cell(name: str) -> str:
-    """``sick/P02`` with its label in the label's colour."""
+def subject_cell(name: str) -> str:
+    """Return the HTML of a subject such as ``sick/P02``, with its label in the colour of the label."""
     label, _, rest = name.partition("/")
     return f'<span class="{text(label)}">{text(label)}</span> {text(rest)}'
 
 
-def first_of(lines: Sequence[str]) -> list[str]:
-    """Of very many lines the first ones, and how many more there are."""
-    more = len(lines) - MOST_PERSONS
-    return [*lines[:MOST_PERSONS], *([f"and {more} more"] if more > 0 else [])]
+def truncate_lines(lines: Sequence[str]) -> list[str]:
+    """Return at most ``MAX_SUBJECTS_SHOWN`` lines, and how many more there are."""
+    more = len(lines) - MAX_SUBJECTS_SHOWN
+    return [*lines[:MAX_SUBJECTS_SHOWN], *([f"and {more} more"] if more > 0 else [])]

@@ -1,1 +1,1 @@
-"""What a clinician and a reviewer see after training: one page, figures as JSON, TensorBoard."""
+"""The training report: one page, metrics as JSON, predictions as CSV, TensorBoard logs."""

@@ -1,91 +1,104 @@
-"""The folds of one question taken together: every person judged once, by a network that never saw that person."""
+"""Cross-validation: the test folds of one experiment pooled, so that each subject is classified once, out of sample."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gait.errors import GaitError
 from gait.learning.fold_result import FoldResult
-from gait.learning.metrics import METRICS, THRESHOLD, MetricWithInterval, estimate_of, metric_estimates, person_draws
-from gait.learning.predictions import PersonPredictions, Predictions
+from gait.learning.metrics import (
+    METRICS,
+    THRESHOLD,
+    MetricWithInterval,
+    bootstrap_weights,
+    estimate_metrics,
+    with_interval,
+)
+from gait.learning.predictions import Predictions, SubjectPredictions
 
 RESAMPLES = 1000
+"""Bootstrap resamples per confidence interval."""
 
 Estimates = Mapping[str, MetricWithInterval]
+"""One estimate per name in ``METRICS``."""
 
 
 @dataclass(frozen=True, eq=False)
 class ClassifierSummary:
-    """The network or a baseline, and how well it told apart whom it never saw."""
+    """Out-of-sample predictions and metrics of the network or of a baseline classifier."""
 
     name: str  # transformer, walking_speed, …
-    said: Predictions
-    people: PersonPredictions
-    windows: Estimates
-    persons: Estimates
-    network_ahead: (
-        MetricWithInterval  # the network's balanced accuracy by person less this one's; NaN for the network itself
-    )
+    predictions: Predictions  # per window
+    subject_predictions: SubjectPredictions
+    window_metrics: Estimates
+    subject_metrics: Estimates
+    # Balanced accuracy of the network minus that of this classifier, by subject; NaN for the network itself.
+    accuracy_gain: MetricWithInterval
 
 
 @dataclass(frozen=True, eq=False)
 class CrossValidationSummary:
-    """Folds of one question, and what they say together."""
+    """One or more folds of one experiment, pooled."""
 
-    folds: tuple[FoldResult, ...]  # by index
+    folds: tuple[FoldResult, ...]  # sorted by index
     network: ClassifierSummary
     baselines: tuple[ClassifierSummary, ...]
-    missing: dict[str, str]  # baseline -> the line why it is missing
+    missing: dict[str, str]  # baseline -> why it is missing
 
     @property
-    def judges(self) -> tuple[ClassifierSummary, ...]:
+    def classifiers(self) -> tuple[ClassifierSummary, ...]:
         """The network, then the baselines."""
         return (self.network, *self.baselines)
 
     @property
-    def fold_count(self) -> int:
-        """How many folds the persons were divided into, trained here or not."""
+    def num_folds(self) -> int:
+        """Number of folds of the cross-validation, whether or not they are trained."""
         return self.folds[0].fold.count
 
     @property
-    def whole(self) -> bool:
-        """Whether every fold is there, and so every person judged."""
-        return len(self.folds) == self.fold_count
+    def complete(self) -> bool:
+        """True if all folds are present, so that every subject is classified."""
+        return len(self.folds) == self.num_folds
 
     @property
     def best_baseline(self) -> ClassifierSummary | None:
-        """The one of the highest balanced accuracy by person; of equal ones that of the higher ROC AUC."""
-        able = [judge for judge in self.baselines if math.isfinite(judge.persons["balanced_accuracy"].value)]
-        return max(able, key=_ability, default=None)
+        """The baseline with the highest balanced accuracy by subject; ROC AUC decides a tie."""
+        defined = [
+            classifier
+            for classifier in self.baselines
+            if math.isfinite(classifier.subject_metrics["balanced_accuracy"].value)
+        ]
+        return max(defined, key=_balanced_accuracy_then_auc, default=None)
 
     @property
     def problems(self) -> tuple[str, ...]:
-        """Every fold's lines, each once."""
+        """Problems of the data in any fold, each once."""
         return tuple(dict.fromkeys(line for result in self.folds for line in result.problems))
 
 
-def pooled(results: Sequence[FoldResult]) -> CrossValidationSummary:
-    """The folds together; of a single one, that one.
+def pool_folds(results: Sequence[FoldResult]) -> CrossValidationSummary:
+    """Pool the test predictions of one or more folds.
 
-    A baseline counts only where every fold has it: judged on fewer persons it could not be compared.
+    A baseline is included only if every fold has it; otherwise its subjects would differ from those of the network.
 
     Raises:
-        GaitError: there is none.
+        GaitError: there is no fold.
     """
     if not results:
         raise GaitError("No fold to report: train one first.")
     folds = tuple(sorted(results, key=lambda result: result.fold.index))
-    said = Predictions.joined([result.evaluation for result in folds])
-    people = said.by_person()
-    network = _judge(folds[0].network, said, people)
+    predictions = Predictions.concatenate([result.evaluation for result in folds])
+    of_network = predictions.by_subject()
+    network = _summarize_classifier(folds[0].network, predictions, of_network)
     baselines, missing = [], {}
     for name in dict.fromkeys(name for result in folds for name in result.baselines):
-        parts = {result.fold.index: result.baselines.get(name, "it was not asked for") for result in folds}
+        parts = {result.fold.index: result.baselines.get(name, "it was not requested") for result in folds}
         lines = {index: part for index, part in parts.items() if isinstance(part, str)}
         if lines:
             same = len(set(lines.values())) == 1 and len(lines) == len(folds)
@@ -93,59 +106,58 @@ def pooled(results: Sequence[FoldResult]) -> CrossValidationSummary:
                 next(iter(lines.values())) if same else "; ".join(f"fold {k}: {line}" for k, line in lines.items())
             )
         else:
-            baselines.append(
-                _judge(name, Predictions.joined([p for p in parts.values() if isinstance(p, Predictions)]), people)
-            )
+            joined = Predictions.concatenate([part for part in parts.values() if isinstance(part, Predictions)])
+            baselines.append(_summarize_classifier(name, joined, of_network))
     return CrossValidationSummary(folds, network, tuple(baselines), missing)
 
 
-def estimates_or_undefined(said: Predictions, by: str) -> Estimates:
-    """``metric_estimates``; every one undefined where no recording is as long as a window."""
-    if not len(said):
+def metrics_or_undefined(predictions: Predictions, by: Literal["windows", "subjects"]) -> Estimates:
+    """Return ``estimate_metrics``, or NaN for every metric if there are no windows."""
+    if not len(predictions):
         return dict.fromkeys(METRICS, MetricWithInterval(math.nan))
-    return metric_estimates(said, by="persons" if by == "persons" else "windows", resamples=RESAMPLES)
+    return estimate_metrics(predictions, by=by, resamples=RESAMPLES)
 
 
-def balanced_accuracy_ahead(network: PersonPredictions, other: PersonPredictions) -> MetricWithInterval:
-    """How far the network's balanced accuracy by person is ahead, on the persons that both judged.
+def balanced_accuracy_gain(network: SubjectPredictions, other: SubjectPredictions) -> MetricWithInterval:
+    """Return the network's balanced accuracy minus that of another classifier, over the subjects that both classified.
 
-    The 95 % interval resamples persons, the same ones for both (paired bootstrap), healthy and sick apart.
+    The 95 % interval is a paired bootstrap over subjects (the same resamples for both), stratified by label.
     """
-    both = sorted(set(network.persons) & set(other.persons))
-    place = [{name: k for k, name in enumerate(judge.persons)} for judge in (network, other)]
-    rows = [[places[name] for name in both] for places in place]
+    both = sorted(set(network.subjects) & set(other.subjects))
+    index_of = [{name: k for k, name in enumerate(predictions.subjects)} for predictions in (network, other)]
+    rows = [[index[name] for name in both] for index in index_of]
     sick = network.sick[rows[0]]
-    gain = _right(network)[rows[0]] - _right(other)[rows[1]]
-    sides = [np.flatnonzero(sick), np.flatnonzero(~sick)]
-    if any(len(side) == 0 for side in sides):
+    gain = _correct(network)[rows[0]] - _correct(other)[rows[1]]
+    strata = [np.flatnonzero(sick), np.flatnonzero(~sick)]
+    if any(len(stratum) == 0 for stratum in strata):
         return MetricWithInterval(math.nan)
-    share = np.zeros(len(both))
-    for side in sides:
-        share[side] = 0.5 / len(side)
-    value = float(share @ gain)
-    if any(len(side) == 1 for side in sides):
+    weight = np.zeros(len(both))
+    for stratum in strata:
+        weight[stratum] = 0.5 / len(stratum)
+    value = float(weight @ gain)
+    if any(len(stratum) == 1 for stratum in strata):
         return MetricWithInterval(value)
-    drawn = person_draws(sides, RESAMPLES, np.random.default_rng(0)) @ (share * gain)
-    return estimate_of(value, drawn, min(map(len, sides)))
+    resampled = bootstrap_weights(strata, RESAMPLES, np.random.default_rng(0)) @ (weight * gain)
+    return with_interval(value, resampled, min(map(len, strata)))
 
 
-def _judge(name: str, said: Predictions, of_network: PersonPredictions) -> ClassifierSummary:
-    people = said.by_person()
-    ahead = MetricWithInterval(math.nan) if people.persons == () else balanced_accuracy_ahead(of_network, people)
+def _summarize_classifier(name: str, predictions: Predictions, of_network: SubjectPredictions) -> ClassifierSummary:
+    by_subject = predictions.by_subject()
+    gain = MetricWithInterval(math.nan) if by_subject.subjects == () else balanced_accuracy_gain(of_network, by_subject)
     return ClassifierSummary(
         name=name,
-        said=said,
-        people=people,
-        windows=estimates_or_undefined(said, "windows"),
-        persons=estimates_or_undefined(said, "persons"),
-        network_ahead=ahead,
+        predictions=predictions,
+        subject_predictions=by_subject,
+        window_metrics=metrics_or_undefined(predictions, "windows"),
+        subject_metrics=metrics_or_undefined(predictions, "subjects"),
+        accuracy_gain=gain,
     )
 
 
-def _ability(judge: ClassifierSummary) -> tuple[float, float]:
-    auc = judge.persons["roc_auc"].value
-    return judge.persons["balanced_accuracy"].value, auc if math.isfinite(auc) else 0.0
+def _balanced_accuracy_then_auc(classifier: ClassifierSummary) -> tuple[float, float]:
+    auc = classifier.subject_metrics["roc_auc_within_folds"].value
+    return classifier.subject_metrics["balanced_accuracy"].value, auc if math.isfinite(auc) else 0.0
 
 
-def _right(people: PersonPredictions) -> NDArray[np.float64]:
-    return ((people.probability >= THRESHOLD) == people.sick).astype(np.float64)
+def _correct(predictions: SubjectPredictions) -> NDArray[np.float64]:
+    return ((predictions.probability >= THRESHOLD) == predictions.sick).astype(np.float64)

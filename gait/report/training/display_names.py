@@ -1,69 +1,50 @@
-"""How a report calls networks, baselines, metrics and persons."""
+"""Names and descriptions of networks, baseline classifiers and metrics in reports."""
 
 from __future__ import annotations
 
-import re
-
-_JUDGES = {
+_CLASSIFIERS = {
     "transformer": "Transformer",
     "mlp": "MLP",
-    "zero_rule": "Zero rule",
+    "prior_baseline": "Class prior",
     "walking_speed": "Walking speed",
     "gait_features": "Gait features",
     "minirocket": "MiniRocket",
 }
 BASELINES = {
-    "zero_rule": (
-        "gives everyone the share of the sick among the training persons; it looks at nobody. Where both labels are "
-        "about as many, it can fall below a guess: more sick persons to judge in a fold are fewer to learn from"
+    "prior_baseline": (
+        "predicts the fraction of patients among the training subjects for everyone, without using any gait data; "
+        "with balanced groups it can fall below chance, because a fold with more patients to test leaves fewer to "
+        "train on"
     ),
     "walking_speed": "logistic regression on walking speed alone",
     "gait_features": "logistic regression on a dozen spatio-temporal and joint-range features",
     "minirocket": "random convolutions and a linear classifier on the same windows (Dempster et al. 2021)",
 }
 METRICS = {
-    "balanced_accuracy": ("Balanced accuracy", "mean of recall and specificity; a guess has 0.5"),
-    "roc_auc": (
+    "balanced_accuracy": ("Balanced accuracy", "mean of sensitivity and specificity; chance is 0.5"),
+    "roc_auc_within_folds": (
         "ROC AUC",
-        "how often a sick one gets a higher probability than a healthy one, pairs within folds; a guess has 0.5",
+        "probability that a patient scores higher than a control of the same fold; chance is 0.5",
     ),
     "roc_auc_pooled": (
         "ROC AUC, pooled",
-        "the same over all pairs, also of different folds, whose networks have different scales; a guess can have less",
+        "the same over all pairs, including pairs of different folds, whose networks are not on one scale; chance can "
+        "be below 0.5",
     ),
-    "accuracy": ("Accuracy", "share judged right"),
-    "recall": ("Recall", "share of the sick who are called sick (sensitivity)"),
-    "specificity": ("Specificity", "share of the healthy who are called healthy"),
-    "precision": ("Precision", "share of those called sick who are"),
+    "accuracy": ("Accuracy", "fraction classified correctly"),
+    "recall": ("Recall (sensitivity)", "fraction of patients classified as sick"),
+    "specificity": ("Specificity", "fraction of controls classified as healthy"),
+    "precision": ("Precision", "fraction of those classified as sick who are patients"),
     "f1": ("F1", "harmonic mean of precision and recall"),
-    "brier": ("Brier score", "mean squared error of the probability: less is better, always saying ½ has 0.25"),
+    "brier": ("Brier score", "mean squared error of P(sick); lower is better, a constant 0.5 has 0.25"),
 }
 
 
-def judge_name(name: str) -> str:
-    """Of a network or a baseline, as a reader meets it."""
-    return _JUDGES.get(name, name.replace("_", " "))
+def classifier_name(name: str) -> str:
+    """Return the display name of a network or a baseline classifier."""
+    return _CLASSIFIERS.get(name, name.replace("_", " "))
 
 
-def within_sentence(name: str) -> str:
-    """Of a baseline, in the middle of a sentence."""
-    return {"zero_rule": "the zero rule", "minirocket": "MiniRocket"}.get(name, judge_name(name).lower())
-
-
-def printable(text: str) -> str:
-    """A box for what cannot be shown: a terminal's codes, marks that turn the writing around, broken letters."""
-    return "".join(c if c.isprintable() else "□" for c in text)
-
-
-def shortened(name: str, most: int) -> str:
-    """The name with its middle left out if it is longer than ``most`` letters."""
-    name = printable(name)
-    if len(name) <= most:
-        return name
-    end = (most - 1) // 2
-    return f"{name[: most - 1 - end]}…{name[-end:]}"
-
-
-def in_order(name: str) -> tuple[tuple[int, int | str], ...]:
-    """Sorts P2 before P10."""
-    return tuple((0, int(part)) if part.isdecimal() else (1, part) for part in re.split(r"(\d+)", name))
+def name_in_sentence(name: str) -> str:
+    """Return the display name of a baseline classifier as used within a sentence."""
+    return {"prior_baseline": "the class prior", "minirocket": "MiniRocket"}.get(name, classifier_name(name).lower())

@@ -1,8 +1,8 @@
-"""The pictures of a report, drawn without a screen.
+"""Figures of the training report, drawn without a display.
 
-Colours mean the same in all of them and are told apart with every common colour vision (Okabe & Ito 2008, darkened
-where white paper asks for it); marks and dashes say it once more. ``as_svg`` leaves colours to the page, so that it can
-be light or dark.
+Colours have the same meaning in all figures and are distinguishable with common colour vision deficiencies (Okabe & Ito
+2008, darkened for contrast on white); marker shapes and dash patterns repeat the information. ``as_svg`` writes colours
+as CSS variables, so that the page can be light or dark.
 """
 
 from __future__ import annotations
@@ -27,14 +27,15 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 from scipy.stats import binomtest
 
-from gait.learning.metrics import THRESHOLD, interval_shares
-from gait.learning.predictions import PersonPredictions
+from gait.learning.metrics import THRESHOLD, expanded_percentiles
+from gait.learning.predictions import SubjectPredictions
 from gait.report.training.cross_validation_summary import ClassifierSummary, CrossValidationSummary
-from gait.report.training.display_names import METRICS, judge_name, shortened
+from gait.report.training.display_names import METRICS, classifier_name
+from gait.text import truncate
 
 Vector = NDArray[np.float64]
 
-# What a colour is for -> on white paper. A page calls them --ink, --healthy, …
+# Use of a colour -> its value on white; the page's CSS variables are called --ink, --healthy, …
 COLOURS = {
     "ink": "#1c2127",
     "muted": "#5f6973",
@@ -46,12 +47,13 @@ COLOURS = {
     "minirocket": "#806000",
 }
 _DOTS: Any = (0, (1, 2))
-_PANEL = (4.3, 4.1)  # inches: what fits a telephone's screen
+_PANEL = (4.3, 4.1)  # inches; fits the screen of a phone
 _WIDE = 5.0
-NAMED_PERSONS = 60
-"""With more persons than these a picture has no room for their names."""
+LABEL_NOUNS = {"healthy": "controls", "sick": "patients"}
+MAX_NAMED_SUBJECTS = 60
+"""With more subjects than this, the figure of subjects omits their names."""
 _BAND_RESAMPLES = 500
-_NUMBERED_LINES = 12
+MAX_LABELLED_LINES = 12
 
 _STYLE: Any = {
     "axes.edgecolor": COLOURS["muted"],
@@ -80,221 +82,226 @@ _STYLE: Any = {
 
 
 @dataclass(frozen=True)
-class Picture:
-    """A picture, and what to say beside it."""
+class ReportFigure:
+    """A figure with its caption."""
 
     name: str
-    figure: Figure
-    alternative: str  # for those who cannot see it
+    fig: Figure
+    alt_text: str  # description for screen readers
     caption: str
 
 
-def pictures(summary: CrossValidationSummary) -> dict[str, Picture]:
-    """Every picture that the results allow, by name: comparison, roc, confusion, calibration, loss, persons."""
-    draw: dict[str, Callable[[CrossValidationSummary], Picture | None]] = {
-        "comparison": _comparison,
-        "roc": _roc,
-        "confusion": _confusion,
-        "calibration": _calibration,
-        "persons": _persons,
-        "loss": _loss,
+def draw_figures(summary: CrossValidationSummary) -> dict[str, ReportFigure]:
+    """Draw all figures that the results allow, by name: comparison, roc, confusion, calibration, subjects, loss."""
+    draw: dict[str, Callable[[CrossValidationSummary], ReportFigure | None]] = {
+        "comparison": _draw_comparison,
+        "roc": _draw_roc,
+        "confusion": _draw_confusion,
+        "calibration": _draw_calibration,
+        "subjects": _draw_subjects,
+        "loss": _draw_loss,
     }
     with rc_context(_STYLE):
         drawn = {name: one(summary) for name, one in draw.items()}
-    return {name: picture for name, picture in drawn.items() if picture is not None}
+    return {name: figure for name, figure in drawn.items() if figure is not None}
 
 
-def as_svg(picture: Picture) -> str:
-    """The picture as an ``<svg>`` element within a page: its text is text, its colours are the page's."""
+def as_svg(figure: ReportFigure) -> str:
+    """Return the figure as an inline ``<svg>`` element with real text and the page's colours."""
     file = io.StringIO()
-    with rc_context({**_STYLE, "svg.hashsalt": picture.name}), _unknown_glyphs_are_the_browsers():
-        FigureCanvasSVG(picture.figure).print_svg(file, metadata={"Date": None, "Creator": None})
+    with rc_context({**_STYLE, "svg.hashsalt": figure.name}), _ignore_missing_glyph_warnings():
+        FigureCanvasSVG(figure.fig).print_svg(file, metadata={"Date": None, "Creator": None})
     svg = file.getvalue()
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
     svg = re.sub(r'\s+(xmlns(:\w+)?|version|width|height)="[^"]*"', "", svg[: svg.index(">")]) + svg[svg.index(">") :]
     svg = svg.replace("xlink:href", "href")
-    # One page holds several pictures: an id must be of one alone.
-    svg = re.sub(r'(id="|href="#|url\(#)', rf"\1{picture.name}-", svg)
+    # A page holds several figures: make the ids unique.
+    svg = re.sub(r'(id="|href="#|url\(#)', rf"\1{figure.name}-", svg)
     for use, colour in COLOURS.items():
         svg = svg.replace(colour, f"var(--{use})")
     return svg.rstrip()
 
 
-def as_image(picture: Picture) -> NDArray[np.uint8]:
-    """The picture on white paper, (height, width, 3)."""
-    canvas = FigureCanvasAgg(picture.figure)
-    picture.figure.set(facecolor="white", dpi=130)
-    with rc_context(_STYLE), _unknown_glyphs_are_the_browsers():
+def as_image(figure: ReportFigure) -> NDArray[np.uint8]:
+    """Return the figure on white as RGB pixels (height, width, 3)."""
+    canvas = FigureCanvasAgg(figure.fig)
+    figure.fig.set(facecolor="white", dpi=130)
+    with rc_context(_STYLE), _ignore_missing_glyph_warnings():
         canvas.draw()
     return np.array(canvas.buffer_rgba())[..., :3]
 
 
-def _comparison(summary: CrossValidationSummary) -> Picture | None:
-    """Two metrics with their intervals, a row a judge."""
-    if not _both_labels(summary.network.people):
+def _draw_comparison(summary: CrossValidationSummary) -> ReportFigure | None:
+    """Draw two metrics with their intervals, one row per classifier."""
+    if not _has_both_labels(summary.network.subject_predictions):
         return None
-    judges = summary.judges[::-1]
-    figure = Figure(figsize=(_WIDE, 0.8 + 0.32 * len(judges)), layout="constrained")
-    axes = figure.subplots(1, 2, sharey=True, gridspec_kw={"wspace": 0.08})
-    for ax, metric in zip(axes, ("balanced_accuracy", "roc_auc"), strict=True):
+    classifiers = summary.classifiers[::-1]
+    fig = Figure(figsize=(_WIDE, 0.8 + 0.32 * len(classifiers)), layout="constrained")
+    axes = fig.subplots(1, 2, sharey=True, gridspec_kw={"wspace": 0.08})
+    for ax, metric in zip(axes, ("balanced_accuracy", "roc_auc_within_folds"), strict=True):
         ax.axvline(0.5, color=COLOURS["muted"], lw=0.8, ls=_DOTS)
-        for row, judge in enumerate(judges):
-            estimate, look = judge.persons[metric], _look(judge, summary)
+        for row, classifier in enumerate(classifiers):
+            estimate, line_style = classifier.subject_metrics[metric], _line_style(classifier, summary)
             if np.isfinite(estimate.low):
-                ax.plot([estimate.low, estimate.high], [row, row], color=look.colour, lw=2, solid_capstyle="butt")
-            ax.plot(estimate.value, row, marker=look.mark, color=look.colour, ms=7, ls="none", clip_on=False)
-        ax.set(xlim=(0, 1), ylim=(-0.6, len(judges) - 0.4), xlabel=METRICS[metric][0])
+                ax.plot([estimate.low, estimate.high], [row, row], color=line_style.colour, lw=2, solid_capstyle="butt")
+            ax.plot(
+                estimate.value, row, marker=line_style.marker, color=line_style.colour, ms=7, ls="none", clip_on=False
+            )
+        ax.set(xlim=(0, 1), ylim=(-0.6, len(classifiers) - 0.4), xlabel=METRICS[metric][0])
         ax.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0", "", "0.5", "", "1"])
-        ax.set_yticks(range(len(judges)), [judge_name(judge.name) for judge in judges])
+        ax.set_yticks(range(len(classifiers)), [classifier_name(classifier.name) for classifier in classifiers])
         ax.tick_params(axis="y", length=0, pad=8)
         ax.spines["left"].set_visible(False)
     axes[0].get_yticklabels()[-1].set_fontweight("bold")
-    return Picture(
+    return ReportFigure(
         "comparison",
-        figure,
-        "Balanced accuracy and ROC AUC of the network and of each baseline, with intervals.",
-        "The network and the baselines on the same persons, by person. Marks are the figures, bars their 95 % "
-        "intervals; the dotted line is a guess. Where the bars overlap widely, the network adds little to the simpler "
-        "judge.",
+        fig,
+        "Balanced accuracy and ROC AUC of the network and of each baseline classifier, with intervals.",
+        "The network and the baseline classifiers on the same subjects. Markers are the metrics by subject, bars their "
+        "95 % CI; the dotted line is chance level. Where the bars overlap widely, the network adds little to the "
+        "baseline.",
     )
 
 
-def _roc(summary: CrossValidationSummary) -> Picture | None:
-    if not np.isfinite(summary.network.persons["roc_auc"].value):
+def _draw_roc(summary: CrossValidationSummary) -> ReportFigure | None:
+    if not np.isfinite(summary.network.subject_metrics["roc_auc_within_folds"].value):
         return None
-    figure, ax = _panel()
+    fig, ax = _new_panel()
     ax.plot([0, 1], [0, 1], color=COLOURS["muted"], lw=0.8, ls=_DOTS)
-    band = bool(np.isfinite(summary.network.persons["roc_auc"].low))
+    band = bool(np.isfinite(summary.network.subject_metrics["roc_auc_within_folds"].low))
     if band:
         grid = np.linspace(0, 1, 101)
-        low, high = roc_band(summary.network.people, grid)
+        low, high = roc_band(summary.network.subject_predictions, grid)
         ax.fill_between(grid, low, high, color=COLOURS["ink"], alpha=0.12, lw=0)
-    for judge in summary.judges[::-1]:
-        if not np.isfinite(judge.persons["roc_auc"].value):
+    for classifier in summary.classifiers[::-1]:
+        if not np.isfinite(classifier.subject_metrics["roc_auc_within_folds"].value):
             continue
-        false_alarms, found = mean_roc_curve(judge.people)
-        look = _look(judge, summary)
+        fpr, tpr = mean_roc_curve(classifier.subject_predictions)
+        line_style = _line_style(classifier, summary)
         ax.plot(
-            false_alarms,
-            found,
-            color=look.colour,
-            ls=look.dashes,
-            lw=2.2 if judge is summary.network else 1.4,
-            label=f"{judge_name(judge.name)}  {judge.persons['roc_auc'].value:.2f}",
+            fpr,
+            tpr,
+            color=line_style.colour,
+            ls=line_style.dashes,
+            lw=2.2 if classifier is summary.network else 1.4,
+            label=f"{classifier_name(classifier.name)}  {classifier.subject_metrics['roc_auc_within_folds'].value:.2f}",
         )
     ax.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal")
-    ax.set(xlabel="Healthy persons called sick (share)", ylabel="Sick persons called sick (share)")
+    ax.set(xlabel="False positive rate (controls)", ylabel="True positive rate (patients)")
     handles, labels = ax.get_legend_handles_labels()
     ax.legend(handles[::-1], labels[::-1], loc="lower right", title="ROC AUC", title_fontsize=8.5, alignment="left")
-    return Picture(
+    return ReportFigure(
         "roc",
-        figure,
-        f"ROC curves by person of the network{', with a band,' if band else ''} and of each baseline.",
-        "ROC by person: what share of the sick is found, at the price of how many healthy ones called sick, for every "
-        "threshold. The nearer to the upper left, the better; the diagonal is a guess."
-        + (" The band is the network's 95 % interval, by bootstrap over persons." if band else "")
+        fig,
+        f"ROC curves by subject of the network{', with a band,' if band else ''} and of each baseline classifier.",
+        "ROC curve by subject: for every threshold, the fraction of patients classified as sick (true positive rate) "
+        "against the fraction of controls classified as sick (false positive rate). Closer to the upper left is "
+        "better; the diagonal is chance level."
+        + (" The band is the network's 95 % CI, by bootstrap over subjects." if band else "")
         + (
-            " Each curve is the mean of the folds' curves, weighted by their pairs of a sick and a healthy person, so "
-            "that the area under it is the ROC AUC beside its name."
+            " Each curve is the mean over folds, weighted by the number of patient-control pairs, so the area under it "
+            "is the ROC AUC given in the legend."
             if len(summary.folds) > 1
             else ""
         ),
     )
 
 
-def _confusion(summary: CrossValidationSummary) -> Picture | None:
-    people = summary.network.people
-    if not people.persons:
+def _draw_confusion(summary: CrossValidationSummary) -> ReportFigure | None:
+    predictions = summary.network.subject_predictions
+    if not predictions.subjects:
         return None
-    counts = confusion(people)
-    figure, ax = _panel()
+    counts = confusion(predictions)
+    fig, ax = _new_panel()
     total = counts.sum(axis=1, keepdims=True)
-    share = np.divide(counts, total, out=np.zeros((2, 2)), where=total > 0)
+    fraction = np.divide(counts, total, out=np.zeros((2, 2)), where=total > 0)
     for row, truth in enumerate(("healthy", "sick")):
         for column in range(2):
-            right = row == column
+            correct = row == column
             ax.add_patch(
                 _box(
                     column,
                     row,
                     COLOURS[truth],
-                    alpha=0.12 + 0.5 * share[row, column] if right and total[row, 0] else 0.0,
+                    alpha=0.12 + 0.5 * fraction[row, column] if correct and total[row, 0] else 0.0,
                     edge=truth,
                 )
             )
-            what = f"{counts[row, column]}"
-            ax.text(column, row - 0.06, what, ha="center", va="center", fontsize=22, fontweight="bold")
-            said = "right" if right else "wrong"
-            part = f"{said}, {share[row, column]:.0%} of {total[row, 0]}" if total[row, 0] else "nobody"
-            ax.text(column, row + 0.26, part, ha="center", va="center", fontsize=9)
+            count = f"{counts[row, column]}"
+            ax.text(column, row - 0.06, count, ha="center", va="center", fontsize=22, fontweight="bold")
+            outcome = "correct" if correct else "wrong"
+            note = f"{outcome}, {fraction[row, column]:.0%} of {total[row, 0]}" if total[row, 0] else "no subject"
+            ax.text(column, row + 0.26, note, ha="center", va="center", fontsize=9)
     ax.set(xlim=(-0.52, 1.52), ylim=(1.52, -0.52), aspect="equal")
-    ax.set_xticks([0, 1], ["called healthy", "called sick"])
-    ax.set_yticks([0, 1], ["is\nhealthy", "is\nsick"])
+    ax.set_xticks([0, 1], ["predicted healthy", "predicted sick"])
+    ax.set_yticks([0, 1], ["controls\n(healthy)", "patients\n(sick)"])
     ax.tick_params(length=0)
     for spine in ax.spines.values():
         spine.set_visible(False)
-    return Picture(
+    return ReportFigure(
         "confusion",
-        figure,
-        f"Of {total[0, 0]} healthy persons {counts[0, 0]} were called healthy, of {total[1, 0]} sick ones "
-        f"{counts[1, 1]} were called sick.",
-        f"Persons by what they are and what the network calls them; sick from a probability of {THRESHOLD:g} on. "
-        "Wrong calls are the two open boxes.",
+        fig,
+        f"Of {total[0, 0]} controls {counts[0, 0]} were classified as healthy; of {total[1, 0]} patients "
+        f"{counts[1, 1]} were classified as sick.",
+        f"Confusion matrix of subjects: true label by row, predicted label by column (sick if P(sick) is at least "
+        f"{THRESHOLD:g}). The two unfilled boxes are errors.",
     )
 
 
-def _calibration(summary: CrossValidationSummary) -> Picture | None:
-    people = summary.network.people
-    if not people.persons:
+def _draw_calibration(summary: CrossValidationSummary) -> ReportFigure | None:
+    predictions = summary.network.subject_predictions
+    if not predictions.subjects:
         return None
-    bins = calibration_bins(people)
-    figure, ax = _panel()
+    bins = calibration_bins(predictions)
+    fig, ax = _new_panel()
     ax.plot([0, 1], [0, 1], color=COLOURS["muted"], lw=0.8, ls=_DOTS)
     for each in bins:
-        ax.plot([each.said] * 2, [each.low, each.high], color=COLOURS["ink"], lw=1.2, alpha=0.55)
-        ax.plot(each.said, each.share, marker="o", ms=7, color=COLOURS["ink"], ls="none", clip_on=False)
-        ax.text(each.centre, 1.07, f"{each.persons}", ha="center", va="bottom")
-    for edge in np.linspace(0, 1, each.of + 1):
+        ax.plot([each.mean_probability] * 2, [each.low, each.high], color=COLOURS["ink"], lw=1.2, alpha=0.55)
+        ax.plot(
+            each.mean_probability, each.sick_fraction, marker="o", ms=7, color=COLOURS["ink"], ls="none", clip_on=False
+        )
+        ax.text(each.centre, 1.07, f"{each.num_subjects}", ha="center", va="bottom")
+    for edge in np.linspace(0, 1, each.num_bins + 1):
         ax.plot([edge, edge], [1.04, 1.12], color=COLOURS["faint"], lw=1, clip_on=False)
-    ax.set_title("Persons in each bin", loc="left", color=COLOURS["muted"])
+    ax.set_title("Subjects per bin", loc="left", color=COLOURS["muted"])
     ax.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.14), aspect="equal")
     ax.set_yticks(np.linspace(0, 1, 6))
     ax.spines["left"].set_bounds(0, 1)
-    ax.set(xlabel="Probability of sick, as the network says (mean)", ylabel="Share of persons who are sick")
-    return Picture(
+    ax.set(xlabel="Mean predicted P(sick)", ylabel="Fraction of patients")
+    return ReportFigure(
         "calibration",
-        figure,
-        "Share of sick persons against the network's probability, in bins of it.",
-        "Calibration: of the persons to whom the network gives about this probability, what share is sick, with a 95 % "
-        "interval (Wilson). On the diagonal a probability can be taken at its word; above it, the network says too "
-        "little, below it too much.",
+        fig,
+        "Fraction of patients against the predicted probability, in bins of the latter.",
+        "Calibration: fraction of patients among the subjects with about the same predicted P(sick), with a 95 % CI "
+        "(Wilson). On the diagonal the predicted probability equals the observed fraction; above it the network "
+        "underestimates, below it overestimates.",
     )
 
 
-def _persons(summary: CrossValidationSummary) -> Picture | None:
-    people = summary.network.people
-    P = len(people.persons)
+def _draw_subjects(summary: CrossValidationSummary) -> ReportFigure | None:
+    predictions = summary.network.subject_predictions
+    P = len(predictions.subjects)
     if not P:
         return None
-    order = np.lexsort((np.arange(P), people.probability))
-    named = P <= NAMED_PERSONS
-    figure = Figure(figsize=(_WIDE, 0.9 + (0.165 * P if named else 6.5)), layout="constrained")
-    ax = figure.subplots()
+    order = np.lexsort((np.arange(P), predictions.probability))
+    named = P <= MAX_NAMED_SUBJECTS
+    fig = Figure(figsize=(_WIDE, 0.9 + (0.165 * P if named else 6.5)), layout="constrained")
+    ax = fig.subplots()
     low, high = window_range(summary.network)
-    wrong = (people.probability >= THRESHOLD) != people.sick
+    wrong = (predictions.probability >= THRESHOLD) != predictions.sick
     ax.axvline(THRESHOLD, color=COLOURS["muted"], lw=0.8, ls=_DOTS)
     size, line = (6.0, 1.2) if named else (max(2.5, min(6.0, 600 / P)), 0.7)
     rank = np.empty(P, dtype=int)
     rank[order] = np.arange(P)
     for label, is_sick, marker in (("healthy", False, "o"), ("sick", True, "^")):
-        who = people.sick == is_sick
-        ax.hlines(rank[who], low[who], high[who], color=COLOURS[label], lw=line, alpha=0.45)
+        members = predictions.sick == is_sick
+        ax.hlines(rank[members], low[members], high[members], color=COLOURS[label], lw=line, alpha=0.45)
         for missed in (False, True):
-            some = who & (wrong == missed)
+            some = members & (wrong == missed)
             if some.any():
                 ax.plot(
-                    people.probability[some],
+                    predictions.probability[some],
                     rank[some],
                     ls="none",
                     marker=marker,
@@ -302,42 +309,41 @@ def _persons(summary: CrossValidationSummary) -> Picture | None:
                     color=COLOURS[label],
                     fillstyle="none" if missed else "full",
                     mew=size / 4 if missed else 0.5,
-                    label=f"{label}, {'wrong' if missed else 'right'} ({some.sum()})",
+                    label=f"{LABEL_NOUNS[label]}, {'wrong' if missed else 'correct'} ({some.sum()})",
                 )
-    ax.set(xlim=(-0.02, 1.02), ylim=(-0.9, P - 0.1), xlabel="Probability of sick (mean of the person's windows)")
+    ax.set(xlim=(-0.02, 1.02), ylim=(-0.9, P - 0.1), xlabel="P(sick) (mean over the windows of the subject)")
     if named:
-        names = [shortened(people.persons[k], 26) + (" ✗" if wrong[k] else "") for k in order]
+        names = [truncate(predictions.subjects[k], 26) + (" ✗" if wrong[k] else "") for k in order]
         ax.set_yticks(range(P), names, fontsize=7.5)
         for k, text in zip(order, ax.get_yticklabels(), strict=True):
             text.set_fontweight("bold" if wrong[k] else "normal")
     else:
         ax.set_yticks([])
-        ax.set_ylabel(f"{P} persons, sorted")
+        ax.set_ylabel(f"{P} subjects, sorted")
     ax.tick_params(axis="y", length=0)
     ax.spines["left"].set_visible(False)
-    figure.legend(loc="outside upper left", ncols=2, handletextpad=0.3, columnspacing=1.2)
-    return Picture(
-        "persons",
-        figure,
-        f"The probability of every person, sorted; {int(wrong.sum())} of {P} are on the wrong side of one half.",
-        "Every person's probability. Circles are healthy, triangles are sick; who is on the wrong side of the dotted "
-        "line is an open mark"
-        + (" and named in bold with a ✗" if named else "")
-        + ". The line through a mark holds the middle 80 % of the person's windows: a long one is a person whom the "
-        "network judges differently from one moment to the next.",
+    fig.legend(loc="outside upper left", ncols=2, handletextpad=0.3, columnspacing=1.2)
+    return ReportFigure(
+        "subjects",
+        fig,
+        f"P(sick) of every subject, sorted; {int(wrong.sum())} of {P} are misclassified.",
+        "P(sick) of every subject. Circles are controls, triangles patients; open markers are misclassified subjects"
+        + (", whose names are bold and marked ✗" if named else "")
+        + ". The line through a marker covers the middle 80 % of the subject's windows: a long line means that the "
+        "prediction varies over time.",
     )
 
 
-def _loss(summary: CrossValidationSummary) -> Picture | None:
+def _draw_loss(summary: CrossValidationSummary) -> ReportFigure | None:
     runs = [result for result in summary.folds if result.epochs]
     if not runs:
         return None
     chosen_early = any(result.validation for result in runs)
-    kinds = {"train": "Training persons", "validation": "Held-back training persons", "eval": "Evaluation persons"}
+    kinds = {"train": "Training set", "validation": "Validation set", "eval": "Test set"}
     if not all("validation" in epoch for result in runs for epoch in result.epochs):
         kinds.pop("validation")
-    figure = Figure(figsize=_PANEL, layout="constrained")
-    axes = figure.subplots(len(kinds), 1, sharex=True, sharey=True)
+    fig = Figure(figsize=_PANEL, layout="constrained")
+    axes = fig.subplots(len(kinds), 1, sharex=True, sharey=True)
     ends_of: list[dict[int, tuple[float, float]]] = []
     for ax, (kind, title) in zip(axes, kinds.items(), strict=True):
         ends: dict[int, tuple[float, float]] = {}
@@ -353,166 +359,179 @@ def _loss(summary: CrossValidationSummary) -> Picture | None:
         ax.set_title(title, loc="left")
         ax.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8, min_n_ticks=1))
         ends_of.append(ends)
-    axes[0].set_ylim(bottom=0)  # once all are drawn: it ends the one scale's growth
+    axes[0].set_ylim(bottom=0)  # after all lines are drawn: it stops autoscaling
     for ax, ends in zip(axes, ends_of, strict=True):
-        if 1 < len(runs) <= _NUMBERED_LINES // len(kinds):
-            _number_ends(ax, ends)
+        if 1 < len(runs) <= MAX_LABELLED_LINES // len(kinds):
+            _label_line_ends(ax, ends)
     axes[-1].set_xlabel("Epoch")
-    figure.supylabel("Loss (cross-entropy, nats)", fontsize=9)
-    marks = " Diamonds are the epochs that early stopping chose on held-back training persons." if chosen_early else ""
-    return Picture(
+    fig.supylabel("Loss (cross-entropy, nats)", fontsize=9)
+    marks = " Diamonds mark the epochs chosen by early stopping on the validation set." if chosen_early else ""
+    return ReportFigure(
         "loss",
-        figure,
-        "Loss of every fold by epoch, on training persons and on evaluation persons.",
-        f"Loss by epoch{', a line a fold' if len(runs) > 1 else ''}. A guess has 0.69. Where the loss "
-        "of evaluation persons rises while that of training persons falls, the network learns its training persons by "
-        f"heart. The evaluation curve chose nothing: no epoch and no setting was picked by it.{marks}",
+        fig,
+        "Loss of every fold by epoch, on the training set and on the test set.",
+        f"Loss by epoch{', one line per fold' if len(runs) > 1 else ''}. Chance level is 0.69. A rising test loss with "
+        "a falling training loss means overfitting. The test loss was not used to choose an epoch or a setting."
+        f"{marks}",
     )
 
 
 def roc_curve(sick: NDArray[np.bool_], score: Vector) -> tuple[Vector, Vector]:
-    """Shares (K,) of the healthy and of the sick that lie at or above each threshold, from (0, 0) to (1, 1)."""
+    """Return the false and the true positive rate (K,) at each threshold, from (0, 0) to (1, 1)."""
     thresholds = np.unique(score)[::-1]
     above = score[None, :] >= thresholds[:, None]
-    false_alarms, found = (np.r_[0.0, above[:, who].mean(axis=1)] for who in (~sick, sick))
-    return false_alarms, found
+    fpr, tpr = (np.r_[0.0, above[:, members].mean(axis=1)] for members in (~sick, sick))
+    return fpr, tpr
 
 
-def mean_roc_curve(people: PersonPredictions) -> tuple[Vector, Vector]:
-    """The ROC curve (K,) of persons, a mean over folds weighted by their pairs of a sick and a healthy person.
+def mean_roc_curve(predictions: SubjectPredictions) -> tuple[Vector, Vector]:
+    """Return the ROC curve (K,) of subjects: the mean over folds, weighted by the number of patient-control pairs.
 
-    The area under it is ``roc_auc``. Folds of one label have no curve; one fold at least has both.
+    The area under it is ``roc_auc_within_folds``. Folds with a single label have no curve; at least one fold must have
+    both labels.
     """
-    fold = np.array(people.fold)
+    fold = np.array(predictions.fold)
     curves, pairs = [], []
     for each in np.unique(fold):
-        sick, score = people.sick[fold == each], people.probability[fold == each]
+        sick, score = predictions.sick[fold == each], predictions.probability[fold == each]
         if sick.any() and not sick.all():
             curves.append(roc_curve(sick, score))
             pairs.append(sick.sum() * (~sick).sum())
-    at = np.unique(np.concatenate([false_alarms for false_alarms, _ in curves]))
+    at = np.unique(np.concatenate([fpr for fpr, _ in curves]))
     lower_upper = []
-    for false_alarms, found in curves:
-        first, last = np.searchsorted(false_alarms, at, "left"), np.searchsorted(false_alarms, at, "right") - 1
-        between, steps = np.interp(at, false_alarms, found), false_alarms[first] == at
-        lower_upper.append([np.where(steps, found[first], between), np.where(steps, found[last], between)])
+    for fpr, tpr in curves:
+        first, last = np.searchsorted(fpr, at, "left"), np.searchsorted(fpr, at, "right") - 1
+        between, steps = np.interp(at, fpr, tpr), fpr[first] == at
+        lower_upper.append([np.where(steps, tpr[first], between), np.where(steps, tpr[last], between)])
     return np.repeat(at, 2), np.average(lower_upper, axis=0, weights=pairs).T.ravel()
 
 
-def roc_band(people: PersonPredictions, grid: Vector) -> tuple[Vector, Vector]:
-    """The 95 % band (K,) of the share of the sick that is found, at shares ``grid`` (K,) of false alarms.
+def roc_band(predictions: SubjectPredictions, grid: Vector) -> tuple[Vector, Vector]:
+    """Return the 95 % confidence band (low and high, each (K,)) of the true positive rate at the false positive rates.
 
-    Persons are resampled, sick and healthy ones apart, two of each or more, each with the fold; ties are judged against
-    the network. A mean over folds as ``mean_roc_curve``; widened for few persons as the intervals of figures are.
+    Subjects are resampled within their label, at least two per label; each keeps its fold. Ties count against the
+    network. Each resample is averaged over folds as in ``mean_roc_curve``; the band is widened for few subjects in the
+    same way as the intervals of the metrics.
+
+    Args:
+        predictions: by subject.
+        grid: (K,) false positive rates.
     """
     random = np.random.default_rng(0)
-    fold, score = np.array(people.fold), people.probability
-    sides = np.flatnonzero(people.sick), np.flatnonzero(~people.sick)
+    fold, score = np.array(predictions.fold), predictions.probability
+    sides = np.flatnonzero(predictions.sick), np.flatnonzero(~predictions.sick)
     drawn = np.zeros((_BAND_RESAMPLES, len(grid)))
     for row in drawn:
         sick, healthy = (random.choice(side, len(side)) for side in sides)
         pairs = 0
         for each in np.unique(fold):
             some, others = score[sick[fold[sick] == each]], np.sort(score[healthy[fold[healthy] == each]])[::-1]
-            allowed = np.floor(grid * len(others) + 1e-9).astype(
-                int
-            )  # so many healthy ones may lie above the threshold
+            allowed = np.floor(grid * len(others) + 1e-9).astype(int)  # number of controls allowed above the threshold
             threshold = np.append(others, -np.inf)[allowed]
             row += len(others) * (some[None, :] > threshold[:, None]).sum(axis=1)
             pairs += len(some) * len(others)
         row /= pairs or np.nan
-    low, high = np.nanquantile(drawn, interval_shares(min(map(len, sides))), axis=0)
+    low, high = np.nanquantile(drawn, expanded_percentiles(min(map(len, sides))), axis=0)
     return low, high
 
 
-def confusion(people: PersonPredictions) -> NDArray[np.int64]:
-    """Persons (2, 2): by what they are, healthy first, and by what they are called."""
-    called = people.probability >= THRESHOLD
-    return np.array([[np.sum((people.sick == is_sick) & (called == says)) for says in (False, True)]
+def confusion(predictions: SubjectPredictions) -> NDArray[np.int64]:
+    """Return the confusion matrix (2, 2) of subjects: true label by row, predicted by column, healthy first."""
+    predicted = predictions.probability >= THRESHOLD
+    return np.array([[np.sum((predictions.sick == is_sick) & (predicted == says)) for says in (False, True)]
                      for is_sick in (False, True)])  # fmt: skip
 
 
 @dataclass(frozen=True)
 class CalibrationBin:
-    """Persons to whom the network gives about the same probability."""
+    """Subjects with similar predicted probabilities."""
 
     centre: float  # of the bin
-    of: int  # so many bins of equal width there are
-    persons: int
-    said: float  # mean probability
-    share: float  # of the persons who are sick
-    low: float  # its 95 % interval, Wilson's
+    num_bins: int  # of equal width
+    num_subjects: int
+    mean_probability: float
+    sick_fraction: float  # fraction of patients
+    low: float  # bounds of its 95 % interval (Wilson)
     high: float
 
 
-def calibration_bins(people: PersonPredictions) -> list[CalibrationBin]:
-    """Bins of equal width that hold somebody: as many as leave eight persons for each on average, five at most."""
-    count = int(np.clip(len(people.persons) // 8, 1, 5))
-    place = np.minimum((people.probability * count).astype(int), count - 1)
+def calibration_bins(predictions: SubjectPredictions) -> list[CalibrationBin]:
+    """Return the non-empty bins of equal width: on average at least eight subjects per bin, at most five bins."""
+    num_bins = int(np.clip(len(predictions.subjects) // 8, 1, 5))
+    bin_of = np.minimum((predictions.probability * num_bins).astype(int), num_bins - 1)
     bins = []
-    for k in np.unique(place):
-        sick, said = people.sick[place == k], people.probability[place == k]
+    for k in np.unique(bin_of):
+        sick, probability = predictions.sick[bin_of == k], predictions.probability[bin_of == k]
         interval = binomtest(int(sick.sum()), len(sick)).proportion_ci(0.95, method="wilson")
-        share, persons = float(sick.mean()), len(sick)
         bins.append(
-            CalibrationBin((k + 0.5) / count, count, persons, float(said.mean()), share, interval.low, interval.high)
+            CalibrationBin(
+                centre=(k + 0.5) / num_bins,
+                num_bins=num_bins,
+                num_subjects=len(sick),
+                mean_probability=float(probability.mean()),
+                sick_fraction=float(sick.mean()),
+                low=interval.low,
+                high=interval.high,
+            )
         )
     return bins
 
 
-def apart(places: Sequence[float], gap: float) -> list[float]:
-    """Rising places moved as little as need be to lie ``gap`` apart: those that crowd share one middle."""
+def spread_labels(positions: Sequence[float], gap: float) -> list[float]:
+    """Shift ascending positions until neighbours are at least ``gap`` apart; crowded groups keep their mean."""
     groups: list[list[float]] = []
-    for place in places:
-        groups.append([place])
+    for position in positions:
+        groups.append([position])
         while len(groups) > 1 and _spread(groups[-1], gap)[0] - _spread(groups[-2], gap)[-1] < gap:
             groups[-2:] = [groups[-2] + groups[-1]]
-    return [place for group in groups for place in _spread(group, gap)]
+    return [position for group in groups for position in _spread(group, gap)]
 
 
-def window_range(judge: ClassifierSummary) -> tuple[Vector, Vector]:
-    """Between which probabilities the middle 80 % of each person's windows lie: two of (P,), as in ``judge.people``."""
-    order = np.argsort(judge.said.person, kind="stable")
-    starts = np.flatnonzero(np.diff(judge.said.person[order], prepend=-1))
-    parts = np.split(judge.said.probability[order], starts[1:])
-    low, high = np.array([np.percentile(part, [10, 90]) for part in parts]).T
+def window_range(classifier: ClassifierSummary) -> tuple[Vector, Vector]:
+    """Return the 10th and the 90th percentile, each (P,), of P(sick) over the windows of each subject."""
+    order = np.argsort(classifier.predictions.subject_index, kind="stable")
+    starts = np.flatnonzero(np.diff(classifier.predictions.subject_index[order], prepend=-1))
+    by_subject = np.split(classifier.predictions.probability[order], starts[1:])
+    low, high = np.array([np.percentile(windows, [10, 90]) for windows in by_subject]).T
     return low, high
 
 
 def _spread(group: Sequence[float], gap: float) -> list[float]:
-    middle = float(np.mean(group))
-    return [middle + gap * (k - (len(group) - 1) / 2) for k in range(len(group))]
+    centre = float(np.mean(group))
+    return [centre + gap * (k - (len(group) - 1) / 2) for k in range(len(group))]
 
 
 @dataclass(frozen=True)
-class _Look:
-    """How a judge is drawn everywhere."""
+class _LineStyle:
+    """Line and marker style of a classifier, the same in all figures."""
 
     colour: str
     dashes: Any
-    mark: str
+    marker: str
 
 
-def _look(judge: ClassifierSummary, summary: CrossValidationSummary) -> _Look:
-    if judge is summary.network:
-        return _Look(COLOURS["ink"], "-", "o")
-    return _LOOKS.get(judge.name, _Look(COLOURS["muted"], (0, (3, 1)), "P"))
+def _line_style(classifier: ClassifierSummary, summary: CrossValidationSummary) -> _LineStyle:
+    if classifier is summary.network:
+        return _LineStyle(COLOURS["ink"], "-", "o")
+    return _LINE_STYLES.get(classifier.name, _LineStyle(COLOURS["muted"], (0, (3, 1)), "P"))
 
 
-_LOOKS = {
-    "zero_rule": _Look(COLOURS["muted"], (0, (1, 1.5)), "x"),
-    "walking_speed": _Look(COLOURS["walking-speed"], (0, (5, 2)), "s"),
-    "gait_features": _Look(COLOURS["gait-features"], (0, (5, 1.5, 1, 1.5)), "D"),
-    "minirocket": _Look(COLOURS["minirocket"], (0, (3, 1)), "v"),
+_LINE_STYLES = {
+    "prior_baseline": _LineStyle(COLOURS["muted"], (0, (1, 1.5)), "x"),
+    "walking_speed": _LineStyle(COLOURS["walking-speed"], (0, (5, 2)), "s"),
+    "gait_features": _LineStyle(COLOURS["gait-features"], (0, (5, 1.5, 1, 1.5)), "D"),
+    "minirocket": _LineStyle(COLOURS["minirocket"], (0, (3, 1)), "v"),
 }
 
 
-def _number_ends(ax: Axes, ends: dict[int, tuple[float, float]]) -> None:
-    """Write the folds' numbers at the ends (epoch, loss) of their lines, moved apart where they would overlap."""
+def _label_line_ends(ax: Axes, ends: dict[int, tuple[float, float]]) -> None:
+    """Write each fold's number at the end (epoch, loss) of its line, shifted where numbers would overlap."""
     bottom, top = ax.get_ylim()
     right = max((epoch for epoch, _ in ends.values()), default=1.0)
     folds = sorted(ends, key=lambda fold: ends[fold][1])
-    for fold, height in zip(folds, apart([ends[fold][1] for fold in folds], 0.11 * (top - bottom)), strict=True):
+    for fold, height in zip(
+        folds, spread_labels([ends[fold][1] for fold in folds], 0.11 * (top - bottom)), strict=True
+    ):
         ax.annotate(
             f"{fold}",
             (right, height),
@@ -524,9 +543,9 @@ def _number_ends(ax: Axes, ends: dict[int, tuple[float, float]]) -> None:
         )
 
 
-def _panel() -> tuple[Figure, Axes]:
-    figure = Figure(figsize=_PANEL, layout="constrained")
-    return figure, figure.subplots()
+def _new_panel() -> tuple[Figure, Axes]:
+    fig = Figure(figsize=_PANEL, layout="constrained")
+    return fig, fig.subplots()
 
 
 def _box(x: float, y: float, colour: str, alpha: float, edge: str) -> Rectangle:
@@ -535,13 +554,13 @@ def _box(x: float, y: float, colour: str, alpha: float, edge: str) -> Rectangle:
     )
 
 
-def _both_labels(people: PersonPredictions) -> bool:
-    return bool(people.sick.any()) and not bool(people.sick.all())
+def _has_both_labels(predictions: SubjectPredictions) -> bool:
+    return bool(predictions.sick.any()) and not bool(predictions.sick.all())
 
 
 @contextmanager
-def _unknown_glyphs_are_the_browsers() -> Iterator[None]:
-    """A name in any script: the browser has letters for it, though matplotlib's own font has not."""
+def _ignore_missing_glyph_warnings() -> Iterator[None]:
+    """Ignore warnings about glyphs that matplotlib's font lacks; the browser has fonts for names in any script."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing from")
         yield

@@ -1,4 +1,7 @@
-"""``metrics_<network>_fold<k>.json`` and ``metrics_<network>_all.json``: the published keys, and what we add."""
+"""Write ``metrics_<network>_fold_info<k>.json`` and ``metrics_<network>_all.json``.
+
+The files keep the keys of the original implementation and add those of this package.
+"""
 
 from __future__ import annotations
 
@@ -9,13 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from gait.files.atomic_write import replacing_file
-from gait.learning.fold_result import Epoch, FoldResult, strict_json
+from gait.files.atomic_write import atomic_file
+from gait.learning.fold_result import Epoch, FoldResult, to_strict_json
 from gait.learning.metrics import as_json
 from gait.report.training.cross_validation_summary import CrossValidationSummary
 
-# Published key -> the flag that it is called by.
-_PUBLISHED = {
+# Key of the original implementation -> command-line flag.
+_ORIGINAL_KEYS = {
     "seed": "seed",
     "positive_ratio_used": "use_pos_ratio",
     "learning_rate": "lr",
@@ -31,79 +34,79 @@ _PUBLISHED = {
 
 
 def metrics_file(save_folder: Path, network: str, fold: int | None) -> Path:
-    """Where the metrics of a fold, or of all, belong."""
+    """Return the path of the metrics of one fold, or of all folds if ``fold`` is None."""
     return Path(save_folder) / f"metrics_{network}_{'all' if fold is None else f'fold{fold}'}.json"
 
 
 def fold_metrics(fold: CrossValidationSummary) -> dict[str, Any]:
-    """Everything measured on one fold, as strict JSON has it."""
+    """Return all metrics and settings of one fold as strict JSON data."""
     (result,) = fold.folds
-    return strict_json(
+    return to_strict_json(
         {
-            **_published(result),
+            **_original_settings(result),
             "crossid": result.fold.index,
             "epochs": len(result.epochs),
-            **{str(k): _figures(epoch) for k, epoch in enumerate(result.epochs)},
-            **_measured(fold),
-            "fold": _fold(result),
-            **_origin(result),
+            **{str(k): _epoch_metrics(epoch) for k, epoch in enumerate(result.epochs)},
+            **_test_metrics(fold),
+            "fold": _fold_info(result),
+            **_provenance(result),
         }
     )
 
 
 def all_metrics(summary: CrossValidationSummary) -> dict[str, Any]:
-    """Everything measured on all folds; the figures of an epoch are means over them."""
+    """Return all metrics and settings of all folds as strict JSON data; metrics of an epoch are means over folds."""
     first = summary.folds[0]
     epochs = min(len(result.epochs) for result in summary.folds)
-    return strict_json(
+    return to_strict_json(
         {
-            **_published(first),
+            **_original_settings(first),
             "crossid": [result.fold.index for result in summary.folds],
             "epochs": epochs,
-            **{str(k): _mean_figures([result.epochs[k] for result in summary.folds]) for k in range(epochs)},
-            **_measured(summary),
-            "folds": {result.fold.index: _fold(result) for result in summary.folds},
-            **_origin(first),
+            **{str(k): _mean_epoch_metrics([result.epochs[k] for result in summary.folds]) for k in range(epochs)},
+            **_test_metrics(summary),
+            "folds": {result.fold.index: _fold_info(result) for result in summary.folds},
+            **_provenance(first),
         }
     )
 
 
 def write_metrics(path: Path, metrics: Mapping[str, Any]) -> None:
-    """Write them, whole or not at all.
+    """Write the metrics atomically.
 
     Raises:
-        GaitError: the disk is full or the place cannot be written.
+        GaitError: the disk is full or the file cannot be written.
     """
-    with replacing_file(path) as partial:
+    with atomic_file(path) as partial:
         partial.write_text(json.dumps(metrics, indent=1, allow_nan=False) + "\n", encoding="utf-8")
 
 
-def _published(result: FoldResult) -> dict[str, Any]:
-    return {key: result.arguments[flag] for key, flag in _PUBLISHED.items() if flag in result.arguments}
+def _original_settings(result: FoldResult) -> dict[str, Any]:
+    return {key: result.arguments[flag] for key, flag in _ORIGINAL_KEYS.items() if flag in result.arguments}
 
 
-def _measured(summary: CrossValidationSummary) -> dict[str, Any]:
+def _test_metrics(summary: CrossValidationSummary) -> dict[str, Any]:
     return {
-        "windows": as_json(summary.network.windows),
-        "persons": as_json(summary.network.persons),
+        "windows": as_json(summary.network.window_metrics),
+        "subjects": as_json(summary.network.subject_metrics),
         "baselines": {
             **{
-                judge.name: {
-                    "windows": as_json(judge.windows),
-                    "persons": as_json(judge.persons),
-                    "network_ahead": {"balanced_accuracy": judge.network_ahead.as_json()},
+                classifier.name: {
+                    "windows": as_json(classifier.window_metrics),
+                    "subjects": as_json(classifier.subject_metrics),
+                    "network_minus_baseline": {"balanced_accuracy": classifier.accuracy_gain.as_json()},
                 }
-                for judge in summary.baselines
+                for classifier in summary.baselines
             },
             **{name: {"missing": line} for name, line in summary.missing.items()},
         },
-        "leak_check": summary.folds[-1].leak_check,
-        "probability_by_person": {
+        "confounder_check": summary.folds[-1].confounder_check,
+        "probability_by_subject": {
             name: {"sick": bool(sick), "probability": float(probability)}
             for name, sick, probability in zip(
-                summary.network.people.persons,
-                summary.network.people.sick,
-                summary.network.people.probability,
+                summary.network.subject_predictions.subjects,
+                summary.network.subject_predictions.sick,
+                summary.network.subject_predictions.probability,
                 strict=True,
             )
         },
@@ -111,7 +114,7 @@ def _measured(summary: CrossValidationSummary) -> dict[str, Any]:
     }
 
 
-def _fold(result: FoldResult) -> dict[str, Any]:
+def _fold_info(result: FoldResult) -> dict[str, Any]:
     return {
         "index": result.fold.index,
         "count": result.fold.count,
@@ -127,7 +130,7 @@ def _fold(result: FoldResult) -> dict[str, Any]:
     }
 
 
-def _origin(result: FoldResult) -> dict[str, Any]:
+def _provenance(result: FoldResult) -> dict[str, Any]:
     return {
         "network": result.network,
         "architecture": result.architecture,
@@ -141,13 +144,13 @@ def _origin(result: FoldResult) -> dict[str, Any]:
     }
 
 
-def _figures(epoch: Epoch) -> dict[str, Any]:
+def _epoch_metrics(epoch: Epoch) -> dict[str, Any]:
     return {kind: epoch[kind] for kind in ("eval", "train", "validation") if kind in epoch}
 
 
-def _mean_figures(epochs: Sequence[Epoch]) -> dict[str, Any]:
-    """Of one epoch in several folds; undefined where it is in one of them."""
+def _mean_epoch_metrics(epochs: Sequence[Epoch]) -> dict[str, Any]:
+    """Return the means over folds of the metrics of one epoch; NaN where a fold has NaN."""
     return {
         kind: {name: float(np.mean([epoch[kind][name] for epoch in epochs])) for name in epochs[0][kind]}
-        for kind in _figures(epochs[0])
+        for kind in _epoch_metrics(epochs[0])
     }

@@ -1,4 +1,4 @@
-"""``report_<network>.html``: one page that needs nothing else, no network, no script."""
+"""The training report ``report_<network>.html``: one self-contained page without scripts."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Any
 
 from gait.learning.fold_result import FoldResult
 from gait.report.training.cross_validation_summary import ClassifierSummary, CrossValidationSummary, Estimates
-from gait.report.training.display_names import BASELINES, METRICS, in_order, judge_name
-from gait.report.training.figures import NAMED_PERSONS, Picture, as_svg
+from gait.report.training.display_names import BASELINES, METRICS, classifier_name
+from gait.report.training.figures import MAX_NAMED_SUBJECTS, ReportFigure, as_svg
 from gait.report.training.html import (
     bullet_list,
     duration,
@@ -21,209 +21,220 @@ from gait.report.training.html import (
     whole_page,
 )
 from gait.report.training.text_summary import (
-    beside_baselines,
-    caveats,
-    counted,
-    figure,
+    compare_with_baselines,
+    confounder_warning,
+    format_number,
+    glossary,
     headline,
-    leak_warning,
+    limitations,
+    misclassified,
     missing_baselines,
-    terms,
-    wrong_persons,
+    pluralize,
 )
+from gait.text import natural_key
 
 
 def report_page(
     summary: CrossValidationSummary,
-    single: Sequence[CrossValidationSummary],
-    pictures: Mapping[str, Picture],
-    left_out: Sequence[str] = (),
+    per_fold: Sequence[CrossValidationSummary],
+    figures: Mapping[str, ReportFigure],
+    excluded: Sequence[str] = (),
 ) -> str:
-    """The page as HTML.
+    """Return the page as HTML.
 
     Args:
-        summary: all folds together.
-        single: each of them alone, in the same order.
-        pictures: of ``summary``.
-        left_out: lines on results in the folder that are not part of this.
+        summary: all folds, pooled.
+        per_fold: each fold alone, in the same order.
+        figures: figures of ``summary``, by name.
+        excluded: messages about results in the folder that are not included.
     """
-    network = judge_name(summary.network.name)
-    which = "" if len(summary.folds) > 1 else f", fold {summary.folds[0].fold.index} of {summary.fold_count} alone"
+    network = classifier_name(summary.network.name)
+    which = "" if len(summary.folds) > 1 else f", only fold {summary.folds[0].fold.index} of {summary.num_folds}"
     parts = [
         _warning(summary),
-        f"<header><h1>Healthy and sick gait told apart: {text(network)}{which}</h1>",
+        f"<header><h1>Classification of healthy and pathological gait: {text(network)}{which}</h1>",
         f'<p class="answer">{text(headline(summary))}</p>',
-        bullet_list([*caveats(summary), *left_out], "caveats"),
-        _terms(summary.folds[0]),
+        bullet_list([*limitations(summary), *excluded], "caveats"),
+        _glossary(summary.folds[0]),
         "</header>",
-        section("Beside simpler judges", _judges(summary, pictures)),
-        section("Pictures", _pictures(summary, pictures)),
-        section("Folds", _folds(summary, single)),
-        section("Leak check", _leak_check(summary)),
+        section("Comparison with baseline classifiers", _classifier_comparison(summary, figures)),
+        section("Figures", _figures(summary, figures)),
+        section("Folds", _folds(summary, per_fold)),
+        section("Confounder check", _confounder_check(summary)),
         section("Problems of the data", _problems(summary)),
-        section("Settings, and how to repeat this", _settings(summary)),
+        section("Settings and commands", _settings(summary)),
     ]
-    return whole_page(f"{network}: healthy and sick gait told apart", parts)
+    return whole_page(f"{network}: classification of healthy and pathological gait", parts)
 
 
 def _warning(summary: CrossValidationSummary) -> str:
-    lines = leak_warning(summary)
+    lines = confounder_warning(summary)
     if not lines:
         return ""
-    said = paragraphs(lines)
-    return f'<aside class="warning" role="alert"><h2>Warning: read this before the figures</h2>{said}</aside>'
+    return (
+        f'<aside class="warning" role="alert"><h2>Warning: read this before the results</h2>{paragraphs(lines)}</aside>'
+    )
 
 
-def _terms(result: FoldResult) -> str:
-    return "<dl>" + "".join(f"<dt>{text(word)}</dt><dd>{text(said)}</dd>" for word, said in terms(result)) + "</dl>"
+def _glossary(result: FoldResult) -> str:
+    return (
+        "<dl>"
+        + "".join(f"<dt>{text(term)}</dt><dd>{text(definition)}</dd>" for term, definition in glossary(result))
+        + "</dl>"
+    )
 
 
-def _judges(summary: CrossValidationSummary, pictures: Mapping[str, Picture]) -> str:
-    lines = "".join(f"<p>{text(line)}</p>" for line in beside_baselines(summary))
+def _classifier_comparison(summary: CrossValidationSummary, figures: Mapping[str, ReportFigure]) -> str:
+    lines = "".join(f"<p>{text(line)}</p>" for line in compare_with_baselines(summary))
     tables = [
-        f"<h3>By person</h3>{_metrics(summary, 'persons')}",
+        f"<h3>By subject</h3>{_metrics(summary, 'subjects')}",
         f"<h3>By window</h3>{_metrics(summary, 'windows')}",
     ]
-    what = "".join(
-        f"<dt>{text(judge_name(judge.name))}</dt><dd>{text(BASELINES[judge.name])}.</dd>"
-        for judge in summary.baselines
-        if judge.name in BASELINES
+    descriptions = "".join(
+        f"<dt>{text(classifier_name(classifier.name))}</dt><dd>{text(BASELINES[classifier.name])}.</dd>"
+        for classifier in summary.baselines
+        if classifier.name in BASELINES
     )
     return (
         lines
-        + _figure(pictures, "comparison", "wide")
+        + _html_figure(figures, "comparison", "wide")
         + bullet_list(missing_baselines(summary))
         + "".join(tables)
-        + f"<dl>{what}</dl>"
+        + f"<dl>{descriptions}</dl>"
     )
 
 
-def _metrics(summary: CrossValidationSummary, view: str) -> str:
+def _metrics(summary: CrossValidationSummary, by: str) -> str:
     best = summary.best_baseline
     heads = []
-    for judge in summary.judges:
-        mark = ' <small class="best">best baseline</small>' if judge is best else ""
-        kind = ' class="of-network"' if judge is summary.network else ""
-        heads.append(f'<th scope="col"{kind}>{text(judge_name(judge.name))}{mark}</th>')
+    for classifier in summary.classifiers:
+        mark = ' <small class="best">best baseline</small>' if classifier is best else ""
+        kind = ' class="of-network"' if classifier is summary.network else ""
+        heads.append(f'<th scope="col"{kind}>{text(classifier_name(classifier.name))}{mark}</th>')
     rows = []
     for name, (title, meaning) in METRICS.items():
         if name == "roc_auc_pooled" and len(summary.folds) == 1:
             continue
-        cells = "".join(estimate_cell(_of(judge, view)[name], judge is summary.network) for judge in summary.judges)
+        cells = "".join(
+            estimate_cell(_metrics_of(classifier, by)[name], classifier is summary.network)
+            for classifier in summary.classifiers
+        )
         rows.append(f'<tr><th scope="row">{text(title)}<small>{text(meaning)}</small></th>{cells}</tr>')
     return table(["<th></th>", *heads], rows)
 
 
-def _pictures(summary: CrossValidationSummary, pictures: Mapping[str, Picture]) -> str:
-    panels = "".join(_figure(pictures, name) for name in ("roc", "confusion", "calibration", "loss"))
-    drawn = f'<div class="panels">{panels}</div>' if panels else "<p>There is nothing to draw.</p>"
-    return drawn + _figure(pictures, "persons", "wide") + _wrong(summary)
+def _figures(summary: CrossValidationSummary, figures: Mapping[str, ReportFigure]) -> str:
+    panels = "".join(_html_figure(figures, name) for name in ("roc", "confusion", "calibration", "loss"))
+    drawn = f'<div class="panels">{panels}</div>' if panels else "<p>There is no data to plot.</p>"
+    return drawn + _html_figure(figures, "subjects", "wide") + _misclassified(summary)
 
 
-def _wrong(summary: CrossValidationSummary) -> str:
-    said = [
-        f"{name} ({'sick' if sick else 'healthy'}, {figure(probability)})"
-        for name, sick, probability in wrong_persons(summary.network)
+def _misclassified(summary: CrossValidationSummary) -> str:
+    wrong = [
+        f"{name} ({'patient' if sick else 'control'}, {format_number(probability)})"
+        for name, sick, probability in misclassified(summary.network)
     ]
-    if not said:
-        return "<p>Nobody was judged wrongly.</p>" if summary.network.people.persons else ""
-    more = f"; and {len(said) - NAMED_PERSONS} more" if len(said) > NAMED_PERSONS else ""
+    if not wrong:
+        return "<p>No subject was misclassified.</p>" if summary.network.subject_predictions.subjects else ""
+    more = f"; and {len(wrong) - MAX_NAMED_SUBJECTS} more" if len(wrong) > MAX_NAMED_SUBJECTS else ""
     return (
-        '<p class="small">Judged wrongly, with their probability of sick, the surest mistakes first: '
-        f"{text('; '.join(said[:NAMED_PERSONS]))}{more}.</p>"
+        '<p class="small">Misclassified subjects, with P(sick), farthest from the threshold first: '
+        f"{text('; '.join(wrong[:MAX_NAMED_SUBJECTS]))}{more}.</p>"
     )
 
 
-def _folds(summary: CrossValidationSummary, single: Sequence[CrossValidationSummary]) -> str:
-    heads = ["Fold", "Persons judged", "Balanced accuracy", "ROC AUC", "Loss, training", "Loss, evaluation", "Epochs",
-             "Windows, training", "evaluation", "Time"]  # fmt: skip
+def _folds(summary: CrossValidationSummary, per_fold: Sequence[CrossValidationSummary]) -> str:
+    heads = ["Fold", "Test subjects", "Balanced accuracy", "ROC AUC", "Training loss", "Test loss", "Epochs",
+             "Training windows", "Test windows", "Time"]  # fmt: skip
     rows = []
-    for alone in single:
-        (result,) = alone.folds
+    for fold in per_fold:
+        (result,) = fold.folds
         last = result.epochs[-1] if result.epochs else None
         sick = sum(result.sick[name] for name in result.fold.evaluation)
+        healthy = len(result.fold.evaluation) - sick
         epochs = f"{len(result.epochs)}"
         if result.validation and result.epochs:
-            epochs += f"<small>epoch {result.chosen_epoch + 1} counts</small>"
+            epochs += f"<small>epoch {result.chosen_epoch + 1} is used</small>"
         if result.timed_out:
             epochs += "<small>ended by --timeout</small>"
         rows.append(
             f'<tr><th scope="row">{result.fold.index}</th>'
             f"<td>{len(result.fold.evaluation)}"
-            f"<small>{len(result.fold.evaluation) - sick} healthy, {sick} sick</small></td>"
+            f"<small>{pluralize(healthy, 'control')}, {pluralize(sick, 'patient')}</small></td>"
             + "".join(
-                f"<td>{figure(alone.network.persons[name].value)}</td>" for name in ("balanced_accuracy", "roc_auc")
+                f"<td>{format_number(fold.network.subject_metrics[name].value)}</td>"
+                for name in ("balanced_accuracy", "roc_auc_within_folds")
             )
-            + "".join(f"<td>{figure(last[kind]['loss']) if last else '–'}</td>" for kind in ("train", "eval"))
+            + "".join(f"<td>{format_number(last[kind]['loss']) if last else '–'}</td>" for kind in ("train", "eval"))
             + f"<td>{epochs}</td><td>{result.training_windows:,}</td><td>{result.evaluation_windows:,}</td>"
             f"<td>{duration(result.seconds)}</td></tr>"
         )
-    epochs_table = table([f"<th scope='col'>{text(head)}</th>" for head in heads], rows)
-    who = []
+    fold_table = table([f"<th scope='col'>{text(head)}</th>" for head in heads], rows)
+    members = []
     for result in summary.folds:
-        cells = [("Judged", result.fold.evaluation)]
+        sets = [("Test set", result.fold.evaluation)]
         if result.validation:
-            cells.append(("Held back to choose the epoch", result.validation))
+            sets.append(("Validation set, to choose the epoch", result.validation))
         if len(summary.folds) == 1:
-            held = set(result.validation)
-            cells.append(("Trained on", tuple(name for name in result.fold.training if name not in held)))
-        said = "".join(f"<dt>{text(what)}</dt><dd>{_named(names, result)}</dd>" for what, names in cells)
+            validation = set(result.validation)
+            sets.append(("Training set", tuple(name for name in result.fold.training if name not in validation)))
+        listed = "".join(f"<dt>{text(title)}</dt><dd>{_named(names, result)}</dd>" for title, names in sets)
         rest = len(result.fold.training) - len(result.validation)
-        others = "" if len(summary.folds) == 1 else f"<dt>Trained on</dt><dd>all {counted(rest, 'other')}.</dd>"
-        who.append(f"<h3>Fold {result.fold.index}</h3><dl>{said}{others}</dl>")
-    few = min(len(result.fold.evaluation) for result in summary.folds)
+        others = "" if len(summary.folds) == 1 else f"<dt>Training set</dt><dd>all {pluralize(rest, 'other')}.</dd>"
+        members.append(f"<h3>Fold {result.fold.index}</h3><dl>{listed}{others}</dl>")
+    smallest = min(len(result.fold.evaluation) for result in summary.folds)
     note = (
-        f"<p>Folds differ by chance when they judge few persons each (here {few} and more)."
-        if len(single) > 1
-        else "<p>"
+        f"<p>Folds with few test subjects (here at least {smallest}) differ by chance." if len(per_fold) > 1 else "<p>"
     )
-    return f"{note} The losses are those of the last epoch, a mean over windows.</p>{epochs_table}{''.join(who)}"
+    return f"{note} Losses are means over windows in the last epoch.</p>{fold_table}{''.join(members)}"
 
 
 def _named(names: Iterable[str], result: FoldResult) -> str:
     groups = []
     for label, is_sick in (("healthy", False), ("sick", True)):
-        some = sorted((name for name in names if result.sick[name] == is_sick), key=in_order)
-        if some:
-            shown = ", ".join(text(name.removeprefix(f"{label}/")) for name in some)
+        members = sorted((name for name in names if result.sick[name] == is_sick), key=natural_key)
+        if members:
+            shown = ", ".join(text(name.removeprefix(f"{label}/")) for name in members)
             groups.append(f'<span class="{label}">{label}</span> {shown}')
-    return "; ".join(groups) or "nobody"
+    return "; ".join(groups) or "no subject"
 
 
-def _leak_check(summary: CrossValidationSummary) -> str:
-    found = summary.folds[-1].leak_check
-    why = (
-        "<p>Can the label be told from what should not matter: frame rate, marker set, length of the recordings, share "
-        "of missing markers, height? If it can, a network may learn that instead of gait.</p>"
+def _confounder_check(summary: CrossValidationSummary) -> str:
+    found = summary.folds[-1].confounder_check
+    question = (
+        "<p>Can the label be predicted from something other than gait: frame rate, marker set, trial length, fraction "
+        "of missing markers, stature? If so, a network may learn that instead of gait.</p>"
     )
     factors = found.get("factors", {})
-    once_more = {factor["line"].lower() for factor in factors.values()}
-    lines = [line for line in found.get("lines") or ("It was not made.",) if line.lower() not in once_more]
-    return why + paragraphs(lines) + _factors(factors)
+    repeated = {factor["message"].lower() for factor in factors.values()}
+    lines = [line for line in found.get("messages") or ("It was not run.",) if line.lower() not in repeated]
+    return question + paragraphs(lines) + _factors(factors)
 
 
 def _factors(factors: Mapping[str, Any]) -> str:
-    """A line a factor, those that leak first and strong."""
-    lines = [(not factor["leaks"], factor["line"]) for factor in factors.values()]
-    said = [text(line[:1].upper() + line[1:]) for _, line in sorted(lines, key=lambda each: each[0])]
-    leaks = sum(factor["leaks"] for factor in factors.values())
-    items = "".join(f"<li>{f'<strong>{line}</strong>' if k < leaks else line}</li>" for k, line in enumerate(said))
-    note = "ROC AUC by person, of that alone: 0.5 is chance. p is corrected for the number of things tried."
+    """Return one line per factor, confounders first and in bold."""
+    lines = [(not factor["is_confounder"], factor["message"]) for factor in factors.values()]
+    shown = [text(line[:1].upper() + line[1:]) for _, line in sorted(lines, key=lambda each: each[0])]
+    confounders = sum(factor["is_confounder"] for factor in factors.values())
+    items = "".join(
+        f"<li>{f'<strong>{line}</strong>' if k < confounders else line}</li>" for k, line in enumerate(shown)
+    )
+    note = "ROC AUC by subject, from this factor alone; chance is 0.5. p is corrected for the number of factors tested."
     return f'<ul class="small">{items}</ul><p class="small">{note}</p>' if items else ""
 
 
 def _problems(summary: CrossValidationSummary) -> str:
-    return bullet_list(summary.problems) or "<p>None: every recording could be used.</p>"
+    return bullet_list(summary.problems) or "<p>None: all trials could be used.</p>"
 
 
 def _settings(summary: CrossValidationSummary) -> str:
     first = summary.folds[0]
     commands = dict.fromkeys(result.command for result in summary.folds if result.command)
     repeat = "".join(f"<pre>{text(command)}</pre>" for command in commands)
-    measured = {
+    windows = {
         "window": f"{first.window_length} frames",
         "frame rate": f"{first.frame_rate_hz:g} Hz",
-        "stride": counted(first.stride, "frame"),
+        "stride": pluralize(first.stride, "frame"),
         "normalisation": first.normalisation,
         "seed": first.seed,
     }
@@ -232,19 +243,19 @@ def _settings(summary: CrossValidationSummary) -> str:
     if any(result.versions != first.versions for result in summary.folds):
         versions = {f"{name} (fold {first.fold.index})": value for name, value in versions.items()}
         versions["other folds"] = "were trained with other versions; see their metrics files"
-    tables = {"Windows": measured, "Network": first.architecture, "Versions": versions, "Arguments": flags}
+    tables = {"Windows": windows, "Network": first.architecture, "Versions": versions, "Arguments": flags}
     columns = "".join(f"<div><h3>{name}</h3>{plain_table(rows)}</div>" for name, rows in tables.items())
     return f'{repeat}<div class="settings">{columns}</div>'
 
 
-def _figure(pictures: Mapping[str, Picture], name: str, kind: str = "") -> str:
-    if name not in pictures:
+def _html_figure(figures: Mapping[str, ReportFigure], name: str, kind: str = "") -> str:
+    if name not in figures:
         return ""
-    picture = pictures[name]
-    svg = as_svg(picture).replace("<svg", f'<svg role="img" aria-label="{text(picture.alternative)}"', 1)
-    named = f' class="{kind}"' if kind else ""
-    return f'<figure id="{name}"{named}>{svg}<figcaption>{text(picture.caption)}</figcaption></figure>'
+    figure = figures[name]
+    svg = as_svg(figure).replace("<svg", f'<svg role="img" aria-label="{text(figure.alt_text)}"', 1)
+    css_class = f' class="{kind}"' if kind else ""
+    return f'<figure id="{name}"{css_class}>{svg}<figcaption>{text(figure.caption)}</figcaption></figure>'
 
 
-def _of(judge: ClassifierSummary, view: str) -> Estimates:
-    return judge.persons if view == "persons" else judge.windows
+def _metrics_of(classifier: ClassifierSummary, by: str) -> Estimates:
+    return classifier.subject_metrics if by == "subjects" else classifier.window_metrics

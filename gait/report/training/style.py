@@ -1,4 +1,4 @@
-"""How the page looks: on a screen, light or dark, wide or narrow, and on paper."""
+"""Style sheet of all pages, for light and dark screens of any width and for print."""
 
 STYLE = """
 :root { color-scheme: light dark; --paper: #ffffff; --ink: #1c2127; --muted: #5f6973; --faint: #d5dade;

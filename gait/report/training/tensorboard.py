@@ -1,4 +1,4 @@
-"""Training as TensorBoard shows it: ``<save_folder>/tensorboard_<network>/fold<k>/``."""
+"""TensorBoard logs: ``<save_folder>/tensorboard_<network>/fold<k>/`` per epoch and ``…/summary/`` after training."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ _KINDS = {"train": "Train", "validation": "Validation", "eval": "Eval"}
 
 
 class TensorBoardLogger:
-    """Scalars of one fold, epoch by epoch, as they come. What an earlier run left in its folder is replaced."""
+    """Logger of one fold's metrics, epoch by epoch. It replaces the log of an earlier run in the same folder."""
 
     def __init__(self, save_folder: Path, network: str, fold: int, past_epochs: Sequence[Epoch] = ()) -> None:
-        """Begin the curves of a fold.
+        """Start the log of a fold.
 
         Args:
-            save_folder: of the run.
-            network: its name.
-            fold: its index.
-            past_epochs: what a resumed training has behind it, drawn again.
+            save_folder: the training folder.
+            network: name of the network.
+            fold: index of the fold.
+            past_epochs: epochs that a resumed training has already done; they are logged again.
 
         Raises:
             GaitError: the folder cannot be written.
@@ -40,7 +40,7 @@ class TensorBoardLogger:
             self.epoch(index, epoch)
 
     def epoch(self, index: int, epoch: Epoch) -> None:
-        """Add the figures of an epoch, from 0; those that are not defined are left out."""
+        """Log the metrics of an epoch (``index`` starts at 0); undefined ones are omitted."""
         _add_scalars(
             self._writer,
             {
@@ -53,7 +53,7 @@ class TensorBoardLogger:
         self._writer.flush()
 
     def close(self) -> None:
-        """Write what is left."""
+        """Flush and close the log."""
         self._writer.close()
 
     def __enter__(self) -> TensorBoardLogger:
@@ -68,33 +68,33 @@ class TensorBoardLogger:
 def write_summary(
     save_folder: Path, summary: CrossValidationSummary, lines: Sequence[str], images: Mapping[str, NDArray[np.uint8]]
 ) -> None:
-    """The final figures beside the folds' curves: metrics of the network and the baselines, sentences, pictures.
+    """Log the final metrics of the network and the baselines, the summary text, and the figures.
 
     Args:
-        save_folder: of the run.
-        summary: what was measured.
-        lines: what the run says at its end.
-        images: (height, width, 3) of each picture.
+        save_folder: the training folder.
+        summary: results of the experiment.
+        lines: the summary text.
+        images: (height, width, 3) of each figure, by name.
 
     Raises:
         GaitError: the folder cannot be written.
     """
     writer = _fresh_writer(board_folder(save_folder, summary.network.name) / "summary")
     finals = {
-        f"{view} {METRICS[name][0]}/{judge.name}": estimate.value
-        for judge in summary.judges
-        for view, estimates in (("Persons", judge.persons), ("Windows", judge.windows))
+        f"{view} {METRICS[name][0]}/{classifier.name}": estimate.value
+        for classifier in summary.classifiers
+        for view, estimates in (("Subjects", classifier.subject_metrics), ("Windows", classifier.window_metrics))
         for name, estimate in estimates.items()
     }
     _add_scalars(writer, finals, 0)
-    writer.add_text("Summary", "\n\n".join(_as_text(line) for line in lines), 0)
+    writer.add_text("Summary", "\n\n".join(_escape_markdown(line) for line in lines), 0)
     for name, image in images.items():
         writer.add_image(name, image, 0, dataformats="HWC")
     writer.close()
 
 
 def board_folder(save_folder: Path, network: str) -> Path:
-    """The folder to name to TensorBoard."""
+    """Return the folder to open with ``tensorboard --logdir``."""
     return Path(save_folder) / f"tensorboard_{network}"
 
 
@@ -105,15 +105,15 @@ def _fresh_writer(folder: Path) -> SummaryWriter:
             old.unlink(missing_ok=True)
         return SummaryWriter(str(folder))
     except OSError as error:
-        raise GaitError(f"{folder}: cannot be written ({error.strerror or error}); check the place.") from error
+        raise GaitError(f"{folder}: cannot be written ({error.strerror or error}); check the path.") from error
 
 
 def _add_scalars(writer: SummaryWriter, values: Mapping[str, float], step: int) -> None:
-    """Add what is defined. The writer's own ``add_scalar`` would put underscores where the tags have spaces."""
+    """Log the finite values. The writer's ``add_scalar`` is not used: it replaces spaces in tags by underscores."""
     defined = [Summary.Value(tag=tag, simple_value=value) for tag, value in values.items() if math.isfinite(value)]
     writer.file_writer.add_summary(Summary(value=defined), step)
 
 
-def _as_text(line: str) -> str:
-    """TensorBoard reads Markdown, and a name may look like some."""
+def _escape_markdown(line: str) -> str:
+    """Escape Markdown, which TensorBoard would interpret; subject names may contain any character."""
     return "".join(f"\\{c}" if c in "\\`*_{}[]()<>#+!|" else c for c in line)

@@ -1,4 +1,4 @@
-"""What the figures say, in plain sentences: for the page and for the end of a run."""
+"""Results of a cross-validation in plain sentences, for the training report and the terminal."""
 
 from __future__ import annotations
 
@@ -6,232 +6,250 @@ import math
 from collections.abc import Sequence
 
 from gait.learning.fold_result import FoldResult
-from gait.learning.metrics import THRESHOLD, MetricWithInterval, interval_note
+from gait.learning.metrics import THRESHOLD, MetricWithInterval, interval_caveat
 from gait.report.training.cross_validation_summary import RESAMPLES, ClassifierSummary, CrossValidationSummary
-from gait.report.training.display_names import judge_name, shortened, within_sentence
+from gait.report.training.display_names import classifier_name, name_in_sentence
+from gait.text import truncate
 
-_MANY = 12
+MAX_LISTED = 12
+"""Longer lists of names are cut within a sentence."""
 
 
-def figure(value: float) -> str:
-    """A metric with two digits; a dash where it is not defined."""
+def format_number(value: float) -> str:
+    """Return a metric with two decimals, or a dash if it is undefined."""
     return f"{value:.2f}".replace("-", "−") if math.isfinite(value) else "–"
 
 
-def interval(estimate: MetricWithInterval) -> str:
-    """``0.84 to 0.99``; nothing where there is none."""
-    return f"{figure(estimate.low)} to {figure(estimate.high)}" if math.isfinite(estimate.low) else ""
+def format_interval(estimate: MetricWithInterval) -> str:
+    """Return for example ``0.84 to 0.99``, or nothing if there is no interval."""
+    return f"{format_number(estimate.low)} to {format_number(estimate.high)}" if math.isfinite(estimate.low) else ""
 
 
-def counted(number: int, what: str) -> str:
-    """``1 person``, ``12 persons``, ``1,205 windows``."""
-    return f"{number:,} {what}{'' if number == 1 else 's'}"
+def pluralize(number: int, noun: str) -> str:
+    """Return for example ``1 subject``, ``12 subjects`` or ``1,205 windows``."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
-def some_of(names: Sequence[str]) -> str:
-    """The names, of very many the first ones."""
-    more = len(names) - _MANY
-    shown = ", ".join(shortened(name, 60) for name in names[:_MANY])
+def truncate_list(names: Sequence[str]) -> str:
+    """Return at most ``MAX_LISTED`` names, and how many more there are."""
+    more = len(names) - MAX_LISTED
+    shown = ", ".join(truncate(name, 60) for name in names[:MAX_LISTED])
     return f"{shown} and {more} more" if more > 0 else shown
 
 
-def leak_warning(summary: CrossValidationSummary) -> tuple[str, ...]:
-    """What the leak check found; nothing if all is well."""
-    found = summary.folds[-1].leak_check
-    return tuple(found.get("lines", ())) if found.get("leaks") else ()
+def confounder_warning(summary: CrossValidationSummary) -> tuple[str, ...]:
+    """Return the messages of the confounder check if it found a confounder, otherwise nothing."""
+    found = summary.folds[-1].confounder_check
+    return tuple(found.get("messages", ())) if found.get("confounded") else ()
 
 
 def headline(summary: CrossValidationSummary) -> str:
-    """What was asked and answered."""
-    judged = summary.network.persons["balanced_accuracy"]
-    if not summary.network.people.persons:
-        return "Nobody could be judged: no recording of the evaluation persons is as long as a window."
-    if not math.isfinite(judged.value):
-        label = "sick" if summary.network.people.sick.all() else "healthy"
-        return f"Whether persons can be told apart is not known: all {_persons(summary)} judged here are {label}."
+    """Return the main result in one or two sentences."""
+    accuracy = summary.network.subject_metrics["balanced_accuracy"]
+    if not summary.network.subject_predictions.subjects:
+        return "No subject could be classified: every trial of the test subjects is shorter than a window."
+    if not math.isfinite(accuracy.value):
+        label = "patients" if summary.network.subject_predictions.sick.all() else "controls"
+        return f"The accuracy is undefined: all {_num_subjects(summary)} classified here are {label}."
     line = (
-        f"Persons that the network never saw were told apart with a balanced accuracy of {_with_interval(judged)}"
-        f"{{}}. A guess has 0.50."
+        f"Unseen subjects were classified with a balanced accuracy of {_with_interval(accuracy)}"
+        f"{{}}. Chance level is 0.50."
     )
-    speed = next((judge for judge in summary.baselines if judge.name == "walking_speed"), None)
+    speed = next((classifier for classifier in summary.baselines if classifier.name == "walking_speed"), None)
     if speed is None:
         return line.format("")
-    alone = _with_interval(speed.persons["balanced_accuracy"], bare=True)
+    alone = _with_interval(speed.subject_metrics["balanced_accuracy"], bare=True)
     return line.format(f"; walking speed alone reaches {alone}")
 
 
-def beside_baselines(summary: CrossValidationSummary) -> tuple[str, ...]:
-    """Where the network is better than a simpler judge and where not, the baselines one by one; none left unsaid."""
+def compare_with_baselines(summary: CrossValidationSummary) -> tuple[str, ...]:
+    """Return sentences that say which baselines the network beats and which it does not; each is named once."""
     better: list[str] = []
-    ahead_by_chance: list[str] = []
+    not_significant: list[str] = []
     no_better: list[str] = []
     worse: list[str] = []
-    for judge in summary.baselines:
-        ahead = judge.network_ahead
-        if not math.isfinite(ahead.value):
+    for classifier in summary.baselines:
+        gain = classifier.accuracy_gain
+        if not math.isfinite(gain.value):
             continue
-        sure = math.isfinite(ahead.low)
-        said = f"{within_sentence(judge.name)} ({_ahead(ahead)})"
-        if ahead.value <= 0:
-            (worse if sure and ahead.high < 0 else no_better).append(said)
+        has_interval = math.isfinite(gain.low)
+        described = f"{name_in_sentence(classifier.name)} ({_format_gain(gain)})"
+        if gain.value <= 0:
+            (worse if has_interval and gain.high < 0 else no_better).append(described)
         else:
-            (better if sure and ahead.low > 0 else ahead_by_chance).append(said)
+            (better if has_interval and gain.low > 0 else not_significant).append(described)
     lines = []
     if worse:
-        lines.append(f"The network is worse than {_listed(worse)}.")
+        lines.append(f"The network is worse than {_join(worse)}.")
     if no_better:
-        lines.append(f"The network is not better than {_listed(no_better)}.")
-    if ahead_by_chance:
-        lines.append(f"The network is ahead of {_listed(ahead_by_chance)}, but on so few persons that may be chance.")
-    if better:
-        lines.append(f"The network is better than {_listed(better)}.")
-    if lines:
+        lines.append(f"The network is not better than {_join(no_better)}.")
+    if not_significant:
         lines.append(
-            "In brackets: the network's balanced accuracy by person less the other's, with the difference's 95 % "
-            "interval."
+            f"The network scores higher than {_join(not_significant)}, but with so few subjects this may be chance."
         )
+    if better:
+        lines.append(f"The network is better than {_join(better)}.")
+    if lines:
+        lines.append("In brackets: balanced accuracy by subject, network minus baseline, with the 95 % CI.")
     return tuple(lines)
 
 
-def caveats(summary: CrossValidationSummary) -> tuple[str, ...]:
-    """What must be known before the headline is believed."""
-    people, first = summary.network.people, summary.folds[0]
-    sick = int(people.sick.sum())
-    by_label = f"{len(people.sick) - sick} healthy, {sick} sick"
+def limitations(summary: CrossValidationSummary) -> tuple[str, ...]:
+    """Return what a reader must know before believing the headline, one sentence or two per line."""
+    predictions, first = summary.network.subject_predictions, summary.folds[0]
+    sick = int(predictions.sick.sum())
+    by_label = f"{pluralize(len(predictions.sick) - sick, 'control')}, {pluralize(sick, 'patient')}"
+    were = "was" if len(predictions.sick) == 1 else "were"
     lines = []
-    if summary.whole:
+    if summary.complete:
         lines.append(
-            f"{_persons(summary)} were judged ({by_label}), each once, by a network trained without them: "
-            f"{summary.fold_count} folds, so {summary.fold_count} networks whose probabilities are pooled."
+            f"{_num_subjects(summary)} {were} classified ({by_label}), each once, by a network trained without them: "
+            f"{summary.num_folds} folds, so {summary.num_folds} networks whose predictions are pooled."
         )
     elif len(summary.folds) == 1:
         lines.append(
-            f"These are the figures of fold {first.fold.index} alone, one of {summary.fold_count}: {_persons(summary)} "
-            f"of {len(first.sick)} were judged ({by_label}). Train the others (--cross all) before you believe them."
+            f"These results are of fold {first.fold.index} alone, one of {summary.num_folds}: {_num_subjects(summary)} "
+            f"of {len(first.sick)} {were} classified ({by_label}). Train the other folds (--cross all) before you rely "
+            "on them."
         )
     else:
-        there = ", ".join(str(result.fold.index) for result in summary.folds)
+        present = ", ".join(str(result.fold.index) for result in summary.folds)
         lines.append(
-            f"Only folds {there} of {summary.fold_count} are trained: {_persons(summary)} of {len(first.sick)} were "
-            f"judged ({by_label}). Train the others before you believe the figures."
+            f"Only folds {present} of {summary.num_folds} are trained: {_num_subjects(summary)} of {len(first.sick)} "
+            f"{were} classified ({by_label}). Train the other folds before you rely on the results."
         )
     if len(summary.folds) > 1:
         lines.append(
-            "ROC AUC counts pairs within folds: a sick and a healthy person whom the same network judged, as each "
-            "network has a scale of its own (Forman & Scholz 2010)."
+            "ROC AUC is computed from pairs within folds: a patient and a control classified by the same network, "
+            "because the networks of different folds are not on one scale (Forman & Scholz 2010)."
         )
-    unjudged = [name for result in summary.folds for name in result.fold.evaluation if name not in set(people.persons)]
-    if unjudged:
-        lines.append(f"Not judged, as no recording of theirs is as long as a window: {some_of(unjudged)}.")
-    lines.append(
-        f"Intervals are 95 %, by bootstrap over persons ({RESAMPLES:,} resamples). They say how the figures would vary "
-        "with other persons of this kind, measured like these; not how they would in another laboratory."
-    )
-    note = interval_note(people) if people.persons else None
-    if note:
-        lines.append(note)
-    stopped = [str(result.fold.index) for result in summary.folds if result.timed_out]
-    if stopped:
+    unclassified = [
+        name for result in summary.folds for name in result.fold.evaluation if name not in set(predictions.subjects)
+    ]
+    if unclassified:
         lines.append(
-            f"--timeout ended the training early in fold{'s' if len(stopped) > 1 else ''} {', '.join(stopped)}: "
-            "more epochs might do better, or worse."
+            f"Not classified, because all their trials are shorter than a window: {truncate_list(unclassified)}."
+        )
+    lines.append(
+        f"Intervals are 95 % confidence intervals (CI), by bootstrap over subjects ({RESAMPLES:,} resamples). They "
+        "show how the metrics would vary with other subjects of the same population, measured in the same way; they do "
+        "not cover another laboratory."
+    )
+    caveat = interval_caveat(predictions) if predictions.subjects else None
+    if caveat:
+        lines.append(caveat)
+    timed_out = [str(result.fold.index) for result in summary.folds if result.timed_out]
+    if timed_out:
+        lines.append(
+            f"--timeout ended the training early in fold{'s' if len(timed_out) > 1 else ''} {', '.join(timed_out)}: "
+            "more epochs might give a better or a worse network."
         )
     if any(result.validation for result in summary.folds):
-        lines.append("The epoch was chosen on training persons that were held back, not on those judged here.")
+        lines.append("The epoch was chosen on a validation set of training subjects, not on the test subjects.")
     else:
-        lines.append("The last epoch counts; nothing was chosen by looking at the persons judged here.")
+        lines.append("The network of the last epoch is used; nothing was chosen by its result on the test subjects.")
     lines.append(
-        "Healthy and sick are the folders that the recordings were put in. A probability here is no diagnosis, and "
-        "says nothing about why somebody walks differently."
+        "The labels healthy and sick are the folders in which the trials were placed. A predicted probability is not a "
+        "diagnosis and does not explain why a subject walks differently."
     )
     return tuple(lines)
 
 
-def terms(result: FoldResult) -> tuple[tuple[str, str], ...]:
-    """What the report's words mean."""
+def glossary(result: FoldResult) -> tuple[tuple[str, str], ...]:
+    """Return the terms of the report with their definitions."""
     seconds = result.window_length / result.frame_rate_hz
     return (
         (
-            "Person",
-            "somebody in one of the folders healthy and sick; a person is in the training or judged, never both.",
+            "Subject",
+            "a participant, in the folder healthy (control) or sick (patient); in each fold a subject is either in the "
+            "training set or in the test set, never in both.",
         ),
-        ("Recording", "one walk of a person."),
+        ("Trial", "one recording of one walk of a subject."),
         (
             "Window",
-            f"a piece of a recording, {result.window_length} frames at {result.frame_rate_hz:g} a second "
-            f"({seconds:.2f} s), one every {counted(result.stride, 'frame')}. The network judges windows; the "
-            "probability of a person is the mean of all of that person's windows.",
+            f"a segment of a trial: {result.window_length} frames at {result.frame_rate_hz:g} frames per second "
+            f"({seconds:.2f} s), one starting every {pluralize(result.stride, 'frame')}. The network classifies "
+            "windows; the probability of a subject is the mean over all windows of all trials of the subject.",
         ),
         (
-            "Sick",
-            f"what the network looks for. A person or window is called sick from a probability of {THRESHOLD:g} on.",
+            "P(sick)",
+            "predicted probability of the sick class. A subject or a window is classified as sick from "
+            f"{THRESHOLD:g} upwards.",
         ),
     )
 
 
-def closing_lines(summary: CrossValidationSummary) -> tuple[str, ...]:
-    """What a run says at its end: a leak first, then the answer, a table, whom it was wrong about, and problems."""
+def terminal_summary(summary: CrossValidationSummary) -> tuple[str, ...]:
+    """Return the lines printed after training: warnings, headline, metrics, misclassified subjects, problems."""
     wrong = [
-        f"{shortened(name, 60)} ({figure(probability)})" for name, _, probability in wrong_persons(summary.network)
+        f"{truncate(name, 60)} ({format_number(probability)})"
+        for name, _, probability in misclassified(summary.network)
     ]
     return (
-        *(f"warning: {line}" for line in leak_warning(summary)),
+        *(f"warning: {line}" for line in confounder_warning(summary)),
         headline(summary),
-        *beside_baselines(summary),
-        caveats(summary)[0],
+        *compare_with_baselines(summary),
+        limitations(summary)[0],
         "",
         *_table(summary),
         "",
-        *([f"judged wrongly, with the probability of sick, the surest first: {some_of(wrong)}"] if wrong else []),
+        *([f"misclassified, with P(sick), farthest from the threshold first: {truncate_list(wrong)}"] if wrong else []),
         *missing_baselines(summary),
         *summary.problems,
     )
 
 
 def missing_baselines(summary: CrossValidationSummary) -> tuple[str, ...]:
-    """Which are missing, and why."""
+    """Return one line per missing baseline, with the reason."""
     return tuple(
-        line if judge_name(name) in line else f"{judge_name(name)} is missing: {line}"
+        line if classifier_name(name) in line else f"{classifier_name(name)} is missing: {line}"
         for name, line in summary.missing.items()
     )
 
 
 def _table(summary: CrossValidationSummary) -> list[str]:
-    """A row a judge: two metrics by person and by window, each with its interval."""
-    rows = [["", "by person", "", "by window", ""], ["", *["balanced accuracy", "ROC AUC"] * 2]]
-    for judge in summary.judges:
-        estimates = [view[name] for view in (judge.persons, judge.windows) for name in ("balanced_accuracy", "roc_auc")]
-        rows.append([judge_name(judge.name), *(_with_interval(estimate, bare=True) for estimate in estimates)])
+    """Return one row per classifier: two metrics by subject and by window, each with its interval."""
+    rows = [["", "by subject", "", "by window", ""], ["", *["balanced accuracy", "ROC AUC"] * 2]]
+    for classifier in summary.classifiers:
+        estimates = [
+            metrics[name]
+            for metrics in (classifier.subject_metrics, classifier.window_metrics)
+            for name in ("balanced_accuracy", "roc_auc_within_folds")
+        ]
+        rows.append(
+            [classifier_name(classifier.name), *(_with_interval(estimate, bare=True) for estimate in estimates)]
+        )
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
 
 
-def wrong_persons(judge: ClassifierSummary) -> tuple[tuple[str, bool, float], ...]:
-    """Person, whether sick, probability of who was judged wrongly, the worst first."""
-    people = judge.people
+def misclassified(classifier: ClassifierSummary) -> tuple[tuple[str, bool, float], ...]:
+    """Return (subject, is sick, P(sick)) of each misclassified subject, farthest from the threshold first."""
+    predictions = classifier.subject_predictions
     wrong = [
         (name, bool(sick), float(probability))
-        for name, sick, probability in zip(people.persons, people.sick, people.probability, strict=True)
+        for name, sick, probability in zip(predictions.subjects, predictions.sick, predictions.probability, strict=True)
         if (probability >= THRESHOLD) != sick
     ]
     return tuple(sorted(wrong, key=lambda one: -abs(one[2] - THRESHOLD)))
 
 
-def _persons(summary: CrossValidationSummary) -> str:
-    return counted(len(summary.network.people.persons), "person")
+def _num_subjects(summary: CrossValidationSummary) -> str:
+    return pluralize(len(summary.network.subject_predictions.subjects), "subject")
 
 
 def _with_interval(estimate: MetricWithInterval, bare: bool = False) -> str:
+    value = format_number(estimate.value)
     if not math.isfinite(estimate.low):
-        return figure(estimate.value) if bare else f"{figure(estimate.value)} (no interval: too few persons)"
-    return f"{figure(estimate.value)} ({'' if bare else '95 % interval '}{interval(estimate)})"
+        return value if bare else f"{value} (no CI: too few subjects)"
+    return f"{value} ({'' if bare else '95 % CI '}{format_interval(estimate)})"
 
 
-def _ahead(ahead: MetricWithInterval) -> str:
-    sign = "+" if ahead.value > 0 else ""
-    span = f", {interval(ahead)}" if math.isfinite(ahead.low) else ""
-    return f"{sign}{figure(ahead.value)}{span}"
+def _format_gain(gain: MetricWithInterval) -> str:
+    sign = "+" if gain.value > 0 else ""
+    span = f", {format_interval(gain)}" if math.isfinite(gain.low) else ""
+    return f"{sign}{format_number(gain.value)}{span}"
 
 
-def _listed(parts: Sequence[str]) -> str:
+def _join(parts: Sequence[str]) -> str:
     return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"

@@ -1,9 +1,9 @@
-"""The parts of the window. Each takes the session, draws itself where it is told, and does what its controls say.
+"""The parts of the window. Each one draws the state of the viewer at ImGui's cursor and calls its actions.
 
-* ``controls``: buttons, sliders and texts, and where each was drawn;
-* ``control_panel``: gait, network, explanation, what is shown;
-* ``view_panel``: the body, the colour bar, the mouse in it; what plays below;
-* ``map_panel``: joints by time, stance, probability, curves of the joint chosen;
-* ``open_panel``: browsing for files, and a folder of gaits with verdicts;
-* ``help_page``: every key, and how to read the colours.
+* ``widgets``: buttons, sliders and texts, and the rectangle of each;
+* ``control_panel``: trial, network, explanation, visible layers, messages;
+* ``body_panel``: the 3D view with its colour bar, and the playback controls;
+* ``timeline_panel``: heatmap of joints over time, stance, P(sick), curves of the selected joint;
+* ``file_browser``: browsing for files, and the trials of a folder with their predictions;
+* ``help_page``: keys, and how to read the colours.
 """

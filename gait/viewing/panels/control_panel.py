@@ -1,174 +1,178 @@
-"""Gait, network, explanation, and what is shown."""
+"""The control panel: trial, network, explanation, visible layers, messages."""
 
 from __future__ import annotations
 
 from gait.viewing.colours import Colour
 from gait.viewing.lazy_imgui import imgui
-from gait.viewing.panels.widgets import FAINT, HEALTHY, SICK, WRONG, Controls
+from gait.viewing.panels.widgets import ERROR, HEALTHY, MUTED, SICK, Widgets
 from gait.viewing.viewer_state import ViewerState
 
-_MOST_MESSAGES = 4  # the newest
-_SECOND_COLUMN = 122  # where it begins, in a window as it was designed
+_MAX_MESSAGES = 4  # the newest are shown
+_SECOND_COLUMN = 122  # its left edge in unscaled pixels
 _LAYERS = (
-    ("skin", "Skin", "the body's surface"),
-    ("skeleton", "Skeleton", "joints, and lines between them"),
+    ("skin", "Skin", "surface of the body"),
+    ("skeleton", "Skeleton", "joints and bones"),
     (
         "markers",
         "Markers",
-        "orange: where they were measured; blue: where the fitted body has them; red: how far apart",
+        "orange: measured; blue: on the fitted body; red: residual between them",
     ),
-    ("floor", "Floor", "a grid of half metres (G)"),
-    ("path", "Path walked", "the pelvis's way over the floor, and where each foot was set down"),
-    ("confidence", "Uncertainty", "each ball holds its joint with a probability of 68 % (1 SD)"),
+    ("floor", "Floor", "grid of 0.5 m (G)"),
+    ("path", "Pelvis path", "path of the pelvis on the floor, and the foot at each initial contact"),
+    ("uncertainty", "Uncertainty", "each sphere contains the joint with a probability of 68 % (1 SD)"),
 )
 
 
-def control_panel(controls: Controls, session: ViewerState) -> str:
-    """Draw it. Returns what the user asks for that is another panel's: "open", or ""."""
-    asked = ""
-    # What went wrong, and what is being worked at, stays in sight however far the rest is scrolled.
-    below = _messages_height(controls, session)
+def control_panel(widgets: Widgets, state: ViewerState) -> str:
+    """Draw the panel. Return a request for the file browser: "open", "compare" or ""."""
+    request = ""
+    # Messages and the running job stay visible below the part that scrolls.
+    below = _messages_height(widgets, state)
     imgui.begin_child("scrolled", (0.0, -below))
-    controls.heading("Walk")
-    if session.body is None:
-        controls.line("No walk is open.", FAINT)
+    widgets.heading("Trial")
+    if state.actor is None:
+        widgets.text("No trial is open.", MUTED)
     else:
-        gait = session.body.gait
-        controls.line(gait.name)
-        controls.line(f"{gait.frames} frames, {gait.seconds:.1f} s at {gait.rate_hz:g} Hz", FAINT)
-    if controls.button("Open ...", "a walk, a network, or a folder of walks (O); or drop them on this window"):
-        asked = "open"
-    if session.body is not None:
+        trial = state.actor.trial
+        widgets.text(trial.name)
+        widgets.text(f"{trial.num_frames} frames, {trial.duration_s:.1f} s at {trial.rate_hz:g} Hz", MUTED)
+    if widgets.button("Open ...", "a trial, a network or a folder of trials (O); or drop it on this window"):
+        request = "open"
+    if state.actor is not None:
         imgui.same_line()
-        if controls.button("Compare ...", "a second person, or the mean healthy walker, beside this one"):
-            asked = "compare"
+        if widgets.button("Compare ...", "show a second trial, or the mean stride of the controls, beside this one"):
+            request = "compare"
 
-    controls.heading("Network")
-    _network(controls, session)
-    controls.heading("Explanation")
-    _explanation(controls, session)
-    controls.heading("Show")
-    _layers(controls, session)
+    widgets.heading("Network")
+    _network(widgets, state)
+    widgets.heading("Explanation")
+    _explanation(widgets, state)
+    widgets.heading("Show")
+    _layers(widgets, state)
     imgui.end_child()
     if below:
         if imgui.begin_child("messages", (0.0, 0.0)):
-            _messages(controls, session)
+            _messages(widgets, state)
         imgui.end_child()
-    return asked
+    return request
 
 
-def verdict_words(probability: float) -> str:
-    """What a network says: "sick, 87 %"."""
-    sick = probability > 0.5
-    share = 100 * (probability if sick else 1 - probability)
-    return f"{'sick' if sick else 'healthy'}, {'over 99' if share > 99 else f'{share:.0f}'} %"
+def probability_text(probability: float) -> str:
+    """Format a prediction, such as "P(sick) = 0.87"."""
+    if probability > 0.99:
+        return "P(sick) > 0.99"
+    if probability < 0.01:
+        return "P(sick) < 0.01"
+    return f"P(sick) = {probability:.2f}"
 
 
-def _network(controls: Controls, session: ViewerState) -> None:
-    if session.network is None:
-        controls.line("No network is open.", FAINT)
+def _network(widgets: Widgets, state: ViewerState) -> None:
+    if state.network is None:
+        widgets.text("No network is open.", MUTED)
         return
-    network = session.network
-    controls.line(network.title)
+    network = state.network
+    widgets.text(network.title)
     for note in network.notes:
-        controls.line(note, FAINT)
+        widgets.text(note, MUTED)
 
 
-def _explanation(controls: Controls, session: ViewerState) -> None:
-    network, method = session.network, session.method
+def _explanation(widgets: Widgets, state: ViewerState) -> None:
+    network, method = state.network, state.method
     if network is None or method is None:
-        controls.line("Open a walk and a network first.", FAINT)
+        widgets.text("Open a trial and a network first.", MUTED)
         return
     names = [method.name for method in network.methods]
     titles = [method.title for method in network.methods]
-    chosen = controls.choice("Method", titles, names.index(method.name), method.in_words)
-    if names[chosen] != method.name:
-        session.choose_method(names[chosen])
-    ready = session.body is not None
-    busy = session.jobs.busy.startswith("Explaining")
-    if controls.button(
-        "Explaining ..." if busy else "Explain gait sequence",
-        "what the network went by in the whole recording",
+    selected = widgets.combo("Method", titles, names.index(method.name), method.description)
+    if names[selected] != method.name:
+        state.choose_method(names[selected])
+    ready = state.actor is not None
+    busy = state.jobs.current_job.startswith("Explaining")
+    if widgets.button(
+        "Explaining ..." if busy else "Explain trial",
+        "compute the attribution of the whole trial",
         enabled=ready and not busy,
         width=-1.0,
-        name="Explain gait sequence",
+        name="Explain trial",
     ):
-        session.explain()
-    explained = session.explained
-    if explained is None or session.window is None:
+        state.explain()
+    overlay = state.overlay
+    if overlay is None or state.window is None:
         return
-    importance = explained.importance
-    whole = importance.person_probability
-    controls.line(f"Whole walk: {verdict_words(whole)}", SICK if whole > 0.5 else HEALTHY)
-    if session.learnt_from_this_person:
-        controls.line("The network has learnt from this person: what it says here proves nothing.", WRONG)
-    first, last = explained.window(session.window)
-    number = explained.gait.sequence.first_frame
-    starts = explained.window(len(importance.first_frames) - 1)[0]
-    session.window_start = controls.whole_number(
-        "Start frame", session.window_start, 0, starts, f"window from frame {first + number}",
-        "first frame of the window that the network judges",
+    attribution = overlay.attribution
+    probability = attribution.trial_probability
+    widgets.text(f"Trial: {probability_text(probability)}", SICK if probability > 0.5 else HEALTHY)
+    if state.subject_in_training_set:
+        widgets.text("The network was trained on this subject: its prediction is not valid evidence.", ERROR)
+    first, last = overlay.window_frames(state.window)
+    first_number = overlay.trial.sequence.first_frame
+    last_start = overlay.window_frames(len(attribution.first_frames) - 1)[0]
+    state.window_start = widgets.int_slider(
+        "Start frame", state.window_start, 0, last_start, f"window starting at frame {first + first_number}",
+        "first frame of the selected window",
     )  # fmt: skip
-    chance = float(importance.window_probability[session.window])
-    controls.line(
-        f"Frames {first + number} to {last + number}: {verdict_words(chance)}", SICK if chance > 0.5 else HEALTHY
+    probability = float(attribution.window_probability[state.window])
+    widgets.text(
+        f"Frames {first + first_number} to {last + first_number}: {probability_text(probability)}",
+        SICK if probability > 0.5 else HEALTHY,
     )
-    session.window_only = controls.tick(
-        "Only this window", session.window_only, "colours in the frames of this window alone; grey elsewhere"
+    state.window_only = widgets.checkbox(
+        "Only this window", state.window_only, "colour only the frames of this window; grey elsewhere"
     )
-    if explained.figure_line:
-        controls.line(explained.figure_line, FAINT)
+    if overlay.faithfulness_summary:
+        widgets.text(overlay.faithfulness_summary, MUTED)
 
 
-def _layers(controls: Controls, session: ViewerState) -> None:
-    layers = session.layers
+def _layers(widgets: Widgets, state: ViewerState) -> None:
+    layers = state.layers
     for number, (name, text, tip) in enumerate(_LAYERS):
         if number % 2:
-            imgui.same_line(controls.length(_SECOND_COLUMN))
-        there = True
-        if session.body is not None:
-            gait = session.body.gait
-            there = {
-                "skin": gait.body is not None,
-                "markers": gait.markers is not None,
-                "confidence": gait.sequence.joints_sigma_m is not None,
+            imgui.same_line(widgets.length(_SECOND_COLUMN))
+        available = True
+        if state.actor is not None:
+            trial = state.actor.trial
+            available = {
+                "skin": trial.body is not None,
+                "markers": trial.markers is not None,
+                "uncertainty": trial.sequence.joint_sigma_m is not None,
             }.get(name, True)
-            tip = tip if there else f"{tip}; this walk has none stored"
-        setattr(layers, name, controls.tick(text, getattr(layers, name), tip, enabled=there))
-    if session.ghost is not None:
-        layers.ghost = controls.tick("Second person", layers.ghost, session.ghost.gait.name)
-        imgui.same_line(controls.length(_SECOND_COLUMN))
-        if controls.button("Remove"):
-            session.no_ghost()
-    session.follow = controls.tick("Follow the body", session.follow, "the camera goes along")
-    imgui.same_line(controls.length(_SECOND_COLUMN))
-    if controls.button("Help (H)", "every key, and how to read the colours"):
-        session.help = True
+            tip = tip if available else f"{tip}; not available for this trial"
+        setattr(layers, name, widgets.checkbox(text, getattr(layers, name), tip, enabled=available))
+    if state.comparison is not None:
+        layers.comparison = widgets.checkbox("Comparison", layers.comparison, state.comparison.trial.name)
+        imgui.same_line(widgets.length(_SECOND_COLUMN))
+        if widgets.button("Remove"):
+            state.close_comparison()
+    state.follow = widgets.checkbox("Follow the body", state.follow, "the camera moves with the pelvis")
+    imgui.same_line(widgets.length(_SECOND_COLUMN))
+    if widgets.button("Help (H)", "keys and colours"):
+        state.help = True
 
 
-def _message_lines(session: ViewerState) -> list[tuple[str, Colour]]:
+def _message_lines(state: ViewerState) -> list[tuple[str, Colour]]:
     lines = []
-    if session.jobs.busy:
-        lines.append((f"{session.jobs.busy} ... {f'{session.jobs.share:.0%}' if session.jobs.share else ''}", FAINT))
-    return lines + [(line, WRONG) for line in session.jobs.lines[-_MOST_MESSAGES:]]
+    if state.jobs.current_job:
+        percent = f"{state.jobs.progress:.0%}" if state.jobs.progress else ""
+        lines.append((f"{state.jobs.current_job} ... {percent}", MUTED))
+    return lines + [(line, ERROR) for line in state.jobs.messages[-_MAX_MESSAGES:]]
 
 
-def _messages_height(controls: Controls, session: ViewerState) -> float:
-    """Pixels that the messages take, 0 without any; what does not fit is scrolled."""
-    lines = _message_lines(session)
+def _messages_height(widgets: Widgets, state: ViewerState) -> float:
+    """Return the height of the message area in pixels, at most half of the panel; 0 if there are no messages."""
+    lines = _message_lines(state)
     if not lines:
         return 0.0
     room = imgui.get_content_region_avail()
     height = sum(imgui.calc_text_size(text, wrap_width=room.x).y for text, _ in lines)
-    height += (len(lines) + 1) * imgui.get_style().item_spacing.y + controls.length(4)
-    if session.jobs.lines:
+    height += (len(lines) + 1) * imgui.get_style().item_spacing.y + widgets.length(4)
+    if state.jobs.messages:
         height += imgui.get_frame_height_with_spacing()
     return min(height, 0.5 * room.y)
 
 
-def _messages(controls: Controls, session: ViewerState) -> None:
+def _messages(widgets: Widgets, state: ViewerState) -> None:
     imgui.separator()
-    for line, colour in _message_lines(session):
-        controls.line(line, colour)
-    if session.jobs.lines and controls.button("Clear messages"):
-        session.jobs.lines.clear()
+    for line, colour in _message_lines(state):
+        widgets.text(line, colour)
+    if state.jobs.messages and widgets.button("Clear messages"):
+        state.jobs.messages.clear()

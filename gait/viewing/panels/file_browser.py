@@ -1,48 +1,48 @@
-"""Browsing for walks and networks, and a folder of walks with verdicts."""
+"""The file browser for trials and networks, with a list of the trials of a folder and their predictions."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from gait.motion.trial_paths import person_of
+from gait.motion.trial_paths import parse_subject_id
 from gait.viewing.lazy_imgui import imgui
-from gait.viewing.loaded_trial import holds_a_walk
-from gait.viewing.panels.control_panel import verdict_words
-from gait.viewing.panels.widgets import FAINT, FIXED, HEALTHY, SICK, WRONG, Controls
+from gait.viewing.loaded_trial import is_fitted_trial
+from gait.viewing.panels.control_panel import probability_text
+from gait.viewing.panels.widgets import ERROR, FIXED, HEALTHY, MUTED, SICK, Widgets
 from gait.viewing.viewer_state import NETWORK_ENDINGS, ViewerState
 
-_MOST_ENTRIES = 500  # of one folder
+_MAX_ENTRIES = 500  # per folder
 
 
 @dataclass(frozen=True)
-class Entry:
-    """What a folder holds that can be opened."""
+class FileEntry:
+    """An entry of a folder that can be opened."""
 
     path: Path
-    kind: str  # "folder", "walk", "network"
+    kind: str  # "folder", "trial", "network"
 
 
 @dataclass
 class FileBrowser:
-    """A window over the others while it is open."""
+    """A panel over the others while it is open."""
 
     folder: Path
     shown: bool = False
-    compare: bool = False  # what is opened is a second person
+    compare: bool = False  # True: what is opened becomes the comparison
     typed: str = ""
-    _entries: list[Entry] = field(default_factory=list)
-    _listed: tuple[Path, float] | None = None
+    _entries: list[FileEntry] = field(default_factory=list)
+    _read_version: tuple[Path, float] | None = None  # folder and its time of change when it was last read
 
     def show(self, *, compare: bool) -> None:
-        """Come up."""
+        """Open the browser."""
         self.shown, self.compare, self.typed = True, compare, str(self.folder)
 
-    def draw(self, controls: Controls, session: ViewerState, width: float, height: float) -> None:
-        """In the middle of a window of this size."""
+    def draw(self, widgets: Widgets, state: ViewerState, width: float, height: float) -> None:
+        """Draw the browser in the middle of a window of this size."""
         if not self.shown:
             return
-        size = (min(controls.length(760), width * 0.94), min(controls.length(560), height * 0.92))
+        size = (min(widgets.length(760), width * 0.94), min(widgets.length(560), height * 0.92))
         imgui.set_next_window_pos(((width - size[0]) / 2, (height - size[1]) / 2))
         imgui.set_next_window_size(size)
         title = "Compare with" if self.compare else "Open"
@@ -50,119 +50,122 @@ class FileBrowser:
         visible, stays = imgui.begin(f"{title}###open", True, FIXED)
         self.shown = self.shown and bool(stays)
         if visible:
-            self._contents(controls, session)
+            self._draw_contents(widgets, state)
         imgui.end()
 
-    def _contents(self, controls: Controls, session: ViewerState) -> None:
-        entered, self.typed = controls.text_line("Path", self.typed, "a folder or file; Enter goes there", -1.0)
+    def _draw_contents(self, widgets: Widgets, state: ViewerState) -> None:
+        entered, self.typed = widgets.text_input("Path", self.typed, "a folder or file; press Enter to open it", -1.0)
         if entered and self.typed.strip():
-            self._go(session, Path(self.typed.strip()).expanduser())
-        if controls.button("Up", "the folder above this one"):
-            self._enter(self.folder.resolve().parent)
+            self._open(state, Path(self.typed.strip()).expanduser())
+        if widgets.button("Up", "parent folder"):
+            self._change_folder(self.folder.resolve().parent)
         imgui.same_line()
-        if controls.button("List all walks in this folder", "however deep, with what the network says of each"):
-            session.list_folder(self.folder)
+        if widgets.button("List all trials in this folder", "including subfolders, with the prediction for each"):
+            state.list_folder(self.folder)
         if self.compare:
             imgui.same_line()
-            if controls.button("Mean of the healthy walks here", "one stride, averaged over the folder healthy/"):
-                session.open_healthy_mean(self.folder)
+            if widgets.button("Mean of the controls here", "mean stride of the trials in the folder healthy/"):
+                state.open_normative_stride(self.folder)
                 self.shown = False
-        listed = session.listed_folder is not None and bool(session.listed)
+        listed = state.listed_folder is not None and bool(state.listed)
         half = imgui.get_content_region_avail().x * (0.5 if listed else 1.0)
         if imgui.begin_child("entries", (half, -1.0)):
-            self._browse(controls, session)
+            self._draw_entries(widgets, state)
         imgui.end_child()
         if listed:
             imgui.same_line()
             if imgui.begin_child("listed", (0.0, -1.0)):
-                self._list(controls, session)
+                self._draw_trial_list(widgets, state)
             imgui.end_child()
 
-    def _browse(self, controls: Controls, session: ViewerState) -> None:
-        entries = self._read()
+    def _draw_entries(self, widgets: Widgets, state: ViewerState) -> None:
+        entries = self._read_folder()
         if not entries:
-            controls.line("Nothing here that can be opened.", FAINT)
+            widgets.text("Nothing to open here.", MUTED)
         for entry in entries:
             text = entry.path.name + ("/" if entry.kind == "folder" else f"   ({entry.kind})")
             pressed, _ = imgui.selectable(f"{text}##{entry.path}", False)
-            controls.noted(f"entry {entry.path.name}")
+            widgets.record_rect(f"entry {entry.path.name}")
             if pressed:
-                self._go(session, entry.path)
+                self._open(state, entry.path)
 
-    def _list(self, controls: Controls, session: ViewerState) -> None:
-        network = session.network
+    def _draw_trial_list(self, widgets: Widgets, state: ViewerState) -> None:
+        network = state.network
         if network is None:
-            controls.line("Open a network to see what it says of each.", FAINT)
-        elif controls.button("Classify all", "what the network says of each walk as a whole"):
-            session.judge_listed()
-        known = [network is not None and person_of(listed.folder) in network.learnt_from for listed in session.listed]
-        if any(known):
-            controls.line("* The network has learnt from this person: what it says of them proves nothing.", WRONG)
-        if not imgui.begin_table("walks", 2, imgui.TableFlags_.sizing_fixed_fit.value):
+            widgets.text("Open a network to classify these trials.", MUTED)
+        elif widgets.button("Classify all", "predict P(sick) of each trial"):
+            state.classify_listed()
+        in_training_set = [
+            network is not None and parse_subject_id(listed.folder) in network.training_subjects
+            for listed in state.listed
+        ]
+        if any(in_training_set):
+            widgets.text("* The network was trained on this subject: not valid evidence.", ERROR)
+        if not imgui.begin_table("trials", 2, imgui.TableFlags_.sizing_fixed_fit.value):
             return
-        imgui.table_setup_column("walk")
-        imgui.table_setup_column("says", imgui.TableColumnFlags_.width_stretch.value)
-        for listed, learnt in zip(session.listed, known, strict=True):
+        imgui.table_setup_column("trial")
+        imgui.table_setup_column("prediction", imgui.TableColumnFlags_.width_stretch.value)
+        for listed, is_trained_on in zip(state.listed, in_training_set, strict=True):
             imgui.table_next_row()
             imgui.table_next_column()
             pressed, _ = imgui.selectable(f"{listed.name}##listed", False)
-            controls.noted(f"listed {listed.name}")
+            widgets.record_rect(f"listed {listed.name}")
             if pressed:
-                self._open_walk(session, listed.folder)
+                self._open_trial(state, listed.folder)
             imgui.table_next_column()
             if listed.probability is not None:
-                words = verdict_words(listed.probability) + (" *" if learnt else "")
-                controls.line(words, SICK if listed.probability > 0.5 else HEALTHY)
+                text = probability_text(listed.probability) + (" *" if is_trained_on else "")
+                widgets.text(text, SICK if listed.probability > 0.5 else HEALTHY)
             elif listed.problem:
-                controls.line(listed.problem, WRONG)
+                widgets.text(listed.problem, ERROR)
         imgui.end_table()
 
-    def _go(self, session: ViewerState, path: Path) -> None:
-        if path.is_dir() and not holds_a_walk(path):
-            self._enter(path)
+    def _open(self, state: ViewerState, path: Path) -> None:
+        if path.is_dir() and not is_fitted_trial(path):
+            self._change_folder(path)
         elif path.suffix.lower() in NETWORK_ENDINGS and path.is_file():
-            session.open_network(path)
+            state.open_network(path)
             self.shown = False
         elif path.exists():
-            self._open_walk(session, path)
+            self._open_trial(state, path)
         else:
-            session.jobs.refuse(f"{path}: there is no such file or folder.")
+            state.jobs.report_error(f"{path}: no such file or folder.")
 
-    def _open_walk(self, session: ViewerState, folder: Path) -> None:
+    def _open_trial(self, state: ViewerState, folder: Path) -> None:
         if self.compare:
-            session.open_ghost(folder)
+            state.open_comparison(folder)
         else:
-            session.open_gait(folder)
+            state.open_trial(folder)
         self.shown = False
 
-    def _enter(self, folder: Path) -> None:
+    def _change_folder(self, folder: Path) -> None:
         self.folder, self.typed = folder, str(folder)
 
-    def _read(self) -> list[Entry]:
-        """The entries of the folder, read again when it has changed."""
+    def _read_folder(self) -> list[FileEntry]:
+        """Return the entries of the folder, which is read again when it has changed."""
         try:
-            now = (self.folder, self.folder.stat().st_mtime)
-            if now != self._listed:
-                self._entries, self._listed = entries_of(self.folder), now
+            version = (self.folder, self.folder.stat().st_mtime)
+            if version != self._read_version:
+                self._entries, self._read_version = list_entries(self.folder), version
         except OSError:
-            self._entries, self._listed = [], None
+            self._entries, self._read_version = [], None
         return self._entries
 
 
-def entries_of(folder: Path) -> list[Entry]:
-    """What can be opened in a folder: folders first, then walks, then networks.
+def list_entries(folder: Path) -> list[FileEntry]:
+    """List what can be opened in a folder: folders first, then trials, then networks.
 
     Raises:
-        OSError: it cannot be read.
+        OSError: the folder cannot be read.
     """
     found = []
     for path in sorted(folder.iterdir()):
         if path.name.startswith("."):
             continue
         if path.is_dir():
-            found.append(Entry(path, "walk" if holds_a_walk(path) else "folder"))
+            found.append(FileEntry(path, "trial" if is_fitted_trial(path) else "folder"))
         elif path.suffix.lower() in NETWORK_ENDINGS:
-            found.append(Entry(path, "network"))
-        if len(found) >= _MOST_ENTRIES:
+            found.append(FileEntry(path, "network"))
+        if len(found) >= _MAX_ENTRIES:
             break
-    return sorted(found, key=lambda entry: ("folder", "walk", "network").index(entry.kind))
+    return sorted(found, key=lambda entry: ("folder", "trial", "network").index(entry.kind))

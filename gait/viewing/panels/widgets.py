@@ -1,4 +1,4 @@
-"""Buttons, sliders and texts, and where each was drawn."""
+"""Buttons, sliders and texts, and the rectangle of each."""
 
 from __future__ import annotations
 
@@ -9,111 +9,111 @@ from gait.viewing.colours import Colour
 from gait.viewing.lazy_imgui import imgui
 
 Box = tuple[float, float, float, float]
-"""Left, top, right, bottom in pixels of the window."""
+"""Left, top, right, bottom, in pixels of the window."""
 
 INK: Colour = (38, 42, 48)
-FAINT: Colour = (104, 110, 118)
+MUTED: Colour = (104, 110, 118)
 SICK: Colour = (171, 84, 40)
 HEALTHY: Colour = (34, 98, 168)
-WRONG: Colour = (186, 26, 26)
+ERROR: Colour = (186, 26, 26)
 
 
 FIXED = imgui.WindowFlags_.no_collapse.value | imgui.WindowFlags_.no_resize.value | imgui.WindowFlags_.no_move.value
-"""Of a panel over the others."""
+"""Flags of a panel over the others."""
 
 
 def rgba(colour: Colour, opacity: float = 1.0) -> tuple[float, float, float, float]:
-    """As ImGui takes it."""
+    """Convert a colour to ImGui's format."""
     return colour[0] / 255, colour[1] / 255, colour[2] / 255, opacity
 
 
-def packed(colour: Colour, opacity: float = 1.0) -> int:
-    """As ImGui's draw lists take it."""
+def pack_colour(colour: Colour, opacity: float = 1.0) -> int:
+    """Convert a colour to the format of ImGui's draw lists."""
     return int(imgui.color_convert_float4_to_u32(rgba(colour, opacity)))
 
 
 @dataclass
-class Controls:
-    """Draws controls. ``places`` says where each was last drawn, by its name: scripted hands need to find it."""
+class Widgets:
+    """Draws widgets. ``rects`` holds the rectangle of each one in the last frame by name, for simulated input."""
 
-    scale: float = 1.0  # of all lengths
-    places: dict[str, Box] = field(default_factory=dict)
+    scale: float = 1.0  # factor of all lengths
+    rects: dict[str, Box] = field(default_factory=dict)
 
-    def began(self) -> None:
-        """A new picture begins: what was drawn before is forgotten."""
-        self.places.clear()
+    def begin_frame(self) -> None:
+        """Start a new frame: clear the rectangles."""
+        self.rects.clear()
 
-    def noted(self, name: str) -> None:
-        """The last item was drawn under this name."""
+    def record_rect(self, name: str) -> None:
+        """Record the rectangle of the last ImGui item under a name."""
         low, high = imgui.get_item_rect_min(), imgui.get_item_rect_max()
-        self.places[name] = (low.x, low.y, high.x, high.y)
+        self.rects[name] = (low.x, low.y, high.x, high.y)
 
     def length(self, pixels: float) -> float:
-        """A length at this window's size."""
+        """Scale a length to the size of this window."""
         return pixels * self.scale
 
     def button(self, text: str, tip: str = "", *, enabled: bool = True, width: float = 0.0, name: str = "") -> bool:
-        """Whether it was pressed."""
+        """Draw a button; return whether it was pressed."""
         imgui.begin_disabled(not enabled)
         pressed = imgui.button(f"{text}###{name or text}", (width, 0.0))
         imgui.end_disabled()
-        self._tip(tip)
-        self.noted(name or text)
+        self._tooltip(tip)
+        self.record_rect(name or text)
         return bool(pressed)
 
-    def tick(self, text: str, value: bool, tip: str = "", *, enabled: bool = True) -> bool:
-        """The new value."""
+    def checkbox(self, text: str, value: bool, tip: str = "", *, enabled: bool = True) -> bool:
+        """Draw a checkbox; return its new value."""
         imgui.begin_disabled(not enabled)
         _, value = imgui.checkbox(text, value)
         imgui.end_disabled()
-        self._tip(tip)
-        self.noted(text)
+        self._tooltip(tip)
+        self.record_rect(text)
         return bool(value)
 
-    def choice(self, name: str, options: Sequence[str], chosen: int, tip: str = "", width: float = -1.0) -> int:
-        """The number of the option chosen."""
+    def combo(self, name: str, options: Sequence[str], selected: int, tip: str = "", width: float = -1.0) -> int:
+        """Draw a drop-down list; return the index of the selected option."""
         imgui.set_next_item_width(width)
-        opened = imgui.begin_combo(f"##{name}", options[chosen])
+        opened = imgui.begin_combo(f"##{name}", options[selected])
         if not opened:
-            self._tip(tip)
-            self.noted(name)
-            return chosen
-        for number, option in enumerate(options):
-            pressed, _ = imgui.selectable(option, number == chosen)
-            self.noted(f"{name}: {option}")
-            chosen = number if pressed else chosen
+            self._tooltip(tip)
+            self.record_rect(name)
+            return selected
+        for index, option in enumerate(options):
+            pressed, _ = imgui.selectable(option, index == selected)
+            self.record_rect(f"{name}: {option}")
+            selected = index if pressed else selected
         imgui.end_combo()
-        return chosen
+        return selected
 
-    def whole_number(self, name: str, value: int, least: int, most: int, said: str, tip: str = "") -> int:
-        """A slider; ``said`` stands on it, "%d" for the number."""
+    def int_slider(self, name: str, value: int, low: int, high: int, text: str, tip: str = "") -> int:
+        """Draw a slider with a text on it, in which "%d" is the value; return the new value."""
         imgui.set_next_item_width(-1.0)
-        _, value = imgui.slider_int(f"##{name}", value, least, max(most, least), said)
-        self._tip(tip)
-        self.noted(name)
-        return min(max(int(value), least), max(most, least))
+        _, value = imgui.slider_int(f"##{name}", value, low, max(high, low), text)
+        self._tooltip(tip)
+        self.record_rect(name)
+        return min(max(int(value), low), max(high, low))
 
-    def text_line(self, name: str, value: str, hint: str, width: float = -1.0) -> tuple[bool, str]:
-        """Whether Enter was pressed, and the text."""
+    def text_input(self, name: str, value: str, hint: str, width: float = -1.0) -> tuple[bool, str]:
+        """Draw a text field; return whether Enter was pressed, and the text."""
         imgui.set_next_item_width(width)
         entered, value = imgui.input_text_with_hint(
             f"##{name}", hint, value, imgui.InputTextFlags_.enter_returns_true.value
         )
-        self.noted(name)
+        self.record_rect(name)
         return bool(entered), str(value)
 
-    def line(self, text: str, colour: Colour = INK) -> None:
-        """A text, broken where the panel ends."""
+    def text(self, text: str, colour: Colour = INK) -> None:
+        """Draw a text, wrapped at the width of the panel."""
         imgui.push_text_wrap_pos(0.0)
         imgui.text_colored(rgba(colour), text)
         imgui.pop_text_wrap_pos()
 
     def heading(self, text: str) -> None:
-        """The name of a group of controls."""
+        """Draw the heading of a group of widgets."""
         imgui.spacing()
         imgui.separator_text(text)
 
-    def _tip(self, text: str) -> None:
+    def _tooltip(self, text: str) -> None:
         if text and imgui.is_item_hovered(
             imgui.HoveredFlags_.for_tooltip.value | imgui.HoveredFlags_.allow_when_disabled.value
         ):

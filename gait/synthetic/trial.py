@@ -1,0 +1,178 @@
+"""Trials with known ground truth: a synthetic subject walks straight ahead for a few seconds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from gait.body.body import Body
+from gait.body.pose_sequence import PoseSequence
+from gait.body.skeleton import NUM_BODY_JOINTS, Joint, joint_indices
+from gait.synthetic.foot_rollover import extract_sole
+from gait.synthetic.gait_pattern import GaitPattern, make_healthy_pattern
+from gait.synthetic.leg_kinematics import (
+    LATERAL_SIGNS,
+    SIDES,
+    axis_angle,
+    leg_bones,
+    mirror_rotation,
+    rot_x,
+    rot_y,
+    rot_z,
+)
+from gait.synthetic.leg_motion import leg_rotations
+from gait.synthetic.leg_plan import REST_PELVIS_TILT_RAD, plan_leg
+from gait.synthetic.pathologies import Pathology, apply_pathology
+from gait.synthetic.pelvis_path import pelvis_path
+from gait.synthetic.step_plan import StepPlan, smooth_noise, step_plan
+from gait.synthetic.subject import SyntheticSubject
+from gait.synthetic.upper_body import NUM_VARIABILITY_SERIES, upper_body_rotations
+
+Vector = NDArray[np.float64]
+
+RATE_HZ = 100.0
+
+
+@dataclass(frozen=True)
+class GaitEvent:
+    """Initial contact or foot off of one foot."""
+
+    label: str  # "Foot Strike" or "Foot Off", as in C3D files
+    side: str  # "left" or "right"
+    time_s: float  # from the first frame
+
+
+@dataclass(frozen=True, eq=False)
+class SyntheticTrial:
+    """One trial with its ground truth. Coordinates: metres, y up, floor at y = 0."""
+
+    subject: SyntheticSubject
+    pathology: Pathology | None
+    seed: int
+    heading_rad: float  # walking direction, from +z towards +x
+    ground_truth: PoseSequence
+    events: tuple[GaitEvent, ...]  # in temporal order
+    pattern: GaitPattern  # with the pathology
+
+    def vertices(self, body: Body, frames: slice | NDArray[np.intp] = slice(None)) -> NDArray[np.float32]:
+        """Compute the true vertices (T, V, 3) of these frames, metres."""
+        with torch.inference_mode():
+            out = body(*pose_tensors(self.ground_truth, body, frames))
+        return out.vertices.float().cpu().numpy()
+
+
+def pose_tensors(
+    truth: PoseSequence, body: Body, frames: slice | NDArray[np.intp] = slice(None)
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Return pose, shape and translation of these frames as tensors of the body's device and precision."""
+    like = body.v_template
+    pose, betas, translation = (
+        torch.as_tensor(a).to(like) for a in (truth.poses[frames], truth.betas, truth.translation_m[frames])
+    )
+    return pose, betas, translation
+
+
+def make_trial(
+    body: Body,
+    subject: SyntheticSubject,
+    pathology: Pathology | None = None,
+    *,
+    seconds: float = 4.5,
+    seed: int = 0,
+    rate_hz: float = RATE_HZ,
+) -> SyntheticTrial:
+    """Simulate a trial.
+
+    The same subject and seed give the same stride-to-stride variation with and without a pathology.
+
+    Args:
+        body: body model.
+        subject: who walks, see ``make_subject``.
+        pathology: None for healthy gait.
+        seconds: length of the trial.
+        seed: another seed gives another trial of the subject.
+        rate_hz: frames per second.
+    """
+    pattern = apply_pathology(make_healthy_pattern(subject), pathology)
+    plan = step_plan(pattern, subject.leg_length_m, seconds, rate_hz, [subject.seed, 1, seed])
+    random = np.random.default_rng([subject.seed, 6, seed])
+    heading = random.uniform(-np.pi, np.pi)
+    start = random.uniform(-0.5, 0.5, size=2)
+    rest = body.rest_joints(torch.as_tensor(subject.betas).to(body.v_template))[0].double().cpu().numpy()
+    local, path = _simulate_motion(body, subject, pattern, plan, rest, random)
+
+    local, path = local[plan.recorded], path[plan.recorded]
+    R_heading = rot_y(heading)
+    local[:, Joint.PELVIS] = R_heading @ local[:, Joint.PELVIS]
+    middle = 0.5 * (path[0] + path[-1]) * [1, 0, 1]
+    path = (path - middle) @ R_heading.T + [start[0], 0, start[1]]
+    truth = PoseSequence(
+        poses=axis_angle(local).reshape(len(local), -1).astype(np.float32),
+        betas=subject.betas.astype(np.float32),
+        translation_m=(path - rest[Joint.PELVIS]).astype(np.float32),
+        joints_m=np.empty((0, NUM_BODY_JOINTS, 3), np.float32),
+        rate_hz=rate_hz,
+        model_file=body.name,
+        model_sha256=body.sha256,
+    )
+    with torch.inference_mode():
+        joints = body.posed_joints(*pose_tensors(truth, body))[:, :NUM_BODY_JOINTS]
+    truth = replace(truth, joints_m=joints.float().cpu().numpy())
+    return SyntheticTrial(subject, pathology, seed, heading, truth, _events(plan, seconds), pattern)
+
+
+def _events(plan: StepPlan, seconds: float) -> tuple[GaitEvent, ...]:
+    events = [
+        GaitEvent(label, side, time)
+        for side in SIDES
+        for step in plan.footprints[side]
+        for label, time in (("Foot Strike", step.initial_contact_s), ("Foot Off", step.foot_off_s))
+        if 0 <= time < seconds
+    ]
+    return tuple(sorted(events, key=lambda event: event.time_s))
+
+
+def _simulate_motion(
+    body: Body,
+    subject: SyntheticSubject,
+    pattern: GaitPattern,
+    plan: StepPlan,
+    rest: Vector,
+    random: np.random.Generator,
+) -> tuple[Vector, Vector]:
+    """Return rotations relative to the parent (T, J, 3, 3) and the root's path (T, 3), metres, walking along +z."""
+    variability = np.radians(smooth_noise(random, plan.phase, 0.35, 3 + NUM_VARIABILITY_SERIES))
+    tilt = pattern.pelvis_tilt.at(plan.phase) + 0.5 * variability[:, 0]
+    obliquity = pattern.pelvis_obliquity.at(plan.phase) + 0.4 * variability[:, 1]
+    rotation = pattern.pelvis_rotation.at(plan.phase) + 0.5 * variability[:, 2]
+    R_pelvis = rot_y(-rotation) @ rot_z(obliquity) @ rot_x(tilt - REST_PELVIS_TILT_RAD)
+    legs = {
+        side: plan_leg(
+            pattern,
+            side,
+            plan,
+            leg_bones(rest, side),
+            extract_sole(body, subject.betas, side),
+            R_pelvis if side == "left" else mirror_rotation(R_pelvis),
+            tilt,
+            obliquity * LATERAL_SIGNS[side][0],
+        )
+        for side in SIDES
+    }
+    pelvis = pelvis_path(legs, plan)
+
+    local = np.broadcast_to(np.eye(3), (len(pelvis), body.num_joints, 3, 3)).copy()
+    local[:, Joint.PELVIS] = R_pelvis
+    for side, leg in legs.items():
+        rotations = leg_rotations(leg, plan.time_s, plan.cycle[side], pelvis * LATERAL_SIGNS[side])
+        for name, R in rotations.items():
+            local[:, Joint[f"{side.upper()}_{name}"]] = R if side == "left" else mirror_rotation(R)
+    upper = upper_body_rotations(pattern, plan, rest, (tilt, obliquity, rotation), variability[:, 3:])
+    rows = joint_indices(body.num_joints)
+    for joint, R in upper.items():
+        if joint in rows:  # body models without fingers have fewer joints
+            local[:, rows[joint]] = R
+    return local, pelvis

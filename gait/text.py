@@ -1,0 +1,24 @@
+"""Text as it is shown: sorted naturally, without control characters, cut to a length."""
+
+from __future__ import annotations
+
+import re
+
+
+def natural_key(name: str) -> tuple[tuple[int, int | str], ...]:
+    """Return a sort key that puts "P2" before "P10"."""
+    return tuple((0, int(part)) if part.isdecimal() else (1, part) for part in re.split(r"(\d+)", name))
+
+
+def printable(text: str) -> str:
+    """Replace each character that cannot be shown (control codes, text direction marks, broken bytes) by "□"."""
+    return "".join(c if c.isprintable() else "□" for c in text)
+
+
+def truncate(name: str, max_length: int) -> str:
+    """Return the printable name, its middle replaced by "…" if it is longer than ``max_length`` characters."""
+    name = printable(name)
+    if len(name) <= max_length:
+        return name
+    end = (max_length - 1) // 2
+    return f"{name[: max_length - 1 - end]}…{name[-end:]}"

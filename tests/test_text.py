@@ -1,0 +1,17 @@
+"""Text for display."""
+
+from gait.text import natural_key, printable, truncate
+
+
+def test_natural_key_sorts_numbers_by_value():
+    assert sorted(["P10", "P2", "a", "P2b", "P"], key=natural_key) == ["P", "P2", "P2b", "P10", "a"]
+
+
+def test_printable_replaces_control_characters():
+    assert printable("a\x1b[31m\u202eb\ud800") == "a□[31m□b□"
+
+
+def test_truncate_keeps_both_ends():
+    assert truncate("abcdefghij", 10) == "abcdefghij"
+    assert truncate("abcdefghijk", 6) == "abc…jk"
+    assert truncate("abcdefghijk", 7) == "abc…ijk"
