@@ -23,9 +23,10 @@ from gait.body.marker_placement import plug_in_gait_layout
 from gait.body.model_file import load_body
 from gait.body.pose_sequence import PoseSequence
 from gait.body.vposer import load_vposer
-from gait.capture import read_cohort, read_recording
+from gait.capture import read_recording
 from gait.capture.marker_names import CANONICAL_MARKERS
 from gait.capture.sandboxed_reader import read_raw_recording
+from gait.cohort.cohort_file import read_cohort
 from gait.files.safe_pickle import read_array_dict
 from gait.motion.pose_files import read_poses, write_npz
 

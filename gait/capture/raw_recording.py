@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from gait.capture.recording import Event
+from gait.capture.recording import GaitEvent
 from gait.errors import GaitError
 
 _MAX_POINTS = 10_000
@@ -31,7 +31,7 @@ class RawRecording:
     y_screen: str = ""  # POINT:Y_SCREEN
     listed_outputs: frozenset[str] = frozenset()  # points declared as angles, forces, ... (without prefix)
     modeled_markers: frozenset[str] = frozenset()  # points declared as computed positions (without prefix)
-    events: tuple[Event, ...] = ()
+    events: tuple[GaitEvent, ...] = ()
     event_subjects: tuple[str, ...] = ()  # one per event; may be a subject's name: never print it
     notes: tuple[str, ...] = field(default=())
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from gait.capture.file_formats import READERS
+from gait.capture.formats import RECORDING_SUFFIXES, file_format
 from gait.capture.marker_heights import visible_mask
 from gait.capture.marker_names import (
     CANONICAL_MARKERS,
@@ -28,8 +28,10 @@ from gait.capture.up_axis import infer_up_axis, is_mirrored, rotation_to_y_up
 from gait.errors import GaitError
 
 
-def read_recording(path: str | Path, *, subject: str | None = None) -> Recording:
-    """Read the marker recording in a ``.c3d``, ``.trc`` or ``.json`` file (JSON: see ``marker_json``).
+def read_recording(
+    path: str | Path, *, subject_index: int | None = None, subject_prefix: str | None = None
+) -> Recording:
+    """Read the marker recording in a file of one of the ``gait.capture.formats``.
 
     Positions are converted to metres with y up from any unit and axes. Markers get their Plug-in Gait name if there is
     one, else their own name in upper case. Positions are NaN where a marker is not visible. Everything that was
@@ -37,25 +39,27 @@ def read_recording(path: str | Path, *, subject: str | None = None) -> Recording
 
     Args:
         path: the file.
-        subject: which subject of a file with several, as label prefix or as number from 1; by default the one with
-            most markers.
+        subject_index: number of the subject, from 1, in a file with several; ignored if the file has only one.
+        subject_prefix: label prefix of the subject, in place of its number. With neither, the subject with most markers
+            is read.
 
     Raises:
         GaitError: the file is missing, damaged, of another format, or has no visible marker.
     """
     path = Path(path)
-    if path.suffix.lower() not in READERS:
-        raise GaitError(f"{path}: a recording must be a {', '.join(READERS)} file, not {path.suffix or path.name}.")
+    if file_format(path) is None:
+        known = ", ".join(RECORDING_SUFFIXES)
+        raise GaitError(f"{path}: a recording must be a {known} file, not {path.suffix or path.name}.")
     try:
         if not path.is_file():
             problem = "is a folder" if path.is_dir() else "does not exist"
             raise GaitError(f"{path}: {problem}; check the path.")
     except OSError as error:  # a name that the file system cannot have
         raise GaitError(f"{path}: {error.strerror}; check the path.") from error
-    return _to_recording(read_raw_recording(path), subject)
+    return _to_recording(read_raw_recording(path), subject_index, subject_prefix)
 
 
-def _to_recording(raw: RawRecording, subject: str | None) -> Recording:
+def _to_recording(raw: RawRecording, subject_index: int | None, subject_prefix: str | None) -> Recording:
     names = split_prefixes(raw.labels)
     bare = np.array([name.name for name in names], dtype=object)
     visible = visible_mask(raw.positions)  # (T, P)
@@ -63,7 +67,11 @@ def _to_recording(raw: RawRecording, subject: str | None) -> Recording:
     declared = np.array([name in raw.modeled_markers and name not in outputs for name in bare], dtype=bool)
     computed = declared | np.array([name in outputs for name in bare], dtype=bool)
     unlabelled = np.array([is_unlabelled(name) for name in bare], dtype=bool)
-    selection = select_subject(names, ~(computed | unlabelled), visible.sum(axis=0), subject, raw.path)
+    num_visible = visible.sum(axis=0)
+    try:
+        selection = select_subject(names, ~(computed | unlabelled), num_visible, subject_index, subject_prefix)
+    except GaitError as error:
+        raise GaitError(f"{raw.path}: {error}") from None
     notes = [*raw.notes, *filter(None, [selection.note])]
 
     measured = np.flatnonzero(selection.selected & ~computed & ~unlabelled)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 
 @dataclass(frozen=True)
-class Event:
+class GaitEvent:
     """Gait event stored in the file by the laboratory."""
 
     label: str  # as stored, e.g. "Foot Strike", "Foot Off"
@@ -32,7 +32,7 @@ class Recording:
     visible: NDArray[np.bool_]  # (T, M)
     rate_hz: float  # camera frames per second
     first_frame: int = 1  # number of frame 0 in the file (laboratories count from 1)
-    events: tuple[Event, ...] = ()
+    events: tuple[GaitEvent, ...] = ()
     # other points of the file, as stored but without prefix: model outputs, unlabelled, other subjects'
     unused_labels: tuple[str, ...] = ()
     # joint centres and other *positions* computed by the laboratory's model (LHJC, LFEP, LKJC, ...):

@@ -26,7 +26,7 @@ from typing import IO, Any
 import numpy as np
 
 from gait.capture.raw_recording import RawRecording, check_raw_recording
-from gait.capture.recording import Event
+from gait.capture.recording import GaitEvent
 from gait.errors import GaitError
 
 resource: ModuleType | None
@@ -100,7 +100,7 @@ class _SandboxedReader:
             self.stop()
         if "error" in content:
             raise GaitError(content["error"])
-        events = tuple(Event(**event) for event in content.pop("events"))
+        events = tuple(GaitEvent(**event) for event in content.pop("events"))
         for name in ("listed_outputs", "modeled_markers"):
             content[name] = frozenset(content[name])
         for name in ("labels", "event_subjects", "notes"):
@@ -245,7 +245,7 @@ def serve() -> None:
         os.dup2(null, stream)
     null_stream = os.fdopen(null, "wb")
     root = Path(sys.executable).anchor
-    import gait.capture.file_formats  # noqa: F401  (here, so that it does not count for the timeout of a file)
+    import gait.capture.formats  # noqa: F401  (here, so that it does not count for the timeout of a file)
 
     answers.write(_READY)
     answers.flush()
@@ -268,12 +268,15 @@ def serve() -> None:
 
 def _parse(path: Path, memory: int) -> tuple[dict[str, Any], np.ndarray[Any, np.dtype[np.float64]]]:
     """Return description and positions of a file; if it cannot be read, the description has the key "error"."""
-    from gait.capture.file_formats import READERS
+    from gait.capture.formats import file_format
 
     nothing = np.empty((0, 0, 3))
     try:
         with _memory_limit(memory):
-            raw = READERS[path.suffix.lower()](path)
+            known = file_format(path)
+            if known is None:
+                raise GaitError(f"{path}: is not a recording.")
+            raw = known.read(path)
             check_raw_recording(raw)
     except GaitError as error:
         return {"error": str(error)}, nothing

@@ -31,8 +31,8 @@ def select_subject(
     names: Sequence[PointLabel],
     candidate: NDArray[np.bool_],
     num_visible: NDArray[np.int_],
-    subject: str | None,
-    path: object,
+    subject_index: int | None = None,
+    subject_prefix: str | None = None,
 ) -> SubjectSelection:
     """Select one subject among the label prefixes of a file.
 
@@ -40,9 +40,9 @@ def select_subject(
         names: labels of the points (P).
         candidate: which points may be markers, (P,).
         num_visible: number of frames in which each point is visible, (P,).
-        subject: label prefix or number (from 1) of the subject; None selects the one with most known markers, then
-            most samples.
-        path: the file, for error messages.
+        subject_index: number of the subject, from 1; ignored if the file has one subject.
+        subject_prefix: label prefix of the subject, which may also be an object. With neither, the subject with most
+            known markers, then most samples, is selected.
 
     Raises:
         GaitError: the file has no such subject.
@@ -59,26 +59,25 @@ def select_subject(
         max(prefixes, key=lambda prefix: counts[prefix])
     ]
     chosen = max(subjects, key=lambda prefix: counts[prefix])
-    if subject is not None:
-        wanted = subject.strip().rstrip(":_")
-        by_prefix = [prefix for prefix in prefixes if prefix.rstrip("_.-").casefold() == wanted.casefold() and prefix]
-        if wanted.isdigit() and 1 <= int(wanted) <= len(subjects):
-            chosen = subjects[int(wanted) - 1]
-        elif by_prefix:
-            chosen = by_prefix[0]
-        elif wanted.isdigit() and len(subjects) == 1:  # a trial with this subject only
-            chosen = subjects[0]
-        else:
-            raise GaitError(
-                f"{path}: has no such subject; it has {len(subjects)}: give a number up to {len(subjects)} or "
-                "the label prefix of the subject."
-            )
+    requested: list[str] = []
+    if subject_prefix is not None:
+        wanted = subject_prefix.strip().rstrip(":_").casefold()
+        requested = [prefix for prefix in prefixes if prefix and prefix.rstrip("_.-").casefold() == wanted]
+    elif subject_index is not None:
+        requested = [each for k, each in enumerate(subjects, 1) if k == subject_index or len(subjects) == 1]
+    if requested:
+        chosen = requested[0]
+    elif subject_index is not None or subject_prefix is not None:
+        raise GaitError(
+            f"has no such subject; it has {len(subjects)}: give a number up to {len(subjects)} or the label prefix of "
+            "the subject."
+        )
     # Next to a single subject with a prefix, points without prefix are the subject's: model outputs, extra markers.
     single = len(subjects) == 1 and counts.get("", (0, 0))[0] < _MIN_SUBJECT_MARKERS
     selected = np.array([name.prefix == chosen or (single and not name.prefix) for name in names], dtype=bool)
     note = ""
     if len(subjects) > 1 and chosen in subjects:
-        reason = "as requested" if subject is not None else "the one with most markers"
+        reason = "as requested" if requested else "the one with most markers"
         note = f"Subject {subjects.index(chosen) + 1} of {len(subjects)} in the file is read ({reason})."
     elif len(prefixes) > 1 and any(prefix for prefix in prefixes if prefix != chosen):
         note = "The file also has points of other subjects or objects, which are ignored."

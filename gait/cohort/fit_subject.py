@@ -158,11 +158,10 @@ def _fit_recordings(
     """Fit all usable recordings together; call ``record_failure`` for each of the others."""
     model_path = find_model(settings, subject.model_file)
     body = _load_body(model_path, model_path.stat().st_mtime_ns, subject.constrained_model, settings.device)
-    number = None if subject.subject_index is None else str(subject.subject_index)
     recordings: dict[Path, Recording] = {}
     for path in subject.trials:
         try:
-            recordings[path] = read_recording(path, subject=number)
+            recordings[path] = read_recording(path, subject_index=subject.subject_index)
         except (GaitError, OSError) as error:
             record_failure(path, error)
     if not recordings:

@@ -4,13 +4,12 @@ from gait.synthetic.cohort import make_cohort, parse_subject_name, write_recordi
 from gait.synthetic.pathologies import PATHOLOGY_NAMES, Pathology, make_pathology
 from gait.synthetic.recording_files import ground_truth_path, read_ground_truth, write_recording
 from gait.synthetic.subject import SyntheticSubject, make_subject
-from gait.synthetic.trial import GaitEvent, SyntheticTrial, make_trial
+from gait.synthetic.trial import SyntheticTrial, make_trial
 from gait.synthetic.virtual_markers import NO_ERRORS, MeasurementErrors, SimulatedMarkers, record_markers
 
 __all__ = [
     "NO_ERRORS",
     "PATHOLOGY_NAMES",
-    "GaitEvent",
     "MeasurementErrors",
     "Pathology",
     "SimulatedMarkers",

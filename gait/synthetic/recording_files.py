@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from gait.body.body import Body
 from gait.body.marker_layout import MarkerLayout
 from gait.body.pose_sequence import PoseSequence
+from gait.capture.recording import GaitEvent
 from gait.errors import GaitError
-from gait.synthetic.trial import GaitEvent, SyntheticTrial
+from gait.synthetic.trial import SyntheticTrial
 from gait.synthetic.virtual_markers import PLUG_IN_GAIT_39, MeasurementErrors, SimulatedMarkers, record_markers
 
 _FIELDS = ("poses", "betas", "translation_m", "joints_m")

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from gait.body.body import Body
 from gait.body.pose_sequence import PoseSequence
 from gait.body.skeleton import NUM_BODY_JOINTS, Joint, joint_indices
+from gait.capture.recording import GaitEvent
 from gait.synthetic.foot_rollover import extract_sole
 from gait.synthetic.gait_pattern import GaitPattern, make_healthy_pattern
 from gait.synthetic.leg_kinematics import (
@@ -36,15 +37,6 @@ Vector = NDArray[np.float64]
 RATE_HZ = 100.0
 
 
-@dataclass(frozen=True)
-class GaitEvent:
-    """Initial contact or foot off of one foot."""
-
-    label: str  # "Foot Strike" or "Foot Off", as in C3D files
-    side: str  # "left" or "right"
-    time_s: float  # from the first frame
-
-
 @dataclass(frozen=True, eq=False)
 class SyntheticTrial:
     """One trial with its ground truth. Coordinates: metres, y up, floor at y = 0."""
@@ -54,7 +46,7 @@ class SyntheticTrial:
     seed: int
     heading_rad: float  # walking direction, from +z towards +x
     ground_truth: PoseSequence
-    events: tuple[GaitEvent, ...]  # in temporal order
+    events: tuple[GaitEvent, ...]  # "Foot Strike" and "Foot Off" in temporal order, from the first frame
     pattern: GaitPattern  # with the pathology
 
     def vertices(self, body: Body, frames: slice | NDArray[np.intp] = slice(None)) -> NDArray[np.float32]:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gait.body.skeleton import Joint
+from gait.capture.formats import RECORDING_SUFFIXES
 from gait.errors import GaitError
 from gait.explaining.vertex_attribution import joint_influence, to_vertices
 from gait.motion.pose_files import POSES_FILE
@@ -26,7 +27,6 @@ from gait.viewing.scene import Scene
 from gait.viewing.viewer_backend import LoadedNetwork, MethodInfo, ViewerBackend
 
 NETWORK_ENDINGS = (".ckpt", ".pt", ".pth")
-_RECORDING_ENDINGS = (".c3d", ".trc")
 SPEEDS = (0.1, 0.25, 0.5, 1.0, 2.0)
 _FLY_M_S, _TURN_DEG_S = 2.0, 60.0
 _MAX_LISTED = 2000  # trials per folder
@@ -96,7 +96,7 @@ class ViewerState:
             self.list_folder(path)
         elif path.is_dir() or (path.is_file() and is_fitted_trial(path.parent)):
             self.open_trial(path)
-        elif path.suffix.lower() in _RECORDING_ENDINGS:
+        elif path.suffix.lower() in RECORDING_SUFFIXES:
             self.jobs.report_error(
                 f"{path}: this is a marker recording; fit a body to it with shape_optimizer.py first."
             )

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from gait.capture import Recording, read_recording
-from gait.capture.c3d import read_c3d
+from gait.capture.formats.c3d import read_c3d
 from gait.capture.units import infer_unit
 from gait.capture.up_axis import UpAxis, infer_up_axis, is_mirrored, rotation_to_y_up
 from gait.errors import GaitError
@@ -273,25 +273,30 @@ def test_select_subject_reads_the_one_with_most_markers(two_subjects):
     assert {"P1", "P2", "*98", "LHipAngles", "LASI"} <= set(recording.unused_labels)
 
 
-@pytest.mark.parametrize("subject", ["Bob", "bob", "Bob:", "1"])
+@pytest.mark.parametrize(
+    "subject",
+    [{"subject_prefix": "Bob"}, {"subject_prefix": "bob"}, {"subject_prefix": "Bob:"}, {"subject_index": 1}],
+)
 def test_select_subject_by_prefix_or_number(two_subjects, subject):
-    recording = read_recording(two_subjects, subject=subject)
+    recording = read_recording(two_subjects, **subject)
     assert recording.labels == LABELS[:-3]
     np.testing.assert_allclose(recording.positions_m, stick_figure()[:, :-3], atol=2e-6)
     assert any("Subject 1 of 2" in note for note in recording.notes)
 
 
-@pytest.mark.parametrize("subject", ["Carl", "3", "0", ""])
+@pytest.mark.parametrize(
+    "subject", [{"subject_prefix": "Carl"}, {"subject_prefix": ""}, {"subject_index": 3}, {"subject_index": 0}]
+)
 def test_select_subject_refuses_unknown_subject(two_subjects, subject):
     with pytest.raises(GaitError, match=r"two\.c3d: has no such subject; it has 2") as error:
-        read_recording(two_subjects, subject=subject)
+        read_recording(two_subjects, **subject)
     assert not any(word in str(error.value) for word in ("Bob", "Ann"))
 
 
 def test_select_subject_ignores_number_in_single_subject_file(tmp_path):
     """The number applies to all trials of a subject, including files with this subject only."""
     path = write_c3d(tmp_path / "alone.c3d", [f"Ann:{label}" for label in LABELS], z_up(stick_figure()) * 1000)
-    assert read_recording(path, subject="2").labels == LABELS
+    assert read_recording(path, subject_index=2).labels == LABELS
 
 
 def test_select_subject_without_prefix_next_to_object(tmp_path):
@@ -433,7 +438,7 @@ def test_missing_file_folder_and_extension_are_refused(tmp_path):
     (tmp_path / "folder.c3d").mkdir()
     with pytest.raises(GaitError, match=r"folder\.c3d: is a folder"):
         read_recording(tmp_path / "folder.c3d")
-    with pytest.raises(GaitError, match=r"\.c3d, \.trc, \.json"):
+    with pytest.raises(GaitError, match=r"\.c3d, \.json, \.trc"):
         read_recording(tmp_path / "walk.fbx")
 
 
@@ -502,7 +507,7 @@ def test_read_c3d_error_contains_message_of_ezc3d(tmp_path, monkeypatch):
     def refuse(*_args, **_kwargs):
         raise RuntimeError("Parameter type unrecognized:\n iostream error")
 
-    monkeypatch.setattr("gait.capture.c3d.ezc3d.c3d", refuse)
+    monkeypatch.setattr("gait.capture.formats.c3d.ezc3d.c3d", refuse)
     with pytest.raises(GaitError, match=r"walk\.c3d: ezc3d cannot read .*Parameter type unrecognized: iostream error"):
         read_c3d(path)
 

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from gait.capture import Subject, read_cohort
+from gait.cohort.cohort_file import Subject, read_cohort
 from gait.errors import GaitError
 
 

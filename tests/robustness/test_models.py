@@ -15,7 +15,7 @@ import torch
 from gait.body.constraints_file import read_constraints
 from gait.body.model_file import load_body
 from gait.body.vposer import load_vposer
-from gait.capture import read_cohort
+from gait.cohort.cohort_file import read_cohort
 from gait.errors import GaitError
 from gait.files import safe_pickle
 from gait.files.safe_pickle import read_array_dict

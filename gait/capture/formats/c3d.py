@@ -18,9 +18,10 @@ import ezc3d
 import numpy as np
 from numpy.typing import NDArray
 
+from gait.capture.file_format import FileFormat
 from gait.capture.marker_names import split_prefixes, strip_label
 from gait.capture.raw_recording import RawRecording, mask_missing
-from gait.capture.recording import Event
+from gait.capture.recording import GaitEvent
 from gait.errors import GaitError
 
 _BLOCK = 512
@@ -128,7 +129,7 @@ def _first_number(group: Mapping[str, Any], key: str) -> float:
         return 0.0
 
 
-def _events(group: Mapping[str, Any]) -> tuple[tuple[Event, ...], tuple[str, ...]]:
+def _events(group: Mapping[str, Any]) -> tuple[tuple[GaitEvent, ...], tuple[str, ...]]:
     """Return the events sorted by time, and the subject of each ("" if the file gives none)."""
     tables: list[NDArray[np.float64]] = []
     for number in ("", "2", "3", "4"):
@@ -155,7 +156,7 @@ def _events(group: Mapping[str, Any]) -> tuple[tuple[Event, ...], tuple[str, ...
         if np.isfinite(time_s):
             found.append(
                 (
-                    Event(text_of("LABELS", k), _side(text_of("CONTEXTS", k), text_of("LABELS", k)), time_s),
+                    GaitEvent(text_of("LABELS", k), _side(text_of("CONTEXTS", k), text_of("LABELS", k)), time_s),
                     text_of("SUBJECTS", k),
                 )
             )
@@ -261,9 +262,7 @@ def _check_structure(path: Path) -> _Layout:
 
     word_bytes = 4 if scale < 0 else 2
     frame_bytes = (4 * points + analog_words) * word_bytes
-    frames = _frames(parameters, first, last, number("POINT", "FRAMES", 0))
-    if isinstance(frames, str):
-        raise damaged(frames)
+    frames = _frames(damaged, parameters, first, last, number("POINT", "FRAMES", 0))
     if frames is None:
         frames = max(last - first + 1, (size - start) // frame_bytes)
     if (needed := frames * frame_bytes) > size - start:
@@ -275,8 +274,14 @@ def _check_structure(path: Path) -> _Layout:
     return _Layout(frames, points, tuple(notes))
 
 
-def _frames(parameters: Mapping[tuple[str, str], _Parameter], first: int, last: int, stated: float) -> int | str | None:
-    """Return the number of frames, None if no field counts them, or an error text if two counts disagree.
+def _frames(
+    damaged: Callable[[str], GaitError],
+    parameters: Mapping[tuple[str, str], _Parameter],
+    first: int,
+    last: int,
+    stated: float,
+) -> int | None:
+    """Return the number of frames, None if no field counts them; raise an error if two counts disagree.
 
     A header counts to 65535. For a longer recording, POINT:FRAMES is a float, or TRIAL:ACTUAL_START_FIELD and
     ACTUAL_END_FIELD have two words each (the lower one first), or the file size gives the number.
@@ -285,13 +290,15 @@ def _frames(parameters: Mapping[tuple[str, str], _Parameter], first: int, last: 
     if stated not in (0, counted) and (
         last < _MAX_HEADER_FRAMES or stated < _MAX_HEADER_FRAMES or stated != int(stated)
     ):
-        return f"its header counts {counted} frames, its parameters {stated:g}"
+        raise damaged(f"its header counts {counted} frames, its parameters {stated:g}")
     if last < _MAX_HEADER_FRAMES or stated > _MAX_HEADER_FRAMES:
         return int(stated or counted)
     ends = [parameters.get(("TRIAL", f"ACTUAL_{end}_FIELD"), _NONE).words for end in ("START", "END")]
     if all(len(words) == 2 for words in ends):
         begin, end = (words[0] + (words[1] << 16) for words in ends)
-        return end - begin + 1 if end > begin else f"its trial starts at frame {begin} and ends at {end}"
+        if end <= begin:
+            raise damaged(f"its trial starts at frame {begin} and ends at {end}")
+        return end - begin + 1
     return None
 
 
@@ -386,3 +393,6 @@ def _parameter(data: bytes, at: int, kind: int, count: int, processor: int) -> _
     if kind == 4 and count:
         return _Parameter(count, _real(data, at, processor))
     return _Parameter(count, data[at] if kind == 1 and count else 0.0)
+
+
+FORMAT = FileFormat("c3d", "C3D", (".c3d",), read_c3d)

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from gait.capture.file_format import FileFormat
 from gait.capture.raw_recording import RawRecording, check_density, mask_missing
 from gait.errors import GaitError
 
@@ -148,3 +149,6 @@ def _number(text: str) -> float:
     """Return a number of the header, 0 if there is none."""
     value = _coordinate(text)
     return value if value is not None and np.isfinite(value) else 0.0
+
+
+FORMAT = FileFormat("trc", "TRC", (".trc",), read_trc)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from gait.capture.file_format import FileFormat
 from gait.capture.raw_recording import RawRecording, check_density, mask_missing
 from gait.errors import GaitError
 
@@ -97,3 +98,6 @@ def _position(path: Path, frame: str, label: str, value: Any) -> list[float]:
             return [float(number) if abs(number) <= _MAX_NUMBER else np.nan for number in numbers]
     name = label.rpartition(":")[2]
     raise GaitError(f"{path}, frame {frame}: marker {name} must be [x, y, z] in metres or null.")
+
+
+FORMAT = FileFormat("marker_json", "marker JSON", (".json",), read_marker_json)

@@ -1,0 +1,19 @@
+"""What a file format of recordings consists of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from gait.capture.raw_recording import RawRecording
+
+
+@dataclass(frozen=True)
+class FileFormat:
+    """One file format of recordings."""
+
+    name: str
+    title: str  # for a person, e.g. "C3D"
+    suffixes: tuple[str, ...]  # lower case, with the dot
+    read: Callable[[Path], RawRecording]  # raises GaitError if the file is missing, damaged or of another format
