@@ -86,6 +86,11 @@ def parse(
         parser.error(str(error))
 
 
+def part(arguments: Any, kind: type[SomeArguments]) -> SomeArguments:
+    """Return the part of a command's arguments that one of its base classes declares, as an object of that class."""
+    return kind(**{each.name: getattr(arguments, each.name) for each in fields(kind)})  # type: ignore[arg-type]
+
+
 def parser_of(arguments: type, about: str, *, prog: str | None = None) -> argparse.ArgumentParser:
     """Return the argparse parser of an arguments dataclass; its namespace holds only the flags that are given."""
     example, _, description = about.partition("\n\n")

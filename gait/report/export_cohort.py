@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from gait.body.skeleton import HEAD_TO_FEET
@@ -22,6 +21,7 @@ from gait.explaining.group_attribution import (
     compare_groups,
 )
 from gait.explaining.methods import METHODS, find_method
+from gait.explaining.options import ExplainOptions
 from gait.explaining.trained_network import TrainedNetwork, load_trained_network
 from gait.files.atomic_write import atomic_file
 from gait.kinematics.gait_cycle import PERCENT, average_gait_cycles
@@ -29,32 +29,11 @@ from gait.learning.fold_result import FoldResult, read_results
 from gait.motion.dataset import GaitDataset
 from gait.motion.dataset_spec import DatasetSpec, dataset_hash
 from gait.report.cohort_figure import draw_cohort_figure
+from gait.report.export_trial import ExportResult
 
 NETWORKS = ("mlp", "transformer")
 REPRESENTATIVE, MOST_UNCERTAIN = "representative", "most_uncertain"
 """Values of the column ``role``."""
-
-
-@dataclass(frozen=True)
-class CohortSettings:
-    """Which networks and trials are explained, and how."""
-
-    trained: Path  # the save folder of a training
-    poses: Path  # the save folder of shape_optimizer.py
-    method: str | None  # the default of the network if None
-    rule: str | None  # of the method lrp
-    stride: int | None  # frames between explained windows; by the cost of the method if None
-    body_file: Path | None = None  # of poses that come without joints
-    pose_rate_hz: float | None = None
-
-
-@dataclass(frozen=True)
-class CohortExportResult:
-    """Messages of a cohort export."""
-
-    lines: tuple[str, ...]  # to print
-    problems: tuple[str, ...]  # one message per excluded fold
-    notes: tuple[str, ...]  # messages on excluded trials and subjects
 
 
 def attribution_file(export: Path, network: str) -> Path:
@@ -62,13 +41,19 @@ def attribution_file(export: Path, network: str) -> Path:
     return Path(export) / f"attribution_subjects_{network}.csv"
 
 
-def export_cohort(settings: CohortSettings, export: Path) -> CohortExportResult:
+def export_cohort(trained: Path, poses: Path, export: Path, options: ExplainOptions) -> ExportResult:
     """Explain every subject with the network that was not trained on it, and write tables and figures of the cohort.
+
+    Args:
+        trained: the save folder of a training.
+        poses: the save folder of shape_optimizer.py.
+        export: output folder; created if missing.
+        options: the method, and how the trials are read.
 
     Raises:
         GaitError: there is no training or there are no poses, or a file cannot be written.
     """
-    trained = Path(settings.trained)
+    trained = Path(trained)
     if not trained.is_dir():
         raise GaitError(f"{trained}: no such folder; name the save folder of a training.")
     lines: list[str] = []
@@ -82,7 +67,7 @@ def export_cohort(settings: CohortSettings, export: Path) -> CohortExportResult:
             continue
         found = True
         try:
-            lines += _export_network(network, results, settings, Path(export), problems, notes)
+            lines += _export_network(network, results, trained, poses, Path(export), options, problems, notes)
         except GaitError as error:
             problems.append(str(error))
     if not found:
@@ -94,26 +79,26 @@ def export_cohort(settings: CohortSettings, export: Path) -> CohortExportResult:
         )
     if not lines:
         raise GaitError(problems[0])
-    return CohortExportResult(tuple(lines), tuple(problems), tuple(dict.fromkeys(notes)))
+    return ExportResult(tuple(lines), tuple(problems), tuple(dict.fromkeys(notes)))
 
 
 def _export_network(
     kind: str,
     results: tuple[FoldResult, ...],
-    settings: CohortSettings,
+    trained: Path,
+    poses: Path,
     export: Path,
+    options: ExplainOptions,
     problems: list[str],
     notes: list[str],
 ) -> Iterator[str]:
     first = results[0]
-    source = DatasetSpec(
-        settings.poses, first.frame_rate_hz, first.window_length, settings.body_file, settings.pose_rate_hz
-    )
+    source = DatasetSpec(poses, first.frame_rate_hz, first.window_length, options.body_file, options.pose_rate_hz)
     dataset = source.load()
     notes += dataset.problems
     if first.data_sha256 and dataset_hash(dataset) != first.data_sha256:
         notes.append(
-            f"{settings.poses}: not the poses that the {kind} was trained and tested on; predictions are of those "
+            f"{poses}: not the poses that the {kind} was trained and tested on; predictions are of those "
             "poses, attributions of these."
         )
     subjects: list[SubjectAttribution] = []
@@ -123,14 +108,15 @@ def _export_network(
         try:
             if not first.same_experiment(result):
                 raise GaitError(f"fold {result.fold.index} of the {kind} was trained with other flags; excluded.")
-            network = load_trained_network(settings.trained / f"fold{result.fold.index}" / f"{kind}.ckpt")
-            method = settings.method or network.methods[0]
+            network = load_trained_network(trained / f"fold{result.fold.index}" / f"{kind}.ckpt")
+            (one,) = options.each_method(network)
+            method = one.method or ""
             signed = find_method(network.network, method).signed
-            subjects += _explain_subjects(network, method, result, dataset, settings, notes)
+            subjects += _explain_subjects(network, one, result, dataset, notes)
         except GaitError as error:
             problems.append(str(error))
     if not subjects:
-        raise GaitError(problems[-1] if problems else f"{settings.poses}: no subject of the trained folds is in it.")
+        raise GaitError(problems[-1] if problems else f"{poses}: no subject of the trained folds is in it.")
     comparison = compare_groups(subjects)
     correct = sum(subject.correct for subject in subjects)
     title = f"Attribution of the {'MLP' if kind == 'mlp' else kind}, {len(subjects)} subjects"
@@ -156,10 +142,9 @@ def _export_network(
 
 def _explain_subjects(
     network: TrainedNetwork,
-    method: str,
+    options: ExplainOptions,
     result: FoldResult,
     dataset: GaitDataset,
-    settings: CohortSettings,
     notes: list[str],
 ) -> Iterator[SubjectAttribution]:
     predictions = result.evaluation.by_subject()
@@ -167,8 +152,8 @@ def _explain_subjects(
         cycles = []
         for trial in (trial for trial in dataset.trials if trial.subject_id == subject):
             attribution = explain_trial(
-                network.network, trial, network.window_length, method,
-                baseline=network.mean_window, rule=settings.rule, stride=settings.stride,
+                network.network, trial, network.window_length, options.method or "",
+                baseline=network.mean_window, rule=options.rule, stride=options.stride,
             )  # fmt: skip
             cycles.append(average_gait_cycles(attribution.values, trial.joints_m, trial.rate_hz))
         if not cycles:

@@ -7,19 +7,21 @@ has its own folder, and ``methods.png`` compares them; the segments of a split t
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from gait.body.body import Body
+from gait.body.model_file import load_body
 from gait.body.pose_sequence import PoseSequence
 from gait.body.skeleton import BODY_JOINTS, display_name
 from gait.errors import GaitError
 from gait.explaining.attribution_files import SavedAttribution, write_cycles, write_explanation, write_frames
 from gait.explaining.explain_trial import explain_trial
 from gait.explaining.methods import METHODS
+from gait.explaining.options import ExplainOptions
 from gait.explaining.prepare_trial import prepare_trial
 from gait.explaining.trained_network import TrainedNetwork
 from gait.explaining.vertex_attribution import joint_influence, to_vertices
@@ -51,35 +53,31 @@ _NUM_NAMED_JOINTS = 3  # in the terminal summary
 
 
 @dataclass(frozen=True)
-class ExportSettings:
-    """How trials are explained and rendered."""
-
-    methods: tuple[str, ...]  # at least one of METHODS
-    rule: str | None  # of the method lrp; its default if None
-    stride: int | None  # frames between explained windows; by the cost of the method if None
-    bodies: BodyModelLocator  # where body models are searched
-    body: Body | None = None  # of poses that come without joints
-    pose_rate_hz: float | None = None  # likewise
-    arguments: Mapping[str, Any] = field(default_factory=dict)  # of the command, stored in the files
-
-
-@dataclass(frozen=True)
-class TrialExportResult:
-    """Messages of a trial export."""
+class ExportResult:
+    """Messages of an export."""
 
     lines: tuple[str, ...]  # to print
     problems: tuple[str, ...] = ()  # one message per segment or method that failed
     notes: tuple[str, ...] = ()  # messages on what could not be rendered
 
 
-def export_trial(network: TrainedNetwork, folder: Path, settings: ExportSettings, export: Path) -> TrialExportResult:
+def export_trial(
+    network: TrainedNetwork,
+    folder: Path,
+    export: Path,
+    options: ExplainOptions,
+    bodies: BodyModelLocator,
+    arguments: Mapping[str, Any] | None = None,
+) -> ExportResult:
     """Explain a trial and write its files and figures.
 
     Args:
         network: the network to explain.
         folder: folder of a fitted trial.
-        settings: methods and body models.
         export: output folder; created if missing.
+        options: methods, and how the trial is read.
+        bodies: where body models are searched.
+        arguments: of the command, stored in the files.
 
     Raises:
         GaitError: the trial cannot be read, all its segments are shorter than a window, no method can explain the
@@ -93,52 +91,61 @@ def export_trial(network: TrainedNetwork, folder: Path, settings: ExportSettings
     if folder.is_file():
         folder = folder.parent
     segments = find_pose_folders(folder) or (folder,)
-    results: list[TrialExportResult] = []
+    results: list[ExportResult] = []
     problems: list[str] = []
     for segment in segments:
         try:
-            results.append(
-                _export_segment(network, segment, settings, export if len(segments) == 1 else export / segment.name)
-            )
+            target = export if len(segments) == 1 else export / segment.name
+            results.append(_export_segment(network, segment, target, options, bodies, arguments or {}))
         except GaitError as error:
             problems.append(str(error))
     if not results:
         raise GaitError(problems[0])
-    return TrialExportResult(
+    return ExportResult(
         tuple(line for one in results for line in one.lines),
         (*problems, *(line for one in results for line in one.problems)),
         tuple(dict.fromkeys(line for one in results for line in one.notes)),
     )
 
 
-def _export_segment(network: TrainedNetwork, folder: Path, settings: ExportSettings, export: Path) -> TrialExportResult:
-    sequence = read_poses(folder, body=settings.body, rate_hz=settings.pose_rate_hz)
+def _export_segment(
+    network: TrainedNetwork,
+    folder: Path,
+    export: Path,
+    options: ExplainOptions,
+    bodies: BodyModelLocator,
+    arguments: Mapping[str, Any],
+) -> ExportResult:
+    body = None if options.body_file is None else load_body(options.body_file)
+    sequence = read_poses(folder, body=body, rate_hz=options.pose_rate_hz)
     trial = prepare_trial(folder, sequence.joints_m, sequence.rate_hz, network)
     name = printable(parse_trial_id(folder))
-    explained, problems = _explain_by_methods(network, trial, settings)
+    explained, problems = _explain_by_methods(network, trial, options)
     notes: list[str] = []
     body_renderer = None
     try:
-        body_renderer = _BodyRenderer(sequence, settings)
+        if body is None or body.sha256 != sequence.model_sha256:
+            body = bodies.load_for(sequence)
+        body_renderer = _BodyRenderer(sequence, body)
     except GaitError as error:
         notes.append(f"{name}: {error}")
     probability = explained[0].attribution.trial_probability
     prediction = f"{prediction_text(probability)} ({_network_summary(network, trial)})"
     summary = [f"{name}: {prediction}"]
-    several_methods = len(settings.methods) > 1
+    several_methods = options.all_methods
     for data in explained:
         target = export / data.attribution.method if several_methods else export
-        bodies = None
+        renders = None
         if body_renderer is not None:
             try:
-                bodies = body_renderer.render_phases(data)
+                renders = body_renderer.render_phases(data)
             except RenderingUnavailableError as error:
                 notes.append(str(error))
                 body_renderer = None
         lines = [prediction[0].upper() + prediction[1:], *_reading_notes(data)]
-        page = draw_explanation_figure(data, name, lines, bodies, notes[-1] if notes else "")
+        page = draw_explanation_figure(data, name, lines, renders, notes[-1] if notes else "")
         explanation = SavedAttribution(
-            parse_trial_id(folder), data.attribution, network.file.name, network.sha256, settings.arguments,
+            parse_trial_id(folder), data.attribution, network.file.name, network.sha256, arguments,
             package_versions("torch", "numpy"),
         )  # fmt: skip
         write_explanation(target, explanation)
@@ -150,25 +157,25 @@ def _export_segment(network: TrainedNetwork, folder: Path, settings: ExportSetti
         lines = [prediction[0].upper() + prediction[1:], _SCALES_DIFFER]
         _write(export / METHODS_FILE, draw_methods_figure(explained, f"{name}: all methods", lines))
     summary.append(f"written: {printable(str(export))}")
-    return TrialExportResult(tuple(summary), tuple(problems), tuple(notes))
+    return ExportResult(tuple(summary), tuple(problems), tuple(notes))
 
 
 def _explain_by_methods(
-    network: TrainedNetwork, trial: Trial, settings: ExportSettings
+    network: TrainedNetwork, trial: Trial, options: ExplainOptions
 ) -> tuple[list[AttributionFigureData], list[str]]:
     """Explain by each method; return the attributions and one message per method that failed. One must succeed."""
     explained, problems = [], []
-    for method in settings.methods:
-        alone = len(settings.methods) == 1
+    for one in options.each_method(network):
+        assert one.method is not None
         try:
             attribution = explain_trial(
-                network.network, trial, network.window_length, method, baseline=network.mean_window,
-                rule=settings.rule if method == "lrp" or alone else None, stride=settings.stride,
+                network.network, trial, network.window_length, one.method, baseline=network.mean_window,
+                rule=one.rule, stride=one.stride,
             )  # fmt: skip
         except GaitError as error:
             problems.append(str(error))
             continue
-        explained.append(AttributionFigureData(attribution, trial.joints_m, METHODS[method].title))
+        explained.append(AttributionFigureData(attribution, trial.joints_m, METHODS[one.method].title))
     if not explained:
         raise GaitError(problems[0])
     return explained, problems
@@ -183,10 +190,7 @@ _SCALES_DIFFER = (
 class _BodyRenderer:
     """Renderer of the body of a trial, coloured by attribution."""
 
-    def __init__(self, sequence: PoseSequence, settings: ExportSettings):
-        body = settings.body
-        if body is None or body.sha256 != sequence.model_sha256:
-            body = settings.bodies.load_for(sequence)
+    def __init__(self, sequence: PoseSequence, body: Body):
         self._sequence = sequence
         self._mesh_builder = MeshBuilder(body, sequence)
         self._weights = joint_influence(body, sequence.betas)

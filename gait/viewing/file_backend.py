@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -11,8 +11,9 @@ from gait.explaining.attribution import TrialAttribution
 from gait.explaining.explain_trial import explain_trial
 from gait.explaining.faithfulness import patch_scores, perturbation_curves, random_patch_scores
 from gait.explaining.methods import METHODS, explain_windows
+from gait.explaining.options import ExplainOptions, NetworkSource
 from gait.explaining.prepare_trial import prepare_trial
-from gait.explaining.trained_network import TrainedNetwork, load_trained_network
+from gait.explaining.trained_network import TrainedNetwork
 from gait.learning.trainer import window_probabilities
 from gait.motion.pose_files import read_poses
 from gait.motion.windows import WindowDataset
@@ -33,32 +34,20 @@ _DELETION_WINDOWS, _DELETION_STEPS, _RANDOM_ORDERS = 8, 10, 3  # size of the fai
 
 
 @dataclass(frozen=True)
-class StateDictInfo:
-    """Properties that a state dict of the original implementation does not store; see ``load_trained_network``."""
-
-    window_length: int | None = None
-    rate_hz: float | None = None
-    pose_heads: int | None = None
-    classifier_heads: int | None = None
-
-
-@dataclass(frozen=True)
 class FileBackend:
     """Implements ``ViewerBackend`` on files."""
 
     bodies: BodyModelLocator
-    state_dict: StateDictInfo = StateDictInfo()
-    rule: str | None = None  # of LRP; its default if None
-    pose_rate_hz: float | None = None  # frame rate of poses in JSON or text files
-    stride: int | None = None  # frames between explained windows; chosen by the cost of the method if None
+    source: NetworkSource = field(default_factory=NetworkSource)
+    options: ExplainOptions = field(default_factory=ExplainOptions)
 
     def load_trial(self, folder: Path) -> LoadedTrial:
         """Load a fitted trial."""
-        return load_trial(folder, self.bodies, self.pose_rate_hz)
+        return load_trial(folder, self.bodies, self.options.pose_rate_hz)
 
     def load_network(self, file: Path) -> LoadedNetwork:
         """Load a network from a checkpoint or a state dict."""
-        loaded = load_trained_network(file, **vars(self.state_dict))
+        loaded = self.source.load(file)
         length, rate_hz = loaded.window_length, loaded.rate_hz
         return LoadedNetwork(
             file=file,
@@ -78,7 +67,7 @@ class FileBackend:
         self, network: LoadedNetwork, trial: LoadedTrial, method: str, progress: ProgressCallback
     ) -> TrialAttribution:
         """Compute the attribution of a whole trial."""
-        loaded = _trained_network(network)
+        loaded, options = _trained_network(network), self.options.with_method(method)
         prepared = prepare_trial(trial.folder, trial.sequence.joints_m, trial.rate_hz, loaded)
         return explain_trial(
             loaded.network,
@@ -86,8 +75,8 @@ class FileBackend:
             loaded.window_length,
             method,
             baseline=loaded.mean_window,
-            rule=self.rule if method == "lrp" else None,
-            stride=self.stride,
+            rule=options.rule,
+            stride=options.stride,
             progress=progress,
         )
 
@@ -107,7 +96,7 @@ class FileBackend:
         prepared = prepare_trial(trial.folder, trial.sequence.joints_m, trial.rate_hz, loaded)
         all_windows = WindowDataset([prepared], loaded.window_length)
         chosen = torch.linspace(0, len(all_windows) - 1, min(len(all_windows), _DELETION_WINDOWS)).round().long()
-        windows, rule = all_windows.batch(chosen), self.rule if method == "lrp" else None
+        windows, rule = all_windows.batch(chosen), self.options.with_method(method).rule
         result = explain_windows(loaded.network, windows, method, baseline=loaded.mean_window, rule=rule)
         scores = [patch_scores(result.values, result.logits, signed=result.signed)]
         scores += [random_patch_scores(windows, seed) for seed in range(_RANDOM_ORDERS)]

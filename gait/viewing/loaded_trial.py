@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from gait.body.body import Body
 from gait.body.model_file import load_body
 from gait.body.pose_sequence import PoseSequence
+from gait.cli.arguments import argument
 from gait.errors import GaitError
 from gait.files.safe_pickle import read_array_dict
 from gait.kinematics.gait_events import GaitEvents, detect_gait_events
@@ -71,11 +72,15 @@ def is_fitted_trial(folder: Path) -> bool:
 
 @dataclass(frozen=True)
 class BodyModelLocator:
-    """Folder of the body models, and the default model for poses that do not name theirs."""
+    """Where body models are, and which one belongs to poses that do not name theirs."""
 
-    folder: Path
-    model: str  # file name of the default
-    unconstrained: bool = False  # use the free kinematic tree even for poses of the constrained one
+    model_folder: Path = argument(
+        Path("data/SUPR"), "folder of the body models", flag="--base_folder", aliases=("--model_folder",)
+    )
+    default_model: str = argument(
+        "open_neutral.npz", "body model of poses that do not name theirs", flag="--model", aliases=("--body_model",)
+    )
+    unconstrained: bool = argument(False, "free kinematic tree, even for poses of the constrained one")
 
     def load_default(self) -> Body:
         """Load the default model.
@@ -83,7 +88,7 @@ class BodyModelLocator:
         Raises:
             GaitError: it cannot be read.
         """
-        return _load_cached(self.folder / self.model, constrained=False)
+        return _load_cached(self.model_folder / self.default_model, constrained=False)
 
     def load_for(self, sequence: PoseSequence) -> Body:
         """Load the body model that the poses were fitted with, or the default if they do not name one.
@@ -91,12 +96,12 @@ class BodyModelLocator:
         Raises:
             GaitError: the model is missing, or the poses belong to another one.
         """
-        name = Path(sequence.model_file).name or self.model
-        file = self.folder / name
+        name = Path(sequence.model_file).name or self.default_model
+        file = self.model_folder / name
         if not file.is_file():
             raise GaitError(
-                f"No skin: the poses belong to the body model {name}, which is not in {self.folder}; put it there to "
-                "see the skin, or name its folder with --base_folder."
+                f"No skin: the poses belong to the body model {name}, which is not in {self.model_folder}; put it "
+                "there to see the skin, or name its folder with --base_folder."
             )
         body = _load_cached(file, constrained=sequence.constrained and not self.unconstrained)
         if sequence.model_sha256 and body.sha256 != sequence.model_sha256:

@@ -16,6 +16,7 @@ import pytest
 from gait.body.skeleton import Joint
 from gait.errors import GaitError
 from gait.explaining import explain_trial as explain_trial_module
+from gait.explaining.options import ExplainOptions
 from gait.learning.architecture import MLPArchitecture
 from gait.motion.pose_files import read_poses, write_json_frames, write_npz
 from gait.viewing.attribution_overlay import AttributionOverlay
@@ -106,7 +107,7 @@ def test_trial_of_20000_frames_opens_within_memory(folder: Path, tmp_path: Path)
         joints_m=np.tile(short.joints_m, (times, 1, 1))[:20_000] + shift[:, None],
     )
     network = write_network(tmp_path / "mlp.ckpt")
-    state = ViewerState(FileBackend(BODIES, stride=64))
+    state = ViewerState(FileBackend(BODIES, options=ExplainOptions(stride=64)))
     state.open_trial(long)
     state.open_network(network)
     state.request_explanation()

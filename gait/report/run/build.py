@@ -15,6 +15,7 @@ from typing import TypeVar
 from gait.errors import GaitError
 from gait.explaining.attribution import TrialAttribution
 from gait.explaining.attribution_files import EXPLANATION_FILE, read_explanation
+from gait.explaining.options import ExplainOptions
 from gait.explaining.trained_network import load_trained_network
 from gait.files.atomic_write import atomic_file
 from gait.files.step_cache import StepCache, StepOutput, digest
@@ -23,8 +24,8 @@ from gait.motion.dataset import Trial
 from gait.motion.dataset_spec import DatasetSpec
 from gait.motion.pose_files import POSES_FILE
 from gait.motion.trial_paths import HEALTHY, SICK
-from gait.report.export_cohort import NETWORKS, REPRESENTATIVE, CohortSettings, attribution_file, export_cohort
-from gait.report.export_trial import FIGURE_FILE, ExportSettings, export_trial
+from gait.report.export_cohort import NETWORKS, REPRESENTATIVE, attribution_file, export_cohort
+from gait.report.export_trial import FIGURE_FILE, export_trial
 from gait.report.run.fit_summary import read_cohort_fits
 from gait.report.run.model import ComparisonVideo, NetworkSection, RunReport, TrialSection
 from gait.report.run.page import run_page, viewer_commands
@@ -194,8 +195,7 @@ def _with_attribution(network: NetworkSection, settings: RunSettings, steps: _St
     figure, table = export / f"cohort_{kind}.png", attribution_file(export, kind)
 
     def explain_cohort() -> tuple[StepOutput, Sequence[str], bool]:
-        cohort = CohortSettings(folder, settings.poses, None, None, settings.stride)
-        result = export_cohort(cohort, export)
+        result = export_cohort(folder, settings.poses, export, ExplainOptions(stride=settings.stride))
         return StepOutput(result.lines, result.notes), result.problems, True
 
     sources = [
@@ -261,9 +261,9 @@ def _explain_chosen_trial(
     folder = settings.export / f"{network.kind}_{choice.label}"
 
     def explain() -> tuple[StepOutput, Sequence[str], bool]:
+        options = ExplainOptions(stride=_TRIAL_STRIDE)
         trained = load_trained_network(choice.network)
-        export = ExportSettings(trained.methods[:1], None, _TRIAL_STRIDE, settings.bodies)
-        result = export_trial(trained, choice.trial.folder, export, folder)
+        result = export_trial(trained, choice.trial.folder, folder, options, settings.bodies)
         # A repetition may succeed in rendering what failed now.
         return StepOutput(result.lines, result.notes), result.problems, not result.notes
 

@@ -1,0 +1,99 @@
+"""What a command can say about a network and its explanation; the fields are the flags and the settings alike."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from gait.cli.arguments import ArgumentError, argument, positive_number, whole_number
+from gait.explaining.methods import METHODS, MLP_RULES, TRANSFORMER_RULES
+from gait.explaining.trained_network import TrainedNetwork, load_trained_network
+
+_RULES = tuple(sorted({*MLP_RULES, *TRANSFORMER_RULES}))
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkSource:
+    """A network's file, and what a state dict of the original implementation does not store."""
+
+    network: Path | None = argument(
+        None, "checkpoint, or state dict of the original implementation", aliases=("--checkpoint",), metavar="FILE"
+    )
+    window_length: int | None = argument(
+        None, "window length of a state dict without metadata", flag="--interval_size", aliases=("--window_length",),
+        type=whole_number, metavar="FRAMES",
+    )  # fmt: skip
+    frame_rate_hz: float | None = argument(
+        None, "frame rate of a state dict without metadata (default 100)", flag="--frame_rate",
+        aliases=("--network_frame_rate",), type=positive_number, metavar="HZ",
+    )  # fmt: skip
+    pose_heads: int | None = argument(
+        None, "heads of the frame encoder of a state dict without metadata (transformer)", flag="--pfe_head",
+        aliases=("--frame_heads",), type=whole_number, metavar="N",
+    )  # fmt: skip
+    classifier_heads: int | None = argument(
+        None, "heads of its window classifier", flag="--fc_head", aliases=("--window_heads",), type=whole_number,
+        metavar="N",
+    )  # fmt: skip
+
+    def load(self, file: Path | None = None) -> TrainedNetwork:
+        """Read the network, or another file with the same assumptions; errors as in ``load_trained_network``."""
+        path = file or self.network
+        if path is None:
+            raise ArgumentError("name a --network")
+        return load_trained_network(
+            path,
+            window_length=self.window_length,
+            rate_hz=self.frame_rate_hz,
+            pose_heads=self.pose_heads,
+            classifier_heads=self.classifier_heads,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExplainOptions:
+    """How trials are read and explained.
+
+    A rule without a method selects ``lrp``, unless all methods are asked for.
+
+    Raises:
+        ArgumentError: options that contradict each other.
+    """
+
+    method: str | None = argument(
+        None, "explanation method (default: the most faithful one of the network)", choices=tuple(sorted(METHODS))
+    )
+    all_methods: bool = argument(False, "explain by every method that the network supports")
+    rule: str | None = argument(
+        None, "rule of --method lrp: epsilon, published (MLP); attnlrp, cp (transformer)", flag="--lrp_rule",
+        choices=_RULES,
+    )  # fmt: skip
+    stride: int | None = argument(
+        None, "frames between explained windows (default: by the cost of the method)", aliases=("--explain_stride",),
+        type=whole_number, metavar="FRAMES",
+    )  # fmt: skip
+    body_file: Path | None = argument(None, "body model of poses in JSON or text files", flag="--body", metavar="FILE")
+    pose_rate_hz: float | None = argument(
+        None, "frame rate of poses in JSON or text files", flag="--pose_rate", aliases=("--pose_frame_rate",),
+        type=positive_number, metavar="HZ",
+    )  # fmt: skip
+
+    def __post_init__(self) -> None:
+        if (self.body_file is None) != (self.pose_rate_hz is None):
+            raise ArgumentError("--body and --pose_rate belong together: poses without joints need both")
+        if self.all_methods and self.method is not None:
+            raise ArgumentError("--all_methods includes every method; omit --method")
+        if self.rule is not None and not self.all_methods:
+            if self.method not in (None, "lrp"):
+                raise ArgumentError(f"--lrp_rule {self.rule} is for --method lrp, not for {self.method}")
+            object.__setattr__(self, "method", "lrp")
+
+    def each_method(self, network: TrainedNetwork) -> tuple[ExplainOptions, ...]:
+        """Return these options with each method to run on a network: all, the one asked for, or the default."""
+        names = network.methods if self.all_methods else (self.method or network.methods[0],)
+        return tuple(self.with_method(name) for name in names)
+
+    def with_method(self, method: str) -> ExplainOptions:
+        """Return these options with another method, and the rule only if that method has rules."""
+        rule = self.rule if method == "lrp" else None
+        return replace(self, method=method, all_methods=False, rule=rule)
