@@ -11,8 +11,8 @@ from __future__ import annotations
 import sys
 
 from gait.cli.arguments import whole_number
-from gait.learning.architecture import MLPArchitecture
 from gait.learning.cross_validation import run_training_script
+from gait.learning.networks.mlp import MLPArchitecture
 from gait.learning.training_arguments import TrainingArguments, make_training_parser, to_training_arguments
 
 LAYERS = (256, 512, 256, 64)

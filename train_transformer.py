@@ -11,10 +11,9 @@ from __future__ import annotations
 import sys
 
 from gait.cli.arguments import whole_number
-from gait.learning.architecture import TransformerArchitecture
 from gait.learning.cross_validation import run_training_script
+from gait.learning.networks.transformer import MAX_TOKENS, TransformerArchitecture
 from gait.learning.training_arguments import TrainingArguments, make_training_parser, to_training_arguments
-from gait.learning.transformer import MAX_TOKENS
 
 FRAME_SUBSAMPLING = 4
 

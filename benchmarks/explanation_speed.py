@@ -23,7 +23,9 @@ from gait.body.model_file import load_body
 from gait.errors import GaitError
 from gait.explaining.explain_trial import explain_trial
 from gait.explaining.methods import lrp_rules, supported_methods
-from gait.learning.architecture import Architecture, MLPArchitecture, TransformerArchitecture
+from gait.learning.network import Architecture
+from gait.learning.networks.mlp import MLPArchitecture
+from gait.learning.networks.transformer import TransformerArchitecture
 from gait.motion.dataset import AcquisitionInfo, Trial
 from gait.synthetic import make_subject, make_trial
 

@@ -32,7 +32,8 @@ from bench_args import benchmark_parser, values
 from bench_output import load_average, provenance, publish
 from torch import Tensor, nn
 
-from gait.learning.architecture import MLPArchitecture, TransformerArchitecture
+from gait.learning.networks.mlp import MLPArchitecture
+from gait.learning.networks.transformer import TransformerArchitecture
 from gait.learning.reference_transformer import ReferenceTransformer
 
 

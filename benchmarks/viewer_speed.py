@@ -33,8 +33,8 @@ from bench_output import load_average, provenance, publish
 
 from gait.body.model_file import load_body
 from gait.body.skeleton import BODY_JOINTS, NUM_BODY_JOINTS, Joint
-from gait.learning.architecture import MLPArchitecture
 from gait.learning.checkpoint import Checkpoint, save_checkpoint
+from gait.learning.networks.mlp import MLPArchitecture
 from gait.motion.common_frame import NORMALIZATION
 from gait.motion.pose_files import write_npz
 from gait.synthetic.subject import make_subject

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from gait.learning.transformer import GaitTransformer
+from gait.learning.networks.transformer import GaitTransformer
 
 
 def attention(network: GaitTransformer, windows: Tensor) -> tuple[Tensor, Tensor]:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from gait.learning.mlp import MultiMLP, SequentialMLP
+from gait.learning.networks.mlp import MultiMLP, SequentialMLP
 
 EPSILON = 1e-6
 """ε of the ε-rule; so small that it absorbs almost no relevance."""

@@ -21,10 +21,20 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from gait.learning.transformer import GaitTransformer, TokenEncoder
+from gait.learning.networks.transformer import GaitTransformer, TokenEncoder
 
 Rule = Literal["attnlrp", "cp"]
 RULES: tuple[Rule, ...] = ("attnlrp", "cp")
+
+
+def attnlrp(network: GaitTransformer, windows: Tensor) -> tuple[Tensor, Tensor]:
+    """Return AttnLRP's relevance (N, L, J, 3) of windows (N, L, J, 3) for the logits, and the logits (N,)."""
+    return lrp_transformer(network, windows, "attnlrp")
+
+
+def cp_lrp(network: GaitTransformer, windows: Tensor) -> tuple[Tensor, Tensor]:
+    """Return CP-LRP's relevance (N, L, J, 3) of windows (N, L, J, 3) for the logits, and the logits (N,)."""
+    return lrp_transformer(network, windows, "cp")
 
 
 def lrp_transformer(network: GaitTransformer, windows: Tensor, rule: Rule = "attnlrp") -> tuple[Tensor, Tensor]:

@@ -20,7 +20,7 @@ from gait.explaining.lrp_mlp import EPSILON, PUBLISHED_EPSILON, lrp_epsilon, lrp
 from gait.explaining.lrp_transformer import RULES as TRANSFORMER_RULES
 from gait.explaining.lrp_transformer import lrp_transformer
 from gait.explaining.occlusion import PATCH_FRAMES, occlusion
-from gait.learning.transformer import GaitTransformer
+from gait.learning.networks.transformer import GaitTransformer
 
 MLP_RULES = ("epsilon", "published")
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from gait.errors import GaitError
 from gait.explaining.methods import supported_methods
 from gait.learning.checkpoint import Checkpoint, load_network
-from gait.learning.transformer import GaitTransformer
+from gait.learning.networks import find_network
 
 DEFAULT_RATE_HZ = 100.0
 """Frame rate assumed for a state dict without metadata; the default of training."""
@@ -36,8 +36,8 @@ class TrainedNetwork:
 
     @property
     def title(self) -> str:
-        """Display name of the type of network."""
-        return "transformer" if isinstance(self.network, GaitTransformer) else "MLP"
+        """Display name of the type of network, within a sentence."""
+        return find_network(self.network).title
 
 
 def load_trained_network(

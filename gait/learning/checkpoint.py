@@ -16,8 +16,9 @@ from gait.errors import GaitError
 from gait.files.atomic_write import atomic_file
 from gait.files.safe_torch_load import OpaqueObject, read_tensor_file
 from gait.learning import old_names
-from gait.learning.architecture import Architecture, MLPArchitecture, architecture_from_dict, infer_architecture
 from gait.learning.legacy_module import module_heads, module_weights
+from gait.learning.network import Architecture
+from gait.learning.networks import architecture_from_dict, infer_architecture
 
 FORMAT = "gait network"
 FORMAT_VERSION = 2
@@ -92,11 +93,7 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
 
 
 def load_network(
-    path: str | Path,
-    *,
-    pose_heads: int | None = None,
-    classifier_heads: int | None = None,
-    window_length: int | None = None,
+    path: str | Path, *, window_length: int | None = None, **sizes: int | None
 ) -> tuple[nn.Module, Checkpoint | None]:
     """Read a network from a checkpoint, or from weights that have the published names.
 
@@ -105,9 +102,8 @@ def load_network(
 
     Args:
         path: the file.
-        pose_heads: heads of a transformer's first level; needed only for a state dict, which does not contain them.
-        classifier_heads: heads of its second level, likewise.
         window_length: frames that the network must accept; not checked if None.
+        sizes: that a state dict does not contain, e.g. ``pose_heads`` and ``classifier_heads`` of a transformer.
 
     Returns:
         The network on the CPU in evaluation mode, and the checkpoint, or None for weights without metadata.
@@ -123,14 +119,11 @@ def load_network(
             _check_window_length(checkpoint.window_length, window_length)
             return checkpoint.build_network(), checkpoint
         if isinstance(content, OpaqueObject):
-            heads = module_heads(content)
-            pose_heads = pose_heads or heads.get("feature_extractor.transformer_encoder.layers.0.self_attn")
-            classifier_heads = classifier_heads or heads.get("feature_merger.transformer_encoder.layers.0.self_attn")
+            sizes |= {f"{layer}.num_heads": heads for layer, heads in module_heads(content).items()}
             content = module_weights(content)
         weights = {str(name): value for name, value in content.items() if isinstance(value, Tensor)}
-        architecture = infer_architecture(weights, pose_heads=pose_heads, classifier_heads=classifier_heads)
-        if isinstance(architecture, MLPArchitecture):
-            _check_window_length(architecture.window_length, window_length)
+        architecture = infer_architecture(weights, **sizes)
+        _check_window_length(getattr(architecture, "window_length", None), window_length)
         return _build_network(architecture, weights), None
 
 
@@ -143,8 +136,8 @@ def _prefix_errors(path: Path) -> Iterator[None]:
         raise GaitError(f"{path}: {str(error).removeprefix(f'{path}: ')}") from None
 
 
-def _check_window_length(length: int, required: int | None) -> None:
-    if required not in (None, length):
+def _check_window_length(length: int | None, required: int | None) -> None:
+    if None not in (length, required) and length != required:
         raise GaitError(f"a network for windows of {length} frames, not of {required}.")
 
 

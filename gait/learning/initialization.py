@@ -13,13 +13,18 @@ biases only. There each layer's output is centred and scaled.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
 from gait.learning.feed_forward import feed_forward
-from gait.learning.transformer import GaitTransformer, TokenEncoder
 from gait.motion.windows import WindowDataset
+
+if TYPE_CHECKING:
+    from gait.learning.networks.transformer import GaitTransformer, TokenEncoder
 
 NUM_WINDOWS = 256
 """Number of training windows from which the statistics are computed."""
@@ -38,41 +43,13 @@ _CLS_SCALE = 0.03
 """Factor on the CLS token including its positional encoding. Layer normalisation keeps only its direction."""
 
 
-def initialize_from_data(network: nn.Module, windows: WindowDataset, seed: int) -> None:
-    """Remove, in place, the part of the network's representations that is the same for all windows.
+def standardize_linear_layers(network: nn.Module, joints: Tensor) -> None:
+    """Give the output of each linear layer, one after another, mean 0 and standard deviation 1.
 
     Args:
-        network: with random weights, on the CPU.
-        windows: of the training subjects.
-        seed: for the choice of windows.
+        network: with random weights; changed in place.
+        joints: (N, L, J, 3) windows of training subjects.
     """
-    chosen = torch.randperm(len(windows), generator=torch.Generator().manual_seed(seed))[:NUM_WINDOWS].sort().values
-    joints = windows.batch(chosen)
-    was_training = network.training
-    network.eval()
-    with torch.no_grad():
-        if isinstance(network, GaitTransformer):
-            _initialize_transformer(network, joints)
-        else:
-            _initialize_linear_layers(network, joints)
-    network.train(was_training)
-
-
-def _initialize_transformer(network: GaitTransformer, joints: Tensor) -> None:
-    extractor, merger = network.feature_extractor, network.feature_merger
-    joint_positions, frame_positions = 1 + torch.arange(joints.shape[2]), 1 + torch.arange(joints.shape[1])
-    extractor.input_embedding.weight *= _JOINT_GAIN
-    frames = _initialize_level(extractor, joints.flatten(0, 1), joint_positions)
-    embedding = merger.input_embedding
-    embedding.weight *= _FRAME_STD / _std(linear(frames, embedding.weight))
-    embedding.bias.zero_()
-    in_windows = frames.unflatten(0, joints.shape[:2])
-    _scale_scores(merger, in_windows, frame_positions)
-    _initialize_level(merger, in_windows, frame_positions)
-
-
-def _initialize_linear_layers(network: nn.Module, joints: Tensor) -> None:
-    """Give the output of each linear layer, one after another, mean 0 and standard deviation 1."""
 
     def standardize_output(layer: nn.Module, _: object, values: Tensor) -> Tensor:
         assert isinstance(layer, nn.Linear)
@@ -89,6 +66,43 @@ def _initialize_linear_layers(network: nn.Module, joints: Tensor) -> None:
     finally:
         for hook in hooks:
             hook.remove()
+
+
+def initialize_from_data(
+    network: nn.Module,
+    windows: WindowDataset,
+    seed: int,
+    initialize: Callable[[Any, Tensor], None] = standardize_linear_layers,
+) -> None:
+    """Remove, in place, the part of the network's representations that is the same for all windows.
+
+    Args:
+        network: with random weights, on the CPU.
+        windows: of the training subjects.
+        seed: for the choice of windows.
+        initialize: of this kind of network, ``Network.initialize``.
+    """
+    chosen = torch.randperm(len(windows), generator=torch.Generator().manual_seed(seed))[:NUM_WINDOWS].sort().values
+    joints = windows.batch(chosen)
+    was_training = network.training
+    network.eval()
+    with torch.no_grad():
+        initialize(network, joints)
+    network.train(was_training)
+
+
+def initialize_transformer(network: GaitTransformer, joints: Tensor) -> None:
+    """Centre and scale both levels of a transformer, given windows (N, L, J, 3), in place."""
+    extractor, merger = network.feature_extractor, network.feature_merger
+    joint_positions, frame_positions = 1 + torch.arange(joints.shape[2]), 1 + torch.arange(joints.shape[1])
+    extractor.input_embedding.weight *= _JOINT_GAIN
+    frames = _initialize_level(extractor, joints.flatten(0, 1), joint_positions)
+    embedding = merger.input_embedding
+    embedding.weight *= _FRAME_STD / _std(linear(frames, embedding.weight))
+    embedding.bias.zero_()
+    in_windows = frames.unflatten(0, joints.shape[:2])
+    _scale_scores(merger, in_windows, frame_positions)
+    _initialize_level(merger, in_windows, frame_positions)
 
 
 def _initialize_level(level: TokenEncoder, rows: Tensor, positions: Tensor) -> Tensor:

@@ -29,6 +29,7 @@ from gait.learning.distributed import ProcessGroup
 from gait.learning.fold_result import Epoch, FoldResult, fold_as_dict, read_result, result_file, save_result
 from gait.learning.initialization import initialize_from_data
 from gait.learning.metrics import as_json, estimate_metrics
+from gait.learning.networks import NETWORKS
 from gait.learning.predictions import Predictions
 from gait.learning.trainer import Progress, Trainer, mean_window, window_probabilities
 from gait.learning.training_arguments import TrainingArguments
@@ -250,7 +251,7 @@ def _train(task: FoldTask, processes: ProcessGroup, progress: Progress | None) -
     training, evaluation = windows_of(train_subjects, args.mirror), windows_of(fold.evaluation)
     torch.manual_seed(settings.seed)
     network = args.architecture.build()
-    initialize_from_data(network, training, settings.seed)
+    initialize_from_data(network, training, settings.seed, NETWORKS[args.network].initialize)
     trainer = Trainer(
         network,
         training,

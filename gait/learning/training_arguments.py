@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from gait.cli.arguments import number_or_nan, positive_number, result_folder, whole_number
-from gait.learning.architecture import Architecture
+from gait.learning.network import Architecture
 from gait.learning.trainer import TrainingSettings
 from gait.motion.dataset_spec import DatasetSpec
 

@@ -26,12 +26,12 @@ from gait.explaining.trained_network import TrainedNetwork, load_trained_network
 from gait.files.atomic_write import atomic_file
 from gait.kinematics.gait_cycle import PERCENT, average_gait_cycles
 from gait.learning.fold_result import FoldResult, read_results
+from gait.learning.networks import NETWORKS
 from gait.motion.dataset import GaitDataset
 from gait.motion.dataset_spec import DatasetSpec, dataset_hash
 from gait.report.cohort_figure import draw_cohort_figure
 from gait.report.export_trial import ExportResult
 
-NETWORKS = ("mlp", "transformer")
 REPRESENTATIVE, MOST_UNCERTAIN = "representative", "most_uncertain"
 """Values of the column ``role``."""
 
@@ -119,7 +119,7 @@ def _export_network(
         raise GaitError(problems[-1] if problems else f"{poses}: no subject of the trained folds is in it.")
     comparison = compare_groups(subjects)
     correct = sum(subject.correct for subject in subjects)
-    title = f"Attribution of the {'MLP' if kind == 'mlp' else kind}, {len(subjects)} subjects"
+    title = f"Attribution of the {NETWORKS[kind].title}, {len(subjects)} subjects"
     summary = [
         f"{correct} of {len(subjects)} classified correctly, each by the network of the fold that was not trained on "
         "the subject.",

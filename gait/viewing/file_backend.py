@@ -22,7 +22,6 @@ from gait.viewing.normative_stride import compute_normative_stride
 from gait.viewing.viewer_backend import LoadedNetwork, MethodInfo, ProgressCallback
 
 _BATCH_SIZE = 64  # windows
-_KINDS = {"MLP": "MLP network", "transformer": "transformer network"}
 _DESCRIPTIONS = {
     "lrp": "redistributes the logit backwards through the network, layer by layer, to joints and frames",
     "attention": "attention weights: what the network attends to, without a sign for sick or healthy",
@@ -51,7 +50,7 @@ class FileBackend:
         length, rate_hz = loaded.window_length, loaded.rate_hz
         return LoadedNetwork(
             file=file,
-            title=f"{_KINDS.get(loaded.title, loaded.title)} ({'/'.join(file.resolve().parts[-2:])})",
+            title=f"{loaded.title} network ({'/'.join(file.resolve().parts[-2:])})",
             notes=(f"windows of {length} frames at {rate_hz:g} Hz ({length / rate_hz:.2f} s)", _training_note(loaded)),
             window_length=length,
             rate_hz=rate_hz,

@@ -17,8 +17,8 @@ from gait.explaining.faithfulness import (
     rank_correlation,
 )
 from gait.explaining.methods import explain_windows
-from gait.learning.architecture import MLPArchitecture, TransformerArchitecture
-from gait.learning.transformer import GaitTransformer
+from gait.learning.networks.mlp import MLPArchitecture
+from gait.learning.networks.transformer import GaitTransformer, TransformerArchitecture
 from gait.motion.common_frame import to_common_frame
 from gait.motion.dataset import AcquisitionInfo, Trial
 from tests.helpers.motion_cases import stick_figure

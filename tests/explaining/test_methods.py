@@ -13,7 +13,8 @@ from gait.explaining.attention import attention
 from gait.explaining.lrp_mlp import lrp_epsilon, lrp_published
 from gait.explaining.lrp_transformer import RULES, lrp_logits, lrp_transformer
 from gait.explaining.methods import METHODS, default_method, explain_windows, supported_methods, unattributed_fraction
-from gait.learning.architecture import MLPArchitecture, TransformerArchitecture
+from gait.learning.networks.mlp import MLPArchitecture
+from gait.learning.networks.transformer import TransformerArchitecture
 from gait.learning.reference_transformer import ReferenceTransformer
 
 MLP = MLPArchitecture("sequential_mlp", 6, (16, 8), (12, 5))

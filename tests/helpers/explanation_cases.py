@@ -10,8 +10,10 @@ import torch
 
 from gait.body.skeleton import BODY_JOINTS, NUM_BODY_JOINTS
 from gait.explaining.attribution import TrialAttribution
-from gait.learning.architecture import Architecture, MLPArchitecture, TransformerArchitecture
 from gait.learning.checkpoint import Checkpoint, save_checkpoint
+from gait.learning.network import Architecture
+from gait.learning.networks.mlp import MLPArchitecture
+from gait.learning.networks.transformer import TransformerArchitecture
 from gait.motion.common_frame import NORMALIZATION
 
 WINDOW = 32

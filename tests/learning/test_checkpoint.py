@@ -11,8 +11,9 @@ from adopt import ADOPT
 from torch import nn
 
 from gait.errors import GaitError
-from gait.learning.architecture import MLPArchitecture, TransformerArchitecture
 from gait.learning.checkpoint import Checkpoint, load_checkpoint, load_network, save_checkpoint
+from gait.learning.networks.mlp import MLPArchitecture
+from gait.learning.networks.transformer import TransformerArchitecture
 from tests.helpers.body_files import RunsCode
 
 TRANSFORMER = TransformerArchitecture(8, 4, 2, 1, 16)

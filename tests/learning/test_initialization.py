@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 import torch
 
-from gait.learning.architecture import MLPArchitecture, TransformerArchitecture
-from gait.learning.initialization import initialize_from_data
-from gait.learning.mlp import to_sequential_weights
+from gait.learning.initialization import initialize_from_data, initialize_transformer
+from gait.learning.networks import find_network
+from gait.learning.networks.mlp import MLPArchitecture, to_sequential_weights
+from gait.learning.networks.transformer import TransformerArchitecture
 from gait.motion.dataset import AcquisitionInfo, Trial
 from gait.motion.windows import WindowDataset
 from tests.helpers.motion_cases import stick_figure
@@ -55,7 +56,7 @@ def varying_fraction(vectors):
 def test_initialize_from_data_makes_windows_differ(windows):
     joints = windows.batch(torch.arange(len(windows)))
     before, after = build_network().eval(), build_network().eval()
-    initialize_from_data(after, windows, seed=1)
+    initialize_from_data(after, windows, 1, find_network(after).initialize)
     assert varying_fraction(encode_windows(before, joints)) < 0.05
     assert varying_fraction(encode_windows(after, joints)) > 0.9
     assert varying_fraction(encode_frames(before, joints).flatten(0, 1)) < 0.2
@@ -71,14 +72,14 @@ def test_initialize_from_data_reduces_the_noise_of_dropout(windows):
         return float(draws.std(0).square().mean().sqrt() / differences)
 
     before, after = build_network(), build_network()
-    initialize_from_data(after, windows, seed=1)
+    initialize_from_data(after, windows, 1, find_network(after).initialize)
     assert noise_ratio(before) > 5
     assert noise_ratio(after) < 1
 
 
 def test_initialize_from_data_standardizes_the_attention_output(windows):
     network = build_network().eval()
-    initialize_from_data(network, windows, seed=1)
+    initialize_from_data(network, windows, 1, find_network(network).initialize)
     joints = windows.batch(torch.arange(len(windows)))
     extractor, merger = network.feature_extractor, network.feature_merger
     for level, rows in ((extractor, joints.flatten(0, 1)), (merger, encode_frames(network, joints))):
@@ -97,7 +98,7 @@ def test_initialize_from_data_standardizes_the_attention_output(windows):
 
 def test_initialize_from_data_changes_only_constants_and_scales(windows):
     before, after = build_network(), build_network()
-    initialize_from_data(after, windows, seed=1)
+    initialize_from_data(after, windows, 1, find_network(after).initialize)
     initial, final = before.state_dict(), after.state_dict()
     assert initial.keys() == final.keys()
     layer = "transformer_encoder.layers.0"
@@ -125,9 +126,9 @@ def test_initialize_from_data_changes_only_constants_and_scales(windows):
 
 def test_initialize_from_data_depends_on_the_seed_only_and_keeps_the_training_mode(windows):
     network_a, network_b = build_network(), build_network()
-    initialize_from_data(network_a, windows, seed=1)
+    initialize_from_data(network_a, windows, 1, find_network(network_a).initialize)
     torch.rand(5)  # the state of torch's global generator must not matter
-    initialize_from_data(network_b, windows, seed=1)
+    initialize_from_data(network_b, windows, 1, find_network(network_b).initialize)
     assert network_a.training
     for name, values in network_a.state_dict().items():
         assert torch.equal(values, network_b.state_dict()[name]), name
@@ -138,9 +139,8 @@ def test_initialize_from_data_with_constant_joints_keeps_weights_finite(windows,
     network = build_network()
     standing = make_random_trial(0)
     standing.joints_m[:] = standing.joints_m[0]
-    initialize_from_data(
-        network, WindowDataset([replace(standing, joints_m=standing.joints_m[:frames])], LENGTH), seed=1
-    )
+    short = WindowDataset([replace(standing, joints_m=standing.joints_m[:frames])], LENGTH)
+    initialize_from_data(network, short, 1, initialize_transformer)
     assert all(values.abs().max() < 100 for values in network.state_dict().values())
 
 
@@ -164,7 +164,7 @@ def test_initialize_from_data_standardizes_each_layer_of_a_perceptron(windows):
     torch.manual_seed(3)
     network = PERCEPTRON.build()
     assert varying_fraction(layer_outputs(network, joints)[-1]) < 0.05
-    initialize_from_data(network, windows, seed=1)
+    initialize_from_data(network, windows, 1, find_network(network).initialize)
     layers = layer_outputs(network, joints)
     assert len(layers) == 7
     for values in layers:
@@ -179,7 +179,7 @@ def test_initialize_from_data_is_equal_for_both_names_of_a_perceptron(windows):
     sequential = replace(PERCEPTRON, kind="sequential_mlp").build()
     sequential.load_state_dict(to_sequential_weights(before.state_dict()))
     for network_a in (network, sequential):
-        initialize_from_data(network_a, windows, seed=1)
+        initialize_from_data(network_a, windows, 1, find_network(network_a).initialize)
     after = network.state_dict()
     for name, values in before.state_dict().items():
         if name.endswith("weight"):
@@ -194,6 +194,6 @@ def test_initialize_from_data_with_one_window_keeps_weights_finite(windows):
     initialize_from_data(
         network,
         WindowDataset([replace(make_random_trial(0), joints_m=make_random_trial(0).joints_m[:LENGTH])], LENGTH),
-        seed=1,
+        1,
     )
     assert all(values.abs().max() < 100 for values in network.state_dict().values())

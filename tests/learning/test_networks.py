@@ -9,17 +9,12 @@ import torch
 from gait.errors import GaitError
 from gait.learning import feed_forward as feed_forward_module
 from gait.learning import parallel_rows
-from gait.learning.architecture import (
-    MLPArchitecture,
-    TransformerArchitecture,
-    architecture_from_dict,
-    infer_architecture,
-)
 from gait.learning.dropout import dropout_mask
 from gait.learning.feed_forward import feed_forward
-from gait.learning.mlp import to_multi_weights, to_sequential_weights
+from gait.learning.networks import architecture_from_dict, infer_architecture
+from gait.learning.networks.mlp import MLPArchitecture, to_multi_weights, to_sequential_weights
+from gait.learning.networks.transformer import GaitTransformer, TokenEncoder, TransformerArchitecture
 from gait.learning.reference_transformer import ReferenceTransformer
-from gait.learning.transformer import GaitTransformer, TokenEncoder
 
 README_SIZES = TransformerArchitecture(64, 32, 2, 4)
 ARCHITECTURES = [TransformerArchitecture(), README_SIZES, TransformerArchitecture(6, 10, 3, 5, 33)]

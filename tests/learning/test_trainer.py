@@ -10,10 +10,12 @@ from torch import nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from gait.errors import GaitError
-from gait.learning.architecture import MLPArchitecture, TransformerArchitecture
 from gait.learning.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from gait.learning.initialization import initialize_from_data
 from gait.learning.metrics import epoch_metrics
+from gait.learning.networks import find_network
+from gait.learning.networks.mlp import MLPArchitecture
+from gait.learning.networks.transformer import TransformerArchitecture
 from gait.learning.trainer import _UNITS_PER_METRE, Trainer, TrainingSettings, mean_window, window_probabilities
 from gait.motion.common_frame import align_windows
 from gait.motion.windows import WindowDataset
@@ -60,7 +62,7 @@ def settings(**more):
 def make_trainer(architecture, training, evaluation, hyperparameters, **more):
     torch.manual_seed(hyperparameters.seed)
     network = architecture.build()
-    initialize_from_data(network, training, hyperparameters.seed)
+    initialize_from_data(network, training, hyperparameters.seed, find_network(network).initialize)
     return Trainer(network, training, evaluation, hyperparameters, **more)
 
 

@@ -22,7 +22,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageGrab, features
 
-from gait.learning.architecture import TransformerArchitecture
+from gait.learning.networks.transformer import TransformerArchitecture
 from gait.viewing.lazy_imgui import imgui
 from tests.helpers.explanation_cases import write_network
 from tests.helpers.viewing_cases import REPOSITORY, SimulatedInput, fraction_different, write_fitted_trial

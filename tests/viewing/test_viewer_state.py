@@ -17,7 +17,7 @@ from gait.body.skeleton import Joint
 from gait.errors import GaitError
 from gait.explaining import explain_trial as explain_trial_module
 from gait.explaining.options import ExplainOptions
-from gait.learning.architecture import MLPArchitecture
+from gait.learning.networks.mlp import MLPArchitecture
 from gait.motion.pose_files import read_poses, write_json_frames, write_npz
 from gait.viewing.attribution_overlay import AttributionOverlay
 from gait.viewing.background_jobs import Jobs

@@ -20,11 +20,12 @@ from gait.explaining.trained_network import load_trained_network
 from gait.files.atomic_write import atomic_file
 from gait.files.step_cache import StepCache, StepOutput, digest
 from gait.learning.fold_result import result_file
+from gait.learning.networks import NETWORKS
 from gait.motion.dataset import Trial
 from gait.motion.dataset_spec import DatasetSpec
 from gait.motion.pose_files import POSES_FILE
 from gait.motion.trial_paths import HEALTHY, SICK
-from gait.report.export_cohort import NETWORKS, REPRESENTATIVE, attribution_file, export_cohort
+from gait.report.export_cohort import REPRESENTATIVE, attribution_file, export_cohort
 from gait.report.export_trial import FIGURE_FILE, export_trial
 from gait.report.run.fit_summary import read_cohort_fits
 from gait.report.run.model import ComparisonVideo, NetworkSection, RunReport, TrialSection

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from gait.learning.fold_result import FoldResult
 from gait.learning.metrics import THRESHOLD
+from gait.learning.networks import NETWORKS
 from gait.report.run.model import NetworkSection, RunReport
 from gait.report.run.page_parts import MAX_SUBJECTS_SHOWN, anchor, subject_cell, truncate_lines
 from gait.report.training.cross_validation_summary import ClassifierSummary
@@ -26,10 +27,10 @@ def classification_section(report: RunReport) -> str:
     if not report.networks:
         return "<p>No trained network can be read.</p>"
     fold = report.networks[0].summary.folds[0]
+    described = [NETWORKS[kind].description for kind in dict.fromkeys(n.kind for n in report.networks)]
     parts = [
         f"<p>A network classifies windows of {fold.window_length / fold.frame_rate_hz:.2f} s; the probability of a "
-        "subject is the mean over all windows of all trials. The MLP (multi-layer perceptron) weights every joint of "
-        "every frame; the transformer also relates joints to each other and frames to each other (attention).</p>"
+        f"subject is the mean over all windows of all trials. {text(' '.join(described))}</p>"
     ]
     brackets = ""
     for network in report.networks:

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gait.explaining.attribution_files import SavedAttribution
+from gait.learning.networks import NETWORKS
 from gait.report.run.fit_summary import CohortFitSummary
 from gait.report.training.cross_validation_summary import CrossValidationSummary
-from gait.report.training.display_names import classifier_name
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,7 +28,7 @@ class TrialSection:
 class NetworkSection:
     """One kind of network: its classification results and its attributions."""
 
-    kind: str  # mlp or transformer
+    kind: str  # name of the network
     folder: Path  # save folder of the training
     summary: CrossValidationSummary
     per_fold: tuple[CrossValidationSummary, ...]  # the folds one by one
@@ -40,8 +40,7 @@ class NetworkSection:
     @property
     def title(self) -> str:
         """Name of the network within a sentence."""
-        name = classifier_name(self.kind)
-        return name if name.isupper() else name.lower()
+        return NETWORKS[self.kind].title
 
     def file(self, fold: int) -> Path:
         """Return the path of the trained network of a fold."""

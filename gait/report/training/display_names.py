@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from gait.learning.networks import NETWORKS
+
 _CLASSIFIERS = {
-    "transformer": "Transformer",
-    "mlp": "MLP",
     "prior_baseline": "Class prior",
     "walking_speed": "Walking speed",
     "gait_features": "Gait features",
@@ -42,7 +42,8 @@ METRICS = {
 
 def classifier_name(name: str) -> str:
     """Return the display name of a network or a baseline classifier."""
-    return _CLASSIFIERS.get(name, name.replace("_", " "))
+    title = NETWORKS[name].title if name in NETWORKS else _CLASSIFIERS.get(name, name.replace("_", " "))
+    return title[:1].upper() + title[1:]
 
 
 def name_in_sentence(name: str) -> str:
