@@ -23,7 +23,7 @@ from gait.capture.marker_names import canonical_marker, sanitize_marker_name
 from gait.capture.read_recording import read_recording
 from gait.capture.recording import Recording
 from gait.cohort.cohort_file import Subject
-from gait.cohort.fit_inputs import collect_inputs, is_same_inputs
+from gait.cohort.fit_inputs import OLD_NAMES, fit_fingerprint
 from gait.cohort.fit_settings import FitSettings, find_model, subject_folder
 from gait.cohort.trial_folder import (
     TrialResult,
@@ -36,6 +36,7 @@ from gait.cohort.trial_folder import (
 from gait.cohort.trial_outcome import TrialOutcome
 from gait.errors import GaitError, error_message
 from gait.files.atomic_write import remove_stale_temporaries
+from gait.files.fingerprint import changed_inputs
 from gait.files.folder_lock import cleanup, folder_lock
 from gait.files.package_versions import package_versions
 from gait.fitting.fit_report import FitReport, build_fit_report, format_frame_runs
@@ -59,7 +60,9 @@ def fit_subject(subject: Subject, settings: FitSettings) -> Iterator[TrialOutcom
     """
     results_folder = subject_folder(settings.save_folder, subject)
     folders = {path: trial_folder(settings.save_folder, subject, path) for path in subject.trials}
-    inputs = collect_inputs(subject, settings.expected_model_path(subject.model_file), settings.vposer, settings.repair)
+    inputs = fit_fingerprint(
+        subject, settings.expected_model_path(subject.model_file), settings.vposer, settings.repair
+    )
 
     def find_finished() -> dict[Path, TrialOutcome]:
         if settings.overwrite:
@@ -135,7 +138,7 @@ def _read_finished_report(folder: Path, inputs: dict[str, Any]) -> FitReport | N
     except GaitError:
         return None
     complete = len(report.segments) == len(find_pose_folders(folder))
-    return report if complete and is_same_inputs(content.get("inputs"), inputs) else None
+    return report if complete and not changed_inputs(content.get("inputs"), inputs, OLD_NAMES) else None
 
 
 @dataclass(frozen=True)

@@ -5,17 +5,14 @@ They are stored in ``.step_cache.json`` in the results folder.
 
 from __future__ import annotations
 
-import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
-import gait
-from gait.errors import GaitError
 from gait.files.atomic_write import atomic_file
+from gait.files.fingerprint import changed_inputs
 
 _FILE = ".step_cache.json"
 
@@ -40,58 +37,28 @@ class StepCache:
             content = {}
         self._steps: dict[str, Any] = content if isinstance(content, dict) else {}
 
-    def get(self, name: str, inputs: str, files: Iterable[Path]) -> StepOutput | None:
+    def get(self, name: str, inputs: Mapping[str, Any], files: Iterable[Path]) -> StepOutput | None:
         """Return the output of a step that is already finished with the same inputs; None if it must be done.
 
         Args:
             name: of the step.
-            inputs: the ``digest`` of its inputs.
+            inputs: its ``fingerprint``.
             files: its output files; all must exist.
         """
         step = self._steps.get(name)
-        if not isinstance(step, dict) or step.get("inputs") != inputs:
+        if not isinstance(step, dict) or changed_inputs(step.get("inputs"), inputs):
             return None
         lines, remarks = step.get("lines"), step.get("remarks")
         if not isinstance(lines, list) or not isinstance(remarks, list) or not all(file.is_file() for file in files):
             return None
         return StepOutput(tuple(map(str, lines)), tuple(map(str, remarks)))
 
-    def store(self, name: str, inputs: str, output: StepOutput) -> None:
+    def store(self, name: str, inputs: Mapping[str, Any], output: StepOutput) -> None:
         """Record a step as finished, with its output.
 
         Raises:
             GaitError: the results folder is not writable.
         """
-        self._steps[name] = {"inputs": inputs, "lines": output.lines, "remarks": output.remarks}
+        self._steps[name] = {"inputs": dict(inputs), "lines": output.lines, "remarks": output.remarks}
         with atomic_file(self._file) as partial:
             partial.write_text(json.dumps(self._steps, indent=1) + "\n", encoding="utf-8")
-
-
-def digest(files: Iterable[Path], *settings: object) -> str:
-    """Return a SHA-256 of the files' contents, the settings and the code of this package.
-
-    Raises:
-        GaitError: a file cannot be read.
-    """
-    combined = hashlib.sha256(_code_digest())
-    combined.update(repr(settings).encode())
-    for file in sorted(map(Path, files)):
-        combined.update(f"\n{file}\n".encode("utf-8", "surrogateescape"))
-        combined.update(_file_digest(file))
-    return combined.hexdigest()
-
-
-def _file_digest(file: Path) -> bytes:
-    try:
-        with file.open("rb") as stream:
-            return hashlib.file_digest(stream, "sha256").digest()
-    except OSError as error:
-        raise GaitError(f"{file}: cannot be read ({error.strerror or error}).") from None
-
-
-@cache
-def _code_digest() -> bytes:
-    combined = hashlib.sha256()
-    for file in sorted(Path(gait.__file__).parent.rglob("*.py")):
-        combined.update(_file_digest(file))
-    return combined.digest()

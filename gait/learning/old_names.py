@@ -18,7 +18,6 @@ _INPUTS = {
     "frame_rate": "frame_rate_hz",
     "mirrored windows": "mirror",
     "poses": "data_sha256",
-    "suite": "version",
     "weigh_classes": "use_class_weights",
     "window": "window_length",
 }

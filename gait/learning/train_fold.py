@@ -17,10 +17,10 @@ from typing import Any, Literal
 
 import torch
 
-import gait
 from gait.body.skeleton import BODY_JOINTS
 from gait.errors import GaitError, error_message
 from gait.files.atomic_write import atomic_file
+from gait.files.fingerprint import changed_inputs, fingerprint
 from gait.files.folder_lock import folder_lock
 from gait.files.package_versions import package_versions
 from gait.learning.baselines import baseline_predictions
@@ -145,7 +145,10 @@ class FoldTask:
             read_result(self.result_file)
         except GaitError:
             return False
-        return state.get("inputs") == self.inputs() and state.get("finished") == self.args.settings.epochs
+        return (
+            not changed_inputs(state.get("inputs"), self.inputs())
+            and state.get("finished") == self.args.settings.epochs
+        )
 
     def cleanup(self) -> None:
         """Remove the temporary files of a process that was killed during this task."""
@@ -170,22 +173,23 @@ class FoldTask:
         return replace(self, args=args)
 
     def inputs(self) -> dict[str, Any]:
-        """Return everything that decides the result of a training, except the number of epochs."""
+        """Return the fingerprint of everything that decides the result of a training, except the number of epochs."""
         args = self.args
         settings = asdict(args.settings)
         del settings["epochs"], settings["device"]
-        return {
+        return fingerprint(
+            "windows",
+            "training",
             **{f"architecture.{name}": value for name, value in args.architecture.as_dict().items()},
             **settings,
-            "window_length": args.window_length,
-            "stride": args.stride,
-            "frame_rate_hz": args.dataset.rate_hz,
-            "mirror": args.mirror,
-            "k_folds": self.fold.count,
-            "evaluation_subjects": list(self.fold.evaluation),
-            "data_sha256": self.data_sha256,
-            "version": gait.__version__,
-        }
+            window_length=args.window_length,
+            stride=args.stride,
+            frame_rate_hz=args.dataset.rate_hz,
+            mirror=args.mirror,
+            k_folds=self.fold.count,
+            evaluation_subjects=list(self.fold.evaluation),
+            data_sha256=self.data_sha256,
+        )
 
 
 def run_fold(
@@ -368,11 +372,9 @@ def _resumable_checkpoint(task: FoldTask, inputs: Mapping[str, Any]) -> Checkpoi
         return None
     checkpoint = load_checkpoint(path)
     state = checkpoint.training_state or {}
-    before = state.get("inputs", {})
-    changed = [name for name in inputs.keys() | before.keys() if inputs.get(name) != before.get(name)]
-    if changed:
+    if changed := changed_inputs(state.get("inputs", {}), inputs):
         raise GaitError(
-            f"{path}: was trained with other settings ({', '.join(sorted(changed))} changed), so --resume cannot "
+            f"{path}: was trained with other settings ({', '.join(changed)} changed), so --resume cannot "
             "continue it; give the same settings, or omit --resume to train from the start."
         )
     epochs = task.args.settings.epochs

@@ -164,7 +164,7 @@ def test_results_with_old_keys_are_finished(one_trial, settings):
     (outcome,) = fitted(one_trial, settings)
     path = settings.save_folder / "healthy/anna/walk1/fit_report.json"
     old_keys = {
-        **{"trial": "gait", "marker_layout_file": "constraint_file", "version": "suite"},
+        **{"trial": "gait", "marker_layout_file": "constraint_file"},
         **{"segments": "parts", "gap_filled_frames": "bridged_frames", "excluded_frames": "left_out_frames"},
         **{"marker_errors": "faults", "placement_offset_mm": "offset_mm", "undetermined_joints": "unobserved_joints"},
     }
@@ -173,6 +173,8 @@ def test_results_with_old_keys_are_finished(one_trial, settings):
         for new, old in old_keys.items():
             if new in values:
                 values[old] = values.pop(new)
+    del content["inputs"]["stages"]
+    content["inputs"]["suite"] = "0.1.0"
     path.write_text(json.dumps(content), encoding="utf-8")
     (again,) = fit_cohort([one_trial], settings)
     assert (again.state, again.report) == ("already finished", outcome.report)

@@ -18,8 +18,6 @@ import pytest
 from PIL import Image
 
 from gait.body.marker_placement import plug_in_gait_layout
-from gait.errors import GaitError
-from gait.files.step_cache import StepCache, StepOutput, digest
 from gait.fitting.fit_report import FitReport
 from gait.learning.fold_result import save_result
 from gait.motion.folds import make_folds
@@ -440,27 +438,6 @@ def test_export_comparison_video_ends_with_the_shorter_trial(world: Path, tmp_pa
     ]
     export_comparison_video(*requests, tmp_path / "a.mp4", tmp_path / "a.png")
     assert next(imageio_ffmpeg.read_frames(str(tmp_path / "a.mp4")))["duration"] == pytest.approx(0.8, abs=0.04)
-
-
-def test_step_cache_returns_steps_of_the_same_files_and_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    source, result = tmp_path / "source", tmp_path / "result"
-    source.write_text("a")
-    result.write_text("b")
-    inputs = digest([source], 3)
-    assert digest([source], 3) == inputs
-    StepCache(tmp_path).store("draw", inputs, StepOutput(("a line",), ("a remark",)))
-    assert StepCache(tmp_path).get("draw", inputs, [result]) == StepOutput(("a line",), ("a remark",))
-    assert StepCache(tmp_path).get("write", inputs, [result]) is None
-    assert StepCache(tmp_path).get("draw", inputs, [tmp_path / "gone"]) is None
-    assert digest([source], 4) != inputs
-    source.write_text("c")
-    assert digest([source], 3) != inputs
-    for damaged in ("{", "[]", '{"draw": 3}', '{"draw": {"inputs": "x"}}'):
-        (tmp_path / ".step_cache.json").write_text(damaged)
-        assert StepCache(tmp_path).get("draw", inputs, [result]) is None
-        assert StepCache(tmp_path).get("draw", "x", [result]) is None
-    with pytest.raises(GaitError, match="gone"):
-        digest([tmp_path / "gone"])
 
 
 def test_main_with_an_unwritable_folder_prints_one_line(

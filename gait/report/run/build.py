@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from gait.errors import GaitError
 from gait.explaining.attribution import TrialAttribution
@@ -18,7 +18,8 @@ from gait.explaining.attribution_files import EXPLANATION_FILE, read_explanation
 from gait.explaining.options import ExplainOptions
 from gait.explaining.trained_network import load_trained_network
 from gait.files.atomic_write import atomic_file
-from gait.files.step_cache import StepCache, StepOutput, digest
+from gait.files.fingerprint import fingerprint, hash_files
+from gait.files.step_cache import StepCache, StepOutput
 from gait.learning.fold_result import result_file
 from gait.learning.networks import NETWORKS
 from gait.motion.dataset import Trial
@@ -131,7 +132,7 @@ class _Steps:
     def run_step(
         self,
         name: str,
-        fingerprint: Callable[[], str],
+        inputs: Mapping[str, Any],
         files: Sequence[Path],
         action: Callable[[], tuple[StepOutput, Sequence[str], bool]],
     ) -> tuple[str, ...] | None:
@@ -139,14 +140,13 @@ class _Steps:
 
         Args:
             name: title of the step.
-            fingerprint: returns the digest of the inputs.
+            inputs: its fingerprint.
             files: files that the step writes.
             action: runs the step; returns its output, its problems, and whether a repetition would give the same
                 result. Without problems and if so, the step counts as finished.
         """
         start = time.perf_counter()
         try:
-            inputs = fingerprint()
             output = None if self._overwrite else self._finished.get(name, inputs, files)
             if output is not None:
                 self._progress(f"{name}: already finished")
@@ -209,7 +209,7 @@ def _with_attribution(network: NetworkSection, settings: RunSettings, steps: _St
     ]
     lines = steps.run_step(
         f"Cohort attribution of the {network.title}",
-        lambda: digest(sources, settings.stride),
+        _inputs(sources, stride=settings.stride),
         (figure, table),
         explain_cohort,
     )
@@ -271,7 +271,7 @@ def _explain_chosen_trial(
     files = folder / FIGURE_FILE, folder / EXPLANATION_FILE
     lines = steps.run_step(
         f"Attribution of the {network.title} in {choice.trial.trial_id}",
-        lambda: digest([choice.network, choice.trial.folder / POSES_FILE], _TRIAL_STRIDE, settings.bodies),
+        _inputs([choice.network, choice.trial.folder / POSES_FILE], stride=_TRIAL_STRIDE, bodies=settings.bodies),
         files,
         explain,
     )
@@ -312,7 +312,7 @@ def _comparison_video(network: NetworkSection, settings: RunSettings, steps: _St
     sources = [file for trial in network.trials for file in (trial.network, trial.folder / POSES_FILE)]
     lines = steps.run_step(
         f"Comparison video of the {network.title}",
-        lambda: digest(sources, _TRIAL_STRIDE, settings.speed, settings.bodies),
+        _inputs(sources, stride=_TRIAL_STRIDE, speed=settings.speed, bodies=settings.bodies),
         (video, thumbnail),
         draw,
     )
@@ -331,6 +331,12 @@ class _PrecomputedBackend(FileBackend):
     ) -> TrialAttribution:
         """Return the known attribution of the trial."""
         return self.known[trial.folder]
+
+
+def _inputs(files: Sequence[Path], **settings: object) -> dict[str, Any]:
+    """Return the fingerprint of a step that explains and draws."""
+    plain = {name: repr(value) for name, value in settings.items()}
+    return fingerprint("windows", "explanation", "page", files=hash_files(files, full_path=True), **plain)
 
 
 def _balanced_accuracy(network: NetworkSection) -> float:
