@@ -108,6 +108,12 @@ def progression_directions(joints_m: NDArray[np.floating], rate_hz: float) -> Ve
     return _normalize(weight * _normalize(displacement) + (1 - weight) * facing)
 
 
+def floor_height(joints_m: NDArray[np.floating]) -> float:
+    """Estimate the height of the floor from joints (T, 22, 3), metres: 30 mm below the lowest toe joint positions."""
+    feet = joints_m[:, [Joint.LEFT_FOOT, Joint.RIGHT_FOOT], 1]
+    return float(np.percentile(feet, 2)) - 0.03
+
+
 def _normalize(vectors: Vector) -> Vector:
     return vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-12)
 

@@ -10,8 +10,8 @@ What the window shows:
 
 * ``loaded_trial``: a fitted trial; ``attribution_overlay``: an attribution on its frames;
 * ``mesh_cache``: body meshes, computed ahead; ``phase_sync``: a second trial in the same phase of the gait cycle;
-* ``normative_stride``: the mean stride of the controls; ``related_angle``: the angle that belongs to a joint;
-* ``build_scene``: all of these as a scene; ``heatmap_texture``: the heatmap of joints over time.
+* ``actor``: a trial with its body in every frame; ``normative_stride``: the mean stride of the controls of a folder;
+* ``build_scene``: all of these as a scene.
 
 The window:
 

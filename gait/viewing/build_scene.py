@@ -101,22 +101,15 @@ def build_scene(
         spheres.append(
             Spheres(body_frame.joints_m[[selected]], 0.024, SELECTED, towards_viewer_m=0.03, through_skin=0.9)
         )
-    height = floor_height(trial.sequence.joints_m)
     if layers.path:
-        segments += _path(trial, height, window)
+        segments += _path(trial, window)
     return Scene(
         tuple(meshes),
         tuple(spheres),
         tuple(segments),
-        Floor(height, 0.5) if layers.floor else None,
+        Floor(trial.floor_m, 0.5) if layers.floor else None,
         BACKGROUND,
     )
-
-
-def floor_height(joints_m: NDArray[np.floating]) -> float:
-    """Estimate the height of the floor from joints (T, 22, 3), metres: 30 mm below the lowest toe joint positions."""
-    feet = joints_m[:, [Joint.LEFT_FOOT, Joint.RIGHT_FOOT], 1]
-    return float(np.percentile(feet, 2)) - 0.03
 
 
 def _bones(joints_m: NDArray[np.float32], colour: Colour, through_skin: float) -> Segments:
@@ -125,11 +118,11 @@ def _bones(joints_m: NDArray[np.float32], colour: Colour, through_skin: float) -
     return Segments(joints_m[parents], joints_m[children], colour, 3.0, through_skin=through_skin)
 
 
-def _path(trial: LoadedTrial, height_m: float, window: tuple[int, int] | None) -> list[Segments]:
+def _path(trial: LoadedTrial, window: tuple[int, int] | None) -> list[Segments]:
     """Return the path of the pelvis, projected onto the floor, and a line along the foot at each initial contact."""
     step = max(1, trial.num_frames // 400)
     path = trial.sequence.joints_m[::step, Joint.PELVIS].copy()
-    path[:, 1] = height_m + 0.004
+    path[:, 1] = trial.floor_m + 0.004
     in_window = np.zeros(len(path) - 1, dtype=bool)
     if window is not None:
         in_window[window[0] // step : window[1] // step] = True
@@ -141,6 +134,6 @@ def _path(trial: LoadedTrial, height_m: float, window: tuple[int, int] | None) -
         contacts = trial.events.initial_contacts[side]
         heel = trial.sequence.joints_m[contacts, Joint[f"{side.upper()}_ANKLE"]].copy()
         toe = trial.sequence.joints_m[contacts, Joint[f"{side.upper()}_FOOT"]].copy()
-        heel[:, 1] = toe[:, 1] = height_m + 0.006
+        heel[:, 1] = toe[:, 1] = trial.floor_m + 0.006
         segments.append(Segments(heel, heel + 1.4 * (toe - heel), colour, 5.0))
     return segments

@@ -6,7 +6,6 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from gait.files.atomic_write import atomic_file
 from gait.viewing.png import png_bytes
@@ -60,5 +59,5 @@ def export_comparison_video(
             write(image)
             if number == int(_THUMBNAIL_AT * len(times)):
                 with atomic_file(thumbnail_file) as partial:
-                    partial.write_bytes(png_bytes(Image.fromarray(image)))
+                    partial.write_bytes(png_bytes(image))
         return tuple(dict.fromkeys(line for state in states for line in state.jobs.messages))

@@ -18,7 +18,7 @@ from gait.learning.trainer import window_probabilities
 from gait.motion.pose_files import read_poses
 from gait.motion.windows import WindowDataset
 from gait.viewing.loaded_trial import BodyModelLocator, LoadedTrial, load_trial
-from gait.viewing.normative_stride import compute_normative_stride
+from gait.viewing.normative_stride import load_normative_stride
 from gait.viewing.viewer_backend import LoadedNetwork, MethodInfo, ProgressCallback
 
 _BATCH_SIZE = 64  # windows
@@ -108,9 +108,9 @@ class FileBackend:
             f"removing as much at random, by {sum(random) / len(random):.2f}."
         )
 
-    def compute_normative_stride(self, folder: Path) -> LoadedTrial:
+    def load_normative_stride(self, folder: Path) -> LoadedTrial:
         """Return the mean stride of the controls in a folder of fitted trials."""
-        return compute_normative_stride(folder, self.bodies)
+        return load_normative_stride(folder, self.bodies)
 
 
 def _trained_network(network: LoadedNetwork) -> TrainedNetwork:

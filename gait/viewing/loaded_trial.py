@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +15,7 @@ from gait.body.pose_sequence import PoseSequence
 from gait.cli.arguments import argument
 from gait.errors import GaitError
 from gait.files.safe_pickle import read_array_dict
-from gait.kinematics.gait_events import GaitEvents, detect_gait_events
+from gait.kinematics.gait_events import GaitEvents, detect_gait_events, floor_height, progression_directions
 from gait.kinematics.joint_angles import JointAngles, compute_joint_angles
 from gait.motion.pose_files import POSES_FILE, find_pose_folders, read_poses
 from gait.motion.trial_paths import parse_trial_id
@@ -60,6 +60,16 @@ class LoadedTrial:
     def duration_s(self) -> float:
         """Duration in seconds, from the first frame to the end of the last one."""
         return self.num_frames / self.rate_hz
+
+    @cached_property
+    def floor_m(self) -> float:
+        """Height of the floor, metres."""
+        return floor_height(self.sequence.joints_m)
+
+    @cached_property
+    def directions(self) -> NDArray[np.float64]:
+        """(T, 3) direction of progression in each frame."""
+        return progression_directions(self.sequence.joints_m, self.rate_hz)
 
 
 def is_fitted_trial(folder: Path) -> bool:

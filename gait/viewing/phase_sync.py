@@ -2,65 +2,37 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import NDArray
 
 from gait.body.skeleton import Joint
-from gait.kinematics.gait_events import progression_directions
-from gait.viewing.build_scene import BodyFrame, floor_height
+from gait.viewing.actor import Actor
+from gait.viewing.build_scene import BodyFrame
 from gait.viewing.loaded_trial import LoadedTrial
-from gait.viewing.mesh_cache import MeshBuilder, MeshCache, PosedMesh
+from gait.viewing.mesh_cache import PosedMesh
 
 _OFFSET_M = 0.95
 """Distance of the second body to the right of the first."""
-_MEMORY_BYTES = 96 << 20
 
 
-@dataclass(frozen=True, eq=False)
-class ComparisonTrial:
-    """A second trial, ready to be drawn."""
+def body_frame_beside(shown: LoadedTrial, frame: int, other: Actor) -> BodyFrame:
+    """Return the body of ``other`` in the phase of a frame of ``shown``, to its right and in its walking direction."""
+    own = matching_frame(shown, other.trial, frame)
+    body_frame = other.body_frame(own)
+    ahead = shown.directions[frame]
+    R = _yaw_between(other.trial.directions[own], ahead)
+    pelvis = body_frame.joints_m[Joint.PELVIS]
+    new_pelvis = shown.sequence.joints_m[frame, Joint.PELVIS] + _OFFSET_M * np.cross(ahead, [0.0, 1.0, 0.0])
+    new_pelvis[1] = pelvis[1] + shown.floor_m - other.trial.floor_m
+    shift = new_pelvis - R @ pelvis
 
-    trial: LoadedTrial
-    mesh_cache: MeshCache | None  # None: there is no body model
-    directions: NDArray[np.float64]  # (T, 3) of progression
+    def transform(points: NDArray[np.float32]) -> NDArray[np.float32]:
+        return (points @ R.T + shift).astype(np.float32)
 
-    @classmethod
-    def of(cls, trial: LoadedTrial) -> ComparisonTrial:
-        """Prepare a trial."""
-        mesh_cache = None
-        if trial.body is not None:
-            mesh_cache = MeshCache(MeshBuilder(trial.body, trial.sequence), trial.num_frames, _MEMORY_BYTES)
-        return cls(trial, mesh_cache, progression_directions(trial.sequence.joints_m, trial.rate_hz))
-
-    def body_frame_at(self, other: LoadedTrial, frame: int) -> BodyFrame:
-        """Return the body for a frame of ``other``: in the same phase, to its right, walking in the same direction."""
-        own = matching_frame(other, self.trial, frame)
-        joints = self.trial.sequence.joints_m[own]
-        nearby = other.sequence.joints_m[max(frame - 60, 0) : frame + 60]
-        ahead = progression_directions(nearby, other.rate_hz)[min(frame, 60)]
-        R = _yaw_between(self.directions[own], ahead)
-        right = np.cross(ahead, [0.0, 1.0, 0.0])
-        pelvis = other.sequence.joints_m[frame, Joint.PELVIS]
-        new_pelvis = pelvis + _OFFSET_M * right
-        new_pelvis[1] = joints[Joint.PELVIS, 1]
-        new_pelvis[1] += floor_height(other.sequence.joints_m) - floor_height(self.trial.sequence.joints_m)
-        shift = new_pelvis - R @ joints[Joint.PELVIS]
-
-        def transform(points: NDArray[np.float32]) -> NDArray[np.float32]:
-            return (points @ R.T + shift).astype(np.float32)
-
-        if self.mesh_cache is None:
-            return BodyFrame(transform(joints), None, None)
-        mesh = self.mesh_cache.mesh_at(own)
-        transformed = PosedMesh(transform(mesh.vertices_m), (mesh.normals @ R.T).astype(np.float32))
-        return BodyFrame(transform(joints), transformed, self.mesh_cache.builder.faces)
-
-    def close(self) -> None:
-        """Stop the thread of the mesh cache and free its memory."""
-        if self.mesh_cache is not None:
-            self.mesh_cache.close()
+    mesh = body_frame.mesh
+    if mesh is not None:
+        mesh = PosedMesh(transform(mesh.vertices_m), (mesh.normals @ R.T).astype(np.float32))
+    return BodyFrame(transform(body_frame.joints_m), mesh, body_frame.faces)
 
 
 def matching_frame(shown: LoadedTrial, other: LoadedTrial, frame: int) -> int:

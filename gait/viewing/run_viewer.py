@@ -92,7 +92,7 @@ def render_offscreen(
         if screenshot_file is not None:
             image = screenshot(state, request.trial.parent, *request.size)
             with atomic_file(screenshot_file) as partial:
-                partial.write_bytes(png_bytes(image, delta_filter=True))
+                partial.write_bytes(png_bytes(image))
             done.append(f"{screenshot_file}: the window at {state.frame / state.actor.trial.rate_hz:.2f} s")
         if image_dir is not None:
             files = export_images(state, image_dir, *request.size, speed=speed)
@@ -144,6 +144,6 @@ def _open(state: ViewerState, request: ViewRequest) -> None:
     if request.trial is not None:
         state.open_path(request.trial)
     if request.comparison is not None:
-        state.open_comparison_path(request.comparison)
+        state.open_comparison(request.comparison)
     if request.network is not None and request.trial is not None:
         state.request_explanation()

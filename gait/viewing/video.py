@@ -22,21 +22,20 @@ RgbImage = NDArray[np.uint8]
 """(height, width, 3)"""
 
 
-def screenshot(state: ViewerState, folder: Path, width: int, height: int, *, show_controls: bool = True) -> RgbImage:
-    """Render the window.
+def screenshot(state: ViewerState, folder: Path, width: int, height: int) -> RgbImage:
+    """Render the window with its controls.
 
     Args:
         state: what to show; its jobs must be done.
         folder: folder that the file browser shows.
         width: pixels.
         height: pixels.
-        show_controls: whether to draw the control panel.
 
     Raises:
         RenderingUnavailableError: this machine cannot render.
         WindowUnavailableError: imgui-bundle is missing.
     """
-    with render_window(state, folder, width, height, show_controls=show_controls) as draw:
+    with render_window(state, folder, width, height, show_controls=True) as draw:
         for _ in range(3):  # ImGui lays out texts by their size in the last frame; the final frame is anti-aliased
             draw(0.0)
         return draw(0.0)
@@ -57,7 +56,6 @@ def export_images(
     height: int,
     *,
     speed: float = 1.0,
-    progress: Callable[[int, int], None] = lambda done, count: None,
 ) -> list[Path]:
     """Write the frames of the video as ``frame_00001.png`` and so on, numbered as in the trial; return the files.
 
@@ -75,13 +73,12 @@ def export_images(
             draw(0.0)
             # In slow motion a video repeats frames; here each frame of the trial is written once.
             frames = list(dict.fromkeys(int(position) for position in positions))
-            for done, frame in enumerate(frames):
+            for frame in frames:
                 state.seek(frame)
                 files.append(folder / f"frame_{state.frame + first:05d}.png")
                 waiting.append(pool.submit(_write, files[-1], draw(1 / VIDEO_RATE_HZ)))
                 if len(waiting) > _MAX_QUEUED:
                     waiting.pop(0).result()
-                progress(done + 1, len(frames))
             for last in waiting:
                 last.result()
     except OSError as error:
@@ -96,7 +93,6 @@ def export_video(
     height: int,
     *,
     speed: float = 1.0,
-    progress: Callable[[int, int], None] = lambda done, count: None,
 ) -> None:
     """Write a video (H.264) of the trial atomically. Odd width and height are rounded down, as H.264 needs even ones.
 
@@ -111,10 +107,9 @@ def export_video(
         video_writer(file, width, height) as write,
     ):
         draw(0.0)
-        for done, position in enumerate(positions):
+        for position in positions:
             state.seek(position)
             write(draw(1 / VIDEO_RATE_HZ))
-            progress(done + 1, len(positions))
 
 
 @contextmanager
@@ -192,4 +187,4 @@ def render_window(
 
 
 def _write(file: Path, image: RgbImage) -> int:
-    return file.write_bytes(png_bytes(image, delta_filter=True))
+    return file.write_bytes(png_bytes(image))

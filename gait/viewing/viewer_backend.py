@@ -58,5 +58,5 @@ class ViewerBackend(Protocol):
     def faithfulness_summary(self, network: LoadedNetwork, trial: LoadedTrial, method: str) -> str | None:
         """Return one line on the faithfulness of the method on this trial; None if it cannot be measured."""
 
-    def compute_normative_stride(self, folder: Path) -> LoadedTrial:
+    def load_normative_stride(self, folder: Path) -> LoadedTrial:
         """Return the mean stride of the controls in a folder of fitted trials."""

@@ -7,29 +7,31 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from gait.body.skeleton import Joint
 from gait.capture.formats import RECORDING_SUFFIXES
 from gait.errors import GaitError
-from gait.explaining.vertex_attribution import joint_influence, to_vertices
+from gait.explaining.vertex_attribution import to_vertices
 from gait.motion.pose_files import POSES_FILE
 from gait.motion.trial_paths import parse_subject_id
 from gait.text import natural_key
+from gait.viewing.actor import Actor
 from gait.viewing.attribution_overlay import AttributionOverlay
 from gait.viewing.background_jobs import Jobs
-from gait.viewing.build_scene import BACKGROUND, BodyFrame, VisibleLayers, build_scene, floor_height
+from gait.viewing.build_scene import BACKGROUND, VisibleLayers, build_scene
 from gait.viewing.camera import Camera
-from gait.viewing.loaded_trial import LoadedTrial, is_fitted_trial
-from gait.viewing.mesh_cache import MeshBuilder, MeshCache
-from gait.viewing.phase_sync import ComparisonTrial
+from gait.viewing.loaded_trial import is_fitted_trial
+from gait.viewing.phase_sync import body_frame_beside
 from gait.viewing.scene import Scene
 from gait.viewing.viewer_backend import LoadedNetwork, MethodInfo, ViewerBackend
 
 NETWORK_ENDINGS = (".ckpt", ".pt", ".pth")
+EXPLAINING = "explain"
+"""Kind of the job that explains the trial."""
 SPEEDS = (0.1, 0.25, 0.5, 1.0, 2.0)
 _FLY_M_S, _TURN_DEG_S = 2.0, 60.0
 _MAX_LISTED = 2000  # trials per folder
+_COMPARISON_BYTES = 96 << 20  # of meshes of the comparison
 
 
 @dataclass
@@ -43,29 +45,13 @@ class TrialListEntry:
 
 
 @dataclass
-class Actor:
-    """The trial that is shown, with its body meshes."""
-
-    trial: LoadedTrial
-    mesh_cache: MeshCache | None  # None: there is no body model
-    joint_influences: NDArray[np.float64] | None  # (V, 22) weights that spread joint attribution over the vertices
-
-    def body_frame(self, frame: int) -> BodyFrame:
-        """Return the body in one frame."""
-        joints = self.trial.sequence.joints_m[frame]
-        if self.mesh_cache is None:
-            return BodyFrame(joints, None, None)
-        return BodyFrame(joints, self.mesh_cache.mesh_at(frame), self.mesh_cache.builder.faces)
-
-
-@dataclass
 class ViewerState:
     """What the window shows; its methods are the actions of the controls."""
 
     backend: ViewerBackend
     jobs: Jobs = field(default_factory=Jobs)
     actor: Actor | None = None
-    comparison: ComparisonTrial | None = None
+    comparison: Actor | None = None
     network: LoadedNetwork | None = None
     method: MethodInfo | None = None
     overlay: AttributionOverlay | None = None
@@ -107,49 +93,32 @@ class ViewerState:
 
     def open_trial(self, folder: Path) -> None:
         """Show a fitted trial."""
-
-        def load() -> Actor:
-            trial = self.backend.load_trial(folder)
-            if trial.body is None:
-                return Actor(trial, None, None)
-            mesh_cache = MeshCache(MeshBuilder(trial.body, trial.sequence), trial.num_frames)
-            return Actor(trial, mesh_cache, joint_influence(trial.body, trial.sequence.betas))
-
-        self.jobs.start(f"Loading {_short_path(folder)}", load, self._on_trial_loaded, supersedes="trial")
+        self.jobs.start(
+            "trial",
+            f"Loading {_short_path(folder)}",
+            lambda: Actor.of(self.backend.load_trial(folder)),
+            self._on_trial_loaded,
+        )
 
     def open_network(self, file: Path, method: str | None = None) -> None:
         """Load a network. If ``method`` is None, keep the current one if the network supports it, else its default."""
         self.jobs.start(
+            "network",
             f"Loading {_short_path(file)}",
             lambda: self.backend.load_network(file),
             lambda network: self._on_network_loaded(network, method),
-            supersedes="network",
         )
 
     def open_comparison(self, folder: Path) -> None:
-        """Show a second trial beside the first."""
+        """Show a second trial beside the first; of a folder of trials, the mean stride of its controls."""
+        is_trial = not folder.is_dir() or is_fitted_trial(folder)
+        load = self.backend.load_trial if is_trial else self.backend.load_normative_stride
         self.jobs.start(
-            f"Loading {_short_path(folder)}",
-            lambda: ComparisonTrial.of(self.backend.load_trial(folder)),
-            self._on_comparison_loaded,
             "comparison",
-        )
-
-    def open_normative_stride(self, folder: Path) -> None:
-        """Show the mean stride of the controls in a folder of fitted trials beside the first trial."""
-        self.jobs.start(
-            f"Averaging the control trials in {_short_path(folder)}",
-            lambda: ComparisonTrial.of(self.backend.compute_normative_stride(folder)),
+            f"{'Loading' if is_trial else 'Averaging the control trials in'} {_short_path(folder)}",
+            lambda: Actor.of(load(folder), _COMPARISON_BYTES),
             self._on_comparison_loaded,
-            "comparison",
         )
-
-    def open_comparison_path(self, path: Path) -> None:
-        """Compare with a trial, or with the mean control stride of a folder of trials."""
-        if Path(path).is_dir() and not is_fitted_trial(path):
-            self.open_normative_stride(path)
-        else:
-            self.open_comparison(path)
 
     def close_comparison(self) -> None:
         """Stop showing the second trial."""
@@ -158,8 +127,8 @@ class ViewerState:
         self.comparison = None
 
     def _on_trial_loaded(self, actor: Actor) -> None:
-        if self.actor is not None and self.actor.mesh_cache is not None:
-            self.actor.mesh_cache.close()
+        if self.actor is not None:
+            self.actor.close()
         self.actor = actor
         self.position, self.playing, self.window_start = 0.0, False, 0
         self._explanations.clear()
@@ -184,7 +153,7 @@ class ViewerState:
         if self._explanation_requested:
             self.explain()
 
-    def _on_comparison_loaded(self, comparison: ComparisonTrial) -> None:
+    def _on_comparison_loaded(self, comparison: Actor) -> None:
         self.close_comparison()
         self.comparison = comparison
         self.layers.comparison = True
@@ -195,7 +164,7 @@ class ViewerState:
     def list_folder(self, folder: Path) -> None:
         """List all fitted trials in a folder and its subfolders."""
         self.jobs.start(
-            f"Searching {_short_path(folder)}", lambda: _find_trials(folder), self._on_folder_listed, supersedes="list"
+            "list", f"Searching {_short_path(folder)}", lambda: _find_trials(folder), self._on_folder_listed
         )
 
     def classify_listed(self) -> None:
@@ -206,10 +175,10 @@ class ViewerState:
         for number, listed in enumerate(self.listed):
             if listed.probability is None:
                 self.jobs.start(
+                    f"classify {listed.folder}",
                     f"Classifying {number + 1} of {len(self.listed)}: {listed.name}",
                     self._classification(network, listed),
                     lambda _: None,
-                    supersedes=f"classify {listed.folder}",
                 )
 
     def _classification(self, network: LoadedNetwork, listed: TrialListEntry) -> Callable[[], None]:
@@ -239,6 +208,7 @@ class ViewerState:
             self.overlay = self._explanations[key]
             return
         self.jobs.start(
+            EXPLAINING,
             f"Explaining {trial.name}: {method.title}",
             lambda: AttributionOverlay(
                 trial,
@@ -248,7 +218,6 @@ class ViewerState:
                 self.backend.faithfulness_summary(network, trial, method.name),
             ),
             lambda overlay: self._on_explanation_done(key, overlay),
-            supersedes="explain",
         )
 
     def request_explanation(self) -> None:
@@ -326,7 +295,7 @@ class ViewerState:
 
     def is_animating(self) -> bool:
         """Return whether playback or a background job can change the next frame without user input."""
-        return self.playing or bool(self.jobs.current_job)
+        return self.playing or self.jobs.current_job is not None
 
     # --- the camera
 
@@ -335,7 +304,7 @@ class ViewerState:
         if self.actor is None:
             return
         joints = self.actor.trial.sequence.joints_m
-        floor = floor_height(joints)
+        floor = self.actor.trial.floor_m
         stature = float(np.percentile(joints[:, Joint.HEAD, 1], 95)) - floor + 0.15
         x, _, z = joints[self.frame, Joint.PELVIS]
         facing = joints[:, Joint.LEFT_HIP] - joints[:, Joint.RIGHT_HIP]
@@ -385,7 +354,7 @@ class ViewerState:
             values = to_vertices(joint_values, self.actor.joint_influences)
         comparison = None
         if self.comparison is not None and self.layers.comparison:
-            comparison = self.comparison.body_frame_at(trial, frame)
+            comparison = body_frame_beside(trial, frame, self.comparison)
         return build_scene(
             trial,
             frame,
@@ -401,8 +370,8 @@ class ViewerState:
     def close(self) -> None:
         """Stop the background threads."""
         self.jobs.close()
-        if self.actor is not None and self.actor.mesh_cache is not None:
-            self.actor.mesh_cache.close()
+        if self.actor is not None:
+            self.actor.close()
         self.close_comparison()
 
 

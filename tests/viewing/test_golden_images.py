@@ -14,13 +14,14 @@ from PIL import Image
 
 from gait.body.skeleton import Joint
 from gait.explaining.vertex_attribution import joint_influence, to_vertices
+from gait.viewing.actor import Actor
 from gait.viewing.build_scene import BodyFrame, VisibleLayers, build_scene
 from gait.viewing.camera import Camera
 from gait.viewing.colours import UNEXPLAINED, DivergingScale, Scale, SequentialScale
 from gait.viewing.loaded_trial import LoadedTrial, load_trial
 from gait.viewing.mesh_cache import MeshBuilder
 from gait.viewing.offscreen_renderer import shared_renderer
-from gait.viewing.phase_sync import ComparisonTrial
+from gait.viewing.phase_sync import body_frame_beside
 from tests.helpers.viewing_cases import BODIES, write_fitted_trial
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -56,9 +57,9 @@ def render(trial: LoadedTrial, name: str) -> NDArray[np.uint8]:
     if name == "markers":
         layers = VisibleLayers(skeleton=True, markers=True)
     if name == "comparison":
-        comparison_trial = ComparisonTrial.of(trial)
-        comparison = comparison_trial.body_frame_at(trial, FRAME)
-        comparison_trial.close()
+        other = Actor.of(trial)
+        comparison = body_frame_beside(trial, FRAME, other)
+        other.close()
     scene = build_scene(trial, FRAME, body_frame, layers, values=values, scale=scale, comparison=comparison)
     return shared_renderer().draw(scene, camera(trial), WIDTH, HEIGHT)
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from gait.kinematics.gait_events import detect_gait_events
 from gait.motion.pose_files import read_poses, write_npz
-from gait.viewing.normative_stride import compute_normative_stride
+from gait.viewing.normative_stride import load_normative_stride
 from tests.helpers.viewing_cases import BODIES, write_fitted_trial
 
 STANDING = 500  # frames
@@ -42,5 +42,5 @@ def test_normative_stride_excludes_a_standstill(tmp_path: Path) -> None:
             gap_filled=None,
         ),
     )
-    rates = [compute_normative_stride(tmp_path / name, BODIES).rate_hz for name in ("walking", "interrupted")]
+    rates = [load_normative_stride(tmp_path / name, BODIES).rate_hz for name in ("walking", "interrupted")]
     assert rates[1] == pytest.approx(rates[0], rel=0.05), "the stride time is that without the standstill"

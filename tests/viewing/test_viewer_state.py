@@ -21,11 +21,10 @@ from gait.learning.networks.mlp import MLPArchitecture
 from gait.motion.pose_files import read_poses, write_json_frames, write_npz
 from gait.viewing.attribution_overlay import AttributionOverlay
 from gait.viewing.background_jobs import Jobs
-from gait.viewing.build_scene import floor_height
 from gait.viewing.file_backend import FileBackend
 from gait.viewing.loaded_trial import BodyModelLocator, LoadedTrial, load_trial
 from gait.viewing.mesh_cache import BATCH, MeshBuilder, MeshCache
-from gait.viewing.normative_stride import compute_normative_stride
+from gait.viewing.normative_stride import load_normative_stride
 from gait.viewing.phase_sync import matching_frame
 from gait.viewing.scene import vertex_normals
 from gait.viewing.viewer_backend import LoadedNetwork, MethodInfo
@@ -288,7 +287,7 @@ def test_matching_frame_has_the_same_phase(trial: LoadedTrial) -> None:
 def test_normative_stride_of_one_control_equals_its_stride(folder: Path, tmp_path: Path) -> None:
     shutil.copytree(folder, tmp_path / "healthy/P01/walk1")
     trial = load_trial(folder, BODIES)
-    mean = compute_normative_stride(tmp_path, BODIES)
+    mean = load_normative_stride(tmp_path, BODIES)
     assert mean.name == "mean of 1 control"
     first, second = trial.events.initial_contacts["left"][:2]
     knee = trial.angles.knee["left"][np.rint(np.linspace(first, second, 101)).astype(int)]
@@ -296,10 +295,10 @@ def test_normative_stride_of_one_control_equals_its_stride(folder: Path, tmp_pat
         assert np.abs(mean.angles.knee["left"] - knee).max() < 1.0
     pelvis = mean.sequence.joints_m[:, Joint.PELVIS]
     assert np.abs(pelvis[:, [0, 2]]).max() < 1e-5, "without progression"
-    height = trial.sequence.joints_m[first, Joint.PELVIS, 1] - floor_height(trial.sequence.joints_m)
+    height = trial.sequence.joints_m[first, Joint.PELVIS, 1] - trial.floor_m
     assert pelvis[0, 1] == pytest.approx(height, abs=0.01)
     with pytest.raises(GaitError, match="no fitted trial in it"):
-        compute_normative_stride(folder, BODIES)
+        load_normative_stride(folder, BODIES)
 
 
 # --- jobs
@@ -324,12 +323,12 @@ def test_jobs_run_in_order_in_a_thread_and_report_errors() -> None:
         assert threading.get_ident() == main
         order.append(result)
 
-    jobs.start("first", first, collect)
-    jobs.start("old request", lambda: 2, collect, supersedes="request")
-    jobs.start("new request", lambda: 3, collect, supersedes="request")
-    jobs.start("fails", fails, collect)
-    jobs.start("breaks", breaks, collect)
-    assert jobs.current_job == "first"
+    jobs.start("one", "first", first, collect)
+    jobs.start("request", "old request", lambda: 2, collect)
+    jobs.start("request", "new request", lambda: 3, collect)
+    jobs.start("two", "fails", fails, collect)
+    jobs.start("three", "breaks", breaks, collect)
+    assert jobs.current_job.title == "first"
     assert not jobs.poll()
     gate.set()
     with pytest.raises(GaitError, match="P01: it"):
@@ -351,18 +350,18 @@ def test_superseded_job_is_cancelled_at_its_next_progress_report() -> None:
             never_set.wait(0.01)
         return 1
 
-    jobs.start("first", long, results.append, supersedes="request")
+    jobs.start("request", "first", long, results.append)
     assert started.wait(10)
-    jobs.start("second", lambda: 2, results.append, supersedes="request")
+    jobs.start("request", "second", lambda: 2, results.append)
     jobs.wait()
     assert results == [2]
     assert len(rounds) < 5000
     assert not jobs.messages, "a cancelled job is no error"
     started.clear()
-    jobs.start("first", long, results.append)
-    jobs.start("third", lambda: 3, results.append)
+    jobs.start("one", "first", long, results.append)
+    jobs.start("two", "third", lambda: 3, results.append)
     assert started.wait(10)
-    assert 0 <= jobs.progress < 0.5
+    assert 0 <= jobs.current_job.progress < 0.5
     jobs.close()
     jobs.wait()
     assert results == [2], "no job starts after close"

@@ -382,7 +382,7 @@ def test_compare_shows_a_second_trial_or_the_mean_control_stride(ui: SimulatedIn
     assert fraction_different(alone, ui.image("View")) < 1e-4
     ui.click("Remove")
     assert state.comparison is None
-    state.open_comparison_path(world / "poses")
+    state.open_comparison(world / "poses")
     ui.wait_until_idle()
     assert state.comparison is not None
     assert state.comparison.trial.name == "mean of 2 controls"

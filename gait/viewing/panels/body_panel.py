@@ -100,7 +100,8 @@ class BodyPanel:
     ) -> None:
         pen, pad = imgui.get_window_draw_list(), widgets.length(12)
         if state.actor is None:
-            text = state.jobs.current_job or "Open a trial: press O, or drop its folder here."
+            job = state.jobs.current_job
+            text = job.title if job else "Open a trial: press O, or drop its folder here."
             size = imgui.calc_text_size(text)
             pen.add_text((left + (width - size.x) / 2, top + (height - size.y) / 2), pack_colour(MUTED), text)
             return

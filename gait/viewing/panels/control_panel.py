@@ -5,7 +5,7 @@ from __future__ import annotations
 from gait.viewing.colours import Colour
 from gait.viewing.lazy_imgui import imgui
 from gait.viewing.panels.widgets import ERROR, HEALTHY, MUTED, SICK, Widgets
-from gait.viewing.viewer_state import ViewerState
+from gait.viewing.viewer_state import EXPLAINING, ViewerState
 
 _MAX_MESSAGES = 4  # the newest are shown
 _SECOND_COLUMN = 122  # its left edge in unscaled pixels
@@ -87,7 +87,7 @@ def _explanation(widgets: Widgets, state: ViewerState) -> None:
     if names[selected] != method.name:
         state.choose_method(names[selected])
     ready = state.actor is not None
-    busy = state.jobs.current_job.startswith("Explaining")
+    busy = state.jobs.current_job is not None and state.jobs.current_job.kind == EXPLAINING
     if widgets.button(
         "Explaining ..." if busy else "Explain trial",
         "compute the attribution of the whole trial",
@@ -151,9 +151,9 @@ def _layers(widgets: Widgets, state: ViewerState) -> None:
 
 def _message_lines(state: ViewerState) -> list[tuple[str, Colour]]:
     lines = []
-    if state.jobs.current_job:
-        percent = f"{state.jobs.progress:.0%}" if state.jobs.progress else ""
-        lines.append((f"{state.jobs.current_job} ... {percent}", MUTED))
+    job = state.jobs.current_job
+    if job is not None:
+        lines.append((f"{job.title} ... {job.progress:.0%}" if job.progress else f"{job.title} ...", MUTED))
     return lines + [(line, ERROR) for line in state.jobs.messages[-_MAX_MESSAGES:]]
 
 

@@ -65,7 +65,7 @@ class FileBrowser:
         if self.compare:
             imgui.same_line()
             if widgets.button("Mean of the controls here", "mean stride of the trials in the folder healthy/"):
-                state.open_normative_stride(self.folder)
+                state.open_comparison(self.folder)
                 self.shown = False
         listed = state.listed_folder is not None and bool(state.listed)
         half = imgui.get_content_region_avail().x * (0.5 if listed else 1.0)

@@ -10,23 +10,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gait.body.skeleton import HEAD_TO_FEET, Joint, display_name
+from gait.kinematics.joint_angles import JointAngles
 from gait.viewing.attribution_overlay import AttributionOverlay
 from gait.viewing.build_scene import LEFT_FOOT, RIGHT_FOOT, SELECTED
 from gait.viewing.colours import UNEXPLAINED, Colour
 from gait.viewing.downsample import downsample_mean
-from gait.viewing.heatmap_texture import heatmap_pixels
 from gait.viewing.lazy_imgui import imgui, implot
 from gait.viewing.loaded_trial import LoadedTrial
 from gait.viewing.panels.body_panel import format_attribution, unit_text
 from gait.viewing.panels.widgets import HEALTHY, INK, SICK, Widgets, pack_colour, rgba
-from gait.viewing.related_angle import related_angle
 from gait.viewing.viewer_state import ViewerState
 
 _ROWS = len(HEAD_TO_FEET)
 _FEET = ("left", "right")
 _GAP, _FOOT = 0.4, 2.1  # height of the gap above the joints and of each stance bar, in rows
 TOP = _ROWS + _GAP + _FOOT * len(_FEET)  # upper end of the vertical axis of the heatmap
-_MAX_POINTS = 4000  # per curve
+_MAX_COLUMNS, _MAX_POINTS = 8192, 4000  # of the heatmap, of a curve
 _FOURTH_BUTTON = 3
 _HALO: Colour = (255, 255, 255)
 _TIME_LABELS = 24.0  # height of the time labels below a plot, unscaled pixels
@@ -214,7 +213,7 @@ class TimelinePanel:
         if state.joint is None:
             return
         joint, overlay = state.joint, state.overlay
-        angle_name, angle = related_angle(trial.angles, joint)
+        angle_name, angle = _related_angle(trial.angles, joint)
         plots: list[tuple[str, str, object, NDArray[np.floating], Colour]] = []
         if overlay is not None:
             values = overlay.values[:, joint] * 1000
@@ -308,11 +307,28 @@ class TimelinePanel:
         if self._texture is None or self._texture_of is not overlay:
             if self._texture is not None:
                 self._texture.release()
-            pixels = heatmap_pixels(overlay)
+            # Head at the top, first frame at the left. A graphics card's texture is at least so wide.
+            columns = downsample_mean(overlay.values.astype(np.float64), _MAX_COLUMNS)
+            pixels = overlay.scale.colours(columns[:, list(HEAD_TO_FEET)].T)
             self._texture = self._context.texture((pixels.shape[1], pixels.shape[0]), 3, pixels.tobytes(), alignment=1)
             self._texture.filter = (moderngl.NEAREST, moderngl.NEAREST)
             self._texture_of = overlay
         return self._texture
+
+
+def _related_angle(angles: JointAngles, joint: Joint) -> tuple[str, NDArray[np.float64]]:
+    """Return the name of the angle that belongs to a joint, and its curve (T,) in degrees."""
+    side, _, part = joint.name.lower().rpartition("_")
+    for parts, name, by_side in (
+        (("hip",), "hip flexion", angles.hip),
+        (("knee",), "knee flexion", angles.knee),
+        (("ankle", "foot"), "ankle angle", angles.ankle),
+        (("shoulder", "collar"), "arm swing", angles.shoulder),
+        (("elbow", "wrist"), "elbow flexion", angles.elbow),
+    ):
+        if part in parts:
+            return f"{side} {name}", by_side[side]
+    return "trunk lean (forward)", angles.trunk_lean
 
 
 def _longest_that_fits(titles: tuple[str, ...]) -> str:

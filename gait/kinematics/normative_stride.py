@@ -1,0 +1,84 @@
+"""The mean stride of several subjects: joint rotations, pelvis height and stride time of a gait cycle."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.spatial.transform import Rotation
+
+from gait.body.body import Body
+from gait.body.pose_sequence import PoseSequence
+from gait.body.skeleton import NUM_BODY_JOINTS, Joint
+from gait.kinematics.gait_events import detect_gait_events, find_strides, floor_height, progression_directions
+
+Array = NDArray[np.float64]
+
+STRIDE_POINTS = 101
+"""Samples per stride: 0 to 100 % from one left initial contact to the next."""
+
+
+@dataclass(frozen=True, eq=False)
+class Stride:
+    """A stride in ``STRIDE_POINTS`` samples, walking along +z."""
+
+    rotations: Array  # (101, J, 3, 3) of the joints
+    pelvis_height_m: Array  # (101,) above the floor
+    duration_s: float
+
+
+def sample_strides(sequence: PoseSequence) -> list[Stride]:
+    """Return each stride of a trial, from one left initial contact to the next."""
+    contacts = detect_gait_events(sequence.joints_m, sequence.rate_hz).initial_contacts["left"]
+    ahead = progression_directions(sequence.joints_m, sequence.rate_hz)
+    height = sequence.joints_m[:, Joint.PELVIS, 1].astype(np.float64) - floor_height(sequence.joints_m)
+    found = []
+    for stride in find_strides(contacts, sequence.rate_hz):
+        frames = np.rint(np.linspace(stride.start, stride.stop, STRIDE_POINTS)).astype(np.int64)
+        rotations = Rotation.from_rotvec(sequence.poses[frames].reshape(-1, 3)).as_matrix()
+        rotations = rotations.reshape(STRIDE_POINTS, -1, 3, 3)
+        to_z = Rotation.from_euler("y", -np.arctan2(ahead[frames, 0], ahead[frames, 2])[:, None]).as_matrix()
+        rotations[:, 0] = to_z @ rotations[:, 0]
+        found.append(Stride(rotations, height[frames], (stride.stop - stride.start) / sequence.rate_hz))
+    return found
+
+
+def mean_stride(subjects: Sequence[Sequence[Stride]], betas: NDArray[np.floating], body: Body) -> PoseSequence:
+    """Average the strides of each subject, and then over the subjects; the pelvis stays above the origin.
+
+    Joint rotations are averaged as matrices and projected back to rotations (chordal L2 mean: Hartley et al. 2013, Int.
+    J. Comput. Vis. 103:267, 5.3). Pelvis height and stride time are averaged arithmetically.
+
+    Args:
+        subjects: the strides of each subject, at least one.
+        betas: (B,) shape of the mean body.
+        body: the body model of all strides.
+    """
+
+    def mean(part: str) -> Array:
+        subject_means = [np.mean([getattr(stride, part) for stride in own], axis=0) for own in subjects]
+        return np.asarray(np.mean(subject_means, axis=0))
+
+    U, _, Vt = np.linalg.svd(mean("rotations"))
+    U[..., 2] *= np.linalg.det(U @ Vt)[..., None]
+    poses = Rotation.from_matrix((U @ Vt).reshape(-1, 3, 3)).as_rotvec().reshape(STRIDE_POINTS, -1).astype(np.float32)
+    betas = np.asarray(betas, np.float32)
+    shape = torch.from_numpy(betas)[: body.num_betas]
+    pelvis = body.rest_joints(shape)[0, body.root].numpy()
+    translation = np.tile(-pelvis, (STRIDE_POINTS, 1))
+    translation[:, 1] += mean("pelvis_height_m")
+    with torch.inference_mode():
+        joints = body.posed_joints(torch.from_numpy(poses), shape, torch.from_numpy(translation))
+    return PoseSequence(
+        poses=poses,
+        betas=betas,
+        translation_m=translation,
+        joints_m=joints[:, :NUM_BODY_JOINTS].numpy(),
+        rate_hz=(STRIDE_POINTS - 1) / float(mean("duration_s")),
+        model_file=body.name,
+        model_sha256=body.sha256,
+        model_type=body.model_type,
+    )

@@ -1,0 +1,42 @@
+"""A trial as it is drawn: its body in every frame."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gait.explaining.vertex_attribution import joint_influence
+from gait.viewing.build_scene import BodyFrame
+from gait.viewing.loaded_trial import LoadedTrial
+from gait.viewing.mesh_cache import MEMORY_BYTES, MeshBuilder, MeshCache
+
+
+@dataclass(frozen=True, eq=False)
+class Actor:
+    """A trial with its body meshes. Close it to stop the thread that computes them."""
+
+    trial: LoadedTrial
+    mesh_cache: MeshCache | None  # None: there is no body model
+    joint_influences: NDArray[np.float64] | None  # (V, 22) weights that spread joint attribution over the vertices
+
+    @classmethod
+    def of(cls, trial: LoadedTrial, memory_bytes: int = MEMORY_BYTES) -> Actor:
+        """Prepare a trial; its meshes may take so much memory."""
+        if trial.body is None:
+            return cls(trial, None, None)
+        mesh_cache = MeshCache(MeshBuilder(trial.body, trial.sequence), trial.num_frames, memory_bytes)
+        return cls(trial, mesh_cache, joint_influence(trial.body, trial.sequence.betas))
+
+    def body_frame(self, frame: int) -> BodyFrame:
+        """Return the body in one frame."""
+        joints = self.trial.sequence.joints_m[frame]
+        if self.mesh_cache is None:
+            return BodyFrame(joints, None, None)
+        return BodyFrame(joints, self.mesh_cache.mesh_at(frame), self.mesh_cache.builder.faces)
+
+    def close(self) -> None:
+        """Stop the thread and free the memory."""
+        if self.mesh_cache is not None:
+            self.mesh_cache.close()
