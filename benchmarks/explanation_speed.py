@@ -22,7 +22,8 @@ from recorded_trials import MODEL
 from gait.body.model_file import load_body
 from gait.errors import GaitError
 from gait.explaining.explain_trial import explain_trial
-from gait.explaining.methods import lrp_rules, supported_methods
+from gait.explaining.methods import METHODS
+from gait.explaining.trained_network import TrainedNetwork
 from gait.learning.network import Architecture
 from gait.learning.networks.mlp import MLPArchitecture
 from gait.learning.networks.transformer import TransformerArchitecture
@@ -68,16 +69,14 @@ def main(args: Arguments) -> None:
     trial = Trial("subject", "trial", False, joints, 100.0, source, Path("trial"))
     found: dict[str, Any] = {}
     for name, architecture in NETWORKS.items():
-        network = architecture.build().eval()
+        network = TrainedNetwork(architecture.build().eval(), LENGTH, mean_window=torch.zeros(LENGTH, 22, 3))
         found[name] = {}
-        for method in supported_methods(network):
-            for rule in lrp_rules(network) if method == "lrp" else (None,):
+        for method in network.methods:
+            for rule in METHODS[method].rules_for(network.network):
                 seconds = []
                 for _ in range(args.runs):
                     began = time.perf_counter()
-                    result = explain_trial(
-                        network, trial, LENGTH, method, baseline=torch.zeros(LENGTH, 22, 3), rule=rule
-                    )
+                    result = explain_trial(network, trial, method, rule=rule)
                     seconds.append(time.perf_counter() - began)
                 found[name][method if rule is None else f"{method}_{rule}"] = {
                     "seconds": min(seconds),

@@ -65,7 +65,7 @@ from gait.explaining.faithfulness import (
     randomize_weights,
     rank_correlation,
 )
-from gait.explaining.methods import METHODS, default_method, explain_windows, lrp_rules, supported_methods
+from gait.explaining.methods import METHODS, explain_windows, supported_methods
 from gait.explaining.trained_network import TrainedNetwork, load_trained_network
 from gait.motion.dataset import Trial, read_dataset
 from gait.motion.windows import WindowDataset
@@ -185,9 +185,7 @@ def main(args: Arguments) -> None:
 def select_methods(network: nn.Module, names: Sequence[str] | None) -> list[MethodWithRule]:
     """Return all methods that the network supports, LRP with each of its rules; or only those named."""
     supported = [
-        MethodWithRule(name, rule)
-        for name in supported_methods(network)
-        for rule in (lrp_rules(network) if name == "lrp" else (None,))
+        MethodWithRule(name, rule) for name in supported_methods(network) for rule in METHODS[name].rules_for(network)
     ]
     unknown = sorted(set(names or ()) - {method.name for method in supported})
     if unknown:
@@ -200,8 +198,7 @@ def select_methods(network: nn.Module, names: Sequence[str] | None) -> list[Meth
 
 def default_name(network: nn.Module) -> str:
     """Return the default method's name in the result."""
-    method = default_method(network)
-    return MethodWithRule(method, lrp_rules(network)[0] if method == "lrp" else None).name
+    return select_methods(network, None)[0].name
 
 
 def prepare_windows(trained: TrainedNetwork, trials: Sequence[Trial], args: Arguments) -> EvaluationData:

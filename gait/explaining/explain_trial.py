@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from gait.errors import GaitError
 from gait.explaining.attribution import TrialAttribution
 from gait.explaining.methods import explain_windows, find_method
+from gait.explaining.prepare_trial import prepare_trial
+from gait.explaining.trained_network import TrainedNetwork
 from gait.learning.trainer import window_logits
 from gait.motion.dataset import Trial
+from gait.motion.pose_files import read_poses
 from gait.motion.windows import WindowDataset
 
 _BATCH_SIZE = 16
@@ -22,12 +26,10 @@ _PREDICTION_BATCH_SIZE = 64
 
 
 def explain_trial(
-    network: nn.Module,
-    trial: Trial,
-    window_length: int,
-    method: str,
+    network: TrainedNetwork,
+    trial: Trial | Path,
+    method: str | None = None,
     *,
-    baseline: Tensor | None = None,
     rule: str | None = None,
     stride: int | None = None,
     progress: Callable[[int, int], None] = lambda done, count: None,
@@ -37,21 +39,24 @@ def explain_trial(
     The probability is averaged over all windows, even if the method explains only every ``stride``-th.
 
     Args:
-        network: in evaluation mode; windows to logits.
-        trial: at the network's frame rate.
-        window_length: frames per window of the network.
-        method: one of ``METHODS``.
-        baseline: (L, J, 3) the training set's mean window, for methods that need one.
+        network: from ``load_trained_network``.
+        trial: the folder of its ``poses.npz``; or as read by ``read_dataset`` or ``prepare_trial``, at the network's
+            frame rate.
+        method: one of ``METHODS``; the network's default if None.
         rule: of ``lrp``, as in ``explain_windows``.
         stride: frames from one explained window to the next; if None, the method's default, larger for costly methods.
             The last window is always explained.
         progress: called before each batch with the numbers of windows done and in total; may raise to cancel.
 
     Raises:
-        GaitError: the trial is shorter than a window, or as in ``explain_windows``.
+        GaitError: the trial cannot be read or is shorter than a window, or as in ``explain_windows``.
     """
+    if not isinstance(trial, Trial):
+        sequence = read_poses(trial)
+        trial = prepare_trial(trial, sequence.joints_m, sequence.rate_hz, network)
+    method, window_length = method or network.methods[0], network.window_length
     if stride is None:
-        stride = find_method(network, method).stride_for(network)
+        stride = find_method(network.network, method).stride_for(network.network)
     windows = WindowDataset([trial], window_length)
     if not len(windows):
         raise GaitError(windows.too_short[0])
@@ -61,12 +66,12 @@ def explain_trial(
     unattributed, logits = [], torch.zeros(len(windows))
     for number, batch in enumerate(explained.split(_BATCH_SIZE)):
         progress(number * _BATCH_SIZE, len(explained))
-        result = explain_windows(network, windows.batch(batch), method, baseline=baseline, rule=rule)
+        result = explain_windows(network.network, windows.batch(batch), method, baseline=network.mean_window, rule=rule)
         attribution.add(batch, result.values)
         unattributed.append(result.unattributed)
         logits[batch] = result.logits.to(logits)
     if stride > 1:
-        logits = window_logits(network, windows, _PREDICTION_BATCH_SIZE)
+        logits = window_logits(network.network, windows, _PREDICTION_BATCH_SIZE)
     probabilities = logits.double().sigmoid()
     probability = _OverlapAverage(len(trial.joints_m), window_length)
     probability.add(all_windows, probabilities[:, None, None].expand(-1, window_length, 1))

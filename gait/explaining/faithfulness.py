@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from scipy.stats import rankdata
 from torch import Tensor, nn
 
-from gait.explaining.occlusion import PATCH_FRAMES
+from gait.explaining.methods.occlusion import PATCH_FRAMES
 
 STEPS = 20
 """Number of steps in which all patches of a window are replaced."""

@@ -14,8 +14,8 @@ from gait.learning.networks.mlp import MultiMLP, SequentialMLP
 
 EPSILON = 1e-6
 """ε of the ε-rule; so small that it absorbs almost no relevance."""
-PUBLISHED_EPSILON = 0.25
-PUBLISHED_STABILIZER = 1e-6
+ORIGINAL_EPSILON = 0.25
+ORIGINAL_STABILIZER = 1e-6
 
 
 def lrp_epsilon(network: MultiMLP | SequentialMLP, windows: Tensor, epsilon: float = EPSILON) -> tuple[Tensor, Tensor]:
@@ -36,8 +36,8 @@ def lrp_epsilon(network: MultiMLP | SequentialMLP, windows: Tensor, epsilon: flo
         return relevance.reshape(windows.shape), logits.squeeze(-1)
 
 
-def lrp_published(
-    network: MultiMLP | SequentialMLP, windows: Tensor, epsilon: float = PUBLISHED_EPSILON
+def lrp_original(
+    network: MultiMLP | SequentialMLP, windows: Tensor, epsilon: float = ORIGINAL_EPSILON
 ) -> tuple[Tensor, Tensor]:
     """Return relevance (N, L, J, 3) and logits (N,) by the variant of the original implementation, for comparison.
 
@@ -55,7 +55,7 @@ def lrp_published(
             if isinstance(layer, nn.Flatten):
                 gradient = gradient.reshape(x.shape)
                 continue
-            gradient = gradient * (output / _stabilize(epsilon + output, PUBLISHED_STABILIZER))
+            gradient = gradient * (output / _stabilize(epsilon + output, ORIGINAL_STABILIZER))
             if isinstance(layer, nn.Linear):
                 gradient = gradient @ layer.weight
             else:

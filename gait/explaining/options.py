@@ -6,10 +6,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from gait.cli.arguments import ArgumentError, argument, positive_number, whole_number
-from gait.explaining.methods import METHODS, MLP_RULES, TRANSFORMER_RULES
+from gait.explaining.methods import METHODS
 from gait.explaining.trained_network import TrainedNetwork, load_trained_network
+from gait.learning.networks import NETWORKS
 
-_RULES = tuple(sorted({*MLP_RULES, *TRANSFORMER_RULES}))
+_RULES = {rule: network.title for network in NETWORKS.values() for rule in network.relevance_rules}
+_METHOD_WITH_RULES = next(method.name for method in METHODS.values() if method.rules)
+
+
+def _rule(word: str) -> str:
+    return "original" if word == "published" else word  # the name in earlier versions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +60,7 @@ class NetworkSource:
 class ExplainOptions:
     """How trials are read and explained.
 
-    A rule without a method selects ``lrp``, unless all methods are asked for.
+    A rule without a method selects the method with rules, unless all methods are asked for.
 
     Raises:
         ArgumentError: options that contradict each other.
@@ -65,8 +71,8 @@ class ExplainOptions:
     )
     all_methods: bool = argument(False, "explain by every method that the network supports")
     rule: str | None = argument(
-        None, "rule of --method lrp: epsilon, published (MLP); attnlrp, cp (transformer)", flag="--lrp_rule",
-        choices=_RULES,
+        None, f"rule of --method lrp: {', '.join(f'{rule} ({network})' for rule, network in _RULES.items())}",
+        flag="--lrp_rule", type=_rule, choices=tuple(_RULES),
     )  # fmt: skip
     stride: int | None = argument(
         None, "frames between explained windows (default: by the cost of the method)", aliases=("--explain_stride",),
@@ -84,9 +90,9 @@ class ExplainOptions:
         if self.all_methods and self.method is not None:
             raise ArgumentError("--all_methods includes every method; omit --method")
         if self.rule is not None and not self.all_methods:
-            if self.method not in (None, "lrp"):
+            object.__setattr__(self, "method", self.method or _METHOD_WITH_RULES)
+            if self.method is None or not METHODS[self.method].rules:
                 raise ArgumentError(f"--lrp_rule {self.rule} is for --method lrp, not for {self.method}")
-            object.__setattr__(self, "method", "lrp")
 
     def each_method(self, network: TrainedNetwork) -> tuple[ExplainOptions, ...]:
         """Return these options with each method to run on a network: all, the one asked for, or the default."""
@@ -95,5 +101,5 @@ class ExplainOptions:
 
     def with_method(self, method: str) -> ExplainOptions:
         """Return these options with another method, and the rule only if that method has rules."""
-        rule = self.rule if method == "lrp" else None
+        rule = self.rule if METHODS[method].rules else None
         return replace(self, method=method, all_methods=False, rule=rule)

@@ -21,13 +21,13 @@ DEFAULT_RATE_HZ = 100.0
 class TrainedNetwork:
     """A trained network, its input format, and where it comes from."""
 
-    file: Path
-    sha256: str  # of the file
     network: nn.Module  # in evaluation mode
     window_length: int  # frames
-    rate_hz: float  # frame rate of its input
-    mean_window: Tensor | None  # (L, 22, 3) of its training set, common frame; None without metadata
-    checkpoint: Checkpoint | None  # None without metadata
+    rate_hz: float = DEFAULT_RATE_HZ  # frame rate of its input
+    mean_window: Tensor | None = None  # (L, 22, 3) of its training set, common frame; None without metadata
+    checkpoint: Checkpoint | None = None  # None without metadata
+    file: Path = Path()
+    sha256: str = ""  # of the file
 
     @property
     def methods(self) -> tuple[str, ...]:
@@ -72,11 +72,11 @@ def load_trained_network(
                 f"{file}: this network needs trials at {checkpoint.frame_rate_hz:g} Hz, not at {rate_hz:g}; omit "
                 "--frame_rate."
             )
-        length, mean_window = checkpoint.window_length, checkpoint.mean_window
-        return TrainedNetwork(file, sha256, network, length, checkpoint.frame_rate_hz, mean_window, checkpoint)
+        length, rate_hz = checkpoint.window_length, checkpoint.frame_rate_hz
+        return TrainedNetwork(network, length, rate_hz, checkpoint.mean_window, checkpoint, file, sha256)
     if window_length is None:
         raise GaitError(
             f"{file}: a state dict without metadata does not store the window length; give --interval_size as in "
             "training."
         )
-    return TrainedNetwork(file, sha256, network, window_length, rate_hz or DEFAULT_RATE_HZ, None, None)
+    return TrainedNetwork(network, window_length, rate_hz or DEFAULT_RATE_HZ, file=file, sha256=sha256)

@@ -151,10 +151,7 @@ def _explain_subjects(
     for subject, sick, probability in zip(predictions.subjects, predictions.sick, predictions.probability, strict=True):
         cycles = []
         for trial in (trial for trial in dataset.trials if trial.subject_id == subject):
-            attribution = explain_trial(
-                network.network, trial, network.window_length, options.method or "",
-                baseline=network.mean_window, rule=options.rule, stride=options.stride,
-            )  # fmt: skip
+            attribution = explain_trial(network, trial, options.method, rule=options.rule, stride=options.stride)
             cycles.append(average_gait_cycles(attribution.values, trial.joints_m, trial.rate_hz))
         if not cycles:
             notes.append(f"{subject}: in the test set of the training, but not among the poses; excluded.")

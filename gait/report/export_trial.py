@@ -168,10 +168,7 @@ def _explain_by_methods(
     for one in options.each_method(network):
         assert one.method is not None
         try:
-            attribution = explain_trial(
-                network.network, trial, network.window_length, one.method, baseline=network.mean_window,
-                rule=one.rule, stride=one.stride,
-            )  # fmt: skip
+            attribution = explain_trial(network, trial, one.method, rule=one.rule, stride=one.stride)
         except GaitError as error:
             problems.append(str(error))
             continue

@@ -22,13 +22,6 @@ from gait.viewing.normative_stride import load_normative_stride
 from gait.viewing.viewer_backend import LoadedNetwork, MethodInfo, ProgressCallback
 
 _BATCH_SIZE = 64  # windows
-_DESCRIPTIONS = {
-    "lrp": "redistributes the logit backwards through the network, layer by layer, to joints and frames",
-    "attention": "attention weights: what the network attends to, without a sign for sick or healthy",
-    "gradient_input": "gradient of the logit with respect to the input, times the input",
-    "integrated_gradients": "integrates the gradient of the logit along a straight path from the mean training window",
-    "occlusion": "replaces one joint for a short time by the mean training window and measures the change of the logit",
-}
 _DELETION_WINDOWS, _DELETION_STEPS, _RANDOM_ORDERS = 8, 10, 3  # size of the faithfulness check
 
 
@@ -55,7 +48,7 @@ class FileBackend:
             window_length=length,
             rate_hz=rate_hz,
             methods=tuple(
-                MethodInfo(name, METHODS[name].title, METHODS[name].signed, _DESCRIPTIONS[name])
+                MethodInfo(name, METHODS[name].title, METHODS[name].signed, METHODS[name].description)
                 for name in loaded.methods
             ),
             training_subjects=frozenset(_training_subjects(loaded)),
@@ -68,16 +61,7 @@ class FileBackend:
         """Compute the attribution of a whole trial."""
         loaded, options = _trained_network(network), self.options.with_method(method)
         prepared = prepare_trial(trial.folder, trial.sequence.joints_m, trial.rate_hz, loaded)
-        return explain_trial(
-            loaded.network,
-            prepared,
-            loaded.window_length,
-            method,
-            baseline=loaded.mean_window,
-            rule=options.rule,
-            stride=options.stride,
-            progress=progress,
-        )
+        return explain_trial(loaded, prepared, method, rule=options.rule, stride=options.stride, progress=progress)
 
     def predict_probability(self, network: LoadedNetwork, folder: Path) -> float:
         """Return P(sick) of the fitted trial in a folder: the mean over all its windows."""

@@ -53,7 +53,7 @@ def test_faithfulness(folder):
     result = json.loads(done.stdout)
     assert result == json.loads((folder / "out.json").read_text(encoding="utf-8"))
     assert set(result["methods"]) == {
-        "integrated_gradients", "lrp_epsilon", "lrp_published", "gradient_input", "occlusion"
+        "integrated_gradients", "lrp_epsilon", "lrp_original", "gradient_input", "occlusion"
     }  # fmt: skip
     for name, metrics in result["methods"].items():
         assert metrics["deletion_ratio"] == pytest.approx(metrics["deletion"] / metrics["random_deletion"], rel=1e-3)

@@ -17,6 +17,7 @@ from gait.explaining.faithfulness import (
     rank_correlation,
 )
 from gait.explaining.methods import explain_windows
+from gait.explaining.trained_network import TrainedNetwork
 from gait.learning.networks.mlp import MLPArchitecture
 from gait.learning.networks.transformer import GaitTransformer, TransformerArchitecture
 from gait.motion.common_frame import to_common_frame
@@ -41,10 +42,14 @@ def network(request):
     return request.param.build().eval()
 
 
+def trained(network):
+    return TrainedNetwork(network, LENGTH, mean_window=torch.zeros(LENGTH, 22, 3))
+
+
 @pytest.mark.parametrize("method", ["lrp", "gradient_input"])
 def test_explain_trial_averages_the_windows_that_cover_a_frame(network, tmp_path, method):
     trial = make_trial(tmp_path)
-    found = explain_trial(network, trial, LENGTH, method)
+    found = explain_trial(trained(network), trial, method)
     sums, counts, probabilities = np.zeros((40, 22)), np.zeros(40), np.zeros(40)
     for first in range(40 - LENGTH + 1):
         window = to_common_frame(torch.as_tensor(trial.joints_m[first : first + LENGTH])[None])
@@ -62,7 +67,7 @@ def test_explain_trial_averages_the_windows_that_cover_a_frame(network, tmp_path
 
 def test_explain_trial_with_stride_includes_the_last_window(network, tmp_path):
     trial = make_trial(tmp_path)
-    found, full = (explain_trial(network, trial, LENGTH, "lrp", stride=stride) for stride in (10, 1))
+    found, full = (explain_trial(trained(network), trial, "lrp", stride=stride) for stride in (10, 1))
     window = to_common_frame(torch.as_tensor(trial.joints_m[24:])[None])
     last = explain_windows(network, window, "lrp").values[0].numpy()
     np.testing.assert_allclose(found.values[-4:], last[-4:], atol=1e-5)  # the third window ends at frame 36
@@ -74,7 +79,7 @@ def test_explain_trial_with_stride_includes_the_last_window(network, tmp_path):
 
 
 def test_explain_trial_leaves_frames_between_windows_undefined(network, tmp_path):
-    found = explain_trial(network, make_trial(tmp_path, 60), LENGTH, "lrp", stride=30)
+    found = explain_trial(trained(network), make_trial(tmp_path, 60), "lrp", stride=30)
     assert np.isnan(found.values[LENGTH:30]).all()
     assert np.isfinite(found.values[30:]).all()
     assert np.isfinite(found.probability).all()
@@ -82,7 +87,7 @@ def test_explain_trial_leaves_frames_between_windows_undefined(network, tmp_path
 
 @pytest.mark.parametrize("frames", [LENGTH, LENGTH + 1, 40, 90])
 def test_well_covered_excludes_frames_near_the_ends(network, tmp_path, frames):
-    found = explain_trial(network, make_trial(tmp_path, frames), LENGTH, "lrp")
+    found = explain_trial(trained(network), make_trial(tmp_path, frames), "lrp")
     counts = [sum(first <= frame < first + LENGTH for first in range(frames - LENGTH + 1)) for frame in range(frames)]
     assert found.well_covered.tolist() == [2 * count >= max(counts) for count in counts]
 
@@ -90,7 +95,7 @@ def test_well_covered_excludes_frames_near_the_ends(network, tmp_path, frames):
 def test_explain_trial_uses_larger_stride_for_costly_methods(network, tmp_path):
     strides = {}
     for method in ("lrp", "integrated_gradients", "occlusion"):
-        found = explain_trial(network, make_trial(tmp_path), LENGTH, method, baseline=torch.zeros(LENGTH, 22, 3))
+        found = explain_trial(trained(network), make_trial(tmp_path), method)
         strides[method] = found.settings["stride"]
         assert len(found.first_frames) == 25
     costly = isinstance(network, GaitTransformer)
@@ -99,7 +104,7 @@ def test_explain_trial_uses_larger_stride_for_costly_methods(network, tmp_path):
 
 def test_explain_trial_raises_for_short_trial(network, tmp_path):
     with pytest.raises(GaitError, match="10 frames at 100 Hz are shorter than a window of 16"):
-        explain_trial(network, make_trial(tmp_path, 10), LENGTH, "lrp")
+        explain_trial(trained(network), make_trial(tmp_path, 10), "lrp")
 
 
 # Faithfulness

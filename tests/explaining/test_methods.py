@@ -9,10 +9,9 @@ from captum.attr._utils.lrp_rules import EpsilonRule, IdentityRule
 from torch import nn
 
 from gait.errors import GaitError
-from gait.explaining.attention import attention
-from gait.explaining.lrp_mlp import lrp_epsilon, lrp_published
+from gait.explaining.lrp_mlp import lrp_epsilon, lrp_original
 from gait.explaining.lrp_transformer import RULES, lrp_logits, lrp_transformer
-from gait.explaining.methods import METHODS, default_method, explain_windows, supported_methods, unattributed_fraction
+from gait.explaining.methods import METHODS, explain_windows, supported_methods, unattributed_fraction
 from gait.learning.networks.mlp import MLPArchitecture
 from gait.learning.networks.transformer import TransformerArchitecture
 from gait.learning.reference_transformer import ReferenceTransformer
@@ -113,11 +112,11 @@ def test_lrp_of_both_mlp_forms_agrees():
     multi = MLPArchitecture("multi_mlp", 6, (16, 8), (12, 5)).build().double()
     weights = [value for _, value in sequential.state_dict().items()]
     multi.load_state_dict(dict(zip(multi.state_dict(), weights, strict=True)))
-    for rule in (lrp_epsilon, lrp_published):
+    for rule in (lrp_epsilon, lrp_original):
         torch.testing.assert_close(rule(multi.eval(), random_windows())[0], rule(sequential, random_windows())[0])
 
 
-def test_lrp_published_matches_its_definition():
+def test_lrp_original_matches_its_definition():
     network, windows = randomize_all(MLP.build()), random_windows()
     inputs = windows.clone().requires_grad_()
     values = inputs
@@ -129,11 +128,11 @@ def test_lrp_published_matches_its_definition():
             output = z * (output / stabilized).detach()
         values = output
     values.sum().backward()
-    relevance, _ = lrp_published(network, windows)
+    relevance, _ = lrp_original(network, windows)
     torch.testing.assert_close(relevance, (inputs * inputs.grad).detach(), atol=1e-5, rtol=0)
 
 
-def test_lrp_published_changes_sign_for_small_negative_logits():
+def test_lrp_original_changes_sign_for_small_negative_logits():
     """For logits between -0.25 and 0 the rule of the last layer inverts all relevance."""
     network, windows = randomize_all(MLP.build()), random_windows(1)
     last = network.features[-1]
@@ -141,7 +140,7 @@ def test_lrp_published_changes_sign_for_small_negative_logits():
     for logit in (-0.2, -0.3):
         with torch.no_grad():
             last.bias += logit - network(windows)
-        relevances.append(lrp_published(network, windows)[0])
+        relevances.append(lrp_original(network, windows)[0])
     assert torch.allclose(relevances[0] / (-0.2 / 0.05), relevances[1] / (-0.3 / -0.05), rtol=1e-3)
 
 
@@ -165,7 +164,7 @@ def test_attention_matches_slow_version():
         joints, vectors = cls_attention(reference.feature_extractor, windows.flatten(0, 1))
         frames, _ = cls_attention(reference.feature_merger, vectors.unflatten(0, windows.shape[:2]))
         expected = joints.unflatten(0, windows.shape[:2]) * frames[..., None]
-        values, logits = attention(network, windows)
+        values, logits, _ = METHODS["attention"].explain(network, windows, None, None)
         torch.testing.assert_close(values, expected, atol=1e-5, rtol=0)
         torch.testing.assert_close(logits, reference(windows), atol=1e-9, rtol=0)
     result = explain_windows(network, windows, "attention")
@@ -321,7 +320,7 @@ def test_occlusion_matches_slow_version():
 def test_explain_windows_with_every_method(architecture):
     network, windows = architecture.build().eval(), random_windows().float()
     names = supported_methods(network)
-    assert names[0] == default_method(network) == "integrated_gradients"
+    assert names[0] == "integrated_gradients"
     assert supported_methods(network, with_baseline=False)[0] == "lrp"
     assert set(names) - set(supported_methods(network, with_baseline=False)) == {"integrated_gradients", "occlusion"}
     assert ("attention" in names) == (architecture is SMALL)
@@ -345,11 +344,11 @@ def test_unattributed_fraction():
 @pytest.mark.parametrize(
     ("architecture", "arguments", "line"),
     [
-        (MLP, {"method": "attention"}, "attention explains only transformers"),
-        (MLP, {"method": "guessing"}, "guessing: unknown; there are lrp, gradient_input"),
-        (MLP, {"method": "lrp", "rule": "cp"}, "for the MLP there are epsilon, published"),
-        (SMALL, {"method": "lrp", "rule": "published"}, "for the transformer there are attnlrp, cp"),
-        (SMALL, {"method": "attention", "rule": "cp"}, "--lrp_rule cp is for --method lrp"),
+        (MLP, {"method": "attention"}, "attention: does not explain this network; there are integrated_gradients, lrp"),
+        (MLP, {"method": "guessing"}, "guessing: unknown; there are integrated_gradients, lrp"),
+        (MLP, {"method": "lrp", "rule": "cp"}, "for the MLP, --method lrp has epsilon, original"),
+        (SMALL, {"method": "lrp", "rule": "original"}, "for the transformer, --method lrp has attnlrp, cp"),
+        (SMALL, {"method": "attention", "rule": "cp"}, "--method attention has none"),
         (SMALL, {"method": "occlusion"}, "a state dict without metadata has none"),
     ],
 )

@@ -116,7 +116,7 @@ def test_export_explanation_npz_holds_attribution_and_provenance(
     found = read_explanation(exported[0] / "explanation.npz")
     network = load_trained_network(lab / "mlp.ckpt")
     (trial,) = read_dataset(lab / "poses", 100.0).trials
-    attribution = explain_trial(network.network, trial, WINDOW, "lrp")
+    attribution = explain_trial(network, trial, "lrp")
     np.testing.assert_allclose(found.attribution.values, attribution.values, atol=1e-6)
     np.testing.assert_allclose(found.attribution.window_probability, attribution.window_probability, atol=1e-6)
     assert found.trial_id == trial.trial_id == "sick/P02/walk1"
@@ -186,11 +186,11 @@ def test_all_methods_continues_without_a_method_that_fails(
     assert names == {"lrp", "gradient_input", "methods.png"}
 
 
-def test_lrp_rule_published_is_used(lab: Path, tmp_path: Path) -> None:
+def test_lrp_rule_published_is_the_original_one(lab: Path, tmp_path: Path) -> None:
     argv = ["--network", lab / "mlp.ckpt", "--gait", lab / "poses/sick/P02/walk1", "--lrp_rule", "published"]
     assert run_script(*argv, "--export", tmp_path) == 0
     settings = read_explanation(tmp_path / "explanation.npz").attribution.settings
-    assert (settings["rule"], settings["epsilon"]) == ("published", 0.25)
+    assert (settings["rule"], settings["epsilon"]) == ("original", 0.25)
 
 
 def test_json_poses_need_body_and_pose_rate(lab: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -246,8 +246,8 @@ def test_segments_of_a_split_trial_have_folders_of_their_own(
         ({"--gait": "poses/sick/P02/walk9"}, "walk9: no such folder"),
         ({"--gait": "poses/sick/P02"}, "no poses.npz"),
         ({"--gait": "short"}, "shorter than this network's window"),
-        ({"--method": "attention"}, "only transformers"),
-        ({"--lrp_rule": "cp"}, "epsilon, published"),
+        ({"--method": "attention"}, "does not explain this network"),
+        ({"--lrp_rule": "cp"}, "epsilon, original"),
         ({"--interval_size": "64"}, "32 frames, not of 64"),
         ({"--export": "mlp.ckpt/inside"}, "cannot be written"),
     ],

@@ -198,7 +198,7 @@ NETWORK = Network(
     defaults={"batch_size": 64, "window_length": 128, "epochs": 75, "learning_rate": 1e-5},
     relevance_rules={
         "epsilon": "gait.explaining.lrp_mlp:lrp_epsilon",
-        "published": "gait.explaining.lrp_mlp:lrp_published",
+        "original": "gait.explaining.lrp_mlp:lrp_original",
     },
     weights_per_frame=True,
     order=0,

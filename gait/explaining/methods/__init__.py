@@ -1,0 +1,92 @@
+"""The explanation methods: each module here that defines ``METHOD``. ``docs/add_explanation_method.md`` adds one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from gait.errors import GaitError
+from gait.explaining.attribution import WindowAttribution
+from gait.explaining.method import Method
+from gait.learning.networks import find_network
+from gait.registry import discover
+
+METHODS: Mapping[str, Method] = discover(__name__, "METHOD")
+
+
+def explain_windows(
+    network: nn.Module, windows: Tensor, method: str, *, baseline: Tensor | None = None, rule: str | None = None
+) -> WindowAttribution:
+    """Compute the attribution of windows.
+
+    Args:
+        network: in evaluation mode; windows to logits.
+        windows: (N, L, J, 3) in the common frame.
+        method: one of ``METHODS``.
+        baseline: for methods that compare with one: the training set's mean window, (L, J, 3), or one window per
+            window, (N, L, J, 3).
+        rule: of a method with rules; its first for this network if None.
+
+    Raises:
+        GaitError: the method is unknown, does not support this type of network, or lacks its baseline or captum.
+    """
+    definition = find_method(network, method)
+    if definition.needs_baseline and baseline is None:
+        raise GaitError(
+            f"--method {method} needs the training set's mean window as its baseline, and a state dict without "
+            "metadata has none; use a checkpoint of this package, or another --method."
+        )
+    rules = definition.rules_for(network)
+    if rule is not None and rule not in rules:
+        names = ", ".join(filter(None, rules)) or "none"
+        raise GaitError(f"--lrp_rule {rule}: for the {find_network(network).title}, --method {method} has {names}.")
+    used = baseline.to(windows) if definition.needs_baseline and baseline is not None else None
+    values, logits, settings = definition.explain(network, windows, used, rule or rules[0])
+    if used is not None:
+        settings = {**settings, "baseline": "mean window" if used.ndim == 3 else "one per window"}
+    if values.ndim == 4:
+        values = values.sum(-1)
+    unattributed = unattributed_fraction(values, logits) if definition.signed else torch.full_like(logits, torch.nan)
+    return WindowAttribution(values, definition.signed, logits, unattributed, method, settings)
+
+
+def find_method(network: nn.Module, method: str) -> Method:
+    """Return the method of this name.
+
+    Raises:
+        GaitError: there is none, or it does not support this type of network.
+    """
+    if method not in METHODS or not METHODS[method].supports(network):
+        why = "does not explain this network" if method in METHODS else "unknown"
+        raise GaitError(f"--method {method}: {why}; there are {', '.join(supported_methods(network))}.")
+    return METHODS[method]
+
+
+def supported_methods(network: nn.Module, *, with_baseline: bool = True) -> tuple[str, ...]:
+    """Return the names of all methods that support this type of network.
+
+    The first is the most faithful one according to ``benchmarks/faithfulness.py``.
+
+    Args:
+        network: the network to explain.
+        with_baseline: whether a baseline is known; if not, methods that need one are excluded.
+    """
+    candidates = [method for method in METHODS.values() if with_baseline or not method.needs_baseline]
+    return tuple(method.name for method in candidates if method.supports(network))
+
+
+def unattributed_fraction(values: Tensor, logits: Tensor) -> Tensor:
+    """Return the fraction of each logit that the values do not account for, (N,), 0 to 1.
+
+    The rest of the logit belongs to biases, CLS tokens, positional embeddings or a baseline. The fraction is |rest| /
+    (|rest| + |sum of values|).
+
+    Args:
+        values: (N, L, J) attribution.
+        logits: (N,).
+    """
+    attributed = values.sum((1, 2))
+    rest = logits - attributed
+    return rest.abs() / (rest.abs() + attributed.abs()).clamp_min(1e-12)
