@@ -8,6 +8,9 @@ from pathlib import Path
 HEALTHY, SICK = "healthy", "sick"
 """Names of the label folders, which hold one folder per subject."""
 
+LABEL_NOUNS = {HEALTHY: "control", SICK: "patient"}
+"""What readers call a subject of each label."""
+
 REPORT_FILE = "fit_report.json"
 """In the folder of each trial."""
 

@@ -1,6 +1,7 @@
 """Reports, figures and exports: everything that is written for readers.
 
 * ``training``: the training report, written after every training;
+* ``templates`` and ``render``: HTML and style of both pages; code only prepares their data;
 * ``run``: the run report on fits, networks and attributions; ``python -m gait.report`` builds it;
 * ``export_trial`` and ``explanation_figure``: attributions of one trial as files and figures;
 * ``export_cohort`` and ``cohort_figure``: attributions of a cohort;

@@ -100,7 +100,7 @@ class Page(html.parser.HTMLParser):
 
     @property
     def text(self) -> str:
-        return " ".join(data for tag, data in self.texts if tag not in ("style", "title"))
+        return " ".join(" ".join(data for tag, data in self.texts if tag not in ("style", "title")).split())
 
 
 def page_of(results: list[FoldResult], excluded: tuple[str, ...] = ()) -> tuple[Page, str]:

@@ -1,8 +1,8 @@
 """Figures of the training report, drawn without a display.
 
 Colours have the same meaning in all figures and are distinguishable with common colour vision deficiencies (Okabe & Ito
-2008, darkened for contrast on white); marker shapes and dash patterns repeat the information. ``as_svg`` writes colours
-as CSS variables, so that the page can be light or dark.
+2008, darkened for contrast on white); marker shapes and dash patterns repeat the information. ``ReportFigure.svg`` has
+colours as CSS variables, so that the page can be light or dark.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from markupsafe import Markup
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -29,8 +30,8 @@ from scipy.stats import binomtest
 
 from gait.learning.metrics import THRESHOLD, expanded_percentiles
 from gait.learning.predictions import SubjectPredictions
+from gait.report.display_names import METRICS, classifier_name
 from gait.report.training.cross_validation_summary import ClassifierSummary, CrossValidationSummary
-from gait.report.training.display_names import METRICS, classifier_name
 from gait.text import truncate
 
 Vector = NDArray[np.float64]
@@ -90,6 +91,11 @@ class ReportFigure:
     alt_text: str  # description for screen readers
     caption: str
 
+    @property
+    def svg(self) -> Markup:
+        """The figure as an inline ``<svg>`` element with real text and the page's colours."""
+        return _as_svg(self)
+
 
 def draw_figures(summary: CrossValidationSummary) -> dict[str, ReportFigure]:
     """Draw all figures that the results allow, by name: comparison, roc, confusion, calibration, subjects, loss."""
@@ -106,8 +112,7 @@ def draw_figures(summary: CrossValidationSummary) -> dict[str, ReportFigure]:
     return {name: figure for name, figure in drawn.items() if figure is not None}
 
 
-def as_svg(figure: ReportFigure) -> str:
-    """Return the figure as an inline ``<svg>`` element with real text and the page's colours."""
+def _as_svg(figure: ReportFigure) -> Markup:
     file = io.StringIO()
     with rc_context({**_STYLE, "svg.hashsalt": figure.name}), _ignore_missing_glyph_warnings():
         FigureCanvasSVG(figure.fig).print_svg(file, metadata={"Date": None, "Creator": None})
@@ -120,7 +125,7 @@ def as_svg(figure: ReportFigure) -> str:
     svg = re.sub(r'(id="|href="#|url\(#)', rf"\1{figure.name}-", svg)
     for use, colour in COLOURS.items():
         svg = svg.replace(colour, f"var(--{use})")
-    return svg.rstrip()
+    return Markup(svg.rstrip())
 
 
 def as_image(figure: ReportFigure) -> NDArray[np.uint8]:

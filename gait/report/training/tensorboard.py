@@ -14,8 +14,8 @@ from tensorboardX.proto.summary_pb2 import Summary
 
 from gait.errors import GaitError
 from gait.learning.fold_result import Epoch
+from gait.report.display_names import METRICS
 from gait.report.training.cross_validation_summary import CrossValidationSummary
-from gait.report.training.display_names import METRICS
 
 _KINDS = {"train": "Train", "validation": "Validation", "eval": "Eval"}
 

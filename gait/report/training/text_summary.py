@@ -7,12 +7,15 @@ from collections.abc import Sequence
 
 from gait.learning.fold_result import FoldResult
 from gait.learning.metrics import THRESHOLD, MetricWithInterval, interval_caveat
+from gait.report.display_names import classifier_name, name_in_sentence
 from gait.report.training.cross_validation_summary import RESAMPLES, ClassifierSummary, CrossValidationSummary
-from gait.report.training.display_names import classifier_name, name_in_sentence
 from gait.text import truncate
 
 MAX_LISTED = 12
 """Longer lists of names are cut within a sentence."""
+
+GAIN_NOTE = "In brackets: balanced accuracy by subject, network minus baseline, with the 95 % CI."
+"""What the numbers in the sentences of ``compare_with_baselines`` are; shown once below them."""
 
 
 def format_number(value: float) -> str:
@@ -64,34 +67,23 @@ def headline(summary: CrossValidationSummary) -> str:
 
 def compare_with_baselines(summary: CrossValidationSummary) -> tuple[str, ...]:
     """Return sentences that say which baselines the network beats and which it does not; each is named once."""
-    better: list[str] = []
-    not_significant: list[str] = []
-    no_better: list[str] = []
-    worse: list[str] = []
+    found: dict[str, list[str]] = {"worse": [], "no better": [], "not significant": [], "better": []}
     for classifier in summary.baselines:
         gain = classifier.accuracy_gain
         if not math.isfinite(gain.value):
             continue
-        has_interval = math.isfinite(gain.low)
-        described = f"{name_in_sentence(classifier.name)} ({_format_gain(gain)})"
         if gain.value <= 0:
-            (worse if has_interval and gain.high < 0 else no_better).append(described)
+            outcome = "worse" if gain.high < 0 else "no better"  # without an interval its bounds are NaN
         else:
-            (better if has_interval and gain.low > 0 else not_significant).append(described)
-    lines = []
-    if worse:
-        lines.append(f"The network is worse than {_join(worse)}.")
-    if no_better:
-        lines.append(f"The network is not better than {_join(no_better)}.")
-    if not_significant:
-        lines.append(
-            f"The network scores higher than {_join(not_significant)}, but with so few subjects this may be chance."
-        )
-    if better:
-        lines.append(f"The network is better than {_join(better)}.")
-    if lines:
-        lines.append("In brackets: balanced accuracy by subject, network minus baseline, with the 95 % CI.")
-    return tuple(lines)
+            outcome = "better" if gain.low > 0 else "not significant"
+        found[outcome].append(f"{name_in_sentence(classifier.name)} ({_format_gain(gain)})")
+    sentences = {
+        "worse": "The network is worse than {}.",
+        "no better": "The network is not better than {}.",
+        "not significant": "The network scores higher than {}, but with so few subjects this may be chance.",
+        "better": "The network is better than {}.",
+    }
+    return tuple(sentences[outcome].format(_join(names)) for outcome, names in found.items() if names)
 
 
 def limitations(summary: CrossValidationSummary) -> tuple[str, ...]:
@@ -181,6 +173,7 @@ def glossary(result: FoldResult) -> tuple[tuple[str, str], ...]:
 
 def terminal_summary(summary: CrossValidationSummary) -> tuple[str, ...]:
     """Return the lines printed after training: warnings, headline, metrics, misclassified subjects, problems."""
+    comparisons = compare_with_baselines(summary)
     wrong = [
         f"{truncate(name, 60)} ({format_number(probability)})"
         for name, _, probability in misclassified(summary.network)
@@ -188,7 +181,8 @@ def terminal_summary(summary: CrossValidationSummary) -> tuple[str, ...]:
     return (
         *(f"warning: {line}" for line in confounder_warning(summary)),
         headline(summary),
-        *compare_with_baselines(summary),
+        *comparisons,
+        *([GAIN_NOTE] if comparisons else []),
         limitations(summary)[0],
         "",
         *_table(summary),

@@ -1,0 +1,93 @@
+"""Render pages from ``templates/``: each is one file without scripts or external resources.
+
+Every value that a template shows is escaped, and characters that cannot be shown are replaced.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from gait.motion.trial_paths import HEALTHY, LABEL_NOUNS, SICK
+from gait.report.display_names import classifier_name
+from gait.report.training.text_summary import format_interval, format_number, pluralize
+from gait.text import natural_key, printable
+
+MAX_SUBJECTS_SHOWN = 40
+"""With more subjects than this, tables show only those with errors or the largest residuals."""
+
+
+def render(template: str, **context: Any) -> str:
+    """Return the page that a template of ``templates/`` makes of its context."""
+    return _ENVIRONMENT.get_template(template).render(context)
+
+
+def by_label(subjects: Iterable[str], sick: Mapping[str, bool]) -> dict[str, list[str]]:
+    """Return the names of subjects without their label, sorted, by label; labels without subjects are omitted."""
+    names = sorted(subjects, key=natural_key)
+    groups = {
+        label: [name.removeprefix(f"{label}/") for name in names if sick[name] == (label == SICK)]
+        for label in (HEALTHY, SICK)
+    }
+    return {label: names for label, names in groups.items() if names}
+
+
+def _duration(seconds: float) -> Markup:
+    """Return for example ``95&nbsp;s``, ``3&nbsp;min`` or ``2.1&nbsp;h``."""
+    if seconds < 120:
+        return Markup(f"{seconds:.0f}&nbsp;s")
+    return Markup(f"{seconds / 60:.0f}&nbsp;min" if seconds < 7200 else f"{seconds / 3600:.1f}&nbsp;h")
+
+
+def first_few(lines: Sequence[str]) -> list[str]:
+    """Return at most ``MAX_SUBJECTS_SHOWN`` lines, and how many more there are."""
+    more = len(lines) - MAX_SUBJECTS_SHOWN
+    return [*lines[:MAX_SUBJECTS_SHOWN], *([f"and {more} more"] if more > 0 else [])]
+
+
+def _millimetres(value: float) -> str:
+    return f"{value:.1f} mm" if math.isfinite(value) else "–"
+
+
+def _sentence(line: str) -> str:
+    """Return a line as a sentence, capitalized and with a full stop."""
+    line = line[:1].upper() + line[1:]
+    return line if line.endswith((".", "!", "?")) else line + "."
+
+
+def _plain(value: Any) -> str:
+    """Return a setting as text."""
+    if isinstance(value, bool) or value is None:
+        return {True: "yes", False: "no", None: "–"}[value]
+    return " ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+
+
+def _finalize(value: Any) -> Any:
+    return value if isinstance(value, Markup) else printable(str(value))
+
+
+_ENVIRONMENT = Environment(
+    loader=PackageLoader("gait.report"),
+    autoescape=True,
+    undefined=StrictUndefined,
+    finalize=_finalize,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+_ENVIRONMENT.filters |= {
+    "by_label": by_label,
+    "classifier_name": classifier_name,
+    "duration": _duration,
+    "first_few": first_few,
+    "interval": format_interval,
+    "mm": _millimetres,
+    "number": format_number,
+    "plain": _plain,
+    "plural": pluralize,
+    "sentence": _sentence,
+}
+_ENVIRONMENT.globals["label_nouns"] = LABEL_NOUNS
