@@ -13,9 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gait.body.body import Body
-from gait.body.marker_layout import ANATOMICAL_MARKERS, TECHNICAL_MARKERS, MarkerLayout, marker_kind
+from gait.body.marker_layout import MarkerLayout, marker_kind
 from gait.body.skeleton import NUM_JOINTS
 from gait.errors import GaitError
+from gait.marker_sets import MARKER_BY_ALIAS
+from gait.marker_sets.marker_set import HEIGHT_GROUPS
 
 MARKER_TYPES = ("C3DMarker", "JSONMarker", "OsimMarker")
 
@@ -25,8 +27,6 @@ _TWIN_FACES = 20908
 """Number of faces of the mesh of SUPR and SMPL-X, which 3D Body Twin uses."""
 _MAX_DISTANCE_M = 0.5
 _MAX_NUMBER = 1e300  # whole numbers in JSON can exceed the range of a float
-_HEIGHT_ORDER = (("FHD", "BHD"), ("SHO",), ("ASI", "PSI"), ("KNE",), ("ANK",))
-"""Plug-in Gait markers in groups, from head to ankle."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -146,7 +146,7 @@ def _layout(name: str, constraint: Mapping[str, Any], body: Body, path: Path) ->
 
 
 def _check_plausible(layout: MarkerLayout, body: Body, where: str) -> None:
-    """Raise GaitError if the positions of Plug-in Gait markers on the body are implausible.
+    """Raise GaitError if the positions of markers of known sets on the body are implausible.
 
     Such a layout was made for another mesh, whose face ids are often in range. On the right mesh left markers are at
     +x, and head, shoulders, hips, knees and ankles follow each other from top to bottom.
@@ -154,9 +154,10 @@ def _check_plausible(layout: MarkerLayout, body: Body, where: str) -> None:
     faces = body.faces.cpu().numpy()[layout.face]
     corners = body.v_template.detach().cpu().numpy()[faces]
     point = dict(zip(layout.labels, np.einsum("mk,mkc->mc", layout.barycentric, corners), strict=True))
-    sided = [name for name in layout.labels if name[0] in "LR" and name in ANATOMICAL_MARKERS | TECHNICAL_MARKERS]
-    wrong = [name for name in sided if (point[name][0] if name[0] == "L" else -point[name][0]) < -0.01]
-    groups = [[n for n in sided if n[1:] in names] for names in _HEIGHT_ORDER]
+    known = {name: MARKER_BY_ALIAS[name] for name in layout.labels if name in MARKER_BY_ALIAS}
+    sided = [name for name, marker in known.items() if marker.side]
+    wrong = [name for name in sided if (point[name][0] if known[name].side == "left" else -point[name][0]) < -0.01]
+    groups = [[name for name in sided if known[name].group == group] for group in HEIGHT_GROUPS]
     heights = [float(np.median([point[n][1] for n in group])) for group in groups if group]
     scattered = len(wrong) > max(1, 0.1 * len(sided))
     if scattered or any(below > above for above, below in pairwise(heights)):
@@ -208,7 +209,7 @@ def read_constraints(path: str | Path, body: Body) -> Constraints:
 
     Raises GaitError, naming file, constraint and marker, if the file is not a constraints file, a number is missing or
     not finite, a list has a wrong length, an index is out of range, or a layout belongs to another mesh (its face count
-    differs, a faceId is out of range, or the positions of Plug-in Gait markers are implausible).
+    differs, a faceId is out of range, or the positions of markers of known sets are implausible).
     """
     path = Path(path)
     content = _parsed(path)

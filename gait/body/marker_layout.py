@@ -4,31 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gait.errors import GaitError
-
-MarkerKind = Literal["anatomical", "technical"]
-"""Anatomical markers are placed on a bony landmark, technical markers anywhere along their segment."""
-
-TECHNICAL_MARKERS = frozenset(["LTHI", "RTHI", "LTIB", "RTIB", "LUPA", "RUPA", "LFRM", "RFRM", "RBAK"])
-"""Plug-in Gait markers without a landmark: thigh, shank, upper arm, forearm, right back."""
-
-ANATOMICAL_MARKERS = frozenset(
-    ["C7", "T10", "CLAV", "STRN", "SACR"]
-    + [side + name for side in "LR" for name in ("FHD", "BHD", "SHO", "ELB", "WRA", "WRB", "FIN", "ASI", "PSI")]
-    + [side + name for side in "LR" for name in ("KNE", "ANK", "HEE", "TOE", "MED", "KNM", "MKN", "MMA")]
-)
-"""Plug-in Gait markers on a landmark, including the medial markers of its static trial."""
+from gait.marker_sets import MARKER_BY_ALIAS
+from gait.marker_sets.marker_set import MarkerKind
 
 
 def marker_kind(label: str) -> MarkerKind:
-    """Return the kind of a marker; "technical" for a name unknown in Plug-in Gait."""
-    return "anatomical" if label in ANATOMICAL_MARKERS else "technical"
+    """Return the kind of a marker; "technical" for a name that no marker set has."""
+    return MARKER_BY_ALIAS[label].kind if label in MARKER_BY_ALIAS else "technical"
 
 
 @dataclass(frozen=True)
@@ -63,11 +51,11 @@ class MarkerLayout:
         if missing:
             raise GaitError(f"{self.source}: no marker named {', '.join(missing)}; it has {', '.join(self.labels)}.")
         index = np.array([row[label] for label in wanted], dtype=np.intp)
-        return MarkerLayout(
+        return replace(
+            self,
             labels=wanted,
             face=self.face[index],
             barycentric=self.barycentric[index],
             height_above_skin_m=self.height_above_skin_m[index],
             kinds=tuple(self.kinds[i] for i in index),
-            source=self.source,
         )

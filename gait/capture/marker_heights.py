@@ -12,16 +12,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-_PAIRED_HEIGHTS = {
-    **{"FHD": 0.94, "BHD": 0.93, "SHO": 0.83, "UPA": 0.72, "ELB": 0.64, "FRM": 0.57},
-    **{"WRA": 0.50, "WRB": 0.49, "FIN": 0.45, "ASI": 0.56, "PSI": 0.57, "THI": 0.40},
-    **{"KNE": 0.28, "KNM": 0.28, "TIB": 0.18, "ANK": 0.05, "MED": 0.06, "HEE": 0.03, "TOE": 0.02},
-}
-_HEIGHTS = {
-    **{"C7": 0.85, "T10": 0.72, "CLAV": 0.81, "STRN": 0.71, "RBAK": 0.75, "SACR": 0.56},
-    **{side + stem: height for stem, height in _PAIRED_HEIGHTS.items() for side in "LR"},
-}
-# Patterns of names that Plug-in Gait does not know. Arms are excluded because they are raised and swing.
+from gait.marker_sets import MARKERS
+
+# Patterns of names that no marker set has. Arms are excluded because they are raised and swing.
 _PATTERNS = tuple(
     (re.compile(pattern), height)
     for pattern, height in (
@@ -45,8 +38,8 @@ def relative_marker_heights(labels: Sequence[str]) -> NDArray[np.float64]:
     """Return the relative height of each marker, (M,): 0 floor, 1 top of the head; NaN if its name is unknown."""
 
     def relative_height(label: str) -> float:
-        if label in _HEIGHTS:
-            return _HEIGHTS[label]
+        if label in MARKERS and (height := MARKERS[label].height) is not None:
+            return height
         return next((height for pattern, height in _PATTERNS if pattern.search(label)), np.nan)
 
     return np.array([relative_height(label) for label in labels], dtype=np.float64)

@@ -1,7 +1,7 @@
 """Classify the points of a recording by their labels: markers, model outputs, unlabelled points.
 
-Laboratories use different names for the same landmark. Inside the suite a marker has its Plug-in Gait name. This module
-holds the only table of aliases, and separates markers from the points that a laboratory's model wrote into the file.
+Laboratories use different names for the same landmark. Inside the suite a marker has the canonical name of its marker
+set. This module finds it, and separates markers from the points that a laboratory's model wrote into the file.
 """
 
 from __future__ import annotations
@@ -10,70 +10,13 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-_PAIRED = (
-    *("FHD", "BHD", "SHO", "UPA", "ELB", "FRM", "WRA", "WRB", "FIN", "ASI", "PSI"),
-    *("THI", "KNE", "KNM", "TIB", "ANK", "MED", "HEE", "TOE"),
-)
-_SINGLE = ("C7", "T10", "CLAV", "STRN", "RBAK", "SACR")
+from gait.marker_sets import MARKER_BY_ALIAS, MARKERS
 
-CANONICAL_MARKERS: tuple[str, ...] = (
-    *_SINGLE,
-    *(side + stem for stem in _PAIRED for side in "LR"),
-)
-"""Plug-in Gait names, plus KNM (medial knee) and MED (medial ankle). SACR replaces the pair of PSIS markers."""
-
-# Other names of the same landmark, without side and separators. Only names that mean one landmark in all known
-# conventions are listed. "Clavicle", "Sternum", "Wrist" and numbered cluster markers are ambiguous and stay unchanged.
-_PAIRED_ALIASES: dict[str, tuple[str, ...]] = {
-    "FHD": ("HDF", "FHEAD", "HEADF", "FRONTHEAD", "HEADFRONT"),
-    "BHD": ("HDB", "BHEAD", "HEADB", "BACKHEAD", "HEADBACK"),
-    "SHO": ("SHOULDER", "SHLD", "SAJ", "ACR", "ACRO", "ACROM", "ACROMION"),
-    "UPA": ("UPPERARM",),
-    "ELB": ("ELBOW", "HLE", "LELB", "ELBL", "ELBLAT", "LATELB"),
-    "FRM": ("FOREARM",),
-    "WRA": ("WRISTA", "RSP"),  # thumb side: radial styloid process
-    "WRB": ("WRISTB", "UHE", "USP"),  # little finger side: ulnar head or styloid process
-    "FIN": ("HM2",),  # head of the second metacarpal
-    "ASI": ("ASIS", "IAS"),
-    "PSI": ("PSIS", "IPS"),
-    "THI": ("THIGH", "LTHI"),
-    "KNE": ("KNEE", "FLE", "LEK", "LFC", "LFE", "LKNE", "KNEL", "KNEELAT", "LATKNEE", "KNELAT"),
-    "KNM": (
-        "FME",
-        "MEK",
-        "MFC",
-        "MFE",
-        "MKNE",
-        "MKNEE",
-        "KNEM",
-        "KNEEM",
-        "KNI",
-        "KNEEMED",
-        "MEDKNEE",
-        "KNEMED",
-    ),
-    "TIB": ("TIBIA", "LTIB", "LSHA"),
-    "ANK": ("ANKLE", "FAL", "LM", "LMA", "LMAL", "LATMAL", "LANK", "ANKL", "ANKLAT", "ANKLELAT"),
-    "MED": ("TAM", "MM", "MMA", "MMAL", "MEDMAL", "MANK", "ANKM", "ANKMED", "ANKLEMED", "MEDANK"),
-    "HEE": ("HEEL", "FCC", "CAL", "CALC", "CALCANEUS"),
-    "TOE": ("MT2", "FM2"),  # head of the second metatarsal
-}
-_SINGLE_ALIASES: dict[str, tuple[str, ...]] = {
-    "C7": ("CV7", "VC7"),
-    "T10": ("TV10", "VT10"),
-    "CLAV": ("SNJ", "SJN", "JN", "IJ"),  # jugular notch
-    "STRN": ("SXS", "XIPH", "XIP", "XYPH", "XIPHOID", "PX"),  # xiphoid process
-    "RBAK": ("RBACK", "RBAC"),
-    "SACR": ("SACRUM", "SAC", "SACRAL", "S2"),
-}
-
-_CANONICAL_BY_KEY: dict[str, str] = {
-    **{alias: name for name, aliases in _SINGLE_ALIASES.items() for alias in aliases},
-    **{side + alias: side + name for name, aliases in _PAIRED_ALIASES.items() for alias in aliases for side in "LR"},
-    **{name: name for name in CANONICAL_MARKERS},  # last: a canonical name is never an alias of another
-}
+CANONICAL_MARKERS: tuple[str, ...] = tuple(MARKERS)
+"""Names of the markers of all marker sets."""
 
 _SEPARATORS = re.compile(r"[\s_.\-]+")
+_CANONICAL_BY_KEY = {_SEPARATORS.sub("", name): marker.name for name, marker in MARKER_BY_ALIAS.items()}
 _SIDE_LAST = re.compile(r"^(.+?)[\s_.\-]+(L|R|LEFT|RIGHT)$")
 _SIDE_WORD = re.compile(r"^(L|R)(?:EFT|IGHT)(?=[\s_.\-]|[A-Z]{3})")
 
@@ -114,7 +57,7 @@ def strip_label(label: str) -> str:
 
 
 def canonical_marker(name: str) -> str | None:
-    """Return the Plug-in Gait name of the marker ``name`` (without prefix), or None if it has none.
+    """Return the canonical name of the marker ``name`` (without prefix), or None if it has none.
 
     ``canonical_marker("l_ias") == canonical_marker("LASIS") == "LASI"``.
     """
@@ -128,13 +71,11 @@ def canonical_marker(name: str) -> str | None:
 
 def contralateral_marker(marker: str) -> str | None:
     """Return the marker of the other side (``RKNE`` for ``LKNE``), or None for a midline marker; canonical names."""
-    if marker[1:] not in _PAIRED:
-        return None
-    return {"L": "R", "R": "L"}[marker[0]] + marker[1:]
+    return (MARKERS[marker].contralateral or None) if marker in MARKERS else None
 
 
 def sanitize_marker_name(name: str) -> str:
-    """Return the name of a marker that has no Plug-in Gait name: upper case, blanks as underscores."""
+    """Return the name of a marker that no marker set has: upper case, blanks as underscores."""
     return re.sub(r"\s+", "_", strip_label(name).upper())
 
 

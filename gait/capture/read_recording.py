@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from gait.capture.formats import RECORDING_SUFFIXES, file_format
 from gait.capture.marker_heights import visible_mask
 from gait.capture.marker_names import (
-    CANONICAL_MARKERS,
     canonical_marker,
     find_model_outputs,
     is_model_position,
@@ -26,6 +25,7 @@ from gait.capture.select_subject import select_subject
 from gait.capture.units import infer_unit
 from gait.capture.up_axis import infer_up_axis, is_mirrored, rotation_to_y_up
 from gait.errors import GaitError
+from gait.marker_sets import MARKERS, SET_TITLES
 
 
 def read_recording(
@@ -33,8 +33,8 @@ def read_recording(
 ) -> Recording:
     """Read the marker recording in a file of one of the ``gait.capture.formats``.
 
-    Positions are converted to metres with y up from any unit and axes. Markers get their Plug-in Gait name if there is
-    one, else their own name in upper case. Positions are NaN where a marker is not visible. Everything that was
+    Positions are converted to metres with y up from any unit and axes. Markers get the canonical name of their
+    marker set, else their own name in upper case. Positions are NaN where a marker is not visible. Everything that was
     inferred is listed in the notes of the recording.
 
     Args:
@@ -94,8 +94,8 @@ def _to_recording(raw: RawRecording, subject_index: int | None, subject_prefix: 
         notes.append(
             "Left and right seem swapped: the recording is mirrored or its labels are wrong; it is read unchanged."
         )
-    if not any(label in CANONICAL_MARKERS for label in labels):
-        notes.append("No marker has a Plug-in Gait name; a marker layout file must place the markers on the body.")
+    if not any(label in MARKERS for label in labels):
+        notes.append(f"No marker has a {SET_TITLES} name; a marker layout file must place the markers on the body.")
 
     used = set(columns.values())
     outputs_m = {
@@ -162,9 +162,11 @@ def _select_columns(
         names = ", ".join(sorted(set(duplicates)))
         notes.append(f"Several points are the same marker, the most visible is read: {names}.")
 
-    if _is_midpoint(raw.positions, best, "SACR", "LPSI", "RPSI"):
-        del best["SACR"]
-        notes.append("SACR is computed as the midpoint of LPSI and RPSI and is excluded.")
+    for name in [name for name in best if name in MARKERS and MARKERS[name].midpoint_of]:
+        a, b = MARKERS[name].midpoint_of
+        if _is_midpoint(raw.positions, best, name, a, b):
+            del best[name]
+            notes.append(f"{name} is computed as the midpoint of {a} and {b} and is excluded.")
 
     restored = []
     for k in modeled:
@@ -176,9 +178,9 @@ def _select_columns(
         notes.append(f"Computed by the laboratory model, read as markers: {', '.join(restored)}.")
 
     renamed = [f"{bare[k]} as {marker}" for marker, k in best.items() if str(bare[k]).upper() != marker]
-    renamed = [text for text in renamed if text.rpartition(" as ")[2] in CANONICAL_MARKERS]
+    renamed = [text for text in renamed if text.rpartition(" as ")[2] in MARKERS]
     if renamed:
-        notes.append(f"Renamed to Plug-in Gait names: {', '.join(renamed)}.")
+        notes.append(f"Renamed to {SET_TITLES} names: {', '.join(renamed)}.")
     return dict(sorted(best.items(), key=lambda item: item[1])), notes
 
 

@@ -27,7 +27,7 @@ class Recording:
     """
 
     path: Path
-    labels: tuple[str, ...]  # (M,) unique; the Plug-in Gait name if there is one, else the file's own in upper case
+    labels: tuple[str, ...]  # (M,) unique; canonical if a marker set has the name, else the file's own in upper case
     positions_m: NDArray[np.float64]  # (T, M, 3) metres, y up; NaN where not visible
     visible: NDArray[np.bool_]  # (T, M)
     rate_hz: float  # camera frames per second

@@ -12,6 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gait.capture.marker_heights import stature_vector, visible_mask
+from gait.marker_sets import MARKERS, marker_pairs
+from gait.marker_sets.marker_set import HEIGHT_GROUPS
 
 _MIN_UPRIGHT_FRACTION = 0.75  # of the stature that must lie along one axis for it to be the up axis
 _MIN_EXTENT_RATIO = 1.15  # of the longest extent to the next for it to be the vertical
@@ -73,26 +75,29 @@ def is_mirrored(labels: Sequence[str], positions_m: NDArray[np.float64]) -> bool
     head. False if the needed markers are missing.
     """
     index = {label: m for m, label in enumerate(labels)}
+    known = [MARKERS[label] for label in labels if label in MARKERS]
 
     def difference(pairs: Sequence[tuple[str, str]]) -> NDArray[np.float64] | None:
-        present = [(index[a], index[b]) for a, b in pairs if a in index and b in index]
-        if not present:
+        if not pairs:
             return None
-        steps = np.stack([positions_m[:, a] - positions_m[:, b] for a, b in present])
+        steps = np.stack([positions_m[:, index[a]] - positions_m[:, index[b]] for a, b in pairs])
         return np.where(np.isfinite(steps), steps, 0.0).sum(axis=0)
 
     forward = difference(
-        [(side + front, side + back) for side in "LR" for front, back in _FRONT_BACK]
-        + [("CLAV", "C7"), ("STRN", "T10"), ("LASI", "SACR"), ("RASI", "SACR")]
+        [
+            (front.name, back.name)
+            for front in known
+            for back in known
+            if (front.facing, back.facing) == ("front", "back")
+            and front.group == back.group
+            and (front.side == back.side or not (front.side and back.side))
+        ]
     )
-    left = difference([("L" + stem, "R" + stem) for stem in ("ASI", "PSI", "SHO", "KNE", "ANK", "FHD", "BHD")])
+    left = difference(marker_pairs(labels, HEIGHT_GROUPS))
     if forward is None or left is None:
         return False
     up_dot = np.cross(forward, left)[:, 1]  # y · (forward × left) > 0 in a right-handed frame
     return bool(np.median(np.sign(up_dot)) < 0)
-
-
-_FRONT_BACK = (("TOE", "HEE"), ("ASI", "PSI"), ("FHD", "BHD"))
 
 
 def _up_from_shape(positions_m: NDArray[np.float64], rate_hz: float, y_screen: str) -> UpAxis:

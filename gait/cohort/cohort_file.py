@@ -29,7 +29,7 @@ class Subject:
     name: str  # valid as a folder name
     trials: tuple[Path, ...]  # recordings, one per trial, with unique stems; a file need not exist
     healthy: bool
-    marker_layout_file: Path | None = None  # None: Plug-in Gait markers are placed on the body by their names
+    marker_layout_file: Path | None = None  # None: markers are placed on the body by their names
     constrained_model: bool = False  # use the constrained tree (hinge joints), if the model file has one
     model_file: str = _DEFAULT_MODEL
     subject_index: int | None = None  # in files with several subjects, from 1; None: the one with most markers

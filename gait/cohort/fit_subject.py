@@ -14,7 +14,7 @@ import torch
 from gait.body.body import Body
 from gait.body.constraints_file import AngleBounds, read_constraints
 from gait.body.marker_layout import MarkerLayout, marker_kind
-from gait.body.marker_placement import plug_in_gait_layout
+from gait.body.marker_placement import place_markers
 from gait.body.model_file import load_body
 from gait.body.pose_sequence import PoseSequence
 from gait.body.skeleton import NUM_BODY_JOINTS
@@ -231,7 +231,7 @@ def _choose_layout(
 
 @lru_cache(maxsize=2)
 def _default_layout(body: Body) -> MarkerLayout:
-    return plug_in_gait_layout(body)
+    return place_markers(body)
 
 
 def _canonicalize_layout(layout: MarkerLayout, file: Path) -> MarkerLayout:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from gait.errors import GaitError
+from gait.marker_sets import marker_pairs
 from gait.viewing.body_row_layout import layout_row, yaw_to_face_z
 from gait.viewing.camera import Camera
 from gait.viewing.colours import MISSING, OBSERVED, VIRTUAL, Colour, SequentialScale
@@ -40,7 +41,7 @@ _FRAME_NAMES = "ABC"
 _OBSERVED_RADIUS, _VIRTUAL_RADIUS = 5.5, 3.0  # pixels; larger than real markers, for visibility
 
 # Left-right pairs on trunk and head give the facing direction best; limbs swing.
-_TRUNK_HEAD_PAIRS = ("ASI", "PSI", "SHO", "FHD", "BHD")
+_TRUNK_HEAD = ("pelvis", "shoulder", "head")
 
 
 @dataclass(frozen=True)
@@ -281,12 +282,12 @@ def _render_bodies(
 def _rotation_to_face_z(labels: Sequence[str], markers_m: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the rotation (3, 3) about the vertical that makes the subject face +z, from left and right markers."""
     index = {label: i for i, label in enumerate(labels)}
-    pairs = [name for name in _TRUNK_HEAD_PAIRS if f"L{name}" in index and f"R{name}" in index] or [
-        label[1:] for label in labels if label.startswith("L") and f"R{label[1:]}" in index
+    pairs = marker_pairs(labels, _TRUNK_HEAD) or [
+        (label, f"R{label[1:]}") for label in labels if label.startswith("L") and f"R{label[1:]}" in index
     ]
     to_left = np.zeros(3)
-    for name in pairs:
-        difference = markers_m[index[f"L{name}"]] - markers_m[index[f"R{name}"]]
+    for left, right in pairs:
+        difference = markers_m[index[left]] - markers_m[index[right]]
         to_left += np.where(np.isfinite(difference), difference, 0.0)
     return yaw_to_face_z(to_left)
 

@@ -12,18 +12,12 @@ from gait.body.body import Body
 from gait.body.marker_layout import MarkerLayout
 from gait.body.pose_sequence import PoseSequence
 from gait.body.skeleton import Joint
+from gait.marker_sets import MARKER_SETS
 from gait.synthetic.trial import pose_tensors
 
 Vector = NDArray[np.float64]
 
-# fmt: off
-PLUG_IN_GAIT_39 = (
-    "LFHD", "RFHD", "LBHD", "RBHD", "C7", "T10", "CLAV", "STRN", "RBAK", "LSHO", "LUPA",
-    "LELB", "LFRM", "LWRA", "LWRB", "LFIN", "RSHO", "RUPA", "RELB", "RFRM", "RWRA", "RWRB",
-    "RFIN", "LASI", "RASI", "LPSI", "RPSI", "LTHI", "LKNE", "LTIB", "LANK", "LHEE", "LTOE",
-    "RTHI", "RKNE", "RTIB", "RANK", "RHEE", "RTOE",
-)
-# fmt: on
+PLUG_IN_GAIT_39 = MARKER_SETS["plug_in_gait"].recorded
 """Markers of the Plug-in Gait full-body set, in its own order."""
 
 
