@@ -14,21 +14,17 @@ The subjects and their pathologies are synthetic: the result shows that the netw
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 import tempfile
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench_args import benchmark_parser, values
-from bench_output import load_average, provenance, publish
-from recorded_trials import MODEL
-from synthetic_cohort import REPOSITORY, fit_command, fit_environment
+from benchmark import BodyArguments, run
+from script_runs import REPOSITORY, fit_command, run_script
 
 from gait.body.model_file import load_body
-from gait.errors import GaitError
+from gait.cli.arguments import argument
 from gait.synthetic import make_cohort
 
 README_FLAGS = {
@@ -40,65 +36,36 @@ README_FLAGS = {
 SCRIPTS = {"transformer": "train_transformer.py", "mlp": "train_multi_mlp.py"}
 
 
-@dataclass(frozen=True)
-class Arguments:
-    """Command-line arguments."""
-
-    healthy: int = 20
-    """Healthy subjects."""
-    sick: int = 20
-    """Sick subjects; they cycle through the pathologies."""
-    trials: int = 2
-    """Trials per subject."""
-    cohort_seed: int = 0
-    """Another seed gives other subjects."""
-    k_folds: int = 5
-    """Folds of the cross-validation."""
-    transformer_stride: int = 4
-    """Frames from one window to the next."""
-    mlp_stride: int = 4
-    """Frames from one window to the next."""
-    epochs: int | None = None
-    """Instead of the README's."""
-    seed: int = 42
-    """Seed of the training."""
-    networks: tuple[str, ...] = ("mlp", "transformer")
-    """Networks to train."""
-    poses: Path | None = None
-    """Folder of fitted poses to use instead of a new cohort."""
-    model: Path = MODEL
-    """Body model file, in a folder SUPR."""
-    json: Path | None = None
-    """File for the result."""
+@dataclass(frozen=True, kw_only=True)
+class Arguments(BodyArguments):
+    healthy: int = argument(20, "healthy subjects")
+    sick: int = argument(20, "sick subjects; they cycle through the pathologies")
+    trials: int = argument(2, "trials per subject")
+    cohort_seed: int = argument(0, "another seed gives other subjects")
+    k_folds: int = argument(5, "folds of the cross-validation")
+    transformer_stride: int = argument(4, "frames from one window to the next")
+    mlp_stride: int = argument(4, "frames from one window to the next")
+    epochs: int | None = argument(None, "instead of the README's")
+    seed: int = argument(42, "seed of the training")
+    networks: tuple[str, ...] = argument(("mlp", "transformer"), "networks to train", choices=sorted(SCRIPTS))
+    poses: Path | None = argument(None, "folder of fitted poses to use instead of a new cohort")
 
 
-QUICK: dict[str, Any] = {
-    "healthy": 3,
-    "sick": 3,
-    "trials": 1,
-    "k_folds": 3,
-    "transformer_stride": 200,
-    "mlp_stride": 64,
-    "epochs": 1,
-}
-"""Values that ``--quick`` changes; the networks then learn nothing."""
+QUICK = {"healthy": 3, "sick": 3, "trials": 1, "k_folds": 3, "transformer_stride": 200, "mlp_stride": 64, "epochs": 1}
 
 
-def main(args: Arguments) -> None:
-    load = load_average()
-    body = load_body(args.model)
+def main(args: Arguments) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="classification_") as name:
         folder = Path(name)
         fit_seconds = None
         if args.poses is None:
-            cohort = make_cohort(folder, args.healthy, args.sick, args.trials, args.cohort_seed, body=body)
-            fit_seconds = timed(fit_command(cohort, args.model, folder / "poses", "--no_pictures"))
+            cohort = make_cohort(
+                folder, args.healthy, args.sick, args.trials, args.cohort_seed, body=load_body(args.model)
+            )
+            fit_seconds = run_script(fit_command(cohort, args.model, folder / "poses", "--no_pictures"))
         poses = args.poses or folder / "poses"
         networks = {name: train_and_evaluate(name, poses, folder / name, args) for name in args.networks}
-    publish(
-        {"networks": networks, "fit_seconds": fit_seconds, "load_average": load, "provenance": provenance(args, body)},
-        args.json,
-    )
+    return {"networks": networks, "fit_seconds": fit_seconds}
 
 
 def train_and_evaluate(network: str, poses: Path, save_folder: Path, args: Arguments) -> dict[str, Any]:
@@ -112,7 +79,7 @@ def train_and_evaluate(network: str, poses: Path, save_folder: Path, args: Argum
     ]
     script = str(REPOSITORY / SCRIPTS[network])
     folders = ["--base_folder", str(poses.resolve()), "--save_folder", str(save_folder)]
-    seconds = timed([sys.executable, script, *flags, *folders])
+    seconds = run_script([sys.executable, script, *flags, *folders])
     summary = json.loads((save_folder / f"metrics_{network}_all.json").read_text(encoding="utf-8"))
     return {
         "subjects": summary["subjects"],
@@ -129,41 +96,5 @@ def train_and_evaluate(network: str, poses: Path, save_folder: Path, args: Argum
     }
 
 
-def timed(command: list[str]) -> float:
-    """Run a command; return the seconds from the start of the process to its end."""
-    began = time.monotonic()
-    done = subprocess.run(command, env=fit_environment(), capture_output=True, text=True, check=False)
-    if done.returncode:
-        last = (done.stderr.strip() or done.stdout.strip()).splitlines()[-1]
-        raise GaitError(f"{Path(command[1]).name} ended with code {done.returncode}: {last}")
-    return time.monotonic() - began
-
-
-def parse_arguments(words: list[str] | None = None) -> Arguments:
-    """Read the command line."""
-    parser = benchmark_parser(
-        "Classification of synthetic subjects, as JSON.", "a tiny cohort and one epoch, to test the benchmark"
-    )
-    for flag, what in (
-        ("healthy", "healthy subjects"),
-        ("sick", "sick subjects"),
-        ("trials", "trials per subject"),
-        ("cohort_seed", "another seed gives other subjects"),
-        ("k_folds", "folds of the cross-validation"),
-        ("transformer_stride", "frames from one window to the next"),
-        ("mlp_stride", "frames from one window to the next"),
-        ("epochs", "instead of the README's"),
-        ("seed", "seed of the training"),
-    ):
-        parser.add_argument(f"--{flag}", type=int, help=what)
-    parser.add_argument("--networks", nargs="+", choices=sorted(SCRIPTS), help="networks to train")
-    parser.add_argument("--poses", type=Path, help="folder of fitted poses to use instead of a new cohort")
-    parser.add_argument("--model", type=Path, help="body model file, in a folder SUPR")
-    return Arguments(**values(parser, words, QUICK))
-
-
 if __name__ == "__main__":
-    try:
-        main(parse_arguments())
-    except GaitError as error:
-        sys.exit(str(error))
+    sys.exit(run(main, Arguments, __doc__, QUICK))

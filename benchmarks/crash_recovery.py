@@ -27,39 +27,27 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bench_args import benchmark_parser, values
-from bench_output import provenance, publish
-from recorded_trials import MODEL
-from synthetic_cohort import fit_command, fit_environment, write_cohort
+from benchmark import BodyArguments, run
+from script_runs import ENVIRONMENT, fit_command, run_script
 
 from gait.body.model_file import load_body
+from gait.cli.arguments import argument
 from gait.errors import GaitError
+from gait.synthetic import make_cohort
 
 POSES, REPORT = "poses.npz", "fit_report.json"
 
 
-@dataclass(frozen=True)
-class Arguments:
-    """Command-line arguments."""
-
-    interruptions: int = 50
-    """Total number."""
-    subjects: int = 3
-    """Subjects of the cohort."""
-    trials: int = 2
-    """Trials per subject."""
-    trial_s: float = 0.6
-    """Length of a trial, seconds, at 100 frames per second."""
-    seed: int = 0
-    """Seed of the interruption times."""
-    model: Path = MODEL
-    """Body model file, in a folder SUPR."""
-    json: Path | None = None
-    """File for the result."""
+@dataclass(frozen=True, kw_only=True)
+class Arguments(BodyArguments):
+    interruptions: int = argument(50, "total number")
+    subjects: int = argument(3, "subjects of the cohort")
+    trials: int = argument(2, "trials per subject")
+    trial_s: float = argument(0.6, "length of a trial, seconds, at 100 frames per second")
+    seed: int = argument(0, "seed of the interruption times")
 
 
-QUICK: dict[str, Any] = {"interruptions": 5, "subjects": 2}
-"""Values that ``--quick`` changes."""
+QUICK = {"interruptions": 5, "subjects": 2}
 
 
 @dataclass
@@ -95,26 +83,18 @@ class SaveFolderMonitor:
         return problems
 
 
-def main(args: Arguments) -> None:
-    body = load_body(args.model)
+def main(args: Arguments) -> dict[str, Any]:
     generator = random.Random(args.seed)
     with tempfile.TemporaryDirectory(prefix="crash_recovery_") as name:
         folder = Path(name)
-        cohort = write_cohort(folder, body, subjects=args.subjects, trials=args.trials, seconds=args.trial_s)
-        began = time.monotonic()
-        code = subprocess.run(
-            fit_command(cohort, args.model, folder / "uninterrupted", "--workers", "1"),
-            env=fit_environment(),
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            check=False,
-        ).returncode
-        duration_s = time.monotonic() - began
+        subjects = (args.subjects + 1) // 2, args.subjects // 2
+        cohort = make_cohort(folder, *subjects, args.trials, seconds=args.trial_s, body=load_body(args.model))
+        duration_s = run_script(fit_command(cohort, args.model, folder / "uninterrupted", "--workers", "1"))
         expected = {
             str(path.parent.relative_to(folder / "uninterrupted")): path.read_bytes()
             for path in (folder / "uninterrupted").rglob(POSES)
         }
-        if code or len(expected) != args.subjects * args.trials:
+        if len(expected) != args.subjects * args.trials:
             raise GaitError("the uninterrupted run did not fit all trials, so there is nothing to compare with.")
         tried, passed, failures = 0, 0, []
         for problems, when in interrupt_runs(args, cohort, folder, expected, duration_s, generator):
@@ -122,17 +102,13 @@ def main(args: Arguments) -> None:
             passed += not problems
             failures += [f"interruption {tried}, {when}: {line}" for line in problems]
             print(f"{tried} of {args.interruptions}: {when}: {'; '.join(problems) or 'nothing lost'}", file=sys.stderr)
-    publish(
-        {
-            "tried": tried,
-            "passed": passed,
-            "failures": failures,
-            "trials": len(expected),
-            "uninterrupted_s": duration_s,
-            "provenance": provenance(args, body),
-        },
-        args.json,
-    )
+    return {
+        "tried": tried,
+        "passed": passed,
+        "failures": failures,
+        "trials": len(expected),
+        "uninterrupted_s": duration_s,
+    }
 
 
 def interrupt_runs(
@@ -171,7 +147,7 @@ def run_and_interrupt(
 ) -> tuple[str | None, int | None]:
     """Run the command and kill it; return when, None if ``spare`` or if it ended first, and the exit code."""
     quiet = subprocess.DEVNULL
-    process = subprocess.Popen(command, env=fit_environment(), stdout=quiet, stderr=quiet, start_new_session=True)
+    process = subprocess.Popen(command, env=ENVIRONMENT, stdout=quiet, stderr=quiet, start_new_session=True)
     began = time.monotonic()
     while_writing = generator.random() < 0.5
     after_s = generator.uniform(0, 0.01) if while_writing else generator.uniform(0, duration_s)
@@ -202,20 +178,5 @@ def _kill_group(process: subprocess.Popen[bytes], when: str) -> tuple[str | None
     return (None, code) if ended else (when, code)
 
 
-def parse_arguments(words: list[str] | None = None) -> Arguments:
-    """Read the command line."""
-    parser = benchmark_parser("Interrupt cohort runs at random times, as JSON.", "only a few interruptions")
-    parser.add_argument("--interruptions", type=int, help="total number")
-    parser.add_argument("--subjects", type=int, help="subjects of the cohort")
-    parser.add_argument("--trials", type=int, help="trials per subject")
-    parser.add_argument("--trial_s", type=float, help="length of a trial, seconds")
-    parser.add_argument("--seed", type=int, help="seed of the interruption times")
-    parser.add_argument("--model", type=Path, help="body model file, in a folder SUPR")
-    return Arguments(**values(parser, words, QUICK))
-
-
 if __name__ == "__main__":
-    try:
-        main(parse_arguments())
-    except GaitError as error:
-        sys.exit(str(error))
+    sys.exit(run(main, Arguments, __doc__, QUICK))

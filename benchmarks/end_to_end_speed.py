@@ -11,7 +11,6 @@ Run it on an idle machine; ``load_average`` is the machine's at the start.
 
 from __future__ import annotations
 
-import subprocess
 import sys
 import tempfile
 import time
@@ -20,56 +19,39 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from bench_args import benchmark_parser, values
-from bench_output import load_average, provenance, publish
-from recorded_trials import MODEL
-from synthetic_cohort import fit_command, fit_environment, write_cohort
+from benchmark import BodyArguments, run
+from script_runs import fit_command, run_script
 
 from gait.body.model_file import load_body
-from gait.errors import GaitError
+from gait.cli.arguments import argument
 from gait.motion.pose_files import read_pose_sequences
+from gait.synthetic import make_cohort
 
 
-@dataclass(frozen=True)
-class Arguments:
-    """Command-line arguments."""
-
-    subjects: int = 8
-    """Subjects of the cohort."""
-    trials: int = 3
-    """Trials per subject."""
-    trial_s: float = 3.0
-    """Length of a trial, seconds, at 100 frames per second."""
-    runs: int = 3
-    """Runs of the command, of which the median counts."""
-    workers: int | None = None
-    """Passed on to the command; its own default if None."""
-    model: Path = MODEL
-    """Body model file, in a folder SUPR."""
-    json: Path | None = None
-    """File for the result."""
+@dataclass(frozen=True, kw_only=True)
+class Arguments(BodyArguments):
+    subjects: int = argument(8, "subjects of the cohort")
+    trials: int = argument(3, "trials per subject")
+    trial_s: float = argument(3.0, "length of a trial, seconds, at 100 frames per second")
+    runs: int = argument(3, "runs of the command, of which the median counts")
+    workers: int | None = argument(None, "passed on to the command; its own default if None")
 
 
-QUICK: dict[str, Any] = {"subjects": 2, "trials": 2, "trial_s": 1.0, "runs": 1}
-"""Values that ``--quick`` changes; starting the process then takes most of the time."""
+QUICK = {"subjects": 2, "trials": 2, "trial_s": 1.0, "runs": 1}
 
 
-def main(args: Arguments) -> None:
-    load = load_average()
-    body = load_body(args.model)
+def main(args: Arguments) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="end_to_end_speed_") as folder:
-        cohort = write_cohort(Path(folder), body, subjects=args.subjects, trials=args.trials, seconds=args.trial_s)
+        subjects = (args.subjects + 1) // 2, args.subjects // 2
+        cohort = make_cohort(folder, *subjects, args.trials, seconds=args.trial_s, body=load_body(args.model))
         runs = [measure_run(cohort, args, Path(folder) / f"out{k}") for k in range(args.runs)]
-    result = {
+    return {
         "end_to_end_frames_per_second": float(np.median([run["frames"] / run["seconds"] for run in runs])),
         "frames": runs[0]["frames"],
         "trials": args.subjects * args.trials,
         "seconds": [run["seconds"] for run in runs],
         "first_trial_s": float(np.median([run["first_trial_s"] for run in runs])),
-        "load_average": load,
-        "provenance": provenance(args, body),
     }
-    publish(result, args.json)
 
 
 def measure_run(cohort: Path, args: Arguments, save_folder: Path) -> dict[str, Any]:
@@ -77,9 +59,7 @@ def measure_run(cohort: Path, args: Arguments, save_folder: Path) -> dict[str, A
     words = [] if args.workers is None else ["--workers", str(args.workers)]
     command = fit_command(cohort, args.model, save_folder, *words)
     began = time.time()  # the clock of the files' time stamps
-    done = subprocess.run(command, env=fit_environment(), capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise GaitError(f"the command ended with code {done.returncode}: {done.stderr.strip().splitlines()[-1]}")
+    run_script(command)
     written = sorted(path.stat().st_mtime for path in save_folder.rglob("*.*") if path.is_file())
     folders = [path.parent for path in save_folder.rglob("poses.npz")]
     return {
@@ -89,20 +69,5 @@ def measure_run(cohort: Path, args: Arguments, save_folder: Path) -> dict[str, A
     }
 
 
-def parse_arguments(words: list[str] | None = None) -> Arguments:
-    """Read the command line."""
-    parser = benchmark_parser("Frames per second of the whole command, as JSON.", "a tiny cohort, for a rough figure")
-    parser.add_argument("--subjects", type=int, help="subjects of the cohort")
-    parser.add_argument("--trials", type=int, help="trials per subject")
-    parser.add_argument("--trial_s", type=float, help="length of a trial, seconds")
-    parser.add_argument("--runs", type=int, help="runs of the command; the median counts")
-    parser.add_argument("--workers", type=int, help="passed on to the command")
-    parser.add_argument("--model", type=Path, help="body model file, in a folder SUPR")
-    return Arguments(**values(parser, words, QUICK))
-
-
 if __name__ == "__main__":
-    try:
-        main(parse_arguments())
-    except GaitError as error:
-        sys.exit(str(error))
+    sys.exit(run(main, Arguments, __doc__, QUICK))

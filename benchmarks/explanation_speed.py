@@ -15,12 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from bench_args import benchmark_parser, values
-from bench_output import load_average, provenance, publish
-from recorded_trials import MODEL
+from benchmark import BodyArguments, run
 
 from gait.body.model_file import load_body
-from gait.errors import GaitError
+from gait.cli.arguments import argument
 from gait.explaining.explain_trial import explain_trial
 from gait.explaining.methods import METHODS
 from gait.explaining.trained_network import TrainedNetwork
@@ -38,29 +36,17 @@ NETWORKS: dict[str, Architecture] = {
 """Architectures of the README."""
 
 
-@dataclass(frozen=True)
-class Arguments:
-    """Command-line arguments."""
-
-    frames: int = 1000
-    """Frames of the trial."""
-    runs: int = 3
-    """Runs per method."""
-    threads: int = 2
-    """Threads of torch."""
-    model: Path = MODEL
-    """Body model file, in a folder SUPR."""
-    json: Path | None = None
-    """File for the result."""
+@dataclass(frozen=True, kw_only=True)
+class Arguments(BodyArguments):
+    frames: int = argument(1000, "frames of the trial")
+    runs: int = argument(3, "runs per method")
+    threads: int = argument(2, "threads of torch")
 
 
-QUICK: dict[str, Any] = {"frames": LENGTH + 2, "runs": 1}
-"""Values that ``--quick`` changes."""
+QUICK = {"frames": LENGTH + 2, "runs": 1}
 
 
-def main(args: Arguments) -> None:
-    load = load_average()
-    torch.set_num_threads(args.threads)
+def main(args: Arguments) -> dict[str, Any]:
     torch.manual_seed(0)
     body = load_body(args.model)
     simulated = make_trial(body, make_subject(body, seed=0), seconds=args.frames / 100.0, seed=1)
@@ -83,23 +69,8 @@ def main(args: Arguments) -> None:
                     "spread": [min(seconds), max(seconds)],
                     "stride": result.settings["stride"],
                 }
-    publish(
-        {"frames": len(joints), "networks": found, "load_average": load, "provenance": provenance(args, body)},
-        args.json,
-    )
-
-
-def parse_arguments(words: list[str] | None = None) -> Arguments:
-    """Read the command line."""
-    parser = benchmark_parser("Time to explain a trial, as JSON.", "a short trial and one run, to test the benchmark")
-    for flag, what in (("frames", "frames of the trial"), ("runs", "runs per method"), ("threads", "threads of torch")):
-        parser.add_argument(f"--{flag}", type=int, help=what)
-    parser.add_argument("--model", type=Path, help="body model file, in a folder SUPR")
-    return Arguments(**values(parser, words, QUICK))
+    return {"frames": len(joints), "networks": found}
 
 
 if __name__ == "__main__":
-    try:
-        main(parse_arguments())
-    except GaitError as error:
-        sys.exit(str(error))
+    sys.exit(run(main, Arguments, __doc__, QUICK))

@@ -45,15 +45,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from bench_args import benchmark_parser, values
-from bench_output import load_average, provenance, publish
+from benchmark import BodyArguments, run
 from numpy.typing import NDArray
 from paired_pathology_trials import TrialPair, make_trial_pairs
-from recorded_trials import MODEL
 from torch import Tensor, nn
 
-from gait.body.model_file import load_body
 from gait.body.skeleton import NUM_BODY_JOINTS, Joint
+from gait.cli.arguments import argument
 from gait.errors import GaitError
 from gait.explaining.attribution import WindowAttribution
 from gait.explaining.faithfulness import (
@@ -80,30 +78,20 @@ Score = Callable[["MethodWithRule", nn.Module, Tensor, Tensor, Tensor], NDArray[
 """Scores per joint (J,) of a method, a network, windows with and without a pathology, and the mean window."""
 
 
-@dataclass(frozen=True)
-class Arguments:
-    """Command-line arguments."""
-
-    networks: tuple[Path, ...]
-    """Checkpoints of one kind of network."""
-    base_folder: Path
-    """Folder of the poses that they were trained and evaluated on."""
-    methods: tuple[str, ...] | None = None
-    """Names as in the result; None for all that the network supports."""
-    windows: int = 120
-    """Windows of evaluation subjects, evenly distributed over all that exist."""
-    subjects: int = 40
-    """Synthetic subjects with a pathology; 0 for no localisation."""
-    seed: int = 1
-    """Seed of subjects, noise, randomised weights and orders; 0 gives the subjects of benchmarks/classification.py."""
-    model: Path = MODEL
-    """Body model file, in a folder SUPR."""
-    json: Path | None = None
-    """File for the result."""
+@dataclass(frozen=True, kw_only=True)
+class Arguments(BodyArguments):
+    networks: tuple[Path, ...] = argument(help="checkpoints of one kind of network")
+    base_folder: Path = argument(help="folder of the poses that they were trained and evaluated on")
+    methods: tuple[str, ...] | None = argument(None, "names as in the result; None for all that the network supports")
+    windows: int = argument(120, "windows of evaluation subjects, evenly distributed over all that exist")
+    subjects: int = argument(40, "synthetic subjects with a pathology; 0 for no localisation")
+    seed: int = argument(
+        1,
+        "seed of subjects, noise, randomised weights and orders; 0 gives the subjects of benchmarks/classification.py",
+    )
 
 
-QUICK: dict[str, Any] = {"windows": 6, "subjects": 2}
-"""Values that ``--quick`` changes."""
+QUICK = {"windows": 6, "subjects": 2}
 
 
 @dataclass(frozen=True)
@@ -144,9 +132,7 @@ class EvaluationData:
     baseline: Tensor  # (L, 22, 3)
 
 
-def main(args: Arguments) -> None:
-    load = load_average()
-    body = load_body(args.model)
+def main(args: Arguments) -> dict[str, Any]:
     networks = [load_trained_network(path) for path in args.networks]
     if len({type(trained.network) for trained in networks}) > 1:
         raise GaitError("--networks: all must be of one kind, such as the folds of one training.")
@@ -156,7 +142,7 @@ def main(args: Arguments) -> None:
     pairs: tuple[TrialPair, ...] = ()
     if args.subjects:
         with tempfile.TemporaryDirectory(prefix="faithfulness_") as folder:
-            pairs = make_trial_pairs(Path(folder), body, args.model, subjects=args.subjects, seed=args.seed)
+            pairs = make_trial_pairs(Path(folder), args.model, subjects=args.subjects, seed=args.seed)
     found: dict[str, list[dict[str, Any]]] = {method.name: [] for method in selected}
     for trained, data in zip(networks, data_by_network, strict=True):
         for method in selected:
@@ -165,21 +151,16 @@ def main(args: Arguments) -> None:
                 {**measure_faithfulness(method, trained.network, data, args.seed), **localisation}
             )
     methods = {name: mean_over_networks(metrics) for name, metrics in found.items()}
-    publish(
-        {
-            "network": networks[0].title,
-            "networks": len(networks),
-            "methods": methods,
-            "chance": chance(pairs),
-            "classified_sick_fraction": classified_sick_fraction(networks, pairs),
-            "default": default_name(networks[0].network),
-            "most_faithful": most_faithful(methods),
-            "problems": problems(methods, default_name(networks[0].network)),
-            "load_average": load,
-            "provenance": provenance(args, body),
-        },
-        args.json,
-    )
+    return {
+        "network": networks[0].title,
+        "networks": len(networks),
+        "methods": methods,
+        "chance": chance(pairs),
+        "classified_sick_fraction": classified_sick_fraction(networks, pairs),
+        "default": default_name(networks[0].network),
+        "most_faithful": most_faithful(methods),
+        "problems": problems(methods, default_name(networks[0].network)),
+    }
 
 
 def select_methods(network: nn.Module, names: Sequence[str] | None) -> list[MethodWithRule]:
@@ -385,26 +366,5 @@ def problems(methods: Mapping[str, Mapping[str, Any]], default: str) -> list[str
     return lines
 
 
-def parse_arguments(words: list[str] | None = None) -> Arguments:
-    """Read the command line."""
-    parser = benchmark_parser(
-        "Faithfulness of attributions, as JSON.", "few windows and subjects, to test the benchmark"
-    )
-    parser.add_argument("--networks", type=Path, nargs="+", required=True, help="checkpoints of one kind of network")
-    parser.add_argument("--base_folder", type=Path, required=True, help="folder of the poses that they were trained on")
-    parser.add_argument("--methods", nargs="+", help="some of the methods (default: all)")
-    for flag, what in (
-        ("windows", "windows of evaluation subjects"),
-        ("subjects", "synthetic subjects, 0 for no localisation"),
-        ("seed", "seed of subjects, noise, randomised weights and orders"),
-    ):
-        parser.add_argument(f"--{flag}", type=int, help=what)
-    parser.add_argument("--model", type=Path, help="body model file, in a folder SUPR")
-    return Arguments(**values(parser, words, QUICK))
-
-
 if __name__ == "__main__":
-    try:
-        main(parse_arguments())
-    except GaitError as error:
-        sys.exit(str(error))
+    sys.exit(run(main, Arguments, __doc__, QUICK))

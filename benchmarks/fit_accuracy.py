@@ -30,58 +30,44 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-from bench_args import benchmark_parser, values
-from bench_output import provenance, publish
+from benchmark import BodyArguments, run
 from error_vs_ground_truth import errors_vs_ground_truth
 from fit_recorded_trials import fit_trials, trial_metrics, worst_metrics
 from joint_centres_vs_plug_in_gait import compare_with_plug_in_gait
 from leave_one_marker_out import left_out_marker_metrics
-from recorded_trials import CAPTURES, MODEL, captures_available, recorded_subjects
+from recorded_trials import CAPTURES, captures_available, recorded_subjects
 from shape_repeatability import repeatability_metrics
 from synthetic_subjects import NO_PLACEMENT_ERROR, TYPICAL_ERRORS, subject_names
 
 from gait.body.body import Body
 from gait.body.model_file import load_body
+from gait.cli.arguments import argument
 from gait.errors import GaitError
 
 
-@dataclass(frozen=True)
-class Arguments:
-    """Command-line arguments."""
-
-    subjects: tuple[str, ...] | None = None
-    """Recorded subjects, by folder; all if None."""
-    healthy: int = 6
-    """Healthy synthetic subjects."""
-    sick: int = 6
-    """Synthetic subjects with a pathology; they cycle through the pathologies."""
-    trials: int = 2
-    """Trials per synthetic subject."""
-    left_out_frames: int | None = None
-    """Frames of each recorded trial for which markers are left out; all if None."""
-    threads: int = 2
-    """Threads of torch."""
-    model: Path = MODEL
-    """Body model file."""
-    captures: Path = CAPTURES
-    """Folder of real recordings; without them, what needs them is skipped."""
-    json: Path | None = None
-    """File for the result."""
+@dataclass(frozen=True, kw_only=True)
+class Arguments(BodyArguments):
+    subjects: tuple[str, ...] | None = argument(None, "recorded subjects, by folder; all if None")
+    healthy: int = argument(6, "healthy synthetic subjects")
+    sick: int = argument(6, "synthetic subjects with a pathology; they cycle through the pathologies")
+    trials: int = argument(2, "trials per synthetic subject")
+    left_out_frames: int | None = argument(
+        None, "frames of each recorded trial for which markers are left out; all if None"
+    )
+    threads: int = argument(2, "threads of torch")
+    captures: Path = argument(CAPTURES, "folder of real recordings; without them, what needs them is skipped")
 
 
-QUICK: dict[str, Any] = {
+QUICK = {
     "subjects": ("CP01", "HC036A", "pig35_adult"),
     "left_out_frames": 40,
     "healthy": 1,
     "sick": 1,
     "trials": 1,
 }
-"""Values that ``--quick`` changes: fewer subjects and frames."""
 
 
-def main(args: Arguments) -> None:
-    torch.set_num_threads(args.threads)
+def main(args: Arguments) -> dict[str, Any]:
     body = load_body(args.model)
     result: dict[str, Any] = {}
     if captures_available(args.captures, "recorded trials and Plug-in Gait are skipped"):
@@ -92,8 +78,7 @@ def main(args: Arguments) -> None:
         result["synthetic_no_placement_error"] = errors_vs_ground_truth(
             names, body, NO_PLACEMENT_ERROR, trials=args.trials
         )
-    result["provenance"] = provenance(args, body)
-    publish(result, args.json)
+    return result
 
 
 def evaluate_recorded_trials(args: Arguments, body: Body) -> dict[str, Any]:
@@ -117,26 +102,5 @@ def evaluate_recorded_trials(args: Arguments, body: Body) -> dict[str, Any]:
     }
 
 
-def parse_arguments(words: list[str] | None = None) -> Arguments:
-    """Read the command line."""
-    parser = benchmark_parser(
-        "Accuracy of the fit on recorded and synthetic trials, as JSON.", "fewer subjects and frames"
-    )
-    parser.add_argument("--subjects", nargs="+", help="recorded subjects by folder; all by default")
-    parser.add_argument("--healthy", type=int, help="healthy synthetic subjects")
-    parser.add_argument("--sick", type=int, help="synthetic subjects with a pathology")
-    parser.add_argument("--trials", type=int, help="trials per synthetic subject")
-    parser.add_argument(
-        "--left_out_frames", type=int, help="frames of each recorded trial for which markers are left out; default: all"
-    )
-    parser.add_argument("--threads", type=int, help="threads of torch")
-    parser.add_argument("--model", type=Path, help="body model file")
-    parser.add_argument("--captures", type=Path, help="folder of real recordings")
-    return Arguments(**values(parser, words, QUICK))
-
-
 if __name__ == "__main__":
-    try:
-        main(parse_arguments())
-    except GaitError as error:
-        sys.exit(str(error))
+    sys.exit(run(main, Arguments, __doc__, QUICK))

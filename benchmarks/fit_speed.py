@@ -22,8 +22,8 @@ the start.
 
 from __future__ import annotations
 
-import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -33,17 +33,16 @@ from typing import Any
 
 import numpy as np
 import torch
-from bench_args import benchmark_parser, values
-from bench_output import load_average, provenance, publish
-from long_trial import read_adult_trial
-from recorded_trials import CAPTURES, MODEL, extend_recording
+from benchmark import BodyArguments, peak_memory_mb, run, run_in_new_process
+from recorded_trials import ADULT_TRIAL, CAPTURES, captures_available, extend_recording
 from reference_fit import fit_frames
+from synthetic_subjects import NOT_OF_35, TYPICAL_ERRORS, drop_markers, simulate_trials
 
 from gait.body.body import Body
 from gait.body.marker_placement import plug_in_gait_layout
 from gait.body.model_file import load_body
 from gait.capture import Recording, read_recording
-from gait.errors import GaitError
+from gait.cli.arguments import ArgumentError, argument
 from gait.fitting import pose_trajectory
 from gait.fitting.solver.levenberg_marquardt import SolverOptions
 from gait.fitting.subject_fit import SubjectFit, fit_recordings
@@ -52,62 +51,41 @@ OPENSIM = {"healthy/HC033A/walk10.c3d": (33.0, 12.2), "cerebral_palsy/CP01/walk.
 """Frames per second and RMS in mm of the inverse kinematics of OpenSim 4.6, measured once outside of this project."""
 
 
-@dataclass(frozen=True)
-class Arguments:
-    """Command-line arguments."""
+@dataclass(frozen=True, kw_only=True)
+class Arguments(BodyArguments):
+    frames: int = argument(20_000, "frames of the recording on which speed is measured")
+    runs: int = argument(5, "runs of the pose stage, of which the median counts")
+    reference_frames: int = argument(4, "frames that are fitted with the original method")
+    reference_timeout_s: float = argument(180.0, "time limit per frame of the original method, seconds")
+    memory_frames: int = argument(20_000, "frames of the recording on which memory is measured")
+    threads: int = argument(2, "threads of torch, for both methods")
+    captures: Path = argument(CAPTURES, "folder of real recordings; without them a synthetic trial is used")
 
-    frames: int = 20_000
-    """Frames of the recording on which speed is measured."""
-    runs: int = 5
-    """Runs of the pose stage, of which the median counts."""
-    reference_frames: int = 4
-    """Frames that are fitted with the original method."""
-    reference_timeout_s: float = 180.0
-    """Time limit per frame of the original method, seconds."""
-    memory_frames: int = 20_000
-    """Frames of the recording on which memory is measured."""
-    threads: int = 2
-    """Threads of torch, for both methods."""
-    model: Path = MODEL
-    """Body model file."""
-    captures: Path = CAPTURES
-    """Folder of real recordings; without them a synthetic trial is used."""
-    json: Path | None = None
-    """File for the result."""
+    def __post_init__(self) -> None:
+        if self.reference_frames < 2:
+            raise ArgumentError("--reference_frames: must be two or more, since the first does not count for speed")
 
 
-QUICK: dict[str, Any] = {
-    "frames": 500,
-    "runs": 1,
-    "reference_frames": 2,
-    "reference_timeout_s": 5.0,
-    "memory_frames": 1000,
-}
-"""Values that ``--quick`` changes; it takes seconds instead of minutes and gives rough figures."""
+QUICK = {"frames": 500, "runs": 1, "reference_frames": 2, "reference_timeout_s": 5.0, "memory_frames": 1000}
 
 
-def main(args: Arguments) -> None:
-    torch.set_num_threads(args.threads)
-    load = load_average()
+def main(args: Arguments) -> dict[str, Any]:
     body = load_body(args.model)
     trial = read_adult_trial(args.captures, body)
     long = extend_recording(trial, args.frames)
     ours = measure_pose_speed(long, body, args.runs)
     # It needs a body of its own: tensors that the fit cached in inference mode cannot be differentiated.
     reference = measure_reference_speed(trial, load_body(args.model), args.reference_frames, args.reference_timeout_s)
-    result = {
+    return {
         **ours,
         **reference,
         "ratio": ours["frames_per_second"] / reference["reference_frames_per_second"],
         "compare_with_opensim": compare_with_opensim(args.captures, body, args.runs),
         "cuda": measure_cuda_speed(long, args),
-        "peak_memory_mb": measure_fit_memory(args),
+        "peak_memory_mb": run_in_new_process(measure_fit_memory_mb, args),
         "markers": len(trial.labels),
         "trial": trial.path.name,
-        "load_average": load,
-        "provenance": provenance(args, body),
     }
-    publish(result, args.json)
 
 
 def measure_pose_speed(recording: Recording, body: Body, runs: int) -> dict[str, Any]:
@@ -203,43 +181,23 @@ def measure_reference_speed(recording: Recording, body: Body, frames: int, timeo
     }
 
 
-def measure_fit_memory(args: Arguments) -> float:
-    """Return the peak memory of a process that fits one long recording, MB."""
-    options = {
-        "--frames": args.memory_frames,
-        "--threads": args.threads,
-        "--model": args.model,
-        "--captures": args.captures,
-    }
-    command = [sys.executable, str(Path(__file__).with_name("peak_memory.py"))]
-    command += [str(word) for option in options.items() for word in option]
-    return float(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
+def measure_fit_memory_mb(args: Arguments) -> float:
+    """Fit one long recording; return the peak memory of this process, libraries included."""
+    torch.set_num_threads(args.threads)
+    body = load_body(args.model)
+    trial = extend_recording(read_adult_trial(args.captures, body), args.memory_frames)
+    fit_recordings([trial], body, plug_in_gait_layout(body))
+    return peak_memory_mb()
 
 
-def parse_arguments(words: list[str] | None = None) -> Arguments:
-    """Read the command line."""
-    parser = benchmark_parser(
-        "Frames per second of the pose stage and of the original method, and peak memory, as JSON.",
-        "seconds rather than minutes, rough figures",
-    )
-    parser.add_argument("--frames", type=int, help="frames of the recording on which speed is measured")
-    parser.add_argument("--runs", type=int, help="runs of the pose stage; the median counts")
-    parser.add_argument("--reference_frames", type=int, help="frames fitted with the original method, two or more")
-    parser.add_argument(
-        "--reference_timeout_s", type=float, help="time limit per frame of the original method, seconds"
-    )
-    parser.add_argument("--memory_frames", type=int, help="frames of the recording on which memory is measured")
-    parser.add_argument("--threads", type=int, help="threads of torch, for both methods")
-    parser.add_argument("--model", type=Path, help="body model file")
-    parser.add_argument("--captures", type=Path, help="folder of real recordings")
-    arguments = Arguments(**values(parser, words, QUICK))
-    if arguments.reference_frames < 2:
-        parser.error("--reference_frames: must be two or more, because the first frame is not used to measure speed")
-    return arguments
+def read_adult_trial(captures: Path, body: Body) -> Recording:
+    """Read the adult's trial, or simulate one with the same 35 markers if it is not available."""
+    if captures_available(captures, "a synthetic trial is used instead"):
+        return read_recording(captures / ADULT_TRIAL)
+    with tempfile.TemporaryDirectory() as folder:
+        (known,) = simulate_trials("healthy_1", body, TYPICAL_ERRORS, Path(folder), trials=1)
+    return drop_markers(known.recording, NOT_OF_35)
 
 
 if __name__ == "__main__":
-    try:
-        main(parse_arguments())
-    except GaitError as error:
-        sys.exit(str(error))
+    sys.exit(run(main, Arguments, __doc__, QUICK))

@@ -10,7 +10,6 @@ code executed by a pickle. ``--only N`` repeats one file and prints its outcome.
 
 from __future__ import annotations
 
-import argparse
 import multiprocessing
 import os
 import queue
@@ -28,16 +27,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from bench_output import provenance, publish
+from benchmark import BodyArguments, peak_memory_mb, run
 from fuzz_mutators import bomb
 from fuzz_seed_files import SECRET, FileKind, file_kinds
+from recorded_trials import CAPTURES
 
 from gait.body.model_file import load_body
 from gait.capture import sandboxed_reader as reader_process
+from gait.cli.arguments import argument
 from gait.errors import GaitError
 
-REPOSITORY = Path(__file__).resolve().parents[1]
-BODY_FILE = REPOSITORY / "data" / "SUPR" / "open_neutral.npz"
 _MAX_SECONDS, _MAX_MB = 10.0, 2000.0
 _TIMEOUT_S = 60.0
 _CODE_EXECUTION_EVENTS = (
@@ -52,26 +51,17 @@ _CODE_EXECUTION_EVENTS = (
 _BOMB_FRACTION = 0.02  # of the zip files; each takes a second
 
 
-@dataclass(frozen=True)
-class Arguments:
-    """Command-line arguments."""
+@dataclass(frozen=True, kw_only=True)
+class Arguments(BodyArguments):
+    files: int = argument(20_000, "number of damaged files")
+    seed: int = argument(0, "seed of the damage")
+    workers: int = argument(2, "reading processes")
+    only: int | None = argument(None, "repeat only this file and print its outcome")
+    kind: str | None = argument(None, "only files of this kind, e.g. C3D")
+    captures: Path = argument(CAPTURES, "folder of real recordings; without it only our own files are damaged")
 
-    files: int = 20_000
-    """Number of damaged files."""
-    seed: int = 0
-    """Seed of the damage."""
-    workers: int = 2
-    """Reading processes."""
-    quick: bool = False
-    """Read only 600 files."""
-    only: int | None = None
-    """Repeat only this file and print its outcome."""
-    kind: str | None = None
-    """Only files of this kind, e.g. C3D."""
-    captures: Path = REPOSITORY.parent / "shared" / "captures"
-    """Folder of real recordings; without it only our own files are damaged."""
-    json: Path | None = None
-    """File for the result."""
+
+QUICK = {"files": 600}
 
 
 @dataclass(frozen=True)
@@ -87,18 +77,15 @@ class Outcome:
     memory_mb: float  # peak memory of the process and its reader so far
 
 
-def main(arguments: Arguments) -> int:
-    """Damage and read the files; return exit code 1 if there was a failure."""
-    body = load_body(BODY_FILE)
-    captures = arguments.captures if arguments.captures.is_dir() else None
+def main(args: Arguments) -> dict[str, Any]:
+    captures = args.captures if args.captures.is_dir() else None
     if captures is None:
         print("no real recordings found: only our own files are damaged", file=sys.stderr)
-    count = 600 if arguments.quick else arguments.files
-    numbers = range(count) if arguments.only is None else [arguments.only]
+    numbers = range(args.files) if args.only is None else [args.only]
     started = time.perf_counter()
-    outcomes = _read_in_parallel(list(numbers), arguments, captures)
+    outcomes = _read_in_parallel(list(numbers), args, captures)
     failures = [outcome for outcome in outcomes if outcome.state not in ("rejected", "read")]
-    if arguments.only is not None:
+    if args.only is not None:
         print(*outcomes, sep="\n", file=sys.stderr)
     by_kind = {
         kind: {
@@ -109,7 +96,7 @@ def main(arguments: Arguments) -> int:
         }
         for kind in sorted({outcome.kind for outcome in outcomes})
     }
-    result = {
+    return {
         "passed": len(outcomes) - len(failures),
         "tried": len(outcomes),
         "failures": [
@@ -129,10 +116,7 @@ def main(arguments: Arguments) -> int:
         "peak_memory_mb": max(outcome.memory_mb for outcome in outcomes),
         "seconds": time.perf_counter() - started,
         "by_kind": by_kind,
-        "provenance": provenance(arguments, body),
     }
-    publish(result, arguments.json)
-    return 1 if failures else 0
 
 
 # ------------------------------------------------------------------------------------------ one file
@@ -241,7 +225,7 @@ class _ReadingProcess:
 def _serve(pipe: Connection, arguments: Arguments, captures: Path | None, folder: Path) -> None:
     """Run in the reading process: for each file number received, read the file and send the fields of its outcome."""
     torch.set_num_threads(1)
-    all_kinds = file_kinds(load_body(BODY_FILE), BODY_FILE, captures)
+    all_kinds = file_kinds(load_body(arguments.model), captures)
     chosen = [kind for kind in all_kinds if arguments.kind in (None, kind.name)]
     weighted_kinds = [kind for kind in chosen for _ in range(kind.weight)]
     random.Random(0).shuffle(weighted_kinds)
@@ -306,32 +290,10 @@ class _SideEffectMonitor:
 
 
 def _memory_mb() -> float:
-    """Return the sum of the peak memory of this process and of its reader process; 0 if not available."""
+    """Return the sum of the peak memory of this process and of its reader process; NaN if not available."""
     child = reader_process._reader._child
-    return _peak_mb("self") + (0.0 if child is None else _peak_mb(str(child.pid)))
-
-
-def _peak_mb(process: str) -> float:
-    try:
-        text = Path(f"/proc/{process}/status").read_text(encoding="ascii", errors="replace")
-    except OSError:
-        return 0.0
-    lines = [line for line in text.splitlines() if line.startswith("VmHWM:")]
-    return float(lines[0].split()[1]) / 1024 if lines else 0.0
-
-
-def _arguments() -> Arguments:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--files", type=int, default=Arguments.files, help="number of damaged files")
-    parser.add_argument("--seed", type=int, default=Arguments.seed, help="seed of the damage")
-    parser.add_argument("--workers", type=int, default=Arguments.workers, help="reading processes")
-    parser.add_argument("--quick", action="store_true", help="only 600 files")
-    parser.add_argument("--only", type=int, help="repeat only this file and print its outcome")
-    parser.add_argument("--kind", help="only files of this kind, e.g. C3D")
-    parser.add_argument("--captures", type=Path, default=Arguments.captures, help="folder of real recordings")
-    parser.add_argument("--json", type=Path, help="write the JSON object into this file too")
-    return Arguments(**vars(parser.parse_args()))
+    return peak_memory_mb() + (0.0 if child is None else peak_memory_mb(child.pid))
 
 
 if __name__ == "__main__":
-    sys.exit(main(_arguments()))
+    sys.exit(run(main, Arguments, __doc__, QUICK))

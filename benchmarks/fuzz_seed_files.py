@@ -48,7 +48,7 @@ class FileKind:
     weight: int  # files of this kind per hundred
 
 
-def file_kinds(body: Body, body_file: Path, captures: Path | None) -> tuple[FileKind, ...]:
+def file_kinds(body: Body, captures: Path | None) -> tuple[FileKind, ...]:
     """Return all kinds; their seed files are the same in every run."""
     recordings = tuple(mutators.ANY)
     c3d = [make_c3d(), make_c3d(scale=0.05), *_read_seeds(captures, ".c3d")]

@@ -8,20 +8,21 @@ simulates one subject per kind and fits no recorded trial.
 
 from __future__ import annotations
 
-import argparse
+import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from bench_output import provenance, publish
+from benchmark import BodyArguments, run
 from fit_recorded_trials import fit_trials
 from numpy.typing import NDArray
-from recorded_trials import CAPTURES, MODEL, captures_available, recorded_subjects
+from recorded_trials import CAPTURES, captures_available, recorded_subjects
 
 from gait.body.body import Body
 from gait.body.model_file import load_body
+from gait.cli.arguments import argument
 from gait.kinematics.gait_events import SIDES, detect_gait_events
 from gait.kinematics.gait_features import compute_gait_features
 from gait.synthetic.pathologies import PATHOLOGY_NAMES, make_pathology
@@ -37,14 +38,13 @@ END_S = 0.3
 LABELS = ("Foot Strike", "Foot Off")
 
 
-@dataclass(frozen=True)
-class Arguments:
-    """Command-line arguments."""
+@dataclass(frozen=True, kw_only=True)
+class Arguments(BodyArguments):
+    subjects: int = argument(6, "synthetic subjects per kind")
+    captures: Path = argument(CAPTURES, "folder of real recordings")
 
-    subjects: int = 6  # per kind
-    captures: Path = CAPTURES
-    quick: bool = False
-    json: Path | None = None
+
+QUICK = {"subjects": 1}
 
 
 @dataclass(frozen=True)
@@ -144,28 +144,13 @@ def evaluate_recorded_trials(body: Body, captures: Path) -> dict[str, Any] | Non
     return {"all": {label: errors.metrics() for label, errors in total.items()}, "by_trial": result}
 
 
-def parse_arguments() -> Arguments:
-    """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[1], allow_abbrev=False)
-    parser.add_argument("--subjects", type=int, default=Arguments.subjects, help="synthetic subjects per kind")
-    parser.add_argument("--captures", type=Path, default=CAPTURES, help="folder of real recordings")
-    parser.add_argument("--quick", action="store_true", help="one subject per kind, no recorded trial")
-    parser.add_argument("--json", type=Path, help="write the JSON object into this file too")
-    return Arguments(**vars(parser.parse_args()))
-
-
-def main(args: Arguments) -> None:
-    """Simulate, compare, print."""
-    body = load_body(MODEL)
-    publish(
-        {
-            "synthetic": evaluate_synthetic_trials(body, 1 if args.quick else args.subjects),
-            "real": None if args.quick else evaluate_recorded_trials(body, args.captures),
-            "provenance": provenance(args, body),
-        },
-        args.json,
-    )
+def main(args: Arguments) -> dict[str, Any]:
+    body = load_body(args.model)
+    return {
+        "synthetic": evaluate_synthetic_trials(body, args.subjects),
+        "real": None if args.quick else evaluate_recorded_trials(body, args.captures),
+    }
 
 
 if __name__ == "__main__":
-    main(parse_arguments())
+    sys.exit(run(main, Arguments, __doc__, QUICK))

@@ -25,11 +25,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from bench_args import benchmark_parser, values
-from bench_output import provenance, publish
+from benchmark import BodyArguments, run
 from numpy.typing import NDArray
-from recorded_trials import CAPTURES, MODEL, RecordedSubject, captures_available, is_walking_trial, recorded_subjects
+from recorded_trials import CAPTURES, RecordedSubject, captures_available, is_walking_trial, recorded_subjects
 from scipy.spatial.transform import Rotation
 
 from gait.body.body import Body
@@ -39,7 +37,7 @@ from gait.body.model_file import load_body
 from gait.body.skeleton import NUM_BODY_JOINTS
 from gait.capture.read_recording import read_recording
 from gait.capture.recording import Recording
-from gait.errors import GaitError
+from gait.cli.arguments import argument
 from gait.fitting.marker_quality.fit_with_qc import CheckedSubjectFit, fit_with_qc
 from gait.fitting.marker_quality.marker_error import MarkerError
 from gait.synthetic.inject_errors import FILE_INJECTORS, INJECTORS, InjectedError, inject_error
@@ -52,28 +50,16 @@ REPORTED_KINDS = {"pair_swap": "label_swap"}
 """Kinds under which injected errors are reported, if different."""
 
 
-@dataclass(frozen=True)
-class Arguments:
-    """Command-line arguments."""
-
-    kinds: tuple[str, ...] = KINDS
-    """Kinds of marker errors."""
-    injections: int = 30
-    """Injections per kind."""
-    seed: int = 1
-    """Seed of the injections."""
-    threads: int = 2
-    """Threads of torch."""
-    model: Path = MODEL
-    """Body model file."""
-    captures: Path = CAPTURES
-    """Folder of real recordings."""
-    json: Path | None = None
-    """File for the result."""
+@dataclass(frozen=True, kw_only=True)
+class Arguments(BodyArguments):
+    kinds: tuple[str, ...] = argument(KINDS, "kinds of marker errors", choices=KINDS)
+    injections: int = argument(30, "injections per kind")
+    seed: int = argument(1, "seed of the injections")
+    threads: int = argument(2, "threads of torch")
+    captures: Path = argument(CAPTURES, "folder of real recordings")
 
 
-QUICK: dict[str, Any] = {"injections": 3}
-"""Values that ``--quick`` changes."""
+QUICK = {"injections": 3}
 
 
 @dataclass(frozen=True)
@@ -85,8 +71,7 @@ class CleanTrial:
     fit: CheckedSubjectFit
 
 
-def main(args: Arguments) -> None:
-    torch.set_num_threads(args.threads)
+def main(args: Arguments) -> dict[str, Any]:
     body = load_body(args.model)
     layout = plug_in_gait_layout(body)
     result: dict[str, Any] = {}
@@ -101,8 +86,7 @@ def main(args: Arguments) -> None:
             "kinds": {name: {**k, "failures": len(k["failures"])} for name, k in kinds.items()},
             "clean": {trial.name: [error.message for error in trial.fit.marker_errors[-1]] for trial in trials},
         }
-    result["provenance"] = provenance(args, body)
-    publish(result, args.json)
+    return result
 
 
 def fit_clean_trials(subject: RecordedSubject, captures: Path, body: Body, layout: MarkerLayout) -> list[CleanTrial]:
@@ -171,20 +155,5 @@ def joint_error_mm(fit: CheckedSubjectFit, clean: CheckedSubjectFit, rows: slice
     return float(np.linalg.norm(joints[0] - joints[1], axis=-1).mean() * 1e3)
 
 
-def parse_arguments(words: list[str] | None = None) -> Arguments:
-    """Read the command line."""
-    parser = benchmark_parser("Detection of injected marker errors, as JSON.", "fewer injections")
-    parser.add_argument("--kinds", nargs="+", choices=KINDS, help="kinds of marker errors; all by default")
-    parser.add_argument("--injections", type=int, help="injections per kind")
-    parser.add_argument("--seed", type=int, help="seed of the injections")
-    parser.add_argument("--threads", type=int, help="threads of torch")
-    parser.add_argument("--model", type=Path, help="body model file")
-    parser.add_argument("--captures", type=Path, help="folder of real recordings")
-    return Arguments(**values(parser, words, QUICK))
-
-
 if __name__ == "__main__":
-    try:
-        main(parse_arguments())
-    except GaitError as error:
-        sys.exit(str(error))
+    sys.exit(run(main, Arguments, __doc__, QUICK))

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from synthetic_cohort import fit_command, fit_environment
+from script_runs import fit_command, run_script
 from torch import Tensor
 
-from gait.body.body import Body
 from gait.body.marker_placement import plug_in_gait_layout
+from gait.body.model_file import load_body
 from gait.body.skeleton import Joint, contralateral_joint
-from gait.errors import GaitError
 from gait.kinematics.gait_events import SIDES, detect_gait_events
 from gait.motion.dataset import Trial, read_dataset
 from gait.motion.windows import WindowDataset
@@ -59,12 +57,13 @@ class TrialPair:
         return sick.batch(first[:, 0]), healthy.batch(first[:, 1])
 
 
-def make_trial_pairs(folder: Path, body: Body, model: Path, *, subjects: int, seed: int) -> tuple[TrialPair, ...]:
+def make_trial_pairs(folder: Path, model: Path, *, subjects: int, seed: int) -> tuple[TrialPair, ...]:
     """Simulate trial pairs, which cycle through the pathologies, and fit them as a user does.
 
     The healthy trial has the stride length and stride time of the sick one, so that walking speed does not discriminate
     them. Different seeds give different subjects.
     """
+    body = load_body(model)
     layout = plug_in_gait_layout(body)
     content = {}
     pathologies = {}
@@ -80,10 +79,7 @@ def make_trial_pairs(folder: Path, body: Body, model: Path, *, subjects: int, se
             content[f"{spec.name}_{kind}"] = {"trials": [str(path)], "healthy": kind == _WITHOUT}
     cohort = folder / "cohort.json"
     cohort.write_text(json.dumps(content), encoding="utf-8")
-    command = fit_command(cohort, model, folder / "poses", "--no_pictures")
-    done = subprocess.run(command, env=fit_environment(), capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise GaitError(f"shape_optimizer.py ended with code {done.returncode}: {done.stderr.strip().splitlines()[-1]}")
+    run_script(fit_command(cohort, model, folder / "poses", "--no_pictures"))
     fitted = {gait.subject: gait for gait in read_dataset(folder / "poses").trials}
     return tuple(
         TrialPair(name, pathology, fitted[f"{name}_{_WITH}"], fitted[f"{name}_{_WITHOUT}"])

@@ -11,13 +11,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from benchmark import REPOSITORY
 from numpy.typing import NDArray
 
 from gait.capture import Recording, read_recording
 
-REPOSITORY = Path(__file__).resolve().parents[1]
 CAPTURES = REPOSITORY.parent / "shared" / "captures"
-MODEL = REPOSITORY / "data" / "SUPR" / "open_neutral.npz"
 ADULT_TRIAL = "formats/pig35_adult_walk.c3d"
 """An adult with the 35 Plug-in Gait markers; used to measure speed."""
 

@@ -9,7 +9,6 @@ pickle or an ``.npz`` contains, which this project never does: use it only with 
 
 from __future__ import annotations
 
-import argparse
 import sys
 from contextlib import redirect_stdout
 from dataclasses import dataclass
@@ -17,38 +16,34 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from bench_output import provenance, publish
+from benchmark import BodyArguments, run
 from torch import Tensor
 
 from gait.body.body import Body
 from gait.body.model_file import load_body
+from gait.cli.arguments import argument
 from gait.errors import GaitError
 
 _HAND = 45  # axis-angle parameters of a hand
 
 
-@dataclass(frozen=True)
-class Arguments:
-    """Command-line arguments."""
-
-    model: Path
-    """SMPL-X, SMPL-H or SMPL file."""
-    poses: int = 8
-    """Random poses."""
-    seed: int = 0
-    """Seed of poses and shapes."""
-    json: Path | None = None
-    """File for the result."""
+@dataclass(frozen=True, kw_only=True)
+class Arguments(BodyArguments):
+    model: Path = argument(help="SMPL-X, SMPL-H or SMPL file", flag="model")
+    poses: int = argument(8, "random poses")
+    seed: int = argument(0, "seed of poses and shapes")
 
 
-def measure_agreement(arguments: Arguments) -> dict[str, Any]:
-    """Pose both bodies; return the result object."""
-    body = load_body(arguments.model, num_betas=300)
-    random = torch.Generator().manual_seed(arguments.seed)
-    package = _package_model(arguments.model, body, arguments.poses)
-    pose = 0.5 * torch.randn(arguments.poses, body.num_pose, generator=random)
-    betas = torch.randn(arguments.poses, min(package.num_betas, body.num_betas), generator=random)
-    translation = torch.randn(arguments.poses, 3, generator=random)
+QUICK = {"poses": 2}
+
+
+def main(args: Arguments) -> dict[str, Any]:
+    body = load_body(args.model, num_betas=300)
+    random = torch.Generator().manual_seed(args.seed)
+    package = _package_model(args.model, body, args.poses)
+    pose = 0.5 * torch.randn(args.poses, body.num_pose, generator=random)
+    betas = torch.randn(args.poses, min(package.num_betas, body.num_betas), generator=random)
+    translation = torch.randn(args.poses, 3, generator=random)
     with torch.inference_mode():
         ours = body(pose, betas, translation)
         theirs = package(betas=betas, transl=translation, **_named_parts(body, pose))
@@ -57,7 +52,6 @@ def measure_agreement(arguments: Arguments) -> dict[str, Any]:
         return 1e3 * float((a - b).norm(dim=-1).max())
 
     return {
-        "provenance": provenance(arguments, body),
         "model_type": body.model_type,
         "shape_parameters": betas.shape[1],
         "vertices_mm": max_distance_mm(ours.vertices, theirs.vertices),
@@ -98,21 +92,5 @@ def _named_parts(body: Body, pose: Tensor) -> dict[str, Tensor]:
     return parts
 
 
-def main() -> int:
-    """Compare and publish."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[1], allow_abbrev=False)
-    parser.add_argument("model", type=Path)
-    parser.add_argument("--poses", type=int, default=Arguments.poses)
-    parser.add_argument("--seed", type=int, default=Arguments.seed)
-    parser.add_argument("--json", type=Path)
-    arguments = Arguments(**vars(parser.parse_args()))
-    try:
-        publish(measure_agreement(arguments), arguments.json)
-    except GaitError as error:
-        print(error, file=sys.stderr)
-        return 2
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run(main, Arguments, __doc__, QUICK))

@@ -19,49 +19,40 @@ start.
 
 from __future__ import annotations
 
+import sys
 import time
 import warnings
 from dataclasses import dataclass, replace
-from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
 
 import torch
 from adopt import ADOPT
-from bench_args import benchmark_parser, values
-from bench_output import load_average, provenance, publish
+from benchmark import BenchmarkArguments, run
 from torch import Tensor, nn
 
+from gait.cli.arguments import argument
 from gait.learning.networks.mlp import MLPArchitecture
 from gait.learning.networks.transformer import TransformerArchitecture
 from gait.learning.reference_transformer import ReferenceTransformer
 
 
-@dataclass(frozen=True)
-class Arguments:
-    """Command-line arguments."""
-
-    batch_size: int = 64
-    interval_size: int = 128
-    pfe_dim: int = 64
-    fc_dim: int = 32
-    pfe_head: int = 2
-    fc_head: int = 4
-    ffn_dim: int = 2048
-    frame_subsampling: int = 4
-    """Used for ``subsampled`` only; the training script's default."""
-    repeats: int = 4
-    """Alternating measurements of both forms."""
-    steps: int = 5
-    """Our steps per repeat, of which the median counts; the reference form makes one."""
-    threads: int = 2
-    """Threads of torch."""
-    json: Path | None = None
-    """File for the result."""
+@dataclass(frozen=True, kw_only=True)
+class Arguments(BenchmarkArguments):
+    batch_size: int = argument(64, "")
+    interval_size: int = argument(128, "")
+    pfe_dim: int = argument(64, "")
+    fc_dim: int = argument(32, "")
+    pfe_head: int = argument(2, "")
+    fc_head: int = argument(4, "")
+    ffn_dim: int = argument(2048, "")
+    frame_subsampling: int = argument(4, "used for ``subsampled`` only; the training script's default")
+    repeats: int = argument(4, "alternating measurements of both forms")
+    steps: int = argument(5, "our steps per repeat, of which the median counts; the reference form makes one")
+    threads: int = argument(2, "threads of torch")
 
 
-QUICK: dict[str, Any] = {"batch_size": 8, "interval_size": 32, "repeats": 2, "steps": 3}
-"""Values that ``--quick`` changes."""
+QUICK = {"batch_size": 8, "interval_size": 32, "repeats": 2, "steps": 3}
 
 
 class StepSeconds(NamedTuple):
@@ -97,23 +88,12 @@ class TrainableNetwork:
         return StepSeconds(times[1] - times[0], times[2] - times[1], times[3] - times[2])
 
 
-def main(args: Arguments) -> None:
-    """Measure and print."""
+def main(args: Arguments) -> dict[str, Any]:
     warnings.filterwarnings("ignore", module=r"adopt\.adopt")  # it uses a deprecated name of torch
-    torch.set_num_threads(args.threads)
     torch.manual_seed(0)
-    load = load_average()
     windows = 2 * torch.rand(args.batch_size, args.interval_size, 22, 3) - 1
     sick = (torch.rand(args.batch_size) > 0.5).float()
-    publish(
-        {
-            **measure_transformer(args, windows, sick),
-            "mlp_seconds_per_step": measure_mlp(args, windows, sick),
-            "load_average": load,
-            "provenance": provenance(args),
-        },
-        args.json,
-    )
+    return {**measure_transformer(args, windows, sick), "mlp_seconds_per_step": measure_mlp(args, windows, sick)}
 
 
 def measure_transformer(args: Arguments, windows: Tensor, sick: Tensor) -> dict[str, Any]:
@@ -179,24 +159,5 @@ def measure_mlp(args: Arguments, windows: Tensor, sick: Tensor) -> float:
     return median(trained.step(windows, sick).total for _ in range(4 * args.steps))
 
 
-def parse_arguments(words: list[str] | None = None) -> Arguments:
-    """Read the command line."""
-    parser = benchmark_parser(
-        "Seconds per training step of both networks and of the reference transformer, as JSON.",
-        "a small batch of short windows, rough figures",
-    )
-    parser.add_argument("--batch_size", type=int, help="windows per step")
-    parser.add_argument("--interval_size", type=int, help="frames per window")
-    for level, encoder in (("pfe", "frame encoder"), ("fc", "window classifier")):
-        parser.add_argument(f"--{level}_dim", type=int, help=f"features of the {encoder}")
-        parser.add_argument(f"--{level}_head", type=int, help=f"attention heads of the {encoder}")
-    parser.add_argument("--ffn_dim", type=int, help="hidden units of the feed-forward layers")
-    parser.add_argument("--frame_subsampling", type=int, help="use one frame in so many, for subsampled")
-    parser.add_argument("--repeats", type=int, help="alternating measurements of both forms")
-    parser.add_argument("--steps", type=int, help="our steps per repeat")
-    parser.add_argument("--threads", type=int, help="threads of torch")
-    return Arguments(**values(parser, words, QUICK))
-
-
 if __name__ == "__main__":
-    main(parse_arguments())
+    sys.exit(run(main, Arguments, __doc__, QUICK))

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -28,11 +29,11 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
-from bench_args import benchmark_parser, values
-from bench_output import load_average, provenance, publish
+from benchmark import BodyArguments, run
 
 from gait.body.model_file import load_body
 from gait.body.skeleton import BODY_JOINTS, NUM_BODY_JOINTS, Joint
+from gait.cli.arguments import ArgumentError, argument
 from gait.learning.checkpoint import Checkpoint, save_checkpoint
 from gait.learning.networks.mlp import MLPArchitecture
 from gait.motion.common_frame import NORMALIZATION
@@ -49,38 +50,29 @@ from gait.viewing.offscreen_window import OffscreenWindow
 from gait.viewing.video import export_images, export_video
 from gait.viewing.viewer_state import ViewerState
 
-_MODELS = Path(__file__).resolve().parents[1] / "data" / "SUPR"
 _WINDOW = 64  # frames, of the network
 
 
-@dataclass(frozen=True)
-class Arguments:
-    """Command-line arguments."""
+@dataclass(frozen=True, kw_only=True)
+class Arguments(BodyArguments):
+    size: str = argument("1280x720", "pixels of the window", metavar="WIDTHxHEIGHT")
+    seconds: float = argument(4.0, "length of the trial")
+    images: int = argument(200, "images of the playback")
+    threads: int = argument(2, "threads of torch")
 
-    size: str = "1280x720"
-    seconds: float = 4.0
-    """Length of the trial."""
-    images: int = 200
-    """Images of the playback."""
-    threads: int = 2
-    """Threads of torch."""
-    json: Path | None = None
-    """File for the result."""
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"\d+x\d+", self.size):
+            raise ArgumentError("--size is WIDTHxHEIGHT, such as 1280x720")
 
 
-QUICK: dict[str, Any] = {"size": "480x320", "seconds": 1.5, "images": 8}
-"""Values that ``--quick`` changes."""
+QUICK = {"size": "480x320", "seconds": 1.5, "images": 8}
 
 
-def measure(arguments: Arguments) -> dict[str, Any]:
-    """Return all metrics."""
-    width, height = map(int, arguments.size.split("x"))
-    load = load_average()
-    torch.set_num_threads(arguments.threads)
-    bodies = BodyModelLocator(_MODELS, "open_neutral.npz")
+def main(args: Arguments) -> dict[str, Any]:
+    width, height = map(int, args.size.split("x"))
     with TemporaryDirectory() as made:
         folder = Path(made)
-        state = _open_state(folder, bodies, arguments.seconds)
+        state = _open_state(folder, args)
         assert state.actor is not None
         assert state.actor.trial.body is not None
         maker = MeshBuilder(state.actor.trial.body, state.actor.trial.sequence)
@@ -89,8 +81,8 @@ def measure(arguments: Arguments) -> dict[str, Any]:
                 time.sleep(0.01)  # a thread computes the meshes ahead; measure after it
             torch.set_num_threads(1)
             mesh_ms = _median_ms(lambda: maker.build(0, BATCH), 5) / BATCH
-            torch.set_num_threads(arguments.threads)
-            window, playing = _measure_window(state, folder, width, height, arguments.images)
+            torch.set_num_threads(args.threads)
+            window, playing = _measure_window(state, folder, width, height, args.images)
             still = _measure_still_ms(state, folder, width, height)
             start = time.perf_counter()
             images = len(export_images(state, folder / "images", width, height))
@@ -112,17 +104,15 @@ def measure(arguments: Arguments) -> dict[str, Any]:
         "vertices": state.actor.trial.body.num_vertices,
         "frames": state.num_frames,
         "device": shared_renderer().device,
-        "load_average": load,
-        **provenance(arguments, state.actor.trial.body),
     }
 
 
-def _open_state(folder: Path, bodies: BodyModelLocator, seconds: float) -> ViewerState:
+def _open_state(folder: Path, args: Arguments) -> ViewerState:
     """Open a synthetic trial, a network and its attribution."""
-    body = load_body(_MODELS / "open_neutral.npz")
+    body = load_body(args.model)
     trial = folder / "sick" / "P01" / "walk1"
     trial.mkdir(parents=True)
-    write_npz(trial, make_trial(body, make_subject(body, 1), seconds=seconds).ground_truth)
+    write_npz(trial, make_trial(body, make_subject(body, 1), seconds=args.seconds).ground_truth)
     torch.manual_seed(0)
     architecture = MLPArchitecture("sequential_mlp", _WINDOW, (16, 16), (16,))
     save_checkpoint(
@@ -137,7 +127,7 @@ def _open_state(folder: Path, bodies: BodyModelLocator, seconds: float) -> Viewe
             mean_window=torch.zeros(_WINDOW, NUM_BODY_JOINTS, 3),
         ),
     )
-    state = ViewerState(FileBackend(bodies))
+    state = ViewerState(FileBackend(BodyModelLocator(args.model.parent, args.model.name)))
     state.open_trial(trial)
     state.open_network(folder / "mlp.ckpt")
     state.request_explanation()
@@ -227,19 +217,5 @@ def _median_ms(act: Callable[[], object], times: int) -> float:
     return 1000 * median(taken)
 
 
-def parse_arguments() -> Arguments:
-    """Read the command line."""
-    parser = benchmark_parser("Drawing speed of the viewer, as JSON.", "small and short, to test the benchmark")
-    parser.add_argument("--size", help="WIDTHxHEIGHT in pixels (default 1280x720)")
-    parser.add_argument("--seconds", type=float, help="length of the trial (default 4)")
-    parser.add_argument("--images", type=int, help="images of the playback (default 200)")
-    parser.add_argument("--threads", type=int, help="threads of torch (default 2)")
-    arguments = Arguments(**values(parser, None, QUICK))
-    if not re.fullmatch(r"\d+x\d+", arguments.size):
-        parser.error("--size is WIDTHxHEIGHT, such as 1280x720")
-    return arguments
-
-
 if __name__ == "__main__":
-    arguments = parse_arguments()
-    publish(measure(arguments), arguments.json)
+    sys.exit(run(main, Arguments, __doc__, QUICK))

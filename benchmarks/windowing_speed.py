@@ -17,8 +17,6 @@ directions. Prints one JSON object:
 
 from __future__ import annotations
 
-import json
-import subprocess
 import sys
 import tempfile
 import time
@@ -29,15 +27,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from bench_args import benchmark_parser, values
-from bench_output import load_average, provenance, publish
-from recorded_trials import MODEL
+from benchmark import BodyArguments, peak_memory_mb, run, run_in_new_process
 from reference_windows import make_reference_windows
 
 from gait.body.model_file import load_body
 from gait.body.pose_sequence import PoseSequence
 from gait.body.rotations import axis_angle_to_matrix
-from gait.errors import GaitError
+from gait.cli.arguments import argument
 from gait.motion.dataset import read_dataset
 from gait.motion.pose_files import write_npz
 from gait.motion.windows import WindowDataset
@@ -48,54 +44,33 @@ EPOCHS = 25
 """Epochs of the README's training."""
 
 
-@dataclass(frozen=True)
-class Arguments:
-    """Command-line arguments."""
-
-    recordings: int = 200
-    """Recordings of the cohort; every second one is labelled sick."""
-    frames: int = 1000
-    """Frames per recording."""
-    length: int = 128
-    """Frames per window; windows start at every frame."""
-    batch_size: int = 64
-    """Windows per batch."""
-    rounds: int = 9
-    """Alternating measurements, of which the median counts."""
-    model: Path = MODEL
-    """Body model file."""
-    json: Path | None = None
-    """File for the result."""
+@dataclass(frozen=True, kw_only=True)
+class Arguments(BodyArguments):
+    recordings: int = argument(200, "recordings of the cohort; every second one is labelled sick")
+    frames: int = argument(1000, "frames per recording")
+    length: int = argument(128, "frames per window; windows start at every frame")
+    batch_size: int = argument(64, "windows per batch")
+    rounds: int = argument(9, "alternating measurements, of which the median counts")
 
 
-QUICK: dict[str, Any] = {"recordings": 4, "frames": 300, "rounds": 2}
-"""Values that ``--quick`` changes; it takes seconds and gives rough figures."""
+QUICK = {"recordings": 4, "frames": 300, "rounds": 2}
 
 
-def main(args: Arguments) -> None:
+def main(args: Arguments) -> dict[str, Any]:
     torch.set_num_threads(1)
-    load = load_average()
     with tempfile.TemporaryDirectory() as folder:
         write_cohort(Path(folder), args)
-        script = Path(__file__).with_name("windowing_memory.py")
-        words = [sys.executable, str(script), folder, str(args.length), str(args.batch_size)]
-        done = subprocess.run(words, capture_output=True, text=True, check=True)
-        memory = json.loads(done.stdout)
+        memory = run_in_new_process(measure_memory, Path(folder), args.length, args.batch_size)
         windows = WindowDataset(read_dataset(Path(folder)).trials, args.length, mirror=True)
     speed = measure_speed(windows, args)
     made = len(windows) / speed["reference_windows_per_second"]
-    publish(
-        {
-            **memory,
-            **speed,
-            "reference_first_batch_s": made,
-            "first_batch_ratio": made / (memory["first_batch_s"] - memory["reading_s"]),
-            "windows": len(windows),
-            "load_average": load,
-            "provenance": provenance(args, load_body(args.model)),
-        },
-        args.json,
-    )
+    return {
+        **memory,
+        **speed,
+        "reference_first_batch_s": made,
+        "first_batch_ratio": made / (memory["first_batch_s"] - memory["reading_s"]),
+        "windows": len(windows),
+    }
 
 
 def write_cohort(poses: Path, args: Arguments) -> None:
@@ -113,6 +88,22 @@ def rotate_joints(sequence: PoseSequence, angle_rad: float, translation_m: np.nd
     """Rotate the joints about the vertical and translate them; the poses, which are not used, stay as they are."""
     R = axis_angle_to_matrix(torch.tensor([0.0, angle_rad, 0.0])).numpy()
     return replace(sequence, joints_m=(sequence.joints_m @ R.T + translation_m).astype(np.float32))
+
+
+def measure_memory(base_folder: Path, length: int, batch_size: int) -> dict[str, float]:
+    """Read fitted trials and make batches of their windows in random order, on one thread."""
+    torch.set_num_threads(1)
+    before = peak_memory_mb()
+    start = time.perf_counter()
+    trials = read_dataset(base_folder).trials
+    read = time.perf_counter()
+    windows = WindowDataset(trials, length, mirror=True)
+    random = torch.Generator().manual_seed(0)
+    windows.batch(torch.randint(len(windows), (batch_size,), generator=random))
+    first = time.perf_counter()
+    for _ in range(50):
+        windows.batch(torch.randint(len(windows), (batch_size,), generator=random))
+    return {"megabytes": peak_memory_mb() - before, "first_batch_s": first - start, "reading_s": read - start}
 
 
 def measure_speed(windows: WindowDataset, args: Arguments) -> dict[str, Any]:
@@ -158,22 +149,5 @@ def measure_seconds_per_window(make: Callable[[], int]) -> float:
     return (time.process_time() - start) / count
 
 
-def parse_arguments(words: list[str] | None = None) -> Arguments:
-    """Read the command line."""
-    parser = benchmark_parser(
-        "Windows in the common frame: memory and speed, as JSON.", "seconds rather than minutes, rough figures"
-    )
-    parser.add_argument("--recordings", type=int, help="recordings of the cohort")
-    parser.add_argument("--frames", type=int, help="frames per recording")
-    parser.add_argument("--length", type=int, help="frames per window")
-    parser.add_argument("--batch_size", type=int, help="windows per batch")
-    parser.add_argument("--rounds", type=int, help="measurements, of which the median counts")
-    parser.add_argument("--model", type=Path, help="body model file")
-    return Arguments(**values(parser, words, QUICK))
-
-
 if __name__ == "__main__":
-    try:
-        main(parse_arguments())
-    except GaitError as error:
-        sys.exit(str(error))
+    sys.exit(run(main, Arguments, __doc__, QUICK))

@@ -49,7 +49,7 @@ def argument(
     Args:
         default: the value if the flag is not given; without a default the flag is required.
         help: the text in ``--help``; the default is appended.
-        flag: the flag's spelling; ``--<field name>`` if None.
+        flag: the flag's spelling; ``--<field name>`` if None; the field's name for a positional argument.
         aliases: further spellings of the flag.
         options: passed to ``argparse.ArgumentParser.add_argument``: ``type``, ``choices``, ``metavar``, ``nargs``,
             ``const``, ``action``.
@@ -100,6 +100,7 @@ def parser_of(arguments: type, about: str, *, prog: str | None = None) -> argpar
         epilog=f"example: {example}" if description else None,
         allow_abbrev=False,
         argument_default=argparse.SUPPRESS,
+        formatter_class=argparse.RawDescriptionHelpFormatter if "\n * " in about else argparse.HelpFormatter,
     )
     hints = typing.get_type_hints(arguments)
     for each in fields(arguments):
@@ -126,10 +127,10 @@ def _add(parser: argparse.ArgumentParser, each: Field[Any], hint: Any) -> None:
     help = about.help
     if kind is not bool and each.default not in (None, MISSING, ()) and "default" not in help:
         help += f" (default {_word(each.default)})"
-    parser.add_argument(
-        about.flag or f"--{each.name}", *about.aliases, dest=each.name, required=each.default is MISSING,
-        help=help.replace("%", "%%"), **options,
-    )  # fmt: skip
+    flag = about.flag or f"--{each.name}"
+    if flag.startswith("-"):
+        options |= {"dest": each.name, "required": each.default is MISSING}
+    parser.add_argument(flag, *about.aliases, help=help.replace("%", "%%"), **options)
 
 
 def _kind(hint: Any) -> tuple[Any, bool]:

@@ -76,11 +76,13 @@ def pathological_subjects(count: int, seed: int = 0) -> tuple[SubjectSpec, ...]:
     return tuple(parse_subject_name(_pathological_subject_name(k), seed) for k in range(count))
 
 
-def write_recordings(cohort: Path, *, body: Body, seed: int = 0, overwrite: bool = False) -> Iterator[Path]:
+def write_recordings(
+    cohort: Path, *, body: Body, seed: int = 0, overwrite: bool = False, seconds: float | None = None
+) -> Iterator[Path]:
     """Write all recordings listed in a cohort file of synthetic subjects; yield each path once it is written.
 
     Paths are relative to the cohort file. Recordings that exist already together with their ground truth are skipped
-    unless ``overwrite``.
+    unless ``overwrite``. All trials last ``seconds``; by default each has its own length of 4 to 5 seconds.
 
     Raises:
         GaitError: the file is not a cohort file of synthetic subjects.
@@ -94,8 +96,8 @@ def write_recordings(cohort: Path, *, body: Body, seed: int = 0, overwrite: bool
             if not overwrite and path.exists() and ground_truth_path(path).exists():
                 continue
             subject = subject or build_subject(spec, body)
-            seconds = 4.0 + float(np.random.default_rng([spec.seed, 5, number]).uniform(0, 1))
-            trial = make_trial(body, subject, spec.pathology, seconds=seconds, seed=number)
+            length = seconds or 4.0 + float(np.random.default_rng([spec.seed, 5, number]).uniform(0, 1))
+            trial = make_trial(body, subject, spec.pathology, seconds=length, seed=number)
             write_recording(trial, body, layout, path, prefix=_label_prefix(spec))
             yield path
 
@@ -141,6 +143,7 @@ def make_cohort(
     num_trials: int = 2,
     seed: int = 0,
     *,
+    seconds: float | None = None,
     body: Body | None = None,
     model_folder: str | Path = "data",
 ) -> Path:
@@ -154,6 +157,7 @@ def make_cohort(
         sick: number of subjects with a pathology, see ``pathological_subjects``.
         num_trials: trials per subject.
         seed: another seed gives other subjects.
+        seconds: length of all trials; 4 to 5 seconds, different for each trial, if None.
         body: body model; loaded from ``model_folder`` if not given.
         model_folder: folder that contains ``SUPR/open_neutral.npz``.
     """
@@ -163,7 +167,7 @@ def make_cohort(
     path = folder / "cohort.json"
     path.write_text(json.dumps(cohort_content(names, num_trials, "recordings"), indent=2) + "\n", encoding="utf-8")
     body = body or load_body(Path(model_folder) / "SUPR" / MODEL_FILE)
-    for _ in write_recordings(path, body=body, seed=seed):
+    for _ in write_recordings(path, body=body, seed=seed, seconds=seconds):
         pass
     return path
 

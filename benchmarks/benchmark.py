@@ -1,0 +1,145 @@
+"""What all benchmarks share: flags, provenance, memory, and the JSON object that they print."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import multiprocessing
+import os
+import platform
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar
+
+import numpy as np
+import torch
+
+from gait.body.model_file import load_body
+from gait.cli.arguments import argument, parse
+from gait.cli.exit_codes import run_main
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+MODEL = REPOSITORY / "data" / "SUPR" / "open_neutral.npz"
+
+_Arguments = TypeVar("_Arguments", bound="BenchmarkArguments")
+_Parameters = ParamSpec("_Parameters")
+_Result = TypeVar("_Result")
+
+
+@dataclass(frozen=True, kw_only=True)
+class BenchmarkArguments:
+    """Flags of every benchmark."""
+
+    json: Path | None = argument(None, "write the JSON object into this file too")
+    quick: bool = argument(False, "small and short, to test the benchmark: rough figures in seconds")
+
+
+@dataclass(frozen=True, kw_only=True)
+class BodyArguments(BenchmarkArguments):
+    """Flags of the benchmarks that use a body model."""
+
+    model: Path = argument(MODEL, "body model file, in a folder SUPR")
+
+
+def run(
+    main: Callable[[_Arguments], dict[str, Any]],
+    arguments: type[_Arguments],
+    about: str,
+    quick: Mapping[str, Any],
+    words: Sequence[str] | None = None,
+) -> int:
+    """Run a benchmark's main function on its command line; print its result, load average and provenance as JSON.
+
+    Args:
+        main: the benchmark; its ``threads``, if it has this flag, are set for torch and reset afterwards.
+        arguments: its flags.
+        about: its docstring.
+        quick: values that ``--quick`` changes.
+        words: the command line; ``sys.argv`` if None.
+
+    Returns:
+        the exit code: 1 if the result has ``failures``, 2 after a GaitError.
+    """
+    words = sys.argv[1:] if words is None else words
+    args = parse(arguments, about, words, defaults=quick if "--quick" in words else None)
+
+    def measure() -> int:
+        load, threads = load_average(), torch.get_num_threads()
+        torch.set_num_threads(getattr(args, "threads", threads))
+        try:
+            result = main(args)
+            publish({**result, "load_average": load, "provenance": provenance(args)}, args.json)
+        finally:
+            torch.set_num_threads(threads)
+        return 1 if result.get("failures") else 0
+
+    return run_main(measure, "interrupted")
+
+
+def publish(result: dict[str, Any], file: Path | None) -> None:
+    """Print the JSON object, and also write it to a file if given."""
+    text = json.dumps(round_floats(result), indent=2, allow_nan=False)
+    print(text)
+    if file is not None:
+        file.write_text(text + "\n", encoding="utf-8")
+
+
+def provenance(args: BenchmarkArguments) -> dict[str, Any]:
+    """Return arguments, versions, machine, and the body model if one is used."""
+    body = load_body(args.model) if isinstance(args, BodyArguments) else None
+    return {
+        "arguments": {name: plain(value) for name, value in dataclasses.asdict(args).items()},
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+        "machine": platform.machine(),
+        "cpus": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        **({} if body is None else {"model": body.name, "model_sha256": body.sha256}),
+    }
+
+
+def load_average() -> float | None:
+    """Return the mean number of running or waiting processes in the last minute; None if not available."""
+    return os.getloadavg()[0] if hasattr(os, "getloadavg") else None
+
+
+def plain(value: Any) -> Any:
+    """Convert an argument to JSON; of a path only its name, because folders can contain user names."""
+    if isinstance(value, tuple):
+        return [plain(item) for item in value]
+    return value.name if isinstance(value, Path) else value
+
+
+def round_floats(value: Any) -> Any:
+    """Round all floats to five significant digits; values that are not finite become null."""
+    if isinstance(value, dict):
+        return {str(key): round_floats(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [round_floats(item) for item in value]
+    if isinstance(value, float | np.floating):
+        return float(f"{value:.5g}") if math.isfinite(value) else None
+    return value
+
+
+def run_in_new_process(
+    function: Callable[_Parameters, _Result], *args: _Parameters.args, **kwargs: _Parameters.kwargs
+) -> _Result:
+    """Call a module's function in a new process, so that its memory is its own; return the result."""
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(function, *args, **kwargs).result()
+
+
+def peak_memory_mb(process: int | str = "self") -> float:
+    """Return the peak resident memory of a process, 10⁶ bytes; NaN where /proc is not available."""
+    try:
+        status = Path(f"/proc/{process}/status").read_text(encoding="ascii", errors="replace")
+    except OSError:
+        return math.nan
+    return next(
+        (int(line.split()[1]) * 1024 / 1e6 for line in status.splitlines() if line.startswith("VmHWM:")), math.nan
+    )
