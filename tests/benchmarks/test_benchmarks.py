@@ -1,9 +1,7 @@
 """Metrics of the benchmarks on cases with a known result, and the scripts with small arguments."""
 
-import importlib
 import json
-import subprocess
-import sys
+import runpy
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +11,6 @@ import torch
 
 from gait.body.constraints_file import AngleBounds
 from gait.body.marker_placement import plug_in_gait_layout
-from gait.body.model_file import load_body
 from gait.body.rotations import axis_angle_to_matrix
 from gait.body.skeleton import Joint
 from gait.capture import Recording
@@ -22,35 +19,17 @@ from gait.fitting.subject_fit import fit_recordings
 from gait.motion.common_frame import to_common_frame
 from gait.synthetic.inject_errors import InjectedError
 from tests.helpers.fitting_cases import record_trial, short_trial
-from tests.helpers.motion_cases import rot_y, stick_figure
-from tests.helpers.paths import REPOSITORY
-
-BENCHMARKS = REPOSITORY / "benchmarks"
-
-
-@pytest.fixture
-def module(monkeypatch):
-    """Import a benchmark module by name, as the scripts do."""
-    monkeypatch.syspath_prepend(BENCHMARKS)
-    return importlib.import_module
+from tests.helpers.motion_cases import rot_y, stick_figure, write_trial
+from tests.helpers.paths import OPEN_BODY, REPOSITORY
 
 
 @pytest.fixture(scope="module")
-def body():
-    return load_body(REPOSITORY / "data" / "SUPR" / "open_neutral.npz")
+def body(open_body):
+    return open_body
 
 
 def recording(labels, positions_m, **more):
     return Recording(Path("synthetic.c3d"), tuple(labels), positions_m, np.isfinite(positions_m).all(-1), 100.0, **more)
-
-
-def run(script, folder, *words):
-    file = folder / "result.json"
-    command = [sys.executable, str(BENCHMARKS / script), "--json", str(file), *map(str, words)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder)
-    assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout) == json.loads(file.read_text(encoding="utf-8"))
-    return json.loads(done.stdout), done.stderr
 
 
 # --- angles, centres, repetition -------------------------------------------------------------------------------------
@@ -122,25 +101,45 @@ def test_hyperextended_fraction_counts_frames(module, joint, axis, degrees, wron
     assert module("fit_recorded_trials").hyperextended_fraction(axis_angle_to_matrix(rotations).numpy()) == wrong
 
 
-@pytest.mark.parametrize(
-    ("words", "known"),
-    [
-        ([], {}),
-        (["--quick"], {"runs": 1, "kinds": ("a",)}),
-        (["--runs", "7", "--quick"], {"runs": 7, "kinds": ("a",)}),
-        (["--kinds", "b", "c", "--json", "x.json"], {"kinds": ("b", "c"), "json": Path("x.json")}),
-    ],
-)
-def test_values_prefers_given_flags_over_quick(module, words, known):
-    command_line = module("bench_args")
-    parser = command_line.benchmark_parser("What it measures.", "less")
-    parser.add_argument("--runs", type=int)
-    parser.add_argument("--kinds", nargs="+")
-    assert command_line.values(parser, words, {"runs": 1, "kinds": ("a",)}) == known
+SCRIPTS = [
+    path.stem for path in sorted((REPOSITORY / "benchmarks").glob("*.py")) if "if __name__" in path.read_text("utf-8")
+]
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_benchmark_prints_its_flags_and_example(module, monkeypatch, capsys, script):
+    monkeypatch.setattr("sys.argv", [f"{script}.py", "--help"])
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_path(str(REPOSITORY / "benchmarks" / f"{script}.py"), run_name="__main__")
+    assert ended.value.code == 0
+    printed = capsys.readouterr().out
+    assert "--quick" in printed
+    assert f"example: python benchmarks/{script}.py" in printed
+
+
+def test_run_prefers_given_flags_over_quick_and_returns_exit_codes(module, capsys):
+    benchmark = module("benchmark")
+
+    def code(main, *words):
+        return benchmark.run(main, benchmark.BodyArguments, "example\n\nWhat it measures.", quick, words)
+
+    def main(args):
+        return {"model": args.model.name, "failures": [] if args.quick else ["one"]}
+
+    quick = {"model": Path("quick.npz")}
+    with pytest.raises(SystemExit):
+        code(main, "--qui")
+    assert code(main, "--model", str(OPEN_BODY), "--quick") == 0
+    result = json.loads(capsys.readouterr().out)
+    assert result["model"] == OPEN_BODY.name
+    assert str(OPEN_BODY.parent) not in json.dumps(result)
+    assert code(main) == 1
+    assert code(main, "--quick") == 2  # quick.npz does not exist
+    assert "quick.npz" in capsys.readouterr().err
 
 
 def test_round_floats_gives_null_for_nan(module):
-    assert module("bench_output").round_floats({"a": [1.23456789, np.nan], "b": (1, "c", None, True)}) == {
+    assert module("benchmark").round_floats({"a": [1.23456789, np.nan], "b": (1, "c", None, True)}) == {
         "a": [1.2346, None],
         "b": [1, "c", None, True],
     }
@@ -310,9 +309,9 @@ def test_is_detected_compares_both_markers_of_a_swap(module):
 
 @pytest.mark.slow
 @pytest.mark.captures
-def test_marker_error_detection_of_two_kinds(captures, tmp_path):
+def test_marker_error_detection_of_two_kinds(captures, run):
     words = ["--injections", 1, "--kinds", "jump", "unit_mismatch", "--captures", captures]
-    result, _ = run("marker_error_detection.py", tmp_path, *words)
+    result, _ = run("marker_error_detection", *words)
     assert (result["passed"], result["tried"], result["failures"]) == (2, 2, [])
     assert len(result["clean"]) == 10
     assert all(kind["joints_mm"]["worst"] < 15 for kind in result["kinds"].values())
@@ -322,9 +321,9 @@ def test_marker_error_detection_of_two_kinds(captures, tmp_path):
 
 
 @pytest.mark.slow
-def test_fit_speed_on_a_synthetic_trial(tmp_path):
-    words = ["--quick", "--frames", 100, "--reference_timeout_s", 2, "--memory_frames", 100]
-    result, stderr = run("fit_speed.py", tmp_path, *words, "--captures", tmp_path / "nowhere")
+def test_fit_speed_on_a_synthetic_trial(run, tmp_path):
+    words = ["--quick", "--frames", 100, "--reference_timeout_s", 0.5, "--memory_frames", 100]
+    result, stderr = run("fit_speed", *words, "--captures", tmp_path / "nowhere")
     assert "no real recordings found" in stderr
     assert result["markers"] == 35
     assert result["ratio"] == pytest.approx(
@@ -344,12 +343,12 @@ def test_fit_speed_on_a_synthetic_trial(tmp_path):
 
 
 @pytest.mark.slow
-def test_end_to_end_speed_quick(tmp_path):
-    result, _ = run("end_to_end_speed.py", tmp_path, "--quick")
-    assert result["frames"] == 4 * 100
-    assert result["trials"] == 4
+def test_end_to_end_speed_quick(run):
+    result, _ = run("end_to_end_speed", "--quick", "--trials", 1, "--trial_s", 0.5)
+    assert result["frames"] == 2 * 50
+    assert result["trials"] == 2
     (seconds,) = result["seconds"]
-    assert result["end_to_end_frames_per_second"] == pytest.approx(400 / seconds, rel=1e-3)
+    assert result["end_to_end_frames_per_second"] == pytest.approx(100 / seconds, rel=1e-3)
     assert 0.5 < result["first_trial_s"] <= seconds
 
 
@@ -361,8 +360,8 @@ def test_event_errors_counts_missed_and_false_positives(module):
     assert of(np.empty(0), np.empty(0), 3.0).metrics()["mean_ms"] is None
 
 
-def test_gait_events_quick(tmp_path):
-    result, _ = run("gait_events.py", tmp_path, "--quick")
+def test_gait_events_quick(run):
+    result, _ = run("gait_events", "--quick")
     assert result["real"] is None
     assert len(result["synthetic"]) == 7
     for metrics in result["synthetic"].values():
@@ -372,8 +371,8 @@ def test_gait_events_quick(tmp_path):
         assert metrics["walking_speed_worst_percent"] < 5
 
 
-def test_training_speed_quick(tmp_path):
-    result, _ = run("training_speed.py", tmp_path, "--quick", "--ffn_dim", 256, "--threads", 1)
+def test_training_speed_quick(run):
+    result, _ = run("training_speed", "--quick", "--ffn_dim", 256, "--threads", 1)
     rotations = zip(result["reference_seconds_of_repeats"], result["seconds_of_repeats"], strict=True)
     assert result["ratio"] == pytest.approx(np.median([plain / ours for plain, ours in rotations]), rel=1e-3)
     assert result["logit_difference"] < 1e-5
@@ -388,10 +387,10 @@ def test_training_speed_quick(tmp_path):
 
 
 @pytest.mark.slow
-def test_crash_recovery_quick(tmp_path):
-    result, stderr = run("crash_recovery.py", tmp_path, "--quick", "--interruptions", 3)
-    assert (result["tried"], result["passed"], result["failures"]) == (3, 3, []), stderr
-    assert result["trials"] == 4
+def test_crash_recovery_quick(run):
+    result, stderr = run("crash_recovery", "--quick", "--interruptions", 2, "--trials", 1, "--trial_s", 0.3)
+    assert (result["tried"], result["passed"], result["failures"]) == (2, 2, []), stderr
+    assert result["trials"] == 2
 
 
 def test_save_folder_monitor_reports_lost_and_changed_trials(module, tmp_path):
@@ -418,9 +417,9 @@ def test_save_folder_monitor_reports_lost_and_changed_trials(module, tmp_path):
     ]
 
 
-def test_windowing_speed_quick(tmp_path):
-    result, _ = run("windowing_speed.py", tmp_path, "--quick", "--batch_size", 8)
-    assert result["windows"] == 2 * 4 * (300 - 128 + 1)
+def test_windowing_speed_quick(run):
+    result, _ = run("windowing_speed", "--quick", "--recordings", 2, "--frames", 200, "--batch_size", 8)
+    assert result["windows"] == 2 * 2 * (200 - 128 + 1)
     for metrics in (result["first_epoch"], result["later_epochs"], result):
         assert metrics["ratio"] > 1
     assert 0 < result["reading_s"] < result["first_batch_s"] < 60
@@ -438,9 +437,8 @@ def test_make_reference_windows_equals_ours_where_defined(module):
 
 
 @pytest.mark.slow
-def test_fit_accuracy_without_captures(tmp_path):
-    words = ["--quick", "--sick", 0, "--captures", tmp_path / "nowhere"]
-    result, stderr = run("fit_accuracy.py", tmp_path, *words)
+def test_fit_accuracy_without_captures(run, tmp_path):
+    result, stderr = run("fit_accuracy", "--quick", "--sick", 0, "--captures", tmp_path / "nowhere")
     assert "skipped" in stderr
     assert not {"real", "real_worst", "plug_in_gait", "left_out_marker_mm", "repeat_mm"} & result.keys()
     by_hand, exactly = result["synthetic"], result["synthetic_no_placement_error"]
@@ -453,21 +451,9 @@ def test_fit_accuracy_without_captures(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.captures
-def test_fit_accuracy_on_recorded_trials(captures, tmp_path):
-    words = [
-        "--subjects",
-        "HC033A",
-        "CP02",
-        "--healthy",
-        0,
-        "--sick",
-        0,
-        "--left_out_frames",
-        10,
-        "--captures",
-        captures,
-    ]
-    result, _ = run("fit_accuracy.py", tmp_path, *words)
+def test_fit_accuracy_on_recorded_trials(captures, run):
+    words = ["--subjects", "HC033A", "CP02", "--healthy", 0, "--sick", 0, "--left_out_frames", 3]
+    result, _ = run("fit_accuracy", *words, "--captures", captures)
     assert set(result["real"]) == {
         "healthy/HC033A/walk10.c3d",
         *(f"cerebral_palsy/CP02/{name}.C3D" for name in ("walk08_pre", "walk10_pre", "walk08_post")),
@@ -494,20 +480,27 @@ def test_fit_accuracy_on_recorded_trials(captures, tmp_path):
     assert all(1 < distance < 60 for distance in plug_in_gait["centres_mm"].values())
 
 
+def test_classification_trains_on_a_new_cohort(module, run, monkeypatch):
+    classification, commands = module("classification"), []
+    monkeypatch.setattr(classification, "run_script", lambda command: commands.append(command) or 7.0)
+    monkeypatch.setattr(classification, "train_and_evaluate", lambda network, poses, *_: {"poses": poses.name})
+    result, _ = run("classification", "--quick", "--healthy", 1, "--sick", 1)
+    assert result["fit_seconds"] == 7
+    assert result["networks"] == {"mlp": {"poses": "poses"}, "transformer": {"poses": "poses"}}
+    ((_, script, *words),) = commands
+    assert Path(script) == REPOSITORY / "shape_optimizer.py"
+    assert Path(words[words.index("--model_folder") + 1]) == OPEN_BODY.parents[1]
+
+
 @pytest.mark.slow
-def test_classification_quick(tmp_path):
-    result, _ = run("classification.py", tmp_path, "--quick")
-    assert result["fit_seconds"] > 0
-    for network in ("transformer", "mlp"):
-        result_of_network = result["networks"][network]
-        metrics = result_of_network["subjects"]
-        assert (
-            0
-            <= metrics["roc_auc_within_folds"]["low"]
-            <= metrics["roc_auc_within_folds"]["value"]
-            <= metrics["roc_auc_within_folds"]["high"]
-            <= 1
-        )
-        assert result_of_network["baselines"]["prior_baseline"]["balanced_accuracy"]["value"] == 0.5
-        assert "--cross all" in result_of_network["flags"]
-        assert result_of_network["seconds"] > 0
+@pytest.mark.parametrize("network", ["mlp", "transformer"])
+def test_classification_of_fitted_poses(run, tmp_path, network):
+    for k, label in enumerate(["healthy", "sick"] * 3):
+        write_trial(tmp_path / "poses", f"{label}/P{k}/walk", stick_figure(140, speed=0.9 + 0.1 * k, phase=0.2 * k))
+    words = ["--quick", "--networks", network, "--poses", tmp_path / "poses"]
+    result = run("classification", *words)[0]["networks"][network]
+    auc = result["subjects"]["roc_auc_within_folds"]
+    assert 0 <= auc["low"] <= auc["value"] <= auc["high"] <= 1
+    assert result["baselines"]["prior_baseline"]["balanced_accuracy"]["value"] == 0.5
+    assert "--cross all" in result["flags"]
+    assert result["seconds"] > 0

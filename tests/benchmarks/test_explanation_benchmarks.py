@@ -1,42 +1,22 @@
 """Faithfulness and speed benchmarks of explanations, and the trial pairs that they use."""
 
 import importlib
-import json
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from gait.body.model_file import load_body
 from gait.body.skeleton import Joint
 from gait.synthetic import make_pathology, make_subject, make_trial
 from tests.helpers.explanation_cases import WINDOW, write_network
 from tests.helpers.motion_cases import stick_figure, write_trial
-from tests.helpers.paths import REPOSITORY
-
-BENCHMARKS = REPOSITORY / "benchmarks"
-MODEL = REPOSITORY / "data" / "SUPR" / "open_neutral.npz"
-
-
-@pytest.fixture
-def module(monkeypatch):
-    """Import a benchmark module by name, as the scripts do."""
-    monkeypatch.syspath_prepend(BENCHMARKS)
-    return importlib.import_module
-
-
-def run(script, folder, *words):
-    command = [sys.executable, str(BENCHMARKS / script), *map(str, words)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder)
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """Write poses of four subjects, and a network that was trained on two of them."""
-    folder = tmp_path_factory.mktemp("place")
+    folder = tmp_path_factory.mktemp("trained")
     for number, label in enumerate(["healthy", "sick", "healthy", "sick"]):
         joints = stick_figure(80, speed=0.9 + 0.1 * number, phase=0.2 * number)
         write_trial(folder / "poses", f"{label}/P{number}/walk", joints)
@@ -46,12 +26,9 @@ def folder(tmp_path_factory):
 
 
 @pytest.mark.slow
-def test_faithfulness(folder):
-    words = ("--networks", "mlp.ckpt", "--base_folder", "poses", "--quick", "--json", "out.json")
-    done = run("faithfulness.py", folder, *words)
-    assert done.returncode == 0, done.stderr
-    result = json.loads(done.stdout)
-    assert result == json.loads((folder / "out.json").read_text(encoding="utf-8"))
+def test_faithfulness(folder, run):
+    words = ("--networks", folder / "mlp.ckpt", "--base_folder", folder / "poses", "--subjects", 1)
+    result, _ = run("faithfulness", "--quick", *words)
     assert set(result["methods"]) == {
         "integrated_gradients", "lrp_epsilon", "lrp_original", "gradient_input", "occlusion"
     }  # fmt: skip
@@ -80,25 +57,24 @@ def test_faithfulness(folder):
         (["--networks", "none.ckpt", "--subjects", "0"], "none.ckpt"),
     ],
 )
-def test_faithfulness_reports_unusable_arguments_in_one_line(folder, words, line):
-    done = run("faithfulness.py", folder, *words, "--base_folder", "poses")
-    assert done.returncode == 1
-    assert line in done.stderr
-    assert "Traceback" not in done.stderr
+def test_faithfulness_reports_unusable_arguments_in_one_line(folder, run, monkeypatch, words, line):
+    monkeypatch.chdir(folder)
+    _, stderr = run("faithfulness", *words, "--base_folder", "poses", code=2)
+    assert line in stderr
+    assert stderr.count("\n") == 1
 
 
-def test_faithfulness_needs_the_subjects_of_the_training(folder, tmp_path):
+def test_faithfulness_needs_the_subjects_of_the_training(folder, run, tmp_path):
     write_trial(tmp_path, "healthy/Q/walk", stick_figure(80))
     write_trial(tmp_path, "sick/R/walk", stick_figure(80))
-    done = run("faithfulness.py", folder, "--networks", "mlp.ckpt", "--base_folder", tmp_path, "--subjects", 0)
-    assert "does not contain the subjects that mlp.ckpt was trained and evaluated on" in done.stderr
+    words = ("--networks", folder / "mlp.ckpt", "--base_folder", tmp_path, "--subjects", 0)
+    _, stderr = run("faithfulness", *words, code=2)
+    assert f"does not contain the subjects that {folder / 'mlp.ckpt'} was trained and evaluated on" in stderr
 
 
 @pytest.mark.slow
-def test_explanation_speed(tmp_path):
-    done = run("explanation_speed.py", tmp_path, "--quick", "--frames", 129)
-    assert done.returncode == 0, done.stderr
-    networks = json.loads(done.stdout)["networks"]
+def test_explanation_speed(run):
+    networks = run("explanation_speed", "--quick", "--frames", 129)[0]["networks"]
     assert set(networks) == {"mlp", "transformer"}
     assert {"lrp_attnlrp", "lrp_cp", "attention"} < set(networks["transformer"])
     assert networks["mlp"]["lrp_epsilon"]["stride"] == 1
@@ -129,7 +105,7 @@ def test_mean_over_networks_averages_all_metrics(module):
 def test_prepare_windows_matches_windows_of_the_other_label_and_speed(module, folder):
     faithfulness, trained_network = module("faithfulness"), importlib.import_module("gait.explaining.trained_network")
     trials = importlib.import_module("gait.motion.dataset").read_dataset(folder / "poses").trials
-    args = faithfulness.Arguments((folder / "mlp.ckpt",), folder / "poses", windows=5)
+    args = faithfulness.Arguments(networks=(folder / "mlp.ckpt",), base_folder=folder / "poses", windows=5)
     seen = faithfulness.prepare_windows(trained_network.load_trained_network(folder / "mlp.ckpt"), trials, args)
     assert seen.windows.shape == seen.matched.shape == seen.noisy.shape == (5, WINDOW, 22, 3)
     # P2, healthy, is between P1 and P3 in speed; P1 is the only sick subject that the network was trained on.
@@ -138,8 +114,8 @@ def test_prepare_windows_matches_windows_of_the_other_label_and_speed(module, fo
     assert 0 < (seen.noisy - seen.windows).abs().max() < 0.05
 
 
-def test_trial_pair_windows_are_in_phase(module):
-    body = load_body(MODEL)
+def test_trial_pair_windows_are_in_phase(module, open_body):
+    body = open_body
     subject = make_subject(body, seed=3)
     sick = make_trial(body, subject, make_pathology("stiff_knee", "left"), seconds=3.0, seed=1)
     paced_subject = subject.with_pace(sick.pattern.stride_length_m, sick.pattern.stride_time_s)

@@ -181,7 +181,7 @@ def test_smpl_family_equals_the_package_smplx(tmp_path, monkeypatch, kind, suffi
     else:
         monkeypatch.syspath_prepend(AGREEMENT.parent)
         module = importlib.import_module(AGREEMENT.stem)
-        found = module.agreement(module.Arguments(path, poses=3))
+        found = module.main(module.Arguments(model=path, poses=3))
     assert found["model_type"] == kind
     assert found["shape_parameters"] == {"smplx": 300}.get(kind, 10)
     assert 0 < found["vertices_mm"] < 0.02
