@@ -29,7 +29,6 @@ from gait.cohort.trial_folder import (
     TrialResult,
     add_json_frames,
     is_finished,
-    read_report,
     trial_folder,
     write_trial,
 )
@@ -44,6 +43,7 @@ from gait.fitting.marker_quality.fit_with_qc import CheckedSubjectFit, UnusableR
 from gait.fitting.residual_scales import ResidualScales
 from gait.fitting.subject_fit import InsufficientMarkersError, SubjectFit, TrialFit, check_shared_labels
 from gait.motion.pose_files import find_pose_folders
+from gait.motion.trial_paths import read_fit_report
 from gait.parallel.task_queue import LockedError
 from gait.report.fit_figure import draw_fit_figure
 from gait.viewing.offscreen_renderer import RenderingUnavailableError
@@ -133,7 +133,7 @@ def _read_finished_report(folder: Path, inputs: dict[str, Any]) -> FitReport | N
     if not is_finished(folder, "npz"):
         return None
     try:
-        content = read_report(folder)
+        content = read_fit_report(folder)
         report = FitReport.from_dict(content)
     except GaitError:
         return None

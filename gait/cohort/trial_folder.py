@@ -19,15 +19,11 @@ import numpy as np
 from gait.body.pose_sequence import PoseSequence
 from gait.cohort.cohort_file import Subject
 from gait.cohort.fit_settings import PoseFormat, subject_folder
-from gait.errors import GaitError
 from gait.files.atomic_write import atomic_directory
 from gait.fitting.fit_report import FitReport
 from gait.fitting.subject_fit import TrialFit
 from gait.motion.pose_files import POSES_FILE, find_pose_folders, read_poses, write_json_frames, write_npz
-from gait.motion.trial_paths import REPORT_FILE, SEGMENT_PREFIX
-
-RESIDUALS_FILE = "residuals.npz"
-FIT_FIGURE_FILE = "fit.png"
+from gait.motion.trial_paths import FIT_FIGURE_FILE, REPORT_FILE, RESIDUALS_FILE, SEGMENT_PREFIX
 
 
 @dataclass(frozen=True)
@@ -54,18 +50,6 @@ def is_finished(folder: Path, pose_format: PoseFormat) -> bool:
         return complete and (pose_format == "npz" or all(any(segment.glob("pose_*.json")) for segment in segments))
     except OSError:  # the name is too long, or the folder is not readable
         return False
-
-
-def read_report(folder: Path) -> dict[str, Any]:
-    """Return the report of a finished trial as plain data; raise GaitError if it is damaged."""
-    path = folder / REPORT_FILE
-    try:
-        report = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise GaitError(f"{path}: cannot be read ({error}); fit this trial again with --overwrite.") from error
-    if not isinstance(report, dict):
-        raise GaitError(f"{path}: is not a fit report; fit this trial again with --overwrite.")
-    return report
 
 
 def write_trial(folder: Path, result: TrialResult, pose_format: PoseFormat, figure: bytes | None) -> None:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
+from typing import Any
+
+from gait.errors import GaitError
 
 HEALTHY, SICK = "healthy", "sick"
 """Names of the label folders, which hold one folder per subject."""
@@ -12,7 +16,9 @@ LABEL_NOUNS = {HEALTHY: "control", SICK: "patient"}
 """What readers call a subject of each label."""
 
 REPORT_FILE = "fit_report.json"
-"""In the folder of each trial."""
+RESIDUALS_FILE = "residuals.npz"
+FIT_FIGURE_FILE = "fit.png"
+"""In the folder of each trial, beside its poses."""
 
 SEGMENT_PREFIX = "segment"
 """Prefix of the folders of a split trial: ``segment1``, ``segment2``, …"""
@@ -35,6 +41,22 @@ def parse_subject_id(folder: Path) -> str:
     """Return the id of the subject of a folder of poses, "sick/P02"; unlabelled, "P02"."""
     parts = _id_parts(folder)
     return "/".join(parts[: 1 + (parts[0] in (HEALTHY, SICK))])
+
+
+def read_fit_report(folder: Path) -> dict[str, Any]:
+    """Return the fit report of a trial's folder as plain data.
+
+    Raises:
+        GaitError: it is missing or damaged.
+    """
+    path = folder / REPORT_FILE
+    try:
+        report = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise GaitError(f"{path}: cannot be read ({error}); fit this trial again with --overwrite.") from error
+    if not isinstance(report, dict):
+        raise GaitError(f"{path}: is not a fit report; fit this trial again with --overwrite.")
+    return report
 
 
 def _id_parts(folder: Path) -> tuple[str, ...]:

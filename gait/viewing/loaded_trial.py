@@ -18,9 +18,8 @@ from gait.files.safe_pickle import read_array_dict
 from gait.kinematics.gait_events import GaitEvents, detect_gait_events, floor_height, progression_directions
 from gait.kinematics.joint_angles import JointAngles, compute_joint_angles
 from gait.motion.pose_files import POSES_FILE, find_pose_folders, read_poses
-from gait.motion.trial_paths import parse_trial_id
+from gait.motion.trial_paths import RESIDUALS_FILE, parse_trial_id
 
-RESIDUALS_FILE = "residuals.npz"
 _DEFAULT_FRAME_RATE_HZ = 100.0  # of poses in JSON or text files, which do not store it
 
 

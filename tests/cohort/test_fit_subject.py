@@ -18,10 +18,11 @@ from gait.cohort import trial_folder as trial_folder_module
 from gait.cohort.cohort_file import Subject
 from gait.cohort.fit_settings import FitSettings, check_device, find_model
 from gait.cohort.terminal_summary import format_summary
-from gait.cohort.trial_folder import is_finished, read_report, trial_folder
+from gait.cohort.trial_folder import is_finished, trial_folder
 from gait.errors import GaitError
 from gait.files import atomic_write
 from gait.motion.pose_files import read_poses
+from gait.motion.trial_paths import read_fit_report
 from gait.synthetic import MeasurementErrors, make_subject, make_trial, read_ground_truth
 from gait.synthetic.inject_errors import write_trc
 from gait.viewing.offscreen_renderer import RenderingUnavailableError
@@ -85,8 +86,8 @@ def test_trial_folder_and_report(subject, settings):
     for path, outcome in zip(subject.trials, (first, second), strict=True):
         folder = trial_folder(settings.save_folder, subject, path)
         assert folder == settings.save_folder / "healthy" / "anna" / path.stem
-        assert read_report(folder)["residual_mm"] == outcome.report.residual_mm
-        assert read_report(folder)["trial"] == path.stem
+        assert read_fit_report(folder)["residual_mm"] == outcome.report.residual_mm
+        assert read_fit_report(folder)["trial"] == path.stem
     sick = trial_folder(settings.save_folder, replace(subject, healthy=False), subject.trials[0])
     assert sick == settings.save_folder / "sick" / "anna" / "walk1"
 
@@ -214,11 +215,11 @@ def test_unexpected_error_is_one_message_and_cohort_continues(subject, one_trial
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff\xfe", None])
-def test_read_report_refuses_damaged_file(tmp_path, content):
+def test_read_fit_report_refuses_damaged_file(tmp_path, content):
     if content is not None:
         (tmp_path / "fit_report.json").write_bytes(content)
     with pytest.raises(GaitError, match=r"fit_report\.json.*--overwrite") as error:
-        read_report(tmp_path)
+        read_fit_report(tmp_path)
     assert "\n" not in str(error.value)
 
 
@@ -275,7 +276,7 @@ def test_marker_error_is_reported_and_corrected_on_request(swapped_labels, one_t
         (line,) = [line for line in format_summary(outcomes, settings.save_folder) if line.startswith("marker error: ")]
         assert line.startswith(f"marker error: anna/swapped: {error_text}, ")
         assert f" mm: {action}" in line
-        (error,) = read_report(trial_folder(settings.save_folder, subject, swapped_labels))["marker_errors"]
+        (error,) = read_fit_report(trial_folder(settings.save_folder, subject, swapped_labels))["marker_errors"]
         assert (error["kind"], {error["marker"], error["other"]}, error["action"]) == (
             "label_swap",
             {"LSHO", "RSHO"},
@@ -456,7 +457,7 @@ def test_marker_layout_file_places_markers_and_unused_entries_are_noted(one_tria
     file = constraints(workspace, "constraints.json", Waist={"type": "Circumference", "target": 0.8})
     fitted(replace(one_trial, marker_layout_file=file), settings)
     fitted(one_trial, replace(settings, save_folder=tmp_path / "without"))
-    with_file, without = (read_report(tmp_path / name / "healthy/anna/walk1") for name in ("out", "without"))
+    with_file, without = (read_fit_report(tmp_path / name / "healthy/anna/walk1") for name in ("out", "without"))
     assert "constraints.json: Lab" in with_file["layout"]
     assert any("Waist" in note and "not used" in note for note in with_file["notes"])
     assert any("does not state its mesh" in note for note in with_file["notes"])
@@ -472,7 +473,7 @@ def test_marker_layout_file_with_joint_limits_only(one_trial, settings, workspac
     file.write_text(json.dumps({"Knee": bound}), encoding="utf-8")
     fitted(replace(one_trial, marker_layout_file=file), settings)
     folder = settings.save_folder / "healthy/anna/walk1"
-    assert "Plug-in Gait markers on open_neutral.npz" in read_report(folder)["layout"]
+    assert "Plug-in Gait markers on open_neutral.npz" in read_fit_report(folder)["layout"]
     assert read_poses(folder).poses[:, knee].max() < 0.4
 
 
@@ -539,10 +540,10 @@ def test_learned_prior_is_used_and_noted(one_trial, settings, tmp_path):
     fitted(one_trial, replace(settings, model_folder=models))
     fitted(one_trial, replace(settings, save_folder=tmp_path / "without"))
     with_prior, without = (tmp_path / name / "healthy/anna/walk1" for name in ("out", "without"))
-    assert "Learned pose prior: V02_05_epoch=13.ckpt." in read_report(with_prior)["notes"]
-    assert not any("prior" in note for note in read_report(without)["notes"])
+    assert "Learned pose prior: V02_05_epoch=13.ckpt." in read_fit_report(with_prior)["notes"]
+    assert not any("prior" in note for note in read_fit_report(without)["notes"])
     assert (with_prior / "poses.npz").read_bytes() != (without / "poses.npz").read_bytes()
-    assert read_report(with_prior)["residual_mm"]["mean"] < 20
+    assert read_fit_report(with_prior)["residual_mm"]["mean"] < 20
 
 
 def test_damaged_learned_prior_fails_the_trials(one_trial, settings, tmp_path):

@@ -14,9 +14,10 @@ from gait.body.marker_placement import plug_in_gait_layout
 from gait.body.model_file import load_body
 from gait.cohort.cohort_file import Subject
 from gait.cohort.fit_settings import FitSettings
-from gait.cohort.trial_folder import is_finished, read_report
+from gait.cohort.trial_folder import is_finished
 from gait.errors import GaitError
 from gait.motion.pose_files import find_pose_folders, read_pose_sequences, read_poses
+from gait.motion.trial_paths import read_fit_report
 from gait.synthetic import MeasurementErrors, make_subject, make_trial, read_ground_truth
 from tests.helpers.fit_cohort import fit_cohort
 from tests.helpers.fitting_cases import OPEN_BODY, model_folder, write_c3d
@@ -83,7 +84,7 @@ def test_trial_folder_has_segments_and_one_report(folder, run):
         "fit.png",
     }
     assert [path.name for path in find_pose_folders(folder)] == ["segment1", "segment2"]
-    report = read_report(folder)
+    report = read_fit_report(folder)
     assert report["segments"] == [[first + 1, end] for first, end in SEGMENTS]
     assert report["gap_filled_frames"] == [[41, 52]]
     assert report["joints"]["pelvis"]["worst_mm"] < 30, "excluded frames are ignored"
@@ -118,7 +119,7 @@ def test_read_pose_sequences_of_split_and_whole_trials(folder):
     (sequence,) = read_pose_sequences(whole)
     assert sequence.first_frame == 1
     assert not sequence.gap_filled.any()
-    assert read_report(whole)["segments"] == [[1, sequence.num_frames]]
+    assert read_fit_report(whole)["segments"] == [[1, sequence.num_frames]]
     with pytest.raises(GaitError, match=r"no poses\.npz"):
         read_pose_sequences(folder.parent)
 

@@ -31,7 +31,6 @@ from gait.report.training.write_report import write_report
 from gait.synthetic import make_subject, make_trial
 from gait.viewing.comparison_video import FONT_SCALE, export_comparison_video
 from gait.viewing.file_backend import FileBackend
-from gait.viewing.loaded_trial import BodyModelLocator
 from gait.viewing.offscreen_renderer import RenderingUnavailableError
 from gait.viewing.run_viewer import ViewRequest, open_viewer_state
 from gait.viewing.video import render_window
@@ -100,7 +99,7 @@ def settings(world: Path, export: Path, **changes: Any) -> RunSettings:
         "poses": world / "poses",
         "trained": (world / "trained_mlp", world / "trained_transformer"),
         "export": export,
-        "bodies": BODIES,
+        "model_folder": MODELS,
         "stride": 40,
         "speed": 4.0,
     }
@@ -296,9 +295,8 @@ def test_main_with_nothing_to_report_prints_one_line_and_writes_no_page(
 
 
 def test_build_run_report_without_body_model_shows_a_skeleton(world: Path, tmp_path: Path) -> None:
-    bodies = BodyModelLocator(tmp_path, "open_neutral.npz")
     result = build_run_report(
-        settings(world, tmp_path / "out", bodies=bodies, trained=(world / "trained_mlp",)), lambda _: None
+        settings(world, tmp_path / "out", model_folder=tmp_path, trained=(world / "trained_mlp",)), lambda _: None
     )
     assert result.problems == ()
     shown_text = read(result.page).words

@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
+from gait.cli.arguments import argument, part, positive_number, whole_number
 from gait.errors import GaitError
 from gait.explaining.attribution import TrialAttribution
 from gait.explaining.attribution_files import EXPLANATION_FILE, read_explanation
@@ -49,18 +50,26 @@ _LABEL_NOUNS = {HEALTHY: "control", SICK: "patient"}
 Result = TypeVar("Result")
 
 
-@dataclass(frozen=True)
-class RunSettings:
-    """Settings of a run report."""
+@dataclass(frozen=True, kw_only=True)
+class RunSettings(BodyModelLocator):
+    """Settings of a run report, which are the arguments of the command."""
 
-    poses: Path  # the save folder of shape_optimizer.py
-    trained: tuple[Path, ...]  # save folders of train_multi_mlp.py and train_transformer.py
-    export: Path  # folder of the page and its files
-    bodies: BodyModelLocator
-    notes: tuple[str, ...] = ()  # shown at the top of the page, one paragraph each
-    stride: int | None = None  # frames between windows of the cohort explanation; by the cost of the method if None
-    speed: float = 0.5  # of the video; 1 is real time
-    overwrite: bool = False  # repeat finished steps
+    poses: Path = argument(help="save folder of shape_optimizer.py", metavar="FOLDER")
+    trained: tuple[Path, ...] = argument((), "save folders of trainings", metavar="FOLDER")
+    export: Path = argument(help="folder for index.html and its files", metavar="DIR")
+    notes: tuple[str, ...] = argument(
+        (), "note at the top of the page; may be repeated", flag="--note", action="append", metavar="TEXT"
+    )
+    stride: int | None = argument(
+        None, "frames between explained windows of the cohort", type=whole_number, metavar="FRAMES"
+    )
+    speed: float = argument(0.5, "playback speed of the video (default 0.5, half real time)", type=positive_number)
+    overwrite: bool = argument(False, "repeat finished steps")
+
+    @property
+    def bodies(self) -> BodyModelLocator:
+        """Where body models are."""
+        return part(self, BodyModelLocator)
 
 
 @dataclass(frozen=True)

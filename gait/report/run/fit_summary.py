@@ -9,10 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from gait.cohort.trial_folder import FIT_FIGURE_FILE, read_report
 from gait.errors import GaitError
 from gait.fitting.fit_report import FitReport
-from gait.motion.trial_paths import HEALTHY, REPORT_FILE, SICK
+from gait.motion.trial_paths import FIT_FIGURE_FILE, HEALTHY, REPORT_FILE, SICK, read_fit_report
 from gait.text import natural_key
 
 
@@ -95,7 +94,7 @@ def read_cohort_fits(poses: Path) -> CohortFitSummary:
     for label in (HEALTHY, SICK):
         for file in sorted((poses / label).glob(f"*/*/{REPORT_FILE}")):
             try:
-                content = read_report(file.parent)
+                content = read_fit_report(file.parent)
                 subject = f"{label}/{file.parent.parent.name}"
                 report = FitReport.from_dict(content)
                 trials.append(TrialFitSummary(file.parent, subject, file.parent.name, report, _provenance(content)))
