@@ -8,10 +8,9 @@ import numpy as np
 from gait.body.skeleton import Joint, display_name
 from gait.viewing.attribution_overlay import AttributionOverlay
 from gait.viewing.build_scene import SELECTED
-from gait.viewing.colours import OBSERVED, RESIDUAL, VIRTUAL, Colour, DivergingScale, Scale
+from gait.viewing.colours import OBSERVED, RESIDUAL, VIRTUAL, DivergingScale, Scale
 from gait.viewing.lazy_imgui import imgui
-from gait.viewing.panels.control_panel import probability_text
-from gait.viewing.panels.widgets import HEALTHY, INK, MUTED, SICK, Widgets, pack_colour
+from gait.viewing.panels.widgets import HEALTHY, INK, MUTED, SICK, Widgets, pack_colour, prediction
 from gait.viewing.renderer import Canvas, Renderer
 from gait.viewing.viewer_state import SPEEDS, ViewerState
 
@@ -106,18 +105,16 @@ class BodyPanel:
             pen.add_text((left + (width - size.x) / 2, top + (height - size.y) / 2), pack_colour(MUTED), text)
             return
         trial = state.actor.trial
+        overlay = state.overlay
         lines = []
         if not self._show_controls:
-            lines += _title_lines(state)
+            lines.append((trial.name, INK))
+            if overlay is not None:
+                lines.append(prediction(overlay.attribution.trial_probability, "trial"))
         lines += [(f"{state.frame / trial.rate_hz:.2f} s, frame {state.frame + trial.sequence.first_frame}", INK)]
-        overlay = state.overlay
         if overlay is not None:
-            probability = overlay.probability[state.frame]
-            if np.isfinite(probability):
-                colour = SICK if probability > 0.5 else HEALTHY
-                lines.append((f"this frame: {probability_text(float(probability))}", colour))
-            else:
-                lines.append(("this frame: not explained", MUTED))
+            p = float(overlay.probability[state.frame])
+            lines.append(prediction(p, "this frame") if np.isfinite(p) else ("this frame: not explained", MUTED))
         if state.joint is not None:
             lines.append((_joint_text(state, state.joint), SELECTED))
         if state.comparison is not None and state.layers.comparison:
@@ -142,18 +139,6 @@ def _joint_text(state: ViewerState, joint: Joint) -> str:
     sigma_m = state.actor.trial.sequence.joint_sigma_m if state.actor else None
     uncertainty = "" if sigma_m is None else f", ± {1000 * sigma_m[state.frame, joint]:.0f} mm (1 SD)"
     return display_name(joint) + uncertainty
-
-
-def _title_lines(state: ViewerState) -> list[tuple[str, Colour]]:
-    """Return the name of the trial, and the prediction for it."""
-    if state.actor is None:
-        return []
-    lines = [(state.actor.trial.name, INK)]
-    overlay = state.overlay
-    if overlay is not None:
-        probability = overlay.attribution.trial_probability
-        lines.append((f"trial: {probability_text(probability)}", SICK if probability > 0.5 else HEALTHY))
-    return lines
 
 
 def colour_bar(widgets: Widgets, overlay: AttributionOverlay, right: float, top: float, height: float) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gait.viewing.colours import Colour
 from gait.viewing.lazy_imgui import imgui
-from gait.viewing.panels.widgets import ERROR, HEALTHY, MUTED, SICK, Widgets
+from gait.viewing.panels.widgets import ERROR, MUTED, Widgets, prediction
 from gait.viewing.viewer_state import EXPLAINING, ViewerState
 
 _MAX_MESSAGES = 4  # the newest are shown
@@ -57,15 +57,6 @@ def control_panel(widgets: Widgets, state: ViewerState) -> str:
     return request
 
 
-def probability_text(probability: float) -> str:
-    """Format a prediction, such as "P(sick) = 0.87"."""
-    if probability > 0.99:
-        return "P(sick) > 0.99"
-    if probability < 0.01:
-        return "P(sick) < 0.01"
-    return f"P(sick) = {probability:.2f}"
-
-
 def _network(widgets: Widgets, state: ViewerState) -> None:
     if state.network is None:
         widgets.text("No network is open.", MUTED)
@@ -100,8 +91,7 @@ def _explanation(widgets: Widgets, state: ViewerState) -> None:
     if overlay is None or state.window is None:
         return
     attribution = overlay.attribution
-    probability = attribution.trial_probability
-    widgets.text(f"Trial: {probability_text(probability)}", SICK if probability > 0.5 else HEALTHY)
+    widgets.text(*prediction(attribution.trial_probability, "Trial"))
     if state.subject_in_training_set:
         widgets.text("The network was trained on this subject: its prediction is not valid evidence.", ERROR)
     first, last = overlay.window_frames(state.window)
@@ -111,11 +101,8 @@ def _explanation(widgets: Widgets, state: ViewerState) -> None:
         "Start frame", state.window_start, 0, last_start, f"window starting at frame {first + first_number}",
         "first frame of the selected window",
     )  # fmt: skip
-    probability = float(attribution.window_probability[state.window])
-    widgets.text(
-        f"Frames {first + first_number} to {last + first_number}: {probability_text(probability)}",
-        SICK if probability > 0.5 else HEALTHY,
-    )
+    frames = f"Frames {first + first_number} to {last + first_number}"
+    widgets.text(*prediction(float(attribution.window_probability[state.window]), frames))
     state.window_only = widgets.checkbox(
         "Only this window", state.window_only, "colour only the frames of this window; grey elsewhere"
     )

@@ -8,8 +8,7 @@ from pathlib import Path
 from gait.motion.trial_paths import parse_subject_id
 from gait.viewing.lazy_imgui import imgui
 from gait.viewing.loaded_trial import is_fitted_trial
-from gait.viewing.panels.control_panel import probability_text
-from gait.viewing.panels.widgets import ERROR, FIXED, HEALTHY, MUTED, SICK, Widgets
+from gait.viewing.panels.widgets import ERROR, MUTED, Widgets, prediction
 from gait.viewing.viewer_state import NETWORK_ENDINGS, ViewerState
 
 _MAX_ENTRIES = 500  # per folder
@@ -42,16 +41,10 @@ class FileBrowser:
         """Draw the browser in the middle of a window of this size."""
         if not self.shown:
             return
-        size = (min(widgets.length(760), width * 0.94), min(widgets.length(560), height * 0.92))
-        imgui.set_next_window_pos(((width - size[0]) / 2, (height - size[1]) / 2))
-        imgui.set_next_window_size(size)
         title = "Compare with" if self.compare else "Open"
-        imgui.set_next_window_focus()
-        visible, stays = imgui.begin(f"{title}###open", True, FIXED)
-        self.shown = self.shown and bool(stays)
-        if visible:
-            self._draw_contents(widgets, state)
-        imgui.end()
+        with widgets.dialog(f"{title}###open", (760, 560), (width, height)) as (visible, self.shown):
+            if visible:
+                self._draw_contents(widgets, state)
 
     def _draw_contents(self, widgets: Widgets, state: ViewerState) -> None:
         entered, self.typed = widgets.text_input("Path", self.typed, "a folder or file; press Enter to open it", -1.0)
@@ -114,8 +107,8 @@ class FileBrowser:
                 self._open_trial(state, listed.folder)
             imgui.table_next_column()
             if listed.probability is not None:
-                text = probability_text(listed.probability) + (" *" if is_trained_on else "")
-                widgets.text(text, SICK if listed.probability > 0.5 else HEALTHY)
+                text, colour = prediction(listed.probability)
+                widgets.text(text + " *" * is_trained_on, colour)
             elif listed.problem:
                 widgets.text(listed.problem, ERROR)
         imgui.end_table()

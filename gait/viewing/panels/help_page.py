@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gait.viewing.lazy_imgui import imgui
-from gait.viewing.panels.widgets import FIXED, MUTED, Widgets
+from gait.viewing.panels.widgets import MUTED, Widgets
 from gait.viewing.viewer_state import ViewerState
 
 KEYS = (
@@ -44,21 +44,19 @@ def help_page(widgets: Widgets, state: ViewerState, width: float, height: float)
     """Draw the help page in the middle of a window of this size, while it is open."""
     if not state.help:
         return
-    size = (min(widgets.length(720), width * 0.94), min(widgets.length(590), height * 0.94))
-    imgui.set_next_window_pos(((width - size[0]) / 2, (height - size[1]) / 2))
-    imgui.set_next_window_size(size)
-    imgui.set_next_window_focus()
-    visible, stays = imgui.begin("Help###help", True, FIXED)
-    state.help = bool(stays)
-    widgets.record_rect("Help page")
-    if visible:
-        widgets.heading("Keys")
-        for key, action in KEYS:
-            imgui.text(key)
-            imgui.same_line(widgets.length(150))
-            widgets.text(action, MUTED)
-        widgets.heading("Reading the colours")
-        for paragraph in READING:
-            widgets.text(paragraph)
-            imgui.spacing()
-    imgui.end()
+    with widgets.dialog("Help###help", (720, 590), (width, height)) as (visible, state.help):
+        widgets.record_rect("Help page")
+        if visible:
+            _draw_contents(widgets)
+
+
+def _draw_contents(widgets: Widgets) -> None:
+    widgets.heading("Keys")
+    for key, action in KEYS:
+        imgui.text(key)
+        imgui.same_line(widgets.length(150))
+        widgets.text(action, MUTED)
+    widgets.heading("Reading the colours")
+    for paragraph in READING:
+        widgets.text(paragraph)
+        imgui.spacing()

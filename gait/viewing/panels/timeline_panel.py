@@ -34,6 +34,10 @@ _LABEL_PRIORITY = (
     Joint.LEFT_ELBOW, Joint.LEFT_FOOT, Joint.SPINE2,
 )  # fmt: skip
 """Order in which rows are labelled if there is no room for all labels; a left joint stands for both sides."""
+_PLOT_FLAGS = (
+    implot.Flags_.no_legend.value | implot.Flags_.no_menus.value | implot.Flags_.no_mouse_text.value
+    | implot.Flags_.no_box_select.value
+)  # fmt: skip
 _NO_SCROLL = imgui.WindowFlags_.no_scrollbar.value | imgui.WindowFlags_.no_scroll_with_mouse.value
 
 
@@ -87,18 +91,10 @@ class TimelinePanel:
             implot.end_aligned_plots()
 
     def _draw_heatmap(self, widgets: Widgets, state: ViewerState, trial: LoadedTrial, height: float) -> None:
-        flags = implot.Flags_.no_legend.value | implot.Flags_.no_menus.value | implot.Flags_.no_mouse_text.value
-        if not implot.begin_plot("##heatmap", (-1.0, height), flags | implot.Flags_.no_box_select.value):
+        if not implot.begin_plot("##heatmap", (-1.0, height), _PLOT_FLAGS):
             return
         self._setup_time_axis(labels=state.overlay is None)
-        implot.setup_axis(
-            implot.ImAxis_.y1.value,
-            None,
-            implot.AxisFlags_.lock.value
-            | implot.AxisFlags_.no_grid_lines.value
-            | implot.AxisFlags_.no_tick_marks.value,
-        )
-        implot.setup_axis_limits(implot.ImAxis_.y1.value, 0.0, TOP, implot.Cond_.always.value)
+        _setup_value_axis(0.0, TOP, implot.AxisFlags_.no_grid_lines.value | implot.AxisFlags_.no_tick_marks.value)
         overlay = state.overlay
         below = widgets.length(_TIME_LABELS) if overlay is None else 0.0
         implot.setup_axis_ticks(implot.ImAxis_.y1.value, *self._row_labels(height - below - widgets.length(6)))
@@ -186,14 +182,10 @@ class TimelinePanel:
     def _draw_probability(
         self, widgets: Widgets, state: ViewerState, trial: LoadedTrial, overlay: AttributionOverlay, height: float
     ) -> None:
-        flags = implot.Flags_.no_legend.value | implot.Flags_.no_menus.value | implot.Flags_.no_mouse_text.value
-        if not implot.begin_plot("##probability", (-1.0, height), flags | implot.Flags_.no_box_select.value):
+        if not implot.begin_plot("##probability", (-1.0, height), _PLOT_FLAGS):
             return
         self._setup_time_axis(labels=True)
-        implot.setup_axis(
-            implot.ImAxis_.y1.value, None, implot.AxisFlags_.lock.value | implot.AxisFlags_.no_tick_marks.value
-        )
-        implot.setup_axis_limits(implot.ImAxis_.y1.value, -0.16, 1.16, implot.Cond_.always.value)
+        _setup_value_axis(-0.16, 1.16, implot.AxisFlags_.no_tick_marks.value)
         implot.setup_axis_ticks(implot.ImAxis_.y1.value, [0.0, 0.5, 1.0], ["healthy", "0.5", "sick"])
         x, y = self._curve("probability", overlay, overlay.probability, trial.rate_hz)
         # Areas above and below 0.5 in the colours of the classes, so that the prediction is visible without reading.
@@ -201,13 +193,7 @@ class TimelinePanel:
             spec = implot.Spec()
             spec.fill_color, spec.fill_alpha = imgui.ImVec4(*rgba(colour)), 0.35
             implot.plot_shaded(f"##{colour}", x, np.where(np.isnan(y), np.nan, edge), 0.5, spec=spec)
-        spec = implot.Spec()
-        spec.line_color, spec.line_weight = imgui.ImVec4(*rgba(INK)), 1.5 * self._scale
-        implot.plot_line("##line", x, y, spec=spec)
-        self._draw_time_cursor(implot.get_plot_draw_list(), state, trial, 1.16)
-        self._record_plot(widgets, "Probability")
-        self._handle_click(state, trial, select_joint=False)
-        implot.end_plot()
+        self._draw_line(widgets, state, trial, "Probability", x, y, INK)
 
     def _draw_curves(self, widgets: Widgets, state: ViewerState, trial: LoadedTrial, height: float) -> None:
         if state.joint is None:
@@ -223,24 +209,27 @@ class TimelinePanel:
         title = _longest_that_fits((f"{angle_name}, degrees", f"{angle_name}, °", angle_name))
         plots.append((title, f"angle {joint}", trial, angle, INK))
         for number, (title, key, owner, curve, colour) in enumerate(plots):
-            flags = implot.Flags_.no_legend.value | implot.Flags_.no_menus.value | implot.Flags_.no_mouse_text.value
-            if not implot.begin_plot(
-                f"{title}##{key}", (-1.0, height / len(plots) - 2), flags | implot.Flags_.no_box_select.value
-            ):
+            if not implot.begin_plot(f"{title}##{key}", (-1.0, height / len(plots) - 2), _PLOT_FLAGS):
                 continue
             self._setup_time_axis(labels=number == len(plots) - 1)
             x, y = self._curve(key, owner, curve, trial.rate_hz)
             low, high = (float(np.nanmin(y)), float(np.nanmax(y))) if np.isfinite(y).any() else (0.0, 1.0)
             margin = 0.06 * (high - low) or 1.0
-            implot.setup_axis(implot.ImAxis_.y1.value, None, implot.AxisFlags_.lock.value)
-            implot.setup_axis_limits(implot.ImAxis_.y1.value, low - margin, high + margin, implot.Cond_.always.value)
-            spec = implot.Spec()
-            spec.line_color, spec.line_weight = imgui.ImVec4(*rgba(colour)), 1.5 * self._scale
-            implot.plot_line("##curve", x, y, spec=spec)
-            self._draw_time_cursor(implot.get_plot_draw_list(), state, trial, high + margin)
-            self._record_plot(widgets, "Angle" if owner is trial else "Attribution")
-            self._handle_click(state, trial, select_joint=False)
-            implot.end_plot()
+            _setup_value_axis(low - margin, high + margin)
+            self._draw_line(widgets, state, trial, "Angle" if owner is trial else "Attribution", x, y, colour)
+
+    def _draw_line(
+        self, widgets: Widgets, state: ViewerState, trial: LoadedTrial, name: str,
+        x: NDArray[np.float64], y: NDArray[np.float64], colour: Colour,
+    ) -> None:  # fmt: skip
+        """Draw the curve of a plot and the time cursor, and end the plot."""
+        spec = implot.Spec()
+        spec.line_color, spec.line_weight = imgui.ImVec4(*rgba(colour)), 1.5 * self._scale
+        implot.plot_line("##line", x, y, spec=spec)
+        self._draw_time_cursor(implot.get_plot_draw_list(), state, trial, implot.get_plot_limits().y.max)
+        self._record_plot(widgets, name)
+        self._handle_click(state, trial, select_joint=False)
+        implot.end_plot()
 
     def _setup_time_axis(self, *, labels: bool) -> None:
         flags = implot.AxisFlags_.no_menus.value | implot.AxisFlags_.no_side_switch.value
@@ -314,6 +303,11 @@ class TimelinePanel:
             self._texture.filter = (moderngl.NEAREST, moderngl.NEAREST)
             self._texture_of = overlay
         return self._texture
+
+
+def _setup_value_axis(low: float, high: float, flags: int = 0) -> None:
+    implot.setup_axis(implot.ImAxis_.y1.value, None, implot.AxisFlags_.lock.value | flags)
+    implot.setup_axis_limits(implot.ImAxis_.y1.value, low, high, implot.Cond_.always.value)
 
 
 def _related_angle(angles: JointAngles, joint: Joint) -> tuple[str, NDArray[np.float64]]:

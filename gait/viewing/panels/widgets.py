@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from gait.viewing.colours import Colour
@@ -17,9 +18,7 @@ SICK: Colour = (171, 84, 40)
 HEALTHY: Colour = (34, 98, 168)
 ERROR: Colour = (186, 26, 26)
 
-
-FIXED = imgui.WindowFlags_.no_collapse.value | imgui.WindowFlags_.no_resize.value | imgui.WindowFlags_.no_move.value
-"""Flags of a panel over the others."""
+_FIXED = imgui.WindowFlags_.no_collapse.value | imgui.WindowFlags_.no_resize.value | imgui.WindowFlags_.no_move.value
 
 
 def rgba(colour: Colour, opacity: float = 1.0) -> tuple[float, float, float, float]:
@@ -30,6 +29,15 @@ def rgba(colour: Colour, opacity: float = 1.0) -> tuple[float, float, float, flo
 def pack_colour(colour: Colour, opacity: float = 1.0) -> int:
     """Convert a colour to the format of ImGui's draw lists."""
     return int(imgui.color_convert_float4_to_u32(rgba(colour, opacity)))
+
+
+def prediction(probability: float, what: str = "") -> tuple[str, Colour]:
+    """Return the text of a prediction, such as "Trial: P(sick) = 0.87", and the colour of its class."""
+    if 0.01 <= probability <= 0.99:
+        text = f"P(sick) = {probability:.2f}"
+    else:
+        text = "P(sick) > 0.99" if probability > 0.5 else "P(sick) < 0.01"
+    return f"{what}: {text}" if what else text, SICK if probability > 0.5 else HEALTHY
 
 
 @dataclass
@@ -107,6 +115,23 @@ class Widgets:
         imgui.push_text_wrap_pos(0.0)
         imgui.text_colored(rgba(colour), text)
         imgui.pop_text_wrap_pos()
+
+    @contextmanager
+    def dialog(self, title: str, size: tuple[float, float], window: tuple[float, float]) -> Iterator[tuple[bool, bool]]:
+        """Begin a panel in the middle of the window; yield whether to draw its contents, and whether it stays open.
+
+        Args:
+            title: title and ImGui's identifier, "title###identifier".
+            size: unscaled pixels; it is made smaller to fit the window.
+            window: width and height of the window.
+        """
+        width, height = (min(self.length(own), 0.94 * room) for own, room in zip(size, window, strict=True))
+        imgui.set_next_window_pos(((window[0] - width) / 2, (window[1] - height) / 2))
+        imgui.set_next_window_size((width, height))
+        imgui.set_next_window_focus()
+        visible, stays = imgui.begin(title, True, _FIXED)
+        yield bool(visible), bool(stays)
+        imgui.end()
 
     def heading(self, text: str) -> None:
         """Draw the heading of a group of widgets."""
