@@ -21,8 +21,8 @@ from gait.report.export_cohort import export_cohort
 from gait.report.export_trial import export_trial
 from gait.viewing.file_backend import FileBackend
 from gait.viewing.loaded_trial import BodyModelLocator
-from gait.viewing.run_viewer import exit_immediately
-from gait.viewing.viewer_arguments import ViewerArguments, run_viewer
+from gait.viewing.run_viewer import ViewRequest, exit_immediately, run_viewer
+from gait.viewing.viewer_arguments import ViewerArguments
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,8 +77,7 @@ def main(arguments: Arguments) -> int:
         if arguments.body_file is not None:
             bodies = replace(bodies, model_folder=arguments.body_file.parent, default_model=arguments.body_file.name)
         backend = FileBackend(bodies, part(arguments, NetworkSource), options)
-        request = arguments.view_request(backend, arguments.trial, arguments.network, arguments.method)
-        for line in run_viewer(arguments, request):
+        for line in run_viewer(ViewRequest(backend, arguments.trial, arguments.network, arguments.method, arguments)):
             print(line)
     return 1 if failed else 0
 

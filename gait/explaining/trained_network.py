@@ -39,6 +39,16 @@ class TrainedNetwork:
         """Display name of the type of network, within a sentence."""
         return find_network(self.network).title
 
+    @property
+    def label(self) -> str:
+        """Display name with the end of the file's path."""
+        return f"{self.title} network ({'/'.join(self.file.resolve().parts[-2:])})"
+
+    @property
+    def training_subjects(self) -> frozenset[str]:
+        """Subjects of the training set, such as "sick/P02"; empty if the file does not record them."""
+        return frozenset(map(str, self.checkpoint.fold.get("training", ()))) if self.checkpoint else frozenset()
+
 
 def load_trained_network(
     file: Path,

@@ -15,7 +15,7 @@ What the window shows:
 
 The window:
 
-* ``viewer_backend``: the interface to trials, networks and explanations; ``file_backend``: its implementation on files;
+* ``file_backend``: trials, networks and explanations, as the window asks for them;
 * ``background_jobs``: work in a thread; ``viewer_state``: the state of the viewer and every action of its controls;
 * ``lazy_imgui``: ImGui, imported when needed; ``panels``: the parts of the window; ``main_window``: their layout, keys;
 * ``offscreen_window``, ``glfw_window``: the window without and on a screen;

@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gait.explaining.attribution import TrialAttribution
+from gait.explaining.method import Method
+from gait.explaining.trained_network import TrainedNetwork
 from gait.viewing.colours import Scale, attribution_scale
 from gait.viewing.loaded_trial import LoadedTrial
-from gait.viewing.viewer_backend import LoadedNetwork, MethodInfo
 
 
 @dataclass(frozen=True, eq=False)
@@ -19,8 +20,8 @@ class AttributionOverlay:
     """The attribution of one method for one network and one trial."""
 
     trial: LoadedTrial
-    network: LoadedNetwork
-    method: MethodInfo
+    network: TrainedNetwork
+    method: Method
     attribution: TrialAttribution
     faithfulness_summary: str | None  # one line; None if it cannot be measured
 

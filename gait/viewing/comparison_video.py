@@ -35,7 +35,7 @@ def export_comparison_video(
     Raises:
         GaitError: something cannot be opened, explained, drawn or written.
     """
-    width, height = (length // 2 * 2 for length in left.size)
+    width, height = (length // 2 * 2 for length in left.view.size)
     with ExitStack() as stack:
         states = [stack.enter_context(open_viewer_state(request)) for request in (left, right)]
         trials = [state.actor.trial for state in states if state.actor is not None]

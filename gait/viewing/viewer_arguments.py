@@ -7,9 +7,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from gait.body.skeleton import BODY_JOINTS, Joint, display_name
 from gait.cli.arguments import argument, number_or_nan, positive_number
-from gait.viewing.file_backend import FileBackend
-from gait.viewing.run_viewer import ViewRequest, parse_joint, render_offscreen, show_window
 
 _LAYERS = ("skeleton", "markers", "path", "uncertainty")  # fields of VisibleLayers
 _MIN_SIZE, _MAX_SIZE = 200, 7680
@@ -27,6 +26,13 @@ def _seconds(text: str) -> float:
     if not 0 <= seconds < 1e6:
         raise argparse.ArgumentTypeError(f"expected seconds, 0 or more, not {text!r}")
     return seconds
+
+
+def _joint(name: str) -> Joint:
+    names = {display_name(joint): joint for joint in BODY_JOINTS}
+    if name.lower() not in names:
+        raise argparse.ArgumentTypeError(f"no such joint: {name}; choose one of {', '.join(names)}")
+    return names[name.lower()]
 
 
 def _layer(word: str) -> str:
@@ -52,39 +58,10 @@ class ViewerArguments:
         None, "trial to compare with, or a folder for its mean control stride", flag="--beside",
         aliases=("--compare",), metavar="FOLDER",
     )  # fmt: skip
-    joint: str | None = argument(None, 'joint to select, such as "left knee"', metavar="NAME")
+    joint: Joint | None = argument(None, 'joint to select, such as "left knee"', type=_joint, metavar="NAME")
     show: tuple[str, ...] = argument((), "further layers to show", type=_layer, choices=_LAYERS)
 
     @property
     def is_offscreen(self) -> bool:
         """Whether a video, images or a screenshot are requested."""
         return any((self.video, self.screenshot, self.image_dir))
-
-    def view_request(
-        self, backend: FileBackend, trial: Path | None, network: Path | None, method: str | None
-    ) -> ViewRequest:
-        """Return what to show.
-
-        Raises:
-            GaitError: there is no such joint.
-        """
-        joint = None if self.joint is None else parse_joint(self.joint)
-        return ViewRequest(backend, trial, network, method, self.comparison, self.size, self.at_s, joint, self.show)
-
-
-def run_viewer(view: ViewerArguments, request: ViewRequest) -> tuple[str, ...]:
-    """Render the requested files, or open the window if there are none. Return one line on each file.
-
-    Raises:
-        GaitError: something cannot be opened, explained, drawn or written.
-    """
-    if view.is_offscreen:
-        return render_offscreen(
-            request,
-            image_dir=view.image_dir,
-            video_file=view.video,
-            screenshot_file=view.screenshot,
-            speed=view.speed,
-        )
-    show_window(request)
-    return ()

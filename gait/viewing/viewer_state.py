@@ -11,6 +11,9 @@ import numpy as np
 from gait.body.skeleton import Joint
 from gait.capture.formats import RECORDING_SUFFIXES
 from gait.errors import GaitError
+from gait.explaining.method import Method
+from gait.explaining.methods import METHODS
+from gait.explaining.trained_network import TrainedNetwork
 from gait.explaining.vertex_attribution import to_vertices
 from gait.motion.pose_files import POSES_FILE
 from gait.motion.trial_paths import parse_subject_id
@@ -20,10 +23,10 @@ from gait.viewing.attribution_overlay import AttributionOverlay
 from gait.viewing.background_jobs import Jobs
 from gait.viewing.build_scene import BACKGROUND, VisibleLayers, build_scene
 from gait.viewing.camera import Camera
+from gait.viewing.file_backend import FileBackend
 from gait.viewing.loaded_trial import is_fitted_trial
 from gait.viewing.phase_sync import body_frame_beside
 from gait.viewing.scene import Scene
-from gait.viewing.viewer_backend import LoadedNetwork, MethodInfo, ViewerBackend
 
 NETWORK_ENDINGS = (".ckpt", ".pt", ".pth")
 EXPLAINING = "explain"
@@ -48,12 +51,12 @@ class TrialListEntry:
 class ViewerState:
     """What the window shows; its methods are the actions of the controls."""
 
-    backend: ViewerBackend
+    backend: FileBackend
     jobs: Jobs = field(default_factory=Jobs)
     actor: Actor | None = None
     comparison: Actor | None = None
-    network: LoadedNetwork | None = None
-    method: MethodInfo | None = None
+    network: TrainedNetwork | None = None
+    method: Method | None = None
     overlay: AttributionOverlay | None = None
     layers: VisibleLayers = field(default_factory=VisibleLayers)
     camera: Camera = field(default_factory=lambda: Camera(perspective=True, view_height_m=2.4, pitch_deg=8.0))
@@ -138,14 +141,14 @@ class ViewerState:
         if self._explanation_requested:
             self.explain()
 
-    def _on_network_loaded(self, network: LoadedNetwork, method: str | None) -> None:
-        names = [info.name for info in network.methods]
+    def _on_network_loaded(self, network: TrainedNetwork, method: str | None) -> None:
+        names = network.methods
         if method is not None and method not in names:
             raise GaitError(f"{network.file}: {method} cannot explain this network; choose one of {', '.join(names)}.")
         if method is None and self.method is not None and self.method.name in names:
             method = self.method.name
         self.network = network
-        self.method = network.methods[names.index(method) if method else 0]
+        self.method = METHODS[method or names[0]]
         self.overlay = None
         self._explanations.clear()
         for listed in self.listed:
@@ -181,7 +184,7 @@ class ViewerState:
                     lambda _: None,
                 )
 
-    def _classification(self, network: LoadedNetwork, listed: TrialListEntry) -> Callable[[], None]:
+    def _classification(self, network: TrainedNetwork, listed: TrialListEntry) -> Callable[[], None]:
         def classify() -> None:
             try:
                 listed.probability = self.backend.predict_probability(network, listed.folder)
@@ -227,7 +230,7 @@ class ViewerState:
     def choose_method(self, name: str) -> None:
         """Switch to another explanation method."""
         if self.network is not None:
-            self.method = next(method for method in self.network.methods if method.name == name)
+            self.method = METHODS[name]
             if self._explanation_requested:
                 self.explain()
 

@@ -34,6 +34,7 @@ from gait.viewing.file_backend import FileBackend
 from gait.viewing.offscreen_renderer import RenderingUnavailableError
 from gait.viewing.run_viewer import ViewRequest, open_viewer_state
 from gait.viewing.video import render_window
+from gait.viewing.viewer_arguments import ViewerArguments
 from tests.helpers.explanation_cases import SMALL_MLP, SMALL_TRANSFORMER, WINDOW, write_network
 from tests.helpers.fitting_cases import OPEN_BODY, SECRET, file_contents, model_folder, write_c3d
 from tests.helpers.learning_results import CONFOUNDED, fold_result, fold_results
@@ -405,7 +406,7 @@ def test_cohort_mean_residual_weights_frames_equally(world: Path) -> None:
 def test_export_comparison_video_shows_each_trial_as_the_window_does(world: Path, tmp_path: Path) -> None:
     backend = FileBackend(BODIES)
     requests = [
-        ViewRequest(backend, world / "poses" / subject / "walk1", network, size=(321, 301))
+        ViewRequest(backend, world / "poses" / subject / "walk1", network, view=ViewerArguments(size=(321, 301)))
         for subject, network in ((SUBJECTS[0], None), (SUBJECTS[3], world / "trained_mlp/fold0/mlp.ckpt"))
     ]
     video_file, thumbnail_file = tmp_path / "film.mp4", tmp_path / "still.png"
@@ -431,7 +432,7 @@ def test_export_comparison_video_shows_each_trial_as_the_window_does(world: Path
 def test_export_comparison_video_ends_with_the_shorter_trial(world: Path, tmp_path: Path) -> None:
     short = write_fitted_trial(tmp_path / "healthy/P9/walk1", seconds=0.8, markers=0)
     requests = [
-        ViewRequest(FileBackend(BODIES), folder, size=(200, 200))
+        ViewRequest(FileBackend(BODIES), folder, view=ViewerArguments(size=(200, 200)))
         for folder in (short, world / "poses" / SUBJECTS[0] / "walk1")
     ]
     export_comparison_video(*requests, tmp_path / "a.mp4", tmp_path / "a.png")

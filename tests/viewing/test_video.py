@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import imageio_ffmpeg
@@ -12,9 +13,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from gait.body.skeleton import Joint
+from gait.cli.arguments import parse
 from gait.errors import GaitError
 from gait.viewing.file_backend import FileBackend
-from gait.viewing.run_viewer import ViewRequest, parse_joint, render_offscreen
+from gait.viewing.run_viewer import ViewRequest, open_viewer_state, run_viewer
+from gait.viewing.video import screenshot, video_writer
+from gait.viewing.viewer_arguments import ViewerArguments
+from gait.viewing.viewer_state import ViewerState
 from tests.helpers.explanation_cases import write_network
 from tests.helpers.viewing_cases import BODIES, REPOSITORY, fraction_different, write_fitted_trial
 
@@ -29,9 +35,13 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return base
 
 
+VIEW = ("screenshot", "video", "image_dir", "speed", "at_s")
+
+
 def request(world: Path, **changes: object) -> ViewRequest:
-    known = {"trial": world / "poses/sick/P01/walk1", "network": world / "mlp.ckpt", "size": (640, 400)}
-    return ViewRequest(FileBackend(BODIES), **(known | changes))
+    known = {"trial": world / "poses/sick/P01/walk1", "network": world / "mlp.ckpt"}
+    view = ViewerArguments(size=(320, 240), **{name: changes.pop(name) for name in VIEW if name in changes})
+    return ViewRequest(FileBackend(BODIES), **(known | changes), view=view)
 
 
 def script(*argv: object, **more: object) -> subprocess.CompletedProcess:
@@ -39,12 +49,15 @@ def script(*argv: object, **more: object) -> subprocess.CompletedProcess:
     return subprocess.run(command, capture_output=True, text=True, check=False, cwd=REPOSITORY, timeout=120, **more)
 
 
+@pytest.fixture(scope="module")
+def state(world: Path) -> Iterator[ViewerState]:
+    with open_viewer_state(request(world)) as state:
+        yield state
+
+
 @pytest.mark.parametrize("size", [(640, 400), (1280, 720), (3840, 2160)])
-def test_screenshot_of_any_window_size_shows_every_part(world: Path, tmp_path: Path, size: tuple[int, int]) -> None:
-    screenshot_file = tmp_path / "new" / "window.png"
-    (line,) = render_offscreen(request(world, size=size, time_s=0.5), screenshot_file=screenshot_file)
-    assert "0.50 s" in line
-    image = np.asarray(Image.open(screenshot_file))
+def test_screenshot_of_any_window_size_shows_every_part(state: ViewerState, size: tuple[int, int]) -> None:
+    image = screenshot(state, Path(), *size)
     assert image.shape == (size[1], size[0], 3)
     # Something is drawn in every part: control panel, body, playback controls, heatmap, probability.
     for across, down in ((0.1, 0.3), (0.6, 0.3), (0.6, 0.56), (0.6, 0.75), (0.6, 0.95)):
@@ -61,6 +74,8 @@ def test_command_line_renders_video_images_and_screenshot(world: Path, tmp_path:
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert len(done.stdout.splitlines()) == 3, done.stdout
+    assert "the window at 1.00 s" in done.stdout
+    assert Image.open(tmp_path / "screenshot.png").size == (321, 241)
     files = sorted((tmp_path / "frames").iterdir())
     assert len(files) == 24, "1.6 s at twice the speed, 30 frames per second"
     assert [file.name for file in files[:2]] == ["frame_00001.png", "frame_00007.png"], "numbered as in the trial"
@@ -78,18 +93,14 @@ def test_command_line_renders_video_images_and_screenshot(world: Path, tmp_path:
     assert not [file for file in tmp_path.iterdir() if "partial" in file.name]
 
 
-def test_slow_motion_video_repeats_frames_but_images_do_not(world: Path, tmp_path: Path) -> None:
-    render_offscreen(
-        request(world, size=(200, 200), network=None),
-        image_dir=tmp_path / "frames",
-        video_file=tmp_path / "a.mp4",
-        speed=0.25,
-    )
-    assert [file.name for file in sorted((tmp_path / "frames").iterdir())] == [
-        f"frame_{k:05d}.png" for k in range(1, 161)
-    ]
+def test_export_video_in_slow_motion_repeats_frames_but_export_images_does_not(tmp_path: Path) -> None:
+    trial = write_fitted_trial(tmp_path / "sick/P01/walk1", seconds=0.6, markers=0)
+    view = ViewerArguments(size=(200, 200), speed=0.25, image_dir=tmp_path / "frames", video=tmp_path / "a.mp4")
+    run_viewer(ViewRequest(FileBackend(BODIES), trial, view=view))
+    files = sorted((tmp_path / "frames").iterdir())
+    assert [file.name for file in files] == [f"frame_{k:05d}.png" for k in range(1, 61)]
     about = next(reader := imageio_ffmpeg.read_frames(str(tmp_path / "a.mp4")))
-    assert about["duration"] == pytest.approx(6.4, abs=0.1)
+    assert about["duration"] == pytest.approx(2.4, abs=0.1)
     reader.close()
 
 
@@ -105,14 +116,10 @@ def test_window_without_a_screen_is_one_error_line(world: Path) -> None:
     assert "--screenshot" in line
 
 
-@pytest.mark.parametrize(
-    ("missing", "message"), [("imgui_bundle", "imgui-bundle"), ("imageio_ffmpeg", "imageio-ffmpeg")]
-)
-def test_missing_optional_library_is_one_error_line(world: Path, tmp_path: Path, missing: str, message: str) -> None:
-    """Run the script with one library that cannot be imported."""
+def test_command_line_without_imgui_bundle_is_one_error_line(world: Path, tmp_path: Path) -> None:
     code = (
         "import sys, runpy\n"
-        f"sys.modules[{missing!r}] = None\n"
+        "sys.modules['imgui_bundle'] = None\n"
         "sys.argv = ['attention_viewer.py', *sys.argv[1:]]\n"
         "runpy.run_path('attention_viewer.py', run_name='__main__')\n"
     )
@@ -122,9 +129,17 @@ def test_missing_optional_library_is_one_error_line(world: Path, tmp_path: Path,
     )
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()
-    assert message in line
+    assert "imgui-bundle" in line
     assert "setup.sh" in line
     assert not (tmp_path / "video.mp4").exists()
+
+
+def test_video_writer_without_imageio_ffmpeg_names_the_installation(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "imageio_ffmpeg", None)
+    with pytest.raises(GaitError, match=r"imageio-ffmpeg.*setup\.sh"), video_writer(tmp_path / "a.mp4", 64, 64):
+        pass
 
 
 def test_fit_and_training_do_not_import_window_libraries() -> None:
@@ -139,25 +154,23 @@ def test_fit_and_training_do_not_import_window_libraries() -> None:
 @pytest.mark.parametrize(
     ("changes", "files", "message"),
     [
-        ({"trial": None}, {"screenshot_file": "a.png"}, "--gait"),
-        ({"trial": "nowhere"}, {"screenshot_file": "a.png"}, "no such file or folder"),
-        ({"trial": "poses"}, {"screenshot_file": "a.png"}, "no fitted trial"),
-        ({"network": "nothing.ckpt"}, {"screenshot_file": "a.png"}, "nothing.ckpt"),
-        ({"method": "attention"}, {"screenshot_file": "a.png"}, "attention cannot explain this network"),
-        ({}, {"video_file": "video.avi"}, "name it video.mp4"),
-        ({}, {"video_file": "a_file/video.mp4"}, "video.mp4"),
-        ({}, {"image_dir": "a_file"}, "cannot be written"),
+        ({"trial": None}, {"screenshot": "a.png"}, "--gait"),
+        ({"trial": "nowhere"}, {"screenshot": "a.png"}, "no such file or folder"),
+        ({"trial": "poses"}, {"screenshot": "a.png"}, "no fitted trial"),
+        ({"network": "nothing.ckpt"}, {"screenshot": "a.png"}, "nothing.ckpt"),
+        ({"method": "attention"}, {"screenshot": "a.png"}, "attention cannot explain this network"),
+        ({"network": None}, {"video": "video.avi"}, "name it video.mp4"),
+        ({"network": None}, {"video": "a_file/video.mp4"}, "video.mp4"),
+        ({"network": None}, {"image_dir": "a_file"}, "cannot be written"),
     ],
 )
-def test_render_offscreen_errors_are_one_line(
-    world: Path, tmp_path: Path, changes: dict, files: dict, message: str
-) -> None:
+def test_run_viewer_errors_are_one_line(world: Path, tmp_path: Path, changes: dict, files: dict, message: str) -> None:
     (tmp_path / "a_file").write_text("in the way")
     changes = {
         name: world / value if isinstance(value, str) and name != "method" else value for name, value in changes.items()
     }
     with pytest.raises(GaitError) as failure:
-        render_offscreen(request(world, **changes), **{name: tmp_path / file for name, file in files.items()})
+        run_viewer(request(world, **changes, **{name: tmp_path / file for name, file in files.items()}))
     assert message in str(failure.value)
     assert "\n" not in str(failure.value)
     assert [file.name for file in tmp_path.iterdir()] == ["a_file"]
@@ -167,19 +180,21 @@ def test_render_offscreen_errors_are_one_line(
     "argv",
     [
         ["--size", "10x10"], ["--size", "big"], ["--at", "-1"], ["--speed", "0"], ["--show", "bones"],
-        ["--method", "lrp"], ["--trained", "a", "--poses", "b"],
     ],
 )  # fmt: skip
-def test_invalid_command_line_is_rejected(argv: list[str]) -> None:
-    done = script(*argv)
-    assert done.returncode == 2
-    assert argv[0] in done.stderr.splitlines()[-1]
+def test_viewer_arguments_reject_invalid_values(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        parse(ViewerArguments, "", argv)
+    assert argv[0] in capsys.readouterr().err.splitlines()[-1]
 
 
-def test_parse_joint_lists_valid_names_in_its_error() -> None:
-    assert parse_joint("Left Knee").name == "LEFT_KNEE"
-    with pytest.raises(GaitError, match=r"--joint toe: .* left knee, "):
-        parse_joint("toe")
+def test_viewer_arguments_name_joints_and_layers_in_words(capsys: pytest.CaptureFixture[str]) -> None:
+    given = parse(ViewerArguments, "", ["--joint", "Left Knee", "--show", "markers", "confidence"])
+    assert given.joint is Joint.LEFT_KNEE
+    assert given.show == ("markers", "uncertainty")
+    with pytest.raises(SystemExit):
+        parse(ViewerArguments, "", ["--joint", "toe"])
+    assert "no such joint: toe; choose one of" in capsys.readouterr().err
 
 
 def test_viewer_speed_benchmark_runs_with_quick(tmp_path: Path) -> None:

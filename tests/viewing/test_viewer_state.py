@@ -16,7 +16,9 @@ import pytest
 from gait.body.skeleton import Joint
 from gait.errors import GaitError
 from gait.explaining import explain_trial as explain_trial_module
+from gait.explaining.methods import METHODS
 from gait.explaining.options import ExplainOptions
+from gait.explaining.trained_network import TrainedNetwork
 from gait.learning.networks.mlp import MLPArchitecture
 from gait.motion.pose_files import read_poses, write_json_frames, write_npz
 from gait.viewing.attribution_overlay import AttributionOverlay
@@ -27,9 +29,8 @@ from gait.viewing.mesh_cache import BATCH, MeshBuilder, MeshCache
 from gait.viewing.normative_stride import load_normative_stride
 from gait.viewing.phase_sync import matching_frame
 from gait.viewing.scene import vertex_normals
-from gait.viewing.viewer_backend import LoadedNetwork, MethodInfo
 from gait.viewing.viewer_state import ViewerState
-from tests.helpers.explanation_cases import WINDOW, random_attribution, write_network
+from tests.helpers.explanation_cases import SMALL_MLP, WINDOW, random_attribution, write_network
 from tests.helpers.fitting_cases import open_body_as
 from tests.helpers.viewing_cases import BODIES, MODELS, open_body, write_fitted_trial
 
@@ -256,8 +257,8 @@ def test_open_network_rejects_a_method_that_cannot_explain_it(state: ViewerState
 def test_attribution_overlay_maps_frames_between_frame_rates(trial: LoadedTrial) -> None:
     attribution = random_attribution(80, rate_hz=50.0)
     attribution.values[:10] = np.nan
-    network = LoadedNetwork(Path("n"), "n", (), WINDOW, 50.0, (MethodInfo("lrp", "LRP", True),), frozenset(), None)
-    overlay = AttributionOverlay(trial, network, network.methods[0], attribution, None)
+    network = TrainedNetwork(SMALL_MLP.build(), WINDOW, 50.0)
+    overlay = AttributionOverlay(trial, network, METHODS["lrp"], attribution, None)
     for frame in (0, 30, 31, 100, 150):
         nearest = attribution.values[round(frame / trial.rate_hz * 50.0)]
         assert np.array_equal(overlay.values[frame], nearest, equal_nan=True)

@@ -17,7 +17,7 @@ from gait.errors import GaitError
 from gait.explaining.attribution import TrialAttribution
 from gait.explaining.attribution_files import EXPLANATION_FILE, read_explanation
 from gait.explaining.options import ExplainOptions
-from gait.explaining.trained_network import load_trained_network
+from gait.explaining.trained_network import TrainedNetwork, load_trained_network
 from gait.files.atomic_write import atomic_file
 from gait.files.fingerprint import fingerprint, hash_files
 from gait.files.step_cache import StepCache, StepOutput
@@ -35,10 +35,10 @@ from gait.report.run.page import run_page, viewer_commands
 from gait.report.training.cross_validation_summary import pool_folds
 from gait.report.training.write_report import folds_of_experiment, page_file
 from gait.viewing.comparison_video import export_comparison_video
-from gait.viewing.file_backend import FileBackend
+from gait.viewing.file_backend import FileBackend, ProgressCallback
 from gait.viewing.loaded_trial import BodyModelLocator, LoadedTrial
 from gait.viewing.run_viewer import ViewRequest
-from gait.viewing.viewer_backend import LoadedNetwork, ProgressCallback
+from gait.viewing.viewer_arguments import ViewerArguments
 
 PAGE_FILE = "index.html"
 # Frames between the explained windows of a single trial; a larger stride gives stripes in its heat map.
@@ -309,8 +309,9 @@ def _comparison_video(network: NetworkSection, settings: RunSettings, steps: _St
     backend = _PrecomputedBackend(
         settings.bodies, known={trial.folder: trial.explanation.attribution for trial in network.trials}
     )
+    view = ViewerArguments(size=_HALF_SIZE_PX)
     requests = [
-        ViewRequest(backend, trial.folder, trial.network, trial.explanation.attribution.method, size=_HALF_SIZE_PX)
+        ViewRequest(backend, trial.folder, trial.network, trial.explanation.attribution.method, view)
         for trial in network.trials
     ]
 
@@ -336,7 +337,7 @@ class _PrecomputedBackend(FileBackend):
     known: Mapping[Path, TrialAttribution] = field(default_factory=dict)  # by folder of the trial
 
     def explain(
-        self, network: LoadedNetwork, trial: LoadedTrial, method: str, progress: ProgressCallback
+        self, network: TrainedNetwork, trial: LoadedTrial, method: str, progress: ProgressCallback
     ) -> TrialAttribution:
         """Return the known attribution of the trial."""
         return self.known[trial.folder]

@@ -126,7 +126,7 @@ class BodyPanel:
         for number, (text, colour) in enumerate(lines):
             pen.add_text((left + pad, top + pad + number * line), pack_colour(colour), text)
         if overlay is not None and not self._show_controls:
-            for number, text in enumerate((overlay.network.title, overlay.method.title)):
+            for number, text in enumerate((overlay.network.label, overlay.method.title)):
                 pen.add_text((left + pad, top + height - pad - (number + 1) * line), pack_colour(MUTED), text)
         if overlay is not None:
             bar = min(widgets.length(200), height - widgets.length(120))

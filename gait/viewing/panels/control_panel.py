@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from gait.explaining.methods import METHODS
 from gait.viewing.colours import Colour
 from gait.viewing.lazy_imgui import imgui
 from gait.viewing.panels.widgets import ERROR, MUTED, Widgets, prediction
@@ -62,9 +63,11 @@ def _network(widgets: Widgets, state: ViewerState) -> None:
         widgets.text("No network is open.", MUTED)
         return
     network = state.network
-    widgets.text(network.title)
-    for note in network.notes:
-        widgets.text(note, MUTED)
+    length, rate_hz, subjects = network.window_length, network.rate_hz, len(network.training_subjects)
+    widgets.text(network.label)
+    widgets.text(f"windows of {length} frames at {rate_hz:g} Hz ({length / rate_hz:.2f} s)", MUTED)
+    trained_on = f"trained on {subjects} subject{'s' * (subjects > 1)}"
+    widgets.text(trained_on if subjects else "training subjects not recorded in the file", MUTED)
 
 
 def _explanation(widgets: Widgets, state: ViewerState) -> None:
@@ -72,11 +75,11 @@ def _explanation(widgets: Widgets, state: ViewerState) -> None:
     if network is None or method is None:
         widgets.text("Open a trial and a network first.", MUTED)
         return
-    names = [method.name for method in network.methods]
-    titles = [method.title for method in network.methods]
-    selected = widgets.combo("Method", titles, names.index(method.name), method.description)
-    if names[selected] != method.name:
-        state.choose_method(names[selected])
+    names = network.methods
+    titles = [METHODS[name].title for name in names]
+    chosen = names[widgets.combo("Method", titles, names.index(method.name), method.description)]
+    if chosen != method.name:
+        state.choose_method(chosen)
     ready = state.actor is not None
     busy = state.jobs.current_job is not None and state.jobs.current_job.kind == EXPLAINING
     if widgets.button(

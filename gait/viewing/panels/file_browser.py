@@ -88,10 +88,8 @@ class FileBrowser:
             widgets.text("Open a network to classify these trials.", MUTED)
         elif widgets.button("Classify all", "predict P(sick) of each trial"):
             state.classify_listed()
-        in_training_set = [
-            network is not None and parse_subject_id(listed.folder) in network.training_subjects
-            for listed in state.listed
-        ]
+        subjects = network.training_subjects if network else ()
+        in_training_set = [parse_subject_id(listed.folder) in subjects for listed in state.listed]
         if any(in_training_set):
             widgets.text("* The network was trained on this subject: not valid evidence.", ERROR)
         if not imgui.begin_table("trials", 2, imgui.TableFlags_.sizing_fixed_fit.value):
