@@ -22,7 +22,7 @@ from gait.cohort.cohort_file import read_cohort
 from gait.cohort.fit_settings import FitSettings, check_settings
 from gait.cohort.run_cohort import FIT_MODULE, run_cohort
 from gait.cohort.terminal_summary import format_summary
-from gait.cohort.trial_outcome import TrialOutcome
+from gait.cohort.trial_folder import TrialOutcome
 from gait.errors import GaitError
 from gait.parallel.dask_executor import DaskExecutor
 from gait.parallel.process_pool import ProcessPool, allocate_cores

@@ -18,7 +18,7 @@ from gait.body.body import Body
 from gait.body.marker_placement import plug_in_gait_layout
 from gait.body.pose_sequence import PoseSequence
 from gait.body.skeleton import BODY_JOINTS, NUM_BODY_JOINTS
-from gait.fitting.subject_fit import TrialFit, fit_recordings
+from gait.fitting.subject_fit import TrialFit, fit_shape_and_poses
 from gait.synthetic.virtual_markers import MeasurementErrors
 
 VERTEX_STRIDE = 10
@@ -52,7 +52,7 @@ def errors_vs_ground_truth(
         print(f"fitting {name}, placement error {1e3 * errors.placement_m:g} mm", file=sys.stderr)
         with tempfile.TemporaryDirectory() as folder:
             known = simulate_trials(name, body, errors, Path(folder), trials=trials)
-        fit = fit_recordings([trial.recording for trial in known], body, layout)
+        fit = fit_shape_and_poses([trial.recording for trial in known], body, layout)
         found[name] = [
             trial_errors(body, trial_fit, trial.ground_truth)
             for trial_fit, trial in zip(fit.trials, known, strict=True)

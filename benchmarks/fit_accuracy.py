@@ -88,7 +88,7 @@ def evaluate_recorded_trials(args: Arguments, body: Body) -> dict[str, Any]:
     if unknown := [name for name in wanted if name not in subjects]:
         raise GaitError(f"{args.captures}: no subject {', '.join(unknown)}; available: {', '.join(subjects)}.")
     trials = fit_trials([subjects[name] for name in wanted], args.captures, body)
-    real = {trial.name: trial_metrics(trial, body) for trial in trials}
+    real = {trial.name: trial_metrics(trial) for trial in trials}
     hidden = left_out_marker_metrics(trials, body, frames=args.left_out_frames)
     repeat = repeatability_metrics(trials, body)
     return {

@@ -18,7 +18,7 @@ from gait.body.marker_placement import plug_in_gait_layout
 from gait.body.rotations import matrix_to_axis_angle
 from gait.body.skeleton import Joint
 from gait.fitting.fit_report import build_fit_report
-from gait.fitting.subject_fit import SubjectFit, TrialFit, fit_recordings
+from gait.fitting.subject_fit import SubjectFit, TrialFit, fit_shape_and_poses
 
 KNEE_TOLERANCE_DEG = 8.0
 ELBOW_TOLERANCE_DEG = 10.0
@@ -40,7 +40,7 @@ def fit_trials(subjects: Iterable[RecordedSubject], captures: Path, body: Body) 
     trials = []
     for subject in subjects:
         print(f"fitting {subject.name}", file=sys.stderr)
-        fit = fit_recordings(subject.recordings(), body, layout)
+        fit = fit_shape_and_poses(subject.recordings(), body, layout)
         trials += [
             FittedTrial(path.relative_to(captures).as_posix(), fit, trial_fit)
             for path, trial_fit in zip(subject.paths, fit.trials, strict=True)
@@ -49,14 +49,9 @@ def fit_trials(subjects: Iterable[RecordedSubject], captures: Path, body: Body) 
     return trials
 
 
-def trial_metrics(trial: FittedTrial, body: Body) -> dict[str, Any]:
+def trial_metrics(trial: FittedTrial) -> dict[str, Any]:
     """Return metrics from the trial's fit report, and the hyperextension of knees and elbows."""
-    with torch.inference_mode():
-        vertices, _ = body.rest_body(torch.as_tensor(trial.trial_fit.betas).to(body.v_template))
-    height = vertices[0, :, 1]
-    report = build_fit_report(
-        trial.subject_fit, trial.trial_fit, trial.subject_fit.layout.labels, float(height.max() - height.min())
-    )
+    report = build_fit_report(trial.subject_fit, trial.trial_fit)
     return {
         "residual_mm": report.residual_mm["mean"],
         "max_frame_mean_mm": report.residual_mm["max_frame_mean"],

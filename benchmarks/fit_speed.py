@@ -45,7 +45,7 @@ from gait.capture import Recording, read_recording
 from gait.cli.arguments import ArgumentError, argument
 from gait.fitting import pose_trajectory
 from gait.fitting.solver.levenberg_marquardt import SolverOptions
-from gait.fitting.subject_fit import SubjectFit, fit_recordings
+from gait.fitting.subject_fit import SubjectFit, fit_shape_and_poses
 
 OPENSIM = {"healthy/HC033A/walk10.c3d": (33.0, 12.2), "cerebral_palsy/CP01/walk.c3d": (37.0, 9.6)}
 """Frames per second and RMS in mm of the inverse kinematics of OpenSim 4.6, measured once outside of this project."""
@@ -91,11 +91,11 @@ def main(args: Arguments) -> dict[str, Any]:
 def measure_pose_speed(recording: Recording, body: Body, runs: int) -> dict[str, Any]:
     """Fit a recording several times, after a short fit that starts the threads."""
     layout = plug_in_gait_layout(body)
-    fit_recordings([extend_recording(recording, 100)], body, layout)
-    subject_fits = [fit_recordings([recording], body, layout) for _ in range(runs)]
+    fit_shape_and_poses([extend_recording(recording, 100)], body, layout)
+    subject_fits = [fit_shape_and_poses([recording], body, layout) for _ in range(runs)]
     rates = [recording.num_frames / subject_fit.trials[0].seconds for subject_fit in subject_fits]
     with solve_to_convergence():
-        thorough = fit_recordings([extend_recording(recording, min(recording.num_frames, 1000))], body, layout)
+        thorough = fit_shape_and_poses([extend_recording(recording, min(recording.num_frames, 1000))], body, layout)
     return {
         "frames_per_second": float(np.median(rates)),
         "frames_per_second_runs": rates,
@@ -132,7 +132,7 @@ def compare_with_opensim(captures: Path, body: Body, runs: int) -> dict[str, dic
         if not (captures / name).is_file():
             continue
         recording = read_recording(captures / name)
-        gaits = [fit_recordings([recording], body, layout).trials[0] for _ in range(runs)]
+        gaits = [fit_shape_and_poses([recording], body, layout).trials[0] for _ in range(runs)]
         frames_per_second = float(np.median([recording.num_frames / gait.seconds for gait in gaits]))
         our_rms_mm = 1e3 * float(np.sqrt(np.nanmean(gaits[0].residual_m ** 2)))
         found[name] = {
@@ -150,11 +150,11 @@ def measure_cuda_speed(recording: Recording, args: Arguments) -> dict[str, float
     if not torch.cuda.is_available():
         return None
     body = load_body(args.model)
-    cpu_fit = fit_recordings([recording], body, plug_in_gait_layout(body))
+    cpu_fit = fit_shape_and_poses([recording], body, plug_in_gait_layout(body))
     gpu_body = body.to(device="cuda")
     layout = plug_in_gait_layout(body)
-    fit_recordings([recording], gpu_body, layout)
-    gpu_fits = [fit_recordings([recording], gpu_body, layout).trials[0] for _ in range(args.runs)]
+    fit_shape_and_poses([recording], gpu_body, layout)
+    gpu_fits = [fit_shape_and_poses([recording], gpu_body, layout).trials[0] for _ in range(args.runs)]
     distance = np.linalg.norm(gpu_fits[0].joints_m - cpu_fit.trials[0].joints_m, axis=-1)
     return {
         "frames_per_second": float(np.median([recording.num_frames / gait.seconds for gait in gpu_fits])),

@@ -61,7 +61,7 @@ def predict_left_out_markers(trial: FittedTrial, body: Body, frames: int | None 
     The pose prior is centred on the neutral posture, not on that of the recording, which was estimated with the marker.
     """
     trial_fit, scales = trial.trial_fit, ResidualScales()
-    layout = trial.subject_fit.layout.select(trial_fit.labels)
+    layout = trial_fit.layout
     with torch.inference_mode(), frame_batches(body.device) as batches:
         reduced_body = reduce_body(body, layout)
         like = reduced_body.marker_template
@@ -69,7 +69,7 @@ def predict_left_out_markers(trial: FittedTrial, body: Body, frames: int | None 
             reduced_body, torch.as_tensor(trial_fit.betas).to(like), torch.as_tensor(trial_fit.offset_m).to(like)
         )
         prior = build_joint_prior(default_pose_prior(), scales, body=body, hinges=reduced_body.hinges)
-        observed = observed_markers(trial_fit.recording, layout, reduced_body.marker_template)[:frames]
+        observed = observed_markers(trial_fit.recording, layout.labels, reduced_body.marker_template)[:frames]
         distance = np.full((len(layout.labels), len(observed.visible)), np.nan)
         for m in range(len(layout.labels)):
             visible = observed.visible.clone()

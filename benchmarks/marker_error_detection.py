@@ -38,8 +38,9 @@ from gait.body.skeleton import NUM_BODY_JOINTS
 from gait.capture.read_recording import read_recording
 from gait.capture.recording import Recording
 from gait.cli.arguments import argument
-from gait.fitting.marker_quality.fit_with_qc import CheckedSubjectFit, fit_with_qc
+from gait.fitting.fit_recordings import fit_recordings
 from gait.fitting.marker_quality.marker_error import MarkerError
+from gait.fitting.subject_fit import TrialFit
 from gait.synthetic.inject_errors import FILE_INJECTORS, INJECTORS, InjectedError, inject_error
 
 MIN_OVERLAP = 0.8
@@ -64,11 +65,11 @@ QUICK = {"injections": 3}
 
 @dataclass(frozen=True)
 class CleanTrial:
-    """A trial without injected errors, the static trials of its subject, and their fit."""
+    """A trial without injected errors, the static trials of its subject, and the fit of the trial."""
 
     name: str  # path relative to the captures folder
     recordings: tuple[Recording, ...]  # the static trials, then the trial
-    fit: CheckedSubjectFit
+    fit: TrialFit
 
 
 def main(args: Arguments) -> dict[str, Any]:
@@ -84,7 +85,7 @@ def main(args: Arguments) -> dict[str, Any]:
             "tried": sum(k["tried"] for k in kinds.values()),
             "failures": [f for k in kinds.values() for f in k["failures"]],
             "kinds": {name: {**k, "failures": len(k["failures"])} for name, k in kinds.items()},
-            "clean": {trial.name: [error.message for error in trial.fit.marker_errors[-1]] for trial in trials},
+            "clean": {trial.name: [error.message for error in trial.fit.marker_errors] for trial in trials},
         }
     return result
 
@@ -96,9 +97,8 @@ def fit_clean_trials(subject: RecordedSubject, captures: Path, body: Body, layou
     trials = []
     for path in filter(is_walking_trial, subject.paths):
         recordings = (*static, read_recording(path))
-        trials.append(
-            CleanTrial(path.relative_to(captures).as_posix(), recordings, fit_with_qc(recordings, body, layout))
-        )
+        fit = fit_recordings(recordings, body, layout).trials[-1]
+        trials.append(CleanTrial(path.relative_to(captures).as_posix(), recordings, fit))
     return trials
 
 
@@ -111,9 +111,9 @@ def evaluate_kind(
         clean = trials[number % len(trials)]
         random = np.random.default_rng([args.seed, KINDS.index(kind), number])
         bad, truth = inject_error(clean.recordings[-1], kind, layout.labels, random)
-        fit = fit_with_qc((*clean.recordings[:-1], bad), body, layout, repair=kind in WITH_REPAIR)
-        in_clean_trial = {(f.kind, f.marker, f.other) for f in clean.fit.marker_errors[-1]}
-        found = [f for f in fit.marker_errors[-1] if (f.kind, f.marker, f.other) not in in_clean_trial]
+        fit = fit_recordings((*clean.recordings[:-1], bad), body, layout, repair=kind in WITH_REPAIR).trials[-1]
+        in_clean_trial = {(f.kind, f.marker, f.other) for f in clean.fit.marker_errors}
+        found = [f for f in fit.marker_errors if (f.kind, f.marker, f.other) not in in_clean_trial]
         detected = [f for f in found if is_detected(truth, f)]
         additional += len(found) - len(detected[:1])
         rows = slice(truth.first_frame - bad.first_frame, truth.last_frame - bad.first_frame + 1)
@@ -145,9 +145,9 @@ def is_detected(truth: InjectedError, error: MarkerError) -> bool:
     return overlap >= MIN_OVERLAP * union or end_difference <= MAX_END_DIFFERENCE
 
 
-def joint_error_mm(fit: CheckedSubjectFit, clean: CheckedSubjectFit, rows: slice, *, align: bool) -> float:
+def joint_error_mm(fit: TrialFit, clean: TrialFit, rows: slice, *, align: bool) -> float:
     """Return the mean distance of the body joints from those of the clean fit in some frames of the trial."""
-    joints: list[NDArray[np.float64]] = [f.fit.trials[-1].joints_m[rows, :NUM_BODY_JOINTS] for f in (fit, clean)]
+    joints: list[NDArray[np.float64]] = [f.joints_m[rows, :NUM_BODY_JOINTS] for f in (fit, clean)]
     if align:
         a, b = (j.reshape(-1, 3) - j.reshape(-1, 3).mean(axis=0) for j in joints)
         rotation, _ = Rotation.align_vectors(b, a)

@@ -17,7 +17,7 @@ from recorded_trials import is_walking_trial
 from gait.body.body import Body
 from gait.body.marker_placement import plug_in_gait_layout
 from gait.capture import Recording
-from gait.fitting.subject_fit import SubjectFit, fit_recordings
+from gait.fitting.subject_fit import SubjectFit, fit_shape_and_poses
 
 
 def repeatability_metrics(trials: Iterable[FittedTrial], body: Body) -> dict[str, Any] | None:
@@ -54,7 +54,7 @@ def repeatability_metrics(trials: Iterable[FittedTrial], body: Body) -> dict[str
 
 def fit_shape_alone(recording: Recording, body: Body) -> NDArray[np.float64]:
     """Fit one recording alone; return the vertices (V, 3) in T-pose, metres."""
-    (trial_fit,) = fit_recordings([recording], body, plug_in_gait_layout(body)).trials
+    (trial_fit,) = fit_shape_and_poses([recording], body, plug_in_gait_layout(body)).trials
     with torch.inference_mode():
         vertices, _ = body.rest_body(torch.as_tensor(trial_fit.betas).to(body.v_template))
     return vertices[0].double().cpu().numpy()

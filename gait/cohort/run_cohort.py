@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from gait.cohort.cohort_file import Subject
 from gait.cohort.fit_settings import FitSettings, subject_folder
-from gait.cohort.trial_outcome import TrialOutcome
+from gait.cohort.trial_folder import TrialOutcome
 from gait.files.folder_lock import cleanup
 from gait.parallel.task_queue import Crashed, Executor, run_tasks
 

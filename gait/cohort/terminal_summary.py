@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from gait.cohort.trial_outcome import TrialOutcome
+from gait.cohort.trial_folder import TrialOutcome
 from gait.fitting.fit_report import FitReport, format_frame_runs
 from gait.motion.trial_paths import SEGMENT_PREFIX
 
@@ -39,7 +39,7 @@ def format_summary(outcomes: Sequence[TrialOutcome], save_folder: Path) -> list[
         if (report.residual_mm["mean"] or 0) > MAX_PLAUSIBLE_RESIDUAL_MM
     ]
     lines += [
-        f"marker error: {o.subject}/{o.trial}: {error['message']}"
+        f"marker error: {o.subject}/{o.trial}: {error.message}"
         for o, report in reported
         for error in report.marker_errors
     ]

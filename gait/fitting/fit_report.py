@@ -10,7 +10,7 @@ import numpy as np
 
 from gait.body.skeleton import BODY_JOINTS
 from gait.errors import GaitError
-from gait.fitting.marker_quality.marker_error import MarkerError, with_new_words
+from gait.fitting.marker_quality.marker_error import MarkerError
 from gait.fitting.valid_frames import true_runs
 
 if TYPE_CHECKING:  # reports are read and shown without loading torch
@@ -46,7 +46,7 @@ class FitReport:
     betas: tuple[float, ...]
     stature_m: float  # of the fitted body in T-pose
     placement_offset_mm: dict[str, float | None]  # mean over the markers of each kind
-    marker_errors: tuple[dict[str, Any], ...]  # each as ``MarkerError.as_dict`` gives it
+    marker_errors: tuple[MarkerError, ...]
     # name -> over the frames of all segments: sigma_mm (mean of ``JointUncertainty.sigma_m``), worst_mm (its maximum),
     # data_fraction (mean fraction of the rotation that the markers determine)
     joints: dict[str, dict[str, float]]
@@ -70,35 +70,26 @@ class FitReport:
             raise GaitError(f"the fit report lacks {', '.join(missing)}; fit this trial again with --overwrite.")
         kept: dict[str, Any] = {name: content[name] for name in cls.__dataclass_fields__}
         kept |= {name: tuple(value) for name, value in kept.items() if isinstance(value, list)}
+        try:
+            kept["marker_errors"] = tuple(MarkerError.from_dict(error) for error in kept["marker_errors"])
+        except (TypeError, AttributeError, KeyError) as error:
+            raise GaitError(f"marker_errors in the fit report is damaged ({error!r}).") from error
         return cls(**kept)
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain data for a JSON file."""
-        return {name: getattr(self, name) for name in self.__dataclass_fields__}
+        values = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        return {**values, "marker_errors": [error.as_dict() for error in self.marker_errors]}
 
 
-def build_fit_report(
-    subject_fit: SubjectFit,
-    trial: TrialFit,
-    layout_labels: tuple[str, ...],
-    stature_m: float,
-    marker_errors: Sequence[MarkerError] = (),
-) -> FitReport:
-    """Summarise the fit of one trial.
-
-    Args:
-        subject_fit: fit of all trials of the subject.
-        trial: one of them.
-        layout_labels: all markers of the layout, also those that no recording has.
-        stature_m: height of the fitted body.
-        marker_errors: bad data found in the recording of the trial.
-    """
+def build_fit_report(subject_fit: SubjectFit, trial: TrialFit) -> FitReport:
+    """Summarise the fit of one trial of a subject."""
     error = trial.residual_m * 1e3
     visible = np.isfinite(error)
     offset = {
         label: float(np.linalg.norm(move) * 1e3) for label, move in zip(trial.labels, trial.offset_m, strict=True)
     }
-    kind = dict(zip(subject_fit.layout.labels, subject_fit.layout.kinds, strict=True))
+    kind = dict(zip(trial.labels, trial.layout.kinds, strict=True))
     mean = {label: float(error[visible[:, m], m].mean()) for m, label in enumerate(trial.labels) if visible[:, m].any()}
     markers = {
         label: {
@@ -138,7 +129,7 @@ def build_fit_report(
         },
         markers=markers,
         worst_markers=tuple(sorted(fitted, key=lambda label: -mean[label])[:NUM_WORST_MARKERS]),
-        missing_markers=tuple(label for label in layout_labels if label not in fitted),
+        missing_markers=tuple(label for label in subject_fit.layout.labels if label not in fitted),
         unused_labels=tuple(
             dict.fromkeys(
                 [label for label in trial.recording.labels if label not in trial.labels]
@@ -148,14 +139,14 @@ def build_fit_report(
         frames=trial.recording.num_frames,
         frames_per_second=round(trial.recording.num_frames / trial.seconds, 1),
         betas=tuple(round(float(b), 5) for b in trial.betas),
-        stature_m=round(stature_m, 4),
+        stature_m=round(trial.stature_m, 4),
         placement_offset_mm={
             which: _rounded(np.mean([offset[label] for label in fitted if kind[label] == which]))
             if any(kind[label] == which for label in fitted)
             else None
             for which in ("anatomical", "technical")
         },
-        marker_errors=tuple(error.as_dict() for error in marker_errors),
+        marker_errors=trial.marker_errors,
         joints=joints,
         segments=frame_numbers(trial.valid_frames.segments),
         gap_filled_frames=frame_numbers(true_runs(trial.valid_frames.gap_filled)),
@@ -179,10 +170,6 @@ def _with_new_keys(content: dict[str, Any]) -> dict[str, Any]:
     for key in ("markers", "joints"):
         if isinstance(content.get(key), dict):
             content[key] = {name: rename(one) if isinstance(one, dict) else one for name, one in content[key].items()}
-    if isinstance(content.get("marker_errors"), list):
-        content["marker_errors"] = [
-            with_new_words(one) if isinstance(one, dict) else one for one in content["marker_errors"]
-        ]
     return content
 
 

@@ -20,6 +20,12 @@ class SubjectModel:
     betas: Tensor  # (B,)
     offset: Tensor  # (M, 3) offset of each marker from the layout in rest axes, metres; or (T, M, 3) per frame
 
+    @staticmethod
+    def mean(reduced_body: ReducedBody) -> SubjectModel:
+        """Return the mean body, with its markers where the layout has them."""
+        zeros = reduced_body.marker_template.new_zeros
+        return SubjectModel(reduced_body, zeros(reduced_body.num_betas), zeros(reduced_body.num_markers, 3))
+
     @property
     def rest_joints(self) -> Tensor:
         """Joints at rest (J, 3), metres."""

@@ -1,10 +1,14 @@
-"""Fit one body to all trials of one subject: calibrate shape and marker offsets once, then fit every frame."""
+"""Fit one body to all trials of one subject: calibrate shape and marker offsets once, then fit every frame.
+
+``fit_recordings`` does this without the errors in the marker data.
+"""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +20,8 @@ from gait.body.body import Body
 from gait.body.constraints_file import AngleBounds
 from gait.body.marker_layout import MarkerLayout
 from gait.body.pose_prior import PosePrior, default_pose_prior
+from gait.body.pose_sequence import PoseSequence
+from gait.body.skeleton import NUM_BODY_JOINTS
 from gait.body.vposer import VPoser
 from gait.capture.recording import Recording
 from gait.errors import GaitError
@@ -24,6 +30,7 @@ from gait.fitting.frame_batches import FrameBatches, frame_batches
 from gait.fitting.joint_parametrization import to_model_pose
 from gait.fitting.joint_uncertainty import JointUncertainty, estimate_joint_uncertainty
 from gait.fitting.marker_kinematics import SubjectModel
+from gait.fitting.marker_quality.marker_error import MarkerError
 from gait.fitting.objective_terms import JointPrior, build_joint_prior
 from gait.fitting.offset_covariance import select_covariance, shape_offset_covariance
 from gait.fitting.pose_trajectory import fit_pose_trajectory
@@ -46,11 +53,22 @@ GROWTH_THRESHOLD = 0.04
 
 
 @dataclass(frozen=True)
+class FitOptions:
+    """What a fit assumes of a body, besides its markers."""
+
+    scales: ResidualScales = field(default_factory=ResidualScales)
+    prior: PosePrior = field(default_factory=default_pose_prior)  # pose prior and range of motion
+    bounds: AngleBounds | None = None  # limits of single pose parameters, instead of those of the prior
+    vposer: VPoser | None = None  # learned pose prior, used once the poses are close to the solution
+
+
+@dataclass(frozen=True)
 class TrialFit:
     """The fit of one trial."""
 
     recording: Recording
-    labels: tuple[str, ...]  # (M,) markers that were fitted
+    body: Body
+    layout: MarkerLayout  # of the M markers that were fitted
     betas: NDArray[np.float64]  # (B,) shape of the subject
     offset_m: NDArray[np.float64]  # (M, 3) offset of each marker from the layout, rest axes
     poses: NDArray[np.float32]  # (T, P) pose parameters of the body model, radians
@@ -62,37 +80,81 @@ class TrialFit:
     uncertainty: JointUncertainty  # expected error of each joint
     valid_frames: ValidFrames  # frames with a usable pose, filled gaps, and segments
     seconds: float  # spent on the poses of this trial
+    marker_errors: tuple[MarkerError, ...] = ()  # found by ``fit_recordings``
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Labels (M,) of the markers that were fitted."""
+        return self.layout.labels
+
+    @cached_property
+    def columns(self) -> list[int]:
+        """Index of each fitted marker (M,) among those of the recording."""
+        return [self.recording.labels.index(label) for label in self.labels]
+
+    @property
+    def observed_m(self) -> NDArray[np.float64]:
+        """Observed positions (T, M, 3) of the fitted markers; NaN where not visible."""
+        return self.recording.positions_m[:, self.columns]
+
+    @property
+    def stature_m(self) -> float:
+        """Height of the body in T-pose, metres."""
+        betas = torch.as_tensor(self.betas, dtype=self.body.dtype, device=self.body.device)
+        with torch.inference_mode():
+            height = self.body.rest_body(betas)[0][0, :, 1]
+        return float(height.max() - height.min())
+
+    @property
+    def pose_sequences(self) -> tuple[PoseSequence, ...]:
+        """The poses, one sequence for each segment between long gaps."""
+        return tuple(self._pose_sequence(segment) for segment in self.valid_frames.segments)
+
+    def _pose_sequence(self, segment: slice) -> PoseSequence:
+        body, num_visible = self.body, np.isfinite(self.residual_m[segment]).sum(axis=1)
+        return PoseSequence(
+            poses=self.poses[segment],
+            betas=self.betas.astype(np.float32),
+            translation_m=self.translation_m[segment].astype(np.float32),
+            joints_m=self.joints_m[segment, :NUM_BODY_JOINTS].astype(np.float32),
+            rate_hz=self.recording.rate_hz,
+            model_file=body.name,
+            model_sha256=body.sha256,
+            gender=body.gender,
+            model_type=body.model_type,
+            constrained=body.constrained_tree is not None,
+            joint_sigma_m=self.uncertainty.sigma_m[segment, :NUM_BODY_JOINTS],
+            gap_filled=self.valid_frames.gap_filled[segment],
+            first_frame=self.recording.first_frame + segment.start,
+            extra={"num_visible_markers": num_visible.astype(np.int16)},  # (T,)
+        )
 
 
 @dataclass(frozen=True)
 class SubjectFit:
     """The fit of all trials of one subject."""
 
-    layout: MarkerLayout  # markers of all recordings observation
+    layout: MarkerLayout  # also with markers that no recording has
     trials: tuple[TrialFit, ...]  # in the order of the recordings
     shape_groups: tuple[tuple[int, ...], ...]  # trials with a common shape; more than one group if the subject grew
     seconds: float  # spent on shape and marker offsets
 
-
-class InsufficientMarkersError(GaitError):
-    """No frame of a recording is enough to fit a body; the subject's other trials can be fitted without it."""
-
-    def __init__(self, recording: Recording):
-        super().__init__(
-            f"{recording.path}: no frame has four visible markers that are not on one line; nothing to fit."
-        )
-        self.recording = recording
+    def trials_with_shape_of(self, trial: TrialFit) -> list[TrialFit]:
+        """Return the trials with the shape of ``trial``: all, unless the subject has grown between trials."""
+        groups = [[self.trials[k] for k in group] for group in self.shape_groups]
+        return next(group for group in groups if any(other is trial for other in group))
 
 
-def fit_recordings(
-    recordings: Sequence[Recording],
-    body: Body,
-    layout: MarkerLayout,
-    *,
-    scales: ResidualScales | None = None,
-    prior: PosePrior | None = None,
-    bounds: AngleBounds | None = None,
-    vposer: VPoser | None = None,
+class UnusableRecordingError(GaitError):
+    """A recording cannot be fitted; the subject's other trials can be fitted without it."""
+
+    def __init__(self, recording: Recording, reason: str):
+        super().__init__(f"{recording.path}: {reason}.")
+        self.recording, self.reason = recording, reason
+
+
+def fit_shape_and_poses(
+    recordings: Sequence[Recording], body: Body, layout: MarkerLayout, options: FitOptions | None = None
 ) -> SubjectFit:
     """Fit shape and marker offsets to the recordings of one subject, then a pose to every frame.
 
@@ -102,16 +164,14 @@ def fit_recordings(
         recordings: one or more recordings of the same subject, metres, y up.
         body: the body model.
         layout: markers on the body; markers that no recording has are ignored.
-        scales: expected size of the residuals.
-        prior: pose prior and range of motion; ``default_pose_prior`` by default.
-        bounds: limits of single pose parameters, instead of those of the prior.
-        vposer: learned pose prior, used once the poses are close to the solution.
+        options: priors and expected size of the residuals.
 
     Raises:
-        GaitError: a recording shares too few markers with the layout.
-        InsufficientMarkersError: no frame of a recording has enough visible markers.
+        UnusableRecordingError: a recording shares too few markers with the layout, or has too few visible ones.
+        GaitError: the markers do not determine a body.
     """
-    scales = scales or ResidualScales()
+    options = options or FitOptions()
+    scales, all_markers = options.scales, layout
     for recording in recordings:
         check_shared_labels(recording, layout)
     recorded = {label for recording in recordings for label in recording.labels}
@@ -120,18 +180,16 @@ def fit_recordings(
     with torch.inference_mode(), frame_batches(body.device) as batches:
         reduced_body = reduce_body(body, layout)
         joint_prior = build_joint_prior(
-            prior or default_pose_prior(), scales, bounds=bounds, body=body, hinges=reduced_body.hinges
+            options.prior, scales, bounds=options.bounds, body=body, hinges=reduced_body.hinges
         )
-        observations = [observed_markers(recording, layout, reduced_body.marker_template) for recording in recordings]
+        observations = [
+            observed_markers(recording, layout.labels, reduced_body.marker_template) for recording in recordings
+        ]
         chosen = select_calibration_frames([o.visible.cpu().numpy() for o in observations], CALIBRATION_FRAMES)
         calibration_markers = [
             o[torch.as_tensor(rows, device=o.visible.device)] for o, rows in zip(observations, chosen, strict=True)
         ]
-        mean_subject = SubjectModel(
-            reduced_body,
-            reduced_body.marker_template.new_zeros(reduced_body.num_betas),
-            reduced_body.marker_template.new_zeros(reduced_body.num_markers, 3),
-        )
+        mean_subject = SubjectModel.mean(reduced_body)
         sizes = [
             _relative_size(mean_subject, joint_prior, frames, recording)
             for frames, recording in zip(calibration_markers, recordings, strict=True)
@@ -162,6 +220,7 @@ def fit_recordings(
             trials.append(
                 _fit_trial(
                     body,
+                    layout,
                     recording,
                     SubjectModel(
                         reduced_body.select(index), calibrated.betas, calibrated.marker_offsets.trials[k, index]
@@ -170,11 +229,11 @@ def fit_recordings(
                     select_covariance(covariance[k], reduced_body.num_betas, index),
                     recentre_prior(joint_prior, calibrated.pose.rotations[before : before + frames]),
                     scales,
-                    vposer,
+                    options.vposer,
                     batches,
                 )
             )
-    return SubjectFit(layout, tuple(trials), shape_groups, calibration_s)
+    return SubjectFit(all_markers, tuple(trials), shape_groups, calibration_s)
 
 
 def group_by_size(sizes: Sequence[float]) -> tuple[tuple[int, ...], ...]:
@@ -194,7 +253,9 @@ def _relative_size(
     """Return the size of the subject relative to the mean body, mainly from the trunk markers."""
     _, size, determined = align_rigidly(mean_subject, prior.mean, frames)
     if not bool(determined.any()):
-        raise InsufficientMarkersError(recording)
+        raise UnusableRecordingError(
+            recording, "no frame has four visible markers that are not on one line; nothing to fit"
+        )
     return float(size[determined].median())
 
 
@@ -244,13 +305,14 @@ def _calibrate_group(
 
 
 def check_shared_labels(recording: Recording, layout: MarkerLayout) -> None:
-    """Raise a GaitError that lists both sets of labels if a recording shares too few markers with a layout."""
+    """Raise UnusableRecordingError, with both sets of labels, if a recording shares too few markers with a layout."""
     shared = set(recording.labels) & set(layout.labels)
     if len(shared) < layout.min_shared_markers:
-        raise GaitError(
-            f"{recording.path}: {len(shared)} of its markers are in the layout ({layout.source}), but "
-            f"{layout.min_shared_markers} are needed. The recording has {_join_labels(recording.labels)}, the layout "
-            f"{_join_labels(layout.labels)}. Give a marker_layout_file with the markers of this laboratory."
+        raise UnusableRecordingError(
+            recording,
+            f"{len(shared)} of its markers are in the layout ({layout.source}), but {layout.min_shared_markers} are "
+            f"needed. The recording has {_join_labels(recording.labels)}, the layout {_join_labels(layout.labels)}. "
+            "Give a marker_layout_file with the markers of this laboratory",
         )
 
 
@@ -282,6 +344,7 @@ def select_calibration_frames(visible_by_trial: Sequence[NDArray[np.bool_]], cou
 
 def _fit_trial(
     body: Body,
+    layout: MarkerLayout,
     recording: Recording,
     subject: SubjectModel,
     observation: ObservedMarkers,
@@ -321,7 +384,8 @@ def _fit_trial(
     residual = torch.where(used, residual, torch.full_like(residual, torch.nan))
     return TrialFit(
         recording=recording,
-        labels=subject.reduced_body.labels,
+        body=body,
+        layout=layout.select(subject.reduced_body.labels),
         betas=subject.betas.cpu().numpy(),
         offset_m=subject.offset.cpu().numpy(),
         poses=poses.cpu().numpy(),
@@ -336,13 +400,12 @@ def _fit_trial(
     )
 
 
-def observed_markers(recording: Recording, layout: MarkerLayout, like: Tensor) -> ObservedMarkers:
-    """Return the markers of a recording in the order of a layout; missing markers are not visible."""
+def observed_markers(recording: Recording, labels: Sequence[str], like: Tensor) -> ObservedMarkers:
+    """Return the M markers of a recording with the given labels; those that it lacks are not visible."""
     column = {label: i for i, label in enumerate(recording.labels)}
-    T = recording.num_frames
-    markers = np.zeros((T, layout.num_markers, 3))
-    visible = np.zeros((T, layout.num_markers), dtype=bool)
-    for m, label in enumerate(layout.labels):
+    markers = np.zeros((recording.num_frames, len(labels), 3))
+    visible = np.zeros(markers.shape[:2], dtype=bool)
+    for m, label in enumerate(labels):
         if label in column:
             visible[:, m] = recording.visible[:, column[label]]
             markers[:, m] = np.where(visible[:, m, None], recording.positions_m[:, column[label]], 0.0)

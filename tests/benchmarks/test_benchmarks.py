@@ -15,7 +15,7 @@ from gait.body.rotations import axis_angle_to_matrix
 from gait.body.skeleton import Joint
 from gait.capture import Recording
 from gait.fitting.marker_quality.marker_error import MarkerError
-from gait.fitting.subject_fit import fit_recordings
+from gait.fitting.subject_fit import fit_shape_and_poses
 from gait.motion.common_frame import to_common_frame
 from gait.synthetic.inject_errors import InjectedError
 from tests.helpers.fitting_cases import record_trial, short_trial
@@ -156,7 +156,7 @@ def known_trial(body):
 
 
 def make_fitted_trial(module, body, name, *recordings):
-    subject_fit = fit_recordings(recordings, body, plug_in_gait_layout(body))
+    subject_fit = fit_shape_and_poses(recordings, body, plug_in_gait_layout(body))
     return module("fit_recorded_trials").FittedTrial(name, subject_fit, subject_fit.trials[0])
 
 

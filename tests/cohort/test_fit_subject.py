@@ -13,8 +13,7 @@ from gait.body.model_file import load_body
 from gait.body.skeleton import Joint
 from gait.body.vposer import _expected_shapes
 from gait.capture import read_recording
-from gait.cohort import fit_subject as fit_module
-from gait.cohort import trial_folder as trial_folder_module
+from gait.cohort import save_trial as save_module
 from gait.cohort.cohort_file import Subject
 from gait.cohort.fit_settings import FitSettings, check_device, find_model
 from gait.cohort.terminal_summary import format_summary
@@ -208,7 +207,7 @@ def test_unexpected_error_is_one_message_and_cohort_continues(subject, one_trial
     def fail(*_, **__):
         raise torch.linalg.LinAlgError("the factorization could not be completed")
 
-    monkeypatch.setattr("gait.cohort.fit_subject.fit_with_qc", fail)
+    monkeypatch.setattr("gait.cohort.fit_subject.fit_recordings", fail)
     outcomes = list(fit_cohort([subject, replace(one_trial, name="berta")], settings))
     assert [o.state for o in outcomes] == ["failed"] * 3
     assert all("failed unexpectedly" in o.message and "\n" not in o.message for o in outcomes)
@@ -306,7 +305,7 @@ def test_mirrored_recording_fails_without_repair(workspace, subject, settings):
 
 @pytest.mark.parametrize("step", ["write_npz", "_write_residuals", "_replace"])
 def test_full_disk_fails_the_trial_and_leaves_no_files(one_trial, settings, monkeypatch, step):
-    monkeypatch.setattr(atomic_write if step == "_replace" else trial_folder_module, step, raise_disk_full)
+    monkeypatch.setattr(atomic_write if step == "_replace" else save_module, step, raise_disk_full)
     (outcome,) = fit_cohort([one_trial], settings)
     assert outcome.state == "failed"
     assert "No space left" in outcome.message
@@ -328,7 +327,7 @@ def test_error_during_overwrite_keeps_old_results(one_trial, settings, monkeypat
 
         monkeypatch.setattr(Path, "rename", fails)
     else:
-        monkeypatch.setattr(trial_folder_module, step, raise_disk_full)
+        monkeypatch.setattr(save_module, step, raise_disk_full)
     (outcome,) = fit_cohort([one_trial], replace(settings, overwrite=True))
     assert outcome.state == "failed"
     assert files_below(settings.save_folder) == before
@@ -338,7 +337,7 @@ def test_interruption_during_write_leaves_no_files(one_trial, settings, monkeypa
     def stop(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(trial_folder_module, "_write_residuals", stop)
+    monkeypatch.setattr(save_module, "_write_residuals", stop)
     with pytest.raises(KeyboardInterrupt):
         list(fit_cohort([one_trial], settings))
     assert not files_below(settings.save_folder)
@@ -361,7 +360,7 @@ def test_fit_without_rendering_is_saved_with_a_warning(one_trial, settings, monk
     def no_drawing(**_):
         raise RenderingUnavailableError("no EGL here.")
 
-    monkeypatch.setattr(fit_module, "draw_fit_figure", no_drawing)
+    monkeypatch.setattr(save_module, "draw_fit_figure", no_drawing)
     (outcome,) = fit_cohort([one_trial], replace(settings, figures=True))
     assert (outcome.state, outcome.message) == ("fitted", "no EGL here.")
     assert {path.name for path in (settings.save_folder / "healthy/anna/walk1").iterdir()} == {

@@ -360,7 +360,7 @@ def test_fit_subject_checks_folder_before_fit(settings, subjects, monkeypatch):
     def fit(*_, **__):
         raise AssertionError("must not be fitted")
 
-    monkeypatch.setattr("gait.cohort.fit_subject.fit_with_qc", fit)
+    monkeypatch.setattr("gait.cohort.fit_subject.fit_recordings", fit)
     settings.save_folder.mkdir()
     (settings.save_folder / "healthy").write_text("a file\n", encoding="utf-8")
     outcomes = list(fit_subject(subjects[0], settings))

@@ -29,7 +29,7 @@ from gait.fitting.offset_covariance import offset_variance_factors, propagate_co
 from gait.fitting.reference_normal_equations import normal_equations
 from gait.fitting.residual_scales import ResidualScales
 from gait.fitting.solver.frame_data import ObservedMarkers
-from gait.fitting.subject_fit import fit_recordings
+from gait.fitting.subject_fit import fit_shape_and_poses
 from gait.synthetic import MeasurementErrors, make_subject, make_trial
 from tests.helpers.fitting_cases import (
     OPEN_BODY,
@@ -321,7 +321,7 @@ def fits(body):
             below = [m for m, label in enumerate(recording.labels) if label in RIGHT_LEG]
             hidden[40:60, below] = True
             recording = hide_samples(recording, hidden)
-        found.append((fit_recordings([recording], body, layout), trial.ground_truth))
+        found.append((fit_shape_and_poses([recording], body, layout), trial.ground_truth))
     return found
 
 
@@ -352,7 +352,7 @@ def test_sigma_grows_where_markers_are_lost(fits):
 def test_fit_report_lists_undetermined_joints(fits, body):
     subject_fit, _ = fits[1]
     trial_fit = subject_fit.trials[0]
-    report = build_fit_report(subject_fit, trial_fit, subject_fit.layout.labels, 1.7)
+    report = build_fit_report(subject_fit, trial_fit)
     assert set(report.undetermined_joints) == {"left_foot", "right_foot"}, "no marker is on the toes"
     assert report.joints["left_knee"]["data_fraction"] > 0.5
     assert report.joints["left_knee"]["sigma_mm"] == pytest.approx(
@@ -368,8 +368,8 @@ def test_fit_report_lists_undetermined_joints(fits, body):
         positions_m=trial_fit.recording.positions_m[:, columns],
         visible=trial_fit.recording.visible[:, columns],
     )
-    subject_fit = fit_recordings([lower], body, plug_in_gait_layout(body))
-    report = build_fit_report(subject_fit, subject_fit.trials[0], subject_fit.layout.labels, 1.7)
+    subject_fit = fit_shape_and_poses([lower], body, plug_in_gait_layout(body))
+    report = build_fit_report(subject_fit, subject_fit.trials[0])
     above = {"head", "neck", "left_collar", "right_elbow", "left_wrist", "spine3"}
     assert above <= set(report.undetermined_joints)
     assert not {"pelvis", "left_hip", "right_knee", "left_ankle"} & set(report.undetermined_joints)

@@ -10,11 +10,12 @@ from gait.body.marker_placement import plug_in_gait_layout
 from gait.body.model_file import load_body
 from gait.capture import Recording, read_recording
 from gait.capture.marker_names import contralateral_marker
+from gait.fitting.fit_recordings import fit_recordings
 from gait.fitting.marker_quality.discontinuities import find_discontinuities
 from gait.fitting.marker_quality.displacements import find_displacements
-from gait.fitting.marker_quality.fit_with_qc import UnusableRecordingError, fit_with_qc
 from gait.fitting.marker_quality.left_right_swap import correct_left_right, detect_left_right_swap
 from gait.fitting.marker_quality.marker_error import MarkerError
+from gait.fitting.subject_fit import UnusableRecordingError
 from gait.synthetic import MeasurementErrors
 from gait.synthetic.inject_errors import inject_error
 from tests.helpers.fitting_cases import OPEN_BODY, record_trial, short_trial
@@ -48,7 +49,7 @@ def recording(body, layout):
 
 @pytest.fixture(scope="module")
 def clean(recording, body, layout):
-    return fit_with_qc([recording], body, layout)
+    return fit_recordings([recording], body, layout)
 
 
 # --- discontinuities -------------------------------------------------------------------------------------------------
@@ -139,44 +140,44 @@ def test_find_displacements_ignores_small_deviations():
 
 
 def test_trial_without_errors_has_no_marker_errors(clean):
-    assert clean.marker_errors == ((),)
+    assert clean.trials[0].marker_errors == ()
 
 
 @pytest.mark.parametrize("kind", ["jump", "frozen", "drift", "detached", "ghost", "label_swap"])
-def test_fit_with_qc_classifies_an_injected_error_and_keeps_the_joints(kind, recording, clean, body, layout):
+def test_fit_recordings_classifies_an_injected_error_and_keeps_the_joints(kind, recording, clean, body, layout):
     bad, truth = inject_error(recording, kind, layout.labels, np.random.default_rng(3))
-    fit = fit_with_qc([bad], body, layout)
-    (error,) = fit.marker_errors[0]
+    fit = fit_recordings([bad], body, layout)
+    (error,) = fit.trials[0].marker_errors
     assert error.kind == kind
     assert {error.marker, error.other} - {None} == set(truth.markers)
     assert abs(error.first_frame - truth.first_frame) <= 5
     assert abs(error.last_frame - truth.last_frame) <= 5
     assert error.action == "excluded"
-    moved = np.linalg.norm(fit.fit.trials[0].joints_m - clean.fit.trials[0].joints_m, axis=-1)
+    moved = np.linalg.norm(fit.trials[0].joints_m - clean.trials[0].joints_m, axis=-1)
     assert moved.mean() < 0.005
 
 
-def test_fit_with_qc_corrects_a_label_swap_with_repair(recording, clean, body, layout):
+def test_fit_recordings_corrects_a_label_swap_with_repair(recording, clean, body, layout):
     bad, _ = inject_error(recording, "label_swap", layout.labels, np.random.default_rng(3))
-    fit = fit_with_qc([bad], body, layout, repair=True)
-    (error,) = fit.marker_errors[0]
+    fit = fit_recordings([bad], body, layout, repair=True)
+    (error,) = fit.trials[0].marker_errors
     assert error.action == "corrected"
-    np.testing.assert_allclose(fit.fit.trials[0].joints_m, clean.fit.trials[0].joints_m, atol=1e-6)
+    np.testing.assert_allclose(fit.trials[0].joints_m, clean.trials[0].joints_m, atol=1e-6)
 
 
-def test_fit_with_qc_excludes_or_corrects_a_label_swap_in_the_whole_trial(recording, clean, body, layout):
+def test_fit_recordings_excludes_or_corrects_a_label_swap_in_the_whole_trial(recording, clean, body, layout):
     pair = ("LKNE", "RKNE")
     wrong = swap_labels(recording, *pair)
-    fit = fit_with_qc([wrong], body, layout)
-    (error,) = fit.marker_errors[0]
+    fit = fit_recordings([wrong], body, layout)
+    (error,) = fit.trials[0].marker_errors
     assert (error.kind, {error.marker, error.other}, error.action) == ("label_swap", set(pair), "excluded")
     assert (error.first_frame, error.last_frame) == (101, 180)
     assert "--repair" in error.message
-    (trial_fit,) = fit.fit.trials
+    (trial_fit,) = fit.trials
     assert not np.isfinite(trial_fit.residual_m[:, [trial_fit.labels.index(name) for name in pair]]).any()
-    right = fit_with_qc([wrong], body, layout, repair=True)
-    assert right.marker_errors[0][0].action == "corrected"
-    np.testing.assert_allclose(right.fit.trials[0].joints_m, clean.fit.trials[0].joints_m, atol=1e-6)
+    right = fit_recordings([wrong], body, layout, repair=True)
+    assert right.trials[0].marker_errors[0].action == "corrected"
+    np.testing.assert_allclose(right.trials[0].joints_m, clean.trials[0].joints_m, atol=1e-6)
 
 
 def swap_labels(recording, first, second):
@@ -186,13 +187,13 @@ def swap_labels(recording, first, second):
     return replace(recording, positions_m=positions)
 
 
-def test_fit_with_qc_rejects_a_left_right_swap_without_repair_and_corrects_it_with_it(recording, clean, body, layout):
+def test_fit_recordings_rejects_a_left_right_swap_and_corrects_it_with_repair(recording, clean, body, layout):
     wrong, _ = inject_error(recording, "left_right_swap", layout.labels, np.random.default_rng(0))
     with pytest.raises(UnusableRecordingError, match=r"left-right swap, frames 101 to 180: excluded .*--repair"):
-        fit_with_qc([wrong], body, layout)
-    fit = fit_with_qc([wrong], body, layout, repair=True)
-    assert [error.kind for error in fit.marker_errors[0]] == ["left_right_swap"]
-    np.testing.assert_allclose(fit.fit.trials[0].joints_m, clean.fit.trials[0].joints_m, atol=1e-6)
+        fit_recordings([wrong], body, layout)
+    fit = fit_recordings([wrong], body, layout, repair=True)
+    assert [error.kind for error in fit.trials[0].marker_errors] == ["left_right_swap"]
+    np.testing.assert_allclose(fit.trials[0].joints_m, clean.trials[0].joints_m, atol=1e-6)
 
 
 def test_detect_left_right_swap_needs_rbak_to_recognise_mirrored_data(recording):
@@ -226,15 +227,15 @@ def test_reversed_axis_and_unit_mismatch_are_detected_on_reading(seed, recording
     np.testing.assert_allclose(scaled.positions_m, recording.positions_m, atol=1e-5)
 
 
-def test_fit_with_qc_reports_a_unit_mismatch(recording, body, layout):
-    fit = fit_with_qc([replace(recording, stated_unit="mm", source_unit="m")], body, layout)
-    (error,) = fit.marker_errors[0]
+def test_fit_recordings_reports_a_unit_mismatch(recording, body, layout):
+    fit = fit_recordings([replace(recording, stated_unit="mm", source_unit="m")], body, layout)
+    (error,) = fit.trials[0].marker_errors
     assert error.message == (
         "unit mismatch, frames 101 to 180: corrected (the file states mm, the size of the body requires m)"
     )
 
 
-def test_fit_with_qc_does_not_report_used_data_as_excluded(recording, body, layout):
+def test_fit_recordings_does_not_report_used_data_as_excluded(recording, body, layout):
     """Six markers, two of them swapped: without these two, no frame determines the body."""
     labels = ("LASI", "RASI", "LPSI", "RPSI", "LKNE", "LANK")
     columns = [recording.labels.index(label) for label in ("LASI", "RASI", "LPSI", "RPSI", "LANK", "LKNE")]
@@ -242,37 +243,37 @@ def test_fit_with_qc_does_not_report_used_data_as_excluded(recording, body, layo
     visible = recording.visible[:, columns].copy()
     visible[:half, 2] = visible[half:, 3] = False
     positions = np.where(visible[..., None], recording.positions_m[:, columns], np.nan)
-    checked = fit_with_qc([replace(recording, labels=labels, positions_m=positions, visible=visible)], body, layout)
-    (trial_fit,) = checked.fit.trials
-    for error in checked.marker_errors[0]:
+    checked = fit_recordings([replace(recording, labels=labels, positions_m=positions, visible=visible)], body, layout)
+    (trial_fit,) = checked.trials
+    for error in checked.trials[0].marker_errors:
         used = np.isfinite(trial_fit.residual_m[:, trial_fit.labels.index(error.marker)]).any()
         assert not (used and error.action == "excluded")
-    assert any(error.hint == "too little data would remain without it" for error in checked.marker_errors[0])
+    assert any("too little data would remain without it" in error.message for error in checked.trials[0].marker_errors)
 
 
-def test_fit_with_qc_of_noise_does_not_fail(body, layout):
+def test_fit_recordings_of_noise_does_not_fail(body, layout):
     rng = np.random.default_rng(0)
     positions = rng.uniform(0, 1.5, (5, layout.num_markers, 3))
     noise = Recording(Path("noise.c3d"), layout.labels, positions, np.ones(positions.shape[:2], dtype=bool), 100.0)
-    (trial_fit,) = fit_with_qc([noise], body, layout).fit.trials
+    (trial_fit,) = fit_recordings([noise], body, layout).trials
     assert np.isfinite(trial_fit.joints_m).all()
 
 
 @pytest.mark.captures
-def test_fit_with_qc_of_two_recorded_trials_finds_the_one_label_swap(captures, body, layout):
+def test_fit_recordings_of_two_recorded_trials_finds_the_one_label_swap(captures, body, layout):
     """Correcting the two wrist labels reduces their residual from 12 to below 3 mm, so the swap is real."""
     recording = read_recording(captures / "healthy" / "HC030A" / "walk05.c3d")
-    fit = fit_with_qc([recording], body, layout, repair=True)
-    assert [(f.kind, {f.marker, f.other}) for f in fit.marker_errors[0]] == [("label_swap", {"LWRA", "LWRB"})]
-    (trial_fit,) = fit.fit.trials
+    fit = fit_recordings([recording], body, layout, repair=True)
+    assert [(f.kind, {f.marker, f.other}) for f in fit.trials[0].marker_errors] == [("label_swap", {"LWRA", "LWRB"})]
+    (trial_fit,) = fit.trials
     wrist = [trial_fit.labels.index(name) for name in ("LWRA", "LWRB")]
     assert np.nanmean(trial_fit.residual_m[:, wrist]) < 0.003
     clean = read_recording(captures / "healthy" / "HC033A" / "walk10.c3d")
-    assert fit_with_qc([clean], body, layout).marker_errors == ((),)
+    assert fit_recordings([clean], body, layout).trials[0].marker_errors == ()
 
 
 def test_marker_error_message():
-    error = MarkerError("label_swap", "LKNE", "LTIB", 120, 180, 85.3, "excluded", "--repair corrects it")
+    error = MarkerError("label_swap", "LKNE", "LTIB", 120, 180, 85.3, "excluded")
     assert error.message == (
         "label swap of LKNE and LTIB, frames 120 to 180, mean error 85 mm: excluded (--repair corrects it)"
     )

@@ -12,7 +12,7 @@ from gait.body.skeleton import NUM_BODY_JOINTS, Joint
 from gait.fitting.objective_terms import build_joint_prior
 from gait.fitting.posture_prior import recentre_prior
 from gait.fitting.residual_scales import ResidualScales
-from gait.fitting.subject_fit import fit_recordings
+from gait.fitting.subject_fit import FitOptions, fit_shape_and_poses
 from gait.synthetic import NO_ERRORS, make_subject, make_trial
 from gait.synthetic.cohort import parse_subject_name
 from tests.helpers.fitting_cases import OPEN_BODY, record_trial
@@ -46,7 +46,7 @@ def test_common_stooped_posture_does_not_change_the_shape(body):
     recording = record_trial(body, trial, plug_in_gait_layout(body), NO_ERRORS)
 
     def error_m(scales):
-        (trial_fit,) = fit_recordings([recording], body, plug_in_gait_layout(body), scales=scales).trials
+        (trial_fit,) = fit_shape_and_poses([recording], body, plug_in_gait_layout(body), FitOptions(scales)).trials
         return np.linalg.norm(trial_fit.joints_m[:, :NUM_BODY_JOINTS] - trial.ground_truth.joints_m, axis=-1).mean()
 
     assert error_m(ResidualScales()) < 0.85 * error_m(ResidualScales(calibration_pose_prior=1.0))

@@ -11,7 +11,7 @@ from gait.body.model_file import load_body
 from gait.body.skeleton import Joint
 from gait.capture import read_recording
 from gait.errors import GaitError
-from gait.fitting.subject_fit import fit_recordings
+from gait.fitting.subject_fit import fit_shape_and_poses
 from gait.motion.common_frame import align_windows
 from gait.motion.resampling import resample
 from tests.helpers.paths import REPOSITORY
@@ -102,7 +102,7 @@ def formats(captures, body):
     fits = {}
     for path in sorted((captures / "formats").iterdir()):
         try:
-            (fits[path.name],) = fit_recordings([read_recording(path)], body, layout).trials
+            (fits[path.name],) = fit_shape_and_poses([read_recording(path)], body, layout).trials
         except GaitError as error:
             fits[path.name] = str(error)
     return fits

@@ -13,7 +13,7 @@ from gait.body.marker_placement import plug_in_gait_layout
 from gait.body.model_file import load_body
 from gait.body.rotations import PoseFeature
 from gait.body.skeleton import NUM_BODY_JOINTS
-from gait.fitting.subject_fit import fit_recordings
+from gait.fitting.subject_fit import fit_shape_and_poses
 from gait.motion.pose_files import read_poses
 from gait.synthetic import NO_ERRORS, MeasurementErrors
 from tests.helpers.fitting_cases import open_body_as, record_trial, short_trial, write_c3d
@@ -64,8 +64,8 @@ def test_fit_with_smplx_equals_the_fit_with_the_open_body(open_body, bodies):
     trial = short_trial(open_body, seed=2, seconds=1.0)
     layout = plug_in_gait_layout(open_body)
     recording = record_trial(open_body, trial, layout, REALISTIC)
-    (theirs,) = fit_recordings([recording], open_body, layout).trials
-    (ours,) = fit_recordings([recording], bodies["smplx"], layout).trials
+    (theirs,) = fit_shape_and_poses([recording], open_body, layout).trials
+    (ours,) = fit_shape_and_poses([recording], bodies["smplx"], layout).trials
     assert ours.poses.shape[1] == 165
     assert ours.betas.shape == (50,)
     np.testing.assert_allclose(ours.joints_m[:, :22], theirs.joints_m[:, :22], atol=1e-4)
@@ -80,7 +80,7 @@ def test_fit_with_pose_blend_shapes(bodies, kind):
     trial = short_trial(body, seed=3, seconds=1.0)
     layout = plug_in_gait_layout(body)
     recording = record_trial(body, trial, layout, NO_ERRORS)
-    (trial_fit,) = fit_recordings([recording], body, layout).trials
+    (trial_fit,) = fit_shape_and_poses([recording], body, layout).trials
     assert 1e3 * np.nanmean(trial_fit.residual_m) < 1.5
     assert joint_errors_mm(trial_fit, trial).mean() < 6
     with torch.inference_mode():
@@ -88,7 +88,7 @@ def test_fit_with_pose_blend_shapes(bodies, kind):
             *(torch.as_tensor(x).to(body.dtype) for x in (trial_fit.poses, trial_fit.betas, trial_fit.translation_m))
         )
     np.testing.assert_allclose(posed.joints[:, :NUM_BODY_JOINTS], trial_fit.joints_m, atol=1e-4)
-    (without,) = fit_recordings([recording], replace(body, posedirs=None), layout).trials
+    (without,) = fit_shape_and_poses([recording], replace(body, posedirs=None), layout).trials
     assert np.nanmean(without.residual_m) > 2 * np.nanmean(trial_fit.residual_m)
     assert joint_errors_mm(without, trial).mean() > 2 * joint_errors_mm(trial_fit, trial).mean()
 

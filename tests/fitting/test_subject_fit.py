@@ -19,7 +19,13 @@ from gait.body.vposer import VPoser, _expected_shapes
 from gait.capture import Recording
 from gait.errors import GaitError
 from gait.fitting.fit_report import build_fit_report
-from gait.fitting.subject_fit import check_shared_labels, fit_recordings, group_by_size, select_calibration_frames
+from gait.fitting.subject_fit import (
+    FitOptions,
+    check_shared_labels,
+    fit_shape_and_poses,
+    group_by_size,
+    select_calibration_frames,
+)
 from gait.synthetic import NO_ERRORS, MeasurementErrors, make_subject, make_trial, parse_subject_name
 from tests.helpers.fitting_cases import (
     OPEN_BODY,
@@ -68,7 +74,7 @@ def recording(body, layout, trial):
 
 @pytest.fixture(scope="module")
 def subject_fit(recording, body, layout):
-    return fit_recordings([recording], body, layout)
+    return fit_shape_and_poses([recording], body, layout)
 
 
 def joint_errors_mm(trial_fit, trial):
@@ -102,11 +108,11 @@ def has_anatomical_flexion(trial_fit):
 
 
 @pytest.mark.parametrize("name", ["healthy_1", "healthy_4", "crouch", "stiff_knee_left", "parkinsonian"])
-def test_fit_recordings_with_realistic_measurement_errors(body, layout, name):
+def test_fit_shape_and_poses_with_realistic_measurement_errors(body, layout, name):
     """With 10 mm placement error, 1 mm noise and 2 % gaps, joints are within 12 mm and vertices within 15 mm."""
     spec = parse_subject_name(name)
     trial = make_trial(body, make_subject(body, spec.seed), spec.pathology, seconds=1.3)
-    fit = fit_recordings([record_trial(body, trial, layout, REALISTIC)], body, layout)
+    fit = fit_shape_and_poses([record_trial(body, trial, layout, REALISTIC)], body, layout)
     (trial_fit,) = fit.trials
     assert joint_errors_mm(trial_fit, trial).mean() < 12
     some, truth = slice(0, None, 15), trial.ground_truth
@@ -119,9 +125,9 @@ def test_fit_recordings_with_realistic_measurement_errors(body, layout, name):
 
 
 @pytest.mark.parametrize("adult", [True, False], ids=["adult", "child"])
-def test_fit_recordings_without_measurement_errors(body, layout, adult):
+def test_fit_shape_and_poses_without_measurement_errors(body, layout, adult):
     trial = make_trial(body, make_subject(body, 11, adult=adult), seconds=1.0)
-    (trial_fit,) = fit_recordings([record_trial(body, trial, layout, NO_ERRORS)], body, layout).trials
+    (trial_fit,) = fit_shape_and_poses([record_trial(body, trial, layout, NO_ERRORS)], body, layout).trials
     assert np.nanmean(trial_fit.residual_m) < 0.001
     assert joint_errors_mm(trial_fit, trial).mean() < 6
     assert abs(stature(body, trial_fit.betas) - trial.subject.stature_m) < 0.025
@@ -159,13 +165,13 @@ def test_trial_fit_is_consistent(subject_fit, recording, body):
     assert subject_fit.shape_groups == ((0,),)
 
 
-def test_fit_recordings_is_deterministic_to_the_last_bit(subject_fit, recording, body, layout):
-    (first,), (second,) = subject_fit.trials, fit_recordings([recording], body, layout).trials
+def test_fit_shape_and_poses_is_deterministic_to_the_last_bit(subject_fit, recording, body, layout):
+    (first,), (second,) = subject_fit.trials, fit_shape_and_poses([recording], body, layout).trials
     for name in ("betas", "offset_m", "poses", "translation_m", "joints_m", "virtual_m", "residual_m"):
         np.testing.assert_array_equal(getattr(first, name), getattr(second, name))
 
 
-def test_fit_recordings_is_independent_of_the_order_of_markers(subject_fit, recording, body, layout):
+def test_fit_shape_and_poses_is_independent_of_the_order_of_markers(subject_fit, recording, body, layout):
     order = np.random.default_rng(0).permutation(len(recording.labels))
     mixed = replace(
         recording,
@@ -173,33 +179,33 @@ def test_fit_recordings_is_independent_of_the_order_of_markers(subject_fit, reco
         positions_m=recording.positions_m[:, order],
         visible=recording.visible[:, order],
     )
-    (trial_fit,) = fit_recordings([mixed], body, layout.select(layout.labels[::-1])).trials
+    (trial_fit,) = fit_shape_and_poses([mixed], body, layout.select(layout.labels[::-1])).trials
     np.testing.assert_allclose(trial_fit.joints_m, subject_fit.trials[0].joints_m, atol=2e-4)
 
 
-def test_fit_recordings_is_independent_of_place_and_direction(subject_fit, recording, body, layout):
+def test_fit_shape_and_poses_is_independent_of_place_and_direction(subject_fit, recording, body, layout):
     R, shift = Rotation.from_rotvec([0, 2.2, 0]).as_matrix(), np.array([40.0, 0.1, -12.0])
     elsewhere = replace(recording, positions_m=recording.positions_m @ R.T + shift)
-    (trial_fit,) = fit_recordings([elsewhere], body, layout).trials
+    (trial_fit,) = fit_shape_and_poses([elsewhere], body, layout).trials
     np.testing.assert_allclose(trial_fit.joints_m, subject_fit.trials[0].joints_m @ R.T + shift, atol=2e-4)
     np.testing.assert_allclose(trial_fit.betas, subject_fit.trials[0].betas, atol=0.02)
 
 
-def test_fit_recordings_is_independent_of_the_batch_size(recording, body, layout, monkeypatch):
+def test_fit_shape_and_poses_is_independent_of_the_batch_size(recording, body, layout, monkeypatch):
     monkeypatch.setattr("gait.fitting.frame_batches.CPU_BATCH_FRAMES", 33)
-    (parts,) = fit_recordings([recording], body, layout).trials
+    (parts,) = fit_shape_and_poses([recording], body, layout).trials
     monkeypatch.setattr("gait.fitting.frame_batches.CPU_BATCH_FRAMES", 1000)
-    (whole,) = fit_recordings([recording], body, layout).trials
+    (whole,) = fit_shape_and_poses([recording], body, layout).trials
     np.testing.assert_allclose(parts.joints_m, whole.joints_m, atol=5e-5)
 
 
-def test_fit_recordings_is_independent_of_the_number_of_threads_to_the_last_bit(recording, body, layout, monkeypatch):
+def test_fit_shape_and_poses_does_not_depend_on_threads_to_the_last_bit(recording, body, layout, monkeypatch):
     monkeypatch.setattr("gait.fitting.frame_batches.CPU_BATCH_FRAMES", 17)
     fits = []
     for threads in (1, 3):
         torch.set_num_threads(threads)
         try:
-            fits += fit_recordings([recording], body, layout).trials
+            fits += fit_shape_and_poses([recording], body, layout).trials
             assert torch.get_num_threads() == threads
         finally:
             torch.set_num_threads(1)
@@ -212,7 +218,7 @@ def test_fit_recordings_is_independent_of_the_number_of_threads_to_the_last_bit(
 
 def test_leg_markers_alone_leave_the_rest_in_the_prior_pose(body, layout, trial):
     recording = record_trial(body, trial, layout, SMALL_ERRORS, labels=LEGS)
-    (trial_fit,) = fit_recordings([recording], body, layout).trials
+    (trial_fit,) = fit_shape_and_poses([recording], body, layout).trials
     assert joint_errors_mm(trial_fit, trial)[LEG_JOINTS].mean() < 12
     assert has_anatomical_flexion(trial_fit)
     prior = default_pose_prior()
@@ -234,22 +240,22 @@ def test_marker_in_only_one_of_two_trials(body, layout):
     fewer = record_trial(
         body, second, layout, SMALL_ERRORS, labels=[name for name in whole.labels if name not in ("C7", "LTHI")]
     )
-    fit = fit_recordings([whole, fewer], body, layout)
+    fit = fit_shape_and_poses([whole, fewer], body, layout)
     assert set(fit.trials[0].labels) - set(fit.trials[1].labels) == {"C7", "LTHI"}
     np.testing.assert_array_equal(fit.trials[0].betas, fit.trials[1].betas)
     assert fit.trials[1].residual_m.shape[1] == len(fewer.labels)
     for trial_fit, trial in zip(fit.trials, (first, second), strict=True):
         assert joint_errors_mm(trial_fit, trial).mean() < 10
-    report = build_fit_report(fit, fit.trials[1], layout.labels, 1.7)
+    report = build_fit_report(fit, fit.trials[1])
     assert {"C7", "LTHI"} <= set(report.missing_markers)
 
 
 def test_marker_that_is_never_visible(recording, body, layout):
     hidden = np.zeros(recording.visible.shape, dtype=bool)
     hidden[:, recording.labels.index("RKNE")] = True
-    fit = fit_recordings([hide_samples(recording, hidden)], body, layout)
+    fit = fit_shape_and_poses([hide_samples(recording, hidden)], body, layout)
     assert np.isfinite(fit.trials[0].joints_m).all()
-    report = build_fit_report(fit, fit.trials[0], layout.labels, 1.7)
+    report = build_fit_report(fit, fit.trials[0])
     assert "RKNE" in report.missing_markers
     assert report.markers["RKNE"]["mean_mm"] is None
     assert report.markers["RKNE"]["visible"] == 0
@@ -265,9 +271,9 @@ def test_labels_that_are_not_in_the_layout_are_ignored(recording, body, layout, 
         visible=np.concatenate([recording.visible, np.ones((T, 1), bool)], axis=1),
         unused_labels=("LHipAngles",),
     )
-    fit = fit_recordings([strange], body, layout)
+    fit = fit_shape_and_poses([strange], body, layout)
     np.testing.assert_array_equal(fit.trials[0].joints_m, subject_fit.trials[0].joints_m)
-    assert build_fit_report(fit, fit.trials[0], layout.labels, 1.7).unused_labels == ("BOX1", "LHipAngles")
+    assert build_fit_report(fit, fit.trials[0]).unused_labels == ("BOX1", "LHipAngles")
 
 
 # --- several trials of one subject -----------------------------------------------------------------------------------
@@ -282,7 +288,7 @@ def two_trials(body, layout):
 
 @pytest.fixture(scope="module")
 def two_fits(two_trials, body, layout):
-    return fit_recordings(two_trials[1], body, layout)
+    return fit_shape_and_poses(two_trials[1], body, layout)
 
 
 def test_trials_of_a_session_share_shape_and_marker_offsets(two_fits):
@@ -302,7 +308,7 @@ def test_reattached_marker_gets_its_own_offset(two_trials, two_fits, body, layou
     R = body.posed_skeleton(pose, betas)[0][:, segment].double().numpy()
     positions = other.positions_m.copy()
     positions[:, column] += R @ np.array([0.0, 0.028, 0.028])
-    fit = fit_recordings([one, replace(other, positions_m=positions)], body, layout)
+    fit = fit_shape_and_poses([one, replace(other, positions_m=positions)], body, layout)
     mine = fit.trials[0].labels.index(label)
     before, after = two_fits.trials[0].offset_m, fit.trials[0].offset_m
     assert np.linalg.norm(after - before, axis=-1).max() < 0.012
@@ -316,7 +322,7 @@ def test_reattached_marker_gets_its_own_offset(two_trials, two_fits, body, layou
 def test_subject_who_has_grown_gets_two_shapes(body, layout):
     small, tall = (subject_of_stature(body, s) for s in (1.15, 1.35))
     trials = [make_trial(body, spec, seconds=0.8, seed=1) for spec in (small, tall, small)]
-    fit = fit_recordings([record_trial(body, trial, layout, SMALL_ERRORS) for trial in trials], body, layout)
+    fit = fit_shape_and_poses([record_trial(body, trial, layout, SMALL_ERRORS) for trial in trials], body, layout)
     assert fit.shape_groups == ((0, 2), (1,))
     np.testing.assert_array_equal(fit.trials[0].betas, fit.trials[2].betas)
     for trial_fit, trial in zip(fit.trials, trials, strict=True):
@@ -410,7 +416,7 @@ def test_check_shared_labels_lists_both_sets_of_labels(recording, body, layout):
     assert "LASI" in line
     assert "marker_layout_file" in line
     with pytest.raises(GaitError, match="BOX0"):
-        fit_recordings([recording, strange], body, layout)
+        fit_shape_and_poses([recording, strange], body, layout)
 
 
 def test_recording_without_a_frame_of_four_markers_is_rejected(recording, body, layout):
@@ -419,7 +425,7 @@ def test_recording_without_a_frame_of_four_markers_is_rejected(recording, body, 
     for t in range(recording.num_frames):
         hidden[t, (3 * t) % 30 : (3 * t) % 30 + 3] = False
     with pytest.raises(GaitError, match=r"walk0\.c3d.*four visible markers"):
-        fit_recordings([hide_samples(recording, hidden)], body, layout)
+        fit_shape_and_poses([hide_samples(recording, hidden)], body, layout)
 
 
 def test_markers_on_one_line_are_rejected(recording, body, layout):
@@ -427,7 +433,7 @@ def test_markers_on_one_line_are_rejected(recording, body, layout):
     positions = np.broadcast_to(line, recording.positions_m.shape).copy()
     straight = replace(recording, positions_m=positions, visible=np.ones_like(recording.visible))
     with pytest.raises(GaitError, match="four visible markers"):
-        fit_recordings([straight], body, layout)
+        fit_shape_and_poses([straight], body, layout)
 
 
 def test_singular_equations_give_a_one_line_message(recording, body, layout, monkeypatch):
@@ -436,22 +442,22 @@ def test_singular_equations_give_a_one_line_message(recording, body, layout, mon
 
     monkeypatch.setattr("gait.fitting.subject_fit.calibrate", singular)
     with pytest.raises(GaitError, match=r"^[^\n]*do not determine[^\n]*$"):
-        fit_recordings([recording], body, layout)
+        fit_shape_and_poses([recording], body, layout)
 
 
 @pytest.mark.parametrize("frames", [1, 2, 3, 7])
-def test_fit_recordings_with_few_frames(recording, body, layout, frames):
+def test_fit_shape_and_poses_with_few_frames(recording, body, layout, frames):
     few = replace(recording, positions_m=recording.positions_m[:frames], visible=recording.visible[:frames])
-    (trial_fit,) = fit_recordings([few], body, layout).trials
+    (trial_fit,) = fit_shape_and_poses([few], body, layout).trials
     assert trial_fit.poses.shape == (frames, body.num_pose)
     assert np.isfinite(trial_fit.joints_m).all()
     assert np.nanmean(trial_fit.residual_m) < 0.01
 
 
-def test_fit_recordings_of_noise_does_not_fail(recording, body, layout):
+def test_fit_shape_and_poses_of_noise_does_not_fail(recording, body, layout):
     rng = np.random.default_rng(0)
     noise = replace(recording, positions_m=rng.normal(0, 1, recording.positions_m.shape))
-    (trial_fit,) = fit_recordings([noise], body, layout).trials
+    (trial_fit,) = fit_shape_and_poses([noise], body, layout).trials
     assert np.isfinite(trial_fit.joints_m).all()
     assert np.isfinite(trial_fit.poses).all()
     assert np.nanmean(trial_fit.residual_m) > 0.1, "the residual shows the problem"
@@ -475,7 +481,7 @@ def constraints_file(path, layout, body, **more):
 def test_same_layout_from_a_file_gives_the_same_fit(tmp_path, recording, body, layout, subject_fit):
     constraints = read_constraints(constraints_file(tmp_path / "constraints.json", layout, body), body)
     read = constraints.layout_for(recording.labels)
-    (trial_fit,) = fit_recordings([recording], body, read, bounds=constraints.angle_bounds).trials
+    (trial_fit,) = fit_shape_and_poses([recording], body, read, FitOptions(bounds=constraints.angle_bounds)).trials
     np.testing.assert_allclose(trial_fit.joints_m, subject_fit.trials[0].joints_m, atol=1e-4)
 
 
@@ -487,8 +493,8 @@ def test_angle_bounds_from_a_file_limit_the_knee(tmp_path, recording, body, hing
     assert np.degrees(trial.ground_truth.poses[:, 3 * Joint.LEFT_KNEE]).max() > 45
     limit = {"type": "Angle", "joints": [knee], "lbounds": [-0.1], "upbounds": [float(np.radians(20))]}
     constraints = read_constraints(constraints_file(tmp_path / "constraints.json", layout, model, knee=limit), model)
-    (bound,) = fit_recordings([recording], model, layout, bounds=constraints.angle_bounds).trials
-    (loose,) = fit_recordings([recording], model, layout).trials
+    (bound,) = fit_shape_and_poses([recording], model, layout, FitOptions(bounds=constraints.angle_bounds)).trials
+    (loose,) = fit_shape_and_poses([recording], model, layout).trials
     for trial_fit, lowest, highest in ((bound, 15, 30), (loose, 45, 80)):
         assert lowest < np.degrees(trial_fit.poses[:, knee]).max() < highest
         assert lowest < joint_angles_deg(trial_fit.rotations, Joint.LEFT_KNEE)[:, 0].max() < highest
@@ -501,15 +507,15 @@ def test_angle_bounds_from_a_file_limit_the_knee(tmp_path, recording, body, hing
 
 def test_angle_bounds_of_joints_that_are_not_fitted_are_ignored(recording, body, layout, subject_fit):
     finger = AngleBounds(np.array([3 * Joint.LEFT_INDEX1 + 2]), np.array([0.5]), np.array([0.6]))
-    (trial_fit,) = fit_recordings([recording], body, layout, bounds=finger).trials
+    (trial_fit,) = fit_shape_and_poses([recording], body, layout, FitOptions(bounds=finger)).trials
     np.testing.assert_array_equal(trial_fit.poses, subject_fit.trials[0].poses)
 
 
 # --- constrained tree ------------------------------------------------------------------------------------------------
 
 
-def test_fit_recordings_with_a_constrained_body(recording, hinged, trial, subject_fit):
-    (trial_fit,) = fit_recordings([recording], hinged, plug_in_gait_layout(hinged)).trials
+def test_fit_shape_and_poses_with_a_constrained_body(recording, hinged, trial, subject_fit):
+    (trial_fit,) = fit_shape_and_poses([recording], hinged, plug_in_gait_layout(hinged)).trials
     assert trial_fit.poses.shape == (recording.num_frames, hinged.num_pose)
     assert hinged.num_pose < 225
     free = np.nanmean(subject_fit.trials[0].residual_m)
@@ -537,14 +543,16 @@ def test_vposer_with_random_weights_does_not_spoil_a_fit(recording, body, layout
         key: torch.rand(shape, generator=generator, dtype=torch.float64) * 0.1 + ("var" in key and "logvar" not in key)
         for key, shape in _expected_shapes(64, 8).items()
     }
-    (trial_fit,) = fit_recordings([recording], body, layout, vposer=VPoser("random", "", weights)).trials
+    (trial_fit,) = fit_shape_and_poses(
+        [recording], body, layout, FitOptions(vposer=VPoser("random", "", weights))
+    ).trials
     change = np.linalg.norm(trial_fit.joints_m - subject_fit.trials[0].joints_m, axis=-1)
     assert change.max() > 1e-4
     assert change.mean() < 0.06
     assert np.nanmean(trial_fit.residual_m) < 0.02
 
 
-def test_fit_recordings_with_another_body(tmp_path):
+def test_fit_shape_and_poses_with_another_body(tmp_path):
     """A test body of no human form, with random markers, blend shapes and few shape directions."""
     small = random_body(tmp_path, num_betas=3)
     layout = random_layout(small, 40)
@@ -556,7 +564,7 @@ def test_fit_recordings_with_another_body(tmp_path):
     positions = np.einsum("mk,tmkc->tmc", layout.barycentric, corners)
     flat = replace(layout, height_above_skin_m=np.zeros(40))
     visible = np.ones(positions.shape[:2], dtype=bool)
-    (trial_fit,) = fit_recordings(
+    (trial_fit,) = fit_shape_and_poses(
         [Recording(Path("made.c3d"), layout.labels, positions, visible, 50.0)], small, flat
     ).trials
     assert np.isfinite(trial_fit.joints_m).all()

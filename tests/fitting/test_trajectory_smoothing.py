@@ -12,7 +12,7 @@ from gait.body.skeleton import Joint
 from gait.fitting.joint_parametrization import Pose
 from gait.fitting.reduced_body import reduce_body
 from gait.fitting.residual_scales import ResidualScales
-from gait.fitting.subject_fit import fit_recordings
+from gait.fitting.subject_fit import fit_shape_and_poses
 from gait.fitting.trajectory_smoothing import (
     interpolate_poses,
     natural_cubic_spline,
@@ -167,14 +167,14 @@ def recording(open_body, layout, trial):
 
 @pytest.fixture(scope="module")
 def full(recording, open_body, layout):
-    return fit_recordings([recording], open_body, layout).trials[0]
+    return fit_shape_and_poses([recording], open_body, layout).trials[0]
 
 
 def fit_without(recording, body, layout, frames, labels=None):
     """Fit without these markers (all by default) in these frames."""
     hidden = np.zeros(recording.visible.shape, dtype=bool)
     hidden[frames] = [labels is None or label in labels for label in recording.labels]
-    return fit_recordings([hide_samples(recording, hidden)], body, layout).trials[0]
+    return fit_shape_and_poses([hide_samples(recording, hidden)], body, layout).trials[0]
 
 
 def speed(joints_m):

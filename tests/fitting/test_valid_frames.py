@@ -8,7 +8,7 @@ from gait.body.model_file import load_body
 from gait.body.skeleton import Joint
 from gait.capture import read_recording
 from gait.fitting.fit_report import build_fit_report
-from gait.fitting.subject_fit import fit_recordings
+from gait.fitting.subject_fit import fit_shape_and_poses
 from gait.fitting.valid_frames import frames_determined_by_markers, split_at_gaps, true_runs
 from gait.synthetic import MeasurementErrors, make_subject, make_trial
 from tests.helpers.fitting_cases import OPEN_BODY, constrained_open_body, hide_samples, record_trial
@@ -103,7 +103,7 @@ def joint_errors_mm(trial_fit, trial):
 @pytest.mark.parametrize("but", [(), ("LWRA", "LWRB", "LFIN"), ("LWRA", "LWRB", "LFIN", "LELB", "LUPA")])
 def test_short_gap_is_filled_and_marked(recording, body, layout, trial, but):
     """Also if the remaining markers, on one arm, do not determine the body."""
-    (trial_fit,) = fit_recordings([hide_frames(recording, (100, 118), but=but)], body, layout).trials
+    (trial_fit,) = fit_shape_and_poses([hide_frames(recording, (100, 118), but=but)], body, layout).trials
     np.testing.assert_array_equal(trial_fit.valid_frames.gap_filled, mask_of(240, (100, 118)))
     assert trial_fit.valid_frames.segments == (slice(0, 240),)
     error = joint_errors_mm(trial_fit, trial)
@@ -116,11 +116,11 @@ def test_short_gap_is_filled_and_marked(recording, body, layout, trial, but):
 
 
 def test_long_gap_splits_the_trial_and_ends_are_excluded(recording, body, layout):
-    subject_fit = fit_recordings([hide_frames(recording, (0, 12), (100, 140), (233, 240))], body, layout)
+    subject_fit = fit_shape_and_poses([hide_frames(recording, (0, 12), (100, 140), (233, 240))], body, layout)
     trial_fit = subject_fit.trials[0]
     assert trial_fit.valid_frames.segments == (slice(12, 100), slice(140, 233))
     assert not trial_fit.valid_frames.gap_filled.any()
-    report = build_fit_report(subject_fit, trial_fit, subject_fit.layout.labels, 1.7)
+    report = build_fit_report(subject_fit, trial_fit)
     first = recording.first_frame
     assert report.segments == ([first + 12, first + 99], [first + 140, first + 232])
     assert report.excluded_frames == ([first, first + 11], [first + 100, first + 139], [first + 233, first + 239])
@@ -131,7 +131,7 @@ def test_lost_limbs_do_not_split_a_trial(recording, body, layout):
     """Arms and head are not visible for half a second, but pelvis and legs still determine the body."""
     above = [label for label in recording.labels if label[1:] in ARMS_AND_HEAD]
     legs = tuple(label for label in recording.labels if label not in above)
-    (trial_fit,) = fit_recordings([hide_frames(recording, (80, 130), but=legs)], body, layout).trials
+    (trial_fit,) = fit_shape_and_poses([hide_frames(recording, (80, 130), but=legs)], body, layout).trials
     assert trial_fit.valid_frames.segments == (slice(0, 240),)
     assert not trial_fit.valid_frames.gap_filled.any()
     wrist = trial_fit.uncertainty.sigma_m[:, Joint.LEFT_WRIST]
@@ -144,7 +144,7 @@ ARMS_AND_HEAD = ("FHD", "BHD", "SHO", "UPA", "ELB", "FRM", "WRA", "WRB", "FIN")
 def test_short_gap_of_a_constrained_body_is_filled(tmp_path, recording, body, trial):
     hinged = load_body(constrained_open_body(tmp_path / "supr_constrained.npy", body), constrained=True)
     layout = plug_in_gait_layout(hinged)
-    (trial_fit,) = fit_recordings([hide_frames(recording, (100, 118))], hinged, layout).trials
+    (trial_fit,) = fit_shape_and_poses([hide_frames(recording, (100, 118))], hinged, layout).trials
     np.testing.assert_array_equal(trial_fit.valid_frames.gap_filled, mask_of(240, (100, 118)))
     knee = hinged.pose_joint.tolist().index(Joint.LEFT_KNEE)
     steps = np.abs(np.diff(trial_fit.poses[:, knee]))
@@ -158,7 +158,7 @@ def test_short_gap_of_a_constrained_body_is_filled(tmp_path, recording, body, tr
 def test_recorded_trial_in_a_small_volume_has_one_segment(captures, body, layout):
     """Markers become visible one by one and disappear one by one; a third of the frames have none."""
     recording = read_recording(captures / "formats" / "gappy_250hz.c3d")
-    (trial_fit,) = fit_recordings([recording], body, layout).trials
+    (trial_fit,) = fit_shape_and_poses([recording], body, layout).trials
     (segment,) = trial_fit.valid_frames.segments
     number = recording.visible.sum(axis=1)
     assert number[segment].min() >= 8

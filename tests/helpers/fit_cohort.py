@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from gait.cohort.cohort_file import Subject
 from gait.cohort.fit_settings import FitSettings
 from gait.cohort.fit_subject import fit_subject
-from gait.cohort.trial_outcome import TrialOutcome
+from gait.cohort.trial_folder import TrialOutcome
 
 
 def fit_cohort(subjects: Sequence[Subject], settings: FitSettings) -> Iterator[TrialOutcome]:

@@ -19,6 +19,7 @@ from PIL import Image
 
 from gait.body.marker_placement import plug_in_gait_layout
 from gait.fitting.fit_report import FitReport
+from gait.fitting.marker_quality.marker_error import MarkerError
 from gait.learning.fold_result import save_result
 from gait.motion.folds import make_folds
 from gait.report.__main__ import main
@@ -85,7 +86,8 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     base = tmp_path_factory.mktemp("world")
     for number, subject in enumerate(SUBJECTS):
         folder = write_fitted_trial(base / "poses" / subject / "walk1", seed=number + 1, markers=0)
-        errors = ({"message": "jump of LKNE, frames 3 to 9: excluded"},) if number == 3 else ()
+        jump = MarkerError("jump", "LKNE", None, 3, 9, None, "excluded")
+        errors = (jump.as_dict(),) if number == 3 else ()
         report = fit_report(1.5 + number, f"M{number}", 2.5 + number, marker_errors=errors, patient=SECRET)
         (folder / "fit_report.json").write_text(json.dumps(report), encoding="utf-8")
     labels = {subject: subject.startswith("sick") for subject in SUBJECTS}

@@ -10,10 +10,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gait.body.body import Body
-from gait.body.constraints_file import AngleBounds
-from gait.body.marker_layout import MarkerLayout
-from gait.body.pose_prior import PosePrior
 from gait.fitting.joint_parametrization import Pose
 from gait.fitting.marker_kinematics import SubjectModel, compute_marker_kinematics
 from gait.fitting.objective_terms import JointPrior, build_joint_prior
@@ -22,7 +18,7 @@ from gait.fitting.residual_scales import ResidualScales
 from gait.fitting.solver.batched_normal_equations import BatchedNormalEquations
 from gait.fitting.solver.frame_data import ObservedMarkers
 from gait.fitting.solver.levenberg_marquardt import SolverOptions, solve_poses
-from gait.fitting.subject_fit import TrialFit
+from gait.fitting.subject_fit import FitOptions, TrialFit
 
 MAX_BATCH_FRAMES = 512
 """Maximum number of frames per solver call."""
@@ -62,17 +58,9 @@ class FittedBody:
     scales: ResidualScales
 
     @classmethod
-    def from_fit(
-        cls,
-        trial: TrialFit,
-        body: Body,
-        layout: MarkerLayout,
-        scales: ResidualScales,
-        prior: PosePrior,
-        bounds: AngleBounds | None = None,
-    ) -> FittedBody:
-        """Build it from a fit whose markers are in the layout."""
-        reduced_body = reduce_body(body, layout.select(trial.labels))
+    def from_fit(cls, trial: TrialFit, options: FitOptions) -> FittedBody:
+        """Build it from the fit of a trial."""
+        reduced_body = reduce_body(trial.body, trial.layout)
         like = reduced_body.marker_template
 
         def tensor(values: NDArray[np.floating]) -> Tensor:
@@ -84,9 +72,11 @@ class FittedBody:
             has = torch.stack([reduced_body.hinges.hinged, reduced_body.hinges.double], dim=-1)
             angles = torch.where(has, hinge_angles, torch.zeros_like(hinge_angles))
         pose = Pose(tensor(trial.rotations), tensor(trial.translation_m), angles)
-        joint_prior = build_joint_prior(prior, scales, bounds=bounds, body=body, hinges=reduced_body.hinges)
+        prior = build_joint_prior(
+            options.prior, options.scales, bounds=options.bounds, body=trial.body, hinges=reduced_body.hinges
+        )
         subject = SubjectModel(reduced_body, tensor(trial.betas), tensor(trial.offset_m))
-        return cls(trial, subject, pose, joint_prior, scales)
+        return cls(trial, subject, pose, prior, options.scales)
 
     @property
     def reduced_body(self) -> ReducedBody:

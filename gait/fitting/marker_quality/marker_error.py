@@ -31,7 +31,7 @@ _PHRASES: dict[MarkerErrorKind, str] = {
     "left_right_swap_or_mirrored": "left-right swap or mirrored data",
     "unit_mismatch": "unit mismatch",
 }
-_OLD_KEYS = {"evidence_mm": "mean_error_mm", "line": "message"}
+_OLD_KEYS = {"evidence_mm": "mean_error_mm", "line": "stored_message", "message": "stored_message"}
 _OLD_WORDS = {
     "exchanged": "label_swap",
     "jumped": "jump",
@@ -57,7 +57,10 @@ class MarkerError:
     last_frame: int  # included
     mean_error_mm: float | None  # mean distance from the position predicted by the fit; None if found otherwise
     action: MarkerErrorAction
-    hint: str = ""  # what to do about it, or how it was found
+    too_little_data: bool = False  # it is not excluded, because too little data would remain
+    stated_unit: str = ""  # of the file, in a unit mismatch
+    body_unit: str = ""  # the unit in which the body has a plausible size
+    stored_message: str = ""  # of a report that does not have the fields above
 
     @property
     def num_frames(self) -> int:
@@ -66,22 +69,35 @@ class MarkerError:
 
     @property
     def message(self) -> str:
-        """One line of text: kind, markers, frames, mean error, action and hint."""
+        """One line of text: kind, markers, frames, mean error, action, and the reason or what to do."""
+        if self.stored_message:
+            return self.stored_message
         markers = " and ".join(label for label in (self.marker, self.other) if label is not None)
         what = f"{_PHRASES[self.kind]} {markers}".strip()
         distance = "" if self.mean_error_mm is None else f", mean error {self.mean_error_mm:.0f} mm"
-        hint = f" ({self.hint})" if self.hint else ""
+        hint = ""
+        if self.too_little_data:
+            hint = " (too little data would remain without it)"
+        elif self.kind == "unit_mismatch":
+            hint = f" (the file states {self.stated_unit}, the size of the body requires {self.body_unit})"
+        elif self.action == "excluded" and self.marker is None:
+            hint = " (left and right are swapped; --repair corrects it)"
+        elif self.action == "excluded" and self.other is not None:
+            hint = " (--repair corrects it)"
         return f"{what}, frames {self.first_frame} to {self.last_frame}{distance}: {self.action}{hint}"
 
     def as_dict(self) -> dict[str, Any]:
-        """Return plain data for a JSON file."""
-        return {**asdict(self), "message": self.message}
+        """Return plain data for a JSON file; fields that do not apply are left out."""
+        return {name: value for name, value in asdict(self).items() if value is not False and value != ""}
 
+    @classmethod
+    def from_dict(cls, content: dict[str, Any]) -> MarkerError:
+        """Return the marker error of a report file, which may be an old one; further keys are ignored.
 
-def with_new_words(content: dict[str, Any]) -> dict[str, Any]:
-    """Return a marker error from a report file, which may be an old one, with the keys and values of ``as_dict``."""
-    content = {_OLD_KEYS.get(key, key): value for key, value in content.items()}
-    for key in ("kind", "action"):
-        if isinstance(content.get(key), str):
+        Raises:
+            KeyError: a key is missing.
+        """
+        content = {_OLD_KEYS.get(key, key): value for key, value in content.items()}
+        for key in ("kind", "action"):
             content[key] = _OLD_WORDS.get(content[key], content[key])
-    return content
+        return cls(**{name: content[name] for name in cls.__dataclass_fields__ if name in content})

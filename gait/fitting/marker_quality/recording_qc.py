@@ -99,10 +99,9 @@ class RecordingQc:
         """Return whether there are suspects or, in a fit without them, large residuals (T, M)."""
         return bool(self.suspects) or bool((np.nan_to_num(residual_m) > SUSPICIOUS_M).any())
 
-    def classify_suspects(self, fitted_body: FittedBody, layout: MarkerLayout) -> RecordingQc:
+    def classify_suspects(self, fitted_body: FittedBody) -> RecordingQc:
         """Return the state after classifying all suspects, outliers and earlier detections by a fitted body."""
-        trial, rate_hz = fitted_body.trial, self.recording.rate_hz
-        columns = [self.recording.labels.index(label) for label in trial.labels]
+        trial, rate_hz, columns = fitted_body.trial, self.recording.rate_hz, fitted_body.trial.columns
         observed, visible = self.recording.positions_m[:, columns], self.recording.visible[:, columns]
         candidates = self.suspects | {
             label for d in self.detections for label in (d.marker, d.other) if label is not None
@@ -112,12 +111,11 @@ class RecordingQc:
         predicted = fitted_body.predict(observed, visible & ~suspects, np.arange(self.recording.num_frames))
         visible = visible & fitted_body.is_predictable(visible & ~suspects)
         deviation = predicted.deviation(np.where(visible[..., None], observed, np.nan))
-        kinds = dict(zip(layout.labels, layout.kinds, strict=True))
         offset = np.zeros((len(columns), 3))
         displacements: dict[int, MarkerDisplacement] = {}
         for m in np.flatnonzero(visible.any(axis=0)).tolist():
             if suspects[m]:
-                sigma = OFFSET_SIGMA_M[kinds[trial.labels[m]]]
+                sigma = OFFSET_SIGMA_M[trial.layout.kinds[m]]
                 displacements[m] = find_displacements(
                     deviation[:, m], self.discontinuous[:, columns[m]], rate_hz, sigma, -trial.offset_m[m]
                 )
@@ -164,7 +162,6 @@ class RecordingQc:
                 last_frame=end,
                 mean_error_mm=round(distance * 1e3, 1),
                 action="corrected" if other is not None and repair else "excluded",
-                hint="--repair corrects it" if other is not None and not repair else "",
             )
             for marker, other, begin, end, kind, distance in (*whole_trial, *intervals)
         )

@@ -11,13 +11,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gait.body.body import Body
-from gait.body.marker_layout import MarkerLayout
-from gait.capture.recording import Recording
 from gait.fitting.calibration import betas_for_size
 from gait.fitting.marker_kinematics import SubjectModel, compute_marker_kinematics
+from gait.fitting.marker_quality.leave_out_prediction import FittedBody
 from gait.fitting.objective_terms import JointPrior
-from gait.fitting.reduced_body import reduce_body
 from gait.fitting.residual_scales import ResidualScales
 from gait.fitting.rigid_initialization import align_rigidly
 from gait.fitting.solver.batched_normal_equations import BatchedNormalEquations
@@ -38,10 +35,9 @@ MAX_RESIDUAL_M = 0.020
 """A marker with a larger residual in half of the frames may have a swapped label."""
 
 
-def swap_suspected(trial: TrialFit, layout: MarkerLayout) -> bool:
+def swap_suspected(trial: TrialFit) -> bool:
     """Return whether some marker of a fit has a large offset, or large residuals in half of the frames."""
-    kinds = dict(zip(layout.labels, layout.kinds, strict=True))
-    limit = np.array([MAX_OFFSET_M[kinds[label]] for label in trial.labels])
+    limit = np.array([MAX_OFFSET_M[kind] for kind in trial.layout.kinds])
     if (np.linalg.norm(trial.offset_m, axis=1) > limit).any():
         return True
     visible = np.isfinite(trial.residual_m)
@@ -54,24 +50,21 @@ def swap_suspected(trial: TrialFit, layout: MarkerLayout) -> bool:
     )
 
 
-def find_swapped_labels(
-    recording: Recording, body: Body, layout: MarkerLayout, prior: JointPrior, scales: ResidualScales
-) -> list[tuple[str, str, float]]:
-    """Find pairs of labels that are swapped in a whole trial, each with the mean decrease of the distance in metres."""
-    layout = layout.select([label for label in layout.labels if label in recording.labels])
+def find_swapped_labels(fitted_body: FittedBody) -> list[tuple[str, str, float]]:
+    """Find pairs of labels that are swapped in a whole trial, each with the mean decrease of the distance in metres.
+
+    Only the recording, the priors and the markers' positions in the layout are used, not the fitted shape and offsets.
+    """
+    reduced_body, prior, scales = fitted_body.reduced_body, fitted_body.prior, fitted_body.scales
+    labels = reduced_body.labels
     pairs: list[tuple[str, str, float]] = []
     with torch.inference_mode():
-        reduced_body = reduce_body(body, layout)
-        observation = observed_markers(recording, layout, reduced_body.marker_template)
+        observation = observed_markers(fitted_body.trial.recording, labels, reduced_body.marker_template)
         (rows,) = select_calibration_frames([observation.visible.cpu().numpy()], NUM_FRAMES)
         frames = observation[
             torch.as_tensor(rows[np.linspace(0, len(rows) - 1, min(NUM_FRAMES, len(rows))).astype(int)])
         ]
-        subject = SubjectModel(
-            reduced_body,
-            reduced_body.marker_template.new_zeros(reduced_body.num_betas),
-            reduced_body.marker_template.new_zeros(reduced_body.num_markers, 3),
-        )
+        subject = SubjectModel.mean(reduced_body)
         _, size, determined = align_rigidly(subject, prior.mean, frames)
         if not bool(determined.any()):
             return []
@@ -79,7 +72,7 @@ def find_swapped_labels(
             reduced_body, betas_for_size(reduced_body, float(size[determined].median())), subject.offset
         )
         cost, virtual = _fit_poses(subject, frames, prior, scales)
-        for _ in range(len(layout.labels) // 2):
+        for _ in range(len(labels) // 2):
             pair, gain = _best_swap(frames, virtual)
             if pair is None:
                 break
@@ -87,7 +80,7 @@ def find_swapped_labels(
             new_cost, new_virtual = _fit_poses(subject, swapped, prior, scales)
             if new_cost > (1 - MIN_COST_REDUCTION) * cost:
                 break
-            pairs.append((layout.labels[pair[0]], layout.labels[pair[1]], gain / 2))
+            pairs.append((labels[pair[0]], labels[pair[1]], gain / 2))
             frames, cost, virtual = swapped, new_cost, new_virtual
     return pairs
 

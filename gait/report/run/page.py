@@ -105,7 +105,7 @@ def _fits(fits: CohortFitSummary | None) -> dict[str, Any]:
     shown = sorted(subjects, key=lambda name: -np.nan_to_num(mean_residual_mm(subjects[name]), nan=-1.0))
     return {
         "marker_errors": [
-            f"{trial.name}: {error['message']}" for trial in fits.trials for error in trial.report.marker_errors
+            f"{trial.name}: {error.message}" for trial in fits.trials for error in trial.report.marker_errors
         ],
         "fit_rows": [
             {

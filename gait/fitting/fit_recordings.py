@@ -1,78 +1,53 @@
-"""Fit the trials of a subject with marker quality control: errors are found, classified, and excluded or corrected."""
+"""Fit the recordings of a subject without their marker errors, which are found, and excluded or corrected."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import lru_cache
 
 from gait.body.body import Body
-from gait.body.constraints_file import AngleBounds
 from gait.body.marker_layout import MarkerLayout
-from gait.body.pose_prior import PosePrior, default_pose_prior
-from gait.body.vposer import VPoser
+from gait.body.marker_placement import place_markers
 from gait.capture.recording import Recording
-from gait.errors import GaitError
 from gait.fitting.marker_quality.leave_out_prediction import FittedBody
 from gait.fitting.marker_quality.left_right_swap import correct_left_right, detect_left_right_swap
 from gait.fitting.marker_quality.marker_error import MarkerError, MarkerErrorAction
 from gait.fitting.marker_quality.recording_qc import RecordingQc
 from gait.fitting.marker_quality.swapped_labels import find_swapped_labels, swap_suspected
-from gait.fitting.residual_scales import ResidualScales
-from gait.fitting.subject_fit import InsufficientMarkersError, SubjectFit, TrialFit, fit_recordings
+from gait.fitting.subject_fit import FitOptions, SubjectFit, UnusableRecordingError, fit_shape_and_poses
 
 MAX_ROUNDS = 4
 """Maximum number of rounds; one error can hide another."""
 
 
-@dataclass(frozen=True)
-class CheckedSubjectFit:
-    """The fit of a subject and the marker errors of the recordings."""
-
-    fit: SubjectFit
-    marker_errors: tuple[tuple[MarkerError, ...], ...]  # of each trial, in the order of the fit
-
-    def marker_errors_of(self, trial: TrialFit) -> tuple[MarkerError, ...]:
-        """Return the marker errors of one trial of the fit."""
-        return next(errors for other, errors in zip(self.fit.trials, self.marker_errors, strict=True) if other is trial)
-
-
-class UnusableRecordingError(GaitError):
-    """A recording is unusable as a whole; the subject's other trials can be fitted without it."""
-
-    def __init__(self, recording: Recording, error: MarkerError):
-        super().__init__(f"{recording.path}: {error.message}.")
-        self.recording = recording
-
-
-def fit_with_qc(
+def fit_recordings(
     recordings: Sequence[Recording],
     body: Body,
-    layout: MarkerLayout,
+    layout: MarkerLayout | None = None,
     *,
     repair: bool = False,
-    scales: ResidualScales | None = None,
-    prior: PosePrior | None = None,
-    bounds: AngleBounds | None = None,
-    vposer: VPoser | None = None,
-) -> CheckedSubjectFit:
-    """Fit the recordings of a subject like ``fit_recordings``, without marker errors.
+    options: FitOptions | None = None,
+) -> SubjectFit:
+    """Fit one body shape and a pose per frame to the recordings of one subject, without errors in the marker data.
 
     Args:
-        recordings: recordings of one subject, as they were read.
+        recordings: recordings of the same subject, as they were read: metres, y up.
         body: the body model.
-        layout: markers on the body.
+        layout: markers on the body; by default the markers of all marker sets, placed on this body.
         repair: correct swapped labels and mirrored recordings instead of excluding them.
-        scales: expected size of the residuals.
-        prior: pose prior and range of motion; ``default_pose_prior`` by default.
-        bounds: limits of single pose parameters, instead of those of the prior.
-        vposer: learned pose prior.
+        options: priors and expected size of the residuals.
+
+    Returns:
+        The fit, in which ``trials[k]`` has the ``pose_sequences``, joints, residuals and marker errors of a recording.
 
     Raises:
-        UnusableRecordingError: left and right of a recording are swapped, and ``repair`` is not set.
-        GaitError: as in ``fit_recordings``.
+        UnusableRecordingError: a recording shares too few markers with the layout or has too few visible ones, or its
+            left and right are swapped and ``repair`` is not set.
+        GaitError: the markers do not determine a body.
     """
-    scales = scales or ResidualScales()
-    prior = prior or default_pose_prior()
+    layout = layout or default_layout(body)
+    options = options or FitOptions()
     corrected = [_correct_whole_recording(recording, repair) for recording in recordings]
     checks = [RecordingQc.from_recording(recording, layout) for recording, _ in corrected]
 
@@ -81,11 +56,11 @@ def fit_with_qc(
     def fit(used: list[Recording]) -> SubjectFit:
         while True:
             try:
-                return fit_recordings(used, body, layout, scales=scales, prior=prior, bounds=bounds, vposer=vposer)
-            except InsufficientMarkersError as error:
+                return fit_shape_and_poses(used, body, layout, options)
+            except UnusableRecordingError as error:
                 r = next(r for r, recording in enumerate(used) if recording is error.recording)
                 if used[r] is checks[r].recording:
-                    raise InsufficientMarkersError(recordings[r]) from error
+                    raise UnusableRecordingError(recordings[r], error.reason) from error
                 unfiltered.add(r)
                 used[r] = checks[r].recording
 
@@ -96,20 +71,17 @@ def fit_with_qc(
     subject_fit = fit(used)
     for _ in range(MAX_ROUNDS):
         swap_found = False
-        fitted_layout = subject_fit.layout
-        suspected = [swap_suspected(trial, fitted_layout) for trial in subject_fit.trials]
+        suspected = [swap_suspected(trial) for trial in subject_fit.trials]
         for r in sorted(range(len(checks)), key=lambda r: not suspected[r]):
             trial = subject_fit.trials[r]  # if one trial has swapped labels, another one may have them too
             if not checks[r].swaps_checked and (suspected[r] or swap_found):
-                joint_prior = FittedBody.from_fit(trial, body, fitted_layout, scales, prior, bounds).prior
-                pairs = find_swapped_labels(used[r], body, fitted_layout, joint_prior, scales)
+                pairs = find_swapped_labels(FittedBody.from_fit(trial, options))
                 checks[r] = checks[r].with_swapped_labels(pairs)
                 swap_found |= bool(pairs)
         if not swap_found:
             for r, trial in enumerate(subject_fit.trials):
                 if checks[r].is_suspicious(trial.residual_m):
-                    fitted_body = FittedBody.from_fit(trial, body, fitted_layout, scales, prior, bounds)
-                    checks[r] = checks[r].classify_suspects(fitted_body, fitted_layout)
+                    checks[r] = checks[r].classify_suspects(FittedBody.from_fit(trial, options))
         wanted = [
             check.recording if r in unfiltered else check.without_suspects(repair) for r, check in enumerate(checks)
         ]
@@ -117,13 +89,19 @@ def fit_with_qc(
             break
         used = wanted
         subject_fit = fit(used)
-    marker_errors = []
-    for r, ((_, errors), check) in enumerate(zip(corrected, checks, strict=True)):
+    trials = []
+    for r, ((_, errors), check, trial) in enumerate(zip(corrected, checks, subject_fit.trials, strict=True)):
         found = check.marker_errors(repair)
         if r in unfiltered:
             found = tuple(_downgrade_to_reported(error, recordings[r]) for error in found)
-        marker_errors.append((*errors, *found))
-    return CheckedSubjectFit(subject_fit, tuple(marker_errors))
+        trials.append(replace(trial, marker_errors=(*errors, *found)))
+    return replace(subject_fit, trials=tuple(trials))
+
+
+@lru_cache(maxsize=2)
+def default_layout(body: Body) -> MarkerLayout:
+    """Return the markers of all marker sets, placed on a body."""
+    return place_markers(body)
 
 
 def _downgrade_to_reported(error: MarkerError, recording: Recording) -> MarkerError:
@@ -133,7 +111,7 @@ def _downgrade_to_reported(error: MarkerError, recording: Recording) -> MarkerEr
     """
     whole_trial = error.num_frames == recording.num_frames
     action: MarkerErrorAction = "corrected" if error.kind == "label_swap" and whole_trial else "reported"
-    return replace(error, action=action, hint="too little data would remain without it")
+    return replace(error, action=action, too_little_data=True)
 
 
 def _correct_whole_recording(recording: Recording, repair: bool) -> tuple[Recording, tuple[MarkerError, ...]]:
@@ -153,14 +131,12 @@ def _correct_whole_recording(recording: Recording, repair: bool) -> tuple[Record
     )
     errors = []
     if recording.stated_unit:
-        hint = f"the file states {recording.stated_unit}, the size of the body requires {recording.source_unit}"
-        errors.append(replace(whole, hint=hint))
+        errors.append(replace(whole, stated_unit=recording.stated_unit, body_unit=recording.source_unit))
     kind = detect_left_right_swap(recording)
     if kind is not None:
         error = replace(whole, kind=kind)
         if not repair:
-            hint = "left and right are swapped; --repair corrects it"
-            raise UnusableRecordingError(recording, replace(error, action="excluded", hint=hint))
+            raise UnusableRecordingError(recording, replace(error, action="excluded").message)
         errors.append(error)
         recording = correct_left_right(recording, kind)
     return recording, tuple(errors)

@@ -1,0 +1,152 @@
+"""Save the fit of one trial: poses, report, residuals and figure, in a folder that is written atomically."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from gait.cohort.cohort_file import Subject
+from gait.cohort.fit_settings import FitSettings, PoseFormat
+from gait.cohort.trial_folder import TrialOutcome
+from gait.files.atomic_write import atomic_directory
+from gait.files.package_versions import package_versions
+from gait.fitting.fit_report import FitReport, build_fit_report, format_frame_runs
+from gait.fitting.residual_scales import ResidualScales
+from gait.fitting.subject_fit import SubjectFit, TrialFit
+from gait.motion.pose_files import write_json_frames, write_npz
+from gait.motion.trial_paths import FIT_FIGURE_FILE, REPORT_FILE, RESIDUALS_FILE, SEGMENT_PREFIX
+from gait.report.fit_figure import draw_fit_figure
+from gait.viewing.offscreen_renderer import RenderingUnavailableError
+from gait.viewing.png import png_bytes
+
+
+def save_trial(
+    folder: Path,
+    fit: SubjectFit,
+    trial: TrialFit,
+    subject: Subject,
+    settings: FitSettings,
+    notes: tuple[str, ...],
+    inputs: dict[str, Any],
+) -> TrialOutcome:
+    """Save one trial of a subject's fit; an error leaves an existing folder unchanged.
+
+    Args:
+        folder: is created or replaced.
+        fit: the fit of the subject.
+        trial: one of its trials.
+        subject: its entry in the cohort file.
+        settings: of the run.
+        notes: for the report.
+        inputs: what the fit was made from, for the report.
+
+    Raises:
+        GaitError: the disk is full or not writable.
+    """
+    report, name = build_fit_report(fit, trial), trial.recording.path.stem
+    provenance = {
+        "subject": subject.name,
+        "trial": name,
+        "inputs": inputs,
+        "recording_sha256": inputs["recordings"].get(trial.recording.path.name),
+        "rate_hz": trial.recording.rate_hz,
+        "notes": [*trial.recording.notes, *notes, *_shape_notes(fit)],
+        "same_shape_as": [other.recording.path.stem for other in fit.trials_with_shape_of(trial)],
+        "layout": fit.layout.source,
+        "model_file": trial.body.name,
+        "model_sha256": trial.body.sha256,
+        "weights": asdict(ResidualScales()),
+        "marker_layout_file": None if subject.marker_layout_file is None else str(subject.marker_layout_file),
+        "randomness": "none: the same inputs give the same poses on the same device",
+        "arguments": {each.name: str(getattr(settings, each.name)) for each in fields(settings)},
+        "versions": package_versions("torch", "numpy", "scipy", "ezc3d"),
+    }
+    figure, warning = None, ""
+    if settings.figures:
+        try:
+            figure = _draw_figure(f"{subject.name} / {name}", report, trial)
+        except RenderingUnavailableError as error:
+            warning = str(error)
+    with atomic_directory(folder) as partial:
+        partial.mkdir(parents=True)
+        _write_poses(partial, trial, settings.pose_format)
+        content = json.dumps({**report.as_dict(), **provenance}, indent=1, allow_nan=False)
+        (partial / REPORT_FILE).write_text(content + "\n", encoding="utf-8")
+        _write_residuals(partial, trial)
+        if figure is not None:
+            (partial / FIT_FIGURE_FILE).write_bytes(figure)
+    return TrialOutcome(subject.name, name, "fitted", warning, report)
+
+
+def _shape_notes(fit: SubjectFit) -> tuple[str, ...]:
+    if len(fit.shape_groups) == 1:
+        return ()
+    return (
+        "The trials of this subject differ in body size and were fitted in "
+        f"{len(fit.shape_groups)} groups, each with its own shape.",
+    )
+
+
+def _write_poses(folder: Path, trial: TrialFit, pose_format: PoseFormat) -> None:
+    sequences = trial.pose_sequences
+    for number, sequence in enumerate(sequences, start=1):
+        segment = folder if len(sequences) == 1 else folder / f"{SEGMENT_PREFIX}{number}"
+        segment.mkdir(exist_ok=True)
+        write_npz(segment, sequence)
+        if pose_format == "json":
+            write_json_frames(segment, sequence)
+
+
+def _write_residuals(folder: Path, trial: TrialFit) -> None:
+    """Write ``labels`` (M,), ``residual_mm`` (T, M; NaN if not visible), ``observed_m`` and ``virtual_m`` (T, M, 3)."""
+    np.savez_compressed(
+        folder / RESIDUALS_FILE,
+        labels=np.array(trial.labels),
+        residual_mm=(trial.residual_m * 1e3).astype(np.float32),
+        observed_m=trial.observed_m.astype(np.float32),
+        virtual_m=trial.virtual_m.astype(np.float32),
+    )
+
+
+def _gap_summary(report: FitReport) -> tuple[str, ...]:
+    """Return one line about segments and filled gaps, or nothing if there are none."""
+    texts = []
+    if len(report.segments) > 1 or report.excluded_frames:
+        count = len(report.segments)
+        texts.append(f"{count} segment{'s' * (count > 1)}: frames {format_frame_runs(report.segments)}")
+    if report.gap_filled_frames:
+        texts.append(f"gaps filled: frames {format_frame_runs(report.gap_filled_frames)}")
+    return ("; ".join(texts),) if texts else ()
+
+
+def _draw_figure(title: str, report: FitReport, trial: TrialFit) -> bytes:
+    """Return the fit figure as PNG: residuals per marker and frame, and the body in three frames."""
+    body, fitted = trial.body, np.flatnonzero(np.isfinite(trial.residual_m).any(axis=1))
+    frames = fitted[np.unique(np.linspace(0, len(fitted) - 1, 5).round().astype(int)[1:-1])]
+    inputs = (trial.poses[frames], trial.betas, trial.translation_m[frames])
+    with torch.inference_mode():
+        posed = body(*(torch.as_tensor(values, dtype=body.dtype, device=body.device) for values in inputs))
+    residual_mm = report.residual_mm
+    figure = draw_fit_figure(
+        residual_mm=trial.residual_m * 1e3,
+        labels=trial.labels,
+        rate_hz=trial.recording.rate_hz,
+        frames=frames.tolist(),
+        vertices_m=posed.vertices.cpu().numpy(),
+        faces=body.faces.cpu().numpy(),
+        observed_m=trial.observed_m[frames],
+        virtual_m=trial.virtual_m[frames],
+        title_lines=(
+            title,
+            f"mean residual {residual_mm['mean']:.1f} mm, worst frame {residual_mm['max_frame_mean']:.1f} mm, "
+            f"worst markers {', '.join(report.worst_markers[:3])}; stature {report.stature_m:.2f} m",
+            *_gap_summary(report),
+        ),
+        first_frame=trial.recording.first_frame,
+    )
+    return png_bytes(figure)
