@@ -8,15 +8,13 @@ Exit code 0: all trials are fitted; 1: some failed, the others are saved; 2: not
 
 from __future__ import annotations
 
-import argparse
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 from tqdm import tqdm
 
+from gait.cli.arguments import ArgumentError, argument, parse, whole_number
 from gait.cli.exit_codes import EXIT_INTERRUPTED, print_err, run_main
 from gait.cohort.cohort_file import read_cohort
 from gait.cohort.fit_settings import FitSettings, check_settings
@@ -26,79 +24,44 @@ from gait.cohort.trial_folder import TrialOutcome
 from gait.errors import GaitError
 from gait.parallel.dask_executor import DaskExecutor
 from gait.parallel.process_pool import ProcessPool, allocate_cores
-from gait.parallel.task_queue import Executor
 
 
 @dataclass(frozen=True)
-class Arguments:
-    """Arguments of the command line."""
+class Arguments(FitSettings):
+    """Arguments of the command line: the settings of the fit, which cohort, and where it runs."""
 
-    cohort: Path
-    settings: FitSettings
-    workers: int | None = None  # None: as many as cores, memory and subjects allow
-    scheduler: str | None = None  # address of a Dask cluster, instead of local processes
-
-
-def parse_arguments(words: list[str] | None = None) -> Arguments:
-    """Read the command line; argparse ends the program with exit code 2 if it is wrong."""
-    parser = argparse.ArgumentParser(
-        description=__doc__.split("\n\n")[1], epilog="example: " + __doc__.split("\n")[0], allow_abbrev=False
-    )
-    parser.add_argument("--cohort", type=Path, default=Path("example_cohort.json"), help="cohort file")
-    parser.add_argument(
-        "--model_folder", type=Path, default=Path("data"), help="has the folders SUPR, smplx, smplh and VPoser"
-    )
-    parser.add_argument("--save_folder", type=Path, default=Path("out"), help="folder for the results")
-    parser.add_argument("--device", default="cpu", help="cpu (default), cuda or cuda:N")
-    parser.add_argument("--overwrite", action="store_true", help="fit finished trials again")
-    parser.add_argument(
-        "--pose_format", choices=("npz", "json"), default="npz", help="json: also one pose_00000.json per frame"
-    )
-    parser.add_argument("--no_pictures", action="store_true", help="do not draw figures")
-    parser.add_argument("--repair", action="store_true", help="correct swapped labels and mirrored recordings")
-    parser.add_argument(
-        "--workers",
-        type=_count,
+    cohort: Path = argument(Path("example_cohort.json"), "cohort file")
+    workers: int | None = argument(
+        None,
+        "number of subjects fitted in parallel, one process each (default: by the number of cores)",
+        type=whole_number,
         metavar="N",
-        help="number of subjects fitted in parallel, one process each (default: by the number of cores)",
     )
-    parser.add_argument("--scheduler", metavar="ADDRESS", help="fit on a Dask cluster, e.g. tcp://10.0.0.5:8786")
-    given = parser.parse_args(words)
-    if given.scheduler is not None and given.workers is not None:
-        parser.error("--workers is for local processes; with --scheduler the cluster has its own workers")
-    if str(given.save_folder) == ".":
-        parser.error("--save_folder is empty; name a folder for the results")
-    settings = FitSettings(
-        model_folder=given.model_folder,
-        save_folder=given.save_folder,
-        device=given.device,
-        overwrite=given.overwrite,
-        pose_format=given.pose_format,
-        figures=not given.no_pictures,
-        repair=given.repair,
-    )
-    return Arguments(given.cohort, settings, given.workers, given.scheduler)
+    scheduler: str | None = argument(None, "fit on a Dask cluster, e.g. tcp://10.0.0.5:8786", metavar="ADDRESS")
+
+    def __post_init__(self) -> None:
+        if self.scheduler is not None and self.workers is not None:
+            raise ArgumentError("--workers is for local processes; with --scheduler the cluster has its own workers")
+
+    @property
+    def settings(self) -> FitSettings:
+        """What a task is sent: without the class of this script, which its process does not know."""
+        return FitSettings(**{each.name: getattr(self, each.name) for each in fields(FitSettings)})
 
 
-def _count(word: str) -> int:
-    if not word.isdecimal() or int(word) < 1:
-        raise argparse.ArgumentTypeError(f"must be an integer from 1, not {word!r}")
-    return int(word)
-
-
-def main(arguments: Arguments) -> int:
+def main(args: Arguments) -> int:
     """Fit the cohort and return the exit code."""
-    subjects = read_cohort(arguments.cohort)
-    check_settings(subjects, arguments.settings)
+    subjects, settings = read_cohort(args.cohort), args.settings
+    check_settings(subjects, settings)
     trials = [(subject.name, trial.stem) for subject in subjects for trial in subject.trials]
     outcomes: dict[tuple[str, str], TrialOutcome] = {}
     try:
         with (
-            _executor(arguments, len(subjects)) as executor,
+            _executor(args, len(subjects)) as executor,
             tqdm(total=len(trials), unit="trial", disable=None) as bar,
         ):
             log = bar.write if not bar.disable else print_err
-            for outcome in run_cohort(subjects, arguments.settings, executor, log):
+            for outcome in run_cohort(subjects, settings, executor, log):
                 outcomes[outcome.subject, outcome.trial] = outcome
                 bar.set_description(f"{outcome.subject}/{outcome.trial}")
                 bar.update()
@@ -113,21 +76,15 @@ def main(arguments: Arguments) -> int:
         finished = sum(outcome.state != "failed" for outcome in outcomes.values())
         print_err(f"Stopped: {finished} of {len(trials)} trials are finished; run the same command again to continue.")
         return EXIT_INTERRUPTED
-    print("\n".join(format_summary([outcomes[trial] for trial in trials], arguments.settings.save_folder)))
+    print("\n".join(format_summary([outcomes[trial] for trial in trials], settings.save_folder)))
     return 1 if any(outcome.state == "failed" for outcome in outcomes.values()) else 0
 
 
-@contextmanager
-def _executor(arguments: Arguments, num_subjects: int) -> Iterator[Executor]:
-    """Start the executor: a Dask cluster or local processes."""
-    settings = arguments.settings
-    if arguments.scheduler is not None:
-        with DaskExecutor(settings.save_folder, arguments.scheduler, print_err) as cluster:
-            yield cluster
-    else:
-        with ProcessPool(allocate_cores(num_subjects, arguments.workers, settings.device), FIT_MODULE) as pool:
-            yield pool
+def _executor(args: Arguments, num_subjects: int) -> DaskExecutor | ProcessPool:
+    if args.scheduler is not None:
+        return DaskExecutor(args.save_folder, args.scheduler, print_err)
+    return ProcessPool(allocate_cores(num_subjects, args.workers, args.device), FIT_MODULE)
 
 
 if __name__ == "__main__":
-    sys.exit(run_main(lambda: main(parse_arguments()), "Stopped before the first fit."))
+    sys.exit(run_main(lambda: main(parse(Arguments, __doc__)), "Stopped before the first fit."))

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from gait.cli.arguments import argument, result_folder
 from gait.cohort.cohort_file import Subject
 from gait.errors import GaitError
 from gait.motion.trial_paths import HEALTHY, SICK
@@ -26,13 +27,15 @@ _MODEL_SUFFIXES = (".npy", ".npz", ".pkl")
 class FitSettings:
     """Input and output folders of a cohort fit, and how it is done."""
 
-    model_folder: Path  # has SUPR/ and optionally smplx/, smplh/, smpl/ and VPoser/
-    save_folder: Path
-    device: str = "cpu"
-    overwrite: bool = False
-    pose_format: PoseFormat = "npz"
-    figures: bool = True
-    repair: bool = False  # correct swapped labels and mirrored recordings instead of excluding them
+    model_folder: Path = argument(
+        Path("data"), "has the folders SUPR, smplx, smplh and VPoser", aliases=["--body_models"]
+    )
+    save_folder: Path = argument(Path("out"), "folder for the results", type=result_folder)
+    device: str = argument("cpu", "cpu (default), cuda or cuda:N")
+    overwrite: bool = argument(False, "fit finished trials again")
+    pose_format: PoseFormat = argument("npz", "json: also one pose_00000.json per frame", choices=("npz", "json"))
+    figures: bool = argument(True, "do not draw figures", flag="--no_pictures", aliases=["--no_figures"])
+    repair: bool = argument(False, "correct swapped labels and mirrored recordings", aliases=["--correct_labels"])
 
     def expected_model_path(self, name: str) -> Path:
         """Return the path of the body model ``name``; if there is none, the path where it is expected."""

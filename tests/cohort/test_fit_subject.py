@@ -295,7 +295,7 @@ def test_mirrored_recording_fails_without_repair(workspace, subject, settings):
     assert "mirrored.trc: mirrored data, frames 1 to" in bad.message
     assert "--repair" in bad.message
     good, bad = fitted(subject, replace(settings, repair=True))
-    assert [error["kind"] for error in bad.report.marker_errors] == ["mirrored"]
+    assert [error.kind for error in bad.report.marker_errors] == ["mirrored"]
     _, bad = fit_cohort([subject], settings)
     assert "still has the results of an earlier run" in bad.message
 
