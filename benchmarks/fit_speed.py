@@ -186,7 +186,7 @@ def measure_fit_memory_mb(args: Arguments) -> float:
     torch.set_num_threads(args.threads)
     body = load_body(args.model)
     trial = extend_recording(read_adult_trial(args.captures, body), args.memory_frames)
-    fit_recordings([trial], body, plug_in_gait_layout(body))
+    fit_shape_and_poses([trial], body, plug_in_gait_layout(body))
     return peak_memory_mb()
 
 
