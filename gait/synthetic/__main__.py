@@ -1,37 +1,47 @@
-"""``python -m gait.synthetic --cohort example_cohort.json`` writes the recordings listed in a cohort file."""
+"""python -m gait.synthetic --cohort example_cohort.json
+
+Write the recordings listed in a cohort file of synthetic subjects.
+"""
 
 from __future__ import annotations
 
-import argparse
 import sys
 import time
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
 from gait.body.model_file import load_body
-from gait.errors import GaitError
+from gait.cli.arguments import argument, parse
+from gait.cli.exit_codes import run_main
 from gait.synthetic.cohort import MODEL_FILE, write_recordings
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Return exit code 0, or 2 after a one-line error message."""
-    parser = argparse.ArgumentParser(prog="python -m gait.synthetic", description="Write synthetic recordings.")
-    parser.add_argument("--cohort", type=Path, required=True, help="cohort file of synthetic subjects")
-    parser.add_argument("--model_folder", type=Path, default=Path("data"), help="folder with SUPR/" + MODEL_FILE)
-    parser.add_argument("--seed", type=int, default=0, help="another seed gives other subjects of the same names")
-    parser.add_argument("--overwrite", action="store_true", help="rewrite recordings that exist already")
-    options = parser.parse_args(arguments)
-    start = time.perf_counter()
-    torch.set_num_threads(1)  # the arrays are small: more threads only wait for each other
-    try:
-        body = load_body(options.model_folder / "SUPR" / MODEL_FILE)
-        written = list(write_recordings(options.cohort, body=body, seed=options.seed, overwrite=options.overwrite))
-    except GaitError as error:
-        print(error, file=sys.stderr)
-        return 2
-    print(f"{len(written)} recordings written in {time.perf_counter() - start:.1f} s.")
-    return 0
+@dataclass(frozen=True, kw_only=True)
+class Arguments:
+    """Flags of the command."""
+
+    cohort: Path = argument(help="cohort file of synthetic subjects")
+    model_folder: Path = argument(Path("data"), "folder with SUPR/" + MODEL_FILE)
+    seed: int = argument(0, "another seed gives other subjects of the same names")
+    overwrite: bool = argument(False, "rewrite recordings that exist already")
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Return the exit code."""
+    args = parse(Arguments, __doc__, words, prog="python -m gait.synthetic")
+
+    def write() -> int:
+        start = time.perf_counter()
+        torch.set_num_threads(1)  # the arrays are small: more threads only wait for each other
+        body = load_body(args.model_folder / "SUPR" / MODEL_FILE)
+        written = list(write_recordings(args.cohort, body=body, seed=args.seed, overwrite=args.overwrite))
+        print(f"{len(written)} recordings written in {time.perf_counter() - start:.1f} s.")
+        return 0
+
+    return run_main(write, "interrupted; the recordings written so far are complete")
 
 
 if __name__ == "__main__":

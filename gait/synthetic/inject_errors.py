@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from gait.capture.marker_names import contralateral_marker
 from gait.capture.read_recording import read_recording
 from gait.capture.recording import Recording
+from gait.synthetic.recording_files import write_trc
 
 Vector = NDArray[np.float64]
 
@@ -174,29 +175,6 @@ def _mismatch_unit(recording: Recording, path: Path, random: np.random.Generator
     while actual == stated:
         actual = random.choice(list(per_metre))
     write_trc(path, recording, np.full(3, per_metre[str(actual)]), str(stated))
-
-
-def write_trc(path: Path, recording: Recording, scale: Vector, unit: str) -> None:
-    """Write a recording as TRC, z up.
-
-    Args:
-        path: the file.
-        recording: metres, y up.
-        scale: (3,) values per metre, axis by axis.
-        unit: the unit that the file states, which need not match ``scale``.
-    """
-    points = recording.positions_m[..., [2, 0, 1]] * scale
-    T, M = points.shape[:2]
-    rate = f"{recording.rate_hz:.6g}"
-    names = ("DataRate", "CameraRate", "NumFrames", "NumMarkers", "Units", "OrigDataRate", "OrigDataStartFrame")
-    values = [rate, rate, str(T), str(M), unit, rate, str(recording.first_frame)]
-    lines = [f"PathFileType\t4\t(X/Y/Z)\t{path.name}", "\t".join(names), "\t".join(values)]
-    lines.append("Frame#\tTime\t" + "\t\t\t".join(recording.labels))
-    lines.append("\t\t" + "\t".join(f"{axis}{m + 1}" for m in range(M) for axis in "XYZ"))
-    for t, frame in enumerate(points.reshape(T, -1)):
-        numbers = ["" if np.isnan(x) else f"{x:.7g}" for x in frame]
-        lines.append("\t".join([str(recording.first_frame + t), f"{t / recording.rate_hz:.5f}", *numbers]))
-    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 INJECTORS: dict[str, Callable[[Recording, list[int], np.random.Generator], tuple[list[int], Vector]]] = {

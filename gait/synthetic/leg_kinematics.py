@@ -7,6 +7,7 @@ T-pose that faces +z, y up; a positive rotation about +x flexes the knee and pla
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -26,22 +27,11 @@ MIN_KNEE_FLEXION_RAD = float(np.radians(2.0))
 _SOFT_LIMIT_M = 0.0015
 
 
-def rot_x(radians: ArrayLike) -> Vector:
-    """Rotation matrices (..., 3, 3)."""
-    return _rot(radians, 0)
+def _rot(axis: int, radians: ArrayLike) -> Vector:
+    """Return rotation matrices (..., 3, 3) about one axis.
 
-
-def rot_y(radians: ArrayLike) -> Vector:
-    """Rotation matrices (..., 3, 3)."""
-    return _rot(radians, 1)
-
-
-def rot_z(radians: ArrayLike) -> Vector:
-    """Rotation matrices (..., 3, 3)."""
-    return _rot(radians, 2)
-
-
-def _rot(radians: ArrayLike, axis: int) -> Vector:
+    scipy's rotations pass through quaternions: they differ in the last bits, which would change all synthetic trials.
+    """
     angle = np.asarray(radians, dtype=np.float64)
     c, s = np.cos(angle), np.sin(angle)
     i, j = (axis + 1) % 3, (axis + 2) % 3
@@ -50,6 +40,9 @@ def _rot(radians: ArrayLike, axis: int) -> Vector:
     matrix[..., i, i] = matrix[..., j, j] = c
     matrix[..., i, j], matrix[..., j, i] = -s, s
     return matrix
+
+
+rot_x, rot_y, rot_z = (partial(_rot, axis) for axis in range(3))
 
 
 def rotate(rotation: Vector, vector: Vector) -> Vector:

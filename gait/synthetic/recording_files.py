@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from gait.body.body import Body
 from gait.body.marker_layout import MarkerLayout
 from gait.body.pose_sequence import PoseSequence
-from gait.capture.recording import GaitEvent
+from gait.capture.recording import GaitEvent, Recording
 from gait.errors import GaitError
+from gait.files.atomic_write import atomic_file
 from gait.synthetic.trial import SyntheticTrial
 from gait.synthetic.virtual_markers import PLUG_IN_GAIT_39, MeasurementErrors, SimulatedMarkers, record_markers
 
@@ -61,7 +62,6 @@ def write_recording(
         subject_seed=trial.subject.seed,
         trial_seed=trial.seed,
     )
-    path.parent.mkdir(parents=True, exist_ok=True)
     _write_ground_truth(ground_truth_path(path), trial, markers)
     _write_c3d(path, markers, trial.ground_truth.rate_hz, trial.events, prefix)
     return markers
@@ -95,36 +95,58 @@ def _write_c3d(
         c3d.add_parameter("EVENT", "LABELS", [event.label for event in events])
         c3d.add_parameter("EVENT", "SUBJECTS", [prefix or "Subject" for _ in events])
         c3d.add_parameter("EVENT", "TIMES", np.stack([seconds // 60, seconds % 60]))
-    part = path.with_name(f".{path.stem}.part.c3d")
-    c3d.write(str(part))
-    part.replace(path)
+    with atomic_file(path) as partial:
+        c3d.write(f"{partial}.c3d")  # ezc3d adds the suffix to other names
+        Path(f"{partial}.c3d").replace(partial)
 
 
 def _write_ground_truth(path: Path, trial: SyntheticTrial, markers: SimulatedMarkers) -> None:
     truth, pathology = trial.ground_truth, trial.pathology
-    part = path.with_name(f".{path.stem}.part.npz")
-    np.savez_compressed(
-        part,
-        **{name: getattr(truth, name) for name in _FIELDS},
-        rate_hz=np.float64(truth.rate_hz),
-        model_file=np.str_(truth.model_file),
-        model_sha256=np.str_(truth.model_sha256),
-        gender=np.str_(truth.gender),
-        event_label=np.array([event.label for event in trial.events], dtype=np.str_),
-        event_side=np.array([event.side for event in trial.events], dtype=np.str_),
-        event_time_s=np.array([event.time_s for event in trial.events], dtype=np.float64),
-        pathology=np.str_(pathology.name if pathology else ""),
-        pathology_side=np.str_(pathology.side if pathology else ""),
-        severity=np.float64(pathology.severity if pathology else 0.0),
-        affected_joints=np.array(pathology.affected_joints if pathology else (), dtype=np.int64),
-        downstream_joints=np.array(pathology.downstream_joints if pathology else (), dtype=np.int64),
-        marker_labels=np.array(markers.labels, dtype=np.str_),
-        marker_offsets_m=markers.offsets_m,
-        marker_segments=markers.segments,
-        subject_seed=np.int64(trial.subject.seed),
-        trial_seed=np.int64(trial.seed),
-    )
-    part.replace(path)
+    with atomic_file(path) as partial, partial.open("wb") as file:
+        np.savez_compressed(
+            file,
+            **{name: getattr(truth, name) for name in _FIELDS},
+            rate_hz=np.float64(truth.rate_hz),
+            model_file=np.str_(truth.model_file),
+            model_sha256=np.str_(truth.model_sha256),
+            gender=np.str_(truth.gender),
+            event_label=np.array([event.label for event in trial.events], dtype=np.str_),
+            event_side=np.array([event.side for event in trial.events], dtype=np.str_),
+            event_time_s=np.array([event.time_s for event in trial.events], dtype=np.float64),
+            pathology=np.str_(pathology.name if pathology else ""),
+            pathology_side=np.str_(pathology.side if pathology else ""),
+            severity=np.float64(pathology.severity if pathology else 0.0),
+            affected_joints=np.array(pathology.affected_joints if pathology else (), dtype=np.int64),
+            downstream_joints=np.array(pathology.downstream_joints if pathology else (), dtype=np.int64),
+            marker_labels=np.array(markers.labels, dtype=np.str_),
+            marker_offsets_m=markers.offsets_m,
+            marker_segments=markers.segments,
+            subject_seed=np.int64(trial.subject.seed),
+            trial_seed=np.int64(trial.seed),
+        )
+
+
+def write_trc(path: Path, recording: Recording, scale: NDArray[np.float64], unit: str) -> None:
+    """Write a recording as TRC, z up.
+
+    Args:
+        path: the file.
+        recording: metres, y up.
+        scale: (3,) values per metre, axis by axis.
+        unit: the unit that the file states, which need not match ``scale``.
+    """
+    points = recording.positions_m[..., [2, 0, 1]] * scale
+    T, M = points.shape[:2]
+    rate = f"{recording.rate_hz:.6g}"
+    names = ("DataRate", "CameraRate", "NumFrames", "NumMarkers", "Units", "OrigDataRate", "OrigDataStartFrame")
+    values = [rate, rate, str(T), str(M), unit, rate, str(recording.first_frame)]
+    lines = [f"PathFileType\t4\t(X/Y/Z)\t{path.name}", "\t".join(names), "\t".join(values)]
+    lines.append("Frame#\tTime\t" + "\t\t\t".join(recording.labels))
+    lines.append("\t\t" + "\t".join(f"{axis}{m + 1}" for m in range(M) for axis in "XYZ"))
+    for t, frame in enumerate(points.reshape(T, -1)):
+        numbers = ["" if np.isnan(x) else f"{x:.7g}" for x in frame]
+        lines.append("\t".join([str(recording.first_frame + t), f"{t / recording.rate_hz:.5f}", *numbers]))
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 def read_ground_truth(path: str | Path) -> PoseSequence:

@@ -49,21 +49,11 @@ class SyntheticTrial:
     events: tuple[GaitEvent, ...]  # "Foot Strike" and "Foot Off" in temporal order, from the first frame
     pattern: GaitPattern  # with the pathology
 
-    def vertices(self, body: Body, frames: slice | NDArray[np.intp] = slice(None)) -> NDArray[np.float32]:
-        """Compute the true vertices (T, V, 3) of these frames, metres."""
-        with torch.inference_mode():
-            out = body(*pose_tensors(self.ground_truth, body, frames))
-        return out.vertices.float().cpu().numpy()
 
-
-def pose_tensors(
-    truth: PoseSequence, body: Body, frames: slice | NDArray[np.intp] = slice(None)
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Return pose, shape and translation of these frames as tensors of the body's device and precision."""
+def pose_tensors(truth: PoseSequence, body: Body) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Return pose, shape and translation as tensors of the body's device and precision."""
     like = body.v_template
-    pose, betas, translation = (
-        torch.as_tensor(a).to(like) for a in (truth.poses[frames], truth.betas, truth.translation_m[frames])
-    )
+    pose, betas, translation = (torch.as_tensor(a).to(like) for a in (truth.poses, truth.betas, truth.translation_m))
     return pose, betas, translation
 
 

@@ -23,7 +23,7 @@ from gait.files import atomic_write
 from gait.motion.pose_files import read_poses
 from gait.motion.trial_paths import read_fit_report
 from gait.synthetic import MeasurementErrors, make_subject, make_trial, read_ground_truth
-from gait.synthetic.inject_errors import write_trc
+from gait.synthetic.recording_files import write_trc
 from gait.viewing.offscreen_renderer import RenderingUnavailableError
 from tests.helpers.fit_cohort import fit_cohort
 from tests.helpers.fitting_cases import OPEN_BODY, constrained_open_body, model_folder, write_c3d

@@ -18,6 +18,8 @@ from gait.synthetic import PATHOLOGY_NAMES, SyntheticTrial, make_pathology, make
 from gait.synthetic.leg_kinematics import LegBones, minimal_rotation, rot_x
 from gait.synthetic.normative_curves import KNEE_FLEXION
 from gait.synthetic.step_plan import warp_phase
+from gait.synthetic.trial import pose_tensors
+from gait.synthetic.virtual_markers import submesh
 from tests.helpers.paths import OPEN_BODY
 
 MODEL = OPEN_BODY
@@ -38,13 +40,22 @@ def simulate(seed: int, name: str | None = None, side: str | None = None, severi
 
 
 @cache
-def mesh(trial: SyntheticTrial) -> NDArray[np.float32]:
-    return trial.vertices(body())
+def lower_legs() -> torch.Tensor:
+    """Return the vertices below the knees in the rest pose."""
+    return torch.nonzero(body().v_template[:, 1] < body().joint_template[Joint.LEFT_KNEE, 1]).flatten()
 
 
-def foot(trial: SyntheticTrial, side: str) -> NDArray[np.float32]:
+@cache
+def mesh(trial: SyntheticTrial) -> NDArray[np.float64]:
+    """Return the vertices (T, V, 3) below the knees."""
+    part = submesh(body(), lower_legs())
+    with torch.inference_mode():
+        return part(*pose_tensors(trial.ground_truth, part)).vertices.numpy()
+
+
+def foot(trial: SyntheticTrial, side: str) -> NDArray[np.float64]:
     """Return the vertices (T, S, 3) of one foot."""
-    weights = body().weights.numpy()
+    weights = body().weights[lower_legs()].numpy()
     own = [j for j in range(weights.shape[1]) if _within(j, Joint[f"{side.upper()}_ANKLE"])]
     return mesh(trial)[:, weights[:, own].sum(axis=1) > 0.98]
 
