@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from gait.arrays import Vector
 from gait.body.body import Body
 from gait.body.marker_layout import MarkerLayout
 from gait.body.skeleton import NUM_BODY_JOINTS, Joint, joint_indices
@@ -21,8 +22,6 @@ from gait.marker_sets.marker_set import SIDES, MarkerSet, Ray
 
 MARKER_CENTRE_M = 0.009
 """Height of the centre of a 14 mm marker with base plate above the skin, metres."""
-
-Vector = NDArray[np.float64]
 
 
 @dataclass(frozen=True)

@@ -11,14 +11,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
+from gait.arrays import Vector
 from gait.body.skeleton import NUM_BODY_JOINTS
 from gait.kinematics.gait_cycle import PERCENT, GaitCycle, combine_ipsilateral_cycles
 from gait.kinematics.gait_events import SIDES
 from gait.learning.metrics import THRESHOLD
-
-Vector = NDArray[np.float64]
 
 GROUPS = ("healthy", "sick", "correct", "incorrect")
 """Groups of subjects: by label, and by whether the prediction is correct."""

@@ -12,11 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from gait.arrays import Vector
 from gait.body.skeleton import BODY_JOINTS, Joint
 from gait.kinematics.gait_events import SIDES, FrameIndices, GaitEvents, detect_gait_events, find_strides
 from gait.kinematics.joint_angles import JointAngles, compute_joint_angles
-
-Vector = NDArray[np.float64]
 
 PERCENT = np.arange(101)
 """Samples of a cycle, in percent of its duration."""

@@ -20,9 +20,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter1d
 
+from gait.arrays import Vector
 from gait.body.skeleton import Joint
 
-Vector = NDArray[np.float64]
 FrameIndices = NDArray[np.int64]
 
 SIDES = ("left", "right")

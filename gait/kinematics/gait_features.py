@@ -15,14 +15,13 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from gait.arrays import Vector
 from gait.body.skeleton import Joint
+from gait.constants import GRAVITY_M_S2
 from gait.kinematics.gait_events import SIDES, FrameIndices, detect_gait_events, find_strides, progression_directions
 from gait.kinematics.joint_angles import JointAngles, compute_joint_angles
 from gait.motion.dataset import Trial
 
-Vector = NDArray[np.float64]
-
-GRAVITY_M_S2 = 9.81
 _LEGS = ("PELVIS", "SPINE1", "HIP", "KNEE", "ANKLE", "FOOT")
 _UP = np.array([0.0, 1.0, 0.0])
 _FOOT_FLAT_PHASE = (0.15, 0.5)  # fraction of stance during which the foot is flat and the ankle at rest over the floor

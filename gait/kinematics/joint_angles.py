@@ -12,10 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from gait.arrays import Vector
 from gait.body.skeleton import Joint
 from gait.kinematics.gait_events import SIDES, progression_directions
-
-Vector = NDArray[np.float64]
 
 _UP = np.array([0.0, 1.0, 0.0])
 

@@ -24,13 +24,12 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from gait.arrays import Vector
 from gait.errors import GaitError, error_message
 from gait.kinematics.gait_features import FEATURE_NAMES, FEATURES, compute_feature_table
 from gait.learning.predictions import Predictions
 from gait.motion.dataset import Trial
 from gait.motion.windows import WindowDataset
-
-Vector = NDArray[np.float64]
 
 MAX_TRAINING_WINDOWS = 2000
 """Maximum number of windows to which MiniRocket is fitted, evenly from all training subjects."""

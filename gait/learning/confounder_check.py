@@ -21,10 +21,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
+from gait.arrays import Vector
 from gait.learning.metrics import MetricWithInterval, bootstrap_weights, none_if_undefined, with_interval
 from gait.motion.dataset import Trial
-
-Vector = NDArray[np.float64]
 
 SIGNIFICANCE_LEVEL = 0.01
 """Corrected p below which a factor with an AUC of at least ``MIN_AUC`` is a confounder."""

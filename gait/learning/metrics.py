@@ -23,10 +23,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
+from gait.arrays import Vector
 from gait.errors import GaitError
 from gait.learning.predictions import Predictions, SubjectPredictions
-
-Vector = NDArray[np.float64]
 
 THRESHOLD = 0.5
 """Probability of the sick class from which a window or a subject is classified as sick."""

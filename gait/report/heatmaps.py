@@ -17,8 +17,6 @@ from gait.kinematics.gait_events import SIDES, GaitEvents
 from gait.viewing.colours import DivergingScale, Scale
 from gait.viewing.downsample import downsample_mean
 
-Vector = NDArray[np.float64]
-
 INK, MUTED, FAINT = "#26292e", "#6b727a", "#d8dbdf"
 FOR_HEALTHY, FOR_SICK = (
     "#" + bytes(end).hex() for end in DivergingScale(1.0).colours([-1.0, 1.0])

@@ -6,13 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
+from gait.arrays import Vector
 from gait.body.body import Body
 from gait.body.skeleton import Joint
 from gait.synthetic.leg_kinematics import LATERAL_SIGNS, rot_x
-
-Vector = NDArray[np.float64]
 
 MAX_TOE_EXTENSION_RAD = float(np.radians(30.0))
 """Maximum extension of the toes before they leave the floor (Bojsen-Møller & Lamoreux 1979)."""

@@ -8,18 +8,16 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
-from numpy.typing import NDArray
 
+from gait.arrays import Vector
 from gait.capture.marker_names import contralateral_marker
 from gait.capture.read_recording import read_recording
 from gait.capture.recording import Recording
+from gait.constants import GRAVITY_M_S2
 from gait.synthetic.recording_files import write_trc
-
-Vector = NDArray[np.float64]
 
 MIN_DETECTABLE_M = 0.020
 """An injected error counts in the frames in which it displaces its marker by more than this."""
-GRAVITY_M_S2 = 9.81
 
 
 @dataclass(frozen=True)

@@ -10,12 +10,11 @@ from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy.spatial.transform import Rotation
 
+from gait.arrays import Vector
 from gait.body.skeleton import Joint
-
-Vector = NDArray[np.float64]
 
 SIDES = ("left", "right")
 LATERAL_SIGNS = {"left": np.array([1.0, 1.0, 1.0]), "right": np.array([-1.0, 1.0, 1.0])}

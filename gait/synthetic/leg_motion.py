@@ -5,16 +5,14 @@ from __future__ import annotations
 from itertools import pairwise
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d, maximum_filter1d
 from scipy.spatial.transform import Rotation
 
+from gait.arrays import Vector
 from gait.synthetic.foot_rollover import toe_extension
 from gait.synthetic.leg_kinematics import MIN_KNEE_FLEXION_RAD, rot_x, rot_y, rotate
 from gait.synthetic.leg_plan import LegPlan
 from gait.synthetic.normative_curves import FOOT_OFF
-
-Vector = NDArray[np.float64]
 
 _FADE_FRACTION = 0.25  # of the swing, in which the corrections of velocity at its ends decay
 _BLEND_CYCLES = 0.14  # after foot off and before initial contact, in which planned and nominal pitch are blended

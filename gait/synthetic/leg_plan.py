@@ -7,13 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from gait.arrays import Vector
 from gait.synthetic.foot_rollover import Sole
 from gait.synthetic.gait_pattern import GaitPattern, LegPattern
 from gait.synthetic.leg_kinematics import LegBones, rot_x, rotate
 from gait.synthetic.normative_curves import FOOT_OFF, Curve
 from gait.synthetic.step_plan import Footprint, StepPlan
-
-Vector = NDArray[np.float64]
 
 REST_PELVIS_TILT_RAD = float(np.radians(10.0))
 """Anterior tilt of the pelvis in standing, measured at the iliac spines; assumed for the T-pose (Kadaba 1990)."""

@@ -17,10 +17,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy.interpolate import CubicSpline
 
-Vector = NDArray[np.float64]
+from gait.arrays import Vector
 
 FOOT_OFF = 0.61
 """Phase of foot off in the tables, as a fraction of the cycle."""

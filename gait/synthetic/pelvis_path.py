@@ -11,11 +11,10 @@ from scipy.interpolate import BSpline
 from scipy.ndimage import gaussian_filter1d
 from scipy.sparse.linalg import spsolve
 
+from gait.arrays import Vector
 from gait.synthetic.leg_kinematics import LATERAL_SIGNS, MIN_KNEE_FLEXION_RAD
 from gait.synthetic.leg_plan import SWAY_FRACTION, LegPlan, Stance
 from gait.synthetic.step_plan import StepPlan
-
-Vector = NDArray[np.float64]
 
 # Standard deviations of the least-squares residuals.
 _KNEE_RAD = float(np.radians(3.0))  # knee flexion against the nominal one

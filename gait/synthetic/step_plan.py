@@ -5,14 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.interpolate import CubicSpline, PchipInterpolator
 
+from gait.arrays import Vector
 from gait.synthetic.gait_pattern import GaitPattern
 from gait.synthetic.leg_kinematics import SIDES
 from gait.synthetic.normative_curves import FOOT_OFF
-
-Vector = NDArray[np.float64]
 
 _STRIDES = 400  # different strides; longer trials repeat them
 _PADDING_STRIDES = 2.0  # simulated before and after the recording, so that its ends have no boundary effects

@@ -6,15 +6,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
+from gait.arrays import Vector
 from gait.body.body import Body
 from gait.body.skeleton import Joint
+from gait.constants import GRAVITY_M_S2
 from gait.errors import GaitError
 
-Vector = NDArray[np.float64]
-
-GRAVITY_M_S2 = 9.81
 STATURE_RANGE_M = (1.08, 2.0)
 """Statures of the subjects, metres: from a child of about five years to a tall adult."""
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
+from gait.arrays import Vector
 from gait.body.body import Body
 from gait.body.pose_sequence import PoseSequence
 from gait.body.skeleton import NUM_BODY_JOINTS, Joint, joint_indices
@@ -31,8 +31,6 @@ from gait.synthetic.pelvis_path import pelvis_path
 from gait.synthetic.step_plan import StepPlan, smooth_noise, step_plan
 from gait.synthetic.subject import SyntheticSubject
 from gait.synthetic.upper_body import NUM_VARIABILITY_SERIES, upper_body_rotations
-
-Vector = NDArray[np.float64]
 
 RATE_HZ = 100.0
 

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
+from gait.arrays import Vector
 from gait.body.skeleton import Joint
 from gait.synthetic.gait_pattern import GaitPattern, LegPattern
 from gait.synthetic.leg_kinematics import LATERAL_SIGNS, SIDES, mirror_rotation, rot_x, rot_y, rot_z
 from gait.synthetic.leg_plan import REST_PELVIS_TILT_RAD
 from gait.synthetic.step_plan import StepPlan
-
-Vector = NDArray[np.float64]
 
 NUM_VARIABILITY_SERIES = 10
 """Number of variability series used for spine, head and arms."""

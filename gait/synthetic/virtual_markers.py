@@ -8,14 +8,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from gait.arrays import Vector
 from gait.body.body import Body
 from gait.body.marker_layout import MarkerLayout
 from gait.body.pose_sequence import PoseSequence
 from gait.body.skeleton import Joint
 from gait.marker_sets import MARKER_SETS
 from gait.synthetic.trial import pose_tensors
-
-Vector = NDArray[np.float64]
 
 PLUG_IN_GAIT_39 = MARKER_SETS["plug_in_gait"].recorded
 """Markers of the Plug-in Gait full-body set, in its own order."""

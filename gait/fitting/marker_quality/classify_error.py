@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from gait.arrays import Vector
+from gait.constants import GRAVITY_M_S2
 from gait.fitting.marker_quality.displacements import DisplacementInterval
 from gait.fitting.marker_quality.leave_out_prediction import PredictedMarkers
 from gait.fitting.marker_quality.marker_error import MarkerErrorKind
-
-Vector = NDArray[np.float64]
 
 STATIONARY_M = 0.010
 """A marker whose distance from its median position in space stays below this does not move."""
@@ -21,7 +21,6 @@ MIN_DROP_M = 0.10
 """Minimum height that a detached marker has dropped, and minimum height of its expected position above the floor."""
 SCATTER_M = 0.020
 """A ghost marker has a median second difference of its displacement above this: it is not one physical point."""
-GRAVITY_M_S2 = 9.81
 FREE_FALL_TOLERANCE_M_S2 = 3.0
 """Maximum difference from the acceleration of gravity in free fall."""
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import median_filter
 
-Vector = NDArray[np.float64]
+from gait.arrays import Vector
 
 DISPLACED_M = 0.020
 """A marker farther than this from its usual position is displaced. The position predicted without the marker is

@@ -28,13 +28,12 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 from scipy.stats import binomtest
 
+from gait.arrays import Vector
 from gait.learning.metrics import THRESHOLD, expanded_percentiles
 from gait.learning.predictions import SubjectPredictions
 from gait.report.display_names import METRICS, classifier_name
 from gait.report.training.cross_validation_summary import ClassifierSummary, CrossValidationSummary
 from gait.text import truncate
-
-Vector = NDArray[np.float64]
 
 # Use of a colour -> its value on white; the page's CSS variables are called --ink, --healthy, …
 COLOURS = {

@@ -1,0 +1,3 @@
+"""Physical constants."""
+
+GRAVITY_M_S2 = 9.81
