@@ -99,6 +99,11 @@ class Predictions:
     def __len__(self) -> int:
         return len(self.probability)
 
+    def percentiles_by_subject(self, percents: Sequence[float]) -> NDArray[np.float64]:
+        """Return percentiles (Q, P) of the probability over each subject's windows, of subjects with windows."""
+        subjects = np.unique(self.subject_index)
+        return np.array([np.percentile(self.probability[self.subject_index == k], percents) for k in subjects]).T
+
     def by_subject(self) -> SubjectPredictions:
         """Return the mean probability over each subject's windows; subjects without a window are omitted."""
         P = len(self.subjects)

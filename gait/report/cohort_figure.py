@@ -12,11 +12,10 @@ from numpy.typing import NDArray
 
 from gait.explaining.group_attribution import GroupComparison, SubjectAttribution
 from gait.learning.metrics import THRESHOLD
+from gait.report.figure_style import INK, MUTED
 from gait.report.heatmaps import (
     FOR_HEALTHY,
     FOR_SICK,
-    INK,
-    MUTED,
     STYLE,
     draw_colorbar,
     draw_heatmap,

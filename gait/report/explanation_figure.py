@@ -19,12 +19,10 @@ from gait.explaining.attribution import TrialAttribution
 from gait.kinematics.gait_cycle import PERCENT, GaitCycle, GaitPhase, average_gait_cycles, select_gait_phases
 from gait.kinematics.gait_events import SIDES, GaitEvents, detect_gait_events
 from gait.learning.metrics import THRESHOLD
+from gait.report.figure_style import FAINT, INK, MUTED
 from gait.report.heatmaps import (
-    FAINT,
     FOR_HEALTHY,
     FOR_SICK,
-    INK,
-    MUTED,
     STYLE,
     draw_colorbar,
     draw_heatmap,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import warnings
 from typing import Any
 
 import numpy as np
@@ -14,33 +13,17 @@ from numpy.typing import NDArray
 
 from gait.body.skeleton import HEAD_TO_FEET, Joint, display_name
 from gait.kinematics.gait_events import SIDES, GaitEvents
+from gait.report.figure_style import INK, MUTED, ignore_missing_glyphs
+from gait.report.figure_style import STYLE as _STYLE
 from gait.viewing.colours import DivergingScale, Scale
 from gait.viewing.downsample import downsample_mean
 
-INK, MUTED, FAINT = "#26292e", "#6b727a", "#d8dbdf"
 FOR_HEALTHY, FOR_SICK = (
     "#" + bytes(end).hex() for end in DivergingScale(1.0).colours([-1.0, 1.0])
 )  # colours of text and lines: the ends of the colour scale
-SIDE_COLOURS = {"left": "#1c2127", "right": "#8a9097"}
+SIDE_COLOURS = {"left": INK, "right": "#8a9097"}
 
-STYLE: Any = {
-    "axes.edgecolor": MUTED,
-    "axes.labelcolor": INK,
-    "axes.linewidth": 0.8,
-    "axes.spines.right": False,
-    "axes.spines.top": False,
-    "axes.titlesize": 11,
-    "axes.titlelocation": "left",
-    "font.family": "DejaVu Sans",
-    "font.size": 9.5,
-    "text.color": INK,
-    "text.parse_math": False,  # names may contain dollar signs
-    "xtick.color": MUTED,
-    "ytick.color": MUTED,
-    "xtick.labelcolor": INK,
-    "ytick.labelcolor": INK,
-    "legend.frameon": False,
-}
+STYLE: Any = {**_STYLE, "axes.titlesize": 11, "axes.titlelocation": "left", "font.size": 9.5}
 
 MAX_COLUMNS = 1500  # of a heat map; more than its pixels
 _GROUPS = (Joint.LEFT_COLLAR, Joint.SPINE3, Joint.LEFT_HIP)  # each starts a group, separated by a line
@@ -107,8 +90,7 @@ def draw_colorbar(fig: Figure, rect: tuple[float, float, float, float], scale: S
 def figure_png(fig: Figure) -> bytes:
     """Return the figure as a PNG file; glyphs that the font lacks become boxes, without warnings."""
     file = io.BytesIO()
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph")
+    with ignore_missing_glyphs():
         FigureCanvasAgg(fig).print_png(file)
     return file.getvalue()
 

@@ -20,6 +20,7 @@ from PIL import Image
 from gait.body.marker_placement import plug_in_gait_layout
 from gait.fitting.fit_report import FitReport
 from gait.fitting.marker_quality.marker_error import MarkerError
+from gait.learning.cross_validation_summary import pool_folds
 from gait.learning.fold_result import save_result
 from gait.motion.folds import make_folds
 from gait.report.__main__ import main
@@ -27,7 +28,6 @@ from gait.report.run.build import RunReportResult, RunSettings, build_run_report
 from gait.report.run.fit_summary import read_cohort_fits
 from gait.report.run.model import NetworkSection, RunReport
 from gait.report.run.page import run_page
-from gait.report.training.cross_validation_summary import pool_folds
 from gait.report.training.write_report import write_report
 from gait.synthetic import make_subject, make_trial
 from gait.viewing.comparison_video import FONT_SCALE, export_comparison_video

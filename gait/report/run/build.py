@@ -21,6 +21,7 @@ from gait.explaining.trained_network import TrainedNetwork, load_trained_network
 from gait.files.atomic_write import atomic_file
 from gait.files.fingerprint import fingerprint, hash_files
 from gait.files.step_cache import StepCache, StepOutput
+from gait.learning.cross_validation_summary import pool_folds
 from gait.learning.fold_result import result_file
 from gait.learning.networks import NETWORKS
 from gait.motion.dataset import Trial
@@ -32,7 +33,6 @@ from gait.report.export_trial import FIGURE_FILE, export_trial
 from gait.report.run.fit_summary import read_cohort_fits
 from gait.report.run.model import ComparisonVideo, NetworkSection, RunReport, TrialSection
 from gait.report.run.page import run_page, viewer_commands
-from gait.report.training.cross_validation_summary import pool_folds
 from gait.report.training.write_report import folds_of_experiment, page_file
 from gait.viewing.comparison_video import export_comparison_video
 from gait.viewing.file_backend import FileBackend, ProgressCallback

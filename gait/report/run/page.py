@@ -16,13 +16,13 @@ import numpy as np
 
 from gait.errors import GaitError
 from gait.explaining.methods import METHODS
+from gait.learning.cross_validation_summary import ClassifierSummary
 from gait.learning.metrics import THRESHOLD
 from gait.learning.networks import NETWORKS
 from gait.report.display_names import BASELINES, classifier_name
 from gait.report.render import MAX_SUBJECTS_SHOWN, by_label, first_few, render
 from gait.report.run.fit_summary import CohortFitSummary, mean_residual_mm, worst_marker_of
 from gait.report.run.model import NetworkSection, RunReport, TrialSection
-from gait.report.training.cross_validation_summary import ClassifierSummary
 from gait.report.training.text_summary import (
     GAIN_NOTE,
     compare_with_baselines,

@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import io
 import re
-import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,20 +24,22 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
-from scipy.stats import binomtest
+from sklearn.metrics import confusion_matrix
 
-from gait.arrays import Vector
-from gait.learning.metrics import THRESHOLD, expanded_percentiles
+from gait.learning.cross_validation_summary import ClassifierSummary, CrossValidationSummary
+from gait.learning.curves import calibration_bins, mean_roc_curve, roc_band
+from gait.learning.metrics import THRESHOLD
 from gait.learning.predictions import SubjectPredictions
+from gait.motion.trial_paths import LABEL_NOUNS
 from gait.report.display_names import METRICS, classifier_name
-from gait.report.training.cross_validation_summary import ClassifierSummary, CrossValidationSummary
+from gait.report.figure_style import FAINT, INK, MUTED, STYLE, ignore_missing_glyphs
 from gait.text import truncate
 
 # Use of a colour -> its value on white; the page's CSS variables are called --ink, --healthy, …
 COLOURS = {
-    "ink": "#1c2127",
-    "muted": "#5f6973",
-    "faint": "#d5dade",
+    "ink": INK,
+    "muted": MUTED,
+    "faint": FAINT,
     "healthy": "#0072b2",
     "sick": "#c9540b",
     "walking-speed": "#00795a",
@@ -49,34 +49,19 @@ COLOURS = {
 _DOTS: Any = (0, (1, 2))
 _PANEL = (4.3, 4.1)  # inches; fits the screen of a phone
 _WIDE = 5.0
-LABEL_NOUNS = {"healthy": "controls", "sick": "patients"}
 MAX_NAMED_SUBJECTS = 60
 """With more subjects than this, the figure of subjects omits their names."""
-_BAND_RESAMPLES = 500
 MAX_LABELLED_LINES = 12
 
 _STYLE: Any = {
-    "axes.edgecolor": COLOURS["muted"],
-    "axes.labelcolor": COLOURS["ink"],
-    "axes.spines.right": False,
-    "axes.spines.top": False,
-    "axes.linewidth": 0.8,
-    "axes.unicode_minus": True,
+    **STYLE,
     "figure.facecolor": "none",
     "axes.facecolor": "none",
     "savefig.facecolor": "none",
-    "font.family": "DejaVu Sans",
     "font.size": 9,
     "axes.titlesize": 9,
     "axes.labelsize": 9,
     "legend.fontsize": 8.5,
-    "legend.frameon": False,
-    "text.color": COLOURS["ink"],
-    "text.parse_math": False,  # a name may hold dollar signs
-    "xtick.color": COLOURS["muted"],
-    "ytick.color": COLOURS["muted"],
-    "xtick.labelcolor": COLOURS["ink"],
-    "ytick.labelcolor": COLOURS["ink"],
     "svg.fonttype": "none",
 }
 
@@ -93,45 +78,33 @@ class ReportFigure:
     @property
     def svg(self) -> Markup:
         """The figure as an inline ``<svg>`` element with real text and the page's colours."""
-        return _as_svg(self)
+        file = io.StringIO()
+        with rc_context({**_STYLE, "svg.hashsalt": self.name}), ignore_missing_glyphs():
+            FigureCanvasSVG(self.fig).print_svg(file, metadata={"Date": None, "Creator": None})
+        svg = file.getvalue()
+        svg = re.sub(r"<metadata>.*?</metadata>", "", svg[svg.index("<svg") :], flags=re.DOTALL)
+        head, end, content = svg.partition(">")
+        head = re.sub(r'\s+(xmlns(:\w+)?|version|width|height)="[^"]*"', "", head)
+        svg = (head + end + content).replace("xlink:href", "href")
+        # A page holds several figures: make the ids unique.
+        svg = re.sub(r'(id="|href="#|url\(#)', rf"\1{self.name}-", svg)
+        for use, colour in COLOURS.items():
+            svg = svg.replace(colour, f"var(--{use})")
+        return Markup(svg.rstrip())
 
 
 def draw_figures(summary: CrossValidationSummary) -> dict[str, ReportFigure]:
     """Draw all figures that the results allow, by name: comparison, roc, confusion, calibration, subjects, loss."""
-    draw: dict[str, Callable[[CrossValidationSummary], ReportFigure | None]] = {
-        "comparison": _draw_comparison,
-        "roc": _draw_roc,
-        "confusion": _draw_confusion,
-        "calibration": _draw_calibration,
-        "subjects": _draw_subjects,
-        "loss": _draw_loss,
-    }
+    draw = (_draw_comparison, _draw_roc, _draw_confusion, _draw_calibration, _draw_subjects, _draw_loss)
     with rc_context(_STYLE):
-        drawn = {name: one(summary) for name, one in draw.items()}
-    return {name: figure for name, figure in drawn.items() if figure is not None}
-
-
-def _as_svg(figure: ReportFigure) -> Markup:
-    file = io.StringIO()
-    with rc_context({**_STYLE, "svg.hashsalt": figure.name}), _ignore_missing_glyph_warnings():
-        FigureCanvasSVG(figure.fig).print_svg(file, metadata={"Date": None, "Creator": None})
-    svg = file.getvalue()
-    svg = svg[svg.index("<svg") :]
-    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
-    svg = re.sub(r'\s+(xmlns(:\w+)?|version|width|height)="[^"]*"', "", svg[: svg.index(">")]) + svg[svg.index(">") :]
-    svg = svg.replace("xlink:href", "href")
-    # A page holds several figures: make the ids unique.
-    svg = re.sub(r'(id="|href="#|url\(#)', rf"\1{figure.name}-", svg)
-    for use, colour in COLOURS.items():
-        svg = svg.replace(colour, f"var(--{use})")
-    return Markup(svg.rstrip())
+        return {figure.name: figure for one in draw if (figure := one(summary)) is not None}
 
 
 def as_image(figure: ReportFigure) -> NDArray[np.uint8]:
     """Return the figure on white as RGB pixels (height, width, 3)."""
     canvas = FigureCanvasAgg(figure.fig)
     figure.fig.set(facecolor="white", dpi=130)
-    with rc_context(_STYLE), _ignore_missing_glyph_warnings():
+    with rc_context(_STYLE), ignore_missing_glyphs():
         canvas.draw()
     return np.array(canvas.buffer_rgba())[..., :3]
 
@@ -144,7 +117,7 @@ def _draw_comparison(summary: CrossValidationSummary) -> ReportFigure | None:
     fig = Figure(figsize=(_WIDE, 0.8 + 0.32 * len(classifiers)), layout="constrained")
     axes = fig.subplots(1, 2, sharey=True, gridspec_kw={"wspace": 0.08})
     for ax, metric in zip(axes, ("balanced_accuracy", "roc_auc_within_folds"), strict=True):
-        ax.axvline(0.5, color=COLOURS["muted"], lw=0.8, ls=_DOTS)
+        ax.axvline(0.5, color=MUTED, lw=0.8, ls=_DOTS)
         for row, classifier in enumerate(classifiers):
             estimate, line_style = classifier.subject_metrics[metric], _line_style(classifier, summary)
             if np.isfinite(estimate.low):
@@ -172,12 +145,12 @@ def _draw_roc(summary: CrossValidationSummary) -> ReportFigure | None:
     if not np.isfinite(summary.network.subject_metrics["roc_auc_within_folds"].value):
         return None
     fig, ax = _new_panel()
-    ax.plot([0, 1], [0, 1], color=COLOURS["muted"], lw=0.8, ls=_DOTS)
+    ax.plot([0, 1], [0, 1], color=MUTED, lw=0.8, ls=_DOTS)
     band = bool(np.isfinite(summary.network.subject_metrics["roc_auc_within_folds"].low))
     if band:
         grid = np.linspace(0, 1, 101)
         low, high = roc_band(summary.network.subject_predictions, grid)
-        ax.fill_between(grid, low, high, color=COLOURS["ink"], alpha=0.12, lw=0)
+        ax.fill_between(grid, low, high, color=INK, alpha=0.12, lw=0)
     for classifier in summary.classifiers[::-1]:
         if not np.isfinite(classifier.subject_metrics["roc_auc_within_folds"].value):
             continue
@@ -216,7 +189,7 @@ def _draw_confusion(summary: CrossValidationSummary) -> ReportFigure | None:
     predictions = summary.network.subject_predictions
     if not predictions.subjects:
         return None
-    counts = confusion(predictions)
+    counts = confusion_matrix(predictions.sick, predictions.probability >= THRESHOLD, labels=[False, True])
     fig, ax = _new_panel()
     total = counts.sum(axis=1, keepdims=True)
     fraction = np.divide(counts, total, out=np.zeros((2, 2)), where=total > 0)
@@ -259,16 +232,14 @@ def _draw_calibration(summary: CrossValidationSummary) -> ReportFigure | None:
         return None
     bins = calibration_bins(predictions)
     fig, ax = _new_panel()
-    ax.plot([0, 1], [0, 1], color=COLOURS["muted"], lw=0.8, ls=_DOTS)
+    ax.plot([0, 1], [0, 1], color=MUTED, lw=0.8, ls=_DOTS)
     for each in bins:
-        ax.plot([each.mean_probability] * 2, [each.low, each.high], color=COLOURS["ink"], lw=1.2, alpha=0.55)
-        ax.plot(
-            each.mean_probability, each.sick_fraction, marker="o", ms=7, color=COLOURS["ink"], ls="none", clip_on=False
-        )
+        ax.plot([each.mean_probability] * 2, [each.low, each.high], color=INK, lw=1.2, alpha=0.55)
+        ax.plot(each.mean_probability, each.sick_fraction, marker="o", ms=7, color=INK, ls="none", clip_on=False)
         ax.text(each.centre, 1.07, f"{each.num_subjects}", ha="center", va="bottom")
     for edge in np.linspace(0, 1, each.num_bins + 1):
-        ax.plot([edge, edge], [1.04, 1.12], color=COLOURS["faint"], lw=1, clip_on=False)
-    ax.set_title("Subjects per bin", loc="left", color=COLOURS["muted"])
+        ax.plot([edge, edge], [1.04, 1.12], color=FAINT, lw=1, clip_on=False)
+    ax.set_title("Subjects per bin", loc="left", color=MUTED)
     ax.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.14), aspect="equal")
     ax.set_yticks(np.linspace(0, 1, 6))
     ax.spines["left"].set_bounds(0, 1)
@@ -292,9 +263,9 @@ def _draw_subjects(summary: CrossValidationSummary) -> ReportFigure | None:
     named = P <= MAX_NAMED_SUBJECTS
     fig = Figure(figsize=(_WIDE, 0.9 + (0.165 * P if named else 6.5)), layout="constrained")
     ax = fig.subplots()
-    low, high = window_range(summary.network)
+    low, high = summary.network.predictions.percentiles_by_subject([10, 90])
     wrong = (predictions.probability >= THRESHOLD) != predictions.sick
-    ax.axvline(THRESHOLD, color=COLOURS["muted"], lw=0.8, ls=_DOTS)
+    ax.axvline(THRESHOLD, color=MUTED, lw=0.8, ls=_DOTS)
     size, line = (6.0, 1.2) if named else (max(2.5, min(6.0, 600 / P)), 0.7)
     rank = np.empty(P, dtype=int)
     rank[order] = np.arange(P)
@@ -313,7 +284,7 @@ def _draw_subjects(summary: CrossValidationSummary) -> ReportFigure | None:
                     color=COLOURS[label],
                     fillstyle="none" if missed else "full",
                     mew=size / 4 if missed else 0.5,
-                    label=f"{LABEL_NOUNS[label]}, {'wrong' if missed else 'correct'} ({some.sum()})",
+                    label=f"{LABEL_NOUNS[label]}s, {'wrong' if missed else 'correct'} ({some.sum()})",
                 )
     ax.set(xlim=(-0.02, 1.02), ylim=(-0.9, P - 0.1), xlabel="P(sick) (mean over the windows of the subject)")
     if named:
@@ -354,10 +325,10 @@ def _draw_loss(summary: CrossValidationSummary) -> ReportFigure | None:
         for result in runs:
             loss = np.array([epoch[kind]["loss"] for epoch in result.epochs], dtype=np.float64)
             epochs = np.arange(1, len(loss) + 1)
-            ax.plot(epochs, loss, color=COLOURS["ink"], lw=1.2, alpha=0.75, marker="o" if len(loss) == 1 else None)
+            ax.plot(epochs, loss, color=INK, lw=1.2, alpha=0.75, marker="o" if len(loss) == 1 else None)
             if chosen_early:
                 k = result.chosen_epoch
-                ax.plot(k + 1, loss[k], marker="D", ms=5, color=COLOURS["ink"], ls="none")
+                ax.plot(k + 1, loss[k], marker="D", ms=5, color=INK, ls="none")
             if np.isfinite(loss[-1]):
                 ends[result.fold.index] = (float(epochs[-1]), float(loss[-1]))
         ax.set_title(title, loc="left")
@@ -380,107 +351,6 @@ def _draw_loss(summary: CrossValidationSummary) -> ReportFigure | None:
     )
 
 
-def roc_curve(sick: NDArray[np.bool_], score: Vector) -> tuple[Vector, Vector]:
-    """Return the false and the true positive rate (K,) at each threshold, from (0, 0) to (1, 1)."""
-    thresholds = np.unique(score)[::-1]
-    above = score[None, :] >= thresholds[:, None]
-    fpr, tpr = (np.r_[0.0, above[:, members].mean(axis=1)] for members in (~sick, sick))
-    return fpr, tpr
-
-
-def mean_roc_curve(predictions: SubjectPredictions) -> tuple[Vector, Vector]:
-    """Return the ROC curve (K,) of subjects: the mean over folds, weighted by the number of patient-control pairs.
-
-    The area under it is ``roc_auc_within_folds``. Folds with a single label have no curve; at least one fold must have
-    both labels.
-    """
-    fold = np.array(predictions.fold)
-    curves, pairs = [], []
-    for each in np.unique(fold):
-        sick, score = predictions.sick[fold == each], predictions.probability[fold == each]
-        if sick.any() and not sick.all():
-            curves.append(roc_curve(sick, score))
-            pairs.append(sick.sum() * (~sick).sum())
-    at = np.unique(np.concatenate([fpr for fpr, _ in curves]))
-    lower_upper = []
-    for fpr, tpr in curves:
-        first, last = np.searchsorted(fpr, at, "left"), np.searchsorted(fpr, at, "right") - 1
-        between, steps = np.interp(at, fpr, tpr), fpr[first] == at
-        lower_upper.append([np.where(steps, tpr[first], between), np.where(steps, tpr[last], between)])
-    return np.repeat(at, 2), np.average(lower_upper, axis=0, weights=pairs).T.ravel()
-
-
-def roc_band(predictions: SubjectPredictions, grid: Vector) -> tuple[Vector, Vector]:
-    """Return the 95 % confidence band (low and high, each (K,)) of the true positive rate at the false positive rates.
-
-    Subjects are resampled within their label, at least two per label; each keeps its fold. Ties count against the
-    network. Each resample is averaged over folds as in ``mean_roc_curve``; the band is widened for few subjects in the
-    same way as the intervals of the metrics.
-
-    Args:
-        predictions: by subject.
-        grid: (K,) false positive rates.
-    """
-    random = np.random.default_rng(0)
-    fold, score = np.array(predictions.fold), predictions.probability
-    sides = np.flatnonzero(predictions.sick), np.flatnonzero(~predictions.sick)
-    drawn = np.zeros((_BAND_RESAMPLES, len(grid)))
-    for row in drawn:
-        sick, healthy = (random.choice(side, len(side)) for side in sides)
-        pairs = 0
-        for each in np.unique(fold):
-            some, others = score[sick[fold[sick] == each]], np.sort(score[healthy[fold[healthy] == each]])[::-1]
-            allowed = np.floor(grid * len(others) + 1e-9).astype(int)  # number of controls allowed above the threshold
-            threshold = np.append(others, -np.inf)[allowed]
-            row += len(others) * (some[None, :] > threshold[:, None]).sum(axis=1)
-            pairs += len(some) * len(others)
-        row /= pairs or np.nan
-    low, high = np.nanquantile(drawn, expanded_percentiles(min(map(len, sides))), axis=0)
-    return low, high
-
-
-def confusion(predictions: SubjectPredictions) -> NDArray[np.int64]:
-    """Return the confusion matrix (2, 2) of subjects: true label by row, predicted by column, healthy first."""
-    predicted = predictions.probability >= THRESHOLD
-    return np.array([[np.sum((predictions.sick == is_sick) & (predicted == says)) for says in (False, True)]
-                     for is_sick in (False, True)])  # fmt: skip
-
-
-@dataclass(frozen=True)
-class CalibrationBin:
-    """Subjects with similar predicted probabilities."""
-
-    centre: float  # of the bin
-    num_bins: int  # of equal width
-    num_subjects: int
-    mean_probability: float
-    sick_fraction: float  # fraction of patients
-    low: float  # bounds of its 95 % interval (Wilson)
-    high: float
-
-
-def calibration_bins(predictions: SubjectPredictions) -> list[CalibrationBin]:
-    """Return the non-empty bins of equal width: on average at least eight subjects per bin, at most five bins."""
-    num_bins = int(np.clip(len(predictions.subjects) // 8, 1, 5))
-    bin_of = np.minimum((predictions.probability * num_bins).astype(int), num_bins - 1)
-    bins = []
-    for k in np.unique(bin_of):
-        sick, probability = predictions.sick[bin_of == k], predictions.probability[bin_of == k]
-        interval = binomtest(int(sick.sum()), len(sick)).proportion_ci(0.95, method="wilson")
-        bins.append(
-            CalibrationBin(
-                centre=(k + 0.5) / num_bins,
-                num_bins=num_bins,
-                num_subjects=len(sick),
-                mean_probability=float(probability.mean()),
-                sick_fraction=float(sick.mean()),
-                low=interval.low,
-                high=interval.high,
-            )
-        )
-    return bins
-
-
 def spread_labels(positions: Sequence[float], gap: float) -> list[float]:
     """Shift ascending positions until neighbours are at least ``gap`` apart; crowded groups keep their mean."""
     groups: list[list[float]] = []
@@ -489,15 +359,6 @@ def spread_labels(positions: Sequence[float], gap: float) -> list[float]:
         while len(groups) > 1 and _spread(groups[-1], gap)[0] - _spread(groups[-2], gap)[-1] < gap:
             groups[-2:] = [groups[-2] + groups[-1]]
     return [position for group in groups for position in _spread(group, gap)]
-
-
-def window_range(classifier: ClassifierSummary) -> tuple[Vector, Vector]:
-    """Return the 10th and the 90th percentile, each (P,), of P(sick) over the windows of each subject."""
-    order = np.argsort(classifier.predictions.subject_index, kind="stable")
-    starts = np.flatnonzero(np.diff(classifier.predictions.subject_index[order], prepend=-1))
-    by_subject = np.split(classifier.predictions.probability[order], starts[1:])
-    low, high = np.array([np.percentile(windows, [10, 90]) for windows in by_subject]).T
-    return low, high
 
 
 def _spread(group: Sequence[float], gap: float) -> list[float]:
@@ -516,12 +377,12 @@ class _LineStyle:
 
 def _line_style(classifier: ClassifierSummary, summary: CrossValidationSummary) -> _LineStyle:
     if classifier is summary.network:
-        return _LineStyle(COLOURS["ink"], "-", "o")
-    return _LINE_STYLES.get(classifier.name, _LineStyle(COLOURS["muted"], (0, (3, 1)), "P"))
+        return _LineStyle(INK, "-", "o")
+    return _LINE_STYLES.get(classifier.name, _LineStyle(MUTED, (0, (3, 1)), "P"))
 
 
 _LINE_STYLES = {
-    "prior_baseline": _LineStyle(COLOURS["muted"], (0, (1, 1.5)), "x"),
+    "prior_baseline": _LineStyle(MUTED, (0, (1, 1.5)), "x"),
     "walking_speed": _LineStyle(COLOURS["walking-speed"], (0, (5, 2)), "s"),
     "gait_features": _LineStyle(COLOURS["gait-features"], (0, (5, 1.5, 1, 1.5)), "D"),
     "minirocket": _LineStyle(COLOURS["minirocket"], (0, (3, 1)), "v"),
@@ -560,11 +421,3 @@ def _box(x: float, y: float, colour: str, alpha: float, edge: str) -> Rectangle:
 
 def _has_both_labels(predictions: SubjectPredictions) -> bool:
     return bool(predictions.sick.any()) and not bool(predictions.sick.all())
-
-
-@contextmanager
-def _ignore_missing_glyph_warnings() -> Iterator[None]:
-    """Ignore warnings about glyphs that matplotlib's font lacks; the browser has fonts for names in any script."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph .* missing from")
-        yield

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 
 from gait.files.atomic_write import atomic_file
+from gait.learning.cross_validation_summary import CrossValidationSummary
 from gait.learning.fold_result import Epoch, FoldResult, to_strict_json
 from gait.learning.metrics import as_json
-from gait.report.training.cross_validation_summary import CrossValidationSummary
 
 # Key of the original implementation -> command-line flag.
 _ORIGINAL_KEYS = {

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from gait.learning.cross_validation_summary import CrossValidationSummary
 from gait.report.display_names import BASELINES, METRICS
 from gait.report.render import render
-from gait.report.training.cross_validation_summary import CrossValidationSummary
 from gait.report.training.figures import MAX_NAMED_SUBJECTS, ReportFigure
 from gait.report.training.text_summary import (
     GAIN_NOTE,

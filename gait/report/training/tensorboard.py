@@ -13,9 +13,9 @@ from tensorboardX import SummaryWriter
 from tensorboardX.proto.summary_pb2 import Summary
 
 from gait.errors import GaitError
+from gait.learning.cross_validation_summary import CrossValidationSummary
 from gait.learning.fold_result import Epoch
 from gait.report.display_names import METRICS
-from gait.report.training.cross_validation_summary import CrossValidationSummary
 
 _KINDS = {"train": "Train", "validation": "Validation", "eval": "Eval"}
 

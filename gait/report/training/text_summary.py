@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from gait.learning.cross_validation_summary import RESAMPLES, ClassifierSummary, CrossValidationSummary
 from gait.learning.fold_result import FoldResult
 from gait.learning.metrics import THRESHOLD, MetricWithInterval, interval_caveat
 from gait.report.display_names import classifier_name, name_in_sentence
-from gait.report.training.cross_validation_summary import RESAMPLES, ClassifierSummary, CrossValidationSummary
 from gait.text import truncate
 
 MAX_LISTED = 12

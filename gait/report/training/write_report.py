@@ -10,9 +10,9 @@ from typing import Any
 
 from gait.errors import GaitError
 from gait.files.atomic_write import atomic_file
+from gait.learning.cross_validation_summary import CrossValidationSummary, pool_folds
 from gait.learning.fold_result import FoldResult, read_results, result_file
 from gait.learning.metrics import THRESHOLD
-from gait.report.training.cross_validation_summary import CrossValidationSummary, pool_folds
 from gait.report.training.figures import as_image, draw_figures
 from gait.report.training.metrics_json import all_metrics, fold_metrics, metrics_file, write_metrics
 from gait.report.training.page import report_page
