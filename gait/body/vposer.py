@@ -129,6 +129,8 @@ def load_vposer(
         found = tuple(tensors[key].shape) if key in tensors else None
         if found != shape:
             raise GaitError(f"{path}: {key} has shape {found}, expected {shape}.")
+        if tensors[key].untyped_storage().nbytes() < tensors[key].nbytes:
+            raise GaitError(f"{path}: {key} claims more numbers than the file contains.")
         if not torch.isfinite(tensors[key]).all():
             raise GaitError(f"{path}: {key} has values that are not finite.")
     return VPoser(

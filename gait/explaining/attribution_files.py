@@ -85,7 +85,9 @@ def read_explanation(path: Path) -> SavedAttribution:
         GaitError: it cannot be read, is damaged or not an explanation, or was written by a newer version.
     """
     path = Path(path)
-    data = {_OLD_KEYS.get(key, key): np.asarray(value) for key, value in read_array_dict(path).items()}
+    data = {
+        _OLD_KEYS.get(key, key): np.asarray(value) for key, value in read_array_dict(path, allow_pickle=False).items()
+    }
     if str(data.get("format")) != FORMAT:
         raise GaitError(f"{path}: not an explanation; attention_viewer.py --export writes one.")
     version = data.get("format_version", np.asarray(0))

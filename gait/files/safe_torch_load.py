@@ -1,99 +1,66 @@
 """Read the tensors in a file of ``torch.save`` without running code.
 
-It also reads files that ``torch.load(weights_only=True)`` refuses: whole modules, and objects of classes that may not
-be installed.
+It reads what ``torch.load(weights_only=True)`` refuses: whole modules, as published networks are saved, and objects of
+classes that may not be installed, such as the settings in VPoser's checkpoint. torch parses the file, with an unpickler
+that builds nothing but tensors and containers.
 """
 
 from __future__ import annotations
 
-import math
+import pickle
+import types
 import zipfile
 from collections import OrderedDict
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import torch
-from torch import Tensor
+import torch._utils
 
 from gait.errors import GaitError
-from gait.files.safe_pickle import LimitedUnpickler
 
 MAX_BYTES = 512 << 20
 """Maximum size of a file, unpacked."""
 
-_STORAGE_TYPES = {
-    "FloatStorage": torch.float32,
-    "DoubleStorage": torch.float64,
-    "HalfStorage": torch.float16,
-    "BFloat16Storage": torch.bfloat16,
-    "LongStorage": torch.int64,
-    "IntStorage": torch.int32,
-    "ShortStorage": torch.int16,
-    "CharStorage": torch.int8,
-    "ByteStorage": torch.uint8,
-    "BoolStorage": torch.bool,
-}
+_REBUILD = ("_rebuild_tensor_v2", "_rebuild_parameter")
 
 
 def read_tensor_file(path: Path) -> Any:
     """Read a file of ``torch.save``: tensors and containers as saved, any other object as an ``OpaqueObject``.
 
-    Nothing in the file is imported or executed. Raises GaitError if it cannot be read.
+    A tensor may claim more elements than its storage has, by a stride of zero. Nothing in the file is imported or
+    executed. Raises GaitError if it cannot be read.
     """
     try:
-        size = path.stat().st_size
+        with zipfile.ZipFile(path) as archive:
+            if sum(member.file_size for member in archive.infolist()) > MAX_BYTES:
+                raise ValueError(f"unpacks to more than {MAX_BYTES >> 20} MiB")
+            if any(name.endswith("constants.pkl") for name in archive.namelist()):
+                raise ValueError("a TorchScript program")
+        return torch.load(path, map_location="cpu", pickle_module=_PICKLE, weights_only=False)
     except OSError as error:
-        raise GaitError(f"{path}: cannot be read ({error.strerror}).") from None
-    if size > MAX_BYTES:
-        raise GaitError(f"{path}: larger than {MAX_BYTES >> 20} MiB, too large for a file of weights.")
-    try:
-        return _unpickled(path)
+        raise GaitError(f"{path}: cannot be read ({error.strerror or error}).") from None
     except Exception as error:  # a damaged zip or pickle can raise nearly any error
         reason = " ".join(str(error).split())[:160] or type(error).__name__
         raise GaitError(f"{path}: damaged, or not a PyTorch checkpoint ({reason}).") from None
 
 
-class _TensorUnpickler(LimitedUnpickler):
-    """Rebuilds tensors; any other class or function that the pickle names becomes an ``OpaqueObject``."""
+class _TensorUnpickler(pickle.Unpickler):
+    """Rebuilds tensors; any other class or function that the pickle names becomes an ``OpaqueObject``.
 
-    def __init__(self, stream: IO[bytes], size: int, archive: zipfile.ZipFile, prefix: str):
-        super().__init__(stream, size)
-        self._archive = archive
-        self._prefix = prefix
-        self._storages: dict[str, Tensor] = {}
+    Each name stands for a new class or function at each call, since a pickle can set attributes on them.
+    """
 
     def find_class(self, module: str, name: str) -> Any:
-        # New classes at each call, since a pickle can set attributes on them.
         if (module, name) == ("collections", "OrderedDict"):
             return type("OrderedDict", (OrderedDict,), {})
-        if (module, name) == ("torch._utils", "_rebuild_tensor_v2"):
-            return lambda storage, offset, size, stride, *_: _strided(storage, offset, size, stride)
-        if (module, name) == ("torch._utils", "_rebuild_parameter"):
-            return lambda data, *_: data
-        if module == "torch" and name in _STORAGE_TYPES:
-            return type(name, (_StorageType,), {"dtype": _STORAGE_TYPES[name]})
+        if module == "torch._utils" and name in _REBUILD:
+            return lambda *args: getattr(torch._utils, name)(*args)
         return type("OpaqueObject", (OpaqueObject,), {})
 
-    def persistent_load(self, pid: Any) -> Any:
-        kind, storage_type, key, _, count = pid
-        if kind != "storage" or not issubclass(storage_type, _StorageType):
-            raise ValueError("a storage of unknown type")
-        key = str(key)
-        if key not in self._storages:
-            member, dtype = f"{self._prefix}data/{key}", storage_type.dtype
-            size = self._archive.getinfo(member).file_size
-            if size != count * dtype.itemsize:  # checked before unpacking
-                raise ValueError(f"storage {key} has {size} bytes, expected {count * dtype.itemsize}")
-            raw = bytearray(self._archive.read(member))
-            storage = torch.frombuffer(raw, dtype=dtype) if raw else torch.empty(0, dtype=dtype)
-            self._storages[key] = storage
-        return self._storages[key]
 
-
-class _StorageType:
-    """Placeholder for one of torch's storage classes."""
-
-    dtype: torch.dtype
+_PICKLE = types.ModuleType("pickle of tensors")  # torch uses its Unpickler alone; older formats need more, and fail
+_PICKLE.Unpickler = _TensorUnpickler  # type: ignore[attr-defined]
 
 
 class OpaqueObject:
@@ -122,28 +89,3 @@ class OpaqueObject:
 
     def add(self, item: Any) -> None:
         """Do nothing."""
-
-
-def _strided(storage: Any, offset: int, size: Any, stride: Any) -> Tensor:
-    """Return a strided view of a storage. torch checks that it lies inside; here the total size is checked."""
-    if not isinstance(storage, Tensor):
-        raise ValueError("a tensor without a storage")
-    if math.prod(size) > len(storage):
-        raise ValueError("a tensor larger than its storage")
-    return torch.as_strided(storage, tuple(size), tuple(stride), offset)
-
-
-def _unpickled(path: Path) -> Any:
-    """Return the content of a file, with placeholders for objects other than tensors and containers."""
-    with zipfile.ZipFile(path) as archive:
-        if sum(member.file_size for member in archive.infolist()) > MAX_BYTES:
-            raise ValueError(f"unpacks to more than {MAX_BYTES >> 20} MiB")
-        pickles = [name for name in archive.namelist() if name == "data.pkl" or name.endswith("/data.pkl")]
-        if len(pickles) != 1:
-            raise ValueError("no data.pkl in it")
-        prefix = pickles[0].removesuffix("data.pkl")
-        if f"{prefix}byteorder" in archive.namelist() and archive.read(f"{prefix}byteorder") != b"little":
-            raise ValueError("big-endian numbers")
-        with archive.open(pickles[0]) as stream:
-            size = archive.getinfo(pickles[0]).file_size
-            return _TensorUnpickler(stream, size, archive, prefix).load()

@@ -145,7 +145,9 @@ def read_pose_sequences(
 
 
 def _read_npz(path: Path) -> PoseSequence:
-    data = {_OLD_KEYS.get(key, key): np.asarray(value) for key, value in read_array_dict(path).items()}
+    data = {
+        _OLD_KEYS.get(key, key): np.asarray(value) for key, value in read_array_dict(path, allow_pickle=False).items()
+    }
     missing = sorted({"poses", "betas", "trans", "joints", "mocap_frame_rate"} - data.keys())
     if missing:
         raise GaitError(f"{path}: lacks {', '.join(missing)}; it has {', '.join(sorted(data))}.")

@@ -173,7 +173,7 @@ def _read_markers(folder: Path, num_frames: int) -> MarkerTrajectories | None:
     file = folder / RESIDUALS_FILE
     if not file.is_file():
         return None
-    data = {key: np.asarray(value) for key, value in read_array_dict(file).items()}
+    data = {key: np.asarray(value) for key, value in read_array_dict(file, allow_pickle=False).items()}
     missing = sorted({"labels", "observed_m", "virtual_m"} - data.keys())
     if missing:
         raise GaitError(f"{file} lacks {', '.join(missing)}.")
