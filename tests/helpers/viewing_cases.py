@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from gait.body.body import Body
 from gait.body.model_file import load_body
+from gait.explaining.options import ExplainOptions
 from gait.motion.pose_files import write_npz
 from gait.viewing.file_backend import FileBackend
 from gait.viewing.lazy_imgui import imgui
@@ -53,10 +54,10 @@ class SimulatedInput:
     """An offscreen viewer with simulated mouse and keyboard."""
 
     def __init__(
-        self, width: int, height: int, folder: Path, bodies: BodyModelLocator = BODIES, density: float = 1.0
+        self, width: int, height: int, folder: Path, density: float = 1.0, stride: int | None = None
     ) -> None:
         self.density = density
-        self.state = ViewerState(FileBackend(bodies))
+        self.state = ViewerState(FileBackend(BODIES, options=ExplainOptions(stride=stride)))
         self.window = OffscreenWindow(width, height)
         with self.window.context:
             self.main_window = MainWindow(self.window.context, self.state, folder)
@@ -73,7 +74,7 @@ class SimulatedInput:
         self.draw()
         while self.state.jobs.current_job:
             assert time.monotonic() < end, self.state.jobs.current_job
-            time.sleep(0.005)
+            time.sleep(0.03)  # drawing takes the time that the job needs
             self.draw()
         self.draw(3)
 

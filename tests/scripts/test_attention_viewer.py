@@ -287,6 +287,8 @@ def test_export_errors_are_one_line(
             "epsilon",
         ],
         ["--network", "mlp.ckpt", "--gait", "walk1", "--export", "out", "--method", "magic"],
+        ["--method", "lrp"],
+        ["--trained", "trained", "--poses", "poses"],
     ],
 )
 def test_parse_arguments_rejects_contradicting_flags(argv: list[str]) -> None:
