@@ -53,9 +53,7 @@ def write_fitted_trial(folder: Path, seed: int = 1, seconds: float = 1.6, marker
 class SimulatedInput:
     """An offscreen viewer with simulated mouse and keyboard."""
 
-    def __init__(
-        self, width: int, height: int, folder: Path, density: float = 1.0, stride: int | None = None
-    ) -> None:
+    def __init__(self, width: int, height: int, folder: Path, density: float = 1.0, stride: int | None = None) -> None:
         self.density = density
         self.state = ViewerState(FileBackend(BODIES, options=ExplainOptions(stride=stride)))
         self.window = OffscreenWindow(width, height)
