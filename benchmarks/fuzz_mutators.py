@@ -16,61 +16,39 @@ Mutator = Callable[[random.Random, bytes, list[bytes]], bytes]
 
 _WORDS = (0, 1, 2, 3, 4, 7, 0x7F, 0x80, 0xFF, 0x100, 0x7FFF, 0x8000, 0xFFFE, 0xFFFF)
 _DOUBLE_WORDS = (
-    0,
-    1,
-    0xFF,
-    0x7FFFFFFF,
-    0x80000000,
-    0xFFFFFFFF,
-    0x7F800000,
-    0xFF800000,
-    0x7FC00000,
-    0x7F7FFFFF,
-    0xBF800000,
+    *(0, 1, 0xFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF),
+    *(0x7F800000, 0xFF800000, 0x7FC00000, 0x7F7FFFFF, 0xBF800000),  # infinities, NaN, largest, -1 as floats
 )
 _TOKENS = (
     *("0", "-0", "-1", "1e308", "-1e308", "1e999", "1e-320", "nan", "inf", "-Infinity", "NaN", "", " ", "1_0", "0x10"),
-    *(
-        "9" * 30,
-        "9" * 400,
-        "9" * 5000,
-        "-" * 50,
-        "1,5",
-        "1e",
-        "true",
-        "null",
-        "[]",
-        "{}",
-        '"x"',
-        "\u0663",
-        "\u2028",
-        "\x00",
-    ),
-    *("\ud7ff", "é", "\x1b[31m", "4294967296", "2147483648", "65536", "-32769", "1e17", "..", "/", "\\", "\t\t", "\n"),
+    *("9" * 30, "9" * 400, "9" * 5000, "-" * 50, "1,5", "1e", "true", "null", "[]", "{}", '"x"', "\u0663", "\u2028"),
+    *("\x00", "\ud7ff", "é", "\x1b[31m", "4294967296", "2147483648", "65536", "-32769", "1e17", "..", "/", "\\"),
+    *("\t\t", "\n"),
 )
 _VALUES: tuple[Any, ...] = (
-    *(
-        0,
-        -1,
-        1,
-        0.5,
-        1e308,
-        -1e308,
-        1e17,
-        10**25,
-        10**400,
-        -(10**400),
-        2**31,
-        2**63,
-        True,
-        False,
-        None,
-        "",
-        "x",
-        "LASI",
-    ),
+    *(0, -1, 1, 0.5, 1e308, -1e308, 1e17, 10**25, 10**400, -(10**400), 2**31, 2**63, True, False, None),
+    *("", "x", "LASI"),
     *([], {}, [[]], [1, 2, 3], [None, None, None], {"a": {}}, "\ud800", "\x00", "\n", "/", "..", "a" * 3000, "../../x"),
     *(float("nan"), float("inf"), ["a"], [1e308, 1e308, 1e308], {"0": {}}, "é" * 200),
+)
+_KEYS = ("", "0", "-1", "x", "\ud800", "\n", "a" * 3000, "9" * 400, "..", "TYPE", "Frames", " LASI")
+_MEMBERS = ("", "x.npy", "../x.npy", "/x.npy", "a" * 3000, "é.npy")
+_SHAPES = ("1000000000000,", "0, 10000000000000", "-1,", "", "3,", "2, 3", "1,) * (9", "True,", "99999,")
+_TYPES = ("|O", "<f4", "<f8", ">f8", "<U9999999", "|V8", "<M8[s]", "<c16", "|b1", "x", "<i8", "|S3")
+_OPCODES = (
+    *(b"cposix\nsystem\n(X\x05\x00\x00\x00true1tR", b"cos\nsystem\n(S'true'\ntR", b"cbuiltins\neval\n(S'1'\ntR"),
+    *(b"\x8c\x05posix\x8c\x06system\x93\x8c\x04true\x85R", b"ibuiltins\nexec\n(S'1'\n", b"c__builtin__\ngetattr\n"),
+    *(b"cnumpy\nload\n(S'x'\ntR", b"cnumpy.core.multiarray\n_reconstruct\n", b"ctorch\nload\n", b"c__main__\nx\n"),
+    *(b"B\xff\xff\xff\x7f", b"\x8e" + b"\xff" * 7 + b"\x00", b"\x96" + b"\x00" * 5 + b"\x01\x00\x00"),
+    *(b"\x8b\xff\xff\xff\x7f", b"X\xff\xff\xff\xff", b"T\xff\xff\xff\x7f", b"\x95" + b"\x00" * 6 + b"\x01\x00"),
+    *(b"\x82\x01", b"Q", b"P1\n", b"b", b"R", b"h\x00", b"h\x01" * 50, b"2" * 200, b"(" * 200, b"]" * 200, b"}" * 50),
+    *(b".", b"0", b"a", b"s", b"u", b"e", b"t", b"\x85", b"I" + b"9" * 5000 + b"\n", b"I99999999999\n", b"L1L\n"),
+    *(b"G\x7f\xf0\x00\x00\x00\x00\x00\x00", b"\x81", b"\x92", b"o"),
+)
+_GLOBALS = (
+    *(b"cposix\nsystem\n", b"cbuiltins\neval\n", b"cnumpy\ndtype\n", b"cnumpy\nndarray\n"),
+    *(b"cscipy.sparse\ncsc_matrix\n", b"c_codecs\nencode\n", b"ccollections\nOrderedDict\n", b"cchumpy.ch\nCh\n"),
+    *(b"cnumpy\nrecarray\n", b"cx\ny\n"),
 )
 
 # ------------------------------------------------------------------------------------------ any bytes
@@ -139,9 +117,8 @@ def change_tokens(rng: random.Random, data: bytes, _: list[bytes]) -> bytes:
     parts = re.split(rb"([\s,\[\]{}:\"]+)", data)
     for _n in range(rng.choice((1, 1, 2, 5))):
         reach = rng.choice((30, len(parts)))
-        parts[2 * rng.randrange((min(reach, len(parts)) + 1) // 2)] = rng.choice(_TOKENS).encode(
-            "utf-8", "surrogatepass"
-        )
+        token = rng.choice(_TOKENS).encode("utf-8", "surrogatepass")
+        parts[2 * rng.randrange((min(reach, len(parts)) + 1) // 2)] = token
     return b"".join(parts)
 
 
@@ -178,10 +155,7 @@ def change_values(rng: random.Random, data: bytes, _: list[bytes]) -> bytes:
         if what == 0:
             del holder[key]
         elif what == 1 and isinstance(holder, dict):
-            new = rng.choice(
-                ("", "0", "-1", "x", "\ud800", "\n", "a" * 3000, "9" * 400, "..", "TYPE", "Frames", " LASI")
-            )
-            holder[new] = holder.pop(key)
+            holder[rng.choice(_KEYS)] = holder.pop(key)
         elif what == 2 and isinstance(holder, list):
             holder.extend(holder[:])
         else:
@@ -204,15 +178,13 @@ def change_header(rng: random.Random, data: bytes, _: list[bytes]) -> bytes:
     """Change counts, frames, scale, data block or rate to another number or a neighbouring one."""
     changed = bytearray(data)
     for _n in range(rng.choice((1, 1, 2))):
-        at, layout = rng.choice(
-            ((0, "B"), (1, "B"), *((2 * k, "<H") for k in range(1, 6)), (12, "<I"), (16, "<H"), (18, "<H"), (20, "<I"))
-        )
+        offsets = ("B", (0, 1)), ("<H", (2, 4, 6, 8, 10)), ("<I", (12,)), ("<H", (16, 18)), ("<I", (20,))
+        at, layout = rng.choice([(at, layout) for layout, of_layout in offsets for at in of_layout])
         (value,) = struct.unpack_from(layout, changed, at)
         most = 1 << 8 * struct.calcsize(layout)
         values = _DOUBLE_WORDS if layout == "<I" else _WORDS
-        struct.pack_into(
-            layout, changed, at, rng.choice((rng.choice(values), value + rng.choice((-1, 1, 7)), value ^ 0x8000)) % most
-        )
+        new = rng.choice((rng.choice(values), value + rng.choice((-1, 1, 7)), value ^ 0x8000))
+        struct.pack_into(layout, changed, at, new % most)
     return bytes(changed)
 
 
@@ -232,9 +204,8 @@ def change_parameters(rng: random.Random, data: bytes, _: list[bytes]) -> bytes:
             layout, values = rng.choice((("<H", _WORDS), ("<I", _DOUBLE_WORDS)))
             struct.pack_into(layout, changed, offset, rng.choice(values))
         else:
-            changed[offset] = rng.choice(
-                (0, 1, 2, 4, 5, 7, 8, 127, 128, 255, (changed[offset] + 1) % 256, (changed[offset] - 1) % 256)
-            )
+            near = (changed[offset] + 1) % 256, (changed[offset] - 1) % 256
+            changed[offset] = rng.choice((0, 1, 2, 4, 5, 7, 8, 127, 128, 255, *near))
     return bytes(changed)
 
 
@@ -246,10 +217,8 @@ def swap_names(rng: random.Random, data: bytes, _: list[bytes]) -> bytes:
         changed[a + 1], changed[b + 1] = changed[b + 1], changed[a + 1]
     else:
         run = min(abs(struct.unpack_from("b", data, k)[0]) for k in (a, b))
-        changed[a + 2 : a + 2 + run], changed[b + 2 : b + 2 + run] = (
-            data[b + 2 : b + 2 + run],
-            data[a + 2 : a + 2 + run],
-        )
+        a, b = a + 2, b + 2
+        changed[a : a + run], changed[b : b + run] = data[b : b + run], data[a : a + run]
     return bytes(changed)
 
 
@@ -279,14 +248,7 @@ def c3d_records(data: bytes) -> list[int]:
     return records
 
 
-C3D: tuple[Mutator, ...] = (
-    change_header,
-    change_parameters,
-    change_parameters,
-    change_parameters,
-    swap_names,
-    change_samples,
-)
+C3D: tuple[Mutator, ...] = (change_header, *(change_parameters,) * 3, swap_names, change_samples)
 
 # ------------------------------------------------------------------------------------------ zip
 
@@ -308,18 +270,14 @@ def change_members(rng: random.Random, data: bytes, _: list[bytes]) -> bytes:
     if what == 0:
         del members[k]
     elif what == 1:
-        members[k] = (
-            rng.choice(("", "x.npy", "../x.npy", "/x.npy", "a" * 3000, "é.npy", members[j][0])),
-            members[k][1],
-        )
+        members[k] = rng.choice((*_MEMBERS, members[j][0])), members[k][1]
     elif what == 2:
         members.append(members[k])
     elif what == 3:
         members[k], members[j] = (members[k][0], members[j][1]), (members[j][0], members[k][1])
     else:
-        members.append(
-            (rng.choice(("more.npy", "more/", "data.pkl", "x/data.pkl")), rng.randbytes(rng.choice((0, 10, 1000))))
-        )
+        name = rng.choice(("more.npy", "more/", "data.pkl", "x/data.pkl"))
+        members.append((name, rng.randbytes(rng.choice((0, 10, 1000)))))
     return _pack(rng, members)
 
 
@@ -333,13 +291,9 @@ def bomb(rng: random.Random, data: bytes, _: list[bytes]) -> bytes:
 
 def claim_shape(rng: random.Random, data: bytes, _: list[bytes]) -> bytes:
     """Change the shape or type in an array's header."""
-    shape = rng.choice(
-        ("(1000000000000,)", "(0, 10000000000000)", "(-1,)", "()", "(3,)", "(2, 3)", "(1,) * 9", "(True,)", "(99999,)")
-    )
-    data = re.sub(rb"'shape': \([^)]*\)", b"'shape': " + shape.encode(), data, count=1)
+    data = re.sub(rb"'shape': \([^)]*\)", f"'shape': ({rng.choice(_SHAPES)})".encode(), data, count=1)
     if rng.random() < 0.5:
-        kind = rng.choice(("|O", "<f4", "<f8", ">f8", "<U9999999", "|V8", "<M8[s]", "<c16", "|b1", "x", "<i8", "|S3"))
-        data = re.sub(rb"'descr': '[^']*'", f"'descr': '{kind}'".encode(), data, count=1)
+        data = re.sub(rb"'descr': '[^']*'", f"'descr': '{rng.choice(_TYPES)}'".encode(), data, count=1)
     return data
 
 
@@ -350,10 +304,8 @@ def _members(data: bytes) -> dict[str, bytes]:
 
 def _pack(rng: random.Random, members: Any, compression: int | None = None) -> bytes:
     stream = io.BytesIO()
-    method = rng.choice(
-        (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
-    )
-    with zipfile.ZipFile(stream, "w", method if compression is None else compression) as archive:
+    methods = zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA
+    with zipfile.ZipFile(stream, "w", rng.choice(methods) if compression is None else compression) as archive:
         for name, content in members:
             archive.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), content, compress_type=archive.compression)
     return stream.getvalue()
@@ -364,54 +316,9 @@ def _pack(rng: random.Random, members: Any, compression: int | None = None) -> b
 
 def put_opcodes(rng: random.Random, data: bytes, _: list[bytes]) -> bytes:
     """Insert opcodes: calls, huge lengths, references to earlier objects."""
-    pieces = (
-        b"cposix\nsystem\n(X\x05\x00\x00\x00true1tR",
-        b"cos\nsystem\n(S'true'\ntR",
-        b"cbuiltins\neval\n(S'1'\ntR",
-        b"\x8c\x05posix\x8c\x06system\x93\x8c\x04true\x85R",
-        b"ibuiltins\nexec\n(S'1'\n",
-        b"c__builtin__\ngetattr\n",
-        b"cnumpy\nload\n(S'x'\ntR",
-        b"cnumpy.core.multiarray\n_reconstruct\n",
-        b"ctorch\nload\n",
-        b"c__main__\nx\n",
-        b"B\xff\xff\xff\x7f",
-        b"\x8e" + b"\xff" * 7 + b"\x00",
-        b"\x96" + b"\x00" * 5 + b"\x01\x00\x00",
-        b"\x8b\xff\xff\xff\x7f",
-        b"X\xff\xff\xff\xff",
-        b"T\xff\xff\xff\x7f",
-        b"\x95" + b"\x00" * 6 + b"\x01\x00",
-        b"\x82\x01",
-        b"Q",
-        b"P1\n",
-        b"b",
-        b"R",
-        b"h\x00",
-        b"h\x01" * 50,
-        b"2" * 200,
-        b"(" * 200,
-        b"]" * 200,
-        b"}" * 50,
-        b".",
-        b"0",
-        b"a",
-        b"s",
-        b"u",
-        b"e",
-        b"t",
-        b"\x85",
-        b"I" + b"9" * 5000 + b"\n",
-        b"I99999999999\n",
-        b"L1L\n",
-        b"G\x7f\xf0\x00\x00\x00\x00\x00\x00",
-        b"\x81",
-        b"\x92",
-        b"o",
-    )
     changed = data
     for _n in range(rng.choice((1, 1, 3))):
-        at, piece = _random_offset(rng, changed), rng.choice(pieces)
+        at, piece = _random_offset(rng, changed), rng.choice(_OPCODES)
         changed = changed[:at] + piece + changed[at + rng.choice((0, 0, 1, len(piece))) :]
     return changed
 
@@ -422,23 +329,9 @@ def rename_globals(rng: random.Random, data: bytes, _: list[bytes]) -> bytes:
     if not names:
         return put_opcodes(rng, data, [])
     start, end = rng.choice(names)
-    new = rng.choice(
-        (
-            b"cposix\nsystem\n",
-            b"cbuiltins\neval\n",
-            b"cnumpy\ndtype\n",
-            b"cnumpy\nndarray\n",
-            b"cscipy.sparse\ncsc_matrix\n",
-            b"c_codecs\nencode\n",
-            b"ccollections\nOrderedDict\n",
-            b"cchumpy.ch\nCh\n",
-            b"cnumpy\nrecarray\n",
-            b"cx\ny\n",
-        )
-    )
-    return data[:start] + new + data[end:]
+    return data[:start] + rng.choice(_GLOBALS) + data[end:]
 
 
 PICKLE: tuple[Mutator, ...] = (put_opcodes, rename_globals)
-NPY: tuple[Mutator, ...] = (claim_shape, put_opcodes, put_opcodes, put_opcodes, rename_globals)
-ZIP: tuple[Mutator, ...] = (change_member, change_member, change_member, change_member, change_members, change_members)
+NPY: tuple[Mutator, ...] = (claim_shape, *(put_opcodes,) * 3, rename_globals)
+ZIP: tuple[Mutator, ...] = (*(change_member,) * 4, *(change_members,) * 2)

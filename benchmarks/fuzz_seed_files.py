@@ -72,38 +72,21 @@ def file_kinds(body: Body, captures: Path | None) -> tuple[FileKind, ...]:
     def read_frames(path: Path) -> PoseSequence:
         return read_poses(path.parent, body=body, rate_hz=_RATE_HZ)
 
+    trc, poses = (make_trc(), *_read_seeds(captures, ".trc")), lambda path: read_poses(path.parent)
+    packed, pickles, weights = (archive.getvalue(),), (pickled.getvalue(), python2.getvalue()), checkpoint.getvalue()
+    markers, layouts = _json(make_marker_json()), lambda path: read_constraints(path, body)
     return (
         FileKind("C3D", "walk.c3d", tuple(c3d), (*recordings, *mutators.C3D, *mutators.C3D), read_both, check_c3d, 32),
-        FileKind("TRC", "walk.trc", (make_trc(), *_read_seeds(captures, ".trc")), text, read_both, check_trc, 12),
-        FileKind("marker JSON", "walk.json", (_json(make_marker_json()),), values, read_both, check_marker_json, 12),
-        FileKind("poses.npz", "poses.npz", (written,), zipped, lambda path: read_poses(path.parent), check_poses, 8),
-        FileKind(
-            "pose JSON",
-            "pose_00000.json",
-            (_json(frame),),
-            values,
-            read_frames,
-            check_finite_poses,
-            3,
-        ),
+        FileKind("TRC", "walk.trc", trc, text, read_both, check_trc, 12),
+        FileKind("marker JSON", "walk.json", (markers,), values, read_both, check_marker_json, 12),
+        FileKind("poses.npz", "poses.npz", (written,), zipped, poses, check_poses, 8),
+        FileKind("pose JSON", "pose_00000.json", (_json(frame),), values, read_frames, check_finite_poses, 3),
         FileKind("pose text", "pose.txt", (words,), text, read_frames, check_finite_poses, 3),
-        FileKind("body .npz", "body.npz", (archive.getvalue(),), zipped, read_model, check_arrays, 7),
-        FileKind(
-            "body .npy", "body.npy", (pickled.getvalue(), python2.getvalue()), coded, read_model, check_pickle(model), 9
-        ),
-        FileKind(
-            "checkpoint",
-            "snapshots/x.ckpt",
-            (checkpoint.getvalue(),),
-            zipped,
-            lambda p: load_vposer(p.parents[1]),
-            check_tensors,
-            4,
-        ),
+        FileKind("body .npz", "body.npz", packed, zipped, read_model, check_arrays, 7),
+        FileKind("body .npy", "body.npy", pickles, coded, read_model, check_pickle(model), 9),
+        FileKind("checkpoint", "snapshots/x.ckpt", (weights,), zipped, read_vposer, check_tensors, 4),
         FileKind("cohort", "cohort.json", (cohort,), values, read_cohort, check_cohort, 5),
-        FileKind(
-            "constraints", "layout.json", (layout,), values, lambda path: read_constraints(path, body), check_layout, 5
-        ),
+        FileKind("constraints", "layout.json", (layout,), values, layouts, check_layout, 5),
     )
 
 
@@ -122,9 +105,8 @@ def _json(content: Any) -> bytes:
 def make_positions_m(frames: int = 12) -> np.ndarray:
     """Make positions (T, M, 3) of all known markers, with gaps."""
     rng = np.random.default_rng(1)
-    positions = rng.uniform(0.1, 1.8, (1, len(CANONICAL_MARKERS), 3)) + np.cumsum(
-        rng.normal(0, 0.01, (frames, 1, 3)), axis=0
-    )
+    start = rng.uniform(0.1, 1.8, (1, len(CANONICAL_MARKERS), 3))
+    positions = start + np.cumsum(rng.normal(0, 0.01, (frames, 1, 3)), axis=0)
     positions[3:6, 2] = np.nan
     return positions
 
@@ -191,11 +173,7 @@ def make_trc() -> bytes:
 def make_marker_json() -> dict[str, Any]:
     positions = np.round(make_positions_m(), 4)
     frames = {
-        str(t): {
-            name: position.tolist()
-            for name, position in zip(CANONICAL_MARKERS, row, strict=True)
-            if position[0] == position[0]
-        }
+        str(t): {name: x.tolist() for name, x in zip(CANONICAL_MARKERS, row, strict=True) if np.isfinite(x).all()}
         for t, row in enumerate(positions)
     }
     return {"Frames": frames, "framerate": 100, "nFrames": len(positions), "nPoints": len(CANONICAL_MARKERS)}
@@ -229,10 +207,8 @@ def check_recording(raw: Any, recording: Any) -> str:
 def same_positions(found: np.ndarray, expected: np.ndarray) -> bool:
     """Compare positions where the expected ones count as visible; empty frames at the end may be missing."""
     with np.errstate(invalid="ignore"):
-        unseen = (
-            ~np.isfinite(expected).all(axis=2) | (expected == 0).all(axis=2) | (np.abs(expected) >= 1e7).any(axis=2)
-        )
-    expected = np.where(unseen[..., None], np.nan, expected)
+        seen = (np.abs(expected) < 1e7).all(axis=2) & (expected != 0).any(axis=2)  # the former is False for NaN
+    expected = np.where(seen[..., None], expected, np.nan)
     T = len(found)
     if found.shape[1:] != expected.shape[1:] or len(expected) < T or not np.isnan(expected[T:]).all():
         return False
@@ -241,32 +217,21 @@ def same_positions(found: np.ndarray, expected: np.ndarray) -> bool:
 
 def check_c3d(_path: Path, data: bytes, read: Any) -> str:
     raw, recording = read
-    points, _, first, last = struct.unpack_from("<4H", data, 2)
-    (block, analog_words), dec = (
-        (struct.unpack_from("<H", data, 16)[0], struct.unpack_from("<H", data, 4)[0]),
-        data[(data[0] - 1) * 512 + 3] == 85,
-    )
+    points, analog_words, first, last, _, _, _, block = struct.unpack_from("<8H", data, 2)
+    dec = data[(data[0] - 1) * 512 + 3] == 85
     parameters = c3d_parameters(data, dec)
     scale, rate_hz = parameters.get("SCALE", -1.0), parameters.get("RATE", 0.0)
     T = last - first + 1
-    words, start = 4 * points + analog_words, (block - 1) * 512
+    words = 4 * points + analog_words
+    samples = np.frombuffer(data, "<u4" if scale < 0 else "<i2", count=T * words, offset=(block - 1) * 512)
+    rows = samples.reshape(T, words)[:, : 4 * points].reshape(T, points, 4)
     if scale < 0:
-        rows = (
-            np.frombuffer(data, "<u4", count=T * words, offset=start)
-            .reshape(T, words)[:, : 4 * points]
-            .reshape(T, points, 4)
-        )
         if dec:
             rows = (rows >> 16) | (rows << 16)
         with np.errstate(invalid="ignore"):
             values = rows[..., :3].copy().view("<f4").astype(float) / (4 if dec else 1)
             missing = rows[..., 3].copy().view("<f4") < 0
     else:
-        rows = (
-            np.frombuffer(data, "<i2", count=T * words, offset=start)
-            .reshape(T, words)[:, : 4 * points]
-            .reshape(T, points, 4)
-        )
         values, missing = rows[..., :3] * float(scale), rows[..., 3] < 0
     expected = np.where(missing[..., None], np.nan, values)
     if not same_positions(raw.positions, expected):
@@ -301,7 +266,10 @@ def c3d_parameters(data: bytes, dec: bool) -> dict[str, float]:
 
 def check_trc(_path: Path, data: bytes, read: Any) -> str:
     raw, recording = read
-    lines = data.decode("utf-8-sig" if _is_utf8(data) else "latin-1").splitlines()
+    try:
+        lines = data.decode("utf-8-sig").splitlines()
+    except UnicodeDecodeError:
+        lines = data.decode("latin-1").splitlines()
     head = next(k for k, line in enumerate(lines) if line.lower().startswith("frame#"))
     width, rows = 3 * len(raw.labels), []
     for line in filter(str.strip, lines[head + 1 :]):
@@ -314,14 +282,6 @@ def check_trc(_path: Path, data: bytes, read: Any) -> str:
     if not same_positions(raw.positions, np.array(rows).reshape(len(rows), -1, 3)):
         return "other positions than in the file"
     return check_recording(raw, recording)
-
-
-def _is_utf8(data: bytes) -> bool:
-    try:
-        data.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        return False
-    return True
 
 
 def check_marker_json(_path: Path, data: bytes, read: Any) -> str:
@@ -358,13 +318,9 @@ def check_finite_poses(_path: Path, _data: bytes, read: PoseSequence) -> str:
 
 def check_poses(path: Path, data: bytes, read: PoseSequence) -> str:
     with np.load(path, allow_pickle=False) as archive:
-        same = (
-            all(
-                np.array_equal(archive[key].astype(np.float32), found)
-                for key, found in (("poses", read.poses), ("trans", read.translation_m), ("joints", read.joints_m))
-            )
-            and float(archive["mocap_frame_rate"]) == read.rate_hz
-        )
+        pairs = ("poses", read.poses), ("trans", read.translation_m), ("joints", read.joints_m)
+        same = all(np.array_equal(archive[key].astype(np.float32), found) for key, found in pairs)
+        same &= float(archive["mocap_frame_rate"]) == read.rate_hz
     return check_finite_poses(path, data, read) if same else "other poses than in the file"
 
 
@@ -387,6 +343,10 @@ def make_small_model(rng: np.random.Generator) -> dict[str, Any]:
 
 def read_model(path: Path) -> Any:
     return read_array_dict(path), load_body(path)
+
+
+def read_vposer(path: Path) -> Any:
+    return load_vposer(path.parents[1])
 
 
 def check_body(body: Body) -> str:
@@ -456,12 +416,7 @@ def check_tensors(_path: Path, _data: bytes, read: Any) -> str:
 def make_cohort_json() -> dict[str, Any]:
     return {
         "P01": {"trials": ["P01/static.c3d", "P01/walk1.c3d"], "healthy": True},
-        "P02": {
-            "trials": ["P02/walk1.c3d"],
-            "healthy": False,
-            "model_file": "supr_female.npy",
-            "constrained_model": True,
-        },
+        "P02": {"trials": ["P02/walk1.c3d"], "healthy": False, "model_file": "x.npy", "constrained_model": True},
         "P03": {"trials": ["P03/walk.trc"], "healthy": False, "marker_layout_file": "layout.json"},
     }
 
@@ -506,7 +461,5 @@ def check_layout(_path: Path, data: bytes, read: Any) -> str:
         same &= np.array_equal([marker["baryCoords"] for marker in markers], layout.barycentric)
         same &= [marker["distanceToSkin"] for marker in markers] == layout.height_above_skin_m.tolist()
     bounds = read.angle_bounds
-    same &= bool(
-        np.isfinite(bounds.lower).all() and np.isfinite(bounds.upper).all() and (bounds.lower <= bounds.upper).all()
-    )
+    same &= bool((np.abs([bounds.lower, bounds.upper]) < np.inf).all() and (bounds.lower <= bounds.upper).all())
     return "" if same else "other constraints than in the file"
