@@ -9,12 +9,12 @@ Exit code 0: all trials are fitted; 1: some failed, the others are saved; 2: not
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tqdm import tqdm
 
-from gait.cli.arguments import ArgumentError, argument, parse, whole_number
+from gait.cli.arguments import ArgumentError, argument, parse, part, whole_number
 from gait.cli.exit_codes import EXIT_INTERRUPTED, print_err, run_main
 from gait.cohort.cohort_file import read_cohort
 from gait.cohort.fit_settings import FitSettings, check_settings
@@ -37,6 +37,7 @@ class Arguments(FitSettings):
         type=whole_number,
         metavar="N",
     )
+    pose_format: str = argument("npz", "json: the same as --export_as pose_json", choices=("npz", "json"))
     scheduler: str | None = argument(None, "fit on a Dask cluster, e.g. tcp://10.0.0.5:8786", metavar="ADDRESS")
 
     def __post_init__(self) -> None:
@@ -46,7 +47,10 @@ class Arguments(FitSettings):
     @property
     def settings(self) -> FitSettings:
         """What a task is sent: without the class of this script, which its process does not know."""
-        return FitSettings(**{each.name: getattr(self, each.name) for each in fields(FitSettings)})
+        settings = part(self, FitSettings)
+        return (
+            replace(settings, export_as=(*settings.export_as, "pose_json")) if self.pose_format == "json" else settings
+        )
 
 
 def main(args: Arguments) -> int:

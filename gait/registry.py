@@ -26,6 +26,8 @@ def discover(package: ModuleType | str, attribute: str) -> dict[str, Any]:
         package = importlib.import_module(package)
     found: dict[str, Any] = {}
     for module in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
+        if module.name.endswith(".__main__"):
+            continue
         entry = getattr(importlib.import_module(module.name), attribute, None)
         if entry is None:
             continue

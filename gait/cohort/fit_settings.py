@@ -8,15 +8,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from gait.cli.arguments import argument, result_folder
 from gait.cohort.cohort_file import Subject
 from gait.errors import GaitError
+from gait.exporting import EXPORTERS
 from gait.motion.trial_paths import HEALTHY, SICK
 from gait.parallel.device import check_device
-
-PoseFormat = Literal["npz", "json"]
 
 _MODEL_SUBFOLDERS = ("SUPR", "smplx", "smplh", "smpl", ".")
 """Subfolders of the model folder with body models; the lower-case names are those of the package ``smplx``."""
@@ -33,7 +31,7 @@ class FitSettings:
     save_folder: Path = argument(Path("out"), "folder for the results", type=result_folder)
     device: str = argument("cpu", "cpu (default), cuda or cuda:N")
     overwrite: bool = argument(False, "fit finished trials again")
-    pose_format: PoseFormat = argument("npz", "json: also one pose_00000.json per frame", choices=("npz", "json"))
+    export_as: tuple[str, ...] = argument((), "also write the poses in other formats", choices=tuple(EXPORTERS))
     figures: bool = argument(True, "do not draw figures", flag="--no_pictures", aliases=["--no_figures"])
     repair: bool = argument(False, "correct swapped labels and mirrored recordings", aliases=["--correct_labels"])
 

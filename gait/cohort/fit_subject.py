@@ -23,7 +23,7 @@ from gait.cohort.cohort_file import Subject
 from gait.cohort.fit_inputs import OLD_NAMES, fit_fingerprint
 from gait.cohort.fit_settings import FitSettings, find_model, subject_folder
 from gait.cohort.save_trial import save_trial
-from gait.cohort.trial_folder import TrialOutcome, add_json_frames, is_finished, trial_folder
+from gait.cohort.trial_folder import TrialOutcome, add_exports, is_finished, trial_folder
 from gait.errors import GaitError, error_message
 from gait.files.atomic_write import remove_stale_temporaries
 from gait.files.fingerprint import changed_inputs
@@ -61,7 +61,7 @@ def fit_subject(subject: Subject, settings: FitSettings) -> Iterator[TrialOutcom
         }
 
     outcomes = find_finished()
-    if len(outcomes) == len(folders) and all(is_finished(folder, settings.pose_format) for folder in folders.values()):
+    if len(outcomes) == len(folders) and all(is_finished(folder, settings.export_as) for folder in folders.values()):
         cleanup(results_folder)
         yield from outcomes.values()  # without a lock: the folder may be read-only
         return
@@ -108,8 +108,8 @@ def _fit_unfinished(
                 outcomes[path] = save_trial(
                     folder, fit, fit.trials[paths.index(path)], subject, settings, notes, inputs
                 )
-            elif outcomes[path].state != "failed" and not is_finished(folder, settings.pose_format):
-                add_json_frames(folder)
+            elif outcomes[path].state != "failed" and not is_finished(folder, settings.export_as):
+                add_exports(folder, settings.export_as)
         except Exception as error:
             outcomes.pop(path, None)
             record_failure(path, error)
@@ -118,7 +118,7 @@ def _fit_unfinished(
 
 def _read_finished_report(folder: Path, inputs: dict[str, Any]) -> FitReport | None:
     """Return the report of a finished trial; None if it is not finished or its inputs have changed."""
-    if not is_finished(folder, "npz"):
+    if not is_finished(folder):
         return None
     try:
         content = read_fit_report(folder)

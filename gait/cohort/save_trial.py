@@ -11,14 +11,15 @@ import numpy as np
 import torch
 
 from gait.cohort.cohort_file import Subject
-from gait.cohort.fit_settings import FitSettings, PoseFormat
+from gait.cohort.fit_settings import FitSettings
 from gait.cohort.trial_folder import TrialOutcome
+from gait.exporting import export_trial_folder
 from gait.files.atomic_write import atomic_directory
 from gait.files.package_versions import package_versions
 from gait.fitting.fit_report import FitReport, build_fit_report, format_frame_runs
 from gait.fitting.residual_scales import ResidualScales
 from gait.fitting.subject_fit import SubjectFit, TrialFit
-from gait.motion.pose_files import write_json_frames, write_npz
+from gait.motion.pose_files import write_npz
 from gait.motion.trial_paths import FIT_FIGURE_FILE, REPORT_FILE, RESIDUALS_FILE, SEGMENT_PREFIX
 from gait.report.fit_figure import draw_fit_figure
 from gait.viewing.offscreen_renderer import RenderingUnavailableError
@@ -74,10 +75,11 @@ def save_trial(
             warning = str(error)
     with atomic_directory(folder) as partial:
         partial.mkdir(parents=True)
-        _write_poses(partial, trial, settings.pose_format)
+        _write_poses(partial, trial)
         content = json.dumps({**report.as_dict(), **provenance}, indent=1, allow_nan=False)
         (partial / REPORT_FILE).write_text(content + "\n", encoding="utf-8")
         _write_residuals(partial, trial)
+        export_trial_folder(settings.export_as, partial, name=folder.name)
         if figure is not None:
             (partial / FIT_FIGURE_FILE).write_bytes(figure)
     return TrialOutcome(subject.name, name, "fitted", warning, report)
@@ -92,14 +94,12 @@ def _shape_notes(fit: SubjectFit) -> tuple[str, ...]:
     )
 
 
-def _write_poses(folder: Path, trial: TrialFit, pose_format: PoseFormat) -> None:
+def _write_poses(folder: Path, trial: TrialFit) -> None:
     sequences = trial.pose_sequences
     for number, sequence in enumerate(sequences, start=1):
         segment = folder if len(sequences) == 1 else folder / f"{SEGMENT_PREFIX}{number}"
         segment.mkdir(exist_ok=True)
         write_npz(segment, sequence)
-        if pose_format == "json":
-            write_json_frames(segment, sequence)
 
 
 def _write_residuals(folder: Path, trial: TrialFit) -> None:

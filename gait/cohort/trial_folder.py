@@ -1,7 +1,7 @@
 """Results folder of one fitted trial, and the outcome of fitting it.
 
 ``<save_folder>/<healthy|sick>/<subject>/<trial>/`` has ``poses.npz``, ``fit_report.json``, ``residuals.npz`` and
-``fit.png``; with ``--pose_format json`` also ``pose_00000.json``, one per frame. The poses of a trial that was split at
+``fit.png``, and the files of ``--export_as``. The poses of a trial that was split at
 gaps are in its folders ``segment1/``, ``segment2/``, …
 """
 
@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import shutil
 import zipfile
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from gait.cohort.cohort_file import Subject
-from gait.cohort.fit_settings import PoseFormat, subject_folder
+from gait.cohort.fit_settings import subject_folder
+from gait.exporting import export_trial_folder, missing_exports
 from gait.files.atomic_write import atomic_directory
 from gait.fitting.fit_report import FitReport
-from gait.motion.pose_files import POSES_FILE, find_pose_folders, read_poses, write_json_frames
+from gait.motion.pose_files import POSES_FILE, find_pose_folders
 from gait.motion.trial_paths import REPORT_FILE
 
 
@@ -37,20 +39,20 @@ def trial_folder(save_folder: Path, subject: Subject, recording: Path) -> Path:
     return subject_folder(save_folder, subject) / recording.stem
 
 
-def is_finished(folder: Path, pose_format: PoseFormat) -> bool:
-    """Return True if ``folder`` has the results of a trial in the given pose format."""
+def is_finished(folder: Path, exporters: Iterable[str] = ()) -> bool:
+    """Return True if ``folder`` has the results of a trial, and the files of the exporters."""
     try:
         segments = find_pose_folders(folder)
         complete = (folder / REPORT_FILE).is_file() and len(segments) > 0
         complete = complete and all(zipfile.is_zipfile(segment / POSES_FILE) for segment in segments)
-        return complete and (pose_format == "npz" or all(any(segment.glob("pose_*.json")) for segment in segments))
+        return complete and not missing_exports(exporters, folder, segments)
     except OSError:  # the name is too long, or the folder is not readable
         return False
 
 
-def add_json_frames(folder: Path) -> None:
-    """Add one JSON file per frame (the format of the original implementation) to a finished trial, atomically."""
+def add_exports(folder: Path, exporters: Iterable[str]) -> None:
+    """Add the missing files of exporters to a finished trial, atomically."""
+    missing = missing_exports(exporters, folder, find_pose_folders(folder))
     with atomic_directory(folder) as partial:
         shutil.copytree(folder, partial)
-        for segment in find_pose_folders(partial):
-            write_json_frames(segment, read_poses(segment))
+        export_trial_folder(missing, partial, name=folder.name)

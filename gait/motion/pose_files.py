@@ -70,22 +70,6 @@ def write_npz(folder: Path, sequence: PoseSequence) -> Path:
     return path
 
 
-def write_json_frames(folder: Path, sequence: PoseSequence) -> list[Path]:
-    """Write one ``pose_00000.json`` per frame, as the original implementation does, and return the paths."""
-    betas = [sequence.betas.astype(float).tolist()]
-    paths = []
-    for frame, (pose, translation) in enumerate(zip(sequence.poses, sequence.translation_m, strict=True)):
-        path = folder / f"pose_{frame:05d}.json"
-        content = {
-            "betas": betas,
-            "pose": [pose.astype(float).tolist()],
-            "translation": [translation.astype(float).tolist()],
-        }
-        path.write_text(json.dumps(content), encoding="utf-8")
-        paths.append(path)
-    return paths
-
-
 def read_poses(folder: Path, *, body: Body | None = None, rate_hz: float | None = None) -> PoseSequence:
     """Read one pose sequence, in any of the three forms; ``read_pose_sequences`` reads all segments of a trial.
 

@@ -14,6 +14,7 @@ from gait.body.marker_layout import MarkerLayout
 from gait.body.pose_sequence import PoseSequence
 from gait.capture.recording import GaitEvent, Recording
 from gait.errors import GaitError
+from gait.exporting import joints_trc
 from gait.files.atomic_write import atomic_file
 from gait.synthetic.trial import SyntheticTrial
 from gait.synthetic.virtual_markers import PLUG_IN_GAIT_39, MeasurementErrors, SimulatedMarkers, record_markers
@@ -136,17 +137,8 @@ def write_trc(path: Path, recording: Recording, scale: NDArray[np.float64], unit
         unit: the unit that the file states, which need not match ``scale``.
     """
     points = recording.positions_m[..., [2, 0, 1]] * scale
-    T, M = points.shape[:2]
-    rate = f"{recording.rate_hz:.6g}"
-    names = ("DataRate", "CameraRate", "NumFrames", "NumMarkers", "Units", "OrigDataRate", "OrigDataStartFrame")
-    values = [rate, rate, str(T), str(M), unit, rate, str(recording.first_frame)]
-    lines = [f"PathFileType\t4\t(X/Y/Z)\t{path.name}", "\t".join(names), "\t".join(values)]
-    lines.append("Frame#\tTime\t" + "\t\t\t".join(recording.labels))
-    lines.append("\t\t" + "\t".join(f"{axis}{m + 1}" for m in range(M) for axis in "XYZ"))
-    for t, frame in enumerate(points.reshape(T, -1)):
-        numbers = ["" if np.isnan(x) else f"{x:.7g}" for x in frame]
-        lines.append("\t".join([str(recording.first_frame + t), f"{t / recording.rate_hz:.5f}", *numbers]))
-    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    first = recording.first_frame
+    joints_trc.write_trc(path, recording.labels, points, recording.rate_hz, unit=unit, first_frame=first)
 
 
 def read_ground_truth(path: str | Path) -> PoseSequence:

@@ -120,21 +120,21 @@ def test_finished_trials_contribute_to_the_shape_and_stay_unchanged(subject, set
 def test_is_finished(one_trial, settings):
     (outcome,) = fitted(one_trial, settings)
     folder = settings.save_folder / "healthy/anna/walk1"
-    assert is_finished(folder, "npz")
-    assert not is_finished(folder, "json"), "JSON frames are missing"
+    assert is_finished(folder)
+    assert not is_finished(folder, ["pose_json"]), "JSON frames are missing"
     poses = (folder / "poses.npz").read_bytes()
-    outcomes = list(fit_cohort([one_trial], replace(settings, pose_format="json")))
+    outcomes = list(fit_cohort([one_trial], replace(settings, export_as=("pose_json",))))
     assert [o.state for o in outcomes] == ["already finished"], "JSON frames are added without a fit"
     assert (folder / "poses.npz").read_bytes() == poses
     assert len(list(folder.glob("pose_*.json"))) == outcome.report.frames
-    assert is_finished(folder, "json")
-    assert is_finished(folder, "npz")
+    assert is_finished(folder, ["pose_json"])
+    assert is_finished(folder)
     for name in ("fit_report.json", "poses.npz"):
         content = (folder / name).read_bytes()
         (folder / name).unlink()
-        assert not is_finished(folder, "npz")
+        assert not is_finished(folder)
         (folder / name).write_bytes(content)
-    assert not is_finished(folder.with_name("walk9"), "npz")
+    assert not is_finished(folder.with_name("walk9"))
 
 
 def test_added_recording_changes_the_common_shape(subject, one_trial, settings):

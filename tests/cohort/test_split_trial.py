@@ -139,16 +139,16 @@ def test_split_trial_is_finished_gets_json_frames_and_is_repaired(workspace, fol
     settings = FitSettings(workspace / "data", workspace / "out", figures=False)
     subject = Subject("p1", (workspace / "walk1.c3d", workspace / "walk2.c3d"), healthy=True)
     poses = [(segment / "poses.npz").read_bytes() for segment in find_pose_folders(folder)]
-    assert is_finished(folder, "npz")
-    assert not is_finished(folder, "json")
-    outcomes = list(fit_cohort([subject], replace(settings, pose_format="json")))
+    assert is_finished(folder)
+    assert not is_finished(folder, ["pose_json"])
+    outcomes = list(fit_cohort([subject], replace(settings, export_as=("pose_json",))))
     assert [o.state for o in outcomes] == ["already finished"] * 2
-    assert is_finished(folder, "json")
+    assert is_finished(folder, ["pose_json"])
     for segment, (first, end), before in zip(find_pose_folders(folder), SEGMENTS, poses, strict=True):
         assert (segment / "poses.npz").read_bytes() == before
         assert len(list(segment.glob("pose_*.json"))) == end - first
     (folder / "segment2/poses.npz").write_bytes(b"")
-    assert not is_finished(folder, "npz")
+    assert not is_finished(folder)
     outcomes = list(fit_cohort([subject], settings))
     assert [o.state for o in outcomes] == ["fitted", "already finished"]
     assert [(segment / "poses.npz").read_bytes() for segment in find_pose_folders(folder)] == poses

@@ -13,8 +13,8 @@ import pytest
 from gait.body.model_file import load_body
 from gait.body.pose_sequence import PoseSequence
 from gait.errors import GaitError
+from gait.exporting.pose_json import write_json_frames
 from gait.motion.dataset import read_dataset
-from gait.motion.pose_files import write_json_frames
 from tests.helpers.fitting_cases import OPEN_BODY
 from tests.helpers.motion_cases import stick_figure, write_trial
 

@@ -26,11 +26,12 @@ from gait.errors import GaitError
 from gait.explaining.attribution_files import read_explanation
 from gait.explaining.explain_trial import explain_trial
 from gait.explaining.trained_network import load_trained_network
+from gait.exporting.pose_json import write_json_frames
 from gait.learning.checkpoint import load_checkpoint
 from gait.learning.fold_result import save_result
 from gait.motion.dataset import read_dataset
 from gait.motion.folds import make_folds
-from gait.motion.pose_files import write_json_frames, write_npz
+from gait.motion.pose_files import write_npz
 from gait.synthetic import make_subject, make_trial
 from tests.helpers.explanation_cases import SMALL_MLP, SMALL_TRANSFORMER, WINDOW, write_network
 from tests.helpers.learning_results import fold_result

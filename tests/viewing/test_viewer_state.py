@@ -19,8 +19,9 @@ from gait.explaining import explain_trial as explain_trial_module
 from gait.explaining.methods import METHODS
 from gait.explaining.options import ExplainOptions
 from gait.explaining.trained_network import TrainedNetwork
+from gait.exporting.pose_json import write_json_frames
 from gait.learning.networks.mlp import MLPArchitecture
-from gait.motion.pose_files import read_poses, write_json_frames, write_npz
+from gait.motion.pose_files import read_poses, write_npz
 from gait.viewing.attribution_overlay import AttributionOverlay
 from gait.viewing.background_jobs import Jobs
 from gait.viewing.file_backend import FileBackend

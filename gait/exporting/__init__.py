@@ -1,0 +1,58 @@
+"""Export of fitted trials to files of other tools: each module here that defines ``EXPORTER`` is one format.
+
+``docs/add_exporter.md`` adds one; ``python -m gait.exporting`` exports finished folders.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from gait.exporting.exporter import Exporter, FittedTrial
+from gait.motion.trial_paths import parse_segment_number
+from gait.registry import discover
+
+EXPORTERS: Mapping[str, Exporter] = discover(__name__, "EXPORTER")
+
+
+def export_trial_folder(
+    exporters: Iterable[str], folder: Path, output: Path | None = None, name: str | None = None
+) -> list[Path]:
+    """Write a finished trial in other formats; return the path of each file, or of the folder of many.
+
+    Args:
+        exporters: of ``EXPORTERS``.
+        folder: the results of the trial.
+        output: where to write; into ``folder`` if None. Segments of a split trial have folders of their own in it.
+        name: the trial's; that of its folder if None.
+
+    Raises:
+        GaitError: there are no poses, or they are damaged.
+    """
+    from gait.motion.pose_files import find_pose_folders, read_poses  # imports torch, which a command line need not
+
+    paths = []
+    for segment in find_pose_folders(folder) or (folder,):
+        target = (output or folder) / segment.relative_to(folder)
+        target.mkdir(parents=True, exist_ok=True)
+        trial = FittedTrial(segment_name(folder, segment, name), folder, read_poses(segment))
+        for exporter in exporters:
+            path = EXPORTERS[exporter].path(target, trial.name)
+            EXPORTERS[exporter].write(trial, path)
+            paths.append(path)
+    return paths
+
+
+def missing_exports(exporters: Iterable[str], folder: Path, segments: Iterable[Path]) -> list[str]:
+    """Return the exporters whose files are missing in the folder of a finished trial or in one of its segments."""
+    return [
+        exporter
+        for exporter in exporters
+        if not all(EXPORTERS[exporter].is_written(path, segment_name(folder, path)) for path in segments)
+    ]
+
+
+def segment_name(folder: Path, segment: Path, name: str | None = None) -> str:
+    """Return the name of a trial, ``walk1``, or of its segment, ``walk1_segment2``."""
+    trial = name or folder.resolve().name
+    return trial if parse_segment_number(segment) is None else f"{trial}_{segment.name}"

@@ -1,0 +1,56 @@
+"""What describes one exporter: an entry of ``gait.exporting.EXPORTERS``."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gait.body.pose_sequence import PoseSequence
+from gait.files.safe_pickle import read_array_dict
+from gait.motion.trial_paths import REPORT_FILE, RESIDUALS_FILE
+
+
+@dataclass(frozen=True)
+class FittedTrial:
+    """A fitted trial, or a segment of one that was split at gaps."""
+
+    name: str  # "walk1", "walk1_segment2"
+    folder: Path  # of the trial's results
+    sequence: PoseSequence
+
+    @property
+    def report(self) -> dict[str, Any]:
+        """The fit report of the whole trial; empty if there is none."""
+        file = self.folder / REPORT_FILE
+        return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+
+    @property
+    def markers(self) -> Mapping[str, NDArray[Any]]:
+        """``residuals.npz`` of the whole trial: labels (M,), residual_mm (T, M), observed_m and virtual_m (T, M, 3)."""
+        file = self.folder / RESIDUALS_FILE
+        return {key: np.asarray(value) for key, value in read_array_dict(file).items()} if file.is_file() else {}
+
+
+@dataclass(frozen=True)
+class Exporter:
+    """A file format of another tool to which fitted trials are written."""
+
+    name: str  # value of --export_as
+    title: str  # for a person
+    suffix: str  # of the file, e.g. ".trc"; of a folder of files, the pattern of their names, e.g. "pose_*.json"
+    write: Callable[[FittedTrial, Path], object]
+    """Writes a trial to a path: the file, or the folder for the files."""
+
+    def path(self, folder: Path, trial: str) -> Path:
+        """Return the path to write to."""
+        return folder if "*" in self.suffix else folder / f"{trial}{self.suffix}"
+
+    def is_written(self, folder: Path, trial: str) -> bool:
+        """Return whether the files are there."""
+        return any(folder.glob(self.suffix)) if "*" in self.suffix else self.path(folder, trial).is_file()
