@@ -77,11 +77,9 @@ def parse(
         prog: the command's name if it is not the script's.
         defaults: by field name, in place of the fields' own defaults, e.g. for ``--quick`` of a benchmark.
     """
-    parser = parser_of(arguments, about, prog=prog)
-    named = vars(parser.parse_args(words))
-    given = {name: tuple(value) if isinstance(value, list) else value for name, value in named.items()}
+    parser = parser_of(arguments, about, prog=prog, defaults=defaults)
     try:
-        return arguments(**{**(defaults or {}), **given})
+        return arguments(**{**(defaults or {}), **parse_given(parser, words)})
     except ArgumentError as error:
         parser.error(str(error))
 
@@ -91,7 +89,9 @@ def part(arguments: Any, kind: type[SomeArguments]) -> SomeArguments:
     return kind(**{each.name: getattr(arguments, each.name) for each in fields(kind)})  # type: ignore[arg-type]
 
 
-def parser_of(arguments: type, about: str, *, prog: str | None = None) -> argparse.ArgumentParser:
+def parser_of(
+    arguments: type, about: str, *, prog: str | None = None, defaults: Mapping[str, Any] | None = None
+) -> argparse.ArgumentParser:
     """Return the argparse parser of an arguments dataclass; its namespace holds only the flags that are given."""
     example, _, description = about.partition("\n\n")
     parser = argparse.ArgumentParser(
@@ -102,19 +102,45 @@ def parser_of(arguments: type, about: str, *, prog: str | None = None) -> argpar
         argument_default=argparse.SUPPRESS,
         formatter_class=argparse.RawDescriptionHelpFormatter if "\n * " in about else argparse.HelpFormatter,
     )
+    add_flags(parser, arguments, defaults)
+    return parser
+
+
+def add_flags(parser: argparse.ArgumentParser, arguments: type, defaults: Mapping[str, Any] | None = None) -> None:
+    """Add the flags of an arguments dataclass to a parser."""
     hints = typing.get_type_hints(arguments)
     for each in fields(arguments):
         if _KEY in each.metadata:
-            _add(parser, each, hints[each.name])
-    return parser
+            _add(parser, each, hints[each.name], (defaults or {}).get(each.name, each.default))
+
+
+def parse_given(parser: argparse.ArgumentParser, words: Sequence[str] | None = None) -> dict[str, Any]:
+    """Return the values of the given flags by field name."""
+    given = vars(parser.parse_args(words))
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}
+
+
+def flag_values(arguments: Any) -> dict[str, Any]:
+    """Return the value of each flag by its spelling without dashes, as plain data to be saved with the results."""
+    values = {}
+    for each in fields(arguments):
+        if (about := each.metadata.get(_KEY)) is not None:
+            value = getattr(arguments, each.name)
+            if about.options.get("action") == "store_const":
+                value = value == about.options["const"]
+            elif each.default is True:
+                value = not value
+            name = (about.flag or each.name).removeprefix("--")
+            values[name] = str(value) if isinstance(value, Path) else value
+    return values
 
 
 def command_of(words: Sequence[str] | None = None, *, prog: str | None = None) -> str:
     """Return the command line as typed in a shell, to be saved with the results."""
-    return shlex.join([prog or Path(sys.argv[0]).name, *(sys.argv[1:] if words is None else words)])
+    return f"{prog or Path(sys.argv[0]).name} {shlex.join(sys.argv[1:] if words is None else words)}"
 
 
-def _add(parser: argparse.ArgumentParser, each: Field[Any], hint: Any) -> None:
+def _add(parser: argparse.ArgumentParser, each: Field[Any], hint: Any, default: Any) -> None:
     about: _Argument = each.metadata[_KEY]
     options = dict(about.options)
     kind, several = _kind(hint)
@@ -125,11 +151,11 @@ def _add(parser: argparse.ArgumentParser, each: Field[Any], hint: Any) -> None:
         if several and "action" not in options:
             options.setdefault("nargs", "+")
     help = about.help
-    if kind is not bool and each.default not in (None, MISSING, ()) and "default" not in help:
-        help += f" (default {_word(each.default)})"
+    if kind is not bool and default not in (None, MISSING, ()) and "default" not in help:
+        help += f" (default {_word(default)})"
     flag = about.flag or f"--{each.name}"
     if flag.startswith("-"):
-        options |= {"dest": each.name, "required": each.default is MISSING}
+        options |= {"dest": each.name, "required": default is MISSING}
     parser.add_argument(flag, *about.aliases, help=help.replace("%", "%%"), **options)
 
 

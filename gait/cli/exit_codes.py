@@ -12,6 +12,9 @@ EXIT_INTERRUPTED = 130
 """Exit code after an interruption: Ctrl-C, or the SIGTERM of a cluster or of a system shutdown."""
 
 
+_STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)  # clusters, and systems that shut down, send the latter
+
+
 def run_main(main: Callable[[], int], interrupted: str) -> int:
     """Run a script's main function and return its exit code; errors and interruptions become one line on stderr.
 
@@ -22,17 +25,19 @@ def run_main(main: Callable[[], int], interrupted: str) -> int:
     Returns:
         what ``main`` returns; 2 after a GaitError; 130 after an interruption.
     """
-    before = signal.signal(signal.SIGTERM, _raise_interrupt)
+    before = {stop: signal.signal(stop, _raise_interrupt) for stop in _STOP_SIGNALS}
     try:
         return main()
     except GaitError as error:
-        print_err(str(error))
+        if str(error):  # empty if another process prints it
+            print_err(str(error))
         return 2
     except KeyboardInterrupt:
         print_err(interrupted)
         return EXIT_INTERRUPTED
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for stop, handler in before.items():
+            signal.signal(stop, handler)
 
 
 def print_err(line: str) -> None:
@@ -41,4 +46,6 @@ def print_err(line: str) -> None:
 
 
 def _raise_interrupt(*_: object) -> None:
+    for stop in _STOP_SIGNALS:
+        signal.signal(stop, signal.SIG_IGN)  # a second signal would interrupt the cleanup that the first one began
     raise KeyboardInterrupt

@@ -2,15 +2,17 @@
 
 In the order in which a training uses them:
 
-* ``training_arguments``, ``cross_validation``: the flags of both scripts, and the folds that they train;
+* ``training_arguments``, ``cross_validation``: the flags of a training, and the folds that it trains;
 * ``train_fold``, ``fold_result``: one fold, trained, evaluated and saved;
 * ``trainer``, ``distributed``: the epochs of a training, in one process or in several;
-* ``checkpoint``, ``architecture``, ``legacy_module``, ``old_names``: networks on disk, also published ones and those of
+* ``checkpoint``, ``legacy_module``, ``old_names``: networks on disk, also published ones and those of
   earlier versions;
 * ``predictions``, ``metrics``: the probabilities of windows and subjects, and metrics with intervals;
 * ``baselines``: simpler classifiers on the same subjects;
 * ``confounder_check``: whether the label can be predicted without gait.
 
-The networks: ``transformer`` (with ``parallel_rows``, ``feed_forward`` and ``dropout``; in readable form in
-``reference_transformer``) and ``mlp``. Both start from the weights of ``initialization``.
+The networks are the modules of ``networks``; each describes itself by a ``network.Network`` and starts from the weights
+of ``initialization``. ``parallel_rows``, ``feed_forward`` and ``dropout`` are fast parts of the transformer, and
+``reference_transformer`` is its readable form. The training command, which also writes the report, is
+``gait.report.training.command``.
 """

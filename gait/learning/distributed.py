@@ -20,10 +20,6 @@ from gait.errors import GaitError
 Result = TypeVar("Result")
 
 
-class ReportedByMainProcessError(GaitError):
-    """An error of the main process, raised again in another process; only the main process prints it."""
-
-
 @dataclass(frozen=True)
 class ProcessGroup:
     """The processes that train a network together, seen from one of them."""
@@ -53,7 +49,11 @@ class ProcessGroup:
             weight.grad = part.view_as(weight).clone()
 
     def broadcast_from_main(self, compute: Callable[[], Result]) -> Result:
-        """Call the function in the main process only; return its result, or raise its GaitError, in all processes."""
+        """Call the function in the main process only; return its result in all processes.
+
+        Raises:
+            GaitError: of the main process; in the others without a message, so that it is printed once.
+        """
         if self.size == 1:
             return compute()
         message: list[Result | GaitError | None] = [None]
@@ -65,7 +65,7 @@ class ProcessGroup:
         distributed.broadcast_object_list(message)
         (result,) = message
         if isinstance(result, GaitError):
-            raise result if self.is_main else ReportedByMainProcessError(str(result))
+            raise result if self.is_main else GaitError("")
         return result  # type: ignore[return-value]
 
     def run_on_all(self, compute: Callable[[], Result]) -> Result:

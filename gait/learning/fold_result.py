@@ -63,11 +63,7 @@ class FoldResult:
     confounder_check: dict[str, Any]  # ConfounderReport.as_json()
     training_windows: int  # including mirrored windows
     evaluation_windows: int
-    window_length: int  # frames
-    frame_rate_hz: float
-    stride: int  # frames
     normalisation: str  # name of the windows' normalisation
-    seed: int
     seconds: float  # duration of the training
     versions: dict[str, str]  # of packages
     problems: tuple[str, ...]  # one line per trial that could not be used, or other thing to know
@@ -75,6 +71,26 @@ class FoldResult:
     chosen_epoch: int  # from 0, the epoch whose weights are kept: the last, unless early stopping chose another
     timed_out: bool  # --timeout ended the training
     data_sha256: str = ""  # of the joints, name and label of every trial
+
+    @property
+    def window_length(self) -> int:
+        """Frames per window."""
+        return self.arguments["interval_size"]
+
+    @property
+    def stride(self) -> int:
+        """Frames from one window to the next."""
+        return self.arguments["stride"]
+
+    @property
+    def frame_rate_hz(self) -> float:
+        """Frame rate of the windows."""
+        return self.arguments["frame_rate"]
+
+    @property
+    def seed(self) -> int:
+        """Random seed of the training."""
+        return self.arguments["seed"]
 
     def same_experiment(self, other: FoldResult) -> bool:
         """Return whether both are folds of one experiment: same network, settings, subjects and data."""
@@ -140,6 +156,8 @@ def read_result(path: Path) -> FoldResult:
             )
             for name, names in about.pop("predictions").items()
         }
+        for name in ("window_length", "frame_rate_hz", "stride", "seed"):  # beside the same flags in earlier versions
+            about.pop(name, None)
         fold = about.pop("fold")
         baselines: dict[str, Predictions | str] = dict(about.pop("missing_baselines"))
         baselines |= {
@@ -221,6 +239,6 @@ def _restore_nan(metrics: Any) -> Any:
 
 def _experiment_settings(result: FoldResult) -> dict[str, Any]:
     flags = {f"--{name}": value for name, value in result.arguments.items() if name not in _RUN_ONLY_FLAGS}
-    other = ("network", "architecture", "window_length", "frame_rate_hz", "stride", "normalisation", "seed", "sick")
-    own = {name: getattr(result, name) for name in (*other, "data_sha256")}
+    other = ("network", "architecture", "normalisation", "sick", "data_sha256")
+    own = {name: getattr(result, name) for name in other}
     return to_strict_json({**flags, "folds": result.fold.count, **own})

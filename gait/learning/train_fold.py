@@ -9,13 +9,15 @@ from __future__ import annotations
 import copy
 import csv
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, fields, replace
+from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import torch
+from torch import Tensor
 
 from gait.body.skeleton import BODY_JOINTS
 from gait.errors import GaitError, error_message
@@ -32,14 +34,13 @@ from gait.learning.metrics import as_json, estimate_metrics
 from gait.learning.networks import NETWORKS
 from gait.learning.predictions import Predictions
 from gait.learning.trainer import Progress, Trainer, mean_window, window_probabilities
-from gait.learning.training_arguments import TrainingArguments
+from gait.learning.training_arguments import TrainingArguments, TrainingSettings
 from gait.motion.common_frame import NORMALIZATION
-from gait.motion.dataset import Trial
+from gait.motion.dataset import GaitDataset, Trial, dataset_hash, read_dataset
 from gait.motion.folds import Fold, split_validation
 from gait.motion.windows import WindowDataset
 from gait.parallel.device import check_device
 from gait.parallel.task_queue import LockedError
-from gait.report.training.tensorboard import TensorBoardLogger
 
 FOLD_MODULE = "gait.learning.train_fold"
 """The module that a training process loads."""
@@ -66,6 +67,17 @@ class FoldOutcome:
     message: str = ""  # one line for the user; empty if there is nothing to tell
 
 
+class EpochLog(Protocol):
+    """Takes the metrics of a fold, epoch by epoch."""
+
+    def epoch(self, index: int, epoch: Epoch) -> None:
+        """Log an epoch; ``index`` starts at 0."""
+
+
+OpenLog = Callable[[Path, str, int, Sequence[Epoch]], AbstractContextManager[EpochLog]]
+"""Opens the log of a fold, given the save folder, the network's name, the fold's index and the epochs already done."""
+
+
 @dataclass(frozen=True)
 class FoldTask:
     """All inputs to the training of one fold, and where its results are saved."""
@@ -78,6 +90,7 @@ class FoldTask:
     problems: tuple[str, ...]  # found when the dataset was read
     run_id: str  # of the command; a process that replaces a crashed one continues after the last epoch of this run
     deadline: float | None = None  # seconds since 1970, after which no epoch begins
+    open_log: OpenLog | None = None
 
     @property
     def name(self) -> str:
@@ -145,10 +158,7 @@ class FoldTask:
             read_result(self.result_file)
         except GaitError:
             return False
-        return (
-            not changed_inputs(state.get("inputs"), self.inputs())
-            and state.get("finished") == self.args.settings.epochs
-        )
+        return not changed_inputs(state.get("inputs"), self.inputs()) and state.get("finished") == self.args.epochs
 
     def cleanup(self) -> None:
         """Remove the temporary files of a process that was killed during this task."""
@@ -169,22 +179,22 @@ class FoldTask:
 
     def absolute(self) -> FoldTask:
         """Return the same task with absolute paths."""
-        args = replace(self.args, dataset=self.args.dataset.absolute(), save_folder=self.args.save_folder.resolve())
-        return replace(self, args=args)
+        names = ("poses", "save_folder", "body_file")
+        paths = {name: path.resolve() for name in names if (path := getattr(self.args, name)) is not None}
+        return replace(self, args=replace(self.args, **paths))
 
     def inputs(self) -> dict[str, Any]:
         """Return the fingerprint of everything that decides the result of a training, except the number of epochs."""
         args = self.args
-        settings = asdict(args.settings)
-        del settings["epochs"], settings["device"]
+        names = {setting.name for setting in fields(TrainingSettings)} - {"epochs", "device"}
         return fingerprint(
             "windows",
             "training",
             **{f"architecture.{name}": value for name, value in args.architecture.as_dict().items()},
-            **settings,
+            **{name: getattr(args, name) for name in names},
             window_length=args.window_length,
             stride=args.stride,
-            frame_rate_hz=args.dataset.rate_hz,
+            frame_rate_hz=args.rate_hz,
             mirror=args.mirror,
             k_folds=self.fold.count,
             evaluation_subjects=list(self.fold.evaluation),
@@ -221,7 +231,7 @@ def run_fold(
                 task.remove_stale_temporaries()
 
         processes.broadcast_from_main(lock)
-        yield from _train(task, processes, progress)
+        yield from FoldTraining(task, processes).run(progress)
 
 
 def _add_missing_baselines(task: FoldTask) -> None:
@@ -234,121 +244,146 @@ def _add_missing_baselines(task: FoldTask) -> None:
         return
     with suppress(LockedError), task.lock():
         result = read_result(task.result_file)
-        found = _baselines(task, task.args.dataset.load_verified(task.data_sha256).trials)
+        found = _baselines(task, _read_verified(task.data_sha256, **task.args.dataset).trials)
         if any(isinstance(found[name], Predictions) for name in missing(result)):
             baselines = found | {name: result.baselines[name] for name in result.baselines.keys() - missing(result)}
             save_result(replace(result, baselines=baselines), task.args.save_folder)
 
 
-def _train(task: FoldTask, processes: ProcessGroup, progress: Progress | None) -> Iterator[EpochDone | FoldOutcome]:
-    fold, args, settings, inputs = task.fold, task.args, task.args.settings, task.inputs()
-    processes.run_on_all(lambda: check_device(settings.device))
-    trials = processes.run_on_all(lambda: args.dataset.load_verified(task.data_sha256)).trials
-    train_subjects, val_subjects = fold.training, tuple[str, ...]()
-    if settings.patience is not None:
-        train_subjects, val_subjects = split_validation(fold, task.sick, VALIDATION_FRACTION)
+class FoldTraining:
+    """A fold in training: its windows, its network, and the files that it writes."""
 
-    def windows_of(subjects: tuple[str, ...], mirror: bool = False) -> WindowDataset:
-        own = [trial for trial in trials if trial.subject_id in set(subjects)]
-        return WindowDataset(own, args.window_length, args.stride, mirror=mirror)
+    def __init__(self, task: FoldTask, processes: ProcessGroup) -> None:
+        """Read the trials, and build the network or restore it from the checkpoint of an interrupted training.
 
-    training, evaluation = windows_of(train_subjects, args.mirror), windows_of(fold.evaluation)
-    torch.manual_seed(settings.seed)
-    network = args.architecture.build()
-    initialize_from_data(network, training, settings.seed, NETWORKS[args.network].initialize)
-    trainer = Trainer(
-        network,
-        training,
-        evaluation,
-        settings,
-        validation=windows_of(val_subjects) if val_subjects else None,
-        processes=processes,
-    )
-    resumed = processes.broadcast_from_main(
-        lambda: _resumable_checkpoint(task, inputs) if args.resume else _own_checkpoint(task)
-    )
-    if resumed is not None and resumed.training_state is not None:
-        trainer.restore(resumed.training_state)
-    mean = resumed.mean_window if resumed is not None else mean_window(training, settings.batch_size)
+        Raises:
+            GaitError: the device or the trials are missing, or --resume cannot continue the earlier training.
+        """
+        args = task.args
+        self._task, self._processes = task, processes
+        processes.run_on_all(lambda: check_device(args.device))
+        self._trials = processes.run_on_all(lambda: _read_verified(task.data_sha256, **args.dataset)).trials
+        training, self._validation = task.fold.training, tuple[str, ...]()
+        if args.patience is not None:
+            training, self._validation = split_validation(task.fold, task.sick, VALIDATION_FRACTION)
+        self._training, self._evaluation = self._windows(training, args.mirror), self._windows(task.fold.evaluation)
+        torch.manual_seed(args.seed)
+        network = args.architecture.build()
+        initialize_from_data(network, self._training, args.seed, NETWORKS[args.network].initialize)
+        self._trainer = Trainer(
+            network,
+            self._training,
+            self._evaluation,
+            args,
+            validation=self._windows(self._validation) if self._validation else None,
+            processes=processes,
+        )
+        resumed = processes.broadcast_from_main(
+            lambda: _resumable_checkpoint(task) if args.resume else _own_checkpoint(task)
+        )
+        if resumed is not None and resumed.training_state is not None:
+            self._trainer.restore(resumed.training_state)
+        self._mean = mean_window(self._training, args.batch_size) if resumed is None else resumed.mean_window
 
-    def write_checkpoint(finished: int | None = None, metrics: Mapping[str, Any] | None = None) -> None:
-        if not processes.is_main:
-            return
+    def run(self, progress: Progress | None) -> Iterator[EpochDone | FoldOutcome]:
+        """Train until the last epoch or --timeout, write the results; yield each epoch and the outcome."""
+        task, trainer, processes = self._task, self._trainer, self._processes
+        with ExitStack() as stack:
+            log = processes.run_on_all(lambda: self._open_log(stack))
+            while not trainer.finished:
+                epoch = trainer.run_epoch(progress)
+                processes.broadcast_from_main(self._write_checkpoint)
+                if log is not None:
+                    log.epoch(len(trainer.epochs) - 1, epoch)
+                yield EpochDone(task.fold.index, len(trainer.epochs), epoch)
+                if processes.broadcast_from_main(lambda: task.timed_out):
+                    break
+        chosen = copy.deepcopy(trainer.network)  # the trainer's own network stays as it is
+        chosen.load_state_dict(trainer.chosen_weights)
+        args = task.args
+        probability = window_probabilities(chosen, self._evaluation, args.batch_size, args.device, processes)
+        processes.broadcast_from_main(lambda: self._write_results(probability))
+        if trainer.finished:
+            yield FoldOutcome(task.fold.index, "trained")
+        else:
+            line = f"{task.name}: stopped by --timeout after epoch {len(trainer.epochs)} of {args.epochs}"
+            yield FoldOutcome(task.fold.index, "timed out", f"{line}; to resume, give {task.resume_hint}.")
+
+    def _windows(self, subjects: tuple[str, ...], mirror: bool = False) -> WindowDataset:
+        own = [trial for trial in self._trials if trial.subject_id in set(subjects)]
+        return WindowDataset(own, self._task.args.window_length, self._task.args.stride, mirror=mirror)
+
+    def _open_log(self, stack: ExitStack) -> EpochLog | None:
+        task = self._task
+        if task.open_log is None or not self._processes.is_main:
+            return None
+        log = task.open_log(task.args.save_folder, task.args.network, task.fold.index, self._trainer.epochs)
+        return stack.enter_context(log)
+
+    def _write_checkpoint(self, finished: int | None = None, metrics: Mapping[str, Any] | None = None) -> None:
+        task, args = self._task, self._task.args
+        state = {**self._trainer.state(), "inputs": task.inputs(), "run_id": task.run_id, "finished": finished}
         checkpoint = Checkpoint(
             architecture=args.architecture,
-            weights=trainer.chosen_weights,
+            weights=self._trainer.chosen_weights,
             window_length=args.window_length,
-            frame_rate_hz=args.dataset.rate_hz,
+            frame_rate_hz=args.rate_hz,
             normalisation=NORMALIZATION,
             joints=tuple(joint.name for joint in BODY_JOINTS),
-            fold=fold_as_dict(fold) | {"validation": val_subjects},
+            fold=fold_as_dict(task.fold) | {"validation": self._validation},
             arguments=args.flags,
             versions=_versions(),
             metrics=metrics or {},
-            mean_window=mean,
-            training_state={**trainer.state(), "inputs": inputs, "run_id": task.run_id, "finished": finished},
+            mean_window=self._mean,
+            training_state=state,
         )
         save_checkpoint(task.checkpoint_file, checkpoint)
 
-    with ExitStack() as stack:
-
-        def open_board() -> TensorBoardLogger | None:
-            if not processes.is_main:
-                return None
-            return stack.enter_context(TensorBoardLogger(args.save_folder, args.network, fold.index, trainer.epochs))
-
-        board = processes.run_on_all(open_board)
-        while not trainer.finished:
-            epoch = trainer.run_epoch(progress)
-            processes.broadcast_from_main(write_checkpoint)
-            if board is not None:
-                board.epoch(len(trainer.epochs) - 1, epoch)
-            yield EpochDone(fold.index, len(trainer.epochs), epoch)
-            if processes.broadcast_from_main(lambda: task.timed_out):
-                break
-    chosen = copy.deepcopy(trainer.network)  # the trainer's own network stays as it is
-    chosen.load_state_dict(trainer.chosen_weights)
-    probability = window_probabilities(chosen, evaluation, settings.batch_size, settings.device, processes)
-
-    def write_results() -> None:
-        predictions = Predictions.from_windows(evaluation, probability.numpy())
+    def _write_results(self, probability: Tensor) -> None:
+        task, trainer = self._task, self._trainer
+        predictions = Predictions.from_windows(self._evaluation, probability.numpy())
         result = FoldResult(
-            network=args.network,
-            architecture=args.architecture.as_dict(),
-            arguments=dict(args.flags),
-            command=args.command,
-            fold=fold,
+            network=task.args.network,
+            architecture=task.args.architecture.as_dict(),
+            arguments=task.args.flags,
+            command=task.args.command,
+            fold=task.fold,
             sick=dict(task.sick),
             epochs=tuple(trainer.epochs),
             evaluation=predictions,
-            baselines=_baselines(task, trials),
+            baselines=_baselines(task, self._trials),
             confounder_check=dict(task.confounder_check),
-            training_windows=len(training),
-            evaluation_windows=len(evaluation),
-            window_length=args.window_length,
-            frame_rate_hz=args.dataset.rate_hz,
-            stride=args.stride,
+            training_windows=len(self._training),
+            evaluation_windows=len(self._evaluation),
             normalisation=NORMALIZATION,
-            seed=settings.seed,
             seconds=sum(epoch["seconds"] for epoch in trainer.epochs),
             versions=_versions(),
             problems=task.problems,
-            validation=val_subjects,
+            validation=self._validation,
             chosen_epoch=trainer.chosen_epoch,
             timed_out=not trainer.finished,
             data_sha256=task.data_sha256,
         )
         _write_predictions(task.predictions_file, predictions)
-        save_result(result, args.save_folder)
+        save_result(result, task.args.save_folder)
         metrics = {by: as_json(estimate_metrics(predictions, by=by)) for by in ("windows", "subjects")}
-        write_checkpoint(settings.epochs if trainer.finished else None, metrics)
+        self._write_checkpoint(task.args.epochs if trainer.finished else None, metrics)
 
-    processes.broadcast_from_main(write_results)
-    if trainer.finished:
-        yield FoldOutcome(fold.index, "trained")
-    else:
-        line = f"{task.name}: stopped by --timeout after epoch {len(trainer.epochs)} of {settings.epochs}"
-        yield FoldOutcome(fold.index, "timed out", f"{line}; to resume, give {task.resume_hint}.")
+
+@lru_cache(maxsize=1)  # a process that trains several folds reads the trials once
+def _read_verified(sha256: str, **dataset: Any) -> GaitDataset:
+    """Read the dataset.
+
+    Raises:
+        GaitError: its ``dataset_hash`` is not ``sha256``.
+    """
+    found = read_dataset(**dataset)
+    if dataset_hash(found) != sha256:
+        raise GaitError(
+            f"{dataset['poses_folder']}: the poses in it have changed since the command was started, or differ on this "
+            "computer; run the command again."
+        )
+    return found
 
 
 def _own_checkpoint(task: FoldTask) -> Checkpoint | None:
@@ -361,7 +396,7 @@ def _own_checkpoint(task: FoldTask) -> Checkpoint | None:
     return None
 
 
-def _resumable_checkpoint(task: FoldTask, inputs: Mapping[str, Any]) -> Checkpoint | None:
+def _resumable_checkpoint(task: FoldTask) -> Checkpoint | None:
     """Return the checkpoint of an earlier run, from which --resume continues; None if there is none.
 
     Raises:
@@ -372,12 +407,12 @@ def _resumable_checkpoint(task: FoldTask, inputs: Mapping[str, Any]) -> Checkpoi
         return None
     checkpoint = load_checkpoint(path)
     state = checkpoint.training_state or {}
-    if changed := changed_inputs(state.get("inputs", {}), inputs):
+    if changed := changed_inputs(state.get("inputs", {}), task.inputs()):
         raise GaitError(
             f"{path}: was trained with other settings ({', '.join(changed)} changed), so --resume cannot "
             "continue it; give the same settings, or omit --resume to train from the start."
         )
-    epochs = task.args.settings.epochs
+    epochs = task.args.epochs
     if len(state["epochs"]) > epochs:
         raise GaitError(
             f"{path}: has {len(state['epochs'])} finished epochs, more than --epochs {epochs}; give a larger number, "
@@ -394,7 +429,7 @@ def _baselines(task: FoldTask, trials: Sequence[Trial]) -> dict[str, Predictions
     )
     args = task.args
     return baseline_predictions(
-        training, evaluation, window_length=args.window_length, stride=args.stride, seed=args.settings.seed
+        training, evaluation, window_length=args.window_length, stride=args.stride, seed=args.seed
     )
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -23,6 +22,7 @@ from gait.errors import GaitError
 from gait.learning.distributed import ProcessGroup
 from gait.learning.fold_result import Epoch
 from gait.learning.metrics import epoch_metrics
+from gait.learning.training_arguments import TrainingSettings
 from gait.motion.windows import WindowDataset
 
 _UNITS_PER_METRE = (0.7, 1.3, 3.7)
@@ -30,23 +30,6 @@ _UNITS_PER_METRE = (0.7, 1.3, 3.7)
 
 Progress = Callable[[int, int], None]
 """Takes the number of windows done in this epoch, and their total number."""
-
-
-@dataclass(frozen=True)
-class TrainingSettings:
-    """The hyperparameters of a training."""
-
-    batch_size: int  # windows
-    epochs: int
-    learning_rate: float
-    seed: int = 42
-    joint_offset_m: float = 0.0  # standard deviation, per axis, of the random joint offsets in training
-    use_class_weights: bool = False  # weight sick windows by the ratio of healthy to sick windows in training
-    patience: int | None = None  # early stopping: stop after this many epochs without a lower validation loss
-    device: str = "cpu"
-    # ADOPT's β2. With its default of 0.9999 the step size of each weight depends on the magnitude of its first
-    # gradient, which is random, for thousands of steps: longer than many trainings.
-    beta2: float = 0.99
 
 
 class Trainer:

@@ -3,8 +3,7 @@
 In the order in which a trial passes through:
 
 * ``pose_files``: reads and writes poses; ``trial_paths``: names of their folders;
-* ``dataset``: reads the trials of a cohort, brought to one frame rate by ``resampling``; ``dataset_spec``: specifies
-  such a dataset for other processes;
+* ``dataset``: reads the trials of a cohort, brought to one frame rate by ``resampling``;
 * ``folds``: divides subjects into training and evaluation;
 * ``windows``: windows of equal length, each transformed by ``common_frame`` when it is requested.
 """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from contextlib import suppress
@@ -70,20 +71,30 @@ class GaitDataset:
 
 
 def read_dataset(
-    poses_folder: Path, rate_hz: float = 100.0, *, body: Body | None = None, pose_rate_hz: float | None = None
+    poses_folder: Path,
+    rate_hz: float = 100.0,
+    *,
+    min_frames: int = 1,
+    body: Body | Path | None = None,
+    pose_rate_hz: float | None = None,
 ) -> GaitDataset:
     """Read all fitted trials in ``<poses_folder>/<healthy|sick>/<subject>/<trial>/`` and resample them to one rate.
 
     Args:
         poses_folder: the save folder of the fit.
         rate_hz: frames per second of the result.
-        body: body model for poses without joints (JSON and text frames); not needed for ``poses.npz``.
+        min_frames: at ``rate_hz``; shorter trials are excluded.
+        body: body model, or its file, for poses without joints (JSON and text frames); not needed for ``poses.npz``.
         pose_rate_hz: frames per second of JSON and text frames, which do not store it.
 
     Raises:
         GaitError: the folder does not exist or holds no usable trial, or the rate is out of range.
     """
     check_rate(rate_hz, "the requested frame rate")
+    if isinstance(body, Path):
+        from gait.body.model_file import load_body  # not needed for poses of this package
+
+        body = load_body(body)
     poses_folder = Path(poses_folder)
     reader = _DatasetReader(rate_hz, body, pose_rate_hz)
     with suppress(PermissionError):  # reported by the reader
@@ -119,7 +130,28 @@ def read_dataset(
             f"{subject}: occurs under both {HEALTHY} and {SICK} and may be one subject, so both are kept in the same "
             "fold; rename one of them if they are two subjects."
         )
-    return GaitDataset(tuple(reader.trials), tuple(reader.problems))
+    long_enough = tuple(trial for trial in reader.trials if len(trial.joints_m) >= min_frames)
+    if not long_enough:
+        raise GaitError(
+            f"{poses_folder}: every trial is shorter than a window of {min_frames} frames at {rate_hz:g} Hz; use a "
+            "smaller --interval_size."
+        )
+    too_short = tuple(
+        f"{trial.trial_id}: {len(trial.joints_m)} frames at {rate_hz:g} Hz are shorter than a window of {min_frames}; "
+        "excluded."
+        for trial in reader.trials
+        if len(trial.joints_m) < min_frames
+    )
+    return GaitDataset(long_enough, (*reader.problems, *too_short))
+
+
+def dataset_hash(dataset: GaitDataset) -> str:
+    """Return the SHA-256 of names, labels, rate and joints of all trials: equal if and only if training input is."""
+    digest = hashlib.sha256()
+    for trial in dataset.trials:
+        digest.update(repr((trial.trial_id, trial.sick, trial.rate_hz, trial.joints_m.shape)).encode())
+        digest.update(trial.joints_m.tobytes())
+    return digest.hexdigest()
 
 
 class _DatasetReader:

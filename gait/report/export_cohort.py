@@ -27,8 +27,7 @@ from gait.files.atomic_write import atomic_file
 from gait.kinematics.gait_cycle import PERCENT, average_gait_cycles
 from gait.learning.fold_result import FoldResult, read_results
 from gait.learning.networks import NETWORKS
-from gait.motion.dataset import GaitDataset
-from gait.motion.dataset_spec import DatasetSpec, dataset_hash
+from gait.motion.dataset import GaitDataset, dataset_hash, read_dataset
 from gait.report.cohort_figure import draw_cohort_figure
 from gait.report.export_trial import ExportResult
 
@@ -93,8 +92,13 @@ def _export_network(
     notes: list[str],
 ) -> Iterator[str]:
     first = results[0]
-    source = DatasetSpec(poses, first.frame_rate_hz, first.window_length, options.body_file, options.pose_rate_hz)
-    dataset = source.load()
+    dataset = read_dataset(
+        poses,
+        first.frame_rate_hz,
+        min_frames=first.window_length,
+        body=options.body_file,
+        pose_rate_hz=options.pose_rate_hz,
+    )
     notes += dataset.problems
     if first.data_sha256 and dataset_hash(dataset) != first.data_sha256:
         notes.append(

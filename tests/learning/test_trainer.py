@@ -56,7 +56,7 @@ def validation():
 
 
 def settings(**more):
-    return TrainingSettings(**{"batch_size": 16, "epochs": 4, "learning_rate": 1e-2, **more})
+    return TrainingSettings(**{"batch_size": 16, "epochs": 4, "learning_rate": 1e-2, "joint_offset_m": 0.0, **more})
 
 
 def make_trainer(architecture, training, evaluation, hyperparameters, **more):

@@ -1,14 +1,12 @@
 """Both training scripts, run from the command line on stick figures with small networks."""
 
 import csv
-import importlib.util
 import json
 import os
 import shutil
 import signal
 import subprocess
 import sys
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,15 +16,21 @@ import torch
 
 from gait.files.folder_lock import folder_lock
 from gait.learning.checkpoint import load_checkpoint, load_network
-from gait.learning.cross_validation import run_training_script
 from gait.learning.fold_result import read_result, save_result
+from gait.learning.networks import NETWORKS
+from gait.learning.networks.mlp import MLPArchitecture
+from gait.learning.networks.transformer import TransformerArchitecture
 from gait.learning.trainer import window_probabilities
+from gait.learning.training_arguments import parse_training_arguments
 from gait.motion.dataset import read_dataset
 from gait.motion.windows import WindowDataset
+from gait.report.training.command import train_network
 from tests.helpers.dask_cluster import cluster
 from tests.helpers.motion_cases import stick_figure, write_trial
 from tests.helpers.paths import REPOSITORY
 
+NETWORK_OF = {"multi_mlp": "mlp", "transformer": "transformer"}
+ABOUT = "python train.py\n\nTrains a network."
 NUM_SUBJECTS = 5  # of each label
 SHARED = ["--interval_size", "8", "--stride", "4", "--batch_size", "16", "--k_folds", "3", "--lr", "0.003", "--cluster"]
 # Windows of 8 frames are too short for MiniRocket, whose compilation takes half a minute.
@@ -56,42 +60,30 @@ def poses(tmp_path_factory):
     return write_trials(tmp_path_factory.mktemp("poses"))
 
 
-def load_script(script):
-    spec = importlib.util.spec_from_file_location(f"train_{script}", REPOSITORY / f"train_{script}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-@contextmanager
-def restored_signals():
-    before = {stop: signal.getsignal(stop) for stop in (signal.SIGINT, signal.SIGTERM)}
-    yield
-    for stop, handler in before.items():
-        signal.signal(stop, handler)
+def parse(network, *words):
+    return parse_training_arguments(NETWORKS[network], ABOUT, words)
 
 
 @pytest.fixture
 def train(capsys, poses, monkeypatch):
-    """A function that runs a script in this process: (exit code, lines of stdout, lines of stderr)."""
+    """A function that runs a script's command in this process: (exit code, lines of stdout, lines of stderr)."""
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
 
     def run(save_folder, *words, script="multi_mlp", base=poses):
-        folders = ["--base_folder", base, "--save_folder", save_folder]
-        flags = [*map(str, [*folders, *SHARED, *SIZES[script], *words])]
-        code = run_training_script(lambda: load_script(script).parse_arguments(flags))
+        code = train_network(NETWORK_OF[script], ABOUT, flags(save_folder, base, *words, script=script))
         out_lines = capsys.readouterr()
         assert "Traceback" not in out_lines.out + out_lines.err
         return code, out_lines.out.splitlines(), out_lines.err.splitlines()
 
-    with restored_signals():
-        yield run
+    return run
+
+
+def flags(save_folder, poses, *words, script="multi_mlp"):
+    return [*map(str, ["--base_folder", poses, "--save_folder", save_folder, *SHARED, *SIZES[script], *words])]
 
 
 def command(save_folder, poses, *words, script="multi_mlp", before=(sys.executable,)):
-    folders = ["--base_folder", poses, "--save_folder", save_folder]
-    file = REPOSITORY / f"train_{script}.py"
-    return [*map(str, [*before, file, *folders, *SHARED, *SIZES[script], *words])]
+    return [*map(str, [*before, REPOSITORY / f"train_{script}.py"]), *flags(save_folder, poses, *words, script=script)]
 
 
 def start_process(words, folder):
@@ -125,39 +117,48 @@ def stale_temporaries(folder):
 # --- the command line -------------------------------------------------------------------------------------------------
 
 
-def test_parse_arguments_has_the_published_defaults():
-    transformer, mlp = (load_script(script).parse_arguments([]) for script in ("transformer", "multi_mlp"))
-    assert (transformer.settings.batch_size, transformer.window_length, transformer.settings.epochs) == (8, 64, 1)
-    assert (mlp.settings.batch_size, mlp.window_length, mlp.settings.epochs) == (64, 128, 75)
-    assert (transformer.settings.learning_rate, mlp.settings.learning_rate) == (1e-4, 1e-5)
-    sizes = transformer.architecture.as_dict()
-    assert [sizes[name] for name in ("pose_dim", "classifier_dim", "pose_heads", "classifier_heads", "ffn_dim")] == [
-        128,
-        128,
-        2,
-        2,
-        2048,
-    ]
-    assert mlp.architecture.pose_layers == mlp.architecture.classifier_layers == (256, 512, 256, 64)
-    assert mlp.architecture.kind == "multi_mlp"
+def test_parse_training_arguments_has_the_published_defaults():
+    transformer, mlp = (parse(network) for network in ("transformer", "mlp"))
+    assert (transformer.batch_size, transformer.window_length, transformer.epochs) == (8, 64, 1)
+    assert (mlp.batch_size, mlp.window_length, mlp.epochs) == (64, 128, 75)
+    assert (transformer.learning_rate, mlp.learning_rate) == (1e-4, 1e-5)
+    assert transformer.architecture == TransformerArchitecture(128, 128, 2, 2, 2048, frame_subsampling=4)
+    assert mlp.architecture == MLPArchitecture("multi_mlp", 128, (256, 512, 256, 64), (256, 512, 256, 64))
     for arguments in (transformer, mlp):
-        assert (arguments.settings.seed, arguments.fold, arguments.k_folds, arguments.stride) == (42, 0, 5, 1)
-        assert arguments.dataset.rate_hz == 100
-        assert (arguments.mirror, arguments.settings.use_class_weights, arguments.timeout_s) == (True, False, None)
-        assert (str(arguments.save_folder), str(arguments.dataset.poses_folder)) == ("out", ".")
+        assert (arguments.seed, arguments.fold, arguments.k_folds, arguments.stride) == (42, 0, 5, 1)
+        assert (arguments.rate_hz, arguments.joint_offset_m, arguments.progress_bars) == (100, 0.03, True)
+        assert (arguments.mirror, arguments.use_class_weights, arguments.timeout_s) == (True, False, None)
+        assert (str(arguments.save_folder), str(arguments.poses)) == ("out", ".")
 
 
 @pytest.mark.parametrize("script", ["transformer", "multi_mlp"])
-def test_parse_arguments_accepts_the_command_in_the_docstring(script):
-    module = load_script(script)
-    words = module.__doc__.splitlines()[0].split()
+def test_parse_training_arguments_accepts_the_command_in_the_docstring(script):
+    text = (REPOSITORY / f"train_{script}.py").read_text(encoding="utf-8")
+    words = text.removeprefix('"""').splitlines()[0].split()
     assert words[:2] == ["python", f"train_{script}.py"]
-    arguments = module.parse_arguments(words[2:])
-    assert (arguments.settings.batch_size, arguments.window_length, arguments.settings.epochs) == (64, 128, 25)
+    arguments = parse(NETWORK_OF[script], *words[2:])
+    assert (arguments.batch_size, arguments.window_length, arguments.epochs) == (64, 128, 25)
+    assert arguments.architecture.kind == ("transformer" if script == "transformer" else "sequential_mlp")
     more = ["--timeout", "60", "--use_pos_ratio", "--cluster", "--seed", "7", "--cross", "all"]
-    arguments = module.parse_arguments([*words[2:], *more])
-    assert (arguments.timeout_s, arguments.settings.use_class_weights, arguments.progress_bars) == (60, True, False)
-    assert (arguments.settings.seed, arguments.fold) == (7, None)
+    arguments = parse(NETWORK_OF[script], *words[2:], *more)
+    assert (arguments.timeout_s, arguments.use_class_weights, arguments.progress_bars) == (60, True, False)
+    assert (arguments.seed, arguments.fold) == (7, None)
+
+
+def test_parse_training_arguments_accepts_clearer_names_of_flags():
+    published = (
+        "--base_folder p --interval_size 9 --stride 2 --frame_rate 50 --lr 0.1 --use_pos_ratio --joint_offset 0.1 "
+        "--no_mirror --cross 1 --cluster --pose_rate 25 --body b --pfe_layers 3 2 --fc_layers 4 --lrp"
+    )
+    clearer = (
+        "--poses p --window_length 9 --window_stride 2 --network_frame_rate 50 --learning_rate 0.1 --class_weights "
+        "--joint_jitter_m 0.1 --no_mirror_augmentation --fold 1 --no_progress --pose_frame_rate 25 --body b "
+        "--frame_layers 3 2 --window_layers 4 --sequential"
+    )
+    one, other = (parse("mlp", *words.split()) for words in (published, clearer))
+    assert replace(one, command="") == replace(other, command="")
+    assert one.flags == other.flags
+    assert [one.flags[name] for name in ("interval_size", "no_mirror", "lrp", "cross")] == [9, True, True, 1]
 
 
 @pytest.mark.parametrize(
@@ -176,22 +177,22 @@ def test_parse_arguments_accepts_the_command_in_the_docstring(script):
         (["--workers", "2", "--scheduler", "tcp://127.0.0.1:1"], "--workers"),
     ],
 )
-def test_parse_arguments_names_the_wrong_flag(words, expected, capsys):
+def test_parse_training_arguments_names_the_wrong_flag(words, expected, capsys):
     with pytest.raises(SystemExit) as ended:
-        load_script("multi_mlp").parse_arguments(words)
+        parse("mlp", *words)
     assert ended.value.code == 2
     assert expected in capsys.readouterr().err.splitlines()[-1]
 
 
-def test_parse_arguments_limits_the_window_length_of_a_transformer(capsys):
-    assert load_script("transformer").parse_arguments(["--interval_size", "5095"]).window_length == 5095
+def test_parse_training_arguments_limits_the_window_length_of_a_transformer(capsys):
+    assert parse("transformer", "--interval_size", "5095").window_length == 5095
     with pytest.raises(SystemExit):
-        load_script("transformer").parse_arguments(["--interval_size", "5096"])
+        parse("transformer", "--interval_size", "5096")
     assert "--interval_size 5096: the transformer accepts at most 5095 frames" in capsys.readouterr().err
 
 
-def test_parse_arguments_accepts_the_current_folder_for_results():
-    assert load_script("multi_mlp").parse_arguments(["--save_folder", "."]).save_folder == Path()
+def test_parse_training_arguments_accepts_the_current_folder_for_results():
+    assert parse("mlp", "--save_folder", ".").save_folder == Path()
 
 
 def test_inconsistent_sizes_give_one_error_line(train, tmp_path):
@@ -379,7 +380,7 @@ def test_resume_gives_the_result_of_an_uninterrupted_run(train, tmp_path, script
     code, _, err_lines = train(tmp_path / "parts", "--epochs", 4, "--resume", script=script)
     assert code == 0
     assert [line.split(":")[1] for line in err_lines] == [f" epoch {k} of 4" for k in (2, 3, 4)]
-    network = "mlp" if script == "multi_mlp" else script
+    network = NETWORK_OF[script]
     assert epochs_by_fold(tmp_path / "whole", network) == epochs_by_fold(tmp_path / "parts", network) != {}
     if script == "multi_mlp":
         assert_same_training(tmp_path / "whole", tmp_path / "parts")
@@ -495,10 +496,7 @@ def separate_folds(poses, tmp_path_factory):
     """A folder in which every fold was trained alone."""
     folder = tmp_path_factory.mktemp("each")
     for fold in range(3):
-        words = ["--base_folder", poses, "--save_folder", folder, *SHARED, *SIZES["multi_mlp"], "--epochs", 2]
-        flags = [*map(str, words), "--cross", str(fold)]
-        with restored_signals():
-            assert run_training_script(lambda flags=flags: load_script("multi_mlp").parse_arguments(flags)) == 0
+        assert train_network("mlp", ABOUT, flags(folder, poses, "--epochs", 2, "--cross", fold)) == 0
     return folder
 
 

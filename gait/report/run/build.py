@@ -24,8 +24,7 @@ from gait.files.step_cache import StepCache, StepOutput
 from gait.learning.cross_validation_summary import pool_folds
 from gait.learning.fold_result import result_file
 from gait.learning.networks import NETWORKS
-from gait.motion.dataset import Trial
-from gait.motion.dataset_spec import DatasetSpec
+from gait.motion.dataset import Trial, read_dataset
 from gait.motion.pose_files import POSES_FILE
 from gait.motion.trial_paths import HEALTHY, SICK
 from gait.report.export_cohort import REPRESENTATIVE, attribution_file, export_cohort
@@ -225,8 +224,8 @@ def _with_attribution(network: NetworkSection, settings: RunSettings, steps: _St
     if lines is None:
         return network
     first = network.summary.folds[0]
-    source = DatasetSpec(settings.poses, first.frame_rate_hz, first.window_length)
-    trials = steps.attempt(lambda: source.load().trials) or ()
+    dataset = partial(read_dataset, settings.poses, first.frame_rate_hz, min_frames=first.window_length)
+    trials = steps.attempt(lambda: dataset().trials) or ()
     choices = [
         choice
         for subject, fold in (_representative_subjects(table) if trials else ())

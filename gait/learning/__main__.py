@@ -1,0 +1,8 @@
+"""Train any registered network: ``python -m gait.learning NAME``; ``--help`` lists the names."""
+
+import sys
+from importlib import import_module
+
+if __name__ == "__main__":
+    # The command also writes the report. The room of reports comes after this one and must not be imported by it.
+    sys.exit(import_module("gait.report.training.command").main())
