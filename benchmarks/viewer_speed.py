@@ -130,7 +130,7 @@ def _open_state(folder: Path, args: Arguments) -> ViewerState:
     state = ViewerState(FileBackend(BodyModelLocator(args.model.parent, args.model.name)))
     state.open_trial(trial)
     state.open_network(folder / "mlp.ckpt")
-    state.request_explanation()
+    state.explain()
     state.jobs.wait()
     state.layers.skeleton = True
     state.joint = Joint.LEFT_KNEE

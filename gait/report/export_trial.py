@@ -42,10 +42,10 @@ from gait.report.explanation_figure import (
     unattributed_note,
 )
 from gait.text import printable
+from gait.viewing.body_row import ColouredBody, draw_bodies
 from gait.viewing.loaded_trial import BodyModelLocator
 from gait.viewing.mesh_cache import MeshBuilder
 from gait.viewing.offscreen_renderer import RenderingUnavailableError, shared_renderer
-from gait.viewing.render_bodies import ColouredBody, draw_bodies
 
 FIGURE_FILE = "explanation.png"
 METHODS_FILE = "methods.png"

@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from gait.errors import GaitError
 from gait.marker_sets import marker_pairs
-from gait.viewing.body_row_layout import layout_row, yaw_to_face_z
+from gait.viewing.body_row import layout_row, yaw_to_face_z
 from gait.viewing.camera import Camera
 from gait.viewing.colours import MISSING, OBSERVED, VIRTUAL, Colour, SequentialScale
 from gait.viewing.downsample import downsample_mean

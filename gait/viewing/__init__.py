@@ -4,7 +4,7 @@ Rendering:
 
 * ``scene``: the objects to draw; ``camera``; ``colours``: colour scales and shared colours;
 * ``renderer``: renders a scene with OpenGL; ``offscreen_renderer``: the same without a screen; ``png``: fast PNG files;
-* ``body_row_layout``, ``render_bodies``: several bodies side by side; ``downsample``: time series by pixel columns.
+* ``body_row``: several bodies side by side; ``downsample``: time series by pixel columns.
 
 What the window shows:
 

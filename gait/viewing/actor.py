@@ -26,7 +26,7 @@ class Actor:
         """Prepare a trial; its meshes may take so much memory."""
         if trial.body is None:
             return cls(trial, None, None)
-        mesh_cache = MeshCache(MeshBuilder(trial.body, trial.sequence), trial.num_frames, memory_bytes)
+        mesh_cache = MeshCache(MeshBuilder(trial.body, trial.sequence), memory_bytes)
         return cls(trial, mesh_cache, joint_influence(trial.body, trial.sequence.betas))
 
     def body_frame(self, frame: int) -> BodyFrame:

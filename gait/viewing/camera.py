@@ -26,10 +26,9 @@ class Camera:
 
     def view_matrix(self) -> NDArray[np.float64]:
         """Return ``T_camera_world`` (4, 4): x to the right, y up, the camera looks along -z."""
-        yaw, pitch = np.radians(self.yaw_deg), np.radians(self.pitch_deg)
-        right = np.array([np.cos(yaw), 0.0, -np.sin(yaw)])
-        towards_camera = np.array([np.sin(yaw) * np.cos(pitch), np.sin(pitch), np.cos(yaw) * np.cos(pitch)])
-        rotation = np.stack([right, np.cross(towards_camera, right), towards_camera])
+        right = np.array([np.cos(np.radians(self.yaw_deg)), 0.0, -np.sin(np.radians(self.yaw_deg))])
+        backwards = self._backwards()
+        rotation = np.stack([right, np.cross(backwards, right), backwards])
         T_camera_world = np.eye(4)
         T_camera_world[:3, :3] = rotation
         T_camera_world[:3, 3] = -rotation @ np.asarray(self.target_m, dtype=np.float64)
@@ -82,15 +81,14 @@ class Camera:
     def turn(self, left_deg: float) -> Camera:
         """Return the camera rotated to the left about the vertical axis through itself; the target moves."""
         turned = self.orbit(left_deg, 0.0)
-        moved = self._to_camera() - turned._to_camera()
+        moved = self.distance_m * (self._backwards() - turned._backwards())
         x, y, z = (float(a + b) for a, b in zip(self.target_m, moved, strict=True))
         return replace(turned, target_m=(x, y, z))
 
-    def _to_camera(self) -> NDArray[np.float64]:
-        """Vector from the target to the camera (3,), metres."""
+    def _backwards(self) -> NDArray[np.float64]:
+        """Return the direction (3,) from the target to the camera."""
         yaw, pitch = np.radians(self.yaw_deg), np.radians(self.pitch_deg)
-        direction = np.array([np.sin(yaw) * np.cos(pitch), np.sin(pitch), np.cos(yaw) * np.cos(pitch)])
-        return direction * self.distance_m
+        return np.array([np.sin(yaw) * np.cos(pitch), np.sin(pitch), np.cos(yaw) * np.cos(pitch)])
 
     def project_to_pixels(self, points_m: ArrayLike, width: int, height: int) -> NDArray[np.float64]:
         """Project points (..., 3) into an image: columns and rows (..., 2) from its upper left corner."""

@@ -45,6 +45,7 @@ class MeshBuilder:
         self.faces: NDArray[np.int32] = body.faces.cpu().numpy().astype(np.int32)
         self._body = body
         self._sequence = sequence
+        self.num_frames = sequence.num_frames
         self._betas = torch.as_tensor(sequence.betas)[: body.num_betas].to(body.v_template)
         corner = self.faces.reshape(-1)
         self._corner = torch.from_numpy(corner.astype(np.int64))
@@ -78,9 +79,9 @@ class MeshBuilder:
 class MeshCache:
     """The meshes of a trial; batches around the last requested frame are kept. Close it to stop its thread."""
 
-    def __init__(self, builder: MeshBuilder, num_frames: int, memory_bytes: int = MEMORY_BYTES) -> None:
+    def __init__(self, builder: MeshBuilder, memory_bytes: int = MEMORY_BYTES) -> None:
         self.builder = builder
-        self.num_frames = num_frames
+        self.num_frames = builder.num_frames
         bytes_per_frame = 24 * int(builder.faces.max() + 1)
         self._max_batches = max(2, memory_bytes // (bytes_per_frame * BATCH))
         self._batches: dict[int, list[PosedMesh]] = {}

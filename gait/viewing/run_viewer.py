@@ -121,4 +121,4 @@ def _open(state: ViewerState, request: ViewRequest) -> None:
     if request.view.comparison is not None:
         state.open_comparison(request.view.comparison)
     if request.network is not None and request.trial is not None:
-        state.request_explanation()
+        state.explain()

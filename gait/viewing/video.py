@@ -23,18 +23,7 @@ RgbImage = NDArray[np.uint8]
 
 
 def screenshot(state: ViewerState, folder: Path, width: int, height: int) -> RgbImage:
-    """Render the window with its controls.
-
-    Args:
-        state: what to show; its jobs must be done.
-        folder: folder that the file browser shows.
-        width: pixels.
-        height: pixels.
-
-    Raises:
-        RenderingUnavailableError: this machine cannot render.
-        WindowUnavailableError: imgui-bundle is missing.
-    """
+    """Render the window with its controls when all jobs are done; sizes and errors as ``render_window``."""
     with render_window(state, folder, width, height, show_controls=True) as draw:
         for _ in range(3):  # ImGui lays out texts by their size in the last frame; the final frame is anti-aliased
             draw(0.0)
@@ -49,14 +38,7 @@ def video_frame_positions(state: ViewerState, *, speed: float = 1.0) -> NDArray[
     return np.arange(0.0, float(trial.num_frames), trial.rate_hz / VIDEO_RATE_HZ * speed, dtype=np.float64)
 
 
-def export_images(
-    state: ViewerState,
-    folder: Path,
-    width: int,
-    height: int,
-    *,
-    speed: float = 1.0,
-) -> list[Path]:
+def export_images(state: ViewerState, folder: Path, width: int, height: int, *, speed: float = 1.0) -> list[Path]:
     """Write the frames of the video as ``frame_00001.png`` and so on, numbered as in the trial; return the files.
 
     Raises:
@@ -86,14 +68,7 @@ def export_images(
     return files
 
 
-def export_video(
-    state: ViewerState,
-    file: Path,
-    width: int,
-    height: int,
-    *,
-    speed: float = 1.0,
-) -> None:
+def export_video(state: ViewerState, file: Path, width: int, height: int, *, speed: float = 1.0) -> None:
     """Write a video (H.264) of the trial atomically. Odd width and height are rounded down, as H.264 needs even ones.
 
     Raises:
@@ -116,10 +91,7 @@ def export_video(
 def video_writer(file: Path, width: int, height: int) -> Iterator[Callable[[RgbImage], None]]:
     """Yield a function that adds an image to a video (H.264, ``VIDEO_RATE_HZ``), which is written atomically.
 
-    Args:
-        file: an .mp4 file; its folder is created if needed.
-        width: pixels, an even number.
-        height: pixels, an even number.
+    Width and height are even numbers of pixels; the folder of ``file`` is created if needed.
 
     Raises:
         GaitError: imageio-ffmpeg is missing or fails, or the file cannot be written.

@@ -201,11 +201,14 @@ class ViewerState:
     # --- explaining
 
     def explain(self) -> None:
-        """Explain the trial by the selected method, or show the attribution if it was computed before."""
+        """Explain the trial, and all later ones, by the selected method, as soon as trial and network are loaded.
+
+        An attribution that was computed before is shown again.
+        """
+        self._explanation_requested = True
         trial, network, method = self.actor.trial if self.actor else None, self.network, self.method
         if trial is None or network is None or method is None:
             return
-        self._explanation_requested = True
         key = (network.file, trial.folder, method.name)
         if key in self._explanations:
             self.overlay = self._explanations[key]
@@ -222,10 +225,6 @@ class ViewerState:
             ),
             lambda overlay: self._on_explanation_done(key, overlay),
         )
-
-    def request_explanation(self) -> None:
-        """Explain as soon as a trial and a network are loaded."""
-        self._explanation_requested = True
 
     def choose_method(self, name: str) -> None:
         """Switch to another explanation method."""

@@ -24,10 +24,10 @@ from gait.report.explanation_figure import (
     prediction_text,
 )
 from gait.report.heatmaps import FOR_HEALTHY, FOR_SICK
+from gait.viewing.body_row import ColouredBody, draw_bodies
 from gait.viewing.colours import UNEXPLAINED, DivergingScale, SequentialScale, attribution_scale
 from gait.viewing.downsample import downsample_mean
 from gait.viewing.offscreen_renderer import OffscreenRenderer, shared_renderer
-from gait.viewing.render_bodies import ColouredBody, draw_bodies
 from tests.helpers.explanation_cases import random_attribution
 from tests.helpers.motion_cases import rot_y, stick_figure
 

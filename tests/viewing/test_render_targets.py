@@ -33,7 +33,7 @@ def opened(world: Path, number: int) -> SimulatedInput:
     state = ui.state
     state.open_trial(world / "sick/P01/walk1")
     state.open_network(world / "mlp.ckpt")
-    state.request_explanation()
+    state.explain()
     state.layers.markers = state.layers.skeleton = state.layers.path = True
     ui.wait_until_idle()
     assert state.overlay is not None

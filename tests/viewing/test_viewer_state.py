@@ -78,7 +78,7 @@ def test_mesh_builder_batch_equals_single_frames(trial: LoadedTrial) -> None:
 def test_mesh_cache_prefetches_ahead_within_its_memory(trial: LoadedTrial) -> None:
     builder = MeshBuilder(open_body(), trial.sequence)
     count, bytes_per_frame = 4, 24 * open_body().num_vertices
-    mesh_cache = MeshCache(builder, trial.num_frames, memory_bytes=count * BATCH * bytes_per_frame)
+    mesh_cache = MeshCache(builder, memory_bytes=count * BATCH * bytes_per_frame)
     try:
         mesh_cache.mesh_at(40)
         wait_until(lambda: mesh_cache.num_ready == count * BATCH)
@@ -111,7 +111,7 @@ def test_trial_of_20000_frames_opens_within_memory(folder: Path, tmp_path: Path)
     state = ViewerState(FileBackend(BODIES, options=ExplainOptions(stride=64)))
     state.open_trial(long)
     state.open_network(network)
-    state.request_explanation()
+    state.explain()
     tracemalloc.start()
     state.jobs.wait()
     state.explain()
@@ -235,7 +235,7 @@ def test_networks_of_other_window_lengths_and_a_trial_too_short_for_one(state: V
 
 def test_training_subjects_and_faithfulness_are_reported(state: ViewerState, tmp_path: Path) -> None:
     fold = {"training": ("sick/P01", "healthy/P02")}
-    state.request_explanation()
+    state.explain()
     state.open_network(write_network(tmp_path / "mlp.ckpt", fold=fold))
     state.jobs.wait()
     assert state.subject_in_training_set

@@ -59,7 +59,7 @@ def ui(shared: SimulatedInput, world: Path) -> SimulatedInput:
     overlay = state.overlay
     if overlay is None or (overlay.trial.folder, overlay.network.file) != (trial, network):
         state.open_network(network, "lrp")
-        state.request_explanation()
+        state.explain()
         state.open_trial(trial)
     else:
         state.view_whole_body()
@@ -443,7 +443,7 @@ def test_errors_stay_visible_in_a_small_window(world: Path) -> None:
     try:
         state.open_trial(world / "poses/sick/P01/walk1")
         state.open_network(world / "networks/mlp.ckpt")
-        state.request_explanation()
+        state.explain()
         ui.wait_until_idle()
         ui.move((400.0, 2.0))
         calm = ui.image()

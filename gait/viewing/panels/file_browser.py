@@ -102,7 +102,7 @@ class FileBrowser:
             pressed, _ = imgui.selectable(f"{listed.name}##listed", False)
             widgets.record_rect(f"listed {listed.name}")
             if pressed:
-                self._open_trial(state, listed.folder)
+                self._open(state, listed.folder)
             imgui.table_next_column()
             if listed.probability is not None:
                 text, colour = prediction(listed.probability)
@@ -114,20 +114,12 @@ class FileBrowser:
     def _open(self, state: ViewerState, path: Path) -> None:
         if path.is_dir() and not is_fitted_trial(path):
             self._change_folder(path)
-        elif path.suffix.lower() in NETWORK_ENDINGS and path.is_file():
-            state.open_network(path)
-            self.shown = False
-        elif path.exists():
-            self._open_trial(state, path)
+            return
+        if self.compare and path.exists() and path.suffix.lower() not in NETWORK_ENDINGS:
+            state.open_comparison(path)
         else:
-            state.jobs.report_error(f"{path}: no such file or folder.")
-
-    def _open_trial(self, state: ViewerState, folder: Path) -> None:
-        if self.compare:
-            state.open_comparison(folder)
-        else:
-            state.open_trial(folder)
-        self.shown = False
+            state.open_path(path)
+        self.shown = not path.exists()
 
     def _change_folder(self, folder: Path) -> None:
         self.folder, self.typed = folder, str(folder)
