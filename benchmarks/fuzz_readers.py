@@ -1,6 +1,7 @@
 """python benchmarks/fuzz_readers.py --json fuzz_readers.json
 
-Reads 20,000 damaged files: recordings (C3D, TRC, JSON), poses, body models, checkpoints, cohort and constraints files.
+Reads 20,000 damaged files: recordings (C3D, TRC, JSON), poses.npz, body models and checkpoints. Cohort, constraints and
+pose text files are damaged by ``tests/robustness/test_properties.py``.
 Small valid files, made here and taken from ``../shared/captures`` if available, are damaged at random and read as the
 package reads them. A failure is any of: an exception other than GaitError, a message of several lines or without the
 file's name, a warning or other output on the terminal, a subject's name in the output, a result that differs from that

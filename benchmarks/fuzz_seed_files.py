@@ -18,15 +18,12 @@ import numpy as np
 import torch
 
 from gait.body.body import Body
-from gait.body.constraints_file import read_constraints
-from gait.body.marker_placement import plug_in_gait_layout
 from gait.body.model_file import load_body
 from gait.body.pose_sequence import PoseSequence
 from gait.body.vposer import load_vposer
 from gait.capture import read_recording
 from gait.capture.marker_names import CANONICAL_MARKERS
 from gait.capture.sandboxed_reader import read_raw_recording
-from gait.cohort.cohort_file import read_cohort
 from gait.files.safe_pickle import read_array_dict
 from gait.motion.pose_files import read_poses, write_npz
 
@@ -61,32 +58,22 @@ def file_kinds(body: Body, captures: Path | None) -> tuple[FileKind, ...]:
     torch.save({"state_dict": make_vposer_state(), "epoch": 3, "hyper": {"a": [1.0]}}, checkpoint)
     with tempfile.TemporaryDirectory() as folder:
         written = write_npz(Path(folder), sequence).read_bytes()
-    frame = {"betas": [[0.1] * 50], "pose": [[0.01] * body.num_pose], "translation": [[0.0, 1.0, 0.0]]}
-    words = " ".join(["0.01"] * (body.num_pose + 3 + 50)).encode()
-    cohort, layout = _json(make_cohort_json()), _json(make_constraints_json(body))
     text = (*recordings, *mutators.TEXT, *mutators.TEXT)
     values = (*recordings, *mutators.JSON, *mutators.JSON)
     zipped = (*recordings, *mutators.ZIP, *mutators.ZIP)
     coded = (*recordings, *mutators.NPY, *mutators.NPY)
 
-    def read_frames(path: Path) -> PoseSequence:
-        return read_poses(path.parent, body=body, rate_hz=_RATE_HZ)
-
     trc, poses = (make_trc(), *_read_seeds(captures, ".trc")), lambda path: read_poses(path.parent)
     packed, pickles, weights = (archive.getvalue(),), (pickled.getvalue(), python2.getvalue()), checkpoint.getvalue()
-    markers, layouts = _json(make_marker_json()), lambda path: read_constraints(path, body)
+    markers = _json(make_marker_json())
     return (
-        FileKind("C3D", "walk.c3d", tuple(c3d), (*recordings, *mutators.C3D, *mutators.C3D), read_both, check_c3d, 32),
-        FileKind("TRC", "walk.trc", trc, text, read_both, check_trc, 12),
+        FileKind("C3D", "walk.c3d", tuple(c3d), (*recordings, *mutators.C3D, *mutators.C3D), read_both, check_c3d, 40),
+        FileKind("TRC", "walk.trc", trc, text, read_both, check_trc, 14),
         FileKind("marker JSON", "walk.json", (markers,), values, read_both, check_marker_json, 12),
-        FileKind("poses.npz", "poses.npz", (written,), zipped, poses, check_poses, 8),
-        FileKind("pose JSON", "pose_00000.json", (_json(frame),), values, read_frames, check_finite_poses, 3),
-        FileKind("pose text", "pose.txt", (words,), text, read_frames, check_finite_poses, 3),
-        FileKind("body .npz", "body.npz", packed, zipped, read_model, check_arrays, 7),
-        FileKind("body .npy", "body.npy", pickles, coded, read_model, check_pickle(model), 9),
+        FileKind("poses.npz", "poses.npz", (written,), zipped, poses, check_poses, 10),
+        FileKind("body .npz", "body.npz", packed, zipped, read_model, check_arrays, 8),
+        FileKind("body .npy", "body.npy", pickles, coded, read_model, check_pickle(model), 12),
         FileKind("checkpoint", "snapshots/x.ckpt", (weights,), zipped, read_vposer, check_tensors, 4),
-        FileKind("cohort", "cohort.json", (cohort,), values, read_cohort, check_cohort, 5),
-        FileKind("constraints", "layout.json", (layout,), values, layouts, check_layout, 5),
     )
 
 
@@ -408,58 +395,3 @@ def check_tensors(_path: Path, _data: bytes, read: Any) -> str:
     fine = all(bool(weight.isfinite().all()) for weight in read.weights.values())
     fine &= read.decode(torch.zeros(1, read.latent_size)).matrix.shape == (1, 21, 3, 3)
     return "" if fine else "invalid weights"
-
-
-# ------------------------------------------------------------------------------------------ cohorts and layouts
-
-
-def make_cohort_json() -> dict[str, Any]:
-    return {
-        "P01": {"trials": ["P01/static.c3d", "P01/walk1.c3d"], "healthy": True},
-        "P02": {"trials": ["P02/walk1.c3d"], "healthy": False, "model_file": "x.npy", "constrained_model": True},
-        "P03": {"trials": ["P03/walk.trc"], "healthy": False, "marker_layout_file": "layout.json"},
-    }
-
-
-def check_cohort(_path: Path, data: bytes, read: Any) -> str:
-    expected = json.loads(data.decode("utf-8-sig"))
-    same = [subject.name for subject in read] == sorted(expected) and all(
-        [str(Path(gait)) for gait in expected[s.name]["trials"]] == [str(gait) for gait in s.trials]
-        and expected[s.name]["healthy"] is s.healthy
-        and expected[s.name].get("constrained_model", False) is s.constrained_model
-        for s in read
-    )
-    return "" if same else "other subjects than in the file"
-
-
-def make_constraints_json(body: Body) -> dict[str, Any]:
-    layout = plug_in_gait_layout(body)
-    markers = {
-        label: {"faceId": int(face), "baryCoords": [float(b) for b in bary], "distanceToSkin": float(distance), "id": k}
-        for k, (label, face, bary, distance) in enumerate(
-            zip(layout.labels, layout.face, layout.barycentric, layout.height_above_skin_m, strict=True)
-        )
-    }
-    return {
-        "markers": {"type": "C3DMarker", "Markers": markers},
-        "knees": {"type": "Angle", "joints": [12, 15], "lbounds": [-0.2, -0.2], "upbounds": [2.4, 2.4]},
-        "size": {"type": "Beta", "betaSigma": 2.0},
-    }
-
-
-def check_layout(_path: Path, data: bytes, read: Any) -> str:
-    expected = json.loads(data.decode("utf-8-sig"))
-    layouts = [
-        value
-        for value in expected.values()
-        if isinstance(value, dict) and value.get("type") in ("C3DMarker", "JSONMarker", "OsimMarker")
-    ]
-    same = len(layouts) == len(read.layouts)
-    for entry, layout in zip(layouts, read.layouts, strict=False):
-        markers = list(entry["Markers"].values())
-        same &= [marker["faceId"] for marker in markers] == layout.face.tolist()
-        same &= np.array_equal([marker["baryCoords"] for marker in markers], layout.barycentric)
-        same &= [marker["distanceToSkin"] for marker in markers] == layout.height_above_skin_m.tolist()
-    bounds = read.angle_bounds
-    same &= bool((np.abs([bounds.lower, bounds.upper]) < np.inf).all() and (bounds.lower <= bounds.upper).all())
-    return "" if same else "other constraints than in the file"

@@ -16,12 +16,12 @@ from gait.body.body import Body
 from gait.body.marker_layout import MarkerLayout, marker_kind
 from gait.body.skeleton import NUM_JOINTS
 from gait.errors import GaitError
+from gait.files.read_json import read_json
 from gait.marker_sets import MARKER_BY_ALIAS
 from gait.marker_sets.marker_set import HEIGHT_GROUPS
 
 MARKER_TYPES = ("C3DMarker", "JSONMarker", "OsimMarker")
 
-_MAX_BYTES = 16 << 20
 _FACE_COUNT_KEYS = ("numFaces", "faceCount", "n_faces", "F")
 _TWIN_FACES = 20908
 """Number of faces of the mesh of SUPR and SMPL-X, which 3D Body Twin uses."""
@@ -187,23 +187,6 @@ def _bounds(name: str, constraint: Mapping[str, Any], body: Body, path: Path) ->
     return bounds
 
 
-def _parsed(path: Path) -> dict[str, Any]:
-    try:
-        if path.stat().st_size > _MAX_BYTES:
-            raise GaitError(f"{path}: larger than {_MAX_BYTES >> 20} MiB, so not a constraints file.")
-        content = json.loads(path.read_text(encoding="utf-8-sig"))
-    except FileNotFoundError:
-        raise GaitError(f"{path}: no such file.") from None
-    except OSError as error:
-        raise GaitError(f"{path}: cannot be read ({error.strerror}).") from None
-    except (ValueError, RecursionError) as error:
-        reason = " ".join(str(error).split())[:120]
-        raise GaitError(f"{path}: not valid JSON ({reason}).") from None
-    if not isinstance(content, dict):
-        raise GaitError(f"{path}: contains a {type(content).__name__}, not an object of constraints.")
-    return content
-
-
 def read_constraints(path: str | Path, body: Body) -> Constraints:
     """Read the marker layouts and angle bounds of a constraints file and check them against ``body``.
 
@@ -212,7 +195,9 @@ def read_constraints(path: str | Path, body: Body) -> Constraints:
     differs, a faceId is out of range, or the positions of markers of known sets are implausible).
     """
     path = Path(path)
-    content = _parsed(path)
+    content = read_json(path, "constraints file")
+    if not isinstance(content, dict):
+        raise GaitError(f"{path}: contains a {type(content).__name__}, not an object of constraints.")
     mesh_known = _check_face_count(content, str(path), body) or len(body.faces) == _TWIN_FACES
     stated = [_check_face_count(part, f"{path}: {name}", body) for name, part in content.items() if _is_layout(part)]
     layouts: list[MarkerLayout] = []

@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from gait.errors import GaitError
+from gait.files.read_json import read_json
 
 _REQUIRED_KEYS = ("trials", "healthy")
 _OPTIONAL_KEYS = ("marker_layout_file", "constrained_model", "model_file", "subject_index")
 _OLD_KEYS = {"gaits": "trials", "constraint_file": "marker_layout_file", "person_number": "subject_index"}
 """Keys of older cohort files, which are still read."""
 _DEFAULT_MODEL = "open_neutral.npz"
-_MAX_FILE_BYTES = 16 << 20
 _MAX_NAME_BYTES = 200  # file systems allow 255, and results get suffixes
 
 T = TypeVar("T")
@@ -56,20 +56,7 @@ class _JsonObject(list[tuple[str, Any]]):
 
 
 def _read_entries(path: Path) -> list[tuple[str, _JsonObject]]:
-    try:
-        if path.stat().st_size > _MAX_FILE_BYTES:
-            raise GaitError(f"{path}: is not a cohort file (larger than {_MAX_FILE_BYTES >> 20} MiB).")
-        content = json.loads(path.read_text(encoding="utf-8-sig"), object_pairs_hook=_JsonObject)
-    except OSError as error:
-        raise GaitError(f"{path}: the cohort file cannot be read ({error.strerror}); check the path.") from error
-    except UnicodeDecodeError as error:
-        raise GaitError(f"{path}: is not text (byte {error.start} is not UTF-8); save it as UTF-8.") from error
-    except json.JSONDecodeError as error:
-        raise GaitError(f"{path}, line {error.lineno}, column {error.colno}: is not JSON ({error.msg}).") from error
-    except RecursionError as error:
-        raise GaitError(f"{path}: is not a cohort file (nested too deeply).") from error
-    except ValueError as error:  # an integer of thousands of digits
-        raise GaitError(f"{path}: is not a cohort file (a number in it is too long).") from error
+    content = read_json(path, "cohort file", object_pairs_hook=_JsonObject)
     if not isinstance(content, _JsonObject):
         raise GaitError(f'{path}: must be an object of subjects, {{"<subject>": {{"trials": [...], ...}}, ...}}.')
     if not content:

@@ -213,18 +213,18 @@ def test_read_constraints_accepts_the_right_face_count(tmp_path, body):
 @pytest.mark.parametrize(
     ("text", "line"),
     [
-        ("{", "not valid JSON ("),
-        ("[1, 2]", "contains a list, not an object of constraints."),
-        ("[" * 100000, "not valid JSON ("),
-        ("\0\0", "not valid JSON ("),
+        ("{", ", line 1, column 2: is not JSON ("),
+        ("[1, 2]", ": contains a list, not an object of constraints."),
+        ("[" * 100000, ": is not a constraints file (nested too deeply)."),
+        ("\0\0", ", line 1, column 1: is not JSON ("),
     ],
 )
 def test_read_constraints_refuses_other_files(tmp_path, body, text, line):
     path = written(tmp_path, text)
     with pytest.raises(GaitError) as caught:
         read_constraints(path, body)
-    assert str(caught.value).startswith(f"{path}: {line}")
-    with pytest.raises(GaitError, match=r"nothing.json: no such file\."):
+    assert str(caught.value).startswith(f"{path}{line}")
+    with pytest.raises(GaitError, match=r"nothing.json: the constraints file cannot be read"):
         read_constraints(tmp_path / "nothing.json", body)
 
 

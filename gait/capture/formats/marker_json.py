@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ import numpy as np
 from gait.capture.file_format import FileFormat
 from gait.capture.raw_recording import RawRecording, check_density, mask_missing
 from gait.errors import GaitError
+from gait.files.read_json import read_json
 
 _MAX_NUMBER = 1e300  # integers of JSON are unlimited, floats are not
 _MAX_FRAME_NUMBER = 1 << 31
@@ -22,7 +22,7 @@ def read_marker_json(path: Path) -> RawRecording:
     Raises:
         GaitError: the file is missing, is not JSON, or has another layout.
     """
-    content = _parse(path)
+    content = read_json(path, "marker file", max_bytes=None)  # the reading process has a memory limit
     frames = content.get("Frames") if isinstance(content, dict) else None
     if not isinstance(content, dict) or not isinstance(frames, dict) or not frames:
         raise GaitError(
@@ -52,21 +52,6 @@ def read_marker_json(path: Path) -> RawRecording:
         unit="m",
         notes=notes,
     )
-
-
-def _parse(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text(encoding="utf-8-sig"))
-    except OSError as error:
-        raise GaitError(f"{path}: cannot be read ({error.strerror}); check the path.") from error
-    except UnicodeDecodeError as error:
-        raise GaitError(f"{path}: is not text (byte {error.start} is not UTF-8); give a JSON marker file.") from error
-    except json.JSONDecodeError as error:
-        raise GaitError(f"{path}, line {error.lineno}, column {error.colno}: is not JSON ({error.msg}).") from error
-    except RecursionError as error:
-        raise GaitError(f"{path}: is not a marker file (nested too deeply).") from error
-    except ValueError as error:  # an integer of thousands of digits
-        raise GaitError(f"{path}: is not a marker file (a number in it is too long).") from error
 
 
 def _frame_numbers(path: Path, frames: dict[str, Any]) -> list[int]:
