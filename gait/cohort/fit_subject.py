@@ -27,13 +27,12 @@ from gait.cohort.trial_folder import TrialOutcome, add_exports, is_finished, tri
 from gait.errors import GaitError, error_message
 from gait.files.atomic_write import remove_stale_temporaries
 from gait.files.fingerprint import changed_inputs
-from gait.files.folder_lock import cleanup, folder_lock
+from gait.files.folder_lock import LockedError, cleanup, folder_lock
 from gait.fitting.fit_recordings import fit_recordings
 from gait.fitting.fit_report import FitReport
 from gait.fitting.subject_fit import FitOptions, SubjectFit, UnusableRecordingError
 from gait.motion.pose_files import find_pose_folders
 from gait.motion.trial_paths import read_fit_report
-from gait.parallel.task_queue import LockedError
 
 
 def fit_subject(subject: Subject, settings: FitSettings) -> Iterator[TrialOutcome]:

@@ -115,7 +115,10 @@ def _replace(partial: Path, folder: Path) -> None:
 
 def _fsync(path: Path) -> None:
     """Wait until a file's content, or a folder's list of names, is on the disk and survives a power cut."""
-    descriptor = os.open(path, os.O_RDONLY)
+    windows = os.name == "nt"
+    if windows and path.is_dir():  # it cannot open folders
+        return
+    descriptor = os.open(path, os.O_RDWR if windows else os.O_RDONLY)
     try:
         os.fsync(descriptor)
     except OSError as error:

@@ -8,19 +8,23 @@ same work twice; the results stay correct, since they are written atomically and
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 import platform
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from filelock import FileLock, Timeout
+
 from gait.errors import GaitError
 from gait.files.atomic_write import remove_stale_temporaries, stale_temporaries, write_error
-from gait.parallel.task_queue import LockedError
 
 _UNSUPPORTED = frozenset([errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL])
-_MAX_ATTEMPTS = 100  # to open a lock file that its last owner is removing
+_MAX_ATTEMPTS = 100  # to create a lock file in a folder that another run is removing
+
+
+class LockedError(GaitError):
+    """Another run has locked the folder; it can be tried again later."""
 
 
 @contextmanager
@@ -37,16 +41,22 @@ def folder_lock(folder: Path, doing: str = "using it", name: str | None = None) 
         GaitError: the parent folder is not writable.
     """
     path = _lock_file(folder)
+    lock = FileLock(path, blocking=False, thread_local=False, fallback_to_soft=False)
     try:
-        descriptor, locked = _try_lock(path, name or folder.name, doing)
+        locked = _try_lock(lock, path)
+    except Timeout:
+        raise LockedError(f"{name or folder.name}: {_lock_owner(path)} is {doing}.") from None
     except OSError as error:
         raise write_error(folder, error) from error
+    if locked:
+        with suppress(OSError):  # only for the message in another run
+            path.write_text(f"process {os.getpid()} on {platform.node()}", encoding="utf-8")
     try:
         yield locked
     finally:
-        with suppress(OSError):
+        with suppress(OSError):  # Windows removes it only when it is closed
             path.unlink()
-        os.close(descriptor)
+        lock.release()
         with suppress(OSError):
             path.parent.rmdir()  # only if it is empty
 
@@ -67,45 +77,29 @@ def _lock_file(folder: Path) -> Path:
     return folder.with_name(f".{folder.name}.lock")
 
 
-def _try_lock(path: Path, name: str, doing: str) -> tuple[int, bool]:
-    """Return the descriptor of the lock file, and whether it could be locked."""
-    for _ in range(_MAX_ATTEMPTS):
+def _try_lock(lock: FileLock, path: Path) -> bool:
+    """Lock the file; return False if the file system does not support it."""
+    for attempt in range(_MAX_ATTEMPTS):
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+            lock.acquire()
+            return True
         except FileNotFoundError:  # another run has just removed the empty folder
-            continue
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            owner = _lock_owner(descriptor)
-            os.close(descriptor)
-            raise LockedError(f"{name}: {owner} is {doing}.") from error
+            if attempt == _MAX_ATTEMPTS - 1:
+                raise
+        except Timeout:
+            if path.exists():
+                raise  # otherwise its last owner has just removed it
         except OSError as error:
             if error.errno in _UNSUPPORTED:
-                return descriptor, False
-            os.close(descriptor)
+                return False
             raise
-        if _is_same(path, descriptor):
-            with suppress(OSError):  # only for the message in another run
-                os.truncate(descriptor, 0)
-                os.write(descriptor, f"process {os.getpid()} on {platform.node()}".encode())
-            return descriptor, True
-        os.close(descriptor)
-    raise OSError(errno.EAGAIN, "its lock file keeps disappearing")
+    raise Timeout(str(path))
 
 
-def _is_same(path: Path, descriptor: int) -> bool:
-    """Return whether the open file is still the one at ``path``; an owner removes the file when it unlocks it."""
-    try:
-        return os.path.samestat(path.stat(), os.fstat(descriptor))
-    except FileNotFoundError:
-        return False
-
-
-def _lock_owner(descriptor: int) -> str:
+def _lock_owner(path: Path) -> str:
     with suppress(OSError):
-        text = os.pread(descriptor, 200, 0).decode(errors="replace")
+        text = path.read_bytes()[:200].decode(errors="replace")
         if text.isprintable() and text:
             return f"another run ({text})"
     return "another run"

@@ -23,7 +23,7 @@ from gait.body.skeleton import BODY_JOINTS
 from gait.errors import GaitError, error_message
 from gait.files.atomic_write import atomic_file
 from gait.files.fingerprint import changed_inputs, fingerprint
-from gait.files.folder_lock import folder_lock
+from gait.files.folder_lock import LockedError, folder_lock
 from gait.files.package_versions import package_versions
 from gait.learning.baselines import baseline_predictions
 from gait.learning.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
@@ -40,7 +40,6 @@ from gait.motion.dataset import GaitDataset, Trial, dataset_hash, read_dataset
 from gait.motion.folds import Fold, split_validation
 from gait.motion.windows import WindowDataset
 from gait.parallel.device import check_device
-from gait.parallel.task_queue import LockedError
 
 FOLD_MODULE = "gait.learning.train_fold"
 """The module that a training process loads."""

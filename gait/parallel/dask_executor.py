@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any
 import gait
 from gait.errors import GaitError
 from gait.files.atomic_write import write_error
-from gait.parallel.task_queue import Crashed, Finished, Locked, LockedError, Task
+from gait.files.folder_lock import LockedError
+from gait.parallel.task_queue import Crashed, Finished, Locked, Task
 
 if TYPE_CHECKING:
     from distributed import Client, Future

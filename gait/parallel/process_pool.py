@@ -1,7 +1,12 @@
 """A pool of worker processes on this computer.
 
 The workers are forked from a server process that has imported the libraries and done nothing else. The imports, which
-take seconds, are so done once, and not in the main process, which only waits.
+take seconds, are so done once, and not in the main process, which only waits. Windows cannot fork; there each worker
+imports the libraries itself.
+
+``concurrent.futures.ProcessPoolExecutor`` does not fit here: if one of its workers is killed, for lack of memory for
+example, the whole pool breaks and the tasks of all other workers are lost; and it returns the results of a task only at
+its end, while a subject is a task whose trials are reported as they are saved.
 """
 
 from __future__ import annotations
@@ -11,20 +16,22 @@ import os
 import signal
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
-from multiprocessing import connection, forkserver, resource_tracker
+from multiprocessing import connection
 from multiprocessing.connection import Connection
-from multiprocessing.context import ForkServerProcess
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
-from gait.parallel.task_queue import Crashed, Finished, Locked, LockedError, Task
+from gait.files.folder_lock import LockedError
+from gait.parallel.task_queue import Crashed, Finished, Locked, Task
 
 WORKER_MEMORY_BYTES = 1.0e9
 """Memory that one worker may need, for trials of some thousand frames."""
 
 _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)  # both can be sent to the whole process group
+_CAN_FORK = hasattr(os, "fork")
 
 
 @dataclass(frozen=True)
@@ -66,7 +73,7 @@ def _memory_available() -> float:
 
 @dataclass
 class _Worker:
-    process: ForkServerProcess
+    process: BaseProcess
     connection: Connection
     task: Task | None = None
 
@@ -131,41 +138,46 @@ class ProcessPool:
         return results
 
     def _new_worker(self) -> _Worker:
-        _start_fork_server(self._module)
         ours, theirs = multiprocessing.Pipe()
-        context = multiprocessing.get_context("forkserver")
-        process = context.Process(target=_worker_main, args=(theirs, self._threads))
-        process.start()
+        context = multiprocessing.get_context("forkserver" if _CAN_FORK else "spawn")
+        process = context.Process(target=_worker_main, args=(theirs, self._threads))  # type: ignore[attr-defined]
+        with _worker_environment():
+            if _CAN_FORK:
+                _start_fork_server(self._module)
+            process.start()
         theirs.close()
         return _Worker(process, ours)
 
 
-def _exit_reason(process: ForkServerProcess) -> str:
+def _exit_reason(process: BaseProcess) -> str:
     code = process.exitcode or 0
-    if code >= 0:
+    if code >= 0 or -code not in set(signal.Signals):
         return f"its process ended with code {code}"
     return f"its process was killed ({signal.Signals(-code).name}); if memory ran out, use fewer --workers"
 
 
-def _start_fork_server(module: str) -> None:
-    """Start the fork server with this ``gait`` package, one thread per library, and SIGINT and SIGTERM blocked.
-
-    Only the main process handles these signals.
-    """
-    multiprocessing.get_context("forkserver").set_forkserver_preload([module])
+def _worker_environment() -> AbstractContextManager[None]:
+    """Set what a worker inherits: this ``gait`` package, and one thread per library until it is told otherwise."""
     libraries = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
     package = str(Path(__file__).resolve().parents[2])
     path = os.pathsep.join(filter(None, [package, os.environ.get("PYTHONPATH")]))
-    with _environment({**dict.fromkeys(libraries, "1"), "PYTHONPATH": path, "PYTHONSAFEPATH": "1"}):
-        with _environment({"PYTHONWARNINGS": "ignore::UserWarning:multiprocessing.resource_tracker"}):
-            # If the server started the resource tracker, it would unblock the signals; and without this filter the
-            # tracker would warn about everything that killed workers leave behind.
-            resource_tracker.ensure_running()
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, _STOP_SIGNALS)
-        try:
-            forkserver.ensure_running()
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    return _environment({**dict.fromkeys(libraries, "1"), "PYTHONPATH": path, "PYTHONSAFEPATH": "1"})
+
+
+def _start_fork_server(module: str) -> None:
+    """Start the fork server with SIGINT and SIGTERM blocked; only the main process handles these signals."""
+    from multiprocessing import forkserver, resource_tracker
+
+    multiprocessing.get_context("forkserver").set_forkserver_preload([module])
+    with _environment({"PYTHONWARNINGS": "ignore::UserWarning:multiprocessing.resource_tracker"}):
+        # If the server started the resource tracker, it would unblock the signals; and without this filter the
+        # tracker would warn about everything that killed workers leave behind.
+        resource_tracker.ensure_running()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _STOP_SIGNALS)
+    try:
+        forkserver.ensure_running()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @contextmanager
@@ -186,7 +198,8 @@ def _worker_main(connection: Connection, threads: int) -> None:
     """Receive tasks and send their results, until the connection is closed."""
     for stop in _STOP_SIGNALS:
         signal.signal(stop, lambda *_: None)  # child processes would inherit a blocked or ignored signal
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOP_SIGNALS)
+    if _CAN_FORK:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOP_SIGNALS)
     threading.Thread(target=_exit_with_parent, daemon=True).start()
     os.environ["LP_NUM_THREADS"] = str(threads)  # of the software renderer that is used without a GPU
     import torch

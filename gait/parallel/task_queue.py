@@ -11,14 +11,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
-from gait.errors import GaitError
-
 RETRY_INTERVAL_S = 1.0
 """Seconds between attempts to start a task that another run has locked."""
-
-
-class LockedError(GaitError):
-    """Another run has locked the task; it can be tried again later."""
 
 
 class Task(Protocol):

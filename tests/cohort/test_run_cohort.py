@@ -19,11 +19,9 @@ from gait.cohort.fit_settings import FitSettings, subject_folder
 from gait.cohort.fit_subject import fit_subject
 from gait.cohort.run_cohort import FIT_MODULE, run_cohort
 from gait.errors import GaitError
-from gait.files import folder_lock as locks
 from gait.files.atomic_write import atomic_directory, remove_stale_temporaries
 from gait.files.folder_lock import folder_lock
 from gait.parallel.process_pool import CoreAllocation, ProcessPool, allocate_cores
-from gait.parallel.task_queue import LockedError
 from gait.synthetic import MeasurementErrors, make_subject, make_trial
 from tests.helpers.fit_cohort import fit_cohort
 from tests.helpers.fitting_cases import OPEN_BODY, model_folder, write_c3d
@@ -230,49 +228,6 @@ def test_run_cohort_fits_locked_subject_last(settings, subjects):
     assert order == ["bert"] * 2 + ["cleo"] * 2 + ["anna"] * 2
     (message,) = messages
     assert message.startswith(f"anna: another run (process {os.getpid()} on ")
-
-
-def test_folder_lock_is_exclusive_and_ends(tmp_path):
-    folder = tmp_path / "healthy" / "anna"
-    with folder_lock(folder) as locked:
-        assert locked
-        with pytest.raises(LockedError, match=rf"anna: another run \(process {os.getpid()}"), folder_lock(folder):
-            pass
-        with folder_lock(folder.with_name("bert")) as other:
-            assert other
-    assert not list(tmp_path.rglob("*"))
-    folder.with_name(".anna.lock").parent.mkdir()
-    folder.with_name(".anna.lock").write_text("process 1 on a computer after a power cut", encoding="utf-8")
-    with folder_lock(folder) as locked:
-        assert locked, "a lock file without a process is no lock"
-    assert not list(tmp_path.rglob("*"))
-
-
-def test_folder_lock_ignores_lock_on_removed_file(tmp_path, monkeypatch):
-    """The owner removes its lock file: a run that had opened the file before has a lock that no other run can see."""
-    folder, flock, times = tmp_path / "anna", locks.fcntl.flock, []
-
-    def removed_first(descriptor, operation):
-        if not times:
-            folder.with_name(".anna.lock").unlink()
-        times.append(descriptor)
-        flock(descriptor, operation)
-
-    monkeypatch.setattr(locks.fcntl, "flock", removed_first)
-    with folder_lock(folder) as locked:
-        assert locked
-        with pytest.raises(LockedError), folder_lock(folder):
-            pass
-    assert len(times) == 3
-
-
-def test_folder_lock_on_file_system_without_locks(tmp_path, monkeypatch):
-    def no_locks(*_):
-        raise OSError(locks.errno.ENOLCK, "No locks available")
-
-    monkeypatch.setattr(locks.fcntl, "flock", no_locks)
-    with folder_lock(tmp_path / "anna") as locked:
-        assert not locked
 
 
 # --- folders that cannot be written ----------------------------------------------------------------------------------
