@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from gait.body.skeleton import BODY_JOINTS, display_name
+
 TARGET = "logit of sick"
 """The output that every method explains; above 0 the prediction is sick."""
 
@@ -47,6 +49,12 @@ class TrialAttribution:
     def trial_probability(self) -> float:
         """P(sick) of the trial: the mean over all windows."""
         return float(np.mean(self.window_probability))
+
+    def largest_joints(self, count: int = 3) -> tuple[str, ...]:
+        """Return the names of the joints with the largest mean magnitude, largest first."""
+        values = np.asarray(self.values, np.float64)
+        size = np.abs(values[np.isfinite(values).all(axis=1)]).mean(axis=0)
+        return tuple(display_name(BODY_JOINTS[joint]) for joint in np.argsort(-size)[:count])
 
     @property
     def well_covered(self) -> NDArray[np.bool_]:

@@ -19,9 +19,9 @@ _FILE = ".step_cache.json"
 
 @dataclass(frozen=True)
 class StepOutput:
-    """The lines that a step shows to the user when it ends."""
+    """What a step found, apart from its files."""
 
-    lines: tuple[str, ...] = ()  # on its result
+    result: Any = None  # plain data, as JSON holds it
     remarks: tuple[str, ...] = ()  # on limitations and missing parts
 
 
@@ -48,10 +48,10 @@ class StepCache:
         step = self._steps.get(name)
         if not isinstance(step, dict) or changed_inputs(step.get("inputs"), inputs):
             return None
-        lines, remarks = step.get("lines"), step.get("remarks")
-        if not isinstance(lines, list) or not isinstance(remarks, list) or not all(file.is_file() for file in files):
+        remarks = step.get("remarks")
+        if "result" not in step or not isinstance(remarks, list) or not all(file.is_file() for file in files):
             return None
-        return StepOutput(tuple(map(str, lines)), tuple(map(str, remarks)))
+        return StepOutput(step["result"], tuple(map(str, remarks)))
 
     def store(self, name: str, inputs: Mapping[str, Any], output: StepOutput) -> None:
         """Record a step as finished, with its output.
@@ -59,6 +59,6 @@ class StepCache:
         Raises:
             GaitError: the results folder is not writable.
         """
-        self._steps[name] = {"inputs": dict(inputs), "lines": output.lines, "remarks": output.remarks}
+        self._steps[name] = {"inputs": dict(inputs), "result": output.result, "remarks": output.remarks}
         with atomic_file(self._file) as partial:
             partial.write_text(json.dumps(self._steps, indent=1) + "\n", encoding="utf-8")

@@ -7,44 +7,75 @@ cycle and joint) and ``attribution_subjects_<network>.csv`` (one row per subject
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from gait.body.skeleton import HEAD_TO_FEET
 from gait.errors import GaitError
 from gait.explaining.attribution_files import csv_cell
-from gait.explaining.explain_trial import explain_trial
-from gait.explaining.group_attribution import (
-    GroupComparison,
-    SubjectAttribution,
-    average_subject_attribution,
-    compare_groups,
-)
-from gait.explaining.methods import METHODS, find_method
+from gait.explaining.explain_cohort import CohortAttribution, explain_cohort
+from gait.explaining.group_attribution import GroupComparison, SubjectAttribution
+from gait.explaining.methods import METHODS
 from gait.explaining.options import ExplainOptions
-from gait.explaining.trained_network import TrainedNetwork, load_trained_network
 from gait.files.atomic_write import atomic_file
-from gait.kinematics.gait_cycle import PERCENT, average_gait_cycles
-from gait.learning.fold_result import FoldResult, read_results
+from gait.kinematics.gait_cycle import PERCENT
 from gait.learning.networks import NETWORKS
-from gait.motion.dataset import GaitDataset, dataset_hash, read_dataset
+from gait.motion.trial_paths import LABEL_NOUNS
 from gait.report.cohort_figure import draw_cohort_figure
 from gait.report.export_trial import ExportResult
 
-REPRESENTATIVE, MOST_UNCERTAIN = "representative", "most_uncertain"
-"""Values of the column ``role``."""
+
+@dataclass(frozen=True)
+class CohortSummary:
+    """The subjects that stand out in a cohort, as plain data."""
+
+    num_subjects: int
+    num_correct: int  # classified correctly
+    representative: dict[str, dict[str, Any]]  # subject, fold and P(sick), by label; empty without a correct one
+    most_uncertain: dict[str, Any]
+
+    @classmethod
+    def of(cls, comparison: GroupComparison) -> CohortSummary:
+        """Return the summary of the subjects of a cohort."""
+
+        def plain(one: SubjectAttribution) -> dict[str, Any]:
+            return {"subject": one.subject, "fold": one.fold, "probability": one.probability}
+
+        return cls(
+            len(comparison.subjects),
+            sum(subject.correct for subject in comparison.subjects),
+            {label: plain(subject) for label, subject in comparison.representative.items()},
+            plain(comparison.most_uncertain),
+        )
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain data; ``CohortSummary(**data)`` is the inverse."""
+        return asdict(self)
+
+    def sentences(self) -> tuple[str, ...]:
+        """Return who stands out, one sentence per subject."""
+        found = {f"representative {LABEL_NOUNS[label]}": one for label, one in self.representative.items()}
+        found["uncertain subject"] = self.most_uncertain
+        return tuple(
+            f"Most {what}: {one['subject']}, P(sick) = {one['probability']:.2f}." for what, one in found.items()
+        )
 
 
-def attribution_file(export: Path, network: str) -> Path:
-    """Return the path of the table with one row per explained subject."""
-    return Path(export) / f"attribution_subjects_{network}.csv"
+def cohort_files(export: Path, network: str) -> tuple[Path, Path, Path]:
+    """Return the paths of figure, group means, and the table with one row per subject."""
+    return (
+        export / f"cohort_{network}.png",
+        export / f"cohort_{network}.csv",
+        export / f"attribution_subjects_{network}.csv",
+    )
 
 
 def export_cohort(trained: Path, poses: Path, export: Path, options: ExplainOptions) -> ExportResult:
     """Explain every subject with the network that was not trained on it, and write tables and figures of the cohort.
 
     Args:
-        trained: the save folder of a training.
+        trained: the save folder of a training, or of one per network.
         poses: the save folder of shape_optimizer.py.
         export: output folder; created if missing.
         options: the method, and how the trials are read.
@@ -52,118 +83,63 @@ def export_cohort(trained: Path, poses: Path, export: Path, options: ExplainOpti
     Raises:
         GaitError: there is no training or there are no poses, or a file cannot be written.
     """
-    trained = Path(trained)
+    trained, export = Path(trained), Path(export)
     if not trained.is_dir():
         raise GaitError(f"{trained}: no such folder; name the save folder of a training.")
+    names = [name for name in NETWORKS if any(trained.glob(f"result_{name}_fold*.npz"))]
+    if not names:
+        raise GaitError(
+            f"{trained}: no training result (result_<network>_fold<k>.npz) in it; name the save folder of "
+            "train_multi_mlp.py or train_transformer.py."
+        )
     lines: list[str] = []
     problems: list[str] = []
     notes: list[str] = []
-    found = False
-    for network in NETWORKS:
-        results, unreadable = read_results(trained, network)
-        problems += unreadable
-        if not results:
-            continue
-        found = True
+    for name in names:
         try:
-            lines += _export_network(network, results, trained, poses, Path(export), options, problems, notes)
+            cohort = explain_cohort(trained, name, poses, options)
+            summary = write_cohort(cohort, export)
+            lines += [_title(cohort), _num_correct(summary), *summary.sentences()]
+            lines.append(f"written: {cohort_files(export, name)[0]}")
+            problems += cohort.problems
+            notes += cohort.notes
         except GaitError as error:
             problems.append(str(error))
-    if not found:
-        raise GaitError(
-            problems[0]
-            if problems
-            else f"{trained}: no training result (result_<network>_fold<k>.npz) in it; name the save folder of "
-            "train_multi_mlp.py or train_transformer.py."
-        )
     if not lines:
         raise GaitError(problems[0])
     return ExportResult(tuple(lines), tuple(problems), tuple(dict.fromkeys(notes)))
 
 
-def _export_network(
-    kind: str,
-    results: tuple[FoldResult, ...],
-    trained: Path,
-    poses: Path,
-    export: Path,
-    options: ExplainOptions,
-    problems: list[str],
-    notes: list[str],
-) -> Iterator[str]:
-    first = results[0]
-    dataset = read_dataset(
-        poses,
-        first.frame_rate_hz,
-        min_frames=first.window_length,
-        body=options.body_file,
-        pose_rate_hz=options.pose_rate_hz,
-    )
-    notes += dataset.problems
-    if first.data_sha256 and dataset_hash(dataset) != first.data_sha256:
-        notes.append(
-            f"{poses}: not the poses that the {kind} was trained and tested on; predictions are of those "
-            "poses, attributions of these."
-        )
-    subjects: list[SubjectAttribution] = []
-    method = ""
-    signed = False
-    for result in results:
-        try:
-            if not first.same_experiment(result):
-                raise GaitError(f"fold {result.fold.index} of the {kind} was trained with other flags; excluded.")
-            network = load_trained_network(trained / f"fold{result.fold.index}" / f"{kind}.ckpt")
-            (one,) = options.each_method(network)
-            method = one.method or ""
-            signed = find_method(network.network, method).signed
-            subjects += _explain_subjects(network, one, result, dataset, notes)
-        except GaitError as error:
-            problems.append(str(error))
-    if not subjects:
-        raise GaitError(problems[-1] if problems else f"{poses}: no subject of the trained folds is in it.")
-    comparison = compare_groups(subjects)
-    correct = sum(subject.correct for subject in subjects)
-    title = f"Attribution of the {NETWORKS[kind].title}, {len(subjects)} subjects"
-    summary = [
-        f"{correct} of {len(subjects)} classified correctly, each by the network of the fold that was not trained on "
-        "the subject.",
-        f"{METHODS[method].title}, mean by joint and phase of the gait cycle: joints of the left side and the trunk "
-        "over the cycle of the left foot, joints of the right side over that of the right foot.",
+def write_cohort(cohort: CohortAttribution, export: Path) -> CohortSummary:
+    """Write tables and figure of a cohort, and return who stands out.
+
+    Raises:
+        GaitError: a file cannot be written.
+    """
+    summary = CohortSummary.of(cohort.comparison)
+    figure, means, subjects = cohort_files(export, cohort.network)
+    lines = [
+        _num_correct(summary),
+        f"{METHODS[cohort.method].title}, mean by joint and phase of the gait cycle: joints of the left side and the "
+        "trunk over the cycle of the left foot, joints of the right side over that of the right foot.",
         "Attributions describe the network; they are no diagnosis, and few subjects give weak evidence.",
     ]
-    with atomic_file(export / f"cohort_{kind}.png") as partial:
-        partial.write_bytes(draw_cohort_figure(comparison, signed, title, summary))
-    _write_group_means(export / f"cohort_{kind}.csv", comparison)
-    _write_attribution_by_subject(attribution_file(export, kind), comparison)
-    yield f"{title}: {summary[0]}"
-    for label, subject in comparison.representative.items():
-        noun = "control" if label == "healthy" else "patient"
-        yield f"most representative {noun}: {subject.subject}, P(sick) = {subject.probability:.2f}"
-    uncertain = comparison.most_uncertain
-    yield f"most uncertain subject: {uncertain.subject}, P(sick) = {uncertain.probability:.2f}"
-    yield f"written: {export / f'cohort_{kind}.png'}"
+    with atomic_file(figure) as partial:
+        partial.write_bytes(draw_cohort_figure(cohort.comparison, cohort.signed, _title(cohort), lines))
+    _write_group_means(means, cohort.comparison)
+    _write_attribution_by_subject(subjects, cohort.comparison)
+    return summary
 
 
-def _explain_subjects(
-    network: TrainedNetwork,
-    options: ExplainOptions,
-    result: FoldResult,
-    dataset: GaitDataset,
-    notes: list[str],
-) -> Iterator[SubjectAttribution]:
-    predictions = result.evaluation.by_subject()
-    for subject, sick, probability in zip(predictions.subjects, predictions.sick, predictions.probability, strict=True):
-        cycles = []
-        for trial in (trial for trial in dataset.trials if trial.subject_id == subject):
-            attribution = explain_trial(network, trial, options.method, rule=options.rule, stride=options.stride)
-            cycles.append(average_gait_cycles(attribution.values, trial.joints_m, trial.rate_hz))
-        if not cycles:
-            notes.append(f"{subject}: in the test set of the training, but not among the poses; excluded.")
-            continue
-        averaged = average_subject_attribution(subject, float(probability), result.fold.index, cycles, sick=bool(sick))
-        if not averaged.num_cycles:
-            notes.append(f"{subject}: no complete stride in the trials; not included in the means.")
-        yield averaged
+def _title(cohort: CohortAttribution) -> str:
+    return f"Attribution of the {NETWORKS[cohort.network].title}, {len(cohort.comparison.subjects)} subjects"
+
+
+def _num_correct(summary: CohortSummary) -> str:
+    return (
+        f"{summary.num_correct} of {summary.num_subjects} classified correctly, each by the network of the fold that "
+        "was not trained on the subject."
+    )
 
 
 def _write_group_means(path: Path, comparison: GroupComparison) -> None:
@@ -183,14 +159,8 @@ def _write_attribution_by_subject(path: Path, comparison: GroupComparison) -> No
         writer = csv.writer(file)
         writer.writerow(["subject", "label", "probability_sick", "correct", "fold", "num_strides", "role"])
         for one in comparison.subjects:
-            roles = [
-                role
-                for role, applies in (
-                    (REPRESENTATIVE, one.subject in representative),
-                    (MOST_UNCERTAIN, one is comparison.most_uncertain),
-                )
-                if applies
-            ]
+            roles = ["representative"] * (one.subject in representative)
+            roles += ["most_uncertain"] * (one is comparison.most_uncertain)
             writer.writerow(
                 [
                     one.subject, "sick" if one.sick else "healthy", f"{one.probability:.4f}",

@@ -11,12 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from gait.body.body import Body
 from gait.body.model_file import load_body
 from gait.body.pose_sequence import PoseSequence
-from gait.body.skeleton import BODY_JOINTS, display_name
 from gait.errors import GaitError
 from gait.explaining.attribution_files import SavedAttribution, write_cycles, write_explanation, write_frames
 from gait.explaining.explain_trial import explain_trial
@@ -49,7 +46,6 @@ from gait.viewing.offscreen_renderer import RenderingUnavailableError, shared_re
 
 FIGURE_FILE = "explanation.png"
 METHODS_FILE = "methods.png"
-_NUM_NAMED_JOINTS = 3  # in the terminal summary
 
 
 @dataclass(frozen=True)
@@ -152,7 +148,7 @@ def _export_segment(
         write_frames(target, data.attribution)
         write_cycles(target, data.cycles)
         _write(target / FIGURE_FILE, page)
-        summary.append(f"{data.method_title}: {_largest_attribution(data)}")
+        summary.append(f"{data.method_title}: largest attribution: {', '.join(data.attribution.largest_joints())}")
     if several_methods:
         lines = [prediction[0].upper() + prediction[1:], _SCALES_DIFFER]
         _write(export / METHODS_FILE, draw_methods_figure(explained, f"{name}: all methods", lines))
@@ -234,13 +230,6 @@ def _reading_notes(data: AttributionFigureData) -> list[str]:
         description + ".",
         f"{reading} Grey: not explained. Attributions describe the network; they are no diagnosis.",
     ]
-
-
-def _largest_attribution(data: AttributionFigureData) -> str:
-    values = np.asarray(data.attribution.values, np.float64)
-    size = np.abs(values[np.isfinite(values).all(axis=1)]).mean(axis=0)
-    named = [display_name(BODY_JOINTS[joint]) for joint in np.argsort(-size)[:_NUM_NAMED_JOINTS]]
-    return "largest attribution: " + ", ".join(named)
 
 
 def _write(path: Path, content: bytes) -> None:

@@ -50,8 +50,8 @@ def test_step_cache_returns_steps_of_the_same_inputs(tmp_path: Path) -> None:
     result = tmp_path / "result"
     result.write_text("b")
     inputs = fingerprint("page", stride=3)
-    StepCache(tmp_path).store("draw", inputs, StepOutput(("a line",), ("a remark",)))
-    assert StepCache(tmp_path).get("draw", inputs, [result]) == StepOutput(("a line",), ("a remark",))
+    StepCache(tmp_path).store("draw", inputs, StepOutput({"number": 3}, ("a remark",)))
+    assert StepCache(tmp_path).get("draw", inputs, [result]) == StepOutput({"number": 3}, ("a remark",))
     assert StepCache(tmp_path).get("write", inputs, [result]) is None
     assert StepCache(tmp_path).get("draw", inputs, [tmp_path / "gone"]) is None
     assert StepCache(tmp_path).get("draw", fingerprint("page", stride=4), [result]) is None

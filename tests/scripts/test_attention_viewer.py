@@ -335,8 +335,8 @@ def test_cohort_is_explained_by_networks_not_trained_on_the_subject(
     assert run_script(*argv, "--export", tmp_path) == 0
     output = capsys.readouterr()
     assert "8 subjects" in output.out
-    assert "most uncertain subject" in output.out
-    assert "not the poses that the mlp was trained" in output.err
+    assert "Most uncertain subject" in output.out
+    assert "not the poses that the MLP was trained" in output.err
     assert {path.name for path in tmp_path.iterdir()} == {
         "cohort_mlp.png",
         "cohort_mlp.csv",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import shlex
 import sys
 import time
@@ -16,6 +15,7 @@ from gait.cli.arguments import argument, part, positive_number, whole_number
 from gait.errors import GaitError
 from gait.explaining.attribution import TrialAttribution
 from gait.explaining.attribution_files import EXPLANATION_FILE, read_explanation
+from gait.explaining.explain_cohort import explain_cohort
 from gait.explaining.options import ExplainOptions
 from gait.explaining.trained_network import TrainedNetwork, load_trained_network
 from gait.files.atomic_write import atomic_file
@@ -26,8 +26,8 @@ from gait.learning.fold_result import result_file
 from gait.learning.networks import NETWORKS
 from gait.motion.dataset import Trial, read_dataset
 from gait.motion.pose_files import POSES_FILE
-from gait.motion.trial_paths import HEALTHY, SICK
-from gait.report.export_cohort import REPRESENTATIVE, attribution_file, export_cohort
+from gait.motion.trial_paths import HEALTHY, LABEL_NOUNS, SICK
+from gait.report.export_cohort import CohortSummary, cohort_files, write_cohort
 from gait.report.export_trial import FIGURE_FILE, export_trial
 from gait.report.run.fit_summary import read_cohort_fits
 from gait.report.run.model import ComparisonVideo, NetworkSection, RunReport, TrialSection
@@ -44,7 +44,6 @@ PAGE_FILE = "index.html"
 _TRIAL_STRIDE = 1
 _HALF_SIZE_PX = (640, 960)  # width and height of one subject in the video
 _LABELS = (HEALTHY, SICK)
-_LABEL_NOUNS = {HEALTHY: "control", SICK: "patient"}
 
 Result = TypeVar("Result")
 
@@ -143,8 +142,8 @@ class _Steps:
         inputs: Mapping[str, Any],
         files: Sequence[Path],
         action: Callable[[], tuple[StepOutput, Sequence[str], bool]],
-    ) -> tuple[str, ...] | None:
-        """Run a step unless it is finished; return its lines, or None if it fails.
+    ) -> StepOutput | None:
+        """Run a step unless it is finished; return its output, or None if it fails.
 
         Args:
             name: title of the step.
@@ -169,7 +168,7 @@ class _Steps:
             self._progress(f"{name}: failed: {error}")
             return None
         self.remarks += output.remarks
-        return output.lines
+        return output
 
 
 def _read_networks(settings: RunSettings, steps: _Steps) -> Iterator[NetworkSection]:
@@ -201,11 +200,11 @@ def _read_networks(settings: RunSettings, steps: _Steps) -> Iterator[NetworkSect
 def _with_attribution(network: NetworkSection, settings: RunSettings, steps: _Steps) -> NetworkSection:
     """Return the section with the cohort explanation, and with one control and one patient explained."""
     kind, folder, export = network.kind, network.folder, settings.export
-    figure, table = export / f"cohort_{kind}.png", attribution_file(export, kind)
+    files = cohort_files(export, kind)
 
-    def explain_cohort() -> tuple[StepOutput, Sequence[str], bool]:
-        result = export_cohort(folder, settings.poses, export, ExplainOptions(stride=settings.stride))
-        return StepOutput(result.lines, result.notes), result.problems, True
+    def explain() -> tuple[StepOutput, Sequence[str], bool]:
+        cohort = explain_cohort(folder, kind, settings.poses, ExplainOptions(stride=settings.stride))
+        return StepOutput(write_cohort(cohort, export).as_dict(), cohort.notes), cohort.problems, True
 
     sources = [
         *settings.poses.rglob(POSES_FILE),
@@ -215,25 +214,23 @@ def _with_attribution(network: NetworkSection, settings: RunSettings, steps: _St
             for file in (result_file(folder, kind, fold.fold.index), network.file(fold.fold.index))
         ),
     ]
-    lines = steps.run_step(
-        f"Cohort attribution of the {network.title}",
-        _inputs(sources, stride=settings.stride),
-        (figure, table),
-        explain_cohort,
+    output = steps.run_step(
+        f"Cohort attribution of the {network.title}", _inputs(sources, stride=settings.stride), files, explain
     )
-    if lines is None:
+    if output is None:
         return network
+    cohort = CohortSummary(**output.result)
     first = network.summary.folds[0]
     dataset = partial(read_dataset, settings.poses, first.frame_rate_hz, min_frames=first.window_length)
     trials = steps.attempt(lambda: dataset().trials) or ()
     choices = [
         choice
-        for subject, fold in (_representative_subjects(table) if trials else ())
-        if (choice := steps.attempt(partial(_longest_trial, network, subject, fold, trials, settings.poses)))
+        for label in (_LABELS if trials else ())
+        if (one := cohort.representative.get(label))
+        if (choice := steps.attempt(partial(_longest_trial, network, one, trials, settings.poses)))
     ]
     explained = [trial for choice in choices if (trial := _explain_chosen_trial(network, choice, settings, steps))]
-    shown = tuple(line for line in lines if not line.startswith("written: "))
-    return replace(network, cohort_figure=figure, cohort_summary=shown, trials=tuple(explained))
+    return replace(network, cohort_figure=files[0], cohort=cohort, trials=tuple(explained))
 
 
 @dataclass(frozen=True, eq=False)
@@ -245,23 +242,16 @@ class _TrialChoice:
     network: Path
 
 
-def _representative_subjects(table: Path) -> Iterator[tuple[str, int]]:
-    """Read subject and fold of the representative subjects, control before patient."""
-    with table.open(encoding="utf-8", newline="") as file:
-        rows = [row for row in csv.DictReader(file) if REPRESENTATIVE in row["role"].split()]
-    for row in sorted(rows, key=lambda row: _LABELS.index(row["label"])):
-        yield row["subject"], int(row["fold"])
-
-
 def _longest_trial(
-    network: NetworkSection, subject: str, fold: int, trials: Sequence[Trial], poses: Path
+    network: NetworkSection, representative: Mapping[str, Any], trials: Sequence[Trial], poses: Path
 ) -> _TrialChoice:
-    """Return the longest trial of a subject."""
+    """Return the longest trial of a representative subject."""
+    subject = representative["subject"]
     own = [trial for trial in trials if trial.subject_id == subject]
     if not own:
         raise GaitError(f"{subject}: no trial among the poses in {poses}.")
     longest = max(own, key=lambda trial: len(trial.joints_m))
-    return _TrialChoice(subject.partition("/")[0], longest, network.file(fold))
+    return _TrialChoice(subject.partition("/")[0], longest, network.file(representative["fold"]))
 
 
 def _explain_chosen_trial(
@@ -274,24 +264,21 @@ def _explain_chosen_trial(
         trained = load_trained_network(choice.network)
         result = export_trial(trained, choice.trial.folder, folder, options, settings.bodies)
         # A repetition may succeed in rendering what failed now.
-        return StepOutput(result.lines, result.notes), result.problems, not result.notes
+        return StepOutput(remarks=result.notes), result.problems, not result.notes
 
     files = folder / FIGURE_FILE, folder / EXPLANATION_FILE
-    lines = steps.run_step(
+    output = steps.run_step(
         f"Attribution of the {network.title} in {choice.trial.trial_id}",
         _inputs([choice.network, choice.trial.folder / POSES_FILE], stride=_TRIAL_STRIDE, bodies=settings.bodies),
         files,
         explain,
     )
-    if lines is None:
+    if output is None:
         return None
     explanation = steps.attempt(lambda: read_explanation(files[1]))
     if explanation is None:
         return None
-    shown = tuple(line for line in lines if not line.startswith("written: "))
-    return TrialSection(
-        choice.label, choice.trial.trial_id, choice.trial.folder, choice.network, explanation, files[0], shown
-    )
+    return TrialSection(choice.label, choice.trial.trial_id, choice.trial.folder, choice.network, explanation, files[0])
 
 
 def _comparison_video(network: NetworkSection, settings: RunSettings, steps: _Steps) -> Iterator[ComparisonVideo]:
@@ -301,7 +288,7 @@ def _comparison_video(network: NetworkSection, settings: RunSettings, steps: _St
         if network.cohort_figure is not None:
             steps.remarks.append(
                 f"There is no comparison video of the {network.title}: no correctly classified "
-                f"{' and no '.join(_LABEL_NOUNS[label] for label in missing)} is explained."
+                f"{' and no '.join(LABEL_NOUNS[label] for label in missing)} is explained."
             )
         return
     video, thumbnail = (settings.export / f"comparison_{network.kind}.{ending}" for ending in ("mp4", "png"))
@@ -319,13 +306,13 @@ def _comparison_video(network: NetworkSection, settings: RunSettings, steps: _St
         return StepOutput(remarks=remarks), (), not remarks
 
     sources = [file for trial in network.trials for file in (trial.network, trial.folder / POSES_FILE)]
-    lines = steps.run_step(
+    output = steps.run_step(
         f"Comparison video of the {network.title}",
         _inputs(sources, stride=_TRIAL_STRIDE, speed=settings.speed, bodies=settings.bodies),
         (video, thumbnail),
         draw,
     )
-    if lines is not None:
+    if output is not None:
         yield ComparisonVideo(network, video, thumbnail, 2 * _HALF_SIZE_PX[0], _HALF_SIZE_PX[1], settings.speed)
 
 

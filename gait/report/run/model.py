@@ -8,6 +8,7 @@ from pathlib import Path
 from gait.explaining.attribution_files import SavedAttribution
 from gait.learning.cross_validation_summary import CrossValidationSummary
 from gait.learning.networks import NETWORKS
+from gait.report.export_cohort import CohortSummary
 from gait.report.run.fit_summary import CohortFitSummary
 
 
@@ -21,7 +22,6 @@ class TrialSection:
     network: Path
     explanation: SavedAttribution
     figure: Path
-    summary: tuple[str, ...]  # lines of the export
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,7 +34,7 @@ class NetworkSection:
     per_fold: tuple[CrossValidationSummary, ...]  # the folds one by one
     report: Path | None  # the training report, if there is one
     cohort_figure: Path | None = None
-    cohort_summary: tuple[str, ...] = ()
+    cohort: CohortSummary | None = None
     trials: tuple[TrialSection, ...] = ()  # control before patient
 
     @property

@@ -51,6 +51,7 @@ def run_page(report: RunReport) -> str:
         "run.html.jinja",
         report=report,
         fits=report.fits,
+        methods=METHODS,
         link=partial(_link, report.page),
         data_url=_data_url,
         max_embedded_bytes=MAX_EMBEDDED_BYTES,
