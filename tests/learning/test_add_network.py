@@ -1,0 +1,38 @@
+"""Add the network of docs/add_network.md as one new file, train it, and explain a trial by it."""
+
+import csv
+
+import numpy as np
+
+from tests.helpers.checkout import add_example, copy_checkout, run_in
+from tests.helpers.motion_cases import stick_figure, write_trial
+
+METHODS = ("integrated_gradients", "lrp")
+
+
+def test_added_network_is_trained_reported_and_explained(tmp_path):
+    checkout = copy_checkout(tmp_path / "copy")
+    add_example("add_network.md", checkout)
+    poses, trained = checkout / "poses", checkout / "trained"
+    for number in range(3):
+        for label, lean in (("healthy", 5), ("sick", 20)):
+            write_trial(poses, f"{label}/P{number}/walk1", stick_figure(40, lean_deg=lean, phase=number))
+
+    assert "toy: The toy network weights each joint" in run_in(checkout, "-m", "gait.learning", "--help").stdout
+    words = ["--base_folder", poses, "--save_folder", trained, "--interval_size", 8, "--k_folds", 3, "--width", 3]
+    lines = run_in(checkout, "-m", "gait.learning", "toy", *words).stdout
+    assert "trained/fold0/toy.ckpt" in lines
+    assert "Toy network" in (trained / "report_toy.html").read_text(encoding="utf-8")
+
+    for method in METHODS:
+        run_in(
+            checkout, "attention_viewer.py", "--network", trained / "fold0/toy.ckpt", "--gait", poses / "sick/P0/walk1",
+            "--export", checkout / method, "--method", method,
+        )  # fmt: skip
+    values = []
+    for method in METHODS:
+        (table,) = (checkout / method).rglob("explanation*.csv")
+        with table.open(encoding="utf-8") as stream:
+            values.append(np.array([row[1:] for row in csv.reader(stream)][1:], dtype=float))
+    assert values[0].shape == values[1].shape
+    assert np.abs(values[1]).max() > 0
