@@ -122,7 +122,8 @@ def _alternating_extrema(curve: Vector, min_change: float) -> tuple[FrameIndices
     """Return the frames of alternating maxima and minima of a curve (T,).
 
     Between neighbours, and between the outermost ones and the ends, the curve changes by at least ``min_change`` and by
-    at least ``_MIN_EXCURSION_FRACTION`` of its range from the 5th to the 95th percentile.
+    at least ``_MIN_EXCURSION_FRACTION`` of its range from the 5th to the 95th percentile. The maxima and minima of
+    ``scipy.signal.find_peaks`` by prominence need not alternate, and include some at the ends that these exclude.
     """
     low, high = np.percentile(curve, [5, 95])
     min_change = max(min_change, _MIN_EXCURSION_FRACTION * (high - low))

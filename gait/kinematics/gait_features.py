@@ -20,7 +20,6 @@ from gait.body.skeleton import Joint
 from gait.constants import GRAVITY_M_S2
 from gait.kinematics.gait_events import SIDES, FrameIndices, detect_gait_events, find_strides, progression_directions
 from gait.kinematics.joint_angles import JointAngles, compute_joint_angles
-from gait.motion.dataset import Trial
 
 _LEGS = ("PELVIS", "SPINE1", "HIP", "KNEE", "ANKLE", "FOOT")
 _UP = np.array([0.0, 1.0, 0.0])
@@ -69,12 +68,6 @@ FEATURES = (
     ),
 )
 FEATURE_NAMES = tuple(feature.name for feature in FEATURES)
-
-
-def compute_feature_table(trials: Sequence[Trial]) -> Vector:
-    """Return the features of all trials, (N, F) in the order of ``FEATURES``; NaN where one cannot be measured."""
-    rows = [compute_gait_features(t.joints_m, t.rate_hz, t.acquisition.undetermined_joints) for t in trials]
-    return np.array([[row[name] for name in FEATURE_NAMES] for row in rows]).reshape(len(rows), len(FEATURES))
 
 
 def compute_gait_features(

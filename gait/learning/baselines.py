@@ -26,7 +26,7 @@ from sklearn.preprocessing import StandardScaler
 
 from gait.arrays import Vector
 from gait.errors import GaitError, error_message
-from gait.kinematics.gait_features import FEATURE_NAMES, FEATURES, compute_feature_table
+from gait.kinematics.gait_features import FEATURE_NAMES, FEATURES, compute_gait_features
 from gait.learning.predictions import Predictions
 from gait.motion.dataset import Trial
 from gait.motion.windows import WindowDataset
@@ -85,6 +85,12 @@ def baseline_predictions(
             line = error_message(error, name, "this baseline", "use a greater --stride, or fewer trials")
             predictions[name] = str(GaitError(line))
     return predictions
+
+
+def compute_feature_table(trials: Sequence[Trial]) -> Vector:
+    """Return the features of all trials, (N, F) in the order of ``FEATURES``; NaN where one cannot be measured."""
+    rows = [compute_gait_features(t.joints_m, t.rate_hz, t.acquisition.undetermined_joints) for t in trials]
+    return np.array([[row[name] for name in FEATURE_NAMES] for row in rows]).reshape(len(rows), len(FEATURES))
 
 
 def _sick_fraction(trials: Sequence[Trial]) -> float:

@@ -14,12 +14,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import combinations
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import rankdata
+from scipy.stats import permutation_test, rankdata
 
 from gait.arrays import Vector
 from gait.learning.metrics import MetricWithInterval, bootstrap_weights, none_if_undefined, with_interval
@@ -107,7 +106,6 @@ def check_confounders(trials: Sequence[Trial], *, resamples: int = 1000, seed: i
         distances[COMBINED] = np.sum(scaled, axis=0)
 
     random = np.random.default_rng(seed)
-    permutations = _permute_labels(sick, random)
     draws = bootstrap_weights([np.flatnonzero(sick), np.flatnonzero(~sick)], resamples, random)
     areas = {
         name: with_interval(
@@ -117,10 +115,10 @@ def check_confounders(trials: Sequence[Trial], *, resamples: int = 1000, seed: i
         )
         for name, distance in distances.items()
     }
-    p = {name: _permutation_p(distance, areas[name].value, permutations) for name, distance in distances.items()}
+    p = {name: _permutation_p(distance, sick, random) for name, distance in distances.items()}
     corrected = _holm(p)
     # With equally many subjects of both labels, exchanging all labels gives the same AUC: hence the factor 2.
-    too_few = 2 * len(distances) / permutations.possible >= SIGNIFICANCE_LEVEL
+    too_few = 2 * len(distances) / math.comb(S + H, S) >= SIGNIFICANCE_LEVEL
     factors = {}
     for name in (*_FACTORS, COMBINED):
         area = areas.get(name, MetricWithInterval(math.nan))
@@ -254,31 +252,18 @@ def _leave_pair_out_auc(distances: Vector, sick: NDArray[np.bool_], times: Vecto
     return float((correct * pairs).sum() / pairs.sum()) if pairs.any() else math.nan
 
 
-@dataclass(frozen=True)
-class _LabelPermutations:
-    """Assignments of the labels to the subjects."""
+def _permutation_p(distances: Vector, sick: NDArray[np.bool_], random: np.random.Generator) -> float:
+    """Return the probability of an AUC at least as large if the labels are permuted; exact with few subjects."""
 
-    labels: tuple[NDArray[np.bool_], ...]  # each (P,)
-    possible: int  # number of distinct assignments
-    exhaustive: bool  # ``labels`` are all of them, including the true one
+    def area(subjects: NDArray[np.int64], _: NDArray[np.int64]) -> float:
+        return _leave_pair_out_auc(distances, np.isin(np.arange(len(sick)), subjects))
 
-
-def _permute_labels(sick: NDArray[np.bool_], random: np.random.Generator) -> _LabelPermutations:
-    """Return all assignments of the labels, or ``_PERMUTATIONS`` random ones if there are more."""
-    P, S = len(sick), int(sick.sum())
-    possible = math.comb(P, S)
-    if possible <= _PERMUTATIONS:
-        labels = [np.isin(np.arange(P), chosen) for chosen in combinations(range(P), S)]
-        return _LabelPermutations(tuple(labels), possible, exhaustive=True)
-    return _LabelPermutations(tuple(random.permutation(sick) for _ in range(_PERMUTATIONS)), possible, exhaustive=False)
-
-
-def _permutation_p(distances: Vector, area: float, permutations: _LabelPermutations) -> float:
-    """Return the p-value of an AUC; with random permutations it is never 0 (Phipson & Smyth 2010)."""
-    as_large = sum(_leave_pair_out_auc(distances, labels) >= area - _TIE for labels in permutations.labels)
-    if permutations.exhaustive:
-        return as_large / permutations.possible
-    return (as_large + 1) / (len(permutations.labels) + 1)
+    samples = np.flatnonzero(sick), np.flatnonzero(~sick)
+    return float(
+        permutation_test(
+            samples, area, vectorized=False, n_resamples=_PERMUTATIONS, alternative="greater", rng=random
+        ).pvalue
+    )
 
 
 def _holm(p: Mapping[str, float]) -> dict[str, float]:

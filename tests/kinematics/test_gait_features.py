@@ -14,7 +14,8 @@ from gait.body.model_file import load_body
 from gait.body.skeleton import Joint
 from gait.cohort.cohort_file import read_cohort
 from gait.cohort.fit_settings import FitSettings
-from gait.kinematics.gait_features import FEATURE_NAMES, compute_feature_table, compute_gait_features
+from gait.kinematics.gait_features import FEATURE_NAMES, compute_gait_features
+from gait.learning.baselines import compute_feature_table
 from gait.motion.common_frame import mirror_joints
 from gait.motion.dataset import AcquisitionInfo, Trial, read_dataset
 from gait.synthetic import PATHOLOGY_NAMES, SyntheticTrial, make_pathology, make_subject, make_trial
