@@ -19,15 +19,16 @@ the marker errors reported for the original trials.
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from benchmark import BodyArguments, run
 from numpy.typing import NDArray
-from recorded_trials import CAPTURES, RecordedSubject, captures_available, is_walking_trial, recorded_subjects
+from recorded_trials import CAPTURES, captures_available, is_walking_trial, recorded_subjects
 from scipy.spatial.transform import Rotation
 
 from gait.body.body import Body
@@ -77,8 +78,7 @@ def main(args: Arguments) -> dict[str, Any]:
     layout = plug_in_gait_layout(body)
     result: dict[str, Any] = {}
     if captures_available(args.captures, "no errors can be injected"):
-        subjects = recorded_subjects(args.captures)
-        trials = [trial for subject in subjects for trial in fit_clean_trials(subject, args.captures, body, layout)]
+        trials = list(islice(fit_clean_trials(args, body, layout), args.injections))
         kinds = {kind: evaluate_kind(kind, trials, args, body, layout) for kind in args.kinds}
         result = {
             "passed": sum(k["passed"] for k in kinds.values()),
@@ -90,16 +90,15 @@ def main(args: Arguments) -> dict[str, Any]:
     return result
 
 
-def fit_clean_trials(subject: RecordedSubject, captures: Path, body: Body, layout: MarkerLayout) -> list[CleanTrial]:
-    """Fit each of a subject's trials without injected errors."""
-    print(f"fitting {subject.name}", file=sys.stderr)
-    static = [read_recording(path) for path in subject.paths if not is_walking_trial(path)]
-    trials = []
-    for path in filter(is_walking_trial, subject.paths):
-        recordings = (*static, read_recording(path))
-        fit = fit_recordings(recordings, body, layout).trials[-1]
-        trials.append(CleanTrial(path.relative_to(captures).as_posix(), recordings, fit))
-    return trials
+def fit_clean_trials(args: Arguments, body: Body, layout: MarkerLayout) -> Iterator[CleanTrial]:
+    """Fit each trial without injected errors."""
+    for subject in recorded_subjects(args.captures):
+        print(f"fitting {subject.name}", file=sys.stderr)
+        static = [read_recording(path) for path in subject.paths if not is_walking_trial(path)]
+        for path in filter(is_walking_trial, subject.paths):
+            recordings = (*static, read_recording(path))
+            fit = fit_recordings(recordings, body, layout).trials[-1]
+            yield CleanTrial(path.relative_to(args.captures).as_posix(), recordings, fit)
 
 
 def evaluate_kind(

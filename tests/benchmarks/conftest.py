@@ -1,7 +1,11 @@
 """Fixtures that import the benchmarks and run them in this process."""
 
+import contextlib
 import importlib
+import io
 import json
+import runpy
+import time
 
 import pytest
 
@@ -31,3 +35,19 @@ def run(module, tmp_path, capsys):
         return json.loads(printed.out), printed.err
 
     return run_benchmark
+
+
+@pytest.fixture
+def scripts_in_process(module, monkeypatch):
+    """Let the benchmarks that only need the results of scripts run them in this process, without their imports."""
+
+    def run_script(command):
+        began = time.monotonic()
+        monkeypatch.setattr("sys.argv", command[1:])
+        with contextlib.redirect_stdout(io.StringIO()), pytest.raises(SystemExit) as ended:
+            runpy.run_path(command[1], run_name="__main__")
+        assert not ended.value.code
+        return time.monotonic() - began
+
+    for name in ("classification", "paired_pathology_trials"):
+        monkeypatch.setattr(module(name), "run_script", run_script)

@@ -259,11 +259,11 @@ def test_fit_frames_reduces_the_residual(module, body):
     trial = recording(layout.labels, observed.double().numpy())
     barely, longer = (
         reference.fit_frames(
-            body, layout, trial, [0], timeout_s=600, settings=reference.ReferenceSettings(max_iterations=count)
+            body, layout, trial, [0], timeout_s=600, settings=reference.ReferenceSettings(4e-3, max_iterations=count)
         )[0]
-        for count in (1, 40)
+        for count in (1, 10)
     )
-    assert (barely.iterations, longer.iterations) == (1, 40)
+    assert (barely.iterations, longer.iterations) == (1, 10)
     assert not longer.converged
     assert longer.residual_m.mean() < 0.8 * barely.residual_m.mean()
 
@@ -313,7 +313,7 @@ def test_marker_error_detection_of_two_kinds(captures, run):
     words = ["--injections", 1, "--kinds", "jump", "unit_mismatch", "--captures", captures]
     result, _ = run("marker_error_detection", *words)
     assert (result["passed"], result["tried"], result["failures"]) == (2, 2, [])
-    assert len(result["clean"]) == 10
+    assert len(result["clean"]) == 1
     assert all(kind["joints_mm"]["worst"] < 15 for kind in result["kinds"].values())
 
 
@@ -494,7 +494,7 @@ def test_classification_trains_on_a_new_cohort(module, run, monkeypatch):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("network", ["mlp", "transformer"])
-def test_classification_of_fitted_poses(run, tmp_path, network):
+def test_classification_of_fitted_poses(run, scripts_in_process, tmp_path, network):
     for k, label in enumerate(["healthy", "sick"] * 3):
         write_trial(tmp_path / "poses", f"{label}/P{k}/walk", stick_figure(140, speed=0.9 + 0.1 * k, phase=0.2 * k))
     words = ["--quick", "--networks", network, "--poses", tmp_path / "poses"]

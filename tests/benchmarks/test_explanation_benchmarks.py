@@ -26,7 +26,7 @@ def folder(tmp_path_factory):
 
 
 @pytest.mark.slow
-def test_faithfulness(folder, run):
+def test_faithfulness(folder, run, scripts_in_process):
     words = ("--networks", folder / "mlp.ckpt", "--base_folder", folder / "poses", "--subjects", 1)
     result, _ = run("faithfulness", "--quick", *words)
     assert set(result["methods"]) == {
