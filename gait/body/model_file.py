@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 
 from gait.body.body import Body, Landmark
 from gait.body.constrained_tree import read_constrained_tree
+from gait.body.open_body import OPEN_BODY, default_model_folder
 from gait.body.rotations import PoseFeature
 from gait.errors import GaitError
 from gait.files.safe_pickle import ChumpyExpression, read_array_dict
@@ -196,7 +197,7 @@ def _landmarks(content: _Content, num_faces: int) -> dict[str, Landmark]:
 
 
 def load_body(
-    path: str | Path,
+    path: str | Path | None = None,
     *,
     num_betas: int = 50,
     constrained: bool = False,
@@ -208,7 +209,7 @@ def load_body(
     All sizes come from the file, so models of hands, heads and feet can be read as well.
 
     Args:
-        path: of the file.
+        path: of the file; of the open body if None.
         num_betas: number of shape parameters to keep; all if the file has fewer (SMPL-H: 10 or 16; SMPL-X: 10 or 300).
         constrained: read the constrained tree; if the file has none (no ``axis_meta``), ``body.constrained_tree`` is
             None.
@@ -218,7 +219,7 @@ def load_body(
     Raises:
         GaitError: the file is missing, damaged or contains code, or an array has an unexpected shape.
     """
-    path = Path(path)
+    path = default_model_folder() / "SUPR" / OPEN_BODY if path is None else Path(path)
     if num_betas < 0:
         raise GaitError(f"num_betas is {num_betas}; it cannot be negative.")
     content = _Content(path, read_array_dict(path))

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from gait.body.open_body import default_model_folder
 from gait.cli.arguments import argument, result_folder
 from gait.cohort.cohort_file import Subject
 from gait.errors import GaitError
@@ -26,7 +27,7 @@ class FitSettings:
     """Input and output folders of a cohort fit, and how it is done."""
 
     model_folder: Path = argument(
-        Path("data"), "has the folders SUPR, smplx, smplh and VPoser", aliases=["--body_models"]
+        default_model_folder(), "has the folders SUPR, smplx, smplh and VPoser", aliases=["--body_models"]
     )
     save_folder: Path = argument(Path("out"), "folder for the results", type=result_folder)
     device: str = argument("cpu", "cpu (default), cuda or cuda:N")

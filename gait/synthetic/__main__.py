@@ -14,6 +14,7 @@ from pathlib import Path
 import torch
 
 from gait.body.model_file import load_body
+from gait.body.open_body import default_model_folder
 from gait.cli.arguments import argument, parse
 from gait.cli.exit_codes import run_main
 from gait.synthetic.cohort import MODEL_FILE, write_recordings
@@ -24,7 +25,7 @@ class Arguments:
     """Flags of the command."""
 
     cohort: Path = argument(help="cohort file of synthetic subjects")
-    model_folder: Path = argument(Path("data"), "folder with SUPR/" + MODEL_FILE)
+    model_folder: Path = argument(default_model_folder(), "folder with SUPR/" + MODEL_FILE)
     seed: int = argument(0, "another seed gives other subjects of the same names")
     overwrite: bool = argument(False, "rewrite recordings that exist already")
 

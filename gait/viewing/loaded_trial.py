@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from gait.body.body import Body
 from gait.body.model_file import load_body
+from gait.body.open_body import default_model_folder
 from gait.body.pose_sequence import PoseSequence
 from gait.cli.arguments import argument
 from gait.errors import GaitError
@@ -84,7 +85,7 @@ class BodyModelLocator:
     """Where body models are, and which one belongs to poses that do not name theirs."""
 
     model_folder: Path = argument(
-        Path("data/SUPR"), "folder of the body models", flag="--base_folder", aliases=("--model_folder",)
+        default_model_folder() / "SUPR", "folder of the body models", flag="--base_folder", aliases=("--model_folder",)
     )
     default_model: str = argument(
         "open_neutral.npz", "body model of poses that do not name theirs", flag="--model", aliases=("--body_model",)

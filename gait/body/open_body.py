@@ -1,0 +1,17 @@
+"""Where the body models are if nothing else is said: in ``./data``, or beside or within this package."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+OPEN_BODY = "open_neutral.npz"
+"""File name of the open body, which this suite brings."""
+
+
+def default_model_folder() -> Path:
+    """Return ``data`` in the working directory if it has body models, else the folder with the open body."""
+    if Path("data/SUPR").is_dir():
+        return Path("data")
+    package = Path(__file__).resolve().parents[1]
+    installed = package / "data"  # of a wheel
+    return installed if installed.is_dir() else package.parent / "data"
