@@ -2,11 +2,12 @@
 
 In the order of the fit:
 
-* ``subject_fit``: all trials of one subject, input and output; ``residual_scales``: the expected size of each residual;
-* ``rigid_initialization``, ``calibration``, ``posture_prior``: shape, marker offsets and posture, once per subject;
-* ``pose_trajectory`` with ``solver``, ``trajectory_smoothing``, ``vposer_target``: a pose for every frame;
+* ``fit_recordings``: all trials of one subject, without the errors in the marker data (``marker_quality``);
+* ``subject_fit``: the same without this control; ``residual_scales``: the expected size of each residual;
+* ``rigid_initialization``, ``calibration``, ``posture_and_vposer``: shape, offsets and posture, once per subject;
+* ``pose_trajectory`` with ``solver``, ``trajectory_smoothing``, ``posture_and_vposer``: a pose for every frame;
 * ``valid_frames``, ``joint_uncertainty`` with ``offset_covariance``: which poses are usable, and how accurate they are;
-* ``marker_quality``: errors in the marker data; ``fit_report``: a summary of each trial.
+* ``fit_report``: a summary of each trial.
 
 The objective is in ``objective_terms`` and, exact and readable, in ``reference_normal_equations``. It is built on
 ``reduced_body`` (the body at its markers), ``joint_parametrization`` and ``marker_kinematics``.

@@ -83,15 +83,38 @@ def betas_for_size(reduced_body: ReducedBody, size: float, sigma_m: float = 0.01
     return torch.linalg.solve(H, A.T @ b / sigma_m**2)
 
 
+@dataclass(frozen=True)
+class CalibrationProblem:
+    """What a calibration is solved from: N frames of R trials."""
+
+    reduced_body: ReducedBody  # at the markers of all trials
+    observation: ObservedMarkers  # of the N frames
+    trial_index: Tensor  # (N,) trial of each frame, from 0
+    prior: JointPrior
+    kinds: tuple[MarkerKind, ...]  # of the M markers
+    precision: Tensor  # (M, 3, 3) prior precision of the marker offsets, 1/m²
+    scales: ResidualScales  # of which ``calibration_frames_worth`` weights frames against priors
+
+    @property
+    def num_trials(self) -> int:
+        """Number of trials R."""
+        return int(self.trial_index.max()) + 1
+
+    @property
+    def frame_weight(self) -> float:
+        """Weight of each frame; it is below 1 as the residuals of frames are correlated."""
+        return min(1.0, self.scales.calibration_frames_worth * self.num_trials / max(len(self.trial_index), 1))
+
+    def linearize(self, betas: Tensor, offsets: MarkerOffsets, pose: Pose) -> tuple[SubjectModel, NormalEquations]:
+        """Return the subject in each frame, and the normal equations of the poses."""
+        subject = SubjectModel(self.reduced_body, betas, offsets.trials[self.trial_index])
+        return subject, normal_equations(subject, pose, self.observation, self.prior, self.scales)
+
+
 def calibrate(
-    reduced_body: ReducedBody,
+    problem: CalibrationProblem,
     betas: Tensor,
     pose: Pose,
-    observation: ObservedMarkers,
-    trial_index: Tensor,
-    prior: JointPrior,
-    precision: Tensor,
-    scales: ResidualScales,
     *,
     start: MarkerOffsets | None = None,
     max_iterations: int = 40,
@@ -100,30 +123,23 @@ def calibrate(
     """Solve shape, marker offsets and the poses of N frames together.
 
     Args:
-        reduced_body: body model at the markers of all trials.
+        problem: what to solve.
         betas: (B,) initial shape.
         pose: initial poses of the N frames.
-        observation: observed markers of the N frames.
-        trial_index: (N,) trial of each frame, from 0.
-        prior: pose prior and range of motion of the joints.
-        precision: (M, 3, 3) prior precision of the marker offsets, 1/m².
-        scales: expected size of the residuals; ``calibration_frames_worth`` weights frames against priors.
         start: initial offsets; zero by default.
         max_iterations: maximum number of steps.
         tolerance: relative decrease of the objective at which to stop.
     """
-    M, R = reduced_body.num_markers, int(trial_index.max()) + 1
-    frame_weight = effective_frame_weight(scales, R, pose.num_frames)
+    M, R = problem.reduced_body.num_markers, problem.num_trials
     offsets = start or MarkerOffsets(betas.new_zeros(M, 3), betas.new_zeros(R, M, 3))
 
     def linearize(betas: Tensor, offsets: MarkerOffsets, pose: Pose) -> tuple[SubjectModel, NormalEquations, Tensor]:
-        subject = SubjectModel(reduced_body, betas, offsets.trials[trial_index])
-        equations = normal_equations(subject, pose, observation, prior, scales)
-        coupling, _ = offset_coupling_terms(offsets, scales)
+        subject, equations = problem.linearize(betas, offsets, pose)
+        coupling, _ = offset_coupling_terms(offsets, problem.scales)
         value = (
-            frame_weight * equations.cost.sum()
-            + 0.5 * (betas**2).sum() / scales.shape**2
-            + 0.5 * torch.einsum("rmi,mij,rmj->", offsets.trials, precision, offsets.trials)
+            problem.frame_weight * equations.cost.sum()
+            + 0.5 * (betas**2).sum() / problem.scales.shape**2
+            + 0.5 * torch.einsum("rmi,mij,rmj->", offsets.trials, problem.precision, offsets.trials)
             + coupling
         )
         return subject, equations, value
@@ -131,10 +147,10 @@ def calibrate(
     subject, equations, value = linearize(betas, offsets, pose)
     lam = 1e-2
     for _ in range(max_iterations):
-        step = _calibration_step(subject, equations, offsets, trial_index, precision, frame_weight, scales, lam)
+        step = _calibration_step(problem, subject, equations, offsets, lam)
         new_betas = betas + step.betas
         new_offsets = MarkerOffsets(offsets.subject + step.subject, offsets.trials + step.trials)
-        new_pose = apply_step(pose, equations.kinematics.parent_world, step.pose, reduced_body.hinges)
+        new_pose = apply_step(pose, equations.kinematics.parent_world, step.pose, problem.reduced_body.hinges)
         new_subject, new_equations, new_value = linearize(new_betas, new_offsets, new_pose)
         if bool(new_value < value):
             gain = float((value - new_value) / value)
@@ -154,11 +170,6 @@ def offset_coupling_terms(offsets: MarkerOffsets, scales: ResidualScales) -> tup
     square = ((offsets.trials - offsets.subject) ** 2).sum(-1) / scales.replaced_m**2
     scale = (scales.replaced_m / scales.same_session_m) ** 2
     return 0.5 * scale * torch.log1p(square).sum(), scale / scales.replaced_m**2 / (1 + square)
-
-
-def effective_frame_weight(scales: ResidualScales, num_trials: int, num_frames: int) -> float:
-    """Return the weight of each calibration frame; it is below 1 as the residuals of frames are correlated."""
-    return min(1.0, scales.calibration_frames_worth * num_trials / max(num_frames, 1))
 
 
 @dataclass(frozen=True)
@@ -188,40 +199,33 @@ class SubjectNormalEquations:
 
 
 def _calibration_step(
+    problem: CalibrationProblem,
     subject: SubjectModel,
     pose_equations: NormalEquations,
     offsets: MarkerOffsets,
-    trial_index: Tensor,
-    precision: Tensor,
-    frame_weight: float,
-    scales: ResidualScales,
     lam: float,
 ) -> _CalibrationStep:
     """Return one damped Gauss–Newton step."""
     N, M = pose_equations.weight.shape
     B, R = subject.reduced_body.num_betas, len(offsets.trials)
-    reduced = subject_normal_equations(
-        subject, pose_equations, offsets, trial_index, precision, frame_weight, scales, lam
-    )
+    reduced = subject_normal_equations(problem, subject, pose_equations, offsets, lam)
     H = reduced.curvature + lam * torch.diag(reduced.curvature.diagonal())
     step = -torch.linalg.solve(H, reduced.gradient)
     trials = -(reduced.offset_response[..., 0] + reduced.offset_response[..., 1:] @ step)  # (R, 3M)
-    outer = torch.cat([step[:B].expand(N, -1), trials[trial_index]], dim=1)
+    outer = torch.cat([step[:B].expand(N, -1), trials[problem.trial_index]], dim=1)
     pose = -(reduced.pose_response[..., 0] + (reduced.pose_response[..., 1:] @ outer[..., None])[..., 0])
     return _CalibrationStep(step[:B], step[B:].view(M, 3), trials.view(R, M, 3), pose)
 
 
 def subject_normal_equations(
+    problem: CalibrationProblem,
     subject: SubjectModel,
     pose_equations: NormalEquations,
     offsets: MarkerOffsets,
-    trial_index: Tensor,
-    precision: Tensor,
-    frame_weight: float,
-    scales: ResidualScales,
     lam: float,
 ) -> SubjectNormalEquations:
     """Eliminate the poses of all frames and the offsets of all trials, both damped by ``lam``."""
+    precision, scales, frame_weight = problem.precision, problem.scales, problem.frame_weight
     N, M = pose_equations.weight.shape
     B, R = subject.reduced_body.num_betas, len(offsets.trials)
     own = torch.zeros(N, M, 3, B + 3 * M, dtype=pose_equations.weight.dtype, device=pose_equations.weight.device)
@@ -246,7 +250,7 @@ def subject_normal_equations(
     _, coupling_precision = offset_coupling_terms(offsets, scales)
     offset_responses, offset_curvatures, trial_curvatures = [], [], []
     for r in range(R):
-        rows = (trial_index == r).nonzero()[:, 0]
+        rows = (problem.trial_index == r).nonzero()[:, 0]
         Hr = frame_weight * (own[rows].flatten(0, 1).T @ weighted[rows].flatten(0, 1))
         Hr = Hr - frame_weight * (cross[rows].flatten(0, 1).T @ pose_response[rows, :, 1:].flatten(0, 1))
         gr = frame_weight * gradient[rows].sum(dim=0)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from gait.body.rotations import PoseFeature
 from gait.fitting.joint_parametrization import Pose, parameter_axes_world, pose_feature_and_jacobian
-from gait.fitting.reduced_body import ReducedBody
+from gait.fitting.reduced_body import ReducedBody, descendant_matrix
 
 
 @dataclass(frozen=True)
@@ -147,14 +147,8 @@ def joint_pose_jacobian(subject: SubjectModel, kinematics: MarkerKinematics) -> 
     The columns are those of ``pose_jacobian``. A joint is moved by its ancestors, not by its own rotation.
     """
     T, J = kinematics.joints.shape[:2]
-    above = torch.zeros(J, J, dtype=kinematics.joints.dtype)
-    for j, k in enumerate(subject.reduced_body.parents):
-        while k >= 0:
-            above[j, k] = 1.0
-            k = subject.reduced_body.parents[k]
-    lever_arm = (kinematics.joints[:, :, None] - kinematics.joints[:, None]) * above.to(kinematics.joints.device)[
-        ..., None
-    ]
+    above = descendant_matrix(subject.reduced_body.parents).T.to(kinematics.joints)
+    lever_arm = (kinematics.joints[:, :, None] - kinematics.joints[:, None]) * above[..., None]
     by_rotation = _rotation_jacobian(lever_arm, kinematics.parameter_axes)
     by_translation = torch.eye(3, dtype=lever_arm.dtype, device=lever_arm.device).repeat(J, 1).expand(T, 3 * J, 3)
     return torch.cat([by_rotation.reshape(T, 3 * J, 3 * J), by_translation], dim=-1)

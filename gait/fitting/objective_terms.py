@@ -7,7 +7,7 @@ The objective of T frames is a sum of negative log-probabilities:
 * pose prior: ½‖log(R·Rₙᵀ)/σⱼ‖² around the mean rotation Rₙ of each joint;
 * range of motion: ½‖v/σ‖², where v is the violation of the limits of the joint's axis-angle components;
 * soft targets: ½‖log(R·R̄ᵀ)/σ‖² and ½‖t − t̄‖²/σ² around given poses: the smoothed trajectory
-  (``trajectory_smoothing``) and the pose that VPoser predicts (``vposer_target``).
+  (``trajectory_smoothing``) and the pose that VPoser predicts (``posture_and_vposer``).
 """
 
 from __future__ import annotations

@@ -16,68 +16,44 @@ from torch import Tensor
 
 from gait.body.marker_layout import MarkerKind
 from gait.fitting.calibration import (
+    CalibrationProblem,
     ShapeCalibration,
     SubjectNormalEquations,
-    effective_frame_weight,
     subject_normal_equations,
 )
-from gait.fitting.marker_kinematics import SubjectModel
-from gait.fitting.objective_terms import JointPrior
-from gait.fitting.reduced_body import ReducedBody
-from gait.fitting.reference_normal_equations import NormalEquations, normal_equations
-from gait.fitting.residual_scales import ResidualScales
-from gait.fitting.solver.frame_data import ObservedMarkers
+from gait.fitting.reference_normal_equations import NormalEquations
 
 PRIOR_PSEUDO_COUNT = 3
 """Number of pseudo-observations with the assumed variance that are added when a variance factor is estimated, so that
 few observations cannot give an extreme factor."""
 
 
-def shape_offset_covariance(
-    reduced_body: ReducedBody,
-    calibrated: ShapeCalibration,
-    observation: ObservedMarkers,
-    trial_index: Tensor,
-    prior: JointPrior,
-    precision: Tensor,
-    kinds: Sequence[MarkerKind],
-    scales: ResidualScales,
-) -> Tensor:
+def shape_offset_covariance(problem: CalibrationProblem, calibrated: ShapeCalibration) -> Tensor:
     """Return the covariance of the errors in the shape and in the offsets of each trial.
 
     Args:
-        reduced_body: body model at the markers of all trials.
+        problem: what was calibrated.
         calibrated: result of ``calibrate``.
-        observation: observed markers of the N calibration frames.
-        trial_index: (N,) trial of each frame.
-        prior: pose prior and range of motion of the joints.
-        precision: (M, 3, 3) prior precision of the marker offsets, 1/m².
-        kinds: kind of each marker.
-        scales: expected size of the residuals.
 
     Returns:
         (R, B + 3·M, B + 3·M) for shape and offsets; offsets in metres.
     """
-    subject = SubjectModel(reduced_body, calibrated.betas, calibrated.marker_offsets.trials[trial_index])
-    pose_equations = normal_equations(subject, calibrated.pose, observation, prior, scales)
-    R = len(calibrated.marker_offsets.trials)
-    frame_weight = effective_frame_weight(scales, R, calibrated.pose.num_frames)
-    equations = subject_normal_equations(
-        subject, pose_equations, calibrated.marker_offsets, trial_index, precision, frame_weight, scales, 0.0
-    )
+    precision = problem.precision
+    subject, pose_equations = problem.linearize(calibrated.betas, calibrated.marker_offsets, calibrated.pose)
+    equations = subject_normal_equations(problem, subject, pose_equations, calibrated.marker_offsets, 0.0)
     by_prior = pose_prior_curvature(pose_equations)
-    noise = variance_factor(pose_equations, by_prior, observation.visible)
+    noise = variance_factor(pose_equations, by_prior, problem.observation.visible)
     response = equations.pose_response[..., 1:]
-    shape = torch.eye(reduced_body.num_betas, dtype=precision.dtype, device=precision.device) / scales.shape**2
+    shape = torch.eye(len(calibrated.betas), dtype=precision.dtype, device=precision.device) / problem.scales.shape**2
     by_trial = []  # (R) covariance of the gradient that the frames of each trial cause in shape and own offsets
-    for r in range(R):
-        rows = trial_index == r
-        from_prior = frame_weight * (response[rows].mT @ by_prior[rows] @ response[rows]).sum(dim=0)
+    for r in range(problem.num_trials):
+        rows = problem.trial_index == r
+        from_prior = problem.frame_weight * (response[rows].mT @ by_prior[rows] @ response[rows]).sum(dim=0)
         by_trial.append(from_prior + noise * (equations.trial_curvature[r] - from_prior))
     by_frames = torch.stack(by_trial)
     by_offset_prior = torch.block_diag(*precision)
     others = propagate_covariance(equations, by_frames, torch.zeros_like(by_offset_prior), shape)
-    by_offset_prior = by_offset_prior * offset_variance_factors(equations, calibrated, others, precision, kinds)
+    by_offset_prior = by_offset_prior * offset_variance_factors(equations, calibrated, others, precision, problem.kinds)
     return propagate_covariance(equations, by_frames, by_offset_prior, shape)
 
 

@@ -14,13 +14,13 @@ from gait.fitting.frame_batches import FrameBatches
 from gait.fitting.joint_parametrization import ConstrainedJoints, Pose
 from gait.fitting.marker_kinematics import SubjectModel
 from gait.fitting.objective_terms import JointPrior, SoftPoseTarget
+from gait.fitting.posture_and_vposer import vposer_pose_target
 from gait.fitting.residual_scales import ResidualScales
 from gait.fitting.rigid_initialization import align_rigidly
 from gait.fitting.solver.batched_normal_equations import BatchedNormalEquations
 from gait.fitting.solver.frame_data import ObservedMarkers
 from gait.fitting.solver.levenberg_marquardt import SolverOptions, solve_poses
 from gait.fitting.trajectory_smoothing import interpolate_poses, smooth_trajectory
-from gait.fitting.vposer_target import vposer_pose_target
 
 COARSE_SPACING_S = 0.08
 """Spacing of the frames that are solved first; the frames between them start from interpolated poses."""

@@ -25,7 +25,7 @@ from gait.body.skeleton import NUM_BODY_JOINTS
 from gait.body.vposer import VPoser
 from gait.capture.recording import Recording
 from gait.errors import GaitError
-from gait.fitting.calibration import ShapeCalibration, betas_for_size, calibrate, offset_precision
+from gait.fitting.calibration import CalibrationProblem, ShapeCalibration, betas_for_size, calibrate, offset_precision
 from gait.fitting.frame_batches import FrameBatches, frame_batches
 from gait.fitting.joint_parametrization import to_model_pose
 from gait.fitting.joint_uncertainty import JointUncertainty, estimate_joint_uncertainty
@@ -34,7 +34,7 @@ from gait.fitting.marker_quality.marker_error import MarkerError
 from gait.fitting.objective_terms import JointPrior, build_joint_prior
 from gait.fitting.offset_covariance import select_covariance, shape_offset_covariance
 from gait.fitting.pose_trajectory import fit_pose_trajectory
-from gait.fitting.posture_prior import recentre_prior
+from gait.fitting.posture_and_vposer import recentre_prior
 from gait.fitting.reduced_body import reduce_body
 from gait.fitting.residual_scales import ResidualScales
 from gait.fitting.rigid_initialization import MIN_MARKERS_PER_FRAME, align_rigidly
@@ -279,25 +279,13 @@ def _calibrate_group(
     trial_index = torch.as_tensor(
         np.repeat(np.arange(len(frames)), [len(f.visible) for f in frames]), device=reduced_body.marker_template.device
     )
+    problem = CalibrationProblem(reduced_body, observation, trial_index, prior, layout.kinds, precision, scales)
     uncoupled = replace(scales, same_session_m=INITIAL_OFFSET_SPREAD_M, replaced_m=INITIAL_OFFSET_SPREAD_M)
     try:
-        independent = calibrate(
-            reduced_body, subject.betas, pose, observation, trial_index, prior, precision, uncoupled
-        )
-        coupled = calibrate(  # couples the offsets that turned out to agree
-            reduced_body,
-            independent.betas,
-            independent.pose,
-            observation,
-            trial_index,
-            prior,
-            precision,
-            scales,
-            start=independent.marker_offsets,
-        )
-        return coupled, shape_offset_covariance(
-            reduced_body, coupled, observation, trial_index, prior, precision, layout.kinds, scales
-        )
+        separate = calibrate(replace(problem, scales=uncoupled), subject.betas, pose)
+        # couples the offsets that turned out to agree
+        coupled = calibrate(problem, separate.betas, separate.pose, start=separate.marker_offsets)
+        return coupled, shape_offset_covariance(problem, coupled)
     except torch.linalg.LinAlgError as error:
         raise GaitError(
             f"{path}: the markers do not determine a body ({error}); are positions and labels right?"

@@ -92,11 +92,8 @@ def interpolate_poses(pose: Pose, frames: NDArray[np.int64], total: int, hinges:
         total: number of frames T of the result.
         hinges: hinges of a constrained tree.
     """
-    T, J = pose.rotations.shape[:2]
-    columns = [_continuous_quaternions(pose.rotations).reshape(T, 4 * J), pose.translation]
-    if pose.angles is not None:
-        columns.append(pose.angles.flatten(1))
-    values = torch.cat(columns, dim=1).cpu().numpy()
+    T = pose.num_frames
+    values = _pose_columns(pose)
     at = np.arange(total).clip(frames[0], frames[-1])
     right = np.searchsorted(frames, at, side="right").clip(1, max(T - 1, 1))
     left = right - 1
@@ -107,33 +104,14 @@ def interpolate_poses(pose: Pose, frames: NDArray[np.int64], total: int, hinges:
     near = span < 2 * np.median(np.diff(frames)) if T > 3 else np.zeros(total, dtype=bool)
     if near.any():
         interpolated[near] = natural_cubic_spline(frames, values, left[near], t[near])
-    like = pose.rotations
-    columns_at = torch.as_tensor(interpolated, dtype=like.dtype, device=like.device)
-    rotations = _matrices(columns_at[:, : 4 * J].unflatten(1, (J, 4)))
-    translation = columns_at[:, 4 * J : 4 * J + 3].contiguous()
-    if pose.angles is None or hinges is None:
-        return Pose(rotations, translation)
-    angles = columns_at[:, 4 * J + 3 :].unflatten(1, (J, 2))
-    return Pose(torch.where(hinges.hinged[:, None, None], hinges.rotations(angles), rotations), translation, angles)
+    return _pose_of_columns(interpolated, pose, hinges)
 
 
 def fill_gap(pose: Pose, valid: NDArray[np.bool_], gap: slice, hinges: ConstrainedJoints | None) -> Pose:
     """Return poses for the frames of a gap: the smoothest continuation of the valid frames (T,) on both sides."""
-    J = pose.rotations.shape[1]
     window = slice(max(gap.start - GAP_CONTEXT_FRAMES, 0), gap.stop + GAP_CONTEXT_FRAMES)
-    context = pose[window]
-    columns = [_continuous_quaternions(context.rotations).flatten(1), context.translation]
-    if context.angles is not None:
-        columns.append(context.angles.flatten(1))
-    values = torch.cat(columns, dim=1)
-    smoothed = whittaker_smooth(values.cpu().numpy(), valid[window].astype(np.float64), 1.0)
-    inside = smoothed[gap.start - window.start : gap.stop - window.start]
-    columns_at = torch.as_tensor(inside, dtype=values.dtype, device=values.device)
-    rotations, translation = _matrices(columns_at[:, : 4 * J].unflatten(1, (J, 4))), columns_at[:, 4 * J : 4 * J + 3]
-    if pose.angles is None or hinges is None:
-        return Pose(rotations, translation)
-    angles = columns_at[:, 4 * J + 3 :].unflatten(1, (J, 2))
-    return Pose(torch.where(hinges.hinged[:, None, None], hinges.rotations(angles), rotations), translation, angles)
+    smoothed = whittaker_smooth(_pose_columns(pose[window]), valid[window].astype(np.float64), 1.0)
+    return _pose_of_columns(smoothed[gap.start - window.start : gap.stop - window.start], pose, hinges)
 
 
 def natural_cubic_spline(
@@ -162,6 +140,26 @@ def natural_cubic_spline(
         + b * values[left + 1]
         + h**2 / 6 * ((a**3 - a) * curvature[left] + (b**3 - b) * curvature[left + 1])
     )
+
+
+def _pose_columns(pose: Pose) -> NDArray[np.float64]:
+    """Return poses as columns that can be interpolated (T, C): quaternions, translation, and angles of hinges."""
+    columns = [_continuous_quaternions(pose.rotations).flatten(1), pose.translation]
+    if pose.angles is not None:
+        columns.append(pose.angles.flatten(1))
+    return torch.cat(columns, dim=1).cpu().numpy()
+
+
+def _pose_of_columns(values: NDArray[np.float64], like: Pose, hinges: ConstrainedJoints | None) -> Pose:
+    """Return the poses of interpolated columns (T, C), in the type and on the device of ``like``."""
+    J = like.rotations.shape[1]
+    columns = torch.as_tensor(values, dtype=like.rotations.dtype, device=like.rotations.device)
+    rotations = _matrices(columns[:, : 4 * J].unflatten(1, (J, 4)))
+    translation = columns[:, 4 * J : 4 * J + 3].contiguous()
+    if like.angles is None or hinges is None:
+        return Pose(rotations, translation)
+    angles = columns[:, 4 * J + 3 :].unflatten(1, (J, 2))
+    return Pose(torch.where(hinges.hinged[:, None, None], hinges.rotations(angles), rotations), translation, angles)
 
 
 def _continuous_quaternions(rotations: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ from gait.body.constraints_file import AngleBounds
 from gait.body.pose_prior import default_pose_prior
 from gait.body.rotations import PoseFeature, inverse_left_jacobian, left_jacobian
 from gait.fitting.calibration import (
+    CalibrationProblem,
     MarkerOffsets,
     _calibration_step,
     calibrate,
@@ -426,12 +427,20 @@ def dense_step(subject, equations, offsets, trial_index, precision, frame_weight
     )
 
 
+def calibration_problem(subject, trial_index, prior, observation, kinds, frame_weight, scales=SCALES):
+    precision = offset_precision(subject.reduced_body, kinds, scales)
+    scales = replace(scales, calibration_frames_worth=frame_weight * len(trial_index) / 2)
+    return CalibrationProblem(subject.reduced_body, observation, trial_index, prior, kinds, precision, scales)
+
+
 def test_calibration_step_is_that_of_the_dense_system(calibration_case):
     _, subject, pose, trial_index, offsets, prior = calibration_case
     observation = observe(subject, pose)
     equations = normal_equations(subject, pose, observation, prior, SCALES)
-    precision = offset_precision(subject.reduced_body, ("anatomical", "technical") * 3 + ("anatomical",), SCALES)
-    found = _calibration_step(subject, equations, offsets, trial_index, precision, 0.4, SCALES, 0.0)
+    kinds = ("anatomical", "technical") * 3 + ("anatomical",)
+    problem = calibration_problem(subject, trial_index, prior, observation, kinds, 0.4)
+    precision = problem.precision
+    found = _calibration_step(problem, subject, equations, offsets, 0.0)
     betas, common, own, poses, _ = dense_step(subject, equations, offsets, trial_index, precision, 0.4)
     np.testing.assert_allclose(found.betas, betas, rtol=1e-5, atol=1e-8)
     np.testing.assert_allclose(found.subject, common, rtol=1e-5, atol=1e-8)
@@ -441,12 +450,13 @@ def test_calibration_step_is_that_of_the_dense_system(calibration_case):
 
 def test_damped_calibration_step_goes_downhill(calibration_case):
     _, subject, pose, trial_index, offsets, prior = calibration_case
-    equations = normal_equations(subject, pose, observe(subject, pose), prior, SCALES)
-    precision = offset_precision(subject.reduced_body, ("anatomical",) * 7, SCALES)
-    gradient = dense_step(subject, equations, offsets, trial_index, precision, 0.4)[-1]
+    observation = observe(subject, pose)
+    equations = normal_equations(subject, pose, observation, prior, SCALES)
+    problem = calibration_problem(subject, trial_index, prior, observation, ("anatomical",) * 7, 0.4)
+    gradient = dense_step(subject, equations, offsets, trial_index, problem.precision, 0.4)[-1]
     lengths = []
     for damping in (0.0, 0.01, 1.0, 100.0):
-        found = _calibration_step(subject, equations, offsets, trial_index, precision, 0.4, SCALES, damping)
+        found = _calibration_step(problem, subject, equations, offsets, damping)
         parts = (found.pose.flatten(), found.trials.flatten(), found.betas, found.subject.flatten())
         step = torch.cat(parts).numpy()
         assert step @ gradient < 0
@@ -479,22 +489,11 @@ def test_calibrate_ends_where_the_gradient_is_zero(calibration_case):
     _, subject, pose, trial_index, _, prior = calibration_case
     observation = observe(subject, pose, hidden_fraction=0.0)
     quadratic = replace(SCALES, marker_robust_m=10.0)
-    precision = offset_precision(subject.reduced_body, ("anatomical",) * 7, quadratic)
-    solved = calibrate(
-        subject.reduced_body,
-        subject.betas,
-        pose,
-        observation,
-        trial_index,
-        prior,
-        precision,
-        quadratic,
-        max_iterations=300,
-        tolerance=0,
-    )
+    problem = calibration_problem(subject, trial_index, prior, observation, ("anatomical",) * 7, 1.0, quadratic)
+    solved = calibrate(problem, subject.betas, pose, max_iterations=300, tolerance=0)
     again = SubjectModel(subject.reduced_body, solved.betas, solved.marker_offsets.trials[trial_index])
     equations = normal_equations(again, solved.pose, observation, prior, quadratic)
-    step = _calibration_step(again, equations, solved.marker_offsets, trial_index, precision, 1.0, quadratic, 0.0)
+    step = _calibration_step(problem, again, equations, solved.marker_offsets, 0.0)
     assert step.betas.abs().max() < 1e-3
     assert step.trials.abs().max() < 1e-5
     assert step.pose.abs().max() < 1e-3

@@ -10,7 +10,7 @@ from gait.body.pose_prior import default_pose_prior
 from gait.body.rotations import axis_angle_to_matrix, matrix_to_axis_angle
 from gait.body.skeleton import NUM_BODY_JOINTS, Joint
 from gait.fitting.objective_terms import build_joint_prior
-from gait.fitting.posture_prior import recentre_prior
+from gait.fitting.posture_and_vposer import recentre_prior
 from gait.fitting.residual_scales import ResidualScales
 from gait.fitting.subject_fit import FitOptions, fit_shape_and_poses
 from gait.synthetic import NO_ERRORS, make_subject, make_trial
