@@ -11,6 +11,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.interpolate import CubicSpline
 from scipy.linalg import solveh_banded
 from torch import Tensor
 
@@ -103,7 +104,7 @@ def interpolate_poses(pose: Pose, frames: NDArray[np.int64], total: int, hinges:
     interpolated = (1 - t) * values[left] + t * values[right]
     near = span < 2 * np.median(np.diff(frames)) if T > 3 else np.zeros(total, dtype=bool)
     if near.any():
-        interpolated[near] = natural_cubic_spline(frames, values, left[near], t[near])
+        interpolated[near] = CubicSpline(frames, values, bc_type="natural")(at[near])
     return _pose_of_columns(interpolated, pose, hinges)
 
 
@@ -112,34 +113,6 @@ def fill_gap(pose: Pose, valid: NDArray[np.bool_], gap: slice, hinges: Constrain
     window = slice(max(gap.start - GAP_CONTEXT_FRAMES, 0), gap.stop + GAP_CONTEXT_FRAMES)
     smoothed = whittaker_smooth(_pose_columns(pose[window]), valid[window].astype(np.float64), 1.0)
     return _pose_of_columns(smoothed[gap.start - window.start : gap.stop - window.start], pose, hinges)
-
-
-def natural_cubic_spline(
-    knots: NDArray[np.int64], values: NDArray[np.float64], left: NDArray[np.int64], t: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """Evaluate a natural cubic spline (de Boor 2001, A Practical Guide to Splines, ch. IV).
-
-    ``scipy.interpolate`` would do the same but takes long to import.
-
-    Args:
-        knots: (N,) ascending, four or more.
-        values: (N, C) at the knots.
-        left: (P,) index of the knot before each point.
-        t: (P, 1) position of each point between this knot and the next one, 0 to 1.
-    """
-    width = np.diff(knots).astype(float)[:, None]
-    slope = np.diff(values, axis=0) / width
-    bands = np.zeros((2, len(knots) - 2))
-    bands[0] = 2 * (width[:-1, 0] + width[1:, 0])
-    bands[1, :-1] = width[1:-1, 0]
-    curvature = np.zeros_like(values)  # second derivative, zero at both ends
-    curvature[1:-1] = solveh_banded(bands, 6 * np.diff(slope, axis=0), lower=True, check_finite=False)
-    h, a, b = width[left], 1 - t, t
-    return (
-        a * values[left]
-        + b * values[left + 1]
-        + h**2 / 6 * ((a**3 - a) * curvature[left] + (b**3 - b) * curvature[left + 1])
-    )
 
 
 def _pose_columns(pose: Pose) -> NDArray[np.float64]:

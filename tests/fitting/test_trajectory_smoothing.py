@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 import torch
-from scipy.interpolate import CubicSpline
 from scipy.spatial.transform import Rotation, Slerp
 
 from gait.body.marker_placement import plug_in_gait_layout
@@ -15,7 +14,6 @@ from gait.fitting.residual_scales import ResidualScales
 from gait.fitting.subject_fit import fit_shape_and_poses
 from gait.fitting.trajectory_smoothing import (
     interpolate_poses,
-    natural_cubic_spline,
     smooth_trajectory,
     whittaker_smooth,
 )
@@ -228,14 +226,3 @@ def test_intermittent_marker_does_not_cause_jitter(recording, open_body, layout,
     fit = fit_without(recording, open_body, layout, slice(1, None, 2), ["LKNE"])
     jitter = np.linalg.norm(np.diff(fit.joints_m - full.joints_m, axis=0), axis=-1)
     assert jitter[:, Joint.LEFT_KNEE].mean() < 0.003
-
-
-@pytest.mark.parametrize("knots", [[0, 3, 6, 9, 12], [0, 1, 5, 7], [2, 4, 9, 10, 15, 16]])
-def test_natural_cubic_spline_equals_scipy(knots):
-    knots = np.array(knots)
-    values = np.random.default_rng(0).normal(size=(len(knots), 3))
-    at = np.arange(knots[0], knots[-1] + 1)
-    left = (np.searchsorted(knots, at, side="right") - 1).clip(max=len(knots) - 2)
-    t = ((at - knots[left]) / np.diff(knots)[left])[:, None]
-    expected = CubicSpline(knots, values, bc_type="natural")(at)
-    np.testing.assert_allclose(natural_cubic_spline(knots, values, left, t), expected, atol=1e-12)
