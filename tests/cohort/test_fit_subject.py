@@ -1,6 +1,7 @@
 """Fit subjects in one process: saved results, errors and interruptions, constrained trees and priors."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +15,6 @@ from gait.body.skeleton import Joint
 from gait.body.vposer import _expected_shapes
 from gait.capture import read_recording
 from gait.cohort import save_trial as save_module
-from gait.cohort.cohort_file import Subject
 from gait.cohort.fit_settings import FitSettings, check_device, find_model
 from gait.cohort.terminal_summary import format_summary
 from gait.cohort.trial_folder import is_finished, trial_folder
@@ -22,33 +22,22 @@ from gait.errors import GaitError
 from gait.files import atomic_write
 from gait.motion.pose_files import read_poses
 from gait.motion.trial_paths import read_fit_report
-from gait.synthetic import MeasurementErrors, make_subject, make_trial, read_ground_truth
+from gait.synthetic import read_ground_truth
 from gait.synthetic.recording_files import write_trc
 from gait.viewing.offscreen_renderer import RenderingUnavailableError
 from tests.helpers.fit_cohort import fit_cohort
-from tests.helpers.fitting_cases import OPEN_BODY, constrained_open_body, model_folder, write_c3d
-
-ERRORS = MeasurementErrors(placement_m=0.005, technical_along_m=0.02, noise_m=0.001, gap_fraction=0.01)
+from tests.helpers.fitting_cases import OPEN_BODY, constrained_open_body, model_folder
 
 
 @pytest.fixture(scope="module")
-def workspace(tmp_path_factory):
-    """Folder with models and recordings of two trials of one subject."""
-    workspace = tmp_path_factory.mktemp("laboratory")
-    model_folder(workspace / "data")
-    body = load_body(OPEN_BODY)
-    layout = plug_in_gait_layout(body)
-    subject = make_subject(body, 21)
-    for seed in (1, 2):
-        write_c3d(
-            workspace / f"walk{seed}.c3d", body, layout, make_trial(body, subject, seconds=0.6, seed=seed), ERRORS
-        )
-    return workspace
+def workspace(laboratory):
+    """Folder with the recordings of anna; the tests add others."""
+    return laboratory / "anna"
 
 
 @pytest.fixture
-def subject(workspace):
-    return Subject("anna", (workspace / "walk1.c3d", workspace / "walk2.c3d"), healthy=True)
+def subject(subjects):
+    return subjects[0]
 
 
 @pytest.fixture
@@ -56,9 +45,19 @@ def one_trial(subject):
     return replace(subject, trials=subject.trials[:1])
 
 
+@pytest.fixture(scope="module")
+def fit_of_one_trial(laboratory, subjects):
+    """Save folder with the fit of the first trial of anna alone; not to be changed."""
+    settings = FitSettings(laboratory / "data", laboratory / "one_trial", figures=False)
+    fitted(replace(subjects[0], trials=subjects[0].trials[:1]), settings)
+    return settings.save_folder
+
+
 @pytest.fixture
-def settings(workspace, tmp_path):
-    return FitSettings(workspace / "data", tmp_path / "out", figures=False)
+def with_one_trial(settings, fit_of_one_trial):
+    """Settings with this fit in the save folder."""
+    shutil.copytree(fit_of_one_trial, settings.save_folder)
+    return settings
 
 
 def fitted(subject, settings):
@@ -79,8 +78,9 @@ def raise_disk_full(*_, **__):
 # --- saved results ---------------------------------------------------------------------------------------------------
 
 
-def test_trial_folder_and_report(subject, settings):
-    (first, second) = fitted(subject, settings)
+def test_trial_folder_and_report(subject, finished):
+    settings = finished
+    first, second = fit_cohort([subject], settings)
     assert (first.subject, first.trial, second.trial) == ("anna", "walk1", "walk2")
     for path, outcome in zip(subject.trials, (first, second), strict=True):
         folder = trial_folder(settings.save_folder, subject, path)
@@ -91,18 +91,17 @@ def test_trial_folder_and_report(subject, settings):
     assert sick == settings.save_folder / "sick" / "anna" / "walk1"
 
 
-def test_fit_subject_is_reproducible(one_trial, settings, tmp_path):
+def test_fit_subject_is_reproducible(one_trial, settings, fit_of_one_trial):
     fitted(one_trial, settings)
-    repeated = replace(settings, save_folder=tmp_path / "again")
-    fitted(one_trial, repeated)
     for name in ("poses.npz", "residuals.npz"):
-        first, second = ((s.save_folder / "healthy/anna/walk1" / name).read_bytes() for s in (settings, repeated))
+        folders = (fit_of_one_trial, settings.save_folder)
+        first, second = ((folder / "healthy/anna/walk1" / name).read_bytes() for folder in folders)
         assert first == second
 
 
-def test_finished_trials_contribute_to_the_shape_and_stay_unchanged(subject, settings):
+def test_finished_trials_contribute_to_the_shape_and_stay_unchanged(subject, finished):
     """A trial that is fitted later gets the same shape as in a common fit."""
-    fitted(subject, settings)
+    settings = finished
     before = files_below(settings.save_folder)
     second = settings.save_folder / "healthy/anna/walk2"
     poses = (second / "poses.npz").read_bytes()
@@ -117,8 +116,9 @@ def test_finished_trials_contribute_to_the_shape_and_stay_unchanged(subject, set
             assert after[path] == before[path]
 
 
-def test_is_finished(one_trial, settings):
-    (outcome,) = fitted(one_trial, settings)
+def test_is_finished(one_trial, with_one_trial):
+    settings = with_one_trial
+    (outcome,) = fit_cohort([one_trial], settings)
     folder = settings.save_folder / "healthy/anna/walk1"
     assert is_finished(folder)
     assert not is_finished(folder, ["pose_json"]), "JSON frames are missing"
@@ -137,8 +137,8 @@ def test_is_finished(one_trial, settings):
     assert not is_finished(folder.with_name("walk9"))
 
 
-def test_added_recording_changes_the_common_shape(subject, one_trial, settings):
-    fitted(one_trial, settings)
+def test_added_recording_changes_the_common_shape(subject, with_one_trial):
+    settings = with_one_trial
     folder = settings.save_folder / "healthy/anna"
     betas_before = read_poses(folder / "walk1").betas
     outcomes = fitted(subject, settings)
@@ -149,8 +149,8 @@ def test_added_recording_changes_the_common_shape(subject, one_trial, settings):
     assert outcomes[0].report == next(fit_cohort([subject], settings)).report, "the report is read from the file"
 
 
-def test_changed_inputs_are_not_finished(one_trial, settings, tmp_path):
-    fitted(one_trial, settings)
+def test_changed_inputs_are_not_finished(one_trial, with_one_trial, tmp_path):
+    settings = with_one_trial
     (outcome,) = fit_cohort([replace(one_trial, model_file="supr_missing.npy")], settings)
     assert outcome.state == "failed"
     assert "supr_missing.npy" in outcome.message
@@ -159,9 +159,10 @@ def test_changed_inputs_are_not_finished(one_trial, settings, tmp_path):
     assert (settings.save_folder / "healthy/anna/walk1/poses.npz").is_file(), "earlier results are kept"
 
 
-def test_results_with_old_keys_are_finished(one_trial, settings):
+def test_results_with_old_keys_are_finished(one_trial, with_one_trial):
     """A report written before its keys were renamed."""
-    (outcome,) = fitted(one_trial, settings)
+    settings = with_one_trial
+    (outcome,) = fit_cohort([one_trial], settings)
     path = settings.save_folder / "healthy/anna/walk1/fit_report.json"
     old_keys = {
         **{"trial": "gait", "marker_layout_file": "constraint_file"},
@@ -316,8 +317,8 @@ def test_full_disk_fails_the_trial_and_leaves_no_files(one_trial, settings, monk
 
 
 @pytest.mark.parametrize("step", ["write_npz", "_write_residuals", "second rename"])
-def test_error_during_overwrite_keeps_old_results(one_trial, settings, monkeypatch, step):
-    fitted(one_trial, settings)
+def test_error_during_overwrite_keeps_old_results(one_trial, with_one_trial, monkeypatch, step):
+    settings = with_one_trial
     before = files_below(settings.save_folder)
     if step == "second rename":
         rename = Path.rename
@@ -452,16 +453,18 @@ def constraints(workspace, name, **more):
     return path
 
 
-def test_marker_layout_file_places_markers_and_unused_entries_are_noted(one_trial, settings, workspace, tmp_path):
+def test_marker_layout_file_places_markers_and_unused_entries_are_noted(
+    one_trial, settings, workspace, fit_of_one_trial
+):
     file = constraints(workspace, "constraints.json", Waist={"type": "Circumference", "target": 0.8})
     fitted(replace(one_trial, marker_layout_file=file), settings)
-    fitted(one_trial, replace(settings, save_folder=tmp_path / "without"))
-    with_file, without = (read_fit_report(tmp_path / name / "healthy/anna/walk1") for name in ("out", "without"))
+    folders = [folder / "healthy/anna/walk1" for folder in (settings.save_folder, fit_of_one_trial)]
+    with_file, without = map(read_fit_report, folders)
     assert "constraints.json: Lab" in with_file["layout"]
     assert any("Waist" in note and "not used" in note for note in with_file["notes"])
     assert any("does not state its mesh" in note for note in with_file["notes"])
     assert with_file["residual_mm"]["mean"] == pytest.approx(without["residual_mm"]["mean"], abs=0.01)
-    a, b = (read_poses(tmp_path / name / "healthy/anna/walk1").joints_m for name in ("out", "without"))
+    a, b = (read_poses(folder).joints_m for folder in folders)
     np.testing.assert_allclose(a, b, atol=1e-3)
 
 
@@ -533,12 +536,11 @@ def vposer_folder(models, content=None):
         path.write_bytes(content)
 
 
-def test_learned_prior_is_used_and_noted(one_trial, settings, tmp_path):
+def test_learned_prior_is_used_and_noted(one_trial, settings, fit_of_one_trial, tmp_path):
     models = model_folder(tmp_path / "models")
     vposer_folder(models)
     fitted(one_trial, replace(settings, model_folder=models))
-    fitted(one_trial, replace(settings, save_folder=tmp_path / "without"))
-    with_prior, without = (tmp_path / name / "healthy/anna/walk1" for name in ("out", "without"))
+    with_prior, without = (folder / "healthy/anna/walk1" for folder in (settings.save_folder, fit_of_one_trial))
     assert "Learned pose prior: V02_05_epoch=13.ckpt." in read_fit_report(with_prior)["notes"]
     assert not any("prior" in note for note in read_fit_report(without)["notes"])
     assert (with_prior / "poses.npz").read_bytes() != (without / "poses.npz").read_bytes()
@@ -570,8 +572,8 @@ def test_format_summary_counts_and_lists_failures(subject, settings, workspace):
     assert all(line == line.rstrip() for line in lines)
 
 
-def test_format_summary_warns_of_high_residual(one_trial, settings, tmp_path):
-    (outcome,) = fitted(one_trial, settings)
+def test_format_summary_warns_of_high_residual(one_trial, with_one_trial, tmp_path):
+    (outcome,) = fit_cohort([one_trial], with_one_trial)
     assert not any(line.startswith("high residual") for line in format_summary([outcome], tmp_path))
     large = replace(outcome.report, residual_mm={**outcome.report.residual_mm, "mean": 14.0})
     warnings = [x for x in format_summary([replace(outcome, report=large)], tmp_path) if x.startswith("high residual")]

@@ -1,14 +1,32 @@
-"""Fit a cohort in the process of the test."""
+"""Fit a cohort as shape_optimizer.py does, but in the process of the test."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 from gait.cohort.cohort_file import Subject
 from gait.cohort.fit_settings import FitSettings
-from gait.cohort.fit_subject import fit_subject
+from gait.cohort.run_cohort import run_cohort
 from gait.cohort.trial_folder import TrialOutcome
+from gait.parallel.task_queue import Finished, Locked, LockedError, Task
 
 
-def fit_cohort(subjects: Sequence[Subject], settings: FitSettings) -> Iterator[TrialOutcome]:
+class InlineExecutor:
+    """Executor that runs one task at a time, in this process."""
+
+    slots = max_attempts = 1
+
+    def submit(self, task: Task) -> None:
+        self.task = task
+
+    def poll(self, seconds: float) -> list[tuple[Task, Any]]:
+        try:
+            return [*((self.task, result) for result in self.task.run()), (self.task, Finished())]
+        except LockedError as error:
+            return [(self.task, Locked(str(error)))]
+
+
+def fit_cohort(
+    subjects: Sequence[Subject], settings: FitSettings, log: Callable[[str], None] = print
+) -> Iterator[TrialOutcome]:
     """Fit one subject after the other; yield one outcome per trial."""
-    for subject in subjects:
-        yield from fit_subject(subject, settings)
+    return run_cohort(subjects, settings, InlineExecutor(), log)
