@@ -11,7 +11,6 @@ fit).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -28,6 +27,7 @@ from gait.body.rotations import (
     quaternion_feature,
     skew,
 )
+from gait.fitting.per_frame import PerFrame
 
 MAX_STEP_RAD = 0.6
 """Largest rotation of a joint in one iteration; the linear model does not hold for larger ones."""
@@ -100,7 +100,7 @@ def constrained_joints(body: Body, num_joints: int, dtype: torch.dtype) -> Const
 
 
 @dataclass(frozen=True)
-class Pose:
+class Pose(PerFrame):
     """Poses of T frames as rotation matrices."""
 
     rotations: Tensor  # (T, J, 3, 3) each joint relative to its parent
@@ -111,32 +111,6 @@ class Pose:
     def num_frames(self) -> int:
         """Number of frames T."""
         return len(self.rotations)
-
-    def __getitem__(self, frames: Tensor | slice) -> Pose:
-        """Return the poses of some frames."""
-        angles = None if self.angles is None else self.angles[frames]
-        return Pose(self.rotations[frames], self.translation[frames], angles)
-
-    def with_frames(self, frames: Tensor, other: Pose) -> Pose:
-        """Return the poses with some frames replaced by the frames of ``other``."""
-        angles = None
-        if self.angles is not None and other.angles is not None:
-            angles = self.angles.index_copy(0, frames, other.angles)
-        return Pose(
-            self.rotations.index_copy(0, frames, other.rotations),
-            self.translation.index_copy(0, frames, other.translation),
-            angles,
-        )
-
-    @staticmethod
-    def concatenate(parts: Sequence[Pose]) -> Pose:
-        """Concatenate poses in time."""
-        angles = [part.angles for part in parts if part.angles is not None]
-        return Pose(
-            torch.cat([part.rotations for part in parts]),
-            torch.cat([part.translation for part in parts]),
-            torch.cat(angles) if angles else None,
-        )
 
 
 def neutral_pose(rotations: Tensor, hinges: ConstrainedJoints | None, frames: int) -> Pose:

@@ -13,7 +13,7 @@ The objective of T frames is a sum of negative log-probabilities:
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -26,6 +26,7 @@ from gait.body.pose_prior import PosePrior
 from gait.body.rotations import axis_angle_to_matrix, inverse_left_jacobian, matrix_to_axis_angle
 from gait.fitting.joint_parametrization import ConstrainedJoints, Pose
 from gait.fitting.marker_kinematics import MarkerKinematics
+from gait.fitting.per_frame import PerFrame
 from gait.fitting.residual_scales import ResidualScales
 
 
@@ -43,23 +44,13 @@ class JointPrior:
 
 
 @dataclass(frozen=True)
-class SoftPoseTarget:
+class SoftPoseTarget(PerFrame):
     """Poses of T frames towards which the fit is drawn, with a precision for each joint and the translation."""
 
     rotations: Tensor  # (T, J, 3, 3)
     translation: Tensor  # (T, 3) metres
     rotation_precision: Tensor  # (T, J) 1/rad²
     translation_precision: Tensor  # (T,) 1/m²
-
-    def __getitem__(self, frames: Tensor | slice) -> SoftPoseTarget:
-        """Return the targets of some frames."""
-        return replace(
-            self,
-            rotations=self.rotations[frames],
-            translation=self.translation[frames],
-            rotation_precision=self.rotation_precision[frames],
-            translation_precision=self.translation_precision[frames],
-        )
 
 
 def huber(distance: Tensor, threshold: float) -> tuple[Tensor, Tensor]:

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -25,6 +26,7 @@ from gait.body.rotations import PoseFeature
 from gait.fitting.joint_parametrization import MAX_STEP_RAD, Pose, parameter_axes_world, pose_feature_and_jacobian
 from gait.fitting.marker_kinematics import SubjectModel
 from gait.fitting.objective_terms import JointPrior, SoftPoseTarget
+from gait.fitting.per_frame import PerFrame
 from gait.fitting.reduced_body import descendant_matrix
 from gait.fitting.residual_scales import ResidualScales
 from gait.fitting.solver import quaternions
@@ -34,26 +36,14 @@ from gait.fitting.solver.kinematic_blocks import split_kinematic_tree
 
 
 @dataclass(frozen=True)
-class Linearization:
+class Linearization(PerFrame):
     """Objective of T frames at given poses, with its gradient and curvature."""
+
+    frame_axis: ClassVar = {"parent_world": 1}
 
     cost: Tensor  # (T,)
     equations: BlockNormalEquations
     parent_world: Tensor  # (J, T, 3, 3) world rotation of each joint's parent
-
-    def __getitem__(self, frames: Tensor) -> Linearization:
-        """Return the values of some frames."""
-        return Linearization(self.cost[frames], self.equations[frames], self.parent_world[:, frames])
-
-    def where(self, mine: Tensor, other: Linearization) -> Linearization:
-        """Return these values where ``mine`` (T,) is True, the other ones elsewhere."""
-        if bool(mine.all()):
-            return self
-        return Linearization(
-            torch.where(mine, self.cost, other.cost),
-            self.equations.where(mine, other.equations),
-            torch.where(mine[:, None, None], self.parent_world, other.parent_world),
-        )
 
 
 class BatchedNormalEquations:

@@ -11,9 +11,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from gait.fitting.per_frame import PerFrame
+
 
 @dataclass(frozen=True)
-class BlockNormalEquations:
+class BlockNormalEquations(PerFrame):
     """Gradient and curvature of T frames: G limbs of l parameters each and a trunk of t parameters."""
 
     limb: Tensor  # (T, G, l, l)
@@ -21,27 +23,6 @@ class BlockNormalEquations:
     trunk: Tensor  # (T, t, t)
     limb_gradient: Tensor  # (T, G, l)
     trunk_gradient: Tensor  # (T, t)
-
-    def __getitem__(self, frames: Tensor) -> BlockNormalEquations:
-        """Return the equations of some frames."""
-        return BlockNormalEquations(
-            self.limb[frames],
-            self.across[frames],
-            self.trunk[frames],
-            self.limb_gradient[frames],
-            self.trunk_gradient[frames],
-        )
-
-    def where(self, mine: Tensor, other: BlockNormalEquations) -> BlockNormalEquations:
-        """Return these equations where ``mine`` (T,) is True, the other ones elsewhere."""
-        one, two, three = mine[:, None], mine[:, None, None], mine[:, None, None, None]
-        return BlockNormalEquations(
-            torch.where(three, self.limb, other.limb),
-            torch.where(three, self.across, other.across),
-            torch.where(two, self.trunk, other.trunk),
-            torch.where(two, self.limb_gradient, other.limb_gradient),
-            torch.where(one, self.trunk_gradient, other.trunk_gradient),
-        )
 
 
 @dataclass(frozen=True)
