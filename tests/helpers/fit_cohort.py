@@ -7,7 +7,8 @@ from gait.cohort.cohort_file import Subject
 from gait.cohort.fit_settings import FitSettings
 from gait.cohort.run_cohort import run_cohort
 from gait.cohort.trial_folder import TrialOutcome
-from gait.parallel.task_queue import Finished, Locked, LockedError, Task
+from gait.files.folder_lock import LockedError
+from gait.parallel.task_queue import Finished, Locked, Task
 
 
 class InlineExecutor:
