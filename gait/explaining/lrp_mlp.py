@@ -1,4 +1,4 @@
-"""Layer-wise relevance propagation (LRP) through the MLPs: each layer redistributes its relevance to its inputs.
+"""Layer-wise relevance propagation (LRP) through the MLP: each layer redistributes its relevance to its inputs.
 
 Bach et al. 2015, PLoS ONE 10(7):e0130140; the ε-rule is their equation 58. It does not use autograd.
 """
@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from gait.learning.networks.mlp import MultiMLP, SequentialMLP
+from gait.learning.networks.mlp import MLP
 
 EPSILON = 1e-6
 """ε of the ε-rule; so small that it absorbs almost no relevance."""
@@ -18,14 +18,14 @@ ORIGINAL_EPSILON = 0.25
 ORIGINAL_STABILIZER = 1e-6
 
 
-def lrp_epsilon(network: MultiMLP | SequentialMLP, windows: Tensor, epsilon: float = EPSILON) -> tuple[Tensor, Tensor]:
+def lrp_epsilon(network: MLP, windows: Tensor, epsilon: float = EPSILON) -> tuple[Tensor, Tensor]:
     """Return the relevance (N, L, J, 3) of windows (N, L, J, 3) for the logits, and the logits (N,).
 
     The relevance of the input of a linear layer z = W x + b is R_x = x · Wᵀ (R_z / (z + ε sign z)), with sign 0 = 1.
     Activation layers pass relevance on unchanged. The relevance of b and ε is not assigned to any input.
     """
     with torch.inference_mode():
-        layers = layers_in_order(network)
+        layers = network.layers
         values = _layer_values(layers, windows)
         relevance = logits = values[-1]
         for layer, x, z in zip(reversed(layers), reversed(values[:-1]), reversed(values[1:]), strict=True):
@@ -36,9 +36,7 @@ def lrp_epsilon(network: MultiMLP | SequentialMLP, windows: Tensor, epsilon: flo
         return relevance.reshape(windows.shape), logits.squeeze(-1)
 
 
-def lrp_original(
-    network: MultiMLP | SequentialMLP, windows: Tensor, epsilon: float = ORIGINAL_EPSILON
-) -> tuple[Tensor, Tensor]:
+def lrp_original(network: MLP, windows: Tensor, epsilon: float = ORIGINAL_EPSILON) -> tuple[Tensor, Tensor]:
     """Return relevance (N, L, J, 3) and logits (N,) by the variant of the original implementation, for comparison.
 
     The output of each linear and each activation layer is multiplied by the constant output / (ε + output), with the
@@ -47,7 +45,7 @@ def lrp_original(
     logits between -ε and 0.
     """
     with torch.inference_mode():
-        layers = layers_in_order(network)
+        layers = network.layers
         values = _layer_values(layers, windows)
         logits = values[-1]
         gradient = torch.ones_like(logits)
@@ -63,14 +61,6 @@ def lrp_original(
                 gradient = torch.where(x > 0, gradient, slope * gradient)
         relevance = windows.flatten(2) * gradient.reshape(*windows.shape[:2], -1)
         return relevance.reshape(windows.shape), logits.squeeze(-1)
-
-
-def layers_in_order(network: MultiMLP | SequentialMLP) -> list[nn.Module]:
-    """Return the layers in the order from windows (N, L, J, 3) to the logit (N, 1)."""
-    if isinstance(network, SequentialMLP):
-        return list(network.features)
-    pose, classifier = network.posefeatureextractor.downs, network.featureclassifier.downs
-    return [nn.Flatten(2), *pose, nn.Flatten(1), *classifier, network.last_layer]
 
 
 def _layer_values(layers: Sequence[nn.Module], windows: Tensor) -> list[Tensor]:

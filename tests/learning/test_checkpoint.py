@@ -182,7 +182,7 @@ def test_load_network_reads_the_weights_of_a_pickled_module_without_running_code
 
 def test_load_network_rejects_other_modules_without_running_code(tmp_path, save_whole_module):
     path = tmp_path / "model.pth"
-    save_whole_module(nn.Sequential(MLP.build().posefeatureextractor), path)
+    save_whole_module(nn.Sequential(TRANSFORMER.build().classifier), path)
     assert "no known network (found 0.downs.0.bias" in error_line(load_network, path)
     torch.save({"model": RunsCode(f"touch {tmp_path / 'was_here'}")}, path)
     assert "no known network (found nothing)" in error_line(load_network, path)

@@ -9,7 +9,7 @@ import torch
 
 from gait.learning.initialization import initialize_from_data, initialize_transformer
 from gait.learning.networks import find_network
-from gait.learning.networks.mlp import MLPArchitecture, to_sequential_weights
+from gait.learning.networks.mlp import MLPArchitecture
 from gait.learning.networks.transformer import TransformerArchitecture
 from gait.motion.dataset import AcquisitionInfo, Trial
 from gait.motion.windows import WindowDataset
@@ -177,7 +177,7 @@ def test_initialize_from_data_is_equal_for_both_names_of_a_perceptron(windows):
     before, network = PERCEPTRON.build(), PERCEPTRON.build()
     network.load_state_dict(before.state_dict())
     sequential = replace(PERCEPTRON, kind="sequential_mlp").build()
-    sequential.load_state_dict(to_sequential_weights(before.state_dict()))
+    sequential.load_state_dict(dict(zip(sequential.state_dict(), before.state_dict().values(), strict=True)))
     for network_a in (network, sequential):
         initialize_from_data(network_a, windows, 1, find_network(network_a).initialize)
     after = network.state_dict()
@@ -185,8 +185,8 @@ def test_initialize_from_data_is_equal_for_both_names_of_a_perceptron(windows):
         if name.endswith("weight"):
             scale = after[name] / values
             torch.testing.assert_close(scale, scale.flatten()[0].expand_as(scale))
-    for name, values in to_sequential_weights(after).items():
-        assert torch.equal(values, sequential.state_dict()[name]), name
+    for values, other in zip(after.values(), sequential.state_dict().values(), strict=True):
+        assert torch.equal(values, other)
 
 
 def test_initialize_from_data_with_one_window_keeps_weights_finite(windows):
