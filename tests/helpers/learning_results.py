@@ -66,7 +66,9 @@ def epochs(count: int, seed: int = 0, undefined: bool = False) -> tuple[dict[str
 
 
 def fold_result(fold: Fold, sick: dict[str, bool], skill: float = 1.5, **changes: Any) -> FoldResult:
-    """Return a fold result as a training writes it; ``changes`` replace fields."""
+    """Return a fold result as a training writes it; ``changes`` replace fields, or the flags behind properties."""
+    flags = {"window_length": "interval_size", "frame_rate_hz": "frame_rate", "stride": "stride"}
+    changed_flags = {flags[name]: changes.pop(name) for name in flags if name in changes}
     sick = sick | {name: name.startswith("sick/") for name in fold.training if name not in sick}
     predictions = predicted(fold.evaluation, sick, skill, seed=fold.index)
     fields: dict[str, Any] = {
@@ -76,7 +78,7 @@ def fold_result(fold: Fold, sick: dict[str, bool], skill: float = 1.5, **changes
             "batch_size": 64, "interval_size": 128, "epochs": 3, "lr": 1e-4, "pfe_dim": 64, "fc_dim": 32,
             "pfe_head": 2, "fc_head": 4, "save_folder": "./trained_transformer", "base_folder": "./optimized_poses",
             "seed": 7, "cross": "all", "k_folds": fold.count, "use_pos_ratio": False, "timeout": None, "stride": 8,
-            "frame_rate": 100.0,
+            "frame_rate": 100.0, **changed_flags,
         },
         "command": "python train_transformer.py --cross all",
         "fold": fold,

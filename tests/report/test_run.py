@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -24,6 +25,7 @@ from gait.learning.cross_validation_summary import pool_folds
 from gait.learning.fold_result import save_result
 from gait.motion.folds import make_folds
 from gait.report.__main__ import main
+from gait.report.run import build
 from gait.report.run.build import RunReportResult, RunSettings, build_run_report
 from gait.report.run.fit_summary import read_cohort_fits
 from gait.report.run.model import NetworkSection, RunReport
@@ -78,6 +80,15 @@ def write_training(folder: Path, kind: str, labels: dict[str, bool], skill: floa
         architecture = SMALL_MLP if kind == "mlp" else SMALL_TRANSFORMER
         write_network(folder / f"fold{fold.index}" / f"{kind}.ckpt", architecture, seed=fold.index)
     return folder
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _coarse() -> Iterator[None]:
+    """Explain one window in eight, and render small videos."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(build, "TRIAL_STRIDE", 8)
+        patch.setattr(build, "HALF_SIZE_PX", (320, 480))
+        yield
 
 
 @pytest.fixture(scope="module")

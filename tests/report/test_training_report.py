@@ -178,7 +178,7 @@ def test_write_report_excludes_damaged_results(tmp_path: Path) -> None:
 def test_write_report_without_reference_uses_the_newest_fold(tmp_path: Path) -> None:
     first, second, _ = fold_results()
     save_result(first, tmp_path)
-    save_result(dataclasses.replace(second, seed=8), tmp_path)
+    save_result(dataclasses.replace(second, arguments=second.arguments | {"seed": 8}), tmp_path)
     os.utime(result_file(tmp_path, "transformer", 0), (1, 1))
     assert "Excluded: fold 0" in " ".join(write_report(tmp_path, "transformer").lines)
 
@@ -480,7 +480,8 @@ def test_metrics_json_has_original_and_new_keys(written: Path) -> None:
 
 
 def test_fold_metrics_of_an_mlp_has_layers() -> None:
-    (result, *_) = fold_results(network="mlp", arguments={"pfe_layers": [8, 4], "fc_layers": [6], "lr": 0.1, "seed": 0})
+    windows = {"interval_size": 128, "stride": 8, "frame_rate": 100.0, "seed": 0}
+    (result, *_) = fold_results(network="mlp", arguments={"pfe_layers": [8, 4], "fc_layers": [6], "lr": 0.1, **windows})
     metrics = fold_metrics(pool_folds([result]))
     assert (metrics["pfe_layers"], metrics["fc_layers"]) == ([8, 4], [6])
     assert "pfe_dimension" not in metrics

@@ -41,8 +41,8 @@ from gait.viewing.viewer_arguments import ViewerArguments
 
 PAGE_FILE = "index.html"
 # Frames between the explained windows of a single trial; a larger stride gives stripes in its heat map.
-_TRIAL_STRIDE = 1
-_HALF_SIZE_PX = (640, 960)  # width and height of one subject in the video
+TRIAL_STRIDE = 1
+HALF_SIZE_PX = (640, 960)  # width and height of one subject in the video
 _LABELS = (HEALTHY, SICK)
 
 Result = TypeVar("Result")
@@ -260,7 +260,7 @@ def _explain_chosen_trial(
     folder = settings.export / f"{network.kind}_{choice.label}"
 
     def explain() -> tuple[StepOutput, Sequence[str], bool]:
-        options = ExplainOptions(stride=_TRIAL_STRIDE)
+        options = ExplainOptions(stride=TRIAL_STRIDE)
         trained = load_trained_network(choice.network)
         result = export_trial(trained, choice.trial.folder, folder, options, settings.bodies)
         # A repetition may succeed in rendering what failed now.
@@ -269,7 +269,7 @@ def _explain_chosen_trial(
     files = folder / FIGURE_FILE, folder / EXPLANATION_FILE
     output = steps.run_step(
         f"Attribution of the {network.title} in {choice.trial.trial_id}",
-        _inputs([choice.network, choice.trial.folder / POSES_FILE], stride=_TRIAL_STRIDE, bodies=settings.bodies),
+        _inputs([choice.network, choice.trial.folder / POSES_FILE], stride=TRIAL_STRIDE, bodies=settings.bodies),
         files,
         explain,
     )
@@ -295,7 +295,7 @@ def _comparison_video(network: NetworkSection, settings: RunSettings, steps: _St
     backend = _PrecomputedBackend(
         settings.bodies, known={trial.folder: trial.explanation.attribution for trial in network.trials}
     )
-    view = ViewerArguments(size=_HALF_SIZE_PX)
+    view = ViewerArguments(size=HALF_SIZE_PX)
     requests = [
         ViewRequest(backend, trial.folder, trial.network, trial.explanation.attribution.method, view)
         for trial in network.trials
@@ -308,12 +308,12 @@ def _comparison_video(network: NetworkSection, settings: RunSettings, steps: _St
     sources = [file for trial in network.trials for file in (trial.network, trial.folder / POSES_FILE)]
     output = steps.run_step(
         f"Comparison video of the {network.title}",
-        _inputs(sources, stride=_TRIAL_STRIDE, speed=settings.speed, bodies=settings.bodies),
+        _inputs(sources, stride=TRIAL_STRIDE, speed=settings.speed, bodies=settings.bodies),
         (video, thumbnail),
         draw,
     )
     if output is not None:
-        yield ComparisonVideo(network, video, thumbnail, 2 * _HALF_SIZE_PX[0], _HALF_SIZE_PX[1], settings.speed)
+        yield ComparisonVideo(network, video, thumbnail, 2 * HALF_SIZE_PX[0], HALF_SIZE_PX[1], settings.speed)
 
 
 @dataclass(frozen=True)
