@@ -136,6 +136,14 @@ learning rates of 0.0003. The README recommends settings for your own recordings
     return "$demo_failed"
 }
 
+# run_check NAME COMMAND...: run in the background, in a process group of its own, with the output in a file.
+run_check() {
+    local name=$1
+    shift
+    { "$@" >"$test_output/$name" 2>&1; } &
+    checks+=("$name:$!")
+}
+
 # Run pytest with the user's arguments; they may select no test in one of the two halves (exit code 5).
 run_pytest() {
     local code=0
@@ -143,23 +151,37 @@ run_pytest() {
     [ "$code" -eq 0 ] || { [ "$code" -eq 5 ] && [ "${#user_args[@]}" -gt 0 ]; }
 }
 
-# All checks run, also after a failure. pytest is last, so that its summary ends the output.
+stop_checks() {
+    local check
+    for check in "${checks[@]}"; do kill -INT -- "-${check#*:}" 2>/dev/null || true; done
+    exit 130
+}
+
+# All checks run at the same time, also after a failure; their outputs are printed one after the other.
 run_tests() {
-    local failed=0 workers test window=() others=() user_args=("$@")
+    local failed=0 workers test check window=() others=() checks=() user_args=("$@")
     for test in tests/viewing/test_*.py tests/report/test_run.py tests/report/test_*_figure.py tests/scripts/test_attention_viewer.py; do
         [ -f "$test" ] || continue
         window+=("$test")
         others+=("--ignore=$test")
     done
     workers=$(getconf _NPROCESSORS_ONLN)
-    .venv/bin/python -m ruff check . || failed=1
-    .venv/bin/python -m ruff format --check . || failed=1
-    .venv/bin/python -m mypy || failed=1
+    test_output=$(mktemp -d)
+    trap 'rm -rf "$test_output"' EXIT
+    trap stop_checks INT TERM
+    set -m # else the checks would ignore Ctrl-C, also in the programs that they test
     # One process per core with one thread each: numerical libraries that all use every core slow each other down.
     export OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1 LP_NUM_THREADS=1
-    run_pytest -n "$((workers < 4 ? workers : 4))" --dist loadscope "${others[@]}" || failed=1
     # Tests that open windows run in their own process: the driver once crashed beside the compilers of other libraries.
-    run_pytest "${window[@]}" || failed=1
+    run_check window run_pytest "${window[@]}"
+    run_check others run_pytest -n "$((workers < 4 ? workers : 4))" --dist loadscope "${others[@]}"
+    run_check types .venv/bin/python -m mypy
+    run_check style .venv/bin/python -m ruff check .
+    run_check format .venv/bin/python -m ruff format --check .
+    for check in format style types window others; do
+        wait "$(printf '%s\n' "${checks[@]}" | sed -n "s/^$check://p")" || failed=1
+        cat "$test_output/$check"
+    done
     return "$failed"
 }
 
