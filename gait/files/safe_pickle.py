@@ -6,8 +6,9 @@ Even these stand for placeholders of this module: ``numpy`` and ``scipy`` trust 
 dtypes, array sizes and sparse indices are checked before an array is built. Expressions of the package chumpy, which
 SMPL's pickles contain, are data: variables and selections become arrays, others a ``ChumpyExpression``.
 
-A pickle made to fill the memory is not refused, since a body model is a file that its user chose. Poses, which come by
-the hundred, are read with ``allow_pickle=False``: then no array is larger than its file.
+The unpickler is the one that pickle has in Python. The one in C fills its memo up to any index in the file, so that one
+damaged byte of a model could take tens of gigabytes. A pickle made to be slow is not refused, since a body model is a
+file that its user chose. Poses, which come by the hundred, are read with ``allow_pickle=False``.
 """
 
 from __future__ import annotations
@@ -98,7 +99,22 @@ class _Chumpy:
     expression: str
 
 
-class _ArrayUnpickler(pickle.Unpickler):
+def _load_bytearray(unpickler: Any) -> None:
+    """Read the bytes before allocating the size that the file states, which pickle's own version allocates first."""
+    size = int.from_bytes(unpickler.read(8), "little")
+    data = unpickler.read(size)
+    if len(data) < size:
+        raise EOFError("the pickle is truncated")
+    unpickler.append(bytearray(data))
+
+
+class PythonUnpickler(pickle._Unpickler):
+    """The unpickler of a subclass's ``find_class``, which takes little more memory than the file has bytes."""
+
+    dispatch = {**pickle._Unpickler.dispatch, pickle.BYTEARRAY8[0]: _load_bytearray}  # noqa: RUF012
+
+
+class _ArrayUnpickler(PythonUnpickler):
     """Allows only names that rebuild arrays, sparse matrices and chumpy expressions; raises GaitError for any other.
 
     Each name stands for a new class or function at each call, since a pickle can set attributes on them.

@@ -7,7 +7,6 @@ that builds nothing but tensors and containers.
 
 from __future__ import annotations
 
-import pickle
 import types
 import zipfile
 from collections import OrderedDict
@@ -18,6 +17,7 @@ import torch
 import torch._utils
 
 from gait.errors import GaitError
+from gait.files.safe_pickle import PythonUnpickler
 
 MAX_BYTES = 512 << 20
 """Maximum size of a file, unpacked."""
@@ -45,7 +45,7 @@ def read_tensor_file(path: Path) -> Any:
         raise GaitError(f"{path}: damaged, or not a PyTorch checkpoint ({reason}).") from None
 
 
-class _TensorUnpickler(pickle.Unpickler):
+class _TensorUnpickler(PythonUnpickler):
     """Rebuilds tensors; any other class or function that the pickle names becomes an ``OpaqueObject``.
 
     Each name stands for a new class or function at each call, since a pickle can set attributes on them.

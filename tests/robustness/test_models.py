@@ -48,6 +48,8 @@ def refused(read, path):
 @pytest.mark.parametrize(
     ("content", "line"),
     [
+        (opcodes(b"}r\xff\xff\xff\x7f", b"0N"), "contains a NoneType"),
+        (opcodes(b"\x96" + struct.pack("<Q", 1 << 40)), "damaged, truncated"),
         (opcodes(b"\x8e" + struct.pack("<Q", 1 << 40)), "damaged, truncated"),
         (opcodes(b"\x95" + struct.pack("<Q", 1 << 40)), "damaged, truncated"),
         (opcodes(b"\x82\x01"), "extension code"),
