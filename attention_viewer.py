@@ -16,9 +16,11 @@ from pathlib import Path
 
 from gait.cli.arguments import ArgumentError, argument, command_of, parse, part
 from gait.cli.exit_codes import EXIT_INTERRUPTED, print_err, run_main
+from gait.explaining.export_cohort import cohort_files, export_cohort
+from gait.explaining.export_trial import export_trial
 from gait.explaining.options import ExplainOptions, NetworkSource
-from gait.report.export_cohort import export_cohort
-from gait.report.export_trial import export_trial
+from gait.report.cohort_figure import cohort_sentences, cohort_title, write_cohort_figure
+from gait.report.write_explanation_figures import summary_lines, write_explanation_figures
 from gait.viewing.file_backend import FileBackend
 from gait.viewing.loaded_trial import BodyModelLocator
 from gait.viewing.run_viewer import ViewRequest, exit_immediately, run_viewer
@@ -60,26 +62,46 @@ class Arguments(ViewerArguments, BodyModelLocator, ExplainOptions, NetworkSource
 def main(arguments: Arguments) -> int:
     """Export explanations, or show them; return the exit code."""
     options, bodies = part(arguments, ExplainOptions), part(arguments, BodyModelLocator)
-    failed: tuple[str, ...] = ()
+    if arguments.body_file is not None:
+        bodies = replace(bodies, model_folder=arguments.body_file.parent, default_model=arguments.body_file.name)
+    problems: tuple[str, ...] = ()
     if arguments.export is not None:
-        if arguments.trained and arguments.poses:
-            done = export_cohort(arguments.trained, arguments.poses, arguments.export, options)
-        else:
-            assert arguments.trial is not None
-            done = export_trial(
-                arguments.load(), arguments.trial, arguments.export, options, bodies, {"command": command_of()}
-            )
-        print("\n".join(done.lines))
-        for line in (*done.problems, *done.notes):
+        export = _export_cohort if arguments.trained else _export_trial
+        lines, problems, notes = export(arguments, arguments.export, options, bodies)
+        print("\n".join(lines))
+        for line in (*problems, *notes):
             print_err(line)
-        failed = done.problems
     if arguments.export is None or arguments.is_offscreen:
-        if arguments.body_file is not None:
-            bodies = replace(bodies, model_folder=arguments.body_file.parent, default_model=arguments.body_file.name)
         backend = FileBackend(bodies, part(arguments, NetworkSource), options)
         for line in run_viewer(ViewRequest(backend, arguments.trial, arguments.network, arguments.method, arguments)):
             print(line)
-    return 1 if failed else 0
+    return 1 if problems else 0
+
+
+Lines = tuple[str, ...]
+
+
+def _export_trial(
+    arguments: Arguments, output: Path, options: ExplainOptions, bodies: BodyModelLocator
+) -> tuple[Lines, Lines, Lines]:
+    """Return what was found, the problems and the notes."""
+    assert arguments.trial is not None
+    done = export_trial(arguments.load(), arguments.trial, output, options, {"command": command_of()})
+    return summary_lines(done), done.problems, write_explanation_figures(done, bodies)
+
+
+def _export_cohort(
+    arguments: Arguments, output: Path, options: ExplainOptions, bodies: BodyModelLocator
+) -> tuple[Lines, Lines, Lines]:
+    assert arguments.trained is not None
+    assert arguments.poses is not None
+    done = export_cohort(arguments.trained, arguments.poses, output, options)
+    lines: list[str] = []
+    for cohort in done.cohorts:
+        figure, _, _ = cohort_files(output, cohort.network)
+        summary = write_cohort_figure(cohort, figure)
+        lines += [": ".join(cohort_title(cohort)), *cohort_sentences(summary), f"written: {figure}"]
+    return tuple(lines), done.problems, tuple(dict.fromkeys(note for cohort in done.cohorts for note in cohort.notes))
 
 
 if __name__ == "__main__":

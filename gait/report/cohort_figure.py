@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 from matplotlib import rc_context
@@ -10,8 +11,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from gait.explaining.explain_cohort import CohortAttribution
+from gait.explaining.export_cohort import CohortSummary
 from gait.explaining.group_attribution import GroupComparison, SubjectAttribution
+from gait.explaining.methods import METHODS
+from gait.files.atomic_write import atomic_file
 from gait.learning.metrics import THRESHOLD
+from gait.learning.networks import NETWORKS
+from gait.motion.trial_paths import LABEL_NOUNS
 from gait.report.figure_style import INK, MUTED
 from gait.report.heatmaps import (
     FOR_HEALTHY,
@@ -40,6 +47,42 @@ _TITLES = {
     "incorrect": "Misclassified",
 }
 _UNIT = "× mean |attribution| of the network"
+
+
+def write_cohort_figure(cohort: CohortAttribution, file: Path) -> CohortSummary:
+    """Draw the attributions of a cohort, and return the subjects that stand out.
+
+    Raises:
+        GaitError: the file cannot be written.
+    """
+    summary = CohortSummary.of(cohort.comparison)
+    title, correct = cohort_title(cohort)
+    lines = [
+        correct,
+        f"{METHODS[cohort.method].title}, mean by joint and phase of the gait cycle: joints of the left side and the "
+        "trunk over the cycle of the left foot, joints of the right side over that of the right foot.",
+        "Attributions describe the network; they are no diagnosis, and few subjects give weak evidence.",
+    ]
+    with atomic_file(file) as partial:
+        partial.write_bytes(draw_cohort_figure(cohort.comparison, cohort.signed, title, lines))
+    return summary
+
+
+def cohort_title(cohort: CohortAttribution) -> tuple[str, str]:
+    """Return a title, and a sentence on how many subjects are classified correctly."""
+    summary = CohortSummary.of(cohort.comparison)
+    return (
+        f"Attribution of the {NETWORKS[cohort.network].title}, {summary.num_subjects} subjects",
+        f"{summary.num_correct} of {summary.num_subjects} classified correctly, each by the network of the fold that "
+        "was not trained on the subject.",
+    )
+
+
+def cohort_sentences(summary: CohortSummary) -> tuple[str, ...]:
+    """Return who stands out, one sentence per subject."""
+    found = {f"representative {LABEL_NOUNS[label]}": one for label, one in summary.representative.items()}
+    found["uncertain subject"] = summary.most_uncertain
+    return tuple(f"Most {what}: {one['subject']}, P(sick) = {one['probability']:.2f}." for what, one in found.items())
 
 
 def draw_cohort_figure(comparison: GroupComparison, signed: bool, title: str, lines: Sequence[str]) -> bytes:

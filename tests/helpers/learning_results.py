@@ -102,6 +102,12 @@ def fold_result(fold: Fold, sick: dict[str, bool], skill: float = 1.5, **changes
         "chosen_epoch": 2,
         "timed_out": False,
     }  # fmt: skip
+    flags = {
+        "window_length": "interval_size",
+        "frame_rate_hz": "frame_rate",
+        "stride": "stride",
+    }  # properties of a result
+    fields["arguments"] |= {flag: changes.pop(name) for name, flag in flags.items() if name in changes}
     return FoldResult(**(fields | changes))
 
 

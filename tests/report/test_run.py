@@ -327,11 +327,11 @@ def test_build_run_report_without_rendering_writes_the_rest(
     def none() -> None:
         raise RenderingUnavailableError("Cannot draw without a screen: no EGL.")
 
-    from gait.report import export_trial
+    from gait.report import write_explanation_figures
     from gait.viewing import offscreen_window as stage
 
     monkeypatch.setattr(stage, "egl_context", none)
-    monkeypatch.setattr(export_trial, "shared_renderer", none)
+    monkeypatch.setattr(write_explanation_figures, "shared_renderer", none)
     result = build_run_report(settings(world, tmp_path / "out", trained=(world / "trained_mlp",)), lambda line: None)
     assert result.problems == ("Cannot draw without a screen: no EGL.",)
     page = read(result.page)

@@ -16,6 +16,8 @@ from gait.errors import GaitError
 from gait.explaining.attribution import TrialAttribution
 from gait.explaining.attribution_files import EXPLANATION_FILE, read_explanation
 from gait.explaining.explain_cohort import explain_cohort
+from gait.explaining.export_cohort import CohortSummary, cohort_files, write_cohort_tables
+from gait.explaining.export_trial import export_trial
 from gait.explaining.options import ExplainOptions
 from gait.explaining.trained_network import TrainedNetwork, load_trained_network
 from gait.files.atomic_write import atomic_file
@@ -27,12 +29,12 @@ from gait.learning.networks import NETWORKS
 from gait.motion.dataset import Trial, read_dataset
 from gait.motion.pose_files import POSES_FILE
 from gait.motion.trial_paths import HEALTHY, LABEL_NOUNS, SICK
-from gait.report.export_cohort import CohortSummary, cohort_files, write_cohort
-from gait.report.export_trial import FIGURE_FILE, export_trial
+from gait.report.cohort_figure import write_cohort_figure
 from gait.report.run.fit_summary import read_cohort_fits
 from gait.report.run.model import ComparisonVideo, NetworkSection, RunReport, TrialSection
 from gait.report.run.page import run_page, viewer_commands
 from gait.report.training.write_report import folds_of_experiment, page_file
+from gait.report.write_explanation_figures import FIGURE_FILE, write_explanation_figures
 from gait.viewing.comparison_video import export_comparison_video
 from gait.viewing.file_backend import FileBackend, ProgressCallback
 from gait.viewing.loaded_trial import BodyModelLocator, LoadedTrial
@@ -204,7 +206,8 @@ def _with_attribution(network: NetworkSection, settings: RunSettings, steps: _St
 
     def explain() -> tuple[StepOutput, Sequence[str], bool]:
         cohort = explain_cohort(folder, kind, settings.poses, ExplainOptions(stride=settings.stride))
-        return StepOutput(write_cohort(cohort, export).as_dict(), cohort.notes), cohort.problems, True
+        write_cohort_tables(cohort, export)
+        return StepOutput(write_cohort_figure(cohort, files[0]).as_dict(), cohort.notes), cohort.problems, True
 
     sources = [
         *settings.poses.rglob(POSES_FILE),
@@ -262,9 +265,10 @@ def _explain_chosen_trial(
     def explain() -> tuple[StepOutput, Sequence[str], bool]:
         options = ExplainOptions(stride=TRIAL_STRIDE)
         trained = load_trained_network(choice.network)
-        result = export_trial(trained, choice.trial.folder, folder, options, settings.bodies)
+        result = export_trial(trained, choice.trial.folder, folder, options)
+        notes = write_explanation_figures(result, settings.bodies)
         # A repetition may succeed in rendering what failed now.
-        return StepOutput(remarks=result.notes), result.problems, not result.notes
+        return StepOutput(remarks=notes), result.problems, not notes
 
     files = folder / FIGURE_FILE, folder / EXPLANATION_FILE
     output = steps.run_step(

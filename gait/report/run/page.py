@@ -19,6 +19,7 @@ from gait.explaining.methods import METHODS
 from gait.learning.cross_validation_summary import ClassifierSummary
 from gait.learning.metrics import THRESHOLD
 from gait.learning.networks import NETWORKS
+from gait.report.cohort_figure import cohort_sentences
 from gait.report.display_names import BASELINES, classifier_name
 from gait.report.render import MAX_SUBJECTS_SHOWN, by_label, first_few, render
 from gait.report.run.fit_summary import CohortFitSummary, mean_residual_mm, worst_marker_of
@@ -52,6 +53,7 @@ def run_page(report: RunReport) -> str:
         report=report,
         fits=report.fits,
         methods=METHODS,
+        cohort_sentences=cohort_sentences,
         link=partial(_link, report.page),
         data_url=_data_url,
         max_embedded_bytes=MAX_EMBEDDED_BYTES,

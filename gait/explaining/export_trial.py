@@ -1,0 +1,122 @@
+"""Export of the attributions of one trial as files: ``explanation.npz``, ``explanation.csv`` and ``gait_cycle.csv``.
+
+With several methods each has its own folder; the segments of a split trial have their own folders, too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gait.body.model_file import load_body
+from gait.body.pose_sequence import PoseSequence
+from gait.errors import GaitError
+from gait.explaining.attribution import TrialAttribution
+from gait.explaining.attribution_files import SavedAttribution, write_cycles, write_explanation, write_frames
+from gait.explaining.explain_trial import explain_trial
+from gait.explaining.options import ExplainOptions
+from gait.explaining.prepare_trial import prepare_trial
+from gait.explaining.trained_network import TrainedNetwork
+from gait.files.package_versions import package_versions
+from gait.kinematics.gait_cycle import average_gait_cycles
+from gait.motion.pose_files import find_pose_folders, read_poses
+from gait.motion.trial_paths import parse_trial_id
+
+
+@dataclass(frozen=True, eq=False)
+class SegmentExport:
+    """The attributions of a trial, or of a segment of a split trial, that were written."""
+
+    trial_id: str  # "sick/P02/walk1"
+    sequence: PoseSequence
+    joints_m: NDArray[np.float32]  # (T, 22, 3) at the network's frame rate
+    attributions: Mapping[Path, TrialAttribution]  # by the folder of their files, one per method
+    folder: Path
+
+
+@dataclass(frozen=True, eq=False)
+class TrialExport:
+    """What was written of a trial."""
+
+    network: TrainedNetwork
+    segments: tuple[SegmentExport, ...]  # at least one
+    problems: tuple[str, ...]  # one message per segment or method that failed
+
+
+def export_trial(
+    network: TrainedNetwork,
+    folder: Path,
+    output: Path,
+    options: ExplainOptions,
+    arguments: Mapping[str, Any] | None = None,
+) -> TrialExport:
+    """Explain a trial and write its attributions.
+
+    Args:
+        network: the network to explain.
+        folder: folder of a fitted trial, or a file in it.
+        output: folder to write to; created if missing.
+        options: methods, and how the trial is read.
+        arguments: of the command, stored in the files.
+
+    Raises:
+        GaitError: the trial cannot be read, all its segments are shorter than a window, no method can explain the
+            network, or a file cannot be written.
+    """
+    folder, output = Path(folder), Path(output)
+    if not folder.exists():
+        raise GaitError(
+            f"{folder}: no such folder; name the folder of a fitted trial, <healthy|sick>/<subject>/<trial>."
+        )
+    if folder.is_file():
+        folder = folder.parent
+    folders = find_pose_folders(folder) or (folder,)
+    segments: list[SegmentExport] = []
+    problems: list[str] = []
+    for segment in folders:
+        target = output if len(folders) == 1 else output / segment.name
+        try:
+            segments.append(_export_segment(network, segment, target, options, arguments or {}, problems))
+        except GaitError as error:
+            problems.append(str(error))
+    if not segments:
+        raise GaitError(problems[0])
+    return TrialExport(network, tuple(segments), tuple(problems))
+
+
+def _export_segment(
+    network: TrainedNetwork,
+    folder: Path,
+    output: Path,
+    options: ExplainOptions,
+    arguments: Mapping[str, Any],
+    problems: list[str],
+) -> SegmentExport:
+    body = None if options.body_file is None else load_body(options.body_file)
+    sequence = read_poses(folder, body=body, rate_hz=options.pose_rate_hz)
+    trial = prepare_trial(folder, sequence.joints_m, sequence.rate_hz, network)
+    trial_id, versions = parse_trial_id(folder), package_versions("torch", "numpy")
+    attributions: dict[Path, TrialAttribution] = {}
+    failed: list[str] = []
+    for one in options.each_method(network):
+        try:
+            found = explain_trial(network, trial, one.method, rule=one.rule, stride=one.stride)
+        except GaitError as error:
+            failed.append(str(error))
+            continue
+        target = output / found.method if options.all_methods else output
+        attributions[target] = found
+        write_explanation(
+            target, SavedAttribution(trial_id, found, network.file.name, network.sha256, arguments, versions)
+        )
+        write_frames(target, found)
+        write_cycles(target, average_gait_cycles(found.values, trial.joints_m, trial.rate_hz))
+    if not attributions:
+        raise GaitError(failed[0])
+    problems += failed
+    return SegmentExport(trial_id, sequence, trial.joints_m, attributions, output)
