@@ -14,7 +14,7 @@ from gait.capture.marker_names import contralateral_marker
 from gait.capture.read_recording import read_recording
 from gait.capture.recording import Recording
 from gait.constants import GRAVITY_M_S2
-from gait.synthetic.recording_files import write_trc
+from gait.exporting.joints_trc import write_trc
 
 MIN_DETECTABLE_M = 0.020
 """An injected error counts in the frames in which it displaces its marker by more than this."""
@@ -163,7 +163,7 @@ def _reverse_axis(recording: Recording, path: Path, random: np.random.Generator)
     """Write a file in millimetres, z up, with one axis reversed."""
     signs = np.ones(3)
     signs[int(random.integers(3))] = -1
-    write_trc(path, recording, signs * 1000, "mm")
+    write_z_up(path, recording, signs * 1000, "mm")
 
 
 def _mismatch_unit(recording: Recording, path: Path, random: np.random.Generator) -> None:
@@ -172,7 +172,13 @@ def _mismatch_unit(recording: Recording, path: Path, random: np.random.Generator
     stated, actual = random.choice(["mm", "cm", "m"]), random.choice(list(per_metre))
     while actual == stated:
         actual = random.choice(list(per_metre))
-    write_trc(path, recording, np.full(3, per_metre[str(actual)]), str(stated))
+    write_z_up(path, recording, per_metre[str(actual)], str(stated))
+
+
+def write_z_up(path: Path, recording: Recording, per_metre: float | Vector, unit: str) -> None:
+    """Write a recording as TRC, z up; its values per metre (one or three) need not match the unit that it states."""
+    points = recording.positions_m[..., [2, 0, 1]] * per_metre
+    write_trc(path, recording.labels, points, recording.rate_hz, unit=unit, first_frame=recording.first_frame)
 
 
 INJECTORS: dict[str, Callable[[Recording, list[int], np.random.Generator], tuple[list[int], Vector]]] = {

@@ -12,9 +12,8 @@ from numpy.typing import NDArray
 from gait.body.body import Body
 from gait.body.marker_layout import MarkerLayout
 from gait.body.pose_sequence import PoseSequence
-from gait.capture.recording import GaitEvent, Recording
+from gait.capture.recording import GaitEvent
 from gait.errors import GaitError
-from gait.exporting import joints_trc
 from gait.files.atomic_write import atomic_file
 from gait.synthetic.trial import SyntheticTrial
 from gait.synthetic.virtual_markers import PLUG_IN_GAIT_39, MeasurementErrors, SimulatedMarkers, record_markers
@@ -125,20 +124,6 @@ def _write_ground_truth(path: Path, trial: SyntheticTrial, markers: SimulatedMar
             subject_seed=np.int64(trial.subject.seed),
             trial_seed=np.int64(trial.seed),
         )
-
-
-def write_trc(path: Path, recording: Recording, scale: NDArray[np.float64], unit: str) -> None:
-    """Write a recording as TRC, z up.
-
-    Args:
-        path: the file.
-        recording: metres, y up.
-        scale: (3,) values per metre, axis by axis.
-        unit: the unit that the file states, which need not match ``scale``.
-    """
-    points = recording.positions_m[..., [2, 0, 1]] * scale
-    first = recording.first_frame
-    joints_trc.write_trc(path, recording.labels, points, recording.rate_hz, unit=unit, first_frame=first)
 
 
 def read_ground_truth(path: str | Path) -> PoseSequence:

@@ -23,7 +23,7 @@ from gait.files import atomic_write
 from gait.motion.pose_files import read_poses
 from gait.motion.trial_paths import read_fit_report
 from gait.synthetic import read_ground_truth
-from gait.synthetic.recording_files import write_trc
+from gait.synthetic.inject_errors import write_z_up
 from gait.viewing.offscreen_renderer import RenderingUnavailableError
 from tests.helpers.fit_cohort import fit_cohort
 from tests.helpers.fitting_cases import OPEN_BODY, constrained_open_body, model_folder
@@ -263,7 +263,7 @@ def swapped_labels(workspace):
     positions = recording.positions_m.copy()
     positions[rows, columns] = positions[rows, columns[::-1]]
     path = workspace / "swapped.trc"
-    write_trc(path, replace(recording, positions_m=positions, first_frame=101), np.full(3, 1000.0), "mm")
+    write_z_up(path, replace(recording, positions_m=positions, first_frame=101), 1000.0, "mm")
     return path
 
 
@@ -289,7 +289,7 @@ def test_marker_error_is_reported_and_corrected_on_request(swapped_labels, one_t
 def test_mirrored_recording_fails_without_repair(workspace, subject, settings):
     recording = read_recording(workspace / "walk2.c3d")
     path = workspace / "mirrored.trc"
-    write_trc(path, recording, np.array([-1000.0, 1000.0, 1000.0]), "mm")
+    write_z_up(path, recording, np.array([-1000.0, 1000.0, 1000.0]), "mm")
     subject = replace(subject, trials=(*subject.trials[:1], path))
     good, bad = fit_cohort([subject], settings)
     assert (good.state, bad.state) == ("fitted", "failed")
