@@ -22,9 +22,9 @@ from gait.body.model_file import load_body
 from gait.body.pose_sequence import PoseSequence
 from gait.body.vposer import load_vposer
 from gait.capture import read_recording
-from gait.capture.marker_names import CANONICAL_MARKERS
 from gait.capture.sandboxed_reader import read_raw_recording
 from gait.files.safe_pickle import read_array_dict
+from gait.marker_sets import MARKERS
 from gait.motion.pose_files import read_poses, write_npz
 
 SECRET = "Alonso Quijano 1605"  # a subject's name in a C3D file, which must never be printed
@@ -92,7 +92,7 @@ def _json(content: Any) -> bytes:
 def make_positions_m(frames: int = 12) -> np.ndarray:
     """Make positions (T, M, 3) of all known markers, with gaps."""
     rng = np.random.default_rng(1)
-    start = rng.uniform(0.1, 1.8, (1, len(CANONICAL_MARKERS), 3))
+    start = rng.uniform(0.1, 1.8, (1, len(MARKERS), 3))
     positions = start + np.cumsum(rng.normal(0, 0.01, (frames, 1, 3)), axis=0)
     positions[3:6, 2] = np.nan
     return positions
@@ -105,7 +105,7 @@ def make_c3d(scale: float = -1.0) -> bytes:
     file = ezc3d.c3d()
     point, analog = file["parameters"]["POINT"], file["parameters"]["ANALOG"]
     point["UNITS"]["value"], point["RATE"]["value"] = ["mm"], [_RATE_HZ]
-    point["LABELS"]["value"] = [f"Subject:{name}" for name in CANONICAL_MARKERS]
+    point["LABELS"]["value"] = [f"Subject:{name}" for name in MARKERS]
     analog["LABELS"]["value"], analog["RATE"]["value"] = ["Fz1", "Fz2"], [2 * _RATE_HZ]
     for group, name, value in (
         ("SUBJECTS", "NAMES", [SECRET]),
@@ -150,7 +150,7 @@ def make_trc() -> bytes:
     keys = "DataRate\tCameraRate\tNumFrames\tNumMarkers\tUnits\tOrigDataRate\tOrigDataStartFrame\tOrigNumFrames"
     axes = "\t".join(f"{axis}{m + 1}" for m in range(M) for axis in "XYZ")
     lines = ["PathFileType\t4\t(X/Y/Z)\twalk.trc", keys, f"100\t100\t{T}\t{M}\tmm\t100\t1\t{T}"]
-    lines += ["Frame#\tTime\t" + "\t\t\t".join(CANONICAL_MARKERS) + "\t\t", "\t\t" + axes, ""]
+    lines += ["Frame#\tTime\t" + "\t\t\t".join(MARKERS) + "\t\t", "\t\t" + axes, ""]
     for t, row in enumerate(positions):
         numbers = ["" if np.isnan(x) else f"{x:.4f}" for x in row.ravel()]
         lines.append("\t".join([str(t + 1), f"{t / _RATE_HZ:.5f}", *numbers]))
@@ -160,10 +160,10 @@ def make_trc() -> bytes:
 def make_marker_json() -> dict[str, Any]:
     positions = np.round(make_positions_m(), 4)
     frames = {
-        str(t): {name: x.tolist() for name, x in zip(CANONICAL_MARKERS, row, strict=True) if np.isfinite(x).all()}
+        str(t): {name: x.tolist() for name, x in zip(MARKERS, row, strict=True) if np.isfinite(x).all()}
         for t, row in enumerate(positions)
     }
-    return {"Frames": frames, "framerate": 100, "nFrames": len(positions), "nPoints": len(CANONICAL_MARKERS)}
+    return {"Frames": frames, "framerate": 100, "nFrames": len(positions), "nPoints": len(MARKERS)}
 
 
 def read_both(path: Path) -> Any:
@@ -393,5 +393,5 @@ def make_vposer_state() -> dict[str, torch.Tensor]:
 
 def check_tensors(_path: Path, _data: bytes, read: Any) -> str:
     fine = all(bool(weight.isfinite().all()) for weight in read.weights.values())
-    fine &= read.decode(torch.zeros(1, read.latent_size)).matrix.shape == (1, 21, 3, 3)
+    fine &= read.decode(torch.zeros(1, 4)).matrix.shape == (1, 21, 3, 3)
     return "" if fine else "invalid weights"

@@ -38,11 +38,6 @@ class VPoser:
     sha256: str  # of the checkpoint
     weights: Mapping[str, Tensor]  # by their names in the state dict, e.g. "decoder_net.0.weight"
 
-    @property
-    def latent_size(self) -> int:
-        """Length of a latent code, 32 in the published model."""
-        return self.weights["decoder_net.0.weight"].shape[1]
-
     def to(self, *, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> VPoser:
         """Return this VPoser on another device or in another precision."""
         return replace(self, weights={k: w.to(device=device, dtype=dtype) for k, w in self.weights.items()})

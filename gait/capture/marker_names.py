@@ -12,9 +12,6 @@ from dataclasses import dataclass
 
 from gait.marker_sets import MARKER_BY_ALIAS, MARKERS
 
-CANONICAL_MARKERS: tuple[str, ...] = tuple(MARKERS)
-"""Names of the markers of all marker sets."""
-
 _SEPARATORS = re.compile(r"[\s_.\-]+")
 _CANONICAL_BY_KEY = {_SEPARATORS.sub("", name): marker.name for name, marker in MARKER_BY_ALIAS.items()}
 _SIDE_LAST = re.compile(r"^(.+?)[\s_.\-]+(L|R|LEFT|RIGHT)$")

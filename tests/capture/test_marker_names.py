@@ -2,7 +2,6 @@ import pytest
 
 from gait.capture.marker_heights import relative_marker_heights
 from gait.capture.marker_names import (
-    CANONICAL_MARKERS,
     canonical_marker,
     find_model_outputs,
     is_model_position,
@@ -10,16 +9,17 @@ from gait.capture.marker_names import (
     sanitize_marker_name,
     split_prefixes,
 )
+from gait.marker_sets import MARKERS
 
 
 def test_canonical_marker_of_canonical_names():
-    assert len(CANONICAL_MARKERS) == len(set(CANONICAL_MARKERS)) == 44
-    for name in CANONICAL_MARKERS:
+    assert len(MARKERS) == len(set(MARKERS)) == 44
+    for name in MARKERS:
         assert canonical_marker(name) == canonical_marker(f" {name.lower()}  ") == name
 
 
 def test_relative_marker_heights_of_all_canonical_markers():
-    heights = dict(zip(CANONICAL_MARKERS, relative_marker_heights(CANONICAL_MARKERS), strict=True))
+    heights = dict(zip(MARKERS, relative_marker_heights(MARKERS), strict=True))
     assert all(0 < height < 1 for height in heights.values())
     assert heights["LFHD"] > heights["C7"] > heights["LASI"] > heights["LKNE"] > heights["LANK"] > heights["LTOE"]
 

@@ -13,7 +13,7 @@ import pytest
 
 from gait.capture import Recording, read_recording
 from gait.capture.marker_heights import stature_vector
-from gait.capture.marker_names import CANONICAL_MARKERS
+from gait.marker_sets import MARKERS
 
 pytestmark = pytest.mark.captures
 
@@ -82,7 +82,7 @@ def test_read_recording_of_recorded_file(captures, name):
     assert (recording.rate_hz, recording.first_frame) == (expected.rate_hz, expected.first_frame)
     assert (recording.num_frames, len(recording.events)) == (expected.frames, expected.events)
 
-    known = [label for label in recording.labels if label in CANONICAL_MARKERS]
+    known = [label for label in recording.labels if label in MARKERS]
     assert (len(known), len(recording.labels) - len(known)) == (expected.canonical, expected.others)
     assert len(set(recording.labels)) == len(recording.labels)
     assert not any(character in label for label in recording.labels for character in "*: ")

@@ -140,26 +140,16 @@ def _events(group: Mapping[str, Any]) -> tuple[tuple[GaitEvent, ...], tuple[str,
     if not tables:
         return (), ()
     minutes, seconds = np.concatenate(tables, axis=1)
-    count = len(seconds)
-    if used := int(_first_number(group, "USED")):
-        count = min(count, used)
-    texts = {
-        key: [strip_label(_text(value)) for value in _values(group, key)] for key in ("LABELS", "CONTEXTS", "SUBJECTS")
-    }
+    count = max(0, int(_first_number(group, "USED"))) or len(seconds)
 
     def text_of(key: str, k: int) -> str:
-        return texts[key][k] if k < len(texts[key]) else ""
+        return strip_label(_text(values[k])) if k < len(values := _values(group, key)) else ""
 
-    found = []
-    for k in range(count):
-        time_s = float(60.0 * minutes[k] + seconds[k])
+    found: list[tuple[GaitEvent, str]] = []
+    for k, time_s in enumerate((60.0 * minutes + seconds)[:count].tolist()):
         if np.isfinite(time_s):
-            found.append(
-                (
-                    GaitEvent(text_of("LABELS", k), _side(text_of("CONTEXTS", k), text_of("LABELS", k)), time_s),
-                    text_of("SUBJECTS", k),
-                )
-            )
+            label = text_of("LABELS", k)
+            found.append((GaitEvent(label, _side(text_of("CONTEXTS", k), label), time_s), text_of("SUBJECTS", k)))
     found.sort(key=lambda pair: pair[0].time_s)
     return tuple(event for event, _ in found), tuple(subject for _, subject in found)
 
