@@ -19,14 +19,7 @@ OLD_NAMES = {"constraint_file": "marker_layout_file", "person_number": "subject_
 
 
 def fit_fingerprint(subject: Subject, model: Path, vposer: Path, repair: bool = False) -> dict[str, Any]:
-    """Return the fingerprint of a subject's fit; missing recordings are ignored.
-
-    Args:
-        subject: the entry of the cohort file.
-        model: the file of the body model.
-        vposer: the folder of the learned pose prior.
-        repair: True if swapped labels and mirrored data are corrected.
-    """
+    """Return the fingerprint of a subject's fit; missing recordings are ignored."""
     layout = subject.marker_layout_file
     return fingerprint(
         "fit",

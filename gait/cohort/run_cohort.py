@@ -53,14 +53,7 @@ class FitTask:
 def run_cohort(
     subjects: Sequence[Subject], settings: FitSettings, executor: Executor, log: Callable[[str], None]
 ) -> Iterator[TrialOutcome]:
-    """Fit all subjects; yield one outcome per trial as soon as it is known, in any order.
-
-    Args:
-        subjects: with unique names.
-        settings: the same for all.
-        executor: runs the tasks.
-        log: shows a line to the user.
-    """
+    """Fit all subjects; yield one outcome per trial as soon as it is known, in any order."""
     reported: set[tuple[str, str]] = set()  # (subject, trial); a subject that is fitted again repeats outcomes
     for task, result in run_tasks([FitTask(subject, settings) for subject in subjects], executor, log):
         name = task.name

@@ -122,13 +122,8 @@ def calibrate(
 ) -> ShapeCalibration:
     """Solve shape, marker offsets and the poses of N frames together.
 
-    Args:
-        problem: what to solve.
-        betas: (B,) initial shape.
-        pose: initial poses of the N frames.
-        start: initial offsets; zero by default.
-        max_iterations: maximum number of steps.
-        tolerance: relative decrease of the objective at which to stop.
+    ``betas`` (B,), ``pose`` and ``start``, zero by default, are where the iterations begin. They end when the objective
+    decreases by a smaller fraction than ``tolerance``.
     """
     M, R = problem.reduced_body.num_markers, problem.num_trials
     offsets = start or MarkerOffsets(betas.new_zeros(M, 3), betas.new_zeros(R, M, 3))

@@ -70,16 +70,7 @@ def estimate_joint_uncertainty(
 ) -> JointUncertainty:
     """Compute the uncertainty for some frames and carry it over to all T frames.
 
-    Args:
-        subject: body and marker offsets.
-        pose: fitted poses of T frames.
-        joints_m: (T, J, 3) joint positions at these poses.
-        observation: observed markers.
-        prior: pose prior and range of motion of the joints.
-        scales: expected size of the residuals.
-        covariance: (B + 3·M, B + 3·M) covariance of the subject's shape and marker offsets.
-        rate_hz: frames per second.
-        batches: batch size and threads.
+    ``covariance`` (B + 3·M, B + 3·M) is that of shape and marker offsets; ``joints_m`` (T, J, 3) are the fitted joints.
     """
     visible = observation.visible.cpu().numpy()
     frames = sample_frames(visible, rate_hz)
@@ -142,12 +133,7 @@ _NORMAL_QUANTILE = 0.4753
 
 
 def sample_frames(visible: NDArray[np.bool_], rate_hz: float) -> NDArray[np.int64]:
-    """Select the frames to evaluate: evenly spaced ones, and the middle one of each run with the same visible markers.
-
-    Args:
-        visible: (T, M).
-        rate_hz: frames per second.
-    """
+    """Select the frames to evaluate: evenly spaced ones, and the middle one of each run with the same visible markers."""
     T = len(visible)
     grid = np.unique(np.linspace(0, T - 1, max(2, round(T / (SAMPLE_SPACING_S * rate_hz)))).round().astype(np.int64))
     starts = np.flatnonzero(np.r_[True, (visible[1:] != visible[:-1]).any(axis=1)])

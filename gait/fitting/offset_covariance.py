@@ -31,10 +31,6 @@ few observations cannot give an extreme factor."""
 def shape_offset_covariance(problem: CalibrationProblem, calibrated: ShapeCalibration) -> Tensor:
     """Return the covariance of the errors in the shape and in the offsets of each trial.
 
-    Args:
-        problem: what was calibrated.
-        calibrated: result of ``calibrate``.
-
     Returns:
         (R, B + 3·M, B + 3·M) for shape and offsets; offsets in metres.
     """

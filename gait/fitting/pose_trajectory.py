@@ -44,14 +44,7 @@ def fit_pose_trajectory(
     The first pass solves a coarse grid of frames from a rigid alignment, the second one all frames from interpolated
     poses, and the third one all frames again with the smoothed trajectory as soft target.
 
-    Args:
-        subject: body and marker offsets.
-        observation: observed markers of T frames.
-        prior: pose prior and range of motion of the joints.
-        scales: expected size of the residuals.
-        rate_hz: frames per second.
-        vposer: learned pose prior, as a further soft target from the second pass on.
-        batches: batch size and threads.
+    A learned pose prior is a further soft target from the second pass on.
 
     Raises:
         GaitError: no frame has four visible markers that are not on one line.
@@ -106,9 +99,7 @@ def marker_information(curvature: Tensor, hinges: ConstrainedJoints | None) -> T
     It is the smallest curvature over all directions, so that a joint whose rotation about one axis moves no marker has
     no information.
 
-    Args:
-        curvature: (T, J + 1, 3, 3) curvature of the marker terms for each joint, and last for the translation.
-        hinges: hinges of a constrained tree.
+    ``curvature`` (T, J + 1, 3, 3) is that of the marker terms for each joint, and last for the translation.
 
     Returns:
         (T, J + 1).

@@ -39,10 +39,7 @@ def align_rigidly(
 ) -> tuple[Pose, Tensor, Tensor]:
     """Align the body in its mean pose to the markers of each frame (Kabsch 1976; scale after Umeyama 1991, eq. 42).
 
-    Args:
-        subject: body and marker offsets.
-        mean_rotations: (J, 3, 3) rotation of each joint in the mean pose.
-        observation: observed markers of T frames.
+    ``mean_rotations`` (J, 3, 3) are those of the joints in the mean pose.
 
     Returns:
         The poses; the observed size relative to the body (T,); whether the markers determine the alignment (T,) bool.

@@ -309,9 +309,7 @@ def select_calibration_frames(visible_by_trial: Sequence[NDArray[np.bool_]], cou
 
     They are spread over the trial and have many visible markers, and each marker is visible in some of them.
 
-    Args:
-        visible_by_trial: (T, M) of each trial.
-        count: total number of frames; every trial gets at least one.
+    Every trial, (T, M) visible markers each, gets at least one of the ``count`` frames.
     """
     per_recording = max(1, count // len(visible_by_trial))
     chosen = []

@@ -87,11 +87,7 @@ def interpolate_poses(pose: Pose, frames: NDArray[np.int64], total: int, hinges:
     A gap is an interval at least twice as long as the median one. Frames before the first and after the last pose take
     the nearest pose.
 
-    Args:
-        pose: N poses.
-        frames: (N,) their frames, increasing.
-        total: number of frames T of the result.
-        hinges: hinges of a constrained tree.
+    ``frames`` (N,) are those of the given poses, increasing; the result has ``total`` frames.
     """
     T = pose.num_frames
     values = _pose_columns(pose)

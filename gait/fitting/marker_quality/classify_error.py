@@ -77,14 +77,7 @@ def classify_error(
 ) -> MarkerErrorKind:
     """Classify the displacement of a marker that has not swapped its label with another.
 
-    Args:
-        interval: frames of the displacement.
-        observed_m: (T, 3) observed positions.
-        expected_m: (T, 3) expected positions.
-        displacement_m: (T, 3) their difference in the axes of the main joint.
-        visible: (T,).
-        floor_m: height of the floor.
-        rate_hz: frames per second.
+    Positions are (T, 3), ``visible`` (T,); ``displacement_m`` is observed − expected in the axes of the main joint.
     """
     rows = np.arange(interval.first, interval.last + 1)
     rows = rows[visible[rows]]

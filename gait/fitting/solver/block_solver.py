@@ -37,10 +37,7 @@ class BlockStep:
 def damped_step(equations: BlockNormalEquations, damping: Tensor, floor: float = 1e-6) -> BlockStep:
     """Solve (H + damping·diag(H) + floor·I)·step = −gradient for each frame.
 
-    Args:
-        equations: normal equations of T frames.
-        damping: (T,) damping of each frame.
-        floor: regularisation, relative to the largest diagonal element of each frame.
+    ``damping`` (T,) is per frame; ``floor`` is relative to the largest diagonal element of each frame.
     """
     H, trunk = equations.limb.clone(), equations.trunk.clone()
     t = trunk.shape[-1]

@@ -53,13 +53,6 @@ def solve_poses(
     """Minimise the objective of every frame.
 
     A frame also stops after four rejected steps in a row.
-
-    Args:
-        equations: objective of one subject.
-        start: poses of T frames to start from.
-        observation: observed markers of the T frames.
-        targets: soft targets of the poses.
-        options: stopping rule and damping.
     """
     data = equations.frame_data(observation, targets)
     best = poses = equations.to_internal(start, data)
