@@ -133,7 +133,7 @@ _NORMAL_QUANTILE = 0.4753
 
 
 def sample_frames(visible: NDArray[np.bool_], rate_hz: float) -> NDArray[np.int64]:
-    """Select the frames to evaluate: evenly spaced ones, and the middle one of each run with the same visible markers."""
+    """Select the frames to evaluate: evenly spaced ones, and the middle of each run with the same visible markers."""
     T = len(visible)
     grid = np.unique(np.linspace(0, T - 1, max(2, round(T / (SAMPLE_SPACING_S * rate_hz)))).round().astype(np.int64))
     starts = np.flatnonzero(np.r_[True, (visible[1:] != visible[:-1]).any(axis=1)])

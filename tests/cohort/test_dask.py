@@ -16,6 +16,7 @@ from gait.files.folder_lock import folder_lock
 from gait.parallel.dask_executor import DaskExecutor, run_on_worker
 from gait.parallel.task_queue import Locked
 from tests.helpers.dask_cluster import cluster
+from tests.helpers.fit_cohort import run_script_here
 from tests.helpers.paths import REPOSITORY
 
 distributed = pytest.importorskip("distributed")
@@ -50,6 +51,10 @@ def run(workspace, *words):
     )
     assert "Traceback" not in done.stdout + done.stderr
     return done
+
+
+def run_here(workspace, *words):
+    return run_script_here(workspace, "--cohort", "two.json", "--model_folder", "data", *words)
 
 
 def poses_in(save_folder):
@@ -109,7 +114,17 @@ def test_dask_scheduler_that_ends_is_one_message_and_keeps_results(workspace, tm
 
 
 def test_dask_scheduler_that_does_not_answer(workspace):
-    done = run(workspace, "--save_folder", "nowhere", "--scheduler", "tcp://127.0.0.1:1")
+    done = run_script_here(
+        workspace,
+        "--cohort",
+        "two.json",
+        "--model_folder",
+        "data",
+        "--save_folder",
+        "nowhere",
+        "--scheduler",
+        "tcp://127.0.0.1:1",
+    )
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()
     assert line.startswith("--scheduler tcp://127.0.0.1:1: no Dask scheduler answers there")
@@ -117,14 +132,18 @@ def test_dask_scheduler_that_does_not_answer(workspace):
 
 @pytest.mark.parametrize("address", ["nonsense://x", "127.0.0.1:99999", ""])
 def test_dask_scheduler_address_that_is_invalid(workspace, address):
-    done = run(workspace, "--save_folder", "nowhere", "--scheduler", address)
+    done = run_script_here(
+        workspace, "--cohort", "two.json", "--model_folder", "data", "--save_folder", "nowhere", "--scheduler", address
+    )
     assert done.returncode == 2
     assert len(done.stderr.splitlines()) == 1
     assert "--scheduler" in done.stderr
 
 
 def test_workers_and_scheduler_exclude_each_other(workspace):
-    done = run(workspace, "--workers", 2, "--scheduler", "tcp://127.0.0.1:1")
+    done = run_script_here(
+        workspace, "--cohort", "two.json", "--model_folder", "data", "--workers", 2, "--scheduler", "tcp://127.0.0.1:1"
+    )
     assert done.returncode == 2
     assert "usage" in done.stderr
 

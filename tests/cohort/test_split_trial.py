@@ -1,8 +1,5 @@
-"""A trial that is split at a long gap, from the recording to its results and back, by command line and in-process."""
+"""A trial that is split at a long gap, from the recording to its results and back."""
 
-import json
-import subprocess
-import sys
 from dataclasses import replace
 
 import ezc3d
@@ -14,6 +11,7 @@ from gait.body.marker_placement import plug_in_gait_layout
 from gait.body.model_file import load_body
 from gait.cohort.cohort_file import Subject
 from gait.cohort.fit_settings import FitSettings
+from gait.cohort.terminal_summary import format_summary
 from gait.cohort.trial_folder import is_finished
 from gait.errors import GaitError
 from gait.motion.pose_files import find_pose_folders, read_pose_sequences, read_poses
@@ -21,7 +19,6 @@ from gait.motion.trial_paths import read_fit_report
 from gait.synthetic import MeasurementErrors, make_subject, make_trial, read_ground_truth
 from tests.helpers.fit_cohort import fit_cohort
 from tests.helpers.fitting_cases import OPEN_BODY, model_folder, write_c3d
-from tests.helpers.paths import REPOSITORY
 
 MISSING = ((0, 6), (40, 52), (80, 112), (140, 146))
 """Runs of frames without markers: at the start, a short gap, a long gap, and at the end."""
@@ -50,32 +47,26 @@ def workspace(tmp_path_factory):
         trial = make_trial(body, subject, seconds=seconds, seed=number)
         write_c3d(folder / f"walk{number}.c3d", body, plug_in_gait_layout(body), trial, errors)
     without_markers(folder / "walk1.c3d", MISSING)
-    cohort = {"p1": {"trials": [f"walk{number}.c3d" for number in (1, 2)], "healthy": True}}
-    (folder / "cohort.json").write_text(json.dumps(cohort), encoding="utf-8")
     return folder
 
 
 @pytest.fixture(scope="module")
-def run(workspace):
-    command = [
-        sys.executable,
-        str(REPOSITORY / "shape_optimizer.py"),
-        "--cohort",
-        "cohort.json",
-        "--save_folder",
-        "out",
-    ]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=workspace, timeout=300)
-    assert done.returncode == 0, done.stderr
-    return done
+def summary(workspace):
+    """What the command prints at the end."""
+    settings = FitSettings(workspace / "data", workspace / "out")
+    return "\n".join(format_summary(list(fit_cohort([subject_of(workspace)], settings)), settings.save_folder))
+
+
+def subject_of(workspace):
+    return Subject("p1", (workspace / "walk1.c3d", workspace / "walk2.c3d"), healthy=True)
 
 
 @pytest.fixture(scope="module")
-def folder(workspace, run):
+def folder(workspace, summary):
     return workspace / "out/healthy/p1/walk1"
 
 
-def test_trial_folder_has_segments_and_one_report(folder, run):
+def test_trial_folder_has_segments_and_one_report(folder, summary):
     assert {path.name for path in folder.iterdir()} == {
         "segment1",
         "segment2",
@@ -90,7 +81,7 @@ def test_trial_folder_has_segments_and_one_report(folder, run):
     assert report["joints"]["pelvis"]["worst_mm"] < 30, "excluded frames are ignored"
     assert report["joints"]["pelvis"]["data_fraction"] > 0.8
     assert report["excluded_frames"] == [[1, 6], [81, 112], [141, 146]]
-    assert "split: p1/walk1: the markers do not determine the body in frames 1-6, 81-112, 141-146" in run.stdout
+    assert "split: p1/walk1: the markers do not determine the body in frames 1-6, 81-112, 141-146" in summary
     with np.load(folder / "residuals.npz") as archive:
         assert len(archive["residual_mm"]) == report["frames"] == 146
         assert np.isnan(archive["residual_mm"][80:112]).all()
@@ -137,7 +128,7 @@ def test_find_pose_folders_sorts_segments_by_number(tmp_path, prefix):
 def test_split_trial_is_finished_gets_json_frames_and_is_repaired(workspace, folder):
     """Finished segments stay unchanged, JSON frames are added to each; a damaged segment is fitted again."""
     settings = FitSettings(workspace / "data", workspace / "out", figures=False)
-    subject = Subject("p1", (workspace / "walk1.c3d", workspace / "walk2.c3d"), healthy=True)
+    subject = subject_of(workspace)
     poses = [(segment / "poses.npz").read_bytes() for segment in find_pose_folders(folder)]
     assert is_finished(folder)
     assert not is_finished(folder, ["pose_json"])

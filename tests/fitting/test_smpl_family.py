@@ -1,8 +1,5 @@
 """Test fits with bodies of the SMPL family, converted from the open body."""
 
-import json
-import subprocess
-import sys
 from dataclasses import replace
 
 import numpy as np
@@ -13,13 +10,14 @@ from gait.body.marker_placement import plug_in_gait_layout
 from gait.body.model_file import load_body
 from gait.body.rotations import PoseFeature
 from gait.body.skeleton import NUM_BODY_JOINTS
+from gait.cohort.cohort_file import Subject
+from gait.cohort.fit_settings import FitSettings
 from gait.fitting.subject_fit import fit_shape_and_poses
 from gait.motion.pose_files import read_poses
 from gait.synthetic import NO_ERRORS, MeasurementErrors
+from tests.helpers.fit_cohort import fit_cohort
 from tests.helpers.fitting_cases import open_body_as, record_trial, short_trial, write_c3d
-from tests.helpers.paths import REPOSITORY
 
-ROOT = REPOSITORY
 REALISTIC = MeasurementErrors(placement_m=0.010, noise_m=0.001, gap_fraction=0.02)
 BLEND_M = 0.008
 """A joint rotation of one radian moves the skin near it by 1 to 2 cm."""
@@ -94,23 +92,20 @@ def test_fit_with_pose_blend_shapes(bodies, kind):
 
 
 def test_cohort_with_smplx_and_smplh_files(tmp_path):
-    """Run the command line with files in the folders of the package smplx."""
+    """The files are in the folders of the package smplx."""
     models = {
         "anna": ("smplx", "SMPLX_FEMALE.npz", tmp_path / "data/smplx/SMPLX_FEMALE.npz"),
         "bert": ("smplh", "smplh/male/model.npz", tmp_path / "data/smplh/male/model.npz"),
     }
-    cohort = {}
+    subjects = []
     for subject, (kind, name, path) in models.items():
         path.parent.mkdir(parents=True)
         body = load_body(open_body_as(kind, path, BLEND_M))
         trial = short_trial(body, seed=4, seconds=0.6)
         write_c3d(tmp_path / f"{subject}.c3d", body, plug_in_gait_layout(body), trial, errors=REALISTIC)
-        cohort[subject] = {"trials": [f"{subject}.c3d"], "healthy": True, "model_file": name}
-    (tmp_path / "cohort.json").write_text(json.dumps(cohort), encoding="utf-8")
-    command = [sys.executable, ROOT / "shape_optimizer.py", "--cohort", "cohort.json", "--model_folder", "data"]
-    command += ["--save_folder", "out", "--pose_format", "json"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+        subjects.append(Subject(subject, (tmp_path / f"{subject}.c3d",), healthy=True, model_file=name))
+    settings = FitSettings(tmp_path / "data", tmp_path / "out", export_as=("pose_json",))
+    assert [outcome.state for outcome in fit_cohort(subjects, settings)] == ["fitted"] * 2
     for subject, (kind, _, path) in models.items():
         folder = tmp_path / "out/healthy" / subject / subject
         assert (folder / "fit.png").stat().st_size > 10_000

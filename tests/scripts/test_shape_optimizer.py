@@ -13,6 +13,7 @@ from gait.body.marker_placement import plug_in_gait_layout
 from gait.body.model_file import load_body
 from gait.motion.pose_files import read_poses
 from gait.synthetic import MeasurementErrors, make_subject, make_trial, parse_subject_name, read_ground_truth
+from tests.helpers.fit_cohort import run_script_here
 from tests.helpers.fitting_cases import OPEN_BODY, SECRET, file_contents, model_folder, write_c3d
 from tests.helpers.paths import REPOSITORY
 
@@ -265,7 +266,7 @@ def test_wrong_cohort_file_is_one_message_and_exit_code_2(tmp_path, content, par
     if content is not None:
         name = "bad_cohort.json"
         (tmp_path / name).write_text(content if isinstance(content, str) else json.dumps(content), encoding="utf-8")
-    done = run(tmp_path, "--cohort", name)
+    done = run_script_here(tmp_path, "--cohort", name)
     assert done.returncode == 2
     assert done.stdout == ""
     assert len(done.stderr.splitlines()) == 1
@@ -283,7 +284,7 @@ def test_wrong_argument_shows_usage(tmp_path):
 
 @pytest.mark.parametrize("device", ["cuda:77", "gpu"])
 def test_missing_device_is_one_message(workspace, device):
-    done = run(workspace, "--cohort", "cohort.json", "--save_folder", "out_elsewhere", "--device", device)
+    done = run_script_here(workspace, "--cohort", "cohort.json", "--save_folder", "out_elsewhere", "--device", device)
     assert done.returncode == 2
     assert len(done.stderr.splitlines()) == 1
     assert device in done.stderr
@@ -296,7 +297,9 @@ def test_save_folder_that_is_a_file(workspace):
     one = cohort_file(
         workspace, "occupied.json", crouch_1={"trials": ["recordings/crouch_1/walk1.c3d"], "healthy": False}
     )
-    done = run(workspace, "--cohort", one, "--model_folder", "data", "--save_folder", "occupied", "--no_pictures")
+    done = run_script_here(
+        workspace, "--cohort", one, "--model_folder", "data", "--save_folder", "occupied", "--no_pictures"
+    )
     assert done.returncode == 2, "nothing can be started"
     assert len(done.stderr.splitlines()) == 1
     assert "occupied: cannot be created" in done.stderr
