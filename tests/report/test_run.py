@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import runpy
 import shutil
-import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
@@ -13,10 +13,8 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
-import imageio_ffmpeg
 import numpy as np
 import pytest
-from PIL import Image
 
 from gait.body.marker_placement import plug_in_gait_layout
 from gait.fitting.fit_report import FitReport
@@ -32,16 +30,11 @@ from gait.report.run.model import NetworkSection, RunReport
 from gait.report.run.page import run_page
 from gait.report.training.write_report import write_report
 from gait.synthetic import make_subject, make_trial
-from gait.viewing.comparison_video import FONT_SCALE, export_comparison_video
-from gait.viewing.file_backend import FileBackend
 from gait.viewing.offscreen_renderer import RenderingUnavailableError
-from gait.viewing.run_viewer import ViewRequest, open_viewer_state
-from gait.viewing.video import render_window
-from gait.viewing.viewer_arguments import ViewerArguments
 from tests.helpers.explanation_cases import SMALL_MLP, SMALL_TRANSFORMER, WINDOW, write_network
 from tests.helpers.fitting_cases import OPEN_BODY, SECRET, file_contents, model_folder, write_c3d
 from tests.helpers.learning_results import CONFOUNDED, fold_result, fold_results
-from tests.helpers.viewing_cases import BODIES, MODELS, REPOSITORY, fraction_different, open_body, write_fitted_trial
+from tests.helpers.viewing_cases import MODELS, REPOSITORY, open_body, write_fitted_trial
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -416,42 +409,6 @@ def test_cohort_mean_residual_weights_frames_equally(world: Path) -> None:
     assert fits.worst_trial.mean_mm == pytest.approx(4.5)
 
 
-def test_export_comparison_video_shows_each_trial_as_the_window_does(world: Path, tmp_path: Path) -> None:
-    backend = FileBackend(BODIES)
-    requests = [
-        ViewRequest(backend, world / "poses" / subject / "walk1", network, view=ViewerArguments(size=(321, 301)))
-        for subject, network in ((SUBJECTS[0], None), (SUBJECTS[3], world / "trained_mlp/fold0/mlp.ckpt"))
-    ]
-    video_file, thumbnail_file = tmp_path / "film.mp4", tmp_path / "still.png"
-    assert export_comparison_video(*requests, video_file, thumbnail_file, speed=2.0) == ()
-    reader = imageio_ffmpeg.read_frames(str(video_file))
-    about = next(reader)
-    assert about["size"] == (640, 300)
-    frames = [np.frombuffer(frame, np.uint8).reshape(300, 640, 3) for frame in reader]
-    assert len(frames) == 24, "1.6 s at twice real speed, 30 frames per second"
-    picture = np.asarray(Image.open(thumbnail_file))
-    assert np.median(np.abs(frames[12].astype(int) - picture)) < 12
-    for half, request in zip((picture[:, :320], picture[:, 320:]), requests, strict=True):
-        with (
-            open_viewer_state(request) as session,
-            render_window(session, tmp_path, 320, 300, show_controls=False, font_scale=FONT_SCALE) as draw,
-        ):
-            draw(0.0)
-            session.seek(12 * 2 / 30 * 100)
-            assert fraction_different(draw(1 / 30), half) < 0.002
-    assert fraction_different(picture[:, :320], picture[:, 320:]) > 0.05
-
-
-def test_export_comparison_video_ends_with_the_shorter_trial(world: Path, tmp_path: Path) -> None:
-    short = write_fitted_trial(tmp_path / "healthy/P9/walk1", seconds=0.8, markers=0)
-    requests = [
-        ViewRequest(FileBackend(BODIES), folder, view=ViewerArguments(size=(200, 200)))
-        for folder in (short, world / "poses" / SUBJECTS[0] / "walk1")
-    ]
-    export_comparison_video(*requests, tmp_path / "a.mp4", tmp_path / "a.png")
-    assert next(imageio_ffmpeg.read_frames(str(tmp_path / "a.mp4")))["duration"] == pytest.approx(0.8, abs=0.04)
-
-
 def test_main_with_an_unwritable_folder_prints_one_line(
     world: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -463,8 +420,15 @@ def test_main_with_an_unwritable_folder_prints_one_line(
 
 
 @pytest.mark.slow
-def test_scripts_from_recordings_to_run_page(tmp_path: Path) -> None:
-    """Fit, train both networks and report, in miniature, with recordings that contain a subject's name."""
+def test_scripts_from_recordings_to_run_page(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Fit, train both networks and report, in miniature, with recordings that contain a subject's name.
+
+    The scripts run in this process, which loads PyTorch only once; ``tests/scripts`` starts each of them on its own.
+    """
+
+    monkeypatch.chdir(tmp_path)
     body = open_body()
     layout = plug_in_gait_layout(body)
     cohort = {}
@@ -482,15 +446,15 @@ def test_scripts_from_recordings_to_run_page(tmp_path: Path) -> None:
         ["train_multi_mlp.py", *training, "--pfe_layers", "8", "--fc_layers", "8", "--lrp", "--save_folder", "mlp"],
         ["train_transformer.py", *training,
          "--pfe_dim", "8", "--fc_dim", "8", "--ffn_dim", "8", "--save_folder", "tr"],
-        ["-m", "gait.report", "--poses", "poses", "--trained", "mlp", "tr", "--export", "report", "--stride", "40",
-         "--speed", "4", "--base_folder", models / "SUPR"],
+        ["gait/report/__main__.py", "--poses", "poses", "--trained", "mlp", "tr", "--export", "report",
+         "--stride", "40", "--speed", "4", "--base_folder", models / "SUPR"],
     ):  # fmt: skip
-        script = [words[0] if words[0] == "-m" else str(REPOSITORY / words[0]), *map(str, words[1:])]
-        result = subprocess.run(
-            [sys.executable, *script], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=300
-        )
-        assert result.returncode == 0, (words, result.stdout, result.stderr)
-        assert SECRET not in result.stdout + result.stderr
+        monkeypatch.setattr(sys, "argv", list(map(str, words)))
+        with pytest.raises(SystemExit) as ended:
+            runpy.run_path(str(REPOSITORY / words[0]), run_name="__main__")
+        output = "".join(capsys.readouterr())
+        assert ended.value.code == 0, (words, output)
+        assert SECRET not in output
     shown_text = " ".join(read(tmp_path / "report" / "index.html").words.split())
     assert "4 subjects, 4 trials." in shown_text
     assert "The MLP and the transformer: 4 subjects were classified (2 controls, 2 patients), each once" in shown_text
