@@ -14,6 +14,6 @@ class FileFormat:
     """One file format of recordings."""
 
     name: str
-    title: str  # for a person, e.g. "C3D"
+    title: str  # shown to users, e.g. "C3D"
     suffixes: tuple[str, ...]  # lower case, with the dot
     read: Callable[[Path], RawRecording]  # raises GaitError if the file is missing, damaged or of another format

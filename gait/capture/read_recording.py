@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from gait.capture.formats import RECORDING_SUFFIXES, file_format
+from gait.capture.formats import FORMATS, file_format
 from gait.capture.marker_heights import visible_mask
 from gait.capture.marker_names import (
     canonical_marker,
@@ -48,8 +48,8 @@ def read_recording(
     """
     path = Path(path)
     if file_format(path) is None:
-        known = ", ".join(RECORDING_SUFFIXES)
-        raise GaitError(f"{path}: a recording must be a {known} file, not {path.suffix or path.name}.")
+        known = ", ".join(f"{each.title} ({', '.join(each.suffixes)})" for each in FORMATS.values())
+        raise GaitError(f"{path}: {path.suffix or path.name} is not a format of recordings; give a file in {known}.")
     try:
         if not path.is_file():
             problem = "is a folder" if path.is_dir() else "does not exist"
@@ -105,13 +105,11 @@ def _to_recording(raw: RawRecording, subject_index: int | None, subject_prefix: 
         and visible[:, k].any()
         and (is_model_position(bare[k]) or (k in modeled and canonical_marker(bare[k]) not in columns))
     }
-    prefixes = {name.prefix for name in names}
+    others = {name.prefix.casefold() for name in names if name.prefix and name.prefix != selection.prefix}
     events = tuple(
         event
-        for k, event in enumerate(raw.events)
-        if not selection.prefix
-        or k >= len(raw.event_subjects)
-        or not _belongs_to_other_subject(raw.event_subjects[k], selection.prefix, prefixes)
+        for event, of_subject in zip(raw.events, (*raw.event_subjects, *[""] * len(raw.events)), strict=False)
+        if not selection.prefix or of_subject.casefold() not in others
     )
     return Recording(
         path=raw.path,
@@ -155,7 +153,8 @@ def _select_columns(
         marker = canonical_marker(bare[k]) or sanitize_marker_name(bare[k])
         if marker in best:
             duplicates.append(marker)
-            if _rank(bare, visible, k, marker) <= _rank(bare, visible, best[marker], marker):
+            ranks = [(str(bare[j]).upper() == marker, visible[:, j].sum()) for j in (k, best[marker])]
+            if ranks[0] <= ranks[1]:
                 continue
         best[marker] = int(k)
     if duplicates:
@@ -184,10 +183,6 @@ def _select_columns(
     return dict(sorted(best.items(), key=lambda item: item[1])), notes
 
 
-def _rank(bare: NDArray[np.object_], visible: NDArray[np.bool_], k: int, marker: str) -> tuple[bool, int]:
-    return str(bare[k]).upper() == marker, int(visible[:, k].sum())
-
-
 def _is_midpoint(positions: NDArray[np.float64], columns: Mapping[str, int], point: str, a: str, b: str) -> bool:
     """Return True if ``point`` is the midpoint of ``a`` and ``b`` in every frame in which all three are visible."""
     if not {point, a, b} <= columns.keys():
@@ -200,9 +195,3 @@ def _is_midpoint(positions: NDArray[np.float64], columns: Mapping[str, int], poi
     return bool(
         np.linalg.norm(deviation[complete], axis=1).max() <= 1e-3 * np.linalg.norm(gap[complete], axis=1).mean()
     )
-
-
-def _belongs_to_other_subject(event_subject: str, selected: str, prefixes: set[str]) -> bool:
-    """Return True if an event names a subject of the file other than the selected one."""
-    others = {prefix.casefold() for prefix in prefixes if prefix and prefix != selected}
-    return event_subject.casefold() in others

@@ -120,7 +120,7 @@ def _up_from_shape(positions_m: NDArray[np.float64], rate_hz: float, y_screen: s
         # Standing still: the origin of the laboratory lies on the floor.
         sign = 1 if abs(np.median(lowest[:, axis])) <= abs(np.median(highest[:, axis])) else -1
     up = UpAxis(axis, sign, "")
-    return UpAxis(axis, sign, f"No marker names tell heights; up is taken as {up.name} of the file, {reason}.")
+    return UpAxis(axis, sign, f"No marker has a known height; up is taken as {up.name} of the file, {reason}.")
 
 
 def _sign_from_stepping(positions_m: NDArray[np.float64], rate_hz: float, axis: int) -> int:

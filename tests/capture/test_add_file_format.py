@@ -27,5 +27,5 @@ def test_added_file_format_is_read_and_fitted(tmp_path):
     run_in(checkout, "shape_optimizer.py", "--cohort", "cohort.json", "--model_folder", "data", "--save_folder", "out")
     report = json.loads((checkout / "out/healthy/P1/walk1/fit_report.json").read_text())
     assert report["residual_mm"]["mean"] < 5
-    suffixes = "from gait.capture.formats import RECORDING_SUFFIXES; print(*RECORDING_SUFFIXES)"
-    assert ".csv" in run_in(checkout, "-c", suffixes).stdout
+    refused = "import gait.capture\ntry: gait.capture.read_recording('a.xyz')\nexcept Exception as error: print(error)"
+    assert "CSV (.csv)" in run_in(checkout, "-c", refused).stdout
