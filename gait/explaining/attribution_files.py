@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gait.body.skeleton import BODY_JOINTS, HEAD_TO_FEET, Joint
+from gait.body.skeleton import BODY_JOINTS, HEAD_TO_FEET
 from gait.errors import GaitError
 from gait.explaining.attribution import TrialAttribution
 from gait.files.atomic_write import atomic_file
@@ -30,6 +30,7 @@ CYCLE_FILE = "gait_cycle.csv"
 
 FORMAT = "gait explanation"
 FORMAT_VERSION = 2  # 1 had other keys: _OLD_KEYS
+JOINT_COLUMNS = tuple(joint.name.lower() for joint in HEAD_TO_FEET)
 _JOINT_NAMES = tuple(joint.name for joint in BODY_JOINTS)
 _ARRAYS = {"attribution": 2, "probability": 1, "first_frames": 1, "window_probability": 1}  # key -> number of axes
 _NUMBERS = ("window_length", "rate_hz", "signed", "unattributed")
@@ -137,14 +138,12 @@ def write_frames(folder: Path, attribution: TrialAttribution) -> Path:
     Raises:
         GaitError: the file cannot be written; an existing one stays.
     """
-    path = Path(folder) / FRAMES_FILE
-    with atomic_file(path) as partial, partial.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["frame", "time_s", "probability_sick", *map(_column_name, HEAD_TO_FEET)])
-        for frame, (row, probability) in enumerate(zip(attribution.values, attribution.probability, strict=True)):
-            cells = [csv_cell(probability), *(csv_cell(row[joint]) for joint in HEAD_TO_FEET)]
-            writer.writerow([frame, f"{frame / attribution.rate_hz:.4f}", *cells])
-    return path
+    header = ["frame", "time_s", "probability_sick", *JOINT_COLUMNS]
+    rows = (
+        [frame, f"{frame / attribution.rate_hz:.4f}", probability, *row[list(HEAD_TO_FEET)]]
+        for frame, (row, probability) in enumerate(zip(attribution.values, attribution.probability, strict=True))
+    )
+    return write_table(Path(folder) / FRAMES_FILE, header, rows)
 
 
 def write_cycles(folder: Path, cycles: Mapping[str, GaitCycle]) -> Path:
@@ -153,30 +152,38 @@ def write_cycles(folder: Path, cycles: Mapping[str, GaitCycle]) -> Path:
     Raises:
         GaitError: the file cannot be written; an existing one stays.
     """
-    path = Path(folder) / CYCLE_FILE
+    angles = ["hip_flexion_deg", "knee_flexion_deg", "ankle_dorsiflexion_demeaned_deg"]
+    rows = (
+        [side, cycle.num_cycles, percent, cycle.hip_deg[percent], cycle.knee_deg[percent], cycle.ankle_deg[percent],
+         *cycle.attribution[percent, list(HEAD_TO_FEET)]]
+        for side, cycle in cycles.items() for percent in PERCENT
+    )  # fmt: skip
+    return write_table(Path(folder) / CYCLE_FILE, ["side", "num_cycles", "percent", *angles, *JOINT_COLUMNS], rows)
+
+
+def write_table(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> Path:
+    """Write a CSV table atomically and return its path; floats have six digits, NaN is an empty cell.
+
+    Raises:
+        GaitError: the file cannot be written; an existing one stays.
+    """
     with atomic_file(path) as partial, partial.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
-        angle_names = ["hip_flexion_deg", "knee_flexion_deg", "ankle_dorsiflexion_demeaned_deg"]
-        writer.writerow(["side", "num_cycles", "percent", *angle_names, *map(_column_name, HEAD_TO_FEET)])
-        for side, cycle in cycles.items():
-            for percent in PERCENT:
-                angles = (cycle.hip_deg[percent], cycle.knee_deg[percent], cycle.ankle_deg[percent])
-                cells = [
-                    *map(csv_cell, angles),
-                    *(csv_cell(cycle.attribution[percent, joint]) for joint in HEAD_TO_FEET),
-                ]
-                writer.writerow([side, cycle.num_cycles, percent, *cells])
+        writer.writerow(header)
+        writer.writerows([_cell(value) for value in row] for row in rows)
     return path
+
+
+def _cell(value: object) -> object:
+    if not isinstance(value, float | np.floating):
+        return value
+    return "" if math.isnan(value) else f"{value:.6g}"
 
 
 def _array(values: NDArray[Any], axes: int) -> NDArray[Any]:
     if values.ndim != axes or values.dtype.kind not in "fi":
         raise ValueError(f"numbers of {axes} axes are needed, found {values.dtype} of shape {values.shape}")
     return values
-
-
-def _column_name(joint: Joint) -> str:
-    return joint.name.lower()
 
 
 def _to_json(entries: Mapping[str, Any]) -> str:
@@ -188,8 +195,3 @@ def _parse_json(text: NDArray[Any]) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise ValueError("settings are not a JSON object")
     return content
-
-
-def csv_cell(value: float) -> str:
-    """Format a number for a CSV table; NaN becomes an empty cell."""
-    return "" if math.isnan(value) else f"{value:.6g}"

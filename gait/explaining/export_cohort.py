@@ -6,18 +6,16 @@
 
 from __future__ import annotations
 
-import csv
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from gait.body.skeleton import HEAD_TO_FEET
 from gait.errors import GaitError
-from gait.explaining.attribution_files import csv_cell
+from gait.explaining.attribution_files import JOINT_COLUMNS, write_table
 from gait.explaining.explain_cohort import CohortAttribution, explain_cohort
 from gait.explaining.group_attribution import GroupComparison, SubjectAttribution
 from gait.explaining.options import ExplainOptions
-from gait.files.atomic_write import atomic_file
 from gait.kinematics.gait_cycle import PERCENT
 from gait.learning.networks import NETWORKS
 
@@ -109,32 +107,26 @@ def write_cohort_tables(cohort: CohortAttribution, output: Path) -> None:
         GaitError: a file cannot be written.
     """
     _, means, subjects = cohort_files(output, cohort.network)
-    _write_group_means(means, cohort.comparison)
-    _write_attribution_by_subject(subjects, cohort.comparison)
-
-
-def _write_group_means(path: Path, comparison: GroupComparison) -> None:
-    with atomic_file(path) as partial, partial.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file)
-        joints = [joint.name.lower() for joint in HEAD_TO_FEET]
-        writer.writerow(["group", "num_subjects", "gait_cycle_percent", *joints])
-        for name, group in comparison.groups.items():
-            for percent in PERCENT:
-                cells = [csv_cell(group.attribution[percent, joint]) for joint in HEAD_TO_FEET]
-                writer.writerow([name, len(group.subjects), percent, *cells])
-
-
-def _write_attribution_by_subject(path: Path, comparison: GroupComparison) -> None:
-    representative = {subject.subject for subject in comparison.representative.values()}
-    with atomic_file(path) as partial, partial.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["subject", "label", "probability_sick", "correct", "fold", "num_strides", "role"])
-        for one in comparison.subjects:
-            roles = ["representative"] * (one.subject in representative)
-            roles += ["most_uncertain"] * (one is comparison.most_uncertain)
-            writer.writerow(
-                [
-                    one.subject, "sick" if one.sick else "healthy", f"{one.probability:.4f}",
-                    int(one.correct), one.fold, one.num_cycles, " ".join(roles),
-                ]
-            )  # fmt: skip
+    comparison = cohort.comparison
+    write_table(
+        means,
+        ["group", "num_subjects", "gait_cycle_percent", *JOINT_COLUMNS],
+        (
+            [name, len(group.subjects), percent, *group.attribution[percent, list(HEAD_TO_FEET)]]
+            for name, group in comparison.groups.items()
+            for percent in PERCENT
+        ),
+    )
+    roles = {subject.subject: ["representative"] for subject in comparison.representative.values()}
+    roles.setdefault(comparison.most_uncertain.subject, []).append("most_uncertain")
+    write_table(
+        subjects,
+        ["subject", "label", "probability_sick", "correct", "fold", "num_strides", "role"],
+        (
+            [
+                one.subject, "sick" if one.sick else "healthy", f"{one.probability:.4f}", int(one.correct), one.fold,
+                one.num_cycles, " ".join(roles.get(one.subject, ())),
+            ]
+            for one in comparison.subjects
+        ),
+    )  # fmt: skip

@@ -17,12 +17,12 @@ def test_added_explanation_method_explains_a_trial_alone_and_among_all(tmp_path:
     add_example("add_explanation_method.md", checkout)
     write_network(checkout / "mlp.ckpt")
     write_trial(checkout / "poses", "sick/P02/walk1", stick_figure(80))
-    command = ["attention_viewer.py", "--network", "mlp.ckpt", "--gait", "poses/sick/P02/walk1"]
+    command = ["attention_viewer.py", "--network", "mlp.ckpt", "--gait", "poses/sick/P02/walk1", "--stride", "40"]
     printed = run_in(checkout, *command, "--method", "smoothgrad", "--export", "alone").stdout
     assert "SmoothGrad: largest attribution" in printed
     run_in(checkout, *command, "--all_methods", "--export", "all")
     alone, among = (read_explanation(checkout / name / "explanation.npz") for name in ("alone", "all/smoothgrad"))
-    assert alone.attribution.settings == {"samples": 8, "noise": 0.01, "stride": 1}
+    assert alone.attribution.settings == {"samples": 8, "noise": 0.01, "stride": 40}
     assert alone.attribution.signed
     np.testing.assert_array_equal(alone.attribution.values, among.attribution.values)
     assert (checkout / "all/gradient_input/explanation.npz").is_file()

@@ -22,6 +22,7 @@ from gait.body.body import Body
 from gait.body.model_file import load_body
 from gait.body.pose_sequence import PoseSequence
 from gait.cli.arguments import parse
+from gait.cli.exit_codes import run_main
 from gait.errors import GaitError
 from gait.explaining.attribution_files import read_explanation
 from gait.explaining.explain_trial import explain_trial
@@ -298,13 +299,13 @@ def test_parse_arguments_rejects_contradicting_flags(argv: list[str]) -> None:
     assert caught.value.code == 2
 
 
-def test_command_errors_are_one_line_with_exit_code_2(lab: Path) -> None:
-    command = [sys.executable, str(REPOSITORY / "attention_viewer.py"), "--network", "missing.ckpt"]
-    command += ["--gait", "poses/sick/P02/walk1", "--export", "never"]
-    env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(REPOSITORY)}
-    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=lab, env=env, timeout=120)
-    assert done.returncode == 2
-    assert done.stderr.splitlines() == ["missing.ckpt: cannot be read (No such file or directory)."]
+def test_command_errors_are_one_line_with_exit_code_2(
+    lab: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(lab)
+    argv = ["--network", "missing.ckpt", "--gait", "poses/sick/P02/walk1", "--export", "never"]
+    assert run_main(lambda: run_script(*argv), "Interrupted.") == 2
+    assert capsys.readouterr().err.splitlines() == ["missing.ckpt: cannot be read (No such file or directory)."]
 
 
 @pytest.fixture(scope="module")
