@@ -32,9 +32,11 @@ def add_example(page: str, checkout: Path) -> Path:
     return path
 
 
-def run_in(checkout: Path, *words: object, timeout_s: float = 300) -> "subprocess.CompletedProcess[str]":
-    """Run Python with the checkout's package, in the checkout; fail with its output if it fails."""
-    env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(checkout)}
+def run_in(
+    checkout: Path, *words: object, package: Path | None = None, timeout_s: float = 300
+) -> "subprocess.CompletedProcess[str]":
+    """Run Python in a checkout, with its package or that in another folder; fail with the output if it fails."""
+    env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(package or checkout)}
     command = [sys.executable, *map(str, words)]
     done = subprocess.run(
         command, capture_output=True, text=True, check=False, cwd=checkout, env=env, timeout=timeout_s

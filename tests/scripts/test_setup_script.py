@@ -13,6 +13,9 @@ from types import ModuleType
 
 import pytest
 
+from gait.cli.arguments import parse
+from gait.learning.networks import NETWORKS
+from gait.learning.training_arguments import parse_training_arguments
 from tests.helpers.paths import REPOSITORY
 
 # Takes the place of .venv/bin/python: it only records scripts and modules that it should run, and passes on the rest.
@@ -61,11 +64,11 @@ def test_demo_steps_are_valid_commands_and_use_earlier_results(tmp_path: Path) -
     assert process.returncode == 0, process.stdout + process.stderr
     by_script = {words[0].removesuffix(".py"): words[1:] for words in commands if words[0] != "-m"}
     assert list(by_script) == ["shape_optimizer", "train_multi_mlp", "train_transformer"]
-    poses = script("shape_optimizer").parse_arguments(by_script["shape_optimizer"]).settings.save_folder
+    poses = parse(script("shape_optimizer").Arguments, "", by_script["shape_optimizer"]).save_folder
     trained = []
-    for name in ("train_multi_mlp", "train_transformer"):
-        training = script(name).parse_arguments(by_script[name])
-        assert training.dataset.poses_folder == poses
+    for name, network in (("train_multi_mlp", "mlp"), ("train_transformer", "transformer")):
+        training = parse_training_arguments(NETWORKS[network], "", by_script[name])
+        assert training.poses == poses
         assert training.k_folds == 3
         assert training.fold is None, "all folds"
         trained.append(str(training.save_folder))
