@@ -41,15 +41,11 @@ class ColouredBody:
 def layout_row(
     point_sets: Sequence[Sequence[Points]], view: Camera, width: int, height: int, min_width: int = _MIN_BODY_WIDTH
 ) -> BodyRow:
-    """Place bodies in a row without overlap, all at one scale.
+    """Place bodies in a row without overlap, all at one scale, in an image of ``width`` by ``height`` pixels.
 
-    Args:
-        point_sets: per body its vertices (V, 3), followed by further points that move with it, such as markers; metres,
-            y up, all bodies facing the same direction.
-        view: a camera, of which yaw and pitch are used.
-        width: image width in pixels.
-        height: image height in pixels.
-        min_width: minimum width per body in pixels.
+    ``point_sets`` are per body its vertices (V, 3), followed by further points that move with it, such as markers;
+    metres, y up, all bodies facing the same direction. Of ``view``, yaw and pitch are used. ``min_width`` is the width
+    in pixels that each body has at least.
     """
     count = len(point_sets)
     rotation = view.view_matrix()[:3, :3]

@@ -54,25 +54,13 @@ def build_scene(
     body_frame: BodyFrame,
     layers: VisibleLayers,
     *,
-    values: NDArray[np.float32] | None = None,
+    values: NDArray[np.float32] | None = None,  # (V,) attribution, drawn in the colours of ``scale``; None: plain skin
     scale: Scale | None = None,
-    comparison: BodyFrame | None = None,
-    selected: Joint | None = None,
-    window: tuple[int, int] | None = None,
+    comparison: BodyFrame | None = None,  # a second body beside the first
+    selected: Joint | None = None,  # highlighted, as is the part of the pelvis path in the selected window:
+    window: tuple[int, int] | None = None,  # first and last frame
 ) -> Scene:
-    """Build the scene of one frame.
-
-    Args:
-        trial: the trial that is shown.
-        frame: from 0.
-        body_frame: its body in that frame.
-        layers: the visible layers.
-        values: (V,) attribution per vertex, drawn in the colours of ``scale``; None for plain skin.
-        scale: colour scale of the values.
-        comparison: a second body beside it.
-        selected: joint to highlight.
-        window: first and last frame of the selected window; its part of the pelvis path is highlighted.
-    """
+    """Build the scene of one frame, in which the body of the trial is ``body_frame``."""
     meshes: list[Mesh] = []
     spheres: list[Spheres] = []
     segments: list[Segments] = []

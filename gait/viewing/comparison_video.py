@@ -22,15 +22,8 @@ def export_comparison_video(
 ) -> tuple[str, ...]:
     """Write a video of both trials, from their first frames until the shorter one ends, and a thumbnail of it.
 
-    Args:
-        left: left half; its size is the size of each half.
-        right: right half.
-        video_file: an .mp4 file.
-        thumbnail_file: a .png file: the middle frame of the video.
-        speed: playback speed; 0.5 is half the real speed.
-
-    Returns:
-        One line on each thing that cannot be shown.
+    The left view's size is that of each half. The thumbnail, a PNG file, is the middle frame. A speed of 0.5 is half
+    the real one. Return one line on each thing that cannot be shown.
 
     Raises:
         GaitError: something cannot be opened, explained, drawn or written.

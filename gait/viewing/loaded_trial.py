@@ -28,7 +28,6 @@ _DEFAULT_FRAME_RATE_HZ = 100.0  # of poses in JSON or text files, which do not s
 class MarkerTrajectories:
     """Measured markers, and the same markers on the fitted body."""
 
-    labels: tuple[str, ...]  # (M,)
     observed_m: NDArray[np.float32]  # (T, M, 3), NaN where not visible
     virtual_m: NDArray[np.float32]  # (T, M, 3), on the fitted body
 
@@ -182,9 +181,7 @@ def _read_markers(folder: Path, num_frames: int) -> MarkerTrajectories | None:
     for key in ("observed_m", "virtual_m"):
         if data[key].shape != expected or data[key].dtype.kind != "f":
             raise GaitError(f"{file}: {key} has the shape {data[key].shape}, not {expected}.")
-    return MarkerTrajectories(
-        tuple(map(str, data["labels"])), data["observed_m"].astype(np.float32), data["virtual_m"].astype(np.float32)
-    )
+    return MarkerTrajectories(data["observed_m"].astype(np.float32), data["virtual_m"].astype(np.float32))
 
 
 @lru_cache(maxsize=4)

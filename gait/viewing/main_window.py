@@ -16,6 +16,10 @@ from gait.viewing.panels.widgets import Widgets
 from gait.viewing.viewer_state import ViewerState
 
 _REFERENCE_SIZE = (1280, 720)  # pixels; the scale is 1 at this window size
+_STYLE: dict[str, float | tuple[float, float]] = {  # of ImGui, unscaled pixels
+    "window_padding": (8, 6), "item_spacing": (6, 4), "frame_padding": (5, 3), "item_inner_spacing": (4, 4),
+    "separator_text_padding": (20, 3), "separator_text_border_size": 3, "scrollbar_size": 11, "grab_min_size": 12,
+}  # fmt: skip
 _MIN_SCALE, _MAX_SCALE = 0.72, 4.0
 
 
@@ -40,14 +44,10 @@ class MainWindow:
         show_controls: bool = True,
         font_scale: float | None = None,
     ) -> None:
-        """Create the contents for one OpenGL context.
+        """Create the contents for an OpenGL context, which must be current when ``draw`` is called.
 
-        Args:
-            context: must be current when ``draw`` is called.
-            state: what to show.
-            folder: folder that the file browser shows first.
-            show_controls: whether to draw the control panel; videos have none.
-            font_scale: scale of texts and widgets; None: ``ui_scale`` of the window.
+        ``folder`` is what the file browser shows first. Videos have no controls. ``font_scale`` scales texts and
+        widgets; None: ``ui_scale`` of the window.
         """
         self.widgets = Widgets()
         self._state = state
@@ -64,14 +64,9 @@ class MainWindow:
         widgets.scale = self._font_scale or ui_scale(width, height, density)
         style = imgui.get_style()
         style.font_scale_main = widgets.scale
-        style.window_padding = imgui.ImVec2(widgets.length(8), widgets.length(6))
-        style.item_spacing = imgui.ImVec2(widgets.length(6), widgets.length(4))
-        style.frame_padding = imgui.ImVec2(widgets.length(5), widgets.length(3))
-        style.item_inner_spacing = imgui.ImVec2(widgets.length(4), widgets.length(4))
-        style.separator_text_padding = imgui.ImVec2(widgets.length(20), widgets.length(3))
-        style.separator_text_border_size = widgets.length(3)
-        style.scrollbar_size = widgets.length(11)
-        style.grab_min_size = widgets.length(12)
+        for name, length in _STYLE.items():
+            pixels = tuple(map(widgets.length, length)) if isinstance(length, tuple) else widgets.length(length)
+            setattr(style, name, pixels)
         self._handle_keys(seconds)
         state.advance(seconds)
 

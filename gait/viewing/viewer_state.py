@@ -85,14 +85,11 @@ class ViewerState:
             self.list_folder(path)
         elif path.is_dir() or (path.is_file() and is_fitted_trial(path.parent)):
             self.open_trial(path)
-        elif path.suffix.lower() in RECORDING_SUFFIXES:
-            self.jobs.report_error(
-                f"{path}: this is a marker recording; fit a body to it with shape_optimizer.py first."
-            )
-        elif path.exists():
-            self.jobs.report_error(f"{path}: this is neither a fitted trial ({POSES_FILE}) nor a network (.ckpt).")
         else:
-            self.jobs.report_error(f"{path}: no such file or folder.")
+            problem = f"this is neither a fitted trial ({POSES_FILE}) nor a network (.ckpt)"
+            if path.suffix.lower() in RECORDING_SUFFIXES:
+                problem = "this is a marker recording; fit a body to it with shape_optimizer.py first"
+            self.jobs.report_error(f"{path}: {problem if path.exists() else 'no such file or folder'}.")
 
     def open_trial(self, folder: Path) -> None:
         """Show a fitted trial."""

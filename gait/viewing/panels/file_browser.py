@@ -115,10 +115,8 @@ class FileBrowser:
         if path.is_dir() and not is_fitted_trial(path):
             self._change_folder(path)
             return
-        if self.compare and path.exists() and path.suffix.lower() not in NETWORK_ENDINGS:
-            state.open_comparison(path)
-        else:
-            state.open_path(path)
+        compares = self.compare and path.exists() and path.suffix.lower() not in NETWORK_ENDINGS
+        (state.open_comparison if compares else state.open_path)(path)
         self.shown = not path.exists()
 
     def _change_folder(self, folder: Path) -> None:

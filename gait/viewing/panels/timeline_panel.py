@@ -131,7 +131,7 @@ class TimelinePanel:
                 0.0,
                 2.0 * self._scale,
             )
-        self._draw_time_cursor(pen, state, trial, TOP)
+        self._draw_time_cursor(state, trial)
         implot.pop_plot_clip_rect()
         self._record_plot(widgets, "Heatmap")
         self._handle_click(state, trial, select_joint=True)
@@ -173,10 +173,7 @@ class TimelinePanel:
                 left = implot.plot_to_pixels(contact / trial.rate_hz, low + 0.85 * _FOOT)
                 right = implot.plot_to_pixels(end / trial.rate_hz, low + 0.15 * _FOOT)
                 pen.add_rect_filled(left, right, pack_colour(colour, 0.75))  # type: ignore[attr-defined]
-                top, bottom = (
-                    implot.plot_to_pixels(contact / trial.rate_hz, low + _FOOT),
-                    implot.plot_to_pixels(contact / trial.rate_hz, low),
-                )
+                top, bottom = (implot.plot_to_pixels(contact / trial.rate_hz, y) for y in (low + _FOOT, low))
                 pen.add_line(top, bottom, pack_colour(colour), 2.0 * self._scale)  # type: ignore[attr-defined]
 
     def _draw_probability(
@@ -226,7 +223,7 @@ class TimelinePanel:
         spec = implot.Spec()
         spec.line_color, spec.line_weight = imgui.ImVec4(*rgba(colour)), 1.5 * self._scale
         implot.plot_line("##line", x, y, spec=spec)
-        self._draw_time_cursor(implot.get_plot_draw_list(), state, trial, implot.get_plot_limits().y.max)
+        self._draw_time_cursor(state, trial)
         self._record_plot(widgets, name)
         self._handle_click(state, trial, select_joint=False)
         implot.end_plot()
@@ -241,13 +238,13 @@ class TimelinePanel:
         if self._shown is not None:
             implot.setup_axis_limits_constraints(implot.ImAxis_.x1.value, 0.0, self._shown.duration_s)
 
-    def _draw_time_cursor(self, pen: object, state: ViewerState, trial: LoadedTrial, top: float) -> None:
-        at = (state.frame + 0.5) / trial.rate_hz
-        limits = implot.get_plot_limits()
+    def _draw_time_cursor(self, state: ViewerState, trial: LoadedTrial) -> None:
+        at, limits = (state.frame + 0.5) / trial.rate_hz, implot.get_plot_limits()
         if limits.x.min <= at <= limits.x.max:
-            high, low = implot.plot_to_pixels(at, top), implot.plot_to_pixels(at, limits.y.min)
-            pen.add_line(high, low, pack_colour(_HALO, 0.8), 4.0 * self._scale)  # type: ignore[attr-defined]
-            pen.add_line(high, low, pack_colour(INK), 2.0 * self._scale)  # type: ignore[attr-defined]
+            top, bottom = (implot.plot_to_pixels(at, y) for y in (limits.y.max, limits.y.min))
+            for colour, opacity, width in ((_HALO, 0.8, 4.0), (INK, 1.0, 2.0)):
+                pen = implot.get_plot_draw_list()
+                pen.add_line(top, bottom, pack_colour(colour, opacity), width * self._scale)
 
     def _handle_click(self, state: ViewerState, trial: LoadedTrial, *, select_joint: bool) -> None:
         """Go to the time of a click or drag; in the heatmap a click also selects the joint."""

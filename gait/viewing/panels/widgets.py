@@ -120,10 +120,8 @@ class Widgets:
     def dialog(self, title: str, size: tuple[float, float], window: tuple[float, float]) -> Iterator[tuple[bool, bool]]:
         """Begin a panel in the middle of the window; yield whether to draw its contents, and whether it stays open.
 
-        Args:
-            title: title and ImGui's identifier, "title###identifier".
-            size: unscaled pixels; it is made smaller to fit the window.
-            window: width and height of the window.
+        ``title`` contains ImGui's identifier, "title###identifier"; ``size`` is in unscaled pixels, and smaller if the
+        window is.
         """
         width, height = (min(self.length(own), 0.94 * room) for own, room in zip(size, window, strict=True))
         imgui.set_next_window_pos(((window[0] - width) / 2, (window[1] - height) / 2))
