@@ -35,7 +35,7 @@ class BenchmarkArguments:
     """Flags of every benchmark."""
 
     json: Path | None = argument(None, "write the JSON object into this file too")
-    quick: bool = argument(False, "small and short, to test the benchmark: rough figures in seconds")
+    quick: bool = argument(False, "small sizes, to test the benchmark; its figures are rough")
 
 
 @dataclass(frozen=True, kw_only=True)
