@@ -7,10 +7,10 @@ body shape that all trials of the subject share.
 from __future__ import annotations
 
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 from gait.cohort.cohort_file import Subject
+from gait.cohort.fit_settings import FitSettings
 from gait.files.fingerprint import file_sha256, fingerprint, hash_files
 from gait.fitting.residual_scales import ResidualScales
 
@@ -18,17 +18,17 @@ OLD_NAMES = {"constraint_file": "marker_layout_file", "person_number": "subject_
 """Names of inputs in older fit reports, which are still compared."""
 
 
-def fit_fingerprint(subject: Subject, model: Path, vposer: Path, repair: bool = False) -> dict[str, Any]:
+def fit_fingerprint(subject: Subject, settings: FitSettings) -> dict[str, Any]:
     """Return the fingerprint of a subject's fit; missing recordings are ignored."""
     layout = subject.marker_layout_file
     return fingerprint(
         "fit",
         recordings=hash_files(path for path in subject.trials if path.is_file()),
-        model=file_sha256(model),
+        model=file_sha256(settings.expected_model_path(subject.model_file)),
         constrained_model=subject.constrained_model,
         marker_layout_file=None if layout is None else hash_files([layout]),
-        learned_prior=hash_files(vposer.rglob("*.ckpt")),
-        repair=repair,
+        learned_prior=hash_files(settings.vposer.rglob("*.ckpt")),
+        repair=settings.repair,
         weights=asdict(ResidualScales()),
         subject_index=subject.subject_index,
     )

@@ -45,9 +45,7 @@ def fit_subject(subject: Subject, settings: FitSettings) -> Iterator[TrialOutcom
     """
     results_folder = subject_folder(settings.save_folder, subject)
     folders = {path: trial_folder(settings.save_folder, subject, path) for path in subject.trials}
-    inputs = fit_fingerprint(
-        subject, settings.expected_model_path(subject.model_file), settings.vposer, settings.repair
-    )
+    inputs = fit_fingerprint(subject, settings)
 
     def find_finished() -> dict[Path, TrialOutcome]:
         if settings.overwrite:

@@ -100,4 +100,6 @@ class MarkerError:
         content = {_OLD_KEYS.get(key, key): value for key, value in content.items()}
         for key in ("kind", "action"):
             content[key] = _OLD_WORDS.get(content[key], content[key])
+        if content["kind"] != "unit_mismatch" and content["action"] != "reported":
+            content.pop("stored_message", None)  # the fields say the same
         return cls(**{name: content[name] for name in cls.__dataclass_fields__ if name in content})

@@ -145,25 +145,19 @@ class RecordingQc:
     def marker_errors(self, repair: bool) -> tuple[MarkerError, ...]:
         """Return all errors found, in the frame numbers of the recording."""
         first = self.recording.first_frame
-        ends = (first, first + self.recording.num_frames - 1)
-        whole_trial: list[tuple[str, str | None, int, int, MarkerErrorKind, float]] = [
-            (a, b, *ends, "label_swap", distance) for a, b, distance in self.swapped_labels
-        ]
-        intervals: list[tuple[str, str | None, int, int, MarkerErrorKind, float]] = [
-            (d.marker, d.other, first + d.interval.first, first + d.interval.last, d.kind, d.distance_m)
-            for d in self.detections
-        ]
+        whole_trial = DisplacementInterval(0, self.recording.num_frames - 1, sudden=False)
+        swaps = [Detection(a, b, whole_trial, "label_swap", distance) for a, b, distance in self.swapped_labels]
         return tuple(
             MarkerError(
-                kind=kind,
-                marker=marker,
-                other=other,
-                first_frame=begin,
-                last_frame=end,
-                mean_error_mm=round(distance * 1e3, 1),
-                action="corrected" if other is not None and repair else "excluded",
+                kind=found.kind,
+                marker=found.marker,
+                other=found.other,
+                first_frame=first + found.interval.first,
+                last_frame=first + found.interval.last,
+                mean_error_mm=round(found.distance_m * 1e3, 1),
+                action="corrected" if found.other is not None and repair else "excluded",
             )
-            for marker, other, begin, end, kind, distance in (*whole_trial, *intervals)
+            for found in (*swaps, *self.detections)
         )
 
     def _without_detections(self, repair: bool) -> Recording:
