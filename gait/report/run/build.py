@@ -226,54 +226,38 @@ def _with_attribution(network: NetworkSection, settings: RunSettings, steps: _St
     first = network.summary.folds[0]
     dataset = partial(read_dataset, settings.poses, first.frame_rate_hz, min_frames=first.window_length)
     trials = steps.attempt(lambda: dataset().trials) or ()
-    choices = [
-        choice
+    explained = [
+        trial
         for label in (_LABELS if trials else ())
         if (one := cohort.representative.get(label))
-        if (choice := steps.attempt(partial(_longest_trial, network, one, trials, settings.poses)))
+        if (trial := _explain_longest_trial(network, one, trials, settings, steps))
     ]
-    explained = [trial for choice in choices if (trial := _explain_chosen_trial(network, choice, settings, steps))]
     return replace(network, cohort_figure=files[0], cohort=cohort, trials=tuple(explained))
 
 
-@dataclass(frozen=True, eq=False)
-class _TrialChoice:
-    """The trial of a representative subject, and the network that was not trained on this subject."""
-
-    label: str
-    trial: Trial
-    network: Path
-
-
-def _longest_trial(
-    network: NetworkSection, representative: Mapping[str, Any], trials: Sequence[Trial], poses: Path
-) -> _TrialChoice:
-    """Return the longest trial of a representative subject."""
-    subject = representative["subject"]
-    own = [trial for trial in trials if trial.subject_id == subject]
-    if not own:
-        raise GaitError(f"{subject}: no trial among the poses in {poses}.")
-    longest = max(own, key=lambda trial: len(trial.joints_m))
-    return _TrialChoice(subject.partition("/")[0], longest, network.file(representative["fold"]))
-
-
-def _explain_chosen_trial(
-    network: NetworkSection, choice: _TrialChoice, settings: RunSettings, steps: _Steps
+def _explain_longest_trial(
+    network: NetworkSection, one: Mapping[str, Any], trials: Sequence[Trial], settings: RunSettings, steps: _Steps
 ) -> TrialSection | None:
-    folder = settings.export / f"{network.kind}_{choice.label}"
+    """Explain the longest trial of a representative subject by the network that was not trained on this subject."""
+    own = [trial for trial in trials if trial.subject_id == one["subject"]]
+    if not own:
+        steps.problems.append(f"{one['subject']}: no trial among the poses in {settings.poses}.")
+        return None
+    trial = max(own, key=lambda trial: len(trial.joints_m))
+    label, checkpoint = SICK if trial.sick else HEALTHY, network.file(one["fold"])
+    folder = settings.export / f"{network.kind}_{label}"
 
     def explain() -> tuple[StepOutput, Sequence[str], bool]:
         options = ExplainOptions(stride=TRIAL_STRIDE)
-        trained = load_trained_network(choice.network)
-        result = export_trial(trained, choice.trial.folder, folder, options)
+        result = export_trial(load_trained_network(checkpoint), trial.folder, folder, options)
         notes = write_explanation_figures(result, settings.bodies)
         # A repetition may succeed in rendering what failed now.
         return StepOutput(remarks=notes), result.problems, not notes
 
     files = folder / FIGURE_FILE, folder / EXPLANATION_FILE
     output = steps.run_step(
-        f"Attribution of the {network.title} in {choice.trial.trial_id}",
-        _inputs([choice.network, choice.trial.folder / POSES_FILE], stride=TRIAL_STRIDE, bodies=settings.bodies),
+        f"Attribution of the {network.title} in {trial.trial_id}",
+        _inputs([checkpoint, trial.folder / POSES_FILE], stride=TRIAL_STRIDE, bodies=settings.bodies),
         files,
         explain,
     )
@@ -282,7 +266,7 @@ def _explain_chosen_trial(
     explanation = steps.attempt(lambda: read_explanation(files[1]))
     if explanation is None:
         return None
-    return TrialSection(choice.label, choice.trial.trial_id, choice.trial.folder, choice.network, explanation, files[0])
+    return TrialSection(label, trial.trial_id, trial.folder, checkpoint, explanation, files[0])
 
 
 def _comparison_video(network: NetworkSection, settings: RunSettings, steps: _Steps) -> Iterator[ComparisonVideo]:
