@@ -149,7 +149,9 @@ def _classification(networks: Sequence[NetworkSection]) -> dict[str, Any]:
         "descriptions": [NETWORKS[network.kind].description for network in networks],
         "gain_note": GAIN_NOTE if any(one["comparisons"] for one in shown) else "",
         "classifiers": _classifier_rows(networks),
-        "missing_baselines": [line for network in networks for line in missing_baselines(network.summary)],
+        "missing_baselines": list(
+            dict.fromkeys(line for network in networks for line in missing_baselines(network.summary))
+        ),
         **_all_subjects(networks),
         "fold_groups": [_fold_group(group) for group in same_folds.values()],
         "confounder_result": (last_check.get("messages") or ("It was not run.",))[0],
