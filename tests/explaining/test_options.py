@@ -1,0 +1,53 @@
+"""Options of an explanation: which methods run, and which of them get the rule."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from gait.cli.arguments import ArgumentError, parse
+from gait.explaining.options import ExplainOptions, NetworkSource
+from gait.explaining.trained_network import TrainedNetwork
+from tests.helpers.explanation_cases import SMALL_MLP, WINDOW
+
+NETWORK = TrainedNetwork(SMALL_MLP.build().eval(), WINDOW, mean_window=torch.zeros(WINDOW, 22, 3))
+
+
+def parsed(*words: str) -> ExplainOptions:
+    return parse(ExplainOptions, "command", list(words))
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ((), [("integrated_gradients", None)]),
+        (("--method", "occlusion"), [("occlusion", None)]),
+        (("--lrp_rule", "epsilon"), [("lrp", "epsilon")]),
+        (("--lrp_rule", "published"), [("lrp", "original")]),
+        (
+            ("--all_methods", "--lrp_rule", "original"),
+            [("integrated_gradients", None), ("lrp", "original"), ("gradient_input", None), ("occlusion", None)],
+        ),
+    ],
+)
+def test_each_method_gets_the_rule_only_if_it_has_rules(
+    words: tuple[str, ...], expected: list[tuple[str, str | None]]
+) -> None:
+    found = parsed(*words, "--explain_stride", "7").each_method(NETWORK)
+    assert [(one.method, one.rule) for one in found] == expected
+    assert {one.stride for one in found} == {7}
+
+
+def test_explain_options_rejects_contradictions() -> None:
+    for contradiction in ({"method": "occlusion", "rule": "epsilon"}, {"method": "lrp", "all_methods": True}):
+        with pytest.raises(ArgumentError):
+            ExplainOptions(**contradiction)  # type: ignore[arg-type]
+    with pytest.raises(ArgumentError, match="--body and --pose_rate"):
+        ExplainOptions(body_file=Path("body.npz"))
+
+
+def test_network_source_names_the_missing_file() -> None:
+    with pytest.raises(ArgumentError, match="name a --network"):
+        NetworkSource().load()
