@@ -155,7 +155,7 @@ def write_cycles(folder: Path, cycles: Mapping[str, GaitCycle]) -> Path:
     angles = ["hip_flexion_deg", "knee_flexion_deg", "ankle_dorsiflexion_demeaned_deg"]
     rows = (
         [side, cycle.num_cycles, percent, cycle.hip_deg[percent], cycle.knee_deg[percent], cycle.ankle_deg[percent],
-         *cycle.attribution[percent, list(HEAD_TO_FEET)]]
+         *cycle.values[percent, list(HEAD_TO_FEET)]]
         for side, cycle in cycles.items() for percent in PERCENT
     )  # fmt: skip
     return write_table(Path(folder) / CYCLE_FILE, ["side", "num_cycles", "percent", *angles, *JOINT_COLUMNS], rows)

@@ -84,7 +84,7 @@ def average_subject_attribution(
     for side in SIDES:
         own = [cycles[side] for cycles in trials if cycles[side].num_cycles]
         strides = np.array([cycle.num_cycles for cycle in own], dtype=np.float64)
-        means[side] = (_mean([cycle.attribution for cycle in own], strides), int(strides.sum()))
+        means[side] = (_mean([cycle.values for cycle in own], strides), int(strides.sum()))
     attribution = combine_ipsilateral_cycles({side: mean for side, (mean, _) in means.items()})
     num_cycles = sum(count for _, count in means.values())
     return SubjectAttribution(subject, sick, probability, fold, num_cycles, attribution)

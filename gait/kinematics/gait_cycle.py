@@ -1,4 +1,4 @@
-"""Attribution and joint angles averaged over the gait cycle, independently of cadence.
+"""Joint angles, and any values per joint and frame, averaged over the gait cycle, independently of cadence.
 
 A cycle lasts from initial contact to the next initial contact of the same side, and is time-normalised to 0..100 %, as
 is usual in gait analysis (Winter 1991, The Biomechanics and Motor Control of Human Gait). Each side has its own cycle.
@@ -19,17 +19,17 @@ from gait.kinematics.joint_angles import JointAngles, compute_joint_angles
 
 PERCENT = np.arange(101)
 """Samples of a cycle, in percent of its duration."""
-_MIN_COVERED_FRACTION = 0.5  # of a cycle's frames with attribution, for the cycle to be averaged
+_MIN_COVERED_FRACTION = 0.5  # of a cycle's frames that have values, for the cycle to be averaged
 _LEGS = {side: [Joint[f"{side.upper()}_{name}"] for name in ("HIP", "KNEE", "ANKLE", "FOOT")] for side in SIDES}
 
 
 @dataclass(frozen=True, eq=False)
 class GaitCycle:
-    """The mean cycle of one side, over the cycles of which attribution covers at least half."""
+    """The mean cycle of one side, over the cycles of which at least half have values."""
 
     side: str  # "left" or "right"
-    num_cycles: int  # averaged; if 0, all values below are NaN
-    attribution: Vector  # (101, 22) mean; NaN where no cycle is covered
+    num_cycles: int  # averaged; if 0, all fields below are NaN
+    values: Vector  # (101, 22) mean; NaN where no cycle has one
     hip_deg: Vector  # (101,) flexion of this side's hip, mean of the same cycles
     knee_deg: Vector  # (101,) of this side's knee
     ankle_deg: Vector  # (101,) dorsiflexion of this side's ankle minus its mean, as joint centres give no neutral angle
@@ -51,7 +51,7 @@ def average_gait_cycles(
     """Return the mean cycle of each side, "left" and "right".
 
     Args:
-        values: (T, 22) attribution; NaN in frames that no window covers.
+        values: (T, 22) per joint, e.g. attribution; NaN in frames without values.
         joints_m: (T, 22, 3) of the same frames; metres, y up, finite.
         rate_hz: frames per second.
     """
@@ -59,15 +59,15 @@ def average_gait_cycles(
     return {side: _gait_cycle(side, np.asarray(values, np.float64), events, angles, rate_hz) for side in SIDES}
 
 
-def combine_ipsilateral_cycles(attribution: Mapping[str, Vector]) -> Vector:
-    """Return attribution (101, 22) with each joint over the cycle of its own side, and trunk joints over the left one.
+def combine_ipsilateral_cycles(values: Mapping[str, Vector]) -> Vector:
+    """Return values (101, 22) with each joint over the cycle of its own side, and trunk joints over the left one.
 
     Args:
-        attribution: side -> (101, 22) over that side's cycle.
+        values: side -> (101, 22) over that side's cycle.
     """
-    own = attribution["left"].copy()
+    own = values["left"].copy()
     right = [joint for joint in BODY_JOINTS if joint.name.startswith("RIGHT_")]
-    own[:, right] = attribution["right"][:, right]
+    own[:, right] = values["right"][:, right]
     return own
 
 
@@ -76,26 +76,26 @@ def select_gait_phases(
 ) -> tuple[GaitPhase, ...]:
     """Return four phases of one stride in temporal order: initial contact, mid-stance, foot off and mid-swing.
 
-    The side is the one whose leg has the larger mean absolute attribution; the stride is its explained stride nearest
-    to the middle of the trial. Without an explained stride, four evenly spaced explained frames are returned; without
-    an explained frame, none.
+    The side is the one whose leg has the larger mean absolute value; the stride is its stride with values nearest
+    to the middle of the trial. Without such a stride, four evenly spaced frames with values are returned; without such
+    frames, none.
 
     Args:
-        values: (T, 22) attribution; NaN in frames that no window covers.
+        values: (T, 22) per joint, e.g. attribution; NaN in frames without values.
         joints_m: (T, 22, 3) of the same frames; metres, y up, finite.
         rate_hz: frames per second.
     """
     values = np.asarray(values, dtype=np.float64)
-    explained = np.flatnonzero(np.isfinite(values).all(axis=1))
-    if not len(explained):
+    known = np.flatnonzero(np.isfinite(values).all(axis=1))
+    if not len(known):
         return ()
     events = detect_gait_events(joints_m, rate_hz)
-    leg_mean = {side: np.abs(values[explained][:, _LEGS[side]]).mean() for side in SIDES}
+    leg_mean = {side: np.abs(values[known][:, _LEGS[side]]).mean() for side in SIDES}
     for side in sorted(SIDES, key=lambda side: -leg_mean[side]):
         candidates = []
         for stride in find_strides(events.initial_contacts[side], rate_hz):
             offs = [int(off) for off in events.foot_offs[side] if stride.start < off < stride.stop]
-            if offs and np.isin((stride.start, stride.stop), explained).all():
+            if offs and np.isin((stride.start, stride.stop), known).all():
                 candidates.append((stride, offs[0]))
         if candidates:
             stride, off = min(candidates, key=lambda pair: abs(pair[0].start + pair[0].stop - len(values)))
@@ -105,7 +105,7 @@ def select_gait_phases(
                 GaitPhase(f"{side} foot off", off),
                 GaitPhase(f"{side} mid-swing", (off + stride.stop) // 2),
             )
-    spread = explained[np.linspace(0, len(explained) - 1, 6).round().astype(int)[1:5]]
+    spread = known[np.linspace(0, len(known) - 1, 6).round().astype(int)[1:5]]
     return tuple(GaitPhase("", int(frame)) for frame in spread)
 
 
@@ -119,7 +119,7 @@ def _gait_cycle(side: str, values: Vector, events: GaitEvents, angles: JointAngl
     return GaitCycle(
         side=side,
         num_cycles=len(cycles),
-        attribution=_mean_cycle(values, cycles),
+        values=_mean_cycle(values, cycles),
         hip_deg=_mean_cycle(angles.hip[side], cycles),
         knee_deg=_mean_cycle(angles.knee[side], cycles),
         ankle_deg=ankle - ankle.mean(),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import math
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -13,9 +13,9 @@ from gait.cli.arguments import (
     ArgumentError,
     add_flags,
     argument,
+    bounded,
     command_of,
     flag_values,
-    number_or_nan,
     parse_given,
     parser_of,
     positive_number,
@@ -28,18 +28,8 @@ _ALL = "all"
 _PATIENCE = 5
 
 
-def _seed(word: str) -> int:
-    """Parse a seed in the range of numpy and MiniRocket."""
-    if not word.isdecimal() or int(word) >= 2**32:
-        raise argparse.ArgumentTypeError(f"must be a whole number from 0 to {2**32 - 1}, not {word!r}")
-    return int(word)
-
-
-def _metres(word: str) -> float:
-    number = number_or_nan(word)
-    if not 0 <= number < math.inf:
-        raise argparse.ArgumentTypeError(f"must be a number of metres, 0 or more, not {word!r}")
-    return number
+_seed = bounded(0, 2**32 - 1, f"a whole number from 0 to {2**32 - 1}", int)  # the range of numpy and MiniRocket
+_metres = bounded(0, sys.float_info.max, "a number of metres, 0 or more")
 
 
 def _fold_index(word: str) -> int | None:
@@ -123,10 +113,7 @@ class TrainingArguments(TrainingSettings):
         type=positive_number,
     )
     mirror: bool = argument(
-        True,
-        "do not train on mirrored windows as well",
-        flag="--no_mirror",
-        aliases=["--no_mirror_augmentation"],
+        True, "do not train on mirrored windows as well", flag="--no_mirror", aliases=["--no_mirror_augmentation"]
     )
     k_folds: int = argument(5, "number of cross-validation folds", type=whole_number)
     fold: int | None = argument(

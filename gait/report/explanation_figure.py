@@ -299,7 +299,7 @@ def _draw_cycle(fig: Figure, left: float, cycle: GaitCycle, scale: Scale, names:
 
 
 def _draw_cycle_heatmap(axes: Axes, cycle: GaitCycle, scale: Scale) -> None:
-    draw_heatmap(axes, cycle.attribution * THOUSANDTHS, scale, (0.0, 100.0))
+    draw_heatmap(axes, cycle.values * THOUSANDTHS, scale, (0.0, 100.0))
     axes.set_yticks([])
     axes.set_xticks([0, 25, 50, 75])
 

@@ -156,4 +156,4 @@ def test_write_cycles_has_one_row_per_side_and_percent(tmp_path: Path) -> None:
     row = table[101 + 30]
     assert int(row["num_cycles"]) == cycles["right"].num_cycles > 0
     assert float(row["knee_flexion_deg"]) == pytest.approx(cycles["right"].knee_deg[30], rel=1e-4)
-    assert float(row["left_wrist"]) == pytest.approx(cycles["right"].attribution[30, Joint.LEFT_WRIST], rel=1e-4)
+    assert float(row["left_wrist"]) == pytest.approx(cycles["right"].values[30, Joint.LEFT_WRIST], rel=1e-4)

@@ -65,7 +65,7 @@ def test_average_subject_attribution_weights_by_cycles() -> None:
     assert (subject.subject, subject.sick, subject.probability, subject.fold) == ("sick/P1", True, 0.75, 3)
     assert subject.num_cycles == sum(cycle.num_cycles for cycles in trials for cycle in cycles.values())
     slow = {
-        side: sum(c[side].attribution * c[side].num_cycles for c in trials) / sum(c[side].num_cycles for c in trials)
+        side: sum(c[side].values * c[side].num_cycles for c in trials) / sum(c[side].num_cycles for c in trials)
         for side in ("left", "right")
     }
     np.testing.assert_allclose(subject.attribution, combine_ipsilateral_cycles(slow), atol=1e-12)

@@ -53,9 +53,9 @@ def test_average_gait_cycles_recovers_values_that_follow_the_cycle(side: str) ->
         == len(find_strides(detect_gait_events(joints(), RATE_HZ).initial_contacts[side], RATE_HZ))
         >= 3
     )
-    np.testing.assert_allclose(cycle.attribution[1:-2, Joint.LEFT_KNEE], PERCENT[1:-2], atol=1e-6)
-    np.testing.assert_allclose(cycle.attribution[:, Joint.HEAD], np.cos(2 * np.pi * PERCENT / 100), atol=2e-3)
-    assert np.all(cycle.attribution[:, Joint.NECK] == 0)
+    np.testing.assert_allclose(cycle.values[1:-2, Joint.LEFT_KNEE], PERCENT[1:-2], atol=1e-6)
+    np.testing.assert_allclose(cycle.values[:, Joint.HEAD], np.cos(2 * np.pi * PERCENT / 100), atol=2e-3)
+    assert np.all(cycle.values[:, Joint.NECK] == 0)
 
 
 @pytest.mark.parametrize("side", ["left", "right"])
@@ -92,14 +92,14 @@ def test_average_gait_cycles_ignores_frames_without_attribution() -> None:
             if np.isfinite(sample).all():
                 samples.append(sample)
         assert samples
-        np.testing.assert_allclose(cycle.attribution[percent], np.mean(samples, axis=0), atol=1e-9)
+        np.testing.assert_allclose(cycle.values[percent], np.mean(samples, axis=0), atol=1e-9)
 
 
 def test_average_gait_cycles_in_standing(recwarn: pytest.WarningsRecorder) -> None:
     still = np.repeat(stick_figure(1), 200, axis=0)
     for cycle in average_gait_cycles(np.ones((200, NUM_BODY_JOINTS)), still, RATE_HZ).values():
         assert cycle.num_cycles == 0
-        assert np.isnan(cycle.attribution).all()
+        assert np.isnan(cycle.values).all()
         assert np.isnan(cycle.knee_deg).all()
         assert math.isnan(cycle.foot_off_percent)
     assert not recwarn.list
@@ -113,9 +113,9 @@ def test_average_gait_cycles_without_attribution() -> None:
 def test_combine_ipsilateral_cycles() -> None:
     values = np.random.default_rng(1).normal(size=(len(joints()), NUM_BODY_JOINTS))
     cycles = average_gait_cycles(values, joints(), RATE_HZ)
-    own = combine_ipsilateral_cycles({side: cycle.attribution for side, cycle in cycles.items()})
+    own = combine_ipsilateral_cycles({side: cycle.values for side, cycle in cycles.items()})
     for joint, side in ((Joint.LEFT_KNEE, "left"), (Joint.RIGHT_KNEE, "right"), (Joint.HEAD, "left")):
-        np.testing.assert_array_equal(own[:, joint], cycles[side].attribution[:, joint])
+        np.testing.assert_array_equal(own[:, joint], cycles[side].values[:, joint])
 
 
 def test_average_gait_cycles_of_mirror_image() -> None:
@@ -123,7 +123,7 @@ def test_average_gait_cycles_of_mirror_image() -> None:
     cycles = average_gait_cycles(values, joints(), RATE_HZ)
     order = list(MIRROR_ORDER)
     other = average_gait_cycles(values[:, order], (joints() * [1, 1, -1])[:, order], RATE_HZ)
-    np.testing.assert_allclose(other["right"].attribution, cycles["left"].attribution[:, order], atol=1e-9)
+    np.testing.assert_allclose(other["right"].values, cycles["left"].values[:, order], atol=1e-9)
     np.testing.assert_allclose(other["left"].knee_deg, cycles["right"].knee_deg, atol=1e-6)
 
 
