@@ -584,7 +584,7 @@ def test_dask_cluster_trains_the_same_folds(train, tmp_path, separate_folds, mon
 def test_torchrun_trains_as_one_process_and_continues_after_an_error_in_one_process(train, tmp_path, poses):
     """Two processes, and a last batch of which one process has no window; the first two folds fail."""
     before = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", 2]
-    words = ["--epochs", 2, "--batch_size", 53, "--use_pos_ratio"]
+    words = ["--epochs", 2, "--batch_size", 139, "--use_pos_ratio"]
     (tmp_path / "two" / "tensorboard_mlp").mkdir(parents=True)
     (tmp_path / "two" / "tensorboard_mlp" / "fold1").write_text("a file\n", encoding="utf-8")
     with folder_lock(tmp_path / "two" / "fold0-mlp"):
@@ -603,7 +603,7 @@ def test_torchrun_trains_as_one_process_and_continues_after_an_error_in_one_proc
     assert "GaitError" not in err_lines
     assert train(tmp_path / "one", *words, "--cross", 2)[0] == 0
     one, two = (read_result(tmp_path / name / "result_mlp_fold2.npz") for name in ("one", "two"))
-    assert one.training_windows % 53 == 1
+    assert one.training_windows % 139 == 1
     for left, right in zip(one.epochs, two.epochs, strict=True):
         for kind in ("train", "eval"):
             assert right[kind]["loss"] == pytest.approx(left[kind]["loss"], abs=1e-4)
