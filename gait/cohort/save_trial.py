@@ -43,7 +43,7 @@ def save_trial(
         trial: one of its trials.
         subject: its entry in the cohort file.
         settings: of the run.
-        notes: for the report.
+        notes: sentences for the reader of the report; no code reads them back.
         inputs: what the fit was made from, for the report.
 
     Raises:

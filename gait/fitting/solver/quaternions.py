@@ -2,6 +2,7 @@
 
 Arrays are (4, …) with the components x, y, z, w along the first axis, so that each operation runs over long vectors.
 For some thousand rotations in single precision this is several times faster than matrices. Angles are radians.
+The package roma stores the components last and has no Jacobian, so it would replace few of these lines.
 """
 
 from __future__ import annotations
