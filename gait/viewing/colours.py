@@ -21,7 +21,8 @@ MISSING: Colour = (218, 218, 218)
 UNEXPLAINED: Colour = (150, 154, 160)
 
 # 33 equidistant stops of viridis (Smith, van der Walt & Firing 2015, CC0), which is perceptually uniform and remains
-# readable with every common colour vision deficiency. Linear interpolation stays within 3/255 of the full table.
+# readable with every common colour vision deficiency. Linear interpolation stays within 3/255 of matplotlib's table,
+# which is not used because the window starts without matplotlib.
 _VIRIDIS = (
     "440154 470d60 48186a 482374 472d7b 453781 424086 3e4989 3b528b 375b8d 33638d "
     "2f6b8e 2c728e 297a8e 26828e 23898e 21918c 1f988b 1fa088 22a785 28ae80 32b67a "
