@@ -64,7 +64,7 @@ from gait.explaining.faithfulness import (
     rank_correlation,
 )
 from gait.explaining.methods import METHODS, explain_windows, supported_methods
-from gait.explaining.trained_network import TrainedNetwork, load_trained_network
+from gait.explaining.trained_network import TrainedNetwork, load_network
 from gait.motion.dataset import Trial, read_dataset
 from gait.motion.windows import WindowDataset
 
@@ -133,7 +133,7 @@ class EvaluationData:
 
 
 def main(args: Arguments) -> dict[str, Any]:
-    networks = [load_trained_network(path) for path in args.networks]
+    networks = [load_network(path) for path in args.networks]
     if len({type(trained.network) for trained in networks}) > 1:
         raise GaitError("--networks: all must be of one kind, such as the folds of one training.")
     trials = {rate: read_dataset(args.base_folder, rate).trials for rate in {trained.rate_hz for trained in networks}}

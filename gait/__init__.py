@@ -9,37 +9,21 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from gait.body.model_file import load_body
-    from gait.capture.read_recording import read_recording
-    from gait.capture.recording import Recording
-    from gait.errors import GaitError
-    from gait.explaining.attribution_files import read_explanation
-    from gait.explaining.explain_trial import explain_trial
-    from gait.explaining.trained_network import load_trained_network as load_network
-    from gait.fitting.fit_recordings import fit_recordings
-    from gait.kinematics.gait_events import detect_gait_events
-    from gait.kinematics.joint_angles import compute_joint_angles
-    from gait.motion.dataset import read_dataset
-    from gait.motion.pose_files import read_poses
-    from gait.motion.windows import WindowDataset
+    from gait.body.model_file import load_body as load_body
+    from gait.capture.read_recording import read_recording as read_recording
+    from gait.capture.recording import Recording as Recording
+    from gait.errors import GaitError as GaitError
+    from gait.explaining.attribution_files import read_explanation as read_explanation
+    from gait.explaining.explain_trial import explain_trial as explain_trial
+    from gait.explaining.trained_network import load_network as load_network
+    from gait.fitting.fit_recordings import fit_recordings as fit_recordings
+    from gait.kinematics.gait_events import detect_gait_events as detect_gait_events
+    from gait.kinematics.joint_angles import compute_joint_angles as compute_joint_angles
+    from gait.motion.dataset import read_dataset as read_dataset
+    from gait.motion.pose_files import read_poses as read_poses
+    from gait.motion.windows import WindowDataset as WindowDataset
 
 __version__ = "0.1.0"
-
-__all__ = (
-    "GaitError",
-    "Recording",
-    "WindowDataset",
-    "compute_joint_angles",
-    "detect_gait_events",
-    "explain_trial",
-    "fit_recordings",
-    "load_body",
-    "load_network",
-    "read_dataset",
-    "read_explanation",
-    "read_poses",
-    "read_recording",
-)
 
 _MODULES = {
     "GaitError": "gait.errors",
@@ -50,19 +34,19 @@ _MODULES = {
     "explain_trial": "gait.explaining.explain_trial",
     "fit_recordings": "gait.fitting.fit_recordings",
     "load_body": "gait.body.model_file",
-    "load_network": "gait.explaining.trained_network:load_trained_network",
+    "load_network": "gait.explaining.trained_network",
     "read_dataset": "gait.motion.dataset",
     "read_explanation": "gait.explaining.attribution_files",
     "read_poses": "gait.motion.pose_files",
     "read_recording": "gait.capture.read_recording",
 }
+__all__ = tuple(_MODULES)
 
 
 def __getattr__(name: str) -> Any:
     if name not in _MODULES:
         raise AttributeError(f"module 'gait' has no attribute {name!r}; it has {', '.join(__all__)}")
-    module, _, attribute = _MODULES[name].partition(":")
-    value = getattr(import_module(module), attribute or name)
+    value = getattr(import_module(_MODULES[name]), name)
     globals()[name] = value
     return value
 

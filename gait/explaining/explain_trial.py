@@ -39,7 +39,7 @@ def explain_trial(
     The probability is averaged over all windows, even if the method explains only every ``stride``-th.
 
     Args:
-        network: from ``load_trained_network``.
+        network: from ``load_network``.
         trial: the folder of its ``poses.npz``; or as read by ``read_dataset`` or ``prepare_trial``, at the network's
             frame rate.
         method: one of ``METHODS``; the network's default if None.

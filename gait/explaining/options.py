@@ -7,7 +7,7 @@ from pathlib import Path
 
 from gait.cli.arguments import ArgumentError, argument, positive_number, whole_number
 from gait.explaining.methods import METHODS
-from gait.explaining.trained_network import TrainedNetwork, load_trained_network
+from gait.explaining.trained_network import TrainedNetwork, load_network
 from gait.learning.networks import NETWORKS
 
 _RULES = {rule: network.title for network in NETWORKS.values() for rule in network.relevance_rules}
@@ -43,11 +43,11 @@ class NetworkSource:
     )  # fmt: skip
 
     def load(self, file: Path | None = None) -> TrainedNetwork:
-        """Read the network, or another file with the same assumptions; errors as in ``load_trained_network``."""
+        """Read the network, or another file with the same assumptions; errors as in ``load_network``."""
         path = file or self.network
         if path is None:
             raise ArgumentError("name a --network")
-        return load_trained_network(
+        return load_network(
             path,
             window_length=self.window_length,
             rate_hz=self.frame_rate_hz,

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from gait.errors import GaitError
 from gait.explaining.methods import supported_methods
-from gait.learning.checkpoint import Checkpoint, load_network
+from gait.learning.checkpoint import Checkpoint, read_network
 from gait.learning.networks import find_network
 
 DEFAULT_RATE_HZ = 100.0
@@ -50,7 +50,7 @@ class TrainedNetwork:
         return frozenset(map(str, self.checkpoint.fold.get("training", ()))) if self.checkpoint else frozenset()
 
 
-def load_trained_network(
+def load_network(
     file: Path,
     *,
     window_length: int | None = None,
@@ -71,7 +71,7 @@ def load_trained_network(
         GaitError: the file cannot be read, is damaged, holds no known network, or contradicts an argument.
     """
     file = Path(file)
-    network, checkpoint = load_network(
+    network, checkpoint = read_network(
         file, pose_heads=pose_heads, classifier_heads=classifier_heads, window_length=window_length
     )
     with file.open("rb") as stream:

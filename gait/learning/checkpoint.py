@@ -92,7 +92,7 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
         return _parse_checkpoint(content)
 
 
-def load_network(
+def read_network(
     path: str | Path, *, window_length: int | None = None, **sizes: int | None
 ) -> tuple[nn.Module, Checkpoint | None]:
     """Read a network from a checkpoint, or from weights that have the published names.

@@ -106,7 +106,7 @@ def test_prepare_windows_matches_windows_of_the_other_label_and_speed(module, fo
     faithfulness, trained_network = module("faithfulness"), importlib.import_module("gait.explaining.trained_network")
     trials = importlib.import_module("gait.motion.dataset").read_dataset(folder / "poses").trials
     args = faithfulness.Arguments(networks=(folder / "mlp.ckpt",), base_folder=folder / "poses", windows=5)
-    seen = faithfulness.prepare_windows(trained_network.load_trained_network(folder / "mlp.ckpt"), trials, args)
+    seen = faithfulness.prepare_windows(trained_network.load_network(folder / "mlp.ckpt"), trials, args)
     assert seen.windows.shape == seen.matched.shape == seen.noisy.shape == (5, WINDOW, 22, 3)
     # P2, healthy, is between P1 and P3 in speed; P1 is the only sick subject that the network was trained on.
     difference = (faithfulness.displacement(seen.windows) - faithfulness.displacement(seen.matched)).abs()

@@ -11,7 +11,7 @@ from adopt import ADOPT
 from torch import nn
 
 from gait.errors import GaitError
-from gait.learning.checkpoint import Checkpoint, load_checkpoint, load_network, save_checkpoint
+from gait.learning.checkpoint import Checkpoint, load_checkpoint, read_network, save_checkpoint
 from gait.learning.networks.mlp import MLPArchitecture
 from gait.learning.networks.transformer import TransformerArchitecture
 from tests.helpers.body_files import RunsCode
@@ -56,7 +56,7 @@ def test_load_checkpoint_restores_a_saved_checkpoint(tmp_path, architecture):
     for name in ("architecture", "window_length", "frame_rate_hz", "normalisation", "joints", "fold", "arguments"):
         assert getattr(back, name) == getattr(checkpoint, name)
 
-    network, again = load_network(path, window_length=5)
+    network, again = read_network(path, window_length=5)
     assert again.architecture == architecture
     assert not network.training
     for name, weight in network.state_dict().items():
@@ -131,16 +131,16 @@ def test_load_network_reads_a_published_state_dict(tmp_path):
     path = tmp_path / "weights.pt"
     network = TRANSFORMER.build().eval()
     torch.save(network.state_dict(), path)
-    loaded, checkpoint = load_network(path, pose_heads=2, classifier_heads=1)
+    loaded, checkpoint = read_network(path, pose_heads=2, classifier_heads=1)
     windows = torch.rand(2, 5, 22, 3)
     assert checkpoint is None
     assert torch.equal(loaded(windows), network(windows))
-    assert "--pfe_head and --fc_head" in error_line(load_network, path)
+    assert "--pfe_head and --fc_head" in error_line(read_network, path)
     assert "weights without metadata" in error_line(load_checkpoint, path)
     for architecture in (MLP, SEQUENTIAL):
         torch.save(architecture.build().state_dict(), path)
-        assert load_network(path, window_length=5)[1] is None
-        assert "windows of 5 frames, not of 6" in error_line(load_network, path, window_length=6)
+        assert read_network(path, window_length=5)[1] is None
+        assert "windows of 5 frames, not of 6" in error_line(read_network, path, window_length=6)
 
 
 @pytest.fixture
@@ -175,7 +175,7 @@ def test_load_network_reads_the_weights_of_a_pickled_module_without_running_code
 ):
     network, windows = architecture.build().eval(), torch.rand(2, 5, 22, 3)
     save_whole_module(network, tmp_path / "model.pth")
-    loaded, checkpoint = load_network(tmp_path / "model.pth")  # the attention layers contain their numbers of heads
+    loaded, checkpoint = read_network(tmp_path / "model.pth")  # the attention layers contain their numbers of heads
     assert checkpoint is None
     assert torch.equal(loaded(windows), network(windows))
 
@@ -183,15 +183,15 @@ def test_load_network_reads_the_weights_of_a_pickled_module_without_running_code
 def test_load_network_rejects_other_modules_without_running_code(tmp_path, save_whole_module):
     path = tmp_path / "model.pth"
     save_whole_module(nn.Sequential(TRANSFORMER.build().classifier), path)
-    assert "no known network (found 0.downs.0.bias" in error_line(load_network, path)
+    assert "no known network (found 0.downs.0.bias" in error_line(read_network, path)
     torch.save({"model": RunsCode(f"touch {tmp_path / 'was_here'}")}, path)
-    assert "no known network (found nothing)" in error_line(load_network, path)
+    assert "no known network (found nothing)" in error_line(read_network, path)
     torch.save(RunsCode(f"touch {tmp_path / 'was_here'}"), path)
-    assert "no known network" in error_line(load_network, path)
+    assert "no known network" in error_line(read_network, path)
     around = nn.Module()
     around.again = around
     torch.save(around, path)
-    assert "more than 1000 modules" in error_line(load_network, path)
+    assert "more than 1000 modules" in error_line(read_network, path)
 
 
 # --- unreadable files ------------------------------------------------------------------------------------------------
@@ -199,17 +199,17 @@ def test_load_network_rejects_other_modules_without_running_code(tmp_path, save_
 
 def test_missing_damaged_and_foreign_files_give_a_message(tmp_path):
     path = tmp_path / "network.pt"
-    for read in (load_checkpoint, load_network):
+    for read in (load_checkpoint, read_network):
         assert "cannot be read" in error_line(read, tmp_path / "nowhere.pt")
         assert "cannot be read" in error_line(read, tmp_path)
     save_checkpoint(path, make_checkpoint())
     content_bytes = path.read_bytes()
     for part in (b"", b"no zip", content_bytes[: len(content_bytes) // 2], content_bytes[:-1000], b"\x80\x02}q\x00."):
         path.write_bytes(part)
-        for read in (load_checkpoint, load_network):
+        for read in (load_checkpoint, read_network):
             assert "damaged, or not a PyTorch checkpoint" in error_line(read, path)
     torch.save([1, 2], path)
-    assert "contains a list" in error_line(load_network, path)
+    assert "contains a list" in error_line(read_network, path)
 
 
 @pytest.mark.parametrize(
@@ -231,7 +231,7 @@ def test_load_network_rejects_inconsistent_checkpoints(tmp_path, change, expecte
     path = tmp_path / "network.pt"
     save_checkpoint(path, make_checkpoint())
     torch.save(torch.load(path, weights_only=True) | change, path)
-    assert expected in error_line(load_network, path)
+    assert expected in error_line(read_network, path)
 
 
 def changed_weights(name, value):
@@ -261,7 +261,7 @@ def changed_weights(name, value):
 )
 def test_load_network_rejects_unsuitable_weights(tmp_path, weights, expected):
     torch.save(weights, tmp_path / "weights.pt")
-    assert expected in error_line(load_network, tmp_path / "weights.pt", pose_heads=2, classifier_heads=1)
+    assert expected in error_line(read_network, tmp_path / "weights.pt", pose_heads=2, classifier_heads=1)
 
 
 def test_format_version_is_stored_in_the_file(tmp_path):
@@ -287,4 +287,4 @@ def test_load_checkpoint_reads_the_keys_of_version_1(tmp_path):
     assert checkpoint.architecture == TRANSFORMER
     assert checkpoint.training_state == state
     assert checkpoint.metrics == {"subjects": {"roc_auc_within_folds": 1.0}}
-    assert not load_network(path)[0].training
+    assert not read_network(path)[0].training

@@ -26,7 +26,7 @@ from gait.cli.exit_codes import run_main
 from gait.errors import GaitError
 from gait.explaining.attribution_files import read_explanation
 from gait.explaining.explain_trial import explain_trial
-from gait.explaining.trained_network import load_trained_network
+from gait.explaining.trained_network import load_network
 from gait.exporting.pose_json import write_json_frames
 from gait.learning.checkpoint import load_checkpoint
 from gait.learning.fold_result import save_result
@@ -116,7 +116,7 @@ def test_export_explanation_npz_holds_attribution_and_provenance(
     lab: Path, exported: tuple[Path, subprocess.CompletedProcess[str]]
 ) -> None:
     found = read_explanation(exported[0] / "explanation.npz")
-    network = load_trained_network(lab / "mlp.ckpt")
+    network = load_network(lab / "mlp.ckpt")
     (trial,) = read_dataset(lab / "poses", 100.0).trials
     attribution = explain_trial(network, trial, "lrp")
     np.testing.assert_allclose(found.attribution.values, attribution.values, atol=1e-6)

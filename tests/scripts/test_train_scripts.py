@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from gait.files.folder_lock import folder_lock
-from gait.learning.checkpoint import load_checkpoint, load_network
+from gait.learning.checkpoint import load_checkpoint, read_network
 from gait.learning.fold_result import read_result, save_result
 from gait.learning.networks import NETWORKS
 from gait.learning.networks.mlp import MLPArchitecture
@@ -239,7 +239,7 @@ def test_training_a_fold_writes_all_files(tmp_path, poses, script, network):
 
 def test_checkpoint_has_all_metadata_and_gives_the_saved_probabilities(train, tmp_path, poses):
     assert train(tmp_path, "--epochs", 3, "--cross", 1, "--use_pos_ratio")[0] == 0
-    network, checkpoint = load_network(tmp_path / "fold1" / "mlp.ckpt", window_length=8)
+    network, checkpoint = read_network(tmp_path / "fold1" / "mlp.ckpt", window_length=8)
     result = read_result(tmp_path / "result_mlp_fold1.npz")
     assert (checkpoint.frame_rate_hz, len(checkpoint.joints), checkpoint.fold["index"]) == (100.0, 22, 1)
     assert checkpoint.arguments["lr"] == 0.003

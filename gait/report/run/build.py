@@ -19,7 +19,7 @@ from gait.explaining.explain_cohort import explain_cohort
 from gait.explaining.export_cohort import CohortSummary, cohort_files, write_cohort_tables
 from gait.explaining.export_trial import export_trial
 from gait.explaining.options import ExplainOptions
-from gait.explaining.trained_network import TrainedNetwork, load_trained_network
+from gait.explaining.trained_network import TrainedNetwork, load_network
 from gait.files.atomic_write import atomic_file
 from gait.files.fingerprint import fingerprint, hash_files
 from gait.files.step_cache import StepCache, StepOutput
@@ -249,7 +249,7 @@ def _explain_longest_trial(
 
     def explain() -> tuple[StepOutput, Sequence[str], bool]:
         options = ExplainOptions(stride=TRIAL_STRIDE)
-        result = export_trial(load_trained_network(checkpoint), trial.folder, folder, options)
+        result = export_trial(load_network(checkpoint), trial.folder, folder, options)
         notes = write_explanation_figures(result, settings.bodies)
         # A repetition may succeed in rendering what failed now.
         return StepOutput(remarks=notes), result.problems, not notes
