@@ -16,7 +16,7 @@ from gait.explaining.group_attribution import (
 )
 from gait.explaining.methods import find_method
 from gait.explaining.options import ExplainOptions
-from gait.explaining.trained_network import TrainedNetwork, load_trained_network
+from gait.explaining.trained_network import TrainedNetwork, load_network
 from gait.kinematics.gait_cycle import average_gait_cycles
 from gait.learning.fold_result import FoldResult, read_results
 from gait.learning.networks import NETWORKS
@@ -77,7 +77,7 @@ def explain_cohort(trained: Path, network: str, poses: Path, options: ExplainOpt
         try:
             if not first.same_experiment(result):
                 raise GaitError(f"fold {result.fold.index} of the {network} was trained with other flags; excluded.")
-            loaded = load_trained_network(trained / f"fold{result.fold.index}" / f"{network}.ckpt")
+            loaded = load_network(trained / f"fold{result.fold.index}" / f"{network}.ckpt")
             (one,) = options.each_method(loaded)
             method = one.method or ""
             signed = find_method(loaded.network, method).signed

@@ -15,6 +15,7 @@ the CLS tokens is computed.
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Any, Literal
 
 import torch
@@ -24,17 +25,6 @@ from torch.nn import functional
 from gait.learning.networks.transformer import GaitTransformer, TokenEncoder
 
 Rule = Literal["attnlrp", "cp"]
-RULES: tuple[Rule, ...] = ("attnlrp", "cp")
-
-
-def attnlrp(network: GaitTransformer, windows: Tensor) -> tuple[Tensor, Tensor]:
-    """Return AttnLRP's relevance (N, L, J, 3) of windows (N, L, J, 3) for the logits, and the logits (N,)."""
-    return lrp_transformer(network, windows, "attnlrp")
-
-
-def cp_lrp(network: GaitTransformer, windows: Tensor) -> tuple[Tensor, Tensor]:
-    """Return CP-LRP's relevance (N, L, J, 3) of windows (N, L, J, 3) for the logits, and the logits (N,)."""
-    return lrp_transformer(network, windows, "cp")
 
 
 def lrp_transformer(network: GaitTransformer, windows: Tensor, rule: Rule = "attnlrp") -> tuple[Tensor, Tensor]:
@@ -44,6 +34,10 @@ def lrp_transformer(network: GaitTransformer, windows: Tensor, rule: Rule = "att
         logits = lrp_logits(network, inputs, rule)
         (gradient,) = torch.autograd.grad(logits.sum(), inputs)
     return windows * gradient, logits.detach()
+
+
+attnlrp = partial(lrp_transformer, rule="attnlrp")
+cp_lrp = partial(lrp_transformer, rule="cp")
 
 
 def lrp_logits(network: GaitTransformer, windows: Tensor, rule: Rule) -> Tensor:

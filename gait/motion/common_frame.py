@@ -20,7 +20,7 @@ MIRROR_ORDER = tuple(int(contralateral_joint(joint)) for joint in BODY_JOINTS)
 """Index of each joint's contralateral joint: ``joints[MIRROR_ORDER]`` has left and right exchanged."""
 
 NORMALIZATION = "x by stature, y and z to [-1, 1]"
-"""What ``normalize_windows`` does, in the words that checkpoints store."""
+"""How windows are normalised, in the words that checkpoints store."""
 
 _FLAT_M = 1e-6
 """A window with a smaller half range along an axis has no extent along it."""
@@ -29,10 +29,11 @@ _MIN_FACING = 0.02
 """Minimum length of the facing vector, as a fraction of the distance from ankles to head, to define a direction."""
 
 
-def align_windows(windows: Tensor) -> Tensor:
-    """Return windows in the common frame, in metres.
+def window_transforms(windows: Tensor, scratch: Tensor) -> Tensor:
+    """Return the affine map of each window to normalised common-frame coordinates, for ``apply_transforms``.
 
-    The pelvis of the first frame is at the origin, y is up, the subject walks along +x and has the right side at +z.
+    In the common frame, the pelvis of the first frame is at the origin, y is up, the subject walks along +x and has the
+    right side at +z.
 
     * Up is the one of the six signed coordinate axes that is nearest to the mean vector from the ankles to the head.
       A coordinate axis does not tilt when the trunk leans.
@@ -45,46 +46,13 @@ def align_windows(windows: Tensor) -> Tensor:
     * A subject who walks backwards faces +x and moves along −x: moving along +x with the right side at +z would need
       a reflection.
 
-    Args:
-        windows: (N, L, 22, 3) joints in metres, along any axes of either handedness; finite, below 1e9.
-
-    Returns:
-        (N, L, 22, 3), always finite.
-    """
-    centered = _subtract_start(windows)
-    return _to_frames_first(_rotate(centered, _common_frame_rotations(centered), torch.empty_like(centered)))
-
-
-def normalize_windows(windows: Tensor) -> Tensor:
-    """Normalise windows (N, L, 22, 3) in the common frame as the original implementation does; unitless.
-
-    x is divided by the window's greatest distance between the head and the midpoint of the ankles. y and z are scaled
-    to [−1, 1] over all joints and frames of the window. An axis along which the window has no extent becomes 0.
-    """
-    centered = windows.permute(0, 3, 2, 1).contiguous()
-    center, half_range = _center_and_half_range(centered)
-    return _to_frames_first((centered - center[:, :, None, None]) / half_range[:, :, None, None])
-
-
-def to_common_frame(windows: Tensor) -> Tensor:
-    """Return windows (N, L, 22, 3) of joints in metres as network input.
-
-    The same as ``normalize_windows(align_windows(windows))``.
-    """
-    result = torch.empty_like(windows, memory_format=torch.contiguous_format)
-    centered = _subtract_start(windows)
-    scratch = torch.empty_like(centered)
-    transforms = window_transforms(centered, scratch)
-    tracks = centered.transpose(1, 2).contiguous()
-    apply_transforms(tracks, transforms, scratch.view_as(tracks), result)
-    return result
-
-
-def window_transforms(windows: Tensor, scratch: Tensor) -> Tensor:
-    """Return the affine map of each window to normalised common-frame coordinates, for ``apply_transforms``.
+    The normalisation is that of the original implementation. x is divided by the window's greatest distance between the
+    head and the midpoint of the ankles. y and z are scaled to [−1, 1] over all joints and frames of the window. An axis
+    along which the window has no extent becomes 0.
 
     Args:
-        windows: (N, 3, 22, L), metres, at most some ten metres from the origin.
+        windows: (N, 3, 22, L) joints in metres, along any axes of either handedness; finite, at most some ten metres
+            from the origin.
         scratch: contiguous, of the same shape; is overwritten.
 
     Returns:
@@ -115,26 +83,6 @@ def apply_transforms(windows: Tensor, transforms: Tensor, scratch: Tensor, resul
         np.copyto(result.view(N, L, J * 3).numpy(), moved.numpy().transpose(0, 2, 1))
     else:
         result.view(N, L, J * 3).copy_(moved.transpose(1, 2))
-
-
-def mirror_joints(joints: Tensor) -> Tensor:
-    """Return the mirror image of joints (…, 22, 3): left and right exchanged, the last axis negated.
-
-    Mirroring and ``align_windows`` commute. Exchanging the sides alone is enough before ``align_windows``, which
-    detects the mirror image and reflects it: ``align_windows(windows[..., MIRROR_ORDER, :])`` is the mirrored window.
-    """
-    return joints[..., list(MIRROR_ORDER), :] * joints.new_tensor([1, 1, -1])
-
-
-def _subtract_start(windows: Tensor) -> Tensor:
-    """Return a copy of windows (N, L, 22, 3) relative to the pelvis of their first frame, as (N, 3, 22, L)."""
-    joints_first = windows.permute(0, 3, 2, 1)
-    centered = torch.empty_like(joints_first, memory_format=torch.contiguous_format)
-    return torch.sub(joints_first, joints_first[:, :, Joint.PELVIS, 0][:, :, None, None], out=centered)
-
-
-def _to_frames_first(windows: Tensor) -> Tensor:
-    return windows.permute(0, 3, 2, 1).contiguous()
 
 
 def _rotate(windows: Tensor, matrices: Tensor, result: Tensor) -> Tensor:

@@ -40,7 +40,7 @@ class WindowDataset:
             trials: those shorter than a window contribute none.
             window_length: frames per window.
             stride: frames from the start of one window to that of the next.
-            mirror: also include the mirror image of each window (``gait.motion.common_frame.mirror_joints``).
+            mirror: also include the mirror image of each window.
 
         Raises:
             GaitError: the length or stride is below 1, or the trials have different rates.

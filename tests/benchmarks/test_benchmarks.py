@@ -16,10 +16,9 @@ from gait.body.skeleton import Joint
 from gait.capture import Recording
 from gait.fitting.marker_quality.marker_error import MarkerError
 from gait.fitting.subject_fit import fit_shape_and_poses
-from gait.motion.common_frame import to_common_frame
 from gait.synthetic.inject_errors import InjectedError
 from tests.helpers.fitting_cases import record_trial, short_trial
-from tests.helpers.motion_cases import rot_y, stick_figure, write_trial
+from tests.helpers.motion_cases import rot_y, stick_figure, to_common_frame, write_trial
 from tests.helpers.paths import OPEN_BODY, REPOSITORY
 
 

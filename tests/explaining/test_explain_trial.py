@@ -20,9 +20,8 @@ from gait.explaining.methods import explain_windows
 from gait.explaining.trained_network import TrainedNetwork
 from gait.learning.networks.mlp import MLPArchitecture
 from gait.learning.networks.transformer import GaitTransformer, TransformerArchitecture
-from gait.motion.common_frame import to_common_frame
 from gait.motion.dataset import AcquisitionInfo, Trial
-from tests.helpers.motion_cases import stick_figure
+from tests.helpers.motion_cases import stick_figure, to_common_frame
 
 LENGTH = 16
 NETWORKS = [

@@ -10,7 +10,7 @@ from torch import nn
 
 from gait.errors import GaitError
 from gait.explaining.lrp_mlp import lrp_epsilon, lrp_original
-from gait.explaining.lrp_transformer import RULES, lrp_logits, lrp_transformer
+from gait.explaining.lrp_transformer import lrp_logits, lrp_transformer
 from gait.explaining.methods import METHODS, explain_windows, supported_methods, unattributed_fraction
 from gait.learning.networks.mlp import MLPArchitecture
 from gait.learning.networks.transformer import TransformerArchitecture
@@ -172,7 +172,7 @@ def test_attention_matches_slow_version():
     assert result.unattributed.isnan().all()
 
 
-@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("rule", ["attnlrp", "cp"])
 def test_lrp_logits_match_the_network(rule):
     network, windows = randomize_all(SMALL.build()), random_windows()
     torch.testing.assert_close(lrp_logits(network, windows, rule), network(windows), atol=1e-9, rtol=0)

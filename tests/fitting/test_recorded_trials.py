@@ -12,8 +12,8 @@ from gait.body.skeleton import Joint
 from gait.capture import read_recording
 from gait.errors import GaitError
 from gait.fitting.subject_fit import fit_shape_and_poses
-from gait.motion.common_frame import align_windows
 from gait.motion.resampling import resample
+from tests.helpers.motion_cases import align_windows
 from tests.helpers.paths import REPOSITORY
 
 pytestmark = [pytest.mark.captures, pytest.mark.slow]

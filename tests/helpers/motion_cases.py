@@ -3,9 +3,12 @@
 from pathlib import Path
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from gait.body.pose_sequence import PoseSequence
 from gait.body.skeleton import NUM_BODY_JOINTS, Joint
+from gait.motion import common_frame
 from gait.motion.dataset import AcquisitionInfo, Trial
 from gait.motion.pose_files import write_npz
 
@@ -124,3 +127,51 @@ def write_trial(base, name, joints_m, *, rate_hz=100.0, num_visible_markers=None
     poses, translation, betas = np.zeros((T, 225), np.float32), np.zeros((T, 3), np.float32), np.zeros(10, np.float32)
     write_npz(folder, PoseSequence(poses, betas, translation, joints, rate_hz, "open.npz", extra=extra))
     return folder
+
+
+def align_windows(windows: Tensor) -> Tensor:
+    """Return windows (N, L, 22, 3) in the common frame, in metres; ``window_transforms`` defines it."""
+    centered = _subtract_start(windows)
+    rotations = common_frame._common_frame_rotations(centered)
+    return _to_frames_first(common_frame._rotate(centered, rotations, torch.empty_like(centered)))
+
+
+def normalize_windows(windows: Tensor) -> Tensor:
+    """Return windows (N, L, 22, 3) in the common frame normalised, unitless."""
+    centered = windows.permute(0, 3, 2, 1).contiguous()
+    center, half_range = common_frame._center_and_half_range(centered)
+    return _to_frames_first((centered - center[:, :, None, None]) / half_range[:, :, None, None])
+
+
+def to_common_frame(windows: Tensor) -> Tensor:
+    """Return windows (N, L, 22, 3) of joints in metres as network input.
+
+    The same as ``normalize_windows(align_windows(windows))``.
+    """
+    result = torch.empty_like(windows, memory_format=torch.contiguous_format)
+    centered = _subtract_start(windows)
+    scratch = torch.empty_like(centered)
+    transforms = common_frame.window_transforms(centered, scratch)
+    tracks = centered.transpose(1, 2).contiguous()
+    common_frame.apply_transforms(tracks, transforms, scratch.view_as(tracks), result)
+    return result
+
+
+def mirror_joints(joints: Tensor) -> Tensor:
+    """Return the mirror image of joints (…, 22, 3): left and right exchanged, the last axis negated.
+
+    Mirroring and ``align_windows`` commute. Exchanging the sides alone is enough before ``align_windows``, which
+    detects the mirror image and reflects it: ``align_windows(windows[..., MIRROR_ORDER, :])`` is the mirrored window.
+    """
+    return joints[..., list(common_frame.MIRROR_ORDER), :] * joints.new_tensor([1, 1, -1])
+
+
+def _subtract_start(windows: Tensor) -> Tensor:
+    """Return a copy of windows (N, L, 22, 3) relative to the pelvis of their first frame, as (N, 3, 22, L)."""
+    joints_first = windows.permute(0, 3, 2, 1)
+    centered = torch.empty_like(joints_first, memory_format=torch.contiguous_format)
+    return torch.sub(joints_first, joints_first[:, :, Joint.PELVIS, 0][:, :, None, None], out=centered)
+
+
+def _to_frames_first(windows: Tensor) -> Tensor:
+    return windows.permute(0, 3, 2, 1).contiguous()

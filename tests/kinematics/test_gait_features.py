@@ -16,11 +16,11 @@ from gait.cohort.cohort_file import read_cohort
 from gait.cohort.fit_settings import FitSettings
 from gait.kinematics.gait_features import FEATURE_NAMES, compute_gait_features
 from gait.learning.baselines import compute_feature_table
-from gait.motion.common_frame import mirror_joints
 from gait.motion.dataset import AcquisitionInfo, Trial, read_dataset
 from gait.synthetic import PATHOLOGY_NAMES, SyntheticTrial, make_pathology, make_subject, make_trial
 from gait.synthetic.pathologies import UNILATERAL
 from tests.helpers.fit_cohort import fit_cohort
+from tests.helpers.motion_cases import mirror_joints
 from tests.helpers.paths import REPOSITORY
 
 RATE_HZ = 100.0

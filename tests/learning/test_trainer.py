@@ -17,11 +17,10 @@ from gait.learning.networks import find_network
 from gait.learning.networks.mlp import MLPArchitecture
 from gait.learning.networks.transformer import TransformerArchitecture
 from gait.learning.trainer import _UNITS_PER_METRE, Trainer, TrainingSettings, mean_window, window_probabilities
-from gait.motion.common_frame import align_windows
 from gait.motion.windows import WindowDataset
 from gait.synthetic import make_subject
 from gait.synthetic import make_trial as make_synthetic_trial
-from tests.helpers.motion_cases import make_trial, stick_figure
+from tests.helpers.motion_cases import align_windows, make_trial, stick_figure
 
 LENGTH = 8
 MLP = MLPArchitecture("multi_mlp", LENGTH, (8, 4), (8,))

@@ -10,16 +10,17 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from gait.body.skeleton import MIRROR_PAIRS, Joint
-from gait.motion.common_frame import (
-    MIRROR_ORDER,
+from gait.motion.common_frame import MIRROR_ORDER, apply_transforms, window_transforms
+from tests.helpers.motion_cases import (
+    align_window_slowly,
     align_windows,
-    apply_transforms,
     mirror_joints,
+    normalize_window_slowly,
     normalize_windows,
+    rot_y,
+    stick_figure,
     to_common_frame,
-    window_transforms,
 )
-from tests.helpers.motion_cases import align_window_slowly, normalize_window_slowly, rot_y, stick_figure
 
 CAMERAS = [
     np.array(signs)[:, None] * np.eye(3)[list(order)]
