@@ -16,7 +16,7 @@ from pathlib import Path
 
 from gait.cli.arguments import ArgumentError, argument, command_of, parse, part
 from gait.cli.exit_codes import EXIT_INTERRUPTED, print_err, run_main
-from gait.explaining.export_cohort import cohort_files, export_cohort
+from gait.explaining.explain_cohort import cohort_files, explain_cohorts
 from gait.explaining.export_trial import export_trial
 from gait.explaining.options import ExplainOptions, NetworkSource
 from gait.report.cohort_figure import cohort_sentences, cohort_title, write_cohort_figure
@@ -95,13 +95,13 @@ def _export_cohort(
 ) -> tuple[Lines, Lines, Lines]:
     assert arguments.trained is not None
     assert arguments.poses is not None
-    done = export_cohort(arguments.trained, arguments.poses, output, options)
+    cohorts, problems = explain_cohorts(arguments.trained, arguments.poses, options, output)
     lines: list[str] = []
-    for cohort in done.cohorts:
+    for cohort in cohorts:
         figure, _, _ = cohort_files(output, cohort.network)
         summary = write_cohort_figure(cohort, figure)
         lines += [": ".join(cohort_title(cohort)), *cohort_sentences(summary), f"written: {figure}"]
-    return tuple(lines), done.problems, tuple(dict.fromkeys(note for cohort in done.cohorts for note in cohort.notes))
+    return tuple(lines), tuple(problems), tuple(dict.fromkeys(note for cohort in cohorts for note in cohort.notes))
 
 
 if __name__ == "__main__":

@@ -1,12 +1,19 @@
-"""Attribution of a whole cohort: each subject is explained by the network of the fold that was not trained on it."""
+"""Attribution of a whole cohort: each subject is explained by the network of the fold that was not trained on it.
+
+``cohort_<network>.csv`` has group means by percent of the gait cycle and joint;
+``attribution_subjects_<network>.csv`` has one row per subject.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from gait.body.skeleton import HEAD_TO_FEET
 from gait.errors import GaitError
+from gait.explaining.attribution_files import JOINT_COLUMNS, write_table
 from gait.explaining.explain_trial import explain_trial
 from gait.explaining.group_attribution import (
     GroupComparison,
@@ -17,7 +24,7 @@ from gait.explaining.group_attribution import (
 from gait.explaining.methods import find_method
 from gait.explaining.options import ExplainOptions
 from gait.explaining.trained_network import TrainedNetwork, load_network
-from gait.kinematics.gait_cycle import average_gait_cycles
+from gait.kinematics.gait_cycle import PERCENT, average_gait_cycles
 from gait.learning.fold_result import FoldResult, read_results
 from gait.learning.networks import NETWORKS
 from gait.motion.dataset import GaitDataset, dataset_hash, read_dataset
@@ -35,27 +42,91 @@ class CohortAttribution:
     notes: tuple[str, ...]  # messages on excluded trials and subjects
 
 
-def explain_cohort(trained: Path, network: str, poses: Path, options: ExplainOptions) -> CohortAttribution:
-    """Explain every subject of the test sets of one kind of network.
+@dataclass(frozen=True)
+class CohortSummary:
+    """The subjects that stand out in a cohort, as plain data."""
+
+    num_subjects: int
+    num_correct: int  # classified correctly
+    representative: dict[str, dict[str, Any]]  # subject, fold and P(sick), by label; empty without a correct one
+    most_uncertain: dict[str, Any]
+
+    @classmethod
+    def of(cls, comparison: GroupComparison) -> CohortSummary:
+        """Return the summary of the subjects of a cohort."""
+
+        def plain(one: SubjectAttribution) -> dict[str, Any]:
+            return {"subject": one.subject, "fold": one.fold, "probability": one.probability}
+
+        return cls(
+            len(comparison.subjects),
+            sum(subject.correct for subject in comparison.subjects),
+            {label: plain(subject) for label, subject in comparison.representative.items()},
+            plain(comparison.most_uncertain),
+        )
+
+
+def cohort_files(output: Path, network: str) -> tuple[Path, Path, Path]:
+    """Return the paths of figure, group means, and the table with one row per subject."""
+    return (
+        output / f"cohort_{network}.png",
+        output / f"cohort_{network}.csv",
+        output / f"attribution_subjects_{network}.csv",
+    )
+
+
+def explain_cohorts(
+    trained: Path, poses: Path, options: ExplainOptions, output: Path
+) -> tuple[list[CohortAttribution], list[str]]:
+    """Explain the cohort by each kind of network that a folder holds, as in ``explain_cohort``.
+
+    Returns:
+        The attributions, at least one; and one message per fold or network that failed.
+
+    Raises:
+        GaitError: there is no training, or no network can be explained.
+    """
+    trained = Path(trained)
+    if not trained.is_dir():
+        raise GaitError(f"{trained}: no such folder; name the save folder of a training.")
+    names = [name for name in NETWORKS if any(trained.glob(f"result_{name}_fold*.npz"))]
+    if not names:
+        raise GaitError(
+            f"{trained}: no training result (result_<network>_fold<k>.npz) in it; name the save folder of "
+            "train_multi_mlp.py or train_transformer.py."
+        )
+    cohorts: list[CohortAttribution] = []
+    problems: list[str] = []
+    for name in names:
+        try:
+            cohorts.append(explain_cohort(trained, name, poses, options, output))
+            problems += cohorts[-1].problems
+        except GaitError as error:
+            problems.append(str(error))
+    if not cohorts:
+        raise GaitError(problems[0])
+    return cohorts, problems
+
+
+def explain_cohort(
+    trained: Path, network: str, poses: Path, options: ExplainOptions, output: Path
+) -> CohortAttribution:
+    """Explain every subject of the test sets of one kind of network, and write the tables.
 
     Args:
         trained: the save folder of its training.
         network: name of the network.
         poses: the save folder of shape_optimizer.py.
         options: the method, and how the trials are read.
+        output: folder to write to; created if missing.
 
     Raises:
-        GaitError: there is no training, there are no poses, or no subject can be explained.
+        GaitError: there is no training, there are no poses, no subject can be explained, or a file cannot be written.
     """
     results, unreadable = read_results(trained, network)
     problems = list(unreadable)
     if not results:
-        raise GaitError(
-            problems[0]
-            if problems
-            else f"{trained}: no training result (result_{network}_fold<k>.npz) in it; name the save folder of a "
-            "training."
-        )
+        raise GaitError(problems[0] if problems else f"{trained}: no result_{network}_fold<k>.npz in it.")
     first = results[0]
     dataset = read_dataset(
         poses,
@@ -71,8 +142,7 @@ def explain_cohort(trained: Path, network: str, poses: Path, options: ExplainOpt
             "those poses, attributions of these."
         )
     subjects: list[SubjectAttribution] = []
-    method = ""
-    signed = False
+    method, signed = "", False
     for result in results:
         try:
             if not first.same_experiment(result):
@@ -86,9 +156,9 @@ def explain_cohort(trained: Path, network: str, poses: Path, options: ExplainOpt
             problems.append(str(error))
     if not subjects:
         raise GaitError(problems[-1] if problems else f"{poses}: no subject of the trained folds is in it.")
-    return CohortAttribution(
-        network, method, signed, compare_groups(subjects), tuple(problems), tuple(dict.fromkeys(notes))
-    )
+    comparison = compare_groups(subjects)
+    _write_tables(comparison, cohort_files(output, network))
+    return CohortAttribution(network, method, signed, comparison, tuple(problems), tuple(dict.fromkeys(notes)))
 
 
 def _explain_subjects(
@@ -111,3 +181,29 @@ def _explain_subjects(
         if not averaged.num_cycles:
             notes.append(f"{subject}: no complete stride in the trials; not included in the means.")
         yield averaged
+
+
+def _write_tables(comparison: GroupComparison, files: tuple[Path, Path, Path]) -> None:
+    _, means, subjects = files
+    write_table(
+        means,
+        ["group", "num_subjects", "gait_cycle_percent", *JOINT_COLUMNS],
+        (
+            [name, len(group.subjects), percent, *group.attribution[percent, list(HEAD_TO_FEET)]]
+            for name, group in comparison.groups.items()
+            for percent in PERCENT
+        ),
+    )
+    roles = {subject.subject: ["representative"] for subject in comparison.representative.values()}
+    roles.setdefault(comparison.most_uncertain.subject, []).append("most_uncertain")
+    write_table(
+        subjects,
+        ["subject", "label", "probability_sick", "correct", "fold", "num_strides", "role"],
+        (
+            [
+                one.subject, "sick" if one.sick else "healthy", f"{one.probability:.4f}", int(one.correct), one.fold,
+                one.num_cycles, " ".join(roles.get(one.subject, ())),
+            ]
+            for one in comparison.subjects
+        ),
+    )  # fmt: skip

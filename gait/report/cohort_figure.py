@@ -11,8 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from gait.explaining.explain_cohort import CohortAttribution
-from gait.explaining.export_cohort import CohortSummary
+from gait.explaining.explain_cohort import CohortAttribution, CohortSummary
 from gait.explaining.group_attribution import GroupComparison, SubjectAttribution
 from gait.explaining.methods import METHODS
 from gait.files.atomic_write import atomic_file

@@ -6,7 +6,7 @@ import shlex
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -15,8 +15,7 @@ from gait.cli.arguments import argument, part, positive_number, whole_number
 from gait.errors import GaitError
 from gait.explaining.attribution import TrialAttribution
 from gait.explaining.attribution_files import EXPLANATION_FILE, read_explanation
-from gait.explaining.explain_cohort import explain_cohort
-from gait.explaining.export_cohort import CohortSummary, cohort_files, write_cohort_tables
+from gait.explaining.explain_cohort import CohortSummary, cohort_files, explain_cohort
 from gait.explaining.export_trial import export_trial
 from gait.explaining.options import ExplainOptions
 from gait.explaining.trained_network import TrainedNetwork, load_network
@@ -205,9 +204,8 @@ def _with_attribution(network: NetworkSection, settings: RunSettings, steps: _St
     files = cohort_files(export, kind)
 
     def explain() -> tuple[StepOutput, Sequence[str], bool]:
-        cohort = explain_cohort(folder, kind, settings.poses, ExplainOptions(stride=settings.stride))
-        write_cohort_tables(cohort, export)
-        return StepOutput(write_cohort_figure(cohort, files[0]).as_dict(), cohort.notes), cohort.problems, True
+        cohort = explain_cohort(folder, kind, settings.poses, ExplainOptions(stride=settings.stride), export)
+        return StepOutput(asdict(write_cohort_figure(cohort, files[0])), cohort.notes), cohort.problems, True
 
     sources = [
         *settings.poses.rglob(POSES_FILE),

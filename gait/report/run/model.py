@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gait.explaining.attribution_files import SavedAttribution
-from gait.explaining.export_cohort import CohortSummary
+from gait.explaining.explain_cohort import CohortSummary
 from gait.learning.cross_validation_summary import CrossValidationSummary
 from gait.learning.networks import NETWORKS
 from gait.report.run.fit_summary import CohortFitSummary
