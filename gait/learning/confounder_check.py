@@ -14,14 +14,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import permutation_test, rankdata
 
 from gait.arrays import Vector
-from gait.learning.metrics import MetricWithInterval, bootstrap_weights, none_if_undefined, with_interval
+from gait.learning.metrics import MetricWithInterval, bootstrap_weights, with_interval
 from gait.motion.dataset import Trial
 
 SIGNIFICANCE_LEVEL = 0.01
@@ -40,22 +39,11 @@ _TIE = 1e-9
 class Confounder:
     """The test of one factor that should not predict the label."""
 
-    name: str
     roc_auc: MetricWithInterval  # over subjects, by leave-pair-out; NaN where the factor is unknown
     p: float  # of an AUC at least as large by chance
     p_corrected: float  # for the number of factors (Holm 1979)
     is_confounder: bool
     message: str  # one sentence
-
-    def as_json(self) -> dict[str, Any]:
-        """Return plain data; None for unknown values."""
-        return {
-            "roc_auc": self.roc_auc.as_json(),
-            "p": none_if_undefined(self.p),
-            "p_corrected": none_if_undefined(self.p_corrected),
-            "is_confounder": self.is_confounder,
-            "message": self.message,
-        }
 
 
 @dataclass(frozen=True)
@@ -65,11 +53,6 @@ class ConfounderReport:
     confounded: bool  # at least one factor is a confounder
     messages: tuple[str, ...]  # sentences; if confounded, the warning is the first one
     factors: Mapping[str, Confounder]  # frame_rate, marker_set, trial_duration, missing_fraction, height, combined
-
-    def as_json(self) -> dict[str, Any]:
-        """Return plain data."""
-        factors = {name: factor.as_json() for name, factor in self.factors.items()}
-        return {"confounded": self.confounded, "messages": list(self.messages), "factors": factors}
 
 
 def check_confounders(trials: Sequence[Trial], *, resamples: int = 1000, seed: int = 0) -> ConfounderReport:
@@ -121,15 +104,13 @@ def check_confounders(trials: Sequence[Trial], *, resamples: int = 1000, seed: i
     too_few = 2 * len(distances) / math.comb(S + H, S) >= SIGNIFICANCE_LEVEL
     factors = {}
     for name in (*_FACTORS, COMBINED):
-        area = areas.get(name, MetricWithInterval(math.nan))
+        area, p_corrected = areas.get(name, MetricWithInterval(math.nan)), corrected.get(name, math.nan)
         exclusive = _FACTORS[name].has_exclusive_values(trials) if name in _FACTORS else False
-        strong = area.value >= MIN_AUC and corrected[name] < SIGNIFICANCE_LEVEL
+        strong = area.value >= MIN_AUC and p_corrected < SIGNIFICANCE_LEVEL
         suggestive = area.value == 1 and (exclusive or p[name] <= SUGGESTIVE_P)
         is_confounder = bool(strong or (too_few and suggestive))
-        message = _factor_message(name, area, corrected.get(name, math.nan), is_confounder, trials)
-        factors[name] = Confounder(
-            name, area, p.get(name, math.nan), corrected.get(name, math.nan), is_confounder, message
-        )
+        message = _factor_message(name, area, p_corrected, is_confounder, trials)
+        factors[name] = Confounder(area, p.get(name, math.nan), p_corrected, is_confounder, message)
     confounded = any(factor.is_confounder for factor in factors.values())
     return ConfounderReport(confounded, _report_messages(factors, S, H, too_few), factors)
 
@@ -302,27 +283,27 @@ def _factor_message(
 
 
 def _report_messages(factors: Mapping[str, Confounder], S: int, H: int, too_few: bool) -> tuple[str, ...]:
-    known = [factor for factor in factors.values() if not math.isnan(factor.roc_auc.value)]
-    single = [factor for factor in known if factor.name in _FACTORS]
+    known = {name: factor for name, factor in factors.items() if not math.isnan(factor.roc_auc.value)}
+    single = [name for name in known if name in _FACTORS]
     if not known:
         return ("The confounder check has no data: neither fit reports nor marker counts are stored with the poses.",)
-    confounders = sorted((f for f in single if f.is_confounder), key=lambda f: -f.roc_auc.value)
-    if not confounders and not any(factor.is_confounder for factor in known):
-        strongest = max(single, key=lambda factor: factor.roc_auc.value)
+    confounders = [name for name in single if known[name].is_confounder]
+    confounders.sort(key=lambda name: -known[name].roc_auc.value)
+    if not any(factor.is_confounder for factor in known.values()):
+        strongest = max(single, key=lambda name: known[name].roc_auc.value)
+        area, p_corrected = known[strongest].roc_auc, known[strongest].p_corrected
         few = "; with so few subjects only a perfect separation would count" if too_few else ""
-        verdict = (
-            f"{'does' if len(single) == 1 else 'do'} not {'clearly ' if strongest.roc_auc.value >= MIN_AUC else ''}"
-        )
+        verdict = f"{'does' if len(single) == 1 else 'do'} not {'clearly ' if area.value >= MIN_AUC else ''}"
         return (
-            f"Confounder check: {_join([_title(f.name) for f in single])} {verdict}predict the label "
-            f"(strongest: {_title(strongest.name)}, {_format_statistics(strongest.roc_auc, strongest.p_corrected)})"
-            f"{few}.",
+            f"Confounder check: {_join([_title(name) for name in single])} {verdict}predict the label "
+            f"(strongest: {_title(strongest)}, {_format_statistics(area, p_corrected)}){few}.",
         )
-    names = _join([_title(f.name) for f in confounders]) if confounders else _title(COMBINED)
+    verb = "predicts" if len(confounders) == 1 else "predict"
+    confounders = confounders or [COMBINED]
+    names = _join([_title(name) for name in confounders])
     messages = [
-        f"The label is confounded: {names} alone {'predicts' if len(confounders) == 1 else 'predict'} it, without any "
-        "information about gait.",
-        *(f"{f.message[0].upper()}{f.message[1:]}" for f in (confounders or known[-1:])),
+        f"The label is confounded: {names} alone {verb} it, without any information about gait.",
+        *(known[name].message[0].upper() + known[name].message[1:] for name in confounders),
         "A network may have learned this instead of gait, and its metrics cannot show the difference: record patients "
         "and controls in the same way.",
     ]

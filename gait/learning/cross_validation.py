@@ -10,6 +10,7 @@ from uuid import uuid4
 from gait.errors import GaitError
 from gait.learning.confounder_check import check_confounders
 from gait.learning.distributed import ProcessGroup
+from gait.learning.fold_result import to_strict_json
 from gait.learning.train_fold import FOLD_MODULE, EpochDone, FoldOutcome, FoldTask, OpenLog, run_fold
 from gait.learning.trainer import Progress
 from gait.learning.training_arguments import TrainingArguments
@@ -47,7 +48,7 @@ def make_fold_tasks(
         raise GaitError(
             f"{arguments.save_folder}: cannot be created ({error.strerror}); name another save folder."
         ) from error
-    confounders = check_confounders(dataset.trials).as_json()
+    confounders = to_strict_json(check_confounders(dataset.trials))
     data_sha256, run_id = dataset_hash(dataset), uuid4().hex
     return [
         FoldTask(

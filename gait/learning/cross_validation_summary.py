@@ -67,6 +67,16 @@ class CrossValidationSummary:
         return len(self.folds) == self.num_folds
 
     @property
+    def best_baseline(self) -> ClassifierSummary | None:
+        """The baseline with the highest balanced accuracy by subject; ROC AUC decides a tie."""
+        defined = [
+            classifier
+            for classifier in self.baselines
+            if math.isfinite(classifier.subject_metrics["balanced_accuracy"].value)
+        ]
+        return max(defined, key=_balanced_accuracy_then_auc, default=None)
+
+    @property
     def problems(self) -> tuple[str, ...]:
         """Problems of the data in any fold, each once."""
         return tuple(dict.fromkeys(line for result in self.folds for line in result.problems))
@@ -142,6 +152,11 @@ def _summarize_classifier(name: str, predictions: Predictions, of_network: Subje
         subject_metrics=metrics_or_undefined(predictions, "subjects"),
         accuracy_gain=gain,
     )
+
+
+def _balanced_accuracy_then_auc(classifier: ClassifierSummary) -> tuple[float, float]:
+    auc = classifier.subject_metrics["roc_auc_within_folds"].value
+    return classifier.subject_metrics["balanced_accuracy"].value, auc if math.isfinite(auc) else 0.0
 
 
 def _correct(predictions: SubjectPredictions) -> NDArray[np.float64]:

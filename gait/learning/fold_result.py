@@ -10,7 +10,7 @@ import json
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +60,7 @@ class FoldResult:
     epochs: tuple[Epoch, ...]
     evaluation: Predictions
     baselines: dict[str, Predictions | str]  # predictions, or the message why they are missing
-    confounder_check: dict[str, Any]  # ConfounderReport.as_json()
+    confounder_check: dict[str, Any]  # a ConfounderReport as plain data
     training_windows: int  # including mirrored windows
     evaluation_windows: int
     normalisation: str  # name of the windows' normalisation
@@ -219,7 +219,12 @@ def read_results(save_folder: Path, network: str) -> tuple[tuple[FoldResult, ...
 
 
 def to_strict_json(value: Any) -> Any:
-    """Return plain data that any JSON reader accepts: string keys, no numpy, and None for NaN and infinity."""
+    """Return plain data that any JSON reader accepts: string keys, no numpy, and None for NaN and infinity.
+
+    A dataclass becomes a dictionary of its fields.
+    """
+    if is_dataclass(value):
+        return {field.name: to_strict_json(getattr(value, field.name)) for field in fields(value)}
     if isinstance(value, Mapping):
         return {str(key): to_strict_json(item) for key, item in value.items()}
     if isinstance(value, list | tuple | set | frozenset):

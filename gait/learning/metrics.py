@@ -15,7 +15,6 @@ left to train on.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -52,20 +51,6 @@ class MetricWithInterval:
     value: float
     low: float = math.nan
     high: float = math.nan
-
-    def as_json(self) -> dict[str, float | None]:
-        """Return ``value``, ``low`` and ``high``; None where undefined."""
-        return {name: none_if_undefined(getattr(self, name)) for name in ("value", "low", "high")}
-
-
-def none_if_undefined(value: float) -> float | None:
-    """Return a finite float as it is, and None for NaN or infinity, which JSON cannot hold."""
-    return float(value) if math.isfinite(value) else None
-
-
-def as_json(metrics: Mapping[str, MetricWithInterval]) -> dict[str, dict[str, float | None]]:
-    """Return ``value``, ``low`` and ``high`` of each metric."""
-    return {name: metric.as_json() for name, metric in metrics.items()}
 
 
 def epoch_metrics(probability: ArrayLike, sick: ArrayLike) -> dict[str, float]:

@@ -28,9 +28,17 @@ from gait.files.package_versions import package_versions
 from gait.learning.baselines import baseline_predictions
 from gait.learning.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from gait.learning.distributed import ProcessGroup
-from gait.learning.fold_result import Epoch, FoldResult, fold_as_dict, read_result, result_file, save_result
+from gait.learning.fold_result import (
+    Epoch,
+    FoldResult,
+    fold_as_dict,
+    read_result,
+    result_file,
+    save_result,
+    to_strict_json,
+)
 from gait.learning.initialization import initialize_from_data
-from gait.learning.metrics import as_json, estimate_metrics
+from gait.learning.metrics import estimate_metrics
 from gait.learning.networks import NETWORKS
 from gait.learning.predictions import Predictions
 from gait.learning.trainer import Progress, Trainer, mean_window, window_probabilities
@@ -365,7 +373,7 @@ class FoldTraining:
         )
         _write_predictions(task.predictions_file, predictions)
         save_result(result, task.args.save_folder)
-        metrics = {by: as_json(estimate_metrics(predictions, by=by)) for by in ("windows", "subjects")}
+        metrics = to_strict_json({by: estimate_metrics(predictions, by=by) for by in ("windows", "subjects")})
         self._write_checkpoint(task.args.epochs if trainer.finished else None, metrics)
 
 

@@ -13,6 +13,7 @@ from gait.body.skeleton import NUM_BODY_JOINTS
 from gait.capture import read_recording
 from gait.learning import confounder_check
 from gait.learning.confounder_check import ConfounderReport, check_confounders
+from gait.learning.fold_result import to_strict_json
 from gait.motion.dataset import AcquisitionInfo, Trial
 
 MARKERS = tuple(f"M{k:02d}" for k in range(35))
@@ -158,7 +159,7 @@ def test_check_confounders_names_each_confounder(factor: str) -> None:
     )
     assert report.messages[1].lower().startswith(f"{title}: predicts the label (roc auc")
     assert "instead of gait" in report.messages[2]
-    json.dumps(report.as_json(), allow_nan=False)
+    json.dumps(to_strict_json(report), allow_nan=False)
 
 
 def test_confounder_messages_describe_both_labels() -> None:
@@ -197,7 +198,7 @@ def test_check_confounders_reports_unknown_factors() -> None:
     report = check_confounders(trials, resamples=5)
     assert not report.confounded
     assert report.factors["height"].message == "height: unknown for all trials."
-    assert report.as_json()["factors"]["height"]["p"] is None
+    assert to_strict_json(report)["factors"]["height"]["p"] is None
     assert report.messages[0].startswith("Confounder check: frame rate and trial duration do not predict the label")
 
 
@@ -246,7 +247,7 @@ def test_check_confounders_needs_two_subjects_of_each_label() -> None:
     assert report.messages == (
         "The confounder check needs two subjects of each label; there are 1 sick and 2 healthy.",
     )
-    assert report.as_json()["factors"] == {}
+    assert to_strict_json(report)["factors"] == {}
 
 
 def test_check_confounders_depends_on_the_seed_only() -> None:

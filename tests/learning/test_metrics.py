@@ -11,10 +11,10 @@ from sklearn import metrics as sk
 
 from gait.errors import GaitError
 from gait.learning import metrics
+from gait.learning.fold_result import to_strict_json
 from gait.learning.metrics import (
     METRICS,
     MetricWithInterval,
-    as_json,
     epoch_metrics,
     estimate_metrics,
     interval_caveat,
@@ -159,7 +159,7 @@ def test_undefined_metrics_are_nan() -> None:
     none_called_sick = predicted({"sick/A": [0.1, 0.2], "sick/B": [0.3], "healthy/A": [0.1], "healthy/B": [0.2]})
     estimates = estimate_metrics(none_called_sick, by="windows", resamples=20)
     assert math.isnan(estimates["precision"].value)
-    assert as_json(estimates)["precision"] == {"value": None, "low": None, "high": None}
+    assert to_strict_json(estimates)["precision"] == {"value": None, "low": None, "high": None}
     assert estimates["recall"].value == estimates["f1"].value == 0
 
     one_label = predicted({"healthy/A": [0.1, 0.7], "healthy/B": [0.2]})

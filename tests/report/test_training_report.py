@@ -19,7 +19,7 @@ from tensorboardX.proto.event_pb2 import Event
 
 from gait.errors import GaitError
 from gait.learning.cross_validation_summary import pool_folds
-from gait.learning.fold_result import FoldResult, read_results, result_file, save_result
+from gait.learning.fold_result import FoldResult, read_results, result_file, save_result, to_strict_json
 from gait.learning.metrics import METRICS, estimate_metrics
 from gait.learning.predictions import Predictions
 from gait.motion.folds import Fold
@@ -376,7 +376,9 @@ def test_prior_baseline_is_at_chance_within_unequal_folds() -> None:
 
 def test_report_page_marks_the_best_baseline() -> None:
     summary = pool_folds(fold_results())
+    assert summary.best_baseline is not None
     highest = max(summary.baselines, key=lambda classifier: classifier.subject_metrics["balanced_accuracy"].value)
+    assert summary.best_baseline.name == highest.name
     _, content = page_of(fold_results())
     marked = re.findall(r"<th scope=\"col\">([^<]*) <small class=\"best\">", content)
     assert marked == ["Gait features", "Gait features"]
@@ -461,7 +463,7 @@ def test_metrics_json_has_original_and_new_keys(written: Path) -> None:
                 assert metrics[str(epoch)][kind]["loss"] == result.epochs[epoch][kind]["loss"]
         for view in ("windows", "subjects"):
             expected = estimate_metrics(result.evaluation, by={"persons": "subjects"}.get(view, view))
-            assert {name: metrics[view][name] for name in METRICS} == {n: e.as_json() for n, e in expected.items()}
+            assert {name: metrics[view][name] for name in METRICS} == to_strict_json(expected)
             assert metrics["baselines"]["walking_speed"][view].keys() == set(METRICS)
         assert metrics["baselines"]["minirocket"] == {"missing": "MiniRocket needs aeon, which is not installed."}
         assert metrics["confounder_check"]["confounded"] is False
@@ -471,10 +473,8 @@ def test_metrics_json_has_original_and_new_keys(written: Path) -> None:
     losses = [result.epochs[2]["eval"]["loss"] for result in fold_results()]
     assert together["2"]["eval"]["loss"] == pytest.approx(np.mean(losses))
     joined = Predictions.concatenate([result.evaluation for result in fold_results()])
-    assert (
-        together["subjects"]["roc_auc_within_folds"]
-        == estimate_metrics(joined, by="subjects")["roc_auc_within_folds"].as_json()
-    )
+    expected = estimate_metrics(joined, by="subjects")["roc_auc_within_folds"]
+    assert together["subjects"]["roc_auc_within_folds"] == to_strict_json(expected)
 
 
 def test_fold_metrics_of_an_mlp_has_layers() -> None:

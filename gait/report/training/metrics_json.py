@@ -14,8 +14,7 @@ import numpy as np
 
 from gait.files.atomic_write import atomic_file
 from gait.learning.cross_validation_summary import CrossValidationSummary
-from gait.learning.fold_result import Epoch, FoldResult, to_strict_json
-from gait.learning.metrics import as_json
+from gait.learning.fold_result import Epoch, FoldResult, fold_as_dict, to_strict_json
 
 # Key of the original implementation -> command-line flag.
 _ORIGINAL_KEYS = {
@@ -87,14 +86,14 @@ def _original_settings(result: FoldResult) -> dict[str, Any]:
 
 def _test_metrics(summary: CrossValidationSummary) -> dict[str, Any]:
     return {
-        "windows": as_json(summary.network.window_metrics),
-        "subjects": as_json(summary.network.subject_metrics),
+        "windows": summary.network.window_metrics,
+        "subjects": summary.network.subject_metrics,
         "baselines": {
             **{
                 classifier.name: {
-                    "windows": as_json(classifier.window_metrics),
-                    "subjects": as_json(classifier.subject_metrics),
-                    "network_minus_baseline": {"balanced_accuracy": classifier.accuracy_gain.as_json()},
+                    "windows": classifier.window_metrics,
+                    "subjects": classifier.subject_metrics,
+                    "network_minus_baseline": {"balanced_accuracy": classifier.accuracy_gain},
                 }
                 for classifier in summary.baselines
             },
@@ -116,10 +115,7 @@ def _test_metrics(summary: CrossValidationSummary) -> dict[str, Any]:
 
 def _fold_info(result: FoldResult) -> dict[str, Any]:
     return {
-        "index": result.fold.index,
-        "count": result.fold.count,
-        "training": result.fold.training,
-        "evaluation": result.fold.evaluation,
+        **fold_as_dict(result.fold),
         "validation": result.validation,
         "training_windows": result.training_windows,
         "evaluation_windows": result.evaluation_windows,
