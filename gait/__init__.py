@@ -8,6 +8,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from gait.version import VERSION
+
 if TYPE_CHECKING:
     from gait.body.model_file import load_body as load_body
     from gait.capture.read_recording import read_recording as read_recording
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
     from gait.motion.pose_files import read_poses as read_poses
     from gait.motion.windows import WindowDataset as WindowDataset
 
-__version__ = "0.1.0"
+__version__ = VERSION
 
 _MODULES = {
     "GaitError": "gait.errors",

@@ -5,9 +5,9 @@ from __future__ import annotations
 import platform
 from importlib.metadata import version
 
-import gait
+from gait.version import VERSION
 
 
 def package_versions(*packages: str) -> dict[str, str]:
     """Return the versions of this package ("gait"), of Python ("python") and of the named installed packages."""
-    return {"gait": gait.__version__, "python": platform.python_version(), **{name: version(name) for name in packages}}
+    return {"gait": VERSION, "python": platform.python_version(), **{name: version(name) for name in packages}}

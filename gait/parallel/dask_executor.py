@@ -15,11 +15,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import gait
 from gait.errors import GaitError
 from gait.files.atomic_write import write_error
 from gait.files.folder_lock import LockedError
 from gait.parallel.task_queue import Crashed, Finished, Locked, Task
+from gait.version import VERSION
 
 if TYPE_CHECKING:
     from distributed import Client, Future
@@ -35,10 +35,10 @@ def run_on_worker(task: Task, token: Path, version: str) -> list[Any] | Locked:
     Args:
         task: with absolute paths.
         token: a file that the main process has created in the save folder, to check that the worker sees the folder.
-        version: the main process's ``gait.__version__``.
+        version: the main process's ``VERSION``.
     """
-    if version != gait.__version__:
-        raise GaitError(f"a worker has gait {gait.__version__}, this command {version}; install the same version.")
+    if version != VERSION:
+        raise GaitError(f"a worker has gait {VERSION}, this command {version}; install the same version.")
     if not token.is_file():
         raise GaitError(f"{token.parent}: a worker does not see this folder; the cluster must share it.")
     try:
@@ -87,7 +87,7 @@ class DaskExecutor:
 
     def submit(self, task: Task) -> None:
         """Send a task to the cluster."""
-        future = self._client.submit(run_on_worker, task.absolute(), self._token, gait.__version__, pure=False)
+        future = self._client.submit(run_on_worker, task.absolute(), self._token, VERSION, pure=False)
         self._running[future] = task
 
     def poll(self, seconds: float) -> list[tuple[Task, Any]]:
