@@ -70,11 +70,10 @@ def main(args: Arguments) -> dict[str, Any]:
 
 def train_and_evaluate(network: str, poses: Path, save_folder: Path, args: Arguments) -> dict[str, Any]:
     """Train all folds of a network; return metrics from its summary file."""
-    stride = args.transformer_stride if network == "transformer" else args.mlp_stride
     flags = [
         *README_FLAGS[network].split(),
         *(["--epochs", str(args.epochs)] if args.epochs is not None else []),
-        *("--stride", str(stride), "--seed", str(args.seed)),
+        *("--stride", str(getattr(args, f"{network}_stride")), "--seed", str(args.seed)),
         *("--k_folds", str(args.k_folds), "--cross", "all", "--cluster"),
     ]
     script = str(REPOSITORY / SCRIPTS[network])

@@ -16,14 +16,9 @@ _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)  # clusters, and systems that sh
 
 
 def run_main(main: Callable[[], int], interrupted: str) -> int:
-    """Run a script's main function and return its exit code; errors and interruptions become one line on stderr.
+    """Run a script's main function and return its exit code, or 2 after a GaitError and 130 after an interruption.
 
-    Args:
-        main: the whole script; returns the exit code.
-        interrupted: the line for an interruption that ``main`` did not handle.
-
-    Returns:
-        what ``main`` returns; 2 after a GaitError; 130 after an interruption.
+    Errors become one line on stderr; ``interrupted`` is the line for an interruption that ``main`` did not handle.
     """
     before = {stop: signal.signal(stop, _raise_interrupt) for stop in _STOP_SIGNALS}
     try:

@@ -113,12 +113,7 @@ def explain_cohort(
 ) -> CohortAttribution:
     """Explain every subject of the test sets of one kind of network, and write the tables.
 
-    Args:
-        trained: the save folder of its training.
-        network: name of the network.
-        poses: the save folder of shape_optimizer.py.
-        options: the method, and how the trials are read.
-        output: folder to write to; created if missing.
+    ``trained`` is the save folder of its training, ``poses`` that of shape_optimizer.py; ``output`` is created.
 
     Raises:
         GaitError: there is no training, there are no poses, no subject can be explained, or a file cannot be written.

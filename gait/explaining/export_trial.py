@@ -55,14 +55,7 @@ def export_trial(
     options: ExplainOptions,
     arguments: Mapping[str, Any] | None = None,
 ) -> TrialExport:
-    """Explain a trial and write its attributions.
-
-    Args:
-        network: the network to explain.
-        folder: folder of a fitted trial, or a file in it.
-        output: folder to write to; created if missing.
-        options: methods, and how the trial is read.
-        arguments: of the command, stored in the files.
+    """Explain the trial of a folder, or of a file in it, and write its attributions, with the arguments of the command.
 
     Raises:
         GaitError: the trial cannot be read, all its segments are shorter than a window, no method can explain the

@@ -72,15 +72,10 @@ def perturbation_curves(
     patch_frames: int = PATCH_FRAMES,
     steps: int = STEPS,
 ) -> PerturbationCurves:
-    """Return deletion and insertion curves, with the patches of the highest scores first.
+    """Return deletion and insertion curves of windows (N, L, J, 3), with the patches of the highest scores first.
 
-    Args:
-        network: windows to logits.
-        windows: (N, L, J, 3).
-        replacements: (L, J, 3) or (N, L, J, 3), the values of a deleted patch.
-        scores: (N, C, J) as from ``patch_scores``.
-        patch_frames: frames per patch.
-        steps: in which all patches are replaced.
+    ``replacements``, (L, J, 3) or (N, L, J, 3), are the values of a deleted patch; ``scores`` are (N, C, J) as from
+    ``patch_scores``; all patches are replaced in ``steps`` steps.
     """
     L = windows.shape[1]
     replacements = replacements.expand_as(windows)

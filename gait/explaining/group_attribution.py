@@ -71,14 +71,9 @@ class GroupComparison:
 def average_subject_attribution(
     subject: str, probability: float, fold: int, trials: Sequence[Mapping[str, GaitCycle]], *, sick: bool
 ) -> SubjectAttribution:
-    """Average a subject's gait cycles over all trials, weighted by their numbers of cycles.
+    """Average a subject's gait cycles, by side, over all trials, weighted by their numbers of cycles.
 
-    Args:
-        subject: label and name, "sick/P02".
-        probability: P(sick).
-        fold: of the network that predicted it.
-        trials: the mean cycle of each trial, by side.
-        sick: true label.
+    The other arguments are those of ``SubjectAttribution``.
     """
     means = {}
     for side in SIDES:
@@ -136,12 +131,7 @@ def _cosine_similarity(subject: SubjectAttribution, candidates: Sequence[Subject
 
 
 def _mean(attributions: Sequence[Vector], weights: Vector | None = None) -> Vector:
-    """Return the mean (101, 22) of the finite values, NaN where there are none.
-
-    Args:
-        attributions: N arrays (101, 22).
-        weights: (N,); equal if None.
-    """
+    """Return the mean (101, 22) of the finite values of N arrays (101, 22), NaN where there are none; weights (N,)."""
     stack = np.array(attributions).reshape(-1, len(PERCENT), NUM_BODY_JOINTS)
     finite = np.isfinite(stack)
     weight = finite * (np.ones(len(attributions)) if weights is None else weights)[:, None, None]

@@ -8,6 +8,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from gait.errors import GaitError
 from gait.learning.networks import find_network
 
 Explanation = tuple[Tensor, Tensor, Mapping[str, Any]]
@@ -42,3 +43,19 @@ class Method:
     def stride_for(self, network: nn.Module) -> int:
         """Return the default number of frames from one explained window to the next."""
         return self.stride_of_weights_per_frame if find_network(network).weights_per_frame else self.stride
+
+
+def captum_attr(method: str) -> Any:
+    """Import and return ``captum.attr``, an optional dependency that a method needs.
+
+    Raises:
+        GaitError: captum is not installed.
+    """
+    try:
+        import captum.attr
+    except ImportError:
+        raise GaitError(
+            f"{method} needs captum, which is not installed: pip install 'gait-suite[explain]', or give another "
+            "--method."
+        ) from None
+    return captum.attr

@@ -17,15 +17,9 @@ _UNKNOWN = float("nan")
 
 
 def prepare_trial(folder: Path, joints_m: NDArray[np.float32], rate_hz: float, network: TrainedNetwork) -> Trial:
-    """Resample the joints of a trial to the network's rate, and take its label and names from its folder.
+    """Resample joints (T, 22, 3), in metres, y up, to the network's rate; name and label are those of the folder.
 
     A trial in a folder without a label counts as healthy.
-
-    Args:
-        folder: of the poses.
-        joints_m: (T, 22, 3) metres, y up.
-        rate_hz: frames per second of ``joints_m``.
-        network: the network to run.
 
     Raises:
         GaitError: the rate is out of range, or the trial is shorter than a window.

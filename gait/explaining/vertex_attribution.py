@@ -39,11 +39,7 @@ def joint_influence(body: Body, betas: NDArray[np.floating] | None = None) -> We
 
     A vertex of the shank moves only with the knee, but the attribution of the ankle should also appear on the shank
     near the ankle. So a vertex's skinning weight for a segment is divided between the joints at the segment's ends, in
-    proportion to the inverse square of its distance from them in the rest pose.
-
-    Args:
-        body: the body model.
-        betas: shape of the subject; the mean shape if None.
+    proportion to the inverse square of its distance from them in the rest pose. Without betas, the shape is the mean.
     """
     like = body.v_template
     shape = torch.zeros(1) if betas is None else torch.as_tensor(betas)[: body.num_betas]
@@ -63,10 +59,8 @@ def joint_influence(body: Body, betas: NDArray[np.floating] | None = None) -> We
 
 
 def to_vertices(values: NDArray[np.floating], weights: Weights) -> NDArray[np.float32]:
-    """Map attribution of joints, (22,) or (T, 22), to vertices, (V,) or (T, V); frames of NaN stay NaN.
+    """Map attribution of joints, (22,) or (T, 22), to vertices, (V,) or (T, V), by weights (V, 22).
 
-    Args:
-        values: attribution, in which a frame is NaN for all joints or none.
-        weights: (V, 22) from ``joint_influence`` or ``skinning_weights``.
+    A frame is NaN for all joints or none; frames of NaN stay NaN.
     """
     return (np.asarray(values, np.float64) @ weights.T).astype(np.float32)

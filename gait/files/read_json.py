@@ -10,13 +10,9 @@ from gait.errors import GaitError
 
 
 def read_json(path: Path, kind: str, *, max_bytes: int | None = 16 << 20, **options: Any) -> Any:
-    """Return the content of a JSON file.
+    """Return the content of a JSON file of at most ``max_bytes``, with the options of ``json.loads``.
 
-    Args:
-        path: of the file.
-        kind: what the file should be, for messages, e.g. "cohort file".
-        max_bytes: the largest size; None for any.
-        options: of ``json.loads``.
+    ``kind`` is what the file should be, for messages, e.g. "cohort file".
 
     Raises:
         GaitError: the file is missing, larger than ``max_bytes``, not text or not JSON; no content is shown.

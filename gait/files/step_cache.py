@@ -40,10 +40,7 @@ class StepCache:
     def get(self, name: str, inputs: Mapping[str, Any], files: Iterable[Path]) -> StepOutput | None:
         """Return the output of a step that is already finished with the same inputs; None if it must be done.
 
-        Args:
-            name: of the step.
-            inputs: its ``fingerprint``.
-            files: its output files; all must exist.
+        ``inputs`` is its ``fingerprint``; ``files`` are its output files, all of which must exist.
         """
         step = self._steps.get(name)
         if not isinstance(step, dict) or changed_inputs(step.get("inputs"), inputs):

@@ -48,12 +48,10 @@ class GaitPhase:
 def average_gait_cycles(
     values: NDArray[np.floating], joints_m: NDArray[np.floating], rate_hz: float
 ) -> Mapping[str, GaitCycle]:
-    """Return the mean cycle of each side, "left" and "right".
+    """Return the mean cycle of each side, "left" and "right", of values per joint, e.g. attribution.
 
-    Args:
-        values: (T, 22) per joint, e.g. attribution; NaN in frames without values.
-        joints_m: (T, 22, 3) of the same frames; metres, y up, finite.
-        rate_hz: frames per second.
+    The values (T, 22) are NaN in frames without values; the joints (T, 22, 3) of the same frames are in metres, y up,
+    finite.
     """
     events, angles = detect_gait_events(joints_m, rate_hz), compute_joint_angles(joints_m, rate_hz)
     return {side: _gait_cycle(side, np.asarray(values, np.float64), events, angles, rate_hz) for side in SIDES}
@@ -62,8 +60,7 @@ def average_gait_cycles(
 def combine_ipsilateral_cycles(values: Mapping[str, Vector]) -> Vector:
     """Return values (101, 22) with each joint over the cycle of its own side, and trunk joints over the left one.
 
-    Args:
-        values: side -> (101, 22) over that side's cycle.
+    The argument has the values (101, 22) of all joints over the cycle of each side.
     """
     own = values["left"].copy()
     right = [joint for joint in BODY_JOINTS if joint.name.startswith("RIGHT_")]
@@ -78,12 +75,7 @@ def select_gait_phases(
 
     The side is the one whose leg has the larger mean absolute value; the stride is its stride with values nearest
     to the middle of the trial. Without such a stride, four evenly spaced frames with values are returned; without such
-    frames, none.
-
-    Args:
-        values: (T, 22) per joint, e.g. attribution; NaN in frames without values.
-        joints_m: (T, 22, 3) of the same frames; metres, y up, finite.
-        rate_hz: frames per second.
+    frames, none. The arguments are those of ``average_gait_cycles``.
     """
     values = np.asarray(values, dtype=np.float64)
     known = np.flatnonzero(np.isfinite(values).all(axis=1))

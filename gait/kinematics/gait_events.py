@@ -51,14 +51,10 @@ class GaitEvents:
 
 
 def detect_gait_events(joints_m: NDArray[np.floating], rate_hz: float) -> GaitEvents:
-    """Return initial contacts and foot offs of a trial; none in standing.
+    """Return initial contacts and foot offs of joints (T, 22, 3) in metres, y up, finite; none in standing.
 
     An initial contact needs the swing before it and a foot off the stance before it within the trial; others are
     omitted, as their frame would be arbitrary.
-
-    Args:
-        joints_m: (T, 22, 3) metres, y up, finite.
-        rate_hz: frames per second.
     """
     joints = np.asarray(joints_m, dtype=np.float64)
     forward = progression_directions(joints, rate_hz)
@@ -86,11 +82,8 @@ def progression_directions(joints_m: NDArray[np.floating], rate_hz: float) -> Ve
     """Return the direction of progression in each frame, averaged over about a stride: (T, 3) horizontal unit vectors.
 
     It is the direction of the pelvis path. Where that is short (treadmill, standing), it is the direction that hips and
-    shoulders face. ``common_frame`` determines one heading per window instead, as it rotates windows as a whole.
-
-    Args:
-        joints_m: (T, 22, 3) metres, y up, finite.
-        rate_hz: frames per second.
+    shoulders face. ``common_frame`` determines one heading per window instead, as it rotates windows as a whole. The
+    joints are (T, 22, 3) in metres, y up, finite.
     """
     joints = np.asarray(joints_m, dtype=np.float64)
     T = len(joints)

@@ -73,14 +73,10 @@ FEATURE_NAMES = tuple(feature.name for feature in FEATURES)
 def compute_gait_features(
     joints_m: NDArray[np.floating], rate_hz: float, undetermined: Collection[Joint] = ()
 ) -> dict[str, float]:
-    """Compute ``FEATURES`` of one trial, name -> value.
+    """Compute ``FEATURES``, name -> value, of a trial's joints (T, 22, 3) in metres, y up, finite.
 
-    A feature is NaN if it cannot be measured: without a complete stride, or if a joint that it needs is undetermined.
-
-    Args:
-        joints_m: (T, 22, 3) metres, y up, finite.
-        rate_hz: frames per second.
-        undetermined: joints whose positions the markers do not determine.
+    A feature is NaN if it cannot be measured: without a complete stride, or if a joint that it needs is not determined
+    by the markers.
     """
     motion = _trial_motion(np.asarray(joints_m, dtype=np.float64), rate_hz)
     values = {**_spatiotemporal_features(motion), **_joint_features(motion), **_upper_body_features(motion)}

@@ -33,12 +33,7 @@ class JointAngles:
 
 
 def compute_joint_angles(joints_m: NDArray[np.floating], rate_hz: float) -> JointAngles:
-    """Compute the joint angles of a trial.
-
-    Args:
-        joints_m: (T, 22, 3) metres, y up, finite.
-        rate_hz: frames per second.
-    """
+    """Compute the joint angles of joints (T, 22, 3) in metres, y up, finite."""
     joints = np.asarray(joints_m, dtype=np.float64)
     forward = progression_directions(joints, rate_hz)
 

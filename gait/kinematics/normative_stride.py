@@ -47,15 +47,11 @@ def sample_strides(sequence: PoseSequence) -> list[Stride]:
 
 
 def mean_stride(subjects: Sequence[Sequence[Stride]], betas: NDArray[np.floating], body: Body) -> PoseSequence:
-    """Average the strides of each subject, and then over the subjects; the pelvis stays above the origin.
+    """Average the strides of each subject, and then over one or more subjects; the pelvis stays above the origin.
 
     Joint rotations are averaged as matrices and projected back to rotations (chordal L2 mean: Hartley et al. 2013, Int.
-    J. Comput. Vis. 103:267, 5.3). Pelvis height and stride time are averaged arithmetically.
-
-    Args:
-        subjects: the strides of each subject, at least one.
-        betas: (B,) shape of the mean body.
-        body: the body model of all strides.
+    J. Comput. Vis. 103:267, 5.3). Pelvis height and stride time are averaged arithmetically. ``betas`` (B,) are of
+    the mean body.
     """
 
     def mean(part: str) -> Array:

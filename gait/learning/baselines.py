@@ -51,14 +51,7 @@ def baseline_predictions(
 
     Walking speed and gait features are computed from the whole trial, because most windows contain no complete stride;
     all windows of a trial get its probability. The first use of MiniRocket on a computer takes half a minute longer,
-    for compilation.
-
-    Args:
-        training: trials to which the baselines are fitted.
-        evaluation: trials of other subjects.
-        window_length: frames, as for the network.
-        stride: frames from one window to the next, as for the network.
-        seed: of MiniRocket's kernels.
+    for compilation. Window length and stride, in frames, are those of the network; ``seed`` is of MiniRocket's kernels.
 
     Raises:
         GaitError: training and evaluation share a subject, or there is no training data.

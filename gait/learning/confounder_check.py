@@ -63,10 +63,7 @@ def check_confounders(trials: Sequence[Trial], *, resamples: int = 1000, seed: i
     to reach such a p, a factor is a confounder if it separates the labels perfectly and there is further evidence: an
     uncorrected p of at most ``SUGGESTIVE_P``, or a marker or frame rate that occurs with only one label.
 
-    Args:
-        trials: all trials for training and evaluation.
-        resamples: number of bootstrap resamples of subjects, for the intervals.
-        seed: of resamples and permutations.
+    The trials are all those for training and evaluation; intervals come from bootstrap resamples of their subjects.
     """
     subjects = sorted({(trial.subject_id, trial.sick) for trial in trials})
     sick = np.array([is_sick for _, is_sick in subjects], dtype=bool)

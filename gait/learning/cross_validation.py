@@ -26,10 +26,7 @@ def make_fold_tasks(
 ) -> list[FoldTask]:
     """Read the dataset, create the save folder, and return a task per requested fold.
 
-    Args:
-        arguments: of the command.
-        log: takes one line per problem of a dataset that cannot be used.
-        open_log: opens the log of a fold's epochs.
+    ``log`` takes one line per problem of a dataset that cannot be used.
 
     Raises:
         GaitError: there are too few trials, or the folder cannot be created.
@@ -76,12 +73,8 @@ def run_folds(
 ) -> Iterator[EpochDone | FoldOutcome]:
     """Train the folds, one after another or several at a time; yield each finished epoch and fold.
 
-    Args:
-        tasks: the folds.
-        arguments: of the command.
-        processes: of torchrun.
-        log: takes lines for the user, e.g. about processes that crashed.
-        progress: called after every batch, if the folds are trained in this process.
+    ``log`` takes lines for the user, e.g. about processes that crashed; ``progress`` is called after every batch if the
+    folds are trained in this process.
     """
     if processes.size > 1 or (len(tasks) == 1 and arguments.scheduler is None):
         yield from _run_in_this_process(tasks, processes, progress)

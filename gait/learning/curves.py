@@ -42,11 +42,7 @@ def roc_band(predictions: SubjectPredictions, grid: Vector) -> tuple[Vector, Vec
 
     Subjects are resampled within their label, at least two per label; each keeps its fold. Ties count against the
     network. Each resample is averaged over folds as in ``mean_roc_curve``; the band is widened for few subjects in the
-    same way as the intervals of the metrics.
-
-    Args:
-        predictions: by subject.
-        grid: (K,) false positive rates.
+    same way as the intervals of the metrics. ``grid`` (K,) holds the false positive rates.
     """
     random = np.random.default_rng(0)
     fold, score = np.array(predictions.fold), predictions.probability

@@ -30,14 +30,8 @@ def feed_forward(
     longer than computing them. Therefore they are not stored on a CPU: the backward pass computes them again. On a CPU
     the function can be differentiated only once.
 
-    Args:
-        rows: (R, d).
-        w1: (hidden, d).
-        b1: (hidden,).
-        w2: (d', hidden).
-        b2: (d',).
-        dropout_p: probability with which a hidden value is dropped.
-        generator: for dropout on a CPU; torch's global one if None.
+    The shapes are rows (R, d), w1 (hidden, d), b1 (hidden,), w2 (d', hidden) and b2 (d',). ``generator`` is for dropout
+    on a CPU; torch's global one if None.
     """
     if rows.device.type == "cpu":
         return _FeedForward.apply(rows, w1, b1, w2, b2, dropout_p, generator)

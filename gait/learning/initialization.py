@@ -44,11 +44,9 @@ _CLS_SCALE = 0.03
 
 
 def standardize_linear_layers(network: nn.Module, joints: Tensor) -> None:
-    """Give the output of each linear layer, one after another, mean 0 and standard deviation 1.
+    """Give the output of each linear layer, one after another, mean 0 and standard deviation 1 over windows.
 
-    Args:
-        network: with random weights; changed in place.
-        joints: (N, L, J, 3) windows of training subjects.
+    The windows (N, L, J, 3) are of training subjects; the network is changed in place.
     """
 
     def standardize_output(layer: nn.Module, _: object, values: Tensor) -> Tensor:
@@ -76,11 +74,8 @@ def initialize_from_data(
 ) -> None:
     """Remove, in place, the part of the network's representations that is the same for all windows.
 
-    Args:
-        network: with random weights, on the CPU.
-        windows: of the training subjects.
-        seed: for the choice of windows.
-        initialize: of this kind of network, ``Network.initialize``.
+    The network has random weights and is on the CPU; the windows are those of the training subjects, of which ``seed``
+    selects some; ``initialize`` is that of ``Network``.
     """
     chosen = torch.randperm(len(windows), generator=torch.Generator().manual_seed(seed))[:NUM_WINDOWS].sort().values
     joints = windows.batch(chosen)

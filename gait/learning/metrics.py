@@ -54,11 +54,9 @@ class MetricWithInterval:
 
 
 def epoch_metrics(probability: ArrayLike, sick: ArrayLike) -> dict[str, float]:
-    """Return the published metrics of one epoch over its windows, without the loss; NaN where undefined.
+    """Return the published metrics of an epoch, without the loss; NaN where undefined.
 
-    Args:
-        probability: (N,) of the sick class.
-        sick: (N,) true labels.
+    They are over windows, given the probability of the sick class (N,) and the true labels (N,).
     """
     called, truth = np.asarray(probability, dtype=np.float64) >= THRESHOLD, np.asarray(sick, dtype=bool)
     counts = np.stack([truth & called, ~truth & called, ~truth & ~called, truth & ~called]).sum(axis=1)
@@ -148,10 +146,7 @@ def expanded_percentiles(num_subjects: int) -> tuple[float, float]:
 def bootstrap_weights(classes: list[NDArray[np.intp]], resamples: int, random: np.random.Generator) -> Vector:
     """Return how often each subject is drawn in each resample, (R, P); each class keeps its size.
 
-    Args:
-        classes: indices of the subjects of each label; each subject is in one class.
-        resamples: their number, R.
-        random: random number generator.
+    A class holds the indices of the subjects of one label; each subject is in one class.
     """
     weights = np.zeros((resamples, sum(map(len, classes))))
     for members in classes:

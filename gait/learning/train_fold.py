@@ -217,11 +217,6 @@ def run_fold(
     A fold that is already finished with the same settings and data is not trained again; only its missing baselines are
     computed. Every process of the group must call this function; the main process writes the files.
 
-    Args:
-        task: the fold.
-        processes: the processes that train together; this process alone if None.
-        progress: called after every batch with the number of windows done.
-
     Raises:
         LockedError: another run is training this fold.
         GaitError: the fold cannot be trained, or the results cannot be written.

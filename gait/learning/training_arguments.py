@@ -196,13 +196,7 @@ class TrainingArguments(TrainingSettings):
 def parse_training_arguments(
     network: Network, about: str, words: Sequence[str] | None = None, *, prog: str | None = None
 ) -> TrainingArguments:
-    """Parse the command line of a network's training; an invalid one ends the program with exit code 2.
-
-    Args:
-        network: the network to train.
-        about: an example command, an empty line, a description.
-        words: the command line; ``sys.argv`` if None.
-        prog: the command's name if it is not the script's.
+    """Parse the command line of a network's training; ``about``, ``words`` and ``prog`` are those of ``parse``.
 
     Raises:
         GaitError: the network cannot have such sizes.

@@ -116,13 +116,7 @@ def read_pose_sequences(
 ) -> tuple[PoseSequence, ...]:
     """Read all pose sequences of a fitted trial in temporal order: one, or one per segment if the trial was split.
 
-    Args:
-        folder: of one trial.
-        body: as in ``read_poses``.
-        rate_hz: as in ``read_poses``.
-
-    Raises:
-        GaitError: as in ``read_poses``.
+    Other arguments and errors are those of ``read_poses``.
     """
     folders = find_pose_folders(folder) or (folder,)
     return tuple(read_poses(segment, body=body, rate_hz=rate_hz) for segment in folders)

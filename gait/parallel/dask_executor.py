@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from gait.errors import GaitError
 from gait.files.atomic_write import write_error
+from gait.files.fingerprint import STAGE_VERSIONS
 from gait.files.folder_lock import LockedError
 from gait.parallel.task_queue import Crashed, Finished, Locked, Task
 from gait.version import VERSION
@@ -24,21 +25,21 @@ from gait.version import VERSION
 if TYPE_CHECKING:
     from distributed import Client, Future
 
+CODE_VERSION = f"{VERSION} {STAGE_VERSIONS}"
+"""Versions of the package and of its algorithms, which the workers must have, too."""
 CONNECT_S = 10
 """Timeout of the connection to the scheduler."""
 _POLL_S = 0.1  # between checks of the futures
 
 
 def run_on_worker(task: Task, token: Path, version: str) -> list[Any] | Locked:
-    """Run a task on a worker of the cluster and return its results.
+    """Run a task with absolute paths on a worker of the cluster and return its results.
 
-    Args:
-        task: with absolute paths.
-        token: a file that the main process has created in the save folder, to check that the worker sees the folder.
-        version: the main process's ``VERSION``.
+    The main process has created the file ``token`` in the save folder, to check that the worker sees the folder;
+    ``version`` is its ``CODE_VERSION``.
     """
-    if version != VERSION:
-        raise GaitError(f"a worker has gait {VERSION}, this command {version}; install the same version.")
+    if version != CODE_VERSION:
+        raise GaitError(f"a worker has gait {CODE_VERSION}, this command {version}; install the same version.")
     if not token.is_file():
         raise GaitError(f"{token.parent}: a worker does not see this folder; the cluster must share it.")
     try:
@@ -54,12 +55,7 @@ class DaskExecutor:
     slots = 1_000_000  # the scheduler limits how many tasks run at the same time
 
     def __init__(self, save_folder: Path, address: str, log: Callable[[str], None]):
-        """Connect to the scheduler.
-
-        Args:
-            save_folder: the folder for the results; the workers must see it.
-            address: of the scheduler, such as tcp://10.0.0.5:8786.
-            log: shows a line to the user.
+        """Connect to the scheduler at an address such as tcp://10.0.0.5:8786; the workers must see the save folder.
 
         Raises:
             GaitError: ``distributed`` is not installed, or no scheduler answers at the address.
@@ -87,7 +83,7 @@ class DaskExecutor:
 
     def submit(self, task: Task) -> None:
         """Send a task to the cluster."""
-        future = self._client.submit(run_on_worker, task.absolute(), self._token, VERSION, pure=False)
+        future = self._client.submit(run_on_worker, task.absolute(), self._token, CODE_VERSION, pure=False)
         self._running[future] = task
 
     def poll(self, seconds: float) -> list[tuple[Task, Any]]:

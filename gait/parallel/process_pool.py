@@ -43,14 +43,10 @@ class CoreAllocation:
 
 
 def allocate_cores(tasks: int, workers: int | None, device: str = "cpu") -> CoreAllocation:
-    """Choose the number of workers and the threads per worker.
+    """Choose the number of workers, at most one per task, and the threads per worker.
 
-    ``OMP_NUM_THREADS``, if set, is the number of threads per worker; otherwise the cores are divided evenly.
-
-    Args:
-        tasks: number of tasks; there are never more workers.
-        workers: the requested number; if None, as many as cores and memory allow, one on a GPU.
-        device: the torch device of the tasks.
+    ``OMP_NUM_THREADS``, if set, is the number of threads per worker; otherwise the cores are divided evenly. If the
+    number of workers is None, it is as many as cores and memory allow, or one on a GPU.
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     given = os.environ.get("OMP_NUM_THREADS", "")
@@ -84,12 +80,7 @@ class ProcessPool:
     max_attempts = 2
 
     def __init__(self, allocation: CoreAllocation, module: str):
-        """Prepare a pool; its processes start with the first tasks.
-
-        Args:
-            allocation: number of processes, and of threads per process.
-            module: name of the module with the tasks; imported once, for all processes.
-        """
+        """Prepare a pool; its processes start with the first tasks and import the module with the tasks only once."""
         self._module = module
         self._threads = allocation.threads
         self.slots = allocation.workers

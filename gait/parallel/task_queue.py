@@ -81,11 +81,7 @@ def run_tasks(
 
     Tasks locked by another run are tried again after all others. A task whose process crashed is tried again when no
     other task is running, since the cause may have been lack of memory; its earlier results can then arrive twice.
-
-    Args:
-        tasks: with unique names.
-        executor: runs the tasks.
-        log: shows a line to the user.
+    ``log`` shows a line to the user.
     """
     by_name = {task.name: task for task in tasks}
     waiting, run_alone = deque(tasks), deque[SomeTask]()

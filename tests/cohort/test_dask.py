@@ -7,13 +7,12 @@ import sys
 
 import pytest
 
-import gait
 from gait.cohort.cohort_file import read_cohort
 from gait.cohort.fit_settings import FitSettings, subject_folder
 from gait.cohort.run_cohort import FitTask, run_cohort
 from gait.errors import GaitError
 from gait.files.folder_lock import folder_lock
-from gait.parallel.dask_executor import DaskExecutor, run_on_worker
+from gait.parallel.dask_executor import CODE_VERSION, DaskExecutor, run_on_worker
 from gait.parallel.task_queue import Locked
 from tests.helpers.dask_cluster import cluster
 from tests.helpers.fit_cohort import run_script_here
@@ -158,12 +157,14 @@ def test_run_on_worker_refuses_other_folder_or_other_version(workspace, tmp_path
     (subject, _) = read_cohort(workspace / "two.json")
     task = FitTask(subject, FitSettings(workspace / "data", tmp_path))
     with pytest.raises(GaitError, match="does not see this folder"):
-        run_on_worker(task, tmp_path / ".shared-0", gait.__version__)
+        run_on_worker(task, tmp_path / ".shared-0", CODE_VERSION)
     with pytest.raises(GaitError, match=r"a worker has gait .* this command 9\.9"):
         run_on_worker(task, tmp_path / ".shared-0", "9.9")
+    with pytest.raises(GaitError, match=r"'fit': 1.* this command .*'fit': 2"):
+        run_on_worker(task, tmp_path / ".shared-0", CODE_VERSION.replace("'fit': 1", "'fit': 2"))
     (tmp_path / ".shared-0").touch()
     with folder_lock(subject_folder(tmp_path, subject)):
-        assert isinstance(run_on_worker(task, tmp_path / ".shared-0", gait.__version__), Locked)
+        assert isinstance(run_on_worker(task, tmp_path / ".shared-0", CODE_VERSION), Locked)
 
 
 def test_dask_worker_without_gait_fails_the_trials(workspace, tmp_path, monkeypatch):

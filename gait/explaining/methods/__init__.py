@@ -65,27 +65,19 @@ def find_method(network: nn.Module, method: str) -> Method:
 
 
 def supported_methods(network: nn.Module, *, with_baseline: bool = True) -> tuple[str, ...]:
-    """Return the names of all methods that support this type of network.
+    """Return the names of all methods that support this type of network; without a baseline, those that need none.
 
     The first is the most faithful one according to ``benchmarks/faithfulness.py``.
-
-    Args:
-        network: the network to explain.
-        with_baseline: whether a baseline is known; if not, methods that need one are excluded.
     """
     candidates = [method for method in METHODS.values() if with_baseline or not method.needs_baseline]
     return tuple(method.name for method in candidates if method.supports(network))
 
 
 def unattributed_fraction(values: Tensor, logits: Tensor) -> Tensor:
-    """Return the fraction of each logit that the values do not account for, (N,), 0 to 1.
+    """Return the fraction of each logit (N,) that the values (N, L, J) do not account for, (N,), 0 to 1.
 
     The rest of the logit belongs to biases, CLS tokens, positional embeddings or a baseline. The fraction is |rest| /
     (|rest| + |sum of values|).
-
-    Args:
-        values: (N, L, J) attribution.
-        logits: (N,).
     """
     attributed = values.sum((1, 2))
     rest = logits - attributed

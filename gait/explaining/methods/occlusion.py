@@ -5,8 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from gait.explaining.method import Explanation, Method
-from gait.explaining.optional_captum import captum_attr
+from gait.explaining.method import Explanation, Method, captum_attr
 
 PATCH_FRAMES = 8
 """Frames of one joint that are replaced together."""

@@ -52,9 +52,7 @@ def architecture_from_dict(plain: Mapping[str, Any]) -> Architecture:
 def infer_architecture(weights: Mapping[str, Tensor], **sizes: Any) -> Architecture:
     """Return the architecture of a state dict without metadata, which has the published names.
 
-    Args:
-        weights: the state dict.
-        sizes: that cannot be inferred, e.g. ``pose_heads`` and ``classifier_heads`` of a transformer.
+    ``sizes`` are those that cannot be inferred, e.g. ``pose_heads`` and ``classifier_heads`` of a transformer.
 
     Raises:
         GaitError: a size is missing, or the weights belong to no known network.
