@@ -142,10 +142,10 @@ def calibrate(
     subject, equations, value = linearize(betas, offsets, pose)
     lam = 1e-2
     for _ in range(max_iterations):
-        step = _calibration_step(problem, subject, equations, offsets, lam)
-        new_betas = betas + step.betas
-        new_offsets = MarkerOffsets(offsets.subject + step.subject, offsets.trials + step.trials)
-        new_pose = apply_step(pose, equations.kinematics.parent_world, step.pose, problem.reduced_body.hinges)
+        shape_step, offset_step, pose_step = _calibration_step(problem, subject, equations, offsets, lam)
+        new_betas = betas + shape_step
+        new_offsets = MarkerOffsets(offsets.subject + offset_step.subject, offsets.trials + offset_step.trials)
+        new_pose = apply_step(pose, equations.kinematics.parent_world, pose_step, problem.reduced_body.hinges)
         new_subject, new_equations, new_value = linearize(new_betas, new_offsets, new_pose)
         if bool(new_value < value):
             gain = float((value - new_value) / value)
@@ -165,16 +165,6 @@ def offset_coupling_terms(offsets: MarkerOffsets, scales: ResidualScales) -> tup
     square = ((offsets.trials - offsets.subject) ** 2).sum(-1) / scales.replaced_m**2
     scale = (scales.replaced_m / scales.same_session_m) ** 2
     return 0.5 * scale * torch.log1p(square).sum(), scale / scales.replaced_m**2 / (1 + square)
-
-
-@dataclass(frozen=True)
-class _CalibrationStep:
-    """One step of all parameters."""
-
-    betas: Tensor  # (B,)
-    subject: Tensor  # (M, 3)
-    trials: Tensor  # (R, M, 3)
-    pose: Tensor  # (N, D)
 
 
 @dataclass(frozen=True)
@@ -199,8 +189,8 @@ def _calibration_step(
     pose_equations: NormalEquations,
     offsets: MarkerOffsets,
     lam: float,
-) -> _CalibrationStep:
-    """Return one damped Gauss–Newton step."""
+) -> tuple[Tensor, MarkerOffsets, Tensor]:
+    """Return one damped Gauss–Newton step of the shape (B,), the offsets, and the poses (N, D)."""
     N, M = pose_equations.weight.shape
     B, R = subject.reduced_body.num_betas, len(offsets.trials)
     reduced = subject_normal_equations(problem, subject, pose_equations, offsets, lam)
@@ -209,7 +199,7 @@ def _calibration_step(
     trials = -(reduced.offset_response[..., 0] + reduced.offset_response[..., 1:] @ step)  # (R, 3M)
     outer = torch.cat([step[:B].expand(N, -1), trials[problem.trial_index]], dim=1)
     pose = -(reduced.pose_response[..., 0] + (reduced.pose_response[..., 1:] @ outer[..., None])[..., 0])
-    return _CalibrationStep(step[:B], step[B:].view(M, 3), trials.view(R, M, 3), pose)
+    return step[:B], MarkerOffsets(step[B:].view(M, 3), trials.view(R, M, 3)), pose
 
 
 def subject_normal_equations(

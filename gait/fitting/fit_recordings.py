@@ -20,6 +20,8 @@ from gait.fitting.subject_fit import FitOptions, SubjectFit, UnusableRecordingEr
 MAX_ROUNDS = 4
 """Maximum number of rounds; one error can hide another."""
 
+_default_layout = lru_cache(maxsize=2)(place_markers)
+
 
 def fit_recordings(
     recordings: Sequence[Recording],
@@ -46,7 +48,7 @@ def fit_recordings(
             left and right are swapped and ``repair`` is not set.
         GaitError: the markers do not determine a body.
     """
-    layout = layout or default_layout(body)
+    layout = layout or _default_layout(body)
     options = options or FitOptions()
     corrected = [_correct_whole_recording(recording, repair) for recording in recordings]
     checks = [RecordingQc.from_recording(recording, layout) for recording, _ in corrected]
@@ -65,7 +67,7 @@ def fit_recordings(
                 used[r] = checks[r].recording
 
     def same_data(a: Recording, b: Recording) -> bool:
-        return a is b or (a.positions_m.tobytes() == b.positions_m.tobytes())
+        return a is b or a.positions_m.tobytes() == b.positions_m.tobytes()
 
     used = [check.without_suspects(repair) for check in checks]
     subject_fit = fit(used)
@@ -98,12 +100,6 @@ def fit_recordings(
     return replace(subject_fit, trials=tuple(trials))
 
 
-@lru_cache(maxsize=2)
-def default_layout(body: Body) -> MarkerLayout:
-    """Return the markers of all marker sets, placed on a body."""
-    return place_markers(body)
-
-
 def _downgrade_to_reported(error: MarkerError, recording: Recording) -> MarkerError:
     """Downgrade an error that cannot be excluded, because too little data would remain, to a reported one.
 
@@ -115,11 +111,7 @@ def _downgrade_to_reported(error: MarkerError, recording: Recording) -> MarkerEr
 
 
 def _correct_whole_recording(recording: Recording, repair: bool) -> tuple[Recording, tuple[MarkerError, ...]]:
-    """Correct errors that affect a whole recording; return the recording and these errors.
-
-    Raises:
-        UnusableRecordingError: left and right are swapped, and ``repair`` is not set.
-    """
+    """Correct errors that affect a whole recording; return it and these errors, or raise UnusableRecordingError."""
     whole = MarkerError(
         kind="unit_mismatch",
         marker=None,

@@ -132,13 +132,9 @@ def parameter_axes_world(pose: Pose, parent_world: Tensor, hinges: ConstrainedJo
 
 
 def apply_step(pose: Pose, parent_world: Tensor, step: Tensor, hinges: ConstrainedJoints | None) -> Pose:
-    """Rotate every joint and translate the body by a step.
+    """Rotate every joint and translate the body by a step (T, 3·J + 3): radians of the joints, then metres.
 
-    Args:
-        pose: T frames.
-        parent_world: (T, J, 3, 3) world rotation of each joint's parent (identity for the root).
-        step: (T, 3·J + 3) parameters of the joints, radians, then the translation, metres.
-        hinges: hinges of a constrained tree.
+    ``parent_world`` (T, J, 3, 3) is the world rotation of each joint's parent (identity for the root).
     """
     J = pose.rotations.shape[1]
     turn = step[:, : 3 * J].unflatten(-1, (J, 3))

@@ -84,22 +84,18 @@ def estimate_joint_uncertainty(
 
     small = batches if pose.translation.is_cuda else replace(batches, size=min(batches.size, BATCH_FRAMES))
     terms = small.map(len(frames), work)
-    free = sum(float(term.free.sum()) for term in terms)
-    noise = (sum(float(term.square.sum()) for term in terms) + PRIOR_PSEUDO_COUNT) / (
-        max(free, 0.0) + PRIOR_PSEUDO_COUNT
-    )
+    free, square = sum(float(term.free.sum()) for term in terms), sum(float(term.square.sum()) for term in terms)
+    noise = (square + PRIOR_PSEUDO_COUNT) / (max(free, 0.0) + PRIOR_PSEUDO_COUNT)
     joint_covariance = torch.cat([term.calibration + term.prior + noise * term.noise for term in terms])
     determined = torch.cat([term.determined for term in terms])
-    radius = torch.nan_to_num(  # NaN where the equations of a frame cannot be solved
-        confidence_radius(joint_covariance), nan=UNCONSTRAINED_M, posinf=UNCONSTRAINED_M
-    )
+    radius = confidence_radius(joint_covariance)  # NaN where the equations of a frame cannot be solved
+    radius = torch.nan_to_num(radius, nan=UNCONSTRAINED_M, posinf=UNCONSTRAINED_M)
     sigma = carry_over(radius.double().cpu().numpy(), frames, visible)
+    fraction = carry_over((determined / _num_rotation_parameters(subject)).cpu().numpy(), frames, visible)
     return JointUncertainty(
         sigma_m=with_gap_filling(sigma, joints_m, rate_hz).astype(np.float32),
         sigma_single_frame_m=sigma.astype(np.float32),
-        data_fraction=carry_over(
-            (determined / _num_rotation_parameters(subject)).cpu().numpy(), frames, visible
-        ).astype(np.float32),
+        data_fraction=fraction.astype(np.float32),
         noise=noise,
     )
 
@@ -108,11 +104,9 @@ def _num_rotation_parameters(subject: SubjectModel) -> Tensor:
     """Return the number of rotational degrees of freedom of each joint (J,)."""
     reduced_body = subject.reduced_body
     three = reduced_body.joint_template.new_full((reduced_body.num_joints,), 3)
-    return (
-        three
-        if reduced_body.hinges is None
-        else torch.where(reduced_body.hinges.hinged, 1 + reduced_body.hinges.double.to(three), three)
-    )
+    if reduced_body.hinges is None:
+        return three
+    return torch.where(reduced_body.hinges.hinged, 1 + reduced_body.hinges.double.to(three), three)
 
 
 def confidence_radius(covariance: Tensor) -> Tensor:
@@ -150,12 +144,8 @@ def carry_over(
     """Carry the values of some frames over to all T frames.
 
     A frame takes the value of the previous or the next evaluated frame, whichever has the more similar visible markers.
-    If both are equally similar, the value is interpolated linearly.
-
-    Args:
-        values: (K, J) values of K frames.
-        frames: (K,) increasing frame indices.
-        visible: (T, M).
+    If both are equally similar, the value is interpolated linearly. ``values`` (K, J) are those of ``frames`` (K,),
+    which increase; ``visible`` is (T, M).
     """
     at = np.arange(len(visible))
     right = np.clip(np.searchsorted(frames, at), 0, len(frames) - 1)
@@ -174,13 +164,7 @@ def with_gap_filling(sigma: NDArray[np.float64], joints_m: NDArray[np.float64], 
     where u is the elapsed fraction of the gap, as for a trajectory with white-noise acceleration (Wahba 1978, J. R.
     Stat. Soc. B 40:364).
 
-    Args:
-        sigma: (T, J) uncertainty from the markers of each frame and the priors, metres.
-        joints_m: (T, J, 3).
-        rate_hz: frames per second.
-
-    Returns:
-        (T, J) metres.
+    ``sigma`` (T, J) and the result are in metres; ``joints_m`` is (T, J, 3).
     """
     T = len(sigma)
     valid = sigma <= LOST_TRACK_RATIO * baseline_sigma(sigma)
@@ -209,14 +193,8 @@ def gap_fill_errors(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Measure the error of gap filling by cubic interpolation between position and velocity at both ends of a gap.
 
-    Args:
-        trajectory_m: (T, 3) of one joint.
-        valid: (T,) frames with a reliable position.
-        rate_hz: frames per second.
-
-    Returns:
-        Gap lengths in seconds, without those for which the trial is too short, and the root mean square error in the
-        middle of the gap in metres.
+    Only ``valid`` (T,) frames of the joint's trajectory (T, 3) are used. Returns gap lengths in seconds, without those
+    for which the trial is too short, and the root mean square error in the middle of the gap in metres.
     """
     T = len(trajectory_m)
     velocity = np.gradient(trajectory_m, axis=0) if T > 1 else np.zeros_like(trajectory_m)  # metres per frame

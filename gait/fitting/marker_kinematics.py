@@ -79,9 +79,8 @@ def compute_marker_kinematics(subject: SubjectModel, pose: Pose) -> MarkerKinema
     skin_joints = reduced_body.skin_joints
     weight = reduced_body.skin_joint_weights
     weighted_world = world[:, skin_joints] * weight[..., None, None]  # (T, M, K, 3, 3)
-    contributions = (weighted_world @ rest_markers[:, :, None, :, None])[..., 0] + shift[:, skin_joints] * weight[
-        ..., None
-    ]
+    contributions = (weighted_world @ rest_markers[:, :, None, :, None])[..., 0]
+    contributions = contributions + shift[:, skin_joints] * weight[..., None]
     return MarkerKinematics(
         markers=contributions.sum(dim=2),
         joints=joints,
@@ -123,9 +122,8 @@ def shape_jacobian(subject: SubjectModel, kinematics: MarkerKinematics) -> Tenso
     """Return the derivative of every marker with respect to the shape: (T, M, 3, B), metres per unit coefficient."""
     reduced_body = subject.reduced_body
     shift = joint_shape_jacobian(subject, kinematics) - kinematics.world @ reduced_body.joint_shapedirs  # (T, J, 3, B)
-    return kinematics.blended_rotations @ reduced_body.marker_shapedirs + torch.einsum(
-        "mj,tjcb->tmcb", reduced_body.skinning_weights, shift
-    )
+    by_joints = torch.einsum("mj,tjcb->tmcb", reduced_body.skinning_weights, shift)
+    return kinematics.blended_rotations @ reduced_body.marker_shapedirs + by_joints
 
 
 def joint_shape_jacobian(subject: SubjectModel, kinematics: MarkerKinematics) -> Tensor:
@@ -135,9 +133,8 @@ def joint_shape_jacobian(subject: SubjectModel, kinematics: MarkerKinematics) ->
     jacobian[:, 0] = reduced_body.joint_shapedirs[0]
     for level in reduced_body.levels:
         above = reduced_body.parent_index[level]
-        jacobian[:, level] = jacobian[:, above] + kinematics.world[:, above] @ (
-            reduced_body.joint_shapedirs[level] - reduced_body.joint_shapedirs[above]
-        )
+        bone = reduced_body.joint_shapedirs[level] - reduced_body.joint_shapedirs[above]
+        jacobian[:, level] = jacobian[:, above] + kinematics.world[:, above] @ bone
     return jacobian
 
 
@@ -155,14 +152,9 @@ def joint_pose_jacobian(subject: SubjectModel, kinematics: MarkerKinematics) -> 
 
 
 def _rotation_jacobian(lever_arm: Tensor, parameter_axes: Tensor | None) -> Tensor:
-    """Return the derivative d × lever arm of P points per frame with respect to the joints' parameters.
+    """Return the derivative d × lever arm (T, P, 3, J, 3) of P points in the joints' parameters.
 
-    Args:
-        lever_arm: (T, P, J, 3) of each point about each joint, metres.
-        parameter_axes: (T, J, 3, 3), or None for the world axes.
-
-    Returns:
-        (T, P, 3, J, 3).
+    Lever arms are (T, P, J, 3), metres; axes (T, J, 3, 3), or None for the world axes.
     """
     T, P, J = lever_arm.shape[:3]
     by_rotation = lever_arm.new_zeros(T, P, 3, J, 3)

@@ -106,19 +106,13 @@ def joint_residuals(pose: Pose, prior: JointPrior, targets: Sequence[SoftPoseTar
     return residuals
 
 
-def joint_cost(residuals: Sequence[JointResidual]) -> Tensor:
-    """Return the cost (T,) of joint residuals."""
-    return torch.stack([0.5 * (term.precision * term.residual**2).sum((1, 2)) for term in residuals]).sum(dim=0)
-
-
 def joint_terms(
     pose: Pose, kinematics: MarkerKinematics, prior: JointPrior, targets: Sequence[SoftPoseTarget]
 ) -> JointTermDerivatives:
     """Return all terms of the objective that depend on the joint rotations alone, with their derivatives."""
     residuals = joint_residuals(pose, prior, targets)
-    to_parent = (
-        kinematics.parent_world.mT
-    )  # maps the parameters of a joint to a rotation vector in the axes of its parent
+    # maps the parameters of a joint to a rotation vector in the axes of its parent
+    to_parent = kinematics.parent_world.mT
     if kinematics.parameter_axes is not None:
         to_parent = to_parent @ kinematics.parameter_axes
     eye = torch.eye(3, dtype=to_parent.dtype, device=to_parent.device).expand_as(to_parent)
@@ -128,7 +122,8 @@ def joint_terms(
         weighted = (term.precision * term.residual)[..., None]
         gradient = gradient + (jacobian.mT @ weighted)[..., 0]
         curvature = curvature + jacobian.mT @ (term.precision.expand_as(term.residual)[..., None] * jacobian)
-    return JointTermDerivatives(joint_cost(residuals), gradient, curvature)
+    cost = torch.stack([0.5 * (term.precision * term.residual**2).sum((1, 2)) for term in residuals]).sum(dim=0)
+    return JointTermDerivatives(cost, gradient, curvature)
 
 
 def limit_violation(angles: Tensor, lower: Tensor, upper: Tensor, precision: float) -> tuple[Tensor, Tensor]:

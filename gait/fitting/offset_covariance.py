@@ -29,11 +29,7 @@ few observations cannot give an extreme factor."""
 
 
 def shape_offset_covariance(problem: CalibrationProblem, calibrated: ShapeCalibration) -> Tensor:
-    """Return the covariance of the errors in the shape and in the offsets of each trial.
-
-    Returns:
-        (R, B + 3·M, B + 3·M) for shape and offsets; offsets in metres.
-    """
+    """Return the covariance (R, B + 3·M, B + 3·M) of the errors in the shape and in the offsets of each trial."""
     precision = problem.precision
     subject, pose_equations = problem.linearize(calibrated.betas, calibrated.marker_offsets, calibrated.pose)
     equations = subject_normal_equations(problem, subject, pose_equations, calibrated.marker_offsets, 0.0)
@@ -74,8 +70,7 @@ def propagate_covariance(
     Returns:
         (R, B + 3·M, B + 3·M) covariance of the shape and the offsets of each trial.
     """
-    B = len(shape)
-    R = len(by_frames)
+    B, R = len(shape), len(by_frames)
     eye = torch.eye(len(equations.curvature), dtype=by_offset_prior.dtype, device=by_offset_prior.device)
     inverse = torch.linalg.inv(equations.curvature)
     inner = torch.linalg.inv(equations.offset_curvature)  # (R, 3M, 3M)
@@ -89,9 +84,8 @@ def propagate_covariance(
     crosses = []  # (R) cross-covariance with the gradient in the offsets of each trial
     for r in range(R):
         to_subject = torch.cat([eye[:, :B], follows[r].mT], dim=1)  # from shape and own offsets
-        coupling_effect = (
-            follows[r].mT - eye[:, B:]
-        )  # the coupling acts on a trial's offsets and, with opposite sign, on the subject's
+        # the coupling acts on a trial's offsets and, with opposite sign, on the subject's
+        coupling_effect = follows[r].mT - eye[:, B:]
         gradient_covariance = (
             gradient_covariance
             + to_subject @ by_frames[r] @ to_subject.mT
@@ -148,20 +142,15 @@ def offset_variance_factors(
     square is compared with its expectation, in which the factor is the only unknown (estimation of a variance
     component, Koch 1999, sec. 3.6).
 
-    Args:
-        equations: undamped equations of the subject.
-        calibrated: their solution.
-        others: (R, B + 3·M, B + 3·M) covariance of the errors from all sources but the true offsets.
-        precision: (M, 3, 3) prior precision of the marker offsets, 1/m².
-        kinds: kind of each marker.
+    ``calibrated`` is the solution of the undamped ``equations``; ``others`` (R, B + 3·M, B + 3·M) the covariance of the
+    errors from all sources but the true offsets; ``precision`` (M, 3, 3), 1/m², the prior one of the offsets.
     """
     offsets = calibrated.marker_offsets.trials.flatten(1)  # (R, 3M)
     R, M3 = offsets.shape
     prior_precision = torch.block_diag(*precision)
     follows = -equations.offset_response[..., 1:]
-    response = follows @ torch.linalg.inv(equations.curvature) @ follows.sum(dim=0).mT + torch.linalg.inv(
-        equations.offset_curvature
-    )
+    response = follows @ torch.linalg.inv(equations.curvature) @ follows.sum(dim=0).mT
+    response = response + torch.linalg.inv(equations.offset_curvature)
     recovered = torch.eye(M3, dtype=prior_precision.dtype, device=prior_precision.device) - response @ prior_precision
     spread = others[:, -M3:, -M3:]
     factors = torch.ones_like(offsets[0])

@@ -42,9 +42,8 @@ def fit_pose_trajectory(
     """Fit the poses of all frames in three passes.
 
     The first pass solves a coarse grid of frames from a rigid alignment, the second one all frames from interpolated
-    poses, and the third one all frames again with the smoothed trajectory as soft target.
-
-    A learned pose prior is a further soft target from the second pass on.
+    poses, and the third one all frames again with the smoothed trajectory as soft target. A learned pose prior is a
+    further soft target from the second pass on.
 
     Raises:
         GaitError: no frame has four visible markers that are not on one line.
@@ -99,10 +98,8 @@ def marker_information(curvature: Tensor, hinges: ConstrainedJoints | None) -> T
     It is the smallest curvature over all directions, so that a joint whose rotation about one axis moves no marker has
     no information.
 
-    ``curvature`` (T, J + 1, 3, 3) is that of the marker terms for each joint, and last for the translation.
-
-    Returns:
-        (T, J + 1).
+    ``curvature`` (T, J + 1, 3, 3) is that of the marker terms for each joint, and last for the translation; the result
+    is (T, J + 1).
     """
     if hinges is not None:  # parameters that a hinge joint does not have must not count as undetermined
         J = curvature.shape[1] - 1

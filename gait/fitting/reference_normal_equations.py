@@ -9,19 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from gait.fitting.joint_parametrization import Pose
 from gait.fitting.marker_kinematics import MarkerKinematics, SubjectModel, compute_marker_kinematics, pose_jacobian
-from gait.fitting.objective_terms import (
-    JointPrior,
-    SoftPoseTarget,
-    joint_cost,
-    joint_residuals,
-    joint_terms,
-    marker_terms,
-)
+from gait.fitting.objective_terms import JointPrior, SoftPoseTarget, joint_terms, marker_terms
 from gait.fitting.residual_scales import ResidualScales
 from gait.fitting.solver.frame_data import ObservedMarkers
 
@@ -38,30 +30,6 @@ class NormalEquations:
     weight: Tensor  # (T, M) robust weight of each marker, 1/m²
     residual: Tensor  # (T, M, 3) metres
     jacobian: Tensor  # (T, 3·M, D)
-
-
-def objective(
-    subject: SubjectModel,
-    pose: Pose,
-    observation: ObservedMarkers,
-    prior: JointPrior,
-    scales: ResidualScales,
-    targets: Sequence[SoftPoseTarget] = (),
-) -> Tensor:
-    """Return the objective (T,) of ``gait.fitting.objective_terms`` without its derivatives."""
-    markers = compute_marker_kinematics(subject, pose).markers
-    cost, _, _ = marker_terms(
-        markers, observation.markers, observation.visible, scales.marker_m, scales.marker_robust_m
-    )
-    return cost + joint_cost(joint_residuals(pose, prior, targets)) + translation_cost(pose, targets)
-
-
-def translation_cost(pose: Pose, targets: Sequence[SoftPoseTarget]) -> Tensor:
-    """Return the cost (T,) of the soft targets of the translation."""
-    cost = torch.zeros_like(pose.translation[:, 0])
-    for target in targets:
-        cost = cost + 0.5 * target.translation_precision * ((pose.translation - target.translation) ** 2).sum(1)
-    return cost
 
 
 def normal_equations(
@@ -89,8 +57,10 @@ def normal_equations(
     gradient[:, : 3 * J] += terms.gradient.reshape(T, 3 * J)
     blocks = curvature[:, : 3 * J, : 3 * J].unflatten(2, (J, 3)).unflatten(1, (J, 3))  # (T, J, 3, J, 3)
     blocks.diagonal(dim1=1, dim2=3).add_(terms.curvature.permute(0, 2, 3, 1))
+    cost = cost + terms.cost
     for target in targets:
-        gradient[:, 3 * J :] += target.translation_precision[:, None] * (pose.translation - target.translation)
-        curvature.diagonal(dim1=1, dim2=2)[:, 3 * J :] += target.translation_precision[:, None]
-    cost = cost + terms.cost + translation_cost(pose, targets)
+        away, precision = pose.translation - target.translation, target.translation_precision
+        cost = cost + 0.5 * precision * (away**2).sum(1)
+        gradient[:, 3 * J :] += precision[:, None] * away
+        curvature.diagonal(dim1=1, dim2=2)[:, 3 * J :] += precision[:, None]
     return NormalEquations(cost, gradient, curvature, marker_curvature, kinematics, weight, residual, jacobian)

@@ -158,17 +158,8 @@ def fit_shape_and_poses(
 ) -> SubjectFit:
     """Fit shape and marker offsets to the recordings of one subject, then a pose to every frame.
 
-    Children grow: trials in which the size of the subject is clearly different get separate shapes.
-
-    Args:
-        recordings: one or more recordings of the same subject, metres, y up.
-        body: the body model.
-        layout: markers on the body; markers that no recording has are ignored.
-        options: priors and expected size of the residuals.
-
-    Raises:
-        UnusableRecordingError: a recording shares too few markers with the layout, or has too few visible ones.
-        GaitError: the markers do not determine a body.
+    Children grow: trials in which the size of the subject is clearly different get separate shapes. Arguments and
+    errors are those of ``fit_recordings``; markers of the layout that no recording has are ignored.
     """
     options = options or FitOptions()
     scales, all_markers = options.scales, layout
@@ -228,8 +219,7 @@ def fit_shape_and_poses(
                     ObservedMarkers(observation.markers[:, index], observation.visible[:, index]),
                     select_covariance(covariance[k], reduced_body.num_betas, index),
                     recentre_prior(joint_prior, calibrated.pose.rotations[before : before + frames]),
-                    scales,
-                    options.vposer,
+                    options,
                     batches,
                 )
             )
@@ -253,9 +243,7 @@ def _relative_size(
     """Return the size of the subject relative to the mean body, mainly from the trunk markers."""
     _, size, determined = align_rigidly(mean_subject, prior.mean, frames)
     if not bool(determined.any()):
-        raise UnusableRecordingError(
-            recording, "no frame has four visible markers that are not on one line; nothing to fit"
-        )
+        raise UnusableRecordingError(recording, "no frame has four visible markers that are not on one line")
     return float(size[determined].median())
 
 
@@ -287,9 +275,8 @@ def _calibrate_group(
         coupled = calibrate(problem, separate.betas, separate.pose, start=separate.marker_offsets)
         return coupled, shape_offset_covariance(problem, coupled)
     except torch.linalg.LinAlgError as error:
-        raise GaitError(
-            f"{path}: the markers do not determine a body ({error}); are positions and labels right?"
-        ) from error
+        message = f"{path}: the markers do not determine a body ({error}); are positions and labels right?"
+        raise GaitError(message) from error
 
 
 def check_shared_labels(recording: Recording, layout: MarkerLayout) -> None:
@@ -305,11 +292,9 @@ def check_shared_labels(recording: Recording, layout: MarkerLayout) -> None:
 
 
 def select_calibration_frames(visible_by_trial: Sequence[NDArray[np.bool_]], count: int) -> list[NDArray[np.int64]]:
-    """Select frames of each trial for calibration.
+    """Select about ``count`` frames for calibration, at least one of each trial with visible markers (T, M).
 
     They are spread over the trial and have many visible markers, and each marker is visible in some of them.
-
-    Every trial, (T, M) visible markers each, gets at least one of the ``count`` frames.
     """
     per_recording = max(1, count // len(visible_by_trial))
     chosen = []
@@ -336,26 +321,21 @@ def _fit_trial(
     observation: ObservedMarkers,
     covariance: Tensor,
     prior: JointPrior,
-    scales: ResidualScales,
-    vposer: VPoser | None,
+    options: FitOptions,
     batches: FrameBatches,
 ) -> TrialFit:
     """Fit the poses of one trial; ``covariance`` is that of the subject's shape and marker offsets."""
     began = time.perf_counter()
-    pose = fit_pose_trajectory(subject, observation, prior, scales, recording.rate_hz, vposer, batches)
-
+    scales, rate = options.scales, recording.rate_hz
+    pose = fit_pose_trajectory(subject, observation, prior, scales, rate, options.vposer, batches)
     equations = BatchedNormalEquations(subject, prior, scales, torch.float64)
 
     def pose_rows(rows: slice) -> tuple[Tensor, Tensor, Tensor]:
-        return *equations.markers_and_joints(pose[rows]), to_model_pose(
-            body, pose[rows], subject.reduced_body.hinges
-        ).float()
+        parameters = to_model_pose(body, pose[rows], subject.reduced_body.hinges)
+        return *equations.markers_and_joints(pose[rows]), parameters.float()
 
-    virtual, joints, poses = (
-        torch.cat(parts) for parts in zip(*batches.map(recording.num_frames, pose_rows), strict=True)
-    )
+    virtual, joints, poses = map(torch.cat, zip(*batches.map(recording.num_frames, pose_rows), strict=True))
     seconds = time.perf_counter() - began
-    rate = recording.rate_hz
     uncertainty = estimate_joint_uncertainty(
         subject, pose, joints.cpu().numpy(), observation, prior, scales, covariance, rate, batches
     )
@@ -395,10 +375,7 @@ def observed_markers(recording: Recording, labels: Sequence[str], like: Tensor) 
         if label in column:
             visible[:, m] = recording.visible[:, column[label]]
             markers[:, m] = np.where(visible[:, m, None], recording.positions_m[:, column[label]], 0.0)
-    return ObservedMarkers(
-        torch.as_tensor(markers, dtype=like.dtype, device=like.device),
-        torch.as_tensor(visible, device=like.device),
-    )
+    return ObservedMarkers(torch.as_tensor(markers).to(like), torch.as_tensor(visible, device=like.device))
 
 
 def _join_labels(labels: Sequence[str], max_labels: int = 60) -> str:

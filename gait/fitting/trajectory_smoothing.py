@@ -29,39 +29,27 @@ GAP_CONTEXT_FRAMES = 8
 
 
 def smooth_trajectory(pose: Pose, information: Tensor, rate_hz: float, scales: ResidualScales) -> SoftPoseTarget:
-    """Smooth the poses of a trial.
+    """Smooth the poses of a trial and return them as soft targets.
 
-    Args:
-        pose: T frames.
-        information: (T, J + 1) information about each joint, 1/rad², and last about the translation, 1/m².
-        rate_hz: frames per second.
-        scales: of which ``smooth_rad`` and ``smooth_m`` are used.
-
-    Returns:
-        The smoothed poses as soft targets.
+    ``information`` (T, J + 1) is that about each joint, 1/rad², and last about the translation, 1/m².
     """
     T, J = pose.rotations.shape[:2]
     quaternion = _continuous_quaternions(pose.rotations).cpu().numpy()
     frame_weight = information.double().cpu().numpy()
     stiffness = (rate_hz / (2 * np.pi * CUTOFF_HZ)) ** 4
     smoothed = np.empty_like(quaternion)
+    variance = scales.smooth_rad**2
     for j in range(J):
-        floor = 1e-4 / scales.smooth_rad**2
-        smoothed[:, j] = whittaker_smooth(
-            quaternion[:, j], frame_weight[:, j] + floor, stiffness / scales.smooth_rad**2
-        )
-    translation = whittaker_smooth(
-        pose.translation.cpu().numpy(),
-        frame_weight[:, J] + 1e-4 / scales.smooth_m**2,
-        stiffness / scales.smooth_m**2,
-    )
+        smoothed[:, j] = whittaker_smooth(quaternion[:, j], frame_weight[:, j] + 1e-4 / variance, stiffness / variance)
+    variance_m = scales.smooth_m**2
+    positions = pose.translation.cpu().numpy()
+    translation = whittaker_smooth(positions, frame_weight[:, J] + 1e-4 / variance_m, stiffness / variance_m)
     like = pose.rotations
-    q = torch.as_tensor(smoothed, dtype=like.dtype, device=like.device)
     return SoftPoseTarget(
-        rotations=_matrices(q),
-        translation=torch.as_tensor(translation, dtype=like.dtype, device=like.device),
-        rotation_precision=torch.full((T, J), 1 / scales.smooth_rad**2, dtype=like.dtype, device=like.device),
-        translation_precision=torch.full((T,), 1 / scales.smooth_m**2, dtype=like.dtype, device=like.device),
+        rotations=_matrices(torch.as_tensor(smoothed).to(like)),
+        translation=torch.as_tensor(translation).to(like),
+        rotation_precision=like.new_full((T, J), 1 / variance),
+        translation_precision=like.new_full((T,), 1 / variance_m),
     )
 
 

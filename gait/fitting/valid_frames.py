@@ -56,9 +56,7 @@ def frames_determined_by_markers(
 ) -> NDArray[np.bool_]:
     """Return the frames (T,) whose own markers determine the pose of the body.
 
-    Args:
-        determined: (T,) whether enough markers are visible for a rigid alignment.
-        sigma_single_frame_m: (T, J) uncertainty of each joint (``JointUncertainty.sigma_single_frame_m``).
+    In ``determined`` (T,) frames enough markers are visible for a rigid alignment; the uncertainty of joints is (T, J).
     """
     baseline = baseline_sigma(sigma_single_frame_m[determined] if determined.any() else sigma_single_frame_m)
     lost = sigma_single_frame_m > np.maximum(LOST_TRACK_M, LOST_TRACK_RATIO * baseline)

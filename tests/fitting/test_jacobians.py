@@ -440,12 +440,12 @@ def test_calibration_step_is_that_of_the_dense_system(calibration_case):
     kinds = ("anatomical", "technical") * 3 + ("anatomical",)
     problem = calibration_problem(subject, trial_index, prior, observation, kinds, 0.4)
     precision = problem.precision
-    found = _calibration_step(problem, subject, equations, offsets, 0.0)
+    shape_step, offset_step, pose_step = _calibration_step(problem, subject, equations, offsets, 0.0)
     betas, common, own, poses, _ = dense_step(subject, equations, offsets, trial_index, precision, 0.4)
-    np.testing.assert_allclose(found.betas, betas, rtol=1e-5, atol=1e-8)
-    np.testing.assert_allclose(found.subject, common, rtol=1e-5, atol=1e-8)
-    np.testing.assert_allclose(found.trials, own, rtol=1e-5, atol=1e-8)
-    np.testing.assert_allclose(found.pose, poses, rtol=1e-5, atol=1e-7)
+    np.testing.assert_allclose(shape_step, betas, rtol=1e-5, atol=1e-8)
+    np.testing.assert_allclose(offset_step.subject, common, rtol=1e-5, atol=1e-8)
+    np.testing.assert_allclose(offset_step.trials, own, rtol=1e-5, atol=1e-8)
+    np.testing.assert_allclose(pose_step, poses, rtol=1e-5, atol=1e-7)
 
 
 def test_damped_calibration_step_goes_downhill(calibration_case):
@@ -456,8 +456,8 @@ def test_damped_calibration_step_goes_downhill(calibration_case):
     gradient = dense_step(subject, equations, offsets, trial_index, problem.precision, 0.4)[-1]
     lengths = []
     for damping in (0.0, 0.01, 1.0, 100.0):
-        found = _calibration_step(problem, subject, equations, offsets, damping)
-        parts = (found.pose.flatten(), found.trials.flatten(), found.betas, found.subject.flatten())
+        shape_step, offset_step, pose_step = _calibration_step(problem, subject, equations, offsets, damping)
+        parts = (pose_step.flatten(), offset_step.trials.flatten(), shape_step, offset_step.subject.flatten())
         step = torch.cat(parts).numpy()
         assert step @ gradient < 0
         lengths.append(np.linalg.norm(step))
@@ -493,10 +493,10 @@ def test_calibrate_ends_where_the_gradient_is_zero(calibration_case):
     solved = calibrate(problem, subject.betas, pose, max_iterations=300, tolerance=0)
     again = SubjectModel(subject.reduced_body, solved.betas, solved.marker_offsets.trials[trial_index])
     equations = normal_equations(again, solved.pose, observation, prior, quadratic)
-    step = _calibration_step(problem, again, equations, solved.marker_offsets, 0.0)
-    assert step.betas.abs().max() < 1e-3
-    assert step.trials.abs().max() < 1e-5
-    assert step.pose.abs().max() < 1e-3
+    shape_step, offset_step, pose_step = _calibration_step(problem, again, equations, solved.marker_offsets, 0.0)
+    assert shape_step.abs().max() < 1e-3
+    assert offset_step.trials.abs().max() < 1e-5
+    assert pose_step.abs().max() < 1e-3
     start = normal_equations(subject, pose, observation, prior, quadratic).cost.sum()
     assert solved.cost < float(start)
 

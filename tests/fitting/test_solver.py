@@ -15,7 +15,7 @@ from gait.fitting.joint_parametrization import MAX_STEP_RAD, Pose, apply_step, n
 from gait.fitting.marker_kinematics import SubjectModel, compute_marker_kinematics
 from gait.fitting.objective_terms import build_joint_prior
 from gait.fitting.reduced_body import reduce_body
-from gait.fitting.reference_normal_equations import objective
+from gait.fitting.reference_normal_equations import normal_equations
 from gait.fitting.residual_scales import ResidualScales
 from gait.fitting.rigid_initialization import align_rigidly, trunk_marker_weights
 from gait.fitting.solver.batched_normal_equations import BatchedNormalEquations
@@ -238,12 +238,12 @@ def test_solve_poses_stops_each_frame_separately(walking, prior):
 def test_solve_poses_never_increases_the_cost(walking, prior):
     subject, _, observation = walking
     start, _, _ = align_rigidly(subject, prior.mean, observation)
-    before = objective(subject, start, observation, prior, SCALES)
+    before = normal_equations(subject, start, observation, prior, SCALES).cost
     for steps in range(1, 16):
         found = solve(subject, start, observation, prior, dtype=torch.float64, max_iterations=steps)
         assert (found.cost <= before).all()
         assert (found.iterations <= steps).all()
-        again = objective(subject, found.pose, observation, prior, SCALES)
+        again = normal_equations(subject, found.pose, observation, prior, SCALES).cost
         np.testing.assert_allclose(found.cost, again, rtol=1e-7)
         before = found.cost
 

@@ -33,24 +33,17 @@ def find_swap_partner(
     offset_m: Vector,
     visible: NDArray[np.bool_],
 ) -> int | None:
-    """Find the marker with which a displaced marker has swapped its label; None if there is none.
+    """Find the column with which a displaced marker, a column, has swapped its label; None if there is none.
 
-    Args:
-        marker: column of the displaced marker.
-        interval: frames of the displacement.
-        observed_m: (T, M, 3) all markers.
-        predicted: predicted markers of all T frames.
-        offset_m: (M, 3) usual position of each marker, observed − predicted in the axes of its main joint.
-        visible: (T, M).
+    ``observed_m`` (T, M, 3), ``predicted`` and ``visible`` (T, M) are of all frames; ``offset_m`` (M, 3) is the usual
+    position of each marker, observed − predicted in the axes of its main joint.
     """
     rows = np.arange(interval.first, interval.last + 1)
     rows = rows[visible[rows, marker]]
     expected = predicted.displaced(offset_m)[rows]  # (N, M, 3)
     observed = np.where(visible[rows][..., None], observed_m[rows], np.nan)
     own = np.linalg.norm(observed[:, marker] - expected[:, marker], axis=-1)
-    to_others = np.linalg.norm(
-        observed[:, marker, None] - expected, axis=-1
-    )  # (N, M) from each marker's expected position
+    to_others = np.linalg.norm(observed[:, marker, None] - expected, axis=-1)  # (N, M) from each expected position
     from_others = np.linalg.norm(observed - expected[:, marker, None], axis=-1)  # each marker from this one's
     others_own = np.linalg.norm(observed - expected, axis=-1)
     both = np.isfinite(from_others).sum(axis=0) >= max(1, 0.5 * len(rows))
@@ -89,10 +82,8 @@ def classify_error(
     if drop > MIN_DROP_M and height > MIN_DROP_M:
         if rests and observed[-1, 1] - floor_m < ON_FLOOR_M:
             return "detached"
-        if (
-            len(rows) >= 5
-            and np.abs(np.median(np.diff(observed[:, 1], 2)) * rate_hz**2 + GRAVITY_M_S2) < FREE_FALL_TOLERANCE_M_S2
-        ):
+        acceleration = np.median(np.diff(observed[:, 1], 2)) * rate_hz**2 if len(rows) >= 5 else np.inf
+        if np.abs(acceleration + GRAVITY_M_S2) < FREE_FALL_TOLERANCE_M_S2:
             return "detached"  # still in free fall at the end of the recording
     if len(rows) >= 3 and _spread(observed) < STATIONARY_M and np.ptp(expected, axis=0).max() > MOVING_M:
         return "frozen"

@@ -18,15 +18,8 @@ def find_discontinuities(
 
     A step between two frames is a discontinuity if it deviates from the mean velocity before and after it by more than
     a threshold; of adjacent steps only the largest counts. Steps across gaps have a larger threshold, according to
-    their duration.
-
-    Args:
-        positions_m: (T, M, 3); any value where not visible.
-        visible: (T, M).
-        rate_hz: frames per second.
-
-    Returns:
-        (T, M) True in the first frame after each discontinuity.
+    their duration. Returns (T, M), True in the first frame after each discontinuity, from positions (T, M, 3), of any
+    value where not visible.
     """
     T, M = visible.shape
     sudden = np.zeros((T, M), dtype=bool)

@@ -71,9 +71,8 @@ def find_displacements(
     displacement = deviation_m - offset
     distance = np.linalg.norm(displacement, axis=1)
     good = distance[visible & (np.nan_to_num(distance) < DISPLACED_M)]
-    usual = (
-        1.4826 * float(np.median(good)) / 1.54 if len(good) else 0.0
-    )  # the median of a Maxwell distribution is 1.54 sigma
+    # The median of a Maxwell distribution is 1.54 sigma.
+    usual = 1.4826 * float(np.median(good)) / 1.54 if len(good) else 0.0
     limit = min(max(DISPLACED_M, 3 * usual), MAX_THRESHOLD_M)
     bad = np.zeros(T, dtype=bool)
     merge_frames = round(MERGE_GAP_S * rate_hz)
@@ -102,9 +101,8 @@ def find_displacements(
         ends = bool(discontinuous[last : last + 3].any())
         peak = float(np.quantile(distance[first : last + 1][visible[first : last + 1]], 0.9))
         lost = not visible[last + 1 : last + 2 + merge_frames].all() or last + 1 == T
-        lasting = last - first + 1 >= MIN_DURATION_S * rate_hz and peak > (
-            MIN_PEAK_M if lost else MIN_RECOVERING_PEAK_M
-        )
+        min_peak = MIN_PEAK_M if lost else MIN_RECOVERING_PEAK_M
+        lasting = last - first + 1 >= MIN_DURATION_S * rate_hz and peak > min_peak
         if begins or ends or lasting:
             intervals.append(DisplacementInterval(first, last, begins))
     return MarkerDisplacement(offset, displacement, tuple(intervals))

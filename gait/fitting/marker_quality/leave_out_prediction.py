@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,11 +31,6 @@ class PredictedMarkers:
 
     markers_m: NDArray[np.float64]  # (N, M, 3)
     axes: NDArray[np.float64]  # (N, M, 3, 3) world rotation of the main joint of each marker
-
-    @staticmethod
-    def concatenate(parts: Sequence[PredictedMarkers]) -> PredictedMarkers:
-        """Concatenate predictions in time."""
-        return PredictedMarkers(np.concatenate([p.markers_m for p in parts]), np.concatenate([p.axes for p in parts]))
 
     def deviation(self, observed_m: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return observed − predicted positions in the axes of the main joints (N, M, 3), metres."""
@@ -84,22 +78,18 @@ class FittedBody:
         return self.subject.reduced_body
 
     def predict(
-        self,
-        observed_m: NDArray[np.float64],
-        used: NDArray[np.bool_],
-        frames: NDArray[np.int64],
+        self, observed_m: NDArray[np.float64], used: NDArray[np.bool_], frames: NDArray[np.int64]
     ) -> PredictedMarkers:
-        """Predict all markers from a fit to some of them.
+        """Predict all markers in the given frames (N,) from a fit to the samples ``used`` (T, M).
 
-        Args:
-            observed_m: (T, M, 3) observed markers in the order of the trial; any value where not visible.
-            used: (T, M) the samples to fit.
-            frames: (N,) frames to predict; the solver starts from their fitted poses.
+        ``observed_m`` (T, M, 3) is in the order of the trial. The solver starts from the fitted poses.
         """
         if len(frames) > MAX_BATCH_FRAMES:  # bounds the memory
             batches = np.array_split(frames, -(-len(frames) // MAX_BATCH_FRAMES))
             parts = [self.predict(observed_m, used, batch) for batch in batches]
-            return PredictedMarkers.concatenate(parts)
+            return PredictedMarkers(
+                np.concatenate([part.markers_m for part in parts]), np.concatenate([part.axes for part in parts])
+            )
         like = self.reduced_body.marker_template
         rows = torch.as_tensor(frames, device=like.device)
         mask = torch.as_tensor(used[frames], device=like.device)

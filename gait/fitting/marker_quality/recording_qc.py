@@ -86,14 +86,8 @@ class RecordingQc:
             for values in (positions, visible, discontinuous):
                 values[:, both] = values[:, both[::-1]]
         recording = replace(self.recording, positions_m=positions, visible=visible)
-        swapped_labels = (*self.swapped_labels, *pairs)
-        return replace(
-            self,
-            recording=recording,
-            discontinuous=discontinuous,
-            swapped_labels=swapped_labels,
-            swaps_checked=True,
-        )
+        swapped = (*self.swapped_labels, *pairs)
+        return RecordingQc(recording, discontinuous, self.suspects, swapped, self.detections, swaps_checked=True)
 
     def is_suspicious(self, residual_m: NDArray[np.float64]) -> bool:
         """Return whether there are suspects or, in a fit without them, large residuals (T, M)."""

@@ -41,13 +41,8 @@ def swap_suspected(trial: TrialFit) -> bool:
     if (np.linalg.norm(trial.offset_m, axis=1) > limit).any():
         return True
     visible = np.isfinite(trial.residual_m)
-    ever_visible = visible.sum(axis=0) > 0
-    return bool(
-        (
-            (np.nan_to_num(trial.residual_m) > MAX_RESIDUAL_M).sum(axis=0)[ever_visible]
-            > 0.5 * visible.sum(axis=0)[ever_visible]
-        ).any()
-    )
+    large = np.nan_to_num(trial.residual_m) > MAX_RESIDUAL_M
+    return bool((large.sum(axis=0) > 0.5 * visible.sum(axis=0)).any())
 
 
 def find_swapped_labels(fitted_body: FittedBody) -> list[tuple[str, str, float]]:
@@ -96,18 +91,16 @@ def _fit_poses(
 
 def _best_swap(frames: ObservedMarkers, virtual: Tensor) -> tuple[tuple[int, int] | None, float]:
     """Return the pair with the largest decrease of its summed mean distance by a swap, and the decrease in metres."""
-    distance = (frames.markers[:, :, None] - virtual[:, None]).norm(
-        dim=-1
-    )  # (N, M, M) marker i from the predicted position of j
+    # (N, M, M) marker i from the predicted position of j
+    distance = (frames.markers[:, :, None] - virtual[:, None]).norm(dim=-1)
     own = distance.diagonal(dim1=1, dim2=2)
     both = (frames.visible[:, :, None] & frames.visible[:, None]).double()
     count = both.sum(dim=0).clamp_min(1)
     unswapped = ((own[:, :, None] + own[:, None]) * both).sum(dim=0) / count
     swapped = ((distance + distance.mT) * both).sum(dim=0) / count
-    gain: NDArray[np.float64] = (unswapped - swapped).cpu().numpy()
-    gain[
-        ((unswapped - swapped) < MIN_GAIN_FRACTION * unswapped).cpu().numpy() | (both.sum(dim=0) < 3).cpu().numpy()
-    ] = 0
+    decrease = unswapped - swapped
+    too_small = (decrease < MIN_GAIN_FRACTION * unswapped) | (both.sum(dim=0) < 3)
+    gain: NDArray[np.float64] = decrease.masked_fill(too_small, 0).cpu().numpy()
     i, j = np.unravel_index(int(gain.argmax()), gain.shape)
     if gain[i, j] < MIN_GAIN_M:
         return None, 0.0

@@ -49,12 +49,8 @@ class Linearization(PerFrame):
 class BatchedNormalEquations:
     """Objective of one subject with its derivatives, for any number of frames.
 
-    Args:
-        subject: body and marker offsets; the offsets are the same in all frames.
-        prior: pose prior and range of motion of the joints.
-        scales: expected size of the residuals.
-        dtype: floating-point type. Single precision is exact to a micrometre, because the positions of each frame are
-            relative to the centroid of its markers.
+    The marker offsets are the same in all frames. Single precision is exact to a micrometre, because the positions of
+    each frame are relative to the centroid of its markers.
     """
 
     def __init__(
@@ -79,9 +75,7 @@ class BatchedNormalEquations:
             self.marker_posedirs = self._cast(reduced_body.marker_posedirs)  # (M, 3, J, F)
             padded = _pad_zero(self.marker_posedirs, 2).transpose(1, 2)  # (M, J + 1, 3, F)
             self.limb_posedirs = padded[markers[:, :, None], joints[:, None]]  # (G, N, P, 3, F)
-            other_limb = torch.ones(
-                reduced_body.num_markers, reduced_body.num_joints + 1, dtype=torch.bool, device=self.device
-            )
+            other_limb = torch.ones(self.num_markers, self.num_joints + 1, dtype=torch.bool, device=self.device)
             used = (self.blocks.trunk_scale > 0).nonzero().unbind(1)
             other_limb[markers[used][:, None], joints[used[0]]] = False
             self.cross_limb_posedirs = self.marker_posedirs * other_limb[:, None, :-1, None]
@@ -133,9 +127,8 @@ class BatchedNormalEquations:
     def to_internal(self, pose: Pose, data: FrameData) -> QuaternionPose:
         """Convert poses to quaternions, relative to the centroid of the markers."""
         angles = None if pose.angles is None else self._cast(pose.angles)
-        return QuaternionPose(
-            self._quaternions_from(pose.rotations), self._cast(pose.translation - data.centroid), angles
-        )
+        translation = self._cast(pose.translation - data.centroid)
+        return QuaternionPose(self._quaternions_from(pose.rotations), translation, angles)
 
     def to_matrix_pose(self, poses: QuaternionPose, data: FrameData) -> Pose:
         """Convert poses of the solver to rotation matrices in double precision."""
@@ -175,9 +168,7 @@ class BatchedNormalEquations:
         parameter_axes = self._parameter_axes(poses, parent_world)
         equations = self._marker_equations(self._lever_arms(combined), blendshapes, parameter_axes, residual, weight)
         terms = self._joint_terms(poses, data)
-        axes = (
-            parent_world if parameter_axes is None else parameter_axes.transpose(0, 1).mT @ parent_world
-        )  # (J, T, 3, 3)
+        axes = parent_world if parameter_axes is None else parameter_axes.transpose(0, 1).mT @ parent_world
         gradient = (axes @ terms.gradient.permute(1, 2, 0)[..., None])[..., 0]  # (J, T, 3)
         curvature = (axes * terms.curvature.permute(1, 2, 0)[:, :, None]) @ axes.mT  # (J, T, 3, 3)
         if self.angle_bounds is not None and poses.angles is not None:
@@ -212,9 +203,7 @@ class BatchedNormalEquations:
                 own[..., c, d] = own[..., d, c] = -(weighted[:, c] * lever_arms[:, d]).sum(dim=2)
             own.diagonal(dim1=3, dim2=4).sub_(own.diagonal(dim1=3, dim2=4).sum(dim=-1, keepdim=True))
         else:
-            jacobian = self._marker_jacobian(
-                self._lever_arms(combined), blendshapes, parameter_axes
-            )  # (T, G, N, 3, 3, P)
+            jacobian = self._marker_jacobian(self._lever_arms(combined), blendshapes, parameter_axes)
             weighted = jacobian * copy_weight[:, :, :, None, None]
             for u in range(3):
                 own[..., u, :] = (weighted[:, :, :, :, [u]] * jacobian).sum(dim=(2, 3)).mT
@@ -273,9 +262,8 @@ class BatchedNormalEquations:
 
     def _joint_terms(self, poses: QuaternionPose, data: FrameData) -> _JointTerms:
         """Return the terms of pose prior, range of motion and soft targets, in the axes of each joint's parent."""
-        away, jacobian_coefficient = quaternions.to_rotvec(
-            quaternions.multiply(poses.rotations[:, None], data.reference_rotations)
-        )  # (3, R, J, T)
+        difference = quaternions.multiply(poses.rotations[:, None], data.reference_rotations)
+        away, jacobian_coefficient = quaternions.to_rotvec(difference)  # (3, R, J, T)
         angles = away[:, 0]
         beyond = angles - torch.maximum(torch.minimum(angles, self.upper), self.lower)
         residual = torch.cat([beyond[:, None], away[:, 1:]], dim=1)
@@ -341,10 +329,7 @@ class BatchedNormalEquations:
     def _marker_jacobian(
         self, lever_arms: Tensor, blendshapes: _PoseBlendshapeTerms | None, parameter_axes: Tensor | None
     ) -> Tensor:
-        """Return the derivative of each limb's markers with respect to the joints of the limb and the trunk.
-
-        The shape is (T, G, N, 3 axes, 3 parameters, P).
-        """
+        """Return the derivative of each limb's markers in its and the trunk's joints: (T, G, N, axis, parameter, P)."""
         T, _, G, N, P = lever_arms.shape
         markers, joints = self.blocks.markers, self.blocks.joints
         if blendshapes is not None:
@@ -368,15 +353,7 @@ class BatchedNormalEquations:
         residual: Tensor,
         weight: Tensor,
     ) -> BlockNormalEquations:
-        """Build the normal equations of the marker terms.
-
-        Args:
-            lever_arms: (T, 3, G, N, P) metres.
-            blendshapes: contribution of pose-corrective blend shapes, if the body has them.
-            parameter_axes: (T, J, 3, 3) for a constrained tree.
-            residual: (T, 3, M) metres.
-            weight: (T, M) 1/m².
-        """
+        """Build the normal equations of the marker terms from lever arms (T, 3, G, N, P) and residuals (T, 3, M)."""
         T, _, G, N, _ = lever_arms.shape
         L, K = self.blocks.limb.shape[1], len(self.blocks.trunk)
         ends = (3 * L, 3 * L + 3 * K, 3 * L + 3 * K + 3)  # ends of the columns of limb, trunk joints and translation
@@ -451,15 +428,8 @@ def _linear_map(
     Joint k moves a point x from rest to R·x + t. A marker is Σₖ wₖ(R·x + t). Its lever arm about joint j is the same
     sum over j and its descendants k, minus Σₖ wₖ times the position of j, R·rest + t.
 
-    Args:
-        skin_weights: (M, J) skinning weights.
-        descendants: (J, J) 1 where the second joint is the first one or a descendant of it.
-        rest_markers: (M, 3) metres.
-        rest_joints: (J, 3) metres.
-
-    Returns:
-        Coefficients of the columns x, y, z and t of each joint's transform: (4·J, M, J) for the lever arms, (4·J, M)
-        for the markers.
+    The coefficients of the columns x, y, z and t of each joint's transform are (4·J, M, J) for the lever arms, (4·J, M)
+    for the markers; ``descendants`` is that of ``descendant_matrix``.
     """
     M, J = skin_weights.shape
     homogeneous = torch.cat([rest_markers, torch.ones_like(rest_markers[:, :1])], dim=1)  # (M, 4)

@@ -38,11 +38,9 @@ class KinematicBlocks:
 
 
 def split_kinematic_tree(parents: Sequence[int], skin_weights: Tensor) -> KinematicBlocks:
-    """Split a skeleton into trunk and limbs.
+    """Split a skeleton into trunk and limbs, from the joints' parents (J,), −1 for the root, and the markers' (M, J).
 
-    Args:
-        parents: (J,) parent of each joint, −1 for the root; parents come before their children.
-        skin_weights: (M, J) skinning weights of the markers.
+    Parents come before their children.
     """
     J = len(parents)
     children = [sum(p == j for p in parents) for j in range(J)]

@@ -103,10 +103,7 @@ def to_rotvec(q: Tensor) -> tuple[Tensor, Tensor]:
 def apply_inverse_jacobian_transpose(vector: Tensor, jacobian_coefficient: Tensor, gradient: Tensor) -> Tensor:
     """Return J⁻ᵀ·gradient (3, …), J the left Jacobian: the gradient in the rotation from that in the rotation vector.
 
-    Args:
-        vector: (3, …) rotation vectors.
-        jacobian_coefficient: (…) as ``to_rotvec`` gives it.
-        gradient: (3, …) with respect to the rotation vectors.
+    Vector (3, …) and coefficient (…) are those of ``to_rotvec``; the gradient is (3, …).
     """
     dot = (vector * gradient).sum(dim=0)
     square = (vector * vector).sum(dim=0)
