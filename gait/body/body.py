@@ -240,16 +240,14 @@ class Body:
     def _check_pose(self, pose: Tensor) -> None:
         if pose.ndim != 2 or pose.shape[1] != self.num_pose:
             tree = "constrained" if self.constrained_tree else "free"
-            raise GaitError(
-                f"{self.name}: poses of shape {tuple(pose.shape)}; its {tree} joints need (frames, {self.num_pose})."
-            )
+            needed = f"its {tree} joints need (frames, {self.num_pose})"
+            raise GaitError(f"{self.name}: poses of shape {tuple(pose.shape)}; {needed}.")
 
     def _shape_rows(self, betas: Tensor) -> Tensor:
         rows = betas[None] if betas.ndim == 1 else betas
         if rows.ndim != 2 or rows.shape[1] > self.num_betas:
-            raise GaitError(
-                f"{self.name}: betas of shape {tuple(betas.shape)}; this body has {self.num_betas} shape parameters."
-            )
+            needed = f"this body has {self.num_betas} shape parameters"
+            raise GaitError(f"{self.name}: betas of shape {tuple(betas.shape)}; {needed}.")
         return rows
 
     def _offsets(self, translation: Tensor) -> Tensor:

@@ -62,10 +62,8 @@ class Constraints:
         layout = self.layouts[best]
         if shared[best] < layout.min_shared_markers:
             sets = "; ".join(f"{each.source} has {', '.join(each.labels)}" for each in self.layouts)
-            raise GaitError(
-                f"{self.path}: no marker constraint fits the recording; the recording has "
-                f"{', '.join(recorded) or 'no markers'}; {sets}."
-            )
+            sets = f"the recording has {', '.join(recorded) or 'no markers'}; {sets}"
+            raise GaitError(f"{self.path}: no marker constraint fits the recording; {sets}.")
         return layout
 
 
@@ -95,10 +93,8 @@ def _check_face_count(holder: Mapping[str, Any], where: str, body: Body) -> bool
         count = holder.get(key)
         stated = stated or isinstance(count, int)
         if count is not None and not isinstance(count, Mapping) and count != len(body.faces):
-            raise GaitError(
-                f"{where}: made on a mesh of {json.dumps(count)[:40]} faces ({key}), but {body.name} "
-                f"has {len(body.faces)}; use that body model, or no marker_layout_file."
-            )
+            counts = f"{json.dumps(count)[:40]} faces ({key}), but {body.name} has {len(body.faces)}"
+            raise GaitError(f"{where}: made on a mesh of {counts}; use that body model, or no marker_layout_file.")
     return stated
 
 

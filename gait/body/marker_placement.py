@@ -23,6 +23,8 @@ from gait.marker_sets.marker_set import SIDES, MarkerSet, Ray
 MARKER_CENTRE_M = 0.009
 """Height of the centre of a 14 mm marker with base plate above the skin, metres."""
 
+_NO_SKIN = "is this a full body in T-pose? Use a marker_layout_file that places the markers."
+
 
 @dataclass(frozen=True)
 class _Rule:
@@ -47,10 +49,8 @@ def place_markers(body: Body, sets: Iterable[MarkerSet] = tuple(MARKER_SETS.valu
         GaitError: the model lacks the 22 body joints (a hand or head model), or a ray hits no skin.
     """
     if body.num_joints < NUM_BODY_JOINTS:
-        raise GaitError(
-            f"{body.name}: markers can only be placed on a model of {NUM_BODY_JOINTS} or more joints; this file has "
-            f"{body.num_joints}. Use a full-body model, or a marker_layout_file made for this one."
-        )
+        problem = f"markers can only be placed on a model of {NUM_BODY_JOINTS} or more joints, not {body.num_joints}"
+        raise GaitError(f"{body.name}: {problem}. Use a full-body model, or a marker_layout_file made for this one.")
     sets = tuple(sets)
     markers = [MARKERS[name] for name in dict.fromkeys(marker.name for each in sets for marker in each.markers)]
     rest = _RestBody(body)
@@ -124,10 +124,7 @@ class _RestBody:
 
     def _skin(self, where: NDArray[np.bool_], what: str) -> Vector:
         if not where.any():
-            raise GaitError(
-                f"{self.name}: no skin at the {what}, where markers are placed; is this a full body in T-pose? "
-                "Use a marker_layout_file that places the markers."
-            )
+            raise GaitError(f"{self.name}: no skin at the {what}, where markers are placed; {_NO_SKIN}")
         return np.asarray(self.vertices[where])
 
 
@@ -155,10 +152,8 @@ def _cast_ray(
     outward = np.cross(e1, e2) @ direction > 0
     hit = (u >= -1e-9) & (v >= -1e-9) & (u + v <= 1 + 1e-9) & (distance > 1e-4) & outward
     if not hit.any():
-        raise GaitError(
-            f"{name}: no skin for marker {rule.label} near the joints {', '.join(rule.skin_of)}; is this a "
-            "full body in T-pose? Use a marker_layout_file that places the markers."
-        )
+        near = ", ".join(rule.skin_of)
+        raise GaitError(f"{name}: no skin for marker {rule.label} near the joints {near}; {_NO_SKIN}")
     rows = np.flatnonzero(hit)
     row = rows[np.argmax(distance[rows])]
     bary = np.array([1 - u[row] - v[row], u[row], v[row]]).clip(0, 1)

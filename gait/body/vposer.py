@@ -21,6 +21,7 @@ from gait.files.safe_torch_load import read_tensor_file
 
 NUM_POSED_JOINTS = 21
 """Body joints 1 to 21; VPoser does not include the root."""
+_BATCH_NORM_KEYS = ("running_mean", "running_var", "weight", "bias")
 
 
 class DecodedPose(NamedTuple):
@@ -63,9 +64,7 @@ class VPoser:
         return functional.linear(x, self.weights[f"{layer}.weight"], self.weights[f"{layer}.bias"])
 
     def _batch_norm(self, x: Tensor, layer: str) -> Tensor:
-        mean, var, weight, bias = (
-            self.weights[f"{layer}.{key}"] for key in ("running_mean", "running_var", "weight", "bias")
-        )
+        mean, var, weight, bias = (self.weights[f"{layer}.{key}"] for key in _BATCH_NORM_KEYS)
         return functional.batch_norm(x, mean, var, weight, bias)
 
 
@@ -87,7 +86,7 @@ def _expected_shapes(hidden: int, latent: int) -> dict[str, tuple[int, ...]]:
         shapes[f"{layer}.weight"] = shape
         shapes[f"{layer}.bias"] = shape[:1]
     for layer, size in (("encoder_net.1", pose), ("encoder_net.4", hidden)):
-        for key in ("weight", "bias", "running_mean", "running_var"):
+        for key in _BATCH_NORM_KEYS:
             shapes[f"{layer}.{key}"] = (size,)
     return shapes
 
@@ -97,9 +96,7 @@ def _newest_checkpoint(folder: Path) -> Path:
         found = sorted(folder.glob(pattern), key=lambda path: (path.stat().st_mtime, path.name))
         if found:
             return found[-1]
-    raise GaitError(
-        f"{folder}: no snapshots/*.ckpt in it, so not VPoser v2; unpack V02_05.zip there, or fit without it."
-    )
+    raise GaitError(f"{folder}: no snapshots/*.ckpt, so not VPoser v2; unpack V02_05.zip there, or fit without it.")
 
 
 def load_vposer(

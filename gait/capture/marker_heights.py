@@ -50,6 +50,14 @@ def visible_mask(positions: NDArray[np.float64]) -> NDArray[np.bool_]:
     return np.asarray(np.isfinite(positions).all(axis=2), dtype=np.bool_)
 
 
+def marker_bounds(positions: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the lowest and the highest coordinates (T', 3) of the markers in the frames with most markers."""
+    count = visible_mask(positions).sum(axis=1)
+    rich = positions[count >= max(1.0, 0.7 * count.max())]
+    present = np.isfinite(rich)
+    return np.where(present, rich, np.inf).min(axis=1), np.where(present, rich, -np.inf).max(axis=1)
+
+
 def stature_vector(labels: Sequence[str], positions: NDArray[np.float64]) -> NDArray[np.float64] | None:
     """Return the vector from the floor to the top of the head, (3,), in the unit and axes of ``positions`` (T, M, 3).
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -33,7 +33,7 @@ class RawRecording:
     modeled_markers: frozenset[str] = frozenset()  # points declared as computed positions (without prefix)
     events: tuple[GaitEvent, ...] = ()
     event_subjects: tuple[str, ...] = ()  # one per event; may be a subject's name: never print it
-    notes: tuple[str, ...] = field(default=())
+    notes: tuple[str, ...] = ()
 
 
 def mask_missing(positions: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -43,11 +43,8 @@ def mask_missing(positions: NDArray[np.float64]) -> NDArray[np.float64]:
     visible"), or if a coordinate is 1e7 or more (a sentinel outside the range of any unit).
     """
     with np.errstate(invalid="ignore"):
-        missing = (
-            ~np.isfinite(positions).all(axis=2)
-            | (positions == 0.0).all(axis=2)
-            | (np.abs(positions) >= 1e7).any(axis=2)
-        )
+        outside = ~np.isfinite(positions) | (np.abs(positions) >= 1e7)
+        missing = outside.any(axis=2) | (positions == 0.0).all(axis=2)
     return np.where(missing[..., None], np.nan, positions)
 
 
@@ -58,16 +55,13 @@ def check_raw_recording(raw: RawRecording) -> None:
         raise GaitError(f"{path}: holds no points ({frames} frames, {points} markers); no body can be fitted to it.")
     if points > _MAX_POINTS:
         raise GaitError(f"{path}: has {points} points, more than {_MAX_POINTS}; it is damaged, export it again.")
-    names = (*raw.labels, *raw.listed_outputs, *raw.modeled_markers, raw.unit or "", raw.y_screen)
-    longest = max(map(len, names))
+    longest = max(map(len, (*raw.labels, *raw.listed_outputs, *raw.modeled_markers, raw.unit or "", raw.y_screen)))
     if longest > _MAX_NAME_LENGTH:
         raise GaitError(f"{path}: has a name of {longest} characters; it is damaged, export it again.")
     low, high = _RATE_RANGE_HZ
     if not low <= raw.rate_hz <= high:
-        raise GaitError(
-            f"{path}: has a rate of {raw.rate_hz:g} frames per second, not {low:g} to {high:g}; "
-            "export it with its camera rate."
-        )
+        rate = f"{raw.rate_hz:g} frames per second, not {low:g} to {high:g}"
+        raise GaitError(f"{path}: has a rate of {rate}; export it with its camera rate.")
     if not 0 <= raw.first_frame <= _MAX_FRAME_NUMBER:
         raise GaitError(f"{path}: begins with frame {raw.first_frame:.4g}; it is damaged, export it again.")
 
@@ -75,7 +69,5 @@ def check_raw_recording(raw: RawRecording) -> None:
 def check_density(path: Path, frames: int, points: int, samples: int) -> None:
     """Raise GaitError if a text file has few ``samples`` for its frames × points; call before allocating memory."""
     if frames * points > _MAX_CELLS_PER_SAMPLE * samples + _MAX_CELLS_UNCHECKED:
-        raise GaitError(
-            f"{path}: has {samples} marker positions for {frames} frames of {points} markers; "
-            "it is damaged, export it again."
-        )
+        found = f"{samples} marker positions for {frames} frames of {points} markers"
+        raise GaitError(f"{path}: has {found}; it is damaged, export it again.")

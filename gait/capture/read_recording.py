@@ -176,9 +176,8 @@ def _select_columns(
     if restored:
         notes.append(f"Computed by the laboratory model, read as markers: {', '.join(restored)}.")
 
-    renamed = [f"{bare[k]} as {marker}" for marker, k in best.items() if str(bare[k]).upper() != marker]
-    renamed = [text for text in renamed if text.rpartition(" as ")[2] in MARKERS]
-    if renamed:
+    changed = {marker: bare[k] for marker, k in best.items() if marker in MARKERS and str(bare[k]).upper() != marker}
+    if renamed := [f"{name} as {marker}" for marker, name in changed.items()]:
         notes.append(f"Renamed to {SET_TITLES} names: {', '.join(renamed)}.")
     return dict(sorted(best.items(), key=lambda item: item[1])), notes
 
@@ -192,6 +191,5 @@ def _is_midpoint(positions: NDArray[np.float64], columns: Mapping[str, int], poi
     complete = np.isfinite(gap).all(axis=1) & np.isfinite(deviation).all(axis=1)
     if not complete.any():
         return False
-    return bool(
-        np.linalg.norm(deviation[complete], axis=1).max() <= 1e-3 * np.linalg.norm(gap[complete], axis=1).mean()
-    )
+    away, distance = (np.linalg.norm(vectors[complete], axis=1) for vectors in (deviation, gap))
+    return bool(away.max() <= 1e-3 * distance.mean())

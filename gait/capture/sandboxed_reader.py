@@ -132,10 +132,8 @@ class _SandboxedReader:
         self.stop()
         code = None if child is None else child.returncode
         if timed_out:
-            return GaitError(
-                f"{path}: could not be read within {request['timeout_s']:.0f} s, its parser was stopped; "
-                "the file is damaged, export it again."
-            )
+            limit = f"could not be read within {request['timeout_s']:.0f} s, its parser was stopped"
+            return GaitError(f"{path}: {limit}; the file is damaged, export it again.")
         reason = f"exit code {code}"
         if code is not None and code < 0:
             with contextlib.suppress(ValueError):
@@ -285,13 +283,10 @@ def _parse(path: Path, memory: int) -> tuple[dict[str, Any], np.ndarray[Any, np.
     except GaitError as error:
         return {"error": str(error)}, nothing
     except MemoryError:  # the parser may be in an undefined state, so this child ends
-        message = (
-            f"{path}: needs more than {memory >> 20} MB of memory to be read; the file is damaged, export it again."
-        )
-        return {"error": message, "last": True}, nothing
+        needed = f"needs more than {memory >> 20} MB of memory to be read"
+        return {"error": f"{path}: {needed}; the file is damaged, export it again.", "last": True}, nothing
     except Exception as error:
-        message = f"{path}: cannot be read ({type(error).__name__}: {error}); please report this."
-        return {"error": message}, nothing
+        return {"error": f"{path}: cannot be read ({type(error).__name__}: {error}); please report this."}, nothing
     content = {field.name: getattr(raw, field.name) for field in fields(raw) if field.name not in ("path", "positions")}
     for name in ("listed_outputs", "modeled_markers"):
         content[name] = sorted(content[name])

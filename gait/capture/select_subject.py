@@ -34,15 +34,16 @@ def select_subject(
     subject_index: int | None = None,
     subject_prefix: str | None = None,
 ) -> SubjectSelection:
-    """Select one subject among the label prefixes of a file.
+    """Select one subject among the label prefixes of a file, by its number or its prefix as in ``read_recording``.
+
+    With neither, the subject with most known markers, then most samples, is selected.
 
     Args:
         names: labels of the points (P).
         candidate: which points may be markers, (P,).
         num_visible: number of frames in which each point is visible, (P,).
-        subject_index: number of the subject, from 1; ignored if the file has one subject.
-        subject_prefix: label prefix of the subject, which may also be an object. With neither, the subject with most
-            known markers, then most samples, is selected.
+        subject_index: from 1; ignored if the file has one subject.
+        subject_prefix: may also be that of an object.
 
     Raises:
         GaitError: the file has no such subject.
@@ -55,10 +56,8 @@ def select_subject(
         if candidate[k] and num_visible[k] and canonical_marker(name.name):
             markers, samples = counts[name.prefix]
             counts[name.prefix] = markers + 1, samples + int(num_visible[k])
-    subjects = [prefix for prefix in prefixes if counts[prefix][0] >= _MIN_SUBJECT_MARKERS] or [
-        max(prefixes, key=lambda prefix: counts[prefix])
-    ]
-    chosen = max(subjects, key=lambda prefix: counts[prefix])
+    chosen = max(prefixes, key=lambda prefix: counts[prefix])
+    subjects = [prefix for prefix in prefixes if counts[prefix][0] >= _MIN_SUBJECT_MARKERS] or [chosen]
     requested: list[str] = []
     if subject_prefix is not None:
         wanted = subject_prefix.strip().rstrip(":_").casefold()
@@ -68,10 +67,8 @@ def select_subject(
     if requested:
         chosen = requested[0]
     elif subject_index is not None or subject_prefix is not None:
-        raise GaitError(
-            f"has no such subject; it has {len(subjects)}: give a number up to {len(subjects)} or the label prefix of "
-            "the subject."
-        )
+        count = len(subjects)
+        raise GaitError(f"has no such subject; it has {count}: give a number up to {count} or the subject's prefix.")
     # Next to a single subject with a prefix, points without prefix are the subject's: model outputs, extra markers.
     single = len(subjects) == 1 and counts.get("", (0, 0))[0] < _MIN_SUBJECT_MARKERS
     selected = np.array([name.prefix == chosen or (single and not name.prefix) for name in names], dtype=bool)

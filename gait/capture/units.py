@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from gait.capture.marker_heights import stature_vector, visible_mask
+from gait.capture.marker_heights import marker_bounds, stature_vector
 
 _METRES = {
     **dict.fromkeys(("mm", "millimeter", "millimeters", "millimetre", "millimetres"), 0.001),
@@ -74,14 +74,5 @@ def _body_size(labels: Sequence[str], positions: NDArray[np.float64]) -> tuple[f
     stature = stature_vector(labels, positions)
     if stature is not None:
         return float(np.linalg.norm(stature)), _STATURE_RANGE_M, "height"
-    return frame_extent(positions), _EXTENT_RANGE_M, "extent"
-
-
-def frame_extent(positions: NDArray[np.float64]) -> float:
-    """Return the diagonal of the box around the markers of a frame, as median over the frames with most markers."""
-    visible = visible_mask(positions)
-    count = visible.sum(axis=1)
-    rich = positions[count >= max(1.0, 0.7 * count.max())]
-    present = np.isfinite(rich)
-    extent = np.where(present, rich, -np.inf).max(axis=1) - np.where(present, rich, np.inf).min(axis=1)
-    return float(np.median(np.linalg.norm(extent, axis=1)))
+    lowest, highest = marker_bounds(positions)
+    return float(np.median(np.linalg.norm(highest - lowest, axis=1))), _EXTENT_RANGE_M, "extent"

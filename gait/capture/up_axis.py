@@ -6,12 +6,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gait.capture.marker_heights import stature_vector, visible_mask
+from gait.capture.marker_heights import marker_bounds, stature_vector
 from gait.marker_sets import MARKERS, marker_pairs
 from gait.marker_sets.marker_set import HEIGHT_GROUPS
 
@@ -49,9 +49,8 @@ def infer_up_axis(
         fraction = abs(stature[axis]) / np.linalg.norm(stature)
         if fraction >= _MIN_UPRIGHT_FRACTION:
             up = UpAxis(axis, int(np.sign(stature[axis])), "")
-            return UpAxis(
-                axis, up.sign, f"Up is {up.name} of the file, inferred from the heights of the named markers."
-            )
+            note = f"Up is {up.name} of the file, inferred from the heights of the named markers."
+            return replace(up, note=note)
     return _up_from_shape(positions_m, rate_hz, y_screen)
 
 
@@ -101,12 +100,7 @@ def is_mirrored(labels: Sequence[str], positions_m: NDArray[np.float64]) -> bool
 
 
 def _up_from_shape(positions_m: NDArray[np.float64], rate_hz: float, y_screen: str) -> UpAxis:
-    visible = visible_mask(positions_m)
-    count = visible.sum(axis=1)
-    rich = positions_m[count >= max(1.0, 0.7 * count.max())]
-    present = np.isfinite(rich)
-    highest = np.where(present, rich, -np.inf).max(axis=1)  # (T', 3)
-    lowest = np.where(present, rich, np.inf).min(axis=1)
+    lowest, highest = marker_bounds(positions_m)
     extent = np.median(highest - lowest, axis=0)
     axis, reason = int(extent.argmax()), "because the markers extend farthest along it"
     tied = np.flatnonzero(extent >= extent.max() / _MIN_EXTENT_RATIO)
@@ -120,7 +114,7 @@ def _up_from_shape(positions_m: NDArray[np.float64], rate_hz: float, y_screen: s
         # Standing still: the origin of the laboratory lies on the floor.
         sign = 1 if abs(np.median(lowest[:, axis])) <= abs(np.median(highest[:, axis])) else -1
     up = UpAxis(axis, sign, "")
-    return UpAxis(axis, sign, f"No marker has a known height; up is taken as {up.name} of the file, {reason}.")
+    return replace(up, note=f"No marker has a known height; up is taken as {up.name} of the file, {reason}.")
 
 
 def _sign_from_stepping(positions_m: NDArray[np.float64], rate_hz: float, axis: int) -> int:

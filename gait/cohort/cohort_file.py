@@ -77,10 +77,8 @@ def _parse_subject(path: Path, name: str, entry: _JsonObject) -> Subject:
     values = _with_new_keys(where, dict(entry))
     missing = [key for key in _REQUIRED_KEYS if key not in values]
     if missing:
-        present = ", ".join(values) or "none"
-        raise GaitError(
-            f"{where} lacks {', '.join(missing)}; its keys are: {present}; required: {', '.join(_REQUIRED_KEYS)}."
-        )
+        keys = f"its keys are: {', '.join(values) or 'none'}; required: {', '.join(_REQUIRED_KEYS)}"
+        raise GaitError(f"{where} lacks {', '.join(missing)}; {keys}.")
     known = (*_REQUIRED_KEYS, *_OPTIONAL_KEYS)
     for key in values.keys() - set(known):
         unused = [k for k in (*known, *_OLD_KEYS) if _OLD_KEYS.get(k, k) not in values]
@@ -118,9 +116,8 @@ def _parse_trials(where: str, path: Path, value: Any) -> tuple[Path, ...]:
     for trial in trials:
         other = by_folder.setdefault(trial.stem.casefold(), trial)
         if other is not trial:
-            raise GaitError(
-                f"{where}: the trials {other} and {trial} would both be saved in the folder {trial.stem!r}; rename one."
-            )
+            both = f"the trials {other} and {trial} would both be saved in the folder {trial.stem!r}"
+            raise GaitError(f"{where}: {both}; rename one.")
     return tuple(_resolve(where, trial, path) for trial in trials)
 
 

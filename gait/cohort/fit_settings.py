@@ -73,9 +73,8 @@ def check_settings(subjects: Sequence[Subject], settings: FitSettings) -> None:
     try:
         settings.save_folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise GaitError(
-            f"{settings.save_folder}: cannot be created ({error.strerror}); name another save folder."
-        ) from error
+        message = f"{settings.save_folder}: cannot be created ({error.strerror}); name another save folder."
+        raise GaitError(message) from error
     missing = []
     for name in dict.fromkeys(subject.model_file for subject in subjects):
         try:
@@ -91,8 +90,6 @@ def find_model(settings: FitSettings, name: str) -> Path:
     path = settings.expected_model_path(name)
     if not path.is_file():
         names = settings.list_models()
-        available = f"it has {', '.join(names)}" if names else "it has no body model"
-        raise GaitError(
-            f"{settings.model_folder}: no body model {name} in its folders SUPR, smplx, smplh; {available}."
-        )
+        found = f"{name} in its folders SUPR, smplx, smplh; it has {', '.join(names) or 'no body model'}"
+        raise GaitError(f"{settings.model_folder}: no body model {found}.")
     return path

@@ -86,9 +86,8 @@ def _fit_unfinished(
     def record_failure(path: Path, error: Exception) -> TrialOutcome:
         message = error_message(error, subject.name, "the fit", "use fewer --workers, or shorter recordings")
         if folders[path].exists():
-            message = (
-                f"{message.rstrip('.')}; {folders[path]} still has the results of an earlier run with other inputs."
-            )
+            kept = f"{folders[path]} still has the results of an earlier run with other inputs"
+            message = f"{message.rstrip('.')}; {kept}."
         return outcomes.setdefault(path, TrialOutcome(subject.name, path.stem, "failed", message))
 
     fitted: tuple[SubjectFit, list[Path], tuple[str, ...]] | None = None
@@ -102,9 +101,8 @@ def _fit_unfinished(
         try:
             if path not in outcomes and fitted is not None:
                 fit, paths, notes = fitted
-                outcomes[path] = save_trial(
-                    folder, fit, fit.trials[paths.index(path)], subject, settings, notes, inputs
-                )
+                trial = fit.trials[paths.index(path)]
+                outcomes[path] = save_trial(folder, fit, trial, subject, settings, notes, inputs)
             elif outcomes[path].state != "failed" and not is_finished(folder, settings.export_as):
                 add_exports(folder, settings.export_as)
         except Exception as error:
@@ -181,10 +179,8 @@ def _choose_layout(
     labels = dict.fromkeys(label for recording in recordings for label in recording.labels)
     notes = tuple(f"{subject.marker_layout_file.name}: {name} is not used yet." for name in constraints.unused)
     if not constraints.mesh_known:
-        notes += (
-            f"{subject.marker_layout_file.name} does not state its mesh; the mesh of {body.name} with "
-            f"{len(body.faces)} triangles was assumed.",
-        )
+        assumed = f"the mesh of {body.name} with {len(body.faces)} triangles was assumed"
+        notes += (f"{subject.marker_layout_file.name} does not state its mesh; {assumed}.",)
     if not constraints.layouts:  # joint limits only
         return None, constraints.angle_bounds, notes
     layouts = tuple(_canonicalize_layout(layout, subject.marker_layout_file) for layout in constraints.layouts)

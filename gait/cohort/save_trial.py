@@ -35,16 +35,9 @@ def save_trial(
     notes: tuple[str, ...],
     inputs: dict[str, Any],
 ) -> TrialOutcome:
-    """Save one trial of a subject's fit; an error leaves an existing folder unchanged.
+    """Save one trial of a subject's fit in a folder, which is created or replaced; an error leaves it unchanged.
 
-    Args:
-        folder: is created or replaced.
-        fit: the fit of the subject.
-        trial: one of its trials.
-        subject: its entry in the cohort file.
-        settings: of the run.
-        notes: sentences for the reader of the report; no code reads them back.
-        inputs: what the fit was made from, for the report.
+    The report also has ``notes``, sentences that no code reads back, and ``inputs``, what the fit was made from.
 
     Raises:
         GaitError: the disk is full or not writable.
@@ -88,10 +81,8 @@ def save_trial(
 def _shape_notes(fit: SubjectFit) -> tuple[str, ...]:
     if len(fit.shape_groups) == 1:
         return ()
-    return (
-        "The trials of this subject differ in body size and were fitted in "
-        f"{len(fit.shape_groups)} groups, each with its own shape.",
-    )
+    groups = f"{len(fit.shape_groups)} groups, each with its own shape"
+    return (f"The trials of this subject differ in body size and were fitted in {groups}.",)
 
 
 def _write_poses(folder: Path, trial: TrialFit) -> None:

@@ -48,10 +48,9 @@ def parse_subject_name(name: str, seed: int = 0) -> SubjectSpec:
     """
     match = _NAME.fullmatch(name)
     if match is None:
-        raise GaitError(
-            f"{name!r}: not the name of a synthetic subject; it must be healthy or {', '.join(PATHOLOGY_NAMES)}, "
-            "then _left or _right if the pathology is unilateral, then a number (stiff_knee_left_2)."
-        )
+        form = "then _left or _right if the pathology is unilateral, then a number (stiff_knee_left_2)"
+        names = ", ".join(PATHOLOGY_NAMES)
+        raise GaitError(f"{name!r}: not the name of a synthetic subject; it must be healthy or {names}, {form}.")
     pathology_name = FORMER_NAMES.get(match["what"], match["what"])
     # A renamed pathology keeps its former seeds, so that its subjects stay the same.
     seeded_name = name.replace(pathology_name, _SEEDED_NAMES.get(pathology_name, pathology_name), 1)

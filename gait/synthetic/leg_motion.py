@@ -21,11 +21,7 @@ _BLEND_CYCLES = 0.14  # after foot off and before initial contact, in which plan
 def leg_rotations(leg: LegPlan, time: Vector, cycle: Vector, pelvis_m: Vector) -> dict[str, Vector]:
     """Compute rotations (T, 3, 3) of HIP, KNEE, ANKLE and FOOT relative to their parents, x lateral.
 
-    Args:
-        leg: plan of the leg.
-        time: (T,) seconds.
-        cycle: (T,) phase of this side, foot off at ``FOOT_OFF``.
-        pelvis_m: (T, 3) root joint, x lateral.
+    ``cycle`` (T,) is the phase of this side, foot off at ``FOOT_OFF``; ``pelvis_m`` (T, 3) the root joint, x lateral.
     """
     stances = leg.stances
     heading = np.interp(
@@ -50,9 +46,8 @@ def leg_rotations(leg: LegPlan, time: Vector, cycle: Vector, pelvis_m: Vector) -
     for before, after in pairwise(inside for inside in stance_frames if len(inside) > 1):
         swing = np.arange(before[-1] + 1, after[0])
         s = (swing - before[-1]) / (after[0] - before[-1])
-        correction[swing] = correction[before[-1]] + (3 * s**2 - 2 * s**3)[:, None] * (
-            correction[after[0]] - correction[before[-1]]
-        )
+        change = correction[after[0]] - correction[before[-1]]
+        correction[swing] = correction[before[-1]] + (3 * s**2 - 2 * s**3)[:, None] * change
         R = Rotation.from_rotvec(correction[swing, 1:]).as_matrix() @ leg.R_thigh[swing]
         knee_flexion = np.maximum(leg.knee[swing] + correction[swing, 0], MIN_KNEE_FLEXION_RAD)
         path = hip[swing] + rotate(leg.R_pelvis[swing] @ R, leg.ankle_at_flexion(knee_flexion))
@@ -73,11 +68,7 @@ def leg_rotations(leg: LegPlan, time: Vector, cycle: Vector, pelvis_m: Vector) -
 def _smooth_ends(path: Vector, before: Vector, after: Vector, s: Vector) -> Vector:
     """Match the velocity of a swing path (S, 3) to the stances at both of its ends.
 
-    Args:
-        path: (S, 3) positions of the ankle.
-        before: (2, 3) last two positions of the previous stance, one frame apart.
-        after: (2, 3) first two positions of the next stance.
-        s: (S,) time within the swing, 0 to 1.
+    ``before`` and ``after`` (2, 3) are the adjacent positions of the stances, ``s`` (S,) the time in the swing, 0 to 1.
     """
     frames = 1 / (s[1] - s[0])
     off = _FADE_FRACTION * frames * ((before[1] - before[0]) - (path[0] - before[1]))

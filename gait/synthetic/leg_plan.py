@@ -80,16 +80,8 @@ def plan_leg(
     """Plan one leg; x is lateral.
 
     The hip's flexion range is scaled to the stride length, and its adduction is shifted to match the step width.
-
-    Args:
-        gait_pattern: of the subject.
-        side: "left" or "right".
-        plan: the steps.
-        bones: of this side.
-        sole: of this side.
-        R_pelvis: (T, 3, 3) in the walking frame, mirrored for the right side.
-        tilt_rad: (T,) anterior tilt of the pelvis.
-        obliquity_rad: (T,) of the pelvis, this side up positive.
+    ``R_pelvis`` (T, 3, 3) is in the walking frame, mirrored for the right side; anterior tilt and obliquity (T,), this
+    side up, are positive.
     """
     pattern = gait_pattern.left if side == "left" else gait_pattern.right
     cycle = plan.cycle[side]
@@ -169,17 +161,8 @@ def _plan_stances(sole: Sole, pattern: LegPattern, plan: StepPlan, side: str) ->
         beyond = np.isnan(time)
         if beyond.all():
             continue
-        spread = np.array(
-            [step.initial_contact_s + (step.foot_off_s - step.initial_contact_s) * p / FOOT_OFF for p in phases]
-        )
-        time = np.where(beyond, spread, time)
-        ankle = np.stack(
-            [
-                step.ankle_x_m + np.sin(step.heading_rad) * forward,
-                height,
-                step.ankle_z_m + np.cos(step.heading_rad) * forward,
-            ],
-            axis=1,
-        )
-        stances.append(Stance(step, time, ankle))
+        spread = step.initial_contact_s + (step.foot_off_s - step.initial_contact_s) * phases / FOOT_OFF
+        x = step.ankle_x_m + np.sin(step.heading_rad) * forward
+        z = step.ankle_z_m + np.cos(step.heading_rad) * forward
+        stances.append(Stance(step, np.where(beyond, spread, time), np.stack([x, height, z], axis=1)))
     return tuple(stances)

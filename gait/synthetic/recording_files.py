@@ -46,13 +46,8 @@ def write_recording(
 ) -> SimulatedMarkers:
     """Write a trial as a C3D file with its ground truth file, each atomically; return the simulated markers.
 
-    Args:
-        trial: what to record.
-        body: body model of the trial.
-        layout: marker layout of this body; the 39 Plug-in Gait markers of it are recorded.
-        path: the C3D file to write; folders are created.
-        errors: measurement errors; the default ones if not given.
-        prefix: put before all labels ("Subject" gives ``Subject:LASI``); none if empty.
+    The 39 Plug-in Gait markers of the layout are recorded, with the default measurement errors if none are given.
+    Folders are created. A prefix is put before all labels ("Subject" gives ``Subject:LASI``).
     """
     markers = record_markers(
         body,

@@ -114,10 +114,8 @@ def make_subject(body: Body, seed: int, *, adult: bool | None = None) -> Synthet
         if low <= stature <= high:
             break
     else:
-        raise GaitError(
-            f"{body.name}: none of {_MAX_DRAWS} random shapes is {low:g} to {high:g} m tall; "
-            "use a full-body model of that age."
-        )
+        problem = f"none of {_MAX_DRAWS} random shapes is {low:g} to {high:g} m tall"
+        raise GaitError(f"{body.name}: {problem}; use a full-body model of that age.")
     rest = joints[0].double().cpu().numpy()
     leg = np.linalg.norm(rest[Joint.LEFT_KNEE] - rest[Joint.LEFT_HIP])
     leg += np.linalg.norm(rest[Joint.LEFT_ANKLE] - rest[Joint.LEFT_KNEE])
@@ -147,9 +145,8 @@ def _draw_style(random: np.random.Generator, leg_length_m: float) -> GaitStyle:
         return np.radians(own + sides_deg * np.array([0.5, -0.5]) * _truncated_normal(random))
 
     def factors(between: float, sides: float) -> Vector:
-        return (1 + between * _truncated_normal(random)) * (
-            1 + sides * np.array([0.5, -0.5]) * _truncated_normal(random)
-        )
+        own = 1 + between * _truncated_normal(random)
+        return own * (1 + sides * np.array([0.5, -0.5]) * _truncated_normal(random))
 
     tilt = float(np.radians(3.0 * _truncated_normal(random)))
     return GaitStyle(

@@ -64,17 +64,10 @@ def make_trial(
     seed: int = 0,
     rate_hz: float = RATE_HZ,
 ) -> SyntheticTrial:
-    """Simulate a trial.
+    """Simulate a trial of some seconds; without a pathology the gait is healthy.
 
-    The same subject and seed give the same stride-to-stride variation with and without a pathology.
-
-    Args:
-        body: body model.
-        subject: who walks, see ``make_subject``.
-        pathology: None for healthy gait.
-        seconds: length of the trial.
-        seed: another seed gives another trial of the subject.
-        rate_hz: frames per second.
+    Another seed gives another trial of the subject. The same subject and seed give the same stride-to-stride variation
+    with and without a pathology.
     """
     pattern = apply_pathology(make_healthy_pattern(subject), pathology)
     plan = step_plan(pattern, subject.leg_length_m, seconds, rate_hz, [subject.seed, 1, seed])

@@ -27,19 +27,14 @@ def upper_body_rotations(
     plan: StepPlan,
     rest_joints_m: Vector,
     pelvis_rad: tuple[Vector, Vector, Vector],
-    variability_rad: Vector,
+    variability: Vector,
 ) -> dict[Joint, Vector]:
     """Compute rotations of spine, head and arms (T, 3, 3) and of fingers (3, 3) relative to their parents.
 
-    Args:
-        pattern: gait pattern of the subject.
-        plan: the steps.
-        rest_joints_m: (J, 3) joints of the body in the rest pose.
-        pelvis_rad: tilt, obliquity and rotation of the pelvis, (T,) each.
-        variability_rad: (T, NUM_VARIABILITY_SERIES) natural variability, about one degree.
+    ``pelvis_rad`` are tilt, obliquity and rotation of the pelvis, (T,) each; ``rest_joints_m`` (J, 3) the rest pose;
+    ``variability`` (T, NUM_VARIABILITY_SERIES) the natural one, about one degree, in radians.
     """
     local: dict[Joint, Vector] = {}
-    variability = variability_rad
     tilt, obliquity, rotation = pelvis_rad
     flexion = pattern.trunk_flexion.at(plan.phase) + 0.7 * variability[:, 0]
     lean = pattern.trunk_lean.at(plan.phase) + 0.6 * variability[:, 1]
@@ -48,14 +43,9 @@ def upper_body_rotations(
     spine = np.stack([flexion - (tilt - REST_PELVIS_TILT_RAD), -(turn - rotation), -(lean + obliquity)], axis=1)
     for name, fraction in (("SPINE1", 0.3), ("SPINE2", 0.35), ("SPINE3", 0.35)):
         local[Joint[name]] = _from_axis_angle(fraction * spine)
-    head = np.stack(
-        [
-            -pattern.gaze_stabilization * (flexion - _UPRIGHT_RAD) + 0.8 * variability[:, 3],
-            0.8 * turn + 1.2 * variability[:, 4],
-            pattern.gaze_stabilization * 0.8 * lean + 0.6 * variability[:, 5],
-        ],
-        axis=1,
-    )
+    nod = -pattern.gaze_stabilization * (flexion - _UPRIGHT_RAD) + 0.8 * variability[:, 3]
+    tilt_sideways = pattern.gaze_stabilization * 0.8 * lean + 0.6 * variability[:, 5]
+    head = np.stack([nod, 0.8 * turn + 1.2 * variability[:, 4], tilt_sideways], axis=1)
     for name in ("NECK", "HEAD"):
         local[Joint[name]] = _from_axis_angle(0.5 * head)
     for k, (side, leg) in enumerate(zip(SIDES, (pattern.left, pattern.right), strict=True)):

@@ -134,9 +134,8 @@ def record_markers(
 
     The placement errors depend on ``subject_seed`` alone; noise and gaps depend on ``trial_seed`` too.
     """
-    offsets, segments = draw_placement_offsets(
-        body, truth.betas, layout, errors, np.random.default_rng([subject_seed, 2])
-    )
+    random = np.random.default_rng([subject_seed, 2])
+    offsets, segments = draw_placement_offsets(body, truth.betas, layout, errors, random)
     points, rotations = noise_free_markers(body, truth, layout)
     points = points + np.einsum("tmij,mj->tmi", rotations[:, segments], offsets)
     random = np.random.default_rng([subject_seed, 3, trial_seed])

@@ -50,18 +50,16 @@ def read_c3d(path: Path) -> RawRecording:
         raise
     except Exception as error:  # from C++: OSError, RuntimeError, ValueError, ...
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise GaitError(
-            f"{path}: ezc3d cannot read this C3D file ({reason}); export it again in another variant."
-        ) from error
+        message = f"{path}: ezc3d cannot read this C3D file ({reason}); export it again in another variant."
+        raise GaitError(message) from error
     parameters = content["parameters"]
     point = parameters["POINT"]
     positions = np.ascontiguousarray(np.moveaxis(content["data"]["points"][:3], 0, -1).swapaxes(0, 1), dtype=np.float64)
     residuals = np.asarray(content["data"]["meta_points"]["residuals"])[0].T  # (T, P)
     # ezc3d drops empty frames at the end, and reads one frame too many if no field counts the frames.
     if positions.shape[1] != layout.points or residuals.shape != positions.shape[:2]:
-        raise GaitError(
-            f"{path}: is damaged ({layout.points} points stated, {positions.shape[1]} read); export it again."
-        )
+        counts = f"{layout.points} points stated, {positions.shape[1]} read"
+        raise GaitError(f"{path}: is damaged ({counts}); export it again.")
     positions = np.where((residuals < 0)[..., None], np.nan, positions)[: layout.frames]
     notes = layout.notes
     if len(positions) == _MAX_HEADER_FRAMES < layout.frames:
@@ -199,7 +197,7 @@ def _check_structure(path: Path) -> _Layout:
     if processor not in (_INTEL, _DEC, _SGI):
         raise damaged(f"its processor type is {processor}, not 84, 85 or 86")
     order = ">" if processor == _SGI else "<"
-    parameters = _parameters(path, data, section + 4, processor)
+    parameters = _parameters(damaged, data, section + 4, processor)
     header_points, analog_words, first, last = struct.unpack_from(f"{order}4H", data, 2)
     start_block, analog_samples = struct.unpack_from(f"{order}2H", data, 16)
     header_scale, header_rate = _real(data, 12, processor), _real(data, 20, processor)
@@ -228,14 +226,11 @@ def _check_structure(path: Path) -> _Layout:
     else:
         words = channels * int(analog_rate_hz / rate_hz if abs(rate_hz) >= 1.0 else analog_samples)
     if points != header_points or words != analog_words:
-        raise damaged(
-            f"its header counts {header_points} points, {analog_words} analog samples per frame, "
-            f"its parameters {points} points, {words} samples of {channels} channels"
-        )
+        stated = f"its header counts {header_points} points, {analog_words} analog samples per frame, its parameters"
+        raise damaged(f"{stated} {points} points, {words} samples of {channels} channels")
     for name in ("SCALE", "OFFSET") if analog_words else ():  # without them ezc3d crashes
-        num_values = sum(
-            parameters.get(("ANALOG", key), _NONE).count for key in (name, *(f"{name}{k}" for k in range(2, 9)))
-        )
+        keys = (name, *(f"{name}{k}" for k in range(2, 9)))
+        num_values = sum(parameters.get(("ANALOG", key), _NONE).count for key in keys)
         if num_values < min(channels, 8 * _MAX_LIST_LENGTH):
             raise damaged(f"ANALOG:{name} has {num_values} values for {channels} channels")
 
@@ -256,10 +251,8 @@ def _check_structure(path: Path) -> _Layout:
     if frames is None:
         frames = max(last - first + 1, (size - start) // frame_bytes)
     if (needed := frames * frame_bytes) > size - start:
-        raise GaitError(
-            f"{path}: is truncated (its header states {frames} frames of {points} points, {needed} bytes, "
-            f"the file has {max(size - start, 0)}); copy or export it again."
-        )
+        sizes = f"its header states {frames} frames, {needed} bytes, the file has {max(size - start, 0)}"
+        raise GaitError(f"{path}: is truncated ({sizes}); copy or export it again.")
     _check_rotations(damaged, number, parameters, frames, size)
     return _Layout(frames, points, tuple(notes))
 
@@ -277,9 +270,7 @@ def _frames(
     ACTUAL_END_FIELD have two words each (the lower one first), or the file size gives the number.
     """
     counted = last - first + 1
-    if stated not in (0, counted) and (
-        last < _MAX_HEADER_FRAMES or stated < _MAX_HEADER_FRAMES or stated != int(stated)
-    ):
+    if stated not in (0, counted) and (min(last, stated) < _MAX_HEADER_FRAMES or stated != int(stated)):
         raise damaged(f"its header counts {counted} frames, its parameters {stated:g}")
     if last < _MAX_HEADER_FRAMES or stated > _MAX_HEADER_FRAMES:
         return int(stated or counted)
@@ -327,17 +318,11 @@ class _Parameter:
 _NONE = _Parameter(0)
 
 
-def _parameters(path: Path, data: bytes, at: int, processor: int) -> dict[tuple[str, str], _Parameter]:
-    """Return the parameters by group and name, read from the records that start at byte ``at``.
-
-    Raises:
-        GaitError: a record exceeds the file or belongs to no group.
-    """
+def _parameters(
+    damaged: Callable[[str], GaitError], data: bytes, at: int, processor: int
+) -> dict[tuple[str, str], _Parameter]:
+    """Return the parameters by group and name, read from the records that start at byte ``at``."""
     order = ">" if processor == _SGI else "<"
-
-    def damaged(problem: str) -> GaitError:
-        return GaitError(f"{path}: is damaged ({problem}); export it again.")
-
     groups: dict[int, str] = {}
     parameters: dict[tuple[int, str], _Parameter] = {}
     while at + 2 <= len(data):

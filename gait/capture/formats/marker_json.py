@@ -25,9 +25,8 @@ def read_marker_json(path: Path) -> RawRecording:
     content = read_json(path, "marker file", max_bytes=None)  # the reading process has a memory limit
     frames = content.get("Frames") if isinstance(content, dict) else None
     if not isinstance(content, dict) or not isinstance(frames, dict) or not frames:
-        raise GaitError(
-            f'{path}: is not a marker file; it needs "Frames": {{"0": {{"C7": [x, y, z], ...}}, ...}} and "framerate".'
-        )
+        form = '"Frames": {"0": {"C7": [x, y, z], ...}, ...} and "framerate"'
+        raise GaitError(f"{path}: is not a marker file; it needs {form}.")
     rate_hz = content.get("framerate")
     if isinstance(rate_hz, bool) or not isinstance(rate_hz, int | float) or abs(rate_hz) > _MAX_NUMBER:
         raise GaitError(f'{path}: "framerate" must be a number of frames per second.')
@@ -62,9 +61,8 @@ def _frame_numbers(path: Path, frames: dict[str, Any]) -> list[int]:
     if len(set(numbers)) < len(numbers) or not 0 <= numbers[0] <= numbers[-1] <= _MAX_FRAME_NUMBER:
         raise GaitError(f'{path}: the keys of "Frames" must be distinct numbers from 0.')
     if numbers[-1] - numbers[0] >= 10 * len(numbers) + 1000:
-        raise GaitError(
-            f'{path}: "Frames" has {len(numbers)} frames, numbered {numbers[0]} to {numbers[-1]}; number them in order.'
-        )
+        numbered = f"{len(numbers)} frames, numbered {numbers[0]} to {numbers[-1]}"
+        raise GaitError(f'{path}: "Frames" has {numbered}; number them in order.')
     return numbers
 
 

@@ -33,18 +33,14 @@ def read_trc(path: Path) -> RawRecording:
         raise GaitError(f"{path}: has no markers (its line 'Frame#' names none); export it with its markers.")
     stated_markers = _number(fields.get("nummarkers", ""))
     if stated_markers > 0 and stated_markers != len(labels):
-        raise GaitError(
-            f"{path}: is damaged (its header states {stated_markers:g} markers, {len(labels)} are named); "
-            "export it again, or correct NumMarkers."
-        )
+        stated = f"its header states {stated_markers:g} markers, {len(labels)} are named"
+        raise GaitError(f"{path}: is damaged ({stated}); export it again, or correct NumMarkers.")
     rows, frame_numbers, times = _rows(path, lines, header + 1, len(labels))
     notes = []
     stated_frames = _number(fields.get("numframes", ""))
     if stated_frames > len(rows):
-        raise GaitError(
-            f"{path}: is truncated (its header states {stated_frames:g} frames, the file has {len(rows)}); "
-            "copy or export it again, or correct NumFrames."
-        )
+        stated = f"its header states {stated_frames:g} frames, the file has {len(rows)}"
+        raise GaitError(f"{path}: is truncated ({stated}); copy or export it again, or correct NumFrames.")
     if 0 < stated_frames < len(rows):
         notes.append(f"The header states {int(stated_frames)} frames; the file has {len(rows)}.")
     rate_hz = _number(fields.get("datarate", "")) or _number(fields.get("camerarate", ""))
@@ -117,16 +113,13 @@ def _rows(
             fields.pop()
         # Trailing markers that are not visible may be missing, but not single coordinates of a marker.
         if not 2 <= len(fields) <= 2 + 3 * markers or (len(fields) - 2) % 3:
-            raise GaitError(
-                f"{path}, line {number}: has {len(fields)} fields, {markers} markers need {2 + 3 * markers}; "
-                "the file is truncated or damaged, export it again."
-            )
+            expected = f"{len(fields)} fields, {markers} markers need {2 + 3 * markers}"
+            raise GaitError(f"{path}, line {number}: has {expected}; the file is damaged, export it again.")
         read = [_coordinate(field) for field in fields]
         values = [value for value in read if value is not None]
         if len(values) < len(read):  # the field is not shown: it may be a subject's name
-            raise GaitError(
-                f"{path}, line {number}: field {read.index(None) + 1} is not a number; export the file again."
-            )
+            field = read.index(None) + 1
+            raise GaitError(f"{path}, line {number}: field {field} is not a number; export the file again.")
         frame_numbers.append(values[0])
         times.append(values[1])
         rows.append(np.array(values[2:], dtype=np.float64))
