@@ -42,7 +42,7 @@ def one_thread() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder as it is after a run: ``example_recordings/``, fitted ``poses/``, ``trained_mlp/``, ``data/``.
+    """A folder as it is after a run: ``example_recordings/``, fitted ``optimized_poses/``, ``trained_mlp/``, ``data/``.
 
     Two trials are synthetic and fitted; two more subjects for the training are stick figures.
     """
@@ -54,11 +54,11 @@ def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     }
     (folder / "cohort.json").write_text(json.dumps(cohort), encoding="utf-8")
     run_in(folder, "-m", "gait.synthetic", "--cohort", "cohort.json", package=REPOSITORY)
-    fit = ["--cohort", "cohort.json", "--save_folder", "poses", "--no_pictures"]
+    fit = ["--cohort", "cohort.json", "--save_folder", "optimized_poses", "--no_pictures"]
     run_in(folder, REPOSITORY / "shape_optimizer.py", *fit, package=REPOSITORY)
     for label, speed in (("healthy", 1.2), ("sick", 0.8)):
-        write_trial(folder / "poses", f"{label}/stick_figure/walk1", stick_figure(160, speed=speed))
-    train = ["--base_folder", "poses", "--save_folder", "trained_mlp", "--epochs", 1, "--cross", 0, "--k_folds", 2]
-    sizes = ["--interval_size", 128, "--stride", 16, "--pfe_layers", 8, 4, "--fc_layers", 8]
+        write_trial(folder / "optimized_poses", f"{label}/stick_figure/walk1", stick_figure(160, speed=speed))
+    train = ["--base_folder", "optimized_poses", "--save_folder", "trained_mlp", "--cross", 0, "--k_folds", 2]
+    sizes = ["--epochs", 1, "--interval_size", 128, "--stride", 16, "--pfe_layers", 8, 4, "--fc_layers", 8]
     run_in(folder, REPOSITORY / "train_multi_mlp.py", *train, *sizes, package=REPOSITORY)
     return folder
