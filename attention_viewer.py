@@ -87,7 +87,7 @@ def _export_trial(
     """Return what was found, the problems and the notes."""
     assert arguments.trial is not None
     done = export_trial(arguments.load(), arguments.trial, output, options, {"command": command_of()})
-    return summary_lines(done), done.problems, write_explanation_figures(done, bodies)
+    return summary_lines(done), done.problems, (*done.notes, *write_explanation_figures(done, bodies))
 
 
 def _export_cohort(

@@ -47,6 +47,16 @@ class TrialExport:
     segments: tuple[SegmentExport, ...]  # at least one
     problems: tuple[str, ...]  # one message per segment or method that failed
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """A warning if the network was trained on this subject; its prediction is not valid evidence then."""
+        return tuple(
+            f"{subject}: {self.network.label} was trained on this subject, so its prediction is not valid evidence; "
+            "use the network of the fold that excludes it."
+            for subject in self.network.training_subjects
+            if self.segments[0].trial_id.startswith(f"{subject}/")
+        )
+
 
 def export_trial(
     network: TrainedNetwork,

@@ -226,6 +226,17 @@ def test_export_without_the_body_model_is_a_note(lab: Path, tmp_path: Path, caps
     assert {path.name for path in (tmp_path / "out").iterdir()} == FILES
 
 
+def test_export_of_a_training_subject_is_a_note(lab: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for training, warned in ((["healthy/P01", "sick/P02"], True), (["healthy/P02", "sick/P0"], False)):
+        network = write_network(tmp_path / "fold1.ckpt", fold={"training": training})
+        words = ("--network", network, "--gait", lab / "poses/sick/P02/walk1", "--export", tmp_path / "out")
+        assert run_script(*words, "--base_folder", MODELS) == 0
+        lines = capsys.readouterr().err.splitlines()
+        assert [line.startswith("sick/P02: ") and "was trained on this subject" in line for line in lines] == [
+            True
+        ] * warned
+
+
 def test_segments_of_a_split_trial_have_folders_of_their_own(
     lab: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
