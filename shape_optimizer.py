@@ -17,7 +17,7 @@ from tqdm import tqdm
 from gait.cli.arguments import ArgumentError, argument, parse, part, whole_number
 from gait.cli.exit_codes import EXIT_INTERRUPTED, print_err, run_main
 from gait.cohort.cohort_file import read_cohort
-from gait.cohort.fit_settings import FitSettings, check_settings
+from gait.cohort.fit_settings import FitSettings, check_settings, label_warnings
 from gait.cohort.run_cohort import FIT_MODULE, run_cohort
 from gait.cohort.terminal_summary import format_summary
 from gait.cohort.trial_folder import TrialOutcome
@@ -57,6 +57,8 @@ def main(args: Arguments) -> int:
     """Fit the cohort and return the exit code."""
     subjects, settings = read_cohort(args.cohort), args.settings
     check_settings(subjects, settings)
+    for warning in label_warnings(subjects, settings):
+        print_err(warning)
     trials = [(subject.name, trial.stem) for subject in subjects for trial in subject.trials]
     outcomes: dict[tuple[str, str], TrialOutcome] = {}
     try:

@@ -63,6 +63,17 @@ def subject_folder(save_folder: Path, subject: Subject) -> Path:
     return save_folder / (HEALTHY if subject.healthy else SICK) / subject.name
 
 
+def label_warnings(subjects: Sequence[Subject], settings: FitSettings) -> list[str]:
+    """Return a line for each subject that has results under the other label, as after a correction of its label."""
+    folders = (settings.save_folder / (SICK if each.healthy else HEALTHY) / each.name for each in subjects)
+    return [
+        f"{folder}: has results of this subject under the other label, which a training would read, too; delete it, "
+        "unless it is meant as another session."
+        for folder in folders
+        if folder.is_dir()
+    ]
+
+
 def check_settings(subjects: Sequence[Subject], settings: FitSettings) -> None:
     """Check device, save folder and body models before the first fit.
 

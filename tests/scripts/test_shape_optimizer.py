@@ -177,6 +177,7 @@ def test_second_run_skips_and_third_overwrites_with_json_frames_and_figures(work
     second = fit(workspace, "cohort.json", "--no_pictures")
     assert second.returncode == 0
     assert "0 fitted, 3 already finished, 0 failed" in second.stdout
+    assert "other label" not in second.stderr
     assert {path: path.stat().st_mtime_ns for path in out.rglob("*")} == before
 
     one = cohort_file(workspace, "one.json", crouch_1={"trials": ["recordings/crouch_1/walk1.c3d"], "healthy": False})
@@ -212,6 +213,7 @@ def test_wrong_inputs_fail_and_the_rest_is_fitted(workspace):
     recording = workspace / "recordings" / "crouch_1" / "walk1.c3d"
     bad = workspace / "bad"
     bad.mkdir()
+    (workspace / "bad_out/sick/a_mixed").mkdir(parents=True)  # results under the other label
     (bad / "cut.c3d").write_bytes(recording.read_bytes()[:3000])
     (bad / "empty.c3d").write_bytes(b"")
     (bad / "noise.c3d").write_bytes(np.random.default_rng(0).bytes(4096))
@@ -233,6 +235,8 @@ def test_wrong_inputs_fail_and_the_rest_is_fitted(workspace):
     done = run(workspace, "--cohort", "bad.json", "--model_folder", "data", "--save_folder", "bad_out", "--no_pictures")
     assert done.returncode == 1
     assert "1 fitted, 0 already finished, 8 failed" in done.stdout
+    (warning,) = [line for line in done.stderr.splitlines() if "under the other label" in line]
+    assert warning.startswith("bad_out/sick/a_mixed: ")
     assert {
         path.parent.relative_to(workspace / "bad_out").as_posix() for path in workspace.glob("bad_out/**/poses.npz")
     } == {"healthy/a_mixed/walk1"}
