@@ -1,4 +1,4 @@
-"""Inputs of a subject's fit: recordings, body model, marker layout and priors, identified by hashes of their content.
+"""Inputs of a subject's fit: recordings, body model, markers and priors, identified by hashes of their content.
 
 A finished trial is skipped only if all inputs are unchanged. A recording that is added, replaced or removed changes the
 body shape that all trials of the subject share.
@@ -13,9 +13,13 @@ from gait.cohort.cohort_file import Subject
 from gait.cohort.fit_settings import FitSettings
 from gait.files.fingerprint import file_sha256, fingerprint, hash_files
 from gait.fitting.residual_scales import ResidualScales
+from gait.marker_sets import MARKER_SETS
 
 OLD_NAMES = {"constraint_file": "marker_layout_file", "person_number": "subject_index"}
 """Names of inputs in older fit reports, which are still compared."""
+
+ADDED = ("marker_sets",)
+"""Inputs that older fit reports lack."""
 
 
 def fit_fingerprint(subject: Subject, settings: FitSettings) -> dict[str, Any]:
@@ -27,6 +31,7 @@ def fit_fingerprint(subject: Subject, settings: FitSettings) -> dict[str, Any]:
         model=file_sha256(settings.expected_model_path(subject.model_file)),
         constrained_model=subject.constrained_model,
         marker_layout_file=None if layout is None else hash_files([layout]),
+        marker_sets=hash_files(each.path for each in MARKER_SETS.values()),  # also for the names beside a layout file
         learned_prior=hash_files(settings.vposer.rglob("*.ckpt")),
         repair=settings.repair,
         weights=asdict(ResidualScales()),

@@ -20,7 +20,7 @@ from gait.capture.marker_names import canonical_marker, sanitize_marker_name
 from gait.capture.read_recording import read_recording
 from gait.capture.recording import Recording
 from gait.cohort.cohort_file import Subject
-from gait.cohort.fit_inputs import OLD_NAMES, fit_fingerprint
+from gait.cohort.fit_inputs import ADDED, OLD_NAMES, fit_fingerprint
 from gait.cohort.fit_settings import FitSettings, find_model, subject_folder
 from gait.cohort.save_trial import save_trial
 from gait.cohort.trial_folder import TrialOutcome, add_exports, is_finished, trial_folder
@@ -121,7 +121,7 @@ def _read_finished_report(folder: Path, inputs: dict[str, Any]) -> FitReport | N
     except GaitError:
         return None
     complete = len(report.segments) == len(find_pose_folders(folder))
-    return report if complete and not changed_inputs(content.get("inputs"), inputs, OLD_NAMES) else None
+    return report if complete and not changed_inputs(content.get("inputs"), inputs, OLD_NAMES, ADDED) else None
 
 
 def _fit_usable_recordings(

@@ -6,14 +6,14 @@ A fingerprint is plain data: hashes of the input files' content, settings, and t
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 Stage = Literal["fit", "windows", "training", "explanation", "page"]
 
-STAGE_VERSIONS: dict[Stage, int] = dict.fromkeys(get_args(Stage), 1)
+STAGE_VERSIONS: dict[Stage, int] = {"fit": 1, "windows": 1, "training": 1, "explanation": 1, "page": 1}
 """Version of each stage's algorithm. Raise the number when a change of the code changes the stage's results.
 
 ``tests/golden`` fails when results change without it. Saved results of a lower version are computed again.
@@ -28,20 +28,27 @@ def fingerprint(*stages: Stage, **inputs: Any) -> dict[str, Any]:
     return {**inputs, _STAGES: {stage: STAGE_VERSIONS[stage] for stage in stages}}
 
 
-def changed_inputs(saved: object, wanted: Mapping[str, Any], old_names: Mapping[str, str] | None = None) -> list[str]:
+def changed_inputs(
+    saved: object,
+    wanted: Mapping[str, Any],
+    old_names: Mapping[str, str] | None = None,
+    added: Collection[str] = (),
+) -> list[str]:
     """Return the names of the inputs that differ between two fingerprints; an empty list means up to date.
 
     Args:
         saved: the fingerprint of a saved result; without stages, as older results are, it has version 1 of each.
         wanted: the present fingerprint.
         old_names: earlier names of inputs, and the present name of each.
+        added: inputs that earlier versions did not save; a result without one of them counts as having the present one.
     """
     if not isinstance(saved, Mapping):
         return sorted(wanted)
     names = old_names or {}
     known = {names.get(key, key): value for key, value in saved.items() if key not in _PACKAGE_VERSION}
     known.setdefault(_STAGES, dict.fromkeys(wanted[_STAGES], 1))
-    return sorted(key for key in known.keys() | wanted.keys() if known.get(key) != wanted.get(key))
+    compared = (known.keys() | wanted.keys()) - (set(added) - known.keys())
+    return sorted(key for key in compared if known.get(key) != wanted.get(key))
 
 
 def hash_files(files: Iterable[Path], *, full_path: bool = False) -> dict[str, str | None]:

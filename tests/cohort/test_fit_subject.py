@@ -20,6 +20,7 @@ from gait.cohort.terminal_summary import format_summary
 from gait.cohort.trial_folder import is_finished, trial_folder
 from gait.errors import GaitError
 from gait.files import atomic_write
+from gait.marker_sets import MARKER_SETS
 from gait.motion.pose_files import read_poses
 from gait.motion.trial_paths import read_fit_report
 from gait.synthetic import read_ground_truth
@@ -159,6 +160,16 @@ def test_changed_inputs_are_not_finished(one_trial, with_one_trial, tmp_path):
     assert (settings.save_folder / "healthy/anna/walk1/poses.npz").is_file(), "earlier results are kept"
 
 
+def test_changed_marker_set_is_fitted_again(one_trial, with_one_trial, tmp_path, monkeypatch):
+    name, present = next(iter(MARKER_SETS.items()))
+    changed = tmp_path / present.path.name
+    changed.write_bytes(present.path.read_bytes() + b"# changed")
+    (finished,) = fit_cohort([one_trial], with_one_trial)
+    monkeypatch.setitem(MARKER_SETS, name, replace(present, path=changed))
+    (again,) = fit_cohort([one_trial], with_one_trial)
+    assert (finished.state, again.state) == ("already finished", "fitted")
+
+
 def test_results_with_old_keys_are_finished(one_trial, with_one_trial):
     """A report written before its keys were renamed."""
     settings = with_one_trial
@@ -174,7 +185,7 @@ def test_results_with_old_keys_are_finished(one_trial, with_one_trial):
         for new, old in old_keys.items():
             if new in values:
                 values[old] = values.pop(new)
-    del content["inputs"]["stages"]
+    del content["inputs"]["stages"], content["inputs"]["marker_sets"]
     content["inputs"]["suite"] = "0.1.0"
     path.write_text(json.dumps(content), encoding="utf-8")
     (again,) = fit_cohort([one_trial], settings)

@@ -46,6 +46,13 @@ def test_changed_inputs_of_results_without_stages(package_version: str, monkeypa
     assert changed_inputs(saved, fingerprint("fit", subject_index=2), old_names) == ["stages"]
 
 
+def test_changed_inputs_ignores_an_added_input_only_where_it_was_not_saved() -> None:
+    saved, wanted = fingerprint("fit", stride=4), fingerprint("fit", stride=4, marker_sets={"a.toml": "1"})
+    assert changed_inputs(saved, wanted, added=["marker_sets"]) == []
+    assert changed_inputs(saved, wanted) == ["marker_sets"]
+    assert changed_inputs({**saved, "marker_sets": {}}, wanted, added=["marker_sets"]) == ["marker_sets"]
+
+
 def test_step_cache_returns_steps_of_the_same_inputs(tmp_path: Path) -> None:
     result = tmp_path / "result"
     result.write_text("b")
