@@ -34,11 +34,11 @@ class NetworkSource:
         aliases=("--network_frame_rate",), type=positive_number, metavar="HZ",
     )  # fmt: skip
     pose_heads: int | None = argument(
-        None, "heads of the frame encoder of a state dict without metadata (transformer)", flag="--pfe_head",
-        aliases=("--frame_heads",), type=whole_number, metavar="N",
+        None, "attention heads over joints of a state dict without metadata (transformer)", flag="--pfe_head",
+        aliases=("--joint_heads",), type=whole_number, metavar="N",
     )  # fmt: skip
     classifier_heads: int | None = argument(
-        None, "heads of its window classifier", flag="--fc_head", aliases=("--window_heads",), type=whole_number,
+        None, "its attention heads over frames", flag="--fc_head", aliases=("--frame_heads",), type=whole_number,
         metavar="N",
     )  # fmt: skip
 
@@ -67,7 +67,9 @@ class ExplainOptions:
     """
 
     method: str | None = argument(
-        None, "explanation method (default: the most faithful one of the network)", choices=tuple(sorted(METHODS))
+        None,
+        "explanation method (default: the first that supports the network, see docs/explanations.md)",
+        choices=tuple(sorted(METHODS)),
     )
     all_methods: bool = argument(False, "explain by every method that the network supports")
     rule: str | None = argument(

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from gait.cli.arguments import ArgumentError, parse
+from gait.cli.arguments import ArgumentError, parse, parser_of
 from gait.explaining.options import ExplainOptions, NetworkSource
 from gait.explaining.trained_network import TrainedNetwork
+from gait.learning.networks.transformer import TransformerArchitecture
 from tests.helpers.explanation_cases import SMALL_MLP, WINDOW
 
 NETWORK = TrainedNetwork(SMALL_MLP.build().eval(), WINDOW, mean_window=torch.zeros(WINDOW, 22, 3))
@@ -46,6 +47,16 @@ def test_explain_options_rejects_contradictions() -> None:
             ExplainOptions(**contradiction)  # type: ignore[arg-type]
     with pytest.raises(ArgumentError, match="--body and --pose_rate"):
         ExplainOptions(body_file=Path("body.npz"))
+
+
+def test_network_source_spells_heads_as_the_training_does() -> None:
+    training, source = parser_of(TransformerArchitecture, "training"), parser_of(NetworkSource, "viewer")
+    spellings = [
+        {action.dest: action.option_strings for action in parser._actions if action.dest.endswith("_heads")}
+        for parser in (training, source)
+    ]
+    assert spellings[0] == spellings[1]
+    assert set(spellings[0]) == {"pose_heads", "classifier_heads"}
 
 
 def test_network_source_names_the_missing_file() -> None:
