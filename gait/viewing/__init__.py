@@ -10,7 +10,7 @@ What the window shows:
 
 * ``loaded_trial``: a fitted trial; ``attribution_overlay``: an attribution on its frames;
 * ``mesh_cache``: body meshes, computed ahead; ``phase_sync``: a second trial in the same phase of the gait cycle;
-* ``actor``: a trial with its body in every frame; ``normative_stride``: the mean stride of the controls of a folder;
+* ``actor``: a trial with its body in every frame; ``load_control_stride``: the mean stride of the controls of a folder;
 * ``build_scene``: all of these as a scene.
 
 The window:

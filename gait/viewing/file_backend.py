@@ -18,8 +18,8 @@ from gait.explaining.trained_network import TrainedNetwork
 from gait.learning.trainer import window_probabilities
 from gait.motion.pose_files import read_poses
 from gait.motion.windows import WindowDataset
+from gait.viewing.load_control_stride import load_normative_stride
 from gait.viewing.loaded_trial import BodyModelLocator, LoadedTrial, load_trial
-from gait.viewing.normative_stride import load_normative_stride
 
 _BATCH_SIZE = 64  # windows
 _DELETION_WINDOWS, _DELETION_STEPS, _RANDOM_ORDERS = 8, 10, 3  # size of the faithfulness check

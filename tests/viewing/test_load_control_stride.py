@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from gait.kinematics.gait_events import detect_gait_events
 from gait.motion.pose_files import read_poses, write_npz
-from gait.viewing.normative_stride import load_normative_stride
+from gait.viewing.load_control_stride import load_normative_stride
 from tests.helpers.viewing_cases import BODIES, write_fitted_trial
 
 STANDING = 500  # frames

@@ -25,9 +25,9 @@ from gait.motion.pose_files import read_poses, write_npz
 from gait.viewing.attribution_overlay import AttributionOverlay
 from gait.viewing.background_jobs import Jobs
 from gait.viewing.file_backend import FileBackend
+from gait.viewing.load_control_stride import load_normative_stride
 from gait.viewing.loaded_trial import BodyModelLocator, LoadedTrial, load_trial
 from gait.viewing.mesh_cache import BATCH, MeshBuilder, MeshCache
-from gait.viewing.normative_stride import load_normative_stride
 from gait.viewing.phase_sync import matching_frame
 from gait.viewing.scene import vertex_normals
 from gait.viewing.viewer_state import ViewerState
