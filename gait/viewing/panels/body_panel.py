@@ -137,7 +137,7 @@ class BodyPanel:
 def _joint_text(state: ViewerState, joint: Joint) -> str:
     """Return the name of a joint, and its uncertainty in the current frame if the fit stored it."""
     sigma_m = state.actor.trial.sequence.joint_sigma_m if state.actor else None
-    uncertainty = "" if sigma_m is None else f", ± {1000 * sigma_m[state.frame, joint]:.0f} mm (1 SD)"
+    uncertainty = "" if sigma_m is None else f", ± {1000 * sigma_m[state.frame, joint]:.0f} mm (68 %)"
     return display_name(joint) + uncertainty
 
 

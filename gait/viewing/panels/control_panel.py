@@ -20,7 +20,7 @@ _LAYERS = (
     ),
     ("floor", "Floor", "grid of 0.5 m (G)"),
     ("path", "Pelvis path", "path of the pelvis on the floor, and the foot at each initial contact"),
-    ("uncertainty", "Uncertainty", "each sphere contains the joint with a probability of 68 % (1 SD)"),
+    ("uncertainty", "Uncertainty", "68 % radius: each sphere contains the joint with a probability of 68 %"),
 )
 
 
