@@ -14,6 +14,7 @@ from gait.capture.formats.trc import read_trc
 from gait.errors import GaitError
 from gait.exporting import EXPORTERS, export_trial_folder
 from gait.exporting.__main__ import Arguments, main
+from gait.kinematics.joint_angles import compute_joint_angles
 from gait.motion.pose_files import write_npz
 
 JOINTS_M = np.random.default_rng(0).normal(size=(5, 22, 3)).astype(np.float32)
@@ -48,6 +49,24 @@ def test_joints_csv_has_one_row_per_frame_and_joint(tmp_path: Path) -> None:
     assert (row["frame"], row["time_s"], row["joint"], row["sigma_m"]) == ("103", "0.04000", "LEFT_ANKLE", "0.00400")
     found = [float(row[f"{axis}_m"]) for axis in "xyz"]
     np.testing.assert_allclose(found, JOINTS_M[2, Joint.LEFT_ANKLE], atol=1e-6)
+
+
+def test_angles_csv_is_read_back(tmp_path: Path) -> None:
+    (path,) = export_trial_folder(["angles_csv"], write_trial(tmp_path / "walk1", first_frame=101))
+    assert path == tmp_path / "walk1" / "walk1_angles.csv"
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    expected = compute_joint_angles(JOINTS_M, 50.0)
+    for side in ("left", "right"):
+        of_side = [row for row in rows if row["side"] == side]
+        assert [row["frame"] for row in of_side] == ["101", "102", "103", "104", "105"]
+        assert [row["time_s"] for row in of_side[:2]] == ["0.00000", "0.02000"]
+        for column, angle in (
+            ("hip_flexion_deg", expected.hip),
+            ("knee_flexion_deg", expected.knee),
+            ("ankle_angle_deg", expected.ankle),
+        ):
+            np.testing.assert_allclose([float(row[column]) for row in of_side], angle[side], atol=1e-4)
 
 
 def test_segments_of_a_split_trial_are_exported_one_by_one(tmp_path: Path) -> None:
