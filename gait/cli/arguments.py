@@ -151,7 +151,8 @@ def _add(parser: argparse.ArgumentParser, each: Field[Any], hint: Any, default: 
         if several and "action" not in options:
             options.setdefault("nargs", "+")
     help = about.help
-    if kind is not bool and default not in (None, MISSING, ()) and "default" not in help:
+    shown = default not in (None, MISSING, ()) and options.get("action") != "store_const" and "default" not in help
+    if kind is not bool and shown:
         help += f" (default {_word(default)})"
     flag = about.flag or f"--{each.name}"
     if flag.startswith("-"):

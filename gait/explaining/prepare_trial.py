@@ -19,7 +19,8 @@ _UNKNOWN = float("nan")
 def prepare_trial(folder: Path, joints_m: NDArray[np.float32], rate_hz: float, network: TrainedNetwork) -> Trial:
     """Resample joints (T, 22, 3), in metres, y up, to the network's rate; name and label are those of the folder.
 
-    A trial in a folder without a label counts as healthy.
+    A trial in a folder without a label counts as healthy. Explanations do not use the label, and files and messages
+    name the trial by its folder.
 
     Raises:
         GaitError: the rate is out of range, or the trial is shorter than a window.

@@ -2,7 +2,7 @@
 
 The objective of T frames is a sum of negative log-probabilities:
 
-* markers: Σ ρ(‖virtual − observed‖)/σ² with Huber's ρ, which is linear violation ``marker_robust_m``, like the
+* markers: Σ ρ(‖virtual − observed‖)/σ² with Huber's ρ, which is linear beyond ``marker_robust_m``, like the
   objective of the original implementation, so that one outlying marker cannot displace a limb;
 * pose prior: ½‖log(R·Rₙᵀ)/σⱼ‖² around the mean rotation Rₙ of each joint;
 * range of motion: ½‖v/σ‖², where v is the violation of the limits of the joint's axis-angle components;

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from gait.kinematics.gait_features import FEATURES
 from gait.learning.networks import NETWORKS
 
 _CLASSIFIERS = {
@@ -17,7 +18,7 @@ BASELINES = {
         "train on"
     ),
     "walking_speed": "logistic regression on walking speed alone",
-    "gait_features": "logistic regression on a dozen spatio-temporal and joint-range features",
+    "gait_features": f"logistic regression on {len(FEATURES)} spatio-temporal and joint-range features",
     "minirocket": "random convolutions and a linear classifier on the same windows (Dempster et al. 2021)",
 }
 METRICS = {

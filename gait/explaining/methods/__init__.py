@@ -67,7 +67,7 @@ def find_method(network: nn.Module, method: str) -> Method:
 def supported_methods(network: nn.Module, *, with_baseline: bool = True) -> tuple[str, ...]:
     """Return the names of all methods that support this type of network; without a baseline, those that need none.
 
-    The first is the most faithful one according to ``benchmarks/faithfulness.py``.
+    The first is the default: see docs/explanations.md.
     """
     candidates = [method for method in METHODS.values() if with_baseline or not method.needs_baseline]
     return tuple(method.name for method in candidates if method.supports(network))

@@ -85,7 +85,7 @@ class MLPArchitecture(Architecture):
 
     kind: str = argument(  # type: ignore[misc]  # a field here, the same for all in other architectures
         "multi_mlp",
-        "store the weights under the names of one sequential network; the function is the same",
+        "name the weights as the sequential form does; the same function, does not compute LRP",
         flag="--lrp",
         aliases=("--sequential",),
         action="store_const",

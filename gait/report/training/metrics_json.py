@@ -1,4 +1,4 @@
-"""Write ``metrics_<network>_fold_info<k>.json`` and ``metrics_<network>_all.json``.
+"""Write ``metrics_<network>_fold<k>.json`` and ``metrics_<network>_all.json``.
 
 The files keep the keys of the original implementation and add those of this package.
 """
