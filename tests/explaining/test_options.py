@@ -10,6 +10,7 @@ import torch
 from gait.cli.arguments import ArgumentError, parse, parser_of
 from gait.explaining.options import ExplainOptions, NetworkSource
 from gait.explaining.trained_network import TrainedNetwork
+from gait.learning.networks.mlp import MLPArchitecture
 from gait.learning.networks.transformer import TransformerArchitecture
 from tests.helpers.explanation_cases import SMALL_MLP, WINDOW
 
@@ -57,6 +58,12 @@ def test_network_source_spells_heads_as_the_training_does() -> None:
     ]
     assert spellings[0] == spellings[1]
     assert set(spellings[0]) == {"pose_heads", "classifier_heads"}
+
+
+def test_help_of_a_switch_shows_no_default() -> None:
+    (help,) = [each.help for each in parser_of(MLPArchitecture, "training")._actions if each.dest == "kind"]
+    assert help is not None
+    assert "default" not in help
 
 
 def test_network_source_names_the_missing_file() -> None:
