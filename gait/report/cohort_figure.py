@@ -85,13 +85,9 @@ def cohort_sentences(summary: CohortSummary) -> tuple[str, ...]:
 
 
 def draw_cohort_figure(comparison: GroupComparison, signed: bool, title: str, lines: Sequence[str]) -> bytes:
-    """Draw the figure of a cohort as a PNG file.
+    """Draw the figure of a cohort, with lines below its title, as a PNG file.
 
-    Args:
-        comparison: group means and subjects.
-        signed: True if the attribution has a sign (evidence for either class).
-        title: large first line.
-        lines: lines below the title.
+    ``signed`` is True if the attribution has a sign (evidence for either class).
     """
     groups = [group.attribution for group in comparison.groups.values()]
     scale = attribution_scale(groups, signed)
@@ -102,8 +98,12 @@ def draw_cohort_figure(comparison: GroupComparison, signed: bool, title: str, li
             y = 0.938 - 0.020 * k
             fig.text(0.02, y, line, fontsize=11, color=INK if k == 0 else MUTED, va="top")
 
-        def add_panel(row: int, column: float) -> Axes:
-            return fig.add_axes((_LEFT + column * _STEP, _ROWS[row], _WIDTH, _HEIGHT))
+        def add_panel(row: int, column: float, width: float = _WIDTH) -> Axes:
+            return fig.add_axes((_LEFT + column * _STEP, _ROWS[row], width, _HEIGHT))
+
+        def leave_empty(axes: Axes, heading: str) -> None:
+            axes.axis("off")
+            axes.text(0.5, 0.5, f"{heading}:\nnone", ha="center", va="center", color=MUTED, fontsize=11)
 
         def draw_panel(
             axes: Axes,
@@ -126,8 +126,7 @@ def draw_cohort_figure(comparison: GroupComparison, signed: bool, title: str, li
                 count = len(own.subjects)
                 draw_panel(axes, own.attribution, _TITLES[group], f"mean of {pluralize(count, 'subject')}", column == 0)
             else:
-                axes.axis("off")
-                axes.text(0.5, 0.5, f"{_TITLES[group]}:\nnone", ha="center", va="center", color=MUTED, fontsize=11)
+                leave_empty(axes, _TITLES[group])
         if "healthy" in comparison.groups and "sick" in comparison.groups:
             difference = comparison.groups["sick"].attribution - comparison.groups["healthy"].attribution
             difference_scale = attribution_scale([difference], signed=True)
@@ -145,21 +144,15 @@ def draw_cohort_figure(comparison: GroupComparison, signed: bool, title: str, li
         for column, (heading, subject) in enumerate(chosen):
             axes = add_panel(1, column)
             if subject is None:
-                axes.axis("off")
-                axes.text(0.5, 0.5, f"{heading}:\nnone", ha="center", va="center", color=MUTED, fontsize=11)
+                leave_empty(axes, heading)
             else:
-                draw_panel(axes, subject.attribution, heading, _about(subject), column == 0)
+                name = truncate(subject.subject.partition("/")[2], _MAX_NAME_LENGTH)
+                about = f"{name}, P(sick) = {subject.probability:.2f}"
+                draw_panel(axes, subject.attribution, heading, about, column == 0)
                 axes.set_xlabel("% of the gait cycle")
-        predictions_axes = add_panel(1, 3.25)
-        predictions_axes.set_position((_LEFT + 3.25 * _STEP, _ROWS[1], 1.7 * _STEP, _HEIGHT))
-        _draw_predictions(predictions_axes, comparison.subjects)
+        _draw_predictions(add_panel(1, 3.25, 1.7 * _STEP), comparison.subjects)
         draw_colorbar(fig, (0.958, _ROWS[0] + 0.04, 0.011, _HEIGHT - 0.08), scale, signed, _UNIT)
         return figure_png(fig)
-
-
-def _about(subject: SubjectAttribution) -> str:
-    name = truncate(subject.subject.partition("/")[2], _MAX_NAME_LENGTH)
-    return f"{name}, P(sick) = {subject.probability:.2f}"
 
 
 def _draw_predictions(axes: Axes, subjects: Sequence[SubjectAttribution]) -> None:

@@ -6,6 +6,7 @@ import math
 import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from matplotlib import rc_context
@@ -40,6 +41,10 @@ _TOTALS = (0.870, 0.050)  # left and width of the bars of joint means
 _BAR = (0.952, 0.011)
 _BODIES = (0.535, 0.030, 0.445, 0.375)  # left, bottom, width, height
 _TAGS = "ABCD"
+_TAG: Any = {
+    **{"ha": "center", "va": "bottom", "fontsize": 9, "color": "white"},
+    "bbox": {"boxstyle": "circle,pad=0.18", "facecolor": INK, "edgecolor": INK},
+}
 THOUSANDTHS = 1000
 """Figures show thousandths, of the logit or of the total attention."""
 
@@ -99,14 +104,9 @@ def body_row_size() -> tuple[int, int]:
 def draw_explanation_figure(
     data: AttributionFigureData, title: str, lines: Sequence[str], bodies: PhaseRenders | None, no_bodies: str = ""
 ) -> bytes:
-    """Draw the figure of one trial and one method as a PNG file.
+    """Draw the figure of one trial and one method, with lines below its title, as a PNG file.
 
-    Args:
-        data: content of the figure.
-        title: large first line.
-        lines: lines below the title.
-        bodies: renders at ``data.phases``, of ``body_row_size``; None if they cannot be rendered.
-        no_bodies: the reason, shown in their place.
+    ``bodies`` are rendered at ``data.phases``, of ``body_row_size``; if None, the reason ``no_bodies`` is shown.
     """
     attribution, phases, scale = data.attribution, data.phases, data.scale
     with rc_context(STYLE):
@@ -135,13 +135,7 @@ def draw_explanation_figure(
 
 
 def draw_methods_figure(per_method: Sequence[AttributionFigureData], title: str, lines: Sequence[str]) -> bytes:
-    """Draw all methods of one trial and network, one row per method with its own scale, as a PNG file.
-
-    Args:
-        per_method: the same trial by different methods.
-        title: large first line.
-        lines: lines below the title.
-    """
+    """Draw all methods of one trial and network, one row per method with its own scale, as a PNG file."""
     first = per_method[0].attribution
     seconds = len(first.values) / first.rate_hz
     row_inches, top_inches = 3.7, 3.0
@@ -164,7 +158,9 @@ def draw_methods_figure(per_method: Sequence[AttributionFigureData], title: str,
             heat_axes = fig.add_axes(box(_LEFT, top + 0.3, width, row_inches - 0.85))
             draw_heatmap(heat_axes, data.values, scale, (0.0, seconds))
             label_joints(heat_axes)
-            heat_axes.set_title(f"{data.method_title}{_unattributed_suffix(attribution)}", fontweight="bold")
+            heat_axes.set_title(
+                ": ".join(filter(None, [data.method_title, unattributed_note(attribution)])), fontweight="bold"
+            )
             for j, side in enumerate(SIDES):
                 cycle = data.cycles[side]
                 axes = fig.add_axes(box(_LEFT + width + 0.015 + j * 0.155, top + 0.3, 0.145, row_inches - 0.85))
@@ -198,12 +194,6 @@ def unattributed_note(attribution: TrialAttribution) -> str:
     return f"{100 * attribution.unattributed:.0f} % of the logit unattributed ({source})"
 
 
-def _unattributed_suffix(attribution: TrialAttribution) -> str:
-    if math.isnan(attribution.unattributed):
-        return ""
-    return f": {unattributed_note(attribution)}"
-
-
 def _draw_title(fig: Figure, title: str, lines: Sequence[str]) -> None:
     inches = fig.get_size_inches()[1]
     fig.text(0.02, 1 - 0.28 / inches, title, fontsize=19, fontweight="bold", va="top")
@@ -231,10 +221,7 @@ def _draw_phase_markers(stack: Sequence[Axes], phases: Sequence[GaitPhase], rate
         x = (phase.frame + 0.5) / rate_hz
         for axes in stack:
             draw_marker_line(axes, x, (0, (2, 2)))
-        stack[0].text(
-            x, 1.06, letter, transform=stack[0].get_xaxis_transform(), ha="center", va="bottom", fontsize=9,
-            color="white", bbox={"boxstyle": "circle,pad=0.18", "facecolor": INK, "edgecolor": INK},
-        )  # fmt: skip
+        stack[0].text(x, 1.06, letter, transform=stack[0].get_xaxis_transform(), **_TAG)
 
 
 def _draw_mean_bars(axes: Axes, values: NDArray[np.floating], signed: bool) -> None:
@@ -266,13 +253,8 @@ def _draw_cycle(fig: Figure, left: float, cycle: GaitCycle, scale: Scale, names:
     angle_axes.axhline(0, color=FAINT, linewidth=0.8)
     angle_axes.set_yticks([0, 40, 80], ["0°", "40°", "80°"] if names else [""] * 3)
     angle_axes.tick_params(labelbottom=False)
-    strides = (
-        f"mean of {cycle.num_cycles} strides"
-        if cycle.num_cycles > 1
-        else "one stride"
-        if cycle.num_cycles
-        else "no complete stride"
-    )
+    few = {0: "no complete stride", 1: "one stride"}
+    strides = few.get(cycle.num_cycles, f"mean of {cycle.num_cycles} strides")
     angle_axes.set_title(f"{cycle.side.capitalize()} gait cycle: {strides}", fontweight="bold")
     if names:
         angle_axes.set_ylabel("flexion")
@@ -281,33 +263,21 @@ def _draw_cycle(fig: Figure, left: float, cycle: GaitCycle, scale: Scale, names:
     _draw_cycle_heatmap(axes, cycle, scale)
     label_joints(axes, shown=names)
     axes.set_xlabel(f"% of the {cycle.side} gait cycle")
-    for other in (angle_axes, axes):
-        _draw_event_lines(other, cycle)
-    events = [(cycle.contralateral_contact_percent, "opposite contact"), (cycle.foot_off_percent, "foot off")]
-    for (x, event_name), alignment in zip(
-        sorted(event for event in events if not math.isnan(event[0])), ("right", "left"), strict=False
-    ):
-        angle_axes.text(
-            x + (1.2 if alignment == "left" else -1.2),
-            -36,
-            event_name,
-            ha=alignment,
-            va="bottom",
-            fontsize=7.5,
-            color=MUTED,
-        )
+    events: tuple[tuple[float, str, Any], ...] = (
+        (cycle.contralateral_contact_percent, "opposite contact", (0, (2, 2))),
+        (cycle.foot_off_percent, "foot off", "-"),
+    )
+    known = sorted((event for event in events if not math.isnan(event[0])), key=lambda event: event[:2])
+    for (x, event_name, line), (alignment, gap) in zip(known, (("right", -1.2), ("left", 1.2)), strict=False):
+        for other in (angle_axes, axes):
+            draw_marker_line(other, x, line)
+        angle_axes.text(x + gap, -36, event_name, ha=alignment, va="bottom", fontsize=7.5, color=MUTED)
 
 
 def _draw_cycle_heatmap(axes: Axes, cycle: GaitCycle, scale: Scale) -> None:
     draw_heatmap(axes, cycle.values * THOUSANDTHS, scale, (0.0, 100.0))
     axes.set_yticks([])
     axes.set_xticks([0, 25, 50, 75])
-
-
-def _draw_event_lines(axes: Axes, cycle: GaitCycle) -> None:
-    for x, style in ((cycle.foot_off_percent, "-"), (cycle.contralateral_contact_percent, (0, (2, 2)))):
-        if not math.isnan(x):
-            draw_marker_line(axes, x, style)
 
 
 def _draw_bodies(
@@ -321,10 +291,7 @@ def _draw_bodies(
     height, width = bodies.image.shape[:2]
     axes.imshow(bodies.image, aspect="auto", extent=(0, width, height, 0))
     for letter, phase, column in zip(_TAGS, phases, bodies.columns, strict=False):
-        axes.text(
-            column, -4, letter, ha="center", va="bottom", fontsize=9, color="white",
-            bbox={"boxstyle": "circle,pad=0.18", "facecolor": INK, "edgecolor": INK},
-        )  # fmt: skip
+        axes.text(column, -4, letter, **_TAG)
         caption = f"{phase.name}\n{phase.frame / rate_hz:.2f} s" if phase.name else f"{phase.frame / rate_hz:.2f} s"
         axes.text(column, height - 4, caption, ha="center", va="top", fontsize=10)
     axes.set_xlim(0, width)

@@ -86,7 +86,7 @@ def draw_fit_figure(
         faces: (F, 3) triangles.
         observed_m: (K, M, 3) measured markers; NaN where not visible.
         virtual_m: (K, M, 3) virtual markers on the body.
-        title_lines: title; the first line is large.
+        title_lines: the first line is large.
         first_frame: number of frame 0 in the recording file.
         renderer: renders the bodies; the shared one if None.
 
@@ -142,10 +142,8 @@ def draw_fit_figure(
 
 def _nan_mean(values: NDArray[np.float64], axis: int) -> NDArray[np.float64]:
     """Return the mean without NaNs; NaN where all values are NaN, without a warning."""
-    visible = ~np.isnan(values)
-    count = visible.sum(axis=axis)
-    total = np.where(visible, values, 0.0).sum(axis=axis)
-    return np.where(count > 0, total / np.maximum(count, 1), np.nan)
+    with np.errstate(invalid="ignore"):
+        return np.nansum(values, axis=axis) / (~np.isnan(values)).sum(axis=axis)
 
 
 def _render_heatmap(residual_mm: NDArray[np.float64], width: int, row_height: int) -> Image.Image:

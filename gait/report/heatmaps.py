@@ -32,20 +32,11 @@ _GROUPS = (Joint.LEFT_COLLAR, Joint.SPINE3, Joint.LEFT_HIP)  # each starts a gro
 def draw_heatmap(axes: Axes, values: NDArray[np.floating], scale: Scale, span: tuple[float, float]) -> None:
     """Draw a heat map of joints (rows, from head to feet) by time or phase (columns); unexplained cells are grey.
 
-    Args:
-        axes: axes to draw on.
-        values: (X, 22) attribution at evenly spaced times or phases.
-        scale: colour scale.
-        span: x coordinates of the left and the right edge.
+    ``values`` (X, 22) are at evenly spaced times or phases; ``span`` are the x coordinates of the left and right edge.
     """
     cells = downsample_mean(np.asarray(values, np.float64)[:, HEAD_TO_FEET], MAX_COLUMNS)
-    image = scale.colours(cells.T)
-    axes.imshow(
-        image,
-        aspect="auto",
-        interpolation="nearest",
-        extent=(*span, len(HEAD_TO_FEET) - 0.5, -0.5),
-    )
+    extent = (*span, len(HEAD_TO_FEET) - 0.5, -0.5)
+    axes.imshow(scale.colours(cells.T), aspect="auto", interpolation="nearest", extent=extent)
     for joint in _GROUPS:
         axes.axhline(HEAD_TO_FEET.index(joint) - 0.5, color="white", linewidth=2.0)
     axes.spines[["left", "bottom"]].set_visible(False)
@@ -60,25 +51,18 @@ def label_joints(axes: Axes, shown: bool = True) -> None:
 
 
 def draw_colorbar(fig: Figure, rect: tuple[float, float, float, float], scale: Scale, signed: bool, unit: str) -> None:
-    """Draw a colour bar with its unit and labels at its ends.
+    """Draw a colour bar with its unit and labels at its ends, which depend on whether the attribution is ``signed``.
 
-    Args:
-        fig: figure to draw on.
-        rect: left, bottom, width, height as fractions of the figure.
-        scale: colour scale.
-        signed: True if the attribution has a sign (evidence for either class).
-        unit: unit of the numbers.
+    ``rect`` is left, bottom, width, height as fractions of the figure.
     """
-    left, bottom, width, height = rect
-    axes = fig.add_axes((left, bottom, width, height))
+    axes = fig.add_axes(rect)
     steps = np.linspace(scale.high, scale.low, 256)
     axes.imshow(scale.colours(steps)[:, None], aspect="auto", extent=(0, 1, scale.low, scale.high))
     axes.set_xticks([])
     axes.yaxis.tick_right()
     axes.tick_params(labelsize=8.5)
     axes.set_ylabel(unit, color=MUTED, fontsize=8.5)
-    for name in ("top", "right", "left", "bottom"):
-        axes.spines[name].set_visible(False)
+    axes.spines[:].set_visible(False)
     above, below = ("evidence\nfor sick", "evidence\nfor healthy") if signed else ("most\nattention", "no\nattention")
     axes.text(0.5, 1.03, above, transform=axes.transAxes, ha="center", color=FOR_SICK if signed else INK, fontsize=9)
     axes.text(

@@ -28,7 +28,7 @@ from gait.viewing.offscreen_renderer import RenderingUnavailableError, shared_re
 
 FIGURE_FILE = "explanation.png"
 METHODS_FILE = "methods.png"
-_SCALES_DIFFER = "Each method has its own scale: compare where the colours are, not how strong they are."
+_SCALES_DIFFER = "Each method has its own scale: compare where colours are, not their strength."
 _NO_DIAGNOSIS = "Attributions describe the network; they are no diagnosis."
 
 
@@ -78,10 +78,7 @@ def _write_figures(export: TrialExport, segment: SegmentExport, bodies: BodyMode
             partial.write_bytes(page)
         drawn.append(data)
     if segment.folder not in segment.attributions:
-        lines = [
-            prediction,
-            f"Each method has its own scale: compare where colours are, not their strength. {_NO_DIAGNOSIS}",
-        ]
+        lines = [prediction, f"{_SCALES_DIFFER} {_NO_DIAGNOSIS}"]
         with atomic_file(segment.folder / METHODS_FILE) as partial:
             partial.write_bytes(draw_methods_figure(drawn, f"{name}: all methods", lines))
     notes += [no_bodies] if no_bodies else []

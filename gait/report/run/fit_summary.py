@@ -75,12 +75,7 @@ class CohortFitSummary:
     @property
     def worst_marker(self) -> tuple[str, float, TrialFitSummary] | None:
         """Marker with the largest mean residual in any trial, that residual in mm, and the trial, if any."""
-        found = [
-            (label, _number(marker["mean_mm"]), trial)
-            for trial in self.trials
-            for label, marker in _visible_markers(trial)
-        ]
-        return max(found, key=lambda one: one[1], default=None)
+        return worst_marker_of(self.trials)
 
 
 def read_cohort_fits(poses: Path) -> CohortFitSummary:
@@ -129,14 +124,15 @@ def mean_residual_mm(trials: Sequence[TrialFitSummary]) -> float:
     return float(np.average([trial.mean_mm for trial in known], weights=[trial.report.frames for trial in known]))
 
 
-def worst_marker_of(trials: Sequence[TrialFitSummary]) -> tuple[str, float] | None:
-    """Return the marker with the largest mean residual in any of the trials, and that residual in mm, if any."""
-    found = [(label, _number(marker["mean_mm"])) for trial in trials for label, marker in _visible_markers(trial)]
+def worst_marker_of(trials: Sequence[TrialFitSummary]) -> tuple[str, float, TrialFitSummary] | None:
+    """Return the marker with the largest mean residual in any of the trials, that residual in mm, and the trial."""
+    found = [
+        (label, float(marker["mean_mm"]), trial)
+        for trial in trials
+        for label, marker in trial.report.markers.items()
+        if marker["mean_mm"] is not None
+    ]
     return max(found, key=lambda one: one[1], default=None)
-
-
-def _visible_markers(trial: TrialFitSummary) -> list[tuple[str, dict[str, Any]]]:
-    return [(label, marker) for label, marker in trial.report.markers.items() if marker["mean_mm"] is not None]
 
 
 def _number(value: float | None) -> float:

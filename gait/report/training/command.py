@@ -30,11 +30,8 @@ from gait.text import printable
 def train_network(name: str, about: str, words: Sequence[str] | None = None, *, prog: str | None = None) -> int:
     """Run the training command of a registered network; return the exit code.
 
-    Args:
-        name: of the network.
-        about: text of --help: an example command, an empty line, a description.
-        words: the command line; ``sys.argv`` if None.
-        prog: the command's name if it is not the script's.
+    ``about`` is the text of --help: an example command, an empty line, a description. ``prog`` is the command's name if
+    it is not the script's.
     """
     return run_main(
         lambda: train_and_report(parse_training_arguments(NETWORKS[name], about, words, prog=prog)),

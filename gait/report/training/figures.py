@@ -29,7 +29,6 @@ from sklearn.metrics import confusion_matrix
 from gait.learning.cross_validation_summary import ClassifierSummary, CrossValidationSummary
 from gait.learning.curves import calibration_bins, mean_roc_curve, roc_band
 from gait.learning.metrics import THRESHOLD
-from gait.learning.predictions import SubjectPredictions
 from gait.motion.trial_paths import LABEL_NOUNS
 from gait.report.display_names import METRICS, classifier_name
 from gait.report.figure_style import FAINT, INK, MUTED, STYLE, ignore_missing_glyphs
@@ -111,7 +110,8 @@ def as_image(figure: ReportFigure) -> NDArray[np.uint8]:
 
 def _draw_comparison(summary: CrossValidationSummary) -> ReportFigure | None:
     """Draw two metrics with their intervals, one row per classifier."""
-    if not _has_both_labels(summary.network.subject_predictions):
+    sick = summary.network.subject_predictions.sick
+    if sick.all() or not sick.any():
         return None
     classifiers = summary.classifiers[::-1]
     fig = Figure(figsize=(_WIDE, 0.8 + 0.32 * len(classifiers)), layout="constrained")
@@ -142,28 +142,23 @@ def _draw_comparison(summary: CrossValidationSummary) -> ReportFigure | None:
 
 
 def _draw_roc(summary: CrossValidationSummary) -> ReportFigure | None:
-    if not np.isfinite(summary.network.subject_metrics["roc_auc_within_folds"].value):
+    own = summary.network.subject_metrics["roc_auc_within_folds"]
+    if not np.isfinite(own.value):
         return None
     fig, ax = _new_panel()
     ax.plot([0, 1], [0, 1], color=MUTED, lw=0.8, ls=_DOTS)
-    band = bool(np.isfinite(summary.network.subject_metrics["roc_auc_within_folds"].low))
+    band = bool(np.isfinite(own.low))
     if band:
         grid = np.linspace(0, 1, 101)
         low, high = roc_band(summary.network.subject_predictions, grid)
         ax.fill_between(grid, low, high, color=INK, alpha=0.12, lw=0)
     for classifier in summary.classifiers[::-1]:
-        if not np.isfinite(classifier.subject_metrics["roc_auc_within_folds"].value):
+        area = classifier.subject_metrics["roc_auc_within_folds"].value
+        if not np.isfinite(area):
             continue
-        fpr, tpr = mean_roc_curve(classifier.subject_predictions)
-        line_style = _line_style(classifier, summary)
-        ax.plot(
-            fpr,
-            tpr,
-            color=line_style.colour,
-            ls=line_style.dashes,
-            lw=2.2 if classifier is summary.network else 1.4,
-            label=f"{classifier_name(classifier.name)}  {classifier.subject_metrics['roc_auc_within_folds'].value:.2f}",
-        )
+        line_style, width = _line_style(classifier, summary), 2.2 if classifier is summary.network else 1.4
+        name, curve = f"{classifier_name(classifier.name)}  {area:.2f}", mean_roc_curve(classifier.subject_predictions)
+        ax.plot(*curve, color=line_style.colour, ls=line_style.dashes, lw=width, label=name)
     ax.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal")
     ax.set(xlabel="False positive rate (controls)", ylabel="True positive rate (patients)")
     handles, labels = ax.get_legend_handles_labels()
@@ -196,15 +191,9 @@ def _draw_confusion(summary: CrossValidationSummary) -> ReportFigure | None:
     for row, truth in enumerate(("healthy", "sick")):
         for column in range(2):
             correct = row == column
-            ax.add_patch(
-                _box(
-                    column,
-                    row,
-                    COLOURS[truth],
-                    alpha=0.12 + 0.5 * fraction[row, column] if correct and total[row, 0] else 0.0,
-                    edge=truth,
-                )
-            )
+            fill = to_rgba(COLOURS[truth], 0.12 + 0.5 * fraction[row, column] if correct and total[row, 0] else 0.0)
+            corner = (column - 0.48, row - 0.48)
+            ax.add_patch(Rectangle(corner, 0.96, 0.96, facecolor=fill, edgecolor=COLOURS[truth], lw=1.2))
             count = f"{counts[row, column]}"
             ax.text(column, row - 0.06, count, ha="center", va="center", fontsize=22, fontweight="bold")
             outcome = "correct" if correct else "wrong"
@@ -214,8 +203,7 @@ def _draw_confusion(summary: CrossValidationSummary) -> ReportFigure | None:
     ax.set_xticks([0, 1], ["predicted healthy", "predicted sick"])
     ax.set_yticks([0, 1], ["controls\n(healthy)", "patients\n(sick)"])
     ax.tick_params(length=0)
-    for spine in ax.spines.values():
-        spine.set_visible(False)
+    ax.spines[:].set_visible(False)
     return ReportFigure(
         "confusion",
         fig,
@@ -394,30 +382,14 @@ def _label_line_ends(ax: Axes, ends: dict[int, tuple[float, float]]) -> None:
     bottom, top = ax.get_ylim()
     right = max((epoch for epoch, _ in ends.values()), default=1.0)
     folds = sorted(ends, key=lambda fold: ends[fold][1])
-    for fold, height in zip(
-        folds, spread_labels([ends[fold][1] for fold in folds], 0.11 * (top - bottom)), strict=True
-    ):
+    heights = spread_labels([ends[fold][1] for fold in folds], 0.11 * (top - bottom))
+    for fold, height in zip(folds, heights, strict=True):
         ax.annotate(
-            f"{fold}",
-            (right, height),
-            xytext=(5, 0),
-            textcoords="offset points",
-            va="center",
-            fontsize=7.5,
+            f"{fold}", (right, height), xytext=(5, 0), textcoords="offset points", va="center", fontsize=7.5,
             annotation_clip=False,
-        )
+        )  # fmt: skip
 
 
 def _new_panel() -> tuple[Figure, Axes]:
     fig = Figure(figsize=_PANEL, layout="constrained")
     return fig, fig.subplots()
-
-
-def _box(x: float, y: float, colour: str, alpha: float, edge: str) -> Rectangle:
-    return Rectangle(
-        (x - 0.48, y - 0.48), 0.96, 0.96, facecolor=to_rgba(colour, alpha), edgecolor=COLOURS[edge], lw=1.2
-    )
-
-
-def _has_both_labels(predictions: SubjectPredictions) -> bool:
-    return bool(predictions.sick.any()) and not bool(predictions.sick.all())

@@ -40,34 +40,13 @@ def metrics_file(save_folder: Path, network: str, fold: int | None) -> Path:
 def fold_metrics(fold: CrossValidationSummary) -> dict[str, Any]:
     """Return all metrics and settings of one fold as strict JSON data."""
     (result,) = fold.folds
-    return to_strict_json(
-        {
-            **_original_settings(result),
-            "crossid": result.fold.index,
-            "epochs": len(result.epochs),
-            **{str(k): _epoch_metrics(epoch) for k, epoch in enumerate(result.epochs)},
-            **_test_metrics(fold),
-            "fold": _fold_info(result),
-            **_provenance(result),
-        }
-    )
+    return _all_data(fold, result.fold.index, {"fold": _fold_info(result)})
 
 
 def all_metrics(summary: CrossValidationSummary) -> dict[str, Any]:
     """Return all metrics and settings of all folds as strict JSON data; metrics of an epoch are means over folds."""
-    first = summary.folds[0]
-    epochs = min(len(result.epochs) for result in summary.folds)
-    return to_strict_json(
-        {
-            **_original_settings(first),
-            "crossid": [result.fold.index for result in summary.folds],
-            "epochs": epochs,
-            **{str(k): _mean_epoch_metrics([result.epochs[k] for result in summary.folds]) for k in range(epochs)},
-            **_test_metrics(summary),
-            "folds": {result.fold.index: _fold_info(result) for result in summary.folds},
-            **_provenance(first),
-        }
-    )
+    info = {result.fold.index: _fold_info(result) for result in summary.folds}
+    return _all_data(summary, list(info), {"folds": info})
 
 
 def write_metrics(path: Path, metrics: Mapping[str, Any]) -> None:
@@ -80,11 +59,24 @@ def write_metrics(path: Path, metrics: Mapping[str, Any]) -> None:
         partial.write_text(json.dumps(metrics, indent=1, allow_nan=False) + "\n", encoding="utf-8")
 
 
-def _original_settings(result: FoldResult) -> dict[str, Any]:
-    return {key: result.arguments[flag] for key, flag in _ORIGINAL_KEYS.items() if flag in result.arguments}
+def _all_data(summary: CrossValidationSummary, crossid: int | list[int], folds: dict[str, Any]) -> dict[str, Any]:
+    first = summary.folds[0]
+    epochs = min(len(result.epochs) for result in summary.folds)
+    return to_strict_json(
+        {
+            **{key: first.arguments[flag] for key, flag in _ORIGINAL_KEYS.items() if flag in first.arguments},
+            "crossid": crossid,
+            "epochs": epochs,
+            **{str(k): _mean_epoch_metrics([result.epochs[k] for result in summary.folds]) for k in range(epochs)},
+            **_test_metrics(summary),
+            **folds,
+            **_provenance(first),
+        }
+    )
 
 
 def _test_metrics(summary: CrossValidationSummary) -> dict[str, Any]:
+    predictions = summary.network.subject_predictions
     return {
         "windows": summary.network.window_metrics,
         "subjects": summary.network.subject_metrics,
@@ -103,10 +95,7 @@ def _test_metrics(summary: CrossValidationSummary) -> dict[str, Any]:
         "probability_by_subject": {
             name: {"sick": bool(sick), "probability": float(probability)}
             for name, sick, probability in zip(
-                summary.network.subject_predictions.subjects,
-                summary.network.subject_predictions.sick,
-                summary.network.subject_predictions.probability,
-                strict=True,
+                predictions.subjects, predictions.sick, predictions.probability, strict=True
             )
         },
         "problems": summary.problems,
@@ -140,13 +129,10 @@ def _provenance(result: FoldResult) -> dict[str, Any]:
     }
 
 
-def _epoch_metrics(epoch: Epoch) -> dict[str, Any]:
-    return {kind: epoch[kind] for kind in ("eval", "train", "validation") if kind in epoch}
-
-
 def _mean_epoch_metrics(epochs: Sequence[Epoch]) -> dict[str, Any]:
     """Return the means over folds of the metrics of one epoch; NaN where a fold has NaN."""
     return {
         kind: {name: float(np.mean([epoch[kind][name] for epoch in epochs])) for name in epochs[0][kind]}
-        for kind in _epoch_metrics(epochs[0])
+        for kind in ("eval", "train", "validation")
+        if kind in epochs[0]
     }

@@ -28,13 +28,9 @@ def report_page(
     figures: Mapping[str, ReportFigure],
     excluded: Sequence[str] = (),
 ) -> str:
-    """Return the page as HTML.
+    """Return the page as HTML, from all folds pooled, each fold alone, and the figures of the former by name.
 
-    Args:
-        summary: all folds, pooled.
-        per_fold: each fold alone, in the same order.
-        figures: figures of ``summary``, by name.
-        excluded: messages about results in the folder that are not included.
+    ``excluded`` are messages about results in the folder that are not included.
     """
     check = summary.folds[-1].confounder_check
     factors = sorted(check.get("factors", {}).values(), key=lambda factor: not factor["is_confounder"])

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,13 +23,7 @@ class TensorBoardLogger:
     """Logger of one fold's metrics, epoch by epoch. It replaces the log of an earlier run in the same folder."""
 
     def __init__(self, save_folder: Path, network: str, fold: int, past_epochs: Sequence[Epoch] = ()) -> None:
-        """Start the log of a fold.
-
-        Args:
-            save_folder: the training folder.
-            network: name of the network.
-            fold: index of the fold.
-            past_epochs: epochs that a resumed training has already done; they are logged again.
+        """Start the log of a fold; ``past_epochs``, which a resumed training has already done, are logged again.
 
         Raises:
             GaitError: the folder cannot be written.
@@ -59,22 +52,14 @@ class TensorBoardLogger:
     def __enter__(self) -> TensorBoardLogger:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
 
 def write_summary(
     save_folder: Path, summary: CrossValidationSummary, lines: Sequence[str], images: Mapping[str, NDArray[np.uint8]]
 ) -> None:
-    """Log the final metrics of the network and the baselines, the summary text, and the figures.
-
-    Args:
-        save_folder: the training folder.
-        summary: results of the experiment.
-        lines: the summary text.
-        images: (height, width, 3) of each figure, by name.
+    """Log the final metrics of the network and the baselines, the summary text, and images (height, width, 3) by name.
 
     Raises:
         GaitError: the folder cannot be written.

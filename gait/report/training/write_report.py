@@ -88,10 +88,7 @@ def folds_of_experiment(
 ) -> tuple[list[FoldResult], tuple[str, ...]]:
     """Read the folds of one experiment, sorted by index, and one message each for excluded or unreadable folds.
 
-    Args:
-        save_folder: the training folder.
-        network: name of the network.
-        reference: a fold of the experiment; the fold written last if None.
+    It is the experiment of the fold ``reference``, or of the fold written last if None.
 
     Raises:
         GaitError: no result can be read.
