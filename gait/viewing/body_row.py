@@ -92,16 +92,7 @@ def draw_bodies(
     *,
     from_left: bool = True,
 ) -> tuple[NDArray[np.uint8], tuple[int, ...]]:
-    """Render bodies in a row, all walking in the same direction.
-
-    Args:
-        bodies: one or more.
-        faces: (F, 3), shared by all bodies.
-        scale: colour scale of the values.
-        width: pixels.
-        height: pixels.
-        renderer: renders them.
-        from_left: show the left side of the bodies, else the right one.
+    """Render bodies with the same faces (F, 3) in a row, all walking in the same direction, from their left or right.
 
     Returns:
         The image (height, width, 3), and the pixel column of the centre of each body.

@@ -73,13 +73,10 @@ _SCALE_PERCENTILE = 99.5  # of the absolute values; larger ones are clipped
 def attribution_scale(values: Sequence[NDArray[np.floating]], signed: bool) -> Scale:
     """Return one scale for several arrays of attribution. It ends at a high percentile of |values|; NaN are ignored.
 
-    Args:
-        values: arrays of any shapes, in the unit of the scale.
-        signed: whether negative values are evidence for the other class.
+    ``signed``: negative values are evidence for the other class.
     """
     known = np.concatenate([np.abs(one[np.isfinite(one)]).ravel() for one in values] or [np.zeros(0)])
-    high = float(np.percentile(known, _SCALE_PERCENTILE)) if len(known) else 0.0
-    high = high if high > 0 else 1.0
+    high = (float(np.percentile(known, _SCALE_PERCENTILE)) if len(known) else 0.0) or 1.0
     return DivergingScale(high) if signed else SequentialScale(0.0, high, missing=UNEXPLAINED)
 
 

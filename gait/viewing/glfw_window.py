@@ -22,12 +22,9 @@ class GlfwWindow:
     """A window on the screen. It redraws at the frame rate of the screen while anything moves, and rarely otherwise."""
 
     def __init__(self, width: int, height: int, on_drop: Callable[[Path], None]) -> None:
-        """Open a window.
+        """Open a window; ``on_drop`` is called with each file or folder that is dropped on it.
 
-        Args:
-            width: initial width in pixels of a standard screen; a high-density screen uses more of its pixels.
-            height: initial height, likewise.
-            on_drop: called with each file or folder that is dropped on the window.
+        Width and height are in pixels of a standard screen; a high-density screen uses more of its pixels.
 
         Raises:
             WindowUnavailableError: there is no screen, or no OpenGL 3.3 on it.
@@ -130,11 +127,8 @@ class GlfwWindow:
 def pixel_density(content_scale: tuple[float, float], window: tuple[int, int], framebuffer: tuple[int, int]) -> float:
     """Return how many pixels of the window correspond to one pixel of a standard screen.
 
-    Args:
-        content_scale: scale factors that the system requests.
-        window: width and height of the window in its own units.
-        framebuffer: width and height in pixels of the screen; larger than ``window`` where the system itself scales
-            (macOS, Wayland).
+    The system requests ``content_scale``. ``framebuffer``, in pixels of the screen, is larger than ``window`` where the
+    system itself scales (macOS, Wayland).
     """
     requested = max(content_scale)
     system_scale = framebuffer[0] / window[0] if window[0] and framebuffer[0] else 1.0

@@ -30,8 +30,7 @@ def __getattr__(name: str) -> Any:
     """
     if name not in ("imgui", "implot", "glfw"):
         raise AttributeError(name)
-    module = _load(name)
-    globals()[name] = module
+    module = globals()[name] = _load(name)
     return module
 
 

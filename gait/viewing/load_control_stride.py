@@ -21,11 +21,7 @@ _MAX_TRIALS = 200
 
 
 def load_normative_stride(folder: Path, bodies: BodyModelLocator) -> LoadedTrial:
-    """Average the strides and the body shapes of the controls; return one stride as a trial.
-
-    Args:
-        folder: a folder that holds ``healthy/``, or the folder ``healthy`` itself.
-        bodies: where the body models are.
+    """Average the strides and body shapes of the controls in a folder, or its folder ``healthy``, as one stride.
 
     Raises:
         GaitError: no control trial contains a complete stride on one body model.

@@ -124,12 +124,9 @@ class BodyModelLocator:
 
 
 def load_trial(folder: Path, bodies: BodyModelLocator, rate_hz: float | None = None) -> LoadedTrial:
-    """Load a fitted trial. Of a trial that was split, its first segment is loaded.
+    """Load a fitted trial from its folder or a file in it. Of a trial that was split, its first segment is loaded.
 
-    Args:
-        folder: folder of the trial or of a segment; a file in it is accepted too.
-        bodies: where its body model is.
-        rate_hz: frame rate of poses in JSON or text files, which do not store it.
+    ``rate_hz`` is the frame rate of poses in JSON or text files, which do not store it.
 
     Raises:
         GaitError: there are no poses, or they are damaged. If the body model or the markers are missing, ``notes`` say

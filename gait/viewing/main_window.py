@@ -124,20 +124,16 @@ class MainWindow:
             (key.home, lambda: state.seek(0)),
             (key.end, lambda: state.seek(state.num_frames - 1)),
             (key.b, state.view_whole_body),
+            (key.o, lambda: self._browser.show(compare=False)),
         ):
             if imgui.is_key_pressed(pressed, False):
                 act()
         for pressed, frames in ((key.comma, -1), (key.period, 1)):
             if imgui.is_key_pressed(pressed, True):
                 state.step(frames)
-        if imgui.is_key_pressed(key.g, False):
-            state.layers.floor = not state.layers.floor
-        if imgui.is_key_pressed(key.l, False):
-            state.loop = not state.loop
-        if imgui.is_key_pressed(key.h, False):
-            state.help = not state.help
-        if imgui.is_key_pressed(key.o, False):
-            self._browser.show(compare=False)
+        for pressed, owner, name in ((key.g, state.layers, "floor"), (key.l, state, "loop"), (key.h, state, "help")):
+            if imgui.is_key_pressed(pressed, False):
+                setattr(owner, name, not getattr(owner, name))
 
 
 def _begin_panel(name: str, left: float, top: float, width: float, height: float, padding: float | None = None) -> None:

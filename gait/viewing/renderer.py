@@ -228,13 +228,7 @@ class Renderer:
         self._context = context
         self._mesh, self._shadow, self._floor, self._sphere, self._segment = (
             context.program(vertex_shader=vertex, fragment_shader=fragment)
-            for vertex, fragment in (
-                _MESH_SHADERS,
-                _SHADOW_SHADERS,
-                _FLOOR_SHADERS,
-                _SPHERE_SHADERS,
-                _SEGMENT_SHADERS,
-            )
+            for vertex, fragment in (_MESH_SHADERS, _SHADOW_SHADERS, _FLOOR_SHADERS, _SPHERE_SHADERS, _SEGMENT_SHADERS)
         )
         self._quad = context.buffer(_QUAD.tobytes())
         self._uploads: dict[tuple[int, int, int], _MeshUpload] = {}

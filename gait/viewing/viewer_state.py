@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -177,18 +178,15 @@ class ViewerState:
                 self.jobs.start(
                     f"classify {listed.folder}",
                     f"Classifying {number + 1} of {len(self.listed)}: {listed.name}",
-                    self._classification(network, listed),
+                    partial(self._classify, network, listed),
                     lambda _: None,
                 )
 
-    def _classification(self, network: TrainedNetwork, listed: TrialListEntry) -> Callable[[], None]:
-        def classify() -> None:
-            try:
-                listed.probability = self.backend.predict_probability(network, listed.folder)
-            except GaitError as error:
-                listed.problem = str(error)
-
-        return classify
+    def _classify(self, network: TrainedNetwork, listed: TrialListEntry) -> None:
+        try:
+            listed.probability = self.backend.predict_probability(network, listed.folder)
+        except GaitError as error:
+            listed.problem = str(error)
 
     def _on_folder_listed(self, found: tuple[Path, list[TrialListEntry]]) -> None:
         self.listed_folder, self.listed = found
@@ -375,12 +373,9 @@ class ViewerState:
 
 
 def _find_trials(folder: Path) -> tuple[Path, list[TrialListEntry]]:
-    found = []
-    for file in folder.rglob(POSES_FILE):
-        found.append(TrialListEntry(file.parent, file.parent.relative_to(folder).as_posix()))
-        if len(found) >= _MAX_LISTED:
-            break
-    return folder, sorted(found, key=lambda listed: natural_key(listed.name))
+    found = [file.parent for file in islice(folder.rglob(POSES_FILE), _MAX_LISTED)]
+    listed = [TrialListEntry(trial, trial.relative_to(folder).as_posix()) for trial in found]
+    return folder, sorted(listed, key=lambda entry: natural_key(entry.name))
 
 
 def _short_path(path: Path) -> str:

@@ -13,11 +13,7 @@ _SECOND_COLUMN = 122  # its left edge in unscaled pixels
 _LAYERS = (
     ("skin", "Skin", "surface of the body"),
     ("skeleton", "Skeleton", "joints and bones"),
-    (
-        "markers",
-        "Markers",
-        "orange: measured; blue: on the fitted body; red: residual between them",
-    ),
+    ("markers", "Markers", "orange: measured; blue: on the fitted body; red: residual between them"),
     ("floor", "Floor", "grid of 0.5 m (G)"),
     ("path", "Pelvis path", "path of the pelvis on the floor, and the foot at each initial contact"),
     ("uncertainty", "Uncertainty", "68 % radius: each sphere contains the joint with a probability of 68 %"),

@@ -145,21 +145,20 @@ class TimelinePanel:
         labelled, as their colours are explained nowhere else.
         """
         needed = 0.92 * imgui.get_text_line_height() * TOP / max(height, 1.0)  # rows per line of text
-        feet = [(_ROWS + _GAP + _FOOT * (0.5 + (side == "left")), f"{side} stance") for side in _FEET]
+        labels = [(_ROWS + _GAP + _FOOT * (0.5 + (side == "left")), f"{side} stance") for side in _FEET]
         if needed > _FOOT:
-            feet = [(_ROWS + _GAP + _FOOT, "left/right stance")]
+            labels = [(_ROWS + _GAP + _FOOT, "left/right stance")]
         centres = {joint: _ROWS - row - 0.5 for row, joint in enumerate(HEAD_TO_FEET)}
-        labels = feet
         if needed <= 1.0:
-            labels = feet + [(centre, display_name(joint)) for joint, centre in centres.items()]
+            labels += [(centre, display_name(joint)) for joint, centre in centres.items()]
         else:
             rest = tuple(joint for joint in HEAD_TO_FEET if joint not in _LABEL_PRIORITY and "RIGHT" not in joint.name)
             for joint in _LABEL_PRIORITY + rest:
                 name = display_name(joint)
                 position = centres[joint] - 0.5 * name.startswith("left ")
                 if all(abs(position - other) >= needed for other, _ in labels):
-                    labels = [*labels, (position, name.removeprefix("left "))]
-        labels = sorted(labels, reverse=True)
+                    labels.append((position, name.removeprefix("left ")))
+        labels.sort(reverse=True)
         return [position for position, _ in labels], [name for _, name in labels]
 
     def _draw_stance_bars(self, pen: object, trial: LoadedTrial) -> None:
