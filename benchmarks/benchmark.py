@@ -9,6 +9,7 @@ import multiprocessing
 import os
 import platform
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -54,15 +55,8 @@ def run(
 ) -> int:
     """Run a benchmark's main function on its command line; print its result, load average and provenance as JSON.
 
-    Args:
-        main: the benchmark; its ``threads``, if it has this flag, are set for torch and reset afterwards.
-        arguments: its flags.
-        about: its docstring.
-        quick: values that ``--quick`` changes.
-        words: the command line; ``sys.argv`` if None.
-
-    Returns:
-        the exit code: 1 if the result has ``failures``, 2 after a GaitError.
+    The value of the flag ``threads``, if there is one, is set for torch and reset afterwards. ``quick`` are the values
+    that ``--quick`` changes. Returns the exit code: 1 if the result has ``failures``, 2 after a GaitError.
     """
     words = sys.argv[1:] if words is None else words
     args = parse(arguments, about, words, defaults=quick if "--quick" in words else None)
@@ -124,6 +118,13 @@ def round_floats(value: Any) -> Any:
     if isinstance(value, float | np.floating):
         return float(f"{value:.5g}") if math.isfinite(value) else None
     return value
+
+
+def measure_seconds(act: Callable[[], object]) -> float:
+    """Return the duration of a call."""
+    start = time.perf_counter()
+    act()
+    return time.perf_counter() - start
 
 
 def run_in_new_process(

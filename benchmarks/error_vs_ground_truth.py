@@ -38,14 +38,7 @@ class GroundTruthErrors:
 def errors_vs_ground_truth(
     names: Iterable[str], body: Body, errors: MeasurementErrors, *, trials: int
 ) -> dict[str, Any]:
-    """Fit synthetic subjects; return mean errors over all frames, by joint and by subject.
-
-    Args:
-        names: of the subjects.
-        body: body model.
-        errors: measurement errors of their recordings.
-        trials: per subject.
-    """
+    """Fit synthetic subjects with measurement errors; return mean errors over all frames, by joint and by subject."""
     layout = plug_in_gait_layout(body)
     found: dict[str, list[GroundTruthErrors]] = {}
     for name in names:
@@ -72,20 +65,17 @@ def errors_vs_ground_truth(
 
 def trial_errors(body: Body, trial_fit: TrialFit, truth: PoseSequence) -> GroundTruthErrors:
     """Compute the errors of one trial's joints and vertices."""
-    ours = vertices(body, trial_fit.poses[::VERTEX_STRIDE], trial_fit.betas, trial_fit.translation_m[::VERTEX_STRIDE])
-    theirs = vertices(body, truth.poses[::VERTEX_STRIDE], truth.betas, truth.translation_m[::VERTEX_STRIDE])
+    ours, theirs = (vertices(body, motion) for motion in (trial_fit, truth))
     distance = np.linalg.norm(trial_fit.joints_m[:, :NUM_BODY_JOINTS] - truth.joints_m, axis=-1)
     sigma = trial_fit.uncertainty.sigma_m[:, :NUM_BODY_JOINTS]
     return GroundTruthErrors(distance, (ours - theirs).norm(dim=-1).double().cpu().numpy(), distance <= sigma, sigma)
 
 
-def vertices(
-    body: Body, poses: NDArray[np.floating], betas: NDArray[np.floating], translation_m: NDArray[np.floating]
-) -> torch.Tensor:
-    """Compute vertices (T, V, 3), metres."""
-    pose, shape, translation = (torch.as_tensor(array).to(body.v_template) for array in (poses, betas, translation_m))
+def vertices(body: Body, motion: TrialFit | PoseSequence) -> torch.Tensor:
+    """Compute vertices (T', V, 3) in every ``VERTEX_STRIDE``-th frame, metres."""
+    arrays = motion.poses[::VERTEX_STRIDE], motion.betas, motion.translation_m[::VERTEX_STRIDE]
     with torch.inference_mode():
-        return body(pose, shape, translation).vertices
+        return body(*(torch.as_tensor(array).to(body.v_template) for array in arrays)).vertices
 
 
 def mean_errors(distances: Iterable[GroundTruthErrors]) -> dict[str, float]:

@@ -225,11 +225,10 @@ def measure_faithfulness(method: MethodWithRule, network: nn.Module, data: Evalu
     seconds = (time.perf_counter() - began) / len(data.windows)
     scores = patch_scores(attribution.values, attribution.logits, signed=attribution.signed)
     random_scores = random_patch_scores(data.windows, seed)
-    curves, random_curves = (
-        perturbation_curves(network, data.windows, data.baseline, order) for order in (scores, random_scores)
-    )
-    matched_curves, random_matched_curves = (
-        perturbation_curves(network, data.windows, data.matched, order) for order in (scores, random_scores)
+    curves, random_curves, matched_curves, random_matched_curves = (
+        perturbation_curves(network, data.windows, replacement, order)
+        for replacement in (data.baseline, data.matched)
+        for order in (scores, random_scores)
     )
     of_random_weights = method(randomize_weights(network, seed), data.windows, data.baseline)
     of_noisy_windows = method(network, data.noisy, data.baseline)
@@ -323,10 +322,8 @@ def mean_over_networks(metrics: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Return the mean over networks of each metric, and the ratio of the mean deletions."""
     mean: dict[str, Any] = {}
     for name, first in metrics[0].items():
-        if isinstance(first, Mapping):
-            mean[name] = mean_over_networks([entry[name] for entry in metrics])
-        else:
-            mean[name] = float(np.mean([entry[name] for entry in metrics]))
+        values = [entry[name] for entry in metrics]
+        mean[name] = mean_over_networks(values) if isinstance(first, Mapping) else float(np.mean(values))
     if "random_deletion" in mean:
         mean["deletion_ratio"] = mean["deletion"] / mean["random_deletion"]
     return mean

@@ -9,8 +9,9 @@ simulates one subject per kind and fits no recorded trial.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from recorded_trials import CAPTURES, captures_available, recorded_subjects
 
 from gait.body.body import Body
 from gait.body.model_file import load_body
+from gait.capture.recording import GaitEvent
 from gait.cli.arguments import argument
 from gait.kinematics.gait_events import SIDES, detect_gait_events
 from gait.kinematics.gait_features import compute_gait_features
@@ -96,6 +98,14 @@ def trial_event_errors(
     }
 
 
+def event_times(events: Sequence[GaitEvent], start_s: float = 0.0) -> dict[tuple[str, str], list[float]]:
+    """Return the times, relative to ``start_s``, by label and side."""
+    return {
+        key: [event.time_s - start_s for event in events if (event.label, event.side) == key]
+        for key in product(LABELS, SIDES)
+    }
+
+
 def evaluate_synthetic_trials(body: Body, subjects: int) -> dict[str, Any]:
     """Evaluate events, speed and cadence on true joints, by pathology."""
     result: dict[str, Any] = {}
@@ -105,14 +115,10 @@ def evaluate_synthetic_trials(body: Body, subjects: int) -> dict[str, Any]:
         for seed in range(subjects):
             pathology = None if kind == HEALTHY else make_pathology(kind)
             trial = make_trial(body, make_subject(body, seed, adult=True), pathology, seed=seed)
-            true = {
-                (label, side): [e.time_s for e in trial.events if (e.label, e.side) == (label, side)]
-                for label in LABELS
-                for side in SIDES
-            }
-            found = trial_event_errors(trial.ground_truth.joints_m, trial.ground_truth.rate_hz, true)
+            truth = trial.ground_truth
+            found = trial_event_errors(truth.joints_m, truth.rate_hz, event_times(trial.events))
             total = {label: total[label] + found[label] for label in LABELS}
-            features = compute_gait_features(trial.ground_truth.joints_m, trial.ground_truth.rate_hz)
+            features = compute_gait_features(truth.joints_m, truth.rate_hz)
             stride_s, stride_m = trial.pattern.stride_time_s, trial.pattern.stride_length_m
             for name, is_true in (("walking_speed", stride_m / stride_s), ("cadence", 120 / stride_s)):
                 relative_errors[name].append(abs(features[name] / is_true - 1))
@@ -129,13 +135,7 @@ def evaluate_recorded_trials(body: Body, captures: Path) -> dict[str, Any] | Non
     total = dict.fromkeys(LABELS, EventErrors())
     for trial in fit_trials(recorded_subjects(captures), captures, body):
         recording = trial.trial_fit.recording
-        true = {
-            (label, side): [
-                e.time_s - recording.start_s for e in recording.events if (e.label, e.side) == (label, side)
-            ]
-            for label in LABELS
-            for side in SIDES
-        }
+        true = event_times(recording.events, recording.start_s)
         if not any(true.values()):
             continue
         found = trial_event_errors(trial.trial_fit.joints_m, recording.rate_hz, true)

@@ -73,22 +73,17 @@ def compare_with_plug_in_gait(trials: Iterable[FittedTrial]) -> dict[str, Any] |
 
 def compare_side(trial: FittedTrial, side: str) -> SideComparison | None:
     """Compare one leg of a trial; None if the recording has no Plug-in Gait centres of it."""
-    reference = laboratory_centres(trial.trial_fit.recording, side)
-    if reference is None:
+    fit, recording = trial.trial_fit, trial.trial_fit.recording
+    reference, marker = laboratory_centres(recording, side), side[0].upper() + "KNE"
+    if reference is None or marker not in recording.labels:
         return None
-    fitted = np.stack([trial.trial_fit.joints_m[:, Joint[f"{side}_{name}".upper()]] for name in CENTRES])
-    marker = side[0].upper() + "KNE"
-    if marker not in trial.trial_fit.recording.labels:
-        return None
-    outside = trial.trial_fit.recording.positions_m[:, trial.trial_fit.recording.labels.index(marker)]
+    fitted = np.stack([fit.joints_m[:, Joint[f"{side}_{name}".upper()]] for name in CENTRES])
+    outside = recording.positions_m[:, recording.labels.index(marker)]
     common = np.isfinite(reference).all(axis=(0, 2)) & np.isfinite(outside).all(axis=1)
     if common.sum() < 2:
         return None
     reference, fitted, outside = reference[:, common], fitted[:, common], outside[common]
-    thigh = (
-        trial.trial_fit.rotations[common, Joint.PELVIS]
-        @ trial.trial_fit.rotations[common, Joint[f"{side}_HIP".upper()]]
-    )
+    thigh = fit.rotations[common, Joint.PELVIS] @ fit.rotations[common, Joint[f"{side}_HIP".upper()]]
     lateral = thigh[..., 0] if side == "left" else -thigh[..., 0]
     return SideComparison(
         trial=trial.name,
@@ -119,13 +114,13 @@ def varus_deg(
     asin(sin φ · sin θ), so varus that varies with flexion indicates a wrong axis (Baker, Finney & Orr 1999, Hum. Mov.
     Sci. 18:655).
     """
-    thigh = hip_m - knee_m
-    thigh = thigh / np.linalg.norm(thigh, axis=-1, keepdims=True)
-    across = lateral - (lateral * thigh).sum(axis=-1, keepdims=True) * thigh
-    across = across / np.linalg.norm(across, axis=-1, keepdims=True)
-    shank = ankle_m - knee_m
-    shank = shank / np.linalg.norm(shank, axis=-1, keepdims=True)
+    thigh, shank = _normalise(hip_m - knee_m), _normalise(ankle_m - knee_m)
+    across = _normalise(lateral - (lateral * thigh).sum(axis=-1, keepdims=True) * thigh)
     return np.degrees(np.arcsin((shank * across).sum(axis=-1)))
+
+
+def _normalise(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
+    return vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)
 
 
 def knee_metrics(fitted_deg: NDArray[np.float64], reference_deg: NDArray[np.float64]) -> dict[str, float]:

@@ -33,13 +33,7 @@ class LeftOutMarkers:
 
 
 def left_out_marker_metrics(trials: Iterable[FittedTrial], body: Body, *, frames: int | None = None) -> dict[str, Any]:
-    """Compute mean prediction errors in mm over all samples, by trial and by marker.
-
-    Args:
-        trials: fitted trials.
-        body: body model.
-        frames: use only the first frames of each trial.
-    """
+    """Compute mean prediction errors in mm over all samples of (the first) frames, by trial and by marker."""
     found = {}
     for trial in trials:
         print(f"leaving out the markers of {trial.name}", file=sys.stderr)

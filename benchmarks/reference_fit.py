@@ -85,14 +85,8 @@ def fit_frames(
 ) -> tuple[ReferenceFrame, ...]:
     """Fit frames one after another, each starting from the result of the previous one.
 
-    Args:
-        body: body model; the full mesh is posed in every step.
-        layout: marker layout; markers that the recording lacks are ignored.
-        recording: observed markers, metres, y up.
-        frames: indices of the frames to fit.
-        timeout_s: time limit per frame; reaching it overestimates the method's speed.
-        bounds: of pose parameters, from a constraints file.
-        settings: of the method.
+    Markers that the recording lacks are ignored. Reaching ``timeout_s``, the time limit per frame, overestimates the
+    method's speed. ``bounds`` of the pose parameters are from a constraints file.
     """
     layout = layout.select([label for label in layout.labels if label in recording.labels])
     markers = place_markers(body, layout)

@@ -28,7 +28,7 @@ from typing import Any, NamedTuple
 
 import torch
 from adopt import ADOPT
-from benchmark import BenchmarkArguments, run
+from benchmark import BenchmarkArguments, measure_seconds, run
 from torch import Tensor, nn
 
 from gait.cli.arguments import argument
@@ -141,14 +141,9 @@ def max_difference(one: nn.Module, other: nn.Module, windows: Tensor) -> float:
 
 def measure_evaluation(network: nn.Module, windows: Tensor, runs: int) -> float:
     """Return the median seconds per batch."""
-    seconds = []
     network.eval()
     with torch.no_grad():
-        for _ in range(runs):
-            start = time.perf_counter()
-            network(windows)
-            seconds.append(time.perf_counter() - start)
-    return median(seconds)
+        return median(measure_seconds(lambda: network(windows)) for _ in range(runs))
 
 
 def measure_mlp(args: Arguments, windows: Tensor, sick: Tensor) -> float:

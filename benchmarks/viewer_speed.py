@@ -29,7 +29,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
-from benchmark import BodyArguments, run
+from benchmark import BodyArguments, measure_seconds, run
 
 from gait.body.model_file import load_body
 from gait.body.skeleton import BODY_JOINTS, NUM_BODY_JOINTS, Joint
@@ -84,11 +84,9 @@ def main(args: Arguments) -> dict[str, Any]:
             torch.set_num_threads(args.threads)
             window, playing = _measure_window(state, folder, width, height, args.images)
             still = _measure_still_ms(state, folder, width, height)
-            start = time.perf_counter()
-            images = len(export_images(state, folder / "images", width, height))
-            middle = time.perf_counter()
-            export_video(state, folder / "video.mp4", width, height)
-            end = time.perf_counter()
+            images_s = measure_seconds(lambda: export_images(state, folder / "images", width, height))
+            video_s = measure_seconds(lambda: export_video(state, folder / "video.mp4", width, height))
+            images = len(list((folder / "images").iterdir()))
         finally:
             state.close()
     slowest = sorted(playing)
@@ -97,8 +95,8 @@ def main(args: Arguments) -> dict[str, Any]:
         "window": window,
         "window_frame_ms": 1000 * median(playing),
         "worst_frame_ms": 1000 * slowest[int(0.99 * (len(slowest) - 1))],
-        "export_ms_per_frame": 1000 * (middle - start) / images,
-        "video_ms_per_frame": 1000 * (end - middle) / images,
+        "export_ms_per_frame": 1000 * images_s / images,
+        "video_ms_per_frame": 1000 * video_s / images,
         "static_ms": still,
         "mesh_ms_per_frame": mesh_ms,
         "vertices": state.actor.trial.body.num_vertices,
@@ -209,12 +207,7 @@ def _measure_still_ms(state: ViewerState, folder: Path, width: int, height: int)
 
 
 def _median_ms(act: Callable[[], object], times: int) -> float:
-    taken = []
-    for _ in range(times):
-        start = time.perf_counter()
-        act()
-        taken.append(time.perf_counter() - start)
-    return 1000 * median(taken)
+    return 1000 * median(measure_seconds(act) for _ in range(times))
 
 
 if __name__ == "__main__":
