@@ -66,20 +66,16 @@ def run(
         torch.set_num_threads(getattr(args, "threads", threads))
         try:
             result = main(args)
-            publish({**result, "load_average": load, "provenance": provenance(args)}, args.json)
+            everything = {**result, "load_average": load, "provenance": provenance(args)}
         finally:
             torch.set_num_threads(threads)
+        text = json.dumps(round_floats(everything), indent=2, allow_nan=False)
+        print(text)
+        if args.json is not None:
+            args.json.write_text(text + "\n", encoding="utf-8")
         return 1 if result.get("failures") else 0
 
     return run_main(measure, "interrupted")
-
-
-def publish(result: dict[str, Any], file: Path | None) -> None:
-    """Print the JSON object, and also write it to a file if given."""
-    text = json.dumps(round_floats(result), indent=2, allow_nan=False)
-    print(text)
-    if file is not None:
-        file.write_text(text + "\n", encoding="utf-8")
 
 
 def provenance(args: BenchmarkArguments) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -78,9 +78,8 @@ def vertices(body: Body, motion: TrialFit | PoseSequence) -> torch.Tensor:
         return body(*(torch.as_tensor(array).to(body.v_template) for array in arrays)).vertices
 
 
-def mean_errors(distances: Iterable[GroundTruthErrors]) -> dict[str, float]:
+def mean_errors(distances: Sequence[GroundTruthErrors]) -> dict[str, float]:
     """Return mean errors over all frames of some trials, mm, and the fraction of joint errors within their sigma."""
-    distances = list(distances)
     return {
         "joints_mm": 1e3 * float(np.concatenate([d.joints_m for d in distances]).mean()),
         "vertices_mm": 1e3 * float(np.concatenate([d.vertices_m for d in distances]).mean()),

@@ -17,6 +17,7 @@ from gait.body.body import Body
 from gait.body.marker_placement import plug_in_gait_layout
 from gait.body.rotations import matrix_to_axis_angle
 from gait.body.skeleton import Joint
+from gait.capture import read_recording
 from gait.fitting.fit_report import build_fit_report
 from gait.fitting.subject_fit import SubjectFit, TrialFit, fit_shape_and_poses
 
@@ -40,7 +41,7 @@ def fit_trials(subjects: Iterable[RecordedSubject], captures: Path, body: Body) 
     trials = []
     for subject in subjects:
         print(f"fitting {subject.name}", file=sys.stderr)
-        fit = fit_shape_and_poses(subject.recordings(), body, layout)
+        fit = fit_shape_and_poses([read_recording(path) for path in subject.paths], body, layout)
         trials += [
             FittedTrial(path.relative_to(captures).as_posix(), fit, trial_fit)
             for path, trial_fit in zip(subject.paths, fit.trials, strict=True)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -24,35 +23,30 @@ from gait.fitting.solver.frame_data import ObservedMarkers
 from gait.fitting.subject_fit import observed_markers
 
 
-@dataclass(frozen=True)
-class LeftOutMarkers:
-    """Prediction errors of the markers of one trial, each left out in turn."""
-
-    labels: tuple[str, ...]  # (M,)
-    distance_m: NDArray[np.float64]  # (M, T) predicted to observed, NaN where not visible
-
-
 def left_out_marker_metrics(trials: Iterable[FittedTrial], body: Body, *, frames: int | None = None) -> dict[str, Any]:
-    """Compute mean prediction errors in mm over all samples of (the first) frames, by trial and by marker."""
+    """Compute mean prediction errors in mm, by trial and by marker; only in the first ``frames`` of each trial."""
     found = {}
     for trial in trials:
         print(f"leaving out the markers of {trial.name}", file=sys.stderr)
         found[trial.name] = predict_left_out_markers(trial, body, frames)
     by_marker: dict[str, list[NDArray[np.float64]]] = {}
-    for one in found.values():
-        for label, distance in zip(one.labels, one.distance_m, strict=True):
+    for distances in found.values():
+        for label, distance in distances.items():
             by_marker.setdefault(label, []).append(distance)
     return {
-        "mean": mean_mm(np.concatenate([one.distance_m.ravel() for one in found.values()])),
-        "by_trial": {name: mean_mm(one.distance_m) for name, one in found.items()},
-        "by_marker": {label: mean_mm(np.concatenate(rows)) for label, rows in sorted(by_marker.items())},
+        "mean": mean_mm([distance for distances in found.values() for distance in distances.values()]),
+        "by_trial": {name: mean_mm([*distances.values()]) for name, distances in found.items()},
+        "by_marker": {label: mean_mm(distances) for label, distances in sorted(by_marker.items())},
     }
 
 
-def predict_left_out_markers(trial: FittedTrial, body: Body, frames: int | None = None) -> LeftOutMarkers:
+def predict_left_out_markers(
+    trial: FittedTrial, body: Body, frames: int | None = None
+) -> dict[str, NDArray[np.float64]]:
     """Repeat the pose stage without each marker of a trial in turn; shape and marker offsets are those of the full fit.
 
     The pose prior is centred on the neutral posture, not on that of the recording, which was estimated with the marker.
+    Return the distance (T,) from the predicted to the observed marker by label, metres; NaN where it is not visible.
     """
     trial_fit, scales = trial.trial_fit, ResidualScales()
     layout = trial_fit.layout
@@ -64,18 +58,19 @@ def predict_left_out_markers(trial: FittedTrial, body: Body, frames: int | None 
         )
         prior = build_joint_prior(default_pose_prior(), scales, body=body, hinges=reduced_body.hinges)
         observed = observed_markers(trial_fit.recording, layout.labels, reduced_body.marker_template)[:frames]
-        distance = np.full((len(layout.labels), len(observed.visible)), np.nan)
-        for m in range(len(layout.labels)):
+        distances = {}
+        for m, label in enumerate(layout.labels):
             visible = observed.visible.clone()
             visible[:, m] = False
             observation = ObservedMarkers(observed.markers, visible)
             pose = fit_pose_trajectory(subject, observation, prior, scales, trial_fit.recording.rate_hz, None, batches)
             predicted = compute_marker_kinematics(subject, pose).markers[:, m]
-            error = (predicted - observed.markers[:, m]).norm(dim=-1).cpu().numpy()
-            distance[m] = np.where(observed.visible[:, m].cpu().numpy(), error, np.nan)
-    return LeftOutMarkers(layout.labels, distance)
+            error = (predicted - observed.markers[:, m]).norm(dim=-1).double().cpu().numpy()
+            distances[label] = np.where(observed.visible[:, m].cpu().numpy(), error, np.nan)
+    return distances
 
 
-def mean_mm(distance_m: NDArray[np.float64]) -> float | None:
+def mean_mm(distances_m: Sequence[NDArray[np.float64]]) -> float | None:
     """Return the mean of the finite values, mm; None without any."""
-    return 1e3 * float(np.nanmean(distance_m)) if np.isfinite(distance_m).any() else None
+    every = np.concatenate(distances_m)
+    return 1e3 * float(np.nanmean(every)) if np.isfinite(every).any() else None

@@ -14,7 +14,7 @@ import numpy as np
 from benchmark import REPOSITORY
 from numpy.typing import NDArray
 
-from gait.capture import Recording, read_recording
+from gait.capture import Recording
 
 CAPTURES = REPOSITORY.parent / "shared" / "captures"
 ADULT_TRIAL = "formats/pig35_adult_walk.c3d"
@@ -33,10 +33,6 @@ class RecordedSubject:
 
     name: str
     paths: tuple[Path, ...]
-
-    def recordings(self) -> tuple[Recording, ...]:
-        """Read all recordings."""
-        return tuple(read_recording(path) for path in self.paths)
 
 
 def captures_available(captures: Path, consequence: str) -> bool:

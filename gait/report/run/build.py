@@ -83,9 +83,7 @@ class RunReportResult:
 def build_run_report(settings: RunSettings, progress: Callable[[str], object]) -> RunReportResult:
     """Explain the networks, export the video and write the page; parts that fail are listed on it.
 
-    Args:
-        settings: settings of the report.
-        progress: called with one line when a step ends.
+    ``progress`` is called with one line when a step ends.
 
     Raises:
         GaitError: there is neither a fit nor a training, or the page cannot be written.
@@ -146,12 +144,9 @@ class _Steps:
     ) -> StepOutput | None:
         """Run a step unless it is finished; return its output, or None if it fails.
 
-        Args:
-            name: title of the step.
-            inputs: its fingerprint.
-            files: files that the step writes.
-            action: runs the step; returns its output, its problems, and whether a repetition would give the same
-                result. Without problems and if so, the step counts as finished.
+        ``action`` returns its output, its problems, and whether a repetition would give the same result. Without
+        problems and if so, the step counts as finished, as long as the fingerprint ``inputs`` and its files are the
+        same.
         """
         start = time.perf_counter()
         try:

@@ -247,7 +247,7 @@ def _draw_subjects(summary: CrossValidationSummary) -> ReportFigure | None:
     P = len(predictions.subjects)
     if not P:
         return None
-    order = np.lexsort((np.arange(P), predictions.probability))
+    order = np.argsort(predictions.probability, kind="stable")
     named = P <= MAX_NAMED_SUBJECTS
     fig = Figure(figsize=(_WIDE, 0.9 + (0.165 * P if named else 6.5)), layout="constrained")
     ax = fig.subplots()
@@ -255,8 +255,7 @@ def _draw_subjects(summary: CrossValidationSummary) -> ReportFigure | None:
     wrong = (predictions.probability >= THRESHOLD) != predictions.sick
     ax.axvline(THRESHOLD, color=MUTED, lw=0.8, ls=_DOTS)
     size, line = (6.0, 1.2) if named else (max(2.5, min(6.0, 600 / P)), 0.7)
-    rank = np.empty(P, dtype=int)
-    rank[order] = np.arange(P)
+    rank = np.argsort(order)
     for label, is_sick, marker in (("healthy", False, "o"), ("sick", True, "^")):
         members = predictions.sick == is_sick
         ax.hlines(rank[members], low[members], high[members], color=COLOURS[label], lw=line, alpha=0.45)
