@@ -314,8 +314,5 @@ def _truncate_to_width(text: str, font: ImageFont.FreeTypeFont, available: float
 
 def _round_step(span: float, max_steps: int) -> float:
     """Return the smallest of …, 0.5, 1, 2, 5, 10, … that divides ``span`` into at most ``max_steps`` parts."""
-    for power in range(-4, 8):
-        for lead in (1, 2, 5):
-            if span / (lead * 10.0**power) <= max_steps:
-                return lead * 10.0**power
-    return span
+    steps = (lead * 10.0**power for power in range(-4, 8) for lead in (1, 2, 5))
+    return next((step for step in steps if span / step <= max_steps), span)

@@ -202,14 +202,9 @@ def _with_attribution(network: NetworkSection, settings: RunSettings, steps: _St
         cohort = explain_cohort(folder, kind, settings.poses, ExplainOptions(stride=settings.stride), export)
         return StepOutput(asdict(write_cohort_figure(cohort, files[0])), cohort.notes), cohort.problems, True
 
-    sources = [
-        *settings.poses.rglob(POSES_FILE),
-        *(
-            file
-            for fold in network.summary.folds
-            for file in (result_file(folder, kind, fold.fold.index), network.file(fold.fold.index))
-        ),
-    ]
+    sources = [*settings.poses.rglob(POSES_FILE)]
+    for fold in network.summary.folds:
+        sources += [result_file(folder, kind, fold.fold.index), network.file(fold.fold.index)]
     output = steps.run_step(
         f"Cohort attribution of the {network.title}", _inputs(sources, stride=settings.stride), files, explain
     )

@@ -48,6 +48,7 @@ def run_page(report: RunReport) -> str:
     accuracies = [
         (network.title, network.summary.network.subject_metrics["balanced_accuracy"]) for network in report.networks
     ]
+    baselines = (each for network in report.networks for each in network.summary.baselines)
     return render(
         "run.html.jinja",
         report=report,
@@ -59,15 +60,7 @@ def run_page(report: RunReport) -> str:
         max_embedded_bytes=MAX_EMBEDDED_BYTES,
         confounders=list(dict.fromkeys(line for one in report.networks for line in confounder_warning(one.summary))),
         accuracies=[(title, accuracy) for title, accuracy in accuracies if np.isfinite(accuracy.value)],
-        walking_speed=next(
-            (
-                each.subject_metrics["balanced_accuracy"]
-                for network in report.networks
-                for each in network.summary.baselines
-                if each.name == "walking_speed"
-            ),
-            None,
-        ),
+        walking_speed=next((each for each in baselines if each.name == "walking_speed"), None),
         **_fits(report.fits),
         **_classification(report.networks),
         commands=[
