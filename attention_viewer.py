@@ -14,7 +14,7 @@ import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from gait.cli.arguments import ArgumentError, argument, command_of, parse, part
+from gait.cli.arguments import ArgumentError, argument, command_of, parse, select_fields
 from gait.cli.exit_codes import EXIT_INTERRUPTED, print_err, run_main
 from gait.explaining.explain_cohort import cohort_files, explain_cohorts
 from gait.explaining.export_trial import export_trial
@@ -61,7 +61,7 @@ class Arguments(ViewerArguments, BodyModelLocator, ExplainOptions, NetworkSource
 
 def main(arguments: Arguments) -> int:
     """Export explanations, or show them; return the exit code."""
-    options, bodies = part(arguments, ExplainOptions), part(arguments, BodyModelLocator)
+    options, bodies = select_fields(arguments, ExplainOptions), select_fields(arguments, BodyModelLocator)
     if arguments.body_file is not None:
         bodies = replace(bodies, model_folder=arguments.body_file.parent, default_model=arguments.body_file.name)
     problems: tuple[str, ...] = ()
@@ -72,7 +72,7 @@ def main(arguments: Arguments) -> int:
         for line in (*problems, *notes):
             print_err(line)
     if arguments.export is None or arguments.is_offscreen:
-        backend = FileBackend(bodies, part(arguments, NetworkSource), options)
+        backend = FileBackend(bodies, select_fields(arguments, NetworkSource), options)
         for line in run_viewer(ViewRequest(backend, arguments.trial, arguments.network, arguments.method, arguments)):
             print(line)
     return 1 if problems else 0

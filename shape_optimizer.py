@@ -14,7 +14,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from gait.cli.arguments import ArgumentError, argument, parse, part, whole_number
+from gait.cli.arguments import ArgumentError, argument, parse, select_fields, whole_number
 from gait.cli.exit_codes import EXIT_INTERRUPTED, print_err, run_main
 from gait.cohort.cohort_file import read_cohort
 from gait.cohort.fit_settings import FitSettings, check_settings, label_warnings
@@ -46,8 +46,8 @@ class Arguments(FitSettings):
 
     @property
     def settings(self) -> FitSettings:
-        """What a task is sent: without the class of this script, which its process does not know."""
-        settings = part(self, FitSettings)
+        """Picklable settings without this script's class, which other processes cannot import."""
+        settings = select_fields(self, FitSettings)
         return (
             replace(settings, export_as=(*settings.export_as, "pose_json")) if self.pose_format == "json" else settings
         )

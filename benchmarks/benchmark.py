@@ -1,4 +1,4 @@
-"""What all benchmarks share: flags, provenance, memory, and the JSON object that they print."""
+"""Common parts of all benchmarks: flags, provenance, memory, and the JSON object that they print."""
 
 from __future__ import annotations
 
@@ -51,15 +51,15 @@ def run(
     arguments: type[_Arguments],
     about: str,
     quick: Mapping[str, Any],
-    words: Sequence[str] | None = None,
+    argv: Sequence[str] | None = None,
 ) -> int:
     """Run a benchmark's main function on its command line; print its result, load average and provenance as JSON.
 
     The value of the flag ``threads``, if there is one, is set for torch and reset afterwards. ``quick`` are the values
     that ``--quick`` changes. Returns the exit code: 1 if the result has ``failures``, 2 after a GaitError.
     """
-    words = sys.argv[1:] if words is None else words
-    args = parse(arguments, about, words, defaults=quick if "--quick" in words else None)
+    argv = sys.argv[1:] if argv is None else argv
+    args = parse(arguments, about, argv, defaults=quick if "--quick" in argv else None)
 
     def measure() -> int:
         load, threads = load_average(), torch.get_num_threads()

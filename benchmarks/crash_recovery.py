@@ -52,14 +52,14 @@ QUICK = {"interruptions": 5, "subjects": 2}
 
 @dataclass
 class SaveFolderMonitor:
-    """Checks of a save folder; remembers the trials that were finished at earlier checks."""
+    """Checks of a save folder, with the trials that were finished at earlier checks."""
 
     save_folder: Path
     expected: dict[str, bytes]  # trial folder -> poses of the uninterrupted run
     finished: dict[str, bytes] = field(default_factory=dict)  # trial folder -> its report when first found
 
     def check(self, *, ended: bool, overwriting: bool) -> list[str]:
-        """Return the problems found now, and remember the trials that are finished."""
+        """Return the problems found now, and store the trials that are finished."""
         problems = []
         folders = [path.parent for path in self.save_folder.rglob(POSES) if not path.parent.name.startswith(".")]
         present = {str(path.relative_to(self.save_folder)) for path in folders}

@@ -132,9 +132,9 @@ def compare_with_opensim(captures: Path, body: Body, runs: int) -> dict[str, dic
         if not (captures / name).is_file():
             continue
         recording = read_recording(captures / name)
-        gaits = [fit_shape_and_poses([recording], body, layout).trials[0] for _ in range(runs)]
-        frames_per_second = float(np.median([recording.num_frames / gait.seconds for gait in gaits]))
-        our_rms_mm = 1e3 * float(np.sqrt(np.nanmean(gaits[0].residual_m ** 2)))
+        fits = [fit_shape_and_poses([recording], body, layout).trials[0] for _ in range(runs)]
+        frames_per_second = float(np.median([recording.num_frames / fit.seconds for fit in fits]))
+        our_rms_mm = 1e3 * float(np.sqrt(np.nanmean(fits[0].residual_m ** 2)))
         found[name] = {
             "frames": recording.num_frames,
             "frames_per_second": frames_per_second,

@@ -220,9 +220,9 @@ def check_c3d(_path: Path, data: bytes, read: Any) -> str:
     if not same_positions(raw.positions, expected):
         return "other positions than in the file"
     if rate_hz and abs(raw.rate_hz - rate_hz) > 1e-6 * rate_hz:
-        return f"a rate of {raw.rate_hz:g}, the file says {rate_hz:g}"
+        return f"a rate of {raw.rate_hz:g}, the file states {rate_hz:g}"
     if raw.first_frame != max(first, 1):
-        return f"begins with frame {raw.first_frame}, the file says {first}"
+        return f"begins with frame {raw.first_frame}, the file states {first}"
     return check_recording(raw, recording)
 
 

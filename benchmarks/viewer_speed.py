@@ -1,7 +1,7 @@
 """python benchmarks/viewer_speed.py --json viewer_speed.json
 
 Drawing speed of the viewer: a synthetic trial with its attribution by an untrained network, a body of 13,718 vertices
-in colours, skeleton, floor, panels and heat map. Prints one JSON object:
+in colours, skeleton, floor, panels and heatmap. Prints one JSON object:
 
  * ``window_frames_per_second``: during playback, when every image shows another frame, in a window on the screen if
    there is a display, else through EGL; ``window`` says which. ``window_frame_ms`` is the median, ``worst_frame_ms``

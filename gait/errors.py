@@ -11,9 +11,9 @@ _MAX_LENGTH = 4000
 class GaitError(Exception):
     """A wrong input; ``str(error)`` is one line that says what is wrong, where, and what to do.
 
-    Every room raises this class, or a subclass, for any error that a user can cause. A script prints the line without
-    a traceback and continues with the next trial, or ends with exit code 2. Line breaks and control characters are
-    escaped, since text from files can be part of the line; a very long line is cut.
+    Every package raises this class, or a subclass, for any error that a user can cause. A script prints the line
+    without a traceback and continues with the next trial, or ends with exit code 2. Line breaks and control characters
+    are escaped, since text from files can be part of the line; a very long line is cut.
     """
 
     def __str__(self) -> str:
@@ -26,7 +26,7 @@ class GaitError(Exception):
 
 
 def error_message(error: Exception, name: str, task: str, memory_hint: str) -> str:
-    """Return one line that tells the user about an error; for an unforeseen error it says where it happened.
+    """Return one line that describes an error; for an unforeseen error it says where it happened.
 
     Args:
         error: the error as it was caught.

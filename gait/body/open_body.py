@@ -1,4 +1,4 @@
-"""Where the body models are if nothing else is said: in ``./data``, or beside or within this package."""
+"""Default folder of the body models: ``./data``, or beside or within this package."""
 
 from __future__ import annotations
 

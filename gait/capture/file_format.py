@@ -1,4 +1,4 @@
-"""What a file format of recordings consists of."""
+"""Definition of one file format of recordings."""
 
 from __future__ import annotations
 

@@ -33,10 +33,10 @@ _SEGMENT_AXES = re.compile(r"^(PEL|TRX|HED|[LR](?:CL|FE|FO|HN|HU|RA|TI|TO))([OAL
 _VECTOR = re.compile(r"^(.{3,}_)([XYZ])$")
 # Virtual points of the Oxford foot model; the numbered tibia points are real cluster markers elsewhere.
 _OXFORD_FOOT = re.compile(r"^([LR](FOF[0-3]|HDF[0-3]|HLX[0-3]|TIB[1-3]|HE1|D1M0|ANK1|PROXFF)|PEL0)$")
-_OXFORD_WITNESSES = frozenset({"LFOF0", "RFOF0", "LHDF0", "RHDF0"})
+_OXFORD_INDICATOR_LABELS = frozenset({"LFOF0", "RFOF0", "LHDF0", "RHDF0"})
 # Construction points of scripted upper-body Plug-in Gait; only together with the joint centres of the same script.
 _UPPER_BODY = re.compile(r"^(OT|HC|C7o|[LR](VWM|MWP|CVM|HO))$")
-_UPPER_BODY_WITNESSES = frozenset({"LSJC", "RSJC", "LCVM", "RCVM"})
+_UPPER_BODY_INDICATOR_LABELS = frozenset({"LSJC", "RSJC", "LCVM", "RCVM"})
 
 
 @dataclass(frozen=True)
@@ -116,8 +116,8 @@ def find_model_outputs(names: Iterable[str], listed: frozenset[str] = frozenset(
             axes.setdefault(match[1], set()).add(match[2])
         if match := _VECTOR.match(name):
             vectors.setdefault(match[1], set()).add(match[2])
-    oxford_foot = bool(names & _OXFORD_WITNESSES)
-    upper_body = bool(names & _UPPER_BODY_WITNESSES)
+    oxford_foot = bool(names & _OXFORD_INDICATOR_LABELS)
+    upper_body = bool(names & _UPPER_BODY_INDICATOR_LABELS)
 
     def is_output(name: str) -> bool:
         if name in listed or is_model_position(name):

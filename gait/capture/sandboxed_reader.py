@@ -81,7 +81,7 @@ class _SandboxedReader:
                 return self._request(path, request)
             except GaitError:
                 raise
-            except BaseException:  # Ctrl-C during an answer: the rest of it must not be read as the next answer
+            except BaseException:  # Ctrl-C during a reply: the rest of it must not be read as the next reply
                 self.stop()
                 raise
 
@@ -95,7 +95,7 @@ class _SandboxedReader:
 
         with _timer(request["timeout_s"], stop_child):
             try:
-                content, positions = _read_answer(child.stdout)
+                content, positions = _read_reply(child.stdout)
             except (EOFError, ValueError):
                 content = None
         if content is None:
@@ -152,7 +152,7 @@ class _SandboxedReader:
                     stream.close()
         child.wait()
 
-    def forget(self) -> None:
+    def detach(self) -> None:
         """Detach from the child after a fork, so that the child sees the end of its input when the parent closes it."""
         child, self._child = self._child, None
         self._lock = threading.Lock()
@@ -201,16 +201,16 @@ def _timer(timeout_s: float, on_timeout: Callable[[], None]) -> Iterator[None]:
         timer.cancel()
 
 
-def _read_answer(stream: IO[bytes] | None) -> tuple[dict[str, Any], np.ndarray[Any, np.dtype[np.float64]]]:
-    """Read the description and positions (T, P, 3) of one answer; raise EOFError if it is incomplete."""
+def _read_reply(stream: IO[bytes] | None) -> tuple[dict[str, Any], np.ndarray[Any, np.dtype[np.float64]]]:
+    """Read the description and positions (T, P, 3) of one reply; raise EOFError if it is incomplete."""
     assert stream is not None
     length, count = _HEADER.unpack(_read_exactly(stream, _HEADER.size))
     if length > _MAX_DESCRIPTION_BYTES:
-        raise ValueError("not an answer of the child process")
+        raise ValueError("invalid reply of the child process")
     content = json.loads(_read_exactly(stream, length))
     positions = np.empty(content.pop("shape"), dtype=np.float64)
     if positions.nbytes != count:
-        raise ValueError("not an answer of the child process")
+        raise ValueError("invalid reply of the child process")
     view, done = positions.data.cast("B") if count else memoryview(b""), 0
     while done < count:
         got = stream.readinto(view[done:])  # type: ignore[attr-defined]
@@ -230,7 +230,7 @@ def _read_exactly(stream: IO[bytes], count: int) -> bytes:
 _reader = _SandboxedReader()
 atexit.register(_reader.stop)
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_reader.forget)
+    os.register_at_fork(after_in_child=_reader.detach)
 
 
 # ------------------------------------------------------------------------------------------ child process
@@ -242,15 +242,15 @@ def serve() -> None:
     if resource is not None:
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     null = os.open(os.devnull, os.O_RDWR)
-    answers = os.fdopen(os.dup(1), "wb")
+    replies = os.fdopen(os.dup(1), "wb")
     for stream in (1, 2):  # parsers may print
         os.dup2(null, stream)
     null_stream = os.fdopen(null, "wb")
     root = Path(sys.executable).anchor
     import gait.capture.formats  # noqa: F401  (here, so that it does not count for the timeout of a file)
 
-    answers.write(_READY)
-    answers.flush()
+    replies.write(_READY)
+    replies.flush()
     for line in sys.stdin.buffer:
         request = json.loads(line)
         # The parent stops this process at the timeout; if the parent has ended, the process stops itself 1 s later.
@@ -260,10 +260,10 @@ def serve() -> None:
         content, positions = _parse(Path(request["path"]), request["memory"])
         os.chdir(root)
         description = json.dumps(content | {"shape": positions.shape}).encode("ascii")
-        answers.write(_HEADER.pack(len(description), positions.nbytes))
-        answers.write(description)
-        answers.write(positions.data.cast("B") if positions.size else b"")
-        answers.flush()
+        replies.write(_HEADER.pack(len(description), positions.nbytes))
+        replies.write(description)
+        replies.write(positions.data.cast("B") if positions.size else b"")
+        replies.flush()
         faulthandler.cancel_dump_traceback_later()
     os._exit(0)
 

@@ -63,7 +63,7 @@ SomeArguments = TypeVar("SomeArguments")
 def parse(
     arguments: type[SomeArguments],
     about: str,
-    words: Sequence[str] | None = None,
+    argv: Sequence[str] | None = None,
     *,
     prog: str | None = None,
     defaults: Mapping[str, Any] | None = None,
@@ -73,19 +73,19 @@ def parse(
     Args:
         arguments: the dataclass; fields not made by ``argument`` keep their defaults.
         about: the script's docstring: an example command, an empty line, a description.
-        words: the command line; ``sys.argv`` if None.
+        argv: the command line; ``sys.argv`` if None.
         prog: the command's name if it is not the script's.
         defaults: by field name, in place of the fields' own defaults, e.g. for ``--quick`` of a benchmark.
     """
     parser = parser_of(arguments, about, prog=prog, defaults=defaults)
     try:
-        return arguments(**{**(defaults or {}), **parse_given(parser, words)})
+        return arguments(**{**(defaults or {}), **parse_given(parser, argv)})
     except ArgumentError as error:
         parser.error(str(error))
 
 
-def part(arguments: Any, kind: type[SomeArguments]) -> SomeArguments:
-    """Return the part of a command's arguments that one of its base classes declares, as an object of that class."""
+def select_fields(arguments: Any, kind: type[SomeArguments]) -> SomeArguments:
+    """Return the fields that a base class declares, as an object of that class."""
     return kind(**{each.name: getattr(arguments, each.name) for each in fields(kind)})  # type: ignore[arg-type]
 
 
@@ -114,9 +114,9 @@ def add_flags(parser: argparse.ArgumentParser, arguments: type, defaults: Mappin
             _add(parser, each, hints[each.name], (defaults or {}).get(each.name, each.default))
 
 
-def parse_given(parser: argparse.ArgumentParser, words: Sequence[str] | None = None) -> dict[str, Any]:
+def parse_given(parser: argparse.ArgumentParser, argv: Sequence[str] | None = None) -> dict[str, Any]:
     """Return the values of the given flags by field name."""
-    given = vars(parser.parse_args(words))
+    given = vars(parser.parse_args(argv))
     return {name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}
 
 
@@ -135,9 +135,9 @@ def flag_values(arguments: Any) -> dict[str, Any]:
     return values
 
 
-def command_of(words: Sequence[str] | None = None, *, prog: str | None = None) -> str:
+def command_of(argv: Sequence[str] | None = None, *, prog: str | None = None) -> str:
     """Return the command line as typed in a shell, to be saved with the results."""
-    return f"{prog or Path(sys.argv[0]).name} {shlex.join(sys.argv[1:] if words is None else words)}"
+    return f"{prog or Path(sys.argv[0]).name} {shlex.join(sys.argv[1:] if argv is None else argv)}"
 
 
 def _add(parser: argparse.ArgumentParser, each: Field[Any], hint: Any, default: Any) -> None:
@@ -153,7 +153,7 @@ def _add(parser: argparse.ArgumentParser, each: Field[Any], hint: Any, default: 
     help = about.help
     shown = default not in (None, MISSING, ()) and options.get("action") != "store_const" and "default" not in help
     if kind is not bool and shown:
-        help += f" (default {_word(default)})"
+        help += f" (default {_format_value(default)})"
     flag = about.flag or f"--{each.name}"
     if flag.startswith("-"):
         options |= {"dest": each.name, "required": default is MISSING}
@@ -171,52 +171,52 @@ def _kind(hint: Any) -> tuple[Any, bool]:
     return hint, False
 
 
-def _word(value: Any) -> str:
+def _format_value(value: Any) -> str:
     if isinstance(value, tuple):
-        return " ".join(map(_word, value))
+        return " ".join(map(_format_value, value))
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def whole_number(word: str) -> int:
+def whole_number(text: str) -> int:
     """Parse a whole number of at least 1."""
-    if not word.isdecimal() or int(word) < 1:
-        raise argparse.ArgumentTypeError(f"must be a whole number of at least 1, not {word!r}")
-    return int(word)
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"must be a whole number of at least 1, not {text!r}")
+    return int(text)
 
 
-def positive_number(word: str) -> float:
+def positive_number(text: str) -> float:
     """Parse a finite number above 0."""
-    number = number_or_nan(word)
+    number = number_or_nan(text)
     if not 0 < number < math.inf:
-        raise argparse.ArgumentTypeError(f"must be a number above 0, not {word!r}")
+        raise argparse.ArgumentTypeError(f"must be a number above 0, not {text!r}")
     return number
 
 
 def bounded(low: float, high: float, needed: str, read: Callable[[str], Any] = float) -> Callable[[str], Any]:
     """Return a parser of numbers from ``low`` to ``high``; its error says that the value must be ``needed``."""
 
-    def number(word: str) -> Any:
+    def number(text: str) -> Any:
         try:
-            value = read(word)
+            value = read(text)
         except ValueError:
             value = math.nan
         if not low <= value <= high:
-            raise argparse.ArgumentTypeError(f"must be {needed}, not {word!r}")
+            raise argparse.ArgumentTypeError(f"must be {needed}, not {text!r}")
         return value
 
     return number
 
 
-def result_folder(word: str) -> Path:
+def result_folder(text: str) -> Path:
     """Parse the path of a results folder, which must not be empty."""
-    if not word.strip():
+    if not text.strip():
         raise argparse.ArgumentTypeError("is empty; name a folder for the results")
-    return Path(word)
+    return Path(text)
 
 
-def number_or_nan(word: str) -> float:
+def number_or_nan(text: str) -> float:
     """Parse a number; return NaN for text that is not one."""
     try:
-        return float(word)
+        return float(text)
     except ValueError:
         return math.nan

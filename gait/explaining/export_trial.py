@@ -41,7 +41,7 @@ class SegmentExport:
 
 @dataclass(frozen=True, eq=False)
 class TrialExport:
-    """What was written of a trial."""
+    """Files written for a trial."""
 
     network: TrainedNetwork
     segments: tuple[SegmentExport, ...]  # at least one

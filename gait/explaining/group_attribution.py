@@ -35,7 +35,7 @@ class SubjectAttribution:
 
     @property
     def correct(self) -> bool:
-        """Whether the prediction matches the label."""
+        """True if the prediction matches the label."""
         return (self.probability >= THRESHOLD) == self.sick
 
     def belongs_to(self, group: str) -> bool:

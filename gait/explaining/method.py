@@ -1,4 +1,4 @@
-"""What describes one explanation method: an entry of ``gait.explaining.methods.METHODS``."""
+"""Definition of one explanation method: an entry of ``gait.explaining.methods.METHODS``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a command can say about a network and its explanation; the fields are the flags and the settings alike."""
+"""Command line options of a network and its explanation; the fields are the flags and the settings alike."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ _RULES = {rule: network.title for network in NETWORKS.values() for rule in netwo
 _METHOD_WITH_RULES = next(method.name for method in METHODS.values() if method.rules)
 
 
-def _rule(word: str) -> str:
-    return "original" if word == "published" else word  # the name in earlier versions
+def _rule(text: str) -> str:
+    return "original" if text == "published" else text  # the name in earlier versions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,9 +58,9 @@ class NetworkSource:
 
 @dataclass(frozen=True, kw_only=True)
 class ExplainOptions:
-    """How trials are read and explained.
+    """Options for reading and explaining trials.
 
-    A rule without a method selects the method with rules, unless all methods are asked for.
+    A rule without a method selects the method with rules, unless all methods are requested.
 
     Raises:
         ArgumentError: options that contradict each other.
@@ -97,7 +97,7 @@ class ExplainOptions:
                 raise ArgumentError(f"--lrp_rule {self.rule} is for --method lrp, not for {self.method}")
 
     def each_method(self, network: TrainedNetwork) -> tuple[ExplainOptions, ...]:
-        """Return these options with each method to run on a network: all, the one asked for, or the default."""
+        """Return these options with each method to run on a network: all, the requested one, or the default."""
         names = network.methods if self.all_methods else (self.method or network.methods[0],)
         return tuple(self.with_method(name) for name in names)
 

@@ -1,4 +1,4 @@
-"""What describes one exporter: an entry of ``gait.exporting.EXPORTERS``."""
+"""Definition of one exporter: an entry of ``gait.exporting.EXPORTERS``."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Exporter:
     """A file format of another tool to which fitted trials are written."""
 
     name: str  # value of --export_as
-    title: str  # for a person
+    title: str  # display name
     suffix: str  # of the file, e.g. ".trc"; of a folder of files, the pattern of their names, e.g. "pose_*.json"
     write: Callable[[FittedTrial, Path], object]
     """Writes a trial to a path: the file, or the folder for the files."""

@@ -31,7 +31,7 @@ def fingerprint(*stages: Stage, **inputs: Any) -> dict[str, Any]:
 def changed_inputs(
     saved: object,
     wanted: Mapping[str, Any],
-    old_names: Mapping[str, str] | None = None,
+    legacy_keys: Mapping[str, str] | None = None,
     added: Collection[str] = (),
 ) -> list[str]:
     """Return the names of the inputs that differ between two fingerprints; an empty list means up to date.
@@ -39,12 +39,12 @@ def changed_inputs(
     Args:
         saved: the fingerprint of a saved result; without stages, as older results are, it has version 1 of each.
         wanted: the present fingerprint.
-        old_names: earlier names of inputs, and the present name of each.
+        legacy_keys: earlier names of inputs, and the present name of each.
         added: inputs that earlier versions did not save; a result without one of them counts as having the present one.
     """
     if not isinstance(saved, Mapping):
         return sorted(wanted)
-    names = old_names or {}
+    names = legacy_keys or {}
     known = {names.get(key, key): value for key, value in saved.items() if key not in _PACKAGE_VERSION}
     known.setdefault(_STAGES, dict.fromkeys(wanted[_STAGES], 1))
     compared = (known.keys() | wanted.keys()) - (set(added) - known.keys())

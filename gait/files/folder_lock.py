@@ -33,7 +33,7 @@ def folder_lock(folder: Path, doing: str = "using it", name: str | None = None) 
 
     Args:
         folder: the results folder.
-        doing: what the message in another run says about this one, e.g. "fitting this subject".
+        doing: description of this run in the message of another run, e.g. "fitting this subject".
         name: the beginning of that message; the folder's name if None.
 
     Raises:
@@ -45,7 +45,7 @@ def folder_lock(folder: Path, doing: str = "using it", name: str | None = None) 
     try:
         locked = _try_lock(lock, path)
     except Timeout:
-        raise LockedError(f"{name or folder.name}: {_lock_owner(path)} is {doing}.") from None
+        raise LockedError(f"{name or folder.name}: {_lock_holder(path)} is {doing}.") from None
     except OSError as error:
         raise write_error(folder, error) from error
     if locked:
@@ -97,7 +97,7 @@ def _try_lock(lock: FileLock, path: Path) -> bool:
     raise Timeout(str(path))
 
 
-def _lock_owner(path: Path) -> str:
+def _lock_holder(path: Path) -> str:
     with suppress(OSError):
         text = path.read_bytes()[:200].decode(errors="replace")
         if text.isprintable() and text:

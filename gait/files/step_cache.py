@@ -1,4 +1,4 @@
-"""Remember the finished steps of a run and their inputs, so that a second run skips them.
+"""Cache of the finished steps of a run and their inputs, so that a second run skips them.
 
 They are stored in ``.step_cache.json`` in the results folder.
 """
@@ -19,7 +19,7 @@ _FILE = ".step_cache.json"
 
 @dataclass(frozen=True)
 class StepOutput:
-    """What a step found, apart from its files."""
+    """Result of a step, apart from its files."""
 
     result: Any = None  # plain data, as JSON holds it
     remarks: tuple[str, ...] = ()  # on limitations and missing parts

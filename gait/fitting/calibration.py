@@ -85,7 +85,7 @@ def betas_for_size(reduced_body: ReducedBody, size: float, sigma_m: float = 0.01
 
 @dataclass(frozen=True)
 class CalibrationProblem:
-    """What a calibration is solved from: N frames of R trials."""
+    """Input of a calibration: N frames of R trials."""
 
     reduced_body: ReducedBody  # at the markers of all trials
     observation: ObservedMarkers  # of the N frames

@@ -53,7 +53,7 @@ def fit_recordings(
     corrected = [_correct_whole_recording(recording, repair) for recording in recordings]
     checks = [RecordingQc.from_recording(recording, layout) for recording, _ in corrected]
 
-    unfiltered: set[int] = set()  # recordings with too little data left without suspects
+    unfiltered: set[int] = set()  # recordings with too little data left without flagged markers markers
 
     def fit(used: list[Recording]) -> SubjectFit:
         while True:
@@ -69,7 +69,7 @@ def fit_recordings(
     def same_data(a: Recording, b: Recording) -> bool:
         return a is b or a.positions_m.tobytes() == b.positions_m.tobytes()
 
-    used = [check.without_suspects(repair) for check in checks]
+    used = [check.without_flagged(repair) for check in checks]
     subject_fit = fit(used)
     for _ in range(MAX_ROUNDS):
         swap_found = False
@@ -82,10 +82,10 @@ def fit_recordings(
                 swap_found |= bool(pairs)
         if not swap_found:
             for r, trial in enumerate(subject_fit.trials):
-                if checks[r].is_suspicious(trial.residual_m):
-                    checks[r] = checks[r].classify_suspects(FittedBody.from_fit(trial, options))
+                if checks[r].needs_classification(trial.residual_m):
+                    checks[r] = checks[r].classify_flagged(FittedBody.from_fit(trial, options))
         wanted = [
-            check.recording if r in unfiltered else check.without_suspects(repair) for r, check in enumerate(checks)
+            check.recording if r in unfiltered else check.without_flagged(repair) for r, check in enumerate(checks)
         ]
         if all(same_data(a, b) for a, b in zip(wanted, used, strict=True)):
             break

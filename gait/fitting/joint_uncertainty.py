@@ -68,7 +68,7 @@ def estimate_joint_uncertainty(
     rate_hz: float,
     batches: FrameBatches,
 ) -> JointUncertainty:
-    """Compute the uncertainty for some frames and carry it over to all T frames.
+    """Compute the uncertainty for some frames and interpolate it to all T frames.
 
     ``covariance`` (B + 3·M, B + 3·M) is that of shape and marker offsets; ``joints_m`` (T, J, 3) are the fitted joints.
     """
@@ -90,8 +90,10 @@ def estimate_joint_uncertainty(
     determined = torch.cat([term.determined for term in terms])
     radius = confidence_radius(joint_covariance)  # NaN where the equations of a frame cannot be solved
     radius = torch.nan_to_num(radius, nan=UNCONSTRAINED_M, posinf=UNCONSTRAINED_M)
-    sigma = carry_over(radius.double().cpu().numpy(), frames, visible)
-    fraction = carry_over((determined / _num_rotation_parameters(subject)).cpu().numpy(), frames, visible)
+    sigma = interpolate_between_samples(radius.double().cpu().numpy(), frames, visible)
+    fraction = interpolate_between_samples(
+        (determined / _num_rotation_parameters(subject)).cpu().numpy(), frames, visible
+    )
     return JointUncertainty(
         sigma_m=with_gap_filling(sigma, joints_m, rate_hz).astype(np.float32),
         sigma_single_frame_m=sigma.astype(np.float32),
@@ -138,10 +140,10 @@ def sample_frames(visible: NDArray[np.bool_], rate_hz: float) -> NDArray[np.int6
     return np.union1d(grid, (starts[evaluated] + ends[evaluated] - 1) // 2)
 
 
-def carry_over(
+def interpolate_between_samples(
     values: NDArray[np.floating], frames: NDArray[np.int64], visible: NDArray[np.bool_]
 ) -> NDArray[np.float64]:
-    """Carry the values of some frames over to all T frames.
+    """Interpolate the values of some frames to all T frames.
 
     A frame takes the value of the previous or the next evaluated frame, whichever has the more similar visible markers.
     If both are equally similar, the value is interpolated linearly. ``values`` (K, J) are those of ``frames`` (K,),

@@ -1,4 +1,4 @@
-"""What the fit expects of a pose besides the markers: the posture of the subject, and a learned pose prior (VPoser).
+"""Pose priors beside the markers: the posture of the subject, and a learned pose prior (VPoser).
 
 The mean posture of a subject differs from the mean of the pose prior: a subject who stoops or crouches does so in every
 frame. So frames are not independent samples of the prior, but samples around a posture that was itself sampled once.

@@ -45,7 +45,7 @@ class ResidualScales:
     """Displacement beyond which a marker counts as reattached, in another session or after it fell off."""
     calibration_frames_worth: float = 6.0
     """Number of independent observations that the calibration frames of one trial are worth. Residuals of a marker are
-    similar from frame to frame, so a hundred frames tell little more about its placement than a few."""
+    similar from frame to frame, so a hundred frames add little information about its placement to that of a few."""
     smooth_rad: float = 0.05
     """Rotation of a joint away from the smoothed trajectory."""
     smooth_m: float = 0.01

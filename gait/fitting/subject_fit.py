@@ -54,7 +54,7 @@ GROWTH_THRESHOLD = 0.04
 
 @dataclass(frozen=True)
 class FitOptions:
-    """What a fit assumes of a body, besides its markers."""
+    """Assumptions of a fit about a body, besides its markers."""
 
     scales: ResidualScales = field(default_factory=ResidualScales)
     prior: PosePrior = field(default_factory=default_pose_prior)  # pose prior and range of motion

@@ -1,4 +1,4 @@
-"""Smooth, interpolate and fill pose trajectories, so that frames with few markers profit from their neighbours.
+"""Smooth, interpolate and fill pose trajectories, so that frames with few markers use neighbouring frames.
 
 The rotations of each joint are smoothed over time, and every frame is weighted by the information that its own markers
 give about the joint. Where the information is high, the trajectory follows the frames; in a gap it continues smoothly.

@@ -1,9 +1,9 @@
 """Frames whose pose is determined by the markers, short gaps to be filled, and long gaps that split a trial.
 
-A pose that no marker determines is a guess. Over a short gap the guess is good, because people move smoothly and both
-sides of the gap are known: splines are the best method to fill gaps in marker trajectories of up to 200 ms, but not of
-longer ones (Howarth and Callaghan 2010, Comput. Methods Biomech. Biomed. Eng. 13:847). A longer gap ends one segment of
-the trial and begins another.
+A pose that no marker determines is unreliable. A short gap can be filled, because human motion is smooth and both sides
+of the gap are known: splines are the best method to fill gaps in marker trajectories of up to 200 ms, but not of longer
+ones (Howarth and Callaghan 2010, Comput. Methods Biomech. Biomed. Eng. 13:847). A longer gap ends one segment of the
+trial and begins another.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ BASELINE_QUANTILE = 0.05
 
 @dataclass(frozen=True)
 class ValidFrames:
-    """Which of the T frames of a trial have a pose that can be used."""
+    """Classification of the T frames of a trial by whether their pose can be used."""
 
     valid: NDArray[np.bool_]  # (T,) the pose is determined by the markers of the frame itself
     gap_filled: NDArray[np.bool_]  # (T,) not valid, but in a short gap between valid frames
@@ -63,7 +63,7 @@ def frames_determined_by_markers(
     pelvis_lost = sigma_single_frame_m[:, Joint.PELVIS] > LOST_TRACK_PELVIS_M
     if not pelvis_lost[determined].all():  # else no frame is better; the residuals show the problem
         lost[:, Joint.PELVIS] |= pelvis_lost
-    trackable = baseline < LOST_TRACK_M  # a joint that markers never determine cannot tell a good frame from a bad one
+    trackable = baseline < LOST_TRACK_M  # a joint that markers never determine cannot distinguish good from bad frames
     mostly_lost = lost[:, trackable].mean(axis=1) > 0.5 if trackable.any() else np.zeros(len(lost), dtype=bool)
     return determined & ~lost[:, Joint.PELVIS] & ~mostly_lost
 

@@ -1,4 +1,4 @@
-"""What a gait laboratory measures, from joint positions.
+"""Gait parameters: events, joint angles and spatio-temporal parameters, from joint positions.
 
 * ``gait_events``: initial contacts, foot offs and strides, and the direction of progression;
 * ``joint_angles``: angles between segments, per frame;

@@ -4,5 +4,5 @@ import sys
 from importlib import import_module
 
 if __name__ == "__main__":
-    # The command also writes the report. The room of reports comes after this one and must not be imported by it.
+    # The command also writes the report, and `report` may not be imported by `learning`.
     sys.exit(import_module("gait.report.training.command").main())

@@ -74,7 +74,7 @@ def baseline_predictions(
     for name, probability in baselines.items():
         try:
             predictions[name] = Predictions.from_windows(windows, probability())
-        except Exception as error:  # a baseline must not cost the network, which has been trained for hours
+        except Exception as error:  # a failing baseline must not discard the trained network
             line = error_message(error, name, "this baseline", "use a greater --stride, or fewer trials")
             predictions[name] = str(GaitError(line))
     return predictions

@@ -15,14 +15,14 @@ from torch import Tensor, nn
 from gait.errors import GaitError
 from gait.files.atomic_write import atomic_file
 from gait.files.safe_torch_load import OpaqueObject, read_tensor_file
-from gait.learning import old_names
+from gait.learning import legacy_keys
 from gait.learning.legacy_module import module_heads, module_weights
 from gait.learning.network import Architecture
 from gait.learning.networks import architecture_from_dict, infer_architecture
 
 FORMAT = "gait network"
 FORMAT_VERSION = 2
-"""Version 1 has other keys (``old_names``) and is still read."""
+"""Version 1 has other keys (``legacy_keys``) and is still read."""
 
 _TYPES: dict[str, Any] = {
     "architecture": dict,
@@ -72,7 +72,7 @@ def save_checkpoint(path: str | Path, checkpoint: Checkpoint) -> None:
     content = {field.name: getattr(checkpoint, field.name) for field in fields(checkpoint)}
     content["architecture"] = checkpoint.architecture.as_dict()
     plain = _to_plain_data(content, "checkpoint")
-    written = io.BytesIO()  # if torch writes to a full disk itself, its error message blames torch
+    written = io.BytesIO()  # if torch writes to a full disk itself, its error message names torch as the cause
     torch.save({"format": FORMAT, "format_version": FORMAT_VERSION, **plain}, written)
     with atomic_file(Path(path)) as partial:
         partial.write_bytes(written.getbuffer())
@@ -184,10 +184,10 @@ def _parse_checkpoint(content: Mapping[str, Any]) -> Checkpoint:
 def _rename_old_keys(metrics: Mapping[str, Any], state: Mapping[str, Any] | None) -> dict[str, Any]:
     """Return the metrics and the training state of a version 1 checkpoint with present keys."""
     if state is not None:
-        state = old_names.rename_keys(state, old_names.TRAINING_STATE)
+        state = legacy_keys.rename_keys(state, legacy_keys.TRAINING_STATE)
         if isinstance(state.get("inputs"), Mapping):
-            state["inputs"] = old_names.rename_inputs(state["inputs"])
-    return {"metrics": old_names.rename_metrics(metrics), "training_state": state}
+            state["inputs"] = legacy_keys.rename_inputs(state["inputs"])
+    return {"metrics": legacy_keys.rename_metrics(metrics), "training_state": state}
 
 
 def _build_network(architecture: Architecture, weights: Mapping[str, Tensor]) -> nn.Module:

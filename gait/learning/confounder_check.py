@@ -1,4 +1,4 @@
-"""Check whether the label can be predicted from confounders: how, where and of whom a trial was recorded.
+"""Check whether the label can be predicted from confounders: the acquisition conditions of a trial.
 
 If patients and controls were recorded in different laboratories, a network can classify them without learning anything
 about gait, and no evaluation on such trials can reveal it. Therefore each factor is tested alone: a subject is
@@ -271,12 +271,14 @@ def _factor_message(
         return f"{title}: unknown for all trials."
     values = f"; {_FACTORS[name].describe(trials)}" if name in _FACTORS else ""
     if is_confounder:
-        verdict = (
+        statement = (
             "predicts the label" if p_corrected < SIGNIFICANCE_LEVEL else "separates the labels of these few subjects"
         )
     else:
-        verdict = "may predict the label, or only by chance" if area.value >= MIN_AUC else "does not predict the label"
-    return f"{title}: {verdict} ({_format_statistics(area, p_corrected)}){values}."
+        statement = (
+            "may predict the label, or only by chance" if area.value >= MIN_AUC else "does not predict the label"
+        )
+    return f"{title}: {statement} ({_format_statistics(area, p_corrected)}){values}."
 
 
 def _report_messages(factors: Mapping[str, Confounder], S: int, H: int, too_few: bool) -> tuple[str, ...]:
@@ -290,9 +292,9 @@ def _report_messages(factors: Mapping[str, Confounder], S: int, H: int, too_few:
         strongest = max(single, key=lambda name: known[name].roc_auc.value)
         area, p_corrected = known[strongest].roc_auc, known[strongest].p_corrected
         few = "; with so few subjects only a perfect separation would count" if too_few else ""
-        verdict = f"{'does' if len(single) == 1 else 'do'} not {'clearly ' if area.value >= MIN_AUC else ''}"
+        negation = f"{'does' if len(single) == 1 else 'do'} not {'clearly ' if area.value >= MIN_AUC else ''}"
         return (
-            f"Confounder check: {_join([_title(name) for name in single])} {verdict}predict the label "
+            f"Confounder check: {_join([_title(name) for name in single])} {negation}predict the label "
             f"(strongest: {_title(strongest)}, {_format_statistics(area, p_corrected)}){few}.",
         )
     verb = "predicts" if len(confounders) == 1 else "predict"

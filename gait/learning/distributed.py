@@ -29,7 +29,7 @@ class ProcessGroup:
 
     @property
     def is_main(self) -> bool:
-        """Whether this is the process that writes files and prints messages."""
+        """True if this is the process that writes files and prints messages."""
         return self.rank == 0
 
     def all_reduce_sum(self, values: Tensor) -> Tensor:

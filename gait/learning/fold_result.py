@@ -18,7 +18,7 @@ import numpy as np
 
 from gait.errors import GaitError
 from gait.files.atomic_write import atomic_file
-from gait.learning import old_names
+from gait.learning import legacy_keys
 from gait.learning.predictions import Predictions
 from gait.motion.folds import Fold
 
@@ -26,7 +26,7 @@ Epoch = Mapping[str, Any]
 """The metrics of an epoch: ``train``, ``eval`` and, with early stopping, ``validation``, each with loss, accuracy,
 precision, recall, specificity, f1; and its duration, ``seconds``."""
 
-_FORMAT_VERSION = 2  # version 1 has other keys (old_names) and is still read
+_FORMAT_VERSION = 2  # version 1 has other keys (legacy_keys) and is still read
 _ARRAYS = ("subject_index", "trial_index", "first_frame", "sick", "probability")
 _BASELINE = "baselines/"
 _OLD_BASELINE = "baseline "
@@ -66,7 +66,7 @@ class FoldResult:
     normalisation: str  # name of the windows' normalisation
     seconds: float  # duration of the training
     versions: dict[str, str]  # of packages
-    problems: tuple[str, ...]  # one line per trial that could not be used, or other thing to know
+    problems: tuple[str, ...]  # one line per trial that could not be used, or other remark
     validation: tuple[str, ...]  # training subjects held out for early stopping; empty without it
     chosen_epoch: int  # from 0, the epoch whose weights are kept: the last, unless early stopping chose another
     timed_out: bool  # --timeout ended the training
@@ -186,18 +186,18 @@ def _rename_old_keys(about: dict[str, Any], arrays: dict[str, Any]) -> tuple[dic
         if not name.startswith(_OLD_BASELINE):
             return name
         baseline = name.removeprefix(_OLD_BASELINE)
-        return _BASELINE + old_names.BASELINES.get(baseline, baseline)
+        return _BASELINE + legacy_keys.BASELINES.get(baseline, baseline)
 
     def array(key: str) -> str:
         name, _, values = key.rpartition("/")
-        return f"{classifier(name)}/{old_names.PREDICTIONS.get(values, values)}"
+        return f"{classifier(name)}/{legacy_keys.PREDICTIONS.get(values, values)}"
 
-    about = old_names.rename_keys(about, old_names.FOLD_RESULT)
-    about["architecture"] = old_names.rename_keys(about["architecture"], old_names.ARCHITECTURE)
-    about["confounder_check"] = old_names.rename_confounder_check(about["confounder_check"])
-    about["missing_baselines"] = old_names.rename_keys(about["missing_baselines"], old_names.BASELINES)
+    about = legacy_keys.rename_keys(about, legacy_keys.FOLD_RESULT)
+    about["architecture"] = legacy_keys.rename_keys(about["architecture"], legacy_keys.ARCHITECTURE)
+    about["confounder_check"] = legacy_keys.rename_confounder_check(about["confounder_check"])
+    about["missing_baselines"] = legacy_keys.rename_keys(about["missing_baselines"], legacy_keys.BASELINES)
     about["predictions"] = {
-        classifier(name): old_names.rename_keys(names, old_names.PREDICTIONS)
+        classifier(name): legacy_keys.rename_keys(names, legacy_keys.PREDICTIONS)
         for name, names in about["predictions"].items()
     }
     return about, {array(key): values for key, values in arrays.items()}

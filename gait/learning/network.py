@@ -1,4 +1,4 @@
-"""What describes one kind of network: an entry of ``gait.learning.networks.NETWORKS``."""
+"""Definition of one kind of network: an entry of ``gait.learning.networks.NETWORKS``."""
 
 from __future__ import annotations
 

@@ -67,11 +67,11 @@ class EpochDone:
 
 @dataclass(frozen=True)
 class FoldOutcome:
-    """How the training of a fold ended."""
+    """Outcome of the training of a fold."""
 
     fold: int
     state: Literal["trained", "already finished", "timed out", "skipped", "failed"]
-    message: str = ""  # one line for the user; empty if there is nothing to tell
+    message: str = ""  # one line for the user; empty if there is no message
 
 
 class EpochLog(Protocol):
@@ -139,12 +139,12 @@ class FoldTask:
 
     @property
     def timed_out(self) -> bool:
-        """Whether --timeout has passed."""
+        """True if --timeout has passed."""
         return self.deadline is not None and time.time() >= self.deadline
 
     @property
     def no_time_left(self) -> bool:
-        """Whether --timeout has passed and the fold is not finished yet."""
+        """True if --timeout has passed and the fold is not finished yet."""
         return self.timed_out and not self.is_finished()
 
     def skipped_outcome(self) -> FoldOutcome:

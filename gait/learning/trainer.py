@@ -89,7 +89,7 @@ class Trainer:
 
     @property
     def finished(self) -> bool:
-        """Whether all epochs are done, or the validation loss has not improved for ``patience`` epochs."""
+        """True if all epochs are done, or the validation loss has not improved for ``patience`` epochs."""
         done, patience = len(self.epochs), self._settings.patience
         stopped_early = self._best is not None and patience is not None and done - 1 - self._best["epoch"] >= patience
         return done >= self._settings.epochs or stopped_early

@@ -32,12 +32,12 @@ _seed = bounded(0, 2**32 - 1, f"a whole number from 0 to {2**32 - 1}", int)  # t
 _metres = bounded(0, sys.float_info.max, "a number of metres, 0 or more")
 
 
-def _fold_index(word: str) -> int | None:
-    if word == _ALL:
+def _fold_index(text: str) -> int | None:
+    if text == _ALL:
         return None
-    if not word.isdecimal():
-        raise argparse.ArgumentTypeError(f"must be the index of a fold, from 0, or {_ALL}, not {word!r}")
-    return int(word)
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"must be the index of a fold, from 0, or {_ALL}, not {text!r}")
+    return int(text)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -194,16 +194,16 @@ class TrainingArguments(TrainingSettings):
 
 
 def parse_training_arguments(
-    network: Network, about: str, words: Sequence[str] | None = None, *, prog: str | None = None
+    network: Network, about: str, argv: Sequence[str] | None = None, *, prog: str | None = None
 ) -> TrainingArguments:
-    """Parse the command line of a network's training; ``about``, ``words`` and ``prog`` are those of ``parse``.
+    """Parse the command line of a network's training; ``about``, ``argv`` and ``prog`` are those of ``parse``.
 
     Raises:
         GaitError: the network cannot have such sizes.
     """
     parser = parser_of(TrainingArguments, about, prog=prog, defaults=network.defaults)
     add_flags(parser, network.architecture, network.defaults)
-    given = {"window_length": TrainingArguments.window_length, **network.defaults, **parse_given(parser, words)}
+    given = {"window_length": TrainingArguments.window_length, **network.defaults, **parse_given(parser, argv)}
     if network.max_window_length is not None and given["window_length"] > network.max_window_length:
         parser.error(
             f"--interval_size {given['window_length']}: the {network.title} accepts at most "
@@ -217,7 +217,7 @@ def parse_training_arguments(
         return TrainingArguments(
             network=network.name,
             architecture=network.architecture(**sizes),
-            command=command_of(words, prog=parser.prog),
+            command=command_of(argv, prog=parser.prog),
             **shared,
         )
     except ArgumentError as error:

@@ -20,7 +20,7 @@ MIRROR_ORDER = tuple(int(contralateral_joint(joint)) for joint in BODY_JOINTS)
 """Index of each joint's contralateral joint: ``joints[MIRROR_ORDER]`` has left and right exchanged."""
 
 NORMALIZATION = "x by stature, y and z to [-1, 1]"
-"""How windows are normalised, in the words that checkpoints store."""
+"""Description of the normalization of windows, as checkpoints store it."""
 
 _FLAT_M = 1e-6
 """A window with a smaller half range along an axis has no extent along it."""

@@ -29,7 +29,7 @@ MAX_JOINT_SIGMA_M = 0.05
 
 @dataclass(frozen=True)
 class AcquisitionInfo:
-    """How a trial was recorded. None of it should predict the label; the confounder check tests that."""
+    """Acquisition conditions of a trial. None should predict the label; the confounder check tests that."""
 
     rate_hz: float  # of the recording
     num_frames: int  # at rate_hz
@@ -67,7 +67,7 @@ class GaitDataset:
     """The fitted trials of a folder, and what was found wrong with it."""
 
     trials: tuple[Trial, ...]  # healthy ones first, then by subject, trial and segment
-    problems: tuple[str, ...]  # one line per excluded trial or other thing to know
+    problems: tuple[str, ...]  # one line per excluded trial or other remark
 
 
 def read_dataset(
@@ -181,10 +181,10 @@ class _DatasetReader:
         except OSError as error:
             self.note_unreadable(folder, error)
             return None
-        if strays := [path.name for path in sorted({*entries} - {*folders})]:
+        if unexpected_files := [path.name for path in sorted({*entries} - {*folders})]:
             self.note(
                 f"{folder}: only folders are expected here, <{HEALTHY}|{SICK}>/<subject>/<trial>/; ignored: "
-                f"{_format_names(strays)}."
+                f"{_format_names(unexpected_files)}."
             )
         return folders
 
@@ -208,7 +208,7 @@ class _DatasetReader:
                 sequence = read_poses(segment, body=self._body, rate_hz=self._pose_rate_hz)
                 check_rate(sequence.rate_hz, f"{segment}: its frame rate")
                 if np.abs(sequence.joints_m).max() > _MAX_DISTANCE_M:
-                    raise GaitError(f"{segment}: its joints lie kilometres away, or are in another unit; fit it again.")
+                    raise GaitError(f"{segment}: joint positions are beyond 100 km, or in another unit; fit it again.")
             except GaitError as error:
                 self.note(str(error))
                 continue

@@ -13,7 +13,7 @@ HEALTHY, SICK = "healthy", "sick"
 """Names of the label folders, which hold one folder per subject."""
 
 LABEL_NOUNS = {HEALTHY: "control", SICK: "patient"}
-"""What readers call a subject of each label."""
+"""Noun for a subject of each label, for text."""
 
 REPORT_FILE = "fit_report.json"
 RESIDUALS_FILE = "residuals.npz"

@@ -36,7 +36,7 @@ _CAN_FORK = hasattr(os, "fork")
 
 @dataclass(frozen=True)
 class CoreAllocation:
-    """How the cores of this computer are divided among workers."""
+    """Division of this computer's cores among workers."""
 
     workers: int
     threads: int  # per worker
@@ -148,7 +148,7 @@ def _exit_reason(process: BaseProcess) -> str:
 
 
 def _worker_environment() -> AbstractContextManager[None]:
-    """Set what a worker inherits: this ``gait`` package, and one thread per library until it is told otherwise."""
+    """Set what a worker inherits: this ``gait`` package, and one thread per library by default."""
     libraries = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
     package = str(Path(__file__).resolve().parents[2])
     path = os.pathsep.join(filter(None, [package, os.environ.get("PYTHONPATH")]))

@@ -5,6 +5,6 @@
 * ``run``: the run report on fits, networks and attributions; ``python -m gait.report`` builds it;
 * ``write_explanation_figures`` and ``explanation_figure``: figures of one trial's attributions;
 * ``cohort_figure``: figure of a cohort's attributions;
-* ``heatmaps``: heat maps, colour bars and styles that these figures share;
+* ``heatmaps``: heatmaps, colour bars and styles that these figures share;
 * ``fit_figure``: the figure of a fit, with marker residuals and posed bodies.
 """

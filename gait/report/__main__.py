@@ -15,9 +15,9 @@ from gait.cli.exit_codes import print_err, run_main
 from gait.report.run.build import RunSettings, build_run_report
 
 
-def main(words: Sequence[str] | None = None) -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """Return the exit code: 0 if the page is complete, 1 if it lists missing parts, 2 if there is nothing to report."""
-    settings = parse(RunSettings, __doc__ or "", words, prog="python -m gait.report")
+    settings = parse(RunSettings, __doc__ or "", argv, prog="python -m gait.report")
     return run_main(lambda: _build(settings), "Interrupted; files already written are complete.")
 
 

@@ -78,7 +78,7 @@ def cohort_title(cohort: CohortAttribution) -> tuple[str, str]:
 
 
 def cohort_sentences(summary: CohortSummary) -> tuple[str, ...]:
-    """Return who stands out, one sentence per subject."""
+    """Return the typical and uncertain subjects, one sentence per subject."""
     found = {f"representative {LABEL_NOUNS[label]}": one for label, one in summary.representative.items()}
     found["uncertain subject"] = summary.most_uncertain
     return tuple(f"Most {what}: {one['subject']}, P(sick) = {one['probability']:.2f}." for what, one in found.items())

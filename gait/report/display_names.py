@@ -13,7 +13,7 @@ _CLASSIFIERS = {
 }
 BASELINES = {
     "prior_baseline": (
-        "predicts the fraction of patients among the training subjects for everyone, without using any gait data; "
+        "predicts the fraction of patients among the training subjects for every subject, without using any gait data; "
         "with balanced groups it can fall below chance, because a fold with more patients to test leaves fewer to "
         "train on"
     ),

@@ -116,7 +116,7 @@ def draw_explanation_figure(
         seconds = len(attribution.values) / attribution.rate_hz
 
         probability_axes = fig.add_axes((_LEFT, 0.784, width, 0.071))
-        _draw_probability(probability_axes, attribution, seconds, pad_points=20.0)  # leaves room for the phase markers
+        _draw_probability(probability_axes, attribution, seconds, pad_points=20.0)  # leaves space for the phase markers
         stance_axes = fig.add_axes((_LEFT, 0.748, width, 0.028))
         draw_stance_bars(stance_axes, data.events, attribution.rate_hz, seconds)
         heat_axes = fig.add_axes((_LEFT, 0.474, width, 0.268))
@@ -241,7 +241,7 @@ def _draw_mean_bars(axes: Axes, values: NDArray[np.floating], signed: bool) -> N
 
 
 def _draw_cycle(fig: Figure, left: float, cycle: GaitCycle, scale: Scale, names: bool) -> None:
-    """Draw the joint angles of one side above the heat map over its gait cycle."""
+    """Draw the joint angles of one side above the heatmap over its gait cycle."""
     width = 0.19
     angle_axes = fig.add_axes((left, 0.325, width, 0.080))
     for name, angle_deg, style in (

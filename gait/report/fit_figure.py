@@ -147,7 +147,7 @@ def _nan_mean(values: NDArray[np.float64], axis: int) -> NDArray[np.float64]:
 
 
 def _render_heatmap(residual_mm: NDArray[np.float64], width: int, row_height: int) -> Image.Image:
-    """Render the heat map of markers (rows) by time, with a white line between rows."""
+    """Render the heatmap of markers (rows) by time, with a white line between rows."""
     cells = RESIDUAL_SCALE.colours(downsample_mean(residual_mm, width).T)  # (M, columns, 3)
     image = Image.fromarray(cells).resize((width, row_height * len(cells)), Image.Resampling.NEAREST)
     grid = ImageDraw.Draw(image)

@@ -1,4 +1,4 @@
-"""Parts of attribution figures: heat maps of joints by time or phase, colour bars, stance bars and a common style."""
+"""Parts of attribution figures: heatmaps of joints by time or phase, colour bars, stance bars and a common style."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ SIDE_COLOURS = {"left": INK, "right": "#8a9097"}
 
 STYLE: Any = {**_STYLE, "axes.titlesize": 11, "axes.titlelocation": "left", "font.size": 9.5}
 
-MAX_COLUMNS = 1500  # of a heat map; more than its pixels
+MAX_COLUMNS = 1500  # of a heatmap; more than its pixels
 _GROUPS = (Joint.LEFT_COLLAR, Joint.SPINE3, Joint.LEFT_HIP)  # each starts a group, separated by a line
 
 
 def draw_heatmap(axes: Axes, values: NDArray[np.floating], scale: Scale, span: tuple[float, float]) -> None:
-    """Draw a heat map of joints (rows, from head to feet) by time or phase (columns); unexplained cells are grey.
+    """Draw a heatmap of joints (rows, from head to feet) by time or phase (columns); unexplained cells are grey.
 
     ``values`` (X, 22) are at evenly spaced times or phases; ``span`` are the x coordinates of the left and right edge.
     """
@@ -46,7 +46,7 @@ def draw_heatmap(axes: Axes, values: NDArray[np.floating], scale: Scale, span: t
 
 
 def label_joints(axes: Axes, shown: bool = True) -> None:
-    """Label the rows of a heat map with joint names, or with nothing if not ``shown``."""
+    """Label the rows of a heatmap with joint names, or with nothing if not ``shown``."""
     axes.set_yticks(range(len(HEAD_TO_FEET)), [display_name(j).capitalize() if shown else "" for j in HEAD_TO_FEET])
 
 

@@ -30,9 +30,9 @@ class Arguments:
     overwrite: bool = argument(False, "rewrite recordings that exist already")
 
 
-def main(words: Sequence[str] | None = None) -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """Return the exit code."""
-    args = parse(Arguments, __doc__, words, prog="python -m gait.synthetic")
+    args = parse(Arguments, __doc__, argv, prog="python -m gait.synthetic")
 
     def write() -> int:
         start = time.perf_counter()

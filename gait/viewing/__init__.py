@@ -15,7 +15,7 @@ What the window shows:
 
 The window:
 
-* ``file_backend``: trials, networks and explanations, as the window asks for them;
+* ``file_backend``: data source of the window: trials, networks and explanations;
 * ``background_jobs``: work in a thread; ``viewer_state``: the state of the viewer and every action of its controls;
 * ``lazy_imgui``: ImGui, imported when needed; ``panels``: the parts of the window; ``main_window``: their layout, keys;
 * ``offscreen_window``, ``glfw_window``: the window without and on a screen;

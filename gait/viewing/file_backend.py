@@ -1,4 +1,4 @@
-"""What the window asks for: trials and networks from files, and explanations of one by the other."""
+"""Data source of the window: trials and networks from files, and explanations of one by the other."""
 
 from __future__ import annotations
 

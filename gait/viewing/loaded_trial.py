@@ -81,7 +81,7 @@ def is_fitted_trial(folder: Path) -> bool:
 
 @dataclass(frozen=True)
 class BodyModelLocator:
-    """Where body models are, and which one belongs to poses that do not name theirs."""
+    """Folder of the body models, and the body model of poses that do not name theirs."""
 
     model_folder: Path = argument(
         default_model_folder() / "SUPR", "folder of the body models", flag="--base_folder", aliases=("--model_folder",)
@@ -109,15 +109,17 @@ class BodyModelLocator:
         file = self.model_folder / name
         if not file.is_file():
             raise GaitError(
-                f"No skin: the poses belong to the body model {name}, which is not in {self.model_folder}; put it "
-                "there to see the skin, or name its folder with --base_folder."
+                f"Body surface not shown: the poses belong to the body model {name}, which is not in "
+                f"{self.model_folder}; put it there, or name its folder with --base_folder."
             )
         body = _load_cached(file, constrained=sequence.constrained and not self.unconstrained)
         if sequence.model_sha256 and body.sha256 != sequence.model_sha256:
-            raise GaitError(f"No skin: {file} is not the file that the poses were fitted with; fit this trial again.")
+            raise GaitError(
+                f"Body surface not shown: {file} is not the file that the poses were fitted with; fit this trial again."
+            )
         if sequence.poses.shape[1] != body.num_pose:
             raise GaitError(
-                f"No skin: a pose has {sequence.poses.shape[1]} numbers, {name} needs {body.num_pose}"
+                f"Body surface not shown: a pose has {sequence.poses.shape[1]} numbers, {name} needs {body.num_pose}"
                 f"{'; leave --unconstrained out' if sequence.constrained and self.unconstrained else ''}."
             )
         return body

@@ -21,7 +21,7 @@ from gait.viewing.viewer_state import ViewerState
 
 @dataclass(frozen=True)
 class ViewRequest:
-    """What to show, and how."""
+    """Trial, network and settings to show."""
 
     backend: FileBackend
     trial: Path | None = None  # a fitted trial, or a folder of trials

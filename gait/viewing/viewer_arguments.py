@@ -35,13 +35,13 @@ def _joint(name: str) -> Joint:
     return names[name.lower()]
 
 
-def _layer(word: str) -> str:
-    return "uncertainty" if word == "confidence" else word  # the name in earlier versions
+def _layer(text: str) -> str:
+    return "uncertainty" if text == "confidence" else text  # the name in earlier versions
 
 
 @dataclass(frozen=True, kw_only=True)
 class ViewerArguments:
-    """What to render, and the settings of the view."""
+    """Requested renderings, and the settings of the view."""
 
     video: Path | None = argument(None, "render a video of the trial; needs no screen", metavar="FILE.mp4")
     screenshot: Path | None = argument(None, "render the window at one time; needs no screen", metavar="FILE.png")
@@ -63,5 +63,5 @@ class ViewerArguments:
 
     @property
     def is_offscreen(self) -> bool:
-        """Whether a video, images or a screenshot are requested."""
+        """True if a video, images or a screenshot are requested."""
         return any((self.video, self.screenshot, self.image_dir))

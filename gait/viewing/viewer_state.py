@@ -50,7 +50,7 @@ class TrialListEntry:
 
 @dataclass
 class ViewerState:
-    """What the window shows; its methods are the actions of the controls."""
+    """State of the window; its methods are the actions of the controls."""
 
     backend: FileBackend
     jobs: Jobs = field(default_factory=Jobs)
@@ -236,7 +236,7 @@ class ViewerState:
 
     @property
     def subject_in_training_set(self) -> bool:
-        """Whether the network was trained on this subject; its prediction is not valid evidence then."""
+        """True if the network was trained on this subject; its prediction is not valid evidence then."""
         if self.actor is None or self.network is None:
             return False
         return parse_subject_id(self.actor.trial.folder) in self.network.training_subjects

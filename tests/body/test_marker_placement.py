@@ -98,9 +98,9 @@ def test_plug_in_gait_layout_technical_markers_are_on_their_segments(body, layou
     for side, word in (("L", "LEFT"), ("R", "RIGHT")):
         for name, (above, below) in ends.items():
             a, b = joints[Joint[f"{word}_{above}"]], joints[Joint[f"{word}_{below}"]]
-            share = (point[side + name] - a) @ (b - a) / ((b - a) @ (b - a))
-            off = np.linalg.norm(point[side + name] - a - share * (b - a))
-            assert 0.3 < share < 0.75, side + name
+            fraction = (point[side + name] - a) @ (b - a) / ((b - a) @ (b - a))
+            off = np.linalg.norm(point[side + name] - a - fraction * (b - a))
+            assert 0.3 < fraction < 0.75, side + name
             assert 0.015 < off < 0.14, side + name
 
 
@@ -216,16 +216,16 @@ def slow_hit(origin, direction, vertices, faces, allowed):
 
 def test_cast_ray_equals_slow_solution(body):
     vertices, faces = body.v_template.numpy(), body.faces.numpy()
-    share = body.weights.numpy()[faces].mean(axis=1)
+    fraction = body.weights.numpy()[faces].mean(axis=1)
     joints = body.joint_template.numpy()
     own = [Joint.LEFT_KNEE, Joint.LEFT_ANKLE, Joint.LEFT_HIP]
-    allowed = np.flatnonzero(share[:, own].sum(axis=1) > 0.5)
+    allowed = np.flatnonzero(fraction[:, own].sum(axis=1) > 0.5)
     near = allowed[np.linalg.norm(vertices[faces[allowed]].mean(axis=1) - joints[Joint.LEFT_KNEE], axis=1) < 0.2]
     for direction in Rotation.random(12, random_state=0).as_matrix()[:, 0]:
         direction = direction * [1, 0.3, 1]
         direction /= np.linalg.norm(direction)
         rule = _Rule("X", joints[Joint.LEFT_KNEE], 3 * direction, ("LEFT_KNEE", "LEFT_ANKLE", "LEFT_HIP"))
-        face, bary = _cast_ray(rule, vertices, faces, share, "body")
+        face, bary = _cast_ray(rule, vertices, faces, fraction, "body")
         distance, expected, weights = slow_hit(rule.origin, direction, vertices, faces, near)
         point = bary @ vertices[faces[face]]
         np.testing.assert_allclose(point, rule.origin + distance * direction, atol=1e-7)

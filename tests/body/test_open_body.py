@@ -29,7 +29,7 @@ def weights(data):
     return scipy.sparse.csr_matrix(parts, (13718, 75)).toarray().astype(np.float64)
 
 
-class Person:
+class BodyMeasurements:
     """Measurements of a body of one shape in the T-pose."""
 
     def __init__(self, data, regressor, **betas):
@@ -57,7 +57,7 @@ class Person:
 
 @pytest.fixture(scope="module")
 def measured_body(data, regressor):
-    return lambda **betas: Person(data, regressor, **betas)
+    return lambda **betas: BodyMeasurements(data, regressor, **betas)
 
 
 def body_of_stature(measured_body, stature):
@@ -150,11 +150,11 @@ def test_open_body_landmarks(data, weights):
     corner = data["f"][data["landmark_faces"]]
     for name, joint in owner.items():
         k = data["landmark_names"].tolist().index(name)
-        share = data["landmark_bary"][k] @ weights[corner[k]]
-        assert share[Joint[joint]] > 0.5, name
+        fraction = data["landmark_bary"][k] @ weights[corner[k]]
+        assert fraction[Joint[joint]] > 0.5, name
 
 
-# Parts of stature after Drillis & Contini 1966 and Winter 2009, with room for the mesh and for children.
+# Fractions of stature after Drillis & Contini 1966 and Winter 2009, with a margin for the mesh and for children.
 HEIGHTS = {
     "LKNE": (0.265, 0.29), "LANK": (0.035, 0.047), "LASI": (0.52, 0.57), "C7": (0.81, 0.865), "CLAV": (0.78, 0.82),
     Joint.LEFT_HIP: (0.48, 0.53), Joint.LEFT_KNEE: (0.265, 0.29), Joint.LEFT_ANKLE: (0.038, 0.05),

@@ -110,7 +110,7 @@ def test_left_side_and_walking_direction_agree(captures, name):
     assert np.mean(progress[np.isfinite(progress)] > 0) > 0.9
 
 
-def test_model_outputs_lie_in_the_body(captures):
+def test_model_outputs_are_inside_the_body(captures):
     nearby_marker = {"LHJC": "LASI", "RFEP": "RASI", "LFEO": "LKNE", "RKJC": "RKNE", "RTIO": "RANK", "LAJC": "LANK"}
     with_centres = 0
     for name in EXPECTED:

@@ -52,7 +52,7 @@ def workspace(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def summary(workspace):
-    """What the command prints at the end."""
+    """Output of the command at its end."""
     settings = FitSettings(workspace / "data", workspace / "out")
     return "\n".join(format_summary(list(fit_cohort([subject_of(workspace)], settings)), settings.save_folder))
 

@@ -40,10 +40,10 @@ def test_changed_inputs_of_results_without_stages(package_version: str, monkeypa
     for stage in STAGE_VERSIONS:
         monkeypatch.setitem(STAGE_VERSIONS, stage, 1)
     saved = {"person_number": 2, package_version: "0.1.0"}
-    old_names = {"person_number": "subject_index"}
-    assert changed_inputs(saved, fingerprint("fit", subject_index=2), old_names) == []
+    legacy_keys = {"person_number": "subject_index"}
+    assert changed_inputs(saved, fingerprint("fit", subject_index=2), legacy_keys) == []
     monkeypatch.setitem(STAGE_VERSIONS, "fit", 2)
-    assert changed_inputs(saved, fingerprint("fit", subject_index=2), old_names) == ["stages"]
+    assert changed_inputs(saved, fingerprint("fit", subject_index=2), legacy_keys) == ["stages"]
 
 
 def test_changed_inputs_ignores_an_added_input_only_where_it_was_not_saved() -> None:

@@ -168,7 +168,7 @@ def tmp_body(folder, tree):
 
 @FEATURES
 def test_single_precision_far_from_the_origin(tmp_path, tree, feature):
-    """Positions are relative to the centroid of the markers, so that single precision is enough in a large room."""
+    """Positions are relative to the centroid of the markers, so single precision is enough in a large laboratory."""
     body, subject, pose = case(tmp_path, tree, feature, spread=0.4)
     near = observe(subject, pose)
     away = torch.tensor([12.0, 1.0, -30.0], dtype=DOUBLE)

@@ -448,7 +448,7 @@ def test_calibration_step_is_that_of_the_dense_system(calibration_case):
     np.testing.assert_allclose(pose_step, poses, rtol=1e-5, atol=1e-7)
 
 
-def test_damped_calibration_step_goes_downhill(calibration_case):
+def test_damped_calibration_step_decreases_cost(calibration_case):
     _, subject, pose, trial_index, offsets, prior = calibration_case
     observation = observe(subject, pose)
     equations = normal_equations(subject, pose, observation, prior, SCALES)

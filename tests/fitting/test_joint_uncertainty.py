@@ -16,10 +16,10 @@ from gait.fitting.frame_batches import FrameBatches
 from gait.fitting.joint_parametrization import apply_step
 from gait.fitting.joint_uncertainty import (
     COVERAGE,
-    carry_over,
     confidence_radius,
     estimate_joint_uncertainty,
     gap_fill_errors,
+    interpolate_between_samples,
     sample_frames,
     with_gap_filling,
 )
@@ -270,12 +270,12 @@ def test_sample_frames_are_spread_and_include_each_change_of_markers():
     assert sample_frames(visible[:1], 100.0).tolist() == [0]
 
 
-def test_carry_over_to_frames_with_the_same_markers():
+def test_interpolate_between_samples_with_the_same_markers():
     visible = np.ones((9, 2), dtype=bool)
     visible[4:7, 0] = False
     frames = np.array([0, 2, 5, 8])
     values = np.array([[1.0], [3.0], [10.0], [5.0]])
-    found = carry_over(values, frames, visible)[:, 0]
+    found = interpolate_between_samples(values, frames, visible)[:, 0]
     np.testing.assert_allclose(found, [1, 2, 3, 3, 10, 10, 10, 5, 5])
 
 

@@ -186,8 +186,8 @@ def test_select_keeps_the_markers_unchanged(tmp_path):
 
 
 @pytest.mark.parametrize("hinges", [False, True])
-def test_pose_numbers_are_the_bodys_own(tmp_path, hinges):
-    """What the solver found is given back as parameters that pose the body just so."""
+def test_full_parameters_reproduce_reduced_pose(tmp_path, hinges):
+    """Reduced parameters convert to full pose parameters with the same joint rotations."""
     body = random_body(tmp_path, hinges=hinges)
     reduced_body = reduce_body(body, random_layout(body, 6))
     parameters, translation = random_pose_parameters(body, 5, spread=0.5)

@@ -216,7 +216,7 @@ def test_fit_shape_and_poses_does_not_depend_on_threads_to_the_last_bit(recordin
 # --- missing markers -------------------------------------------------------------------------------------------------
 
 
-def test_leg_markers_alone_leave_the_rest_in_the_prior_pose(body, layout, trial):
+def test_leg_markers_alone_keep_other_joints_at_the_prior_pose(body, layout, trial):
     recording = record_trial(body, trial, layout, SMALL_ERRORS, labels=LEGS)
     (trial_fit,) = fit_shape_and_poses([recording], body, layout).trials
     assert joint_errors_mm(trial_fit, trial)[LEG_JOINTS].mean() < 12

@@ -1,4 +1,4 @@
-"""Results of each stage are those of its version: whoever changes an algorithm must raise ``STAGE_VERSIONS``."""
+"""Results of each stage are those of its version: a change of an algorithm must raise ``STAGE_VERSIONS``."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Where the checkout and the open body are."""
+"""Paths of the checkout and of the open body."""
 
 from pathlib import Path
 

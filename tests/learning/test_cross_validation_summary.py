@@ -17,7 +17,7 @@ def test_balanced_accuracy_gain_equals_a_slow_paired_bootstrap() -> None:
     labels = subject_labels(9, 7)
     names = tuple(sorted(labels))
     network = predicted(names, labels, 1.2, seed=1).by_subject()
-    shuffled = tuple(reversed(names[:-2]))  # another order, and two persons are missing
+    shuffled = tuple(reversed(names[:-2]))  # another order, and two subjects are missing
     other = predicted(shuffled, labels, 0.3, seed=2).by_subject()
     found = balanced_accuracy_gain(network, other)
 
@@ -42,9 +42,9 @@ def test_balanced_accuracy_gain_equals_a_slow_paired_bootstrap() -> None:
 
 def test_pool_folds_reports_a_baseline_missing_in_one_fold() -> None:
     first, second, third = fold_results()
-    second.baselines["gait_features"] = "no features: nobody took two steps."
+    second.baselines["gait_features"] = "no features: no trial has two steps."
     summary = pool_folds([first, second, third])
     assert [classifier.name for classifier in summary.baselines] == ["prior_baseline", "walking_speed"]
-    assert summary.missing["gait_features"] == "fold 1: no features: nobody took two steps."
+    assert summary.missing["gait_features"] == "fold 1: no features: no trial has two steps."
     assert summary.missing["minirocket"] == "MiniRocket needs aeon, which is not installed."
-    assert "Gait features is missing: fold 1: no features: nobody took two steps." in missing_baselines(summary)
+    assert "Gait features is missing: fold 1: no features: no trial has two steps." in missing_baselines(summary)

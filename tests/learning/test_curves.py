@@ -36,7 +36,7 @@ def test_mean_roc_curve_area_equals_roc_auc_within_folds() -> None:
 def test_roc_band_uses_pairs_within_folds() -> None:
     labels = subject_labels(40, 40)
     parts = []
-    for k, shift in enumerate((0.0, 0.9)):  # each fold tells all apart, on a scale of its own
+    for k, shift in enumerate((0.0, 0.9)):  # each fold separates all, on its own scale
         names = tuple(sorted(labels))[k::2]
         said = predicted(names, labels, 0.0, windows=1)
         parts.append(dataclasses.replace(said, probability=shift + 0.05 * said.sick + 0.01))
@@ -80,7 +80,7 @@ def test_calibration_bins_of_probabilities_0_and_1() -> None:
     assert [(each.centre, each.sick_fraction) for each in bins] == [(0.1, 0.0), (0.9, 1.0)]
 
 
-def test_percentiles_by_subject_are_of_the_own_windows() -> None:
+def test_percentiles_by_subject_use_windows_of_the_subject() -> None:
     labels = subject_labels(3, 3)
     said = predicted(tuple(labels), labels, 1.0, windows=9)
     order = np.random.default_rng(0).permutation(len(said))

@@ -198,7 +198,7 @@ def a_folder_instead(path):
         (a_folder_instead, "poses.npz"),
         (without_numbers("joints"), "joints holds values that are not finite numbers; fit this trial again"),
         (without_numbers("poses"), "poses holds values that are not finite numbers; fit this trial again"),
-        (far_away, "its joints lie kilometres away"),
+        (far_away, "joint positions are beyond 100 km"),
         (low_frame_rate, "its frame rate is 10 Hz; it must be between 20 and 1000"),
     ],
 )

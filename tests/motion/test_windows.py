@@ -97,7 +97,7 @@ def test_batch_is_reproducible():
     torch.testing.assert_close(all_windows(fresh), first, rtol=0, atol=0)
 
 
-def test_batch_owns_its_memory():
+def test_batch_is_a_copy():
     windows = WindowDataset(trials(), LENGTH)
     first = windows.batch(torch.tensor([0, 1]))
     kept = first.clone()

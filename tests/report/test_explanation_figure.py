@@ -36,7 +36,7 @@ NO_BODIES = "No body is here."
 
 
 @cache
-def walker() -> NDArray[np.float64]:
+def walking_joints() -> NDArray[np.float64]:
     return stick_figure(FRAMES)
 
 
@@ -45,7 +45,7 @@ def pixels(page: bytes) -> NDArray[np.int64]:
 
 
 def drawn(attribution: TrialAttribution, joints: NDArray[np.floating] | None = None) -> NDArray[np.int64]:
-    data = AttributionFigureData(attribution, walker() if joints is None else joints, "Relevance (LRP)")
+    data = AttributionFigureData(attribution, walking_joints() if joints is None else joints, "Relevance (LRP)")
     return pixels(draw_explanation_figure(data, "sick/P02/walk1", ["one line", "another"], None, NO_BODIES))
 
 
@@ -75,7 +75,7 @@ def test_heatmap_row_of_a_joint_has_the_colour_of_its_sign() -> None:
 
 def test_cycle_heatmaps_are_of_each_side() -> None:
     values = np.zeros((FRAMES, NUM_BODY_JOINTS), np.float32)
-    data = AttributionFigureData(random_attribution(FRAMES, values=values), walker(), "LRP")
+    data = AttributionFigureData(random_attribution(FRAMES, values=values), walking_joints(), "LRP")
     strikes = data.events.initial_contacts["left"]
     for strike in strikes:  # the first fifth of each left stride
         values[strike : strike + 20, Joint.HEAD] = 0.01
@@ -137,7 +137,7 @@ def test_draw_explanation_figure_of_any_trial_gives_no_warning(
 
 
 def test_draw_explanation_figure_with_any_characters_gives_no_warning(recwarn: pytest.WarningsRecorder) -> None:
-    data = AttributionFigureData(random_attribution(FRAMES), walker(), "LRP")
+    data = AttributionFigureData(random_attribution(FRAMES), walking_joints(), "LRP")
     assert draw_explanation_figure(data, "sick/$x^2$ 歩行 🚶/walk", ["$\\frac{1}{2}$"], None, "歩行")
     assert not recwarn.list
 
@@ -145,8 +145,8 @@ def test_draw_explanation_figure_with_any_characters_gives_no_warning(recwarn: p
 def test_draw_explanation_figure_places_the_bodies() -> None:
     width, height = body_row_size()
     magenta = np.full((height, width, 3), (255, 0, 255), np.uint8)
-    data = AttributionFigureData(random_attribution(FRAMES), walker(), "LRP")
-    columns = tuple(int(width * share) for share in (0.1, 0.4, 0.6, 0.9))
+    data = AttributionFigureData(random_attribution(FRAMES), walking_joints(), "LRP")
+    columns = tuple(int(width * fraction) for fraction in (0.1, 0.4, 0.6, 0.9))
     page = pixels(draw_explanation_figure(data, "x", [], PhaseRenders(magenta, columns), ""))
     there = (page == (255, 0, 255)).all(axis=-1)
     assert there.sum() > 0.9 * width * height
@@ -157,7 +157,7 @@ def test_draw_explanation_figure_places_the_bodies() -> None:
 
 def test_draw_methods_figure_has_one_row_per_method() -> None:
     recordings = [
-        AttributionFigureData(random_attribution(FRAMES, signed=signed, seed=seed), walker(), title)
+        AttributionFigureData(random_attribution(FRAMES, signed=signed, seed=seed), walking_joints(), title)
         for seed, (title, signed) in enumerate((("Relevance (LRP)", True), ("Attention", False), ("Occlusion", True)))
     ]
     two = pixels(draw_methods_figure(recordings[:2], "x", ["line"]))
@@ -197,7 +197,7 @@ def test_scale_ignores_frames_covered_by_few_windows() -> None:
     loud = attribution.values.copy()
     loud[~attribution.well_covered] *= 1000
     scales = [
-        AttributionFigureData(replace(attribution, values=values), walker(), "LRP").scale.high
+        AttributionFigureData(replace(attribution, values=values), walking_joints(), "LRP").scale.high
         for values in (attribution.values, loud)
     ]
     assert 0 < (~attribution.well_covered).sum() < FRAMES / 2

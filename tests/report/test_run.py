@@ -243,13 +243,13 @@ def test_build_run_report_again_finds_all_steps_finished(
 ) -> None:
     export, result, _ = run
     before = result.page.read_bytes()
-    films = {path: path.stat().st_mtime_ns for path in export.rglob("*") if path.suffix in (".mp4", ".png", ".npz")}
+    rendered = {path: path.stat().st_mtime_ns for path in export.rglob("*") if path.suffix in (".mp4", ".png", ".npz")}
     lines: list[str] = []
     again = build_run_report(settings(world, export, notes=("Synthetic: <i>not</i> real.",)), lines.append)
     assert [line.rpartition(": ")[2] for line in lines] == ["already finished"] * 8
     assert again == result
     assert again.page.read_bytes() == before
-    assert {path: path.stat().st_mtime_ns for path in films} == films
+    assert {path: path.stat().st_mtime_ns for path in rendered} == rendered
 
 
 def test_build_run_report_repeats_only_missing_steps(

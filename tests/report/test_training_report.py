@@ -292,7 +292,7 @@ def test_headline_states_the_metrics() -> None:
     assert "not a diagnosis" in page.text
 
 
-def test_report_page_of_some_folds_says_so() -> None:
+def test_report_page_states_that_folds_are_missing() -> None:
     page, _ = page_of(fold_results()[1:2])
     assert "only fold 1 of 3" in page.text
     assert "These results are of fold 1 alone, one of 3: 8 subjects of 24 were classified" in page.text
@@ -333,7 +333,7 @@ def test_loss_figure_axes_contain_all_losses() -> None:
     assert training.get_ylim()[0] == 0
 
 
-def test_report_page_without_confounder_check_says_so() -> None:
+def test_report_page_states_a_missing_confounder_check() -> None:
     page, _ = page_of(fold_results(confounder_check={}))
     assert "It was not run." in page.text
 
@@ -344,14 +344,14 @@ def test_report_page_without_confounder_check_says_so() -> None:
 def comparison_text(network: float, baseline: float, subjects: int = 20) -> str:
     labels = subject_labels(subjects, subjects)
     fold = Fold(0, 2, ("healthy/X", "sick/X"), tuple(sorted(labels)))
-    judged = {name: predicted(fold.evaluation, labels, skill, seed=5) for name, skill in
+    predictions = {name: predicted(fold.evaluation, labels, skill, seed=5) for name, skill in
               (("network", network), ("gait_features", baseline))}  # fmt: skip
-    baselines = {"gait_features": judged["gait_features"]}
-    result = fold_result(fold, labels, evaluation=judged["network"], baselines=baselines)
+    baselines = {"gait_features": predictions["gait_features"]}
+    result = fold_result(fold, labels, evaluation=predictions["network"], baselines=baselines)
     return " ".join(compare_with_baselines(pool_folds([result])))
 
 
-def test_compare_with_baselines_names_what_the_network_does_not_beat() -> None:
+def test_compare_with_baselines_names_baselines_that_are_not_outperformed() -> None:
     assert "The network is better than gait features (+0." in comparison_text(3.0, 0.0)
     assert "The network is worse than gait features (−0." in comparison_text(0.0, 3.0)
     assert "The network is not better than gait features (0.00, 0.00 to 0.00)" in comparison_text(3.0, 3.0)
@@ -361,8 +361,8 @@ def test_compare_with_baselines_names_what_the_network_does_not_beat() -> None:
 def test_prior_baseline_is_at_chance_within_unequal_folds() -> None:
     results = fold_results(13, 12, 5)
     for result in results:
-        share = float(np.mean([result.sick[name] for name in result.fold.training]))
-        result.baselines["prior_baseline"] = constant(result.evaluation, share)
+        fraction = float(np.mean([result.sick[name] for name in result.fold.training]))
+        result.baselines["prior_baseline"] = constant(result.evaluation, fraction)
     metrics = all_metrics(pool_folds(results))["baselines"]["prior_baseline"]
     for view in ("windows", "subjects"):
         assert metrics[view]["roc_auc_within_folds"] == {"value": 0.5, "low": 0.5, "high": 0.5}
@@ -414,10 +414,10 @@ def test_write_report_of_odd_cohorts(tmp_path: Path, healthy: int, sick: int) ->
 def test_write_report_without_predictions_and_epochs(tmp_path: Path) -> None:
     labels = subject_labels(4, 4)
     fold = Fold(0, 2, tuple(sorted(labels))[:6], tuple(sorted(labels))[6:])
-    nobody = predicted(fold.evaluation, labels, 1.0, windows=0)
-    baselines = {"prior_baseline": constant(nobody, 0.5)}
+    no_predictions = predicted(fold.evaluation, labels, 1.0, windows=0)
+    baselines = {"prior_baseline": constant(no_predictions, 0.5)}
     result = fold_result(
-        fold, labels, evaluation=nobody, baselines=baselines, epochs=(), chosen_epoch=0, timed_out=True
+        fold, labels, evaluation=no_predictions, baselines=baselines, epochs=(), chosen_epoch=0, timed_out=True
     )
     save_result(result, tmp_path)
     report = write_report(tmp_path, "transformer")
@@ -462,7 +462,7 @@ def test_metrics_json_has_original_and_new_keys(written: Path) -> None:
                 assert metrics[str(epoch)][kind].keys() == EPOCH_METRICS
                 assert metrics[str(epoch)][kind]["loss"] == result.epochs[epoch][kind]["loss"]
         for view in ("windows", "subjects"):
-            expected = estimate_metrics(result.evaluation, by={"persons": "subjects"}.get(view, view))
+            expected = estimate_metrics(result.evaluation, by=view)
             assert {name: metrics[view][name] for name in METRICS} == to_strict_json(expected)
             assert metrics["baselines"]["walking_speed"][view].keys() == set(METRICS)
         assert metrics["baselines"]["minirocket"] == {"missing": "MiniRocket needs aeon, which is not installed."}

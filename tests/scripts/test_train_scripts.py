@@ -297,7 +297,7 @@ def test_finished_fold_is_not_trained_again_until_an_input_changes(train, tmp_pa
 
 
 def test_training_of_an_earlier_version_is_finished_and_can_be_resumed(train, tmp_path):
-    """The files in ``old_training`` were written by version 0.1.0 with other keys (``old_names``)."""
+    """The files in ``old_training`` were written by version 0.1.0 with other keys (``legacy_keys``)."""
     out = shutil.copytree(OLD_TRAINING, tmp_path / "out")
     checkpoint_file = out / "fold0" / "mlp.ckpt"
     before = checkpoint_file.read_bytes()

@@ -203,9 +203,9 @@ def test_main_writes_missing_recordings_only(tmp_path: Path, capsys: pytest.Capt
     assert (tmp_path / "r/crouch_2/walk1_truth.npz").exists()
     assert main(arguments) == 0
     assert "0 recordings" in capsys.readouterr().out
-    cohort.write_text(json.dumps({"anybody": {"trials": ["a.c3d"], "healthy": True}}))
+    cohort.write_text(json.dumps({"subject": {"trials": ["a.c3d"], "healthy": True}}))
     assert main(arguments) == 2
-    assert "anybody" in capsys.readouterr().err
+    assert "subject" in capsys.readouterr().err
 
 
 def test_read_ground_truth_reports_a_missing_or_damaged_file(tmp_path: Path) -> None:

@@ -224,7 +224,7 @@ def rotation_change(name: str, side: str | None) -> NDArray[np.float64]:
     return np.degrees((there.inv() * back).magnitude()).reshape(-1, 22).mean(axis=0)
 
 
-MOST_CHANGED = [
+EXPECTED_JOINTS = [
     ("parkinsonian", None, ("LEFT_ELBOW", "RIGHT_ELBOW", "LEFT_SHOULDER", "RIGHT_SHOULDER", "SPINE2", "SPINE3")),
     ("stiff_knee", "left", ("LEFT_KNEE",)),
     ("stiff_knee", "right", ("RIGHT_KNEE",)),
@@ -236,7 +236,7 @@ MOST_CHANGED = [
 ]
 
 
-@pytest.mark.parametrize(("name", "side", "joints"), MOST_CHANGED)
+@pytest.mark.parametrize(("name", "side", "joints"), EXPECTED_JOINTS)
 def test_a_pathology_changes_its_affected_joints_most(name: str, side: str | None, joints: tuple[str, ...]) -> None:
     change = rotation_change(name, side)
     expected = {Joint[name] for name in joints}

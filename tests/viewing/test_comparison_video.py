@@ -36,7 +36,7 @@ def test_export_comparison_video_shows_each_trial_as_the_window_does(trials: Pat
         ViewRequest(backend, trials / subject, network, view=ViewerArguments(size=(321, 301)))
         for subject, network in (("P1", None), ("P2", trials / "mlp.ckpt"))
     ]
-    video_file, thumbnail_file = tmp_path / "film.mp4", tmp_path / "still.png"
+    video_file, thumbnail_file = tmp_path / "video.mp4", tmp_path / "still.png"
     assert export_comparison_video(*requests, video_file, thumbnail_file, speed=2.0) == ()
     reader = imageio_ffmpeg.read_frames(str(video_file))
     about = next(reader)

@@ -1,6 +1,6 @@
 """Read C3D files with ezc3d, after a check of their structure.
 
-ezc3d fills truncated files with zeros, trusts every count and can crash on a damaged parameter section. All of these
+ezc3d fills truncated files with zeros, does not check counts and can crash on a damaged parameter section. All of these
 are detected here first.
 """
 

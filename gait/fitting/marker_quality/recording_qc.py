@@ -16,10 +16,10 @@ from gait.fitting.marker_quality.displacements import DisplacementInterval, Mark
 from gait.fitting.marker_quality.leave_out_prediction import FittedBody
 from gait.fitting.marker_quality.marker_error import MarkerError, MarkerErrorKind
 
-SUSPICIOUS_M = 0.030
-"""A larger residual makes a marker suspect; the largest residual of ten recorded trials without errors is 26 mm."""
-MAX_SUSPECT_FRACTION = 1 / 3
-"""If a larger fraction of the markers is suspect, they are not left out completely in the first fit."""
+FLAGGED_RESIDUAL_M = 0.030
+"""A marker with a larger residual is flagged; the largest residual of ten recorded trials without errors is 26 mm."""
+MAX_FLAGGED_FRACTION = 1 / 3
+"""If a larger fraction of the markers is flagged, they are not left out completely in the first fit."""
 MAX_TESTED_FRAMES = 40
 """Maximum number of frames with large residuals that are used to find the outlier markers."""
 OFFSET_SIGMA_M = {"anatomical": 0.015, "technical": 0.080}
@@ -43,7 +43,7 @@ class RecordingQc:
 
     recording: Recording  # labels swapped in the whole trial are corrected
     discontinuous: NDArray[np.bool_]  # (T, M) first frames after discontinuities
-    suspects: frozenset[str]  # markers that may have errors, not yet classified
+    flagged: frozenset[str]  # markers that may have errors, not yet classified
     swapped_labels: tuple[tuple[str, str, float], ...] = ()  # swapped in the whole trial, and mean error, metres
     detections: tuple[Detection, ...] = ()
     swaps_checked: bool = False
@@ -55,12 +55,12 @@ class RecordingQc:
         labels = [recording.labels[m] for m in np.flatnonzero(discontinuous.any(axis=0)).tolist()]
         return cls(recording, discontinuous, frozenset(labels) & frozenset(layout.labels))
 
-    def without_suspects(self, repair: bool) -> Recording:
-        """Return the recording for a fit before the suspects are classified: without errors and without suspects."""
+    def without_flagged(self, repair: bool) -> Recording:
+        """Return the recording for a fit before the classification: without errors and without flagged markers."""
         recording = self.without_errors(repair)
         hidden = np.zeros_like(self.discontinuous)
-        few = len(self.suspects) <= MAX_SUSPECT_FRACTION * len(recording.labels)
-        for label in self.suspects:
+        few = len(self.flagged) <= MAX_FLAGGED_FRACTION * len(recording.labels)
+        for label in self.flagged:
             m = recording.labels.index(label)
             hidden[:, m] = True
             if not few:  # keep the longest part between discontinuities, which may be good
@@ -87,28 +87,28 @@ class RecordingQc:
                 values[:, both] = values[:, both[::-1]]
         recording = replace(self.recording, positions_m=positions, visible=visible)
         swapped = (*self.swapped_labels, *pairs)
-        return RecordingQc(recording, discontinuous, self.suspects, swapped, self.detections, swaps_checked=True)
+        return RecordingQc(recording, discontinuous, self.flagged, swapped, self.detections, swaps_checked=True)
 
-    def is_suspicious(self, residual_m: NDArray[np.float64]) -> bool:
-        """Return whether there are suspects or, in a fit without them, large residuals (T, M)."""
-        return bool(self.suspects) or bool((np.nan_to_num(residual_m) > SUSPICIOUS_M).any())
+    def needs_classification(self, residual_m: NDArray[np.float64]) -> bool:
+        """Return whether there are flagged markers or, in a fit without them, large residuals (T, M)."""
+        return bool(self.flagged) or bool((np.nan_to_num(residual_m) > FLAGGED_RESIDUAL_M).any())
 
-    def classify_suspects(self, fitted_body: FittedBody) -> RecordingQc:
-        """Return the state after classifying all suspects, outliers and earlier detections by a fitted body."""
+    def classify_flagged(self, fitted_body: FittedBody) -> RecordingQc:
+        """Return the state after classifying all flagged markers, outliers and earlier detections by a fitted body."""
         trial, rate_hz, columns = fitted_body.trial, self.recording.rate_hz, fitted_body.trial.columns
         observed, visible = self.recording.positions_m[:, columns], self.recording.visible[:, columns]
-        candidates = self.suspects | {
+        candidates = self.flagged | {
             label for d in self.detections for label in (d.marker, d.other) if label is not None
         }
-        suspects = np.isin(trial.labels, list(candidates))
-        suspects |= _outlier_markers(fitted_body, observed, visible, suspects)
-        predicted = fitted_body.predict(observed, visible & ~suspects, np.arange(self.recording.num_frames))
-        visible = visible & fitted_body.is_predictable(visible & ~suspects)
+        flagged = np.isin(trial.labels, list(candidates))
+        flagged |= _outlier_markers(fitted_body, observed, visible, flagged)
+        predicted = fitted_body.predict(observed, visible & ~flagged, np.arange(self.recording.num_frames))
+        visible = visible & fitted_body.is_predictable(visible & ~flagged)
         deviation = predicted.deviation(np.where(visible[..., None], observed, np.nan))
         offset = np.zeros((len(columns), 3))
         displacements: dict[int, MarkerDisplacement] = {}
         for m in np.flatnonzero(visible.any(axis=0)).tolist():
-            if suspects[m]:
+            if flagged[m]:
                 sigma = OFFSET_SIGMA_M[trial.layout.kinds[m]]
                 displacements[m] = find_displacements(
                     deviation[:, m], self.discontinuous[:, columns[m]], rate_hz, sigma, -trial.offset_m[m]
@@ -134,7 +134,7 @@ class RecordingQc:
                     for d in detections
                 ):
                     detections.append(Detection(trial.labels[m], other, interval, kind, distance))
-        return replace(self, suspects=frozenset(), detections=tuple(detections))
+        return replace(self, flagged=frozenset(), detections=tuple(detections))
 
     def marker_errors(self, repair: bool) -> tuple[MarkerError, ...]:
         """Return all errors found, in the frame numbers of the recording."""
@@ -175,23 +175,23 @@ def _hide_samples(recording: Recording, hidden: NDArray[np.bool_]) -> Recording:
 
 
 def _outlier_markers(
-    fitted_body: FittedBody, observed: NDArray[np.float64], visible: NDArray[np.bool_], suspects: NDArray[np.bool_]
+    fitted_body: FittedBody, observed: NDArray[np.float64], visible: NDArray[np.bool_], flagged: NDArray[np.bool_]
 ) -> NDArray[np.bool_]:
     """Find markers (M,) with large residuals, one by one, until the fit to the remaining ones has none."""
-    residual = np.where(visible & ~suspects, np.nan_to_num(fitted_body.trial.residual_m), 0.0)
-    outliers = np.zeros_like(suspects)
-    frames = np.flatnonzero((residual > SUSPICIOUS_M).any(axis=1))
+    residual = np.where(visible & ~flagged, np.nan_to_num(fitted_body.trial.residual_m), 0.0)
+    outliers = np.zeros_like(flagged)
+    frames = np.flatnonzero((residual > FLAGGED_RESIDUAL_M).any(axis=1))
     frames = frames[np.unique(np.linspace(0, len(frames) - 1, min(MAX_TESTED_FRAMES, len(frames))).round().astype(int))]
-    while len(frames) and outliers.sum() < MAX_SUSPECT_FRACTION * len(suspects):
+    while len(frames) and outliers.sum() < MAX_FLAGGED_FRACTION * len(flagged):
         usual = np.quantile(residual[frames], 0.9, axis=0)
         if not usual.any():  # no marker has large residuals in more than a tenth of the frames
             break
         outliers[int(usual.argmax())] = True
-        used = visible & ~suspects & ~outliers
+        used = visible & ~flagged & ~outliers
         distance = np.linalg.norm(fitted_body.predict(observed, used, frames).deviation(observed[frames]), axis=-1)
         residual = np.zeros_like(residual)
         residual[frames] = np.where(used[frames], np.nan_to_num(distance), 0.0)
-        frames = frames[(residual[frames] > SUSPICIOUS_M).any(axis=1)]
+        frames = frames[(residual[frames] > FLAGGED_RESIDUAL_M).any(axis=1)]
     return outliers
 
 

@@ -1,10 +1,10 @@
 """Normal equations for the poses of many frames at once; the solver spends most of its time here.
 
 Markers and lever arms are linear in the world transforms of the joints, because the rest positions of the body are
-fixed. The lever arm of a marker about a joint says how the joint moves the marker: rotating the joint by a small vector
-d in world axes moves the marker by d × lever arm. So one matrix product gives all markers and all lever arms of a
-batch. The markers of a limb depend only on the joints of that limb and of the trunk (``kinematic_blocks``), so a second
-product of small matrices gives gradient and curvature.
+fixed. The lever arm of a marker about a joint determines how the joint moves the marker: rotating the joint by a small
+vector d in world axes moves the marker by d × lever arm. So one matrix product gives all markers and all lever arms of
+a batch. The markers of a limb depend only on the joints of that limb and of the trunk (``kinematic_blocks``), so a
+second product of small matrices gives gradient and curvature.
 
 Rotations are unit quaternions, stored component by component, so that the joint terms are a few vector operations.
 

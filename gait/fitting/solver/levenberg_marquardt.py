@@ -31,7 +31,7 @@ class SolverOptions:
     damping: float = 1e-2
     """Damping of the first step; a start close to the solution needs less."""
     accept_last_step: bool = False
-    """Whether a small last step is accepted without evaluation, for poses that are solved once more afterwards."""
+    """If True, a small last step is accepted without evaluation, for poses that are solved once more afterwards."""
 
 
 @dataclass(frozen=True)

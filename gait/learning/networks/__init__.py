@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from gait.errors import GaitError
-from gait.learning import old_names
+from gait.learning import legacy_keys
 from gait.learning.network import Architecture, Network
 from gait.registry import discover
 
@@ -34,7 +34,7 @@ def architecture_from_dict(plain: Mapping[str, Any]) -> Architecture:
     Raises:
         GaitError: the data describe no known network.
     """
-    sizes = old_names.rename_keys(plain, old_names.ARCHITECTURE)
+    sizes = legacy_keys.rename_keys(plain, legacy_keys.ARCHITECTURE)
     kind = sizes.pop("kind", None)
     try:
         network = next(network for network in NETWORKS.values() if kind in (network.kinds or (network.name,)))

@@ -4,7 +4,7 @@ Each level is one pre-norm encoder layer (Vaswani et al. 2017; Xiong et al. 2020
 the CLS token is used. The state dict has the published names.
 
 This is the fast form, which computes only what the CLS token needs. ``reference_transformer`` is the readable form of
-the same function, built from torch's own layers; read it first. A test holds the two equal.
+the same function, built from torch's own layers; read it first. A test checks that both agree.
 """
 
 from __future__ import annotations
@@ -243,7 +243,7 @@ class GaitTransformer(nn.Module):
         """Return logits (N,) of windows (N, L, J, 3).
 
         In training, one random frame out of every ``frame_subsampling`` consecutive frames is used and represents all
-        of them, because neighbouring frames are nearly equal. It is drawn anew each time by torch's global generator.
+        of them, because neighbouring frames are nearly equal. It is drawn again each time by torch's global generator.
         PatchDropout (Liu et al. 2023, WACV) omits patches of images in a similar way, without multiplicities.
 
         Args:
@@ -307,7 +307,7 @@ class TransformerArchitecture(Architecture):
     dropout: float = 0.1  # probability
     frame_subsampling: int = _size(
         1,
-        "in training, use one random frame out of every N consecutive frames of a window, drawn anew each time",
+        "in training, use one random frame out of every N consecutive frames of a window, drawn again each time",
         "--one_frame_in",
         "--frame_subsampling",
     )

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from gait.cli.arguments import argument, part, positive_number, whole_number
+from gait.cli.arguments import argument, positive_number, select_fields, whole_number
 from gait.errors import GaitError
 from gait.explaining.attribution import TrialAttribution
 from gait.explaining.attribution_files import EXPLANATION_FILE, read_explanation
@@ -41,7 +41,7 @@ from gait.viewing.run_viewer import ViewRequest
 from gait.viewing.viewer_arguments import ViewerArguments
 
 PAGE_FILE = "index.html"
-# Frames between the explained windows of a single trial; a larger stride gives stripes in its heat map.
+# Frames between the explained windows of a single trial; a larger stride gives stripes in its heatmap.
 TRIAL_STRIDE = 1
 HALF_SIZE_PX = (640, 960)  # width and height of one subject in the video
 _LABELS = (HEALTHY, SICK)
@@ -67,8 +67,8 @@ class RunSettings(BodyModelLocator):
 
     @property
     def bodies(self) -> BodyModelLocator:
-        """Where body models are."""
-        return part(self, BodyModelLocator)
+        """Folder of the body models, and the default one."""
+        return select_fields(self, BodyModelLocator)
 
 
 @dataclass(frozen=True)

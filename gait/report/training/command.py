@@ -27,31 +27,31 @@ from gait.report.training.write_report import write_report
 from gait.text import printable
 
 
-def train_network(name: str, about: str, words: Sequence[str] | None = None, *, prog: str | None = None) -> int:
+def train_network(name: str, about: str, argv: Sequence[str] | None = None, *, prog: str | None = None) -> int:
     """Run the training command of a registered network; return the exit code.
 
     ``about`` is the text of --help: an example command, an empty line, a description. ``prog`` is the command's name if
     it is not the script's.
     """
     return run_main(
-        lambda: train_and_report(parse_training_arguments(NETWORKS[name], about, words, prog=prog)),
+        lambda: train_and_report(parse_training_arguments(NETWORKS[name], about, argv, prog=prog)),
         "Stopped before any training began.",
     )
 
 
-def main(words: Sequence[str] | None = None) -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """Run ``python -m gait.learning NAME ...``; return the exit code."""
     prog = "python -m gait.learning"
-    words = sys.argv[1:] if words is None else words
+    argv = sys.argv[1:] if argv is None else argv
     parser = argparse.ArgumentParser(
         prog=prog, description="Train a network. Its flags: NAME --help.", formatter_class=argparse.RawTextHelpFormatter
     )
     known = "\n".join(f"{network.name}: {network.description}" for network in NETWORKS.values())
     parser.add_argument("network", metavar="NAME", choices=tuple(NETWORKS), help=known)
-    name = parser.parse_args(words[:1]).network
+    name = parser.parse_args(argv[:1]).network
     prog = f"{prog} {name}"
     about = f"{prog} --base_folder ./optimized_poses --save_folder ./trained_{name}\n\n{NETWORKS[name].description}"
-    return train_network(name, about, words[1:], prog=prog)
+    return train_network(name, about, argv[1:], prog=prog)
 
 
 def train_and_report(arguments: TrainingArguments) -> int:

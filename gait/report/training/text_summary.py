@@ -15,7 +15,7 @@ MAX_LISTED = 12
 """Longer lists of names are cut within a sentence."""
 
 GAIN_NOTE = "In brackets: balanced accuracy by subject, network minus baseline, with the 95 % CI."
-"""What the numbers in the sentences of ``compare_with_baselines`` are; shown once below them."""
+"""Explains the numbers in the sentences of ``compare_with_baselines``; shown once below them."""
 
 
 def format_number(value: float) -> str:
@@ -66,7 +66,7 @@ def headline(summary: CrossValidationSummary) -> str:
 
 
 def compare_with_baselines(summary: CrossValidationSummary) -> tuple[str, ...]:
-    """Return sentences that say which baselines the network beats and which it does not; each is named once."""
+    """Return sentences that say which baselines the network outperforms and which it does not; each is named once."""
     found: dict[str, list[str]] = {"worse": [], "no better": [], "not significant": [], "better": []}
     for classifier in summary.baselines:
         gain = classifier.accuracy_gain
@@ -87,7 +87,7 @@ def compare_with_baselines(summary: CrossValidationSummary) -> tuple[str, ...]:
 
 
 def limitations(summary: CrossValidationSummary) -> tuple[str, ...]:
-    """Return what a reader must know before believing the headline, one sentence or two per line."""
+    """Return the limitations of the main result, one or two sentences per line."""
     predictions, first = summary.network.subject_predictions, summary.folds[0]
     sick = int(predictions.sick.sum())
     by_label = f"{pluralize(len(predictions.sick) - sick, 'control')}, {pluralize(sick, 'patient')}"
@@ -156,7 +156,7 @@ def glossary(result: FoldResult) -> tuple[tuple[str, str], ...]:
             "a participant, in the folder healthy (control) or sick (patient); in each fold a subject is either in the "
             "training set or in the test set, never in both.",
         ),
-        ("Trial", "one recording of one walk of a subject."),
+        ("Trial", "one recording of a subject's gait."),
         (
             "Window",
             f"a segment of a trial: {result.window_length} frames at {result.frame_rate_hz:g} frames per second "
