@@ -384,5 +384,5 @@ def make_vposer_state() -> dict[str, torch.Tensor]:
 
 def check_tensors(_path: Path, _data: bytes, read: Any) -> str:
     fine = all(bool(weight.isfinite().all()) for weight in read.weights.values())
-    fine &= read.decode(torch.zeros(1, 4)).matrix.shape == (1, 21, 3, 3)
+    fine &= read.decode(torch.zeros(1, 4)).shape == (1, 21, 3, 3)
     return "" if fine else "invalid weights"

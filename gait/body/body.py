@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from gait.body.constrained_tree import ConstrainedTree
-from gait.body.rotations import PoseFeature, axis_angle_to_matrix, left_jacobian, matrix_feature, quaternion_feature
+from gait.body.rotations import PoseFeature, axis_angle_to_matrix, matrix_feature, quaternion_feature
 from gait.errors import GaitError
 
 Landmark = tuple[int, tuple[float, float, float]]
@@ -112,14 +112,6 @@ class Body:
         """Device of all tensors of this body."""
         return self.v_template.device
 
-    @cached_property
-    def pose_joint(self) -> Tensor:
-        """(P,) joint that each pose parameter rotates, int64; -1 for a parameter that the constrained tree ignores."""
-        if self.constrained_tree:
-            return self.constrained_tree.pose_joint
-        with torch.inference_mode(False):  # cached for later calls, which may differentiate
-            return torch.arange(self.num_joints, device=self.device).repeat_interleave(3)
-
     def to(self, *, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Body:
         """Return this body on another device or in another precision."""
         return _tensors_to(self, device, dtype)
@@ -153,26 +145,11 @@ class Body:
             rotations, feature = axis_angle_to_matrix(axis_angle), quaternion_feature(axis_angle)
         return rotations, matrix_feature(rotations) if self.feature is PoseFeature.MATRIX else feature
 
-    def pose_rotation_axes(self, pose: Tensor) -> Tensor:
-        """Return the rotation axis ω (B, P, 3) of each pose parameter d, in the frame of the parent of its joint j.
-
-        ∂R_j/∂pose_d = skew(ω_d) R_j with j = ``pose_joint[d]``. The Jacobian of a point x on the segments below joint j
-        is (R_world_parent ω_d) × (x − joint_j).
-        """
-        self._check_pose(pose)
-        if self.constrained_tree:
-            return self.constrained_tree.pose_rotation_axes(pose)
-        return left_jacobian(pose.unflatten(-1, (-1, 3))).transpose(-1, -2).flatten(1, 2)
-
-    def posed_skeleton(self, pose: Tensor, betas: Tensor, translation: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Return world rotations (B, J, 3, 3) and joints (B, J, 3); arguments and errors as in ``__call__``."""
-        local, _ = self.local_rotations(pose)
-        rotations, joints = self._forward_kinematics(local, self.rest_joints(betas))
-        return rotations, joints if translation is None else joints + self._offsets(translation)
-
     def posed_joints(self, pose: Tensor, betas: Tensor, translation: Tensor | None = None) -> Tensor:
         """Return the posed joints (B, J, 3) without computing vertices; arguments and errors as in ``__call__``."""
-        return self.posed_skeleton(pose, betas, translation)[1]
+        local, _ = self.local_rotations(pose)
+        _, joints = self._forward_kinematics(local, self.rest_joints(betas))
+        return joints if translation is None else joints + self._offsets(translation)
 
     def __call__(self, pose: Tensor, betas: Tensor, translation: Tensor | None = None) -> BodyOutput:
         """Pose the body.

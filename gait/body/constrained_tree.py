@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gait.body.rotations import axis_angle_to_matrix, hamilton_product, left_jacobian, quaternion_feature
+from gait.body.rotations import axis_angle_to_matrix, hamilton_product, quaternion_feature
 from gait.errors import GaitError
 
 
@@ -58,18 +58,6 @@ class ConstrainedTree:
         matrices = [axis_angle_to_matrix(spherical), axis_angle_to_matrix(-hinge), double_matrix]
         features = [quaternion_feature(spherical), quaternion_feature(hinge), double_feature]
         return torch.cat(matrices, 1)[:, self.order], torch.cat(features, 1)[:, self.order]
-
-    def pose_rotation_axes(self, pose: Tensor) -> Tensor:
-        """Return the rotation axes ω (B, P, 3) of poses (B, P): ∂R_j/∂pose_d = skew(ω_d) R_j, j = ``pose_joint[d]``."""
-        axes = pose.new_zeros(*pose.shape, 3)
-        jacobian = left_jacobian(pose[:, self.spherical])  # (B, S, 3, 3), one column per pose parameter
-        axes = axes.index_copy(1, self.spherical.flatten(), jacobian.transpose(-1, -2).flatten(1, 2))
-        batch = len(pose)
-        axes = axes.index_copy(1, self.hinge, -self.hinge_axes.expand(batch, -1, -1))
-        axes = axes.index_copy(1, self.first_hinge, -self.first_hinge_axes.expand(batch, -1, -1))
-        first = axis_angle_to_matrix(-pose[:, self.first_hinge, None] * self.first_hinge_axes)
-        rotated = (first @ self.second_hinge_axes[..., None])[..., 0]
-        return axes.index_copy(1, self.second_hinge, -rotated)
 
 
 def _numbers(meta: Mapping[str, Any], key: str, where: str) -> NDArray[np.float64]:

@@ -51,23 +51,8 @@ def axis_angle_to_matrix(axis_angle: Tensor) -> Tensor:
     return cosine[..., None] * eye + sine[..., None] * skew(axis_angle) + versine[..., None] * outer
 
 
-def left_jacobian(axis_angle: Tensor) -> Tensor:
-    """Return the left Jacobian (..., 3, 3) of SO(3) at axis-angle vectors a (..., 3).
-
-    Column k is the angular velocity ω in ∂R/∂a_k = skew(ω) R. J = I + (1 − cos θ)/θ² · K + (θ − sin θ)/θ³ ·
-    K², K = skew(a) (Chirikjian 2011, Stochastic Models, Information Theory, and Lie Groups 2, eq. 10.86).
-    """
-    squared, angle, small = _squared_angle(axis_angle)
-    half = torch.sin(angle / 2) / angle
-    first = torch.where(small, 0.5 - squared / 24 + squared**2 / 720, 2 * half * half)
-    second = torch.where(small, 1 / 6 - squared / 120 + squared**2 / 5040, (angle - torch.sin(angle)) / angle**3)
-    K = skew(axis_angle)
-    eye = torch.eye(3, dtype=axis_angle.dtype, device=axis_angle.device)
-    return eye + first[..., None] * K + second[..., None] * (K @ K)
-
-
 def inverse_left_jacobian(axis_angle: Tensor) -> Tensor:
-    """Return the inverse (..., 3, 3) of ``left_jacobian``: the change of an axis-angle vector per small world rotation.
+    """Return the change (..., 3, 3) of axis-angle vectors a (..., 3) per small world rotation ω.
 
     log(exp(ω)·exp(a)) = a + J⁻¹ω + …, J⁻¹ = I − K/2 + (1 − (θ/2)·cot(θ/2))/θ² · K², K = skew(a) (Chirikjian 2011,
     eq. 10.86; Solà, Deray & Atchuthan 2018, A micro Lie theory, eq. 146).

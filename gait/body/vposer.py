@@ -9,26 +9,18 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from gait.body.rotations import matrix_to_axis_angle, rot6d_to_matrix
+from gait.body.rotations import rot6d_to_matrix
 from gait.errors import GaitError
 from gait.files.safe_torch_load import read_tensor_file
 
 NUM_POSED_JOINTS = 21
 """Body joints 1 to 21; VPoser does not include the root."""
 _BATCH_NORM_KEYS = ("running_mean", "running_var", "weight", "bias")
-
-
-class DecodedPose(NamedTuple):
-    """Rotations of body joints 1 to 21 relative to their parents."""
-
-    axis_angle: Tensor  # (N, 21, 3) radians
-    matrix: Tensor  # (N, 21, 3, 3)
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,13 +35,14 @@ class VPoser:
         """Return this VPoser on another device or in another precision."""
         return replace(self, weights={k: w.to(device=device, dtype=dtype) for k, w in self.weights.items()})
 
-    def decode(self, latent: Tensor) -> DecodedPose:
-        """Return the poses of latent codes (N, 32); natural poses have standard normal codes."""
+    def decode(self, latent: Tensor) -> Tensor:
+        """Return rotations (N, 21, 3, 3) of body joints 1 to 21 relative to their parents, of latent codes (N, 32).
+
+        Natural poses have standard normal codes.
+        """
         x = functional.leaky_relu(self._linear(latent, "decoder_net.0"), 0.01)
         x = functional.leaky_relu(self._linear(x, "decoder_net.3"), 0.01)
-        columns = self._linear(x, "decoder_net.5").unflatten(-1, (NUM_POSED_JOINTS, 3, 2))
-        matrix = rot6d_to_matrix(columns)
-        return DecodedPose(matrix_to_axis_angle(matrix), matrix)
+        return rot6d_to_matrix(self._linear(x, "decoder_net.5").unflatten(-1, (NUM_POSED_JOINTS, 3, 2)))
 
     def encode(self, pose: Tensor) -> tuple[Tensor, Tensor]:
         """Return mean and standard deviation (N, 32) of the codes of axis-angle poses (N, 63) or (N, 21, 3)."""

@@ -38,7 +38,7 @@ def vposer_pose_target(vposer: VPoser, pose: Pose, scales: ResidualScales) -> So
     T, J = pose.rotations.shape[:2]
     code, _ = vposer.encode(matrix_to_axis_angle(pose.rotations[:, 1:J]).flatten(1))
     rotations = pose.rotations.clone()
-    rotations[:, 1:J] = vposer.decode(code).matrix[:, : J - 1]
+    rotations[:, 1:J] = vposer.decode(code)[:, : J - 1]
     precision = torch.full((T, J), 1 / scales.learned_rad**2, dtype=rotations.dtype, device=rotations.device)
     precision[:, 0] = 0
     return SoftPoseTarget(rotations, pose.translation, precision, torch.zeros_like(pose.translation[:, 0]))

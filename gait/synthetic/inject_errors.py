@@ -50,7 +50,8 @@ def inject_error(
     mostly_visible = recording.visible.mean(axis=0) > 0.9
     columns = [m for m, label in enumerate(recording.labels) if label in labels and mostly_visible[m]]
     while True:
-        chosen, bad = INJECTORS[kind](recording, columns, random)
+        bad = recording.positions_m.copy()
+        chosen = INJECTORS[kind](recording, bad, columns, random)
         displaced = np.linalg.norm(bad - recording.positions_m, axis=-1) > MIN_DETECTABLE_M  # False where not visible
         frames = np.flatnonzero(displaced[:, chosen].any(axis=1))
         if len(frames) >= 3:
@@ -62,29 +63,27 @@ def inject_error(
     return replace(recording, positions_m=bad, visible=visible), InjectedError(kind, names, first, last)
 
 
-def _jump(recording: Recording, columns: list[int], random: np.random.Generator) -> tuple[list[int], Vector]:
+def _jump(recording: Recording, bad: Vector, columns: list[int], random: np.random.Generator) -> list[int]:
     """Displace a marker abruptly by 40 to 300 mm relative to its neighbours, for an interval or to the end."""
     m = int(random.choice(columns))
     first, last = _draw_interval(recording, random, 0.2, 0.6)
     if random.random() < 0.5:
         last = recording.num_frames
     shift = random.uniform(0.04, 0.30) * _direction(random)
-    bad = recording.positions_m.copy()
     bad[first:last, m] += (_neighbour_rotations(recording, m) @ shift)[first:last]
-    return [m], bad
+    return [m]
 
 
-def _freeze(recording: Recording, columns: list[int], random: np.random.Generator) -> tuple[list[int], Vector]:
+def _freeze(recording: Recording, bad: Vector, columns: list[int], random: np.random.Generator) -> list[int]:
     """Keep a marker at one position for 0.3 to 1.5 seconds."""
     m = int(random.choice(columns))
     length = round(random.uniform(0.3, 1.5) * recording.rate_hz)
     first = int(random.integers(5, max(6, recording.num_frames - length)))
-    bad = recording.positions_m.copy()
     bad[first : first + length, m] = bad[first, m]
-    return [m], bad
+    return [m]
 
 
-def _drift(recording: Recording, columns: list[int], random: np.random.Generator) -> tuple[list[int], Vector]:
+def _drift(recording: Recording, bad: Vector, columns: list[int], random: np.random.Generator) -> list[int]:
     """Displace a marker gradually, within 0.5 to 2 seconds, by 60 to 250 mm, to the end."""
     m = int(random.choice(columns))
     T = recording.num_frames
@@ -93,12 +92,11 @@ def _drift(recording: Recording, columns: list[int], random: np.random.Generator
     progress = np.clip((np.arange(T) - first) / duration, 0, 1)
     progress = progress**2 * (3 - 2 * progress)
     shift = random.uniform(0.06, 0.25) * _direction(random)
-    bad = recording.positions_m.copy()
     bad[:, m] += progress[:, None] * (_neighbour_rotations(recording, m) @ shift)
-    return [m], bad
+    return [m]
 
 
-def _detach(recording: Recording, columns: list[int], random: np.random.Generator) -> tuple[list[int], Vector]:
+def _detach(recording: Recording, bad: Vector, columns: list[int], random: np.random.Generator) -> list[int]:
     """Let a marker fall freely, from 0.3 m or higher if possible, keeping its horizontal velocity."""
     T, dt = recording.num_frames, 1 / recording.rate_hz
     floor = float(np.nanquantile(recording.positions_m[..., 1], 0.002)) - 0.01
@@ -111,24 +109,22 @@ def _detach(recording: Recording, columns: list[int], random: np.random.Generato
     time = dt * np.arange(T - first)
     landed = time[min(int(np.argmax(start[1] - floor - 0.5 * GRAVITY_M_S2 * time**2 < 0)), len(time) - 1)] or time[-1]
     time = np.minimum(time, landed)
-    bad = recording.positions_m.copy()
     bad[first:, m] = start + time[:, None] * speed * [1, 0, 1]
     bad[first:, m, 1] = np.maximum(start[1] - 0.5 * GRAVITY_M_S2 * time**2, floor)
-    return [m], bad
+    return [m]
 
 
-def _ghost(recording: Recording, columns: list[int], random: np.random.Generator) -> tuple[list[int], Vector]:
+def _ghost(recording: Recording, bad: Vector, columns: list[int], random: np.random.Generator) -> list[int]:
     """Replace a marker by spurious points in 3 to 12 frames, 50 to 500 mm away, in a random direction per frame."""
     m = int(random.choice(columns))
     length = int(random.integers(3, 13))
     first = int(random.integers(5, recording.num_frames - length - 5))
-    bad = recording.positions_m.copy()
     for t in range(first, first + length):
         bad[t, m] += random.uniform(0.05, 0.5) * _direction(random)
-    return [m], bad
+    return [m]
 
 
-def _swap_labels(recording: Recording, columns: list[int], random: np.random.Generator) -> tuple[list[int], Vector]:
+def _swap_labels(recording: Recording, bad: Vector, columns: list[int], random: np.random.Generator) -> list[int]:
     """Swap the labels of a marker and one of its four neighbours or its contralateral marker, for an interval."""
     m = int(random.choice(columns))
     median_offset = np.nanmedian(recording.positions_m - recording.positions_m[:, m, None], axis=0)
@@ -136,27 +132,24 @@ def _swap_labels(recording: Recording, columns: list[int], random: np.random.Gen
     contralateral = [c for c in columns if recording.labels[c] == contralateral_marker(recording.labels[m])]
     other = int(random.choice(near + 2 * contralateral))
     first, last = _draw_interval(recording, random, 0.08, 0.6)
-    bad = recording.positions_m.copy()
     bad[first:last, [m, other]] = bad[first:last, [other, m]]
-    return [m, other], bad
+    return [m, other]
 
 
-def _swap_pair(recording: Recording, columns: list[int], random: np.random.Generator) -> tuple[list[int], Vector]:
+def _swap_pair(recording: Recording, bad: Vector, columns: list[int], random: np.random.Generator) -> list[int]:
     """Swap the labels of a left marker and its contralateral marker in all frames."""
     pairs = _pairs(recording, columns)
     pair = list(pairs[int(random.integers(len(pairs)))])
-    bad = recording.positions_m.copy()
     bad[:, pair] = bad[:, pair[::-1]]
-    return pair, bad
+    return pair
 
 
-def _swap_sides(recording: Recording, columns: list[int], random: np.random.Generator) -> tuple[list[int], Vector]:
+def _swap_sides(recording: Recording, bad: Vector, columns: list[int], random: np.random.Generator) -> list[int]:
     """Swap the labels of all left and right markers in all frames."""
-    bad = recording.positions_m.copy()
     pairs = _pairs(recording, list(range(len(recording.labels))))
     for a, b in pairs:
         bad[:, [a, b]] = bad[:, [b, a]]
-    return [m for pair in pairs for m in pair], bad
+    return [m for pair in pairs for m in pair]
 
 
 def _reverse_axis(recording: Recording, path: Path, random: np.random.Generator) -> None:
@@ -181,7 +174,7 @@ def write_z_up(path: Path, recording: Recording, per_metre: float | Vector, unit
     write_trc(path, recording.labels, points, recording.rate_hz, unit=unit, first_frame=recording.first_frame)
 
 
-INJECTORS: dict[str, Callable[[Recording, list[int], np.random.Generator], tuple[list[int], Vector]]] = {
+INJECTORS: dict[str, Callable[[Recording, Vector, list[int], np.random.Generator], list[int]]] = {
     "jump": _jump,
     "frozen": _freeze,
     "drift": _drift,
@@ -191,7 +184,7 @@ INJECTORS: dict[str, Callable[[Recording, list[int], np.random.Generator], tuple
     "pair_swap": _swap_pair,
     "left_right_swap": _swap_sides,
 }
-"""Functions by kind of error; each returns the affected columns and the changed positions (T, M, 3)."""
+"""Functions by kind of error; each changes a copy ``bad`` (T, M, 3) of the positions and returns the columns."""
 FILE_INJECTORS: dict[str, Callable[[Recording, Path, np.random.Generator], None]] = {
     "mirrored": _reverse_axis,
     "unit_mismatch": _mismatch_unit,

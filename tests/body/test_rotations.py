@@ -52,7 +52,7 @@ def test_matrix_to_axis_angle_equals_scipy(dtype, tolerance):
     torch.testing.assert_close(found[inner], expected[inner], atol=tolerance, rtol=0)
 
 
-@pytest.mark.parametrize("function", [r.axis_angle_to_matrix, r.quaternion_feature, r.left_jacobian])
+@pytest.mark.parametrize("function", [r.axis_angle_to_matrix, r.quaternion_feature])
 def test_rotation_gradients_at_and_near_zero(function):
     for angle in (0, 1e-9, 1e-3, 9.9e-3, 0.0101, 1.0, 3.0):
         vector = torch.tensor([[0.6, 0.0, -0.8]], dtype=torch.float64) * angle
@@ -66,16 +66,6 @@ def test_matrix_to_axis_angle_inverts_axis_angle_to_matrix():
             lambda a: r.matrix_to_axis_angle(r.axis_angle_to_matrix(a)), vector
         )
         torch.testing.assert_close(round_trip, torch.eye(3, dtype=torch.float64), atol=1e-6, rtol=0)
-
-
-def test_left_jacobian_is_the_derivative_of_the_matrix():
-    vector, step = torch.tensor([0.3, -1.1, 0.7], dtype=torch.float64), 1e-6
-    R, J = r.axis_angle_to_matrix(vector), r.left_jacobian(vector)
-    for k in range(3):
-        d = torch.zeros(3, dtype=torch.float64)
-        d[k] = step
-        slope = (r.axis_angle_to_matrix(vector + d) - r.axis_angle_to_matrix(vector - d)) / (2 * step)
-        torch.testing.assert_close(slope, r.skew(J[:, k]) @ R, atol=1e-9, rtol=0)
 
 
 def test_rot6d_to_matrix():

@@ -32,6 +32,7 @@ from tests.helpers.fitting_cases import (
     constrained_open_body,
     hide_samples,
     joint_angles_deg,
+    pose_joint,
     random_body,
     random_layout,
     record_trial,
@@ -305,7 +306,7 @@ def test_reattached_marker_gets_its_own_offset(two_trials, two_fits, body, layou
     column = other.labels.index(label)
     segment = {"RASI": Joint.PELVIS, "LTHI": Joint.LEFT_HIP, "LKNE": Joint.LEFT_KNEE}[label]
     pose, betas = torch.as_tensor(second.ground_truth.poses), torch.as_tensor(second.ground_truth.betas)
-    R = body.posed_skeleton(pose, betas)[0][:, segment].double().numpy()
+    R = body(pose, betas).rotations[:, segment].double().numpy()
     positions = other.positions_m.copy()
     positions[:, column] += R @ np.array([0.0, 0.028, 0.028])
     fit = fit_shape_and_poses([one, replace(other, positions_m=positions)], body, layout)
@@ -495,7 +496,7 @@ def test_same_layout_from_a_file_gives_the_same_fit(tmp_path, recording, body, l
 def test_angle_bounds_from_a_file_limit_the_knee(tmp_path, recording, body, hinged, layout, trial, tree):
     """A knee limited to 20 degrees of flexion stays below, although the markers have more."""
     model = hinged if tree == "hinge" else body
-    knee = model.pose_joint.tolist().index(Joint.LEFT_KNEE)
+    knee = pose_joint(model).tolist().index(Joint.LEFT_KNEE)
     assert np.degrees(trial.ground_truth.poses[:, 3 * Joint.LEFT_KNEE]).max() > 45
     limit = {"type": "Angle", "joints": [knee], "lbounds": [-0.1], "upbounds": [float(np.radians(20))]}
     constraints = read_constraints(constraints_file(tmp_path / "constraints.json", layout, model, knee=limit), model)

@@ -11,7 +11,7 @@ from gait.fitting.fit_report import build_fit_report
 from gait.fitting.subject_fit import fit_shape_and_poses
 from gait.fitting.valid_frames import frames_determined_by_markers, split_at_gaps, true_runs
 from gait.synthetic import MeasurementErrors, make_subject, make_trial
-from tests.helpers.fitting_cases import OPEN_BODY, constrained_open_body, hide_samples, record_trial
+from tests.helpers.fitting_cases import OPEN_BODY, constrained_open_body, hide_samples, pose_joint, record_trial
 
 ERRORS = MeasurementErrors(placement_m=0.005, noise_m=0.001, gap_fraction=0.01)
 
@@ -146,7 +146,7 @@ def test_short_gap_of_a_constrained_body_is_filled(tmp_path, recording, body, tr
     layout = plug_in_gait_layout(hinged)
     (trial_fit,) = fit_shape_and_poses([hide_frames(recording, (100, 118))], hinged, layout).trials
     np.testing.assert_array_equal(trial_fit.valid_frames.gap_filled, mask_of(240, (100, 118)))
-    knee = hinged.pose_joint.tolist().index(Joint.LEFT_KNEE)
+    knee = pose_joint(hinged).tolist().index(Joint.LEFT_KNEE)
     steps = np.abs(np.diff(trial_fit.poses[:, knee]))
     assert steps[98:120].max() < 1.2 * np.r_[steps[:98], steps[120:]].max()
     assert np.ptp(trial_fit.poses[100:118, knee]) > 0.02, "and the knee continues to move"

@@ -167,11 +167,18 @@ def random_subject(body, layout, seed=0):
     )
 
 
+def pose_joint(body):
+    """Return the joint (P,) that each pose parameter of a body rotates; -1 for none."""
+    if body.constrained_tree is None:
+        return np.arange(body.num_joints).repeat(3)
+    return body.constrained_tree.pose_joint.numpy()
+
+
 def random_pose_parameters(body, frames, seed=0, spread=0.6):
     """Return random pose parameters (T, P) and translations (T, 3); only the 22 body joints move, none by near 180°."""
     rng = np.random.default_rng([seed, 3])
     parameters = rng.normal(0, spread, (frames, body.num_pose))
-    parameters[:, (body.pose_joint < 0).numpy() | (body.pose_joint >= 22).numpy()] = 0
+    parameters[:, (pose_joint(body) < 0) | (pose_joint(body) >= 22)] = 0
     return torch.tensor(parameters), torch.tensor(rng.normal(size=(frames, 3)))
 
 

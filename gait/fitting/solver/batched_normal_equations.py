@@ -143,16 +143,14 @@ class BatchedNormalEquations:
         """Return the virtual markers (T, M, 3) and the joints (T, J, 3) at given poses, metres."""
         angles = None if pose.angles is None else self._cast(pose.angles)
         poses = QuaternionPose(self._quaternions_from(pose.rotations), self._cast(pose.translation), angles)
-        transforms, parent_world = self._transforms(poses)
-        blendshapes = self._pose_blendshape_terms(poses, transforms, parent_world)
+        transforms, _, blendshapes = self._transforms(poses)
         markers = _flatten_by_axis(transforms) @ self.linear_map[:, -self.num_markers :]
         joints = (transforms[..., :3] @ self.rest_joints[:, None, :, None])[..., 0] + transforms[..., 3]
         return (markers if blendshapes is None else markers + blendshapes.shift).mT, joints.transpose(0, 1)
 
     def cost(self, poses: QuaternionPose, data: FrameData) -> Tensor:
         """Return the objective (T,) without derivatives."""
-        transforms, parent_world = self._transforms(poses)
-        blendshapes = self._pose_blendshape_terms(poses, transforms, parent_world)
+        transforms, _, blendshapes = self._transforms(poses)
         virtual = _flatten_by_axis(transforms) @ self.linear_map[:, -self.num_markers :]
         residual = self._residual(virtual, blendshapes, data)
         joints = self._joint_terms(poses, data)
@@ -160,8 +158,7 @@ class BatchedNormalEquations:
 
     def linearize(self, poses: QuaternionPose, data: FrameData) -> Linearization:
         """Return the objective with its gradient and curvature."""
-        transforms, parent_world = self._transforms(poses)
-        blendshapes = self._pose_blendshape_terms(poses, transforms, parent_world)
+        transforms, parent_world, blendshapes = self._transforms(poses)
         combined = _flatten_by_axis(transforms) @ self.linear_map  # (T, 3, G·N·P + M)
         residual = self._residual(combined[..., -self.num_markers :], blendshapes, data)
         cost, weight = self._robust(residual, data)
@@ -186,8 +183,7 @@ class BatchedNormalEquations:
 
     def marker_curvature(self, poses: QuaternionPose, data: FrameData) -> Tensor:
         """Return the curvature that the markers give each joint, and last the translation: (T, J + 1, 3, 3)."""
-        transforms, parent_world = self._transforms(poses)
-        blendshapes = self._pose_blendshape_terms(poses, transforms, parent_world)
+        transforms, parent_world, blendshapes = self._transforms(poses)
         combined = _flatten_by_axis(transforms) @ self.linear_map
         _, weight = self._robust(self._residual(combined[..., -self.num_markers :], blendshapes, data), data)
         parameter_axes = self._parameter_axes(poses, parent_world)
@@ -229,8 +225,11 @@ class BatchedNormalEquations:
         hinge_rotations = self._quaternions_from(self.hinges.rotations(angles))
         return QuaternionPose(torch.where(hinged[:, None], hinge_rotations, rotations), translation, angles)
 
-    def _transforms(self, poses: QuaternionPose) -> tuple[Tensor, Tensor]:
-        """Return the joints' transforms from rest to world (J, T, 3, 4) and the parents' rotations (J, T, 3, 3)."""
+    def _transforms(self, poses: QuaternionPose) -> tuple[Tensor, Tensor, _PoseBlendshapeTerms | None]:
+        """Return the transforms from rest to world (J, T, 3, 4), the parents' rotations (J, T, 3, 3), and blend shapes.
+
+        The latter are None for a body without them.
+        """
         local = quaternions.to_matrices(poses.rotations)  # (J, T, 3, 3)
         rest = self.rest_joints[:, None, :, None]
         shift = rest - local @ rest
@@ -245,7 +244,7 @@ class BatchedNormalEquations:
             world[level] = child
         parent_world = world[self.parent, :, :, :3]
         parent_world[0] = torch.eye(3, dtype=world.dtype, device=world.device)
-        return world, parent_world
+        return world, parent_world, self._pose_blendshape_terms(poses, world, parent_world)
 
     def _residual(self, virtual: Tensor, blendshapes: _PoseBlendshapeTerms | None, data: FrameData) -> Tensor:
         """Return virtual − observed markers (T, 3, M), metres; zero where not visible."""
@@ -296,7 +295,6 @@ class BatchedNormalEquations:
     def _pose_blendshape_terms(
         self, poses: QuaternionPose, transforms: Tensor, parent_world: Tensor
     ) -> _PoseBlendshapeTerms | None:
-        """Return the contribution of pose-corrective blend shapes; None for a body without them."""
         if self.marker_posedirs is None:
             return None
         pose = Pose(quaternions.to_matrices(poses.rotations).transpose(0, 1), poses.translation, poses.angles)
