@@ -27,11 +27,8 @@ def format_summary(outcomes: Sequence[TrialOutcome], save_folder: Path) -> list[
         for row in rows
     ]
     count = {state: sum(o.state == state for o in outcomes) for state in ("fitted", "already finished", "failed")}
-    lines.append("")
-    lines.append(
-        f"{count['fitted']} fitted, {count['already finished']} already finished, {count['failed']} failed; "
-        f"results in {save_folder}"
-    )
+    counts = ", ".join(f"{number} {state}" for state, number in count.items())
+    lines += ["", f"{counts}; results in {save_folder}"]
     reported = [(o, o.report) for o in outcomes if o.report is not None]
     lines += [
         _residual_warning(o, report)

@@ -117,6 +117,10 @@ def build_fit_report(subject_fit: SubjectFit, trial: TrialFit) -> FitReport:
         return tuple([first + run.start, first + run.stop - 1] for run in runs)
 
     fitted = list(mean)
+    unfitted = [label for label in trial.recording.labels if label not in trial.labels]
+    offsets = {
+        which: [offset[label] for label in fitted if kind[label] == which] for which in ("anatomical", "technical")
+    }
     values = error[visible]
     frame_mean = error[visible.any(axis=1)]
     return FitReport(
@@ -130,22 +134,12 @@ def build_fit_report(subject_fit: SubjectFit, trial: TrialFit) -> FitReport:
         markers=markers,
         worst_markers=tuple(sorted(fitted, key=lambda label: -mean[label])[:NUM_WORST_MARKERS]),
         missing_markers=tuple(label for label in subject_fit.layout.labels if label not in fitted),
-        unused_labels=tuple(
-            dict.fromkeys(
-                [label for label in trial.recording.labels if label not in trial.labels]
-                + list(trial.recording.unused_labels)
-            )
-        ),
+        unused_labels=tuple(dict.fromkeys((*unfitted, *trial.recording.unused_labels))),
         frames=trial.recording.num_frames,
         frames_per_second=round(trial.recording.num_frames / trial.seconds, 1),
         betas=tuple(round(float(b), 5) for b in trial.betas),
         stature_m=round(trial.stature_m, 4),
-        placement_offset_mm={
-            which: _rounded(np.mean([offset[label] for label in fitted if kind[label] == which]))
-            if any(kind[label] == which for label in fitted)
-            else None
-            for which in ("anatomical", "technical")
-        },
+        placement_offset_mm={which: _rounded(np.mean(each)) if each else None for which, each in offsets.items()},
         marker_errors=trial.marker_errors,
         joints=joints,
         segments=frame_numbers(trial.valid_frames.segments),
