@@ -84,7 +84,7 @@ Lines = tuple[str, ...]
 def _export_trial(
     arguments: Arguments, output: Path, options: ExplainOptions, bodies: BodyModelLocator
 ) -> tuple[Lines, Lines, Lines]:
-    """Return what was found, the problems and the notes."""
+    """Return the results, the problems and the notes."""
     assert arguments.trial is not None
     done = export_trial(arguments.load(), arguments.trial, output, options, {"command": command_of()})
     return summary_lines(done), done.problems, (*done.notes, *write_explanation_figures(done, bodies))

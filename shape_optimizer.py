@@ -28,7 +28,7 @@ from gait.parallel.process_pool import ProcessPool, allocate_cores
 
 @dataclass(frozen=True)
 class Arguments(FitSettings):
-    """Arguments of the command line: the settings of the fit, which cohort, and where it runs."""
+    """Arguments of the command line: the settings of the fit, the cohort and the computers."""
 
     cohort: Path = argument(Path("example_cohort.json"), "cohort file")
     workers: int | None = argument(

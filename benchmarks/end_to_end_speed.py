@@ -1,6 +1,6 @@
 """python benchmarks/end_to_end_speed.py --json end_to_end_speed.json
 
-How long ``shape_optimizer.py`` takes for a cohort of short trials, from the start of the process to the last file:
+Duration of ``shape_optimizer.py`` for a cohort of short trials, from the start of the process to the last file:
 reading, calibration, poses, reports and figures. Prints one JSON object:
 
  * ``end_to_end_frames_per_second``: frames of all trials / total time, the median of several runs.

@@ -10,27 +10,27 @@ the networks, which must be of one kind (the folds of one training). For each of
    is better. Caveat: integrated gradients and occlusion use the mean window as their baseline too, which favours them.
  * ``matched_deletion``, ``random_matched_deletion``: the same, with patches replaced by those of a training window of
    the other class at the same walking speed, so that speed does not discriminate.
- * ``randomisation_correlation``: rank correlation with the attribution of the network with randomised weights; near 0
+ * ``randomization_correlation``: rank correlation with the attribution of the network with randomized weights; near 0
    if the method depends on what the network has learnt.
  * ``stability``: rank correlation with the attribution of the same windows with 1 mm of noise; near 1.
  * ``conservation``: mean fraction of the logit that the attribution sums to; 1 if nothing is assigned to biases, CLS,
    positions or a baseline; null for attention.
- * ``changed_joint_first``, ``correct_side_fraction``: localisation. The fraction of synthetic subjects for whom the
+ * ``changed_joint_first``, ``correct_side_fraction``: localization. The fraction of synthetic subjects for whom the
    joint with the largest score is one whose position the pathology changes; of unilateral pathologies, for whom the
    side with the larger score is the correct one. ``affected_joint_first``: the fraction for whom it is a joint whose
    rotation the pathology changes. ``by_pathology``: ``changed_joint_first`` of each.
  * ``seconds`` per window.
 
-Localisation compares a trial with one of the same subject at the same pace without the pathology. Methods with a
+Localization compares a trial with one of the same subject at the same pace without the pathology. Methods with a
 baseline use that trial as their baseline; for the others the attributions of both trials are subtracted. A joint's
 score is the mean absolute value of the result. ``subtracted_*``: attributions are subtracted for methods with a
-baseline too. ``randomised_*``: with randomised weights. If that is as good, localisation only shows where the two
+baseline too. ``randomized_*``: with randomized weights. If that is as good, localization only shows where the two
 trials differ, not what the network has learnt. ``chance`` is the ``changed_joint_first`` of a random joint;
 ``classified_sick_fraction``: the fraction of the trials that the networks classify as sick, with the pathology and
 without it at the same pace; if both are alike, the networks classify by walking speed.
 
 ``problems`` lists in sentences where a method fails; ``most_faithful`` is the method with the largest ``deletion``
-among those whose ``randomisation_correlation`` is at most 0.2.
+among those whose ``randomization_correlation`` is at most 0.2.
 """
 
 from __future__ import annotations
@@ -68,9 +68,9 @@ from gait.explaining.trained_network import TrainedNetwork, load_network
 from gait.motion.dataset import Trial, read_dataset
 from gait.motion.windows import WindowDataset
 
-MAX_RANDOMISATION_CORRELATION = 0.2
-"""Methods with a larger rank correlation with a network of randomised weights fail."""
-MIN_LOCALISED_FRACTION = 0.5
+MAX_RANDOMIZATION_CORRELATION = 0.2
+"""Methods with a larger rank correlation with a network of randomized weights fail."""
+MIN_LOCALIZED_FRACTION = 0.5
 NOISE_M = 0.001
 _BATCH_SIZE = 32  # windows
 
@@ -84,10 +84,10 @@ class Arguments(BodyArguments):
     base_folder: Path = argument(help="folder of the poses that they were trained and evaluated on")
     methods: tuple[str, ...] | None = argument(None, "names as in the result; None for all that the network supports")
     windows: int = argument(120, "windows of evaluation subjects, evenly distributed over all that exist")
-    subjects: int = argument(40, "synthetic subjects with a pathology; 0 for no localisation")
+    subjects: int = argument(40, "synthetic subjects with a pathology; 0 for no localization")
     seed: int = argument(
         1,
-        "seed of subjects, noise, randomised weights and orders; 0 gives the subjects of benchmarks/classification.py",
+        "seed of subjects, noise, randomized weights and orders; 0 gives the subjects of benchmarks/classification.py",
     )
 
 
@@ -146,9 +146,9 @@ def main(args: Arguments) -> dict[str, Any]:
     found: dict[str, list[dict[str, Any]]] = {method.name: [] for method in selected}
     for trained, data in zip(networks, data_by_network, strict=True):
         for method in selected:
-            localisation = measure_localisation(method, trained, pairs, args.seed) if pairs else {}
+            localization = measure_localization(method, trained, pairs, args.seed) if pairs else {}
             found[method.name].append(
-                {**measure_faithfulness(method, trained.network, data, args.seed), **localisation}
+                {**measure_faithfulness(method, trained.network, data, args.seed), **localization}
             )
     methods = {name: mean_over_networks(metrics) for name, metrics in found.items()}
     return {
@@ -218,7 +218,7 @@ def add_noise(trial: Trial, random: np.random.Generator) -> Trial:
 
 
 def measure_faithfulness(method: MethodWithRule, network: nn.Module, data: EvaluationData, seed: int) -> dict[str, Any]:
-    """Compute all metrics of a method on a network except localisation."""
+    """Compute all metrics of a method on a network except localization."""
     method(network, data.windows[:2], data.baseline)  # imports and warms up
     began = time.perf_counter()
     attribution = method(network, data.windows, data.baseline)
@@ -239,22 +239,22 @@ def measure_faithfulness(method: MethodWithRule, network: nn.Module, data: Evalu
         "random_insertion": random_curves.insertion_auc,
         "matched_deletion": matched_curves.deletion_auc,
         "random_matched_deletion": random_matched_curves.deletion_auc,
-        "randomisation_correlation": rank_correlation(attribution.values, of_random_weights.values),
+        "randomization_correlation": rank_correlation(attribution.values, of_random_weights.values),
         "stability": rank_correlation(attribution.values, of_noisy_windows.values),
         "conservation": float(1 - attribution.unattributed.mean()),
         "seconds": seconds,
     }
 
 
-def measure_localisation(
+def measure_localization(
     method: MethodWithRule, trained: TrainedNetwork, pairs: Sequence[TrialPair], seed: int
 ) -> dict[str, Any]:
-    """Compute the localisation metrics of a method, with the trained and with randomised weights."""
+    """Compute the localization metrics of a method, with the trained and with randomized weights."""
     assert trained.mean_window is not None
     scores_by_prefix: dict[str, Score] = {
         "": score_against_healthy,
         "subtracted_": score_difference,
-        "randomised_": score_against_healthy,
+        "randomized_": score_against_healthy,
     }
     if not METHODS[method.method].needs_baseline:
         del scores_by_prefix["subtracted_"]  # identical to the first one for such methods
@@ -270,7 +270,7 @@ def measure_localisation(
                     f"{pair.name}: no window of {trained.window_length} frames starts at an initial contact."
                 )
             scores = score(
-                method, other if prefix == "randomised_" else trained.network, sick, healthy, trained.mean_window
+                method, other if prefix == "randomized_" else trained.network, sick, healthy, trained.mean_window
             )
             first.append(is_pointing_game_hit(scores, pair.changed_joints))
             affected_joint_first.append(is_pointing_game_hit(scores, pair.pathology.affected_joints))
@@ -334,7 +334,7 @@ def most_faithful(methods: Mapping[str, Mapping[str, Any]]) -> str | None:
     dependent = {
         name: metrics["deletion"]
         for name, metrics in methods.items()
-        if abs(metrics["randomisation_correlation"]) <= MAX_RANDOMISATION_CORRELATION
+        if abs(metrics["randomization_correlation"]) <= MAX_RANDOMIZATION_CORRELATION
     }
     return max(dependent, key=lambda name: dependent[name]) if dependent else None
 
@@ -344,20 +344,20 @@ def problems(methods: Mapping[str, Mapping[str, Any]], default: str) -> list[str
     lines = []
     for name in sorted(methods, key=lambda name: (name != default, name)):
         metrics, title = methods[name], f"{name} (the default)" if name == default else name
-        if abs(metrics["randomisation_correlation"]) > MAX_RANDOMISATION_CORRELATION:
+        if abs(metrics["randomization_correlation"]) > MAX_RANDOMIZATION_CORRELATION:
             lines.append(
-                f"{title} hardly changes when the network's weights are randomised (rank correlation "
-                f"{metrics['randomisation_correlation']:.2f}): it does not show what the network has learnt."
+                f"{title} hardly changes when the network's weights are randomized (rank correlation "
+                f"{metrics['randomization_correlation']:.2f}): it does not show what the network has learnt."
             )
         if not metrics["deletion"] > metrics["random_deletion"]:
             lines.append(f"{title} is no better than a random order when patches are deleted.")
         if (
-            metrics.get("randomised_changed_joint_first", -1.0)
+            metrics.get("randomized_changed_joint_first", -1.0)
             >= metrics.get("changed_joint_first", 0.0)
-            > MIN_LOCALISED_FRACTION
+            > MIN_LOCALIZED_FRACTION
         ):
             lines.append(
-                f"{title} localises a pathology as often when the network's weights are randomised: it shows where "
+                f"{title} localizes a pathology as often when the network's weights are randomized: it shows where "
                 "the two trials differ, not what the network has learnt."
             )
     return lines

@@ -245,7 +245,7 @@ def _serve(pipe: Connection, arguments: Arguments, captures: Path | None, folder
 
 
 class _SideEffectMonitor:
-    """Detects what a reader prints, and code executed by a pickle."""
+    """Detects output printed by a reader, and code executed by a pickle."""
 
     def __init__(self, file: Path):
         self._file = os.open(file, os.O_RDWR | os.O_CREAT | os.O_APPEND)

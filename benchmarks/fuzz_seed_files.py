@@ -34,7 +34,7 @@ _RATE_HZ = 100.0
 
 @dataclass(frozen=True)
 class FileKind:
-    """Files of one kind, how they are read, and how the result is checked."""
+    """Files of one kind, with their reader and the check of the result."""
 
     name: str
     file: str  # file name, in a folder of its own
@@ -168,7 +168,7 @@ def read_both(path: Path) -> Any:
 
 
 def check_recording(raw: Any, recording: Any) -> str:
-    """Return which properties of a valid recording are violated."""
+    """Return the violated properties of a valid recording."""
     T, P = raw.positions.shape[:2]
     visible = np.isfinite(recording.positions_m).all(axis=2)
     rules = {

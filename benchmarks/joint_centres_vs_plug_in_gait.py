@@ -114,12 +114,12 @@ def varus_deg(
     asin(sin φ · sin θ), so varus that varies with flexion indicates a wrong axis (Baker, Finney & Orr 1999, Hum. Mov.
     Sci. 18:655).
     """
-    thigh, shank = _normalise(hip_m - knee_m), _normalise(ankle_m - knee_m)
-    across = _normalise(lateral - (lateral * thigh).sum(axis=-1, keepdims=True) * thigh)
+    thigh, shank = _normalize(hip_m - knee_m), _normalize(ankle_m - knee_m)
+    across = _normalize(lateral - (lateral * thigh).sum(axis=-1, keepdims=True) * thigh)
     return np.degrees(np.arcsin((shank * across).sum(axis=-1)))
 
 
-def _normalise(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
+def _normalize(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
     return vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)
 
 

@@ -3,11 +3,11 @@
 It serves as the reference that our fit is compared with. Every frame is fitted alone with first-order steps on the full
 mesh. All pose parameters, the shape and the translation of the body are free in every frame. The objective is
 Σ ‖virtual − observed‖ over the visible markers, plus a penalty outside of angle bounds, plus a weight times
-mean(exp((β/σ)²)). The optimiser is Adam with a learning rate of 1e-3, which is divided by ten after ten steps without
+mean(exp((β/σ)²)). The optimizer is Adam with a learning rate of 1e-3, which is divided by ten after ten steps without
 improvement, until it is below 1e-6.
 
 Where the description leaves a choice, or its code has an error, the choice that favours the method is used:
- * the marker is displaced along the unit normal of its own face (the original code normalises across the markers by
+ * the marker is displaced along the unit normal of its own face (the original code normalizes across the markers by
    mistake, which misplaces every marker by a part of its distance to the skin);
  * the first frame starts from a body that is already rigidly aligned with the markers, not from the origin;
  * every other frame starts from the result of the previous frame.

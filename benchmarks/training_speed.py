@@ -1,12 +1,12 @@
 """python benchmarks/training_speed.py --json training_speed.json
 
 Training speed of the networks, compared with the readable reference form of the transformer, which passes every token
-through the whole layer, on the same windows, threads and optimiser. A step is forward pass, loss, backward pass and
-optimiser, with dropout. The two forms run alternately. Prints one JSON object:
+through the whole layer, on the same windows, threads and optimizer. A step is forward pass, loss, backward pass and
+optimizer, with dropout. The two forms run alternately. Prints one JSON object:
 
  * ``seconds_per_step`` and ``reference_seconds_per_step``: medians. ``ratio``: median over the repeats of reference
    time / our time.
- * ``forward``, ``backward``, ``optimiser``: seconds of the parts of our step.
+ * ``forward``, ``backward``, ``optimizer``: seconds of the parts of our step.
  * ``subsampled``: a step as in ``train_transformer.py``, with one of ``frame_subsampling`` frames: another computation
    than that of the reference form, and not part of ``ratio``; its ``seconds_per_step`` and its own ``ratio``.
  * ``evaluation_seconds_per_batch``: our form, without gradients.
@@ -60,7 +60,7 @@ class StepSeconds(NamedTuple):
 
     forward: float  # with the loss
     backward: float
-    optimiser: float
+    optimizer: float
 
     @property
     def total(self) -> float:
@@ -69,21 +69,21 @@ class StepSeconds(NamedTuple):
 
 
 class TrainableNetwork:
-    """A network with its optimiser."""
+    """A network with its optimizer."""
 
     def __init__(self, network: nn.Module):
         self.network = network.train()
-        self.optimiser = ADOPT(network.parameters(), lr=1e-4)
+        self.optimizer = ADOPT(network.parameters(), lr=1e-4)
 
     def step(self, windows: Tensor, sick: Tensor) -> StepSeconds:
         """Make one training step and measure it."""
         times = [time.perf_counter()]
         loss = nn.functional.binary_cross_entropy_with_logits(self.network(windows), sick)
         times.append(time.perf_counter())
-        self.optimiser.zero_grad()
+        self.optimizer.zero_grad()
         loss.backward()
         times.append(time.perf_counter())
-        self.optimiser.step()
+        self.optimizer.step()
         times.append(time.perf_counter())
         return StepSeconds(times[1] - times[0], times[2] - times[1], times[3] - times[2])
 
@@ -103,7 +103,7 @@ def measure_transformer(args: Arguments, windows: Tensor, sick: Tensor) -> dict[
     some = TrainableNetwork(replace(architecture, frame_subsampling=args.frame_subsampling).build())
     reference.network.load_state_dict(ours.network.state_dict())
     difference = max_difference(ours.network, reference.network, windows[:2])
-    for form in (ours, reference, some):  # the optimiser's first step does not update
+    for form in (ours, reference, some):  # the optimizer's first step does not update
         form.step(windows[:2], sick[:2])
     reference_seconds, some_seconds, our_steps = [], [], []
     for _ in range(args.repeats):

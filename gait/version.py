@@ -1,3 +1,3 @@
-"""The version of this package, where every room can import it."""
+"""The version of this package, importable from every package."""
 
 VERSION = "0.1.0"

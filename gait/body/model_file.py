@@ -1,6 +1,6 @@
 """Read body model files: SUPR, SMPL-X, SMPL-H, SMPL, and the open body of this package.
 
-The kind of a file is recognised by its arrays, not by its name. Files of the SMPL family (Loper et al. 2015, ACM Trans.
+The kind of a file is recognized by its arrays, not by its name. Files of the SMPL family (Loper et al. 2015, ACM Trans.
 Graph. 34:248; Romero et al. 2017, ACM Trans. Graph. 36:245; Pavlakos et al. 2019, CVPR) differ from SUPR files in three
 points:
 

@@ -105,7 +105,7 @@ def find_model_outputs(names: Iterable[str], listed: frozenset[str] = frozenset(
     """Return those of ``names`` (without prefixes) that a laboratory's model wrote: angles, moments, axes, centres.
 
     ``listed`` are the names that the file declares as angles, forces, moments, powers or scalars. This list is rarely
-    complete, so names are also recognised by pattern. Patterns that a marker name could match (``LTIP``, ``LTIB1``,
+    complete, so names are also recognized by pattern. Patterns that a marker name could match (``LTIP``, ``LTIB1``,
     ``HEAD_X``) count only if other names of the same group are present.
     """
     names = frozenset(names)

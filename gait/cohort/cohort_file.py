@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Subject:
-    """One subject of a cohort and how to fit it."""
+    """One subject of a cohort and the settings of its fit."""
 
     name: str  # valid as a folder name
     trials: tuple[Path, ...]  # recordings, one per trial, with unique stems; a file need not exist

@@ -24,7 +24,7 @@ _MODEL_SUFFIXES = (".npy", ".npz", ".pkl")
 
 @dataclass(frozen=True)
 class FitSettings:
-    """Input and output folders of a cohort fit, and how it is done."""
+    """Input and output folders and settings of a cohort fit."""
 
     model_folder: Path = argument(
         default_model_folder(), "has the folders SUPR, smplx, smplh and VPoser", aliases=["--body_models"]

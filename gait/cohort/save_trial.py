@@ -37,7 +37,7 @@ def save_trial(
 ) -> TrialOutcome:
     """Save one trial of a subject's fit in a folder, which is created or replaced; an error leaves it unchanged.
 
-    The report also has ``notes``, sentences that no code reads back, and ``inputs``, what the fit was made from.
+    The report also has ``notes``, sentences that no code reads back, and ``inputs``, the inputs of the fit.
 
     Raises:
         GaitError: the disk is full or not writable.

@@ -41,7 +41,7 @@ _OLD_KEYS = {"values": "attribution", "absorbed": "unattributed", "gait": "trial
 
 @dataclass(frozen=True, eq=False)
 class SavedAttribution:
-    """The attribution of a trial, and how it was computed."""
+    """The attribution of a trial and the settings of its computation."""
 
     trial_id: str  # "sick/P02/walk1"
     attribution: TrialAttribution

@@ -2,7 +2,7 @@
 
 A window is divided into patches of one joint over some frames. Deletion replaces the patches, the most important first,
 and measures how fast the logit falls (Samek et al. 2017, IEEE Trans. Neural Netw. Learn. Syst. 28:2660, compared with
-random order); insertion restores them (Petsiuk et al. 2018, BMVC). Parameter randomisation tests that an explanation
+random order); insertion restores them (Petsiuk et al. 2018, BMVC). Parameter randomization tests that an explanation
 changes with the network's weights (Adebayo et al. 2018, NeurIPS).
 """
 

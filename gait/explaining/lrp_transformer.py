@@ -2,7 +2,7 @@
 
 * AttnLRP, Achtibat et al. 2024, ICML, "AttnLRP: Attention-Aware Layer-Wise Relevance Propagation for Transformers":
   LayerNorm's standard deviation and the ratio of an activation's output to its input are constants; softmax is
-  linearised; and a product of two factors that depend on the input gives half of its relevance to each, here query
+  linearized; and a product of two factors that depend on the input gives half of its relevance to each, here query
   times key and attention times value (their section 3.3).
 * CP-LRP, Ali et al. 2022, ICML, "XAI for Transformers: Better Explanations through Conservative Propagation": the
   attention weights are constants, so that relevance passes through the values alone and is lost only to biases, CLS

@@ -21,7 +21,7 @@ def _supports_all(network: nn.Module) -> bool:
 
 @dataclass(frozen=True, kw_only=True)
 class Method:
-    """One explanation method: how it is computed, named and shown."""
+    """One explanation method: its computation, names and display."""
 
     name: str  # value of --method
     title: str  # display name

@@ -20,7 +20,7 @@ def _rule(text: str) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class NetworkSource:
-    """A network's file, and what a state dict of the original implementation does not store."""
+    """A network's file, and the settings that a state dict of the original implementation does not store."""
 
     network: Path | None = argument(
         None, "checkpoint, or state dict of the original implementation", aliases=("--checkpoint",), metavar="FILE"

@@ -19,7 +19,7 @@ DEFAULT_RATE_HZ = 100.0
 
 @dataclass(frozen=True, eq=False)
 class TrainedNetwork:
-    """A trained network, its input format, and where it comes from."""
+    """A trained network, its input format and its source."""
 
     network: nn.Module  # in evaluation mode
     window_length: int  # frames

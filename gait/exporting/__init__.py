@@ -23,7 +23,7 @@ def export_trial_folder(
     Args:
         exporters: of ``EXPORTERS``.
         folder: the results of the trial.
-        output: where to write; into ``folder`` if None. Segments of a split trial have folders of their own in it.
+        output: output folder; ``folder`` if None. It has a subfolder for each segment of a split trial.
         name: the trial's; that of its folder if None.
 
     Raises:

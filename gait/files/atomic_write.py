@@ -68,7 +68,7 @@ def stale_temporaries(parent: Path) -> list[Path]:
 
 
 def remove_stale_temporaries(parent: Path) -> None:
-    """Remove what killed runs have left in a folder, and restore replaced folders whose replacement is missing.
+    """Remove temporary files of killed runs from a folder, and restore replaced folders whose replacement is missing.
 
     Call it only while no other run writes into the folder.
 

@@ -1,4 +1,4 @@
-"""Decide whether a saved result is up to date: compare what it was computed from with the present inputs.
+"""Decide whether a saved result is up to date: compare its inputs with the present inputs.
 
 A fingerprint is plain data: hashes of the input files' content, settings, and the versions of the algorithms (stages).
 """

@@ -62,7 +62,7 @@ def folder_lock(folder: Path, doing: str = "using it", name: str | None = None) 
 
 
 def cleanup(folder: Path) -> None:
-    """Remove what killed runs have left in a folder (see ``remove_stale_temporaries``).
+    """Remove the temporary files of killed runs from a folder (see ``remove_stale_temporaries``).
 
     Do nothing while another run has locked the folder, or if it is not writable.
     """

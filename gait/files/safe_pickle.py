@@ -310,7 +310,7 @@ def _read_npz(stream: IO[bytes], allow_pickle: bool) -> dict[str, Any]:
 def read_array_dict(path: str | Path, *, allow_pickle: bool = True) -> dict[str, Any]:
     """Read the dictionary of arrays in an ``.npy`` (one pickled dict), ``.npz`` or ``.pkl`` file.
 
-    The format is recognised by the first bytes, not by the name. Strings in Python 2 pickles are decoded as latin1.
+    The format is recognized by the first bytes, not by the name. Strings in Python 2 pickles are decoded as latin1.
     Sparse matrices are returned as ``scipy.sparse.csr_matrix``, tuples as lists, chumpy variables as arrays, and chumpy
     formulas as ``ChumpyExpression``. Nothing in the file is executed.
 

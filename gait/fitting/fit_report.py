@@ -1,4 +1,4 @@
-"""The fit report: how well the body fits the markers of one trial."""
+"""The fit report: accuracy and problems of the fit of one trial."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ class FitReport:
 
 
 def build_fit_report(subject_fit: SubjectFit, trial: TrialFit) -> FitReport:
-    """Summarise the fit of one trial of a subject."""
+    """Summarize the fit of one trial of a subject."""
     error = trial.residual_m * 1e3
     visible = np.isfinite(error)
     offset = {

@@ -1,6 +1,6 @@
 """Process frames in batches that fit into the cache, several batches in parallel.
 
-A batch takes some hundred small operations. To run each of them on several cores costs more in synchronisation than it
+A batch takes some hundred small operations. To run each of them on several cores costs more in synchronization than it
 gains, and much more when another process needs a core. So every batch runs on one core, and several run at a time.
 """
 

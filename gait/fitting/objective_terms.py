@@ -127,7 +127,7 @@ def joint_terms(
 
 
 def limit_violation(angles: Tensor, lower: Tensor, upper: Tensor, precision: float) -> tuple[Tensor, Tensor]:
-    """Return by how much angles (T, J, 3) exceed their limits, and the precision where they do."""
+    """Return the excess of angles (T, J, 3) over their limits, and the precision of those that exceed them."""
     violation = (angles - upper).clamp(min=0) + (angles - lower).clamp(max=0)
     return violation, precision * (violation != 0).to(violation.dtype)
 

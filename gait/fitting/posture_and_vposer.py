@@ -33,7 +33,7 @@ def vposer_pose_target(vposer: VPoser, pose: Pose, scales: ResidualScales) -> So
     """Encode poses of T frames (mean code) and decode them again, as targets for the joints other than the root.
 
     An autoencoder trained on natural poses returns a more plausible pose nearby. Pavlakos et al. 2019 (CVPR, sec. 3.3)
-    penalise the code instead; a target for the rotations keeps the parameters and the second order of this solver.
+    penalize the code instead; a target for the rotations keeps the parameters and the second order of this solver.
     """
     T, J = pose.rotations.shape[:2]
     code, _ = vposer.encode(matrix_to_axis_angle(pose.rotations[:, 1:J]).flatten(1))

@@ -24,7 +24,7 @@ class ResidualScales:
     """Weight of the Gaussian pose prior; its standard deviations are in ``gait.body.pose_prior``."""
     calibration_pose_prior: float = 0.5
     """Weight of the pose prior during calibration. It is lower because all frames share the posture of the subject: at
-    full weight the posture would be penalised once per frame, and the shape would absorb it."""
+    full weight the posture would be penalized once per frame, and the shape would absorb it."""
     learned_rad: float = 0.3
     """Rotation of a joint away from the pose that VPoser predicts."""
     limit_rad: float = 0.03

@@ -2,7 +2,7 @@
 
 The rotations of each joint are smoothed over time, and every frame is weighted by the information that its own markers
 give about the joint. Where the information is high, the trajectory follows the frames; in a gap it continues smoothly.
-Smoothing minimises Σ Iₜ|xₜ − qₜ|² + λ Σ|xₜ₋₁ − 2xₜ + xₜ₊₁|² (Whittaker 1923; Eilers 2003, Anal. Chem. 75:3631), where q
+Smoothing minimizes Σ Iₜ|xₜ − qₜ|² + λ Σ|xₜ₋₁ − 2xₜ + xₜ₊₁|² (Whittaker 1923; Eilers 2003, Anal. Chem. 75:3631), where q
 are the quaternions or the translation and I is the information.
 """
 
@@ -54,7 +54,7 @@ def smooth_trajectory(pose: Pose, information: Tensor, rate_hz: float, scales: R
 
 
 def whittaker_smooth(values: NDArray[np.float64], weight: NDArray[np.float64], stiffness: float) -> NDArray[np.float64]:
-    """Smooth columns (T, C) with weights (T,) by penalising their second differences."""
+    """Smooth columns (T, C) with weights (T,) by penalizing their second differences."""
     T = len(values)
     if T < 3:
         return values.copy()

@@ -2,7 +2,7 @@
 
 * ``gait_events``: initial contacts, foot offs and strides, and the direction of progression;
 * ``joint_angles``: angles between segments, per frame;
-* ``gait_cycle``: joint angles and any values per joint averaged over time-normalised gait cycles;
+* ``gait_cycle``: joint angles and any values per joint averaged over time-normalized gait cycles;
 * ``normative_stride``: the mean stride of several subjects;
 * ``gait_features``: spatio-temporal parameters and ranges of motion of a trial.
 """

@@ -1,6 +1,6 @@
 """Joint angles, and any values per joint and frame, averaged over the gait cycle, independently of cadence.
 
-A cycle lasts from initial contact to the next initial contact of the same side, and is time-normalised to 0..100 %, as
+A cycle lasts from initial contact to the next initial contact of the same side, and is time-normalized to 0..100 %, as
 is usual in gait analysis (Winter 1991, The Biomechanics and Motor Control of Human Gait). Each side has its own cycle.
 """
 
@@ -121,7 +121,7 @@ def _gait_cycle(side: str, values: Vector, events: GaitEvents, angles: JointAngl
 
 
 def _mean_cycle(curves: Vector, strides: Sequence[slice]) -> Vector:
-    """Return the time-normalised mean over strides of curves (T, ...), (101, ...), ignoring NaN."""
+    """Return the time-normalized mean over strides of curves (T, ...), (101, ...), ignoring NaN."""
     sums = np.zeros((len(PERCENT), *curves.shape[1:]))
     counts = np.zeros_like(sums)
     for stride in strides:

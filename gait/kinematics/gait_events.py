@@ -166,7 +166,7 @@ def _refine_to_landing(height: Vector, contacts: FrameIndices, rate_hz: float) -
 
 
 def _drop_around(curve: Vector, rate_hz: float) -> Vector:
-    """Return how much a curve falls from ``_DROP_HALF_WINDOW_S`` before each frame to as much after it, (T,)."""
+    """Return the decrease (T,) of a curve from ``_DROP_HALF_WINDOW_S`` before each frame to the same time after it."""
     span = max(1, round(_DROP_HALF_WINDOW_S * rate_hz))
     padded = np.pad(curve, span, mode="edge")
     return padded[: len(curve)] - padded[2 * span :]

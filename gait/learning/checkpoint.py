@@ -42,13 +42,13 @@ _TYPES: dict[str, Any] = {
 
 @dataclass(frozen=True, eq=False)
 class Checkpoint:
-    """A trained network, its windows, the data on which it was trained, and how it was trained."""
+    """A trained network, its windows, its training data and its training settings."""
 
     architecture: Architecture
     weights: Mapping[str, Tensor]  # state dict, published names
     window_length: int  # frames
     frame_rate_hz: float
-    normalisation: str  # name of the windows' normalisation
+    normalisation: str  # name of the windows' normalization
     joints: tuple[str, ...]  # names, in the order of the windows
     fold: Mapping[str, Any] = field(default_factory=dict)  # index, count, training and evaluation subjects
     arguments: Mapping[str, Any] = field(default_factory=dict)  # of the command line

@@ -114,7 +114,7 @@ def check_confounders(trials: Sequence[Trial], *, resamples: int = 1000, seed: i
 
 @dataclass(frozen=True)
 class _Factor:
-    """A factor of the acquisition: how trials are compared in it, and how it is described."""
+    """A factor of the acquisition: distance between trials, and description."""
 
     title: str
     distances: Callable[[Sequence[Trial]], Vector | None]  # (G, G); None if unknown for all trials
@@ -163,7 +163,7 @@ def _marker_distances(trials: Sequence[Trial]) -> Vector | None:
 
 
 def _describe_exclusive_markers(trials: Sequence[Trial]) -> str:
-    """Return which markers are in all trials of one label and in none of the other."""
+    """Return the markers that are in all trials of one label and in none of the other."""
     marker_sets: dict[str, list[set[str]]] = {
         label: [set(trial.acquisition.markers) for trial in trials if trial.sick == sick]
         for label, sick in (("sick", True), ("healthy", False))

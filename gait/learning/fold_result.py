@@ -30,7 +30,7 @@ _FORMAT_VERSION = 2  # version 1 has other keys (legacy_keys) and is still read
 _ARRAYS = ("subject_index", "trial_index", "first_frame", "sick", "probability")
 _BASELINE = "baselines/"
 _OLD_BASELINE = "baseline "
-# Flags that decide where and how a training runs, but not its result.
+# Flags that do not change the result of a training.
 _RUN_ONLY_FLAGS = frozenset(
     {
         "base_folder",
@@ -63,7 +63,7 @@ class FoldResult:
     confounder_check: dict[str, Any]  # a ConfounderReport as plain data
     training_windows: int  # including mirrored windows
     evaluation_windows: int
-    normalisation: str  # name of the windows' normalisation
+    normalisation: str  # name of the windows' normalization
     seconds: float  # duration of the training
     versions: dict[str, str]  # of packages
     problems: tuple[str, ...]  # one line per trial that could not be used, or other remark

@@ -40,7 +40,7 @@ _SCORE_STD = 1.0
 """Standard deviation of the attention scores of a window's frames, so that the CLS token prefers some frames."""
 
 _CLS_SCALE = 0.03
-"""Factor on the CLS token including its positional encoding. Layer normalisation keeps only its direction."""
+"""Factor on the CLS token including its positional encoding. Layer normalization keeps only its direction."""
 
 
 def standardize_linear_layers(network: nn.Module, joints: Tensor) -> None:

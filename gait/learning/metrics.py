@@ -144,7 +144,7 @@ def expanded_percentiles(num_subjects: int) -> tuple[float, float]:
 
 
 def bootstrap_weights(classes: list[NDArray[np.intp]], resamples: int, random: np.random.Generator) -> Vector:
-    """Return how often each subject is drawn in each resample, (R, P); each class keeps its size.
+    """Return the number of times (R, P) that each subject is drawn in each resample; each class keeps its size.
 
     A class holds the indices of the subjects of one label; each subject is in one class.
     """
@@ -205,7 +205,7 @@ def _count_per_subject(
 
 
 def _pair_wins(scores: Vector, others: Vector) -> Vector:
-    """Return how many of the sorted ``others`` each score exceeds, (N,); a tie counts half (Mann & Whitney 1947)."""
+    """Return the number (N,) of sorted ``others`` that each score exceeds; a tie counts half (Mann & Whitney 1947)."""
     below, not_above = (np.searchsorted(others, scores, side) for side in ("left", "right"))
     return 0.5 * (below + not_above).astype(np.float64)
 

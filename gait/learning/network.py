@@ -45,7 +45,7 @@ class Architecture:
 
 @dataclass(frozen=True, kw_only=True)
 class Network:
-    """One kind of network: how it is built, named, initialized and explained."""
+    """One kind of network: its construction, names, initialization and explanation."""
 
     name: str  # part of file names, e.g. "mlp"
     title: str  # within a sentence, e.g. "MLP"

@@ -87,7 +87,7 @@ OpenLog = Callable[[Path, str, int, Sequence[Epoch]], AbstractContextManager[Epo
 
 @dataclass(frozen=True)
 class FoldTask:
-    """All inputs to the training of one fold, and where its results are saved."""
+    """All inputs to the training of one fold, and the folder of its results."""
 
     args: TrainingArguments  # of the command
     fold: Fold
@@ -153,7 +153,7 @@ class FoldTask:
 
     @property
     def resume_hint(self) -> str:
-        """The command that resumes an interrupted training, in words."""
+        """Description of the command that resumes an interrupted training."""
         return f"the same command with --resume{' instead of --overwrite' if self.args.overwrite else ''}"
 
     def is_finished(self) -> bool:

@@ -30,7 +30,7 @@ _MIN_FACING = 0.02
 
 
 def window_transforms(windows: Tensor, scratch: Tensor) -> Tensor:
-    """Return the affine map of each window to normalised common-frame coordinates, for ``apply_transforms``.
+    """Return the affine map of each window to normalized common-frame coordinates, for ``apply_transforms``.
 
     In the common frame, the pelvis of the first frame is at the origin, y is up, the subject walks along +x and has the
     right side at +z.
@@ -46,7 +46,7 @@ def window_transforms(windows: Tensor, scratch: Tensor) -> Tensor:
     * A subject who walks backwards faces +x and moves along −x: moving along +x with the right side at +z would need
       a reflection.
 
-    The normalisation is that of the original implementation. x is divided by the window's greatest distance between the
+    The normalization is that of the original implementation. x is divided by the window's greatest distance between the
     head and the midpoint of the ankles. y and z are scaled to [−1, 1] over all joints and frames of the window. An axis
     along which the window has no extent becomes 0.
 
@@ -72,7 +72,7 @@ def apply_transforms(windows: Tensor, transforms: Tensor, scratch: Tensor, resul
         windows: (N, 22, 3, L), contiguous; the windows that ``window_transforms`` was given.
         transforms: (N, 3, 4), one per window.
         scratch: of the shape of ``windows``; is overwritten.
-        result: (N, L, 22, 3), contiguous; is overwritten with the normalised windows in the common frame.
+        result: (N, L, 22, 3), contiguous; is overwritten with the normalized windows in the common frame.
     """
     N, J, _, L = windows.shape
     joint_transforms = transforms[:, None].expand(N, J, 3, 4).reshape(N * J, 3, 4)
@@ -123,7 +123,7 @@ def _common_frame_rotations(windows: Tensor) -> Tensor:
 
 
 def _center_and_half_range(windows: Tensor) -> tuple[Tensor, Tensor]:
-    """Return what the normalisation subtracts from windows (N, 3, 22, L) and what it divides by; both (N, 3)."""
+    """Return the offset and the divisor (N, 3) of the normalization of windows (N, 3, 22, L)."""
     low, high = windows.flatten(2).amin(dim=2), windows.flatten(2).amax(dim=2)
     center, half_range = (high + low) / 2, (high - low) / 2
     center[:, 0], half_range[:, 0] = 0, _max_length(_stature(windows))

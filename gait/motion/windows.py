@@ -94,7 +94,7 @@ class WindowDataset:
         return len(self.trial_index)
 
     def batch(self, indices: Tensor, device: torch.device | str = "cpu") -> Tensor:
-        """Return normalised windows in the common frame, (B, L, 22, 3) float32.
+        """Return normalized windows in the common frame, (B, L, 22, 3) float32.
 
         Args:
             indices: (B,) integers in any order; negative ones count from the end.

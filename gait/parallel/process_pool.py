@@ -148,7 +148,7 @@ def _exit_reason(process: BaseProcess) -> str:
 
 
 def _worker_environment() -> AbstractContextManager[None]:
-    """Set what a worker inherits: this ``gait`` package, and one thread per library by default."""
+    """Set the environment of a worker: this ``gait`` package, and one thread per library by default."""
     libraries = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
     package = str(Path(__file__).resolve().parents[2])
     path = os.pathsep.join(filter(None, [package, os.environ.get("PYTHONPATH")]))

@@ -181,7 +181,7 @@ def draw_methods_figure(per_method: Sequence[AttributionFigureData], title: str,
 
 
 def prediction_text(probability: float) -> str:
-    """Return the prediction of the network in words."""
+    """Return the prediction of the network as text."""
     label = "sick" if probability >= THRESHOLD else "healthy"
     return f"predicted {label}, P(sick) = {probability:.2f}"
 

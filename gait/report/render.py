@@ -44,7 +44,7 @@ def _duration(seconds: float) -> Markup:
 
 
 def first_few(lines: Sequence[str]) -> list[str]:
-    """Return at most ``MAX_SUBJECTS_SHOWN`` lines, and how many more there are."""
+    """Return at most ``MAX_SUBJECTS_SHOWN`` lines, and the number of omitted ones."""
     more = len(lines) - MAX_SUBJECTS_SHOWN
     return [*lines[:MAX_SUBJECTS_SHOWN], *([f"and {more} more"] if more > 0 else [])]
 

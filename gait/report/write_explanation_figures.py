@@ -45,7 +45,7 @@ def write_explanation_figures(export: TrialExport, bodies: BodyModelLocator) -> 
 
 
 def summary_lines(export: TrialExport) -> tuple[str, ...]:
-    """Return what was found, line by line, for a terminal."""
+    """Return the results line by line, for a terminal."""
     lines = []
     for segment in export.segments:
         lines.append(f"{printable(segment.trial_id)}: {_prediction(export, segment)}")

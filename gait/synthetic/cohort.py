@@ -151,7 +151,7 @@ def make_cohort(
     Existing recordings are kept.
 
     Args:
-        folder: where to write; created if needed.
+        folder: output folder; created if needed.
         healthy: number of healthy subjects.
         sick: number of subjects with a pathology, see ``pathological_subjects``.
         num_trials: trials per subject.

@@ -92,7 +92,7 @@ def make_subject(body: Body, seed: int, *, adult: bool | None = None) -> Synthet
     The shape is drawn from the body model's normal distribution, truncated at two standard deviations, until the
     stature lies within ``STATURE_RANGE_M``; ``adult`` limits the range to one side of ``MIN_ADULT_STATURE_M``.
 
-    Speed and cadence are normalised by leg length (Hof 1996, Gait & Posture 4:222). Their norms, 0.43 and 0.55,
+    Speed and cadence are normalized by leg length (Hof 1996, Gait & Posture 4:222). Their norms, 0.43 and 0.55,
     correspond to 1.25 m/s and 113 steps/min of an adult with a leg of 0.85 m (Winter 1991; Bovi 2011) and hold for
     children from five years (Schwartz 2008).
 

@@ -6,7 +6,7 @@ Rendering:
 * ``renderer``: renders a scene with OpenGL; ``offscreen_renderer``: the same without a screen; ``png``: fast PNG files;
 * ``body_row``: several bodies side by side; ``downsample``: time series by pixel columns.
 
-What the window shows:
+Content of the window:
 
 * ``loaded_trial``: a fitted trial; ``attribution_overlay``: an attribution on its frames;
 * ``mesh_cache``: body meshes, computed ahead; ``phase_sync``: a second trial in the same phase of the gait cycle;
@@ -20,5 +20,5 @@ The window:
 * ``lazy_imgui``: ImGui, imported when needed; ``panels``: the parts of the window; ``main_window``: their layout, keys;
 * ``offscreen_window``, ``glfw_window``: the window without and on a screen;
 * ``video``, ``comparison_video``: screenshots, image sequences and videos of it;
-* ``run_viewer``, ``viewer_arguments``: what attention_viewer.py calls, and its flags.
+* ``run_viewer``, ``viewer_arguments``: the entry point of attention_viewer.py, and its flags.
 """

@@ -101,7 +101,7 @@ class GlfwWindow:
                 self.ask_to_close()
             width, height = self.size
             now = time.perf_counter()
-            if width and height:  # a minimised window has no size
+            if width and height:  # a minimized window has no size
                 draw(round(io.display_size.x), round(io.display_size.y), now - last, self.density)
             last = now
             imgui.render()
@@ -125,7 +125,7 @@ class GlfwWindow:
 
 
 def pixel_density(content_scale: tuple[float, float], window: tuple[int, int], framebuffer: tuple[int, int]) -> float:
-    """Return how many pixels of the window correspond to one pixel of a standard screen.
+    """Return the number of window pixels per pixel of a standard screen.
 
     The system requests ``content_scale``. ``framebuffer``, in pixels of the screen, is larger than ``window`` where the
     system itself scales (macOS, Wayland).

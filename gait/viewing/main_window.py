@@ -46,7 +46,7 @@ class MainWindow:
     ) -> None:
         """Create the contents for an OpenGL context, which must be current when ``draw`` is called.
 
-        ``folder`` is what the file browser shows first. Videos have no controls. ``font_scale`` scales texts and
+        ``folder`` is the first folder of the file browser. Videos have no controls. ``font_scale`` scales texts and
         widgets; None: ``ui_scale`` of the window.
         """
         self.widgets = Widgets()

@@ -1,4 +1,4 @@
-"""The window without a screen, and what it shares with the window on a screen."""
+"""The window without a screen, and the base of both windows."""
 
 from __future__ import annotations
 

@@ -327,7 +327,7 @@ class ViewerState:
         nearest = int(distance.argmin())
         return Joint(nearest) if distance[nearest] <= reach else None
 
-    # --- what is drawn
+    # --- scene
 
     def render_key(self) -> object:
         """Return a key that is equal as long as the rendered image stays the same."""

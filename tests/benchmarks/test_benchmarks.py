@@ -375,7 +375,7 @@ def test_training_speed_quick(run):
     rotations = zip(result["reference_seconds_of_repeats"], result["seconds_of_repeats"], strict=True)
     assert result["ratio"] == pytest.approx(np.median([plain / ours for plain, ours in rotations]), rel=1e-3)
     assert result["logit_difference"] < 1e-5
-    assert all(result[part] > 0 for part in ("forward", "backward", "optimiser", "evaluation_seconds_per_batch"))
+    assert all(result[part] > 0 for part in ("forward", "backward", "optimizer", "evaluation_seconds_per_batch"))
     assert result["mlp_seconds_per_step"] > 0
     subsampled = result["subsampled"]
     assert subsampled["frame_subsampling"] == 4

@@ -35,9 +35,9 @@ def test_faithfulness(folder, run, scripts_in_process):
     for name, metrics in result["methods"].items():
         assert metrics["deletion_ratio"] == pytest.approx(metrics["deletion"] / metrics["random_deletion"], rel=1e-3)
         assert 0 <= metrics["changed_joint_first"] <= 1, name
-        assert 0 <= metrics["randomised_changed_joint_first"] <= 1
+        assert 0 <= metrics["randomized_changed_joint_first"] <= 1
         assert ("subtracted_changed_joint_first" in metrics) == (name in ("integrated_gradients", "occlusion"))
-        assert -1 <= metrics["randomisation_correlation"] <= 1
+        assert -1 <= metrics["randomization_correlation"] <= 1
         assert metrics["stability"] > 0.9
         assert 0 <= metrics["conservation"] <= 1
         assert metrics["seconds"] > 0
@@ -82,14 +82,14 @@ def test_explanation_speed(run):
 
 
 def test_problems_describes_failing_methods(module):
-    good = {"deletion": 4.0, "random_deletion": 1.0, "randomisation_correlation": 0.1}
-    good |= {"changed_joint_first": 0.9, "randomised_changed_joint_first": 0.3}
-    insensitive = good | {"deletion": 5.0, "randomisation_correlation": 0.6}
-    unfaithful = good | {"deletion": 0.9, "randomised_changed_joint_first": 0.9}
+    good = {"deletion": 4.0, "random_deletion": 1.0, "randomization_correlation": 0.1}
+    good |= {"changed_joint_first": 0.9, "randomized_changed_joint_first": 0.3}
+    insensitive = good | {"deletion": 5.0, "randomization_correlation": 0.6}
+    unfaithful = good | {"deletion": 0.9, "randomized_changed_joint_first": 0.9}
     faithfulness = module("faithfulness")
     methods = {"good": good, "insensitive": insensitive, "unfaithful": unfaithful}
     lines = faithfulness.problems(methods, "insensitive")
-    assert lines[0].startswith("insensitive (the default) hardly changes when the network's weights are randomised")
+    assert lines[0].startswith("insensitive (the default) hardly changes when the network's weights are randomized")
     assert [line.split()[0] for line in lines] == ["insensitive", "unfaithful", "unfaithful"]
     assert faithfulness.most_faithful(methods) == "good"
     assert faithfulness.most_faithful({"insensitive": insensitive}) is None

@@ -78,7 +78,7 @@ def test_rot6d_to_matrix():
         assert np.linalg.det(matrix) == pytest.approx(1)
 
 
-def test_mean_rotation_minimises_squared_chords():
+def test_mean_rotation_minimizes_squared_chords():
     torch.manual_seed(3)
     rotations = r.axis_angle_to_matrix(torch.randn(7, 2, 3, dtype=torch.float64))
     mean = r.mean_rotation(rotations)

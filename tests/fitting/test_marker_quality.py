@@ -196,7 +196,7 @@ def test_fit_recordings_rejects_a_left_right_swap_and_corrects_it_with_repair(re
     np.testing.assert_allclose(fit.trials[0].joints_m, clean.trials[0].joints_m, atol=1e-6)
 
 
-def test_detect_left_right_swap_needs_rbak_to_recognise_mirrored_data(recording):
+def test_detect_left_right_swap_needs_rbak_to_recognize_mirrored_data(recording):
     wrong, _ = inject_error(recording, "left_right_swap", recording.labels, np.random.default_rng(0))
     mirrored = replace(recording, positions_m=recording.positions_m * [1, 1, -1])
     assert detect_left_right_swap(recording) is None

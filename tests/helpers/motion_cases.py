@@ -98,7 +98,7 @@ def align_window_slowly(window):
 
 
 def normalize_window_slowly(window):
-    """Normalise one window (L, 22, 3) in the common frame as the original implementation does."""
+    """Normalize one window (L, 22, 3) in the common frame as the original implementation does."""
     sizes = [
         np.linalg.norm(frame[Joint.HEAD] - (frame[Joint.LEFT_ANKLE] + frame[Joint.RIGHT_ANKLE]) / 2) for frame in window
     ]
@@ -137,7 +137,7 @@ def align_windows(windows: Tensor) -> Tensor:
 
 
 def normalize_windows(windows: Tensor) -> Tensor:
-    """Return windows (N, L, 22, 3) in the common frame normalised, unitless."""
+    """Return windows (N, L, 22, 3) in the common frame normalized, unitless."""
     centered = windows.permute(0, 3, 2, 1).contiguous()
     center, half_range = common_frame._center_and_half_range(centered)
     return _to_frames_first((centered - center[:, :, None, None]) / half_range[:, :, None, None])

@@ -69,11 +69,11 @@ def test_training_continues_from_a_checkpoint_exactly(tmp_path):
     """The state consists of the weights, ADOPT's averages, and torch's random state, which dropout uses."""
     windows, sick = torch.rand(6, 5, 22, 3), torch.tensor([0.0, 1, 0, 1, 1, 0])
 
-    def train(network, optimiser, steps):
+    def train(network, optimizer, steps):
         for _ in range(steps):
-            optimiser.zero_grad()
+            optimizer.zero_grad()
             nn.functional.binary_cross_entropy_with_logits(network(windows), sick).backward()
-            optimiser.step()
+            optimizer.step()
         return network.state_dict()
 
     def fresh():
@@ -81,19 +81,19 @@ def test_training_continues_from_a_checkpoint_exactly(tmp_path):
         return network, ADOPT(network.parameters(), lr=1e-2)
 
     torch.manual_seed(1)
-    unbroken, optimiser = fresh()
-    train(unbroken, optimiser, 3)
-    state = {"optimiser": optimiser.state_dict(), "rng": torch.get_rng_state()}
+    unbroken, optimizer = fresh()
+    train(unbroken, optimizer, 3)
+    state = {"optimiser": optimizer.state_dict(), "rng": torch.get_rng_state()}
     save_checkpoint(tmp_path / "c.pt", replace(make_checkpoint(), weights=unbroken.state_dict(), training_state=state))
-    expected = train(unbroken, optimiser, 3)
+    expected = train(unbroken, optimizer, 3)
 
     torch.manual_seed(2)
-    resumed, optimiser = fresh()
+    resumed, optimizer = fresh()
     checkpoint = load_checkpoint(tmp_path / "c.pt")
     resumed.load_state_dict(dict(checkpoint.weights))
-    optimiser.load_state_dict(dict(checkpoint.training_state["optimiser"]))
+    optimizer.load_state_dict(dict(checkpoint.training_state["optimiser"]))
     torch.set_rng_state(checkpoint.training_state["rng"])
-    for name, weight in train(resumed, optimiser, 3).items():
+    for name, weight in train(resumed, optimizer, 3).items():
         assert torch.equal(weight, expected[name]), name
 
 

@@ -162,7 +162,7 @@ def test_align_windows_does_not_reflect_crossing_legs():
     assert (found[:, Joint.LEFT_SHOULDER, 2] < found[:, Joint.RIGHT_SHOULDER, 2]).all()
 
 
-# --- normalisation ---------------------------------------------------------------------------------------------------
+# --- normalization ---------------------------------------------------------------------------------------------------
 
 
 def test_to_common_frame_range():

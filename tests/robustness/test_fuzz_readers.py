@@ -1,4 +1,4 @@
-"""The fuzzing benchmark with a few files, and that it recognises failures."""
+"""The fuzzing benchmark with a few files, and that it recognizes failures."""
 
 import importlib
 import json

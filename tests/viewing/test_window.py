@@ -485,7 +485,7 @@ def test_layout_has_the_same_size_on_a_high_density_screen(world: Path) -> None:
         ((1.25, 1.5), (1280, 720), (1280, 720), 1.5),
         ((0.0, 0.0), (1280, 720), (1280, 720), 1.0),  # unknown to the system
         ((90.0, 90.0), (1280, 720), (1280, 720), 4.0),
-        ((2.0, 2.0), (0, 0), (0, 0), 2.0),  # minimised
+        ((2.0, 2.0), (0, 0), (0, 0), 2.0),  # minimized
     ],
 )
 def test_pixel_density_excludes_what_the_system_scales_itself(

@@ -13,7 +13,7 @@ _WINDOWS_PER_PASS = 256
 
 
 def occlusion(network: nn.Module, windows: Tensor, baseline: Tensor | None, rule: str | None) -> Explanation:
-    """Return how much the logit falls when a joint is replaced by the baseline for some frames.
+    """Return the decrease of the logit when a joint is replaced by the baseline for some frames.
 
     Zeiler & Fergus 2014, ECCV; computed by captum. Patches of one joint and ``PATCH_FRAMES`` frames do not overlap; the
     value of a patch is distributed evenly over its frames and coordinates.

@@ -280,7 +280,7 @@ class BatchedNormalEquations:
         return _JointTerms(cost, gradient, curvature)
 
     def _beyond_angle_bounds(self, angles: Tensor) -> Tensor:
-        """Return by how much hinge angles exceed the bounds given by the user: (T, J, 2)."""
+        """Return the excess of hinge angles over the bounds given by the user, (T, J, 2)."""
         if self.angle_bounds is None:
             return torch.zeros_like(angles)
         return angles - torch.maximum(torch.minimum(angles, self.angle_bounds[1]), self.angle_bounds[0])

@@ -1,7 +1,7 @@
 """Solve normal equations in which limbs interact only through the trunk, limb by limb.
 
 The parameters of each limb are eliminated (Schur complement), then the step of the trunk is solved, and from it the
-steps of the limbs follow: a few small factorisations instead of a large one.
+steps of the limbs follow: a few small factorizations instead of a large one.
 """
 
 from __future__ import annotations

@@ -50,7 +50,7 @@ def solve_poses(
     targets: Sequence[SoftPoseTarget] = (),
     options: SolverOptions = SolverOptions(),
 ) -> SolverResult:
-    """Minimise the objective of every frame; a frame also stops after four rejected steps in a row."""
+    """Minimize the objective of every frame; a frame also stops after four rejected steps in a row."""
     data = equations.frame_data(observation, targets)
     best = poses = equations.to_internal(start, data)
     current = equations.linearize(poses, data)

@@ -77,7 +77,7 @@ def _layer_flag(level: str, flag: str, alias: str) -> Any:
 
 @dataclass(frozen=True)
 class MLPArchitecture(Architecture):
-    """The sizes of an ``MLP``, and how its weights are named.
+    """The sizes of an ``MLP``, and the naming of its weights.
 
     Raises:
         GaitError: a size is out of range; the message names the flags.

@@ -38,7 +38,7 @@ class AttentionMaps:
 
 
 class FusedClsAttention(NamedTuple):
-    """The attention of the CLS token as one vector and one matrix per head, applied to normalised tokens u."""
+    """The attention of the CLS token as one vector and one matrix per head, applied to normalized tokens u."""
 
     query: Tensor  # (heads, d): the scores are query · u
     value: Tensor  # (heads, d, d): the output is value Σ a u + value_bias Σ a, summed over heads; a: attention
@@ -116,7 +116,7 @@ class TokenEncoder(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """Return the attention output of the CLS token (R, d) and its attention before dropout (R, heads, 1 + n).
 
-        The scores of a head are q · (Wk u + bk) / sqrt(c) for normalised tokens u; q · bk is the same for all tokens
+        The scores of a head are q · (Wk u + bk) / sqrt(c) for normalized tokens u; q · bk is the same for all tokens
         and cancels in the softmax. The output of a head is Wo (Σ a (Wv u + bv)) = Wo Wv (Σ a u) + Wo bv Σ a, so the
         keys and values of single tokens are never computed. Σ a is 1 only without dropout. A token with multiplicity m
         has the weight of m tokens with equal scores: log m is added to its score.
@@ -192,7 +192,7 @@ class JointEncoder(TokenEncoder):
 
 
 def _log_multiplicity(multiplicity: Tensor, like: Tensor) -> Tensor:
-    """Return what is added to the scores of CLS and the tokens, (1 + n,); CLS has multiplicity 1."""
+    """Return the term added to the scores of CLS and the tokens, (1 + n,); CLS has multiplicity 1."""
     return torch.cat([multiplicity.new_ones(1), multiplicity]).to(like).log()
 
 

@@ -73,7 +73,7 @@ class RunSettings(BodyModelLocator):
 
 @dataclass(frozen=True)
 class RunReportResult:
-    """The page, and what to print at the end."""
+    """The page, and the text to print at the end."""
 
     page: Path
     commands: tuple[str, ...]  # each opens the viewer on one trial; the last one is the best example

@@ -34,7 +34,7 @@ def pluralize(number: int, noun: str) -> str:
 
 
 def truncate_list(names: Sequence[str]) -> str:
-    """Return at most ``MAX_LISTED`` names, and how many more there are."""
+    """Return at most ``MAX_LISTED`` names, and the number of omitted ones."""
     more = len(names) - MAX_LISTED
     shown = ", ".join(truncate(name, 60) for name in names[:MAX_LISTED])
     return f"{shown} and {more} more" if more > 0 else shown

@@ -5,5 +5,5 @@
 * ``body_panel``: the 3D view with its colour bar, and the playback controls;
 * ``timeline_panel``: heatmap of joints over time, stance, P(sick), curves of the selected joint;
 * ``file_browser``: browsing for files, and the trials of a folder with their predictions;
-* ``help_page``: keys, and how to read the colours.
+* ``help_page``: keys, and the meaning of the colours.
 """

@@ -134,7 +134,7 @@ class FileBrowser:
 
 
 def list_entries(folder: Path) -> list[FileEntry]:
-    """List what can be opened in a folder: folders first, then trials, then networks.
+    """List the files that can be opened in a folder: folders first, then trials, then networks.
 
     Raises:
         OSError: the folder cannot be read.

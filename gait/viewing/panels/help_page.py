@@ -1,4 +1,4 @@
-"""The help page: keys, and how to read the colours."""
+"""The help page: keys, and the meaning of the colours."""
 
 from __future__ import annotations
 
