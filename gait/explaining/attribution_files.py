@@ -33,8 +33,8 @@ FORMAT_VERSION = 2  # 1 had other keys: _OLD_KEYS
 JOINT_COLUMNS = tuple(joint.name.lower() for joint in HEAD_TO_FEET)
 _JOINT_NAMES = tuple(joint.name for joint in BODY_JOINTS)
 _ARRAYS = {"attribution": 2, "probability": 1, "first_frames": 1, "window_probability": 1}  # key -> number of axes
-_NUMBERS = ("window_length", "rate_hz", "signed", "unattributed")
-_TEXTS = ("method", "target")
+_SCALARS = {"window_length": int, "rate_hz": float, "signed": bool, "unattributed": float, "method": str, "target": str}
+_TEXTS = ("trial_id", "network", "network_sha256")
 _OLD_KEYS = {"values": "attribution", "absorbed": "unattributed", "gait": "trial_id"}
 """Keys that earlier versions wrote -> the key of today."""
 
@@ -66,15 +66,12 @@ def write_explanation(folder: Path, explanation: SavedAttribution) -> Path:
             format=np.str_(FORMAT),
             format_version=np.int64(FORMAT_VERSION),
             joints=np.array(_JOINT_NAMES),
-            trial_id=np.str_(explanation.trial_id),
-            network=np.str_(explanation.network),
-            network_sha256=np.str_(explanation.network_sha256),
+            **{name: np.str_(getattr(explanation, name)) for name in _TEXTS},
             arguments=np.str_(_to_json(explanation.arguments)),
             versions=np.str_(_to_json(explanation.versions)),
             settings=np.str_(_to_json(attribution.settings)),
             attribution=np.asarray(attribution.values),
-            **{name: np.asarray(getattr(attribution, name)) for name in (*_ARRAYS, *_NUMBERS) if name != "attribution"},
-            **{name: np.str_(getattr(attribution, name)) for name in _TEXTS},
+            **{name: np.asarray(getattr(attribution, name)) for name in (*_ARRAYS, *_SCALARS) if name != "attribution"},
         )
     return path
 
@@ -97,30 +94,18 @@ def read_explanation(path: Path) -> SavedAttribution:
     if tuple(map(str, data.get("joints", np.asarray(())).reshape(-1))) != _JOINT_NAMES:
         raise GaitError(f"{path}: damaged explanation: its joints are not the {len(_JOINT_NAMES)} body joints.")
     try:
-        arrays = {name: _array(data[name], axes) for name, axes in _ARRAYS.items()}
+        arrays: dict[str, Any] = {name: _array(data[name], axes) for name, axes in _ARRAYS.items()}
         T = len(arrays["probability"])
         if arrays["attribution"].shape != (T, len(BODY_JOINTS)) or len(arrays["first_frames"]) != len(
             arrays["window_probability"]
         ):
             raise ValueError("arrays of different lengths")
-        attribution = TrialAttribution(
-            values=arrays["attribution"],
-            probability=arrays["probability"],
-            first_frames=arrays["first_frames"],
-            window_probability=arrays["window_probability"],
-            window_length=int(data["window_length"]),
-            rate_hz=float(data["rate_hz"]),
-            signed=bool(data["signed"]),
-            unattributed=float(data["unattributed"]),
-            method=str(data["method"]),
-            settings=_parse_json(data["settings"]),
-            target=str(data["target"]),
-        )
+        scalars: dict[str, Any] = {name: kind(data[name]) for name, kind in _SCALARS.items()}
         return SavedAttribution(
-            trial_id=str(data["trial_id"]),
-            attribution=attribution,
-            network=str(data["network"]),
-            network_sha256=str(data["network_sha256"]),
+            **{name: str(data[name]) for name in _TEXTS},
+            attribution=TrialAttribution(
+                values=arrays.pop("attribution"), **arrays, **scalars, settings=_parse_json(data["settings"])
+            ),
             arguments=_parse_json(data["arguments"]),
             versions=_parse_json(data["versions"]),
         )

@@ -62,22 +62,20 @@ def explain_trial(
         raise GaitError(windows.too_short[0])
     all_windows = torch.arange(len(windows))
     explained = torch.unique(torch.cat([all_windows[::stride], all_windows[-1:]]))
-    attribution = _OverlapAverage(len(trial.joints_m), window_length)
-    unattributed, logits = [], torch.zeros(len(windows))
+    values, unattributed, logits = [], [], torch.zeros(len(windows))
     for number, batch in enumerate(explained.split(_BATCH_SIZE)):
         progress(number * _BATCH_SIZE, len(explained))
         result = explain_windows(network.network, windows.batch(batch), method, baseline=network.mean_window, rule=rule)
-        attribution.add(batch, result.values)
+        values.append(result.values)
         unattributed.append(result.unattributed)
         logits[batch] = result.logits.to(logits)
     if stride > 1:
         logits = window_logits(network.network, windows, _PREDICTION_BATCH_SIZE)
     probabilities = logits.double().sigmoid()
-    probability = _OverlapAverage(len(trial.joints_m), window_length)
-    probability.add(all_windows, probabilities[:, None, None].expand(-1, window_length, 1))
+    T, by_frame = len(trial.joints_m), probabilities[:, None, None].expand(-1, window_length, 1)
     return TrialAttribution(
-        values=attribution.mean(),
-        probability=probability.mean()[:, 0],
+        values=_average_overlaps(explained, torch.cat(values), T),
+        probability=_average_overlaps(all_windows, by_frame, T)[:, 0],
         first_frames=all_windows.numpy(),
         window_probability=probabilities.float().numpy(),
         window_length=window_length,
@@ -89,22 +87,10 @@ def explain_trial(
     )
 
 
-class _OverlapAverage:
-    """Running mean, per frame, of values of overlapping windows."""
-
-    def __init__(self, num_frames: int, window_length: int):
-        self._sums = torch.zeros(num_frames, 0, dtype=torch.float64)
-        self._counts = torch.zeros(num_frames, dtype=torch.float64)
-        self._within = torch.arange(window_length)
-
-    def add(self, first_frames: Tensor, values: Tensor) -> None:
-        """Add values (N, L, J) of windows with these first frames (N,)."""
-        if not self._sums.shape[1]:
-            self._sums = self._sums.new_zeros(len(self._sums), values.shape[-1])
-        frames = (first_frames[:, None] + self._within).reshape(-1)
-        self._sums.index_add_(0, frames, values.reshape(len(frames), -1).double())
-        self._counts.index_add_(0, frames, torch.ones(len(frames), dtype=torch.float64))
-
-    def mean(self) -> NDArray[np.float32]:
-        """Return the mean (T, J), NaN in frames without a window."""
-        return np.asarray((self._sums / self._counts[:, None]).numpy(), dtype=np.float32)
+def _average_overlaps(first_frames: Tensor, values: Tensor, num_frames: int) -> NDArray[np.float32]:
+    """Return the mean per frame, (T, J), of windows (N, L, J) with first frames (N,); NaN where there is no window."""
+    frames = (first_frames[:, None] + torch.arange(values.shape[1])).reshape(-1)
+    sums = torch.zeros(num_frames, values.shape[2], dtype=torch.float64)
+    sums.index_add_(0, frames, values.reshape(len(frames), -1).double())
+    counts = torch.bincount(frames, minlength=num_frames)
+    return np.asarray((sums / counts[:, None]).numpy(), dtype=np.float32)

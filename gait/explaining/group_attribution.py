@@ -7,7 +7,7 @@ evaluated subjects, joints and phases.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -17,9 +17,6 @@ from gait.body.skeleton import NUM_BODY_JOINTS
 from gait.kinematics.gait_cycle import PERCENT, GaitCycle, combine_ipsilateral_cycles
 from gait.kinematics.gait_events import SIDES
 from gait.learning.metrics import THRESHOLD
-
-GROUPS = ("healthy", "sick", "correct", "incorrect")
-"""Groups of subjects: by label, and by whether the prediction is correct."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,14 +35,14 @@ class SubjectAttribution:
         """True if the prediction matches the label."""
         return (self.probability >= THRESHOLD) == self.sick
 
-    def belongs_to(self, group: str) -> bool:
-        """Return whether the subject is in a group of ``GROUPS``."""
-        return {
-            "healthy": not self.sick,
-            "sick": self.sick,
-            "correct": self.correct,
-            "incorrect": not self.correct,
-        }[group]
+
+GROUPS: Mapping[str, Callable[[SubjectAttribution], bool]] = {
+    "healthy": lambda subject: not subject.sick,
+    "sick": lambda subject: subject.sick,
+    "correct": lambda subject: subject.correct,
+    "incorrect": lambda subject: not subject.correct,
+}
+"""Groups of subjects, by label and by whether the prediction is correct: whether a subject belongs to each."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,7 +89,7 @@ def compare_groups(subjects: Sequence[SubjectAttribution]) -> GroupComparison:
         for fold in {subject.fold for subject in subjects}
     }
     scaled = [replace(subject, attribution=subject.attribution / scale[subject.fold]) for subject in subjects]
-    members = {group: [subject for subject in scaled if subject.belongs_to(group)] for group in GROUPS}
+    members = {group: list(filter(belongs, scaled)) for group, belongs in GROUPS.items()}
     representative = {}
     for label in ("healthy", "sick"):
         if candidates := [subject for subject in members[label] if subject.correct and subject.num_cycles]:

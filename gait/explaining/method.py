@@ -15,10 +15,6 @@ Explanation = tuple[Tensor, Tensor, Mapping[str, Any]]
 """Attribution (N, L, J) or (N, L, J, 3), logits (N,), and the settings to save with them."""
 
 
-def _supports_all(network: nn.Module) -> bool:
-    return True
-
-
 @dataclass(frozen=True, kw_only=True)
 class Method:
     """One explanation method: its computation, names and display."""
@@ -30,7 +26,7 @@ class Method:
     """From the network, windows (N, L, J, 3), the baseline, (L, J, 3) or (N, L, J, 3), and the rule."""
     signed: bool = True  # whether it distinguishes evidence for the sick class from evidence for the healthy class
     needs_baseline: bool = False  # the training set's mean window
-    supports: Callable[[nn.Module], bool] = _supports_all
+    supports: Callable[[nn.Module], bool] = lambda _: True
     rules: Callable[[nn.Module], Sequence[str]] | None = None  # of a network, the default first; None: it has no rules
     stride: int = 1  # default number of frames from one explained window to the next; larger for costly methods
     stride_of_weights_per_frame: int = 1  # the same for networks with separate weights per frame: few windows are noisy

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +9,7 @@ from torch import Tensor, nn
 
 from gait.errors import GaitError
 from gait.explaining.methods import supported_methods
+from gait.files.fingerprint import file_sha256
 from gait.learning.checkpoint import Checkpoint, read_network
 from gait.learning.networks import find_network
 
@@ -58,14 +58,10 @@ def load_network(
     pose_heads: int | None = None,
     classifier_heads: int | None = None,
 ) -> TrainedNetwork:
-    """Read a trained network.
+    """Read a trained network: a checkpoint, or a state dict with the original implementation's parameter names.
 
-    Args:
-        file: a checkpoint of this package, or a state dict with the original implementation's parameter names.
-        window_length: frames; needed for a state dict, checked against a checkpoint if given.
-        rate_hz: of a state dict, ``DEFAULT_RATE_HZ`` if None; checked against a checkpoint if given.
-        pose_heads: attention heads of the frame encoder, for a transformer's state dict.
-        classifier_heads: attention heads of the window encoder, for a transformer's state dict.
+    A state dict needs the window length, in frames, and the attention heads of a transformer's two encoders; its frame
+    rate is ``DEFAULT_RATE_HZ`` if None. Length and rate are checked against a checkpoint if given.
 
     Raises:
         GaitError: the file cannot be read, is damaged, holds no known network, or contradicts an argument.
@@ -74,8 +70,7 @@ def load_network(
     network, checkpoint = read_network(
         file, pose_heads=pose_heads, classifier_heads=classifier_heads, window_length=window_length
     )
-    with file.open("rb") as stream:
-        sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
+    sha256 = file_sha256(file) or ""
     if checkpoint is not None:
         if rate_hz not in (None, checkpoint.frame_rate_hz):
             raise GaitError(

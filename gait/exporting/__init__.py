@@ -20,11 +20,8 @@ def export_trial_folder(
 ) -> list[Path]:
     """Write a finished trial in other formats; return the path of each file, or of the folder of many.
 
-    Args:
-        exporters: of ``EXPORTERS``.
-        folder: the results of the trial.
-        output: output folder; ``folder`` if None. It has a subfolder for each segment of a split trial.
-        name: the trial's; that of its folder if None.
+    The files are written into ``output``, where segments of a split trial have folders of their own; into the trial's
+    folder if None. The name is that of this folder if None.
 
     Raises:
         GaitError: there are no poses, or they are damaged.

@@ -31,10 +31,8 @@ class LockedError(GaitError):
 def folder_lock(folder: Path, doing: str = "using it", name: str | None = None) -> Iterator[bool]:
     """Lock a folder, which need not exist yet; yield False if the file system does not support locks.
 
-    Args:
-        folder: the results folder.
-        doing: description of this run in the message of another run, e.g. "fitting this subject".
-        name: the beginning of that message; the folder's name if None.
+    The message in another run begins with ``name``, the folder's if None, and says what this one is ``doing``, e.g.
+    "fitting this subject".
 
     Raises:
         LockedError: another run has locked the folder; the message says which.

@@ -95,21 +95,15 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
 def read_network(
     path: str | Path, *, window_length: int | None = None, **sizes: int | None
 ) -> tuple[nn.Module, Checkpoint | None]:
-    """Read a network from a checkpoint, or from weights that have the published names.
+    """Return the network in a checkpoint, or in weights that have the published names, on the CPU in evaluation mode.
 
     Weights without metadata are a state dict or a whole module, as ``torch.save(model)`` pickles it. From such a module
-    only the weights are read; none of its code is run.
-
-    Args:
-        path: the file.
-        window_length: frames that the network must accept; not checked if None.
-        sizes: that a state dict does not contain, e.g. ``pose_heads`` and ``classifier_heads`` of a transformer.
-
-    Returns:
-        The network on the CPU in evaluation mode, and the checkpoint, or None for weights without metadata.
+    only the weights are read; none of its code is run. The checkpoint is returned, too; None for such weights.
+    ``sizes`` are those that a state dict lacks, e.g. ``pose_heads`` and ``classifier_heads`` of a transformer.
 
     Raises:
-        GaitError: the file cannot be read, is damaged, or contains no known network or one for other windows.
+        GaitError: the file cannot be read, is damaged, or contains no known network or one for windows that are not of
+            ``window_length`` frames, if given.
     """
     path = Path(path)
     with _prefix_errors(path):

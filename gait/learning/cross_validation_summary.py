@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -111,13 +110,6 @@ def pool_folds(results: Sequence[FoldResult]) -> CrossValidationSummary:
     return CrossValidationSummary(folds, network, tuple(baselines), missing)
 
 
-def metrics_or_undefined(predictions: Predictions, by: Literal["windows", "subjects"]) -> Estimates:
-    """Return ``estimate_metrics``, or NaN for every metric if there are no windows."""
-    if not len(predictions):
-        return dict.fromkeys(METRICS, MetricWithInterval(math.nan))
-    return estimate_metrics(predictions, by=by, resamples=RESAMPLES)
-
-
 def balanced_accuracy_gain(network: SubjectPredictions, other: SubjectPredictions) -> MetricWithInterval:
     """Return the network's balanced accuracy minus that of another classifier, over the subjects that both classified.
 
@@ -143,14 +135,17 @@ def balanced_accuracy_gain(network: SubjectPredictions, other: SubjectPrediction
 
 def _summarize_classifier(name: str, predictions: Predictions, of_network: SubjectPredictions) -> ClassifierSummary:
     by_subject = predictions.by_subject()
-    gain = MetricWithInterval(math.nan) if by_subject.subjects == () else balanced_accuracy_gain(of_network, by_subject)
+    if not len(predictions):
+        undefined = MetricWithInterval(math.nan)
+        metrics = dict.fromkeys(METRICS, undefined)
+        return ClassifierSummary(name, predictions, by_subject, metrics, metrics, undefined)
     return ClassifierSummary(
         name=name,
         predictions=predictions,
         subject_predictions=by_subject,
-        window_metrics=metrics_or_undefined(predictions, "windows"),
-        subject_metrics=metrics_or_undefined(predictions, "subjects"),
-        accuracy_gain=gain,
+        window_metrics=estimate_metrics(predictions, by="windows", resamples=RESAMPLES),
+        subject_metrics=estimate_metrics(predictions, by="subjects", resamples=RESAMPLES),
+        accuracy_gain=balanced_accuracy_gain(of_network, by_subject),
     )
 
 

@@ -125,10 +125,8 @@ def interval_caveat(predictions: SubjectPredictions) -> str | None:
 def with_interval(value: float, resampled: Vector, num_subjects: int) -> MetricWithInterval:
     """Return a metric with its 95 % interval.
 
-    Args:
-        value: the metric itself.
-        resampled: (R,) the metric in each resample, NaN where undefined.
-        num_subjects: of the label with fewer subjects; 2 or more.
+    ``resampled`` (R,) is the metric in each resample, NaN where undefined; ``num_subjects`` is that of the label with
+    fewer subjects, 2 or more.
     """
     defined = resampled[np.isfinite(resampled)]
     if not math.isfinite(value) or not len(defined):

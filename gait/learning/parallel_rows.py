@@ -30,15 +30,10 @@ Result = TypeVar("Result")
 
 
 def map_rows_parallel(function: RowFunction, rows: Tensor, parameters: Sequence[Tensor]) -> Tensor:
-    """Return ``function(rows)``, computed by as many threads as torch uses.
+    """Return ``function(rows)`` of rows (R, ...), computed in chunks by as many threads as torch uses.
 
     The result depends on the rows and the state of torch's generator, but not on the number of threads. It can be
-    differentiated once by rows and parameters.
-
-    Args:
-        function: applied to each chunk of rows.
-        rows: (R, ...).
-        parameters: all tensors, besides the rows, by which the result can be differentiated.
+    differentiated once, by the rows and the parameters, which must be all tensors for which that is needed.
     """
     if rows.device.type != "cpu":
         return function(rows, None)

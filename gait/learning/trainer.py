@@ -45,15 +45,10 @@ class Trainer:
         validation: WindowDataset | None = None,
         processes: ProcessGroup | None = None,
     ):
-        """Prepare a training.
+        """Prepare the training of a network from windows (N, L, 22, 3) to logits (N,), from its present weights.
 
-        Args:
-            network: maps windows (N, L, 22, 3) to logits (N,); training starts from its weights.
-            training: windows on which the network is trained.
-            evaluation: windows on which it is evaluated; no decision depends on them.
-            settings: hyperparameters.
-            validation: windows for early stopping, of subjects that are in neither of the other sets.
-            processes: the processes that train the network together; this process alone if None.
+        No decision depends on the evaluation windows. The validation windows are for early stopping, of subjects that
+        are in neither of the other sets. The processes train the network together; this process alone if None.
 
         Raises:
             GaitError: the training windows are all healthy or all sick.

@@ -66,13 +66,10 @@ def window_transforms(windows: Tensor, scratch: Tensor) -> Tensor:
 
 
 def apply_transforms(windows: Tensor, transforms: Tensor, scratch: Tensor, result: Tensor) -> None:
-    """Apply affine maps to windows without allocating, which would take longer than the arithmetic.
+    """Apply affine maps (N, 3, 4) to windows without allocating, which would take longer than the arithmetic.
 
-    Args:
-        windows: (N, 22, 3, L), contiguous; the windows that ``window_transforms`` was given.
-        transforms: (N, 3, 4), one per window.
-        scratch: of the shape of ``windows``; is overwritten.
-        result: (N, L, 22, 3), contiguous; is overwritten with the normalized windows in the common frame.
+    The windows (N, 22, 3, L), contiguous, are those that ``window_transforms`` was given. ``scratch``, of their shape,
+    is overwritten; ``result``, (N, L, 22, 3) and contiguous, with the normalized windows in the common frame.
     """
     N, J, _, L = windows.shape
     joint_transforms = transforms[:, None].expand(N, J, 3, 4).reshape(N * J, 3, 4)

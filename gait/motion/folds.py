@@ -26,11 +26,7 @@ def make_folds(subjects: Mapping[str, bool], k_folds: int) -> tuple[Fold, ...]:
     The folds' numbers of healthy, of sick, and of all subjects differ by at most one. The assignment depends on the
     subjects' names alone: they are assigned in the order of the names' hashes, which also separates alphabetical
     neighbours. A name under both labels may be one subject, before and after treatment: both stay together (the folds
-    may then differ by two subjects).
-
-    Args:
-        subjects: name, ``healthy/P01`` -> whether sick.
-        k_folds: number of folds.
+    may then differ by two subjects). ``subjects`` has names, ``healthy/P01``, and whether each is sick.
 
     Raises:
         GaitError: there are fewer healthy or fewer sick subjects than folds, or fewer than two folds.

@@ -34,13 +34,9 @@ class WindowDataset:
     too_short: tuple[str, ...]  # one line per trial that is shorter than a window
 
     def __init__(self, trials: Sequence[Trial], window_length: int, stride: int = 1, *, mirror: bool = False):
-        """Prepare the windows of trials that have the same frame rate.
+        """Prepare the windows of trials that have the same frame rate; trials shorter than a window contribute none.
 
-        Args:
-            trials: those shorter than a window contribute none.
-            window_length: frames per window.
-            stride: frames from the start of one window to that of the next.
-            mirror: also include the mirror image of each window.
+        The attributes above have the arguments; with ``mirror``, the mirror image of each window is included.
 
         Raises:
             GaitError: the length or stride is below 1, or the trials have different rates.
@@ -94,11 +90,9 @@ class WindowDataset:
         return len(self.trial_index)
 
     def batch(self, indices: Tensor, device: torch.device | str = "cpu") -> Tensor:
-        """Return normalized windows in the common frame, (B, L, 22, 3) float32.
+        """Return normalized windows in the common frame, (B, L, 22, 3) float32, on a device; computed on the CPU.
 
-        Args:
-            indices: (B,) integers in any order; negative ones count from the end.
-            device: of the result; the computation runs on the CPU.
+        The indices (B,) are in any order; negative ones count from the end.
         """
         indices = indices.cpu()
         batch = torch.empty(len(indices), self.window_length, NUM_BODY_JOINTS, 3, dtype=torch.float32)

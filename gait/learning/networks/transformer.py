@@ -82,12 +82,9 @@ class TokenEncoder(nn.Module):
         return torch.cat([self.cls_embedding().expand(len(rows), 1, -1), embedded], dim=1)
 
     def forward(self, rows: Tensor, positions: Tensor, multiplicity: Tensor | None = None) -> Tensor:
-        """Return the output of the CLS token, (R, d).
+        """Return the output of the CLS token, (R, d), for rows of tokens (R, n, token size).
 
-        Args:
-            rows: tokens (R, n, token size).
-            positions: (n,) of the tokens, from 1.
-            multiplicity: (n,) number of equal tokens that each token represents; 1 if None.
+        The positions (n,) of tokens count from 1; each token represents ``multiplicity`` (n,) equal ones, 1 if None.
         """
 
         def encode(part: Tensor, generator: Generator | None) -> Tensor:
@@ -240,15 +237,11 @@ class GaitTransformer(nn.Module):
         self.classifier = Classifier(classifier_dim)
 
     def forward(self, windows: Tensor, joint_ids: Tensor | None = None) -> Tensor:
-        """Return logits (N,) of windows (N, L, J, 3).
+        """Return logits (N,) of windows (N, L, J, 3) in the common frame; joint_ids (J,) are 0 to J - 1 if None.
 
         In training, one random frame out of every ``frame_subsampling`` consecutive frames is used and represents all
         of them, because neighbouring frames are nearly equal. It is drawn again each time by torch's global generator.
         PatchDropout (Liu et al. 2023, WACV) omits patches of images in a similar way, without multiplicities.
-
-        Args:
-            windows: in the common frame.
-            joint_ids: (J,) indices of the joints; 0 to J - 1 if None.
         """
         positions, multiplicity = _frame_positions(windows), None
         if self.training and self.frame_subsampling > 1:
