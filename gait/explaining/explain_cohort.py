@@ -91,10 +91,7 @@ def explain_cohorts(
         raise GaitError(f"{trained}: no such folder; name the save folder of a training.")
     names = [name for name in NETWORKS if any(trained.glob(f"result_{name}_fold*.npz"))]
     if not names:
-        raise GaitError(
-            f"{trained}: no training result (result_<network>_fold<k>.npz) in it; name the save folder of "
-            "train_multi_mlp.py or train_transformer.py."
-        )
+        raise GaitError(f"{trained}: no training result, result_<network>_fold<k>.npz; name a training's save folder.")
     cohorts: list[CohortAttribution] = []
     problems: list[str] = []
     for name in names:

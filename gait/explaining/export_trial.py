@@ -73,9 +73,7 @@ def export_trial(
     """
     folder, output = Path(folder), Path(output)
     if not folder.exists():
-        raise GaitError(
-            f"{folder}: no such folder; name the folder of a fitted trial, <healthy|sick>/<subject>/<trial>."
-        )
+        raise GaitError(f"{folder}: no such folder; name that of a fitted trial, <healthy|sick>/<subject>/<trial>.")
     if folder.is_file():
         folder = folder.parent
     folders = find_pose_folders(folder) or (folder,)

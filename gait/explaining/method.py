@@ -50,8 +50,6 @@ def captum_attr(method: str) -> Any:
     try:
         import captum.attr
     except ImportError:
-        raise GaitError(
-            f"{method} needs captum, which is not installed: pip install 'gait-suite[explain]', or give another "
-            "--method."
-        ) from None
+        hint = "pip install 'gait-suite[explain]', or give another --method"
+        raise GaitError(f"{method} needs captum, which is not installed: {hint}.") from None
     return captum.attr

@@ -73,15 +73,10 @@ def load_network(
     sha256 = file_sha256(file) or ""
     if checkpoint is not None:
         if rate_hz not in (None, checkpoint.frame_rate_hz):
-            raise GaitError(
-                f"{file}: this network needs trials at {checkpoint.frame_rate_hz:g} Hz, not at {rate_hz:g}; omit "
-                "--frame_rate."
-            )
+            own = checkpoint.frame_rate_hz
+            raise GaitError(f"{file}: needs trials at {own:g} Hz, not at {rate_hz:g}; omit --frame_rate.")
         length, rate_hz = checkpoint.window_length, checkpoint.frame_rate_hz
         return TrainedNetwork(network, length, rate_hz, checkpoint.mean_window, checkpoint, file, sha256)
     if window_length is None:
-        raise GaitError(
-            f"{file}: a state dict without metadata does not store the window length; give --interval_size as in "
-            "training."
-        )
+        raise GaitError(f"{file}: has no metadata and so no window length; give --interval_size as in training.")
     return TrainedNetwork(network, window_length, rate_hz or DEFAULT_RATE_HZ, file=file, sha256=sha256)

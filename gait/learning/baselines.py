@@ -132,9 +132,7 @@ def _predict_with_minirocket(training: WindowDataset, evaluation: WindowDataset,
 
 def _minirocket(window_length: int, seed: int) -> Any:
     if window_length < _MIN_WINDOW_LENGTH:
-        raise GaitError(
-            f"MiniRocket needs windows of at least {_MIN_WINDOW_LENGTH} frames; these have {window_length}."
-        )
+        raise GaitError(f"MiniRocket needs windows of {_MIN_WINDOW_LENGTH} frames or more; these have {window_length}.")
     try:
         import numba
         from aeon.transformations.collection.convolution_based import MiniRocket

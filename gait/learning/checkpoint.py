@@ -155,10 +155,7 @@ def _is_checkpoint(content: Mapping[str, Any] | OpaqueObject) -> TypeGuard[Mappi
 def _parse_checkpoint(content: Mapping[str, Any]) -> Checkpoint:
     version = content.get("format_version")
     if not isinstance(version, int) or version > FORMAT_VERSION:
-        raise GaitError(
-            f"format {version} of a newer version of this package, which reads formats up to {FORMAT_VERSION}; use the "
-            "newer version."
-        )
+        raise GaitError(f"format {version} of a newer version of this package; use that version.")
     try:
         values = {field.name: content[field.name] for field in fields(Checkpoint)}
         for name, types in _TYPES.items():

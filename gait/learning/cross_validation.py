@@ -42,9 +42,7 @@ def make_fold_tasks(
     try:
         arguments.save_folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise GaitError(
-            f"{arguments.save_folder}: cannot be created ({error.strerror}); name another save folder."
-        ) from error
+        raise GaitError(f"{arguments.save_folder}: cannot be created ({error.strerror}); name another.") from error
     confounders = to_strict_json(check_confounders(dataset.trials))
     data_sha256, run_id = dataset_hash(dataset), uuid4().hex
     return [

@@ -381,10 +381,8 @@ def _read_verified(sha256: str, **dataset: Any) -> GaitDataset:
     """
     found = read_dataset(**dataset)
     if dataset_hash(found) != sha256:
-        raise GaitError(
-            f"{dataset['poses_folder']}: the poses in it have changed since the command was started, or differ on this "
-            "computer; run the command again."
-        )
+        folder = dataset["poses_folder"]
+        raise GaitError(f"{folder}: its poses changed after the start, or differ on this computer; run it again.")
     return found
 
 

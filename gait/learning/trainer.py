@@ -53,12 +53,9 @@ class Trainer:
         Raises:
             GaitError: the training windows are all healthy or all sick.
         """
-        sick = int(training.sick.sum())
-        if not 0 < sick < len(training):
-            raise GaitError(
-                f"The training set has {len(training) - sick} windows of healthy and {sick} windows of sick subjects; "
-                "both are needed."
-            )
+        sick, count = int(training.sick.sum()), len(training)
+        if not 0 < sick < count:
+            raise GaitError(f"Training has {count - sick} healthy windows and {sick} sick windows; both are needed.")
         self.network = network.to(settings.device)
         self.epochs: list[Epoch] = []
         self._windows = {"train": training, "eval": evaluation}
@@ -68,7 +65,7 @@ class Trainer:
         self._processes = processes or ProcessGroup()
         betas = (0.9, settings.beta2)
         self._optimizer = ADOPT(self.network.parameters(), lr=settings.learning_rate, betas=betas)
-        weight = (len(training) - sick) / sick if settings.use_class_weights else 1.0
+        weight = (count - sick) / sick if settings.use_class_weights else 1.0
         self._sick_weight = torch.tensor(weight, device=settings.device)
         self._best: dict[str, Any] | None = None  # lowest validation loss: epoch, loss, weights
 
@@ -106,10 +103,8 @@ class Trainer:
                 )
         epoch: dict[str, Any] = {name: self._metrics(logits[name], self._windows[name].sick) for name in logits}
         if not np.isfinite(epoch["train"]["loss"]):
-            raise GaitError(
-                f"Epoch {len(self.epochs) + 1}: the loss is not finite, the training diverged; use a lower --lr than "
-                f"{self._settings.learning_rate:g}."
-            )
+            number, rate = len(self.epochs) + 1, self._settings.learning_rate
+            raise GaitError(f"Epoch {number}: the loss is not finite; use a lower --lr than {rate:g}.")
         epoch["seconds"] = time.monotonic() - start
         self.epochs.append(epoch)
         if "validation" in epoch:

@@ -162,18 +162,16 @@ class TrainingArguments(TrainingSettings):
     def __post_init__(self) -> None:
         if self.scheduler is not None and self.workers is not None:
             raise ArgumentError(
-                "--workers starts processes on this computer, --scheduler uses those of a cluster; give one of them"
+                "--workers starts processes here, --scheduler uses those of a cluster; give one of them"
             )
         if self.overwrite and self.resume:
             raise ArgumentError("--overwrite trains from the start, --resume continues; give one of them")
         if self.fold is not None and self.fold >= self.k_folds:
             raise ArgumentError(
-                f"--cross {self.fold}: must be 0 to {self.k_folds - 1}, as there are {self.k_folds} folds, or all"
+                f"--cross {self.fold}: must be 0 to {self.k_folds - 1}, with {self.k_folds} folds, or all"
             )
         if (self.body_file is None) != (self.pose_rate_hz is None):
-            raise ArgumentError(
-                "--body and --pose_rate must be given together, for poses that are stored without joints"
-            )
+            raise ArgumentError("--body and --pose_rate belong together: poses without joints need both")
 
     @property
     def flags(self) -> dict[str, Any]:
@@ -204,11 +202,9 @@ def parse_training_arguments(
     parser = parser_of(TrainingArguments, about, prog=prog, defaults=network.defaults)
     add_flags(parser, network.architecture, network.defaults)
     given = {"window_length": TrainingArguments.window_length, **network.defaults, **parse_given(parser, argv)}
-    if network.max_window_length is not None and given["window_length"] > network.max_window_length:
-        parser.error(
-            f"--interval_size {given['window_length']}: the {network.title} accepts at most "
-            f"{network.max_window_length} frames"
-        )
+    length, limit = given["window_length"], network.max_window_length
+    if limit is not None and length > limit:
+        parser.error(f"--interval_size {length}: the {network.title} accepts at most {limit} frames")
     shared, sizes = (
         {field.name: given[field.name] for field in fields(kind) if field.name in given}
         for kind in (TrainingArguments, network.architecture)

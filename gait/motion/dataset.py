@@ -19,7 +19,7 @@ from gait.body.skeleton import BODY_JOINTS, Joint
 from gait.errors import GaitError
 from gait.motion.pose_files import find_pose_folders, read_poses
 from gait.motion.resampling import check_rate, resample
-from gait.motion.trial_paths import HEALTHY, REPORT_FILE, SICK
+from gait.motion.trial_paths import HEALTHY, LABEL_NOUNS, REPORT_FILE, SICK
 
 _MAX_DISTANCE_M = 1e5  # of a joint from the origin
 _MAX_NAMES = 10  # listed in one message
@@ -119,8 +119,7 @@ def read_dataset(
             reader.read_label(labels[label], sick=label == SICK)
         if len(reader.trials) == before:
             reader.note(
-                f"{poses_folder / label}: holds no usable trial; fit recordings of "
-                f"{'patients' if label == SICK else 'controls'} into it."
+                f"{poses_folder / label}: holds no usable trial; fit those of {LABEL_NOUNS[label]}s into it."
             )
     if not reader.trials:
         raise GaitError(f"{poses_folder}: holds no usable trial; the first reason: {reader.problems[num_problems]}")
@@ -132,10 +131,8 @@ def read_dataset(
         )
     long_enough = tuple(trial for trial in reader.trials if len(trial.joints_m) >= min_frames)
     if not long_enough:
-        raise GaitError(
-            f"{poses_folder}: every trial is shorter than a window of {min_frames} frames at {rate_hz:g} Hz; use a "
-            "smaller --interval_size."
-        )
+        window = f"a window of {min_frames} frames at {rate_hz:g} Hz"
+        raise GaitError(f"{poses_folder}: every trial is shorter than {window}; use a smaller --interval_size.")
     too_short = tuple(
         f"{trial.trial_id}: {len(trial.joints_m)} frames at {rate_hz:g} Hz are shorter than a window of {min_frames}; "
         "excluded."
@@ -182,10 +179,8 @@ class _DatasetReader:
             self.note_unreadable(folder, error)
             return None
         if unexpected_files := [path.name for path in sorted({*entries} - {*folders})]:
-            self.note(
-                f"{folder}: only folders are expected here, <{HEALTHY}|{SICK}>/<subject>/<trial>/; ignored: "
-                f"{_format_names(unexpected_files)}."
-            )
+            form, names = f"<{HEALTHY}|{SICK}>/<subject>/<trial>/", _format_names(unexpected_files)
+            self.note(f"{folder}: only folders are expected here, {form}; ignored: {names}.")
         return folders
 
     def read_label(self, folder: Path, *, sick: bool) -> None:

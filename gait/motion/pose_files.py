@@ -231,10 +231,7 @@ def _sequence_from_frames(
     folder: Path, frames: list[PoseFrame], body: Body | None, rate_hz: float | None
 ) -> PoseSequence:
     if body is None or rate_hz is None:
-        raise GaitError(
-            f"{folder}: these poses have no joints and no frame rate; name the body model and the frame rate "
-            "(--body, --pose_rate)."
-        )
+        raise GaitError(f"{folder}: these poses have no joints and no frame rate; give --body and --pose_rate.")
     if len({tuple(part.shape for part in frame) for frame in frames}) > 1:
         raise GaitError(f"{folder}: its pose files have different lengths; they are not of one trial.")
     poses, betas, translation = (np.stack(parts) for parts in zip(*frames, strict=True))

@@ -139,9 +139,7 @@ def _client(address: str) -> Client:
         if not 0 < get_address_host_port(address)[1] < 1 << 16:
             raise ValueError("no such port")
     except ValueError as error:
-        raise GaitError(
-            f"--scheduler {address}: not an address ({error}); an example is tcp://10.0.0.5:8786."
-        ) from error
+        raise GaitError(f"--scheduler {address}: no address ({error}), such as tcp://10.0.0.5:8786.") from error
     try:
         return Client(address, timeout=CONNECT_S, set_as_default=False)
     except (OSError, ValueError, TimeoutError) as error:

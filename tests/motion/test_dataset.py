@@ -119,7 +119,7 @@ def test_read_dataset_needs_body_for_poses_without_joints(base):
     write_json_frames(folder, rest)
     found = read_dataset(base)
     assert names(found) == ALL
-    assert_one_problem(found, str(folder), "name the body model and the frame rate (--body, --pose_rate)")
+    assert_one_problem(found, str(folder), "give --body and --pose_rate")
     found = read_dataset(base, body=body, pose_rate_hz=50.0)
     assert names(found) == sorted([*ALL, "sick/Q/frames"])
     assert found.problems == ()

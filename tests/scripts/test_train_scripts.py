@@ -181,9 +181,9 @@ def test_parse_training_arguments_accepts_clearer_names_of_flags():
         (["--seed", str(2**32)], "from 0 to 4294967295"),
         (["--save_folder", ""], "is empty"),
         (["--overwrite", "--resume"], "give one of them"),
-        (["--cross", "5"], "must be 0 to 4, as there are 5 folds"),
+        (["--cross", "5"], "must be 0 to 4, with 5 folds"),
         (["--cross", "some"], "or all, not 'some'"),
-        (["--pose_rate", "50"], "must be given together"),
+        (["--pose_rate", "50"], "belong together"),
         (["--workers", "2", "--scheduler", "tcp://127.0.0.1:1"], "--workers"),
     ],
 )

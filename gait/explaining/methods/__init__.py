@@ -34,10 +34,8 @@ def explain_windows(
     """
     definition = find_method(network, method)
     if definition.needs_baseline and baseline is None:
-        raise GaitError(
-            f"--method {method} needs the training set's mean window as its baseline, and a state dict without "
-            "metadata has none; use a checkpoint of this package, or another --method."
-        )
+        why = "needs the mean training window, which a state dict without metadata lacks"
+        raise GaitError(f"--method {method} {why}; use a checkpoint of this package, or another --method.")
     rules = definition.rules_for(network)
     if rule is not None and rule not in rules:
         names = ", ".join(filter(None, rules)) or "none"

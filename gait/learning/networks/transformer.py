@@ -337,8 +337,7 @@ class TransformerArchitecture(Architecture):
         )
         if pose_heads is None or classifier_heads is None:
             raise GaitError(
-                "the weights of a transformer without metadata do not contain its numbers of heads: give --pfe_head "
-                "and --fc_head."
+                "weights of a transformer do not contain its numbers of heads: give --pfe_head and --fc_head."
             )
         try:
             pose_dim, _ = weights["feature_extractor.input_embedding.weight"].shape
