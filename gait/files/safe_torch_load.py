@@ -10,11 +10,13 @@ from __future__ import annotations
 import types
 import zipfile
 from collections import OrderedDict
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 import torch._utils
+from torch import Tensor
 
 from gait.errors import GaitError
 from gait.files.safe_pickle import PythonUnpickler
@@ -22,6 +24,7 @@ from gait.files.safe_pickle import PythonUnpickler
 MAX_BYTES = 512 << 20
 """Maximum size of a file, unpacked."""
 
+_MAX_MODULES = 1000  # a network of this package has dozens; a malicious pickle can nest modules without end
 _REBUILD = ("_rebuild_tensor_v2", "_rebuild_parameter")
 
 
@@ -89,3 +92,41 @@ class OpaqueObject:
 
     def add(self, item: Any) -> None:
         """Do nothing."""
+
+
+def module_weights(module: OpaqueObject) -> dict[str, Tensor]:
+    """Return the state dict of a pickled torch module; raise GaitError if it has too many modules for a network."""
+    weights: dict[str, Tensor] = {}
+    for name, attributes in _modules(module):
+        for kind in ("_parameters", "_buffers"):
+            tensors = attributes.get(kind)
+            if isinstance(tensors, Mapping):
+                weights |= {f"{name}{key}": value for key, value in tensors.items() if isinstance(value, Tensor)}
+    return weights
+
+
+def module_heads(module: OpaqueObject) -> dict[str, int]:
+    """Return {name: number of heads} of the module's attention layers."""
+    return {
+        name.rstrip("."): attributes["num_heads"]
+        for name, attributes in _modules(module)
+        if isinstance(attributes.get("num_heads"), int)
+    }
+
+
+def _modules(module: OpaqueObject) -> Iterator[tuple[str, Mapping[Any, Any]]]:
+    """Yield (name prefix, attributes) of the module and all its submodules."""
+    pending = [("", module)]
+    for _ in range(_MAX_MODULES):
+        if not pending:
+            return
+        prefix, current = pending.pop()
+        if not isinstance(current.state, Mapping):
+            continue
+        yield prefix, current.state
+        children = current.state.get("_modules")
+        if isinstance(children, Mapping):
+            pending += [
+                (f"{prefix}{key}.", child) for key, child in children.items() if isinstance(child, OpaqueObject)
+            ]
+    raise GaitError(f"contains more than {_MAX_MODULES} modules, so it is no network of this package.")

@@ -8,7 +8,7 @@ offsets. Terms and normative values: Winter 1991, The Biomechanics and Motor Con
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
@@ -187,34 +187,32 @@ def _spatiotemporal_features(motion: _TrialMotion) -> dict[str, float]:
 
 
 def _joint_features(motion: _TrialMotion) -> dict[str, float]:
-    hip, knee, ankle = {}, {}, {}
-    knee_swing, knee_stance, ankle_swing = {}, {}, {}
-    for side in SIDES:
-        flexion, ankle_angle = motion.angles.knee[side], motion.angles.ankle[side]
-        hip[side] = _mean_range(motion.angles.hip[side], motion.strides(side))
-        knee[side] = _mean_range(flexion, motion.strides(side))
-        ankle[side] = _mean_range(ankle_angle, motion.strides(side))
-        knee_swing[side] = _mean([flexion[swing].max() for swing in motion.swings(side)])
-        knee_stance[side] = _mean([flexion[stance].mean() for stance in motion.stances(side)])
-        ankle_swing[side] = _mean([ankle_angle[swing].mean() for swing in motion.swings(side)])
+    hip, knee, ankle = motion.angles.hip, motion.angles.knee, motion.angles.ankle
+
+    def mean_range(curves: Mapping[str, Vector]) -> float:
+        return _mean([_mean_range(curves[side], motion.strides(side)) for side in SIDES])
+
+    knee_swing = [_mean([knee[side][swing].max() for swing in motion.swings(side)]) for side in SIDES]
+    knee_stance = [_mean([knee[side][stance].mean() for stance in motion.stances(side)]) for side in SIDES]
+    ankle_swing = [_mean([ankle[side][swing].mean() for swing in motion.swings(side)]) for side in SIDES]
     return {
-        "hip_range": _mean(list(hip.values())),
-        "knee_range": _mean(list(knee.values())),
-        "ankle_range": _mean(list(ankle.values())),
-        "swing_knee_flexion": float(np.min(list(knee_swing.values()))),
-        "swing_knee_asymmetry": abs(knee_swing["left"] - knee_swing["right"]),
-        "stance_knee_flexion": float(np.max(list(knee_stance.values()))),
-        "swing_ankle_asymmetry": abs(ankle_swing["left"] - ankle_swing["right"]),
+        "hip_range": mean_range(hip),
+        "knee_range": mean_range(knee),
+        "ankle_range": mean_range(ankle),
+        "swing_knee_flexion": float(np.min(knee_swing)),
+        "swing_knee_asymmetry": abs(knee_swing[0] - knee_swing[1]),
+        "stance_knee_flexion": float(np.max(knee_stance)),
+        "swing_ankle_asymmetry": abs(ankle_swing[0] - ankle_swing[1]),
     }
 
 
 def _upper_body_features(motion: _TrialMotion) -> dict[str, float]:
     strides = [stride for side in SIDES for stride in motion.strides(side)]
     lean = motion.angles.trunk_lean
-    arms = [_mean_range(motion.angles.shoulder[side], iter(strides)) for side in SIDES]
+    arms = [_mean_range(motion.angles.shoulder[side], strides) for side in SIDES]
     return {
         "trunk_lean": _mean([lean[stride].mean() for stride in strides]),
-        "trunk_sway": _mean_range(motion.angles.trunk_sway, iter(strides)),
+        "trunk_sway": _mean_range(motion.angles.trunk_sway, strides),
         "arm_swing": float(np.min(arms)),
     }
 
@@ -239,7 +237,7 @@ def _fraction_of_stride(stance: slice, stride: slice) -> float:
     return (stance.stop - stance.start) / (stride.stop - stride.start) if stance.start == stride.start else math.nan
 
 
-def _mean_range(curve: Vector, strides: Iterator[slice]) -> float:
+def _mean_range(curve: Vector, strides: Iterable[slice]) -> float:
     """Return the mean over strides of the range of a curve (T,)."""
     return _mean([np.ptp(curve[stride]) for stride in strides])
 

@@ -5,8 +5,7 @@ In the order in which a training uses them:
 * ``training_arguments``, ``cross_validation``: the flags of a training, and the folds that it trains;
 * ``train_fold``, ``fold_result``: one fold, trained, evaluated and saved;
 * ``trainer``, ``distributed``: the epochs of a training, in one process or in several;
-* ``checkpoint``, ``legacy_module``, ``legacy_keys``: networks on disk, also published ones and those of
-  earlier versions;
+* ``checkpoint``, ``legacy_keys``: networks on disk, also published ones and those of earlier versions;
 * ``predictions``, ``metrics``: the probabilities of windows and subjects, and metrics with intervals;
 * ``baselines``: simpler classifiers on the same subjects;
 * ``confounder_check``: whether the label can be predicted without gait.

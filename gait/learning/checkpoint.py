@@ -14,9 +14,8 @@ from torch import Tensor, nn
 
 from gait.errors import GaitError
 from gait.files.atomic_write import atomic_file
-from gait.files.safe_torch_load import OpaqueObject, read_tensor_file
+from gait.files.safe_torch_load import OpaqueObject, module_heads, module_weights, read_tensor_file
 from gait.learning import legacy_keys
-from gait.learning.legacy_module import module_heads, module_weights
 from gait.learning.network import Architecture
 from gait.learning.networks import architecture_from_dict, infer_architecture
 

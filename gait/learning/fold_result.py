@@ -87,11 +87,6 @@ class FoldResult:
         """Frame rate of the windows."""
         return self.arguments["frame_rate"]
 
-    @property
-    def seed(self) -> int:
-        """Random seed of the training."""
-        return self.arguments["seed"]
-
     def same_experiment(self, other: FoldResult) -> bool:
         """Return whether both are folds of one experiment: same network, settings, subjects and data."""
         return _experiment_settings(self) == _experiment_settings(other)

@@ -118,9 +118,7 @@ def read_dataset(
         if label in labels:
             reader.read_label(labels[label], sick=label == SICK)
         if len(reader.trials) == before:
-            reader.note(
-                f"{poses_folder / label}: holds no usable trial; fit those of {LABEL_NOUNS[label]}s into it."
-            )
+            reader.note(f"{poses_folder / label}: holds no usable trial; fit those of {LABEL_NOUNS[label]}s into it.")
     if not reader.trials:
         raise GaitError(f"{poses_folder}: holds no usable trial; the first reason: {reader.problems[num_problems]}")
     both = {g.subject for g in reader.trials if g.sick} & {g.subject for g in reader.trials if not g.sick}

@@ -73,7 +73,7 @@ def _settings(summary: CrossValidationSummary) -> dict[str, Mapping[str, Any]]:
             "frame rate": f"{first.frame_rate_hz:g} Hz",
             "stride": pluralize(first.stride, "frame"),
             "normalisation": first.normalisation,
-            "seed": first.seed,
+            "seed": first.arguments["seed"],
         },
         "Network": first.architecture,
         "Versions": versions,
