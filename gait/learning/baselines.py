@@ -180,11 +180,7 @@ def _to_channels(windows: WindowDataset, rows: NDArray[np.int64]) -> NDArray[np.
 
 
 def _require_both_labels(sick: Sequence[bool] | NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Return the labels as an array.
-
-    Raises:
-        GaitError: only one label occurs.
-    """
+    """Return the labels as an array; raise GaitError if only one label occurs."""
     labels = np.asarray(sick, dtype=bool)
     if len(np.unique(labels)) < 2:
         raise GaitError("Cannot be fitted: a trial of at least one window is needed for each label, healthy and sick.")

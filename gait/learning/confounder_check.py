@@ -204,16 +204,11 @@ _FACTORS: Mapping[str, _Factor] = {
 
 
 def _leave_pair_out_auc(distances: Vector, sick: NDArray[np.bool_], times: Vector | None = None) -> float:
-    """Return the area under the ROC curve by leave-pair-out cross-validation.
+    """Return the area under the ROC curve by leave-pair-out cross-validation, from distances (P, P) and labels (P,).
 
     The score of a subject is its mean distance from the other healthy subjects minus its mean distance from the other
     sick ones; both subjects of the pair are left out of both means. A pair is ranked correctly if the sick subject has
-    the higher score. A tie counts half.
-
-    Args:
-        distances: (P, P) between subjects.
-        sick: (P,) labels.
-        times: (P,) how often each subject was drawn; once if None. Copies of a subject are left out with it.
+    the higher score. A tie counts half. Subjects were drawn ``times`` (P,), once if None; copies are left out, too.
     """
     own, across, others = distances[np.ix_(sick, sick)], distances[np.ix_(sick, ~sick)], distances[np.ix_(~sick, ~sick)]
     times = np.ones(len(sick)) if times is None else times

@@ -374,11 +374,7 @@ class FoldTraining:
 
 @lru_cache(maxsize=1)  # a process that trains several folds reads the trials once
 def _read_verified(sha256: str, **dataset: Any) -> GaitDataset:
-    """Read the dataset.
-
-    Raises:
-        GaitError: its ``dataset_hash`` is not ``sha256``.
-    """
+    """Read the dataset; raise GaitError if its ``dataset_hash`` is not ``sha256``."""
     found = read_dataset(**dataset)
     if dataset_hash(found) != sha256:
         folder = dataset["poses_folder"]
@@ -397,11 +393,7 @@ def _own_checkpoint(task: FoldTask) -> Checkpoint | None:
 
 
 def _resumable_checkpoint(task: FoldTask) -> Checkpoint | None:
-    """Return the checkpoint of an earlier run, from which --resume continues; None if there is none.
-
-    Raises:
-        GaitError: the earlier run had other settings, or more epochs than requested.
-    """
+    """Return the checkpoint of an earlier run, from which --resume continues; None if there is none."""
     path = task.checkpoint_file
     if not path.is_file():
         return None

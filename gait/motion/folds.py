@@ -57,11 +57,8 @@ def split_validation(
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Divide a fold's training subjects into training and validation subjects, for early stopping.
 
-    Args:
-        fold: its evaluation subjects are not used.
-        subjects: as in ``make_folds``.
-        fraction: of the training subjects of each label to validate with; at least one subject of each label
-            validates, and at least one trains.
+    ``subjects`` are those of ``make_folds``. The fraction of the training subjects of each label validates; at least
+    one subject of each label validates, and at least one trains.
 
     Raises:
         GaitError: a label has fewer than two training subjects, or the fraction is not between 0 and 1.

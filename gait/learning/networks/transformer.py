@@ -261,10 +261,7 @@ class GaitTransformer(nn.Module):
 
 
 def _subsample_frames(step: int, length: int) -> tuple[Tensor, Tensor]:
-    """Return a random frame of each interval of ``step`` frames, (n,), and the interval's number of frames, (n,).
-
-    The last interval may be shorter.
-    """
+    """Return a random frame of each interval of ``step`` frames, the last may be shorter, and its length; both (n,)."""
     starts = torch.arange(0, length, step)
     counts = (length - starts).clamp_max(step)
     return starts + (torch.rand(len(starts), dtype=torch.float64) * counts).long(), counts
