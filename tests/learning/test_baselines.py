@@ -164,7 +164,7 @@ def test_baseline_predictions_reject_unsuitable_data(split, without_aeon) -> Non
     found = baseline_predictions(healthy, evaluation, window_length=100, stride=50)
     assert (predictions_of(found, "prior_baseline").probability == 0).all()
     assert "is needed for each label" in str(found["walking_speed"])
-    assert "at least 9 frames" in str(baseline_predictions(training, evaluation, window_length=5)["minirocket"])
+    assert "9 frames or more" in str(baseline_predictions(training, evaluation, window_length=5)["minirocket"])
     with pytest.raises(GaitError, match="healthy/P0: in both training and evaluation"):
         baseline_predictions(training, training[:1], window_length=100)
     with pytest.raises(GaitError, match="No trial to train on"):

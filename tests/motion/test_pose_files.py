@@ -257,7 +257,7 @@ def test_read_poses_prefers_npz_to_json(tmp_path, sequence):
 
 def test_read_poses_of_json_frames_needs_body_and_rate(tmp_path, sequence, body):
     write_json_frames(tmp_path, sequence)
-    assert "body model" in read_error(tmp_path)
+    assert "--body" in read_error(tmp_path)
     assert "rate" in read_error(tmp_path, body=body)
 
 
