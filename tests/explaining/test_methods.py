@@ -349,7 +349,7 @@ def test_unattributed_fraction():
         (MLP, {"method": "lrp", "rule": "cp"}, "for the MLP, --method lrp has epsilon, original"),
         (SMALL, {"method": "lrp", "rule": "original"}, "for the transformer, --method lrp has attnlrp, cp"),
         (SMALL, {"method": "attention", "rule": "cp"}, "--method attention has none"),
-        (SMALL, {"method": "occlusion"}, "a state dict without metadata has none"),
+        (SMALL, {"method": "occlusion"}, "a state dict without metadata lacks"),
     ],
 )
 def test_explain_windows_raises_for_invalid_arguments(architecture, arguments, line):

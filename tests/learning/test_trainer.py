@@ -251,7 +251,7 @@ def test_run_epoch_raises_if_the_training_diverges(training, evaluation):
 
 def test_trainer_rejects_a_single_label(evaluation):
     healthy = WindowDataset([trial for trial in make_trials(2, 3) if not trial.sick], LENGTH)
-    with pytest.raises(GaitError, match=r"46 windows of healthy and 0 windows of sick subjects"):
+    with pytest.raises(GaitError, match=r"46 healthy windows and 0 sick windows"):
         Trainer(MLP.build(), healthy, evaluation, settings())
 
 
