@@ -54,10 +54,10 @@ def test_all_trials_are_present(trials):
     }
 
 
-def test_residuals_and_marker_offsets_are_small(trials, benchmark, body):
+def test_residuals_and_marker_offsets_are_small(trials, benchmark):
     """Mean residual at most 6 mm, no frame above 15 mm, offsets of anatomical markers at most 15 mm."""
     for trial in trials:
-        metrics = benchmark("fit_recorded_trials").trial_metrics(trial, body)
+        metrics = benchmark("fit_recorded_trials").trial_metrics(trial)
         assert metrics["residual_mm"] <= 6, trial.name
         assert metrics["max_frame_mean_mm"] <= 15, trial.name
         assert metrics["offset_mm"] <= 15, trial.name
