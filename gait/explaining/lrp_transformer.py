@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from gait.learning.networks.transformer import GaitTransformer, TokenEncoder
+from gait.learning.transformer import GaitTransformer, TokenEncoder
 
 Rule = Literal["attnlrp", "cp"]
 

@@ -11,7 +11,7 @@ In the order in which a training uses them:
 * ``confounder_check``: whether the label can be predicted without gait.
 
 The networks are the modules of ``networks``; each describes itself by a ``network.Network`` and starts from the weights
-of ``initialization``. ``parallel_rows``, ``feed_forward`` and ``dropout`` are fast parts of the transformer, and
+of ``initialization``. ``parallel_rows``, ``feed_forward`` and ``dropout`` are fast parts of the ``transformer``, and
 ``reference_transformer`` is its readable form. The training command, which also writes the report, is
 ``gait.report.training.command``.
 """

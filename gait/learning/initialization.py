@@ -14,17 +14,15 @@ biases only. There each layer's output is centred and scaled.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
 from gait.learning.feed_forward import feed_forward
+from gait.learning.transformer import GaitTransformer, TokenEncoder
 from gait.motion.windows import WindowDataset
-
-if TYPE_CHECKING:
-    from gait.learning.networks.transformer import GaitTransformer, TokenEncoder
 
 NUM_WINDOWS = 256
 """Number of training windows from which the statistics are computed."""

@@ -1,6 +1,6 @@
 """The readable form of the two-level transformer, built from torch's own layers.
 
-It computes the same function as ``gait.learning.networks.transformer.GaitTransformer``, with the same state dict, but
+It computes the same function as ``gait.learning.transformer.GaitTransformer``, with the same state dict, but
 much more slowly: every token goes through the whole encoder layer, although only the output of the CLS token is used.
 Read it to understand the network; tests and benchmarks compare the fast form with it.
 

@@ -19,7 +19,8 @@ from gait.explaining.faithfulness import (
 from gait.explaining.methods import explain_windows
 from gait.explaining.trained_network import TrainedNetwork
 from gait.learning.networks.mlp import MLPArchitecture
-from gait.learning.networks.transformer import GaitTransformer, TransformerArchitecture
+from gait.learning.networks.transformer import TransformerArchitecture
+from gait.learning.transformer import GaitTransformer
 from gait.motion.dataset import AcquisitionInfo, Trial
 from tests.helpers.motion_cases import stick_figure, to_common_frame
 

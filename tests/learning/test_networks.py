@@ -13,8 +13,9 @@ from gait.learning.dropout import dropout_mask
 from gait.learning.feed_forward import feed_forward
 from gait.learning.networks import architecture_from_dict, infer_architecture
 from gait.learning.networks.mlp import MLPArchitecture
-from gait.learning.networks.transformer import GaitTransformer, TokenEncoder, TransformerArchitecture
+from gait.learning.networks.transformer import TransformerArchitecture
 from gait.learning.reference_transformer import ReferenceTransformer
+from gait.learning.transformer import GaitTransformer, TokenEncoder
 
 README_SIZES = TransformerArchitecture(64, 32, 2, 4)
 ARCHITECTURES = [TransformerArchitecture(), README_SIZES, TransformerArchitecture(6, 10, 3, 5, 33)]
