@@ -1,8 +1,8 @@
 """The readable form of the two-level transformer, built from torch's own layers.
 
-It computes the same function as ``gait.learning.transformer.GaitTransformer``, with the same state dict, but
-much more slowly: every token goes through the whole encoder layer, although only the output of the CLS token is used.
-Read it to understand the network; tests and benchmarks compare the fast form with it.
+It computes the same function as ``gait.learning.transformer.GaitTransformer``, with the same state dict, but much more
+slowly: every token goes through the whole encoder layer, although only the output of the CLS token is used. Read it to
+understand the network; tests and benchmarks compare the fast form with it.
 
     joints of a frame (J, 3) ─► [CLS, joints] ─► encoder layer ─► CLS: vector of the frame
     frames of a window (L, pose_dim) ─► [CLS, frames] ─► encoder layer ─► CLS: vector of the window ─► logit
