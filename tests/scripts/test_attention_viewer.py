@@ -200,7 +200,7 @@ def test_json_poses_need_body_and_pose_rate(lab: Path, tmp_path: Path, capsys: p
     trial.mkdir(parents=True)
     write_json_frames(trial, trial_poses())
     argv = ["--network", lab / "mlp.ckpt", "--gait", trial, "--export", tmp_path / "out"]
-    with pytest.raises(GaitError, match="--body, --pose_rate"):
+    with pytest.raises(GaitError, match="--body and --pose_rate"):
         run_script(*argv)
     assert run_script(*argv, "--body", MODELS / "open_neutral.npz", "--pose_rate", 100) == 0
     assert capsys.readouterr().err == ""
