@@ -27,7 +27,7 @@ score is the mean absolute value of the result. ``subtracted_*``: attributions a
 baseline too. ``randomized_*``: with randomized weights. If that is as good, localization only shows where the two
 trials differ, not what the network has learnt. ``chance`` is the ``changed_joint_first`` of a random joint;
 ``classified_sick_fraction``: the fraction of the trials that the networks classify as sick, with the pathology and
-without it at the same pace; if both are alike, the networks classify by walking speed.
+without it at the same pace; if both are equal, the networks classify by walking speed.
 
 ``problems`` lists in sentences where a method fails; ``most_faithful`` is the method with the largest ``deletion``
 among those whose ``randomization_correlation`` is at most 0.2.

@@ -1,4 +1,4 @@
-"""The scripts of the suite, run as a user runs them."""
+"""Run the scripts of the suite from the command line."""
 
 from __future__ import annotations
 

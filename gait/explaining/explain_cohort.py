@@ -44,7 +44,7 @@ class CohortAttribution:
 
 @dataclass(frozen=True)
 class CohortSummary:
-    """The subjects that stand out in a cohort, as plain data."""
+    """The representative and the most uncertain subjects of a cohort, as plain data."""
 
     num_subjects: int
     num_correct: int  # classified correctly

@@ -52,5 +52,5 @@ class Exporter:
         return folder if "*" in self.suffix else folder / f"{trial}{self.suffix}"
 
     def is_written(self, folder: Path, trial: str) -> bool:
-        """Return whether the files are there."""
+        """Return whether the files exist."""
         return any(folder.glob(self.suffix)) if "*" in self.suffix else self.path(folder, trial).is_file()

@@ -155,7 +155,7 @@ def format_frame_runs(frames: Sequence[Sequence[int]]) -> str:
 
 
 def _with_new_keys(content: dict[str, Any]) -> dict[str, Any]:
-    """Return the content of a report file with the keys and values of today."""
+    """Return the content of a report file with present keys and values."""
 
     def rename(values: dict[str, Any]) -> dict[str, Any]:
         return {_OLD_KEYS.get(key, key): value for key, value in values.items()}

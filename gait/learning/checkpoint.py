@@ -122,7 +122,7 @@ def read_network(
 
 @contextmanager
 def _prefix_errors(path: Path) -> Iterator[None]:
-    """Let error messages begin with the file."""
+    """Prefix error messages with the file."""
     try:
         yield
     except GaitError as error:

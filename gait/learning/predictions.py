@@ -70,7 +70,7 @@ class Predictions:
 
     @classmethod
     def concatenate(cls, parts: Sequence[Predictions]) -> Predictions:
-        """Return the windows of several folds, part after part; subjects and trials are sorted by name.
+        """Return the windows of several folds, fold by fold; subjects and trials are sorted by name.
 
         If a subject occurs in several parts (impossible for disjoint folds), the last part's fold is used.
         """

@@ -64,7 +64,7 @@ class Trial:
 
 @dataclass(frozen=True)
 class GaitDataset:
-    """The fitted trials of a folder, and what was found wrong with it."""
+    """The fitted trials of a folder, and the problems found."""
 
     trials: tuple[Trial, ...]  # healthy ones first, then by subject, trial and segment
     problems: tuple[str, ...]  # one line per excluded trial or other remark

@@ -23,7 +23,7 @@ class Task(Protocol):
         """Unique among the tasks of a command; messages about the task begin with it."""
 
     def run(self) -> Iterable[Any]:
-        """Do the task; yield each result after it is saved to disk.
+        """Run the task; yield each result after it is saved to disk.
 
         Raises:
             LockedError: another run has locked the task; no result was yielded.

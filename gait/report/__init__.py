@@ -1,4 +1,4 @@
-"""Reports and figures, which are written for readers.
+"""Reports and figures.
 
 * ``training``: the training report, written after every training;
 * ``templates`` and ``render``: HTML and style of both pages; code only prepares their data;

@@ -49,7 +49,7 @@ _UNIT = "× mean |attribution| of the network"
 
 
 def write_cohort_figure(cohort: CohortAttribution, file: Path) -> CohortSummary:
-    """Draw the attributions of a cohort, and return the subjects that stand out.
+    """Draw the attributions of a cohort, and return the representative and most uncertain subjects.
 
     Raises:
         GaitError: the file cannot be written.
@@ -68,7 +68,7 @@ def write_cohort_figure(cohort: CohortAttribution, file: Path) -> CohortSummary:
 
 
 def cohort_title(cohort: CohortAttribution) -> tuple[str, str]:
-    """Return a title, and a sentence on how many subjects are classified correctly."""
+    """Return a title, and a sentence on the number of correctly classified subjects."""
     summary = CohortSummary.of(cohort.comparison)
     return (
         f"Attribution of the {NETWORKS[cohort.network].title}, {summary.num_subjects} subjects",
@@ -78,7 +78,7 @@ def cohort_title(cohort: CohortAttribution) -> tuple[str, str]:
 
 
 def cohort_sentences(summary: CohortSummary) -> tuple[str, ...]:
-    """Return the typical and uncertain subjects, one sentence per subject."""
+    """Return the representative and most uncertain subjects, one sentence per subject."""
     found = {f"representative {LABEL_NOUNS[label]}": one for label, one in summary.representative.items()}
     found["uncertain subject"] = summary.most_uncertain
     return tuple(f"Most {what}: {one['subject']}, P(sick) = {one['probability']:.2f}." for what, one in found.items())

@@ -33,7 +33,7 @@ class InjectedError:
 def inject_error(
     recording: Recording, kind: str, labels: Sequence[str], random: np.random.Generator
 ) -> tuple[Recording, InjectedError]:
-    """Inject one marker error; return the changed recording and what was injected.
+    """Inject one marker error; return the changed recording and the injected error.
 
     Args:
         recording: data without errors, metres, y up.

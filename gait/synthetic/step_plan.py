@@ -1,4 +1,4 @@
-"""Footprints of a trial: when and where each foot stands on the floor."""
+"""Footprints of a trial: time and position of each stance."""
 
 from __future__ import annotations
 

@@ -137,7 +137,7 @@ def _truncated_normal(random: np.random.Generator) -> float:
 
 
 def _draw_style(random: np.random.Generator, leg_length_m: float) -> GaitStyle:
-    """Draw deviations of healthy subjects (Kadaba 1990; Bovi 2011), reduced by what marker placement contributes."""
+    """Draw deviations of healthy subjects (Kadaba 1990; Bovi 2011), reduced by the contribution of marker placement."""
 
     def both_sides(mean_deg: float, between_deg: float, sides_deg: float) -> Vector:
         """Draw the subject's own mean and a smaller left-right difference; (2,) radians."""

@@ -140,7 +140,7 @@ def test_trial_pair_windows_are_in_phase(module, open_body):
     assert pair.contralateral_joints == (Joint.RIGHT_KNEE, Joint.RIGHT_ANKLE, Joint.RIGHT_FOOT)
     with_pathology, without_pathology = pair.windows(128)
     assert len(with_pathology) == len(without_pathology) > 0
-    # In phase: the healthy foot moves nearly alike in both, the affected leg does not.
+    # In phase: the healthy foot moves nearly equally in both, the affected leg does not.
     difference = (with_pathology - without_pathology).norm(dim=-1).mean(dim=(0, 1))
     assert difference[Joint.LEFT_FOOT] > 1.4 * difference[Joint.RIGHT_FOOT]
     assert torch.isfinite(difference).all()

@@ -194,7 +194,7 @@ BROKEN = [
 
 
 @pytest.mark.parametrize(("content", "line"), BROKEN)
-def test_load_vposer_names_what_is_wrong(tmp_path, content, line):
+def test_load_vposer_names_the_error(tmp_path, content, line):
     folder = folder_with(tmp_path, content)
     with pytest.raises(GaitError) as caught:
         load_vposer(folder)

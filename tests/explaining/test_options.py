@@ -50,7 +50,7 @@ def test_explain_options_rejects_contradictions() -> None:
         ExplainOptions(body_file=Path("body.npz"))
 
 
-def test_network_source_spells_heads_as_the_training_does() -> None:
+def test_network_source_names_heads_like_the_training() -> None:
     training, source = parser_of(TransformerArchitecture, "training"), parser_of(NetworkSource, "viewer")
     spellings = [
         {action.dest: action.option_strings for action in parser._actions if action.dest.endswith("_heads")}

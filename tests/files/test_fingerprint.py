@@ -11,7 +11,7 @@ from gait.files.fingerprint import STAGE_VERSIONS, changed_inputs, file_sha256, 
 from gait.files.step_cache import StepCache, StepOutput
 
 
-def test_changed_inputs_names_what_differs(tmp_path: Path) -> None:
+def test_changed_inputs_names_the_differences(tmp_path: Path) -> None:
     source = tmp_path / "source"
     source.write_text("a")
 

@@ -184,7 +184,7 @@ def test_fit_shape_and_poses_is_independent_of_the_order_of_markers(subject_fit,
     np.testing.assert_allclose(trial_fit.joints_m, subject_fit.trials[0].joints_m, atol=2e-4)
 
 
-def test_fit_shape_and_poses_is_independent_of_place_and_direction(subject_fit, recording, body, layout):
+def test_fit_shape_and_poses_is_independent_of_position_and_direction(subject_fit, recording, body, layout):
     R, shift = Rotation.from_rotvec([0, 2.2, 0]).as_matrix(), np.array([40.0, 0.1, -12.0])
     elsewhere = replace(recording, positions_m=recording.positions_m @ R.T + shift)
     (trial_fit,) = fit_shape_and_poses([elsewhere], body, layout).trials
@@ -300,7 +300,7 @@ def test_trials_of_a_session_share_shape_and_marker_offsets(two_fits):
 
 
 @pytest.mark.parametrize("label", ["RASI", "LTHI", "LKNE"])
-def test_reattached_marker_gets_its_own_offset(two_trials, two_fits, body, layout, label):
+def test_reattached_marker_gets_a_separate_offset(two_trials, two_fits, body, layout, label):
     """A marker displaced by 40 mm in the second trial hardly affects the first one."""
     (first, second), (one, other) = two_trials
     column = other.labels.index(label)
@@ -320,7 +320,7 @@ def test_reattached_marker_gets_its_own_offset(two_trials, two_fits, body, layou
         assert joint_errors_mm(trial_fit, trial).mean() < joint_errors_mm(fitted, trial).mean() + 2
 
 
-def test_subject_who_has_grown_gets_two_shapes(body, layout):
+def test_grown_subject_gets_two_shapes(body, layout):
     small, tall = (subject_of_stature(body, s) for s in (1.15, 1.35))
     trials = [make_trial(body, spec, seconds=0.8, seed=1) for spec in (small, tall, small)]
     fit = fit_shape_and_poses([record_trial(body, trial, layout, SMALL_ERRORS) for trial in trials], body, layout)
@@ -543,7 +543,7 @@ def test_fit_shape_and_poses_with_a_constrained_body(recording, hinged, trial, s
 # --- learned prior ---------------------------------------------------------------------------------------------------
 
 
-def test_vposer_with_random_weights_does_not_spoil_a_fit(recording, body, layout, subject_fit):
+def test_vposer_with_random_weights_does_not_degrade_a_fit(recording, body, layout, subject_fit):
     """A random prior changes the fit, but the markers dominate."""
     generator = torch.Generator().manual_seed(0)
     weights = {

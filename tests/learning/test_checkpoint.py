@@ -197,7 +197,7 @@ def test_load_network_rejects_other_modules_without_running_code(tmp_path, save_
 # --- unreadable files ------------------------------------------------------------------------------------------------
 
 
-def test_missing_damaged_and_foreign_files_give_a_message(tmp_path):
+def test_missing_damaged_and_other_files_give_a_message(tmp_path):
     path = tmp_path / "network.pt"
     for read in (load_checkpoint, read_network):
         assert "cannot be read" in error_line(read, tmp_path / "nowhere.pt")

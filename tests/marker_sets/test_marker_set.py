@@ -50,7 +50,7 @@ def test_read_marker_set_expands_pairs(tmp_path):
         ('title = "Lab"', 'title = "Lab"\nrecorded = ["LKNE"]', "'recorded' names LKNE"),
     ],
 )
-def test_read_marker_set_names_what_is_wrong(tmp_path, old, new, message):
+def test_read_marker_set_names_the_error(tmp_path, old, new, message):
     text = f'title = "Lab"\n{SKIN}{KNEE}'
     assert old in text
     with pytest.raises(GaitError, match=message) as refused:

@@ -146,7 +146,7 @@ def test_read_dataset_ignores_hidden_folders_and_locks(base):
     assert (names(found), found.problems) == (ALL, ())
 
 
-def test_read_dataset_reports_stray_files(base):
+def test_read_dataset_reports_unexpected_files(base):
     (base / "notes.txt").touch()
     assert names(read_dataset(base)) == ALL
     assert_one_problem(read_dataset(base), str(base), "only folders are expected here", "notes.txt")
@@ -162,14 +162,14 @@ def damaged(path):
 
 
 def without_numbers(key):
-    def spoil(path):
+    def damage(path):
         with np.load(path) as archive:
             arrays = dict(archive)
         arrays[key] = arrays[key].copy()
         arrays[key].reshape(-1)[7] = np.nan
         np.savez_compressed(path, **arrays)
 
-    return spoil
+    return damage
 
 
 def low_frame_rate(path):
@@ -190,7 +190,7 @@ def a_folder_instead(path):
 
 
 @pytest.mark.parametrize(
-    ("spoil", "words"),
+    ("damage", "expected"),
     [
         (damaged, "damaged"),
         (lambda path: path.write_bytes(b""), "poses.npz"),
@@ -202,11 +202,11 @@ def a_folder_instead(path):
         (low_frame_rate, "its frame rate is 10 Hz; it must be between 20 and 1000"),
     ],
 )
-def test_read_dataset_reports_unusable_trial_in_one_line(base, spoil, words):
-    spoil(base / "healthy/P01/walk2/poses.npz")
+def test_read_dataset_reports_unusable_trial_in_one_line(base, damage, expected):
+    damage(base / "healthy/P01/walk2/poses.npz")
     found = read_dataset(base)
     assert names(found) == [name for name in ALL if name != "healthy/P01/walk2"]
-    assert_one_problem(found, str(base / "healthy/P01/walk2"), words)
+    assert_one_problem(found, str(base / "healthy/P01/walk2"), expected)
 
 
 def test_read_dataset_excludes_only_the_damaged_segment(base):

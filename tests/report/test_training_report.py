@@ -389,7 +389,7 @@ def test_report_page_marks_the_best_baseline() -> None:
 
 
 @pytest.mark.parametrize(("healthy", "sick"), [(0, 4), (4, 0), (1, 1), (1, 5), (70, 60)], ids=lambda count: str(count))
-def test_write_report_of_odd_cohorts(tmp_path: Path, healthy: int, sick: int) -> None:
+def test_write_report_of_unusual_cohorts(tmp_path: Path, healthy: int, sick: int) -> None:
     labels = subject_labels(healthy, sick)
     fold = Fold(0, 2, ("healthy/X", "sick/X"), tuple(sorted(labels)))
     save_result(fold_result(fold, labels, epochs=epochs(1)), tmp_path)

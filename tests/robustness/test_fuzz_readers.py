@@ -48,14 +48,14 @@ def test_fuzz_readers_repeats_one_file(tmp_path):
 
 
 class Kind:
-    """A kind of file with a given reader, for testing the verdict on it."""
+    """A kind of file with a given reader, for testing its outcome."""
 
     def __init__(self, read, wrong=""):
         self.read = read
         self.check = lambda *_: wrong
 
 
-def gives(error):
+def raising(error):
     def read(path):
         raise error(path)
 
@@ -66,14 +66,14 @@ def gives(error):
     ("kind", "state"),
     [
         (Kind(lambda path: 1), "read"),
-        (Kind(gives(lambda path: GaitError(f"{path}: is damaged."))), "rejected"),
-        (Kind(gives(lambda path: GaitError("is damaged."))), "a message without the file's name"),
-        (Kind(gives(lambda path: GaitError(f"{path}: TypeError; please report this."))), "an internal error"),
-        (Kind(gives(lambda path: GaitError(f"{path}: Alonso Quijano 1605 is damaged."))), "a subject's name"),
-        (Kind(gives(lambda path: ValueError("x"))), "ValueError instead of a GaitError"),
+        (Kind(raising(lambda path: GaitError(f"{path}: is damaged."))), "rejected"),
+        (Kind(raising(lambda path: GaitError("is damaged."))), "a message without the file's name"),
+        (Kind(raising(lambda path: GaitError(f"{path}: TypeError; please report this."))), "an internal error"),
+        (Kind(raising(lambda path: GaitError(f"{path}: Alonso Quijano 1605 is damaged."))), "a subject's name"),
+        (Kind(raising(lambda path: ValueError("x"))), "ValueError instead of a GaitError"),
         (Kind(lambda path: ["Alonso Quijano 1605"]), "a subject's name"),
         (Kind(lambda path: 1, "other positions"), "a wrong result"),
     ],
 )
-def test_fuzz_readers_verdicts(fuzz_readers, tmp_path, kind, state):
+def test_fuzz_readers_outcomes(fuzz_readers, tmp_path, kind, state):
     assert fuzz_readers.read_and_check(kind, tmp_path / "file", b"")[0] == state

@@ -60,7 +60,7 @@ def pipe(tmp_path):
     return path
 
 
-def the_child():
+def child_process():
     return sandboxed_reader._reader._child
 
 
@@ -77,12 +77,12 @@ def test_read_raw_recording_stops_a_hanging_parser(tmp_path, pipe, monkeypatch):
 
 def test_read_raw_recording_names_a_file_that_crashes_the_parser(tmp_path, pipe):
     read_recording(write_c3d(tmp_path / "walk.c3d"))
-    first = the_child()
+    first = child_process()
     threading.Timer(0.2, first.send_signal, [signal.SIGSEGV]).start()
     with pytest.raises(GaitError, match=r"endless\.c3d: its parser crashed \(SIGSEGV\)"):
         sandboxed_reader.read_raw_recording(pipe)
     assert read_recording(tmp_path / "walk.c3d").num_frames == 6
-    assert the_child().pid != first.pid
+    assert child_process().pid != first.pid
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="other systems do not enforce memory limits")
@@ -99,13 +99,13 @@ def test_read_recording_names_a_file_that_needs_too_much_memory(tmp_path, monkey
 def test_read_recording_uses_one_child_and_replaces_a_killed_one(tmp_path):
     path = write_c3d(tmp_path / "walk.c3d")
     read_recording(path)
-    first = the_child()
+    first = child_process()
     read_recording(path)
-    assert the_child() is first
+    assert child_process() is first
     first.kill()
     first.wait()
     assert read_recording(path).num_frames == 6
-    assert the_child() is not first
+    assert child_process() is not first
 
 
 def test_read_raw_recording_recovers_after_an_interrupt(tmp_path, pipe):
@@ -135,15 +135,15 @@ def test_read_recording_relative_paths_after_chdir(tmp_path, monkeypatch):
 def test_read_recording_in_a_forked_process_uses_its_own_child(tmp_path):
     path = write_c3d(tmp_path / "walk.c3d")
     read_recording(path)
-    own = the_child()
+    own = child_process()
     pid = os.fork()
     if pid == 0:
-        fine = the_child() is None and read_recording(path).num_frames == 6 and the_child().pid != own.pid
+        fine = child_process() is None and read_recording(path).num_frames == 6 and child_process().pid != own.pid
         sandboxed_reader._reader.stop()
         os._exit(0 if fine else 1)
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
     assert read_recording(path).num_frames == 6
-    assert the_child() is own
+    assert child_process() is own
 
 
 def test_sandboxed_reader_ends_with_its_parent(tmp_path):

@@ -68,11 +68,11 @@ def script() -> ModuleType:
 
 def run_script(*argv: object) -> int:
     """Run the script in this process; return its exit code."""
-    code: int = script().main(parse_words([*map(str, argv), "--base_folder", str(MODELS)]))
+    code: int = script().main(parse_argv([*map(str, argv), "--base_folder", str(MODELS)]))
     return code
 
 
-def parse_words(words: list[str]) -> Any:
+def parse_argv(words: list[str]) -> Any:
     return parse(script().Arguments, script().__doc__ or "", words)
 
 
@@ -306,7 +306,7 @@ def test_export_errors_are_one_line(
 )
 def test_parse_arguments_rejects_contradicting_flags(argv: list[str]) -> None:
     with pytest.raises(SystemExit) as caught:
-        parse_words(argv)
+        parse_argv(argv)
     assert caught.value.code == 2
 
 

@@ -411,7 +411,7 @@ def test_resume_requires_the_same_settings(train, tmp_path):
 
 
 @pytest.mark.parametrize("stop_signal", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
-def test_interruption_costs_at_most_one_epoch(train, tmp_path, poses, stop_signal):
+def test_interruption_loses_at_most_one_epoch(train, tmp_path, poses, stop_signal):
     process = start_process(command("out", poses, "--epochs", 100000), tmp_path)
     err_lines = [process.stderr.readline() for _ in range(3)]
     assert err_lines[2].startswith("fold 0: epoch 3 of "), err_lines
@@ -642,7 +642,7 @@ def test_subject_names_may_contain_invalid_utf8(train_with_report, tmp_path, pos
 
 
 @pytest.mark.parametrize(
-    ("spoil", "expected"),
+    ("damage", "expected"),
     [
         (lambda base: shutil.rmtree(base), "no such folder"),
         (lambda base: shutil.rmtree(base / "sick"), "5 healthy and 0 sick"),
@@ -655,9 +655,9 @@ def test_subject_names_may_contain_invalid_utf8(train_with_report, tmp_path, pos
     ],
     ids=["nothing", "one label", "two subjects", "enough", "too few"],
 )
-def test_too_few_subjects_give_one_line_with_their_numbers(train, tmp_path, poses, spoil, expected):
+def test_too_few_subjects_give_one_line_with_their_numbers(train, tmp_path, poses, damage, expected):
     base = shutil.copytree(poses, tmp_path / "poses")
-    spoil(base)
+    damage(base)
     code, out_lines, lines = train(tmp_path / "out", "--epochs", 1, base=base)
     if expected is None:
         assert code == 0, lines

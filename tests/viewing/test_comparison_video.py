@@ -30,7 +30,7 @@ def trials(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return base
 
 
-def test_export_comparison_video_shows_each_trial_as_the_window_does(trials: Path, tmp_path: Path) -> None:
+def test_export_comparison_video_renders_each_trial_like_the_window(trials: Path, tmp_path: Path) -> None:
     backend = FileBackend(BODIES)
     requests = [
         ViewRequest(backend, trials / subject, network, view=ViewerArguments(size=(321, 301)))

@@ -1,6 +1,6 @@
 """The window on a screen, driven by real keyboard and mouse events (xdotool in a virtual X server).
 
-The same input is given to an offscreen window, whose widgets have known positions; both must look alike.
+The same input is given to an offscreen window, whose widgets have known positions; both must show the same image.
 """
 
 from __future__ import annotations
@@ -129,7 +129,7 @@ class BothWindows:
     offscreen: SimulatedInput
     folder: Path  # for images of a failure
 
-    def is_alike(self, part: str = "", max_different: float = 0.02, seconds: float = 20) -> bool:
+    def is_equivalent(self, part: str = "", max_different: float = 0.02, seconds: float = 20) -> bool:
         """Return whether the screen looks like the offscreen window within some seconds."""
         width, height = self.offscreen.window.size
         rects = self.offscreen.main_window.widgets.rects
@@ -143,8 +143,8 @@ class BothWindows:
             time.sleep(0.2)
         return False
 
-    def assert_alike(self, description: str, part: str = "", max_different: float = 0.02) -> None:
-        if not self.is_alike(part, max_different):
+    def assert_equivalent(self, description: str, part: str = "", max_different: float = 0.02) -> None:
+        if not self.is_equivalent(part, max_different):
             for name, image in (("screen", self.xdotool.image()), ("offscreen", self.offscreen.image())):
                 Image.fromarray(image).save(self.folder / f"{name}.png")
             raise AssertionError(f"{description}: see screen.png and offscreen.png in {self.folder}")
@@ -181,7 +181,7 @@ def cpu_seconds(pid: int) -> float:
 
 
 @pytest.mark.slow
-def test_screen_window_works_by_real_input_like_the_offscreen_window(tmp_path: Path) -> None:
+def test_screen_window_reacts_to_real_input_like_the_offscreen_window(tmp_path: Path) -> None:
     """A trial is opened by typing its path, a network by dropping its file; then the trial is explained and played."""
     trial = write_fitted_trial(tmp_path / "a name with spaces, ä and 100%/sick/P01/walk1", seconds=1.6)
     network = write_network(tmp_path / "mlp.ckpt")
@@ -191,7 +191,7 @@ def test_screen_window_works_by_real_input_like_the_offscreen_window(tmp_path: P
     with virtual_screen() as display, viewer_on(display) as viewer:
         xdotool = XdotoolInput(display)
         both = BothWindows(viewer, xdotool, offscreen, tmp_path)
-        assert_alike = both.assert_alike
+        assert_equivalent = both.assert_equivalent
 
         def click(where: str | tuple[float, float]) -> None:
             position = offscreen.centre(where) if isinstance(where, str) else where
@@ -205,12 +205,12 @@ def test_screen_window_works_by_real_input_like_the_offscreen_window(tmp_path: P
 
         try:
             both.park_mouse()
-            assert_alike("an empty window")
+            assert_equivalent("an empty window")
 
             offscreen.press(Key.o)
             offscreen.draw(2)
             xdotool.do("key", "o")
-            assert_alike("the file browser")
+            assert_equivalent("the file browser")
             click("Path")
             offscreen.select_all()
             offscreen.type_text(str(link))
@@ -219,33 +219,33 @@ def test_screen_window_works_by_real_input_like_the_offscreen_window(tmp_path: P
                     "sleep", patience, "keydown", "ctrl", "sleep", 0.3, "key", "a", "sleep", 0.3, "keyup", "ctrl"
                 )
                 xdotool.do("sleep", patience, "type", "--delay", 40, str(link))
-                if both.is_alike("Path", 0.1, seconds=5):
+                if both.is_equivalent("Path", 0.1, seconds=5):
                     break
                 xdotool.click(offscreen.centre("Path"))
-            assert_alike("the typed path", "Path", 0.1)
+            assert_equivalent("the typed path", "Path", 0.1)
             xdotool.do("key", "Return")
             offscreen.press(Key.enter)
             offscreen.wait_until_idle()
             both.park_mouse()
-            assert_alike("the trial")
+            assert_equivalent("the trial")
 
             drop_file(network)
-            assert_alike("the network")
+            assert_equivalent("the network")
             click("Explain trial")
             offscreen.wait_until_idle()
             both.park_mouse()
-            assert_alike("the explanation")
+            assert_equivalent("the explanation")
 
             before = xdotool.image()
             xdotool.do("key", "space", "sleep", 0.7, "key", "space", "sleep", 0.5)
             assert fraction_different(before, xdotool.image()) > 0.005, "playback has changed the image"
             xdotool.do("key", "Home")
-            assert_alike("the first frame again")
+            assert_equivalent("the first frame again")
 
             click(tuple(map(round, offscreen.point_in("Heatmap", 0.6, 0.5))))
             assert offscreen.state.joint is not None
             offscreen.draw(3)
-            assert_alike("the clicked frame, and the curves of the joint")
+            assert_equivalent("the clicked frame, and the curves of the joint")
 
             before = xdotool.image()
             xdotool.do("keydown", "w", "sleep", 0.6, "keyup", "w", "sleep", 0.5)
@@ -253,13 +253,13 @@ def test_screen_window_works_by_real_input_like_the_offscreen_window(tmp_path: P
             xdotool.do("key", "b")
             offscreen.press(Key.b)
             offscreen.draw(3)
-            assert_alike("the whole body again", "View")
+            assert_equivalent("the whole body again", "View")
 
             drop_file(trial / "poses.npz")
             both.park_mouse()
-            assert_alike("the dropped trial, explained as the one before")
+            assert_equivalent("the dropped trial, explained as the one before")
             drop_file(tmp_path / "nothing here")
-            assert_alike("the error message")
+            assert_equivalent("the error message")
             both.close_by_key()
         finally:
             offscreen.close()
@@ -279,7 +279,7 @@ def test_screen_window_scales_with_the_screen_density(tmp_path: Path) -> None:
                 offscreen.state.open_path(trial)
                 both.park_mouse()
                 offscreen.wait_until_idle()
-                both.assert_alike("the scaled window")
+                both.assert_equivalent("the scaled window")
     finally:
         offscreen.close()
 

@@ -188,7 +188,7 @@ def test_viewer_arguments_reject_invalid_values(argv: list[str], capsys: pytest.
     assert argv[0] in capsys.readouterr().err.splitlines()[-1]
 
 
-def test_viewer_arguments_name_joints_and_layers_in_words(capsys: pytest.CaptureFixture[str]) -> None:
+def test_viewer_arguments_name_joints_and_layers(capsys: pytest.CaptureFixture[str]) -> None:
     given = parse(ViewerArguments, "", ["--joint", "Left Knee", "--show", "markers", "confidence"])
     assert given.joint is Joint.LEFT_KNEE
     assert given.show == ("markers", "uncertainty")

@@ -488,7 +488,7 @@ def test_layout_has_the_same_size_on_a_high_density_screen(world: Path) -> None:
         ((2.0, 2.0), (0, 0), (0, 0), 2.0),  # minimized
     ],
 )
-def test_pixel_density_excludes_what_the_system_scales_itself(
+def test_pixel_density_excludes_scaling_by_the_system(
     content: tuple[float, float], window: tuple[int, int], framebuffer: tuple[int, int], density: float
 ) -> None:
     assert pixel_density(content, window, framebuffer) == density

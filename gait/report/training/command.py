@@ -120,7 +120,7 @@ class _ProgressReporter:
         self._bar.set_description(f"fold {event.fold}: epoch {event.number}: {metrics}")
 
     def show_windows(self, done: int, total: int) -> None:
-        """Show how many windows of the present epoch the network has been trained on."""
+        """Show the number of windows of the present epoch on which the network has been trained."""
         self._bar.set_postfix_str(f"{done} of {total} windows", refresh=False)
         self._bar.n = round(sum(self._epochs.values()) + done / total, 2)
         self._bar.update(0)
@@ -131,14 +131,14 @@ class _ProgressReporter:
             print_err(line) if self._bar.disable else self._bar.write(line, file=sys.stderr)
 
     def interrupted_message(self) -> str:
-        """Return what is finished and how to resume."""
+        """Return a message on the finished epochs and on how to resume."""
         finished = [
             f"fold {fold} has {done} of {self._max_epochs} epochs" for fold, done in self._epochs.items() if done
         ]
         return f"Stopped: {', '.join(finished) or 'no epoch is finished'}; to resume, give {self._task.resume_hint}."
 
     def unreported_message(self) -> str:
-        """Return what to do if only the report is missing."""
+        """Return the message if only the report is missing."""
         again = "the same command" + (" without --overwrite" if self._task.args.overwrite else "")
         if any(outcome.state == "timed out" for outcome in self.outcomes.values()):
             again = self._task.resume_hint

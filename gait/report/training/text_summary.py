@@ -66,7 +66,7 @@ def headline(summary: CrossValidationSummary) -> str:
 
 
 def compare_with_baselines(summary: CrossValidationSummary) -> tuple[str, ...]:
-    """Return sentences that say which baselines the network outperforms and which it does not; each is named once."""
+    """Return sentences that compare the network with the baselines; each baseline is named once."""
     found: dict[str, list[str]] = {"worse": [], "no better": [], "not significant": [], "better": []}
     for classifier in summary.baselines:
         gain = classifier.accuracy_gain
