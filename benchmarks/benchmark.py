@@ -36,7 +36,7 @@ class BenchmarkArguments:
     """Flags of every benchmark."""
 
     json: Path | None = argument(None, "write the JSON object into this file too")
-    quick: bool = argument(False, "small sizes, to test the benchmark; its figures are rough")
+    quick: bool = argument(False, "small sizes, to test the benchmark; its results are imprecise")
 
 
 @dataclass(frozen=True, kw_only=True)

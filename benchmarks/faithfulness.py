@@ -11,7 +11,7 @@ the networks, which must be of one kind (the folds of one training). For each of
  * ``matched_deletion``, ``random_matched_deletion``: the same, with patches replaced by those of a training window of
    the other class at the same walking speed, so that speed does not discriminate.
  * ``randomization_correlation``: rank correlation with the attribution of the network with randomized weights; near 0
-   if the method depends on what the network has learnt.
+   if the method depends on what the network has learned.
  * ``stability``: rank correlation with the attribution of the same windows with 1 mm of noise; near 1.
  * ``conservation``: mean fraction of the logit that the attribution sums to; 1 if nothing is assigned to biases, CLS,
    positions or a baseline; null for attention.
@@ -25,7 +25,7 @@ Localization compares a trial with one of the same subject at the same pace with
 baseline use that trial as their baseline; for the others the attributions of both trials are subtracted. A joint's
 score is the mean absolute value of the result. ``subtracted_*``: attributions are subtracted for methods with a
 baseline too. ``randomized_*``: with randomized weights. If that is as good, localization only shows where the two
-trials differ, not what the network has learnt. ``chance`` is the ``changed_joint_first`` of a random joint;
+trials differ, not what the network has learned. ``chance`` is the ``changed_joint_first`` of a random joint;
 ``classified_sick_fraction``: the fraction of the trials that the networks classify as sick, with the pathology and
 without it at the same pace; if both are equal, the networks classify by walking speed.
 
@@ -347,7 +347,7 @@ def problems(methods: Mapping[str, Mapping[str, Any]], default: str) -> list[str
         if abs(metrics["randomization_correlation"]) > MAX_RANDOMIZATION_CORRELATION:
             lines.append(
                 f"{title} hardly changes when the network's weights are randomized (rank correlation "
-                f"{metrics['randomization_correlation']:.2f}): it does not show what the network has learnt."
+                f"{metrics['randomization_correlation']:.2f}): it does not show what the network has learned."
             )
         if not metrics["deletion"] > metrics["random_deletion"]:
             lines.append(f"{title} is no better than a random order when patches are deleted.")
@@ -358,7 +358,7 @@ def problems(methods: Mapping[str, Mapping[str, Any]], default: str) -> list[str
         ):
             lines.append(
                 f"{title} localizes a pathology as often when the network's weights are randomized: it shows where "
-                "the two trials differ, not what the network has learnt."
+                "the two trials differ, not what the network has learned."
             )
     return lines
 

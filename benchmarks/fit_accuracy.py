@@ -55,7 +55,7 @@ class Arguments(BodyArguments):
         None, "frames of each recorded trial for which markers are left out; all if None"
     )
     threads: int = argument(2, "threads of torch")
-    captures: Path = argument(CAPTURES, "folder of real recordings; without them, what needs them is skipped")
+    captures: Path = argument(CAPTURES, "folder of real recordings; without them, their metrics are skipped")
 
 
 QUICK = {

@@ -38,7 +38,7 @@ class Recording:
     # joint centres and other *positions* computed by the laboratory's model (LHJC, LFEP, LKJC, ...):
     # name -> (T, 3) metres, y up, NaN where missing; angles, moments and powers are not kept
     model_outputs: dict[str, NDArray[np.float64]] = field(default_factory=dict)
-    notes: tuple[str, ...] = ()  # what was inferred, one sentence each: unit, up axis, prefix, aliases
+    notes: tuple[str, ...] = ()  # inferred properties, one sentence each: unit, up axis, prefix, aliases
     source_unit: str = "m"  # unit of the file, as stated or inferred
     source_up: str = "+y"  # up axis of the file, as inferred
     stated_unit: str = ""  # the unit stated in the file, if the body size contradicts it

@@ -22,7 +22,7 @@ _CANDIDATES = (("mm", 0.001), ("cm", 0.01), ("m", 1.0))
 _INCH_M = 0.0254  # tried only if the subject would be too small to walk in every metric unit
 _MIN_WALKER_HEIGHT_M = 0.8
 
-# Wide on purpose: neighbouring units differ by a factor of ten or more, so a wrong unit still falls far outside.
+# Deliberately wide: neighbouring units differ by a factor of ten or more, so a wrong unit still falls far outside.
 _STATURE_RANGE_M = (0.6, 2.6)  # as estimated from the relative heights of the markers
 _EXTENT_RANGE_M = (0.35, 3.4)  # diagonal of the box around all markers of a frame
 _TYPICAL_EXTENT_M = 1.5

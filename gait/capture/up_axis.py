@@ -26,7 +26,7 @@ class UpAxis:
 
     axis: int  # of the file: 0 x, 1 y, 2 z
     sign: int  # +1 or -1
-    note: str  # one sentence: how it was inferred
+    note: str  # one sentence on the basis of the inference
 
     @property
     def name(self) -> str:

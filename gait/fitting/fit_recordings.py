@@ -53,7 +53,7 @@ def fit_recordings(
     corrected = [_correct_whole_recording(recording, repair) for recording in recordings]
     checks = [RecordingQc.from_recording(recording, layout) for recording, _ in corrected]
 
-    unfiltered: set[int] = set()  # recordings with too little data left without flagged markers markers
+    unfiltered: set[int] = set()  # recordings with too little data left without flagged markers
 
     def fit(used: list[Recording]) -> SubjectFit:
         while True:

@@ -48,7 +48,7 @@ class CrossValidationSummary:
     folds: tuple[FoldResult, ...]  # sorted by index
     network: ClassifierSummary
     baselines: tuple[ClassifierSummary, ...]
-    missing: dict[str, str]  # baseline -> why it is missing
+    missing: dict[str, str]  # baseline -> reason why it is missing
 
     @property
     def classifiers(self) -> tuple[ClassifierSummary, ...]:

@@ -59,7 +59,7 @@ class FoldResult:
     sick: dict[str, bool]  # label of every subject of the fold
     epochs: tuple[Epoch, ...]
     evaluation: Predictions
-    baselines: dict[str, Predictions | str]  # predictions, or the message why they are missing
+    baselines: dict[str, Predictions | str]  # predictions, or the reason why they are missing
     confounder_check: dict[str, Any]  # a ConfounderReport as plain data
     training_windows: int  # including mirrored windows
     evaluation_windows: int

@@ -71,7 +71,7 @@ def split_validation(
         if count < 2:
             raise GaitError(
                 f"fold {fold.index}: {count} {'sick' if sick else 'healthy'} in training, at least 2 are needed, one "
-                "to validate. Use fewer folds, add subjects, or do without early stopping."
+                "to validate. Use fewer folds, add subjects, or omit early stopping."
             )
         remaining[sick] = min(max(1, round(fraction * count)), count - 1)
     validation: set[str] = set()

@@ -76,7 +76,7 @@ class DaskExecutor:
         return self
 
     def __exit__(self, *_: object) -> None:
-        with suppress(Exception):  # the cluster may be gone by now
+        with suppress(Exception):  # the cluster may have ended
             self._client.cancel(list(self._running))
             self._client.close()
         self._token.unlink(missing_ok=True)
@@ -106,7 +106,7 @@ class DaskExecutor:
                 return [(task, result)]
             return [*((task, one) for one in result), (task, Finished())]
         if future.status in ("cancelled", "lost"):  # of all futures when the client has lost its scheduler
-            raise GaitError(f"{self._address}: the Dask scheduler is gone; run the same command again to continue.")
+            raise GaitError(f"{self._address}: the Dask scheduler has ended; run the same command again to continue.")
         error = future.exception()
         if type(error) is RuntimeError and error.__cause__ is not None:  # the scheduler could not unpickle the task
             error = error.__cause__

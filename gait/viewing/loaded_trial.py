@@ -43,7 +43,7 @@ class LoadedTrial:
     events: GaitEvents
     angles: JointAngles
     markers: MarkerTrajectories | None
-    notes: tuple[str, ...] = ()  # one line on each thing that cannot be shown
+    notes: tuple[str, ...] = ()  # one line per element that cannot be shown
 
     @property
     def num_frames(self) -> int:

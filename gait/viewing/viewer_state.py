@@ -45,7 +45,7 @@ class TrialListEntry:
     folder: Path
     name: str
     probability: float | None = None  # P(sick); None if not classified yet
-    problem: str = ""  # why it could not be classified
+    problem: str = ""  # reason if it could not be classified
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""Irregularities of real files, reproduced on purpose: each file must give the same recording of one stick figure."""
+"""Irregularities of real files, reproduced deliberately: each file must give the same recording of one stick figure."""
 
 import json
 from pathlib import Path

@@ -107,7 +107,7 @@ def test_dask_scheduler_that_ends_is_one_message_and_keeps_results(workspace, tm
     assert first.startswith("1 of 2: ")
     assert process.returncode == 1
     assert stdout == ""
-    assert stderr == f"{address}: the Dask scheduler is gone; run the same command again to continue.\n"
+    assert stderr == f"{address}: the Dask scheduler has ended; run the same command again to continue.\n"
     assert len(poses_in(tmp_path / "out")) >= 1
     assert not list((tmp_path / "out").glob(".*"))
 

@@ -1,4 +1,4 @@
-"""Test that folders are written whole, and that what a killed run left behind is removed or restored."""
+"""Test that folders are written atomically, and that remains of a killed run are removed or restored."""
 
 import shutil
 

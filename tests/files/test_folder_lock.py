@@ -1,4 +1,4 @@
-"""Locks of results folders: exclusive, ended with their process, and doing without where there are none."""
+"""Locks of results folders: exclusive, ended with their process, and optional on file systems without locks."""
 
 from __future__ import annotations
 

@@ -49,7 +49,7 @@ def assert_same(found, expected):
 
 
 def npy_of(value):
-    """Return what today's numpy.save writes for a dict."""
+    """Return the bytes that the installed numpy.save writes for a dict."""
     stream = io.BytesIO()
     np.save(stream, np.array(value, dtype=object), allow_pickle=True)
     return stream.getvalue()

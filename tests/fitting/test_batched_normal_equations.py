@@ -261,7 +261,7 @@ def test_split_kinematic_tree_of_other_skeletons(parents):
 
 
 def rotations(count=200, seed=0):
-    """Return random rotations, some of them by zero, very small angles and half a q."""
+    """Return random rotations, some of them by zero, very small angles and half a turn."""
     rng = np.random.default_rng(seed)
     vectors = rng.normal(size=(count, 3))
     angles = np.concatenate([rng.uniform(0, np.pi, count - 6), [0, 1e-9, 1e-4, 0.05, np.pi - 1e-6, np.pi]])

@@ -98,7 +98,7 @@ def explanation() -> dict[str, Any]:
 
 
 def page() -> dict[str, Any]:
-    """Return the numbers in the tables of a training report; its looks and wording may change."""
+    """Return the numbers in the tables of a training report; its layout and wording may change."""
     with tempfile.TemporaryDirectory() as folder:
         results = fold_results(4, 4, 2)
         for result in results:

@@ -41,7 +41,7 @@ ALL = ["healthy/P01/walk1", "healthy/P01/walk2", "healthy/P02/walk1", "sick/Q/wa
 
 
 def assert_one_problem(found, *words):
-    """Assert that there is one problem, one printable line with these words, and return it."""
+    """Assert that there is one problem, one printable line with these texts, and return it."""
     (line,) = found.problems
     assert line.isprintable()
     for word in words:

@@ -130,7 +130,7 @@ class BothWindows:
     folder: Path  # for images of a failure
 
     def is_equivalent(self, part: str = "", max_different: float = 0.02, seconds: float = 20) -> bool:
-        """Return whether the screen looks like the offscreen window within some seconds."""
+        """Return whether the screen shows the same as the offscreen window within some seconds."""
         width, height = self.offscreen.window.size
         rects = self.offscreen.main_window.widgets.rects
         left, top, right, bottom = (0, 0, width, height) if not part else map(round, rects[part])
