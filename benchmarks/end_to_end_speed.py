@@ -1,7 +1,7 @@
 """python benchmarks/end_to_end_speed.py --json end_to_end_speed.json
 
-Duration of ``shape_optimizer.py`` for a cohort of short trials, from the start of the process to the last file:
-reading, calibration, poses, reports and figures. Prints one JSON object:
+Duration of ``shape_optimizer.py`` for a cohort of short trials, from the start of the process to the folder of the
+last trial: reading, calibration, poses, reports and figures. Prints one JSON object:
 
  * ``end_to_end_frames_per_second``: frames of all trials / total time, the median of several runs.
  * ``first_trial_s``: time until the folder of the first trial exists.
@@ -60,12 +60,12 @@ def measure_run(cohort: Path, args: Arguments, save_folder: Path) -> dict[str, A
     command = fit_command(cohort, args.model, save_folder, *words)
     began = time.time()  # the clock of the files' time stamps
     run_script(command)
-    written = sorted(path.stat().st_mtime for path in save_folder.rglob("*.*") if path.is_file())
     folders = [path.parent for path in save_folder.rglob("poses.npz")]
+    finished = [folder.stat().st_ctime for folder in folders]  # a folder gets its name when all its files are written
     return {
         "frames": sum(sequence.num_frames for folder in folders for sequence in read_pose_sequences(folder)),
-        "seconds": written[-1] - began,
-        "first_trial_s": min(folder.stat().st_ctime for folder in folders) - began,
+        "seconds": max(finished) - began,
+        "first_trial_s": min(finished) - began,
     }
 
 
