@@ -12,6 +12,7 @@ from gait.cohort.fit_settings import FitSettings, subject_folder
 from gait.cohort.run_cohort import FitTask, run_cohort
 from gait.errors import GaitError
 from gait.files.folder_lock import folder_lock
+from gait.parallel import dask_executor
 from gait.parallel.dask_executor import CODE_VERSION, DaskExecutor, run_on_worker
 from gait.parallel.task_queue import Locked
 from tests.helpers.dask_cluster import cluster
@@ -112,7 +113,8 @@ def test_dask_scheduler_that_ends_is_one_message_and_keeps_results(workspace, tm
     assert not list((tmp_path / "out").glob(".*"))
 
 
-def test_dask_scheduler_that_does_not_answer(workspace):
+def test_dask_scheduler_that_does_not_answer(workspace, monkeypatch):
+    monkeypatch.setattr(dask_executor, "CONNECT_S", 1)
     done = run_script_here(
         workspace,
         "--cohort",

@@ -24,6 +24,7 @@ from gait.learning.trainer import window_probabilities
 from gait.learning.training_arguments import parse_training_arguments
 from gait.motion.dataset import read_dataset
 from gait.motion.windows import WindowDataset
+from gait.parallel import dask_executor
 from gait.report.training import command as command_module
 from gait.report.training.command import train_network
 from gait.report.training.write_report import WrittenReport
@@ -675,7 +676,8 @@ def test_trials_that_are_all_too_short_give_one_line(train, tmp_path):
 
 
 @pytest.mark.parametrize("words", [["--device", "cuda:77"], ["--scheduler", "tcp://127.0.0.1:1"]])
-def test_missing_device_or_cluster_gives_one_line(train, tmp_path, words):
+def test_missing_device_or_cluster_gives_one_line(train, tmp_path, words, monkeypatch):
+    monkeypatch.setattr(dask_executor, "CONNECT_S", 1)
     code, out_lines, (line,) = train(tmp_path / "out", *words)
     assert (code, out_lines) == (2, [])
     assert line.startswith(" ".join(words))
