@@ -170,12 +170,11 @@ run_tests() {
     trap 'rm -rf "$test_output"' EXIT
     trap stop_checks INT TERM
     set -m # else the checks would ignore Ctrl-C, also in the programs that they test
-    # One process per core, and one more for the time that tests wait; each with one thread, as numerical libraries that
-    # all use every core slow each other down.
+    # One process per core with one thread each: numerical libraries that all use every core slow each other down.
     export OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1 LP_NUM_THREADS=1
     # Tests that open windows run in their own process: the driver once crashed beside the compilers of other libraries.
     run_check window run_pytest "${window[@]}"
-    run_check others run_pytest -n "$((workers < 4 ? workers + 1 : 4))" --dist loadscope "${others[@]}"
+    run_check others run_pytest -n "$((workers < 4 ? workers : 4))" --dist loadscope "${others[@]}"
     run_check types .venv/bin/python -m mypy
     run_check style .venv/bin/python -m ruff check .
     run_check format .venv/bin/python -m ruff format --check .
