@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar, Self
@@ -12,7 +13,7 @@ from gait.learning.initialization import standardize_linear_layers
 
 
 @dataclass(frozen=True)
-class Architecture:
+class Architecture(ABC):
     """The sizes of a network, enough to build it. Fields made by ``gait.cli.arguments.argument`` are flags.
 
     A field ``window_length`` receives --interval_size.
@@ -20,9 +21,9 @@ class Architecture:
 
     kind: ClassVar[str]  # stored in checkpoints; one of the network's kinds
 
+    @abstractmethod
     def build(self) -> nn.Module:
         """Return a network from windows (N, L, J, 3) to logits (N,), with weights of torch's global generator."""
-        raise NotImplementedError
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain data, the inverse of ``architecture_from_dict``."""
