@@ -29,6 +29,7 @@ class PoseSequence:
     constrained: bool = False
     # (T, 22) metres: the joint's error is within this radius with a probability of 68 %; None if unknown
     joint_sigma_m: NDArray[np.float32] | None = None
+    joint_status: NDArray[np.uint8] | None = None  # (T, 22) a ``JointStatus`` per joint; None if unknown
     gap_filled: NDArray[np.bool_] | None = None  # (T,) true if markers were missing and the pose is interpolated
     first_frame: int = 1  # number of frame 0 in the recording
     extra: dict[str, Any] = field(default_factory=dict)  # further arrays in the pose file, by name

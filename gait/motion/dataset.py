@@ -18,7 +18,7 @@ from gait.body.pose_sequence import PoseSequence
 from gait.body.skeleton import BODY_JOINTS, Joint
 from gait.errors import GaitError
 from gait.motion.pose_files import find_pose_folders, read_poses
-from gait.motion.resampling import check_rate, resample
+from gait.motion.resampling import check_rate, resample, resample_nearest
 from gait.motion.trial_paths import HEALTHY, LABEL_NOUNS, REPORT_FILE, SICK
 
 _MAX_DISTANCE_M = 1e5  # of a joint from the origin
@@ -50,6 +50,7 @@ class Trial:
     rate_hz: float
     acquisition: AcquisitionInfo
     folder: Path  # of the poses
+    joint_status: NDArray[np.uint8] | None = None  # (T, 22) a ``JointStatus`` per joint; None if unknown
 
     @property
     def subject_id(self) -> str:
@@ -217,6 +218,9 @@ class _DatasetReader:
                 rate_hz=self._rate_hz,
                 acquisition=_acquisition_info(sequence, report),
                 folder=segment,
+                joint_status=None
+                if sequence.joint_status is None
+                else resample_nearest(sequence.joint_status, sequence.rate_hz, self._rate_hz),
             )
             self.trials.append(trial)
 

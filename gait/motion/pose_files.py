@@ -17,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 
 from gait.body.body import Body
+from gait.body.joint_status import status_from_sigma
 from gait.body.pose_sequence import PoseSequence
 from gait.body.skeleton import NUM_BODY_JOINTS
 from gait.errors import GaitError
@@ -39,6 +40,7 @@ _OWN_KEYS = frozenset(
         "constrained",
         "surface_model_type",
         "joint_sigma",
+        "joint_status",
         "gap_filled",
         "first_frame",
     ]
@@ -50,7 +52,11 @@ _OLD_KEYS = {"joints_sigma": "joint_sigma", "bridged": "gap_filled", "markers_se
 def write_npz(folder: Path, sequence: PoseSequence) -> Path:
     """Write ``poses.npz`` into a folder and return its path; equal sequences give equal bytes."""
     path = folder / POSES_FILE
-    optional: dict[str, Any] = {"joint_sigma": sequence.joint_sigma_m, "gap_filled": sequence.gap_filled}
+    optional: dict[str, Any] = {
+        "joint_sigma": sequence.joint_sigma_m,
+        "joint_status": sequence.joint_status,
+        "gap_filled": sequence.gap_filled,
+    }
     np.savez_compressed(
         path,
         poses=sequence.poses,
@@ -133,12 +139,12 @@ def _read_npz(path: Path) -> PoseSequence:
     if not T:
         raise GaitError(f"{path}: poses has the shape {data['poses'].shape}, (frames, pose parameters) is needed.")
     shapes = {"trans": (T, 3), "joints": (T, NUM_BODY_JOINTS, 3), "joint_sigma": (T, NUM_BODY_JOINTS)}
-    shapes |= {"gap_filled": (T,)}
+    shapes |= {"joint_status": (T, NUM_BODY_JOINTS), "gap_filled": (T,)}
     shapes |= dict.fromkeys(_OWN_KEYS - shapes.keys() - {"poses", "betas"}, ())
     for key, shape in shapes.items():
         if key in data and data[key].shape != shape:
             raise GaitError(f"{path}: {key} has the shape {data[key].shape}, {shape} is needed for {T} frames.")
-    for key, kind in (("gap_filled", np.bool_), ("first_frame", np.integer)):
+    for key, kind in (("gap_filled", np.bool_), ("joint_status", np.uint8), ("first_frame", np.integer)):
         if key in data and not np.issubdtype(data[key].dtype, kind):
             raise GaitError(f"{path}: {key} is of the type {data[key].dtype}; fit this trial again.")
     objects = sorted(key for key, value in data.items() if value.dtype.hasobject)
@@ -147,6 +153,10 @@ def _read_npz(path: Path) -> PoseSequence:
     rate_hz = float(_finite_array(path, "mocap_frame_rate", data["mocap_frame_rate"]))
     if rate_hz <= 0:
         raise GaitError(f"{path}: mocap_frame_rate is {rate_hz:g}; fit this trial again.")
+    sigma_m = _finite_array(path, "joint_sigma", data["joint_sigma"]) if "joint_sigma" in data else None
+    status = data.get("joint_status")
+    if status is None and sigma_m is not None:  # a file of an earlier version
+        status = status_from_sigma(sigma_m)
     return PoseSequence(
         poses=_finite_array(path, "poses", data["poses"]),
         betas=_finite_array(path, "betas", data["betas"].reshape(-1)),
@@ -158,7 +168,8 @@ def _read_npz(path: Path) -> PoseSequence:
         model_type=str(data.get("surface_model_type", "supr")),
         gender=str(data.get("gender", "neutral")),
         constrained=bool(data.get("constrained", False)),
-        joint_sigma_m=_finite_array(path, "joint_sigma", data["joint_sigma"]) if "joint_sigma" in data else None,
+        joint_sigma_m=sigma_m,
+        joint_status=status,
         gap_filled=data["gap_filled"].astype(bool) if "gap_filled" in data else None,
         first_frame=int(data["first_frame"]) if "first_frame" in data else 1,
         extra={key: value for key, value in data.items() if key not in _OWN_KEYS},

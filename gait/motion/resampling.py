@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +11,8 @@ from scipy.interpolate import CubicSpline
 from scipy.signal import butter, sosfiltfilt
 
 from gait.errors import GaitError
+
+Scalar = TypeVar("Scalar", bound=np.generic)
 
 MIN_RATE_HZ = 20.0
 """Joint movement has frequencies up to 10 Hz, which need at least 20 frames per second (Nyquist)."""
@@ -43,7 +46,18 @@ def resample(joints_m: NDArray[np.float32], rate_hz: float, to_hz: float) -> NDA
         low_pass = butter(4, 0.4 * to_hz, fs=rate_hz, output="sos")
         # Each end is padded by five output samples (two periods at the cut-off), so that the filter settles.
         samples = sosfiltfilt(low_pass, samples, axis=0, padlen=min(T - 1, round(5 * rate_hz / to_hz)))
+    return np.asarray(CubicSpline(np.arange(T), samples, axis=0)(_times(T, rate_hz, to_hz)), dtype=np.float32)
+
+
+def resample_nearest(values: NDArray[Scalar], rate_hz: float, to_hz: float) -> NDArray[Scalar]:
+    """Resample ``values`` (T, ...) that cannot be interpolated, such as flags, to the frames of ``resample``."""
+    if math.isclose(rate_hz, to_hz, rel_tol=1e-6) or len(values) < 2:
+        return values
+    return values[_times(len(values), rate_hz, to_hz).round().astype(np.intp)]
+
+
+def _times(frames: int, rate_hz: float, to_hz: float) -> NDArray[np.float64]:
+    """Return the times of the resampled frames, in frames of the input."""
     # A time that rounding puts slightly after the last sample is the last sample.
-    last = math.floor((T - 1) / rate_hz * to_hz + 1e-6)
-    times = np.minimum(np.arange(last + 1) * (rate_hz / to_hz), T - 1)
-    return np.asarray(CubicSpline(np.arange(T), samples, axis=0)(times), dtype=np.float32)
+    last = math.floor((frames - 1) / rate_hz * to_hz + 1e-6)
+    return np.minimum(np.arange(last + 1) * (rate_hz / to_hz), frames - 1)
