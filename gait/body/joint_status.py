@@ -25,3 +25,8 @@ def status_from_sigma(sigma_m: NDArray[np.floating]) -> NDArray[np.uint8]:
     """Return the ``JointStatus`` of joints from the uncertainty of their positions (any shape, metres)."""
     levels = (sigma_m <= MAX_INFERRED_SIGMA_M).astype(np.uint8)
     return levels + (sigma_m <= MAX_OBSERVED_SIGMA_M).astype(np.uint8)
+
+
+def limit_to_inferred(status: NDArray[np.uint8], inferred: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    """Return the status of joints of which some, or some frames, are at best inferred from their neighbours."""
+    return np.where(inferred, np.minimum(status, JointStatus.INFERRED), status).astype(np.uint8)

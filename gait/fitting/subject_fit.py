@@ -18,6 +18,7 @@ from torch import Tensor
 
 from gait.body.body import Body
 from gait.body.constraints_file import AngleBounds
+from gait.body.joint_status import limit_to_inferred, status_from_sigma
 from gait.body.marker_layout import MarkerLayout
 from gait.body.pose_prior import PosePrior, default_pose_prior
 from gait.body.pose_sequence import PoseSequence
@@ -105,6 +106,13 @@ class TrialFit:
             height = self.body.rest_body(betas)[0][0, :, 1]
         return float(height.max() - height.min())
 
+    @cached_property
+    def joint_status(self) -> NDArray[np.uint8]:
+        """The ``JointStatus`` of each body joint in each frame, (T, 22)."""
+        status = status_from_sigma(self.uncertainty.sigma_m[:, :NUM_BODY_JOINTS])
+        of_frame = status_from_sigma(self.uncertainty.sigma_single_frame_m[:, :NUM_BODY_JOINTS])
+        return limit_to_inferred(status, self.valid_frames.gap_filled[:, None] | (of_frame < status))
+
     @property
     def pose_sequences(self) -> tuple[PoseSequence, ...]:
         """The poses, one sequence for each segment between long gaps."""
@@ -124,6 +132,7 @@ class TrialFit:
             model_type=body.model_type,
             constrained=body.constrained_tree is not None,
             joint_sigma_m=self.uncertainty.sigma_m[segment, :NUM_BODY_JOINTS],
+            joint_status=self.joint_status[segment],
             gap_filled=self.valid_frames.gap_filled[segment],
             first_frame=self.recording.first_frame + segment.start,
             extra={"num_visible_markers": num_visible.astype(np.int16)},  # (T,)

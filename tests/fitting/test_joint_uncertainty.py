@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from gait.body.joint_status import JointStatus
 from gait.body.marker_placement import plug_in_gait_layout
 from gait.body.model_file import load_body
 from gait.body.pose_prior import default_pose_prior
@@ -347,6 +348,12 @@ def test_sigma_grows_where_markers_are_lost(fits):
     assert ankle[50] > ankle[42] > ankle[39]
     other = trial_fit.uncertainty.sigma_m[:, Joint.LEFT_ANKLE]
     assert other[40:60].max() < 1.5 * np.median(other)
+    status = trial_fit.joint_status
+    assert (status[42:58, Joint.RIGHT_ANKLE] < JointStatus.OBSERVED).all()
+    assert (status[:, Joint.LEFT_KNEE] == JointStatus.OBSERVED).all()
+    segments = trial_fit.valid_frames.segments
+    for segment, sequence in zip(segments, trial_fit.pose_sequences, strict=True):
+        np.testing.assert_array_equal(sequence.joint_status, status[segment])
 
 
 def test_fit_report_lists_undetermined_joints(fits, body):
