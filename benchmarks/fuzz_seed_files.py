@@ -179,7 +179,8 @@ def check_recording(raw: Any, recording: Any) -> str:
         "a marker is never visible": bool(visible.any(axis=0).all()),
         "the rate is implausible": 1 <= recording.rate_hz <= 10_000,
         "a name cannot be printed": all(
-            name.isprintable() for name in (*recording.labels, *recording.notes, *recording.unused_labels)
+            text.isprintable()
+            for text in (*recording.labels, *recording.notes, *recording.warnings, *recording.unused_labels)
         ),
         "an event has no time": all(np.isfinite(event.time_s) for event in recording.events),
         "outputs differ in length": all(len(series) == T for series in recording.model_outputs.values()),

@@ -34,8 +34,8 @@ def read_recording(
     """Read the marker recording in a file of one of the ``gait.capture.formats``.
 
     Positions are converted to metres with y up from any unit and axes. Markers get the canonical name of their
-    marker set, else their own name in upper case. Positions are NaN where a marker is not visible. Everything that was
-    inferred is listed in the notes of the recording.
+    marker set, else their own name in upper case. Positions are NaN where a marker is not visible. What was inferred is
+    listed in the notes of the recording, what was lost, guessed or overruled in its warnings.
 
     Args:
         path: the file.
@@ -72,12 +72,14 @@ def _to_recording(raw: RawRecording, subject_index: int | None, subject_prefix: 
         selection = select_subject(names, ~(computed | unlabelled), num_visible, subject_index, subject_prefix)
     except GaitError as error:
         raise GaitError(f"{raw.path}: {error}") from None
-    notes = [*raw.notes, *filter(None, [selection.note])]
+    notes: list[str] = []
+    warnings = list(raw.warnings)
+    if selection.note:
+        (warnings if selection.guessed else notes).append(selection.note)
 
     measured = np.flatnonzero(selection.selected & ~computed & ~unlabelled)
     modeled = np.flatnonzero(selection.selected & declared & ~unlabelled)
-    columns, marker_notes = _select_columns(raw, bare, measured, modeled, visible)
-    notes += marker_notes
+    columns = _select_columns(raw, bare, measured, modeled, visible, notes, warnings)
     if not columns:
         counts = f"{len(names)} points, {int(unlabelled.sum())} of them unlabelled, {int(computed.sum())} computed"
         raise GaitError(f"{raw.path}: has no visible marker ({counts}); label the markers and export it again.")
@@ -89,13 +91,14 @@ def _to_recording(raw: RawRecording, subject_index: int | None, subject_prefix: 
     up = infer_up_axis(labels, positions_m, raw.rate_hz, raw.y_screen)
     rotation = rotation_to_y_up(up)
     positions_m = positions_m @ rotation.T
-    notes += [note for note in (unit.note, up.note) if note]
+    warnings += filter(None, [unit.note])
+    (warnings if up.uncertain else notes).append(up.note)
     if is_mirrored(labels, positions_m):
-        notes.append(
+        warnings.append(
             "Left and right seem swapped: the recording is mirrored or its labels are wrong; it is read unchanged."
         )
     if not any(label in MARKERS for label in labels):
-        notes.append(f"No marker has a {SET_TITLES} name; a marker layout file must place the markers on the body.")
+        warnings.append(f"No marker has a {SET_TITLES} name; a marker layout file must place the markers on the body.")
 
     used = set(columns.values())
     outputs_m = {
@@ -122,6 +125,7 @@ def _to_recording(raw: RawRecording, subject_index: int | None, subject_prefix: 
         unused_labels=tuple(str(name) for k, name in enumerate(bare) if k not in used),
         model_outputs=outputs_m,
         notes=tuple(notes),
+        warnings=tuple(warnings),
         source_unit=unit.name,
         source_up=up.name,
         stated_unit=unit.overruled,
@@ -134,13 +138,14 @@ def _select_columns(
     measured: NDArray[np.intp],
     modeled: NDArray[np.intp],
     visible: NDArray[np.bool_],
-) -> tuple[dict[str, int], list[str]]:
-    """Return the column of each marker, by marker name in the order of the file, and notes on the choice.
+    notes: list[str],
+    warnings: list[str],
+) -> dict[str, int]:
+    """Return the column of each marker, by marker name in the order of the file; add to ``notes`` and ``warnings``.
 
     If several points are the same marker, a point with the canonical name has precedence over one with an alias, then
     the point that is visible in more frames. A measured point has precedence over a computed one.
     """
-    notes: list[str] = []
     never = [str(bare[k]) for k in measured if not visible[:, k].any()]
     if never:
         notes.append(f"Never visible, excluded: {', '.join(never)}.")
@@ -159,7 +164,7 @@ def _select_columns(
         best[marker] = int(k)
     if duplicates:
         names = ", ".join(sorted(set(duplicates)))
-        notes.append(f"Several points are the same marker, the most visible is read: {names}.")
+        warnings.append(f"Several points are the same marker, the most visible is read: {names}.")
 
     for name in [name for name in best if name in MARKERS and MARKERS[name].midpoint_of]:
         a, b = MARKERS[name].midpoint_of
@@ -179,7 +184,7 @@ def _select_columns(
     changed = {marker: bare[k] for marker, k in best.items() if marker in MARKERS and str(bare[k]).upper() != marker}
     if renamed := [f"{name} as {marker}" for marker, name in changed.items()]:
         notes.append(f"Renamed to {SET_TITLES} names: {', '.join(renamed)}.")
-    return dict(sorted(best.items(), key=lambda item: item[1])), notes
+    return dict(sorted(best.items(), key=lambda item: item[1]))
 
 
 def _is_midpoint(positions: NDArray[np.float64], columns: Mapping[str, int], point: str, a: str, b: str) -> bool:

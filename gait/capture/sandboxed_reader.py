@@ -107,7 +107,7 @@ class _SandboxedReader:
         events = tuple(GaitEvent(**event) for event in content.pop("events"))
         for name in ("listed_outputs", "modeled_markers"):
             content[name] = frozenset(content[name])
-        for name in ("labels", "event_subjects", "notes"):
+        for name in ("labels", "event_subjects", "warnings"):
             content[name] = tuple(content[name])
         return RawRecording(**content | {"path": path, "positions": positions, "events": events})
 

@@ -25,6 +25,7 @@ class SubjectSelection:
     selected: NDArray[np.bool_]  # (P,)
     prefix: str  # of the selected subject; may be a name: never print it
     note: str  # one sentence if there was a choice, else ""
+    guessed: bool = False  # the file has several subjects, and none was requested
 
 
 def select_subject(
@@ -80,4 +81,4 @@ def select_subject(
         note = "The file also has points of other subjects or objects, which are ignored."
     elif chosen:
         note = "The prefix of the labels was removed."
-    return SubjectSelection(selected, chosen, note)
+    return SubjectSelection(selected, chosen, note, guessed=len(subjects) > 1 and not requested)

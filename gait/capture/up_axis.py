@@ -27,6 +27,7 @@ class UpAxis:
     axis: int  # of the file: 0 x, 1 y, 2 z
     sign: int  # +1 or -1
     note: str  # one sentence on the basis of the inference
+    uncertain: bool = False  # the heights of the markers did not decide
 
     @property
     def name(self) -> str:
@@ -113,7 +114,7 @@ def _up_from_shape(positions_m: NDArray[np.float64], rate_hz: float, y_screen: s
     if sign == 0:
         # Standing still: the origin of the laboratory lies on the floor.
         sign = 1 if abs(np.median(lowest[:, axis])) <= abs(np.median(highest[:, axis])) else -1
-    up = UpAxis(axis, sign, "")
+    up = UpAxis(axis, sign, "", uncertain=True)
     return replace(up, note=f"No marker has a known height; up is taken as {up.name} of the file, {reason}.")
 
 

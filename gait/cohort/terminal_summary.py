@@ -35,6 +35,7 @@ def format_summary(outcomes: Sequence[TrialOutcome], save_folder: Path) -> list[
         for o, report in reported
         if (report.residual_mm["mean"] or 0) > MAX_PLAUSIBLE_RESIDUAL_MM
     ]
+    lines += [f"warning: {o.subject}/{o.trial}: {text}" for o, report in reported for text in report.warnings]
     lines += [
         f"marker error: {o.subject}/{o.trial}: {error.message}"
         for o, report in reported

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import MISSING, dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -56,6 +56,7 @@ class FitReport:
     segments: tuple[list[int], ...]
     gap_filled_frames: tuple[list[int], ...]
     excluded_frames: tuple[list[int], ...]
+    warnings: tuple[str, ...] = ()  # of the recording: what was lost, guessed or overruled when it was read
 
     @classmethod
     def from_dict(cls, content: dict[str, Any]) -> FitReport:
@@ -65,10 +66,11 @@ class FitReport:
             GaitError: a key is missing.
         """
         content = _with_new_keys(content)
-        missing = [name for name in cls.__dataclass_fields__ if name not in content]
+        absent = [field for field in fields(cls) if field.name not in content]
+        missing = [field.name for field in absent if field.default is MISSING]
         if missing:
             raise GaitError(f"the fit report lacks {', '.join(missing)}; fit this trial again with --overwrite.")
-        kept: dict[str, Any] = {name: content[name] for name in cls.__dataclass_fields__}
+        kept: dict[str, Any] = {name: content[name] for name in cls.__dataclass_fields__ if name in content}
         kept |= {name: tuple(value) for name, value in kept.items() if isinstance(value, list)}
         try:
             kept["marker_errors"] = tuple(MarkerError.from_dict(error) for error in kept["marker_errors"])
@@ -141,6 +143,7 @@ def build_fit_report(subject_fit: SubjectFit, trial: TrialFit) -> FitReport:
         stature_m=round(trial.stature_m, 4),
         placement_offset_mm={which: _rounded(np.mean(each)) if each else None for which, each in offsets.items()},
         marker_errors=trial.marker_errors,
+        warnings=trial.recording.warnings,
         joints=joints,
         segments=frame_numbers(trial.valid_frames.segments),
         gap_filled_frames=frame_numbers(true_runs(trial.valid_frames.gap_filled)),

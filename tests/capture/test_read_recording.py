@@ -181,7 +181,7 @@ def test_source_unit_is_read_or_inferred(tmp_path, stated, scale, name, guessed,
     recording = read_recording(path)
     assert recording.source_unit == name
     np.testing.assert_allclose(recording.positions_m, stick_figure()[:, keep], atol=2e-6)
-    assert any("read as" in note for note in recording.notes) == guessed
+    assert any("read as" in note for note in recording.warnings) == guessed
 
 
 def test_infer_unit_of_unnamed_markers_from_their_extent():
@@ -234,7 +234,7 @@ def test_is_mirrored_is_noted_and_not_corrected(tmp_path):
     positions = z_up(stick_figure()) * 1000
     positions[..., 1] *= -1
     recording = read_recording(write_c3d(tmp_path / "walk.c3d", positions=positions))
-    assert any("swapped" in note for note in recording.notes)
+    assert any("swapped" in note for note in recording.warnings)
     assert is_mirrored(recording.labels, recording.positions_m)
     assert not is_mirrored(LABELS, stick_figure())
     assert not is_mirrored(["M1", "M2"], stick_figure()[:, :2])
@@ -268,7 +268,7 @@ def test_select_subject_reads_the_one_with_most_markers(two_subjects):
     assert recording.labels == LABELS
     np.testing.assert_allclose(recording.positions_m, stick_figure() + np.array([3.0, 0, 0]), atol=2e-6)
     np.testing.assert_allclose(recording.model_outputs["LHJC"], recording.positions_m[:, 0], atol=1e-9)
-    assert any("Subject 2 of 2" in note for note in recording.notes)
+    assert any("Subject 2 of 2" in note for note in recording.warnings)
     assert not any(word in repr(recording) for word in ("Bob", "Ann", "Box"))
     assert {"P1", "P2", "*98", "LHipAngles", "LASI"} <= set(recording.unused_labels)
 
@@ -587,7 +587,7 @@ def test_read_trc_with_empty_columns_in_header(tmp_path):
 def test_read_trc_with_number_as_unit(tmp_path):
     recording = read_recording(write_trc(tmp_path / "walk.trc", unit="238"))
     assert_is_stick_figure(recording)
-    assert any("'238', which is not a unit" in note for note in recording.notes)
+    assert any("'238', which is not a unit" in note for note in recording.warnings)
 
 
 def test_read_trc_infers_missing_rate_from_times(tmp_path):

@@ -101,7 +101,7 @@ def test_read_recording_of_recorded_file(captures, name):
 @pytest.mark.parametrize("name", [name for name, e in EXPECTED.items() if e.walks and e.canonical])
 def test_left_side_and_walking_direction_agree(captures, name):
     recording = read(captures / name)
-    assert not any("swapped" in note for note in recording.notes)
+    assert not any("swapped" in text for text in recording.warnings)
     position = {label: recording.positions_m[:, m] for m, label in enumerate(recording.labels)}
     midpoint = 0.5 * (position["LASI"] + position["RASI"])
     step = np.diff(midpoint, axis=0)

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import struct
 from dataclasses import replace
 from pathlib import Path
 
@@ -581,6 +582,18 @@ def test_format_summary_counts_and_lists_failures(subject, settings, workspace):
     assert "1 fitted, 1 already finished, 1 failed" in lines[5]
     assert lines[6].startswith("failed: anna/absent: ")
     assert all(line == line.rstrip() for line in lines)
+
+
+def test_format_summary_prints_the_warnings_of_a_recording(subject, settings, workspace, tmp_path):
+    data = bytearray((workspace / "walk1.c3d").read_bytes())
+    struct.pack_into("<f", data, 20, 50.0)
+    (tmp_path / "walk1.c3d").write_bytes(data)
+    changed = replace(subject, trials=(tmp_path / "walk1.c3d",))
+    line = "warning: anna/walk1: The header states 50 frames per second, the parameters 100, which is used."
+    for state in ("fitted", "already finished"):
+        (outcome,) = fit_cohort([changed], settings)
+        assert outcome.state == state
+        assert line in format_summary([outcome], settings.save_folder)
 
 
 def test_format_summary_warns_of_high_residual(one_trial, with_one_trial, tmp_path):

@@ -35,6 +35,7 @@ NEW = {
     "segments": [[1, 40], [60, 90]],
     "gap_filled_frames": [[11, 12]],
     "excluded_frames": [[41, 59]],
+    "warnings": ["The file states 100 frames; it has 90."],
 }
 OLD_KEYS = {
     "marker_errors": "faults",
@@ -90,6 +91,10 @@ def test_fit_report_with_old_keys_is_read(old_kind, kind, old_action, action):
 def test_fit_report_without_a_key_is_rejected_by_name():
     with pytest.raises(GaitError, match=r"lacks segments; .*--overwrite"):
         FitReport.from_dict({key: value for key, value in NEW.items() if key != "segments"})
+
+
+def test_fit_report_without_warnings_is_read():
+    assert FitReport.from_dict({key: value for key, value in NEW.items() if key != "warnings"}).warnings == ()
 
 
 def test_format_frame_runs():

@@ -58,7 +58,7 @@ def check_recording(recording):
     visible = np.isfinite(recording.positions_m).all(axis=2)
     np.testing.assert_array_equal(visible, recording.visible)
     assert visible.any(axis=0).all()
-    assert all(name.isprintable() for name in (*recording.labels, *recording.notes))
+    assert all(name.isprintable() for name in (*recording.labels, *recording.notes, *recording.warnings))
     assert 1 <= recording.rate_hz <= 10_000
 
 

@@ -215,13 +215,13 @@ def test_read_recording_notes_a_different_rate_in_the_c3d_header(tmp_path):
     changed(path, 20, 50.0, "<f")
     recording = read_recording(path)
     assert recording.rate_hz == 100.0
-    assert "The header states 50 frames per second, the parameters 100, which is used." in recording.notes
+    assert "The header states 50 frames per second, the parameters 100, which is used." in recording.warnings
 
 
 def test_read_recording_c3d_with_more_than_65535_frames(tmp_path):
     frames = np.random.default_rng(1).uniform(100.0, 1000.0, (66_000, 4, 3)).astype(np.float32)
     path = write_c3d(tmp_path / "long.c3d", frames)
-    assert "The file has more than 65535 frames; the first 65535 are read." in read_recording(path).notes
+    assert "The file has more than 65535 frames; the first 65535 are read." in read_recording(path).warnings
     data = path.read_bytes()
     path.write_bytes(data[: len(data) // 2])
     with pytest.raises(GaitError, match=r"long\.c3d: is truncated"):

@@ -61,9 +61,9 @@ def read_c3d(path: Path) -> RawRecording:
         counts = f"{layout.points} points stated, {positions.shape[1]} read"
         raise GaitError(f"{path}: is damaged ({counts}); export it again.")
     positions = np.where((residuals < 0)[..., None], np.nan, positions)[: layout.frames]
-    notes = layout.notes
+    warnings = layout.warnings
     if len(positions) == _MAX_HEADER_FRAMES < layout.frames:
-        notes += (f"The file has more than {_MAX_HEADER_FRAMES} frames; the first {_MAX_HEADER_FRAMES} are read.",)
+        warnings += (f"The file has more than {_MAX_HEADER_FRAMES} frames; the first {_MAX_HEADER_FRAMES} are read.",)
     labels = [_text(label) for label in _values(point, "LABELS")][: positions.shape[1]]
     labels += [""] * (positions.shape[1] - len(labels))
     rate_hz = _first_number(point, "RATE") or float(content["header"]["points"]["frame_rate"])
@@ -82,7 +82,7 @@ def read_c3d(path: Path) -> RawRecording:
         modeled_markers=_listed_names(point, ("MODELED_MARKERS",)),
         events=events,
         event_subjects=event_subjects,
-        notes=notes,
+        warnings=warnings,
     )
 
 
@@ -166,7 +166,7 @@ class _Layout:
 
     frames: int
     points: int
-    notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 def _check_structure(path: Path) -> _Layout:
@@ -239,11 +239,12 @@ def _check_structure(path: Path) -> _Layout:
         raise damaged("POINT:SCALE has more than one value")
     if not scale or not header_scale or not math.isfinite(header_scale) or (scale < 0) != (header_scale < 0):
         raise damaged(f"its header scales points by {header_scale:g}, its parameters by {scale:g}")
-    notes = []
+    warnings = []
     if scale > 0 and abs(scale - header_scale) > 1e-3 * scale:
-        notes.append(f"The header scales points by {header_scale:g}, the parameters by {scale:g}, which is used.")
+        warnings.append(f"The header scales points by {header_scale:g}, the parameters by {scale:g}, which is used.")
     if header_rate > 0 and rate_hz > 0 and abs(rate_hz - header_rate) > 1e-3 * rate_hz:
-        notes.append(f"The header states {header_rate:g} frames per second, the parameters {rate_hz:g}, which is used.")
+        stated = f"The header states {header_rate:g} frames per second, the parameters {rate_hz:g}"
+        warnings.append(f"{stated}, which is used.")
 
     word_bytes = 4 if scale < 0 else 2
     frame_bytes = (4 * points + analog_words) * word_bytes
@@ -254,7 +255,7 @@ def _check_structure(path: Path) -> _Layout:
         sizes = f"its header states {frames} frames, {needed} bytes, the file has {max(size - start, 0)}"
         raise GaitError(f"{path}: is truncated ({sizes}); copy or export it again.")
     _check_rotations(damaged, number, parameters, frames, size)
-    return _Layout(frames, points, tuple(notes))
+    return _Layout(frames, points, tuple(warnings))
 
 
 def _frames(

@@ -39,9 +39,9 @@ def read_marker_json(path: Path) -> RawRecording:
         for label, value in frame.items():
             positions[int(key) - numbers[0], index[label]] = _position(path, key, label, value)
     stated = content.get("nFrames")
-    notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
     if isinstance(stated, int) and stated != len(frames):
-        notes = (f"The file states {stated if stated < 1e9 else 'more'} frames; it has {len(frames)}.",)
+        warnings = (f"The file states {stated if stated < 1e9 else 'more'} frames; it has {len(frames)}.",)
     return RawRecording(
         path=path,
         labels=tuple(labels),
@@ -49,7 +49,7 @@ def read_marker_json(path: Path) -> RawRecording:
         rate_hz=float(rate_hz),
         first_frame=numbers[0] + 1,
         unit="m",
-        notes=notes,
+        warnings=warnings,
     )
 
 

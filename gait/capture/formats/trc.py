@@ -36,17 +36,17 @@ def read_trc(path: Path) -> RawRecording:
         stated = f"its header states {stated_markers:g} markers, {len(labels)} are named"
         raise GaitError(f"{path}: is damaged ({stated}); export it again, or correct NumMarkers.")
     rows, frame_numbers, times = _rows(path, lines, header + 1, len(labels))
-    notes = []
+    warnings = []
     stated_frames = _number(fields.get("numframes", ""))
     if stated_frames > len(rows):
         stated = f"its header states {stated_frames:g} frames, the file has {len(rows)}"
         raise GaitError(f"{path}: is truncated ({stated}); copy or export it again, or correct NumFrames.")
     if 0 < stated_frames < len(rows):
-        notes.append(f"The header states {int(stated_frames)} frames; the file has {len(rows)}.")
+        warnings.append(f"The header states {int(stated_frames)} frames; the file has {len(rows)}.")
     rate_hz = _number(fields.get("datarate", "")) or _number(fields.get("camerarate", ""))
     if not rate_hz and len(times) > 1 and times[-1] > times[0]:
         rate_hz = (len(times) - 1) / (times[-1] - times[0])
-        notes.append(f"The header has no frame rate; {rate_hz:.4g} Hz follows from the time column.")
+        warnings.append(f"The header has no frame rate; {rate_hz:.4g} Hz follows from the time column.")
     return RawRecording(
         path=path,
         labels=labels,
@@ -54,7 +54,7 @@ def read_trc(path: Path) -> RawRecording:
         rate_hz=rate_hz,
         first_frame=int(frame_numbers[0]) if np.isfinite(frame_numbers[0]) else 1,
         unit=fields.get("units"),
-        notes=tuple(notes),
+        warnings=tuple(warnings),
     )
 
 
