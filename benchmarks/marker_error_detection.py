@@ -5,9 +5,9 @@ Detection of marker errors that are injected into recorded trials. Every kind is
 fitted as on the command line, together with the subject's static trial if there is one. An injected error is detected
 if one reported marker error has its kind, its markers and its frames: the reported and the injected frames overlap by
 at least 0.8 of their union, or differ by at most three frames at both ends; errors of the whole recording are reported
-as such. Recordings that are wrong as a whole (left and right swapped, an axis reversed) are fitted with ``--repair``,
-all others without. Injected frames are those in which the marker is displaced by more than 20 mm, so that the
-imperceptible beginning of a drift does not count.
+as such, and linear fills of several markers as one per marker. Recordings that are wrong as a whole (left and right
+swapped, an axis reversed) are fitted with ``--repair``, all others without. Injected frames are those in which the
+marker is displaced by more than 20 mm, so that the imperceptible beginning of a drift does not count.
 
 Prints one JSON object with ``passed``, ``evaluate_kind`` and ``failures`` over all kinds. ``kinds`` has the same per
 kind, and ``joints_mm``: mean error of the 22 joints in the injected frames against the fit of the original recording,
@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -42,11 +42,11 @@ from gait.cli.arguments import argument
 from gait.fitting.fit_recordings import fit_recordings
 from gait.fitting.marker_quality.marker_error import MarkerError
 from gait.fitting.subject_fit import TrialFit
-from gait.synthetic.inject_errors import FILE_INJECTORS, INJECTORS, InjectedError, inject_error
+from gait.synthetic.inject_errors import FILE_INJECTORS, FILLS, INJECTORS, InjectedError, inject_error
 
 MIN_OVERLAP = 0.8
 MAX_END_DIFFERENCE = 3
-KINDS = (*INJECTORS, *FILE_INJECTORS)
+KINDS = (*(kind for kind in INJECTORS if kind not in FILLS), *FILE_INJECTORS, *FILLS)
 WITH_REPAIR = ("left_right_swap", "mirrored")
 REPORTED_KINDS = {"pair_swap": "label_swap"}
 """Kinds under which injected errors are reported, if different."""
@@ -113,8 +113,9 @@ def evaluate_kind(
         fit = fit_recordings((*clean.recordings[:-1], bad), body, layout, repair=kind in WITH_REPAIR).trials[-1]
         in_clean_trial = {(f.kind, f.marker, f.other) for f in clean.fit.marker_errors}
         found = [f for f in fit.marker_errors if (f.kind, f.marker, f.other) not in in_clean_trial]
-        detected = [f for f in found if is_detected(truth, f)]
-        additional += len(found) - len(detected[:1])
+        expected = [replace(truth, markers=(name,)) for name in truth.markers] if kind in FILLS else [truth]
+        detected = [next((f for f in found if is_detected(each, f)), None) for each in expected]
+        additional += len(found) - len(detected) + detected.count(None)
         rows = slice(truth.first_frame - bad.first_frame, truth.last_frame - bad.first_frame + 1)
         distance = joint_error_mm(fit, clean.fit, rows, align=kind == "mirrored")
         distances.append(distance)
@@ -122,7 +123,7 @@ def evaluate_kind(
             f"{kind} {number}: {clean.name} {', '.join(truth.markers)} {truth.first_frame} to {truth.last_frame}"
         )
         print(f"{description}: {[f.message for f in found]}, joints {distance:.1f} mm", file=sys.stderr, flush=True)
-        if not detected:
+        if None in detected:
             failures.append({"kind": kind, "injected": description, "found": [f.message for f in found]})
     return {
         "passed": args.injections - len(failures),

@@ -17,7 +17,8 @@ from gait.constants import GRAVITY_M_S2
 from gait.exporting.joints_trc import write_trc
 
 MIN_DETECTABLE_M = 0.020
-"""An injected error counts in the frames in which it displaces its marker by more than this."""
+"""An injected error counts in the frames in which it displaces its marker by more than this. A linear fill counts in
+all of its frames, if it displaces its marker by more than this in some."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,7 @@ class InjectedError:
 
     kind: str  # a key of INJECTORS or FILE_INJECTORS
     markers: tuple[str, ...]  # empty: all
-    first_frame: int  # in the recording's own numbering; the first frame displaced by more than MIN_DETECTABLE_M
+    first_frame: int  # in the recording's own numbering; the first frame in which it counts, see MIN_DETECTABLE_M
     last_frame: int  # the last such frame
 
 
@@ -52,11 +53,15 @@ def inject_error(
     while True:
         bad = recording.positions_m.copy()
         chosen = INJECTORS[kind](recording, bad, columns, random)
-        displaced = np.linalg.norm(bad - recording.positions_m, axis=-1) > MIN_DETECTABLE_M  # False where not visible
+        distance = np.linalg.norm(bad - recording.positions_m, axis=-1)  # NaN where not visible
+        displaced = distance > MIN_DETECTABLE_M
+        if kind in FILLS:
+            chosen = [m for m in chosen if displaced[:, m].sum() >= 3]
+            displaced = distance > 0
         frames = np.flatnonzero(displaced[:, chosen].any(axis=1))
         if len(frames) >= 3:
             break
-    names = () if len(chosen) > 2 else tuple(recording.labels[m] for m in chosen)
+    names = () if kind in ALL_MARKERS else tuple(recording.labels[m] for m in chosen)
     if kind not in WHOLE_TRIAL:
         first, last = first + int(frames[0]), first + int(frames[-1])
     visible = np.asarray(np.isfinite(bad).all(axis=-1))
@@ -81,6 +86,22 @@ def _freeze(recording: Recording, bad: Vector, columns: list[int], random: np.ra
     first = int(random.integers(5, max(6, recording.num_frames - length)))
     bad[first : first + length, m] = bad[first, m]
     return [m]
+
+
+def _fill_linearly(recording: Recording, bad: Vector, columns: list[int], random: np.random.Generator) -> list[int]:
+    """Replace 0.15 to 0.6 seconds of a marker, or of all markers of one leg, by straight lines."""
+    m = int(random.choice(columns))
+    chosen = [m]
+    if random.random() < 0.5:
+        side = str(random.choice(["L", "R"]))
+        chosen = [c for c in columns if recording.labels[c] in {side + landmark for landmark in LEG_LANDMARKS}] or [m]
+    length = round(random.uniform(0.15, 0.6) * recording.rate_hz)
+    first = int(random.integers(5, recording.num_frames - length - 5))
+    ends = [first - 1, first + length]
+    for c in chosen:
+        if np.isfinite(bad[ends, c]).all():
+            bad[ends[0] : ends[1] + 1, c] = np.linspace(bad[ends[0], c], bad[ends[1], c], length + 2)
+    return chosen
 
 
 def _drift(recording: Recording, bad: Vector, columns: list[int], random: np.random.Generator) -> list[int]:
@@ -177,6 +198,7 @@ def write_z_up(path: Path, recording: Recording, per_metre: float | Vector, unit
 INJECTORS: dict[str, Callable[[Recording, Vector, list[int], np.random.Generator], list[int]]] = {
     "jump": _jump,
     "frozen": _freeze,
+    "linear_fill": _fill_linearly,
     "drift": _drift,
     "detached": _detach,
     "ghost": _ghost,
@@ -192,6 +214,12 @@ FILE_INJECTORS: dict[str, Callable[[Recording, Path, np.random.Generator], None]
 """Functions by kind of error that arises on reading a file; each writes such a file, which is then read."""
 WHOLE_TRIAL = ("pair_swap", "left_right_swap")
 """Kinds that affect all frames."""
+ALL_MARKERS = ("left_right_swap",)
+"""Kinds that affect all markers."""
+FILLS = ("linear_fill",)
+"""Kinds of gap filling, which count in all filled frames."""
+LEG_LANDMARKS = ("THI", "KNE", "TIB", "ANK", "HEE", "TOE")
+"""Plug-in Gait markers of one leg, without the side."""
 
 
 def _draw_interval(

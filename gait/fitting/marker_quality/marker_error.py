@@ -8,6 +8,7 @@ from typing import Any, Literal
 MarkerErrorKind = Literal[
     "label_swap",  # two markers have each other's labels
     "jump",  # the marker is displaced suddenly, for some time or until the end
+    "linear_fill",  # a gap of the marker was filled by a straight line
     "frozen",  # the marker stays at one point in space while the body moves on
     "drift",  # the marker is displaced gradually
     "detached",  # the marker falls to the floor
@@ -22,6 +23,7 @@ MarkerErrorAction = Literal["excluded", "corrected", "reported"]
 _PHRASES: dict[MarkerErrorKind, str] = {
     "label_swap": "label swap of",
     "jump": "jump of",
+    "linear_fill": "linear fill of",
     "frozen": "frozen marker",
     "drift": "drift of",
     "detached": "detached marker",

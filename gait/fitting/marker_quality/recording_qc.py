@@ -14,6 +14,7 @@ from gait.fitting.marker_quality.classify_error import classify_error, find_swap
 from gait.fitting.marker_quality.discontinuities import find_discontinuities
 from gait.fitting.marker_quality.displacements import DisplacementInterval, MarkerDisplacement, find_displacements
 from gait.fitting.marker_quality.leave_out_prediction import FittedBody
+from gait.fitting.marker_quality.linear_fills import LinearFill, find_linear_fills
 from gait.fitting.marker_quality.marker_error import MarkerError, MarkerErrorKind
 
 FLAGGED_RESIDUAL_M = 0.030
@@ -41,19 +42,31 @@ class Detection:
 class RecordingQc:
     """One recording and the marker errors found in it so far."""
 
-    recording: Recording  # labels swapped in the whole trial are corrected
+    recording: Recording  # labels swapped in the whole trial are corrected; without linear fills
     discontinuous: NDArray[np.bool_]  # (T, M) first frames after discontinuities
     flagged: frozenset[str]  # markers that may have errors, not yet classified
     swapped_labels: tuple[tuple[str, str, float], ...] = ()  # swapped in the whole trial, and mean error, metres
     detections: tuple[Detection, ...] = ()
     swaps_checked: bool = False
+    fills: tuple[tuple[str, LinearFill], ...] = ()  # each with the label of its marker
 
     @classmethod
     def from_recording(cls, recording: Recording, layout: MarkerLayout) -> RecordingQc:
-        """Start with the discontinuities of the marker trajectories."""
+        """Start with the discontinuities of the marker trajectories, and without linear fills."""
+        fills = find_linear_fills(recording.positions_m, recording.visible, recording.rate_hz)
+        fills = tuple(fill for fill in fills if recording.labels[fill.marker] in layout.labels)
+        filled = np.zeros_like(recording.visible)
+        for fill in fills:
+            filled[fill.first : fill.last + 1, fill.marker] = True
+        recording = _hide_samples(recording, filled)
         discontinuous = find_discontinuities(recording.positions_m, recording.visible, recording.rate_hz)
         labels = [recording.labels[m] for m in np.flatnonzero(discontinuous.any(axis=0)).tolist()]
-        return cls(recording, discontinuous, frozenset(labels) & frozenset(layout.labels))
+        return cls(
+            recording,
+            discontinuous,
+            flagged=frozenset(labels) & frozenset(layout.labels),
+            fills=tuple((recording.labels[fill.marker], fill) for fill in fills),
+        )
 
     def without_flagged(self, repair: bool) -> Recording:
         """Return the recording for a fit before the classification: without errors and without flagged markers."""
@@ -87,7 +100,9 @@ class RecordingQc:
                 values[:, both] = values[:, both[::-1]]
         recording = replace(self.recording, positions_m=positions, visible=visible)
         swapped = (*self.swapped_labels, *pairs)
-        return RecordingQc(recording, discontinuous, self.flagged, swapped, self.detections, swaps_checked=True)
+        return replace(
+            self, recording=recording, discontinuous=discontinuous, swapped_labels=swapped, swaps_checked=True
+        )
 
     def needs_classification(self, residual_m: NDArray[np.float64]) -> bool:
         """Return whether there are flagged markers or, in a fit without them, large residuals (T, M)."""
@@ -141,7 +156,11 @@ class RecordingQc:
         first = self.recording.first_frame
         whole_trial = DisplacementInterval(0, self.recording.num_frames - 1, sudden=False)
         swaps = [Detection(a, b, whole_trial, "label_swap", distance) for a, b, distance in self.swapped_labels]
-        return tuple(
+        filled = [
+            MarkerError("linear_fill", label, None, first + fill.first, first + fill.last, None, "excluded")
+            for label, fill in self.fills
+        ]
+        others = [
             MarkerError(
                 kind=found.kind,
                 marker=found.marker,
@@ -152,7 +171,8 @@ class RecordingQc:
                 action="corrected" if found.other is not None and repair else "excluded",
             )
             for found in (*swaps, *self.detections)
-        )
+        ]
+        return (*filled, *others)
 
     def _without_detections(self, repair: bool) -> Recording:
         positions, visible = self.recording.positions_m.copy(), self.recording.visible.copy()
