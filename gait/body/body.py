@@ -18,6 +18,7 @@ from torch import Tensor
 
 from gait.body.constrained_tree import ConstrainedTree
 from gait.body.rotations import PoseFeature, axis_angle_to_matrix, matrix_feature, quaternion_feature
+from gait.body.skeleton import NUM_BODY_JOINTS
 from gait.errors import GaitError
 
 Landmark = tuple[int, tuple[float, float, float]]
@@ -101,6 +102,23 @@ class Body:
     def root(self) -> int:
         """Index of the joint without a parent."""
         return self.parents.index(-1)
+
+    @cached_property
+    def nearest_body_joints(self) -> tuple[int, ...]:
+        """The body joint (J,) with which each joint moves: itself, or its nearest ancestor among the body joints."""
+        nearest: list[int] = []
+        for joint, parent in enumerate(self.parents):
+            nearest.append(joint if joint < NUM_BODY_JOINTS else nearest[parent])
+        return tuple(nearest)
+
+    @cached_property
+    def face_weights(self) -> Tensor:
+        """Mean skinning weight (F, J') of each face, J' body joints; those of the other joints are added to them."""
+        J = min(NUM_BODY_JOINTS, self.num_joints)
+        with torch.inference_mode(False):
+            merged = self.weights.new_zeros(self.num_vertices, J)
+            merged.index_add_(1, torch.tensor(self.nearest_body_joints, device=self.device), self.weights)
+            return merged[self.faces].mean(dim=1)
 
     @property
     def dtype(self) -> torch.dtype:

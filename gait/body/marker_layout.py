@@ -32,6 +32,7 @@ class MarkerLayout:
     height_above_skin_m: NDArray[np.float64]  # (M,)
     kinds: tuple[MarkerKind, ...]  # (M,)
     source: str  # description of the origin, for messages
+    solved: frozenset[str] = frozenset()  # labels of markers whose places come from the recordings
 
     @property
     def num_markers(self) -> int:
@@ -58,4 +59,5 @@ class MarkerLayout:
             barycentric=self.barycentric[index],
             height_above_skin_m=self.height_above_skin_m[index],
             kinds=tuple(self.kinds[i] for i in index),
+            solved=self.solved & frozenset(wanted),
         )

@@ -144,3 +144,16 @@ _DISPLAY_NAMES = {
 def display_name(joint: Joint) -> str:
     """Return the name of a body joint for figures and tables, e.g. "left knee" or "lower spine"."""
     return _DISPLAY_NAMES.get(joint, joint.name.lower().replace("_", " "))
+
+
+_SEGMENTS = {
+    "PELVIS": "pelvis", "SPINE1": "trunk", "SPINE2": "trunk", "SPINE3": "trunk", "NECK": "neck", "HEAD": "head",
+    "HIP": "thigh", "KNEE": "shank", "ANKLE": "foot", "FOOT": "forefoot",
+    "COLLAR": "shoulder", "SHOULDER": "upper arm", "ELBOW": "forearm", "WRIST": "hand",
+}  # fmt: skip
+
+
+def segment_name(joint: int) -> str:
+    """Return the name of the segment that a body joint moves, e.g. "left shank" for the left knee."""
+    side, _, part = Joint(joint).name.rpartition("_")
+    return f"{side.lower()} {_SEGMENTS[part]}".strip()

@@ -16,6 +16,7 @@ from gait.fitting.marker_quality.marker_error import MarkerError, MarkerErrorAct
 from gait.fitting.marker_quality.recording_qc import RecordingQc
 from gait.fitting.marker_quality.swapped_labels import find_swapped_labels, swap_suspected
 from gait.fitting.subject_fit import FitOptions, SubjectFit, UnusableRecordingError, fit_shape_and_poses
+from gait.fitting.technical_markers import fit_with_technical_markers
 
 MAX_ROUNDS = 4
 """Maximum number of rounds; one error can hide another."""
@@ -51,7 +52,28 @@ def fit_recordings(
     layout = layout or _default_layout(body)
     options = options or FitOptions()
     corrected = [_correct_whole_recording(recording, repair) for recording in recordings]
-    checks = [RecordingQc.from_recording(recording, layout) for recording, _ in corrected]
+
+    def fit(layout: MarkerLayout) -> SubjectFit:
+        return _fit_without_errors(recordings, [recording for recording, _ in corrected], body, layout, repair, options)
+
+    subject_fit = fit_with_technical_markers(fit, layout)
+    trials = [
+        replace(trial, marker_errors=(*errors, *trial.marker_errors))
+        for (_, errors), trial in zip(corrected, subject_fit.trials, strict=True)
+    ]
+    return replace(subject_fit, trials=tuple(trials))
+
+
+def _fit_without_errors(
+    recordings: Sequence[Recording],
+    corrected: Sequence[Recording],
+    body: Body,
+    layout: MarkerLayout,
+    repair: bool,
+    options: FitOptions,
+) -> SubjectFit:
+    """Fit the recordings, with errors of whole recordings ``corrected``, without the errors of single markers."""
+    checks = [RecordingQc.from_recording(recording, layout) for recording in corrected]
 
     unfiltered: set[int] = set()  # recordings with too little data left without flagged markers
 
@@ -92,11 +114,11 @@ def fit_recordings(
         used = wanted
         subject_fit = fit(used)
     trials = []
-    for r, ((_, errors), check, trial) in enumerate(zip(corrected, checks, subject_fit.trials, strict=True)):
+    for r, (check, trial) in enumerate(zip(checks, subject_fit.trials, strict=True)):
         found = check.marker_errors(repair)
         if r in unfiltered:
             found = tuple(_downgrade_to_reported(error, recordings[r]) for error in found)
-        trials.append(replace(trial, marker_errors=(*errors, *found)))
+        trials.append(replace(trial, marker_errors=found))
     return replace(subject_fit, trials=tuple(trials))
 
 

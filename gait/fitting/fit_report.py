@@ -37,7 +37,9 @@ class FitReport:
     """Residuals, placement offsets, joint uncertainty and marker errors of one fitted trial."""
 
     residual_mm: dict[str, float | None]  # mean, rms, p95, max over visible markers; max_frame_mean: worst frame
-    markers: dict[str, dict[str, Any]]  # label -> mean_mm, visible (fraction), placement_offset_mm, kind
+    # label -> mean_mm, visible (fraction), placement_offset_mm, kind; of technical markers of other names also segment
+    # and rigidity_mm, the RMS distance from the place in the segment's frame
+    markers: dict[str, dict[str, Any]]
     worst_markers: tuple[str, ...]  # by mean residual, worst first
     missing_markers: tuple[str, ...]  # of the layout, but not in the recording or never visible
     unused_labels: tuple[str, ...]  # of the recording, but not in the layout
@@ -57,6 +59,8 @@ class FitReport:
     gap_filled_frames: tuple[list[int], ...]
     excluded_frames: tuple[list[int], ...]
     warnings: tuple[str, ...] = ()  # of the recording: what was lost, guessed or overruled when it was read
+    # tracks of other names that take no part: label, reason, and with which segment they are most rigid (or None)
+    rejected_tracks: tuple[dict[str, Any], ...] = ()
 
     @classmethod
     def from_dict(cls, content: dict[str, Any]) -> FitReport:
@@ -93,7 +97,7 @@ def build_fit_report(subject_fit: SubjectFit, trial: TrialFit) -> FitReport:
     }
     kind = dict(zip(trial.labels, trial.layout.kinds, strict=True))
     mean = {label: float(error[visible[:, m], m].mean()) for m, label in enumerate(trial.labels) if visible[:, m].any()}
-    markers = {
+    markers: dict[str, dict[str, Any]] = {
         label: {
             "mean_mm": _rounded(mean[label]) if label in mean else None,
             "visible": round(float(visible[:, m].mean()), 4),
@@ -102,6 +106,9 @@ def build_fit_report(subject_fit: SubjectFit, trial: TrialFit) -> FitReport:
         }
         for m, label in enumerate(trial.labels)
     }
+    for marker in subject_fit.technical:
+        if marker.label in markers:
+            markers[marker.label] |= {"segment": marker.segment, "rigidity_mm": _rounded(1e3 * marker.rigidity_m)}
     kept = np.concatenate([np.arange(segment.start, segment.stop) for segment in trial.valid_frames.segments])
     sigma = trial.uncertainty.sigma_m[kept] * 1e3
     data_fraction = trial.uncertainty.data_fraction[kept].mean(axis=0)
@@ -148,6 +155,16 @@ def build_fit_report(subject_fit: SubjectFit, trial: TrialFit) -> FitReport:
         segments=frame_numbers(trial.valid_frames.segments),
         gap_filled_frames=frame_numbers(true_runs(trial.valid_frames.gap_filled)),
         excluded_frames=frame_numbers(trial.valid_frames.excluded),
+        rejected_tracks=tuple(
+            {
+                "label": track.label,
+                "reason": track.reason,
+                "segment": track.segment,
+                "rigidity_mm": None if track.rigidity_m is None else _rounded(1e3 * track.rigidity_m),
+            }
+            for track in subject_fit.rejected_tracks
+            if track.label in trial.recording.labels
+        ),
         undetermined_joints=tuple(name for name, joint in joints.items() if joint["data_fraction"] < MIN_DATA_FRACTION),
     )
 

@@ -92,7 +92,7 @@ def reduce_body(body: Body, layout: MarkerLayout, *, dtype: torch.dtype = torch.
     """
     device = body.device
     J = min(NUM_BODY_JOINTS, body.num_joints)
-    nearest = torch.tensor([_nearest_body_joint(body.parents, j, J) for j in range(body.num_joints)], device=device)
+    nearest = torch.tensor(body.nearest_body_joints, device=device)
     faces = body.faces[torch.as_tensor(layout.face, device=device, dtype=torch.long)]  # (M, 3)
     barycentric = torch.as_tensor(layout.barycentric, device=device, dtype=dtype)
     corner = body.v_template.to(dtype)[faces]  # (M, 3 corners, 3)
@@ -138,9 +138,3 @@ def descendant_matrix(parents: Sequence[int]) -> Tensor:
             descendants[k, j] = 1.0
             k = parents[k]
     return descendants
-
-
-def _nearest_body_joint(parents: tuple[int, ...], joint: int, limit: int) -> int:
-    while joint >= limit:
-        joint = parents[joint]
-    return joint

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -139,6 +140,30 @@ class TrialFit:
         )
 
 
+RejectionReason = Literal[
+    "few frames", "no movement", "not rigid", "off the skin", "not rigid in the fit", "worse prediction"
+]
+
+
+@dataclass(frozen=True)
+class TechnicalMarker:
+    """A track of a name that no marker set has, which moves with a segment of the body."""
+
+    label: str
+    segment: str  # "left shank"
+    rigidity_m: float  # RMS distance from its mean place in the segment's frame
+
+
+@dataclass(frozen=True)
+class RejectedTrack:
+    """A track that takes no part in the fit."""
+
+    label: str
+    reason: RejectionReason
+    segment: str | None = None  # with which the track is most rigid
+    rigidity_m: float | None = None
+
+
 @dataclass(frozen=True)
 class SubjectFit:
     """The fit of all trials of one subject."""
@@ -147,6 +172,8 @@ class SubjectFit:
     trials: tuple[TrialFit, ...]  # in the order of the recordings
     shape_groups: tuple[tuple[int, ...], ...]  # trials with a common shape; more than one group if the subject grew
     seconds: float  # spent on shape and marker offsets
+    technical: tuple[TechnicalMarker, ...] = ()  # tracks of other names that take part in the fit
+    rejected_tracks: tuple[RejectedTrack, ...] = ()  # and those that do not
 
     def trials_with_shape_of(self, trial: TrialFit) -> list[TrialFit]:
         """Return the trials with the shape of ``trial``: all, unless the subject has grown between trials."""

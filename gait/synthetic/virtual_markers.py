@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from gait.arrays import Vector
 from gait.body.body import Body
 from gait.body.marker_layout import MarkerLayout
+from gait.body.marker_placement import MARKER_CENTRE_M
 from gait.body.pose_sequence import PoseSequence
 from gait.body.skeleton import Joint
 from gait.marker_sets import MARKER_SETS
@@ -18,6 +20,10 @@ from gait.synthetic.trial import pose_tensors
 
 PLUG_IN_GAIT_39 = MARKER_SETS["plug_in_gait"].recorded
 """Markers of the Plug-in Gait full-body set, in its own order."""
+
+
+MIN_CLUSTER_WEIGHT = 0.7
+"""Smallest skinning weight of the segment of a cluster marker."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +89,25 @@ def draw_placement_offsets(
             along = along - normal[m] * (along @ normal[m])  # along the skin
             offsets[m] += shifts[m] * along / max(float(np.linalg.norm(along)), 1e-9)
     return offsets, segments
+
+
+def add_cluster_markers(
+    body: Body, layout: MarkerLayout, counts: Mapping[Joint, int], random: np.random.Generator
+) -> MarkerLayout:
+    """Return a layout with further markers, ``LEFT_KNEE_1`` …, at random on the skin that moves with some joints."""
+    weights = body.face_weights.double().cpu().numpy()
+    labels = [f"{joint.name}_{k + 1}" for joint, count in counts.items() for k in range(count)]
+    faces = [
+        random.choice(np.flatnonzero(weights[:, joint] > MIN_CLUSTER_WEIGHT), count) for joint, count in counts.items()
+    ]
+    return replace(
+        layout,
+        labels=(*layout.labels, *labels),
+        face=np.concatenate([layout.face, *faces]),
+        barycentric=np.concatenate([layout.barycentric, random.dirichlet(np.ones(3), len(labels))]),
+        height_above_skin_m=np.concatenate([layout.height_above_skin_m, np.full(len(labels), MARKER_CENTRE_M)]),
+        kinds=(*layout.kinds, *("technical" for _ in labels)),  # type: ignore[arg-type]
+    )
 
 
 def _long_axis(body: Body, rest_joints: Vector, segment: int) -> Vector:

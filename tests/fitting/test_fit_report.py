@@ -36,6 +36,7 @@ NEW = {
     "gap_filled_frames": [[11, 12]],
     "excluded_frames": [[41, 59]],
     "warnings": ["The file states 100 frames; it has 90."],
+    "rejected_tracks": [{"label": "U7", "reason": "not rigid", "segment": "left shank", "rigidity_mm": 51.0}],
 }
 OLD_KEYS = {
     "marker_errors": "faults",
@@ -93,8 +94,9 @@ def test_fit_report_without_a_key_is_rejected_by_name():
         FitReport.from_dict({key: value for key, value in NEW.items() if key != "segments"})
 
 
-def test_fit_report_without_warnings_is_read():
-    assert FitReport.from_dict({key: value for key, value in NEW.items() if key != "warnings"}).warnings == ()
+@pytest.mark.parametrize("key", ["warnings", "rejected_tracks"])
+def test_fit_report_without_an_added_key_is_read(key):
+    assert getattr(FitReport.from_dict({name: value for name, value in NEW.items() if name != key}), key) == ()
 
 
 def test_format_frame_runs():

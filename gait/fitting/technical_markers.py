@@ -1,0 +1,276 @@
+"""Find the technical markers among the tracks of a recording whose names no marker set has.
+
+A track belongs to a segment of the body if it keeps its place in the frame of that segment, as the fit of the known
+markers has it, while it moves in the frames of the others (Cappozzo et al. 1995, Clin. Biomech. 10:171: markers
+anywhere on a segment can hold its pose, once their place is known). Its place on the skin comes from the recordings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from gait.arrays import Vector
+from gait.body.marker_layout import MarkerLayout
+from gait.body.skeleton import NUM_BODY_JOINTS, segment_name
+from gait.fitting.marker_quality.marker_error import MarkerErrorKind
+from gait.fitting.subject_fit import RejectedTrack, SubjectFit, TechnicalMarker, TrialFit
+
+MIN_TRACK_S = 0.5
+"""A track that is visible for less time, over all trials of the subject, is not judged."""
+MAX_START_RIGIDITY_M = 0.040
+"""Largest deviation (RMS) from the mean place in a segment's frame before the track takes part in the fit. It is large
+as few known markers leave the segment's frame to the priors: 25 mm on a thigh without markers."""
+MAX_RIGIDITY_M = 0.010
+"""Largest distance (RMS) of a technical marker from its place in the fit in which it takes part."""
+TIE_RATIO, TIE_M = 1.35, 0.003
+"""Segments whose deviation is within this ratio and distance of the smallest one are not distinguished by movement."""
+MAX_HEIGHT_M = 0.12
+"""Largest distance from the skin: markers are on wands, other people and objects farther away."""
+MAX_HEIGHT_UNDETERMINED_M = 0.05
+"""Largest distance from the skin of a segment that no other marker determines: there is little else to judge by."""
+MIN_DATA_FRACTION = 0.1
+"""A segment is determined if the markers determine more than this fraction of its joint's rotation."""
+NUM_NEAREST_FACES = 24
+"""Number of faces with the nearest centres among which the nearest point of the skin is searched."""
+
+_LEAVES_SEGMENT: frozenset[MarkerErrorKind] = frozenset(["drift", "detached", "label_swap"])
+"""Errors that show of a technical marker that it was not rigid with its segment: it is left out and not accused."""
+
+
+@dataclass(frozen=True)
+class TechnicalMarkers:
+    """Judged tracks of the recordings of one subject."""
+
+    layout: MarkerLayout  # of the known markers, and one row per technical marker
+    markers: tuple[TechnicalMarker, ...] = ()
+    rejected: tuple[RejectedTrack, ...] = ()
+
+
+def fit_with_technical_markers(fit: Callable[[MarkerLayout], SubjectFit], layout: MarkerLayout) -> SubjectFit:
+    """Fit the markers of a layout, then again with the technical markers among the other tracks.
+
+    A track that turns out not to be rigid in the fit in which it takes part is left out again. ``fit`` fits the
+    recordings of a subject with the markers of a layout.
+    """
+    known = fit(layout)
+    if not unknown_labels(known.trials, layout):
+        return known
+    found = find_technical_markers(known)
+    while found.markers:
+        joined = replace(fit(found.layout), technical=found.markers, rejected_tracks=found.rejected)
+        kept = _rigid_in_fit(joined, found)
+        if len(kept.markers) == len(found.markers):
+            return replace(joined, layout=layout, technical=kept.markers)
+        found = kept
+    return replace(known, rejected_tracks=found.rejected)
+
+
+def _rigid_in_fit(fit: SubjectFit, found: TechnicalMarkers) -> TechnicalMarkers:
+    """Return the technical markers with their rigidity in the fit, without those that are not rigid."""
+    kept: list[TechnicalMarker] = []
+    rejected = list(found.rejected)
+    drifting = {error.marker for trial in fit.trials for error in trial.marker_errors if error.kind in _LEAVES_SEGMENT}
+    for marker in found.markers:
+        square = [
+            trial.residual_m[:, trial.labels.index(marker.label)] ** 2
+            for trial in fit.trials
+            if marker.label in trial.labels
+        ]
+        every = np.concatenate(square)
+        rigidity = float(np.sqrt(np.nanmean(every))) if np.isfinite(every).any() else np.inf
+        if rigidity > MAX_RIGIDITY_M or marker.label in drifting:
+            rejected.append(RejectedTrack(marker.label, "not rigid in the fit", marker.segment, rigidity))
+        else:
+            kept.append(replace(marker, rigidity_m=rigidity))
+    left_out = {track.label for track in rejected}
+    layout = found.layout.select([label for label in found.layout.labels if label not in left_out])
+    return TechnicalMarkers(layout, tuple(kept), tuple(rejected))
+
+
+def find_technical_markers(fit: SubjectFit) -> TechnicalMarkers:
+    """Return the layout of a fit with the technical markers among the other tracks of its recordings."""
+    frames = [_SegmentFrames.from_fit(trial) for trial in fit.trials]
+    skin = {id(trial): _RestSkin.from_fit(trial) for trial in fit.trials}
+    markers: list[TechnicalMarker] = []
+    rejected: list[RejectedTrack] = []
+    rows: list[_SkinPoint] = []
+    for label in unknown_labels(fit.trials, fit.layout):
+        tracks = [(k, each) for k, trial in enumerate(frames) if (each := trial.track(label)) is not None]
+        found = _judge_track(label, [frames[k] for k, _ in tracks], [each for _, each in tracks], skin)
+        if isinstance(found, RejectedTrack):
+            rejected.append(found)
+        else:
+            markers.append(found[0])
+            rows.append(found[1])
+    layout = _with_rows(fit.layout, [marker.label for marker in markers], rows)
+    return TechnicalMarkers(layout, tuple(markers), tuple(rejected))
+
+
+def unknown_labels(trials: Iterable[TrialFit], layout: MarkerLayout) -> list[str]:
+    """Return the labels of the recordings that the layout lacks, in their order."""
+    known = set(layout.labels)
+    return list(dict.fromkeys(label for trial in trials for label in trial.recording.labels if label not in known))
+
+
+@dataclass(frozen=True)
+class _SegmentFrames:
+    """The frames of the segments of a fitted trial."""
+
+    trial: TrialFit
+    world: Vector  # (T, J, 3, 3)
+    valid: NDArray[np.bool_]  # (T,)
+
+    @classmethod
+    def from_fit(cls, trial: TrialFit) -> _SegmentFrames:
+        world = trial.rotations.copy()
+        for j in range(1, world.shape[1]):
+            world[:, j] = world[:, trial.body.parents[j]] @ world[:, j]
+        return cls(trial, world, trial.valid_frames.valid)
+
+    def track(self, label: str) -> _LocalTrack | None:
+        """Return the places of a track in the segments' frames; None if it is never visible."""
+        labels = self.trial.recording.labels
+        if label not in labels:
+            return None
+        position = self.trial.recording.positions_m[:, labels.index(label)]
+        rows = np.flatnonzero(np.isfinite(position).all(axis=1) & self.valid)
+        if not len(rows):
+            return None
+        local = np.einsum("tjki,tjk->tji", self.world[rows], position[rows, None] - self.trial.joints_m[rows])
+        return _LocalTrack(rows, np.concatenate([local, position[rows, None]], axis=1))
+
+
+@dataclass(frozen=True)
+class _LocalTrack:
+    """Places of a track in the frames of the segments, and last in that of the laboratory."""
+
+    rows: NDArray[np.intp]  # (N,) frames
+    local_m: Vector  # (N, J + 1, 3)
+
+    @property
+    def square_deviation(self) -> Vector:
+        """Sum of the squared distances from the mean place (J + 1,)."""
+        return np.asarray(((self.local_m - self.local_m.mean(axis=0)) ** 2).sum(axis=(0, 2)))
+
+
+def _judge_track(
+    label: str, frames: Sequence[_SegmentFrames], tracks: Sequence[_LocalTrack], skin: dict[int, _RestSkin]
+) -> RejectedTrack | tuple[TechnicalMarker, _SkinPoint]:
+    seconds = sum(len(t.rows) / f.trial.recording.rate_hz for f, t in zip(frames, tracks, strict=True))
+    if seconds < MIN_TRACK_S:
+        return RejectedTrack(label, "few frames")
+    count = sum(len(track.rows) for track in tracks)
+    deviation = np.sqrt(sum(track.square_deviation for track in tracks) / count)  # (J + 1,)
+    best = int(deviation[:-1].argmin())
+    rigidity, segment = float(deviation[best]), segment_name(best)
+    tied = deviation <= TIE_RATIO * rigidity + TIE_M
+    if rigidity > MAX_START_RIGIDITY_M:
+        return RejectedTrack(label, "not rigid", segment, rigidity)
+    if tied[-1]:
+        return RejectedTrack(label, "no movement", segment, rigidity)
+    points = {}
+    for j in np.flatnonzero(tied[:-1]).tolist():
+        f, t = min(zip(frames, tracks, strict=True), key=lambda pair: _sigma(pair[0], pair[1], j))
+        rest = skin[id(f.trial)]
+        points[j] = rest.nearest_point(rest.joints[j] + np.median(t.local_m[:, j], axis=0), j)
+    joint = min(points, key=lambda j: abs(points[j].distance_m))
+    determined = max(
+        f.trial.uncertainty.data_fraction[t.rows, joint].mean() for f, t in zip(frames, tracks, strict=True)
+    )
+    limit = MAX_HEIGHT_UNDETERMINED_M if determined < MIN_DATA_FRACTION else MAX_HEIGHT_M
+    if points[joint].distance_m > limit:
+        return RejectedTrack(label, "off the skin", segment_name(joint), float(deviation[joint]))
+    return TechnicalMarker(label, segment_name(joint), float(deviation[joint])), points[joint]
+
+
+def _sigma(frames: _SegmentFrames, track: _LocalTrack, joint: int) -> float:
+    """Return the expected error of the two ends of a segment in the frames of a track, metres."""
+    parents = frames.trial.body.parents[:NUM_BODY_JOINTS]
+    ends = [joint, next((j for j, parent in enumerate(parents) if parent == joint), joint)]
+    return float(frames.trial.uncertainty.sigma_m[track.rows][:, ends].mean())
+
+
+@dataclass(frozen=True)
+class _SkinPoint:
+    """A point on the skin and the height of a marker above it."""
+
+    face: int
+    barycentric: Vector  # (3,)
+    height_m: float
+    distance_m: float
+
+
+@dataclass(frozen=True)
+class _RestSkin:
+    """The skin of a subject in the rest pose."""
+
+    joints: Vector  # (J, 3) metres
+    corners: Vector  # (F, 3, 3) vertices of the faces
+    face_joint: NDArray[np.intp]  # (F,) joint with the largest skinning weight
+
+    @classmethod
+    def from_fit(cls, trial: TrialFit) -> _RestSkin:
+        body = trial.body
+        with torch.inference_mode():
+            vertices, joints = body.rest_body(torch.as_tensor(trial.betas).to(body.v_template))
+        faces = body.faces.cpu().numpy()
+        corners = vertices[0].double().cpu().numpy()[faces]
+        return cls(joints[0].double().cpu().numpy(), corners, body.face_weights.argmax(dim=1).cpu().numpy())
+
+    def nearest_point(self, point: Vector, joint: int) -> _SkinPoint:
+        """Return the nearest point on the skin of a segment to a point (3,)."""
+        faces = np.flatnonzero(self.face_joint == joint)
+        centres = self.corners[faces].mean(axis=1)
+        near = faces[np.argsort(((centres - point) ** 2).sum(axis=1))[:NUM_NEAREST_FACES]]
+        barycentric = nearest_barycentric(point, self.corners[near])
+        on_skin = np.einsum("fk,fkc->fc", barycentric, self.corners[near])
+        distance = np.linalg.norm(point - on_skin, axis=1)
+        best = int(distance.argmin())
+        a, b, c = self.corners[near[best]]
+        normal = np.cross(b - a, c - a)
+        height = float((point - on_skin[best]) @ normal / np.linalg.norm(normal))
+        return _SkinPoint(int(near[best]), barycentric[best], height, float(distance[best]))
+
+
+def nearest_barycentric(point: Vector, triangles: Vector) -> Vector:
+    """Return the barycentric weights (F, 3) of the points of some triangles (F, 3, 3) that are nearest to a point (3,).
+
+    The projection onto the plane if it is inside, else the nearest point of the three edges.
+    """
+    a, b, c = triangles[:, 0], triangles[:, 1], triangles[:, 2]
+    candidates = []
+    for first, second in ((0, 1), (1, 2), (2, 0)):
+        start, edge = triangles[:, first], triangles[:, second] - triangles[:, first]
+        t = np.clip(((point - start) * edge).sum(axis=1) / (edge**2).sum(axis=1).clip(1e-18), 0, 1)
+        weights = np.zeros((len(triangles), 3))
+        weights[:, first], weights[:, second] = 1 - t, t
+        candidates.append(weights)
+    normal = np.cross(b - a, c - a)
+    square = (normal**2).sum(axis=1).clip(1e-24)
+    u = (np.cross(c - b, point - b) * normal).sum(axis=1) / square
+    v = (np.cross(a - c, point - c) * normal).sum(axis=1) / square
+    inside = (u >= 0) & (v >= 0) & (u + v <= 1)
+    plane = np.where(inside[:, None], np.stack([u, v, 1 - u - v], axis=1), candidates[0])
+    options = np.stack([*candidates, plane])  # (4, F, 3)
+    distance = np.linalg.norm(np.einsum("ofk,fkc->ofc", options, triangles) - point, axis=-1)
+    return options[distance.argmin(axis=0), np.arange(len(triangles))]
+
+
+def _with_rows(layout: MarkerLayout, labels: Sequence[str], points: Sequence[_SkinPoint]) -> MarkerLayout:
+    """Return a layout with further technical markers whose places come from recordings."""
+    if not labels:
+        return layout
+    return replace(
+        layout,
+        labels=(*layout.labels, *labels),
+        face=np.concatenate([layout.face, [point.face for point in points]]),
+        barycentric=np.concatenate([layout.barycentric, [point.barycentric for point in points]]),
+        height_above_skin_m=np.concatenate([layout.height_above_skin_m, [point.height_m for point in points]]),
+        kinds=(*layout.kinds, *("technical" for _ in points)),  # type: ignore[arg-type]
+        solved=layout.solved | frozenset(labels),
+    )
