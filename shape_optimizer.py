@@ -14,6 +14,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from gait.capture.pose_formats import trial_name
 from gait.cli.arguments import ArgumentError, argument, parse, select_fields, whole_number
 from gait.cli.exit_codes import EXIT_INTERRUPTED, print_err, run_main
 from gait.cohort.cohort_file import read_cohort
@@ -59,7 +60,7 @@ def main(args: Arguments) -> int:
     check_settings(subjects, settings)
     for warning in label_warnings(subjects, settings):
         print_err(warning)
-    trials = [(subject.name, trial.stem) for subject in subjects for trial in subject.trials]
+    trials = [(subject.name, trial_name(trial)) for subject in subjects for trial in subject.trials]
     outcomes: dict[tuple[str, str], TrialOutcome] = {}
     try:
         with (

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+
+MAX_NAMES = 10
+"""Number of names that one message lists."""
 
 
 def natural_key(name: str) -> tuple[tuple[int, int | str], ...]:
@@ -22,3 +26,9 @@ def truncate(name: str, max_length: int) -> str:
         return name
     end = (max_length - 1) // 2
     return f"{name[: max_length - 1 - end]}…{name[-end:]}"
+
+
+def join_names(names: Sequence[str]) -> str:
+    """Return the first ``MAX_NAMES`` names with commas, and how many more there are."""
+    more = len(names) - MAX_NAMES
+    return ", ".join(names[:MAX_NAMES]) + (f" and {more} more" if more > 0 else "")

@@ -83,10 +83,7 @@ class Body:
     @property
     def gender(self) -> str:
         """ "female", "male" or "neutral", from the file's name."""
-        words = re.findall("[a-z]+", self.name.lower())
-        if words[:1] == ["basicmodel"]:  # SMPL's released files end with "_f", "_m"
-            words += [{"f": "female", "m": "male"}.get(word, word) for word in words]
-        return next((word for word in ("female", "male") if word in words), "neutral")
+        return gender_of_file(self.name)
 
     @property
     def num_betas(self) -> int:
@@ -249,6 +246,14 @@ class Body:
         if translation.ndim != 2 or translation.shape[1] != 3:
             raise GaitError(f"{self.name}: a translation of shape {tuple(translation.shape)}; must be (frames, 3).")
         return translation[:, None]
+
+
+def gender_of_file(name: str) -> str:
+    """Return "female", "male" or "neutral" by the name of a body model file, with its folders if it has some."""
+    words = re.findall("[a-z]+", name.lower())
+    if "basicmodel" in words:  # SMPL's released files end with "_f", "_m"
+        words += [{"f": "female", "m": "male"}.get(word, word) for word in words]
+    return next((word for word in ("female", "male") if word in words), "neutral")
 
 
 def _tensors_to(value: _D, device: torch.device | str | None, dtype: torch.dtype | None) -> _D:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
+from gait.capture.pose_formats import parse_trial_path, pose_format
 from gait.cohort.cohort_file import Subject
 from gait.cohort.fit_settings import FitSettings
 from gait.files.fingerprint import file_sha256, fingerprint, hash_files
@@ -25,9 +26,13 @@ ADDED = ("marker_sets",)
 def fit_fingerprint(subject: Subject, settings: FitSettings) -> dict[str, Any]:
     """Return the fingerprint of a subject's fit; missing recordings are ignored."""
     layout = subject.marker_layout_file
+    files = {parse_trial_path(path).file for path in subject.trials}
+    inputs = {}
+    if any(map(pose_format, subject.trials)):  # a model that is added later is used
+        inputs["pose_models"] = {name: path.stat().st_size for name, path in settings.smpl_models().items()}
     return fingerprint(
         "fit",
-        recordings=hash_files(path for path in subject.trials if path.is_file()),
+        recordings=hash_files(path for path in files if path.is_file()),
         model=file_sha256(settings.expected_model_path(subject.model_file)),
         constrained_model=subject.constrained_model,
         marker_layout_file=None if layout is None else hash_files([layout]),
@@ -36,4 +41,5 @@ def fit_fingerprint(subject: Subject, settings: FitSettings) -> dict[str, Any]:
         repair=settings.repair,
         weights=asdict(ResidualScales()),
         subject_index=subject.subject_index,
+        **inputs,
     )

@@ -5,6 +5,7 @@ Nothing here imports torch, so a wrong command line is reported without delay.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,7 @@ from gait.parallel.device import check_device
 _MODEL_SUBFOLDERS = ("SUPR", "smplx", "smplh", "smpl", ".")
 """Subfolders of the model folder with body models; the lower-case names are those of the package ``smplx``."""
 _MODEL_SUFFIXES = (".npy", ".npz", ".pkl")
+_SMPL_FAMILY = re.compile("smplx|smplh|smpl|basicmodel")  # the last are the released files of SMPL
 
 
 @dataclass(frozen=True)
@@ -52,10 +54,21 @@ class FitSettings:
             ]
         return sorted(found)
 
+    def smpl_models(self) -> dict[str, Path]:
+        """Return the body models whose names are those of the SMPL family, by name."""
+        paths = {name: self.expected_model_path(name) for name in self.list_models() if smpl_family(name)}
+        return {name: path for name, path in paths.items() if path.is_file()}
+
     @property
     def vposer(self) -> Path:
         """Folder of the learned pose prior."""
         return self.model_folder / "VPoser"
+
+
+def smpl_family(name: str) -> str:
+    """Return "smpl", "smplh" or "smplx" by the name of a body model file; empty for another family."""
+    found = _SMPL_FAMILY.search(name.lower())
+    return "" if found is None else found[0].replace("basicmodel", "smpl")
 
 
 def subject_folder(save_folder: Path, subject: Subject) -> Path:

@@ -13,15 +13,17 @@ import torch
 from gait.body.body import Body
 from gait.body.constraints_file import AngleBounds, read_constraints
 from gait.body.marker_layout import MarkerLayout, marker_kind
-from gait.body.model_file import load_body
 from gait.body.skeleton import NUM_BODY_JOINTS
 from gait.body.vposer import VPoser, load_vposer
 from gait.capture.marker_names import canonical_marker, sanitize_marker_name
+from gait.capture.pose_formats import pose_format, trial_name
 from gait.capture.read_recording import read_recording
 from gait.capture.recording import Recording
 from gait.cohort.cohort_file import Subject
 from gait.cohort.fit_inputs import ADDED, OLD_NAMES, fit_fingerprint
 from gait.cohort.fit_settings import FitSettings, find_model, subject_folder
+from gait.cohort.model_cache import load_model
+from gait.cohort.pose_trial import save_pose_trial
 from gait.cohort.save_trial import save_trial
 from gait.cohort.trial_folder import TrialOutcome, add_exports, is_finished, trial_folder
 from gait.errors import GaitError, error_message
@@ -52,7 +54,7 @@ def fit_subject(subject: Subject, settings: FitSettings) -> Iterator[TrialOutcom
             return {}
         reports = {path: _read_finished_report(folder, inputs) for path, folder in folders.items()}
         return {
-            path: TrialOutcome(subject.name, path.stem, "already finished", report=report)
+            path: TrialOutcome(subject.name, trial_name(path), "already finished", report=report)
             for path, report in reports.items()
             if report is not None
         }
@@ -71,7 +73,7 @@ def fit_subject(subject: Subject, settings: FitSettings) -> Iterator[TrialOutcom
         raise
     except GaitError as error:
         for path in subject.trials:
-            yield TrialOutcome(subject.name, path.stem, "failed", str(error))
+            yield TrialOutcome(subject.name, trial_name(path), "failed", str(error))
 
 
 def _fit_unfinished(
@@ -88,18 +90,21 @@ def _fit_unfinished(
         if folders[path].exists():
             kept = f"{folders[path]} still has the results of an earlier run with other inputs"
             message = f"{message.rstrip('.')}; {kept}."
-        return outcomes.setdefault(path, TrialOutcome(subject.name, path.stem, "failed", message))
+        return outcomes.setdefault(path, TrialOutcome(subject.name, trial_name(path), "failed", message))
 
     fitted: tuple[SubjectFit, list[Path], tuple[str, ...]] | None = None
-    if len(outcomes) < len(folders):
+    recordings = [path for path in subject.trials if pose_format(path) is None]
+    if any(path not in outcomes for path in recordings):
         try:
-            fitted = _fit_usable_recordings(subject, settings, record_failure)
+            fitted = _fit_usable_recordings(subject, recordings, settings, record_failure)
         except Exception as error:  # no error of one subject may stop the cohort
-            for path in subject.trials:
+            for path in recordings:
                 record_failure(path, error)
     for path, folder in folders.items():
         try:
-            if path not in outcomes and fitted is not None:
+            if path not in outcomes and path not in recordings:
+                outcomes[path] = save_pose_trial(folder, path, subject, settings, inputs)
+            elif path not in outcomes and fitted is not None:
                 fit, paths, notes = fitted
                 trial = fit.trials[paths.index(path)]
                 outcomes[path] = save_trial(folder, fit, trial, subject, settings, notes, inputs)
@@ -125,16 +130,16 @@ def _read_finished_report(folder: Path, inputs: dict[str, Any]) -> FitReport | N
 
 
 def _fit_usable_recordings(
-    subject: Subject, settings: FitSettings, record_failure: Callable[[Path, Exception], object]
+    subject: Subject, paths: Sequence[Path], settings: FitSettings, record_failure: Callable[[Path, Exception], object]
 ) -> tuple[SubjectFit, list[Path], tuple[str, ...]]:
     """Fit all usable recordings together; return the fit, their paths, and notes for the reports.
 
     ``record_failure`` is called for each recording that cannot be used.
     """
     model_path = find_model(settings, subject.model_file)
-    body = _load_body(model_path, model_path.stat().st_mtime_ns, subject.constrained_model, settings.device)
+    body = load_model(model_path, settings.device, constrained=subject.constrained_model)
     recordings: dict[Path, Recording] = {}
-    for path in subject.trials:
+    for path in paths:
         try:
             recordings[path] = read_recording(path, subject_index=subject.subject_index)
         except (GaitError, OSError) as error:
@@ -154,11 +159,6 @@ def _fit_usable_recordings(
             record_failure(path, error)
             del recordings[path]
     raise GaitError(f"{subject.name}: none of its recordings can be fitted.")
-
-
-@lru_cache(maxsize=2)
-def _load_body(path: Path, _mtime_ns: int, constrained: bool, device: str) -> Body:
-    return load_body(path, constrained=constrained, device=device)
 
 
 @lru_cache(maxsize=1)

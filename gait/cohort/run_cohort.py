@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from gait.capture.pose_formats import trial_name
 from gait.cohort.cohort_file import Subject
 from gait.cohort.fit_settings import FitSettings, subject_folder
 from gait.cohort.trial_folder import TrialOutcome
@@ -60,7 +61,7 @@ def run_cohort(
         outcomes = [result]
         if isinstance(result, Crashed):
             message = f"{name}: {result.message}."
-            outcomes = [TrialOutcome(name, trial.stem, "failed", message) for trial in task.subject.trials]
+            outcomes = [TrialOutcome(name, trial_name(trial), "failed", message) for trial in task.subject.trials]
         for outcome in outcomes:
             if (name, outcome.trial) not in reported:
                 reported.add((name, outcome.trial))

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from gait.body.body import Body
+from gait.capture.pose_formats import parse_trial_path, trial_name
 from gait.cohort.cohort_file import Subject
 from gait.cohort.fit_settings import FitSettings
 from gait.cohort.trial_folder import TrialOutcome
@@ -44,21 +46,13 @@ def save_trial(
     """
     report, name = build_fit_report(fit, trial), trial.recording.path.stem
     provenance = {
-        "subject": subject.name,
-        "trial": name,
-        "inputs": inputs,
-        "recording_sha256": inputs["recordings"].get(trial.recording.path.name),
+        **common_provenance(trial.recording.path, subject, trial.body, settings, inputs),
         "rate_hz": trial.recording.rate_hz,
         "notes": [*trial.recording.notes, *notes, *_shape_notes(fit)],
         "same_shape_as": [other.recording.path.stem for other in fit.trials_with_shape_of(trial)],
         "layout": fit.layout.source,
-        "model_file": trial.body.name,
-        "model_sha256": trial.body.sha256,
         "weights": asdict(ResidualScales()),
         "marker_layout_file": None if subject.marker_layout_file is None else str(subject.marker_layout_file),
-        "randomness": "none: the same inputs give the same poses on the same device",
-        "arguments": {each.name: str(getattr(settings, each.name)) for each in fields(settings)},
-        "versions": package_versions("torch", "numpy", "scipy", "ezc3d"),
     }
     figure, warning = None, ""
     if settings.figures:
@@ -76,6 +70,23 @@ def save_trial(
         if figure is not None:
             (partial / FIT_FIGURE_FILE).write_bytes(figure)
     return TrialOutcome(subject.name, name, "fitted", warning, report)
+
+
+def common_provenance(
+    path: Path, subject: Subject, body: Body, settings: FitSettings, inputs: dict[str, Any]
+) -> dict[str, Any]:
+    """Return what made the results of a trial, for its report: recording or poses, body model, settings, versions."""
+    return {
+        "subject": subject.name,
+        "trial": trial_name(path),
+        "inputs": inputs,
+        "recording_sha256": inputs["recordings"].get(parse_trial_path(path).file.name),
+        "model_file": body.name,
+        "model_sha256": body.sha256,
+        "randomness": "none: the same inputs give the same poses on the same device",
+        "arguments": {each.name: str(getattr(settings, each.name)) for each in fields(settings)},
+        "versions": package_versions("torch", "numpy", "scipy", "ezc3d"),
+    }
 
 
 def _shape_notes(fit: SubjectFit) -> tuple[str, ...]:

@@ -71,9 +71,14 @@ def _row(outcome: TrialOutcome) -> tuple[str, ...]:
         outcome.subject,
         outcome.trial,
         str(report.frames),
-        f"{report.residual_mm['mean']:.1f}",
-        f"{report.residual_mm['max_frame_mean']:.1f}",
-        "" if offset is None else f"{offset:.1f}",
+        *(
+            _millimetres(length)
+            for length in (report.residual_mm["mean"], report.residual_mm["max_frame_mean"], offset)
+        ),
         " ".join(report.worst_markers[:3]),
         f"{report.frames_per_second:.0f}" if outcome.state == "fitted" else outcome.state,
     )
+
+
+def _millimetres(length: float | None) -> str:
+    return "" if length is None else f"{length:.1f}"

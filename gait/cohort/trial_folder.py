@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from gait.capture.pose_formats import trial_name
 from gait.cohort.cohort_file import Subject
 from gait.cohort.fit_settings import subject_folder
 from gait.exporting import export_trial_folder, missing_exports
@@ -36,7 +37,7 @@ class TrialOutcome:
 
 def trial_folder(save_folder: Path, subject: Subject, recording: Path) -> Path:
     """Return the folder of a trial's results."""
-    return subject_folder(save_folder, subject) / recording.stem
+    return subject_folder(save_folder, subject) / trial_name(recording)
 
 
 def is_finished(folder: Path, exporters: Iterable[str] = ()) -> bool:

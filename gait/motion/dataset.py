@@ -20,9 +20,9 @@ from gait.errors import GaitError
 from gait.motion.pose_files import find_pose_folders, read_poses
 from gait.motion.resampling import check_rate, resample, resample_nearest
 from gait.motion.trial_paths import HEALTHY, LABEL_NOUNS, REPORT_FILE, SICK
+from gait.text import join_names
 
 _MAX_DISTANCE_M = 1e5  # of a joint from the origin
-_MAX_NAMES = 10  # listed in one message
 MAX_JOINT_SIGMA_M = 0.05
 """A joint whose position has a larger uncertainty (radius of 68 % probability) is undetermined by the markers."""
 
@@ -106,13 +106,13 @@ def read_dataset(
         raise GaitError(reader.problems[0])
     labels = {folder.name: folder for folder in label_folders}
     if not labels.keys() & {HEALTHY, SICK}:
-        found = _format_names(sorted(labels)) if labels else "none"
+        found = join_names(sorted(labels)) if labels else "none"
         raise GaitError(
             f"{poses_folder}: has no folder {HEALTHY} or {SICK}, its folders: {found}; name the folder that "
             "shape_optimizer.py saved in."
         )
     if others := sorted(labels.keys() - {HEALTHY, SICK}):
-        reader.note(f"{poses_folder}: only {HEALTHY} and {SICK} are read; ignored: {_format_names(others)}.")
+        reader.note(f"{poses_folder}: only {HEALTHY} and {SICK} are read; ignored: {join_names(others)}.")
     num_problems = len(reader.problems)
     for label in (HEALTHY, SICK):
         before = len(reader.trials)
@@ -178,7 +178,7 @@ class _DatasetReader:
             self.note_unreadable(folder, error)
             return None
         if unexpected_files := [path.name for path in sorted({*entries} - {*folders})]:
-            form, names = f"<{HEALTHY}|{SICK}>/<subject>/<trial>/", _format_names(unexpected_files)
+            form, names = f"<{HEALTHY}|{SICK}>/<subject>/<trial>/", join_names(unexpected_files)
             self.note(f"{folder}: only folders are expected here, {form}; ignored: {names}.")
         return folders
 
@@ -259,8 +259,3 @@ def _acquisition_info(sequence: PoseSequence, report: dict[str, Any]) -> Acquisi
     return AcquisitionInfo(
         sequence.rate_hz, sequence.num_frames, missing_fraction, markers, report["stature_m"], tuple(undetermined)
     )
-
-
-def _format_names(names: list[str]) -> str:
-    more = len(names) - _MAX_NAMES
-    return ", ".join(names[:_MAX_NAMES]) + (f" and {more} more" if more > 0 else "")
