@@ -113,7 +113,7 @@ def _parse_entry(path: Path, name: str, entry: _JsonObject) -> list[Subject]:
 
 def _parse_healthy(where: str, path: Path, value: Any) -> bool | HealthRule:
     if not isinstance(value, _JsonObject):
-        return _check_type(where, "healthy", value, bool, f"true, false or a rule, {RULE_EXAMPLE} or {TABLE_EXAMPLE}")
+        return _check_type(where, "healthy", value, bool, "true or false, or a rule, see docs/fitting.md")
     rule = dict(value)
     table = rule.get("table")
     return parse_health_rule(

@@ -86,12 +86,18 @@ GOOD = {"trials": ["walk.c3d"], "healthy": True}
         ),
         ({"S1": GOOD | {"trials": ["walk.c3d", "Walk.trc"]}}, "would both be saved in the folder 'Walk'"),
         ({"S1": GOOD | {"trials": ["walk.c3d", "walk.c3d"]}}, "would both be saved"),
-        ({"S1": GOOD | {"healthy": "yes"}}, "'healthy' must be true or false, not \"yes\""),
-        ({"S1": GOOD | {"healthy": 1}}, "'healthy' must be true or false, not 1"),
+        (
+            {"S1": GOOD | {"healthy": "yes"}},
+            "'healthy' must be true or false, or a rule, see docs/fitting.md, not \"yes\"",
+        ),
+        ({"S1": GOOD | {"healthy": 1}}, "'healthy' must be true or false, or a rule, see docs/fitting.md, not 1"),
         ({"S1": GOOD | {"subject_index": 0}}, "'subject_index' must be an integer from 1, not 0"),
         ({"S1": GOOD | {"subject_index": True}}, "'subject_index' must be an integer from 1, not true"),
         ({"S1": GOOD | {"subject_index": "second"}}, "'subject_index' must be an integer from 1"),
-        ({"S1": GOOD | {"constrained_model": None}}, "'constrained_model' must be true or false, not null"),
+        (
+            {"S1": GOOD | {"constrained_model": None}},
+            "'constrained_model' must be true or false, not null",
+        ),
         ({"S1": GOOD | {"model_file": 3}}, "'model_file' must be a file name, not 3"),
         ({"S1": GOOD | {"marker_layout_file": 3}}, "'marker_layout_file' must be a file name, not 3"),
         (

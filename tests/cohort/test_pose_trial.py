@@ -203,7 +203,7 @@ def without(rule, *keys, **changes):
         ),
         ({"healthy": without(RULE, "is")}, r"'healthy' needs 'field' and 'is'; for example"),
         ({"healthy": without(RULE, equals=0)}, r"'healthy' has the unknown key 'equals'"),
-        ({"healthy": 0}, r"'healthy' must be true, false or a rule"),
+        ({"healthy": 0}, r"'healthy' must be true or false, or a rule, see docs/fitting.md, not 0"),
         ({"healthy": without(RULE, table="no.csv")}, r"the table no.csv of 'healthy' cannot be read"),
         ({"healthy": True, "trials": ["site.pkl", "a.c3d"]}, r"site.pkl has many subjects, so no other trial"),
         ({"healthy": True, "trials": ["site.pkl#S9"]}, r"no trial site.pkl#S9; the file has the subjects S1, S2"),
