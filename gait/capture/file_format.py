@@ -17,3 +17,4 @@ class FileFormat:
     title: str  # shown to users, e.g. "C3D"
     suffixes: tuple[str, ...]  # lower case, with the dot
     read: Callable[[Path], RawRecording]  # raises GaitError if the file is missing, damaged or of another format
+    read_after_crash: Callable[[Path], RawRecording] | None = None  # another parser, for files that crash the first

@@ -33,6 +33,7 @@ class RawRecording:
     modeled_markers: frozenset[str] = frozenset()  # points declared as computed positions (without prefix)
     events: tuple[GaitEvent, ...] = ()
     event_subjects: tuple[str, ...] = ()  # one per event; may be a subject's name: never print it
+    notes: tuple[str, ...] = ()  # irregularities without consequence, one sentence each
     warnings: tuple[str, ...] = ()  # what was lost, guessed or overruled, one sentence each
 
 

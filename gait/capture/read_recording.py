@@ -72,7 +72,7 @@ def _to_recording(raw: RawRecording, subject_index: int | None, subject_prefix: 
         selection = select_subject(names, ~(computed | unlabelled), num_visible, subject_index, subject_prefix)
     except GaitError as error:
         raise GaitError(f"{raw.path}: {error}") from None
-    notes: list[str] = []
+    notes = list(raw.notes)
     warnings = list(raw.warnings)
     if selection.note:
         (warnings if selection.guessed else notes).append(selection.note)

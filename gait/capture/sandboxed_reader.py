@@ -29,6 +29,7 @@ from typing import IO, Any
 
 import numpy as np
 
+from gait.capture.formats import file_format
 from gait.capture.raw_recording import RawRecording, check_raw_recording
 from gait.capture.recording import GaitEvent
 from gait.errors import GaitError
@@ -54,9 +55,14 @@ def read_raw_recording(path: Path) -> RawRecording:
 
     Raises:
         GaitError: the file cannot be read, is damaged or of another format, or its parser crashes or exceeds a limit:
-            8 s plus 1 s per 4 MB of the file, 1 GB of memory plus 16 bytes per byte of the file.
+            8 s plus 1 s per 4 MB of the file, 1 GB of memory plus 16 bytes per byte of the file. If the format has a
+            second parser, that parser fails as well.
     """
     return _reader.read(path)
+
+
+class _ParserStoppedError(GaitError):
+    """The parser crashed, or exceeded a limit of time or memory."""
 
 
 class _SandboxedReader:
@@ -76,9 +82,18 @@ class _SandboxedReader:
         request = {"path": str(path), "folder": "", "timeout_s": timeout_s, "memory": memory}
         with contextlib.suppress(OSError):  # the working directory was removed: an absolute path still works
             request["folder"] = str(Path.cwd())
+        known = file_format(path)
         with self._lock:
             try:
                 return self._request(path, request)
+            except _ParserStoppedError as error:
+                if known is None or known.read_after_crash is None:
+                    raise
+                again = request | {"after_crash": True, "timeout_s": timeout_s / 4}
+                try:
+                    return self._request(path, again)
+                except _ParserStoppedError:
+                    raise error from None
             except GaitError:
                 raise
             except BaseException:  # Ctrl-C during a reply: the rest of it must not be read as the next reply
@@ -103,11 +118,11 @@ class _SandboxedReader:
         if content.get("last") or timed_out.is_set():
             self.stop()
         if "error" in content:
-            raise GaitError(content["error"])
+            raise (_ParserStoppedError if content.get("last") else GaitError)(content["error"])
         events = tuple(GaitEvent(**event) for event in content.pop("events"))
         for name in ("listed_outputs", "modeled_markers"):
             content[name] = frozenset(content[name])
-        for name in ("labels", "event_subjects", "warnings"):
+        for name in ("labels", "event_subjects", "notes", "warnings"):
             content[name] = tuple(content[name])
         return RawRecording(**content | {"path": path, "positions": positions, "events": events})
 
@@ -127,18 +142,18 @@ class _SandboxedReader:
                 continue
         raise GaitError(f"{path}: cannot be read (the process that parses files ends immediately); please report this.")
 
-    def _crash_error(self, path: Path, request: dict[str, Any], timed_out: bool) -> GaitError:
+    def _crash_error(self, path: Path, request: dict[str, Any], timed_out: bool) -> _ParserStoppedError:
         child = self._child
         self.stop()
         code = None if child is None else child.returncode
         if timed_out:
             limit = f"could not be read within {request['timeout_s']:.0f} s, its parser was stopped"
-            return GaitError(f"{path}: {limit}; the file is damaged, export it again.")
+            return _ParserStoppedError(f"{path}: {limit}; the file is damaged, export it again.")
         reason = f"exit code {code}"
         if code is not None and code < 0:
             with contextlib.suppress(ValueError):
                 reason = signal.Signals(-code).name
-        return GaitError(f"{path}: its parser crashed ({reason}); the file is damaged, export it again.")
+        return _ParserStoppedError(f"{path}: its parser crashed ({reason}); the file is damaged, export it again.")
 
     def stop(self) -> None:
         """End the child process, if there is one."""
@@ -247,8 +262,6 @@ def serve() -> None:
         os.dup2(null, stream)
     null_stream = os.fdopen(null, "wb")
     root = Path(sys.executable).anchor
-    import gait.capture.formats  # noqa: F401  (here, so that it does not count for the timeout of a file)
-
     replies.write(_READY)
     replies.flush()
     for line in sys.stdin.buffer:
@@ -257,7 +270,7 @@ def serve() -> None:
         faulthandler.dump_traceback_later(request["timeout_s"] + 1.0, exit=True, file=null_stream)
         with contextlib.suppress(OSError):
             os.chdir(request["folder"])
-        content, positions = _parse(Path(request["path"]), request["memory"])
+        content, positions = _parse(Path(request["path"]), request["memory"], "after_crash" in request)
         os.chdir(root)
         description = json.dumps(content | {"shape": positions.shape}).encode("ascii")
         replies.write(_HEADER.pack(len(description), positions.nbytes))
@@ -268,17 +281,17 @@ def serve() -> None:
     os._exit(0)
 
 
-def _parse(path: Path, memory: int) -> tuple[dict[str, Any], np.ndarray[Any, np.dtype[np.float64]]]:
+def _parse(path: Path, memory: int, after_crash: bool) -> tuple[dict[str, Any], np.ndarray[Any, np.dtype[np.float64]]]:
     """Return description and positions of a file; if it cannot be read, the description has the key "error"."""
-    from gait.capture.formats import file_format
-
     nothing = np.empty((0, 0, 3))
     try:
         with _memory_limit(memory):
             known = file_format(path)
             if known is None:
                 raise GaitError(f"{path}: is not a recording.")
-            raw = known.read(path)
+            read = known.read_after_crash if after_crash else known.read
+            assert read is not None
+            raw = read(path)
             check_raw_recording(raw)
     except GaitError as error:
         return {"error": str(error)}, nothing

@@ -15,12 +15,13 @@ import numpy as np
 import pytest
 
 from gait.capture import read_recording, sandboxed_reader
+from gait.capture.sandboxed_reader import read_raw_recording
 from gait.errors import GaitError
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
 
 LABELS = ("LASI", "RASI", "SACR", "LKNE")
-POSITIONS = np.random.default_rng(0).uniform(100.0, 1000.0, (6, 4, 3))
+POSITIONS = np.random.default_rng(0).uniform(100.0, 1000.0, (4, 3)) + np.arange(6.0)[:, None, None]
 
 
 def write_c3d(path, frames=POSITIONS):
@@ -75,7 +76,8 @@ def test_read_raw_recording_stops_a_hanging_parser(tmp_path, pipe, monkeypatch):
     assert read_recording(write_c3d(tmp_path / "walk.c3d")).num_frames == 6
 
 
-def test_read_raw_recording_names_a_file_that_crashes_the_parser(tmp_path, pipe):
+def test_read_raw_recording_names_a_file_that_crashes_both_parsers(tmp_path, pipe, monkeypatch):
+    monkeypatch.setattr(sandboxed_reader, "_MIN_TIMEOUT_S", 2.0)
     read_recording(write_c3d(tmp_path / "walk.c3d"))
     first = child_process()
     threading.Timer(0.2, first.send_signal, [signal.SIGSEGV]).start()
@@ -187,26 +189,40 @@ def test_capture_does_not_import_torch():
 @pytest.mark.parametrize(
     ("name", "layout", "value", "line"),
     [
-        ("FRAMES", "<H", 60000, "counts 6 frames, its parameters 60000"),
-        ("FRAMES", "<H", 5, "counts 6 frames, its parameters 5"),
-        ("USED", "<H", 5, "header counts 4 points"),
-        ("SCALE", "<f", 1.0, "its header scales points by -1, its parameters by 1"),
+        ("FRAMES", "<H", 60000, "POINT:FRAMES is 60000; the file holds 6 frames"),
+        ("FRAMES", "<H", 5, "POINT:FRAMES is 5; the file holds 6 frames"),
+        ("USED", "<H", 5, "the points show 4 points"),
+        ("SCALE", "<f", 1.0, "the points show 4 points and 4 analog samples per frame of floats"),
         ("SCALE", "<f", np.nan, "POINT:SCALE has no number"),
-        ("RATE", "<f", 50.0, "8 samples of 2 channels"),
+        ("RATE", "<f", 50.0, "The parameters state 50 frames per second, the header 100, which is used"),
+        ("DATA_START", "<H", 60000, "POINT:DATA_START is 60000; the points begin in block 4"),
     ],
 )
-def test_read_recording_refuses_c3d_parameters_that_contradict_the_header(tmp_path, name, layout, value, line):
+def test_read_recording_reads_points_whose_c3d_parameters_are_wrong(tmp_path, name, layout, value, line):
     path = write_c3d(tmp_path / "walk.c3d")
+    expected = read_recording(path)
     changed(path, value_of(path, name.encode()), value, layout)
-    with pytest.raises(GaitError, match=rf"walk\.c3d: is damaged \(.*{line}"):
-        read_recording(path)
+    recording = read_recording(path)
+    assert any(line in text for text in (*recording.notes, *recording.warnings))
+    np.testing.assert_array_equal(recording.positions_m, expected.positions_m)
+    assert recording.rate_hz == 100.0
 
 
-@pytest.mark.parametrize(("at", "value"), [(6, 9), (8, 60000), (16, 1), (16, 60000), (2, 0), (4, 9)])
-def test_read_recording_refuses_a_c3d_header_that_exceeds_the_file(tmp_path, at, value):
+@pytest.mark.parametrize(("at", "value"), [(6, 9), (8, 60000), (8, 7), (16, 1), (16, 60000), (2, 0), (4, 9), (18, 9)])
+def test_read_recording_reads_points_whose_c3d_header_is_wrong(tmp_path, at, value):
     path = write_c3d(tmp_path / "walk.c3d")
+    expected = read_recording(path)
     changed(path, at, value)
-    with pytest.raises(GaitError, match=r"walk\.c3d: (is damaged|is truncated|holds no points)"):
+    recording = read_recording(path)
+    np.testing.assert_array_equal(recording.positions_m, expected.positions_m)
+    assert (recording.labels, recording.rate_hz) == (expected.labels, 100.0)
+
+
+def test_read_recording_refuses_a_c3d_whose_points_cannot_be_told(tmp_path):
+    path = write_c3d(tmp_path / "walk.c3d", np.random.default_rng(0).uniform(-1e4, 1e4, (6, 4, 3)))
+    changed(path, 2, 5)
+    path.write_bytes(path.read_bytes() + bytes(2000))
+    with pytest.raises(GaitError, match=r"walk\.c3d: is damaged, its points cannot be found \(5 points and 4 analog"):
         read_recording(path)
 
 
@@ -219,13 +235,13 @@ def test_read_recording_notes_a_different_rate_in_the_c3d_header(tmp_path):
 
 
 def test_read_recording_c3d_with_more_than_65535_frames(tmp_path):
-    frames = np.random.default_rng(1).uniform(100.0, 1000.0, (66_000, 4, 3)).astype(np.float32)
+    walk = np.random.default_rng(1).normal(0, 0.01, (66_000, 1, 3)).cumsum(axis=0)
+    frames = (POSITIONS[:1] + walk).astype(np.float32)
     path = write_c3d(tmp_path / "long.c3d", frames)
-    assert "The file has more than 65535 frames; the first 65535 are read." in read_recording(path).warnings
+    np.testing.assert_array_equal(read_raw_recording(path).positions, frames)
     data = path.read_bytes()
     path.write_bytes(data[: len(data) // 2])
-    with pytest.raises(GaitError, match=r"long\.c3d: is truncated"):
-        read_recording(path)
+    assert 30_000 < read_recording(path).num_frames < 33_000
 
 
 def test_read_recording_labels_are_printable(tmp_path):
