@@ -15,6 +15,9 @@ from gait.body.skeleton import BODY_JOINTS, display_name
 TARGET = "logit of sick"
 """The output that every method explains; above 0 the prediction is sick."""
 
+MIN_COVERAGE = 0.5
+"""Frames that fewer windows cover than this fraction of the largest number in their walk count in no rank or mean."""
+
 
 @dataclass(frozen=True, eq=False)
 class WindowAttribution:
@@ -44,6 +47,7 @@ class TrialAttribution:
     method: str
     settings: Mapping[str, Any] = field(default_factory=dict)
     target: str = TARGET
+    activity: NDArray[np.uint8] | None = None  # (T,) an ``Activity`` per frame; None: every frame is used as walking
 
     @property
     def trial_probability(self) -> float:
@@ -52,19 +56,34 @@ class TrialAttribution:
 
     def largest_joints(self, count: int = 3) -> tuple[str, ...]:
         """Return the names of the joints with the largest mean magnitude, largest first."""
-        values = np.asarray(self.values, np.float64)
-        size = np.abs(values[np.isfinite(values).all(axis=1)]).mean(axis=0)
-        return tuple(display_name(BODY_JOINTS[joint]) for joint in np.argsort(-size)[:count])
+        counts = self.counts
+        size = np.abs(np.asarray(self.values, np.float64)).sum(axis=0, where=counts) / np.maximum(counts.sum(axis=0), 1)
+        ranked = [joint for joint in np.argsort(-size) if counts[:, joint].any()]
+        return tuple(display_name(BODY_JOINTS[joint]) for joint in ranked[:count])
 
     @property
     def well_covered(self) -> NDArray[np.bool_]:
-        """Mask (T,) of the frames covered by at least half of the maximum number of windows.
+        """Mask (T,) of the frames covered by at least ``MIN_COVERAGE`` of the maximum number of windows in their walk.
 
-        Frames near the ends of the trial are covered by few windows, and only by their edges; large values there are
+        Frames near the ends of a walk are covered by few windows, and only by their edges; large values there are
         artefacts of window edges.
         """
         changes = np.zeros(len(self.values) + 1, np.int64)
         np.add.at(changes, self.first_frames, 1)
         np.add.at(changes, self.first_frames + self.window_length, -1)
-        counts = changes.cumsum()[:-1]
-        return 2 * counts >= counts.max(initial=0)
+        windows = changes.cumsum()[:-1]
+        covered = np.zeros(len(windows), dtype=bool)
+        edges = np.flatnonzero(np.diff(windows > 0, prepend=False, append=False))
+        for first, end in edges.reshape(-1, 2):
+            covered[first:end] = windows[first:end] >= MIN_COVERAGE * windows[first:end].max()
+        return covered
+
+    @property
+    def counts(self) -> NDArray[np.bool_]:
+        """Mask (T, 22) of the values that count in ranks and means: explained, and ``well_covered``."""
+        return np.isfinite(self.values) & self.well_covered[:, None]
+
+    @property
+    def counted_values(self) -> NDArray[np.float32]:
+        """The values (T, 22) that count in ranks and means, NaN elsewhere."""
+        return np.where(self.counts, self.values, np.float32(np.nan))

@@ -23,6 +23,7 @@ from gait.explaining.attribution import TrialAttribution
 from gait.files.atomic_write import atomic_file
 from gait.files.safe_pickle import read_array_dict
 from gait.kinematics.gait_cycle import PERCENT, GaitCycle
+from gait.kinematics.walking import Activity
 
 EXPLANATION_FILE = "explanation.npz"
 FRAMES_FILE = "explanation.csv"
@@ -72,6 +73,7 @@ def write_explanation(folder: Path, explanation: SavedAttribution) -> Path:
             settings=np.str_(_to_json(attribution.settings)),
             attribution=np.asarray(attribution.values),
             **{name: np.asarray(getattr(attribution, name)) for name in (*_ARRAYS, *_SCALARS) if name != "attribution"},
+            **({} if attribution.activity is None else {"activity": attribution.activity}),
         )
     return path
 
@@ -100,11 +102,20 @@ def read_explanation(path: Path) -> SavedAttribution:
             arrays["window_probability"]
         ):
             raise ValueError("arrays of different lengths")
+        activity = data.get("activity")
+        if activity is not None and (
+            activity.shape != (T,) or activity.dtype != np.uint8 or activity.max() >= len(Activity)
+        ):
+            raise ValueError(f"activity of {activity.dtype} and shape {activity.shape}")
         scalars: dict[str, Any] = {name: kind(data[name]) for name, kind in _SCALARS.items()}
         return SavedAttribution(
             **{name: str(data[name]) for name in _TEXTS},
             attribution=TrialAttribution(
-                values=arrays.pop("attribution"), **arrays, **scalars, settings=_parse_json(data["settings"])
+                values=arrays.pop("attribution"),
+                **arrays,
+                **scalars,
+                settings=_parse_json(data["settings"]),
+                activity=activity,
             ),
             arguments=_parse_json(data["arguments"]),
             versions=_parse_json(data["versions"]),
@@ -118,15 +129,19 @@ def read_explanation(path: Path) -> SavedAttribution:
 def write_frames(folder: Path, attribution: TrialAttribution) -> Path:
     """Write ``explanation.csv`` into a folder and return its path: one row per frame, one column per joint.
 
-    Frames count from 0 at the network's rate; cells are empty where no window is explained.
+    Frames count from 0 at the network's rate; cells are empty where no window is explained. The last columns are the
+    activity, empty if unknown, and whether the frame is ``well_covered`` and so counts in ranks and means.
 
     Raises:
         GaitError: the file cannot be written; an existing one stays.
     """
-    header = ["frame", "time_s", "probability_sick", *JOINT_COLUMNS]
+    header = ["frame", "time_s", "probability_sick", *JOINT_COLUMNS, "activity", "well_covered"]
+    activity = attribution.activity
+    activities = [""] * len(attribution.values) if activity is None else [Activity(each).noun for each in activity]
+    columns = (attribution.values, attribution.probability, activities, attribution.well_covered.astype(int))
     rows = (
-        [frame, f"{frame / attribution.rate_hz:.4f}", probability, *row[list(HEAD_TO_FEET)]]
-        for frame, (row, probability) in enumerate(zip(attribution.values, attribution.probability, strict=True))
+        [frame, f"{frame / attribution.rate_hz:.4f}", probability, *row[list(HEAD_TO_FEET)], activity, covered]
+        for frame, (row, probability, activity, covered) in enumerate(zip(*columns, strict=True))
     )
     return write_table(Path(folder) / FRAMES_FILE, header, rows)
 

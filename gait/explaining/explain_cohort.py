@@ -126,6 +126,7 @@ def explain_cohort(
         min_frames=first.window_length,
         body=options.body_file,
         pose_rate_hz=options.pose_rate_hz,
+        keep_standing=options.keep_standing or bool(first.arguments.get("keep_standing")),
     )
     notes = list(dataset.problems)
     if first.data_sha256 and dataset_hash(dataset) != first.data_sha256:
@@ -165,7 +166,7 @@ def _explain_subjects(
         cycles = []
         for trial in (trial for trial in dataset.trials if trial.subject_id == subject):
             attribution = explain_trial(network, trial, options.method, rule=options.rule, stride=options.stride)
-            cycles.append(average_gait_cycles(attribution.values, trial.joints_m, trial.rate_hz))
+            cycles.append(average_gait_cycles(attribution.counted_values, trial.joints_m, trial.rate_hz))
         if not cycles:
             notes.append(f"{subject}: in the test set of the training, but not among the poses; excluded.")
             continue

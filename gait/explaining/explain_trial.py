@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +33,7 @@ def explain_trial(
     *,
     rule: str | None = None,
     stride: int | None = None,
+    keep_standing: bool = False,
     progress: Callable[[int, int], None] = lambda done, count: None,
 ) -> TrialAttribution:
     """Explain a trial by averaging, per frame, the attribution of the windows that cover it.
@@ -45,23 +47,23 @@ def explain_trial(
         method: one of ``METHODS``; the network's default if None.
         rule: of ``lrp``, as in ``explain_windows``.
         stride: frames from one explained window to the next; if None, the method's default, larger for costly methods.
-            The last window is always explained.
+            The last window of each walk is always explained.
+        keep_standing: explain standing, turning on the spot and sitting, too; of a trial that is read from its folder.
         progress: called before each batch with the numbers of windows done and in total; may raise to cancel.
 
     Raises:
-        GaitError: the trial cannot be read or is shorter than a window, or as in ``explain_windows``.
+        GaitError: the trial cannot be read, no walk in it is as long as a window, or as in ``explain_windows``.
     """
     if not isinstance(trial, Trial):
         sequence = read_poses(trial)
-        trial = prepare_trial(trial, sequence.joints_m, sequence.rate_hz, network)
+        trial = prepare_trial(trial, sequence.joints_m, sequence.rate_hz, network, keep_standing=keep_standing)
     method, window_length = method or network.methods[0], network.window_length
     if stride is None:
         stride = find_method(network.network, method).stride_for(network.network)
     windows = WindowDataset([trial], window_length)
     if not len(windows):
         raise GaitError(windows.too_short[0])
-    all_windows = torch.arange(len(windows))
-    explained = torch.unique(torch.cat([all_windows[::stride], all_windows[-1:]]))
+    explained = _every_nth(windows.first_frame, stride)
     values, unattributed, logits = [], [], torch.zeros(len(windows))
     for number, batch in enumerate(explained.split(_BATCH_SIZE)):
         progress(number * _BATCH_SIZE, len(explained))
@@ -74,9 +76,9 @@ def explain_trial(
     probabilities = logits.double().sigmoid()
     T, by_frame = len(trial.joints_m), probabilities[:, None, None].expand(-1, window_length, 1)
     return TrialAttribution(
-        values=_average_overlaps(explained, torch.cat(values), T),
-        probability=_average_overlaps(all_windows, by_frame, T)[:, 0],
-        first_frames=all_windows.numpy(),
+        values=_average_overlaps(windows.first_frame[explained], torch.cat(values), T),
+        probability=_average_overlaps(windows.first_frame, by_frame, T)[:, 0],
+        first_frames=windows.first_frame.numpy(),
         window_probability=probabilities.float().numpy(),
         window_length=window_length,
         rate_hz=trial.rate_hz,
@@ -84,7 +86,15 @@ def explain_trial(
         unattributed=float(np.mean(torch.cat(unattributed).numpy())),
         method=method,
         settings={**result.settings, "stride": stride},
+        activity=trial.activity,
     )
+
+
+def _every_nth(first_frames: Tensor, stride: int) -> Tensor:
+    """Return the indices of every nth window, and of the last one, of each walk."""
+    begins = [0, *(torch.nonzero(first_frames.diff() > 1).flatten() + 1).tolist(), len(first_frames)]
+    walks = [torch.arange(begin, end) for begin, end in pairwise(begins)]
+    return torch.unique(torch.cat([part for walk in walks for part in (walk[::stride], walk[-1:])]))
 
 
 def _average_overlaps(first_frames: Tensor, values: Tensor, num_frames: int) -> NDArray[np.float32]:

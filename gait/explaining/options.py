@@ -80,6 +80,11 @@ class ExplainOptions:
         None, "frames between explained windows (default: by the cost of the method)", aliases=("--explain_stride",),
         type=whole_number, metavar="FRAMES",
     )  # fmt: skip
+    keep_standing: bool = argument(
+        False,
+        "judge and explain standing, turning on the spot and sitting, too (default: as the network was trained, "
+        "by default on walking alone)",
+    )
     body_file: Path | None = argument(None, "body model of poses in JSON or text files", flag="--body", metavar="FILE")
     pose_rate_hz: float | None = argument(
         None, "frame rate of poses in JSON or text files", flag="--pose_rate", aliases=("--pose_frame_rate",),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 
 from gait.errors import GaitError
 from gait.explaining.trained_network import TrainedNetwork
+from gait.kinematics.walking import find_activity
 from gait.motion.dataset import AcquisitionInfo, Trial
 from gait.motion.resampling import check_rate, resample
 from gait.motion.trial_paths import SICK, parse_subject_id, parse_trial_id
@@ -16,14 +18,22 @@ from gait.motion.trial_paths import SICK, parse_subject_id, parse_trial_id
 _UNKNOWN = float("nan")
 
 
-def prepare_trial(folder: Path, joints_m: NDArray[np.float32], rate_hz: float, network: TrainedNetwork) -> Trial:
+def prepare_trial(
+    folder: Path,
+    joints_m: NDArray[np.float32],
+    rate_hz: float,
+    network: TrainedNetwork,
+    *,
+    keep_standing: bool = False,
+) -> Trial:
     """Resample joints (T, 22, 3), in metres, y up, to the network's rate; name and label are those of the folder.
 
-    A trial in a folder without a label counts as healthy. Explanations do not use the label, and files and messages
-    name the trial by its folder.
+    Standing, turning on the spot and sitting are found, so that they are neither judged nor explained, unless they are
+    to be kept or the network was trained on them. A trial in a folder without a label counts as healthy. Explanations
+    do not use the label, and files and messages name the trial by its folder.
 
     Raises:
-        GaitError: the rate is out of range, or the trial is shorter than a window.
+        GaitError: the rate is out of range, or no walk in the trial is as long as a window.
     """
     check_rate(rate_hz, f"{folder}: its frame rate")
     joints = resample(joints_m, rate_hz, network.rate_hz)
@@ -36,4 +46,10 @@ def prepare_trial(folder: Path, joints_m: NDArray[np.float32], rate_hz: float, n
     label, _, subject = subject_id.rpartition("/")
     trial_name = parse_trial_id(folder).removeprefix(f"{subject_id}/")
     acquisition = AcquisitionInfo(rate_hz, len(joints_m), _UNKNOWN, (), _UNKNOWN)
-    return Trial(subject, trial_name, label == SICK, joints, network.rate_hz, acquisition, folder)
+    trial = Trial(subject, trial_name, label == SICK, joints, network.rate_hz, acquisition, folder)
+    if keep_standing or network.keep_standing:
+        return trial
+    trial = replace(trial, activity=find_activity(joints, network.rate_hz))
+    if reason := trial.reason_without_window(network.window_length):
+        raise GaitError(reason)
+    return trial

@@ -45,6 +45,11 @@ class TrainedNetwork:
         return f"{self.title} network ({'/'.join(self.file.resolve().parts[-2:])})"
 
     @property
+    def keep_standing(self) -> bool:
+        """True if it was trained with --keep_standing; files of earlier versions count as trained on walking."""
+        return bool(self.checkpoint and self.checkpoint.arguments.get("keep_standing"))
+
+    @property
     def training_subjects(self) -> frozenset[str]:
         """Subjects of the training set, such as "sick/P02"; empty if the file does not record them."""
         return frozenset(map(str, self.checkpoint.fold.get("training", ()))) if self.checkpoint else frozenset()

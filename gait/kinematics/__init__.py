@@ -1,5 +1,6 @@
 """Gait parameters: events, joint angles and spatio-temporal parameters, from joint positions.
 
+* ``walking``: what the subject does in each frame: walking, standing, turning on the spot or sitting;
 * ``gait_events``: initial contacts, foot offs and strides, and the direction of progression;
 * ``joint_angles``: angles between segments, per frame;
 * ``gait_cycle``: joint angles and any values per joint averaged over time-normalized gait cycles;

@@ -37,6 +37,7 @@ _RUN_ONLY_FLAGS = frozenset(
         "cluster",
         "cross",
         "device",
+        "keep_standing",  # data_sha256 shows what it changes
         "overwrite",
         "resume",
         "save_folder",

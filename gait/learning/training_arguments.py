@@ -115,6 +115,9 @@ class TrainingArguments(TrainingSettings):
     mirror: bool = argument(
         True, "do not train on mirrored windows as well", flag="--no_mirror", aliases=["--no_mirror_augmentation"]
     )
+    keep_standing: bool = argument(
+        False, "train and evaluate on standing, turning on the spot and sitting, too, instead of walking alone"
+    )
     k_folds: int = argument(5, "number of cross-validation folds", type=whole_number)
     fold: int | None = argument(
         0,
@@ -188,6 +191,7 @@ class TrainingArguments(TrainingSettings):
             "min_frames": self.window_length,
             "body": self.body_file,
             "pose_rate_hz": self.pose_rate_hz,
+            "keep_standing": self.keep_standing,
         }
 
 

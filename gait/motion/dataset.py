@@ -17,6 +17,7 @@ from gait.body.body import Body
 from gait.body.pose_sequence import PoseSequence
 from gait.body.skeleton import BODY_JOINTS, Joint
 from gait.errors import GaitError
+from gait.kinematics.walking import find_activity, format_interruptions, walking_intervals
 from gait.motion.pose_files import find_pose_folders, read_poses
 from gait.motion.resampling import check_rate, resample, resample_nearest
 from gait.motion.trial_paths import HEALTHY, LABEL_NOUNS, REPORT_FILE, SICK
@@ -51,6 +52,12 @@ class Trial:
     acquisition: AcquisitionInfo
     folder: Path  # of the poses
     joint_status: NDArray[np.uint8] | None = None  # (T, 22) a ``JointStatus`` per joint; None if unknown
+    activity: NDArray[np.uint8] | None = None  # (T,) an ``Activity`` per frame; None: every frame is used as walking
+
+    @property
+    def walks(self) -> tuple[slice, ...]:
+        """Frames of each walk, in temporal order; windows lie within one of them."""
+        return (slice(0, len(self.joints_m)),) if self.activity is None else walking_intervals(self.activity)
 
     @property
     def subject_id(self) -> str:
@@ -61,6 +68,24 @@ class Trial:
     def trial_id(self) -> str:
         """Label, subject and trial, ``healthy/P01/walk1``."""
         return f"{self.subject_id}/{self.trial_name}"
+
+    def reason_without_window(self, window_length: int) -> str | None:
+        """Return one line if no walk is as long as a window, in frames; None if one is."""
+        longest = max((walk.stop - walk.start for walk in self.walks), default=0)
+        if longest >= window_length:
+            return None
+        if self.activity is None or longest == len(self.joints_m):
+            return (
+                f"{self.trial_id}: {longest} frames at {self.rate_hz:g} Hz are shorter than a window of "
+                f"{window_length}; excluded, use shorter windows to keep it."
+            )
+        others = format_interruptions(self.activity, self.rate_hz)
+        if not longest:
+            return f"{self.trial_id}: no walking in it ({others}); excluded, --keep_standing keeps it."
+        return (
+            f"{self.trial_id}: its longest walk has {longest} frames at {self.rate_hz:g} Hz ({others}), shorter than a "
+            f"window of {window_length}; excluded, use shorter windows or --keep_standing to keep it."
+        )
 
 
 @dataclass(frozen=True)
@@ -78,15 +103,18 @@ def read_dataset(
     min_frames: int = 1,
     body: Body | Path | None = None,
     pose_rate_hz: float | None = None,
+    keep_standing: bool = False,
 ) -> GaitDataset:
     """Read all fitted trials in ``<poses_folder>/<healthy|sick>/<subject>/<trial>/`` and resample them to one rate.
 
     Args:
         poses_folder: the save folder of the fit.
         rate_hz: frames per second of the result.
-        min_frames: at ``rate_hz``; shorter trials are excluded.
+        min_frames: at ``rate_hz``; trials without a walk of this length are excluded.
         body: body model, or its file, for poses without joints (JSON and text frames); not needed for ``poses.npz``.
         pose_rate_hz: frames per second of JSON and text frames, which do not store it.
+        keep_standing: use all frames as if the subject walked in them; otherwise standing, turning on the spot and
+            sitting are found, and noted.
 
     Raises:
         GaitError: the folder does not exist or holds no usable trial, or the rate is out of range.
@@ -97,7 +125,7 @@ def read_dataset(
 
         body = load_body(body)
     poses_folder = Path(poses_folder)
-    reader = _DatasetReader(rate_hz, body, pose_rate_hz)
+    reader = _DatasetReader(rate_hz, body, pose_rate_hz, keep_standing)
     with suppress(PermissionError):  # reported by the reader
         if not poses_folder.is_dir():
             raise GaitError(f"{poses_folder}: no such folder; name the folder that shape_optimizer.py saved in.")
@@ -128,37 +156,44 @@ def read_dataset(
             f"{subject}: occurs under both {HEALTHY} and {SICK} and may be one subject, so both are kept in the same "
             "fold; rename one of them if they are two subjects."
         )
-    long_enough = tuple(trial for trial in reader.trials if len(trial.joints_m) >= min_frames)
+    long_enough = []
+    for trial in reader.trials:
+        if reason := trial.reason_without_window(min_frames):
+            reader.note(reason)
+            continue
+        long_enough.append(trial)
+        if trial.activity is not None and trial.activity.any():
+            interruptions = format_interruptions(trial.activity, rate_hz)
+            reader.note(f"{trial.trial_id}: {interruptions}; not used, --keep_standing uses them as well.")
     if not long_enough:
-        window = f"a window of {min_frames} frames at {rate_hz:g} Hz"
-        raise GaitError(f"{poses_folder}: every trial is shorter than {window}; use a smaller --interval_size.")
-    too_short = tuple(
-        f"{trial.trial_id}: {len(trial.joints_m)} frames at {rate_hz:g} Hz are shorter than a window of {min_frames}; "
-        "excluded."
-        for trial in reader.trials
-        if len(trial.joints_m) < min_frames
-    )
-    return GaitDataset(long_enough, (*reader.problems, *too_short))
+        if all(len(trial.joints_m) < min_frames for trial in reader.trials):
+            window = f"a window of {min_frames} frames at {rate_hz:g} Hz"
+            raise GaitError(f"{poses_folder}: every trial is shorter than {window}; use a smaller --interval_size.")
+        raise GaitError(f"{poses_folder}: no trial has a walk as long as a window; {reader.problems[-1]}")
+    return GaitDataset(tuple(long_enough), tuple(reader.problems))
 
 
 def dataset_hash(dataset: GaitDataset) -> str:
-    """Return the SHA-256 of names, labels, rate and joints of all trials: equal if and only if training input is."""
+    """Return the SHA-256 of names, labels, rate, joints and walks of all trials: equal if training input is."""
     digest = hashlib.sha256()
     for trial in dataset.trials:
         digest.update(repr((trial.trial_id, trial.sick, trial.rate_hz, trial.joints_m.shape)).encode())
         digest.update(trial.joints_m.tobytes())
+        if trial.activity is not None and trial.activity.any():  # otherwise as in earlier versions
+            digest.update(repr(trial.walks).encode())
     return digest.hexdigest()
 
 
 class _DatasetReader:
     """Collector of trials, and of one line per problem."""
 
-    def __init__(self, rate_hz: float, body: Body | None, pose_rate_hz: float | None):
+    def __init__(self, rate_hz: float, body: Body | None, pose_rate_hz: float | None, keep_standing: bool):
         self.trials: list[Trial] = []
         self.problems: list[str] = []
         self._rate_hz = rate_hz
         self._body = body
         self._pose_rate_hz = pose_rate_hz
+        self._keep_standing = keep_standing
 
     def note(self, line: str) -> None:
         self.problems.append(str(GaitError(line)))
@@ -210,17 +245,19 @@ class _DatasetReader:
                 self.note_unreadable(segment, error)
                 continue
             report = report or self._read_report(folder)
+            joints = resample(sequence.joints_m, sequence.rate_hz, self._rate_hz)
             trial = Trial(
                 subject=subject,
                 trial_name=folder.name if segment == folder else f"{folder.name}/{segment.name}",
                 sick=sick,
-                joints_m=resample(sequence.joints_m, sequence.rate_hz, self._rate_hz),
+                joints_m=joints,
                 rate_hz=self._rate_hz,
                 acquisition=_acquisition_info(sequence, report),
                 folder=segment,
                 joint_status=None
                 if sequence.joint_status is None
                 else resample_nearest(sequence.joint_status, sequence.rate_hz, self._rate_hz),
+                activity=None if self._keep_standing else find_activity(joints, self._rate_hz),
             )
             self.trials.append(trial)
 

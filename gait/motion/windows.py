@@ -31,12 +31,13 @@ class WindowDataset:
     trial_index: Tensor  # (N,) int64, into trials
     first_frame: Tensor  # (N,) int64, of that trial
     is_mirrored: Tensor  # (N,) bool
-    too_short: tuple[str, ...]  # one line per trial that is shorter than a window
+    too_short: tuple[str, ...]  # one line per trial without a walk as long as a window
 
     def __init__(self, trials: Sequence[Trial], window_length: int, stride: int = 1, *, mirror: bool = False):
-        """Prepare the windows of trials that have the same frame rate; trials shorter than a window contribute none.
+        """Prepare the windows of trials that have the same frame rate; each window lies within one walk.
 
-        The attributes above have the arguments; with ``mirror``, the mirror image of each window is included.
+        A walk shorter than a window contributes none. The attributes above have the arguments; with ``mirror``, the
+        mirror image of each window is included.
 
         Raises:
             GaitError: the length or stride is below 1, or the trials have different rates.
@@ -51,18 +52,18 @@ class WindowDataset:
         self.trials = tuple(trials)
         self.window_length = window_length
         self.stride = stride
-        self.too_short = tuple(
-            f"{trial.trial_id}: {len(trial.joints_m)} frames at {trial.rate_hz:g} Hz are shorter than a window of "
-            f"{window_length}; excluded, use shorter windows to keep it."
-            for trial in trials
-            if len(trial.joints_m) < window_length
-        )
+        reasons = (trial.reason_without_window(window_length) for trial in trials)
+        self.too_short = tuple(reason for reason in reasons if reason)
 
         frames = np.array([len(trial.joints_m) for trial in trials], dtype=np.int64)
         ends = frames.cumsum()
-        counts = np.where(frames < window_length, 0, (frames - window_length) // stride + 1)
-        source_trial = np.repeat(np.arange(len(trials)), counts)
-        first = (np.arange(len(source_trial)) - np.repeat(counts.cumsum() - counts, counts)) * stride
+        firsts = [
+            (number, np.arange(walk.start, walk.stop - window_length + 1, stride))
+            for number, trial in enumerate(trials)
+            for walk in trial.walks
+        ]
+        source_trial = np.repeat([number for number, _ in firsts], [len(first) for _, first in firsts]).astype(np.int64)
+        first = np.concatenate([np.empty(0, np.int64), *(first for _, first in firsts)])
         copies = 2 if mirror else 1
         self.trial_index = torch.from_numpy(np.tile(source_trial, copies))
         self.first_frame = torch.from_numpy(np.tile(first, copies))

@@ -25,6 +25,7 @@ from gait.report.heatmaps import (
     FOR_HEALTHY,
     FOR_SICK,
     STYLE,
+    draw_activity,
     draw_colorbar,
     draw_heatmap,
     draw_marker_line,
@@ -73,12 +74,12 @@ class AttributionFigureData:
     @property
     def cycles(self) -> Mapping[str, GaitCycle]:
         """Mean gait cycle of each side."""
-        return average_gait_cycles(self.attribution.values, self.joints_m, self.attribution.rate_hz)
+        return average_gait_cycles(self.attribution.counted_values, self.joints_m, self.attribution.rate_hz)
 
     @property
     def phases(self) -> tuple[GaitPhase, ...]:
         """Gait phases at which bodies are shown."""
-        return select_gait_phases(self.attribution.values, self.joints_m, self.attribution.rate_hz)
+        return select_gait_phases(self.attribution.counted_values, self.joints_m, self.attribution.rate_hz)
 
     @property
     def values(self) -> NDArray[np.float64]:
@@ -120,12 +121,14 @@ def draw_explanation_figure(
         stance_axes = fig.add_axes((_LEFT, 0.748, width, 0.028))
         draw_stance_bars(stance_axes, data.events, attribution.rate_hz, seconds)
         heat_axes = fig.add_axes((_LEFT, 0.474, width, 0.268))
-        draw_heatmap(heat_axes, data.values, scale, (0.0, seconds))
+        draw_heatmap(heat_axes, data.values, scale, (0.0, seconds), attribution.counts)
+        draw_activity(probability_axes, attribution.activity, attribution.rate_hz, named=True)
+        draw_activity(stance_axes, attribution.activity, attribution.rate_hz, named=False)
         label_joints(heat_axes)
         heat_axes.set_xlabel("time (s)")
         _draw_phase_markers((probability_axes, stance_axes, heat_axes), phases, attribution.rate_hz)
         mean_axes = fig.add_axes((_TOTALS[0], 0.474, _TOTALS[1], 0.268))
-        _draw_mean_bars(mean_axes, data.values, attribution.signed)
+        _draw_mean_bars(mean_axes, data.values, attribution.counts, attribution.signed)
         draw_colorbar(fig, (_BAR[0], 0.510, _BAR[1], 0.196), scale, attribution.signed, data.unit)
 
         for k, side in enumerate(SIDES):
@@ -149,14 +152,16 @@ def draw_methods_figure(per_method: Sequence[AttributionFigureData], title: str,
             return left, 1 - (top + tall) / height, width, tall / height
 
         width = 0.46
-        _draw_probability(fig.add_axes(box(_LEFT, 1.45, width, 0.8)), first, seconds)
+        probability_axes = fig.add_axes(box(_LEFT, 1.45, width, 0.8))
+        _draw_probability(probability_axes, first, seconds)
+        draw_activity(probability_axes, first.activity, first.rate_hz, named=True)
         stance_axes = fig.add_axes(box(_LEFT, 2.36, width, 0.34))
         draw_stance_bars(stance_axes, per_method[0].events, first.rate_hz, seconds)
         for k, data in enumerate(per_method):
             attribution, scale = data.attribution, data.scale
             top = top_inches + row_inches * k
             heat_axes = fig.add_axes(box(_LEFT, top + 0.3, width, row_inches - 0.85))
-            draw_heatmap(heat_axes, data.values, scale, (0.0, seconds))
+            draw_heatmap(heat_axes, data.values, scale, (0.0, seconds), attribution.counts)
             label_joints(heat_axes)
             heat_axes.set_title(
                 ": ".join(filter(None, [data.method_title, unattributed_note(attribution)])), fontweight="bold"
@@ -224,13 +229,12 @@ def _draw_phase_markers(stack: Sequence[Axes], phases: Sequence[GaitPhase], rate
         stack[0].text(x, 1.06, letter, transform=stack[0].get_xaxis_transform(), **_TAG)
 
 
-def _draw_mean_bars(axes: Axes, values: NDArray[np.floating], signed: bool) -> None:
-    """Draw the mean over time of each joint, positive and negative values separately."""
-    explained = values[np.isfinite(values).all(axis=1)][:, HEAD_TO_FEET]
+def _draw_mean_bars(axes: Axes, values: NDArray[np.floating], counts: NDArray[np.bool_], signed: bool) -> None:
+    """Draw the mean over time of each joint's values that count, positive and negative values separately."""
     rows = np.arange(len(HEAD_TO_FEET))
-    if len(explained):
-        axes.barh(rows, np.maximum(explained, 0).mean(axis=0), height=0.7, color=FOR_SICK if signed else MUTED)
-        axes.barh(rows, np.minimum(explained, 0).mean(axis=0), height=0.7, color=FOR_HEALTHY)
+    counted, number = np.where(counts, values, 0)[:, HEAD_TO_FEET], np.maximum(counts[:, HEAD_TO_FEET].sum(axis=0), 1)
+    axes.barh(rows, np.maximum(counted, 0).sum(axis=0) / number, height=0.7, color=FOR_SICK if signed else MUTED)
+    axes.barh(rows, np.minimum(counted, 0).sum(axis=0) / number, height=0.7, color=FOR_HEALTHY)
     axes.axvline(0, color=MUTED, linewidth=0.8)
     axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.set_yticks([])

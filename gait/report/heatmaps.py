@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from gait.body.skeleton import HEAD_TO_FEET, Joint, display_name
 from gait.kinematics.gait_events import SIDES, GaitEvents
-from gait.report.figure_style import INK, MUTED, ignore_missing_glyphs
+from gait.kinematics.walking import Activity, activity_intervals
+from gait.report.figure_style import FAINT, INK, MUTED, ignore_missing_glyphs
 from gait.report.figure_style import STYLE as _STYLE
 from gait.viewing.colours import DivergingScale, Scale
 from gait.viewing.downsample import downsample_mean
@@ -25,18 +26,32 @@ SIDE_COLOURS = {"left": INK, "right": "#8a9097"}
 
 STYLE: Any = {**_STYLE, "axes.titlesize": 11, "axes.titlelocation": "left", "font.size": 9.5}
 
+_FADING = 0.6  # opacity of the white over cells that do not count
+
 MAX_COLUMNS = 1500  # of a heatmap; more than its pixels
 _GROUPS = (Joint.LEFT_COLLAR, Joint.SPINE3, Joint.LEFT_HIP)  # each starts a group, separated by a line
 
 
-def draw_heatmap(axes: Axes, values: NDArray[np.floating], scale: Scale, span: tuple[float, float]) -> None:
+def draw_heatmap(
+    axes: Axes,
+    values: NDArray[np.floating],
+    scale: Scale,
+    span: tuple[float, float],
+    counts: NDArray[np.bool_] | None = None,
+) -> None:
     """Draw a heatmap of joints (rows, from head to feet) by time or phase (columns); unexplained cells are grey.
 
     ``values`` (X, 22) are at evenly spaced times or phases; ``span`` are the x coordinates of the left and right edge.
+    Cells that do not count in ranks and means, by the mask ``counts`` (X, 22), are faded.
     """
     cells = downsample_mean(np.asarray(values, np.float64)[:, HEAD_TO_FEET], MAX_COLUMNS)
     extent = (*span, len(HEAD_TO_FEET) - 0.5, -0.5)
     axes.imshow(scale.colours(cells.T), aspect="auto", interpolation="nearest", extent=extent)
+    if counts is not None:
+        fading = _FADING * downsample_mean((~counts & np.isfinite(values))[:, HEAD_TO_FEET].astype(float), MAX_COLUMNS)
+        white = np.ones((*fading.T.shape, 4))
+        white[..., 3] = fading.T
+        axes.imshow(white, aspect="auto", interpolation="nearest", extent=extent)
     for joint in _GROUPS:
         axes.axhline(HEAD_TO_FEET.index(joint) - 0.5, color="white", linewidth=2.0)
     axes.spines[["left", "bottom"]].set_visible(False)
@@ -83,6 +98,19 @@ def draw_marker_line(axes: Axes, x: float, style: Any = "-") -> None:
     """Draw a vertical line that is visible on light and dark colours."""
     axes.axvline(x, color="white", linewidth=2.4, alpha=0.7)
     axes.axvline(x, color=INK, linewidth=0.9, linestyle=style)
+
+
+def draw_activity(axes: Axes, activity: NDArray[np.uint8] | None, rate_hz: float, *, named: bool) -> None:
+    """Shade the times in which the subject does not walk on a time axis in seconds, with the name of what it does."""
+    for interval in () if activity is None else activity_intervals(activity):
+        if interval.activity != Activity.WALKING:
+            left, right = interval.first / rate_hz, interval.end / rate_hz
+            axes.axvspan(left, right, facecolor=FAINT, edgecolor="white", alpha=0.8, linewidth=0, zorder=0)
+            if named:
+                name = axes.text(
+                    0.5 * (left + right), 0.5, interval.activity.noun, transform=axes.get_xaxis_transform()
+                )
+                name.set(ha="center", va="center", fontsize=8, color=MUTED, clip_on=True)
 
 
 def draw_stance_bars(axes: Axes, events: GaitEvents, rate_hz: float, seconds: float) -> None:

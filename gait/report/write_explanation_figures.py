@@ -5,11 +5,13 @@ from __future__ import annotations
 from gait.body.body import Body
 from gait.body.pose_sequence import PoseSequence
 from gait.errors import GaitError
+from gait.explaining.attribution import TrialAttribution
 from gait.explaining.export_trial import SegmentExport, TrialExport
 from gait.explaining.methods import METHODS
 from gait.explaining.vertex_attribution import joint_influence, to_vertices
 from gait.files.atomic_write import atomic_file
 from gait.kinematics.gait_events import progression_directions
+from gait.kinematics.walking import format_interruptions
 from gait.report.explanation_figure import (
     THOUSANDTHS,
     AttributionFigureData,
@@ -49,6 +51,7 @@ def summary_lines(export: TrialExport) -> tuple[str, ...]:
     lines = []
     for segment in export.segments:
         lines.append(f"{printable(segment.trial_id)}: {_prediction(export, segment)}")
+        lines += _interruptions(next(iter(segment.attributions.values())))
         for attribution in segment.attributions.values():
             joints = ", ".join(attribution.largest_joints())
             lines.append(f"{METHODS[attribution.method].title}: largest attribution: {joints}")
@@ -125,6 +128,15 @@ def _prediction(export: TrialExport, segment: SegmentExport) -> str:
     )
 
 
+def _interruptions(attribution: TrialAttribution) -> list[str]:
+    """Return one line if the subject does not walk all the time."""
+    activity = attribution.activity
+    if activity is None or not activity.any():
+        return []
+    others = format_interruptions(activity, attribution.rate_hz)
+    return [f"not judged or explained: {others}; --keep_standing includes it"]
+
+
 def _reading_notes(data: AttributionFigureData) -> list[str]:
     attribution = data.attribution
     settings = ", ".join(f"{key} {value}" for key, value in attribution.settings.items())
@@ -134,4 +146,6 @@ def _reading_notes(data: AttributionFigureData) -> list[str]:
         if attribution.signed
         else "Colours show the attention to each joint, not for which class."
     )
-    return [description + ".", f"{reading} Grey: not explained. {_NO_DIAGNOSIS}"]
+    shades = "Grey: not explained. Faded: covered by few windows, not in the means."
+    notes = [description + ".", f"{reading} {shades} {_NO_DIAGNOSIS}"]
+    return [*notes, *(f"{line[0].upper()}{line[1:]}." for line in _interruptions(attribution))]

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 
+from gait.body.pose_sequence import PoseSequence
 from gait.explaining.attribution import TrialAttribution
 from gait.explaining.explain_trial import explain_trial
 from gait.explaining.faithfulness import patch_scores, perturbation_curves, random_patch_scores
@@ -16,6 +17,7 @@ from gait.explaining.options import ExplainOptions, NetworkSource
 from gait.explaining.prepare_trial import prepare_trial
 from gait.explaining.trained_network import TrainedNetwork
 from gait.learning.trainer import window_probabilities
+from gait.motion.dataset import Trial
 from gait.motion.pose_files import read_poses
 from gait.motion.windows import WindowDataset
 from gait.viewing.load_control_stride import load_normative_stride
@@ -53,13 +55,13 @@ class FileBackend:
     ) -> TrialAttribution:
         """Compute the attribution of a whole trial."""
         options = self.options.with_method(method)
-        prepared = prepare_trial(trial.folder, trial.sequence.joints_m, trial.rate_hz, network)
+        prepared = self._prepare(trial.folder, trial.sequence, network)
         return explain_trial(network, prepared, method, rule=options.rule, stride=options.stride, progress=progress)
 
     def predict_probability(self, network: TrainedNetwork, folder: Path) -> float:
         """Return P(sick) of the fitted trial in a folder: the mean over all its windows."""
         sequence = read_poses(folder)
-        prepared = prepare_trial(folder, sequence.joints_m, sequence.rate_hz, network)
+        prepared = self._prepare(folder, sequence, network)
         windows = WindowDataset([prepared], network.window_length)
         return float(window_probabilities(network.network, windows, _BATCH_SIZE).mean())
 
@@ -70,7 +72,7 @@ class FileBackend:
         """
         if network.mean_window is None:
             return None
-        prepared = prepare_trial(trial.folder, trial.sequence.joints_m, trial.rate_hz, network)
+        prepared = self._prepare(trial.folder, trial.sequence, network)
         all_windows = WindowDataset([prepared], network.window_length)
         chosen = torch.linspace(0, len(all_windows) - 1, min(len(all_windows), _DELETION_WINDOWS)).round().long()
         windows, rule = all_windows.batch(chosen), self.options.with_method(method).rule
@@ -86,3 +88,7 @@ class FileBackend:
             "Deletion check on this trial: removing the highest attributions first changes the logit by "
             f"{own.deletion_auc:.2f}; removing as much at random, by {at_random:.2f}."
         )
+
+    def _prepare(self, folder: Path, sequence: PoseSequence, network: TrainedNetwork) -> Trial:
+        keep_standing = self.options.keep_standing
+        return prepare_trial(folder, sequence.joints_m, sequence.rate_hz, network, keep_standing=keep_standing)

@@ -142,7 +142,9 @@ def test_write_frames_has_one_row_per_frame(tmp_path: Path) -> None:
     assert table[3]["time_s"] == "0.0300"
     assert float(table[3]["left_knee"]) == pytest.approx(attribution.values[3, Joint.LEFT_KNEE], rel=1e-5)
     assert float(table[7]["probability_sick"]) == pytest.approx(attribution.probability[7], rel=1e-5)
-    assert len(table[0]) == 3 + NUM_BODY_JOINTS
+    assert len(table[0]) == 3 + NUM_BODY_JOINTS + 2
+    assert [row["well_covered"] for row in table] == [str(int(covered)) for covered in attribution.well_covered]
+    assert {row["activity"] for row in table} == {""}
     assert table[10]["left_knee"] == table[10]["head"] == ""
 
 

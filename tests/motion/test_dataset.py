@@ -120,7 +120,7 @@ def test_read_dataset_needs_body_for_poses_without_joints(base):
     found = read_dataset(base)
     assert names(found) == ALL
     assert_one_problem(found, str(folder), "give --body and --pose_rate")
-    found = read_dataset(base, body=body, pose_rate_hz=50.0)
+    found = read_dataset(base, body=body, pose_rate_hz=50.0, keep_standing=True)
     assert names(found) == sorted([*ALL, "sick/Q/frames"])
     assert found.problems == ()
     assert found.trials[-2].joints_m.shape == (9, 22, 3)
