@@ -7,7 +7,7 @@ from enum import IntEnum
 import numpy as np
 from numpy.typing import NDArray
 
-MAX_OBSERVED_SIGMA_M = 0.03
+MAX_OBSERVED_SIGMA_M = 0.025
 """A joint is observed if its error is within this radius with a probability of 68 %."""
 MAX_INFERRED_SIGMA_M = 0.05
 """A joint is inferred from neighbouring joints or frames up to this radius; above, it is not observed."""
@@ -22,11 +22,9 @@ class JointStatus(IntEnum):
 
 
 def status_from_sigma(sigma_m: NDArray[np.floating]) -> NDArray[np.uint8]:
-    """Return the ``JointStatus`` of joints from the uncertainty of their positions (any shape, metres)."""
+    """Return the ``JointStatus`` of joints from the uncertainty of their positions (any shape, metres).
+
+    This is for poses without markers; ``gait.fitting.observed_joints`` also considers where the markers lie.
+    """
     levels = (sigma_m <= MAX_INFERRED_SIGMA_M).astype(np.uint8)
     return levels + (sigma_m <= MAX_OBSERVED_SIGMA_M).astype(np.uint8)
-
-
-def limit_to_inferred(status: NDArray[np.uint8], inferred: NDArray[np.bool_]) -> NDArray[np.uint8]:
-    """Return the status of joints of which some, or some frames, are at best inferred from their neighbours."""
-    return np.where(inferred, np.minimum(status, JointStatus.INFERRED), status).astype(np.uint8)

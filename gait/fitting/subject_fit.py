@@ -19,7 +19,6 @@ from torch import Tensor
 
 from gait.body.body import Body
 from gait.body.constraints_file import AngleBounds
-from gait.body.joint_status import limit_to_inferred, status_from_sigma
 from gait.body.marker_layout import MarkerLayout
 from gait.body.pose_prior import PosePrior, default_pose_prior
 from gait.body.pose_sequence import PoseSequence
@@ -34,6 +33,7 @@ from gait.fitting.joint_uncertainty import JointUncertainty, estimate_joint_unce
 from gait.fitting.marker_kinematics import SubjectModel
 from gait.fitting.marker_quality.marker_error import MarkerError
 from gait.fitting.objective_terms import JointPrior, build_joint_prior
+from gait.fitting.observed_joints import observed_joints
 from gait.fitting.offset_covariance import select_covariance, shape_offset_covariance
 from gait.fitting.pose_trajectory import fit_pose_trajectory
 from gait.fitting.posture_and_vposer import recentre_prior
@@ -108,11 +108,22 @@ class TrialFit:
         return float(height.max() - height.min())
 
     @cached_property
+    def skinning_weights(self) -> NDArray[np.float64]:
+        """Skinning weights (M, J) of the fitted markers."""
+        return reduce_body(self.body, self.layout).skinning_weights.cpu().numpy()
+
+    @cached_property
     def joint_status(self) -> NDArray[np.uint8]:
         """The ``JointStatus`` of each body joint in each frame, (T, 22)."""
-        status = status_from_sigma(self.uncertainty.sigma_m[:, :NUM_BODY_JOINTS])
-        of_frame = status_from_sigma(self.uncertainty.sigma_single_frame_m[:, :NUM_BODY_JOINTS])
-        return limit_to_inferred(status, self.valid_frames.gap_filled[:, None] | (of_frame < status))
+        return observed_joints(
+            self.uncertainty,
+            self.skinning_weights,
+            self.body.parents,
+            self.virtual_m,
+            self.joints_m,
+            self.residual_m,
+            self.valid_frames.gap_filled,
+        )
 
     @property
     def pose_sequences(self) -> tuple[PoseSequence, ...]:

@@ -1,0 +1,94 @@
+"""Which joints the markers of each frame observe: a rule on uncertainty, and on where the visible markers lie.
+
+The uncertainty of a joint comes from the fit's own assumptions: the pose prior narrows the spine and the neck, and the
+body model has the proportions of the subject. So a small uncertainty alone does not show that markers hold a joint. In
+addition, visible markers must lie on both segments that meet at the joint, or beside it. A joint at the end of a
+segment whose rotation comes from the prior alone is not observed, however narrow the prior is: a head without markers
+moves with the trunk. ``benchmarks/joint_status.py`` measures the rule.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gait.body.joint_status import MAX_INFERRED_SIGMA_M, MAX_OBSERVED_SIGMA_M, JointStatus
+from gait.body.segments import MEETING_SEGMENTS, SEGMENTS, segment_weights
+from gait.body.skeleton import NUM_BODY_JOINTS
+from gait.fitting.joint_uncertainty import JointUncertainty
+
+MAX_HOLDING_RESIDUAL_M = 0.03
+"""A marker that is farther from its place on the body does not hold a joint."""
+MIN_SEGMENT_WEIGHT = 0.2
+"""A marker lies on the segments that move it with at least this weight."""
+MAX_BESIDE_M = 0.08
+"""A marker within this distance of a joint lies beside it: on the skin of the joint, of a body of any size."""
+MIN_ROTATION_FRACTION = 0.2
+"""Fraction of the rotation of a segment that markers must determine, so that the joint at its end can be inferred."""
+_NUM_DISTANCE_FRAMES = 12
+"""Frames of a trial in which the distances of markers and joints are measured; they hardly change."""
+
+
+def markers_on_segments(skinning_weights: NDArray[np.floating]) -> NDArray[np.bool_]:
+    """Return which markers lie on which segments, (M, S), from their skinning weights (M, 22)."""
+    return segment_weights(skinning_weights) >= MIN_SEGMENT_WEIGHT
+
+
+def observed_joints(
+    uncertainty: JointUncertainty,
+    skinning_weights: NDArray[np.floating],
+    parents: tuple[int, ...],
+    virtual_m: NDArray[np.floating],
+    joints_m: NDArray[np.floating],
+    residual_m: NDArray[np.floating],
+    gap_filled: NDArray[np.bool_],
+) -> NDArray[np.uint8]:
+    """Return the ``JointStatus`` of each body joint in each frame, (T, 22).
+
+    Args:
+        uncertainty: of the J joints of the fit.
+        skinning_weights: (M, J) of the markers.
+        parents: (J,) parent of each joint, -1 for the root.
+        virtual_m: (T, M, 3) markers on the fitted body.
+        joints_m: (T, J, 3) fitted joints.
+        residual_m: (T, M) distance to the observed markers; NaN where not visible or not used.
+        gap_filled: (T,) frames whose pose comes from their neighbours.
+    """
+    J = NUM_BODY_JOINTS
+    sigma, of_frame = uncertainty.sigma_m[:, :J], uncertainty.sigma_single_frame_m[:, :J]
+    holds = np.nan_to_num(residual_m, nan=np.inf) <= MAX_HOLDING_RESIDUAL_M  # (T, M)
+    sample = np.unique(np.linspace(0, len(holds) - 1, _NUM_DISTANCE_FRAMES).round().astype(int))
+    distance = np.linalg.norm(virtual_m[sample, :, None] - joints_m[sample, None, :J], axis=-1)
+    beside = _any_marker(holds, np.median(distance, axis=0) <= MAX_BESIDE_M)
+    on_segment = _any_marker(holds, markers_on_segments(skinning_weights[:, :J]))  # (T, S)
+    proximal, distal = (
+        on_segment[:, [SEGMENTS.index(pair[side]) for pair in MEETING_SEGMENTS]] for side in range(2)
+    )
+    held = beside | (proximal & distal)
+    above = [max(parent, 0) for parent in parents[:J]]
+    known = (sigma <= MAX_INFERRED_SIGMA_M) & (held | (uncertainty.data_fraction[:, above] >= MIN_ROTATION_FRACTION))
+    observed = held & (np.maximum(sigma, of_frame) <= MAX_OBSERVED_SIGMA_M)
+    status = np.where(known, JointStatus.INFERRED + observed, JointStatus.NOT_OBSERVED).astype(np.uint8)
+    from_neighbours = gap_filled[:, None] | (sigma < of_frame)
+    bridged = np.minimum(_status_of_neighbours(status, from_neighbours), JointStatus.INFERRED)
+    bridged[sigma > MAX_INFERRED_SIGMA_M] = JointStatus.NOT_OBSERVED
+    return np.where(from_neighbours, bridged, status).astype(np.uint8)
+
+
+def _any_marker(holds: NDArray[np.bool_], of: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return whether any holding marker (T, M) belongs to each column of ``of`` (M, N), (T, N)."""
+    return holds.astype(np.float32) @ of.astype(np.float32) > 0
+
+
+def _status_of_neighbours(status: NDArray[np.uint8], skipped: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    """Return the lower status of the frames before and after each run of ``skipped`` frames, both (T, J).
+
+    At an end of the trial it is that of the other side.
+    """
+    T = len(status)
+    at = np.arange(T)[:, None]
+    before = np.maximum.accumulate(np.where(skipped, -1, at), axis=0)
+    after = np.minimum.accumulate(np.where(skipped, T, at)[::-1], axis=0)[::-1]
+    before, after = np.where(before < 0, after, before), np.where(after == T, before, after)
+    before, after = (np.where((rows < 0) | (rows == T), at, rows) for rows in (before, after))
+    return np.minimum(np.take_along_axis(status, before, 0), np.take_along_axis(status, after, 0))
