@@ -8,8 +8,8 @@ trial is fitted alone on the open body, and each joint in each kept frame is com
    an error of at most 15 mm and visible markers on both segments that meet at the joint;
  * ``observed``, ``inferred``, ``not_observed``: fractions of all joints and frames.
 
-``by_scenario`` and ``by_joint`` list the same. ``captures`` has reduced sets of the markers of recorded trials, compared
-with the fit of all markers.
+``by_scenario`` and ``by_joint`` list the same. ``captures`` has reduced sets of the markers of recorded trials,
+compared with the fit of all markers.
 """
 
 from __future__ import annotations
@@ -31,47 +31,25 @@ from gait.body.joint_status import JointStatus
 from gait.body.marker_layout import MarkerLayout
 from gait.body.marker_placement import place_markers
 from gait.body.model_file import load_body
+from gait.body.segments import MEETING_SEGMENTS, SEGMENTS, segment_weights
 from gait.body.skeleton import BODY_JOINTS, NUM_BODY_JOINTS
 from gait.capture import Recording, read_recording
 from gait.cli.arguments import argument
 from gait.errors import GaitError
+from gait.fitting.observed_joints import markers_on_segments
 from gait.fitting.reduced_body import reduce_body
 from gait.fitting.subject_fit import TrialFit, fit_shape_and_poses
+from gait.marker_sets.marker_set import MarkerKind
 from gait.synthetic import make_subject, make_trial, parse_subject_name, record_markers
 
 SECONDS = 2.0
 MAX_ERROR_M = 0.03
 """A joint that is said to be observed has at most this error."""
 MAX_HELD_ERROR_M = 0.015
-MIN_WEIGHT = 0.2
-"""A marker is on the segments that move it with at least this skinning weight."""
 CLUSTER_SIZE = 4
 
-SEGMENTS = {
-    "pelvis": ["PELVIS"],
-    "trunk": ["SPINE1", "SPINE2", "SPINE3", "LEFT_COLLAR", "RIGHT_COLLAR"],
-    "head": ["NECK", "HEAD"],
-    **{
-        f"{side}_{segment}": [f"{side.upper()}_{joint}" for joint in joints]
-        for side in ("left", "right")
-        for segment, joints in {
-            "thigh": ["HIP"], "shank": ["KNEE"], "foot": ["ANKLE", "FOOT"],
-            "upper_arm": ["SHOULDER"], "forearm": ["ELBOW"], "hand": ["WRIST"],
-        }.items()
-    },
-}  # fmt: skip
-"""Joints that move each segment."""
 LEGS = ("thigh", "shank", "foot")
-ARMS = ("upper_arm", "forearm", "hand")
-
-_MEETING = {
-    "PELVIS": ("pelvis", "pelvis"), "NECK": ("trunk", "head"), "HEAD": ("trunk", "head"),
-    **dict.fromkeys(("SPINE1", "SPINE2", "SPINE3"), ("pelvis", "trunk")),
-    "HIP": ("pelvis", "thigh"), "KNEE": ("thigh", "shank"), "ANKLE": ("shank", "foot"), "FOOT": ("foot", "foot"),
-    "COLLAR": ("trunk", "trunk"), "SHOULDER": ("trunk", "upper_arm"), "ELBOW": ("upper_arm", "forearm"),
-    "WRIST": ("forearm", "hand"),
-}  # fmt: skip
-"""The segments that meet at each joint."""
+ARMS = ("upper arm", "forearm", "hand")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,30 +76,14 @@ class Markers:
     @classmethod
     def of_layout(cls, body: Body, layout: MarkerLayout) -> Markers:
         """Assign each marker to the segments that move it."""
-        weights = reduce_body(body, layout).skinning_weights.cpu().numpy()
-        return cls(
-            layout,
-            {
-                segment: frozenset(
-                    label
-                    for label, weight in zip(layout.labels, weights, strict=True)
-                    if sum(weight[j] for j in BODY_JOINTS if j.name in joints) >= MIN_WEIGHT
-                )
-                for segment, joints in SEGMENTS.items()
-            },
-        )
+        lies_on = markers_on_segments(reduce_body(body, layout).skinning_weights.cpu().numpy())
+        labels = np.array(layout.labels)
+        return cls(layout, {segment: frozenset(labels[lies_on[:, s]]) for s, segment in enumerate(SEGMENTS)})
 
     def on(self, *segments: str) -> frozenset[str]:
-        """Return the markers on some segments; "left_" and "right_" segments are named without the side for both."""
-        names = [name for name in self.segments if name in segments or name.partition("_")[2] in segments]
+        """Return the markers on some segments; without a side, a name means both sides."""
+        names = [name for name in self.segments if name in segments or name.partition(" ")[2] in segments]
         return frozenset().union(*(self.segments[name] for name in names))
-
-    def segments_at(self, joint: str) -> tuple[frozenset[str], frozenset[str]]:
-        """Return the markers on each of the two segments that meet at a joint."""
-        side, _, part = joint.partition("_")
-        near, far = _MEETING[part or side]
-        names = [name if name in self.segments else f"{side.lower()}_{name}" for name in (near, far)]
-        return self.segments[names[0]], self.segments[names[1]]
 
 
 @dataclass(frozen=True)
@@ -191,8 +153,8 @@ SCENARIOS: dict[str, Scenario] = {
     "lower body": _only("pelvis", *LEGS),
     "legs, thorax": _only("pelvis", "trunk", *LEGS),
     "no arms": _without(*ARMS),
-    "no left arm": _without(*(f"left_{segment}" for segment in ARMS)),
-    "no head": _without("head", but=("C7",)),
+    "no left arm": _without(*(f"left {segment}" for segment in ARMS)),
+    "no head": _without("head"),
     "no trunk": _without("trunk"),
     "no pelvis": _without("pelvis"),
     "no thighs": _without("thigh"),
@@ -201,8 +163,8 @@ SCENARIOS: dict[str, Scenario] = {
     "no shanks but knee and ankle markers": _without("shank", but=("LKNE", "RKNE", "LANK", "RANK")),
     "no shanks and feet": _without("shank", "foot"),
     "no feet": _without("foot"),
-    "no right leg": _without(*(f"right_{segment}" for segment in LEGS)),
-    "amputee": _without("left_shank", "left_foot", but=("LKNE",)),
+    "no right leg": _without(*(f"right {segment}" for segment in LEGS)),
+    "amputee": _without("left shank", "left foot", but=("LKNE",)),
     "random segments": _random_segments,
     "random markers": _random_markers,
     "long gaps": _long_gaps,
@@ -217,13 +179,13 @@ CLUSTER_SCENARIOS: dict[str, Scenario] = {
 
 def clusters(body: Body, layout: MarkerLayout, random: np.random.Generator) -> MarkerLayout:
     """Return a layout of the pelvic markers and of random technical markers on each other segment."""
-    weights = body.weights.cpu().numpy()[body.faces.cpu().numpy()].mean(axis=1)
+    weights = segment_weights(body.face_weights.cpu().numpy())
     vertices = body.v_template.cpu().numpy()[body.faces.cpu().numpy()].mean(axis=1)
     labels, faces = [], []
-    for segment, joints in SEGMENTS.items():
+    for s, segment in enumerate(SEGMENTS):
         if segment == "pelvis":
             continue
-        on = np.flatnonzero(sum(weights[:, j] for j in BODY_JOINTS if j.name in joints) > 0.9)
+        on = np.flatnonzero(weights[:, s] > 0.9)
         centre = vertices[random.choice(on)]
         near = on[np.linalg.norm(vertices[on] - centre, axis=1) < 0.08]
         for k, face in enumerate(random.choice(near, CLUSTER_SIZE)):
@@ -231,12 +193,13 @@ def clusters(body: Body, layout: MarkerLayout, random: np.random.Generator) -> M
             faces.append(face)
     pelvis = layout.select(["LASI", "RASI", "LPSI", "RPSI"])
     count = len(labels)
+    technical: list[MarkerKind] = ["technical"] * count
     return MarkerLayout(
         labels=(*pelvis.labels, *labels),
         face=np.concatenate([pelvis.face, faces]),
         barycentric=np.concatenate([pelvis.barycentric, np.full((count, 3), 1 / 3)]),
         height_above_skin_m=np.concatenate([pelvis.height_above_skin_m, np.full(count, 0.015)]),
-        kinds=(*pelvis.kinds, *["technical"] * count),
+        kinds=(*pelvis.kinds, *technical),
         source="clusters",
     )
 
@@ -266,7 +229,7 @@ def compare_synthetic(body: Body, seed: int, repeats: int) -> Iterator[Compariso
             tracks = record_markers(
                 body, trial.ground_truth, recorded, errors, subject_seed=subject_seed, trial_seed=repeat
             )
-            visible = np.isfinite(tracks.positions_m).all(axis=-1)
+            visible = np.asarray(np.isfinite(tracks.positions_m).all(axis=-1))
             recording = Recording(Path("walk.c3d"), tracks.labels, tracks.positions_m, visible, 100.0)
             markers = Markers.of_layout(body, used)
             try:
@@ -306,17 +269,13 @@ def compare(
     if full is not None:
         unknown = full.joint_status < JointStatus.OBSERVED
         error = np.where(unknown[kept], np.nan, error)
-    visible = np.isfinite(fit.observed_m).all(axis=-1)[kept]
+    visible = np.asarray(np.isfinite(fit.observed_m).all(axis=-1))[kept]
     seen = {label: visible[:, m] for m, label in enumerate(fit.labels)}
     none = np.zeros(len(kept), dtype=bool)
-    held = np.stack(
-        [
-            np.logical_and(*(np.any([none, *(seen[x] for x in side if x in seen)], axis=0) for side in meeting))
-            for meeting in (markers.segments_at(joint.name) for joint in BODY_JOINTS)
-        ],
-        axis=1,
-    )
-    return Comparison(scenario, fit, fit.joint_status[kept], error, held & (error <= MAX_HELD_ERROR_M), kept)
+    on = np.stack([np.any([none, *(seen[x] for x in markers.on(s) if x in seen)], axis=0) for s in SEGMENTS], axis=1)
+    proximal, distal = (on[:, [SEGMENTS.index(pair[side]) for pair in MEETING_SEGMENTS]] for side in range(2))
+    held = proximal & distal & (error <= MAX_HELD_ERROR_M)
+    return Comparison(scenario, fit, fit.joint_status[kept], error, held, kept)
 
 
 # --- metrics ---------------------------------------------------------------------------------------------------------

@@ -61,9 +61,7 @@ def observed_joints(
     distance = np.linalg.norm(virtual_m[sample, :, None] - joints_m[sample, None, :J], axis=-1)
     beside = _any_marker(holds, np.median(distance, axis=0) <= MAX_BESIDE_M)
     on_segment = _any_marker(holds, markers_on_segments(skinning_weights[:, :J]))  # (T, S)
-    proximal, distal = (
-        on_segment[:, [SEGMENTS.index(pair[side]) for pair in MEETING_SEGMENTS]] for side in range(2)
-    )
+    proximal, distal = (on_segment[:, [SEGMENTS.index(pair[side]) for pair in MEETING_SEGMENTS]] for side in range(2))
     held = beside | (proximal & distal)
     above = [max(parent, 0) for parent in parents[:J]]
     known = (sigma <= MAX_INFERRED_SIGMA_M) & (held | (uncertainty.data_fraction[:, above] >= MIN_ROTATION_FRACTION))

@@ -27,7 +27,7 @@ T, J = 30, NUM_BODY_JOINTS
 
 def slow_status(t, j, uncertainty, weights, parents, virtual, joints, residual):
     """Return the status of a joint in a frame that is not filled from its neighbours."""
-    held, on = False, {segment: False for segment in SEGMENTS}
+    held, on = False, dict.fromkeys(SEGMENTS, False)
     for m in range(len(weights)):
         if not residual[t, m] <= 0.03:
             continue
