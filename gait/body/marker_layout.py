@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from gait.body.skeleton import Joint
 from gait.errors import GaitError
 from gait.marker_sets import MARKER_BY_ALIAS
 from gait.marker_sets.marker_set import MarkerKind
@@ -23,7 +24,8 @@ def marker_kind(label: str) -> MarkerKind:
 class MarkerLayout:
     """A set of markers on the mesh of one body model.
 
-    Marker m is at the barycentric point of its posed face plus ``height_above_skin_m`` along the face's unit normal.
+    Marker m is at the barycentric point of its posed face plus ``height_above_skin_m`` along the face's unit normal;
+    a joint centre is at its joint, and its face is not used.
     """
 
     labels: tuple[str, ...]  # (M,) unique names as in a recording
@@ -33,6 +35,9 @@ class MarkerLayout:
     kinds: tuple[MarkerKind, ...]  # (M,)
     source: str  # description of the origin, for messages
     solved: frozenset[str] = frozenset()  # labels of markers whose places come from the recordings
+    joints: Mapping[str, Joint] = field(
+        default_factory=dict
+    )  # of labels that are joint centres, not points on the skin
 
     @property
     def num_markers(self) -> int:
@@ -60,4 +65,5 @@ class MarkerLayout:
             height_above_skin_m=self.height_above_skin_m[index],
             kinds=tuple(self.kinds[i] for i in index),
             solved=self.solved & frozenset(wanted),
+            joints={label: joint for label, joint in self.joints.items() if label in wanted},
         )

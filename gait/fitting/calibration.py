@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from gait.body.marker_layout import MarkerKind
+from gait.body.skeleton import Joint
 from gait.fitting.joint_parametrization import Pose, apply_step
 from gait.fitting.marker_kinematics import SubjectModel, shape_jacobian
 from gait.fitting.objective_terms import JointPrior
@@ -25,6 +26,8 @@ from gait.fitting.reduced_body import ReducedBody
 from gait.fitting.reference_normal_equations import NormalEquations, normal_equations
 from gait.fitting.residual_scales import ResidualScales
 from gait.fitting.solver.frame_data import ObservedMarkers
+
+_HIPS = (Joint.LEFT_HIP, Joint.RIGHT_HIP)
 
 
 @dataclass(frozen=True)
@@ -48,13 +51,17 @@ class ShapeCalibration:
 def offset_precision(reduced_body: ReducedBody, kinds: tuple[MarkerKind, ...], scales: ResidualScales) -> Tensor:
     """Return the prior precision (M, 3, 3) of each marker offset in rest axes, 1/m².
 
-    An anatomical marker is misplaced by the palpation error. A technical marker may be anywhere along its segment (the
-    line from the joint with the largest skinning weight to its child), less far around it, and off the skin on a wand.
+    An anatomical marker is misplaced by the palpation error, a joint centre by what its annotators mean. A technical
+    marker may be anywhere along its segment (the line from the joint with the largest skinning weight to its child),
+    less far around it, and off the skin on a wand.
     """
     M = reduced_body.num_markers
     eye = torch.eye(3, dtype=reduced_body.marker_template.dtype, device=reduced_body.marker_template.device)
     precision = (eye / scales.anatomical_offset_m**2).repeat(M, 1, 1)
     for m, kind in enumerate(kinds):
+        if kind == "joint_centre":
+            is_hip = reduced_body.centre_of is not None and int(reduced_body.centre_of[m]) in _HIPS
+            precision[m] = eye / (scales.hip_centre_offset_m if is_hip else scales.joint_centre_offset_m) ** 2
         if kind != "technical":
             continue
         joint = int(reduced_body.skin_joints[m, reduced_body.skin_joint_weights[m].argmax()])

@@ -27,6 +27,7 @@ from gait.body.rotations import axis_angle_to_matrix, inverse_left_jacobian, mat
 from gait.fitting.joint_parametrization import ConstrainedJoints, Pose
 from gait.fitting.marker_kinematics import MarkerKinematics
 from gait.fitting.per_frame import PerFrame
+from gait.fitting.reduced_body import ReducedBody
 from gait.fitting.residual_scales import ResidualScales
 
 
@@ -53,7 +54,19 @@ class SoftPoseTarget(PerFrame):
     translation_precision: Tensor  # (T,) 1/m²
 
 
-def huber(distance: Tensor, threshold: float) -> tuple[Tensor, Tensor]:
+def marker_scales(reduced_body: ReducedBody, scales: ResidualScales) -> tuple[float | Tensor, float | Tensor]:
+    """Return the standard deviation and Huber's threshold of the markers, metres; (M,) if some are joint centres."""
+    estimated = reduced_body.is_estimated
+    if estimated is None:
+        return scales.marker_m, scales.marker_robust_m
+    like = reduced_body.marker_template[:, 0]
+    return (
+        torch.where(estimated, torch.full_like(like, scales.joint_centre_m), scales.marker_m),
+        torch.where(estimated, torch.full_like(like, scales.joint_centre_robust_m), scales.marker_robust_m),
+    )
+
+
+def huber(distance: Tensor, threshold: float | Tensor) -> tuple[Tensor, Tensor]:
     """Return Huber's ρ of distances (quadratic up to the threshold, then linear) and the weight ρ′(d)/d."""
     positive = distance.clamp(min=1e-12)
     weight = (threshold / positive).clamp(max=1.0)
@@ -62,12 +75,13 @@ def huber(distance: Tensor, threshold: float) -> tuple[Tensor, Tensor]:
 
 
 def marker_terms(
-    virtual: Tensor, observed: Tensor, visible: Tensor, sigma_m: float, robust_m: float
+    virtual: Tensor, observed: Tensor, visible: Tensor, sigma_m: float | Tensor, robust_m: float | Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return cost (T,), residual (T, M, 3) in metres, zero where not visible, and weight (T, M) in 1/m²."""
     residual = torch.where(visible[..., None], virtual - observed, torch.zeros_like(virtual))
     value, weight = huber(residual.norm(dim=-1), robust_m)
-    return value.sum(dim=1) / sigma_m**2, residual, weight * visible / sigma_m**2
+    cost = (value / sigma_m**2).sum(dim=1) if isinstance(sigma_m, Tensor) else value.sum(dim=1) / sigma_m**2
+    return cost, residual, weight * visible / sigma_m**2
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from gait.body.body import Body
 from gait.body.marker_layout import MarkerLayout
-from gait.body.skeleton import NUM_BODY_JOINTS
+from gait.body.skeleton import NUM_BODY_JOINTS, joint_indices
 from gait.fitting.joint_parametrization import ConstrainedJoints, constrained_joints
 
 
@@ -42,6 +42,10 @@ class ReducedBody:
     parents: tuple[int, ...]  # (J,) parent of each joint, -1 for the root
     levels: tuple[Tensor, ...]  # joints at each depth of the tree, from depth 1
     hinges: ConstrainedJoints | None = None  # only for a constrained tree
+    # (M,) of recordings by cameras without markers, None if all are markers: True for estimated points, whose errors
+    # are larger, and the joint that each estimates, -1 for a point on the skin
+    is_estimated: Tensor | None = None
+    centre_of: Tensor | None = None
 
     @property
     def num_markers(self) -> int:
@@ -81,6 +85,8 @@ class ReducedBody:
             skin_joints=self.skin_joints[rows],
             skin_joint_weights=self.skin_joint_weights[rows],
             is_descendant=self.is_descendant[rows],
+            is_estimated=None if self.is_estimated is None else self.is_estimated[rows],
+            centre_of=None if self.centre_of is None else self.centre_of[rows],
         )
 
 
@@ -109,6 +115,23 @@ def reduce_body(body: Body, layout: MarkerLayout, *, dtype: torch.dtype = torch.
     weight.index_add_(1, nearest, torch.einsum("mk,mkj->mj", barycentric, body.weights[faces].to(dtype)))
     weight = torch.where(weight < 1e-4, torch.zeros_like(weight), weight)
     weight = weight / weight.sum(dim=1, keepdim=True)
+    is_estimated = centre_of = None
+    if "joint_centre" in layout.kinds:
+        is_estimated = torch.tensor([kind == "joint_centre" for kind in layout.kinds], device=device)
+        indices = joint_indices(body.num_joints)
+        centre_of = torch.tensor(
+            [indices[layout.joints[label]] if label in layout.joints else -1 for label in layout.labels]
+        )
+        centre_of = centre_of.to(device)
+        rows = (centre_of >= 0).nonzero()[:, 0]
+        joints = centre_of[rows]
+        marker_template[rows] = body.joint_template.to(dtype)[joints]
+        marker_shapedirs[rows] = body.joint_shapedirs.to(dtype)[joints]
+        if marker_posedirs is not None:
+            marker_posedirs[rows] = 0
+        # A joint lies on the axis of its own rotation, so its parent's bone carries it.
+        parent = torch.tensor([max(p, 0) for p in body.parents], device=device)
+        weight[rows] = torch.nn.functional.one_hot(nearest[parent[joints]], J).to(dtype)
     max_skin_joints = int((weight > 0).sum(dim=1).max())
     skin_joint_weights, skin_joints = weight.topk(max_skin_joints, dim=1)
     descendants = descendant_matrix(body.parents[:J]).to(weight)
@@ -126,6 +149,8 @@ def reduce_body(body: Body, layout: MarkerLayout, *, dtype: torch.dtype = torch.
         parents=tuple(body.parents[:J]),
         levels=tuple(level[level < J] for level in body.tree_levels if bool((level < J).any())),
         hinges=constrained_joints(body, J, dtype),
+        is_estimated=is_estimated,
+        centre_of=centre_of,
     )
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from gait.fitting.joint_parametrization import Pose
 from gait.fitting.marker_kinematics import MarkerKinematics, SubjectModel, compute_marker_kinematics, pose_jacobian
-from gait.fitting.objective_terms import JointPrior, SoftPoseTarget, joint_terms, marker_terms
+from gait.fitting.objective_terms import JointPrior, SoftPoseTarget, joint_terms, marker_scales, marker_terms
 from gait.fitting.residual_scales import ResidualScales
 from gait.fitting.solver.frame_data import ObservedMarkers
 
@@ -44,7 +44,7 @@ def normal_equations(
     kinematics = compute_marker_kinematics(subject, pose)
     jacobian = pose_jacobian(subject, kinematics)
     cost, residual, weight = marker_terms(
-        kinematics.markers, observation.markers, observation.visible, scales.marker_m, scales.marker_robust_m
+        kinematics.markers, observation.markers, observation.visible, *marker_scales(subject.reduced_body, scales)
     )
     T, M = weight.shape
     weighted = jacobian * weight.repeat_interleave(3, dim=1)[..., None]

@@ -20,6 +20,10 @@ class ResidualScales:
     """Soft-tissue and measurement error of one marker in one frame."""
     marker_robust_m: float = 0.010
     """Distance beyond which the cost of a marker grows linearly instead of quadratically (Huber)."""
+    joint_centre_m: float = 0.015
+    """Error of one joint centre in one frame, as cameras without markers estimate it."""
+    joint_centre_robust_m: float = 0.030
+    """Distance beyond which the cost of a joint centre grows linearly."""
     pose_prior: float = 1.0
     """Weight of the Gaussian pose prior; its standard deviations are in ``gait.body.pose_prior``."""
     calibration_pose_prior: float = 0.5
@@ -39,6 +43,10 @@ class ResidualScales:
     """Offset of a technical marker around its segment."""
     technical_off_skin_m: float = 0.03
     """Offset of a technical marker away from the skin: thigh and shank markers are often on wands."""
+    joint_centre_offset_m: float = 0.015
+    """Distance along each axis between the joint that such cameras mean and the joint of the body model."""
+    hip_centre_offset_m: float = 0.030
+    """The same of the hips, which are marked farther from each other than the centres of the femoral heads."""
     same_session_m: float = 0.002
     """Displacement of a marker between trials of one session."""
     replaced_m: float = 0.006

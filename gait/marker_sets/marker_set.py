@@ -12,8 +12,9 @@ import numpy as np
 
 from gait.errors import GaitError
 
-MarkerKind = Literal["anatomical", "technical"]
-"""Anatomical markers are placed on a bony landmark, technical markers anywhere along their segment."""
+MarkerKind = Literal["anatomical", "technical", "joint_centre"]
+"""Anatomical markers are placed on a bony landmark, technical markers anywhere along their segment. A joint centre is
+no marker on the skin but an estimate of a joint, as cameras without markers give it."""
 
 HEIGHT_GROUPS = ("head", "shoulder", "pelvis", "knee", "ankle")
 """Groups of paired markers, which follow each other from top to bottom and show left and right."""

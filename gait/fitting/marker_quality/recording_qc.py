@@ -23,7 +23,7 @@ MAX_FLAGGED_FRACTION = 1 / 3
 """If a larger fraction of the markers is flagged, they are not left out completely in the first fit."""
 MAX_TESTED_FRAMES = 40
 """Maximum number of frames with large residuals that are used to find the outlier markers."""
-OFFSET_SIGMA_M = {"anatomical": 0.015, "technical": 0.080}
+OFFSET_SIGMA_M = {"anatomical": 0.015, "technical": 0.080, "joint_centre": 0.030}
 """Standard deviation of a marker's usual position around that of the layout."""
 
 

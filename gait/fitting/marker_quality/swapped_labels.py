@@ -29,7 +29,7 @@ MIN_GAIN_FRACTION = 0.25
 """Minimum relative decrease of that distance."""
 MIN_COST_REDUCTION = 0.03
 """Minimum relative decrease of the objective by a swap."""
-MAX_OFFSET_M = {"anatomical": 0.030, "technical": 0.120}
+MAX_OFFSET_M = {"anatomical": 0.030, "technical": 0.120, "joint_centre": 0.060}
 """A marker with a larger offset from the layout may have a swapped label."""
 MAX_RESIDUAL_M = 0.020
 """A marker with a larger residual in half of the frames may have a swapped label."""

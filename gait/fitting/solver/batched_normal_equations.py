@@ -25,7 +25,7 @@ from torch import Tensor
 from gait.body.rotations import PoseFeature
 from gait.fitting.joint_parametrization import MAX_STEP_RAD, Pose, parameter_axes_world, pose_feature_and_jacobian
 from gait.fitting.marker_kinematics import SubjectModel
-from gait.fitting.objective_terms import JointPrior, SoftPoseTarget
+from gait.fitting.objective_terms import JointPrior, SoftPoseTarget, marker_scales
 from gait.fitting.per_frame import PerFrame
 from gait.fitting.reduced_body import descendant_matrix
 from gait.fitting.residual_scales import ResidualScales
@@ -80,7 +80,9 @@ class BatchedNormalEquations:
             other_limb[markers[used][:, None], joints[used[0]]] = False
             self.cross_limb_posedirs = self.marker_posedirs * other_limb[:, None, :-1, None]
         self.hinges = None if reduced_body.hinges is None else reduced_body.hinges.to(dtype)
-        self.sigma_m, self.robust_m = scales.marker_m, scales.marker_robust_m
+        self.sigma_m, self.robust_m = (
+            self._cast(scale) if isinstance(scale, Tensor) else scale for scale in marker_scales(reduced_body, scales)
+        )
         mean = quaternions.inverse(self._quaternions_from(prior.mean[None]))  # (4, J, 1)
         identity = torch.zeros_like(mean)
         identity[3] = 1
