@@ -7,10 +7,14 @@ from enum import IntEnum
 import numpy as np
 from numpy.typing import NDArray
 
+from gait.body.skeleton import BODY_JOINTS, Joint
+
 MAX_OBSERVED_SIGMA_M = 0.025
 """A joint is observed if its error is within this radius with a probability of 68 %."""
 MAX_INFERRED_SIGMA_M = 0.05
 """A joint is inferred from neighbouring joints or frames up to this radius; above, it is not observed."""
+MIN_OBSERVED_FRACTION = 0.5
+"""A joint that is observed or inferred in a smaller fraction of a trial's frames counts as not observed in all."""
 
 
 class JointStatus(IntEnum):
@@ -28,3 +32,11 @@ def status_from_sigma(sigma_m: NDArray[np.floating]) -> NDArray[np.uint8]:
     """
     levels = (sigma_m <= MAX_INFERRED_SIGMA_M).astype(np.uint8)
     return levels + (sigma_m <= MAX_OBSERVED_SIGMA_M).astype(np.uint8)
+
+
+def unobserved_joints(status: NDArray[np.uint8] | None) -> tuple[Joint, ...]:
+    """Return the joints that a trial of status (T, 22) does not observe; none if the status is unknown (None)."""
+    if status is None:
+        return ()
+    fraction = (status > JointStatus.NOT_OBSERVED).mean(axis=0)
+    return tuple(joint for joint in BODY_JOINTS if fraction[joint] < MIN_OBSERVED_FRACTION)

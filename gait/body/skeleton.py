@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from enum import IntEnum
 
 
@@ -157,3 +158,16 @@ def segment_name(joint: int) -> str:
     """Return the name of the segment that a body joint moves, e.g. "left shank" for the left knee."""
     side, _, part = Joint(joint).name.rpartition("_")
     return f"{side.lower()} {_SEGMENTS[part]}".strip()
+
+
+def display_names(joints: Collection[Joint]) -> str:
+    """Return the names of body joints as text, from head to feet, e.g. "head, elbows and left knee"."""
+    names = []
+    for joint in (joint for joint in HEAD_TO_FEET if joint in joints):
+        name, other = display_name(joint), contralateral_joint(joint)
+        if other == joint or other not in joints:
+            names.append(name)
+        elif name.startswith("left "):  # stands for both sides
+            noun = name.removeprefix("left ")
+            names.append("forefeet" if noun == "forefoot" else f"{noun}s")
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)

@@ -12,7 +12,7 @@ same total weight. Everything that is fitted, including medians and scales, is f
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -25,6 +25,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from gait.arrays import Vector
+from gait.body.skeleton import Joint
 from gait.errors import GaitError, error_message
 from gait.kinematics.gait_features import FEATURE_NAMES, FEATURES, compute_gait_features
 from gait.learning.predictions import Predictions
@@ -46,12 +47,14 @@ def baseline_predictions(
     window_length: int,
     stride: int = 1,
     seed: int = 0,
+    left_out: Collection[Joint] = (),
 ) -> dict[str, Predictions | str]:
     """Return each baseline's predictions for every window of the evaluation trials, or an error message.
 
     Walking speed and gait features are computed from the whole trial, because most windows contain no complete stride;
     all windows of a trial get its probability. The first use of MiniRocket on a computer takes half a minute longer,
     for compilation. Window length and stride, in frames, are those of the network; ``seed`` is of MiniRocket's kernels.
+    No baseline uses the joints that are ``left_out``.
 
     Raises:
         GaitError: training and evaluation share a subject, or there is no training data.
@@ -60,15 +63,17 @@ def baseline_predictions(
         raise GaitError(f"{', '.join(sorted(both))}: in both training and evaluation; make folds by subject.")
     if not training:
         raise GaitError("No trial to train on; name a folder with more subjects.")
-    windows = WindowDataset(evaluation, window_length, stride)
-    tables = cache(lambda: (compute_feature_table(training), compute_feature_table(evaluation)))
+    windows = WindowDataset(evaluation, window_length, stride, left_out=left_out)
+    tables = cache(lambda: tuple(compute_feature_table(trials, left_out) for trials in (training, evaluation)))
     speed = [FEATURE_NAMES.index("walking_speed")]
     rows = np.asarray(windows.trial_index)
     baselines: dict[str, Callable[[], Vector]] = {
         "prior_baseline": lambda: np.full(len(windows), _sick_fraction(training)),
         "walking_speed": lambda: _predict_from_features(training, *(table[:, speed] for table in tables()))[rows],
         "gait_features": lambda: _predict_from_features(training, *tables())[rows],
-        "minirocket": lambda: _predict_with_minirocket(WindowDataset(training, window_length), windows, seed),
+        "minirocket": lambda: _predict_with_minirocket(
+            WindowDataset(training, window_length, left_out=left_out), windows, seed
+        ),
     }
     predictions: dict[str, Predictions | str] = {}
     for name, probability in baselines.items():
@@ -80,9 +85,12 @@ def baseline_predictions(
     return predictions
 
 
-def compute_feature_table(trials: Sequence[Trial]) -> Vector:
-    """Return the features of all trials, (N, F) in the order of ``FEATURES``; NaN where one cannot be measured."""
-    rows = [compute_gait_features(t.joints_m, t.rate_hz, t.acquisition.undetermined_joints) for t in trials]
+def compute_feature_table(trials: Sequence[Trial], left_out: Collection[Joint] = ()) -> Vector:
+    """Return the features of all trials, (N, F) in the order of ``FEATURES``; NaN where one cannot be measured.
+
+    No feature is measured that needs a joint that the trial does not observe, or that is ``left_out``.
+    """
+    rows = [compute_gait_features(t.joints_m, t.rate_hz, {*t.unobserved_joints, *left_out}) for t in trials]
     return np.array([[row[name] for name in FEATURE_NAMES] for row in rows]).reshape(len(rows), len(FEATURES))
 
 

@@ -36,7 +36,9 @@ _TYPES: dict[str, Any] = {
     "metrics": dict,
     "mean_window": Tensor | None,
     "training_state": dict | None,
+    "left_out_joints": tuple,
 }
+_LATER_FIELDS = frozenset({"left_out_joints"})  # that files of earlier versions lack
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,6 +57,7 @@ class Checkpoint:
     metrics: Mapping[str, Any] = field(default_factory=dict)  # by windows and by subjects
     mean_window: Tensor | None = None  # (L, J, 3) of the training set, in the common frame
     training_state: Mapping[str, Any] | None = None  # optimizer, epochs, best weights: all that resuming needs
+    left_out_joints: tuple[str, ...] = ()  # names of joints that are 0 in every window
 
     def build_network(self) -> nn.Module:
         """Return the network with these weights, in evaluation mode."""
@@ -156,13 +159,16 @@ def _parse_checkpoint(content: Mapping[str, Any]) -> Checkpoint:
     if not isinstance(version, int) or version > FORMAT_VERSION:
         raise GaitError(f"format {version} of a newer version of this package; use that version.")
     try:
-        values = {field.name: content[field.name] for field in fields(Checkpoint)}
+        names = [field.name for field in fields(Checkpoint)]
+        values = {name: content[name] for name in names if name in content or name not in _LATER_FIELDS}
         for name, types in _TYPES.items():
-            if not isinstance(values[name], types):
+            if name in values and not isinstance(values[name], types):
                 raise GaitError(f"damaged checkpoint: {name} is a {type(values[name]).__name__}.")
         mean = values["mean_window"]
         if mean is not None and mean.shape != (values["window_length"], len(values["joints"]), 3):
             raise GaitError(f"damaged checkpoint: mean_window has shape {tuple(mean.shape)}.")
+        if unknown := [name for name in values.get("left_out_joints", ()) if name not in values["joints"]]:
+            raise GaitError(f"damaged checkpoint: left_out_joints names {unknown[0]!r}, which is no joint of it.")
         values["architecture"] = architecture_from_dict(values["architecture"])
         if version < FORMAT_VERSION:
             values |= _rename_old_keys(values["metrics"], values["training_state"])

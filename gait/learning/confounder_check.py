@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from scipy.stats import permutation_test, rankdata
 
 from gait.arrays import Vector
+from gait.body.skeleton import BODY_JOINTS, display_names
 from gait.learning.metrics import MetricWithInterval, bootstrap_weights, with_interval
 from gait.motion.dataset import Trial
 
@@ -52,7 +53,9 @@ class ConfounderReport:
 
     confounded: bool  # at least one factor is a confounder
     messages: tuple[str, ...]  # sentences; if confounded, the warning is the first one
-    factors: Mapping[str, Confounder]  # frame_rate, marker_set, trial_duration, missing_fraction, height, combined
+    factors: Mapping[
+        str, Confounder
+    ]  # frame_rate, marker_set, trial_duration, missing_fraction, height, observed_joints, combined
 
 
 def check_confounders(trials: Sequence[Trial], *, resamples: int = 1000, seed: int = 0) -> ConfounderReport:
@@ -120,6 +123,7 @@ class _Factor:
     distances: Callable[[Sequence[Trial]], Vector | None]  # (G, G); None if unknown for all trials
     describe: Callable[[Sequence[Trial]], str]  # typical values of the two labels, for a message
     has_exclusive_values: Callable[[Sequence[Trial]], bool] = lambda _: False  # a sign of two laboratories
+    untested: str = "unknown for all trials"  # if there are no distances
 
 
 def _numeric_factor(title: str, value: Callable[[Trial], float], template: str, scale: float = 1.0) -> _Factor:
@@ -162,12 +166,38 @@ def _marker_distances(trials: Sequence[Trial]) -> Vector | None:
     return 1 - np.divide(both, either, out=np.ones_like(both), where=either > 0)
 
 
+def _observation_distances(trials: Sequence[Trial]) -> Vector | None:
+    """Return (G, G), for each pair of trials the number of joints that only one of them observes; None without any."""
+    observed = np.array([[joint not in trial.unobserved_joints for joint in BODY_JOINTS] for trial in trials])
+    distances = np.not_equal(observed[:, None], observed).sum(axis=2, dtype=np.float64)
+    return distances if distances.any() else None
+
+
+def _describe_unobserved_joints(trials: Sequence[Trial]) -> str:
+    """Return the joints that the trials of each label do not observe."""
+    found = []
+    for label, own in _by_label(trials).items():
+        joints = {joint for trial in own for joint in trial.unobserved_joints}
+        lacking = sum(bool(trial.unobserved_joints) for trial in own)
+        lacks = f"{display_names(joints)} not observed in {lacking} of {len(own)} trials"
+        found.append(f"{label}: {lacks if joints else 'all observed'}")
+    return "; ".join(found)
+
+
+def _are_observed_joints_disjoint(trials: Sequence[Trial]) -> bool:
+    sets = [{trial.unobserved_joints for trial in own} for own in _by_label(trials).values()]
+    return sets[0].isdisjoint(sets[1])
+
+
+def _by_label(trials: Sequence[Trial]) -> dict[str, list[Trial]]:
+    return {
+        label: [trial for trial in trials if trial.sick == sick] for label, sick in (("sick", True), ("healthy", False))
+    }
+
+
 def _describe_exclusive_markers(trials: Sequence[Trial]) -> str:
     """Return the markers that are in all trials of one label and in none of the other."""
-    marker_sets: dict[str, list[set[str]]] = {
-        label: [set(trial.acquisition.markers) for trial in trials if trial.sick == sick]
-        for label, sick in (("sick", True), ("healthy", False))
-    }
+    marker_sets = {label: [set(t.acquisition.markers) for t in own] for label, own in _by_label(trials).items()}
     found = []
     for label, other in (("sick", "healthy"), ("healthy", "sick")):
         if exclusive := sorted(set.intersection(*marker_sets[label]).difference(*marker_sets[other])):
@@ -200,6 +230,13 @@ _FACTORS: Mapping[str, _Factor] = {
         "fraction of missing marker samples", lambda trial: trial.acquisition.missing_fraction, "{:.1f} %", 100
     ),
     "height": _numeric_factor("height", lambda trial: trial.acquisition.stature_m, "{:.2f} m"),
+    "observed_joints": _Factor(
+        "observed joints",
+        _observation_distances,
+        _describe_unobserved_joints,
+        has_exclusive_values=_are_observed_joints_disjoint,
+        untested="the same in all trials",
+    ),
 }
 
 
@@ -263,7 +300,7 @@ def _factor_message(
 ) -> str:
     title = _title(name)
     if math.isnan(area.value):
-        return f"{title}: unknown for all trials."
+        return f"{title}: {_FACTORS[name].untested if name in _FACTORS else 'unknown for all trials'}."
     values = f"; {_FACTORS[name].describe(trials)}" if name in _FACTORS else ""
     if is_confounder:
         statement = (

@@ -16,6 +16,7 @@ from gait.learning.trainer import Progress
 from gait.learning.training_arguments import TrainingArguments
 from gait.motion.dataset import dataset_hash, read_dataset
 from gait.motion.folds import make_folds
+from gait.motion.left_out import choose_left_out
 from gait.parallel.dask_executor import DaskExecutor
 from gait.parallel.process_pool import ProcessPool, allocate_cores
 from gait.parallel.task_queue import Crashed, Executor, run_tasks
@@ -32,7 +33,14 @@ def make_fold_tasks(
         GaitError: there are too few trials, or the folder cannot be created.
     """
     dataset = read_dataset(**arguments.dataset)
-    sick = {trial.subject_id: trial.sick for trial in dataset.trials}
+    left_out = choose_left_out(dataset.trials, arguments.unobserved, mirror=arguments.mirror)
+    trials = left_out.select(dataset.trials)
+    if not trials:
+        raise GaitError(
+            f"{arguments.poses}: no trial is left, each lacks a joint that markers observe in others; give "
+            "--unobserved leave_out_joint."
+        )
+    sick = {trial.subject_id: trial.sick for trial in trials}
     try:
         folds = make_folds(sick, arguments.k_folds)
     except GaitError:
@@ -43,7 +51,7 @@ def make_fold_tasks(
         arguments.save_folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise GaitError(f"{arguments.save_folder}: cannot be created ({error.strerror}); name another.") from error
-    confounders = to_strict_json(check_confounders(dataset.trials))
+    confounders = to_strict_json(check_confounders(trials))
     data_sha256, run_id = dataset_hash(dataset), uuid4().hex
     return [
         FoldTask(
@@ -51,6 +59,7 @@ def make_fold_tasks(
             fold=fold,
             sick=sick,
             data_sha256=data_sha256,
+            left_out=left_out,
             confounder_check=confounders,
             problems=dataset.problems,
             run_id=run_id,

@@ -10,7 +10,7 @@ import json
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from gait.files.atomic_write import atomic_file
 from gait.learning import legacy_keys
 from gait.learning.predictions import Predictions
 from gait.motion.folds import Fold
+from gait.motion.left_out import LeftOut
 
 Epoch = Mapping[str, Any]
 """The metrics of an epoch: ``train``, ``eval`` and, with early stopping, ``validation``, each with loss, accuracy,
@@ -43,6 +44,7 @@ _RUN_ONLY_FLAGS = frozenset(
         "save_folder",
         "scheduler",
         "timeout",
+        "unobserved",  # what it leaves out is compared
         "workers",
     }
 )
@@ -72,6 +74,7 @@ class FoldResult:
     chosen_epoch: int  # from 0, the epoch whose weights are kept: the last, unless early stopping chose another
     timed_out: bool  # --timeout ended the training
     data_sha256: str = ""  # of the joints, name and label of every trial
+    left_out: dict[str, Any] = field(default_factory=dict)  # a LeftOut as plain data, joints by name
 
     @property
     def window_length(self) -> int:
@@ -101,6 +104,14 @@ def result_file(save_folder: Path, network: str, fold: int) -> Path:
 def fold_as_dict(fold: Fold) -> dict[str, Any]:
     """Return a fold as results and checkpoints store it."""
     return {"index": fold.index, "count": fold.count, "training": fold.training, "evaluation": fold.evaluation}
+
+
+def left_out_as_dict(left_out: LeftOut) -> dict[str, Any]:
+    """Return what is left out as results store it, joints by name; nothing if all trials observe all joints."""
+    if not left_out.num_lacking:
+        return {}
+    num_lacking = {joint.name: count for joint, count in left_out.num_lacking.items()}
+    return vars(left_out) | {"joints": [joint.name for joint in left_out.joints], "num_lacking": num_lacking}
 
 
 def save_result(result: FoldResult, save_folder: Path) -> Path:
@@ -242,4 +253,5 @@ def _experiment_settings(result: FoldResult) -> dict[str, Any]:
     flags = {f"--{name}": value for name, value in result.arguments.items() if name not in _RUN_ONLY_FLAGS}
     other = ("network", "architecture", "normalisation", "sick", "data_sha256")
     own = {name: getattr(result, name) for name in other}
+    own |= {f"left_out.{name}": result.left_out.get(name, []) for name in ("joints", "trials")}
     return to_strict_json({**flags, "folds": result.fold.count, **own})

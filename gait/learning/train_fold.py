@@ -32,6 +32,7 @@ from gait.learning.fold_result import (
     Epoch,
     FoldResult,
     fold_as_dict,
+    left_out_as_dict,
     read_result,
     result_file,
     save_result,
@@ -46,6 +47,7 @@ from gait.learning.training_arguments import TrainingArguments, TrainingSettings
 from gait.motion.common_frame import NORMALIZATION
 from gait.motion.dataset import GaitDataset, Trial, dataset_hash, read_dataset
 from gait.motion.folds import Fold, split_validation
+from gait.motion.left_out import LeftOut
 from gait.motion.windows import WindowDataset
 from gait.parallel.device import check_device
 
@@ -95,6 +97,7 @@ class FoldTask:
     data_sha256: str  # of the dataset
     confounder_check: Mapping[str, Any]
     problems: tuple[str, ...]  # found when the dataset was read
+    left_out: LeftOut  # of the dataset
     run_id: str  # of the command; a process that replaces a crashed one continues after the last epoch of this run
     deadline: float | None = None  # seconds since 1970, after which no epoch begins
     open_log: OpenLog | None = None
@@ -206,7 +209,13 @@ class FoldTask:
             k_folds=self.fold.count,
             evaluation_subjects=list(self.fold.evaluation),
             data_sha256=self.data_sha256,
+            **self._left_out_input(),
         )
+
+    def _left_out_input(self) -> dict[str, Any]:
+        """Return what is left out as an input of the training; nothing if nothing is, as in earlier versions."""
+        names = {"joints": [joint.name for joint in self.left_out.joints], "trials": list(self.left_out.trials)}
+        return {"left_out": names} if any(names.values()) else {}
 
 
 def run_fold(
@@ -246,7 +255,7 @@ def _add_missing_baselines(task: FoldTask) -> None:
         return
     with suppress(LockedError), task.lock():
         result = read_result(task.result_file)
-        found = _baselines(task, _read_verified(task.data_sha256, **task.args.dataset).trials)
+        found = _baselines(task, task.left_out.select(_read_verified(task.data_sha256, **task.args.dataset).trials))
         if any(isinstance(found[name], Predictions) for name in missing(result)):
             baselines = found | {name: result.baselines[name] for name in result.baselines.keys() - missing(result)}
             save_result(replace(result, baselines=baselines), task.args.save_folder)
@@ -264,7 +273,8 @@ class FoldTraining:
         args = task.args
         self._task, self._processes = task, processes
         processes.run_on_all(lambda: check_device(args.device))
-        self._trials = processes.run_on_all(lambda: _read_verified(task.data_sha256, **args.dataset)).trials
+        dataset = processes.run_on_all(lambda: _read_verified(task.data_sha256, **args.dataset))
+        self._trials = task.left_out.select(dataset.trials)
         training, self._validation = task.fold.training, tuple[str, ...]()
         if args.patience is not None:
             training, self._validation = split_validation(task.fold, task.sick, VALIDATION_FRACTION)
@@ -313,7 +323,8 @@ class FoldTraining:
 
     def _windows(self, subjects: tuple[str, ...], mirror: bool = False) -> WindowDataset:
         own = [trial for trial in self._trials if trial.subject_id in set(subjects)]
-        return WindowDataset(own, self._task.args.window_length, self._task.args.stride, mirror=mirror)
+        args, left_out = self._task.args, self._task.left_out.joints
+        return WindowDataset(own, args.window_length, args.stride, mirror=mirror, left_out=left_out)
 
     def _open_log(self, stack: ExitStack) -> EpochLog | None:
         task = self._task
@@ -338,6 +349,7 @@ class FoldTraining:
             metrics=metrics or {},
             mean_window=self._mean,
             training_state=state,
+            left_out_joints=tuple(joint.name for joint in task.left_out.joints),
         )
         save_checkpoint(task.checkpoint_file, checkpoint)
 
@@ -365,6 +377,7 @@ class FoldTraining:
             chosen_epoch=trainer.chosen_epoch,
             timed_out=not trainer.finished,
             data_sha256=task.data_sha256,
+            left_out=left_out_as_dict(task.left_out),
         )
         _write_predictions(task.predictions_file, predictions)
         save_result(result, task.args.save_folder)
@@ -421,7 +434,12 @@ def _baselines(task: FoldTask, trials: Sequence[Trial]) -> dict[str, Predictions
     )
     args = task.args
     return baseline_predictions(
-        training, evaluation, window_length=args.window_length, stride=args.stride, seed=args.seed
+        training,
+        evaluation,
+        window_length=args.window_length,
+        stride=args.stride,
+        seed=args.seed,
+        left_out=task.left_out.joints,
     )
 
 

@@ -169,6 +169,8 @@ class Trainer:
         if self._settings.joint_offset_m == 0:
             return None
         offsets = torch.randn(count, 1, NUM_BODY_JOINTS, 3, generator=random)
+        if left_out := self._windows["train"].left_out:
+            offsets[:, :, list(left_out)] = 0
         return self._settings.joint_offset_m * offsets * torch.tensor(_UNITS_PER_METRE)
 
     def _losses(self, logits: Tensor, sick: Tensor) -> Tensor:

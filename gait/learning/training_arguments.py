@@ -23,6 +23,7 @@ from gait.cli.arguments import (
     whole_number,
 )
 from gait.learning.network import Architecture, Network
+from gait.motion.left_out import AUTO, RULES
 
 _ALL = "all"
 _PATIENCE = 5
@@ -117,6 +118,13 @@ class TrainingArguments(TrainingSettings):
     )
     keep_standing: bool = argument(
         False, "train and evaluate on standing, turning on the spot and sitting, too, instead of walking alone"
+    )
+    unobserved: str = argument(
+        AUTO,
+        "joints that markers do not observe in some trials: leave_out_joint leaves them out of all trials, "
+        "leave_out_trial leaves these trials out, auto leaves out joints until at most a tenth of the trials lacks "
+        "another, and these trials; keep trains on the positions that the pose prior gives them",
+        choices=RULES,
     )
     k_folds: int = argument(5, "number of cross-validation folds", type=whole_number)
     fold: int | None = argument(

@@ -6,6 +6,8 @@ Networks, explanations and figures all use this alignment. Internally, windows a
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -22,6 +24,13 @@ MIRROR_ORDER = tuple(int(contralateral_joint(joint)) for joint in BODY_JOINTS)
 NORMALIZATION = "x by stature, y and z to [-1, 1]"
 """Description of the normalization of windows, as checkpoints store it."""
 
+REQUIRED_JOINTS = (Joint.PELVIS, Joint.LEFT_HIP, Joint.RIGHT_HIP)
+"""The joints without which there is no common frame."""
+
+_UPWARDS = (Joint.HEAD, Joint.NECK, Joint.SPINE3, Joint.SPINE2, Joint.SPINE1, Joint.PELVIS)
+_LEGS = tuple((Joint[f"LEFT_{name}"], Joint[f"RIGHT_{name}"]) for name in ("ANKLE", "KNEE", "HIP"))
+"""Upper and lower ends of the stature; the first one that is not left out counts."""
+
 _FLAT_M = 1e-6
 """A window with a smaller half range along an axis has no extent along it."""
 
@@ -29,7 +38,7 @@ _MIN_FACING = 0.02
 """Minimum length of the facing vector, as a fraction of the distance from ankles to head, to define a direction."""
 
 
-def window_transforms(windows: Tensor, scratch: Tensor) -> Tensor:
+def window_transforms(windows: Tensor, scratch: Tensor, left_out: Collection[Joint] = ()) -> Tensor:
     """Return the affine map of each window to normalized common-frame coordinates, for ``apply_transforms``.
 
     In the common frame, the pelvis of the first frame is at the origin, y is up, the subject walks along +x and has the
@@ -50,17 +59,22 @@ def window_transforms(windows: Tensor, scratch: Tensor) -> Tensor:
     head and the midpoint of the ankles. y and z are scaled to [−1, 1] over all joints and frames of the window. An axis
     along which the window has no extent becomes 0.
 
+    Joints that are left out, because markers do not observe them, take no part in it: in place of the head the highest
+    joint of the spine that is left counts, in place of the ankles the knees or hips, and hips alone face ahead without
+    shoulders. Only the test for mirror images keeps the feet, whose direction from the ankles no marker is needed for.
+
     Args:
         windows: (N, 3, 22, L) joints in metres, along any axes of either handedness; finite, at most some ten metres
             from the origin.
         scratch: contiguous, of the same shape; is overwritten.
+        left_out: joints to ignore, none of pelvis and hips.
 
     Returns:
         (N, 3, 4): a matrix (3, 3) and, in the last column, the translation that is added after it.
     """
-    R = _common_frame_rotations(windows)
+    R = _common_frame_rotations(windows, left_out)
     rotated = _rotate(windows, R, scratch)
-    center, half_range = _center_and_half_range(rotated)
+    center, half_range = _center_and_half_range(rotated, left_out)
     center[:, 0] = rotated[:, 0, Joint.PELVIS, 0]
     return torch.cat([R, -center[..., None]], dim=2) / half_range[..., None]
 
@@ -90,17 +104,18 @@ def _rotate(windows: Tensor, matrices: Tensor, result: Tensor) -> Tensor:
     return result.addcmul_(M[:, :, 1], windows[:, 1:2]).addcmul_(M[:, :, 2], windows[:, 2:])
 
 
-def _common_frame_rotations(windows: Tensor) -> Tensor:
+def _common_frame_rotations(windows: Tensor, left_out: Collection[Joint] = ()) -> Tensor:
     """Return rotations (N, 3, 3), with a reflection where needed, of windows (N, 3, 22, L).
 
     The rows are the heading, up and right directions.
     """
-    stature = _stature(windows)
+    stature = _stature(windows, left_out)
     size = _max_length(stature)[:, None]
     up = _nearest_axis(stature.mean(dim=2))
 
     to_right = _segment(windows, Joint.LEFT_HIP, Joint.RIGHT_HIP)
-    to_right = to_right + _segment(windows, Joint.LEFT_SHOULDER, Joint.RIGHT_SHOULDER)  # (N, 3, L)
+    if not {Joint.LEFT_SHOULDER, Joint.RIGHT_SHOULDER} & {*left_out}:
+        to_right = to_right + _segment(windows, Joint.LEFT_SHOULDER, Joint.RIGHT_SHOULDER)  # (N, 3, L)
     forward = _segment(windows, Joint.LEFT_ANKLE, Joint.LEFT_FOOT)
     forward = forward + _segment(windows, Joint.RIGHT_ANKLE, Joint.RIGHT_FOOT)
     # (forward × up) · right = up · (right × forward), whose nine products are summed over the frames first.
@@ -119,17 +134,20 @@ def _common_frame_rotations(windows: Tensor) -> Tensor:
     return torch.stack([heading, up, handedness * torch.linalg.cross(heading, up)], dim=1)
 
 
-def _center_and_half_range(windows: Tensor) -> tuple[Tensor, Tensor]:
+def _center_and_half_range(windows: Tensor, left_out: Collection[Joint] = ()) -> tuple[Tensor, Tensor]:
     """Return the offset and the divisor (N, 3) of the normalization of windows (N, 3, 22, L)."""
-    low, high = windows.flatten(2).amin(dim=2), windows.flatten(2).amax(dim=2)
+    shown = windows[:, :, [j for j in BODY_JOINTS if j not in left_out]] if left_out else windows
+    low, high = shown.flatten(2).amin(dim=2), shown.flatten(2).amax(dim=2)
     center, half_range = (high + low) / 2, (high - low) / 2
-    center[:, 0], half_range[:, 0] = 0, _max_length(_stature(windows))
+    center[:, 0], half_range[:, 0] = 0, _max_length(_stature(windows, left_out))
     return center, torch.where(half_range > _FLAT_M, half_range, 1.0)
 
 
-def _stature(windows: Tensor) -> Tensor:
-    """Return the vectors from the midpoint of the ankles to the head, (N, 3, L)."""
-    return windows[:, :, Joint.HEAD] - (windows[:, :, Joint.LEFT_ANKLE] + windows[:, :, Joint.RIGHT_ANKLE]) / 2
+def _stature(windows: Tensor, left_out: Collection[Joint] = ()) -> Tensor:
+    """Return the vectors from the midpoint of the ankles to the head, or between joints that are left, (N, 3, L)."""
+    top = next(joint for joint in _UPWARDS if joint not in left_out)
+    left, right = next(pair for pair in _LEGS if not {*pair} & {*left_out})
+    return windows[:, :, top] - (windows[:, :, left] + windows[:, :, right]) / 2
 
 
 def _max_length(vectors: Tensor) -> Tensor:

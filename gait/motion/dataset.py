@@ -7,6 +7,7 @@ import json
 import math
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gait.body.body import Body
+from gait.body.joint_status import unobserved_joints
 from gait.body.pose_sequence import PoseSequence
-from gait.body.skeleton import BODY_JOINTS, Joint
+from gait.body.skeleton import Joint
 from gait.errors import GaitError
 from gait.kinematics.walking import find_activity, format_interruptions, walking_intervals
 from gait.motion.pose_files import find_pose_folders, read_poses
@@ -24,8 +26,6 @@ from gait.motion.trial_paths import HEALTHY, LABEL_NOUNS, REPORT_FILE, SICK
 from gait.text import join_names
 
 _MAX_DISTANCE_M = 1e5  # of a joint from the origin
-MAX_JOINT_SIGMA_M = 0.05
-"""A joint whose position has a larger uncertainty (radius of 68 % probability) is undetermined by the markers."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,6 @@ class AcquisitionInfo:
     missing_fraction: float  # of the samples of the markers below; NaN if the poses do not store it
     markers: tuple[str, ...]  # names of the markers used in the fit, sorted; () without a fit report
     stature_m: float  # of the fitted body; NaN without a fit report
-    undetermined_joints: tuple[Joint, ...] = ()  # median uncertainty above MAX_JOINT_SIGMA_M
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,6 +67,11 @@ class Trial:
     def trial_id(self) -> str:
         """Label, subject and trial, ``healthy/P01/walk1``."""
         return f"{self.subject_id}/{self.trial_name}"
+
+    @cached_property
+    def unobserved_joints(self) -> tuple[Joint, ...]:
+        """The joints that markers observe in less than half of the frames."""
+        return unobserved_joints(self.joint_status)
 
     def reason_without_window(self, window_length: int) -> str | None:
         """Return one line if no walk is as long as a window, in frames; None if one is."""
@@ -291,8 +295,4 @@ def _acquisition_info(sequence: PoseSequence, report: dict[str, Any]) -> Acquisi
         and visible.max() > 0
     ):
         missing_fraction = 1 - float(visible.mean()) / max(len(markers), int(visible.max()))
-    sigma_m = sequence.joint_sigma_m
-    undetermined = [j for j in BODY_JOINTS if sigma_m is not None and np.median(sigma_m[:, j]) > MAX_JOINT_SIGMA_M]
-    return AcquisitionInfo(
-        sequence.rate_hz, sequence.num_frames, missing_fraction, markers, report["stature_m"], tuple(undetermined)
-    )
+    return AcquisitionInfo(sequence.rate_hz, sequence.num_frames, missing_fraction, markers, report["stature_m"])

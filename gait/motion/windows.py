@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from gait.body.skeleton import NUM_BODY_JOINTS
+from gait.body.joint_status import JointStatus
+from gait.body.skeleton import BODY_JOINTS, NUM_BODY_JOINTS, Joint
 from gait.errors import GaitError
 from gait.motion.common_frame import MIRROR_ORDER, apply_transforms, window_transforms
 from gait.motion.dataset import Trial
@@ -32,12 +33,22 @@ class WindowDataset:
     first_frame: Tensor  # (N,) int64, of that trial
     is_mirrored: Tensor  # (N,) bool
     too_short: tuple[str, ...]  # one line per trial without a walk as long as a window
+    left_out: tuple[Joint, ...]  # the joints that are 0 in every window
 
-    def __init__(self, trials: Sequence[Trial], window_length: int, stride: int = 1, *, mirror: bool = False):
+    def __init__(
+        self,
+        trials: Sequence[Trial],
+        window_length: int,
+        stride: int = 1,
+        *,
+        mirror: bool = False,
+        left_out: Collection[Joint] = (),
+    ):
         """Prepare the windows of trials that have the same frame rate; each window lies within one walk.
 
         A walk shorter than a window contributes none. The attributes above have the arguments; with ``mirror``, the
-        mirror image of each window is included.
+        mirror image of each window is included. Joints that are ``left_out`` are 0 in every window, and the other
+        joints do not depend on them.
 
         Raises:
             GaitError: the length or stride is below 1, or the trials have different rates.
@@ -52,6 +63,7 @@ class WindowDataset:
         self.trials = tuple(trials)
         self.window_length = window_length
         self.stride = stride
+        self.left_out = tuple(joint for joint in BODY_JOINTS if joint in left_out)
         reasons = (trial.reason_without_window(window_length) for trial in trials)
         self.too_short = tuple(reason for reason in reasons if reason)
 
@@ -105,7 +117,23 @@ class WindowDataset:
             # Exchanged sides make a mirror image, which the alignment reflects.
             if not self._has_transform[selected].all():
                 coordinates = windows.transpose(1, 2)
-                self._transforms[selected] = window_transforms(coordinates, scratch.view_as(coordinates))
+                scratch_coordinates = scratch.view_as(coordinates)
+                self._transforms[selected] = window_transforms(coordinates, scratch_coordinates, self.left_out)
                 self._has_transform[selected] = True
             apply_transforms(windows, self._transforms[selected], scratch, batch[first : first + len(selected)])
+        if self.left_out:
+            batch[:, :, list(self.left_out)] = 0
         return batch.to(device)
+
+    def observed_fraction(self, indices: Tensor) -> Tensor:
+        """Return the fraction of the frames of windows (B,) in which each joint is observed or inferred, (B, 22).
+
+        It is 1 where that is unknown; a mirrored window has the values of the contralateral joints.
+        """
+        fraction = torch.ones(len(indices), NUM_BODY_JOINTS)
+        for row, k in enumerate(indices.tolist()):
+            status, first = self.trials[int(self.trial_index[k])].joint_status, int(self.first_frame[k])
+            if status is not None:
+                known = (status[first : first + self.window_length] > JointStatus.NOT_OBSERVED).mean(axis=0)
+                fraction[row] = torch.from_numpy(known[list(MIRROR_ORDER)] if self.is_mirrored[k] else known)
+        return fraction

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from gait.body.joint_status import JointStatus
 from gait.body.pose_sequence import PoseSequence
 from gait.body.skeleton import NUM_BODY_JOINTS, Joint
 from gait.motion import common_frame
@@ -110,14 +111,22 @@ def normalize_window_slowly(window):
     return result
 
 
-def make_trial(joints_m, subject="P01", trial_name="walk1", *, sick=False, rate_hz=100.0):
+def status_without(frames, joints, missing=slice(None)):
+    """Return the joint status (T, 22) of a trial that observes all joints but some, these in ``missing`` frames."""
+    status = np.full((frames, NUM_BODY_JOINTS), JointStatus.OBSERVED, np.uint8)
+    for joint in joints:
+        status[missing, joint] = JointStatus.NOT_OBSERVED
+    return status
+
+
+def make_trial(joints_m, subject="P01", trial_name="walk1", *, sick=False, rate_hz=100.0, joint_status=None):
     """Return a trial with these joints."""
     joints = np.asarray(joints_m, dtype=np.float32)
     acquisition = AcquisitionInfo(rate_hz, len(joints), 0.0, (), 1.7)
-    return Trial(subject, trial_name, sick, joints, rate_hz, acquisition, Path("poses"))
+    return Trial(subject, trial_name, sick, joints, rate_hz, acquisition, Path("poses"), joint_status)
 
 
-def write_trial(base, name, joints_m, *, rate_hz=100.0, num_visible_markers=None):
+def write_trial(base, name, joints_m, *, rate_hz=100.0, num_visible_markers=None, joint_status=None):
     """Write ``poses.npz`` of a fitted trial into ``<base>/<name>`` and return its folder."""
     joints = np.asarray(joints_m, dtype=np.float32)
     T = len(joints)
@@ -125,7 +134,10 @@ def write_trial(base, name, joints_m, *, rate_hz=100.0, num_visible_markers=None
     folder.mkdir(parents=True)
     extra = {} if num_visible_markers is None else {"num_visible_markers": np.asarray(num_visible_markers)}
     poses, translation, betas = np.zeros((T, 225), np.float32), np.zeros((T, 3), np.float32), np.zeros(10, np.float32)
-    write_npz(folder, PoseSequence(poses, betas, translation, joints, rate_hz, "open.npz", extra=extra))
+    write_npz(
+        folder,
+        PoseSequence(poses, betas, translation, joints, rate_hz, "open.npz", joint_status=joint_status, extra=extra),
+    )
     return folder
 
 

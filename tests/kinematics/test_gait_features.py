@@ -160,8 +160,8 @@ def test_compute_feature_table_of_lower_body_trial(captures: Path, tmp_path: Pat
     settings = FitSettings(model_folder=REPOSITORY / "data", save_folder=tmp_path / "poses", figures=False)
     assert [outcome.message for outcome in fit_cohort(read_cohort(tmp_path / "cohort.json"), settings)] == [""]
     (trial,) = read_dataset(tmp_path / "poses").trials
-    assert {Joint.NECK, Joint.LEFT_WRIST, Joint.RIGHT_WRIST} <= set(trial.acquisition.undetermined_joints)
-    assert not {Joint.PELVIS, Joint.LEFT_KNEE, Joint.RIGHT_ANKLE} & set(trial.acquisition.undetermined_joints)
+    assert {Joint.NECK, Joint.LEFT_WRIST, Joint.RIGHT_WRIST} <= set(trial.unobserved_joints)
+    assert not {Joint.PELVIS, Joint.LEFT_KNEE, Joint.RIGHT_ANKLE} & set(trial.unobserved_joints)
     missing = np.isnan(compute_feature_table([trial])[0])
     assert {n for n, gone in zip(FEATURE_NAMES, missing, strict=True) if gone} >= {"arm_swing", "trunk_sway"}
     assert not missing[FEATURE_NAMES.index("walking_speed")]

@@ -63,6 +63,18 @@ def test_load_checkpoint_restores_a_saved_checkpoint(tmp_path, architecture):
         assert torch.equal(weight, checkpoint.weights[name])
     content = torch.load(path, weights_only=True)
     assert content["architecture"] == architecture.as_dict()
+    assert back.left_out_joints == ()
+
+
+def test_load_checkpoint_restores_the_joints_that_are_left_out(tmp_path):
+    save_checkpoint(tmp_path / "network.pt", make_checkpoint(left_out_joints=("joint 3", "joint 5")))
+    assert load_checkpoint(tmp_path / "network.pt").left_out_joints == ("joint 3", "joint 5")
+    content = torch.load(tmp_path / "network.pt", weights_only=True)
+    torch.save(content | {"left_out_joints": ("tail",)}, tmp_path / "network.pt")
+    assert "'tail'" in error_line(load_checkpoint, tmp_path / "network.pt")
+    del content["left_out_joints"]  # as in files of earlier versions
+    torch.save(content, tmp_path / "network.pt")
+    assert load_checkpoint(tmp_path / "network.pt").left_out_joints == ()
 
 
 def test_training_continues_from_a_checkpoint_exactly(tmp_path):

@@ -9,16 +9,17 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from gait.body.skeleton import NUM_BODY_JOINTS
+from gait.body.skeleton import BODY_JOINTS, NUM_BODY_JOINTS, Joint
 from gait.capture import read_recording
 from gait.learning import confounder_check
 from gait.learning.confounder_check import ConfounderReport, check_confounders
 from gait.learning.fold_result import to_strict_json
 from gait.motion.dataset import AcquisitionInfo, Trial
+from tests.helpers.motion_cases import status_without
 
 MARKERS = tuple(f"M{k:02d}" for k in range(35))
 JOINTS = np.zeros((1, NUM_BODY_JOINTS, 3), np.float32)
-FACTORS = ("frame_rate", "marker_set", "trial_duration", "missing_fraction", "height", "combined")
+FACTORS = ("frame_rate", "marker_set", "trial_duration", "missing_fraction", "height", "observed_joints", "combined")
 
 
 def make_test_trial(
@@ -30,17 +31,19 @@ def make_test_trial(
     missing: float = 0.01,
     markers: tuple[str, ...] = MARKERS,
     stature_m: float = 1.6,
+    unobserved: tuple[Joint, ...] = (),
 ) -> Trial:
     source = AcquisitionInfo(rate_hz, round(seconds * rate_hz), missing, markers, stature_m)
-    return Trial(subject, trial_name, sick, JOINTS, 100.0, source, Path())
+    return Trial(subject, trial_name, sick, JOINTS, 100.0, source, Path(), status_without(1, unobserved))
 
 
 def make_similar_trials(seed: int, sick: int = 20, healthy: int = 20, walks: int = 2) -> list[Trial]:
     """Return trials of sick and healthy subjects from one laboratory; all differences are random."""
-    random = np.random.default_rng(seed)
+    random, of_joints = np.random.default_rng(seed), np.random.default_rng(1000 + seed)
     trials = []
     for label, count in ((True, sick), (False, healthy)):
         for k in range(count):
+            unobserved = tuple(joint for joint in BODY_JOINTS if of_joints.random() < 0.2)
             height = random.normal(1.5, 0.15)
             markers_present = tuple(name for name in MARKERS if random.random() > 0.05)
             for walk in range(walks):
@@ -54,6 +57,7 @@ def make_similar_trials(seed: int, sick: int = 20, healthy: int = 20, walks: int
                         missing=float(random.exponential(0.02)),
                         markers=markers_present,
                         stature_m=float(height),
+                        unobserved=unobserved,
                     )
                 )
     return trials
@@ -283,3 +287,27 @@ def test_check_confounders_on_recordings_from_two_laboratories(captures: Path) -
     assert "marker_set" in confounders(report)
     assert "marker set" in report.messages[0]
     assert not any(trial.subject in line for trial in trials for line in report.messages)
+
+
+def test_check_confounders_finds_joints_that_only_one_label_observes() -> None:
+    trials = make_similar_trials(3)
+    arms = (Joint.LEFT_WRIST, Joint.RIGHT_WRIST)
+    by_label = [
+        replace(trial, joint_status=status_without(1, arms if trial.sick and trial.subject != "P0" else ()))
+        for trial in trials
+    ]
+    found = check_confounders(by_label)
+    assert "observed_joints" in confounders(found)
+    expected = "sick: wrists not observed in 38 of 40 trials; healthy: all observed"
+    assert expected in found.factors["observed_joints"].message
+    assert "observed joints" in found.messages[0]
+
+    alternating = [
+        replace(trial, joint_status=status_without(1, arms if int(trial.subject[1:]) % 2 else ())) for trial in trials
+    ]
+    assert not confounders(check_confounders(alternating))
+
+    same = check_confounders([replace(trial, joint_status=status_without(1, arms)) for trial in trials])
+    assert same.factors["observed_joints"].message == "observed joints: the same in all trials."
+    none = check_confounders([replace(trial, joint_status=None) for trial in trials])
+    assert to_strict_json(none) == to_strict_json(same)

@@ -6,10 +6,17 @@ import numpy as np
 import pytest
 import torch
 
-from gait.body.skeleton import MIRROR_PAIRS
+from gait.body.skeleton import MIRROR_PAIRS, Joint
 from gait.errors import GaitError
 from gait.motion.windows import WindowDataset
-from tests.helpers.motion_cases import align_window_slowly, make_trial, normalize_window_slowly, rot_y, stick_figure
+from tests.helpers.motion_cases import (
+    align_window_slowly,
+    make_trial,
+    normalize_window_slowly,
+    rot_y,
+    status_without,
+    stick_figure,
+)
 
 LENGTH = 16
 
@@ -163,3 +170,48 @@ def test_window_dataset_raises_for_invalid_length_or_stride(length, stride):
 def test_window_dataset_raises_for_different_rates():
     with pytest.raises(GaitError, match="50, 100 Hz; resample them to one rate"):
         WindowDataset([make_trial(stick_figure()), make_trial(stick_figure(), rate_hz=50.0)], LENGTH)
+
+
+LEFT_OUT = (
+    (Joint.LEFT_ELBOW, Joint.RIGHT_ELBOW, Joint.LEFT_WRIST, Joint.RIGHT_WRIST),
+    (Joint.NECK, Joint.HEAD, Joint.LEFT_SHOULDER, Joint.RIGHT_SHOULDER),
+    (Joint.LEFT_ANKLE, Joint.RIGHT_ANKLE, Joint.LEFT_FOOT, Joint.RIGHT_FOOT),
+)
+
+
+@pytest.mark.parametrize("left_out", LEFT_OUT)
+def test_window_dataset_does_not_depend_on_joints_that_are_left_out(left_out):
+    first, second, _, fourth = trials()
+    arms = LEFT_OUT[0]
+    invented = stick_figure(30) @ rot_y(0.4)
+    invented[:, left_out] += np.random.default_rng(0).normal(0, 0.3, (1, len(left_out), 3)) * [1, left_out == arms, 1]
+    if Joint.LEFT_FOOT in left_out:  # feet still point ahead of the ankles
+        invented[:, left_out] = first.joints_m[:, left_out] + [0.0, -0.3, 0.0]
+    for mirror in (False, True):
+        plain = WindowDataset([first, second, fourth], LENGTH, mirror=mirror, left_out=left_out)
+        changed = WindowDataset([make_trial(invented), second, fourth], LENGTH, mirror=mirror, left_out=left_out)
+        batch = all_windows(plain)
+        torch.testing.assert_close(all_windows(changed), batch, rtol=0, atol=1e-6)
+        assert plain.left_out == tuple(sorted(left_out))
+        assert (batch[:, :, left_out] == 0).all()
+        kept = [joint for joint in range(22) if joint not in left_out]
+        assert batch[:, :, kept, 1:].amax() == pytest.approx(1, abs=1e-5)
+        assert (batch[..., Joint.PELVIS, 0].diff(dim=1) >= -1e-3).all(), "walks along +x"
+    everything = all_windows(WindowDataset([first], LENGTH))
+    if left_out == arms:  # heading and scale along x come from other joints
+        torch.testing.assert_close(
+            all_windows(WindowDataset([first], LENGTH, left_out=arms))[:, :, kept, 0], everything[:, :, kept, 0]
+        )
+
+
+def test_window_dataset_has_the_observed_fraction_of_each_joint():
+    status = status_without(30, [Joint.LEFT_KNEE], slice(0, 20))
+    known, unknown = make_trial(stick_figure(30), joint_status=status), make_trial(stick_figure(LENGTH))
+    windows = WindowDataset([known, unknown], LENGTH, mirror=True)
+    fraction = windows.observed_fraction(torch.arange(len(windows)))
+    assert fraction.shape == (2 * (15 + 1), 22)
+    expected = [max(0, first + LENGTH - 20) / LENGTH for first in range(15)]
+    np.testing.assert_allclose(fraction[:15, Joint.LEFT_KNEE], expected)
+    np.testing.assert_allclose(fraction[16:31, Joint.RIGHT_KNEE], expected)
+    fraction[:15, Joint.LEFT_KNEE] = fraction[16:31, Joint.RIGHT_KNEE] = 1
+    assert (fraction == 1).all()

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 
+from gait.body.skeleton import Joint
 from gait.files.folder_lock import folder_lock
 from gait.learning.checkpoint import load_checkpoint, read_network
 from gait.learning.fold_result import read_result, save_result
@@ -23,19 +24,21 @@ from gait.learning.networks.transformer import TransformerArchitecture
 from gait.learning.trainer import window_probabilities
 from gait.learning.training_arguments import parse_training_arguments
 from gait.motion.dataset import read_dataset
+from gait.motion.pose_files import read_poses, write_npz
 from gait.motion.windows import WindowDataset
 from gait.parallel import dask_executor
 from gait.report.training import command as command_module
 from gait.report.training.command import train_network
 from gait.report.training.write_report import WrittenReport
 from tests.helpers.dask_cluster import cluster
-from tests.helpers.motion_cases import stick_figure, write_trial
+from tests.helpers.motion_cases import status_without, stick_figure, write_trial
 from tests.helpers.paths import REPOSITORY
 
 ALL_OF_TWO_FOLDS = ["--k_folds", "2", "--cross", "all", "--workers", "2"]
 NETWORK_OF = {"multi_mlp": "mlp", "transformer": "transformer"}
 ABOUT = "python train.py\n\nTrains a network."
 NUM_SUBJECTS = 5  # of each label
+ARMS = tuple(Joint[f"{side}_{name}"] for name in ("ELBOW", "WRIST") for side in ("LEFT", "RIGHT"))
 SHARED = ["--interval_size", "8", "--stride", "4", "--batch_size", "16", "--k_folds", "3", "--lr", "0.003", "--cluster"]
 # Windows of 8 frames are too short for MiniRocket, whose compilation takes half a minute.
 SIZES = {
@@ -273,6 +276,70 @@ def test_checkpoint_has_all_metadata_and_gives_the_saved_probabilities(train, tm
         assert float(row["probability_sick"]) == pytest.approx(probability[k], abs=1e-6)
 
 
+def write_trials_without_arms(base, invented_m=0.0, num_lacking=4):
+    """Write the trials of ``write_trials``; markers do not observe the arms in the first subjects of both labels."""
+    random = np.random.default_rng(1)
+    write_trials(base)
+    for folder in sorted(base.glob("*/*/walk*")):
+        sequence = read_poses(folder)
+        lacks = int(folder.parent.name[1:]) < num_lacking / 2
+        joints = sequence.joints_m.copy()
+        joints[:, ARMS] += np.float32(invented_m * lacks) * random.normal(size=(len(ARMS), 3)).astype(np.float32)
+        status = status_without(len(joints), ARMS if lacks else ())
+        write_npz(folder, replace(sequence, joints_m=joints, joint_status=status))
+    return base
+
+
+@pytest.mark.parametrize("script", ["multi_mlp", "transformer"])
+def test_training_leaves_out_joints_that_trials_lack(train_with_report, tmp_path, script):
+    """What the pose prior gives unobserved arms changes nothing, and every result says that they are left out."""
+    network, sentence = NETWORK_OF[script], "Left out of all trials: elbows and wrists, not observed by markers in 8 of"
+    words = ("--epochs", 1, "--workers", 1, "--cross", "all" if script == "multi_mlp" else 0)
+    results = []
+    for name, invented_m in (("first", 0.0), ("second", 0.3)):
+        base = write_trials_without_arms(tmp_path / name / "poses", invented_m)
+        code, out_lines, err_lines = train_with_report(tmp_path / name, *words, base=base, script=script)
+        assert code == 0
+        assert sentence in out_lines[0]
+        assert sentence in err_lines[0]
+        result = read_result(tmp_path / name / f"result_{network}_fold0.npz")
+        results.append(result)
+        checkpoint = load_checkpoint(tmp_path / name / "fold0" / f"{network}.ckpt")
+        assert [Joint[joint] for joint in checkpoint.left_out_joints] == list(ARMS)
+        assert (checkpoint.mean_window[:, ARMS] == 0).all()
+        assert sentence in (tmp_path / name / f"report_{network}.html").read_text(encoding="utf-8")
+        metrics = json.loads((tmp_path / name / f"metrics_{network}_all.json").read_text())
+        assert metrics["left_out"]["joints"] == list(checkpoint.left_out_joints)
+        assert metrics["left_out"]["num_lacking"] == dict.fromkeys(checkpoint.left_out_joints, 8)
+    first, second = results
+    np.testing.assert_allclose(first.evaluation.probability, second.evaluation.probability, atol=1e-5)
+    for name in ("prior_baseline", "walking_speed", "gait_features"):
+        np.testing.assert_array_equal(first.baselines[name].probability, second.baselines[name].probability)
+    assert not first.same_experiment(replace(second, data_sha256=first.data_sha256, left_out={}))
+    assert first.same_experiment(replace(second, data_sha256=first.data_sha256))
+
+
+def test_training_leaves_out_few_trials_and_keeps_all_if_asked(train, tmp_path):
+    base = write_trials_without_arms(tmp_path / "poses", num_lacking=1)
+    lacking = ["healthy/H0/walk1", "healthy/H0/walk2", "sick/S0/walk1", "sick/S0/walk2"]
+
+    def train_fold(*words):
+        code, _, err_lines = train(tmp_path / "out", "--epochs", 1, *words, base=base)
+        assert code == 0
+        return read_result(tmp_path / "out" / "result_mlp_fold0.npz"), err_lines
+
+    result, err_lines = train_fold("--unobserved", "leave_out_trial")
+    assert result.left_out["trials"] == lacking
+    assert not {"healthy/H0", "sick/S0"} & {*result.fold.training, *result.fold.evaluation}
+    assert err_lines[0] == f"Left out, as markers do not observe elbows and wrists: {', '.join(lacking)}."
+    assert err_lines[1] == "No trial is left of healthy/H0, sick/S0."
+    kept, err_lines = train_fold("--unobserved", "keep")
+    assert (kept.left_out["joints"], kept.left_out["trials"]) == ([], [])
+    assert "healthy/H0" in {*kept.fold.training, *kept.fold.evaluation}
+    assert err_lines[0].startswith("Used at the positions of the pose prior: elbows and wrists, not observed by")
+    assert not any("epoch" in line for line in train_fold("--unobserved", "keep")[1]), "is finished"
+
+
 def test_finished_fold_is_not_trained_again_until_an_input_changes(train, tmp_path, poses):
     assert train(tmp_path / "out", "--epochs", 2)[0] == 0
     checkpoint_file = tmp_path / "out" / "fold0" / "mlp.ckpt"
@@ -318,10 +385,11 @@ def test_read_result_reads_a_result_of_an_earlier_version(train, tmp_path):
     assert old.same_experiment(new)
     assert list(old.baselines) == list(new.baselines)
     assert old.confounder_check.keys() == new.confounder_check.keys()
-    factors = [result.confounder_check["factors"] for result in (old, new)]
-    assert {name: list(factor) for name, factor in factors[0].items()} == {
-        name: list(factor) for name, factor in factors[1].items()
-    }
+    old_factors, factors = (
+        {name: list(factor) for name, factor in result.confounder_check["factors"].items()} for result in (old, new)
+    )
+    assert factors.pop("observed_joints") == factors["height"]
+    assert old_factors == factors
     assert (old.evaluation.subjects, old.evaluation.trials) == (new.evaluation.subjects, new.evaluation.trials)
     for key in ("subject_index", "trial_index", "first_frame", "sick"):
         np.testing.assert_array_equal(getattr(old.evaluation, key), getattr(new.evaluation, key))

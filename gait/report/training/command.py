@@ -17,12 +17,13 @@ from gait.cli.exit_codes import EXIT_INTERRUPTED, print_err, run_main
 from gait.errors import GaitError
 from gait.learning.cross_validation import make_fold_tasks, run_folds
 from gait.learning.distributed import process_group_from_torchrun
-from gait.learning.fold_result import read_result
+from gait.learning.fold_result import left_out_as_dict, read_result
 from gait.learning.networks import NETWORKS
 from gait.learning.train_fold import EpochDone, FoldOutcome, FoldTask
 from gait.learning.training_arguments import TrainingArguments, parse_training_arguments
 from gait.parallel.device import check_device
 from gait.report.training.tensorboard import TensorBoardLogger
+from gait.report.training.text_summary import left_out_sentences
 from gait.report.training.write_report import write_report
 from gait.text import printable
 
@@ -67,6 +68,9 @@ def train_and_report(arguments: TrainingArguments) -> int:
             raise GaitError("torchrun divides each fold among its processes; omit --workers and --scheduler.")
         arguments = replace(arguments, device=own_device)
         tasks = processes.broadcast_from_main(lambda: make_fold_tasks(arguments, print_err, TensorBoardLogger))
+        if processes.is_main:
+            for line in left_out_sentences(left_out_as_dict(tasks[0].left_out)):
+                print_err(line)
         progress = _ProgressReporter(tasks, arguments.progress_bars and processes.is_main, processes.is_main)
         try:
             with progress:

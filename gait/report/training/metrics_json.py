@@ -123,6 +123,7 @@ def _provenance(result: FoldResult) -> dict[str, Any]:
         "frame_rate_hz": result.frame_rate_hz,
         "stride": result.stride,
         "normalisation": result.normalisation,
+        "left_out": result.left_out,
         "arguments": result.arguments,
         "command": result.command,
         "versions": result.versions,

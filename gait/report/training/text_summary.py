@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
+from gait.body.skeleton import Joint, display_names
 from gait.learning.cross_validation_summary import RESAMPLES, ClassifierSummary, CrossValidationSummary
 from gait.learning.fold_result import FoldResult
 from gait.learning.metrics import THRESHOLD, MetricWithInterval, interval_caveat
@@ -84,6 +86,32 @@ def compare_with_baselines(summary: CrossValidationSummary) -> tuple[str, ...]:
         "better": "The network is better than {}.",
     }
     return tuple(sentences[outcome].format(_join(names)) for outcome, names in found.items() if names)
+
+
+def left_out_sentences(left_out: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return what markers do not observe, and so is left out, from ``FoldResult.left_out``; usually nothing."""
+    lines = []
+    num_lacking, num_trials = left_out.get("num_lacking", {}), left_out.get("num_trials", 0)
+
+    def count_trials(names: Sequence[str]) -> str:
+        counts = sorted({num_lacking[name] for name in names if name in num_lacking})
+        number = str(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
+        return f"not observed by markers in {number} of {pluralize(num_trials, 'trial')}"
+
+    if names := left_out.get("joints", []):
+        lines.append(f"Left out of all trials: {_format_joints(names)}, {count_trials(names)}.")
+    rest = [name for name in num_lacking if name not in names]
+    if trials := left_out.get("trials"):
+        lines.append(f"Left out, as markers do not observe {_format_joints(rest)}: {truncate_list(trials)}.")
+        if subjects := left_out["subjects"]:
+            lines.append(f"No trial is left of {truncate_list(subjects)}.")
+    elif rest:
+        lines.append(f"Used at the positions of the pose prior: {_format_joints(rest)}, {count_trials(rest)}.")
+    return tuple(lines)
+
+
+def _format_joints(names: Sequence[str]) -> str:
+    return display_names([Joint[name] for name in names])
 
 
 def limitations(summary: CrossValidationSummary) -> tuple[str, ...]:
@@ -180,6 +208,7 @@ def terminal_summary(summary: CrossValidationSummary) -> tuple[str, ...]:
     ]
     return (
         *(f"warning: {line}" for line in confounder_warning(summary)),
+        *left_out_sentences(summary.folds[0].left_out),
         headline(summary),
         *comparisons,
         *([GAIN_NOTE] if comparisons else []),

@@ -1,0 +1,62 @@
+"""What a training leaves out because markers do not observe it: joints of all trials, or the trials that lack them.
+
+A network that sees a joint in some trials and the pose prior's guess in others can learn which laboratory a trial is
+from. So every trial gives the same joints.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from gait.body.skeleton import BODY_JOINTS, Joint, contralateral_joint
+from gait.motion.common_frame import REQUIRED_JOINTS
+from gait.motion.dataset import Trial
+
+AUTO, KEEP = "auto", "keep"
+_MAX_TRIALS: Mapping[str, float] = {AUTO: 0.1, "leave_out_joint": 0.0, "leave_out_trial": 1.0}
+RULES = (*_MAX_TRIALS, KEEP)
+"""Rules: joints are left out, the one that most trials lack first, until at most this fraction of the trials lacks one
+of the others; these trials are left out. ``keep`` leaves nothing out."""
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """The joints and trials that are left out of a dataset, and why."""
+
+    joints: tuple[Joint, ...] = ()  # of all trials
+    trials: tuple[str, ...] = ()  # their ids
+    subjects: tuple[str, ...] = ()  # ids of those that have no other trial
+    num_lacking: Mapping[Joint, int] = field(default_factory=dict)  # trials that do not observe a joint, if there are
+    num_trials: int = 0  # of the dataset
+
+    def select(self, trials: Sequence[Trial]) -> list[Trial]:
+        """Return the trials that are not left out."""
+        return [trial for trial in trials if trial.trial_id not in self.trials]
+
+
+def choose_left_out(trials: Sequence[Trial], rule: str = AUTO, *, mirror: bool = False) -> LeftOut:
+    """Return what one of ``RULES`` leaves out of a dataset; the labels do not matter to it.
+
+    A trial lacks a joint if markers observe it in less than half of its frames. With mirrored windows, each joint takes
+    the place of its contralateral joint, so both are left out. Trials that lack pelvis or hips, without which there is
+    no common frame, are always left out unless all is kept.
+    """
+    lacking = {joint: {trial.trial_id for trial in trials if joint in trial.unobserved_joints} for joint in BODY_JOINTS}
+    counts = {joint: len(ids) for joint, ids in lacking.items() if ids}
+    if rule == KEEP or not counts:
+        return LeftOut(num_lacking=counts, num_trials=len(trials))
+    unusable = {trial_id for joint in REQUIRED_JOINTS for trial_id in lacking[joint]}
+    joints: set[Joint] = set()
+    while len(few := _lacking_any(lacking, joints) - unusable) > _MAX_TRIALS[rule] * len(trials):
+        worst = max(lacking.keys() - joints, key=lambda joint: (len(lacking[joint] - unusable), -joint))
+        joints |= {worst, contralateral_joint(worst)} if mirror else {worst}
+    left_out = tuple(trial.trial_id for trial in trials if trial.trial_id in few | unusable)
+    rest = {trial.subject_id for trial in trials if trial.trial_id not in left_out}
+    subjects = sorted({trial.subject_id for trial in trials} - rest)
+    return LeftOut(tuple(sorted(joints)), left_out, tuple(subjects), counts, len(trials))
+
+
+def _lacking_any(lacking: Mapping[Joint, set[str]], except_for: Collection[Joint]) -> set[str]:
+    """Return the trials that lack any joint, except for some joints."""
+    return set().union(*(ids for joint, ids in lacking.items() if joint not in except_for))
