@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.ndimage import binary_closing, binary_opening
 from torch import Tensor
 
 from gait.fitting.frame_batches import FrameBatches
@@ -28,18 +29,16 @@ from gait.fitting.offset_covariance import PRIOR_PSEUDO_COUNT, pose_prior_curvat
 from gait.fitting.reference_normal_equations import NormalEquations, normal_equations
 from gait.fitting.residual_scales import ResidualScales
 from gait.fitting.solver.frame_data import ObservedMarkers
-from gait.fitting.valid_frames import LOST_TRACK_RATIO, baseline_sigma
+from gait.fitting.valid_frames import baseline_sigma
 
 SAMPLE_SPACING_S = 0.25
 """Spacing of the frames for which the uncertainty is computed; it changes slowly while the same markers are visible."""
 MIN_CHANGE_S = 0.1
-"""A change in the visible markers that lasts less than this is not evaluated separately."""
+"""A change in the visible markers that lasts less than this is not evaluated."""
 FEW_MARKERS_FRACTION = 2 / 3
 """Frames with fewer visible markers than this fraction of the median are always evaluated separately."""
 BATCH_FRAMES = 16
 """Frames per batch: few, so that all cores are used."""
-GAP_LENGTHS_S = (0.1, 0.2, 0.4, 0.8)
-"""Gap lengths for which the error of gap filling is measured on the trial itself."""
 UNCONSTRAINED_RAD = 1.0
 UNCONSTRAINED_M = 1.0
 """Standard deviation of the orientation and the position of the body in a frame without markers."""
@@ -56,11 +55,19 @@ class JointUncertainty:
     data_fraction: NDArray[np.float32]  # (T, J) fraction of the rotation determined by markers, not the prior, 0 to 1
     noise: float  # variance of the residuals relative to the assumed one
 
+    def with_neighbours(self, radius_m: NDArray[np.float64]) -> JointUncertainty:
+        """Return the uncertainty of frames that were solved together with others (``weak_frames``).
+
+        ``radius_m`` (T, J) is NaN in the other frames. The error of shape and offsets, which it does not include, is
+        part of the uncertainty in the best frames.
+        """
+        together = np.hypot(radius_m, baseline_sigma(self.sigma_single_frame_m))
+        return replace(self, sigma_m=np.fmin(self.sigma_m, together).astype(np.float32))
+
 
 def estimate_joint_uncertainty(
     subject: SubjectModel,
     pose: Pose,
-    joints_m: NDArray[np.float64],
     observation: ObservedMarkers,
     prior: JointPrior,
     scales: ResidualScales,
@@ -70,10 +77,11 @@ def estimate_joint_uncertainty(
 ) -> JointUncertainty:
     """Compute the uncertainty for some frames and interpolate it to all T frames.
 
-    ``covariance`` (B + 3·M, B + 3·M) is that of shape and marker offsets; ``joints_m`` (T, J, 3) are the fitted joints.
+    ``covariance`` (B + 3·M, B + 3·M) is that of shape and marker offsets.
     """
-    visible = observation.visible.cpu().numpy()
+    visible = steady_visibility(observation.visible.cpu().numpy(), rate_hz)
     frames = sample_frames(visible, rate_hz)
+    observation = replace(observation, visible=observation.visible & torch.as_tensor(visible).to(observation.visible))
     rows = torch.as_tensor(frames, device=pose.rotations.device)
     values, vectors = torch.linalg.eigh(covariance)
     root = (vectors * values.clamp_min(0).sqrt()).to(torch.float32)
@@ -95,7 +103,7 @@ def estimate_joint_uncertainty(
         (determined / _num_rotation_parameters(subject)).cpu().numpy(), frames, visible
     )
     return JointUncertainty(
-        sigma_m=with_gap_filling(sigma, joints_m, rate_hz).astype(np.float32),
+        sigma_m=sigma.astype(np.float32),
         sigma_single_frame_m=sigma.astype(np.float32),
         data_fraction=fraction.astype(np.float32),
         noise=noise,
@@ -128,6 +136,17 @@ _NORMAL_QUANTILE = 0.4753
 """Constant of the Wilson–Hilferty approximation: quantile of the standard normal distribution at ``COVERAGE``."""
 
 
+def steady_visibility(visible: NDArray[np.bool_], rate_hz: float) -> NDArray[np.bool_]:
+    """Return which markers are visible (T, M) without changes that last less than ``MIN_CHANGE_S``.
+
+    Short gaps are closed, then short appearances removed: the frames between flickers count as those without them.
+    """
+    length = max(1, round(MIN_CHANGE_S * rate_hz))
+    shape = np.ones((length, 1), dtype=bool)
+    padded = np.pad(visible, ((length, length), (0, 0)), mode="edge")
+    return binary_opening(binary_closing(padded, shape), shape)[length:-length]
+
+
 def sample_frames(visible: NDArray[np.bool_], rate_hz: float) -> NDArray[np.int64]:
     """Select the frames to evaluate: evenly spaced ones, and the middle of each run with the same visible markers."""
     T = len(visible)
@@ -156,63 +175,6 @@ def interpolate_between_samples(
     changes_left, changes_right = ((visible != visible[frames[side]]).sum(axis=1) for side in (left, right))
     t = np.select([changes_left < changes_right, changes_right < changes_left], [0.0, 1.0], t)[:, None]
     return (1 - t) * values[left] + t * values[right]
-
-
-def with_gap_filling(sigma: NDArray[np.float64], joints_m: NDArray[np.float64], rate_hz: float) -> NDArray[np.float64]:
-    """Reduce the uncertainty in frames that do not determine a joint, by the information of the frames around them.
-
-    A gap is filled by the smoothed trajectory (``smooth_trajectory``). The error of filling a gap of this length is
-    measured on the rest of the trial (``gap_fill_errors``). Within a gap the error is proportional to (u·(1 − u))^1.5,
-    where u is the elapsed fraction of the gap, as for a trajectory with white-noise acceleration (Wahba 1978, J. R.
-    Stat. Soc. B 40:364).
-
-    ``sigma`` (T, J) and the result are in metres; ``joints_m`` is (T, J, 3).
-    """
-    T = len(sigma)
-    valid = sigma <= LOST_TRACK_RATIO * baseline_sigma(sigma)
-    if valid.all():
-        return sigma
-    at = np.arange(T)[:, None]
-    before = np.maximum.accumulate(np.where(valid, at, -1), axis=0)
-    after = np.minimum.accumulate(np.where(valid, at, T)[::-1], axis=0)[::-1]
-    inside = ~valid & (before >= 0) & (after < T)
-    left, right = np.where(inside, before, at), np.where(inside, after, at)
-    length = np.maximum(right - left, 1)
-    u = (at - left) / length
-    ends = (1 - u) * np.take_along_axis(sigma, left, 0) ** 2 + u * np.take_along_axis(sigma, right, 0) ** 2
-    middle = np.empty_like(sigma)
-    for j in np.flatnonzero(inside.any(axis=0)):
-        seconds, error = gap_fill_errors(joints_m[:, j], valid[:, j], rate_hz)
-        middle[:, j] = np.exp(np.interp(np.log(length[:, j] / rate_hz), np.log(seconds), np.log(error)))
-        too_long = length[:, j] / rate_hz > seconds[-1]
-        middle[too_long, j] = np.inf
-    spread = np.where(inside, middle * (4 * u * (1 - u)) ** 1.5, 0.0)
-    return np.where(inside, np.minimum(sigma, np.sqrt(ends + spread**2)), sigma)
-
-
-def gap_fill_errors(
-    trajectory_m: NDArray[np.float64], valid: NDArray[np.bool_], rate_hz: float
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Measure the error of gap filling by cubic interpolation between position and velocity at both ends of a gap.
-
-    Only ``valid`` (T,) frames of the joint's trajectory (T, 3) are used. Returns gap lengths in seconds, without those
-    for which the trial is too short, and the root mean square error in the middle of the gap in metres.
-    """
-    T = len(trajectory_m)
-    velocity = np.gradient(trajectory_m, axis=0) if T > 1 else np.zeros_like(trajectory_m)  # metres per frame
-    lengths, errors = [1 / rate_hz], [1e-6]
-    for seconds in GAP_LENGTHS_S:
-        half = max(1, round(seconds * rate_hz / 2))
-        middle = np.arange(half, T - half)
-        a, b = middle - half, middle + half
-        good = valid[a] & valid[b] & valid[middle]
-        if not good.any():
-            break
-        interpolated = (trajectory_m[a] + trajectory_m[b]) / 2 + 2 * half / 8 * (velocity[a] - velocity[b])
-        square_error = ((interpolated - trajectory_m[middle])[good] ** 2).sum(axis=-1)
-        lengths.append(2 * half / rate_hz)
-        errors.append(max(float(np.sqrt(square_error.mean())), errors[-1]))
-    return np.array(lengths), np.array(errors)
 
 
 @dataclass(frozen=True)

@@ -43,8 +43,8 @@ from gait.fitting.rigid_initialization import MIN_MARKERS_PER_FRAME, align_rigid
 from gait.fitting.solver.batched_normal_equations import BatchedNormalEquations
 from gait.fitting.solver.frame_data import ObservedMarkers
 from gait.fitting.solver.levenberg_marquardt import solve_poses
-from gait.fitting.trajectory_smoothing import fill_gap
 from gait.fitting.valid_frames import ValidFrames, frames_determined_by_markers, split_at_gaps, true_runs
+from gait.fitting.weak_frames import find_weak_frames, solve_weak_frames
 
 CALIBRATION_FRAMES = 36
 """Number of frames, over all trials of a subject, from which shape and marker offsets are solved."""
@@ -382,16 +382,16 @@ def _fit_trial(
         return *equations.markers_and_joints(pose[rows]), parameters.float()
 
     virtual, joints, poses = map(torch.cat, zip(*batches.map(recording.num_frames, pose_rows), strict=True))
-    seconds = time.perf_counter() - began
-    uncertainty = estimate_joint_uncertainty(
-        subject, pose, joints.cpu().numpy(), observation, prior, scales, covariance, rate, batches
-    )
+    uncertainty = estimate_joint_uncertainty(subject, pose, observation, prior, scales, covariance, rate, batches)
     determined = align_rigidly(subject, prior.mean, observation)[2].cpu().numpy()
     valid_frames = split_at_gaps(frames_determined_by_markers(determined, uncertainty.sigma_single_frame_m), rate)
-    for gap in true_runs(valid_frames.gap_filled):
-        frames = torch.arange(gap.start, gap.stop, device=virtual.device)
-        pose = pose.with_frames(frames, fill_gap(pose, valid_frames.valid, gap, subject.reduced_body.hinges))
-        virtual[gap], joints[gap], poses[gap] = pose_rows(gap)
+    weak = valid_frames.kept & (valid_frames.gap_filled | find_weak_frames(uncertainty.sigma_single_frame_m))
+    if weak.any():
+        pose, radius_m = solve_weak_frames(subject, pose, weak, observation, prior, scales, rate)
+        uncertainty = uncertainty.with_neighbours(radius_m)
+        for run in true_runs(weak):
+            virtual[run], joints[run], poses[run] = pose_rows(run)
+    seconds = time.perf_counter() - began
     used = observation.visible & torch.as_tensor(valid_frames.valid, device=virtual.device)[:, None]
     residual = (virtual - observation.markers).norm(dim=-1)
     residual = torch.where(used, residual, torch.full_like(residual, torch.nan))

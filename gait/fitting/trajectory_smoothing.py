@@ -24,8 +24,10 @@ CUTOFF_HZ = 8.0
 """Cut-off frequency for a joint whose information is 1/``ResidualScales.smooth_rad``². The power of gait is below 6 Hz
 (Winter 1991). A joint with more information is smoothed less."""
 
-GAP_CONTEXT_FRAMES = 8
-"""Frames on each side of a gap that are used to fill it."""
+
+def smoothing_stiffness(rate_hz: float) -> float:
+    """Return the weight λ of second differences, relative to that of the frames, which cuts off at ``CUTOFF_HZ``."""
+    return (rate_hz / (2 * np.pi * CUTOFF_HZ)) ** 4
 
 
 def smooth_trajectory(pose: Pose, information: Tensor, rate_hz: float, scales: ResidualScales) -> SoftPoseTarget:
@@ -36,7 +38,7 @@ def smooth_trajectory(pose: Pose, information: Tensor, rate_hz: float, scales: R
     T, J = pose.rotations.shape[:2]
     quaternion = _continuous_quaternions(pose.rotations).cpu().numpy()
     frame_weight = information.double().cpu().numpy()
-    stiffness = (rate_hz / (2 * np.pi * CUTOFF_HZ)) ** 4
+    stiffness = smoothing_stiffness(rate_hz)
     smoothed = np.empty_like(quaternion)
     variance = scales.smooth_rad**2
     for j in range(J):
@@ -90,13 +92,6 @@ def interpolate_poses(pose: Pose, frames: NDArray[np.int64], total: int, hinges:
     if near.any():
         interpolated[near] = CubicSpline(frames, values, bc_type="natural")(at[near])
     return _pose_of_columns(interpolated, pose, hinges)
-
-
-def fill_gap(pose: Pose, valid: NDArray[np.bool_], gap: slice, hinges: ConstrainedJoints | None) -> Pose:
-    """Return poses for the frames of a gap: the smoothest continuation of the valid frames (T,) on both sides."""
-    window = slice(max(gap.start - GAP_CONTEXT_FRAMES, 0), gap.stop + GAP_CONTEXT_FRAMES)
-    smoothed = whittaker_smooth(_pose_columns(pose[window]), valid[window].astype(np.float64), 1.0)
-    return _pose_of_columns(smoothed[gap.start - window.start : gap.stop - window.start], pose, hinges)
 
 
 def _pose_columns(pose: Pose) -> NDArray[np.float64]:

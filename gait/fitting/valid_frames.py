@@ -38,12 +38,17 @@ class ValidFrames:
     segments: tuple[slice, ...]  # runs of frames without a long gap, in order; at least one
 
     @property
-    def excluded(self) -> tuple[slice, ...]:
-        """Runs of frames that are in no segment."""
+    def kept(self) -> NDArray[np.bool_]:
+        """Frames (T,) that are in a segment."""
         kept = np.zeros(len(self.valid), dtype=bool)
         for segment in self.segments:
             kept[segment] = True
-        return true_runs(~kept)
+        return kept
+
+    @property
+    def excluded(self) -> tuple[slice, ...]:
+        """Runs of frames that are in no segment."""
+        return true_runs(~self.kept)
 
 
 def baseline_sigma(sigma_single_frame_m: NDArray[np.floating]) -> NDArray[np.float64]:

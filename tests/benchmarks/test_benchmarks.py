@@ -416,6 +416,17 @@ def test_save_folder_monitor_reports_lost_and_changed_trials(module, tmp_path):
     ]
 
 
+def test_volume_edges_on_recorded_trials(captures, run):
+    result, _ = run("volume_edges", "--seeds", 2, "--threads", 1, "--captures", captures)
+    assert len(result["trials"]) == 2
+    for trial in result["trials"]:
+        assert 1 < trial["max_frame_mm"] < 15
+        assert 0 < trial["joint_mean_mm"] < trial["joint_p99_mm"] < 40
+        assert 0.5 < trial["observed"] < 1 >= trial["kept"] > 0.5
+        assert trial["marker_errors"] == []
+    assert result["worst"]["max_frame_mm"] == max(trial["max_frame_mm"] for trial in result["trials"])
+
+
 def test_windowing_speed_quick(run):
     result, _ = run("windowing_speed", "--quick", "--recordings", 2, "--frames", 200, "--batch_size", 8)
     assert result["windows"] == 2 * 2 * (200 - 128 + 1)

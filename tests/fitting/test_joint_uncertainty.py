@@ -17,12 +17,12 @@ from gait.fitting.frame_batches import FrameBatches
 from gait.fitting.joint_parametrization import apply_step
 from gait.fitting.joint_uncertainty import (
     COVERAGE,
+    JointUncertainty,
     confidence_radius,
     estimate_joint_uncertainty,
-    gap_fill_errors,
     interpolate_between_samples,
     sample_frames,
-    with_gap_filling,
+    steady_visibility,
 )
 from gait.fitting.marker_kinematics import SubjectModel, compute_marker_kinematics
 from gait.fitting.objective_terms import build_joint_prior
@@ -214,7 +214,6 @@ def test_uncertainty_from_shape_and_offsets_equals_a_repeated_solve(tmp_path, hi
     found = estimate_joint_uncertainty(
         subject,
         pose,
-        compute_marker_kinematics(subject, pose).joints.numpy(),
         observation,
         prior,
         scales,
@@ -233,12 +232,11 @@ def test_uncertainty_without_visible_markers(tmp_path):
     pose = random_pose(body, subject.reduced_body, 4, spread=0.1)
     scales = ResidualScales()
     prior = build_joint_prior(default_pose_prior(), scales, body=body)
-    joints = compute_marker_kinematics(subject, pose).joints.numpy()
     none = 1e-12 * torch.eye(subject.reduced_body.num_betas + 90, dtype=torch.float64)
 
     def uncertainty(visible):
         observation = ObservedMarkers(compute_marker_kinematics(subject, pose).markers * visible[..., None], visible)
-        return estimate_joint_uncertainty(subject, pose, joints, observation, prior, scales, none, 10.0, ALONE)
+        return estimate_joint_uncertainty(subject, pose, observation, prior, scales, none, 10.0, ALONE)
 
     all_visible, blind = uncertainty(torch.ones(4, 30) > 0), uncertainty(torch.zeros(4, 30) > 0)
     assert blind.sigma_m[:, Joint.PELVIS].min() > 0.5
@@ -280,24 +278,29 @@ def test_interpolate_between_samples_with_the_same_markers():
     np.testing.assert_allclose(found, [1, 2, 3, 3, 10, 10, 10, 5, 5])
 
 
-def test_with_gap_filling_and_gap_fill_errors():
-    rate, T = 100.0, 600
-    t = np.arange(T) / rate
-    trajectory = np.stack([0.3 * np.sin(2 * np.pi * 1.1 * t), 0.05 * np.sin(2 * np.pi * 2.2 * t), 1.2 * t], axis=-1)
-    sigma = np.full((T, 2), 0.008)
-    sigma[200:215, 0] = sigma[300:340, 0] = 0.12
-    sigma[550:, 0] = 0.12
-    found = with_gap_filling(sigma, np.stack([trajectory, trajectory], axis=1), rate)
+def test_steady_visibility_ignores_gaps_and_flickers_of_less_than_a_tenth_of_a_second():
+    visible = np.ones((300, 4), dtype=bool)
+    visible[100:105, 0] = False
+    visible[100:150, 1] = False
+    visible[100:150, 2] = False
+    visible[120:123, 2] = True
+    visible[290:, 3] = False
+    expected = np.ones_like(visible)
+    expected[100:150, 1:3] = False
+    expected[290:, 3] = False
+    np.testing.assert_array_equal(steady_visibility(visible, 100.0), expected)
+
+
+def test_with_neighbours_lowers_the_uncertainty_of_frames_solved_together():
+    sigma = np.full((40, 2), 0.010, dtype=np.float32)
+    sigma[10:20, 0] = 0.2
+    alone = JointUncertainty(sigma, sigma, np.ones_like(sigma), 1.0)
+    radius = np.full((40, 2), np.nan)
+    radius[10:20] = 0.024
+    found = alone.with_neighbours(radius).sigma_m
+    np.testing.assert_allclose(found[10:20, 0], np.hypot(0.024, 0.010), rtol=1e-6)
     np.testing.assert_array_equal(found[:, 1], sigma[:, 1])
-    np.testing.assert_array_equal(found[550:, 0], 0.12)  # no valid frame after the gap
-    short, long = found[200:215, 0], found[300:340, 0]
-    assert 0.008 < short.max() < 0.011
-    assert short.max() < long.max() < 0.07
-    assert long.argmax() in (19, 20)
-    seconds, errors = gap_fill_errors(trajectory, np.ones(T, dtype=bool), rate)
-    # the error of cubic interpolation is (length)⁴/384 of the fourth derivative
-    fourth = np.sqrt(np.mean(np.sum((np.array([0.3, 0.05]) * (2 * np.pi * np.array([1.1, 2.2])) ** 4) ** 2)) / 2)
-    assert errors[seconds == 0.2][0] == pytest.approx(0.2**4 / 384 * fourth, rel=0.15)
+    np.testing.assert_array_equal(np.delete(found[:, 0], range(10, 20)), sigma[0, 1])
 
 
 # --- synthetic trials ------------------------------------------------------------------------------------------------
