@@ -17,7 +17,7 @@ from gait.body.body import Body
 from gait.body.marker_layout import MarkerLayout
 from gait.body.skeleton import NUM_BODY_JOINTS, Joint, joint_indices
 from gait.errors import GaitError
-from gait.marker_sets import MARKER_SETS, MARKERS
+from gait.marker_sets import MARKER_SETS, MARKERS, closest_set
 from gait.marker_sets.marker_set import SIDES, MarkerSet, Ray
 
 MARKER_CENTRE_M = 0.009
@@ -39,11 +39,34 @@ def plug_in_gait_layout(body: Body) -> MarkerLayout:
 
     Raises GaitError as ``place_markers``.
     """
-    return place_markers(body, [MARKER_SETS["plug_in_gait"]])
+    plug_in_gait = MARKER_SETS["plug_in_gait"]
+    return place_markers(body, [marker.name for marker in plug_in_gait.markers], plug_in_gait.title)
 
 
-def place_markers(body: Body, sets: Iterable[MarkerSet] = tuple(MARKER_SETS.values())) -> MarkerLayout:
-    """Place the markers of some marker sets, by default of all, on a body's mean shape.
+def marker_set_layout(body: Body, marker_set: MarkerSet) -> MarkerLayout:
+    """Place the markers of a complete recording of one marker set on a body's mean shape.
+
+    Raises GaitError as ``place_markers``.
+    """
+    return place_markers(body, marker_set.recorded, marker_set.title).select(
+        name for name in marker_set.recorded if MARKERS[name].ray is not None
+    )
+
+
+def recorded_markers_layout(body: Body, labels: Iterable[str]) -> MarkerLayout:
+    """Place recorded markers (canonical names; others are ignored), and those that their marker set has beside them.
+
+    Raises GaitError as ``place_markers``.
+    """
+    known = [label for label in dict.fromkeys(labels) if label in MARKERS]
+    marker_set = closest_set(known)
+    return place_markers(body, (*known, *marker_set.recorded), marker_set.title)
+
+
+def place_markers(body: Body, markers: Iterable[str], title: str) -> MarkerLayout:
+    """Place markers, by their canonical names, on a body's mean shape; those without a ray are left out.
+
+    They are in the order of ``MARKERS``; ``title`` is that of their marker set, for messages.
 
     Raises:
         GaitError: the model lacks the 22 body joints (a hand or head model), or a ray hits no skin.
@@ -51,19 +74,22 @@ def place_markers(body: Body, sets: Iterable[MarkerSet] = tuple(MARKER_SETS.valu
     if body.num_joints < NUM_BODY_JOINTS:
         problem = f"markers can only be placed on a model of {NUM_BODY_JOINTS} or more joints, not {body.num_joints}"
         raise GaitError(f"{body.name}: {problem}. Use a full-body model, or a marker_layout_file made for this one.")
-    sets = tuple(sets)
-    markers = [MARKERS[name] for name in dict.fromkeys(marker.name for each in sets for marker in each.markers)]
+    names = set(markers)
     rest = _RestBody(body)
-    rules = [rest.rule(marker.name, marker.side, marker.ray) for marker in markers if marker.ray is not None]
+    rules = [
+        rest.rule(marker.name, marker.side, marker.ray)
+        for marker in MARKERS.values()
+        if marker.name in names and marker.ray is not None
+    ]
     face_weight = rest.weights[rest.faces].mean(axis=1)
     hits = [_cast_ray(rule, rest.vertices, rest.faces, face_weight, body.name) for rule in rules]
     return MarkerLayout(
         labels=tuple(rule.label for rule in rules),
-        face=np.array([face for face, _ in hits]),
-        barycentric=np.array([bary for _, bary in hits]),
+        face=np.array([face for face, _ in hits], dtype=np.int64),
+        barycentric=np.array([bary for _, bary in hits]).reshape(-1, 3),
         height_above_skin_m=np.full(len(rules), MARKER_CENTRE_M),
         kinds=tuple(MARKERS[rule.label].kind for rule in rules),
-        source=f"{' and '.join(each.title for each in sets)} markers on {body.name}",
+        source=f"{title} markers on {body.name}",
     )
 
 

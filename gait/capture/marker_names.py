@@ -1,7 +1,8 @@
 """Classify the points of a recording by their labels: markers, model outputs, unlabelled points.
 
 Laboratories use different names for the same landmark. Inside the suite a marker has the canonical name of its marker
-set. This module finds it, and separates markers from the points that a laboratory's model wrote into the file.
+set. This module finds it, and separates markers from the points that a laboratory's model wrote into the file. What a
+name means can depend on the other names of the file: ``canonical_markers`` looks at all of them.
 """
 
 from __future__ import annotations
@@ -10,10 +11,12 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from gait.marker_sets import MARKER_BY_ALIAS, MARKERS
+from gait.marker_sets import MARKER_BY_ALIAS, MARKER_BY_TERMS, MARKERS, sets_in_use
+from gait.marker_sets.marker_set import name_key
+from gait.marker_sets.marker_words import describe
 
-_SEPARATORS = re.compile(r"[\s_.\-]+")
-_CANONICAL_BY_KEY = {_SEPARATORS.sub("", name): marker.name for name, marker in MARKER_BY_ALIAS.items()}
+_CANONICAL_BY_KEY = {name_key(name): marker.name for name, marker in MARKER_BY_ALIAS.items()}
+_VERTEBRA_OR_LEFT = re.compile(r"^L([1-5])$", re.IGNORECASE)
 _SIDE_LAST = re.compile(r"^(.+?)[\s_.\-]+(L|R|LEFT|RIGHT)$")
 _SIDE_WORD = re.compile(r"^(L|R)(?:EFT|IGHT)(?=[\s_.\-]|[A-Z]{3})")
 
@@ -54,16 +57,58 @@ def strip_label(label: str) -> str:
 
 
 def canonical_marker(name: str) -> str | None:
-    """Return the canonical name of the marker ``name`` (without prefix), or None if it has none.
+    """Return the canonical name of the marker ``name`` (without prefix), or None if it has none in every file.
 
     ``canonical_marker("l_ias") == canonical_marker("LASIS") == "LASI"``.
     """
+    return _by_alias(name) or _by_words(name)
+
+
+def canonical_markers(names: Iterable[str]) -> dict[str, str]:
+    """Return the canonical names of those of a subject's names (without prefixes) that are known markers.
+
+    The marker sets in use decide first, as a set's own names can mean something else in other sets: ``RKnee`` is a
+    joint centre beside ``Nose`` and ``Neck``. Then come names that mean the same in all sets, then names whose words
+    say what they mean. Of names that are only parsed, each marker takes one.
+    """
+    names = list(dict.fromkeys(names))
+    own_names = [{name_key(own): marker for own, marker in used.names.items()} for used in sets_in_use(names)]
+    known: dict[str, str] = {}
+    for name in names:
+        key = name_key(strip_label(name))
+        marker = next((own[key] for own in own_names if key in own), None) or _by_alias(name)
+        if marker is not None:
+            known[name] = marker
+    taken = set(known.values())
+    keys = {name_key(strip_label(name)) for name in names}
+    for name in names:
+        number = _VERTEBRA_OR_LEFT.match(strip_label(name))
+        if name in known or (number and f"R{number[1]}" in keys):
+            continue
+        marker = _by_words(name)
+        if marker is not None and marker not in taken:
+            known[name] = marker
+            taken.add(marker)
+    return known
+
+
+def _by_alias(name: str) -> str | None:
+    """Return the marker whose canonical name or alias this is."""
     upper = strip_label(name).upper()
     for spelling in (upper, _SIDE_WORD.sub(r"\1", upper), _SIDE_LAST.sub(_side_first, upper)):
-        found = _CANONICAL_BY_KEY.get(_SEPARATORS.sub("", spelling))
+        found = _CANONICAL_BY_KEY.get(name_key(spelling))
         if found is not None:
             return found
     return None
+
+
+def _by_words(name: str) -> str | None:
+    """Return the marker that the words of a name describe."""
+    said = describe(strip_label(name))
+    if said is None:
+        return None
+    found = MARKER_BY_TERMS.get((said.side, said.terms))
+    return found.name if found is not None else None
 
 
 def contralateral_marker(marker: str) -> str | None:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from gait.capture.formats import FORMATS, file_format
 from gait.capture.marker_heights import visible_mask
 from gait.capture.marker_names import (
-    canonical_marker,
+    canonical_markers,
     find_model_outputs,
     is_model_position,
     is_unlabelled,
@@ -25,7 +25,7 @@ from gait.capture.select_subject import select_subject
 from gait.capture.units import infer_unit
 from gait.capture.up_axis import infer_up_axis, is_mirrored, rotation_to_y_up
 from gait.errors import GaitError
-from gait.marker_sets import MARKERS, SET_TITLES
+from gait.marker_sets import MARKERS
 
 
 def read_recording(
@@ -79,7 +79,8 @@ def _to_recording(raw: RawRecording, subject_index: int | None, subject_prefix: 
 
     measured = np.flatnonzero(selection.selected & ~computed & ~unlabelled)
     modeled = np.flatnonzero(selection.selected & declared & ~unlabelled)
-    columns = _select_columns(raw, bare, measured, modeled, visible, notes, warnings)
+    known = canonical_markers(str(bare[k]) for k in (*measured, *modeled) if visible[:, k].any())
+    columns = _select_columns(raw, bare, known, measured, modeled, visible, notes, warnings)
     if not columns:
         counts = f"{len(names)} points, {int(unlabelled.sum())} of them unlabelled, {int(computed.sum())} computed"
         raise GaitError(f"{raw.path}: has no visible marker ({counts}); label the markers and export it again.")
@@ -98,7 +99,7 @@ def _to_recording(raw: RawRecording, subject_index: int | None, subject_prefix: 
             "Left and right seem swapped: the recording is mirrored or its labels are wrong; it is read unchanged."
         )
     if not any(label in MARKERS for label in labels):
-        warnings.append(f"No marker has a {SET_TITLES} name; a marker layout file must place the markers on the body.")
+        warnings.append("No marker has a known name; a marker layout file must place the markers on the body.")
 
     used = set(columns.values())
     outputs_m = {
@@ -106,7 +107,7 @@ def _to_recording(raw: RawRecording, subject_index: int | None, subject_prefix: 
         for k in np.flatnonzero(selection.selected & computed)
         if k not in used
         and visible[:, k].any()
-        and (is_model_position(bare[k]) or (k in modeled and canonical_marker(bare[k]) not in columns))
+        and (is_model_position(bare[k]) or (k in modeled and known.get(bare[k]) not in columns))
     }
     others = {name.prefix.casefold() for name in names if name.prefix and name.prefix != selection.prefix}
     events = tuple(
@@ -135,6 +136,7 @@ def _to_recording(raw: RawRecording, subject_index: int | None, subject_prefix: 
 def _select_columns(
     raw: RawRecording,
     bare: NDArray[np.object_],
+    known: Mapping[str, str],
     measured: NDArray[np.intp],
     modeled: NDArray[np.intp],
     visible: NDArray[np.bool_],
@@ -142,6 +144,8 @@ def _select_columns(
     warnings: list[str],
 ) -> dict[str, int]:
     """Return the column of each marker, by marker name in the order of the file; add to ``notes`` and ``warnings``.
+
+    ``known`` has the canonical marker of each bare name that means one.
 
     If several points are the same marker, a point with the canonical name has precedence over one with an alias, then
     the point that is visible in more frames. A measured point has precedence over a computed one.
@@ -155,7 +159,7 @@ def _select_columns(
     for k in measured:
         if not visible[:, k].any():
             continue
-        marker = canonical_marker(bare[k]) or sanitize_marker_name(bare[k])
+        marker = known.get(bare[k]) or sanitize_marker_name(bare[k])
         if marker in best:
             duplicates.append(marker)
             ranks = [(str(bare[j]).upper() == marker, visible[:, j].sum()) for j in (k, best[marker])]
@@ -174,16 +178,18 @@ def _select_columns(
 
     restored = []
     for k in modeled:
-        known = canonical_marker(bare[k])
-        if known is not None and known not in best and visible[:, k].any():
-            best[known] = int(k)
-            restored.append(known)
+        marker = known.get(bare[k], "")
+        if marker and marker not in best and visible[:, k].any():
+            best[marker] = int(k)
+            restored.append(marker)
     if restored:
         notes.append(f"Computed by the laboratory model, read as markers: {', '.join(restored)}.")
 
     changed = {marker: bare[k] for marker, k in best.items() if marker in MARKERS and str(bare[k]).upper() != marker}
     if renamed := [f"{name} as {marker}" for marker, name in changed.items()]:
-        notes.append(f"Renamed to {SET_TITLES} names: {', '.join(renamed)}.")
+        notes.append(f"Renamed: {', '.join(renamed)}.")
+    if unknown := [str(bare[k]) for marker, k in best.items() if marker not in MARKERS]:
+        warnings.append(f"Markers of unknown names: {', '.join(unknown)}.")
     return dict(sorted(best.items(), key=lambda item: item[1]))
 
 

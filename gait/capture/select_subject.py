@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from gait.capture.marker_names import PointLabel, canonical_marker
+from gait.capture.marker_names import PointLabel, canonical_markers
 from gait.errors import GaitError
 
 _MIN_SUBJECT_MARKERS = 3  # a prefix with fewer known markers is an object, not a subject
@@ -53,10 +53,12 @@ def select_subject(
     prefixes = list(dict.fromkeys(of_candidates)) or [""]
 
     counts = dict.fromkeys(prefixes, (0, 0))  # known markers and their samples, by prefix
-    for k, name in enumerate(names):
-        if candidate[k] and num_visible[k] and canonical_marker(name.name):
-            markers, samples = counts[name.prefix]
-            counts[name.prefix] = markers + 1, samples + int(num_visible[k])
+    points = [k for k in range(len(names)) if candidate[k] and num_visible[k]]
+    for prefix in prefixes:
+        own = [k for k in points if names[k].prefix == prefix]
+        known = canonical_markers(names[k].name for k in own)
+        samples = [int(num_visible[k]) for k in own if names[k].name in known]
+        counts[prefix] = len(samples), sum(samples)
     chosen = max(prefixes, key=lambda prefix: counts[prefix])
     subjects = [prefix for prefix in prefixes if counts[prefix][0] >= _MIN_SUBJECT_MARKERS] or [chosen]
     requested: list[str] = []

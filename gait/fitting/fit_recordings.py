@@ -8,7 +8,7 @@ from functools import lru_cache
 
 from gait.body.body import Body
 from gait.body.marker_layout import MarkerLayout
-from gait.body.marker_placement import place_markers
+from gait.body.marker_placement import recorded_markers_layout
 from gait.capture.recording import Recording
 from gait.fitting.marker_quality.leave_out_prediction import FittedBody
 from gait.fitting.marker_quality.left_right_swap import correct_left_right, detect_left_right_swap
@@ -21,7 +21,7 @@ from gait.fitting.technical_markers import fit_with_technical_markers
 MAX_ROUNDS = 4
 """Maximum number of rounds; one error can hide another."""
 
-_default_layout = lru_cache(maxsize=2)(place_markers)
+_default_layout = lru_cache(maxsize=2)(recorded_markers_layout)
 
 
 def fit_recordings(
@@ -37,7 +37,7 @@ def fit_recordings(
     Args:
         recordings: recordings of the same subject, as they were read: metres, y up.
         body: the body model.
-        layout: markers on the body; by default the markers of all marker sets, placed on this body.
+        layout: markers on the body; by default the recorded ones and the rest of their marker set, placed on this body.
         repair: correct swapped labels and mirrored recordings instead of excluding them.
         options: priors and expected size of the residuals.
 
@@ -49,7 +49,9 @@ def fit_recordings(
             left and right are swapped and ``repair`` is not set.
         GaitError: the markers do not determine a body.
     """
-    layout = layout or _default_layout(body)
+    layout = layout or _default_layout(
+        body, tuple(dict.fromkeys(label for recording in recordings for label in recording.labels))
+    )
     options = options or FitOptions()
     corrected = [_correct_whole_recording(recording, repair) for recording in recordings]
 

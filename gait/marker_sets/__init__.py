@@ -1,14 +1,15 @@
 """The marker sets of laboratories: each ``.toml`` file of this package is one (fields: docs/add_marker_set.md).
 
-A marker has one canonical name inside the suite; aliases are read as it. ``MARKERS`` holds the markers of all sets.
+A marker has one canonical name inside the suite. ``MARKERS`` holds the markers of all sets. Aliases are read as it in
+every file, the own names of a set only in files that use the set, because sets give one name different meanings.
 """
 
 from __future__ import annotations
 
-from collections.abc import Container, Sequence
+from collections.abc import Collection, Container, Iterable, Sequence
 from pathlib import Path
 
-from gait.marker_sets.marker_set import Marker, MarkerSet, merge_marker_sets, read_marker_set
+from gait.marker_sets.marker_set import Marker, MarkerSet, merge_marker_sets, name_key, read_marker_set
 
 MARKER_SETS: dict[str, MarkerSet] = {
     path.stem: read_marker_set(path) for path in sorted(Path(__file__).parent.glob("*.toml"))
@@ -24,8 +25,23 @@ MARKER_BY_ALIAS: dict[str, Marker] = {
 }
 """By alias or canonical name, in upper case; aliases of a paired marker begin with L or R."""
 
-SET_TITLES = " or ".join(each.title for each in MARKER_SETS.values())
-"""For messages, e.g. "Plug-in Gait"."""
+MARKER_BY_TERMS: dict[tuple[str, frozenset[str]], Marker] = {
+    (marker.side, frozenset(terms.split())): marker for marker in MARKERS.values() for terms in marker.described
+}
+"""By side and terms (of ``gait.marker_sets.marker_words``)."""
+
+
+def sets_in_use(names: Iterable[str]) -> list[MarkerSet]:
+    """Return the sets whose indicators are among the names of a file, the set that has most of the names first."""
+    keys = {name_key(name) for name in names}
+    used = [each for each in MARKER_SETS.values() if len(each.indicators & keys) >= max(1, each.min_indicators)]
+    return sorted(used, key=lambda each: -len(keys & {name_key(name) for name in each.names}))
+
+
+def closest_set(markers: Collection[str]) -> MarkerSet:
+    """Return the set with most of the recorded markers (canonical names); of several, the one with fewest others."""
+    recorded = set(markers)
+    return max(MARKER_SETS.values(), key=lambda each: (len(recorded & set(each.recorded)), -len(each.recorded)))
 
 
 def marker_pairs(labels: Sequence[str], groups: Container[str]) -> list[tuple[str, str]]:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import MISSING, dataclass, fields, replace
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, get_args
 
 import numpy as np
 
 from gait.errors import GaitError
+from gait.marker_sets.skin_regions import SKIN_REGIONS
 
 MarkerKind = Literal["anatomical", "technical", "joint_centre"]
 """Anatomical markers are placed on a bony landmark, technical markers anywhere along their segment. A joint centre is
@@ -22,6 +24,8 @@ HEIGHT_GROUPS = ("head", "shoulder", "pelvis", "knee", "ankle")
 GROUPS = (*HEIGHT_GROUPS, "upper_trunk", "lower_trunk", "foot")
 
 SIDES = {"left": ("L", "LEFT"), "right": ("R", "RIGHT")}
+_SIDED = re.compile(r"\{side\}|\{([^{}|]*)\|([^{}|]*)\}")  # "{side}" is short for "{L|R}"
+_SEPARATORS = re.compile(r"[\s_.\-]+")
 _DIRECTIONS = {
     "up": (0.0, 1.0, 0.0),
     "front": (0.0, 0.0, 1.0),
@@ -30,7 +34,7 @@ _DIRECTIONS = {
     "in": (-1.0, 0.0, 0.0),
 }
 _CHOICES: dict[str, tuple[str, ...]] = {
-    "kind": ("anatomical", "technical"),
+    "kind": get_args(MarkerKind),
     "group": ("", *GROUPS),
     "facing": ("", "front", "back"),
     "side": ("", *SIDES),
@@ -71,6 +75,8 @@ class Marker:
     contralateral: str = ""  # name of the marker of the other side, if there is one
     midpoint_of: tuple[str, ...] = ()  # two markers whose midpoint laboratories write under this name
     ray: Ray | None = None  # None: the marker is not placed on bodies
+    joint: str = ""  # of a joint centre: the joint that it estimates
+    described: tuple[str, ...] = ()  # sets of words (of ``gait.marker_sets.marker_words``) that mean it, for parsing
 
 
 @dataclass(frozen=True)
@@ -79,8 +85,22 @@ class MarkerSet:
 
     title: str  # for messages
     path: Path
-    markers: tuple[Marker, ...]  # unpaired, then left, then right ones
-    recorded: tuple[str, ...]  # names of a complete recording, in its usual order
+    markers: tuple[Marker, ...]  # defined in this file: unpaired, then left, then right ones
+    recorded: tuple[
+        str, ...
+    ]  # canonical names of a complete recording, in its usual order; () if it is no set to record
+    names: Mapping[str, str]  # its own names -> canonical names; they have this meaning only where the set is in use
+    indicators: frozenset[str]  # keys (``name_key``) of own names that no other set uses with another meaning
+    min_indicators: int  # the set is in use in a file with this many of its indicators
+
+    def own_name(self, marker: str) -> str:
+        """Return the name of a canonical marker in this set (the first, if it has several), or the canonical name."""
+        return next((own for own, canonical in self.names.items() if canonical == marker), marker)
+
+
+def name_key(name: str) -> str:
+    """Return a marker name in upper case without separators, in which spellings of one name are equal."""
+    return _SEPARATORS.sub("", name.upper())
 
 
 def read_marker_set(path: Path) -> MarkerSet:
@@ -93,28 +113,47 @@ def read_marker_set(path: Path) -> MarkerSet:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise GaitError(f"{path}: the marker set cannot be read ({error}).") from error
-    skin = content.get("skin", {})
-    entries = content.get("marker")
+    skin, entries, names = content.get("skin", {}), content.get("marker", []), content.get("names", {})
     if not isinstance(skin, dict) or not isinstance(entries, list) or not all(isinstance(e, dict) for e in entries):
         raise GaitError(f"{path}: a marker set needs a table [skin] and tables [[marker]].")
+    if not isinstance(names, dict) or not all(isinstance(name, str) for name in names.values()):
+        raise GaitError(f"{path}: [names] must be a table of own names and the markers that they mean.")
+    skin = SKIN_REGIONS | skin
     markers = [_marker(path, entry, skin, "") for entry in entries if "{side}" not in str(entry.get("name"))]
     for side in SIDES:
         markers += [_marker(path, entry, skin, side) for entry in entries if "{side}" in str(entry.get("name"))]
-    names = [marker.name for marker in markers]
-    if not markers or len(set(names)) < len(names) or not isinstance(content.get("title"), str):
+    own = [marker.name for marker in markers]
+    if not (markers or names) or len(set(own)) < len(own) or not isinstance(content.get("title"), str):
         raise GaitError(f"{path}: a marker set needs a title and a list of markers with different names.")
-    recorded = tuple(content.get("recorded", names))
-    if unknown := set(recorded) - set(names):
-        raise GaitError(f"{path}: 'recorded' names {', '.join(sorted(unknown))}, which are not in the set.")
-    return MarkerSet(content["title"], path, tuple(markers), recorded)
+    meanings = dict(_both_sides(names.items()))
+    recorded = content.get("recorded", list(names) or own)
+    indicators, min_indicators = content.get("indicators", []), content.get("min_indicators", 3)
+    if not isinstance(recorded, list) or not isinstance(indicators, list) or not isinstance(min_indicators, int):
+        raise GaitError(f"{path}: 'recorded' and 'indicators' must be lists of names, 'min_indicators' a number.")
+    both = {key: [name for name, _ in _both_sides((each, "") for each in listed)] for key, listed in
+            (("recorded", recorded), ("indicators", indicators))}  # fmt: skip
+    for key, listed in both.items():
+        if unknown := set(listed) - set(own) - set(meanings):
+            raise GaitError(f"{path}: '{key}' names {', '.join(sorted(unknown))}, which are not in the set.")
+    return MarkerSet(
+        content["title"],
+        path,
+        tuple(markers),
+        tuple(dict.fromkeys(meanings.get(name, name) for name in both["recorded"])),
+        meanings,
+        frozenset(name_key(name) for name in both["indicators"]),
+        min_indicators,
+    )
 
 
 def merge_marker_sets(sets: Iterable[MarkerSet]) -> dict[str, Marker]:
     """Return the markers of all sets by name; a marker of several sets has the aliases of all.
 
     Raises:
-        GaitError: two sets describe a marker differently, or an alias belongs to two markers.
+        GaitError: two sets describe a marker differently, an alias belongs to two markers, or an own name means a
+            marker that no set has.
     """
+    sets = tuple(sets)
     merged: dict[str, Marker] = {}
     owner: dict[str, MarkerSet] = {}
     for each in sets:
@@ -131,7 +170,30 @@ def merge_marker_sets(sets: Iterable[MarkerSet]) -> dict[str, Marker]:
             if (other := names.setdefault(alias, marker.name)) != marker.name and alias not in merged:
                 files = " and ".join(dict.fromkeys(owner[name].path.name for name in (other, marker.name)))
                 raise GaitError(f"{files}: {alias} is an alias of both {other} and {marker.name}; remove one.")
+    for each in sets:
+        for name, meant in each.names.items():
+            if meant not in merged:
+                raise GaitError(f"{each.path}: {name} = {meant}, but no marker set has a marker {meant}.")
     return merged
+
+
+def _both_sides(pairs: Iterable[tuple[str, str]]) -> Iterator[tuple[str, str]]:
+    """Yield each pair of texts, for the left and then for the right if ``{side}`` or ``{left|right}`` is in them."""
+    pairs = list(pairs)
+    for pair in pairs:
+        if not _SIDED.search(pair[0]):
+            yield pair
+    for right in (False, True):
+        for first, second in pairs:
+            if _SIDED.search(first):
+                yield _one_side(first, right), _one_side(second, right)
+
+
+def _one_side(text: str, right: bool) -> str:
+    def choose(match: re.Match[str]) -> str:
+        return "LR"[right] if match[1] is None else match[1 + right]
+
+    return _SIDED.sub(choose, text)
 
 
 def _marker(path: Path, entry: Mapping[str, Any], skin: Mapping[str, Any], side: str) -> Marker:
@@ -150,6 +212,14 @@ def _marker(path: Path, entry: Mapping[str, Any], skin: Mapping[str, Any], side:
     if not isinstance(values.get("aliases", []), list):
         raise GaitError(f"{where}: aliases must be a list of names.")
     values["aliases"] = tuple(letter + alias for alias in values.get("aliases", ()))
+    if "described" in values:
+        if not isinstance(values["described"], list):
+            raise GaitError(f"{where}: described must be a list of texts.")
+        values["described"] = tuple(values["described"])
+    if values.get("joint"):
+        values["joint"] = sided(str(values["joint"]))
+    if (values.get("kind") == "joint_centre") != bool(values.get("joint")):
+        raise GaitError(f"{where}: a marker of kind joint_centre needs a joint, and no other has one.")
     if side:
         values["side"] = side
         other = "R" if letter == "L" else "L"

@@ -1,8 +1,10 @@
+import numpy as np
 import pytest
 
 from gait.capture.marker_heights import relative_marker_heights
 from gait.capture.marker_names import (
     canonical_marker,
+    canonical_markers,
     find_model_outputs,
     is_model_position,
     is_unlabelled,
@@ -13,14 +15,13 @@ from gait.marker_sets import MARKERS
 
 
 def test_canonical_marker_of_canonical_names():
-    assert len(MARKERS) == len(set(MARKERS)) == 44
     for name in MARKERS:
         assert canonical_marker(name) == canonical_marker(f" {name.lower()}  ") == name
 
 
 def test_relative_marker_heights_of_all_canonical_markers():
-    heights = dict(zip(MARKERS, relative_marker_heights(MARKERS), strict=True))
-    assert all(0 < height < 1 for height in heights.values())
+    heights = dict(zip(MARKERS, relative_marker_heights(list(MARKERS)), strict=True))
+    assert all(0 < height <= 1 for height in heights.values() if np.isfinite(height))
     assert heights["LFHD"] > heights["C7"] > heights["LASI"] > heights["LKNE"] > heights["LANK"] > heights["LTOE"]
 
 
@@ -55,10 +56,64 @@ def test_canonical_marker_of_aliases(written: str, marker: str):
 
 @pytest.mark.parametrize(
     "name",
-    ["LTH1", "R.Clavicle", "T8", "R.Wrist", "L_FM1", "RMA", "LMA", "LMET", "Box1", "R_SCAP", "VSAC", ""],
+    ["L_FM1", "RMA", "LMA", "LMET", "Box1", "VSAC", "S01_LASI", "LTIP", "wand", "HEAD_X", "L", ""],
 )
 def test_canonical_marker_of_ambiguous_names_is_none(name: str):
     assert canonical_marker(name) is None
+
+
+@pytest.mark.parametrize(
+    ("written", "marker"),
+    [
+        *[("L.SHANK.UPPER.ANT", "LSHPA"), ("R_THIGH_PROX_POST", "RTHPP"), ("RXSHOULD", "RSHO"), ("LTH1", "LTH1")],
+        *[("R.Thigh.Front", "RTHMA"), ("R.SH3", "RSH3"), ("RightUpperArm", "RUPA"), ("LFootMedial", "LNAVIC")],
+        *[
+            ("R.Knee.Med", "RKNM"),
+            ("R.Ankle.Medial", "RMED"),
+            ("LKneeOut", "LKNE"),
+            ("R_Femur_Lateral_Epicondyle", "RKNE"),
+        ],
+        *[
+            ("L_5TH_MET", "LMT5"),
+            ("R_1ST_MET", "RMT1"),
+            ("R_HEEL_LAT", "RHEELAT"),
+            ("R.MT5", "RMT5"),
+            ("Top.Head", "HTOP"),
+        ],
+        *[
+            ("T8", "T8"),
+            ("TH12", "T12"),
+            ("L5", "LV5"),
+            ("LV3", "LV3"),
+            ("R_SCAP", "RSCA"),
+            ("Left_Trochanter", "LGTR"),
+        ],
+        *[("Genou_G", "LKNE"), ("Knie_links_aussen", "LKNE"), ("ginocchio_dx", "RKNE"), ("Rodilla_Izq", "LKNE")],
+        *[
+            ("Cheville_D_int", "RMED"),
+            ("Oberschenkel rechts 2", "RTH2"),
+            ("Tobillo_Der_Lat", "RANK"),
+            ("SIAS_D", "RASI"),
+        ],
+        *[("Enkel_links", "LANK"), ("Joelho_esq", "LKNE"), ("Épaule_D", "RSHO"), ("Ferse_re", "RHEE")],
+    ],
+)
+def test_canonical_marker_of_names_that_are_parsed(written: str, marker: str):
+    assert canonical_marker(written) == marker
+
+
+def test_canonical_markers_of_parsed_names_that_mean_the_same_are_read_once():
+    names = ["LASI", "Spina anterior superior links", "SIAS_G", "LTHIGH1", "L.Thigh.1"]
+    assert canonical_markers(names) == {"LASI": "LASI", "LTHIGH1": "LTH1"}
+
+
+def test_canonical_markers_of_l1_is_a_vertebra_only_without_a_right_one():
+    assert canonical_markers(["C7", "L1"]) == {"C7": "C7", "L1": "LV1"}
+    assert canonical_markers(["L1", "R1"]) == {}
+
+
+def test_canonical_markers_of_a_set_in_use():
+    assert canonical_markers(["VSAC", "RLMA"]) == {"VSAC": "SACR", "RLMA": "RANK"}
 
 
 def test_sanitize_marker_name():

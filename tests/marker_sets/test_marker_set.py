@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from gait.errors import GaitError
-from gait.marker_sets import MARKER_BY_ALIAS, MARKER_SETS, MARKERS, marker_pairs
+from gait.marker_sets import MARKER_BY_ALIAS, MARKER_SETS, MARKERS, closest_set, marker_pairs
 from gait.marker_sets.marker_set import merge_marker_sets, read_marker_set
 
 SKIN = '[skin]\nleg = ["{side}_KNEE"]\n'
@@ -35,12 +35,12 @@ def test_read_marker_set_expands_pairs(tmp_path):
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ('kind = "anatomical"', 'kind = "bony"', "kind must be one of anatomical, technical, not 'bony'"),
+        ('kind = "anatomical"', 'kind = "bony"', "kind must be one of anatomical, technical, joint_centre, not 'bony'"),
         ('kind = "anatomical"\n', "", "kind is missing"),
         ("height = 0.28", 'height = "knee"', "height must be a number"),
         ("height = 0.28", "hight = 0.28", "unknown hight; known: name"),
         ('"{side}OUT"', '"{side}Out"', "upper case"),
-        ('skin = ["leg"]', 'skin = ["arm"]', "has no arm; it has leg"),
+        ('skin = ["leg"]', 'skin = ["tail"]', "has no tail; it has neck"),
         ("[0, 1, -0.25]", "[0, 1]", "direction must be three numbers"),
         ("[0, 1, -0.25]", '"sideways"', "direction must be up, front"),
         ('start = "{side}_KNEE"', 'towards = "{side}_KNEE"', "start is missing"),
@@ -48,6 +48,10 @@ def test_read_marker_set_expands_pairs(tmp_path):
         ('title = "Lab"', "", "needs a title"),
         ('title = "Lab"', "title = ", "cannot be read"),
         ('title = "Lab"', 'title = "Lab"\nrecorded = ["LKNE"]', "'recorded' names LKNE"),
+        ('title = "Lab"', 'title = "Lab"\nindicators = ["Nose"]', "'indicators' names Nose"),
+        ('title = "Lab"', 'title = "Lab"\nnames = {LKNIE = 3}', r"\[names\] must be a table"),
+        ('kind = "anatomical"', 'kind = "joint_centre"', "needs a joint"),
+        ("height = 0.28", 'joint = "{side}_KNEE"', "no other has one"),
     ],
 )
 def test_read_marker_set_names_the_error(tmp_path, old, new, message):
@@ -70,6 +74,29 @@ def test_merge_marker_sets_shares_equal_markers_and_refuses_different_ones(tmp_p
     renamed = marker_set(tmp_path, text.replace("{side}OUT", "{side}GENU"), "renamed.toml")
     with pytest.raises(GaitError, match=r"one\.toml and renamed\.toml: LKNEEOUT is an alias of both LOUT and LGENU"):
         merge_marker_sets([one, renamed])
+
+
+def test_read_marker_set_expands_own_names(tmp_path):
+    text = 'title = "Lab"\nindicators = ["{l|R}_out"]\n[names]\n"{l|R}_out" = "{side}OUT"\nmid = "MID"\n'
+    lab = marker_set(tmp_path, text)
+    assert dict(lab.names) == {"mid": "MID", "l_out": "LOUT", "R_out": "ROUT"}
+    assert lab.recorded == ("MID", "LOUT", "ROUT")
+    assert lab.indicators == {"LOUT", "ROUT"}
+    assert lab.own_name("ROUT") == "R_out"
+    with pytest.raises(GaitError, match=r"lab\.toml: mid = MID, but no marker set has a marker MID"):
+        merge_marker_sets([lab])
+
+
+def test_joint_centres_are_declared(tmp_path):
+    text = 'title = "Lab"\nmarker = [{name = "{side}KC", kind = "joint_centre", joint = "{side}_KNEE"}]\n'
+    left, right = marker_set(tmp_path, text).markers
+    assert (left.joint, right.joint, left.ray) == ("LEFT_KNEE", "RIGHT_KNEE", None)
+
+
+def test_closest_set_has_most_of_the_markers_and_fewest_others():
+    lower_body = [name for name in MARKER_SETS["plug_in_gait"].recorded if MARKERS[name].group != "head"]
+    assert closest_set(lower_body) is MARKER_SETS["plug_in_gait"]
+    assert closest_set(MARKER_SETS["helen_hayes"].recorded) is MARKER_SETS["helen_hayes"]
 
 
 def test_marker_sets_hold_plug_in_gait():
