@@ -29,7 +29,7 @@ from synthetic_subjects import NOT_OF_35, TYPICAL_ERRORS, drop_markers, subject_
 from gait.body.body import Body
 from gait.body.joint_status import JointStatus
 from gait.body.marker_layout import MarkerLayout
-from gait.body.marker_placement import place_markers
+from gait.body.marker_placement import plug_in_gait_layout
 from gait.body.model_file import load_body
 from gait.body.segments import MEETING_SEGMENTS, SEGMENTS, segment_weights
 from gait.body.skeleton import BODY_JOINTS, NUM_BODY_JOINTS
@@ -209,7 +209,7 @@ def clusters(body: Body, layout: MarkerLayout, random: np.random.Generator) -> M
 
 def compare_synthetic(body: Body, seed: int, repeats: int) -> Iterator[Comparison]:
     """Fit each scenario to some subjects and compare it with the ground truth."""
-    layout = place_markers(body)
+    layout = plug_in_gait_layout(body)
     names = subject_names(repeats, repeats)
     for number, (scenario, select) in enumerate((SCENARIOS | CLUSTER_SCENARIOS).items()):
         print(scenario, file=sys.stderr)
@@ -242,7 +242,7 @@ def compare_synthetic(body: Body, seed: int, repeats: int) -> Iterator[Compariso
 
 def compare_captures(body: Body, captures: Path, seed: int) -> Iterator[Comparison]:
     """Fit reduced sets of the markers of recorded trials and compare them with the fit of all markers."""
-    layout = place_markers(body)
+    layout = plug_in_gait_layout(body)
     markers = Markers.of_layout(body, layout)
     for number, subject in enumerate(recorded_subjects(captures)):
         path = next(path for path in subject.paths if is_walking_trial(path))

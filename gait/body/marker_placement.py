@@ -49,7 +49,7 @@ def marker_set_layout(body: Body, marker_set: MarkerSet) -> MarkerLayout:
     Raises GaitError as ``place_markers``.
     """
     return place_markers(body, marker_set.recorded, marker_set.title).select(
-        name for name in marker_set.recorded if MARKERS[name].ray is not None
+        name for name in marker_set.recorded if MARKERS[name].ray or MARKERS[name].joint
     )
 
 
@@ -64,7 +64,7 @@ def recorded_markers_layout(body: Body, labels: Iterable[str]) -> MarkerLayout:
 
 
 def place_markers(body: Body, markers: Iterable[str], title: str) -> MarkerLayout:
-    """Place markers, by their canonical names, on a body's mean shape; those without a ray are left out.
+    """Place markers, by their canonical names, on a body's mean shape; those without ray and joint are left out.
 
     They are in the order of ``MARKERS``; ``title`` is that of their marker set, for messages.
 
@@ -76,20 +76,24 @@ def place_markers(body: Body, markers: Iterable[str], title: str) -> MarkerLayou
         raise GaitError(f"{body.name}: {problem}. Use a full-body model, or a marker_layout_file made for this one.")
     names = set(markers)
     rest = _RestBody(body)
-    rules = [
-        rest.rule(marker.name, marker.side, marker.ray)
-        for marker in MARKERS.values()
-        if marker.name in names and marker.ray is not None
-    ]
     face_weight = rest.weights[rest.faces].mean(axis=1)
-    hits = [_cast_ray(rule, rest.vertices, rest.faces, face_weight, body.name) for rule in rules]
+    placed = [each for each in MARKERS.values() if each.name in names and (each.ray or each.joint)]
+    hits = [
+        (0, np.array([1.0, 0.0, 0.0]))  # a joint centre has no place on the skin
+        if marker.ray is None
+        else _cast_ray(
+            rest.rule(marker.name, marker.side, marker.ray), rest.vertices, rest.faces, face_weight, body.name
+        )
+        for marker in placed
+    ]
     return MarkerLayout(
-        labels=tuple(rule.label for rule in rules),
+        labels=tuple(marker.name for marker in placed),
         face=np.array([face for face, _ in hits], dtype=np.int64),
         barycentric=np.array([bary for _, bary in hits]).reshape(-1, 3),
-        height_above_skin_m=np.full(len(rules), MARKER_CENTRE_M),
-        kinds=tuple(MARKERS[rule.label].kind for rule in rules),
+        height_above_skin_m=np.array([0.0 if each.kind == "joint_centre" else MARKER_CENTRE_M for each in placed]),
+        kinds=tuple(marker.kind for marker in placed),
         source=f"{title} markers on {body.name}",
+        joints={marker.name: Joint[marker.joint] for marker in placed if marker.joint},
     )
 
 

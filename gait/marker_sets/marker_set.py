@@ -75,7 +75,7 @@ class Marker:
     contralateral: str = ""  # name of the marker of the other side, if there is one
     midpoint_of: tuple[str, ...] = ()  # two markers whose midpoint laboratories write under this name
     ray: Ray | None = None  # None: the marker is not placed on bodies
-    joint: str = ""  # of a joint centre: the joint that it estimates
+    joint: str = ""  # of a joint centre that estimates a joint; another estimated point has a ray
     described: tuple[str, ...] = ()  # sets of words (of ``gait.marker_sets.marker_words``) that mean it, for parsing
 
 
@@ -218,8 +218,8 @@ def _marker(path: Path, entry: Mapping[str, Any], skin: Mapping[str, Any], side:
         values["described"] = tuple(values["described"])
     if values.get("joint"):
         values["joint"] = sided(str(values["joint"]))
-    if (values.get("kind") == "joint_centre") != bool(values.get("joint")):
-        raise GaitError(f"{where}: a marker of kind joint_centre needs a joint, and no other has one.")
+    if values.get("joint") and values.get("kind") != "joint_centre":
+        raise GaitError(f"{where}: only a marker of kind joint_centre has a joint.")
     if side:
         values["side"] = side
         other = "R" if letter == "L" else "L"

@@ -50,8 +50,7 @@ def test_read_marker_set_expands_pairs(tmp_path):
         ('title = "Lab"', 'title = "Lab"\nrecorded = ["LKNE"]', "'recorded' names LKNE"),
         ('title = "Lab"', 'title = "Lab"\nindicators = ["Nose"]', "'indicators' names Nose"),
         ('title = "Lab"', 'title = "Lab"\nnames = {LKNIE = 3}', r"\[names\] must be a table"),
-        ('kind = "anatomical"', 'kind = "joint_centre"', "needs a joint"),
-        ("height = 0.28", 'joint = "{side}_KNEE"', "no other has one"),
+        ("height = 0.28", 'joint = "{side}_KNEE"', "only a marker of kind joint_centre"),
     ],
 )
 def test_read_marker_set_names_the_error(tmp_path, old, new, message):
