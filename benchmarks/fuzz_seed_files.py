@@ -200,34 +200,56 @@ def same_positions(found: np.ndarray, expected: np.ndarray) -> bool:
 
 
 def check_c3d(_path: Path, data: bytes, read: Any) -> str:
+    """Check the samples of a C3D file: as its header states, or in an irregular one anywhere at a constant distance."""
     raw, recording = read
-    points, analog_words, first, last, _, _, _, block = struct.unpack_from("<8H", data, 2)
-    dec = data[(data[0] - 1) * 512 + 3] == 85
-    parameters = c3d_parameters(data, dec)
-    scale, rate_hz = parameters.get("SCALE", -1.0), parameters.get("RATE", 0.0)
-    T = last - first + 1
-    words = 4 * points + analog_words
-    samples = np.frombuffer(data, "<u4" if scale < 0 else "<i2", count=T * words, offset=(block - 1) * 512)
-    rows = samples.reshape(T, words)[:, : 4 * points].reshape(T, points, 4)
-    if scale < 0:
-        if dec:
-            rows = (rows >> 16) | (rows << 16)
-        with np.errstate(invalid="ignore"):
-            values = rows[..., :3].copy().view("<f4").astype(float) / (4 if dec else 1)
-            missing = rows[..., 3].copy().view("<f4") < 0
+    data = data.lstrip(b"\0")
+    points, analog_words, first, _, _, _, _, block = struct.unpack_from("<8H", data, 2)
+    processor = data[(data[0] - 1) * 512 + 3]
+    order = ">" if processor == 86 else "<"
+    parameters = c3d_parameters(data, processor)
+    scales = {parameters.get("SCALE", -1.0), _float(data[12:16], processor)}
+    rate_hz = parameters.get("RATE", 0.0)
+
+    def is_found(start: int, width: int, P: int, scale: float, frames: int = len(raw.positions)) -> bool:
+        size = 4 if scale < 0 else 2
+        count = (min(frames, (len(data) - start - 4 * P * size) // (size * width) + 1) - 1) * width + 4 * P
+        if count < 4 * P or not scale:
+            return False
+        samples = np.frombuffer(data, f"{order}{'u4' if scale < 0 else 'i2'}", count, start)
+        rows = np.lib.stride_tricks.sliding_window_view(samples, 4 * P)[::width].reshape(-1, P, 4)
+        if scale < 0:
+            if processor == 85:
+                rows = (rows >> 16) | (rows << 16)
+            with np.errstate(invalid="ignore"):
+                floats = np.ascontiguousarray(rows).view(f"{order}f4") / np.float32(4 if processor == 85 else 1)
+                values, missing = floats[..., :3].astype(float), floats[..., 3] < 0
+        else:
+            values, missing = rows[..., :3] * float(scale), rows[..., 3] < 0
+        return same_positions(raw.positions[:frames], np.where(missing[..., None], np.nan, values))
+
+    if not raw.notes and not raw.warnings:
+        if not any(is_found((block - 1) * 512, 4 * points + analog_words, points, scale) for scale in scales):
+            return "other positions than in the file"
+        if rate_hz and abs(raw.rate_hz - rate_hz) > 1e-6 * rate_hz:
+            return f"a rate of {raw.rate_hz:g}, the file states {rate_hz:g}"
+        if raw.first_frame != max(first, 1):
+            return f"begins with frame {raw.first_frame}, the file states {first}"
     else:
-        values, missing = rows[..., :3] * float(scale), rows[..., 3] < 0
-    expected = np.where(missing[..., None], np.nan, values)
-    if not same_positions(raw.positions, expected):
-        return "other positions than in the file"
-    if rate_hz and abs(raw.rate_hz - rate_hz) > 1e-6 * rate_hz:
-        return f"a rate of {raw.rate_hz:g}, the file states {rate_hz:g}"
-    if raw.first_frame != max(first, 1):
-        return f"begins with frame {raw.first_frame}, the file states {first}"
+        P = len(raw.labels)
+        widths = [4 * P + analog_words, *range(4 * P, 4 * P + 600)]
+        places = [(512 * k, scale) for k in range(1, len(data) // 512 + 1) for scale in scales]
+        places = [(start, scale) for start, scale in places if is_found(start, widths[0], P, scale, 1)]
+        if not any(is_found(start, width, P, scale) for start, scale in places for width in widths):
+            return "positions that are nowhere in the file"
     return check_recording(raw, recording)
 
 
-def c3d_parameters(data: bytes, dec: bool) -> dict[str, float]:
+def _float(raw: bytes, processor: int) -> float:
+    value = struct.unpack(">f" if processor == 86 else "<f", raw[2:] + raw[:2] if processor == 85 else raw)[0]
+    return float(value) / 4 if processor == 85 else float(value)
+
+
+def c3d_parameters(data: bytes, processor: int) -> dict[str, float]:
     """Return the first value of each parameter of the group POINT."""
     names: dict[int, str] = {}
     found: list[tuple[int, str, float]] = []
@@ -242,9 +264,7 @@ def c3d_parameters(data: bytes, dec: bool) -> dict[str, float]:
         if kind == 2:
             found.append((group, name, struct.unpack_from("<H", data, value_at)[0]))
         elif kind == 4:
-            raw = data[value_at : value_at + 4]
-            raw = raw[2:] + raw[:2] if dec else raw
-            found.append((group, name, struct.unpack("<f", raw)[0] / (4 if dec else 1)))
+            found.append((group, name, _float(data[value_at : value_at + 4], processor)))
     return {name: value for group, name, value in found if names.get(group) == "POINT"}
 
 

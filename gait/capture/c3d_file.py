@@ -86,7 +86,8 @@ class C3dFile:
     def positions(self) -> NDArray[np.float64]:
         """Return the points, (T, P, 3) in the unit of the file; NaN where their residual is negative."""
         xyz, residual = _samples(self.data, self.processor, self.layout, self.frames)
-        positions = xyz.astype(np.float64)
+        with np.errstate(invalid="ignore"):  # signalling NaN
+            positions = xyz.astype(np.float64)
         if not self.layout.real:
             positions *= self.scale
         positions[residual < 0] = np.nan
@@ -153,7 +154,7 @@ class _Parser:
             frames=frames,
             first_frame=first,
             rate_hz=self._rate(),
-            scale=scale,
+            scale=scale if layout.real or scale > 0 else self.header_scale,
             regular=self.regular and self.processor != _SGI and not self._rotations_overrun(frames),
             notes=tuple(self.notes),
             warnings=tuple(self.warnings),
@@ -275,11 +276,13 @@ class _Parser:
 
     def _scale(self) -> float:
         """Return the factor of integer samples; negative if the samples are floats."""
-        stated = self._number("POINT", "SCALE", alternative=-1.0 if "POINT" in self.parameters else self.header_scale)
+        stated = self._number("POINT", "SCALE", alternative=self.header_scale)
+        if "SCALE" not in self.parameters.get("POINT", {}):
+            self._note("POINT:SCALE is missing.")
         header = self.header_scale
         usable = [scale for scale in (stated, header) if scale and math.isfinite(scale)]
         if not usable:
-            raise _damaged(self.path, "nothing scales its points")
+            raise _damaged(self.path, "none of its scales is a number")
         if self.parameters.get("POINT", {}).get("SCALE", Parameter(4, [""])).count > 1:
             self._note("POINT:SCALE has more than one value; the first is used.")
         scale = usable[0]
@@ -327,7 +330,7 @@ class _Parser:
         ratio = self._number("ANALOG", "RATE", alternative=0.0) / rates[0] if rates else float(self.samples)
         if "SHADOW" in self.parameters and self.samples == 1:  # these files have no ANALOG:RATE
             ratio = 1.0
-        if not math.isfinite(ratio) or not channels <= _MAX_WORD or not ratio <= _MAX_WORD:
+        if not (0 <= ratio <= _MAX_WORD and 0 <= channels <= _MAX_WORD):
             self._note("The analog rate or the number of analog channels is not a number.")
             return []
         if int(channels) * int(ratio) != self.header_words == int(channels) * round(ratio):
@@ -492,7 +495,7 @@ def _samples(
     if not layout.real:
         return points[..., :3], points[..., 3]
     values = _reals(np.ascontiguousarray(points), processor)
-    return values[..., :3], np.where(np.signbit(values[..., 3]), np.float32(-1), np.abs(values[..., 3]))
+    return values[..., :3], values[..., 3]
 
 
 def _looks_like_points(xyz: NDArray[Any], residual: NDArray[Any], real: bool) -> NDArray[np.bool_]:
@@ -526,4 +529,4 @@ def _text(text: bytes) -> str:
 
 def _shown(name: str) -> str:
     """Return the name of a group or parameter as it can be printed; never a text of the file."""
-    return name if name.isidentifier() and name.isascii() and len(name) <= 32 else "the same"
+    return name if name.isidentifier() and name.isascii() and len(name) <= 32 else "(unnamed)"
