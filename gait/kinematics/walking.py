@@ -5,6 +5,9 @@ ankle relative to the other finds steps at any walking speed, on any path, and o
 such swings; without them the subject stands or sits. Turning on the spot is rotation about a vertical axis through, or
 close to, the pelvis.
 
+The first step from standing and the last one before it differ from those of a walk at its own pace, which is reached at
+the end of the first step (Breniere & Do 1986, J. Biomech. 19:1035), so they count as neither.
+
 Lengths and speeds are in leg lengths (hip to ankle over the knee), so that they hold for children.
 """
 
@@ -62,11 +65,13 @@ class Activity(IntEnum):
     STANDING = 1
     TURNING = 2  # on the spot
     SITTING = 3
+    STARTING = 4  # or stopping: the first or last step of a walk, between standing, turning or sitting and its own pace
 
     @property
     def noun(self) -> str:
-        """Word for sentences and figures."""
-        return "turning on the spot" if self is Activity.TURNING else self.name.lower()
+        """Words for sentences and figures."""
+        nouns = {Activity.TURNING: "turning on the spot", Activity.STARTING: "starting or stopping"}
+        return nouns.get(self, self.name.lower())
 
 
 @dataclass(frozen=True)
@@ -82,10 +87,18 @@ def find_activity(joints_m: NDArray[np.floating], rate_hz: float) -> NDArray[np.
     """Return the ``Activity`` in each frame, (T,), of joints (T, 22, 3) in metres, y up, finite."""
     joints = np.asarray(joints_m, dtype=np.float64)
     leg_m = _leg_length(joints)
+    forward = progression_directions(joints, rate_hz)
+    swings = _swings(joints, forward, rate_hz, leg_m)
     activity = np.full(len(joints), Activity.STANDING, dtype=np.uint8)
-    activity[_stepping(joints, rate_hz, leg_m)] = Activity.WALKING
+    activity[_stepping(joints, swings, forward, rate_hz, leg_m)] = Activity.WALKING
     activity[_turning(joints, rate_hz, leg_m)] = Activity.TURNING
     activity[_hip_height(joints) < MAX_SITTING_LEGS * leg_m] = Activity.SITTING
+    for walk in walking_intervals(activity):
+        steps = [swing for swing in swings if swing.start < walk.stop and swing.stop > walk.start]
+        if walk.start > 0:
+            activity[walk.start : min(steps[0].stop, walk.stop)] = Activity.STARTING
+        if walk.stop < len(joints):
+            activity[max(steps[-1].start, walk.start) : walk.stop] = Activity.STARTING
     return activity
 
 
@@ -122,18 +135,18 @@ def _hip_height(joints: Vector) -> Vector:
     return hips - np.minimum(joints[:, Joint.LEFT_ANKLE, 1], joints[:, Joint.RIGHT_ANKLE, 1])
 
 
-def _stepping(joints: Vector, rate_hz: float, leg_m: float) -> Mask:
+def _stepping(joints: Vector, swings: list[slice], forward: Vector, rate_hz: float, leg_m: float) -> Mask:
     """Return the frames (T,) between the first and the last swing of each series of swings."""
     T = len(joints)
     stepping = np.zeros(T, dtype=bool)
-    swings = _swings(joints, rate_hz, leg_m)
     if not swings:
         return stepping
+    swings = swings.copy()
     rests = [after.start - before.stop for before, after in pairwise(swings)]
     double_support = max((rest for rest in rests if rest <= MAX_DOUBLE_SUPPORT_S * rate_hz), default=0)
-    if _steps_continue(joints, slice(0, swings[0].start), double_support, rate_hz, leg_m):
+    if _steps_continue(joints, slice(0, swings[0].start), forward, double_support, rate_hz, leg_m):
         swings[0] = slice(0, swings[0].stop)
-    if _steps_continue(joints, slice(swings[-1].stop, T), double_support, rate_hz, leg_m):
+    if _steps_continue(joints, slice(swings[-1].stop, T), forward, double_support, rate_hz, leg_m):
         swings[-1] = slice(swings[-1].start, T)
     series = [[swings[0]]]
     for before, after in pairwise(swings):
@@ -146,18 +159,22 @@ def _stepping(joints: Vector, rate_hz: float, leg_m: float) -> Mask:
     return stepping
 
 
-def _swings(joints: Vector, rate_hz: float, leg_m: float) -> list[slice]:
-    """Return the frames of each swing of either foot, in temporal order."""
-    between = (joints[:, Joint.LEFT_ANKLE] - joints[:, Joint.RIGHT_ANKLE])[:, [0, 2]]
-    speed = np.linalg.norm(_velocity(between, _SWING_S, rate_hz), axis=1)
-    return [
-        run
-        for run in _runs(speed > MIN_SWING_LEGS_S * leg_m)
-        if np.ptp(between[run], axis=0).max() > MIN_SWING_LEGS * leg_m
-    ]
+def _swings(joints: Vector, forward: Vector, rate_hz: float, leg_m: float) -> list[slice]:
+    """Return the frames of each swing of either foot, in temporal order; ``forward`` (T, 3) is where the subject faces.
+
+    The left foot swings while it moves forward relative to the right one, which swings in the other frames.
+    """
+    between = (joints[:, Joint.LEFT_ANKLE] - joints[:, Joint.RIGHT_ANKLE]) * [1, 0, 1]
+    velocity = _velocity(between, _SWING_S, rate_hz)
+    moves = np.linalg.norm(velocity, axis=1) > MIN_SWING_LEGS_S * leg_m
+    left = (velocity * forward).sum(axis=1) > 0
+    runs = sorted((*_runs(moves & left), *_runs(moves & ~left)), key=lambda run: run.start)
+    return [run for run in runs if np.ptp(between[run], axis=0).max() > MIN_SWING_LEGS * leg_m]
 
 
-def _steps_continue(joints: Vector, rest: slice, double_support: int, rate_hz: float, leg_m: float) -> bool:
+def _steps_continue(
+    joints: Vector, rest: slice, forward: Vector, double_support: int, rate_hz: float, leg_m: float
+) -> bool:
     """Return whether frames without a swing at an end of a recording belong to the walk.
 
     They are double support if they are hardly longer than the longest one between two swings, in frames, or if the
@@ -168,8 +185,7 @@ def _steps_continue(joints: Vector, rest: slice, double_support: int, rate_hz: f
         return True
     feet = 0.5 * (joints[rest, Joint.LEFT_ANKLE] + joints[rest, Joint.RIGHT_ANKLE])
     ahead = joints[rest, Joint.PELVIS] - feet
-    forward = progression_directions(joints, rate_hz)[rest].mean(axis=0)
-    advance_m = float((ahead[-1] - ahead[0]) @ forward)
+    advance_m = float((ahead[-1] - ahead[0]) @ forward[rest].mean(axis=0))
     return seconds <= MAX_DOUBLE_SUPPORT_S and advance_m > MIN_ADVANCE_LEGS_S * leg_m * seconds
 
 

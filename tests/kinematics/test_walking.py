@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
 
 import numpy as np
@@ -11,8 +12,15 @@ from scipy.ndimage import gaussian_filter1d
 
 from gait.body.model_file import load_body
 from gait.body.skeleton import Joint
-from gait.kinematics.walking import Activity, activity_intervals, find_activity, format_interruptions
+from gait.kinematics.walking import (
+    Activity,
+    activity_intervals,
+    find_activity,
+    format_interruptions,
+    walking_intervals,
+)
 from gait.synthetic import make_subject, make_trial
+from gait.synthetic.standing import add_standing
 from tests.helpers.motion_cases import rot_y, stick_figure
 from tests.helpers.paths import OPEN_BODY
 
@@ -64,49 +72,45 @@ def test_find_activity_keeps_a_walk_on_a_curve(radius_m: float) -> None:
 
 
 def test_find_activity_finds_standing_before_and_after_a_walk() -> None:
-    joints = np.concatenate([stand(300, walk()[0]), walk(), stand(200, walk()[-1])])
-    standing, walking, after = activity_intervals(find_activity(joints, RATE_HZ))
-    assert (standing.activity, walking.activity, after.activity) == (
-        Activity.STANDING,
-        Activity.WALKING,
-        Activity.STANDING,
-    )
-    assert abs(walking.first - 300) <= 25
-    assert abs(walking.end - 700) <= 25
-    assert format_interruptions(find_activity(joints, RATE_HZ), RATE_HZ) in {
-        f"standing {s:.1f} s" for s in (4.8, 4.9, 5.0, 5.1, 5.2)
-    }
+    body = load_body(OPEN_BODY)
+    trial = make_trial(body, make_subject(body, 4, adult=True), seconds=4.0, seed=1)
+    joints = add_standing(trial, body, 3.0, 2.0).ground_truth.joints_m
+    activity = find_activity(joints, RATE_HZ)
+    found = activity_intervals(activity)
+    assert [each.activity.name for each in found] == ["STANDING", "STARTING", "WALKING", "STARTING", "STANDING"]
+    assert 300 <= found[1].first <= 340
+    assert len(joints) - 240 <= found[4].first <= len(joints) - 200
+    assert all(30 < each.end - each.first < 100 for each in (found[1], found[3]))  # one step
+    assert re.fullmatch(r"standing 5\.\d s, starting or stopping 1\.\d s", format_interruptions(activity, RATE_HZ))
+    assert walking_intervals(activity) == (slice(found[2].first, found[2].end),)
 
 
 def test_find_activity_finds_several_walks() -> None:
     joints = np.concatenate([walk(), stand(250, walk()[-1]), walk() + walk()[-1, :1] - walk()[0, :1]])
-    assert names(joints) == ["WALKING", "STANDING", "WALKING"]
+    assert names(joints) == ["WALKING", "STARTING", "STANDING", "STARTING", "WALKING"]
 
 
-def test_find_activity_finds_turning_on_the_spot_with_steps() -> None:
+@pytest.mark.parametrize("degrees", [-180, 180])
+def test_find_activity_finds_turning_on_the_spot_with_steps(degrees: float) -> None:
     joints = walk()
     stepping = joints - (joints[:, :1] - joints[:1, :1]) * [1, 0, 1]  # in place
     centre = stepping[0, Joint.PELVIS] * [1, 0, 1]
-    for degrees in (-180, 180):
-        angles = np.radians(np.linspace(0, degrees, len(joints)))
-        turn = np.stack([(frame - centre) @ rot_y(a).T for frame, a in zip(stepping, angles, strict=True)]) + centre
-        before = joints + (turn[0, :1] - joints[-1, :1]) * [1, 0, 1]
-        found = activity_intervals(find_activity(np.concatenate([before, turn]), RATE_HZ))
-        assert [interval.activity for interval in found] == [Activity.WALKING, Activity.TURNING]
-        assert abs(found[1].first - len(before)) <= 30
+    angles = np.radians(np.linspace(0, degrees, len(joints)))
+    turn = np.stack([(frame - centre) @ rot_y(a).T for frame, a in zip(stepping, angles, strict=True)]) + centre
+    before = joints + (turn[0, :1] - joints[-1, :1]) * [1, 0, 1]
+    walking, _, turning = activity_intervals(find_activity(np.concatenate([before, turn]), RATE_HZ))
+    assert [walking.activity, turning.activity] == [Activity.WALKING, Activity.TURNING]
+    assert abs(turning.first - len(before)) <= 30
 
 
 def test_find_activity_finds_sitting_down() -> None:
     joints = walk()
-    seated = joints[-1].copy()
     legs = [Joint[f"{side}_{part}"] for side in ("LEFT", "RIGHT") for part in ("KNEE", "ANKLE", "FOOT")]
-    rest = [joint for joint in range(len(seated)) if joint not in legs]
+    above = [joint for joint in range(joints.shape[1]) if joint not in legs]
     down = 0.42 * np.linalg.norm(joints[-1, Joint.LEFT_HIP] - joints[-1, Joint.LEFT_ANKLE])
-    path = 0.5 - 0.5 * np.cos(np.linspace(0, np.pi, 120))
-    sitting = np.repeat(seated[None], 320, axis=0)
-    sitting[:120, rest, 1] -= down * path[:, None]
-    sitting[120:, rest, 1] -= down
-    assert names(np.concatenate([joints, sitting])) == ["WALKING", "STANDING", "SITTING"]
+    sitting = np.repeat(joints[-1:], 320, axis=0)
+    sitting[:, above, 1] -= down * np.clip(np.arange(320) / 120, 0, 1)[:, None]
+    assert names(np.concatenate([joints, sitting])) == ["WALKING", "STARTING", "STANDING", "SITTING"]
 
 
 def test_find_activity_of_two_corrections_of_the_stance_is_standing() -> None:
