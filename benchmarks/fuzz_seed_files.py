@@ -274,18 +274,26 @@ def check_trc(_path: Path, data: bytes, read: Any) -> str:
         lines = data.decode("utf-8-sig").splitlines()
     except UnicodeDecodeError:
         lines = data.decode("latin-1").splitlines()
-    head = next(k for k, line in enumerate(lines) if line.lower().startswith("frame#"))
+    head = next(k for k, line in enumerate(lines) if line.strip().lower().startswith("frame#"))
     width, rows = 3 * len(raw.labels), []
+    names = [name.strip() for name in (lines[head].split("\t") if "\t" in lines[head] else lines[head].split())]
+    first = 2 if len(names) < 2 or not names[1] or names[1].lower().startswith("time") else 1
     for line in filter(str.strip, lines[head + 1 :]):
-        fields = [field.strip().replace(",", ".") for field in (line.split("\t") if "\t" in line else line.split())]
-        try:
-            row = [float(field) if field else np.nan for field in fields][2:]
-        except ValueError:  # X1 Y1 Z1 ...
-            continue
-        rows.append(row[:width] + [np.nan] * (width - len(row)))
-    if not same_positions(raw.positions, np.array(rows).reshape(len(rows), -1, 3)):
+        row = [_number_in(field) for field in (line.split("\t") if "\t" in line else line.split())]
+        if np.isfinite(row[:first]).any():  # else X1 Y1 Z1 ...
+            rows.append((row + [np.nan] * (first + width))[first : first + width])
+    found, expected = raw.positions, np.array(rows).reshape(len(rows), -1, 3)
+    broken_off = len(found) == len(expected) - 1 and not data.endswith((b"\n", b"\r"))
+    if not same_positions(found, expected[: len(found)] if broken_off else expected):
         return "other positions than in the file"
     return check_recording(raw, recording)
+
+
+def _number_in(field: str) -> float:
+    try:
+        return float("nan" if "_" in field else field.strip().replace(",", "."))
+    except ValueError:
+        return np.nan
 
 
 def check_marker_json(_path: Path, data: bytes, read: Any) -> str:

@@ -14,7 +14,7 @@ from gait.errors import GaitError
 _MAX_POINTS = 10_000
 _MAX_NAME_LENGTH = 255  # the limit of C3D
 _RATE_RANGE_HZ = (1.0, 10_000.0)
-_MAX_FRAME_NUMBER = 1 << 31
+MAX_FRAME_NUMBER = 1 << 31
 _MAX_CELLS_PER_SAMPLE, _MAX_CELLS_UNCHECKED = 20, 1_000_000
 
 
@@ -63,7 +63,7 @@ def check_raw_recording(raw: RawRecording) -> None:
     if not low <= raw.rate_hz <= high:
         rate = f"{raw.rate_hz:g} frames per second, not {low:g} to {high:g}"
         raise GaitError(f"{path}: has a rate of {rate}; export it with its camera rate.")
-    if not 0 <= raw.first_frame <= _MAX_FRAME_NUMBER:
+    if not 0 <= raw.first_frame <= MAX_FRAME_NUMBER:
         raise GaitError(f"{path}: begins with frame {raw.first_frame:.4g}; it is damaged, export it again.")
 
 

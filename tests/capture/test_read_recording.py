@@ -611,22 +611,79 @@ def test_read_trc_infers_missing_rate_from_times(tmp_path):
     assert recording.rate_hz == pytest.approx(RATE_HZ)
 
 
-def test_read_trc_error_names_the_line(tmp_path):
+@pytest.mark.parametrize("stated", [50, 200, 60])
+def test_read_trc_believes_the_time_column(tmp_path, stated):
+    head = f"{stated}\t{stated}\t{FRAMES}\t{len(LABELS)}\tmm\t{stated}\t1\t{FRAMES}"
+    recording = read_recording(write_trc(tmp_path / "walk.trc", head=head))
+    assert_is_stick_figure(recording)
+    line = f"The header states {stated} frames per second, the time column 100, which is used."
+    assert recording.warnings == (line,)
+
+
+@pytest.mark.parametrize("scale", [1000.0, RATE_HZ, 0.0])
+def test_read_trc_with_times_in_other_units_keeps_the_stated_rate(tmp_path, scale):
     path = write_trc(tmp_path / "walk.trc")
     lines = path.read_text().splitlines()
-    path.write_text("\n".join([*lines[:-1], lines[-1].rpartition("\t")[0]]))
-    with pytest.raises(GaitError, match=rf"walk\.trc, line {len(lines)}: has .* fields"):
-        read_recording(path)
-    path.write_text("\n".join([*lines[:8], lines[8].replace("\t", "\tabc\t", 1), *lines[9:]]))
-    with pytest.raises(GaitError, match=r"walk\.trc, line 9: "):
-        read_recording(path)
-    path.write_text("\n".join([*lines[:8], lines[8].replace(".", "x", 1), *lines[9:]]))
-    with pytest.raises(GaitError, match=r"walk\.trc, line 9: .* is not a number"):
-        read_recording(path)
-    path.write_text("\n".join(lines[:-5]))
-    with pytest.raises(GaitError, match=f"states {FRAMES} frames, the file has {FRAMES - 5}"):
-        read_recording(path)
-    path.write_text("\n".join(lines[:6]))
+    for k, line in enumerate(lines[5:], 5):
+        fields = line.split("\t")
+        if fields[0]:
+            lines[k] = "\t".join([fields[0], f"{float(fields[1]) * scale:.3f}", *fields[2:]])
+    path.write_text("\n".join(lines) + "\n")
+    recording = read_recording(path)
+    assert_is_stick_figure(recording)
+    assert recording.warnings == ()
+
+
+def test_read_trc_with_irregular_lines(tmp_path):
+    path = write_trc(tmp_path / "walk.trc")
+    lines = path.read_text().splitlines()
+    start = next(k for k, line in enumerate(lines) if line.startswith("1\t"))
+    assert lines[start + 3].split("\t")[2]
+    lines[start + 1] += "\t\t"  # trailing columns
+    lines[start + 2] = lines[start + 2].rpartition("\t")[0]  # the last coordinate is missing
+    fields = lines[start + 3].split("\t")
+    lines[start + 3] = "\t".join([*fields[:2], "abc", *fields[3:]])
+    path.write_text("\n".join([*lines[:-5], lines[-5][:40]]))
+    recording = read_recording(path)
+    T = FRAMES - 5
+    assert recording.labels == LABELS
+    missing = {(2, len(LABELS) - 1), (3, 0)}
+    assert {tuple(pair) for pair in np.argwhere(~recording.visible)} == missing
+    seen = recording.visible
+    np.testing.assert_allclose(recording.positions_m[seen], stick_figure()[:T][seen], atol=2e-6)
+    assert recording.warnings == (
+        "The last line breaks off and is not read.",
+        f"The file breaks off: it holds {T} of {FRAMES} frames.",
+        f"1 fields are not numbers, first in line {start + 4}; such samples are not visible.",
+    )
+
+
+@pytest.mark.parametrize("stated", [len(LABELS) - 3, len(LABELS) + 2])
+def test_read_trc_whose_header_counts_other_frames_and_markers(tmp_path, stated):
+    head = f"100\t100\t{FRAMES - 2}\t{stated}\tmm\t100\t1\t{FRAMES}"
+    recording = read_recording(write_trc(tmp_path / "walk.trc", head=head))
+    assert_is_stick_figure(recording)
+    assert f"The header states {stated} markers; the file has {len(LABELS)}." in recording.notes
+    assert f"The header states {FRAMES - 2} frames; the file has {FRAMES}." in recording.notes
+
+
+def test_read_trc_with_unnamed_columns(tmp_path):
+    """A name is blank, and three columns follow that the header does not name."""
+    path = write_trc(tmp_path / "walk.trc")
+    lines = path.read_text().splitlines()
+    head = next(k for k, line in enumerate(lines) if line.startswith("Frame#"))
+    lines[head] = lines[head].replace(LABELS[4], "  ")
+    lines = [line + "\t1\t2\t3" if line[:1].isdigit() and k > head else line for k, line in enumerate(lines)]
+    path.write_text("\n".join(lines) + "\n")
+    recording = read_recording(path)
+    assert recording.labels == (*LABELS[:4], *LABELS[5:])
+    np.testing.assert_allclose(recording.positions_m, np.delete(stick_figure(), 4, axis=1), atol=2e-6)
+    assert f"2 of {len(LABELS) + 1} markers have no name and are not used." in recording.warnings
+
+
+def test_read_trc_without_frames_is_refused(tmp_path):
+    path = write_trc(tmp_path / "walk.trc")
+    path.write_text("\n".join(path.read_text().splitlines()[:6]))
     with pytest.raises(GaitError, match="has no frames"):
         read_recording(path)
 

@@ -268,26 +268,41 @@ def trc(tmp_path, **changes):
 
 
 @pytest.mark.parametrize(
+    ("changes", "labels", "visible"),
+    [
+        ({"names": "LA\tSI\t\t\tRASI"}, ("LASI", "RASI"), 2),
+        ({"row": "1\t0.00\t1\t2\t3\t4\t5_0\t6"}, ("LASI",), 1),
+        ({"row": "1\t0.00\tAnn\t2\t3\t4\t5\t6"}, ("RASI",), 1),
+        ({"row": "1e300\t0.00\t1\t2\t3\t4\t5\t6"}, ("LASI", "RASI"), 2),
+        ({"row": "1\t0.00\t1\t2\t3\t4\t5\t6\n2"}, ("LASI", "RASI"), 2),
+    ],
+)
+def test_read_recording_reads_the_rest_of_a_damaged_trc(tmp_path, changes, labels, visible):
+    recording = read_recording(trc(tmp_path, **changes))
+    assert recording.labels == labels
+    assert recording.visible.sum() == visible
+    assert recording.first_frame == 1
+    assert "Ann" not in repr(recording)
+
+
+@pytest.mark.parametrize(
     ("changes", "line"),
     [
-        ({"names": "LA\tSI\t\t\tRASI"}, "states 2 markers, 3 are named"),
-        ({"row": "1\t0.00\t1\t2\t3\t4\t5_0\t6"}, "line 6: field 7 is not a number"),
-        ({"row": "1\t0.00\tAnn\t2\t3\t4\t5\t6"}, "line 6: field 3 is not a number"),
-        ({"row": "1e300\t0.00\t1\t2\t3\t4\t5\t6"}, r"begins with frame 1e\+300"),
-        ({"row": "1"}, "line 6: has 1 fields"),
+        ({"row": "1"}, "has no visible marker"),
+        ({"row": "x\ty\t1\t2\t3"}, "has no frames"),
+        ({"names": ""}, "has no markers"),
         ({"names": "L" * 300 + "\t\t\tRASI"}, "has a name of 300 characters"),
     ],
 )
 def test_read_recording_names_damage_in_a_trc(tmp_path, changes, line):
-    with pytest.raises(GaitError, match=line) as error:
+    with pytest.raises(GaitError, match=line):
         read_recording(trc(tmp_path, **changes))
-    assert "Ann" not in str(error.value)
 
 
 def test_read_recording_refuses_a_small_text_with_a_huge_table(tmp_path):
     names = "\t".join(f"M{k}" for k in range(9000))
     path = trc(tmp_path, names=names, markers="9000", row="1\t0.0\t1\t2\t3\n" + "1\t0.0\n" * 9000)
-    with pytest.raises(GaitError, match="has 1 marker positions for 9001 frames of 9000 markers"):
+    with pytest.raises(GaitError, match="has 1 marker positions for 9001 frames of 3000 markers"):
         read_recording(path)
     many = {f"M{k}": [1.0, 2.0, 3.0] for k in range(3000)}
     (tmp_path / "wide.json").write_text(json.dumps({"Frames": {"0": many, "1010": {}}, "framerate": 100}))
