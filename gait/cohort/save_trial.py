@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from gait.files.package_versions import package_versions
 from gait.fitting.fit_report import FitReport, build_fit_report, format_frame_runs
 from gait.fitting.residual_scales import ResidualScales
 from gait.fitting.subject_fit import SubjectFit, TrialFit
+from gait.kinematics.walking import ActivityInterval, activity_intervals, find_activity
 from gait.motion.pose_files import write_npz
 from gait.motion.trial_paths import FIT_FIGURE_FILE, REPORT_FILE, RESIDUALS_FILE, SEGMENT_PREFIX
 from gait.report.fit_figure import draw_fit_figure
@@ -126,6 +127,15 @@ def _gap_summary(report: FitReport) -> tuple[str, ...]:
     return ("; ".join(texts),) if texts else ()
 
 
+def _activity(trial: TrialFit) -> list[ActivityInterval]:
+    """Return what the subject does in each segment of a trial, in frames of the recording."""
+    return [
+        replace(interval, first=segment.start + interval.first, end=segment.start + interval.end)
+        for segment in trial.valid_frames.segments
+        for interval in activity_intervals(find_activity(trial.joints_m[segment], trial.recording.rate_hz))
+    ]
+
+
 def _draw_figure(title: str, report: FitReport, trial: TrialFit) -> bytes:
     """Return the fit figure as PNG: residuals per marker and frame, and the body in three frames."""
     body, fitted = trial.body, np.flatnonzero(np.isfinite(trial.residual_m).any(axis=1))
@@ -150,5 +160,6 @@ def _draw_figure(title: str, report: FitReport, trial: TrialFit) -> bytes:
             *_gap_summary(report),
         ),
         first_frame=trial.recording.first_frame,
+        activity=_activity(trial),
     )
     return png_bytes(figure)

@@ -20,6 +20,7 @@ from gait.body.skeleton import Joint
 from gait.constants import GRAVITY_M_S2
 from gait.kinematics.gait_events import SIDES, FrameIndices, detect_gait_events, find_strides, progression_directions
 from gait.kinematics.joint_angles import JointAngles, compute_joint_angles
+from gait.kinematics.walking import walking_intervals
 
 _LEGS = ("PELVIS", "SPINE1", "HIP", "KNEE", "ANKLE", "FOOT")
 _UP = np.array([0.0, 1.0, 0.0])
@@ -71,14 +72,19 @@ FEATURE_NAMES = tuple(feature.name for feature in FEATURES)
 
 
 def compute_gait_features(
-    joints_m: NDArray[np.floating], rate_hz: float, undetermined: Collection[Joint] = ()
+    joints_m: NDArray[np.floating],
+    rate_hz: float,
+    undetermined: Collection[Joint] = (),
+    activity: NDArray[np.uint8] | None = None,
 ) -> dict[str, float]:
     """Compute ``FEATURES``, name -> value, of a trial's joints (T, 22, 3) in metres, y up, finite.
 
     A feature is NaN if it cannot be measured: without a complete stride, or if a joint that it needs is not determined
-    by the markers.
+    by the markers. Strides, stances and swings lie within walks, by the ``Activity`` of each frame (T,).
     """
     motion = _trial_motion(np.asarray(joints_m, dtype=np.float64), rate_hz)
+    if activity is not None:
+        motion = replace(motion, walks=walking_intervals(activity))
     values = {**_spatiotemporal_features(motion), **_joint_features(motion), **_upper_body_features(motion)}
     return {f.name: values[f.name] if f.is_measurable_without(undetermined) else math.nan for f in FEATURES}
 
@@ -94,18 +100,24 @@ class _TrialMotion:
     leg_m: float  # hip to ankle over the knee
     contacts: Mapping[str, FrameIndices]
     offs: Mapping[str, FrameIndices]
+    walks: Sequence[slice] | None = None  # frames of each walk; None: all frames
 
     def strides(self, side: str) -> Iterator[slice]:
         """Yield the strides of a side, from initial contact to initial contact, without standing pauses."""
-        yield from find_strides(self.contacts[side], self.rate_hz)
+        yield from self._within_walks(find_strides(self.contacts[side], self.rate_hz))
 
     def stances(self, side: str) -> Iterator[slice]:
         """Yield the stance phases of a side, from initial contact to foot off."""
-        yield from _alternating(self.contacts[side], self.offs[side])
+        yield from self._within_walks(_alternating(self.contacts[side], self.offs[side]))
 
     def swings(self, side: str) -> Iterator[slice]:
         """Yield the swing phases of a side, from foot off to initial contact."""
-        yield from _alternating(self.offs[side], self.contacts[side])
+        yield from self._within_walks(_alternating(self.offs[side], self.contacts[side]))
+
+    def _within_walks(self, phases: Iterable[slice]) -> Iterator[slice]:
+        for phase in phases:
+            if self.walks is None or any(walk.start <= phase.start and phase.stop < walk.stop for walk in self.walks):
+                yield phase
 
     def position(self, name: str) -> Vector:
         """Return the positions (T, 3) of a joint, or of the midpoint of a left and a right joint."""

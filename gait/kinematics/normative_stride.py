@@ -14,6 +14,7 @@ from gait.body.body import Body
 from gait.body.pose_sequence import PoseSequence
 from gait.body.skeleton import NUM_BODY_JOINTS, Joint
 from gait.kinematics.gait_events import detect_gait_events, find_strides, floor_height, progression_directions
+from gait.kinematics.walking import find_activity, walking_intervals
 
 Array = NDArray[np.float64]
 
@@ -31,12 +32,15 @@ class Stride:
 
 
 def sample_strides(sequence: PoseSequence) -> list[Stride]:
-    """Return each stride of a trial, from one left initial contact to the next."""
+    """Return each stride of a trial's walks, from one left initial contact to the next."""
     contacts = detect_gait_events(sequence.joints_m, sequence.rate_hz).initial_contacts["left"]
     ahead = progression_directions(sequence.joints_m, sequence.rate_hz)
     height = sequence.joints_m[:, Joint.PELVIS, 1].astype(np.float64) - floor_height(sequence.joints_m)
     found = []
+    walks = walking_intervals(find_activity(sequence.joints_m, sequence.rate_hz))
     for stride in find_strides(contacts, sequence.rate_hz):
+        if not any(walk.start <= stride.start and stride.stop < walk.stop for walk in walks):
+            continue
         frames = np.rint(np.linspace(stride.start, stride.stop, STRIDE_POINTS)).astype(np.int64)
         rotations = Rotation.from_rotvec(sequence.poses[frames].reshape(-1, 3)).as_matrix()
         rotations = rotations.reshape(STRIDE_POINTS, -1, 3, 3)

@@ -90,7 +90,7 @@ def compute_feature_table(trials: Sequence[Trial], left_out: Collection[Joint] =
 
     No feature is measured that needs a joint that the trial does not observe, or that is ``left_out``.
     """
-    rows = [compute_gait_features(t.joints_m, t.rate_hz, {*t.unobserved_joints, *left_out}) for t in trials]
+    rows = [compute_gait_features(t.joints_m, t.rate_hz, {*t.unobserved_joints, *left_out}, t.activity) for t in trials]
     return np.array([[row[name] for name in FEATURE_NAMES] for row in rows]).reshape(len(rows), len(FEATURES))
 
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from gait.errors import GaitError
+from gait.kinematics.walking import Activity, ActivityInterval
 from gait.marker_sets import marker_pairs
 from gait.viewing.body_row import layout_row, yaw_to_face_z
 from gait.viewing.camera import Camera
@@ -29,6 +30,7 @@ _FAINT: Colour = (112, 118, 126)
 _RULE: Colour = (216, 219, 223)
 _STRIP: Colour = (90, 110, 140)
 _STRIP_FILL: Colour = (228, 233, 240)
+_ACTIVITY_FILL: Colour = (232, 232, 226)
 _RESIDUAL_LINE: Colour = (200, 30, 30)
 
 _WIDTH, _MIN_HEIGHT, _MARGIN = 1800, 1000, 40
@@ -73,6 +75,7 @@ def draw_fit_figure(
     virtual_m: NDArray[np.floating],
     title_lines: Sequence[str] = (),
     first_frame: int = 1,
+    activity: Sequence[ActivityInterval] = (),
     renderer: OffscreenRenderer | None = None,
 ) -> Image.Image:
     """Draw the figure of one fitted trial.
@@ -88,6 +91,7 @@ def draw_fit_figure(
         virtual_m: (K, M, 3) virtual markers on the body.
         title_lines: the first line is large.
         first_frame: number of frame 0 in the recording file.
+        activity: what the subject does; times of other activities than walking are shaded, with their name.
         renderer: renders the bodies; the shared one if None.
 
     Raises:
@@ -114,6 +118,7 @@ def draw_fit_figure(
     strip = _Box(heat.left, map_top - 30 - _STRIP_HEIGHT, heat.right, map_top - 30)
 
     pen.text((_MARGIN, strip.top - 44), "Distance between measured and fitted markers (mm)", _INK, _font(18), "lm")
+    _draw_activity(pen, strip, activity, len(residuals))
     _draw_frame_means(pen, strip, frame_mean)
     page.paste(_render_heatmap(residuals[:, worst_first], heat.width, row_height), (heat.left, heat.top))
     _draw_rows(pen, heat, [names[i] for i in worst_first], marker_mean[worst_first], label_font)
@@ -198,6 +203,16 @@ def _draw_frame_means(pen: ImageDraw.ImageDraw, strip: _Box, frame_mean: NDArray
         if not math.isnan(y0 + y1):
             pen.polygon(((x0, y0), (x1, y1), (x1, strip.bottom), (x0, strip.bottom)), _STRIP_FILL)
             pen.line((x0, y0, x1, y1), _STRIP, 2)
+
+
+def _draw_activity(pen: ImageDraw.ImageDraw, strip: _Box, activity: Sequence[ActivityInterval], frames: int) -> None:
+    """Shade the times in which the subject does not walk, with the name of what it does where there is room."""
+    for interval in activity:
+        if interval.activity != Activity.WALKING:
+            left, right = (strip.left + round(frame / frames * strip.width) for frame in (interval.first, interval.end))
+            pen.rectangle((left, strip.top, right, strip.bottom), _ACTIVITY_FILL)
+            if _font(14).getlength(interval.activity.noun) < right - left:
+                pen.text(((left + right) / 2, strip.top + 12), interval.activity.noun, _FAINT, _font(14), "mm")
 
 
 def _draw_time_axis(pen: ImageDraw.ImageDraw, heat: _Box, seconds: float) -> None:

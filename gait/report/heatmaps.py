@@ -16,7 +16,7 @@ from gait.kinematics.gait_events import SIDES, GaitEvents
 from gait.kinematics.walking import Activity, activity_intervals
 from gait.report.figure_style import FAINT, INK, MUTED, ignore_missing_glyphs
 from gait.report.figure_style import STYLE as _STYLE
-from gait.viewing.colours import DivergingScale, Scale
+from gait.viewing.colours import FADING, DivergingScale, Scale
 from gait.viewing.downsample import downsample_mean
 
 FOR_HEALTHY, FOR_SICK = (
@@ -25,8 +25,6 @@ FOR_HEALTHY, FOR_SICK = (
 SIDE_COLOURS = {"left": INK, "right": "#8a9097"}
 
 STYLE: Any = {**_STYLE, "axes.titlesize": 11, "axes.titlelocation": "left", "font.size": 9.5}
-
-_FADING = 0.6  # opacity of the white over cells that do not count
 
 MAX_COLUMNS = 1500  # of a heatmap; more than its pixels
 _GROUPS = (Joint.LEFT_COLLAR, Joint.SPINE3, Joint.LEFT_HIP)  # each starts a group, separated by a line
@@ -48,7 +46,7 @@ def draw_heatmap(
     extent = (*span, len(HEAD_TO_FEET) - 0.5, -0.5)
     axes.imshow(scale.colours(cells.T), aspect="auto", interpolation="nearest", extent=extent)
     if counts is not None:
-        fading = _FADING * downsample_mean((~counts & np.isfinite(values))[:, HEAD_TO_FEET].astype(float), MAX_COLUMNS)
+        fading = FADING * downsample_mean((~counts & np.isfinite(values))[:, HEAD_TO_FEET].astype(float), MAX_COLUMNS)
         white = np.ones((*fading.T.shape, 4))
         white[..., 3] = fading.T
         axes.imshow(white, aspect="auto", interpolation="nearest", extent=extent)

@@ -45,6 +45,11 @@ class AttributionOverlay:
         return np.where((self._rows >= 0)[:, None], self.attribution.values[self._rows], np.float32(np.nan))
 
     @cached_property
+    def fades(self) -> NDArray[np.bool_]:
+        """Mask (T, 22) of the explained values that count in no rank and no mean."""
+        return np.isfinite(self.values) & ~self.attribution.counts[self._rows]
+
+    @cached_property
     def probability(self) -> NDArray[np.float32]:
         """(T,) P(sick) per frame of the trial; NaN where nothing is explained."""
         return np.where(self._rows >= 0, self.attribution.probability[self._rows], np.float32(np.nan))

@@ -70,6 +70,10 @@ Scale = SequentialScale | DivergingScale
 _SCALE_PERCENTILE = 99.5  # of the absolute values; larger ones are clipped
 
 
+FADING = 0.6
+"""Opacity of the white over values that count in no rank and no mean."""
+
+
 def attribution_scale(values: Sequence[NDArray[np.floating]], signed: bool) -> Scale:
     """Return one scale for several arrays of attribution. It ends at a high percentile of |values|; NaN are ignored.
 

@@ -18,6 +18,7 @@ from gait.errors import GaitError
 from gait.files.safe_pickle import read_array_dict
 from gait.kinematics.gait_events import GaitEvents, detect_gait_events, floor_height, progression_directions
 from gait.kinematics.joint_angles import JointAngles, compute_joint_angles
+from gait.kinematics.walking import ActivityInterval, activity_intervals, find_activity
 from gait.motion.pose_files import POSES_FILE, find_pose_folders, read_poses
 from gait.motion.trial_paths import RESIDUALS_FILE, parse_trial_id
 
@@ -64,6 +65,11 @@ class LoadedTrial:
     def floor_m(self) -> float:
         """Height of the floor, metres."""
         return floor_height(self.sequence.joints_m)
+
+    @cached_property
+    def activity(self) -> tuple[ActivityInterval, ...]:
+        """What the subject does, in temporal order."""
+        return activity_intervals(find_activity(self.sequence.joints_m, self.rate_hz))
 
     @cached_property
     def directions(self) -> NDArray[np.float64]:

@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 
 from gait.body.skeleton import HEAD_TO_FEET, Joint, display_name
 from gait.kinematics.joint_angles import JointAngles
+from gait.kinematics.walking import Activity
 from gait.viewing.attribution_overlay import AttributionOverlay
 from gait.viewing.build_scene import LEFT_FOOT, RIGHT_FOOT, SELECTED
-from gait.viewing.colours import UNEXPLAINED, Colour
+from gait.viewing.colours import FADING, UNEXPLAINED, Colour
 from gait.viewing.downsample import downsample_mean
 from gait.viewing.lazy_imgui import imgui, implot
 from gait.viewing.loaded_trial import LoadedTrial
@@ -113,6 +114,7 @@ class TimelinePanel:
                 implot.plot_to_pixels(trial.duration_s, 0.0),
                 pack_colour(UNEXPLAINED, 0.35),
             )
+        self._draw_activity(pen, trial)
         self._draw_stance_bars(pen, trial)
         if self._show_controls and overlay is not None and state.window is not None:
             first, last = overlay.window_frames(state.window)
@@ -160,6 +162,19 @@ class TimelinePanel:
                     labels.append((position, name.removeprefix("left ")))
         labels.sort(reverse=True)
         return [position for position, _ in labels], [name for _, name in labels]
+
+    def _draw_activity(self, pen: object, trial: LoadedTrial) -> None:
+        """Shade the times in which the subject does not walk above the joints, with the name of what it does."""
+        for interval in trial.activity:
+            if interval.activity == Activity.WALKING:
+                continue
+            left, top = implot.plot_to_pixels(interval.first / trial.rate_hz, TOP)
+            right, bottom = implot.plot_to_pixels(interval.end / trial.rate_hz, float(_ROWS))
+            pen.add_rect_filled((left, top), (right, bottom), pack_colour(UNEXPLAINED, 0.6))  # type: ignore[attr-defined]
+            size = imgui.calc_text_size(interval.activity.noun)
+            if size.x < right - left:
+                at = (0.5 * (left + right - size.x), 0.5 * (top + bottom - size.y))
+                pen.add_text(at, pack_colour(INK), interval.activity.noun)  # type: ignore[attr-defined]
 
     def _draw_stance_bars(self, pen: object, trial: LoadedTrial) -> None:
         """Draw a bar from each initial contact to the next foot off, with a tick at the initial contact."""
@@ -295,6 +310,8 @@ class TimelinePanel:
             # Head at the top, first frame at the left. A graphics card's texture is at least so wide.
             columns = downsample_mean(overlay.values.astype(np.float64), _MAX_COLUMNS)
             pixels = overlay.scale.colours(columns[:, list(HEAD_TO_FEET)].T)
+            fading = FADING * downsample_mean(overlay.fades[:, list(HEAD_TO_FEET)].astype(np.float64), _MAX_COLUMNS)
+            pixels = np.round(pixels + fading.T[..., None] * (255.0 - pixels)).astype(np.uint8)
             self._texture = self._context.texture((pixels.shape[1], pixels.shape[0]), 3, pixels.tobytes(), alignment=1)
             self._texture.filter = (moderngl.NEAREST, moderngl.NEAREST)
             self._texture_of = overlay
