@@ -323,6 +323,28 @@ def read_array_dict(path: str | Path, *, allow_pickle: bool = True) -> dict[str,
             or names anything other than numpy arrays, sparse matrices and chumpy expressions.
     """
     path = Path(path)
+    content = _read_content(path, allow_pickle)
+    if not isinstance(content, dict):
+        found = (
+            f"an array of shape {content.shape}" if isinstance(content, np.ndarray) else f"a {type(content).__name__}"
+        )
+        raise GaitError(f"{path}: contains {found}, not a dictionary of arrays.")
+    return {str(key): value for key, value in content.items()}
+
+
+def read_array(path: str | Path) -> NDArray[Any]:
+    """Read one array of numbers or text from an ``.npy`` file.
+
+    Raises:
+        GaitError: as ``read_array_dict``; the file contains objects or something other than one array.
+    """
+    content = _read_content(Path(path), allow_pickle=False)
+    if not isinstance(content, np.ndarray):
+        raise GaitError(f"{path}: contains several arrays, not one.")
+    return content
+
+
+def _read_content(path: Path, allow_pickle: bool) -> Any:
     try:
         with path.open("rb") as stream:
             size = stream.seek(0, 2)
@@ -347,9 +369,4 @@ def read_array_dict(path: str | Path, *, allow_pickle: bool = True) -> dict[str,
         # A damaged pickle, zip or header can raise nearly any error.
         reason = " ".join(str(error).split())[:160] or type(error).__name__
         raise GaitError(f"{path}: damaged, truncated, or not a file of arrays ({reason}).") from None
-    if not isinstance(content, dict):
-        found = (
-            f"an array of shape {content.shape}" if isinstance(content, np.ndarray) else f"a {type(content).__name__}"
-        )
-        raise GaitError(f"{path}: contains {found}, not a dictionary of arrays.")
-    return {str(key): value for key, value in content.items()}
+    return content

@@ -9,6 +9,8 @@ moves with the trunk. ``benchmarks/joint_status.py`` measures the rule.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -16,9 +18,12 @@ from gait.body.joint_status import MAX_INFERRED_SIGMA_M, MAX_OBSERVED_SIGMA_M, J
 from gait.body.segments import MEETING_SEGMENTS, SEGMENTS, segment_weights
 from gait.body.skeleton import NUM_BODY_JOINTS
 from gait.fitting.joint_uncertainty import JointUncertainty
+from gait.marker_sets.marker_set import MarkerKind
 
 MAX_HOLDING_RESIDUAL_M = 0.03
 """A marker that is farther from its place on the body does not hold a joint."""
+MAX_HOLDING_RESIDUAL_OF_CENTRES_M = 0.06
+"""The same of joint centres that cameras without markers estimate."""
 MIN_SEGMENT_WEIGHT = 0.2
 """A marker lies on the segments that move it with at least this weight."""
 MAX_BESIDE_M = 0.08
@@ -42,6 +47,7 @@ def observed_joints(
     joints_m: NDArray[np.floating],
     residual_m: NDArray[np.floating],
     gap_filled: NDArray[np.bool_],
+    kinds: Sequence[MarkerKind] = (),
 ) -> NDArray[np.uint8]:
     """Return the ``JointStatus`` of each body joint in each frame, (T, 22).
 
@@ -53,10 +59,13 @@ def observed_joints(
         joints_m: (T, J, 3) fitted joints.
         residual_m: (T, M) distance to the observed markers; NaN where not visible or not used.
         gap_filled: (T,) frames whose pose comes from their neighbours.
+        kinds: (M,) of the markers; by default none is a joint centre.
     """
     J = NUM_BODY_JOINTS
     sigma, of_frame = uncertainty.sigma_m[:, :J], uncertainty.sigma_single_frame_m[:, :J]
-    holds = np.nan_to_num(residual_m, nan=np.inf) <= MAX_HOLDING_RESIDUAL_M  # (T, M)
+    centre = np.array([kind == "joint_centre" for kind in kinds]) if kinds else np.zeros(residual_m.shape[1], bool)
+    limit = np.where(centre, MAX_HOLDING_RESIDUAL_OF_CENTRES_M, MAX_HOLDING_RESIDUAL_M)
+    holds = np.nan_to_num(residual_m, nan=np.inf) <= limit  # (T, M)
     sample = np.unique(np.linspace(0, len(holds) - 1, _NUM_DISTANCE_FRAMES).round().astype(int))
     distance = np.linalg.norm(virtual_m[sample, :, None] - joints_m[sample, None, :J], axis=-1)
     beside = _any_marker(holds, np.median(distance, axis=0) <= MAX_BESIDE_M)

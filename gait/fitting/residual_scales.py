@@ -43,7 +43,7 @@ class ResidualScales:
     """Offset of a technical marker around its segment."""
     technical_off_skin_m: float = 0.03
     """Offset of a technical marker away from the skin: thigh and shank markers are often on wands."""
-    joint_centre_offset_m: float = 0.015
+    joint_centre_offset_m: float = 0.010
     """Distance along each axis between the joint that such cameras mean and the joint of the body model."""
     hip_centre_offset_m: float = 0.030
     """The same of the hips, which are marked farther from each other than the centres of the femoral heads."""

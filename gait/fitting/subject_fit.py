@@ -123,6 +123,7 @@ class TrialFit:
             self.joints_m,
             self.residual_m,
             self.valid_frames.gap_filled,
+            self.layout.kinds,
         )
 
     @property
