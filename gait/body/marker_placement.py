@@ -56,9 +56,13 @@ def marker_set_layout(body: Body, marker_set: MarkerSet) -> MarkerLayout:
 def recorded_markers_layout(body: Body, labels: Iterable[str]) -> MarkerLayout:
     """Place recorded markers (canonical names; others are ignored), and those that their marker set has beside them.
 
+    Joint centres that markers outnumber, as OpenCap writes them beside markers, are left out: markers say more.
+
     Raises GaitError as ``place_markers``.
     """
     known = [label for label in dict.fromkeys(labels) if label in MARKERS]
+    markers = [label for label in known if MARKERS[label].kind != "joint_centre"]
+    known = markers if 2 * len(markers) > len(known) else known
     marker_set = closest_set(known)
     return place_markers(body, (*known, *marker_set.recorded), marker_set.title)
 

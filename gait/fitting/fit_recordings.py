@@ -74,7 +74,19 @@ def _fit_without_errors(
     repair: bool,
     options: FitOptions,
 ) -> SubjectFit:
-    """Fit the recordings, with errors of whole recordings ``corrected``, without the errors of single markers."""
+    """Fit the recordings, with errors of whole recordings ``corrected``, without the errors of single markers.
+
+    Joint centres that cameras estimate are not checked: they are off by more than a marker that is accused.
+    """
+    recorded = {label for recording in corrected for label in recording.labels}
+    if any(
+        kind == "joint_centre" and label in recorded for label, kind in zip(layout.labels, layout.kinds, strict=True)
+    ):
+        try:
+            return fit_shape_and_poses(corrected, body, layout, options)
+        except UnusableRecordingError as error:
+            r = next(r for r, recording in enumerate(corrected) if recording is error.recording)
+            raise UnusableRecordingError(recordings[r], error.reason) from error
     checks = [RecordingQc.from_recording(recording, layout) for recording in corrected]
 
     unfiltered: set[int] = set()  # recordings with too little data left without flagged markers

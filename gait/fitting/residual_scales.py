@@ -20,9 +20,9 @@ class ResidualScales:
     """Soft-tissue and measurement error of one marker in one frame."""
     marker_robust_m: float = 0.010
     """Distance beyond which the cost of a marker grows linearly instead of quadratically (Huber)."""
-    joint_centre_m: float = 0.015
-    """Error of one joint centre in one frame, as cameras without markers estimate it."""
-    joint_centre_robust_m: float = 0.030
+    joint_centre_m: float = 0.008
+    """Error along each axis of one joint centre in one frame, as cameras without markers estimate it."""
+    joint_centre_robust_m: float = 0.025
     """Distance beyond which the cost of a joint centre grows linearly."""
     pose_prior: float = 1.0
     """Weight of the Gaussian pose prior; its standard deviations are in ``gait.body.pose_prior``."""

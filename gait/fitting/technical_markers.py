@@ -19,6 +19,7 @@ from gait.body.marker_layout import MarkerLayout
 from gait.body.skeleton import NUM_BODY_JOINTS, segment_name
 from gait.fitting.marker_quality.marker_error import MarkerErrorKind
 from gait.fitting.subject_fit import RejectedTrack, SubjectFit, TechnicalMarker, TrialFit
+from gait.marker_sets import MARKERS
 
 MIN_TRACK_S = 0.5
 """A track that is visible for less time, over all trials of the subject, is not judged."""
@@ -112,8 +113,8 @@ def find_technical_markers(fit: SubjectFit) -> TechnicalMarkers:
 
 
 def unknown_labels(trials: Iterable[TrialFit], layout: MarkerLayout) -> list[str]:
-    """Return the labels of the recordings that the layout lacks, in their order."""
-    known = set(layout.labels)
+    """Return the labels of the recordings that the layout lacks, in their order, without joint centres."""
+    known = {*layout.labels, *(marker.name for marker in MARKERS.values() if marker.kind == "joint_centre")}
     return list(dict.fromkeys(label for trial in trials for label in trial.recording.labels if label not in known))
 
 

@@ -14,7 +14,7 @@ from gait.body.body import Body
 from gait.body.marker_layout import MarkerLayout
 from gait.body.marker_placement import MARKER_CENTRE_M
 from gait.body.pose_sequence import PoseSequence
-from gait.body.skeleton import Joint
+from gait.body.skeleton import Joint, joint_indices
 from gait.marker_sets import MARKER_SETS
 from gait.synthetic.trial import pose_tensors
 
@@ -70,6 +70,8 @@ def draw_placement_offsets(
     corners = body.faces.cpu().numpy()[layout.face]  # (M, 3)
     weights = (body.weights.double().cpu().numpy()[corners] * layout.barycentric[..., None]).sum(axis=1)
     segments = weights.argmax(axis=1)
+    for m, joint_centre in _joint_rows(body, layout):
+        segments[m] = max(body.parents[joint_centre], 0)
     triangle = rest[corners]
     edge = triangle[:, 1] - triangle[:, 0]
     normal = np.cross(edge, triangle[:, 2] - triangle[:, 0])
@@ -122,7 +124,8 @@ def _long_axis(body: Body, rest_joints: Vector, segment: int) -> Vector:
 def noise_free_markers(body: Body, truth: PoseSequence, layout: MarkerLayout) -> tuple[Vector, Vector]:
     """Return the markers (T, M, 3) on the posed mesh and the world rotations of all joints (T, J, 3, 3).
 
-    Only the vertices of the marked faces are posed, which is faster and gives the same positions.
+    Only the vertices of the marked faces are posed, which is faster and gives the same positions. Joint centres are at
+    their joints.
     """
     corners = body.faces[torch.as_tensor(layout.face, device=body.device)]  # (M, 3)
     part = submesh(body, corners.reshape(-1))
@@ -131,8 +134,16 @@ def noise_free_markers(body: Body, truth: PoseSequence, layout: MarkerLayout) ->
     triangle = out.vertices.double().cpu().numpy().reshape(truth.num_frames, -1, 3, 3)
     normal = np.cross(triangle[:, :, 1] - triangle[:, :, 0], triangle[:, :, 2] - triangle[:, :, 0])
     normal /= np.linalg.norm(normal, axis=-1, keepdims=True)
-    point = (triangle * layout.barycentric[:, :, None]).sum(axis=2)
-    return point + layout.height_above_skin_m[:, None] * normal, out.rotations.double().cpu().numpy()
+    point = (triangle * layout.barycentric[:, :, None]).sum(axis=2) + layout.height_above_skin_m[:, None] * normal
+    for m, joint in _joint_rows(body, layout):
+        point[:, m] = out.joints[:, joint].double().cpu().numpy()
+    return point, out.rotations.double().cpu().numpy()
+
+
+def _joint_rows(body: Body, layout: MarkerLayout) -> list[tuple[int, int]]:
+    """Return the row and the body's joint of each joint centre of a layout."""
+    rows = joint_indices(body.num_joints)
+    return [(layout.labels.index(label), rows[joint]) for label, joint in layout.joints.items()]
 
 
 def submesh(body: Body, vertices: torch.Tensor) -> Body:

@@ -112,8 +112,10 @@ class BodyModelLocator:
             GaitError: the model is missing, or the poses belong to another one.
         """
         name = Path(sequence.model_file).name or self.default_model
-        file = self.model_folder / name
-        if not file.is_file():
+        beside = self.model_folder.parent  # other families have their own folders: data/SUPR, data/smplh, ...
+        known = (self.model_folder / name, beside / sequence.model_file, *sorted(beside.glob(f"smpl*/{name}")))
+        file = next((path for path in known if path.is_file()), None)
+        if file is None:
             raise GaitError(
                 f"Body surface not shown: the poses belong to the body model {name}, which is not in "
                 f"{self.model_folder}; put it there, or name its folder with --base_folder."

@@ -1,15 +1,19 @@
-"""Poses of a synthetic trial as other tools write them: AMASS archives and CARE-PD pickles."""
+"""Poses of a synthetic trial as other tools write them: AMASS archives, CARE-PD pickles, keypoints of video."""
 
 import pickle
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from gait.body.body import Body
+from gait.body.marker_placement import place_markers
 from gait.body.pose_sequence import PoseSequence
 from gait.body.rotations import axis_angle_to_matrix, matrix_to_axis_angle
 from gait.body.skeleton import joint_indices
+from gait.marker_sets import MARKER_SETS
+from gait.synthetic.virtual_markers import noise_free_markers
 
 Y_TO_Z_UP = np.eye(3)[[2, 0, 1]]
 """Rotation from the axes of this package to those of AMASS."""
@@ -54,3 +58,24 @@ def write_care_pd(path: Path, subjects: dict[str, dict[str, dict[str, object]]])
     """Write subjects and their walks as a CARE-PD pickle."""
     path.write_bytes(pickle.dumps(subjects))
     return path
+
+
+COCO = (
+    "Nose",
+    *(side + name for name in ("Eye", "Ear", "Shoulder", "Elbow", "Wrist", "Hip", "Knee", "Ankle") for side in "LR"),
+)
+"""Keypoints of COCO in Pose2Sim's spelling."""
+
+HALPE = (*COCO, "Head", "Neck", "Hip", *(side + name for name in ("BigToe", "SmallToe", "Heel") for side in "LR"))
+"""Keypoints of Halpe."""
+
+
+def keypoints(sequence: PoseSequence, body: Body, names: Sequence[str], noise_m: float, seed: int = 0) -> np.ndarray:
+    """Return keypoints (T, K, 3) of a trial in metres, with an error of this length (RMS)."""
+    markers = [MARKER_SETS["video_keypoints"].names[name] for name in names]
+    layout = place_markers(body, markers, "keypoint")
+    positions, _ = noise_free_markers(body, sequence, layout)
+    found = dict(zip(layout.labels, np.moveaxis(positions, 1, 0), strict=True))
+    found["MIDHIPC"] = (found["LHIPC"] + found["RHIPC"]) / 2
+    points = np.stack([found[marker] for marker in markers], axis=1)
+    return points + np.random.default_rng(seed).normal(0, noise_m / np.sqrt(3), points.shape)
