@@ -112,9 +112,9 @@ class BodyModelLocator:
             GaitError: the model is missing, or the poses belong to another one.
         """
         name = Path(sequence.model_file).name or self.default_model
-        beside = self.model_folder.parent  # other families have their own folders: data/SUPR, data/smplh, ...
-        known = (self.model_folder / name, beside / sequence.model_file, *sorted(beside.glob(f"smpl*/{name}")))
-        file = next((path for path in known if path.is_file()), None)
+        beside = self.model_folder.parent.glob("smpl*/**/*")  # other families have folders beside data/SUPR
+        others = sorted(path for path in beside if path.as_posix().endswith(f"/{sequence.model_file or name}"))
+        file = next((path for path in (self.model_folder / name, *others) if path.is_file()), None)
         if file is None:
             raise GaitError(
                 f"Body surface not shown: the poses belong to the body model {name}, which is not in "
