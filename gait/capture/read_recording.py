@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from gait.capture.marker_names import (
     sanitize_marker_name,
     split_prefixes,
 )
+from gait.capture.merge_tracks import merge_tracks
 from gait.capture.raw_recording import RawRecording
 from gait.capture.recording import Recording
 from gait.capture.sandboxed_reader import read_raw_recording
@@ -80,6 +82,17 @@ def _to_recording(raw: RawRecording, subject_index: int | None, subject_prefix: 
     measured = np.flatnonzero(selection.selected & ~computed & ~unlabelled)
     modeled = np.flatnonzero(selection.selected & declared & ~unlabelled)
     known = canonical_markers(str(bare[k]) for k in (*measured, *modeled) if visible[:, k].any())
+    tracks: dict[str, list[int]] = {}
+    markers = {k: known.get(bare[k]) or sanitize_marker_name(bare[k]) for k in measured[num_visible[measured] > 0]}
+    for k in sorted(markers, key=lambda k: (str(bare[k]).upper() != markers[k], k)):  # the canonical name first
+        tracks.setdefault(markers[k], []).append(int(k))
+    positions, merged = merge_tracks(tracks, raw.positions, raw.rate_hz)
+    raw, visible = replace(raw, positions=positions), visible_mask(positions)
+    absorbed = {k for columns_of_marker in merged.values() for k in columns_of_marker}
+    measured = measured[~np.isin(measured, list(absorbed))]
+    if merged:
+        counts = ", ".join(f"{len(others) + 1} of {marker}" for marker, others in sorted(merged.items()))
+        warnings.append(f"Tracks that complement each other are read as one marker: {counts}.")
     columns = _select_columns(raw, bare, known, measured, modeled, visible, notes, warnings)
     if not columns:
         counts = f"{len(names)} points, {int(unlabelled.sum())} of them unlabelled, {int(computed.sum())} computed"
@@ -101,7 +114,7 @@ def _to_recording(raw: RawRecording, subject_index: int | None, subject_prefix: 
     if not any(label in MARKERS for label in labels):
         warnings.append("No marker has a known name; a marker layout file must place the markers on the body.")
 
-    used = set(columns.values())
+    used = {*columns.values(), *absorbed}
     outputs_m = {
         str(bare[k]): (raw.positions[:, k] * unit.metres) @ rotation.T
         for k in np.flatnonzero(selection.selected & computed)
