@@ -55,8 +55,10 @@ def fit_recordings(
     options = options or FitOptions()
     corrected = [_correct_whole_recording(recording, repair) for recording in recordings]
 
-    def fit(layout: MarkerLayout) -> SubjectFit:
-        return _fit_without_errors(recordings, [recording for recording, _ in corrected], body, layout, repair, options)
+    def fit(layout: MarkerLayout, start: SubjectFit | None) -> SubjectFit:
+        return _fit_without_errors(
+            recordings, [recording for recording, _ in corrected], body, layout, repair, options, start
+        )
 
     subject_fit = fit_with_technical_markers(fit, layout)
     trials = [
@@ -73,6 +75,7 @@ def _fit_without_errors(
     layout: MarkerLayout,
     repair: bool,
     options: FitOptions,
+    start: SubjectFit | None,
 ) -> SubjectFit:
     """Fit the recordings, with errors of whole recordings ``corrected``, without the errors of single markers.
 
@@ -94,7 +97,7 @@ def _fit_without_errors(
     def fit(used: list[Recording]) -> SubjectFit:
         while True:
             try:
-                return fit_shape_and_poses(used, body, layout, options)
+                return fit_shape_and_poses(used, body, layout, options, start)
             except UnusableRecordingError as error:
                 r = next(r for r, recording in enumerate(used) if recording is error.recording)
                 if used[r] is checks[r].recording:

@@ -26,9 +26,16 @@ from gait.body.skeleton import NUM_BODY_JOINTS
 from gait.body.vposer import VPoser
 from gait.capture.recording import Recording
 from gait.errors import GaitError
-from gait.fitting.calibration import CalibrationProblem, ShapeCalibration, betas_for_size, calibrate, offset_precision
+from gait.fitting.calibration import (
+    CalibrationProblem,
+    MarkerOffsets,
+    ShapeCalibration,
+    betas_for_size,
+    calibrate,
+    offset_precision,
+)
 from gait.fitting.frame_batches import FrameBatches, frame_batches
-from gait.fitting.joint_parametrization import to_model_pose
+from gait.fitting.joint_parametrization import Pose, to_model_pose
 from gait.fitting.joint_uncertainty import JointUncertainty, estimate_joint_uncertainty
 from gait.fitting.marker_kinematics import SubjectModel
 from gait.fitting.marker_quality.marker_error import MarkerError
@@ -37,7 +44,7 @@ from gait.fitting.observed_joints import observed_joints
 from gait.fitting.offset_covariance import select_covariance, shape_offset_covariance
 from gait.fitting.pose_trajectory import fit_pose_trajectory
 from gait.fitting.posture_and_vposer import recentre_prior
-from gait.fitting.reduced_body import reduce_body
+from gait.fitting.reduced_body import ReducedBody, reduce_body
 from gait.fitting.residual_scales import ResidualScales
 from gait.fitting.rigid_initialization import MIN_MARKERS_PER_FRAME, align_rigidly
 from gait.fitting.solver.batched_normal_equations import BatchedNormalEquations
@@ -98,6 +105,16 @@ class TrialFit:
     def observed_m(self) -> NDArray[np.float64]:
         """Observed positions (T, M, 3) of the fitted markers; NaN where not visible."""
         return self.recording.positions_m[:, self.columns]
+
+    def pose(self, reduced_body: ReducedBody) -> Pose:
+        """Return the poses of all frames as the solver has them."""
+        like = reduced_body.marker_template
+        angles = None
+        if reduced_body.hinges is not None:
+            hinge_angles = torch.as_tensor(self.poses).to(like)[:, reduced_body.hinges.pose_index]
+            has = torch.stack([reduced_body.hinges.hinged, reduced_body.hinges.double], dim=-1)
+            angles = torch.where(has, hinge_angles, torch.zeros_like(hinge_angles))
+        return Pose(torch.as_tensor(self.rotations).to(like), torch.as_tensor(self.translation_m).to(like), angles)
 
     @property
     def stature_m(self) -> float:
@@ -202,12 +219,17 @@ class UnusableRecordingError(GaitError):
 
 
 def fit_shape_and_poses(
-    recordings: Sequence[Recording], body: Body, layout: MarkerLayout, options: FitOptions | None = None
+    recordings: Sequence[Recording],
+    body: Body,
+    layout: MarkerLayout,
+    options: FitOptions | None = None,
+    start: SubjectFit | None = None,
 ) -> SubjectFit:
     """Fit shape and marker offsets to the recordings of one subject, then a pose to every frame.
 
     Children grow: trials in which the size of the subject is clearly different get separate shapes. Arguments and
-    errors are those of ``fit_recordings``; markers of the layout that no recording has are ignored.
+    errors are those of ``fit_recordings``; markers of the layout that no recording has are ignored. With a fit of the
+    same trials to some of the markers, ``start``, the calibration starts from its solution.
     """
     options = options or FitOptions()
     scales, all_markers = options.scales, layout
@@ -229,23 +251,25 @@ def fit_shape_and_poses(
             o[torch.as_tensor(rows, device=o.visible.device)] for o, rows in zip(observations, chosen, strict=True)
         ]
         mean_subject = SubjectModel.mean(reduced_body)
-        sizes = [
-            _relative_size(mean_subject, joint_prior, frames, recording)
-            for frames, recording in zip(calibration_markers, recordings, strict=True)
-        ]
-        shape_groups = group_by_size(sizes)
-        calibrations = [
-            _calibrate_group(
-                mean_subject,
-                [calibration_markers[r] for r in group],
-                float(np.mean([sizes[r] for r in group])),
-                layout,
-                joint_prior,
-                scales,
-                recordings[group[0]].path,
-            )
-            for group in shape_groups
-        ]
+        if start is None:
+            sizes = [
+                _relative_size(mean_subject, joint_prior, frames, recording)
+                for frames, recording in zip(calibration_markers, recordings, strict=True)
+            ]
+            shape_groups = group_by_size(sizes)
+        else:
+            shape_groups = start.shape_groups
+        calibrations = []
+        for group in shape_groups:
+            group_frames = [calibration_markers[r] for r in group]
+            if start is None:
+                begin = _rough_calibration(
+                    mean_subject, group_frames, float(np.mean([sizes[r] for r in group])), joint_prior, scales
+                )
+            else:
+                begin = _earlier_calibration(reduced_body, [start.trials[r] for r in group], [chosen[r] for r in group])
+            path = recordings[group[0]].path
+            calibrations.append(_calibrate_group(reduced_body, group_frames, begin, layout, joint_prior, scales, path))
         calibration_s = time.perf_counter() - began
         trials = []
         for r, (recording, observation) in enumerate(zip(recordings, observations, strict=True)):
@@ -295,36 +319,102 @@ def _relative_size(
     return float(size[determined].median())
 
 
-def _calibrate_group(
+@dataclass(frozen=True)
+class _CalibrationStart:
+    """Where the calibration of a group of trials starts."""
+
+    betas: Tensor  # (B,)
+    pose: Pose  # of the calibration frames of all trials
+    offsets: MarkerOffsets | None  # None: zero, and each trial's are solved on their own first
+
+
+def _rough_calibration(
     mean_subject: SubjectModel,
     frames: Sequence[ObservedMarkers],
     size: float,
+    prior: JointPrior,
+    scales: ResidualScales,
+) -> _CalibrationStart:
+    """Return the most likely body of a size in poses that fit its markers."""
+    reduced_body = mean_subject.reduced_body
+    prior = _calibration_prior(prior, scales)
+    observation = _join_frames(frames)
+    subject = SubjectModel(reduced_body, betas_for_size(reduced_body, size), mean_subject.offset)
+    start, _, _ = align_rigidly(subject, prior.mean, observation)
+    pose = solve_poses(BatchedNormalEquations(subject, prior, scales), start, observation).pose
+    return _CalibrationStart(subject.betas, pose, None)
+
+
+def _earlier_calibration(
+    reduced_body: ReducedBody, trials: Sequence[TrialFit], rows: Sequence[NDArray[np.int64]]
+) -> _CalibrationStart:
+    """Return the solution of an earlier fit in some rows of its trials; the offsets of further markers are zero."""
+    like = reduced_body.marker_template
+    pose = Pose.concatenate(
+        [
+            trial.pose(reduced_body)[torch.as_tensor(index, device=like.device)]
+            for trial, index in zip(trials, rows, strict=True)
+        ]
+    )
+    known = np.full((len(trials), reduced_body.num_markers, 3), np.nan)
+    for each, trial in zip(known, trials, strict=True):
+        column = {label: m for m, label in enumerate(trial.labels)}
+        for m, label in enumerate(reduced_body.labels):
+            if label in column:
+                each[m] = trial.offset_m[column[label]]
+    number = np.isfinite(known).sum(axis=0).clip(1)
+    common = np.nansum(known, axis=0) / number
+    offsets = np.where(np.isfinite(known), known, common)
+    return _CalibrationStart(
+        torch.as_tensor(trials[0].betas).to(like),
+        pose,
+        MarkerOffsets(torch.as_tensor(common).to(like), torch.as_tensor(offsets).to(like)),
+    )
+
+
+def _calibrate_group(
+    reduced_body: ReducedBody,
+    frames: Sequence[ObservedMarkers],
+    start: _CalibrationStart,
     layout: MarkerLayout,
     prior: JointPrior,
     scales: ResidualScales,
     path: Path,
 ) -> tuple[ShapeCalibration, Tensor]:
     """Solve shape and marker offsets of a group of trials; return them and their covariance."""
-    reduced_body = mean_subject.reduced_body
-    prior = replace(prior, precision=scales.calibration_pose_prior * prior.precision)
-    observation = ObservedMarkers(torch.cat([f.markers for f in frames]), torch.cat([f.visible for f in frames]))
-    subject = SubjectModel(reduced_body, betas_for_size(reduced_body, size), mean_subject.offset)
-    start, _, _ = align_rigidly(subject, prior.mean, observation)
-    pose = solve_poses(BatchedNormalEquations(subject, prior, scales), start, observation).pose
     precision = offset_precision(reduced_body, layout.kinds, scales)
     trial_index = torch.as_tensor(
         np.repeat(np.arange(len(frames)), [len(f.visible) for f in frames]), device=reduced_body.marker_template.device
     )
-    problem = CalibrationProblem(reduced_body, observation, trial_index, prior, layout.kinds, precision, scales)
-    uncoupled = replace(scales, same_session_m=INITIAL_OFFSET_SPREAD_M, replaced_m=INITIAL_OFFSET_SPREAD_M)
+    problem = CalibrationProblem(
+        reduced_body,
+        _join_frames(frames),
+        trial_index,
+        _calibration_prior(prior, scales),
+        layout.kinds,
+        precision,
+        scales,
+    )
     try:
-        separate = calibrate(replace(problem, scales=uncoupled), subject.betas, pose)
+        betas, pose, offsets = start.betas, start.pose, start.offsets
+        if offsets is None:
+            uncoupled = replace(scales, same_session_m=INITIAL_OFFSET_SPREAD_M, replaced_m=INITIAL_OFFSET_SPREAD_M)
+            separate = calibrate(replace(problem, scales=uncoupled), betas, pose)
+            betas, pose, offsets = separate.betas, separate.pose, separate.marker_offsets
         # couples the offsets that turned out to agree
-        coupled = calibrate(problem, separate.betas, separate.pose, start=separate.marker_offsets)
+        coupled = calibrate(problem, betas, pose, start=offsets)
         return coupled, shape_offset_covariance(problem, coupled)
     except torch.linalg.LinAlgError as error:
         message = f"{path}: the markers do not determine a body ({error}); are positions and labels right?"
         raise GaitError(message) from error
+
+
+def _calibration_prior(prior: JointPrior, scales: ResidualScales) -> JointPrior:
+    return replace(prior, precision=scales.calibration_pose_prior * prior.precision)
+
+
+def _join_frames(frames: Sequence[ObservedMarkers]) -> ObservedMarkers:
+    return ObservedMarkers(torch.cat([f.markers for f in frames]), torch.cat([f.visible for f in frames]))
 
 
 def check_shared_labels(recording: Recording, layout: MarkerLayout) -> None:

@@ -52,18 +52,21 @@ class TechnicalMarkers:
     rejected: tuple[RejectedTrack, ...] = ()
 
 
-def fit_with_technical_markers(fit: Callable[[MarkerLayout], SubjectFit], layout: MarkerLayout) -> SubjectFit:
+def fit_with_technical_markers(
+    fit: Callable[[MarkerLayout, SubjectFit | None], SubjectFit], layout: MarkerLayout
+) -> SubjectFit:
     """Fit the markers of a layout, then again with the technical markers among the other tracks.
 
     A track that turns out not to be rigid in the fit in which it takes part is left out again. ``fit`` fits the
-    recordings of a subject with the markers of a layout.
+    recordings of a subject with the markers of a layout, starting from another fit if there is one.
     """
-    known = fit(layout)
+    known = fit(layout, None)
     if not unknown_labels(known.trials, layout):
         return known
     found = find_technical_markers(known)
+    joined = known
     while found.markers:
-        joined = replace(fit(found.layout), technical=found.markers, rejected_tracks=found.rejected)
+        joined = replace(fit(found.layout, joined), technical=found.markers, rejected_tracks=found.rejected)
         kept = _rigid_in_fit(joined, found)
         if len(kept.markers) == len(found.markers):
             return replace(joined, layout=layout, technical=kept.markers)

@@ -113,9 +113,9 @@ def test_fit_report_has_segment_and_rigidity_of_technical_markers(joined_fit, cl
 def test_fit_with_technical_markers_fits_once_without_other_tracks(body, layout, recording):
     calls = []
 
-    def fit(markers):
+    def fit(markers, start):
         calls.append(markers)
-        return fit_shape_and_poses([recording], body, markers)
+        return fit_shape_and_poses([recording], body, markers, start=start)
 
     assert fit_with_technical_markers(fit, layout).technical == ()
     assert calls == [layout]

@@ -60,17 +60,11 @@ class FittedBody:
         def tensor(values: NDArray[np.floating]) -> Tensor:
             return torch.as_tensor(values, dtype=like.dtype, device=like.device)
 
-        angles = None
-        if reduced_body.hinges is not None:
-            hinge_angles = tensor(trial.poses)[:, reduced_body.hinges.pose_index]
-            has = torch.stack([reduced_body.hinges.hinged, reduced_body.hinges.double], dim=-1)
-            angles = torch.where(has, hinge_angles, torch.zeros_like(hinge_angles))
-        pose = Pose(tensor(trial.rotations), tensor(trial.translation_m), angles)
         prior = build_joint_prior(
             options.prior, options.scales, bounds=options.bounds, body=trial.body, hinges=reduced_body.hinges
         )
         subject = SubjectModel(reduced_body, tensor(trial.betas), tensor(trial.offset_m))
-        return cls(trial, subject, pose, prior, options.scales)
+        return cls(trial, subject, trial.pose(reduced_body), prior, options.scales)
 
     @property
     def reduced_body(self) -> ReducedBody:
