@@ -34,7 +34,8 @@ class MarkerLayout:
     height_above_skin_m: NDArray[np.float64]  # (M,)
     kinds: tuple[MarkerKind, ...]  # (M,)
     source: str  # description of the origin, for messages
-    solved: frozenset[str] = frozenset()  # labels of markers whose places come from the recordings
+    # label -> factor on the expected residual, of the markers whose places come from the recordings
+    solved: Mapping[str, float] = field(default_factory=dict)
     joints: Mapping[str, Joint] = field(
         default_factory=dict
     )  # of labels that are joint centres, not points on the skin
@@ -64,6 +65,6 @@ class MarkerLayout:
             barycentric=self.barycentric[index],
             height_above_skin_m=self.height_above_skin_m[index],
             kinds=tuple(self.kinds[i] for i in index),
-            solved=self.solved & frozenset(wanted),
+            solved={label: self.solved[label] for label in wanted if label in self.solved},
             joints={label: joint for label, joint in self.joints.items() if label in wanted},
         )

@@ -101,11 +101,17 @@ class CalibrationProblem:
     kinds: tuple[MarkerKind, ...]  # of the M markers
     precision: Tensor  # (M, 3, 3) prior precision of the marker offsets, 1/m²
     scales: ResidualScales  # of which ``calibration_frames_worth`` weights frames against priors
+    places: Tensor | None = None  # (K,) markers whose offsets alone are solved; None: the shape and all offsets
 
     @property
     def num_trials(self) -> int:
         """Number of trials R."""
         return int(self.trial_index.max()) + 1
+
+    @property
+    def num_betas(self) -> int:
+        """Number of shape coefficients B that are solved."""
+        return self.reduced_body.num_betas if self.places is None else 0
 
     @property
     def frame_weight(self) -> float:
@@ -199,14 +205,19 @@ def _calibration_step(
 ) -> tuple[Tensor, MarkerOffsets, Tensor]:
     """Return one damped Gauss–Newton step of the shape (B,), the offsets, and the poses (N, D)."""
     N, M = pose_equations.weight.shape
-    B, R = subject.reduced_body.num_betas, len(offsets.trials)
+    B, R = problem.num_betas, len(offsets.trials)
     reduced = subject_normal_equations(problem, subject, pose_equations, offsets, lam)
     H = reduced.curvature + lam * torch.diag(reduced.curvature.diagonal())
     step = -torch.linalg.solve(H, reduced.gradient)
     trials = -(reduced.offset_response[..., 0] + reduced.offset_response[..., 1:] @ step)  # (R, 3M)
     outer = torch.cat([step[:B].expand(N, -1), trials[problem.trial_index]], dim=1)
     pose = -(reduced.pose_response[..., 0] + (reduced.pose_response[..., 1:] @ outer[..., None])[..., 0])
-    return step[:B], MarkerOffsets(step[B:].view(M, 3), trials.view(R, M, 3)), pose
+    if problem.places is None:
+        return step[:B], MarkerOffsets(step[B:].view(M, 3), trials.view(R, M, 3)), pose
+    steps = MarkerOffsets(torch.zeros_like(offsets.subject), torch.zeros_like(offsets.trials))
+    steps.subject[problem.places] = step.view(-1, 3)
+    steps.trials[:, problem.places] = trials.view(R, -1, 3)
+    return torch.zeros_like(subject.betas), steps, pose
 
 
 def subject_normal_equations(
@@ -224,6 +235,11 @@ def subject_normal_equations(
     own[..., :B] = shape_jacobian(subject, pose_equations.kinematics)
     own_offsets = own[..., B:].unflatten(-1, (M, 3))
     own_offsets.diagonal(dim1=1, dim2=3).copy_(pose_equations.kinematics.blended_rotations.permute(0, 2, 3, 1))
+    betas = subject.betas
+    if problem.places is not None:
+        own = own_offsets[..., problem.places, :].flatten(3)
+        offsets = MarkerOffsets(offsets.subject[problem.places], offsets.trials[:, problem.places])
+        B, betas, precision = 0, betas[:0], precision[problem.places]
     own = own.reshape(N, 3 * M, -1)
     weighted = own * pose_equations.weight.repeat_interleave(3, dim=1)[..., None]
     cross = pose_equations.jacobian.mT @ weighted  # (N, D, B + 3M)
@@ -234,10 +250,10 @@ def subject_normal_equations(
     pose_response = torch.cholesky_solve(torch.cat([pose_equations.gradient[..., None], cross], dim=-1), factor)
     gradient = (weighted.mT @ pose_equations.residual.reshape(N, -1, 1) - cross.mT @ pose_response[..., :1])[..., 0]
 
-    S = B + 3 * M
+    S = own.shape[-1]
     H, g = precision.new_zeros(S, S), precision.new_zeros(S)  # of shape and subject's offsets
     H[:B, :B] += torch.eye(B, dtype=H.dtype, device=H.device) / scales.shape**2
-    g[:B] += subject.betas / scales.shape**2
+    g[:B] += betas / scales.shape**2
     prior_precision = torch.block_diag(*precision)
     _, coupling_precision = offset_coupling_terms(offsets, scales)
     offset_responses, offset_curvatures, trial_curvatures = [], [], []

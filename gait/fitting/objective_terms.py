@@ -55,15 +55,16 @@ class SoftPoseTarget(PerFrame):
 
 
 def marker_scales(reduced_body: ReducedBody, scales: ResidualScales) -> tuple[float | Tensor, float | Tensor]:
-    """Return the standard deviation and Huber's threshold of the markers, metres; (M,) if some are joint centres."""
-    estimated = reduced_body.is_estimated
-    if estimated is None:
-        return scales.marker_m, scales.marker_robust_m
-    like = reduced_body.marker_template[:, 0]
-    return (
-        torch.where(estimated, torch.full_like(like, scales.joint_centre_m), scales.marker_m),
-        torch.where(estimated, torch.full_like(like, scales.joint_centre_robust_m), scales.marker_robust_m),
-    )
+    """Return the standard deviation and Huber's threshold of the markers, metres; (M,) if they are not all alike."""
+    sigma_m: float | Tensor = scales.marker_m
+    robust_m: float | Tensor = scales.marker_robust_m
+    if (estimated := reduced_body.is_estimated) is not None:
+        like = reduced_body.marker_template[:, 0]
+        sigma_m = torch.where(estimated, torch.full_like(like, scales.joint_centre_m), sigma_m)
+        robust_m = torch.where(estimated, torch.full_like(like, scales.joint_centre_robust_m), robust_m)
+    if reduced_body.relative_sigma is not None:
+        sigma_m = sigma_m * reduced_body.relative_sigma
+    return sigma_m, robust_m
 
 
 def huber(distance: Tensor, threshold: float | Tensor) -> tuple[Tensor, Tensor]:

@@ -10,6 +10,7 @@ sandwich H⁻¹·cov(s)·H⁻¹ (Huber 1967, Proc. Fifth Berkeley Symp. 1:221; W
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -29,7 +30,11 @@ few observations cannot give an extreme factor."""
 
 
 def shape_offset_covariance(problem: CalibrationProblem, calibrated: ShapeCalibration) -> Tensor:
-    """Return the covariance (R, B + 3·M, B + 3·M) of the errors in the shape and in the offsets of each trial."""
+    """Return the covariance (R, B + 3·M, B + 3·M) of the errors in the shape and in the offsets of each trial.
+
+    It is that of a calibration of the shape and all offsets, also if only some places were solved.
+    """
+    places, problem = problem.places, replace(problem, places=None)
     precision = problem.precision
     subject, pose_equations = problem.linearize(calibrated.betas, calibrated.marker_offsets, calibrated.pose)
     equations = subject_normal_equations(problem, subject, pose_equations, calibrated.marker_offsets, 0.0)
@@ -45,7 +50,10 @@ def shape_offset_covariance(problem: CalibrationProblem, calibrated: ShapeCalibr
     by_frames = torch.stack(by_trial)
     by_offset_prior = torch.block_diag(*precision)
     others = propagate_covariance(equations, by_frames, torch.zeros_like(by_offset_prior), shape)
-    by_offset_prior = by_offset_prior * offset_variance_factors(equations, calibrated, others, precision, problem.kinds)
+    factors = offset_variance_factors(equations, calibrated, others, precision, problem.kinds)
+    if places is not None:  # the prior of these offsets is centred on the observed places
+        factors.view(-1, 3)[places] = 1.0
+    by_offset_prior = by_offset_prior * factors
     return propagate_covariance(equations, by_frames, by_offset_prior, shape)
 
 

@@ -42,6 +42,7 @@ class ReducedBody:
     parents: tuple[int, ...]  # (J,) parent of each joint, -1 for the root
     levels: tuple[Tensor, ...]  # joints at each depth of the tree, from depth 1
     hinges: ConstrainedJoints | None = None  # only for a constrained tree
+    relative_sigma: Tensor | None = None  # (M,) factor on the expected residual of each marker; None: all 1
     # (M,) of recordings by cameras without markers, None if all are markers: True for estimated points, whose errors
     # are larger, and the joint that each estimates, -1 for a point on the skin
     is_estimated: Tensor | None = None
@@ -85,6 +86,7 @@ class ReducedBody:
             skin_joints=self.skin_joints[rows],
             skin_joint_weights=self.skin_joint_weights[rows],
             is_descendant=self.is_descendant[rows],
+            relative_sigma=None if self.relative_sigma is None else self.relative_sigma[rows],
             is_estimated=None if self.is_estimated is None else self.is_estimated[rows],
             centre_of=None if self.centre_of is None else self.centre_of[rows],
         )
@@ -135,6 +137,9 @@ def reduce_body(body: Body, layout: MarkerLayout, *, dtype: torch.dtype = torch.
     max_skin_joints = int((weight > 0).sum(dim=1).max())
     skin_joint_weights, skin_joints = weight.topk(max_skin_joints, dim=1)
     descendants = descendant_matrix(body.parents[:J]).to(weight)
+    relative_sigma = None
+    if layout.solved:
+        relative_sigma = torch.tensor([layout.solved.get(label, 1.0) for label in layout.labels]).to(weight)
     return ReducedBody(
         labels=layout.labels,
         marker_template=marker_template,
@@ -149,6 +154,7 @@ def reduce_body(body: Body, layout: MarkerLayout, *, dtype: torch.dtype = torch.
         parents=tuple(body.parents[:J]),
         levels=tuple(level[level < J] for level in body.tree_levels if bool((level < J).any())),
         hinges=constrained_joints(body, J, dtype),
+        relative_sigma=relative_sigma,
         is_estimated=is_estimated,
         centre_of=centre_of,
     )

@@ -401,6 +401,9 @@ def _calibrate_group(
             uncoupled = replace(scales, same_session_m=INITIAL_OFFSET_SPREAD_M, replaced_m=INITIAL_OFFSET_SPREAD_M)
             separate = calibrate(replace(problem, scales=uncoupled), betas, pose)
             betas, pose, offsets = separate.betas, separate.pose, separate.marker_offsets
+        elif layout.solved:  # the known markers decide on the shape, the others follow
+            solved = [m for m, label in enumerate(layout.labels) if label in layout.solved]
+            problem = replace(problem, places=torch.tensor(solved, device=betas.device))
         # couples the offsets that turned out to agree
         coupled = calibrate(problem, betas, pose, start=offsets)
         return coupled, shape_offset_covariance(problem, coupled)

@@ -26,7 +26,7 @@ MIN_TRACK_S = 0.5
 MAX_START_RIGIDITY_M = 0.040
 """Largest deviation (RMS) from the mean place in a segment's frame before the track takes part in the fit. It is large
 as few known markers leave the segment's frame to the priors: 25 mm on a thigh without markers."""
-MAX_RIGIDITY_M = 0.010
+MAX_RIGIDITY_M = 0.012
 """Largest distance (RMS) of a technical marker from its place in the fit in which it takes part."""
 TIE_RATIO, TIE_M = 1.35, 0.003
 """Segments whose deviation is within this ratio and distance of the smallest one are not distinguished by movement."""
@@ -34,6 +34,10 @@ MAX_HEIGHT_M = 0.12
 """Largest distance from the skin: markers are on wands, other people and objects farther away."""
 MAX_HEIGHT_UNDETERMINED_M = 0.05
 """Largest distance from the skin of a segment that no other marker determines: there is little else to judge by."""
+DETERMINED_SIGMA_M, UNDETERMINED_SIGMA_M, MAX_RELATIVE_SIGMA = 0.012, 0.020, 3.0
+"""Where the known markers determine both ends of a segment to within the first radius, they decide: the expected
+residual of a technical marker is larger by this factor. Above the second radius it is that of the known markers. Skin
+moves on the bone, for all markers of a segment alike, so many of them must not outvote a few on bony landmarks."""
 MIN_DATA_FRACTION = 0.1
 """A segment is determined if the markers determine more than this fraction of its joint's rotation."""
 NUM_NEAREST_FACES = 24
@@ -189,7 +193,16 @@ def _judge_track(
     limit = MAX_HEIGHT_UNDETERMINED_M if determined < MIN_DATA_FRACTION else MAX_HEIGHT_M
     if points[joint].distance_m > limit:
         return RejectedTrack(label, "off the skin", segment_name(joint), float(deviation[joint]))
-    return TechnicalMarker(label, segment_name(joint), float(deviation[joint])), points[joint]
+    sigma = max(_sigma(f, t, joint) for f, t in zip(frames, tracks, strict=True))
+    return (
+        TechnicalMarker(label, segment_name(joint), float(deviation[joint])),
+        replace(points[joint], relative_sigma=_relative_sigma(sigma)),
+    )
+
+
+def _relative_sigma(sigma_m: float) -> float:
+    """Return the factor on the expected residual of a marker, from the expected error of its segment's ends."""
+    return float(np.interp(sigma_m, (DETERMINED_SIGMA_M, UNDETERMINED_SIGMA_M), (MAX_RELATIVE_SIGMA, 1.0)))
 
 
 def _sigma(frames: _SegmentFrames, track: _LocalTrack, joint: int) -> float:
@@ -207,6 +220,7 @@ class _SkinPoint:
     barycentric: Vector  # (3,)
     height_m: float
     distance_m: float
+    relative_sigma: float = 1.0  # factor on the expected residual
 
 
 @dataclass(frozen=True)
@@ -276,5 +290,5 @@ def _with_rows(layout: MarkerLayout, labels: Sequence[str], points: Sequence[_Sk
         barycentric=np.concatenate([layout.barycentric, [point.barycentric for point in points]]),
         height_above_skin_m=np.concatenate([layout.height_above_skin_m, [point.height_m for point in points]]),
         kinds=(*layout.kinds, *("technical" for _ in points)),  # type: ignore[arg-type]
-        solved=layout.solved | frozenset(labels),
+        solved={**layout.solved, **dict(zip(labels, (point.relative_sigma for point in points), strict=True))},
     )
