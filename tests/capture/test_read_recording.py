@@ -438,7 +438,9 @@ def test_missing_file_folder_and_extension_are_refused(tmp_path):
     (tmp_path / "folder.c3d").mkdir()
     with pytest.raises(GaitError, match=r"folder\.c3d: is a folder"):
         read_recording(tmp_path / "folder.c3d")
-    with pytest.raises(GaitError, match=r"C3D \(\.c3d\), joint arrays \(\.npy, \.npz\), marker JSON \(\.json\), TRC \(\.trc\)"):
+    with pytest.raises(
+        GaitError, match=r"C3D \(\.c3d\), joint arrays \(\.npy, \.npz\), marker JSON \(\.json\), TRC \(\.trc\)"
+    ):
         read_recording(tmp_path / "walk.fbx")
 
 
