@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from gait.capture.file_format import FileFormat
 from gait.capture.raw_recording import RawRecording, mask_missing
 from gait.errors import GaitError
-from gait.files.safe_pickle import read_array, read_array_dict
 
 JOINT_CENTRES = (
     "PELVISC", "LHIPC", "RHIPC", "SPINE1C", "LKNEEC", "RKNEEC", "SPINE2C", "LANKLEC", "RANKLEC", "SPINE3C", "LFOOTC",
@@ -34,6 +33,8 @@ def read_joint_array(path: Path) -> RawRecording:
     Raises:
         GaitError: the file is missing or damaged, or its array has another shape; an archive has no rate.
     """
+    from gait.files.safe_pickle import read_array, read_array_dict  # imports scipy
+
     notes: tuple[str, ...] = ()
     if path.suffix.lower() == ".npy":
         joints, rate_hz = read_array(path), _HUMANML3D_RATE_HZ
