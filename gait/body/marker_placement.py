@@ -6,8 +6,9 @@ T-pose (the lateral side of the arms is up, the thumb side in front), and the pa
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +23,9 @@ from gait.marker_sets.marker_set import SIDES, MarkerSet, Ray
 
 MARKER_CENTRE_M = 0.009
 """Height of the centre of a 14 mm marker with base plate above the skin, metres."""
+
+MIN_PLACED_MARKERS = 10
+"""Number of markers on landmarks above which a body can be fitted without those of which only the segment is known."""
 
 _NO_SKIN = "is this a full body in T-pose? Use a marker_layout_file that places the markers."
 
@@ -53,18 +57,36 @@ def marker_set_layout(body: Body, marker_set: MarkerSet) -> MarkerLayout:
     )
 
 
-def recorded_markers_layout(body: Body, labels: Iterable[str]) -> MarkerLayout:
-    """Place recorded markers (canonical names; others are ignored), and those that their marker set has beside them.
+def recorded_markers_layout(
+    body: Body, recordings: Sequence[Collection[str]], sets: Collection[str] = ()
+) -> MarkerLayout:
+    """Place the markers of a subject's recordings, and those that their marker sets have beside them.
+
+    Left out are markers whose places the fit finds better from the recordings, if there are ``MIN_PLACED_MARKERS``
+    others: those of which only the segment is known, and those ``solved_beside`` a marker that every recording has.
+
+    Args:
+        body: the body.
+        recordings: labels of the markers of each recording; those that no set has are ignored.
+        sets: marker sets of the recordings (keys of ``MARKER_SETS``); without any, the one that fits them best.
 
     Joint centres that markers outnumber, as OpenCap writes them beside markers, are left out: markers say more.
 
     Raises GaitError as ``place_markers``.
     """
-    known = [label for label in dict.fromkeys(labels) if label in MARKERS]
-    markers = [label for label in known if MARKERS[label].kind != "joint_centre"]
-    known = markers if 2 * len(markers) > len(known) else known
-    marker_set = closest_set(known)
-    return place_markers(body, (*known, *marker_set.recorded), marker_set.title)
+    recorded = [MARKERS[label] for label in dict.fromkeys(chain(*recordings)) if label in MARKERS]
+    on_skin = [marker for marker in recorded if marker.kind != "joint_centre"]
+    recorded = on_skin if 2 * len(on_skin) > len(recorded) else recorded
+    used = [MARKER_SETS[name] for name in sets] or [closest_set([marker.name for marker in recorded])]
+    wanted = [*recorded, *(MARKERS[name] for each in used for name in each.recorded)]
+    if sum(not marker.cluster for marker in recorded) >= MIN_PLACED_MARKERS:
+        wanted = [
+            marker
+            for marker in wanted
+            if not marker.cluster
+            and not (marker.solved_beside and all(marker.solved_beside in labels for labels in recordings))
+        ]
+    return place_markers(body, [marker.name for marker in wanted], " and ".join(each.title for each in used))
 
 
 def place_markers(body: Body, markers: Iterable[str], title: str) -> MarkerLayout:

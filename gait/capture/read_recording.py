@@ -27,7 +27,7 @@ from gait.capture.select_subject import select_subject
 from gait.capture.units import infer_unit
 from gait.capture.up_axis import infer_up_axis, is_mirrored, rotation_to_y_up
 from gait.errors import GaitError
-from gait.marker_sets import MARKERS
+from gait.marker_sets import MARKERS, set_of_recording
 
 
 def read_recording(
@@ -140,6 +140,7 @@ def _to_recording(raw: RawRecording, subject_index: int | None, subject_prefix: 
         model_outputs=outputs_m,
         notes=tuple(notes),
         warnings=tuple(warnings),
+        marker_set=set_of_recording((str(bare[k]) for k in columns.values()), labels).path.stem,
         source_unit=unit.name,
         source_up=up.name,
         stated_unit=unit.overruled,

@@ -40,6 +40,7 @@ class Recording:
     model_outputs: dict[str, NDArray[np.float64]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()  # inferred properties, one sentence each: unit, up axis, prefix, aliases
     warnings: tuple[str, ...] = ()  # what was lost, guessed or overruled, one sentence each; shown in the terminal
+    marker_set: str = ""  # key of ``gait.marker_sets.MARKER_SETS`` of the set that its names are of; "" if not known
     source_unit: str = "m"  # unit of the file, as stated or inferred
     source_up: str = "+y"  # up axis of the file, as inferred
     stated_unit: str = ""  # the unit stated in the file, if the body size contradicts it

@@ -50,7 +50,9 @@ def fit_recordings(
         GaitError: the markers do not determine a body.
     """
     layout = layout or _default_layout(
-        body, tuple(dict.fromkeys(label for recording in recordings for label in recording.labels))
+        body,
+        tuple(recording.labels for recording in recordings),
+        tuple(dict.fromkeys(recording.marker_set for recording in recordings if recording.marker_set)),
     )
     options = options or FitOptions()
     corrected = [_correct_whole_recording(recording, repair) for recording in recordings]

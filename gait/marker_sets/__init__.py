@@ -38,10 +38,19 @@ def sets_in_use(names: Iterable[str]) -> list[MarkerSet]:
     return sorted(used, key=lambda each: -len(keys & {name_key(name) for name in each.names}))
 
 
+def set_of_recording(names: Iterable[str], markers: Collection[str]) -> MarkerSet:
+    """Return the set of a recording, from the names in its file and the canonical names of its markers."""
+    return next((each for each in sets_in_use(names) if each.recorded), None) or closest_set(markers)
+
+
 def closest_set(markers: Collection[str]) -> MarkerSet:
-    """Return the set with most of the recorded markers (canonical names); of several, the one with fewest others."""
+    """Return the set with most of the recorded markers (canonical names); of several, the one with fewest others.
+
+    Sets with names of their own, which show whether they are in use, are not considered.
+    """
     recorded = set(markers)
-    return max(MARKER_SETS.values(), key=lambda each: (len(recorded & set(each.recorded)), -len(each.recorded)))
+    sets = [each for each in MARKER_SETS.values() if not each.indicators]
+    return max(sets, key=lambda each: (len(recorded & set(each.recorded)), -len(each.recorded)))
 
 
 def marker_pairs(labels: Sequence[str], groups: Container[str]) -> list[tuple[str, str]]:

@@ -74,6 +74,8 @@ class Marker:
     side: str = ""  # "left", "right", or "" on the midline
     contralateral: str = ""  # name of the marker of the other side, if there is one
     midpoint_of: tuple[str, ...] = ()  # two markers whose midpoint laboratories write under this name
+    cluster: bool = False  # only its segment is known: its place is solved, and the ray gives a rough one
+    solved_beside: str = ""  # a marker beside which the place of this one is solved from the recordings
     ray: Ray | None = None  # None: the marker is not placed on bodies
     joint: str = ""  # of a joint centre that estimates a joint; another estimated point has a ray
     described: tuple[str, ...] = ()  # sets of words (of ``gait.marker_sets.marker_words``) that mean it, for parsing
@@ -216,6 +218,8 @@ def _marker(path: Path, entry: Mapping[str, Any], skin: Mapping[str, Any], side:
         if not isinstance(values["described"], list):
             raise GaitError(f"{where}: described must be a list of texts.")
         values["described"] = tuple(values["described"])
+    if "solved_beside" in values:
+        values["solved_beside"] = str(values["solved_beside"]).replace("{side}", letter)
     if values.get("joint"):
         values["joint"] = sided(str(values["joint"]))
     if values.get("joint") and values.get("kind") != "joint_centre":
@@ -262,6 +266,8 @@ def _checked(kind: type[T], where: str, values: dict[str, Any]) -> T:
     for name, value in values.items():
         if name in _CHOICES and value not in _CHOICES[name]:
             raise GaitError(f"{where}: {name} must be one of {', '.join(filter(None, _CHOICES[name]))}, not {value!r}.")
+        if name in ("cluster", "centred") and not isinstance(value, bool):
+            raise GaitError(f"{where}: {name} must be true or false, not {value!r}.")
         if name in ("height", "fraction", "lateral") and not isinstance(value, int | float):
             raise GaitError(f"{where}: {name} must be a number, not {value!r}.")
         if isinstance(value, list):

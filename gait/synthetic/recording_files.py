@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import ezc3d
@@ -15,8 +16,10 @@ from gait.body.pose_sequence import PoseSequence
 from gait.capture.recording import GaitEvent
 from gait.errors import GaitError
 from gait.files.atomic_write import atomic_file
+from gait.marker_sets import MARKER_SETS, MARKERS
+from gait.marker_sets.marker_set import MarkerSet
 from gait.synthetic.trial import SyntheticTrial
-from gait.synthetic.virtual_markers import PLUG_IN_GAIT_39, MeasurementErrors, SimulatedMarkers, record_markers
+from gait.synthetic.virtual_markers import MeasurementErrors, SimulatedMarkers, record_markers
 
 _FIELDS = ("poses", "betas", "translation_m", "joints_m")
 _FORMER_KEYS = {
@@ -43,22 +46,26 @@ def write_recording(
     *,
     errors: MeasurementErrors | None = None,
     prefix: str = "",
+    marker_set: MarkerSet = MARKER_SETS["plug_in_gait"],
 ) -> SimulatedMarkers:
     """Write a trial as a C3D file with its ground truth file, each atomically; return the simulated markers.
 
-    The 39 Plug-in Gait markers of the layout are recorded, with the default measurement errors if none are given.
-    Folders are created. A prefix is put before all labels ("Subject" gives ``Subject:LASI``).
+    The markers of a complete recording of the marker set are recorded under the names that this set gives them, with
+    the default measurement errors if none are given. The layout must have them, but for those that are not placed on
+    bodies. Folders are created. A prefix is put before all labels ("Subject" gives ``Subject:LASI``).
     """
+    recorded = [name for name in marker_set.recorded if MARKERS[name].ray or MARKERS[name].joint]
     markers = record_markers(
         body,
         trial.ground_truth,
-        layout.select(PLUG_IN_GAIT_39),
+        layout.select(recorded),
         errors or MeasurementErrors(),
         subject_seed=trial.subject.seed,
         trial_seed=trial.seed,
     )
     _write_ground_truth(ground_truth_path(path), trial, markers)
-    _write_c3d(path, markers, trial.ground_truth.rate_hz, trial.events, prefix)
+    named = replace(markers, labels=tuple(marker_set.own_name(label) for label in markers.labels))
+    _write_c3d(path, named, trial.ground_truth.rate_hz, trial.events, prefix)
     return markers
 
 
