@@ -64,13 +64,12 @@ def recorded_markers_layout(
 
     Left out are markers whose places the fit finds better from the recordings, if there are ``MIN_PLACED_MARKERS``
     others: those of which only the segment is known, and those ``solved_beside`` a marker that every recording has.
+    Joint centres that markers outnumber, as OpenCap writes them beside markers, are left out: markers say more.
 
     Args:
         body: the body.
         recordings: labels of the markers of each recording; those that no set has are ignored.
         sets: marker sets of the recordings (keys of ``MARKER_SETS``); without any, the one that fits them best.
-
-    Joint centres that markers outnumber, as OpenCap writes them beside markers, are left out: markers say more.
 
     Raises GaitError as ``place_markers``.
     """
