@@ -26,6 +26,8 @@ SIDE_COLOURS = {"left": INK, "right": "#8a9097"}
 
 STYLE: Any = {**_STYLE, "axes.titlesize": 11, "axes.titlelocation": "left", "font.size": 9.5}
 
+_LETTER_WIDTH = 0.007  # of the axes, at the font size of activities
+
 MAX_COLUMNS = 1500  # of a heatmap; more than its pixels
 _GROUPS = (Joint.LEFT_COLLAR, Joint.SPINE3, Joint.LEFT_HIP)  # each starts a group, separated by a line
 
@@ -104,11 +106,10 @@ def draw_activity(axes: Axes, activity: NDArray[np.uint8] | None, rate_hz: float
         if interval.activity != Activity.WALKING:
             left, right = interval.first / rate_hz, interval.end / rate_hz
             axes.axvspan(left, right, facecolor=FAINT, edgecolor="white", alpha=0.8, linewidth=0, zorder=0)
-            if named:
-                name = axes.text(
-                    0.5 * (left + right), 0.5, interval.activity.noun, transform=axes.get_xaxis_transform()
-                )
-                name.set(ha="center", va="center", fontsize=8, color=MUTED, clip_on=True)
+            noun = interval.activity.noun
+            if named and (right - left) / np.ptp(axes.get_xlim()) > _LETTER_WIDTH * len(noun):
+                name = axes.text(0.5 * (left + right), 0.75, noun, transform=axes.get_xaxis_transform())
+                name.set(ha="center", va="center", fontsize=8, color=MUTED)
 
 
 def draw_stance_bars(axes: Axes, events: GaitEvents, rate_hz: float, seconds: float) -> None:

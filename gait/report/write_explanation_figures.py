@@ -5,7 +5,6 @@ from __future__ import annotations
 from gait.body.body import Body
 from gait.body.pose_sequence import PoseSequence
 from gait.errors import GaitError
-from gait.explaining.attribution import TrialAttribution
 from gait.explaining.export_trial import SegmentExport, TrialExport
 from gait.explaining.methods import METHODS
 from gait.explaining.vertex_attribution import joint_influence, to_vertices
@@ -51,7 +50,7 @@ def summary_lines(export: TrialExport) -> tuple[str, ...]:
     lines = []
     for segment in export.segments:
         lines.append(f"{printable(segment.trial_id)}: {_prediction(export, segment)}")
-        lines += _interruptions(next(iter(segment.attributions.values())))
+        lines += _interruptions(segment)
         for attribution in segment.attributions.values():
             joints = ", ".join(attribution.largest_joints())
             lines.append(f"{METHODS[attribution.method].title}: largest attribution: {joints}")
@@ -61,7 +60,7 @@ def summary_lines(export: TrialExport) -> tuple[str, ...]:
 
 def _write_figures(export: TrialExport, segment: SegmentExport, bodies: BodyModelLocator, notes: list[str]) -> None:
     name, prediction = printable(segment.trial_id), _prediction(export, segment)
-    prediction = prediction[0].upper() + prediction[1:]
+    prediction = "; ".join([prediction[0].upper() + prediction[1:], *_interruptions(segment)])
     renderer, no_bodies = None, ""
     try:
         renderer = _BodyRenderer(segment.sequence, bodies.load_for(segment.sequence))
@@ -128,13 +127,13 @@ def _prediction(export: TrialExport, segment: SegmentExport) -> str:
     )
 
 
-def _interruptions(attribution: TrialAttribution) -> list[str]:
+def _interruptions(segment: SegmentExport) -> list[str]:
     """Return one line if the subject does not walk all the time."""
-    activity = attribution.activity
-    if activity is None or not activity.any():
+    first = next(iter(segment.attributions.values()))
+    if first.activity is None or not first.activity.any():
         return []
-    others = format_interruptions(activity, attribution.rate_hz)
-    return [f"not judged or explained: {others}; --keep_standing includes it"]
+    others = format_interruptions(first.activity, first.rate_hz)
+    return [f"not judged or explained without --keep_standing: {others}"]
 
 
 def _reading_notes(data: AttributionFigureData) -> list[str]:
@@ -147,5 +146,4 @@ def _reading_notes(data: AttributionFigureData) -> list[str]:
         else "Colours show the attention to each joint, not for which class."
     )
     shades = "Grey: not explained. Faded: covered by few windows, not in the means."
-    notes = [description + ".", f"{reading} {shades} {_NO_DIAGNOSIS}"]
-    return [*notes, *(f"{line[0].upper()}{line[1:]}." for line in _interruptions(attribution))]
+    return [description + ".", f"{reading} {shades} {_NO_DIAGNOSIS}"]
