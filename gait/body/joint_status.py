@@ -34,6 +34,38 @@ def status_from_sigma(sigma_m: NDArray[np.floating]) -> NDArray[np.uint8]:
     return levels + (sigma_m <= MAX_OBSERVED_SIGMA_M).astype(np.uint8)
 
 
+_ENDS = {
+    "HIP": "KNEE", "KNEE": "ANKLE", "ANKLE": "FOOT", "COLLAR": "SHOULDER", "SHOULDER": "ELBOW", "ELBOW": "WRIST",
+    "SPINE1": "SPINE2", "SPINE2": "SPINE3", "NECK": "HEAD",
+}  # fmt: skip
+
+
+def _end_joint(joint: Joint) -> Joint:
+    side, _, part = joint.name.rpartition("_")
+    return Joint["_".join(filter(None, (side, _ENDS.get(part, part))))]
+
+
+_END_JOINTS = [_end_joint(joint) for joint in BODY_JOINTS]
+
+
+def body_part_status(status: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return the status of the part of the body that moves with each joint, (..., 22), from that of the joints.
+
+    It is the lower one of the two joints between which the part lies: a shank is observed if knee and ankle are.
+    """
+    return np.minimum(status, status[..., _END_JOINTS])
+
+
+def explainable(status: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Return where joints of status (T, 22) may be ranked, averaged or stated, (T, 22).
+
+    It is where they are observed or inferred, except in trials that do not observe them in most of the frames.
+    """
+    mask = status > JointStatus.NOT_OBSERVED
+    mask[:, list(unobserved_joints(status))] = False
+    return mask
+
+
 def unobserved_joints(status: NDArray[np.uint8] | None) -> tuple[Joint, ...]:
     """Return the joints that a trial of status (T, 22) does not observe; none if the status is unknown (None)."""
     if status is None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gait.body.skeleton import BODY_JOINTS, display_name
+from gait.body.joint_status import explainable, unobserved_joints
+from gait.body.skeleton import BODY_JOINTS, NUM_BODY_JOINTS, Joint, display_name, display_names
 
 TARGET = "logit of sick"
 """The output that every method explains; above 0 the prediction is sick."""
@@ -36,7 +37,9 @@ class WindowAttribution:
 class TrialAttribution:
     """Attribution of a trial by one method, averaged over its overlapping windows."""
 
-    values: NDArray[np.float32]  # (T, 22) mean over the explained windows that cover a frame; NaN where none does
+    # (T, 22) mean over the explained windows that cover a frame; NaN where none does, where a joint is not observed,
+    # and for joints that the network leaves out
+    values: NDArray[np.float32]
     probability: NDArray[np.float32]  # (T,) P(sick), mean over all windows that cover a frame
     first_frames: NDArray[np.int64]  # (W,) first frame of each window
     window_probability: NDArray[np.float32]  # (W,) P(sick)
@@ -48,6 +51,18 @@ class TrialAttribution:
     settings: Mapping[str, Any] = field(default_factory=dict)
     target: str = TARGET
     activity: NDArray[np.uint8] | None = None  # (T,) an ``Activity`` per frame; None: every frame is used as walking
+    joint_status: NDArray[np.uint8] | None = None  # (T, 22) a ``JointStatus`` per joint; None if unknown
+    left_out_joints: tuple[Joint, ...] = ()  # that the network does not use
+
+    @property
+    def unobserved_joints(self) -> tuple[Joint, ...]:
+        """The joints that markers observe in less than half of the frames; what they explain is nowhere stated."""
+        return unobserved_joints(self.joint_status)
+
+    @property
+    def explainable(self) -> NDArray[np.bool_]:
+        """Mask (T, 22) of the joints that are observed and not left out."""
+        return explainable_mask(len(self.values), self.joint_status, self.left_out_joints)
 
     @property
     def trial_probability(self) -> float:
@@ -83,7 +98,36 @@ class TrialAttribution:
         """Mask (T, 22) of the values that count in ranks and means: explained, and ``well_covered``."""
         return np.isfinite(self.values) & self.well_covered[:, None]
 
+    def cycle_inputs(
+        self, joints_m: NDArray[np.floating]
+    ) -> tuple[NDArray[np.float32], NDArray[np.floating], float, NDArray[np.uint8] | None]:
+        """Return the arguments of ``average_gait_cycles`` and ``select_gait_phases``, given the joints (T, 22, 3)."""
+        return self.counted_values, joints_m, self.rate_hz, self.joint_status
+
     @property
     def counted_values(self) -> NDArray[np.float32]:
         """The values (T, 22) that count in ranks and means, NaN elsewhere."""
         return np.where(self.counts, self.values, np.float32(np.nan))
+
+
+def explainable_mask(
+    num_frames: int, joint_status: NDArray[np.uint8] | None, left_out: Collection[Joint]
+) -> NDArray[np.bool_]:
+    """Return where joints are observed and not left out, (T, 22); everywhere if the status is unknown."""
+    everywhere = np.ones((num_frames, NUM_BODY_JOINTS), dtype=bool)
+    mask = everywhere if joint_status is None else explainable(joint_status)
+    mask[:, list(left_out)] = False
+    return mask
+
+
+def observation_notes(attribution: TrialAttribution) -> tuple[str, ...]:
+    """Return sentences on joints that are not observed or that the network leaves out; usually none."""
+    unobserved, left_out = {*attribution.unobserved_joints}, {*attribution.left_out_joints}
+    notes = []
+    if unobserved:
+        notes.append(f"Not observed by markers, so not explained: {display_names(unobserved)}.")
+    if used := unobserved - left_out:
+        notes.append(f"The network uses the pose prior's guess of {display_names(used)}; the prediction depends on it.")
+    if others := left_out - unobserved:
+        notes.append(f"Not used by this network: {display_names(others)}.")
+    return tuple(notes)

@@ -17,9 +17,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gait.body.skeleton import BODY_JOINTS, HEAD_TO_FEET
+from gait.body.joint_status import JointStatus
+from gait.body.skeleton import BODY_JOINTS, HEAD_TO_FEET, Joint
 from gait.errors import GaitError
-from gait.explaining.attribution import TrialAttribution
+from gait.explaining.attribution import TrialAttribution, explainable_mask
 from gait.files.atomic_write import atomic_file
 from gait.files.safe_pickle import read_array_dict
 from gait.kinematics.gait_cycle import PERCENT, GaitCycle
@@ -73,7 +74,12 @@ def write_explanation(folder: Path, explanation: SavedAttribution) -> Path:
             settings=np.str_(_to_json(attribution.settings)),
             attribution=np.asarray(attribution.values),
             **{name: np.asarray(getattr(attribution, name)) for name in (*_ARRAYS, *_SCALARS) if name != "attribution"},
-            **({} if attribution.activity is None else {"activity": attribution.activity}),
+            **{
+                name: values
+                for name in ("activity", "joint_status")
+                if (values := getattr(attribution, name)) is not None
+            },
+            left_out_joints=np.array([joint.name for joint in attribution.left_out_joints], dtype=np.str_),
         )
     return path
 
@@ -107,6 +113,14 @@ def read_explanation(path: Path) -> SavedAttribution:
             activity.shape != (T,) or activity.dtype != np.uint8 or activity.max() >= len(Activity)
         ):
             raise ValueError(f"activity of {activity.dtype} and shape {activity.shape}")
+        status = data.get("joint_status")
+        if status is not None and (
+            status.shape != (T, len(BODY_JOINTS)) or status.dtype != np.uint8 or status.max() >= len(JointStatus)
+        ):
+            raise ValueError(f"joint_status of {status.dtype} and shape {status.shape}")
+        left_out = [str(name) for name in data.get("left_out_joints", np.asarray(())).reshape(-1)]
+        if unknown := sorted({*left_out} - {*_JOINT_NAMES}):
+            raise ValueError(f"left_out_joints names {unknown[0]}")
         scalars: dict[str, Any] = {name: kind(data[name]) for name, kind in _SCALARS.items()}
         return SavedAttribution(
             **{name: str(data[name]) for name in _TEXTS},
@@ -116,6 +130,8 @@ def read_explanation(path: Path) -> SavedAttribution:
                 **scalars,
                 settings=_parse_json(data["settings"]),
                 activity=activity,
+                joint_status=status,
+                left_out_joints=tuple(BODY_JOINTS[_JOINT_NAMES.index(name)] for name in left_out),
             ),
             arguments=_parse_json(data["arguments"]),
             versions=_parse_json(data["versions"]),
@@ -130,35 +146,42 @@ def write_frames(folder: Path, attribution: TrialAttribution) -> Path:
     """Write ``explanation.csv`` into a folder and return its path: one row per frame, one column per joint.
 
     Frames count from 0 at the network's rate; cells are empty where no window is explained. The last columns are the
-    activity, empty if unknown, and whether the frame is ``well_covered`` and so counts in ranks and means.
+    activity, empty if unknown, whether the frame is ``well_covered`` and so counts in ranks and means, and the joints
+    that are not observed in it; the cells of these are empty, as are those of joints that the network leaves out.
 
     Raises:
         GaitError: the file cannot be written; an existing one stays.
     """
-    header = ["frame", "time_s", "probability_sick", *JOINT_COLUMNS, "activity", "well_covered"]
+    header = ["frame", "time_s", "probability_sick", *JOINT_COLUMNS, "activity", "well_covered", "not_observed"]
     activity = attribution.activity
     activities = [""] * len(attribution.values) if activity is None else [Activity(each).noun for each in activity]
-    columns = (attribution.values, attribution.probability, activities, attribution.well_covered.astype(int))
+    observed = explainable_mask(len(attribution.values), attribution.joint_status, ())
+    columns = (attribution.values, attribution.probability, activities, attribution.well_covered.astype(int), observed)
     rows = (
-        [frame, f"{frame / attribution.rate_hz:.4f}", probability, *row[list(HEAD_TO_FEET)], activity, covered]
-        for frame, (row, probability, activity, covered) in enumerate(zip(*columns, strict=True))
-    )
+        [frame, f"{frame / attribution.rate_hz:.4f}", probability, *row[list(HEAD_TO_FEET)], activity, covered,
+         _join_joints(joint for joint in BODY_JOINTS if not seen[joint])]
+        for frame, (row, probability, activity, covered, seen) in enumerate(zip(*columns, strict=True))
+    )  # fmt: skip
     return write_table(Path(folder) / FRAMES_FILE, header, rows)
 
 
-def write_cycles(folder: Path, cycles: Mapping[str, GaitCycle]) -> Path:
+def write_cycles(folder: Path, attribution: TrialAttribution, cycles: Mapping[str, GaitCycle]) -> Path:
     """Write ``gait_cycle.csv`` into a folder and return its path: one row per side and percent of its mean cycle.
+
+    The last column has the joints that the trial does not observe; their cells are empty.
 
     Raises:
         GaitError: the file cannot be written; an existing one stays.
     """
     angles = ["hip_flexion_deg", "knee_flexion_deg", "ankle_dorsiflexion_demeaned_deg"]
+    not_observed = _join_joints(attribution.unobserved_joints)
     rows = (
         [side, cycle.num_cycles, percent, cycle.hip_deg[percent], cycle.knee_deg[percent], cycle.ankle_deg[percent],
-         *cycle.values[percent, list(HEAD_TO_FEET)]]
+         *cycle.values[percent, list(HEAD_TO_FEET)], not_observed]
         for side, cycle in cycles.items() for percent in PERCENT
     )  # fmt: skip
-    return write_table(Path(folder) / CYCLE_FILE, ["side", "num_cycles", "percent", *angles, *JOINT_COLUMNS], rows)
+    header = ["side", "num_cycles", "percent", *angles, *JOINT_COLUMNS, "not_observed"]
+    return write_table(Path(folder) / CYCLE_FILE, header, rows)
 
 
 def write_table(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> Path:
@@ -172,6 +195,10 @@ def write_table(path: Path, header: Sequence[str], rows: Iterable[Sequence[objec
         writer.writerow(header)
         writer.writerows([_cell(value) for value in row] for row in rows)
     return path
+
+
+def _join_joints(joints: Iterable[Joint]) -> str:
+    return " ".join(joint.name.lower() for joint in joints)
 
 
 def _cell(value: object) -> object:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gait.body.skeleton import HEAD_TO_FEET
+from gait.body.skeleton import HEAD_TO_FEET, Joint
 from gait.errors import GaitError
 from gait.explaining.attribution_files import JOINT_COLUMNS, write_table
 from gait.explaining.explain_trial import explain_trial
@@ -40,6 +40,7 @@ class CohortAttribution:
     comparison: GroupComparison
     problems: tuple[str, ...]  # one message per excluded fold
     notes: tuple[str, ...]  # messages on excluded trials and subjects
+    left_out_joints: tuple[Joint, ...] = ()  # that the network does not use
 
 
 @dataclass(frozen=True)
@@ -135,7 +136,7 @@ def explain_cohort(
             "those poses, attributions of these."
         )
     subjects: list[SubjectAttribution] = []
-    method, signed = "", False
+    method, signed, left_out = "", False, tuple[Joint, ...]()
     for result in results:
         try:
             if not first.same_experiment(result):
@@ -143,7 +144,7 @@ def explain_cohort(
             loaded = load_network(trained / f"fold{result.fold.index}" / f"{network}.ckpt")
             (one,) = options.each_method(loaded)
             method = one.method or ""
-            signed = find_method(loaded.network, method).signed
+            signed, left_out = find_method(loaded.network, method).signed, loaded.left_out_joints
             subjects += _explain_subjects(loaded, one, result, dataset, notes)
         except GaitError as error:
             problems.append(str(error))
@@ -151,7 +152,8 @@ def explain_cohort(
         raise GaitError(problems[-1] if problems else f"{poses}: no subject of the trained folds is in it.")
     comparison = compare_groups(subjects)
     _write_tables(comparison, cohort_files(output, network))
-    return CohortAttribution(network, method, signed, comparison, tuple(problems), tuple(dict.fromkeys(notes)))
+    notes = list(dict.fromkeys(notes))
+    return CohortAttribution(network, method, signed, comparison, tuple(problems), tuple(notes), left_out)
 
 
 def _explain_subjects(
@@ -162,11 +164,12 @@ def _explain_subjects(
     notes: list[str],
 ) -> Iterator[SubjectAttribution]:
     predictions = result.evaluation.by_subject()
+    trials = [trial for trial in dataset.trials if trial.trial_id not in result.left_out.get("trials", ())]
     for subject, sick, probability in zip(predictions.subjects, predictions.sick, predictions.probability, strict=True):
         cycles = []
-        for trial in (trial for trial in dataset.trials if trial.subject_id == subject):
+        for trial in (trial for trial in trials if trial.subject_id == subject):
             attribution = explain_trial(network, trial, options.method, rule=options.rule, stride=options.stride)
-            cycles.append(average_gait_cycles(attribution.counted_values, trial.joints_m, trial.rate_hz))
+            cycles.append(average_gait_cycles(*attribution.cycle_inputs(trial.joints_m)))
         if not cycles:
             notes.append(f"{subject}: in the test set of the training, but not among the poses; excluded.")
             continue
@@ -180,13 +183,14 @@ def _write_tables(comparison: GroupComparison, files: tuple[Path, Path, Path]) -
     _, means, subjects = files
     write_table(
         means,
-        ["group", "num_subjects", "gait_cycle_percent", *JOINT_COLUMNS],
+        ["group", "num_subjects", "gait_cycle_percent", *JOINT_COLUMNS, *(f"num_subjects_{c}" for c in JOINT_COLUMNS)],
         (
-            [name, len(group.subjects), percent, *group.attribution[percent, list(HEAD_TO_FEET)]]
+            [name, len(group.subjects), percent, *group.attribution[percent, list(HEAD_TO_FEET)],
+             *group.num_subjects[list(HEAD_TO_FEET)]]
             for name, group in comparison.groups.items()
             for percent in PERCENT
         ),
-    )
+    )  # fmt: skip
     roles = {subject.subject: ["representative"] for subject in comparison.representative.values()}
     roles.setdefault(comparison.most_uncertain.subject, []).append("most_uncertain")
     write_table(

@@ -12,14 +12,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gait.errors import GaitError
-from gait.explaining.attribution import TrialAttribution
+from gait.explaining.attribution import TrialAttribution, explainable_mask
 from gait.explaining.methods import explain_windows, find_method
 from gait.explaining.prepare_trial import prepare_trial
 from gait.explaining.trained_network import TrainedNetwork
 from gait.learning.trainer import window_logits
 from gait.motion.dataset import Trial
 from gait.motion.pose_files import read_poses
-from gait.motion.windows import WindowDataset
 
 _BATCH_SIZE = 16
 """Windows per explanation; a transformer's activations for the backward pass then fit the processor's cache."""
@@ -56,11 +55,11 @@ def explain_trial(
     """
     if not isinstance(trial, Trial):
         sequence = read_poses(trial)
-        trial = prepare_trial(trial, sequence.joints_m, sequence.rate_hz, network, keep_standing=keep_standing)
+        trial = prepare_trial(trial, sequence, network, keep_standing=keep_standing)
     method, window_length = method or network.methods[0], network.window_length
     if stride is None:
         stride = find_method(network.network, method).stride_for(network.network)
-    windows = WindowDataset([trial], window_length)
+    windows = network.windows_of(trial)
     if not len(windows):
         raise GaitError(windows.too_short[0])
     explained = _every_nth(windows.first_frame, stride)
@@ -74,9 +73,11 @@ def explain_trial(
     if stride > 1:
         logits = window_logits(network.network, windows, _PREDICTION_BATCH_SIZE)
     probabilities = logits.double().sigmoid()
+    values_of_frames = _average_overlaps(windows.first_frame[explained], torch.cat(values), len(trial.joints_m))
+    values_of_frames[~explainable_mask(len(trial.joints_m), trial.joint_status, network.left_out_joints)] = np.nan
     T, by_frame = len(trial.joints_m), probabilities[:, None, None].expand(-1, window_length, 1)
     return TrialAttribution(
-        values=_average_overlaps(windows.first_frame[explained], torch.cat(values), T),
+        values=values_of_frames,
         probability=_average_overlaps(windows.first_frame, by_frame, T)[:, 0],
         first_frames=windows.first_frame.numpy(),
         window_probability=probabilities.float().numpy(),
@@ -87,6 +88,8 @@ def explain_trial(
         method=method,
         settings={**result.settings, "stride": stride},
         activity=trial.activity,
+        joint_status=trial.joint_status,
+        left_out_joints=network.left_out_joints,
     )
 
 

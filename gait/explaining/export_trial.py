@@ -100,7 +100,7 @@ def _export_segment(
 ) -> SegmentExport:
     body = None if options.body_file is None else load_body(options.body_file)
     sequence = read_poses(folder, body=body, rate_hz=options.pose_rate_hz)
-    trial = prepare_trial(folder, sequence.joints_m, sequence.rate_hz, network, keep_standing=options.keep_standing)
+    trial = prepare_trial(folder, sequence, network, keep_standing=options.keep_standing)
     trial_id, versions = parse_trial_id(folder), package_versions("torch", "numpy")
     attributions: dict[Path, TrialAttribution] = {}
     failed: list[str] = []
@@ -116,7 +116,7 @@ def _export_segment(
             target, SavedAttribution(trial_id, found, network.file.name, network.sha256, arguments, versions)
         )
         write_frames(target, found)
-        write_cycles(target, average_gait_cycles(found.counted_values, trial.joints_m, trial.rate_hz))
+        write_cycles(target, found, average_gait_cycles(*found.cycle_inputs(trial.joints_m)))
     if not attributions:
         raise GaitError(failed[0])
     problems += failed

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gait.arrays import Vector
 from gait.body.skeleton import NUM_BODY_JOINTS
@@ -51,6 +52,7 @@ class GroupAttribution:
 
     subjects: tuple[str, ...]
     attribution: Vector  # (101, 22) in units of the networks' typical scale; NaN where no subject has a value
+    num_subjects: NDArray[np.int64]  # (22,) whose trials observe each joint, over which its mean is
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,6 +65,11 @@ class GroupComparison:
     # other correctly classified ones; without labels that have no such subject.
     representative: Mapping[str, SubjectAttribution]
     most_uncertain: SubjectAttribution  # with P(sick) nearest to one half
+
+    @property
+    def all_subjects(self) -> GroupAttribution:
+        """The mean over all subjects."""
+        return _average_group(self.subjects)
 
 
 def average_subject_attribution(
@@ -96,16 +103,16 @@ def compare_groups(subjects: Sequence[SubjectAttribution]) -> GroupComparison:
             representative[label] = max(candidates, key=lambda subject: _cosine_similarity(subject, candidates))
     return GroupComparison(
         subjects=tuple(scaled),
-        groups={
-            group: GroupAttribution(
-                tuple(subject.subject for subject in own), _mean([subject.attribution for subject in own])
-            )
-            for group, own in members.items()
-            if own
-        },
+        groups={group: _average_group(own) for group, own in members.items() if own},
         representative=representative,
         most_uncertain=min(scaled, key=lambda subject: abs(subject.probability - 0.5)),
     )
+
+
+def _average_group(subjects: Sequence[SubjectAttribution]) -> GroupAttribution:
+    attributions = [subject.attribution for subject in subjects]
+    num_subjects = np.sum([np.isfinite(values).any(axis=0) for values in attributions], axis=0)
+    return GroupAttribution(tuple(subject.subject for subject in subjects), _mean(attributions), num_subjects)
 
 
 def _typical_scale(attributions: Sequence[Vector]) -> float:

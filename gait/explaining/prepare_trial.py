@@ -5,28 +5,21 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
+from gait.body.pose_sequence import PoseSequence
 from gait.errors import GaitError
 from gait.explaining.trained_network import TrainedNetwork
 from gait.kinematics.walking import find_activity
 from gait.motion.dataset import AcquisitionInfo, Trial
-from gait.motion.resampling import check_rate, resample
+from gait.motion.resampling import check_rate, resample, resample_nearest
 from gait.motion.trial_paths import SICK, parse_subject_id, parse_trial_id
 
 _UNKNOWN = float("nan")
 
 
 def prepare_trial(
-    folder: Path,
-    joints_m: NDArray[np.float32],
-    rate_hz: float,
-    network: TrainedNetwork,
-    *,
-    keep_standing: bool = False,
+    folder: Path, sequence: PoseSequence, network: TrainedNetwork, *, keep_standing: bool = False
 ) -> Trial:
-    """Resample joints (T, 22, 3), in metres, y up, to the network's rate; name and label are those of the folder.
+    """Resample the joints of poses, and their status, to the network's rate; name and label are those of the folder.
 
     Standing, turning on the spot and sitting are found, so that they are neither judged nor explained, unless they are
     to be kept or the network was trained on them. A trial in a folder without a label counts as healthy. Explanations
@@ -35,8 +28,11 @@ def prepare_trial(
     Raises:
         GaitError: the rate is out of range, or no walk in the trial is as long as a window.
     """
+    joints_m, rate_hz, status = sequence.joints_m, sequence.rate_hz, sequence.joint_status
     check_rate(rate_hz, f"{folder}: its frame rate")
     joints = resample(joints_m, rate_hz, network.rate_hz)
+    if status is not None:
+        status = resample_nearest(status, rate_hz, network.rate_hz)
     if len(joints) < network.window_length:
         raise GaitError(
             f"{folder}: {len(joints_m)} frames at {rate_hz:g} Hz are shorter than this network's window of "
@@ -46,7 +42,7 @@ def prepare_trial(
     label, _, subject = subject_id.rpartition("/")
     trial_name = parse_trial_id(folder).removeprefix(f"{subject_id}/")
     acquisition = AcquisitionInfo(rate_hz, len(joints_m), _UNKNOWN, (), _UNKNOWN)
-    trial = Trial(subject, trial_name, label == SICK, joints, network.rate_hz, acquisition, folder)
+    trial = Trial(subject, trial_name, label == SICK, joints, network.rate_hz, acquisition, folder, status)
     if keep_standing or network.keep_standing:
         return trial
     trial = replace(trial, activity=find_activity(joints, network.rate_hz))

@@ -7,11 +7,14 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
+from gait.body.skeleton import BODY_JOINTS, Joint
 from gait.errors import GaitError
 from gait.explaining.methods import supported_methods
 from gait.files.fingerprint import file_sha256
 from gait.learning.checkpoint import Checkpoint, read_network
 from gait.learning.networks import find_network
+from gait.motion.dataset import Trial
+from gait.motion.windows import WindowDataset
 
 DEFAULT_RATE_HZ = 100.0
 """Frame rate assumed for a state dict without metadata; the default of training."""
@@ -43,6 +46,17 @@ class TrainedNetwork:
     def label(self) -> str:
         """Display name with the end of the file's path."""
         return f"{self.title} network ({'/'.join(self.file.resolve().parts[-2:])})"
+
+    @property
+    def left_out_joints(self) -> tuple[Joint, ...]:
+        """The joints that are 0 in every window of this network; none if the file does not record them."""
+        if self.checkpoint is None:
+            return ()
+        return tuple(BODY_JOINTS[self.checkpoint.joints.index(name)] for name in self.checkpoint.left_out_joints)
+
+    def windows_of(self, trial: Trial) -> WindowDataset:
+        """Return all windows of a trial, as this network needs them."""
+        return WindowDataset([trial], self.window_length, left_out=self.left_out_joints)
 
     @property
     def keep_standing(self) -> bool:

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from gait.body.body import Body
+from gait.body.joint_status import JointStatus, body_part_status
 from gait.body.skeleton import NUM_BODY_JOINTS, joint_indices
 
 Weights = NDArray[np.float64]
@@ -61,6 +62,20 @@ def joint_influence(body: Body, betas: NDArray[np.floating] | None = None) -> We
 def to_vertices(values: NDArray[np.floating], weights: Weights) -> NDArray[np.float32]:
     """Map attribution of joints, (22,) or (T, 22), to vertices, (V,) or (T, V), by weights (V, 22).
 
-    A frame is NaN for all joints or none; frames of NaN stay NaN.
+    A vertex is NaN if joints of NaN have most of its weight; otherwise the others share it.
     """
-    return (np.asarray(values, np.float64) @ weights.T).astype(np.float32)
+    values = np.asarray(values, np.float64)
+    known = np.isfinite(values)
+    skin = np.where(known, values, 0.0) @ weights.T
+    if not known.all():
+        share = np.where(known.all(axis=-1, keepdims=True), 1.0, known @ weights.T)
+        skin = np.where(share > 0.5, skin / np.maximum(share, 0.5), np.nan)
+    return skin.astype(np.float32)
+
+
+def observed_weight(status: NDArray[np.uint8], skinning: Weights) -> NDArray[np.float32]:
+    """Return the weight of observed parts of the body at each vertex, (V,), 0 to 1.
+
+    ``status`` is the ``JointStatus`` (22,) in a frame, ``skinning`` (V, 22) the weights of ``skinning_weights``.
+    """
+    return (skinning @ (body_part_status(status) > JointStatus.NOT_OBSERVED)).astype(np.float32)

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gait.arrays import Vector
+from gait.body.joint_status import unobserved_joints
 from gait.body.skeleton import BODY_JOINTS, Joint
 from gait.kinematics.gait_events import SIDES, FrameIndices, GaitEvents, detect_gait_events, find_strides
 from gait.kinematics.joint_angles import JointAngles, compute_joint_angles
@@ -46,14 +47,19 @@ class GaitPhase:
 
 
 def average_gait_cycles(
-    values: NDArray[np.floating], joints_m: NDArray[np.floating], rate_hz: float
+    values: NDArray[np.floating],
+    joints_m: NDArray[np.floating],
+    rate_hz: float,
+    joint_status: NDArray[np.uint8] | None = None,
 ) -> Mapping[str, GaitCycle]:
     """Return the mean cycle of each side, "left" and "right", of values per joint, e.g. attribution.
 
-    The values (T, 22) are NaN in frames without values; the joints (T, 22, 3) of the same frames are in metres, y up,
-    finite.
+    The values (T, 22) are NaN where there are none; the joints (T, 22, 3) of the same frames are in metres, y up,
+    finite. By their ``JointStatus`` (T, 22), a side whose ankle is not observed has no cycle, and angles are NaN that
+    need a joint which is not observed.
     """
-    events, angles = detect_gait_events(joints_m, rate_hz), compute_joint_angles(joints_m, rate_hz)
+    events = detect_gait_events(joints_m, rate_hz, unobserved_joints(joint_status))
+    angles = compute_joint_angles(joints_m, rate_hz)
     return {side: _gait_cycle(side, np.asarray(values, np.float64), events, angles, rate_hz) for side in SIDES}
 
 
@@ -69,7 +75,10 @@ def combine_ipsilateral_cycles(values: Mapping[str, Vector]) -> Vector:
 
 
 def select_gait_phases(
-    values: NDArray[np.floating], joints_m: NDArray[np.floating], rate_hz: float
+    values: NDArray[np.floating],
+    joints_m: NDArray[np.floating],
+    rate_hz: float,
+    joint_status: NDArray[np.uint8] | None = None,
 ) -> tuple[GaitPhase, ...]:
     """Return four phases of one stride in temporal order: initial contact, mid-stance, foot off and mid-swing.
 
@@ -78,11 +87,12 @@ def select_gait_phases(
     frames, none. The arguments are those of ``average_gait_cycles``.
     """
     values = np.asarray(values, dtype=np.float64)
-    known = np.flatnonzero(np.isfinite(values).all(axis=1))
+    known = np.flatnonzero(np.isfinite(values).any(axis=1))
     if not len(known):
         return ()
-    events = detect_gait_events(joints_m, rate_hz)
-    leg_mean = {side: np.abs(values[known][:, _LEGS[side]]).mean() for side in SIDES}
+    events = detect_gait_events(joints_m, rate_hz, unobserved_joints(joint_status))
+    magnitude, defined = np.abs(np.nan_to_num(values)), np.isfinite(values)
+    leg_mean = {side: magnitude[:, legs].sum() / max(int(defined[:, legs].sum()), 1) for side, legs in _LEGS.items()}
     for side in sorted(SIDES, key=lambda side: -leg_mean[side]):
         candidates = []
         for stride in find_strides(events.initial_contacts[side], rate_hz):
@@ -102,7 +112,7 @@ def select_gait_phases(
 
 
 def _gait_cycle(side: str, values: Vector, events: GaitEvents, angles: JointAngles, rate_hz: float) -> GaitCycle:
-    covered = np.asarray(np.isfinite(values).all(axis=1))
+    covered = np.asarray(np.isfinite(values).any(axis=1))
     cycles = [
         s for s in find_strides(events.initial_contacts[side], rate_hz) if covered[s].mean() >= _MIN_COVERED_FRACTION
     ]

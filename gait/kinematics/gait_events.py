@@ -13,7 +13,7 @@ frame where it descends fastest.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -50,11 +50,14 @@ class GaitEvents:
     foot_offs: Mapping[str, FrameIndices]  # side -> (n,)
 
 
-def detect_gait_events(joints_m: NDArray[np.floating], rate_hz: float) -> GaitEvents:
+def detect_gait_events(
+    joints_m: NDArray[np.floating], rate_hz: float, unobserved: Collection[Joint] = ()
+) -> GaitEvents:
     """Return initial contacts and foot offs of joints (T, 22, 3) in metres, y up, finite; none in standing.
 
     An initial contact needs the swing before it and a foot off the stance before it within the trial; others are
-    omitted, as their frame would be arbitrary.
+    omitted, as their frame would be arbitrary. A side without an observed ankle has no events; one without an observed
+    forefoot, no foot offs.
     """
     joints = np.asarray(joints_m, dtype=np.float64)
     forward = progression_directions(joints, rate_hz)
@@ -69,6 +72,9 @@ def detect_gait_events(joints_m: NDArray[np.floating], rate_hz: float) -> GaitEv
         reversed_ball = -ball_ahead[::-1]
         extrema = _alternating_extrema(reversed_ball, _MIN_EXCURSION_LEGS * leg)
         offs[side] = len(joints) - 1 - _refine_to_half_speed(reversed_ball, *extrema, rate_hz)[::-1]
+        has_ankle, has_foot = (Joint[f"{side.upper()}_{name}"] not in unobserved for name in ("ANKLE", "FOOT"))
+        contacts[side] = contacts[side][: None if has_ankle else 0]
+        offs[side] = offs[side][: None if has_ankle and has_foot else 0]
     return GaitEvents(contacts, offs)
 
 

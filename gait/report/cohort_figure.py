@@ -11,8 +11,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from gait.body.skeleton import BODY_JOINTS, HEAD_TO_FEET, display_names
 from gait.explaining.explain_cohort import CohortAttribution, CohortSummary
-from gait.explaining.group_attribution import GroupComparison, SubjectAttribution
+from gait.explaining.group_attribution import GroupAttribution, GroupComparison, SubjectAttribution
 from gait.explaining.methods import METHODS
 from gait.files.atomic_write import atomic_file
 from gait.learning.metrics import THRESHOLD
@@ -37,6 +38,7 @@ _DPI = 100
 _LEFT, _STEP, _WIDTH = 0.104, 0.166, 0.156
 _ROWS = (0.502, 0.060)  # bottoms
 _HEIGHT = 0.338
+_NUM_LINES = 3  # below the title; more are set more closely
 _MAX_NAMES = 12
 _MAX_NAME_LENGTH = 22
 _TITLES = {
@@ -62,6 +64,8 @@ def write_cohort_figure(cohort: CohortAttribution, file: Path) -> CohortSummary:
         "trunk over the cycle of the left foot, joints of the right side over that of the right foot.",
         "Attributions describe the network; they are no diagnosis, and few subjects give weak evidence.",
     ]
+    if observation := _observation_lines(cohort):
+        lines.append(" ".join(observation))
     with atomic_file(file) as partial:
         partial.write_bytes(draw_cohort_figure(cohort.comparison, cohort.signed, title, lines))
     return summary
@@ -95,7 +99,7 @@ def draw_cohort_figure(comparison: GroupComparison, signed: bool, title: str, li
         fig = Figure(figsize=_INCHES, dpi=_DPI, facecolor="white")
         fig.text(0.02, 0.976, title, fontsize=19, fontweight="bold", va="top")
         for k, line in enumerate(lines):
-            y = 0.938 - 0.020 * k
+            y = (0.938 - 0.020 * k) if len(lines) <= _NUM_LINES else (0.944 - 0.0175 * k)
             fig.text(0.02, y, line, fontsize=11, color=INK if k == 0 else MUTED, va="top")
 
         def add_panel(row: int, column: float, width: float = _WIDTH) -> Axes:
@@ -113,7 +117,9 @@ def draw_cohort_figure(comparison: GroupComparison, signed: bool, title: str, li
             show_joints: bool,
             own_scale: Scale = scale,
         ) -> None:
-            draw_heatmap(axes, attribution, own_scale, (0.0, 100.0))
+            known = np.isfinite(attribution).any(axis=0) | np.isnan(attribution).all()  # or has no stride at all
+            explainable = np.tile(known, (len(attribution), 1))
+            draw_heatmap(axes, attribution, own_scale, (0.0, 100.0), explainable=explainable)
             label_joints(axes, shown=show_joints)
             axes.set_xticks([0, 25, 50, 75])
             axes.set_title(f"{heading}\n", fontweight="bold")
@@ -125,6 +131,7 @@ def draw_cohort_figure(comparison: GroupComparison, signed: bool, title: str, li
                 own = comparison.groups[group]
                 count = len(own.subjects)
                 draw_panel(axes, own.attribution, _TITLES[group], f"mean of {pluralize(count, 'subject')}", column == 0)
+                _label_counts(axes, own)
             else:
                 leave_empty(axes, _TITLES[group])
         if "healthy" in comparison.groups and "sick" in comparison.groups:
@@ -153,6 +160,26 @@ def draw_cohort_figure(comparison: GroupComparison, signed: bool, title: str, li
         _draw_predictions(add_panel(1, 3.25, 1.7 * _STEP), comparison.subjects)
         draw_colorbar(fig, (0.958, _ROWS[0] + 0.04, 0.011, _HEIGHT - 0.08), scale, signed, _UNIT)
         return figure_png(fig)
+
+
+def _label_counts(axes: Axes, group: GroupAttribution) -> None:
+    """Write into the row of each joint that not all subjects observe how many do."""
+    for row, joint in enumerate(HEAD_TO_FEET):
+        if 0 < group.num_subjects[joint] < group.num_subjects.max():
+            label = axes.text(99, row, f"n = {group.num_subjects[joint]}", ha="right", va="center", fontsize=7)
+            label.set_bbox({"boxstyle": "square,pad=0.1", "facecolor": "white", "edgecolor": "none", "alpha": 0.75})
+
+
+def _observation_lines(cohort: CohortAttribution) -> list[str]:
+    """Return sentences on joints that the network leaves out or that some subjects do not observe; usually none."""
+    left_out, everyone = {*cohort.left_out_joints}, cohort.comparison.all_subjects.num_subjects
+    fewer = {joint for joint in BODY_JOINTS if everyone[joint] < everyone.max() and joint not in left_out}
+    lines = []
+    if left_out:
+        lines.append(f"Not used by this network, as some trials do not observe them: {display_names(left_out)}.")
+    if fewer:
+        lines.append(f"Means of {display_names(fewer)} are over the n subjects whose trials observe them.")
+    return lines
 
 
 def _draw_predictions(axes: Axes, subjects: Sequence[SubjectAttribution]) -> None:

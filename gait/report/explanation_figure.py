@@ -6,6 +6,7 @@ import math
 import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from gait.body.skeleton import HEAD_TO_FEET
+from gait.body.skeleton import HEAD_TO_FEET, Joint
 from gait.explaining.attribution import TrialAttribution
 from gait.kinematics.gait_cycle import PERCENT, GaitCycle, GaitPhase, average_gait_cycles, select_gait_phases
 from gait.kinematics.gait_events import SIDES, GaitEvents, detect_gait_events
@@ -41,6 +42,7 @@ _LEFT, _RIGHT = 0.108, 0.862  # of the time axis, as fractions of the page
 _TOTALS = (0.870, 0.050)  # left and width of the bars of joint means
 _BAR = (0.952, 0.011)
 _BODIES = (0.535, 0.030, 0.445, 0.375)  # left, bottom, width, height
+_NUM_LINES = 3  # below the title; one more is set more closely
 _TAGS = "ABCD"
 _TAG: Any = {
     **{"ha": "center", "va": "bottom", "fontsize": 9, "color": "white"},
@@ -68,18 +70,18 @@ class AttributionFigureData:
 
     @property
     def events(self) -> GaitEvents:
-        """Initial contacts and foot offs."""
-        return detect_gait_events(self.joints_m, self.attribution.rate_hz)
+        """Initial contacts and foot offs; none of a foot that is not observed."""
+        return detect_gait_events(self.joints_m, self.attribution.rate_hz, self.attribution.unobserved_joints)
 
-    @property
+    @cached_property
     def cycles(self) -> Mapping[str, GaitCycle]:
         """Mean gait cycle of each side."""
-        return average_gait_cycles(self.attribution.counted_values, self.joints_m, self.attribution.rate_hz)
+        return average_gait_cycles(*self.attribution.cycle_inputs(self.joints_m))
 
     @property
     def phases(self) -> tuple[GaitPhase, ...]:
         """Gait phases at which bodies are shown."""
-        return select_gait_phases(self.attribution.counted_values, self.joints_m, self.attribution.rate_hz)
+        return select_gait_phases(*self.attribution.cycle_inputs(self.joints_m))
 
     @property
     def values(self) -> NDArray[np.float64]:
@@ -121,7 +123,7 @@ def draw_explanation_figure(
         stance_axes = fig.add_axes((_LEFT, 0.748, width, 0.028))
         draw_stance_bars(stance_axes, data.events, attribution.rate_hz, seconds)
         heat_axes = fig.add_axes((_LEFT, 0.474, width, 0.268))
-        draw_heatmap(heat_axes, data.values, scale, (0.0, seconds), attribution.counts)
+        draw_heatmap(heat_axes, data.values, scale, (0.0, seconds), attribution.counts, attribution.explainable)
         draw_activity(probability_axes, attribution.activity, attribution.rate_hz, named=True)
         draw_activity(stance_axes, attribution.activity, attribution.rate_hz, named=False)
         label_joints(heat_axes)
@@ -132,7 +134,7 @@ def draw_explanation_figure(
         draw_colorbar(fig, (_BAR[0], 0.510, _BAR[1], 0.196), scale, attribution.signed, data.unit)
 
         for k, side in enumerate(SIDES):
-            _draw_cycle(fig, _LEFT + k * 0.205, data.cycles[side], scale, names=k == 0)
+            _draw_cycle(fig, _LEFT + k * 0.205, data, side, names=k == 0)
         _draw_bodies(fig, bodies, no_bodies, phases, attribution.rate_hz)
         return figure_png(fig)
 
@@ -161,7 +163,7 @@ def draw_methods_figure(per_method: Sequence[AttributionFigureData], title: str,
             attribution, scale = data.attribution, data.scale
             top = top_inches + row_inches * k
             heat_axes = fig.add_axes(box(_LEFT, top + 0.3, width, row_inches - 0.85))
-            draw_heatmap(heat_axes, data.values, scale, (0.0, seconds), attribution.counts)
+            draw_heatmap(heat_axes, data.values, scale, (0.0, seconds), attribution.counts, attribution.explainable)
             label_joints(heat_axes)
             heat_axes.set_title(
                 ": ".join(filter(None, [data.method_title, unattributed_note(attribution)])), fontweight="bold"
@@ -169,7 +171,7 @@ def draw_methods_figure(per_method: Sequence[AttributionFigureData], title: str,
             for j, side in enumerate(SIDES):
                 cycle = data.cycles[side]
                 axes = fig.add_axes(box(_LEFT + width + 0.015 + j * 0.155, top + 0.3, 0.145, row_inches - 0.85))
-                _draw_cycle_heatmap(axes, cycle, scale)
+                _draw_cycle_heatmap(axes, data, side)
                 axes.set_title(f"{side.capitalize()} cycle, mean of {cycle.num_cycles}", fontsize=9.5)
                 if k == len(per_method) - 1:
                     axes.set_xlabel(f"% of the {side} cycle")
@@ -202,8 +204,9 @@ def unattributed_note(attribution: TrialAttribution) -> str:
 def _draw_title(fig: Figure, title: str, lines: Sequence[str]) -> None:
     inches = fig.get_size_inches()[1]
     fig.text(0.02, 1 - 0.28 / inches, title, fontsize=19, fontweight="bold", va="top")
+    top, step = (0.72, 0.23) if len(lines) <= _NUM_LINES else (0.61, 0.20)
     for k, line in enumerate(lines):
-        fig.text(0.02, 1 - (0.72 + 0.23 * k) / inches, line, fontsize=11, color=INK if k == 0 else MUTED, va="top")
+        fig.text(0.02, 1 - (top + step * k) / inches, line, fontsize=11, color=INK if k == 0 else MUTED, va="top")
 
 
 def _draw_probability(axes: Axes, attribution: TrialAttribution, seconds: float, pad_points: float = 6.0) -> None:
@@ -244,9 +247,9 @@ def _draw_mean_bars(axes: Axes, values: NDArray[np.floating], counts: NDArray[np
     axes.set_title("mean", fontsize=9.5, loc="center")
 
 
-def _draw_cycle(fig: Figure, left: float, cycle: GaitCycle, scale: Scale, names: bool) -> None:
+def _draw_cycle(fig: Figure, left: float, data: AttributionFigureData, side: str, names: bool) -> None:
     """Draw the joint angles of one side above the heatmap over its gait cycle."""
-    width = 0.19
+    cycle, width = data.cycles[side], 0.19
     angle_axes = fig.add_axes((left, 0.325, width, 0.080))
     for name, angle_deg, style in (
         ("knee", cycle.knee_deg, "-"), ("hip", cycle.hip_deg, (0, (5, 2))), ("ankle", cycle.ankle_deg, (0, (1, 1.2))),
@@ -257,14 +260,15 @@ def _draw_cycle(fig: Figure, left: float, cycle: GaitCycle, scale: Scale, names:
     angle_axes.axhline(0, color=FAINT, linewidth=0.8)
     angle_axes.set_yticks([0, 40, 80], ["0°", "40°", "80°"] if names else [""] * 3)
     angle_axes.tick_params(labelbottom=False)
-    few = {0: "no complete stride", 1: "one stride"}
+    ankle_observed = Joint[f"{side.upper()}_ANKLE"] not in data.attribution.unobserved_joints
+    few = {0: "no complete stride" if ankle_observed else "ankle not observed", 1: "one stride"}
     strides = few.get(cycle.num_cycles, f"mean of {cycle.num_cycles} strides")
     angle_axes.set_title(f"{cycle.side.capitalize()} gait cycle: {strides}", fontweight="bold")
     if names:
         angle_axes.set_ylabel("flexion")
     angle_axes.legend(loc="upper left", ncols=3, fontsize=8, handlelength=1.8, columnspacing=1.0, borderaxespad=0.1)
     axes = fig.add_axes((left, 0.052, width, 0.266))
-    _draw_cycle_heatmap(axes, cycle, scale)
+    _draw_cycle_heatmap(axes, data, side)
     label_joints(axes, shown=names)
     axes.set_xlabel(f"% of the {cycle.side} gait cycle")
     events: tuple[tuple[float, str, Any], ...] = (
@@ -278,8 +282,9 @@ def _draw_cycle(fig: Figure, left: float, cycle: GaitCycle, scale: Scale, names:
         angle_axes.text(x + gap, -36, event_name, ha=alignment, va="bottom", fontsize=7.5, color=MUTED)
 
 
-def _draw_cycle_heatmap(axes: Axes, cycle: GaitCycle, scale: Scale) -> None:
-    draw_heatmap(axes, cycle.values * THOUSANDTHS, scale, (0.0, 100.0))
+def _draw_cycle_heatmap(axes: Axes, data: AttributionFigureData, side: str) -> None:
+    explainable = np.tile(data.attribution.explainable.any(axis=0), (len(PERCENT), 1))
+    draw_heatmap(axes, data.cycles[side].values * THOUSANDTHS, data.scale, (0.0, 100.0), explainable=explainable)
     axes.set_yticks([])
     axes.set_xticks([0, 25, 50, 75])
 

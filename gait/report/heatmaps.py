@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
 from gait.body.skeleton import HEAD_TO_FEET, Joint, display_name
@@ -16,7 +17,7 @@ from gait.kinematics.gait_events import SIDES, GaitEvents
 from gait.kinematics.walking import Activity, activity_intervals
 from gait.report.figure_style import FAINT, INK, MUTED, ignore_missing_glyphs
 from gait.report.figure_style import STYLE as _STYLE
-from gait.viewing.colours import FADING, DivergingScale, Scale
+from gait.viewing.colours import FADING, HATCH, UNOBSERVED, Colour, DivergingScale, Scale
 from gait.viewing.downsample import downsample_mean
 
 FOR_HEALTHY, FOR_SICK = (
@@ -38,11 +39,13 @@ def draw_heatmap(
     scale: Scale,
     span: tuple[float, float],
     counts: NDArray[np.bool_] | None = None,
+    explainable: NDArray[np.bool_] | None = None,
 ) -> None:
     """Draw a heatmap of joints (rows, from head to feet) by time or phase (columns); unexplained cells are grey.
 
     ``values`` (X, 22) are at evenly spaced times or phases; ``span`` are the x coordinates of the left and right edge.
-    Cells that do not count in ranks and means, by the mask ``counts`` (X, 22), are faded.
+    Cells that do not count in ranks and means, by the mask ``counts`` (X, 22), are faded. Joints that are not observed
+    or left out, outside of the mask ``explainable`` (X, 22), are hatched.
     """
     cells = downsample_mean(np.asarray(values, np.float64)[:, HEAD_TO_FEET], MAX_COLUMNS)
     extent = (*span, len(HEAD_TO_FEET) - 0.5, -0.5)
@@ -52,12 +55,29 @@ def draw_heatmap(
         white = np.ones((*fading.T.shape, 4))
         white[..., 3] = fading.T
         axes.imshow(white, aspect="auto", interpolation="nearest", extent=extent)
+    if explainable is not None:
+        _hatch(axes, ~explainable[:, HEAD_TO_FEET], span)
     for joint in _GROUPS:
         axes.axhline(HEAD_TO_FEET.index(joint) - 0.5, color="white", linewidth=2.0)
     axes.spines[["left", "bottom"]].set_visible(False)
     axes.tick_params(left=False)
     axes.set_ylim(len(HEAD_TO_FEET) - 0.5, -0.5)
     axes.set_xlim(*span)
+
+
+def _hatch(axes: Axes, mask: NDArray[np.bool_], span: tuple[float, float]) -> None:
+    """Hatch the cells of a mask (X, rows) of a heatmap."""
+    width = (span[1] - span[0]) / len(mask)
+    for row in range(mask.shape[1]):
+        edges = np.flatnonzero(np.diff(mask[:, row], prepend=False, append=False))
+        for first, end in edges.reshape(-1, 2):
+            rectangle = Rectangle((span[0] + first * width, row - 0.5), (end - first) * width, 1.0)
+            rectangle.set(facecolor=_hex(UNOBSERVED), edgecolor=_hex(HATCH), hatch="/////", linewidth=0)
+            axes.add_patch(rectangle)
+
+
+def _hex(colour: Colour) -> str:
+    return "#" + bytes(colour).hex()
 
 
 def label_joints(axes: Axes, shown: bool = True) -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from gait.body.body import Body
 from gait.body.pose_sequence import PoseSequence
 from gait.errors import GaitError
+from gait.explaining.attribution import observation_notes
 from gait.explaining.export_trial import SegmentExport, TrialExport
 from gait.explaining.methods import METHODS
-from gait.explaining.vertex_attribution import joint_influence, to_vertices
+from gait.explaining.vertex_attribution import joint_influence, observed_weight, skinning_weights, to_vertices
 from gait.files.atomic_write import atomic_file
 from gait.kinematics.gait_events import progression_directions
 from gait.kinematics.walking import format_interruptions
@@ -54,6 +55,7 @@ def summary_lines(export: TrialExport) -> tuple[str, ...]:
         for attribution in segment.attributions.values():
             joints = ", ".join(attribution.largest_joints())
             lines.append(f"{METHODS[attribution.method].title}: largest attribution: {joints}")
+        lines += observation_notes(next(iter(segment.attributions.values())))
         lines.append(f"written: {printable(str(segment.folder))}")
     return tuple(lines)
 
@@ -81,6 +83,8 @@ def _write_figures(export: TrialExport, segment: SegmentExport, bodies: BodyMode
         drawn.append(data)
     if segment.folder not in segment.attributions:
         lines = [prediction, f"{_SCALES_DIFFER} {_NO_DIAGNOSIS}"]
+        if observation := observation_notes(drawn[0].attribution):
+            lines.append(" ".join(observation))
         with atomic_file(segment.folder / METHODS_FILE) as partial:
             partial.write_bytes(draw_methods_figure(drawn, f"{name}: all methods", lines))
     notes += [no_bodies] if no_bodies else []
@@ -93,13 +97,14 @@ class _BodyRenderer:
         self._sequence = sequence
         self._mesh_builder = MeshBuilder(body, sequence)
         self._weights = joint_influence(body, sequence.betas)
+        self._skinning = skinning_weights(body)
 
     def render_phases(self, data: AttributionFigureData) -> PhaseRenders | None:
         """Render the body at the four gait phases; None if no phase is explained."""
         phases, rate_hz = data.phases, data.attribution.rate_hz
         if not phases:
             return None
-        ahead = progression_directions(data.joints_m, rate_hz)
+        ahead, status = progression_directions(data.joints_m, rate_hz), data.attribution.joint_status
         bodies = []
         for phase in phases:
             frame = min(round(phase.frame / rate_hz * self._sequence.rate_hz), self._sequence.num_frames - 1)
@@ -108,6 +113,7 @@ class _BodyRenderer:
                     self._mesh_builder.build(frame, frame + 1)[0].vertices_m,
                     to_vertices(data.attribution.values[phase.frame] * THOUSANDTHS, self._weights),
                     ahead[phase.frame],
+                    None if status is None else observed_weight(status[phase.frame], self._skinning),
                 )
             )
         right = phases[0].name.startswith("right")
@@ -146,4 +152,7 @@ def _reading_notes(data: AttributionFigureData) -> list[str]:
         else "Colours show the attention to each joint, not for which class."
     )
     shades = "Grey: not explained. Faded: covered by few windows, not in the means."
-    return [description + ".", f"{reading} {shades} {_NO_DIAGNOSIS}"]
+    notes = [description + ".", f"{reading} {shades} {_NO_DIAGNOSIS}"]
+    if not attribution.explainable.all():
+        notes.append(" ".join([*observation_notes(attribution), "Hatched: not observed, or not used."]))
+    return notes

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from gait.explaining.vertex_attribution import joint_influence
+from gait.body.joint_status import JointStatus
+from gait.explaining.vertex_attribution import joint_influence, observed_weight, skinning_weights
 from gait.viewing.build_scene import BodyFrame
 from gait.viewing.loaded_trial import LoadedTrial
 from gait.viewing.mesh_cache import MEMORY_BYTES, MeshBuilder, MeshCache
@@ -20,6 +21,7 @@ class Actor:
     trial: LoadedTrial
     mesh_cache: MeshCache | None  # None: there is no body model
     joint_influences: NDArray[np.float64] | None  # (V, 22) weights that spread joint attribution over the vertices
+    skinning: NDArray[np.float64] | None = None  # (V, 22) weights of the parts of the body; None if all is observed
 
     @classmethod
     def of(cls, trial: LoadedTrial, memory_bytes: int = MEMORY_BYTES) -> Actor:
@@ -27,7 +29,10 @@ class Actor:
         if trial.body is None:
             return cls(trial, None, None)
         mesh_cache = MeshCache(MeshBuilder(trial.body, trial.sequence), memory_bytes)
-        return cls(trial, mesh_cache, joint_influence(trial.body, trial.sequence.betas))
+        status = trial.sequence.joint_status
+        everything = status is None or (status > JointStatus.NOT_OBSERVED).all()
+        influences = joint_influence(trial.body, trial.sequence.betas)
+        return cls(trial, mesh_cache, influences, None if everything else skinning_weights(trial.body))
 
     def body_frame(self, frame: int) -> BodyFrame:
         """Return the body in one frame."""
@@ -35,6 +40,11 @@ class Actor:
         if self.mesh_cache is None:
             return BodyFrame(joints, None, None)
         return BodyFrame(joints, self.mesh_cache.mesh_at(frame), self.mesh_cache.builder.faces)
+
+    def observed_weight(self, frame: int) -> NDArray[np.float32] | None:
+        """Return the weight of observed parts at each vertex in one frame, (V,); None if everything is observed."""
+        status = self.trial.sequence.joint_status
+        return None if self.skinning is None or status is None else observed_weight(status[frame], self.skinning)
 
     def close(self) -> None:
         """Stop the thread and free the memory."""

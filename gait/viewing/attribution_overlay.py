@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from gait.explaining.attribution import TrialAttribution
+from gait.explaining.attribution import TrialAttribution, explainable_mask
 from gait.explaining.method import Method
 from gait.explaining.trained_network import TrainedNetwork
 from gait.viewing.colours import Scale, attribution_scale
@@ -48,6 +48,12 @@ class AttributionOverlay:
     def fades(self) -> NDArray[np.bool_]:
         """Mask (T, 22) of the explained values that count in no rank and no mean."""
         return np.isfinite(self.values) & ~self.attribution.counts[self._rows]
+
+    @cached_property
+    def explainable(self) -> NDArray[np.bool_]:
+        """(T, 22) the joints per frame of the trial that are observed and that the network uses."""
+        status, left_out = self.trial.sequence.joint_status, self.attribution.left_out_joints
+        return explainable_mask(self.trial.num_frames, status, left_out)
 
     @cached_property
     def probability(self) -> NDArray[np.float32]:

@@ -36,6 +36,7 @@ class ColouredBody:
     vertices_m: NDArray[np.float32]  # (V, 3) metres, y up
     values: NDArray[np.float32]  # (V,) attribution, in the unit of the scale; NaN where nothing is explained
     progression: NDArray[np.float64]  # (3,) direction of progression
+    observed: NDArray[np.float32] | None = None  # (V,) weight of observed parts, 0 to 1
 
 
 def layout_row(
@@ -105,7 +106,13 @@ def draw_bodies(
     view = Camera(yaw_deg=_YAW_DEG if from_left else -_YAW_DEG, pitch_deg=_PITCH_DEG)
     row = layout_row(point_sets, view, width, height, min_width=width // max(len(bodies), 1) - 2)
     meshes = tuple(
-        Mesh(own[0].astype(np.float32), np.asarray(faces, np.int32), values=body.values, scale=scale)
+        Mesh(
+            own[0].astype(np.float32),
+            np.asarray(faces, np.int32),
+            values=body.values,
+            scale=scale,
+            observed=body.observed,
+        )
         for own, body in zip(row.point_sets, bodies, strict=True)
     )
     return renderer.draw(Scene(meshes=meshes, floor=Floor(0.0)), row.camera, width, height), row.columns

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gait.body.skeleton import NUM_BODY_JOINTS, Joint
-from gait.viewing.colours import OBSERVED, VIRTUAL, Colour, Scale
+from gait.viewing.colours import OBSERVED, UNOBSERVED, VIRTUAL, Colour, Scale
 from gait.viewing.loaded_trial import LoadedTrial
 from gait.viewing.mesh_cache import PosedMesh
 from gait.viewing.scene import Floor, Mesh, Scene, Segments, Spheres
@@ -56,6 +56,7 @@ def build_scene(
     *,
     values: NDArray[np.float32] | None = None,  # (V,) attribution, drawn in the colours of ``scale``; None: plain skin
     scale: Scale | None = None,
+    observed: NDArray[np.float32] | None = None,  # (V,) weight of observed parts; None: everything is observed
     comparison: BodyFrame | None = None,  # a second body beside the first
     selected: Joint | None = None,  # highlighted, as is the part of the pelvis path in the selected window:
     window: tuple[int, int] | None = None,  # first and last frame
@@ -66,7 +67,9 @@ def build_scene(
     segments: list[Segments] = []
     if layers.skin and body_frame.mesh is not None and body_frame.faces is not None:
         mesh = body_frame.mesh
-        meshes.append(Mesh(mesh.vertices_m, body_frame.faces, normals=mesh.normals, values=values, scale=scale))
+        meshes.append(
+            Mesh(mesh.vertices_m, body_frame.faces, normals=mesh.normals, values=values, scale=scale, observed=observed)
+        )
     if layers.comparison and comparison is not None:
         if comparison.mesh is not None and comparison.faces is not None:
             mesh = comparison.mesh
@@ -75,8 +78,11 @@ def build_scene(
             segments.append(_bones(comparison.joints_m, COMPARISON, 1.0))
     no_mesh = not meshes or body_frame.mesh is None
     if layers.skeleton or no_mesh:
-        segments.append(_bones(body_frame.joints_m, BONE, 0.8))
-        spheres.append(Spheres(body_frame.joints_m, 0.016, JOINT, towards_viewer_m=0.02, through_skin=0.85))
+        seen = trial.observed[frame]
+        for shown, bone, joint in ((seen, BONE, JOINT), (~seen, UNOBSERVED, UNOBSERVED)):
+            ends = np.where(shown[:, None], body_frame.joints_m, np.float32(np.nan))
+            segments.append(_bones(body_frame.joints_m, bone, 0.8, shown))
+            spheres.append(Spheres(ends, 0.016, joint, towards_viewer_m=0.02, through_skin=0.85))
     if layers.uncertainty and trial.sequence.joint_sigma_m is not None:
         sigma = np.clip(trial.sequence.joint_sigma_m[frame], 0.004, 0.25)
         spheres.append(Spheres(body_frame.joints_m, sigma, UNCERTAINTY, 0.1, opacity=0.7, through_skin=1.0))
@@ -100,8 +106,11 @@ def build_scene(
     )
 
 
-def _bones(joints_m: NDArray[np.float32], colour: Colour, through_skin: float) -> Segments:
-    children = np.arange(1, NUM_BODY_JOINTS)
+def _bones(
+    joints_m: NDArray[np.float32], colour: Colour, through_skin: float, shown: NDArray[np.bool_] | None = None
+) -> Segments:
+    """Return the bones to all joints, or to those of the mask ``shown`` (22,)."""
+    children = np.array([j for j in range(1, NUM_BODY_JOINTS) if shown is None or shown[j]], dtype=np.intp)
     parents = [_BODY_PARENTS[j] for j in children]
     return Segments(joints_m[parents], joints_m[children], colour, 3.0, through_skin=through_skin)
 

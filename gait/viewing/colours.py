@@ -19,6 +19,9 @@ SKIN: Colour = (198, 203, 208)
 MISSING: Colour = (218, 218, 218)
 # Darker than the middle of the diverging scale, so that "not explained" is not mistaken for "zero attribution".
 UNEXPLAINED: Colour = (150, 154, 160)
+# What markers do not observe is hatched with lines on a pale ground, which no value of a scale looks like.
+UNOBSERVED: Colour = (236, 238, 240)
+HATCH: Colour = (172, 178, 185)
 
 # 33 equidistant stops of viridis (Smith, van der Walt & Firing 2015, CC0), which is perceptually uniform and remains
 # readable with every common colour vision deficiency. Linear interpolation stays within 3/255 of matplotlib's table,

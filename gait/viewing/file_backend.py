@@ -19,7 +19,6 @@ from gait.explaining.trained_network import TrainedNetwork
 from gait.learning.trainer import window_probabilities
 from gait.motion.dataset import Trial
 from gait.motion.pose_files import read_poses
-from gait.motion.windows import WindowDataset
 from gait.viewing.load_control_stride import load_normative_stride
 from gait.viewing.loaded_trial import BodyModelLocator, LoadedTrial, load_trial
 
@@ -62,7 +61,7 @@ class FileBackend:
         """Return P(sick) of the fitted trial in a folder: the mean over all its windows."""
         sequence = read_poses(folder)
         prepared = self._prepare(folder, sequence, network)
-        windows = WindowDataset([prepared], network.window_length)
+        windows = network.windows_of(prepared)
         return float(window_probabilities(network.network, windows, _BATCH_SIZE).mean())
 
     def faithfulness_summary(self, network: TrainedNetwork, trial: LoadedTrial, method: str) -> str | None:
@@ -73,7 +72,7 @@ class FileBackend:
         if network.mean_window is None:
             return None
         prepared = self._prepare(trial.folder, trial.sequence, network)
-        all_windows = WindowDataset([prepared], network.window_length)
+        all_windows = network.windows_of(prepared)
         chosen = torch.linspace(0, len(all_windows) - 1, min(len(all_windows), _DELETION_WINDOWS)).round().long()
         windows, rule = all_windows.batch(chosen), self.options.with_method(method).rule
         result = explain_windows(network.network, windows, method, baseline=network.mean_window, rule=rule)
@@ -91,4 +90,4 @@ class FileBackend:
 
     def _prepare(self, folder: Path, sequence: PoseSequence, network: TrainedNetwork) -> Trial:
         keep_standing = self.options.keep_standing
-        return prepare_trial(folder, sequence.joints_m, sequence.rate_hz, network, keep_standing=keep_standing)
+        return prepare_trial(folder, sequence, network, keep_standing=keep_standing)

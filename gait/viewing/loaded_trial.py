@@ -10,11 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gait.body.body import Body
+from gait.body.joint_status import unobserved_joints
 from gait.body.model_file import load_body
 from gait.body.open_body import default_model_folder
 from gait.body.pose_sequence import PoseSequence
 from gait.cli.arguments import argument
 from gait.errors import GaitError
+from gait.explaining.attribution import explainable_mask
 from gait.files.safe_pickle import read_array_dict
 from gait.kinematics.gait_events import GaitEvents, detect_gait_events, floor_height, progression_directions
 from gait.kinematics.joint_angles import JointAngles, compute_joint_angles
@@ -60,6 +62,11 @@ class LoadedTrial:
     def duration_s(self) -> float:
         """Duration in seconds, from the first frame to the end of the last one."""
         return self.num_frames / self.rate_hz
+
+    @cached_property
+    def observed(self) -> NDArray[np.bool_]:
+        """(T, 22) the joints per frame that markers observe; all if that is unknown."""
+        return explainable_mask(self.num_frames, self.sequence.joint_status, ())
 
     @cached_property
     def floor_m(self) -> float:
@@ -169,7 +176,7 @@ def load_trial(folder: Path, bodies: BodyModelLocator, rate_hz: float | None = N
         name=parse_trial_id(folder),
         sequence=sequence,
         body=body,
-        events=detect_gait_events(sequence.joints_m, sequence.rate_hz),
+        events=detect_gait_events(sequence.joints_m, sequence.rate_hz, unobserved_joints(sequence.joint_status)),
         angles=compute_joint_angles(sequence.joints_m, sequence.rate_hz),
         markers=markers,
         notes=tuple(notes),

@@ -11,11 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gait.viewing.camera import Camera
-from gait.viewing.colours import Colour, Scale
+from gait.viewing.colours import HATCH, UNOBSERVED, Colour, Scale
 from gait.viewing.scene import Floor, Mesh, Scene, Segments, Spheres, vertex_normals
 
 _SHADOW: Colour = (214, 217, 220)
 _GRID: Colour = (222, 225, 228)
+_HATCH_PX = 7.0  # from line to line, across
 
 # A key light from the upper left and a fill light from the right. Both move with the camera, so a body is lit in the
 # same way from every side.
@@ -23,14 +24,15 @@ _MESH_SHADERS = (
     """#version 330
     uniform mat4 T_clip_camera, T_camera_world;
     in vec3 position, normal;
-    in float value;
+    in float value, observed;
     out vec3 normal_camera;
     out float position_on_scale;  // 0 to 1
-    out float known;
+    out float known, observed_weight;
     uniform vec2 range;
     void main() {
         normal_camera = mat3(T_camera_world) * normal;
         known = isnan(value) ? 0.0 : 1.0;
+        observed_weight = observed;
         position_on_scale = isnan(value) ? 0.0 : (value - range.x) / (range.y - range.x);
         gl_Position = T_clip_camera * T_camera_world * vec4(position, 1.0);
     }""",
@@ -39,13 +41,19 @@ _MESH_SHADERS = (
     uniform float opacity;
     uniform bool valued;
     uniform sampler2D scale;
+    uniform vec3 unobserved, hatch;
+    uniform float hatch_px;
     in vec3 normal_camera;
-    in float position_on_scale, known;
+    in float position_on_scale, known, observed_weight;
     out vec4 drawn;
     void main() {
         float at = clamp(position_on_scale, 0.0, 1.0);
         vec3 own = colour;
         if (valued && known > 0.999) own = texture(scale, vec2((at * 255.0 + 0.5) / 256.0, 0.5)).rgb;
+        if (observed_weight < 0.5) {
+            float across = fract((gl_FragCoord.x - gl_FragCoord.y) / hatch_px);
+            own = mix(unobserved, hatch, smoothstep(0.60, 0.72, across) * (1.0 - smoothstep(0.88, 1.0, across)));
+        }
         vec3 n = normalize(gl_FrontFacing ? normal_camera : -normal_camera);
         float key = max(dot(n, normalize(vec3(-0.45, 0.65, 0.60))), 0.0);
         float fill = max(dot(n, normalize(vec3(0.80, 0.10, 0.55))), 0.0);
@@ -230,6 +238,7 @@ class Renderer:
             context.program(vertex_shader=vertex, fragment_shader=fragment)
             for vertex, fragment in (_MESH_SHADERS, _SHADOW_SHADERS, _FLOOR_SHADERS, _SPHERE_SHADERS, _SEGMENT_SHADERS)
         )
+        self._mesh["unobserved"], self._mesh["hatch"] = _unit(UNOBSERVED), _unit(HATCH)
         self._quad = context.buffer(_QUAD.tobytes())
         self._uploads: dict[tuple[int, int, int], _MeshUpload] = {}
         self._scales: dict[Scale, moderngl.Texture] = {}
@@ -260,6 +269,7 @@ class Renderer:
         if scene.floor is not None:
             self._draw_shadows(scene.floor, uploads)
             self._draw_floor(scene.floor, camera)
+        self._mesh["hatch_px"] = _HATCH_PX * pixel_scale
         self._draw_meshes(scene.meshes, uploads, canvas.solid)
 
         with _depth_only(canvas.overlay):
@@ -287,18 +297,27 @@ class Renderer:
         upload.normals.write(np.ascontiguousarray(normals, dtype=np.float32))
         if mesh.values is not None:
             upload.values.write(np.ascontiguousarray(mesh.values, dtype=np.float32))
+        observed = np.ones(len(vertices)) if mesh.observed is None else mesh.observed
+        upload.observed.write(np.ascontiguousarray(observed, dtype=np.float32))
         return upload
 
     def _new_upload(self, mesh: Mesh) -> _MeshUpload:
         faces = np.ascontiguousarray(mesh.faces, dtype=np.int32)
         vertices, normals = (self._context.buffer(reserve=12 * len(mesh.vertices_m), dynamic=True) for _ in range(2))
-        values = self._context.buffer(reserve=4 * len(mesh.vertices_m), dynamic=True)
+        values, observed = (self._context.buffer(reserve=4 * len(mesh.vertices_m), dynamic=True) for _ in range(2))
         index = self._context.buffer(faces.tobytes())
         solid = self._context.vertex_array(
-            self._mesh, [(vertices, "3f", "position"), (normals, "3f", "normal"), (values, "1f", "value")], index
+            self._mesh,
+            [
+                (vertices, "3f", "position"),
+                (normals, "3f", "normal"),
+                (values, "1f", "value"),
+                (observed, "1f", "observed"),
+            ],
+            index,
         )
         shadow = self._context.vertex_array(self._shadow, [(vertices, "3f", "position")], index)
-        return _MeshUpload(mesh.faces, faces, vertices, normals, values, index, solid, shadow)
+        return _MeshUpload(mesh.faces, faces, vertices, normals, values, observed, index, solid, shadow)
 
     def _scale_texture(self, scale: Scale) -> moderngl.Texture:
         if scale not in self._scales:
@@ -382,12 +401,14 @@ class _MeshUpload:
     vertices: moderngl.Buffer
     normals: moderngl.Buffer
     values: moderngl.Buffer
+    observed: moderngl.Buffer
     index: moderngl.Buffer
     solid: moderngl.VertexArray
     shadow: moderngl.VertexArray
 
     def release(self) -> None:
-        for resource in (self.solid, self.shadow, self.vertices, self.normals, self.values, self.index):
+        buffers = (self.vertices, self.normals, self.values, self.observed, self.index)
+        for resource in (self.solid, self.shadow, *buffers):
             resource.release()
 
 

@@ -21,6 +21,7 @@ class Mesh:
     normals: NDArray[np.float32] | None = None  # (V, 3) unit, outwards; None: computed
     values: NDArray[np.float32] | None = None  # (V,) drawn in the colours of ``scale`` instead of ``colour``
     scale: Scale | None = None
+    observed: NDArray[np.float32] | None = None  # (V,) weight of observed parts, 0 to 1; below half: hatched, pale
 
 
 @dataclass(frozen=True)

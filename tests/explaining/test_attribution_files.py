@@ -21,7 +21,7 @@ from gait.explaining.attribution_files import (
 )
 from gait.kinematics.gait_cycle import average_gait_cycles
 from tests.helpers.explanation_cases import random_attribution
-from tests.helpers.motion_cases import stick_figure
+from tests.helpers.motion_cases import status_without, stick_figure
 
 
 def saved_attribution(attribution: TrialAttribution | None = None) -> SavedAttribution:
@@ -51,6 +51,46 @@ def test_write_explanation_round_trip(tmp_path: Path, signed: bool) -> None:
     assert np.isnan(after.attribution.unattributed) == (not signed)
     for name in ("trial_id", "network", "network_sha256", "arguments", "versions"):
         assert getattr(after, name) == getattr(before, name)
+
+
+UNOBSERVED = (Joint.LEFT_ANKLE, Joint.LEFT_FOOT)
+
+
+def attribution_without_foot(frames: int = 120) -> TrialAttribution:
+    """Return the attribution of a trial that does not observe the left foot, nor the head in ten frames."""
+    status = status_without(frames, UNOBSERVED)
+    status[:10, Joint.HEAD] = 0
+    changes = {"joint_status": status, "left_out_joints": (Joint.RIGHT_WRIST,)}
+    attribution = random_attribution(frames, **changes)
+    attribution.values[~attribution.explainable] = np.nan
+    return attribution
+
+
+def test_write_explanation_keeps_what_is_not_observed(tmp_path: Path) -> None:
+    before = attribution_without_foot()
+    after = read_explanation(write_explanation(tmp_path, saved_attribution(before))).attribution
+    np.testing.assert_array_equal(after.joint_status, before.joint_status)
+    assert (after.unobserved_joints, after.left_out_joints) == (UNOBSERVED, (Joint.RIGHT_WRIST,))
+    np.testing.assert_array_equal(after.explainable, before.explainable)
+    path = rewrite(tmp_path / "explanation.npz", joint_status=None, left_out_joints=None)  # as in earlier versions
+    assert read_explanation(path).attribution.explainable.all()
+
+
+def test_tables_mark_what_is_not_observed(tmp_path: Path) -> None:
+    attribution = attribution_without_foot(400)
+    table = rows(write_frames(tmp_path, attribution))
+    assert {row["not_observed"] for row in table[10:]} == {"left_ankle left_foot"}
+    assert {row["not_observed"] for row in table[:10]} == {"left_ankle left_foot head"}
+    assert {row[name] for row in table for name in ("left_ankle", "left_foot", "right_wrist")} == {""}
+    assert (table[9]["head"], table[9]["left_knee"] != "", table[10]["head"] != "") == ("", True, True)
+    cycles = average_gait_cycles(*attribution.cycle_inputs(stick_figure(400)))
+    table = rows(write_cycles(tmp_path, attribution, cycles))
+    assert {row["not_observed"] for row in table} == {"left_ankle left_foot"}
+    assert {row["left_foot"] for row in table} == {""}
+    by_side = {side: {row["num_cycles"] for row in table if row["side"] == side} for side in ("left", "right")}
+    assert by_side["left"] == {"0"}, "initial contacts of a foot that is not observed are not stated"
+    assert by_side["right"] != {"0"}
+    assert all(row["right_knee"] for row in table if row["side"] == "right")
 
 
 def test_write_explanation_needs_no_pickle(tmp_path: Path) -> None:
@@ -88,6 +128,8 @@ def test_read_explanation_accepts_keys_of_earlier_versions(tmp_path: Path) -> No
     ("changes", "message"),
     [
         ({"format": None}, "not an explanation"),
+        ({"joint_status": np.zeros((3, 22), np.uint8)}, "joint_status"),
+        ({"left_out_joints": np.array(["TAIL"])}, "TAIL"),
         ({"format_version": np.int64(99)}, "newer version"),
         ({"attribution": None}, "no attribution in it"),
         ({"attribution": np.zeros((120, 21), np.float32)}, "different lengths"),
@@ -142,7 +184,7 @@ def test_write_frames_has_one_row_per_frame(tmp_path: Path) -> None:
     assert table[3]["time_s"] == "0.0300"
     assert float(table[3]["left_knee"]) == pytest.approx(attribution.values[3, Joint.LEFT_KNEE], rel=1e-5)
     assert float(table[7]["probability_sick"]) == pytest.approx(attribution.probability[7], rel=1e-5)
-    assert len(table[0]) == 3 + NUM_BODY_JOINTS + 2
+    assert len(table[0]) == 3 + NUM_BODY_JOINTS + 3
     assert [row["well_covered"] for row in table] == [str(int(covered)) for covered in attribution.well_covered]
     assert {row["activity"] for row in table} == {""}
     assert table[10]["left_knee"] == table[10]["head"] == ""
@@ -152,7 +194,7 @@ def test_write_cycles_has_one_row_per_side_and_percent(tmp_path: Path) -> None:
     joints = stick_figure(400)
     attribution = random_attribution(400)
     cycles = average_gait_cycles(attribution.values, joints, 100.0)
-    table = rows(write_cycles(tmp_path, cycles))
+    table = rows(write_cycles(tmp_path, attribution, cycles))
     assert [row["side"] for row in table] == ["left"] * 101 + ["right"] * 101
     assert [int(row["percent"]) for row in table[:101]] == list(range(101))
     row = table[101 + 30]

@@ -1,11 +1,15 @@
 """Attribution of trials against a slow version, and measures of faithfulness."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
+from gait.body.skeleton import Joint
 from gait.errors import GaitError
+from gait.explaining.attribution import observation_notes
 from gait.explaining.explain_trial import explain_trial
 from gait.explaining.faithfulness import (
     is_correct_side,
@@ -17,12 +21,13 @@ from gait.explaining.faithfulness import (
     rank_correlation,
 )
 from gait.explaining.methods import explain_windows
-from gait.explaining.trained_network import TrainedNetwork
+from gait.explaining.trained_network import TrainedNetwork, load_network
 from gait.learning.networks.mlp import MLPArchitecture
 from gait.learning.networks.transformer import TransformerArchitecture
 from gait.learning.transformer import GaitTransformer
 from gait.motion.dataset import AcquisitionInfo, Trial
-from tests.helpers.motion_cases import stick_figure, to_common_frame
+from tests.helpers.explanation_cases import write_network
+from tests.helpers.motion_cases import status_without, stick_figure, to_common_frame
 
 LENGTH = 16
 NETWORKS = [
@@ -83,6 +88,55 @@ def test_explain_trial_leaves_frames_between_windows_undefined(network, tmp_path
     assert np.isnan(found.values[LENGTH:30]).all()
     assert np.isfinite(found.values[30:]).all()
     assert np.isfinite(found.probability).all()
+
+
+ARMS = (Joint.LEFT_ELBOW, Joint.RIGHT_ELBOW, Joint.LEFT_WRIST, Joint.RIGHT_WRIST)
+
+
+def test_explain_trial_explains_no_joint_that_is_not_observed(network, tmp_path):
+    complete = make_trial(tmp_path)
+    status = status_without(40, ARMS)
+    status[5:12, Joint.LEFT_KNEE] = 0
+    trial = replace(complete, joint_status=status)
+    for method in trained(network).methods:
+        whole, found = (explain_trial(trained(network), each, method) for each in (complete, trial))
+        assert np.isnan(found.values[:, ARMS]).all()
+        assert np.isnan(found.values[5:12, Joint.LEFT_KNEE]).all()
+        np.testing.assert_array_equal(found.values[found.explainable], whole.values[found.explainable])
+        assert np.isfinite(found.values[found.explainable]).all()
+        np.testing.assert_array_equal(found.probability, whole.probability)
+        names = found.largest_joints(22)
+        assert len(names) == 18
+        assert not any("elbow" in name or "wrist" in name for name in names)
+    assert observation_notes(whole) == ()
+    assert observation_notes(found) == (
+        "Not observed by markers, so not explained: elbows and wrists.",
+        "The network uses the pose prior's guess of elbows and wrists; the prediction depends on it.",
+    )
+
+
+@pytest.mark.parametrize("architecture", NETWORKS, ids=["mlp", "transformer"])
+def test_explain_trial_by_a_network_that_leaves_out_joints(tmp_path, architecture):
+    """Neither prediction nor attribution depends on them, whether or not the trial observes them."""
+    names = tuple(joint.name for joint in ARMS)
+    path = write_network(
+        tmp_path / "network.ckpt", architecture, window_length=LENGTH, mean_window=torch.zeros(LENGTH, 22, 3),
+        left_out_joints=names,
+    )  # fmt: skip
+    network = load_network(path)
+    assert network.left_out_joints == ARMS
+    trial = make_trial(tmp_path)
+    moved = trial.joints_m.copy()
+    moved[:, ARMS] += np.random.default_rng(0).normal(0, 0.3, (4, 3)).astype(np.float32)
+    other = replace(trial, joints_m=moved, joint_status=status_without(40, ARMS))
+    for method in network.methods:
+        found, changed = (explain_trial(network, each, method) for each in (trial, other))
+        np.testing.assert_allclose(found.probability, changed.probability, atol=1e-5)
+        np.testing.assert_allclose(found.values, changed.values, atol=1e-4)
+        assert np.isnan(found.values[:, ARMS]).all()
+        assert np.isfinite(np.delete(found.values, ARMS, axis=1)).all()
+    assert observation_notes(found) == ("Not used by this network: elbows and wrists.",)
+    assert observation_notes(changed) == ("Not observed by markers, so not explained: elbows and wrists.",)
 
 
 @pytest.mark.parametrize("frames", [LENGTH, LENGTH + 1, 40, 90])

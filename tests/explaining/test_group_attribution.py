@@ -51,6 +51,22 @@ def test_compare_groups_selects_representative_subject() -> None:
     assert "healthy" not in comparison.groups
 
 
+def test_compare_groups_averages_joints_over_the_subjects_that_observe_them() -> None:
+    subjects = [make_subject(f"sick/{k}", 0.9, pattern(k)) for k in range(3)]
+    subjects[0].attribution[:, Joint.LEFT_WRIST] = subjects[1].attribution[:, Joint.LEFT_WRIST] = np.nan
+    for subject in subjects:
+        subject.attribution[:, Joint.HEAD] = np.nan
+    comparison = compare_groups(subjects)
+    group = comparison.groups["sick"]
+    assert (group.num_subjects[Joint.LEFT_WRIST], group.num_subjects[Joint.HEAD]) == (1, 0)
+    assert (np.delete(group.num_subjects, [Joint.LEFT_WRIST, Joint.HEAD]) == 3).all()
+    assert np.isnan(group.attribution[:, Joint.HEAD]).all()
+    np.testing.assert_allclose(
+        group.attribution[:, Joint.LEFT_WRIST], comparison.subjects[2].attribution[:, Joint.LEFT_WRIST]
+    )
+    np.testing.assert_array_equal(comparison.all_subjects.num_subjects, group.num_subjects)
+
+
 def test_correct_counts_probability_of_one_half_as_sick() -> None:
     assert make_subject("sick/a", 0.5, pattern(0)).correct
     assert not make_subject("healthy/a", 0.5, pattern(0)).correct

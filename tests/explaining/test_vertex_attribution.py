@@ -7,7 +7,7 @@ import torch
 from gait.body.body import Body
 from gait.body.model_file import load_body
 from gait.body.skeleton import BODY_JOINTS, NUM_BODY_JOINTS, Joint, contralateral_joint, joint_indices
-from gait.explaining.vertex_attribution import joint_influence, skinning_weights, to_vertices
+from gait.explaining.vertex_attribution import joint_influence, observed_weight, skinning_weights, to_vertices
 from tests.helpers.paths import OPEN_BODY
 
 
@@ -124,3 +124,23 @@ def test_joint_influence_depends_on_betas(body: Body) -> None:
     tall = np.array([3.0, -2.0], np.float32)
     assert np.abs(joint_influence(body, tall) - joint_influence(body)).max() > 1e-3
     np.testing.assert_array_equal(joint_influence(body, np.zeros(3, np.float32)), joint_influence(body))
+
+
+def test_to_vertices_shares_the_weight_of_joints_without_value(body):
+    weights = joint_influence(body)
+    values = np.arange(1.0, NUM_BODY_JOINTS + 1)
+    values[[Joint.LEFT_ELBOW, Joint.LEFT_WRIST]] = np.nan
+    skin = to_vertices(values, weights)
+    missing = weights[:, [Joint.LEFT_ELBOW, Joint.LEFT_WRIST]].sum(axis=1)
+    np.testing.assert_array_equal(np.isnan(skin), missing >= 0.5)
+    for vertex in np.flatnonzero(missing < 0.5)[::97]:
+        own = np.isfinite(values)
+        assert skin[vertex] == pytest.approx(np.average(values[own], weights=weights[vertex, own]), rel=1e-5)
+
+
+def test_observed_weight_is_that_of_parts_between_observed_joints(body):
+    status, skinning = np.full(NUM_BODY_JOINTS, 2, np.uint8), skinning_weights(body)
+    np.testing.assert_allclose(observed_weight(status, skinning), 1, atol=1e-6)
+    status[[Joint.LEFT_ANKLE, Joint.LEFT_FOOT]] = 0
+    expected = 1 - skinning[:, [Joint.LEFT_KNEE, Joint.LEFT_ANKLE, Joint.LEFT_FOOT]].sum(axis=1)
+    np.testing.assert_allclose(observed_weight(status, skinning), expected, atol=1e-6)

@@ -8,7 +8,7 @@ import numpy as np
 from gait.body.skeleton import Joint, display_name
 from gait.viewing.attribution_overlay import AttributionOverlay
 from gait.viewing.build_scene import SELECTED
-from gait.viewing.colours import OBSERVED, RESIDUAL, VIRTUAL, DivergingScale, Scale
+from gait.viewing.colours import HATCH, OBSERVED, RESIDUAL, UNOBSERVED, VIRTUAL, DivergingScale, Scale
 from gait.viewing.lazy_imgui import imgui
 from gait.viewing.panels.widgets import HEALTHY, INK, MUTED, SICK, Widgets, pack_colour, prediction
 from gait.viewing.renderer import Canvas, Renderer
@@ -18,6 +18,9 @@ _ORBIT_DEG_PER_PIXEL = 0.4
 _ZOOM_PER_NOTCH = 0.88
 _MAX_SUPERSAMPLED = 4_000_000  # pixels of a view that is still rendered at twice its size
 _REACH = 16.0  # a click within this distance of a joint selects it, unscaled pixels
+
+
+NOT_OBSERVED = "not observed"
 
 
 class BodyPanel:
@@ -135,14 +138,16 @@ class BodyPanel:
 
 
 def _joint_text(state: ViewerState, joint: Joint) -> str:
-    """Return the name of a joint, and its uncertainty in the current frame if the fit stored it."""
+    """Return the name of a joint, and its uncertainty in the current frame if it is observed and the fit stored it."""
+    if state.actor is not None and not state.actor.trial.observed[state.frame, joint]:
+        return f"{display_name(joint)}, {NOT_OBSERVED}"
     sigma_m = state.actor.trial.sequence.joint_sigma_m if state.actor else None
     uncertainty = "" if sigma_m is None else f", ± {1000 * sigma_m[state.frame, joint]:.0f} mm (68 %)"
     return display_name(joint) + uncertainty
 
 
 def colour_bar(widgets: Widgets, overlay: AttributionOverlay, right: float, top: float, height: float) -> None:
-    """Draw the colour scale with its unit, the meaning of its ends, and grey for "not explained"."""
+    """Draw the colour scale with its unit, the meaning of its ends, grey for "not explained", and hatching."""
     pen, scale = imgui.get_window_draw_list(), overlay.scale
     bar_width, steps = widgets.length(14), 64
     left = right - bar_width
@@ -171,7 +176,21 @@ def colour_bar(widgets: Widgets, overlay: AttributionOverlay, right: float, top:
     grey = pack_colour(scale.missing)
     pen.add_rect_filled((left, below), (right, below + bar_width), grey)
     add_text("not explained", below, MUTED, left - 4)
+    if not overlay.explainable.all():
+        below += 1.5 * line
+        pen.add_rect_filled((left, below), (right, below + bar_width), pack_colour(UNOBSERVED))
+        for start in (0.0, bar_width / 2):
+            pen.add_line((left + start, below + bar_width), (right, below + start), pack_colour(HATCH))
+            pen.add_line((left, below + bar_width - start), (right - start, below), pack_colour(HATCH))
+        add_text("not observed", below, MUTED, left - 4)
     widgets.rects["Colour bar"] = (left, top, right, top + height)
+
+
+def explanation_gap(overlay: AttributionOverlay, frame: int, joint: Joint) -> str:
+    """Return why a joint has no attribution in a frame."""
+    if not overlay.trial.observed[frame, joint]:
+        return NOT_OBSERVED
+    return "not used by this network" if not overlay.explainable[frame, joint] else "not explained"
 
 
 def format_attribution(value: float, scale: Scale) -> str:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from gait.body.joint_status import unobserved_joints
+from gait.body.skeleton import display_names
+from gait.explaining.attribution import observation_notes
 from gait.explaining.methods import METHODS
 from gait.viewing.colours import Colour
 from gait.viewing.lazy_imgui import imgui
@@ -33,6 +36,8 @@ def control_panel(widgets: Widgets, state: ViewerState) -> str:
         trial = state.actor.trial
         widgets.text(trial.name)
         widgets.text(f"{trial.num_frames} frames, {trial.duration_s:.1f} s at {trial.rate_hz:g} Hz", MUTED)
+        if state.overlay is None and (joints := unobserved_joints(trial.sequence.joint_status)):
+            widgets.text(f"Not observed by markers: {display_names(joints)}.", MUTED)
     if widgets.button("Open ...", "a trial, a network or a folder of trials (O); or drop it on this window"):
         request = "open"
     if state.actor is not None:
@@ -93,6 +98,8 @@ def _explanation(widgets: Widgets, state: ViewerState) -> None:
     widgets.text(*prediction(attribution.trial_probability, "Trial"))
     if state.subject_in_training_set:
         widgets.text("The network was trained on this subject: its prediction is not valid evidence.", ERROR)
+    for line in observation_notes(attribution):
+        widgets.text(line, MUTED)
     first, last = overlay.window_frames(state.window)
     first_number = overlay.trial.sequence.first_frame
     last_start = overlay.window_frames(len(attribution.first_frames) - 1)[0]

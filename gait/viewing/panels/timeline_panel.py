@@ -14,11 +14,11 @@ from gait.kinematics.joint_angles import JointAngles
 from gait.kinematics.walking import Activity
 from gait.viewing.attribution_overlay import AttributionOverlay
 from gait.viewing.build_scene import LEFT_FOOT, RIGHT_FOOT, SELECTED
-from gait.viewing.colours import FADING, UNEXPLAINED, Colour
+from gait.viewing.colours import FADING, HATCH, UNEXPLAINED, UNOBSERVED, Colour
 from gait.viewing.downsample import downsample_mean
 from gait.viewing.lazy_imgui import imgui, implot
 from gait.viewing.loaded_trial import LoadedTrial
-from gait.viewing.panels.body_panel import format_attribution, unit_text
+from gait.viewing.panels.body_panel import NOT_OBSERVED, explanation_gap, format_attribution, unit_text
 from gait.viewing.panels.widgets import HEALTHY, INK, SICK, Widgets, pack_colour, rgba
 from gait.viewing.viewer_state import ViewerState
 
@@ -28,6 +28,7 @@ _GAP, _FOOT = 0.4, 2.1  # height of the gap above the joints and of each stance 
 TOP = _ROWS + _GAP + _FOOT * len(_FEET)  # upper end of the vertical axis of the heatmap
 _MAX_COLUMNS, _MAX_POINTS = 8192, 4000  # of the heatmap, of a curve
 _FOURTH_BUTTON = 3
+_HATCH_PX = 7.0  # from line to line, unscaled pixels
 _HALO: Colour = (255, 255, 255)
 _TIME_LABELS = 24.0  # height of the time labels below a plot, unscaled pixels
 _LABEL_PRIORITY = (
@@ -114,6 +115,7 @@ class TimelinePanel:
                 implot.plot_to_pixels(trial.duration_s, 0.0),
                 pack_colour(UNEXPLAINED, 0.35),
             )
+        self._hatch(pen, trial, trial.observed if overlay is None else overlay.explainable)
         self._draw_activity(pen, trial)
         self._draw_stance_bars(pen, trial)
         if self._show_controls and overlay is not None and state.window is not None:
@@ -175,6 +177,24 @@ class TimelinePanel:
             if size.x < right - left:
                 at = (0.5 * (left + right - size.x), 0.5 * (top + bottom - size.y))
                 pen.add_text(at, pack_colour(INK), interval.activity.noun)  # type: ignore[attr-defined]
+
+    def _hatch(self, pen: imgui.ImDrawList, trial: LoadedTrial, explainable: NDArray[np.bool_]) -> None:
+        """Hatch the joints that are not observed, or not used by the network."""
+        for row, joint in enumerate(HEAD_TO_FEET):
+            edges = np.flatnonzero(np.diff(~explainable[:, joint], prepend=False, append=False))
+            for first, end in edges.reshape(-1, 2) / trial.rate_hz:
+                left_top = implot.plot_to_pixels(first, float(_ROWS - row))
+                right_bottom = implot.plot_to_pixels(end, float(_ROWS - 1 - row))
+                pen.add_rect_filled(left_top, right_bottom, pack_colour(UNOBSERVED))
+                pen.push_clip_rect(left_top, right_bottom, True)
+                # One grid of lines for all rows, so that they join, and only within the plot.
+                step, height = _HATCH_PX * self._scale, right_bottom.y - left_top.y
+                low, high = implot.get_plot_pos().x, implot.get_plot_pos().x + implot.get_plot_size().x
+                start = max(left_top.x, low) - height
+                start -= (start + left_top.y) % step
+                for x in np.arange(start, min(right_bottom.x, high), step).tolist():
+                    pen.add_line((x, right_bottom.y), (x + height, left_top.y), pack_colour(HATCH), self._scale)
+                pen.pop_clip_rect()
 
     def _draw_stance_bars(self, pen: object, trial: LoadedTrial) -> None:
         """Draw a bar from each initial contact to the next foot off, with a tick at the initial contact."""
@@ -283,7 +303,10 @@ class TimelinePanel:
         text = f"{display_name(joint)}, {frame / trial.rate_hz:.2f} s"
         if state.overlay is not None:
             value = float(state.overlay.values[frame, joint])
-            text += ": not explained" if np.isnan(value) else f": {format_attribution(value, state.overlay.scale)}"
+            missing = explanation_gap(state.overlay, frame, joint)
+            text += f": {missing if np.isnan(value) else format_attribution(value, state.overlay.scale)}"
+        elif not trial.observed[frame, joint]:
+            text += f": {NOT_OBSERVED}"
         imgui.set_tooltip(text)
 
     def _record_plot(self, widgets: Widgets, name: str) -> None:
