@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,9 @@ from gait.files.atomic_write import atomic_directory
 from gait.fitting.fit_report import FitReport
 from gait.motion.foreign_poses import is_made_for, to_pose_sequence
 from gait.motion.pose_files import write_npz
-from gait.motion.trial_paths import REPORT_FILE
+from gait.motion.trial_paths import FIT_FIGURE_FILE, REPORT_FILE
+from gait.report.pose_figure import draw_pose_figure, figure_frames
+from gait.viewing.offscreen_renderer import RenderingUnavailableError
 
 _TITLES = {"smpl": "SMPL", "smplh": "SMPL-H", "smplx": "SMPL-X"}
 
@@ -70,12 +73,20 @@ def save_pose_trial(
         "notes": notes,
         "layout": f"{known.title} poses, no markers",
     }
+    figure = None
+    if settings.figures:
+        try:
+            figure = _draw_figure(f"{subject.name} / {trial_name(path)}", notes, sequence, body)
+        except RenderingUnavailableError as error:
+            warning = warning or str(error)
     with atomic_directory(folder) as partial:
         partial.mkdir(parents=True)
         write_npz(partial, sequence)
         content = json.dumps({**report.as_dict(), **provenance}, indent=1, allow_nan=False)
         (partial / REPORT_FILE).write_text(content + "\n", encoding="utf-8")
         export_trial_folder(settings.export_as, partial, name=folder.name)
+        if figure is not None:
+            (partial / FIT_FIGURE_FILE).write_bytes(figure)
     return TrialOutcome(subject.name, trial_name(path), "fitted", warning, report)
 
 
@@ -102,6 +113,15 @@ def _build_report(sequence: PoseSequence, body: Body, seconds: float) -> FitRepo
         gap_filled_frames=(),
         excluded_frames=(),
     )
+
+
+def _draw_figure(title: str, notes: Sequence[str], sequence: PoseSequence, body: Body) -> bytes:
+    frames = figure_frames(sequence.num_frames)
+    inputs = (sequence.poses[frames], sequence.betas, sequence.translation_m[frames])
+    with torch.inference_mode():
+        posed = body(*(torch.as_tensor(values, dtype=body.dtype, device=body.device) for values in inputs))
+    vertices, faces = posed.vertices.cpu().numpy(), body.faces.cpu().numpy()
+    return draw_pose_figure(sequence.joints_m, sequence.rate_hz, vertices, faces, (title, *notes))
 
 
 def _choose_model(poses: ForeignPoses, subject: Subject, settings: FitSettings) -> tuple[Path, bool]:

@@ -12,6 +12,9 @@ from gait.motion.trial_paths import SEGMENT_PREFIX
 MAX_PLAUSIBLE_RESIDUAL_MM = 12.0
 """A larger mean residual means that a recording has wrong labels, units or subject."""
 
+MAX_PLAUSIBLE_RESIDUAL_OF_CENTRES_MM = 30.0
+"""The same of joint centres that cameras without markers estimate."""
+
 _HEADER = ("subject", "trial", "frames", "mean mm", "worst frame mm", "offset mm", "worst markers", "frames/s")
 
 
@@ -33,7 +36,7 @@ def format_summary(outcomes: Sequence[TrialOutcome], save_folder: Path) -> list[
     lines += [
         _residual_warning(o, report)
         for o, report in reported
-        if (report.residual_mm["mean"] or 0) > MAX_PLAUSIBLE_RESIDUAL_MM
+        if (report.residual_mm["mean"] or 0) > _max_plausible_residual_mm(report)
     ]
     lines += [f"warning: {o.subject}/{o.trial}: {text}" for o, report in reported for text in report.warnings]
     lines += [
@@ -45,6 +48,11 @@ def format_summary(outcomes: Sequence[TrialOutcome], save_folder: Path) -> list[
     lines += [f"failed: {o.subject}/{o.trial}: {o.message}" for o in outcomes if o.state == "failed"]
     lines += list(dict.fromkeys(o.message for o in outcomes if o.state == "fitted" and o.message))
     return [line.rstrip() for line in lines]
+
+
+def _max_plausible_residual_mm(report: FitReport) -> float:
+    centres = any(marker["kind"] == "joint_centre" for marker in report.markers.values())
+    return MAX_PLAUSIBLE_RESIDUAL_OF_CENTRES_MM if centres else MAX_PLAUSIBLE_RESIDUAL_MM
 
 
 def _residual_warning(outcome: TrialOutcome, report: FitReport) -> str:

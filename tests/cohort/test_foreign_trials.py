@@ -93,8 +93,7 @@ def test_foreign_trial_through_windows_explanation_and_figure(laboratory, tmp_pa
     bodies = BodyModelLocator(laboratory[0] / "data" / "SUPR")
     assert write_explanation_figures(export, bodies) == ()
     assert next((tmp_path / "out").rglob(FIGURE_FILE)).stat().st_size > 10_000
-    if kind not in ("amass", "care_pd"):
-        assert (folder / FIT_FIGURE_FILE).stat().st_size > 10_000
+    assert (folder / FIT_FIGURE_FILE).stat().st_size > 10_000
 
     shown = load_trial(folder, bodies)
     assert shown.notes == ()
