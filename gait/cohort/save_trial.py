@@ -9,8 +9,11 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from gait.body.body import Body
+from gait.body.joint_status import JointStatus, body_part_status
+from gait.body.skeleton import NUM_BODY_JOINTS
 from gait.capture.pose_formats import parse_trial_path, trial_name
 from gait.cohort.cohort_file import Subject
 from gait.cohort.fit_settings import FitSettings
@@ -25,6 +28,7 @@ from gait.kinematics.walking import ActivityInterval, activity_intervals, find_a
 from gait.motion.pose_files import write_npz
 from gait.motion.trial_paths import FIT_FIGURE_FILE, REPORT_FILE, RESIDUALS_FILE, SEGMENT_PREFIX
 from gait.report.fit_figure import draw_fit_figure
+from gait.report.unobserved_text import describe_unobserved
 from gait.viewing.offscreen_renderer import RenderingUnavailableError
 from gait.viewing.png import png_bytes
 
@@ -158,8 +162,22 @@ def _draw_figure(title: str, report: FitReport, trial: TrialFit) -> bytes:
             f"mean residual {residual_mm['mean']:.1f} mm, worst frame {residual_mm['max_frame_mean']:.1f} mm, "
             f"worst markers {', '.join(report.worst_markers[:3])}; stature {report.stature_m:.2f} m",
             *_gap_summary(report),
+            *(f"not known: {text}" for text in filter(None, (describe_unobserved(report),))),
         ),
         first_frame=trial.recording.first_frame,
         activity=_activity(trial),
+        observed_skin=observed_skin(body, trial.joint_status[frames]),
     )
     return png_bytes(figure)
+
+
+def observed_skin(body: Body, joint_status: NDArray[np.uint8]) -> NDArray[np.float64] | None:
+    """Return how far the skin is observed, (T, V), from the status of the joints (T, 22): 0 not, 0.5 inferred, 1.
+
+    None if all of it is observed.
+    """
+    if (joint_status == JointStatus.OBSERVED).all():
+        return None
+    moves_with = np.eye(NUM_BODY_JOINTS)[list(body.nearest_body_joints)]  # (J, 22)
+    weights = body.weights.double().cpu().numpy() @ moves_with
+    return np.asarray(body_part_status(joint_status) / JointStatus.OBSERVED @ weights.T)

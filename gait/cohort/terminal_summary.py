@@ -8,6 +8,7 @@ from pathlib import Path
 from gait.cohort.trial_folder import TrialOutcome
 from gait.fitting.fit_report import FitReport, format_frame_runs
 from gait.motion.trial_paths import SEGMENT_PREFIX
+from gait.report.unobserved_text import describe_unobserved
 
 MAX_PLAUSIBLE_RESIDUAL_MM = 12.0
 """A larger mean residual means that a recording has wrong labels, units or subject."""
@@ -21,8 +22,11 @@ _HEADER = ("subject", "trial", "frames", "mean mm", "worst frame mm", "offset mm
 def format_summary(outcomes: Sequence[TrialOutcome], save_folder: Path) -> list[str]:
     """Return the lines of the summary: table, counts, warnings, and the reason of each failure."""
     rows = [_HEADER, *(_row(outcome) for outcome in outcomes)]
-    width = [max(len(row[k]) for row in rows) for k in range(len(_HEADER))]
-    left = {0, 1, 6}
+    doubts = ["" if outcome.report is None else describe_unobserved(outcome.report) for outcome in outcomes]
+    if any(doubts):
+        rows = [(*row, doubt) for row, doubt in zip(rows, ("not known", *doubts), strict=True)]
+    width = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
+    left = {0, 1, 6, 8}
     lines = [
         "  ".join(
             cell.ljust(w) if k in left else cell.rjust(w) for k, (cell, w) in enumerate(zip(row, width, strict=True))

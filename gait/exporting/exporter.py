@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gait.body.joint_status import JointStatus
 from gait.body.pose_sequence import PoseSequence
 from gait.files.safe_pickle import read_array_dict
 from gait.motion.trial_paths import REPORT_FILE, RESIDUALS_FILE
@@ -23,6 +24,14 @@ class FittedTrial:
     name: str  # "walk1", "walk1_segment2"
     folder: Path  # of the trial's results
     sequence: PoseSequence
+
+    @property
+    def observed_joints_m(self) -> NDArray[np.float32]:
+        """The joints (T, 22, 3) in metres, NaN where a joint is not observed."""
+        joints_m, status = self.sequence.joints_m, self.sequence.joint_status
+        if status is None:
+            return joints_m
+        return np.where((status == JointStatus.NOT_OBSERVED)[..., None], np.float32(np.nan), joints_m)
 
     @property
     def report(self) -> dict[str, Any]:

@@ -13,10 +13,10 @@ from gait.exporting.exporter import Exporter, FittedTrial
 
 
 def write_joints_trc(trial: FittedTrial, path: Path) -> None:
-    """Write the joint centres in millimetres, y up."""
+    """Write the joint centres in millimetres, y up; those that are not observed are empty."""
     sequence = trial.sequence
     labels = [joint.name for joint in BODY_JOINTS]
-    write_trc(path, labels, sequence.joints_m * 1e3, sequence.rate_hz, first_frame=sequence.first_frame)
+    write_trc(path, labels, trial.observed_joints_m * 1e3, sequence.rate_hz, first_frame=sequence.first_frame)
 
 
 def write_trc(

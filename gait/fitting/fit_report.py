@@ -8,17 +8,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from gait.body.joint_status import MIN_OBSERVED_FRACTION, JointStatus
+from gait.body.segments import SEGMENTS
 from gait.body.skeleton import BODY_JOINTS
 from gait.errors import GaitError
 from gait.fitting.marker_quality.marker_error import MarkerError
+from gait.fitting.observed_joints import markers_on_segments
 from gait.fitting.valid_frames import true_runs
 
 if TYPE_CHECKING:  # reports are read and shown without loading torch
     from gait.fitting.subject_fit import SubjectFit, TrialFit
 
 NUM_WORST_MARKERS = 5
-MIN_DATA_FRACTION = 0.1
-"""A joint is undetermined if the markers determine less than this fraction of its rotation."""
 
 _OLD_KEYS = {
     "faults": "marker_errors",
@@ -50,9 +51,10 @@ class FitReport:
     placement_offset_mm: dict[str, float | None]  # mean over the markers of each kind
     marker_errors: tuple[MarkerError, ...]
     # name -> over the frames of all segments: sigma_mm (mean of ``JointUncertainty.sigma_m``), worst_mm (its maximum),
-    # data_fraction (mean fraction of the rotation that the markers determine)
+    # data_fraction (mean fraction of the rotation that the markers determine), and the fractions of the frames in which
+    # the joint is observed (observed_fraction), inferred (inferred_fraction) and not observed (not_observed_fraction)
     joints: dict[str, dict[str, float]]
-    undetermined_joints: tuple[str, ...]  # joints whose rotation comes from the prior, not from markers
+    undetermined_joints: tuple[str, ...]  # joints that markers do not observe in most frames
     # [first, last] frame, in the frame numbers of the recording: of each segment with poses, of each filled gap, and of
     # each run of frames without poses, where the markers do not determine the body
     segments: tuple[list[int], ...]
@@ -61,6 +63,7 @@ class FitReport:
     warnings: tuple[str, ...] = ()  # of the recording: what was lost, guessed or overruled when it was read
     # tracks of other names that take no part: label, reason, and with which segment they are most rigid (or None)
     rejected_tracks: tuple[dict[str, Any], ...] = ()
+    segments_without_markers: tuple[str, ...] = ()  # of ``gait.body.segments``: no marker lies on them in any frame
 
     @classmethod
     def from_dict(cls, content: dict[str, Any]) -> FitReport:
@@ -112,14 +115,21 @@ def build_fit_report(subject_fit: SubjectFit, trial: TrialFit) -> FitReport:
     kept = np.concatenate([np.arange(segment.start, segment.stop) for segment in trial.valid_frames.segments])
     sigma = trial.uncertainty.sigma_m[kept] * 1e3
     data_fraction = trial.uncertainty.data_fraction[kept].mean(axis=0)
+    status = trial.joint_status[kept]
     joints = {
         joint.name.lower(): {
             "sigma_mm": _rounded(sigma[:, j].mean()),
             "worst_mm": _rounded(sigma[:, j].max()),
             "data_fraction": round(float(data_fraction[j]), 3),
+            **{
+                f"{value.name.lower()}_fraction": round(float((status[:, j] == value).mean()), 3)
+                for value in reversed(JointStatus)
+            },
         }
-        for j, joint in enumerate(BODY_JOINTS[: sigma.shape[1]])
+        for j, joint in enumerate(BODY_JOINTS)
     }
+    visible_markers = [m for m, label in enumerate(trial.labels) if label in mean]
+    has_marker = markers_on_segments(trial.skinning_weights[visible_markers]).sum(axis=0) > 0
 
     def frame_numbers(runs: Sequence[slice]) -> tuple[list[int], ...]:
         first = trial.recording.first_frame
@@ -165,7 +175,10 @@ def build_fit_report(subject_fit: SubjectFit, trial: TrialFit) -> FitReport:
             for track in subject_fit.rejected_tracks
             if track.label in trial.recording.labels
         ),
-        undetermined_joints=tuple(name for name, joint in joints.items() if joint["data_fraction"] < MIN_DATA_FRACTION),
+        undetermined_joints=tuple(
+            name for name, joint in joints.items() if joint["observed_fraction"] < MIN_OBSERVED_FRACTION
+        ),
+        segments_without_markers=tuple(SEGMENTS[s] for s in np.flatnonzero(~has_marker)),
     )
 
 

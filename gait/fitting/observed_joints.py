@@ -10,6 +10,7 @@ moves with the trunk. ``benchmarks/joint_status.py`` measures the rule.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,8 +18,10 @@ from numpy.typing import NDArray
 from gait.body.joint_status import MAX_INFERRED_SIGMA_M, MAX_OBSERVED_SIGMA_M, JointStatus
 from gait.body.segments import MEETING_SEGMENTS, SEGMENTS, segment_weights
 from gait.body.skeleton import NUM_BODY_JOINTS
-from gait.fitting.joint_uncertainty import JointUncertainty
 from gait.marker_sets.marker_set import MarkerKind
+
+if TYPE_CHECKING:  # reports are built and read without loading torch
+    from gait.fitting.joint_uncertainty import JointUncertainty
 
 MAX_HOLDING_RESIDUAL_M = 0.03
 """A marker that is farther from its place on the body does not hold a joint."""
@@ -73,13 +76,14 @@ def observed_joints(
     proximal, distal = (on_segment[:, [SEGMENTS.index(pair[side]) for pair in MEETING_SEGMENTS]] for side in range(2))
     held = beside | (proximal & distal)
     above = [max(parent, 0) for parent in parents[:J]]
-    known = (sigma <= MAX_INFERRED_SIGMA_M) & (held | (uncertainty.data_fraction[:, above] >= MIN_ROTATION_FRACTION))
-    observed = held & (np.maximum(sigma, of_frame) <= MAX_OBSERVED_SIGMA_M)
-    status = np.where(known, JointStatus.INFERRED + observed, JointStatus.NOT_OBSERVED).astype(np.uint8)
-    from_neighbours = gap_filled[:, None] | (sigma < of_frame)
-    bridged = np.minimum(_status_of_neighbours(status, from_neighbours), JointStatus.INFERRED)
-    bridged[sigma > MAX_INFERRED_SIGMA_M] = JointStatus.NOT_OBSERVED
-    return np.where(from_neighbours, bridged, status).astype(np.uint8)
+    rotates = uncertainty.data_fraction[:, above] >= MIN_ROTATION_FRACTION
+    known = (of_frame <= MAX_INFERRED_SIGMA_M) & (held | rotates)
+    observed = known & held & (of_frame <= MAX_OBSERVED_SIGMA_M)
+    status = (known.astype(np.uint8) + observed).astype(np.uint8)  # by the markers of the frame itself
+    solved_with_others = gap_filled[:, None] | (sigma < of_frame)
+    bridged = np.minimum(_status_of_neighbours(status, solved_with_others & ~observed), JointStatus.INFERRED)
+    bridged[~solved_with_others | (sigma > MAX_INFERRED_SIGMA_M)] = JointStatus.NOT_OBSERVED
+    return np.maximum(status, bridged).astype(np.uint8)
 
 
 def _any_marker(holds: NDArray[np.bool_], of: NDArray[np.bool_]) -> NDArray[np.bool_]:

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gait.arrays import Vector
+from gait.body.joint_status import JointStatus
 from gait.body.skeleton import Joint
 from gait.kinematics.gait_events import SIDES, progression_directions
 
@@ -32,10 +33,17 @@ class JointAngles:
     trunk_sway: Vector  # (T,) hips to neck against the vertical in the frontal plane; to the left is positive
 
 
-def compute_joint_angles(joints_m: NDArray[np.floating], rate_hz: float) -> JointAngles:
-    """Compute the joint angles of joints (T, 22, 3) in metres, y up, finite."""
+def compute_joint_angles(
+    joints_m: NDArray[np.floating], rate_hz: float, joint_status: NDArray[np.uint8] | None = None
+) -> JointAngles:
+    """Compute the joint angles of joints (T, 22, 3) in metres, y up, finite.
+
+    An angle is NaN in the frames in which a joint that it needs is not observed by its ``JointStatus`` (T, 22).
+    """
     joints = np.asarray(joints_m, dtype=np.float64)
     forward = progression_directions(joints, rate_hz)
+    if joint_status is not None:
+        joints = np.where((joint_status == JointStatus.NOT_OBSERVED)[..., None], np.nan, joints)
 
     def at(name: str, side: str = "") -> Vector:
         return joints[:, Joint[f"{side.upper()}_{name}" if side else name]]

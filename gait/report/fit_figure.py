@@ -17,7 +17,7 @@ from gait.kinematics.walking import Activity, ActivityInterval
 from gait.marker_sets import marker_pairs
 from gait.viewing.body_row import layout_row, yaw_to_face_z
 from gait.viewing.camera import Camera
-from gait.viewing.colours import MISSING, OBSERVED, VIRTUAL, Colour, SequentialScale
+from gait.viewing.colours import MISSING, OBSERVED, UNOBSERVED, VIRTUAL, Colour, SequentialScale, SkinScale
 from gait.viewing.downsample import downsample_mean
 from gait.viewing.offscreen_renderer import OffscreenRenderer, shared_renderer
 from gait.viewing.scene import Floor, Mesh, Scene, Segments, Spheres
@@ -40,6 +40,8 @@ _BODIES_LEFT = 800  # left edge of the half of the page with the bodies
 _BELOW_MAP = 74  # height of the time axis and its label
 _VIEW = Camera(yaw_deg=38.0, pitch_deg=9.0)
 _FRAME_NAMES = "ABC"
+MIN_OBSERVED_SKIN = 0.75
+"""The legend explains pale skin if some is observed less."""
 _OBSERVED_RADIUS, _VIRTUAL_RADIUS = 5.5, 3.0  # pixels; larger than real markers, for visibility
 
 # Left-right pairs on trunk and head give the facing direction best; limbs swing.
@@ -76,6 +78,7 @@ def draw_fit_figure(
     title_lines: Sequence[str] = (),
     first_frame: int = 1,
     activity: Sequence[ActivityInterval] = (),
+    observed_skin: NDArray[np.floating] | None = None,
     renderer: OffscreenRenderer | None = None,
 ) -> Image.Image:
     """Draw the figure of one fitted trial.
@@ -92,6 +95,8 @@ def draw_fit_figure(
         title_lines: the first line is large.
         first_frame: number of frame 0 in the recording file.
         activity: what the subject does; times of other activities than walking are shaded, with their name.
+        observed_skin: (K, V) 1 where markers observe the body, 0.5 where it is inferred, 0 where neither, drawn pale;
+            all observed if None.
         renderer: renders the bodies; the shared one if None.
 
     Raises:
@@ -132,7 +137,7 @@ def draw_fit_figure(
 
     bodies = _Box(_BODIES_LEFT, strip.top - 22, _WIDTH - _MARGIN // 2, page_height - 92)
     image, columns = _render_bodies(
-        bodies, labels, vertices_m, faces, observed_m, virtual_m, renderer or shared_renderer()
+        bodies, labels, vertices_m, faces, observed_m, virtual_m, observed_skin, renderer or shared_renderer()
     )
     page.paste(image, (bodies.left, bodies.top))
     for name, frame, column in zip(_FRAME_NAMES, frames, columns, strict=False):
@@ -141,7 +146,8 @@ def draw_fit_figure(
         caption = f"{frame / rate_hz:.2f} s, frame {first_frame + frame}"
         caption += ", no marker visible" if math.isnan(mean) else f", mean {mean:.1f} mm"
         pen.text((bodies.left + column, bodies.bottom + 34), caption, _INK, _font(15), "mm")
-    _draw_legend(pen, _Box(bodies.left, page_height - 44, bodies.right, page_height - 20))
+    unobserved = observed_skin is not None and bool((observed_skin < MIN_OBSERVED_SKIN).any())
+    _draw_legend(pen, _Box(bodies.left, page_height - 44, bodies.right, page_height - 20), unobserved)
     return page
 
 
@@ -247,19 +253,23 @@ def _draw_tag(pen: ImageDraw.ImageDraw, centre: tuple[float, float], name: str) 
     pen.text((x, y), name, (255, 255, 255), _font(13), "mm")
 
 
-def _draw_legend(pen: ImageDraw.ImageDraw, box: _Box) -> None:
+def _draw_legend(pen: ImageDraw.ImageDraw, box: _Box, unobserved: bool) -> None:
     font, y = _font(15), (box.top + box.bottom) / 2
-    entries = ("measured marker", "virtual marker on the fitted body", "residual")
-    width = sum(font.getlength(text) + 26 for text in entries) + 2 * 34
+    entries = ["measured marker", "virtual marker on the fitted body", "residual"]
+    entries += ["pale: not observed"] * unobserved
+    gap = 18 if unobserved else 34
+    width = sum(font.getlength(text) + 26 for text in entries) + (len(entries) - 1) * gap
     x = (box.left + box.right - width) / 2
     for i, text in enumerate(entries):
-        if i == 2:
+        if i == 3:
+            pen.rectangle((x, y - 8, x + 16, y + 8), UNOBSERVED, _FAINT)
+        elif i == 2:
             pen.line((x, y, x + 16, y), _RESIDUAL_LINE, 3)
         else:
             radius, colour = ((8, OBSERVED), (5, VIRTUAL))[i]
             pen.ellipse((x + 8 - radius, y - radius, x + 8 + radius, y + radius), colour)
         pen.text((x + 26, y), text, _INK, font, "lm")
-        x += 26 + font.getlength(text) + 34
+        x += 26 + font.getlength(text) + gap
 
 
 def _render_bodies(
@@ -269,6 +279,7 @@ def _render_bodies(
     faces: NDArray[np.integer],
     observed_m: NDArray[np.floating],
     virtual_m: NDArray[np.floating],
+    observed_skin: NDArray[np.floating] | None,
     renderer: OffscreenRenderer,
 ) -> tuple[Image.Image, list[int]]:
     """Render the bodies side by side on one floor, facing the same direction; return the image and their columns."""
@@ -281,7 +292,15 @@ def _render_bodies(
     row = layout_row(rotated, _VIEW, box.width, box.height)
     observed, virtual = (np.concatenate([points[i] for points in row.point_sets]).astype(np.float32) for i in (1, 2))
     scene = Scene(
-        meshes=tuple(Mesh(body.astype(np.float32), np.asarray(faces, dtype=np.int32)) for body, _, _ in row.point_sets),
+        meshes=tuple(
+            Mesh(
+                body.astype(np.float32),
+                np.asarray(faces, dtype=np.int32),
+                values=None if observed_skin is None else observed_skin[k].astype(np.float32),
+                scale=SkinScale(),
+            )
+            for k, (body, _, _) in enumerate(row.point_sets)
+        ),
         spheres=(
             Spheres(observed, _OBSERVED_RADIUS * row.metres_per_pixel, OBSERVED),
             Spheres(virtual, _VIRTUAL_RADIUS * row.metres_per_pixel, VIRTUAL, towards_viewer_m=0.03),
@@ -314,7 +333,7 @@ def _font(size: int) -> ImageFont.FreeTypeFont:
 
 def _to_ascii(text: str) -> str:
     """Return the text in ASCII, which the font of Pillow covers."""
-    for mark, ascii_mark in (("–", "-"), ("—", "-"), ("×", "x"), ("·", ","), ("ß", "ss")):
+    for mark, ascii_mark in (("–", "-"), ("±", "+/-"), ("—", "-"), ("×", "x"), ("·", ","), ("ß", "ss")):
         text = text.replace(mark, ascii_mark)
     return unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
 

@@ -69,7 +69,20 @@ class DivergingScale:
         return _interpolate(_DIVERGING, (np.asarray(values, np.float64) / self.high + 1) / 2, self.missing)
 
 
-Scale = SequentialScale | DivergingScale
+@dataclass(frozen=True)
+class SkinScale:
+    """A scale from pale at 0, where no marker observes the body, to the colour of skin at 1."""
+
+    low: float = 0.0
+    high: float = 1.0
+    missing: Colour = SKIN
+
+    def colours(self, values: ArrayLike) -> NDArray[np.uint8]:
+        """Colours (..., 3) of ``values`` (...)."""
+        return _interpolate(_SKIN, np.asarray(values, np.float64), self.missing)
+
+
+Scale = SequentialScale | DivergingScale | SkinScale
 _SCALE_PERCENTILE = 99.5  # of the absolute values; larger ones are clipped
 
 
@@ -125,3 +138,4 @@ def _diverging_stops() -> NDArray[np.float64]:
 
 _SEQUENTIAL = np.array([list(bytes.fromhex(stop)) for stop in _VIRIDIS.split()], dtype=np.float64)
 _DIVERGING = _diverging_stops()
+_SKIN = np.array([UNOBSERVED, SKIN], dtype=np.float64)

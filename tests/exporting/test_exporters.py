@@ -7,7 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
+from gait.body.joint_status import JointStatus
 from gait.body.pose_sequence import PoseSequence
 from gait.body.skeleton import BODY_JOINTS, Joint
 from gait.capture.formats.trc import read_trc
@@ -20,12 +22,12 @@ from gait.motion.pose_files import write_npz
 JOINTS_M = np.random.default_rng(0).normal(size=(5, 22, 3)).astype(np.float32)
 
 
-def write_trial(folder: Path, first_frame: int = 1) -> Path:
+def write_trial(folder: Path, first_frame: int = 1, joint_status: NDArray[np.uint8] | None = None) -> Path:
     folder.mkdir(parents=True)
     poses = PoseSequence(
         poses=np.zeros((5, 225), np.float32), betas=np.zeros(10, np.float32), translation_m=JOINTS_M[:, 0],
         joints_m=JOINTS_M, rate_hz=50.0, model_file="open_neutral.npz",
-        joint_sigma_m=np.full((5, 22), 0.004, np.float32), first_frame=first_frame,
+        joint_sigma_m=np.full((5, 22), 0.004, np.float32), joint_status=joint_status, first_frame=first_frame,
     )  # fmt: skip
     write_npz(folder, poses)
     return folder
@@ -67,6 +69,26 @@ def test_angles_csv_is_read_back(tmp_path: Path) -> None:
             ("ankle_angle_deg", expected.ankle),
         ):
             np.testing.assert_allclose([float(row[column]) for row in of_side], angle[side], atol=1e-4)
+
+
+def test_joints_that_are_not_observed_are_empty(tmp_path: Path) -> None:
+    status = np.full((5, 22), JointStatus.OBSERVED, np.uint8)
+    status[1:3, Joint.LEFT_ANKLE] = JointStatus.NOT_OBSERVED
+    status[:, Joint.RIGHT_KNEE] = JointStatus.INFERRED
+    folder = write_trial(tmp_path / "walk1", joint_status=status)
+    trc, joints, angles = export_trial_folder(["joints_trc", "joints_csv", "angles_csv"], folder)
+    positions = read_trc(trc).positions
+    assert np.isnan(positions[1:3, Joint.LEFT_ANKLE]).all()
+    assert np.isnan(positions).sum() == 2 * 3
+    with joints.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    ankle, knee = rows[22 + Joint.LEFT_ANKLE], rows[22 + Joint.RIGHT_KNEE]
+    assert (ankle["x_m"], ankle["y_m"], ankle["z_m"], ankle["status"]) == ("", "", "", "not_observed")
+    assert knee["status"] == "inferred"
+    assert knee["x_m"] == f"{JOINTS_M[1, Joint.RIGHT_KNEE, 0]:.6f}"
+    with angles.open(encoding="utf-8", newline="") as file:
+        empty = {(row["frame"], row["side"], key) for row in csv.DictReader(file) for key in row if row[key] == ""}
+    assert empty == {(f, "left", key) for f in "23" for key in ("knee_flexion_deg", "ankle_angle_deg")}
 
 
 def test_segments_of_a_split_trial_are_exported_one_by_one(tmp_path: Path) -> None:

@@ -30,13 +30,14 @@ NEW = {
             "action": "excluded",
         }
     ],
-    "joints": {"left_knee": {"sigma_mm": 5.0, "worst_mm": 9.0, "data_fraction": 0.9}},
+    "joints": {"left_knee": {"sigma_mm": 5.0, "worst_mm": 9.0, "data_fraction": 0.9, "observed_fraction": 1.0}},
     "undetermined_joints": ["left_foot"],
     "segments": [[1, 40], [60, 90]],
     "gap_filled_frames": [[11, 12]],
     "excluded_frames": [[41, 59]],
     "warnings": ["The file states 100 frames; it has 90."],
     "rejected_tracks": [{"label": "U7", "reason": "not rigid", "segment": "left shank", "rigidity_mm": 51.0}],
+    "segments_without_markers": ["head"],
 }
 OLD_KEYS = {
     "marker_errors": "faults",
@@ -94,7 +95,7 @@ def test_fit_report_without_a_key_is_rejected_by_name():
         FitReport.from_dict({key: value for key, value in NEW.items() if key != "segments"})
 
 
-@pytest.mark.parametrize("key", ["warnings", "rejected_tracks"])
+@pytest.mark.parametrize("key", ["warnings", "rejected_tracks", "segments_without_markers"])
 def test_fit_report_without_an_added_key_is_read(key):
     assert getattr(FitReport.from_dict({name: value for name, value in NEW.items() if name != key}), key) == ()
 

@@ -363,7 +363,13 @@ def test_fit_report_lists_undetermined_joints(fits, body):
     subject_fit, _ = fits[1]
     trial_fit = subject_fit.trials[0]
     report = build_fit_report(subject_fit, trial_fit)
-    assert set(report.undetermined_joints) == {"left_foot", "right_foot"}, "no marker is on the toes"
+    assert report.undetermined_joints == ()
+    assert report.segments_without_markers == ()
+    assert report.joints["left_foot"]["data_fraction"] < 0.1, "no marker is on the toes, but one beside their joint"
+    assert report.joints["left_knee"]["observed_fraction"] > 0.9
+    for joint in report.joints.values():
+        fractions = joint["observed_fraction"] + joint["inferred_fraction"] + joint["not_observed_fraction"]
+        assert fractions == pytest.approx(1, abs=0.002)
     assert report.joints["left_knee"]["data_fraction"] > 0.5
     assert report.joints["left_knee"]["sigma_mm"] == pytest.approx(
         1e3 * trial_fit.uncertainty.sigma_m[:, Joint.LEFT_KNEE].mean(), abs=0.01
@@ -380,7 +386,10 @@ def test_fit_report_lists_undetermined_joints(fits, body):
     )
     subject_fit = fit_shape_and_poses([lower], body, plug_in_gait_layout(body))
     report = build_fit_report(subject_fit, subject_fit.trials[0])
-    above = {"head", "neck", "left_collar", "right_elbow", "left_wrist", "spine3"}
-    assert above <= set(report.undetermined_joints)
-    assert not {"pelvis", "left_hip", "right_knee", "left_ankle"} & set(report.undetermined_joints)
+    arms = {f"{side}_{joint}" for side in ("left", "right") for joint in ("collar", "shoulder", "elbow", "wrist")}
+    assert set(report.undetermined_joints) == {"head", "neck", "spine1", "spine2", "spine3", *arms}
+    assert report.joints["spine1"]["inferred_fraction"] > 0.9, "it is at the upper end of the pelvis"
+    assert report.joints["head"]["not_observed_fraction"] == 1
+    assert "trunk" in report.segments_without_markers
+    assert "left shank" not in report.segments_without_markers
     assert report.joints["head"]["sigma_mm"] > 3 * report.joints["left_knee"]["sigma_mm"]

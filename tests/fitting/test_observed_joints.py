@@ -64,6 +64,7 @@ def test_observed_joints_equals_a_slow_rule(body):
     expected = [[slow_status(t, j, *case) for j in range(J)] for t in range(T)]
     np.testing.assert_array_equal(found, expected)
     assert set(np.unique(found)) == {0, 1, 2}
+    assert found.dtype == np.uint8
 
 
 def test_observed_joints_in_filled_frames_have_the_lower_status_of_their_neighbours(body):
@@ -71,11 +72,11 @@ def test_observed_joints_in_filled_frames_have_the_lower_status_of_their_neighbo
     plain = observed_joints(uncertainty, weights, parents, virtual, joints, residual, np.zeros(T, bool))
     filled = np.zeros(T, bool)
     filled[[0, 10, 11, 12]] = True
-    sigma = uncertainty.sigma_m.copy()
-    sigma[filled] = 0.01
+    sigma, of_frame = uncertainty.sigma_m.copy(), uncertainty.sigma_single_frame_m.copy()
+    sigma[filled], of_frame[filled] = 0.01, 0.2
     sigma[11, 4] = 0.06
     residual = np.where(filled[:, None], np.nan, residual)
-    uncertainty = replace(uncertainty, sigma_m=sigma)
+    uncertainty = replace(uncertainty, sigma_m=sigma, sigma_single_frame_m=of_frame)
     found = observed_joints(uncertainty, weights, parents, virtual, joints, residual, filled)
     np.testing.assert_array_equal(found[~filled], plain[~filled])
     around = np.minimum(np.minimum(plain[9], plain[13]), JointStatus.INFERRED)
@@ -83,6 +84,13 @@ def test_observed_joints_in_filled_frames_have_the_lower_status_of_their_neighbo
     np.testing.assert_array_equal(np.delete(found[11], 4), np.delete(around, 4))
     assert found[11, 4] == JointStatus.NOT_OBSERVED
     np.testing.assert_array_equal(found[0], np.minimum(plain[1], JointStatus.INFERRED))
+
+
+def test_observed_joints_that_markers_hold_stay_observed_beside_filled_ones(body):
+    uncertainty, *rest = random_case(body)
+    together = replace(uncertainty, sigma_m=0.9 * uncertainty.sigma_m)
+    plain, found = (observed_joints(each, *rest, np.zeros(T, bool)) for each in (uncertainty, together))
+    np.testing.assert_array_equal(found == JointStatus.OBSERVED, plain == JointStatus.OBSERVED)
 
 
 def names(status, value):

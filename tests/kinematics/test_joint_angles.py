@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from gait.body.joint_status import JointStatus
 from gait.body.skeleton import Joint
 from gait.kinematics.joint_angles import compute_joint_angles
 from gait.motion.common_frame import MIRROR_ORDER
@@ -57,3 +58,18 @@ def test_compute_joint_angles_is_invariant_to_heading_and_mirroring() -> None:
             np.testing.assert_allclose(getattr(rotated, name)[side], getattr(angles, name)[side], atol=1e-6)
             np.testing.assert_allclose(getattr(other, name)[mirror], getattr(angles, name)[side], atol=1e-6)
     np.testing.assert_allclose(other.trunk_sway, -angles.trunk_sway, atol=1e-6)
+
+
+def test_compute_joint_angles_without_joints_that_are_not_observed() -> None:
+    joints = np.random.default_rng(0).normal(size=(6, 22, 3))
+    status = np.full((6, 22), JointStatus.INFERRED, np.uint8)
+    status[2:4, Joint.LEFT_WRIST] = status[:3, Joint.NECK] = JointStatus.NOT_OBSERVED
+    angles, plain = compute_joint_angles(joints, RATE_HZ, status), compute_joint_angles(joints, RATE_HZ)
+    for name in ("hip", "knee", "ankle", "shoulder", "elbow"):
+        for side in ("left", "right"):
+            expected = getattr(plain, name)[side].copy()
+            if side == "left" and name in ("shoulder", "elbow"):
+                expected[2:4] = np.nan
+            np.testing.assert_array_equal(getattr(angles, name)[side], expected)
+    for name in ("trunk_lean", "trunk_sway"):
+        np.testing.assert_array_equal(np.isnan(getattr(angles, name)), np.arange(6) < 3)

@@ -220,6 +220,24 @@ def test_draw_fit_figure_shows_the_same_side_for_any_heading() -> None:
     assert differing.mean() < 0.001
 
 
+def test_draw_fit_figure_draws_unobserved_skin_pale() -> None:
+    fit = example_fit()
+    shape = np.asarray(fit["vertices_m"]).shape[:2]
+    plain, known, half, unknown = (
+        np.asarray(draw_fit_figure(**fit, observed_skin=skin)).astype(int)  # type: ignore[arg-type]
+        for skin in (None, *(np.full(shape, value) for value in (1.0, 0.5, 0.0)))
+    )
+    assert np.abs(known - plain).max() <= 1
+    bodies = (slice(150, 900), slice(820, None))
+    skin = (np.abs(plain - unknown)[bodies] > 20).all(axis=-1)
+    assert skin.mean() > 0.02
+    brightness = [image[bodies][skin].mean() for image in (plain, half, unknown)]
+    assert brightness[0] + 10 < brightness[1] < brightness[2] - 10
+    legend = (slice(950, None), slice(820, None))
+    np.testing.assert_array_equal(known[legend], plain[legend])
+    assert (unknown[legend] != plain[legend]).any(), "the legend says what pale means"
+
+
 @pytest.mark.parametrize(("frames", "markers"), [(1, 5), (20_000, 9), (37, 90)])
 def test_draw_fit_figure_of_any_length_and_number_of_markers(frames: int, markers: int) -> None:
     fit = example_fit(frames, markers)
