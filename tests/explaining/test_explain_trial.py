@@ -27,7 +27,7 @@ from gait.learning.networks.transformer import TransformerArchitecture
 from gait.learning.transformer import GaitTransformer
 from gait.motion.dataset import AcquisitionInfo, Trial
 from tests.helpers.explanation_cases import write_network
-from tests.helpers.motion_cases import status_without, stick_figure, to_common_frame
+from tests.helpers.motion_cases import stand_walk_stand, status_without, stick_figure, to_common_frame, write_trial
 
 LENGTH = 16
 NETWORKS = [
@@ -222,3 +222,43 @@ def test_is_pointing_game_hit_and_is_correct_side():
     assert not is_pointing_game_hit(scores, [8])
     assert is_correct_side(scores, [4, 7], [5, 8])
     assert not is_correct_side(scores, [5, 8], [4, 7])
+
+
+@pytest.mark.parametrize("stride", [1, 7])
+def test_explain_trial_explains_a_walk_between_two_stands_as_the_walk_alone(network, tmp_path, stride):
+    joints = stand_walk_stand(stick_figure(300), 150, 120)
+    both = explain_trial(trained(network), write_trial(tmp_path, "sick/P/both", joints), "lrp", stride=stride)
+    walk = slice(int(both.first_frames[0]), int(both.first_frames[-1]) + LENGTH)
+    assert walk.stop - walk.start > 150
+    alone = explain_trial(trained(network), write_trial(tmp_path, "sick/P/alone", joints[walk]), "lrp", stride=stride)
+    np.testing.assert_allclose(both.values[walk], alone.values, atol=1e-6)
+    np.testing.assert_allclose(both.probability[walk], alone.probability, atol=1e-6)
+    assert both.trial_probability == pytest.approx(alone.trial_probability, abs=1e-6)
+    assert both.largest_joints(22) == alone.largest_joints(22)
+    outside = np.ones(len(joints), bool)
+    outside[walk] = False
+    assert np.isnan(both.values[outside]).all()
+    assert np.isnan(both.probability[outside]).all()
+    assert both.well_covered[walk].tolist() == alone.well_covered.tolist()
+    assert not both.well_covered[outside].any()
+    kept = explain_trial(trained(network), tmp_path / "sick/P/both", "lrp", stride=stride, keep_standing=True)
+    assert len(kept.window_probability) == len(joints) - LENGTH + 1
+    assert np.isfinite(kept.probability).all()
+
+
+def test_explain_trial_follows_the_flag_of_the_training(tmp_path):
+    folder = write_trial(tmp_path, "sick/P/both", stand_walk_stand(stick_figure(300), 150, 120))
+    counts = {}
+    for name, arguments in {"before": {}, "alone": {"keep_standing": False}, "kept": {"keep_standing": True}}.items():
+        loaded = load_network(write_network(tmp_path / f"{name}.ckpt", arguments=arguments))
+        counts[name] = len(explain_trial(loaded, folder, "gradient_input").window_probability)
+    assert counts["before"] == counts["alone"] < counts["kept"] == 570 - 32 + 1
+
+
+def test_ends_of_a_trial_count_in_no_rank(network, tmp_path):
+    found = explain_trial(trained(network), make_trial(tmp_path, 90), "lrp")
+    loud = found.values.copy()
+    loud[~found.well_covered, 3] = 1e6
+    assert replace(found, values=loud).largest_joints(22) == found.largest_joints(22)
+    assert np.isnan(found.counted_values[~found.well_covered]).all()
+    assert found.counts[found.well_covered].all()

@@ -187,3 +187,8 @@ def _subtract_start(windows: Tensor) -> Tensor:
 
 def _to_frames_first(windows: Tensor) -> Tensor:
     return windows.permute(0, 3, 2, 1).contiguous()
+
+
+def stand_walk_stand(walk, before, after):
+    """Return joints (T, 22, 3): a walk whose first and last frames are held for so many frames."""
+    return np.concatenate([np.repeat(walk[:1], before, axis=0), walk, np.repeat(walk[-1:], after, axis=0)])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +13,8 @@ from scipy.ndimage import gaussian_filter1d
 
 from gait.body.model_file import load_body
 from gait.body.skeleton import Joint
+from gait.capture.read_recording import read_recording
+from gait.fitting.fit_recordings import fit_recordings
 from gait.kinematics.walking import (
     Activity,
     activity_intervals,
@@ -124,3 +127,22 @@ def test_find_activity_of_two_corrections_of_the_stance_is_standing() -> None:
 def test_find_activity_of_one_frame_is_standing() -> None:
     assert names(walk()[:1]) == ["STANDING"]
     assert activity_intervals(np.empty(0, np.uint8)) == ()
+
+
+@pytest.mark.captures
+def test_find_activity_keeps_every_frame_of_a_recorded_walk_on_a_treadmill(captures: Path) -> None:
+    (trial,) = fit_recordings(
+        [read_recording(captures / "formats" / "treadmill_events.c3d")], load_body(OPEN_BODY)
+    ).trials
+    assert names(trial.joints_m, trial.recording.rate_hz) == ["WALKING"]
+
+
+@pytest.mark.captures
+def test_find_activity_finds_standing_around_a_recorded_walk(captures: Path) -> None:
+    path = captures.parent / "inputs" / "stand_walk_stand.c3d"
+    if not path.is_file():
+        pytest.skip("no inputs: ../shared/inputs is missing")
+    (trial,) = fit_recordings([read_recording(path)], load_body(OPEN_BODY)).trials
+    (walk,) = walking_intervals(find_activity(trial.joints_m, RATE_HZ))
+    assert 395 <= walk.start <= 440
+    assert 760 <= walk.stop <= 832

@@ -14,9 +14,9 @@ from gait.body.model_file import load_body
 from gait.body.pose_sequence import PoseSequence
 from gait.errors import GaitError
 from gait.exporting.pose_json import write_json_frames
-from gait.motion.dataset import read_dataset
+from gait.motion.dataset import dataset_hash, read_dataset
 from tests.helpers.fitting_cases import OPEN_BODY
-from tests.helpers.motion_cases import stick_figure, write_trial
+from tests.helpers.motion_cases import stand_walk_stand, stick_figure, write_trial
 
 REPORT = {
     "markers": {name: {"mean_mm": 2.0, "visible": 1.0} for name in ("RASI", "LASI", "C7", "T10")}
@@ -349,3 +349,37 @@ def test_read_dataset_raises_for_unreadable_poses_folder():
 def test_read_dataset_escapes_control_characters_in_names(base):
     (base / "healthy/P\x1b[31m").mkdir()
     assert_one_problem(read_dataset(base), r"\x1b[31m", "holds no folder of a trial")
+
+
+# --- walking alone ---------------------------------------------------------------------------------------------------
+
+
+def test_read_dataset_finds_the_walk_between_two_stands(base):
+    joints = stand_walk_stand(stick_figure(400), 150, 120)
+    write_trial(base, "sick/Q/walk2", joints)
+    found = read_dataset(base, min_frames=40)
+    assert_one_problem(found, "sick/Q/walk2", "standing 2.", "not used, --keep_standing")
+    (walk,) = found.trials[-1].walks
+    assert 150 <= walk.start < walk.stop <= 550
+    assert walk.stop - walk.start > 250
+    assert all(trial.walks == (slice(0, len(trial.joints_m)),) for trial in found.trials[:-1])
+    kept = read_dataset(base, min_frames=40, keep_standing=True)
+    assert kept.problems == ()
+    assert kept.trials[-1].walks == (slice(0, len(joints)),)
+    assert dataset_hash(kept) != dataset_hash(found)
+
+
+def test_read_dataset_leaves_out_a_trial_without_a_walk(base):
+    before = read_dataset(base)
+    write_trial(base, "sick/Q/static", np.repeat(stick_figure(1), 300, axis=0))
+    found = read_dataset(base)
+    assert names(found) == ALL
+    assert_one_problem(found, "sick/Q/static: no walking in it (standing 3.0 s); excluded")
+    assert dataset_hash(found) == dataset_hash(before)
+    assert "sick/Q/static" in names(read_dataset(base, keep_standing=True))
+
+
+def test_read_dataset_of_standing_alone_is_an_error(tmp_path):
+    write_trial(tmp_path, "sick/Q/static", np.repeat(stick_figure(1), 300, axis=0))
+    with pytest.raises(GaitError, match="no walking in it"):
+        read_dataset(tmp_path)

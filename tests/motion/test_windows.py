@@ -1,6 +1,7 @@
 """``WindowDataset``: the same windows as from a slow loop, in a defined order."""
 
 import pickle
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ import torch
 
 from gait.body.skeleton import MIRROR_PAIRS, Joint
 from gait.errors import GaitError
+from gait.kinematics.walking import Activity
 from gait.motion.windows import WindowDataset
 from tests.helpers.motion_cases import (
     align_window_slowly,
@@ -215,3 +217,37 @@ def test_window_dataset_has_the_observed_fraction_of_each_joint():
     np.testing.assert_allclose(fraction[16:31, Joint.RIGHT_KNEE], expected)
     fraction[:15, Joint.LEFT_KNEE] = fraction[16:31, Joint.RIGHT_KNEE] = 1
     assert (fraction == 1).all()
+
+
+@pytest.mark.parametrize("stride", [1, 5])
+def test_window_dataset_has_only_windows_within_walks(stride):
+    activity = np.full(90, Activity.STANDING, np.uint8)
+    walks = (slice(7, 40), slice(44, 44 + LENGTH - 1), slice(60, 90))  # the second is too short
+    for walk in walks:
+        activity[walk] = Activity.WALKING
+    trial = replace(make_trial(stick_figure(90)), activity=activity)
+    windows = WindowDataset([trials()[0], trial], LENGTH, stride, mirror=True)
+    own = [first for walk in walks for first in range(walk.start, walk.stop - LENGTH + 1, stride)]
+    expected = [*range(0, 30 - LENGTH + 1, stride), *own]
+    assert windows.first_frame.tolist() == 2 * expected
+    assert windows.trial_index.tolist() == 2 * ([0] * (len(expected) - len(own)) + [1] * len(own))
+    np.testing.assert_allclose(
+        windows.batch(torch.tensor([len(expected) - 1]))[0], compute_window_slowly(trial, own[-1], LENGTH), atol=2e-5
+    )
+    walk_alone = make_trial(stick_figure(90)[walks[0]])
+    alone = WindowDataset([walk_alone], LENGTH, stride)
+    begin = len(expected) - len(own)
+    np.testing.assert_allclose(windows.batch(torch.arange(begin, begin + len(alone))), all_windows(alone), atol=2e-5)
+
+
+def test_window_dataset_says_why_a_trial_without_a_walk_has_no_window():
+    standing = replace(make_trial(stick_figure(50)), activity=np.full(50, Activity.STANDING, np.uint8))
+    short = np.full(50, Activity.TURNING, np.uint8)
+    short[:9] = Activity.WALKING
+    windows = WindowDataset([standing, replace(standing, activity=short)], LENGTH)
+    assert len(windows) == 0
+    none, too_short = windows.too_short
+    assert "no walking in it (standing 0.5 s)" in none
+    assert "longest walk has 9 frames" in too_short
+    assert "turning on the spot 0.4 s" in too_short
+    assert all("--keep_standing" in line for line in windows.too_short)
