@@ -11,8 +11,10 @@ from numpy.typing import NDArray
 
 from gait.body.skeleton import Joint
 from gait.errors import GaitError
-from gait.marker_sets import MARKER_BY_ALIAS
+from gait.marker_sets import MARKER_BY_ALIAS, MARKER_SETS, MARKERS
 from gait.marker_sets.marker_set import MarkerKind
+
+_PLUG_IN_GAIT = frozenset(MARKER_SETS["plug_in_gait"].recorded)
 
 
 def marker_kind(label: str) -> MarkerKind:
@@ -44,6 +46,15 @@ class MarkerLayout:
     def num_markers(self) -> int:
         """Number of markers M."""
         return len(self.labels)
+
+    @property
+    def approximate(self) -> frozenset[str]:
+        """Labels of markers whose places are not known to some centimetres.
+
+        They are the technical markers of marker sets, but for those of Plug-in Gait, and those solved from recordings.
+        """
+        technical = {label for label, kind in zip(self.labels, self.kinds, strict=True) if kind == "technical"}
+        return frozenset((technical & MARKERS.keys()) - _PLUG_IN_GAIT) | self.solved.keys()
 
     @property
     def min_shared_markers(self) -> int:

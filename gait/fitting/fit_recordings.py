@@ -16,7 +16,7 @@ from gait.fitting.marker_quality.marker_error import MarkerError, MarkerErrorAct
 from gait.fitting.marker_quality.recording_qc import RecordingQc
 from gait.fitting.marker_quality.swapped_labels import find_swapped_labels, swap_suspected
 from gait.fitting.subject_fit import FitOptions, SubjectFit, UnusableRecordingError, fit_shape_and_poses
-from gait.fitting.technical_markers import fit_with_technical_markers
+from gait.fitting.technical_markers import fit_with_technical_markers, named_technical_markers
 
 MAX_ROUNDS = 4
 """Maximum number of rounds; one error can hide another."""
@@ -49,11 +49,14 @@ def fit_recordings(
             left and right are swapped and ``repair`` is not set.
         GaitError: the markers do not determine a body.
     """
-    layout = layout or _default_layout(
-        body,
-        tuple(recording.labels for recording in recordings),
-        tuple(dict.fromkeys(recording.marker_set for recording in recordings if recording.marker_set)),
-    )
+    named: dict[str, int] = {}
+    if layout is None:
+        layout = _default_layout(
+            body,
+            tuple(recording.labels for recording in recordings),
+            tuple(dict.fromkeys(recording.marker_set for recording in recordings if recording.marker_set)),
+        )
+        named = named_technical_markers(body, layout, recordings)
     options = options or FitOptions()
     corrected = [_correct_whole_recording(recording, repair) for recording in recordings]
 
@@ -62,7 +65,7 @@ def fit_recordings(
             recordings, [recording for recording, _ in corrected], body, layout, repair, options, start
         )
 
-    subject_fit = fit_with_technical_markers(fit, layout)
+    subject_fit = fit_with_technical_markers(fit, layout, named)
     trials = [
         replace(trial, marker_errors=(*errors, *trial.marker_errors))
         for (_, errors), trial in zip(corrected, subject_fit.trials, strict=True)

@@ -7,7 +7,7 @@ anywhere on a segment can hold its pose, once their place is known). Its place o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -15,8 +15,11 @@ import torch
 from numpy.typing import NDArray
 
 from gait.arrays import Vector
+from gait.body.body import Body
 from gait.body.marker_layout import MarkerLayout
 from gait.body.skeleton import NUM_BODY_JOINTS, segment_name
+from gait.capture.recording import Recording
+from gait.errors import GaitError
 from gait.fitting.marker_quality.marker_error import MarkerErrorKind
 from gait.fitting.subject_fit import RejectedTrack, SubjectFit, TechnicalMarker, TrialFit
 from gait.marker_sets import MARKERS
@@ -57,17 +60,32 @@ class TechnicalMarkers:
 
 
 def fit_with_technical_markers(
-    fit: Callable[[MarkerLayout, SubjectFit | None], SubjectFit], layout: MarkerLayout
+    fit: Callable[[MarkerLayout, SubjectFit | None], SubjectFit],
+    layout: MarkerLayout,
+    named: Mapping[str, int] | None = None,
 ) -> SubjectFit:
-    """Fit the markers of a layout, then again with the technical markers among the other tracks.
+    """Fit the recordings of a subject to the markers of a layout, then again with the technical markers.
 
-    A track that turns out not to be rigid in the fit in which it takes part is left out again. ``fit`` fits the
-    recordings of a subject with the markers of a layout, starting from another fit if there is one.
+    These are tracks of unknown names that move with a segment, and ``named`` ones of the layout, of which the segment
+    is known, but not the place. A track that turns out not to be rigid in the fit in which it takes part is left out
+    again.
+
+    Args:
+        fit: fits the recordings to a layout, starting from another fit if there is one.
+        layout: markers on the body.
+        named: markers of the layout whose places come from the recordings, and their joints
+            (``named_technical_markers``).
     """
-    known = fit(layout, None)
-    if not unknown_labels(known.trials, layout):
+    named = named or {}
+    try:
+        known = fit(layout.select([label for label in layout.labels if label not in named]) if named else layout, None)
+    except GaitError:
+        if not named:
+            raise
+        named, known = {}, fit(layout, None)
+    if not unknown_labels(known.trials, known.layout):
         return known
-    found = find_technical_markers(known)
+    found = find_technical_markers(known, layout, named)
     joined = known
     while found.markers:
         joined = replace(fit(found.layout, joined), technical=found.markers, rejected_tracks=found.rejected)
@@ -75,7 +93,25 @@ def fit_with_technical_markers(
         if len(kept.markers) == len(found.markers):
             return replace(joined, layout=layout, technical=kept.markers)
         found = kept
-    return replace(known, rejected_tracks=found.rejected)
+    return replace(known, layout=layout, rejected_tracks=found.rejected)
+
+
+def named_technical_markers(body: Body, layout: MarkerLayout, recordings: Sequence[Recording]) -> dict[str, int]:
+    """Return the recorded technical markers whose places the layout does not know, and the joints of their segments.
+
+    A name such as "thigh 2" gives the segment, not the place. None are returned if a recording has too few others.
+    """
+    recorded = [set(recording.labels) & set(layout.labels) for recording in recordings]
+    if any(len(labels - layout.approximate) < layout.min_shared_markers for labels in recorded):
+        return {}
+    joints = body.face_weights[torch.as_tensor(layout.face, device=body.device)].argmax(dim=1).tolist()
+    wanted = layout.approximate & set().union(*recorded)
+    return {label: joint for label, joint in zip(layout.labels, joints, strict=True) if label in wanted}
+
+
+def _segments_beside(joint: int, parents: Sequence[int]) -> set[int]:
+    """Return a joint, its parent and its children."""
+    return {joint, parents[joint], *(j for j, parent in enumerate(parents) if parent == joint)}
 
 
 def _rigid_in_fit(fit: SubjectFit, found: TechnicalMarkers) -> TechnicalMarkers:
@@ -100,8 +136,14 @@ def _rigid_in_fit(fit: SubjectFit, found: TechnicalMarkers) -> TechnicalMarkers:
     return TechnicalMarkers(layout, tuple(kept), tuple(rejected))
 
 
-def find_technical_markers(fit: SubjectFit) -> TechnicalMarkers:
-    """Return the layout of a fit with the technical markers among the other tracks of its recordings."""
+def find_technical_markers(
+    fit: SubjectFit, layout: MarkerLayout | None = None, named: Mapping[str, int] | None = None
+) -> TechnicalMarkers:
+    """Return the layout of a fit with the technical markers among the other tracks of its recordings.
+
+    ``layout`` has the rows of the ``named`` ones, which are taken where the recordings don't show the place.
+    """
+    named = named or {}
     frames = [_SegmentFrames.from_fit(trial) for trial in fit.trials]
     skin = {id(trial): _RestSkin.from_fit(trial) for trial in fit.trials}
     markers: list[TechnicalMarker] = []
@@ -109,8 +151,13 @@ def find_technical_markers(fit: SubjectFit) -> TechnicalMarkers:
     rows: list[_SkinPoint] = []
     for label in unknown_labels(fit.trials, fit.layout):
         tracks = [(k, each) for k, trial in enumerate(frames) if (each := trial.track(label)) is not None]
-        found = _judge_track(label, [frames[k] for k, _ in tracks], [each for _, each in tracks], skin)
-        if isinstance(found, RejectedTrack):
+        found = _judge_track(
+            label, [frames[k] for k, _ in tracks], [each for _, each in tracks], skin, named.get(label)
+        )
+        if isinstance(found, RejectedTrack) and layout is not None and label in named:
+            markers.append(TechnicalMarker(label, segment_name(named[label]), found.rigidity_m or 0.0))
+            rows.append(_row_of(layout, label))
+        elif isinstance(found, RejectedTrack):
             rejected.append(found)
         else:
             markers.append(found[0])
@@ -167,13 +214,21 @@ class _LocalTrack:
 
 
 def _judge_track(
-    label: str, frames: Sequence[_SegmentFrames], tracks: Sequence[_LocalTrack], skin: dict[int, _RestSkin]
+    label: str,
+    frames: Sequence[_SegmentFrames],
+    tracks: Sequence[_LocalTrack],
+    skin: dict[int, _RestSkin],
+    named: int | None,
 ) -> RejectedTrack | tuple[TechnicalMarker, _SkinPoint]:
+    """Decide with which segment a track moves; ``named`` is the joint of the segment that its name states."""
     seconds = sum(len(t.rows) / f.trial.recording.rate_hz for f, t in zip(frames, tracks, strict=True))
     if seconds < MIN_TRACK_S:
         return RejectedTrack(label, "few frames")
     count = sum(len(track.rows) for track in tracks)
     deviation = np.sqrt(sum(track.square_deviation for track in tracks) / count)  # (J + 1,)
+    if named is not None:  # the name excludes the other segments, and the laboratory
+        beside = _segments_beside(named, frames[0].trial.body.parents)
+        deviation[[j not in beside for j in range(len(deviation))]] = np.inf
     best = int(deviation[:-1].argmin())
     rigidity, segment = float(deviation[best]), segment_name(best)
     tied = deviation <= TIE_RATIO * rigidity + TIE_M
@@ -277,6 +332,12 @@ def nearest_barycentric(point: Vector, triangles: Vector) -> Vector:
     options = np.stack([*candidates, plane])  # (4, F, 3)
     distance = np.linalg.norm(np.einsum("ofk,fkc->ofc", options, triangles) - point, axis=-1)
     return options[distance.argmin(axis=0), np.arange(len(triangles))]
+
+
+def _row_of(layout: MarkerLayout, label: str) -> _SkinPoint:
+    row = layout.labels.index(label)
+    height = float(layout.height_above_skin_m[row])
+    return _SkinPoint(int(layout.face[row]), layout.barycentric[row], height, abs(height))
 
 
 def _with_rows(layout: MarkerLayout, labels: Sequence[str], points: Sequence[_SkinPoint]) -> MarkerLayout:

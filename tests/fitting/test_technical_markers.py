@@ -87,7 +87,7 @@ def joined_fit(body, recording, clusters):
 def test_fit_with_technical_markers_finds_the_segment_of_each_cluster_marker(joined_fit, clusters):
     segments = {marker.label: marker.segment for marker in joined_fit.technical}
     assert segments == {label: segment_name(Joint[label.rpartition("_")[0]]) for label in clusters}
-    assert all(marker.rigidity_m < 0.004 for marker in joined_fit.technical)
+    assert all(marker.rigidity_m < 0.008 for marker in joined_fit.technical)
 
 
 def test_fit_with_technical_markers_names_tracks_that_move_with_no_segment(joined_fit):

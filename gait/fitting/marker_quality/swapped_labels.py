@@ -48,10 +48,13 @@ def swap_suspected(trial: TrialFit) -> bool:
 def find_swapped_labels(fitted_body: FittedBody) -> list[tuple[str, str, float]]:
     """Find pairs of labels that are swapped in a whole trial, each with the mean decrease of the distance in metres.
 
-    Only the recording, the priors and the markers' positions in the layout are used, not the fitted shape and offsets.
+    Only the recording, the priors and the markers' positions in the layout are used, not the fitted shape and offsets;
+    so a marker of which the layout does not know the position is in no pair.
     """
     reduced_body, prior, scales = fitted_body.reduced_body, fitted_body.prior, fitted_body.scales
     labels = reduced_body.labels
+    approximate = fitted_body.trial.layout.approximate
+    placed = np.array([label not in approximate for label in labels])
     pairs: list[tuple[str, str, float]] = []
     with torch.inference_mode():
         observation = observed_markers(fitted_body.trial.recording, labels, reduced_body.marker_template)
@@ -68,7 +71,7 @@ def find_swapped_labels(fitted_body: FittedBody) -> list[tuple[str, str, float]]
         )
         cost, virtual = _fit_poses(subject, frames, prior, scales)
         for _ in range(len(labels) // 2):
-            pair, gain = _best_swap(frames, virtual)
+            pair, gain = _best_swap(frames, virtual, placed)
             if pair is None:
                 break
             swapped = ObservedMarkers(_swap_columns(frames.markers, pair), _swap_columns(frames.visible, pair))
@@ -89,8 +92,13 @@ def _fit_poses(
     return float(solved.cost.sum()), compute_marker_kinematics(subject, solved.pose).markers
 
 
-def _best_swap(frames: ObservedMarkers, virtual: Tensor) -> tuple[tuple[int, int] | None, float]:
-    """Return the pair with the largest decrease of its summed mean distance by a swap, and the decrease in metres."""
+def _best_swap(
+    frames: ObservedMarkers, virtual: Tensor, placed: NDArray[np.bool_]
+) -> tuple[tuple[int, int] | None, float]:
+    """Return the pair with the largest decrease of its summed mean distance by a swap, and the decrease in metres.
+
+    Only pairs of ``placed`` (M,) markers are compared.
+    """
     # (N, M, M) marker i from the predicted position of j
     distance = (frames.markers[:, :, None] - virtual[:, None]).norm(dim=-1)
     own = distance.diagonal(dim1=1, dim2=2)
@@ -101,6 +109,7 @@ def _best_swap(frames: ObservedMarkers, virtual: Tensor) -> tuple[tuple[int, int
     decrease = unswapped - swapped
     too_small = (decrease < MIN_GAIN_FRACTION * unswapped) | (both.sum(dim=0) < 3)
     gain: NDArray[np.float64] = decrease.masked_fill(too_small, 0).cpu().numpy()
+    gain[~(placed[:, None] & placed)] = 0
     i, j = np.unravel_index(int(gain.argmax()), gain.shape)
     if gain[i, j] < MIN_GAIN_M:
         return None, 0.0
