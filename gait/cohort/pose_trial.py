@@ -53,17 +53,16 @@ def save_pose_trial(
     except GaitError as error:
         raise GaitError(f"{path}: {error}") from None
     seconds = time.perf_counter() - began
-    name, warning = f"{subject.name}/{trial_name(path)}", ""
-    wanted = f"{poses.gender} {_TITLES[poses.model_type]}"
+    wanted, warning = f"{poses.gender} {_TITLES[poses.model_type]}", ""
     if made_for:
         notes = (
             f"{known.title}: poses of a {wanted} body, on {body.name}: its joints are those of the source.",
             *notes,
         )
-    else:
+    else:  # without the trial's name, so that the terminal has one line for all alike
         warning = (
-            f"poses of another body: {name}: {known.title} needs a {wanted} model, which is not in the model folder; "
-            f"{body.name} got its joint rotations, so the proportions are those of {body.name}."
+            f"{known.title} poses on another body: they need a {wanted} model, which is not in the model folder; "
+            f"{body.name} got their joint rotations, so the proportions are those of {body.name}."
         )
         notes = (warning, *notes)
     report = _build_report(sequence, body, seconds)

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from gait.body.body import Body
 from gait.body.marker_layout import MarkerKind
 from gait.body.skeleton import Joint
 from gait.fitting.joint_parametrization import Pose, apply_step
@@ -81,12 +82,12 @@ def offset_precision(reduced_body: ReducedBody, kinds: tuple[MarkerKind, ...], s
     return precision
 
 
-def betas_for_size(reduced_body: ReducedBody, size: float, sigma_m: float = 0.01) -> Tensor:
+def betas_for_size(body: ReducedBody | Body, size: float, sigma_m: float = 0.01) -> Tensor:
     """Return the shape (B,) of the most likely body whose joints are those of the mean body scaled by ``size``."""
-    J = reduced_body.joint_template - reduced_body.joint_template[:1]
-    A = (reduced_body.joint_shapedirs - reduced_body.joint_shapedirs[:1]).reshape(-1, reduced_body.num_betas)
+    J = body.joint_template - body.joint_template[:1]
+    A = (body.joint_shapedirs - body.joint_shapedirs[:1]).reshape(-1, body.num_betas)
     b = ((size - 1) * J).reshape(-1)
-    H = A.T @ A / sigma_m**2 + torch.eye(reduced_body.num_betas, dtype=A.dtype, device=A.device)
+    H = A.T @ A / sigma_m**2 + torch.eye(body.num_betas, dtype=A.dtype, device=A.device)
     return torch.linalg.solve(H, A.T @ b / sigma_m**2)
 
 

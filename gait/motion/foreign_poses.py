@@ -1,8 +1,8 @@
 """Turn poses of other tools into pose sequences of a body: y up, with the joint positions that the body gives them.
 
 With the body model that the poses were made for, the joints are exactly those of the source. On another body, the
-joints that both have get the same rotations; proportions and rest pose are then those of that body, and so the feet
-are put on the floor at the height of its soles.
+joints that both have get the same rotations; proportions and rest pose are then those of that body, in the size in
+which standing feet do not slide, and the feet are put on the floor at the height of its soles.
 """
 
 from __future__ import annotations
@@ -19,11 +19,21 @@ from gait.body.skeleton import NUM_BODY_JOINTS, Joint, joint_indices
 from gait.capture.pose_format import ForeignPoses
 from gait.capture.up_axis import UpAxis, rotation_to_y_up
 from gait.errors import GaitError
+from gait.fitting.calibration import betas_for_size
 
 MIN_UPRIGHT = 0.75
 """Least component of the trunk's mean direction along an axis for that axis to be the vertical."""
 STANCE_QUANTILE = 0.05
 """Quantile over time of the height of the lower foot that is taken as standing."""
+
+STEP_S = 0.1
+"""Time over which the movements of pelvis and standing foot are compared."""
+MIN_STANCE_M_S, MIN_STANCE_S = 0.2, 0.5
+"""Least speed of a standing foot relative to the pelvis, and time of it, from which the size is inferred."""
+MIN_SIZE, MAX_SIZE = 0.5, 1.4
+"""Plausible sizes of a subject relative to the mean body; on a treadmill the result is outside."""
+MAX_SIZE_SPREAD = 0.25
+"""Largest difference between the quartiles of the size over the frames."""
 
 _FEET = (Joint.LEFT_FOOT, Joint.RIGHT_FOOT)
 
@@ -88,25 +98,26 @@ def to_pose_sequence(poses: ForeignPoses, body: Body) -> tuple[PoseSequence, tup
             notes.append(
                 f"The file has {len(poses.betas)} shape parameters, {body.name} {used}: the others are ignored."
             )
-    else:
-        notes.append("The shape is not observed: it is that of the mean body.")
 
     body = body.to(dtype=torch.float64, device="cpu")
-    pose = torch.as_tensor(rotations.reshape(len(rotations), -1))
-    shape = torch.as_tensor(betas)
+    pose, shape = torch.as_tensor(rotations.reshape(len(rotations), -1)), torch.as_tensor(betas)
     with torch.inference_mode():
-        rest = body.rest_joints(shape)[0, body.root].numpy()
+        if not exact:
+            shape, note = _shape_by_steps(body, pose, poses, R_y_up)
+            notes.append(note)
+        rest = body.rest_joints(shape)[0]
+        root = rest[body.root].numpy()
         # The root rotates about its rest position p, so R·(p + t) = p + t' in the rotated axes.
-        translation = (poses.translation_m + rest) @ R_y_up.T - rest
+        translation = (poses.translation_m + root) @ R_y_up.T - root
         joints = body.posed_joints(pose, shape, torch.as_tensor(translation))[:, :NUM_BODY_JOINTS].numpy()
         if not exact:
             sole = float(body.rest_body(shape)[0][0, :, 1].min())
-            lift = _lift_to_floor(joints, body.rest_joints(shape)[0].numpy(), sole)
+            lift = _lift_to_floor(joints, rest.numpy(), sole)
             translation, joints = translation + lift, joints + lift
     return (
         PoseSequence(
             poses=rotations.reshape(len(rotations), -1).astype(np.float32),
-            betas=betas.astype(np.float32),
+            betas=shape.numpy().astype(np.float32),
             translation_m=translation.astype(np.float32),
             joints_m=joints.astype(np.float32),
             rate_hz=poses.rate_hz,
@@ -124,3 +135,44 @@ def _lift_to_floor(joints_m: NDArray[np.float64], rest_m: NDArray[np.float64], s
     """Return the shift (3,) after which the lower foot stands on y = 0 as it does at rest, most of the time."""
     height = joints_m[:, _FEET, 1] - (rest_m[_FEET, 1] - sole_m)
     return np.array([0.0, -np.quantile(height.min(axis=1), STANCE_QUANTILE), 0.0])
+
+
+def _shape_by_steps(
+    body: Body, pose: torch.Tensor, poses: ForeignPoses, R_y_up: NDArray[np.float64]
+) -> tuple[torch.Tensor, str]:
+    """Return the shape of the mean body in the size in which standing feet do not slide, and a note."""
+    mean = torch.zeros(body.num_betas, dtype=pose.dtype)
+    joints = body.posed_joints(pose, mean)
+    feet = (joints[:, list(_FEET)] - joints[:, :1]).numpy()
+    size = size_by_steps(feet, poses.translation_m @ R_y_up.T, poses.rate_hz)
+    if size is None:
+        return mean, "The shape is not observed: it is that of the mean body."
+    note = f"The shape is not observed: it is that of the mean body, {size:.2f} times as large, so that no foot slides."
+    return betas_for_size(body, size), note
+
+
+def size_by_steps(feet_m: NDArray[np.float64], path_m: NDArray[np.float64], rate_hz: float) -> float | None:
+    """Return the size of the subject relative to a body whose feet have these positions; None if no steps tell it.
+
+    A foot that stands keeps its place, so the pelvis moves by d while the foot moves by -d relative to it. The lower
+    foot is taken as standing; the size is the median over frames of |d| / |foot's movement|, along the latter.
+
+    Args:
+        feet_m: (T, 2, 3) relative to the pelvis, y up, metres.
+        path_m: (T, 3) of the pelvis, which the source has in the subject's size.
+        rate_hz: frames per second.
+    """
+    step = max(1, round(STEP_S * rate_hz))
+    if len(path_m) <= step:
+        return None
+    lower = feet_m[..., 1].argmin(axis=1)
+    same = lower[step:] == lower[:-step]
+    moved = (feet_m[step:] - feet_m[:-step])[np.arange(len(same)), lower[:-step]][:, [0, 2]]
+    pelvis = (path_m[step:] - path_m[:-step])[:, [0, 2]]
+    square = (moved**2).sum(axis=1)
+    used = same & (square > (MIN_STANCE_M_S * STEP_S) ** 2)
+    if used.sum() < MIN_STANCE_S * rate_hz:
+        return None
+    size = -(moved * pelvis).sum(axis=1)[used] / square[used]
+    low, median, high = np.quantile(size, (0.25, 0.5, 0.75))
+    return float(median) if MIN_SIZE < median < MAX_SIZE and high - low < MAX_SIZE_SPREAD else None

@@ -23,7 +23,7 @@ def test_added_pose_format_is_read_and_saved(tmp_path):
 
     command = ["--cohort", "cohort.json", "--model_folder", "data", "--save_folder", "out", "--no_pictures"]
     done = run_in(checkout, "shape_optimizer.py", *command)
-    assert "P1/walk1: SMPL CSV needs a neutral SMPL model" in done.stdout
+    assert "SMPL CSV poses on another body: they need a neutral SMPL model" in done.stdout
     sequence = read_poses(checkout / "out/healthy/P1/walk1")
     relative = [each.joints_m - each.joints_m[:, :1] for each in (sequence, truth)]
     assert np.linalg.norm(relative[0] - relative[1], axis=-1).mean() < 0.05

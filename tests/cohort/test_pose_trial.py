@@ -79,7 +79,9 @@ def test_amass_without_its_body_says_so_and_stands_on_the_floor(tmp_path, models
     (tmp_path / "cohort.json").write_text(json.dumps(entries), encoding="utf-8")
     done = run_script_here(tmp_path, "--cohort", "cohort.json", "--model_folder", models, "--save_folder", "out")
     assert done.returncode == 0, done.stderr
-    line = "poses of another body: A/walk: AMASS needs a male SMPL-H model, which is not in the model folder; open_neut"
+    line = (
+        "AMASS poses on another body: they need a male SMPL-H model, which is not in the model folder; open_neutral.npz"
+    )
     assert line in done.stdout
     folder = tmp_path / "out/sick/A/walk"
     assert read_fit_report(folder)["notes"][0].startswith(line)
