@@ -106,9 +106,9 @@ def to_pose_sequence(poses: ForeignPoses, body: Body) -> tuple[PoseSequence, tup
             shape, note = _shape_by_steps(body, pose, poses, R_y_up)
             notes.append(note)
         rest = body.rest_joints(shape)[0]
-        root = rest[body.root].numpy()
+        pelvis = rest[body.root].numpy()
         # The root rotates about its rest position p, so R·(p + t) = p + t' in the rotated axes.
-        translation = (poses.translation_m + root) @ R_y_up.T - root
+        translation = (poses.translation_m + pelvis) @ R_y_up.T - pelvis
         joints = body.posed_joints(pose, shape, torch.as_tensor(translation))[:, :NUM_BODY_JOINTS].numpy()
         if not exact:
             sole = float(body.rest_body(shape)[0][0, :, 1].min())
