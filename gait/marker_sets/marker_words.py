@@ -68,7 +68,8 @@ _WORDS = {
     "finger": "finger fin doigt dito dedo vinger",
     "thumb": "thumb thmb pouce daumen pollice pulgar polegar duim",
     "metacarpal": "metacarpal metac mcp mc hm",
-    "lateral": "lateral lat laterale lateralis outer outside out external ext est esterno esterna externe externo aussen extern",
+    "lateral": "lateral lat laterale lateralis outer outside out external ext est esterno esterna externe externo "
+    "aussen extern",
     "medial": "medial med mediale medialis inner inside in internal int interno interna interne innen intern",
     "anterior": "anterior ant anteriore anterieur front frt vorn vorne vordere avant voor",
     "posterior": "posterior post pos posteriore posterieur back rear hinten hintere arriere achter",
