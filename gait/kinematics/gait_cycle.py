@@ -59,7 +59,7 @@ def average_gait_cycles(
     need a joint which is not observed.
     """
     events = detect_gait_events(joints_m, rate_hz, unobserved_joints(joint_status))
-    angles = compute_joint_angles(joints_m, rate_hz)
+    angles = compute_joint_angles(joints_m, rate_hz, joint_status)
     return {side: _gait_cycle(side, np.asarray(values, np.float64), events, angles, rate_hz) for side in SIDES}
 
 
@@ -124,7 +124,7 @@ def _gait_cycle(side: str, values: Vector, events: GaitEvents, angles: JointAngl
         values=_mean_cycle(values, cycles),
         hip_deg=_mean_cycle(angles.hip[side], cycles),
         knee_deg=_mean_cycle(angles.knee[side], cycles),
-        ankle_deg=ankle - ankle.mean(),
+        ankle_deg=ankle - (ankle[np.isfinite(ankle)].mean() if np.isfinite(ankle).any() else 0),
         foot_off_percent=_mean_percent(events.foot_offs[side], cycles),
         contralateral_contact_percent=_mean_percent(events.initial_contacts[other], cycles),
     )

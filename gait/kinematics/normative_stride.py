@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
 from gait.body.body import Body
+from gait.body.joint_status import JointStatus, unobserved_joints
 from gait.body.pose_sequence import PoseSequence
 from gait.body.skeleton import NUM_BODY_JOINTS, Joint
 from gait.kinematics.gait_events import detect_gait_events, find_strides, floor_height, progression_directions
@@ -29,11 +30,13 @@ class Stride:
     rotations: Array  # (101, J, 3, 3) of the joints
     pelvis_height_m: Array  # (101,) above the floor
     duration_s: float
+    unobserved: tuple[Joint, ...] = ()  # joints that the trial does not observe
 
 
 def sample_strides(sequence: PoseSequence) -> list[Stride]:
     """Return each stride of a trial's walks, from one left initial contact to the next."""
-    contacts = detect_gait_events(sequence.joints_m, sequence.rate_hz).initial_contacts["left"]
+    unobserved = unobserved_joints(sequence.joint_status)
+    contacts = detect_gait_events(sequence.joints_m, sequence.rate_hz, unobserved).initial_contacts["left"]
     ahead = progression_directions(sequence.joints_m, sequence.rate_hz)
     height = sequence.joints_m[:, Joint.PELVIS, 1].astype(np.float64) - floor_height(sequence.joints_m)
     found = []
@@ -46,7 +49,7 @@ def sample_strides(sequence: PoseSequence) -> list[Stride]:
         rotations = rotations.reshape(STRIDE_POINTS, -1, 3, 3)
         to_z = Rotation.from_euler("y", -np.arctan2(ahead[frames, 0], ahead[frames, 2])[:, None]).as_matrix()
         rotations[:, 0] = to_z @ rotations[:, 0]
-        found.append(Stride(rotations, height[frames], (stride.stop - stride.start) / sequence.rate_hz))
+        found.append(Stride(rotations, height[frames], (stride.stop - stride.start) / sequence.rate_hz, unobserved))
     return found
 
 
@@ -55,7 +58,7 @@ def mean_stride(subjects: Sequence[Sequence[Stride]], betas: NDArray[np.floating
 
     Joint rotations are averaged as matrices and projected back to rotations (chordal L2 mean: Hartley et al. 2013, Int.
     J. Comput. Vis. 103:267, 5.3). Pelvis height and stride time are averaged arithmetically. ``betas`` (B,) are of
-    the mean body.
+    the mean body. A joint is observed if all strides observe it.
     """
 
     def mean(part: str) -> Array:
@@ -72,6 +75,8 @@ def mean_stride(subjects: Sequence[Sequence[Stride]], betas: NDArray[np.floating
     translation[:, 1] += mean("pelvis_height_m")
     with torch.inference_mode():
         joints = body.posed_joints(torch.from_numpy(poses), shape, torch.from_numpy(translation))
+    status = np.full((STRIDE_POINTS, NUM_BODY_JOINTS), JointStatus.OBSERVED, np.uint8)
+    status[:, [joint for own in subjects for stride in own for joint in stride.unobserved]] = JointStatus.NOT_OBSERVED
     return PoseSequence(
         poses=poses,
         betas=betas,
@@ -81,4 +86,5 @@ def mean_stride(subjects: Sequence[Sequence[Stride]], betas: NDArray[np.floating
         model_file=body.name,
         model_sha256=body.sha256,
         model_type=body.model_type,
+        joint_status=status,
     )

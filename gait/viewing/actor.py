@@ -39,12 +39,10 @@ class Actor:
         joints = self.trial.sequence.joints_m[frame]
         if self.mesh_cache is None:
             return BodyFrame(joints, None, None)
-        return BodyFrame(joints, self.mesh_cache.mesh_at(frame), self.mesh_cache.builder.faces)
-
-    def observed_weight(self, frame: int) -> NDArray[np.float32] | None:
-        """Return the weight of observed parts at each vertex in one frame, (V,); None if everything is observed."""
         status = self.trial.sequence.joint_status
-        return None if self.skinning is None or status is None else observed_weight(status[frame], self.skinning)
+        all_observed = self.skinning is None or status is None
+        observed = None if all_observed else observed_weight(status[frame], self.skinning)  # type: ignore[arg-type, index]
+        return BodyFrame(joints, self.mesh_cache.mesh_at(frame), self.mesh_cache.builder.faces, observed)
 
     def close(self) -> None:
         """Stop the thread and free the memory."""

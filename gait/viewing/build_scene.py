@@ -46,6 +46,7 @@ class BodyFrame:
     joints_m: NDArray[np.float32]  # (22, 3)
     mesh: PosedMesh | None  # None: there is no body model
     faces: NDArray[np.int32] | None
+    observed: NDArray[np.float32] | None = None  # (V,) weight of observed parts; None: everything is observed
 
 
 def build_scene(
@@ -56,7 +57,6 @@ def build_scene(
     *,
     values: NDArray[np.float32] | None = None,  # (V,) attribution, drawn in the colours of ``scale``; None: plain skin
     scale: Scale | None = None,
-    observed: NDArray[np.float32] | None = None,  # (V,) weight of observed parts; None: everything is observed
     comparison: BodyFrame | None = None,  # a second body beside the first
     selected: Joint | None = None,  # highlighted, as is the part of the pelvis path in the selected window:
     window: tuple[int, int] | None = None,  # first and last frame
@@ -68,12 +68,28 @@ def build_scene(
     if layers.skin and body_frame.mesh is not None and body_frame.faces is not None:
         mesh = body_frame.mesh
         meshes.append(
-            Mesh(mesh.vertices_m, body_frame.faces, normals=mesh.normals, values=values, scale=scale, observed=observed)
+            Mesh(
+                mesh.vertices_m,
+                body_frame.faces,
+                normals=mesh.normals,
+                values=values,
+                scale=scale,
+                observed=body_frame.observed,
+            )
         )
     if layers.comparison and comparison is not None:
         if comparison.mesh is not None and comparison.faces is not None:
             mesh = comparison.mesh
-            meshes.append(Mesh(mesh.vertices_m, comparison.faces, COMPARISON, 0.55, normals=mesh.normals))
+            meshes.append(
+                Mesh(
+                    mesh.vertices_m,
+                    comparison.faces,
+                    COMPARISON,
+                    0.55,
+                    normals=mesh.normals,
+                    observed=comparison.observed,
+                )
+            )
         else:
             segments.append(_bones(comparison.joints_m, COMPARISON, 1.0))
     no_mesh = not meshes or body_frame.mesh is None

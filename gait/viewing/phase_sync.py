@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -32,7 +34,7 @@ def body_frame_beside(shown: LoadedTrial, frame: int, other: Actor) -> BodyFrame
     mesh = body_frame.mesh
     if mesh is not None:
         mesh = PosedMesh(transform(mesh.vertices_m), (mesh.normals @ R.T).astype(np.float32))
-    return BodyFrame(transform(body_frame.joints_m), mesh, body_frame.faces)
+    return replace(body_frame, joints_m=transform(body_frame.joints_m), mesh=mesh)
 
 
 def matching_frame(shown: LoadedTrial, other: LoadedTrial, frame: int) -> int:

@@ -359,7 +359,6 @@ class ViewerState:
             self.layers,
             values=values,
             scale=scale,
-            observed=self.actor.observed_weight(frame),
             comparison=comparison,
             selected=self.joint,
             window=window,

@@ -5,16 +5,21 @@ from __future__ import annotations
 import io
 from dataclasses import replace
 from functools import cache
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from matplotlib.axes import Axes
 from numpy.typing import NDArray
 from PIL import Image
 
 from gait.body.skeleton import HEAD_TO_FEET, NUM_BODY_JOINTS, Joint
 from gait.explaining.attribution import TrialAttribution
+from gait.explaining.explain_cohort import CohortAttribution
 from gait.explaining.group_attribution import SubjectAttribution, compare_groups
-from gait.report.cohort_figure import draw_cohort_figure
+from gait.report import cohort_figure
+from gait.report.cohort_figure import draw_cohort_figure, write_cohort_figure
 from gait.report.explanation_figure import (
     AttributionFigureData,
     PhaseRenders,
@@ -25,11 +30,11 @@ from gait.report.explanation_figure import (
 )
 from gait.report.heatmaps import FOR_HEALTHY, FOR_SICK
 from gait.viewing.body_row import ColouredBody, draw_bodies
-from gait.viewing.colours import UNEXPLAINED, DivergingScale, SequentialScale, attribution_scale
+from gait.viewing.colours import UNEXPLAINED, UNOBSERVED, DivergingScale, SequentialScale, attribution_scale
 from gait.viewing.downsample import downsample_mean
 from gait.viewing.offscreen_renderer import OffscreenRenderer, shared_renderer
 from tests.helpers.explanation_cases import random_attribution
-from tests.helpers.motion_cases import rot_y, stick_figure
+from tests.helpers.motion_cases import rot_y, status_without, stick_figure
 
 FRAMES = 400
 NO_BODIES = "No body is here."
@@ -96,6 +101,47 @@ def test_heatmap_of_unexplained_frames_is_grey() -> None:
     columns = np.flatnonzero(grey.sum(axis=0) > 200)
     assert columns.min() == pytest.approx(0.108 * 1700, abs=4)
     assert len(columns) == pytest.approx(0.754 * 1700 / 4, rel=0.02)
+
+
+def without_arms(joints: NDArray[np.floating] | None = None) -> TrialAttribution:
+    """Return a large attribution of a trial that does not observe the left arm and, in the middle, the head."""
+    status = status_without(FRAMES, [Joint.LEFT_ELBOW, Joint.LEFT_WRIST])
+    status[150:250, Joint.HEAD] = 0
+    attribution = random_attribution(FRAMES, joint_status=status, left_out_joints=(Joint.RIGHT_WRIST,))
+    attribution.values[:, Joint.LEFT_ELBOW] = 1.0
+    attribution.values[~attribution.explainable] = np.nan
+    return attribution
+
+
+def test_heatmap_hatches_joints_that_are_not_observed_or_used() -> None:
+    image = drawn(without_arms())
+    plain = drawn(replace(without_arms(), joint_status=None, left_out_joints=()))
+    changed = (image != plain).any(axis=-1)
+    height = 0.268 * image.shape[0] / NUM_BODY_JOINTS
+    top, left, right = (1 - 0.742) * image.shape[0], 0.108 * image.shape[1], 0.862 * image.shape[1]
+    for row, joint in enumerate(HEAD_TO_FEET):
+        band = slice(int(top + (row + 0.25) * height), int(top + (row + 0.75) * height))
+        share = changed[band, int(left) + 2 : int(right) - 2].mean()
+        hatched = joint in (Joint.LEFT_ELBOW, Joint.LEFT_WRIST, Joint.RIGHT_WRIST)
+        expected = 1.0 if hatched else 0.25 if joint == Joint.HEAD else 0.0
+        assert share == pytest.approx(expected, abs=0.1 if expected else 0.03), joint.name
+        colours = image[band, int(left) + 2 : int(right) - 2].reshape(-1, 3)
+        assert ((colours == UNOBSERVED).all(axis=1).mean() > 0.1) == (expected > 0), joint.name
+
+
+def test_draw_explanation_figure_of_an_unobserved_foot(recwarn: pytest.WarningsRecorder) -> None:
+    status = status_without(FRAMES, [Joint.LEFT_ANKLE, Joint.LEFT_FOOT])
+    attribution = random_attribution(FRAMES, joint_status=status)
+    attribution.values[~attribution.explainable] = np.nan
+    data = AttributionFigureData(attribution, walking_joints(), "Relevance (LRP)")
+    assert not len(data.events.initial_contacts["left"])
+    assert len(data.events.initial_contacts["right"])
+    assert (data.cycles["left"].num_cycles, data.cycles["right"].num_cycles > 0) == (0, True)
+    assert np.isnan(data.cycles["right"].values[:, Joint.LEFT_ANKLE]).all()
+    assert np.isfinite(data.cycles["right"].values[:, Joint.LEFT_KNEE]).all()
+    assert not any(phase.name.startswith("left") for phase in data.phases)
+    assert drawn(attribution).shape == (1240, 1700, 3)
+    assert not recwarn.list
 
 
 def test_phase_markers_do_not_overlap_the_title() -> None:
@@ -263,6 +309,21 @@ def test_draw_bodies_of_unexplained_vertices_is_grey(renderer: OffscreenRenderer
     assert np.abs(middle - np.asarray(UNEXPLAINED)).max() < 40
 
 
+def test_draw_bodies_hatches_unobserved_vertices(renderer: OffscreenRenderer) -> None:
+    _, faces = pillar()
+    scale, observed = DivergingScale(1.0), np.repeat([0.0, 1.0, 1.0], 4).astype(np.float32)
+    bodies = [standing(0.0), replace(standing(0.0), observed=observed)]
+    image, (left, right) = draw_bodies(bodies, faces, scale, 600, 400, renderer)
+    plain, hatched = (image[:, column - 20 : column + 20].astype(int) for column in (left, right))
+    different = (plain != hatched).any(axis=(1, 2))
+    rows = np.flatnonzero(different)
+    body_rows = np.flatnonzero((plain < 200).any(axis=(1, 2)))
+    assert rows.min() > body_rows.min() + 0.55 * (body_rows.max() - body_rows.min()), "the lower quarter"
+    lower = hatched[rows[5:-5]]
+    assert np.ptp(lower, axis=-1).max() < 25, "without the scale's colours"
+    assert lower.std(axis=1).mean() > 4, "with lines"
+
+
 def test_draw_bodies_shows_the_requested_side(renderer: OffscreenRenderer) -> None:
     """The left side of a body that faces +z is at +x."""
     vertices, faces = pillar()
@@ -304,3 +365,34 @@ def test_draw_cohort_figure_of_one_label(recwarn: pytest.WarningsRecorder) -> No
     alone = [replace(subjects()[0], attribution=np.full((101, NUM_BODY_JOINTS), np.nan), num_cycles=0)]
     assert pixels(draw_cohort_figure(compare_groups(alone), True, "One", [])).shape == (1160, 1700, 3)
     assert not recwarn.list
+
+
+def test_write_cohort_figure_says_which_joints_fewer_subjects_observe(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    some = subjects()
+    for subject in some[:2]:
+        subject.attribution[:, [Joint.LEFT_ELBOW, Joint.RIGHT_ELBOW]] = np.nan
+    for subject in some:
+        subject.attribution[:, Joint.LEFT_WRIST] = np.nan
+    texts: list[str] = []
+    lines: list[str] = []
+    add, draw = Axes.text, cohort_figure.draw_cohort_figure
+
+    def add_text(axes: Axes, x: float, y: float, text: str, *more: object, **settings: object) -> object:
+        texts.append(text)
+        return add(axes, x, y, text, *more, **settings)  # type: ignore[arg-type]
+
+    def draw_figure(*given: Any) -> bytes:
+        lines.extend(given[3])
+        return draw(*given)
+
+    monkeypatch.setattr(Axes, "text", add_text)
+    monkeypatch.setattr(cohort_figure, "draw_cohort_figure", draw_figure)
+    cohort = CohortAttribution("mlp", "lrp", True, compare_groups(some), (), (), (Joint.LEFT_WRIST,))
+    write_cohort_figure(cohort, tmp_path / "cohort.png")
+    assert lines[-1] == (
+        "Not used by this network, as some trials do not observe them: left wrist. Means of elbows are over the n "
+        "subjects whose trials observe them."
+    )
+    assert texts.count("n = 2") == 4, "elbows of controls and patients"

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from gait.body.skeleton import HEAD_TO_FEET, Joint
-from gait.viewing.colours import UNEXPLAINED
+from gait.body.skeleton import HEAD_TO_FEET, Joint, display_name
+from gait.motion.pose_files import read_poses, write_npz
+from gait.viewing.colours import UNEXPLAINED, UNOBSERVED
 from gait.viewing.glfw_window import pixel_density
 from gait.viewing.lazy_imgui import imgui
+from gait.viewing.panels import body_panel, timeline_panel
 from gait.viewing.panels.help_page import KEYS
 from gait.viewing.panels.timeline_panel import TOP
-from gait.viewing.panels.widgets import ERROR
+from gait.viewing.panels.widgets import ERROR, Widgets
 from tests.helpers.explanation_cases import SMALL_TRANSFORMER, WINDOW, write_network
+from tests.helpers.motion_cases import status_without
 from tests.helpers.viewing_cases import SimulatedInput, fraction_different, write_fitted_trial
 
 Key = imgui.Key
@@ -192,6 +196,49 @@ def test_click_on_heatmap_seeks_and_selects_the_joint(ui: SimulatedInput) -> Non
     ui.click(ui.point_in("Probability", 0.5, 0.5))
     assert state.frame == pytest.approx(0.5 * state.num_frames, abs=2)
     assert state.joint == Joint.LEFT_ANKLE
+
+
+def test_joints_that_are_not_observed_are_hatched_and_said_so(
+    world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = write_fitted_trial(tmp_path / "poses/sick/P09/walk1", seed=1, seconds=2.2)
+    sequence = read_poses(folder)
+    wrists = (Joint.LEFT_WRIST, Joint.RIGHT_WRIST)
+    write_npz(folder, replace(sequence, joint_status=status_without(sequence.num_frames, wrists)))
+    said: list[str] = []
+    monkeypatch.setattr(timeline_panel.imgui, "set_tooltip", said.append)
+    monkeypatch.setattr(Widgets, "text", lambda _, text, colour=(0, 0, 0): said.append(text))
+    ui = SimulatedInput(*SIZE, tmp_path, stride=16)
+    try:
+        ui.state.open_trial(folder)
+        ui.wait_until_idle()
+        assert "Not observed by markers: wrists." in said
+        ui.state.open_network(world / "networks/mlp.ckpt")
+        ui.state.explain()
+        ui.wait_until_idle()
+        assert {line for line in said if "wrists" in line} >= {
+            "Not observed by markers, so not explained: wrists.",
+            "The network uses the pose prior's guess of wrists; the prediction depends on it.",
+        }
+        assert not any("wrist" in name for name in ui.state.overlay.attribution.largest_joints(22))  # type: ignore[union-attr]
+        for joint, hatched in ((Joint.LEFT_WRIST, True), (Joint.LEFT_KNEE, False)):
+            down = 1 - (22 - HEAD_TO_FEET.index(joint) - 0.5) / TOP
+            said.clear()
+            ui.move(ui.point_in("Heatmap", 0.5, down))
+            ui.draw(2)
+            assert any(display_name(joint) in line and "not observed" in line for line in said) == hatched
+            left, top, right, bottom = ui.main_window.widgets.rects["Heatmap"]
+            row = round(top + down * (bottom - top))
+            strip = ui.image()[row - 1 : row + 1, round(left) + 60 : round(right) - 4]
+            assert ((strip == UNOBSERVED).all(axis=-1).mean() > 0.3) == hatched
+        ui.state.joint = Joint.LEFT_WRIST
+        ui.draw(2)
+        assert body_panel._joint_text(ui.state, Joint.LEFT_WRIST) == "left wrist, not observed"
+        mesh = ui.state.scene().meshes[0]
+        assert mesh.observed is not None
+        assert 0.02 < (mesh.observed < 0.5).mean() < 0.6
+    finally:
+        ui.close()
 
 
 def test_mouse_wheel_zooms_the_timeline(ui: SimulatedInput) -> None:

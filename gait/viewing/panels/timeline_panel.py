@@ -235,9 +235,14 @@ class TimelinePanel:
         if overlay is not None:
             values = overlay.values[:, joint] * 1000
             name, unit = display_name(joint), unit_text(overlay.scale)
-            title = _longest_that_fits((f"{name}, {unit}", f"{name}, {unit.split()[0]}", name))
+            titles: tuple[str, ...] = (f"{name}, {unit}", f"{name}, {unit.split()[0]}", name)
+            if np.isnan(values).all():
+                titles = (f"{name}: {explanation_gap(overlay, state.frame, joint)}",)
+            title = _longest_that_fits(titles)
             plots.append((title, f"attribution {joint}", overlay, values, SELECTED))
-        title = _longest_that_fits((f"{angle_name}, degrees", f"{angle_name}, °", angle_name))
+        observed = np.isfinite(angle).any()
+        titles = (f"{angle_name}, degrees", f"{angle_name}, °", angle_name)
+        title = _longest_that_fits(titles if observed else (f"{angle_name}: {NOT_OBSERVED}",))
         plots.append((title, f"angle {joint}", trial, angle, INK))
         for number, (title, key, owner, curve, colour) in enumerate(plots):
             if not implot.begin_plot(f"{title}##{key}", (-1.0, height / len(plots) - 2), _PLOT_FLAGS):
