@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from gait.body.joint_status import MAX_INFERRED_SIGMA_M, MAX_OBSERVED_SIGMA_M, JointStatus
 from gait.body.segments import MEETING_SEGMENTS, SEGMENTS, segment_weights
-from gait.body.skeleton import NUM_BODY_JOINTS
+from gait.body.skeleton import NUM_BODY_JOINTS, Joint
 from gait.marker_sets.marker_set import MarkerKind
 
 if TYPE_CHECKING:  # reports are built and read without loading torch
@@ -27,12 +27,18 @@ MAX_HOLDING_RESIDUAL_M = 0.03
 """A marker that is farther from its place on the body does not hold a joint."""
 MAX_HOLDING_RESIDUAL_OF_CENTRES_M = 0.06
 """The same of joint centres that cameras without markers estimate."""
+MAX_OBSERVED_SIGMA_OF_CENTRES_M = 0.0167
+"""Uncertainty of an observed joint among joint centres. Their errors are random and not mostly those of placement: with
+this radius of 68 %, 99 % are within ``MAX_OBSERVED_SIGMA_M`` (quantiles 1.87 and 3.37 of a χ distribution of three)."""
 MIN_SEGMENT_WEIGHT = 0.2
 """A marker lies on the segments that move it with at least this weight."""
 MAX_BESIDE_M = 0.08
 """A marker within this distance of a joint lies beside it: on the skin of the joint, of a body of any size."""
 MIN_ROTATION_FRACTION = 0.2
 """Fraction of the rotation of a segment that markers must determine, so that the joint at its end can be inferred."""
+MAX_OWN_CENTRE_M = 0.03
+"""A joint centre within this distance of a joint is that of the joint."""
+_SPINE = [Joint.SPINE1, Joint.SPINE2, Joint.SPINE3]
 _NUM_DISTANCE_FRAMES = 12
 """Frames of a trial in which the distances of markers and joints are measured; they hardly change."""
 
@@ -75,10 +81,14 @@ def observed_joints(
     on_segment = _any_marker(holds, markers_on_segments(skinning_weights[:, :J]))  # (T, S)
     proximal, distal = (on_segment[:, [SEGMENTS.index(pair[side]) for pair in MEETING_SEGMENTS]] for side in range(2))
     held = beside | (proximal & distal)
+    max_sigma = MAX_OBSERVED_SIGMA_OF_CENTRES_M if centre.any() else MAX_OBSERVED_SIGMA_M
     above = [max(parent, 0) for parent in parents[:J]]
     rotates = uncertainty.data_fraction[:, above] >= MIN_ROTATION_FRACTION
     known = (of_frame <= MAX_INFERRED_SIGMA_M) & (held | rotates)
-    observed = known & held & (of_frame <= MAX_OBSERVED_SIGMA_M)
+    observed = known & held & (of_frame <= max_sigma)
+    if centre.any():  # hips and shoulders do not show how the spine between them bends
+        own = _any_marker(holds, np.median(distance, axis=0) <= MAX_OWN_CENTRE_M)
+        observed[:, _SPINE] &= own[:, _SPINE]
     status = (known.astype(np.uint8) + observed).astype(np.uint8)  # by the markers of the frame itself
     solved_with_others = gap_filled[:, None] | (sigma < of_frame)
     bridged = np.minimum(_status_of_neighbours(status, solved_with_others & ~observed), JointStatus.INFERRED)

@@ -514,3 +514,12 @@ def test_classification_of_fitted_poses(run, scripts_in_process, tmp_path, netwo
     assert result["baselines"]["prior_baseline"]["balanced_accuracy"]["value"] == 0.5
     assert "--cross all" in result["flags"]
     assert result["seconds"] > 0
+
+
+def test_foreign_poses_of_one_subject(run):
+    found, _ = run("foreign_poses", "--quick", "--threads", 1)
+    assert found["rotations_mm"]["by_steps_relative"] < found["rotations_mm"]["mean_body_relative"]
+    assert found["centres"].keys() == {"joint_centres", "coco", "halpe"}
+    for by_error in found["centres"].values():
+        assert by_error["15"]["mm"] < 20
+        assert by_error["15"]["observed"] + by_error["15"]["inferred"] > 0.85

@@ -139,5 +139,5 @@ def test_fit_of_joint_centres_does_not_claim_the_feet(keypoints):
     (sequence,) = keypoints[1].pose_sequences
     assert (sequence.joint_status[:, [Joint.LEFT_FOOT, Joint.RIGHT_FOOT]] == JointStatus.NOT_OBSERVED).all()
     known = sequence.joint_status[:, [Joint.LEFT_KNEE, Joint.PELVIS]]
-    assert (known == JointStatus.OBSERVED).mean() > 0.9
     assert (known != JointStatus.NOT_OBSERVED).all()
+    assert (sequence.joint_status[:, [Joint.SPINE1, Joint.SPINE2, Joint.SPINE3]] < JointStatus.OBSERVED).all()
