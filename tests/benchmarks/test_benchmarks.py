@@ -359,6 +359,26 @@ def test_event_errors_counts_missed_and_false_positives(module):
     assert of(np.empty(0), np.empty(0), 3.0).metrics()["mean_ms"] is None
 
 
+def test_walking_quick(run):
+    result, _ = run("walking", "--quick")
+    assert set(result["walking"]) == {"floor", "treadmill", "curve"}
+    for counts in result["walking"].values():
+        assert counts["frames"] > 10_000
+        assert counts["frames_dropped"] == counts["parts_cut"] == 0
+    assert result["standing"] == {"trials": 1, "frames": 700, "frames_missed": 0}
+
+
+def test_bend_path_walks_ahead_on_a_circle(module):
+    straight = stick_figure(200, lean_deg=0)
+    bent = module("walking").bend_path(straight, 0.6)
+    pelvis = bent[:, Joint.PELVIS]
+    centre = straight[0, Joint.PELVIS] + 0.6 * np.cross([0, 1, 0], [1, 0, 0])
+    np.testing.assert_allclose(np.linalg.norm((pelvis - centre)[:, [0, 2]], axis=1), 0.6, atol=1e-6)
+    assert (np.diff(pelvis, axis=0)[:-1] * (bent[:, Joint.LEFT_FOOT] - bent[:, Joint.LEFT_ANKLE])[1:-1]).sum(
+        1
+    ).min() > 0
+
+
 def test_gait_events_quick(run):
     result, _ = run("gait_events", "--quick")
     assert result["real"] is None

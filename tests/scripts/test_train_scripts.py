@@ -175,6 +175,13 @@ def test_parse_training_arguments_accepts_clearer_names_of_flags():
     assert [one.flags[name] for name in ("interval_size", "no_mirror", "lrp", "cross")] == [9, True, True, 1]
 
 
+@pytest.mark.parametrize("network", ["mlp", "transformer"])
+def test_parse_training_arguments_keeps_standing_on_request_alone(network):
+    for words, kept in (((), False), (("--keep_standing",), True)):
+        arguments = parse(network, *words)
+        assert arguments.dataset["keep_standing"] is arguments.flags["keep_standing"] is kept
+
+
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
