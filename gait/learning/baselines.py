@@ -48,13 +48,14 @@ def baseline_predictions(
     stride: int = 1,
     seed: int = 0,
     left_out: Collection[Joint] = (),
+    min_observed: float = 0.0,
 ) -> dict[str, Predictions | str]:
     """Return each baseline's predictions for every window of the evaluation trials, or an error message.
 
     Walking speed and gait features are computed from the whole trial, because most windows contain no complete stride;
     all windows of a trial get its probability. The first use of MiniRocket on a computer takes half a minute longer,
     for compilation. Window length and stride, in frames, are those of the network; ``seed`` is of MiniRocket's kernels.
-    No baseline uses the joints that are ``left_out``.
+    No baseline uses the joints that are ``left_out``; ``min_observed`` is that of ``window_starts``.
 
     Raises:
         GaitError: training and evaluation share a subject, or there is no training data.
@@ -63,7 +64,7 @@ def baseline_predictions(
         raise GaitError(f"{', '.join(sorted(both))}: in both training and evaluation; make folds by subject.")
     if not training:
         raise GaitError("No trial to train on; name a folder with more subjects.")
-    windows = WindowDataset(evaluation, window_length, stride, left_out=left_out)
+    windows = WindowDataset(evaluation, window_length, stride, left_out=left_out, min_observed=min_observed)
     tables = cache(lambda: tuple(compute_feature_table(trials, left_out) for trials in (training, evaluation)))
     speed = [FEATURE_NAMES.index("walking_speed")]
     rows = np.asarray(windows.trial_index)
@@ -72,7 +73,7 @@ def baseline_predictions(
         "walking_speed": lambda: _predict_from_features(training, *(table[:, speed] for table in tables()))[rows],
         "gait_features": lambda: _predict_from_features(training, *tables())[rows],
         "minirocket": lambda: _predict_with_minirocket(
-            WindowDataset(training, window_length, left_out=left_out), windows, seed
+            WindowDataset(training, window_length, left_out=left_out, min_observed=min_observed), windows, seed
         ),
     }
     predictions: dict[str, Predictions | str] = {}

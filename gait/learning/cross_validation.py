@@ -16,7 +16,7 @@ from gait.learning.trainer import Progress
 from gait.learning.training_arguments import TrainingArguments
 from gait.motion.dataset import dataset_hash, read_dataset
 from gait.motion.folds import make_folds
-from gait.motion.left_out import choose_left_out
+from gait.motion.left_out import choose_left_out, leave_out_windows
 from gait.parallel.dask_executor import DaskExecutor
 from gait.parallel.process_pool import ProcessPool, allocate_cores
 from gait.parallel.task_queue import Crashed, Executor, run_tasks
@@ -40,6 +40,8 @@ def make_fold_tasks(
             f"{arguments.poses}: no trial is left, each lacks a joint that markers observe in others; give "
             "--unobserved leave_out_joint."
         )
+    length, stride = arguments.window_length, arguments.stride
+    left_out = leave_out_windows(left_out, trials, length, stride, arguments.min_observed)
     sick = {trial.subject_id: trial.sick for trial in trials}
     try:
         folds = make_folds(sick, arguments.k_folds)

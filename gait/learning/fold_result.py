@@ -107,8 +107,8 @@ def fold_as_dict(fold: Fold) -> dict[str, Any]:
 
 
 def left_out_as_dict(left_out: LeftOut) -> dict[str, Any]:
-    """Return what is left out as results store it, joints by name; nothing if all trials observe all joints."""
-    if not left_out.num_lacking:
+    """Return what is left out as results store it, joints by name; nothing if all windows observe all joints."""
+    if not left_out.num_lacking and not left_out.num_windows:
         return {}
     num_lacking = {joint.name: count for joint, count in left_out.num_lacking.items()}
     return vars(left_out) | {"joints": [joint.name for joint in left_out.joints], "num_lacking": num_lacking}
@@ -254,4 +254,5 @@ def _experiment_settings(result: FoldResult) -> dict[str, Any]:
     other = ("network", "architecture", "normalisation", "sick", "data_sha256")
     own = {name: getattr(result, name) for name in other}
     own |= {f"left_out.{name}": result.left_out.get(name, []) for name in ("joints", "trials")}
+    own["left_out.windows"] = result.left_out.get("windows_sha256", "")
     return to_strict_json({**flags, "folds": result.fold.count, **own})

@@ -214,7 +214,8 @@ class FoldTask:
 
     def _left_out_input(self) -> dict[str, Any]:
         """Return what is left out as an input of the training; nothing if nothing is, as in earlier versions."""
-        names = {"joints": [joint.name for joint in self.left_out.joints], "trials": list(self.left_out.trials)}
+        names: dict[str, Any] = {"joints": [joint.name for joint in self.left_out.joints]}
+        names |= {"trials": list(self.left_out.trials), "windows": self.left_out.windows_sha256}
         return {"left_out": names} if any(names.values()) else {}
 
 
@@ -324,7 +325,9 @@ class FoldTraining:
     def _windows(self, subjects: tuple[str, ...], mirror: bool = False) -> WindowDataset:
         own = [trial for trial in self._trials if trial.subject_id in set(subjects)]
         args, left_out = self._task.args, self._task.left_out.joints
-        return WindowDataset(own, args.window_length, args.stride, mirror=mirror, left_out=left_out)
+        return WindowDataset(
+            own, args.window_length, args.stride, mirror=mirror, left_out=left_out, min_observed=args.min_observed
+        )
 
     def _open_log(self, stack: ExitStack) -> EpochLog | None:
         task = self._task
@@ -440,6 +443,7 @@ def _baselines(task: FoldTask, trials: Sequence[Trial]) -> dict[str, Predictions
         stride=args.stride,
         seed=args.seed,
         left_out=task.left_out.joints,
+        min_observed=args.min_observed,
     )
 
 

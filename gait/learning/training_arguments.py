@@ -9,6 +9,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from gait.body.joint_status import MIN_OBSERVED_FRACTION
 from gait.cli.arguments import (
     ArgumentError,
     add_flags,
@@ -23,7 +24,7 @@ from gait.cli.arguments import (
     whole_number,
 )
 from gait.learning.network import Architecture, Network
-from gait.motion.left_out import AUTO, RULES
+from gait.motion.left_out import AUTO, KEEP, RULES
 
 _ALL = "all"
 _PATIENCE = 5
@@ -189,6 +190,11 @@ class TrainingArguments(TrainingSettings):
         """Every flag without its dashes, and its value."""
         shared = flag_values(self) | {"cross": _ALL if self.fold is None else self.fold}
         return shared | flag_values(self.architecture)
+
+    @property
+    def min_observed(self) -> float:
+        """Fraction of a window's frames in which each joint is observed, for ``window_starts``."""
+        return 0.0 if self.unobserved == KEEP else MIN_OBSERVED_FRACTION
 
     @property
     def dataset(self) -> dict[str, Any]:

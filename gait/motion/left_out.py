@@ -6,12 +6,14 @@ from. So every trial gives the same joints.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from gait.body.skeleton import BODY_JOINTS, Joint, contralateral_joint
 from gait.motion.common_frame import REQUIRED_JOINTS
 from gait.motion.dataset import Trial
+from gait.motion.windows import window_starts
 
 AUTO, KEEP = "auto", "keep"
 _MAX_TRIALS: Mapping[str, float] = {AUTO: 0.1, "leave_out_joint": 0.0, "leave_out_trial": 1.0}
@@ -29,6 +31,8 @@ class LeftOut:
     subjects: tuple[str, ...] = ()  # ids of those that have no other trial
     num_lacking: Mapping[Joint, int] = field(default_factory=dict)  # trials that do not observe a joint, if there are
     num_trials: int = 0  # of the dataset
+    num_windows: Mapping[str, int] = field(default_factory=dict)  # trial -> its windows that are left out, if there are
+    windows_sha256: str = ""  # of the windows of these trials that are not; "" without such trials
 
     def select(self, trials: Sequence[Trial]) -> list[Trial]:
         """Return the trials that are not left out."""
@@ -55,6 +59,20 @@ def choose_left_out(trials: Sequence[Trial], rule: str = AUTO, *, mirror: bool =
     rest = {trial.subject_id for trial in trials if trial.trial_id not in left_out}
     subjects = sorted({trial.subject_id for trial in trials} - rest)
     return LeftOut(tuple(sorted(joints)), left_out, tuple(subjects), counts, len(trials))
+
+
+def leave_out_windows(
+    left_out: LeftOut, trials: Sequence[Trial], window_length: int, stride: int, min_observed: float
+) -> LeftOut:
+    """Add the windows that ``window_starts`` omits from the trials that are not left out."""
+    digest, num_windows = hashlib.sha256(), {}
+    for trial in left_out.select(trials):
+        every = window_starts(trial, window_length, stride)
+        kept = window_starts(trial, window_length, stride, left_out.joints, min_observed)
+        if len(kept) < len(every):
+            num_windows[trial.trial_id] = len(every) - len(kept)
+            digest.update(trial.trial_id.encode() + kept.tobytes())
+    return replace(left_out, num_windows=num_windows, windows_sha256=digest.hexdigest() if num_windows else "")
 
 
 def _lacking_any(lacking: Mapping[Joint, set[str]], except_for: Collection[Joint]) -> set[str]:

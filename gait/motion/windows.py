@@ -6,6 +6,7 @@ from collections.abc import Collection, Sequence
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from gait.body.joint_status import JointStatus
@@ -16,6 +17,31 @@ from gait.motion.dataset import Trial
 
 _TRACKS = 3 * NUM_BODY_JOINTS  # a coordinate of a joint over time
 _WINDOWS_PER_PASS = 64  # so that intermediate arrays stay in the processor's cache
+
+
+def window_starts(
+    trial: Trial, window_length: int, stride: int, left_out: Collection[Joint] = (), min_observed: float = 0.0
+) -> NDArray[np.int64]:
+    """Return the first frames of a trial's windows; each window lies within one walk.
+
+    Windows are omitted in which a joint that is not left out is observed or inferred in a smaller fraction of the
+    frames than ``min_observed``.
+    """
+    starts = [np.arange(walk.start, walk.stop - window_length + 1, stride) for walk in trial.walks]
+    first = np.concatenate([np.empty(0, np.int64), *starts])
+    if min_observed == 0 or trial.joint_status is None:
+        return first
+    fraction = observed_fraction(trial.joint_status, first, window_length)
+    fraction[:, list(left_out)] = 1
+    return first[(fraction >= min_observed).all(axis=1)]
+
+
+def observed_fraction(
+    joint_status: NDArray[np.uint8], first_frames: NDArray[np.int64], window_length: int
+) -> NDArray[np.float64]:
+    """Return the fraction of the frames of windows (N,) in which each joint is observed or inferred, (N, 22)."""
+    known = np.pad(joint_status > JointStatus.NOT_OBSERVED, ((1, 0), (0, 0))).cumsum(axis=0)
+    return (known[first_frames + window_length] - known[first_frames]) / window_length
 
 
 class WindowDataset:
@@ -43,12 +69,13 @@ class WindowDataset:
         *,
         mirror: bool = False,
         left_out: Collection[Joint] = (),
+        min_observed: float = 0.0,
     ):
         """Prepare the windows of trials that have the same frame rate; each window lies within one walk.
 
         A walk shorter than a window contributes none. The attributes above have the arguments; with ``mirror``, the
         mirror image of each window is included. Joints that are ``left_out`` are 0 in every window, and the other
-        joints do not depend on them.
+        joints do not depend on them. ``min_observed`` is that of ``window_starts``.
 
         Raises:
             GaitError: the length or stride is below 1, or the trials have different rates.
@@ -70,9 +97,8 @@ class WindowDataset:
         frames = np.array([len(trial.joints_m) for trial in trials], dtype=np.int64)
         ends = frames.cumsum()
         firsts = [
-            (number, np.arange(walk.start, walk.stop - window_length + 1, stride))
+            (number, window_starts(trial, window_length, stride, self.left_out, min_observed))
             for number, trial in enumerate(trials)
-            for walk in trial.walks
         ]
         source_trial = np.repeat([number for number, _ in firsts], [len(first) for _, first in firsts]).astype(np.int64)
         first = np.concatenate([np.empty(0, np.int64), *(first for _, first in firsts)])
@@ -124,16 +150,3 @@ class WindowDataset:
         if self.left_out:
             batch[:, :, list(self.left_out)] = 0
         return batch.to(device)
-
-    def observed_fraction(self, indices: Tensor) -> Tensor:
-        """Return the fraction of the frames of windows (B,) in which each joint is observed or inferred, (B, 22).
-
-        It is 1 where that is unknown; a mirrored window has the values of the contralateral joints.
-        """
-        fraction = torch.ones(len(indices), NUM_BODY_JOINTS)
-        for row, k in enumerate(indices.tolist()):
-            status, first = self.trials[int(self.trial_index[k])].joint_status, int(self.first_frame[k])
-            if status is not None:
-                known = (status[first : first + self.window_length] > JointStatus.NOT_OBSERVED).mean(axis=0)
-                fraction[row] = torch.from_numpy(known[list(MIRROR_ORDER)] if self.is_mirrored[k] else known)
-        return fraction

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from gait.body.skeleton import Joint, contralateral_joint
-from gait.motion.left_out import RULES, LeftOut, choose_left_out
+from gait.motion.left_out import RULES, LeftOut, choose_left_out, leave_out_windows
 from tests.helpers.motion_cases import make_trial, status_without, stick_figure
 
 FRAMES = 10
@@ -67,3 +67,15 @@ def test_choose_left_out_ignores_joints_that_most_frames_observe():
     trial = make_trial(np.zeros((FRAMES, 22, 3)), joint_status=status)
     assert choose_left_out([trial]) == LeftOut(num_trials=1)
     assert trial.unobserved_joints == ()
+
+
+def test_leave_out_windows_counts_those_that_observe_too_little():
+    status = status_without(30, [Joint.LEFT_KNEE], slice(0, 14))
+    trials = [make_trial(np.zeros((30, 22, 3)), f"P{k}", joint_status=status if k else None) for k in range(3)]
+    left_out = choose_left_out(trials)
+    found = leave_out_windows(left_out, trials, 8, 1, 0.5)
+    assert found.num_windows == {"healthy/P1/walk1": 10, "healthy/P2/walk1": 10}
+    assert leave_out_windows(left_out, trials, 8, 1, 0.0) == left_out
+    assert leave_out_windows(left_out, trials, 8, 2, 0.5).windows_sha256 != found.windows_sha256 != ""
+    knees = LeftOut(joints=(Joint.LEFT_KNEE,))
+    assert leave_out_windows(knees, trials, 8, 1, 0.5) == knees

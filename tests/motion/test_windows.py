@@ -10,7 +10,7 @@ import torch
 from gait.body.skeleton import MIRROR_PAIRS, Joint
 from gait.errors import GaitError
 from gait.kinematics.walking import Activity
-from gait.motion.windows import WindowDataset
+from gait.motion.windows import WindowDataset, observed_fraction
 from tests.helpers.motion_cases import (
     align_window_slowly,
     make_trial,
@@ -206,17 +206,24 @@ def test_window_dataset_does_not_depend_on_joints_that_are_left_out(left_out):
         )
 
 
-def test_window_dataset_has_the_observed_fraction_of_each_joint():
+def test_observed_fraction_of_each_window_and_joint():
+    status = status_without(30, [Joint.LEFT_KNEE], slice(0, 20))
+    fraction = observed_fraction(status, np.arange(15), LENGTH)
+    expected = np.ones((15, 22))
+    expected[:, Joint.LEFT_KNEE] = [max(0, first + LENGTH - 20) / LENGTH for first in range(15)]
+    np.testing.assert_allclose(fraction, expected)
+
+
+@pytest.mark.parametrize("mirror", [False, True])
+def test_window_dataset_omits_windows_that_observe_too_little(mirror):
     status = status_without(30, [Joint.LEFT_KNEE], slice(0, 20))
     known, unknown = make_trial(stick_figure(30), joint_status=status), make_trial(stick_figure(LENGTH))
-    windows = WindowDataset([known, unknown], LENGTH, mirror=True)
-    fraction = windows.observed_fraction(torch.arange(len(windows)))
-    assert fraction.shape == (2 * (15 + 1), 22)
-    expected = [max(0, first + LENGTH - 20) / LENGTH for first in range(15)]
-    np.testing.assert_allclose(fraction[:15, Joint.LEFT_KNEE], expected)
-    np.testing.assert_allclose(fraction[16:31, Joint.RIGHT_KNEE], expected)
-    fraction[:15, Joint.LEFT_KNEE] = fraction[16:31, Joint.RIGHT_KNEE] = 1
-    assert (fraction == 1).all()
+    windows = WindowDataset([known, unknown], LENGTH, mirror=mirror, min_observed=0.5)
+    assert windows.first_frame.tolist() == [12, 13, 14, 0] * (1 + mirror)
+    assert windows.trial_index.tolist() == [0, 0, 0, 1] * (1 + mirror)
+    knees = (Joint.LEFT_KNEE, Joint.RIGHT_KNEE)
+    every = WindowDataset([known, unknown], LENGTH, mirror=mirror, left_out=knees, min_observed=0.5)
+    assert len(every) == (15 + 1) * (1 + mirror)
 
 
 @pytest.mark.parametrize("stride", [1, 5])

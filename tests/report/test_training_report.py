@@ -423,7 +423,7 @@ def test_write_report_without_predictions_and_epochs(tmp_path: Path) -> None:
     report = write_report(tmp_path, "transformer")
     page = Page(report.page.read_text(encoding="utf-8"))
     assert "No subject could be classified" in page.text
-    assert "Not classified, because all their trials are shorter than a window: sick/S3, sick/S4." in page.text
+    assert "Not classified, because no window of their trials is left: sick/S3, sick/S4." in page.text
     assert page.figures == []
     metrics = strict(tmp_path / "metrics_transformer_all.json")
     assert metrics["epochs"] == 0

@@ -347,6 +347,32 @@ def test_training_leaves_out_few_trials_and_keeps_all_if_asked(train, tmp_path):
     assert not any("epoch" in line for line in train_fold("--unobserved", "keep")[1]), "is finished"
 
 
+def test_training_leaves_out_windows_without_a_joint(train, tmp_path):
+    base = write_trials(tmp_path / "poses")
+    for trial in ("healthy/H0/walk1", "sick/S1/walk2"):
+        sequence = read_poses(base / trial)
+        status = status_without(sequence.num_frames, [Joint.LEFT_KNEE], slice(0, 10))
+        write_npz(base / trial, replace(sequence, joint_status=status))
+
+    def train_fold(*words):
+        code, _, err_lines = train(tmp_path / "out", "--epochs", 1, *words, base=base)
+        assert code == 0
+        return read_result(tmp_path / "out" / "result_mlp_fold0.npz"), err_lines
+
+    result, err_lines = train_fold()
+    assert result.left_out["num_windows"] == {"healthy/H0/walk1": 2, "sick/S1/walk2": 2}
+    assert err_lines[0].endswith("in most of their frames: 4, of healthy/H0/walk1, sick/S1/walk2.")
+    kept, err_lines = train_fold("--unobserved", "keep")
+    assert kept.left_out == {}
+    both = (
+        result.training_windows / 2 + result.evaluation_windows,
+        kept.training_windows / 2 + kept.evaluation_windows,
+    )
+    assert both[1] - both[0] == 4
+    assert any(" epoch 1 of 1" in line for line in err_lines), "trained again"
+    assert not result.same_experiment(kept)
+
+
 def test_finished_fold_is_not_trained_again_until_an_input_changes(train, tmp_path, poses):
     assert train(tmp_path / "out", "--epochs", 2)[0] == 0
     checkpoint_file = tmp_path / "out" / "fold0" / "mlp.ckpt"

@@ -52,7 +52,7 @@ def headline(summary: CrossValidationSummary) -> str:
     """Return the main result in one or two sentences."""
     accuracy = summary.network.subject_metrics["balanced_accuracy"]
     if not summary.network.subject_predictions.subjects:
-        return "No subject could be classified: every trial of the test subjects is shorter than a window."
+        return "No subject could be classified: no window of the test subjects is left."
     if not math.isfinite(accuracy.value):
         label = "patients" if summary.network.subject_predictions.sick.all() else "controls"
         return f"The accuracy is undefined: all {_num_subjects(summary)} classified here are {label}."
@@ -107,6 +107,11 @@ def left_out_sentences(left_out: Mapping[str, Any]) -> tuple[str, ...]:
             lines.append(f"No trial is left of {truncate_list(subjects)}.")
     elif rest:
         lines.append(f"Used at the positions of the pose prior: {_format_joints(rest)}, {count_trials(rest)}.")
+    if windows := left_out.get("num_windows"):
+        lines.append(
+            "Windows left out, as markers do not observe a joint in most of their frames: "
+            f"{sum(windows.values()):,}, of {truncate_list(list(windows))}."
+        )
     return tuple(lines)
 
 
@@ -148,7 +153,7 @@ def limitations(summary: CrossValidationSummary) -> tuple[str, ...]:
     ]
     if unclassified:
         lines.append(
-            f"Not classified, because all their trials are shorter than a window: {truncate_list(unclassified)}."
+            f"Not classified, because no window of their trials is left: {truncate_list(unclassified)}."
         )
     lines.append(
         f"Intervals are 95 % confidence intervals (CI), by bootstrap over subjects ({RESAMPLES:,} resamples). They "
