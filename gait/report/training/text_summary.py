@@ -152,9 +152,7 @@ def limitations(summary: CrossValidationSummary) -> tuple[str, ...]:
         name for result in summary.folds for name in result.fold.evaluation if name not in set(predictions.subjects)
     ]
     if unclassified:
-        lines.append(
-            f"Not classified, because no window of their trials is left: {truncate_list(unclassified)}."
-        )
+        lines.append(f"Not classified, because no window of their trials is left: {truncate_list(unclassified)}.")
     lines.append(
         f"Intervals are 95 % confidence intervals (CI), by bootstrap over subjects ({RESAMPLES:,} resamples). They "
         "show how the metrics would vary with other subjects of the same population, measured in the same way; they do "
