@@ -68,15 +68,20 @@ def canonical_markers(names: Iterable[str]) -> dict[str, str]:
     """Return the canonical names of those of a subject's names (without prefixes) that are known markers.
 
     The marker sets in use decide first, as a set's own names can mean something else in other sets: ``RKnee`` is a
-    joint centre beside ``Nose`` and ``Neck``. Then come names that mean the same in all sets, then names whose words
-    say what they mean. Of names that are only parsed, each marker takes one.
+    joint centre beside ``Nose`` and ``Neck``. A name as a set spells it comes before one that differs in case and
+    separators: OpenCap writes ``RKnee`` beside ``r_knee_study``. Then come names that mean the same in all sets, then
+    names whose words say what they mean. Of names that are only parsed, each marker takes one.
     """
     names = list(dict.fromkeys(names))
-    own_names = [{name_key(own): marker for own, marker in used.names.items()} for used in sets_in_use(names)]
+    spelled: dict[str, str] = {}
+    by_key: dict[str, str] = {}
+    for used in reversed(sets_in_use(names)):  # the set with most of the names last, so that it decides
+        spelled |= used.names
+        by_key |= {name_key(own): marker for own, marker in used.names.items()}
     known: dict[str, str] = {}
     for name in names:
-        key = name_key(strip_label(name))
-        marker = next((own[key] for own in own_names if key in own), None) or _by_alias(name)
+        label = strip_label(name)
+        marker = spelled.get(label) or by_key.get(name_key(label)) or _by_alias(name)
         if marker is not None:
             known[name] = marker
     taken = set(known.values())

@@ -80,6 +80,20 @@ def test_canonical_markers_of_video_keypoints_are_joint_centres(names):
     assert [MARKERS[found[name]].joint.partition("_")[2] for name in knees] == ["KNEE"] * len(knees)
 
 
+def test_canonical_markers_of_keypoints_beside_markers():
+    """OpenCap's augmenter writes both: the keypoint RKnee, and the marker r_knee_study."""
+    sides = [("R", "r"), ("L", "L")]
+    points = [
+        "Neck",
+        "midHip",
+        *(side + name for side, _ in sides for name in ("Hip", "Knee", "Ankle", "Heel", "BigToe")),
+    ]
+    markers = [f"{side}_{name}_study" for _, side in sides for name in ("knee", "mknee", "ankle", "mankle", "calc")]
+    found = canonical_markers([*points, *markers])
+    assert {MARKERS[found[name]].kind for name in points} == {"joint_centre"}
+    assert [found[name] for name in markers[:5]] == ["RKNE", "RKNM", "RANK", "RMED", "RHEE"]
+
+
 def test_canonical_markers_of_a_laboratory_are_no_joint_centres():
     found = canonical_markers(["RKnee", "RAnkle", "RHip", "RASI", "LASI", "SACR", "RHeel", "Head"])
     assert found["RKnee"] == "RKNE"
