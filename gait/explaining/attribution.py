@@ -12,6 +12,7 @@ from torch import Tensor
 
 from gait.body.joint_status import explainable, unobserved_joints
 from gait.body.skeleton import BODY_JOINTS, NUM_BODY_JOINTS, Joint, display_name, display_names
+from gait.kinematics.walking import true_runs
 
 TARGET = "logit of sick"
 """The output that every method explains; above 0 the prediction is sick."""
@@ -88,9 +89,8 @@ class TrialAttribution:
         np.add.at(changes, self.first_frames + self.window_length, -1)
         windows = changes.cumsum()[:-1]
         covered = np.zeros(len(windows), dtype=bool)
-        edges = np.flatnonzero(np.diff(windows > 0, prepend=False, append=False))
-        for first, end in edges.reshape(-1, 2):
-            covered[first:end] = windows[first:end] >= MIN_COVERAGE * windows[first:end].max()
+        for walk in true_runs(windows > 0):
+            covered[walk] = windows[walk] >= MIN_COVERAGE * windows[walk].max()
         return covered
 
     @property

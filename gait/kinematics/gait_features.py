@@ -20,7 +20,7 @@ from gait.body.skeleton import Joint
 from gait.constants import GRAVITY_M_S2
 from gait.kinematics.gait_events import SIDES, FrameIndices, detect_gait_events, find_strides, progression_directions
 from gait.kinematics.joint_angles import JointAngles, compute_joint_angles
-from gait.kinematics.walking import walking_intervals
+from gait.kinematics.walking import is_within_walk, walking_intervals
 
 _LEGS = ("PELVIS", "SPINE1", "HIP", "KNEE", "ANKLE", "FOOT")
 _UP = np.array([0.0, 1.0, 0.0])
@@ -116,7 +116,7 @@ class _TrialMotion:
 
     def _within_walks(self, phases: Iterable[slice]) -> Iterator[slice]:
         for phase in phases:
-            if self.walks is None or any(walk.start <= phase.start and phase.stop < walk.stop for walk in self.walks):
+            if self.walks is None or is_within_walk(phase, self.walks):
                 yield phase
 
     def position(self, name: str) -> Vector:

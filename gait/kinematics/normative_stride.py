@@ -15,7 +15,7 @@ from gait.body.joint_status import JointStatus, unobserved_joints
 from gait.body.pose_sequence import PoseSequence
 from gait.body.skeleton import NUM_BODY_JOINTS, Joint
 from gait.kinematics.gait_events import detect_gait_events, find_strides, floor_height, progression_directions
-from gait.kinematics.walking import find_activity, walking_intervals
+from gait.kinematics.walking import find_activity, is_within_walk, walking_intervals
 
 Array = NDArray[np.float64]
 
@@ -42,7 +42,7 @@ def sample_strides(sequence: PoseSequence) -> list[Stride]:
     found = []
     walks = walking_intervals(find_activity(sequence.joints_m, sequence.rate_hz))
     for stride in find_strides(contacts, sequence.rate_hz):
-        if not any(walk.start <= stride.start and stride.stop < walk.stop for walk in walks):
+        if not is_within_walk(stride, walks):
             continue
         frames = np.rint(np.linspace(stride.start, stride.stop, STRIDE_POINTS)).astype(np.int64)
         rotations = Rotation.from_rotvec(sequence.poses[frames].reshape(-1, 3)).as_matrix()

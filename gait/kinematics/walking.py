@@ -13,7 +13,7 @@ Lengths and speeds are in leg lengths (hip to ankle over the knee), so that they
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import IntEnum
 from itertools import pairwise
@@ -110,7 +110,18 @@ def activity_intervals(activity: NDArray[np.uint8]) -> tuple[ActivityInterval, .
 
 def walking_intervals(activity: NDArray[np.uint8]) -> tuple[slice, ...]:
     """Return the frames of each walk in the activity (T,) of a trial, in temporal order."""
-    return tuple(_runs(activity == Activity.WALKING))
+    return true_runs(activity == Activity.WALKING)
+
+
+def is_within_walk(frames: slice, walks: Iterable[slice]) -> bool:
+    """Return whether the frames of a stride, and the one after them, lie within one of the walks."""
+    return any(walk.start <= frames.start and frames.stop < walk.stop for walk in walks)
+
+
+def true_runs(mask: Mask) -> tuple[slice, ...]:
+    """Return each run of true frames of a mask (T,), in temporal order."""
+    edges = np.flatnonzero(np.diff(mask.astype(np.int8), prepend=0, append=0))
+    return tuple(slice(first, end) for first, end in edges.reshape(-1, 2).tolist())
 
 
 def format_interruptions(activity: NDArray[np.uint8], rate_hz: float) -> str:
@@ -168,7 +179,7 @@ def _swings(joints: Vector, forward: Vector, rate_hz: float, leg_m: float) -> li
     velocity = _velocity(between, _SWING_S, rate_hz)
     moves = np.linalg.norm(velocity, axis=1) > MIN_SWING_LEGS_S * leg_m
     left = (velocity * forward).sum(axis=1) > 0
-    runs = sorted((*_runs(moves & left), *_runs(moves & ~left)), key=lambda run: run.start)
+    runs = sorted((*true_runs(moves & left), *true_runs(moves & ~left)), key=lambda run: run.start)
     return [run for run in runs if np.ptp(between[run], axis=0).max() > MIN_SWING_LEGS * leg_m]
 
 
@@ -201,7 +212,7 @@ def _turning(joints: Vector, rate_hz: float, leg_m: float) -> Mask:
         on_the_spot = (sign * rate_rad_s > MIN_TURN_RAD_S) & (
             speed_m_s < MAX_TURN_RADIUS_LEGS * leg_m * sign * rate_rad_s
         )
-        for run in _runs(_close_gaps(on_the_spot, round(MAX_TURN_PAUSE_S * rate_hz))):
+        for run in true_runs(_close_gaps(on_the_spot, round(MAX_TURN_PAUSE_S * rate_hz))):
             if abs(heading[run.stop - 1] - heading[run.start]) > MIN_TURN_RAD:
                 turning[run] = True
     return turning
@@ -215,17 +226,10 @@ def _velocity(values: Vector, seconds: float, rate_hz: float) -> Vector:
     return np.asarray((values[after] - values[before]) / span * rate_hz)
 
 
-def _runs(mask: Mask) -> Iterator[slice]:
-    """Yield each run of true frames of a mask (T,)."""
-    edges = np.flatnonzero(np.diff(mask.astype(np.int8), prepend=0, append=0))
-    for first, end in edges.reshape(-1, 2).tolist():
-        yield slice(first, end)
-
-
 def _close_gaps(mask: Mask, max_frames: int) -> Mask:
     """Return the mask (T,) with gaps of at most so many frames between true frames filled."""
     closed = mask.copy()
-    for gap in _runs(~mask):
+    for gap in true_runs(~mask):
         if gap.start > 0 and gap.stop < len(mask) and gap.stop - gap.start <= max_frames:
             closed[gap] = True
     return closed

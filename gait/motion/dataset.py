@@ -19,7 +19,7 @@ from gait.body.joint_status import unobserved_joints
 from gait.body.pose_sequence import PoseSequence
 from gait.body.skeleton import Joint
 from gait.errors import GaitError
-from gait.kinematics.walking import find_activity, format_interruptions, walking_intervals
+from gait.kinematics.walking import Activity, find_activity, format_interruptions, true_runs
 from gait.motion.pose_files import find_pose_folders, read_poses
 from gait.motion.resampling import check_rate, resample, resample_nearest
 from gait.motion.trial_paths import HEALTHY, LABEL_NOUNS, REPORT_FILE, SICK
@@ -54,9 +54,15 @@ class Trial:
     activity: NDArray[np.uint8] | None = None  # (T,) an ``Activity`` per frame; None: every frame is used as walking
 
     @property
+    def walking(self) -> NDArray[np.bool_]:
+        """Mask (T,) of the frames in which the subject walks; windows lie within its runs."""
+        everywhere = np.ones(len(self.joints_m), dtype=bool)
+        return everywhere if self.activity is None else self.activity == Activity.WALKING
+
+    @property
     def walks(self) -> tuple[slice, ...]:
-        """Frames of each walk, in temporal order; windows lie within one of them."""
-        return (slice(0, len(self.joints_m)),) if self.activity is None else walking_intervals(self.activity)
+        """Frames of each walk, in temporal order."""
+        return true_runs(self.walking)
 
     @property
     def subject_id(self) -> str:
@@ -183,7 +189,7 @@ def dataset_hash(dataset: GaitDataset) -> str:
     for trial in dataset.trials:
         digest.update(repr((trial.trial_id, trial.sick, trial.rate_hz, trial.joints_m.shape)).encode())
         digest.update(trial.joints_m.tobytes())
-        if trial.activity is not None and trial.activity.any():  # otherwise as in earlier versions
+        if not trial.walking.all():  # otherwise as in earlier versions
             digest.update(repr(trial.walks).encode())
     return digest.hexdigest()
 
