@@ -8,7 +8,8 @@ import pytest
 from gait.body.marker_placement import plug_in_gait_layout
 from gait.capture import read_recording
 from gait.fitting.fit_recordings import fit_recordings
-from gait.fitting.marker_quality.linear_fills import LinearFill, find_linear_fills
+from gait.fitting.marker_quality.discontinuities import find_discontinuities
+from gait.fitting.marker_quality.linear_fills import FilledGap, find_held_groups, find_linear_fills
 from gait.synthetic import MeasurementErrors
 from gait.synthetic.inject_errors import LEG_LANDMARKS, inject_error
 from tests.helpers.fitting_cases import record_trial, short_trial
@@ -55,7 +56,7 @@ def test_find_linear_fills_beside_a_gap_that_is_left():
     x = foot()
     fill(x, 60, 85)
     x[60:70] = np.nan
-    assert fills_of(x) == (LinearFill(0, 70, 85),)
+    assert fills_of(x) == (FilledGap(0, 70, 85),)
 
 
 @pytest.mark.parametrize("noise_m", [0.0, 1e-5, 3e-4])
@@ -84,6 +85,20 @@ def test_find_linear_fills_finds_none_in_the_stance_on_a_treadmill(noise_m):
     x = foot(noise_m=noise_m)
     x[:, 0, 0] -= 1.3 * np.arange(200) / RATE_HZ
     assert fills_of(x) == ()
+
+
+@pytest.mark.parametrize("held_at", ["last", "next"])
+def test_find_held_groups_needs_three_markers_that_jump_at_an_end(held_at):
+    x = np.concatenate([foot(seed=seed) + seed for seed in range(4)], axis=1)
+    x[65:86, :3] = x[64, :3] if held_at == "last" else x[86, :3]
+    visible = np.ones(x.shape[:2], dtype=bool)
+    discontinuous = find_discontinuities(x, visible, RATE_HZ)
+    held = find_held_groups(x, visible, discontinuous, RATE_HZ)
+    assert [(gap.marker, gap.kind) for gap in held] == [(m, "frozen") for m in range(3)]
+    for gap in held:
+        assert (gap.first, gap.last) == (pytest.approx(65, abs=1), pytest.approx(85, abs=1))
+    x[:, 1] = foot(seed=1)[:, 0]
+    assert find_held_groups(x, visible, discontinuous, RATE_HZ) == ()
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,6 @@ from numpy.typing import NDArray
 from gait.arrays import Vector
 from gait.constants import GRAVITY_M_S2
 from gait.fitting.marker_quality.displacements import DisplacementInterval
-from gait.fitting.marker_quality.leave_out_prediction import PredictedMarkers
 from gait.fitting.marker_quality.marker_error import MarkerErrorKind
 
 STATIONARY_M = 0.010
@@ -21,26 +20,26 @@ MIN_DROP_M = 0.10
 """Minimum height that a detached marker has dropped, and minimum height of its expected position above the floor."""
 SCATTER_M = 0.020
 """A ghost marker has a median second difference of its displacement above this: it is not one physical point."""
+MAX_SWAP_FRAMES = 100
+"""Maximum number of frames from which it is judged whether two labels are swapped."""
 FREE_FALL_TOLERANCE_M_S2 = 3.0
 """Maximum difference from the acceleration of gravity in free fall."""
 
 
 def find_swap_partner(
-    marker: int,
-    interval: DisplacementInterval,
-    observed_m: Vector,
-    predicted: PredictedMarkers,
-    offset_m: Vector,
-    visible: NDArray[np.bool_],
+    marker: int, rows: NDArray[np.int64], observed_m: Vector, expected_m: Vector, visible: NDArray[np.bool_]
 ) -> int | None:
     """Find the column with which a displaced marker, a column, has swapped its label; None if there is none.
 
-    ``observed_m`` (T, M, 3), ``predicted`` and ``visible`` (T, M) are of all frames; ``offset_m`` (M, 3) is the usual
-    position of each marker, observed − predicted in the axes of its main joint.
+    Args:
+        marker: the displaced marker.
+        rows: (N,) frames in which it is displaced and visible.
+        observed_m: (T, M, 3) observed positions.
+        expected_m: (T, M, 3) usual positions of all markers on the fitted body.
+        visible: (T, M).
     """
-    rows = np.arange(interval.first, interval.last + 1)
-    rows = rows[visible[rows, marker]]
-    expected = predicted.displaced(offset_m)[rows]  # (N, M, 3)
+    rows = rows[np.linspace(0, len(rows) - 1, min(MAX_SWAP_FRAMES, len(rows))).astype(int)]
+    expected = expected_m[rows]
     observed = np.where(visible[rows][..., None], observed_m[rows], np.nan)
     own = np.linalg.norm(observed[:, marker] - expected[:, marker], axis=-1)
     to_others = np.linalg.norm(observed[:, marker, None] - expected, axis=-1)  # (N, M) from each expected position
@@ -50,13 +49,11 @@ def find_swap_partner(
     both[marker] = False
     if not both.any():
         return None
-    with np.errstate(invalid="ignore"):
-        swapped = np.array(
-            [np.nanmedian(to_others[:, m] + from_others[:, m]) if both[m] else np.inf for m in range(len(both))]
-        )
-        kept = np.array([np.nanmedian(own + others_own[:, m]) if both[m] else 0.0 for m in range(len(both))])
+    columns = np.flatnonzero(both)
+    swapped = np.nanmedian(to_others[:, columns] + from_others[:, columns], axis=0)
+    kept = np.nanmedian(own[:, None] + others_own[:, columns], axis=0)
     best = int(swapped.argmin())
-    return best if swapped[best] < 0.5 * kept[best] and others_own[:, best].size else None
+    return int(columns[best]) if swapped[best] < 0.5 * kept[best] else None
 
 
 def classify_error(

@@ -54,6 +54,7 @@ def find_displacements(
     rate_hz: float,
     offset_sigma_m: float,
     layout_m: Vector | None = None,
+    predicted_sigma_m: float = 0.0,
 ) -> MarkerDisplacement:
     """Find the usual position of a marker and the intervals in which it is displaced from it.
 
@@ -63,6 +64,7 @@ def find_displacements(
         rate_hz: frames per second.
         offset_sigma_m: standard deviation of the usual position around that of the layout.
         layout_m: (3,) position in the layout, in the same coordinates as ``deviation_m``; zero by default.
+        predicted_sigma_m: standard deviation of the predicted position; a smaller deviation is no displacement.
     """
     T = len(deviation_m)
     visible = np.asarray(np.isfinite(deviation_m).all(axis=1))
@@ -73,7 +75,7 @@ def find_displacements(
     good = distance[visible & (np.nan_to_num(distance) < DISPLACED_M)]
     # The median of a Maxwell distribution is 1.54 sigma.
     usual = 1.4826 * float(np.median(good)) / 1.54 if len(good) else 0.0
-    limit = min(max(DISPLACED_M, 3 * usual), MAX_THRESHOLD_M)
+    limit = max(min(max(DISPLACED_M, 3 * usual), MAX_THRESHOLD_M), predicted_sigma_m)
     bad = np.zeros(T, dtype=bool)
     merge_frames = round(MERGE_GAP_S * rate_hz)
     edges = [0, *np.flatnonzero(discontinuous).tolist(), T]

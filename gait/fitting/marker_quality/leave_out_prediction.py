@@ -10,9 +10,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gait.fitting.joint_parametrization import Pose
+from gait.fitting.joint_uncertainty import UNCONSTRAINED_M, interpolate_between_samples, sample_frames
 from gait.fitting.marker_kinematics import SubjectModel, compute_marker_kinematics
 from gait.fitting.objective_terms import JointPrior, build_joint_prior
 from gait.fitting.reduced_body import ReducedBody, reduce_body
+from gait.fitting.reference_normal_equations import normal_equations
 from gait.fitting.residual_scales import ResidualScales
 from gait.fitting.solver.batched_normal_equations import BatchedNormalEquations
 from gait.fitting.solver.frame_data import ObservedMarkers
@@ -21,8 +23,8 @@ from gait.fitting.subject_fit import FitOptions, TrialFit
 
 MAX_BATCH_FRAMES = 512
 """Maximum number of frames per solver call."""
-MIN_NEARBY_MARKERS = 2
-"""A marker with fewer visible markers on its main joint or the adjacent ones cannot be predicted."""
+MAX_BATCH_SAMPLES = 64
+"""Maximum number of frames whose covariances are computed at once."""
 
 
 @dataclass(frozen=True)
@@ -84,28 +86,60 @@ class FittedBody:
             return PredictedMarkers(
                 np.concatenate([part.markers_m for part in parts]), np.concatenate([part.axes for part in parts])
             )
-        like = self.reduced_body.marker_template
-        rows = torch.as_tensor(frames, device=like.device)
-        mask = torch.as_tensor(used[frames], device=like.device)
-        markers = torch.as_tensor(np.nan_to_num(observed_m[frames]), dtype=like.dtype, device=like.device)
-        markers = torch.where(mask[..., None], markers, torch.zeros_like(markers))
+        observation, start = self._observation(observed_m, used, frames)
         with torch.inference_mode():
             equations = BatchedNormalEquations(self.subject, self.prior, self.scales)
-            observation = ObservedMarkers(markers, mask)
-            solved = solve_poses(equations, self.pose[rows], observation, options=SolverOptions(max_iterations=10))
+            solved = solve_poses(equations, start, observation, options=SolverOptions(max_iterations=10))
             kinematics = compute_marker_kinematics(self.subject, solved.pose)
             return PredictedMarkers(
                 kinematics.markers.cpu().numpy(), kinematics.world[:, self.main_joint].cpu().numpy()
             )
 
-    def is_predictable(self, visible: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        """Return whether enough visible markers are on the joint of each marker or on an adjacent one (N, M)."""
+    def mean_cost(self, observed_m: NDArray[np.float64], used: NDArray[np.bool_], frames: NDArray[np.int64]) -> float:
+        """Return the mean objective, a negative log-likelihood, of the given frames fitted to the samples ``used``."""
+        observation, start = self._observation(observed_m, used, frames)
+        with torch.inference_mode():
+            equations = BatchedNormalEquations(self.subject, self.prior, self.scales)
+            return float(solve_poses(equations, start, observation).cost.mean())
+
+    def prediction_sigma(
+        self, observed_m: NDArray[np.float64], used: NDArray[np.bool_], rate_hz: float
+    ) -> NDArray[np.float64]:
+        """Return the root mean square error (T, M), metres, that the samples ``used`` leave in each predicted marker.
+
+        It is computed for some frames and interpolated as the uncertainty of joints is (``joint_uncertainty``): the
+        covariance of a predicted marker is J·H⁻¹·Jᵀ, where H is the curvature of the frame's objective and J the
+        derivative of the marker in the pose.
+        """
+        frames, parts = sample_frames(used, rate_hz), []
+        for batch in np.array_split(frames, -(-len(frames) // MAX_BATCH_SAMPLES)):
+            observation, pose = self._observation(observed_m, used, batch)
+            with torch.inference_mode():
+                equations = normal_equations(self.subject, pose, observation, self.prior, self.scales)
+                curvature = equations.curvature
+                curvature.diagonal(dim1=1, dim2=2).add_(1 / UNCONSTRAINED_M**2)
+                root = torch.linalg.solve_triangular(
+                    torch.linalg.cholesky(curvature), equations.jacobian.mT, upper=False
+                )  # (N, D, 3·M)
+                parts.append((root**2).sum(dim=1).unflatten(1, (-1, 3)).sum(dim=-1).sqrt().cpu().numpy())
+        return interpolate_between_samples(np.concatenate(parts), frames, used)
+
+    def _observation(
+        self, observed_m: NDArray[np.float64], used: NDArray[np.bool_], frames: NDArray[np.int64]
+    ) -> tuple[ObservedMarkers, Pose]:
+        """Return the samples ``used`` of some frames (N,), and their fitted poses."""
+        like = self.reduced_body.marker_template
+        mask = torch.as_tensor(used[frames], device=like.device)
+        markers = torch.as_tensor(np.nan_to_num(observed_m[frames]), dtype=like.dtype, device=like.device)
+        markers = torch.where(mask[..., None], markers, torch.zeros_like(markers))
+        return ObservedMarkers(markers, mask), self.pose[torch.as_tensor(frames, device=like.device)]
+
+    @property
+    def adjacent(self) -> NDArray[np.bool_]:
+        """Whether the main joints of two markers are the same or adjacent ones (M, M)."""
         joints = self.main_joint.cpu().numpy()
         parent = np.array(self.reduced_body.parents)[joints]
-        same = joints[:, None] == joints
-        adjacent = (parent[:, None] == joints) | (joints[:, None] == parent)
-        neighbours = (same | adjacent) & ~np.eye(len(joints), dtype=bool)
-        return np.asarray(visible.astype(int) @ neighbours.T >= MIN_NEARBY_MARKERS)
+        return np.asarray((joints[:, None] == joints) | (parent[:, None] == joints) | (joints[:, None] == parent))
 
     @property
     def main_joint(self) -> Tensor:

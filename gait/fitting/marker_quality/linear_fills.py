@@ -1,4 +1,4 @@
-"""Find gaps of marker trajectories that were filled by straight lines, without a body model.
+"""Find gaps of marker trajectories that were filled by straight lines or held positions, without a body model.
 
 A marker on a body always accelerates, and its measurement is noisy. Linear interpolation over a gap has neither: its
 second difference vanishes down to the numerical resolution of the file.
@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from gait.fitting.marker_quality.marker_error import MarkerErrorKind
 from gait.fitting.valid_frames import true_runs
 
 MIN_FILL_S = 0.08
@@ -31,29 +32,32 @@ USUAL_QUANTILE = 0.05
 MIN_KINK_RATIO = 0.75
 """Second difference at one end of a fill at least, relative to those beyond it. A velocity that jumps gives several, an
 acceleration that jumps a half, and one that grows slowly a sixth."""
+MIN_HELD_TOGETHER = 3
+"""Minimum number of markers that are held at their positions over the same frames."""
 MIN_USUAL_FRAMES = 10
 """Minimum number of frames of the rest from which its second differences are known."""
 
 
 @dataclass(frozen=True)
-class LinearFill:
-    """A gap of one marker that was filled by a straight line."""
+class FilledGap:
+    """A gap of one marker that was filled."""
 
     marker: int  # column
     first: int  # frame index, from 0
     last: int  # included
+    kind: MarkerErrorKind = "linear_fill"  # or frozen
 
 
 def find_linear_fills(
     positions_m: NDArray[np.float64], visible: NDArray[np.bool_], rate_hz: float
-) -> tuple[LinearFill, ...]:
+) -> tuple[FilledGap, ...]:
     """Find the filled gaps of trajectories (T, M, 3), metres, of any value where not ``visible`` (T, M)."""
     half = max(1, round(SPACING_S * rate_hz))
     min_frames = max(MIN_FILL_FRAMES, round(MIN_FILL_S * rate_hz))
     x = np.where(visible[..., None], positions_m, np.nan)
     resolution_m = _resolution(x)
     return tuple(
-        LinearFill(m, first, last)
+        FilledGap(m, first, last)
         for m in range(x.shape[1])
         for first, last in _fills_of_trajectory(x[:, m], half, min_frames, resolution_m)
     )
@@ -83,6 +87,35 @@ def _fills_of_trajectory(
         usual_m = _usual(over_same_time, (chord >= MIN_CHORD_M) & ~on_line)
         if usual_m >= MIN_CONTRAST * max(own_m, resolution_m):
             yield first, last
+
+
+def find_held_groups(
+    positions_m: NDArray[np.float64], visible: NDArray[np.bool_], discontinuous: NDArray[np.bool_], rate_hz: float
+) -> tuple[FilledGap, ...]:
+    """Find gaps of several markers, as of a whole leg, in which they were held at their last or next position.
+
+    Such markers stay at one point to the resolution of the file, and jump at an end: ``discontinuous`` (T, M) is True
+    in the first frame after a discontinuity. One or two held markers are found by the others, see ``classify_error``.
+    """
+    x = np.where(visible[..., None], positions_m, np.nan)
+    still = np.linalg.norm(np.diff(x, axis=0), axis=-1) <= ROUNDING_STEPS * _resolution(x)  # (T − 1, M)
+    min_frames = max(MIN_FILL_FRAMES, round(MIN_FILL_S * rate_hz))
+    held = []
+    for m in range(x.shape[1]):
+        for run in true_runs(still[:, m]):  # the position is the same in the frames from run.start to run.stop
+            if run.stop - run.start < min_frames:
+                continue
+            jumps_before = bool(discontinuous[run.start, m])
+            jumps_after = bool(discontinuous[run.stop + 1 : run.stop + 2, m].any())
+            if jumps_before or jumps_after:  # at the other end is the measured sample
+                first, last = run.start + int(not jumps_before), run.stop - int(not jumps_after)
+                held.append(FilledGap(m, first, last, "frozen"))
+    return tuple(
+        one
+        for one in held
+        if sum(abs(one.first - other.first) <= 1 and abs(one.last - other.last) <= 1 for other in held)
+        >= MIN_HELD_TOGETHER
+    )
 
 
 def _second_difference(x: NDArray[np.float64], half: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

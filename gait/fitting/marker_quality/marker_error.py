@@ -13,6 +13,7 @@ MarkerErrorKind = Literal[
     "drift",  # the marker is displaced gradually
     "detached",  # the marker falls to the floor
     "ghost",  # the label belongs to another point in single frames
+    "one_of_two",  # one of two markers is displaced relative to the other, and nothing shows which
     "left_right_swap",  # every left marker has the label of its right counterpart and vice versa
     "mirrored",  # one axis of the file is reversed
     "left_right_swap_or_mirrored",  # the two cannot be distinguished without an asymmetric marker
@@ -28,6 +29,7 @@ _PHRASES: dict[MarkerErrorKind, str] = {
     "drift": "drift of",
     "detached": "detached marker",
     "ghost": "ghost marker",
+    "one_of_two": "displacement of one of",
     "left_right_swap": "left-right swap",
     "mirrored": "mirrored data",
     "left_right_swap_or_mirrored": "left-right swap or mirrored data",
@@ -54,7 +56,7 @@ class MarkerError:
 
     kind: MarkerErrorKind
     marker: str | None  # None: the whole recording
-    other: str | None  # the second marker of a label swap
+    other: str | None  # the second marker of a label swap, or of two of which one is displaced
     first_frame: int
     last_frame: int  # included
     mean_error_mm: float | None  # mean distance from the position predicted by the fit; None if found otherwise
@@ -80,6 +82,8 @@ class MarkerError:
         hint = ""
         if self.too_little_data:
             hint = " (too little data would remain without it)"
+        elif self.kind == "one_of_two":
+            hint = " (no other marker shows which)"
         elif self.kind == "unit_mismatch":
             hint = f" (the file states {self.stated_unit}, the size of the body requires {self.body_unit})"
         elif self.action == "excluded" and self.marker is None:

@@ -10,12 +10,13 @@ from numpy.typing import NDArray
 
 from gait.body.marker_layout import MarkerLayout
 from gait.capture.recording import Recording
-from gait.fitting.marker_quality.classify_error import classify_error, find_swap_partner
+from gait.fitting.marker_quality.classify_error import classify_error
 from gait.fitting.marker_quality.discontinuities import find_discontinuities
-from gait.fitting.marker_quality.displacements import DisplacementInterval, MarkerDisplacement, find_displacements
+from gait.fitting.marker_quality.displacements import DisplacementInterval
+from gait.fitting.marker_quality.judge_displacements import judge_displacements
 from gait.fitting.marker_quality.leave_out_prediction import FittedBody
-from gait.fitting.marker_quality.linear_fills import LinearFill, find_linear_fills
-from gait.fitting.marker_quality.marker_error import MarkerError, MarkerErrorKind
+from gait.fitting.marker_quality.linear_fills import FilledGap, find_held_groups, find_linear_fills
+from gait.fitting.marker_quality.marker_error import MarkerError, MarkerErrorAction, MarkerErrorKind
 
 FLAGGED_RESIDUAL_M = 0.030
 """A marker with a larger residual is flagged; the largest residual of ten recorded trials without errors is 26 mm."""
@@ -23,8 +24,8 @@ MAX_FLAGGED_FRACTION = 1 / 3
 """If a larger fraction of the markers is flagged, they are not left out completely in the first fit."""
 MAX_TESTED_FRAMES = 40
 """Maximum number of frames with large residuals that are used to find the outlier markers."""
-OFFSET_SIGMA_M = {"anatomical": 0.015, "technical": 0.080, "joint_centre": 0.030}
-"""Standard deviation of a marker's usual position around that of the layout."""
+MAX_JUDGEMENTS = 3
+"""Maximum number of times that another marker is suspected in the place of a flagged one."""
 
 
 @dataclass(frozen=True)
@@ -42,30 +43,31 @@ class Detection:
 class RecordingQc:
     """One recording and the marker errors found in it so far."""
 
-    recording: Recording  # labels swapped in the whole trial are corrected; without linear fills
+    recording: Recording  # labels swapped in the whole trial are corrected; without filled gaps
     discontinuous: NDArray[np.bool_]  # (T, M) first frames after discontinuities
     flagged: frozenset[str]  # markers that may have errors, not yet classified
     swapped_labels: tuple[tuple[str, str, float], ...] = ()  # swapped in the whole trial, and mean error, metres
     detections: tuple[Detection, ...] = ()
     swaps_checked: bool = False
-    fills: tuple[tuple[str, LinearFill], ...] = ()  # each with the label of its marker
+    filled_gaps: tuple[tuple[str, FilledGap], ...] = ()  # each with the label of its marker
 
     @classmethod
     def from_recording(cls, recording: Recording, layout: MarkerLayout) -> RecordingQc:
-        """Start with the discontinuities of the marker trajectories, and without linear fills."""
+        """Start with the discontinuities of the marker trajectories, and without filled gaps."""
         fills = find_linear_fills(recording.positions_m, recording.visible, recording.rate_hz)
-        fills = tuple(fill for fill in fills if recording.labels[fill.marker] in layout.labels)
-        filled = np.zeros_like(recording.visible)
-        for fill in fills:
-            filled[fill.first : fill.last + 1, fill.marker] = True
-        recording = _hide_samples(recording, filled)
+        recording = _hide_samples(recording, _filled_samples(recording, fills))
         discontinuous = find_discontinuities(recording.positions_m, recording.visible, recording.rate_hz)
+        held = find_held_groups(recording.positions_m, recording.visible, discontinuous, recording.rate_hz)
+        if held:
+            recording = _hide_samples(recording, _filled_samples(recording, held))
+            discontinuous = find_discontinuities(recording.positions_m, recording.visible, recording.rate_hz)
         labels = [recording.labels[m] for m in np.flatnonzero(discontinuous.any(axis=0)).tolist()]
+        gaps = [(recording.labels[gap.marker], gap) for gap in (*fills, *held)]
         return cls(
             recording,
             discontinuous,
             flagged=frozenset(labels) & frozenset(layout.labels),
-            fills=tuple((recording.labels[fill.marker], fill) for fill in fills),
+            filled_gaps=tuple((label, gap) for label, gap in gaps if label in layout.labels),
         )
 
     def without_flagged(self, repair: bool) -> Recording:
@@ -117,38 +119,30 @@ class RecordingQc:
         }
         flagged = np.isin(trial.labels, list(candidates))
         flagged |= _outlier_markers(fitted_body, observed, visible, flagged)
-        predicted = fitted_body.predict(observed, visible & ~flagged, np.arange(self.recording.num_frames))
-        visible = visible & fitted_body.is_predictable(visible & ~flagged)
-        deviation = predicted.deviation(np.where(visible[..., None], observed, np.nan))
-        offset = np.zeros((len(columns), 3))
-        displacements: dict[int, MarkerDisplacement] = {}
-        for m in np.flatnonzero(visible.any(axis=0)).tolist():
-            if flagged[m]:
-                sigma = OFFSET_SIGMA_M[trial.layout.kinds[m]]
-                displacements[m] = find_displacements(
-                    deviation[:, m], self.discontinuous[:, columns[m]], rate_hz, sigma, -trial.offset_m[m]
-                )
-                offset[m] = displacements[m].offset_m
-            else:
-                offset[m] = np.nanmedian(deviation[:, m], axis=0)
-        expected = predicted.displaced(offset)
+        discontinuous = self.discontinuous[:, columns]
+        for _ in range(MAX_JUDGEMENTS):
+            judged = judge_displacements(fitted_body, observed, visible, flagged, discontinuous, rate_hz)
+            if not judged.blamed:
+                break
+            flagged[list(judged.blamed)] = True
+        visible, expected = judged.visible, judged.predicted.displaced(judged.offset_m)
         floor = float(np.nanquantile(np.where(visible, observed[..., 1], np.nan), 0.005)) if visible.any() else 0.0
         detections: list[Detection] = []
-        for m, displacement in displacements.items():
-            away = displacement.displacement_m
-            for interval in displacement.intervals:
-                rows = slice(interval.first, interval.last + 1)
-                distance = float(np.nanmean(np.linalg.norm(away[rows], axis=1)))
-                partner = find_swap_partner(m, interval, observed, predicted, offset, visible)
-                kind: MarkerErrorKind = "label_swap"
-                if partner is None:
-                    kind = classify_error(interval, observed[:, m], expected[:, m], away, visible[:, m], floor, rate_hz)
-                other = None if partner is None else trial.labels[partner]
-                if not any(
-                    d.marker == other and d.other == trial.labels[m] and _overlap(d.interval, interval)
-                    for d in detections
-                ):
-                    detections.append(Detection(trial.labels[m], other, interval, kind, distance))
+        for found in judged.displacements:
+            m, interval, away = found.marker, found.interval, judged.displacement_m[found.marker]
+            distance = float(np.nanmean(np.linalg.norm(away[interval.first : interval.last + 1], axis=1)))
+            kind: MarkerErrorKind
+            if found.partner is not None:
+                kind, other = "label_swap", trial.labels[found.partner]
+            elif found.alternative is not None:
+                kind, other = "one_of_two", trial.labels[found.alternative]
+            else:
+                kind = classify_error(interval, observed[:, m], expected[:, m], away, visible[:, m], floor, rate_hz)
+                other = None
+            if not any(
+                d.marker == other and d.other == trial.labels[m] and _overlap(d.interval, interval) for d in detections
+            ):
+                detections.append(Detection(trial.labels[m], other, interval, kind, distance))
         return replace(self, flagged=frozenset(), detections=tuple(detections))
 
     def marker_errors(self, repair: bool) -> tuple[MarkerError, ...]:
@@ -157,8 +151,8 @@ class RecordingQc:
         whole_trial = DisplacementInterval(0, self.recording.num_frames - 1, sudden=False)
         swaps = [Detection(a, b, whole_trial, "label_swap", distance) for a, b, distance in self.swapped_labels]
         filled = [
-            MarkerError("linear_fill", label, None, first + fill.first, first + fill.last, None, "excluded")
-            for label, fill in self.fills
+            MarkerError(gap.kind, label, None, first + gap.first, first + gap.last, None, "excluded")
+            for label, gap in self.filled_gaps
         ]
         others = [
             MarkerError(
@@ -168,7 +162,7 @@ class RecordingQc:
                 first_frame=first + found.interval.first,
                 last_frame=first + found.interval.last,
                 mean_error_mm=round(found.distance_m * 1e3, 1),
-                action="corrected" if found.other is not None and repair else "excluded",
+                action=_action(found.kind, repair),
             )
             for found in (*swaps, *self.detections)
         ]
@@ -177,6 +171,8 @@ class RecordingQc:
     def _without_detections(self, repair: bool) -> Recording:
         positions, visible = self.recording.positions_m.copy(), self.recording.visible.copy()
         for d in self.detections:
+            if d.kind == "one_of_two":
+                continue
             rows = slice(d.interval.first, d.interval.last + 1)
             both = [self.recording.labels.index(label) for label in (d.marker, d.other) if label is not None]
             if len(both) == 2 and repair:
@@ -184,6 +180,14 @@ class RecordingQc:
             else:
                 positions[rows, both], visible[rows, both] = np.nan, False
         return replace(self.recording, positions_m=positions, visible=visible) if self.detections else self.recording
+
+
+def _filled_samples(recording: Recording, gaps: Sequence[FilledGap]) -> NDArray[np.bool_]:
+    """Return the samples (T, M) of filled gaps."""
+    filled = np.zeros_like(recording.visible)
+    for gap in gaps:
+        filled[gap.first : gap.last + 1, gap.marker] = True
+    return filled
 
 
 def _hide_samples(recording: Recording, hidden: NDArray[np.bool_]) -> Recording:
@@ -213,6 +217,13 @@ def _outlier_markers(
         residual[frames] = np.where(used[frames], np.nan_to_num(distance), 0.0)
         frames = frames[(residual[frames] > FLAGGED_RESIDUAL_M).any(axis=1)]
     return outliers
+
+
+def _action(kind: MarkerErrorKind, repair: bool) -> MarkerErrorAction:
+    """Return what is done about a marker error of this kind."""
+    if kind == "one_of_two":
+        return "reported"
+    return "corrected" if kind == "label_swap" and repair else "excluded"
 
 
 def _overlap(a: DisplacementInterval, b: DisplacementInterval) -> bool:
