@@ -214,7 +214,7 @@ def test_wrong_inputs_fail_and_the_rest_is_fitted(workspace):
     bad = workspace / "bad"
     bad.mkdir()
     (workspace / "bad_out/sick/a_mixed").mkdir(parents=True)  # results under the other label
-    (bad / "cut.c3d").write_bytes(recording.read_bytes()[:3000])
+    (bad / "cut.c3d").write_bytes(recording.read_bytes()[:700])
     (bad / "empty.c3d").write_bytes(b"")
     (bad / "noise.c3d").write_bytes(np.random.default_rng(0).bytes(4096))
     (bad / "text.c3d").write_text("not a C3D file\n" * 50, encoding="utf-8")
