@@ -46,7 +46,7 @@ def set_of_recording(names: Iterable[str], markers: Collection[str]) -> MarkerSe
 def closest_set(markers: Collection[str]) -> MarkerSet:
     """Return the set with most of the recorded markers (canonical names); of several, the one with fewest others.
 
-    Sets with names of their own, which show whether they are in use, are not considered, nor are those that are no set to record.
+    Sets with names of their own, which show whether they are in use, are not considered, nor are lists of landmarks.
     """
     recorded = set(markers)
     sets = [each for each in MARKER_SETS.values() if each.recorded and not each.indicators]
