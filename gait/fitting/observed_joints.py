@@ -2,9 +2,10 @@
 
 The uncertainty of a joint comes from the fit's own assumptions: the pose prior narrows the spine and the neck, and the
 body model has the proportions of the subject. So a small uncertainty alone does not show that markers hold a joint. In
-addition, visible markers must lie on both segments that meet at the joint, or beside it. A joint at the end of a
-segment whose rotation comes from the prior alone is not observed, however narrow the prior is: a head without markers
-moves with the trunk. ``benchmarks/joint_status.py`` measures the rule.
+addition, visible markers must lie on both segments that meet at the joint, or beside it, and be enough to tell on which
+side of them the joint is. A joint at the end of a segment whose rotation comes from the prior alone is not observed,
+however narrow the prior is: a head without markers moves with the trunk. ``benchmarks/joint_status.py`` measures the
+rule.
 """
 
 from __future__ import annotations
@@ -34,6 +35,9 @@ MIN_SEGMENT_WEIGHT = 0.2
 """A marker lies on the segments that move it with at least this weight."""
 MAX_BESIDE_M = 0.08
 """A marker within this distance of a joint lies beside it: on the skin of the joint, of a body of any size."""
+MIN_TRUNK_MARKERS, MIN_LIMB_MARKERS = 3, 2
+"""Number of markers on the two segments that meet at a joint, or beside it: fewer leave open on which side of them the
+joint is. Limbs need one less, because the joints at their other end hold them too."""
 MIN_ROTATION_FRACTION = 0.2
 """Fraction of the rotation of a segment that markers must determine, so that the joint at its end can be inferred."""
 MAX_OWN_CENTRE_M = 0.03
@@ -41,6 +45,10 @@ MAX_OWN_CENTRE_M = 0.03
 _SPINE = [Joint.SPINE1, Joint.SPINE2, Joint.SPINE3]
 _NUM_DISTANCE_FRAMES = 12
 """Frames of a trial in which the distances of markers and joints are measured; they hardly change."""
+_MEETING_COLUMNS = [[SEGMENTS.index(pair[side]) for pair in MEETING_SEGMENTS] for side in range(2)]
+_MIN_MARKERS = np.array(
+    [MIN_TRUNK_MARKERS if pair[0] in ("pelvis", "trunk") else MIN_LIMB_MARKERS for pair in MEETING_SEGMENTS]
+)
 
 
 def markers_on_segments(skinning_weights: NDArray[np.floating]) -> NDArray[np.bool_]:
@@ -77,10 +85,14 @@ def observed_joints(
     holds = np.nan_to_num(residual_m, nan=np.inf) <= limit  # (T, M)
     sample = np.unique(np.linspace(0, len(holds) - 1, _NUM_DISTANCE_FRAMES).round().astype(int))
     distance = np.linalg.norm(virtual_m[sample, :, None] - joints_m[sample, None, :J], axis=-1)
-    beside = _any_marker(holds, np.median(distance, axis=0) <= MAX_BESIDE_M)
-    on_segment = _any_marker(holds, markers_on_segments(skinning_weights[:, :J]))  # (T, S)
-    proximal, distal = (on_segment[:, [SEGMENTS.index(pair[side]) for pair in MEETING_SEGMENTS]] for side in range(2))
-    held = beside | (proximal & distal)
+    is_beside = np.median(distance, axis=0) <= MAX_BESIDE_M  # (M, J)
+    on_segment = markers_on_segments(skinning_weights[:, :J])  # (M, S)
+    on_proximal, on_distal = (on_segment[:, column] for column in _MEETING_COLUMNS)
+    number = np.where(centre, MIN_TRUNK_MARKERS, 1) * holds  # (T, M) a joint centre is enough alone
+    beside, proximal, distal, around = (
+        _count_markers(number, of) for of in (is_beside, on_proximal, on_distal, is_beside | on_proximal | on_distal)
+    )
+    held = ((beside > 0) | ((proximal > 0) & (distal > 0))) & (around >= _MIN_MARKERS)
     max_sigma = MAX_OBSERVED_SIGMA_OF_CENTRES_M if centre.any() else MAX_OBSERVED_SIGMA_M
     above = [max(parent, 0) for parent in parents[:J]]
     rotates = uncertainty.data_fraction[:, above] >= MIN_ROTATION_FRACTION
@@ -96,9 +108,9 @@ def observed_joints(
     return np.maximum(status, bridged).astype(np.uint8)
 
 
-def _any_marker(holds: NDArray[np.bool_], of: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Return whether any holding marker (T, M) belongs to each column of ``of`` (M, N), (T, N)."""
-    return holds.astype(np.float32) @ of.astype(np.float32) > 0
+def _count_markers(number: NDArray[np.integer], of: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Return the sum (T, N) of the numbers (T, M) of the markers that belong to each column of ``of`` (M, N)."""
+    return number.astype(np.float32) @ of.astype(np.float32)
 
 
 def _status_of_neighbours(status: NDArray[np.uint8], skipped: NDArray[np.bool_]) -> NDArray[np.uint8]:

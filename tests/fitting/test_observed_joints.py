@@ -27,14 +27,15 @@ T, J = 30, NUM_BODY_JOINTS
 
 def slow_status(t, j, uncertainty, weights, parents, virtual, joints, residual):
     """Return the status of a joint in a frame that is not filled from its neighbours."""
-    held, on = False, dict.fromkeys(SEGMENTS, False)
+    meeting, sides, beside, count = MEETING_SEGMENTS[j], set(), False, 0
     for m in range(len(weights)):
         if not residual[t, m] <= 0.03:
             continue
-        held |= bool(np.linalg.norm(virtual[t, m] - joints[t, j]) <= MAX_BESIDE_M)
-        for segment, weight in zip(SEGMENTS, segment_weights(weights[m : m + 1])[0], strict=True):
-            on[segment] |= bool(weight >= MIN_SEGMENT_WEIGHT)
-    held |= all(on[segment] for segment in MEETING_SEGMENTS[j])
+        moves = zip(SEGMENTS, segment_weights(weights[m : m + 1])[0], strict=True)
+        on = {segment for segment, weight in moves if weight >= MIN_SEGMENT_WEIGHT} & {*meeting}
+        is_beside = bool(np.linalg.norm(virtual[t, m] - joints[t, j]) <= MAX_BESIDE_M)
+        sides, beside, count = sides | on, beside | is_beside, count + bool(on or is_beside)
+    held = (beside or sides == {*meeting}) and count >= (3 if meeting[0] in ("pelvis", "trunk") else 2)
     if held and uncertainty.sigma_m[t, j] <= 0.025:
         return JointStatus.OBSERVED
     rotation_known = uncertainty.data_fraction[t, max(parents[j], 0)] >= MIN_ROTATION_FRACTION
