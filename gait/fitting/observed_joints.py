@@ -99,7 +99,7 @@ def observed_joints(
     known = (of_frame <= MAX_INFERRED_SIGMA_M) & (held | rotates)
     observed = known & held & (of_frame <= max_sigma)
     if centre.any():  # hips and shoulders do not show how the spine between them bends
-        own = _any_marker(holds, np.median(distance, axis=0) <= MAX_OWN_CENTRE_M)
+        own = _count_markers(holds, np.median(distance, axis=0) <= MAX_OWN_CENTRE_M) > 0
         observed[:, _SPINE] &= own[:, _SPINE]
     status = (known.astype(np.uint8) + observed).astype(np.uint8)  # by the markers of the frame itself
     solved_with_others = gap_filled[:, None] | (sigma < of_frame)
@@ -108,7 +108,7 @@ def observed_joints(
     return np.maximum(status, bridged).astype(np.uint8)
 
 
-def _count_markers(number: NDArray[np.integer], of: NDArray[np.bool_]) -> NDArray[np.float32]:
+def _count_markers(number: NDArray[np.generic], of: NDArray[np.bool_]) -> NDArray[np.float32]:
     """Return the sum (T, N) of the numbers (T, M) of the markers that belong to each column of ``of`` (M, N)."""
     return number.astype(np.float32) @ of.astype(np.float32)
 

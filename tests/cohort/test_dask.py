@@ -11,6 +11,7 @@ from gait.cohort.cohort_file import read_cohort
 from gait.cohort.fit_settings import FitSettings, subject_folder
 from gait.cohort.run_cohort import FitTask, run_cohort
 from gait.errors import GaitError
+from gait.files.fingerprint import STAGE_VERSIONS
 from gait.files.folder_lock import folder_lock
 from gait.parallel import dask_executor
 from gait.parallel.dask_executor import CODE_VERSION, DaskExecutor, run_on_worker
@@ -162,8 +163,9 @@ def test_run_on_worker_refuses_other_folder_or_other_version(workspace, tmp_path
         run_on_worker(task, tmp_path / ".shared-0", CODE_VERSION)
     with pytest.raises(GaitError, match=r"a worker has gait .* this command 9\.9"):
         run_on_worker(task, tmp_path / ".shared-0", "9.9")
-    with pytest.raises(GaitError, match=r"'fit': 1.* this command .*'fit': 2"):
-        run_on_worker(task, tmp_path / ".shared-0", CODE_VERSION.replace("'fit': 1", "'fit': 2"))
+    ours = STAGE_VERSIONS["fit"]
+    with pytest.raises(GaitError, match=rf"'fit': {ours}.* this command .*'fit': 99"):
+        run_on_worker(task, tmp_path / ".shared-0", CODE_VERSION.replace(f"'fit': {ours}", "'fit': 99"))
     (tmp_path / ".shared-0").touch()
     with folder_lock(subject_folder(tmp_path, subject)):
         assert isinstance(run_on_worker(task, tmp_path / ".shared-0", CODE_VERSION), Locked)
