@@ -77,7 +77,10 @@ def check_poses(
     """
     arrays: dict[str, NDArray[np.float64]] = {}
     for name, values in (("poses", poses), ("trans", translation), ("betas", betas), ("the frame rate", rate_hz)):
-        array = np.asarray(values)
+        try:
+            array = np.asarray(values)
+        except ValueError as error:
+            raise GaitError(f"{where}: {name} has rows of different lengths; export the poses again.") from error
         if array.dtype.kind not in "iuf":
             raise GaitError(f"{where}: {name} must be numbers, not {array.dtype}; export the poses again.")
         arrays[name] = array.astype(np.float64)

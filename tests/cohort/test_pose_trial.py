@@ -262,6 +262,8 @@ def test_damaged_amass_file_fails_alone_in_one_line(tmp_path, models, walks, cha
     [
         (lambda walk: walk.pop("trans"), "site.pkl#S1/w: lacks trans; it has pose, beta, fps"),
         (lambda walk: walk.update(pose=walk["pose"][:, :9]), "site.pkl#S1/w: poses has the shape (100, 9)"),
+        (lambda walk: walk.update(trans=[[1.0], [1.0, 2.0]]), "site.pkl#S1/w: trans has rows of different lengths"),
+        (lambda walk: walk.update(fps="fast", UPDRS_GAIT=10**400), "the frame rate must be numbers, not <U4"),
     ],
 )
 def test_damaged_care_pd_walk_fails_in_one_line(tmp_path, models, walks, change, line):

@@ -18,6 +18,7 @@ from gait.capture.pose_format import MODEL_TYPES, Field, ForeignPoses, Member, P
 from gait.errors import GaitError
 from gait.text import join_names
 
+_MAX_NUMBER = 1e300  # integers of Python are unlimited, floats are not
 _FORM = "a CARE-PD file is {subject: {walk: {pose, trans, fps, ...}}}"
 
 
@@ -92,10 +93,10 @@ def _is_field(value: Any) -> bool:
 
 
 def _field(value: Any) -> Field:
-    """Return a number as float, text as it is; None for NaN and for what is neither."""
+    """Return a number as float, text as it is; None for NaN, for a number that is no float, and for what is neither."""
     item = value.item() if isinstance(value, np.ndarray | np.generic) else value
     if isinstance(item, bool | int | float):
-        return float(item) if np.isfinite(item) else None
+        return float(item) if abs(item) <= _MAX_NUMBER else None
     return item if isinstance(item, str) and item else None
 
 
