@@ -147,7 +147,7 @@ def draw_methods_figure(per_method: Sequence[AttributionFigureData], title: str,
     height = top_inches + row_inches * len(per_method) + 0.35
     with rc_context(STYLE):
         fig = Figure(figsize=(_INCHES[0], height), dpi=_DPI, facecolor="white")
-        _draw_title(fig, title, lines)
+        _draw_title(fig, title, lines, num_lines=2)
 
         def box(left: float, top: float, width: float, tall: float) -> tuple[float, float, float, float]:
             """Convert inches from the top (and fractions of the width) to matplotlib coordinates."""
@@ -201,10 +201,11 @@ def unattributed_note(attribution: TrialAttribution) -> str:
     return f"{100 * attribution.unattributed:.0f} % of the logit unattributed ({source})"
 
 
-def _draw_title(fig: Figure, title: str, lines: Sequence[str]) -> None:
+def _draw_title(fig: Figure, title: str, lines: Sequence[str], num_lines: int = _NUM_LINES) -> None:
+    """Draw the title and lines below it; more than ``num_lines`` are set more closely."""
     inches = fig.get_size_inches()[1]
     fig.text(0.02, 1 - 0.28 / inches, title, fontsize=19, fontweight="bold", va="top")
-    top, step = (0.72, 0.23) if len(lines) <= _NUM_LINES else (0.61, 0.20)
+    top, step = (0.72, 0.23) if len(lines) <= num_lines else (0.61, 0.20)
     for k, line in enumerate(lines):
         fig.text(0.02, 1 - (top + step * k) / inches, line, fontsize=11, color=INK if k == 0 else MUTED, va="top")
 

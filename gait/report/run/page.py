@@ -29,6 +29,7 @@ from gait.report.training.text_summary import (
     compare_with_baselines,
     confounder_warning,
     headline,
+    left_out_sentences,
     limitations,
     missing_baselines,
     pluralize,
@@ -212,7 +213,9 @@ def _fold_group(group: Sequence[NetworkSection]) -> dict[str, Any]:
     """Return the test subjects and the accuracies of each fold of networks that share their folds."""
     return {
         "titles": [network.title for network in group],
-        "limitation": limitations(group[0].summary)[0],
+        "limitation": " ".join(
+            [limitations(group[0].summary)[0], *left_out_sentences(group[0].summary.folds[0].left_out)]
+        ),
         "columns": [f"Balanced accuracy, {network.title}" for network in group],
         "rows": [
             (

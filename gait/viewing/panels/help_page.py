@@ -35,7 +35,8 @@ READING = (
     "Heatmap: one row per joint, time runs to the right. Bars above it: stance, from initial contact to foot off. "
     "Curve below it: P(sick) per frame, averaged over all windows that contain the frame.",
     "Orange: evidence for sick. Blue: evidence for healthy. Nearly white: little contribution. Unit: logit × 1000. "
-    "Attention has no sign: violet is low, yellow is high, in 1/1000 of the total attention. Grey: not explained.",
+    "Attention has no sign: violet is low, yellow is high, in 1/1000 of the total attention. Grey: not explained. "
+    "Hatched: not observed by markers, or not used by the network.",
     "The attribution explains the network, not the patient. It is not a diagnosis.",
 )
 
