@@ -89,7 +89,8 @@ def _read_subjects(path: Path, _mtime_ns: int) -> Mapping[str, Mapping[str, Mapp
 
 
 def _is_field(value: Any) -> bool:
-    return value is None or isinstance(value, str | bool | int | float | np.generic) or np.shape(value) == ()
+    scalar = isinstance(value, np.ndarray) and value.shape == ()
+    return value is None or isinstance(value, str | bool | int | float | np.generic) or scalar
 
 
 def _field(value: Any) -> Field:
