@@ -359,6 +359,17 @@ def test_event_errors_counts_missed_and_false_positives(module):
     assert of(np.empty(0), np.empty(0), 3.0).metrics()["mean_ms"] is None
 
 
+def test_joint_status_quick(run, tmp_path):
+    result, printed = run("joint_status", "--quick", "--captures", tmp_path)
+    assert "no real recordings found" in printed
+    metrics = result["synthetic"]
+    assert metrics["trials"] == 3
+    assert metrics["observed_within_30_mm"] > 0.99
+    assert metrics["by_scenario"]["39 markers"]["held_said_observed"] > 0.99
+    assert metrics["by_scenario"]["amputee"]["not_observed"] == pytest.approx(2 / 22, abs=0.001)
+    assert "available: 39 markers" in run("joint_status", "--quick", "--scenarios", "none", code=2)[1]
+
+
 def test_walking_quick(run):
     result, _ = run("walking", "--quick")
     assert set(result["walking"]) == {"floor", "treadmill", "curve"}
