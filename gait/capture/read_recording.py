@@ -111,6 +111,9 @@ def _to_recording(raw: RawRecording, subject_index: int | None, subject_prefix: 
         warnings.append(
             "Left and right seem swapped: the recording is mirrored or its labels are wrong; it is read unchanged."
         )
+    centres = [label for label in labels if label in MARKERS and MARKERS[label].kind == "joint_centre"]
+    if 2 * len(centres) > len(labels):
+        notes.append("Its points are joint centres, not markers on the skin, and are fitted as such.")
     if not any(label in MARKERS for label in labels):
         warnings.append("No marker has a known name; a marker layout file must place the markers on the body.")
 

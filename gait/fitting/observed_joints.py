@@ -30,7 +30,7 @@ MAX_HOLDING_RESIDUAL_OF_CENTRES_M = 0.06
 """The same of joint centres that cameras without markers estimate."""
 MAX_OBSERVED_SIGMA_OF_CENTRES_M = 0.0167
 """Uncertainty of an observed joint among joint centres. Their errors are random and not mostly those of placement: with
-this radius of 68 %, 99 % are within ``MAX_OBSERVED_SIGMA_M`` (quantiles 1.87 and 3.37 of a χ distribution of three)."""
+this radius of 68 %, 99 % are within 30 mm (quantiles 1.87 and 3.37 of the χ distribution of three dimensions)."""
 MIN_SEGMENT_WEIGHT = 0.2
 """A marker lies on the segments that move it with at least this weight."""
 MAX_BESIDE_M = 0.08

@@ -21,8 +21,11 @@ _LIMBS = {"arm": ("upper arm", "forearm", "hand"), "leg": ("thigh", "shank", "fo
 def describe_unobserved(report: FitReport) -> str:
     """Return what the markers do not observe in most frames, and why; empty if they observe all joints.
 
-    Inferred joints are named with their uncertainty, in which about two thirds of their errors are.
+    Inferred joints are named with their uncertainty, in which about two thirds of their errors are. Of joint
+    centres that cameras estimate, the uncertainty itself is the reason.
     """
+    centres = any(marker.get("kind") == "joint_centre" for marker in report.markers.values())
+    least_mm = 0.0 if centres else 1e3 * MAX_OBSERVED_SIGMA_M
     weak = [joint for joint in HEAD_TO_FEET if _fraction(report, joint, "observed") < MIN_OBSERVED_FRACTION]
     unknown = [joint for joint in weak if _fraction(report, joint, "not_observed") >= MIN_OBSERVED_FRACTION]
     empty = report.segments_without_markers
@@ -37,9 +40,9 @@ def describe_unobserved(report: FitReport) -> str:
     if bare:
         texts.insert(0, f"{_join(bare, 'and')}: no markers")
     for joints in _grouped([joint for joint in weak if joint not in unknown]):
-        sigma_mm = max(1e3 * MAX_OBSERVED_SIGMA_M, *(report.joints[joint.name.lower()]["sigma_mm"] for joint in joints))
+        sigma_mm = max(least_mm, *(report.joints[joint.name.lower()]["sigma_mm"] for joint in joints))
         names, reason = f"{_joint_names(joints)} ± {5 * round(sigma_mm / 5):.0f} mm", _reason(joints, empty)
-        texts.append(f"{names}: no marker on {reason}" if reason else names)
+        texts.append(f"{names}: no marker on {reason}" if reason and not centres else names)
     return "; ".join(texts)
 
 

@@ -30,6 +30,7 @@ def test_read_recording_of_humanml3d(tmp_path, joints):
     assert recording.labels == JOINT_CENTRES
     assert recording.rate_hz == 20
     assert any("20 Hz is assumed" in note for note in recording.notes)
+    assert "Its points are joint centres, not markers on the skin, and are fitted as such." in recording.notes
     np.testing.assert_allclose(recording.positions_m, joints, atol=1e-6)
 
 

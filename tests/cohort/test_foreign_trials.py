@@ -106,6 +106,9 @@ def test_foreign_trials_are_in_the_summary_of_fits(laboratory):
     assert found.problems == ()
     assert np.isfinite(found.mean_mm)
     assert "6 fitted, 0 already finished, 0 failed" in laboratory[2]
+    (coco,) = (line for line in laboratory[2].splitlines() if line.startswith("coco"))
+    assert "forefeet: no marker on either foot" in coco
+    assert coco.count("no marker") == 1  # joints with keypoints of their own are only uncertain
 
 
 def test_amass_and_joints_have_the_truth(laboratory):
