@@ -20,6 +20,7 @@ from gait.explaining.attribution_files import (
     write_frames,
 )
 from gait.kinematics.gait_cycle import average_gait_cycles
+from gait.kinematics.walking import Activity
 from tests.helpers.explanation_cases import random_attribution
 from tests.helpers.motion_cases import status_without, stick_figure
 
@@ -74,6 +75,17 @@ def test_write_explanation_keeps_what_is_not_observed(tmp_path: Path) -> None:
     np.testing.assert_array_equal(after.explainable, before.explainable)
     path = rewrite(tmp_path / "explanation.npz", joint_status=None, left_out_joints=None)  # as in earlier versions
     assert read_explanation(path).attribution.explainable.all()
+
+
+def test_files_keep_the_activity(tmp_path: Path) -> None:
+    activity = np.repeat(np.array([Activity.STANDING, Activity.WALKING], np.uint8), 60)
+    before = random_attribution(120, activity=activity)
+    path = write_explanation(tmp_path, saved_attribution(before))
+    np.testing.assert_array_equal(read_explanation(path).attribution.activity, activity)
+    assert [row["activity"] for row in rows(write_frames(tmp_path, before))] == ["standing"] * 60 + ["walking"] * 60
+    for wrong in (activity[:5], activity.astype(float), activity + 9):
+        with pytest.raises(GaitError, match="activity"):
+            read_explanation(rewrite(path, activity=wrong))
 
 
 def test_tables_mark_what_is_not_observed(tmp_path: Path) -> None:

@@ -15,10 +15,12 @@ from gait.body.skeleton import Joint
 from gait.cohort.cohort_file import read_cohort
 from gait.cohort.fit_settings import FitSettings
 from gait.kinematics.gait_features import FEATURE_NAMES, compute_gait_features
+from gait.kinematics.walking import Activity, find_activity
 from gait.learning.baselines import compute_feature_table
 from gait.motion.dataset import AcquisitionInfo, Trial, read_dataset
 from gait.synthetic import PATHOLOGY_NAMES, SyntheticTrial, make_pathology, make_subject, make_trial
 from gait.synthetic.pathologies import UNILATERAL
+from gait.synthetic.standing import add_standing
 from tests.helpers.fit_cohort import fit_cohort
 from tests.helpers.motion_cases import mirror_joints
 from tests.helpers.paths import REPOSITORY
@@ -177,3 +179,16 @@ def test_compute_feature_table_has_one_row_per_trial() -> None:
     assert table.shape == (2, len(FEATURE_NAMES))
     assert table[1].tolist() == list(features(None, 7).values())
     assert compute_feature_table([]).shape == (0, len(FEATURE_NAMES))
+
+
+def test_compute_gait_features_of_a_walk_between_two_stands_are_those_of_the_walk() -> None:
+    walk = synthetic_trial()
+    joints = add_standing(walk, body(), 5.0, 5.0).ground_truth.joints_m
+    found = compute_gait_features(joints, RATE_HZ, activity=find_activity(joints, RATE_HZ))
+    assert {k: found[k] for k in ("walking_speed", "cadence", "knee_range", "hip_range")} == pytest.approx(
+        {k: features()[k] for k in ("walking_speed", "cadence", "knee_range", "hip_range")}, rel=0.04
+    )
+    every = compute_gait_features(joints, RATE_HZ, activity=np.zeros(len(joints), np.uint8))
+    assert every == pytest.approx(compute_gait_features(joints, RATE_HZ), nan_ok=True)
+    none = compute_gait_features(joints, RATE_HZ, activity=np.full(len(joints), Activity.STANDING, np.uint8))
+    assert np.isnan(list(none.values())).all()

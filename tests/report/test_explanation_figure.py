@@ -18,6 +18,7 @@ from gait.body.skeleton import HEAD_TO_FEET, NUM_BODY_JOINTS, Joint
 from gait.explaining.attribution import TrialAttribution
 from gait.explaining.explain_cohort import CohortAttribution
 from gait.explaining.group_attribution import SubjectAttribution, compare_groups
+from gait.kinematics.walking import Activity
 from gait.report import cohort_figure
 from gait.report.cohort_figure import draw_cohort_figure, write_cohort_figure
 from gait.report.explanation_figure import (
@@ -33,7 +34,7 @@ from gait.viewing.body_row import ColouredBody, draw_bodies
 from gait.viewing.colours import UNEXPLAINED, UNOBSERVED, DivergingScale, SequentialScale, attribution_scale
 from gait.viewing.downsample import downsample_mean
 from gait.viewing.offscreen_renderer import OffscreenRenderer, shared_renderer
-from tests.helpers.explanation_cases import random_attribution
+from tests.helpers.explanation_cases import WINDOW, random_attribution
 from tests.helpers.motion_cases import rot_y, status_without, stick_figure
 
 FRAMES = 400
@@ -101,6 +102,33 @@ def test_heatmap_of_unexplained_frames_is_grey() -> None:
     columns = np.flatnonzero(grey.sum(axis=0) > 200)
     assert columns.min() == pytest.approx(0.108 * 1700, abs=4)
     assert len(columns) == pytest.approx(0.754 * 1700 / 4, rel=0.02)
+
+
+def column_of(frame: int) -> int:
+    """Return the pixel column at which a frame begins on the time axis."""
+    return round((0.108 + 0.754 * frame / FRAMES) * 1700)
+
+
+def test_heatmap_fades_frames_that_few_windows_cover() -> None:
+    attribution = random_attribution(FRAMES, first_frames=np.arange(FRAMES - WINDOW + 1))
+    attribution.values[:] = 1e-3
+    image, colour = drawn(attribution), DivergingScale(1.0).colours(1.0).astype(float)
+    end = WINDOW // 2 - 1  # covered by fewer than half of the windows
+    row = image[320]  # of a joint; dashed lines mark phases
+    assert np.abs(np.median(row[column_of(end) + 3 : column_of(FRAMES - end) - 3], axis=0) - colour).max() <= 2
+    for part in (row[column_of(0) + 3 : column_of(end) - 3], row[column_of(FRAMES - end) + 3 : column_of(FRAMES) - 3]):
+        assert np.abs(part - (255 - 0.4 * (255 - colour))).max() <= 2
+
+
+def test_figure_shades_the_times_of_standing() -> None:
+    activity = np.full(FRAMES, Activity.WALKING, np.uint8)
+    activity[: FRAMES // 2] = Activity.STANDING
+    attribution = random_attribution(FRAMES)
+    changed = (drawn(attribution) != drawn(replace(attribution, activity=activity))).any(axis=-1)
+    rows, columns = np.nonzero(changed)
+    assert rows.max() < 330, "above the heatmap"
+    assert columns.min() == pytest.approx(column_of(0), abs=4)
+    assert columns.max() == pytest.approx(column_of(FRAMES // 2), abs=4)
 
 
 def without_arms(joints: NDArray[np.floating] | None = None) -> TrialAttribution:

@@ -10,6 +10,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+from gait.kinematics.walking import Activity, ActivityInterval
 from gait.report.fit_figure import RESIDUAL_SCALE, draw_fit_figure
 from gait.viewing.camera import Camera
 from gait.viewing.colours import MISSING, OBSERVED, SKIN, VIRTUAL, SequentialScale
@@ -218,6 +219,22 @@ def test_draw_fit_figure_shows_the_same_side_for_any_heading() -> None:
     facing_another = np.asarray(draw_fit_figure(**{**fit, **turned}))  # type: ignore[arg-type]
     differing = (np.abs(facing_one_way.astype(int) - facing_another) > 40).any(axis=-1)
     assert differing.mean() < 0.001
+
+
+def test_draw_fit_figure_shades_the_times_of_standing() -> None:
+    fit = example_fit()
+    frames = len(np.asarray(fit["residual_mm"]))
+    plain = np.asarray(draw_fit_figure(**fit))  # type: ignore[arg-type]
+    widths = []
+    for end in (frames // 4, frames // 2):
+        activity = (ActivityInterval(Activity.STANDING, 0, end), ActivityInterval(Activity.WALKING, end, frames))
+        shaded = np.asarray(draw_fit_figure(**fit, activity=activity))  # type: ignore[arg-type]
+        rows, columns = np.nonzero((plain != shaded).any(axis=-1))
+        assert np.ptp(rows) <= 62, "beside the mean residual"
+        widths.append(np.ptp(columns))
+    assert widths[1] == pytest.approx(2 * widths[0], abs=4)
+    walking = (ActivityInterval(Activity.WALKING, 0, frames),)
+    np.testing.assert_array_equal(np.asarray(draw_fit_figure(**fit, activity=walking)), plain)  # type: ignore[arg-type]
 
 
 def test_draw_fit_figure_draws_unobserved_skin_pale() -> None:
