@@ -18,8 +18,10 @@ from gait.fitting.marker_quality.swapped_labels import find_swapped_labels, swap
 from gait.fitting.subject_fit import FitOptions, SubjectFit, UnusableRecordingError, fit_shape_and_poses
 from gait.fitting.technical_markers import fit_with_technical_markers, named_technical_markers
 
-MAX_ROUNDS = 4
+MAX_ROUNDS = 3
 """Maximum number of rounds; one error can hide another."""
+MAX_CONTINUED_ROUNDS = 1
+"""Maximum number of rounds with further markers, after the errors of the others have been found."""
 
 _default_layout = lru_cache(maxsize=2)(recorded_markers_layout)
 
@@ -60,10 +62,13 @@ def fit_recordings(
     options = options or FitOptions()
     corrected = [_correct_whole_recording(recording, repair) for recording in recordings]
 
+    checks: list[RecordingQc] = []  # of the last fit; one with further markers goes on from them
+
     def fit(layout: MarkerLayout, start: SubjectFit | None) -> SubjectFit:
-        return _fit_without_errors(
-            recordings, [recording for recording, _ in corrected], body, layout, repair, options, start
-        )
+        used = [recording for recording, _ in corrected]
+        earlier = checks if start is not None else ()
+        subject_fit, checks[:] = _fit_without_errors(recordings, used, body, layout, repair, options, start, earlier)
+        return subject_fit
 
     subject_fit = fit_with_technical_markers(fit, layout, named)
     trials = [
@@ -81,8 +86,11 @@ def _fit_without_errors(
     repair: bool,
     options: FitOptions,
     start: SubjectFit | None,
-) -> SubjectFit:
+    earlier: Sequence[RecordingQc],
+) -> tuple[SubjectFit, list[RecordingQc]]:
     """Fit the recordings, with errors of whole recordings ``corrected``, without the errors of single markers.
+
+    Return also these errors; ``earlier`` are those of a fit to fewer markers, if there was one.
 
     Joint centres that cameras estimate are not checked: they are off by more than a marker that is accused.
     """
@@ -91,11 +99,13 @@ def _fit_without_errors(
         kind == "joint_centre" and label in recorded for label, kind in zip(layout.labels, layout.kinds, strict=True)
     ):
         try:
-            return fit_shape_and_poses(corrected, body, layout, options)
+            return fit_shape_and_poses(corrected, body, layout, options), []
         except UnusableRecordingError as error:
             r = next(r for r, recording in enumerate(corrected) if recording is error.recording)
             raise UnusableRecordingError(recordings[r], error.reason) from error
     checks = [RecordingQc.from_recording(recording, layout) for recording in corrected]
+    if earlier:
+        checks = [check.continue_from(before) for check, before in zip(checks, earlier, strict=True)]
 
     unfiltered: set[int] = set()  # recordings with too little data left without flagged markers
 
@@ -115,7 +125,7 @@ def _fit_without_errors(
 
     used = [check.without_flagged(repair) for check in checks]
     subject_fit = fit(used)
-    for _ in range(MAX_ROUNDS):
+    for _ in range(MAX_CONTINUED_ROUNDS if earlier else MAX_ROUNDS):
         swap_found = False
         suspected = [swap_suspected(trial) for trial in subject_fit.trials]
         for r in sorted(range(len(checks)), key=lambda r: not suspected[r]):
@@ -141,7 +151,7 @@ def _fit_without_errors(
         if r in unfiltered:
             found = tuple(_downgrade_to_reported(error, recordings[r]) for error in found)
         trials.append(replace(trial, marker_errors=found))
-    return replace(subject_fit, trials=tuple(trials))
+    return replace(subject_fit, trials=tuple(trials)), checks
 
 
 def _downgrade_to_reported(error: MarkerError, recording: Recording) -> MarkerError:

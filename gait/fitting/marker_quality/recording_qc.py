@@ -46,6 +46,7 @@ class RecordingQc:
     recording: Recording  # labels swapped in the whole trial are corrected; without filled gaps
     discontinuous: NDArray[np.bool_]  # (T, M) first frames after discontinuities
     flagged: frozenset[str]  # markers that may have errors, not yet classified
+    discontinued: frozenset[str]  # markers with discontinuities, all of them flagged at first
     swapped_labels: tuple[tuple[str, str, float], ...] = ()  # swapped in the whole trial, and mean error, metres
     detections: tuple[Detection, ...] = ()
     swaps_checked: bool = False
@@ -63,12 +64,20 @@ class RecordingQc:
             discontinuous = find_discontinuities(recording.positions_m, recording.visible, recording.rate_hz)
         labels = [recording.labels[m] for m in np.flatnonzero(discontinuous.any(axis=0)).tolist()]
         gaps = [(recording.labels[gap.marker], gap) for gap in (*fills, *held)]
+        discontinued = frozenset(labels) & frozenset(layout.labels)
         return cls(
             recording,
             discontinuous,
-            flagged=frozenset(labels) & frozenset(layout.labels),
+            flagged=discontinued,
+            discontinued=discontinued,
             filled_gaps=tuple((label, gap) for label, gap in gaps if label in layout.labels),
         )
+
+    def continue_from(self, earlier: RecordingQc) -> RecordingQc:
+        """Return this state, of a layout with further markers, with the errors found ``earlier`` without these."""
+        continued = self.with_swapped_labels(earlier.swapped_labels) if earlier.swaps_checked else self
+        flagged = self.flagged - earlier.discontinued
+        return replace(continued, flagged=flagged, detections=earlier.detections)
 
     def without_flagged(self, repair: bool) -> Recording:
         """Return the recording for a fit before the classification: without errors and without flagged markers."""
