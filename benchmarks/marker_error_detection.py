@@ -13,13 +13,14 @@ Prints one JSON object with ``passed``, ``evaluate_kind`` and ``failures`` over 
 kind, and ``joints_mm``: mean error of the 22 joints in the injected frames against the fit of the original recording,
 its mean over all injections and the worst (if an axis is reversed, after a rigid alignment of the trial, because a
 mirrored trial has another orientation); ``additional`` counts reported errors that were not injected. ``clean`` lists
-the marker errors reported for the original trials.
+the marker errors reported for the original trials. ``unusual`` lists those reported for error-free synthetic trials of
+unusual movement, of 1 or 1.3 times the usual speed, half of them with the markers of the lower body alone.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -35,15 +36,26 @@ from gait.body.body import Body
 from gait.body.marker_layout import MarkerLayout
 from gait.body.marker_placement import plug_in_gait_layout
 from gait.body.model_file import load_body
-from gait.body.skeleton import NUM_BODY_JOINTS
+from gait.body.skeleton import NUM_BODY_JOINTS, Joint
 from gait.capture.read_recording import read_recording
 from gait.capture.recording import Recording
 from gait.cli.arguments import argument
 from gait.fitting.fit_recordings import fit_recordings
 from gait.fitting.marker_quality.marker_error import MarkerError
 from gait.fitting.subject_fit import TrialFit
-from gait.synthetic.inject_errors import FILE_INJECTORS, FILLS, INJECTORS, InjectedError, inject_error
+from gait.synthetic.inject_errors import (
+    FILE_INJECTORS,
+    FILLS,
+    INJECTORS,
+    LEG_LANDMARKS,
+    InjectedError,
+    inject_error,
+)
+from gait.synthetic.subject import make_subject
+from gait.synthetic.trial import RATE_HZ, make_trial
+from gait.synthetic.virtual_markers import PLUG_IN_GAIT_39, MeasurementErrors, record_markers
 
+Movement = Callable[[NDArray[np.float32], np.random.Generator], NDArray[np.floating]]
 MIN_OVERLAP = 0.8
 MAX_END_DIFFERENCE = 3
 KINDS = (*(kind for kind in INJECTORS if kind not in FILLS), *FILE_INJECTORS, *FILLS)
@@ -56,12 +68,13 @@ REPORTED_KINDS = {"pair_swap": "label_swap"}
 class Arguments(BodyArguments):
     kinds: tuple[str, ...] = argument(KINDS, "kinds of marker errors", choices=KINDS)
     injections: int = argument(30, "injections per kind")
+    synthetic: int = argument(12, "synthetic trials per unusual movement")
     seed: int = argument(1, "seed of the injections")
     threads: int = argument(2, "threads of torch")
     captures: Path = argument(CAPTURES, "folder of real recordings")
 
 
-QUICK = {"injections": 3}
+QUICK = {"injections": 3, "synthetic": 1}
 
 
 @dataclass(frozen=True)
@@ -76,11 +89,11 @@ class CleanTrial:
 def main(args: Arguments) -> dict[str, Any]:
     body = load_body(args.model)
     layout = plug_in_gait_layout(body)
-    result: dict[str, Any] = {}
+    result: dict[str, Any] = {"unusual": fit_unusual_movements(args, body, layout)}
     if captures_available(args.captures, "no errors can be injected"):
         trials = list(islice(fit_clean_trials(args, body, layout), args.injections))
         kinds = {kind: evaluate_kind(kind, trials, args, body, layout) for kind in args.kinds}
-        result = {
+        result |= {
             "passed": sum(k["passed"] for k in kinds.values()),
             "tried": sum(k["tried"] for k in kinds.values()),
             "failures": [f for k in kinds.values() for f in k["failures"]],
@@ -88,6 +101,65 @@ def main(args: Arguments) -> dict[str, Any]:
             "clean": {trial.name: [error.message for error in trial.fit.marker_errors] for trial in trials},
         }
     return result
+
+
+def fit_unusual_movements(args: Arguments, body: Body, layout: MarkerLayout) -> dict[str, dict[str, list[str]]]:
+    """Return the marker errors reported for synthetic trials without any, by movement and trial."""
+    return {
+        f"{name}, speed {speed:g}": {
+            f"trial {seed}": [error.message for error in fit.marker_errors]
+            for seed in range(args.synthetic)
+            for fit in fit_recordings([unusual_trial(body, layout, move, speed, seed)], body, layout).trials
+        }
+        for name, move in (("walk", None), ("kick", kick), ("toe bend", bend_toes))
+        for speed in (1.0, 1.3)
+    }
+
+
+def unusual_trial(body: Body, layout: MarkerLayout, move: Movement | None, speed: float, seed: int) -> Recording:
+    """Record a synthetic trial of 1.5 or 3 s at 100 Hz, played at another speed, with a movement added to its poses."""
+    random = np.random.default_rng([7, seed])
+    seconds = speed * (1.5 if seed % 3 == 0 else 3.0)
+    subject = make_subject(body, 100 + seed)
+    truth = make_trial(body, subject, seconds=seconds, rate_hz=RATE_HZ / speed, seed=seed).ground_truth
+    if move is not None:
+        truth = replace(truth, poses=move(truth.poses, random).astype(np.float32))
+    labels = [name for name in PLUG_IN_GAIT_39 if seed % 2 or name[1:] in ("ASI", "PSI", *LEG_LANDMARKS)]
+    markers = record_markers(
+        body, truth, layout.select(labels), MeasurementErrors(), subject_seed=subject.seed, trial_seed=seed
+    )
+    visible = np.asarray(np.isfinite(markers.positions_m).all(axis=-1))
+    return Recording(Path(f"trial{seed}.c3d"), markers.labels, markers.positions_m, visible, RATE_HZ)
+
+
+def kick(poses: NDArray[np.float32], random: np.random.Generator) -> NDArray[np.floating]:
+    """Add a kick of one leg, within 0.24 to 0.7 s, to poses (T, P)."""
+    middle, width = random.uniform(0.3, 0.7) * len(poses), random.uniform(0.12, 0.35) * RATE_HZ
+    side = random.choice(["LEFT", "RIGHT"])
+    poses = rotate_joint(poses, Joint[f"{side}_HIP"], -random.uniform(40, 110), middle, width)
+    return rotate_joint(poses, Joint[f"{side}_KNEE"], random.uniform(20, 60), middle - 0.7 * width, 0.6 * width)
+
+
+def bend_toes(poses: NDArray[np.float32], random: np.random.Generator) -> NDArray[np.floating]:
+    """Add a movement of ankles and toes, within 0.2 to 1.6 s, to poses (T, P)."""
+    middle, width = random.uniform(0.3, 0.7) * len(poses), random.uniform(0.1, 0.8) * RATE_HZ
+    for side in (("LEFT",), ("RIGHT",), ("LEFT", "RIGHT"))[random.integers(3)]:
+        poses = rotate_joint(poses, Joint[f"{side}_ANKLE"], random.uniform(-20, 40), middle, width)
+        poses = rotate_joint(poses, Joint[f"{side}_FOOT"], -random.uniform(20, 60), middle, width)
+    return poses
+
+
+def rotate_joint(
+    poses: NDArray[np.floating], joint: Joint, degrees: float, middle: float, width: float
+) -> NDArray[np.floating]:
+    """Rotate a joint of poses (T, P) about its x axis and back, within ``width`` frames before and after a middle."""
+    t = np.clip(np.abs(np.arange(len(poses)) - middle) / width, 0, 1)
+    angle = np.radians(degrees) * (0.5 + 0.5 * np.cos(np.pi * t))
+    columns = slice(3 * joint, 3 * joint + 3)
+    added = Rotation.from_rotvec(angle[:, None] * [1.0, 0.0, 0.0])
+    moved = poses.astype(np.float64)
+    moved[:, columns] = (Rotation.from_rotvec(poses[:, columns]) * added).as_rotvec()
+    return moved
 
 
 def fit_clean_trials(args: Arguments, body: Body, layout: MarkerLayout) -> Iterator[CleanTrial]:

@@ -309,8 +309,9 @@ def test_is_detected_compares_both_markers_of_a_swap(module):
 @pytest.mark.slow
 @pytest.mark.captures
 def test_marker_error_detection_of_two_kinds(captures, run):
-    words = ["--injections", 1, "--kinds", "jump", "unit_mismatch", "--captures", captures]
+    words = ["--injections", 1, "--synthetic", 1, "--kinds", "jump", "unit_mismatch", "--captures", captures]
     result, _ = run("marker_error_detection", *words)
+    assert all(errors == [] for trials in result["unusual"].values() for errors in trials.values())
     assert (result["passed"], result["tried"], result["failures"]) == (2, 2, [])
     assert len(result["clean"]) == 1
     assert all(kind["joints_mm"]["worst"] < 15 for kind in result["kinds"].values())
