@@ -32,7 +32,8 @@ _RATE_TOLERANCE = 1e-3
 _POINT_PARAMETERS = frozenset(("USED", "SCALE", "RATE", "DATA_START", "FRAMES", "LABELS"))
 _KINDS = (-1, 1, 2, 4)  # text, byte, 2-byte integer, 4-byte float: bytes per value
 
-_NUM_COMPARED_FRAMES = 200
+_MAX_COMPARED_FRAMES, _MAX_COMPARED_BYTES = 200, 1 << 22
+_MIN_FRAMES_TO_TELL = 10  # of fewer, the size of the file does not tell the layout
 _MIN_VALID_SAMPLES = 0.9  # of the samples must look like points in the true layout
 _MAX_STEP_RATIO = 0.2  # of the upper quartile of the steps from frame to frame to the spread of the coordinates
 
@@ -132,11 +133,11 @@ class _Parser:
         self.notes: list[str] = []
         self.warnings: list[str] = []
         self.regular = True
-        self.parameters = self._parameters()
         header = struct.unpack_from(f"{self.order}4H", data, 2)
         self.header_points, self.header_words, self.first, self.last = header
         self.start_block, self.samples = struct.unpack_from(f"{self.order}2H", data, 16)
         self.header_scale, self.header_rate = (_real(data, at, processor) for at in (12, 20))
+        self.parameters = self._parameters()
 
     def parse(self) -> C3dFile:
         scale = self._scale()
@@ -184,7 +185,7 @@ class _Parser:
     # -------------------------------------------------------------------------------------- parameters
 
     def _parameters(self) -> dict[str, dict[str, Parameter]]:
-        """Return the parameters by group and name; of several of one name, the first of the longest."""
+        """Return the parameters by group and name; of several, the one that the header repeats, else the longest."""
         groups: dict[int, str] = {}
         found: list[tuple[int, str, Parameter]] = []
         for number, name, parameter in self._records():
@@ -203,15 +204,19 @@ class _Parser:
                 if len(_POINT_PARAMETERS & {name for each, name, _ in found if each == number}) >= 3:
                     groups[number] = "POINT"
                     break
+        in_header = {"USED": self.header_points, "SCALE": self.header_scale, "RATE": self.header_rate}
+        in_header |= {"DATA_START": self.start_block, "FRAMES": self.last - self.first + 1}
         parameters: dict[str, dict[str, Parameter]] = {}
+        ranks: dict[tuple[str, str], tuple[bool, int]] = {}
         for number, name, parameter in found:
             if not (group := groups.get(number, "")):
                 continue
             known = parameters.setdefault(group, {})
             if name in known:
                 self._note(f"{_shown(group)}:{_shown(name)} is stored twice.")
-            if name not in known or parameter.count > known[name].count:
-                known[name] = parameter
+            rank = (group == "POINT" and parameter.first == in_header.get(name), parameter.count)
+            if name not in known or rank > ranks[group, name]:
+                known[name], ranks[group, name] = parameter, rank
         return parameters
 
     def _records(self) -> Iterator[tuple[int, str, Parameter | None]]:
@@ -305,17 +310,20 @@ class _Parser:
         if self.start_block < 2 or len(blocks) > 1:  # then the end of the parameters counts too
             blocks = _distinct(*blocks, self.section // _BLOCK + 1 + self.data[self.section + 2])
         starts = [start for block in blocks if (start := (block - 1) * _BLOCK) > self.section]
-        words = list(dict.fromkeys([self.header_words, *self._stated_analog_words()]))
+        words = [self.header_words, *self._stated_analog_words()]
         reals = list(dict.fromkeys([scale < 0, self.header_scale < 0]))
-        candidates = [Layout(*each) for each in itertools.product(starts, points, words, reals)]
+        candidates = [Layout(*each) for each in itertools.product(starts, points, dict.fromkeys(words), reals)]
         candidates = [each for each in candidates if each.start + each.frame_bytes <= len(self.data)]
         header = f"{self.header_points} points and {self.header_words} analog samples per frame by its header"
-        stated = f"{header}, {used:g} and {words[-1]} by its parameters"
+        stated = f"{header}, {used:g} and {words[1]} by its parameters"
         layout = candidates[0] if len(candidates) == 1 else max(candidates, key=self._plausibility, default=None)
         if layout is None or (len(candidates) > 1 and self._plausibility(layout)[0] < 1):
+            layout = max(self._layouts_of_size(starts, points, reals), key=self._plausibility, default=None)
+        if layout is None or (len(candidates) != 1 and self._plausibility(layout)[0] < 1):
             raise _damaged(self.path, stated)
         in_header = (self.start_block - 1) * _BLOCK, self.header_points, self.header_words, self.header_scale < 0
-        if len(words) > 1 or used != layout.points or scale * self.header_scale <= 0 or astuple(layout) != in_header:
+        in_parameters = used == layout.points and words[1] == layout.analog_words
+        if not in_parameters or scale * self.header_scale <= 0 or astuple(layout) != in_header:
             told = f"{layout.points} points and {layout.analog_words} analog samples per frame"
             told += f" of {'floats' if layout.real else 'integers'} from byte {layout.start}"
             self._note(f"Header and parameters disagree ({stated}); the points show {told}.", lost=True)
@@ -323,8 +331,17 @@ class _Parser:
             self._note(f"POINT:DATA_START is {stated_block:g}; the points begin in block {self.start_block}.")
         return layout
 
+    def _layouts_of_size(self, starts: list[int], points: list[int], reals: list[bool]) -> Iterator[Layout]:
+        """Yield the layouts with which the stated frames end in the last block of the file, whatever is analog."""
+        counts = {count for count in self._stated_frames() if count >= _MIN_FRAMES_TO_TELL}
+        for start, count, frames, real in itertools.product(starts, points, counts, reals):
+            size, available = 4 if real else 2, len(self.data) - start
+            least = -(-(available - _BLOCK + 1) // (size * frames))
+            for width in range(max(least, 4 * count), available // (size * frames) + 1):
+                yield Layout(start, count, width - 4 * count, real)
+
     def _stated_analog_words(self) -> list[int]:
-        """Return the analog words per frame by the parameters: with the stated rates, or with the header's samples."""
+        """Return the analog words per frame by the parameters: first with the stated rates, then with others."""
         channels = self._number("ANALOG", "USED", alternative=0.0)
         rates = [rate for rate in (self._number("POINT", "RATE"), self.header_rate) if rate and math.isfinite(rate)]
         ratio = self._number("ANALOG", "RATE", alternative=0.0) / rates[0] if rates else float(self.samples)
@@ -332,12 +349,13 @@ class _Parser:
             ratio = 1.0
         if not (0 <= ratio <= _MAX_WORD and 0 <= channels <= _MAX_WORD):
             self._note("The analog rate or the number of analog channels is not a number.")
-            return []
-        if int(channels) * int(ratio) != self.header_words == int(channels) * round(ratio):
+            return [self.header_words]
+        words = [int(channels) * int(samples) for samples in (ratio, round(ratio), self.samples)]
+        if words[0] != self.header_words == words[1]:
             text = f"The analog rate is {ratio:.5g} times the camera rate; the header's {self.samples} samples count."
             self._note(text)
-            return []
-        return [int(channels) * int(ratio)]
+            return [self.header_words]
+        return words
 
     def _check_analog(self, layout: Layout) -> None:
         """Note lists of analog factors that are too short, with which ezc3d crashes."""
@@ -353,7 +371,9 @@ class _Parser:
     def _plausibility(self, layout: Layout) -> tuple[float, ...]:
         """Return how well the data agree with a layout, to be compared; the first number is below 1 if they do not."""
         capacity = (len(self.data) - layout.start) // layout.frame_bytes
-        xyz, residual = _samples(self.data, self.processor, layout, min(capacity, _NUM_COMPARED_FRAMES))
+        compared = min(capacity, _MAX_COMPARED_FRAMES, max(3, _MAX_COMPARED_BYTES // layout.frame_bytes))
+        middle = replace(layout, start=layout.start + (capacity - compared) // 2 * layout.frame_bytes)
+        xyz, residual = _samples(self.data, self.processor, middle, compared)
         valid = _looks_like_points(xyz, residual, layout.real)
         fits = any(_fills(self.data, layout, count) for count in self._stated_frames())
         fraction = float(valid.mean())

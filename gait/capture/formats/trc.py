@@ -119,15 +119,16 @@ def _header_fields(lines: Sequence[str]) -> dict[str, str]:
 def _labels(names: Sequence[str], width: int, *, tabs: bool) -> list[str]:
     """Return one name per marker, "" where it has none.
 
-    A name heads three columns, two of them empty. If there is one name per marker of the table (``width`` columns),
-    their order counts, else the columns in which they stand.
+    A name heads three columns, two of them empty, or one; in the latter case, their order counts. It also counts if
+    the names stand in other columns and there is one per marker of the table (``width`` columns).
     """
     in_order = [name for name in names if name]
     markers = -(-width // 3)
-    if not tabs or len(in_order) == markers:
-        return in_order + [""] * (markers - len(in_order))
     while names and not names[-1]:
         names = names[:-1]
+    every_third = not any(name for k, name in enumerate(names) if k % 3)
+    if not tabs or all(names) or (len(in_order) == markers and not every_third):
+        return in_order + [""] * (markers - len(in_order))
     markers = max(markers, -(-len(names) // 3))
     return ["_".join(filter(None, names[3 * k : 3 * k + 3])) for k in range(markers)]
 
