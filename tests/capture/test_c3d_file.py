@@ -154,7 +154,7 @@ def test_parse_c3d_says_what_was_lost_and_what_was_not(writer, corruptions, tmp_
         return parsed.notes, parsed.warnings
 
     assert texts(corruptions.float_frames) == (("POINT:FRAMES is not an integer.",), ())
-    notes, warnings = texts(corruptions.fewer_frames_than_promised)
+    _, warnings = texts(corruptions.fewer_frames_than_promised)
     assert any(text.startswith("The file breaks off: it holds ") for text in warnings)
     assert texts(corruptions.header_counts_one_more)[1] == ("The header counts 41 frames; the file holds 40.",)
     path.write_bytes(corruptions.float_analog_offset(random.Random(0), content(writer)).data)
