@@ -29,7 +29,6 @@ from gait.fitting.fit_report import FitReport
 from gait.motion.foreign_poses import is_made_for, to_pose_sequence
 from gait.motion.pose_files import write_npz
 from gait.motion.trial_paths import FIT_FIGURE_FILE, REPORT_FILE
-from gait.report.pose_figure import draw_pose_figure, figure_frames
 from gait.viewing.offscreen_renderer import RenderingUnavailableError
 
 _TITLES = {"smpl": "SMPL", "smplh": "SMPL-H", "smplx": "SMPL-X"}
@@ -115,6 +114,8 @@ def _build_report(sequence: PoseSequence, body: Body, seconds: float) -> FitRepo
 
 
 def _draw_figure(title: str, notes: Sequence[str], sequence: PoseSequence, body: Body) -> bytes:
+    from gait.report.pose_figure import draw_pose_figure, figure_frames  # loads matplotlib, which fits do not need
+
     frames = figure_frames(sequence.num_frames)
     inputs = (sequence.poses[frames], sequence.betas, sequence.translation_m[frames])
     with torch.inference_mode():

@@ -4,6 +4,7 @@ import csv
 
 import numpy as np
 
+from gait.body.skeleton import BODY_JOINTS
 from tests.helpers.checkout import add_example, copy_checkout, run_in
 from tests.helpers.motion_cases import stick_figure, write_trial
 
@@ -33,6 +34,7 @@ def test_added_network_is_trained_reported_and_explained(tmp_path):
     for method in METHODS:
         (table,) = (checkout / method).rglob("explanation*.csv")
         with table.open(encoding="utf-8") as stream:
-            values.append(np.array([row[1:] for row in csv.reader(stream)][1:], dtype=float))
+            rows = list(csv.DictReader(stream))
+        values.append(np.array([[row[joint.name.lower()] for joint in BODY_JOINTS] for row in rows], dtype=float))
     assert values[0].shape == values[1].shape
     assert np.abs(values[1]).max() > 0
