@@ -206,7 +206,7 @@ def _select_columns(
     if renamed := [f"{name} as {marker}" for marker, name in changed.items()]:
         notes.append(f"Renamed: {', '.join(renamed)}.")
     if unknown := [str(bare[k]) for marker, k in best.items() if marker not in MARKERS]:
-        warnings.append(f"Markers of unknown names: {', '.join(unknown)}.")
+        warnings.append(f"Of unknown names, fitted only if they move with a segment: {', '.join(unknown)}.")
     return dict(sorted(best.items(), key=lambda item: item[1]))
 
 
