@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from gait.arrays import true_runs
 from gait.body.joint_status import explainable, unobserved_joints
 from gait.body.skeleton import BODY_JOINTS, NUM_BODY_JOINTS, Joint, display_name, display_names
-from gait.kinematics.walking import true_runs
 
 TARGET = "logit of sick"
 """The output that every method explains; above 0 the prediction is sick."""

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from gait.arrays import true_runs
 from gait.body.joint_status import MIN_OBSERVED_FRACTION, JointStatus
 from gait.body.segments import SEGMENTS
 from gait.body.skeleton import BODY_JOINTS
 from gait.errors import GaitError
 from gait.fitting.marker_quality.marker_error import MarkerError
 from gait.fitting.observed_joints import markers_on_segments
-from gait.fitting.valid_frames import true_runs
 
 if TYPE_CHECKING:  # reports are read and shown without loading torch
     from gait.fitting.subject_fit import SubjectFit, TrialFit

@@ -17,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from gait.arrays import true_runs
 from gait.body.body import Body
 from gait.body.constraints_file import AngleBounds
 from gait.body.marker_layout import MarkerLayout
@@ -50,7 +51,7 @@ from gait.fitting.rigid_initialization import MIN_MARKERS_PER_FRAME, align_rigid
 from gait.fitting.solver.batched_normal_equations import BatchedNormalEquations
 from gait.fitting.solver.frame_data import ObservedMarkers
 from gait.fitting.solver.levenberg_marquardt import solve_poses
-from gait.fitting.valid_frames import ValidFrames, frames_determined_by_markers, split_at_gaps, true_runs
+from gait.fitting.valid_frames import ValidFrames, frames_determined_by_markers, split_at_gaps
 from gait.fitting.weak_frames import find_weak_frames, solve_weak_frames
 
 CALIBRATION_FRAMES = 36

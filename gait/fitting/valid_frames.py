@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from gait.arrays import true_runs
 from gait.body.skeleton import Joint
 
 MAX_FILLED_GAP_S = 0.2
@@ -91,9 +92,3 @@ def split_at_gaps(valid: NDArray[np.bool_], rate_hz: float) -> ValidFrames:
         if not any(segment.start <= gap.start < segment.stop for segment in segments):
             gap_filled[gap] = False
     return ValidFrames(valid, gap_filled, tuple(segments))
-
-
-def true_runs(mask: NDArray[np.bool_]) -> tuple[slice, ...]:
-    """Return the runs of consecutive True values of a mask (T,)."""
-    edges = np.flatnonzero(np.diff(np.r_[False, mask, False].astype(np.int8)))
-    return tuple(slice(int(a), int(b)) for a, b in zip(edges[::2], edges[1::2], strict=True))

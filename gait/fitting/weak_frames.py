@@ -22,7 +22,7 @@ from scipy.linalg import cho_solve_banded, cholesky_banded
 from scipy.linalg.lapack import dtbtrs
 from torch import Tensor
 
-from gait.arrays import Vector
+from gait.arrays import Vector, true_runs
 from gait.body.rotations import matrix_to_axis_angle
 from gait.fitting.joint_parametrization import Pose, apply_step
 from gait.fitting.joint_uncertainty import confidence_radius
@@ -32,7 +32,7 @@ from gait.fitting.reference_normal_equations import NormalEquations, normal_equa
 from gait.fitting.residual_scales import ResidualScales
 from gait.fitting.solver.frame_data import ObservedMarkers
 from gait.fitting.trajectory_smoothing import smoothing_stiffness
-from gait.fitting.valid_frames import LOST_TRACK_M, LOST_TRACK_RATIO, baseline_sigma, true_runs
+from gait.fitting.valid_frames import LOST_TRACK_M, LOST_TRACK_RATIO, baseline_sigma
 
 CONTEXT_FRAMES = 8
 """Well-seen frames on each side of a run that hold it."""

@@ -21,7 +21,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from gait.arrays import Vector
+from gait.arrays import Vector, true_runs
 from gait.body.skeleton import Joint
 from gait.kinematics.gait_events import progression_directions
 
@@ -116,12 +116,6 @@ def walking_intervals(activity: NDArray[np.uint8]) -> tuple[slice, ...]:
 def is_within_walk(frames: slice, walks: Iterable[slice]) -> bool:
     """Return whether the frames of a stride, and the one after them, lie within one of the walks."""
     return any(walk.start <= frames.start and frames.stop < walk.stop for walk in walks)
-
-
-def true_runs(mask: Mask) -> tuple[slice, ...]:
-    """Return each run of true frames of a mask (T,), in temporal order."""
-    edges = np.flatnonzero(np.diff(mask.astype(np.int8), prepend=0, append=0))
-    return tuple(slice(first, end) for first, end in edges.reshape(-1, 2).tolist())
 
 
 def format_interruptions(activity: NDArray[np.uint8], rate_hz: float) -> str:

@@ -14,12 +14,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gait.arrays import true_runs
 from gait.body.body import Body
 from gait.body.joint_status import unobserved_joints
 from gait.body.pose_sequence import PoseSequence
 from gait.body.skeleton import Joint
 from gait.errors import GaitError
-from gait.kinematics.walking import Activity, find_activity, format_interruptions, true_runs
+from gait.kinematics.walking import Activity, find_activity, format_interruptions
 from gait.motion.pose_files import find_pose_folders, read_poses
 from gait.motion.resampling import check_rate, resample, resample_nearest
 from gait.motion.trial_paths import HEALTHY, LABEL_NOUNS, REPORT_FILE, SICK

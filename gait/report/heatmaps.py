@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
+from gait.arrays import true_runs
 from gait.body.skeleton import HEAD_TO_FEET, Joint, display_name
 from gait.kinematics.gait_events import SIDES, GaitEvents
 from gait.kinematics.walking import Activity, activity_intervals
@@ -69,9 +70,8 @@ def _hatch(axes: Axes, mask: NDArray[np.bool_], span: tuple[float, float]) -> No
     """Hatch the cells of a mask (X, rows) of a heatmap."""
     width = (span[1] - span[0]) / len(mask)
     for row in range(mask.shape[1]):
-        edges = np.flatnonzero(np.diff(mask[:, row], prepend=False, append=False))
-        for first, end in edges.reshape(-1, 2):
-            rectangle = Rectangle((span[0] + first * width, row - 0.5), (end - first) * width, 1.0)
+        for run in true_runs(mask[:, row]):
+            rectangle = Rectangle((span[0] + run.start * width, row - 0.5), (run.stop - run.start) * width, 1.0)
             rectangle.set(facecolor=_hex(UNOBSERVED), edgecolor=_hex(HATCH), hatch="/////", linewidth=0)
             axes.add_patch(rectangle)
 

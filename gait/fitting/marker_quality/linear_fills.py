@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from gait.arrays import true_runs
 from gait.fitting.marker_quality.marker_error import MarkerErrorKind
-from gait.fitting.valid_frames import true_runs
 
 MIN_FILL_S = 0.08
 """Minimum duration of a filled gap that is reported; the error of a shorter one is small."""

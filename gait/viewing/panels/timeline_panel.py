@@ -9,6 +9,7 @@ import moderngl
 import numpy as np
 from numpy.typing import NDArray
 
+from gait.arrays import true_runs
 from gait.body.skeleton import HEAD_TO_FEET, Joint, display_name
 from gait.kinematics.joint_angles import JointAngles
 from gait.kinematics.walking import Activity
@@ -181,10 +182,9 @@ class TimelinePanel:
     def _hatch(self, pen: imgui.ImDrawList, trial: LoadedTrial, explainable: NDArray[np.bool_]) -> None:
         """Hatch the joints that are not observed, or not used by the network."""
         for row, joint in enumerate(HEAD_TO_FEET):
-            edges = np.flatnonzero(np.diff(~explainable[:, joint], prepend=False, append=False))
-            for first, end in edges.reshape(-1, 2) / trial.rate_hz:
-                left_top = implot.plot_to_pixels(first, float(_ROWS - row))
-                right_bottom = implot.plot_to_pixels(end, float(_ROWS - 1 - row))
+            for run in true_runs(~explainable[:, joint]):
+                left_top = implot.plot_to_pixels(run.start / trial.rate_hz, float(_ROWS - row))
+                right_bottom = implot.plot_to_pixels(run.stop / trial.rate_hz, float(_ROWS - 1 - row))
                 pen.add_rect_filled(left_top, right_bottom, pack_colour(UNOBSERVED))
                 pen.push_clip_rect(left_top, right_bottom, True)
                 # One grid of lines for all rows, so that they join, and only within the plot.
