@@ -28,6 +28,11 @@ def truncate(name: str, max_length: int) -> str:
     return f"{name[: max_length - 1 - end]}…{name[-end:]}"
 
 
+def join_words(words: Sequence[str], conjunction: str = "and") -> str:
+    """Return words as one phrase, such as "a, b and c"; an empty text for none."""
+    return f" {conjunction} ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
+
+
 def join_names(names: Sequence[str]) -> str:
     """Return the first ``MAX_NAMES`` names with commas, and how many more there are."""
     more = len(names) - MAX_NAMES

@@ -23,6 +23,7 @@ from gait.arrays import Vector
 from gait.body.skeleton import BODY_JOINTS, display_names
 from gait.learning.metrics import MetricWithInterval, bootstrap_weights, with_interval
 from gait.motion.dataset import Trial
+from gait.text import join_words
 
 SIGNIFICANCE_LEVEL = 0.01
 """Corrected p below which a factor with an AUC of at least ``MIN_AUC`` is a confounder."""
@@ -326,12 +327,12 @@ def _report_messages(factors: Mapping[str, Confounder], S: int, H: int, too_few:
         few = "; with so few subjects only a perfect separation would count" if too_few else ""
         negation = f"{'does' if len(single) == 1 else 'do'} not {'clearly ' if area.value >= MIN_AUC else ''}"
         return (
-            f"Confounder check: {_join([_title(name) for name in single])} {negation}predict the label "
+            f"Confounder check: {join_words([_title(name) for name in single])} {negation}predict the label "
             f"(strongest: {_title(strongest)}, {_format_statistics(area, p_corrected)}){few}.",
         )
     verb = "predicts" if len(confounders) == 1 else "predict"
     confounders = confounders or [COMBINED]
-    names = _join([_title(name) for name in confounders])
+    names = join_words([_title(name) for name in confounders])
     messages = [
         f"The label is confounded: {names} alone {verb} it, without any information about gait.",
         *(known[name].message[0].upper() + known[name].message[1:] for name in confounders),
@@ -344,7 +345,3 @@ def _report_messages(factors: Mapping[str, Confounder], S: int, H: int, too_few:
             "trials cannot show which."
         )
     return tuple(messages)
-
-
-def _join(titles: Sequence[str]) -> str:
-    return " and ".join([", ".join(titles[:-1]), titles[-1]]) if len(titles) > 1 else "".join(titles)

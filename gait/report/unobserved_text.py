@@ -9,6 +9,7 @@ from gait.body.joint_status import MAX_OBSERVED_SIGMA_M, MIN_OBSERVED_FRACTION
 from gait.body.segments import MEETING_SEGMENTS
 from gait.body.skeleton import HEAD_TO_FEET, Joint, display_names
 from gait.fitting.fit_report import FitReport
+from gait.text import join_words
 
 _PARTS = {
     "head": ("HEAD",), "trunk": ("SPINE2", "SPINE3", "NECK", "COLLAR"), "lower spine": ("SPINE1",),
@@ -38,7 +39,7 @@ def describe_unobserved(report: FitReport) -> str:
         else:
             texts.append(f"{names}: no marker on {reason}" if reason else names)
     if bare:
-        texts.insert(0, f"{_join(bare, 'and')}: no markers")
+        texts.insert(0, f"{join_words(bare, 'and')}: no markers")
     for joints in _grouped([joint for joint in weak if joint not in unknown]):
         sigma_mm = max(least_mm, *(report.joints[joint.name.lower()]["sigma_mm"] for joint in joints))
         names, reason = f"{_joint_names(joints)} ± {5 * round(sigma_mm / 5):.0f} mm", _reason(joints, empty)
@@ -97,8 +98,4 @@ def _reason(joints: Sequence[Joint], empty_segments: Sequence[str]) -> str:
     nouns: dict[str, list[str]] = {}
     for noun, each in sides.items():
         nouns.setdefault("either" if len(each) == 2 else f"the {each[0]}".rstrip(), []).append(noun)
-    return _join([f"{which} {_join(each, 'or')}" for which, each in nouns.items()], "or")
-
-
-def _join(names: Sequence[str], conjunction: str) -> str:
-    return f" {conjunction} ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+    return join_words([f"{which} {join_words(each, 'or')}" for which, each in nouns.items()], "or")

@@ -11,7 +11,7 @@ from gait.learning.cross_validation_summary import RESAMPLES, ClassifierSummary,
 from gait.learning.fold_result import FoldResult
 from gait.learning.metrics import THRESHOLD, MetricWithInterval, interval_caveat
 from gait.report.display_names import classifier_name, name_in_sentence
-from gait.text import truncate
+from gait.text import join_words, truncate
 
 MAX_LISTED = 12
 """Longer lists of names are cut within a sentence."""
@@ -85,7 +85,7 @@ def compare_with_baselines(summary: CrossValidationSummary) -> tuple[str, ...]:
         "not significant": "The network scores higher than {}, but with so few subjects this may be chance.",
         "better": "The network is better than {}.",
     }
-    return tuple(sentences[outcome].format(_join(names)) for outcome, names in found.items() if names)
+    return tuple(sentences[outcome].format(join_words(names)) for outcome, names in found.items() if names)
 
 
 def left_out_sentences(left_out: Mapping[str, Any]) -> tuple[str, ...]:
@@ -275,7 +275,3 @@ def _format_gain(gain: MetricWithInterval) -> str:
     sign = "+" if gain.value > 0 else ""
     span = f", {format_interval(gain)}" if math.isfinite(gain.low) else ""
     return f"{sign}{format_number(gain.value)}{span}"
-
-
-def _join(parts: Sequence[str]) -> str:
-    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
