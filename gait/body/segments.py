@@ -43,6 +43,19 @@ MEETING_SEGMENTS = tuple(_meeting_segments(joint) for joint in BODY_JOINTS)
 """(proximal, distal) segment of each body joint (22,); a joint within a segment has it twice."""
 
 
+_MOVED_BY = {
+    "PELVIS": "pelvis", "SPINE1": "trunk", "SPINE2": "trunk", "SPINE3": "trunk", "NECK": "neck", "HEAD": "head",
+    "HIP": "thigh", "KNEE": "shank", "ANKLE": "foot", "FOOT": "forefoot",
+    "COLLAR": "shoulder", "SHOULDER": "upper arm", "ELBOW": "forearm", "WRIST": "hand",
+}  # fmt: skip
+
+
+def segment_name(joint: int) -> str:
+    """Return the name of the segment that a body joint moves, e.g. "left shank" for the left knee."""
+    side, _, part = Joint(joint).name.rpartition("_")
+    return f"{side.lower()} {_MOVED_BY[part]}".strip()
+
+
 def segment_weights(skinning_weights: NDArray[np.floating]) -> NDArray[np.float64]:
     """Return how far each segment moves a point, (M, S), from its skinning weights of the body joints (M, 22)."""
     belongs = np.zeros((NUM_BODY_JOINTS, len(SEGMENTS)))

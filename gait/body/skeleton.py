@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection
 from enum import IntEnum
 
+from gait.text import join_words
+
 
 class Joint(IntEnum):
     """The joints of a full SUPR body; "collar" is the clavicle, "foot" the base of the toes."""
@@ -147,19 +149,6 @@ def display_name(joint: Joint) -> str:
     return _DISPLAY_NAMES.get(joint, joint.name.lower().replace("_", " "))
 
 
-_SEGMENTS = {
-    "PELVIS": "pelvis", "SPINE1": "trunk", "SPINE2": "trunk", "SPINE3": "trunk", "NECK": "neck", "HEAD": "head",
-    "HIP": "thigh", "KNEE": "shank", "ANKLE": "foot", "FOOT": "forefoot",
-    "COLLAR": "shoulder", "SHOULDER": "upper arm", "ELBOW": "forearm", "WRIST": "hand",
-}  # fmt: skip
-
-
-def segment_name(joint: int) -> str:
-    """Return the name of the segment that a body joint moves, e.g. "left shank" for the left knee."""
-    side, _, part = Joint(joint).name.rpartition("_")
-    return f"{side.lower()} {_SEGMENTS[part]}".strip()
-
-
 def display_names(joints: Collection[Joint]) -> str:
     """Return the names of body joints as text, from head to feet, e.g. "head, elbows and left knee"."""
     names = []
@@ -170,4 +159,4 @@ def display_names(joints: Collection[Joint]) -> str:
         elif name.startswith("left "):  # stands for both sides
             noun = name.removeprefix("left ")
             names.append("forefeet" if noun == "forefoot" else f"{noun}s")
-    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+    return join_words(names)

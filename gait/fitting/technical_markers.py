@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from gait.arrays import Vector
 from gait.body.body import Body
 from gait.body.marker_layout import MarkerLayout
-from gait.body.skeleton import NUM_BODY_JOINTS, segment_name
+from gait.body.segments import segment_name
+from gait.body.skeleton import NUM_BODY_JOINTS
 from gait.capture.recording import Recording
 from gait.errors import GaitError
 from gait.fitting.marker_quality.marker_error import MarkerErrorKind

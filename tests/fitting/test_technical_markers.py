@@ -7,26 +7,21 @@ import numpy as np
 import pytest
 
 from gait.body.marker_placement import plug_in_gait_layout
-from gait.body.model_file import load_body
-from gait.body.skeleton import Joint, segment_name
+from gait.body.segments import segment_name
+from gait.body.skeleton import Joint
 from gait.fitting.fit_recordings import fit_recordings
 from gait.fitting.fit_report import build_fit_report
 from gait.fitting.subject_fit import fit_shape_and_poses
 from gait.fitting.technical_markers import fit_with_technical_markers, nearest_barycentric
 from gait.synthetic import MeasurementErrors
 from gait.synthetic.virtual_markers import PLUG_IN_GAIT_39, add_cluster_markers
-from tests.helpers.fitting_cases import OPEN_BODY, record_trial, short_trial
+from tests.helpers.fitting_cases import record_trial, short_trial
 
 ERRORS = MeasurementErrors(placement_m=0.006, technical_along_m=0.02, noise_m=0.001, gap_fraction=0.0)
 DOZEN = ("LASI", "RASI", "LPSI", "RPSI", "LKNE", "RKNE", "LANK", "RANK", "LTOE", "RTOE", "C7", "CLAV")
 CLUSTERS = dict.fromkeys((Joint.LEFT_HIP, Joint.RIGHT_HIP, Joint.LEFT_KNEE, Joint.RIGHT_KNEE), 3)
 CALIBRATION_MARKERS = ("LKNE", "LKNM", "LANK", "LMED", "RKNE", "RKNM", "RANK", "RMED")
 LEGS = [Joint.LEFT_HIP, Joint.RIGHT_HIP, Joint.LEFT_KNEE, Joint.RIGHT_KNEE, Joint.LEFT_ANKLE, Joint.RIGHT_ANKLE]
-
-
-@pytest.fixture(scope="module")
-def body():
-    return load_body(OPEN_BODY)
 
 
 @pytest.fixture(scope="module")
