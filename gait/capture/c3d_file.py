@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gait.capture.raw_recording import RATE_RANGE_HZ
 from gait.errors import GaitError
 
 _BLOCK = 512
@@ -27,7 +28,6 @@ _PROCESSORS = (84, _DEC, _SGI)  # 84: Intel
 _MAX_WORD = 0xFFFF  # a count of the header that is larger is stored elsewhere
 _MAX_PARAMETER_VALUES = 1 << 20  # of one parameter; a larger count occurs only in damaged files
 _MAX_LIST_LENGTH = 255  # a longer list continues in KEY2
-_RATE_RANGE_HZ = (1.0, 10_000.0)
 _RATE_TOLERANCE = 1e-3
 _POINT_PARAMETERS = frozenset(("USED", "SCALE", "RATE", "DATA_START", "FRAMES", "LABELS"))
 _KINDS = (-1, 1, 2, 4)  # text, byte, 2-byte integer, 4-byte float: bytes per value
@@ -448,7 +448,7 @@ class _Parser:
         stated = self._number("POINT", "RATE", alternative=0.0)
         analog = self._number("ANALOG", "RATE", alternative=0.0) / max(self.samples, 1)
         camera = self._first("TRIAL", "CAMERA_RATE")
-        low, high = _RATE_RANGE_HZ
+        low, high = RATE_RANGE_HZ
         rates = [rate for rate in (stated, self.header_rate, analog, camera) if low <= rate <= high]
         if not rates:
             return stated or self.header_rate

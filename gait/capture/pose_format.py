@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from gait.capture.raw_recording import RATE_RANGE_HZ
 from gait.errors import GaitError
 
 Field = str | float | None
@@ -16,8 +17,6 @@ Field = str | float | None
 
 MODEL_TYPES = {72: "smpl", 156: "smplh", 165: "smplx"}
 """Body model by the number of pose parameters, three for each joint."""
-
-_RATE_RANGE_HZ = (1.0, 10_000.0)
 
 
 @dataclass(frozen=True)
@@ -93,7 +92,7 @@ def check_poses(
         raise GaitError(f"{where}: poses has the shape {pose.shape}; (frames, numbers) with {known} numbers is needed.")
     if trans.shape != (len(pose), 3):
         raise GaitError(f"{where}: trans has the shape {trans.shape}; {(len(pose), 3)} is needed for its frames.")
-    rate, (low, high) = arrays["the frame rate"], _RATE_RANGE_HZ
+    rate, (low, high) = arrays["the frame rate"], RATE_RANGE_HZ
     if rate.size != 1 or not low <= float(rate.reshape(())) <= high:
         raise GaitError(f"{where}: the frame rate must be one number from {low:g} to {high:g} Hz; correct it.")
     return pose, trans, float(rate.reshape(())), arrays["betas"].reshape(-1)

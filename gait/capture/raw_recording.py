@@ -13,7 +13,7 @@ from gait.errors import GaitError
 
 _MAX_POINTS = 10_000
 _MAX_NAME_LENGTH = 255  # the limit of C3D
-_RATE_RANGE_HZ = (1.0, 10_000.0)
+RATE_RANGE_HZ = (1.0, 10_000.0)
 MAX_FRAME_NUMBER = 1 << 31
 _MAX_CELLS_PER_SAMPLE, _MAX_CELLS_UNCHECKED = 20, 1_000_000
 
@@ -59,7 +59,7 @@ def check_raw_recording(raw: RawRecording) -> None:
     longest = max(map(len, (*raw.labels, *raw.listed_outputs, *raw.modeled_markers, raw.unit or "", raw.y_screen)))
     if longest > _MAX_NAME_LENGTH:
         raise GaitError(f"{path}: has a name of {longest} characters; it is damaged, export it again.")
-    low, high = _RATE_RANGE_HZ
+    low, high = RATE_RANGE_HZ
     if not low <= raw.rate_hz <= high:
         rate = f"{raw.rate_hz:g} frames per second, not {low:g} to {high:g}"
         raise GaitError(f"{path}: has a rate of {rate}; export it with its camera rate.")
