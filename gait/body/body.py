@@ -13,7 +13,9 @@ from dataclasses import dataclass, field, fields, is_dataclass, replace
 from functools import cached_property
 from typing import Any, NamedTuple, TypeVar
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from gait.body.constrained_tree import ConstrainedTree
@@ -140,6 +142,12 @@ class Body:
         n = betas.shape[-1]
         vertices = self.v_template + (betas @ self.shapedirs[..., :n].flatten(0, 1).T).unflatten(-1, (-1, 3))
         return vertices, self.rest_joints(betas)
+
+    def stature_m(self, betas: NDArray[np.floating]) -> float:
+        """Return the height in T-pose, metres, for one shape (n,)."""
+        with torch.inference_mode():
+            height = self.rest_body(torch.as_tensor(betas, dtype=self.dtype, device=self.device))[0][0, :, 1]
+        return float(height.max() - height.min())
 
     def rest_joints(self, betas: Tensor) -> Tensor:
         """Return only the joints (B, J, 3) of ``rest_body``."""

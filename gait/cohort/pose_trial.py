@@ -90,9 +90,6 @@ def save_pose_trial(
 
 def _build_report(sequence: PoseSequence, body: Body, seconds: float) -> FitReport:
     """Return the report of poses: without markers, so without residuals and uncertainty."""
-    betas = torch.as_tensor(sequence.betas).to(body.v_template)
-    with torch.inference_mode():
-        height = body.rest_body(betas)[0][0, :, 1]
     return FitReport(
         residual_mm=dict.fromkeys(("mean", "rms", "p95", "max", "max_frame_mean")),
         markers={},
@@ -102,7 +99,7 @@ def _build_report(sequence: PoseSequence, body: Body, seconds: float) -> FitRepo
         frames=sequence.num_frames,
         frames_per_second=round(sequence.num_frames / seconds, 1),
         betas=tuple(round(float(beta), 5) for beta in sequence.betas),
-        stature_m=round(float(height.max() - height.min()), 4),
+        stature_m=round(body.stature_m(sequence.betas), 4),
         placement_offset_mm=dict.fromkeys(("anatomical", "technical")),
         marker_errors=(),
         joints={},

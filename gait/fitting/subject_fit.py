@@ -120,10 +120,7 @@ class TrialFit:
     @property
     def stature_m(self) -> float:
         """Height of the body in T-pose, metres."""
-        betas = torch.as_tensor(self.betas, dtype=self.body.dtype, device=self.body.device)
-        with torch.inference_mode():
-            height = self.body.rest_body(betas)[0][0, :, 1]
-        return float(height.max() - height.min())
+        return self.body.stature_m(self.betas)
 
     @cached_property
     def skinning_weights(self) -> NDArray[np.float64]:
@@ -170,9 +167,7 @@ class TrialFit:
         )
 
 
-RejectionReason = Literal[
-    "few frames", "no movement", "not rigid", "off the skin", "not rigid in the fit", "worse prediction"
-]
+RejectionReason = Literal["few frames", "no movement", "not rigid", "off the skin", "not rigid in the fit"]
 
 
 @dataclass(frozen=True)

@@ -57,6 +57,11 @@ def baseline_sigma(sigma_single_frame_m: NDArray[np.floating]) -> NDArray[np.flo
     return np.quantile(sigma_single_frame_m, BASELINE_QUANTILE, axis=0)
 
 
+def lost_joints(sigma_single_frame_m: NDArray[np.floating], baseline_m: NDArray[np.floating]) -> NDArray[np.bool_]:
+    """Return the joints (T, J) that are lost in a frame, from their uncertainty and its baseline (J,) in metres."""
+    return np.asarray(sigma_single_frame_m > np.maximum(LOST_TRACK_M, LOST_TRACK_RATIO * baseline_m))
+
+
 def frames_determined_by_markers(
     determined: NDArray[np.bool_], sigma_single_frame_m: NDArray[np.floating]
 ) -> NDArray[np.bool_]:
@@ -65,7 +70,7 @@ def frames_determined_by_markers(
     In ``determined`` (T,) frames enough markers are visible for a rigid alignment; the uncertainty of joints is (T, J).
     """
     baseline = baseline_sigma(sigma_single_frame_m[determined] if determined.any() else sigma_single_frame_m)
-    lost = sigma_single_frame_m > np.maximum(LOST_TRACK_M, LOST_TRACK_RATIO * baseline)
+    lost = lost_joints(sigma_single_frame_m, baseline)
     pelvis_lost = sigma_single_frame_m[:, Joint.PELVIS] > LOST_TRACK_PELVIS_M
     if not pelvis_lost[determined].all():  # else no frame is better; the residuals show the problem
         lost[:, Joint.PELVIS] |= pelvis_lost

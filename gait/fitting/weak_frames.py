@@ -32,7 +32,7 @@ from gait.fitting.reference_normal_equations import NormalEquations, normal_equa
 from gait.fitting.residual_scales import ResidualScales
 from gait.fitting.solver.frame_data import ObservedMarkers
 from gait.fitting.trajectory_smoothing import smoothing_stiffness
-from gait.fitting.valid_frames import LOST_TRACK_M, LOST_TRACK_RATIO, baseline_sigma
+from gait.fitting.valid_frames import LOST_TRACK_M, baseline_sigma, lost_joints
 
 CONTEXT_FRAMES = 8
 """Well-seen frames on each side of a run that hold it."""
@@ -55,8 +55,7 @@ TOLERANCE = 1e-3
 def find_weak_frames(sigma_single_frame_m: NDArray[np.floating]) -> NDArray[np.bool_]:
     """Return the frames (T,) that lose a joint which other frames determine, from the uncertainty (T, J) in metres."""
     baseline = baseline_sigma(sigma_single_frame_m)
-    lost = sigma_single_frame_m > np.maximum(LOST_TRACK_M, LOST_TRACK_RATIO * baseline)
-    return np.asarray(lost[:, baseline < LOST_TRACK_M].any(axis=1))
+    return np.asarray(lost_joints(sigma_single_frame_m, baseline)[:, baseline < LOST_TRACK_M].any(axis=1))
 
 
 def solve_weak_frames(
