@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 
 import numpy as np
@@ -12,7 +11,8 @@ from numpy.typing import NDArray
 
 from gait.body.skeleton import Joint, display_name
 from gait.kinematics.gait_events import progression_directions
-from gait.report.figure_style import FAINT, INK, MUTED, STYLE, ignore_missing_glyphs
+from gait.report.figure_style import FAINT, INK, MUTED, STYLE
+from gait.report.heatmaps import figure_png
 from gait.viewing.body_row import ColouredBody, draw_bodies
 from gait.viewing.colours import SKIN, SequentialScale
 from gait.viewing.offscreen_renderer import OffscreenRenderer, shared_renderer
@@ -56,7 +56,7 @@ def draw_pose_figure(
     ]
     scale = SequentialScale(0.0, 1.0, SKIN)
     image, columns = draw_bodies(bodies, faces, scale, _WIDTH, _BODIES_HEIGHT, renderer or shared_renderer())
-    with rc_context(STYLE), ignore_missing_glyphs():
+    with rc_context(STYLE):
         fig = Figure(figsize=(_WIDTH / _DPI, _HEIGHT / _DPI), dpi=_DPI)
         fig.text(0.022, 0.965, title_lines[0], fontsize=19, va="center")
         for row, line in enumerate(title_lines[1:]):
@@ -74,6 +74,4 @@ def draw_pose_figure(
             axes.axvline(frame / rate_hz, color=FAINT, zorder=0)
         axes.set(xlabel="time (s)", ylabel="height (m)", xlim=(0, max(seconds[-1], 1 / rate_hz)))
         axes.legend(loc="upper right", ncols=3, bbox_to_anchor=(1.0, 1.14))
-        page = io.BytesIO()
-        fig.savefig(page, format="png", dpi=_DPI)
-    return page.getvalue()
+        return figure_png(fig)
