@@ -39,7 +39,7 @@ _MESH_SHADERS = (
     """#version 330
     uniform vec3 colour;  // where there is no value
     uniform float opacity;
-    uniform bool valued;
+    uniform bool valued, partly_observed;
     uniform sampler2D scale;
     uniform vec3 unobserved, hatch;
     uniform float hatch_px;
@@ -50,7 +50,7 @@ _MESH_SHADERS = (
         float at = clamp(position_on_scale, 0.0, 1.0);
         vec3 own = colour;
         if (valued && known > 0.999) own = texture(scale, vec2((at * 255.0 + 0.5) / 256.0, 0.5)).rgb;
-        if (observed_weight < 0.5) {
+        if (partly_observed && observed_weight < 0.5) {
             float across = fract((gl_FragCoord.x - gl_FragCoord.y) / hatch_px);
             own = mix(unobserved, hatch, smoothstep(0.60, 0.72, across) * (1.0 - smoothstep(0.88, 1.0, across)));
         }
@@ -297,8 +297,8 @@ class Renderer:
         upload.normals.write(np.ascontiguousarray(normals, dtype=np.float32))
         if mesh.values is not None:
             upload.values.write(np.ascontiguousarray(mesh.values, dtype=np.float32))
-        observed = np.ones(len(vertices)) if mesh.observed is None else mesh.observed
-        upload.observed.write(np.ascontiguousarray(observed, dtype=np.float32))
+        if mesh.observed is not None:
+            upload.observed.write(np.ascontiguousarray(mesh.observed, dtype=np.float32))
         return upload
 
     def _new_upload(self, mesh: Mesh) -> _MeshUpload:
@@ -360,6 +360,7 @@ class Renderer:
                 self._mesh["range"] = (mesh.scale.low, mesh.scale.high)
                 self._mesh["scale"] = 1
                 self._scale_texture(mesh.scale).use(1)
+            self._mesh["partly_observed"] = mesh.observed is not None
             self._mesh["opacity"] = mesh.opacity
             if mesh.opacity < 1.0:
                 with _depth_only(canvas):
