@@ -8,7 +8,6 @@ import torch
 
 from gait.body.joint_status import JointStatus
 from gait.body.marker_placement import plug_in_gait_layout
-from gait.body.model_file import load_body
 from gait.body.pose_prior import default_pose_prior
 from gait.body.skeleton import Joint
 from gait.fitting.calibration import MarkerOffsets, ShapeCalibration, SubjectNormalEquations
@@ -33,7 +32,6 @@ from gait.fitting.solver.frame_data import ObservedMarkers
 from gait.fitting.subject_fit import fit_shape_and_poses
 from gait.synthetic import MeasurementErrors, make_subject, make_trial
 from tests.helpers.fitting_cases import (
-    OPEN_BODY,
     hide_samples,
     random_body,
     random_layout,
@@ -304,11 +302,6 @@ def test_with_neighbours_lowers_the_uncertainty_of_frames_solved_together():
 
 
 # --- synthetic trials ------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def body():
-    return load_body(OPEN_BODY)
 
 
 @pytest.fixture(scope="module")

@@ -5,15 +5,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from gait.body.marker_placement import plug_in_gait_layout
 from gait.capture import read_recording
 from gait.fitting.fit_recordings import fit_recordings
 from gait.fitting.marker_quality.judge_displacements import find_culprit
 from gait.fitting.marker_quality.leave_out_prediction import FittedBody
 from gait.fitting.marker_quality.marker_error import MarkerError
 from gait.fitting.subject_fit import FitOptions
-from gait.synthetic import MeasurementErrors
-from tests.helpers.fitting_cases import record_trial, short_trial
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -44,16 +41,6 @@ class Witnesses:
 def test_find_culprit_is_decided_by_a_third_marker(heel, ankle, found):
     distances = Witnesses(heel=map(str.split, heel), ankle=map(str.split, ankle))
     assert find_culprit("heel", None, distances, None) == found
-
-
-@pytest.fixture(scope="module")
-def layout(open_body):
-    return plug_in_gait_layout(open_body)
-
-
-@pytest.fixture(scope="module")
-def recording(open_body, layout):
-    return record_trial(open_body, short_trial(open_body, seconds=1.6), layout, MeasurementErrors(gap_fraction=0.0))
 
 
 def test_prediction_sigma_is_large_only_where_few_markers_remain(recording, open_body, layout):

@@ -5,14 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from gait.body.marker_placement import plug_in_gait_layout
 from gait.capture import read_recording
 from gait.fitting.fit_recordings import fit_recordings
 from gait.fitting.marker_quality.discontinuities import find_discontinuities
 from gait.fitting.marker_quality.linear_fills import FilledGap, find_held_groups, find_linear_fills
-from gait.synthetic import MeasurementErrors
 from gait.synthetic.inject_errors import LEG_LANDMARKS, inject_error
-from tests.helpers.fitting_cases import record_trial, short_trial
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -99,16 +96,6 @@ def test_find_held_groups_needs_three_markers_that_jump_at_an_end(held_at):
         assert (gap.first, gap.last) == (pytest.approx(65, abs=1), pytest.approx(85, abs=1))
     x[:, 1] = foot(seed=1)[:, 0]
     assert find_held_groups(x, visible, discontinuous, RATE_HZ) == ()
-
-
-@pytest.fixture(scope="module")
-def layout(open_body):
-    return plug_in_gait_layout(open_body)
-
-
-@pytest.fixture(scope="module")
-def recording(open_body, layout):
-    return record_trial(open_body, short_trial(open_body, seconds=1.6), layout, MeasurementErrors(gap_fraction=0.0))
 
 
 def test_fit_recordings_excludes_a_linear_fill_of_a_whole_leg(recording, open_body, layout):

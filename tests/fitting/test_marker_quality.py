@@ -6,8 +6,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gait.body.marker_placement import plug_in_gait_layout
-from gait.body.model_file import load_body
 from gait.capture import Recording, read_recording
 from gait.capture.marker_names import contralateral_marker
 from gait.fitting.fit_recordings import fit_recordings
@@ -18,19 +16,9 @@ from gait.fitting.marker_quality.marker_error import MarkerError
 from gait.fitting.subject_fit import UnusableRecordingError
 from gait.synthetic import MeasurementErrors
 from gait.synthetic.inject_errors import inject_error
-from tests.helpers.fitting_cases import OPEN_BODY, record_trial, short_trial
+from tests.helpers.fitting_cases import record_trial, short_trial
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-
-
-@pytest.fixture(scope="module")
-def body():
-    return load_body(OPEN_BODY)
-
-
-@pytest.fixture(scope="module")
-def layout(body):
-    return plug_in_gait_layout(body)
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,6 @@ import pytest
 
 from gait.body.joint_status import JointStatus
 from gait.body.marker_placement import plug_in_gait_layout
-from gait.body.model_file import load_body
 from gait.body.segments import MEETING_SEGMENTS, SEGMENTS, segment_weights
 from gait.body.skeleton import BODY_JOINTS, NUM_BODY_JOINTS, Joint
 from gait.fitting.joint_uncertainty import JointUncertainty
@@ -19,7 +18,7 @@ from gait.fitting.observed_joints import (
 )
 from gait.fitting.subject_fit import fit_shape_and_poses
 from gait.synthetic import MeasurementErrors, make_subject, make_trial
-from tests.helpers.fitting_cases import OPEN_BODY, hide_samples, record_trial
+from tests.helpers.fitting_cases import hide_samples, record_trial
 
 ARMS = ("SHO", "UPA", "ELB", "FRM", "WRA", "WRB", "FIN")
 T, J = 30, NUM_BODY_JOINTS
@@ -41,11 +40,6 @@ def slow_status(t, j, uncertainty, weights, parents, virtual, joints, residual):
     rotation_known = uncertainty.data_fraction[t, max(parents[j], 0)] >= MIN_ROTATION_FRACTION
     known = uncertainty.sigma_m[t, j] <= 0.05 and (held or rotation_known)
     return JointStatus.INFERRED if known else JointStatus.NOT_OBSERVED
-
-
-@pytest.fixture(scope="module")
-def body():
-    return load_body(OPEN_BODY)
 
 
 def random_case(body, seed=0, M=7):

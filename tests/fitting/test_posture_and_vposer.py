@@ -5,7 +5,6 @@ import pytest
 import torch
 
 from gait.body.marker_placement import plug_in_gait_layout
-from gait.body.model_file import load_body
 from gait.body.pose_prior import default_pose_prior
 from gait.body.rotations import axis_angle_to_matrix, matrix_to_axis_angle
 from gait.body.skeleton import NUM_BODY_JOINTS, Joint
@@ -15,12 +14,7 @@ from gait.fitting.residual_scales import ResidualScales
 from gait.fitting.subject_fit import FitOptions, fit_shape_and_poses
 from gait.synthetic import NO_ERRORS, make_subject, make_trial
 from gait.synthetic.cohort import parse_subject_name
-from tests.helpers.fitting_cases import OPEN_BODY, record_trial
-
-
-@pytest.fixture(scope="module")
-def body():
-    return load_body(OPEN_BODY)
+from tests.helpers.fitting_cases import record_trial
 
 
 @pytest.mark.parametrize("frames", [1, 3, 19])

@@ -7,7 +7,6 @@ import pytest
 import torch
 
 from gait.body.marker_placement import plug_in_gait_layout
-from gait.body.model_file import load_body
 from gait.body.skeleton import Joint
 from gait.capture import read_recording
 from gait.errors import GaitError
@@ -25,11 +24,6 @@ def benchmark():
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(REPOSITORY / "benchmarks")
         yield importlib.import_module
-
-
-@pytest.fixture(scope="module")
-def body():
-    return load_body(REPOSITORY / "data" / "SUPR" / "open_neutral.npz")
 
 
 @pytest.fixture(scope="module")

@@ -28,7 +28,6 @@ from gait.fitting.subject_fit import (
 )
 from gait.synthetic import NO_ERRORS, MeasurementErrors, make_subject, make_trial, parse_subject_name
 from tests.helpers.fitting_cases import (
-    OPEN_BODY,
     constrained_open_body,
     hide_samples,
     joint_angles_deg,
@@ -44,16 +43,6 @@ SMALL_ERRORS = MeasurementErrors(placement_m=0.004, technical_along_m=0.015, noi
 LEGS = tuple(side + name for side in "LR" for name in ("ASI", "PSI", "THI", "KNE", "TIB", "ANK", "HEE", "TOE"))
 LEG_JOINTS = [Joint[name] for name in ("PELVIS", "LEFT_HIP", "RIGHT_HIP", "LEFT_KNEE", "RIGHT_KNEE")]
 LEG_JOINTS += [Joint.LEFT_ANKLE, Joint.RIGHT_ANKLE]
-
-
-@pytest.fixture(scope="module")
-def body():
-    return load_body(OPEN_BODY)
-
-
-@pytest.fixture(scope="module")
-def layout(body):
-    return plug_in_gait_layout(body)
 
 
 @pytest.fixture(scope="module")

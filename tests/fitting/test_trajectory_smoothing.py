@@ -5,7 +5,6 @@ import pytest
 import torch
 from scipy.spatial.transform import Rotation, Slerp
 
-from gait.body.marker_placement import plug_in_gait_layout
 from gait.body.rotations import axis_angle_to_matrix
 from gait.body.skeleton import Joint
 from gait.fitting.joint_parametrization import Pose
@@ -146,11 +145,6 @@ def test_interpolate_poses_keeps_hinge_joints_on_their_hinges(tmp_path):
 
 
 # --- gaps in trials --------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def layout(open_body):
-    return plug_in_gait_layout(open_body)
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from gait.fitting.fit_report import build_fit_report
 from gait.fitting.subject_fit import fit_shape_and_poses
 from gait.fitting.valid_frames import frames_determined_by_markers, split_at_gaps
 from gait.synthetic import MeasurementErrors, make_subject, make_trial
-from tests.helpers.fitting_cases import OPEN_BODY, constrained_open_body, hide_samples, pose_joint, record_trial
+from tests.helpers.fitting_cases import constrained_open_body, hide_samples, pose_joint, record_trial
 
 ERRORS = MeasurementErrors(placement_m=0.005, noise_m=0.001, gap_fraction=0.01)
 
@@ -66,16 +66,6 @@ def test_frames_determined_by_markers():
     sigma[4, 4:12] = 0.2  # fewer than half
     sigma[5] = 0.03  # all above the baseline, none lost
     np.testing.assert_array_equal(frames_determined_by_markers(determined, sigma), ~np.isin(np.arange(10), [0, 2, 3]))
-
-
-@pytest.fixture(scope="module")
-def body():
-    return load_body(OPEN_BODY)
-
-
-@pytest.fixture(scope="module")
-def layout(body):
-    return plug_in_gait_layout(body)
 
 
 @pytest.fixture(scope="module")
