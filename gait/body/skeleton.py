@@ -93,6 +93,8 @@ NUM_BODY_JOINTS = 22
 """The first 22 joints, without face, fingers and toes. They are the input of the networks."""
 
 BODY_JOINTS = tuple(Joint(i) for i in range(NUM_BODY_JOINTS))
+BODY_PARENTS = (-1, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 9, 9, 12, 13, 14, 16, 17, 18, 19)
+"""Parent of each body joint in all models of the SUPR and SMPL families."""
 
 _SMPL_JOINTS, _SMPLH_JOINTS = 24, 52
 

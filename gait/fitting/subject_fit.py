@@ -18,11 +18,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gait.arrays import true_runs
+from gait.body.anatomy import Anatomy, read_anatomy
 from gait.body.body import Body
 from gait.body.constraints_file import AngleBounds
 from gait.body.marker_layout import MarkerLayout
 from gait.body.pose_prior import PosePrior, default_pose_prior
 from gait.body.pose_sequence import PoseSequence
+from gait.body.rotations import matrix_to_axis_angle
 from gait.body.skeleton import NUM_BODY_JOINTS
 from gait.body.vposer import VPoser
 from gait.capture.recording import Recording
@@ -146,6 +148,17 @@ class TrialFit:
         """The poses, one sequence for each segment between long gaps."""
         return tuple(self._pose_sequence(segment) for segment in self.valid_frames.segments)
 
+    @cached_property
+    def anatomy(self) -> Anatomy | None:
+        """Joints and landmarks of the body at rest, with the places of the fitted markers."""
+        anatomy = read_anatomy(self.body, self.betas)
+        if anatomy is None:
+            return None
+        places = SubjectModel(
+            reduce_body(self.body, self.layout), *(torch.as_tensor(each) for each in (self.betas, self.offset_m))
+        ).rest_markers
+        return anatomy.with_markers(dict(zip(self.labels, places.cpu().numpy(), strict=True)))
+
     def _pose_sequence(self, segment: slice) -> PoseSequence:
         body, num_visible = self.body, np.isfinite(self.residual_m[segment]).sum(axis=1)
         return PoseSequence(
@@ -163,6 +176,10 @@ class TrialFit:
             joint_status=self.joint_status[segment],
             gap_filled=self.valid_frames.gap_filled[segment],
             first_frame=self.recording.first_frame + segment.start,
+            body_rotations=None
+            if body.constrained_tree is None or body.num_joints < NUM_BODY_JOINTS
+            else matrix_to_axis_angle(torch.as_tensor(self.rotations[segment])).numpy().astype(np.float32),
+            anatomy=self.anatomy,
             extra={"num_visible_markers": num_visible.astype(np.int16)},  # (T,)
         )
 

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from gait.body.anatomy import read_anatomy
 from gait.body.body import Body
 from gait.body.joint_status import JointStatus
 from gait.body.pose_sequence import PoseSequence
@@ -126,6 +127,7 @@ def to_pose_sequence(poses: ForeignPoses, body: Body) -> tuple[PoseSequence, tup
             gender=body.gender,
             model_type=body.model_type,
             joint_status=np.full(joints.shape[:2], JointStatus.OBSERVED, dtype=np.uint8),
+            anatomy=read_anatomy(body, shape.numpy()),
         ),
         tuple(notes),
     )

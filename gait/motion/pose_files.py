@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +16,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from gait.body.anatomy import Anatomy, read_anatomy
 from gait.body.body import Body
 from gait.body.joint_status import status_from_sigma
 from gait.body.pose_sequence import PoseSequence
+from gait.body.rotations import matrix_to_axis_angle
 from gait.body.skeleton import NUM_BODY_JOINTS
 from gait.errors import GaitError
 from gait.files.safe_pickle import read_array_dict
@@ -43,6 +45,12 @@ _OWN_KEYS = frozenset(
         "joint_status",
         "gap_filled",
         "first_frame",
+        "body_rotations",
+        "rest_joints",
+        "landmarks",
+        "landmark_rest",
+        "landmark_fitted",
+        "landmark_joint",
     ]
 )
 _OLD_KEYS = {"joints_sigma": "joint_sigma", "bridged": "gap_filled", "markers_seen": "num_visible_markers"}
@@ -56,7 +64,16 @@ def write_npz(folder: Path, sequence: PoseSequence) -> Path:
         "joint_sigma": sequence.joint_sigma_m,
         "joint_status": sequence.joint_status,
         "gap_filled": sequence.gap_filled,
+        "body_rotations": sequence.body_rotations,
     }
+    if (anatomy := sequence.anatomy) is not None:
+        optional |= {
+            "rest_joints": anatomy.joints_m,
+            "landmarks": np.array(anatomy.landmarks),
+            "landmark_rest": anatomy.landmarks_m,
+            "landmark_fitted": anatomy.fitted_m,
+            "landmark_joint": anatomy.moves_with,
+        }
     np.savez_compressed(
         path,
         poses=sequence.poses,
@@ -139,7 +156,10 @@ def _read_npz(path: Path) -> PoseSequence:
     if not T:
         raise GaitError(f"{path}: poses has the shape {data['poses'].shape}, (frames, pose parameters) is needed.")
     shapes = {"trans": (T, 3), "joints": (T, NUM_BODY_JOINTS, 3), "joint_sigma": (T, NUM_BODY_JOINTS)}
-    shapes |= {"joint_status": (T, NUM_BODY_JOINTS), "gap_filled": (T,)}
+    shapes |= {"joint_status": (T, NUM_BODY_JOINTS), "gap_filled": (T,), "body_rotations": (T, NUM_BODY_JOINTS, 3)}
+    K = data["landmarks"].size if "landmarks" in data else 0
+    shapes |= {"rest_joints": (NUM_BODY_JOINTS, 3), "landmarks": (K,), "landmark_joint": (K,)}
+    shapes |= {"landmark_rest": (K, 3), "landmark_fitted": (K, 3)}
     shapes |= dict.fromkeys(_OWN_KEYS - shapes.keys() - {"poses", "betas"}, ())
     for key, shape in shapes.items():
         if key in data and data[key].shape != shape:
@@ -172,7 +192,28 @@ def _read_npz(path: Path) -> PoseSequence:
         joint_status=status,
         gap_filled=data["gap_filled"].astype(bool) if "gap_filled" in data else None,
         first_frame=int(data["first_frame"]) if "first_frame" in data else 1,
+        body_rotations=_finite_array(path, "body_rotations", data["body_rotations"])
+        if "body_rotations" in data
+        else None,
+        anatomy=_read_anatomy(path, data),
         extra={key: value for key, value in data.items() if key not in _OWN_KEYS},
+    )
+
+
+def _read_anatomy(path: Path, data: Mapping[str, NDArray[Any]]) -> Anatomy | None:
+    """Return the anatomy in a pose file, whose shapes are checked; None in files of earlier versions."""
+    keys = ("rest_joints", "landmark_rest", "landmark_fitted", "landmark_joint", "landmarks")
+    if not all(key in data for key in keys):
+        return None
+    joint = data["landmark_joint"]
+    if joint.dtype != np.uint8 or (joint >= NUM_BODY_JOINTS).any() or data["landmark_fitted"].dtype.kind != "f":
+        raise GaitError(f"{path}: landmark_joint or landmark_fitted holds no body joints or positions; fit it again.")
+    return Anatomy(
+        joints_m=_finite_array(path, "rest_joints", data["rest_joints"]),
+        landmarks=tuple(str(name) for name in data["landmarks"]),
+        landmarks_m=_finite_array(path, "landmark_rest", data["landmark_rest"]),
+        fitted_m=data["landmark_fitted"].astype(np.float32),
+        moves_with=joint,
     )
 
 
@@ -271,4 +312,15 @@ def _sequence_from_frames(
         model_type=body.model_type,
         gender=body.gender,
         constrained=body.constrained_tree is not None,
+        body_rotations=local_axis_angle(body, poses),
+        anatomy=read_anatomy(body, betas[0, : body.num_betas]),
     )
+
+
+def local_axis_angle(body: Body, poses: NDArray[np.floating]) -> NDArray[np.float32] | None:
+    """Return the axis-angle vectors (T, 22, 3) of the body joints; None if the poses (T, P) themselves begin with them."""
+    if body.constrained_tree is None or body.num_joints < NUM_BODY_JOINTS:
+        return None
+    with torch.inference_mode():
+        rotations, _ = body.local_rotations(torch.as_tensor(poses, dtype=body.dtype, device=body.device))
+        return matrix_to_axis_angle(rotations[:, :NUM_BODY_JOINTS]).float().cpu().numpy()

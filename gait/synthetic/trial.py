@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from gait.arrays import Vector
+from gait.body.anatomy import read_anatomy
 from gait.body.body import Body
 from gait.body.pose_sequence import PoseSequence
 from gait.body.skeleton import NUM_BODY_JOINTS, Joint, joint_indices
@@ -90,6 +91,7 @@ def make_trial(
         rate_hz=rate_hz,
         model_file=body.name,
         model_sha256=body.sha256,
+        anatomy=read_anatomy(body, subject.betas),
     )
     with torch.inference_mode():
         joints = body.posed_joints(*pose_tensors(truth, body))[:, :NUM_BODY_JOINTS]

@@ -1,0 +1,115 @@
+"""Joints and landmarks of one subject's body at rest, from which anatomical axes and points of the soles follow."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from functools import lru_cache
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from gait.arrays import Vector
+from gait.body.body import Body
+from gait.body.marker_placement import plug_in_gait_layout
+from gait.body.skeleton import NUM_BODY_JOINTS, Joint
+from gait.errors import GaitError
+
+SOLE_LANDMARKS = ("HEEL_SOLE", "BALL_SOLE", "TOE_SOLE")
+"""Landmarks under each foot, "LHEEL_SOLE", ...: under the back of the heel, the ball, and the front of the toes."""
+
+_BONES = {"ASI": "PELVIS", "PSI": "PELVIS", "KNE": "HIP", "KNM": "HIP", "ANK": "KNEE", "MED": "KNEE"}
+"""Landmarks, without side, that belong to another bone than most of the skin around them."""
+_SOLE_BAND_M = 0.012
+"""Vertices of the sole are at most this far above its lowest one."""
+_MIN_FOOT_WEIGHT = 0.9
+
+
+@dataclass(frozen=True, eq=False)
+class Anatomy:
+    """Joints and landmarks of one subject at rest: T-pose, metres, y up, facing +z, the left at +x.
+
+    Landmarks are the marker centres of Plug-in Gait, by canonical name, and ``SOLE_LANDMARKS``.
+    """
+
+    joints_m: NDArray[np.float32]  # (22, 3)
+    landmarks: tuple[str, ...]  # (K,)
+    landmarks_m: NDArray[np.float32]  # (K, 3) where the body model has them
+    fitted_m: NDArray[np.float32]  # (K, 3) where the fit found the recording's marker of that name; else NaN
+    moves_with: NDArray[np.uint8]  # (K,) the body joint whose rotation moves the landmark's bone
+
+    def position_m(self, landmark: str, *, fitted: bool = False) -> Vector:
+        """Return a landmark's position (3,) at rest; with ``fitted``, of the recording's marker if there is one."""
+        row = self.landmarks.index(landmark)
+        if fitted and np.isfinite(self.fitted_m[row]).all():
+            return self.fitted_m[row].astype(np.float64)
+        return self.landmarks_m[row].astype(np.float64)
+
+    def with_markers(self, markers_m: Mapping[str, NDArray[np.floating]]) -> Anatomy:
+        """Return the same anatomy with the places at rest, (3,) metres, of fitted markers by name; others ignored."""
+        fitted = self.fitted_m.copy()
+        for row, name in enumerate(self.landmarks):
+            if name in markers_m:
+                fitted[row] = markers_m[name]
+        return replace(self, fitted_m=fitted)
+
+
+def read_anatomy(body: Body, betas: NDArray[np.floating]) -> Anatomy | None:
+    """Return the anatomy of a body of shape ``betas`` (B,); None if markers cannot be placed on the model."""
+    try:
+        layout = plug_in_gait_layout_of(body)
+    except GaitError:  # no full body
+        return None
+    with torch.inference_mode():
+        rest, joints = body.rest_body(torch.as_tensor(betas, dtype=body.dtype, device=body.device))
+        vertices = rest[0].double().cpu().numpy()
+        corners = vertices[body.faces.cpu().numpy()[layout.face]]  # (M, 3 corners, 3)
+    normal = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    normal /= np.linalg.norm(normal, axis=1, keepdims=True)
+    markers = np.einsum("mk,mkc->mc", layout.barycentric, corners) + layout.height_above_skin_m[:, None] * normal
+    by_skin = body.face_weights.cpu().numpy()[layout.face].argmax(axis=1)
+    moves_with = [_joint_of(label, int(joint)) for label, joint in zip(layout.labels, by_skin, strict=True)]
+    soles, names, joints_of_soles = [], [], []
+    for side in ("LEFT", "RIGHT"):
+        for name, joint, position in _sole_points(body, vertices, joints[0].double().cpu().numpy(), side):
+            names.append(f"{side[0]}{name}")
+            joints_of_soles.append(joint)
+            soles.append(position)
+    positions = np.concatenate([markers, soles]).astype(np.float32)
+    return Anatomy(
+        joints_m=joints[0, :NUM_BODY_JOINTS].float().cpu().numpy(),
+        landmarks=(*layout.labels, *names),
+        landmarks_m=positions,
+        fitted_m=np.full_like(positions, np.nan),
+        moves_with=np.array([*moves_with, *joints_of_soles], dtype=np.uint8),
+    )
+
+
+def _joint_of(landmark: str, joint_of_skin: int) -> int:
+    bone = "PELVIS" if landmark == "SACR" else _BONES.get(landmark[1:])
+    if bone is None:
+        return joint_of_skin
+    return Joint[bone if bone == "PELVIS" else f"{'LEFT' if landmark[0] == 'L' else 'RIGHT'}_{bone}"]
+
+
+plug_in_gait_layout_of = lru_cache(maxsize=4)(plug_in_gait_layout)
+"""``plug_in_gait_layout``, which casts rays, once per body."""
+
+
+def _sole_points(body: Body, vertices: Vector, joints: Vector, side: str) -> Iterable[tuple[str, Joint, Vector]]:
+    """Yield name, joint and position (3,) of the ``SOLE_LANDMARKS`` of one side ("LEFT" or "RIGHT")."""
+    ankle, ball = Joint[f"{side}_ANKLE"], Joint[f"{side}_FOOT"]
+    belongs = np.isin(body.nearest_body_joints, (ankle, ball))
+    weight = body.weights.double().cpu().numpy()[:, belongs].sum(axis=1)
+    foot = vertices[weight > _MIN_FOOT_WEIGHT]
+    sole = foot[foot[:, 1] < foot[:, 1].min() + _SOLE_BAND_M]
+    near = 0.1 * np.ptp(sole[:, 2])
+    behind = sole[sole[:, 2] < sole[:, 2].min() + near]
+    under_ball = sole[np.abs(sole[:, 2] - joints[ball, 2]) < near]
+    in_front = sole[sole[:, 2] > sole[:, 2].max() - near]
+    for name, joint, points in zip(SOLE_LANDMARKS, (ankle, ankle, ball), (behind, under_ball, in_front), strict=True):
+        points = points if len(points) else foot
+        centre = points.mean(axis=0)
+        centre[1] = points[:, 1].min()
+        yield name, joint, centre
