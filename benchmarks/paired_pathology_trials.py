@@ -13,7 +13,7 @@ from torch import Tensor
 from gait.body.marker_placement import plug_in_gait_layout
 from gait.body.model_file import load_body
 from gait.body.skeleton import Joint, contralateral_joint
-from gait.kinematics.gait_events import SIDES, detect_gait_events
+from gait.kinematics.gait_events import SIDES, detect_gait_events, nearest_frames
 from gait.motion.dataset import Trial, read_dataset
 from gait.motion.windows import WindowDataset
 from gait.synthetic import Pathology, make_trial, write_recording
@@ -51,7 +51,7 @@ class TrialPair:
             detect_gait_events(trial.joints_m, trial.rate_hz).initial_contacts for trial in (self.sick, self.healthy)
         ]
         for side in SIDES:
-            starts += zip(*(of_walk[side].tolist() for of_walk in contacts), strict=False)
+            starts += zip(*(nearest_frames(of_walk[side]).tolist() for of_walk in contacts), strict=False)
         fitting = [(one, other) for one, other in sorted(starts) if one < len(sick) and other < len(healthy)]
         first = torch.tensor(fitting, dtype=torch.int64).reshape(-1, 2)
         return sick.batch(first[:, 0]), healthy.batch(first[:, 1])

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from gait.arrays import Vector
 from gait.body.joint_status import unobserved_joints
 from gait.body.skeleton import BODY_JOINTS, Joint
-from gait.kinematics.gait_events import SIDES, FrameIndices, GaitEvents, detect_gait_events, find_strides
+from gait.kinematics.gait_events import SIDES, GaitEvents, detect_gait_events, find_strides, nearest_frames
 from gait.kinematics.joint_angles import JointAngles, compute_joint_angles
 
 PERCENT = np.arange(101)
@@ -96,7 +96,7 @@ def select_gait_phases(
     for side in sorted(SIDES, key=lambda side: -leg_mean[side]):
         candidates = []
         for stride in find_strides(events.initial_contacts[side], rate_hz):
-            offs = [int(off) for off in events.foot_offs[side] if stride.start < off < stride.stop]
+            offs = [off for off in nearest_frames(events.foot_offs[side]).tolist() if stride.start < off < stride.stop]
             if offs and np.isin((stride.start, stride.stop), known).all():
                 candidates.append((stride, offs[0]))
         if candidates:
@@ -151,7 +151,7 @@ def _interpolate(curves: Vector, times: Vector) -> Vector:
     return np.where(t == 0, curves[before], between)  # exactly on a frame, a NaN in the next one does not count
 
 
-def _mean_percent(frames: FrameIndices, strides: Sequence[slice]) -> float:
+def _mean_percent(frames: Vector, strides: Sequence[slice]) -> float:
     """Return the mean over strides of the percentage at which the first of these frames lies; NaN if none does."""
     percents = []
     for stride in strides:

@@ -14,7 +14,9 @@ frame where it descends fastest.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,15 +41,22 @@ _DROP_HALF_WINDOW_S = 0.02
 _MAX_STRIDE_S = 3.0
 
 
+EventSource = Literal["laboratory", "force plate", "kinematics"]
+
+
 @dataclass(frozen=True, eq=False)
 class GaitEvents:
-    """Frames of initial contact and foot off in one trial, by side ("left", "right"), in temporal order.
+    """Initial contacts and foot offs of one trial, by side ("left", "right"), in temporal order.
 
-    The two events of a side alternate; either may be the first or the last.
+    Their unit is the frame, from 0 for the first frame of the trial; an event usually lies between two frames. The two
+    events of a side alternate, either may be the first or the last; a laboratory may have left out some.
     """
 
-    initial_contacts: Mapping[str, FrameIndices]  # side -> (n,)
-    foot_offs: Mapping[str, FrameIndices]  # side -> (n,)
+    initial_contacts: Mapping[str, Vector]  # side -> (n,) frames
+    foot_offs: Mapping[str, Vector]  # side -> (n,) frames
+    contact_sources: Mapping[str, tuple[EventSource, ...]] = field(default_factory=dict)  # side -> (n,); or kinematics
+    off_sources: Mapping[str, tuple[EventSource, ...]] = field(default_factory=dict)  # side -> (n,); or kinematics
+    notes: tuple[str, ...] = ()  # how the sources were chosen and how far they differ, one sentence each
 
 
 def detect_gait_events(
@@ -75,13 +84,19 @@ def detect_gait_events(
         has_ankle, has_foot = (Joint[f"{side.upper()}_{name}"] not in unobserved for name in ("ANKLE", "FOOT"))
         contacts[side] = contacts[side][: None if has_ankle else 0]
         offs[side] = offs[side][: None if has_ankle and has_foot else 0]
-    return GaitEvents(contacts, offs)
+    exact = [{side: frames.astype(np.float64) for side, frames in found.items()} for found in (contacts, offs)]
+    return GaitEvents(initial_contacts=exact[0], foot_offs=exact[1])
 
 
-def find_strides(contacts: FrameIndices, rate_hz: float) -> list[slice]:
+def nearest_frames(frames: Vector) -> FrameIndices:
+    """Return the nearest frame to each event (n,)."""
+    return np.rint(frames).astype(np.int64)
+
+
+def find_strides(contacts: Vector, rate_hz: float) -> list[slice]:
     """Return the frames from each initial contact of a side to its next; strides with a standing pause are omitted."""
-    pairs = zip(contacts[:-1].tolist(), contacts[1:].tolist(), strict=True)
-    return [slice(begin, end) for begin, end in pairs if end - begin <= _MAX_STRIDE_S * rate_hz]
+    whole = nearest_frames(contacts).tolist()
+    return [slice(begin, end) for begin, end in pairwise(whole) if end - begin <= _MAX_STRIDE_S * rate_hz]
 
 
 def progression_directions(joints_m: NDArray[np.floating], rate_hz: float) -> Vector:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from gait.arrays import Vector
 from gait.body.skeleton import Joint
 from gait.constants import GRAVITY_M_S2
-from gait.kinematics.gait_events import SIDES, FrameIndices, detect_gait_events, find_strides, progression_directions
+from gait.kinematics.gait_events import SIDES, detect_gait_events, find_strides, nearest_frames, progression_directions
 from gait.kinematics.joint_angles import JointAngles, compute_joint_angles
 from gait.kinematics.walking import is_within_walk, walking_intervals
 
@@ -98,8 +98,8 @@ class _TrialMotion:
     forward: Vector  # (T, 3) direction of progression
     rate_hz: float
     leg_m: float  # hip to ankle over the knee
-    contacts: Mapping[str, FrameIndices]
-    offs: Mapping[str, FrameIndices]
+    contacts: Mapping[str, Vector]  # side -> (n,) frames
+    offs: Mapping[str, Vector]
     walks: Sequence[slice] | None = None  # frames of each walk; None: all frames
 
     def strides(self, side: str) -> Iterator[slice]:
@@ -229,8 +229,9 @@ def _upper_body_features(motion: _TrialMotion) -> dict[str, float]:
     }
 
 
-def _alternating(begins: FrameIndices, ends: FrameIndices) -> Iterator[slice]:
+def _alternating(beginnings: Vector, ends_at: Vector) -> Iterator[slice]:
     """Yield a slice from each begin to the next end, if there is no other begin between them."""
+    begins, ends = nearest_frames(beginnings), nearest_frames(ends_at)
     for k, begin in enumerate(begins):
         later = ends[ends > begin]
         if len(later) and (k + 1 == len(begins) or later[0] <= begins[k + 1]):

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gait.body.skeleton import NUM_BODY_JOINTS, Joint
+from gait.kinematics.gait_events import nearest_frames
 from gait.viewing.colours import OBSERVED, UNOBSERVED, VIRTUAL, Colour, Scale
 from gait.viewing.loaded_trial import LoadedTrial
 from gait.viewing.mesh_cache import PosedMesh
@@ -144,7 +145,7 @@ def _path(trial: LoadedTrial, window: tuple[int, int] | None) -> list[Segments]:
         for which, colour, width in ((~in_window, PATH, 2.0), (in_window, SELECTED, 4.0))
     ]
     for side, colour in (("left", LEFT_FOOT), ("right", RIGHT_FOOT)):
-        contacts = trial.events.initial_contacts[side]
+        contacts = nearest_frames(trial.events.initial_contacts[side])
         heel = trial.sequence.joints_m[contacts, Joint[f"{side.upper()}_ANKLE"]].copy()
         toe = trial.sequence.joints_m[contacts, Joint[f"{side.upper()}_FOOT"]].copy()
         heel[:, 1] = toe[:, 1] = trial.floor_m + 0.006

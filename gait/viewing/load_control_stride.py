@@ -53,8 +53,8 @@ def load_normative_stride(folder: Path, bodies: BodyModelLocator) -> LoadedTrial
             f"{healthy}: no trial there has a complete stride on one body model with its free kinematic tree."
         )
     mean = mean_stride(list(strides.values()), np.mean(list(shapes.values()), axis=0, dtype=np.float64), body)
-    none = np.zeros(0, dtype=np.int64)
-    ends = np.array([0, mean.num_frames - 1], dtype=np.int64)
+    none = np.zeros(0)
+    ends = np.array([0.0, mean.num_frames - 1.0])
     return LoadedTrial(
         folder=healthy,
         name=f"mean of {len(strides)} control{'s' * (len(strides) > 1)}",

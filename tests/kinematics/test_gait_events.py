@@ -32,7 +32,7 @@ def synthetic_trial(name: str | None = None, seed: int = 2) -> SyntheticTrial:
     return make_trial(body(), make_subject(body(), seed, adult=True), pathology, seconds=4.5, seed=seed)
 
 
-def errors(found: NDArray[np.int64], true: list[float], num_frames: int) -> NDArray[np.float64]:
+def errors(found: NDArray[np.float64], true: list[float], num_frames: int) -> NDArray[np.float64]:
     """Return found events minus the nearest true one; fail if an event is missed or has no counterpart."""
     true_frames = np.array(true)
     nearest = true_frames[abs(found[:, None] - true_frames).argmin(axis=1)] if len(found) else np.empty(0)
@@ -72,7 +72,7 @@ def test_detect_gait_events_at_other_rates_with_noise(rate_hz: float) -> None:
     events = detect_gait_events(noisy, rate_hz)
     in_centiseconds = GaitEvents(
         *(
-            {side: np.round(frames * RATE_HZ / rate_hz).astype(np.int64) for side, frames in by_side.items()}
+            {side: frames * RATE_HZ / rate_hz for side, frames in by_side.items()}
             for by_side in (events.initial_contacts, events.foot_offs)
         )
     )

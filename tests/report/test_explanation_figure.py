@@ -18,6 +18,7 @@ from gait.body.skeleton import HEAD_TO_FEET, NUM_BODY_JOINTS, Joint
 from gait.explaining.attribution import TrialAttribution
 from gait.explaining.explain_cohort import CohortAttribution
 from gait.explaining.group_attribution import SubjectAttribution, compare_groups
+from gait.kinematics.gait_events import nearest_frames
 from gait.kinematics.walking import Activity
 from gait.report import cohort_figure
 from gait.report.cohort_figure import draw_cohort_figure, write_cohort_figure
@@ -82,7 +83,7 @@ def test_heatmap_row_of_a_joint_has_the_colour_of_its_sign() -> None:
 def test_cycle_heatmaps_are_of_each_side() -> None:
     values = np.zeros((FRAMES, NUM_BODY_JOINTS), np.float32)
     data = AttributionFigureData(random_attribution(FRAMES, values=values), walking_joints(), "LRP")
-    strikes = data.events.initial_contacts["left"]
+    strikes = nearest_frames(data.events.initial_contacts["left"])
     for strike in strikes:  # the first fifth of each left stride
         values[strike : strike + 20, Joint.HEAD] = 0.01
     image = drawn(random_attribution(FRAMES, values=values))[700:]

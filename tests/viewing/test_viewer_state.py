@@ -20,6 +20,7 @@ from gait.explaining.methods import METHODS
 from gait.explaining.options import ExplainOptions
 from gait.explaining.trained_network import TrainedNetwork
 from gait.exporting.pose_json import write_json_frames
+from gait.kinematics.gait_events import nearest_frames
 from gait.learning.networks.mlp import MLPArchitecture
 from gait.motion.pose_files import read_poses, write_npz
 from gait.viewing.attribution_overlay import AttributionOverlay
@@ -274,11 +275,10 @@ def test_attribution_overlay_maps_frames_between_frame_rates(trial: LoadedTrial)
 def test_matching_frame_has_the_same_phase(trial: LoadedTrial) -> None:
     contacts = trial.events.initial_contacts["left"]
     assert len(contacts) >= 2
-    assert [matching_frame(trial, trial, frame) for frame in range(contacts[0], contacts[1])] == list(
-        range(*contacts[:2])
-    )
+    first, second = np.ceil(contacts[:2]).astype(int)
+    assert [matching_frame(trial, trial, frame) for frame in range(first, second)] == list(range(first, second))
     slow = replace(
-        trial, events=replace(trial.events, initial_contacts={"left": np.array([3, 53]), "right": contacts[:0]})
+        trial, events=replace(trial.events, initial_contacts={"left": np.array([3.0, 53.0]), "right": contacts[:0]})
     )
     middle = round((contacts[0] + contacts[1]) / 2)
     assert matching_frame(trial, slow, middle) == pytest.approx(28, abs=1)
@@ -291,7 +291,7 @@ def test_normative_stride_of_one_control_equals_its_stride(folder: Path, tmp_pat
     trial = load_trial(folder, BODIES)
     mean = load_normative_stride(tmp_path, BODIES)
     assert mean.name == "mean of 1 control"
-    first, second = trial.events.initial_contacts["left"][:2]
+    first, second = nearest_frames(trial.events.initial_contacts["left"][:2])
     knee = trial.angles.knee["left"][np.rint(np.linspace(first, second, 101)).astype(int)]
     if len(trial.events.initial_contacts["left"]) == 2:
         assert np.abs(mean.angles.knee["left"] - knee).max() < 1.0
