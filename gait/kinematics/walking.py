@@ -86,7 +86,7 @@ class ActivityInterval:
 def find_activity(joints_m: NDArray[np.floating], rate_hz: float) -> NDArray[np.uint8]:
     """Return the ``Activity`` in each frame, (T,), of joints (T, 22, 3) in metres, y up, finite."""
     joints = np.asarray(joints_m, dtype=np.float64)
-    leg_m = _leg_length(joints)
+    leg_m = leg_length_m(joints)
     forward = progression_directions(joints, rate_hz)
     swings = _swings(joints, forward, rate_hz, leg_m)
     activity = np.full(len(joints), Activity.STANDING, dtype=np.uint8)
@@ -124,7 +124,7 @@ def format_interruptions(activity: NDArray[np.uint8], rate_hz: float) -> str:
     return ", ".join(f"{each.noun} {count / rate_hz:.1f} s" for each, count in frames.items() if count)
 
 
-def _leg_length(joints: Vector) -> float:
+def leg_length_m(joints: Vector) -> float:
     """Return the median over frames of the length of a leg, hip to ankle over the knee, mean of both sides, metres."""
     bones = [
         np.linalg.norm(joints[:, Joint[f"{side}_{a}"]] - joints[:, Joint[f"{side}_{b}"]], axis=1)
