@@ -23,6 +23,7 @@ from gait.arrays import Vector
 from gait.body.skeleton import BODY_JOINTS, display_names
 from gait.learning.metrics import MetricWithInterval, bootstrap_weights, with_interval
 from gait.motion.dataset import Trial
+from gait.multiple_tests import holm
 from gait.text import join_words
 
 SIGNIFICANCE_LEVEL = 0.01
@@ -100,7 +101,7 @@ def check_confounders(trials: Sequence[Trial], *, resamples: int = 1000, seed: i
         for name, distance in distances.items()
     }
     p = {name: _permutation_p(distance, sick, random) for name, distance in distances.items()}
-    corrected = _holm(p)
+    corrected = holm(p)
     # With equally many subjects of both labels, exchanging all labels gives the same AUC: hence the factor 2.
     too_few = 2 * len(distances) / math.comb(S + H, S) >= SIGNIFICANCE_LEVEL
     factors = {}
@@ -275,16 +276,6 @@ def _permutation_p(distances: Vector, sick: NDArray[np.bool_], random: np.random
             samples, area, vectorized=False, n_resamples=_PERMUTATIONS, alternative="greater", rng=random
         ).pvalue
     )
-
-
-def _holm(p: Mapping[str, float]) -> dict[str, float]:
-    """Return p-values corrected for multiple tests (Holm 1979, Scand. J. Stat. 6:65)."""
-    corrected: dict[str, float] = {}
-    least = 0.0
-    for k, name in enumerate(sorted(p, key=lambda name: p[name])):
-        least = max(least, min(1.0, (len(p) - k) * p[name]))
-        corrected[name] = least
-    return corrected
 
 
 def _title(name: str) -> str:
