@@ -1,23 +1,26 @@
-"""Put the open body, which lies in ``data/SUPR`` of the checkout, into the package when a wheel is built."""
+"""Put the open body and the norms, which lie in ``data`` of the checkout, into the package when a wheel is built."""
 
 from pathlib import Path
 
 from setuptools import setup
 from setuptools.command.build_py import build_py
 
-BODY = Path("data/SUPR/open_neutral.npz")
+DATA = ("SUPR/open_neutral.npz", "norms/*.csv", "norms/*.toml")
 
 
-class BuildWithOpenBody(build_py):
-    """Copy the body beside the modules; an editable installation reads it in the checkout."""
+class BuildWithData(build_py):
+    """Copy the data beside the modules; an editable installation reads them in the checkout."""
 
     def run(self) -> None:
         """Build the package."""
         super().run()
-        if not self.editable_mode:
-            target = Path(self.build_lib) / "gait" / BODY
-            self.mkpath(str(target.parent))
-            self.copy_file(str(BODY), str(target))
+        if self.editable_mode:
+            return
+        for pattern in DATA:
+            for file in sorted(Path("data").glob(pattern)):
+                target = Path(self.build_lib) / "gait" / file
+                self.mkpath(str(target.parent))
+                self.copy_file(str(file), str(target))
 
 
-setup(cmdclass={"build_py": BuildWithOpenBody})
+setup(cmdclass={"build_py": BuildWithData})

@@ -5,5 +5,7 @@
 * ``joint_angles``: angles between segments, per frame;
 * ``gait_cycle``: joint angles and any values per joint averaged over time-normalized gait cycles;
 * ``normative_stride``: the mean stride of several subjects;
+* ``norms``: curves and parameters of reference persons, with source and licence;
+* ``scores``: GVS, GPS, GDI against a norm, and what walking speed explains;
 * ``gait_features``: spatio-temporal parameters and ranges of motion of a trial.
 """

@@ -47,6 +47,8 @@ def test_wheel_has_the_package_its_data_the_scripts_and_the_commands(installed: 
     assert not missing
     assert all((installed / script).is_file() for script in SCRIPTS)
     assert (installed / "gait/data/SUPR/open_neutral.npz").stat().st_size > 1e6
+    norms = {file.name for file in (REPOSITORY / "data/norms").iterdir()}
+    assert norms == {file.name for file in (installed / "gait/data/norms").iterdir()}
     (commands,) = installed.glob("*.dist-info/entry_points.txt")
     names = [line.split(" = ")[0] for line in commands.read_text(encoding="utf-8").splitlines() if " = " in line]
     assert names == ["gait-fit", "gait-train-mlp", "gait-train-transformer", "gait-view"]
