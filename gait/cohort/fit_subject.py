@@ -109,7 +109,7 @@ def _fit_unfinished(
                 trial = fit.trials[paths.index(path)]
                 outcomes[path] = save_trial(folder, fit, trial, subject, settings, notes, inputs)
             elif outcomes[path].state != "failed" and not is_finished(folder, settings.export_as):
-                add_exports(folder, settings.export_as)
+                outcomes[path] = replace(outcomes[path], message=add_exports(folder, settings.export_as))
         except Exception as error:
             outcomes.pop(path, None)
             record_failure(path, error)

@@ -23,7 +23,7 @@ from gait.cohort.model_cache import load_model
 from gait.cohort.save_trial import common_provenance
 from gait.cohort.trial_folder import TrialOutcome
 from gait.errors import GaitError
-from gait.exporting import export_trial_folder
+from gait.exporting import export_where_possible
 from gait.files.atomic_write import atomic_directory
 from gait.fitting.fit_report import FitReport
 from gait.motion.foreign_poses import is_made_for, to_pose_sequence
@@ -82,10 +82,11 @@ def save_pose_trial(
         write_npz(partial, sequence)
         content = json.dumps({**report.as_dict(), **provenance}, indent=1, allow_nan=False)
         (partial / REPORT_FILE).write_text(content + "\n", encoding="utf-8")
-        export_trial_folder(settings.export_as, partial, name=folder.name)
+        problems = export_where_possible(settings.export_as, partial, folder.name)
         if figure is not None:
             (partial / FIT_FIGURE_FILE).write_bytes(figure)
-    return TrialOutcome(subject.name, trial_name(path), "fitted", warning, report)
+    message = " ".join(filter(None, [warning, problems]))
+    return TrialOutcome(subject.name, trial_name(path), "fitted", message, report)
 
 
 def _build_report(sequence: PoseSequence, body: Body, seconds: float) -> FitReport:

@@ -18,7 +18,7 @@ from gait.capture.pose_formats import parse_trial_path, trial_name
 from gait.cohort.cohort_file import Subject
 from gait.cohort.fit_settings import FitSettings
 from gait.cohort.trial_folder import TrialOutcome
-from gait.exporting import export_trial_folder
+from gait.exporting import export_where_possible
 from gait.files.atomic_write import atomic_directory
 from gait.files.package_versions import package_versions
 from gait.fitting.fit_report import FitReport, build_fit_report, format_frame_runs
@@ -71,10 +71,10 @@ def save_trial(
         content = json.dumps({**report.as_dict(), **provenance}, indent=1, allow_nan=False)
         (partial / REPORT_FILE).write_text(content + "\n", encoding="utf-8")
         _write_residuals(partial, trial)
-        export_trial_folder(settings.export_as, partial, name=folder.name)
+        problems = export_where_possible(settings.export_as, partial, folder.name)
         if figure is not None:
             (partial / FIT_FIGURE_FILE).write_bytes(figure)
-    return TrialOutcome(subject.name, name, "fitted", warning, report)
+    return TrialOutcome(subject.name, name, "fitted", " ".join(filter(None, [warning, problems])), report)
 
 
 def common_provenance(

@@ -17,7 +17,7 @@ from typing import Literal
 from gait.capture.pose_formats import trial_name
 from gait.cohort.cohort_file import Subject
 from gait.cohort.fit_settings import subject_folder
-from gait.exporting import export_trial_folder, missing_exports
+from gait.exporting import export_where_possible, missing_exports
 from gait.files.atomic_write import atomic_directory
 from gait.fitting.fit_report import FitReport
 from gait.motion.pose_files import POSES_FILE, find_pose_folders
@@ -51,9 +51,9 @@ def is_finished(folder: Path, exporters: Iterable[str] = ()) -> bool:
         return False
 
 
-def add_exports(folder: Path, exporters: Iterable[str]) -> None:
-    """Add the missing files of exporters to a finished trial, atomically."""
+def add_exports(folder: Path, exporters: Iterable[str]) -> str:
+    """Add the missing files of exporters to a finished trial, atomically; say which formats cannot hold it."""
     missing = missing_exports(exporters, folder, find_pose_folders(folder))
     with atomic_directory(folder) as partial:
         shutil.copytree(folder, partial)
-        export_trial_folder(missing, partial, name=folder.name)
+        return export_where_possible(missing, partial, folder.name)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from gait.exporting.exporter import Exporter, FittedTrial
+from gait.exporting.exporter import Exporter, FittedTrial, NotExportableError
 from gait.motion.trial_paths import parse_segment_number
 from gait.registry import discover
 
@@ -24,6 +24,7 @@ def export_trial_folder(
     folder if None. The name is that of this folder if None.
 
     Raises:
+        NotExportableError: one of the formats cannot hold this trial.
         GaitError: there are no poses, or they are damaged.
     """
     from gait.motion.pose_files import find_pose_folders, read_poses  # imports torch, which a command line need not
@@ -35,9 +36,29 @@ def export_trial_folder(
         trial = FittedTrial(segment_name(folder, segment, name), folder, read_poses(segment))
         for exporter in exporters:
             path = EXPORTERS[exporter].path(target, trial.name)
-            EXPORTERS[exporter].write(trial, path)
+            try:
+                EXPORTERS[exporter].write(trial, path)
+            except NotExportableError as error:
+                raise NotExportableError(f"not exported as {exporter}: {error}") from None
             paths.append(path)
     return paths
+
+
+def export_where_possible(exporters: Iterable[str], folder: Path, name: str) -> str:
+    """Write a finished trial in other formats, into its folder; say which formats cannot hold it.
+
+    The sentences do not name the trial, so that they are the same for all trials alike.
+
+    Raises:
+        GaitError: there are no poses, or they are damaged.
+    """
+    problems = []
+    for exporter in exporters:
+        try:
+            export_trial_folder([exporter], folder, name=name)
+        except NotExportableError as error:
+            problems.append(str(error))
+    return " ".join(problems)
 
 
 def missing_exports(exporters: Iterable[str], folder: Path, segments: Iterable[Path]) -> list[str]:

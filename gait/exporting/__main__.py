@@ -13,6 +13,7 @@ from gait.cli.arguments import argument, parse
 from gait.cli.exit_codes import print_err, run_main
 from gait.errors import GaitError
 from gait.exporting import EXPORTERS, export_trial_folder
+from gait.exporting.exporter import NotExportableError
 from gait.motion.pose_files import find_pose_folders
 from gait.motion.trial_paths import parse_segment_number, parse_trial_id
 
@@ -47,7 +48,7 @@ def main(arguments: Arguments) -> int:
                     print(path)
             except GaitError as error:
                 failed = True
-                print_err(str(error))
+                print_err(f"{trial}: {error}" if isinstance(error, NotExportableError) else str(error))
     return 1 if failed else 0
 
 

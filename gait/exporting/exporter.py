@@ -13,8 +13,22 @@ from numpy.typing import NDArray
 
 from gait.body.joint_status import JointStatus
 from gait.body.pose_sequence import PoseSequence
+from gait.errors import GaitError
 from gait.files.safe_pickle import read_array_dict
 from gait.motion.trial_paths import REPORT_FILE, RESIDUALS_FILE
+
+
+class NotExportableError(GaitError):
+    """A format cannot hold a trial; the text gives the reason, without the trial's name."""
+
+
+@dataclass(frozen=True)
+class TrialMarkers:
+    """The recording's markers in the frames of a pose sequence."""
+
+    labels: tuple[str, ...]  # (M,)
+    observed_m: NDArray[np.float32]  # (T, M, 3) metres, y up; NaN where not visible
+    virtual_m: NDArray[np.float32]  # (T, M, 3) their positions on the fitted body
 
 
 @dataclass(frozen=True)
@@ -45,6 +59,27 @@ class FittedTrial:
         file = self.folder / RESIDUALS_FILE
         return {key: np.asarray(value) for key, value in read_array_dict(file).items()} if file.is_file() else {}
 
+    def markers_in_sequence(self) -> TrialMarkers | None:
+        """Return the markers in the frames of ``sequence``; None if the trial has none, as poses of other tools.
+
+        Raises:
+            GaitError: ``residuals.npz`` does not belong to the poses.
+        """
+        if not (markers := self.markers):
+            return None
+        first, end = self.sequence.first_frame, self.sequence.first_frame + self.sequence.num_frames
+        runs = [*self.report.get("segments", ()), *self.report.get("excluded_frames", ())] or [(first, end - 1)]
+        first_recorded, last_recorded = min(run[0] for run in runs), max(run[1] for run in runs)
+        labels = tuple(map(str, markers.get("labels", ())))
+        shape = (last_recorded - first_recorded + 1, len(labels), 3)
+        if not first_recorded <= first < end <= last_recorded + 1 or any(
+            markers.get(key, np.empty(0)).shape != shape for key in ("observed_m", "virtual_m")
+        ):
+            raise GaitError(f"{self.folder / RESIDUALS_FILE}: is not of the poses beside it; fit this trial again.")
+        frames = slice(first - first_recorded, end - first_recorded)
+        observed, virtual = (markers[key][frames].astype(np.float32) for key in ("observed_m", "virtual_m"))
+        return TrialMarkers(labels, observed, virtual)
+
 
 @dataclass(frozen=True)
 class Exporter:
@@ -54,7 +89,7 @@ class Exporter:
     title: str  # display name
     suffix: str  # of the file, e.g. ".trc"; of a folder of files, the pattern of their names, e.g. "pose_*.json"
     write: Callable[[FittedTrial, Path], object]
-    """Writes a trial to a path: the file, or the folder for the files."""
+    """Writes a trial to a path: the file, or the folder for the files. May raise ``NotExportableError``."""
 
     def path(self, folder: Path, trial: str) -> Path:
         """Return the path to write to."""
