@@ -22,7 +22,6 @@ from gait.body.skeleton import Joint
 from gait.constants import GRAVITY_M_S2
 from gait.kinematics.gait_events import SIDES, GaitEvents
 from gait.kinematics.strides import Stride
-from gait.kinematics.walking import leg_length_m
 
 _UP = np.array([0.0, 1.0, 0.0])
 FOOT_FLAT_PHASE = (0.15, 0.5)
@@ -30,7 +29,8 @@ FOOT_FLAT_PHASE = (0.15, 0.5)
 MIN_BELT_M_S = 0.2
 """A slower median velocity of the flat feet means that there is no treadmill."""
 MID_SWING = (0.25, 0.75)
-"""Fraction of swing in which foot clearance is sought: between the forefoot's two peaks (Winter 1992)."""
+"""Fraction of swing in which foot clearance is sought: between the two peaks of the forefoot's height (Winter 1992,
+Phys. Ther. 72:45). Clearance is that of the ball of the foot, as toes beyond it bend and have no marker."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ PARAMETERS: tuple[GaitParameter, ...] = (
         "foot_clearance",
         "Foot clearance",
         "m",
-        "lowest height of the forefoot in mid-swing over that in stance",
+        "lowest height of the ball of the foot in mid-swing, above that in stance",
     ),
 )
 PARAMETER_NAMES = tuple(parameter.name for parameter in PARAMETERS)
@@ -79,7 +79,7 @@ PARAMETER_NAMES = tuple(parameter.name for parameter in PARAMETERS)
 class GaitParameters:
     """Parameters of all strides of a trial, or of several trials of a subject, in ``PARAMETERS``' units."""
 
-    leg_length_m: float  # by which they are scaled
+    leg_length_m: float  # by which they are scaled; ``clinical_leg_length_m``, NaN if unknown
     values: Mapping[tuple[str, str], Vector]  # (parameter name, side) -> (n,) one per stride; NaN if not observed
     used: Mapping[str, NDArray[np.bool_]]  # by side, (n,) the strides that count in mean and SD
     belt_m_s: float = 0.0  # speed of a treadmill's belt; 0 on the floor; NaN if trials differ
@@ -139,7 +139,7 @@ def stride_parameters(
         if Joint[f"{side.upper()}_ANKLE"] in unobserved:
             path = np.full_like(path, np.nan)
         footprints[side] = _Footprints(path, events, side)
-        clearance[side] = _sole_height(sequence, side, unobserved)
+        clearance[side] = _ball_height(sequence, side, unobserved)
     values: dict[tuple[str, str], Vector] = {}
     for side, other in zip(SIDES, reversed(SIDES), strict=True):
         rows = [
@@ -147,7 +147,20 @@ def stride_parameters(
             for stride in strides[side]
         ]
         values |= {(name, side): np.array([row[name] for row in rows], dtype=np.float64) for name in PARAMETER_NAMES}
-    return GaitParameters(leg_length_m(joints), values, dict(used), float(np.linalg.norm(belt)))
+    return GaitParameters(clinical_leg_length_m(sequence), values, dict(used), float(np.linalg.norm(belt)))
+
+
+def clinical_leg_length_m(sequence: PoseSequence) -> float:
+    """Return the length of the straight leg, mean of both sides, metres; NaN if the body's landmarks are unknown.
+
+    It is measured on the fitted body as with a tape in the clinic, from the anterior superior iliac spine to the medial
+    malleolus, since published norms are scaled by that (Schwartz et al. 2008, J. Biomech. 41:1639).
+    """
+    anatomy = sequence.anatomy
+    if anatomy is None:
+        return math.nan
+    legs = [np.linalg.norm(anatomy.position_m(f"{side}ASI") - anatomy.position_m(f"{side}MED")) for side in "LR"]
+    return float(np.mean(legs))
 
 
 def belt_velocity_m_s(ankles_m: Mapping[str, Vector], events: GaitEvents, rate_hz: float) -> Vector:
@@ -212,13 +225,11 @@ def _stances(events: GaitEvents, side: str) -> list[tuple[float, float]]:
     return found
 
 
-def _sole_height(sequence: PoseSequence, side: str, unobserved: Sequence[Joint]) -> Vector | None:
-    """Return the height (T,) of the lowest of the ball's and the toes' sole; None if it is not observed."""
+def _ball_height(sequence: PoseSequence, side: str, unobserved: Sequence[Joint]) -> Vector | None:
+    """Return the height (T,) of the sole under the ball of a foot; None if it is not observed."""
     foot = {Joint[f"{side.upper()}_ANKLE"], Joint[f"{side.upper()}_FOOT"]}
-    if foot & set(unobserved):
-        return None
-    ball, toe = (_landmark_m(sequence, side, name) for name in ("BALL_SOLE", "TOE_SOLE"))
-    return None if ball is None or toe is None else np.minimum(ball[:, 1], toe[:, 1])
+    ball = None if foot & set(unobserved) else _landmark_m(sequence, side, "BALL_SOLE")
+    return None if ball is None else ball[:, 1]
 
 
 def _landmark_m(sequence: PoseSequence, side: str, name: str) -> Vector | None:
@@ -227,7 +238,7 @@ def _landmark_m(sequence: PoseSequence, side: str, name: str) -> Vector | None:
 
 
 def _parameters_of(
-    stride: Stride, own: _Footprints, other: _Footprints, sole_height: Vector | None, rate_hz: float
+    stride: Stride, own: _Footprints, other: _Footprints, ball_height: Vector | None, rate_hz: float
 ) -> dict[str, float]:
     start, end = own.at(stride.start), own.at(stride.end)
     along = end - start
@@ -260,23 +271,24 @@ def _parameters_of(
         "double_support": 100 * (first + second) / duration,
         "first_double_support": 100 * first / duration,
         "second_double_support": 100 * second / duration,
-        "foot_clearance": _foot_clearance(stride, sole_height),
+        "foot_clearance": _foot_clearance(stride, ball_height),
     }
 
 
-def _foot_clearance(stride: Stride, sole_height: Vector | None) -> float:
-    """Return the lowest height of the forefoot's sole in mid-swing, above its height while the foot is flat, metres."""
-    if sole_height is None or not math.isfinite(stride.foot_off):
+def _foot_clearance(stride: Stride, ball_height: Vector | None) -> float:
+    """Return the lowest height of the ball of the foot in mid-swing, above that of the flat foot, metres."""
+    if ball_height is None or not math.isfinite(stride.foot_off) or not stride.is_straight_and_level:
         return math.nan
     swing = stride.end - stride.foot_off
     first, last = (round(stride.foot_off + fraction * swing) for fraction in MID_SWING)
-    flat = sole_height[foot_flat(stride.start, stride.foot_off)]
-    return float(sole_height[first : last + 1].min() - np.median(flat))
+    flat = ball_height[foot_flat(stride.start, stride.foot_off)]
+    return float(ball_height[first : last + 1].min() - np.median(flat))
 
 
 def pool_parameters(trials: Sequence[GaitParameters], used: Mapping[str, NDArray[np.bool_]]) -> GaitParameters:
     """Return the parameters of all strides of several trials of a subject; ``used`` (n,) is of all of them, by side."""
     belts = {round(trial.belt_m_s, 6) for trial in trials}
     values = {key: np.concatenate([trial.values[key] for trial in trials]) for key in trials[0].values}
-    leg_m = float(np.median([trial.leg_length_m for trial in trials]))
+    legs_m = [trial.leg_length_m for trial in trials if math.isfinite(trial.leg_length_m)]
+    leg_m = float(np.median(legs_m)) if legs_m else math.nan
     return GaitParameters(leg_m, values, dict(used), belts.pop() if len(belts) == 1 else math.nan)

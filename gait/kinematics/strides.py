@@ -28,6 +28,8 @@ MAX_STRIDE_S = 3.0
 MAX_TURN_DEG = 20.0
 """A stride in which hips and shoulders turn by more is part of a turn, and no straight walking. Between the same events
 of two successive strides, rotations of the pelvis within the cycle cancel."""
+MAX_RISE_M = 0.1
+"""A stride between whose contacts the ankle rises or sinks by more is on stairs or a ramp, and not on a level floor."""
 
 OUTLIER_SCORE = 3.5
 """Modified z-score above which a stride is an outlier (Iglewicz & Hoaglin 1993, How to Detect and Handle Outliers)."""
@@ -52,6 +54,7 @@ class Stride:
     opposite_contact: float = math.nan  # end of single support
     foot_off: float = math.nan  # end of stance
     turn_deg: float = 0.0  # by how far hips and shoulders turn from start to end; to the left is positive
+    rise_m: float = 0.0  # by how far the ankle rises from start to end
     trial: str = ""
 
     @property
@@ -66,9 +69,9 @@ class Stride:
         return slice(math.ceil(self.start), math.ceil(self.end))
 
     @property
-    def is_turning(self) -> bool:
-        """Whether the direction changes too much for straight walking."""
-        return abs(self.turn_deg) > MAX_TURN_DEG
+    def is_straight_and_level(self) -> bool:
+        """Whether the stride neither turns nor climbs, so that it can be compared with others."""
+        return abs(self.turn_deg) <= MAX_TURN_DEG and abs(self.rise_m) <= MAX_RISE_M
 
     def percent(self, frame: float) -> float:
         """Return a time in percent of the cycle; NaN stays NaN."""
@@ -89,19 +92,22 @@ def find_trial_strides(
     two foot offs or two contacts of the other side, i.e. where an event is lacking, there is no stride. The joints
     (T, 22, 3) are in metres, y up, finite.
     """
-    heading = _heading_rad(np.asarray(joints_m, dtype=np.float64))
+    joints = np.asarray(joints_m, dtype=np.float64)
+    frames = np.arange(len(joints))
+    heading_deg = np.degrees(_heading_rad(joints))
     walks = None if walks is None else tuple(walks)
     found: dict[str, tuple[Stride, ...]] = {}
     for side, other in zip(SIDES, reversed(SIDES), strict=True):
         contacts = np.asarray(events.initial_contacts[side], dtype=np.float64)
+        ankle_height_m = joints[:, Joint[f"{side.upper()}_ANKLE"], 1]
         own: list[Stride] = []
         for start, end in pairwise(contacts.tolist()):
             inside = slice(math.floor(start), math.ceil(end))
             if end - start > MAX_STRIDE_S * rate_hz or not (walks is None or is_within_walk(inside, walks)):
                 continue
             offs, other_contacts, other_offs = (
-                _between(frames, start, end)
-                for frames in (events.foot_offs[side], events.initial_contacts[other], events.foot_offs[other])
+                _between(times, start, end)
+                for times in (events.foot_offs[side], events.initial_contacts[other], events.foot_offs[other])
             )
             if max(len(offs), len(other_contacts)) > 1:
                 continue
@@ -110,9 +116,10 @@ def find_trial_strides(
             )
             if other_off > contact:  # it ends the stance after this stride's opposite contact
                 other_off = math.nan
-            turn = np.interp([start, end], np.arange(len(heading)), heading)
-            stride = Stride(side, len(own) + 1, start, end, other_off, contact, off, math.degrees(turn[1] - turn[0]))
-            own.append(replace(stride, trial=trial))
+            turn_deg, rise_m = (
+                float(np.diff(np.interp([start, end], frames, curve))[0]) for curve in (heading_deg, ankle_height_m)
+            )
+            own.append(Stride(side, len(own) + 1, start, end, other_off, contact, off, turn_deg, rise_m, trial))
         found[side] = tuple(own)
     return found
 
@@ -136,8 +143,8 @@ class ExcludedStride:
     """A stride that counts in no mean, and why."""
 
     stride: Stride
-    reason: str  # "turn", "stride_time" or the name of the angle that deviates farthest
-    value: float  # degrees of the turn, seconds, or degrees between the stride and the median stride
+    reason: str  # "turn", "rise", "stride_time", or the name of the angle that deviates farthest
+    value: float  # degrees of the turn, metres, seconds, or RMS degrees between the stride and the median stride
     limit: float  # which the value exceeds, in the same unit
 
 
@@ -148,7 +155,7 @@ class StrideCurves:
     rate_hz: float
     strides: Mapping[str, tuple[Stride, ...]]  # by side, (n,)
     curves: Mapping[tuple[str, str], Vector]  # (angle name, side) -> (n, 101) degrees; NaN where not observed
-    excluded: tuple[ExcludedStride, ...] = ()  # turns and outliers; they stay in ``strides`` and ``curves``
+    excluded: tuple[ExcludedStride, ...] = ()  # turns, stairs and outliers; they stay in ``strides`` and ``curves``
 
     def used(self, side: str) -> NDArray[np.bool_]:
         """Return which strides of a side count in means, (n,)."""
@@ -222,16 +229,17 @@ def band_depth(curves: Vector) -> Vector:
 
 
 def _without_outliers(curves: StrideCurves) -> StrideCurves:
-    """Return the curves with the strides named that are turns, or far from the median stride of their side."""
+    """Return the curves with the strides named that turn, climb, or are far from the median stride of their side."""
     excluded = [
         ExcludedStride(stride, "turn", abs(stride.turn_deg), MAX_TURN_DEG)
+        if abs(stride.turn_deg) > MAX_TURN_DEG
+        else ExcludedStride(stride, "rise", abs(stride.rise_m), MAX_RISE_M)
         for side in SIDES
         for stride in curves.strides[side]
-        if stride.is_turning
+        if not stride.is_straight_and_level
     ]
     for side in SIDES:
-        straight = np.array([not stride.is_turning for stride in curves.strides[side]], dtype=bool)
-        rows = np.flatnonzero(straight)
+        rows = np.flatnonzero([stride.is_straight_and_level for stride in curves.strides[side]])
         if len(rows) < MIN_STRIDES_FOR_OUTLIERS:
             continue
         strides = [curves.strides[side][row] for row in rows]

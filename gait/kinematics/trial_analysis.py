@@ -22,7 +22,7 @@ from gait.kinematics.gait_events import SIDES, GaitEvents, detect_gait_events
 from gait.kinematics.joint_angles import compute_joint_angles
 from gait.kinematics.repeatability import Repeatability, repeatability
 from gait.kinematics.spatiotemporal import GaitParameters, pool_parameters, stride_parameters
-from gait.kinematics.strides import StrideCurves, find_trial_strides, pool_curves, stride_curves
+from gait.kinematics.strides import ExcludedStride, StrideCurves, find_trial_strides, pool_curves, stride_curves
 from gait.kinematics.symmetry import CurveSymmetry, ParameterSymmetry, curve_symmetry, parameter_symmetry
 from gait.kinematics.walking import find_activity, walking_intervals
 
@@ -63,7 +63,7 @@ class SubjectAnalysis:
     """The gait analysis of one subject over all trials of one session."""
 
     subject: str
-    trials: tuple[TrialAnalysis, ...]
+    trials: tuple[TrialAnalysis, ...]  # the strides that count in their means are those of ``curves``
     curves: StrideCurves  # of all strides of all trials
     parameters: GaitParameters  # of the same strides
     curve_symmetry: tuple[CurveSymmetry, ...]
@@ -124,14 +124,7 @@ def analyse_subject(trials: Iterable[TrialAnalysis]) -> SubjectAnalysis:
         raise GaitError(f"{subjects[0]}: two trials are called {', '.join(twice)}; give each its own name.")
     curves = pool_curves([trial.curves for trial in trials])
     parameters = pool_parameters([t.parameters for t in trials], {side: curves.used(side) for side in SIDES})
-    excluded = {(each.stride.trial, each.stride.side, each.stride.number): each for each in curves.excluded}
-    by_trial = [
-        replace(
-            trial.curves,
-            excluded=tuple(each for (name, _, _), each in excluded.items() if name == trial.trial),
-        )
-        for trial in trials
-    ]
+    trials = tuple(_with_excluded(trial, curves.excluded) for trial in trials)
     return SubjectAnalysis(
         subject=subjects[0],
         trials=trials,
@@ -139,8 +132,15 @@ def analyse_subject(trials: Iterable[TrialAnalysis]) -> SubjectAnalysis:
         parameters=parameters,
         curve_symmetry=curve_symmetry(curves),
         parameter_symmetry=parameter_symmetry(parameters),
-        repeatability=repeatability(by_trial),
+        repeatability=repeatability([trial.curves for trial in trials]),
     )
+
+
+def _with_excluded(trial: TrialAnalysis, excluded: Iterable[ExcludedStride]) -> TrialAnalysis:
+    """Return the trial with the turns and outliers that were found among all strides of its subject."""
+    curves = replace(trial.curves, excluded=tuple(each for each in excluded if each.stride.trial == trial.trial))
+    parameters = replace(trial.parameters, used={side: curves.used(side) for side in SIDES})
+    return replace(trial, curves=curves, parameters=parameters)
 
 
 def _angles_deg(sequence: PoseSequence) -> dict[tuple[str, str], Vector]:
