@@ -555,3 +555,11 @@ def test_foreign_poses_of_one_subject(run):
     for by_error in found["centres"].values():
         assert by_error["15"]["mm"] < 20
         assert by_error["15"]["observed"] + by_error["15"]["inferred"] > 0.85
+
+
+def test_unknown_markers_quick(run):
+    result, _ = run("unknown_markers", "--quick", "--frames", 40)
+    assert result["used"] > 0.5
+    for what in ("joints", "hidden_marker"):
+        assert 0 < result[what]["with"] <= result[what]["without"] < 50
+        assert result[what]["not_worse"] == 1
