@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -41,9 +41,11 @@ def left_out_marker_metrics(trials: Iterable[FittedTrial], body: Body, *, frames
 
 
 def predict_left_out_markers(
-    trial: FittedTrial, body: Body, frames: int | None = None
+    trial: FittedTrial, body: Body, frames: int | None = None, labels: Collection[str] | None = None
 ) -> dict[str, NDArray[np.float64]]:
-    """Repeat the pose stage without each marker of a trial in turn; shape and marker offsets are those of the full fit.
+    """Repeat the pose stage without each marker of a trial, or of ``labels``, in turn.
+
+    Shape and marker offsets are those of the full fit.
 
     The pose prior is centred on the neutral posture, not on that of the recording, which was estimated with the marker.
     Return the distance (T,) from the predicted to the observed marker by label, metres; NaN where it is not visible.
@@ -60,6 +62,8 @@ def predict_left_out_markers(
         observed = observed_markers(trial_fit.recording, layout.labels, reduced_body.marker_template)[:frames]
         distances = {}
         for m, label in enumerate(layout.labels):
+            if labels is not None and label not in labels:
+                continue
             visible = observed.visible.clone()
             visible[:, m] = False
             observation = ObservedMarkers(observed.markers, visible)

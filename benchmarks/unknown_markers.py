@@ -87,8 +87,8 @@ def joint_error_mm(fit: SubjectFit, truth: PoseSequence) -> float:
 def hidden_marker_error_mm(fit: SubjectFit, recording: Recording, body: Body) -> float:
     """Return the mean error with which the fit predicts each of the known markers without it."""
     (trial,) = fit.trials
-    distances = predict_left_out_markers(FittedTrial(recording.path.stem, fit, trial), body)
-    error = mean_mm([distances[label] for label in KNOWN if label in distances])
+    distances = predict_left_out_markers(FittedTrial(recording.path.stem, fit, trial), body, labels=KNOWN)
+    error = mean_mm([*distances.values()])
     assert error is not None
     return error
 

@@ -318,7 +318,7 @@ def _sequence_from_frames(
 
 
 def local_axis_angle(body: Body, poses: NDArray[np.floating]) -> NDArray[np.float32] | None:
-    """Return the axis-angle vectors (T, 22, 3) of the body joints; None if the poses (T, P) themselves begin with them."""
+    """Return the axis-angle vectors (T, 22, 3) of the body joints; None if the poses (T, P) begin with them."""
     if body.constrained_tree is None or body.num_joints < NUM_BODY_JOINTS:
         return None
     with torch.inference_mode():

@@ -558,7 +558,7 @@ def test_foreign_poses_of_one_subject(run):
 
 
 def test_unknown_markers_quick(run):
-    result, _ = run("unknown_markers", "--quick", "--frames", 40)
+    result, _ = run("unknown_markers", "--quick")
     assert result["used"] > 0.5
     for what in ("joints", "hidden_marker"):
         assert 0 < result[what]["with"] <= result[what]["without"] < 50

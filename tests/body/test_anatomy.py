@@ -51,7 +51,7 @@ def test_world_rotations_and_joints_agree_with_the_body(body, sequence):
 
 
 def test_pose_file_keeps_anatomy(tmp_path, sequence):
-    marker = sequence.anatomy.position_m("LASI") + [0.01, 0, 0]
+    marker = sequence.anatomy.position_m("LASI") + np.array([0.01, 0, 0])
     written = replace(sequence, anatomy=sequence.anatomy.with_markers({"LASI": marker, "OTHER": marker}))
     write_npz(tmp_path, written)
     read = read_poses(tmp_path)
