@@ -6,6 +6,7 @@ is usual in gait analysis (Winter 1991, The Biomechanics and Motor Control of Hu
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -15,11 +16,10 @@ from numpy.typing import NDArray
 from gait.arrays import Vector
 from gait.body.joint_status import unobserved_joints
 from gait.body.skeleton import BODY_JOINTS, Joint
-from gait.kinematics.gait_events import SIDES, GaitEvents, detect_gait_events, find_strides, nearest_frames
+from gait.kinematics.gait_events import SIDES, detect_gait_events
 from gait.kinematics.joint_angles import JointAngles, compute_joint_angles
+from gait.kinematics.strides import PERCENT, Stride, find_trial_strides, finite_mean, sample_stride
 
-PERCENT = np.arange(101)
-"""Samples of a cycle, in percent of its duration."""
 _MIN_COVERED_FRACTION = 0.5  # of a cycle's frames that have values, for the cycle to be averaged
 _LEGS = {side: [Joint[f"{side.upper()}_{name}"] for name in ("HIP", "KNEE", "ANKLE", "FOOT")] for side in SIDES}
 
@@ -58,9 +58,9 @@ def average_gait_cycles(
     finite. By their ``JointStatus`` (T, 22), a side whose ankle is not observed has no cycle, and angles are NaN that
     need a joint which is not observed.
     """
-    events = detect_gait_events(joints_m, rate_hz, unobserved_joints(joint_status))
+    strides = _find_strides(joints_m, rate_hz, joint_status)
     angles = compute_joint_angles(joints_m, rate_hz, joint_status)
-    return {side: _gait_cycle(side, np.asarray(values, np.float64), events, angles, rate_hz) for side in SIDES}
+    return {side: _gait_cycle(side, np.asarray(values, np.float64), strides[side], angles) for side in SIDES}
 
 
 def combine_ipsilateral_cycles(values: Mapping[str, Vector]) -> Vector:
@@ -90,34 +90,38 @@ def select_gait_phases(
     known = np.flatnonzero(np.isfinite(values).any(axis=1))
     if not len(known):
         return ()
-    events = detect_gait_events(joints_m, rate_hz, unobserved_joints(joint_status))
+    strides = _find_strides(joints_m, rate_hz, joint_status)
     magnitude, defined = np.abs(np.nan_to_num(values)), np.isfinite(values)
     leg_mean = {side: magnitude[:, legs].sum() / max(int(defined[:, legs].sum()), 1) for side, legs in _LEGS.items()}
     for side in sorted(SIDES, key=lambda side: -leg_mean[side]):
-        candidates = []
-        for stride in find_strides(events.initial_contacts[side], rate_hz):
-            offs = [off for off in nearest_frames(events.foot_offs[side]).tolist() if stride.start < off < stride.stop]
-            if offs and np.isin((stride.start, stride.stop), known).all():
-                candidates.append((stride, offs[0]))
+        candidates = [
+            (round(stride.start), round(stride.foot_off), round(stride.end))
+            for stride in strides[side]
+            if math.isfinite(stride.foot_off) and np.isin((round(stride.start), round(stride.end)), known).all()
+        ]
         if candidates:
-            stride, off = min(candidates, key=lambda pair: abs(pair[0].start + pair[0].stop - len(values)))
+            start, off, end = min(candidates, key=lambda frames: abs(frames[0] + frames[2] - len(values)))
             return (
-                GaitPhase(f"{side} initial contact", stride.start),
-                GaitPhase(f"{side} mid-stance", (stride.start + off) // 2),
+                GaitPhase(f"{side} initial contact", start),
+                GaitPhase(f"{side} mid-stance", (start + off) // 2),
                 GaitPhase(f"{side} foot off", off),
-                GaitPhase(f"{side} mid-swing", (off + stride.stop) // 2),
+                GaitPhase(f"{side} mid-swing", (off + end) // 2),
             )
     spread = known[np.linspace(0, len(known) - 1, 6).round().astype(int)[1:5]]
     return tuple(GaitPhase("", int(frame)) for frame in spread)
 
 
-def _gait_cycle(side: str, values: Vector, events: GaitEvents, angles: JointAngles, rate_hz: float) -> GaitCycle:
+def _find_strides(
+    joints_m: NDArray[np.floating], rate_hz: float, joint_status: NDArray[np.uint8] | None
+) -> Mapping[str, tuple[Stride, ...]]:
+    events = detect_gait_events(joints_m, rate_hz, unobserved_joints(joint_status))
+    return find_trial_strides(events, joints_m, rate_hz)
+
+
+def _gait_cycle(side: str, values: Vector, strides: Sequence[Stride], angles: JointAngles) -> GaitCycle:
     covered = np.asarray(np.isfinite(values).any(axis=1))
-    cycles = [
-        s for s in find_strides(events.initial_contacts[side], rate_hz) if covered[s].mean() >= _MIN_COVERED_FRACTION
-    ]
+    cycles = [stride for stride in strides if covered[stride.frames].mean() >= _MIN_COVERED_FRACTION]
     ankle = -_mean_cycle(angles.ankle[side], cycles)
-    other = SIDES[1 - SIDES.index(side)]
     return GaitCycle(
         side=side,
         num_cycles=len(cycles),
@@ -125,37 +129,18 @@ def _gait_cycle(side: str, values: Vector, events: GaitEvents, angles: JointAngl
         hip_deg=_mean_cycle(angles.hip[side], cycles),
         knee_deg=_mean_cycle(angles.knee[side], cycles),
         ankle_deg=ankle - (ankle[np.isfinite(ankle)].mean() if np.isfinite(ankle).any() else 0),
-        foot_off_percent=_mean_percent(events.foot_offs[side], cycles),
-        contralateral_contact_percent=_mean_percent(events.initial_contacts[other], cycles),
+        foot_off_percent=_mean_percent([stride.percent(stride.foot_off) for stride in cycles]),
+        contralateral_contact_percent=_mean_percent([stride.percent(stride.opposite_contact) for stride in cycles]),
     )
 
 
-def _mean_cycle(curves: Vector, strides: Sequence[slice]) -> Vector:
+def _mean_cycle(curves: Vector, strides: Sequence[Stride]) -> Vector:
     """Return the time-normalized mean over strides of curves (T, ...), (101, ...), ignoring NaN."""
-    sums = np.zeros((len(PERCENT), *curves.shape[1:]))
-    counts = np.zeros_like(sums)
-    for stride in strides:
-        cycle = _interpolate(curves, np.linspace(stride.start, stride.stop, len(PERCENT)))
-        defined = np.isfinite(cycle)
-        sums += np.where(defined, cycle, 0.0)
-        counts += defined
-    return np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)
+    if not strides:
+        return np.full((len(PERCENT), *curves.shape[1:]), np.nan)
+    return finite_mean(np.array([sample_stride(curves, stride) for stride in strides]))
 
 
-def _interpolate(curves: Vector, times: Vector) -> Vector:
-    """Interpolate curves (T, ...) linearly at times (S,) in frames; NaN next to a frame that is NaN."""
-    before = np.minimum(times.astype(np.int64), len(curves) - 1)
-    after = np.minimum(before + 1, len(curves) - 1)
-    t = (times - before).reshape(-1, *[1] * (curves.ndim - 1))
-    between = curves[before] * (1 - t) + curves[after] * t
-    return np.where(t == 0, curves[before], between)  # exactly on a frame, a NaN in the next one does not count
-
-
-def _mean_percent(frames: Vector, strides: Sequence[slice]) -> float:
-    """Return the mean over strides of the percentage at which the first of these frames lies; NaN if none does."""
-    percents = []
-    for stride in strides:
-        inside = frames[(frames > stride.start) & (frames < stride.stop)]
-        if len(inside):
-            percents.append(100 * (inside[0] - stride.start) / (stride.stop - stride.start))
-    return float(np.mean(percents)) if percents else float("nan")
+def _mean_percent(percents: Sequence[float]) -> float:
+    """Return the mean of the times in percent of the cycle that are known; NaN if none is."""
+    return float(finite_mean(np.array([np.nan, *percents])))

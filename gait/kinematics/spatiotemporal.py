@@ -233,8 +233,8 @@ def _ball_height(sequence: PoseSequence, side: str, unobserved: Sequence[Joint])
 
 
 def _landmark_m(sequence: PoseSequence, side: str, name: str) -> Vector | None:
-    """Return the path (T, 3) of a landmark of one side, its own marker's if there is one; None if unknown."""
-    return sequence.landmark_m(f"{side[0].upper()}{name}", fitted=True) if sequence.anatomy is not None else None
+    """Return the path (T, 3) of a landmark of one side of the body; None if unknown."""
+    return sequence.landmark_m(f"{side[0].upper()}{name}") if sequence.anatomy is not None else None
 
 
 def _parameters_of(

@@ -168,11 +168,11 @@ class StrideCurves:
 
     def mean(self, name: str, side: str) -> Vector:
         """Return the mean curve (101,); NaN at a percentage that no stride observes."""
-        return _finite_mean(self.used_curves(name, side))
+        return finite_mean(self.used_curves(name, side))
 
     def sd(self, name: str, side: str) -> Vector:
         """Return the standard deviation between strides (101,), with n - 1; NaN of fewer than two strides."""
-        return _finite_sd(self.used_curves(name, side))
+        return finite_sd(self.used_curves(name, side))
 
     def representative(self, side: str) -> Stride | None:
         """Return the stride that lies deepest among all, by ``band_depth``; None without a stride.
@@ -286,18 +286,18 @@ def _distance_to_median(curves: Vector) -> Vector:
     return np.where(counts > 0, np.sqrt(sums.sum(axis=1) / np.maximum(counts, 1)), np.nan)
 
 
-def _finite_mean(values: Vector) -> Vector:
+def finite_mean(values: Vector) -> Vector:
     """Return the mean over rows of values (n, ...), ignoring NaN; NaN where there is none."""
     defined = np.isfinite(values)
     counts = defined.sum(axis=0)
     return np.where(counts > 0, np.where(defined, values, 0.0).sum(axis=0) / np.maximum(counts, 1), np.nan)
 
 
-def _finite_sd(values: Vector) -> Vector:
+def finite_sd(values: Vector) -> Vector:
     """Return the standard deviation over rows of values (n, ...), with n - 1, ignoring NaN; NaN of fewer than two."""
     defined = np.isfinite(values)
     counts = defined.sum(axis=0)
-    squares = np.where(defined, values - _finite_mean(values), 0.0) ** 2
+    squares = np.where(defined, values - finite_mean(values), 0.0) ** 2
     return np.where(counts > 1, np.sqrt(squares.sum(axis=0) / np.maximum(counts - 1, 1)), np.nan)
 
 
