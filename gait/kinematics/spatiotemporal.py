@@ -16,12 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gait.arrays import Vector
-from gait.body.joint_status import unobserved_joints
+from gait.body.joint_status import JointStatus, unobserved_joints
 from gait.body.pose_sequence import PoseSequence
 from gait.body.skeleton import Joint
 from gait.constants import GRAVITY_M_S2
 from gait.kinematics.gait_events import SIDES, GaitEvents
-from gait.kinematics.strides import Stride
+from gait.kinematics.strides import Stride, find_phases, sample_frames
 
 _UP = np.array([0.0, 1.0, 0.0])
 FOOT_FLAT_PHASE = (0.15, 0.5)
@@ -119,35 +119,53 @@ def scale_factor(unit: str, leg_length_m: float) -> float:
     return factors.get(unit, 1.0)
 
 
-def stride_parameters(
+@dataclass(frozen=True, eq=False)
+class FootPath:
+    """Path of one foot over a trial, relative to the floor or a treadmill's belt."""
+
+    heel_m: Vector  # (T, 3) metres, y up; of the heel, or of the ankle; NaN where it is not observed
+    ball_height_m: Vector | None = None  # (T,) of the sole under the ball of the foot; None if it is not observed
+
+
+def sequence_parameters(
     sequence: PoseSequence,
     events: GaitEvents,
     strides: Mapping[str, Sequence[Stride]],
     used: Mapping[str, NDArray[np.bool_]],
 ) -> GaitParameters:
     """Return the parameters of the strides of a trial, by side; NaN where a foot or an event is not observed."""
-    joints = sequence.joints_m.astype(np.float64)
-    unobserved = unobserved_joints(sequence.joint_status)
+    joints, status = sequence.joints_m.astype(np.float64), sequence.joint_status
+    unobserved = unobserved_joints(status)
     ankles = {side: joints[:, Joint[f"{side.upper()}_ANKLE"]] for side in SIDES}
-    belt = belt_velocity_m_s(ankles, events, sequence.rate_hz)
-    belt_path = np.arange(len(joints))[:, None] / sequence.rate_hz * belt
-    footprints = {}
-    clearance = {}
+    belt_m_s = belt_velocity_m_s(ankles, events, sequence.rate_hz)
+    belt_path_m = np.arange(len(joints))[:, None] / sequence.rate_hz * belt_m_s
+    feet = {}
     for side in SIDES:
-        heel = _landmark_m(sequence, side, "HEE")
-        path = (ankles[side] if heel is None else heel) - belt_path
-        if Joint[f"{side.upper()}_ANKLE"] in unobserved:
+        ankle, ball = (Joint[f"{side.upper()}_{name}"] for name in ("ANKLE", "FOOT"))
+        heel, sole = (_landmark_m(sequence, side, name) for name in ("HEE", "BALL_SOLE"))
+        path = (ankles[side] if heel is None else heel) - belt_path_m
+        if ankle in unobserved:
             path = np.full_like(path, np.nan)
-        footprints[side] = _Footprints(path, events, side)
-        clearance[side] = _ball_height(sequence, side, unobserved)
+        elif status is not None:
+            path[status[:, ankle] == JointStatus.NOT_OBSERVED] = np.nan
+        feet[side] = FootPath(path, None if sole is None or {ankle, ball} & set(unobserved) else sole[:, 1])
+    values = stride_parameters(feet, events, strides, sequence.rate_hz)
+    return GaitParameters(clinical_leg_length_m(sequence), values, dict(used), float(np.linalg.norm(belt_m_s)))
+
+
+def stride_parameters(
+    feet: Mapping[str, FootPath], events: GaitEvents, strides: Mapping[str, Sequence[Stride]], rate_hz: float
+) -> dict[tuple[str, str], Vector]:
+    """Return the ``PARAMETERS`` of each stride, (parameter name, side) -> (n,), from the feet and strides by side."""
+    footprints = {side: _Footprints(feet[side].heel_m, events, side) for side in SIDES}
     values: dict[tuple[str, str], Vector] = {}
     for side, other in zip(SIDES, reversed(SIDES), strict=True):
         rows = [
-            _parameters_of(stride, footprints[side], footprints[other], clearance[side], sequence.rate_hz)
+            _parameters_of(stride, footprints[side], footprints[other], feet[side].ball_height_m, rate_hz)
             for stride in strides[side]
         ]
         values |= {(name, side): np.array([row[name] for row in rows], dtype=np.float64) for name in PARAMETER_NAMES}
-    return GaitParameters(clinical_leg_length_m(sequence), values, dict(used), float(np.linalg.norm(belt)))
+    return values
 
 
 def clinical_leg_length_m(sequence: PoseSequence) -> float:
@@ -170,7 +188,7 @@ def belt_velocity_m_s(ankles_m: Mapping[str, Vector], events: GaitEvents, rate_h
     """
     velocities = []
     for side in SIDES:
-        for start, end in _stances(events, side):
+        for start, end in find_phases(events.initial_contacts[side], events.foot_offs[side]):
             flat = foot_flat(start, end)
             if flat.stop - flat.start > 1:
                 velocities.append(np.median(np.diff(ankles_m[side][flat], axis=0), axis=0) * rate_hz * [1, 0, 1])
@@ -190,46 +208,33 @@ class _Footprints:
     def __init__(self, path_m: Vector, events: GaitEvents, side: str) -> None:
         """``path_m`` (T, 3) is that of the heel, relative to the floor or the belt."""
         self._at: dict[float, Vector] = {}
-        contacts = np.asarray(events.initial_contacts[side], dtype=np.float64)
-        stances = dict(_stances(events, side))
+        contacts = np.asarray(events.initial_contacts[side], dtype=np.float64).tolist()
+        at_contact = {contact: _at(path_m, contact) for contact in contacts}
         shifts = []
-        for contact in contacts.tolist():
-            if contact in stances:
-                flat = np.median(path_m[foot_flat(contact, stances[contact])], axis=0)
+        for contact, foot_off in find_phases(events.initial_contacts[side], events.foot_offs[side]):
+            flat = _median(path_m[foot_flat(contact, foot_off)])
+            if np.isfinite(flat).all():
                 self._at[contact] = flat
-                shifts.append(flat - _at(path_m, contact))
+                shifts.append(flat - at_contact[contact])
         # Of the last stance, which the recording may not hold, the foot at contact is known, and how far it moves then.
-        shift = np.median(shifts, axis=0) if shifts else np.zeros(3)
-        for contact in contacts.tolist():
-            if contact not in self._at:
-                self._at[contact] = _at(path_m, contact) + shift
+        shift = _median(np.array(shifts)) if shifts else np.zeros(3)
+        for contact in contacts:
+            self._at.setdefault(contact, at_contact[contact] + shift)
 
     def at(self, contact: float) -> Vector:
         """Return the footprint (3,) of the stance that begins with this contact; NaN without such a contact."""
         return self._at.get(contact, np.full(3, np.nan)) * [1, 0, 1]
 
 
+def _median(positions: Vector) -> Vector:
+    """Return the median of those positions (n, 3) that are observed; NaN if none is."""
+    observed = positions[np.isfinite(positions).all(axis=1)]
+    return np.asarray(np.median(observed, axis=0)) if len(observed) else np.full(3, np.nan)
+
+
 def _at(path: Vector, frame: float) -> Vector:
-    """Interpolate a path (T, 3) linearly at a time in frames."""
-    return np.array([np.interp(frame, np.arange(len(path)), path[:, axis]) for axis in range(3)])
-
-
-def _stances(events: GaitEvents, side: str) -> list[tuple[float, float]]:
-    """Return start and end of each whole stance of a side, in frames: from a contact to the next foot off."""
-    contacts, offs = (np.asarray(e[side], np.float64).tolist() for e in (events.initial_contacts, events.foot_offs))
-    found = []
-    for k, contact in enumerate(contacts):
-        end = next((off for off in offs if off > contact), None)
-        if end is not None and (k + 1 == len(contacts) or end <= contacts[k + 1]):
-            found.append((contact, end))
-    return found
-
-
-def _ball_height(sequence: PoseSequence, side: str, unobserved: Sequence[Joint]) -> Vector | None:
-    """Return the height (T,) of the sole under the ball of a foot; None if it is not observed."""
-    foot = {Joint[f"{side.upper()}_ANKLE"], Joint[f"{side.upper()}_FOOT"]}
-    ball = None if foot & set(unobserved) else _landmark_m(sequence, side, "BALL_SOLE")
-    return None if ball is None else ball[:, 1]
+    """Interpolate a path (T, 3) linearly at a time in frames; NaN next to a frame that is not observed."""
+    return np.asarray(sample_frames(path, np.array([frame]))[0])
 
 
 def _landmark_m(sequence: PoseSequence, side: str, name: str) -> Vector | None:

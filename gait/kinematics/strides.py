@@ -124,6 +124,19 @@ def find_trial_strides(
     return found
 
 
+def find_phases(begins: Vector, ends: Vector) -> list[tuple[float, float]]:
+    """Return each begin with the next end, in frames, unless another begin lies between them.
+
+    From initial contacts to foot offs they are stances, from foot offs to initial contacts swings.
+    """
+    found = []
+    for begin, following in pairwise([*np.asarray(begins, dtype=np.float64).tolist(), math.inf]):
+        end = next((end for end in np.asarray(ends, dtype=np.float64).tolist() if end > begin), math.inf)
+        if end <= following and end < math.inf:
+            found.append((begin, end))
+    return found
+
+
 def sample_stride(values: Vector, stride: Stride) -> Vector:
     """Return values (T, ...) at the ``PERCENT`` of a stride, (101, ...), linearly interpolated; NaN next to a NaN."""
     return sample_frames(values, np.linspace(stride.start, stride.end, len(PERCENT)))

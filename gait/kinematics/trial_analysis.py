@@ -21,7 +21,7 @@ from gait.errors import GaitError
 from gait.kinematics.gait_events import SIDES, GaitEvents, detect_gait_events
 from gait.kinematics.joint_angles import compute_joint_angles
 from gait.kinematics.repeatability import Repeatability, repeatability
-from gait.kinematics.spatiotemporal import GaitParameters, pool_parameters, stride_parameters
+from gait.kinematics.spatiotemporal import GaitParameters, pool_parameters, sequence_parameters
 from gait.kinematics.strides import ExcludedStride, StrideCurves, find_trial_strides, pool_curves, stride_curves
 from gait.kinematics.symmetry import CurveSymmetry, ParameterSymmetry, curve_symmetry, parameter_symmetry
 from gait.kinematics.walking import find_activity, walking_intervals
@@ -90,7 +90,7 @@ def analyse_trial(
     strides = find_trial_strides(events, joints, rate_hz, walking_intervals(activity), trial=trial)
     angles = _angles_deg(sequence)
     curves = stride_curves(strides, angles, rate_hz)
-    parameters = stride_parameters(sequence, events, strides, {side: curves.used(side) for side in SIDES})
+    parameters = sequence_parameters(sequence, events, strides, {side: curves.used(side) for side in SIDES})
     missing = tuple(key for key, curve in angles.items() if not np.isfinite(curve).any())
     quality = replace(_quality(sequence, activity, residual_mean_mm), unobserved_angles=missing)
     quality = replace(quality, num_strides={side: len(strides[side]) for side in SIDES})
