@@ -6,6 +6,8 @@
 * ``gait_cycle``: joint angles and any values per joint averaged over time-normalized gait cycles;
 * ``normative_stride``: the mean stride of several subjects;
 * ``norms``: curves and parameters of reference persons, with source and licence;
+* ``speed_norm``: a norm by walking speed from own controls, with bands for whole curves;
+* ``gdi_reference``: the GDI's reference from own controls;
 * ``scores``: GVS, GPS, GDI against a norm, and what walking speed explains;
 * ``gait_features``: spatio-temporal parameters and ranges of motion of a trial.
 """

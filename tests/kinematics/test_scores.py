@@ -6,8 +6,11 @@ import numpy as np
 import pytest
 
 from gait.arrays import Vector
+from gait.errors import GaitError
+from gait.kinematics.gdi_reference import fit_gdi_reference
 from gait.kinematics.norms import GDI_ANGLES, NormCurves, NormSource, read_angle_norm, read_gdi_reference
 from gait.kinematics.scores import gait_deviation_index, gait_profile, split_by_speed
+from gait.kinematics.speed_norm import ControlCurves
 from tests.helpers.paths import REPOSITORY
 
 WORKED_EXAMPLE = REPOSITORY.parent / "shared" / "reference" / "norms" / "worked_example.npz"
@@ -77,3 +80,42 @@ def test_the_split_says_what_speed_explains() -> None:
     total = split.explained_deg["knee_flexion"] + split.beyond_deg["knee_flexion", "left"]
     np.testing.assert_allclose(total, curves["knee_flexion", "left"] - schwartz(0.43).mean_deg["knee_flexion"])
     assert split_by_speed(curves, read_angle_norm("pinzone2014_centre1"), 0.2) is None
+
+
+def real_curves() -> dict[str, list[ControlCurves]]:
+    """Return real persons' curves; their speed is not known, so all have the same."""
+    path = REPOSITORY.parent / "shared" / "curves" / "angle_curves.npz"
+    if not path.is_file():
+        pytest.skip("no curves of real persons: ../shared/curves is missing")
+    with np.load(path) as file:
+        names, curves = file["session"].tolist(), file["angles_deg"]
+    persons = [
+        ControlCurves(name, 0.4, dict(zip(SIDED, rows, strict=True))) for name, rows in zip(names, curves, strict=True)
+    ]
+    return {group: [p for p in persons if p.person.startswith(group)] for group in ("control", "parkinson")}
+
+
+@pytest.mark.parametrize("published_features", [True, False])
+def test_gdi_of_new_controls_against_own_controls_is_100_with_an_sd_of_10(published_features: bool) -> None:
+    people = real_curves()
+    reference = fit_gdi_reference(people["control"][::2], read_gdi_reference() if published_features else None)
+    assert reference.source.persons == 21
+    np.testing.assert_allclose(
+        reference.features.T @ reference.features, np.eye(reference.features.shape[1]), atol=1e-9
+    )
+
+    def gdi(persons: list[ControlCurves]) -> Vector:
+        return np.array(
+            [gait_deviation_index(p.curves, side, reference) for p in persons for side in ("left", "right")]
+        )
+
+    new, sick = gdi(people["control"][1::2]), gdi(people["parkinson"])
+    assert new.mean() == pytest.approx(100, abs=5)
+    assert new.std() == pytest.approx(10, abs=4)
+    assert sick.mean() < new.mean() - 5
+
+
+def test_too_few_controls_are_no_gdi_reference() -> None:
+    curves = both_sides(schwartz(0.43))
+    with pytest.raises(GaitError, match="3 controls have all nine angles"):
+        fit_gdi_reference([ControlCurves(str(k), 0.4, curves) for k in range(3)])

@@ -1,0 +1,345 @@
+"""A norm by walking speed from a user's own controls, with bands that hold for whole curves.
+
+The mean of each angle at each percent of the cycle is a polynomial in dimensionless speed; the spread between persons
+grows or shrinks with speed by one factor for all. Persons are the unit: a person's curve is the mean over strides, and
+resampling draws persons. A band is mean ± c · SD, with c such that the
+whole curve of a new person lies inside with a given probability (Lenhoff et al. 1999, Gait & Posture 9:10; Olshen et
+al. 1989, Ann. Statist. 17:1419), for each angle on its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+from gait.arrays import Vector
+from gait.errors import GaitError
+from gait.kinematics.gait_events import SIDES
+from gait.kinematics.norms import NormCurves, NormSource
+from gait.kinematics.scores import GaitProfile, at_101_points, gait_profile
+
+MIN_PERSONS = 10
+"""Of fewer persons no band is given: resampling so few does not show how far a new person can be."""
+
+MAX_DEGREE = 2
+PERSONS_PER_COEFFICIENT = 5
+COVERAGE = 0.95
+RESAMPLES = 400
+
+
+@dataclass(frozen=True, eq=False)
+class ControlCurves:
+    """A control's mean curves over the strides of one pace; a person may have several paces."""
+
+    person: str
+    dimensionless_speed: float  # v / √(g · leg length)
+    curves: Mapping[tuple[str, str], Vector]  # by (angle, side): degrees (101,) or (51,); NaN where not observed
+
+
+@dataclass(frozen=True, eq=False)
+class AngleRegression:
+    """Mean and spread of one angle's curve by speed."""
+
+    degree: int
+    coefficients: Vector  # (degree + 1, 101) of powers of the scaled speed
+    covariance: Vector  # (degree + 1, degree + 1) of the coefficients, for unit variance between persons
+    sd_deg: Vector  # (101,) between persons, at the scaled speed 0
+    critical: float  # half width of the band in standard deviations of a new person's curve
+    speed_range: tuple[float, float]  # of the persons whose curve of this angle is observed
+    persons: int
+
+
+@dataclass(frozen=True, eq=False)
+class SpeedNorm:
+    """Curves of controls by dimensionless speed; never beyond the controls' speeds."""
+
+    source: NormSource
+    controls: tuple[ControlCurves, ...]
+    typical_speed: float  # median of the persons at their own pace
+    regressions: Mapping[str, AngleRegression]  # by angle; those with enough persons
+    spread_slope: float  # SD at a speed = exp(slope · scaled speed) · ``sd_deg``
+    coverage: float
+
+    @property
+    def speed_range(self) -> tuple[float, float]:
+        """Return the lowest and the highest dimensionless speed of the controls."""
+        speeds = [control.dimensionless_speed for control in self.controls]
+        return min(speeds), max(speeds)
+
+    def at_speed(self, dimensionless_speed: float | None) -> NormCurves | None:
+        """Return means and bands at v / √(g · leg length); None beyond the controls' speeds."""
+        low, high = self.speed_range
+        if dimensionless_speed is None or not low <= dimensionless_speed <= high:
+            return None
+        mean, sd, lower, upper = ({} for _ in range(4))
+        for angle, regression in self.regressions.items():
+            if not regression.speed_range[0] <= dimensionless_speed <= regression.speed_range[1]:
+                continue
+            row = _powers(np.array([dimensionless_speed]), regression.degree)[0]
+            mean[angle] = row @ regression.coefficients
+            sd[angle] = regression.sd_deg * np.exp(self.spread_slope * _scaled(dimensionless_speed))
+            half = regression.critical * sd[angle] * np.sqrt(1 + row @ regression.covariance @ row)
+            lower[angle], upper[angle] = mean[angle] - half, mean[angle] + half
+        return NormCurves(
+            self.source,
+            mean,
+            sd,
+            lower,
+            upper,
+            "prediction",
+            coverage=self.coverage,
+            speed_range=(dimensionless_speed, dimensionless_speed),
+            persons=self.source.persons,
+        )
+
+    def control_profiles(self) -> list[GaitProfile]:
+        """Return each control's scores at their own speed, against the norm of the others; NaN beyond their speeds."""
+        profiles = []
+        for control in self.controls:
+            others = [other for other in self.controls if other.person != control.person]
+            degrees = {angle: regression.degree for angle, regression in self.regressions.items()}
+            mean = _mean_curves(others, degrees, control.dimensionless_speed)
+            norm = NormCurves(self.source, mean, mean, mean, mean, "one_sd")
+            profiles.append(gait_profile(control.curves, norm))
+        return profiles
+
+
+def fit_speed_norm(
+    controls: Sequence[ControlCurves],
+    *,
+    name: str = "own controls",
+    of_whom: str = "controls of the same laboratory",
+    convention: str = "plug_in_gait",
+    coverage: float = COVERAGE,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> SpeedNorm:
+    """Fit a norm to controls.
+
+    The degree of each angle's polynomial, at most ``MAX_DEGREE``, is the one that predicts the curves of a person from
+    those of the others best. An angle that fewer than ``MIN_PERSONS`` persons have is left out.
+
+    Raises:
+        GaitError: there are fewer than ``MIN_PERSONS`` persons.
+    """
+    controls = tuple(control for control in controls if np.isfinite(control.dimensionless_speed))
+    persons = sorted({control.person for control in controls})
+    if len(persons) < MIN_PERSONS:
+        problem = f"{name}: has {len(persons)} persons who walk"
+        raise GaitError(f"{problem}; a norm needs at least {MIN_PERSONS}, or use a published one.")
+    angles = dict.fromkeys(angle for control in controls for angle, _ in control.curves)
+    random = np.random.default_rng(seed)
+    found = {angle: _observe(controls, angle) for angle in angles}
+    enough = {angle: each for angle, each in found.items() if each is not None and each.num_persons >= MIN_PERSONS}
+    degrees = {angle: _choose_degree(each) for angle, each in enough.items()}
+    slope = _spread_slope([(each, degrees[angle]) for angle, each in enough.items()])
+    regressions = {
+        angle: _fit_angle(each, degrees[angle], slope, coverage, resamples, random) for angle, each in enough.items()
+    }
+    typical = np.median([control.dimensionless_speed for control in at_own_pace(controls)])
+    source = NormSource(
+        name,
+        name,
+        of_whom,
+        "recordings that the user named",
+        "the user's own",
+        persons=len(persons),
+        convention=convention,
+    )
+    return SpeedNorm(source, controls, float(typical), regressions, slope, coverage)
+
+
+def at_own_pace(controls: Sequence[ControlCurves]) -> tuple[ControlCurves, ...]:
+    """Return of each person the curves at the pace next to the median of their paces, in the order of the persons."""
+    by_person: dict[str, list[ControlCurves]] = {}
+    for control in controls:
+        by_person.setdefault(control.person, []).append(control)
+    found = []
+    for own in by_person.values():
+        median = np.median([control.dimensionless_speed for control in own])
+        distances = [abs(control.dimensionless_speed - median) for control in own]
+        found.append(own[int(np.argmin(distances))])
+    return tuple(found)
+
+
+def reference_range(values: Sequence[float] | Vector, coverage: float = COVERAGE) -> tuple[float, float]:
+    """Return the range that a new person's score lies in with this probability, from the scores of controls (n,).
+
+    Scores that are root mean squares are skewed; their logarithms are taken as normal, with mean and SD estimated.
+    NaN of fewer than ``MIN_PERSONS`` finite values.
+    """
+    logs = np.log([value for value in values if np.isfinite(value) and value > 0])
+    if len(logs) < MIN_PERSONS:
+        return np.nan, np.nan
+    half = stats.t.ppf(0.5 + coverage / 2, len(logs) - 1) * logs.std(ddof=1) * np.sqrt(1 + 1 / len(logs))
+    return float(np.exp(logs.mean() - half)), float(np.exp(logs.mean() + half))
+
+
+@dataclass(frozen=True, eq=False)
+class _Observations:
+    """All controls' curves of one angle; R of them, of both sides and all paces."""
+
+    speeds: Vector  # (R,)
+    curves: Vector  # (R, 101)
+    person: NDArray[np.int64]  # (R,) index of the person in ``names``
+    names: tuple[str, ...]
+
+    @property
+    def num_persons(self) -> int:
+        """Number of persons."""
+        return len(self.names)
+
+    @property
+    def weights(self) -> Vector:
+        """Weight (R,) of each curve; those of a person add up to one."""
+        return 1 / np.bincount(self.person, minlength=self.num_persons)[self.person]
+
+
+def _observe(controls: Sequence[ControlCurves], angle: str) -> _Observations | None:
+    rows = [
+        (control.dimensionless_speed, at_101_points(control.curves[angle, side]), control.person)
+        for control in controls
+        for side in SIDES
+        if (angle, side) in control.curves
+    ]
+    rows = [row for row in rows if np.isfinite(row[1]).all()]
+    if not rows:
+        return None
+    speeds, curves, names = zip(*rows, strict=True)
+    persons, index = np.unique(names, return_inverse=True)
+    return _Observations(np.array(speeds), np.array(curves), index, tuple(persons.tolist()))
+
+
+def _scaled(speeds: Vector | float) -> Vector:
+    """Return dimensionless speeds so that usual ones lie within ±1."""
+    return np.asarray((np.asarray(speeds) - 0.4) / 0.2)
+
+
+def _powers(speeds: Vector, degree: int) -> Vector:
+    """Return the powers (R, degree + 1) of the scaled speeds (R,)."""
+    return np.asarray(np.vander(_scaled(speeds), degree + 1, increasing=True), np.float64)
+
+
+def _solve(powers: Vector, weights: Vector) -> tuple[Vector, Vector]:
+    """Return the matrix (P, R) that maps curves to coefficients, and the coefficients' unit covariance (P, P)."""
+    normal = powers.T @ (weights[:, None] * powers)
+    inverse: Vector = np.linalg.pinv(normal, hermitian=True).astype(np.float64)
+    return inverse @ (powers * weights[:, None]).T, inverse
+
+
+def _fit_angle(
+    observed: _Observations,
+    degree: int,
+    spread_slope: float,
+    coverage: float,
+    resamples: int,
+    random: np.random.Generator,
+) -> AngleRegression:
+    powers, spread = _powers(observed.speeds, degree), np.exp(spread_slope * _scaled(observed.speeds))
+    coefficients, sd, covariance = _fit(observed, powers, observed.weights, spread)
+    return AngleRegression(
+        degree,
+        coefficients,
+        covariance,
+        sd,
+        _critical_value(observed, powers, spread, coverage, resamples, random),
+        (float(observed.speeds.min()), float(observed.speeds.max())),
+        observed.num_persons,
+    )
+
+
+def _fit(observed: _Observations, powers: Vector, weights: Vector, spread: Vector) -> tuple[Vector, Vector, Vector]:
+    """Return coefficients (P, 101), SD between persons (101,), and the coefficients' unit covariance (P, P)."""
+    solve, covariance = _solve(powers, weights)
+    coefficients = solve @ observed.curves
+    residual = (observed.curves - powers @ coefficients) / spread[:, None]
+    freedom = max(weights.sum() - powers.shape[1], 1)
+    return coefficients, np.sqrt((weights[:, None] * residual**2).sum(axis=0) / freedom), covariance
+
+
+def _spread_slope(angles: Sequence[tuple[_Observations, int]]) -> float:
+    """Return how the logarithm of the persons' deviation depends on the scaled speed, mean of all angles.
+
+    A slope that is small against its standard error over persons is shrunk towards zero (positive-part James & Stein
+    1961).
+    """
+    numerators: dict[str, float] = {}
+    denominator = 0.0
+    for observed, degree in angles:
+        powers, weights = _powers(observed.speeds, degree), observed.weights
+        coefficients, _, _ = _fit(observed, powers, weights, np.ones(len(weights)))
+        size = np.log(np.maximum(np.sqrt(np.mean((observed.curves - powers @ coefficients) ** 2, axis=1)), 1e-6))
+        speed = _scaled(observed.speeds)
+        speed, size = speed - np.average(speed, weights=weights), size - np.average(size, weights=weights)
+        denominator += float((weights * speed**2).sum())
+        for index, person in enumerate(observed.names):
+            own = observed.person == index
+            numerators[person] = numerators.get(person, 0.0) + float((weights * speed * size)[own].sum())
+    if not denominator:
+        return 0.0
+    parts = np.array(list(numerators.values())) / denominator
+    slope, error = float(parts.sum()), float(np.sqrt(len(parts)) * parts.std())
+    return slope * max(0.0, 1 - (error / slope) ** 2) if slope else 0.0
+
+
+def _choose_degree(observed: _Observations) -> int:
+    """Return the degree that predicts each person's curves best from the curves of the others."""
+    errors = []
+    for degree in range(MAX_DEGREE + 1):
+        if observed.num_persons < PERSONS_PER_COEFFICIENT * (degree + 1):
+            break
+        powers, weights = _powers(observed.speeds, degree), observed.weights
+        error = 0.0
+        for person in range(observed.num_persons):
+            out = observed.person == person
+            solve, _ = _solve(powers[~out], weights[~out])
+            difference = observed.curves[out] - powers[out] @ (solve @ observed.curves[~out])
+            error += float((weights[out, None] * difference**2).sum())
+        errors.append(error)
+    return int(np.argmin(errors))
+
+
+def _critical_value(
+    observed: _Observations,
+    powers: Vector,
+    spread: Vector,
+    coverage: float,
+    resamples: int,
+    random: np.random.Generator,
+) -> float:
+    """Return the quantile of max |curve - mean| / SD over the cycle, of all persons against resampled ones.
+
+    A residual of a person who was drawn is smaller than that of a new one by √(1 - h) against √(1 + h), where h is the
+    leverage: each is divided by its own.
+    """
+    largest = []
+    for _ in range(resamples):
+        drawn = random.multinomial(observed.num_persons, np.full(observed.num_persons, 1 / observed.num_persons))
+        weights = observed.weights * drawn[observed.person]
+        coefficients, sd, covariance = _fit(observed, powers, weights, spread)
+        leverage = np.einsum("rp,pq,rq->r", powers, covariance, powers)
+        scale = np.sqrt(np.where(weights > 0, np.maximum(1 - leverage, 0.1), 1 + leverage))
+        ratio = np.abs(observed.curves - powers @ coefficients) / np.maximum(sd, 1e-9)
+        largest.append(ratio.max(axis=1) / (scale * spread))
+    share = np.tile(observed.weights, resamples)
+    values = np.concatenate(largest)
+    order = np.argsort(values)
+    reached = np.cumsum(share[order]) / share.sum()
+    return float(values[order][np.searchsorted(reached, coverage)])
+
+
+def _mean_curves(controls: Sequence[ControlCurves], degrees: Mapping[str, int], speed: float) -> dict[str, Vector]:
+    """Return mean curves (101,) at a speed by angle; NaN beyond the controls' speeds."""
+    found = {}
+    for angle, degree in degrees.items():
+        observed = _observe(controls, angle)
+        if observed is None or not observed.speeds.min() <= speed <= observed.speeds.max():
+            found[angle] = np.full(101, np.nan)
+            continue
+        solve, _ = _solve(_powers(observed.speeds, degree), observed.weights)
+        found[angle] = _powers(np.array([speed]), degree)[0] @ (solve @ observed.curves)
+    return found
