@@ -20,10 +20,13 @@ from gait.body.joint_status import unobserved_joints
 from gait.body.pose_sequence import PoseSequence
 from gait.body.skeleton import Joint
 from gait.errors import GaitError
+from gait.kinematics.gait_events import GaitEvents, detect_gait_events
 from gait.kinematics.walking import Activity, find_activity, format_interruptions
 from gait.motion.pose_files import find_pose_folders, read_poses
 from gait.motion.resampling import check_rate, resample, resample_nearest
+from gait.motion.rotation_samples import read_rotations
 from gait.motion.trial_paths import HEALTHY, LABEL_NOUNS, REPORT_FILE, SICK
+from gait.motion.window_placement import FRAMES, place_windows
 from gait.text import join_names
 
 _MAX_DISTANCE_M = 1e5  # of a joint from the origin
@@ -53,6 +56,8 @@ class Trial:
     folder: Path  # of the poses
     joint_status: NDArray[np.uint8] | None = None  # (T, 22) a ``JointStatus`` per joint; None if unknown
     activity: NDArray[np.uint8] | None = None  # (T,) an ``Activity`` per frame; None: every frame is used as walking
+    # (T, 22, 4) quaternions against the parent, scalar last, continuous; None if unknown or not read
+    rotations: NDArray[np.float32] | None = None
 
     @property
     def walking(self) -> NDArray[np.bool_]:
@@ -79,6 +84,11 @@ class Trial:
     def unobserved_joints(self) -> tuple[Joint, ...]:
         """The joints that markers observe in less than half of the frames."""
         return unobserved_joints(self.joint_status)
+
+    @cached_property
+    def events(self) -> GaitEvents:
+        """The gait events that the joints show, in frames: of one source for all trials, whatever else is known."""
+        return detect_gait_events(self.joints_m, self.rate_hz, self.unobserved_joints)
 
     def reason_without_window(self, window_length: int) -> str | None:
         """Return one line if no walk is as long as a window, in frames; None if one is."""
@@ -115,17 +125,21 @@ def read_dataset(
     body: Body | Path | None = None,
     pose_rate_hz: float | None = None,
     keep_standing: bool = False,
+    input: str = "published",
+    windows: str = FRAMES,
 ) -> GaitDataset:
     """Read all fitted trials in ``<poses_folder>/<healthy|sick>/<subject>/<trial>/`` and resample them to one rate.
 
     Args:
         poses_folder: the save folder of the fit.
         rate_hz: frames per second of the result.
-        min_frames: at ``rate_hz``; trials without a walk of this length are excluded.
+        min_frames: length of a window; trials without one are excluded.
         body: body model, or its file, for poses without joints (JSON and text frames); not needed for ``poses.npz``.
         pose_rate_hz: frames per second of JSON and text frames, which do not store it.
         keep_standing: use all frames as if the subject walked in them; otherwise standing, turning on the spot and
             sitting are found, and noted.
+        input: one of ``INPUTS``; trials of which it cannot be made are excluded.
+        windows: one of ``PLACEMENTS``, which decides where windows begin.
 
     Raises:
         GaitError: the folder does not exist or holds no usable trial, or the rate is out of range.
@@ -136,7 +150,10 @@ def read_dataset(
 
         body = load_body(body)
     poses_folder = Path(poses_folder)
-    reader = _DatasetReader(rate_hz, body, pose_rate_hz, keep_standing)
+    from gait.motion.inputs import INPUTS  # which are made of trials
+
+    kind = INPUTS[input]
+    reader = _DatasetReader(rate_hz, body, pose_rate_hz, keep_standing, kind.needs_rotations)
     with suppress(PermissionError):  # reported by the reader
         if not poses_folder.is_dir():
             raise GaitError(f"{poses_folder}: no such folder; name the folder that shape_optimizer.py saved in.")
@@ -169,7 +186,7 @@ def read_dataset(
         )
     long_enough = []
     for trial in reader.trials:
-        if reason := trial.reason_without_window(min_frames):
+        if reason := kind.reason_to_exclude(trial) or place_windows(trial, min_frames, windows=windows).reason:
             reader.note(reason)
             continue
         long_enough.append(trial)
@@ -177,10 +194,11 @@ def read_dataset(
             interruptions = format_interruptions(trial.activity, rate_hz)
             reader.note(f"{trial.trial_id}: {interruptions}; not used, --keep_standing uses them as well.")
     if not long_enough:
-        if all(len(trial.joints_m) < min_frames for trial in reader.trials):
+        if windows == FRAMES and all(len(trial.joints_m) < min_frames for trial in reader.trials):
             window = f"a window of {min_frames} frames at {rate_hz:g} Hz"
             raise GaitError(f"{poses_folder}: every trial is shorter than {window}; use a smaller --interval_size.")
-        raise GaitError(f"{poses_folder}: no trial has a walk as long as a window; {reader.problems[-1]}")
+        none = "no trial has a walk as long as a window" if windows == FRAMES else "no trial has a window"
+        raise GaitError(f"{poses_folder}: {none}; {reader.problems[-1]}")
     return GaitDataset(tuple(long_enough), tuple(reader.problems))
 
 
@@ -190,6 +208,8 @@ def dataset_hash(dataset: GaitDataset) -> str:
     for trial in dataset.trials:
         digest.update(repr((trial.trial_id, trial.sick, trial.rate_hz, trial.joints_m.shape)).encode())
         digest.update(trial.joints_m.tobytes())
+        if trial.rotations is not None:
+            digest.update(trial.rotations.tobytes())
         if not trial.walking.all():  # otherwise as in earlier versions
             digest.update(repr(trial.walks).encode())
     return digest.hexdigest()
@@ -198,13 +218,16 @@ def dataset_hash(dataset: GaitDataset) -> str:
 class _DatasetReader:
     """Collector of trials, and of one line per problem."""
 
-    def __init__(self, rate_hz: float, body: Body | None, pose_rate_hz: float | None, keep_standing: bool):
+    def __init__(
+        self, rate_hz: float, body: Body | None, pose_rate_hz: float | None, keep_standing: bool, rotations: bool
+    ):
         self.trials: list[Trial] = []
         self.problems: list[str] = []
         self._rate_hz = rate_hz
         self._body = body
         self._pose_rate_hz = pose_rate_hz
         self._keep_standing = keep_standing
+        self._rotations = rotations
 
     def note(self, line: str) -> None:
         self.problems.append(str(GaitError(line)))
@@ -269,6 +292,7 @@ class _DatasetReader:
                 if sequence.joint_status is None
                 else resample_nearest(sequence.joint_status, sequence.rate_hz, self._rate_hz),
                 activity=None if self._keep_standing else find_activity(joints, self._rate_hz),
+                rotations=read_rotations(sequence, self._rate_hz) if self._rotations else None,
             )
             self.trials.append(trial)
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from gait.body.skeleton import BODY_JOINTS, Joint, contralateral_joint
 from gait.motion.common_frame import REQUIRED_JOINTS
 from gait.motion.dataset import Trial
-from gait.motion.windows import window_starts
+from gait.motion.window_placement import FRAMES, place_windows
 
 AUTO, KEEP = "auto", "keep"
 _MAX_TRIALS: Mapping[str, float] = {AUTO: 0.1, "leave_out_joint": 0.0, "leave_out_trial": 1.0}
@@ -62,13 +62,20 @@ def choose_left_out(trials: Sequence[Trial], rule: str = AUTO, *, mirror: bool =
 
 
 def leave_out_windows(
-    left_out: LeftOut, trials: Sequence[Trial], window_length: int, stride: int, min_observed: float
+    left_out: LeftOut,
+    trials: Sequence[Trial],
+    window_length: int,
+    stride: int,
+    min_observed: float,
+    windows: str = FRAMES,
 ) -> LeftOut:
-    """Add the windows that ``window_starts`` omits from the trials that are not left out."""
+    """Add the windows that ``place_windows`` omits from the trials that are not left out."""
     digest, num_windows = hashlib.sha256(), {}
     for trial in left_out.select(trials):
-        every = window_starts(trial, window_length, stride)
-        kept = window_starts(trial, window_length, stride, left_out.joints, min_observed)
+        every = place_windows(trial, window_length, stride, windows).starts
+        kept = place_windows(
+            trial, window_length, stride, windows, left_out=left_out.joints, min_observed=min_observed
+        ).starts
         if len(kept) < len(every):
             num_windows[trial.trial_id] = len(every) - len(kept)
             digest.update(trial.trial_id.encode() + kept.tobytes())

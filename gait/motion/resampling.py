@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,3 +61,13 @@ def _times(frames: int, rate_hz: float, to_hz: float) -> NDArray[np.float64]:
     # A time that rounding puts slightly after the last sample is the last sample.
     last = math.floor((frames - 1) / rate_hz * to_hz + 1e-6)
     return np.minimum(np.arange(last + 1) * (rate_hz / to_hz), frames - 1)
+
+
+def sample_at(values: NDArray[np.floating], times: NDArray[np.float64]) -> NDArray[Any]:
+    """Return ``values`` (T, ...) at ``times`` (S,) in frames, within the trial, by cubic splines.
+
+    Times that are the frames themselves return the input as it is.
+    """
+    if len(times) == len(values) and np.array_equal(times, np.arange(len(values))):
+        return values
+    return np.asarray(CubicSpline(np.arange(len(values)), np.asarray(values, dtype=np.float64), axis=0)(times))

@@ -3,49 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from gait.body.joint_status import JointStatus
 from gait.body.skeleton import BODY_JOINTS, NUM_BODY_JOINTS, Joint
 from gait.errors import GaitError
 from gait.motion.common_frame import MIRROR_ORDER, apply_transforms, window_transforms
 from gait.motion.dataset import Trial
+from gait.motion.inputs import INPUTS, PUBLISHED
+from gait.motion.window_input import InputReference, WindowInput
+from gait.motion.window_placement import CYCLES, FRAMES, place_windows
 
 _TRACKS = 3 * NUM_BODY_JOINTS  # a coordinate of a joint over time
 _WINDOWS_PER_PASS = 64  # so that intermediate arrays stay in the processor's cache
 
 
-def window_starts(
-    trial: Trial, window_length: int, stride: int, left_out: Collection[Joint] = (), min_observed: float = 0.0
-) -> NDArray[np.int64]:
-    """Return the first frames of a trial's windows; each window lies within one walk.
-
-    Windows are omitted in which a joint that is not left out is observed or inferred in a smaller fraction of the
-    frames than ``min_observed``.
-    """
-    starts = [np.arange(walk.start, walk.stop - window_length + 1, stride) for walk in trial.walks]
-    first = np.concatenate([np.empty(0, np.int64), *starts])
-    if min_observed == 0 or trial.joint_status is None:
-        return first
-    fraction = observed_fraction(trial.joint_status, first, window_length)
-    fraction[:, list(left_out)] = 1
-    return first[(fraction >= min_observed).all(axis=1)]
-
-
-def observed_fraction(
-    joint_status: NDArray[np.uint8], first_frames: NDArray[np.int64], window_length: int
-) -> NDArray[np.float64]:
-    """Return the fraction of the frames of windows (N,) in which each joint is observed or inferred, (N, 22)."""
-    known = np.pad(joint_status > JointStatus.NOT_OBSERVED, ((1, 0), (0, 0))).cumsum(axis=0)
-    return (known[first_frames + window_length] - known[first_frames]) / window_length
-
-
 class WindowDataset:
-    """All windows of all trials in order; if requested, followed by their mirror images.
+    """All windows of all trials in order; those of ``frames``, if requested, followed by their mirror images.
 
     Frames are stored once, whatever the window length and stride, plus about fifty bytes per window. ``batch`` is not
     thread-safe, as it uses shared scratch memory.
@@ -60,6 +38,9 @@ class WindowDataset:
     is_mirrored: Tensor  # (N,) bool
     too_short: tuple[str, ...]  # one line per trial without a walk as long as a window
     left_out: tuple[Joint, ...]  # the joints that are 0 in every window
+    input: WindowInput  # what the windows hold
+    reference: InputReference  # what they are relative to
+    frames_per_sample: tuple[float, ...]  # of each trial; a sample is a frame, or a hundredth of a stride
 
     def __init__(
         self,
@@ -70,12 +51,18 @@ class WindowDataset:
         mirror: bool = False,
         left_out: Collection[Joint] = (),
         min_observed: float = 0.0,
+        input: str = PUBLISHED,
+        windows: str = FRAMES,
+        shifts: Sequence[int] = (0,),
+        reference: InputReference | None = None,
     ):
         """Prepare the windows of trials that have the same frame rate; each window lies within one walk.
 
         A walk shorter than a window contributes none. The attributes above have the arguments; with ``mirror``, the
-        mirror image of each window is included. Joints that are ``left_out`` are 0 in every window, and the other
-        joints do not depend on them. ``min_observed`` is that of ``window_starts``.
+        mirror image of each window is included, except with ``cycles``, where all windows begin on the same side.
+        Joints that are ``left_out`` are 0 in every window; the other joints of the published input do not depend on
+        them. ``min_observed``, ``windows`` and ``shifts`` are those of ``place_windows``; ``input`` is one of
+        ``INPUTS``, whose ``reference`` is that of ``fit_reference``.
 
         Raises:
             GaitError: the length or stride is below 1, or the trials have different rates.
@@ -91,30 +78,49 @@ class WindowDataset:
         self.window_length = window_length
         self.stride = stride
         self.left_out = tuple(joint for joint in BODY_JOINTS if joint in left_out)
-        reasons = (trial.reason_without_window(window_length) for trial in trials)
-        self.too_short = tuple(reason for reason in reasons if reason)
+        self.input, self.reference = INPUTS[input], reference or InputReference()
+        placements = tuple(
+            place_windows(
+                trial, window_length, stride, windows, left_out=self.left_out, min_observed=min_observed, shifts=shifts
+            )
+            for trial in trials
+        )
+        self.too_short = tuple(placed.reason for placed in placements if placed.reason)
+        self.frames_per_sample = tuple(placed.frames_per_sample for placed in placements)
 
-        frames = np.array([len(trial.joints_m) for trial in trials], dtype=np.int64)
-        ends = frames.cumsum()
-        firsts = [
-            (number, window_starts(trial, window_length, stride, self.left_out, min_observed))
-            for number, trial in enumerate(trials)
+        # Of trials without a window, nothing is kept.
+        times = [
+            placed.times(len(trial.joints_m) if len(placed.starts) else 0)
+            for trial, placed in zip(trials, placements, strict=True)
         ]
-        source_trial = np.repeat([number for number, _ in firsts], [len(first) for _, first in firsts]).astype(np.int64)
-        first = np.concatenate([np.empty(0, np.int64), *(first for _, first in firsts)])
-        copies = 2 if mirror else 1
+        samples = np.array([len(each) for each in times], dtype=np.int64)
+        ends = samples.cumsum()
+        count = [len(placed.starts) for placed in placements]
+        source_trial = np.repeat(np.arange(len(trials), dtype=np.int64), count)
+        first, first_frame, mirrored = (
+            np.concatenate([np.empty(0, kind), *values])
+            for kind, values in (
+                (np.int64, [placed.starts for placed in placements]),
+                (np.int64, [placed.first_frames for placed in placements]),
+                (np.bool_, [placed.mirrored for placed in placements]),
+            )
+        )
+        copies = 2 if mirror and windows != CYCLES else 1
         self.trial_index = torch.from_numpy(np.tile(source_trial, copies))
-        self.first_frame = torch.from_numpy(np.tile(first, copies))
-        self.is_mirrored = torch.arange(len(self.trial_index)) >= len(source_trial)
+        self.first_frame = torch.from_numpy(np.tile(first_frame, copies))
+        self.is_mirrored = torch.from_numpy(np.concatenate([mirrored, ~mirrored][:copies]))
         self.sick = torch.tensor([trial.sick for trial in trials], dtype=torch.bool)[self.trial_index]
-        self._start = torch.from_numpy(ends - frames)[self.trial_index] + self.first_frame
+        self._first_of_trial = torch.from_numpy(ends - samples)
+        self._start = self._first_of_trial[self.trial_index] + torch.from_numpy(np.tile(first, copies))
 
         # Each track is contiguous, so that a window's tracks are copied as they are; for a mirrored window, the tracks
         # of the contralateral joints are copied.
-        tracks = np.empty((_TRACKS, int(frames.sum())), dtype=np.float32)
-        for trial, end, count in zip(trials, ends, frames, strict=True):
-            relative = trial.joints_m - trial.joints_m[:1, :1]  # where single precision is finest
-            tracks[:, end - count : end] = relative.reshape(count, _TRACKS).T
+        tracks = np.empty((_TRACKS, int(samples.sum())), dtype=np.float32)
+        rotations = None if self.reference.rotations is None else self.reference.rotations.double().numpy()
+        for trial, each, end in zip(trials, times, ends, strict=True):
+            if len(each):
+                values = self.input.relative(self.input.samples(trial, each), rotations)
+                tracks[:, end - len(each) : end] = values.reshape(len(each), _TRACKS).T
         num_starts = tracks.size - window_length + 1 if len(self) else 0
         self._all_windows = torch.from_numpy(tracks.reshape(-1)).as_strided((num_starts, window_length), (1, 1))
         row = torch.arange(_TRACKS).reshape(NUM_BODY_JOINTS, 3)
@@ -123,16 +129,33 @@ class WindowDataset:
         # Computed when a window is first requested and kept, as every epoch requests the same windows.
         self._transforms = torch.empty(len(self), 3, 4, dtype=torch.float32)
         self._has_transform = torch.zeros(len(self), dtype=torch.bool)
+        self._mirror_signs = torch.tensor(self.input.mirror_signs)
 
     def __len__(self) -> int:
         """Return the number of windows, N."""
         return len(self.trial_index)
 
+    @property
+    def first_sample(self) -> Tensor:
+        """The first sample of each window within its trial, (N,) int64; those of ``frames`` are ``first_frame``."""
+        return self._start - self._first_of_trial[self.trial_index]
+
     def batch(self, indices: Tensor, device: torch.device | str = "cpu") -> Tensor:
-        """Return normalized windows in the common frame, (B, L, 22, 3) float32, on a device; computed on the CPU.
+        """Return what the network sees of windows, (B, L, 22, 3) float32, on a device; computed on the CPU.
 
         The indices (B,) are in any order; negative ones count from the end.
         """
+        return self.network_input(self.values(indices)).to(device)
+
+    def network_input(self, values: Tensor) -> Tensor:
+        """Return what the network sees of windows of such ``values``, (B, L, 22, 3), which may be changed in place."""
+        seen = self.reference.deviation(values)
+        if self.left_out:
+            seen[:, :, list(self.left_out)] = 0
+        return seen
+
+    def values(self, indices: Tensor) -> Tensor:
+        """Return windows as their input defines them, (B, L, 22, 3), not yet compared with the controls' mean."""
         indices = indices.cpu()
         batch = torch.empty(len(indices), self.window_length, NUM_BODY_JOINTS, 3, dtype=torch.float32)
         for first in range(0, len(indices), _WINDOWS_PER_PASS):
@@ -140,13 +163,56 @@ class WindowDataset:
             windows, scratch = self._scratch[:, : len(selected)]
             rows = self._start[selected][:, None] + self._tracks[self.is_mirrored[selected].long()]
             torch.index_select(self._all_windows, 0, rows.reshape(-1), out=windows.view(-1, self.window_length))
+            part = batch[first : first + len(selected)]
+            if not self.input.aligned_per_window:
+                part.copy_(windows.permute(0, 3, 1, 2))
+                part *= torch.where(self.is_mirrored[selected, None], self._mirror_signs, 1.0)[:, None, None]
+                continue
             # Exchanged sides make a mirror image, which the alignment reflects.
             if not self._has_transform[selected].all():
                 coordinates = windows.transpose(1, 2)
                 scratch_coordinates = scratch.view_as(coordinates)
                 self._transforms[selected] = window_transforms(coordinates, scratch_coordinates, self.left_out)
                 self._has_transform[selected] = True
-            apply_transforms(windows, self._transforms[selected], scratch, batch[first : first + len(selected)])
-        if self.left_out:
-            batch[:, :, list(self.left_out)] = 0
-        return batch.to(device)
+            apply_transforms(windows, self._transforms[selected], scratch, part)
+        return batch
+
+
+def fit_reference(
+    trials: Sequence[Trial], window_length: int, stride: int = 1, *, factor: float, **options: Any
+) -> InputReference:
+    """Return the reference of an input: the controls' mean rotations, and their mean window if ``factor`` is not 0.
+
+    The network sees that many times the difference from the mean window. ``trials`` are those of the training; other
+    arguments are those of ``WindowDataset``.
+
+    Raises:
+        GaitError: no control has a window, or as in ``WindowDataset``.
+    """
+    kind, placement = INPUTS[options.get("input", PUBLISHED)], options.get("windows", FRAMES)
+    controls = [
+        trial
+        for trial in trials
+        if not trial.sick and not place_windows(trial, window_length, windows=placement).reason
+    ]
+    reference = InputReference()
+    if kind.reference_of is not None and controls:
+        parts = []
+        for trial in controls:
+            times = place_windows(trial, window_length, windows=placement).times(len(trial.joints_m))
+            parts.append(kind.samples(trial, times)[trial.walking[np.rint(times).astype(np.int64)]])
+        reference = InputReference(torch.from_numpy(kind.reference_of(parts)).float())
+    if not factor:
+        return reference
+    windows = WindowDataset(controls, window_length, stride, reference=reference, **options)
+    if not len(windows):
+        raise GaitError(f"No control in training has a window; --input {kind.name} compares windows with the controls.")
+    return replace(reference, mean_window=mean_values(windows), factor=factor)
+
+
+def mean_values(windows: WindowDataset) -> Tensor:
+    """Return the mean of the ``values`` of all windows, (L, 22, 3)."""
+    total = torch.zeros(())
+    for batch in torch.arange(len(windows)).split(_WINDOWS_PER_PASS):
+        total = total + windows.values(batch).double().sum(0)
+    return (total / len(windows)).float()

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from scipy.spatial.transform import Rotation
 from torch import Tensor
 
 from gait.body.joint_status import JointStatus
@@ -12,6 +13,7 @@ from gait.body.skeleton import NUM_BODY_JOINTS, Joint
 from gait.motion import common_frame
 from gait.motion.dataset import AcquisitionInfo, Trial
 from gait.motion.pose_files import write_npz
+from gait.motion.rotation_samples import continuous_quaternions
 
 _SIDED = ("HIP", "KNEE", "ANKLE", "FOOT", "COLLAR", "SHOULDER", "ELBOW", "WRIST")
 
@@ -54,6 +56,23 @@ def stick_figure(frames=40, *, speed=1.2, rate_hz=100.0, lean_deg=8.0, height=1.
     step = speed / rate_hz * np.stack([np.cos(turn), 0 * turn, np.sin(turn)], axis=1)
     joints += np.cumsum(step, axis=0)[:, None] - step[0]
     return joints * height
+
+
+def swinging_rotations(frames=40, *, rate_hz=100.0, phase=0.3, turn_deg=0.0):
+    """Return axis-angle vectors (T, 22, 3) of joints against their parents, for the walk of ``stick_figure``.
+
+    The limbs swing with its stride, left and right half a stride apart; the pelvis turns with its path.
+    """
+    angle = 2 * np.pi * 0.9 * np.arange(frames) / rate_hz + phase
+    rotations = np.random.default_rng(0).normal(0, 0.05, (NUM_BODY_JOINTS, 3)) + np.zeros((frames, 1, 1))
+    for name, side in (("LEFT", 1), ("RIGHT", -1)):
+        for number, part in enumerate(_SIDED):
+            joint = Joint[f"{name}_{part}"]
+            rotations[:, joint, 0] += 0.1 * (1 + number) / 2 * side * np.sin(angle + 0.4 * number)
+            rotations[:, joint, 2] += 0.03 * np.sin(2 * angle + side)
+    turn = np.radians(turn_deg) * np.arange(frames) / max(frames - 1, 1)
+    rotations[:, Joint.PELVIS] = np.stack([0 * turn, np.pi / 2 - turn, 0 * turn], axis=1)
+    return rotations
 
 
 def _hanging(angle):
@@ -119,14 +138,22 @@ def status_without(frames, joints, missing=slice(None)):
     return status
 
 
-def make_trial(joints_m, subject="P01", trial_name="walk1", *, sick=False, rate_hz=100.0, joint_status=None):
-    """Return a trial with these joints."""
+def make_trial(
+    joints_m, subject="P01", trial_name="walk1", *, sick=False, rate_hz=100.0, joint_status=None, axis_angle=None
+):
+    """Return a trial with these joints, and rotations (T, 22, 3) against the parents if given."""
     joints = np.asarray(joints_m, dtype=np.float32)
     acquisition = AcquisitionInfo(rate_hz, len(joints), 0.0, (), 1.7)
-    return Trial(subject, trial_name, sick, joints, rate_hz, acquisition, Path("poses"), joint_status)
+    rotations = None
+    if axis_angle is not None:
+        quaternions = Rotation.from_rotvec(np.reshape(axis_angle, (-1, 3))).as_quat().reshape(-1, NUM_BODY_JOINTS, 4)
+        rotations = continuous_quaternions(quaternions).astype(np.float32)
+    return Trial(
+        subject, trial_name, sick, joints, rate_hz, acquisition, Path("poses"), joint_status, rotations=rotations
+    )
 
 
-def write_trial(base, name, joints_m, *, rate_hz=100.0, num_visible_markers=None, joint_status=None):
+def write_trial(base, name, joints_m, *, rate_hz=100.0, num_visible_markers=None, joint_status=None, axis_angle=None):
     """Write ``poses.npz`` of a fitted trial into ``<base>/<name>`` and return its folder."""
     joints = np.asarray(joints_m, dtype=np.float32)
     T = len(joints)
@@ -134,6 +161,8 @@ def write_trial(base, name, joints_m, *, rate_hz=100.0, num_visible_markers=None
     folder.mkdir(parents=True)
     extra = {} if num_visible_markers is None else {"num_visible_markers": np.asarray(num_visible_markers)}
     poses, translation, betas = np.zeros((T, 225), np.float32), np.zeros((T, 3), np.float32), np.zeros(10, np.float32)
+    if axis_angle is not None:
+        poses[:, : 3 * NUM_BODY_JOINTS] = axis_angle.reshape(T, -1)
     write_npz(
         folder,
         PoseSequence(poses, betas, translation, joints, rate_hz, "open.npz", joint_status=joint_status, extra=extra),

@@ -10,7 +10,8 @@ import torch
 from gait.body.skeleton import MIRROR_PAIRS, Joint
 from gait.errors import GaitError
 from gait.kinematics.walking import Activity
-from gait.motion.windows import WindowDataset, observed_fraction
+from gait.motion.window_placement import observed_fraction
+from gait.motion.windows import WindowDataset
 from tests.helpers.motion_cases import (
     align_window_slowly,
     make_trial,

@@ -1,0 +1,27 @@
+"""The walking frame: in each frame of a trial, the axes along which the subject walks."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gait.arrays import Vector
+from gait.body.skeleton import Joint
+from gait.kinematics.gait_events import progression_directions
+
+_UP = np.array([0.0, 1.0, 0.0])
+
+
+def walking_frames(joints_m: NDArray[np.floating], rate_hz: float) -> Vector:
+    """Return rotations R_world_walking (T, 3, 3) of joints (T, 22, 3) in metres, y up.
+
+    The columns are the subject's left, up, and ahead, as the axes x, y and z of a body at rest. Ahead is the direction
+    of progression (``progression_directions``), reversed where the subject walks backwards, so that a pelvis that faces
+    ahead has about the rotation 0.
+    """
+    joints = np.asarray(joints_m, dtype=np.float64)
+    ahead = progression_directions(joints, rate_hz)
+    to_left = joints[:, Joint.LEFT_HIP] - joints[:, Joint.RIGHT_HIP]
+    backwards = (np.cross(to_left, _UP) * ahead).sum(axis=1, keepdims=True) < 0
+    ahead = np.where(backwards, -ahead, ahead)
+    return np.stack([np.cross(_UP, ahead), np.broadcast_to(_UP, ahead.shape), ahead], axis=2)

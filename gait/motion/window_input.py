@@ -1,0 +1,97 @@
+"""Definition of one kind of window input: an entry of ``gait.motion.inputs.INPUTS``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Self
+
+import torch
+from torch import Tensor
+
+from gait.arrays import Vector
+from gait.errors import GaitError
+
+if TYPE_CHECKING:
+    from gait.motion.dataset import Trial
+
+
+def _unchanged(samples: Vector, reference: Vector | None) -> Vector:
+    return samples
+
+
+@dataclass(frozen=True, kw_only=True)
+class WindowInput:
+    """What the networks see of a trial: three numbers per joint and frame, (L, 22, 3) per window."""
+
+    name: str  # value of --input
+    normalization: str  # as checkpoints and reports state it
+    samples: Callable[[Trial, Vector], Vector]
+    """From a trial and times (S,) in its frames, which step evenly: values (S, 22, 3), or quaternions (S, 22, 4)."""
+    relative: Callable[[Vector, Vector | None], Vector] = _unchanged
+    """From samples and the reference (22, K) of ``reference_of``: the values (S, 22, 3) of windows."""
+    reference_of: Callable[[Sequence[Vector]], Vector] | None = None
+    """From the samples of all controls in training: what ``relative`` needs, (22, K); if it needs something."""
+    aligned_per_window: bool = False  # samples are joints in metres; each window is aligned with the common frame
+    mirror_signs: tuple[float, float, float] = (1.0, 1.0, 1.0)  # of the values of a mirror image, sides exchanged
+    needs_rotations: bool = False  # of the joints, which trials of joint positions alone do not have
+    deviation: float = 0.0  # default factor on the difference from the controls' mean window; 0: the values themselves
+    offset: float = 0.0  # default standard deviation of the random offset of each joint and axis; 0: --joint_offset
+    pace: Callable[[Tensor, Tensor, Tensor], Tensor] | None = None
+    """From windows (N, L, 22, 3), factors (N,) on the excursion of the legs, and uniform random numbers (N, 22), the
+    windows at another pace; None if windows cannot be changed so."""
+    axis_names: Sequence[Sequence[str]] = ()  # (22, 3) what each value of a joint measures; () if there is no name
+    order: int = 1  # in lists
+
+    def reason_to_exclude(self, trial: Trial) -> str | None:
+        """Return one line if this input cannot be made of a trial; None if it can."""
+        if self.needs_rotations and trial.rotations is None:
+            return (
+                f"{trial.trial_id}: its poses have joint positions but no joint rotations; excluded, --input bones or "
+                "published keeps it."
+            )
+        return None
+
+
+@dataclass(frozen=True, eq=False)
+class InputReference:
+    """What the windows of an input are relative to, from the controls that a network is trained on."""
+
+    rotations: Tensor | None = None  # (22, 4) mean quaternion of each joint, scalar last; None if the input has none
+    mean_window: Tensor | None = None  # (L, 22, 3) controls' mean; None: windows are not compared with it
+    factor: float = 1.0  # on the difference from the mean window
+
+    def deviation(self, values: Tensor) -> Tensor:
+        """Return what the network sees of windows (N, L, 22, 3)."""
+        return values if self.mean_window is None else self.factor * (values - self.mean_window.to(values))
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return tensors and plain data, the inverse of ``from_dict``."""
+        return dict(vars(self))
+
+    @classmethod
+    def from_dict(cls, plain: Mapping[str, Any], window_length: int) -> Self:
+        """Return the reference in a checkpoint.
+
+        Raises:
+            GaitError: it has other shapes, or numbers that are not finite.
+        """
+        shapes = {"rotations": (22, 4), "mean_window": (window_length, 22, 3)}
+        for name, shape in shapes.items():
+            value = plain.get(name)
+            if value is not None and not (
+                isinstance(value, Tensor) and value.shape == shape and bool(torch.isfinite(value).all())
+            ):
+                raise GaitError(f"damaged checkpoint: {name} of the reference is no tensor {shape} of finite numbers.")
+        if not isinstance(plain.get("factor"), float | int):
+            raise GaitError("damaged checkpoint: the reference has no factor.")
+        return cls(plain.get("rotations"), plain.get("mean_window"), float(plain["factor"]))
+
+
+def names_of_axes(terms: Mapping[str, Sequence[str]], joints: Collection[str]) -> tuple[tuple[str, ...], ...]:
+    """Return names such as "left knee flexion", (22, 3), from the terms of each part, "KNEE", of joints "LEFT_KNEE"."""
+    named = []
+    for joint in joints:
+        side, _, part = joint.rpartition("_")
+        named.append(tuple(" ".join(filter(None, (side.lower(), term))) for term in terms[part]))
+    return tuple(named)
