@@ -15,7 +15,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from itertools import pairwise
 from typing import Literal
 
 import numpy as np
@@ -38,7 +37,6 @@ _MIN_EXCURSION_LEGS = 0.06  # leg lengths: less is no step, but sway in standing
 _MAX_LANDING_S = 0.1
 _MAX_DROP_S = 0.06
 _DROP_HALF_WINDOW_S = 0.02
-_MAX_STRIDE_S = 3.0
 
 
 EventSource = Literal["laboratory", "force plate", "kinematics"]
@@ -91,12 +89,6 @@ def detect_gait_events(
 def nearest_frames(frames: Vector) -> FrameIndices:
     """Return the nearest frame to each event (n,)."""
     return np.rint(frames).astype(np.int64)
-
-
-def find_strides(contacts: Vector, rate_hz: float) -> list[slice]:
-    """Return the frames from each initial contact of a side to its next; strides with a standing pause are omitted."""
-    whole = nearest_frames(contacts).tolist()
-    return [slice(begin, end) for begin, end in pairwise(whole) if end - begin <= _MAX_STRIDE_S * rate_hz]
 
 
 def progression_directions(joints_m: NDArray[np.floating], rate_hz: float) -> Vector:

@@ -14,17 +14,18 @@ from gait.body.body import Body
 from gait.body.joint_status import JointStatus, unobserved_joints
 from gait.body.pose_sequence import PoseSequence
 from gait.body.skeleton import NUM_BODY_JOINTS, Joint
-from gait.kinematics.gait_events import detect_gait_events, find_strides, floor_height, progression_directions
-from gait.kinematics.walking import find_activity, is_within_walk, walking_intervals
+from gait.kinematics.gait_events import detect_gait_events, floor_height, progression_directions
+from gait.kinematics.strides import PERCENT, find_trial_strides
+from gait.kinematics.walking import find_activity, walking_intervals
 
 Array = NDArray[np.float64]
 
-STRIDE_POINTS = 101
+STRIDE_POINTS = len(PERCENT)
 """Samples per stride: 0 to 100 % from one left initial contact to the next."""
 
 
 @dataclass(frozen=True, eq=False)
-class Stride:
+class SampledStride:
     """A stride in ``STRIDE_POINTS`` samples, walking along +z."""
 
     rotations: Array  # (101, J, 3, 3) of the joints
@@ -33,27 +34,27 @@ class Stride:
     unobserved: tuple[Joint, ...] = ()  # joints that the trial does not observe
 
 
-def sample_strides(sequence: PoseSequence) -> list[Stride]:
+def sample_strides(sequence: PoseSequence) -> list[SampledStride]:
     """Return each stride of a trial's walks, from one left initial contact to the next."""
     unobserved = unobserved_joints(sequence.joint_status)
-    contacts = detect_gait_events(sequence.joints_m, sequence.rate_hz, unobserved).initial_contacts["left"]
+    events = detect_gait_events(sequence.joints_m, sequence.rate_hz, unobserved)
     ahead = progression_directions(sequence.joints_m, sequence.rate_hz)
     height = sequence.joints_m[:, Joint.PELVIS, 1].astype(np.float64) - floor_height(sequence.joints_m)
     found = []
     walks = walking_intervals(find_activity(sequence.joints_m, sequence.rate_hz))
-    for stride in find_strides(contacts, sequence.rate_hz):
-        if not is_within_walk(stride, walks):
-            continue
-        frames = np.rint(np.linspace(stride.start, stride.stop, STRIDE_POINTS)).astype(np.int64)
+    for stride in find_trial_strides(events, sequence.joints_m, sequence.rate_hz, walks)["left"]:
+        frames = np.rint(np.linspace(stride.start, stride.end, STRIDE_POINTS)).astype(np.int64)
         rotations = Rotation.from_rotvec(sequence.poses[frames].reshape(-1, 3)).as_matrix()
         rotations = rotations.reshape(STRIDE_POINTS, -1, 3, 3)
         to_z = Rotation.from_euler("y", -np.arctan2(ahead[frames, 0], ahead[frames, 2])[:, None]).as_matrix()
         rotations[:, 0] = to_z @ rotations[:, 0]
-        found.append(Stride(rotations, height[frames], (stride.stop - stride.start) / sequence.rate_hz, unobserved))
+        found.append(
+            SampledStride(rotations, height[frames], (stride.end - stride.start) / sequence.rate_hz, unobserved)
+        )
     return found
 
 
-def mean_stride(subjects: Sequence[Sequence[Stride]], betas: NDArray[np.floating], body: Body) -> PoseSequence:
+def mean_stride(subjects: Sequence[Sequence[SampledStride]], betas: NDArray[np.floating], body: Body) -> PoseSequence:
     """Average the strides of each subject, and then over one or more subjects; the pelvis stays above the origin.
 
     Joint rotations are averaged as matrices and projected back to rotations (chordal L2 mean: Hartley et al. 2013, Int.

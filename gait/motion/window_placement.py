@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from gait.arrays import Vector
 from gait.body.joint_status import JointStatus
 from gait.body.skeleton import Joint
-from gait.kinematics.gait_events import SIDES, find_strides
+from gait.kinematics.gait_events import SIDES
+from gait.kinematics.strides import find_trial_strides
 
 if TYPE_CHECKING:
     from gait.motion.dataset import Trial
@@ -113,12 +114,8 @@ def _place_cycles(trial: Trial, window_length: int, shifts: Sequence[int]) -> Wi
     contacts = {
         side: [c for c in trial.events.initial_contacts[side] if trial.walking[round(float(c))]] for side in SIDES
     }
-    whole = [
-        stride.stop - stride.start
-        for side in SIDES
-        for stride in find_strides(np.asarray(contacts[side]), trial.rate_hz)
-        if trial.walking[stride].all()
-    ]
+    strides = find_trial_strides(trial.events, trial.joints_m, trial.rate_hz, trial.walks)
+    whole = [stride.end - stride.start for side in SIDES for stride in strides[side]]
     none = WindowPlacement(np.empty(0, np.int64), np.empty(0, bool))
     if not whole:
         return _without(none, f"{trial.trial_id}: no stride from initial contact to initial contact within a walk")

@@ -12,7 +12,7 @@ from gait.body.body import Body
 from gait.errors import GaitError
 from gait.kinematics.gait_events import GaitEvents
 from gait.kinematics.joint_angles import compute_joint_angles
-from gait.kinematics.normative_stride import Stride, mean_stride, sample_strides
+from gait.kinematics.normative_stride import SampledStride, mean_stride, sample_strides
 from gait.motion.pose_files import POSES_FILE, read_poses
 from gait.motion.trial_paths import HEALTHY
 from gait.viewing.loaded_trial import BodyModelLocator, LoadedTrial
@@ -32,7 +32,7 @@ def load_normative_stride(folder: Path, bodies: BodyModelLocator) -> LoadedTrial
     if not files:
         raise GaitError(f"{healthy}: no fitted trial in it; choose a folder that holds {HEALTHY}.")
     body: Body | None = None
-    strides: dict[str, list[Stride]] = defaultdict(list)  # by subject
+    strides: dict[str, list[SampledStride]] = defaultdict(list)  # by subject
     shapes: dict[str, NDArray[np.float32]] = {}
     for file in files:
         sequence = read_poses(file.parent)

@@ -9,8 +9,9 @@ import pytest
 from gait.body.model_file import load_body
 from gait.body.skeleton import NUM_BODY_JOINTS, Joint
 from gait.kinematics.gait_cycle import PERCENT, average_gait_cycles, combine_ipsilateral_cycles, select_gait_phases
-from gait.kinematics.gait_events import detect_gait_events, find_strides, nearest_frames
+from gait.kinematics.gait_events import detect_gait_events, nearest_frames
 from gait.kinematics.joint_angles import compute_joint_angles
+from gait.kinematics.strides import Stride, find_trial_strides
 from gait.motion.common_frame import MIRROR_ORDER
 from gait.synthetic import SyntheticTrial, make_subject, make_trial
 from tests.helpers.motion_cases import stick_figure
@@ -31,12 +32,17 @@ def joints() -> np.ndarray:
     return synthetic_trial().ground_truth.joints_m
 
 
+@cache
+def strides(side: str) -> tuple[Stride, ...]:
+    return find_trial_strides(detect_gait_events(joints(), RATE_HZ), joints(), RATE_HZ)[side]
+
+
 def cycle_percent(side: str) -> np.ndarray:
     """Return the percentage of a side's gait cycle per frame, (T,), NaN outside complete strides."""
     percent = np.full(len(joints()), np.nan)
-    for stride in find_strides(detect_gait_events(joints(), RATE_HZ).initial_contacts[side], RATE_HZ):
-        length = stride.stop - stride.start
-        percent[stride.start : stride.stop + 1] = 100 * np.arange(length + 1) / length
+    for stride in strides(side):
+        frames = np.arange(math.ceil(stride.start), math.floor(stride.end) + 1)
+        percent[frames] = 100 * (frames - stride.start) / (stride.end - stride.start)
     return percent
 
 
@@ -48,11 +54,7 @@ def test_average_gait_cycles_recovers_values_that_follow_the_cycle(side: str) ->
     values[:, Joint.HEAD] = np.cos(2 * np.pi * percent / 100)
     cycle = average_gait_cycles(values, joints(), RATE_HZ)[side]
     assert cycle.side == side
-    assert (
-        cycle.num_cycles
-        == len(find_strides(detect_gait_events(joints(), RATE_HZ).initial_contacts[side], RATE_HZ))
-        >= 3
-    )
+    assert cycle.num_cycles == len(strides(side)) >= 3
     np.testing.assert_allclose(cycle.values[1:-2, Joint.LEFT_KNEE], PERCENT[1:-2], atol=1e-6)
     np.testing.assert_allclose(cycle.values[:, Joint.HEAD], np.cos(2 * np.pi * PERCENT / 100), atol=2e-3)
     assert np.all(cycle.values[:, Joint.NECK] == 0)
@@ -61,12 +63,9 @@ def test_average_gait_cycles_recovers_values_that_follow_the_cycle(side: str) ->
 @pytest.mark.parametrize("side", ["left", "right"])
 def test_average_gait_cycles_averages_joint_angles(side: str) -> None:
     cycle = average_gait_cycles(np.ones((len(joints()), NUM_BODY_JOINTS)), joints(), RATE_HZ)[side]
-    events, angles = detect_gait_events(joints(), RATE_HZ), compute_joint_angles(joints(), RATE_HZ)
+    angles = compute_joint_angles(joints(), RATE_HZ)
     for found, curve in ((cycle.hip_deg, angles.hip[side]), (cycle.knee_deg, angles.knee[side])):
-        slow = [
-            np.interp(np.linspace(s.start, s.stop, 101), np.arange(len(curve)), curve)
-            for s in find_strides(events.initial_contacts[side], RATE_HZ)
-        ]
+        slow = [np.interp(np.linspace(s.start, s.end, 101), np.arange(len(curve)), curve) for s in strides(side)]
         np.testing.assert_allclose(found, np.mean(slow, axis=0), atol=1e-9)
     assert cycle.ankle_deg.mean() == pytest.approx(0, abs=1e-9)
     pattern = synthetic_trial().pattern.left if side == "left" else synthetic_trial().pattern.right
@@ -78,15 +77,15 @@ def test_average_gait_cycles_averages_joint_angles(side: str) -> None:
 
 def test_average_gait_cycles_ignores_frames_without_attribution() -> None:
     values = np.random.default_rng(0).normal(size=(len(joints()), NUM_BODY_JOINTS))
-    first, second = find_strides(detect_gait_events(joints(), RATE_HZ).initial_contacts["left"], RATE_HZ)[:2]
-    values[: first.start + 20] = np.nan  # the first stride lacks its beginning
-    values[second.stop + 1 :] = np.nan  # all others are not covered
+    first, second = strides("left")[:2]
+    values[: round(first.start) + 20] = np.nan  # the first stride lacks its beginning
+    values[math.ceil(second.end) + 1 :] = np.nan  # all others are not covered
     cycle = average_gait_cycles(values, joints(), RATE_HZ)["left"]
     assert cycle.num_cycles == 2
     for percent in PERCENT:
         samples = []
         for stride in (first, second):
-            time = stride.start + percent / 100 * (stride.stop - stride.start)
+            time = stride.start + percent / 100 * (stride.end - stride.start)
             low, t = math.floor(time), time - math.floor(time)
             sample = values[low] if t == 0 else values[low] * (1 - t) + values[low + 1] * t
             if np.isfinite(sample).all():
@@ -146,12 +145,12 @@ def test_select_gait_phases_uses_the_leg_with_larger_attribution(side: str) -> N
 
 def test_select_gait_phases_uses_explained_strides_or_even_spacing() -> None:
     values = np.ones((len(joints()), NUM_BODY_JOINTS))
-    first, second = find_strides(detect_gait_events(joints(), RATE_HZ).initial_contacts["left"], RATE_HZ)[:2]
-    values[: second.start] = np.nan
-    values[second.stop + 1 :] = np.nan
+    first, second = strides("left")[:2]
+    values[: round(second.start)] = np.nan
+    values[round(second.end) + 1 :] = np.nan
     values[:, Joint.LEFT_KNEE] *= 3
-    assert select_gait_phases(values, joints(), RATE_HZ)[0].frame == second.start
-    values[first.stop + 30 :] = np.nan  # no whole stride is left
+    assert select_gait_phases(values, joints(), RATE_HZ)[0].frame == round(second.start)
+    values[round(first.end) + 30 :] = np.nan  # no whole stride is left
     spread = select_gait_phases(values, joints(), RATE_HZ)
     assert [phase.name for phase in spread] == [""] * 4
     assert all(np.isfinite(values[phase.frame]).all() for phase in spread)
