@@ -13,6 +13,7 @@ from gait.errors import GaitError
 from gait.kinematics.trial_analysis import SubjectAnalysis, TrialAnalysis, analyse_subject, analyse_trial
 from gait.motion.pose_files import find_pose_folders, read_poses
 from gait.motion.trial_paths import HEALTHY, REPORT_FILE, SICK, parse_subject_id, read_fit_report
+from gait.text import natural_key
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,9 +45,11 @@ def find_subject_folders(folder: Path) -> tuple[Path, ...]:
     if not folder.is_dir():
         raise GaitError(f"{folder}: no such folder; name the folder that shape_optimizer.py saved in.")
     labels = [folder / label for label in (HEALTHY, SICK) if (folder / label).is_dir()]
-    if _trial_folders(folder):
+    if find_trial_folders(folder):
         return (folder,)
-    subjects = [subject for label in labels or [folder] for subject in _subfolders(label) if _trial_folders(subject)]
+    subjects = [
+        subject for label in labels or [folder] for subject in _subfolders(label) if find_trial_folders(subject)
+    ]
     if subjects:
         return tuple(subjects)
     raise GaitError(f"{folder}: no fitted trial in it; name the folder that shape_optimizer.py saved in.")
@@ -62,15 +65,25 @@ def read_subject_trials(
     Raises:
         GaitError: a trial cannot be read.
     """
-    for trial in _trial_folders(folder):
-        residual_mm = math.nan
-        if (trial / REPORT_FILE).is_file():
-            mean = read_fit_report(trial).get("residual_mm", {}).get("mean")
-            residual_mm = math.nan if mean is None else float(mean)
-        for segment in find_pose_folders(trial):
-            name = trial.name if segment == trial else f"{trial.name}/{segment.name}"
-            sequence = read_poses(segment, body=body, rate_hz=rate_hz)
-            yield FittedTrial(parse_subject_id(segment), name, segment, sequence, residual_mm)
+    for trial in find_trial_folders(folder):
+        yield from read_fitted_trial(trial, body=body, rate_hz=rate_hz)
+
+
+def read_fitted_trial(trial: Path, *, body: Body | None = None, rate_hz: float | None = None) -> Iterator[FittedTrial]:
+    """Read a trial's folder, or its segments one by one; arguments and errors of ``read_subject_trials``."""
+    residual_mm = math.nan
+    if (trial / REPORT_FILE).is_file():
+        mean = read_fit_report(trial).get("residual_mm", {}).get("mean")
+        residual_mm = math.nan if mean is None else float(mean)
+    for segment in find_pose_folders(trial):
+        name = trial.name if segment == trial else f"{trial.name}/{segment.name}"
+        sequence = read_poses(segment, body=body, rate_hz=rate_hz)
+        yield FittedTrial(parse_subject_id(segment), name, segment, sequence, residual_mm)
+
+
+def find_trial_folders(subject: Path) -> tuple[Path, ...]:
+    """Return the folders of the fitted trials in a subject's folder, by name; none if there is no fitted trial."""
+    return tuple(folder for folder in _subfolders(subject) if find_pose_folders(folder))
 
 
 def analyse_subject_folder(folder: Path, *, body: Body | None = None, rate_hz: float | None = None) -> SubjectAnalysis:
@@ -80,8 +93,5 @@ def analyse_subject_folder(folder: Path, *, body: Body | None = None, rate_hz: f
 
 def _subfolders(folder: Path) -> list[Path]:
     """Return the folders in a folder by name; hidden ones belong to a run in progress, and are ignored."""
-    return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
-
-
-def _trial_folders(subject: Path) -> list[Path]:
-    return [folder for folder in _subfolders(subject) if find_pose_folders(folder)]
+    inside = (path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+    return sorted(inside, key=lambda path: natural_key(path.name))

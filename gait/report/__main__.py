@@ -1,7 +1,9 @@
 """python -m gait.report --poses demo_out/optimized_poses --trained demo_out/trained_mlp --export demo_out
 
-Report a complete run on one page: marker residuals of the fits, classification results of each network, attributions by
-joint and gait phase, and a video of a control and a patient side by side.
+Report on fitted trials: curves over the gait cycle, spatio-temporal parameters and events of each subject, as a page
+and as tables, and a page of the cohort. With --trained also a complete run on one page: marker residuals of the fits,
+classification results of each network, attributions by joint and gait phase, and a video of a control and a patient
+side by side.
 """
 
 from __future__ import annotations
@@ -9,27 +11,65 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 
-from gait.cli.arguments import parse
+from gait.cli.arguments import argument, parse, select_fields, whole_number
 from gait.cli.exit_codes import print_err, run_main
-from gait.report.run.build import RunSettings, build_run_report
+from gait.errors import GaitError
+from gait.report.gait.build import GaitPageSettings, build_gait_pages
+from gait.report.run.build import PAGE_FILE, RunSettings, build_run_report
+
+COHORT_PAGE = "cohort.html"
+"""The page of the cohort if ``index.html`` is the run report."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arguments(RunSettings):
+    """The command line: the settings of the run report, and those of the gait pages."""
+
+    workers: int | None = argument(None, "subjects analysed at the same time", type=whole_number, metavar="N")
+
+    def gait_pages(self) -> GaitPageSettings:
+        """Return the settings of the gait pages."""
+        cohort_page = COHORT_PAGE if self.trained else PAGE_FILE
+        return GaitPageSettings(poses=self.poses, export=self.export, cohort_page=cohort_page, workers=self.workers)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Return the exit code: 0 if the page is complete, 1 if it lists missing parts, 2 if there is nothing to report."""
-    settings = parse(RunSettings, __doc__ or "", argv, prog="python -m gait.report")
-    return run_main(lambda: _build(settings), "Interrupted; files already written are complete.")
+    """Return the exit code: 0 if all pages are complete, 1 if parts are missing, 2 if there is nothing to report."""
+    arguments = parse(Arguments, __doc__ or "", argv, prog="python -m gait.report")
+    return run_main(lambda: _build(arguments), "Interrupted; files already written are complete.")
 
 
-def _build(settings: RunSettings) -> int:
+def _build(arguments: Arguments) -> int:
     start = time.perf_counter()
-    result = build_run_report(settings, lambda line: print(line, flush=True))
-    for line in result.problems:
+
+    def show(line: str) -> None:
+        print(line, flush=True)
+
+    problems: list[str] = []
+    done = []
+    gait_page = None
+    try:
+        pages = build_gait_pages(arguments.gait_pages(), show)
+        problems += pages.problems
+        gait_page = pages.page
+        done.append(f"{pages.page}: gait of {pages.num_subjects} subjects, {pages.num_trials} trials")
+    except GaitError as error:
+        if not arguments.trained:
+            raise
+        problems.append(str(error))
+    if arguments.trained:
+        result = build_run_report(select_fields(arguments, RunSettings), show, gait_page)
+        problems += result.problems
+        if result.commands:
+            done.append(f"Open a trial in the viewer: {result.commands[-1]}")
+        done.append(f"{result.page}: run report")
+    for line in dict.fromkeys(problems):
         print_err(f"missing: {line}")
-    if result.commands:
-        print(f"Open a trial in the viewer: {result.commands[-1]}")
-    print(f"{result.page}: run report, in {time.perf_counter() - start:.0f} s")
-    return 1 if result.problems else 0
+    for line in done:
+        print(f"{line}, in {time.perf_counter() - start:.0f} s" if line == done[-1] else line)
+    return 1 if problems else 0
 
 
 if __name__ == "__main__":

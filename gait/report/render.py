@@ -14,6 +14,8 @@ from markupsafe import Markup
 
 from gait.motion.trial_paths import HEALTHY, LABEL_NOUNS, SICK
 from gait.report.display_names import classifier_name
+from gait.report.gait.numbers import TITLES as PARAMETER_TITLES
+from gait.report.gait.numbers import shown_unit
 from gait.report.training.text_summary import format_interval, format_number, pluralize
 from gait.text import natural_key, printable
 
@@ -53,6 +55,15 @@ def _millimetres(value: float) -> str:
     return f"{value:.1f} mm" if math.isfinite(value) else "–"
 
 
+def _parameter_title(name: str) -> str:
+    """Return the head of a column of a spatio-temporal parameter."""
+    return f"{PARAMETER_TITLES[name]}, {shown_unit(name)}"
+
+
+def _percent(fraction: float) -> str:
+    return f"{100 * fraction:.0f} %" if math.isfinite(fraction) else "–"
+
+
 def _sentence(line: str) -> str:
     """Return a line as a sentence, capitalized and with a full stop."""
     line = line[:1].upper() + line[1:]
@@ -86,6 +97,8 @@ _ENVIRONMENT.filters |= {
     "interval": format_interval,
     "mm": _millimetres,
     "number": format_number,
+    "parameter_title": _parameter_title,
+    "percent": _percent,
     "plain": _plain,
     "plural": pluralize,
     "sentence": _sentence,

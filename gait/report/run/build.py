@@ -80,10 +80,13 @@ class RunReportResult:
     problems: tuple[str, ...]  # one message per missing part
 
 
-def build_run_report(settings: RunSettings, progress: Callable[[str], object]) -> RunReportResult:
+def build_run_report(
+    settings: RunSettings, progress: Callable[[str], object], gait_page: Path | None = None
+) -> RunReportResult:
     """Explain the networks, export the video and write the page; parts that fail are listed on it.
 
-    ``progress`` is called with one line when a step ends.
+    ``progress`` is called with one line when a step ends; ``gait_page``, the gait analysis of the same subjects, is
+    linked.
 
     Raises:
         GaitError: there is neither a fit nor a training, or the page cannot be written.
@@ -111,6 +114,7 @@ def build_run_report(settings: RunSettings, progress: Callable[[str], object]) -
         remarks=tuple(dict.fromkeys(steps.remarks)),
         page=page,
         python=_python_command(),
+        gait_page=gait_page,
     )
     with atomic_file(page) as partial:
         partial.write_text(run_page(report), encoding="utf-8", errors="replace")

@@ -71,3 +71,4 @@ class RunReport:
     remarks: tuple[str, ...]  # parts that are present but incomplete
     page: Path
     python: str  # command that starts Python
+    gait_page: Path | None = None  # the gait analysis of the same subjects

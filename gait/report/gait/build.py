@@ -1,0 +1,126 @@
+"""Write the pages and tables of a gait analysis: one page per subject, comparisons, and the page of the cohort."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from gait.cli.arguments import argument, whole_number
+from gait.errors import GaitError, error_message
+from gait.files.atomic_write import atomic_file
+from gait.motion.subject_trials import find_subject_folders
+from gait.motion.trial_paths import parse_subject_id
+from gait.parallel.process_pool import ProcessPool, allocate_cores
+from gait.parallel.task_queue import Crashed, run_tasks
+from gait.report.gait.cohort_page import cohort_page
+from gait.report.gait.measured_subject import MeasuredSubject, measure_subject
+from gait.report.gait.subject_page import subject_page
+from gait.report.gait.subject_summary import SubjectSummary, summarize_subject
+from gait.report.gait.tables import write_cohort_tables, write_subject_tables
+
+PAGE_FILE = "gait.html"
+"""The page of a subject, in the subject's folder."""
+SUBJECTS_FOLDER = "subjects"
+MODULE = "gait.report.gait.build"
+"""Module that worker processes import in advance."""
+_MIN_SUBJECTS_FOR_WORKERS = 16  # fewer are done before processes have started
+
+
+@dataclass(frozen=True, kw_only=True)
+class GaitPageSettings:
+    """What the pages are made of, and where they are written."""
+
+    poses: Path
+    export: Path
+    cohort_page: str = "index.html"  # name of the page of the cohort
+    workers: int | None = argument(None, "subjects analysed at the same time", type=whole_number, metavar="N")
+
+
+@dataclass(frozen=True)
+class GaitPagesResult:
+    """The page of the cohort, and what is missing on it."""
+
+    page: Path
+    num_subjects: int
+    num_trials: int
+    problems: tuple[str, ...]  # one line per trial or subject that could not be analysed
+
+
+@dataclass(frozen=True)
+class SubjectTask:
+    """Task of analysing one subject; yields a ``SubjectSummary``, or the line that says why there is none."""
+
+    folder: Path  # of the subject's fitted trials
+    settings: GaitPageSettings
+
+    @property
+    def name(self) -> str:
+        """The subject, "sick/P02"."""
+        return parse_subject_id(self.folder / "trial")
+
+    def run(self) -> Iterator[SubjectSummary | str]:
+        """Analyse the subject and write its page and tables."""
+        try:
+            yield write_subject(measure_subject(self.folder), self.settings)
+        except Exception as error:
+            yield error_message(error, self.name, "the gait analysis", "use fewer --workers")
+
+    def cleanup(self) -> None:
+        """Nothing: files are written as a whole."""
+
+    def absolute(self) -> SubjectTask:
+        """Return the same task with absolute paths."""
+        settings = replace(self.settings, poses=self.settings.poses.resolve(), export=self.settings.export.resolve())
+        return replace(self, folder=self.folder.resolve(), settings=settings)
+
+
+def build_gait_pages(settings: GaitPageSettings, progress: Callable[[str], None]) -> GaitPagesResult:
+    """Write all pages and tables into ``settings.export``; ``progress`` is called with a line per remark.
+
+    Raises:
+        GaitError: there is no fitted trial, none can be analysed, or a file cannot be written.
+    """
+    tasks = [SubjectTask(folder, settings) for folder in find_subject_folders(settings.poses)]
+    results = dict(_results(tasks, settings.workers, progress))
+    summaries = [result for task in tasks if isinstance(result := results[task.name], SubjectSummary)]
+    problems = [line for each in results.values() for line in ([each] if isinstance(each, str) else each.problems)]
+    if not summaries:
+        raise GaitError(problems[0])
+    page = settings.export / settings.cohort_page
+    links = {summary.subject_id: _subject_folder(summary.subject_id) / PAGE_FILE for summary in summaries}
+    write_cohort_tables(summaries, settings.export)
+    _write_page(page, cohort_page(summaries, links, problems))
+    return GaitPagesResult(page, len(summaries), sum(s.num_trials for s in summaries), tuple(problems))
+
+
+def write_subject(subject: MeasuredSubject, settings: GaitPageSettings) -> SubjectSummary:
+    """Write the page and the tables of a subject; return what the cohort's page shows of it."""
+    folder = settings.export / _subject_folder(subject.subject_id)
+    files = write_subject_tables(subject, folder)
+    up = "../" * len(_subject_folder(subject.subject_id).parts)
+    _write_page(folder / PAGE_FILE, subject_page(subject, up + settings.cohort_page, [file.name for file in files]))
+    return summarize_subject(subject)
+
+
+def _results(
+    tasks: Sequence[SubjectTask], workers: int | None, progress: Callable[[str], None]
+) -> Iterator[tuple[str, SubjectSummary | str]]:
+    """Yield the result of each task, in any order."""
+    if workers == 1 or len(tasks) < _MIN_SUBJECTS_FOR_WORKERS:
+        for task in tasks:
+            for result in task.run():
+                yield task.name, result
+        return
+    with ProcessPool(allocate_cores(len(tasks), workers), MODULE) as pool:
+        for task, result in run_tasks(tasks, pool, progress):
+            yield task.name, f"{task.name}: {result.message}." if isinstance(result, Crashed) else result
+
+
+def _subject_folder(subject_id: str) -> Path:
+    return Path(SUBJECTS_FOLDER) / subject_id
+
+
+def _write_page(path: Path, content: str) -> None:
+    with atomic_file(path) as partial:
+        partial.write_text(content, encoding="utf-8", errors="replace")

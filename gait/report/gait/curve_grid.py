@@ -1,0 +1,166 @@
+"""The grid of curves of a page: one row per segment or joint, columns sagittal, coronal and transverse plane.
+
+Rows, columns, ranges of the axes and names of the directions are those of the reports that gait laboratories read, so
+that each curve is where a reader expects it. The signs are those of ``gait/kinematics/joint_angles.py``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from markupsafe import Markup
+
+from gait.kinematics.gait_events import SIDES
+from gait.kinematics.strides import StrideCurves
+from gait.report.gait.svg_chart import CurveAxis, DrawnCurve, curve_chart
+
+PLANES = ("Sagittal plane", "Coronal plane", "Transverse plane")
+
+
+@dataclass(frozen=True)
+class GridRow:
+    """One row of the grid: a segment or joint, and its angle in each plane, "" where none is shown."""
+
+    title: str
+    angles: tuple[str, str, str]
+
+
+LOWER_BODY = (
+    GridRow("Pelvis", ("pelvis_tilt", "pelvis_obliquity", "pelvis_rotation")),
+    GridRow("Hip", ("hip_flexion", "hip_adduction", "hip_rotation")),
+    GridRow("Knee", ("knee_flexion", "knee_adduction", "knee_rotation")),
+    GridRow("Ankle and foot", ("ankle_dorsiflexion", "ankle_adduction", "foot_progression")),
+)
+"""The grid that opens a gait analysis."""
+
+UPPER_BODY = (
+    GridRow("Trunk", ("thorax_tilt", "thorax_obliquity", "thorax_rotation")),
+    GridRow("Spine", ("spine_tilt", "spine_obliquity", "spine_rotation")),
+    GridRow("Head", ("head_tilt", "head_obliquity", "head_rotation")),
+    GridRow("Shoulder", ("shoulder_flexion", "shoulder_adduction", "shoulder_rotation")),
+    GridRow("Elbow, ankle", ("elbow_flexion", "", "ankle_rotation")),
+)
+"""What fewer laboratories read, below the first grid."""
+
+_ROTATION = (-30.0, 30.0, "Int", "Ext")
+AXES = {
+    "pelvis_tilt": CurveAxis("Pelvic tilt", -10, 50, "Ant", "Post"),
+    "pelvis_obliquity": CurveAxis("Pelvic obliquity", -30, 30, "Up", "Down"),
+    "pelvis_rotation": CurveAxis("Pelvic rotation", *_ROTATION),
+    "hip_flexion": CurveAxis("Hip flexion", -20, 70, "Flex", "Ext"),
+    "hip_adduction": CurveAxis("Hip adduction", -30, 30, "Add", "Abd"),
+    "hip_rotation": CurveAxis("Hip rotation", *_ROTATION),
+    "knee_flexion": CurveAxis("Knee flexion", -15, 75, "Flex", "Ext", tick=15),
+    "knee_adduction": CurveAxis("Knee varus/valgus", -30, 30, "Var", "Val"),
+    "knee_rotation": CurveAxis("Knee rotation", *_ROTATION),
+    "ankle_dorsiflexion": CurveAxis("Ankle dorsiflexion", -30, 30, "Dors", "Plant"),
+    "ankle_adduction": CurveAxis("Ankle inversion", -30, 30, "Inv", "Ev"),
+    "ankle_rotation": CurveAxis("Ankle rotation", *_ROTATION),
+    "foot_progression": CurveAxis("Foot progression", *_ROTATION),
+    "thorax_tilt": CurveAxis("Trunk tilt", -30, 30, "Ant", "Post"),
+    "thorax_obliquity": CurveAxis("Trunk obliquity", -30, 30, "Up", "Down"),
+    "thorax_rotation": CurveAxis("Trunk rotation", *_ROTATION),
+    "spine_tilt": CurveAxis("Trunk against pelvis: tilt", -30, 30, "Flex", "Ext"),
+    "spine_obliquity": CurveAxis("Trunk against pelvis: obliquity", -30, 30, "Up", "Down"),
+    "spine_rotation": CurveAxis("Trunk against pelvis: rotation", *_ROTATION),
+    "head_tilt": CurveAxis("Head tilt", -30, 30, "Ant", "Post"),
+    "head_obliquity": CurveAxis("Head obliquity", -30, 30, "Up", "Down"),
+    "head_rotation": CurveAxis("Head rotation", *_ROTATION),
+    "shoulder_flexion": CurveAxis("Shoulder flexion", -40, 50, "Flex", "Ext"),
+    "shoulder_adduction": CurveAxis("Shoulder adduction", -60, 30, "Add", "Abd"),
+    "shoulder_rotation": CurveAxis("Shoulder rotation", -60, 60, "Int", "Ext", tick=20),
+    "elbow_flexion": CurveAxis("Elbow flexion", 0, 90, "Flex", "Ext"),
+}
+"""Range, in degrees, and directions of the axis of each angle."""
+
+
+@dataclass(frozen=True)
+class GridSection:
+    """Charts of one grid in rows, each as wide as its planes; None where no angle belongs."""
+
+    title: str
+    rows: Sequence[tuple[str, Sequence[Markup | None]]]
+    not_observed: Sequence[str] = ()  # titles of rows without any observed angle, which are not drawn
+
+
+def subject_grids(curves: StrideCurves) -> tuple[GridSection, ...]:
+    """Return the grids of a subject's curves: pelvis and legs, then trunk, head and arms."""
+    return drawn_grids(
+        {name: {side: _drawn(curves, name, side) for side in _observed(curves, name)} for name in AXES}, sides=SIDES
+    )
+
+
+def drawn_grids(
+    curves: Mapping[str, Mapping[str, DrawnCurve]],
+    *,
+    sides: Sequence[str] = (),
+    letters: Mapping[str, str] | None = None,
+) -> tuple[GridSection, ...]:
+    """Return both grids of curves by angle, and by side or group.
+
+    Args:
+        curves: what is drawn; an angle without any curve is hatched, a row of the second grid without any is omitted.
+        sides: charts name those of them that have no curve.
+        letters: short name of each curve, at its right end; by default the initial of its side.
+    """
+    return tuple(
+        _grid(title, rows, curves, sides, letters)
+        for title, rows in (("Pelvis and legs", LOWER_BODY), ("Trunk, head and arms", UPPER_BODY))
+    )
+
+
+def _grid(
+    title: str,
+    rows: Sequence[GridRow],
+    curves: Mapping[str, Mapping[str, DrawnCurve]],
+    sides: Sequence[str],
+    letters: Mapping[str, str] | None,
+) -> GridSection:
+    shown: list[tuple[str, list[Markup | None]]] = []
+    unobserved = []
+    for row in rows:
+        if rows is UPPER_BODY and not any(curves.get(name) for name in row.angles):
+            unobserved.append(row.title)
+            continue
+        charts = [_chart(name, curves.get(name, {}), sides, letters) if name else None for name in row.angles]
+        shown.append((row.title, charts))
+    return GridSection(title, shown, unobserved)
+
+
+def _chart(
+    name: str, curves: Mapping[str, DrawnCurve], sides: Sequence[str], letters: Mapping[str, str] | None
+) -> Markup:
+    unobserved = [side for side in sides if side not in curves]
+    own = None if letters is None else {kind: letters[kind] for kind in curves}
+    return curve_chart(AXES[name], curves, unobserved=unobserved, letters=own)
+
+
+def _observed(curves: StrideCurves, name: str) -> list[str]:
+    """Return the sides of which a stride observes the angle."""
+    return [side for side in SIDES if (name, side) in curves.curves and np.isfinite(curves.mean(name, side)).any()]
+
+
+def _drawn(curves: StrideCurves, name: str, side: str) -> DrawnCurve:
+    events = mean_phases(curves, side)
+    sd = curves.sd(name, side)
+    return DrawnCurve(
+        mean=curves.mean(name, side),
+        strides=tuple(curves.used_curves(name, side)) if len(curves.used_curves(name, side)) > 1 else (),
+        spread=sd if np.isfinite(sd).any() else None,
+        foot_off=events["foot_off"],
+        opposite_events=(events["opposite_foot_off"], events["opposite_contact"]),
+    )
+
+
+def mean_phases(curves: StrideCurves, side: str) -> Mapping[str, float]:
+    """Return the mean foot off, opposite foot off and opposite contact of a side's strides, in percent; or NaN."""
+    strides = [stride for stride, used in zip(curves.strides[side], curves.used(side), strict=True) if used]
+    found = {}
+    for event in ("foot_off", "opposite_foot_off", "opposite_contact"):
+        percents = [stride.percent(getattr(stride, event)) for stride in strides]
+        known = [percent for percent in percents if math.isfinite(percent)]
+        found[event] = float(np.mean(known)) if known else math.nan
+    return found

@@ -1,0 +1,84 @@
+"""The gait analysis of a subject's fitted trials, read from the save folder of a fit."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from gait.errors import GaitError
+from gait.fitting.fit_report import FitReport
+from gait.kinematics.gait_events import SIDES
+from gait.kinematics.spatiotemporal import scale_factor
+from gait.kinematics.trial_analysis import SubjectAnalysis, TrialAnalysis, analyse_subject
+from gait.motion.subject_trials import find_trial_folders, read_fitted_trial
+from gait.motion.trial_paths import HEALTHY, REPORT_FILE, SICK, read_fit_report
+
+
+@dataclass(frozen=True, eq=False)
+class MeasuredSubject:
+    """One subject: the analysis of all trials, and the reports of their fits."""
+
+    subject_id: str  # "sick/P02"
+    analysis: SubjectAnalysis
+    reports: Mapping[str, FitReport]  # by trial; trials without one are absent
+    problems: tuple[str, ...] = ()  # one line per trial that could not be read
+
+    @property
+    def label(self) -> str:
+        """The folder of the group, "healthy" or "sick"; "" if the subject is in none."""
+        return group_of(self.subject_id)
+
+    @property
+    def name(self) -> str:
+        """The subject without its group."""
+        return self.subject_id.removeprefix(f"{self.label}/")
+
+    @property
+    def num_strides(self) -> dict[str, int]:
+        """Number of strides that count in means, by side."""
+        return {side: int(self.analysis.curves.used(side).sum()) for side in SIDES}
+
+    @property
+    def dimensionless_speed(self) -> float:
+        """Mean walking speed over sqrt(gravity · leg length) (Hof 1996); NaN without a stride."""
+        parameters = self.analysis.parameters
+        return parameters.mean("walking_speed", "both") * scale_factor("m/s", parameters.leg_length_m)
+
+    @property
+    def residual_mean_mm(self) -> float:
+        """Mean residual of the fits, weighted by frames; NaN if no fit report has one."""
+        known = [t.quality for t in self.analysis.trials if math.isfinite(t.quality.residual_mean_mm)]
+        frames = sum(quality.num_frames for quality in known)
+        return sum(q.residual_mean_mm * q.num_frames for q in known) / frames if frames else math.nan
+
+
+def group_of(subject_id: str) -> str:
+    """Return the group of a subject, "healthy" or "sick"; "" if it is in none."""
+    label, _, name = subject_id.partition("/")
+    return label if name and label in (HEALTHY, SICK) else ""
+
+
+def measure_subject(folder: Path) -> MeasuredSubject:
+    """Read and analyse the fitted trials in a subject's folder.
+
+    Raises:
+        GaitError: none of them can be read.
+    """
+    analyses: list[TrialAnalysis] = []
+    reports: dict[str, FitReport] = {}
+    problems: list[str] = []
+    for trial in find_trial_folders(folder):
+        try:
+            own = [each.analyse() for each in read_fitted_trial(trial)]
+            if (trial / REPORT_FILE).is_file():
+                report = FitReport.from_dict(read_fit_report(trial))
+                reports |= {each.trial: report for each in own}
+        except GaitError as error:
+            problems.append(str(error) if str(trial) in str(error) else f"{trial / REPORT_FILE}: {error}")
+        else:
+            analyses += own
+    if not analyses:
+        raise GaitError(problems[0] if problems else f"{folder}: no fitted trial in it; fit this subject again.")
+    return MeasuredSubject(analyses[0].subject, analyse_subject(analyses), reports, tuple(problems))

@@ -1,0 +1,134 @@
+"""The page of one subject's gait analysis: the data of ``templates/subject.html.jinja``."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from gait.body.skeleton import display_names
+from gait.kinematics.gait_events import SIDES, GaitEvents
+from gait.kinematics.spatiotemporal import PARAMETERS
+from gait.kinematics.strides import ExcludedStride
+from gait.report.gait.curve_grid import AXES, PLANES, subject_grids
+from gait.report.gait.measured_subject import MeasuredSubject
+from gait.report.gait.numbers import format_number, format_value, shown_unit
+from gait.report.render import render
+from gait.report.unobserved_text import describe_unobserved
+
+
+def subject_page(subject: MeasuredSubject, cohort_page: str, tables: Sequence[str]) -> str:
+    """Return the page as HTML.
+
+    Args:
+        subject: the analysis.
+        cohort_page: link to the page of the cohort.
+        tables: names of the files of tables beside the page.
+    """
+    analysis = subject.analysis
+    return render(
+        "subject.html.jinja",
+        subject=subject,
+        analysis=analysis,
+        cohort_page=cohort_page,
+        tables=tables,
+        speed=_value(subject, "walking_speed"),
+        cadence=_value(subject, "cadence"),
+        leg_length=format_number(analysis.parameters.leg_length_m, 2),
+        dimensionless_speed=format_number(subject.dimensionless_speed, 2),
+        not_observed=list(_not_observed(subject)),
+        excluded=[_excluded_line(each) for each in analysis.curves.excluded],
+        event_sources={trial.trial: _sources(trial.events) for trial in analysis.trials},
+        planes=PLANES,
+        grids=subject_grids(analysis.curves) if any(subject.num_strides.values()) else (),
+        parameters=_parameter_rows(subject),
+        repeatability=[
+            (AXES[each.name].title, each.side, each.num_strides, each.num_trials,
+             format_number(each.within_trial_rms_deg, 1), format_number(each.between_trials_rms_deg, 1))
+            for each in analysis.repeatability
+            if each.name in AXES and math.isfinite(each.within_trial_rms_deg)
+        ],
+        symmetry=[
+            (AXES[each.name].title, format_number(each.rms_deg, 1), format_number(each.offset_deg, 1, signed=True),
+             format_number(each.range_difference_deg, 1, signed=True),
+             f"{format_number(each.max_difference_deg, 1, signed=True)} at {each.max_difference_percent} %")
+            for each in analysis.curve_symmetry
+            if each.name in AXES
+        ],
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class ParameterRow:
+    """One row of the table of parameters, as text."""
+
+    title: str
+    unit: str
+    description: str
+    cells: tuple[tuple[str, str, int], ...]  # mean, SD and number of strides, by side or of both sides
+    symmetry: str  # percent
+
+
+def _parameter_rows(subject: MeasuredSubject) -> list[ParameterRow]:
+    parameters = subject.analysis.parameters
+    symmetry = {each.name: each.index_percent for each in subject.analysis.parameter_symmetry}
+    rows = []
+    for each in PARAMETERS:
+        cells = tuple(
+            (
+                format_value(each.name, parameters.mean(each.name, side)),
+                format_value(each.name, parameters.sd(each.name, side)),
+                parameters.count(each.name, side),
+            )
+            for side in SIDES
+        )
+        if any(count for _, _, count in cells):
+            index = format_number(symmetry.get(each.name, math.nan), 0, signed=True)
+            rows.append(ParameterRow(each.title, shown_unit(each.name), each.description, cells, index))
+    return rows
+
+
+def _value(subject: MeasuredSubject, name: str) -> str:
+    return f"{format_value(name, subject.analysis.parameters.mean(name, 'both'))} {shown_unit(name)}"
+
+
+def _not_observed(subject: MeasuredSubject) -> Iterator[tuple[str, str]]:
+    """Yield what the markers of trials do not observe, and the trials; trials with the same text together."""
+    texts: dict[str, list[str]] = {}
+    for trial in subject.analysis.trials:
+        report = subject.reports.get(trial.trial)
+        text = describe_unobserved(report) if report is not None else display_names(trial.quality.unobserved)
+        if text:
+            texts.setdefault(text, []).append(trial.trial)
+    for text, trials in texts.items():
+        yield text, "all trials" if len(trials) == len(subject.analysis.trials) else ", ".join(trials)
+
+
+def _excluded_line(excluded: ExcludedStride) -> str:
+    """Return why a stride does not count, in words."""
+    name, value, limit = excluded.stride.name, excluded.value, excluded.limit
+    if excluded.reason == "turn":
+        return f"{name}: turns by {value:.0f}°; straight walking turns by at most {limit:.0f}°"
+    if excluded.reason == "rise":
+        return f"{name}: rises or sinks by {100 * value:.0f} cm; a level floor allows {100 * limit:.0f} cm"
+    if excluded.reason == "stride_time":
+        bound = "most" if value > limit else "least"
+        return f"{name}: lasts {value:.2f} s; the others of this side at {bound} {limit:.2f} s"
+    title = AXES[excluded.reason].title if excluded.reason in AXES else excluded.reason.replace("_", " ")
+    angle = title[:1].lower() + title[1:]
+    return f"{name}: differs in {angle} by {value:.1f}° from the median stride; the limit is {limit:.1f}°"
+
+
+def _sources(events: GaitEvents) -> str:
+    """Return how many events are of which source, in words."""
+    counts = Counter(
+        source
+        for frames, sources in (
+            (events.initial_contacts, events.contact_sources),
+            (events.foot_offs, events.off_sources),
+        )
+        for side in SIDES
+        for source in (sources.get(side) or ("kinematics",) * len(frames[side]))
+    )
+    return ", ".join(f"{source} {count}" for source, count in counts.most_common()) or "none"

@@ -1,0 +1,64 @@
+"""What a cohort's page and a comparison of groups need of one subject."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from gait.arrays import Vector
+from gait.kinematics.gait_events import SIDES
+from gait.kinematics.spatiotemporal import PARAMETERS
+from gait.report.gait.measured_subject import MeasuredSubject, group_of
+
+
+@dataclass(frozen=True, eq=False)
+class SubjectSummary:
+    """The results of one subject, without those of single trials and strides."""
+
+    subject_id: str  # "sick/P02"
+    num_trials: int
+    num_strides: Mapping[str, int]  # by side, that count
+    residual_mean_mm: float  # NaN if unknown
+    dimensionless_speed: float  # NaN without a stride
+    leg_length_m: float
+    parameters: Mapping[tuple[str, str], float]  # (name, "left", "right" or "both") -> mean; NaN if not observed
+    curves: Mapping[tuple[str, str], Vector]  # (angle name, side) -> (101,) mean, degrees; observed ones alone
+    problems: tuple[str, ...] = ()
+
+    @property
+    def label(self) -> str:
+        """The folder of the group, "healthy" or "sick"; "" if the subject is in none."""
+        return group_of(self.subject_id)
+
+    @property
+    def name(self) -> str:
+        """The subject without its group."""
+        return self.subject_id.removeprefix(f"{self.label}/")
+
+    def curve_of_both_sides(self, name: str) -> Vector | None:
+        """Return the mean (101,) of the mean curves of both sides, or of the only observed one; None without any."""
+        own = [self.curves[name, side] for side in SIDES if (name, side) in self.curves]
+        return np.asarray(np.mean(own, axis=0)) if own else None
+
+
+def summarize_subject(subject: MeasuredSubject) -> SubjectSummary:
+    """Return the summary of an analysed subject."""
+    analysis = subject.analysis
+    means = {key: analysis.curves.mean(*key) for key in analysis.curves.curves}
+    return SubjectSummary(
+        subject_id=subject.subject_id,
+        num_trials=len(analysis.trials),
+        num_strides=subject.num_strides,
+        residual_mean_mm=subject.residual_mean_mm,
+        dimensionless_speed=subject.dimensionless_speed,
+        leg_length_m=analysis.parameters.leg_length_m,
+        parameters={
+            (each.name, side): analysis.parameters.mean(each.name, side)
+            for each in PARAMETERS
+            for side in (*SIDES, "both")
+        },
+        curves={key: mean for key, mean in means.items() if np.isfinite(mean).any()},
+        problems=subject.problems,
+    )

@@ -1,0 +1,319 @@
+"""Draw curves over the gait cycle, and bars, as SVG that a page holds inline: sharp in print, without scripts.
+
+Colours come from the style sheet of the page (``templates/style.css``): ``--left``, ``--right``, ``--norm``. Lengths
+are in units of the view box, which the page scales to its columns.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from markupsafe import Markup, escape
+
+from gait.arrays import Vector, true_runs
+
+SIDES = ("left", "right")
+
+_WIDTH, _HEIGHT = 320, 222
+_LEFT, _RIGHT, _TOP, _BOTTOM = 44, 302, 26, 190
+_PERCENTS = (0, 20, 40, 60, 80, 100)
+_STRIDE_STEP = 2  # percent between the points of a single stride
+_MARK_HEIGHT = 3.5  # of a marked phase, below the axis
+_MIN_LABEL_GAP = 10.0  # between the letters at the ends of two curves
+
+
+@dataclass(frozen=True)
+class CurveAxis:
+    """The vertical axis of a chart: range and the names of its directions."""
+
+    title: str
+    low: float  # degrees; the range grows by whole ticks where a curve leaves it
+    high: float
+    positive: str = ""  # short name of the direction, "Flex"
+    negative: str = ""
+    tick: float = 10.0
+
+
+@dataclass(frozen=True, eq=False)
+class DrawnCurve:
+    """What a chart shows of one side."""
+
+    mean: Vector  # (101,) degrees; gaps where NaN
+    strides: Sequence[Vector] = ()  # each (101,)
+    spread: Vector | None = None  # (101,) half width of the pale band, e.g. one SD over strides
+    error: Vector | None = None  # (101,) half width of the darker band, the error of the fit
+    foot_off: float = math.nan  # percent of the cycle
+    opposite_events: Sequence[float] = ()  # percents of the other side's foot off and initial contact
+    marked: Sequence[slice] = ()  # percents to be marked below the axis
+
+
+@dataclass(frozen=True, eq=False)
+class NormBand:
+    """The band of a reference, behind the curves."""
+
+    low: Vector  # (101,) degrees
+    high: Vector
+    foot_off: float = math.nan  # percent of the cycle
+
+
+@dataclass(frozen=True)
+class Bar:
+    """One bar of a bar chart, with the value of the reference in grey."""
+
+    side: str  # "left", "right" or "both"
+    value: float
+    reference: float = math.nan
+    low: float = math.nan  # whisker
+    high: float = math.nan
+
+
+@dataclass(frozen=True)
+class BarGroup:
+    """Bars that belong together, under one name."""
+
+    title: str
+    bars: Sequence[Bar] = field(default_factory=tuple)
+
+
+def curve_chart(
+    axis: CurveAxis,
+    curves: Mapping[str, DrawnCurve],
+    norm: NormBand | None = None,
+    *,
+    unobserved: Sequence[str] = (),
+    letters: Mapping[str, str] | None = None,
+) -> Markup:
+    """Return a chart of the curves of one angle by side; without any curve, a hatched field.
+
+    Args:
+        axis: title, range and directions.
+        curves: by "left" and "right", or other classes of the style sheet.
+        norm: band behind the curves.
+        unobserved: sides without a curve, which the chart names.
+        letters: short name of each curve, at its right end; by default the initial of its side.
+    """
+    letters = letters or {side: side[0].upper() for side in curves}
+    low, high = _range(axis, curves, norm)
+
+    def y_of(degrees: Vector | float) -> Vector:
+        return _BOTTOM - (np.asarray(degrees, np.float64) - low) / (high - low) * (_BOTTOM - _TOP)
+
+    parts = [_frame(axis, low, high, bool(curves))]
+    if norm is not None and curves:
+        parts.append(_band(y_of(norm.low), y_of(norm.high), "norm"))
+        parts.append(_vertical(norm.foot_off, "norm-event"))
+    for side, curve in curves.items():
+        if curve.spread is not None:
+            parts.append(_band(y_of(curve.mean - curve.spread), y_of(curve.mean + curve.spread), f"spread {side}"))
+    for side, curve in curves.items():
+        paths = "".join(_line(y_of(stride), _STRIDE_STEP) for stride in curve.strides)
+        if paths:
+            parts.append(f'<path class="stride {side}" d="{paths}"/>')
+    for side, curve in curves.items():
+        if curve.error is not None:
+            parts.append(_band(y_of(curve.mean - curve.error), y_of(curve.mean + curve.error), f"error {side}"))
+    for side, curve in curves.items():
+        parts.append(f'<path class="mean {side}" d="{_line(y_of(curve.mean))}"/>')
+        parts.append(_vertical(curve.foot_off, f"event {side}"))
+        parts += [_vertical(percent, f"event {side}", _BOTTOM - 7) for percent in curve.opposite_events]
+    parts += _marks(curves)
+    parts += _letters({letters[side]: (side, y_of(curve.mean[-1])) for side, curve in curves.items()})
+    if unobserved or not curves:
+        x, y = (_LEFT + _RIGHT) / 2, (_TOP + _BOTTOM) / 2 if not curves else _TOP + 10
+        missing = "not observed" if not curves else f"{' and '.join(unobserved)} not observed"
+        parts.append(f'<text class="missing" x="{x:g}" y="{y:g}" text-anchor="middle">{missing}</text>')
+    label = f"{axis.title}: {_described(curves, unobserved)}"
+    return Markup(
+        f'<svg class="chart" viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{escape(label)}">'
+        f"{''.join(parts)}</svg>"
+    )
+
+
+def bar_chart(groups: Sequence[BarGroup], unit: str, label: str, *, top: float = 10.0) -> Markup:
+    """Return bars by group; the grey part of a bar is its reference, a line its whisker.
+
+    Args:
+        groups: from left to right.
+        unit: of all values, shown at the axis.
+        label: what the chart shows, for readers who do not see it.
+        top: smallest upper end of the axis.
+    """
+    values = [value for group in groups for bar in group.bars for value in (bar.value, bar.high)]
+    high = 5 * math.ceil(max([top, *filter(math.isfinite, values)]) / 5 + 1e-9)
+    width, left, base, ceiling = 640, 40, 190, 14
+    step = (width - left - 8) / max(len(groups), 1)
+
+    def y_of(value: float) -> float:
+        return base - value / high * (base - ceiling)
+
+    parts = []
+    tick = 5 if high <= 30 else 10
+    for value in range(0, high + 1, tick):
+        parts.append(f'<path class="grid" d="M{left} {y_of(value):.1f}H{width - 8}"/>')
+        name = f"{value}{unit}" if value + tick > high else f"{value}"
+        parts.append(f'<text class="tick" x="{left - 5}" y="{y_of(value) + 4:.1f}" text-anchor="end">{name}</text>')
+    for k, group in enumerate(groups):
+        centre, wide = left + (k + 0.5) * step, min(16.0, 0.8 * step / max(len(group.bars), 1))
+        for i, bar in enumerate(group.bars):
+            x = centre + (i - len(group.bars) / 2) * wide
+            if math.isfinite(bar.value):
+                y = y_of(bar.value)
+                parts.append(
+                    f'<rect class="bar {bar.side}" x="{x + 1:.1f}" y="{y:.1f}" width="{wide - 2:.1f}" '
+                    f'height="{base - y:.1f}"/>'
+                )
+            if math.isfinite(bar.reference):
+                y = y_of(bar.reference)
+                parts.append(
+                    f'<rect class="bar reference" x="{x + 1:.1f}" y="{y:.1f}" width="{wide - 2:.1f}" '
+                    f'height="{base - y:.1f}"/>'
+                )
+            if math.isfinite(bar.low) and math.isfinite(bar.high):
+                parts.append(
+                    f'<path class="whisker" d="M{x + wide / 2:.1f} {y_of(bar.low):.1f}V{y_of(bar.high):.1f}"/>'
+                )
+        for line, words in enumerate(_two_lines(group.title)):
+            parts.append(
+                f'<text class="tick" x="{centre:.1f}" y="{base + 15 + 12 * line}" text-anchor="middle">'
+                f"{escape(words)}</text>"
+            )
+    return Markup(
+        f'<svg class="chart" viewBox="0 0 {width} 220" role="img" aria-label="{escape(label)}">{"".join(parts)}</svg>'
+    )
+
+
+def _range(axis: CurveAxis, curves: Mapping[str, DrawnCurve], norm: NormBand | None) -> tuple[float, float]:
+    """Return the range of the vertical axis in degrees, which holds all means, strides and the norm."""
+    values = [axis.low, axis.high]
+    for curve in curves.values():
+        for row in (curve.mean, *curve.strides):
+            finite = row[np.isfinite(row)]
+            if len(finite):
+                values += [float(finite.min()), float(finite.max())]
+    if norm is not None and curves:
+        values += [float(np.nanmin(norm.low)), float(np.nanmax(norm.high))]
+    return axis.tick * math.floor(min(values) / axis.tick + 1e-9), axis.tick * math.ceil(max(values) / axis.tick - 1e-9)
+
+
+def _frame(axis: CurveAxis, low: float, high: float, has_curves: bool) -> str:
+    """Return title, axes, ticks and names of the directions."""
+    step = axis.tick
+    while (high - low) / step > 7:
+        step += axis.tick
+    parts = [f'<text class="title" x="{_LEFT}" y="15">{escape(axis.title)}</text>']
+    if not has_curves:
+        parts.append(
+            f'<rect class="hatched" x="{_LEFT}" y="{_TOP}" width="{_RIGHT - _LEFT}" height="{_BOTTOM - _TOP}"/>'
+        )
+    for value in np.arange(math.ceil(low / step) * step, high + 1e-9, step).tolist():
+        y = _BOTTOM - (value - low) / (high - low) * (_BOTTOM - _TOP)
+        kind = "zero" if value == 0 else "grid"
+        parts.append(f'<path class="{kind}" d="M{_LEFT} {y:.1f}H{_RIGHT}"/>')
+        parts.append(
+            f'<text class="tick" x="{_LEFT - 4}" y="{y + 4:.1f}" text-anchor="end">{_signed(value)}'
+            f"{'°' if value + step > high + 1e-9 else ''}</text>"
+        )
+    for percent in _PERCENTS:
+        x = _x(percent)
+        parts.append(f'<path class="axis" d="M{x:.1f} {_BOTTOM}v4"/>')
+        name = f"{percent} %" if percent == 100 else f"{percent}"
+        parts.append(f'<text class="tick" x="{x:.1f}" y="{_BOTTOM + 23}" text-anchor="middle">{name}</text>')
+    parts.append(f'<path class="axis" d="M{_LEFT} {_TOP}V{_BOTTOM}H{_RIGHT}"/>')
+    for name, y, anchor in ((axis.positive, _TOP, "end"), (axis.negative, _BOTTOM, "start")):
+        if name:
+            parts.append(
+                f'<text class="direction" transform="translate(11 {y}) rotate(-90)" text-anchor="{anchor}">'
+                f"{escape(name)}</text>"
+            )
+    return "".join(parts)
+
+
+def _x(percent: float) -> float:
+    return _LEFT + percent / 100 * (_RIGHT - _LEFT)
+
+
+def _line(y: Vector, step: int = 1) -> str:
+    """Return the commands of a path over the whole cycle, (101,), in tenths of units; gaps where y is NaN."""
+    return "".join(_open_path(y, run, step) for run in true_runs(np.isfinite(y)) if run.stop - run.start > 1)
+
+
+def _open_path(y: Vector, run: slice, step: int) -> str:
+    at = np.unique(np.append(np.arange(run.start, run.stop, step), run.stop - 1))
+    points = np.rint(10 * np.column_stack([_LEFT + at / 100 * (_RIGHT - _LEFT), y[at]])).astype(np.int64)
+    first, moves = points[0], np.diff(points, axis=0)
+    return f"M{first[0] / 10:g} {first[1] / 10:g}l" + _numbers(moves.ravel())
+
+
+def _band(low: Vector, high: Vector, kind: str) -> str:
+    """Return the area between two curves (101,), in parts where one is NaN."""
+    shapes = []
+    for run in true_runs(np.isfinite(low) & np.isfinite(high)):
+        at = np.arange(run.start, run.stop)
+        x = _LEFT + at / 100 * (_RIGHT - _LEFT)
+        ring = np.concatenate([np.column_stack([x, high[at]]), np.column_stack([x, low[at]])[::-1]])
+        points = np.rint(10 * ring).astype(np.int64)
+        shapes.append(f"M{points[0, 0] / 10:g} {points[0, 1] / 10:g}l{_numbers(np.diff(points, axis=0).ravel())}z")
+    return f'<path class="{kind}" d="{"".join(shapes)}"/>' if shapes else ""
+
+
+def _numbers(tenths: Vector) -> str:
+    """Return numbers given in tenths as the arguments of a path command."""
+    return " ".join([_TENTHS[value] if -_MAX <= value <= _MAX else f"{value / 10:g}" for value in tenths.tolist()])
+
+
+_MAX = 999
+_TENTHS = {value: f"{value / 10:g}" for value in range(-_MAX, _MAX + 1)}
+
+
+def _vertical(percent: float, kind: str, top: float = _TOP) -> str:
+    if not math.isfinite(percent):
+        return ""
+    return f'<path class="{kind}" d="M{_x(percent):.1f} {top:g}V{_BOTTOM}"/>'
+
+
+def _marks(curves: Mapping[str, DrawnCurve]) -> list[str]:
+    """Return bars below the axis, one row per side."""
+    return [
+        f'<rect class="mark {side}" x="{_x(run.start):.1f}" y="{_BOTTOM + 1.5 + row * (_MARK_HEIGHT + 0.5):g}" '
+        f'width="{max(_x(run.stop - 1) - _x(run.start), 1):.1f}" height="{_MARK_HEIGHT}"/>'
+        for row, (side, curve) in enumerate(curves.items())
+        for run in curve.marked
+    ]
+
+
+def _letters(ends: Mapping[str, tuple[str, Vector]]) -> list[str]:
+    """Return the letter of each curve beside its right end; letters that would overlap are moved apart."""
+    placed = sorted((float(y), letter, side) for letter, (side, y) in ends.items() if np.isfinite(y))
+    ys = [y for y, _, _ in placed]
+    if len(ys) == 2 and ys[1] - ys[0] < _MIN_LABEL_GAP:
+        middle = sum(ys) / 2
+        ys = [middle - _MIN_LABEL_GAP / 2, middle + _MIN_LABEL_GAP / 2]
+    return [
+        f'<text class="letter {side}" x="{_RIGHT + 2}" y="{y + 3.5:.1f}">{escape(letter)}</text>'
+        for y, (_, letter, side) in zip(ys, placed, strict=True)
+    ]
+
+
+def _signed(value: float) -> str:
+    """Return a tick's number, with a true minus sign."""
+    return f"{value:g}".replace("-", "−")
+
+
+def _described(curves: Mapping[str, DrawnCurve], unobserved: Sequence[str]) -> str:
+    """Return the ranges of the means in words."""
+    words = []
+    for side, curve in curves.items():
+        finite = curve.mean[np.isfinite(curve.mean)]
+        if len(finite):
+            words.append(f"{side} from {_signed(round(finite.min()))} to {_signed(round(finite.max()))} degrees")
+    words += [f"{side} not observed" for side in unobserved]
+    return "; ".join(words) or "not observed"
+
+
+def _two_lines(title: str) -> list[str]:
+    """Return a title in at most two lines, broken at its first blank."""
+    first, _, rest = title.partition(" ")
+    return [first, rest] if rest else [first]

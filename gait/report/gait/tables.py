@@ -1,0 +1,233 @@
+"""Gait analyses as tidy tables (one value a row) and as JSON.
+
+Unknown values are empty in CSV and null in JSON. Units stand in the columns' names, or in a column ``unit``.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gait.arrays import Vector
+from gait.files.atomic_write import atomic_file
+from gait.files.package_versions import package_versions
+from gait.kinematics.gait_events import SIDES
+from gait.kinematics.spatiotemporal import PARAMETERS, scale_factor
+from gait.kinematics.trial_analysis import SubjectAnalysis, TrialAnalysis
+from gait.report.gait.measured_subject import MeasuredSubject
+from gait.report.gait.subject_summary import SubjectSummary
+
+CURVES_FILE, PARAMETERS_FILE, EVENTS_FILE = "curves.csv", "parameters.csv", "events.csv"
+ANALYSIS_FILE = "analysis.json"
+SUBJECTS_FILE, MEAN_CURVES_FILE = "subjects.csv", "mean_curves.csv"
+SUBJECT_COLUMNS = ("subject", "side", "name", "unit", "value")
+MEAN_CURVE_COLUMNS = ("subject", "side", "angle", "percent", "degrees")
+CURVE_COLUMNS = ("subject", "trial", "side", "stride", "counts", "angle", "percent", "degrees")
+PARAMETER_COLUMNS = ("subject", "trial", "side", "stride", "counts", "parameter", "unit", "value", "scaled_value")
+EVENT_COLUMNS = ("subject", "trial", "side", "event", "source", "frame", "time_s")
+_PERCENTS = [str(percent) for percent in range(101)]
+
+
+def write_subject_tables(subject: MeasuredSubject, folder: Path) -> tuple[Path, ...]:
+    """Write ``curves.csv``, ``parameters.csv``, ``events.csv`` and ``analysis.json`` of a subject; return their paths.
+
+    Raises:
+        GaitError: the disk is full or not writable.
+    """
+    analysis = subject.analysis
+    paths = tuple(folder / name for name in (CURVES_FILE, PARAMETERS_FILE, EVENTS_FILE, ANALYSIS_FILE))
+    with atomic_file(paths[0]) as partial:
+        _write_curves(analysis, partial)
+    write_csv(paths[1], PARAMETER_COLUMNS, parameter_rows(analysis))
+    write_csv(paths[2], EVENT_COLUMNS, (row for trial in analysis.trials for row in event_rows(trial)))
+    write_json(paths[3], subject_summary(subject))
+    return paths
+
+
+def write_cohort_tables(subjects: Sequence[SubjectSummary], folder: Path) -> tuple[Path, ...]:
+    """Write ``subjects.csv`` and ``mean_curves.csv`` of all subjects; return their paths."""
+    paths = folder / SUBJECTS_FILE, folder / MEAN_CURVES_FILE
+    write_csv(paths[0], SUBJECT_COLUMNS, (row for subject in subjects for row in _summary_rows(subject)))
+    with atomic_file(paths[1]) as partial, partial.open("w", encoding="utf-8", errors="replace", newline="") as file:
+        file.write(",".join(MEAN_CURVE_COLUMNS) + "\r\n")
+        for subject in subjects:
+            for (name, side), degrees in subject.curves.items():
+                file.write(_curve_lines(f"{_cell(subject.subject_id)},{side},{name}", degrees))
+    return paths
+
+
+def _summary_rows(subject: SubjectSummary) -> Iterator[tuple[Any, ...]]:
+    """Yield each value of a subject: of the sides, and of both together."""
+    name = subject.subject_id
+    yield name, "both", "trials", "", subject.num_trials
+    yield from ((name, side, "strides", "", count) for side, count in subject.num_strides.items())
+    yield name, "both", "residual_mean", "mm", _rounded(subject.residual_mean_mm, 3)
+    yield name, "both", "leg_length", "m", _rounded(subject.leg_length_m, 5)
+    yield name, "both", "dimensionless_speed", "", _rounded(subject.dimensionless_speed, 5)
+    for parameter in PARAMETERS:
+        for side in (*SIDES, "both"):
+            yield name, side, parameter.name, parameter.unit, _rounded(subject.parameters[parameter.name, side], 5)
+
+
+def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """Write rows below the names of their columns; unknown numbers are empty."""
+    with atomic_file(path) as partial, partial.open("w", encoding="utf-8", errors="replace", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(columns)
+        writer.writerows([["" if _is_unknown(value) else value for value in row] for row in rows])
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write plain data; numbers that are not finite are null."""
+    with atomic_file(path) as partial:
+        text = json.dumps(_plain(content), indent=1, ensure_ascii=False)
+        partial.write_text(text + "\n", encoding="utf-8", errors="replace")
+
+
+def parameter_rows(analysis: SubjectAnalysis) -> Iterator[tuple[Any, ...]]:
+    """Yield each parameter of each stride; ``scaled_value`` is dimensionless, by leg length (Hof 1996)."""
+    parameters = analysis.parameters
+    for side in SIDES:
+        for k, (stride, counts) in enumerate(
+            zip(analysis.curves.strides[side], analysis.curves.used(side), strict=True)
+        ):
+            for parameter in PARAMETERS:
+                value = float(parameters.values[parameter.name, side][k])
+                yield (
+                    analysis.subject, stride.trial, side, stride.number, int(counts), parameter.name, parameter.unit,
+                    _rounded(value, 5), _rounded(value * scale_factor(parameter.unit, parameters.leg_length_m), 5),
+                )  # fmt: skip
+
+
+def event_rows(trial: TrialAnalysis) -> Iterator[tuple[Any, ...]]:
+    """Yield each event in temporal order: its frame number in the recording, and its time in the file's clock.
+
+    The clock is that of C3D: frame f is at (f - 1) / rate.
+    """
+    found = []
+    for event, frames, sources in (
+        ("initial contact", trial.events.initial_contacts, trial.events.contact_sources),
+        ("foot off", trial.events.foot_offs, trial.events.off_sources),
+    ):
+        for side in SIDES:
+            own = sources.get(side) or ("kinematics",) * len(frames[side])
+            found += [(float(frame), side, event, source) for frame, source in zip(frames[side], own, strict=True)]
+    for frame, side, event, source in sorted(found):
+        number = trial.first_frame + frame
+        time_s = (number - 1) / trial.rate_hz
+        yield trial.subject, trial.trial, side, event, source, _rounded(number, 3), _rounded(time_s, 5)
+
+
+def subject_summary(subject: MeasuredSubject) -> dict[str, Any]:
+    """Return the analysis of a subject as plain data: quality, mean curves, parameters, symmetry, repeatability."""
+    analysis = subject.analysis
+    curves, parameters = analysis.curves, analysis.parameters
+    return {
+        "subject": subject.subject_id,
+        "versions": package_versions(),
+        "units": {"angles": "degrees", "percent": "of the gait cycle"},
+        "leg_length_m": parameters.leg_length_m,
+        "dimensionless_speed": subject.dimensionless_speed,
+        "trials": [_trial_summary(trial) for trial in analysis.trials],
+        "excluded_strides": [
+            {"trial": e.stride.trial, "side": e.stride.side, "stride": e.stride.number, "reason": e.reason,
+             "value": e.value, "limit": e.limit}
+            for e in curves.excluded
+        ],
+        "strides": subject.num_strides,
+        "curves": [
+            {"angle": name, "side": side, "mean": curves.mean(name, side), "sd": curves.sd(name, side)}
+            for name, side in curves.curves
+            if np.isfinite(curves.used_curves(name, side)).any()
+        ],
+        "not_observed": [
+            {"angle": name, "side": side}
+            for name, side in curves.curves
+            if not np.isfinite(curves.used_curves(name, side)).any()
+        ],
+        "parameters": [
+            {"parameter": p.name, "unit": p.unit, "side": side, "mean": parameters.mean(p.name, side),
+             "sd": parameters.sd(p.name, side), "strides": parameters.count(p.name, side),
+             "scaled_mean": parameters.mean(p.name, side, scaled=True)}
+            for p in PARAMETERS
+            for side in (*SIDES, "both")
+        ],
+        "curve_symmetry": [asdict(each) for each in analysis.curve_symmetry],
+        "parameter_symmetry": [asdict(each) for each in analysis.parameter_symmetry],
+        "repeatability": [
+            {"angle": each.name, "side": each.side, "strides": each.num_strides, "trials": each.num_trials,
+             "within_trial_sd": each.within_trial_rms_deg, "between_trials_sd": each.between_trials_rms_deg}
+            for each in analysis.repeatability
+        ],
+        "problems": list(subject.problems),
+    }  # fmt: skip
+
+
+def _trial_summary(trial: TrialAnalysis) -> dict[str, Any]:
+    quality = trial.quality
+    return {
+        "trial": trial.trial,
+        "rate_hz": trial.rate_hz,
+        "first_frame": trial.first_frame,
+        "frames": quality.num_frames,
+        "walking_fraction": quality.walking_fraction,
+        "gap_filled_fraction": quality.gap_filled_fraction,
+        "residual_mean_mm": quality.residual_mean_mm,
+        "strides": dict(quality.num_strides),
+        "not_observed_joints": [joint.name.lower() for joint in quality.unobserved],
+        "event_notes": list(trial.events.notes),
+    }
+
+
+def _write_curves(analysis: SubjectAnalysis, path: Path) -> None:
+    """Write all strides of all angles; this table is long, so its lines are put together here."""
+    curves = analysis.curves
+    with path.open("w", encoding="utf-8", errors="replace", newline="") as file:
+        file.write(",".join(CURVE_COLUMNS) + "\r\n")
+        for side in SIDES:
+            counts = curves.used(side)
+            names = [name for name, own in curves.curves if own == side]
+            for k, stride in enumerate(curves.strides[side]):
+                head = f"{_cell(analysis.subject)},{_cell(stride.trial)},{side},{stride.number},{int(counts[k])}"
+                for name in names:
+                    file.write(_curve_lines(f"{head},{name}", curves.curves[name, side][k]))
+
+
+def _curve_lines(head: str, degrees: Vector) -> str:
+    known = np.isfinite(degrees)
+    values = [f"{value:.3f}" if k else "" for value, k in zip(degrees.tolist(), known.tolist(), strict=True)]
+    return "".join([f"{head},{percent},{value}\r\n" for percent, value in zip(_PERCENTS, values, strict=True)])
+
+
+def _cell(text: str) -> str:
+    """Return text as one cell of a CSV file."""
+    return f'"{text.replace(chr(34), 2 * chr(34))}"' if set(text) & set(',"\r\n') else text
+
+
+def _rounded(value: float, digits: int) -> float:
+    return round(value, digits) if math.isfinite(value) else math.nan
+
+
+def _is_unknown(value: Any) -> bool:
+    return value is None or (isinstance(value, float) and not math.isfinite(value))
+
+
+def _plain(value: Any) -> Any:
+    """Return data of JSON: arrays as lists, numbers with six digits, not finite ones as None."""
+    if isinstance(value, dict):
+        return {str(key): _plain(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in value]
+    if isinstance(value, np.ndarray):
+        return [_plain(each) for each in value.tolist()]
+    if isinstance(value, float | np.floating):
+        number = float(value)
+        return float(f"{number:.6g}") if math.isfinite(number) else None
+    return value.item() if isinstance(value, np.generic) else value

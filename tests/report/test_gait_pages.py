@@ -1,0 +1,336 @@
+"""Gait pages and tables of real fits: numbers against the analysis, signs, and that nothing unobserved is stated."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import re
+import shutil
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import unquote
+
+import numpy as np
+import pytest
+
+from gait.body.body import Body
+from gait.body.marker_placement import plug_in_gait_layout
+from gait.cohort.cohort_file import read_cohort
+from gait.cohort.fit_settings import FitSettings
+from gait.kinematics.trial_analysis import analyse_subject, analyse_trial
+from gait.marker_sets import MARKER_SETS
+from gait.motion.pose_files import read_poses
+from gait.motion.subject_trials import find_subject_folders
+from gait.report.__main__ import main
+from gait.report.gait.build import GaitPageSettings, build_gait_pages
+from gait.report.gait.measured_subject import MeasuredSubject, measure_subject
+from gait.report.gait.numbers import format_number, format_value
+from gait.report.gait.subject_page import subject_page
+from gait.report.gait.svg_chart import CurveAxis, DrawnCurve, NormBand, curve_chart
+from gait.synthetic import make_subject, make_trial, write_recording
+from gait.synthetic.pathologies import make_pathology
+from tests.helpers.fit_cohort import fit_cohort
+from tests.helpers.fitting_cases import model_folder
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+PLUG_IN_GAIT = MARKER_SETS["plug_in_gait"]
+LEG_MARKERS = replace(PLUG_IN_GAIT, recorded=PLUG_IN_GAIT.recorded[PLUG_IN_GAIT.recorded.index("LASI") :])
+"""Plug-in Gait without any marker above the pelvis."""
+ODD = "P<b>1&"
+"""A subject name that contains HTML."""
+
+
+@pytest.fixture(scope="module")
+def poses(tmp_path_factory: pytest.TempPathFactory, open_body: Body) -> Path:
+    """Fits of synthetic subjects: with two trials, with markers on the legs alone, with a stiff left knee."""
+    folder = tmp_path_factory.mktemp("gait_pages")
+    model_folder(folder / "data")
+    layout = plug_in_gait_layout(open_body)
+    entries = {}
+    for seed, (name, healthy, trials, markers) in enumerate(
+        [("anna", True, 2, PLUG_IN_GAIT), ("bert", True, 1, LEG_MARKERS), (ODD, False, 1, PLUG_IN_GAIT)], start=31
+    ):
+        subject = make_subject(open_body, seed)
+        pathology = None if healthy else make_pathology("stiff_knee", side="left", severity=1.0)
+        paths = [folder / f"recordings{seed}" / f"walk{k}.c3d" for k in range(1, trials + 1)]
+        for k, path in enumerate(paths, start=1):
+            trial = make_trial(open_body, subject, pathology, seconds=2.8, seed=k)
+            write_recording(trial, open_body, layout, path, marker_set=markers)
+        entries[name] = {"trials": [str(path) for path in paths], "healthy": healthy}
+    (folder / "cohort.json").write_text(json.dumps(entries), encoding="utf-8")
+    settings = FitSettings(folder / "data", folder / "fitted", figures=False)
+    assert {each.state for each in fit_cohort(read_cohort(folder / "cohort.json"), settings)} == {"fitted"}
+    return settings.save_folder
+
+
+@pytest.fixture(scope="module")
+def export(poses: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder with all pages and tables, written by the command."""
+    folder = tmp_path_factory.mktemp("report") / "pages out"
+    assert main(["--poses", str(poses), "--export", str(folder)]) == 0
+    return folder
+
+
+@pytest.fixture(scope="module")
+def subjects(poses: Path) -> dict[str, MeasuredSubject]:
+    """Analyses of the same subjects."""
+    found = [measure_subject(folder) for folder in find_subject_folders(poses)]
+    return {subject.subject_id: subject for subject in found}
+
+
+class _Page(HTMLParser):
+    """Elements, links and text of a page."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.names: list[str] = []
+        self.links: list[str] = []
+        self.labels: list[str] = []
+        self.words = ""
+        self.feed(path.read_text(encoding="utf-8"))
+        self.close()
+        assert not self.open
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.names.append(tag)
+        if tag != "meta":
+            self.open.append(tag)
+        self.links += [value or "" for name, value in attrs if name in ("src", "href", "poster")]
+        self.labels += [value or "" for name, value in attrs if name == "aria-label"]
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.names.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+        if tag in ("td", "th"):
+            self.words += " "
+
+    def handle_data(self, data: str) -> None:
+        if self.open[-1:] != ["style"]:
+            self.words += data
+
+
+def rows_of(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def folder_of(export: Path, subject: str) -> Path:
+    return export / "subjects" / subject
+
+
+def test_each_subject_has_a_page_and_tables_linked_from_the_cohort(export: Path) -> None:
+    names = {"analysis.json", "curves.csv", "events.csv", "gait.html", "parameters.csv"}
+    for subject in ("healthy/anna", "healthy/bert", f"sick/{ODD}"):
+        assert {path.name for path in folder_of(export, subject).iterdir()} == names
+    assert {path.name for path in export.iterdir()} == {"index.html", "mean_curves.csv", "subjects", "subjects.csv"}
+    pages = [export / "index.html", *export.glob("subjects/*/*/gait.html")]
+    assert len(pages) == 4
+    for path in pages:
+        page = _Page(path)
+        assert not {"script", "link", "img", "iframe"} & set(page.names)
+        assert page.links
+        for link in page.links:
+            assert (path.parent / unquote(link)).resolve().is_file(), link
+        assert ODD not in path.read_text(encoding="utf-8"), "names are escaped"
+    assert ODD in _Page(export / "index.html").words
+
+
+def test_curves_of_the_table_are_those_of_the_analysis(export: Path, subjects: dict[str, MeasuredSubject]) -> None:
+    for name, subject in subjects.items():
+        curves = subject.analysis.curves
+        found: dict[tuple[str, str], dict[tuple[str, str], list[float]]] = {}
+        for row in rows_of(folder_of(export, name) / "curves.csv"):
+            assert row["subject"] == name
+            if row["counts"] == "1" and row["degrees"]:
+                strides = found.setdefault((row["angle"], row["side"]), {})
+                values = strides.setdefault((row["trial"], row["stride"]), [])
+                assert int(row["percent"]) == len(values)
+                values.append(float(row["degrees"]))
+        observed = {key for key in curves.curves if np.isfinite(curves.mean(*key)).any()}
+        assert found.keys() == observed
+        for key, strides in found.items():
+            assert np.mean(list(strides.values()), axis=0) == pytest.approx(curves.mean(*key), abs=1e-3)
+        summary = json.loads((folder_of(export, name) / "analysis.json").read_text(encoding="utf-8"))
+        means = {(each["angle"], each["side"]): each["mean"] for each in summary["curves"]}
+        assert means.keys() == observed
+        for key, mean in means.items():
+            assert mean == pytest.approx(curves.mean(*key), abs=1e-3)
+
+
+def test_parameters_of_page_and_table_are_those_of_the_analysis(
+    export: Path, subjects: dict[str, MeasuredSubject]
+) -> None:
+    for name, subject in subjects.items():
+        parameters = subject.analysis.parameters
+        rows = rows_of(folder_of(export, name) / "parameters.csv")
+        for parameter in ("walking_speed", "step_length", "stance", "foot_clearance"):
+            for side in ("left", "right"):
+                values = [
+                    float(row["value"])
+                    for row in rows
+                    if row["parameter"] == parameter and row["side"] == side and row["counts"] == "1" and row["value"]
+                ]
+                assert values == pytest.approx(parameters.of(parameter, side), abs=1e-5)
+                assert {row["unit"] for row in rows if row["parameter"] == parameter} in ({"m/s"}, {"m"}, {"%"})
+        words = " ".join(_Page(folder_of(export, name) / "gait.html").words.split())
+        left = format_value("stride_time", parameters.mean("stride_time", "left"))
+        assert re.search(rf"Stride time, s {left}( ± |\b)", words)
+        speed = format_value("walking_speed", parameters.mean("walking_speed", "both"))
+        assert f"walking at {speed} m/s" in words
+        assert speed_of_cohort_page(export, subject.name) == speed
+
+
+def speed_of_cohort_page(export: Path, name: str) -> str:
+    """Return the walking speed in the cohort page's row of a subject."""
+    words = " ".join(_Page(export / "index.html").words.split())
+    match = re.search(rf"(?:healthy|sick) {re.escape(name)} \d+ \d+, \d+ [\d.]+ mm ([\d.]+) ", words)
+    assert match
+    return match[1]
+
+
+def test_events_have_the_clock_of_the_recording(
+    export: Path, poses: Path, subjects: dict[str, MeasuredSubject]
+) -> None:
+    sequence = read_poses(poses / "healthy" / "anna" / "walk2")
+    trial = subjects["healthy/anna"].analysis.trials[1]
+    rows = [row for row in rows_of(folder_of(export, "healthy/anna") / "events.csv") if row["trial"] == "walk2"]
+    times = [float(row["time_s"]) for row in rows]
+    assert times == sorted(times)
+    for side in ("left", "right"):
+        for event, frames in (
+            ("initial contact", trial.events.initial_contacts),
+            ("foot off", trial.events.foot_offs),
+        ):
+            own = [row for row in rows if row["side"] == side and row["event"] == event]
+            assert [float(row["frame"]) for row in own] == pytest.approx(frames[side] + sequence.first_frame, abs=1e-3)
+            assert [float(row["time_s"]) for row in own] == pytest.approx(
+                (frames[side] + sequence.first_frame - 1) / sequence.rate_hz, abs=1e-4
+            )
+            assert {row["source"] for row in own} <= {"kinematics"}
+
+
+def test_what_is_not_observed_is_not_stated(export: Path) -> None:
+    page = _Page(folder_of(export, "healthy/bert") / "gait.html")
+    assert "no markers" in page.words
+    for title in ("Shoulder", "Elbow", "Head"):
+        assert not any(label.startswith(title) for label in page.labels)
+    assert re.search(r"Not observed: [^.]*Head[^.]*Shoulder", page.words)
+    summary = json.loads((folder_of(export, "healthy/bert") / "analysis.json").read_text(encoding="utf-8"))
+    missing = {each["angle"] for each in summary["not_observed"]}
+    assert {"shoulder_flexion", "elbow_flexion"} <= missing
+    assert not missing & {each["angle"] for each in summary["curves"]}
+    rows = rows_of(folder_of(export, "healthy/bert") / "curves.csv")
+    assert {row["degrees"] for row in rows if row["angle"] == "elbow_flexion"} == {""}
+    anna = _Page(folder_of(export, "healthy/anna") / "gait.html")
+    assert any(label.startswith("Elbow flexion: left from") for label in anna.labels)
+
+
+def test_stiff_knee_is_drawn_below_the_other_one(export: Path) -> None:
+    page = (folder_of(export, f"sick/{ODD}") / "gait.html").read_text(encoding="utf-8")
+    chart = re.search(r'<svg class="chart"[^>]*aria-label="Knee flexion: [^"]*".*?</svg>', page, re.DOTALL)
+    assert chart
+    heights = {}
+    for side in ("left", "right"):
+        path = re.search(rf'class="mean {side}" d="M([^"]*)"', chart[0])
+        assert path
+        heights[side] = path_heights(path[1])
+    swing = slice(62, 85)
+    assert heights["left"][swing].min() > heights["right"][swing].min() + 5, "y of SVG points down"
+    label = re.search(r"left from \S+ to (\S+) degrees; right from \S+ to (\S+) degrees", chart[0])
+    assert label
+    assert int(label[1]) < int(label[2])
+
+
+def path_heights(commands: str) -> np.ndarray:
+    """Return the y of each point of a path M x y l dx dy ..."""
+    start, _, moves = commands.partition("l")
+    y = float(start.split()[1])
+    return np.concatenate([[y], y + np.cumsum([float(number) for number in moves.split()[1::2]])])
+
+
+def test_chart_has_positive_up_gaps_and_marks() -> None:
+    mean = np.linspace(-10, 50, 101)
+    mean[40:60] = np.nan
+    curve = DrawnCurve(mean, foot_off=60.0, marked=(slice(10, 20),))
+    norm = NormBand(np.full(101, -5.0), np.full(101, 5.0))
+    chart = curve_chart(CurveAxis("Hip flexion", -20, 70, "Flex", "Ext"), {"left": curve}, norm, unobserved=["right"])
+    path = re.search(r'class="mean left" d="([^"]*)"', chart)
+    assert path
+    pieces = path[1].split("M")[1:]
+    assert len(pieces) == 2
+    assert path_heights(pieces[0])[0] > path_heights(pieces[1])[-1]
+    flexion, extension = (re.search(rf"translate\(11 ([\d.]+)\)[^>]*>{word}<", chart) for word in ("Flex", "Ext"))
+    assert flexion
+    assert extension
+    assert float(flexion[1]) < float(extension[1])
+    assert chart.count('class="mark left"') == 1
+    assert "right not observed" in chart
+    assert 'class="norm"' in chart
+
+
+def test_chart_grows_with_its_curves_and_keeps_letters_apart() -> None:
+    curves = {"left": DrawnCurve(np.full(101, 95.0)), "right": DrawnCurve(np.full(101, 95.5))}
+    chart = curve_chart(CurveAxis("Knee flexion", -15, 75, "Flex", "Ext"), curves)
+    ys = [float(y) for y in re.findall(r'class="letter \w+" x="[\d.]+" y="([\d.]+)"', chart)]
+    assert abs(ys[0] - ys[1]) >= 9.9
+    for side in ("left", "right"):
+        path = re.search(rf'class="mean {side}" d="M([^"]*)"', chart)
+        assert path
+        assert path_heights(path[1]).min() >= 26, "within the axes"
+
+
+def test_subject_without_a_stride_has_a_page_without_curves(poses: Path) -> None:
+    walking = measure_subject(poses / "healthy" / "anna")
+    trial = walking.analysis.trials[0]
+    assert trial.quality.num_strides["left"] > 0
+    page = subject_page(walking, "../index.html", ["curves.csv"])
+    assert "Hip flexion" in page
+    sequence = read_poses(poses / "healthy" / "anna" / "walk1")
+    standing = replace(
+        sequence,
+        poses=np.repeat(sequence.poses[:1], 100, axis=0),
+        joints_m=np.repeat(sequence.joints_m[:1], 100, axis=0),
+        translation_m=np.repeat(sequence.translation_m[:1], 100, axis=0),
+        joint_status=None,
+        joint_sigma_m=None,
+        gap_filled=None,
+    )
+    analysis = analyse_subject([analyse_trial(standing, subject="healthy/anna", trial="static")])
+    page = subject_page(replace(walking, analysis=analysis, reports={}), "../index.html", ["curves.csv"])
+    assert "no whole stride" in page
+    assert "Hip flexion" not in page
+
+
+def test_damaged_trial_is_one_line_and_the_rest_is_written(poses: Path, tmp_path: Path) -> None:
+    shutil.copytree(poses, tmp_path / "fitted")
+    (tmp_path / "fitted" / "healthy" / "bert" / "walk1" / "poses.npz").write_bytes(b"damaged")
+    (tmp_path / "fitted" / "healthy" / "anna" / "walk2" / "fit_report.json").write_text("{", encoding="utf-8")
+    settings = GaitPageSettings(poses=tmp_path / "fitted", export=tmp_path / "out")
+    result = build_gait_pages(settings, print)
+    assert result.num_subjects == 2
+    assert len(result.problems) == 2
+    assert all("\n" not in problem for problem in result.problems)
+    assert any("bert" in problem and "poses.npz" in problem for problem in result.problems)
+    assert "Missing parts" in _Page(result.page).words
+
+
+def test_folder_without_fits_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "recordings").mkdir()
+    assert main(["--poses", str(tmp_path), "--export", str(tmp_path / "out")]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "no fitted trial" in line
+    assert not (tmp_path / "out").exists()
+
+
+def test_format_number_has_a_minus_sign_and_no_negative_zero() -> None:
+    assert format_number(-1.26, 1) == "−1.3"
+    assert format_number(-0.04, 1, signed=True) == "0.0"
+    assert format_number(0.26, 1, signed=True) == "+0.3"
+    assert format_number(math.nan, 1) == "–"
+    assert format_value("step_width", 0.0823) == "8.2"
