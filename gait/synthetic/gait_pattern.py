@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
 from gait.synthetic import normative_curves as normal
 from gait.synthetic.normative_curves import Curve
+from gait.synthetic.speed_change import angle_change, foot_pitch_factor, stance_change
 from gait.synthetic.subject import SyntheticSubject
 
 
@@ -86,7 +88,8 @@ def make_healthy_pattern(subject: SyntheticSubject) -> GaitPattern:
     style = subject.style
     relative_speed = subject.dimensionless_speed / 0.43
     arm_range = float(np.clip(1 + 0.8 * (relative_speed - 1), 0.5, 1.4))
-    knee_range = float(np.clip(1 + 0.12 * (relative_speed - 1), 0.8, 1.1))
+    style_speed = subject.dimensionless_speed if subject.style_speed is None else subject.style_speed
+    knee_range = float(np.clip(1 + 0.12 * (style_speed / 0.43 - 1), 0.8, 1.1))
 
     def leg(side: int) -> LegPattern:
         return LegPattern(
@@ -105,12 +108,12 @@ def make_healthy_pattern(subject: SyntheticSubject) -> GaitPattern:
                 style.elbow_flexion[side]
             ),
             shoulder_abduction_rad=style.shoulder_abduction[side],
-            stance_fraction=normal.FOOT_OFF + style.stance_fraction - 0.06 * (relative_speed - 1),
+            stance_fraction=normal.FOOT_OFF + style.stance_fraction + stance_change(subject.dimensionless_speed),
             toe_out_rad=style.toe_out[side],
             clearance_m=style.clearance_m,
         )
 
-    return GaitPattern(
+    pattern = GaitPattern(
         left=leg(0),
         right=leg(1),
         pelvis_tilt=normal.PELVIS_TILT.offset(style.pelvis_tilt),
@@ -123,3 +126,21 @@ def make_healthy_pattern(subject: SyntheticSubject) -> GaitPattern:
         stride_time_s=subject.stride_time_s,
         step_width_m=style.relative_step_width * subject.leg_length_m,
     )
+    if subject.style_speed is None:
+        return pattern
+    return _change_speed(pattern, subject.style_speed, subject.dimensionless_speed)
+
+
+def _change_speed(pattern: GaitPattern, from_speed: float, to_speed: float) -> GaitPattern:
+    """Return the pattern with the joint angles' change between two dimensionless speeds."""
+
+    def changed(part: LegPattern | GaitPattern, *angles: str) -> dict[str, Any]:
+        return {angle: getattr(part, angle).offset(angle_change(angle, from_speed, to_speed)) for angle in angles}
+
+    def leg(side: LegPattern) -> LegPattern:
+        pitch = Curve(side.foot_pitch.samples * foot_pitch_factor(from_speed, to_speed))
+        angles = ("hip_flexion", "hip_adduction", "hip_rotation", "knee_flexion", "ankle_dorsiflexion")
+        return replace(side, foot_pitch=pitch, **changed(side, *angles))
+
+    pelvis = changed(pattern, "pelvis_tilt", "pelvis_obliquity", "pelvis_rotation")
+    return replace(pattern, left=leg(pattern.left), right=leg(pattern.right), **pelvis)

@@ -60,6 +60,9 @@ class SyntheticSubject:
     dimensionless_speed: float  # v / sqrt(g · leg), the square root of the Froude number
     dimensionless_cadence: float  # steps per second · sqrt(leg / g)
     style: GaitStyle
+    # dimensionless speed at which ``style`` deviates from adult norms; at another pace joint angles change from there
+    # as those of healthy persons do; None: they stay
+    style_speed: float | None = None
 
     @property
     def speed_m_s(self) -> float:
@@ -84,6 +87,16 @@ class SyntheticSubject:
             dimensionless_speed=stride_length_m / stride_time_s / root,
             dimensionless_cadence=2 / stride_time_s * self.leg_length_m / root,
         )
+
+    def at_own_pace(self, factor: float) -> SyntheticSubject:
+        """Return the same subject walking at a multiple of the comfortable speed, as a healthy person does by choice.
+
+        Stride length and cadence change by the same factor, and joint angles as in Schwartz et al. 2008; ``with_pace``
+        changes only the steps.
+        """
+        root = float(np.sqrt(factor))
+        paced = self.with_pace(self.stride_length_m * root, self.stride_time_s / root)
+        return replace(paced, style_speed=self.dimensionless_speed if self.style_speed is None else self.style_speed)
 
 
 def make_subject(body: Body, seed: int, *, adult: bool | None = None) -> SyntheticSubject:

@@ -17,6 +17,7 @@ from gait.errors import GaitError
 from gait.synthetic import PATHOLOGY_NAMES, SyntheticTrial, make_pathology, make_subject, make_trial
 from gait.synthetic.leg_kinematics import LegBones, minimal_rotation, rot_x
 from gait.synthetic.normative_curves import KNEE_FLEXION
+from gait.synthetic.speed_change import angle_change
 from gait.synthetic.step_plan import warp_phase
 from gait.synthetic.trial import pose_tensors
 from gait.synthetic.virtual_markers import submesh
@@ -34,9 +35,14 @@ def body() -> Body:
 
 
 @cache
-def simulate(seed: int, name: str | None = None, side: str | None = None, severity: float = 1.0) -> SyntheticTrial:
+def simulate(
+    seed: int, name: str | None = None, side: str | None = None, severity: float = 1.0, *, pace: float = 1.0
+) -> SyntheticTrial:
     what = make_pathology(name, side, severity) if name else None  # type: ignore[arg-type]
-    return make_trial(body(), make_subject(body(), seed, adult=True), what, seconds=3.5, seed=3)
+    subject = make_subject(body(), seed, adult=True)
+    if pace != 1:
+        subject = subject.at_own_pace(pace)
+    return make_trial(body(), subject, what, seconds=3.5 / pace, seed=3)
 
 
 @cache
@@ -117,9 +123,9 @@ def phase(trial: SyntheticTrial, side: str, at: float) -> NDArray[np.intp]:
 ALL = [(None, None)] + [(n, "left" if make_pathology(n).side != "both" else None) for n in PATHOLOGY_NAMES]
 
 
-@pytest.mark.parametrize(("name", "side"), ALL)
-def test_stance_feet_touch_the_floor_without_slipping(name: str | None, side: str | None) -> None:
-    trial = simulate(1, name, side)
+@pytest.mark.parametrize(("name", "side", "pace"), [*((*what, 1.0) for what in ALL), (None, None, 0.6)])
+def test_stance_feet_touch_the_floor_without_slipping(name: str | None, side: str | None, pace: float) -> None:
+    trial = simulate(1, name, side, pace=pace)
     lowest = mesh(trial)[:, :, 1].min(axis=1)
     assert lowest.min() > -0.005
     assert lowest.max() < 0.010
@@ -173,6 +179,22 @@ def test_healthy_adults_are_within_normative_ranges(seed: int) -> None:
     assert np.ptp(sides) < 0.07
     acceleration = np.diff(truth.joints_m, 2, axis=0) * 100**2
     assert np.abs(acceleration).max() < 150  # smooth: m/s², the maximum is reached at initial contact
+
+
+@pytest.mark.parametrize("pace", [0.6, 1.3])
+def test_at_own_pace_changes_steps_and_angles_as_in_healthy_persons(pace: float) -> None:
+    own, other = simulate(1), simulate(1, pace=pace)
+    speeds = [trial.subject.dimensionless_speed for trial in (own, other)]
+    assert speeds[1] == pytest.approx(pace * speeds[0])
+    bends = [
+        np.mean([knee(trial, side)[phase(trial, side, p)].mean() for side in SIDES for p in (0.70, 0.73, 0.76)])
+        for trial in (own, other)
+    ]
+    published = angle_change("knee_flexion", *speeds)[[70, 73, 76]].mean()
+    assert bends[1] - bends[0] == pytest.approx(np.degrees(published), abs=4)
+    slower, faster = sorted((own, other), key=lambda trial: trial.subject.dimensionless_speed)
+    assert np.ptp(thigh(slower, "left")) < np.ptp(thigh(faster, "left")) - 3
+    assert other.subject.at_own_pace(1 / pace).style_speed == own.subject.dimensionless_speed
 
 
 def test_make_subject_gives_children_shorter_and_faster_steps() -> None:
