@@ -402,6 +402,17 @@ def test_gait_events_quick(run):
         assert metrics["walking_speed_worst_percent"] < 5
 
 
+def test_spatiotemporal_parameters_quick(run):
+    result, _ = run("spatiotemporal_parameters", "--quick")
+    assert result["recorded"] is result["fits"] is None
+    assert len(result["synthetic"]) == 7
+    for errors in result["synthetic"].values():
+        assert errors["strides"] >= 3
+        assert errors["walking_speed_percent"]["p95"] < 4
+        assert errors["stride_length_percent"]["p95"] < 0.5
+        assert errors["step_width_mm"]["mean_absolute"] < 5
+
+
 def test_training_speed_quick(run):
     result, _ = run("training_speed", "--quick", "--ffn_dim", 256, "--threads", 1)
     rotations = zip(result["reference_seconds_of_repeats"], result["seconds_of_repeats"], strict=True)
