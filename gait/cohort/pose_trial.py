@@ -85,7 +85,7 @@ def save_pose_trial(
         problems = export_where_possible(settings.export_as, partial, folder.name)
         if figure is not None:
             (partial / FIT_FIGURE_FILE).write_bytes(figure)
-    message = " ".join(filter(None, [warning, problems]))
+    message = "\n".join(filter(None, [warning, problems]))
     return TrialOutcome(subject.name, trial_name(path), "fitted", message, report)
 
 

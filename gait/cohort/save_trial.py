@@ -74,7 +74,7 @@ def save_trial(
         problems = export_where_possible(settings.export_as, partial, folder.name)
         if figure is not None:
             (partial / FIT_FIGURE_FILE).write_bytes(figure)
-    return TrialOutcome(subject.name, name, "fitted", " ".join(filter(None, [warning, problems])), report)
+    return TrialOutcome(subject.name, name, "fitted", "\n".join(filter(None, [warning, problems])), report)
 
 
 def common_provenance(

@@ -50,7 +50,7 @@ def format_summary(outcomes: Sequence[TrialOutcome], save_folder: Path) -> list[
     ]
     lines += [_split_notice(o, report) for o, report in reported if len(report.segments) > 1]
     lines += [f"failed: {o.subject}/{o.trial}: {o.message}" for o in outcomes if o.state == "failed"]
-    lines += list(dict.fromkeys(o.message for o in outcomes if o.state != "failed" and o.message))
+    lines += list(dict.fromkeys(text for o in outcomes if o.state != "failed" for text in o.message.splitlines()))
     return [line.rstrip() for line in lines]
 
 

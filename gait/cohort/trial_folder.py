@@ -31,7 +31,7 @@ class TrialOutcome:
     subject: str
     trial: str
     state: Literal["fitted", "already finished", "failed"]
-    message: str = ""  # the error, or a warning
+    message: str = ""  # the error, or warnings, one a line
     report: FitReport | None = None
 
 

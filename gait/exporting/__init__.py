@@ -45,7 +45,7 @@ def export_trial_folder(
 
 
 def export_where_possible(exporters: Iterable[str], folder: Path, name: str) -> str:
-    """Write a finished trial in other formats, into its folder; say which formats cannot hold it.
+    """Write a finished trial in other formats, into its folder; say which formats cannot hold it, one a line.
 
     The sentences do not name the trial, so that they are the same for all trials alike.
 
@@ -58,7 +58,7 @@ def export_where_possible(exporters: Iterable[str], folder: Path, name: str) -> 
             export_trial_folder([exporter], folder, name=name)
         except NotExportableError as error:
             problems.append(str(error))
-    return " ".join(problems)
+    return "\n".join(problems)
 
 
 def missing_exports(exporters: Iterable[str], folder: Path, segments: Iterable[Path]) -> list[str]:

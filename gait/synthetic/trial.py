@@ -91,6 +91,8 @@ def make_trial(
         rate_hz=rate_hz,
         model_file=body.name,
         model_sha256=body.sha256,
+        model_type=body.model_type,
+        gender=body.gender,
         anatomy=read_anatomy(body, subject.betas),
     )
     with torch.inference_mode():

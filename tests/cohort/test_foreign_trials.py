@@ -134,14 +134,16 @@ def test_keypoints_give_joints_within_their_noise_and_claim_no_others(laboratory
 
 
 def test_formats_that_cannot_hold_a_trial_are_said_once_and_stop_nothing(laboratory):
-    formats = ["--export_as", "trc", "joints_csv"]
+    formats = ["--export_as", "trc", "joints_csv", "amass"]
     done = run_script_here(
         laboratory[0], "--cohort", "cohort.json", "--save_folder", "fitted", "--workers", 1, *formats
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "0 fitted, 6 already finished, 0 failed" in done.stdout
     assert done.stdout.count("not exported as trc: these poses of another tool have no markers") == 1
+    assert done.stdout.count("not exported as amass: AMASS files hold poses and shapes of SMPL-H and SMPL-X") == 1
     for kind in KINDS:
         folder = trial_folder(laboratory, kind)
         assert (folder / f"{folder.name}_joints.csv").is_file()
         assert (folder / f"{folder.name}.trc").is_file() == (kind not in ("amass", "care_pd"))
+        assert (folder / f"{folder.name}_amass.npz").is_file() == (kind == "amass")

@@ -37,7 +37,7 @@ def walk(open_body: Body, tmp_path_factory: pytest.TempPathFactory) -> SavedTria
     truth = trial.ground_truth
     status = np.full(truth.joints_m.shape[:2], JointStatus.OBSERVED, np.uint8)
     status[30:40, Joint.HEAD] = JointStatus.NOT_OBSERVED
-    sequence = replace(truth, first_frame=FIRST_FRAME, joint_status=status, model_type="supr", extra={})
+    sequence = replace(truth, first_frame=FIRST_FRAME, joint_status=status)
     layout = plug_in_gait_layout(open_body)
     markers = record_markers(open_body, truth, layout, NO_ERRORS, subject_seed=4, trial_seed=2)
     observed = markers.positions_m.astype(np.float32)
