@@ -27,12 +27,17 @@ COHORT_PAGE = "cohort.html"
 class Arguments(RunSettings):
     """The command line: the settings of the run report, and those of the gait pages."""
 
+    norms: tuple[str, ...] = argument(
+        (), "norms beside the curves: names in data/norms, CSV files, or a folder of fitted controls", metavar="NORM"
+    )
     workers: int | None = argument(None, "subjects analysed at the same time", type=whole_number, metavar="N")
 
     def gait_pages(self) -> GaitPageSettings:
         """Return the settings of the gait pages."""
         cohort_page = COHORT_PAGE if self.trained else PAGE_FILE
-        return GaitPageSettings(poses=self.poses, export=self.export, cohort_page=cohort_page, workers=self.workers)
+        return GaitPageSettings(
+            poses=self.poses, export=self.export, cohort_page=cohort_page, norms=self.norms, workers=self.workers
+        )
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -26,6 +26,7 @@ from gait.motion.subject_trials import find_subject_folders
 from gait.report.__main__ import main
 from gait.report.gait.build import GaitPageSettings, build_gait_pages
 from gait.report.gait.measured_subject import MeasuredSubject, measure_subject
+from gait.report.gait.norm_set import NormResults, NormSet
 from gait.report.gait.numbers import format_number, format_value
 from gait.report.gait.subject_page import subject_page
 from gait.report.gait.svg_chart import CurveAxis, DrawnCurve, NormBand, curve_chart
@@ -125,7 +126,7 @@ def folder_of(export: Path, subject: str) -> Path:
 
 
 def test_each_subject_has_a_page_and_tables_linked_from_the_cohort(export: Path) -> None:
-    names = {"analysis.json", "curves.csv", "events.csv", "gait.html", "parameters.csv"}
+    names = {"analysis.json", "curves.csv", "events.csv", "gait.html", "parameters.csv", "scores.csv"}
     for subject in ("healthy/anna", "healthy/bert", f"sick/{ODD}"):
         assert {path.name for path in folder_of(export, subject).iterdir()} == names
     assert {path.name for path in export.iterdir()} == {"index.html", "mean_curves.csv", "subjects", "subjects.csv"}
@@ -289,7 +290,7 @@ def test_subject_without_a_stride_has_a_page_without_curves(poses: Path) -> None
     walking = measure_subject(poses / "healthy" / "anna")
     trial = walking.analysis.trials[0]
     assert trial.quality.num_strides["left"] > 0
-    page = subject_page(walking, "../index.html", ["curves.csv"])
+    page = subject_page(walking, NormResults(), NormSet(), "../index.html", ["curves.csv"])
     assert "Hip flexion" in page
     sequence = read_poses(poses / "healthy" / "anna" / "walk1")
     standing = replace(
@@ -302,7 +303,9 @@ def test_subject_without_a_stride_has_a_page_without_curves(poses: Path) -> None
         gap_filled=None,
     )
     analysis = analyse_subject([analyse_trial(standing, subject="healthy/anna", trial="static")])
-    page = subject_page(replace(walking, analysis=analysis, reports={}), "../index.html", ["curves.csv"])
+    page = subject_page(
+        replace(walking, analysis=analysis, reports={}), NormResults(), NormSet(), "../index.html", ["curves.csv"]
+    )
     assert "no whole stride" in page
     assert "Hip flexion" not in page
 

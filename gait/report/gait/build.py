@@ -5,16 +5,26 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
-from gait.cli.arguments import argument, whole_number
 from gait.errors import GaitError, error_message
 from gait.files.atomic_write import atomic_file
+from gait.kinematics.norms import read_gdi_reference
 from gait.motion.subject_trials import find_subject_folders
 from gait.motion.trial_paths import parse_subject_id
 from gait.parallel.process_pool import ProcessPool, allocate_cores
-from gait.parallel.task_queue import Crashed, run_tasks
+from gait.parallel.task_queue import Crashed, Task, run_tasks
 from gait.report.gait.cohort_page import cohort_page
 from gait.report.gait.measured_subject import MeasuredSubject, measure_subject
+from gait.report.gait.norm_set import (
+    Control,
+    NormResults,
+    NormSet,
+    compare_subject,
+    control_of,
+    find_controls,
+    read_norm_set,
+)
 from gait.report.gait.subject_page import subject_page
 from gait.report.gait.subject_summary import SubjectSummary, summarize_subject
 from gait.report.gait.tables import write_cohort_tables, write_subject_tables
@@ -34,7 +44,8 @@ class GaitPageSettings:
     poses: Path
     export: Path
     cohort_page: str = "index.html"  # name of the page of the cohort
-    workers: int | None = argument(None, "subjects analysed at the same time", type=whole_number, metavar="N")
+    norms: tuple[str, ...] = ()  # names or files of norms, or one folder of fitted controls
+    workers: int | None = None  # subjects analysed at the same time; None: as many as there are cores
 
 
 @dataclass(frozen=True)
@@ -53,6 +64,7 @@ class SubjectTask:
 
     folder: Path  # of the subject's fitted trials
     settings: GaitPageSettings
+    norms: NormSet
 
     @property
     def name(self) -> str:
@@ -62,7 +74,8 @@ class SubjectTask:
     def run(self) -> Iterator[SubjectSummary | str]:
         """Analyse the subject and write its page and tables."""
         try:
-            yield write_subject(measure_subject(self.folder), self.settings)
+            subject = measure_subject(self.folder)
+            yield write_subject(subject, compare_subject(subject, self.folder, self.norms), self.norms, self.settings)
         except Exception as error:
             yield error_message(error, self.name, "the gait analysis", "use fewer --workers")
 
@@ -75,37 +88,82 @@ class SubjectTask:
         return replace(self, folder=self.folder.resolve(), settings=settings)
 
 
+@dataclass(frozen=True)
+class ControlTask:
+    """Task of analysing one control of a norm; yields a ``Control``, or the line that says why there is none."""
+
+    folder: Path
+
+    @property
+    def name(self) -> str:
+        """The folder of the subject."""
+        return str(self.folder)
+
+    def run(self) -> Iterator[Control | str]:
+        """Analyse the subject."""
+        try:
+            yield control_of(measure_subject(self.folder), self.folder)
+        except Exception as error:
+            yield error_message(error, self.name, "the gait analysis", "use fewer --workers")
+
+    def cleanup(self) -> None:
+        """Nothing: no file is written."""
+
+    def absolute(self) -> ControlTask:
+        """Return the same task with an absolute path."""
+        return ControlTask(self.folder.resolve())
+
+
 def build_gait_pages(settings: GaitPageSettings, progress: Callable[[str], None]) -> GaitPagesResult:
     """Write all pages and tables into ``settings.export``; ``progress`` is called with a line per remark.
 
     Raises:
         GaitError: there is no fitted trial, none can be analysed, or a file cannot be written.
     """
-    tasks = [SubjectTask(folder, settings) for folder in find_subject_folders(settings.poses)]
+    folders = find_subject_folders(settings.poses)
+    problems: list[str] = []
+    norms = NormSet(gdi=read_gdi_reference())
+    try:
+        norms = _read_norms(settings, progress)
+    except GaitError as error:
+        problems.append(str(error))
+    tasks = [SubjectTask(folder, settings, norms) for folder in folders]
     results = dict(_results(tasks, settings.workers, progress))
     summaries = [result for task in tasks if isinstance(result := results[task.name], SubjectSummary)]
-    problems = [line for each in results.values() for line in ([each] if isinstance(each, str) else each.problems)]
+    problems += [line for each in results.values() for line in ([each] if isinstance(each, str) else each.problems)]
     if not summaries:
         raise GaitError(problems[0])
     page = settings.export / settings.cohort_page
     links = {summary.subject_id: _subject_folder(summary.subject_id) / PAGE_FILE for summary in summaries}
     write_cohort_tables(summaries, settings.export)
-    _write_page(page, cohort_page(summaries, links, problems))
+    _write_page(page, cohort_page(summaries, norms, links, problems))
     return GaitPagesResult(page, len(summaries), sum(s.num_trials for s in summaries), tuple(problems))
 
 
-def write_subject(subject: MeasuredSubject, settings: GaitPageSettings) -> SubjectSummary:
+def _read_norms(settings: GaitPageSettings, progress: Callable[[str], None]) -> NormSet:
+    """Read the norms, and analyse the controls that they are of."""
+    tasks = [ControlTask(folder) for folder in find_controls(settings.norms)]
+    results = dict(_results(tasks, settings.workers, progress))
+    for line in results.values():
+        if isinstance(line, str):
+            progress(f"--norms: {line}")
+    controls = [result for task in tasks if isinstance(result := results[task.name], Control)]
+    return read_norm_set(settings.norms, controls)
+
+
+def write_subject(
+    subject: MeasuredSubject, results: NormResults, norms: NormSet, settings: GaitPageSettings
+) -> SubjectSummary:
     """Write the page and the tables of a subject; return what the cohort's page shows of it."""
     folder = settings.export / _subject_folder(subject.subject_id)
-    files = write_subject_tables(subject, folder)
+    files = write_subject_tables(subject, results, folder)
     up = "../" * len(_subject_folder(subject.subject_id).parts)
-    _write_page(folder / PAGE_FILE, subject_page(subject, up + settings.cohort_page, [file.name for file in files]))
-    return summarize_subject(subject)
+    content = subject_page(subject, results, norms, up + settings.cohort_page, [file.name for file in files])
+    _write_page(folder / PAGE_FILE, content)
+    return summarize_subject(subject, results)
 
 
-def _results(
-    tasks: Sequence[SubjectTask], workers: int | None, progress: Callable[[str], None]
-) -> Iterator[tuple[str, SubjectSummary | str]]:
+def _results(tasks: Sequence[Task], workers: int | None, progress: Callable[[str], None]) -> Iterator[tuple[str, Any]]:
     """Yield the result of each task, in any order."""
     if workers == 1 or len(tasks) < _MIN_SUBJECTS_FOR_WORKERS:
         for task in tasks:

@@ -11,7 +11,8 @@ import numpy as np
 from gait.arrays import Vector
 from gait.motion.trial_paths import HEALTHY, LABEL_NOUNS, SICK
 from gait.report.gait.curve_grid import AXES, PLANES, GridSection, drawn_grids
-from gait.report.gait.numbers import format_value
+from gait.report.gait.norm_set import NormSet
+from gait.report.gait.numbers import format_number, format_value
 from gait.report.gait.subject_summary import SubjectSummary
 from gait.report.gait.svg_chart import DrawnCurve
 from gait.report.render import render
@@ -20,7 +21,9 @@ GROUP_NOUNS = {**LABEL_NOUNS, "": "subject"}
 _COLUMNS = ("walking_speed", "cadence", "stride_length", "step_width", "stance")
 
 
-def cohort_page(subjects: Sequence[SubjectSummary], links: Mapping[str, Path], problems: Sequence[str]) -> str:
+def cohort_page(
+    subjects: Sequence[SubjectSummary], norms: NormSet, links: Mapping[str, Path], problems: Sequence[str]
+) -> str:
     """Return the page as HTML; ``links`` are the pages of the subjects, relative to this one."""
     groups = {label: [each for each in subjects if each.label == label] for label in (HEALTHY, SICK, "")}
     groups = {label: group for label, group in groups.items() if group}
@@ -33,6 +36,9 @@ def cohort_page(subjects: Sequence[SubjectSummary], links: Mapping[str, Path], p
         links={name: quote(link.as_posix(), errors="surrogateescape") for name, link in links.items()},
         columns=_COLUMNS,
         value=lambda subject, name: format_value(name, subject.parameters[name, "both"]),
+        score=format_number,
+        norm=norms.norms[0].source if norms.norms else None,
+        gdi=None if norms.gdi is None else norms.gdi.source,
         planes=PLANES,
         grids=_group_grids(groups),
     )

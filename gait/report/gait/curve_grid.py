@@ -14,8 +14,9 @@ import numpy as np
 from markupsafe import Markup
 
 from gait.kinematics.gait_events import SIDES
+from gait.kinematics.norm_comparison import NormComparison
 from gait.kinematics.strides import StrideCurves
-from gait.report.gait.svg_chart import CurveAxis, DrawnCurve, curve_chart
+from gait.report.gait.svg_chart import CurveAxis, DrawnCurve, NormBand, curve_chart
 
 PLANES = ("Sagittal plane", "Coronal plane", "Transverse plane")
 
@@ -32,15 +33,15 @@ LOWER_BODY = (
     GridRow("Pelvis", ("pelvis_tilt", "pelvis_obliquity", "pelvis_rotation")),
     GridRow("Hip", ("hip_flexion", "hip_adduction", "hip_rotation")),
     GridRow("Knee", ("knee_flexion", "knee_adduction", "knee_rotation")),
-    GridRow("Ankle and foot", ("ankle_dorsiflexion", "ankle_adduction", "foot_progression")),
+    GridRow("Ankle and foot", ("ankle_dorsiflexion", "ankle_inversion", "foot_progression")),
 )
 """The grid that opens a gait analysis."""
 
 UPPER_BODY = (
     GridRow("Trunk", ("thorax_tilt", "thorax_obliquity", "thorax_rotation")),
-    GridRow("Spine", ("spine_tilt", "spine_obliquity", "spine_rotation")),
+    GridRow("Spine", ("spine_flexion", "spine_lateral_flexion", "spine_rotation")),
     GridRow("Head", ("head_tilt", "head_obliquity", "head_rotation")),
-    GridRow("Shoulder", ("shoulder_flexion", "shoulder_adduction", "shoulder_rotation")),
+    GridRow("Shoulder", ("shoulder_flexion", "shoulder_abduction", "shoulder_rotation")),
     GridRow("Elbow, ankle", ("elbow_flexion", "", "ankle_rotation")),
 )
 """What fewer laboratories read, below the first grid."""
@@ -57,20 +58,20 @@ AXES = {
     "knee_adduction": CurveAxis("Knee varus/valgus", -30, 30, "Var", "Val"),
     "knee_rotation": CurveAxis("Knee rotation", *_ROTATION),
     "ankle_dorsiflexion": CurveAxis("Ankle dorsiflexion", -30, 30, "Dors", "Plant"),
-    "ankle_adduction": CurveAxis("Ankle inversion", -30, 30, "Inv", "Ev"),
+    "ankle_inversion": CurveAxis("Ankle inversion", -30, 30, "Inv", "Ev"),
     "ankle_rotation": CurveAxis("Ankle rotation", *_ROTATION),
     "foot_progression": CurveAxis("Foot progression", *_ROTATION),
-    "thorax_tilt": CurveAxis("Trunk tilt", -30, 30, "Ant", "Post"),
+    "thorax_tilt": CurveAxis("Trunk tilt", -30, 30, "Forw", "Back"),
     "thorax_obliquity": CurveAxis("Trunk obliquity", -30, 30, "Up", "Down"),
-    "thorax_rotation": CurveAxis("Trunk rotation", *_ROTATION),
-    "spine_tilt": CurveAxis("Trunk against pelvis: tilt", -30, 30, "Flex", "Ext"),
-    "spine_obliquity": CurveAxis("Trunk against pelvis: obliquity", -30, 30, "Up", "Down"),
-    "spine_rotation": CurveAxis("Trunk against pelvis: rotation", *_ROTATION),
-    "head_tilt": CurveAxis("Head tilt", -30, 30, "Ant", "Post"),
+    "thorax_rotation": CurveAxis("Trunk rotation", -30, 30, "Ahead", "Behind"),
+    "spine_flexion": CurveAxis("Spine flexion", -30, 30, "Flex", "Ext"),
+    "spine_lateral_flexion": CurveAxis("Spine lateral flexion", -30, 30, "Same", "Other"),
+    "spine_rotation": CurveAxis("Spine rotation", -30, 30, "Same", "Other"),
+    "head_tilt": CurveAxis("Head tilt", -30, 30, "Back", "Forw"),
     "head_obliquity": CurveAxis("Head obliquity", -30, 30, "Up", "Down"),
-    "head_rotation": CurveAxis("Head rotation", *_ROTATION),
+    "head_rotation": CurveAxis("Head rotation", -30, 30, "Ahead", "Behind"),
     "shoulder_flexion": CurveAxis("Shoulder flexion", -40, 50, "Flex", "Ext"),
-    "shoulder_adduction": CurveAxis("Shoulder adduction", -60, 30, "Add", "Abd"),
+    "shoulder_abduction": CurveAxis("Shoulder abduction", -20, 70, "Abd", "Add"),
     "shoulder_rotation": CurveAxis("Shoulder rotation", -60, 60, "Int", "Ext", tick=20),
     "elbow_flexion": CurveAxis("Elbow flexion", 0, 90, "Flex", "Ext"),
 }
@@ -86,16 +87,24 @@ class GridSection:
     not_observed: Sequence[str] = ()  # titles of rows without any observed angle, which are not drawn
 
 
-def subject_grids(curves: StrideCurves) -> tuple[GridSection, ...]:
-    """Return the grids of a subject's curves: pelvis and legs, then trunk, head and arms."""
+def subject_grids(curves: StrideCurves, norm: NormComparison | None) -> tuple[GridSection, ...]:
+    """Return the grids of a subject's curves: pelvis and legs, then trunk, head and arms; with the band of a norm."""
+    bands = (
+        {}
+        if norm is None
+        else {name: NormBand(norm.curves.low_deg[name], norm.curves.high_deg[name]) for name in norm.curves.mean_deg}
+    )
     return drawn_grids(
-        {name: {side: _drawn(curves, name, side) for side in _observed(curves, name)} for name in AXES}, sides=SIDES
+        {name: {side: _drawn(curves, name, side, norm) for side in _observed(curves, name)} for name in AXES},
+        bands=bands,
+        sides=SIDES,
     )
 
 
 def drawn_grids(
     curves: Mapping[str, Mapping[str, DrawnCurve]],
     *,
+    bands: Mapping[str, NormBand] | None = None,
     sides: Sequence[str] = (),
     letters: Mapping[str, str] | None = None,
 ) -> tuple[GridSection, ...]:
@@ -103,39 +112,27 @@ def drawn_grids(
 
     Args:
         curves: what is drawn; an angle without any curve is hatched, a row of the second grid without any is omitted.
+        bands: of a norm, by angle.
         sides: charts name those of them that have no curve.
         letters: short name of each curve, at its right end; by default the initial of its side.
     """
-    return tuple(
-        _grid(title, rows, curves, sides, letters)
-        for title, rows in (("Pelvis and legs", LOWER_BODY), ("Trunk, head and arms", UPPER_BODY))
-    )
 
+    def chart(name: str) -> Markup:
+        own = curves.get(name, {})
+        return curve_chart(
+            AXES[name],
+            own,
+            (bands or {}).get(name),
+            unobserved=[side for side in sides if side not in own],
+            letters=None if letters is None else {kind: letters[kind] for kind in own},
+        )
 
-def _grid(
-    title: str,
-    rows: Sequence[GridRow],
-    curves: Mapping[str, Mapping[str, DrawnCurve]],
-    sides: Sequence[str],
-    letters: Mapping[str, str] | None,
-) -> GridSection:
-    shown: list[tuple[str, list[Markup | None]]] = []
-    unobserved = []
-    for row in rows:
-        if rows is UPPER_BODY and not any(curves.get(name) for name in row.angles):
-            unobserved.append(row.title)
-            continue
-        charts = [_chart(name, curves.get(name, {}), sides, letters) if name else None for name in row.angles]
-        shown.append((row.title, charts))
-    return GridSection(title, shown, unobserved)
-
-
-def _chart(
-    name: str, curves: Mapping[str, DrawnCurve], sides: Sequence[str], letters: Mapping[str, str] | None
-) -> Markup:
-    unobserved = [side for side in sides if side not in curves]
-    own = None if letters is None else {kind: letters[kind] for kind in curves}
-    return curve_chart(AXES[name], curves, unobserved=unobserved, letters=own)
+    grids = []
+    for title, rows, always in (("Pelvis and legs", LOWER_BODY, True), ("Trunk, head and arms", UPPER_BODY, False)):
+        shown = [row for row in rows if always or any(curves.get(name) for name in row.angles)]
+        charts = [(row.title, [chart(name) if name else None for name in row.angles]) for row in shown]
+        grids.append(GridSection(title, charts, [row.title for row in rows if row not in shown]))
+    return tuple(grids)
 
 
 def _observed(curves: StrideCurves, name: str) -> list[str]:
@@ -143,7 +140,7 @@ def _observed(curves: StrideCurves, name: str) -> list[str]:
     return [side for side in SIDES if (name, side) in curves.curves and np.isfinite(curves.mean(name, side)).any()]
 
 
-def _drawn(curves: StrideCurves, name: str, side: str) -> DrawnCurve:
+def _drawn(curves: StrideCurves, name: str, side: str, norm: NormComparison | None) -> DrawnCurve:
     events = mean_phases(curves, side)
     sd = curves.sd(name, side)
     return DrawnCurve(
@@ -152,6 +149,7 @@ def _drawn(curves: StrideCurves, name: str, side: str) -> DrawnCurve:
         spread=sd if np.isfinite(sd).any() else None,
         foot_off=events["foot_off"],
         opposite_events=(events["opposite_foot_off"], events["opposite_contact"]),
+        marked=[] if norm is None else [d.percents for d in norm.deviations if (d.angle, d.side) == (name, side)],
     )
 
 

@@ -7,6 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
+from gait.arrays import Vector
 from gait.errors import GaitError
 from gait.fitting.fit_report import FitReport
 from gait.kinematics.gait_events import SIDES
@@ -39,6 +42,13 @@ class MeasuredSubject:
     def num_strides(self) -> dict[str, int]:
         """Number of strides that count in means, by side."""
         return {side: int(self.analysis.curves.used(side).sum()) for side in SIDES}
+
+    @property
+    def mean_curves(self) -> dict[tuple[str, str], Vector]:
+        """Mean curves (101,) over strides by angle and side, degrees; those that no stride observes are absent."""
+        curves = self.analysis.curves
+        means = {key: curves.mean(*key) for key in curves.curves}
+        return {key: mean for key, mean in means.items() if np.isfinite(mean).any()}
 
     @property
     def dimensionless_speed(self) -> float:

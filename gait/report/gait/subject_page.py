@@ -13,20 +13,35 @@ from gait.kinematics.spatiotemporal import PARAMETERS
 from gait.kinematics.strides import ExcludedStride
 from gait.report.gait.curve_grid import AXES, PLANES, subject_grids
 from gait.report.gait.measured_subject import MeasuredSubject
+from gait.report.gait.norm_section import (
+    describe_band,
+    describe_deviation,
+    describe_rule,
+    describe_untested,
+    gdi_cells,
+    norm_rows,
+    score_tables,
+    threshold_lines,
+)
+from gait.report.gait.norm_set import NormResults, NormSet, ParameterReference
 from gait.report.gait.numbers import format_number, format_value, shown_unit
 from gait.report.render import render
 from gait.report.unobserved_text import describe_unobserved
 
 
-def subject_page(subject: MeasuredSubject, cohort_page: str, tables: Sequence[str]) -> str:
+def subject_page(
+    subject: MeasuredSubject, results: NormResults, norms: NormSet, cohort_page: str, tables: Sequence[str]
+) -> str:
     """Return the page as HTML.
 
     Args:
         subject: the analysis.
+        results: what the norms say of the subject.
+        norms: the norms.
         cohort_page: link to the page of the cohort.
         tables: names of the files of tables beside the page.
     """
-    analysis = subject.analysis
+    analysis, drawn = subject.analysis, results.drawn
     return render(
         "subject.html.jinja",
         subject=subject,
@@ -41,8 +56,21 @@ def subject_page(subject: MeasuredSubject, cohort_page: str, tables: Sequence[st
         excluded=[_excluded_line(each) for each in analysis.curves.excluded],
         event_sources={trial.trial: _sources(trial.events) for trial in analysis.trials},
         planes=PLANES,
-        grids=subject_grids(analysis.curves) if any(subject.num_strides.values()) else (),
-        parameters=_parameter_rows(subject),
+        grids=subject_grids(analysis.curves, drawn) if any(subject.num_strides.values()) else (),
+        band="" if drawn is None else describe_band(drawn),
+        rule="" if drawn is None else describe_rule(drawn),
+        untested="" if drawn is None else describe_untested(drawn),
+        any_tested=drawn is not None and len(drawn.untested) < len(drawn.compared),
+        deviations={
+            side: [describe_deviation(each) for each in drawn.deviations if each.side == side] for side in SIDES
+        } if drawn is not None else {},
+        scores=score_tables(results, norms),
+        gdi=gdi_cells(results.gdi),
+        gdi_source=None if norms.gdi is None else norms.gdi.source,
+        thresholds=threshold_lines(),
+        norms=norm_rows(norms),
+        parameter_title=norms.parameter_title,
+        parameters=_parameter_rows(subject, norms),
         repeatability=[
             (AXES[each.name].title, each.side, each.num_strides, each.num_trials,
              format_number(each.within_trial_rms_deg, 1), format_number(each.between_trials_rms_deg, 1))
@@ -68,9 +96,10 @@ class ParameterRow:
     description: str
     cells: tuple[tuple[str, str, int], ...]  # mean, SD and number of strides, by side or of both sides
     symmetry: str  # percent
+    norm: str  # mean ± SD and number of own controls; empty without them
 
 
-def _parameter_rows(subject: MeasuredSubject) -> list[ParameterRow]:
+def _parameter_rows(subject: MeasuredSubject, norms: NormSet) -> list[ParameterRow]:
     parameters = subject.analysis.parameters
     symmetry = {each.name: each.index_percent for each in subject.analysis.parameter_symmetry}
     rows = []
@@ -85,8 +114,16 @@ def _parameter_rows(subject: MeasuredSubject) -> list[ParameterRow]:
         )
         if any(count for _, _, count in cells):
             index = format_number(symmetry.get(each.name, math.nan), 0, signed=True)
-            rows.append(ParameterRow(each.title, shown_unit(each.name), each.description, cells, index))
+            norm = _norm(each.name, norms.parameters.get(each.name))
+            rows.append(ParameterRow(each.title, shown_unit(each.name), each.description, cells, index, norm))
     return rows
+
+
+def _norm(parameter: str, reference: ParameterReference | None) -> str:
+    if reference is None:
+        return ""
+    mean, sd = (format_value(parameter, value) for value in (reference.mean, reference.sd))
+    return f"{mean} ± {sd} ({reference.persons})"
 
 
 def _value(subject: MeasuredSubject, name: str) -> str:

@@ -11,6 +11,7 @@ from gait.arrays import Vector
 from gait.kinematics.gait_events import SIDES
 from gait.kinematics.spatiotemporal import PARAMETERS
 from gait.report.gait.measured_subject import MeasuredSubject, group_of
+from gait.report.gait.norm_set import NormResults
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,6 +26,8 @@ class SubjectSummary:
     leg_length_m: float
     parameters: Mapping[tuple[str, str], float]  # (name, "left", "right" or "both") -> mean; NaN if not observed
     curves: Mapping[tuple[str, str], Vector]  # (angle name, side) -> (101,) mean, degrees; observed ones alone
+    gps_deg: Mapping[str, float]  # "left", "right", "overall", against the norm that is drawn; empty without one
+    gdi: Mapping[str, float]  # by side; NaN if an angle is not observed
     problems: tuple[str, ...] = ()
 
     @property
@@ -43,10 +46,9 @@ class SubjectSummary:
         return np.asarray(np.mean(own, axis=0)) if own else None
 
 
-def summarize_subject(subject: MeasuredSubject) -> SubjectSummary:
-    """Return the summary of an analysed subject."""
-    analysis = subject.analysis
-    means = {key: analysis.curves.mean(*key) for key in analysis.curves.curves}
+def summarize_subject(subject: MeasuredSubject, norms: NormResults) -> SubjectSummary:
+    """Return the summary of an analysed subject, with the scores against the norm that is drawn."""
+    analysis, drawn = subject.analysis, norms.drawn
     return SubjectSummary(
         subject_id=subject.subject_id,
         num_trials=len(analysis.trials),
@@ -59,6 +61,8 @@ def summarize_subject(subject: MeasuredSubject) -> SubjectSummary:
             for each in PARAMETERS
             for side in (*SIDES, "both")
         },
-        curves={key: mean for key, mean in means.items() if np.isfinite(mean).any()},
+        curves=subject.mean_curves,
+        gps_deg={} if drawn is None else drawn.profile.gps_deg,
+        gdi=norms.gdi,
         problems=subject.problems,
     )

@@ -19,12 +19,15 @@ from gait.arrays import Vector
 from gait.files.atomic_write import atomic_file
 from gait.files.package_versions import package_versions
 from gait.kinematics.gait_events import SIDES
+from gait.kinematics.norm_comparison import NormComparison
 from gait.kinematics.spatiotemporal import PARAMETERS, scale_factor
 from gait.kinematics.trial_analysis import SubjectAnalysis, TrialAnalysis
 from gait.report.gait.measured_subject import MeasuredSubject
+from gait.report.gait.norm_set import NormResults
 from gait.report.gait.subject_summary import SubjectSummary
 
 CURVES_FILE, PARAMETERS_FILE, EVENTS_FILE = "curves.csv", "parameters.csv", "events.csv"
+SCORES_FILE = "scores.csv"
 ANALYSIS_FILE = "analysis.json"
 SUBJECTS_FILE, MEAN_CURVES_FILE = "subjects.csv", "mean_curves.csv"
 SUBJECT_COLUMNS = ("subject", "side", "name", "unit", "value")
@@ -32,22 +35,24 @@ MEAN_CURVE_COLUMNS = ("subject", "side", "angle", "percent", "degrees")
 CURVE_COLUMNS = ("subject", "trial", "side", "stride", "counts", "angle", "percent", "degrees")
 PARAMETER_COLUMNS = ("subject", "trial", "side", "stride", "counts", "parameter", "unit", "value", "scaled_value")
 EVENT_COLUMNS = ("subject", "trial", "side", "event", "source", "frame", "time_s")
+SCORE_COLUMNS = ("subject", "norm", "at_own_speed", "score", "side", "angle", "unit", "value", "norm_persons")
 _PERCENTS = [str(percent) for percent in range(101)]
 
 
-def write_subject_tables(subject: MeasuredSubject, folder: Path) -> tuple[Path, ...]:
-    """Write ``curves.csv``, ``parameters.csv``, ``events.csv`` and ``analysis.json`` of a subject; return their paths.
+def write_subject_tables(subject: MeasuredSubject, results: NormResults, folder: Path) -> tuple[Path, ...]:
+    """Write curves, parameters, events and scores of a subject as CSV, and all as JSON; return the paths.
 
     Raises:
         GaitError: the disk is full or not writable.
     """
     analysis = subject.analysis
-    paths = tuple(folder / name for name in (CURVES_FILE, PARAMETERS_FILE, EVENTS_FILE, ANALYSIS_FILE))
+    paths = tuple(folder / name for name in (CURVES_FILE, PARAMETERS_FILE, EVENTS_FILE, SCORES_FILE, ANALYSIS_FILE))
     with atomic_file(paths[0]) as partial:
         _write_curves(analysis, partial)
     write_csv(paths[1], PARAMETER_COLUMNS, parameter_rows(analysis))
     write_csv(paths[2], EVENT_COLUMNS, (row for trial in analysis.trials for row in event_rows(trial)))
-    write_json(paths[3], subject_summary(subject))
+    write_csv(paths[3], SCORE_COLUMNS, score_rows(subject.subject_id, results))
+    write_json(paths[4], subject_summary(subject, results))
     return paths
 
 
@@ -71,6 +76,8 @@ def _summary_rows(subject: SubjectSummary) -> Iterator[tuple[Any, ...]]:
     yield name, "both", "residual_mean", "mm", _rounded(subject.residual_mean_mm, 3)
     yield name, "both", "leg_length", "m", _rounded(subject.leg_length_m, 5)
     yield name, "both", "dimensionless_speed", "", _rounded(subject.dimensionless_speed, 5)
+    yield from ((name, side, "gps", "deg", _rounded(value, 4)) for side, value in subject.gps_deg.items())
+    yield from ((name, side, "gdi", "", _rounded(value, 3)) for side, value in subject.gdi.items())
     for parameter in PARAMETERS:
         for side in (*SIDES, "both"):
             yield name, side, parameter.name, parameter.unit, _rounded(subject.parameters[parameter.name, side], 5)
@@ -125,8 +132,34 @@ def event_rows(trial: TrialAnalysis) -> Iterator[tuple[Any, ...]]:
         yield trial.subject, trial.trial, side, event, source, _rounded(number, 3), _rounded(time_s, 5)
 
 
-def subject_summary(subject: MeasuredSubject) -> dict[str, Any]:
-    """Return the analysis of a subject as plain data: quality, mean curves, parameters, symmetry, repeatability."""
+def score_rows(subject_id: str, results: NormResults) -> Iterator[tuple[Any, ...]]:
+    """Yield each score against each norm; ``norm_persons`` is the root mean square of the norm's persons themselves.
+
+    ``at_own_speed`` is 0 if the norm holds for its persons' own pace, as it does not cover the subject's speed.
+    """
+    for comparison in results.comparisons:
+        profile, norm = comparison.profile, comparison.curves.source.name
+        head = subject_id, norm, int(comparison.at_own_speed)
+        for (angle, side), value in profile.gvs_deg.items():
+            persons = comparison.reference_gvs_deg.get(angle, math.nan)
+            yield *head, "GVS", side, angle, "deg", _rounded(value, 4), _rounded(persons, 4)
+        for side, value in profile.gps_deg.items():
+            persons = comparison.reference_gps_deg
+            yield *head, "GPS", side, "", "deg", _rounded(value, 4), _rounded(persons, 4)
+        if comparison.split is not None:
+            for score, gps in (
+                ("GPS at own pace", comparison.split.gps_total_deg),
+                ("GPS explained by speed", comparison.split.gps_explained_deg),
+                ("GPS beyond speed", comparison.split.gps_beyond_deg),
+            ):
+                for side, value in gps.items():
+                    yield subject_id, norm, "", score, side, "", "deg", _rounded(value, 4), math.nan
+    for side, value in results.gdi.items():
+        yield subject_id, "gdi2008", "", "GDI", side, "", "", _rounded(value, 3), 100.0
+
+
+def subject_summary(subject: MeasuredSubject, results: NormResults) -> dict[str, Any]:
+    """Return the analysis of a subject as plain data: quality, curves, parameters, scores, symmetry, repeatability."""
     analysis = subject.analysis
     curves, parameters = analysis.curves, analysis.parameters
     return {
@@ -166,8 +199,34 @@ def subject_summary(subject: MeasuredSubject) -> dict[str, Any]:
              "within_trial_sd": each.within_trial_rms_deg, "between_trials_sd": each.between_trials_rms_deg}
             for each in analysis.repeatability
         ],
+        "norms": [_norm_summary(comparison) for comparison in results.comparisons],
+        "gdi": dict(results.gdi),
         "problems": list(subject.problems),
     }  # fmt: skip
+
+
+def _norm_summary(comparison: NormComparison) -> dict[str, Any]:
+    curves, profile = comparison.curves, comparison.profile
+    return {
+        "source": asdict(curves.source),
+        "band": curves.band,
+        "coverage": curves.coverage,
+        "at_own_speed": comparison.at_own_speed,
+        "speed_range": curves.speed_range,
+        "gps_deg": dict(profile.gps_deg),
+        "gvs_deg": [{"angle": angle, "side": side, "value": value} for (angle, side), value in profile.gvs_deg.items()],
+        "deviations": [asdict(deviation) for deviation in comparison.deviations],
+        "error_unknown": [{"angle": angle, "side": side} for angle, side in comparison.untested],
+        "bands": [
+            {
+                "angle": angle,
+                "mean": curves.mean_deg[angle],
+                "low": curves.low_deg[angle],
+                "high": curves.high_deg[angle],
+            }
+            for angle in curves.mean_deg
+        ],
+    }
 
 
 def _trial_summary(trial: TrialAnalysis) -> dict[str, Any]:

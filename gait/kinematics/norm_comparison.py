@@ -1,0 +1,116 @@
+"""A subject's curves beside a norm: scores, what speed explains, and where a curve leaves the norm beyond its error."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from gait.arrays import Vector, true_runs
+from gait.kinematics.norms import GDI_ANGLES, Norm, NormCurves
+from gait.kinematics.scores import GaitProfile, SpeedSplit, gait_profile, split_by_speed
+
+SDS_OF_FINDINGS = 2.0
+"""Where a norm's band is mean ± 1 SD, which half of its persons leave somewhere, a finding is beyond so many SD."""
+ERROR_FACTOR = 1.96
+"""A finding is farther beyond the norm than so many standard errors of the mean curve: 95 % of errors are smaller."""
+MIN_PERCENTS = 3
+"""A finding lasts at least so many percent of the gait cycle."""
+
+
+@dataclass(frozen=True)
+class Deviation:
+    """A part of the gait cycle in which a mean curve is beyond the norm by more than its error."""
+
+    angle: str
+    side: str
+    first_percent: int
+    last_percent: int
+    largest_deg: float  # beyond the limit of the norm; positive above it
+    largest_percent: int  # where it is
+    error_deg: float  # 95 % error of the curve there
+
+    @property
+    def percents(self) -> slice:
+        """The percents of the cycle."""
+        return slice(self.first_percent, self.last_percent + 1)
+
+
+@dataclass(frozen=True, eq=False)
+class NormComparison:
+    """What one norm says of a subject's curves."""
+
+    norm: Norm
+    curves: NormCurves  # at the subject's walking speed; at the persons' own pace if the norm does not cover it
+    at_own_speed: bool  # whether they hold for the subject's speed, or the norm is not by speed
+    profile: GaitProfile  # against these curves
+    reference_gvs_deg: Mapping[str, float]  # by angle: root mean square of the norm's persons' own GVS
+    split: SpeedSplit | None  # None if the norm is not by speed, or does not cover the subject's
+    deviations: tuple[Deviation, ...]
+    compared: tuple[tuple[str, str], ...]  # (angle, side) that are observed and in the norm
+    untested: tuple[tuple[str, str], ...]  # those of them whose error is unknown, so that no deviation is sought
+
+    @property
+    def reference_gps_deg(self) -> float:
+        """Root mean square of the norm's persons' own GPS of a side; NaN if an angle of the GPS is not in the norm."""
+        values = [self.reference_gvs_deg.get(angle, math.nan) for angle in GDI_ANGLES]
+        return float(np.sqrt(np.mean(np.square(values))))
+
+
+def compare_with_norm(
+    curves: Mapping[tuple[str, str], Vector],
+    errors: Mapping[tuple[str, str], Vector],
+    norm: Norm,
+    dimensionless_speed: float,
+) -> NormComparison | None:
+    """Compare mean curves with a norm at the subject's walking speed; None if the norm has no curves at all.
+
+    Args:
+        curves: by (angle, side), (101,) degrees; NaN where not observed.
+        errors: their standard errors, (101,) degrees, of the fit; absent where unknown.
+        norm: the reference.
+        dimensionless_speed: of the subject; NaN if unknown.
+    """
+    speed = dimensionless_speed if math.isfinite(dimensionless_speed) else None
+    own = norm.at_speed(speed)
+    reference = own if own is not None else norm.at_speed(norm.typical_speed)
+    if reference is None:
+        return None
+    tested = [key for key in curves if key[0] in reference.mean_deg and np.isfinite(curves[key]).any()]
+    return NormComparison(
+        norm=norm,
+        curves=reference,
+        at_own_speed=own is not None,
+        profile=gait_profile(curves, reference),
+        reference_gvs_deg={angle: float(np.sqrt(np.mean(sd**2))) for angle, sd in reference.sd_deg.items()},
+        split=None if speed is None else split_by_speed(curves, norm, speed),
+        deviations=tuple(
+            deviation
+            for angle, side in tested
+            if (angle, side) in errors
+            for deviation in find_deviations(angle, side, curves[angle, side], errors[angle, side], reference)
+        ),
+        compared=tuple(tested),
+        untested=tuple(key for key in tested if key not in errors),
+    )
+
+
+def find_deviations(angle: str, side: str, mean: Vector, error: Vector, norm: NormCurves) -> tuple[Deviation, ...]:
+    """Return where a mean curve (101,) is beyond the norm by more than its error; ``error`` (101,) is a standard one.
+
+    The limits are those of the norm's band; of a band of 1 SD, they are ``SDS_OF_FINDINGS`` SD from the mean.
+    """
+    low, high = norm.low_deg[angle], norm.high_deg[angle]
+    if norm.band == "one_sd":
+        half = SDS_OF_FINDINGS * norm.sd_deg[angle]
+        low, high = norm.mean_deg[angle] - half, norm.mean_deg[angle] + half
+    found = []
+    for beyond, sign in ((mean - high, 1.0), (low - mean, -1.0)):
+        for run in true_runs(np.asarray(beyond > ERROR_FACTOR * error)):
+            if run.stop - run.start >= MIN_PERCENTS:
+                peak = run.start + int(np.argmax(beyond[run]))
+                largest, width = sign * float(beyond[peak]), ERROR_FACTOR * float(error[peak])
+                found.append(Deviation(angle, side, run.start, run.stop - 1, largest, peak, width))
+    return tuple(sorted(found, key=lambda deviation: deviation.first_percent))

@@ -1,0 +1,201 @@
+"""What a page says of norms: where curves leave them, scores, what speed explains, and whose the norms are."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from markupsafe import Markup
+
+from gait.kinematics.gait_events import SIDES
+from gait.kinematics.norm_comparison import (
+    ERROR_FACTOR,
+    MIN_PERCENTS,
+    SDS_OF_FINDINGS,
+    Deviation,
+    NormComparison,
+)
+from gait.kinematics.norms import GDI_ANGLES, NormSource
+from gait.kinematics.scores import THRESHOLDS, SpeedSplit
+from gait.report.gait.curve_grid import AXES
+from gait.report.gait.norm_set import NormResults, NormSet
+from gait.report.gait.numbers import format_number
+from gait.report.gait.svg_chart import Bar, BarGroup, bar_chart
+
+_WHOLE = {"left": "Left", "right": "Right", "overall": "Both sides"}
+
+
+@dataclass(frozen=True)
+class ScoreTable:
+    """Scores against one norm, as text."""
+
+    title: str
+    of_whom: str
+    chart: Markup
+    rows: tuple[tuple[str, ...], ...]  # angle, left, right, the norm's persons
+    gps: tuple[tuple[str, str], ...]  # "Left", "Right", "Both sides" and the score
+    missing: str  # angles without a score
+    split: tuple[tuple[str, ...], ...]  # side; total, explained by speed, beyond; empty if not by speed
+    notes: tuple[str, ...]
+
+
+def describe_band(comparison: NormComparison) -> str:
+    """Return whose band the curves are beside, and what it promises."""
+    norm = comparison.curves
+    if norm.band == "prediction" and norm.coverage is not None:
+        promise = (
+            f"a new person’s whole curve of an angle lies inside with a probability of {100 * norm.coverage:.0f} %"
+        )
+    else:
+        promise = "mean ± 1 SD at each percent; about half of healthy persons leave it somewhere"
+    source = norm.source
+    return f"{source.title}: {source.of_whom}, {describe_persons(source)}{describe_speed(comparison)}; {promise}."
+
+
+def describe_persons(source: NormSource) -> str:
+    """Return how many persons a norm is of."""
+    return "number of persons not stated" if source.persons is None else f"{source.persons} persons"
+
+
+def describe_speed(comparison: NormComparison) -> str:
+    """Return at which walking speed the curves of a norm hold, as the rest of a sentence; empty if not by speed."""
+    if comparison.norm.speed_range is None:
+        return ""
+    if comparison.at_own_speed:
+        return ", at this subject’s speed"
+    low, high = comparison.norm.speed_range
+    limits = (
+        f"{format_number(low, 2)} to {format_number(high, 2)}"
+        if math.isfinite(high)
+        else f"from {format_number(low, 2)}"
+    )
+    return f", at their own pace, because this subject’s dimensionless speed is not within theirs ({limits})"
+
+
+def describe_rule(comparison: NormComparison) -> str:
+    """Return when a deviation from the norm is marked."""
+    limit = (
+        f"mean ± {SDS_OF_FINDINGS:g} SD of the norm" if comparison.curves.band == "one_sd" else "the band of the norm"
+    )
+    return (
+        f"Marked is where a mean curve is beyond {limit} by more than its own 95 % error ({ERROR_FACTOR:g} standard "
+        f"errors of the fit), for at least {MIN_PERCENTS} % of the cycle."
+    )
+
+
+def describe_untested(comparison: NormComparison) -> str:
+    """Return which curves cannot be marked, as their error is unknown; empty if there is none."""
+    if not comparison.untested:
+        return ""
+    if len(comparison.untested) == len(comparison.compared):
+        return "The fit stores no error of these curves, so nothing is marked. Fit the trials again to have it."
+    return f"Not marked, because their error is unknown: {_angle_names(comparison.untested)}."
+
+
+def describe_deviation(deviation: Deviation) -> str:
+    """Return one finding as a sentence without its subject: the part of the cycle, direction, size and error."""
+    axis = AXES[deviation.angle]
+    direction = axis.positive if deviation.largest_deg > 0 else axis.negative
+    where = f"{deviation.first_percent} to {deviation.last_percent} % of the cycle"
+    return (
+        f"{axis.title}, {where}: {'above' if deviation.largest_deg > 0 else 'below'} the norm ({direction}), by up to "
+        f"{abs(deviation.largest_deg):.1f}° at {deviation.largest_percent} %; 95 % error ± {deviation.error_deg:.1f}°"
+    )
+
+
+def score_tables(results: NormResults, norms: NormSet) -> list[ScoreTable]:
+    """Return the scores of a subject against each norm."""
+    return [_score_table(comparison, results, norms) for comparison in results.comparisons]
+
+
+def norm_rows(norms: NormSet) -> list[tuple[str, str, str, str, str]]:
+    """Return title, of whom, number of persons, source with licence, and notes of each reference."""
+    sources = [norm.source for norm in norms.norms]
+    if norms.gdi is not None:
+        sources.append(norms.gdi.source)
+    return [
+        (each.title, each.of_whom, "not stated" if each.persons is None else str(each.persons),
+         f"{each.source}. Licence: {each.licence}", " ".join(filter(None, (each.changes, each.notes))))
+        for each in sources
+    ]  # fmt: skip
+
+
+def threshold_lines() -> list[str]:
+    """Return the published limits of scores, with whom they hold for."""
+    return [
+        f"{each.score} {each.value:g}{each.unit}: {each.meaning}. Holds for {each.holds_for} ({each.source})."
+        for each in THRESHOLDS
+    ]
+
+
+def _score_table(comparison: NormComparison, results: NormResults, norms: NormSet) -> ScoreTable:
+    profile, reference = comparison.profile, comparison.reference_gvs_deg
+    shown = [angle for angle in GDI_ANGLES if any(math.isfinite(profile.gvs_deg[angle, side]) for side in SIDES)]
+    split = comparison.split
+    source = comparison.curves.source
+    return ScoreTable(
+        title=source.title,
+        of_whom=f"{source.of_whom}, {describe_persons(source)}{describe_speed(comparison)}",
+        chart=_profile_chart(comparison),
+        rows=tuple(
+            (AXES[angle].title, *(format_number(profile.gvs_deg[angle, side], 1) for side in SIDES),
+             format_number(reference.get(angle, math.nan), 1))
+            for angle in shown
+        ),
+        gps=tuple((_WHOLE[side], format_number(profile.gps_deg[side], 1)) for side in (*SIDES, "overall")),
+        missing=_angle_names(profile.missing),
+        split=() if split is None else _split_rows(split),
+        notes=tuple(_notes(comparison, results, norms)),
+    )  # fmt: skip
+
+
+def _split_rows(split: SpeedSplit) -> tuple[tuple[str, ...], ...]:
+    parts = split.gps_total_deg, split.gps_explained_deg, split.gps_beyond_deg
+    return tuple((_WHOLE[side], *(format_number(gps[side], 1) for gps in parts)) for side in (*SIDES, "overall"))
+
+
+def _notes(comparison: NormComparison, results: NormResults, norms: NormSet) -> Iterator[str]:
+    if comparison.curves.source.title != norms.parameter_title:
+        return
+    low, high = norms.gps_range
+    if math.isfinite(low):
+        yield (
+            f"The overall GPS of 95 % of new controls of this kind is expected from {low:.1f}° to {high:.1f}° (from "
+            "the GPS of each control against the others)."
+        )
+    if results.own_profile is not None:
+        gps = format_number(results.own_profile.gps_deg["overall"], 1)
+        yield (
+            "This subject is one of these controls, so band and scores above are partly its own. Against the other "
+            f"controls its overall GPS is {gps}°."
+        )
+
+
+def _profile_chart(comparison: NormComparison) -> Markup:
+    """Return the Movement Analysis Profile: GVS of each angle and side, then GPS (Baker et al. 2009)."""
+    profile, reference = comparison.profile, comparison.reference_gvs_deg
+    groups = [
+        BarGroup(
+            AXES[angle].title,
+            [Bar(side, profile.gvs_deg[angle, side], reference.get(angle, math.nan)) for side in SIDES],
+        )
+        for angle in GDI_ANGLES
+    ]
+    whole = comparison.reference_gps_deg
+    gps = [Bar(side, profile.gps_deg[side], whole) for side in SIDES]
+    groups.append(BarGroup("GPS", [*gps, Bar("both", profile.gps_deg["overall"], whole)]))
+    return bar_chart(groups, "°", f"Movement Analysis Profile against {comparison.curves.source.title}")
+
+
+def _angle_names(keys: Sequence[tuple[str, str]]) -> str:
+    """Return angles in words, with the side if it is one alone: "knee flexion, foot progression (left)"."""
+    sides: dict[str, list[str]] = {}
+    for angle, side in keys:
+        sides.setdefault(AXES[angle].title.lower(), []).append(side)
+    return ", ".join(title if len(own) == len(SIDES) else f"{title} ({own[0]})" for title, own in sides.items())
+
+
+def gdi_cells(gdi: Mapping[str, float]) -> list[tuple[str, str]]:
+    """Return the Gait Deviation Index of each side as text."""
+    return [(_WHOLE[side], format_number(value, 0)) for side, value in gdi.items()]

@@ -1,0 +1,163 @@
+"""The norms of a report: published ones by name or file, and the user's own controls."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from gait.errors import GaitError
+from gait.kinematics.gait_events import SIDES
+from gait.kinematics.norm_comparison import NormComparison, compare_with_norm
+from gait.kinematics.norms import GdiReference, Norm, ParameterNorm, read_gdi_reference, read_norm
+from gait.kinematics.scores import GaitProfile, gait_deviation_index
+from gait.kinematics.spatiotemporal import PARAMETERS
+from gait.kinematics.speed_norm import ControlCurves, fit_speed_norm, reference_range
+from gait.motion.subject_trials import find_subject_folders
+from gait.motion.trial_paths import HEALTHY, SICK, parse_subject_id
+from gait.report.gait.measured_subject import MeasuredSubject
+
+
+@dataclass(frozen=True)
+class ParameterReference:
+    """Mean and standard deviation of a spatio-temporal parameter between controls."""
+
+    mean: float  # in the unit of ``PARAMETERS``
+    sd: float
+    persons: int
+
+
+@dataclass(frozen=True, eq=False)
+class Control:
+    """What a norm needs of one control."""
+
+    curves: ControlCurves  # the person is the resolved folder of the subject
+    parameters: Mapping[str, float]  # mean over the strides of both sides; NaN if not observed
+
+
+@dataclass(frozen=True, eq=False)
+class NormSet:
+    """All references of a report."""
+
+    norms: tuple[Norm, ...] = ()  # of angle curves; the first one is drawn
+    gdi: GdiReference | None = None
+    parameters: Mapping[str, ParameterReference] = field(default_factory=dict)  # of own controls, by name
+    parameter_title: str = ""  # whose they are
+    control_profiles: Mapping[Path, GaitProfile] = field(
+        default_factory=dict
+    )  # by folder: a control against the others
+    gps_range: tuple[float, float] = (math.nan, math.nan)  # of the overall GPS of a new control: 95 %
+
+
+def read_norm_set(names: Sequence[str], controls: Iterable[Control]) -> NormSet:
+    """Read the norms of ``--norms``; ``controls`` are those in the folders among them.
+
+    Raises:
+        GaitError: a norm cannot be read, or there are too few controls.
+    """
+    controls = tuple(controls)
+    found: list[Norm] = []
+    gdi = read_gdi_reference()
+    norm_set = NormSet()
+    for name in names:
+        if Path(name).is_dir():
+            norm = fit_speed_norm([control.curves for control in controls], name=f"own controls ({Path(name).name})")
+            found.append(norm)
+            profiles = norm.control_profiles()
+            norm_set = NormSet(
+                parameters=_parameter_references(controls),
+                parameter_title=norm.source.title,
+                control_profiles={
+                    Path(control.person): each for control, each in zip(norm.controls, profiles, strict=True)
+                },
+                gps_range=reference_range([profile.gps_deg["overall"] for profile in profiles]),
+            )
+            continue
+        read = read_norm(name)
+        if isinstance(read, GdiReference):
+            gdi = read
+        elif isinstance(read, ParameterNorm):
+            raise GaitError(
+                f"--norms {name}: holds ranges by sex and age, which fits do not store; name a norm of angle curves, "
+                "or a folder of fitted controls, which gives ranges of parameters, too."
+            )
+        else:
+            found.append(read)
+    return NormSet(
+        tuple(found),
+        gdi,
+        norm_set.parameters,
+        norm_set.parameter_title,
+        norm_set.control_profiles,
+        norm_set.gps_range,
+    )
+
+
+def find_controls(names: Sequence[str]) -> tuple[Path, ...]:
+    """Return the folders of the controls in the folders among the names of ``--norms``: all subjects but patients.
+
+    Raises:
+        GaitError: a folder has no fitted trial of a control.
+    """
+    folders = []
+    for name in names:
+        if Path(name).is_dir():
+            subjects = [each for each in find_subject_folders(Path(name)) if not _is_patient(each)]
+            if not subjects:
+                raise GaitError(f"--norms {name}: has no fitted trial of a control; its folder {HEALTHY} is read.")
+            folders += subjects
+    if len({Path(name).resolve() for name in names if Path(name).is_dir()}) > 1:
+        raise GaitError("--norms: name one folder of controls; put those of several folders into one.")
+    return tuple(folders)
+
+
+def control_of(subject: MeasuredSubject, folder: Path) -> Control:
+    """Return what a norm needs of an analysed control."""
+    analysis = subject.analysis
+    return Control(
+        ControlCurves(str(folder.resolve()), subject.dimensionless_speed, subject.mean_curves),
+        {each.name: analysis.parameters.mean(each.name, "both") for each in PARAMETERS},
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class NormResults:
+    """What the norms of a report say of one subject."""
+
+    comparisons: tuple[NormComparison, ...] = ()  # in the order of ``NormSet.norms``
+    gdi: Mapping[str, float] = field(default_factory=dict)  # by side; NaN if an angle is not observed
+    own_profile: GaitProfile | None = None  # of one of the norm's controls: against the other ones
+
+    @property
+    def drawn(self) -> NormComparison | None:
+        """The comparison whose band is drawn."""
+        return self.comparisons[0] if self.comparisons else None
+
+
+def compare_subject(subject: MeasuredSubject, folder: Path, norms: NormSet) -> NormResults:
+    """Compare a subject, read from a folder, with all norms."""
+    curves = subject.mean_curves
+    found = [compare_with_norm(curves, {}, norm, subject.dimensionless_speed) for norm in norms.norms]
+    return NormResults(
+        tuple(comparison for comparison in found if comparison is not None),
+        {side: gait_deviation_index(curves, side, norms.gdi) for side in SIDES} if norms.gdi is not None else {},
+        norms.control_profiles.get(folder.resolve()),
+    )
+
+
+def _is_patient(subject: Path) -> bool:
+    return parse_subject_id(subject / "trial").startswith(f"{SICK}/")
+
+
+def _parameter_references(controls: Sequence[Control]) -> dict[str, ParameterReference]:
+    """Return mean and SD between controls of each parameter that at least two of them have."""
+    found = {}
+    for parameter in PARAMETERS:
+        values = np.array([control.parameters[parameter.name] for control in controls])
+        values = values[np.isfinite(values)]
+        if len(values) > 1:
+            found[parameter.name] = ParameterReference(float(values.mean()), float(values.std(ddof=1)), len(values))
+    return found
