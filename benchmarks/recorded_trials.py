@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from benchmark import REPOSITORY
 from numpy.typing import NDArray
 
 from gait.capture import Recording
+from gait.capture.formats.c3d import read_c3d
 
 CAPTURES = REPOSITORY.parent / "shared" / "captures"
 ADULT_TRIAL = "formats/pig35_adult_walk.c3d"
@@ -53,9 +55,25 @@ def recorded_subjects(captures: Path) -> tuple[RecordedSubject, ...]:
     return (*subjects, RecordedSubject("pig35_adult", (captures / ADULT_TRIAL,)))
 
 
+def plug_in_gait_subjects(captures: Path) -> tuple[RecordedSubject, ...]:
+    """List the subjects whose recordings hold Plug-in Gait's angles: those above, and four of ``formats``."""
+    return (
+        *recorded_subjects(captures),
+        *(
+            RecordedSubject(name, tuple(captures / "formats" / f"{stem}.c3d" for stem in stems))
+            for name, stems in (
+                ("lowerbody_clinic", ("lowerbody_clinic_walk", "lowerbody_clinic_static")),
+                ("lowerbody_overground", ("lowerbody_overground",)),
+                ("pig39", ("pig39_stairs", "pig39_static")),
+                ("treadmill", ("treadmill_events",)),
+            )
+        ),
+    )
+
+
 def is_walking_trial(path: Path) -> bool:
     """Return whether a recording is a walking trial; static trials are fitted but not evaluated."""
-    return not path.stem.startswith("static")
+    return "static" not in path.stem
 
 
 def extend_recording(recording: Recording, frames: int) -> Recording:
@@ -80,3 +98,24 @@ def laboratory_centres(recording: Recording, side: str) -> NDArray[np.float64] |
         if len(found) == len(names):
             return np.stack(found)
     return None
+
+
+def laboratory_angles(path: Path, output: str, side: str) -> NDArray[np.float64] | None:
+    """Return a joint's angles (T, 3) in degrees of Plug-in Gait, e.g. "HipAngles"; None if the C3D file has none.
+
+    The components are in the file's order, NaN where missing.
+    """
+    points = _points_of(path)
+    for prefix in ("", "Vicon"):
+        found = points.get(f"{side[0].upper()}{prefix}{output}")
+        if found is not None:
+            return found
+    return None
+
+
+@lru_cache(maxsize=4)
+def _points_of(path: Path) -> dict[str, NDArray[np.float64]]:
+    if path.suffix.lower() != ".c3d":
+        return {}
+    raw = read_c3d(path)
+    return {label.split(":")[-1].strip(): raw.positions[:, column] for column, label in enumerate(raw.labels)}

@@ -2,7 +2,10 @@
 
 * ``walking``: what the subject does in each frame: walking, standing, turning on the spot or sitting;
 * ``gait_events``: initial contacts, foot offs and strides, and the direction of progression;
-* ``joint_angles``: angles between segments, per frame;
+* ``anatomical_frames``: axes of the segments, from joints and landmarks at rest;
+* ``cardan_angles``: a rotation as three successive ones;
+* ``joint_angles``: definitions and curves of the joint angles in three planes;
+* ``segment_angles``: angles between joint centres, where only these are known;
 * ``gait_cycle``: joint angles and any values per joint averaged over time-normalized gait cycles;
 * ``normative_stride``: the mean stride of several subjects;
 * ``norms``: curves and parameters of reference persons, with source and licence;

@@ -17,7 +17,7 @@ from gait.arrays import Vector
 from gait.body.joint_status import unobserved_joints
 from gait.body.skeleton import BODY_JOINTS, Joint
 from gait.kinematics.gait_events import SIDES, detect_gait_events
-from gait.kinematics.joint_angles import JointAngles, compute_joint_angles
+from gait.kinematics.segment_angles import SegmentAngles, compute_segment_angles
 from gait.kinematics.strides import PERCENT, Stride, find_trial_strides, finite_mean, sample_stride
 
 _MIN_COVERED_FRACTION = 0.5  # of a cycle's frames that have values, for the cycle to be averaged
@@ -59,7 +59,7 @@ def average_gait_cycles(
     need a joint which is not observed.
     """
     strides = _find_strides(joints_m, rate_hz, joint_status)
-    angles = compute_joint_angles(joints_m, rate_hz, joint_status)
+    angles = compute_segment_angles(joints_m, rate_hz, joint_status)
     return {side: _gait_cycle(side, np.asarray(values, np.float64), strides[side], angles) for side in SIDES}
 
 
@@ -118,7 +118,7 @@ def _find_strides(
     return find_trial_strides(events, joints_m, rate_hz)
 
 
-def _gait_cycle(side: str, values: Vector, strides: Sequence[Stride], angles: JointAngles) -> GaitCycle:
+def _gait_cycle(side: str, values: Vector, strides: Sequence[Stride], angles: SegmentAngles) -> GaitCycle:
     covered = np.asarray(np.isfinite(values).any(axis=1))
     cycles = [stride for stride in strides if covered[stride.frames].mean() >= _MIN_COVERED_FRACTION]
     ankle = -_mean_cycle(angles.ankle[side], cycles)

@@ -18,7 +18,7 @@ from gait.arrays import Vector
 from gait.body.skeleton import Joint
 from gait.constants import GRAVITY_M_S2
 from gait.kinematics.gait_events import SIDES, GaitEvents, detect_gait_events
-from gait.kinematics.joint_angles import JointAngles, compute_joint_angles
+from gait.kinematics.segment_angles import SegmentAngles, compute_segment_angles
 from gait.kinematics.spatiotemporal import FootPath, belt_velocity_m_s, stride_parameters
 from gait.kinematics.strides import Stride, find_phases, find_trial_strides
 from gait.kinematics.walking import is_within_walk, leg_length_m, walking_intervals
@@ -89,7 +89,7 @@ def compute_gait_features(
 class _TrialMotion:
     """Angles, events and strides of one trial, and the parameters of each stride."""
 
-    angles: JointAngles
+    angles: SegmentAngles
     leg_m: float  # hip to ankle over the knee
     events: GaitEvents
     strides: Mapping[str, Sequence[Stride]]  # by side
@@ -123,7 +123,7 @@ def _trial_motion(joints: Vector, rate_hz: float, activity: NDArray[np.uint8] | 
     belt_path_m = np.arange(len(joints))[:, None] / rate_hz * belt_velocity_m_s(ankles, events, rate_hz)
     feet = {side: FootPath(ankle - belt_path_m) for side, ankle in ankles.items()}
     return _TrialMotion(
-        angles=compute_joint_angles(joints, rate_hz),
+        angles=compute_segment_angles(joints, rate_hz),
         leg_m=leg_length_m(joints),
         events=events,
         strides=strides,

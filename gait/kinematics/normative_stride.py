@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
+from gait.body.anatomy import read_anatomy
 from gait.body.body import Body
 from gait.body.joint_status import JointStatus, unobserved_joints
 from gait.body.pose_sequence import PoseSequence
@@ -88,4 +89,5 @@ def mean_stride(subjects: Sequence[Sequence[SampledStride]], betas: NDArray[np.f
         model_sha256=body.sha256,
         model_type=body.model_type,
         joint_status=status,
+        anatomy=read_anatomy(body, betas),
     )

@@ -88,7 +88,7 @@ def analyse_trial(
     if events is None:
         events = detect_gait_events(joints, rate_hz, unobserved_joints(status))
     strides = find_trial_strides(events, joints, rate_hz, walking_intervals(activity), trial=trial)
-    angles = _angles_deg(sequence)
+    angles = compute_joint_angles(sequence).degrees
     curves = stride_curves(strides, angles, rate_hz)
     parameters = sequence_parameters(sequence, events, strides, {side: curves.used(side) for side in SIDES})
     missing = tuple(key for key, curve in angles.items() if not np.isfinite(curve).any())
@@ -141,20 +141,6 @@ def _with_excluded(trial: TrialAnalysis, excluded: Iterable[ExcludedStride]) -> 
     curves = replace(trial.curves, excluded=tuple(each for each in excluded if each.stride.trial == trial.trial))
     parameters = replace(trial.parameters, used={side: curves.used(side) for side in SIDES})
     return replace(trial, curves=curves, parameters=parameters)
-
-
-def _angles_deg(sequence: PoseSequence) -> dict[tuple[str, str], Vector]:
-    """Return the joint angles (T,) in degrees by name and side."""
-    found = compute_joint_angles(sequence.joints_m, sequence.rate_hz, sequence.joint_status)
-    by_name = {
-        "hip_flexion": found.hip,
-        "knee_flexion": found.knee,
-        "ankle_dorsiflexion": {side: 90 - curve for side, curve in found.ankle.items()},
-        "shoulder_flexion": found.shoulder,
-        "elbow_flexion": found.elbow,
-        "thorax_tilt": dict.fromkeys(SIDES, found.trunk_lean),
-    }
-    return {(name, side): curves[side] for name, curves in by_name.items() for side in SIDES}
 
 
 def _quality(sequence: PoseSequence, activity: NDArray[np.uint8], residual_mean_mm: float) -> TrialQuality:

@@ -61,6 +61,6 @@ def load_normative_stride(folder: Path, bodies: BodyModelLocator) -> LoadedTrial
         sequence=mean,
         body=body,
         events=GaitEvents({"left": ends, "right": none}, {"left": none, "right": none}),
-        angles=compute_joint_angles(mean.joints_m, mean.rate_hz),
+        angles=compute_joint_angles(mean),
         markers=None,
     )

@@ -177,7 +177,7 @@ def load_trial(folder: Path, bodies: BodyModelLocator, rate_hz: float | None = N
         sequence=sequence,
         body=body,
         events=detect_gait_events(sequence.joints_m, sequence.rate_hz, unobserved_joints(sequence.joint_status)),
-        angles=compute_joint_angles(sequence.joints_m, sequence.rate_hz, sequence.joint_status),
+        angles=compute_joint_angles(sequence),
         markers=markers,
         notes=tuple(notes),
     )

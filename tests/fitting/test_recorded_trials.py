@@ -81,6 +81,24 @@ def test_knee_angles_agree_with_plug_in_gait(trials, benchmark):
     assert all(distance < 30 for distance in compared["centres_mm"].values())
 
 
+def test_joint_angles_agree_with_plug_in_gait(trials, benchmark):
+    """Medians over the legs of the straight walks; agreement of all trials is in docs/benchmarks.md."""
+    rows = benchmark("angles_vs_plug_in_gait").compare_angles(trials)
+    legs = {
+        name: [row for row in rows if row.name == name and "turn" not in row.trial] for name in {r.name for r in rows}
+    }
+    assert len(legs["knee_flexion"]) == 18
+    for name, with_offset, without in (
+        ("pelvis_tilt", 2, 1), ("pelvis_obliquity", 2, 1), ("pelvis_rotation", 2, 1), ("hip_flexion", 4, 1.8),
+        ("hip_adduction", 2.2, 1.2), ("hip_rotation", 14, 3.8), ("knee_flexion", 3.2, 2), ("knee_rotation", 10, 3),
+        ("ankle_dorsiflexion", 3.2, 1.8), ("ankle_rotation", 9, 3.8), ("foot_progression", 3, 1.5),
+        ("thorax_tilt", 2, 0.7), ("spine_flexion", 2, 1.5), ("head_tilt", 8, 0.7), ("shoulder_flexion", 12, 2.2),
+    ):  # fmt: skip
+        assert np.median([row.rmse_deg for row in legs[name]]) < with_offset, name
+        assert np.median([row.rmse_without_offset_deg for row in legs[name]]) < without, name
+        assert np.median([row.correlation for row in legs[name]]) > 0.8, name
+
+
 def test_child_recorded_years_apart_has_two_shapes(trials):
     """CP02 before and after treatment; the static trial belongs to the first session."""
     subject_fit = next(trial.subject_fit for trial in trials if "CP02" in trial.name)

@@ -10,7 +10,7 @@ from gait.body.model_file import load_body
 from gait.body.skeleton import NUM_BODY_JOINTS, Joint
 from gait.kinematics.gait_cycle import PERCENT, average_gait_cycles, combine_ipsilateral_cycles, select_gait_phases
 from gait.kinematics.gait_events import detect_gait_events, nearest_frames
-from gait.kinematics.joint_angles import compute_joint_angles
+from gait.kinematics.segment_angles import compute_segment_angles
 from gait.kinematics.strides import Stride, find_trial_strides
 from gait.motion.common_frame import MIRROR_ORDER
 from gait.synthetic import SyntheticTrial, make_subject, make_trial
@@ -63,7 +63,7 @@ def test_average_gait_cycles_recovers_values_that_follow_the_cycle(side: str) ->
 @pytest.mark.parametrize("side", ["left", "right"])
 def test_average_gait_cycles_averages_joint_angles(side: str) -> None:
     cycle = average_gait_cycles(np.ones((len(joints()), NUM_BODY_JOINTS)), joints(), RATE_HZ)[side]
-    angles = compute_joint_angles(joints(), RATE_HZ)
+    angles = compute_segment_angles(joints(), RATE_HZ)
     for found, curve in ((cycle.hip_deg, angles.hip[side]), (cycle.knee_deg, angles.knee[side])):
         slow = [np.interp(np.linspace(s.start, s.end, 101), np.arange(len(curve)), curve) for s in strides(side)]
         np.testing.assert_allclose(found, np.mean(slow, axis=0), atol=1e-9)

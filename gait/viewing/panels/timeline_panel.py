@@ -354,16 +354,16 @@ def _setup_value_axis(low: float, high: float, flags: int = 0) -> None:
 def _related_angle(angles: JointAngles, joint: Joint) -> tuple[str, NDArray[np.float64]]:
     """Return the name of the angle that belongs to a joint, and its curve (T,) in degrees."""
     side, _, part = joint.name.lower().rpartition("_")
-    for parts, name, by_side in (
-        (("hip",), "hip flexion", angles.hip),
-        (("knee",), "knee flexion", angles.knee),
-        (("ankle", "foot"), "ankle angle", angles.ankle),
-        (("shoulder", "collar"), "arm swing", angles.shoulder),
-        (("elbow", "wrist"), "elbow flexion", angles.elbow),
+    for parts, name in (
+        (("hip",), "hip_flexion"),
+        (("knee",), "knee_flexion"),
+        (("ankle", "foot"), "ankle_dorsiflexion"),
+        (("shoulder", "collar"), "shoulder_flexion"),
+        (("elbow", "wrist"), "elbow_flexion"),
     ):
         if part in parts:
-            return f"{side} {name}", by_side[side]
-    return "trunk lean (forward)", angles.trunk_lean
+            return f"{side} {name.replace('_', ' ')}", angles[name, side]
+    return "thorax tilt (forward)", angles["thorax_tilt", "left"]
 
 
 def _longest_that_fits(titles: tuple[str, ...]) -> str:
