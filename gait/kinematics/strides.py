@@ -36,8 +36,15 @@ OUTLIER_SCORE = 3.5
 MIN_OUTLIER_RATIO = 2.0
 """An outlier is also at least so many times as far from the median stride as the median of all strides, since the
 median absolute deviation of few and similar strides is arbitrarily small."""
-MIN_OUTLIER_DEG, MIN_OUTLIER_TIME = 3.0, 0.15
-"""Strides closer than this to the median stride, in degrees or as a fraction of the stride time, are no outliers."""
+MIN_OUTLIER_DEG, MIN_OUTLIER_TIME = 5.0, 0.15
+"""Strides closer than this to the median stride, in degrees or as a fraction of the stride time, are no outliers. Less
+than 5° does not mislead a clinical interpretation (McGinley et al. 2009, Gait & Posture 29:360)."""
+OUTLIER_ANGLES = (
+    "pelvis_tilt", "pelvis_obliquity", "pelvis_rotation", "hip_flexion", "hip_adduction", "hip_rotation",
+    "knee_flexion", "ankle_dorsiflexion", "foot_progression",
+)  # fmt: skip
+"""The angles that can make a stride an outlier: those of the Gait Profile Score (Baker et al. 2009, Gait & Posture
+30:265). Arms and head may do as they like."""
 MIN_STRIDES_FOR_OUTLIERS = 5
 """Of fewer strides of a side, none can be called an outlier."""
 
@@ -265,7 +272,7 @@ def _without_outliers(curves: StrideCurves) -> StrideCurves:
             found[int(k)] = ExcludedStride(strides[k], "stride_time", float(seconds[k]), bound)
         excess = np.zeros(len(strides))
         for (name, own), each in curves.curves.items():
-            if own != side:
+            if own != side or name not in OUTLIER_ANGLES:
                 continue
             distance = _distance_to_median(each[rows])
             known = np.isfinite(distance)
