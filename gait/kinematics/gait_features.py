@@ -127,7 +127,7 @@ def _trial_motion(joints: Vector, rate_hz: float, activity: NDArray[np.uint8] | 
         leg_m=leg_length_m(joints),
         events=events,
         strides=strides,
-        parameters=stride_parameters(feet, events, strides, rate_hz),
+        parameters=stride_parameters(feet, events, strides),
         walks=walks,
     )
 

@@ -149,19 +149,19 @@ def sequence_parameters(
         elif status is not None:
             path[status[:, ankle] == JointStatus.NOT_OBSERVED] = np.nan
         feet[side] = FootPath(path, None if sole is None or {ankle, ball} & set(unobserved) else sole[:, 1])
-    values = stride_parameters(feet, events, strides, sequence.rate_hz)
+    values = stride_parameters(feet, events, strides)
     return GaitParameters(clinical_leg_length_m(sequence), values, dict(used), float(np.linalg.norm(belt_m_s)))
 
 
 def stride_parameters(
-    feet: Mapping[str, FootPath], events: GaitEvents, strides: Mapping[str, Sequence[Stride]], rate_hz: float
+    feet: Mapping[str, FootPath], events: GaitEvents, strides: Mapping[str, Sequence[Stride]]
 ) -> dict[tuple[str, str], Vector]:
     """Return the ``PARAMETERS`` of each stride, (parameter name, side) -> (n,), from the feet and strides by side."""
     footprints = {side: _Footprints(feet[side].heel_m, events, side) for side in SIDES}
     values: dict[tuple[str, str], Vector] = {}
     for side, other in zip(SIDES, reversed(SIDES), strict=True):
         rows = [
-            _parameters_of(stride, footprints[side], footprints[other], feet[side].ball_height_m, rate_hz)
+            _parameters_of(stride, footprints[side], footprints[other], feet[side].ball_height_m)
             for stride in strides[side]
         ]
         values |= {(name, side): np.array([row[name] for row in rows], dtype=np.float64) for name in PARAMETER_NAMES}
@@ -243,7 +243,7 @@ def _landmark_m(sequence: PoseSequence, side: str, name: str) -> Vector | None:
 
 
 def _parameters_of(
-    stride: Stride, own: _Footprints, other: _Footprints, ball_height: Vector | None, rate_hz: float
+    stride: Stride, own: _Footprints, other: _Footprints, ball_height: Vector | None
 ) -> dict[str, float]:
     start, end = own.at(stride.start), own.at(stride.end)
     along = end - start
@@ -251,7 +251,7 @@ def _parameters_of(
     between = other.at(stride.opposite_contact)
     ahead = along / length if length > 0 else np.full(3, np.nan)
     to_left = np.cross(_UP, ahead) * (1 if stride.side == "left" else -1)
-    duration = (stride.end - stride.start) / rate_hz
+    duration, rate_hz = stride.duration_s, stride.rate_hz
     first = (stride.opposite_foot_off - stride.start) / rate_hz
     single = (stride.opposite_contact - stride.opposite_foot_off) / rate_hz
     second = (stride.foot_off - stride.opposite_contact) / rate_hz

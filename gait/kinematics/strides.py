@@ -57,6 +57,7 @@ class Stride:
     number: int  # of this side's strides in the trial, from 1
     start: float  # initial contact
     end: float  # next initial contact of the same side
+    rate_hz: float  # frames per second
     opposite_foot_off: float = math.nan  # end of the first double support; NaN if it was not found
     opposite_contact: float = math.nan  # end of single support
     foot_off: float = math.nan  # end of stance
@@ -69,6 +70,11 @@ class Stride:
         """Words that identify the stride: "walk1, left stride 2"."""
         own = f"{self.side} stride {self.number}"
         return f"{self.trial}, {own}" if self.trial else own
+
+    @property
+    def duration_s(self) -> float:
+        """Stride time."""
+        return (self.end - self.start) / self.rate_hz
 
     @property
     def frames(self) -> slice:
@@ -126,7 +132,9 @@ def find_trial_strides(
             turn_deg, rise_m = (
                 float(np.diff(np.interp([start, end], frames, curve))[0]) for curve in (heading_deg, ankle_height_m)
             )
-            own.append(Stride(side, len(own) + 1, start, end, other_off, contact, off, turn_deg, rise_m, trial))
+            own.append(
+                Stride(side, len(own) + 1, start, end, rate_hz, other_off, contact, off, turn_deg, rise_m, trial)
+            )
         found[side] = tuple(own)
     return found
 
@@ -172,7 +180,6 @@ class ExcludedStride:
 class StrideCurves:
     """Curves over all strides of a trial, or of several trials of a subject."""
 
-    rate_hz: float
     strides: Mapping[str, tuple[Stride, ...]]  # by side, (n,)
     curves: Mapping[tuple[str, str], Vector]  # (angle name, side) -> (n, 101) degrees; NaN where not observed
     excluded: tuple[ExcludedStride, ...] = ()  # turns, stairs and outliers; they stay in ``strides`` and ``curves``
@@ -208,20 +215,20 @@ class StrideCurves:
 
 
 def stride_curves(
-    strides: Mapping[str, Sequence[Stride]], angles_deg: Mapping[tuple[str, str], Vector], rate_hz: float
+    strides: Mapping[str, Sequence[Stride]], angles_deg: Mapping[tuple[str, str], Vector]
 ) -> StrideCurves:
     """Cut the angles (T,) of a trial, by name and side, into its strides, and find turns and outliers."""
     curves = {
         (name, side): np.reshape([sample_stride(curve, stride) for stride in strides[side]], (-1, len(PERCENT)))
         for (name, side), curve in angles_deg.items()
     }
-    return _without_outliers(StrideCurves(rate_hz, {side: tuple(strides[side]) for side in SIDES}, curves))
+    return _without_outliers(StrideCurves({side: tuple(strides[side]) for side in SIDES}, curves))
 
 
 def pool_curves(trials: Sequence[StrideCurves]) -> StrideCurves:
     """Return the strides of several trials of a subject as one; outliers are sought among all of them.
 
-    Trials have names; an angle that a trial does not have is NaN there. Rates may differ if there is no stride.
+    Trials have names; an angle that a trial does not have is NaN there.
     """
     keys = dict.fromkeys(key for trial in trials for key in trial.curves)
     nothing = {side: [np.full((len(trial.strides[side]), len(PERCENT)), np.nan) for trial in trials] for side in SIDES}
@@ -230,7 +237,7 @@ def pool_curves(trials: Sequence[StrideCurves]) -> StrideCurves:
         for key in keys
     }
     strides = {side: tuple(stride for trial in trials for stride in trial.strides[side]) for side in SIDES}
-    return _without_outliers(StrideCurves(trials[0].rate_hz, strides, curves))
+    return _without_outliers(StrideCurves(strides, curves))
 
 
 def band_depth(curves: Vector) -> Vector:
@@ -263,7 +270,7 @@ def _without_outliers(curves: StrideCurves) -> StrideCurves:
         if len(rows) < MIN_STRIDES_FOR_OUTLIERS:
             continue
         strides = [curves.strides[side][row] for row in rows]
-        seconds = np.array([(stride.end - stride.start) for stride in strides]) / curves.rate_hz
+        seconds = np.array([stride.duration_s for stride in strides])
         median_s = float(np.median(seconds))
         found: dict[int, ExcludedStride] = {}
         limit = _outlier_limit(np.abs(seconds - median_s), MIN_OUTLIER_TIME * median_s)

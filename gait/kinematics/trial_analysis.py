@@ -89,7 +89,7 @@ def analyse_trial(
         events = detect_gait_events(joints, rate_hz, unobserved_joints(status))
     strides = find_trial_strides(events, joints, rate_hz, walking_intervals(activity), trial=trial)
     angles = compute_joint_angles(sequence).degrees
-    curves = stride_curves(strides, angles, rate_hz)
+    curves = stride_curves(strides, angles)
     parameters = sequence_parameters(sequence, events, strides, {side: curves.used(side) for side in SIDES})
     missing = tuple(key for key, curve in angles.items() if not np.isfinite(curve).any())
     quality = replace(_quality(sequence, activity, residual_mean_mm), unobserved_angles=missing)

@@ -14,10 +14,10 @@ from gait.kinematics.symmetry import curve_symmetry, parameter_symmetry
 def curves_of(left, right=(), trial="walk1") -> StrideCurves:
     values = {"left": np.reshape(left, (-1, 101)), "right": np.reshape(right, (-1, 101))}
     strides = {
-        side: tuple(Stride(side, k + 1, 100.0 * k, 100.0 * k + 100, trial=trial) for k in range(len(rows)))
+        side: tuple(Stride(side, k + 1, 100.0 * k, 100.0 * k + 100, 100.0, trial=trial) for k in range(len(rows)))
         for side, rows in values.items()
     }
-    return StrideCurves(100.0, strides, {("knee_flexion", side): rows for side, rows in values.items()})
+    return StrideCurves(strides, {("knee_flexion", side): rows for side, rows in values.items()})
 
 
 def test_variance_components_recover_known_ones() -> None:

@@ -58,7 +58,7 @@ def foot_path(side: str, frames: int = 240) -> np.ndarray:
 def parameters(turn_rad: float = 0.0) -> dict[tuple[str, str], np.ndarray]:
     R = np.array([[math.cos(turn_rad), 0, math.sin(turn_rad)], [0, 1, 0], [-math.sin(turn_rad), 0, math.cos(turn_rad)]])
     strides = find_trial_strides(events(), stick_figure(240), RATE_HZ)
-    return stride_parameters({side: FootPath(foot_path(side) @ R.T) for side in SIDES}, events(), strides, RATE_HZ)
+    return stride_parameters({side: FootPath(foot_path(side) @ R.T) for side in SIDES}, events(), strides)
 
 
 @pytest.mark.parametrize("turn_rad", [0.0, 2.0])
@@ -101,19 +101,19 @@ def test_stride_parameters_follow_from_places_and_times(turn_rad: float) -> None
 def test_stride_parameters_of_crossing_feet_have_a_negative_width() -> None:
     strides = find_trial_strides(events(), stick_figure(240), RATE_HZ)
     feet = {side: FootPath(foot_path(side) * [-1, 1, 1]) for side in SIDES}
-    assert (stride_parameters(feet, events(), strides, RATE_HZ)["step_width", "left"] < 0).all()
+    assert (stride_parameters(feet, events(), strides)["step_width", "left"] < 0).all()
 
 
 def test_stride_parameters_without_a_foot() -> None:
     strides = find_trial_strides(events(), stick_figure(240), RATE_HZ)
     feet = {"left": FootPath(foot_path("left")), "right": FootPath(np.full((240, 3), np.nan))}
-    found = stride_parameters(feet, events(), strides, RATE_HZ)
+    found = stride_parameters(feet, events(), strides)
     np.testing.assert_allclose(found["stride_length", "left"], [1.2, 1.3])
     assert np.isnan(found["step_length", "left"]).all()
     assert np.isnan(found["walking_speed", "right"]).all()
     partly = foot_path("left")
     partly[40:45] = np.nan
-    found = stride_parameters({**feet, "left": FootPath(partly)}, events(), strides, RATE_HZ)
+    found = stride_parameters({**feet, "left": FootPath(partly)}, events(), strides)
     np.testing.assert_allclose(found["stride_length", "left"], [1.2, 1.3])
 
 

@@ -72,7 +72,7 @@ def test_turns_and_stairs_count_in_no_mean() -> None:
     climbing = joints + np.clip(np.arange(300) - 110, 0, 60)[:, None, None] * [0, 0.005, 0]
     for moved, reason, value in ((turned, "turn", 60), (climbing, "rise", 0.3)):
         strides = find_trial_strides(events(), moved, RATE_HZ)
-        curves = stride_curves(strides, {("knee_flexion", "left"): np.arange(300.0)}, RATE_HZ)
+        curves = stride_curves(strides, {("knee_flexion", "left"): np.arange(300.0)})
         (excluded,) = [each for each in curves.excluded if each.stride.side == "left"]
         assert (excluded.reason, excluded.stride.number) == (reason, 2)
         assert excluded.value == pytest.approx(value, rel=0.05)
@@ -89,7 +89,7 @@ def test_find_phases_against_definition() -> None:
 
 def test_sample_stride_interpolates_and_keeps_gaps() -> None:
     values = np.stack([np.arange(50.0), np.where(np.arange(50) == 20, np.nan, 1.0)], axis=1)
-    found = sample_stride(values, Stride("left", 1, 10.25, 40.75))
+    found = sample_stride(values, Stride("left", 1, 10.25, 40.75, RATE_HZ))
     np.testing.assert_allclose(found[:, 0], 10.25 + 30.5 * PERCENT / 100)
     gap = (found[:, 0] > 19) & (found[:, 0] < 21)
     np.testing.assert_array_equal(np.isnan(found[:, 1]), gap)
@@ -99,9 +99,11 @@ def curves_of(values, seconds=None, trial="") -> StrideCurves:
     """Return curves of one angle of left strides, from values (n, 101)."""
     lengths = np.full(len(values), 100.0) if seconds is None else np.asarray(seconds) * RATE_HZ
     starts = np.concatenate([[0], np.cumsum(lengths)])
-    strides = tuple(Stride("left", k + 1, float(a), float(b), trial=trial) for k, (a, b) in enumerate(pairwise(starts)))
+    strides = tuple(
+        Stride("left", k + 1, float(a), float(b), RATE_HZ, trial=trial) for k, (a, b) in enumerate(pairwise(starts))
+    )
     curves = {("knee_flexion", "left"): np.asarray(values, dtype=np.float64)}
-    return pool_curves([StrideCurves(RATE_HZ, {"left": strides, "right": ()}, curves)])
+    return pool_curves([StrideCurves({"left": strides, "right": ()}, curves)])
 
 
 def test_outlier_strides_are_named() -> None:
@@ -136,7 +138,7 @@ def test_pool_curves_keeps_each_trial_apart() -> None:
     pooled = pool_curves([first, second])
     assert [stride.name for stride in pooled.strides["left"]][1:3] == ["a, left stride 2", "b, left stride 1"]
     np.testing.assert_allclose(pooled.mean("knee_flexion", "left"), 0.6)
-    other = StrideCurves(RATE_HZ, {"left": first.strides["left"], "right": ()}, {})
+    other = StrideCurves({"left": first.strides["left"], "right": ()}, {})
     assert np.isnan(pool_curves([other, second]).curves["knee_flexion", "left"][:2]).all()
 
 
