@@ -10,6 +10,7 @@
 * ``normative_stride``: the mean stride of several subjects;
 * ``norms``: curves and parameters of reference persons, with source and licence;
 * ``speed_norm``: a norm by walking speed from own controls, with bands for whole curves;
+* ``controls``: curves of controls, by pace, from the analysis of subjects;
 * ``gdi_reference``: the GDI's reference from own controls;
 * ``scores``: GVS, GPS, GDI against a norm, and what walking speed explains;
 * ``gait_features``: spatio-temporal parameters and ranges of motion of a trial.

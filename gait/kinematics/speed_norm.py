@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +25,9 @@ from gait.kinematics.scores import GaitProfile, at_101_points, gait_profile
 
 MIN_PERSONS = 10
 """Of fewer persons no band is given: resampling so few does not show how far a new person can be."""
+
+SPEED_MATCH = 0.06
+"""Controls within this dimensionless speed of a subject's are speed-matched: about 0.17 m/s of an adult."""
 
 MAX_DEGREE = 2
 PERSONS_PER_COEFFICIENT = 5
@@ -96,16 +100,38 @@ class SpeedNorm:
             persons=self.source.persons,
         )
 
-    def control_profiles(self) -> list[GaitProfile]:
-        """Return each control's scores at their own speed, against the norm of the others; NaN beyond their speeds."""
-        profiles = []
-        for control in self.controls:
-            others = [other for other in self.controls if other.person != control.person]
-            degrees = {angle: regression.degree for angle, regression in self.regressions.items()}
-            mean = _mean_curves(others, degrees, control.dimensionless_speed)
-            norm = NormCurves(self.source, mean, mean, mean, mean, "one_sd")
-            profiles.append(gait_profile(control.curves, norm))
-        return profiles
+    def control_profiles(self) -> tuple[GaitProfile, ...]:
+        """Return the scores of each control's walk at its speed, against the other persons; NaN beyond their speeds."""
+        return self._control_profiles
+
+    @cached_property
+    def _control_profiles(self) -> tuple[GaitProfile, ...]:
+        return tuple(self._profile(control, control.dimensionless_speed) for control in self.controls)
+
+    @cached_property
+    def _own_pace_profiles(self) -> tuple[GaitProfile, ...]:
+        return tuple(self._profile(control, self.typical_speed) for control in at_own_pace(self.controls))
+
+    def _profile(self, control: ControlCurves, speed: float) -> GaitProfile:
+        """Return the scores of a walk against the norm of the other persons at a speed."""
+        degrees = {angle: regression.degree for angle, regression in self.regressions.items()}
+        others = [other for other in self.controls if other.person != control.person]
+        mean = _mean_curves(others, degrees, speed)
+        return gait_profile(control.curves, NormCurves(self.source, mean, mean, mean, mean, "one_sd"))
+
+    def gps_range(self, which: str = "overall", *, speed: float | None = None) -> tuple[float, float]:
+        """Return the range that holds the GPS, "left", "right" or "overall", of a new person like the controls.
+
+        The probability is ``coverage``. Without a speed: of controls at their own pace, against the norm at the typical
+        speed. At a dimensionless speed: of the controls who walk within ``SPEED_MATCH`` of it, one walk of each,
+        against the norm at the speed of that walk. NaN if too few controls have such a walk.
+        """
+        if speed is None:
+            return reference_range([profile.gps_deg[which] for profile in self._own_pace_profiles], self.coverage)
+        near = [each for each in self.controls if abs(each.dimensionless_speed - speed) <= SPEED_MATCH]
+        walks = {id(_next_to(speed, own)) for own in _by_person(near).values()}
+        profiles = zip(self.controls, self._control_profiles, strict=True)
+        return reference_range([p.gps_deg[which] for control, p in profiles if id(control) in walks], self.coverage)
 
 
 def fit_speed_norm(
@@ -155,15 +181,21 @@ def fit_speed_norm(
 
 def at_own_pace(controls: Sequence[ControlCurves]) -> tuple[ControlCurves, ...]:
     """Return of each person the curves at the pace next to the median of their paces, in the order of the persons."""
-    by_person: dict[str, list[ControlCurves]] = {}
+    return tuple(
+        _next_to(float(np.median([each.dimensionless_speed for each in own])), own)
+        for own in _by_person(controls).values()
+    )
+
+
+def _by_person(controls: Sequence[ControlCurves]) -> dict[str, list[ControlCurves]]:
+    found: dict[str, list[ControlCurves]] = {}
     for control in controls:
-        by_person.setdefault(control.person, []).append(control)
-    found = []
-    for own in by_person.values():
-        median = np.median([control.dimensionless_speed for control in own])
-        distances = [abs(control.dimensionless_speed - median) for control in own]
-        found.append(own[int(np.argmin(distances))])
-    return tuple(found)
+        found.setdefault(control.person, []).append(control)
+    return found
+
+
+def _next_to(speed: float, controls: Sequence[ControlCurves]) -> ControlCurves:
+    return controls[int(np.argmin([abs(control.dimensionless_speed - speed) for control in controls]))]
 
 
 def reference_range(values: Sequence[float] | Vector, coverage: float = COVERAGE) -> tuple[float, float]:

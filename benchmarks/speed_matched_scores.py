@@ -1,0 +1,190 @@
+"""python benchmarks/speed_matched_scores.py --json speed_matched_scores.json
+
+GPS of synthetic controls who walk at 60 % of their own speed, against a norm by walking speed from other synthetic
+controls at five paces, and against the same controls at their own pace; and how many new controls' whole curves lie
+inside the bands, by the number of persons in the norm. All angles are of the true poses. Prints one JSON object;
+--quick simulates few subjects.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, replace
+from functools import partial
+from multiprocessing import get_context
+from typing import Any
+
+import numpy as np
+import torch
+from benchmark import BodyArguments, run
+from scipy.spatial.transform import Rotation
+
+from gait.body.model_file import load_body
+from gait.body.skeleton import Joint
+from gait.cli.arguments import argument
+from gait.kinematics.controls import control_curves
+from gait.kinematics.norms import GDI_ANGLES, NormCurves
+from gait.kinematics.scores import gait_profile, split_by_speed
+from gait.kinematics.speed_norm import ControlCurves, SpeedNorm, fit_speed_norm
+from gait.kinematics.strides import stride_curves
+from gait.kinematics.trial_analysis import analyse_subject, analyse_trial
+from gait.synthetic import SyntheticTrial, make_subject, make_trial
+
+ANGLES = ("joint_rotations", "plug_in_gait")
+"""Angles of the joints' own rotations, which do not depend on landmarks, and those that a laboratory reads."""
+PACES = (0.5, 0.7, 0.85, 1.0, 1.15)  # of the controls, as factors on their own speed
+SLOW = 0.6  # of the subjects who are scored
+SECONDS = 6.0
+FIRST_SEED = 1000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arguments(BodyArguments):
+    controls: int = argument(40, "controls of the norm", metavar="N")
+    subjects: int = argument(60, "further controls, who are scored", metavar="N")
+    persons: tuple[int, ...] = argument((10, 15, 20, 40), "controls of the norms whose bands are tested", nargs="+")
+    draws: int = argument(20, "norms of random controls for each of these numbers", metavar="N")
+    workers: int = argument(2, "processes", metavar="N")
+
+
+QUICK = {"controls": 12, "subjects": 3, "persons": (10,), "draws": 1}
+
+
+def walk(seed: int, paces: Sequence[float], model: Any) -> dict[str, tuple[ControlCurves, ...]]:
+    """Return a synthetic adult's curves at these multiples of the own speed, by kind of angle."""
+    torch.set_num_threads(1)
+    body = load_body(model)
+    subject = make_subject(body, seed, adult=True)
+    found: dict[str, list[ControlCurves]] = {kind: [] for kind in ANGLES}
+    for pace in paces:
+        simulated = make_trial(body, subject.at_own_pace(pace), seconds=SECONDS, seed=1)
+        trial = analyse_trial(simulated.ground_truth, subject=f"P{seed}", trial="walk")
+        (own,) = control_curves([analyse_subject([trial])])
+        found["plug_in_gait"].append(own)
+        rotations = stride_curves(trial.curves.strides, rotation_angles(simulated))
+        means = {key: rotations.mean(*key) for key in rotations.curves}
+        found["joint_rotations"].append(replace(own, curves=means))
+    return {kind: tuple(walks) for kind, walks in found.items()}
+
+
+def rotation_angles(trial: SyntheticTrial) -> dict[tuple[str, str], Any]:
+    """Return Cardan angles (T,) in degrees of the joints' own rotations, by name and side, without any landmark."""
+    local, world = trial.ground_truth.local_rotations, trial.ground_truth.world_rotations
+    assert local is not None
+    assert world is not None
+    ahead = Rotation.from_euler("y", -trial.heading_rad)
+    turn, obliquity, tilt = (ahead * Rotation.from_matrix(world[:, Joint.PELVIS])).as_euler("YZX", degrees=True).T
+    found: dict[tuple[str, str], Any] = {}
+    for side, sign in (("left", 1), ("right", -1)):
+        hip, knee, ankle = (
+            Rotation.from_matrix(local[:, Joint[f"{side.upper()}_{name}"]]).as_euler("XZY", degrees=True).T
+            for name in ("HIP", "KNEE", "ANKLE")
+        )
+        foot = (ahead * Rotation.from_matrix(world[:, Joint[f"{side.upper()}_ANKLE"]])).apply([0, 0, 1])
+        progression = np.degrees(np.arctan2(foot[:, 0], foot[:, 2]))
+        values = (tilt, sign * obliquity, -sign * turn, -hip[0], -sign * hip[1], -sign * hip[2], knee[0], -ankle[0])
+        found |= {(angle, side): value for angle, value in zip(GDI_ANGLES, (*values, -sign * progression), strict=True)}
+    return found
+
+
+def share_inside(norm: SpeedNorm, persons: Sequence[ControlCurves], band: str) -> float:
+    """Return the share of whole curves, of all angles and both sides, that lie inside a band at their speed."""
+    inside: list[bool] = []
+    for person in persons:
+        found = norm.at_speed(person.dimensionless_speed)
+        if found is not None:
+            inside += [
+                bool(((curve >= low) & (curve <= high)).all())
+                for (angle, _), curve in person.curves.items()
+                if angle in found.mean_deg and np.isfinite(curve).all()
+                for low, high in [limits(found, angle, band)]
+            ]
+    return float(np.mean(inside))
+
+
+def limits(found: NormCurves, angle: str, band: str) -> tuple[Any, Any]:
+    """Return the lower and upper limits (101,) of the simultaneous band, or of a pointwise one for 95 %."""
+    if band == "simultaneous":
+        return found.low_deg[angle], found.high_deg[angle]
+    mean, half = found.mean_deg[angle], 1.96 * found.sd_deg[angle]
+    return mean - half, mean + half
+
+
+def scores(controls: Sequence[ControlCurves], slow: Sequence[ControlCurves]) -> dict[str, Any]:
+    """Compare the GPS of slow subjects with speed-matched controls, and with those at their own pace."""
+    norm = fit_speed_norm(controls, resamples=1)
+    typical = norm.at_speed(norm.typical_speed)
+    assert typical is not None
+    own_range = norm.gps_range()
+    found = [(split_by_speed(person.curves, norm, person.dimensionless_speed), person) for person in slow]
+    covered = [(split, person) for split, person in found if split is not None]
+    matched = np.array([split.gps_beyond_deg["overall"] for split, _ in covered])
+    ranges = np.array([norm.gps_range(speed=person.dimensionless_speed) for _, person in covered])
+    inside = (matched >= ranges[:, 0]) & (matched <= ranges[:, 1])
+    total = np.array([gait_profile(person.curves, typical).gps_deg["overall"] for _, person in covered])
+    return {
+        "controls": len({control.person for control in controls}),
+        "subjects": len(slow),
+        "beyond_the_norms_speeds": len(slow) - len(covered),
+        "controls_at_own_pace_range_deg": own_range,
+        "speed_matched_range_deg": ranges.mean(axis=0).tolist(),
+        "gps_against_typical_speed_deg": {"mean": total.mean(), "sd": total.std()},
+        "gps_against_own_speed_deg": {"mean": matched.mean(), "sd": matched.std()},
+        "inside_speed_matched": float(inside.mean()),
+        "outside_own_pace": float(np.mean(total > own_range[1])),
+        "both": float(np.mean(inside & (total > own_range[1]))),
+    }
+
+
+def coverage(
+    everyone: Sequence[Sequence[ControlCurves]], count: int, draws: int, random: np.random.Generator
+) -> dict[str, float]:
+    """Draw norms of ``count`` persons, one pace each, and count the curves of the other persons inside their bands."""
+    inside: dict[str, list[float]] = {"simultaneous": [], "pointwise": []}
+    for draw in range(draws):
+        order = random.permutation(len(everyone))
+        walks = [everyone[person][int(random.integers(len(everyone[person])))] for person in order.tolist()]
+        norm = fit_speed_norm(walks[:count], seed=draw)
+        for band, shares in inside.items():
+            shares.append(share_inside(norm, walks[count:], band))
+    return {band: float(np.mean(shares)) for band, shares in inside.items()}
+
+
+def simulate(
+    seeds: Sequence[int], paces: Sequence[float], args: Arguments
+) -> Iterator[dict[str, tuple[ControlCurves, ...]]]:
+    """Yield the curves of each person, by kind of angle."""
+    with ProcessPoolExecutor(args.workers, mp_context=get_context("spawn")) as pool:
+        yield from pool.map(partial(walk, paces=paces, model=args.model), seeds)
+
+
+def main(args: Arguments) -> dict[str, Any]:
+    first = FIRST_SEED + args.controls
+    controls = list(simulate(range(FIRST_SEED, first), PACES, args))
+    others = list(simulate(range(first, first + args.subjects), (SLOW, *PACES), args))
+    return measure(controls, others, args)
+
+
+def measure(
+    controls: Sequence[dict[str, tuple[ControlCurves, ...]]],
+    others: Sequence[dict[str, tuple[ControlCurves, ...]]],
+    args: Arguments,
+) -> dict[str, Any]:
+    """Return the scores of the others' slow walks, and the coverage of bands, by kind of angle."""
+    result: dict[str, Any] = {"slow_walk": {}, "curves_inside": {}}
+    random = np.random.default_rng(0)
+    for kind in ANGLES:
+        walks = [walk for person in controls for walk in person[kind]]
+        result["slow_walk"][kind] = scores(walks, [person[kind][0] for person in others])
+        people = [*(person[kind] for person in controls), *(person[kind][1:] for person in others)]
+        counts = [count for count in args.persons if count < len(people)]
+        result["curves_inside"][kind] = {str(count): coverage(people, count, args.draws, random) for count in counts}
+    held = result["slow_walk"]["joint_rotations"]["both"]
+    result["failures"] = [] if held > 0.5 or args.quick else [f"joint_rotations: both holds for {held:.0%} of subjects"]
+    return result
+
+
+if __name__ == "__main__":
+    sys.exit(run(main, Arguments, __doc__, QUICK))
