@@ -1,7 +1,7 @@
 """python benchmarks/angles_vs_plug_in_gait.py --json angles.json
 
-Joint angles of the fitted body against those that Plug-in Gait wrote into the recordings, over all frames that have
-both. Default settings, the open body; all recordings of a subject are fitted together. Prints one JSON object:
+Joint angles of the fitted body against those that Plug-in Gait wrote into the recordings, over all frames in which the
+subject walks and that have both. Default settings, the open body; all recordings of a subject are fitted together. Prints one JSON object:
 
  * ``straight_walks``: the trials that count; ``legs``: how many legs of them have each angle.
  * ``median_of_legs``: per angle the median over these legs of ``rmse_deg``, of ``rmse_without_offset_deg`` (the mean
@@ -32,6 +32,7 @@ from gait.body.model_file import load_body
 from gait.cli.arguments import argument
 from gait.kinematics.gait_events import SIDES
 from gait.kinematics.joint_angles import ANGLES, compute_joint_angles
+from gait.kinematics.walking import Activity, find_activity
 
 APART = ("stairs", "turn")
 """Words in the names of trials that are no straight walks."""
@@ -88,14 +89,14 @@ def compare_angles(trials: Iterable[FittedTrial]) -> list[AngleComparison]:
         recording = trial.trial_fit.recording
         for sequence in trial.trial_fit.pose_sequences:
             ours = compute_joint_angles(sequence)
-            frames = sequence.first_frame - recording.first_frame + np.arange(sequence.num_frames)
+            walks = np.flatnonzero(find_activity(sequence.joints_m, sequence.rate_hz) == Activity.WALKING)
+            frames = sequence.first_frame - recording.first_frame + walks
             for angle in ANGLES:
                 for side in SIDES:
                     theirs = laboratory_angles(recording.path, angle.output, side)
-                    if theirs is not None and len(theirs) > frames[-1]:
-                        row = _compare(
-                            trial.name, side, angle.name, ours[angle.name, side], theirs[frames, angle.component]
-                        )
+                    if theirs is not None:
+                        found, wanted = ours[angle.name, side][walks], theirs[frames, angle.component]
+                        row = _compare(trial.name, side, angle.name, found, wanted)
                         rows += [] if row is None else [row]
     return rows
 
