@@ -1,7 +1,8 @@
 """python benchmarks/angles_vs_plug_in_gait.py --json angles.json
 
 Joint angles of the fitted body against those that Plug-in Gait wrote into the recordings, over all frames in which the
-subject walks and that have both. Default settings, the open body; all recordings of a subject are fitted together. Prints one JSON object:
+subject walks and that have both. Default settings, the open body; all recordings of a subject are fitted together.
+Prints one JSON object:
 
  * ``straight_walks``: the trials that count; ``legs``: how many legs of them have each angle.
  * ``median_of_legs``: per angle the median over these legs of ``rmse_deg``, of ``rmse_without_offset_deg`` (the mean
