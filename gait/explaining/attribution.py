@@ -13,6 +13,7 @@ from torch import Tensor
 from gait.arrays import true_runs
 from gait.body.joint_status import explainable, unobserved_joints
 from gait.body.skeleton import BODY_JOINTS, NUM_BODY_JOINTS, Joint, display_name, display_names
+from gait.motion.inputs import PUBLISHED
 
 TARGET = "logit of sick"
 """The output that every method explains; above 0 the prediction is sick."""
@@ -32,6 +33,7 @@ class WindowAttribution:
     method: str
     settings: Mapping[str, Any] = field(default_factory=dict)
     target: str = TARGET
+    axis_values: Tensor | None = None  # (N, L, J, 3) the same by axis of a joint; None if the method has no axes
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,6 +56,10 @@ class TrialAttribution:
     activity: NDArray[np.uint8] | None = None  # (T,) an ``Activity`` per frame; None: every frame is used as walking
     joint_status: NDArray[np.uint8] | None = None  # (T, 22) a ``JointStatus`` per joint; None if unknown
     left_out_joints: tuple[Joint, ...] = ()  # that the network does not use
+    # (T, 22, 3) the values by axis of the network's input, whose sums they are; None if the method or input has no axes
+    axis_values: NDArray[np.float32] | None = None
+    axis_names: tuple[tuple[str, ...], ...] = ()  # (22, 3) such as "left knee flexion"; () without axis_values
+    input: str = PUBLISHED  # of the network, one of ``INPUTS``
 
     @property
     def unobserved_joints(self) -> tuple[Joint, ...]:
@@ -66,16 +72,41 @@ class TrialAttribution:
         return explainable_mask(len(self.values), self.joint_status, self.left_out_joints)
 
     @property
+    def ranks_evidence(self) -> bool:
+        """True if joints are ranked by their evidence for the predicted class, not by magnitude."""
+        return self.signed and self.input != PUBLISHED
+
+    @property
+    def _sign(self) -> float:
+        return 1.0 if self.trial_probability >= 0.5 else -1.0
+
+    @property
     def trial_probability(self) -> float:
         """P(sick) of the trial: the mean over all windows."""
         return float(np.mean(self.window_probability))
 
     def largest_joints(self, count: int = 3) -> tuple[str, ...]:
-        """Return the names of the joints with the largest mean magnitude, largest first."""
-        counts = self.counts
-        size = np.abs(np.asarray(self.values, np.float64)).sum(axis=0, where=counts) / np.maximum(counts.sum(axis=0), 1)
+        """Return the names of the joints with the largest mean magnitude, or with the most evidence, largest first.
+
+        Of the published input it is the magnitude. Of other inputs, whose windows are compared with the controls' mean,
+        it is the evidence for the predicted class: what speaks for either class in turn is not large.
+        """
+        counts, values = self.counts, np.asarray(self.values, np.float64)
+        values = values * self._sign if self.ranks_evidence else np.abs(values)
+        size = values.sum(axis=0, where=counts) / np.maximum(counts.sum(axis=0), 1)
         ranked = [joint for joint in np.argsort(-size) if counts[:, joint].any()]
         return tuple(display_name(BODY_JOINTS[joint]) for joint in ranked[:count])
+
+    def largest_axes(self, count: int = 3) -> tuple[str, ...]:
+        """Return the names of the axes with the most evidence for the predicted class; none without axes."""
+        if self.axis_values is None:
+            return ()
+        counts = self.counts[..., None]
+        total = self._sign * np.asarray(self.axis_values, np.float64).sum(axis=0, where=counts)
+        mean = total / np.maximum(counts.sum(axis=0), 1)
+        known = np.broadcast_to(counts.any(axis=0), mean.shape).ravel()
+        ranked = [index for index in np.argsort(-mean.ravel()) if known[index]]
+        return tuple(self.axis_names[index // 3][index % 3] for index in ranked[:count])
 
     @property
     def well_covered(self) -> NDArray[np.bool_]:

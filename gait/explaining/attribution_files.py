@@ -25,6 +25,7 @@ from gait.files.atomic_write import atomic_file
 from gait.files.safe_pickle import read_array_dict
 from gait.kinematics.gait_cycle import PERCENT, GaitCycle
 from gait.kinematics.walking import Activity
+from gait.motion.inputs import PUBLISHED
 
 EXPLANATION_FILE = "explanation.npz"
 FRAMES_FILE = "explanation.csv"
@@ -76,10 +77,12 @@ def write_explanation(folder: Path, explanation: SavedAttribution) -> Path:
             **{name: np.asarray(getattr(attribution, name)) for name in (*_ARRAYS, *_SCALARS) if name != "attribution"},
             **{
                 name: values
-                for name in ("activity", "joint_status")
+                for name in ("activity", "joint_status", "axis_values")
                 if (values := getattr(attribution, name)) is not None
             },
             left_out_joints=np.array([joint.name for joint in attribution.left_out_joints], dtype=np.str_),
+            axis_names=np.array(attribution.axis_names, dtype=np.str_),
+            input=np.str_(attribution.input),
         )
     return path
 
@@ -121,6 +124,12 @@ def read_explanation(path: Path) -> SavedAttribution:
         left_out = [str(name) for name in data.get("left_out_joints", np.asarray(())).reshape(-1)]
         if unknown := sorted({*left_out} - {*_JOINT_NAMES}):
             raise ValueError(f"left_out_joints names {unknown[0]}")
+        axes = data.get("axis_values")
+        if axes is not None and (axes.shape != (T, len(BODY_JOINTS), 3) or axes.dtype.kind != "f"):
+            raise ValueError(f"axis_values of {axes.dtype} and shape {axes.shape}")
+        axis_names = data.get("axis_names", np.asarray(()))
+        if axes is not None and axis_names.shape != axes.shape[1:]:
+            raise ValueError(f"axis_names of shape {axis_names.shape}")
         scalars: dict[str, Any] = {name: kind(data[name]) for name, kind in _SCALARS.items()}
         return SavedAttribution(
             **{name: str(data[name]) for name in _TEXTS},
@@ -132,6 +141,9 @@ def read_explanation(path: Path) -> SavedAttribution:
                 activity=activity,
                 joint_status=status,
                 left_out_joints=tuple(BODY_JOINTS[_JOINT_NAMES.index(name)] for name in left_out),
+                input=str(data.get("input", PUBLISHED)),
+                axis_values=axes,
+                axis_names=() if axes is None else tuple(tuple(map(str, names)) for names in axis_names),
             ),
             arguments=_parse_json(data["arguments"]),
             versions=_parse_json(data["versions"]),

@@ -124,7 +124,7 @@ def explain_cohort(
     dataset = read_dataset(
         poses,
         first.frame_rate_hz,
-        min_frames=first.window_length,
+        **first.dataset_options,
         body=options.body_file,
         pose_rate_hz=options.pose_rate_hz,
         keep_standing=options.keep_standing or bool(first.arguments.get("keep_standing")),

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,8 +18,10 @@ from gait.explaining.methods import explain_windows, find_method
 from gait.explaining.prepare_trial import prepare_trial
 from gait.explaining.trained_network import TrainedNetwork
 from gait.learning.trainer import window_logits
+from gait.motion.common_frame import MIRROR_ORDER
 from gait.motion.dataset import Trial
 from gait.motion.pose_files import read_poses
+from gait.motion.window_placement import FRAMES
 
 _BATCH_SIZE = 16
 """Windows per explanation; a transformer's activations for the backward pass then fit the processor's cache."""
@@ -46,7 +49,7 @@ def explain_trial(
         method: one of ``METHODS``; the network's default if None.
         rule: of ``lrp``, as in ``explain_windows``.
         stride: frames from one explained window to the next; if None, the method's default, larger for costly methods.
-            The last window of each walk is always explained.
+            The last window of each walk is always explained, and every window that begins at an initial contact.
         keep_standing: explain standing, turning on the spot and sitting, too; of a trial that is read from its folder.
         progress: called before each batch with the numbers of windows done and in total; may raise to cancel.
 
@@ -62,34 +65,49 @@ def explain_trial(
     windows = network.windows_of(trial)
     if not len(windows):
         raise GaitError(windows.too_short[0])
-    explained = _every_nth(windows.first_frame, stride)
-    values, unattributed, logits = [], [], torch.zeros(len(windows))
+    by_frames = network.windows == FRAMES
+    stride = stride if by_frames else 1
+    explained = _every_nth(windows.first_frame, stride) if by_frames else torch.arange(len(windows))
+    values, axis_values, unattributed, logits = [], [], [], torch.zeros(len(windows))
     for number, batch in enumerate(explained.split(_BATCH_SIZE)):
         progress(number * _BATCH_SIZE, len(explained))
         result = explain_windows(network.network, windows.batch(batch), method, baseline=network.mean_window, rule=rule)
-        values.append(result.values)
+        values.append(_mirror_back(result.values, windows.is_mirrored[batch]))
+        if result.axis_values is not None and network.input.axis_names:
+            axis_values.append(_mirror_back(result.axis_values, windows.is_mirrored[batch]))
         unattributed.append(result.unattributed)
         logits[batch] = result.logits.to(logits)
     if stride > 1:
         logits = window_logits(network.network, windows, _PREDICTION_BATCH_SIZE)
     probabilities = logits.double().sigmoid()
-    values_of_frames = _average_overlaps(windows.first_frame[explained], torch.cat(values), len(trial.joints_m))
-    values_of_frames[~explainable_mask(len(trial.joints_m), trial.joint_status, network.left_out_joints)] = np.nan
     T, by_frame = len(trial.joints_m), probabilities[:, None, None].expand(-1, window_length, 1)
+    hidden = ~explainable_mask(T, trial.joint_status, network.left_out_joints)
+
+    def frame_means(per_window: Tensor, indices: Tensor | slice = slice(None)) -> NDArray[np.float32]:
+        return _average_overlaps(windows.first_sample[indices], per_window, T, windows.frames_per_sample[0])
+
+    values_of_frames = frame_means(torch.cat(values), explained)
+    values_of_frames[hidden] = np.nan
+    by_axis = frame_means(torch.cat(axis_values), explained) if axis_values else None
+    if by_axis is not None:
+        by_axis[hidden] = np.nan
     return TrialAttribution(
         values=values_of_frames,
-        probability=_average_overlaps(windows.first_frame, by_frame, T)[:, 0],
+        probability=frame_means(by_frame)[:, 0],
         first_frames=windows.first_frame.numpy(),
         window_probability=probabilities.float().numpy(),
-        window_length=window_length,
+        window_length=max(1, round(window_length * windows.frames_per_sample[0])),
         rate_hz=trial.rate_hz,
         signed=result.signed,
         unattributed=float(np.mean(torch.cat(unattributed).numpy())),
         method=method,
-        settings={**result.settings, "stride": stride},
+        settings=_settings(result.settings, network, stride),
         activity=trial.activity,
         joint_status=trial.joint_status,
         left_out_joints=network.left_out_joints,
+        input=network.input.name,
+        axis_values=by_axis,
+        axis_names=tuple(map(tuple, network.input.axis_names)) if axis_values else (),
     )
 
 
@@ -100,10 +118,31 @@ def _every_nth(first_frames: Tensor, stride: int) -> Tensor:
     return torch.unique(torch.cat([part for walk in walks for part in (walk[::stride], walk[-1:])]))
 
 
-def _average_overlaps(first_frames: Tensor, values: Tensor, num_frames: int) -> NDArray[np.float32]:
-    """Return the mean per frame, (T, J), of windows (N, L, J) with first frames (N,); NaN where there is no window."""
-    frames = (first_frames[:, None] + torch.arange(values.shape[1])).reshape(-1)
-    sums = torch.zeros(num_frames, values.shape[2], dtype=torch.float64)
-    sums.index_add_(0, frames, values.reshape(len(frames), -1).double())
-    counts = torch.bincount(frames, minlength=num_frames)
-    return np.asarray((sums / counts[:, None]).numpy(), dtype=np.float32)
+def _settings(settings: Mapping[str, Any], network: TrainedNetwork, stride: int) -> dict[str, Any]:
+    """Return the settings to save, of a method and of its use."""
+    placed = {"stride": stride} if network.windows == FRAMES else {"windows": network.windows}
+    deviates = "baseline" in settings and network.reference.mean_window is not None
+    return {**settings, **({"baseline": "controls' mean"} if deviates else {}), **placed}
+
+
+def _mirror_back(values: Tensor, is_mirrored: Tensor) -> Tensor:
+    """Return values (N, L, J, …) with the sides of mirrored windows exchanged: those of the subject's own joints."""
+    own = values.clone()
+    own[is_mirrored] = values[is_mirrored][:, :, list(MIRROR_ORDER)]
+    return own
+
+
+def _average_overlaps(
+    first_samples: Tensor, values: Tensor, num_frames: int, frames_per_sample: float = 1.0
+) -> NDArray[np.float32]:
+    """Return the mean per frame, (T, J, …), of windows (N, L, J, …) from first samples (N,); NaN where there is none.
+
+    A frame has the mean of the nearest sample.
+    """
+    samples = (first_samples[:, None] + torch.arange(values.shape[1])).reshape(-1)
+    nearest = np.rint(np.arange(num_frames) / frames_per_sample).astype(np.int64)
+    count = max(int(nearest[-1]), int(samples.max())) + 1
+    sums = torch.zeros(count, *values.shape[2:], dtype=torch.float64)
+    sums.index_add_(0, samples, values.reshape(len(samples), *values.shape[2:]).double())
+    counts = torch.bincount(samples, minlength=count).reshape(-1, *[1] * (values.ndim - 2))
+    return np.asarray((sums / counts).numpy()[nearest], dtype=np.float32)

@@ -26,6 +26,7 @@ class Method:
     """From the network, windows (N, L, J, 3), the baseline, (L, J, 3) or (N, L, J, 3), and the rule."""
     signed: bool = True  # whether it distinguishes evidence for the sick class from evidence for the healthy class
     needs_baseline: bool = False  # the training set's mean window
+    per_axis: bool = True  # whether the three values of a joint, if it returns them, differ in meaning
     supports: Callable[[nn.Module], bool] = lambda _: True
     rules: Callable[[nn.Module], Sequence[str]] | None = None  # of a network, the default first; None: it has no rules
     stride: int = 1  # default number of frames from one explained window to the next; larger for costly methods

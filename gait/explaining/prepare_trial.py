@@ -11,7 +11,9 @@ from gait.explaining.trained_network import TrainedNetwork
 from gait.kinematics.walking import find_activity
 from gait.motion.dataset import AcquisitionInfo, Trial
 from gait.motion.resampling import check_rate, resample, resample_nearest
+from gait.motion.rotation_samples import read_rotations
 from gait.motion.trial_paths import SICK, parse_subject_id, parse_trial_id
+from gait.motion.window_placement import FRAMES, place_windows
 
 _UNKNOWN = float("nan")
 
@@ -33,7 +35,7 @@ def prepare_trial(
     joints = resample(joints_m, rate_hz, network.rate_hz)
     if status is not None:
         status = resample_nearest(status, rate_hz, network.rate_hz)
-    if len(joints) < network.window_length:
+    if network.windows == FRAMES and len(joints) < network.window_length:
         raise GaitError(
             f"{folder}: {len(joints_m)} frames at {rate_hz:g} Hz are shorter than this network's window of "
             f"{network.window_length / network.rate_hz:.2f} s; use a longer trial, or a network with shorter windows."
@@ -42,10 +44,13 @@ def prepare_trial(
     label, _, subject = subject_id.rpartition("/")
     trial_name = parse_trial_id(folder).removeprefix(f"{subject_id}/")
     acquisition = AcquisitionInfo(rate_hz, len(joints_m), _UNKNOWN, (), _UNKNOWN)
-    trial = Trial(subject, trial_name, label == SICK, joints, network.rate_hz, acquisition, folder, status)
-    if keep_standing or network.keep_standing:
-        return trial
-    trial = replace(trial, activity=find_activity(joints, network.rate_hz))
-    if reason := trial.reason_without_window(network.window_length):
+    rotations = read_rotations(sequence, network.rate_hz) if network.input.needs_rotations else None
+    trial = Trial(
+        subject, trial_name, label == SICK, joints, network.rate_hz, acquisition, folder, status, rotations=rotations
+    )
+    if not (keep_standing or network.keep_standing):
+        trial = replace(trial, activity=find_activity(joints, network.rate_hz))
+    reason = network.input.reason_to_exclude(trial)
+    if reason := reason or place_windows(trial, network.window_length, windows=network.windows).reason:
         raise GaitError(reason)
     return trial

@@ -14,6 +14,9 @@ from gait.files.fingerprint import file_sha256
 from gait.learning.checkpoint import Checkpoint, read_network
 from gait.learning.networks import find_network
 from gait.motion.dataset import Trial
+from gait.motion.inputs import INPUTS, PUBLISHED
+from gait.motion.window_input import InputReference, WindowInput
+from gait.motion.window_placement import CYCLE_SAMPLES, CYCLES, FRAMES
 from gait.motion.windows import WindowDataset
 
 DEFAULT_RATE_HZ = 100.0
@@ -27,7 +30,7 @@ class TrainedNetwork:
     network: nn.Module  # in evaluation mode
     window_length: int  # frames
     rate_hz: float = DEFAULT_RATE_HZ  # frame rate of its input
-    mean_window: Tensor | None = None  # (L, 22, 3) of its training set, common frame; None without metadata
+    mean_window: Tensor | None = None  # (L, 22, 3) of its training set, as it sees it; None without metadata
     checkpoint: Checkpoint | None = None  # None without metadata
     file: Path = Path()
     sha256: str = ""  # of the file
@@ -56,7 +59,36 @@ class TrainedNetwork:
 
     def windows_of(self, trial: Trial) -> WindowDataset:
         """Return all windows of a trial, as this network needs them."""
-        return WindowDataset([trial], self.window_length, left_out=self.left_out_joints)
+        return WindowDataset(
+            [trial],
+            self.window_length,
+            left_out=self.left_out_joints,
+            input=self.input.name,
+            windows=self.windows,
+            reference=self.reference,
+        )
+
+    @property
+    def input(self) -> WindowInput:
+        """What it sees of a window; the published input if the file does not record it."""
+        return INPUTS[self.checkpoint.input if self.checkpoint else PUBLISHED]
+
+    @property
+    def windows(self) -> str:
+        """Where its windows begin, one of ``PLACEMENTS``."""
+        return self.checkpoint.windows if self.checkpoint else FRAMES
+
+    @property
+    def reference(self) -> InputReference:
+        """What its windows are relative to."""
+        return self.checkpoint.reference if self.checkpoint else InputReference()
+
+    @property
+    def window_duration(self) -> str:
+        """The length of its windows with its unit, within a sentence."""
+        if self.windows == CYCLES:
+            return f"{self.window_length / CYCLE_SAMPLES:.2f} strides"
+        return f"{self.window_length / self.rate_hz:.2f} s"
 
     @property
     def keep_standing(self) -> bool:

@@ -13,7 +13,7 @@ same total weight. Everything that is fitted, including medians and scales, is f
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -30,6 +30,7 @@ from gait.errors import GaitError, error_message
 from gait.kinematics.gait_features import FEATURE_NAMES, FEATURES, compute_gait_features
 from gait.learning.predictions import Predictions
 from gait.motion.dataset import Trial
+from gait.motion.window_placement import FRAMES
 from gait.motion.windows import WindowDataset
 
 MAX_TRAINING_WINDOWS = 2000
@@ -49,13 +50,15 @@ def baseline_predictions(
     seed: int = 0,
     left_out: Collection[Joint] = (),
     min_observed: float = 0.0,
+    windows: str = FRAMES,
 ) -> dict[str, Predictions | str]:
     """Return each baseline's predictions for every window of the evaluation trials, or an error message.
 
     Walking speed and gait features are computed from the whole trial, because most windows contain no complete stride;
     all windows of a trial get its probability. The first use of MiniRocket on a computer takes half a minute longer,
     for compilation. Window length and stride, in frames, are those of the network; ``seed`` is of MiniRocket's kernels.
-    No baseline uses the joints that are ``left_out``; ``min_observed`` is that of ``window_starts``.
+    No baseline uses the joints that are ``left_out``; ``min_observed`` and ``windows`` are those of ``place_windows``.
+    MiniRocket sees the published input, whatever the network sees.
 
     Raises:
         GaitError: training and evaluation share a subject, or there is no training data.
@@ -64,22 +67,21 @@ def baseline_predictions(
         raise GaitError(f"{', '.join(sorted(both))}: in both training and evaluation; make folds by subject.")
     if not training:
         raise GaitError("No trial to train on; name a folder with more subjects.")
-    windows = WindowDataset(evaluation, window_length, stride, left_out=left_out, min_observed=min_observed)
+    windows_of = partial(WindowDataset, left_out=left_out, min_observed=min_observed, windows=windows)
+    judged = windows_of(evaluation, window_length, stride)
     tables = cache(lambda: tuple(compute_feature_table(trials, left_out) for trials in (training, evaluation)))
     speed = [FEATURE_NAMES.index("walking_speed")]
-    rows = np.asarray(windows.trial_index)
+    rows = np.asarray(judged.trial_index)
     baselines: dict[str, Callable[[], Vector]] = {
-        "prior_baseline": lambda: np.full(len(windows), _sick_fraction(training)),
+        "prior_baseline": lambda: np.full(len(judged), _sick_fraction(training)),
         "walking_speed": lambda: _predict_from_features(training, *(table[:, speed] for table in tables()))[rows],
         "gait_features": lambda: _predict_from_features(training, *tables())[rows],
-        "minirocket": lambda: _predict_with_minirocket(
-            WindowDataset(training, window_length, left_out=left_out, min_observed=min_observed), windows, seed
-        ),
+        "minirocket": lambda: _predict_with_minirocket(windows_of(training, window_length), judged, seed),
     }
     predictions: dict[str, Predictions | str] = {}
     for name, probability in baselines.items():
         try:
-            predictions[name] = Predictions.from_windows(windows, probability())
+            predictions[name] = Predictions.from_windows(judged, probability())
         except Exception as error:  # a failing baseline must not discard the trained network
             line = error_message(error, name, "this baseline", "use a greater --stride, or fewer trials")
             predictions[name] = str(GaitError(line))

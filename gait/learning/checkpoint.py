@@ -16,12 +16,19 @@ from gait.errors import GaitError
 from gait.files.atomic_write import atomic_file
 from gait.files.safe_torch_load import OpaqueObject, module_heads, module_weights, read_tensor_file
 from gait.learning import legacy_keys
+from gait.learning.ensemble import build_ensemble, with_threshold
 from gait.learning.network import Architecture
 from gait.learning.networks import architecture_from_dict, infer_architecture
+from gait.motion.inputs import INPUTS, PUBLISHED
+from gait.motion.window_input import InputReference
+from gait.motion.window_placement import FRAMES, PLACEMENTS
 
 FORMAT = "gait network"
-FORMAT_VERSION = 2
-"""Version 1 has other keys (``legacy_keys``) and is still read."""
+FORMAT_VERSION = 3
+"""Version 1 has other keys (``legacy_keys``) and is still read. Version 3 is of networks that need more than the
+published input; others are written as version 2, which earlier versions of this package read, too."""
+_PUBLISHED_VERSION = 2
+_MAX_MEMBERS = 1000
 
 _TYPES: dict[str, Any] = {
     "architecture": dict,
@@ -37,8 +44,14 @@ _TYPES: dict[str, Any] = {
     "mean_window": Tensor | None,
     "training_state": dict | None,
     "left_out_joints": tuple,
+    "input": str,
+    "windows": str,
+    "reference": dict,
+    "ensemble": int,
+    "threshold": float | int,
 }
-_LATER_FIELDS = frozenset({"left_out_joints"})  # that files of earlier versions lack
+_LATER_FIELDS = frozenset({"left_out_joints", "input", "windows", "reference", "ensemble", "threshold"})
+"""The fields that files of earlier versions do not have."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,10 +71,21 @@ class Checkpoint:
     mean_window: Tensor | None = None  # (L, J, 3) of the training set, in the common frame
     training_state: Mapping[str, Any] | None = None  # optimizer, epochs, best weights: all that resuming needs
     left_out_joints: tuple[str, ...] = ()  # names of joints that are 0 in every window
+    input: str = PUBLISHED  # one of ``INPUTS``
+    windows: str = FRAMES  # one of ``PLACEMENTS``
+    reference: InputReference = field(default_factory=InputReference)  # what windows are relative to
+    ensemble: int = 1  # number of networks whose mean logit counts
+    threshold: float = 0.0  # logit above which the prediction is sick
 
     def build_network(self) -> nn.Module:
         """Return the network with these weights, in evaluation mode."""
-        return _build_network(self.architecture, self.weights)
+        network = _build_network(self.architecture, self.weights, self.ensemble)
+        return with_threshold(network, self.threshold)
+
+    @property
+    def is_published(self) -> bool:
+        """True if the network alone, with windows of the published input, gives the predictions."""
+        return (self.input, self.windows, self.ensemble, self.threshold) == (PUBLISHED, FRAMES, 1, 0)
 
 
 def save_checkpoint(path: str | Path, checkpoint: Checkpoint) -> None:
@@ -73,9 +97,11 @@ def save_checkpoint(path: str | Path, checkpoint: Checkpoint) -> None:
     """
     content = {field.name: getattr(checkpoint, field.name) for field in fields(checkpoint)}
     content["architecture"] = checkpoint.architecture.as_dict()
+    content["reference"] = checkpoint.reference.as_dict()
+    version = _PUBLISHED_VERSION if checkpoint.is_published else FORMAT_VERSION
     plain = _to_plain_data(content, "checkpoint")
     written = io.BytesIO()  # if torch writes to a full disk itself, its error message names torch as the cause
-    torch.save({"format": FORMAT, "format_version": FORMAT_VERSION, **plain}, written)
+    torch.save({"format": FORMAT, "format_version": version, **plain}, written)
     with atomic_file(Path(path)) as partial:
         partial.write_bytes(written.getbuffer())
 
@@ -170,11 +196,22 @@ def _parse_checkpoint(content: Mapping[str, Any]) -> Checkpoint:
         if unknown := [name for name in values.get("left_out_joints", ()) if name not in values["joints"]]:
             raise GaitError(f"damaged checkpoint: left_out_joints names {unknown[0]!r}, which is no joint of it.")
         values["architecture"] = architecture_from_dict(values["architecture"])
-        if version < FORMAT_VERSION:
+        _check_input(values)
+        if "reference" in values:
+            values["reference"] = InputReference.from_dict(values["reference"], values["window_length"])
+        if version < _PUBLISHED_VERSION:
             values |= _rename_old_keys(values["metrics"], values["training_state"])
         return Checkpoint(**values)
     except KeyError as error:
         raise GaitError(f"damaged checkpoint: no {error.args[0]} in it.") from None
+
+
+def _check_input(values: Mapping[str, Any]) -> None:
+    for name, known in (("input", INPUTS), ("windows", PLACEMENTS)):
+        if (value := values.get(name)) is not None and value not in known:
+            raise GaitError(f"its {name} is {value!r}; this version of the package has {', '.join(known)}.")
+    if not 1 <= values.get("ensemble", 1) <= _MAX_MEMBERS:
+        raise GaitError(f"damaged checkpoint: an ensemble of {values['ensemble']} networks.")
 
 
 def _rename_old_keys(metrics: Mapping[str, Any], state: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -186,10 +223,13 @@ def _rename_old_keys(metrics: Mapping[str, Any], state: Mapping[str, Any] | None
     return {"metrics": legacy_keys.rename_metrics(metrics), "training_state": state}
 
 
-def _build_network(architecture: Architecture, weights: Mapping[str, Tensor]) -> nn.Module:
+def _build_network(architecture: Architecture, weights: Mapping[str, Tensor], ensemble: int = 1) -> nn.Module:
     try:
         with torch.device("meta"):  # names and shapes without the memory for them
-            needed = {name: tuple(tensor.shape) for name, tensor in architecture.build().state_dict().items()}
+            needed = {
+                name: tuple(tensor.shape)
+                for name, tensor in build_ensemble(architecture, ensemble).state_dict().items()
+            }
     except RuntimeError:
         raise GaitError(f"no network can be as large as {architecture}.") from None
     for name, shape in needed.items():
@@ -203,7 +243,7 @@ def _build_network(architecture: Architecture, weights: Mapping[str, Tensor]) ->
     unknown = sorted(weights.keys() - needed.keys())
     if unknown:
         raise GaitError(f"weights of another network: a {architecture.kind} has no {unknown[0]}.")
-    network = architecture.build()
+    network = build_ensemble(architecture, ensemble)
     network.load_state_dict(dict(weights))
     return network.eval()
 

@@ -33,7 +33,7 @@ def make_fold_tasks(
         GaitError: there are too few trials, or the folder cannot be created.
     """
     dataset = read_dataset(**arguments.dataset)
-    left_out = choose_left_out(dataset.trials, arguments.unobserved, mirror=arguments.mirror)
+    left_out = choose_left_out(dataset.trials, arguments.unobserved, mirror=arguments.mirrors)
     trials = left_out.select(dataset.trials)
     if not trials:
         raise GaitError(
@@ -41,7 +41,7 @@ def make_fold_tasks(
             "--unobserved leave_out_joint."
         )
     length, stride = arguments.window_length, arguments.stride
-    left_out = leave_out_windows(left_out, trials, length, stride, arguments.min_observed)
+    left_out = leave_out_windows(left_out, trials, length, stride, arguments.min_observed, arguments.windows)
     sick = {trial.subject_id: trial.sick for trial in trials}
     try:
         folds = make_folds(sick, arguments.k_folds)

@@ -21,7 +21,9 @@ from gait.files.atomic_write import atomic_file
 from gait.learning import legacy_keys
 from gait.learning.predictions import Predictions
 from gait.motion.folds import Fold
+from gait.motion.inputs import PUBLISHED
 from gait.motion.left_out import LeftOut
+from gait.motion.window_placement import FRAMES
 
 Epoch = Mapping[str, Any]
 """The metrics of an epoch: ``train``, ``eval`` and, with early stopping, ``validation``, each with loss, accuracy,
@@ -49,6 +51,12 @@ _RUN_ONLY_FLAGS = frozenset(
     }
 )
 
+_LATER_FLAGS = {
+    "input": PUBLISHED, "windows": FRAMES, "deviation": None, "pace": None, "offset": None, "ensemble": 1,
+    "threshold_folds": None,
+}  # fmt: skip
+"""Flags that results of earlier versions do not have, with the values that change nothing."""
+
 
 @dataclass(frozen=True, eq=False)
 class FoldResult:
@@ -75,6 +83,7 @@ class FoldResult:
     timed_out: bool  # --timeout ended the training
     data_sha256: str = ""  # of the joints, name and label of every trial
     left_out: dict[str, Any] = field(default_factory=dict)  # a LeftOut as plain data, joints by name
+    threshold: dict[str, Any] = field(default_factory=dict)  # a Threshold as plain data; empty: at logit 0
 
     @property
     def window_length(self) -> int:
@@ -90,6 +99,15 @@ class FoldResult:
     def frame_rate_hz(self) -> float:
         """Frame rate of the windows."""
         return self.arguments["frame_rate"]
+
+    @property
+    def dataset_options(self) -> dict[str, Any]:
+        """Arguments of ``read_dataset`` that decide which trials have windows."""
+        return {
+            "min_frames": self.window_length,
+            "input": self.arguments.get("input", PUBLISHED),
+            "windows": self.arguments.get("windows", FRAMES),
+        }
 
     def same_experiment(self, other: FoldResult) -> bool:
         """Return whether both are folds of one experiment: same network, settings, subjects and data."""
@@ -250,7 +268,11 @@ def _restore_nan(metrics: Any) -> Any:
 
 
 def _experiment_settings(result: FoldResult) -> dict[str, Any]:
-    flags = {f"--{name}": value for name, value in result.arguments.items() if name not in _RUN_ONLY_FLAGS}
+    flags = {
+        f"--{name}": value
+        for name, value in result.arguments.items()
+        if name not in _RUN_ONLY_FLAGS and not (name in _LATER_FLAGS and value == _LATER_FLAGS[name])
+    }
     other = ("network", "architecture", "normalisation", "sick", "data_sha256")
     own = {name: getattr(result, name) for name in other}
     own |= {f"left_out.{name}": result.left_out.get(name, []) for name in ("joints", "trials")}

@@ -12,6 +12,14 @@ from gait.errors import GaitError
 from gait.motion.windows import WindowDataset
 
 
+def subject_means(windows: WindowDataset, values: ArrayLike) -> dict[str, float]:
+    """Return the mean of values (N,), one per window, of each subject that has a window."""
+    found: dict[str, list[float]] = {}
+    for index, value in zip(windows.trial_index.tolist(), np.asarray(values, dtype=np.float64).tolist(), strict=True):
+        found.setdefault(windows.trials[index].subject_id, []).append(value)
+    return {subject: float(np.mean(own)) for subject, own in found.items()}
+
+
 @dataclass(frozen=True, eq=False)
 class SubjectPredictions:
     """One probability per subject."""

@@ -9,15 +9,15 @@ from __future__ import annotations
 import copy
 import csv
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, suppress
-from dataclasses import dataclass, fields, replace
+from dataclasses import MISSING, dataclass, fields, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from gait.body.skeleton import BODY_JOINTS
 from gait.errors import GaitError, error_message
@@ -28,6 +28,7 @@ from gait.files.package_versions import package_versions
 from gait.learning.baselines import baseline_predictions
 from gait.learning.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from gait.learning.distributed import ProcessGroup
+from gait.learning.ensemble import Ensemble, with_threshold
 from gait.learning.fold_result import (
     Epoch,
     FoldResult,
@@ -41,18 +42,23 @@ from gait.learning.fold_result import (
 from gait.learning.initialization import initialize_from_data
 from gait.learning.metrics import estimate_metrics
 from gait.learning.networks import NETWORKS
-from gait.learning.predictions import Predictions
-from gait.learning.trainer import Progress, Trainer, mean_window, window_probabilities
+from gait.learning.predictions import Predictions, subject_means
+from gait.learning.threshold import Threshold, find_threshold, pooled_logits
+from gait.learning.trainer import Progress, Trainer, mean_window, window_logits, window_probabilities
 from gait.learning.training_arguments import TrainingArguments, TrainingSettings
-from gait.motion.common_frame import NORMALIZATION
 from gait.motion.dataset import GaitDataset, Trial, dataset_hash, read_dataset
 from gait.motion.folds import Fold, split_validation
+from gait.motion.inputs import PUBLISHED
 from gait.motion.left_out import LeftOut
-from gait.motion.windows import WindowDataset
+from gait.motion.window_input import InputReference
+from gait.motion.window_placement import TRAINING_SHIFTS
+from gait.motion.windows import WindowDataset, fit_reference
 from gait.parallel.device import check_device
 
 FOLD_MODULE = "gait.learning.train_fold"
 """The module that a training process loads."""
+
+_LATER_SETTINGS = ("input", "windows", "deviation", "pace", "offset", "ensemble", "threshold_folds")
 
 VALIDATION_FRACTION = 0.2
 """Fraction of the training subjects that are held out for early stopping."""
@@ -196,7 +202,7 @@ class FoldTask:
     def inputs(self) -> dict[str, Any]:
         """Return the fingerprint of everything that decides the result of a training, except the number of epochs."""
         args = self.args
-        names = {setting.name for setting in fields(TrainingSettings)} - {"epochs", "device"}
+        names = {setting.name for setting in fields(TrainingSettings)} - {"epochs", "device", *_LATER_SETTINGS}
         return fingerprint(
             "windows",
             "training",
@@ -210,7 +216,18 @@ class FoldTask:
             evaluation_subjects=list(self.fold.evaluation),
             data_sha256=self.data_sha256,
             **self._left_out_input(),
+            **self._later_inputs(),
         )
+
+    def _later_inputs(self) -> dict[str, Any]:
+        """Return the settings that earlier versions did not have, unless they are as in earlier versions."""
+        defaults = {each.name: each.default for each in fields(TrainingArguments) if each.default is not MISSING}
+        values = {name: getattr(self.args, name) for name in _LATER_SETTINGS}
+        return {
+            name: list(value) if isinstance(value, tuple) else value
+            for name, value in values.items()
+            if value != defaults[name]
+        }
 
     def _left_out_input(self) -> dict[str, Any]:
         """Return what is left out as an input of the training; nothing if nothing is, as in earlier versions."""
@@ -279,16 +296,14 @@ class FoldTraining:
         training, self._validation = task.fold.training, tuple[str, ...]()
         if args.patience is not None:
             training, self._validation = split_validation(task.fold, task.sick, VALIDATION_FRACTION)
-        self._training, self._evaluation = self._windows(training, args.mirror), self._windows(task.fold.evaluation)
-        torch.manual_seed(args.seed)
-        network = args.architecture.build()
-        initialize_from_data(network, self._training, args.seed, NETWORKS[args.network].initialize)
+        self._training = self._training_windows(training)
+        self._evaluation = self._windows(task.fold.evaluation, self._training.reference)
         self._trainer = Trainer(
-            network,
+            _new_network(args, self._training),
             self._training,
             self._evaluation,
             args,
-            validation=self._windows(self._validation) if self._validation else None,
+            validation=self._windows(self._validation, self._training.reference) if self._validation else None,
             processes=processes,
         )
         resumed = processes.broadcast_from_main(
@@ -296,7 +311,12 @@ class FoldTraining:
         )
         if resumed is not None and resumed.training_state is not None:
             self._trainer.restore(resumed.training_state)
-        self._mean = mean_window(self._training, args.batch_size) if resumed is None else resumed.mean_window
+        self._mean: Tensor | None
+        if self._training.reference.mean_window is not None:  # the controls' mean window, from which all deviate
+            self._mean = torch.zeros_like(self._training.reference.mean_window)
+        else:
+            self._mean = mean_window(self._training, args.batch_size) if resumed is None else resumed.mean_window
+        self._threshold: Threshold | None = None
 
     def run(self, progress: Progress | None) -> Iterator[EpochDone | FoldOutcome]:
         """Train until the last epoch or --timeout, write the results; yield each epoch and the outcome."""
@@ -311,23 +331,74 @@ class FoldTraining:
                 yield EpochDone(task.fold.index, len(trainer.epochs), epoch)
                 if processes.broadcast_from_main(lambda: task.timed_out):
                     break
+            if trainer.finished:
+                self._threshold = self._find_threshold()
         chosen = copy.deepcopy(trainer.network)  # the trainer's own network stays as it is
         chosen.load_state_dict(trainer.chosen_weights)
         args = task.args
+        chosen = with_threshold(chosen, self._threshold.logit if self._threshold else 0.0)
         probability = window_probabilities(chosen, self._evaluation, args.batch_size, args.device, processes)
         processes.broadcast_from_main(lambda: self._write_results(probability))
-        if trainer.finished:
+        if self._finished:
             yield FoldOutcome(task.fold.index, "trained")
         else:
             line = f"{task.name}: stopped by --timeout after epoch {len(trainer.epochs)} of {args.epochs}"
             yield FoldOutcome(task.fold.index, "timed out", f"{line}; to resume, give {task.resume_hint}.")
 
-    def _windows(self, subjects: tuple[str, ...], mirror: bool = False) -> WindowDataset:
-        own = [trial for trial in self._trials if trial.subject_id in set(subjects)]
-        args, left_out = self._task.args, self._task.left_out.joints
+    @property
+    def _finished(self) -> bool:
+        """True if all epochs are done, and the threshold is found if it is to be."""
+        return self._trainer.finished and (self._threshold is not None or self._task.args.threshold_folds is None)
+
+    def _own_trials(self, subjects: Collection[str]) -> list[Trial]:
+        return [trial for trial in self._trials if trial.subject_id in set(subjects)]
+
+    @property
+    def _window_options(self) -> dict[str, Any]:
+        args = self._task.args
+        options = {"input": args.input, "windows": args.windows, "min_observed": args.min_observed}
+        return {**options, "left_out": self._task.left_out.joints}
+
+    def _windows(self, subjects: Collection[str], reference: InputReference | None = None) -> WindowDataset:
+        args = self._task.args
         return WindowDataset(
-            own, args.window_length, args.stride, mirror=mirror, left_out=left_out, min_observed=args.min_observed
+            self._own_trials(subjects), args.window_length, args.stride, reference=reference, **self._window_options
         )
+
+    def _training_windows(self, subjects: Collection[str]) -> WindowDataset:
+        """Return the windows of training subjects, relative to the controls among them."""
+        args, trials = self._task.args, self._own_trials(subjects)
+        options = {**self._window_options, "mirror": args.mirror, "shifts": TRAINING_SHIFTS}
+        reference = None
+        if args.input != PUBLISHED:
+            reference = fit_reference(trials, args.window_length, args.stride, factor=args.deviation_factor, **options)
+        return WindowDataset(trials, args.window_length, args.stride, reference=reference, **options)
+
+    def _find_threshold(self) -> Threshold | None:
+        """Return the threshold from training subjects; None without --threshold_folds, or if --timeout passes."""
+        task, processes = self._task, self._processes
+        if task.args.threshold_folds is None:
+            return None
+        args = replace(task.args, epochs=self._trainer.chosen_epoch + 1, patience=None, ensemble=1)
+
+        def judge(subjects: tuple[str, ...], judged: tuple[str, ...]) -> dict[str, float]:
+            training = self._training_windows(subjects)
+            windows = self._windows(judged, training.reference)
+            trainer = Trainer(_new_network(args, training), training, windows, args, processes=processes)
+            while not trainer.finished:
+                if processes.broadcast_from_main(lambda: task.timed_out):
+                    raise _TimeoutPassedError
+                trainer.run_epoch()
+            logits = window_logits(trainer.network, windows, args.batch_size, args.device, processes)
+            return subject_means(windows, logits)
+
+        try:
+            logits, sick = pooled_logits(
+                {name: task.sick[name] for name in task.fold.training}, task.args.threshold_folds, judge
+            )
+        except _TimeoutPassedError:
+            return None
+        return find_threshold(logits, sick)
 
     def _open_log(self, stack: ExitStack) -> EpochLog | None:
         task = self._task
@@ -339,12 +410,13 @@ class FoldTraining:
     def _write_checkpoint(self, finished: int | None = None, metrics: Mapping[str, Any] | None = None) -> None:
         task, args = self._task, self._task.args
         state = {**self._trainer.state(), "inputs": task.inputs(), "run_id": task.run_id, "finished": finished}
+        reference = self._training.reference
         checkpoint = Checkpoint(
             architecture=args.architecture,
             weights=self._trainer.chosen_weights,
             window_length=args.window_length,
             frame_rate_hz=args.rate_hz,
-            normalisation=NORMALIZATION,
+            normalisation=args.normalization,
             joints=tuple(joint.name for joint in BODY_JOINTS),
             fold=fold_as_dict(task.fold) | {"validation": self._validation},
             arguments=args.flags,
@@ -353,6 +425,11 @@ class FoldTraining:
             mean_window=self._mean,
             training_state=state,
             left_out_joints=tuple(joint.name for joint in task.left_out.joints),
+            input=args.input,
+            windows=args.windows,
+            reference=reference,
+            ensemble=args.ensemble,
+            threshold=self._threshold.logit if self._threshold else 0.0,
         )
         save_checkpoint(task.checkpoint_file, checkpoint)
 
@@ -372,20 +449,36 @@ class FoldTraining:
             confounder_check=dict(task.confounder_check),
             training_windows=len(self._training),
             evaluation_windows=len(self._evaluation),
-            normalisation=NORMALIZATION,
+            normalisation=task.args.normalization,
             seconds=sum(epoch["seconds"] for epoch in trainer.epochs),
             versions=_versions(),
             problems=task.problems,
             validation=self._validation,
             chosen_epoch=trainer.chosen_epoch,
-            timed_out=not trainer.finished,
+            timed_out=not self._finished,
             data_sha256=task.data_sha256,
             left_out=left_out_as_dict(task.left_out),
+            threshold={} if self._threshold is None else vars(self._threshold),
         )
         _write_predictions(task.predictions_file, predictions)
         save_result(result, task.args.save_folder)
         metrics = to_strict_json({by: estimate_metrics(predictions, by=by) for by in ("windows", "subjects")})
-        self._write_checkpoint(task.args.epochs if trainer.finished else None, metrics)
+        self._write_checkpoint(task.args.epochs if self._finished else None, metrics)
+
+
+class _TimeoutPassedError(Exception):
+    """--timeout has passed."""
+
+
+def _new_network(args: TrainingArguments, training: WindowDataset) -> nn.Module:
+    """Return an untrained network, initialized from training windows; each member of an ensemble has its own seed."""
+    members = []
+    for number in range(args.ensemble):
+        torch.manual_seed(args.seed + number)
+        member = args.architecture.build()
+        initialize_from_data(member, training, args.seed + number, NETWORKS[args.network].initialize)
+        members.append(member)
+    return members[0] if args.ensemble == 1 else Ensemble(members)
 
 
 @lru_cache(maxsize=1)  # a process that trains several folds reads the trials once
@@ -444,6 +537,7 @@ def _baselines(task: FoldTask, trials: Sequence[Trial]) -> dict[str, Predictions
         seed=args.seed,
         left_out=task.left_out.joints,
         min_observed=args.min_observed,
+        windows=args.windows,
     )
 
 

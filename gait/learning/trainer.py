@@ -17,16 +17,14 @@ from adopt import ADOPT
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from gait.body.skeleton import NUM_BODY_JOINTS
 from gait.errors import GaitError
+from gait.learning.augmentation import Augmentation
 from gait.learning.distributed import ProcessGroup
+from gait.learning.ensemble import members_of
 from gait.learning.fold_result import Epoch
 from gait.learning.metrics import epoch_metrics
 from gait.learning.training_arguments import TrainingSettings
 from gait.motion.windows import WindowDataset
-
-_UNITS_PER_METRE = (0.7, 1.3, 3.7)
-"""Length of one metre in the common frame along x, y and z, for an adult of average stature."""
 
 Progress = Callable[[int, int], None]
 """Takes the number of windows done in this epoch, and their total number."""
@@ -62,6 +60,7 @@ class Trainer:
         if validation is not None:
             self._windows["validation"] = validation
         self._settings = settings
+        self._augmentation = Augmentation(training, settings)
         self._processes = processes or ProcessGroup()
         betas = (0.9, settings.beta2)
         self._optimizer = ADOPT(self.network.parameters(), lr=settings.learning_rate, betas=betas)
@@ -134,44 +133,34 @@ class Trainer:
         """Train on all windows once; return the logit (N,) of each window before its training step."""
         windows, processes, device = self._windows["train"], self._processes, self._settings.device
         torch.manual_seed(_seed(self._settings.seed, len(self.epochs), 1 + processes.rank))  # for dropout
-        random = _generator(self._settings.seed, len(self.epochs), 0)
-        order = torch.randperm(len(windows), generator=random)
+        members = members_of(self.network)
+        # Each member has its own order and its own augmentation.
+        randoms = [
+            _generator(self._settings.seed, len(self.epochs), 0, *([k] if k else [])) for k in range(len(members))
+        ]
+        orders = [torch.randperm(len(windows), generator=random).split(self._settings.batch_size) for random in randoms]
         logits = torch.zeros(len(windows), device=device)
         self.network.train()
         done = 0
-        for batch in order.split(self._settings.batch_size):
+        own = slice(processes.rank, None, processes.size)
+        for batches in zip(*orders, strict=True):
             self._optimizer.zero_grad()
-            offsets = self._joint_offsets(len(batch), random)
-            own = slice(processes.rank, None, processes.size)
-            own_batch = batch[own]
-            if len(own_batch):
-                joints = windows.batch(own_batch, device)
-                batch_logits = self.network(joints if offsets is None else joints + offsets[own].to(device))
-                loss = self._losses(batch_logits, windows.sick[own_batch].to(device)).sum() / len(batch)
-                loss.backward()
-                logits[own_batch.to(device)] = batch_logits.detach()
+            for member, batch, random in zip(members, batches, randoms, strict=True):
+                drawn = self._augmentation.draw(batch, random)
+                own_batch = batch[own]
+                if len(own_batch):
+                    batch_logits = member(self._augmentation.batch(own_batch, drawn, own, device))
+                    loss = self._losses(batch_logits, windows.sick[own_batch].to(device)).sum() / len(batch)
+                    loss.backward()
+                    logits[own_batch.to(device)] += batch_logits.detach() / len(members)
             processes.sum_gradients(self.network)
             with warnings.catch_warnings():  # ADOPT calls deprecated functions of torch
                 warnings.simplefilter("ignore")
                 self._optimizer.step()
-            done += len(batch)
+            done += len(batches[0])
             if progress is not None:
                 progress(done, len(windows))
         return processes.all_reduce_sum(logits).cpu()
-
-    def _joint_offsets(self, count: int, random: torch.Generator) -> Tensor | None:
-        """Return random offsets to the joints of windows in the common frame, (N, 1, 22, 3), or None if disabled.
-
-        Each joint gets one random offset per axis, constant over its window. This prevents the network from identifying
-        subjects by limb length or by the fit's constant joint bias (a cohort contains only one sample of each per
-        subject). The movement itself is unchanged.
-        """
-        if self._settings.joint_offset_m == 0:
-            return None
-        offsets = torch.randn(count, 1, NUM_BODY_JOINTS, 3, generator=random)
-        if left_out := self._windows["train"].left_out:
-            offsets[:, :, list(left_out)] = 0
-        return self._settings.joint_offset_m * offsets * torch.tensor(_UNITS_PER_METRE)
 
     def _losses(self, logits: Tensor, sick: Tensor) -> Tensor:
         """Return the loss of each window, (N,)."""

@@ -24,14 +24,18 @@ from gait.cli.arguments import (
     whole_number,
 )
 from gait.learning.network import Architecture, Network
+from gait.motion.inputs import INPUTS, PUBLISHED
 from gait.motion.left_out import AUTO, KEEP, RULES
+from gait.motion.window_placement import CYCLES, FRAMES, PLACEMENTS
 
 _ALL = "all"
 _PATIENCE = 5
+_THRESHOLD_FOLDS = 3
 
 
 _seed = bounded(0, 2**32 - 1, f"a whole number from 0 to {2**32 - 1}", int)  # the range of numpy and MiniRocket
 _metres = bounded(0, sys.float_info.max, "a number of metres, 0 or more")
+_not_negative = bounded(0, sys.float_info.max, "a number, 0 or more")
 
 
 def _fold_index(text: str) -> int | None:
@@ -74,7 +78,33 @@ class TrainingSettings:
         const=_PATIENCE,
         metavar="EPOCHS",
     )
-    seed: int = argument(42, "random seed of weights, window order, dropout and joint offsets", type=_seed)
+    pace: tuple[float, float] | None = argument(
+        None,
+        "augmentation of --input rotations and bones: bring the excursion of each training window, of controls and "
+        "patients alike, to a random fraction between LO and HI of the controls' mean",
+        type=positive_number,
+        nargs=2,
+        metavar=("LO", "HI"),
+    )
+    offset: float | None = argument(
+        None,
+        "augmentation of --input rotations (in radians) and bones: standard deviation of a random constant offset of "
+        "each joint and axis of a window; --joint_offset is that of --input published (default "
+        + ", ".join(f"{kind.name} {kind.offset:g}" for kind in INPUTS.values() if kind.offset)
+        + ")",
+        type=_not_negative,
+    )
+    ensemble: int = argument(1, "number of networks whose mean logit counts, in one checkpoint", type=whole_number)
+    threshold_folds: int | None = argument(
+        None,
+        f"move the decision threshold to where it separates training subjects best that a network has not seen: train "
+        f"so many further networks ({_THRESHOLD_FOLDS} if no number is given), each without a part of them",
+        type=bounded(2, sys.maxsize, "a whole number of at least 2", int),
+        nargs="?",
+        const=_THRESHOLD_FOLDS,
+        metavar="N",
+    )
+    seed: int = argument(42, "random seed of weights, window order, dropout and augmentation", type=_seed)
     device: str = argument("cpu", "cpu (default), cuda or cuda:N")
     # ADOPT's β2. With its default of 0.9999 the step size of each weight depends on the magnitude of its first
     # gradient, which is random, for thousands of steps: longer than many trainings.
@@ -101,9 +131,29 @@ class TrainingArguments(TrainingSettings):
     window_length: int = argument(
         128, "window length in frames", flag="--interval_size", aliases=["--window_length"], type=whole_number
     )
+    input: str = argument(
+        PUBLISHED,
+        "what the networks see of a window: published (joints in the common frame), rotations (of each joint against "
+        "its parent) or bones (direction of each joint from its parent)",
+        choices=tuple(INPUTS),
+    )
+    windows: str = argument(
+        FRAMES,
+        "where windows begin: every --stride frames, or (cycles) at initial contacts, with 100 frames per stride and "
+        "windows that begin with the right foot mirrored",
+        choices=PLACEMENTS,
+    )
+    deviation: float | None = argument(
+        None,
+        "with --input rotations or bones, the network sees this multiple of the difference from the controls' mean "
+        "window; 0: the window itself (default "
+        + ", ".join(f"{kind.name} {kind.deviation:g}" for kind in INPUTS.values() if kind.deviation)
+        + ")",
+        type=_not_negative,
+    )
     stride: int = argument(
         1,
-        "frames from the start of one window to the start of the next",
+        "frames from the start of one window to the start of the next, with --windows frames",
         aliases=["--window_stride"],
         type=whole_number,
     )
@@ -184,6 +234,30 @@ class TrainingArguments(TrainingSettings):
             )
         if (self.body_file is None) != (self.pose_rate_hz is None):
             raise ArgumentError("--body and --pose_rate belong together: poses without joints need both")
+        for name in ("pace", "offset", "deviation"):
+            if self.input == PUBLISHED and getattr(self, name) is not None:
+                raise ArgumentError(f"--{name} needs --input rotations or bones")
+        if self.pace is not None and self.pace[0] > self.pace[1]:
+            raise ArgumentError(
+                f"--pace {self.pace[0]:g} {self.pace[1]:g}: the first number must not be the greater one"
+            )
+
+    @property
+    def deviation_factor(self) -> float:
+        """The factor on the difference from the controls' mean window; 0: none."""
+        return INPUTS[self.input].deviation if self.deviation is None else self.deviation
+
+    @property
+    def mirrors(self) -> bool:
+        """True if joints of one side can take the place of those of the other one."""
+        return self.mirror or self.windows == CYCLES
+
+    @property
+    def normalization(self) -> str:
+        """What the windows hold, for checkpoints and reports."""
+        kind = INPUTS[self.input].normalization
+        kind += f", {self.deviation_factor:g} times the deviation from the controls' mean" * bool(self.deviation_factor)
+        return kind + ", from initial contacts, 100 frames per stride" * (self.windows == CYCLES)
 
     @property
     def flags(self) -> dict[str, Any]:
@@ -206,6 +280,8 @@ class TrainingArguments(TrainingSettings):
             "body": self.body_file,
             "pose_rate_hz": self.pose_rate_hz,
             "keep_standing": self.keep_standing,
+            "input": self.input,
+            "windows": self.windows,
         }
 
 

@@ -54,7 +54,12 @@ def summary_lines(export: TrialExport) -> tuple[str, ...]:
         lines += _interruptions(segment)
         for attribution in segment.attributions.values():
             joints = ", ".join(attribution.largest_joints())
-            lines.append(f"{METHODS[attribution.method].title}: largest attribution: {joints}")
+            axes = ", ".join(attribution.largest_axes())
+            by_axis = f"; by axis: {axes}" if axes else ""
+            what = "largest attribution"
+            if attribution.ranks_evidence:
+                what = f"most evidence for {'sick' if attribution.trial_probability >= 0.5 else 'healthy'}"
+            lines.append(f"{METHODS[attribution.method].title}: {what}: {joints}{by_axis}")
         lines += observation_notes(next(iter(segment.attributions.values())))
         lines.append(f"written: {printable(str(segment.folder))}")
     return tuple(lines)
@@ -126,10 +131,9 @@ class _BodyRenderer:
 
 def _prediction(export: TrialExport, segment: SegmentExport) -> str:
     network, first = export.network, next(iter(segment.attributions.values()))
-    seconds = network.window_length / network.rate_hz
     return (
         f"{prediction_text(first.trial_probability)} ({network.title} {printable(network.file.name)}, windows of "
-        f"{seconds:.2f} s, {len(first.values)} frames)"
+        f"{network.window_duration}, {len(first.values)} frames)"
     )
 
 

@@ -10,13 +10,14 @@ from torch import nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from gait.errors import GaitError
+from gait.learning.augmentation import UNITS_PER_METRE
 from gait.learning.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from gait.learning.initialization import initialize_from_data
 from gait.learning.metrics import epoch_metrics
 from gait.learning.networks import find_network
 from gait.learning.networks.mlp import MLPArchitecture
 from gait.learning.networks.transformer import TransformerArchitecture
-from gait.learning.trainer import _UNITS_PER_METRE, Trainer, TrainingSettings, mean_window, window_probabilities
+from gait.learning.trainer import Trainer, TrainingSettings, mean_window, window_probabilities
 from gait.motion.windows import WindowDataset
 from gait.synthetic import make_subject
 from gait.synthetic import make_trial as make_synthetic_trial
@@ -145,7 +146,7 @@ def test_units_per_metre_are_the_median_of_synthetic_subjects(open_body):
     )
     units = windows.batch(torch.arange(len(windows)))
     units_per_metre = units.flatten(1, 2).std(1) / metres.flatten(1, 2).std(1)
-    assert units_per_metre.median(0).values.tolist() == pytest.approx(_UNITS_PER_METRE, rel=0.15)
+    assert units_per_metre.median(0).values.tolist() == pytest.approx(UNITS_PER_METRE, rel=0.15)
 
 
 def test_run_epoch_uses_each_window_once_in_a_new_order(training, evaluation, monkeypatch):

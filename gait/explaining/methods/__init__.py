@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from gait.errors import GaitError
 from gait.explaining.attribution import WindowAttribution
 from gait.explaining.method import Method
+from gait.learning.ensemble import Ensemble, members_of
 from gait.learning.networks import find_network
 from gait.registry import discover
 
@@ -22,8 +23,8 @@ def explain_windows(
     """Compute the attribution of windows.
 
     Args:
-        network: in evaluation mode; windows to logits.
-        windows: (N, L, J, 3) in the common frame.
+        network: in evaluation mode; windows to logits. An ensemble is explained as the mean of its members.
+        windows: (N, L, J, 3), what the network sees.
         method: one of ``METHODS``.
         baseline: for methods that compare with one: the training set's mean window, (L, J, 3), or one window per
             window, (N, L, J, 3).
@@ -41,13 +42,20 @@ def explain_windows(
         names = ", ".join(filter(None, rules)) or "none"
         raise GaitError(f"--lrp_rule {rule}: for the {find_network(network).title}, --method {method} has {names}.")
     used = baseline.to(windows) if definition.needs_baseline and baseline is not None else None
-    values, logits, settings = definition.explain(network, windows, used, rule or rules[0])
+    parts = [definition.explain(member, windows, used, rule or rules[0]) for member in members_of(network)]
+    (values, logits, settings), *others = parts
+    if isinstance(network, Ensemble):
+        values = torch.stack([part[0] for part in parts]).mean(dim=0)
+        logits = torch.stack([part[1] for part in parts]).mean(dim=0) - network.threshold
+        settings = {**settings, **({"ensemble": len(parts)} if others else {})}
     if used is not None:
         settings = {**settings, "baseline": "mean window" if used.ndim == 3 else "one per window"}
+    axis_values = None
     if values.ndim == 4:
+        axis_values = values if definition.per_axis else None
         values = values.sum(-1)
     unattributed = unattributed_fraction(values, logits) if definition.signed else torch.full_like(logits, torch.nan)
-    return WindowAttribution(values, definition.signed, logits, unattributed, method, settings)
+    return WindowAttribution(values, definition.signed, logits, unattributed, method, settings, axis_values=axis_values)
 
 
 def find_method(network: nn.Module, method: str) -> Method:
@@ -56,7 +64,7 @@ def find_method(network: nn.Module, method: str) -> Method:
     Raises:
         GaitError: there is none, or it does not support this type of network.
     """
-    if method not in METHODS or not METHODS[method].supports(network):
+    if method not in METHODS or not METHODS[method].supports(members_of(network)[0]):
         why = "does not explain this network" if method in METHODS else "unknown"
         raise GaitError(f"--method {method}: {why}; there are {', '.join(supported_methods(network))}.")
     return METHODS[method]
@@ -68,7 +76,7 @@ def supported_methods(network: nn.Module, *, with_baseline: bool = True) -> tupl
     The first is the default: see docs/explanations.md.
     """
     candidates = [method for method in METHODS.values() if with_baseline or not method.needs_baseline]
-    return tuple(method.name for method in candidates if method.supports(network))
+    return tuple(method.name for method in candidates if method.supports(members_of(network)[0]))
 
 
 def unattributed_fraction(values: Tensor, logits: Tensor) -> Tensor:

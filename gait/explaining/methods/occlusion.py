@@ -40,6 +40,7 @@ METHOD = Method(
     description="replaces one joint for a short time by the mean training window and measures the change of the logit",
     explain=occlusion,
     needs_baseline=True,
+    per_axis=False,
     stride=16,
     stride_of_weights_per_frame=4,
     order=4,

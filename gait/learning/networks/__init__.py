@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from gait.errors import GaitError
 from gait.learning import legacy_keys
+from gait.learning.ensemble import members_of
 from gait.learning.network import Architecture, Network
 from gait.registry import discover
 
@@ -17,13 +18,14 @@ NETWORKS: Mapping[str, Network] = discover(__name__, "NETWORK")
 
 
 def find_network(built: nn.Module | Architecture) -> Network:
-    """Return the registered network of a module or an architecture.
+    """Return the registered network of a module, an ensemble of them, or an architecture.
 
     Raises:
         GaitError: there is none.
     """
+    one = members_of(built)[0] if isinstance(built, nn.Module) else built
     for network in NETWORKS.values():
-        if isinstance(built, (*network.modules, network.architecture)):
+        if isinstance(one, (*network.modules, network.architecture)):
             return network
     raise GaitError(f"{type(built).__name__}: no registered network; there are {', '.join(NETWORKS)}.")
 

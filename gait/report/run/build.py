@@ -216,7 +216,7 @@ def _with_attribution(network: NetworkSection, settings: RunSettings, steps: _St
         return network
     cohort = CohortSummary(**output.result)
     first = network.summary.folds[0]
-    dataset = partial(read_dataset, settings.poses, first.frame_rate_hz, min_frames=first.window_length)
+    dataset = partial(read_dataset, settings.poses, first.frame_rate_hz, **first.dataset_options)
     trials = steps.attempt(lambda: dataset().trials) or ()
     explained = [
         trial
