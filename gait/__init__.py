@@ -21,8 +21,10 @@ if TYPE_CHECKING:
     from gait.fitting.fit_recordings import fit_recordings as fit_recordings
     from gait.kinematics.gait_events import detect_gait_events as detect_gait_events
     from gait.kinematics.joint_angles import compute_joint_angles as compute_joint_angles
+    from gait.kinematics.trial_analysis import analyse_trial as analyse_trial
     from gait.motion.dataset import read_dataset as read_dataset
     from gait.motion.pose_files import read_poses as read_poses
+    from gait.motion.subject_trials import analyse_subject_folder as analyse_subject_folder
     from gait.motion.windows import WindowDataset as WindowDataset
 
 __version__ = VERSION
@@ -31,6 +33,8 @@ _MODULES = {
     "GaitError": "gait.errors",
     "Recording": "gait.capture.recording",
     "WindowDataset": "gait.motion.windows",
+    "analyse_subject_folder": "gait.motion.subject_trials",
+    "analyse_trial": "gait.kinematics.trial_analysis",
     "compute_joint_angles": "gait.kinematics.joint_angles",
     "detect_gait_events": "gait.kinematics.gait_events",
     "explain_trial": "gait.explaining.explain_trial",

@@ -1,11 +1,16 @@
 """Gait parameters: events, joint angles and spatio-temporal parameters, from joint positions.
 
 * ``walking``: what the subject does in each frame: walking, standing, turning on the spot or sitting;
-* ``gait_events``: initial contacts, foot offs and strides, and the direction of progression;
+* ``gait_events``: initial contacts and foot offs, and the direction of progression;
 * ``anatomical_frames``: axes of the segments, from joints and landmarks at rest;
 * ``cardan_angles``: a rotation as three successive ones;
 * ``joint_angles``: definitions and curves of the joint angles in three planes;
 * ``segment_angles``: angles between joint centres, where only these are known;
+* ``strides``: strides cut by events, curves over each of them, turns and outliers;
+* ``spatiotemporal``: spatio-temporal parameters of each stride;
+* ``symmetry``: differences of left and right;
+* ``repeatability``: standard deviations between strides and between trials;
+* ``trial_analysis``: all of these of a trial and of a subject;
 * ``gait_cycle``: joint angles and any values per joint averaged over time-normalized gait cycles;
 * ``normative_stride``: the mean stride of several subjects;
 * ``norms``: curves and parameters of reference persons, with source and licence;
@@ -13,5 +18,5 @@
 * ``controls``: curves of controls, by pace, from the analysis of subjects;
 * ``gdi_reference``: the GDI's reference from own controls;
 * ``scores``: GVS, GPS, GDI against a norm, and what walking speed explains;
-* ``gait_features``: spatio-temporal parameters and ranges of motion of a trial.
+* ``gait_features``: scalars of a trial from these, for the baseline classifier.
 """

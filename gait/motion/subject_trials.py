@@ -63,9 +63,13 @@ def read_subject_trials(
     ``body`` and ``rate_hz`` are needed for poses without joints and rate (``read_poses``).
 
     Raises:
-        GaitError: a trial cannot be read.
+        GaitError: there is no trial in it, or one cannot be read.
     """
-    for trial in find_trial_folders(folder):
+    folder = Path(folder)
+    trials = find_trial_folders(folder) if folder.is_dir() else ()
+    if not trials:
+        raise GaitError(f"{folder}: no fitted trial in it; name the folder of a subject, <healthy|sick>/<subject>.")
+    for trial in trials:
         yield from read_fitted_trial(trial, body=body, rate_hz=rate_hz)
 
 

@@ -56,5 +56,8 @@ def test_find_subject_folders_without_trials(tmp_path: Path) -> None:
     with pytest.raises(GaitError, match="no such folder"):
         find_subject_folders(tmp_path / "none")
     (tmp_path / "healthy" / "C01").mkdir(parents=True)
+    for folder in ("healthy", "sick"):
+        with pytest.raises(GaitError, match="no fitted trial in it; name the folder of a subject"):
+            analyse_subject_folder(tmp_path / folder)
     with pytest.raises(GaitError, match="no fitted trial in it"):
         find_subject_folders(tmp_path)
