@@ -121,16 +121,30 @@ def test_skin_is_that_of_the_body_in_ten_frames(
     assert (extras["note"], extras["first_frame"]) == ("The body is the fitted one.", sequence.first_frame)
 
 
+def as_smplh(walk: PoseSequence) -> PoseSequence:
+    """Return a walk in SMPL-H's layout, whose joints are the open body's but for face and toes, with bent fingers."""
+    fingers = 0.3 * np.ones((walk.num_frames, 30 * 3), np.float32)
+    poses = np.concatenate([walk.poses[:, : 3 * NUM_BODY_JOINTS], fingers], axis=1)
+    return replace(walk, poses=poses, model_file="SMPLH_MALE.npz", model_type="smplh")
+
+
+def as_constrained_supr(walk: PoseSequence) -> PoseSequence:
+    """Return a walk as of a body whose poses are angles of hinges."""
+    rotations = walk.poses[:, : 3 * NUM_BODY_JOINTS].reshape(-1, NUM_BODY_JOINTS, 3)
+    hinges = np.ones((walk.num_frames, 99), np.float32)
+    return replace(walk, poses=hinges, body_rotations=rotations, constrained=True, model_file="supr_male.npy")
+
+
+@pytest.mark.parametrize(("as_licensed", "num_joints"), [(as_smplh, 22 + 30), (as_constrained_supr, 22)])
 def test_licensed_body_is_drawn_on_the_open_one_in_the_subjects_size(
-    walk: SavedTrial, open_body: Body, poses_only: Callable[[PoseSequence], Path]
+    walk: SavedTrial,
+    open_body: Body,
+    poses_only: Callable[[PoseSequence], Path],
+    as_licensed: Callable[[PoseSequence], PoseSequence],
+    num_joints: int,
 ) -> None:
-    """SMPL-H's joints are the open body's but for the face: the poses of a walk, with fingers, in SMPL-H's layout."""
-    fingers = 0.3 * np.ones((walk.sequence.num_frames, 30 * 3), np.float32)
-    poses = np.concatenate([walk.sequence.poses[:, : 3 * NUM_BODY_JOINTS], fingers], axis=1)
-    licensed = replace(
-        walk.sequence, poses=poses, betas=np.full(16, 2, np.float32), model_file="SMPLH_MALE.npz", model_type="smplh",
-        model_sha256="0" * 64, anatomy=None,
-    )  # fmt: skip
+    other_shape = np.full(16, 2, np.float32)  # another body's parameters
+    licensed = replace(as_licensed(walk.sequence), betas=other_shape, model_sha256="0" * 64, anatomy=None)
     (path,) = export_trial_folder(["gltf"], poses_only(licensed))
     scene = read_scene(path)
     joints = np.stack([scene.node_transforms(frame)[:NUM_BODY_JOINTS, :3, 3] for frame in range(0, 250, 50)])
@@ -138,10 +152,10 @@ def test_licensed_body_is_drawn_on_the_open_one_in_the_subjects_size(
     np.testing.assert_allclose(bone_lengths_m(joints), lengths, atol=0.002)
     np.testing.assert_allclose(joints[:, 0], walk.sequence.joints_m[::50, 0], atol=1e-5)
     assert np.linalg.norm(joints - walk.sequence.joints_m[::50], axis=2).max() < 0.02
-    assert len(scene.gltf.skins[0].joints) == NUM_BODY_JOINTS + 30
+    assert len(scene.gltf.skins[0].joints) == num_joints
     extras = scene.gltf.asset.extras
     assert "may not be passed on" in extras["note"]
-    assert (extras["body"], extras["fitted_body"]) == ("open_neutral.npz", "SMPLH_MALE.npz")
+    assert (extras["body"], extras["fitted_body"]) == ("open_neutral.npz", licensed.model_file)
     assert extras["largest_bone_length_error_mm"] < 2
     assert len(scene.vertices) == open_body.num_vertices
 
