@@ -14,7 +14,8 @@ from gait.body.pose_sequence import PoseSequence
 from gait.body.skeleton import BODY_JOINTS
 from gait.exporting.c3d_encoding import Value, encode_c3d
 from gait.exporting.exporter import Exporter, FittedTrial
-from gait.kinematics.gait_events import SIDES, detect_gait_events
+from gait.kinematics.gait_events import SIDES, GaitEvents, detect_gait_events, sole_paths
+from gait.kinematics.joint_angles import compute_joint_angles
 from gait.version import VERSION
 
 _SUBJECT = "Subject"  # never the name in the recording
@@ -36,8 +37,8 @@ def write_trial_c3d(trial: FittedTrial, path: Path) -> None:
     """Write a C3D file in millimetres and degrees.
 
     The file is z up: our (z, x, y) are its (x, y, z), which are the laboratory's own axes if its recording was z up.
-    Where a marker is not visible, or a joint is not observed, the point is missing (residual −1). POINT:MODELED_MARKERS
-    names the points that were computed.
+    POINT:ANGLES names the angles, with Plug-in Gait's signs, and POINT:MODELED_MARKERS the other computed points.
+    Where a marker is not visible, or a joint or angle is not observed, the point is missing (residual −1).
     """
     sequence = trial.sequence
     kinds = list(_points(trial))
@@ -80,6 +81,30 @@ def _points(trial: FittedTrial) -> Iterator[_Points]:
     labels = tuple(_unused(joint_centre_label(joint.name), taken) for joint in BODY_JOINTS)
     names = tuple(f"joint centre: {joint.name.lower().replace('_', ' ')}" for joint in BODY_JOINTS)
     yield _Points("MODELED_MARKERS", labels, names, _z_up_mm(trial.observed_joints_m))
+    yield _angle_points(trial.sequence, taken)
+
+
+def _angle_points(sequence: PoseSequence, taken: set[str]) -> _Points:
+    """Return Plug-in Gait's angles, "LHipAngles", ..., in degrees; those of which nothing is observed are left out.
+
+    A component that is not determined is zero, as Plug-in Gait writes it; the description names the determined ones.
+    """
+    angles = compute_joint_angles(sequence)
+    labels, descriptions, values = [], [], []
+    for side in SIDES:
+        for output in dict.fromkeys(angle.output for angle in angles.definitions if angle.output):
+            found = [angle for angle in angles.definitions if angle.output == output]
+            found = [angle for angle in found if np.isfinite(angles[angle.name, side]).any()]
+            if not found:
+                continue
+            point = np.zeros((sequence.num_frames, 3))
+            for angle in found:
+                point[:, angle.component] = angles[angle.name, side]
+            labels.append(_unused(f"{side[0].upper()}{output}", taken))
+            descriptions.append(", ".join(f"{'XYZ'[angle.component]} {angle.positive} +" for angle in found))
+            values.append(point)
+    stacked = np.stack(values, axis=1) if values else np.empty((sequence.num_frames, 0, 3))
+    return _Points("ANGLES", tuple(labels), tuple(descriptions), stacked)
 
 
 def joint_centre_label(joint: str) -> str:
@@ -104,9 +129,15 @@ def _z_up_mm(positions_m: NDArray[np.floating]) -> NDArray[np.floating]:
     return 1e3 * positions_m[..., [2, 0, 1]]
 
 
+def exported_events(sequence: PoseSequence) -> GaitEvents:
+    """Return the gait events of a trial that are written."""
+    unobserved = unobserved_joints(sequence.joint_status)
+    return detect_gait_events(sequence.joints_m, sequence.rate_hz, unobserved, sole_paths(sequence))
+
+
 def _event_parameters(sequence: PoseSequence) -> dict[str, Value]:
     """Return the EVENT group; frame f of the recording is at (f − 1) / rate seconds of its clock."""
-    events = detect_gait_events(sequence.joints_m, sequence.rate_hz, unobserved_joints(sequence.joint_status))
+    events = exported_events(sequence)
     found = sorted(
         (float(frame + sequence.first_frame - 1) / sequence.rate_hz, label, side.capitalize())
         for label, frames in (("Foot Strike", events.initial_contacts), ("Foot Off", events.foot_offs))
@@ -126,5 +157,5 @@ def _event_parameters(sequence: PoseSequence) -> dict[str, Value]:
 
 
 EXPORTER = Exporter(
-    "c3d", "markers, joint centres, joint angles and gait events as C3D, in millimetres, z up", ".c3d", write_trial_c3d
+    "c3d", "markers, joint centres, Plug-in Gait's angles and gait events as C3D, z up", ".c3d", write_trial_c3d
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import c3d
@@ -13,16 +14,17 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from gait.body.joint_status import JointStatus, unobserved_joints
+from gait.body.joint_status import JointStatus
 from gait.body.pose_sequence import PoseSequence
 from gait.body.skeleton import BODY_JOINTS, Joint
 from gait.capture.formats.c3d import read_c3d
 from gait.capture.read_recording import read_recording
 from gait.errors import GaitError
 from gait.exporting import export_trial_folder
-from gait.exporting.c3d import joint_centre_label
+from gait.exporting.c3d import exported_events, joint_centre_label
 from gait.exporting.c3d_encoding import encode_c3d
-from gait.kinematics.gait_events import SIDES, detect_gait_events
+from gait.kinematics.gait_events import SIDES
+from gait.kinematics.joint_angles import compute_joint_angles
 from tests.exporting.conftest import FIRST_FRAME, SavedTrial
 
 
@@ -62,8 +64,49 @@ def test_another_reader_finds_markers_and_joint_centres(walk: SavedTrial, export
     assert computed == {label for label in points if label.endswith(("_FIT", "JC"))}
 
 
+def test_another_reader_finds_the_angles_of_plug_in_gait(walk: SavedTrial, exported: Path) -> None:
+    reader, points = read_points(exported.read_bytes())
+    angles = compute_joint_angles(walk.sequence)
+    components = {
+        "PelvisAngles": ("pelvis_tilt", "pelvis_obliquity", "pelvis_rotation"),
+        "HipAngles": ("hip_flexion", "hip_adduction", "hip_rotation"),
+        "KneeAngles": ("knee_flexion", "knee_adduction", "knee_rotation"),
+        "AnkleAngles": ("ankle_dorsiflexion", "ankle_inversion", "ankle_rotation"),
+        "FootProgressAngles": ("", "", "foot_progression"),
+        "ThoraxAngles": ("thorax_tilt", "thorax_obliquity", "thorax_rotation"),
+        "SpineAngles": ("spine_flexion", "spine_lateral_flexion", "spine_rotation"),
+        "ShoulderAngles": ("shoulder_flexion", "shoulder_abduction", "shoulder_rotation"),
+        "ElbowAngles": ("elbow_flexion", "", ""),
+        "HeadAngles": ("head_tilt", "head_obliquity", "head_rotation"),
+    }
+    listed = [label.strip() for label in reader.get("POINT:ANGLES").string_array]
+    assert listed == [f"{side}{output}" for side in "LR" for output in components]
+    for side in SIDES:
+        for output, names in components.items():
+            found = points[f"{side[0].upper()}{output}"]
+            seen = np.isfinite(found[:, 0])
+            for component, name in enumerate(names):
+                expected = angles[name, side] if name else np.where(seen, 0.0, np.nan)
+                np.testing.assert_allclose(found[:, component], expected, atol=0.001)
+    hidden = np.isnan(points["LHeadAngles"][:, 0])
+    np.testing.assert_array_equal(hidden, walk.sequence.joint_status[:, Joint.HEAD] == JointStatus.NOT_OBSERVED)
+    assert np.ptp(points["LKneeAngles"][:, 0]) > 40
+
+
+def test_poses_without_rotations_have_flexion_angles_alone(
+    walk: SavedTrial, poses_only: Callable[[PoseSequence], Path]
+) -> None:
+    (path,) = export_trial_folder(["c3d"], poses_only(replace(walk.sequence, anatomy=None)))
+    reader, points = read_points(path.read_bytes())
+    labels = [label.strip() for label in reader.get("POINT:LABELS").string_array]
+    descriptions = [text.strip() for text in reader.get("POINT:DESCRIPTIONS").string_array]
+    assert descriptions[labels.index("LKneeAngles")] == "X flexion +"
+    assert (points["LKneeAngles"][:, 1:] == 0).all()
+    assert "LPelvisAngles" not in labels
+
+
 def expected_events(sequence: PoseSequence) -> list[tuple[float, str, str]]:
-    found = detect_gait_events(sequence.joints_m, sequence.rate_hz, unobserved_joints(sequence.joint_status))
+    found = exported_events(sequence)
     return sorted(
         ((sequence.first_frame - 1 + frame) / sequence.rate_hz, label, side)
         for label, frames in (("Foot Strike", found.initial_contacts), ("Foot Off", found.foot_offs))

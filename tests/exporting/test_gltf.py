@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pygltflib
 import pytest
 import torch
+from glb_reader import read_scene
 from numpy.typing import NDArray
-from scipy.spatial.transform import Rotation
 
 from gait.body.body import Body
 from gait.body.pose_sequence import PoseSequence
@@ -21,73 +20,6 @@ from gait.exporting import export_trial_folder
 from gait.exporting.exporter import NotExportableError
 from gait.exporting.skinned_body import bone_lengths_m
 from tests.exporting.conftest import SavedTrial
-
-_TYPES = {5121: "<u1", 5123: "<u2", 5125: "<u4", 5126: "<f4"}
-_WIDTHS = {"SCALAR": (), "VEC3": (3,), "VEC4": (4,), "MAT4": (4, 4)}
-
-
-@dataclass(frozen=True)
-class ReadScene:
-    gltf: pygltflib.GLTF2
-    vertices: NDArray[np.float64]  # (V, 3)
-    faces: NDArray[np.int64]  # (F, 3)
-    joints: NDArray[np.int64]  # (V, S)
-    weights: NDArray[np.float64]  # (V, S)
-    times_s: NDArray[np.float64]  # (T,)
-
-    def node_transforms(self, frame: int) -> NDArray[np.float64]:
-        """Return the matrices (K, 4, 4) of the joints' nodes in the world, from the animation."""
-        animated: dict[tuple[int, str], NDArray[np.float64]] = {}
-        (animation,) = self.gltf.animations
-        for channel in animation.channels:
-            sampler = animation.samplers[channel.sampler]
-            animated[channel.target.node, channel.target.path] = accessor(self.gltf, sampler.output)[frame]
-        transforms: dict[int, NDArray[np.float64]] = {}
-
-        def visit(node: int, above: NDArray[np.float64]) -> None:
-            local = np.eye(4)
-            local[:3, 3] = animated.get((node, "translation"), self.gltf.nodes[node].translation)
-            local[:3, :3] = Rotation.from_quat(animated[node, "rotation"]).as_matrix()
-            transforms[node] = above @ local
-            for child in self.gltf.nodes[node].children:
-                visit(child, transforms[node])
-
-        (skin,) = self.gltf.skins
-        visit(skin.skeleton, np.eye(4))
-        return np.stack([transforms[joint] for joint in skin.joints])
-
-    def skin(self, frame: int) -> NDArray[np.float64]:
-        """Return the skin (V, 3) in a frame: each vertex is moved by the weighted transforms of its joints."""
-        inverse_bind = accessor(self.gltf, self.gltf.skins[0].inverseBindMatrices).swapaxes(1, 2)
-        moved = self.node_transforms(frame) @ inverse_bind
-        blended = (self.weights[..., None, None] * moved[self.joints]).sum(axis=1)
-        return (blended @ np.pad(self.vertices, ((0, 0), (0, 1)), constant_values=1)[..., None])[:, :3, 0]
-
-
-def accessor(gltf: pygltflib.GLTF2, index: int) -> NDArray[Any]:
-    found = gltf.accessors[index]
-    view, kind, shape = gltf.bufferViews[found.bufferView], _TYPES[found.componentType], _WIDTHS[found.type]
-    count = found.count * int(np.prod(shape))
-    return np.frombuffer(gltf.binary_blob(), kind, count, view.byteOffset).reshape(found.count, *shape).astype(float)
-
-
-def read_scene(path: Path) -> ReadScene:
-    gltf = pygltflib.GLTF2().load(str(path))
-    (primitive,) = gltf.meshes[0].primitives
-    sets = [name[7:] for name in vars(primitive.attributes) if name.startswith("JOINTS_")]
-    sets = [name for name in sets if getattr(primitive.attributes, f"JOINTS_{name}") is not None]
-    joints, weights = (
-        np.concatenate([accessor(gltf, getattr(primitive.attributes, f"{kind}_{name}")) for name in sets], axis=1)
-        for kind in ("JOINTS", "WEIGHTS")
-    )
-    return ReadScene(
-        gltf,
-        accessor(gltf, primitive.attributes.POSITION),
-        accessor(gltf, primitive.indices).astype(int).reshape(-1, 3),
-        joints.astype(int),
-        weights,
-        accessor(gltf, gltf.animations[0].samplers[0].input),
-    )
 
 
 def pose(body: Body, sequence: PoseSequence, frames: NDArray[np.int64]) -> tuple[NDArray[Any], NDArray[Any]]:
@@ -115,7 +47,7 @@ def test_skin_is_that_of_the_body_in_ten_frames(
     vertices, joints = pose(open_body, sequence, frames)
     for row, frame in enumerate(frames):
         np.testing.assert_allclose(scene.skin(frame), vertices[row], atol=1e-5)
-        found = scene.node_transforms(frame)[:NUM_BODY_JOINTS, :3, 3]
+        found = scene.joint_transforms(frame)[:NUM_BODY_JOINTS, :3, 3]
         np.testing.assert_allclose(found, joints[row, :NUM_BODY_JOINTS], atol=1e-5)
     extras = scene.gltf.asset.extras
     assert (extras["note"], extras["first_frame"]) == ("The body is the fitted one.", sequence.first_frame)
@@ -147,7 +79,7 @@ def test_licensed_body_is_drawn_on_the_open_one_in_the_subjects_size(
     licensed = replace(as_licensed(walk.sequence), betas=other_shape, model_sha256="0" * 64, anatomy=None)
     (path,) = export_trial_folder(["gltf"], poses_only(licensed))
     scene = read_scene(path)
-    joints = np.stack([scene.node_transforms(frame)[:NUM_BODY_JOINTS, :3, 3] for frame in range(0, 250, 50)])
+    joints = np.stack([scene.joint_transforms(frame)[:NUM_BODY_JOINTS, :3, 3] for frame in range(0, 250, 50)])
     lengths = bone_lengths_m(walk.sequence.joints_m)
     np.testing.assert_allclose(bone_lengths_m(joints), lengths, atol=0.002)
     np.testing.assert_allclose(joints[:, 0], walk.sequence.joints_m[::50, 0], atol=1e-5)
