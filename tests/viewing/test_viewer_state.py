@@ -291,9 +291,10 @@ def test_normative_stride_of_one_control_equals_its_stride(folder: Path, tmp_pat
     trial = load_trial(folder, BODIES)
     mean = load_normative_stride(tmp_path, BODIES)
     assert mean.name == "mean of 1 control"
-    first, second = nearest_frames(trial.events.initial_contacts["left"][:2])
-    knee = trial.angles["knee_flexion", "left"][np.rint(np.linspace(first, second, 101)).astype(int)]
-    if len(trial.events.initial_contacts["left"]) == 2:
+    contacts = trial.events.initial_contacts["left"]
+    first = nearest_frames(contacts)[0]
+    knee = trial.angles["knee_flexion", "left"][np.rint(np.linspace(*contacts[:2], 101)).astype(int)]
+    if len(contacts) == 2:
         assert np.abs(mean.angles["knee_flexion", "left"] - knee).max() < 1.0
     pelvis = mean.sequence.joints_m[:, Joint.PELVIS]
     assert np.abs(pelvis[:, [0, 2]]).max() < 1e-5, "without progression"
