@@ -30,13 +30,22 @@ class Arguments(RunSettings):
     norms: tuple[str, ...] = argument(
         (), "norms beside the curves: names in data/norms, CSV files, or a folder of fitted controls", metavar="NORM"
     )
+    compare: tuple[str, ...] = argument(
+        (), "two groups (healthy sick), subjects (P02 P02_post), or trials of subjects ('P02/pre*' 'P02/post*')",
+        nargs=2, metavar="SAMPLE",
+    )  # fmt: skip
     workers: int | None = argument(None, "subjects analysed at the same time", type=whole_number, metavar="N")
 
     def gait_pages(self) -> GaitPageSettings:
         """Return the settings of the gait pages."""
         cohort_page = COHORT_PAGE if self.trained else PAGE_FILE
         return GaitPageSettings(
-            poses=self.poses, export=self.export, cohort_page=cohort_page, norms=self.norms, workers=self.workers
+            poses=self.poses,
+            export=self.export,
+            cohort_page=cohort_page,
+            norms=self.norms,
+            compare=self.compare,
+            workers=self.workers,
         )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,8 @@ from gait.motion.trial_paths import parse_subject_id
 from gait.parallel.process_pool import ProcessPool, allocate_cores
 from gait.parallel.task_queue import Crashed, Task, run_tasks
 from gait.report.gait.cohort_page import cohort_page
+from gait.report.gait.comparison import Sample, compare, find_sample
+from gait.report.gait.comparison_page import COMPARISON_COLUMNS, comparison_page, comparison_rows
 from gait.report.gait.measured_subject import MeasuredSubject, measure_subject
 from gait.report.gait.norm_set import (
     Control,
@@ -27,10 +29,11 @@ from gait.report.gait.norm_set import (
 )
 from gait.report.gait.subject_page import subject_page
 from gait.report.gait.subject_summary import SubjectSummary, summarize_subject
-from gait.report.gait.tables import write_cohort_tables, write_subject_tables
+from gait.report.gait.tables import write_cohort_tables, write_csv, write_subject_tables
 
 PAGE_FILE = "gait.html"
 """The page of a subject, in the subject's folder."""
+COMPARISON_PAGE = "comparison.html"
 SUBJECTS_FOLDER = "subjects"
 MODULE = "gait.report.gait.build"
 """Module that worker processes import in advance."""
@@ -45,6 +48,7 @@ class GaitPageSettings:
     export: Path
     cohort_page: str = "index.html"  # name of the page of the cohort
     norms: tuple[str, ...] = ()  # names or files of norms, or one folder of fitted controls
+    compare: tuple[str, ...] = ()  # two measurements or groups, as ``find_sample`` reads them
     workers: int | None = None  # subjects analysed at the same time; None: as many as there are cores
 
 
@@ -135,8 +139,14 @@ def build_gait_pages(settings: GaitPageSettings, progress: Callable[[str], None]
         raise GaitError(problems[0])
     page = settings.export / settings.cohort_page
     links = {summary.subject_id: _subject_folder(summary.subject_id) / PAGE_FILE for summary in summaries}
+    comparison = None
+    if settings.compare:
+        try:
+            comparison = _write_comparison(settings, summaries, {task.name: task.folder for task in tasks})
+        except GaitError as error:
+            problems.append(str(error))
     write_cohort_tables(summaries, settings.export)
-    _write_page(page, cohort_page(summaries, norms, links, problems))
+    _write_page(page, cohort_page(summaries, norms, links, problems, comparison))
     return GaitPagesResult(page, len(summaries), sum(s.num_trials for s in summaries), tuple(problems))
 
 
@@ -149,6 +159,20 @@ def _read_norms(settings: GaitPageSettings, progress: Callable[[str], None]) -> 
             progress(f"--norms: {line}")
     controls = [result for task in tasks if isinstance(result := results[task.name], Control)]
     return read_norm_set(settings.norms, controls)
+
+
+def _write_comparison(
+    settings: GaitPageSettings, subjects: Sequence[SubjectSummary], folders: Mapping[str, Path]
+) -> str:
+    """Write the page and the table of a comparison; return the name of the page."""
+
+    def sample(name: str) -> Sample:
+        return find_sample(name, subjects, lambda subject_id: measure_subject(folders[subject_id]))
+
+    comparison = compare(*(sample(name) for name in settings.compare))
+    write_csv(settings.export / "comparison.csv", COMPARISON_COLUMNS, comparison_rows(comparison))
+    _write_page(settings.export / COMPARISON_PAGE, comparison_page(comparison, settings.cohort_page))
+    return COMPARISON_PAGE
 
 
 def write_subject(

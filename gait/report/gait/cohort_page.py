@@ -22,9 +22,21 @@ _COLUMNS = ("walking_speed", "cadence", "stride_length", "step_width", "stance")
 
 
 def cohort_page(
-    subjects: Sequence[SubjectSummary], norms: NormSet, links: Mapping[str, Path], problems: Sequence[str]
+    subjects: Sequence[SubjectSummary],
+    norms: NormSet,
+    links: Mapping[str, Path],
+    problems: Sequence[str],
+    comparison: str | None = None,
 ) -> str:
-    """Return the page as HTML; ``links`` are the pages of the subjects, relative to this one."""
+    """Return the page as HTML.
+
+    Args:
+        subjects: all subjects.
+        norms: the first one is that of the scores.
+        links: pages of the subjects, relative to this one.
+        problems: one line per missing part.
+        comparison: name of the page of a comparison beside this one.
+    """
     groups = {label: [each for each in subjects if each.label == label] for label in (HEALTHY, SICK, "")}
     groups = {label: group for label, group in groups.items() if group}
     return render(
@@ -33,6 +45,7 @@ def cohort_page(
         nouns=GROUP_NOUNS,
         num_trials=sum(each.num_trials for each in subjects),
         problems=problems,
+        comparison=comparison,
         links={name: quote(link.as_posix(), errors="surrogateescape") for name, link in links.items()},
         columns=_COLUMNS,
         value=lambda subject, name: format_value(name, subject.parameters[name, "both"]),

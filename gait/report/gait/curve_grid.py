@@ -104,6 +104,7 @@ def subject_grids(curves: StrideCurves, norm: NormComparison | None) -> tuple[Gr
 def drawn_grids(
     curves: Mapping[str, Mapping[str, DrawnCurve]],
     *,
+    axes: Mapping[str, CurveAxis] = AXES,
     bands: Mapping[str, NormBand] | None = None,
     sides: Sequence[str] = (),
     letters: Mapping[str, str] | None = None,
@@ -112,6 +113,7 @@ def drawn_grids(
 
     Args:
         curves: what is drawn; an angle without any curve is hatched, a row of the second grid without any is omitted.
+        axes: of all angles.
         bands: of a norm, by angle.
         sides: charts name those of them that have no curve.
         letters: short name of each curve, at its right end; by default the initial of its side.
@@ -120,7 +122,7 @@ def drawn_grids(
     def chart(name: str) -> Markup:
         own = curves.get(name, {})
         return curve_chart(
-            AXES[name],
+            axes[name],
             own,
             (bands or {}).get(name),
             unobserved=[side for side in sides if side not in own],

@@ -27,7 +27,7 @@ def shown_unit(parameter: str) -> str:
     return "cm" if parameter in _CENTIMETRES else _UNITS[parameter]
 
 
-def format_value(parameter: str, value: float) -> str:
+def format_value(parameter: str, value: float, *, signed: bool = False) -> str:
     """Return the value of a spatio-temporal parameter, given in its own unit, as text in ``shown_unit``."""
     unit = shown_unit(parameter)
-    return format_number(100 * value if unit == "cm" else value, _DIGITS[unit])
+    return format_number(100 * value if unit == "cm" else value, _DIGITS[unit], signed=signed)
