@@ -15,16 +15,24 @@ from urllib.parse import unquote
 import numpy as np
 import pytest
 
+from gait.body.anatomy import read_anatomy
 from gait.body.body import Body
 from gait.body.marker_placement import plug_in_gait_layout
 from gait.cohort.cohort_file import read_cohort
 from gait.cohort.fit_settings import FitSettings
+from gait.kinematics.joint_angles import ANGLES
+from gait.kinematics.norms import read_angle_norm
+from gait.kinematics.scores import gait_profile
+from gait.kinematics.spatiotemporal import PARAMETERS
 from gait.kinematics.trial_analysis import analyse_subject, analyse_trial
 from gait.marker_sets import MARKER_SETS
-from gait.motion.pose_files import read_poses
+from gait.motion.pose_files import read_poses, write_npz
 from gait.motion.subject_trials import find_subject_folders
 from gait.report.__main__ import main
 from gait.report.gait.build import GaitPageSettings, build_gait_pages
+from gait.report.gait.comparison import Sample, compare
+from gait.report.gait.comparison_page import comparison_page, comparison_rows
+from gait.report.gait.curve_grid import AXES, LOWER_BODY, UPPER_BODY
 from gait.report.gait.measured_subject import MeasuredSubject, measure_subject
 from gait.report.gait.norm_set import NormResults, NormSet
 from gait.report.gait.numbers import format_number, format_value
@@ -42,6 +50,8 @@ LEG_MARKERS = replace(PLUG_IN_GAIT, recorded=PLUG_IN_GAIT.recorded[PLUG_IN_GAIT.
 """Plug-in Gait without any marker above the pelvis."""
 ODD = "P<b>1&"
 """A subject name that contains HTML."""
+NUM_CONTROLS = 13
+"""Of a norm: ten, and the slowest and the fastest one, which the others' speeds do not cover."""
 
 
 @pytest.fixture(scope="module")
@@ -220,7 +230,7 @@ def test_what_is_not_observed_is_not_stated(export: Path) -> None:
     page = _Page(folder_of(export, "healthy/bert") / "gait.html")
     assert "no markers" in page.words
     for title in ("Shoulder", "Elbow", "Head"):
-        assert not any(label.startswith(title) for label in page.labels)
+        assert not any(label.startswith(title) and "degrees" in label for label in page.labels)
     assert re.search(r"Not observed: [^.]*Head[^.]*Shoulder", page.words)
     summary = json.loads((folder_of(export, "healthy/bert") / "analysis.json").read_text(encoding="utf-8"))
     missing = {each["angle"] for each in summary["not_observed"]}
@@ -337,3 +347,147 @@ def test_format_number_has_a_minus_sign_and_no_negative_zero() -> None:
     assert format_number(0.26, 1, signed=True) == "+0.3"
     assert format_number(math.nan, 1) == "–"
     assert format_value("step_width", 0.0823) == "8.2"
+
+
+def test_names_of_directions_are_those_of_the_definitions() -> None:
+    words = {
+        "Ant": "anterior", "Post": "posterior", "Up": "up", "Down": "down", "Flex": "flexion", "Ext": "extension",
+        "Add": "adduction", "Abd": "abduction", "Int": "internal", "Var": "varus", "Val": "valgus",
+        "Dors": "dorsiflexion", "Plant": "plantarflexion", "Inv": "inversion", "Ev": "eversion", "Forw": "forward",
+        "Back": "backward", "Ahead": "ahead", "Behind": "behind", "Same": "to this side", "Other": "to the other side",
+    }  # fmt: skip
+    assert AXES.keys() == {angle.name for angle in ANGLES}
+    for angle in ANGLES:
+        axis = AXES[angle.name]
+        for shown, meant in ((axis.positive, angle.positive), (axis.negative, angle.negative)):
+            word = words.get(shown, "")
+            if shown == "Ext" and angle.plane == "transverse":
+                word = "external"
+            if angle.name == "pelvis_rotation":  # in reports internal: this side is ahead
+                word = {"Int": "ahead", "Ext": "behind"}[shown]
+            assert word
+            assert word in meant, angle.name
+    shown_angles = [name for row in (*LOWER_BODY, *UPPER_BODY) for name in row.angles if name]
+    assert sorted(shown_angles) == sorted(AXES), "each angle has one place"
+    planes = {angle.name: angle.plane for angle in ANGLES}
+    for row in (*LOWER_BODY, *UPPER_BODY):
+        for name, plane in zip(row.angles, ("sagittal", "frontal", "transverse"), strict=True):
+            assert not name or planes[name] == plane
+
+
+def test_comparison_of_two_measurements_has_no_p_below_five_strides(poses: Path, tmp_path: Path) -> None:
+    compare_words = ["--compare", "anna", ODD]
+    assert main(["--poses", str(poses), "--export", str(tmp_path), *compare_words]) == 0
+    page = _Page(tmp_path / "comparison.html")
+    assert "fewer than 5 strides on each side" in page.words
+    assert "Strides of one measurement stand for that measurement alone" in page.words
+    rows = rows_of(tmp_path / "comparison.csv")
+    assert {row["p"] for row in rows} == {""}
+    subjects = {each.name: each for each in map(measure_subject, find_subject_folders(poses))}
+    difference = {
+        int(row["percent"]): float(row["difference_deg"])
+        for row in rows
+        if (row["angle"], row["side"]) == ("knee_flexion", "left")
+    }
+    anna, sick = (subjects[name].analysis.curves.mean("knee_flexion", "left") for name in ("anna", ODD))
+    assert [difference[percent] for percent in range(101)] == pytest.approx(sick - anna, abs=2e-3)
+    assert min(difference.values()) < -10, "the knee is stiff"
+    assert "comparison.html" in _Page(tmp_path / "index.html").links
+
+
+def test_comparison_of_many_strides_marks_where_they_differ() -> None:
+    random = np.random.default_rng(0)
+    bump = 15 * np.exp(-(((np.arange(101) - 70) / 8) ** 2))
+    rows = [30 * np.sin(np.arange(101) / 20) + random.standard_normal((8, 1)) for _ in range(4)]
+    keys = [("knee_flexion", "left"), ("knee_flexion", "right")]
+    parameters = {(each.name, side): np.ones(8) for each in PARAMETERS for side in ("left", "right")}
+    before = Sample("pre", "stride", dict(zip(keys, rows[:2], strict=True)), parameters)
+    after = Sample("post", "stride", dict(zip(keys, [rows[2] + bump, rows[3]], strict=True)), parameters)
+    page = comparison_page(compare(before, after), "index.html")
+    assert "1 of 2 curves differs significantly." in " ".join(page.split())
+    marks = re.findall(r'class="mark (\w+)" x="([\d.]+)"', page)
+    assert {side for side, _ in marks} == {"second", "left"}, "in the overlay and in the difference"
+    significant = [row[6] for row in comparison_rows(compare(before, after)) if row[9] == 1]
+    assert 70 in significant
+    assert 20 not in significant
+
+
+@pytest.mark.parametrize(
+    ("names", "words"),
+    [
+        (("anna", "healthy"), "one is a group and the other a measurement"),
+        (("anna", "P99"), "no such subject"),
+        (("anna", "bert/run*"), "it has walk1"),
+    ],
+)
+def test_comparison_of_unknown_samples_is_one_line(
+    poses: Path, tmp_path: Path, names: tuple[str, str], words: str
+) -> None:
+    result = build_gait_pages(GaitPageSettings(poses=poses, export=tmp_path, compare=names), print)
+    (problem,) = result.problems
+    assert words in problem
+    assert not (tmp_path / "comparison.html").exists()
+
+
+def test_page_shows_band_scores_and_source_of_a_norm(poses: Path, tmp_path: Path) -> None:
+    settings = GaitPageSettings(poses=poses, export=tmp_path, norms=("schwartz2008",))
+    assert build_gait_pages(settings, print).problems == ()
+    subject = measure_subject(poses / "healthy" / "anna")
+    norm = read_angle_norm("schwartz2008")
+    curves = norm.at_speed(subject.dimensionless_speed)
+    assert curves is not None
+    profile = gait_profile(subject.mean_curves, curves)
+    rows = rows_of(folder_of(tmp_path, "healthy/anna") / "scores.csv")
+    scores = {(row["score"], row["side"], row["angle"]): row["value"] for row in rows}
+    for (angle, side), value in profile.gvs_deg.items():
+        assert float(scores["GVS", side, angle]) == pytest.approx(value, abs=1e-3)
+    for side, value in profile.gps_deg.items():
+        assert float(scores["GPS", side, ""]) == pytest.approx(value, abs=1e-3)
+    path = folder_of(tmp_path, "healthy/anna") / "gait.html"
+    words = " ".join(_Page(path).words.split())
+    assert f"left {profile.gps_deg['left']:.1f}, right {profile.gps_deg['right']:.1f}" in words
+    for part in (norm.source.of_whom, norm.source.licence, "at this subject’s speed", "not stated"):
+        assert part in words
+    assert 'class="norm"' in path.read_text(encoding="utf-8")
+    assert f"{profile.gps_deg['overall']:.1f}" in _Page(tmp_path / "index.html").words
+
+
+def test_unknown_norm_is_one_line_and_pages_are_written(poses: Path, tmp_path: Path) -> None:
+    result = build_gait_pages(GaitPageSettings(poses=poses, export=tmp_path, norms=("schwarz",)), print)
+    assert len(result.problems) == 1
+    assert "schwarz: is no norm" in result.problems[0]
+    assert result.num_subjects == 3
+
+
+@pytest.fixture(scope="module")
+def controls(tmp_path_factory: pytest.TempPathFactory, open_body: Body) -> Path:
+    """True poses of synthetic controls, at several speeds."""
+    folder = tmp_path_factory.mktemp("controls")
+    for seed in range(NUM_CONTROLS):
+        truth = make_trial(open_body, make_subject(open_body, 100 + seed), seconds=3.4).ground_truth
+        truth.extra.clear()
+        trial = folder / "healthy" / f"control_{seed}" / "walk1"
+        trial.mkdir(parents=True)
+        write_npz(trial, replace(truth, anatomy=read_anatomy(open_body, truth.betas)))
+    return folder
+
+
+def test_own_controls_are_a_norm_with_a_band_for_whole_curves(poses: Path, controls: Path, tmp_path: Path) -> None:
+    settings = GaitPageSettings(poses=controls, export=tmp_path, norms=(str(controls),))
+    result = build_gait_pages(settings, print)
+    assert result.problems == ()
+    pages = [_Page(path) for path in sorted(tmp_path.glob("subjects/healthy/*/gait.html"))]
+    assert len(pages) == NUM_CONTROLS
+    inside = [page for page in pages if "whole curve of an angle lies inside with a probability of 95 %" in page.words]
+    assert len(inside) == NUM_CONTROLS
+    words = " ".join(pages[0].words.split())
+    assert f"{NUM_CONTROLS} persons" in words
+    assert "This subject is one of these controls" in words
+    assert "The overall GPS of 95 % of new controls" in words
+    assert re.search(rf"Cadence, steps/min \S+( ± \S+)? \S+( ± \S+)? \d, \d \S+ % \d+ ± \d+ \({NUM_CONTROLS}\)", words)
+
+
+def test_too_few_controls_are_refused(poses: Path, tmp_path: Path) -> None:
+    result = build_gait_pages(GaitPageSettings(poses=poses, export=tmp_path, norms=(str(poses),)), print)
+    assert len(result.problems) == 1
+    assert "has 2 persons who walk; a norm needs at least 10" in result.problems[0]

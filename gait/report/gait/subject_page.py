@@ -7,8 +7,11 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from gait.body.skeleton import display_names
 from gait.kinematics.gait_events import SIDES, GaitEvents
+from gait.kinematics.joint_angles import ANGLES
 from gait.kinematics.spatiotemporal import PARAMETERS
 from gait.kinematics.strides import ExcludedStride
 from gait.report.gait.curve_grid import AXES, PLANES, subject_grids
@@ -69,21 +72,10 @@ def subject_page(
         gdi_source=None if norms.gdi is None else norms.gdi.source,
         thresholds=threshold_lines(),
         norms=norm_rows(norms),
+        signs=[(AXES[each.name].title, each.positive, each.negative) for each in ANGLES],
         parameter_title=norms.parameter_title,
         parameters=_parameter_rows(subject, norms),
-        repeatability=[
-            (AXES[each.name].title, each.side, each.num_strides, each.num_trials,
-             format_number(each.within_trial_rms_deg, 1), format_number(each.between_trials_rms_deg, 1))
-            for each in analysis.repeatability
-            if each.name in AXES and math.isfinite(each.within_trial_rms_deg)
-        ],
-        symmetry=[
-            (AXES[each.name].title, format_number(each.rms_deg, 1), format_number(each.offset_deg, 1, signed=True),
-             format_number(each.range_difference_deg, 1, signed=True),
-             f"{format_number(each.max_difference_deg, 1, signed=True)} at {each.max_difference_percent} %")
-            for each in analysis.curve_symmetry
-            if each.name in AXES
-        ],
+        differences=list(_difference_rows(subject)),
     )  # fmt: skip
 
 
@@ -117,6 +109,30 @@ def _parameter_rows(subject: MeasuredSubject, norms: NormSet) -> list[ParameterR
             norm = _norm(each.name, norms.parameters.get(each.name))
             rows.append(ParameterRow(each.title, shown_unit(each.name), each.description, cells, index, norm))
     return rows
+
+
+def _difference_rows(subject: MeasuredSubject) -> Iterator[tuple[str, ...]]:
+    """Yield the asymmetry of each angle, and its standard deviations between strides and between trials."""
+    analysis = subject.analysis
+    symmetry = {each.name: each for each in analysis.curve_symmetry}
+    repeatability = {(each.name, each.side): each for each in analysis.repeatability}
+    for name, axis in AXES.items():
+        own = [repeatability.get((name, side)) for side in SIDES]
+        within = [math.nan if each is None else each.within_trial_rms_deg for each in own]
+        between = [math.nan if each is None else each.between_trials_rms_deg for each in own]
+        found = symmetry.get(name)
+        if found is None and not np.isfinite([*within, *between]).any():
+            continue
+        differences = ["–"] * 4
+        if found is not None:
+            differences = [
+                format_number(found.rms_deg, 1),
+                format_number(found.offset_deg, 1, signed=True),
+                format_number(found.range_difference_deg, 1, signed=True),
+                f"{format_number(found.max_difference_deg, 1, signed=True)} at {found.max_difference_percent} %",
+            ]
+        spreads = [", ".join(format_number(value, 1) for value in values) for values in (within, between)]
+        yield axis.title, *differences, *spreads
 
 
 def _norm(parameter: str, reference: ParameterReference | None) -> str:

@@ -143,7 +143,7 @@ def bar_chart(groups: Sequence[BarGroup], unit: str, label: str, *, top: float =
     """
     values = [value for group in groups for bar in group.bars for value in (bar.value, bar.high)]
     high = 5 * math.ceil(max([top, *filter(math.isfinite, values)]) / 5 + 1e-9)
-    width, left, base, ceiling = 640, 40, 190, 14
+    width, left, base, ceiling = 740, 40, 190, 14
     step = (width - left - 8) / max(len(groups), 1)
 
     def y_of(value: float) -> float:
