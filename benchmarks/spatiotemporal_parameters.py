@@ -311,7 +311,11 @@ def main(args: Arguments) -> dict[str, Any]:
     recorded = None
     if not args.quick and captures_available(args.captures, "laboratories' parameters are skipped"):
         paths = sorted(path for path in args.captures.rglob("*") if path.suffix.lower() == ".c3d")
-        files = {path.stem: compare_recording(path, body) for path in paths if stored_parameters(path)}
+        files = {
+            path.relative_to(args.captures).with_suffix("").as_posix(): compare_recording(path, body)
+            for path in paths
+            if stored_parameters(path)
+        }
         recorded = {"worst": summarize_recordings(files), "files": files}
     fits = evaluate_fits(body, args.poses, args.recordings) if args.poses and args.recordings else None
     return {"synthetic": evaluate_synthetic(body, args.subjects), "fits": fits, "recorded": recorded}

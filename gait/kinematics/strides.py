@@ -218,10 +218,16 @@ def stride_curves(
     strides: Mapping[str, Sequence[Stride]], angles_deg: Mapping[tuple[str, str], Vector]
 ) -> StrideCurves:
     """Cut the angles (T,) of a trial, by name and side, into its strides, and find turns and outliers."""
-    curves = {
-        (name, side): np.reshape([sample_stride(curve, stride) for stride in strides[side]], (-1, len(PERCENT)))
-        for (name, side), curve in angles_deg.items()
-    }
+    curves: dict[tuple[str, str], Vector] = {}
+    for side in SIDES:
+        names = [name for name, own in angles_deg if own == side]
+        if names:
+            together = np.stack([angles_deg[name, side] for name in names], axis=1)  # (T, A), sampled at once
+            sampled = np.reshape(
+                [sample_stride(together, each) for each in strides[side]], (-1, len(PERCENT), len(names))
+            )
+            curves |= {(name, side): sampled[:, :, k] for k, name in enumerate(names)}
+    curves = {key: curves[key] for key in angles_deg}
     return _without_outliers(StrideCurves({side: tuple(strides[side]) for side in SIDES}, curves))
 
 
