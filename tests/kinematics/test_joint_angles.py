@@ -84,13 +84,13 @@ def posed(axis_angle: np.ndarray) -> PoseSequence:
 
 def standing(joint: Joint, degrees: float, axis: list[float]) -> PoseSequence:
     """Return a body that glides ahead with hanging arms, in which a joint is turned further about an axis at rest."""
-    pose = np.zeros((150, NUM_BODY_JOINTS, 3))
+    pose = np.zeros((60, NUM_BODY_JOINTS, 3))
     for shoulder, turn in ARMS_DOWN.items():
         pose[:, shoulder] = turn
     turned = Rotation.from_rotvec(np.radians(degrees) * np.array(axis, float)) * Rotation.from_rotvec(pose[0, joint])
     pose[:, joint] = turned.as_rotvec()
     out = posed(pose)
-    path = np.arange(150)[:, None, None] / out.rate_hz * [0, 0, 1.2]
+    path = np.arange(60)[:, None, None] / out.rate_hz * [0, 0, 1.2]
     return replace(out, joints_m=(out.joints_m + path).astype(np.float32))
 
 
