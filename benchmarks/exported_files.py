@@ -88,7 +88,8 @@ def compare_c3d(path: Path, trial: FittedTrial, markers: TrialMarkers | None, fo
 def compare_trc(path: Path, markers: TrialMarkers, found: Differences) -> None:
     """Add the differences of the markers in a TRC file."""
     lines = path.read_text(encoding="utf-8").splitlines()
-    table = np.genfromtxt(io.StringIO("\n".join(lines[5:])), delimiter="\t")
+    columns = range(2 + 3 * len(markers.labels))
+    table = np.genfromtxt(io.StringIO("\n".join(lines[5:])), delimiter="\t", usecols=columns)
     found["markers in TRC, mm"].append(
         _largest(table[:, 2:].reshape(markers.observed_m.shape), 1e3 * markers.observed_m)
     )

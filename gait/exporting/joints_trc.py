@@ -31,14 +31,16 @@ def write_trc(
     """Write a TRC file of points (T, M, 3), in the unit that it states; NaN becomes an empty cell."""
     T, M, _ = points.shape
     rate = f"{rate_hz:.6g}"
-    names = ("DataRate", "CameraRate", "NumFrames", "NumMarkers", "Units", "OrigDataRate", "OrigDataStartFrame")
+    names = ["DataRate", "CameraRate", "NumFrames", "NumMarkers", "Units"]
+    names += ["OrigDataRate", "OrigDataStartFrame", "OrigNumFrames"]  # OpenSim refuses a file that lacks one
     lines = [f"PathFileType\t4\t(X/Y/Z)\t{path.name}", "\t".join(names)]
-    lines.append("\t".join([rate, rate, str(T), str(M), unit, rate, str(first_frame)]))
+    lines.append("\t".join([rate, rate, str(T), str(M), unit, rate, str(first_frame), str(T)]))
     lines.append("Frame#\tTime\t" + "\t\t\t".join(labels))
     lines.append("\t\t" + "\t".join(f"{axis}{m + 1}" for m in range(M) for axis in "XYZ"))
     for t, frame in enumerate(points.reshape(T, -1)):
         numbers = ["" if np.isnan(x) else f"{x:.7g}" for x in frame]
-        lines.append("\t".join([str(first_frame + t), f"{t / rate_hz:.5f}", *numbers]))
+        after_last = [] if numbers[-1] else [""]  # OpenSim's reader ignores an empty cell at the end of a line
+        lines.append("\t".join([str(first_frame + t), f"{t / rate_hz:.5f}", *numbers, *after_last]))
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 

@@ -42,6 +42,7 @@ def walk(open_body: Body, tmp_path_factory: pytest.TempPathFactory) -> SavedTria
     markers = record_markers(open_body, truth, layout, NO_ERRORS, subject_seed=4, trial_seed=2)
     observed = markers.positions_m.astype(np.float32)
     observed[12:20, 3] = np.nan
+    observed[60:70, -1] = np.nan
     virtual = observed + np.float32(0.004)
     folder = tmp_path_factory.mktemp("fitted") / "walk1"
     folder.mkdir()

@@ -1,4 +1,7 @@
-"""TRC files of markers are read back, by a few lines of numpy and by this package's own reader."""
+"""TRC files of markers are read back, by a few lines of numpy and by this package's own reader.
+
+OpenSim's reader needs eight fields in the header, and as many fields in each line, one empty field at its end aside.
+"""
 
 from __future__ import annotations
 
@@ -21,8 +24,11 @@ def test_markers_are_read_back(walk: SavedTrial, tmp_path: Path) -> None:
     (path,) = export_trial_folder(["trc"], walk.folder, tmp_path)
     assert path.name == "walk1.trc"
     lines = path.read_text(encoding="utf-8").splitlines()
+    assert len(lines[1].split("\t")) == len(lines[2].split("\t")) == 8
+    assert {len(line.removesuffix("\t").split("\t")) for line in lines[5:]} == {2 + 3 * len(walk.labels)}
     assert tuple(lines[3].split("\t")[2::3]) == walk.labels
-    table = np.genfromtxt(io.StringIO("\n".join(lines[5:])), delimiter="\t")
+    columns = range(2 + 3 * len(walk.labels))
+    table = np.genfromtxt(io.StringIO("\n".join(lines[5:])), delimiter="\t", usecols=columns)
     np.testing.assert_array_equal(table[:, 0], FIRST_FRAME + np.arange(walk.sequence.num_frames))
     np.testing.assert_allclose(table[:, 1], np.arange(walk.sequence.num_frames) / walk.sequence.rate_hz, atol=1e-5)
     positions = table[:, 2:].reshape(*walk.observed_m.shape)
