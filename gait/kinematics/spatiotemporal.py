@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gait.arrays import Vector
-from gait.body.joint_status import JointStatus, unobserved_joints
+from gait.body.joint_status import explainable
 from gait.body.pose_sequence import PoseSequence
 from gait.body.skeleton import Joint
 from gait.constants import GRAVITY_M_S2
@@ -124,7 +124,7 @@ class FootPath:
     """Path of one foot over a trial, relative to the floor or a treadmill's belt."""
 
     heel_m: Vector  # (T, 3) metres, y up; of the heel, or of the ankle; NaN where it is not observed
-    ball_height_m: Vector | None = None  # (T,) of the sole under the ball of the foot; None if it is not observed
+    ball_height_m: Vector | None = None  # (T,) of the sole under the ball of the foot; NaN where it is not observed
 
 
 def sequence_parameters(
@@ -135,7 +135,6 @@ def sequence_parameters(
 ) -> GaitParameters:
     """Return the parameters of the strides of a trial, by side; NaN where a foot or an event is not observed."""
     joints, status = sequence.joints_m.astype(np.float64), sequence.joint_status
-    unobserved = unobserved_joints(status)
     ankles = {side: joints[:, Joint[f"{side.upper()}_ANKLE"]] for side in SIDES}
     belt_m_s = belt_velocity_m_s(ankles, events, sequence.rate_hz)
     belt_path_m = np.arange(len(joints))[:, None] / sequence.rate_hz * belt_m_s
@@ -144,11 +143,12 @@ def sequence_parameters(
         ankle, ball = (Joint[f"{side.upper()}_{name}"] for name in ("ANKLE", "FOOT"))
         heel, sole = (_landmark_m(sequence, side, name) for name in ("HEE", "BALL_SOLE"))
         path = (ankles[side] if heel is None else heel) - belt_path_m
-        if ankle in unobserved:
-            path = np.full_like(path, np.nan)
-        elif status is not None:
-            path[status[:, ankle] == JointStatus.NOT_OBSERVED] = np.nan
-        feet[side] = FootPath(path, None if sole is None or {ankle, ball} & set(unobserved) else sole[:, 1])
+        height = None if sole is None else sole[:, 1]
+        if status is not None:
+            seen = explainable(status)
+            path = np.where(seen[:, [ankle]], path, np.nan)
+            height = None if height is None else np.where(seen[:, ankle] & seen[:, ball], height, np.nan)
+        feet[side] = FootPath(path, height)
     values = stride_parameters(feet, events, strides)
     return GaitParameters(clinical_leg_length_m(sequence), values, dict(used), float(np.linalg.norm(belt_m_s)))
 
@@ -287,7 +287,8 @@ def _foot_clearance(stride: Stride, ball_height: Vector | None) -> float:
     swing = stride.end - stride.foot_off
     first, last = (round(stride.foot_off + fraction * swing) for fraction in MID_SWING)
     flat = ball_height[foot_flat(stride.start, stride.foot_off)]
-    return float(ball_height[first : last + 1].min() - np.median(flat))
+    flat = flat[np.isfinite(flat)]
+    return float(ball_height[first : last + 1].min() - np.median(flat)) if len(flat) else math.nan
 
 
 def pool_parameters(trials: Sequence[GaitParameters], used: Mapping[str, NDArray[np.bool_]]) -> GaitParameters:

@@ -12,11 +12,13 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gait.arrays import Vector
+from gait.body.joint_status import JointStatus
 from gait.body.skeleton import Joint
 from gait.kinematics.gait_events import SIDES, GaitEvents
 from gait.kinematics.walking import is_within_walk
@@ -91,19 +93,24 @@ class Stride:
         return 100 * (frame - self.start) / (self.end - self.start)
 
 
+EventKind = Literal["initial_contacts", "foot_offs"]
+
+
 def find_trial_strides(
     events: GaitEvents,
     joints_m: NDArray[np.floating],
     rate_hz: float,
     walks: Iterable[slice] | None = None,
     *,
+    joint_status: NDArray[np.uint8] | None = None,
     trial: str = "",
 ) -> Mapping[str, tuple[Stride, ...]]:
     """Return the strides of each side, "left" and "right", in temporal order.
 
     A stride lies within one of the walks (frames; None: the whole trial). Between two contacts with a pause, or with
     two foot offs or two contacts of the other side, i.e. where an event is lacking, there is no stride. The joints
-    (T, 22, 3) are in metres, y up, finite.
+    (T, 22, 3) are in metres, y up, finite. With their ``JointStatus`` (T, 22), an event from kinematics counts only
+    where its foot is observed: no stride begins or ends with another, and other phases are NaN.
     """
     joints = np.asarray(joints_m, dtype=np.float64)
     frames = np.arange(len(joints))
@@ -112,16 +119,18 @@ def find_trial_strides(
     found: dict[str, tuple[Stride, ...]] = {}
     for side, other in zip(SIDES, reversed(SIDES), strict=True):
         contacts = np.asarray(events.initial_contacts[side], dtype=np.float64)
+        seen = dict(zip(contacts.tolist(), _are_seen(events, "initial_contacts", side, joint_status), strict=True))
         ankle_height_m = joints[:, Joint[f"{side.upper()}_ANKLE"], 1]
         own: list[Stride] = []
         for start, end in pairwise(contacts.tolist()):
             inside = slice(math.floor(start), math.ceil(end))
             if end - start > MAX_STRIDE_S * rate_hz or not (walks is None or is_within_walk(inside, walks)):
                 continue
-            offs, other_contacts, other_offs = (
-                _between(times, start, end)
-                for times in (events.foot_offs[side], events.initial_contacts[other], events.foot_offs[other])
-            )
+            if not (seen[start] and seen[end]):
+                continue
+            offs = _between(events, "foot_offs", side, start, end, joint_status)
+            other_contacts = _between(events, "initial_contacts", other, start, end, joint_status)
+            other_offs = _between(events, "foot_offs", other, start, end, joint_status)
             if max(len(offs), len(other_contacts)) > 1:
                 continue
             off, contact, other_off = (
@@ -334,9 +343,28 @@ def finite_sd(values: Vector) -> Vector:
     return np.where(counts > 1, np.sqrt(squares.sum(axis=0) / np.maximum(counts - 1, 1)), np.nan)
 
 
-def _between(frames: NDArray[np.number], start: float, end: float) -> list[float]:
-    values = np.asarray(frames, dtype=np.float64)
-    return values[(values > start) & (values < end)].tolist()
+def _between(
+    events: GaitEvents, kind: EventKind, side: str, start: float, end: float, joint_status: NDArray[np.uint8] | None
+) -> list[float]:
+    """Return the events of a kind and side between two times, in frames; NaN for those that are not observed."""
+    frames = np.asarray(getattr(events, kind)[side], dtype=np.float64)
+    times = np.where(_are_seen(events, kind, side, joint_status), frames, np.nan)
+    return times[(frames > start) & (frames < end)].tolist()
+
+
+def _are_seen(
+    events: GaitEvents, kind: EventKind, side: str, joint_status: NDArray[np.uint8] | None
+) -> NDArray[np.bool_]:
+    """Return which events (n,) of a kind and side are observed: not from kinematics, or of an observed foot."""
+    frames = np.asarray(getattr(events, kind)[side], dtype=np.float64)
+    if joint_status is None:
+        return np.ones(len(frames), dtype=bool)
+    sources = (events.contact_sources if kind == "initial_contacts" else events.off_sources).get(side, ())
+    needed = ("ANKLE",) if kind == "initial_contacts" else ("ANKLE", "FOOT")
+    foot = [Joint[f"{side.upper()}_{name}"] for name in needed]
+    nearest = np.clip(np.rint(frames).astype(np.int64), 0, len(joint_status) - 1)
+    observed = (joint_status[nearest][:, foot] > JointStatus.NOT_OBSERVED).all(axis=1)
+    return np.asarray(observed | (np.array(sources) != "kinematics" if sources else False))
 
 
 def _heading_rad(joints: Vector) -> Vector:

@@ -1,11 +1,14 @@
 """Strides cut by events, and curves over them, against slow definitions."""
 
 import math
+from dataclasses import replace
 from itertools import combinations, pairwise
 
 import numpy as np
 import pytest
 
+from gait.body.joint_status import JointStatus
+from gait.body.skeleton import Joint
 from gait.kinematics.gait_events import GaitEvents
 from gait.kinematics.strides import (
     PERCENT,
@@ -52,6 +55,21 @@ def test_find_trial_strides_needs_each_event_between_two_contacts() -> None:
     assert all(math.isnan(time) for time in (stride.foot_off, stride.opposite_contact, stride.opposite_foot_off))
     pause = events(left=((10.5, 411.0), ()), right=((), ()))
     assert find_trial_strides(pause, straight(500), RATE_HZ)["left"] == ()
+
+
+def test_find_trial_strides_counts_kinematic_events_of_observed_feet_alone() -> None:
+    status = np.full((300, 22), JointStatus.OBSERVED, np.uint8)
+    status[60:63, Joint.RIGHT_ANKLE] = JointStatus.NOT_OBSERVED
+    status[70:73, Joint.LEFT_FOOT] = JointStatus.NOT_OBSERVED
+    (first, second) = find_trial_strides(events(), straight(), RATE_HZ, joint_status=status)["left"]
+    assert math.isnan(first.opposite_contact)
+    assert math.isnan(first.foot_off)
+    assert (first.opposite_foot_off, second.opposite_contact) == (22.0, 161.0)
+    status[110, Joint.LEFT_ANKLE] = JointStatus.NOT_OBSERVED
+    assert find_trial_strides(events(), straight(), RATE_HZ, joint_status=status)["left"] == ()
+    marked = replace(events(), contact_sources={"left": ("laboratory",) * 3, "right": ("force plate", "kinematics")})
+    first, _ = find_trial_strides(marked, straight(), RATE_HZ, joint_status=status)["left"]
+    assert (first.end, first.opposite_contact) == (110.25, 61.5)
 
 
 def test_find_trial_strides_keeps_to_walks() -> None:
