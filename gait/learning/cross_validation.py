@@ -33,7 +33,7 @@ def make_fold_tasks(
         GaitError: there are too few trials, or the folder cannot be created.
     """
     dataset = read_dataset(**arguments.dataset)
-    left_out = choose_left_out(dataset.trials, arguments.unobserved, mirror=arguments.mirrors)
+    left_out = choose_left_out(dataset.trials, arguments.unobserved, mirror=arguments.mirrors, input=arguments.input)
     trials = left_out.select(dataset.trials)
     if not trials:
         raise GaitError(

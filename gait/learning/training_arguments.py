@@ -238,9 +238,7 @@ class TrainingArguments(TrainingSettings):
             if self.input == PUBLISHED and getattr(self, name) is not None:
                 raise ArgumentError(f"--{name} needs --input rotations or bones")
         if self.pace is not None and self.pace[0] > self.pace[1]:
-            raise ArgumentError(
-                f"--pace {self.pace[0]:g} {self.pace[1]:g}: the first number must not be the greater one"
-            )
+            raise ArgumentError(f"--pace {self.pace[0]:g} {self.pace[1]:g}: give the smaller number first")
 
     @property
     def deviation_factor(self) -> float:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from gait.body.skeleton import BODY_JOINTS, Joint, contralateral_joint
 from gait.motion.common_frame import REQUIRED_JOINTS
 from gait.motion.dataset import Trial
+from gait.motion.inputs import INPUTS, PUBLISHED
 from gait.motion.window_placement import FRAMES, place_windows
 
 AUTO, KEEP = "auto", "keep"
@@ -39,14 +40,17 @@ class LeftOut:
         return [trial for trial in trials if trial.trial_id not in self.trials]
 
 
-def choose_left_out(trials: Sequence[Trial], rule: str = AUTO, *, mirror: bool = False) -> LeftOut:
+def choose_left_out(
+    trials: Sequence[Trial], rule: str = AUTO, *, mirror: bool = False, input: str = PUBLISHED
+) -> LeftOut:
     """Return what one of ``RULES`` leaves out of a dataset; the labels do not matter to it.
 
-    A trial lacks a joint if markers observe it in less than half of its frames. With mirrored windows, each joint takes
-    the place of its contralateral joint, so both are left out. Trials that lack pelvis or hips, without which there is
-    no common frame, are always left out unless all is kept.
+    A trial lacks a joint if markers observe it, or what the input takes of it, in less than half of its frames. With
+    mirrored windows, each joint takes the place of its contralateral joint, so both are left out. Trials that lack
+    pelvis or hips, without which there is no common frame, are always left out unless all is kept.
     """
-    lacking = {joint: {trial.trial_id for trial in trials if joint in trial.unobserved_joints} for joint in BODY_JOINTS}
+    unobserved = {trial.trial_id: INPUTS[input].unobserved_joints(trial) for trial in trials}
+    lacking = {joint: {name for name, joints in unobserved.items() if joint in joints} for joint in BODY_JOINTS}
     counts = {joint: len(ids) for joint, ids in lacking.items() if ids}
     if rule == KEEP or not counts:
         return LeftOut(num_lacking=counts, num_trials=len(trials))

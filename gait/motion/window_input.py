@@ -6,10 +6,14 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from gait.arrays import Vector
+from gait.body.joint_status import unobserved_joints
+from gait.body.skeleton import Joint
 from gait.errors import GaitError
 
 if TYPE_CHECKING:
@@ -18,6 +22,10 @@ if TYPE_CHECKING:
 
 def _unchanged(samples: Vector, reference: Vector | None) -> Vector:
     return samples
+
+
+def _unchanged_status(status: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    return status
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,8 +48,14 @@ class WindowInput:
     pace: Callable[[Tensor, Tensor, Tensor], Tensor] | None = None
     """From windows (N, L, 22, 3), factors (N,) on the excursion of the legs, and uniform random numbers (N, 22), the
     windows at another pace; None if windows cannot be changed so."""
+    observed: Callable[[NDArray[np.uint8]], NDArray[np.uint8]] = _unchanged_status
+    """From the ``JointStatus`` of the joints' positions (T, 22), that of the values of each joint."""
     axis_names: Sequence[Sequence[str]] = ()  # (22, 3) what each value of a joint measures; () if there is no name
     order: int = 1  # in lists
+
+    def unobserved_joints(self, trial: Trial) -> tuple[Joint, ...]:
+        """Return the joints whose values markers determine in less than half of a trial's frames."""
+        return unobserved_joints(None if trial.joint_status is None else self.observed(trial.joint_status))
 
     def reason_to_exclude(self, trial: Trial) -> str | None:
         """Return one line if this input cannot be made of a trial; None if it can."""

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from gait.body.skeleton import Joint, contralateral_joint
+from gait.motion.inputs import INPUTS
 from gait.motion.left_out import RULES, LeftOut, choose_left_out, leave_out_windows
 from tests.helpers.motion_cases import make_trial, status_without, stick_figure
 
@@ -79,3 +80,15 @@ def test_leave_out_windows_counts_those_that_observe_too_little():
     assert leave_out_windows(left_out, trials, 8, 2, 0.5).windows_sha256 != found.windows_sha256 != ""
     knees = LeftOut(joints=(Joint.LEFT_KNEE,))
     assert leave_out_windows(knees, trials, 8, 1, 0.5) == knees
+
+
+def test_rotations_need_the_parts_on_both_sides_of_a_joint():
+    trials = [
+        make_trial(stick_figure(12), f"P{k}", joint_status=status_without(12, [Joint.LEFT_WRIST] if k else []))
+        for k in range(3)
+    ]
+    lacking = {name: [*choose_left_out(trials, input=name).num_lacking] for name in INPUTS}
+    assert lacking["published"] == [Joint.LEFT_WRIST]
+    # The forearm is not observed, so neither are its rotations at elbow and wrist; its direction ends at the wrist.
+    assert lacking["rotations"] == [Joint.LEFT_ELBOW, Joint.LEFT_WRIST]
+    assert lacking["bones"] == [Joint.LEFT_WRIST]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from gait.arrays import Vector
@@ -46,6 +47,11 @@ def directions(trial: Trial, times: Vector) -> Vector:
 
 def _unit(vectors: Vector) -> Vector:
     return vectors / np.maximum(np.linalg.norm(vectors, axis=2, keepdims=True), _MIN_BONE_M)
+
+
+def _observed(status: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return the status (T, 22) of bones: the lower one of the joints at both ends."""
+    return np.minimum(status, status[:, [max(parent, 0) for parent in BODY_PARENTS]])
 
 
 def walk_at_pace(windows: Tensor, factor: Tensor, random: Tensor) -> Tensor:
@@ -91,6 +97,7 @@ INPUT = WindowInput(
     deviation=5.0,
     offset=0.036,
     pace=walk_at_pace,
+    observed=_observed,
     axis_names=names_of_axes(_TERMS, [joint.name for joint in BODY_JOINTS]),
     order=2,
 )

@@ -10,11 +10,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 from torch import Tensor
 
 from gait.arrays import Vector
-from gait.body.skeleton import BODY_JOINTS, Joint, contralateral_joint
+from gait.body.joint_status import body_part_status
+from gait.body.skeleton import BODY_JOINTS, BODY_PARENTS, Joint, contralateral_joint
 from gait.motion.dataset import Trial
 from gait.motion.resampling import sample_at
 from gait.motion.rotation_samples import continuous_quaternions, mean_rotations, rotations_from, unit_quaternions
@@ -69,6 +71,13 @@ def _relative(samples: Vector, reference: Vector | None) -> Vector:
     return rotations_from(samples, reference)
 
 
+def _observed(status: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return the status (T, 22) of rotations: of the parts of the body on both sides of a joint, the lower one."""
+    parts = body_part_status(status)
+    parents = [max(parent, 0) for parent in BODY_PARENTS]
+    return np.minimum(parts, parts[:, parents])
+
+
 def walk_at_pace(windows: Tensor, factor: Tensor, random: Tensor) -> Tensor:
     """Return windows (N, L, 22, 3) with each joint's excursion about its mean over the window at another pace.
 
@@ -93,6 +102,7 @@ INPUT = WindowInput(
     deviation=5.0,
     offset=0.07,
     pace=walk_at_pace,
+    observed=_observed,
     axis_names=names_of_axes(_TERMS, [joint.name for joint in BODY_JOINTS]),
     order=1,
 )
