@@ -343,6 +343,15 @@ def test_fit_speed_on_a_synthetic_trial(run, tmp_path):
 
 
 @pytest.mark.slow
+def test_report_speed_quick(run):
+    result, _ = run("report_speed", "--quick", "--copies", 2)
+    assert result["trials"] == 4
+    assert 0 < result["processor_seconds_per_trial"] < 20
+    assert result["kilobytes_per_trial"] > 100
+    assert result["failures"] == []
+
+
+@pytest.mark.slow
 def test_end_to_end_speed_quick(run):
     result, _ = run("end_to_end_speed", "--quick", "--trials", 1, "--trial_s", 0.5)
     assert result["frames"] == 2 * 50

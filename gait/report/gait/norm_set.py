@@ -64,7 +64,7 @@ def read_norm_set(names: Sequence[str], controls: Iterable[Control]) -> NormSet:
     norm_set = NormSet()
     for name in names:
         if Path(name).is_dir():
-            norm = fit_speed_norm([control.curves for control in controls], name=f"own controls ({Path(name).name})")
+            norm = fit_speed_norm([control.curves for control in controls], name=f"Own controls in {Path(name).name}")
             found.append(norm)
             profiles = norm.control_profiles()
             norm_set = NormSet(

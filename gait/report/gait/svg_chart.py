@@ -117,6 +117,7 @@ def curve_chart(
             parts.append(_band(y_of(curve.mean - curve.error), y_of(curve.mean + curve.error), f"error {side}"))
     for side, curve in curves.items():
         parts.append(f'<path class="mean {side}" d="{_line(y_of(curve.mean))}"/>')
+    for side, curve in reversed(list(curves.items())):  # the left one, on top, is dashed, so that both are seen
         parts.append(_vertical(curve.foot_off, f"event {side}"))
         parts += [_vertical(percent, f"event {side}", _BOTTOM - 7) for percent in curve.opposite_events]
     parts += _marks(curves)

@@ -94,7 +94,7 @@ def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[Any]])
 def write_json(path: Path, content: Any) -> None:
     """Write plain data; numbers that are not finite are null."""
     with atomic_file(path) as partial:
-        text = json.dumps(_plain(content), indent=1, ensure_ascii=False)
+        text = json.dumps(_plain(content), ensure_ascii=False, allow_nan=False)
         partial.write_text(text + "\n", encoding="utf-8", errors="replace")
 
 
@@ -279,13 +279,14 @@ def _is_unknown(value: Any) -> bool:
 
 
 def _plain(value: Any) -> Any:
-    """Return data of JSON: arrays as lists, numbers with six digits, not finite ones as None."""
+    """Return data of JSON: arrays as lists with four decimals, numbers with six digits, not finite ones as None."""
     if isinstance(value, dict):
         return {str(key): _plain(each) for key, each in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(each) for each in value]
     if isinstance(value, np.ndarray):
-        return [_plain(each) for each in value.tolist()]
+        numbers = np.round(value, 4).tolist()
+        return numbers if np.isfinite(value).all() else _plain(numbers)
     if isinstance(value, float | np.floating):
         number = float(value)
         return float(f"{number:.6g}") if math.isfinite(number) else None
