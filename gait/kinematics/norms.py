@@ -21,6 +21,7 @@ from scipy.interpolate import CubicSpline
 from gait.arrays import Vector
 from gait.body.open_body import shipped_data_folder
 from gait.errors import GaitError
+from gait.kinematics.joint_angles import ANGLES
 
 CYCLE_POINTS = 101
 """Samples of a gait cycle: 0 to 100 %, from one initial contact to the next of the same side."""
@@ -289,7 +290,10 @@ def _number(path: Path, row: Mapping[str, str], column: str, empty: float | None
 
 def _angle_norm(path: Path, source: NormSource, rows: list[dict[str, str]], words: Mapping[str, Any]) -> PublishedNorm:
     bands: dict[tuple[float, float], dict[str, list[tuple[float, float, float]]]] = {}
+    known = [definition.name for definition in ANGLES]
     for row in rows:
+        if row["angle"].strip() not in known:
+            raise GaitError(f"{path}, line {row['line']}: angle is {row['angle']!r}; write one of {', '.join(known)}.")
         speeds = (_number(path, row, "speed_min", 0.0), _number(path, row, "speed_max", math.inf))
         values = tuple(_number(path, row, column) for column in ("percent", "mean_deg", "sd_deg"))
         if values[2] < 0:

@@ -64,6 +64,8 @@ class GaitProfile:
     norm: NormSource
     gvs_deg: Mapping[tuple[str, str], float]  # by (angle, side); NaN if not observed
     gps_deg: Mapping[str, float]  # "left", "right", "overall"; NaN if an angle is missing
+    offset_deg: Mapping[tuple[str, str], float]  # mean difference over the cycle; GVS² = offset² + (GVS without it)²
+    gps_without_offsets_deg: Mapping[str, float]  # of the GVS without offsets, which depend on landmarks most
     missing: tuple[tuple[str, str], ...]  # (angle, side) that are not observed or not in the norm
 
 
@@ -79,10 +81,29 @@ class SpeedSplit:
     typical_speed: float  # at which the reference persons walk by themselves
     explained_deg: Mapping[str, Vector]  # (101,) by angle: norm at the subject's speed - norm at the typical speed
     beyond_deg: Mapping[tuple[str, str], Vector]  # (101,) curve - norm at the subject's speed
-    gps_total_deg: Mapping[str, float]  # "left", "right", "overall": against the norm at the typical speed
-    gps_explained_deg: Mapping[str, float]
-    gps_beyond_deg: Mapping[str, float]  # against the norm at the subject's speed
-    missing: tuple[tuple[str, str], ...]
+    total: GaitProfile  # against the norm at the typical speed
+    explained: GaitProfile  # of the norm at the subject's speed against that at the typical speed
+    beyond: GaitProfile  # against the norm at the subject's speed
+
+    @property
+    def gps_total_deg(self) -> Mapping[str, float]:
+        """GPS "left", "right", "overall" against the norm at the typical speed."""
+        return self.total.gps_deg
+
+    @property
+    def gps_explained_deg(self) -> Mapping[str, float]:
+        """GPS "left", "right", "overall" of what walking speed explains."""
+        return self.explained.gps_deg
+
+    @property
+    def gps_beyond_deg(self) -> Mapping[str, float]:
+        """GPS "left", "right", "overall" against the norm at the subject's speed."""
+        return self.beyond.gps_deg
+
+    @property
+    def missing(self) -> tuple[tuple[str, str], ...]:
+        """The (angle, side) that are not observed, or not in the norm."""
+        return self.beyond.missing
 
 
 def gait_profile(curves: Curves, norm: NormCurves) -> GaitProfile:
@@ -95,15 +116,22 @@ def gait_profile(curves: Curves, norm: NormCurves) -> GaitProfile:
 
 
 def _profile(curves: Curves, mean_deg: Mapping[str, Vector], source: NormSource) -> GaitProfile:
-    gvs = {}
-    for side in SIDES:
-        for angle in GDI_ANGLES:
-            mean = mean_deg.get(angle)
-            found = np.nan if mean is None else _rms(at_51_points(curves.get((angle, side))) - at_51_points(mean))
-            gvs[angle, side] = found
+    differences = {
+        (angle, side): at_51_points(curves.get((angle, side))) - at_51_points(mean_deg.get(angle))
+        for side in SIDES
+        for angle in GDI_ANGLES
+    }
+    gvs = {key: _rms(difference) for key, difference in differences.items()}
+    offset = {key: float(difference.mean()) for key, difference in differences.items()}
+    pattern = {key: float(difference.std()) for key, difference in differences.items()}
+    missing = tuple(key for key, value in gvs.items() if np.isnan(value))
+    return GaitProfile(source, gvs, _gps(gvs), offset, _gps(pattern), missing)
+
+
+def _gps(gvs: Mapping[tuple[str, str], float]) -> dict[str, float]:
     gps = {side: _rms([gvs[angle, side] for angle in GDI_ANGLES]) for side in SIDES}
     gps["overall"] = _rms([gvs[angle, side] for angle, side in gvs if side == "left" or angle not in PELVIS_ANGLES])
-    return GaitProfile(source, gvs, gps, tuple(key for key, value in gvs.items() if np.isnan(value)))
+    return gps
 
 
 def gait_deviation_index(curves: Curves, side: str, reference: GdiReference) -> float:
@@ -133,7 +161,6 @@ def split_by_speed(curves: Curves, norm: Norm, dimensionless_speed: float) -> Sp
     own, typical = norm.at_speed(dimensionless_speed), norm.at_speed(norm.typical_speed)
     if own is None or typical is None:
         return None
-    total, beyond = gait_profile(curves, typical), gait_profile(curves, own)
     explained = {angle: own.mean_deg[angle] - typical.mean_deg[angle] for angle in own.mean_deg}
     both_sides = {(angle, side): own.mean_deg[angle] for angle in explained for side in SIDES}
     return SpeedSplit(
@@ -142,10 +169,9 @@ def split_by_speed(curves: Curves, norm: Norm, dimensionless_speed: float) -> Sp
         norm.typical_speed,
         explained,
         {key: at_101_points(curves[key]) - own.mean_deg[key[0]] for key in curves if key[0] in own.mean_deg},
-        total.gps_deg,
-        gait_profile(both_sides, typical).gps_deg,
-        beyond.gps_deg,
-        beyond.missing,
+        gait_profile(curves, typical),
+        gait_profile(both_sides, typical),
+        gait_profile(curves, own),
     )
 
 

@@ -119,19 +119,23 @@ class SpeedNorm:
         mean = _mean_curves(others, degrees, speed)
         return gait_profile(control.curves, NormCurves(self.source, mean, mean, mean, mean, "one_sd"))
 
-    def gps_range(self, which: str = "overall", *, speed: float | None = None) -> tuple[float, float]:
+    def gps_range(
+        self, which: str = "overall", *, speed: float | None = None, without_offsets: bool = False
+    ) -> tuple[float, float]:
         """Return the range that holds the GPS, "left", "right" or "overall", of a new person like the controls.
 
         The probability is ``coverage``. Without a speed: of controls at their own pace, against the norm at the typical
         speed. At a dimensionless speed: of the controls who walk within ``SPEED_MATCH`` of it, one walk of each,
         against the norm at the speed of that walk. NaN if too few controls have such a walk.
         """
-        if speed is None:
-            return reference_range([profile.gps_deg[which] for profile in self._own_pace_profiles], self.coverage)
-        near = [each for each in self.controls if abs(each.dimensionless_speed - speed) <= SPEED_MATCH]
-        walks = {id(_next_to(speed, own)) for own in _by_person(near).values()}
-        profiles = zip(self.controls, self._control_profiles, strict=True)
-        return reference_range([p.gps_deg[which] for control, p in profiles if id(control) in walks], self.coverage)
+        profiles = self._own_pace_profiles
+        if speed is not None:
+            near = [each for each in self.controls if abs(each.dimensionless_speed - speed) <= SPEED_MATCH]
+            walks = {id(_next_to(speed, own)) for own in _by_person(near).values()}
+            each = zip(self.controls, self._control_profiles, strict=True)
+            profiles = tuple(profile for control, profile in each if id(control) in walks)
+        scores = [profile.gps_without_offsets_deg if without_offsets else profile.gps_deg for profile in profiles]
+        return reference_range([gps[which] for gps in scores], self.coverage)
 
 
 def fit_speed_norm(
@@ -272,12 +276,12 @@ def _fit_angle(
     random: np.random.Generator,
 ) -> AngleRegression:
     powers, spread = _powers(observed.speeds, degree), np.exp(spread_slope * _scaled(observed.speeds))
-    coefficients, sd, covariance = _fit(observed, powers, observed.weights, spread)
+    coefficients, sd, covariance = _fit(observed, powers, observed.weights[None], spread)
     return AngleRegression(
         degree,
-        coefficients,
-        covariance,
-        sd,
+        coefficients[0],
+        covariance[0],
+        sd[0],
         _critical_value(observed, powers, spread, coverage, resamples, random),
         (float(observed.speeds.min()), float(observed.speeds.max())),
         observed.num_persons,
@@ -285,12 +289,21 @@ def _fit_angle(
 
 
 def _fit(observed: _Observations, powers: Vector, weights: Vector, spread: Vector) -> tuple[Vector, Vector, Vector]:
-    """Return coefficients (P, 101), SD between persons (101,), and the coefficients' unit covariance (P, P)."""
-    solve, covariance = _solve(powers, weights)
-    coefficients = solve @ observed.curves
-    residual = (observed.curves - powers @ coefficients) / spread[:, None]
-    freedom = max(weights.sum() - powers.shape[1], 1)
-    return coefficients, np.sqrt((weights[:, None] * residual**2).sum(axis=0) / freedom), covariance
+    """Fit B weightings (B, R) of the curves at once; ``spread`` (R,) is the factor on the SD.
+
+    Returns coefficients (B, P, 101), SD between persons (B, 101), and the coefficients' unit covariance (B, P, P).
+    """
+    products = powers[:, :, None] * powers[:, None]  # (R, P, P)
+    covariance = np.linalg.pinv(np.tensordot(weights, products, 1), hermitian=True)
+    start = np.linalg.lstsq(powers, observed.curves, rcond=None)[0]  # residuals are small, so that squares don't cancel
+    residual = observed.curves - powers @ start
+    moments = powers[:, :, None] * residual[:, None]  # (R, P, 101)
+    change = covariance @ np.tensordot(weights, moments, 1)
+    scaled = weights / spread**2
+    squares = scaled @ residual**2 - 2 * (change * np.tensordot(scaled, moments, 1)).sum(axis=1)
+    squares += (change * (np.tensordot(scaled, products, 1) @ change)).sum(axis=1)
+    freedom = np.maximum(weights.sum(axis=1) - powers.shape[1], 1)
+    return start + change, np.sqrt(np.maximum(squares, 0) / freedom[:, None]), covariance
 
 
 def _spread_slope(angles: Sequence[tuple[_Observations, int]]) -> float:
@@ -303,8 +316,8 @@ def _spread_slope(angles: Sequence[tuple[_Observations, int]]) -> float:
     denominator = 0.0
     for observed, degree in angles:
         powers, weights = _powers(observed.speeds, degree), observed.weights
-        coefficients, _, _ = _fit(observed, powers, weights, np.ones(len(weights)))
-        size = np.log(np.maximum(np.sqrt(np.mean((observed.curves - powers @ coefficients) ** 2, axis=1)), 1e-6))
+        coefficients, _, _ = _fit(observed, powers, weights[None], np.ones(len(weights)))
+        size = np.log(np.maximum(np.sqrt(np.mean((observed.curves - powers @ coefficients[0]) ** 2, axis=1)), 1e-6))
         speed = _scaled(observed.speeds)
         speed, size = speed - np.average(speed, weights=weights), size - np.average(size, weights=weights)
         denominator += float((weights * speed**2).sum())
@@ -348,17 +361,14 @@ def _critical_value(
     A residual of a person who was drawn is smaller than that of a new one by √(1 - h) against √(1 + h), where h is the
     leverage: each is divided by its own.
     """
-    largest = []
-    for _ in range(resamples):
-        drawn = random.multinomial(observed.num_persons, np.full(observed.num_persons, 1 / observed.num_persons))
-        weights = observed.weights * drawn[observed.person]
-        coefficients, sd, covariance = _fit(observed, powers, weights, spread)
-        leverage = np.einsum("rp,pq,rq->r", powers, covariance, powers)
-        scale = np.sqrt(np.where(weights > 0, np.maximum(1 - leverage, 0.1), 1 + leverage))
-        ratio = np.abs(observed.curves - powers @ coefficients) / np.maximum(sd, 1e-9)
-        largest.append(ratio.max(axis=1) / (scale * spread))
+    chances = np.full(observed.num_persons, 1 / observed.num_persons)
+    weights = observed.weights * random.multinomial(observed.num_persons, chances, resamples)[:, observed.person]
+    coefficients, sd, covariance = _fit(observed, powers, weights, spread)
+    leverage = np.einsum("rp,bpq,rq->br", powers, covariance, powers, optimize=True)
+    scale = np.sqrt(np.where(weights > 0, np.maximum(1 - leverage, 0.1), 1 + leverage)) * spread
+    ratio = np.abs(observed.curves - powers @ coefficients) / np.maximum(sd, 1e-9)[:, None]
+    values = (ratio.max(axis=2) / scale).ravel()
     share = np.tile(observed.weights, resamples)
-    values = np.concatenate(largest)
     order = np.argsort(values)
     reached = np.cumsum(share[order]) / share.sum()
     return float(values[order][np.searchsorted(reached, coverage)])

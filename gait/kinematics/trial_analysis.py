@@ -132,7 +132,7 @@ def analyse_subject(trials: Iterable[TrialAnalysis]) -> SubjectAnalysis:
         parameters=parameters,
         curve_symmetry=curve_symmetry(curves),
         parameter_symmetry=parameter_symmetry(parameters),
-        repeatability=repeatability(curves),
+        repeatability=repeatability([trial.curves for trial in trials]),
     )
 
 

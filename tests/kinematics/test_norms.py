@@ -82,6 +82,7 @@ def test_a_norm_dropped_into_data_norms_has_a_name(tmp_path: Path, monkeypatch: 
     ("rows", "toml", "problem"),
     [
         (ROWS[:-1], "", "0 to 95 %"),
+        (["knee,0,1,2", *ROWS], "", "line 2: angle is 'knee'; write one of pelvis_tilt"),
         ([*ROWS, "knee_flexion,50,x,2"], "", "line 23: mean_deg is 'x'"),
         ([*ROWS[:-1], "knee_flexion,100,4,-1"], "", "sd_deg is -1"),
         ([], "", "no rows"),

@@ -77,6 +77,8 @@ def test_the_split_says_what_speed_explains() -> None:
     assert split.gps_beyond_deg["right"] == pytest.approx(0, abs=1e-9)
     assert split.gps_explained_deg["right"] == pytest.approx(split.gps_total_deg["right"])
     assert split.gps_explained_deg["right"] > 4
+    assert split.beyond.offset_deg["knee_flexion", "left"] == pytest.approx(6)
+    assert split.beyond.gps_without_offsets_deg["left"] == pytest.approx(0, abs=1e-9)
     total = split.explained_deg["knee_flexion"] + split.beyond_deg["knee_flexion", "left"]
     np.testing.assert_allclose(total, curves["knee_flexion", "left"] - schwartz(0.43).mean_deg["knee_flexion"])
     assert split_by_speed(curves, read_angle_norm("pinzone2014_centre1"), 0.2) is None

@@ -6,7 +6,14 @@ import pytest
 from gait.arrays import Vector
 from gait.errors import GaitError
 from gait.kinematics.scores import split_by_speed
-from gait.kinematics.speed_norm import ControlCurves, SpeedNorm, fit_speed_norm, reference_range
+from gait.kinematics.speed_norm import (
+    ControlCurves,
+    SpeedNorm,
+    _fit,
+    _Observations,
+    fit_speed_norm,
+    reference_range,
+)
 
 PHASE = 2 * np.pi * np.arange(101) / 100
 
@@ -101,3 +108,19 @@ def test_reference_range_holds_new_scores() -> None:
     inside = [(low <= own).mean() - (own > high).mean() for own, (low, high) in zip(new, ranges, strict=True)]
     assert np.mean(inside) == pytest.approx(0.95, abs=0.02)
     assert np.isnan(reference_range([2.0] * 5)).all()
+
+
+def test_the_regression_of_all_resamples_at_once_is_that_of_numpy_one_after_the_other() -> None:
+    controls = draw_controls(12, 5)
+    rows = [(control.dimensionless_speed, curve) for control in controls for curve in control.curves.values()]
+    speeds, curves = np.array([speed for speed, _ in rows]), np.array([curve for _, curve in rows])
+    observed = _Observations(speeds, curves, np.repeat(np.arange(12), 2), tuple("abcdefghijkl"))
+    scaled = (speeds - 0.4) / 0.2
+    drawn = np.random.default_rng(0).multinomial(12, np.full(12, 1 / 12), 5)[:, observed.person]
+    spread = np.exp(0.2 * scaled)
+    coefficients, sd, _ = _fit(observed, scaled[:, None] ** np.arange(3), observed.weights * drawn, spread)
+    for k, weights in enumerate(observed.weights * drawn):
+        slow = np.polyfit(scaled, curves, 2, w=np.sqrt(weights))[::-1]
+        np.testing.assert_allclose(coefficients[k], slow, atol=1e-8)
+        residual = (curves - (scaled[:, None] ** np.arange(3)) @ slow) / spread[:, None]
+        np.testing.assert_allclose(sd[k], np.sqrt((weights[:, None] * residual**2).sum(axis=0) / (12 - 3)), atol=1e-8)
