@@ -4,7 +4,8 @@ Spatio-temporal parameters against those that laboratories stored in their recor
 skipped if the recordings are not available), of the same stride, with the laboratory's events and with our own. Where
 the stored value does not follow from the file's own events and toe markers, it is marked. And against true steps of
 synthetic subjects, healthy and with each pathology, on true joints; with ``--poses`` and ``--recordings``, on the fits
-of a synthetic cohort. Prints one JSON object; --quick simulates one subject per kind and fits no recording.
+of a synthetic cohort, where outlier strides are counted too, as they are and with a contact found too late. Prints one
+JSON object; --quick simulates one subject per kind and fits no recording.
 """
 
 from __future__ import annotations
@@ -33,9 +34,10 @@ from gait.capture.c3d_file import parse_c3d
 from gait.cli.arguments import argument
 from gait.fitting.subject_fit import fit_shape_and_poses
 from gait.kinematics.gait_events import SIDES, GaitEvents
-from gait.kinematics.strides import Stride
-from gait.kinematics.trial_analysis import TrialAnalysis, analyse_trial
+from gait.kinematics.strides import MIN_STRIDES_FOR_OUTLIERS, Stride
+from gait.kinematics.trial_analysis import TrialAnalysis, analyse_subject, analyse_trial
 from gait.motion.pose_files import POSES_FILE, read_poses
+from gait.motion.subject_trials import find_subject_folders, read_subject_trials
 from gait.synthetic import PATHOLOGY_NAMES, make_pathology, make_subject, make_trial
 from gait.synthetic.recording_files import ground_truth_path, read_ground_truth
 
@@ -57,6 +59,7 @@ STORED = {
 """Names of the group ANALYSIS -> our parameters."""
 WITHIN_2_PERCENT = ("walking_speed", "cadence", "stride_length", "stride_time")
 MAX_PERCENT = 2.0
+LATE_S = 0.1  # by which a contact is found too late
 NEAR_FRAMES = 30  # a stride whose contacts are together farther from the true ones is another one
 
 
@@ -306,6 +309,36 @@ def evaluate_fits(body: Body, poses: Path, recordings: Path) -> dict[str, Any]:
     return {label: summarize_errors(each) for label, each in errors.items()}
 
 
+def evaluate_outliers(poses: Path) -> dict[str, Any]:
+    """Count outlier strides of the fits of synthetic recordings as they are, and with one contact found too late."""
+    counts = {"strides": 0, "outliers": 0, "late_contacts": 0, "late_contacts_found": 0, "other_outliers": 0}
+    for folder in find_subject_folders(poses):
+        trials = list(read_subject_trials(folder))
+        analyses = [trial.analyse() for trial in trials]
+        subject = analyse_subject(analyses)
+        counts["strides"] += sum(len(strides) for strides in subject.curves.strides.values())
+        counts["outliers"] += len(subject.curves.excluded)
+        if len(subject.curves.strides["left"]) < MIN_STRIDES_FOR_OUTLIERS:
+            continue
+        first, events = analyses[0], analyses[0].events
+        contacts = {side: frames.copy() for side, frames in events.initial_contacts.items()}
+        before, after = first.curves.strides["left"][:2]
+        contacts["left"][contacts["left"] == before.end] += LATE_S * first.rate_hz
+        late = analyse_trial(
+            trials[0].sequence,
+            subject=first.subject,
+            trial=first.trial,
+            events=replace(events, initial_contacts=contacts),
+        )
+        excluded = analyse_subject([late, *analyses[1:]]).curves.excluded
+        changed = {(first.trial, "left", stride.number) for stride in (before, after)}
+        found = {(each.stride.trial, each.stride.side, each.stride.number) for each in excluded}
+        counts["late_contacts"] += 1
+        counts["late_contacts_found"] += bool(found & changed)
+        counts["other_outliers"] += len(found - changed)
+    return counts
+
+
 def main(args: Arguments) -> dict[str, Any]:
     body = load_body(args.model)
     recorded = None
@@ -318,7 +351,9 @@ def main(args: Arguments) -> dict[str, Any]:
         }
         recorded = {"worst": summarize_recordings(files), "files": files}
     fits = evaluate_fits(body, args.poses, args.recordings) if args.poses and args.recordings else None
-    return {"synthetic": evaluate_synthetic(body, args.subjects), "fits": fits, "recorded": recorded}
+    outliers = evaluate_outliers(args.poses) if args.poses else None
+    synthetic = evaluate_synthetic(body, args.subjects)
+    return {"synthetic": synthetic, "fits": fits, "outliers": outliers, "recorded": recorded}
 
 
 if __name__ == "__main__":

@@ -42,11 +42,11 @@ MIN_OUTLIER_DEG, MIN_OUTLIER_TIME = 5.0, 0.15
 """Strides closer than this to the median stride, in degrees or as a fraction of the stride time, are no outliers. Less
 than 5° does not mislead a clinical interpretation (McGinley et al. 2009, Gait & Posture 29:360)."""
 OUTLIER_ANGLES = (
-    "pelvis_tilt", "pelvis_obliquity", "pelvis_rotation", "hip_flexion", "hip_adduction", "hip_rotation",
-    "knee_flexion", "ankle_dorsiflexion", "foot_progression",
+    "pelvis_tilt", "pelvis_obliquity", "hip_flexion", "hip_adduction", "hip_rotation", "knee_flexion",
+    "ankle_dorsiflexion",
 )  # fmt: skip
 """The angles that can make a stride an outlier: those of the Gait Profile Score (Baker et al. 2009, Gait & Posture
-30:265). Arms and head may do as they like."""
+30:265), but for rotation of the pelvis and foot progression, which a walk obliquely to the walkway changes as well."""
 MIN_STRIDES_FOR_OUTLIERS = 5
 """Of fewer strides of a side, none can be called an outlier."""
 
