@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from gait.arrays import Vector
 from gait.body.body import Body
+from gait.body.marker_layout import MarkerLayout
 from gait.body.marker_placement import plug_in_gait_layout
 from gait.body.skeleton import NUM_BODY_JOINTS, Joint
 from gait.errors import GaitError
@@ -63,19 +64,15 @@ def read_anatomy(body: Body, betas: NDArray[np.floating]) -> Anatomy | None:
         return None
     with torch.inference_mode():
         rest, joints = body.rest_body(torch.as_tensor(betas, dtype=body.dtype, device=body.device))
-        vertices = rest[0].double().cpu().numpy()
-        corners = vertices[body.faces.cpu().numpy()[layout.face]]  # (M, 3 corners, 3)
-    normal = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    normal /= np.linalg.norm(normal, axis=1, keepdims=True)
-    markers = np.einsum("mk,mkc->mc", layout.barycentric, corners) + layout.height_above_skin_m[:, None] * normal
+    vertices = rest[0].double().cpu().numpy()
+    markers = _marker_centres(layout, vertices[body.faces.cpu().numpy()[layout.face]])
     by_skin = body.face_weights.cpu().numpy()[layout.face].argmax(axis=1)
     moves_with = [_joint_of(label, int(joint)) for label, joint in zip(layout.labels, by_skin, strict=True)]
     soles, names, joints_of_soles = [], [], []
-    for side in ("LEFT", "RIGHT"):
-        for name, joint, position in _sole_points(body, vertices, joints[0].double().cpu().numpy(), side):
-            names.append(f"{side[0]}{name}")
-            joints_of_soles.append(joint)
-            soles.append(position)
+    for name, joint, rows in _sole_vertices(body, vertices, joints[0].double().cpu().numpy()):
+        names.append(name)
+        joints_of_soles.append(joint)
+        soles.append(_sole_centre(vertices[rows]))
     positions = np.concatenate([markers, soles]).astype(np.float32)
     return Anatomy(
         joints_m=joints[0, :NUM_BODY_JOINTS].float().cpu().numpy(),
@@ -84,6 +81,38 @@ def read_anatomy(body: Body, betas: NDArray[np.floating]) -> Anatomy | None:
         fitted_m=np.full_like(positions, np.nan),
         moves_with=np.array([*moves_with, *joints_of_soles], dtype=np.uint8),
     )
+
+
+@lru_cache(maxsize=4)
+def anatomy_shapedirs(body: Body) -> tuple[NDArray[np.float32], NDArray[np.float32]] | None:
+    """Return how joints (22, 3, B) and landmarks (K, 3, B) at rest move with each shape coefficient, metres per unit.
+
+    None if markers cannot be placed on the model. The order of the landmarks is that of ``read_anatomy``.
+    """
+    try:
+        layout = plug_in_gait_layout_of(body)
+    except GaitError:
+        return None
+    rest = body.v_template.double().cpu().numpy()
+    dirs = body.shapedirs.double().cpu().numpy()  # (V, 3, B)
+    corners = body.faces.cpu().numpy()[layout.face]
+    moved = np.moveaxis(rest[corners][..., None] + dirs[corners], -1, 0)  # (B, M, 3 corners, 3)
+    markers = _marker_centres(layout, moved) - _marker_centres(layout, rest[corners])
+    soles = [
+        _sole_centre(np.moveaxis(rest[rows][..., None] + dirs[rows], -1, 0)) - _sole_centre(rest[rows])
+        for _, _, rows in _sole_vertices(body, rest, body.joint_template.double().cpu().numpy())
+    ]
+    landmarks = np.concatenate([markers, np.stack(soles, axis=1)], axis=1)  # (B, K, 3)
+    joints = body.joint_shapedirs[:NUM_BODY_JOINTS].float().cpu().numpy()
+    return joints, np.moveaxis(landmarks, 0, -1).astype(np.float32)
+
+
+def _marker_centres(layout: MarkerLayout, corners: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return marker centres (..., M, 3) above the triangles with these corners (..., M, 3, 3)."""
+    normal = np.cross(corners[..., 1, :] - corners[..., 0, :], corners[..., 2, :] - corners[..., 0, :])
+    normal /= np.linalg.norm(normal, axis=-1, keepdims=True)
+    height = layout.height_above_skin_m[:, None]
+    return np.asarray(np.einsum("mk,...mkc->...mc", layout.barycentric, corners) + height * normal)
 
 
 def _joint_of(landmark: str, joint_of_skin: int) -> int:
@@ -97,19 +126,26 @@ plug_in_gait_layout_of = lru_cache(maxsize=4)(plug_in_gait_layout)
 """``plug_in_gait_layout``, which casts rays, once per body."""
 
 
-def _sole_points(body: Body, vertices: Vector, joints: Vector, side: str) -> Iterable[tuple[str, Joint, Vector]]:
-    """Yield name, joint and position (3,) of the ``SOLE_LANDMARKS`` of one side ("LEFT" or "RIGHT")."""
-    ankle, ball = Joint[f"{side}_ANKLE"], Joint[f"{side}_FOOT"]
-    belongs = np.isin(body.nearest_body_joints, (ankle, ball))
-    weight = body.weights.double().cpu().numpy()[:, belongs].sum(axis=1)
-    foot = vertices[weight > _MIN_FOOT_WEIGHT]
-    sole = foot[foot[:, 1] < foot[:, 1].min() + _SOLE_BAND_M]
-    near = 0.1 * np.ptp(sole[:, 2])
-    behind = sole[sole[:, 2] < sole[:, 2].min() + near]
-    under_ball = sole[np.abs(sole[:, 2] - joints[ball, 2]) < near]
-    in_front = sole[sole[:, 2] > sole[:, 2].max() - near]
-    for name, joint, points in zip(SOLE_LANDMARKS, (ankle, ankle, ball), (behind, under_ball, in_front), strict=True):
-        points = points if len(points) else foot
-        centre = points.mean(axis=0)
-        centre[1] = points[:, 1].min()
-        yield name, joint, centre
+def _sole_vertices(body: Body, vertices: Vector, joints: Vector) -> Iterable[tuple[str, Joint, NDArray[np.int64]]]:
+    """Yield name, joint and vertices (N,) of each of the ``SOLE_LANDMARKS``, of the left foot, then of the right."""
+    for side in ("LEFT", "RIGHT"):
+        ankle, ball = Joint[f"{side}_ANKLE"], Joint[f"{side}_FOOT"]
+        belongs = np.isin(body.nearest_body_joints, (ankle, ball))
+        weight = body.weights.double().cpu().numpy()[:, belongs].sum(axis=1)
+        foot = np.flatnonzero(weight > _MIN_FOOT_WEIGHT)
+        y, z = vertices[:, 1], vertices[:, 2]
+        sole = foot[y[foot] < y[foot].min() + _SOLE_BAND_M]
+        near = 0.1 * np.ptp(z[sole])
+        behind = sole[z[sole] < z[sole].min() + near]
+        under_ball = sole[np.abs(z[sole] - joints[ball, 2]) < near]
+        in_front = sole[z[sole] > z[sole].max() - near]
+        parts = zip(SOLE_LANDMARKS, (ankle, ankle, ball), (behind, under_ball, in_front), strict=True)
+        for name, joint, rows in parts:
+            yield f"{side[0]}{name}", joint, rows if len(rows) else foot
+
+
+def _sole_centre(points: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the centre (..., 3) of points (..., N, 3), at the height of the lowest."""
+    centre = points.mean(axis=-2)
+    centre[..., 1] = points[..., 1].min(axis=-1)
+    return centre

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
+from gait.body.rotation_error import RotationError
 from gait.body.skeleton import BODY_PARENTS, NUM_BODY_JOINTS
 
 if TYPE_CHECKING:  # it imports torch
@@ -42,6 +43,7 @@ class PoseSequence:
     # (T, 22, 3) axis-angle of the body joints relative to their parents; None if ``poses`` has it, or it is unknown
     body_rotations: NDArray[np.float32] | None = None
     anatomy: Anatomy | None = None  # joints and landmarks at rest; None in files of earlier versions
+    rotation_error: RotationError | None = None  # of the joints' orientations; None in files of earlier versions
     extra: dict[str, Any] = field(default_factory=dict)  # further arrays in the pose file, by name
 
     @property

@@ -21,11 +21,27 @@ from numpy.typing import NDArray
 from scipy.ndimage import binary_closing, binary_opening
 from torch import Tensor
 
+from gait.body.skeleton import NUM_BODY_JOINTS
 from gait.fitting.frame_batches import FrameBatches
 from gait.fitting.joint_parametrization import Pose
-from gait.fitting.marker_kinematics import SubjectModel, joint_pose_jacobian, joint_shape_jacobian, shape_jacobian
+from gait.fitting.marker_kinematics import (
+    SubjectModel,
+    joint_pose_jacobian,
+    joint_shape_jacobian,
+    orientation_jacobian,
+    shape_jacobian,
+)
 from gait.fitting.objective_terms import JointPrior
-from gait.fitting.offset_covariance import PRIOR_PSEUDO_COUNT, pose_prior_curvature
+from gait.fitting.offset_covariance import (
+    MOTION_VARIANCE,
+    PRIOR_PSEUDO_COUNT,
+    CalibrationErrors,
+    covariance_root,
+    pose_prior_curvature,
+    posture_axes,
+    posture_prior_root,
+)
+from gait.fitting.orientation_error import OrientationErrors
 from gait.fitting.reference_normal_equations import NormalEquations, normal_equations
 from gait.fitting.residual_scales import ResidualScales
 from gait.fitting.solver.frame_data import ObservedMarkers
@@ -39,6 +55,8 @@ FEW_MARKERS_FRACTION = 2 / 3
 """Frames with fewer visible markers than this fraction of the median are always evaluated separately."""
 BATCH_FRAMES = 16
 """Frames per batch: few, so that all cores are used."""
+MAX_ORIENTATION_SAMPLES = 256
+"""Of these samples at most, the errors of the orientations are kept."""
 UNCONSTRAINED_RAD = 1.0
 UNCONSTRAINED_M = 1.0
 """Standard deviation of the orientation and the position of the body in a frame without markers."""
@@ -54,6 +72,7 @@ class JointUncertainty:
     sigma_single_frame_m: NDArray[np.float32]  # (T, J) the same without the information of neighbouring frames
     data_fraction: NDArray[np.float32]  # (T, J) fraction of the rotation determined by markers, not the prior, 0 to 1
     noise: float  # variance of the residuals relative to the assumed one
+    orientation: OrientationErrors | None = None  # of the 22 body joints; None for bodies with other joints
 
     def with_neighbours(self, radius_m: NDArray[np.float64]) -> JointUncertainty:
         """Return the uncertainty of frames that were solved together with others (``weak_frames``).
@@ -71,24 +90,21 @@ def estimate_joint_uncertainty(
     observation: ObservedMarkers,
     prior: JointPrior,
     scales: ResidualScales,
-    covariance: Tensor,
+    calibration: CalibrationErrors,
     rate_hz: float,
     batches: FrameBatches,
 ) -> JointUncertainty:
-    """Compute the uncertainty for some frames and interpolate it to all T frames.
-
-    ``covariance`` (B + 3·M, B + 3·M) is that of shape and marker offsets.
-    """
+    """Compute the uncertainty for some frames and interpolate it to all T frames."""
     visible = steady_visibility(observation.visible.cpu().numpy(), rate_hz)
     frames = sample_frames(visible, rate_hz)
     observation = replace(observation, visible=observation.visible & torch.as_tensor(visible).to(observation.visible))
     rows = torch.as_tensor(frames, device=pose.rotations.device)
-    values, vectors = torch.linalg.eigh(covariance)
-    root = (vectors * values.clamp_min(0).sqrt()).to(torch.float32)
+    calibration = calibration.to(torch.float32)
+    root = covariance_root(calibration.covariance)
 
     def work(batch: slice) -> _UncertaintyTerms:
         sample = rows[batch]
-        return _uncertainty_terms(subject, pose[sample], observation[sample], prior, scales, root)
+        return _uncertainty_terms(subject, pose[sample], observation[sample], prior, scales, calibration, root)
 
     small = batches if pose.translation.is_cuda else replace(batches, size=min(batches.size, BATCH_FRAMES))
     terms = small.map(len(frames), work)
@@ -102,11 +118,22 @@ def estimate_joint_uncertainty(
     fraction = interpolate_between_samples(
         (determined / _num_rotation_parameters(subject)).cpu().numpy(), frames, visible
     )
+    orientation = None
+    if subject.reduced_body.num_joints == NUM_BODY_JOINTS:
+        kept = np.unique(np.linspace(0, len(frames) - 1, min(len(frames), MAX_ORIENTATION_SAMPLES)).round().astype(int))
+        lasting, motion, noisy = (
+            torch.cat([getattr(term, name) for term in terms])[kept].float().cpu().numpy()
+            for name in ("lasting", "turn_motion", "turn_noise")
+        )
+        position = np.interp(position_between_samples(frames, visible), kept, np.arange(len(kept)))
+        parameters = calibration.parameters.float().cpu().numpy()
+        orientation = OrientationErrors(lasting, motion, noisy, parameters, position)
     return JointUncertainty(
         sigma_m=sigma.astype(np.float32),
         sigma_single_frame_m=sigma.astype(np.float32),
         data_fraction=fraction.astype(np.float32),
         noise=noise,
+        orientation=orientation,
     )
 
 
@@ -162,19 +189,26 @@ def sample_frames(visible: NDArray[np.bool_], rate_hz: float) -> NDArray[np.int6
 def interpolate_between_samples(
     values: NDArray[np.floating], frames: NDArray[np.int64], visible: NDArray[np.bool_]
 ) -> NDArray[np.float64]:
-    """Interpolate the values of some frames to all T frames.
+    """Interpolate the values (K, J) of some ``frames`` (K,) to all T frames, as ``position_between_samples`` says."""
+    position = position_between_samples(frames, visible)
+    left = np.floor(position).astype(np.int64)
+    t = (position - left)[:, None]
+    return (1 - t) * values[left] + t * values[np.minimum(left + 1, len(frames) - 1)]
 
-    A frame takes the value of the previous or the next evaluated frame, whichever has the more similar visible markers.
-    If both are equally similar, the value is interpolated linearly. ``values`` (K, J) are those of ``frames`` (K,),
-    which increase; ``visible`` is (T, M).
+
+def position_between_samples(frames: NDArray[np.int64], visible: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Return the position of each of T frames (T,) among K evaluated ones, from 0 to K − 1.
+
+    A frame is at the previous or the next evaluated frame, whichever has the more similar visible markers. If both are
+    equally similar, it is between them. ``frames`` (K,) increase; ``visible`` is (T, M).
     """
     at = np.arange(len(visible))
     right = np.clip(np.searchsorted(frames, at), 0, len(frames) - 1)
     left = np.clip(np.searchsorted(frames, at, side="right") - 1, 0, len(frames) - 1)
     t = (at - frames[left]) / np.maximum(frames[right] - frames[left], 1)
     changes_left, changes_right = ((visible != visible[frames[side]]).sum(axis=1) for side in (left, right))
-    t = np.select([changes_left < changes_right, changes_right < changes_left], [0.0, 1.0], t)[:, None]
-    return (1 - t) * values[left] + t * values[right]
+    t = np.select([changes_left < changes_right, changes_right < changes_left], [0.0, 1.0], t)
+    return np.where(right > left, left + t, left)
 
 
 @dataclass(frozen=True)
@@ -184,6 +218,9 @@ class _UncertaintyTerms:
     calibration: Tensor  # (T, J, 3, 3) from the errors in shape and marker offsets
     prior: Tensor  # (T, J, 3, 3) from the priors
     noise: Tensor  # (T, J, 3, 3) from residuals of the assumed size
+    lasting: Tensor  # (T, 3·J, L) error of the orientations for one standard deviation of each lasting error
+    turn_motion: Tensor  # (T, 3·J, 3·J) covariance of the orientations from the pull of the prior on the motion
+    turn_noise: Tensor  # (T, 3·J, 3·J) covariance of the orientations from noise
     determined: Tensor  # (T, J) number of rotation parameters determined by the markers
     free: Tensor  # (T,) visible coordinates minus the pose parameters that they determine
     square: Tensor  # (T,) weighted square of the residuals
@@ -195,6 +232,7 @@ def _uncertainty_terms(
     observation: ObservedMarkers,
     prior: JointPrior,
     scales: ResidualScales,
+    calibration: CalibrationErrors,
     root: Tensor,
 ) -> _UncertaintyTerms:
     equations = normal_equations(subject, pose, observation, prior, scales)
@@ -213,26 +251,68 @@ def _uncertainty_terms(
     joints_by_pose = joint_pose_jacobian(subject, equations.kinematics).to(H.dtype)  # (T, 3J, D)
     response = inverse @ joints_by_pose.mT  # (T, D, 3J): H⁻¹·(derivative of the joints in the pose)
     determined = (inverse * by_markers).sum(dim=-1).clamp(0, 1)  # diagonal of H⁻¹·A
-    by_calibration = _joint_shift_by_shape_and_offsets(subject, equations, response) @ root.to(H.device)
+    by_shape = joint_shape_jacobian(subject, equations.kinematics).to(H.dtype).flatten(1, 2)  # (T, 3J, B)
+    shift = _shift_by_shape_and_offsets(subject, equations, response)
+    shift[..., : by_shape.shape[-1]] += by_shape
+    by_calibration = shift @ root
+    lasting, turn_motion, turn_noise = _orientation_terms(subject, equations, by_markers, by_prior, calibration)
     return _UncertaintyTerms(
         calibration=_joint_blocks(by_calibration, by_calibration),
         prior=_joint_blocks(response.mT @ by_prior, response.mT),
         noise=_joint_blocks(response.mT @ by_markers, response.mT),
+        lasting=lasting,
+        turn_motion=turn_motion,
+        turn_noise=turn_noise,
         determined=determined[:, : 3 * J].unflatten(1, (J, 3)).sum(dim=-1),
         free=3 * observation.visible.sum(dim=1) - determined.sum(dim=1),
         square=(equations.weight * (equations.residual**2).sum(dim=-1)).sum(dim=1),
     )
 
 
-def _joint_shift_by_shape_and_offsets(subject: SubjectModel, equations: NormalEquations, response: Tensor) -> Tensor:
-    """Return the derivative of the joints in shape and offsets, with adapting poses: (T, 3·J, B + 3·M)."""
+def _orientation_terms(
+    subject: SubjectModel,
+    equations: NormalEquations,
+    by_markers: Tensor,
+    by_prior: Tensor,
+    calibration: CalibrationErrors,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the lasting errors (T, 3·J, L) of the orientations, and the covariances (T, 3·J, 3·J) of motion and noise.
+
+    Given the markers, the true pose is distributed about the solution that residuals and motion of their actual size
+    would have, with the inverse of the curvature that they would have. The fitted pose is a known step away from it,
+    because the fit assumes larger residuals and more motion. The step counts as an error of the motion.
+    """
+    f, motion, J = calibration.noise, MOTION_VARIANCE, by_prior.shape[1] // 3 - 1
+    curvature = by_markers / f + by_prior / motion
+    diagonal = curvature.diagonal(dim1=1, dim2=2)
+    diagonal.add_(1e-6 * diagonal.amax(dim=1, keepdim=True))
+    inverse = torch.cholesky_inverse(torch.linalg.cholesky_ex(curvature)[0])
+    response = inverse @ orientation_jacobian(subject, equations.kinematics).to(inverse.dtype).mT  # (T, D, 3J)
+    force = (equations.residual * equations.weight[..., None]).flatten(1)[..., None]
+    by_residuals = (equations.jacobian.mT @ force.to(inverse.dtype))[..., 0]
+    step = (1 / f - 1 / motion) * by_residuals + equations.gradient.to(inverse.dtype) / motion
+    axes = posture_axes(subject, equations.kinematics).to(inverse.dtype)
+    mean = (axes @ calibration.posture.unflatten(0, (J, 3))).flatten(1, 2)  # (T, 3J, L) error of the mean of the prior
+    lasting = _shift_by_shape_and_offsets(subject, equations, response / f) @ calibration.parameters
+    lasting += response.mT @ (by_prior[..., : 3 * J] @ mean) / motion
+    pulled = torch.cat([step[..., None], posture_prior_root(by_prior, axes) / motion**0.5], dim=-1)
+    by_motion = response.mT @ pulled  # (T, 3J, 1 + 3J)
+    weight = (equations.weight / f).sqrt().repeat_interleave(3, dim=1).to(inverse.dtype)
+    by_noise = weight[..., None] * (equations.jacobian @ response)  # (T, 3M, 3J)
+    return lasting, by_motion @ by_motion.mT, by_noise.mT @ by_noise
+
+
+def _shift_by_shape_and_offsets(subject: SubjectModel, equations: NormalEquations, response: Tensor) -> Tensor:
+    """Return the derivative of some quantities in shape and offsets, through the poses that adapt: (T, X, B + 3·M).
+
+    ``response`` (T, D, X) is H⁻¹ times their derivative in the pose.
+    """
     M = equations.weight.shape[1]
     weight = equations.weight.to(response.dtype)
-    weighted = (equations.jacobian @ response).unflatten(1, (M, 3)) * weight[..., None, None]  # (T, M, 3, 3J)
+    weighted = (equations.jacobian @ response).unflatten(1, (M, 3)) * weight[..., None, None]  # (T, M, 3, X)
     by_shape = shape_jacobian(subject, equations.kinematics).to(response.dtype)
-    with_shape = joint_shape_jacobian(subject, equations.kinematics).to(response.dtype).flatten(1, 2)  # (T, 3J, B)
-    with_shape = with_shape - weighted.flatten(1, 2).mT @ by_shape.flatten(1, 2)
-    with_offsets = -equations.kinematics.blended_rotations.to(response.dtype).mT @ weighted  # (T, M, 3, 3J)
+    with_shape = -weighted.flatten(1, 2).mT @ by_shape.flatten(1, 2)
+    with_offsets = -equations.kinematics.blended_rotations.to(response.dtype).mT @ weighted  # (T, M, 3, X)
     return torch.cat([with_shape, with_offsets.flatten(1, 2).mT], dim=-1)
 
 

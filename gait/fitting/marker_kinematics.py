@@ -151,6 +151,20 @@ def joint_pose_jacobian(subject: SubjectModel, kinematics: MarkerKinematics) -> 
     return torch.cat([by_rotation.reshape(T, 3 * J, 3 * J), by_translation], dim=-1)
 
 
+def orientation_jacobian(subject: SubjectModel, kinematics: MarkerKinematics) -> Tensor:
+    """Return the derivative of every joint's orientation with respect to the pose parameters: (T, 3·J, 3·J + 3).
+
+    The rows are small rotation vectors in the joint's own axes, its axes at rest turned with it. They are those against
+    the laboratory, so a joint turns with its ancestors. The columns are those of ``pose_jacobian``.
+    """
+    T, J = kinematics.joints.shape[:2]
+    above = descendant_matrix(subject.reduced_body.parents).T.to(kinematics.joints)
+    own = kinematics.world.mT[:, :, None]  # (T, J, 1, 3, 3)
+    turns = own.expand(T, J, J, 3, 3) if kinematics.parameter_axes is None else own @ kinematics.parameter_axes[:, None]
+    turns = (turns * above[..., None, None]).permute(0, 1, 3, 2, 4).reshape(T, 3 * J, 3 * J)
+    return torch.cat([turns, turns.new_zeros(T, 3 * J, 3)], dim=-1)
+
+
 def _rotation_jacobian(lever_arm: Tensor, parameter_axes: Tensor | None) -> Tensor:
     """Return the derivative d × lever arm (T, P, 3, J, 3) of P points in the joints' parameters.
 

@@ -10,7 +10,7 @@ sandwich H⁻¹·cov(s)·H⁻¹ (Huber 1967, Proc. Fifth Berkeley Symp. 1:221; W
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -22,17 +22,59 @@ from gait.fitting.calibration import (
     SubjectNormalEquations,
     subject_normal_equations,
 )
+from gait.fitting.marker_kinematics import MarkerKinematics, SubjectModel
 from gait.fitting.reference_normal_equations import NormalEquations
 
+POSTURE_VARIANCE = 0.3
+"""Variance of a subject's mean posture relative to that of the pose prior, on average over the joints."""
+MOTION_VARIANCE = 0.25
+"""The same of the motion about the mean posture. Both are mean squares of fits of 23 recorded walks of 20 subjects."""
 PRIOR_PSEUDO_COUNT = 3
 """Number of pseudo-observations with the assumed variance that are added when a variance factor is estimated, so that
 few observations cannot give an extreme factor."""
 
 
-def shape_offset_covariance(problem: CalibrationProblem, calibrated: ShapeCalibration) -> Tensor:
-    """Return the covariance (R, B + 3·M, B + 3·M) of the errors in the shape and in the offsets of each trial.
+@dataclass(frozen=True)
+class CalibrationErrors:
+    """Errors of the calibration in one trial: L independent ones, each for one standard deviation.
 
-    It is that of a calibration of the shape and all offsets, also if only some places were solved.
+    A subject's posture differs from the mean of the pose prior in all frames alike, so that shape and offsets adapt to
+    the prior. The mean posture that the calibration finds, around which the frames of the trial are fitted
+    (``posture_and_vposer.recentre_prior``), has an error that belongs to those of shape and offsets.
+    """
+
+    covariance: Tensor  # (B + 3·M, B + 3·M) of the shape and the offsets, if the posture were different in each frame
+    parameters: Tensor  # (B + 3·M, L) of the shape and the offsets of the trial
+    posture: Tensor  # (3·J, L) of the mean rotation of each joint, radians, axes of the parent
+    noise: float = 1.0  # variance of the residuals relative to the assumed one
+
+    @staticmethod
+    def from_covariance(covariance: Tensor, num_joints: int) -> CalibrationErrors:
+        """Return errors of shape and offsets with a covariance (B + 3·M, B + 3·M); the mean posture has none."""
+        root = covariance_root(covariance)
+        return CalibrationErrors(covariance, root, root.new_zeros(3 * num_joints, root.shape[1]))
+
+    def to(self, dtype: torch.dtype) -> CalibrationErrors:
+        """Return the errors in another floating-point type."""
+        return replace(
+            self,
+            covariance=self.covariance.to(dtype),
+            parameters=self.parameters.to(dtype),
+            posture=self.posture.to(dtype),
+        )
+
+    def select(self, num_betas: int, markers: Tensor) -> CalibrationErrors:
+        """Return the errors of the shape and of some markers."""
+        offsets = num_betas + 3 * markers[:, None] + torch.arange(3, device=markers.device)
+        rows = torch.cat([torch.arange(num_betas, device=markers.device), offsets.flatten()])
+        covariance = self.covariance[rows[:, None], rows]
+        return replace(self, covariance=covariance, parameters=self.parameters[rows])
+
+
+def calibration_errors(problem: CalibrationProblem, calibrated: ShapeCalibration) -> list[CalibrationErrors]:
+    """Return the errors of the shape, the offsets and the mean posture of each of the R trials.
+
+    They are those of a calibration of the shape and all offsets, also if only some places were solved.
     """
     places, problem = problem.places, replace(problem, places=None)
     precision = problem.precision
@@ -42,11 +84,14 @@ def shape_offset_covariance(problem: CalibrationProblem, calibrated: ShapeCalibr
     noise = variance_factor(pose_equations, by_prior, problem.observation.visible)
     response = equations.pose_response[..., 1:]
     shape = torch.eye(len(calibrated.betas), dtype=precision.dtype, device=precision.device) / problem.scales.shape**2
-    by_trial = []  # (R) covariance of the gradient that the frames of each trial cause in shape and own offsets
-    for r in range(problem.num_trials):
-        rows = problem.trial_index == r
+    # (R) covariance of the gradient that the frames of each trial cause in shape and own offsets
+    by_trial, by_motion = [], []
+    rows_of = [problem.trial_index == r for r in range(problem.num_trials)]
+    for r, rows in enumerate(rows_of):
         from_prior = problem.frame_weight * (response[rows].mT @ by_prior[rows] @ response[rows]).sum(dim=0)
-        by_trial.append(from_prior + noise * (equations.trial_curvature[r] - from_prior))
+        from_markers = noise * (equations.trial_curvature[r] - from_prior)
+        by_trial.append(from_prior + from_markers)
+        by_motion.append(problem.scales.calibration_pose_prior * MOTION_VARIANCE * from_prior + from_markers)
     by_frames = torch.stack(by_trial)
     by_offset_prior = torch.block_diag(*precision)
     others = propagate_covariance(equations, by_frames, torch.zeros_like(by_offset_prior), shape)
@@ -54,14 +99,86 @@ def shape_offset_covariance(problem: CalibrationProblem, calibrated: ShapeCalibr
     if places is not None:  # the prior of these offsets is centred on the observed places
         factors.view(-1, 3)[places] = 1.0
     by_offset_prior = by_offset_prior * factors
-    return propagate_covariance(equations, by_frames, by_offset_prior, shape)
+    covariance = propagate_covariance(equations, by_frames, by_offset_prior, shape)
+    axes = posture_axes(subject, pose_equations.kinematics)
+    given_posture = propagate_covariance(equations, torch.stack(by_motion), by_offset_prior, shape)
+    size = (problem.scales.calibration_pose_prior * POSTURE_VARIANCE) ** 0.5
+    prior_root = size * posture_prior_root(by_prior, axes)  # (N, D, 3J): gradient that the posture causes
+    pull = [-problem.frame_weight * (response[rows].mT @ prior_root[rows]).sum(dim=0) for rows in rows_of]
+    followed = propagate_gradient(equations, torch.stack(pull))  # (R, B + 3M, D)
+    curvature = pose_equations.curvature.clone()
+    diagonal = curvature.diagonal(dim1=1, dim2=2)
+    diagonal.add_(1e-6 * diagonal.amax(dim=1, keepdim=True))
+    drawn = torch.linalg.solve(curvature, prior_root)  # (N, D, D)
+    found = []
+    for r, rows in enumerate(rows_of):
+        root = covariance_root(given_posture[r])
+        # error of the mean posture with shape and offsets, and that caused by the prior
+        with_parameters = -_in_posture_axes(response[rows], axes[rows]).mean(dim=0)
+        by_posture = -_in_posture_axes(drawn[rows], axes[rows]).mean(dim=0) + with_parameters @ followed[r]
+        found.append(
+            CalibrationErrors(
+                covariance[r],
+                torch.cat([root, followed[r]], dim=1),
+                torch.cat([with_parameters @ root, by_posture], dim=1),
+                noise,
+            )
+        )
+    return found
 
 
-def select_covariance(covariance: Tensor, num_betas: int, markers: Tensor) -> Tensor:
-    """Select the rows and columns of the shape and of some markers from a covariance (B + 3·M, B + 3·M)."""
-    offsets = num_betas + 3 * markers[:, None] + torch.arange(3, device=markers.device)
-    rows = torch.cat([torch.arange(num_betas, device=markers.device), offsets.flatten()])
-    return covariance[rows[:, None], rows]
+def covariance_root(covariance: Tensor) -> Tensor:
+    """Return a root of a covariance (n, n)."""
+    values, vectors = torch.linalg.eigh(covariance)
+    return vectors * values.clamp_min(0).sqrt()
+
+
+def posture_axes(subject: SubjectModel, kinematics: MarkerKinematics) -> Tensor:
+    """Return the axes (T, J, 3, 3) of each joint's parent, relative to those of the joint's parameters.
+
+    In the axes of the parent, a posture is the same in all frames. The parameters of hinge joints are angles, which are
+    also.
+    """
+    hinges = subject.reduced_body.hinges
+    if hinges is None:
+        return kinematics.parent_world
+    eye = torch.eye(3, dtype=kinematics.world.dtype, device=kinematics.world.device)
+    return torch.where(hinges.hinged[:, None, None], eye, kinematics.parent_world)
+
+
+def posture_prior_root(by_prior: Tensor, axes: Tensor) -> Tensor:
+    """Return a root (T, D, 3·J) of the curvature of the priors (T, D, D), whose columns belong to ``posture_axes``."""
+    T, J = axes.shape[:2]
+    blocks = by_prior[:, : 3 * J, : 3 * J].unflatten(2, (J, 3)).unflatten(1, (J, 3)).diagonal(dim1=1, dim2=3)
+    axes = axes.to(by_prior)
+    values, vectors = torch.linalg.eigh(axes.mT @ blocks.permute(0, 3, 1, 2) @ axes)
+    roots = axes @ (vectors * values.clamp_min(0).sqrt()[..., None, :]) @ vectors.mT
+    root = by_prior.new_zeros(T, by_prior.shape[1], 3 * J)
+    block = root[:, : 3 * J].unflatten(2, (J, 3)).unflatten(1, (J, 3))
+    block.diagonal(dim1=1, dim2=3).copy_(roots.permute(0, 2, 3, 1))
+    return root
+
+
+def _in_posture_axes(by_pose: Tensor, axes: Tensor) -> Tensor:
+    """Return the rotations (T, 3·J, X) of all joints in ``posture_axes`` from changes of the pose (T, D, X)."""
+    J = axes.shape[1]
+    return (axes.mT @ by_pose[:, : 3 * J].unflatten(1, (J, 3))).flatten(1, 2)
+
+
+def propagate_gradient(equations: SubjectNormalEquations, by_frames: Tensor) -> Tensor:
+    """Return the error (R, B + 3·M, X) of shape and offsets of each trial from X errors of the gradient.
+
+    Args:
+        equations: undamped equations of the S = B + 3·M subject parameters.
+        by_frames: (R, B + 3·M, X) error of the gradient in shape and own offsets, caused by the frames of each trial.
+    """
+    B = by_frames.shape[1] - equations.offset_curvature.shape[1]
+    follows = -equations.offset_response[..., 1:]  # (R, 3M, S)
+    gradient = (follows.mT @ by_frames[:, B:]).sum(dim=0)
+    gradient[:B] += by_frames[:, :B].sum(dim=0)
+    parameters = -torch.linalg.solve(equations.curvature, gradient)
+    offsets = follows @ parameters - torch.linalg.solve(equations.offset_curvature, by_frames[:, B:])
+    return torch.cat([parameters[:B].expand(len(offsets), -1, -1), offsets], dim=1)
 
 
 def propagate_covariance(

@@ -18,12 +18,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gait.arrays import true_runs
-from gait.body.anatomy import Anatomy, read_anatomy
+from gait.body.anatomy import Anatomy, anatomy_shapedirs, read_anatomy
 from gait.body.body import Body
 from gait.body.constraints_file import AngleBounds
 from gait.body.marker_layout import MarkerLayout
 from gait.body.pose_prior import PosePrior, default_pose_prior
 from gait.body.pose_sequence import PoseSequence
+from gait.body.rotation_error import AnatomyError, RotationError
 from gait.body.rotations import matrix_to_axis_angle
 from gait.body.skeleton import NUM_BODY_JOINTS
 from gait.body.vposer import VPoser
@@ -39,12 +40,13 @@ from gait.fitting.calibration import (
 )
 from gait.fitting.frame_batches import FrameBatches, frame_batches
 from gait.fitting.joint_parametrization import Pose, to_model_pose
-from gait.fitting.joint_uncertainty import JointUncertainty, estimate_joint_uncertainty
+from gait.fitting.joint_uncertainty import UNCONSTRAINED_RAD, JointUncertainty, estimate_joint_uncertainty
 from gait.fitting.marker_kinematics import SubjectModel
 from gait.fitting.marker_quality.marker_error import MarkerError
 from gait.fitting.objective_terms import JointPrior, build_joint_prior
 from gait.fitting.observed_joints import observed_joints
-from gait.fitting.offset_covariance import select_covariance, shape_offset_covariance
+from gait.fitting.offset_covariance import CalibrationErrors, calibration_errors
+from gait.fitting.orientation_error import reduce_errors
 from gait.fitting.pose_trajectory import fit_pose_trajectory
 from gait.fitting.posture_and_vposer import recentre_prior
 from gait.fitting.reduced_body import ReducedBody, reduce_body
@@ -125,9 +127,14 @@ class TrialFit:
         return self.body.stature_m(self.betas)
 
     @cached_property
+    def reduced_body(self) -> ReducedBody:
+        """The body reduced to the fitted markers."""
+        return reduce_body(self.body, self.layout)
+
+    @cached_property
     def skinning_weights(self) -> NDArray[np.float64]:
         """Skinning weights (M, J) of the fitted markers."""
-        return reduce_body(self.body, self.layout).skinning_weights.cpu().numpy()
+        return self.reduced_body.skinning_weights.cpu().numpy()
 
     @cached_property
     def joint_status(self) -> NDArray[np.uint8]:
@@ -155,9 +162,29 @@ class TrialFit:
         if anatomy is None:
             return None
         places = SubjectModel(
-            reduce_body(self.body, self.layout), *(torch.as_tensor(each) for each in (self.betas, self.offset_m))
+            self.reduced_body, *(torch.as_tensor(each) for each in (self.betas, self.offset_m))
         ).rest_markers
         return anatomy.with_markers(dict(zip(self.labels, places.cpu().numpy(), strict=True)))
+
+    @cached_property
+    def rotation_error(self) -> RotationError | None:
+        """Expected errors of the orientations of the body joints in all frames, and of joints and landmarks at rest."""
+        errors = self.uncertainty.orientation
+        if errors is None:
+            return None
+        directions, anatomy_error = anatomy_shapedirs(self.body), None
+        if directions is not None and self.anatomy is not None:
+            B, L = len(self.betas), errors.parameters.shape[1]
+            shape, offsets = errors.parameters[:B], errors.parameters[B:].reshape(-1, 3, L)
+            joints_m, landmarks_m = (each @ shape for each in directions)
+            fitted_m = np.full_like(landmarks_m, np.nan)
+            marker_directions = self.reduced_body.marker_shapedirs.float().cpu().numpy()  # (M, 3, B)
+            for m, label in enumerate(self.labels):
+                if label in self.anatomy.landmarks:
+                    fitted_m[self.anatomy.landmarks.index(label)] = marker_directions[m] @ shape + offsets[m]
+            anatomy_error = AnatomyError(joints_m, landmarks_m, fitted_m)
+        residual_m, rate_hz = self.virtual_m - self.observed_m, self.recording.rate_hz
+        return reduce_errors(errors, residual_m, rate_hz, UNCONSTRAINED_RAD, self.anatomy, anatomy_error)
 
     def _pose_sequence(self, segment: slice) -> PoseSequence:
         body, num_visible = self.body, np.isfinite(self.residual_m[segment]).sum(axis=1)
@@ -180,6 +207,7 @@ class TrialFit:
             if body.constrained_tree is None or body.num_joints < NUM_BODY_JOINTS
             else matrix_to_axis_angle(torch.as_tensor(self.rotations[segment])).numpy().astype(np.float32),
             anatomy=self.anatomy,
+            rotation_error=self.rotation_error and self.rotation_error.select(segment),
             extra={"num_visible_markers": num_visible.astype(np.int16)},  # (T,)
         )
 
@@ -289,7 +317,7 @@ def fit_shape_and_poses(
             g = next(g for g, group in enumerate(shape_groups) if r in group)
             rows = [i for i, label in enumerate(layout.labels) if label in recording.labels]
             index = torch.as_tensor(rows, device=reduced_body.marker_template.device)
-            calibrated, covariance = calibrations[g]
+            calibrated, errors = calibrations[g]
             k = shape_groups[g].index(r)
             frames = len(calibration_markers[r].visible)
             before = sum(len(calibration_markers[other].visible) for other in shape_groups[g][:k])
@@ -302,7 +330,7 @@ def fit_shape_and_poses(
                         reduced_body.select(index), calibrated.betas, calibrated.marker_offsets.trials[k, index]
                     ),
                     ObservedMarkers(observation.markers[:, index], observation.visible[:, index]),
-                    select_covariance(covariance[k], reduced_body.num_betas, index),
+                    errors[k].select(reduced_body.num_betas, index),
                     recentre_prior(joint_prior, calibrated.pose.rotations[before : before + frames]),
                     options,
                     batches,
@@ -393,8 +421,8 @@ def _calibrate_group(
     prior: JointPrior,
     scales: ResidualScales,
     path: Path,
-) -> tuple[ShapeCalibration, Tensor]:
-    """Solve shape and marker offsets of a group of trials; return them and their covariance."""
+) -> tuple[ShapeCalibration, list[CalibrationErrors]]:
+    """Solve shape and marker offsets of a group of trials; return them and the errors in each trial."""
     precision = offset_precision(reduced_body, layout.kinds, scales)
     trial_index = torch.as_tensor(
         np.repeat(np.arange(len(frames)), [len(f.visible) for f in frames]), device=reduced_body.marker_template.device
@@ -419,7 +447,7 @@ def _calibrate_group(
             problem = replace(problem, places=torch.tensor(solved, device=betas.device))
         # couples the offsets that turned out to agree
         coupled = calibrate(problem, betas, pose, start=offsets)
-        return coupled, shape_offset_covariance(problem, coupled)
+        return coupled, calibration_errors(problem, coupled)
     except torch.linalg.LinAlgError as error:
         message = f"{path}: the markers do not determine a body ({error}); are positions and labels right?"
         raise GaitError(message) from error
@@ -473,12 +501,12 @@ def _fit_trial(
     recording: Recording,
     subject: SubjectModel,
     observation: ObservedMarkers,
-    covariance: Tensor,
+    calibration: CalibrationErrors,
     prior: JointPrior,
     options: FitOptions,
     batches: FrameBatches,
 ) -> TrialFit:
-    """Fit the poses of one trial; ``covariance`` is that of the subject's shape and marker offsets."""
+    """Fit the poses of one trial; ``calibration`` are the errors of the subject's shape and marker offsets."""
     began = time.perf_counter()
     scales, rate = options.scales, recording.rate_hz
     pose = fit_pose_trajectory(subject, observation, prior, scales, rate, options.vposer, batches)
@@ -489,7 +517,7 @@ def _fit_trial(
         return *equations.markers_and_joints(pose[rows]), parameters.float()
 
     virtual, joints, poses = map(torch.cat, zip(*batches.map(recording.num_frames, pose_rows), strict=True))
-    uncertainty = estimate_joint_uncertainty(subject, pose, observation, prior, scales, covariance, rate, batches)
+    uncertainty = estimate_joint_uncertainty(subject, pose, observation, prior, scales, calibration, rate, batches)
     determined = align_rigidly(subject, prior.mean, observation)[2].cpu().numpy()
     valid_frames = split_at_gaps(frames_determined_by_markers(determined, uncertainty.sigma_single_frame_m), rate)
     weak = valid_frames.kept & (valid_frames.gap_filled | find_weak_frames(uncertainty.sigma_single_frame_m))

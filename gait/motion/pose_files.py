@@ -20,6 +20,7 @@ from gait.body.anatomy import Anatomy, read_anatomy
 from gait.body.body import Body
 from gait.body.joint_status import status_from_sigma
 from gait.body.pose_sequence import PoseSequence
+from gait.body.rotation_error import NUM_COMPONENTS, NUM_PARTS, AnatomyError, RotationError
 from gait.body.rotations import matrix_to_axis_angle
 from gait.body.skeleton import NUM_BODY_JOINTS
 from gait.errors import GaitError
@@ -29,6 +30,20 @@ from gait.motion.trial_paths import parse_segment_number
 POSES_FILE = "poses.npz"
 _TEXT_BETAS = 50
 _MAX_TEXT_BYTES = 1 << 20  # of one frame
+_ERROR_ARRAYS = {
+    "rotation_error_at_sample": "at_sample",
+    "rotation_error_sigma": "sigma",
+    "rotation_error_course": "course",
+    "rotation_error_modes": "modes",
+    "rotation_error_noise_correlation": "noise_correlation",
+}
+"""Key -> field of ``RotationError``."""
+_ANATOMY_ERROR_ARRAYS = {
+    "rest_joints_error": "joints_m",
+    "landmark_rest_error": "landmarks_m",
+    "landmark_fitted_error": "fitted_m",
+}
+"""Key -> field of ``AnatomyError``."""
 _OWN_KEYS = frozenset(
     [
         "poses",
@@ -51,6 +66,8 @@ _OWN_KEYS = frozenset(
         "landmark_rest",
         "landmark_fitted",
         "landmark_joint",
+        *_ERROR_ARRAYS,
+        *_ANATOMY_ERROR_ARRAYS,
     ]
 )
 _OLD_KEYS = {"joints_sigma": "joint_sigma", "bridged": "gap_filled", "markers_seen": "num_visible_markers"}
@@ -74,6 +91,13 @@ def write_npz(folder: Path, sequence: PoseSequence) -> Path:
             "landmark_fitted": anatomy.fitted_m,
             "landmark_joint": anatomy.moves_with,
         }
+    if (error := sequence.rotation_error) is not None:
+        optional |= {key: getattr(error, name) for key, name in _ERROR_ARRAYS.items()}
+        optional["rotation_error_modes"] = error.modes.astype(np.float16)
+        if error.anatomy is not None:
+            optional |= {
+                key: getattr(error.anatomy, name).astype(np.float16) for key, name in _ANATOMY_ERROR_ARRAYS.items()
+            }
     np.savez_compressed(
         path,
         poses=sequence.poses,
@@ -160,6 +184,7 @@ def _read_npz(path: Path) -> PoseSequence:
     K = data["landmarks"].size if "landmarks" in data else 0
     shapes |= {"rest_joints": (NUM_BODY_JOINTS, 3), "landmarks": (K,), "landmark_joint": (K,)}
     shapes |= {"landmark_rest": (K, 3), "landmark_fitted": (K, 3)}
+    shapes |= _error_shapes(data, T, K)
     shapes |= dict.fromkeys(_OWN_KEYS - shapes.keys() - {"poses", "betas"}, ())
     for key, shape in shapes.items():
         if key in data and data[key].shape != shape:
@@ -196,6 +221,7 @@ def _read_npz(path: Path) -> PoseSequence:
         if "body_rotations" in data
         else None,
         anatomy=_read_anatomy(path, data),
+        rotation_error=_read_rotation_error(path, data),
         extra={key: value for key, value in data.items() if key not in _OWN_KEYS},
     )
 
@@ -215,6 +241,46 @@ def _read_anatomy(path: Path, data: Mapping[str, NDArray[Any]]) -> Anatomy | Non
         fitted_m=data["landmark_fitted"].astype(np.float32),
         moves_with=joint,
     )
+
+
+def _error_shapes(data: Mapping[str, NDArray[Any]], T: int, L: int) -> dict[str, tuple[int, ...]]:
+    """Return the shapes that the arrays of the rotation error must have in a file of T frames and L landmarks."""
+    course, modes, correlation = (
+        data.get(f"rotation_error_{name}", np.empty(0)) for name in ("course", "modes", "noise_correlation")
+    )
+    S, R = course.shape if course.ndim == 2 else (0, 0)
+    K = max(modes.shape[2] - 2 * NUM_COMPONENTS, 0) if modes.ndim == 3 else 0
+    return {
+        "rotation_error_at_sample": (T,),
+        "rotation_error_sigma": (S, NUM_PARTS, NUM_COMPONENTS),
+        "rotation_error_course": (S, R),
+        "rotation_error_modes": (R, NUM_COMPONENTS, K + 2 * NUM_COMPONENTS),
+        "rotation_error_noise_correlation": (correlation.size,),
+        "rest_joints_error": (NUM_BODY_JOINTS, 3, K),
+        "landmark_rest_error": (L, 3, K),
+        "landmark_fitted_error": (L, 3, K),
+    }
+
+
+def _read_rotation_error(path: Path, data: Mapping[str, NDArray[Any]]) -> RotationError | None:
+    """Return the errors of the orientations in a pose file, whose shapes are checked; None in files without them."""
+    if not all(key in data for key in _ERROR_ARRAYS):
+        return None
+    values = {name: _finite_array(path, key, data[key]) for key, name in _ERROR_ARRAYS.items()}
+    at, S = values["at_sample"], len(values["course"])
+    if not S or at.min() < 0 or at.max() > S - 1 or not len(values["noise_correlation"]):
+        raise GaitError(f"{path}: rotation_error_at_sample is not within its {S} samples; fit this trial again.")
+    anatomy = None
+    if all(key in data for key in _ANATOMY_ERROR_ARRAYS):
+        fitted = data["landmark_fitted_error"]
+        if fitted.dtype.kind != "f":
+            raise GaitError(f"{path}: landmark_fitted_error is of the type {fitted.dtype}; fit this trial again.")
+        anatomy = AnatomyError(
+            joints_m=_finite_array(path, "rest_joints_error", data["rest_joints_error"]),
+            landmarks_m=_finite_array(path, "landmark_rest_error", data["landmark_rest_error"]),
+            fitted_m=fitted.astype(np.float32),
+        )
+    return RotationError(**values, anatomy=anatomy)
 
 
 def _finite_array(path: Path, key: str, values: NDArray[Any]) -> NDArray[np.float32]:

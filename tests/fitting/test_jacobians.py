@@ -9,7 +9,7 @@ from scipy.spatial.transform import Rotation
 
 from gait.body.constraints_file import AngleBounds
 from gait.body.pose_prior import default_pose_prior
-from gait.body.rotations import PoseFeature, inverse_left_jacobian
+from gait.body.rotations import PoseFeature, inverse_left_jacobian, matrix_to_axis_angle
 from gait.fitting.calibration import (
     CalibrationProblem,
     MarkerOffsets,
@@ -24,6 +24,7 @@ from gait.fitting.marker_kinematics import (
     compute_marker_kinematics,
     joint_pose_jacobian,
     joint_shape_jacobian,
+    orientation_jacobian,
     pose_jacobian,
     shape_jacobian,
 )
@@ -178,6 +179,19 @@ def test_joint_pose_jacobian_and_joint_shape_jacobian(tmp_path, hinges):
     by_shape = central_differences(shaped, 1, subject.reduced_body.num_betas)
     assert min(by_pose.abs().max(), by_shape.abs().max()) > 0.02
     np.testing.assert_allclose(joint_shape_jacobian(subject, kinematics), by_shape, atol=1e-8)
+
+
+@TREES
+def test_orientation_jacobian(tmp_path, hinges):
+    _, subject, pose = case(tmp_path, hinges)
+    T, D = pose.num_frames, 3 * subject.reduced_body.num_joints + 3
+    at, kinematics = step_function(subject, pose), compute_marker_kinematics(subject, pose)
+
+    def turned(step):
+        return matrix_to_axis_angle(kinematics.world.mT @ compute_marker_kinematics(subject, at(step)).world).flatten(1)
+
+    expected = central_differences(turned, T, D)
+    np.testing.assert_allclose(orientation_jacobian(subject, kinematics), expected, atol=1e-7)
 
 
 @TREES

@@ -25,7 +25,12 @@ from gait.fitting.joint_uncertainty import (
 )
 from gait.fitting.marker_kinematics import SubjectModel, compute_marker_kinematics
 from gait.fitting.objective_terms import build_joint_prior
-from gait.fitting.offset_covariance import offset_variance_factors, propagate_covariance, select_covariance
+from gait.fitting.offset_covariance import (
+    CalibrationErrors,
+    offset_variance_factors,
+    propagate_covariance,
+    propagate_gradient,
+)
 from gait.fitting.reference_normal_equations import normal_equations
 from gait.fitting.residual_scales import ResidualScales
 from gait.fitting.solver.frame_data import ObservedMarkers
@@ -166,11 +171,26 @@ def test_offset_variance_factors_are_unbiased(factor):
     assert mean[1] == pytest.approx(1.0, rel=0.15)
 
 
-def test_select_covariance():
+def test_propagate_gradient_equals_the_dense_system():
+    dense = Dense(3)
+    by_frames = torch.tensor(dense.rng.normal(size=(dense.R, dense.B + dense.M3, 2)))
+    gradient = torch.zeros(len(dense.H), 2, dtype=torch.float64)
+    for r in range(dense.R):
+        gradient[dense.rows(r)] += by_frames[r]
+    expected = -torch.linalg.solve(dense.H, gradient)
+    found = propagate_gradient(dense.equations(), by_frames)
+    for r in range(dense.R):
+        np.testing.assert_allclose(found[r], expected[dense.rows(r)], rtol=1e-6, atol=1e-9)
+
+
+def test_calibration_errors_of_some_markers():
     covariance = torch.arange(64.0).reshape(8, 8)
-    part = select_covariance(covariance, 2, torch.tensor([1]))
+    part = CalibrationErrors(covariance, torch.arange(16.0).reshape(8, 2), torch.zeros(66, 2)).select(
+        2, torch.tensor([1])
+    )
     rows = [0, 1, 5, 6, 7]
-    np.testing.assert_array_equal(part, covariance[rows][:, rows])
+    np.testing.assert_array_equal(part.covariance, covariance[rows][:, rows])
+    np.testing.assert_array_equal(part.parameters[:, 1], [1, 3, 11, 13, 15])
 
 
 # --- one frame -------------------------------------------------------------------------------------------------------
@@ -215,7 +235,7 @@ def test_uncertainty_from_shape_and_offsets_equals_a_repeated_solve(tmp_path, hi
         observation,
         prior,
         scales,
-        1e4 * torch.outer(direction, direction),
+        CalibrationErrors.from_covariance(1e4 * torch.outer(direction, direction), 22),
         10.0,
         ALONE,
     ).sigma_m
@@ -230,7 +250,9 @@ def test_uncertainty_without_visible_markers(tmp_path):
     pose = random_pose(body, subject.reduced_body, 4, spread=0.1)
     scales = ResidualScales()
     prior = build_joint_prior(default_pose_prior(), scales, body=body)
-    none = 1e-12 * torch.eye(subject.reduced_body.num_betas + 90, dtype=torch.float64)
+    none = CalibrationErrors.from_covariance(
+        1e-12 * torch.eye(subject.reduced_body.num_betas + 90, dtype=torch.float64), 22
+    )
 
     def uncertainty(visible):
         observation = ObservedMarkers(compute_marker_kinematics(subject, pose).markers * visible[..., None], visible)
