@@ -156,14 +156,25 @@ def _split_rows(split: SpeedSplit) -> tuple[tuple[str, ...], ...]:
 
 
 def _notes(comparison: NormComparison, results: NormResults, norms: NormSet) -> Iterator[str]:
-    if comparison.curves.source.title != norms.parameter_title:
+    norm, split = norms.controls, comparison.split
+    if norm is None or comparison.norm is not norms.controls:
         return
-    low, high = norms.gps_range
+    persons = f"{100 * norm.coverage:.0f} % of persons like the controls"
+    low, high = norm.gps_range()
     if math.isfinite(low):
+        total = (split.gps_total_deg if split is not None else comparison.profile.gps_deg)["overall"]
         yield (
-            f"The overall GPS of 95 % of new controls of this kind is expected from {low:.1f}° to {high:.1f}° (from "
-            "the GPS of each control against the others)."
+            f"{persons}, at their own pace, have an overall GPS from {low:.1f}° to {high:.1f}°; against that norm this "
+            f"subject has {format_number(total, 1)}°."
         )
+    if comparison.at_own_speed and split is not None:
+        low, high = norm.gps_range(speed=split.speed)
+        if math.isfinite(low):
+            beyond = format_number(split.gps_beyond_deg["overall"], 1)
+            yield (
+                f"{persons} who walk at this subject’s speed have one from {low:.1f}° to {high:.1f}°; against the norm "
+                f"at this speed the subject has {beyond}°."
+            )
     if results.own_profile is not None:
         gps = format_number(results.own_profile.gps_deg["overall"], 1)
         yield (

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
 from gait.errors import GaitError
+from gait.kinematics.controls import control_curves
 from gait.kinematics.gait_events import SIDES
 from gait.kinematics.norm_comparison import NormComparison, compare_with_norm
 from gait.kinematics.norms import GdiReference, Norm, ParameterNorm, read_gdi_reference, read_norm
 from gait.kinematics.scores import GaitProfile, gait_deviation_index
 from gait.kinematics.spatiotemporal import PARAMETERS
-from gait.kinematics.speed_norm import ControlCurves, fit_speed_norm, reference_range
+from gait.kinematics.speed_norm import ControlCurves, SpeedNorm, fit_speed_norm
 from gait.motion.subject_trials import find_subject_folders
 from gait.motion.trial_paths import HEALTHY, SICK, parse_subject_id
 from gait.report.gait.measured_subject import MeasuredSubject
@@ -34,7 +35,7 @@ class ParameterReference:
 class Control:
     """What a norm needs of one control."""
 
-    curves: ControlCurves  # the person is the resolved folder of the subject
+    curves: tuple[ControlCurves, ...]  # one for each pace; the person is the resolved folder of the subject
     parameters: Mapping[str, float]  # mean over the strides of both sides; NaN if not observed
 
 
@@ -46,10 +47,7 @@ class NormSet:
     gdi: GdiReference | None = None
     parameters: Mapping[str, ParameterReference] = field(default_factory=dict)  # of own controls, by name
     parameter_title: str = ""  # whose they are
-    control_profiles: Mapping[Path, GaitProfile] = field(
-        default_factory=dict
-    )  # by folder: a control against the others
-    gps_range: tuple[float, float] = (math.nan, math.nan)  # of the overall GPS of a new control: 95 %
+    controls: SpeedNorm | None = None  # that of the norms which is of own controls
 
 
 def read_norm_set(names: Sequence[str], controls: Iterable[Control]) -> NormSet:
@@ -61,20 +59,16 @@ def read_norm_set(names: Sequence[str], controls: Iterable[Control]) -> NormSet:
     controls = tuple(controls)
     found: list[Norm] = []
     gdi = read_gdi_reference()
-    norm_set = NormSet()
+    controls_norm: SpeedNorm | None = None
+    parameters: dict[str, ParameterReference] = {}
     for name in names:
         if Path(name).is_dir():
-            norm = fit_speed_norm([control.curves for control in controls], name=f"Own controls in {Path(name).name}")
-            found.append(norm)
-            profiles = norm.control_profiles()
-            norm_set = NormSet(
-                parameters=_parameter_references(controls),
-                parameter_title=norm.source.title,
-                control_profiles={
-                    Path(control.person): each for control, each in zip(norm.controls, profiles, strict=True)
-                },
-                gps_range=reference_range([profile.gps_deg["overall"] for profile in profiles]),
+            controls_norm = fit_speed_norm(
+                [curves for control in controls for curves in control.curves], name=f"Own controls in {Path(name).name}"
             )
+            found.append(controls_norm)
+            controls_norm.gps_range()  # kept by the norm, for all subjects
+            parameters = _parameter_references(controls)
             continue
         read = read_norm(name)
         if isinstance(read, GdiReference):
@@ -86,14 +80,8 @@ def read_norm_set(names: Sequence[str], controls: Iterable[Control]) -> NormSet:
             )
         else:
             found.append(read)
-    return NormSet(
-        tuple(found),
-        gdi,
-        norm_set.parameters,
-        norm_set.parameter_title,
-        norm_set.control_profiles,
-        norm_set.gps_range,
-    )
+    title = "" if controls_norm is None else controls_norm.source.title
+    return NormSet(tuple(found), gdi, parameters, title, controls_norm)
 
 
 def find_controls(names: Sequence[str]) -> tuple[Path, ...]:
@@ -117,8 +105,9 @@ def find_controls(names: Sequence[str]) -> tuple[Path, ...]:
 def control_of(subject: MeasuredSubject, folder: Path) -> Control:
     """Return what a norm needs of an analysed control."""
     analysis = subject.analysis
+    person = str(folder.resolve())
     return Control(
-        ControlCurves(str(folder.resolve()), subject.dimensionless_speed, subject.mean_curves),
+        tuple(replace(curves, person=person) for curves in control_curves([analysis])),
         {each.name: analysis.parameters.mean(each.name, "both") for each in PARAMETERS},
     )
 
@@ -144,8 +133,17 @@ def compare_subject(subject: MeasuredSubject, folder: Path, norms: NormSet) -> N
     return NormResults(
         tuple(comparison for comparison in found if comparison is not None),
         {side: gait_deviation_index(curves, side, norms.gdi) for side in SIDES} if norms.gdi is not None else {},
-        norms.control_profiles.get(folder.resolve()),
+        _own_profile(subject, str(folder.resolve()), norms.controls),
     )
+
+
+def _own_profile(subject: MeasuredSubject, person: str, norm: SpeedNorm | None) -> GaitProfile | None:
+    """Return the scores of one of the norm's controls against the others, of its walk nearest to its mean speed."""
+    if norm is None or math.isnan(subject.dimensionless_speed):
+        return None
+    walks = zip(norm.controls, norm.control_profiles(), strict=True)
+    own = [(control.dimensionless_speed, profile) for control, profile in walks if control.person == person]
+    return min(own, key=lambda walk: abs(walk[0] - subject.dimensionless_speed))[1] if own else None
 
 
 def _is_patient(subject: Path) -> bool:
