@@ -1,4 +1,4 @@
-"""Parse a C3D file: its header, its parameters, the layout of its data, and its points.
+"""Parse a C3D file: its header, its parameters, the layout of its data, its points, and its analog channels.
 
 A C3D file states its counts several times: in the header, in the parameters, and by its size. Where these disagree, the
 points themselves decide: in the true layout consecutive frames are alike, and the fourth word of each point is a
@@ -93,6 +93,39 @@ class C3dFile:
             positions *= self.scale
         positions[residual < 0] = np.nan
         return positions
+
+    def analog(self) -> NDArray[np.float64] | None:
+        """Return the analog channels, (S, C) in their units, S samples at a multiple of the camera rate.
+
+        A value is (stored - OFFSET) · SCALE · GEN_SCALE, as stored also if that is not finite. None if the file has
+        none, or if its factors or counts are invalid.
+        """
+        group = self.parameters.get("ANALOG", {})
+        channels = int(group["USED"].first) if "USED" in group and math.isfinite(group["USED"].first) else 0
+        words = self.layout.analog_words
+        if channels < 1 or words < channels or words % channels:
+            return None
+        scale, offset = (self._analog_factors(name, channels) for name in ("SCALE", "OFFSET"))
+        general = group["GEN_SCALE"].first if "GEN_SCALE" in group else 1.0
+        if scale is None or offset is None or not math.isfinite(general):
+            return None
+        texts = group["FORMAT"].value if "FORMAT" in group else []
+        unsigned = not self.layout.real and isinstance(texts, list) and [*map(str.upper, texts)] == ["UNSIGNED"]
+        table = _table(self.data, self.processor, self.layout, self.frames)[:, 4 * self.layout.points :]
+        if self.layout.real:
+            stored = _reals(np.ascontiguousarray(table), self.processor)
+        else:
+            stored = table.view(f"{table.dtype.byteorder}u2") if unsigned else table
+        with np.errstate(invalid="ignore", over="ignore"):
+            return np.asarray((stored.reshape(-1, channels).astype(np.float64) - offset) * scale * general)
+
+    def _analog_factors(self, name: str, channels: int) -> NDArray[np.float64] | None:
+        """Return SCALE or OFFSET of each channel, (C,); None if the file has too few or one is not a number."""
+        group = self.parameters.get("ANALOG", {})
+        lists = [group[key].value for key in (name, *(f"{name}{k}" for k in range(2, 9))) if key in group]
+        numbers = [values.ravel(order="F").astype(np.float64) for values in lists if not isinstance(values, list)]
+        factors = np.concatenate(numbers)[:channels] if numbers else np.empty(0)
+        return factors if len(factors) == channels and np.isfinite(factors).all() else None
 
 
 def parse_c3d(path: Path) -> C3dFile:
@@ -504,14 +537,19 @@ def _reals(words: NDArray[Any], processor: int) -> NDArray[np.float32]:
         return np.asarray(((words >> 16) | (words << 16)).view("<f4") / np.float32(4))
 
 
+def _table(data: bytes, processor: int, layout: Layout, frames: int) -> NDArray[Any]:
+    """Return the words of each frame, (T, W) as stored: the points, then the analog channels."""
+    order = ">" if processor == _SGI else "<"
+    width = layout.frame_bytes // (4 if layout.real else 2)
+    table = np.frombuffer(data, f"{order}{'u4' if layout.real else 'i2'}", frames * width, layout.start)
+    return table.reshape(frames, width)
+
+
 def _samples(
     data: bytes, processor: int, layout: Layout, frames: int
 ) -> tuple[NDArray[np.float32] | NDArray[np.int16], NDArray[np.float32] | NDArray[np.int16]]:
     """Return coordinates (T, P, 3) as stored, and the fourth word of each point (T, P): negative if it is missing."""
-    order = ">" if processor == _SGI else "<"
-    width = layout.frame_bytes // (4 if layout.real else 2)
-    table = np.frombuffer(data, f"{order}{'u4' if layout.real else 'i2'}", frames * width, layout.start)
-    points = table.reshape(frames, width)[:, : 4 * layout.points].reshape(frames, layout.points, 4)
+    points = _table(data, processor, layout, frames)[:, : 4 * layout.points].reshape(frames, layout.points, 4)
     if not layout.real:
         return points[..., :3], points[..., 3]
     values = _reals(np.ascontiguousarray(points), processor)

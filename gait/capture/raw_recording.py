@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from gait.arrays import Vector
 from gait.capture.recording import GaitEvent
 from gait.errors import GaitError
 
@@ -16,6 +17,19 @@ _MAX_NAME_LENGTH = 255  # the limit of C3D
 RATE_RANGE_HZ = (1.0, 10_000.0)
 MAX_FRAME_NUMBER = 1 << 31
 _MAX_CELLS_PER_SAMPLE, _MAX_CELLS_UNCHECKED = 20, 1_000_000
+
+
+@dataclass(frozen=True, eq=False)
+class RawForcePlate:
+    """Forces and moments of one plate in the plate's axes, lengths in the unit of the file."""
+
+    number: int  # of the plate in the file, from 1
+    corners: Vector  # (4, 3) in the axes and unit of the file
+    origin: Vector  # (3,) from the point of the moments to the centre of the surface, in the plate's axes
+    force_n: Vector  # (S, 3)
+    moment: Vector  # (S, 3) about that point, N times ``moment_unit``
+    moment_unit: str  # as stored for its channels, e.g. "Nmm"; "" if not stored, then that of the points
+    rate_hz: float  # samples per second
 
 
 @dataclass(frozen=True)
@@ -33,6 +47,7 @@ class RawRecording:
     modeled_markers: frozenset[str] = frozenset()  # points declared as computed positions (without prefix)
     events: tuple[GaitEvent, ...] = ()
     event_subjects: tuple[str, ...] = ()  # one per event; may be a subject's name: never print it
+    force_plates: tuple[RawForcePlate, ...] = ()
     notes: tuple[str, ...] = ()  # irregularities without consequence, one sentence each
     warnings: tuple[str, ...] = ()  # what was lost, guessed or overruled, one sentence each
 

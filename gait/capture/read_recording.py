@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from gait.capture.force_plates import to_force_plate
 from gait.capture.formats import FORMATS, file_format
 from gait.capture.marker_heights import visible_mask
 from gait.capture.marker_names import (
@@ -139,6 +140,7 @@ def _to_recording(raw: RawRecording, subject_index: int | None, subject_prefix: 
         rate_hz=raw.rate_hz,
         first_frame=raw.first_frame,
         events=events,
+        force_plates=tuple(to_force_plate(plate, unit.metres, rotation) for plate in raw.force_plates),
         unused_labels=tuple(str(name) for k, name in enumerate(bare) if k not in used),
         model_outputs=outputs_m,
         notes=tuple(notes),

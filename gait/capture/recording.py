@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from gait.arrays import Vector
+
 
 @dataclass(frozen=True)
 class GaitEvent:
@@ -16,6 +18,27 @@ class GaitEvent:
     label: str  # as stored, e.g. "Foot Strike", "Foot Off"
     side: str  # "left", "right", or "" if the file gives none
     time_s: float  # on the clock of the file: camera frame number f is at (f - 1) / rate_hz seconds
+
+
+@dataclass(frozen=True, eq=False)
+class ForcePlate:
+    """Load on one plate over a trial. Sample 0 is at the time of frame 0."""
+
+    number: int  # of the plate in the file, from 1
+    corners_m: Vector  # (4, 3) metres, y up
+    vertical_n: Vector  # (S,) newtons; a body on the plate gives a positive force
+    cop_m: Vector  # (S, 3) centre of pressure, metres, y up; NaN where the plate is not loaded
+    rate_hz: float  # samples per second
+
+    def contains(self, points_m: Vector, margin_m: float = 0.0) -> NDArray[np.bool_]:
+        """Return which points (..., 3) lie above the plate, enlarged by a margin on each side."""
+        centre = self.corners_m.mean(axis=0)
+        x, y = (self.corners_m[i] - self.corners_m[k] for i, k in ((0, 1), (1, 2)))
+        inside = np.ones(points_m.shape[:-1], dtype=bool)
+        for axis in (x / np.linalg.norm(x), y / np.linalg.norm(y)):
+            half = np.abs((self.corners_m - centre) @ axis).max() + margin_m
+            inside &= np.abs((points_m - centre) @ axis) <= half
+        return inside
 
 
 @dataclass(frozen=True)
@@ -33,6 +56,7 @@ class Recording:
     rate_hz: float  # camera frames per second
     first_frame: int = 1  # number of frame 0 in the file (laboratories count from 1)
     events: tuple[GaitEvent, ...] = ()
+    force_plates: tuple[ForcePlate, ...] = ()
     # other points of the file, as stored but without prefix: model outputs, unlabelled, other subjects'
     unused_labels: tuple[str, ...] = ()
     # joint centres and other *positions* computed by the laboratory's model (LHJC, LFEP, LKJC, ...):

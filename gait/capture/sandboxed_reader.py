@@ -15,6 +15,7 @@ import atexit
 import contextlib
 import faulthandler
 import json
+import math
 import os
 import signal
 import struct
@@ -28,9 +29,10 @@ from types import ModuleType
 from typing import IO, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gait.capture.formats import file_format
-from gait.capture.raw_recording import RawRecording, check_raw_recording
+from gait.capture.raw_recording import RawForcePlate, RawRecording, check_raw_recording
 from gait.capture.recording import GaitEvent
 from gait.errors import GaitError
 
@@ -46,8 +48,9 @@ _MEMORY_BYTES, _MEMORY_PER_FILE_BYTE = 1 << 30, 16
 _START_TIMEOUT_S = 120.0
 
 _READY = b"ready"
-_HEADER = struct.Struct("<QQ")  # bytes of the description, bytes of the positions
+_HEADER = struct.Struct("<QQ")  # bytes of the description, bytes of the arrays
 _MAX_DESCRIPTION_BYTES = 256 << 20
+_PLATE_ARRAYS = ("corners", "origin", "force_n", "moment")  # of a ``RawForcePlate``
 
 
 def read_raw_recording(path: Path) -> RawRecording:
@@ -110,7 +113,7 @@ class _SandboxedReader:
 
         with _timer(request["timeout_s"], stop_child):
             try:
-                content, positions = _read_reply(child.stdout)
+                content, arrays = _read_reply(child.stdout)
             except (EOFError, ValueError):
                 content = None
         if content is None:
@@ -124,7 +127,15 @@ class _SandboxedReader:
             content[name] = frozenset(content[name])
         for name in ("labels", "event_subjects", "notes", "warnings"):
             content[name] = tuple(content[name])
-        return RawRecording(**content | {"path": path, "positions": positions, "events": events})
+        positions, *of_plates = arrays
+        number = len(_PLATE_ARRAYS)
+        plates = tuple(
+            RawForcePlate(**plate | dict(zip(_PLATE_ARRAYS, of_plates[k * number : (k + 1) * number], strict=True)))
+            for k, plate in enumerate(content.pop("force_plates"))
+        )
+        return RawRecording(
+            **content | {"path": path, "positions": positions, "events": events, "force_plates": plates}
+        )
 
     def _send(self, path: Path, request: dict[str, Any]) -> subprocess.Popen[bytes]:
         """Send the request and return the child; a child that ended since the last file is replaced."""
@@ -216,23 +227,26 @@ def _timer(timeout_s: float, on_timeout: Callable[[], None]) -> Iterator[None]:
         timer.cancel()
 
 
-def _read_reply(stream: IO[bytes] | None) -> tuple[dict[str, Any], np.ndarray[Any, np.dtype[np.float64]]]:
-    """Read the description and positions (T, P, 3) of one reply; raise EOFError if it is incomplete."""
+def _read_reply(stream: IO[bytes] | None) -> tuple[dict[str, Any], list[NDArray[np.float64]]]:
+    """Read the description and the arrays of one reply; raise EOFError if it is incomplete."""
     assert stream is not None
     length, count = _HEADER.unpack(_read_exactly(stream, _HEADER.size))
     if length > _MAX_DESCRIPTION_BYTES:
         raise ValueError("invalid reply of the child process")
     content = json.loads(_read_exactly(stream, length))
-    positions = np.empty(content.pop("shape"), dtype=np.float64)
-    if positions.nbytes != count:
+    shapes = content.pop("shapes")
+    sizes = [math.prod(shape) for shape in shapes]
+    numbers = np.empty(sum(sizes), dtype=np.float64)
+    if numbers.nbytes != count:
         raise ValueError("invalid reply of the child process")
-    view, done = positions.data.cast("B") if count else memoryview(b""), 0
+    view, done = numbers.data.cast("B") if count else memoryview(b""), 0
     while done < count:
         got = stream.readinto(view[done:])  # type: ignore[attr-defined]
         if not got:
             raise EOFError
         done += got
-    return content, positions
+    parts = np.split(numbers, np.cumsum(sizes)[:-1])
+    return content, [part.reshape(shape) for part, shape in zip(parts, shapes, strict=True)]
 
 
 def _read_exactly(stream: IO[bytes], count: int) -> bytes:
@@ -270,20 +284,21 @@ def serve() -> None:
         faulthandler.dump_traceback_later(request["timeout_s"] + 1.0, exit=True, file=null_stream)
         with contextlib.suppress(OSError):
             os.chdir(request["folder"])
-        content, positions = _parse(Path(request["path"]), request["memory"], "after_crash" in request)
+        content, arrays = _parse(Path(request["path"]), request["memory"], "after_crash" in request)
         os.chdir(root)
-        description = json.dumps(content | {"shape": positions.shape}).encode("ascii")
-        replies.write(_HEADER.pack(len(description), positions.nbytes))
+        description = json.dumps(content | {"shapes": [array.shape for array in arrays]}).encode("ascii")
+        replies.write(_HEADER.pack(len(description), sum(array.nbytes for array in arrays)))
         replies.write(description)
-        replies.write(positions.data.cast("B") if positions.size else b"")
+        for array in arrays:
+            replies.write(array.data.cast("B") if array.size else b"")
         replies.flush()
         faulthandler.cancel_dump_traceback_later()
     os._exit(0)
 
 
-def _parse(path: Path, memory: int, after_crash: bool) -> tuple[dict[str, Any], np.ndarray[Any, np.dtype[np.float64]]]:
-    """Return description and positions of a file; if it cannot be read, the description has the key "error"."""
-    nothing = np.empty((0, 0, 3))
+def _parse(path: Path, memory: int, after_crash: bool) -> tuple[dict[str, Any], list[NDArray[np.float64]]]:
+    """Return description and arrays of a file; if it cannot be read, the description has the key "error"."""
+    nothing = [np.empty((0, 0, 3))]
     try:
         with _memory_limit(memory):
             known = file_format(path)
@@ -304,7 +319,10 @@ def _parse(path: Path, memory: int, after_crash: bool) -> tuple[dict[str, Any], 
     for name in ("listed_outputs", "modeled_markers"):
         content[name] = sorted(content[name])
     content["events"] = [asdict(event) for event in raw.events]
-    return content, np.ascontiguousarray(raw.positions)
+    plates = [{field.name: getattr(plate, field.name) for field in fields(plate)} for plate in raw.force_plates]
+    arrays = [raw.positions, *(plate.pop(name) for plate in plates for name in _PLATE_ARRAYS)]
+    content["force_plates"] = plates
+    return content, [np.ascontiguousarray(array, dtype=np.float64) for array in arrays]
 
 
 @contextlib.contextmanager

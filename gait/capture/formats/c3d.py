@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from gait.capture.c3d_file import C3dFile, Parameter, parse_c3d
 from gait.capture.file_format import FileFormat
+from gait.capture.force_plates import read_force_plates
 from gait.capture.marker_names import split_prefixes, strip_label
 from gait.capture.raw_recording import RawRecording, mask_missing
 from gait.capture.recording import GaitEvent
@@ -73,6 +74,7 @@ def _to_raw_recording(path: Path, parsed: C3dFile, positions: NDArray[np.float64
     labels = _texts(point, "LABELS")[: positions.shape[1]]
     labels += [""] * (positions.shape[1] - len(labels))
     events, event_subjects = _events(parsed.parameters.get("EVENT", {}))
+    plates, plate_notes = read_force_plates(parsed)
     units, y_screen = _texts(point, "UNITS"), _texts(point, "Y_SCREEN")
     return RawRecording(
         path=path,
@@ -86,7 +88,8 @@ def _to_raw_recording(path: Path, parsed: C3dFile, positions: NDArray[np.float64
         modeled_markers=_listed_names(point, ("MODELED_MARKERS",)),
         events=events,
         event_subjects=event_subjects,
-        notes=parsed.notes,
+        force_plates=plates,
+        notes=(*parsed.notes, *plate_notes),
         warnings=parsed.warnings,
     )
 

@@ -43,7 +43,12 @@ def correct_left_right(recording: Recording, kind: MarkerErrorKind) -> Recording
     if kind == "mirrored":
         mirror = np.array([-1.0, 1.0, 1.0])
         outputs = {name: values * mirror for name, values in recording.model_outputs.items()}
-        return replace(recording, positions_m=recording.positions_m * mirror, model_outputs=outputs)
+        plates = tuple(
+            replace(plate, corners_m=plate.corners_m * mirror, cop_m=plate.cop_m * mirror)
+            for plate in recording.force_plates
+        )
+        positions_m = recording.positions_m * mirror
+        return replace(recording, positions_m=positions_m, model_outputs=outputs, force_plates=plates)
     labels = set(recording.labels)
 
     def swap_side(label: str) -> str:
