@@ -17,6 +17,17 @@ if TYPE_CHECKING:  # it imports torch
     from gait.body.anatomy import Anatomy
 
 
+@dataclass(frozen=True, eq=False)
+class RecordedEvents:
+    """Initial contacts and foot offs that the recording itself has, one of each tuple per event, in temporal order."""
+
+    time_s: NDArray[np.float64]  # (E,) seconds from frame 0 of the sequence
+    kinds: tuple[str, ...]  # "initial contact" or "foot off"
+    sides: tuple[str, ...]  # "left" or "right"
+    sources: tuple[str, ...]  # "laboratory" (marked in the file) or "force plate"
+    notes: tuple[str, ...] = ()  # what was not used and why, one sentence each; not one per event
+
+
 @dataclass(frozen=True)
 class PoseSequence:
     """The fitted poses of one subject in a trial, or in a segment of it, and the joint positions that they give.
@@ -44,6 +55,7 @@ class PoseSequence:
     body_rotations: NDArray[np.float32] | None = None
     anatomy: Anatomy | None = None  # joints and landmarks at rest; None in files of earlier versions
     rotation_error: RotationError | None = None  # of the joints' orientations; None in files of earlier versions
+    recorded_events: RecordedEvents | None = None  # None if the recording has none
     extra: dict[str, Any] = field(default_factory=dict)  # further arrays in the pose file, by name
 
     @property

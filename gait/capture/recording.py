@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gait.arrays import Vector
+from gait.capture.event_labels import EventKind, parse_event_label
 
 
 @dataclass(frozen=True)
@@ -18,6 +19,11 @@ class GaitEvent:
     label: str  # as stored, e.g. "Foot Strike", "Foot Off"
     side: str  # "left", "right", or "" if the file gives none
     time_s: float  # on the clock of the file: camera frame number f is at (f - 1) / rate_hz seconds
+
+    @property
+    def kind(self) -> EventKind | None:
+        """What the label means; None if it is neither initial contact nor foot off."""
+        return parse_event_label(self.label)[0]
 
 
 @dataclass(frozen=True, eq=False)

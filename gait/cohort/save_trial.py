@@ -24,6 +24,7 @@ from gait.files.package_versions import package_versions
 from gait.fitting.fit_report import FitReport, build_fit_report, format_frame_runs
 from gait.fitting.residual_scales import ResidualScales
 from gait.fitting.subject_fit import SubjectFit, TrialFit
+from gait.kinematics.event_sources import with_recorded_events
 from gait.kinematics.walking import ActivityInterval, activity_intervals, find_activity
 from gait.motion.pose_files import write_npz
 from gait.motion.trial_paths import FIT_FIGURE_FILE, REPORT_FILE, RESIDUALS_FILE, SEGMENT_PREFIX
@@ -106,7 +107,7 @@ def _write_poses(folder: Path, trial: TrialFit) -> None:
     for number, sequence in enumerate(sequences, start=1):
         segment = folder if len(sequences) == 1 else folder / f"{SEGMENT_PREFIX}{number}"
         segment.mkdir(exist_ok=True)
-        write_npz(segment, sequence)
+        write_npz(segment, with_recorded_events(sequence, trial.recording))
 
 
 def _write_residuals(folder: Path, trial: TrialFit) -> None:

@@ -34,6 +34,8 @@ from gait.body.skeleton import Joint
 FrameIndices = NDArray[np.int64]
 
 SIDES = ("left", "right")
+MAX_EVENT_DIFFERENCE_S = 0.15
+"""Events of two sources that are farther apart are not the same event."""
 _UP = np.array([0.0, 1.0, 0.0])
 _MIN_FRAMES = 3
 _HEADING_S = 1.2  # about one stride, so that pelvic rotation and sway cancel

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from gait.body.anatomy import Anatomy, read_anatomy
 from gait.body.body import Body
 from gait.body.joint_status import status_from_sigma
-from gait.body.pose_sequence import PoseSequence
+from gait.body.pose_sequence import PoseSequence, RecordedEvents
 from gait.body.rotation_error import NUM_COMPONENTS, NUM_PARTS, AnatomyError, RotationError
 from gait.body.rotations import matrix_to_axis_angle
 from gait.body.skeleton import NUM_BODY_JOINTS
@@ -44,6 +44,7 @@ _ANATOMY_ERROR_ARRAYS = {
     "landmark_fitted_error": "fitted_m",
 }
 """Key -> field of ``AnatomyError``."""
+_EVENT_KEYS = ("event_time_s", "event_kind", "event_side", "event_source", "event_notes")
 _OWN_KEYS = frozenset(
     [
         "poses",
@@ -68,6 +69,7 @@ _OWN_KEYS = frozenset(
         "landmark_joint",
         *_ERROR_ARRAYS,
         *_ANATOMY_ERROR_ARRAYS,
+        *_EVENT_KEYS,
     ]
 )
 _OLD_KEYS = {"joints_sigma": "joint_sigma", "bridged": "gap_filled", "markers_seen": "num_visible_markers"}
@@ -98,6 +100,11 @@ def write_npz(folder: Path, sequence: PoseSequence) -> Path:
             optional |= {
                 key: getattr(error.anatomy, name).astype(np.float16) for key, name in _ANATOMY_ERROR_ARRAYS.items()
             }
+    if (events := sequence.recorded_events) is not None:
+        texts = (
+            np.array(values, dtype=np.str_) for values in (events.kinds, events.sides, events.sources, events.notes)
+        )
+        optional |= dict(zip(_EVENT_KEYS, (events.time_s, *texts), strict=True))
     np.savez_compressed(
         path,
         poses=sequence.poses,
@@ -185,6 +192,8 @@ def _read_npz(path: Path) -> PoseSequence:
     shapes |= {"rest_joints": (NUM_BODY_JOINTS, 3), "landmarks": (K,), "landmark_joint": (K,)}
     shapes |= {"landmark_rest": (K, 3), "landmark_fitted": (K, 3)}
     shapes |= _error_shapes(data, T, K)
+    E = data["event_time_s"].size if "event_time_s" in data else 0
+    shapes |= {**dict.fromkeys(_EVENT_KEYS, (E,)), "event_notes": data.get("event_notes", np.empty(0)).shape[:1]}
     shapes |= dict.fromkeys(_OWN_KEYS - shapes.keys() - {"poses", "betas"}, ())
     for key, shape in shapes.items():
         if key in data and data[key].shape != shape:
@@ -222,6 +231,7 @@ def _read_npz(path: Path) -> PoseSequence:
         else None,
         anatomy=_read_anatomy(path, data),
         rotation_error=_read_rotation_error(path, data),
+        recorded_events=_read_events(path, data),
         extra={key: value for key, value in data.items() if key not in _OWN_KEYS},
     )
 
@@ -281,6 +291,18 @@ def _read_rotation_error(path: Path, data: Mapping[str, NDArray[Any]]) -> Rotati
             fitted_m=fitted.astype(np.float32),
         )
     return RotationError(**values, anatomy=anatomy)
+
+
+def _read_events(path: Path, data: Mapping[str, NDArray[Any]]) -> RecordedEvents | None:
+    """Return the events in a pose file, whose shapes are checked; None if it has none."""
+    if not all(key in data for key in _EVENT_KEYS):
+        return None
+    times, *texts = (data[key] for key in _EVENT_KEYS)
+    kinds, sides, sources, notes = (tuple(str(text) for text in values) for values in texts)
+    known = {*kinds} <= {"initial contact", "foot off"} and {*sides} <= {"left", "right"}
+    if times.dtype.kind != "f" or not np.isfinite(times).all() or not known:
+        raise GaitError(f"{path}: its events have no time, kind or side that is known; fit this trial again.")
+    return RecordedEvents(times.astype(np.float64), kinds, sides, sources, notes)
 
 
 def _finite_array(path: Path, key: str, values: NDArray[Any]) -> NDArray[np.float32]:

@@ -18,6 +18,7 @@ from gait.errors import GaitError
 from gait.files.atomic_write import atomic_file
 from gait.marker_sets import MARKER_SETS, MARKERS
 from gait.marker_sets.marker_set import MarkerSet
+from gait.synthetic.force_plates import PlateSignals
 from gait.synthetic.trial import SyntheticTrial
 from gait.synthetic.virtual_markers import MeasurementErrors, SimulatedMarkers, record_markers
 
@@ -47,12 +48,14 @@ def write_recording(
     errors: MeasurementErrors | None = None,
     prefix: str = "",
     marker_set: MarkerSet = MARKER_SETS["plug_in_gait"],
+    plates: PlateSignals | None = None,
 ) -> SimulatedMarkers:
     """Write a trial as a C3D file with its ground truth file, each atomically; return the simulated markers.
 
     The markers of a complete recording of the marker set are recorded under the names that this set gives them, with
     the default measurement errors if none are given. The layout must have them, but for those that are not placed on
-    bodies. Folders are created. A prefix is put before all labels ("Subject" gives ``Subject:LASI``).
+    bodies. Folders are created. A prefix is put before all labels ("Subject" gives ``Subject:LASI``). ``plates`` are
+    recorded beside the markers.
     """
     recorded = [name for name in marker_set.recorded if MARKERS[name].ray or MARKERS[name].joint]
     markers = record_markers(
@@ -65,12 +68,17 @@ def write_recording(
     )
     _write_ground_truth(ground_truth_path(path), trial, markers)
     named = replace(markers, labels=tuple(marker_set.own_name(label) for label in markers.labels))
-    _write_c3d(path, named, trial.ground_truth.rate_hz, trial.events, prefix)
+    _write_c3d(path, named, trial.ground_truth.rate_hz, trial.events, prefix, plates)
     return markers
 
 
 def _write_c3d(
-    path: Path, markers: SimulatedMarkers, rate_hz: float, events: tuple[GaitEvent, ...], prefix: str
+    path: Path,
+    markers: SimulatedMarkers,
+    rate_hz: float,
+    events: tuple[GaitEvent, ...],
+    prefix: str,
+    plates: PlateSignals | None,
 ) -> None:
     """Write a C3D file in millimetres, z up: our (z, x, y) become the file's (x, y, z)."""
     T, M = markers.positions_m.shape[:2]
@@ -97,9 +105,32 @@ def _write_c3d(
         c3d.add_parameter("EVENT", "LABELS", [event.label for event in events])
         c3d.add_parameter("EVENT", "SUBJECTS", [prefix or "Subject" for _ in events])
         c3d.add_parameter("EVENT", "TIMES", np.stack([seconds // 60, seconds % 60]))
+    if plates is not None:
+        _add_plates(c3d, plates)
     with atomic_file(path) as partial:
         c3d.write(f"{partial}.c3d")  # ezc3d adds the suffix to other names
         Path(f"{partial}.c3d").replace(partial)
+
+
+def _add_plates(c3d: ezc3d.c3d, plates: PlateSignals) -> None:
+    analog = c3d["parameters"]["ANALOG"]
+    count = plates.channels.shape[1]
+    analog["RATE"]["value"] = [plates.rate_hz]
+    analog["LABELS"]["value"] = [f"Plate{k + 1}" for k in range(count)]
+    analog["UNITS"]["value"] = list(plates.units)
+    analog["SCALE"]["value"] = [1.0] * count
+    analog["OFFSET"]["value"] = [0] * count
+    c3d["data"]["analogs"] = plates.channels.T[None]
+    for name, value in (
+        ("USED", [len(plates.kinds)]),
+        ("TYPE", list(plates.kinds)),
+        ("ZERO", [1, 0]),
+        ("CORNERS", plates.corners_mm),
+        ("ORIGIN", plates.origins_mm),
+        ("CHANNEL", plates.channel_numbers.astype(np.float64)),
+        ("CAL_MATRIX", plates.calibrations),
+    ):
+        c3d.add_parameter("FORCE_PLATFORM", name, value)
 
 
 def _write_ground_truth(path: Path, trial: SyntheticTrial, markers: SimulatedMarkers) -> None:

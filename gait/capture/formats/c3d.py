@@ -6,7 +6,6 @@ some damaged files. A file in which header, parameters and size agree is read by
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gait.capture.c3d_file import C3dFile, Parameter, parse_c3d
+from gait.capture.event_labels import parse_event_label
 from gait.capture.file_format import FileFormat
 from gait.capture.force_plates import read_force_plates
 from gait.capture.marker_names import split_prefixes, strip_label
@@ -23,9 +23,6 @@ from gait.capture.raw_recording import RawRecording, mask_missing
 from gait.capture.recording import GaitEvent
 
 _OUTPUT_GROUPS = ("ANGLES", "FORCES", "MOMENTS", "POWERS", "SCALARS", "REACTIONS")
-
-_SIDE_WORDS = {"left": "left", "right": "right", "l": "left", "r": "right"}
-_SIDE_IN_LABEL = re.compile(r"^(left|right|l|r)(?=[\s_\-]|HS|TO|FS|FO|IC|HC)", re.IGNORECASE)
 
 
 def read_c3d(path: Path) -> RawRecording:
@@ -134,20 +131,12 @@ def _events(group: Mapping[str, Parameter]) -> tuple[tuple[GaitEvent, ...], tupl
     )
     times_s = (60.0 * minutes + seconds)[:count].tolist()
     found = [
-        (GaitEvent(label, _side(context, label), time_s), subject)
+        (GaitEvent(label, parse_event_label(label, context)[1], time_s), subject)
         for time_s, label, context, subject in zip(times_s, labels, contexts, subjects, strict=False)
         if np.isfinite(time_s)
     ]
     found.sort(key=lambda pair: pair[0].time_s)
     return tuple(event for event, _ in found), tuple(subject for _, subject in found)
-
-
-def _side(context: str, label: str) -> str:
-    """Return ``left``, ``right`` or "", from the context of the event, else from the start of its label (``LHS``)."""
-    if side := _SIDE_WORDS.get(context.lower()):
-        return side
-    match = _SIDE_IN_LABEL.match(label)
-    return _SIDE_WORDS[match[1].lower()] if match and not context else ""
 
 
 FORMAT = FileFormat("c3d", "C3D", (".c3d",), read_c3d, read_c3d_without_ezc3d)
