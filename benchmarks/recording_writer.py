@@ -49,6 +49,7 @@ class C3dContent:
     scale: float = -1.0  # negative: floats
     first_frame: int = 1
     seed: int = 0
+    analog: NDArray[np.float64] | None = None  # (T, samples · channels) as stored; None: noise
     records: list[Group | Parameter] = field(default_factory=list)
     header: dict[str, Any] = field(default_factory=dict)
     blocks_stated: int | None = None  # of the parameter section
@@ -189,7 +190,8 @@ class C3dContent:
         xyzr[..., :3] = np.where(missing[..., None], 0.0, self.positions)
         xyzr[..., 3] = np.where(missing, -1.0, 1.0)
         rng = np.random.default_rng(self.seed)
-        analog = np.rint(rng.normal(0, 300, (T, self.channels * self.samples)))
+        noise = np.rint(rng.normal(0, 300, (T, self.channels * self.samples)))
+        analog = noise if self.analog is None else self.analog
         if self.scale < 0:
             return self.floats(np.concatenate([xyzr.reshape(T, -1), analog], axis=1))
         words = np.rint(xyzr / np.float64(np.float32(self.scale)))

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from gait.explaining.explain_trial import explain_trial as explain_trial
     from gait.explaining.trained_network import load_network as load_network
     from gait.fitting.fit_recordings import fit_recordings as fit_recordings
+    from gait.kinematics.event_sources import choose_events as choose_events
     from gait.kinematics.gait_events import detect_gait_events as detect_gait_events
     from gait.kinematics.joint_angles import compute_joint_angles as compute_joint_angles
     from gait.kinematics.trial_analysis import analyse_trial as analyse_trial
@@ -35,6 +36,7 @@ _MODULES = {
     "WindowDataset": "gait.motion.windows",
     "analyse_subject_folder": "gait.motion.subject_trials",
     "analyse_trial": "gait.kinematics.trial_analysis",
+    "choose_events": "gait.kinematics.event_sources",
     "compute_joint_angles": "gait.kinematics.joint_angles",
     "detect_gait_events": "gait.kinematics.gait_events",
     "explain_trial": "gait.explaining.explain_trial",

@@ -9,12 +9,12 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from gait.body.joint_status import unobserved_joints
 from gait.body.pose_sequence import PoseSequence
 from gait.body.skeleton import BODY_JOINTS
 from gait.exporting.c3d_encoding import Value, encode_c3d
 from gait.exporting.exporter import Exporter, FittedTrial
-from gait.kinematics.gait_events import SIDES, GaitEvents, detect_gait_events, sole_paths
+from gait.kinematics.event_sources import choose_events
+from gait.kinematics.gait_events import SIDES, GaitEvents
 from gait.kinematics.joint_angles import compute_joint_angles
 from gait.version import VERSION
 
@@ -131,8 +131,7 @@ def _z_up_mm(positions_m: NDArray[np.floating]) -> NDArray[np.floating]:
 
 def exported_events(sequence: PoseSequence) -> GaitEvents:
     """Return the gait events of a trial that are written."""
-    unobserved = unobserved_joints(sequence.joint_status)
-    return detect_gait_events(sequence.joints_m, sequence.rate_hz, unobserved, sole_paths(sequence))
+    return choose_events(sequence)
 
 
 def _event_parameters(sequence: PoseSequence) -> dict[str, Value]:

@@ -57,7 +57,7 @@ _FLAT_PHASE = (0.2, 0.5)  # of the time from the foremost to the rearmost positi
 _BEFORE_OFF_S, _AFTER_OFF_S = 0.15, 0.05  # around the rearmost position: the foot turns fastest, toes down
 _OFF_FRACTION, _OFF_DEG_S, _MAX_OFF_FRACTION = 0.67, 50.0, 0.92
 """At foot off the rotation has slowed down to the first, plus the second, of its peak; at most to the third."""
-_MIN_TOE_M_S = 0.16  # faster, the toe has left the floor
+_MIN_TOE_M_S = 0.12  # faster, the toe has left the floor
 _SLOW_DEG_S, _FAST_DEG_S = 150.0, 350.0
 """Peak of the rotation. Below the first, as in shuffling gait, foot off is where the toe begins to move ahead; above
 the second, it is where the rotation slows down; between them, it is blended."""
@@ -309,11 +309,15 @@ def _foot_offs(motion: _FootMotion, foremost: FrameIndices, rearmost: FrameIndic
         remaining = min(_OFF_FRACTION * peak + _OFF_DEG_S, _MAX_OFF_FRACTION * peak)
         slow = motion.pitch_deg_s[fastest:] > -remaining
         toe = motion.forward_m_s[begin : end + 1, 2] - (own if math.isfinite(own) else usual)
-        still = np.flatnonzero(toe < _MIN_TOE_M_S)
-        moves = begin + int(still[-1]) + 1 if len(still) else begin
+        moves = begin + _end_of_last(toe < _MIN_TOE_M_S)
         turned = min(last, fastest + int(slow.argmax())) if slow.any() else last
         weight = float(np.clip((peak - _SLOW_DEG_S) / (_FAST_DEG_S - _SLOW_DEG_S), 0.0, 1.0))
         off = weight * turned + (1 - weight) * moves
         if off < last:
             found.append(off / motion.per_frame)
     return np.array(found)
+
+
+def _end_of_last(mask: NDArray[np.bool_]) -> int:
+    """Return the index after the last true value, 0 if there is none."""
+    return int(len(mask) - mask[::-1].argmax()) if mask.any() else 0

@@ -15,7 +15,8 @@ from gait.body.body import Body
 from gait.body.joint_status import JointStatus, unobserved_joints
 from gait.body.pose_sequence import PoseSequence
 from gait.body.skeleton import NUM_BODY_JOINTS, Joint
-from gait.kinematics.gait_events import detect_gait_events, floor_height, progression_directions
+from gait.kinematics.event_sources import choose_events
+from gait.kinematics.gait_events import floor_height, progression_directions
 from gait.kinematics.strides import PERCENT, find_trial_strides
 from gait.kinematics.walking import find_activity, walking_intervals
 
@@ -38,7 +39,7 @@ class SampledStride:
 def sample_strides(sequence: PoseSequence) -> list[SampledStride]:
     """Return each stride of a trial's walks, from one left initial contact to the next."""
     unobserved = unobserved_joints(sequence.joint_status)
-    events = detect_gait_events(sequence.joints_m, sequence.rate_hz, unobserved)
+    events = choose_events(sequence)
     ahead = progression_directions(sequence.joints_m, sequence.rate_hz)
     height = sequence.joints_m[:, Joint.PELVIS, 1].astype(np.float64) - floor_height(sequence.joints_m)
     found = []

@@ -18,7 +18,8 @@ from gait.body.joint_status import JointStatus, body_part_status, unobserved_joi
 from gait.body.pose_sequence import PoseSequence
 from gait.body.skeleton import BODY_JOINTS, Joint
 from gait.errors import GaitError
-from gait.kinematics.gait_events import SIDES, GaitEvents, detect_gait_events
+from gait.kinematics.event_sources import choose_events
+from gait.kinematics.gait_events import SIDES, GaitEvents
 from gait.kinematics.joint_angles import compute_joint_angles
 from gait.kinematics.repeatability import Repeatability, repeatability
 from gait.kinematics.spatiotemporal import GaitParameters, pool_parameters, sequence_parameters
@@ -79,14 +80,14 @@ def analyse_trial(
     events: GaitEvents | None = None,
     residual_mean_mm: float = math.nan,
 ) -> TrialAnalysis:
-    """Return the gait analysis of a trial; ``events`` replace those found in it.
+    """Return the gait analysis of a trial; ``events`` replace those of ``choose_events``.
 
     What is not observed is NaN. A trial without a whole stride has curves and parameters of no strides.
     """
-    joints, rate_hz, status = sequence.joints_m, sequence.rate_hz, sequence.joint_status
+    joints, rate_hz = sequence.joints_m, sequence.rate_hz
     activity = find_activity(joints, rate_hz)
     if events is None:
-        events = detect_gait_events(joints, rate_hz, unobserved_joints(status))
+        events = choose_events(sequence)
     strides = find_trial_strides(events, joints, rate_hz, walking_intervals(activity), trial=trial)
     angles = compute_joint_angles(sequence).degrees
     curves = stride_curves(strides, angles)

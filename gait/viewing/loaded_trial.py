@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gait.body.body import Body
-from gait.body.joint_status import unobserved_joints
 from gait.body.model_file import load_body
 from gait.body.open_body import default_model_folder
 from gait.body.pose_sequence import PoseSequence
@@ -18,7 +17,8 @@ from gait.cli.arguments import argument
 from gait.errors import GaitError
 from gait.explaining.attribution import explainable_mask
 from gait.files.safe_pickle import read_array_dict
-from gait.kinematics.gait_events import GaitEvents, detect_gait_events, floor_height, progression_directions
+from gait.kinematics.event_sources import choose_events
+from gait.kinematics.gait_events import GaitEvents, floor_height, progression_directions
 from gait.kinematics.joint_angles import JointAngles, compute_joint_angles
 from gait.kinematics.walking import ActivityInterval, activity_intervals, find_activity
 from gait.motion.pose_files import POSES_FILE, find_pose_folders, read_poses
@@ -176,7 +176,7 @@ def load_trial(folder: Path, bodies: BodyModelLocator, rate_hz: float | None = N
         name=parse_trial_id(folder),
         sequence=sequence,
         body=body,
-        events=detect_gait_events(sequence.joints_m, sequence.rate_hz, unobserved_joints(sequence.joint_status)),
+        events=choose_events(sequence),
         angles=compute_joint_angles(sequence),
         markers=markers,
         notes=tuple(notes),

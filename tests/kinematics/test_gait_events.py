@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from gait.body.body import Body
 from gait.body.model_file import load_body
 from gait.body.skeleton import Joint
-from gait.kinematics.gait_events import SIDES, GaitEvents, detect_gait_events, progression_directions
+from gait.kinematics.gait_events import SIDES, GaitEvents, detect_gait_events, progression_directions, sole_paths
 from gait.synthetic import PATHOLOGY_NAMES, SyntheticTrial, make_pathology, make_subject, make_trial
 from tests.helpers.paths import REPOSITORY
 
@@ -55,12 +55,30 @@ def event_errors(events: GaitEvents, trial: SyntheticTrial) -> dict[str, NDArray
 
 
 @pytest.mark.parametrize("name", [None, *PATHOLOGY_NAMES])
-def test_detect_gait_events_finds_synthetic_events(name: str | None) -> None:
+@pytest.mark.parametrize("with_soles", [True, False])
+def test_detect_gait_events_finds_synthetic_events(name: str | None, with_soles: bool) -> None:
     trial = synthetic_trial(name)
-    for found in event_errors(detect_gait_events(trial.ground_truth.joints_m, RATE_HZ), trial).values():
+    soles = sole_paths(trial.ground_truth) if with_soles else None
+    events = detect_gait_events(trial.ground_truth.joints_m, RATE_HZ, soles_m=soles)
+    for found in event_errors(events, trial).values():
         assert len(found) >= 5
-        assert abs(found.mean()) <= 3
-        assert abs(found).max() <= 6
+        assert abs(found.mean()) <= 1.8  # frames of 10 ms; a painful leg lands softly
+        assert abs(found).max() <= 4.5
+
+
+def test_detect_gait_events_are_between_frames() -> None:
+    """Of every second and third frame of a trial the same events are found."""
+    trial = synthetic_trial()
+    joints = trial.ground_truth.joints_m
+    events = detect_gait_events(joints, RATE_HZ)
+    for step in (2, 3):
+        fewer = detect_gait_events(joints[::step], RATE_HZ / step)
+        for side in SIDES:
+            for all_frames, found in (
+                (events.initial_contacts[side], fewer.initial_contacts[side]),
+                (events.foot_offs[side], fewer.foot_offs[side]),
+            ):
+                assert abs(all_frames[:, None] - step * found).min(axis=0).max() <= 0.5
 
 
 @pytest.mark.parametrize("rate_hz", [25.0, 50.0, 250.0])
@@ -114,8 +132,8 @@ def test_detect_gait_events_is_invariant_to_heading() -> None:
         c, s = np.cos(angle), np.sin(angle)
         rotated = detect_gait_events(joints @ np.array([[c, 0, s], [0, 1, 0], [-s, 0, c]]), RATE_HZ)
         for side in SIDES:
-            assert rotated.initial_contacts[side].tolist() == events.initial_contacts[side].tolist()
-            assert rotated.foot_offs[side].tolist() == events.foot_offs[side].tolist()
+            np.testing.assert_allclose(rotated.initial_contacts[side], events.initial_contacts[side], atol=0.3)
+            np.testing.assert_allclose(rotated.foot_offs[side], events.foot_offs[side], atol=0.3)
 
 
 def test_detect_gait_events_at_half_speed() -> None:
