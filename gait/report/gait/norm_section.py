@@ -156,6 +156,12 @@ def _split_rows(split: SpeedSplit) -> tuple[tuple[str, ...], ...]:
 
 
 def _notes(comparison: NormComparison, results: NormResults, norms: NormSet) -> Iterator[str]:
+    without = comparison.profile.gps_without_offsets_deg["overall"]
+    if math.isfinite(without):
+        yield (
+            "Without the mean difference of each angle over the cycle, which depends on landmarks most, the overall "
+            f"GPS is {without:.1f}°."
+        )
     norm, split = norms.controls, comparison.split
     if norm is None or comparison.norm is not norms.controls:
         return
