@@ -99,14 +99,21 @@ class TrialAttribution:
 
     def largest_axes(self, count: int = 3) -> tuple[str, ...]:
         """Return the names of the axes with the most evidence for the predicted class; none without axes."""
+        return tuple(self.axis_names[joint][axis] for joint, axis, _ in self.ranked_axes()[:count])
+
+    def ranked_axes(self) -> tuple[tuple[int, int, float], ...]:
+        """Return joint, axis and mean attribution, the most evidence for the predicted class first; () without axes.
+
+        The mean is over the frames that count; joints that are not explained are omitted.
+        """
         if self.axis_values is None:
             return ()
         counts = self.counts[..., None]
-        total = self._sign * np.asarray(self.axis_values, np.float64).sum(axis=0, where=counts)
+        total = np.asarray(self.axis_values, np.float64).sum(axis=0, where=counts)
         mean = total / np.maximum(counts.sum(axis=0), 1)
-        known = np.broadcast_to(counts.any(axis=0), mean.shape).ravel()
-        ranked = [index for index in np.argsort(-mean.ravel()) if known[index]]
-        return tuple(self.axis_names[index // 3][index % 3] for index in ranked[:count])
+        explained = counts.any(axis=0).ravel()
+        ranked = (divmod(int(index), 3) for index in np.argsort(-self._sign * mean, axis=None))
+        return tuple((joint, axis, float(mean[joint, axis])) for joint, axis in ranked if explained[joint])
 
     @property
     def well_covered(self) -> NDArray[np.bool_]:

@@ -29,6 +29,7 @@ from gait.motion.inputs import PUBLISHED
 
 EXPLANATION_FILE = "explanation.npz"
 FRAMES_FILE = "explanation.csv"
+AXES_FILE = "explanation_axes.csv"
 CYCLE_FILE = "gait_cycle.csv"
 
 FORMAT = "gait explanation"
@@ -175,6 +176,24 @@ def write_frames(folder: Path, attribution: TrialAttribution) -> Path:
         for frame, (row, probability, activity, covered, seen) in enumerate(zip(*columns, strict=True))
     )  # fmt: skip
     return write_table(Path(folder) / FRAMES_FILE, header, rows)
+
+
+def write_axes(folder: Path, attribution: TrialAttribution) -> Path | None:
+    """Write ``explanation_axes.csv`` into a folder and return its path; None if the attribution has no axes.
+
+    It has one row per joint and axis, the one with the most evidence for the predicted class first: the mean over the
+    frames that count, positive for sick. Joints that are not explained are omitted.
+
+    Raises:
+        GaitError: the file cannot be written; an existing one stays.
+    """
+    if attribution.axis_values is None:
+        return None
+    rows = (
+        [attribution.axis_names[joint][axis], BODY_JOINTS[joint].name.lower(), axis, mean]
+        for joint, axis, mean in attribution.ranked_axes()
+    )
+    return write_table(Path(folder) / AXES_FILE, ["name", "joint", "axis", "mean_evidence"], rows)
 
 
 def write_cycles(folder: Path, attribution: TrialAttribution, cycles: Mapping[str, GaitCycle]) -> Path:

@@ -1,4 +1,4 @@
-"""Export of the attributions of one trial as files: ``explanation.npz``, ``explanation.csv`` and ``gait_cycle.csv``.
+"""Export of the attributions of one trial as ``explanation.npz``, and as tables by frame, gait cycle and axis.
 
 With several methods each has its own folder; the segments of a split trial have their own folders, too.
 """
@@ -17,7 +17,13 @@ from gait.body.model_file import load_body
 from gait.body.pose_sequence import PoseSequence
 from gait.errors import GaitError
 from gait.explaining.attribution import TrialAttribution
-from gait.explaining.attribution_files import SavedAttribution, write_cycles, write_explanation, write_frames
+from gait.explaining.attribution_files import (
+    SavedAttribution,
+    write_axes,
+    write_cycles,
+    write_explanation,
+    write_frames,
+)
 from gait.explaining.explain_trial import explain_trial
 from gait.explaining.options import ExplainOptions
 from gait.explaining.prepare_trial import prepare_trial
@@ -116,6 +122,7 @@ def _export_segment(
             target, SavedAttribution(trial_id, found, network.file.name, network.sha256, arguments, versions)
         )
         write_frames(target, found)
+        write_axes(target, found)
         write_cycles(target, found, average_gait_cycles(*found.cycle_inputs(trial.joints_m)))
     if not attributions:
         raise GaitError(failed[0])

@@ -16,7 +16,7 @@ from gait.learning.networks import find_network
 from gait.motion.dataset import Trial
 from gait.motion.inputs import INPUTS, PUBLISHED
 from gait.motion.window_input import InputReference, WindowInput
-from gait.motion.window_placement import CYCLE_SAMPLES, CYCLES, FRAMES
+from gait.motion.window_placement import FRAMES, window_duration
 from gait.motion.windows import WindowDataset
 
 DEFAULT_RATE_HZ = 100.0
@@ -86,9 +86,7 @@ class TrainedNetwork:
     @property
     def window_duration(self) -> str:
         """The length of its windows with its unit, within a sentence."""
-        if self.windows == CYCLES:
-            return f"{self.window_length / CYCLE_SAMPLES:.2f} strides"
-        return f"{self.window_length / self.rate_hz:.2f} s"
+        return window_duration(self.window_length, self.rate_hz, self.windows)
 
     @property
     def keep_standing(self) -> bool:

@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from gait.body.body import Body
 from gait.body.joint_status import JointStatus, body_part_status
 from gait.body.skeleton import NUM_BODY_JOINTS, joint_indices
+from gait.explaining.attribution import TrialAttribution
+from gait.motion.inputs import INPUTS
 
 Weights = NDArray[np.float64]
 
@@ -42,10 +44,7 @@ def joint_influence(body: Body, betas: NDArray[np.floating] | None = None) -> We
     near the ankle. So a vertex's skinning weight for a segment is divided between the joints at the segment's ends, in
     proportion to the inverse square of its distance from them in the rest pose. Without betas, the shape is the mean.
     """
-    like = body.v_template
-    shape = torch.zeros(1) if betas is None else torch.as_tensor(betas)[: body.num_betas]
-    with torch.inference_mode():
-        vertices, joints = (part[0].double().cpu().numpy() for part in body.rest_body(shape.to(like)))
+    vertices, joints = _rest_shape(body, betas)
     joint_of_row = {row: int(joint) for joint, row in joint_indices(body.num_joints).items() if joint < NUM_BODY_JOINTS}
     weights = skinning_weights(body)
     influence = np.zeros_like(weights)
@@ -57,6 +56,42 @@ def joint_influence(body: Body, betas: NDArray[np.floating] | None = None) -> We
             weights[:, [joint]] * nearness / nearness.sum(axis=1, keepdims=True)
         )
     return influence
+
+
+def segment_influence(body: Body, betas: NDArray[np.floating] | None = None) -> Weights:
+    """Return weights of the segments that end at each body joint, (V, 22); rows sum to 1.
+
+    A vertex of the thigh moves with the hip; its segment ends at the knee. Of several segments that begin at one joint,
+    such as the pelvis, the nearer ones have more, as in ``joint_influence``. What moves with the last joint of a limb
+    belongs to the segment that ends there.
+    """
+    vertices, joints = _rest_shape(body, betas)
+    joint_of_row = {row: int(joint) for joint, row in joint_indices(body.num_joints).items() if joint < NUM_BODY_JOINTS}
+    weights = skinning_weights(body)
+    influence = np.zeros_like(weights)
+    for row, joint in joint_of_row.items():
+        ends = [child for child in joint_of_row if body.parents[child] == row] or [row]
+        distance = np.linalg.norm(vertices[:, None] - joints[ends], axis=2)
+        nearness = 1 / np.maximum(distance, _MIN_DISTANCE_M) ** 2
+        influence[:, [joint_of_row[end] for end in ends]] += (
+            weights[:, [joint]] * nearness / nearness.sum(axis=1, keepdims=True)
+        )
+    return influence
+
+
+def influence_for(attribution: TrialAttribution, body: Body, betas: NDArray[np.floating] | None = None) -> Weights:
+    """Return the weights (V, 22) by which an attribution colours a body: around joints, or along segments."""
+    along_segments = INPUTS[attribution.input].of_segments
+    return (segment_influence if along_segments else joint_influence)(body, betas)
+
+
+def _rest_shape(body: Body, betas: NDArray[np.floating] | None) -> tuple[Weights, Weights]:
+    """Return the vertices (V, 3) and joints (J, 3) at rest, in metres."""
+    like = body.v_template
+    shape = torch.zeros(1) if betas is None else torch.as_tensor(betas)[: body.num_betas]
+    with torch.inference_mode():
+        vertices, joints = (part[0].double().cpu().numpy() for part in body.rest_body(shape.to(like)))
+    return vertices, joints
 
 
 def to_vertices(values: NDArray[np.floating], weights: Weights) -> NDArray[np.float32]:

@@ -101,13 +101,19 @@ class FoldResult:
         return self.arguments["frame_rate"]
 
     @property
+    def input(self) -> str:
+        """What the network sees, one of ``INPUTS``."""
+        return str(self.arguments.get("input", PUBLISHED))
+
+    @property
+    def windows(self) -> str:
+        """Where windows begin, one of ``PLACEMENTS``."""
+        return str(self.arguments.get("windows", FRAMES))
+
+    @property
     def dataset_options(self) -> dict[str, Any]:
         """Arguments of ``read_dataset`` that decide which trials have windows."""
-        return {
-            "min_frames": self.window_length,
-            "input": self.arguments.get("input", PUBLISHED),
-            "windows": self.arguments.get("windows", FRAMES),
-        }
+        return {"min_frames": self.window_length, "input": self.input, "windows": self.windows}
 
     def same_experiment(self, other: FoldResult) -> bool:
         """Return whether both are folds of one experiment: same network, settings, subjects and data."""

@@ -42,6 +42,7 @@ class WindowInput:
     """From the samples of all controls in training: what ``relative`` needs, (22, K); if it needs something."""
     aligned_per_window: bool = False  # samples are joints in metres; each window is aligned with the common frame
     mirror_signs: tuple[float, float, float] = (1.0, 1.0, 1.0)  # of the values of a mirror image, sides exchanged
+    of_segments: bool = False  # the values of a joint belong to the segment that ends at it
     needs_rotations: bool = False  # of the joints, which trials of joint positions alone do not have
     deviation: float = 0.0  # default factor on the difference from the controls' mean window; 0: the values themselves
     offset: float = 0.0  # default standard deviation of the random offset of each joint and axis; 0: --joint_offset

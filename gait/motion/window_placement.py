@@ -28,6 +28,13 @@ TRAINING_SHIFTS = (-3, 0, 3)
 """In training, each window of a cycle begins so many samples after an initial contact: events are not exact either."""
 
 
+def window_duration(window_length: int, rate_hz: float, windows: str) -> str:
+    """Return the duration of a window with its unit, within a sentence: "1.28 s" or "1.28 strides"."""
+    if windows == CYCLES:
+        return f"{window_length / CYCLE_SAMPLES:.2f} strides"
+    return f"{window_length / rate_hz:.2f} s"
+
+
 @dataclass(frozen=True, eq=False)
 class WindowPlacement:
     """The windows of one trial, in temporal order; each lies within one walk."""

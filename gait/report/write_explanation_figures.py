@@ -8,7 +8,7 @@ from gait.errors import GaitError
 from gait.explaining.attribution import observation_notes
 from gait.explaining.export_trial import SegmentExport, TrialExport
 from gait.explaining.methods import METHODS
-from gait.explaining.vertex_attribution import joint_influence, observed_weight, skinning_weights, to_vertices
+from gait.explaining.vertex_attribution import influence_for, observed_weight, skinning_weights, to_vertices
 from gait.files.atomic_write import atomic_file
 from gait.kinematics.gait_events import progression_directions
 from gait.kinematics.walking import format_interruptions
@@ -101,7 +101,7 @@ class _BodyRenderer:
     def __init__(self, sequence: PoseSequence, body: Body):
         self._sequence = sequence
         self._mesh_builder = MeshBuilder(body, sequence)
-        self._weights = joint_influence(body, sequence.betas)
+        self._body = body
         self._skinning = skinning_weights(body)
 
     def render_phases(self, data: AttributionFigureData) -> PhaseRenders | None:
@@ -109,6 +109,7 @@ class _BodyRenderer:
         phases, rate_hz = data.phases, data.attribution.rate_hz
         if not phases:
             return None
+        weights = influence_for(data.attribution, self._body, self._sequence.betas)
         ahead, status = progression_directions(data.joints_m, rate_hz), data.attribution.joint_status
         bodies = []
         for phase in phases:
@@ -116,7 +117,7 @@ class _BodyRenderer:
             bodies.append(
                 ColouredBody(
                     self._mesh_builder.build(frame, frame + 1)[0].vertices_m,
-                    to_vertices(data.attribution.values[phase.frame] * THOUSANDTHS, self._weights),
+                    to_vertices(data.attribution.values[phase.frame] * THOUSANDTHS, weights),
                     ahead[phase.frame],
                     None if status is None else observed_weight(status[phase.frame], self._skinning),
                 )

@@ -8,7 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gait.body.joint_status import JointStatus
-from gait.explaining.vertex_attribution import joint_influence, observed_weight, skinning_weights
+from gait.explaining.attribution import TrialAttribution
+from gait.explaining.vertex_attribution import joint_influence, observed_weight, segment_influence, skinning_weights
+from gait.motion.inputs import INPUTS
 from gait.viewing.build_scene import BodyFrame
 from gait.viewing.loaded_trial import LoadedTrial
 from gait.viewing.mesh_cache import MEMORY_BYTES, MeshBuilder, MeshCache
@@ -22,6 +24,7 @@ class Actor:
     mesh_cache: MeshCache | None  # None: there is no body model
     joint_influences: NDArray[np.float64] | None  # (V, 22) weights that spread joint attribution over the vertices
     skinning: NDArray[np.float64] | None = None  # (V, 22) weights of the parts of the body; None if all is observed
+    segment_influences: NDArray[np.float64] | None = None  # (V, 22) the same for segments that end at a joint
 
     @classmethod
     def of(cls, trial: LoadedTrial, memory_bytes: int = MEMORY_BYTES) -> Actor:
@@ -32,7 +35,12 @@ class Actor:
         status = trial.sequence.joint_status
         everything = status is None or (status > JointStatus.NOT_OBSERVED).all()
         influences = joint_influence(trial.body, trial.sequence.betas)
-        return cls(trial, mesh_cache, influences, None if everything else skinning_weights(trial.body))
+        segments = segment_influence(trial.body, trial.sequence.betas)
+        return cls(trial, mesh_cache, influences, None if everything else skinning_weights(trial.body), segments)
+
+    def influences_for(self, attribution: TrialAttribution) -> NDArray[np.float64] | None:
+        """Return the weights (V, 22) by which an attribution colours the body; None without a body."""
+        return self.segment_influences if INPUTS[attribution.input].of_segments else self.joint_influences
 
     def body_frame(self, frame: int) -> BodyFrame:
         """Return the body in one frame."""

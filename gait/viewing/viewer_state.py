@@ -343,12 +343,13 @@ class ViewerState:
         values = scale = window = None
         if self.overlay is not None and self.window is not None:
             window = self.overlay.window_frames(self.window)
-        if self.overlay is not None and self.actor.joint_influences is not None:
+        influences = None if self.overlay is None else self.actor.influences_for(self.overlay.attribution)
+        if self.overlay is not None and influences is not None:
             scale = self.overlay.scale
             joint_values = self.overlay.values[frame]
             if self.window_only and window is not None and not window[0] <= frame <= window[1]:
                 joint_values = np.full_like(joint_values, np.nan)
-            values = to_vertices(joint_values, self.actor.joint_influences)
+            values = to_vertices(joint_values, influences)
         comparison = None
         if self.comparison is not None and self.layers.comparison:
             comparison = body_frame_beside(trial, frame, self.comparison)

@@ -7,7 +7,15 @@ import torch
 from gait.body.body import Body
 from gait.body.model_file import load_body
 from gait.body.skeleton import BODY_JOINTS, NUM_BODY_JOINTS, Joint, contralateral_joint, joint_indices
-from gait.explaining.vertex_attribution import joint_influence, observed_weight, skinning_weights, to_vertices
+from gait.explaining.vertex_attribution import (
+    influence_for,
+    joint_influence,
+    observed_weight,
+    segment_influence,
+    skinning_weights,
+    to_vertices,
+)
+from tests.helpers.explanation_cases import random_attribution
 from tests.helpers.paths import OPEN_BODY
 
 
@@ -58,7 +66,7 @@ def test_skinning_weights_of_other_body_families(body: Body, joints: int) -> Non
 def test_to_vertices_maps_to_the_vertices_of_the_joint(body: Body) -> None:
     values = np.zeros(NUM_BODY_JOINTS)
     values[Joint.LEFT_KNEE] = 2.0
-    for weights in (skinning_weights(body), joint_influence(body)):
+    for weights in (skinning_weights(body), joint_influence(body), segment_influence(body)):
         skin = to_vertices(values, weights)
         assert skin.shape == (body.num_vertices,)
         assert skin.dtype == np.float32
@@ -144,3 +152,15 @@ def test_observed_weight_is_that_of_parts_between_observed_joints(body):
     status[[Joint.LEFT_ANKLE, Joint.LEFT_FOOT]] = 0
     expected = 1 - skinning[:, [Joint.LEFT_KNEE, Joint.LEFT_ANKLE, Joint.LEFT_FOOT]].sum(axis=1)
     np.testing.assert_allclose(observed_weight(status, skinning), expected, atol=1e-6)
+
+
+def test_bones_are_shown_on_the_segments_that_end_at_their_joints(body: Body) -> None:
+    plain, weights = skinning_weights(body), segment_influence(body)
+    for moves_with, ends_at in (("LEFT_HIP", "LEFT_KNEE"), ("RIGHT_KNEE", "RIGHT_ANKLE"), ("LEFT_ELBOW", "LEFT_WRIST")):
+        own = plain[:, Joint[moves_with]] > 0.99  # the middle of the segment
+        assert own.any()
+        np.testing.assert_allclose(weights[own, Joint[ends_at]], 1, atol=0.02)
+    hand = plain[:, Joint.LEFT_WRIST] > 0.99
+    np.testing.assert_allclose(weights[hand, Joint.LEFT_WRIST], 1, atol=0.02)
+    for kind, expected in (("bones", weights), ("rotations", joint_influence(body))):
+        np.testing.assert_array_equal(influence_for(random_attribution(input=kind), body), expected)

@@ -22,6 +22,7 @@ from gait.learning.train_fold import FoldOutcome
 from gait.learning.training_arguments import parse_training_arguments
 from gait.motion.common_frame import MIRROR_ORDER
 from gait.motion.pose_files import read_poses, write_npz
+from gait.report.training.text_summary import glossary, window_settings
 from gait.report.write_explanation_figures import summary_lines
 from tests.helpers.motion_cases import stick_figure, swinging_rotations, write_trial
 
@@ -74,6 +75,10 @@ def test_training_predicts_and_explains_trials_of_unseen_subjects(network, kind,
     assert any("healthy/H0/short: no stride" in line for line in result.problems)
     assert result.threshold["num_subjects"] == 4  # those of the training
     assert "from initial contacts" in result.normalisation
+    terms = dict(glossary(result))
+    assert "0.08 strides from an initial contact" in terms["Window"]
+    assert "4 training subjects whom the judging network had not seen" in terms["P(sick)"]
+    assert window_settings(result)["begin of windows"] == "initial contacts"
     checkpoint = load_checkpoint(task.checkpoint_file)
     assert (checkpoint.input, checkpoint.windows, checkpoint.ensemble) == (kind, "cycles", 2)
     assert checkpoint.threshold == result.threshold["logit"] != 0
@@ -94,6 +99,11 @@ def test_training_predicts_and_explains_trials_of_unseen_subjects(network, kind,
     axes = {name for names in found.axis_names for name in names}
     assert {*found.largest_axes()} <= axes
     assert "left knee flexion" in axes or kind == "bones"
+    with (tmp_path / "explained" / "explanation_axes.csv").open() as stream:
+        table = [*csv.DictReader(stream)]
+    assert tuple(row["name"] for row in table[:3]) == found.largest_axes(3)
+    evidence = [float(row["mean_evidence"]) for row in table]
+    assert evidence == sorted(evidence, reverse=found.trial_probability >= 0.5)
     lines = summary_lines(done)
     assert "windows of 0.08 strides" in lines[0]
     assert any("most evidence for " in line and "; by axis: " in line for line in lines)

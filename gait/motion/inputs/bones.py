@@ -94,6 +94,7 @@ INPUT = WindowInput(
     normalization="directions of the bones in the walking frame",
     samples=directions,
     mirror_signs=(-1.0, 1.0, 1.0),
+    of_segments=True,
     deviation=5.0,
     offset=0.036,
     pace=walk_at_pace,

@@ -19,6 +19,7 @@ from gait.explaining.methods import METHODS
 from gait.learning.cross_validation_summary import ClassifierSummary
 from gait.learning.metrics import THRESHOLD
 from gait.learning.networks import NETWORKS
+from gait.motion.window_placement import window_duration
 from gait.report.cohort_figure import cohort_sentences
 from gait.report.display_names import BASELINES, classifier_name
 from gait.report.render import MAX_SUBJECTS_SHOWN, by_label, first_few, render
@@ -32,7 +33,7 @@ from gait.report.training.text_summary import (
     left_out_sentences,
     limitations,
     missing_baselines,
-    pluralize,
+    window_settings,
 )
 from gait.text import natural_key
 
@@ -139,7 +140,7 @@ def _classification(networks: Sequence[NetworkSection]) -> dict[str, Any]:
     last_check = networks[0].summary.folds[-1].confounder_check
     return {
         "networks": shown,
-        "window_s": fold.window_length / fold.frame_rate_hz,
+        "window_duration": window_duration(fold.window_length, fold.frame_rate_hz, fold.windows),
         "descriptions": [NETWORKS[network.kind].description for network in networks],
         "gain_note": GAIN_NOTE if any(one["comparisons"] for one in shown) else "",
         "classifiers": _classifier_rows(networks),
@@ -237,8 +238,7 @@ def _settings(report: RunReport) -> dict[str, Mapping[str, Any]]:
         result = network.summary.folds[0]
         named = ("epochs", "lr", "batch_size", "k_folds", "seed")
         rows: dict[str, Any] = {
-            "window": f"{result.window_length} frames at {result.frame_rate_hz:g} Hz",
-            "stride": pluralize(result.stride, "frame"),
+            **window_settings(result),
             **{name: result.arguments[name] for name in named if name in result.arguments},
             **result.architecture,
         }

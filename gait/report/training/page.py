@@ -19,7 +19,7 @@ from gait.report.training.text_summary import (
     limitations,
     misclassified,
     missing_baselines,
-    pluralize,
+    window_settings,
 )
 
 
@@ -70,9 +70,7 @@ def _settings(summary: CrossValidationSummary) -> dict[str, Mapping[str, Any]]:
         versions["other folds"] = "were trained with other versions; see their metrics files"
     return {
         "Windows": {
-            "window": f"{first.window_length} frames",
-            "frame rate": f"{first.frame_rate_hz:g} Hz",
-            "stride": pluralize(first.stride, "frame"),
+            **window_settings(first),
             "normalisation": first.normalisation,
             "seed": first.arguments["seed"],
         },

@@ -10,6 +10,7 @@ from gait.body.skeleton import Joint, display_names
 from gait.learning.cross_validation_summary import RESAMPLES, ClassifierSummary, CrossValidationSummary
 from gait.learning.fold_result import FoldResult
 from gait.learning.metrics import THRESHOLD, MetricWithInterval, interval_caveat
+from gait.motion.window_placement import CYCLES, window_duration
 from gait.report.display_names import classifier_name, name_in_sentence
 from gait.text import join_words, truncate
 
@@ -180,7 +181,6 @@ def limitations(summary: CrossValidationSummary) -> tuple[str, ...]:
 
 def glossary(result: FoldResult) -> tuple[tuple[str, str], ...]:
     """Return the terms of the report with their definitions."""
-    seconds = result.window_length / result.frame_rate_hz
     return (
         (
             "Subject",
@@ -190,15 +190,48 @@ def glossary(result: FoldResult) -> tuple[tuple[str, str], ...]:
         ("Trial", "one recording of a subject's gait."),
         (
             "Window",
-            f"a segment of a trial: {result.window_length} frames at {result.frame_rate_hz:g} frames per second "
-            f"({seconds:.2f} s), one starting every {pluralize(result.stride, 'frame')}. The network classifies "
-            "windows; the probability of a subject is the mean over all windows of all trials of the subject.",
+            f"a segment of a trial: {_window_text(result)}. The network classifies windows; the probability of a "
+            "subject is the mean over all windows of all trials of the subject.",
         ),
         (
             "P(sick)",
             "predicted probability of the sick class. A subject or a window is classified as sick from "
-            f"{THRESHOLD:g} upwards.",
+            f"{THRESHOLD:g} upwards.{_threshold_text(result)}",
         ),
+    )
+
+
+def window_settings(result: FoldResult) -> dict[str, str]:
+    """Return what windows are, by name, for the tables of settings."""
+    if result.windows == CYCLES:
+        duration = window_duration(result.window_length, result.frame_rate_hz, result.windows)
+        return {"window": f"{duration}, {result.window_length} frames", "begin of windows": "initial contacts"}
+    return {
+        "window": f"{result.window_length} frames",
+        "frame rate": f"{result.frame_rate_hz:g} Hz",
+        "stride": pluralize(result.stride, "frame"),
+    }
+
+
+def _window_text(result: FoldResult) -> str:
+    duration = window_duration(result.window_length, result.frame_rate_hz, result.windows)
+    if result.windows == CYCLES:
+        return (
+            f"{duration} from an initial contact on, at 100 frames per stride ({result.window_length} frames); windows "
+            "that begin with the right foot are mirrored"
+        )
+    return (
+        f"{result.window_length} frames at {result.frame_rate_hz:g} frames per second ({duration}), one starting every "
+        f"{pluralize(result.stride, 'frame')}"
+    )
+
+
+def _threshold_text(result: FoldResult) -> str:
+    if not result.threshold:
+        return ""
+    return (
+        f" That is where the logit is {result.threshold['logit']:.2f}, which separates best "
+        f"{result.threshold['num_subjects']} training subjects whom the judging network had not seen."
     )
 
 
