@@ -30,8 +30,9 @@ from gait.body.pose_sequence import PoseSequence
 from gait.body.skeleton import BODY_JOINTS
 from gait.cli.arguments import argument
 from gait.exporting import EXPORTERS, segment_name
-from gait.exporting.c3d import exported_events, joint_centre_label
+from gait.exporting.c3d import joint_centre_label
 from gait.exporting.exporter import FittedTrial, TrialMarkers
+from gait.kinematics.event_sources import choose_events
 from gait.kinematics.gait_events import SIDES
 from gait.kinematics.joint_angles import compute_joint_angles
 from gait.motion.pose_files import read_poses
@@ -73,7 +74,7 @@ def compare_c3d(path: Path, trial: FittedTrial, markers: TrialMarkers | None, fo
             if np.isfinite(expected).any():
                 read = points[f"{side[0].upper()}{angle.output}"][:, angle.component]
                 found["angles in C3D, degrees"].append(_largest(read, expected))
-    events = exported_events(trial.sequence)
+    events = choose_events(trial.sequence)
     frames_of_events = [
         *(frame for side in SIDES for frame in events.initial_contacts[side]),
         *(frame for side in SIDES for frame in events.foot_offs[side]),

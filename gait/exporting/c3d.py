@@ -14,7 +14,7 @@ from gait.body.skeleton import BODY_JOINTS
 from gait.exporting.c3d_encoding import Value, encode_c3d
 from gait.exporting.exporter import Exporter, FittedTrial
 from gait.kinematics.event_sources import choose_events
-from gait.kinematics.gait_events import SIDES, GaitEvents
+from gait.kinematics.gait_events import SIDES
 from gait.kinematics.joint_angles import compute_joint_angles
 from gait.version import VERSION
 
@@ -129,28 +129,28 @@ def _z_up_mm(positions_m: NDArray[np.floating]) -> NDArray[np.floating]:
     return 1e3 * positions_m[..., [2, 0, 1]]
 
 
-def exported_events(sequence: PoseSequence) -> GaitEvents:
-    """Return the gait events of a trial that are written."""
-    return choose_events(sequence)
-
-
 def _event_parameters(sequence: PoseSequence) -> dict[str, Value]:
     """Return the EVENT group; frame f of the recording is at (f − 1) / rate seconds of its clock."""
-    events = exported_events(sequence)
+    events = choose_events(sequence)
     found = sorted(
-        (float(frame + sequence.first_frame - 1) / sequence.rate_hz, label, side.capitalize())
-        for label, frames in (("Foot Strike", events.initial_contacts), ("Foot Off", events.foot_offs))
+        (float(frame + sequence.first_frame - 1) / sequence.rate_hz, label, side.capitalize(), source)
+        for label, frames, sources in (
+            ("Foot Strike", events.initial_contacts, events.contact_sources),
+            ("Foot Off", events.foot_offs, events.off_sources),
+        )
         for side in SIDES
-        for frame in frames[side]
+        for frame, source in zip(frames[side], sources[side], strict=True)
     )
-    seconds = np.array([time_s for time_s, _, _ in found], dtype=np.float64)
+    seconds = np.array([time_s for time_s, *_ in found], dtype=np.float64)
+    labels = [label for _, label, _, _ in found]
     return {
         "USED": np.array(len(found), np.int16),
-        "CONTEXTS": [side for _, _, side in found],
-        "LABELS": [label for _, label, _ in found],
+        "CONTEXTS": [side for _, _, side, _ in found],
+        "LABELS": labels,
+        "DESCRIPTIONS": [f"from {source}" for *_, source in found],
         "SUBJECTS": [_SUBJECT] * len(found),
         "TIMES": np.stack([seconds // 60, seconds % 60]).astype(np.float32),
-        "ICON_IDS": np.array([_ICONS[label] for _, label, _ in found], np.int16),
+        "ICON_IDS": np.array([_ICONS[label] for label in labels], np.int16),
         "GENERIC_FLAGS": np.zeros(len(found), np.uint8),
     }
 

@@ -15,14 +15,15 @@ import pytest
 from numpy.typing import NDArray
 
 from gait.body.joint_status import JointStatus
-from gait.body.pose_sequence import PoseSequence
+from gait.body.pose_sequence import PoseSequence, RecordedEvents
 from gait.body.skeleton import BODY_JOINTS, Joint
 from gait.capture.formats.c3d import read_c3d
 from gait.capture.read_recording import read_recording
 from gait.errors import GaitError
 from gait.exporting import export_trial_folder
-from gait.exporting.c3d import exported_events, joint_centre_label
+from gait.exporting.c3d import joint_centre_label
 from gait.exporting.c3d_encoding import encode_c3d
+from gait.kinematics.event_sources import choose_events
 from gait.kinematics.gait_events import SIDES
 from gait.kinematics.joint_angles import compute_joint_angles
 from tests.exporting.conftest import FIRST_FRAME, SavedTrial
@@ -106,7 +107,7 @@ def test_poses_without_rotations_have_flexion_angles_alone(
 
 
 def expected_events(sequence: PoseSequence) -> list[tuple[float, str, str]]:
-    found = exported_events(sequence)
+    found = choose_events(sequence)
     return sorted(
         ((sequence.first_frame - 1 + frame) / sequence.rate_hz, label, side)
         for label, frames in (("Foot Strike", found.initial_contacts), ("Foot Off", found.foot_offs))
@@ -125,6 +126,25 @@ def test_another_reader_finds_events_on_the_clock_of_the_file(walk: SavedTrial, 
     assert len(expected) >= 6
     np.testing.assert_allclose(60 * minutes + seconds, [time_s for time_s, _, _ in expected], atol=1e-4)
     assert list(zip(labels, map(str.lower, sides), strict=True)) == [event[1:] for event in expected]
+
+
+def test_events_of_the_laboratory_are_written_with_their_source(
+    walk: SavedTrial, poses_only: Callable[[PoseSequence], Path]
+) -> None:
+    clock_s = (walk.sequence.first_frame - 1) / walk.sequence.rate_hz
+    own = expected_events(walk.sequence)
+    kinds = {"Foot Strike": "initial contact", "Foot Off": "foot off"}
+    recorded = RecordedEvents(
+        np.array([time_s - clock_s + 0.0037 for time_s, _, _ in own]),
+        tuple(kinds[label] for _, label, _ in own),
+        tuple(side for *_, side in own),
+        ("laboratory",) * len(own),
+    )
+    (path,) = export_trial_folder(["c3d"], poses_only(replace(walk.sequence, recorded_events=recorded)))
+    reader, _ = read_points(path.read_bytes())
+    minutes, seconds = reader.get("EVENT:TIMES").float_array.T
+    np.testing.assert_allclose(60 * minutes + seconds, [time_s + 0.0037 for time_s, _, _ in own], atol=1e-5)
+    assert {text.strip() for text in reader.get("EVENT:DESCRIPTIONS").string_array} == {"from laboratory"}
 
 
 def test_own_reader_gives_the_same_recording_and_takes_no_computed_point_for_a_marker(
