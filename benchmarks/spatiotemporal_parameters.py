@@ -1,11 +1,12 @@
 """python benchmarks/spatiotemporal_parameters.py --json parameters.json
 
 Spatio-temporal parameters against those that laboratories stored in their recordings (the group ANALYSIS of C3D files;
-skipped if the recordings are not available), of the same stride, with the laboratory's events and with our own. Where
-the stored value does not follow from the file's own events and toe markers, it is marked. And against true steps of
-synthetic subjects, healthy and with each pathology, on true joints; with ``--poses`` and ``--recordings``, on the fits
-of a synthetic cohort, where outlier strides are counted too, as they are and with a contact found too late. Prints one
-JSON object; --quick simulates one subject per kind and fits no recording.
+skipped if the recordings are not available), of the same stride, with the events that an analysis chooses, with the
+laboratory's and with those of kinematics. Where the stored value does not follow from the file's own events and toe
+markers, it is marked. And against true steps of synthetic subjects, healthy and with each pathology, on true joints;
+with ``--poses`` and ``--recordings``, on the fits of a synthetic cohort, where outlier strides are counted too, as they
+are and with a contact found too late. Prints one JSON object; --quick simulates one subject per kind and fits no
+recording.
 """
 
 from __future__ import annotations
@@ -20,7 +21,6 @@ from typing import Any
 
 import numpy as np
 from benchmark import BodyArguments, run
-from gait_events import event_times
 from recorded_trials import CAPTURES, captures_available
 
 from gait.arrays import Vector
@@ -33,7 +33,8 @@ from gait.capture import Recording, read_recording
 from gait.capture.c3d_file import parse_c3d
 from gait.cli.arguments import argument
 from gait.fitting.subject_fit import fit_shape_and_poses
-from gait.kinematics.gait_events import SIDES, GaitEvents
+from gait.kinematics.event_sources import choose_events, with_recorded_events
+from gait.kinematics.gait_events import SIDES, EventSource, GaitEvents
 from gait.kinematics.strides import MIN_STRIDES_FOR_OUTLIERS, Stride
 from gait.kinematics.trial_analysis import TrialAnalysis, analyse_subject, analyse_trial
 from gait.motion.pose_files import POSES_FILE, read_poses
@@ -58,6 +59,11 @@ STORED = {
 }
 """Names of the group ANALYSIS -> our parameters."""
 WITHIN_2_PERCENT = ("walking_speed", "cadence", "stride_length", "stride_time")
+EVENTS: Mapping[str, EventSource | None] = {
+    "chosen_events": None,
+    "laboratory_events": "laboratory",
+    "kinematic_events": "kinematics",
+}
 MAX_PERCENT = 2.0
 LATE_S = 0.1  # by which a contact is found too late
 NEAR_FRAMES = 30  # a stride whose contacts are together farther from the true ones is another one
@@ -85,16 +91,6 @@ def stored_parameters(path: Path) -> dict[tuple[str, str], float]:
         for name, side, value in zip(*columns, strict=False)
         if str(name).strip() in STORED
     }
-
-
-def laboratory_events(recording: Recording, shift: int) -> GaitEvents:
-    """Return the events of a recording, in frames of a sequence that begins ``shift`` frames later."""
-    times = event_times(recording.events, recording.start_s)
-    by_label = [
-        {side: np.array(sorted(times[label, side])) * recording.rate_hz - shift for side in SIDES}
-        for label in ("Foot Strike", "Foot Off")
-    ]
-    return GaitEvents(by_label[0], by_label[1])
 
 
 def parameters_of_file(recording: Recording, stride: Stride, shift: int) -> dict[str, float]:
@@ -141,10 +137,10 @@ def compare_recording(path: Path, body: Body) -> dict[str, Any]:
     (trial,) = fit_shape_and_poses([recording], body, plug_in_gait_layout(body)).trials
     (sequence,) = trial.pose_sequences
     shift = sequence.first_frame - recording.first_frame
-    events = laboratory_events(recording, shift)
+    sequence = with_recorded_events(sequence, recording)
     analyses = {
-        "laboratory_events": analyse_trial(sequence, subject="", trial=path.stem, events=events),
-        "own_events": analyse_trial(sequence, subject="", trial=path.stem),
+        kind: analyse_trial(sequence, subject="", trial="", events=choose_events(sequence, source))
+        for kind, source in EVENTS.items()
     }
     rows: dict[str, Any] = {}
     for side in SIDES:
@@ -155,7 +151,7 @@ def compare_recording(path: Path, body: Body) -> dict[str, Any]:
         for (name, own), value in stored.items():
             if own != side:
                 continue
-            row: dict[str, Any] = {
+            row: dict[str, float | bool | None] = {
                 "stored": value,
                 "follows_from_file": agrees(name, own_file[name], value, first, recording.rate_hz),
             }
@@ -198,7 +194,7 @@ def summarize_recordings(files: Mapping[str, Mapping[str, Any]]) -> dict[str, An
     for rows in files.values():
         for key, row in rows.items():
             name = key.split(" ", 1)[1]
-            for kind in ("laboratory_events", "own_events"):
+            for kind in EVENTS:
                 unit = "frames" if name not in WITHIN_2_PERCENT and row[f"{kind}_frames"] is not None else "percent"
                 off = abs(row[f"{kind}_{unit}"])
                 for label in ("all", "borne_out")[: 1 + row["follows_from_file"]]:

@@ -39,13 +39,19 @@ class Repeatability:
         return _rms(self.between_trials_deg)
 
 
-def repeatability(trials: Sequence[StrideCurves]) -> tuple[Repeatability, ...]:
-    """Return the repeatability of each angle and side over the trials of a subject; turns and outliers do not count."""
+def repeatability(curves: StrideCurves) -> tuple[Repeatability, ...]:
+    """Return the repeatability of each angle and side over a subject's trials; turns and outliers do not count.
+
+    Segments of a trial that was split at gaps are one trial.
+    """
     found = []
-    for name, side in dict.fromkeys(key for trial in trials for key in trial.curves):
-        groups = [trial.used_curves(name, side) for trial in trials if (name, side) in trial.curves]
-        groups = [group[np.isfinite(group).all(axis=1)] for group in groups]
-        groups = [group for group in groups if len(group)]
+    for name, side in curves.curves:
+        used = curves.used(side)
+        trials: dict[str, list[Vector]] = {}
+        for stride, counts, curve in zip(curves.strides[side], used, curves.curves[name, side], strict=True):
+            if counts and np.isfinite(curve).all():
+                trials.setdefault(stride.trial.partition("/")[0], []).append(curve)
+        groups = [np.array(own) for own in trials.values()]
         if groups:
             within, between = variance_components(groups)
             number = sum(len(group) for group in groups)

@@ -88,7 +88,8 @@ def analyse_trial(
     activity = find_activity(joints, rate_hz)
     if events is None:
         events = choose_events(sequence)
-    strides = find_trial_strides(events, joints, rate_hz, walking_intervals(activity), trial=trial)
+    walks, status = walking_intervals(activity), sequence.joint_status
+    strides = find_trial_strides(events, joints, rate_hz, walks, joint_status=status, trial=trial)
     angles = compute_joint_angles(sequence).degrees
     curves = stride_curves(strides, angles)
     parameters = sequence_parameters(sequence, events, strides, {side: curves.used(side) for side in SIDES})
@@ -133,7 +134,7 @@ def analyse_subject(trials: Iterable[TrialAnalysis]) -> SubjectAnalysis:
         parameters=parameters,
         curve_symmetry=curve_symmetry(curves),
         parameter_symmetry=parameter_symmetry(parameters),
-        repeatability=repeatability([trial.curves for trial in trials]),
+        repeatability=repeatability(curves),
     )
 
 

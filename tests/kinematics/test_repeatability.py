@@ -7,7 +7,7 @@ import pytest
 
 from gait.kinematics.repeatability import repeatability, variance_components
 from gait.kinematics.spatiotemporal import PARAMETER_NAMES, GaitParameters
-from gait.kinematics.strides import PERCENT, Stride, StrideCurves
+from gait.kinematics.strides import PERCENT, Stride, StrideCurves, pool_curves
 from gait.kinematics.symmetry import curve_symmetry, parameter_symmetry
 
 
@@ -44,13 +44,14 @@ def test_variance_components_of_equal_groups_are_those_of_anova() -> None:
 def test_repeatability_counts_strides_that_are_observed() -> None:
     wave = 20 * np.sin(PERCENT / 16)
     gap = np.where(PERCENT == 5, np.nan, wave)
-    trials = [curves_of([wave, wave + 2, gap]), curves_of([wave + 4, wave + 6], trial="walk2")]
-    (left,) = repeatability(trials)
+    first, second = curves_of([wave, wave + 2, gap]), curves_of([wave + 4], trial="walk2/segment1")
+    third = curves_of([wave + 6], trial="walk2/segment2")
+    (left,) = repeatability(pool_curves([first, second, third]))
     assert (left.side, left.num_strides, left.num_trials) == ("left", 4, 2)
     assert left.within_trial_rms_deg == pytest.approx(math.sqrt(2))
     assert left.between_trials_rms_deg == pytest.approx(math.sqrt((16 - 2) / 2))
-    assert repeatability([curves_of([])]) == ()
-    assert math.isnan(repeatability(trials[:1])[0].between_trials_rms_deg)
+    assert repeatability(curves_of([])) == ()
+    assert math.isnan(repeatability(first)[0].between_trials_rms_deg)
 
 
 def test_curve_symmetry() -> None:
