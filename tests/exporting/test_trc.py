@@ -6,7 +6,9 @@ OpenSim's reader needs eight fields in the header, and as many fields in each li
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +19,7 @@ from gait.capture.formats.trc import read_trc
 from gait.exporting import export_trial_folder
 from gait.exporting.__main__ import Arguments, main
 from gait.exporting.exporter import NotExportableError
+from gait.motion.pose_files import write_npz
 from tests.exporting.conftest import FIRST_FRAME, SavedTrial
 
 
@@ -36,6 +39,25 @@ def test_markers_are_read_back(walk: SavedTrial, tmp_path: Path) -> None:
     found = read_trc(path)
     assert (found.labels, found.unit, found.rate_hz) == (walk.labels, "mm", walk.sequence.rate_hz)
     np.testing.assert_allclose(found.positions, 1e3 * walk.observed_m, atol=0.01)
+
+
+def test_each_segment_of_a_split_trial_has_its_frames(walk: SavedTrial, tmp_path: Path) -> None:
+    T, folder = walk.sequence.num_frames, tmp_path / "walk1"
+    parts = {"segment1": slice(0, 100), "segment2": slice(120, T)}
+    runs = [[FIRST_FRAME + frames.start, FIRST_FRAME + frames.stop - 1] for frames in parts.values()]
+    excluded = [[FIRST_FRAME + 100, FIRST_FRAME + 119]]
+    for name, frames in parts.items():
+        (folder / name).mkdir(parents=True)
+        arrays = ("poses", "translation_m", "joints_m", "joint_status")
+        of_part = {key: getattr(walk.sequence, key)[frames] for key in arrays}
+        write_npz(folder / name, replace(walk.sequence, first_frame=FIRST_FRAME + frames.start, **of_part))
+    report = {"segments": runs, "excluded_frames": excluded}
+    (folder / "fit_report.json").write_text(json.dumps(report), encoding="utf-8")
+    np.savez(folder / "residuals.npz", labels=walk.labels, observed_m=walk.observed_m, virtual_m=walk.virtual_m)
+    for path, frames in zip(export_trial_folder(["trc"], folder), parts.values(), strict=True):
+        found = read_trc(path)
+        assert found.first_frame == FIRST_FRAME + frames.start
+        np.testing.assert_allclose(found.positions, 1e3 * walk.observed_m[frames], atol=0.01)
 
 
 def test_poses_without_markers_are_refused_in_one_line(
