@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -124,6 +124,8 @@ def _place_cycles(trial: Trial, window_length: int, shifts: Sequence[int]) -> Wi
     strides = find_trial_strides(trial.events, trial.joints_m, trial.rate_hz, trial.walks)
     whole = [stride.end - stride.start for side in SIDES for stride in strides[side]]
     none = WindowPlacement(np.empty(0, np.int64), np.empty(0, bool))
+    if not trial.walks:
+        return replace(none, reason=trial.reason_without_window(window_length))
     if not whole:
         return _without(none, f"{trial.trial_id}: no stride from initial contact to initial contact within a walk")
     frames_per_sample = float(np.median(whole)) / CYCLE_SAMPLES
@@ -149,8 +151,4 @@ def _place_cycles(trial: Trial, window_length: int, shifts: Sequence[int]) -> Wi
 
 
 def _without(placement: WindowPlacement, why: str) -> WindowPlacement:
-    return WindowPlacement(
-        placement.starts,
-        placement.mirrored,
-        reason=f"{why}; excluded, shorter windows or --windows {FRAMES} may keep it.",
-    )
+    return replace(placement, reason=f"{why}; excluded, shorter windows or --windows {FRAMES} may keep it.")

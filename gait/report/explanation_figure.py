@@ -21,6 +21,7 @@ from gait.explaining.attribution import TrialAttribution
 from gait.kinematics.gait_cycle import PERCENT, GaitCycle, GaitPhase, average_gait_cycles, select_gait_phases
 from gait.kinematics.gait_events import SIDES, GaitEvents, detect_gait_events
 from gait.learning.metrics import THRESHOLD
+from gait.motion.inputs import PUBLISHED
 from gait.report.figure_style import FAINT, INK, MUTED
 from gait.report.heatmaps import (
     FOR_HEALTHY,
@@ -197,7 +198,9 @@ def unattributed_note(attribution: TrialAttribution) -> str:
     """Return the percentage of the logit attributed to no joint, or nothing if the method does not define it."""
     if math.isnan(attribution.unattributed):
         return ""
-    source = "mean training window" if "baseline" in attribution.settings else "biases and class tokens"
+    source = "biases and class tokens"
+    if (baseline := attribution.settings.get("baseline")) is not None:
+        source = str(baseline) if attribution.input != PUBLISHED else "mean training window"
     return f"{100 * attribution.unattributed:.0f} % of the logit unattributed ({source})"
 
 

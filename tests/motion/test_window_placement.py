@@ -7,7 +7,7 @@ import pytest
 
 from gait.body.skeleton import Joint
 from gait.kinematics.gait_events import SIDES
-from gait.kinematics.walking import find_activity
+from gait.kinematics.walking import Activity, find_activity
 from gait.motion.dataset import read_dataset
 from gait.motion.window_placement import TRAINING_SHIFTS, place_windows
 from tests.helpers.motion_cases import make_trial, stand_walk_stand, status_without, stick_figure, write_trial
@@ -65,6 +65,8 @@ def test_trials_without_contacts_are_named():
     assert not len(placed.starts)
     assert placed.reason.startswith("healthy/P07/walk1: no stride")
     assert "--windows frames" in placed.reason
+    standing = replace(make_trial(stick_figure(200), "P07"), activity=np.full(200, Activity.STANDING, np.uint8))
+    assert "no walking in it" in place_windows(standing, LENGTH, windows="cycles").reason
     long = place_windows(make_trial(stick_figure(260), "P07"), 220, windows="cycles")
     assert "no walk goes on for a window of 220" in long.reason
 

@@ -16,9 +16,10 @@ from gait.explaining.options import ExplainOptions
 from gait.explaining.trained_network import load_network
 from gait.learning.checkpoint import load_checkpoint
 from gait.learning.cross_validation import make_fold_tasks
+from gait.learning.distributed import ProcessGroup
 from gait.learning.fold_result import read_result
 from gait.learning.networks import NETWORKS
-from gait.learning.train_fold import FoldOutcome
+from gait.learning.train_fold import FoldOutcome, FoldTraining
 from gait.learning.training_arguments import parse_training_arguments
 from gait.motion.common_frame import MIRROR_ORDER
 from gait.motion.pose_files import read_poses, write_npz
@@ -145,6 +146,26 @@ def test_networks_of_rotations_refuse_poses_without_them(poses, tmp_path):
     write_npz(folder, replace(sequence, constrained=True))
     with pytest.raises(GaitError, match="no joint rotations"):
         explain_trial(load_network(task.checkpoint_file), folder)
+
+
+def test_timeout_within_the_threshold_is_resumed(poses, tmp_path):
+    words = ["--input", "bones", "--windows", "cycles", "--threshold_folds", "2"]
+    (task,) = make_fold_tasks(arguments("mlp", poses, tmp_path / "one", *words), print)
+    training = FoldTraining(task, ProcessGroup())
+    events = training.run(None)
+    assert [next(events).number for _ in range(2)] == [1, 2]
+    training._task = replace(task, deadline=1.0)  # it passes after the last epoch
+    *_, outcome = events
+    assert outcome.state == "timed out"
+    (task,) = make_fold_tasks(arguments("mlp", poses, tmp_path / "one", *words, "--resume"), print)
+    assert not task.is_finished()
+    *_, outcome = task.run()
+    assert outcome.state == "trained"
+    assert task.is_finished()
+    whole = train("mlp", poses, tmp_path / "other", *words)
+    one, other = (read_result(each.result_file) for each in (task, whole))
+    assert one.threshold == other.threshold
+    np.testing.assert_array_equal(one.evaluation.probability, other.evaluation.probability)
 
 
 @pytest.mark.parametrize(
