@@ -301,7 +301,9 @@ def evaluate_fits(body: Body, poses: Path, recordings: Path) -> dict[str, Any]:
         names = ("event_label", "event_side", "event_time_s")
         labels, sides, times = (np.asarray(truth.extra[name]) for name in names)
         events = true_events(labels, sides, times * truth.rate_hz)
-        errors[label] += stride_errors(analyse_trial(read_poses(file.parent), subject="", trial=""), truth, events)
+        sequence = read_poses(file.parent)
+        analysis = analyse_trial(sequence, subject="", trial="", events=choose_events(sequence, "kinematics"))
+        errors[label] += stride_errors(analysis, truth, events)
     return {label: summarize_errors(each) for label, each in errors.items()}
 
 
