@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from gait.errors import GaitError
+from gait.exporting.exporter import NotExportableError
 
 Value = Sequence[str] | NDArray[np.uint8 | np.int16 | np.float32]
 """Of a parameter: a list of texts, or an array whose first index changes fastest in the file."""
@@ -42,7 +42,7 @@ def encode_c3d(points: NDArray[np.floating], rate_hz: float, first_frame: int, p
         parameters: further parameters, among them POINT:LABELS with one text per point.
 
     Raises:
-        GaitError: the parameters do not fit into the 130 kB that the format has for them.
+        NotExportableError: the parameters do not fit into the 130 kB that the format has for them.
     """
     T, P, _ = points.shape
     last_frame = first_frame + T - 1
@@ -59,7 +59,7 @@ def encode_c3d(points: NDArray[np.floating], rate_hz: float, first_frame: int, p
 
     blocks = len(section(2)) // _BLOCK
     if blocks > _MAX_PARAMETER_BLOCKS:
-        raise GaitError(
+        raise NotExportableError(
             f"its names and events need {blocks} blocks of parameters, a C3D file has {_MAX_PARAMETER_BLOCKS}; "
             "export a shorter part of the recording."
         )

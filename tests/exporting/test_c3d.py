@@ -23,6 +23,7 @@ from gait.errors import GaitError
 from gait.exporting import export_trial_folder
 from gait.exporting.c3d import joint_centre_label
 from gait.exporting.c3d_encoding import encode_c3d
+from gait.exporting.exporter import NotExportableError
 from gait.kinematics.event_sources import choose_events
 from gait.kinematics.gait_events import SIDES
 from gait.kinematics.joint_angles import compute_joint_angles
@@ -207,5 +208,5 @@ def test_large_numbers_of_points_frames_and_events(
 
 def test_too_many_events_are_refused() -> None:
     parameters = {"POINT": {"LABELS": ["A"]}, "EVENT": {"LABELS": ["Foot Strike"] * 20_000}}
-    with pytest.raises(GaitError, match="export a shorter part"):
+    with pytest.raises(NotExportableError, match="export a shorter part"):
         encode_c3d(np.zeros((1, 1, 3)), 100.0, 1, parameters)
