@@ -23,10 +23,10 @@ from scipy.spatial.transform import Rotation
 
 from gait.body.model_file import load_body
 from gait.body.skeleton import Joint
-from gait.cli.arguments import argument
+from gait.cli.arguments import ArgumentError, argument
 from gait.kinematics.controls import control_curves
 from gait.kinematics.norms import GDI_ANGLES, NormCurves
-from gait.kinematics.scores import split_by_speed
+from gait.kinematics.scores import gait_profile, split_by_speed
 from gait.kinematics.speed_norm import ControlCurves, SpeedNorm, fit_speed_norm
 from gait.kinematics.strides import stride_curves
 from gait.kinematics.trial_analysis import analyse_subject, analyse_trial
@@ -34,7 +34,7 @@ from gait.synthetic import SyntheticTrial, make_subject, make_trial
 
 ANGLES = ("joint_rotations", "plug_in_gait")
 """Angles of the joints' own rotations, which do not depend on landmarks, and those that a laboratory reads."""
-PACES = (0.5, 0.7, 0.85, 1.0, 1.15)  # of the controls, as factors on their own speed
+OWN_PACE = 1.0
 SLOW = 0.6  # of the subjects who are scored
 SECONDS = 6.0
 FIRST_SEED = 1000
@@ -49,10 +49,15 @@ class Arguments(BodyArguments):
     subjects: int = argument(60, "further controls, who are scored", metavar="N")
     persons: tuple[int, ...] = argument((10, 15, 20, 40), "controls of the norms whose bands are tested", nargs="+")
     draws: int = argument(20, "norms of random controls for each of these numbers", metavar="N")
+    paces: tuple[float, ...] = argument((0.5, 0.7, 0.85, 1.0, 1.15), "of the controls, times their own", nargs="+")
     workers: int = argument(2, "processes", metavar="N")
 
+    def __post_init__(self) -> None:
+        if OWN_PACE not in self.paces:
+            raise ArgumentError(f"--paces must contain {OWN_PACE:g}, the own pace")
 
-QUICK = {"controls": 12, "subjects": 3, "persons": (10,), "draws": 1}
+
+QUICK = {"controls": 10, "subjects": 2, "persons": (10,), "draws": 1, "paces": (0.5, OWN_PACE), "workers": 1}
 
 
 def walk(seed: int, paces: Sequence[float], model: Any) -> dict[str, tuple[ControlCurves, ...]]:
@@ -115,9 +120,14 @@ def limits(found: NormCurves, angle: str, band: str) -> tuple[Any, Any]:
     return mean - half, mean + half
 
 
-def scores(controls: Sequence[ControlCurves], slow: Sequence[ControlCurves]) -> dict[str, Any]:
-    """Compare the GPS of slow subjects with speed-matched controls, and with those at their own pace."""
+def scores(
+    controls: Sequence[ControlCurves], slow: Sequence[ControlCurves], own: Sequence[ControlCurves]
+) -> dict[str, Any]:
+    """Compare the GPS of slow subjects with speed-matched controls, and with those at their own pace, as ``own`` is."""
     norm = fit_speed_norm(controls, resamples=1)
+    typical = norm.at_speed(norm.typical_speed)
+    assert typical is not None
+    own_profiles = [gait_profile(walk.curves, typical) for walk in own]
     found = [(split_by_speed(person.curves, norm, person.dimensionless_speed), person) for person in slow]
     covered = [(split, person.dimensionless_speed) for split, person in found if split is not None]
     result: dict[str, Any] = {
@@ -130,15 +140,21 @@ def scores(controls: Sequence[ControlCurves], slow: Sequence[ControlCurves]) -> 
         matched_limits = np.array(
             [norm.gps_range(speed=speed, without_offsets=without_offsets)[1] for _, speed in covered]
         )
-        total, explained, beyond = (
-            np.array([profile.gps_without_offsets_deg if without_offsets else profile.gps_deg for profile in profiles])
-            for profiles in zip(*((split.total, split.explained, split.beyond) for split, _ in covered), strict=True)
+        everything = [
+            own_profiles,
+            *zip(*((split.total, split.explained, split.beyond) for split, _ in covered), strict=True),
+        ]
+        before, total, explained, beyond = (
+            np.array(
+                [(each.gps_without_offsets_deg if without_offsets else each.gps_deg)["overall"] for each in profiles]
+            )
+            for profiles in everything
         )
-        total, explained, beyond = (np.array([gps["overall"] for gps in each]) for each in (total, explained, beyond))
         inside, outside = beyond <= matched_limits, total > own_limit
         result[name] = {
             "limit_at_own_pace_deg": own_limit,
             "limit_speed_matched_deg": matched_limits.mean(),
+            "same_subjects_at_own_pace_deg": {"mean": before.mean(), "sd": before.std()},
             "against_own_pace_deg": {"mean": total.mean(), "sd": total.std()},
             "explained_by_speed_deg": {"mean": explained.mean(), "sd": explained.std()},
             "against_speed_matched_deg": {"mean": beyond.mean(), "sd": beyond.std()},
@@ -173,8 +189,8 @@ def simulate(
 
 def main(args: Arguments) -> dict[str, Any]:
     first = FIRST_SEED + args.controls
-    controls = list(simulate(range(FIRST_SEED, first), PACES, args))
-    others = list(simulate(range(first, first + args.subjects), (SLOW, *PACES), args))
+    controls = list(simulate(range(FIRST_SEED, first), args.paces, args))
+    others = list(simulate(range(first, first + args.subjects), (SLOW, *args.paces), args))
     return measure(controls, others, args)
 
 
@@ -188,7 +204,9 @@ def measure(
     random = np.random.default_rng(0)
     for kind in ANGLES:
         walks = [walk for person in controls for walk in person[kind]]
-        result["slow_walk"][kind] = scores(walks, [person[kind][0] for person in others])
+        own = 1 + args.paces.index(OWN_PACE)
+        slow = [person[kind][0] for person in others]
+        result["slow_walk"][kind] = scores(walks, slow, [person[kind][own] for person in others])
         people = [*(person[kind] for person in controls), *(person[kind][1:] for person in others)]
         counts = [count for count in args.persons if count < len(people)]
         result["curves_inside"][kind] = {str(count): coverage(people, count, args.draws, random) for count in counts}

@@ -29,6 +29,9 @@ MIN_PERSONS = 10
 SPEED_MATCH = 0.06
 """Controls within this dimensionless speed of a subject's are speed-matched: about 0.17 m/s of an adult."""
 
+USUAL_SPEED = 0.43
+"""Dimensionless speed at which healthy persons walk by themselves, adults and children (Schwartz et al. 2008)."""
+
 MAX_DEGREE = 2
 PERSONS_PER_COEFFICIENT = 5
 COVERAGE = 0.95
@@ -184,11 +187,16 @@ def fit_speed_norm(
 
 
 def at_own_pace(controls: Sequence[ControlCurves]) -> tuple[ControlCurves, ...]:
-    """Return of each person the curves at the pace next to the median of their paces, in the order of the persons."""
-    return tuple(
-        _next_to(float(np.median([each.dimensionless_speed for each in own])), own)
-        for own in _by_person(controls).values()
-    )
+    """Return of each person the curves at their own pace, in the order of the persons.
+
+    Recordings do not say which pace that is: it is the middle one by speed, and of two middle ones that next to
+    ``USUAL_SPEED``.
+    """
+    found = []
+    for own in _by_person(controls).values():
+        ordered = sorted(own, key=lambda control: control.dimensionless_speed)
+        found.append(_next_to(USUAL_SPEED, ordered[(len(own) - 1) // 2 : len(own) // 2 + 1]))
+    return tuple(found)
 
 
 def _by_person(controls: Sequence[ControlCurves]) -> dict[str, list[ControlCurves]]:

@@ -585,3 +585,14 @@ def test_unknown_markers_quick(run):
     for what in ("joints", "hidden_marker"):
         assert 0 < result[what]["with"] <= result[what]["without"] < 50
         assert result[what]["not_worse"] == 1
+
+
+@pytest.mark.slow
+def test_speed_matched_scores_quick(run):
+    result, _ = run("speed_matched_scores", "--quick")
+    for kind in ("joint_rotations", "plug_in_gait"):
+        for score in result["slow_walk"][kind].values():
+            if isinstance(score, dict):
+                assert score["against_own_pace_deg"]["mean"] > score["same_subjects_at_own_pace_deg"]["mean"]
+                assert score["explained_by_speed_deg"]["mean"] > 1
+        assert result["curves_inside"][kind]["10"]["simultaneous"] > result["curves_inside"][kind]["10"]["pointwise"]

@@ -1,5 +1,7 @@
 """A norm by speed from own controls: means, bands for whole curves, and no word beyond the controls' speeds."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -11,6 +13,7 @@ from gait.kinematics.speed_norm import (
     SpeedNorm,
     _fit,
     _Observations,
+    at_own_pace,
     fit_speed_norm,
     reference_range,
 )
@@ -89,6 +92,13 @@ def test_persons_are_the_unit_not_their_paces() -> None:
     controls = draw_controls(9, 3)
     with pytest.raises(GaitError, match="has 9 persons"):
         fit_speed_norm([*controls, *controls])
+
+
+@pytest.mark.parametrize(("speeds", "own"), [((0.25, 0.4, 0.6), 0.4), ((0.25, 0.4), 0.4), ((0.45, 0.65), 0.45)])
+def test_the_own_pace_is_the_middle_one_or_the_usual_one(speeds: tuple[float, ...], own: float) -> None:
+    (control,) = draw_controls(1, 0)
+    (found,) = at_own_pace([replace(control, dimensionless_speed=speed) for speed in speeds])
+    assert found.dimensionless_speed == own
 
 
 def test_an_angle_that_few_observe_has_no_norm() -> None:
