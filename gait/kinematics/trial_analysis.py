@@ -18,6 +18,8 @@ from gait.body.joint_status import JointStatus, body_part_status, unobserved_joi
 from gait.body.pose_sequence import PoseSequence
 from gait.body.skeleton import BODY_JOINTS, Joint
 from gait.errors import GaitError
+from gait.kinematics.angle_errors import AngleErrors, compute_angle_errors
+from gait.kinematics.curve_errors import TrialErrors, mean_curve_errors
 from gait.kinematics.event_sources import choose_events
 from gait.kinematics.gait_events import SIDES, GaitEvents
 from gait.kinematics.joint_angles import compute_joint_angles
@@ -57,6 +59,7 @@ class TrialAnalysis:
     curves: StrideCurves
     parameters: GaitParameters
     quality: TrialQuality
+    angle_errors: AngleErrors | None = None  # of the fit; None if they are unknown, or without a stride
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,6 +73,9 @@ class SubjectAnalysis:
     curve_symmetry: tuple[CurveSymmetry, ...]
     parameter_symmetry: tuple[ParameterSymmetry, ...]
     repeatability: tuple[Repeatability, ...]
+    mean_errors_deg: Mapping[
+        tuple[str, str], Vector
+    ]  # (name, side) -> (101,) standard error of the mean curve; if known
 
 
 def analyse_trial(
@@ -107,6 +113,7 @@ def analyse_trial(
         curves=curves,
         parameters=parameters,
         quality=quality,
+        angle_errors=compute_angle_errors(sequence) if any(strides.values()) else None,
     )
 
 
@@ -135,6 +142,7 @@ def analyse_subject(trials: Iterable[TrialAnalysis]) -> SubjectAnalysis:
         curve_symmetry=curve_symmetry(curves),
         parameter_symmetry=parameter_symmetry(parameters),
         repeatability=repeatability(curves),
+        mean_errors_deg=mean_curve_errors([TrialErrors(trial.curves, trial.angle_errors) for trial in trials]),
     )
 
 

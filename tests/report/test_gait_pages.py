@@ -15,6 +15,7 @@ from urllib.parse import unquote
 import numpy as np
 import pytest
 
+from gait.arrays import true_runs
 from gait.body.anatomy import read_anatomy
 from gait.body.body import Body
 from gait.body.marker_placement import plug_in_gait_layout
@@ -450,6 +451,34 @@ def test_page_shows_band_scores_and_source_of_a_norm(poses: Path, tmp_path: Path
         assert part in words
     assert 'class="norm"' in path.read_text(encoding="utf-8")
     assert f"{profile.gps_deg['overall']:.1f}" in _Page(tmp_path / "index.html").words
+
+
+def test_findings_are_beyond_norm_and_error(poses: Path, tmp_path: Path) -> None:
+    build_gait_pages(GaitPageSettings(poses=poses, export=tmp_path, norms=("schwartz2008",)), print)
+    folder = folder_of(tmp_path, f"sick/{ODD}")
+    content = json.loads((folder / "analysis.json").read_text(encoding="utf-8"))
+    curves = {(each["angle"], each["side"]): each for each in content["curves"]}
+    (norm,) = content["norms"]
+    bands = {each["angle"]: {key: np.array(each[key]) for key in ("mean", "high")} for each in norm["bands"]}
+    marked = {key: np.zeros(101, dtype=bool) for key in curves}
+    assert norm["deviations"]
+    for each in norm["deviations"]:
+        marked[each["angle"], each["side"]][each["first_percent"] : each["last_percent"] + 1] = True
+    for (angle, side), curve in curves.items():
+        if angle in bands:
+            away = np.abs(np.array(curve["mean"]) - bands[angle]["mean"]) - 2 * (
+                bands[angle]["high"] - bands[angle]["mean"]
+            )
+            beyond = away > 1.96 * np.array(curve["standard_error"])
+            assert not (marked[angle, side] & ~beyond).any()
+            runs = true_runs(beyond & ~marked[angle, side])
+            assert all(run.stop - run.start < 3 for run in runs), "only short runs are not marked"
+    page = (folder / "gait.html").read_text(encoding="utf-8")
+    findings = [each for each in norm["deviations"] if each["angle"] in AXES]
+    assert page.count('<rect class="mark ') == len(findings)
+    assert "95 % error of the mean by the fit" in page
+    rows = [row for row in rows_of(folder / "curves.csv") if row["angle"] == "knee_flexion"]
+    assert all(0.2 < float(row["standard_error"]) < 10 for row in rows)
 
 
 def test_unknown_norm_is_one_line_and_pages_are_written(poses: Path, tmp_path: Path) -> None:

@@ -14,8 +14,9 @@ import numpy as np
 from markupsafe import Markup
 
 from gait.kinematics.gait_events import SIDES
-from gait.kinematics.norm_comparison import NormComparison
+from gait.kinematics.norm_comparison import ERROR_FACTOR, NormComparison
 from gait.kinematics.strides import StrideCurves
+from gait.kinematics.trial_analysis import SubjectAnalysis
 from gait.report.gait.svg_chart import CurveAxis, DrawnCurve, NormBand, curve_chart
 
 PLANES = ("Sagittal plane", "Coronal plane", "Transverse plane")
@@ -87,15 +88,16 @@ class GridSection:
     not_observed: Sequence[str] = ()  # titles of rows without any observed angle, which are not drawn
 
 
-def subject_grids(curves: StrideCurves, norm: NormComparison | None) -> tuple[GridSection, ...]:
+def subject_grids(analysis: SubjectAnalysis, norm: NormComparison | None) -> tuple[GridSection, ...]:
     """Return the grids of a subject's curves: pelvis and legs, then trunk, head and arms; with the band of a norm."""
+    curves = analysis.curves
     bands = (
         {}
         if norm is None
         else {name: NormBand(norm.curves.low_deg[name], norm.curves.high_deg[name]) for name in norm.curves.mean_deg}
     )
     return drawn_grids(
-        {name: {side: _drawn(curves, name, side, norm) for side in _observed(curves, name)} for name in AXES},
+        {name: {side: _drawn(analysis, name, side, norm) for side in _observed(curves, name)} for name in AXES},
         bands=bands,
         sides=SIDES,
     )
@@ -142,13 +144,16 @@ def _observed(curves: StrideCurves, name: str) -> list[str]:
     return [side for side in SIDES if (name, side) in curves.curves and np.isfinite(curves.mean(name, side)).any()]
 
 
-def _drawn(curves: StrideCurves, name: str, side: str, norm: NormComparison | None) -> DrawnCurve:
+def _drawn(analysis: SubjectAnalysis, name: str, side: str, norm: NormComparison | None) -> DrawnCurve:
+    curves = analysis.curves
+    error = analysis.mean_errors_deg.get((name, side))
     events = mean_phases(curves, side)
     sd = curves.sd(name, side)
     return DrawnCurve(
         mean=curves.mean(name, side),
         strides=tuple(curves.used_curves(name, side)) if len(curves.used_curves(name, side)) > 1 else (),
         spread=sd if np.isfinite(sd).any() else None,
+        error=None if error is None else ERROR_FACTOR * error,
         foot_off=events["foot_off"],
         opposite_events=(events["opposite_foot_off"], events["opposite_contact"]),
         marked=[] if norm is None else [d.percents for d in norm.deviations if (d.angle, d.side) == (name, side)],

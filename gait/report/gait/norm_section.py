@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from gait.kinematics.gait_events import SIDES
+from gait.kinematics.joint_angles import ANGLES
 from gait.kinematics.norm_comparison import (
     ERROR_FACTOR,
     MIN_PERCENTS,
@@ -95,11 +96,11 @@ def describe_untested(comparison: NormComparison) -> str:
 
 def describe_deviation(deviation: Deviation) -> str:
     """Return one finding as a sentence without its subject: the part of the cycle, direction, size and error."""
-    axis = AXES[deviation.angle]
-    direction = axis.positive if deviation.largest_deg > 0 else axis.negative
-    where = f"{deviation.first_percent} to {deviation.last_percent} % of the cycle"
+    definition = next(each for each in ANGLES if each.name == deviation.angle)
+    above = deviation.largest_deg > 0
     return (
-        f"{axis.title}, {where}: {'above' if deviation.largest_deg > 0 else 'below'} the norm ({direction}), by up to "
+        f"{AXES[deviation.angle].title}, {deviation.first_percent} to {deviation.last_percent} % of the cycle: "
+        f"{'above' if above else 'below'} the norm ({definition.positive if above else definition.negative}), by up to "
         f"{abs(deviation.largest_deg):.1f}° at {deviation.largest_percent} %; 95 % error ± {deviation.error_deg:.1f}°"
     )
 

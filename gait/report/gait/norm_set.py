@@ -129,7 +129,10 @@ class NormResults:
 def compare_subject(subject: MeasuredSubject, folder: Path, norms: NormSet) -> NormResults:
     """Compare a subject, read from a folder, with all norms."""
     curves = subject.mean_curves
-    found = [compare_with_norm(curves, {}, norm, subject.dimensionless_speed) for norm in norms.norms]
+    found = [
+        compare_with_norm(curves, subject.analysis.mean_errors_deg, norm, subject.dimensionless_speed)
+        for norm in norms.norms
+    ]
     return NormResults(
         tuple(comparison for comparison in found if comparison is not None),
         {side: gait_deviation_index(curves, side, norms.gdi) for side in SIDES} if norms.gdi is not None else {},

@@ -59,7 +59,7 @@ def subject_page(
         excluded=[_excluded_line(each) for each in analysis.curves.excluded],
         event_sources={trial.trial: _sources(trial.events) for trial in analysis.trials},
         planes=PLANES,
-        grids=subject_grids(analysis.curves, drawn) if any(subject.num_strides.values()) else (),
+        grids=subject_grids(analysis, drawn) if any(subject.num_strides.values()) else (),
         band="" if drawn is None else describe_band(drawn),
         rule="" if drawn is None else describe_rule(drawn),
         untested="" if drawn is None else describe_untested(drawn),
@@ -68,6 +68,7 @@ def subject_page(
             side: [describe_deviation(each) for each in drawn.deviations if each.side == side] for side in SIDES
         } if drawn is not None else {},
         scores=score_tables(results, norms),
+        has_errors=bool(analysis.mean_errors_deg),
         gdi=gdi_cells(results.gdi),
         gdi_source=None if norms.gdi is None else norms.gdi.source,
         thresholds=threshold_lines(),

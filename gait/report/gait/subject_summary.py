@@ -26,6 +26,7 @@ class SubjectSummary:
     leg_length_m: float
     parameters: Mapping[tuple[str, str], float]  # (name, "left", "right" or "both") -> mean; NaN if not observed
     curves: Mapping[tuple[str, str], Vector]  # (angle name, side) -> (101,) mean, degrees; observed ones alone
+    mean_errors_deg: Mapping[tuple[str, str], Vector]  # standard errors of these by the fit; known ones alone
     gps_deg: Mapping[str, float]  # "left", "right", "overall", against the norm that is drawn; empty without one
     gdi: Mapping[str, float]  # by side; NaN if an angle is not observed
     problems: tuple[str, ...] = ()
@@ -62,6 +63,7 @@ def summarize_subject(subject: MeasuredSubject, norms: NormResults) -> SubjectSu
             for side in (*SIDES, "both")
         },
         curves=subject.mean_curves,
+        mean_errors_deg=analysis.mean_errors_deg,
         gps_deg={} if drawn is None else drawn.profile.gps_deg,
         gdi=norms.gdi,
         problems=subject.problems,

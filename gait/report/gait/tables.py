@@ -18,6 +18,7 @@ import numpy as np
 from gait.arrays import Vector
 from gait.files.atomic_write import atomic_file
 from gait.files.package_versions import package_versions
+from gait.kinematics.curve_errors import stride_errors
 from gait.kinematics.gait_events import SIDES
 from gait.kinematics.norm_comparison import NormComparison
 from gait.kinematics.spatiotemporal import PARAMETERS, scale_factor
@@ -31,8 +32,8 @@ SCORES_FILE = "scores.csv"
 ANALYSIS_FILE = "analysis.json"
 SUBJECTS_FILE, MEAN_CURVES_FILE = "subjects.csv", "mean_curves.csv"
 SUBJECT_COLUMNS = ("subject", "side", "name", "unit", "value")
-MEAN_CURVE_COLUMNS = ("subject", "side", "angle", "percent", "degrees")
-CURVE_COLUMNS = ("subject", "trial", "side", "stride", "counts", "angle", "percent", "degrees")
+MEAN_CURVE_COLUMNS = ("subject", "side", "angle", "percent", "degrees", "standard_error")
+CURVE_COLUMNS = ("subject", "trial", "side", "stride", "counts", "angle", "percent", "degrees", "standard_error")
 PARAMETER_COLUMNS = ("subject", "trial", "side", "stride", "counts", "parameter", "unit", "value", "scaled_value")
 EVENT_COLUMNS = ("subject", "trial", "side", "event", "source", "frame", "time_s")
 SCORE_COLUMNS = ("subject", "norm", "at_own_speed", "score", "side", "angle", "unit", "value", "norm_persons")
@@ -64,7 +65,8 @@ def write_cohort_tables(subjects: Sequence[SubjectSummary], folder: Path) -> tup
         file.write(",".join(MEAN_CURVE_COLUMNS) + "\r\n")
         for subject in subjects:
             for (name, side), degrees in subject.curves.items():
-                file.write(_curve_lines(f"{_cell(subject.subject_id)},{side},{name}", degrees))
+                errors = subject.mean_errors_deg.get((name, side))
+                file.write(_curve_lines(f"{_cell(subject.subject_id)},{side},{name}", degrees, errors))
     return paths
 
 
@@ -176,7 +178,8 @@ def subject_summary(subject: MeasuredSubject, results: NormResults) -> dict[str,
         ],
         "strides": subject.num_strides,
         "curves": [
-            {"angle": name, "side": side, "mean": curves.mean(name, side), "sd": curves.sd(name, side)}
+            {"angle": name, "side": side, "mean": curves.mean(name, side), "sd": curves.sd(name, side),
+             "standard_error": analysis.mean_errors_deg.get((name, side))}
             for name, side in curves.curves
             if np.isfinite(curves.used_curves(name, side)).any()
         ],
@@ -247,22 +250,33 @@ def _trial_summary(trial: TrialAnalysis) -> dict[str, Any]:
 
 def _write_curves(analysis: SubjectAnalysis, path: Path) -> None:
     """Write all strides of all angles; this table is long, so its lines are put together here."""
-    curves = analysis.curves
     with path.open("w", encoding="utf-8", errors="replace", newline="") as file:
         file.write(",".join(CURVE_COLUMNS) + "\r\n")
-        for side in SIDES:
-            counts = curves.used(side)
-            names = [name for name, own in curves.curves if own == side]
-            for k, stride in enumerate(curves.strides[side]):
-                head = f"{_cell(analysis.subject)},{_cell(stride.trial)},{side},{stride.number},{int(counts[k])}"
-                for name in names:
-                    file.write(_curve_lines(f"{head},{name}", curves.curves[name, side][k]))
+        for trial in analysis.trials:
+            for side in SIDES:
+                counts, strides = trial.curves.used(side), trial.curves.strides[side]
+                for name in (name for name, own in trial.curves.curves if own == side):
+                    curves, errors = trial.curves.curves[name, side], trial.angle_errors
+                    own = None if errors is None else stride_errors(errors, name, side, strides)
+                    for k, stride in enumerate(strides):
+                        head = f"{_cell(analysis.subject)},{_cell(trial.trial)},{side},{stride.number},{int(counts[k])}"
+                        file.write(_curve_lines(f"{head},{name}", curves[k], None if own is None else own[k]))
 
 
-def _curve_lines(head: str, degrees: Vector) -> str:
-    known = np.isfinite(degrees)
-    values = [f"{value:.3f}" if k else "" for value, k in zip(degrees.tolist(), known.tolist(), strict=True)]
-    return "".join([f"{head},{percent},{value}\r\n" for percent, value in zip(_PERCENTS, values, strict=True)])
+def _curve_lines(head: str, degrees: Vector, errors: Vector | None) -> str:
+    columns = [
+        _numbers(degrees),
+        [""] * 101 if errors is None else _numbers(np.where(np.isfinite(degrees), errors, np.nan)),
+    ]
+    return "".join(
+        [f"{head},{percent},{value},{error}\r\n" for percent, value, error in zip(_PERCENTS, *columns, strict=True)]
+    )
+
+
+def _numbers(values: Vector) -> list[str]:
+    """Return numbers with three decimals; unknown ones are empty."""
+    known = np.isfinite(values).tolist()
+    return [f"{value:.3f}" if k else "" for value, k in zip(values.tolist(), known, strict=True)]
 
 
 def _cell(text: str) -> str:
