@@ -224,7 +224,8 @@ def test_events_have_the_clock_of_the_recording(
             assert [float(row["time_s"]) for row in own] == pytest.approx(
                 (frames[side] + sequence.first_frame - 1) / sequence.rate_hz, abs=1e-4
             )
-            assert {row["source"] for row in own} <= {"kinematics"}
+            sources = trial.events.contact_sources if event == "initial contact" else trial.events.off_sources
+            assert tuple(row["source"] for row in own) == sources[side]
 
 
 def test_what_is_not_observed_is_not_stated(export: Path) -> None:
@@ -312,6 +313,8 @@ def test_subject_without_a_stride_has_a_page_without_curves(poses: Path) -> None
         joint_status=None,
         joint_sigma_m=None,
         gap_filled=None,
+        recorded_events=None,
+        rotation_error=None,
     )
     analysis = analyse_subject([analyse_trial(standing, subject="healthy/anna", trial="static")])
     page = subject_page(

@@ -57,7 +57,11 @@ def subject_page(
         dimensionless_speed=format_number(subject.dimensionless_speed, 2),
         not_observed=list(_not_observed(subject)),
         excluded=[_excluded_line(each) for each in analysis.curves.excluded],
-        event_sources={trial.trial: _sources(trial.events) for trial in analysis.trials},
+        event_notes=[
+            (trial.trial, _sources(trial.events), trial.events.notes)
+            for trial in analysis.trials
+            if any(trial.quality.num_strides.values())
+        ],
         planes=PLANES,
         grids=subject_grids(analysis, drawn) if any(subject.num_strides.values()) else (),
         band="" if drawn is None else describe_band(drawn),
