@@ -13,7 +13,7 @@ from torch import Tensor
 from gait.arrays import true_runs
 from gait.body.joint_status import explainable, unobserved_joints
 from gait.body.skeleton import BODY_JOINTS, NUM_BODY_JOINTS, Joint, display_name, display_names
-from gait.motion.inputs import PUBLISHED
+from gait.motion.inputs import INPUTS, PUBLISHED
 
 TARGET = "logit of sick"
 """The output that every method explains; above 0 the prediction is sick."""
@@ -64,12 +64,22 @@ class TrialAttribution:
     @property
     def unobserved_joints(self) -> tuple[Joint, ...]:
         """The joints that markers observe in less than half of the frames; what they explain is nowhere stated."""
+        return unobserved_joints(self.input_status)
+
+    @property
+    def unobserved_positions(self) -> tuple[Joint, ...]:
+        """The joints whose positions markers observe in less than half of the frames, as gait events need them."""
         return unobserved_joints(self.joint_status)
+
+    @property
+    def input_status(self) -> NDArray[np.uint8] | None:
+        """The ``JointStatus`` (T, 22) of what the network sees of a joint: its position, rotation or bone."""
+        return input_status(self.input, self.joint_status)
 
     @property
     def explainable(self) -> NDArray[np.bool_]:
         """Mask (T, 22) of the joints that are observed and not left out."""
-        return explainable_mask(len(self.values), self.joint_status, self.left_out_joints)
+        return explainable_mask(len(self.values), self.input_status, self.left_out_joints)
 
     @property
     def ranks_evidence(self) -> bool:
@@ -146,6 +156,11 @@ class TrialAttribution:
     def counted_values(self) -> NDArray[np.float32]:
         """The values (T, 22) that count in ranks and means, NaN elsewhere."""
         return np.where(self.counts, self.values, np.float32(np.nan))
+
+
+def input_status(input: str, joint_status: NDArray[np.uint8] | None) -> NDArray[np.uint8] | None:
+    """Return the status (T, 22) of what an input, one of ``INPUTS``, takes of joints; None if unknown."""
+    return None if joint_status is None else INPUTS[input].observed(joint_status)
 
 
 def explainable_mask(

@@ -25,7 +25,7 @@ from gait.files.atomic_write import atomic_file
 from gait.files.safe_pickle import read_array_dict
 from gait.kinematics.gait_cycle import PERCENT, GaitCycle
 from gait.kinematics.walking import Activity
-from gait.motion.inputs import PUBLISHED
+from gait.motion.inputs import INPUTS, PUBLISHED
 
 EXPLANATION_FILE = "explanation.npz"
 FRAMES_FILE = "explanation.csv"
@@ -125,6 +125,8 @@ def read_explanation(path: Path) -> SavedAttribution:
         left_out = [str(name) for name in data.get("left_out_joints", np.asarray(())).reshape(-1)]
         if unknown := sorted({*left_out} - {*_JOINT_NAMES}):
             raise ValueError(f"left_out_joints names {unknown[0]}")
+        if (network_input := str(data.get("input", PUBLISHED))) not in INPUTS:
+            raise ValueError(f"its input is {network_input}")
         axes = data.get("axis_values")
         if axes is not None and (axes.shape != (T, len(BODY_JOINTS), 3) or axes.dtype.kind != "f"):
             raise ValueError(f"axis_values of {axes.dtype} and shape {axes.shape}")
@@ -142,7 +144,7 @@ def read_explanation(path: Path) -> SavedAttribution:
                 activity=activity,
                 joint_status=status,
                 left_out_joints=tuple(BODY_JOINTS[_JOINT_NAMES.index(name)] for name in left_out),
-                input=str(data.get("input", PUBLISHED)),
+                input=network_input,
                 axis_values=axes,
                 axis_names=() if axes is None else tuple(tuple(map(str, names)) for names in axis_names),
             ),
@@ -168,7 +170,7 @@ def write_frames(folder: Path, attribution: TrialAttribution) -> Path:
     header = ["frame", "time_s", "probability_sick", *JOINT_COLUMNS, "activity", "well_covered", "not_observed"]
     activity = attribution.activity
     activities = [""] * len(attribution.values) if activity is None else [Activity(each).noun for each in activity]
-    observed = explainable_mask(len(attribution.values), attribution.joint_status, ())
+    observed = explainable_mask(len(attribution.values), attribution.input_status, ())
     columns = (attribution.values, attribution.probability, activities, attribution.well_covered.astype(int), observed)
     rows = (
         [frame, f"{frame / attribution.rate_hz:.4f}", probability, *row[list(HEAD_TO_FEET)], activity, covered,

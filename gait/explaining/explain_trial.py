@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gait.errors import GaitError
-from gait.explaining.attribution import TrialAttribution, explainable_mask
+from gait.explaining.attribution import TrialAttribution, explainable_mask, input_status
 from gait.explaining.methods import explain_windows, find_method
 from gait.explaining.prepare_trial import prepare_trial
 from gait.explaining.trained_network import TrainedNetwork
@@ -81,7 +81,7 @@ def explain_trial(
         logits = window_logits(network.network, windows, _PREDICTION_BATCH_SIZE)
     probabilities = logits.double().sigmoid()
     T, by_frame = len(trial.joints_m), probabilities[:, None, None].expand(-1, window_length, 1)
-    hidden = ~explainable_mask(T, trial.joint_status, network.left_out_joints)
+    hidden = ~explainable_mask(T, input_status(network.input.name, trial.joint_status), network.left_out_joints)
 
     def frame_means(per_window: Tensor, indices: Tensor | slice = slice(None)) -> NDArray[np.float32]:
         return _average_overlaps(windows.first_sample[indices], per_window, T, windows.frames_per_sample[0])

@@ -84,6 +84,13 @@ class TrainedNetwork:
         return self.checkpoint.reference if self.checkpoint else InputReference()
 
     @property
+    def window_text(self) -> str:
+        """What its windows are, in one line."""
+        if self.windows == FRAMES:
+            return f"windows of {self.window_length} frames at {self.rate_hz:g} Hz ({self.window_duration})"
+        return f"windows of {self.window_duration}, {self.input.name}"
+
+    @property
     def window_duration(self) -> str:
         """The length of its windows with its unit, within a sentence."""
         return window_duration(self.window_length, self.rate_hz, self.windows)

@@ -72,7 +72,7 @@ class AttributionFigureData:
     @property
     def events(self) -> GaitEvents:
         """Initial contacts and foot offs; none of a foot that is not observed."""
-        return detect_gait_events(self.joints_m, self.attribution.rate_hz, self.attribution.unobserved_joints)
+        return detect_gait_events(self.joints_m, self.attribution.rate_hz, self.attribution.unobserved_positions)
 
     @cached_property
     def cycles(self) -> Mapping[str, GaitCycle]:
@@ -264,7 +264,7 @@ def _draw_cycle(fig: Figure, left: float, data: AttributionFigureData, side: str
     angle_axes.axhline(0, color=FAINT, linewidth=0.8)
     angle_axes.set_yticks([0, 40, 80], ["0°", "40°", "80°"] if names else [""] * 3)
     angle_axes.tick_params(labelbottom=False)
-    ankle_observed = Joint[f"{side.upper()}_ANKLE"] not in data.attribution.unobserved_joints
+    ankle_observed = Joint[f"{side.upper()}_ANKLE"] not in data.attribution.unobserved_positions
     few = {0: "no complete stride" if ankle_observed else "ankle not observed", 1: "one stride"}
     strides = few.get(cycle.num_cycles, f"mean of {cycle.num_cycles} strides")
     angle_axes.set_title(f"{cycle.side.capitalize()} gait cycle: {strides}", fontweight="bold")

@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from gait.explaining.attribution import TrialAttribution, explainable_mask
+from gait.explaining.attribution import TrialAttribution, explainable_mask, input_status
 from gait.explaining.method import Method
 from gait.explaining.trained_network import TrainedNetwork
 from gait.viewing.colours import Scale, attribution_scale
@@ -52,8 +52,8 @@ class AttributionOverlay:
     @cached_property
     def explainable(self) -> NDArray[np.bool_]:
         """(T, 22) the joints per frame of the trial that are observed and that the network uses."""
-        status, left_out = self.trial.sequence.joint_status, self.attribution.left_out_joints
-        return explainable_mask(self.trial.num_frames, status, left_out)
+        status = input_status(self.attribution.input, self.trial.sequence.joint_status)
+        return explainable_mask(self.trial.num_frames, status, self.attribution.left_out_joints)
 
     @cached_property
     def probability(self) -> NDArray[np.float32]:

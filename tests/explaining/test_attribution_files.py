@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -213,3 +214,25 @@ def test_write_cycles_has_one_row_per_side_and_percent(tmp_path: Path) -> None:
     assert int(row["num_cycles"]) == cycles["right"].num_cycles > 0
     assert float(row["knee_flexion_deg"]) == pytest.approx(cycles["right"].knee_deg[30], rel=1e-4)
     assert float(row["left_wrist"]) == pytest.approx(cycles["right"].values[30, Joint.LEFT_WRIST], rel=1e-4)
+
+
+def test_write_explanation_keeps_axes(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    axes = random.normal(size=(120, 22, 3)).astype(np.float32)
+    axes[:, Joint.LEFT_KNEE, 1] += 2
+    names = tuple(tuple(f"{joint} {axis}" for axis in "xyz") for joint in range(22))
+    changes = {"input": "bones", "axis_values": axes, "axis_names": names}
+    before = random_attribution(**changes, window_probability=np.full(23, 0.9, np.float32), values=axes.sum(2))
+    path = write_explanation(tmp_path, saved_attribution(before))
+    after = read_explanation(path).attribution
+    np.testing.assert_array_equal(after.axis_values, axes)
+    assert (after.input, after.axis_names) == ("bones", names)
+    assert after.largest_axes(1) == (f"{int(Joint.LEFT_KNEE)} y",)
+    assert after.largest_joints(1) == ("left knee",)
+    healthy = replace(after, window_probability=1 - after.window_probability)
+    assert healthy.largest_axes(66)[-1] == after.largest_axes(1)[0]
+    for name, value in (("input", np.str_("angles")), ("axis_values", axes[:-1]), ("axis_names", np.array(["a"]))):
+        np.savez(path, **(dict(np.load(path)) | {name: value}))
+        with pytest.raises(GaitError, match="damaged explanation"):
+            read_explanation(path)
+        write_explanation(tmp_path, saved_attribution(before))

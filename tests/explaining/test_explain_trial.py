@@ -26,7 +26,7 @@ from gait.learning.networks.mlp import MLPArchitecture
 from gait.learning.networks.transformer import TransformerArchitecture
 from gait.learning.transformer import GaitTransformer
 from gait.motion.dataset import AcquisitionInfo, Trial
-from tests.helpers.explanation_cases import write_network
+from tests.helpers.explanation_cases import random_attribution, write_network
 from tests.helpers.motion_cases import stand_walk_stand, status_without, stick_figure, to_common_frame, write_trial
 
 LENGTH = 16
@@ -262,3 +262,14 @@ def test_ends_of_a_trial_count_in_no_rank(network, tmp_path):
     assert replace(found, values=loud).largest_joints(22) == found.largest_joints(22)
     assert np.isnan(found.counted_values[~found.well_covered]).all()
     assert found.counts[found.well_covered].all()
+
+
+def test_rotations_of_unobserved_parts_are_not_explained(tmp_path):
+    """Where the wrist is not observed, neither is the forearm, and so the rotation of the elbow."""
+    status = status_without(40, [Joint.LEFT_WRIST])
+    values = np.ones((40, 22), np.float32)
+    for kind, lacking in (("published", {Joint.LEFT_WRIST}), ("rotations", {Joint.LEFT_ELBOW, Joint.LEFT_WRIST})):
+        found = random_attribution(40, values=values, joint_status=status, input=kind)
+        assert {*found.unobserved_joints} == lacking
+        assert {*np.flatnonzero(~found.explainable.any(axis=0))} == lacking
+        assert found.unobserved_positions == (Joint.LEFT_WRIST,)

@@ -64,9 +64,9 @@ def _network(widgets: Widgets, state: ViewerState) -> None:
         widgets.text("No network is open.", MUTED)
         return
     network = state.network
-    length, rate_hz, subjects = network.window_length, network.rate_hz, len(network.training_subjects)
+    subjects = len(network.training_subjects)
     widgets.text(network.label)
-    widgets.text(f"windows of {length} frames at {rate_hz:g} Hz ({length / rate_hz:.2f} s)", MUTED)
+    widgets.text(network.window_text, MUTED)
     trained_on = f"trained on {subjects} subject{'s' * (subjects > 1)}"
     widgets.text(trained_on if subjects else "training subjects not recorded in the file", MUTED)
 
