@@ -5,5 +5,8 @@ In the order in which a trial passes through:
 * ``pose_files``: reads and writes poses; ``trial_paths``: names of their folders;
 * ``dataset``: reads the trials of a cohort, brought to one frame rate by ``resampling``;
 * ``folds``: divides subjects into training and evaluation;
-* ``windows``: windows of equal length, each transformed by ``common_frame`` when it is requested.
+* ``window_placement``: where windows begin; ``inputs``: one module per kind of input (``window_input``), what a network
+  sees of them, with ``walking_frame`` and ``rotation_samples``;
+* ``windows``: windows of equal length; those of the published input are transformed by ``common_frame`` when they are
+  requested.
 """

@@ -21,7 +21,20 @@ def walking_frames(joints_m: NDArray[np.floating], rate_hz: float) -> Vector:
     """
     joints = np.asarray(joints_m, dtype=np.float64)
     ahead = progression_directions(joints, rate_hz)
-    to_left = joints[:, Joint.LEFT_HIP] - joints[:, Joint.RIGHT_HIP]
-    backwards = (np.cross(to_left, _UP) * ahead).sum(axis=1, keepdims=True) < 0
+    facing = _to_left(joints) if not is_mirror_image(joints) else -_to_left(joints)
+    backwards = (np.cross(facing, _UP) * ahead).sum(axis=1, keepdims=True) < 0
     ahead = np.where(backwards, -ahead, ahead)
     return np.stack([np.cross(_UP, ahead), np.broadcast_to(_UP, ahead.shape), ahead], axis=2)
+
+
+def is_mirror_image(joints_m: NDArray[np.floating]) -> bool:
+    """Return whether joints (T, 22, 3), y up, are a mirror image: the left hip on the right of where the feet point."""
+    joints = np.asarray(joints_m, dtype=np.float64)
+    ahead = sum(joints[:, Joint[f"{side}_FOOT"]] - joints[:, Joint[f"{side}_ANKLE"]] for side in ("LEFT", "RIGHT"))
+    return bool((np.cross(_UP, ahead) * _to_left(joints)).sum() < 0)
+
+
+def _to_left(joints: Vector) -> Vector:
+    """Return the vectors (T, 3) from the right to the left hip and shoulder, summed."""
+    hips = joints[:, Joint.LEFT_HIP] - joints[:, Joint.RIGHT_HIP]
+    return hips + joints[:, Joint.LEFT_SHOULDER] - joints[:, Joint.RIGHT_SHOULDER]

@@ -11,6 +11,7 @@ from gait.motion.common_frame import MIRROR_ORDER
 from gait.motion.dataset import dataset_hash, read_dataset
 from gait.motion.inputs import INPUTS
 from gait.motion.rotation_samples import continuous_quaternions, mean_rotations
+from gait.motion.walking_frame import walking_frames
 from gait.motion.window_input import InputReference
 from gait.motion.windows import WindowDataset, fit_reference
 from tests.helpers.motion_cases import make_trial, rot_y, stick_figure, swinging_rotations, write_trial
@@ -91,6 +92,23 @@ def test_bones_equal_a_slow_loop():
         bone = np.zeros(3) if parent < 0 else trial.joints_m[5, joint] - trial.joints_m[5, parent]
         expected = bone / max(np.linalg.norm(bone), 1e-4)
         np.testing.assert_allclose(window[0, joint], [-expected[2], expected[1], expected[0]], atol=1e-5)
+
+
+def test_bones_of_a_mirror_image_are_those_of_the_subject():
+    """Joints in axes of the other handedness; the published input is reflected back as well."""
+    plain = walk()
+    reflected = make_trial(plain.joints_m * [1, 1, -1])
+    found = datasets("bones", [plain, reflected])
+    values = found.batch(torch.arange(len(found)))
+    torch.testing.assert_close(*values.chunk(2), rtol=0, atol=1e-5)
+
+
+def test_a_subject_who_walks_backwards_faces_ahead():
+    forwards = walk()
+    backwards = make_trial(forwards.joints_m - 2 * (forwards.joints_m[:, :1] - forwards.joints_m[:1, :1]) * [1, 0, 0])
+    frames = [walking_frames(trial.joints_m, 100.0) for trial in (forwards, backwards)]
+    np.testing.assert_allclose(frames[0], frames[1], atol=1e-6)
+    np.testing.assert_allclose(frames[0][0], [[0, 0, 1], [0, 1, 0], [-1, 0, 0]], atol=1e-6)
 
 
 def test_cycles_are_sampled_at_a_hundred_samples_per_stride():

@@ -15,7 +15,7 @@ from gait.arrays import Vector
 from gait.body.skeleton import BODY_JOINTS, BODY_PARENTS, Joint
 from gait.motion.dataset import Trial
 from gait.motion.resampling import sample_at
-from gait.motion.walking_frame import walking_frames
+from gait.motion.walking_frame import is_mirror_image, walking_frames
 from gait.motion.window_input import WindowInput, names_of_axes
 
 _MIN_BONE_M = 1e-4  # shorter ones have no direction
@@ -41,8 +41,10 @@ def directions(trial: Trial, times: Vector) -> Vector:
     joints = trial.joints_m.astype(np.float64)
     bones = np.zeros_like(joints)
     bones[:, 1:] = joints[:, 1:] - joints[:, list(BODY_PARENTS[1:])]
-    ahead = np.einsum("tjw,twa->tja", bones, walking_frames(joints, trial.rate_hz))
-    return _unit(sample_at(_unit(ahead), times))
+    values = np.einsum("tjw,twa->tja", bones, walking_frames(joints, trial.rate_hz))
+    if is_mirror_image(joints):  # as keypoints in axes of the other handedness are
+        values[..., 0] *= -1
+    return _unit(sample_at(_unit(values), times))
 
 
 def _unit(vectors: Vector) -> Vector:
