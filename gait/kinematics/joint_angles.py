@@ -20,6 +20,7 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import maximum_filter1d
 
 from gait.arrays import Vector
 from gait.body.joint_status import JointStatus
@@ -36,7 +37,8 @@ Plane = Literal["sagittal", "frontal", "transverse"]
 LABORATORY = "laboratory"
 """In place of a segment: x along the direction of progression, y up, z to the right of it."""
 _UP = np.array([0.0, 1.0, 0.0])
-_AXIS_TOLERANCE_RAD = math.radians(7)
+_PATH_S = 5.0  # time over which the direction of a straight path is averaged
+_STRAIGHT_RAD = math.radians(7)
 _BALL_BELOW_ANKLE_DEG = 18.0  # inclination of the line from ankle to ball of the foot, foot flat, in the mean body
 
 
@@ -243,15 +245,19 @@ def angle_jacobian(
 def laboratory_axes(sequence: PoseSequence) -> Vector:
     """Return the axes (T, 3, 3) to which pelvis, thorax, head and feet are compared: columns x ahead, y up, z right.
 
-    Ahead is the direction of progression, averaged over about a stride. Plug-in Gait uses the laboratory's axis nearest
-    to it instead. So directions within 7° of a horizontal axis are that axis; from 7° to 14° they are between both.
+    Ahead is the direction of progression. Averaged over a stride, it still sways with the pelvis; on a straight path it
+    is therefore that over ``_PATH_S``. If both differ by less than ``_STRAIGHT_RAD`` in all of that time, the path
+    counts as straight; if by more than twice as much, as a curve; between them, the direction is blended. The result
+    does not depend on the axes of the laboratory, of which Plug-in Gait takes the nearest one.
     """
     ahead = progression_directions(sequence.joints_m, sequence.rate_hz)
-    heading = np.arctan2(ahead[:, 2], ahead[:, 0])
-    nearest = np.round(heading / (np.pi / 2)) * (np.pi / 2)
-    away = heading - nearest
-    beyond = np.clip(2 * (np.abs(away) - _AXIS_TOLERANCE_RAD), 0, np.abs(away))
-    heading = nearest + np.sign(away) * beyond
+    half = max(1, round(0.5 * _PATH_S * sequence.rate_hz))
+    total = np.concatenate([np.zeros((1, 3)), np.cumsum(ahead, axis=0)])
+    frames = np.arange(len(ahead))
+    path = total[np.minimum(frames + half + 1, len(ahead))] - total[np.maximum(frames - half, 0)]
+    away = np.arctan2(path[:, 0] * ahead[:, 2] - path[:, 2] * ahead[:, 0], (path * ahead).sum(axis=1))
+    curved = np.clip(maximum_filter1d(np.abs(away), 2 * half + 1) / _STRAIGHT_RAD - 1, 0, 1)
+    heading = np.arctan2(path[:, 2], path[:, 0]) + curved * away
     x = np.stack([np.cos(heading), np.zeros_like(heading), np.sin(heading)], axis=-1)
     return np.stack([x, np.broadcast_to(_UP, x.shape), np.cross(x, _UP)], axis=-1)
 
