@@ -99,8 +99,8 @@ def estimate_joint_uncertainty(
     frames = sample_frames(visible, rate_hz)
     observation = replace(observation, visible=observation.visible & torch.as_tensor(visible).to(observation.visible))
     rows = torch.as_tensor(frames, device=pose.rotations.device)
+    root = covariance_root(calibration.covariance).to(torch.float32)
     calibration = calibration.to(torch.float32)
-    root = covariance_root(calibration.covariance)
 
     def work(batch: slice) -> _UncertaintyTerms:
         sample = rows[batch]
@@ -121,13 +121,12 @@ def estimate_joint_uncertainty(
     orientation = None
     if subject.reduced_body.num_joints == NUM_BODY_JOINTS:
         kept = np.unique(np.linspace(0, len(frames) - 1, min(len(frames), MAX_ORIENTATION_SAMPLES)).round().astype(int))
-        lasting, motion, noisy = (
-            torch.cat([getattr(term, name) for term in terms])[kept].float().cpu().numpy()
-            for name in ("lasting", "turn_motion", "turn_noise")
+        lasting, motion, slow, white = (
+            torch.cat([term.orientation[part] for term in terms])[kept].float().cpu().numpy() for part in range(4)
         )
         position = np.interp(position_between_samples(frames, visible), kept, np.arange(len(kept)))
         parameters = calibration.parameters.float().cpu().numpy()
-        orientation = OrientationErrors(lasting, motion, noisy, parameters, position)
+        orientation = OrientationErrors(lasting, motion, slow, white, parameters, position)
     return JointUncertainty(
         sigma_m=sigma.astype(np.float32),
         sigma_single_frame_m=sigma.astype(np.float32),
@@ -218,9 +217,7 @@ class _UncertaintyTerms:
     calibration: Tensor  # (T, J, 3, 3) from the errors in shape and marker offsets
     prior: Tensor  # (T, J, 3, 3) from the priors
     noise: Tensor  # (T, J, 3, 3) from residuals of the assumed size
-    lasting: Tensor  # (T, 3·J, L) error of the orientations for one standard deviation of each lasting error
-    turn_motion: Tensor  # (T, 3·J, 3·J) covariance of the orientations from the pull of the prior on the motion
-    turn_noise: Tensor  # (T, 3·J, 3·J) covariance of the orientations from noise
+    orientation: tuple[Tensor, Tensor, Tensor, Tensor]  # as ``OrientationErrors`` has them
     determined: Tensor  # (T, J) number of rotation parameters determined by the markers
     free: Tensor  # (T,) visible coordinates minus the pose parameters that they determine
     square: Tensor  # (T,) weighted square of the residuals
@@ -255,14 +252,12 @@ def _uncertainty_terms(
     shift = _shift_by_shape_and_offsets(subject, equations, response)
     shift[..., : by_shape.shape[-1]] += by_shape
     by_calibration = shift @ root
-    lasting, turn_motion, turn_noise = _orientation_terms(subject, equations, by_markers, by_prior, calibration)
+    orientation = _orientation_terms(subject, equations, by_prior, scales, calibration)
     return _UncertaintyTerms(
         calibration=_joint_blocks(by_calibration, by_calibration),
         prior=_joint_blocks(response.mT @ by_prior, response.mT),
         noise=_joint_blocks(response.mT @ by_markers, response.mT),
-        lasting=lasting,
-        turn_motion=turn_motion,
-        turn_noise=turn_noise,
+        orientation=orientation,
         determined=determined[:, : 3 * J].unflatten(1, (J, 3)).sum(dim=-1),
         free=3 * observation.visible.sum(dim=1) - determined.sum(dim=1),
         square=(equations.weight * (equations.residual**2).sum(dim=-1)).sum(dim=1),
@@ -272,34 +267,63 @@ def _uncertainty_terms(
 def _orientation_terms(
     subject: SubjectModel,
     equations: NormalEquations,
-    by_markers: Tensor,
     by_prior: Tensor,
+    scales: ResidualScales,
     calibration: CalibrationErrors,
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the lasting errors (T, 3·J, L) of the orientations, and the covariances (T, 3·J, 3·J) of motion and noise.
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Return the errors of the orientations: the lasting ones (T, 3·J, L), and covariances (T, 3·J, 3·J).
+
+    The covariances are those of the motion, and of noise if all of it is slow, and if all of it is white.
 
     Given the markers, the true pose is distributed about the solution that residuals and motion of their actual size
     would have, with the inverse of the curvature that they would have. The fitted pose is a known step away from it,
     because the fit assumes larger residuals and more motion. The step counts as an error of the motion.
     """
-    f, motion, J = calibration.noise, MOTION_VARIANCE, by_prior.shape[1] // 3 - 1
-    curvature = by_markers / f + by_prior / motion
+    J = by_prior.shape[1] // 3 - 1
+    axes = posture_axes(subject, equations.kinematics).to(by_prior)
+    prior_root = posture_prior_root(by_prior, axes) / MOTION_VARIANCE**0.5  # (T, D, 3J)
+    step = (equations.gradient.to(by_prior) - _marker_gradient(equations)) / MOTION_VARIANCE
+    turns = orientation_jacobian(subject, equations.kinematics).to(by_prior).mT  # (T, D, 3J)
+    by_white_noise = _smoothed_response(equations, scales, turns, calibration.noise)
+    equations = replace(equations, weight=equations.weight / calibration.noise)
+    step += _marker_gradient(equations)
+    weight = equations.weight.sqrt().to(by_prior).repeat_interleave(3, dim=1)[..., None]
+    marker_root = (weight * equations.jacobian).mT  # (T, D, 3M)
+    curvature = marker_root @ marker_root.mT + prior_root @ prior_root.mT
     diagonal = curvature.diagonal(dim1=1, dim2=2)
+    diagonal[:, 3 * J :] += 1 / UNCONSTRAINED_M**2
     diagonal.add_(1e-6 * diagonal.amax(dim=1, keepdim=True))
     inverse = torch.cholesky_inverse(torch.linalg.cholesky_ex(curvature)[0])
-    response = inverse @ orientation_jacobian(subject, equations.kinematics).to(inverse.dtype).mT  # (T, D, 3J)
+    response = inverse @ turns
+    by_posture = response.mT @ prior_root
+    mean = axes @ calibration.posture.unflatten(0, (J, 3))  # (T, J, 3, L) error of the mean of the prior
+    lasting = _shift_by_shape_and_offsets(subject, equations, response) @ calibration.parameters
+    lasting += by_posture @ (prior_root[:, : 3 * J].mT @ mean.flatten(1, 2))
+    by_motion = torch.cat([response.mT @ step[..., None], by_posture], dim=-1)  # (T, 3J, 1 + 3J)
+    by_noise = marker_root.mT @ response  # (T, 3M, 3J)
+    slow, white = (each.mT @ each for each in (by_noise, by_white_noise))
+    return lasting, by_motion @ by_motion.mT, slow, white
+
+
+def _smoothed_response(equations: NormalEquations, scales: ResidualScales, turns: Tensor, noise: Tensor) -> Tensor:
+    """Return how the orientations change with white noise of all markers (T, 3·M, 3·J), of its actual size.
+
+    The fit draws the poses towards a smooth trajectory, which white noise hardly moves (``pose_trajectory``).
+    ``turns`` (T, D, 3·J) is the derivative of the orientations in the pose, ``noise`` (M,) the relative variance.
+    """
+    curvature = equations.curvature.clone()
+    diagonal = curvature.diagonal(dim1=1, dim2=2)
+    diagonal[:, :-3] += 1 / scales.smooth_rad**2
+    diagonal[:, -3:] += 1 / scales.smooth_m**2
+    response = torch.cholesky_solve(turns, torch.linalg.cholesky_ex(curvature)[0])
+    weight = (equations.weight * noise).sqrt().to(turns).repeat_interleave(3, dim=1)[..., None]
+    return (weight * equations.jacobian) @ response
+
+
+def _marker_gradient(equations: NormalEquations) -> Tensor:
+    """Return the gradient (T, D) of the marker terms in the pose."""
     force = (equations.residual * equations.weight[..., None]).flatten(1)[..., None]
-    by_residuals = (equations.jacobian.mT @ force.to(inverse.dtype))[..., 0]
-    step = (1 / f - 1 / motion) * by_residuals + equations.gradient.to(inverse.dtype) / motion
-    axes = posture_axes(subject, equations.kinematics).to(inverse.dtype)
-    mean = (axes @ calibration.posture.unflatten(0, (J, 3))).flatten(1, 2)  # (T, 3J, L) error of the mean of the prior
-    lasting = _shift_by_shape_and_offsets(subject, equations, response / f) @ calibration.parameters
-    lasting += response.mT @ (by_prior[..., : 3 * J] @ mean) / motion
-    pulled = torch.cat([step[..., None], posture_prior_root(by_prior, axes) / motion**0.5], dim=-1)
-    by_motion = response.mT @ pulled  # (T, 3J, 1 + 3J)
-    weight = (equations.weight / f).sqrt().repeat_interleave(3, dim=1).to(inverse.dtype)
-    by_noise = weight[..., None] * (equations.jacobian @ response)  # (T, 3M, 3J)
-    return lasting, by_motion @ by_motion.mT, by_noise.mT @ by_noise
+    return (equations.jacobian.mT @ force.to(equations.jacobian.dtype))[..., 0]
 
 
 def _shift_by_shape_and_offsets(subject: SubjectModel, equations: NormalEquations, response: Tensor) -> Tensor:

@@ -16,6 +16,9 @@ import torch
 from torch import Tensor
 
 from gait.body.marker_layout import MarkerKind
+from gait.body.rotations import matrix_to_axis_angle, mean_rotation
+from gait.body.segments import SEGMENT_JOINTS
+from gait.body.skeleton import MIRROR_PAIRS, Joint
 from gait.fitting.calibration import (
     CalibrationProblem,
     ShapeCalibration,
@@ -23,12 +26,18 @@ from gait.fitting.calibration import (
     subject_normal_equations,
 )
 from gait.fitting.marker_kinematics import MarkerKinematics, SubjectModel
+from gait.fitting.reduced_body import ReducedBody
 from gait.fitting.reference_normal_equations import NormalEquations
 
-POSTURE_VARIANCE = 0.3
-"""Variance of a subject's mean posture relative to that of the pose prior, on average over the joints."""
+POSTURE_VARIANCE = 0.42
+"""Variance of subjects' mean postures relative to that of the pose prior, on average over the joints.
+
+It was estimated from fits of 23 recorded walks of 20 persons, as in ``posture_variance_factors``."""
 MOTION_VARIANCE = 0.25
-"""The same of the motion about the mean posture. Both are mean squares of fits of 23 recorded walks of 20 subjects."""
+"""The same of the motion about the mean posture: the mean square in these fits."""
+_BENT_TOGETHER = ((Joint.SPINE1, Joint.SPINE2, Joint.SPINE3), (Joint.NECK, Joint.HEAD))
+POSTURE_PSEUDO_COUNT = 1
+"""Number of postures with ``POSTURE_VARIANCE`` that count beside those of the subject."""
 PRIOR_PSEUDO_COUNT = 3
 """Number of pseudo-observations with the assumed variance that are added when a variance factor is estimated, so that
 few observations cannot give an extreme factor."""
@@ -46,13 +55,15 @@ class CalibrationErrors:
     covariance: Tensor  # (B + 3·M, B + 3·M) of the shape and the offsets, if the posture were different in each frame
     parameters: Tensor  # (B + 3·M, L) of the shape and the offsets of the trial
     posture: Tensor  # (3·J, L) of the mean rotation of each joint, radians, axes of the parent
-    noise: float = 1.0  # variance of the residuals relative to the assumed one
+    noise: Tensor  # (M,) variance of each marker's residuals relative to the assumed one
 
     @staticmethod
-    def from_covariance(covariance: Tensor, num_joints: int) -> CalibrationErrors:
-        """Return errors of shape and offsets with a covariance (B + 3·M, B + 3·M); the mean posture has none."""
+    def from_covariance(covariance: Tensor, num_joints: int, num_markers: int) -> CalibrationErrors:
+        """Return errors of shape and offsets with a covariance (B + 3·M, B + 3·M); all else is as assumed."""
         root = covariance_root(covariance)
-        return CalibrationErrors(covariance, root, root.new_zeros(3 * num_joints, root.shape[1]))
+        return CalibrationErrors(
+            covariance, root, root.new_zeros(3 * num_joints, root.shape[1]), root.new_ones(num_markers)
+        )
 
     def to(self, dtype: torch.dtype) -> CalibrationErrors:
         """Return the errors in another floating-point type."""
@@ -61,6 +72,7 @@ class CalibrationErrors:
             covariance=self.covariance.to(dtype),
             parameters=self.parameters.to(dtype),
             posture=self.posture.to(dtype),
+            noise=self.noise.to(dtype),
         )
 
     def select(self, num_betas: int, markers: Tensor) -> CalibrationErrors:
@@ -68,7 +80,7 @@ class CalibrationErrors:
         offsets = num_betas + 3 * markers[:, None] + torch.arange(3, device=markers.device)
         rows = torch.cat([torch.arange(num_betas, device=markers.device), offsets.flatten()])
         covariance = self.covariance[rows[:, None], rows]
-        return replace(self, covariance=covariance, parameters=self.parameters[rows])
+        return replace(self, covariance=covariance, parameters=self.parameters[rows], noise=self.noise[markers])
 
 
 def calibration_errors(problem: CalibrationProblem, calibrated: ShapeCalibration) -> list[CalibrationErrors]:
@@ -86,6 +98,9 @@ def calibration_errors(problem: CalibrationProblem, calibrated: ShapeCalibration
     shape = torch.eye(len(calibrated.betas), dtype=precision.dtype, device=precision.device) / problem.scales.shape**2
     # (R) covariance of the gradient that the frames of each trial cause in shape and own offsets
     by_trial, by_motion = [], []
+    axes = posture_axes(subject, pose_equations.kinematics)
+    # gradient (N, D, 3J) that a posture with the variance of the prior causes
+    posture_root = problem.scales.calibration_pose_prior**0.5 * posture_prior_root(by_prior, axes)
     rows_of = [problem.trial_index == r for r in range(problem.num_trials)]
     for r, rows in enumerate(rows_of):
         from_prior = problem.frame_weight * (response[rows].mT @ by_prior[rows] @ response[rows]).sum(dim=0)
@@ -95,36 +110,86 @@ def calibration_errors(problem: CalibrationProblem, calibrated: ShapeCalibration
     by_frames = torch.stack(by_trial)
     by_offset_prior = torch.block_diag(*precision)
     others = propagate_covariance(equations, by_frames, torch.zeros_like(by_offset_prior), shape)
-    factors = offset_variance_factors(equations, calibrated, others, precision, problem.kinds)
+    components = offset_components(problem.reduced_body, problem.kinds)
+    factors = offset_variance_factors(equations, calibrated, others, precision, components)
+    free = torch.ones_like(by_offset_prior[0])
     if places is not None:  # the prior of these offsets is centred on the observed places
-        factors.view(-1, 3)[places] = 1.0
-    by_offset_prior = by_offset_prior * factors
+        free.view(-1, 3)[places] = 0.0
+    excess = sum(
+        ((f - 1) * part for f, part in zip(factors, components, strict=True)), torch.zeros_like(by_offset_prior)
+    )
+    by_offset_prior = by_offset_prior + (free[:, None] * excess * free) @ by_offset_prior
     covariance = propagate_covariance(equations, by_frames, by_offset_prior, shape)
-    axes = posture_axes(subject, pose_equations.kinematics)
     given_posture = propagate_covariance(equations, torch.stack(by_motion), by_offset_prior, shape)
-    size = (problem.scales.calibration_pose_prior * POSTURE_VARIANCE) ** 0.5
-    prior_root = size * posture_prior_root(by_prior, axes)  # (N, D, 3J): gradient that the posture causes
-    pull = [-problem.frame_weight * (response[rows].mT @ prior_root[rows]).sum(dim=0) for rows in rows_of]
+    pull = [-problem.frame_weight * (response[rows].mT @ posture_root[rows]).sum(dim=0) for rows in rows_of]
     followed = propagate_gradient(equations, torch.stack(pull))  # (R, B + 3M, D)
     curvature = pose_equations.curvature.clone()
     diagonal = curvature.diagonal(dim1=1, dim2=2)
     diagonal.add_(1e-6 * diagonal.amax(dim=1, keepdim=True))
-    drawn = torch.linalg.solve(curvature, prior_root)  # (N, D, D)
-    found = []
+    drawn = torch.linalg.solve(curvature, posture_root)  # (N, D, 3J)
+    of_markers = marker_variance_factors(pose_equations, curvature, problem.observation.visible, subject, noise)
+    roots, with_parameters, by_posture = [], [], []
     for r, rows in enumerate(rows_of):
-        root = covariance_root(given_posture[r])
+        roots.append(covariance_root(given_posture[r]))
         # error of the mean posture with shape and offsets, and that caused by the prior
-        with_parameters = -_in_posture_axes(response[rows], axes[rows]).mean(dim=0)
-        by_posture = -_in_posture_axes(drawn[rows], axes[rows]).mean(dim=0) + with_parameters @ followed[r]
-        found.append(
-            CalibrationErrors(
-                covariance[r],
-                torch.cat([root, followed[r]], dim=1),
-                torch.cat([with_parameters @ root, by_posture], dim=1),
-                noise,
-            )
+        with_parameters.append(-_in_posture_axes(response[rows], axes[rows]).mean(dim=0))
+        by_posture.append(-_in_posture_axes(drawn[rows], axes[rows]).mean(dim=0) + with_parameters[r] @ followed[r])
+    others_posture = torch.stack(
+        [(w @ root).square().sum(dim=1) for w, root in zip(with_parameters, roots, strict=True)]
+    )
+    posture_factors = posture_variance_factors(problem, calibrated, torch.stack(by_posture), others_posture)
+    together = _bent_together(axes.shape[1]).to(posture_factors) * posture_factors.sqrt()[:, None]  # (3J, U)
+    return [
+        CalibrationErrors(
+            covariance[r],
+            torch.cat([roots[r], followed[r] @ together], dim=1),
+            torch.cat([with_parameters[r] @ roots[r], by_posture[r] @ together], dim=1),
+            of_markers,
         )
-    return found
+        for r in range(problem.num_trials)
+    ]
+
+
+def _bent_together(num_joints: int) -> Tensor:
+    """Return which of the rotations (3·J, U) of all joints U independent postures change.
+
+    The spine bends as a whole, and so does the neck: their joints share it, as they do in the pose prior.
+    """
+    group = {int(joint): int(joints[0]) for joints in _BENT_TOGETHER for joint in joints}
+    first = [3 * group.get(joint, joint) + axis for joint in range(num_joints) for axis in range(3)]
+    return torch.nn.functional.one_hot(torch.tensor(first), 3 * num_joints)[:, sorted(set(first))]
+
+
+def posture_variance_factors(
+    problem: CalibrationProblem, calibrated: ShapeCalibration, by_posture: Tensor, others: Tensor
+) -> Tensor:
+    """Return the variance of the subject's mean posture relative to that of the pose prior, (3·J,).
+
+    It is estimated as that of the marker offsets (``offset_variance_factors``), of each axis of a joint and its mirror
+    image, from the mean postures of all trials.
+
+    Args:
+        problem: of which the calibration is the solution.
+        calibrated: solution of the calibration.
+        by_posture: (R, 3·J, 3·J) error of the mean posture of each trial from a posture with the prior's variance.
+        others: (R, 3·J) variance of the mean posture from all other sources.
+    """
+    prior = problem.prior
+    known = (prior.precision > 0).flatten()
+    precision = (prior.precision / problem.scales.calibration_pose_prior).flatten()
+    square, expected = torch.zeros_like(precision), torch.zeros_like(precision)
+    for r in range(problem.num_trials):
+        mean = mean_rotation(calibrated.pose.rotations[problem.trial_index == r])
+        deviation = matrix_to_axis_angle(mean @ prior.mean.mT).flatten()
+        square += precision * (deviation**2 - others[r]) / problem.num_trials
+        recovered = 1 + precision.sqrt() * by_posture[r].diagonal()
+        expected += recovered**2 / problem.num_trials
+    J = len(prior.precision)
+    mirror = {int(a): int(b) for left, right in MIRROR_PAIRS for a, b in ((left, right), (right, left))}
+    mirrored = torch.tensor([mirror.get(joint, joint) for joint in range(J)], device=square.device)
+    square, expected = (0.5 * (each + each.view(J, 3)[mirrored].flatten()) for each in (square, expected))
+    factors = (square.clamp_min(0) + POSTURE_PSEUDO_COUNT * POSTURE_VARIANCE) / (expected + POSTURE_PSEUDO_COUNT)
+    return torch.where(known, factors, torch.ones_like(factors))
 
 
 def covariance_root(covariance: Tensor) -> Tensor:
@@ -152,7 +217,7 @@ def posture_prior_root(by_prior: Tensor, axes: Tensor) -> Tensor:
     blocks = by_prior[:, : 3 * J, : 3 * J].unflatten(2, (J, 3)).unflatten(1, (J, 3)).diagonal(dim1=1, dim2=3)
     axes = axes.to(by_prior)
     values, vectors = torch.linalg.eigh(axes.mT @ blocks.permute(0, 3, 1, 2) @ axes)
-    roots = axes @ (vectors * values.clamp_min(0).sqrt()[..., None, :]) @ vectors.mT
+    roots = axes @ vectors @ (values.clamp_min(0).sqrt()[..., None] * vectors.mT)
     root = by_prior.new_zeros(T, by_prior.shape[1], 3 * J)
     block = root[:, : 3 * J].unflatten(2, (J, 3)).unflatten(1, (J, 3))
     block.diagonal(dim1=1, dim2=3).copy_(roots.permute(0, 2, 3, 1))
@@ -254,21 +319,57 @@ def variance_factor(pose_equations: NormalEquations, by_prior: Tensor, visible: 
     return (square + PRIOR_PSEUDO_COUNT) / (free + PRIOR_PSEUDO_COUNT)
 
 
+def marker_variance_factors(
+    pose_equations: NormalEquations, curvature: Tensor, visible: Tensor, subject: SubjectModel, noise: float
+) -> Tensor:
+    """Return the variance of the residuals of each marker (M,) relative to the assumed one, equal within a segment.
+
+    Skin moves more on thighs than on feet. ``noise`` is the factor of all markers, ``curvature`` (N, D, D) is solvable.
+    """
+    jacobian = pose_equations.jacobian
+    leverage = (torch.linalg.solve(curvature, jacobian.mT).mT * jacobian).sum(dim=-1).unflatten(1, (-1, 3)).sum(dim=-1)
+    free = (3 * visible - pose_equations.weight * leverage).clamp_min(0).sum(dim=0)
+    square = (pose_equations.weight * (pose_equations.residual**2).sum(dim=-1)).sum(dim=0)
+    joint = subject.reduced_body.skinning_weights.argmax(dim=1).tolist()
+    factors = torch.empty_like(square)
+    for joints in SEGMENT_JOINTS.values():
+        own = torch.tensor([j in joints for j in joint], device=square.device)
+        factors[own] = (square[own].sum() + PRIOR_PSEUDO_COUNT * noise) / (free[own].sum() + PRIOR_PSEUDO_COUNT)
+    return factors
+
+
+def offset_components(reduced_body: ReducedBody, kinds: Sequence[MarkerKind]) -> list[Tensor]:
+    """Return projections (3·M, 3·M) onto the offsets of each kind of marker; they sum to the identity.
+
+    Markers on bony landmarks have two: along the skin, where they are placed by hand, and away from it.
+    """
+    normal = reduced_body.normal
+    away = normal[:, :, None] * normal[:, None]
+    along = torch.eye(3, dtype=away.dtype, device=away.device) - away
+    components = []
+    for kind in sorted(set(kinds)):
+        own = torch.tensor([k == kind for k in kinds], device=away.device)[:, None, None]
+        blocks = (own * along, own * away) if kind == "anatomical" else (own * (along + away),)
+        components += [torch.block_diag(*block) for block in blocks]
+    return components
+
+
 def offset_variance_factors(
     equations: SubjectNormalEquations,
     calibrated: ShapeCalibration,
     others: Tensor,
     precision: Tensor,
-    kinds: Sequence[MarkerKind],
-) -> Tensor:
-    """Return the variance of the marker offsets relative to the assumed one, (3·M,), equal for all markers of a kind.
+    components: Sequence[Tensor],
+) -> list[float]:
+    """Return the variance of the marker offsets relative to the assumed one, of each component.
 
     The estimated offsets are the true ones, reduced by the prior, plus the errors from all other sources. So their mean
     square is compared with its expectation, in which the factor is the only unknown (estimation of a variance
     component, Koch 1999, sec. 3.6).
 
     ``calibrated`` is the solution of the undamped ``equations``; ``others`` (R, B + 3·M, B + 3·M) the covariance of the
-    errors from all sources but the true offsets; ``precision`` (M, 3, 3), 1/m², the prior one of the offsets.
+    errors from all sources but the true offsets; ``precision`` (M, 3, 3), 1/m², the prior one of the offsets;
+    ``components`` are projections (3·M, 3·M) that commute with it.
     """
     offsets = calibrated.marker_offsets.trials.flatten(1)  # (R, 3M)
     R, M3 = offsets.shape
@@ -277,14 +378,13 @@ def offset_variance_factors(
     response = follows @ torch.linalg.inv(equations.curvature) @ follows.sum(dim=0).mT
     response = response + torch.linalg.inv(equations.offset_curvature)
     recovered = torch.eye(M3, dtype=prior_precision.dtype, device=prior_precision.device) - response @ prior_precision
-    spread = others[:, -M3:, -M3:]
-    factors = torch.ones_like(offsets[0])
-    for kind in set(kinds):
-        of_kind = torch.tensor([k == kind for k in kinds], device=offsets.device).repeat_interleave(3)
-        kind_precision = of_kind[:, None] * prior_precision
-        square = torch.einsum("ri,ij,rj->", offsets, kind_precision, offsets) / R
-        by_others = (kind_precision * spread).sum() / R
-        part = recovered * of_kind  # (R, 3M, 3M) fraction of the true offsets that the estimate contains
-        expected = torch.einsum("ij,rjk,kl,ril->", kind_precision, part, torch.linalg.inv(prior_precision), part) / R
-        factors[of_kind] = ((square - by_others).clamp_min(0) + PRIOR_PSEUDO_COUNT) / (expected + PRIOR_PSEUDO_COUNT)
+    variance = torch.linalg.inv(prior_precision)
+    factors = []
+    for component in components:
+        own_precision = component @ prior_precision
+        square = float(((offsets @ own_precision) * offsets).sum()) / R
+        by_others = float((own_precision * others[:, -M3:, -M3:]).sum()) / R
+        part = recovered @ component  # (R, 3M, 3M) fraction of the true offsets that the estimate contains
+        expected = float(((own_precision @ part @ variance) * part).sum()) / R
+        factors.append((max(square - by_others, 0.0) + PRIOR_PSEUDO_COUNT) / (expected + PRIOR_PSEUDO_COUNT))
     return factors

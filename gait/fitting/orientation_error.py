@@ -21,6 +21,8 @@ MAX_MODE_SAMPLES = 64
 """Samples from which the modes are computed."""
 MAX_LAG_S = 2.0
 """Residuals farther apart count as independent."""
+WHITE_LAGS = 4
+"""What the residuals of neighbouring frames have in common is slow noise, the rest is white."""
 _ANATOMY_WEIGHT = 0.1
 _RELATIVE_RIDGE = 1e-5
 _SMALLEST_RAD = 1e-6
@@ -32,7 +34,8 @@ class OrientationErrors:
 
     lasting: NDArray[np.float32]  # (S, 66, L) for one standard deviation of each of L independent errors
     motion: NDArray[np.float32]  # (S, 66, 66) covariance
-    noise: NDArray[np.float32]  # (S, 66, 66) covariance
+    noise: NDArray[np.float32]  # (S, 66, 66) covariance of noise, if all of it is slow
+    white_noise: NDArray[np.float32]  # (S, 66, 66) the same if all of it is white
     parameters: NDArray[np.float32]  # (B + 3·M, L) shape and marker offsets for each of the L errors
     at_sample: Vector  # (T,) position of each frame among the samples
 
@@ -55,7 +58,10 @@ def reduce_errors(
         anatomy: of the subject.
         anatomy_error: its change with each of the L errors.
     """
-    parts = (errors.lasting, errors.motion, errors.noise)
+    correlation = residual_correlation(residual_m, rate_hz)
+    white = 1 - float(correlation[1:WHITE_LAGS].mean()) if len(correlation) >= WHITE_LAGS else 0.0
+    noise = (1 - white) * errors.noise + white * errors.white_noise
+    parts = (errors.lasting, errors.motion, noise)
     solved = np.all([np.isfinite(part).all(axis=(1, 2)) for part in parts], axis=0)
     S, L = len(errors.lasting), errors.lasting.shape[2]
     rows = np.flatnonzero(solved)
@@ -101,7 +107,7 @@ def reduce_errors(
         sigma=sigma,
         course=course.astype(np.float32),
         modes=modes.astype(np.float32),
-        noise_correlation=residual_correlation(residual_m, rate_hz),
+        noise_correlation=correlation,
         anatomy=anatomy_error,
     )
 

@@ -27,10 +27,12 @@ from gait.fitting.marker_kinematics import SubjectModel, compute_marker_kinemati
 from gait.fitting.objective_terms import build_joint_prior
 from gait.fitting.offset_covariance import (
     CalibrationErrors,
+    offset_components,
     offset_variance_factors,
     propagate_covariance,
     propagate_gradient,
 )
+from gait.fitting.reduced_body import reduce_body
 from gait.fitting.reference_normal_equations import normal_equations
 from gait.fitting.residual_scales import ResidualScales
 from gait.fitting.solver.frame_data import ObservedMarkers
@@ -147,7 +149,9 @@ def test_offset_variance_factors_are_unbiased(factor):
     """Sample and solve offsets of two kinds; the frames have little information, so that the prior shrinks them."""
     dense = Dense(4, markers=30, trials=2)
     kinds = ("anatomical", "technical") * 15
-    scale = torch.tensor([factor if kind == "anatomical" else 1.0 for kind in kinds]).repeat_interleave(3)
+    anatomical = torch.tensor([kind == "anatomical" for kind in kinds]).repeat_interleave(3).double()
+    scale = 1 + (factor - 1) * anatomical
+    components = [torch.diag(anatomical), torch.diag(1 - anatomical)]
     by_frames = 0.3 * dense.trial_curvature
     equations, inverse = dense.equations(), torch.linalg.inv(dense.H)
     others = propagate_covariance(equations, by_frames, torch.zeros_like(dense.prior_precision), dense.shape)
@@ -163,12 +167,22 @@ def test_offset_variance_factors_are_unbiased(factor):
         error = -inverse @ wrong
         solved = torch.stack([true + error[mine] for mine in dense.own]).unflatten(1, (30, 3))
         calibrated = ShapeCalibration(torch.zeros(4), MarkerOffsets(solved.mean(0), solved), None, 0.0)
-        factors = offset_variance_factors(equations, calibrated, others, precision, kinds)
-        assert len(set(factors.tolist())) == 2
-        estimates.append((float(factors[0]), float(factors[3])))
+        estimates.append(offset_variance_factors(equations, calibrated, others, precision, components))
     mean = np.mean(estimates, axis=0)
     assert mean[0] == pytest.approx(factor, rel=0.15, abs=0.1)
     assert mean[1] == pytest.approx(1.0, rel=0.15)
+
+
+def test_offset_components_sum_to_one_and_split_markers_on_landmarks(tmp_path):
+    layout = random_layout(random_body(tmp_path), 6)
+    reduced_body = reduce_body(random_body(tmp_path), layout)
+    along, away, technical = offset_components(reduced_body, layout.kinds)
+    np.testing.assert_allclose(along + away + technical, np.eye(18), atol=1e-12)
+    normal = torch.zeros(18, dtype=torch.float64)
+    normal[3:6] = reduced_body.normal[1]  # of an anatomical marker
+    np.testing.assert_allclose(away @ normal, normal, atol=1e-12)
+    np.testing.assert_allclose(along @ normal, 0 * normal, atol=1e-12)
+    np.testing.assert_array_equal(technical.diagonal()[:3], 1)
 
 
 def test_propagate_gradient_equals_the_dense_system():
@@ -185,7 +199,7 @@ def test_propagate_gradient_equals_the_dense_system():
 
 def test_calibration_errors_of_some_markers():
     covariance = torch.arange(64.0).reshape(8, 8)
-    part = CalibrationErrors(covariance, torch.arange(16.0).reshape(8, 2), torch.zeros(66, 2)).select(
+    part = CalibrationErrors(covariance, torch.arange(16.0).reshape(8, 2), torch.zeros(66, 2), torch.ones(2)).select(
         2, torch.tensor([1])
     )
     rows = [0, 1, 5, 6, 7]
@@ -235,7 +249,7 @@ def test_uncertainty_from_shape_and_offsets_equals_a_repeated_solve(tmp_path, hi
         observation,
         prior,
         scales,
-        CalibrationErrors.from_covariance(1e4 * torch.outer(direction, direction), 22),
+        CalibrationErrors.from_covariance(1e4 * torch.outer(direction, direction), 22, 40),
         10.0,
         ALONE,
     ).sigma_m
@@ -251,7 +265,7 @@ def test_uncertainty_without_visible_markers(tmp_path):
     scales = ResidualScales()
     prior = build_joint_prior(default_pose_prior(), scales, body=body)
     none = CalibrationErrors.from_covariance(
-        1e-12 * torch.eye(subject.reduced_body.num_betas + 90, dtype=torch.float64), 22
+        1e-12 * torch.eye(subject.reduced_body.num_betas + 90, dtype=torch.float64), 22, 30
     )
 
     def uncertainty(visible):
