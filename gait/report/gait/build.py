@@ -126,7 +126,7 @@ def build_gait_pages(settings: GaitPageSettings, progress: Callable[[str], None]
     """
     folders = find_subject_folders(settings.poses)
     problems: list[str] = []
-    norms = NormSet(gdi=read_gdi_reference())
+    norms = NormSet(gdi=(read_gdi_reference(),))
     try:
         norms = _read_norms(settings, progress)
     except GaitError as error:

@@ -51,7 +51,7 @@ def cohort_page(
         value=lambda subject, name: format_value(name, subject.parameters[name, "both"]),
         score=format_number,
         norm=norms.norms[0].source if norms.norms else None,
-        gdi=None if norms.gdi is None else norms.gdi.source,
+        gdi=norms.gdi[0].source,
         planes=PLANES,
         grids=_group_grids(groups),
     )

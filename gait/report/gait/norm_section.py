@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from markupsafe import Markup
@@ -113,8 +113,7 @@ def score_tables(results: NormResults, norms: NormSet) -> list[ScoreTable]:
 def norm_rows(norms: NormSet) -> list[tuple[str, str, str, str, str]]:
     """Return title, of whom, number of persons, source with licence, and notes of each reference."""
     sources = [norm.source for norm in norms.norms]
-    if norms.gdi is not None:
-        sources.append(norms.gdi.source)
+    sources += [reference.source for reference in norms.gdi]
     return [
         (each.title, each.of_whom, "not stated" if each.persons is None else str(each.persons),
          f"{each.source}. Licence: {each.licence}", " ".join(filter(None, (each.changes, each.notes))))
@@ -214,6 +213,11 @@ def _angle_names(keys: Sequence[tuple[str, str]]) -> str:
     return ", ".join(title if len(own) == len(SIDES) else f"{title} ({own[0]})" for title, own in sides.items())
 
 
-def gdi_cells(gdi: Mapping[str, float]) -> list[tuple[str, str]]:
-    """Return the Gait Deviation Index of each side as text."""
-    return [(_WHOLE[side], format_number(value, 0)) for side, value in gdi.items()]
+def gdi_lines(results: NormResults) -> list[str]:
+    """Return the Gait Deviation Index of both sides against each reference, one sentence each."""
+    lines = []
+    for each in results.gdi:
+        sides = ", ".join(f"{side} {format_number(value, 0)}" for side, value in each.gdi.items())
+        missing = "" if all(map(math.isfinite, each.gdi.values())) else " It needs nine angles, all observed."
+        lines.append(f"{each.source.title} ({each.source.of_whom}): {sides}.{missing}")
+    return lines

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -12,8 +13,9 @@ import numpy as np
 from gait.errors import GaitError
 from gait.kinematics.controls import control_curves
 from gait.kinematics.gait_events import SIDES
+from gait.kinematics.gdi_reference import fit_gdi_reference
 from gait.kinematics.norm_comparison import NormComparison, compare_with_norm
-from gait.kinematics.norms import GdiReference, Norm, ParameterNorm, read_gdi_reference, read_norm
+from gait.kinematics.norms import GdiReference, Norm, NormSource, ParameterNorm, read_gdi_reference, read_norm
 from gait.kinematics.scores import GaitProfile, gait_deviation_index
 from gait.kinematics.spatiotemporal import PARAMETERS
 from gait.kinematics.speed_norm import ControlCurves, SpeedNorm, fit_speed_norm
@@ -44,7 +46,7 @@ class NormSet:
     """All references of a report."""
 
     norms: tuple[Norm, ...] = ()  # of angle curves; the first one is drawn
-    gdi: GdiReference | None = None
+    gdi: tuple[GdiReference, ...] = ()  # the published one first, then that of own controls
     parameters: Mapping[str, ParameterReference] = field(default_factory=dict)  # of own controls, by name
     parameter_title: str = ""  # whose they are
     controls: SpeedNorm | None = None  # that of the norms which is of own controls
@@ -58,7 +60,7 @@ def read_norm_set(names: Sequence[str], controls: Iterable[Control]) -> NormSet:
     """
     controls = tuple(controls)
     found: list[Norm] = []
-    gdi = read_gdi_reference()
+    gdi = [read_gdi_reference()]
     controls_norm: SpeedNorm | None = None
     parameters: dict[str, ParameterReference] = {}
     for name in names:
@@ -69,10 +71,12 @@ def read_norm_set(names: Sequence[str], controls: Iterable[Control]) -> NormSet:
             found.append(controls_norm)
             controls_norm.gps_range()  # kept by the norm, for all subjects
             parameters = _parameter_references(controls)
+            with suppress(GaitError):  # too few controls have all nine angles
+                gdi.append(fit_gdi_reference(controls_norm.controls, gdi[0]))
             continue
         read = read_norm(name)
         if isinstance(read, GdiReference):
-            gdi = read
+            gdi = [read, *gdi[1:]]
         elif isinstance(read, ParameterNorm):
             raise GaitError(
                 f"--norms {name}: holds ranges by sex and age, which fits do not store; name a norm of angle curves, "
@@ -81,7 +85,7 @@ def read_norm_set(names: Sequence[str], controls: Iterable[Control]) -> NormSet:
         else:
             found.append(read)
     title = "" if controls_norm is None else controls_norm.source.title
-    return NormSet(tuple(found), gdi, parameters, title, controls_norm)
+    return NormSet(tuple(found), tuple(gdi), parameters, title, controls_norm)
 
 
 def find_controls(names: Sequence[str]) -> tuple[Path, ...]:
@@ -113,11 +117,19 @@ def control_of(subject: MeasuredSubject, folder: Path) -> Control:
 
 
 @dataclass(frozen=True, eq=False)
+class GdiResult:
+    """The Gait Deviation Index of both sides against one reference."""
+
+    source: NormSource
+    gdi: Mapping[str, float]  # by side; NaN if an angle is not observed
+
+
+@dataclass(frozen=True, eq=False)
 class NormResults:
     """What the norms of a report say of one subject."""
 
     comparisons: tuple[NormComparison, ...] = ()  # in the order of ``NormSet.norms``
-    gdi: Mapping[str, float] = field(default_factory=dict)  # by side; NaN if an angle is not observed
+    gdi: tuple[GdiResult, ...] = ()  # in the order of ``NormSet.gdi``
     own_profile: GaitProfile | None = None  # of one of the norm's controls: against the other ones
 
     @property
@@ -135,7 +147,10 @@ def compare_subject(subject: MeasuredSubject, folder: Path, norms: NormSet) -> N
     ]
     return NormResults(
         tuple(comparison for comparison in found if comparison is not None),
-        {side: gait_deviation_index(curves, side, norms.gdi) for side in SIDES} if norms.gdi is not None else {},
+        tuple(
+            GdiResult(each.source, {side: gait_deviation_index(curves, side, each) for side in SIDES})
+            for each in norms.gdi
+        ),
         _own_profile(subject, str(folder.resolve()), norms.controls),
     )
 

@@ -28,7 +28,7 @@ class SubjectSummary:
     curves: Mapping[tuple[str, str], Vector]  # (angle name, side) -> (101,) mean, degrees; observed ones alone
     mean_errors_deg: Mapping[tuple[str, str], Vector]  # standard errors of these by the fit; known ones alone
     gps_deg: Mapping[str, float]  # "left", "right", "overall", against the norm that is drawn; empty without one
-    gdi: Mapping[str, float]  # by side; NaN if an angle is not observed
+    gdi: Mapping[str, float]  # against the first reference, by side; NaN if an angle is not observed
     problems: tuple[str, ...] = ()
 
     @property
@@ -65,6 +65,6 @@ def summarize_subject(subject: MeasuredSubject, norms: NormResults) -> SubjectSu
         curves=subject.mean_curves,
         mean_errors_deg=analysis.mean_errors_deg,
         gps_deg={} if drawn is None else drawn.profile.gps_deg,
-        gdi=norms.gdi,
+        gdi=norms.gdi[0].gdi if norms.gdi else {},
         problems=subject.problems,
     )

@@ -156,8 +156,9 @@ def score_rows(subject_id: str, results: NormResults) -> Iterator[tuple[Any, ...
             ):
                 for side, value in gps.items():
                     yield subject_id, norm, "", score, side, "", "deg", _rounded(value, 4), math.nan
-    for side, value in results.gdi.items():
-        yield subject_id, "gdi2008", "", "GDI", side, "", "", _rounded(value, 3), 100.0
+    for each in results.gdi:
+        for side, value in each.gdi.items():
+            yield subject_id, each.source.name, "", "GDI", side, "", "", _rounded(value, 3), 100.0
 
 
 def subject_summary(subject: MeasuredSubject, results: NormResults) -> dict[str, Any]:
@@ -203,7 +204,7 @@ def subject_summary(subject: MeasuredSubject, results: NormResults) -> dict[str,
             for each in analysis.repeatability
         ],
         "norms": [_norm_summary(comparison) for comparison in results.comparisons],
-        "gdi": dict(results.gdi),
+        "gdi": [{"norm": each.source.name, **each.gdi} for each in results.gdi],
         "problems": list(subject.problems),
     }  # fmt: skip
 
