@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from gait.body.skeleton import BODY_JOINTS
 from gait.errors import GaitError, error_message
 from gait.files.atomic_write import atomic_file
-from gait.files.fingerprint import changed_inputs, fingerprint
+from gait.files.fingerprint import Stage, changed_inputs, fingerprint
 from gait.files.folder_lock import LockedError, folder_lock
 from gait.files.package_versions import package_versions
 from gait.learning.baselines import baseline_predictions
@@ -51,7 +51,7 @@ from gait.motion.folds import Fold, split_validation
 from gait.motion.inputs import PUBLISHED
 from gait.motion.left_out import LeftOut
 from gait.motion.window_input import InputReference
-from gait.motion.window_placement import TRAINING_SHIFTS
+from gait.motion.window_placement import FRAMES, TRAINING_SHIFTS
 from gait.motion.windows import WindowDataset, fit_reference
 from gait.parallel.device import check_device
 
@@ -203,9 +203,10 @@ class FoldTask:
         """Return the fingerprint of everything that decides the result of a training, except the number of epochs."""
         args = self.args
         names = {setting.name for setting in fields(TrainingSettings)} - {"epochs", "device", *_LATER_SETTINGS}
+        published = args.input == PUBLISHED and args.windows == FRAMES
+        stages: tuple[Stage, ...] = ("windows", "training") if published else ("windows", "inputs", "training")
         return fingerprint(
-            "windows",
-            "training",
+            *stages,
             **{f"architecture.{name}": value for name, value in args.architecture.as_dict().items()},
             **{name: getattr(args, name) for name in names},
             window_length=args.window_length,

@@ -22,11 +22,13 @@ from gait.learning.networks.mlp import MLPArchitecture
 from gait.learning.networks.transformer import TransformerArchitecture
 from gait.learning.trainer import Trainer, mean_window
 from gait.learning.training_arguments import TrainingSettings
-from gait.motion.windows import WindowDataset
+from gait.motion.inputs import INPUTS
+from gait.motion.window_placement import CYCLES, TRAINING_SHIFTS
+from gait.motion.windows import WindowDataset, fit_reference
 from gait.report.training.write_report import page_file, write_report
 from tests.helpers.fitting_cases import record_trial, short_trial
 from tests.helpers.learning_results import fold_results
-from tests.helpers.motion_cases import make_trial, stick_figure
+from tests.helpers.motion_cases import make_trial, stick_figure, swinging_rotations
 
 NUMBERS = Path(__file__).with_name("stage_results.json")
 RELATIVE_TOLERANCE = 1e-4  # processors and versions of libraries differ in the last digits
@@ -63,6 +65,21 @@ def dataset(seed: int, mirror: bool = False) -> WindowDataset:
 
 def windows() -> dict[str, Any]:
     found = dataset(0, mirror=True)
+    return {"count": len(found), "windows": summary(found.batch(torch.arange(len(found))))}
+
+
+def inputs() -> dict[str, Any]:
+    return {f"{kind}.{name}": value for kind in INPUTS for name, value in windows_of_cycles(kind).items()}
+
+
+def windows_of_cycles(kind: str) -> dict[str, Any]:
+    trials = [
+        make_trial(stick_figure(300, phase=phase), f"P{phase}", axis_angle=swinging_rotations(300, phase=phase))
+        for phase in (0.3, 2.0)
+    ]
+    options: dict[str, Any] = {"input": kind, "windows": CYCLES, "shifts": TRAINING_SHIFTS}
+    reference = fit_reference(trials, 16, factor=INPUTS[kind].deviation, **options)
+    found = WindowDataset(trials, 16, reference=reference, **options)
     return {"count": len(found), "windows": summary(found.batch(torch.arange(len(found))))}
 
 
@@ -112,6 +129,7 @@ def page() -> dict[str, Any]:
 RUNS: dict[Stage, Callable[[], dict[str, Any]]] = {
     "fit": fit,
     "windows": windows,
+    "inputs": inputs,
     "training": training,
     "explanation": explanation,
     "page": page,
