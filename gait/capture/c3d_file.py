@@ -94,30 +94,38 @@ class C3dFile:
         positions[residual < 0] = np.nan
         return positions
 
-    def analog(self) -> NDArray[np.float64] | None:
-        """Return the analog channels, (S, C) in their units, S samples at a multiple of the camera rate.
+    @property
+    def num_channels(self) -> int:
+        """Number of analog channels; 0 if the stated number does not divide the analog words of a frame."""
+        used = self.parameters.get("ANALOG", {}).get("USED")
+        stated = used.first if used is not None else 0.0
+        words = self.layout.analog_words
+        return int(stated) if 1 <= stated <= words and words % int(stated) == 0 else 0
 
-        A value is (stored - OFFSET) · SCALE · GEN_SCALE, as stored also if that is not finite. None if the file has
-        none, or if its factors or counts are invalid.
+    def analog(self, channels: Sequence[int]) -> NDArray[np.float64] | None:
+        """Return some analog channels, numbered from 0, (S, C) in their units, at a multiple of the camera rate.
+
+        A value is (stored - OFFSET) · SCALE · GEN_SCALE, also if that is not finite. None if a channel does not exist,
+        or if the file's factors are missing.
         """
         group = self.parameters.get("ANALOG", {})
-        channels = int(group["USED"].first) if "USED" in group and math.isfinite(group["USED"].first) else 0
-        words = self.layout.analog_words
-        if channels < 1 or words < channels or words % channels:
+        count, chosen = self.num_channels, list(channels)
+        if not chosen or min(chosen) < 0 or max(chosen) >= count:
             return None
-        scale, offset = (self._analog_factors(name, channels) for name in ("SCALE", "OFFSET"))
+        scale, offset = (self._analog_factors(name, count) for name in ("SCALE", "OFFSET"))
         general = group["GEN_SCALE"].first if "GEN_SCALE" in group else 1.0
         if scale is None or offset is None or not math.isfinite(general):
             return None
         texts = group["FORMAT"].value if "FORMAT" in group else []
         unsigned = not self.layout.real and isinstance(texts, list) and [*map(str.upper, texts)] == ["UNSIGNED"]
         table = _table(self.data, self.processor, self.layout, self.frames)[:, 4 * self.layout.points :]
+        table = table.reshape(-1, count)[:, chosen]
         if self.layout.real:
             stored = _reals(np.ascontiguousarray(table), self.processor)
         else:
             stored = table.view(f"{table.dtype.byteorder}u2") if unsigned else table
         with np.errstate(invalid="ignore", over="ignore"):
-            return np.asarray((stored.reshape(-1, channels).astype(np.float64) - offset) * scale * general)
+            return np.asarray((stored.astype(np.float64) - offset[chosen]) * scale[chosen] * general)
 
     def _analog_factors(self, name: str, channels: int) -> NDArray[np.float64] | None:
         """Return SCALE or OFFSET of each channel, (C,); None if the file has too few or one is not a number."""

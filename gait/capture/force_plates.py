@@ -44,14 +44,13 @@ def read_force_plates(file: C3dFile) -> tuple[tuple[RawForcePlate, ...], tuple[s
     used = group["USED"].first if "USED" in group else 0.0
     if not 1 <= used <= _MAX_PLATES:
         return (), ()
-    analog = file.analog()
-    if analog is None:
-        return (), (f"Its {used:g} force plates cannot be read: its analog channels are missing or damaged.",)
+    if not file.num_channels:
+        return (), (f"Its {int(used)} force plates cannot be read: its analog channels are missing or damaged.",)
     units = file.parameters.get("ANALOG", {}).get("UNITS")
     texts = units.value if units is not None and isinstance(units.value, list) else []
     plates, notes = [], []
     for k in range(int(used)):
-        plate = _read_plate(file, group, analog, texts, k)
+        plate = _read_plate(file, group, texts, k)
         if isinstance(plate, str):
             notes.append(f"Force plate {k + 1} is not read: {plate}.")
         else:
@@ -61,6 +60,11 @@ def read_force_plates(file: C3dFile) -> tuple[tuple[RawForcePlate, ...], tuple[s
 
 def to_force_plate(raw: RawForcePlate, metres: float, rotation: Vector) -> ForcePlate:
     """Convert a plate: ``metres`` per unit of the file, ``rotation`` (3, 3) from the file's axes to y up."""
+    with np.errstate(all="ignore"):  # a damaged file may hold any number
+        return _to_force_plate(raw, metres, rotation)
+
+
+def _to_force_plate(raw: RawForcePlate, metres: float, rotation: Vector) -> ForcePlate:
     corners_m, origin_m = raw.corners * metres, raw.origin * metres
     force = _without_offset(raw.force_n, raw.force_n[:, 2])
     moment = _without_offset(raw.moment, raw.force_n[:, 2])
@@ -79,20 +83,20 @@ def to_force_plate(raw: RawForcePlate, metres: float, rotation: Vector) -> Force
     return ForcePlate(raw.number, corners_m @ rotation.T, vertical, cop_m, raw.rate_hz)
 
 
-def _read_plate(
-    file: C3dFile, group: dict[str, Parameter], analog: Vector, units: list[str], k: int
-) -> RawForcePlate | str:
+def _read_plate(file: C3dFile, group: dict[str, Parameter], units: list[str], k: int) -> RawForcePlate | str:
     """Return plate k, from 0, or why it cannot be read."""
     kinds, numbers = _numbers(group, "TYPE"), _numbers(group, "CHANNEL")
-    kind = int(kinds[k]) if len(kinds) > k else 0
-    if kind not in CHANNELS:
-        return f"its type is {kind}; types {', '.join(map(str, CHANNELS))} are known"
+    kind = int(kinds[k]) if len(kinds) > k and kinds[k] in CHANNELS else 0
+    if not kind:
+        stated = f"{kinds[k]:g}" if len(kinds) > k else "missing"
+        return f"its type is {stated}; types {', '.join(map(str, CHANNELS))} are known"
     count = CHANNELS[kind]
     stored = group["CHANNEL"].value if "CHANNEL" in group else []
     rows = stored.shape[0] if not isinstance(stored, list) and stored.ndim > 1 else count
-    channels = numbers[k * rows : k * rows + count].astype(np.int64) - 1
-    if len(channels) < count or channels.min() < 0 or channels.max() >= analog.shape[1]:
+    channels = numbers[k * rows : k * rows + count]
+    if len(channels) < count or not ((channels >= 1) & (channels <= file.num_channels)).all():
         return "its channel numbers are missing or too large"
+    columns = (channels.astype(np.int64) - 1).tolist()
     corners, origins = _numbers(group, "CORNERS")[12 * k : 12 * k + 12], _numbers(group, "ORIGIN")[3 * k : 3 * k + 3]
     if len(corners) < 12 or not np.isfinite(corners).all():
         return "its corners are missing"
@@ -100,9 +104,9 @@ def _read_plate(
     if min(np.linalg.norm(corners[0] - corners[1]), np.linalg.norm(corners[1] - corners[2])) < 1e-6:
         return "its corners are one point"
     origin = origins if len(origins) == 3 and np.isfinite(origins).all() else np.zeros(3)
-    values = analog[:, channels]
-    if not np.isfinite(values).all():
-        return "its channels hold values that are not finite"
+    values = file.analog(columns)
+    if values is None or not np.isfinite(values).all():
+        return "its channels have no factors, or hold values that are not finite"
     values = values - _zero_level(file, group, values, kind)
     if kind == 4:
         matrices = _numbers(group, "CAL_MATRIX")[36 * k : 36 * k + 36]
@@ -110,8 +114,8 @@ def _read_plate(
             return "its calibration matrix is missing"
         values = values @ matrices.reshape(6, 6)  # stored column by column
     force, moment, origin = _force_and_moment(kind, values, origin)
-    unit = units[channels[3]] if kind in (2, 4) and len(units) > channels[3] else ""
-    rate_hz = file.rate_hz * len(analog) / file.frames
+    unit = units[columns[3]] if kind in (2, 4) and len(units) > columns[3] else ""
+    rate_hz = file.rate_hz * len(values) / file.frames
     return RawForcePlate(k + 1, corners, origin, force, moment, unit, rate_hz)
 
 

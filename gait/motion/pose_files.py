@@ -193,7 +193,7 @@ def _read_npz(path: Path) -> PoseSequence:
     shapes |= {"landmark_rest": (K, 3), "landmark_fitted": (K, 3)}
     shapes |= _error_shapes(data, T, K)
     E = data["event_time_s"].size if "event_time_s" in data else 0
-    shapes |= {**dict.fromkeys(_EVENT_KEYS, (E,)), "event_notes": data.get("event_notes", np.empty(0)).shape[:1]}
+    shapes |= {**dict.fromkeys(_EVENT_KEYS, (E,)), "event_notes": (data.get("event_notes", np.empty(0)).size,)}
     shapes |= dict.fromkeys(_OWN_KEYS - shapes.keys() - {"poses", "betas"}, ())
     for key, shape in shapes.items():
         if key in data and data[key].shape != shape:

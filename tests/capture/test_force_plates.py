@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from gait.capture.c3d_file import parse_c3d
-from gait.synthetic.force_plates import PlatePlan, step_centres
+from gait.synthetic.force_plates import PlatePlan, record_plates, step_centres
+from tests.helpers import plate_cases
 from tests.helpers.paths import REPOSITORY
 from tests.helpers.plate_cases import walk, walk_over
 
@@ -52,22 +53,37 @@ def test_analog_channels_are_scaled_in_every_number_format(tmp_path, monkeypatch
     path = tmp_path / "walk.c3d"
     path.write_bytes(content.to_bytes())
     expected = (stored.reshape(40, 3) - [0, 10, -4]) * [2.0, 1.0, -0.5]
-    np.testing.assert_allclose(parse_c3d(path).analog(), expected, rtol=1e-6)
+    np.testing.assert_allclose(parse_c3d(path).analog([2, 0]), expected[:, [2, 0]], rtol=1e-6)
+    assert parse_c3d(path).analog([3]) is None
+    np.testing.assert_allclose(parse_c3d(path).analog(range(3)), expected, rtol=1e-6)
 
 
-def test_plates_that_cannot_be_read_are_named(tmp_path, monkeypatch):
-    signals = importlib.import_module("gait.synthetic.force_plates")
-    centre = step_centres(walk())[2][3]
-    original = signals.record_plates
-
-    def of_unknown_type(*args, **kwargs):
-        recorded = original(*args, **kwargs)
-        return replace(recorded, kinds=(7, 2), corners_mm=recorded.corners_mm * [[[1, 0]]])
-
-    monkeypatch.setattr("tests.helpers.plate_cases.record_plates", of_unknown_type)
-    recording = walk_over([PlatePlan(2, centre), PlatePlan(2, centre)], tmp_path)
+@pytest.mark.parametrize(
+    ("damage", "reason"),
+    [
+        ({"kinds": (7,)}, "its type is 7; types 1, 2, 3, 4 are known"),
+        ({"corners_mm": np.zeros((3, 4, 1))}, "its corners are one point"),
+        ({"corners_mm": np.full((3, 4, 1), np.inf)}, "its corners are missing"),
+        ({"channel_numbers": np.full((8, 1), 99)}, "its channel numbers are missing or too large"),
+        ({"channel_numbers": np.full((8, 1), np.nan)}, "its channel numbers are missing or too large"),
+    ],
+)
+def test_plates_that_cannot_be_read_are_named(tmp_path, monkeypatch, damage, reason):
+    original = record_plates
+    monkeypatch.setattr(plate_cases, "record_plates", lambda *args: replace(original(*args), **damage))
+    recording = walk_over([PlatePlan(2, step_centres(walk())[2][3])], tmp_path)
     assert recording.force_plates == ()
-    assert [note for note in recording.notes if "plate" in note] == [
-        "Force plate 1 is not read: its type is 7; types 1, 2, 3, 4 are known.",
-        "Force plate 2 is not read: its corners are one point.",
-    ]
+    assert [note for note in recording.notes if "plate" in note] == [f"Force plate 1 is not read: {reason}."]
+
+
+def test_plates_of_absurd_numbers_stop_nothing(tmp_path, monkeypatch):
+    original = record_plates
+    monkeypatch.setattr(
+        plate_cases,
+        "record_plates",
+        lambda *args: replace(
+            original(*args), origins_mm=np.full((3, 1), 1e38), corners_mm=original(*args).corners_mm * 1e33
+        ),
+    )
+    (plate,) = walk_over([PlatePlan(2, step_centres(walk())[2][3])], tmp_path).force_plates
+    assert plate.vertical_n.max() > 500
