@@ -11,6 +11,8 @@ object; --quick simulates one subject per kind and fits nothing.
 
 from __future__ import annotations
 
+import hashlib
+import json
 import sys
 import tempfile
 from collections import defaultdict
@@ -29,15 +31,16 @@ from gait.body.body import Body
 from gait.body.marker_placement import plug_in_gait_layout
 from gait.body.model_file import load_body
 from gait.body.pose_sequence import PoseSequence
-from gait.capture import Recording, read_recording
+from gait.capture import read_recording
 from gait.capture.event_labels import FOOT_OFF, INITIAL_CONTACT
 from gait.capture.recording import GaitEvent
 from gait.cli.arguments import argument
-from gait.errors import GaitError
 from gait.fitting.fit_recordings import fit_recordings
 from gait.kinematics.event_sources import choose_events, with_recorded_events
 from gait.kinematics.gait_events import SIDES, GaitEvents, detect_gait_events
 from gait.kinematics.gait_features import compute_gait_features
+from gait.motion.pose_files import read_pose_sequences
+from gait.motion.trial_paths import REPORT_FILE
 from gait.synthetic import PATHOLOGY_NAMES, SyntheticTrial, make_pathology, make_subject, make_trial, write_recording
 from gait.synthetic.force_plates import PlatePlan, record_plates, step_centres
 
@@ -57,6 +60,7 @@ class Arguments(BodyArguments):
     subjects: int = argument(6, "synthetic subjects per kind")
     fitted: int = argument(3, "synthetic subjects per kind whose recordings are fitted")
     captures: Path = argument(CAPTURES, "folder of real recordings")
+    fits: Path | None = argument(None, "save folder with finished fits of these; without it they are fitted here")
 
 
 QUICK = {"subjects": 1, "fitted": 0}
@@ -184,8 +188,12 @@ def evaluate_synthetic_fits(body: Body, subjects: int) -> dict[str, Any]:
     return metrics_of(total)
 
 
-def recorded_fits(body: Body, captures: Path) -> Iterator[tuple[str, str, Recording, PoseSequence]]:
-    """Yield laboratory, file, recording and fitted poses of the straight walks that have events or force plates."""
+def recorded_fits(body: Body, captures: Path, fits: Path | None) -> Iterator[tuple[str, str, PoseSequence]]:
+    """Yield laboratory, file and fitted poses of the straight walks that have events or force plates."""
+    finished = {
+        json.loads(report.read_text(encoding="utf-8")).get("recording_sha256"): report.parent
+        for report in (fits.glob(f"*/*/*/{REPORT_FILE}") if fits is not None else ())
+    }
     for path in sorted(path for path in captures.rglob("*") if path.suffix.lower() == ".c3d"):
         if not is_walking_trial(path) or any(word in path.stem for word in (*NOT_STRAIGHT, "static")):
             continue
@@ -194,17 +202,17 @@ def recorded_fits(body: Body, captures: Path) -> Iterator[tuple[str, str, Record
             continue
         name = path.relative_to(captures).as_posix()
         laboratory = {"healthy": "healthy", "cerebral_palsy": path.parent.name}.get(name.partition("/")[0], path.stem)
-        print(f"fitting {name}", file=sys.stderr)
-        try:
+        if fits is not None:
+            folder = finished.get(hashlib.sha256(path.read_bytes()).hexdigest())
+            sequences = read_pose_sequences(folder) if folder is not None else ()
+        else:
+            print(f"fitting {name}", file=sys.stderr)
             sequences = fit_recordings([recording], body).trials[0].pose_sequences
-        except GaitError as error:
-            print(error, file=sys.stderr)
-            continue
         for sequence in sequences:
-            yield laboratory, name, recording, with_recorded_events(sequence, recording)
+            yield laboratory, name, with_recorded_events(sequence, recording)
 
 
-def evaluate_recorded_trials(body: Body, captures: Path) -> dict[str, Any] | None:
+def evaluate_recorded_trials(body: Body, captures: Path, fits: Path | None) -> dict[str, Any] | None:
     """Evaluate events on fitted trials against other sources; None if the recordings are not available."""
     if not captures_available(captures, "recorded trials are skipped"):
         return None
@@ -212,7 +220,7 @@ def evaluate_recorded_trials(body: Body, captures: Path) -> dict[str, Any] | Non
         name: defaultdict(dict) for name in ("laboratory", "force plate", "laboratory against force plate")
     }
     chosen: dict[str, Any] = {}
-    for laboratory, name, _, sequence in recorded_fits(body, captures):
+    for laboratory, name, sequence in recorded_fits(body, captures, fits):
         rate_hz, seconds = sequence.rate_hz, sequence.num_frames / sequence.rate_hz
         kinematic = choose_events(sequence, "kinematics")
         marked, on_plates = (choose_events(sequence, source) for source in ("laboratory", "force plate"))
@@ -272,7 +280,7 @@ def main(args: Arguments) -> dict[str, Any]:
         "synthetic": evaluate_synthetic_trials(body, args.subjects),
         "synthetic_fits": evaluate_synthetic_fits(body, args.fitted) if args.fitted else None,
         "force_plates": None if args.quick else evaluate_force_plates(body),
-        "real": None if args.quick else evaluate_recorded_trials(body, args.captures),
+        "real": None if args.quick else evaluate_recorded_trials(body, args.captures, args.fits),
     }
 
 

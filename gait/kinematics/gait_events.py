@@ -50,14 +50,14 @@ _MAX_LANDING_S = 0.15  # from the foremost position to initial contact
 _MAX_REST_M_S = 0.45
 """Slower than this, in forward and downward direction together, a point of the sole is about to rest: the foot slows
 down by 30 to 40 m/s² before it lands."""
-_REST_AFTER_S = 0.007  # from that speed to rest
+_REST_AFTER_S = 0.006  # from that speed to rest
 _DOWNWARD_WEIGHT = 0.75  # of the downward speed: a loaded heel still sinks in
 _MAX_CONTACT_M = 0.02  # above the lowest height of the same point in the stance that follows
 _FLAT_PHASE = (0.2, 0.5)  # of the time from the foremost to the rearmost position, in which the foot is flat
 _BEFORE_OFF_S, _AFTER_OFF_S = 0.15, 0.05  # around the rearmost position: the foot turns fastest, toes down
 _OFF_FRACTION, _OFF_DEG_S, _MAX_OFF_FRACTION = 0.67, 50.0, 0.92
 """At foot off the rotation has slowed down to the first, plus the second, of its peak; at most to the third."""
-_MIN_TOE_M_S = 0.12  # faster, the toe has left the floor
+_MIN_TOE_M_S = 0.09  # faster, the toe has left the floor
 _SLOW_DEG_S, _FAST_DEG_S = 150.0, 350.0
 """Peak of the rotation. Below the first, as in shuffling gait, foot off is where the toe begins to move ahead; above
 the second, it is where the rotation slows down; between them, it is blended."""
@@ -219,7 +219,7 @@ def _sole_from_joints(joints: Vector, side: str) -> Vector:
     below = _normalize(below - (below * along).sum(axis=1, keepdims=True) * along)
     slope = math.radians(25.0)
     ahead, down = math.cos(slope) * along - math.sin(slope) * below, math.sin(slope) * along + math.cos(slope) * below
-    return np.stack([ankle + length * (x * ahead + 0.6 * down) for x in (-0.35, 0.9, 1.5)], axis=1)
+    return np.stack([ankle + length * (x * ahead + 0.6 * down) for x in (-0.35, 0.9, 1.25)], axis=1)
 
 
 @dataclass(frozen=True, eq=False)
