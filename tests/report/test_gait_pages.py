@@ -109,7 +109,7 @@ class _Page(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.names.append(tag)
-        if tag != "meta":
+        if tag not in ("meta", "br"):
             self.open.append(tag)
         self.links += [value or "" for name, value in attrs if name in ("src", "href", "poster")]
         self.labels += [value or "" for name, value in attrs if name == "aria-label"]
