@@ -12,7 +12,7 @@ from torch import Tensor
 
 from gait.arrays import true_runs
 from gait.body.joint_status import explainable, unobserved_joints
-from gait.body.skeleton import BODY_JOINTS, NUM_BODY_JOINTS, Joint, display_name, display_names
+from gait.body.skeleton import NUM_BODY_JOINTS, Joint, display_names
 from gait.motion.inputs import INPUTS, PUBLISHED
 
 TARGET = "logit of sick"
@@ -105,7 +105,12 @@ class TrialAttribution:
         values = values * self._sign if self.ranks_evidence else np.abs(values)
         size = values.sum(axis=0, where=counts) / np.maximum(counts.sum(axis=0), 1)
         ranked = [joint for joint in np.argsort(-size) if counts[:, joint].any()]
-        return tuple(display_name(BODY_JOINTS[joint]) for joint in ranked[:count])
+        return tuple(self.part_names[joint] for joint in ranked[:count])
+
+    @property
+    def part_names(self) -> tuple[str, ...]:
+        """What the values of each joint are of, (22,): the joint, or the segment that ends at it."""
+        return tuple(INPUTS[self.input].part_names)
 
     def largest_axes(self, count: int = 3) -> tuple[str, ...]:
         """Return the names of the axes with the most evidence for the predicted class; none without axes."""

@@ -28,6 +28,7 @@ from gait.kinematics.gait_cycle import PERCENT, average_gait_cycles
 from gait.learning.fold_result import FoldResult, read_results
 from gait.learning.networks import NETWORKS
 from gait.motion.dataset import GaitDataset, dataset_hash, read_dataset
+from gait.motion.inputs import PUBLISHED
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,6 +42,7 @@ class CohortAttribution:
     problems: tuple[str, ...]  # one message per excluded fold
     notes: tuple[str, ...]  # messages on excluded trials and subjects
     left_out_joints: tuple[Joint, ...] = ()  # that the network does not use
+    input: str = PUBLISHED  # of the network, one of ``INPUTS``
 
 
 @dataclass(frozen=True)
@@ -153,7 +155,7 @@ def explain_cohort(
     comparison = compare_groups(subjects)
     _write_tables(comparison, cohort_files(output, network))
     notes = list(dict.fromkeys(notes))
-    return CohortAttribution(network, method, signed, comparison, tuple(problems), tuple(notes), left_out)
+    return CohortAttribution(network, method, signed, comparison, tuple(problems), tuple(notes), left_out, first.input)
 
 
 def _explain_subjects(

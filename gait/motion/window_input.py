@@ -13,7 +13,7 @@ from torch import Tensor
 
 from gait.arrays import Vector
 from gait.body.joint_status import unobserved_joints
-from gait.body.skeleton import Joint
+from gait.body.skeleton import BODY_JOINTS, Joint, display_name
 from gait.errors import GaitError
 
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ class WindowInput:
     aligned_per_window: bool = False  # samples are joints in metres; each window is aligned with the common frame
     mirror_signs: tuple[float, float, float] = (1.0, 1.0, 1.0)  # of the values of a mirror image, sides exchanged
     of_segments: bool = False  # the values of a joint belong to the segment that ends at it
+    part_names: Sequence[str] = tuple(map(display_name, BODY_JOINTS))  # (22,) what each joint's values are of
     needs_rotations: bool = False  # of the joints, which trials of joint positions alone do not have
     deviation: float = 0.0  # default factor on the difference from the controls' mean window; 0: the values themselves
     offset: float = 0.0  # default standard deviation of the random offset of each joint and axis; 0: --joint_offset

@@ -18,6 +18,7 @@ from gait.explaining.methods import METHODS
 from gait.files.atomic_write import atomic_file
 from gait.learning.metrics import THRESHOLD
 from gait.learning.networks import NETWORKS
+from gait.motion.inputs import INPUTS, PUBLISHED
 from gait.motion.trial_paths import LABEL_NOUNS
 from gait.report.figure_style import INK, MUTED
 from gait.report.heatmaps import (
@@ -67,7 +68,7 @@ def write_cohort_figure(cohort: CohortAttribution, file: Path) -> CohortSummary:
     if observation := _observation_lines(cohort):
         lines.append(" ".join(observation))
     with atomic_file(file) as partial:
-        partial.write_bytes(draw_cohort_figure(cohort.comparison, cohort.signed, title, lines))
+        partial.write_bytes(draw_cohort_figure(cohort.comparison, cohort.signed, title, lines, cohort.input))
     return summary
 
 
@@ -88,10 +89,12 @@ def cohort_sentences(summary: CohortSummary) -> tuple[str, ...]:
     return tuple(f"Most {what}: {one['subject']}, P(sick) = {one['probability']:.2f}." for what, one in found.items())
 
 
-def draw_cohort_figure(comparison: GroupComparison, signed: bool, title: str, lines: Sequence[str]) -> bytes:
+def draw_cohort_figure(
+    comparison: GroupComparison, signed: bool, title: str, lines: Sequence[str], input: str = PUBLISHED
+) -> bytes:
     """Draw the figure of a cohort, with lines below its title, as a PNG file.
 
-    ``signed`` is True if the attribution has a sign (evidence for either class).
+    ``signed`` is True if the attribution has a sign (evidence for either class); ``input`` is that of the network.
     """
     groups = [group.attribution for group in comparison.groups.values()]
     scale = attribution_scale(groups, signed)
@@ -120,7 +123,7 @@ def draw_cohort_figure(comparison: GroupComparison, signed: bool, title: str, li
             known = np.isfinite(attribution).any(axis=0) | np.isnan(attribution).all()  # or has no stride at all
             explainable = np.tile(known, (len(attribution), 1))
             draw_heatmap(axes, attribution, own_scale, (0.0, 100.0), explainable=explainable)
-            label_joints(axes, shown=show_joints)
+            label_joints(axes, shown=show_joints, names=INPUTS[input].part_names)
             axes.set_xticks([0, 25, 50, 75])
             axes.set_title(f"{heading}\n", fontweight="bold")
             axes.text(0, 1.012, subtitle, transform=axes.transAxes, fontsize=9.5, color=MUTED, va="bottom")

@@ -127,7 +127,7 @@ def draw_explanation_figure(
         draw_heatmap(heat_axes, data.values, scale, (0.0, seconds), attribution.counts, attribution.explainable)
         draw_activity(probability_axes, attribution.activity, attribution.rate_hz, named=True)
         draw_activity(stance_axes, attribution.activity, attribution.rate_hz, named=False)
-        label_joints(heat_axes)
+        label_joints(heat_axes, names=attribution.part_names)
         heat_axes.set_xlabel("time (s)")
         _draw_phase_markers((probability_axes, stance_axes, heat_axes), phases, attribution.rate_hz)
         mean_axes = fig.add_axes((_TOTALS[0], 0.474, _TOTALS[1], 0.268))
@@ -165,7 +165,7 @@ def draw_methods_figure(per_method: Sequence[AttributionFigureData], title: str,
             top = top_inches + row_inches * k
             heat_axes = fig.add_axes(box(_LEFT, top + 0.3, width, row_inches - 0.85))
             draw_heatmap(heat_axes, data.values, scale, (0.0, seconds), attribution.counts, attribution.explainable)
-            label_joints(heat_axes)
+            label_joints(heat_axes, names=attribution.part_names)
             heat_axes.set_title(
                 ": ".join(filter(None, [data.method_title, unattributed_note(attribution)])), fontweight="bold"
             )
@@ -273,7 +273,7 @@ def _draw_cycle(fig: Figure, left: float, data: AttributionFigureData, side: str
     angle_axes.legend(loc="upper left", ncols=3, fontsize=8, handlelength=1.8, columnspacing=1.0, borderaxespad=0.1)
     axes = fig.add_axes((left, 0.052, width, 0.266))
     _draw_cycle_heatmap(axes, data, side)
-    label_joints(axes, shown=names)
+    label_joints(axes, shown=names, names=data.attribution.part_names)
     axes.set_xlabel(f"% of the {cycle.side} gait cycle")
     events: tuple[tuple[float, str, Any], ...] = (
         (cycle.contralateral_contact_percent, "opposite contact", (0, (2, 2))),

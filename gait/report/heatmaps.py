@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -80,9 +81,10 @@ def _hex(colour: Colour) -> str:
     return "#" + bytes(colour).hex()
 
 
-def label_joints(axes: Axes, shown: bool = True) -> None:
-    """Label the rows of a heatmap with joint names, or with nothing if not ``shown``."""
-    axes.set_yticks(range(len(HEAD_TO_FEET)), [display_name(j).capitalize() if shown else "" for j in HEAD_TO_FEET])
+def label_joints(axes: Axes, shown: bool = True, names: Sequence[str] | None = None) -> None:
+    """Label the rows of a heatmap with the joints' names, or others (22,), or with nothing if not ``shown``."""
+    labels = [display_name(joint) if names is None else names[joint] for joint in HEAD_TO_FEET]
+    axes.set_yticks(range(len(HEAD_TO_FEET)), [label.capitalize() if shown else "" for label in labels])
 
 
 def draw_colorbar(fig: Figure, rect: tuple[float, float, float, float], scale: Scale, signed: bool, unit: str) -> None:

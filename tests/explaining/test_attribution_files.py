@@ -22,6 +22,7 @@ from gait.explaining.attribution_files import (
 )
 from gait.kinematics.gait_cycle import average_gait_cycles
 from gait.kinematics.walking import Activity
+from gait.motion.inputs import INPUTS
 from tests.helpers.explanation_cases import random_attribution
 from tests.helpers.motion_cases import status_without, stick_figure
 
@@ -228,7 +229,7 @@ def test_write_explanation_keeps_axes(tmp_path: Path) -> None:
     np.testing.assert_array_equal(after.axis_values, axes)
     assert (after.input, after.axis_names) == ("bones", names)
     assert after.largest_axes(1) == (f"{int(Joint.LEFT_KNEE)} y",)
-    assert after.largest_joints(1) == ("left knee",)
+    assert after.largest_joints(1) == ("left thigh",)
     healthy = replace(after, window_probability=1 - after.window_probability)
     assert healthy.largest_axes(66)[-1] == after.largest_axes(1)[0]
     for name, value in (("input", np.str_("angles")), ("axis_values", axes[:-1]), ("axis_names", np.array(["a"]))):
@@ -236,3 +237,13 @@ def test_write_explanation_keeps_axes(tmp_path: Path) -> None:
         with pytest.raises(GaitError, match="damaged explanation"):
             read_explanation(path)
         write_explanation(tmp_path, saved_attribution(before))
+
+
+def test_bones_are_named_by_their_segments() -> None:
+    values = np.zeros((120, 22), np.float32)
+    values[:, Joint.LEFT_KNEE] = 1
+    sick = np.full(23, 0.9, np.float32)
+    names = {kind: random_attribution(values=values, window_probability=sick, input=kind) for kind in INPUTS}
+    assert {kind: found.largest_joints(1) for kind, found in names.items()} == {
+        "published": ("left knee",), "rotations": ("left knee",), "bones": ("left thigh",)
+    }  # fmt: skip

@@ -33,6 +33,7 @@ _SEGMENTS = {
     "ANKLE": "shank", "SPINE3": "upper spine", "FOOT": "foot", "NECK": "neck", "COLLAR": "collarbone", "HEAD": "head",
     "SHOULDER": "shoulder", "ELBOW": "upper arm", "WRIST": "forearm",
 }  # fmt: skip
+_JOINT_NAMES = [joint.name for joint in BODY_JOINTS]
 _TERMS = {part: (f"{name} sideways", f"{name} up", f"{name} ahead") for part, name in _SEGMENTS.items()}
 
 
@@ -97,10 +98,11 @@ INPUT = WindowInput(
     samples=directions,
     mirror_signs=(-1.0, 1.0, 1.0),
     of_segments=True,
+    part_names=[name for (name,) in names_of_axes({part: (name,) for part, name in _SEGMENTS.items()}, _JOINT_NAMES)],
     deviation=5.0,
     offset=0.036,
     pace=walk_at_pace,
     observed=_observed,
-    axis_names=names_of_axes(_TERMS, [joint.name for joint in BODY_JOINTS]),
+    axis_names=names_of_axes(_TERMS, _JOINT_NAMES),
     order=2,
 )
