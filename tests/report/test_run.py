@@ -268,7 +268,9 @@ def test_build_run_report_repeats_only_missing_steps(
 
 
 def test_build_run_report_without_training_reports_the_fits(world: Path, tmp_path: Path) -> None:
-    result = build_run_report(settings(world, tmp_path / "out", trained=(tmp_path,)), lambda line: None)
+    gait_page = tmp_path / "out" / "cohort.html"
+    result = build_run_report(settings(world, tmp_path / "out", trained=(tmp_path,)), lambda line: None, gait_page)
+    assert "cohort.html" in read(result.page).links
     (problem,) = result.problems
     assert "no trained network in it" in problem
     assert "\n" not in problem

@@ -43,7 +43,7 @@ class DrawnCurve:
 
     mean: Vector  # (101,) degrees; gaps where NaN
     strides: Sequence[Vector] = ()  # each (101,)
-    spread: Vector | None = None  # (101,) half width of the pale band, e.g. one SD over strides
+    spread: Vector | None = None  # (101,) half width of the outer lines or pale band, e.g. one SD over strides
     error: Vector | None = None  # (101,) half width of the darker band, the error of the fit
     foot_off: float = math.nan  # percent of the cycle
     opposite_events: Sequence[float] = ()  # percents of the other side's foot off and initial contact
@@ -107,7 +107,8 @@ def curve_chart(
         parts.append(_vertical(norm.foot_off, "norm-event"))
     for side, curve in curves.items():
         if curve.spread is not None:
-            parts.append(_band(y_of(curve.mean - curve.spread), y_of(curve.mean + curve.spread), f"spread {side}"))
+            kind = "spread" if curve.error is not None else "spread filled"  # the error's band is filled, too
+            parts.append(_band(y_of(curve.mean - curve.spread), y_of(curve.mean + curve.spread), f"{kind} {side}"))
     for side, curve in curves.items():
         paths = "".join(_line(y_of(stride), _STRIDE_STEP) for stride in curve.strides)
         if paths:
