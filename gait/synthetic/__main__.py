@@ -17,7 +17,7 @@ from gait.body.model_file import load_body
 from gait.body.open_body import default_model_folder
 from gait.cli.arguments import argument, parse
 from gait.cli.exit_codes import run_main
-from gait.synthetic.cohort import MODEL_FILE, write_recordings
+from gait.synthetic.cohort import MODEL_FILE, SEVERITIES, Variety, write_recordings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +27,17 @@ class Arguments:
     cohort: Path = argument(help="cohort file of synthetic subjects")
     model_folder: Path = argument(default_model_folder(), "folder with SUPR/" + MODEL_FILE)
     seed: int = argument(0, "another seed gives other subjects of the same names")
+    variety: bool = argument(False, "subjects differ as real persons do, and some have harmless peculiarities")
+    severity: tuple[float, float] = argument(
+        SEVERITIES,
+        "with --variety: range of the severity of pathologies, from 0 to 1",
+        nargs=2,
+        metavar=("LOW", "HIGH"),
+    )
+    control_pace: tuple[float, float] = argument(
+        (1.0, 1.0), "with --variety: range of controls' speed / their own", nargs=2, metavar=("LOW", "HIGH")
+    )
+    peculiarity_draw: int = argument(0, "with --variety: another number gives the same subjects other peculiarities")
     overwrite: bool = argument(False, "rewrite recordings that exist already")
 
 
@@ -38,7 +49,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         start = time.perf_counter()
         torch.set_num_threads(1)  # the arrays are small: more threads only wait for each other
         body = load_body(args.model_folder / "SUPR" / MODEL_FILE)
-        written = list(write_recordings(args.cohort, body=body, seed=args.seed, overwrite=args.overwrite))
+        variety = Variety(args.severity, args.control_pace, peculiarity_draw=args.peculiarity_draw)
+        recordings = write_recordings(
+            args.cohort,
+            body=body,
+            seed=args.seed,
+            overwrite=args.overwrite,
+            variety=variety if args.variety else None,
+        )
+        written = list(recordings)
         print(f"{len(written)} recordings written in {time.perf_counter() - start:.1f} s.")
         return 0
 

@@ -6,7 +6,7 @@ import json
 import re
 import zlib
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,10 @@ from gait.body.body import Body
 from gait.body.marker_placement import plug_in_gait_layout
 from gait.body.model_file import load_body
 from gait.errors import GaitError
+from gait.synthetic.individuality import vary_subject
 from gait.synthetic.pathologies import FORMER_NAMES, PATHOLOGY_NAMES, UNILATERAL, Pathology, make_pathology
+from gait.synthetic.peculiarities import SHARE as PECULIARITY_SHARE
+from gait.synthetic.peculiarities import draw_peculiarities
 from gait.synthetic.recording_files import ground_truth_path, write_recording
 from gait.synthetic.subject import SyntheticSubject, make_subject
 from gait.synthetic.trial import make_trial
@@ -29,6 +32,23 @@ _NAME = re.compile(
 _SEEDED_NAMES = {new: former for former, new in FORMER_NAMES.items()}
 
 
+SEVERITIES = (0.6, 1.0)
+"""Range of the severity of pathologies."""
+
+
+@dataclass(frozen=True)
+class Variety:
+    """A varied world, in which subjects differ as real persons do and healthy ones can walk slowly.
+
+    Each subject has its own curves (``individuality``) and may have harmless peculiarities, whatever its label.
+    """
+
+    severity: tuple[float, float] = SEVERITIES  # range of the severity of pathologies; from 0: none
+    control_pace: tuple[float, float] = (1.0, 1.0)  # range of healthy subjects' speed, as a factor on their own
+    peculiarity_share: float = PECULIARITY_SHARE  # probability of each peculiarity
+    peculiarity_draw: int = 0  # another number gives the same subjects other peculiarities
+
+
 @dataclass(frozen=True)
 class SubjectSpec:
     """One synthetic subject of a cohort, fully determined by its name and the cohort's seed."""
@@ -36,12 +56,13 @@ class SubjectSpec:
     name: str
     seed: int
     pathology: Pathology | None
+    variety: Variety | None = None
 
 
-def parse_subject_name(name: str, seed: int = 0) -> SubjectSpec:
+def parse_subject_name(name: str, seed: int = 0, variety: Variety | None = None) -> SubjectSpec:
     """Parse a subject name such as ``healthy_1``, ``crouch`` or ``stiff_knee_left_3``.
 
-    The severity of a pathology is drawn between 0.6 and 1.
+    The severity of a pathology is drawn between 0.6 and 1, or in the range of ``variety``.
 
     Raises:
         GaitError: the name does not have this form.
@@ -57,38 +78,55 @@ def parse_subject_name(name: str, seed: int = 0) -> SubjectSpec:
     subject_seed = zlib.crc32(f"{seed}/{seeded_name}".encode())
     pathology = None
     if pathology_name != "healthy":
-        severity = float(np.random.default_rng([subject_seed, 4]).uniform(0.6, 1.0))
+        severity = float(
+            np.random.default_rng([subject_seed, 4]).uniform(*(variety.severity if variety else SEVERITIES))
+        )
         pathology = make_pathology(pathology_name, match["side"], severity)  # type: ignore[arg-type]
     elif match["side"]:
         raise GaitError(f"{name!r}: healthy subjects have no side; leave out _{match['side']}.")
-    return SubjectSpec(name, subject_seed, pathology)
+    return SubjectSpec(name, subject_seed, pathology, variety)
 
 
 def build_subject(spec: SubjectSpec, body: Body) -> SyntheticSubject:
     """Build the subject: an adult if the pathology occurs in adults only, otherwise of any age."""
     adults_only = spec.pathology is not None and spec.pathology.name in _ADULTS_ONLY
-    return make_subject(body, spec.seed, adult=True if adults_only else None)
+    subject = make_subject(body, spec.seed, adult=True if adults_only else None)
+    variety = spec.variety
+    if variety is None:
+        return subject
+    drawn = draw_peculiarities(spec.seed, draw=variety.peculiarity_draw, share=variety.peculiarity_share)
+    subject = replace(vary_subject(subject), peculiarities=drawn)
+    if spec.pathology is None and variety.control_pace != (1, 1):
+        subject = subject.at_own_pace(float(np.random.default_rng([spec.seed, 9]).uniform(*variety.control_pace)))
+    return subject
 
 
-def pathological_subjects(count: int, seed: int = 0) -> tuple[SubjectSpec, ...]:
+def pathological_subjects(count: int, seed: int = 0, variety: Variety | None = None) -> tuple[SubjectSpec, ...]:
     """Return ``count`` subjects that cycle through the pathologies, unilateral ones alternating left and right."""
-    return tuple(parse_subject_name(_pathological_subject_name(k), seed) for k in range(count))
+    return tuple(parse_subject_name(_pathological_subject_name(k), seed, variety) for k in range(count))
 
 
 def write_recordings(
-    cohort: Path, *, body: Body, seed: int = 0, overwrite: bool = False, seconds: float | None = None
+    cohort: Path,
+    *,
+    body: Body,
+    seed: int = 0,
+    overwrite: bool = False,
+    seconds: float | None = None,
+    variety: Variety | None = None,
 ) -> Iterator[Path]:
     """Write all recordings listed in a cohort file of synthetic subjects; yield each path once it is written.
 
     Paths are relative to the cohort file. Recordings that exist already together with their ground truth are skipped
-    unless ``overwrite``. All trials last ``seconds``; by default each has its own length of 4 to 5 seconds.
+    unless ``overwrite``. All trials last ``seconds``; by default each has its own length of 4 to 5 seconds. With
+    ``variety`` subjects differ as real persons do.
 
     Raises:
         GaitError: the file is not a cohort file of synthetic subjects.
     """
     layout = plug_in_gait_layout(body)
     for name, recordings in _read_trials(cohort).items():
-        spec = parse_subject_name(name, seed)
+        spec = parse_subject_name(name, seed, variety)
         subject = None
         for number, recording in enumerate(recordings, 1):
             path = cohort.parent / recording
@@ -143,6 +181,7 @@ def make_cohort(
     seed: int = 0,
     *,
     seconds: float | None = None,
+    variety: Variety | None = None,
     body: Body | None = None,
     model_folder: str | Path = "data",
 ) -> Path:
@@ -157,6 +196,7 @@ def make_cohort(
         num_trials: trials per subject.
         seed: another seed gives other subjects.
         seconds: length of all trials; 4 to 5 seconds, different for each trial, if None.
+        variety: how far subjects differ; None: as in earlier versions, less than real persons.
         body: body model; loaded from ``model_folder`` if not given.
         model_folder: folder that contains ``SUPR/open_neutral.npz``.
     """
@@ -166,7 +206,7 @@ def make_cohort(
     path = folder / "cohort.json"
     path.write_text(json.dumps(cohort_content(names, num_trials, "recordings"), indent=2) + "\n", encoding="utf-8")
     body = body or load_body(Path(model_folder) / "SUPR" / MODEL_FILE)
-    for _ in write_recordings(path, body=body, seed=seed, seconds=seconds):
+    for _ in write_recordings(path, body=body, seed=seed, seconds=seconds, variety=variety):
         pass
     return path
 

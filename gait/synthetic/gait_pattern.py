@@ -33,6 +33,7 @@ class LegPattern:
     toe_out_rad: float
     clearance_m: float  # minimum height of the sole in mid-swing
     foot_slap: float = 0.0  # 0 to 1: how abruptly the forefoot lands after initial contact
+    wrist_flexion_rad: float = 0.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,6 +57,15 @@ class GaitPattern:
     right_delay: float = 0.5  # from left to right initial contact, as a fraction of the stride time
     right_step_fraction: float = 0.5  # right step length / stride length
     gaze_stabilization: float = 1.0  # fraction of the trunk's inclination that the head compensates; 1 keeps it level
+    head_turn_rad: float = 0.0  # to the left positive
+    head_nod_rad: float = 0.0  # forward positive
+    nod_amplitude_rad: float = 0.0  # of nodding once per step
+    stride_variation: float = 0.0  # of the legs' curves from stride to stride, factor on ``leg_plan.STRIDE_SD_DEG``
+
+    @property
+    def speed_m_s(self) -> float:
+        """Walking speed."""
+        return self.stride_length_m / self.stride_time_s
 
     def mirror(self) -> GaitPattern:
         """Return the pattern with left and right swapped; phase 0 remains the left initial contact."""
@@ -76,6 +86,7 @@ class GaitPattern:
             trunk_rotation=mirror_curve(self.trunk_rotation, -1),
             right_delay=1 - self.right_delay,
             right_step_fraction=1 - self.right_step_fraction,
+            head_turn_rad=-self.head_turn_rad,
         )
 
 
@@ -128,10 +139,10 @@ def make_healthy_pattern(subject: SyntheticSubject) -> GaitPattern:
     )
     if subject.style_speed is None:
         return pattern
-    return _change_speed(pattern, subject.style_speed, subject.dimensionless_speed)
+    return change_speed(pattern, subject.style_speed, subject.dimensionless_speed)
 
 
-def _change_speed(pattern: GaitPattern, from_speed: float, to_speed: float) -> GaitPattern:
+def change_speed(pattern: GaitPattern, from_speed: float, to_speed: float) -> GaitPattern:
     """Return the pattern with the joint angles' change between two dimensionless speeds."""
 
     def changed(part: LegPattern | GaitPattern, *angles: str) -> dict[str, Any]:

@@ -12,13 +12,25 @@ from gait.synthetic.foot_rollover import Sole
 from gait.synthetic.gait_pattern import GaitPattern, LegPattern
 from gait.synthetic.leg_kinematics import LegBones, rot_x, rotate
 from gait.synthetic.normative_curves import FOOT_OFF, Curve
-from gait.synthetic.step_plan import Footprint, StepPlan
+from gait.synthetic.step_plan import Footprint, StepPlan, smooth_noise
 
 REST_PELVIS_TILT_RAD = float(np.radians(10.0))
 """Anterior tilt of the pelvis in standing, measured at the iliac spines; assumed for the T-pose (Kadaba 1990)."""
 
 SWAY_FRACTION = 0.024
 """Lateral displacement of the pelvis over the stance foot / leg length (Perry & Burnfield 2010)."""
+
+
+STRIDE_SD_DEG = {"hip_flexion": 1.5, "hip_adduction": 0.7, "hip_rotation": 1.2, "knee_flexion": 2.2, "ankle": 1.5}
+"""Standard deviations of a leg's curves from stride to stride (Kadaba et al. 1989, J. Orthop. Res. 7:849), before the
+feet are put on their footprints."""
+
+
+def draw_stride_variation(random: np.random.Generator, plan: StepPlan) -> Vector:
+    """Draw the variation (2, T, 5), radians, of both legs' curves between strides; columns as ``STRIDE_SD_DEG``."""
+    sizes = np.radians(list(STRIDE_SD_DEG.values()))
+    noise = smooth_noise(random, plan.phase, 0.35, 2 * len(sizes))
+    return noise.reshape(-1, 2, len(sizes)).swapaxes(0, 1) * sizes
 
 
 @dataclass(frozen=True)
@@ -76,22 +88,28 @@ def plan_leg(
     R_pelvis: Vector,
     tilt_rad: Vector,
     obliquity_rad: Vector,
+    variation_rad: Vector | None = None,
 ) -> LegPlan:
     """Plan one leg; x is lateral.
 
     The hip's flexion range is scaled to the stride length, and its adduction is shifted to match the step width.
     ``R_pelvis`` (T, 3, 3) is in the walking frame, mirrored for the right side; anterior tilt and obliquity (T,), this
-    side up, are positive.
+    side up, are positive. ``variation_rad`` (T, 5) is added to the curves, columns as ``STRIDE_SD_DEG``.
     """
     pattern = gait_pattern.left if side == "left" else gait_pattern.right
     cycle = plan.cycle[side]
     factor = _hip_range_factor(pattern, bones, sole, float(tilt_rad.mean()), gait_pattern.stride_length_m)
     flexion = pattern.hip_flexion.scale_excursion(factor).at(cycle)
     adduction = _shift_adduction(pattern, bones, gait_pattern.step_width_m, obliquity_rad, cycle).at(cycle)
-    knee = np.maximum(pattern.knee_flexion.at(cycle), np.radians(3.0))
+    rotation = pattern.hip_rotation.at(cycle)
+    knee = pattern.knee_flexion.at(cycle)
     ankle = pattern.ankle_dorsiflexion.at(cycle)
+    if variation_rad is not None:
+        nominal = (flexion, adduction, rotation, knee, ankle)
+        flexion, adduction, rotation, knee, ankle = np.stack(nominal) + variation_rad.T
+    knee = np.maximum(knee, np.radians(3.0))
     # Clinical hip flexion includes the pelvic tilt in standing; the rest pose of the body model counts as untilted.
-    R_thigh = bones.hip_rotation(flexion - REST_PELVIS_TILT_RAD, adduction, pattern.hip_rotation.at(cycle))
+    R_thigh = bones.hip_rotation(flexion - REST_PELVIS_TILT_RAD, adduction, rotation)
     return LegPlan(
         bones=bones,
         sole=sole,

@@ -26,6 +26,11 @@ class Pathology:
     affected_joints: tuple[Joint, ...]  # whose rotation the pathology changes
     downstream_joints: tuple[Joint, ...]  # whose position changes only because a joint proximal to them is affected
 
+    @property
+    def slowness_included(self) -> bool:
+        """Whether the angles' change with a slow pace is part of the pathology's own."""
+        return self.name in _SLOWNESS_INCLUDED
+
 
 def make_pathology(name: str, side: Side | None = None, severity: float = 1.0) -> Pathology:
     """Create a pathology by name.
@@ -53,13 +58,19 @@ def make_pathology(name: str, side: Side | None = None, severity: float = 1.0) -
     return Pathology(name, side, severity, tuple(sorted(affected)), tuple(sorted(downstream)))
 
 
-def apply_pathology(pattern: GaitPattern, pathology: Pathology | None) -> GaitPattern:
-    """Return the pattern with the pathology; unchanged for None or severity 0."""
+def apply_pathology(pattern: GaitPattern, pathology: Pathology | None, *, graded: bool = False) -> GaitPattern:
+    """Return the pattern with the pathology; unchanged for None or severity 0.
+
+    Graded, the change tends to zero with the severity; otherwise the slightest stiff knee is a smoothed one already.
+    Graded, the ankle of a stiff leg also moves less: it is none of the affected joints.
+    """
     if pathology is None or pathology.severity == 0:
         return pattern
-    if pathology.side == "right":
-        return _SPECS[pathology.name].change(pattern.mirror(), pathology.severity).mirror()
-    return _SPECS[pathology.name].change(pattern, pathology.severity)
+    own = pattern.mirror() if pathology.side == "right" else pattern
+    changed = _SPECS[pathology.name].change(own, pathology.severity)
+    if graded and pathology.name == "stiff_knee":
+        changed = replace(changed, left=_grade_stiff_knee(own.left, changed.left, pathology.severity))
+    return changed.mirror() if pathology.side == "right" else changed
 
 
 def _raised_cosine(curve: Curve, centre: float, width: float) -> np.ndarray:
@@ -138,6 +149,17 @@ def _stiff_knee(p: GaitPattern, s: float) -> GaitPattern:
         trunk_lean=p.trunk_lean.offset(-_deg(4 * s) * _raised_cosine(p.trunk_lean, 0.71, 0.46)),
         stride_length_m=p.stride_length_m * (1 - 0.14 * s),
         stride_time_s=p.stride_time_s * (1 + 0.06 * s),
+    )
+
+
+def _grade_stiff_knee(healthy: LegPattern, stiff: LegPattern, s: float) -> LegPattern:
+    """Undo the smoothing of what is left of the healthy curve, and most of the ankle's dorsiflexion in swing."""
+    knee = healthy.knee_flexion.samples
+    swing = _plateau(healthy.ankle_dorsiflexion, 0.66, 0.90, 0.08)
+    return replace(
+        stiff,
+        knee_flexion=stiff.knee_flexion.offset((1 - s) * (knee - _smooth(knee))),
+        ankle_dorsiflexion=stiff.ankle_dorsiflexion.offset(-_deg(7 * s) * swing),
     )
 
 
@@ -264,6 +286,8 @@ _SPECS: Mapping[str, _PathologySpec] = {
 
 FORMER_NAMES = {"stance_avoidance": "antalgic", "trunk_lean": "duchenne_trendelenburg"}
 """Names that cohort files written by earlier versions contain, and the present ones."""
+
+_SLOWNESS_INCLUDED = ("parkinsonian",)  # whose excursions are those of a shuffling gait already
 
 PATHOLOGY_NAMES = tuple(_SPECS)
 UNILATERAL = frozenset(name for name, kind in _SPECS.items() if kind.unilateral)

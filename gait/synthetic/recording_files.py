@@ -156,7 +156,21 @@ def _write_ground_truth(path: Path, trial: SyntheticTrial, markers: SimulatedMar
             marker_segments=markers.segments,
             subject_seed=np.int64(trial.subject.seed),
             trial_seed=np.int64(trial.seed),
+            **_variety(trial),
         )
+
+
+def _variety(trial: SyntheticTrial) -> dict[str, NDArray]:
+    """Return what a varied subject's ground truth file contains beyond that of other subjects."""
+    subject = trial.subject
+    if subject.individuality is None:
+        return {}
+    return {
+        "peculiarities": np.array([each.name for each in subject.peculiarities], dtype=np.str_),
+        "peculiarity_sides": np.array([each.side for each in subject.peculiarities], dtype=np.str_),
+        "peculiarity_sizes": np.array([each.size for each in subject.peculiarities], dtype=np.float64),
+        "dimensionless_speed": np.float64(subject.dimensionless_speed),  # without the pathology
+    }
 
 
 def read_ground_truth(path: str | Path) -> PoseSequence:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -12,6 +13,9 @@ from gait.body.body import Body
 from gait.body.skeleton import Joint
 from gait.constants import GRAVITY_M_S2
 from gait.errors import GaitError
+
+if TYPE_CHECKING:
+    from gait.synthetic.individuality import Individuality
 
 STATURE_RANGE_M = (1.08, 2.0)
 """Statures of the subjects, metres: from a child of about five years to a tall adult."""
@@ -49,6 +53,16 @@ class GaitStyle:
     clearance_m: float  # minimum height of the sole in mid-swing
 
 
+@dataclass(frozen=True)
+class Peculiarity:
+    """A harmless peculiarity of a person's gait, which is no sign of a pathology; see ``peculiarities``."""
+
+    name: str
+    side: str  # "left" or "right"
+    size: float  # 0 (none) to 1
+    joints: tuple[Joint, ...]  # whose rotation it changes
+
+
 @dataclass(frozen=True, eq=False)
 class SyntheticSubject:
     """Body shape, size and normal gait of one synthetic subject."""
@@ -63,6 +77,8 @@ class SyntheticSubject:
     # dimensionless speed at which ``style`` deviates from adult norms; at another pace joint angles change from there
     # as those of healthy persons do; None: they stay
     style_speed: float | None = None
+    individuality: Individuality | None = None  # own curves, in a varied world
+    peculiarities: tuple[Peculiarity, ...] = ()
 
     @property
     def speed_m_s(self) -> float:
@@ -138,13 +154,13 @@ def make_subject(body: Body, seed: int, *, adult: bool | None = None) -> Synthet
         betas=betas,
         stature_m=stature,
         leg_length_m=float(leg),
-        dimensionless_speed=0.43 + 0.022 * _truncated_normal(random),
-        dimensionless_cadence=0.55 + 0.018 * _truncated_normal(random),
+        dimensionless_speed=0.43 + 0.022 * truncated_normal(random),
+        dimensionless_cadence=0.55 + 0.018 * truncated_normal(random),
         style=_draw_style(random, float(leg)),
     )
 
 
-def _truncated_normal(random: np.random.Generator) -> float:
+def truncated_normal(random: np.random.Generator) -> float:
     """Draw a standard normal number, clipped at two."""
     return float(np.clip(random.standard_normal(), -2, 2))
 
@@ -154,14 +170,14 @@ def _draw_style(random: np.random.Generator, leg_length_m: float) -> GaitStyle:
 
     def both_sides(mean_deg: float, between_deg: float, sides_deg: float) -> Vector:
         """Draw the subject's own mean and a smaller left-right difference; (2,) radians."""
-        own = mean_deg + between_deg * _truncated_normal(random)
-        return np.radians(own + sides_deg * np.array([0.5, -0.5]) * _truncated_normal(random))
+        own = mean_deg + between_deg * truncated_normal(random)
+        return np.radians(own + sides_deg * np.array([0.5, -0.5]) * truncated_normal(random))
 
     def factors(between: float, sides: float) -> Vector:
-        own = 1 + between * _truncated_normal(random)
-        return own * (1 + sides * np.array([0.5, -0.5]) * _truncated_normal(random))
+        own = 1 + between * truncated_normal(random)
+        return own * (1 + sides * np.array([0.5, -0.5]) * truncated_normal(random))
 
-    tilt = float(np.radians(3.0 * _truncated_normal(random)))
+    tilt = float(np.radians(3.0 * truncated_normal(random)))
     return GaitStyle(
         hip_flexion=tilt + both_sides(0, 1.0, 1.0),  # measured against the pelvis, so it contains its tilt
         hip_adduction=both_sides(0, 1.0, 1.0),
@@ -176,11 +192,11 @@ def _draw_style(random: np.random.Generator, leg_length_m: float) -> GaitStyle:
         elbow_flexion=both_sides(0, 5.0, 4.0),
         arm_range=factors(0.2, 0.12),
         pelvis_tilt=tilt,
-        pelvis_rotation_range=1 + 0.2 * _truncated_normal(random),
-        trunk_flexion=float(np.radians(2.0 * _truncated_normal(random))),
-        trunk_rotation_range=1 + 0.2 * _truncated_normal(random),
-        frontal_range=1 + 0.12 * _truncated_normal(random),
-        stance_fraction=0.006 * _truncated_normal(random),
-        relative_step_width=0.105 + 0.015 * _truncated_normal(random),
-        clearance_m=0.016 * leg_length_m / 0.85 * (1 + 0.15 * _truncated_normal(random)),
+        pelvis_rotation_range=1 + 0.2 * truncated_normal(random),
+        trunk_flexion=float(np.radians(2.0 * truncated_normal(random))),
+        trunk_rotation_range=1 + 0.2 * truncated_normal(random),
+        frontal_range=1 + 0.12 * truncated_normal(random),
+        stance_fraction=0.006 * truncated_normal(random),
+        relative_step_width=0.105 + 0.015 * truncated_normal(random),
+        clearance_m=0.016 * leg_length_m / 0.85 * (1 + 0.15 * truncated_normal(random)),
     )

@@ -14,7 +14,7 @@ from gait.body.pose_sequence import PoseSequence
 from gait.body.skeleton import NUM_BODY_JOINTS, Joint, joint_indices
 from gait.capture.recording import GaitEvent
 from gait.synthetic.foot_rollover import extract_sole
-from gait.synthetic.gait_pattern import GaitPattern, make_healthy_pattern
+from gait.synthetic.gait_pattern import GaitPattern, change_speed, make_healthy_pattern
 from gait.synthetic.leg_kinematics import (
     LATERAL_SIGNS,
     SIDES,
@@ -26,8 +26,9 @@ from gait.synthetic.leg_kinematics import (
     rot_z,
 )
 from gait.synthetic.leg_motion import leg_rotations
-from gait.synthetic.leg_plan import REST_PELVIS_TILT_RAD, plan_leg
+from gait.synthetic.leg_plan import REST_PELVIS_TILT_RAD, draw_stride_variation, plan_leg
 from gait.synthetic.pathologies import Pathology, apply_pathology
+from gait.synthetic.peculiarities import apply_peculiarities
 from gait.synthetic.pelvis_path import pelvis_path
 from gait.synthetic.step_plan import StepPlan, smooth_noise, step_plan
 from gait.synthetic.subject import SyntheticSubject
@@ -70,7 +71,7 @@ def make_trial(
     Another seed gives another trial of the subject. The same subject and seed give the same stride-to-stride variation
     with and without a pathology.
     """
-    pattern = apply_pathology(make_healthy_pattern(subject), pathology)
+    pattern = make_pattern(subject, pathology)
     plan = step_plan(pattern, subject.leg_length_m, seconds, rate_hz, [subject.seed, 1, seed])
     random = np.random.default_rng([subject.seed, 6, seed])
     heading = random.uniform(-np.pi, np.pi)
@@ -101,6 +102,27 @@ def make_trial(
     return SyntheticTrial(subject, pathology, seed, heading, truth, _events(plan, seconds), pattern)
 
 
+def make_pattern(subject: SyntheticSubject, pathology: Pathology | None = None) -> GaitPattern:
+    """Return the gait pattern of a subject, with its own curves, its peculiarities and the pathology.
+
+    A varied subject who walks more slowly because of a pathology also has the angles of healthy persons who walk so
+    slowly, and the pathology is graded to zero; subjects without ``individuality`` have neither.
+    """
+    own = subject.individuality
+    healthy = make_healthy_pattern(subject)
+    if own is not None:
+        healthy = own.apply(healthy, subject.leg_length_m)
+    healthy = apply_peculiarities(healthy, subject)
+    if own is None or pathology is None:
+        return apply_pathology(healthy, pathology)
+    pattern = apply_pathology(healthy, pathology, graded=True)
+    if pathology.slowness_included:
+        return pattern
+    slower = pattern.speed_m_s / healthy.speed_m_s
+    speed = subject.dimensionless_speed
+    return apply_pathology(change_speed(healthy, speed, speed * slower), pathology, graded=True)
+
+
 def _events(plan: StepPlan, seconds: float) -> tuple[GaitEvent, ...]:
     events = [
         GaitEvent(label, side, time)
@@ -125,6 +147,7 @@ def _simulate_motion(
     tilt = pattern.pelvis_tilt.at(plan.phase) + 0.5 * variability[:, 0]
     obliquity = pattern.pelvis_obliquity.at(plan.phase) + 0.4 * variability[:, 1]
     rotation = pattern.pelvis_rotation.at(plan.phase) + 0.5 * variability[:, 2]
+    strides = pattern.stride_variation * draw_stride_variation(random, plan) if pattern.stride_variation else None
     R_pelvis = rot_y(-rotation) @ rot_z(obliquity) @ rot_x(tilt - REST_PELVIS_TILT_RAD)
     legs = {
         side: plan_leg(
@@ -136,8 +159,9 @@ def _simulate_motion(
             R_pelvis if side == "left" else mirror_rotation(R_pelvis),
             tilt,
             obliquity * LATERAL_SIGNS[side][0],
+            None if strides is None else strides[k],
         )
-        for side in SIDES
+        for k, side in enumerate(SIDES)
     }
     pelvis = pelvis_path(legs, plan)
 

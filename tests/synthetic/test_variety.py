@@ -1,0 +1,157 @@
+"""The varied world: persons' own curves, slow walking, graded pathologies, and harmless peculiarities."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from scipy.spatial.transform import Rotation
+
+from gait.body.body import Body
+from gait.body.model_file import load_body
+from gait.body.skeleton import Joint
+from gait.errors import GaitError
+from gait.kinematics.norms import NormCurves, read_angle_norm
+from gait.synthetic import (
+    PATHOLOGY_NAMES,
+    PECULIARITY_NAMES,
+    SyntheticSubject,
+    Variety,
+    draw_peculiarities,
+    make_cohort,
+    make_pathology,
+    make_peculiarity,
+    make_subject,
+    make_trial,
+    read_ground_truth,
+    vary_subject,
+)
+from gait.synthetic.cohort import build_subject, parse_subject_name
+from gait.synthetic.trial import make_pattern
+from tests.helpers.paths import OPEN_BODY
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+@cache
+def body() -> Body:
+    return load_body(OPEN_BODY)
+
+
+@cache
+def varied(seed: int) -> SyntheticSubject:
+    return vary_subject(make_subject(body(), seed, adult=True))
+
+
+@cache
+def adults() -> list[SyntheticSubject]:
+    return [make_subject(body(), seed, adult=True) for seed in range(30)]
+
+
+def rotations(subject: SyntheticSubject, name: str | None = None, severity: float = 1.0) -> NDArray[np.float64]:
+    """Return the rotations relative to the parent (T, 22, 3, 3) of one second; the pelvis's without the heading."""
+    trial = make_trial(body(), subject, make_pathology(name, None, severity) if name else None, seconds=1, seed=1)
+    local = trial.ground_truth.local_rotations
+    assert local is not None
+    heading = Rotation.from_euler("y", -trial.heading_rad).as_matrix()
+    return np.concatenate([heading @ local[:, :1], local[:, 1:]], axis=1)
+
+
+def change_deg(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the mean angle (22,) between rotations over the frames."""
+    turned = Rotation.from_matrix((np.swapaxes(a, -1, -2) @ b).reshape(-1, 3, 3))
+    return np.degrees(turned.magnitude()).reshape(len(a), -1).mean(axis=0)
+
+
+@pytest.mark.parametrize("angle", ["hip_flexion", "knee_flexion", "ankle_dorsiflexion"])
+def test_varied_subjects_differ_as_healthy_persons_do(angle: str) -> None:
+    norm = read_angle_norm("pinzone2014_centre1").at_speed(None)
+    assert isinstance(norm, NormCurves)
+    published = np.sqrt((norm.sd_deg[angle] ** 2).mean())
+    sds = []
+    for people in (adults(), [vary_subject(subject) for subject in adults()]):
+        curves = np.degrees([getattr(make_pattern(subject).left, angle).samples for subject in people])
+        sds.append(np.sqrt(curves.var(axis=0, ddof=1).mean()))
+    assert 0.5 * published < sds[1] < 1.2 * published  # with stance at the same phases in all; markers add to it
+    assert sds[1] > 1.3 * sds[0]
+
+
+@pytest.mark.parametrize("name", PATHOLOGY_NAMES)
+def test_pathologies_of_varied_subjects_are_graded_to_zero(name: str) -> None:
+    none, hardly, fully = rotations(varied(1)), rotations(varied(1), name, 0.002), rotations(varied(1), name)
+    assert change_deg(none, hardly).max() < 0.15
+    assert change_deg(none, fully).max() > 3
+
+
+def test_a_slow_pathological_walk_has_the_angles_of_slow_healthy_persons() -> None:
+    subject, crouch = varied(1), make_pathology("crouch", None, 1.0)
+    pattern, plain = (make_pattern(who, crouch) for who in (subject, replace(subject, individuality=None)))
+    healthy = make_pattern(subject)
+    ratio = pattern.speed_m_s / healthy.speed_m_s
+    assert ratio == pytest.approx(plain.speed_m_s / make_pattern(replace(subject, individuality=None)).speed_m_s)
+    slow = make_pattern(subject.at_own_pace(ratio))
+    added = pattern.left.knee_flexion.samples - slow.left.knee_flexion.samples
+    assert added[20] == pytest.approx(np.radians(30), abs=0.01)  # of crouch alone, in stance
+    parkinsonian = make_pattern(subject, make_pathology("parkinsonian", None, 0.5))
+    assert np.ptp(parkinsonian.left.knee_flexion.samples) == pytest.approx(
+        0.75 * np.ptp(healthy.left.knee_flexion.samples)
+    )
+
+
+@pytest.mark.parametrize("name", PECULIARITY_NAMES)
+def test_peculiarities_change_their_own_joints(name: str) -> None:
+    peculiarity = make_peculiarity(name, "right")
+    change = change_deg(rotations(varied(2)), rotations(replace(varied(2), peculiarities=(peculiarity,))))
+    own = list(peculiarity.joints)
+    assert change[own].min() > 2
+    others = [joint for joint in Joint if joint < 22 and joint not in own]
+    assert change[others].max() < 0.5 * change[own].max()
+    if name != "wide_steps":
+        assert change[others].max() < 1e-3
+        left = change_deg(
+            rotations(varied(2)), rotations(replace(varied(2), peculiarities=(make_peculiarity(name, "left"),)))
+        )
+        assert np.allclose(left[list(make_peculiarity(name, "left").joints)], change[own], atol=25)
+
+
+def test_peculiarities_are_as_frequent_in_both_labels_and_can_be_drawn_anew() -> None:
+    specs = [parse_subject_name(f"{what}_{k}", 0, Variety()) for what in ("healthy", "crouch") for k in range(300)]
+    drawn = [draw_peculiarities(spec.seed) for spec in specs]
+    shares = [np.mean([len(each) for each in half]) / len(PECULIARITY_NAMES) for half in (drawn[:300], drawn[300:])]
+    assert shares == pytest.approx([0.35, 0.35], abs=0.05)
+    assert draw_peculiarities(1) == draw_peculiarities(1)
+    assert any(draw_peculiarities(spec.seed, draw=1) != draw_peculiarities(spec.seed) for spec in specs[:5])
+    assert len(draw_peculiarities(1, share=1.0)) == len(PECULIARITY_NAMES)
+    again = build_subject(replace(specs[0], variety=Variety(peculiarity_draw=1, peculiarity_share=1.0)), body())
+    assert make_pattern(again).left.knee_flexion.samples == pytest.approx(
+        make_pattern(build_subject(specs[0], body())).left.knee_flexion.samples
+    )
+    assert {each.name for each in again.peculiarities} == set(PECULIARITY_NAMES)
+
+
+@pytest.mark.parametrize(
+    ("name", "side", "size", "problem"),
+    [("limp", "left", 1, "bent_arm"), ("bent_arm", "both", 1, "left or right"), ("bent_arm", "left", 2, "0 to 1")],
+)
+def test_make_peculiarity_names_what_is_wrong(name: str, side: str, size: float, problem: str) -> None:
+    with pytest.raises(GaitError, match=problem):
+        make_peculiarity(name, side, size)
+
+
+def test_make_cohort_with_variety(tmp_path: Path) -> None:
+    variety = Variety(severity=(0.0, 0.4), control_pace=(0.5, 0.6), peculiarity_share=1.0)
+    path = make_cohort(tmp_path, 1, 1, 1, seconds=1, variety=variety, body=body())
+    healthy, sick = (
+        read_ground_truth(read.parent / read.name) for read in sorted((tmp_path / "recordings").glob("*/walk1.c3d"))
+    )
+    assert path.exists()
+    assert set(healthy.extra["peculiarities"]) == set(sick.extra["peculiarities"]) == set(PECULIARITY_NAMES)
+    assert healthy.extra["dimensionless_speed"] < 0.33
+    assert sick.extra["pathology"] == "parkinsonian"
+    assert 0 < sick.extra["severity"] < 0.4
+    plain = make_cohort(tmp_path / "plain", 1, 0, 1, seconds=1, body=body())
+    assert "peculiarities" not in read_ground_truth(next(plain.parent.glob("recordings/*/walk1.c3d"))).extra
