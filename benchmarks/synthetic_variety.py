@@ -13,7 +13,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache, partial
 from itertools import pairwise
 from multiprocessing import get_context
@@ -94,13 +94,11 @@ def walk(seed: int, variety: bool, speed: float | None, model: Path) -> Walk:
 
 
 def lowest_m(trial: SyntheticTrial, body: Body) -> tuple[float, float]:
-    """Return the least and the greatest height of the body's lowest point over the frames."""
-    truth, heights = trial.ground_truth, []
+    """Return the least and the greatest height of the body's lowest point, in every fifth frame."""
+    poses, betas, translation = pose_tensors(trial.ground_truth, body)
     with torch.inference_mode():
-        for k in range(0, truth.num_frames, 50):
-            part = replace(truth, poses=truth.poses[k : k + 50], translation_m=truth.translation_m[k : k + 50])
-            heights.append(body(*pose_tensors(part, body)).vertices[..., 1].amin(dim=1))
-    lowest = torch.cat(heights)
+        parts = zip(poses[::5].split(50), translation[::5].split(50), strict=True)
+        lowest = torch.cat([body(pose, betas, path).vertices[..., 1].amin(dim=1) for pose, path in parts])
     return float(lowest.min()), float(lowest.max())
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import zipfile
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import ezc3d
 import numpy as np
@@ -160,7 +161,7 @@ def _write_ground_truth(path: Path, trial: SyntheticTrial, markers: SimulatedMar
         )
 
 
-def _variety(trial: SyntheticTrial) -> dict[str, NDArray]:
+def _variety(trial: SyntheticTrial) -> dict[str, Any]:
     """Return what a varied subject's ground truth file contains beyond that of other subjects."""
     subject = trial.subject
     if subject.individuality is None:

@@ -389,6 +389,17 @@ def test_walking_quick(run):
     assert result["standing"] == {"trials": 1, "frames": 700, "frames_missed": 0}
 
 
+def test_synthetic_variety_quick(run, tmp_path):
+    result, _ = run("synthetic_variety", "--quick", "--controls", 2, "--curves", tmp_path / "missing.npz")
+    assert result["skipped"]
+    assert result["between_persons_deg"]["knee_flexion"]["real_controls"] is None
+    slow, _, own, *_ = result["by_speed"]
+    for kind in ("knee", "knee_schwartz_2008"):
+        assert own[kind]["range"] - slow[kind]["range"] > 8
+    assert slow["knee_schwartz_2008"]["loading_flexion"] == pytest.approx(3, abs=0.5)  # of the published table
+    assert result["lowest_point_mm"][0] > -3
+
+
 def test_bend_path_walks_ahead_on_a_circle(module):
     straight = stick_figure(200, lean_deg=0)
     bent = module("walking").bend_path(straight, 0.6)

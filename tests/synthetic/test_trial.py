@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -14,7 +15,15 @@ from gait.body.body import Body
 from gait.body.model_file import load_body
 from gait.body.skeleton import BODY_JOINTS, Joint
 from gait.errors import GaitError
-from gait.synthetic import PATHOLOGY_NAMES, SyntheticTrial, make_pathology, make_subject, make_trial
+from gait.synthetic import (
+    PATHOLOGY_NAMES,
+    SyntheticTrial,
+    make_pathology,
+    make_peculiarity,
+    make_subject,
+    make_trial,
+    vary_subject,
+)
 from gait.synthetic.leg_kinematics import LegBones, minimal_rotation, rot_x
 from gait.synthetic.normative_curves import KNEE_FLEXION
 from gait.synthetic.speed_change import angle_change
@@ -36,10 +45,19 @@ def body() -> Body:
 
 @cache
 def simulate(
-    seed: int, name: str | None = None, side: str | None = None, severity: float = 1.0, *, pace: float = 1.0
+    seed: int,
+    name: str | None = None,
+    side: str | None = None,
+    severity: float = 1.0,
+    *,
+    pace: float = 1.0,
+    varied: bool = False,
 ) -> SyntheticTrial:
     what = make_pathology(name, side, severity) if name else None  # type: ignore[arg-type]
     subject = make_subject(body(), seed, adult=True)
+    if varied:
+        wide = (make_peculiarity("wide_steps"),)
+        subject = replace(vary_subject(subject), peculiarities=wide)
     if pace != 1:
         subject = subject.at_own_pace(pace)
     return make_trial(body(), subject, what, seconds=3.5 / pace, seed=3)
@@ -123,9 +141,14 @@ def phase(trial: SyntheticTrial, side: str, at: float) -> NDArray[np.intp]:
 ALL = [(None, None)] + [(n, "left" if make_pathology(n).side != "both" else None) for n in PATHOLOGY_NAMES]
 
 
-@pytest.mark.parametrize(("name", "side", "pace"), [*((*what, 1.0) for what in ALL), (None, None, 0.6)])
-def test_stance_feet_touch_the_floor_without_slipping(name: str | None, side: str | None, pace: float) -> None:
-    trial = simulate(1, name, side, pace=pace)
+CASES = [*((*what, 1.0, False) for what in ALL), (None, None, 0.6, False), (None, None, 0.5, True)]
+
+
+@pytest.mark.parametrize(("name", "side", "pace", "varied"), [*CASES, ("stiff_knee", "right", 1.0, True)])
+def test_stance_feet_touch_the_floor_without_slipping(
+    name: str | None, side: str | None, pace: float, varied: bool
+) -> None:
+    trial = simulate(1, name, side, pace=pace, varied=varied)
     lowest = mesh(trial)[:, :, 1].min(axis=1)
     assert lowest.min() > -0.005
     assert lowest.max() < 0.010
