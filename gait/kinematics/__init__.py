@@ -10,6 +10,7 @@
 * ``spatiotemporal``: spatio-temporal parameters of each stride;
 * ``symmetry``: differences of left and right;
 * ``repeatability``: standard deviations between strides and between trials;
+* ``angle_errors``, ``curve_errors``: standard errors of angles, and of curves over the gait cycle;
 * ``trial_analysis``: all of these of a trial and of a subject;
 * ``gait_cycle``: joint angles and any values per joint averaged over time-normalized gait cycles;
 * ``normative_stride``: the mean stride of several subjects;
@@ -18,5 +19,7 @@
 * ``controls``: curves of controls, by pace, from the analysis of subjects;
 * ``gdi_reference``: the GDI's reference from own controls;
 * ``scores``: GVS, GPS, GDI against a norm, and what walking speed explains;
+* ``norm_comparison``: a subject's curves beside a norm, and where they leave it beyond their error;
+* ``curve_comparison``: differences of curves of two measurements or groups, and their significance;
 * ``gait_features``: scalars of a trial from these, for the baseline classifier.
 """

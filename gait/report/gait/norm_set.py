@@ -69,7 +69,8 @@ def read_norm_set(names: Sequence[str], controls: Iterable[Control]) -> NormSet:
                 [curves for control in controls for curves in control.curves], name=f"Own controls in {Path(name).name}"
             )
             found.append(controls_norm)
-            controls_norm.gps_range()  # kept by the norm, for all subjects
+            controls_norm.gps_range()  # these two are kept by the norm, and sent with it to the workers
+            controls_norm.control_profiles()
             parameters = _parameter_references(controls)
             with suppress(GaitError):  # too few controls have all nine angles
                 gdi.append(fit_gdi_reference(controls_norm.controls, gdi[0]))
