@@ -43,6 +43,7 @@ class NormComparison:
     """What one norm says of a subject's curves."""
 
     norm: Norm
+    speed: float  # dimensionless walking speed of the subject; NaN if unknown
     curves: NormCurves  # at the subject's walking speed; at the persons' own pace if the norm does not cover it
     at_own_speed: bool  # whether they hold for the subject's speed, or the norm is not by speed
     profile: GaitProfile  # against these curves
@@ -81,6 +82,7 @@ def compare_with_norm(
     tested = [key for key in curves if key[0] in reference.mean_deg and np.isfinite(curves[key]).any()]
     return NormComparison(
         norm=norm,
+        speed=dimensionless_speed,
         curves=reference,
         at_own_speed=own is not None,
         profile=gait_profile(curves, reference),

@@ -22,6 +22,7 @@ from gait.body.marker_placement import plug_in_gait_layout
 from gait.cohort.cohort_file import read_cohort
 from gait.cohort.fit_settings import FitSettings
 from gait.kinematics.joint_angles import ANGLES
+from gait.kinematics.norm_comparison import compare_with_norm
 from gait.kinematics.norms import read_angle_norm
 from gait.kinematics.scores import gait_profile
 from gait.kinematics.spatiotemporal import PARAMETERS
@@ -35,6 +36,7 @@ from gait.report.gait.comparison import Sample, compare
 from gait.report.gait.comparison_page import comparison_page, comparison_rows
 from gait.report.gait.curve_grid import AXES, LOWER_BODY, UPPER_BODY
 from gait.report.gait.measured_subject import MeasuredSubject, measure_subject
+from gait.report.gait.norm_section import describe_band
 from gait.report.gait.norm_set import NormResults, NormSet
 from gait.report.gait.numbers import format_number, format_value
 from gait.report.gait.subject_page import subject_page
@@ -523,3 +525,16 @@ def test_too_few_controls_are_refused(poses: Path, tmp_path: Path) -> None:
     result = build_gait_pages(GaitPageSettings(poses=poses, export=tmp_path, norms=(str(poses),)), print)
     assert len(result.problems) == 1
     assert "has 2 persons who walk; a norm needs at least 10" in result.problems[0]
+
+
+def test_page_says_when_a_norm_does_not_hold_for_the_subjects_speed() -> None:
+    norm = read_angle_norm("schwartz2008")
+    fast = replace(norm, bands=norm.bands[2:])
+    curves = {("knee_flexion", "left"): np.zeros(101)}
+    for speed, words in ((0.1, "is not within theirs (from 0.36)"), (math.nan, "speed or leg length is unknown")):
+        comparison = compare_with_norm(curves, {}, fast, speed)
+        assert comparison is not None
+        assert words in describe_band(comparison)
+    own = compare_with_norm(curves, {}, norm, 0.4)
+    assert own is not None
+    assert "at this subject’s speed" in describe_band(own)

@@ -65,6 +65,8 @@ def describe_speed(comparison: NormComparison) -> str:
         return ""
     if comparison.at_own_speed:
         return ", at this subject’s speed"
+    if math.isnan(comparison.speed):
+        return ", at their own pace, because this subject’s speed or leg length is unknown"
     low, high = comparison.norm.speed_range
     limits = (
         f"{format_number(low, 2)} to {format_number(high, 2)}"
