@@ -18,8 +18,8 @@ from gait.body.model_file import load_body
 from gait.errors import GaitError
 from gait.synthetic.individuality import vary_subject
 from gait.synthetic.pathologies import FORMER_NAMES, PATHOLOGY_NAMES, UNILATERAL, Pathology, make_pathology
+from gait.synthetic.peculiarities import PECULIARITY_NAMES, draw_peculiarities
 from gait.synthetic.peculiarities import SHARE as PECULIARITY_SHARE
-from gait.synthetic.peculiarities import draw_peculiarities
 from gait.synthetic.recording_files import ground_truth_path, write_recording
 from gait.synthetic.subject import SyntheticSubject, make_subject
 from gait.synthetic.trial import make_trial
@@ -47,6 +47,7 @@ class Variety:
     control_pace: tuple[float, float] = (1.0, 1.0)  # range of healthy subjects' speed, as a factor on their own
     peculiarity_share: float = PECULIARITY_SHARE  # probability of each peculiarity
     peculiarity_draw: int = 0  # another number gives the same subjects other peculiarities
+    peculiarities: tuple[str, ...] = PECULIARITY_NAMES  # kinds among which they are drawn
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,9 @@ def build_subject(spec: SubjectSpec, body: Body) -> SyntheticSubject:
     variety = spec.variety
     if variety is None:
         return subject
-    drawn = draw_peculiarities(spec.seed, draw=variety.peculiarity_draw, share=variety.peculiarity_share)
+    drawn = draw_peculiarities(
+        spec.seed, draw=variety.peculiarity_draw, share=variety.peculiarity_share, names=variety.peculiarities
+    )
     subject = replace(vary_subject(subject), peculiarities=drawn)
     if spec.pathology is None and variety.control_pace != (1, 1):
         subject = subject.at_own_pace(float(np.random.default_rng([spec.seed, 9]).uniform(*variety.control_pace)))

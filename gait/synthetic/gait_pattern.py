@@ -34,6 +34,7 @@ class LegPattern:
     clearance_m: float  # minimum height of the sole in mid-swing
     foot_slap: float = 0.0  # 0 to 1: how abruptly the forefoot lands after initial contact
     wrist_flexion_rad: float = 0.0
+    swing_turn_rad: float = 0.0  # by how much the foot turns outwards in mid-swing
 
 
 @dataclass(frozen=True, eq=False)

@@ -44,7 +44,7 @@ SPREADS: Mapping[str, Spread] = {
     "elbow_flexion": Spread(7.0, 5.0, 0.35, 0.02, (2.0, 1.0)),
     "pelvis_tilt": Spread(4.2, 0.0, 0.2, 0.0, (0.4, 0.5, 0.2)),
     "pelvis_obliquity": Spread(1.2, 0.0, 0.25, 0.01, (0.7, 0.5, 0.3)),
-    "pelvis_rotation": Spread(1.0, 0.0, 0.3, 0.02, (1.2, 0.5, 0.3)),
+    "pelvis_rotation": Spread(1.7, 0.0, 0.3, 0.02, (1.2, 0.5, 0.3)),
     "trunk_flexion": Spread(3.0, 0.0, 0.2, 0.0, (0.3, 0.4)),
     "trunk_lean": Spread(1.0, 0.0, 0.4, 0.02, (0.6, 0.3)),
     "trunk_rotation": Spread(1.5, 0.0, 0.35, 0.02, (1.0, 0.4)),
@@ -83,6 +83,7 @@ class Individuality:
     midline: Mapping[str, CurveChange]
     foot_pitch_range: Vector  # (2,) factor on the sole's pitch in stance
     toe_out_rad: Vector  # (2,) added; the other values likewise
+    swing_turn_rad: Vector  # (2,)
     shoulder_abduction_rad: Vector  # (2,)
     stance_fraction: Vector  # (2,)
     clearance: float  # factor on the sole's height in mid-swing
@@ -100,6 +101,7 @@ class Individuality:
                 side,
                 foot_pitch=Curve(side.foot_pitch.samples * self.foot_pitch_range[k]),
                 toe_out_rad=side.toe_out_rad + float(self.toe_out_rad[k]),
+                swing_turn_rad=side.swing_turn_rad + float(self.swing_turn_rad[k]),
                 shoulder_abduction_rad=side.shoulder_abduction_rad + float(self.shoulder_abduction_rad[k]),
                 stance_fraction=side.stance_fraction + float(self.stance_fraction[k]),
                 clearance_m=side.clearance_m * self.clearance,
@@ -161,6 +163,7 @@ def draw_individuality(random: np.random.Generator) -> Individuality:
         midline=midline,
         foot_pitch_range=1 + both(0.12, 0.08),
         toe_out_rad=np.radians(both(4.5, 4.5)) - 0.3 * turned,
+        swing_turn_rad=np.radians(both(3.5, 3.0)),
         shoulder_abduction_rad=np.radians(both(2.0, 1.5)),
         stance_fraction=both(0.010, 0.007),
         clearance=_CLEARANCE * (1 + 0.2 * truncated_normal(random)),

@@ -29,6 +29,9 @@ def leg_rotations(leg: LegPlan, time: Vector, cycle: Vector, pelvis_m: Vector) -
         [t for s in stances for t in (s.step.initial_contact_s, s.step.foot_off_s)],
         [s.step.heading_rad for s in stances for _ in range(2)],
     )
+    if leg.swing_turn_rad:
+        swing = np.maximum(np.mod(cycle, 1.0) - FOOT_OFF, 0.0) / (1 - FOOT_OFF)
+        heading = heading + leg.swing_turn_rad * np.sin(np.pi * swing) ** 2
     pitch = _blended_pitch(leg, cycle)
     extension = toe_extension(pitch)
     R_foot = rot_y(heading) @ rot_x(leg.sole.flat_rad - pitch)

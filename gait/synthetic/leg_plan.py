@@ -64,6 +64,7 @@ class LegPlan:
     nominal_pitch: Vector  # (T,) the pitch that results from the nominal joint angles
     stances: tuple[Stance, ...]  # in temporal order
     clearance_m: float  # minimum height of the sole in mid-swing
+    swing_turn_rad: float = 0.0  # of the foot in mid-swing, outwards
 
     def nominal_ankle(self) -> Vector:
         """Return the ankle (T, 3) relative to the root at the nominal joint angles."""
@@ -121,6 +122,7 @@ def plan_leg(
         nominal_pitch=flexion - tilt_rad - knee + ankle,
         stances=_plan_stances(sole, pattern, plan, side),
         clearance_m=pattern.clearance_m,
+        swing_turn_rad=pattern.swing_turn_rad,
     )
 
 

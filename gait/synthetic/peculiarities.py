@@ -6,7 +6,7 @@ them has learned deviation, not disease.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -20,13 +20,18 @@ SHARE = 0.35
 """Probability of each peculiarity in a varied subject, whatever the label."""
 
 
-def draw_peculiarities(subject_seed: int, *, draw: int = 0, share: float = SHARE) -> tuple[Peculiarity, ...]:
-    """Draw a person's peculiarities, each with probability ``share``; another ``draw`` gives others."""
+def draw_peculiarities(
+    subject_seed: int, *, draw: int = 0, share: float = SHARE, names: Sequence[str] | None = None
+) -> tuple[Peculiarity, ...]:
+    """Draw a person's peculiarities among ``names``, by default all, each with probability ``share``.
+
+    Another ``draw`` gives others. Without some names, the person's other peculiarities stay as they are.
+    """
     random = np.random.default_rng([subject_seed, 8, draw])
     drawn = []
     for name in PECULIARITY_NAMES:
         present, size, left = random.uniform(size=3)
-        if present < share:
+        if present < share and (names is None or name in names):
             drawn.append(make_peculiarity(name, "left" if left < 0.5 else "right", 0.5 + 0.5 * size))
     return tuple(drawn)
 

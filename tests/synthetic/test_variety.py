@@ -125,7 +125,9 @@ def test_peculiarities_are_as_frequent_in_both_labels_and_can_be_drawn_anew() ->
     assert shares == pytest.approx([0.35, 0.35], abs=0.05)
     assert draw_peculiarities(1) == draw_peculiarities(1)
     assert any(draw_peculiarities(spec.seed, draw=1) != draw_peculiarities(spec.seed) for spec in specs[:5])
-    assert len(draw_peculiarities(1, share=1.0)) == len(PECULIARITY_NAMES)
+    everything = draw_peculiarities(1, share=1.0)
+    assert tuple(each.name for each in everything) == PECULIARITY_NAMES
+    assert draw_peculiarities(1, share=1.0, names=("limp_hand",)) == (everything[PECULIARITY_NAMES.index("limp_hand")],)
     again = build_subject(replace(specs[0], variety=Variety(peculiarity_draw=1, peculiarity_share=1.0)), body())
     assert make_pattern(again).left.knee_flexion.samples == pytest.approx(
         make_pattern(build_subject(specs[0], body())).left.knee_flexion.samples
