@@ -14,10 +14,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from scipy.stats import rankdata
 from torch import Tensor, nn
 
+from gait.arrays import Vector
 from gait.explaining.methods.occlusion import PATCH_FRAMES
 
 STEPS = 20
@@ -27,11 +28,22 @@ _WINDOWS_PER_PASS = 256
 
 @dataclass(frozen=True, eq=False)
 class PerturbationCurves:
-    """Change of the predicted class's logit against the fraction of patches, mean over windows."""
+    """Change of the predicted class's logit of each window against the fraction of patches that are replaced."""
 
-    fraction: NDArray[np.float64]  # (S,) of the patches, 0 to 1
-    deletion: NDArray[np.float64]  # (S,) fall of the logit from that of the window
-    insertion: NDArray[np.float64]  # (S,) rise of the logit from that of the replacement
+    fraction: Vector  # (S,) of the patches, 0 to 1
+    fall: Vector  # (S, N) fall of the logit from that of the window
+    rise: Vector  # (S, N) rise of the logit from that of the replacement, as patches are restored
+    flipped: NDArray[np.bool_]  # (S, N) whether the fall changes the decision
+
+    @property
+    def deletion(self) -> Vector:
+        """Mean fall over windows, (S,)."""
+        return self.fall.mean(axis=1)
+
+    @property
+    def insertion(self) -> Vector:
+        """Mean rise over windows, (S,)."""
+        return self.rise.mean(axis=1)
 
     @property
     def deletion_auc(self) -> float:
@@ -42,6 +54,49 @@ class PerturbationCurves:
     def insertion_auc(self) -> float:
         """Mean rise over all fractions; higher is better."""
         return float(np.trapezoid(self.insertion, self.fraction))
+
+    @property
+    def whole_fall(self) -> Vector:
+        """Fall of the logit of each window if all of it is replaced, (N,); the whole rise is the same."""
+        return self.fall[-1]
+
+    def fall_after(self, fraction: float) -> Vector:
+        """Fall of the logit of each window (N,) after this fraction of the patches, between the steps linearly."""
+        return _at(self.fraction, self.fall, fraction)
+
+    def rise_after(self, fraction: float) -> Vector:
+        """Rise of the logit of each window (N,) after this fraction of the patches, between the steps linearly."""
+        return _at(self.fraction, self.rise, fraction)
+
+    def flipped_after(self, fraction: float) -> Vector:
+        """Return 1 for each window (N,) whose decision has changed at this fraction of the patches, else 0.
+
+        Between the steps it is interpolated linearly.
+        """
+        return _at(self.fraction, self.flipped.astype(np.float64), fraction)
+
+
+def _at(fractions: Vector, curves: Vector, fraction: float) -> Vector:
+    """Return curves (S, N) at one fraction, (N,)."""
+    return np.array([np.interp(fraction, fractions, curve) for curve in curves.T], dtype=np.float64)
+
+
+def nearest_pace(
+    speeds: ArrayLike, persons: Sequence[str], pool: ArrayLike, pool_persons: Sequence[str]
+) -> NDArray[np.int64]:
+    """Return for each window (N,) the index of the window of another person, in a pool (M,), of the nearest speed.
+
+    It is a fair replacement in a deletion test if the pool holds windows of controls that begin at the same phase of
+    the gait cycle: no method starts from it, and a fall of the logit is then not one of the pace.
+
+    Raises:
+        ValueError: the pool has no window of another person.
+    """
+    distance = np.abs(np.asarray(speeds, np.float64)[:, None] - np.asarray(pool, np.float64))
+    same = np.asarray(persons)[:, None] == np.asarray(pool_persons)
+    if not len(pool_persons) or same.all(axis=1).any():
+        raise ValueError("the pool has no window of another person")
+    return np.where(same, np.inf, distance).argmin(axis=1).astype(np.int64)
 
 
 def patch_scores(values: Tensor, logits: Tensor, *, signed: bool, patch_frames: int = PATCH_FRAMES) -> Tensor:
@@ -86,14 +141,16 @@ def perturbation_curves(
     counts = [round(num_patches * step / steps) for step in range(steps + 1)]
     logits = _logits(network, windows)
     sign = torch.where(logits < 0, -1.0, 1.0)
-    fall, rise = [], []
+    fall, rise, flipped = [], [], []
     replaced_logits = _logits(network, replacements)
     for count in counts:
         mask = (rank < count)[:, patch_of_frame, :, None]
-        fall.append(float((sign * (logits - _logits(network, torch.where(mask, replacements, windows)))).mean()))
+        deleted = _logits(network, torch.where(mask, replacements, windows))
+        fall.append((sign * (logits - deleted)).double().numpy())
+        flipped.append(((deleted < 0) != (logits < 0)).numpy())
         inserted = _logits(network, torch.where(mask, windows, replacements))
-        rise.append(float((sign * (inserted - replaced_logits)).mean()))
-    return PerturbationCurves(np.array(counts) / num_patches, np.array(fall), np.array(rise))
+        rise.append((sign * (inserted - replaced_logits)).double().numpy())
+    return PerturbationCurves(np.array(counts) / num_patches, np.array(fall), np.array(rise), np.array(flipped))
 
 
 def randomize_weights(network: nn.Module, seed: int) -> nn.Module:

@@ -7,6 +7,7 @@ In the order in which a training uses them:
 * ``trainer``, ``distributed``: the epochs of a training, in one process or in several;
 * ``checkpoint``, ``legacy_keys``: networks on disk, also published ones and those of earlier versions;
 * ``predictions``, ``metrics``: the probabilities of windows and subjects, and metrics with intervals;
+* ``matched_speed``: ROC AUC of patients and controls who walk at the same speed;
 * ``baselines``: simpler classifiers on the same subjects;
 * ``confounder_check``: whether the label can be predicted without gait.
 

@@ -135,6 +135,29 @@ def with_interval(value: float, resampled: Vector, num_subjects: int) -> MetricW
     return MetricWithInterval(value, float(low), float(high))
 
 
+def mean_over_persons(values: ArrayLike, *, resamples: int = 1000, seed: int = 0) -> MetricWithInterval:
+    """Return the mean of values (P,), one per person, with its interval; NaN are persons without a value."""
+    found = np.asarray(values, dtype=np.float64)
+    return ratio_over_persons(found, np.ones(len(found)), resamples=resamples, seed=seed)
+
+
+def ratio_over_persons(
+    parts: ArrayLike, wholes: ArrayLike, *, resamples: int = 1000, seed: int = 0
+) -> MetricWithInterval:
+    """Return the sum of parts (P,) over the sum of wholes (P,), one of each per person, with its interval.
+
+    Persons with a NaN are omitted. Without a person the ratio is undefined, of a single one there is no interval.
+    """
+    part, whole = np.asarray(parts, dtype=np.float64), np.asarray(wholes, dtype=np.float64)
+    known = np.isfinite(part) & np.isfinite(whole)
+    part, whole = part[known], whole[known]
+    value = float(_ratio(part.sum(keepdims=True), whole.sum(keepdims=True))[0])
+    if len(part) < 2:
+        return MetricWithInterval(value)
+    weights = bootstrap_weights([np.arange(len(part))], resamples, np.random.default_rng(seed))
+    return with_interval(value, _ratio(weights @ part, weights @ whole), len(part))
+
+
 def expanded_percentiles(num_subjects: int) -> tuple[float, float]:
     """Return the quantiles of the resamples that bound the 95 % interval; 0.025 and 0.975 for very many subjects."""
     below = float(stats.norm.cdf(math.sqrt(num_subjects / (num_subjects - 1)) * stats.t.ppf(0.025, num_subjects - 1)))
