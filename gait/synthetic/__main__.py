@@ -15,7 +15,7 @@ import torch
 
 from gait.body.model_file import load_body
 from gait.body.open_body import default_model_folder
-from gait.cli.arguments import argument, parse
+from gait.cli.arguments import ArgumentError, argument, parse
 from gait.cli.exit_codes import run_main
 from gait.synthetic.cohort import MODEL_FILE, SEVERITIES, Variety, write_recordings
 
@@ -30,7 +30,7 @@ class Arguments:
     variety: bool = argument(False, "subjects differ as real persons do, and some have harmless peculiarities")
     severity: tuple[float, float] = argument(
         SEVERITIES,
-        "with --variety: range of the severity of pathologies, from 0 to 1",
+        "with --variety: range of pathologies' severity, 0 to 1",
         nargs=2,
         metavar=("LOW", "HIGH"),
     )
@@ -39,6 +39,11 @@ class Arguments:
     )
     peculiarity_draw: int = argument(0, "with --variety: another number gives the same subjects other peculiarities")
     overwrite: bool = argument(False, "rewrite recordings that exist already")
+
+    def __post_init__(self) -> None:
+        """Refuse flags that have no effect."""
+        if not self.variety and (self.severity, self.control_pace, self.peculiarity_draw) != (SEVERITIES, (1, 1), 0):
+            raise ArgumentError("--severity, --control_pace and --peculiarity_draw need --variety")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -35,6 +35,9 @@ _SEEDED_NAMES = {new: former for former, new in FORMER_NAMES.items()}
 SEVERITIES = (0.6, 1.0)
 """Range of the severity of pathologies."""
 
+CONTROL_PACES = (0.35, 1.5)
+"""Limits of a healthy subject's speed as a factor on its own."""
+
 
 @dataclass(frozen=True)
 class Variety:
@@ -48,6 +51,19 @@ class Variety:
     peculiarity_share: float = PECULIARITY_SHARE  # probability of each peculiarity
     peculiarity_draw: int = 0  # another number gives the same subjects other peculiarities
     peculiarities: tuple[str, ...] = PECULIARITY_NAMES  # kinds among which they are drawn
+
+    def __post_init__(self) -> None:
+        """Raise a GaitError if a range or a name is impossible."""
+        for what, (low, high), limits in (
+            ("severity", self.severity, (0.0, 1.0)),
+            ("control pace", self.control_pace, CONTROL_PACES),
+            ("share of peculiarities", (self.peculiarity_share, self.peculiarity_share), (0.0, 1.0)),
+        ):
+            if not limits[0] <= low <= high <= limits[1]:
+                asked = f"{low:g} to {high:g}" if low != high else f"{low:g}"
+                raise GaitError(f"{what} {asked}: must rise within {limits[0]:g} to {limits[1]:g}.")
+        if unknown := [name for name in self.peculiarities if name not in PECULIARITY_NAMES]:
+            raise GaitError(f"Unknown peculiarity {unknown[0]!r}; available: {', '.join(PECULIARITY_NAMES)}.")
 
 
 @dataclass(frozen=True)

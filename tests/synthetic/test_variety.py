@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -30,6 +31,7 @@ from gait.synthetic import (
     read_ground_truth,
     vary_subject,
 )
+from gait.synthetic.__main__ import main
 from gait.synthetic.cohort import build_subject, parse_subject_name
 from gait.synthetic.trial import make_pattern
 from tests.helpers.paths import OPEN_BODY
@@ -142,6 +144,32 @@ def test_peculiarities_are_as_frequent_in_both_labels_and_can_be_drawn_anew() ->
 def test_make_peculiarity_names_what_is_wrong(name: str, side: str, size: float, problem: str) -> None:
     with pytest.raises(GaitError, match=problem):
         make_peculiarity(name, side, size)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "problem"),
+    [
+        ({"severity": (0.5, 1.2)}, "severity 0.5 to 1.2: must rise within 0 to 1"),
+        ({"control_pace": (0.1, 1.0)}, "control pace 0.1 to 1: must rise within 0.35 to 1.5"),
+        ({"peculiarities": ("limp",)}, "Unknown peculiarity 'limp'; available: bent_arm"),
+    ],
+)
+def test_variety_names_what_is_impossible(wrong: dict[str, Any], problem: str) -> None:
+    with pytest.raises(GaitError, match=problem):
+        Variety(**wrong)
+
+
+def test_the_command_writes_varied_subjects(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    cohort = tmp_path / "cohort.json"
+    cohort.write_text('{"crouch_1": {"trials": ["walk1.c3d"], "healthy": false}}', encoding="utf-8")
+    words = ["--cohort", str(cohort), "--model_folder", str(OPEN_BODY.parents[1]), "--severity", "0.1", "0.2"]
+    with pytest.raises(SystemExit):
+        main(words)
+    assert "need --variety" in capsys.readouterr().err
+    assert main([*words, "--variety"]) == 0
+    truth = read_ground_truth(tmp_path / "walk1.c3d").extra
+    assert 0.1 < truth["severity"] < 0.2
+    assert "peculiarities" in truth
 
 
 def test_make_cohort_with_variety(tmp_path: Path) -> None:
