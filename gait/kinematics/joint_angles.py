@@ -47,7 +47,7 @@ class AngleDefinition:
     """Definition of one joint angle: of ``segment`` relative to ``reference``, in degrees."""
 
     name: str  # key in ``JointAngles``, "hip_flexion"
-    title: str  # for figures, "Hip flexion"
+    title: str  # for people, "Hip flexion"
     plane: Plane
     positive: str  # direction of positive values
     negative: str
@@ -65,13 +65,20 @@ class AngleDefinition:
         return self.segment in MIDLINE_SEGMENTS
 
 
+_TITLES = {
+    "pelvis_tilt": "Pelvic tilt", "pelvis_obliquity": "Pelvic obliquity", "pelvis_rotation": "Pelvic rotation",
+    "knee_adduction": "Knee varus/valgus",
+}  # fmt: skip
+"""Titles that differ from the names."""
+
+
 def _joint(
     segment: str, reference: str, order: str, output: str, *rows: tuple[str, str, str, str, int]
 ) -> Iterator[AngleDefinition]:
     """Yield the definitions of a joint, from rows of name, axis, positive, negative direction and sign."""
     planes: dict[str, Plane] = {"Z": "sagittal", "X": "frontal", "Y": "transverse"}
     for name, axis, positive, negative, sign in rows:
-        title = name.replace("_", " ").capitalize()
+        title = _TITLES.get(name) or name.replace("_", " ").capitalize()
         component = "ZXY".index(axis)
         yield AngleDefinition(
             name, title, planes[axis], positive, negative, segment, reference, order, order.index(axis), sign, output,

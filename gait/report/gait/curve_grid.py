@@ -1,4 +1,4 @@
-"""The grid of curves of a page: one row per segment or joint, columns sagittal, coronal and transverse plane.
+"""The grid of curves of a page: one row per segment or joint, columns sagittal, frontal and transverse plane.
 
 Rows, columns, ranges of the axes and names of the directions are those of the reports that gait laboratories read, so
 that each curve is where a reader expects it. The signs are those of ``gait/kinematics/joint_angles.py``.
@@ -14,12 +14,13 @@ import numpy as np
 from markupsafe import Markup
 
 from gait.kinematics.gait_events import SIDES
+from gait.kinematics.joint_angles import ANGLES
 from gait.kinematics.norm_comparison import ERROR_FACTOR, NormComparison
 from gait.kinematics.strides import StrideCurves
 from gait.kinematics.trial_analysis import SubjectAnalysis
 from gait.report.gait.svg_chart import CurveAxis, DrawnCurve, NormBand, curve_chart
 
-PLANES = ("Sagittal plane", "Coronal plane", "Transverse plane")
+PLANES = ("Sagittal plane", "Frontal plane", "Transverse plane")
 
 
 @dataclass(frozen=True)
@@ -35,47 +36,50 @@ LOWER_BODY = (
     GridRow("Hip", ("hip_flexion", "hip_adduction", "hip_rotation")),
     GridRow("Knee", ("knee_flexion", "knee_adduction", "knee_rotation")),
     GridRow("Ankle and foot", ("ankle_dorsiflexion", "ankle_inversion", "foot_progression")),
+    GridRow("Ankle rotation", ("", "", "ankle_rotation")),
 )
 """The grid that opens a gait analysis."""
 
 UPPER_BODY = (
-    GridRow("Trunk", ("thorax_tilt", "thorax_obliquity", "thorax_rotation")),
+    GridRow("Thorax", ("thorax_tilt", "thorax_obliquity", "thorax_rotation")),
     GridRow("Spine", ("spine_flexion", "spine_lateral_flexion", "spine_rotation")),
     GridRow("Head", ("head_tilt", "head_obliquity", "head_rotation")),
     GridRow("Shoulder", ("shoulder_flexion", "shoulder_abduction", "shoulder_rotation")),
-    GridRow("Elbow, ankle", ("elbow_flexion", "", "ankle_rotation")),
+    GridRow("Elbow", ("elbow_flexion", "", "")),
 )
 """What fewer laboratories read, below the first grid."""
 
 _ROTATION = (-30.0, 30.0, "Int", "Ext")
-AXES = {
-    "pelvis_tilt": CurveAxis("Pelvic tilt", -10, 50, "Ant", "Post"),
-    "pelvis_obliquity": CurveAxis("Pelvic obliquity", -30, 30, "Up", "Down"),
-    "pelvis_rotation": CurveAxis("Pelvic rotation", *_ROTATION),
-    "hip_flexion": CurveAxis("Hip flexion", -20, 70, "Flex", "Ext"),
-    "hip_adduction": CurveAxis("Hip adduction", -30, 30, "Add", "Abd"),
-    "hip_rotation": CurveAxis("Hip rotation", *_ROTATION),
-    "knee_flexion": CurveAxis("Knee flexion", -15, 75, "Flex", "Ext", tick=15),
-    "knee_adduction": CurveAxis("Knee varus/valgus", -30, 30, "Var", "Val"),
-    "knee_rotation": CurveAxis("Knee rotation", *_ROTATION),
-    "ankle_dorsiflexion": CurveAxis("Ankle dorsiflexion", -30, 30, "Dors", "Plant"),
-    "ankle_inversion": CurveAxis("Ankle inversion", -30, 30, "Inv", "Ev"),
-    "ankle_rotation": CurveAxis("Ankle rotation", *_ROTATION),
-    "foot_progression": CurveAxis("Foot progression", *_ROTATION),
-    "thorax_tilt": CurveAxis("Trunk tilt", -30, 30, "Forw", "Back"),
-    "thorax_obliquity": CurveAxis("Trunk obliquity", -30, 30, "Up", "Down"),
-    "thorax_rotation": CurveAxis("Trunk rotation", -30, 30, "Ahead", "Behind"),
-    "spine_flexion": CurveAxis("Spine flexion", -30, 30, "Flex", "Ext"),
-    "spine_lateral_flexion": CurveAxis("Spine lateral flexion", -30, 30, "Same", "Other"),
-    "spine_rotation": CurveAxis("Spine rotation", -30, 30, "Same", "Other"),
-    "head_tilt": CurveAxis("Head tilt", -30, 30, "Back", "Forw"),
-    "head_obliquity": CurveAxis("Head obliquity", -30, 30, "Up", "Down"),
-    "head_rotation": CurveAxis("Head rotation", -30, 30, "Ahead", "Behind"),
-    "shoulder_flexion": CurveAxis("Shoulder flexion", -40, 50, "Flex", "Ext"),
-    "shoulder_abduction": CurveAxis("Shoulder abduction", -20, 70, "Abd", "Add"),
-    "shoulder_rotation": CurveAxis("Shoulder rotation", -60, 60, "Int", "Ext", tick=20),
-    "elbow_flexion": CurveAxis("Elbow flexion", 0, 90, "Flex", "Ext"),
+_RANGES: Mapping[str, tuple[float, float, str, str]] = {
+    "pelvis_tilt": (-10, 50, "Ant", "Post"),
+    "pelvis_obliquity": (-30, 30, "Up", "Down"),
+    "pelvis_rotation": _ROTATION,
+    "hip_flexion": (-20, 70, "Flex", "Ext"),
+    "hip_adduction": (-30, 30, "Add", "Abd"),
+    "hip_rotation": _ROTATION,
+    "knee_flexion": (-15, 75, "Flex", "Ext"),
+    "knee_adduction": (-30, 30, "Var", "Val"),
+    "knee_rotation": _ROTATION,
+    "ankle_dorsiflexion": (-30, 30, "Dors", "Plant"),
+    "ankle_inversion": (-30, 30, "Inv", "Ev"),
+    "ankle_rotation": _ROTATION,
+    "foot_progression": _ROTATION,
+    "thorax_tilt": (-30, 30, "Forw", "Back"),
+    "thorax_obliquity": (-30, 30, "Up", "Down"),
+    "thorax_rotation": (-30, 30, "Ahead", "Behind"),
+    "spine_flexion": (-30, 30, "Flex", "Ext"),
+    "spine_lateral_flexion": (-30, 30, "Same", "Other"),
+    "spine_rotation": (-30, 30, "Same", "Other"),
+    "head_tilt": (-30, 30, "Back", "Forw"),
+    "head_obliquity": (-30, 30, "Up", "Down"),
+    "head_rotation": (-30, 30, "Ahead", "Behind"),
+    "shoulder_flexion": (-40, 50, "Flex", "Ext"),
+    "shoulder_abduction": (-20, 70, "Abd", "Add"),
+    "shoulder_rotation": (-60, 60, "Int", "Ext"),
+    "elbow_flexion": (0, 90, "Flex", "Ext"),
 }
+_TICKS = {"knee_flexion": 15, "shoulder_rotation": 20}  # degrees between two ticks; else 10
+AXES = {angle.name: CurveAxis(angle.title, *_RANGES[angle.name], tick=_TICKS.get(angle.name, 10)) for angle in ANGLES}
 """Range, in degrees, and directions of the axis of each angle."""
 
 
