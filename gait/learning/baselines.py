@@ -97,6 +97,15 @@ def compute_feature_table(trials: Sequence[Trial], left_out: Collection[Joint] =
     return np.array([[row[name] for name in FEATURE_NAMES] for row in rows]).reshape(len(rows), len(FEATURES))
 
 
+def dimensionless_speeds(trials: Sequence[Trial], left_out: Collection[Joint] = ()) -> dict[str, float]:
+    """Return each subject's walking speed / sqrt(gravity · leg length), the mean over its trials; NaN if unknown."""
+    speed = compute_feature_table(trials, left_out)[:, FEATURE_NAMES.index("dimensionless_speed")]
+    of_subject: dict[str, list[float]] = {}
+    for trial, value in zip(trials, speed.tolist(), strict=True):
+        of_subject.setdefault(trial.subject_id, []).extend([value] if np.isfinite(value) else [])
+    return {subject: float(np.mean(own)) if own else float("nan") for subject, own in of_subject.items()}
+
+
 def _sick_fraction(trials: Sequence[Trial]) -> float:
     """Return the fraction of subjects that are sick."""
     labels = {trial.subject_id: trial.sick for trial in trials}

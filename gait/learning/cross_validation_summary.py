@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from gait.errors import GaitError
 from gait.learning.fold_result import FoldResult
+from gait.learning.matched_speed import MatchedAuc, matched_auc
 from gait.learning.metrics import (
     METRICS,
     THRESHOLD,
@@ -49,6 +50,7 @@ class CrossValidationSummary:
     network: ClassifierSummary
     baselines: tuple[ClassifierSummary, ...]
     missing: dict[str, str]  # baseline -> reason why it is missing
+    matched_speed: MatchedAuc | None = None  # of the network, by subject; None if no walking speed is known
 
     @property
     def classifiers(self) -> tuple[ClassifierSummary, ...]:
@@ -107,7 +109,9 @@ def pool_folds(results: Sequence[FoldResult]) -> CrossValidationSummary:
         else:
             joined = Predictions.concatenate([part for part in parts.values() if isinstance(part, Predictions)])
             baselines.append(_summarize_classifier(name, joined, of_network))
-    return CrossValidationSummary(folds, network, tuple(baselines), missing)
+    speeds = {name: speed for result in folds for name, speed in result.speeds.items()}
+    matched = matched_auc(of_network, speeds)
+    return CrossValidationSummary(folds, network, tuple(baselines), missing, matched)
 
 
 def balanced_accuracy_gain(network: SubjectPredictions, other: SubjectPredictions) -> MetricWithInterval:

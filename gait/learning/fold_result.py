@@ -84,6 +84,8 @@ class FoldResult:
     data_sha256: str = ""  # of the joints, name and label of every trial
     left_out: dict[str, Any] = field(default_factory=dict)  # a LeftOut as plain data, joints by name
     threshold: dict[str, Any] = field(default_factory=dict)  # a Threshold as plain data; empty: at logit 0
+    # dimensionless walking speed of each evaluation subject, None if unknown; empty in results of earlier versions
+    speeds: dict[str, float | None] = field(default_factory=dict)
 
     @property
     def window_length(self) -> int:

@@ -14,6 +14,7 @@ Intervals are bootstraps over persons, as in ``metrics``.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,6 +22,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from gait.arrays import Vector
 from gait.learning.metrics import MetricWithInterval, bootstrap_weights, with_interval
+from gait.learning.predictions import SubjectPredictions
 
 WITHIN = 0.03
 """Greatest difference in dimensionless speed, v / sqrt(g · leg length), of a patient and a control who are compared."""
@@ -78,6 +80,15 @@ def matched_speed_auc(
         return with_interval(value, _weighted_auc(won, pairs, weights[:, truth], weights[:, ~truth]), smaller)
 
     return MatchedAuc(estimate(score), estimate(-np.nan_to_num(speed)), **counts)
+
+
+def matched_auc(subjects: SubjectPredictions, speeds: Mapping[str, float | None]) -> MatchedAuc | None:
+    """Return the AUC of subjects' probabilities at matched speed, in pairs within folds; None if no speed is known."""
+    known = [speeds.get(name) for name in subjects.subjects]
+    speed = np.array([math.nan if value is None else value for value in known])
+    if not np.isfinite(speed).any():
+        return None
+    return matched_speed_auc(subjects.sick, subjects.probability, speed, fold=subjects.fold)
 
 
 def same_person_auc(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import csv
+import math
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, suppress
@@ -25,7 +26,7 @@ from gait.files.atomic_write import atomic_file
 from gait.files.fingerprint import Stage, changed_inputs, fingerprint
 from gait.files.folder_lock import LockedError, folder_lock
 from gait.files.package_versions import package_versions
-from gait.learning.baselines import baseline_predictions
+from gait.learning.baselines import baseline_predictions, dimensionless_speeds
 from gait.learning.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from gait.learning.distributed import ProcessGroup
 from gait.learning.ensemble import Ensemble, with_threshold
@@ -40,6 +41,7 @@ from gait.learning.fold_result import (
     to_strict_json,
 )
 from gait.learning.initialization import initialize_from_data
+from gait.learning.matched_speed import matched_auc
 from gait.learning.metrics import estimate_metrics
 from gait.learning.networks import NETWORKS
 from gait.learning.predictions import Predictions, subject_means
@@ -460,10 +462,13 @@ class FoldTraining:
             data_sha256=task.data_sha256,
             left_out=left_out_as_dict(task.left_out),
             threshold={} if self._threshold is None else vars(self._threshold),
+            speeds=_speeds(task, self._own_trials(task.fold.evaluation)),
         )
         _write_predictions(task.predictions_file, predictions)
         save_result(result, task.args.save_folder)
         metrics = to_strict_json({by: estimate_metrics(predictions, by=by) for by in ("windows", "subjects")})
+        if matched := matched_auc(predictions.by_subject(), result.speeds):
+            metrics["matched_speed"] = to_strict_json(matched)
         self._write_checkpoint(task.args.epochs if self._finished else None, metrics)
 
 
@@ -540,6 +545,17 @@ def _baselines(task: FoldTask, trials: Sequence[Trial]) -> dict[str, Predictions
         min_observed=args.min_observed,
         windows=args.windows,
     )
+
+
+def _speeds(task: FoldTask, trials: Sequence[Trial]) -> dict[str, float | None]:
+    """Return the dimensionless speed of each subject, None if unknown; nothing if it cannot be computed.
+
+    Then the baseline of the walking speed is missing, too, and says why.
+    """
+    with suppress(Exception):  # it must not discard the trained network
+        speeds = dimensionless_speeds(trials, task.left_out.joints)
+        return {subject: speed if math.isfinite(speed) else None for subject, speed in speeds.items()}
+    return {}
 
 
 def _write_predictions(path: Path, predictions: Predictions) -> None:

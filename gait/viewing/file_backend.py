@@ -85,9 +85,20 @@ class FileBackend:
         at_random = sum(curves.deletion_auc for curves in random) / len(random)
         return (
             "Deletion check on this trial: removing the highest attributions first changes the logit by "
-            f"{own.deletion_auc:.2f}; removing as much at random, by {at_random:.2f}."
+            f"{own.deletion_auc:.2f}; removing as much at random, by {at_random:.2f}.{_matched_speed(network)}"
         )
 
     def _prepare(self, folder: Path, sequence: PoseSequence, network: TrainedNetwork) -> Trial:
         keep_standing = self.options.keep_standing
         return prepare_trial(folder, sequence, network, keep_standing=keep_standing)
+
+
+def _matched_speed(network: TrainedNetwork) -> str:
+    """Return a sentence on the network's AUC at matched walking speed; nothing if its file does not define it."""
+    matched = network.checkpoint.metrics.get("matched_speed") if network.checkpoint else None
+    if not matched or matched["auc"]["value"] is None:
+        return ""
+    return (
+        f" Its ROC AUC on unseen subjects at matched walking speed is {matched['auc']['value']:.2f} "
+        f"({matched['num_pairs']} pairs); the speed alone has {matched['speed_alone']['value']:.2f} there."
+    )

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from gait.body.model_file import load_body
 from gait.errors import GaitError
 from gait.learning import baselines
-from gait.learning.baselines import baseline_predictions
+from gait.learning.baselines import baseline_predictions, dimensionless_speeds
 from gait.learning.metrics import roc_auc
 from gait.learning.predictions import Predictions
 from gait.motion.dataset import AcquisitionInfo, Trial
@@ -207,3 +207,17 @@ def test_baseline_predictions_skip_trials_shorter_than_a_window(split, few_kerne
     assert {len(predictions_of(found, name)) for name in found} == {len(WindowDataset(evaluation[:1], 100, 50))}
     only_short = baseline_predictions(training, [short], window_length=100, stride=50)
     assert {len(predictions_of(only_short, name)) for name in only_short} == {0}
+
+
+def test_dimensionless_speeds_are_means_over_the_trials_of_a_subject(trials_of_cohort):
+    body = load_body(MODEL)
+    found = dimensionless_speeds(trials_of_cohort)
+    assert set(found) == {trial.subject_id for trial in trials_of_cohort}
+    for k in range(6):
+        assert found[f"healthy/P{k}"] == pytest.approx(make_subject(body, k, adult=True).dimensionless_speed, rel=0.08)
+    two = [trial for trial in trials_of_cohort if trial.subject_id == "healthy/P0"]
+    each = [dimensionless_speeds([trial])["healthy/P0"] for trial in two]
+    assert len(each) == 2
+    assert found["healthy/P0"] == pytest.approx(np.mean(each))
+    still = make_test_trial("Q", "stand", False, np.repeat(two[0].joints_m[:1], 100, axis=0))
+    assert np.isnan(dimensionless_speeds([still])["healthy/Q"])

@@ -292,6 +292,25 @@ def test_headline_states_the_metrics() -> None:
     assert "not a diagnosis" in page.text
 
 
+def test_headline_states_the_auc_at_matched_speed(tmp_path: Path) -> None:
+    speeds = {name: 0.36 + 0.001 * k for k, name in enumerate(subject_labels(12, 12))}
+    results = fold_results(speeds=speeds)
+    matched = pool_folds(results).matched_speed
+    assert matched is not None
+    line = headline(pool_folds(results))
+    auc = f"the ROC AUC is {matched.auc.value:.2f} (95 % CI {matched.auc.low:.2f} to {matched.auc.high:.2f})"
+    assert f"At matched walking speed ({matched.num_pairs} pairs of a patient and a control within 0.03" in line
+    assert f"{auc}; the speed alone has {matched.speed_alone.value:.2f}" in line
+    assert line in page_of(results)[0].text
+    for result in results:
+        save_result(result, tmp_path)
+    write_report(tmp_path, "transformer")
+    assert strict(tmp_path / "metrics_transformer_all.json")["matched_speed"]["num_pairs"] == matched.num_pairs
+    far = fold_results(speeds={name: (0.2 if is_sick else 0.4) for name, is_sick in subject_labels(12, 12).items()})
+    assert "At matched walking speed the ROC AUC is undefined: 0 pairs of a patient" in headline(pool_folds(far))
+    assert pool_folds(fold_results(speeds=dict.fromkeys(speeds))).matched_speed is None
+
+
 def test_report_page_states_that_folds_are_missing() -> None:
     page, _ = page_of(fold_results()[1:2])
     assert "only fold 1 of 3" in page.text

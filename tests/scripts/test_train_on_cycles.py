@@ -75,6 +75,7 @@ def test_training_predicts_and_explains_trials_of_unseen_subjects(network, kind,
     result = read_result(task.result_file)
     assert any("healthy/H0/short: no stride" in line for line in result.problems)
     assert result.threshold["num_subjects"] == 4  # those of the training
+    assert set(result.speeds) == set(task.fold.evaluation)
     assert "from initial contacts" in result.normalisation
     terms = dict(glossary(result))
     assert "0.08 strides from an initial contact" in terms["Window"]
@@ -83,6 +84,8 @@ def test_training_predicts_and_explains_trials_of_unseen_subjects(network, kind,
     checkpoint = load_checkpoint(task.checkpoint_file)
     assert (checkpoint.input, checkpoint.windows, checkpoint.ensemble) == (kind, "cycles", 2)
     assert checkpoint.threshold == result.threshold["logit"] != 0
+    assert all(result.speeds.values())
+    assert checkpoint.metrics["matched_speed"]["auc"]["value"] is None  # one patient and one control
     assert (checkpoint.mean_window == 0).all()
     assert (checkpoint.reference.rotations is not None) == (kind == "rotations")
 

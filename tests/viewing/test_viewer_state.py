@@ -247,6 +247,14 @@ def test_training_subjects_and_faithfulness_are_reported(state: ViewerState, tmp
     state.jobs.wait()
     assert not state.subject_in_training_set
     assert state.overlay.faithfulness_summary is None
+    undefined = {"auc": {"value": None}, "speed_alone": {"value": None}, "num_pairs": 9}
+    defined = {"auc": {"value": 0.812}, "speed_alone": {"value": 0.55}, "num_pairs": 40}
+    for name, matched in (("undefined", undefined), ("defined", defined)):
+        state.open_network(write_network(tmp_path / f"{name}.ckpt", metrics={"matched_speed": matched}))
+        state.jobs.wait()
+        line = state.overlay.faithfulness_summary
+        expected = "at matched walking speed is 0.81 (40 pairs); the speed alone has 0.55 there."
+        assert (expected in line) == (name == "defined")
 
 
 def test_open_network_rejects_a_method_that_cannot_explain_it(state: ViewerState, tmp_path: Path) -> None:

@@ -80,6 +80,7 @@ def _test_metrics(summary: CrossValidationSummary) -> dict[str, Any]:
     return {
         "windows": summary.network.window_metrics,
         "subjects": summary.network.subject_metrics,
+        **({} if summary.matched_speed is None else {"matched_speed": summary.matched_speed}),
         "baselines": {
             **{
                 classifier.name: {

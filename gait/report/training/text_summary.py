@@ -9,6 +9,7 @@ from typing import Any
 from gait.body.skeleton import Joint, display_names
 from gait.learning.cross_validation_summary import RESAMPLES, ClassifierSummary, CrossValidationSummary
 from gait.learning.fold_result import FoldResult
+from gait.learning.matched_speed import MIN_PAIRS, WITHIN, MatchedAuc
 from gait.learning.metrics import THRESHOLD, MetricWithInterval, interval_caveat
 from gait.motion.window_placement import CYCLES, window_duration
 from gait.report.display_names import classifier_name, name_in_sentence
@@ -65,7 +66,21 @@ def headline(summary: CrossValidationSummary) -> str:
     if speed is None:
         return line.format("")
     alone = _with_interval(speed.subject_metrics["balanced_accuracy"], bare=True)
-    return line.format(f"; walking speed alone reaches {alone}")
+    matched = " ".join(("", *matched_speed_sentences(summary.matched_speed)))
+    return line.format(f"; walking speed alone reaches {alone}") + matched
+
+
+def matched_speed_sentences(matched: MatchedAuc | None) -> tuple[str, ...]:
+    """Return what the ROC AUC is among patients and controls of the same walking speed; nothing if unknown."""
+    if matched is None:
+        return ()
+    pairs = f"{pluralize(matched.num_pairs, 'pair')} of a patient and a control"
+    if not math.isfinite(matched.auc.value):
+        return (f"At matched walking speed the ROC AUC is undefined: {pairs}, fewer than {MIN_PAIRS}.",)
+    return (
+        f"At matched walking speed ({pairs} within {WITHIN:g} of dimensionless speed) the ROC AUC is "
+        f"{_with_interval(matched.auc)}; the speed alone has {_with_interval(matched.speed_alone, bare=True)} there.",
+    )
 
 
 def compare_with_baselines(summary: CrossValidationSummary) -> tuple[str, ...]:
