@@ -203,7 +203,7 @@ def test_parameters_of_page_and_table_are_those_of_the_analysis(
 def speed_of_cohort_page(export: Path, name: str) -> str:
     """Return the walking speed in the cohort page's row of a subject."""
     words = " ".join(_Page(export / "index.html").words.split())
-    match = re.search(rf"(?:healthy|sick) {re.escape(name)} \d+ \d+, \d+ [\d.]+ mm ([\d.]+) ", words)
+    match = re.search(rf"(?:control|patient) {re.escape(name)} \d+ \d+, \d+ [\d.]+ mm ([\d.]+) ", words)
     assert match
     return match[1]
 
