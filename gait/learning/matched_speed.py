@@ -92,18 +92,25 @@ def matched_auc(subjects: SubjectPredictions, speeds: Mapping[str, float | None]
 
 
 def same_person_auc(
-    sick_score: ArrayLike, healthy_score: ArrayLike, *, resamples: int = 1000, seed: int = 0
+    sick_score: ArrayLike,
+    healthy_score: ArrayLike,
+    *,
+    group: ArrayLike | None = None,
+    resamples: int = 1000,
+    seed: int = 0,
 ) -> MetricWithInterval:
     """Return the AUC of scores (P,) of persons with a pathology over those of the same persons without it.
 
-    All P² pairs count, so the groups have the same paces without being paired one by one. The bootstrap draws persons,
-    each with both scores.
+    All P² pairs count, so that both have the same paces without being paired one by one; with ``group`` (P,), those of
+    the same group, whose scores are of the same network. The bootstrap draws persons, each with both scores.
     """
     sick, healthy = np.asarray(sick_score, np.float64), np.asarray(healthy_score, np.float64)
-    won, pairs = _wins(sick, healthy), np.ones((len(sick), len(healthy)))
-    if not pairs.size:
+    if not len(sick):
         return MetricWithInterval(math.nan)
-    value = float(won.mean())
+    groups = np.zeros(len(sick)) if group is None else np.asarray(group)
+    pairs = groups[:, None] == groups
+    won = pairs * _wins(sick, healthy)
+    value = float(won.sum() / pairs.sum())
     if len(sick) < 2:
         return MetricWithInterval(value)
     weights = bootstrap_weights([np.arange(len(sick))], resamples, np.random.default_rng(seed))
@@ -116,9 +123,7 @@ def _wins(scores: Vector, others: Vector) -> Vector:
     return np.asarray((difference > 0) + 0.5 * (difference == 0), dtype=np.float64)
 
 
-def _weighted_auc(
-    won: Vector, pairs: NDArray[np.floating] | NDArray[np.bool_], sick: Vector, healthy: Vector
-) -> Vector:
+def _weighted_auc(won: Vector, pairs: NDArray[np.bool_], sick: Vector, healthy: Vector) -> Vector:
     """Return the AUC (R,) with subjects counted by weights (R, S) and (R, H); NaN where no pair is drawn."""
     wins, total = (((sick @ np.asarray(each, np.float64)) * healthy).sum(axis=1) for each in (won, pairs))
     return np.divide(wins, total, out=np.full(len(total), np.nan), where=total > 0)

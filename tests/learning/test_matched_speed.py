@@ -69,3 +69,5 @@ def test_same_person_auc_resamples_persons():
     apart = matched_speed_auc([True] * 30 + [False] * 30, [*sick, *healthy], [0.4] * 60).auc
     assert found.high - found.low < 0.6 * (apart.high - apart.low)
     assert math.isnan(same_person_auc([], []).value)
+    assert same_person_auc([1, 11], [0, 10], group=[0, 1]).value == 1
+    assert same_person_auc([1, 11], [0, 10]).value == 0.75

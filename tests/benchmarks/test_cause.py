@@ -1,0 +1,80 @@
+"""The benchmark of causes: its persons, its permuted labels, and a run in miniature."""
+
+import numpy as np
+import pytest
+
+from gait.body.model_file import load_body
+from gait.explaining.localization import METRICS
+from gait.synthetic import Variety, make_pathology
+from tests.helpers.paths import OPEN_BODY
+
+
+@pytest.fixture(scope="module")
+def body():
+    return load_body(OPEN_BODY)
+
+
+@pytest.mark.parametrize("variety", [Variety(), None])
+def test_persons_walk_at_one_pace_with_and_without_their_pathology(module, body, variety):
+    persons = module("cause_persons")
+    walks = list(persons.unseen_walks(body, 2, 1.5, persons.CohortSpec(3, variety)))
+    assert len(walks) == 2 * len(persons.CONDITIONS)
+    by_condition = {walk.subject.partition(".")[2]: walk for walk in walks[len(persons.CONDITIONS) :]}
+    assert {name for name, walk in by_condition.items() if walk.sick} == {"with", "with_distracted"}
+    for sick, healthy in (("with", "paced"), ("with_distracted", "paced_distracted")):
+        first, second = by_condition[sick].trial, by_condition[healthy].trial
+        assert second.pathology is None
+        assert first.pathology.name == "stiff_knee"
+        assert second.pattern.stride_time_s == pytest.approx(first.pattern.stride_time_s)
+        assert second.pattern.stride_length_m == pytest.approx(first.pattern.stride_length_m)
+        assert first.subject.peculiarities == second.subject.peculiarities
+    own = by_condition["own"].trial.pattern
+    assert own.speed_m_s > by_condition["paced"].trial.pattern.speed_m_s
+    slow_knee = np.ptp(by_condition["paced"].trial.pattern.left.knee_flexion.samples)
+    if variety:  # walking slowly changes the angles of healthy persons
+        assert slow_knee < np.ptp(own.left.knee_flexion.samples)
+
+
+def test_distractors_leave_the_affected_joints_alone(module):
+    persons = module("cause_persons")
+    drop_foot = make_pathology("drop_foot", "right")
+    drawn = [persons.draw_distractor(seed, drop_foot) for seed in range(40)]
+    assert all(set(each.joints).isdisjoint(drop_foot.affected_joints) for each in drawn)
+    assert len({each.name for each in drawn}) == 4  # not wide steps
+    assert persons.draw_distractor(0, make_pathology("parkinsonian")).size >= 0.7
+
+
+def test_permuted_labels_keep_the_sizes_and_the_subjects_of_the_evaluation(module, tmp_path):
+    cause, persons = module("cause"), module("cause_persons")
+    for name in (*(f"healthy/healthy_{k}" for k in range(1, 11)), *(f"sick/crouch_{k}" for k in range(1, 9))):
+        (tmp_path / "poses" / name / "walk1").mkdir(parents=True)
+    kept = cause.evaluation_subjects(tmp_path / "poses")
+    assert kept == ("healthy_10", "crouch_8")
+    persons.permute_labels(tmp_path / "poses", tmp_path / "permuted", kept, 1)
+    labels = {path.name: path.parent.name for path in (tmp_path / "permuted").glob("*/*")}
+    assert sorted(labels.values()) == ["healthy"] * 10 + ["sick"] * 8
+    assert (labels["healthy_10"], labels["crouch_8"]) == ("healthy", "sick")
+    wrong = [name for name, label in labels.items() if (label == "sick") != name.startswith("crouch")]
+    assert 4 <= len(wrong) <= 14
+    assert all((tmp_path / "permuted" / labels[name] / name / "walk1").is_dir() for name in labels)
+
+
+@pytest.mark.slow
+def test_cause_quick(run):
+    (found,) = run("cause", "--quick")[0]["networks"].values()
+    assert found["persons"] == 6
+    assert found["persons_without_windows"] == 0
+    for name in ("auc", "matched_auc", "brier", "matched_brier"):
+        assert 0 <= found[name]["low"] <= found[name]["value"] <= found[name]["high"] <= 1, name
+    assert set(found["called_sick"]) == {"with", "paced", "own", "with_distracted", "paced_distracted"}
+    for part in ("localization", "distracted"):
+        rankings = set(found[part]) - {"lead", "best_without_network", "by_pathology"}
+        assert {"trained", "shuffled", "permuted", "chance", "deviation", "varying_deviation"} < rankings
+        assert set(found[part]["trained"]) == set(METRICS)
+        assert set(found[part]["lead"]) == rankings - {"trained"}
+        assert found[part]["best_without_network"] in rankings
+        # Stiff knee and drop foot 1 joint, crouch 6, stance avoidance 4, lean of the trunk 3 of 22.
+        assert found[part]["chance"]["first"]["value"] == pytest.approx((1 + 1 + 6 + 4 + 3) / 5 / 22, rel=1e-3)
+    assert found["pairs"]["num_pairs"] > 0
+    deletion = found["deletion"]
+    assert deletion["persons"] == 0 or {"trained", "random", "deviation"} < set(deletion)
