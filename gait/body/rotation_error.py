@@ -12,8 +12,9 @@ these axes the errors hardly change while the body moves. Each is the sum of thr
 * noise, whose correlation over time is that of the residuals.
 
 Motion and noise have a covariance over the joints in each frame. The vectors eₖ(t) and the roots of the covariances
-change slowly and together. So they are stored as the sum of a few courses over time, each times a constant matrix, and
-scaled to the exact standard deviation of each component.
+change slowly and together. So they are stored as the sum of a few time series, each times a constant matrix, and
+scaled to the exact standard deviation of each component. The samples are those of frames with the same visible markers,
+one set of markers after the other.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ class RotationError:
 
     at_sample: NDArray[np.float32]  # (T,) position of each frame among S samples, between which it is interpolated
     sigma: NDArray[np.float32]  # (S, 3 parts, 66) standard deviations
-    course: NDArray[np.float32]  # (S, R) courses of the matrices
+    series: NDArray[np.float32]  # (S, R) time series of the matrices' sizes
     modes: NDArray[
         np.float32
     ]  # (R, 66, K + 132) matrices: K lasting errors, roots of the motion's and noise's covariance
@@ -67,7 +68,7 @@ class RotationError:
     @cached_property
     def _matrices(self) -> NDArray[np.float32]:
         """The matrices of all samples (S, 66, K + 132), with the exact standard deviations."""
-        matrices = np.tensordot(self.course, self.modes, axes=1)
+        matrices = np.tensordot(self.series, self.modes, axes=1)
         K = self.num_lasting
         bounds = (0, K, K + NUM_COMPONENTS, K + 2 * NUM_COMPONENTS)
         for part in range(NUM_PARTS):
@@ -79,7 +80,7 @@ class RotationError:
     def of_frames(self, frames: NDArray[np.integer]) -> NDArray[np.float32]:
         """Return the errors (N, 66, K + 132) in some frames: lasting ones, then roots as in ``modes``."""
         at = self.at_sample[frames]
-        last = len(self.course) - 1
+        last = len(self.series) - 1
         left = np.clip(np.floor(at).astype(np.int64), 0, last)
         t = (at - left)[:, None, None]
         return (1 - t) * self._matrices[left] + t * self._matrices[np.minimum(left + 1, last)]
@@ -91,4 +92,4 @@ class RotationError:
             return replace(self, at_sample=at)
         first, last = int(np.floor(at.min())), int(np.ceil(at.max()))
         kept = slice(first, last + 1)
-        return replace(self, at_sample=at - np.float32(first), sigma=self.sigma[kept], course=self.course[kept])
+        return replace(self, at_sample=at - np.float32(first), sigma=self.sigma[kept], series=self.series[kept])

@@ -13,6 +13,7 @@ strongly while they agree, weakly if they clearly differ (Cauchy's ρ(d) = ½(c/
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -195,6 +196,23 @@ class SubjectNormalEquations:
     offset_curvature: Tensor  # (R, 3M, 3M) of each trial's own offsets
     offset_response: Tensor  # (R, 3M, 1 + S) step of a trial's offsets: −response · (1, step of the S)
     pose_response: Tensor  # (N, D, 1 + S) step of a pose: −response · (1, step of shape and trial's offsets)
+
+    @cached_property
+    def inverse_curvature(self) -> Tensor:
+        """Inverse of the curvature (S, S)."""
+        return torch.linalg.inv(self.curvature)
+
+    @cached_property
+    def inverse_offset_curvature(self) -> Tensor:
+        """Inverse of the curvature of each trial's own offsets (R, 3M, 3M)."""
+        return torch.linalg.inv(self.offset_curvature)
+
+    @cached_property
+    def parameter_response(self) -> Tensor:
+        """Step of the shape and each trial's offsets (R, B + 3M, S): −response · gradient of the subject parameters."""
+        R, M3, S = len(self.offset_response), self.offset_curvature.shape[1], len(self.curvature)
+        offsets = -self.offset_response[..., 1:] @ self.inverse_curvature
+        return torch.cat([self.inverse_curvature[: S - M3].expand(R, -1, -1), offsets], dim=1)
 
 
 def _calibration_step(

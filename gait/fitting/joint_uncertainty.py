@@ -37,6 +37,7 @@ from gait.fitting.offset_covariance import (
     PRIOR_PSEUDO_COUNT,
     CalibrationErrors,
     covariance_root,
+    joint_blocks,
     pose_prior_curvature,
     posture_axes,
     posture_prior_root,
@@ -53,10 +54,12 @@ MIN_CHANGE_S = 0.1
 """A change in the visible markers that lasts less than this is not evaluated."""
 FEW_MARKERS_FRACTION = 2 / 3
 """Frames with fewer visible markers than this fraction of the median are always evaluated separately."""
+ORIENTATION_SPACING_S = 0.5
+"""Spacing of the frames, of those with the same visible markers, for which the errors of orientations are computed."""
+MAX_ORIENTATION_SAMPLES = 256
+"""Number of these frames at most, apart from one for each set of visible markers."""
 BATCH_FRAMES = 16
 """Frames per batch: few, so that all cores are used."""
-MAX_ORIENTATION_SAMPLES = 256
-"""Of these samples at most, the errors of the orientations are kept."""
 UNCONSTRAINED_RAD = 1.0
 UNCONSTRAINED_M = 1.0
 """Standard deviation of the orientation and the position of the body in a frame without markers."""
@@ -98,20 +101,26 @@ def estimate_joint_uncertainty(
     visible = steady_visibility(observation.visible.cpu().numpy(), rate_hz)
     frames = sample_frames(visible, rate_hz)
     observation = replace(observation, visible=observation.visible & torch.as_tensor(visible).to(observation.visible))
-    rows = torch.as_tensor(frames, device=pose.rotations.device)
     root = covariance_root(calibration.covariance).to(torch.float32)
     calibration = calibration.to(torch.float32)
-
-    def work(batch: slice) -> _UncertaintyTerms:
-        sample = rows[batch]
-        return _uncertainty_terms(subject, pose[sample], observation[sample], prior, scales, calibration, root)
-
+    turning, position = orientation_samples(visible, frames, rate_hz)
+    if subject.reduced_body.num_joints != NUM_BODY_JOINTS:
+        turning = turning[:0]
+    order = np.r_[turning, np.setdiff1d(np.arange(len(frames)), turning)]
+    rows = torch.as_tensor(frames[order], device=pose.rotations.device)
     small = batches if pose.translation.is_cuda else replace(batches, size=min(batches.size, BATCH_FRAMES))
-    terms = small.map(len(frames), work)
+
+    def work(sample: Tensor, turned: bool) -> _UncertaintyTerms:
+        return _uncertainty_terms(subject, pose[sample], observation[sample], prior, scales, calibration, root, turned)
+
+    with_orientation, others = rows[: len(turning)], rows[len(turning) :]
+    terms = small.map(len(with_orientation), lambda batch: work(with_orientation[batch], True))
+    terms += small.map(len(others), lambda batch: work(others[batch], False))
     free, square = sum(float(term.free.sum()) for term in terms), sum(float(term.square.sum()) for term in terms)
     noise = (square + PRIOR_PSEUDO_COUNT) / (max(free, 0.0) + PRIOR_PSEUDO_COUNT)
-    joint_covariance = torch.cat([term.calibration + term.prior + noise * term.noise for term in terms])
-    determined = torch.cat([term.determined for term in terms])
+    back = torch.as_tensor(np.argsort(order), device=rows.device)
+    joint_covariance = torch.cat([term.calibration + term.prior + noise * term.noise for term in terms])[back]
+    determined = torch.cat([term.determined for term in terms])[back]
     radius = confidence_radius(joint_covariance)  # NaN where the equations of a frame cannot be solved
     radius = torch.nan_to_num(radius, nan=UNCONSTRAINED_M, posinf=UNCONSTRAINED_M)
     sigma = interpolate_between_samples(radius.double().cpu().numpy(), frames, visible)
@@ -119,12 +128,9 @@ def estimate_joint_uncertainty(
         (determined / _num_rotation_parameters(subject)).cpu().numpy(), frames, visible
     )
     orientation = None
-    if subject.reduced_body.num_joints == NUM_BODY_JOINTS:
-        kept = np.unique(np.linspace(0, len(frames) - 1, min(len(frames), MAX_ORIENTATION_SAMPLES)).round().astype(int))
-        lasting, motion, slow, white = (
-            torch.cat([term.orientation[part] for term in terms])[kept].float().cpu().numpy() for part in range(4)
-        )
-        position = np.interp(position_between_samples(frames, visible), kept, np.arange(len(kept)))
+    if len(turning):
+        parts = zip(*(term.orientation for term in terms if term.orientation is not None), strict=True)
+        lasting, motion, slow, white = (torch.cat(part).float().cpu().numpy() for part in parts)
         parameters = calibration.parameters.float().cpu().numpy()
         orientation = OrientationErrors(lasting, motion, slow, white, parameters, position)
     return JointUncertainty(
@@ -185,6 +191,41 @@ def sample_frames(visible: NDArray[np.bool_], rate_hz: float) -> NDArray[np.int6
     return np.union1d(grid, (starts[evaluated] + ends[evaluated] - 1) // 2)
 
 
+def orientation_samples(
+    visible: NDArray[np.bool_], frames: NDArray[np.int64], rate_hz: float
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Select from the K ``frames`` to evaluate those for the errors of the orientations.
+
+    Frames with the same visible markers share S samples, which are ``ORIENTATION_SPACING_S`` of these frames apart.
+
+    Returns:
+        Indices (S,) into ``frames``, sorted by visible markers, then by time; and the position of each of all T frames
+        among the samples (T,), from 0 to S − 1. Frames whose visible markers have no sample are at those of the most
+        similar ones.
+    """
+    starts = np.flatnonzero(np.r_[True, (visible[1:] != visible[:-1]).any(axis=1)])
+    number_of: dict[bytes, int] = {}
+    of_run = [number_of.setdefault(visible[start].tobytes(), len(number_of)) for start in starts]
+    patterns = np.array([np.frombuffer(key, dtype=bool) for key in number_of])
+    pattern = np.repeat(of_run, np.diff(np.r_[starts, len(visible)]))
+    evaluated = np.unique(pattern[frames])
+    changes = (patterns[:, None] != patterns[evaluated]).sum(axis=2)
+    pattern = evaluated[changes.argmin(axis=1)][pattern]
+    wanted = np.maximum(1, np.bincount(pattern, minlength=len(patterns)) / (ORIENTATION_SPACING_S * rate_hz))
+    wanted *= min(1.0, MAX_ORIENTATION_SAMPLES / wanted[evaluated].sum())
+    chosen: list[NDArray[np.int64]] = []
+    position, done = np.empty(len(visible)), 0
+    for own in evaluated:
+        candidates = np.flatnonzero(pattern[frames] == own)
+        number = min(len(candidates), max(1, round(float(wanted[own]))))
+        middle = (np.arange(number) + 0.5) / number * len(candidates)
+        chosen.append(candidates[middle.astype(np.int64)])
+        at = np.flatnonzero(pattern == own)
+        position[at] = done + np.interp(at, frames[chosen[-1]], np.arange(number))
+        done += number
+    return np.concatenate(chosen), position
+
+
 def interpolate_between_samples(
     values: NDArray[np.floating], frames: NDArray[np.int64], visible: NDArray[np.bool_]
 ) -> NDArray[np.float64]:
@@ -217,7 +258,7 @@ class _UncertaintyTerms:
     calibration: Tensor  # (T, J, 3, 3) from the errors in shape and marker offsets
     prior: Tensor  # (T, J, 3, 3) from the priors
     noise: Tensor  # (T, J, 3, 3) from residuals of the assumed size
-    orientation: tuple[Tensor, Tensor, Tensor, Tensor]  # as ``OrientationErrors`` has them
+    orientation: tuple[Tensor, Tensor, Tensor, Tensor] | None  # as ``OrientationErrors`` has them, if wanted
     determined: Tensor  # (T, J) number of rotation parameters determined by the markers
     free: Tensor  # (T,) visible coordinates minus the pose parameters that they determine
     square: Tensor  # (T,) weighted square of the residuals
@@ -231,6 +272,7 @@ def _uncertainty_terms(
     scales: ResidualScales,
     calibration: CalibrationErrors,
     root: Tensor,
+    turned: bool,
 ) -> _UncertaintyTerms:
     equations = normal_equations(subject, pose, observation, prior, scales)
     equations = replace(equations, curvature=equations.curvature.float(), jacobian=equations.jacobian.float())
@@ -249,10 +291,13 @@ def _uncertainty_terms(
     response = inverse @ joints_by_pose.mT  # (T, D, 3J): H⁻¹·(derivative of the joints in the pose)
     determined = (inverse * by_markers).sum(dim=-1).clamp(0, 1)  # diagonal of H⁻¹·A
     by_shape = joint_shape_jacobian(subject, equations.kinematics).to(H.dtype).flatten(1, 2)  # (T, 3J, B)
-    shift = _shift_by_shape_and_offsets(subject, equations, response)
+    markers_by_shape = shape_jacobian(subject, equations.kinematics).to(H.dtype).flatten(1, 2)  # (T, 3M, B)
+    shift = _shift_by_shape_and_offsets(markers_by_shape, equations, equations.jacobian @ response)
     shift[..., : by_shape.shape[-1]] += by_shape
     by_calibration = shift @ root
-    orientation = _orientation_terms(subject, equations, by_prior, scales, calibration)
+    orientation = None
+    if turned:
+        orientation = _orientation_terms(subject, equations, by_prior, markers_by_shape, scales, calibration)
     return _UncertaintyTerms(
         calibration=_joint_blocks(by_calibration, by_calibration),
         prior=_joint_blocks(response.mT @ by_prior, response.mT),
@@ -268,6 +313,7 @@ def _orientation_terms(
     subject: SubjectModel,
     equations: NormalEquations,
     by_prior: Tensor,
+    markers_by_shape: Tensor,
     scales: ResidualScales,
     calibration: CalibrationErrors,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -281,7 +327,7 @@ def _orientation_terms(
     """
     J = by_prior.shape[1] // 3 - 1
     axes = posture_axes(subject, equations.kinematics).to(by_prior)
-    prior_root = posture_prior_root(by_prior, axes) / MOTION_VARIANCE**0.5  # (T, D, 3J)
+    prior_root = posture_prior_root(joint_blocks(by_prior, J), axes) / MOTION_VARIANCE**0.5  # (T, D, 3J)
     step = (equations.gradient.to(by_prior) - _marker_gradient(equations)) / MOTION_VARIANCE
     turns = orientation_jacobian(subject, equations.kinematics).to(by_prior).mT  # (T, D, 3J)
     by_white_noise = _smoothed_response(equations, scales, turns, calibration.noise)
@@ -297,10 +343,11 @@ def _orientation_terms(
     response = inverse @ turns
     by_posture = response.mT @ prior_root
     mean = axes @ calibration.posture.unflatten(0, (J, 3))  # (T, J, 3, L) error of the mean of the prior
-    lasting = _shift_by_shape_and_offsets(subject, equations, response) @ calibration.parameters
+    moved = equations.jacobian @ response  # (T, 3M, 3J)
+    lasting = _shift_by_shape_and_offsets(markers_by_shape, equations, moved) @ calibration.parameters
     lasting += by_posture @ (prior_root[:, : 3 * J].mT @ mean.flatten(1, 2))
     by_motion = torch.cat([response.mT @ step[..., None], by_posture], dim=-1)  # (T, 3J, 1 + 3J)
-    by_noise = marker_root.mT @ response  # (T, 3M, 3J)
+    by_noise = weight * moved  # (T, 3M, 3J)
     slow, white = (each.mT @ each for each in (by_noise, by_white_noise))
     return lasting, by_motion @ by_motion.mT, slow, white
 
@@ -326,17 +373,17 @@ def _marker_gradient(equations: NormalEquations) -> Tensor:
     return (equations.jacobian.mT @ force.to(equations.jacobian.dtype))[..., 0]
 
 
-def _shift_by_shape_and_offsets(subject: SubjectModel, equations: NormalEquations, response: Tensor) -> Tensor:
+def _shift_by_shape_and_offsets(markers_by_shape: Tensor, equations: NormalEquations, moved: Tensor) -> Tensor:
     """Return the derivative of some quantities in shape and offsets, through the poses that adapt: (T, X, B + 3·M).
 
-    ``response`` (T, D, X) is H⁻¹ times their derivative in the pose.
+    ``moved`` (T, 3·M, X) is the derivative of the markers in the pose times H⁻¹ times that of the quantities,
+    ``markers_by_shape`` is (T, 3·M, B).
     """
     M = equations.weight.shape[1]
-    weight = equations.weight.to(response.dtype)
-    weighted = (equations.jacobian @ response).unflatten(1, (M, 3)) * weight[..., None, None]  # (T, M, 3, X)
-    by_shape = shape_jacobian(subject, equations.kinematics).to(response.dtype)
-    with_shape = -weighted.flatten(1, 2).mT @ by_shape.flatten(1, 2)
-    with_offsets = -equations.kinematics.blended_rotations.to(response.dtype).mT @ weighted  # (T, M, 3, X)
+    weight = equations.weight.to(moved.dtype)
+    weighted = moved.unflatten(1, (M, 3)) * weight[..., None, None]  # (T, M, 3, X)
+    with_shape = -weighted.flatten(1, 2).mT @ markers_by_shape
+    with_offsets = -equations.kinematics.blended_rotations.to(moved.dtype).mT @ weighted  # (T, M, 3, X)
     return torch.cat([with_shape, with_offsets.flatten(1, 2).mT], dim=-1)
 
 

@@ -92,18 +92,23 @@ def calibration_errors(problem: CalibrationProblem, calibrated: ShapeCalibration
     precision = problem.precision
     subject, pose_equations = problem.linearize(calibrated.betas, calibrated.marker_offsets, calibrated.pose)
     equations = subject_normal_equations(problem, subject, pose_equations, calibrated.marker_offsets, 0.0)
-    by_prior = pose_prior_curvature(pose_equations)
-    noise = variance_factor(pose_equations, by_prior, problem.observation.visible)
+    leverage, inverse = marker_leverage(pose_equations)
+    noise = variance_factor(pose_equations, leverage, problem.observation.visible)
     response = equations.pose_response[..., 1:]
     shape = torch.eye(len(calibrated.betas), dtype=precision.dtype, device=precision.device) / problem.scales.shape**2
     # (R) covariance of the gradient that the frames of each trial cause in shape and own offsets
     by_trial, by_motion = [], []
     axes = posture_axes(subject, pose_equations.kinematics)
+    J = axes.shape[1]
+    by_prior = joint_blocks(pose_equations.curvature, J) - pose_equations.marker_curvature[:, :J]
     # gradient (N, D, 3J) that a posture with the variance of the prior causes
     posture_root = problem.scales.calibration_pose_prior**0.5 * posture_prior_root(by_prior, axes)
+    pulled = posture_root.float().mT @ response.float()  # (N, 3J, B + 3M); sums over frames need no more digits
     rows_of = [problem.trial_index == r for r in range(problem.num_trials)]
     for r, rows in enumerate(rows_of):
-        from_prior = problem.frame_weight * (response[rows].mT @ by_prior[rows] @ response[rows]).sum(dim=0)
+        by_posture_of_frames = pulled[rows].flatten(0, 1)
+        from_prior = (by_posture_of_frames.T @ by_posture_of_frames).to(response)
+        from_prior *= problem.frame_weight / problem.scales.calibration_pose_prior
         from_markers = noise * (equations.trial_curvature[r] - from_prior)
         by_trial.append(from_prior + from_markers)
         by_motion.append(problem.scales.calibration_pose_prior * MOTION_VARIANCE * from_prior + from_markers)
@@ -121,13 +126,10 @@ def calibration_errors(problem: CalibrationProblem, calibrated: ShapeCalibration
     by_offset_prior = by_offset_prior + (free[:, None] * excess * free) @ by_offset_prior
     covariance = propagate_covariance(equations, by_frames, by_offset_prior, shape)
     given_posture = propagate_covariance(equations, torch.stack(by_motion), by_offset_prior, shape)
-    pull = [-problem.frame_weight * (response[rows].mT @ posture_root[rows]).sum(dim=0) for rows in rows_of]
+    pull = [-problem.frame_weight * pulled[rows].sum(dim=0).mT.to(response) for rows in rows_of]
     followed = propagate_gradient(equations, torch.stack(pull))  # (R, B + 3M, D)
-    curvature = pose_equations.curvature.clone()
-    diagonal = curvature.diagonal(dim1=1, dim2=2)
-    diagonal.add_(1e-6 * diagonal.amax(dim=1, keepdim=True))
-    drawn = torch.linalg.solve(curvature, posture_root)  # (N, D, 3J)
-    of_markers = marker_variance_factors(pose_equations, curvature, problem.observation.visible, subject, noise)
+    drawn = (inverse @ posture_root.float()).to(response)  # (N, D, 3J)
+    of_markers = marker_variance_factors(pose_equations, leverage, problem.observation.visible, subject, noise)
     roots, with_parameters, by_posture = [], [], []
     for r, rows in enumerate(rows_of):
         roots.append(covariance_root(given_posture[r]))
@@ -193,7 +195,10 @@ def posture_variance_factors(
 
 
 def covariance_root(covariance: Tensor) -> Tensor:
-    """Return a root of a covariance (n, n)."""
+    """Return a root of a covariance (n, n), a triangular one if it exists."""
+    factor, failed = torch.linalg.cholesky_ex(covariance)
+    if not failed:
+        return factor
     values, vectors = torch.linalg.eigh(covariance)
     return vectors * values.clamp_min(0).sqrt()
 
@@ -211,14 +216,20 @@ def posture_axes(subject: SubjectModel, kinematics: MarkerKinematics) -> Tensor:
     return torch.where(hinges.hinged[:, None, None], eye, kinematics.parent_world)
 
 
+def joint_blocks(curvature: Tensor, num_joints: int) -> Tensor:
+    """Return the blocks (T, J, 3, 3) of each joint's rotation in a curvature (T, D, D)."""
+    J = num_joints
+    blocks = curvature[:, : 3 * J, : 3 * J].unflatten(2, (J, 3)).unflatten(1, (J, 3))
+    return blocks.diagonal(dim1=1, dim2=3).permute(0, 3, 1, 2)
+
+
 def posture_prior_root(by_prior: Tensor, axes: Tensor) -> Tensor:
-    """Return a root (T, D, 3·J) of the curvature of the priors (T, D, D), whose columns belong to ``posture_axes``."""
+    """Return a root (T, 3·J + 3, 3·J) of the priors' curvature (T, J, 3, 3), whose columns are ``posture_axes``."""
     T, J = axes.shape[:2]
-    blocks = by_prior[:, : 3 * J, : 3 * J].unflatten(2, (J, 3)).unflatten(1, (J, 3)).diagonal(dim1=1, dim2=3)
     axes = axes.to(by_prior)
-    values, vectors = torch.linalg.eigh(axes.mT @ blocks.permute(0, 3, 1, 2) @ axes)
+    values, vectors = torch.linalg.eigh(axes.mT @ by_prior @ axes)
     roots = axes @ vectors @ (values.clamp_min(0).sqrt()[..., None] * vectors.mT)
-    root = by_prior.new_zeros(T, by_prior.shape[1], 3 * J)
+    root = by_prior.new_zeros(T, 3 * J + 3, 3 * J)
     block = root[:, : 3 * J].unflatten(2, (J, 3)).unflatten(1, (J, 3))
     block.diagonal(dim1=1, dim2=3).copy_(roots.permute(0, 2, 3, 1))
     return root
@@ -241,8 +252,8 @@ def propagate_gradient(equations: SubjectNormalEquations, by_frames: Tensor) -> 
     follows = -equations.offset_response[..., 1:]  # (R, 3M, S)
     gradient = (follows.mT @ by_frames[:, B:]).sum(dim=0)
     gradient[:B] += by_frames[:, :B].sum(dim=0)
-    parameters = -torch.linalg.solve(equations.curvature, gradient)
-    offsets = follows @ parameters - torch.linalg.solve(equations.offset_curvature, by_frames[:, B:])
+    parameters = -equations.inverse_curvature @ gradient
+    offsets = follows @ parameters - equations.inverse_offset_curvature @ by_frames[:, B:]
     return torch.cat([parameters[:B].expand(len(offsets), -1, -1), offsets], dim=1)
 
 
@@ -262,40 +273,33 @@ def propagate_covariance(
     """
     B, R = len(shape), len(by_frames)
     eye = torch.eye(len(equations.curvature), dtype=by_offset_prior.dtype, device=by_offset_prior.device)
-    inverse = torch.linalg.inv(equations.curvature)
-    inner = torch.linalg.inv(equations.offset_curvature)  # (R, 3M, 3M)
+    inner = equations.inverse_offset_curvature  # (R, 3M, 3M)
     follows = -equations.offset_response[..., 1:]  # (R, 3M, S): derivative of a trial's offsets in the S parameters
-    coupling = torch.diag_embed(equations.coupling_precision.repeat_interleave(3, dim=1))
+    coupling = equations.coupling_precision.repeat_interleave(3, dim=1)  # (R, 3M) diagonal matrices
 
     # Covariance of the gradient in the subject parameters: direct, and through the offsets of each trial.
     all_follow = follows.sum(dim=0)
-    gradient_covariance = all_follow.mT @ by_offset_prior @ all_follow
+    by_all = all_follow.mT @ by_offset_prior
+    gradient_covariance = by_all @ all_follow
     gradient_covariance[:B, :B] += shape
     crosses = []  # (R) cross-covariance with the gradient in the offsets of each trial
     for r in range(R):
         to_subject = torch.cat([eye[:, :B], follows[r].mT], dim=1)  # from shape and own offsets
         # the coupling acts on a trial's offsets and, with opposite sign, on the subject's
         coupling_effect = follows[r].mT - eye[:, B:]
-        gradient_covariance = (
-            gradient_covariance
-            + to_subject @ by_frames[r] @ to_subject.mT
-            + coupling_effect @ coupling[r] @ coupling_effect.mT
-        )
-        crosses.append(
-            to_subject @ by_frames[r][:, B:] + coupling_effect @ coupling[r] + all_follow.mT @ by_offset_prior
-        )
-    parameters = inverse @ gradient_covariance @ inverse
+        coupled = coupling_effect * coupling[r]
+        from_frames = to_subject @ by_frames[r]
+        gradient_covariance = gradient_covariance + from_frames @ to_subject.mT + coupled @ coupling_effect.mT
+        crosses.append(from_frames[:, B:] + coupled + by_all)
     result = []
     for r in range(R):
-        own = by_frames[r][B:, B:] + coupling[r] + by_offset_prior
-        with_subject = inverse @ crosses[r] @ inner[r]  # (S, 3M)
-        offsets = follows[r] @ parameters @ follows[r].mT + inner[r] @ own @ inner[r]
-        cross = follows[r] @ with_subject
-        across = parameters[:B] @ follows[r].mT + with_subject[:B]
-        offsets = offsets + cross + cross.mT
-        result.append(torch.cat([torch.cat([parameters[:B, :B], across], 1), torch.cat([across.mT, offsets], 1)]))
-    covariance = torch.stack(result)
-    return (covariance + covariance.mT) / 2
+        to_trial = equations.parameter_response[r]  # (B + 3M, S)
+        own = by_frames[r][B:, B:] + torch.diag(coupling[r]) + by_offset_prior
+        part = to_trial @ gradient_covariance @ to_trial.mT / 2
+        part[:, B:] += to_trial @ crosses[r] @ inner[r]
+        part[B:, B:] += inner[r] @ own @ inner[r] / 2
+        result.append(part + part.mT)
+    return torch.stack(result)
 
 
 def pose_prior_curvature(pose_equations: NormalEquations) -> Tensor:
@@ -304,31 +308,37 @@ def pose_prior_curvature(pose_equations: NormalEquations) -> Tensor:
     return pose_equations.curvature - pose_equations.jacobian.mT @ (pose_equations.jacobian * weight)
 
 
-def variance_factor(pose_equations: NormalEquations, by_prior: Tensor, visible: Tensor) -> float:
+def marker_leverage(pose_equations: NormalEquations) -> tuple[Tensor, Tensor]:
+    """Return how far each marker determines its residual (N, M), and the inverse of the curvature (N, D, D).
+
+    The leverage of a marker is the number of its coordinates, 0 to 3, that the pose parameters follow.
+    """
+    curvature, jacobian = pose_equations.curvature.clone(), pose_equations.jacobian
+    diagonal = curvature.diagonal(dim1=1, dim2=2)
+    diagonal.add_(1e-6 * diagonal.amax(dim=1, keepdim=True))
+    inverse, jacobian = torch.cholesky_inverse(torch.linalg.cholesky(curvature)).float(), jacobian.float()
+    followed = ((jacobian @ inverse) * jacobian).sum(dim=-1).unflatten(1, (-1, 3)).sum(dim=-1)
+    return pose_equations.weight * followed, inverse
+
+
+def variance_factor(pose_equations: NormalEquations, leverage: Tensor, visible: Tensor) -> float:
     """Return the variance of the residuals relative to the assumed one (a posteriori factor, Koch 1999, sec. 3.2.5).
 
     The degrees of freedom of a frame are its visible coordinates minus the pose parameters that the markers determine.
     """
-    curvature = pose_equations.curvature.clone()
-    diagonal = curvature.diagonal(dim1=1, dim2=2)
-    diagonal.add_(1e-6 * diagonal.amax(dim=1, keepdim=True))
-    by_markers = pose_equations.curvature - by_prior
-    used = float(torch.linalg.solve(curvature, by_markers).diagonal(dim1=1, dim2=2).sum())
-    free = max(3 * float(visible.sum()) - used, 0.0)
+    free = max(3 * float(visible.sum()) - float(leverage.sum()), 0.0)
     square = float((pose_equations.weight * (pose_equations.residual**2).sum(dim=-1)).sum())
     return (square + PRIOR_PSEUDO_COUNT) / (free + PRIOR_PSEUDO_COUNT)
 
 
 def marker_variance_factors(
-    pose_equations: NormalEquations, curvature: Tensor, visible: Tensor, subject: SubjectModel, noise: float
+    pose_equations: NormalEquations, leverage: Tensor, visible: Tensor, subject: SubjectModel, noise: float
 ) -> Tensor:
     """Return the variance of the residuals of each marker (M,) relative to the assumed one, equal within a segment.
 
-    Skin moves more on thighs than on feet. ``noise`` is the factor of all markers, ``curvature`` (N, D, D) is solvable.
+    Skin moves more on thighs than on feet. ``noise`` is the factor of all markers, ``leverage`` is (N, M).
     """
-    jacobian = pose_equations.jacobian
-    leverage = (torch.linalg.solve(curvature, jacobian.mT).mT * jacobian).sum(dim=-1).unflatten(1, (-1, 3)).sum(dim=-1)
-    free = (3 * visible - pose_equations.weight * leverage).clamp_min(0).sum(dim=0)
+    free = (3 * visible - leverage).clamp_min(0).sum(dim=0)
     square = (pose_equations.weight * (pose_equations.residual**2).sum(dim=-1)).sum(dim=0)
     joint = subject.reduced_body.skinning_weights.argmax(dim=1).tolist()
     factors = torch.empty_like(square)
@@ -375,8 +385,7 @@ def offset_variance_factors(
     R, M3 = offsets.shape
     prior_precision = torch.block_diag(*precision)
     follows = -equations.offset_response[..., 1:]
-    response = follows @ torch.linalg.inv(equations.curvature) @ follows.sum(dim=0).mT
-    response = response + torch.linalg.inv(equations.offset_curvature)
+    response = follows @ (equations.inverse_curvature @ follows.sum(dim=0).mT) + equations.inverse_offset_curvature
     recovered = torch.eye(M3, dtype=prior_precision.dtype, device=prior_precision.device) - response @ prior_precision
     variance = torch.linalg.inv(prior_precision)
     factors = []

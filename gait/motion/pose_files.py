@@ -33,7 +33,7 @@ _MAX_TEXT_BYTES = 1 << 20  # of one frame
 _ERROR_ARRAYS = {
     "rotation_error_at_sample": "at_sample",
     "rotation_error_sigma": "sigma",
-    "rotation_error_course": "course",
+    "rotation_error_series": "series",
     "rotation_error_modes": "modes",
     "rotation_error_noise_correlation": "noise_correlation",
 }
@@ -44,6 +44,11 @@ _ANATOMY_ERROR_ARRAYS = {
     "landmark_fitted_error": "fitted_m",
 }
 """Key -> field of ``AnatomyError``."""
+_ROUNDED = ("rotation_error_modes", *_ANATOMY_ERROR_ARRAYS)
+_SCALE = "_scale"
+"""Key + this -> value of 1 in the integers from −127 to 127 to which arrays of ``_ROUNDED`` are rounded; NaN: unknown.
+
+Each row along the last axis has its own scale, in the modes each of the three parts of a row."""
 _EVENT_KEYS = ("event_time_s", "event_kind", "event_side", "event_source", "event_notes")
 _OWN_KEYS = frozenset(
     [
@@ -69,6 +74,7 @@ _OWN_KEYS = frozenset(
         "landmark_joint",
         *_ERROR_ARRAYS,
         *_ANATOMY_ERROR_ARRAYS,
+        *(key + _SCALE for key in _ROUNDED),
         *_EVENT_KEYS,
     ]
 )
@@ -95,11 +101,13 @@ def write_npz(folder: Path, sequence: PoseSequence) -> Path:
         }
     if (error := sequence.rotation_error) is not None:
         optional |= {key: getattr(error, name) for key, name in _ERROR_ARRAYS.items()}
-        optional["rotation_error_modes"] = error.modes.astype(np.float16)
+        optional["rotation_error_sigma"] = error.sigma.astype(np.float16)
         if error.anatomy is not None:
-            optional |= {
-                key: getattr(error.anatomy, name).astype(np.float16) for key, name in _ANATOMY_ERROR_ARRAYS.items()
-            }
+            optional |= {key: getattr(error.anatomy, name) for key, name in _ANATOMY_ERROR_ARRAYS.items()}
+        for key in _ROUNDED:
+            if key in optional:
+                bounds = _part_bounds(optional[key]) if key == "rotation_error_modes" else []
+                optional[key], optional[key + _SCALE] = _round_rows(optional[key], bounds)
     if (events := sequence.recorded_events) is not None:
         texts = (
             np.array(values, dtype=np.str_) for values in (events.kinds, events.sides, events.sources, events.notes)
@@ -255,40 +263,71 @@ def _read_anatomy(path: Path, data: Mapping[str, NDArray[Any]]) -> Anatomy | Non
 
 def _error_shapes(data: Mapping[str, NDArray[Any]], T: int, L: int) -> dict[str, tuple[int, ...]]:
     """Return the shapes that the arrays of the rotation error must have in a file of T frames and L landmarks."""
-    course, modes, correlation = (
-        data.get(f"rotation_error_{name}", np.empty(0)) for name in ("course", "modes", "noise_correlation")
+    series, modes, correlation = (
+        data.get(f"rotation_error_{name}", np.empty(0)) for name in ("series", "modes", "noise_correlation")
     )
-    S, R = course.shape if course.ndim == 2 else (0, 0)
+    S, R = series.shape if series.ndim == 2 else (0, 0)
     K = max(modes.shape[2] - 2 * NUM_COMPONENTS, 0) if modes.ndim == 3 else 0
     return {
         "rotation_error_at_sample": (T,),
         "rotation_error_sigma": (S, NUM_PARTS, NUM_COMPONENTS),
-        "rotation_error_course": (S, R),
+        "rotation_error_series": (S, R),
         "rotation_error_modes": (R, NUM_COMPONENTS, K + 2 * NUM_COMPONENTS),
         "rotation_error_noise_correlation": (correlation.size,),
         "rest_joints_error": (NUM_BODY_JOINTS, 3, K),
         "landmark_rest_error": (L, 3, K),
         "landmark_fitted_error": (L, 3, K),
+        "rotation_error_modes_scale": (R, NUM_COMPONENTS, NUM_PARTS),
+        "rest_joints_error_scale": (NUM_BODY_JOINTS, 3, 1),
+        "landmark_rest_error_scale": (L, 3, 1),
+        "landmark_fitted_error_scale": (L, 3, 1),
     }
+
+
+def _part_bounds(modes: NDArray[Any]) -> list[int]:
+    """Return where the errors of motion and of noise begin in the last axis of the modes (R, 66, K + 132)."""
+    return [modes.shape[2] - 2 * NUM_COMPONENTS, modes.shape[2] - NUM_COMPONENTS]
+
+
+def _round_rows(values: NDArray[np.floating], bounds: list[int]) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
+    """Return integers (..., N) and scales (..., parts) of values, whose last axis has parts separated at ``bounds``."""
+    rounded, scales = [], []
+    for part in np.split(values, bounds, axis=-1):
+        scale = (np.abs(part).max(axis=-1, keepdims=True, initial=0) / 127).astype(np.float32)
+        with np.errstate(invalid="ignore"):
+            rounded.append(np.nan_to_num(np.rint(part / np.where(scale > 0, scale, 1))).astype(np.int8))
+        scales.append(scale)
+    return np.concatenate(rounded, axis=-1), np.concatenate(scales, axis=-1)
+
+
+def _restore_rows(rounded: NDArray[np.integer], scales: NDArray[np.floating], bounds: list[int]) -> NDArray[np.float32]:
+    """Return the values (..., N) of integers and scales, as ``_round_rows`` gives them."""
+    parts = np.split(rounded, bounds, axis=-1)
+    return np.concatenate([part * scales[..., k, None] for k, part in enumerate(parts)], axis=-1, dtype=np.float32)
 
 
 def _read_rotation_error(path: Path, data: Mapping[str, NDArray[Any]]) -> RotationError | None:
     """Return the errors of the orientations in a pose file, whose shapes are checked; None in files without them."""
     if not all(key in data for key in _ERROR_ARRAYS):
         return None
+    data = dict(data)
+    for key in _ROUNDED:
+        if key not in data:
+            continue
+        if data[key].dtype != np.int8 or data.get(key + _SCALE, data[key]).dtype.kind != "f":
+            raise GaitError(f"{path}: {key} is of the type {data[key].dtype}, not rounded; fit this trial again.")
+        bounds = _part_bounds(data[key]) if key == "rotation_error_modes" else []
+        data[key] = _restore_rows(data[key], data[key + _SCALE], bounds)
     values = {name: _finite_array(path, key, data[key]) for key, name in _ERROR_ARRAYS.items()}
-    at, S = values["at_sample"], len(values["course"])
+    at, S = values["at_sample"], len(values["series"])
     if not S or at.min() < 0 or at.max() > S - 1 or not len(values["noise_correlation"]):
         raise GaitError(f"{path}: rotation_error_at_sample is not within its {S} samples; fit this trial again.")
     anatomy = None
     if all(key in data for key in _ANATOMY_ERROR_ARRAYS):
-        fitted = data["landmark_fitted_error"]
-        if fitted.dtype.kind != "f":
-            raise GaitError(f"{path}: landmark_fitted_error is of the type {fitted.dtype}; fit this trial again.")
         anatomy = AnatomyError(
             joints_m=_finite_array(path, "rest_joints_error", data["rest_joints_error"]),
             landmarks_m=_finite_array(path, "landmark_rest_error", data["landmark_rest_error"]),
-            fitted_m=fitted.astype(np.float32),
+            fitted_m=data["landmark_fitted_error"],
         )
     return RotationError(**values, anatomy=anatomy)
 
