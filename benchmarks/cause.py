@@ -13,7 +13,7 @@ of all ``--seeds``; it does not contain how much networks of other training coho
  * ``localization``: by ranking of joints, for ``trained`` networks, their ``shuffled`` weights, networks of
    ``permuted`` labels, ``chance``, and rankings of the deviation from controls, which need no network. ``first``: the
    joint of the highest score is one whose rotation the pathology changes; ``first_three``: one of the three highest;
-   ``rank_auc``; ``side``; ``joint_and_axis``: of all joints and axes. Scores are sums of signed integrated gradients.
+   ``rank_auc``; ``side``; ``joint_and_axis``: of all joints and axes. Scores are sums of signed attribution.
    ``lead``: ``first`` of the trained networks minus that of each other ranking, person by person. Parkinsonian gait,
    which changes nearly all joints, counts in none of these; ``by_pathology``, of the trained networks, has it apart.
  * ``distracted``: ``localization`` under distractors.
@@ -99,9 +99,9 @@ from gait.motion.window_placement import CYCLES
 from gait.synthetic import PATHOLOGY_NAMES, Variety
 from gait.synthetic.cohort import parse_subject_name
 
-METHOD = "integrated_gradients"
 FRACTION = 0.1
 RANDOM_ORDERS = 2
+WITHOUT_NETWORK = ("deviation", "squared_deviation", "varying_deviation", "deviation_in_sds")
 TRAINED, SHUFFLED, PERMUTED, CHANCE = "trained", "shuffled", "permuted", "chance"
 _BATCH_SIZE = 64  # windows
 
@@ -133,6 +133,12 @@ class Arguments(BodyArguments):
     shuffled: int = argument(2, "networks with shuffled weights")
     permuted: int = argument(5, "networks trained on permuted labels")
     windows: int = argument(4, "windows of each trial that are explained, at most")
+    methods: tuple[str, ...] = argument(
+        ("integrated_gradients",),
+        "explanation methods, with the rule of lrp as in lrp:cp; the first is also that of the shuffled and permuted "
+        "networks, the others are rankings of their own",
+        nargs="+",
+    )
     fitted: bool = argument(False, "fit the poses to simulated markers instead of taking the true ones")
     former_world: bool = argument(False, "subjects of the synthetic world of earlier versions")
 
@@ -243,12 +249,12 @@ def judge_network(
             probability={name: probability(trained, trial) for name, trial in person.trials.items()},
             speed=person.speeds,
             localization={
-                name: locate(trained, others, person, name, controls, args.windows) for name in (WITH, DISTRACTED[WITH])
+                name: locate(trained, others, person, name, controls, args) for name in (WITH, DISTRACTED[WITH])
             },
         )
         for person in persons
     ]
-    deletion = measure_deletion(trained, persons, controls, seed, args.windows)
+    deletion = measure_deletion(trained, persons, controls, seed, args)
     return [replace(result, deletion=own) for result, own in zip(results, deletion, strict=True)], missing
 
 
@@ -357,12 +363,14 @@ def logits(trained: TrainedNetwork, seen: Tensor) -> Tensor:
         return torch.as_tensor(trained.network(seen))
 
 
-def attribute(trained: TrainedNetwork, seen: Tensor) -> Tensor:
-    """Return the signed attribution of windows by axis, (N, L, 22, 3)."""
-    assert trained.mean_window is not None
-    found = explain_windows(trained.network, seen, METHOD, baseline=trained.mean_window)
-    assert found.axis_values is not None
-    return found.axis_values.detach()
+def attribute(trained: TrainedNetwork, seen: Tensor, method: str) -> Tensor:
+    """Return the attribution of windows by axis, (N, L, 22, 3), or (N, L, 22) by a method that has no axes."""
+    name, _, rule = method.partition(":")
+    parts = []
+    for batch in seen.split(_BATCH_SIZE):
+        found = explain_windows(trained.network, batch, name, baseline=trained.mean_window, rule=rule or None)
+        parts.append((found.values if found.axis_values is None else found.axis_values).detach())
+    return torch.cat(parts)
 
 
 def locate(
@@ -371,10 +379,11 @@ def locate(
     person: Person,
     condition: str,
     controls: Controls,
-    limit: int,
+    args: Arguments,
 ) -> dict[str, Localization]:
     """Return where each ranking of the joints points."""
     trial, with_axes = person.trials[condition], person.cause.axis is not None
+    limit, (method, *further) = args.windows, args.methods
     windows = phase_windows(trained, trial, limit)
 
     def located(values: Tensor, is_mirrored: Tensor) -> Localization:
@@ -382,12 +391,14 @@ def locate(
         scores = to_proximal_joints(scores) if trained.input.of_segments else scores
         return localize(scores, person.cause)
 
-    found = {TRAINED: located(attribute(trained, windows.seen), windows.is_mirrored)}
+    found = {TRAINED: located(attribute(trained, windows.seen, method), windows.is_mirrored)}
+    for name in further:
+        found[name] = located(attribute(trained, windows.seen, name), windows.is_mirrored)
     for name, networks in others.items():
         parts = []
         for other in networks:
             own = phase_windows(other, trial, limit)  # relative to the controls that it was trained on
-            parts.append(located(attribute(other, own.seen), own.is_mirrored))
+            parts.append(located(attribute(other, own.seen, method), own.is_mirrored))
         if parts:
             found[name] = mean_localization(parts)
     found[CHANCE] = chance_localization(person.cause, NUM_BODY_JOINTS, with_axes=with_axes)
@@ -397,10 +408,10 @@ def locate(
 
 
 def measure_deletion(
-    trained: TrainedNetwork, persons: Sequence[Person], controls: Controls, seed: int, limit: int
+    trained: TrainedNetwork, persons: Sequence[Person], controls: Controls, seed: int, args: Arguments
 ) -> Iterator[dict[str, Vector]]:
     """Yield what deletion shows on the windows of each person with a pathology; see ``PersonResult``."""
-    pool, names, speeds = [], [], []
+    pool, names, speeds, limit = [], [], [], args.windows
     for person in persons:
         for condition in (PACED, OWN):
             windows = phase_windows(trained, person.trials[condition], limit).seen
@@ -416,7 +427,10 @@ def measure_deletion(
             yield {}
             continue
         nearest = nearest_pace([person.speeds[WITH]] * len(seen), [person.name] * len(seen), speeds, names)
-        orders = {TRAINED: [patch_scores(attribute(trained, seen).sum(-1), explained, signed=True)]}
+        orders = {}
+        for name, method in zip((TRAINED, *args.methods[1:]), args.methods, strict=True):
+            values = attribute(trained, seen, method)
+            orders[name] = [patch_scores(values if values.ndim == 3 else values.sum(-1), explained, signed=True)]
         orders["random"] = [random_patch_scores(seen, 1000 * seed + number) for number in range(RANDOM_ORDERS)]
         for name, values in deviation_rankings(seen, controls.mean, controls.sd).items():
             orders[name] = [patch_scores(values.sum(-1), explained, signed=True)]
@@ -486,7 +500,7 @@ def summarize_localization(results: Sequence[PersonResult], condition: str) -> d
     counted = rankings(lambda result: result.pathology not in APART)
     if not counted:
         return {}
-    without_network = {name: counted[name] for name in counted if name not in (TRAINED, SHUFFLED, PERMUTED, CHANCE)}
+    without_network = {name: counted[name] for name in WITHOUT_NETWORK}
     return {
         **{name: {m: plain(v) for m, v in localization_over_persons(own).items()} for name, own in counted.items()},
         "lead": {

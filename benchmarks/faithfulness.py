@@ -1,8 +1,9 @@
 """python benchmarks/faithfulness.py --networks ./trained_mlp/fold0/mlp.ckpt --base_folder ./optimized_poses
 
-Faithfulness of the attributions of trained networks, by method: on windows of subjects that the networks were not
-trained on, and on synthetic subjects, whose affected joints are known. Prints one JSON object; metrics are means over
-the networks, which must be of one kind (the folds of one training). For each of the ``methods``:
+Faithfulness of the attributions of trained networks of the published input, by method, on windows of subjects that the
+networks were not trained on. Whether attributions name the cause of a pathology is measured by ``benchmarks/cause.py``.
+Prints one JSON object; metrics are means over the networks, which must be of one kind (the folds of one training). For
+each of the ``methods``:
 
  * ``deletion``: mean fall of the predicted class's logit while patches (one joint for 8 frames) are replaced by the
    mean training window, the most important first; ``random_deletion``: the same in random order; ``deletion_ratio``:
@@ -15,19 +16,7 @@ the networks, which must be of one kind (the folds of one training). For each of
  * ``stability``: rank correlation with the attribution of the same windows with 1 mm of noise; near 1.
  * ``conservation``: mean fraction of the logit that the attribution sums to; 1 if nothing is assigned to biases, CLS,
    positions or a baseline; null for attention.
- * ``changed_joint_first``, ``correct_side_fraction``: localization. The fraction of synthetic subjects for whom the
-   joint with the largest score is one whose position the pathology changes; of unilateral pathologies, for whom the
-   side with the larger score is the correct one. ``affected_joint_first``: the fraction for whom it is a joint whose
-   rotation the pathology changes. ``by_pathology``: ``changed_joint_first`` of each.
  * ``seconds`` per window.
-
-Localization compares a trial with one of the same subject at the same pace without the pathology. Methods with a
-baseline use that trial as their baseline; for the others the attributions of both trials are subtracted. A joint's
-score is the mean absolute value of the result. ``subtracted_*``: attributions are subtracted for methods with a
-baseline too. ``randomized_*``: with randomized weights. If that is as good, localization only shows where the two
-trials differ, not what the network has learned. ``chance`` is the ``changed_joint_first`` of a random joint;
-``classified_sick_fraction``: the fraction of the trials that the networks classify as sick, with the pathology and
-without it at the same pace; if both are equal, the networks classify by walking speed.
 
 ``problems`` lists in sentences where a method fails; ``most_faithful`` is the method with the largest ``deletion``
 among those whose ``randomization_correlation`` is at most 0.2.
@@ -36,27 +25,22 @@ among those whose ``randomization_correlation`` is at most 0.2.
 from __future__ import annotations
 
 import sys
-import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from benchmark import BodyArguments, run
-from numpy.typing import NDArray
-from paired_pathology_trials import TrialPair, make_trial_pairs
+from benchmark import BenchmarkArguments, run
 from torch import Tensor, nn
 
-from gait.body.skeleton import NUM_BODY_JOINTS, Joint
+from gait.body.skeleton import Joint
 from gait.cli.arguments import argument
 from gait.errors import GaitError
 from gait.explaining.attribution import WindowAttribution
 from gait.explaining.faithfulness import (
-    is_correct_side,
-    is_pointing_game_hit,
     patch_scores,
     perturbation_curves,
     random_patch_scores,
@@ -66,32 +50,25 @@ from gait.explaining.faithfulness import (
 from gait.explaining.methods import METHODS, explain_windows, supported_methods
 from gait.explaining.trained_network import TrainedNetwork, load_network
 from gait.motion.dataset import Trial, read_dataset
+from gait.motion.inputs import PUBLISHED
 from gait.motion.windows import WindowDataset
 
 MAX_RANDOMIZATION_CORRELATION = 0.2
 """Methods with a larger rank correlation with a network of randomized weights fail."""
-MIN_LOCALIZED_FRACTION = 0.5
 NOISE_M = 0.001
 _BATCH_SIZE = 32  # windows
 
-Score = Callable[["MethodWithRule", nn.Module, Tensor, Tensor, Tensor], NDArray[np.float64]]
-"""Scores per joint (J,) of a method, a network, windows with and without a pathology, and the mean window."""
-
 
 @dataclass(frozen=True, kw_only=True)
-class Arguments(BodyArguments):
+class Arguments(BenchmarkArguments):
     networks: tuple[Path, ...] = argument(help="checkpoints of one kind of network")
     base_folder: Path = argument(help="folder of the poses that they were trained and evaluated on")
     methods: tuple[str, ...] | None = argument(None, "names as in the result; None for all that the network supports")
     windows: int = argument(120, "windows of evaluation subjects, evenly distributed over all that exist")
-    subjects: int = argument(40, "synthetic subjects with a pathology; 0 for no localization")
-    seed: int = argument(
-        1,
-        "seed of subjects, noise, randomized weights and orders; 0 gives the subjects of benchmarks/classification.py",
-    )
+    seed: int = argument(1, "seed of noise, randomized weights and orders")
 
 
-QUICK = {"windows": 6, "subjects": 2}
+QUICK = {"windows": 6}
 
 
 @dataclass(frozen=True)
@@ -136,27 +113,24 @@ def main(args: Arguments) -> dict[str, Any]:
     networks = [load_network(path) for path in args.networks]
     if len({type(trained.network) for trained in networks}) > 1:
         raise GaitError("--networks: all must be of one kind, such as the folds of one training.")
+    for trained in networks:
+        if trained.input.name != PUBLISHED:
+            kind = trained.input.name
+            raise GaitError(
+                f"{trained.file}: a network of {kind}, not of the published input; use benchmarks/cause.py."
+            )
     trials = {rate: read_dataset(args.base_folder, rate).trials for rate in {trained.rate_hz for trained in networks}}
     selected = select_methods(networks[0].network, args.methods)
     data_by_network = [prepare_windows(trained, trials[trained.rate_hz], args) for trained in networks]
-    pairs: tuple[TrialPair, ...] = ()
-    if args.subjects:
-        with tempfile.TemporaryDirectory(prefix="faithfulness_") as folder:
-            pairs = make_trial_pairs(Path(folder), args.model, subjects=args.subjects, seed=args.seed)
     found: dict[str, list[dict[str, Any]]] = {method.name: [] for method in selected}
     for trained, data in zip(networks, data_by_network, strict=True):
         for method in selected:
-            localization = measure_localization(method, trained, pairs, args.seed) if pairs else {}
-            found[method.name].append(
-                {**measure_faithfulness(method, trained.network, data, args.seed), **localization}
-            )
+            found[method.name].append(measure_faithfulness(method, trained.network, data, args.seed))
     methods = {name: mean_over_networks(metrics) for name, metrics in found.items()}
     return {
         "network": networks[0].title,
         "networks": len(networks),
         "methods": methods,
-        "chance": chance(pairs),
-        "classified_sick_fraction": classified_sick_fraction(networks, pairs),
         "default": default_name(networks[0].network),
         "most_faithful": most_faithful(methods),
         "problems": problems(methods, default_name(networks[0].network)),
@@ -218,7 +192,7 @@ def add_noise(trial: Trial, random: np.random.Generator) -> Trial:
 
 
 def measure_faithfulness(method: MethodWithRule, network: nn.Module, data: EvaluationData, seed: int) -> dict[str, Any]:
-    """Compute all metrics of a method on a network except localization."""
+    """Compute all metrics of a method on a network."""
     method(network, data.windows[:2], data.baseline)  # imports and warms up
     began = time.perf_counter()
     attribution = method(network, data.windows, data.baseline)
@@ -246,87 +220,10 @@ def measure_faithfulness(method: MethodWithRule, network: nn.Module, data: Evalu
     }
 
 
-def measure_localization(
-    method: MethodWithRule, trained: TrainedNetwork, pairs: Sequence[TrialPair], seed: int
-) -> dict[str, Any]:
-    """Compute the localization metrics of a method, with the trained and with randomized weights."""
-    assert trained.mean_window is not None
-    scores_by_prefix: dict[str, Score] = {
-        "": score_against_healthy,
-        "subtracted_": score_difference,
-        "randomized_": score_against_healthy,
-    }
-    if not METHODS[method.method].needs_baseline:
-        del scores_by_prefix["subtracted_"]  # identical to the first one for such methods
-    other = randomize_weights(trained.network, seed)
-    metrics: dict[str, Any] = {}
-    for prefix, score in scores_by_prefix.items():
-        first, affected_joint_first, sides = [], [], []
-        by_pathology: dict[str, list[bool]] = {}
-        for pair in pairs:
-            sick, healthy = pair.windows(trained.window_length)
-            if not len(sick):
-                raise GaitError(
-                    f"{pair.name}: no window of {trained.window_length} frames starts at an initial contact."
-                )
-            scores = score(
-                method, other if prefix == "randomized_" else trained.network, sick, healthy, trained.mean_window
-            )
-            first.append(is_pointing_game_hit(scores, pair.changed_joints))
-            affected_joint_first.append(is_pointing_game_hit(scores, pair.pathology.affected_joints))
-            by_pathology.setdefault(pair.pathology.name, []).append(first[-1])
-            if pair.contralateral_joints is not None:
-                sides.append(is_correct_side(scores, pair.changed_joints, pair.contralateral_joints))
-        metrics[f"{prefix}changed_joint_first"] = float(np.mean(first))
-        metrics[f"{prefix}correct_side_fraction"] = float(np.mean(sides)) if sides else float("nan")
-        if not prefix:
-            metrics["affected_joint_first"] = float(np.mean(affected_joint_first))
-            metrics["by_pathology"] = {name: float(np.mean(hits)) for name, hits in by_pathology.items()}
-    return metrics
-
-
-def score_against_healthy(
-    method: MethodWithRule, network: nn.Module, sick: Tensor, healthy: Tensor, mean_window: Tensor
-) -> NDArray[np.float64]:
-    """Return scores (J,): attribution with the healthy trial as baseline, or else the difference of attributions."""
-    if not METHODS[method.method].needs_baseline:
-        return score_difference(method, network, sick, healthy, mean_window)
-    return method(network, sick, healthy).values.abs().double().mean(dim=(0, 1)).numpy()
-
-
-def score_difference(
-    method: MethodWithRule, network: nn.Module, sick: Tensor, healthy: Tensor, mean_window: Tensor
-) -> NDArray[np.float64]:
-    """Return scores (J,): mean absolute difference between the attributions of both trials, window by window."""
-    values = method(network, sick, mean_window).values - method(network, healthy, mean_window).values
-    return values.abs().double().mean(dim=(0, 1)).numpy()
-
-
-def chance(pairs: Sequence[TrialPair]) -> float:
-    """Return the ``changed_joint_first`` of a random joint."""
-    return float(np.mean([len(pair.changed_joints) / NUM_BODY_JOINTS for pair in pairs])) if pairs else float("nan")
-
-
-def classified_sick_fraction(networks: Sequence[TrainedNetwork], pairs: Sequence[TrialPair]) -> dict[str, float]:
-    """Return the fraction of trials classified as sick, with the pathology and without it at the same pace."""
-    predictions: dict[str, list[bool]] = {"with_pathology": [], "without_at_same_pace": []}
-    for trained in networks:
-        for pair in pairs:
-            for windows, found in zip(pair.windows(trained.window_length), predictions.values(), strict=True):
-                with torch.inference_mode():
-                    found.append(float(trained.network(windows).sigmoid().mean()) > 0.5)
-    return {name: float(np.mean(found)) if found else float("nan") for name, found in predictions.items()}
-
-
 def mean_over_networks(metrics: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Return the mean over networks of each metric, and the ratio of the mean deletions."""
-    mean: dict[str, Any] = {}
-    for name, first in metrics[0].items():
-        values = [entry[name] for entry in metrics]
-        mean[name] = mean_over_networks(values) if isinstance(first, Mapping) else float(np.mean(values))
-    if "random_deletion" in mean:
-        mean["deletion_ratio"] = mean["deletion"] / mean["random_deletion"]
-    return mean
+    mean = {name: float(np.mean([entry[name] for entry in metrics])) for name in metrics[0]}
+    return {**mean, "deletion_ratio": mean["deletion"] / mean["random_deletion"]}
 
 
 def most_faithful(methods: Mapping[str, Mapping[str, Any]]) -> str | None:
@@ -351,15 +248,6 @@ def problems(methods: Mapping[str, Mapping[str, Any]], default: str) -> list[str
             )
         if not metrics["deletion"] > metrics["random_deletion"]:
             lines.append(f"{title} is no better than a random order when patches are deleted.")
-        if (
-            metrics.get("randomized_changed_joint_first", -1.0)
-            >= metrics.get("changed_joint_first", 0.0)
-            > MIN_LOCALIZED_FRACTION
-        ):
-            lines.append(
-                f"{title} localizes a pathology as often when the network's weights are randomized: it shows where "
-                "the two trials differ, not what the network has learned."
-            )
     return lines
 
 

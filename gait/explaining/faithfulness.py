@@ -174,16 +174,6 @@ def rank_correlation(first: Tensor, second: Tensor) -> float:
     return float(np.mean(products[defined] / norms[defined])) if defined.any() else float("nan")
 
 
-def is_pointing_game_hit(scores: NDArray[np.floating], affected: Sequence[int]) -> bool:
-    """Return whether the joint of the highest score (J,) is one of the affected joints (pointing game)."""
-    return int(np.argmax(scores)) in set(map(int, affected))
-
-
-def is_correct_side(scores: NDArray[np.floating], affected: Sequence[int], contralateral: Sequence[int]) -> bool:
-    """Return whether the affected joints have a higher sum of scores (J,) than the contralateral joints."""
-    return float(scores[list(affected)].sum()) > float(scores[list(contralateral)].sum())
-
-
 def _logits(network: nn.Module, windows: Tensor) -> Tensor:
     with torch.inference_mode():
         return torch.cat([network(batch) for batch in windows.split(_WINDOWS_PER_PASS)])

@@ -12,8 +12,6 @@ from gait.errors import GaitError
 from gait.explaining.attribution import observation_notes
 from gait.explaining.explain_trial import explain_trial
 from gait.explaining.faithfulness import (
-    is_correct_side,
-    is_pointing_game_hit,
     patch_scores,
     perturbation_curves,
     random_patch_scores,
@@ -213,15 +211,6 @@ def test_rank_correlation_is_spearman():
     assert rank_correlation(first, -first) == pytest.approx(-1)
     assert rank_correlation(torch.cat([first, first]), torch.cat([first, -first])) == pytest.approx(0)
     assert np.isnan(rank_correlation(first, torch.zeros(1, 1, 22)))
-
-
-def test_is_pointing_game_hit_and_is_correct_side():
-    scores = np.zeros(22)
-    scores[[4, 7, 8]] = 3, 1, 2
-    assert is_pointing_game_hit(scores, [4, 7])
-    assert not is_pointing_game_hit(scores, [8])
-    assert is_correct_side(scores, [4, 7], [5, 8])
-    assert not is_correct_side(scores, [5, 8], [4, 7])
 
 
 @pytest.mark.parametrize("stride", [1, 7])
