@@ -20,7 +20,9 @@ of all ``--seeds``; it does not contain how much networks of other training coho
  * ``deletion``: windows of ``with`` that are called sick; joints are replaced for 8 frames by those of another control
    at the same phase and the nearest pace. ``whole_fall`` of the logit; by order (``trained``, ``random``, and rankings
    without a network) ``share_after_10_percent`` of it, ``flipped_after_10_percent``, the fraction of decisions that
-   change, and ``insertion_share_after_10_percent``, the share that comes back as the patches are restored.
+   change, and ``insertion_share_after_10_percent``, the share that comes back as the patches are restored. A share
+   above 1 means that the rest of the window speaks against the decision.
+ * ``problems``: in sentences, what of this shows that a network or its explanation does not look at the cause.
 
 Poses are the true ones; ``--fitted`` simulates markers and fits them, as a user does. ``--former_world`` takes the
 synthetic world of earlier versions, in which controls hardly differ. Nothing here shows anything about real patients.
@@ -103,6 +105,7 @@ FRACTION = 0.1
 RANDOM_ORDERS = 2
 WITHOUT_NETWORK = ("deviation", "squared_deviation", "varying_deviation", "deviation_in_sds")
 TRAINED, SHUFFLED, PERMUTED, CHANCE = "trained", "shuffled", "permuted", "chance"
+_CONTROL_NETWORKS = {SHUFFLED: "networks with shuffled weights", PERMUTED: "networks trained on permuted labels"}
 _BATCH_SIZE = 64  # windows
 
 _CAUSE = "--input rotations --windows cycles --pace 0.3 1.1 --threshold_folds 3 --batch_size 64 --interval_size 128"
@@ -458,7 +461,7 @@ def summarize(results: Sequence[PersonResult]) -> dict[str, Any]:
         np.concatenate([speed[WITH], speed[PACED]]),
         fold=[*seeds, *seeds],
     )
-    return {
+    metrics = {
         "auc": plain(same_person_auc(p[WITH], p[OWN], group=seeds)),
         "matched_auc": plain(same_person_auc(p[WITH], p[PACED], group=seeds)),
         "distracted_matched_auc": plain(same_person_auc(p[DISTRACTED[WITH]], p[DISTRACTED[PACED]], group=seeds)),
@@ -477,6 +480,38 @@ def summarize(results: Sequence[PersonResult]) -> dict[str, Any]:
         "distracted": summarize_localization(results, DISTRACTED[WITH]),
         "deletion": summarize_deletion(results),
     }
+    return {**metrics, "problems": problems(metrics)}
+
+
+def problems(metrics: Mapping[str, Any]) -> list[str]:
+    """Describe in sentences where a network, or its explanation, does not show the cause."""
+    lines = []
+    if not metrics["matched_auc"]["low"] > 0.5:
+        lines.append("At matched speed the network may be no better than chance.")
+    if metrics["called_sick"][PACED]["value"] >= 0.5 * metrics["called_sick"][WITH]["value"]:
+        paced, found = (metrics["called_sick"][name]["value"] for name in (PACED, WITH))
+        lines.append(f"Controls at a patient's pace are called sick in {paced:.0%}, patients in {found:.0%}.")
+    for part, where in (("localization", ""), ("distracted", " under distractors")):
+        if not (found := metrics[part]):
+            continue
+        for name in (SHUFFLED, PERMUTED):
+            if name in found["lead"] and not found["lead"][name]["low"] > 0:
+                lines.append(
+                    f"The joint of the cause is not first more often than in {_CONTROL_NETWORKS[name]}{where}."
+                )
+        best = found["best_without_network"]
+        if not found["lead"][best]["low"] > 0:
+            own, other = (found[name]["first"]["value"] for name in (TRAINED, best))
+            lines.append(
+                f"A ranking without a network, {best}, does as well{where}: it has the joint of the cause first in "
+                f"{other:.0%}, the network's explanation in {own:.0%}."
+            )
+    deletion = metrics["deletion"]
+    if TRAINED in deletion:
+        own, random = (deletion[name]["share_after_10_percent"] for name in (TRAINED, "random"))
+        if not own["low"] > random["high"]:
+            lines.append("Deletion in the order of the explanation is hardly better than in random order.")
+    return lines
 
 
 def by_pathology(results: Sequence[PersonResult]) -> Iterator[tuple[str, list[int]]]:

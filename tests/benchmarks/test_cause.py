@@ -59,6 +59,38 @@ def test_permuted_labels_keep_the_sizes_and_the_subjects_of_the_evaluation(modul
     assert all((tmp_path / "permuted" / labels[name] / name / "walk1").is_dir() for name in labels)
 
 
+def test_problems_name_what_does_not_show_the_cause(module):
+    cause = module("cause")
+
+    def located(**first):
+        rankings = {name: {"first": {"value": value}} for name, value in first.items()}
+        lead = {name: {"low": first["trained"] - value - 0.1} for name, value in first.items() if name != "trained"}
+        return {**rankings, "lead": lead, "best_without_network": "deviation"}
+
+    good = {
+        "matched_auc": {"low": 0.9},
+        "called_sick": {"paced": {"value": 0.1}, "with": {"value": 0.9}},
+        "localization": located(trained=0.9, shuffled=0.3, permuted=0.3, deviation=0.5),
+        "distracted": located(trained=0.9, shuffled=0.3, permuted=0.3, deviation=0.1),
+        "deletion": {
+            "trained": {"share_after_10_percent": {"low": 0.7, "high": 0.9}},
+            "random": {"share_after_10_percent": {"low": 0.1, "high": 0.2}},
+        },
+    }
+    assert cause.problems(good) == []
+    bad = good | {
+        "matched_auc": {"low": 0.45},
+        "called_sick": {"paced": {"value": 0.6}, "with": {"value": 0.9}},
+        "distracted": located(trained=0.3, shuffled=0.3, permuted=0.1, deviation=0.4),
+        "deletion": {**good["deletion"], "trained": good["deletion"]["random"]},
+    }
+    lines = cause.problems(bad)
+    assert [line.split()[0] for line in lines] == ["At", "Controls", "The", "A", "Deletion"]
+    assert "called sick in 60%, patients in 90%" in lines[1]
+    assert lines[2].endswith("networks with shuffled weights under distractors.")
+    assert "deviation, does as well under distractors" in lines[3]
+
+
 @pytest.mark.slow
 def test_cause_quick(run):
     (found,) = run("cause", "--quick")[0]["networks"].values()
@@ -76,5 +108,6 @@ def test_cause_quick(run):
         # Stiff knee and drop foot 1 joint, crouch 6, stance avoidance 4, lean of the trunk 3 of 22.
         assert found[part]["chance"]["first"]["value"] == pytest.approx((1 + 1 + 6 + 4 + 3) / 5 / 22, rel=1e-3)
     assert found["pairs"]["num_pairs"] > 0
+    assert found["problems"], "two epochs teach nothing"
     deletion = found["deletion"]
     assert deletion["persons"] == 0 or {"trained", "random", "deviation"} < set(deletion)
