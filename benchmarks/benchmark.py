@@ -10,8 +10,9 @@ import os
 import platform
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
@@ -29,6 +30,16 @@ MODEL = REPOSITORY / "data" / "SUPR" / "open_neutral.npz"
 _Arguments = TypeVar("_Arguments", bound="BenchmarkArguments")
 _Parameters = ParamSpec("_Parameters")
 _Result = TypeVar("_Result")
+
+
+@contextmanager
+def worker_map(workers: int) -> Iterator[Callable[..., Iterator[Any]]]:
+    """Yield a ``map`` that runs in some processes; in this one if ``workers`` is 1."""
+    if workers == 1:
+        yield map
+        return
+    with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
+        yield pool.map
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,15 +10,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
-from multiprocessing import get_context
 from typing import Any
 
 import numpy as np
 import torch
-from benchmark import BodyArguments, run
+from benchmark import BodyArguments, run, worker_map
 from scipy.spatial.transform import Rotation
 
 from gait.body.model_file import load_body
@@ -36,7 +34,6 @@ ANGLES = ("joint_rotations", "plug_in_gait")
 """Angles of the joints' own rotations, which do not depend on landmarks, and those that a laboratory reads."""
 OWN_PACE = 1.0
 SLOW = 0.6  # of the subjects who are scored
-SECONDS = 6.0
 FIRST_SEED = 1000
 MIN_SHARES = {
     ("joint_rotations", "gps"): 0.5,
@@ -54,6 +51,7 @@ class Arguments(BodyArguments):
     persons: tuple[int, ...] = argument((10, 15, 20, 40), "controls of the norms whose bands are tested", nargs="+")
     draws: int = argument(10, "norms of random controls for each of these numbers", metavar="N")
     paces: tuple[float, ...] = argument((0.5, 0.7, 1.0, 1.15), "of the controls, times their own", nargs="+")
+    seconds: float = argument(6.0, "length of each walk")
     workers: int = argument(2, "processes", metavar="N")
 
     def __post_init__(self) -> None:
@@ -61,17 +59,25 @@ class Arguments(BodyArguments):
             raise ArgumentError(f"--paces must contain {OWN_PACE:g}, the own pace")
 
 
-QUICK = {"controls": 10, "subjects": 2, "persons": (10,), "draws": 1, "paces": (0.5, OWN_PACE), "workers": 1}
+QUICK = {
+    "controls": 10,
+    "subjects": 2,
+    "persons": (10,),
+    "draws": 1,
+    "paces": (0.5, OWN_PACE),
+    "seconds": 5.0,
+    "workers": 1,
+}
 
 
-def walk(seed: int, paces: Sequence[float], model: Any) -> dict[str, tuple[ControlCurves, ...]]:
+def walk(seed: int, paces: Sequence[float], seconds: float, model: Any) -> dict[str, tuple[ControlCurves, ...]]:
     """Return a synthetic adult's curves at these multiples of the own speed, by kind of angle."""
     torch.set_num_threads(1)
     body = load_body(model)
     subject = make_subject(body, seed, adult=True)
     found: dict[str, list[ControlCurves]] = {kind: [] for kind in ANGLES}
     for pace in paces:
-        simulated = make_trial(body, subject.at_own_pace(pace), seconds=SECONDS, seed=1)
+        simulated = make_trial(body, subject.at_own_pace(pace), seconds=seconds, seed=1)
         trial = analyse_trial(simulated.ground_truth, subject=f"P{seed}", trial="walk")
         (own,) = control_curves([analyse_subject([trial])])
         found["plug_in_gait"].append(replace(own, curves={k: c for k, c in own.curves.items() if k[0] in GDI_ANGLES}))
@@ -187,8 +193,8 @@ def simulate(
     seeds: Sequence[int], paces: Sequence[float], args: Arguments
 ) -> Iterator[dict[str, tuple[ControlCurves, ...]]]:
     """Yield the curves of each person, by kind of angle."""
-    with ProcessPoolExecutor(args.workers, mp_context=get_context("spawn")) as pool:
-        yield from pool.map(partial(walk, paces=paces, model=args.model), seeds)
+    with worker_map(args.workers) as simulate_each:
+        yield from simulate_each(partial(walk, paces=paces, seconds=args.seconds, model=args.model), seeds)
 
 
 def main(args: Arguments) -> dict[str, Any]:

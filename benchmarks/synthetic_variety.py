@@ -12,17 +12,15 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import cache, partial
 from itertools import pairwise
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from benchmark import REPOSITORY, BodyArguments, run
+from benchmark import REPOSITORY, BodyArguments, run, worker_map
 
 from gait.body.body import Body
 from gait.body.model_file import load_body
@@ -35,7 +33,6 @@ from gait.synthetic.speed_change import BAND_SPEEDS
 from gait.synthetic.trial import pose_tensors
 
 CURVES = REPOSITORY.parent / "shared" / "curves" / "angle_curves.npz"
-SECONDS = 5.0
 FIRST_SEED = 1000
 MIN_RATIO = 0.7
 """Of the standard deviation between persons to that of real controls."""
@@ -49,10 +46,11 @@ LOADING, SWING = slice(5, 25), slice(60, 90)  # percent of the gait cycle
 class Arguments(BodyArguments):
     controls: int = argument(42, "synthetic controls", metavar="N")
     curves: Path = argument(CURVES, "angle curves of real controls; left out if there is no such file")
+    seconds: float = argument(5.0, "length of each walk at a usual pace")
     workers: int = argument(2, "processes", metavar="N")
 
 
-QUICK = {"controls": 3, "workers": 1}
+QUICK = {"controls": 3, "seconds": 3.0, "workers": 1}
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,7 +72,7 @@ def read_body(model: Path) -> Body:
     return load_body(model)
 
 
-def walk(seed: int, variety: bool, speed: float | None, model: Path) -> Walk:
+def walk(seed: int, variety: bool, speed: float | None, seconds: float, model: Path) -> Walk:
     """Simulate an adult control at a dimensionless speed, or at its own."""
     body = read_body(model)
     subject = make_subject(body, seed, adult=True)
@@ -82,7 +80,7 @@ def walk(seed: int, variety: bool, speed: float | None, model: Path) -> Walk:
     if speed is not None:
         subject = subject.at_own_pace(speed / subject.dimensionless_speed)
     slow = max(1.0, 0.43 / subject.dimensionless_speed) ** 0.5  # a slow person's strides last longer
-    trial = make_trial(body, subject, seconds=SECONDS * slow, seed=1)
+    trial = make_trial(body, subject, seconds=seconds * slow, seed=1)
     angles = compute_joint_angles(trial.ground_truth).degrees
     strides = {}
     for side in SIDES:
@@ -187,14 +185,15 @@ def by_speed(walks: Mapping[float, Sequence[Walk]]) -> list[dict[str, Any]]:
 
 def main(args: Arguments) -> dict[str, Any]:
     seeds = range(FIRST_SEED, FIRST_SEED + args.controls)
-    with ProcessPoolExecutor(args.workers, mp_context=get_context("spawn")) as pool:
-        simulate = partial(pool.map, chunksize=4)
+    with worker_map(args.workers) as simulate:
         plain, varied = (
-            list(simulate(partial(walk, variety=variety, speed=None, model=args.model), seeds))
+            list(simulate(partial(walk, variety=variety, speed=None, seconds=args.seconds, model=args.model), seeds))
             for variety in (False, True)
         )
         paced = {
-            speed: list(simulate(partial(walk, variety=True, speed=speed, model=args.model), seeds))
+            speed: list(
+                simulate(partial(walk, variety=True, speed=speed, seconds=args.seconds, model=args.model), seeds)
+            )
             for speed in BAND_SPEEDS
         }
     real = real_controls(args.curves)
