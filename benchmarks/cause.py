@@ -21,7 +21,11 @@ of all ``--seeds``; it does not contain how much networks of other training coho
    at the same phase and the nearest pace. ``whole_fall`` of the logit; by order (``trained``, ``random``, and rankings
    without a network) ``share_after_10_percent`` of it, ``flipped_after_10_percent``, the fraction of decisions that
    change, and ``insertion_share_after_10_percent``, the share that comes back as the patches are restored. A share
-   above 1 means that the rest of the window speaks against the decision.
+   above 1 means that the rest of the window speaks against the decision; where the interval of the whole fall contains
+   0, a share is undefined.
+ * ``agreement``: rank correlation of the scores by two networks, each trained without another fifth of the subjects.
+ * ``mildest_degree``: by pathology, the severity, 0 to 1, from which on at least half of the persons are called sick,
+   between severities linearly; null if half are not at the highest. ``called_sick_by_degree``.
  * ``problems``: in sentences, what of this shows that a network or its explanation does not look at the cause.
 
 Poses are the true ones; ``--fitted`` simulates markers and fits them, as a user does. ``--former_world`` takes the
@@ -45,12 +49,14 @@ from benchmark import BodyArguments, run
 from cause_persons import (
     APART,
     CONDITIONS,
+    DEGREES,
     DISTRACTED,
     OWN,
     PACED,
     WITH,
     CohortSpec,
     cause_of,
+    degree_name,
     permute_labels,
     training_walks,
     unseen_walks,
@@ -70,6 +76,7 @@ from gait.explaining.faithfulness import (
     perturbation_curves,
     random_patch_scores,
     randomize_weights,
+    rank_correlation,
 )
 from gait.explaining.localization import (
     METRICS,
@@ -96,7 +103,7 @@ from gait.learning.networks import NETWORKS
 from gait.learning.train_fold import FoldOutcome
 from gait.learning.training_arguments import TrainingArguments, parse_training_arguments
 from gait.motion.dataset import Trial, read_dataset
-from gait.motion.folds import Fold
+from gait.motion.folds import Fold, make_folds
 from gait.motion.window_placement import CYCLES
 from gait.synthetic import PATHOLOGY_NAMES, Variety
 from gait.synthetic.cohort import parse_subject_name
@@ -106,6 +113,8 @@ RANDOM_ORDERS = 2
 WITHOUT_NETWORK = ("deviation", "squared_deviation", "varying_deviation", "deviation_in_sds")
 TRAINED, SHUFFLED, PERMUTED, CHANCE = "trained", "shuffled", "permuted", "chance"
 _CONTROL_NETWORKS = {SHUFFLED: "networks with shuffled weights", PERMUTED: "networks trained on permuted labels"}
+UNDEFINED = MetricWithInterval(float("nan"))
+_DEGREE = "degree_"
 _BATCH_SIZE = 64  # windows
 
 _CAUSE = "--input rotations --windows cycles --pace 0.3 1.1 --threshold_folds 3 --batch_size 64 --interval_size 128"
@@ -135,6 +144,8 @@ class Arguments(BodyArguments):
     seeds: tuple[int, ...] = argument((1,), "of cohorts and trainings; their persons are pooled", nargs="+")
     shuffled: int = argument(2, "networks with shuffled weights")
     permuted: int = argument(5, "networks trained on permuted labels")
+    degrees: tuple[float, ...] = argument(DEGREES, "severities at which persons walk, too", nargs="*")
+    folds: int = argument(2, "networks whose explanations are compared; 0 or 2")
     windows: int = argument(4, "windows of each trial that are explained, at most")
     methods: tuple[str, ...] = argument(
         ("integrated_gradients",),
@@ -148,7 +159,8 @@ class Arguments(BodyArguments):
 
 QUICK = {
     "networks": ("mlp",), "configurations": ("cause",), "healthy": 3, "sick": 3, "trials": 1, "persons": 1,
-    "windows": 2, "shuffled": 1, "permuted": 1, "training": "--epochs 2 --ensemble 2 --threshold_folds 2",
+    "degrees": (0.5, 1.0), "windows": 2, "shuffled": 1, "permuted": 1,
+    "training": "--epochs 2 --ensemble 2 --threshold_folds 2",
 }  # fmt: skip
 
 
@@ -188,6 +200,7 @@ class PersonResult:
     probability: Mapping[str, float]  # by condition
     speed: Mapping[str, float]
     localization: Mapping[str, Mapping[str, Localization]]  # by condition and ranking
+    agreement: float  # rank correlation of two networks' scores; NaN without them
     # by order of the patches: sums over the person's windows of the whole fall, and of fall, rise and decisions that
     # flip after ``FRACTION``; NaN if no window is called sick
     deletion: Mapping[str, Vector] = field(default_factory=dict)  # (5,) the last is the number of windows
@@ -222,7 +235,9 @@ def make_persons(folder: Path, seed: int, args: Arguments) -> None:
     variety = None if args.former_world else Variety()
     training = training_walks(body, args.healthy, args.sick, args.trials, args.seconds, CohortSpec(2 * seed, variety))
     write_poses(training, folder / "training", body, args.model, fitted=args.fitted)
-    unseen = unseen_walks(body, args.persons * len(PATHOLOGY_NAMES), args.seconds, CohortSpec(2 * seed + 1, variety))
+    unseen = unseen_walks(
+        body, args.persons * len(PATHOLOGY_NAMES), args.seconds, CohortSpec(2 * seed + 1, variety), args.degrees
+    )
     write_poses(unseen, folder / "unseen", body, args.model, fitted=args.fitted)
 
 
@@ -241,6 +256,10 @@ def judge_network(
             permute_labels(folder / "training", poses, evaluation_subjects(folder / "training"), 100 + number)
         save = folder / f"{network}_{configuration}_permuted_{number}"
         others[PERMUTED].append(train(network, [*flags, "--ensemble", "1"], poses, save, threshold=False))
+    pair = [
+        train(network, flags, folder / "training", folder / f"{network}_{configuration}_fold_{number}", fold=number)
+        for number in range(args.folds)
+    ]
     persons, missing = read_persons(trained, folder / "unseen", seed, args)
     if not persons:
         raise GaitError(f"{network}, {configuration}: no unseen person has windows in every condition.")
@@ -251,6 +270,7 @@ def judge_network(
             pathology=person.pathology,
             probability={name: probability(trained, trial) for name, trial in person.trials.items()},
             speed=person.speeds,
+            agreement=agreement([score(each, person, WITH, args) for each in pair]),
             localization={
                 name: locate(trained, others, person, name, controls, args) for name in (WITH, DISTRACTED[WITH])
             },
@@ -271,26 +291,36 @@ def evaluation_subjects(poses: Path) -> tuple[str, ...]:
 
 
 def train(
-    network: str, flags: Sequence[str], poses: Path, save_folder: Path, *, threshold: bool = True
+    network: str,
+    flags: Sequence[str],
+    poses: Path,
+    save_folder: Path,
+    *,
+    threshold: bool = True,
+    fold: int | None = None,
 ) -> TrainedNetwork:
-    """Train a network on all subjects but those of ``evaluation_subjects``."""
+    """Train a network on all subjects but those of ``evaluation_subjects``, or without a further fifth, a fold."""
     words = [*flags, "--base_folder", str(poses), "--save_folder", str(save_folder), "--k_folds", "2", "--cross", "0"]
     args = parse_training_arguments(NETWORKS[network], __doc__ or "", words, prog="cause.py")
-    if not threshold:
+    if not threshold or fold is not None:
         args = replace(args, threshold_folds=None)
-    task = whole_cohort(args)
+    task = whole_cohort(args, fold)
     *_, outcome = task.run()
     if not isinstance(outcome, FoldOutcome) or outcome.state != "trained":
         raise GaitError(f"{network}: {getattr(outcome, 'message', 'the training did not end')}")
     return load_network(task.checkpoint_file)
 
 
-def whole_cohort(args: TrainingArguments) -> Any:
-    """Return the task of training on all subjects but those of ``evaluation_subjects``."""
+def whole_cohort(args: TrainingArguments, fold: int | None = None) -> Any:
+    """Return the task of training on all subjects but those of ``evaluation_subjects``, or on a fold of them."""
     (task,) = make_fold_tasks(args, lambda line: print(line, file=sys.stderr))
     names = evaluation_subjects(args.poses)
     judged = tuple(sorted(subject for subject in task.sick if subject.partition("/")[2] in names))
     training = tuple(sorted(set(task.sick) - set(judged)))
+    if fold is not None:
+        sick = {subject: task.sick[subject] for subject in training}
+        fewest = min(sum(sick.values()), len(sick) - sum(sick.values()))
+        training = make_folds(sick, min(5, fewest))[fold].training
     return replace(task, fold=Fold(0, 2, training, judged), run_id=uuid.uuid4().hex)
 
 
@@ -309,12 +339,14 @@ def read_persons(trained: TrainedNetwork, poses: Path, seed: int, args: Argument
     for name in names:
         trials = {each: by_subject.get(f"{name}.{each}") for each in CONDITIONS}
         found = {each: trial for each, trial in trials.items() if trial is not None}
+        milder = {each: by_subject.get(f"{name}.{each}") for each in map(degree_name, args.degrees)}
         if len(found) < len(CONDITIONS) or any(not len(phase_windows(trained, t, 1).seen) for t in found.values()):
             continue
         pathology = parse_subject_name(name, 2 * seed + 1, None if args.former_world else Variety()).pathology
         assert pathology is not None
         cause = cause_of(pathology, with_axes=has_axes(trained))
         speeds = {each: dimensionless_speeds([trial])[trial.subject_id] for each, trial in found.items()}
+        found |= {each: trial for each, trial in milder.items() if trial is not None}
         persons.append(Person(name, pathology.name, cause, found, speeds))
     return persons, len(names) - len(persons)
 
@@ -374,6 +406,20 @@ def attribute(trained: TrainedNetwork, seen: Tensor, method: str) -> Tensor:
         found = explain_windows(trained.network, batch, name, baseline=trained.mean_window, rule=rule or None)
         parts.append((found.values if found.axis_values is None else found.axis_values).detach())
     return torch.cat(parts)
+
+
+def score(trained: TrainedNetwork, person: Person, condition: str, args: Arguments) -> Vector:
+    """Return the scores of a person's joints, (22,) or (22, 3), by the first method."""
+    windows = phase_windows(trained, person.trials[condition], args.windows)
+    return scores_of_windows(attribute(trained, windows.seen, args.methods[0]), windows.is_mirrored)
+
+
+def agreement(scores: Sequence[Vector]) -> float:
+    """Return Spearman's rank correlation of the scores by two networks; NaN without two."""
+    if len(scores) != 2:
+        return float("nan")
+    first, second = (torch.from_numpy(each).reshape(1, 1, -1) for each in scores)
+    return rank_correlation(first, second)
 
 
 def locate(
@@ -474,6 +520,8 @@ def summarize(results: Sequence[PersonResult]) -> dict[str, Any]:
         "called_sick_by_pathology": {
             name: plain(mean_over_persons(p[WITH][chosen] >= THRESHOLD)) for name, chosen in by_pathology(results)
         },
+        "agreement": plain(mean_over_persons([result.agreement for result in results])),
+        **summarize_degrees(results),
         "brier": plain(mean_over_persons(((1 - p[WITH]) ** 2 + p[OWN] ** 2) / 2)),
         "matched_brier": plain(mean_over_persons(((1 - p[WITH]) ** 2 + p[PACED] ** 2) / 2)),
         "localization": summarize_localization(results, WITH),
@@ -509,9 +557,34 @@ def problems(metrics: Mapping[str, Any]) -> list[str]:
     deletion = metrics["deletion"]
     if TRAINED in deletion:
         own, random = (deletion[name]["share_after_10_percent"] for name in (TRAINED, "random"))
-        if not own["low"] > random["high"]:
+        if not own["low"] > random["high"]:  # or undefined
             lines.append("Deletion in the order of the explanation is hardly better than in random order.")
     return lines
+
+
+def summarize_degrees(results: Sequence[PersonResult]) -> dict[str, Any]:
+    """Return how many persons are called sick at each severity, and the mildest at which half of them are."""
+    names = sorted({each for result in results for each in result.probability if each.startswith(_DEGREE)})
+    degrees = sorted(int(each.removeprefix(_DEGREE)) / 100 for each in names)
+    called: dict[str, dict[str, Any]] = {}
+    mildest = {}
+    for name, chosen in by_pathology(results):
+        p = {d: [results[k].probability.get(degree_name(d), np.nan) for k in chosen] for d in degrees}
+        rates = {d: mean_over_persons([np.nan if np.isnan(v) else v >= THRESHOLD for v in own]) for d, own in p.items()}
+        called[name] = {f"{degree:g}": plain(rate) for degree, rate in rates.items()}
+        mildest[name] = mildest_degree(degrees, [rate.value for rate in rates.values()])
+    return {"called_sick_by_degree": called, "mildest_degree": mildest}
+
+
+def mildest_degree(degrees: Sequence[float], rates: Sequence[float]) -> float:
+    """Return the lowest severity from which on at least half are called sick, between severities linearly; or NaN."""
+    if not rates or not rates[-1] >= 0.5:
+        return float("nan")
+    last = max((index for index, rate in enumerate(rates) if not rate >= 0.5), default=None)
+    if last is None:
+        return degrees[0]
+    low, high = rates[last], rates[last + 1]
+    return degrees[last] + (degrees[last + 1] - degrees[last]) * (0.5 - low) / (high - low)
 
 
 def by_pathology(results: Sequence[PersonResult]) -> Iterator[tuple[str, list[int]]]:
@@ -566,9 +639,11 @@ def summarize_deletion(results: Sequence[PersonResult]) -> dict[str, Any]:
     orders = {}
     for name in judged[0]:
         whole, fall, rise, flipped, count = np.array([own[name] for own in judged]).T
+        defined = ratio_over_persons(whole, count).low > 0
+        shares = [ratio_over_persons(each, whole) if defined else UNDEFINED for each in (fall, rise)]
         orders[name] = {
-            "share_after_10_percent": plain(ratio_over_persons(fall, whole)),
-            "insertion_share_after_10_percent": plain(ratio_over_persons(rise, whole)),
+            "share_after_10_percent": plain(shares[0]),
+            "insertion_share_after_10_percent": plain(shares[1]),
             "flipped_after_10_percent": plain(ratio_over_persons(flipped, count)),
         }
     return {"persons": len(judged), "whole_fall": plain(ratio_over_persons(whole, count)), **orders}

@@ -16,7 +16,15 @@ from gait.body.marker_placement import plug_in_gait_layout
 from gait.explaining.localization import Cause
 from gait.motion.pose_files import write_npz
 from gait.motion.trial_paths import HEALTHY, SICK
-from gait.synthetic import Pathology, SyntheticTrial, Variety, make_peculiarity, make_trial, write_recording
+from gait.synthetic import (
+    Pathology,
+    SyntheticTrial,
+    Variety,
+    make_pathology,
+    make_peculiarity,
+    make_trial,
+    write_recording,
+)
 from gait.synthetic.cohort import SubjectSpec, build_subject, parse_subject_name, pathological_subjects
 from gait.synthetic.gait_pattern import GaitPattern
 from gait.synthetic.peculiarities import PECULIARITY_NAMES
@@ -27,6 +35,9 @@ WITH, PACED, OWN = "with", "paced", "own"
 DISTRACTED = {WITH: "with_distracted", PACED: "paced_distracted"}
 CONDITIONS = (WITH, PACED, OWN, *DISTRACTED.values())
 """A person with the pathology; without it at the same pace, and at the own pace; the first two with a distractor."""
+
+DEGREES = (0.1, 0.2, 0.3, 0.4, 0.6, 0.8)
+"""Severities at which unseen persons also walk with their pathology, to find the mildest that a network recognises."""
 
 _DISTRACTOR_SIZES = (0.7, 1.0)
 
@@ -68,8 +79,15 @@ def training_walks(
             yield Walk(one.name, one.pathology is not None, number, trial)
 
 
-def unseen_walks(body: Body, persons: int, seconds: float, spec: CohortSpec) -> Iterator[Walk]:
-    """Simulate unseen persons, who cycle through the pathologies, in every one of ``CONDITIONS``."""
+def degree_name(degree: float) -> str:
+    """Return the name of the condition in which a pathology has this severity."""
+    return f"degree_{round(100 * degree)}"
+
+
+def unseen_walks(
+    body: Body, persons: int, seconds: float, spec: CohortSpec, degrees: Sequence[float] = ()
+) -> Iterator[Walk]:
+    """Simulate unseen persons, who cycle through the pathologies, in every one of ``CONDITIONS`` and at degrees."""
     for one in pathological_subjects(persons, spec.seed, spec.variety):
         subject = build_subject(one, body)
         for condition in CONDITIONS:
@@ -78,6 +96,12 @@ def unseen_walks(body: Body, persons: int, seconds: float, spec: CohortSpec) -> 
             else:
                 trial = _walk_with(body, subject, one, condition, seconds)
             yield Walk(f"{one.name}.{condition}", condition in (WITH, DISTRACTED[WITH]), 1, trial)
+        assert one.pathology is not None
+        side = None if one.pathology.side == "both" else one.pathology.side
+        for degree in degrees:
+            milder = make_pathology(one.pathology.name, side, degree)
+            trial = make_trial(body, subject, milder, seconds=seconds, seed=1)
+            yield Walk(f"{one.name}.{degree_name(degree)}", True, 1, trial)
 
 
 def _walk_with(

@@ -17,10 +17,12 @@ def body():
 @pytest.mark.parametrize("variety", [Variety(), None])
 def test_persons_walk_at_one_pace_with_and_without_their_pathology(module, body, variety):
     persons = module("cause_persons")
-    walks = list(persons.unseen_walks(body, 2, 1.5, persons.CohortSpec(3, variety)))
-    assert len(walks) == 2 * len(persons.CONDITIONS)
-    by_condition = {walk.subject.partition(".")[2]: walk for walk in walks[len(persons.CONDITIONS) :]}
-    assert {name for name, walk in by_condition.items() if walk.sick} == {"with", "with_distracted"}
+    walks = list(persons.unseen_walks(body, 2, 1.5, persons.CohortSpec(3, variety), degrees=[0.3]))
+    assert len(walks) == 2 * (len(persons.CONDITIONS) + 1)
+    by_condition = {walk.subject.partition(".")[2]: walk for walk in walks[len(walks) // 2 :]}
+    assert {name for name, walk in by_condition.items() if walk.sick} == {"with", "with_distracted", "degree_30"}
+    assert by_condition["degree_30"].trial.pathology.severity == 0.3
+    assert by_condition["degree_30"].trial.pathology.side == by_condition["with"].trial.pathology.side
     for sick, healthy in (("with", "paced"), ("with_distracted", "paced_distracted")):
         first, second = by_condition[sick].trial, by_condition[healthy].trial
         assert second.pathology is None
@@ -57,6 +59,15 @@ def test_permuted_labels_keep_the_sizes_and_the_subjects_of_the_evaluation(modul
     wrong = [name for name, label in labels.items() if (label == "sick") != name.startswith("crouch")]
     assert 4 <= len(wrong) <= 14
     assert all((tmp_path / "permuted" / labels[name] / name / "walk1").is_dir() for name in labels)
+
+
+def test_mildest_degree_is_where_half_are_found(module):
+    mildest = module("cause").mildest_degree
+    assert mildest([0.2, 0.4, 0.6], [0.0, 0.25, 0.75]) == pytest.approx(0.5)
+    assert mildest([0.2, 0.4, 0.6], [0.6, 0.4, 0.9]) == pytest.approx(0.44)  # from there on, half are found
+    assert mildest([0.2, 0.4], [0.5, 0.9]) == 0.2
+    assert np.isnan(mildest([0.2, 0.4], [0.6, 0.4]))
+    assert np.isnan(mildest([], []))
 
 
 def test_problems_name_what_does_not_show_the_cause(module):
@@ -108,6 +119,9 @@ def test_cause_quick(run):
         # Stiff knee and drop foot 1 joint, crouch 6, stance avoidance 4, lean of the trunk 3 of 22.
         assert found[part]["chance"]["first"]["value"] == pytest.approx((1 + 1 + 6 + 4 + 3) / 5 / 22, rel=1e-3)
     assert found["pairs"]["num_pairs"] > 0
+    assert -1 <= found["agreement"]["value"] <= 1
+    assert set(found["called_sick_by_degree"]["crouch"]) == {"0.5", "1"}
+    assert set(found["mildest_degree"]) == set(found["called_sick_by_pathology"])
     assert found["problems"], "two epochs teach nothing"
     deletion = found["deletion"]
     assert deletion["persons"] == 0 or {"trained", "random", "deviation"} < set(deletion)
