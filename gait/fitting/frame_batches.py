@@ -18,6 +18,7 @@ from typing import TypeVar
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from threadpoolctl import ThreadpoolController
 
 T = TypeVar("T")
 
@@ -76,6 +77,23 @@ def frame_batches(device: torch.device) -> Iterator[FrameBatches]:
         yield FrameBatches(threads - 1, CPU_BATCH_FRAMES)
     finally:
         torch.set_num_threads(threads)
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Let numpy and torch compute in one thread, as sums depend on the number of threads in their last digits."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with _thread_pools().limit(limits=1):
+            yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+@cache
+def _thread_pools() -> ThreadpoolController:
+    return ThreadpoolController()
 
 
 @cache

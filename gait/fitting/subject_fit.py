@@ -38,7 +38,7 @@ from gait.fitting.calibration import (
     calibrate,
     offset_precision,
 )
-from gait.fitting.frame_batches import FrameBatches, frame_batches
+from gait.fitting.frame_batches import FrameBatches, frame_batches, one_thread
 from gait.fitting.joint_parametrization import Pose, to_model_pose
 from gait.fitting.joint_uncertainty import UNCONSTRAINED_RAD, JointUncertainty, estimate_joint_uncertainty
 from gait.fitting.marker_kinematics import SubjectModel
@@ -169,6 +169,10 @@ class TrialFit:
     @cached_property
     def rotation_error(self) -> RotationError | None:
         """Expected errors of the orientations of the body joints in all frames, and of joints and landmarks at rest."""
+        with one_thread():
+            return self._reduced_rotation_error()
+
+    def _reduced_rotation_error(self) -> RotationError | None:
         errors = self.uncertainty.orientation
         if errors is None:
             return None
