@@ -102,7 +102,7 @@ from gait.learning.metrics import THRESHOLD, MetricWithInterval, mean_over_perso
 from gait.learning.networks import NETWORKS
 from gait.learning.train_fold import FoldOutcome
 from gait.learning.training_arguments import TrainingArguments, parse_training_arguments
-from gait.motion.dataset import Trial, read_dataset
+from gait.motion.dataset import GaitDataset, Trial, read_dataset
 from gait.motion.folds import Fold, make_folds
 from gait.motion.window_placement import CYCLES
 from gait.synthetic import PATHOLOGY_NAMES, Variety
@@ -324,15 +324,20 @@ def whole_cohort(args: TrainingArguments, fold: int | None = None) -> Any:
     return replace(task, fold=Fold(0, 2, training, judged), run_id=uuid.uuid4().hex)
 
 
-def read_persons(trained: TrainedNetwork, poses: Path, seed: int, args: Arguments) -> tuple[list[Person], int]:
-    """Return the persons with a window in every condition, and the number of the others."""
-    dataset = read_dataset(
+def read_dataset_of(trained: TrainedNetwork, poses: Path) -> GaitDataset:
+    """Read poses as the network sees them."""
+    return read_dataset(
         poses,
         trained.rate_hz,
         min_frames=trained.window_length,
         input=trained.input.name,
         windows=trained.windows,
     )
+
+
+def read_persons(trained: TrainedNetwork, poses: Path, seed: int, args: Arguments) -> tuple[list[Person], int]:
+    """Return the persons with a window in every condition, and the number of the others."""
+    dataset = read_dataset_of(trained, poses)
     by_subject = {trial.subject: trial for trial in dataset.trials}
     names = sorted({path.name.partition(".")[0] for path in poses.glob("*/*")})
     persons = []
@@ -358,13 +363,7 @@ def has_axes(trained: TrainedNetwork) -> bool:
 
 def read_controls(trained: TrainedNetwork, poses: Path) -> Controls:
     """Return mean and SD of the windows of the training controls at the same phase."""
-    dataset = read_dataset(
-        poses,
-        trained.rate_hz,
-        min_frames=trained.window_length,
-        input=trained.input.name,
-        windows=trained.windows,
-    )
+    dataset = read_dataset_of(trained, poses)
     healthy = [trial for trial in dataset.trials if trial.subject_id in trained.training_subjects and not trial.sick]
     seen = torch.cat([phase_windows(trained, trial).seen for trial in healthy]).double()
     return Controls(seen.mean(dim=0).float(), seen.std(dim=0).float())

@@ -71,22 +71,24 @@ def frame_batches(device: torch.device) -> Iterator[FrameBatches]:
     if device.type != "cpu":
         yield FrameBatches(0, GPU_BATCH_FRAMES)
         return
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
+    with _one_torch_thread() as threads:
         yield FrameBatches(threads - 1, CPU_BATCH_FRAMES)
-    finally:
-        torch.set_num_threads(threads)
 
 
 @contextmanager
 def one_thread() -> Iterator[None]:
     """Let numpy and torch compute in one thread, as sums depend on the number of threads in their last digits."""
+    with _one_torch_thread(), _thread_pools().limit(limits=1):
+        yield
+
+
+@contextmanager
+def _one_torch_thread() -> Iterator[int]:
+    """Let torch compute in one thread; yield how many it had."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        with _thread_pools().limit(limits=1):
-            yield
+        yield threads
     finally:
         torch.set_num_threads(threads)
 
