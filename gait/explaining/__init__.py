@@ -8,5 +8,6 @@ In the order in which they are used:
 * ``attribution``: what every method returns, for windows and for a trial; ``explain_trial``: computes it for a trial;
 * ``group_attribution``: averages over the subjects of a cohort; ``vertex_attribution``: maps to a body's surface;
 * ``attribution_files``: reads and writes the attribution of a trial;
+* ``evidence``: what stands behind an explanation: deviation, error, and what would change the decision;
 * ``faithfulness``, ``localization``: measure how reliable a method is, on unseen windows and on known pathologies.
 """
