@@ -14,7 +14,7 @@ from script_runs import fit_command, run_script
 from gait.body.body import Body
 from gait.body.marker_placement import plug_in_gait_layout
 from gait.explaining.localization import Cause
-from gait.motion.pose_files import write_npz
+from gait.motion.pose_npz import write_npz
 from gait.motion.trial_paths import HEALTHY, SICK
 from gait.synthetic import (
     Pathology,

@@ -25,7 +25,8 @@ from gait.capture import read_recording
 from gait.capture.sandboxed_reader import read_raw_recording
 from gait.files.safe_pickle import read_array_dict
 from gait.marker_sets import MARKERS
-from gait.motion.pose_files import read_poses, write_npz
+from gait.motion.pose_files import read_poses
+from gait.motion.pose_npz import write_npz
 
 SECRET = "Alonso Quijano 1605"  # a subject's name in a C3D file, which must never be printed
 _MAX_SEED_BYTES = 200_000  # of a real file that is used

@@ -37,7 +37,8 @@ from gait.kinematics.event_sources import choose_events, with_recorded_events
 from gait.kinematics.gait_events import SIDES, EventSource, GaitEvents
 from gait.kinematics.strides import MIN_STRIDES_FOR_OUTLIERS, Stride
 from gait.kinematics.trial_analysis import TrialAnalysis, analyse_subject, analyse_trial
-from gait.motion.pose_files import POSES_FILE, read_poses
+from gait.motion.pose_files import read_poses
+from gait.motion.pose_npz import POSES_FILE
 from gait.motion.subject_trials import find_subject_folders, read_subject_trials
 from gait.synthetic import PATHOLOGY_NAMES, make_pathology, make_subject, make_trial
 from gait.synthetic.recording_files import ground_truth_path, read_ground_truth

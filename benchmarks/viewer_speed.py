@@ -37,7 +37,7 @@ from gait.cli.arguments import ArgumentError, argument
 from gait.learning.checkpoint import Checkpoint, save_checkpoint
 from gait.learning.networks.mlp import MLPArchitecture
 from gait.motion.common_frame import NORMALIZATION
-from gait.motion.pose_files import write_npz
+from gait.motion.pose_npz import write_npz
 from gait.synthetic.subject import make_subject
 from gait.synthetic.trial import make_trial
 from gait.viewing.file_backend import FileBackend

@@ -35,7 +35,7 @@ from gait.body.pose_sequence import PoseSequence
 from gait.body.rotations import axis_angle_to_matrix
 from gait.cli.arguments import argument
 from gait.motion.dataset import read_dataset
-from gait.motion.pose_files import write_npz
+from gait.motion.pose_npz import write_npz
 from gait.motion.windows import WindowDataset
 from gait.synthetic import make_subject, make_trial
 

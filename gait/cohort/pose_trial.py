@@ -27,7 +27,7 @@ from gait.exporting import export_where_possible
 from gait.files.atomic_write import atomic_directory
 from gait.fitting.fit_report import FitReport
 from gait.motion.foreign_poses import is_made_for, to_pose_sequence
-from gait.motion.pose_files import write_npz
+from gait.motion.pose_npz import write_npz
 from gait.motion.trial_paths import FIT_FIGURE_FILE, REPORT_FILE
 from gait.viewing.offscreen_renderer import RenderingUnavailableError
 

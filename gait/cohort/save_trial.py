@@ -26,7 +26,7 @@ from gait.fitting.residual_scales import ResidualScales
 from gait.fitting.subject_fit import SubjectFit, TrialFit
 from gait.kinematics.event_sources import with_recorded_events
 from gait.kinematics.walking import ActivityInterval, activity_intervals, find_activity
-from gait.motion.pose_files import write_npz
+from gait.motion.pose_npz import write_npz
 from gait.motion.trial_paths import FIT_FIGURE_FILE, REPORT_FILE, RESIDUALS_FILE, SEGMENT_PREFIX
 from gait.report.fit_figure import draw_fit_figure
 from gait.report.unobserved_text import describe_unobserved

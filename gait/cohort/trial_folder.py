@@ -20,7 +20,8 @@ from gait.cohort.fit_settings import subject_folder
 from gait.exporting import export_where_possible, missing_exports
 from gait.files.atomic_write import atomic_directory
 from gait.fitting.fit_report import FitReport
-from gait.motion.pose_files import POSES_FILE, find_pose_folders
+from gait.motion.pose_files import find_pose_folders
+from gait.motion.pose_npz import POSES_FILE
 from gait.motion.trial_paths import REPORT_FILE
 
 

@@ -13,7 +13,8 @@ from gait.errors import GaitError
 from gait.kinematics.gait_events import GaitEvents
 from gait.kinematics.joint_angles import compute_joint_angles
 from gait.kinematics.normative_stride import SampledStride, mean_stride, sample_strides
-from gait.motion.pose_files import POSES_FILE, read_poses
+from gait.motion.pose_files import read_poses
+from gait.motion.pose_npz import POSES_FILE
 from gait.motion.trial_paths import HEALTHY
 from gait.viewing.loaded_trial import BodyModelLocator, LoadedTrial
 

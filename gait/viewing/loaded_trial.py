@@ -21,7 +21,8 @@ from gait.kinematics.event_sources import choose_events
 from gait.kinematics.gait_events import GaitEvents, floor_height, progression_directions
 from gait.kinematics.joint_angles import JointAngles, compute_joint_angles
 from gait.kinematics.walking import ActivityInterval, activity_intervals, find_activity
-from gait.motion.pose_files import POSES_FILE, find_pose_folders, read_poses
+from gait.motion.pose_files import find_pose_folders, read_poses
+from gait.motion.pose_npz import POSES_FILE
 from gait.motion.trial_paths import RESIDUALS_FILE, parse_trial_id
 
 _DEFAULT_FRAME_RATE_HZ = 100.0  # of poses in JSON or text files, which do not store it

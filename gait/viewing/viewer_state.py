@@ -16,7 +16,7 @@ from gait.explaining.method import Method
 from gait.explaining.methods import METHODS
 from gait.explaining.trained_network import TrainedNetwork
 from gait.explaining.vertex_attribution import to_vertices
-from gait.motion.pose_files import POSES_FILE
+from gait.motion.pose_npz import POSES_FILE
 from gait.motion.trial_paths import parse_subject_id
 from gait.text import natural_key
 from gait.viewing.actor import Actor

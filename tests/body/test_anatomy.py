@@ -9,7 +9,8 @@ import torch
 from gait.body.anatomy import SOLE_LANDMARKS, read_anatomy
 from gait.body.model_file import load_body
 from gait.body.skeleton import BODY_PARENTS, Joint
-from gait.motion.pose_files import read_poses, write_npz
+from gait.motion.pose_files import read_poses
+from gait.motion.pose_npz import write_npz
 from gait.synthetic.subject import make_subject
 from gait.synthetic.trial import make_trial, pose_tensors
 from tests.helpers.fitting_cases import OPEN_BODY, random_body

@@ -16,7 +16,7 @@ from gait.body.joint_status import JointStatus
 from gait.body.marker_placement import plug_in_gait_layout
 from gait.body.pose_sequence import PoseSequence
 from gait.body.skeleton import Joint
-from gait.motion.pose_files import write_npz
+from gait.motion.pose_npz import write_npz
 from gait.synthetic import NO_ERRORS, make_subject, make_trial, record_markers
 
 FIRST_FRAME, UNUSED_FRAMES = 51, 10

@@ -17,7 +17,8 @@ from gait.errors import GaitError
 from gait.exporting import EXPORTERS, export_trial_folder
 from gait.exporting.__main__ import Arguments, main
 from gait.kinematics.joint_angles import ANGLES, compute_joint_angles
-from gait.motion.pose_files import read_poses, write_npz
+from gait.motion.pose_files import read_poses
+from gait.motion.pose_npz import write_npz
 
 JOINTS_M = np.random.default_rng(0).normal(size=(5, 22, 3)).astype(np.float32)
 

@@ -19,7 +19,7 @@ from gait.capture.formats.trc import read_trc
 from gait.exporting import export_trial_folder
 from gait.exporting.__main__ import Arguments, main
 from gait.exporting.exporter import NotExportableError
-from gait.motion.pose_files import write_npz
+from gait.motion.pose_npz import write_npz
 from tests.exporting.conftest import FIRST_FRAME, SavedTrial
 
 

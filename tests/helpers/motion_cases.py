@@ -12,7 +12,7 @@ from gait.body.pose_sequence import PoseSequence
 from gait.body.skeleton import NUM_BODY_JOINTS, Joint
 from gait.motion import common_frame
 from gait.motion.dataset import AcquisitionInfo, Trial
-from gait.motion.pose_files import write_npz
+from gait.motion.pose_npz import write_npz
 from gait.motion.rotation_samples import continuous_quaternions
 
 _SIDED = ("HIP", "KNEE", "ANKLE", "FOOT", "COLLAR", "SHOULDER", "ELBOW", "WRIST")

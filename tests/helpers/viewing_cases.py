@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from gait.body.body import Body
 from gait.body.model_file import load_body
 from gait.explaining.options import ExplainOptions
-from gait.motion.pose_files import write_npz
+from gait.motion.pose_npz import write_npz
 from gait.viewing.file_backend import FileBackend
 from gait.viewing.lazy_imgui import imgui
 from gait.viewing.loaded_trial import BodyModelLocator

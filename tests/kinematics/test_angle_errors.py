@@ -12,7 +12,8 @@ from gait.body.skeleton import BODY_PARENTS
 from gait.errors import GaitError
 from gait.kinematics.angle_errors import compute_angle_errors
 from gait.kinematics.joint_angles import compute_joint_angles
-from gait.motion.pose_files import read_poses, write_npz
+from gait.motion.pose_files import read_poses
+from gait.motion.pose_npz import write_npz
 from gait.synthetic.subject import make_subject
 from gait.synthetic.trial import make_trial
 from tests.helpers.paths import OPEN_BODY

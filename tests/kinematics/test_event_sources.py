@@ -11,7 +11,8 @@ from gait.capture.recording import GaitEvent, Recording
 from gait.kinematics.event_sources import choose_events, with_recorded_events
 from gait.kinematics.gait_events import SIDES
 from gait.kinematics.plate_contacts import loaded_intervals
-from gait.motion.pose_files import read_poses, write_npz
+from gait.motion.pose_files import read_poses
+from gait.motion.pose_npz import write_npz
 from gait.synthetic.force_plates import PlatePlan, step_centres
 from tests.helpers.plate_cases import ANALOG_HZ, walk, walk_over
 

@@ -12,13 +12,8 @@ from gait.body.model_file import load_body
 from gait.body.pose_sequence import PoseSequence
 from gait.errors import GaitError
 from gait.exporting.pose_json import write_json_frames
-from gait.motion.pose_files import (
-    POSES_FILE,
-    find_pose_folders,
-    read_pose_sequences,
-    read_poses,
-    write_npz,
-)
+from gait.motion.pose_files import find_pose_folders, read_pose_sequences, read_poses
+from gait.motion.pose_npz import POSES_FILE, write_npz
 from tests.helpers.fitting_cases import OPEN_BODY, random_body
 
 T = 5

@@ -10,7 +10,7 @@ import pytest
 from gait.body.model_file import load_body
 from gait.body.pose_sequence import PoseSequence
 from gait.errors import GaitError
-from gait.motion.pose_files import write_npz
+from gait.motion.pose_npz import write_npz
 from gait.motion.subject_trials import analyse_subject_folder, find_subject_folders, read_subject_trials
 from gait.synthetic import make_subject, make_trial
 from tests.helpers.paths import OPEN_BODY

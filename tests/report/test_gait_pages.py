@@ -28,7 +28,8 @@ from gait.kinematics.scores import gait_profile
 from gait.kinematics.spatiotemporal import PARAMETERS
 from gait.kinematics.trial_analysis import analyse_subject, analyse_trial
 from gait.marker_sets import MARKER_SETS
-from gait.motion.pose_files import read_poses, write_npz
+from gait.motion.pose_files import read_poses
+from gait.motion.pose_npz import write_npz
 from gait.motion.subject_trials import find_subject_folders
 from gait.report.__main__ import main
 from gait.report.gait.build import GaitPageSettings, build_gait_pages

@@ -32,7 +32,7 @@ from gait.learning.checkpoint import load_checkpoint
 from gait.learning.fold_result import save_result
 from gait.motion.dataset import read_dataset
 from gait.motion.folds import make_folds
-from gait.motion.pose_files import write_npz
+from gait.motion.pose_npz import write_npz
 from gait.synthetic import make_subject, make_trial
 from tests.helpers.explanation_cases import SMALL_MLP, SMALL_TRANSFORMER, WINDOW, write_network
 from tests.helpers.learning_results import fold_result

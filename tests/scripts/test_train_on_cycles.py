@@ -22,7 +22,8 @@ from gait.learning.networks import NETWORKS
 from gait.learning.train_fold import FoldOutcome, FoldTraining
 from gait.learning.training_arguments import parse_training_arguments
 from gait.motion.common_frame import MIRROR_ORDER
-from gait.motion.pose_files import read_poses, write_npz
+from gait.motion.pose_files import read_poses
+from gait.motion.pose_npz import write_npz
 from gait.report.training.text_summary import glossary, window_settings
 from gait.report.write_explanation_figures import summary_lines
 from tests.helpers.motion_cases import stick_figure, swinging_rotations, write_trial

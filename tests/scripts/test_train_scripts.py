@@ -24,7 +24,8 @@ from gait.learning.networks.transformer import TransformerArchitecture
 from gait.learning.trainer import window_probabilities
 from gait.learning.training_arguments import parse_training_arguments
 from gait.motion.dataset import read_dataset
-from gait.motion.pose_files import read_poses, write_npz
+from gait.motion.pose_files import read_poses
+from gait.motion.pose_npz import write_npz
 from gait.motion.windows import WindowDataset
 from gait.parallel import dask_executor
 from gait.report.training import command as command_module

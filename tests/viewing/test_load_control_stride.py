@@ -10,7 +10,8 @@ import pytest
 from numpy.typing import NDArray
 
 from gait.kinematics.gait_events import detect_gait_events
-from gait.motion.pose_files import read_poses, write_npz
+from gait.motion.pose_files import read_poses
+from gait.motion.pose_npz import write_npz
 from gait.viewing.load_control_stride import load_normative_stride
 from tests.helpers.viewing_cases import BODIES, write_fitted_trial
 

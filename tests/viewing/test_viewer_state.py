@@ -22,7 +22,8 @@ from gait.explaining.trained_network import TrainedNetwork
 from gait.exporting.pose_json import write_json_frames
 from gait.kinematics.gait_events import nearest_frames
 from gait.learning.networks.mlp import MLPArchitecture
-from gait.motion.pose_files import read_poses, write_npz
+from gait.motion.pose_files import read_poses
+from gait.motion.pose_npz import write_npz
 from gait.viewing.attribution_overlay import AttributionOverlay
 from gait.viewing.background_jobs import Jobs
 from gait.viewing.file_backend import FileBackend

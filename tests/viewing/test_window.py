@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from gait.body.skeleton import HEAD_TO_FEET, Joint, display_name
-from gait.motion.pose_files import read_poses, write_npz
+from gait.motion.pose_files import read_poses
+from gait.motion.pose_npz import write_npz
 from gait.viewing.colours import UNEXPLAINED, UNOBSERVED
 from gait.viewing.glfw_window import pixel_density
 from gait.viewing.lazy_imgui import imgui

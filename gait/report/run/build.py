@@ -26,7 +26,7 @@ from gait.learning.cross_validation_summary import pool_folds
 from gait.learning.fold_result import result_file
 from gait.learning.networks import NETWORKS
 from gait.motion.dataset import Trial, read_dataset
-from gait.motion.pose_files import POSES_FILE
+from gait.motion.pose_npz import POSES_FILE
 from gait.motion.trial_paths import HEALTHY, LABEL_NOUNS, SICK
 from gait.report.cohort_figure import write_cohort_figure
 from gait.report.run.fit_summary import read_cohort_fits
