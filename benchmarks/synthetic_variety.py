@@ -22,12 +22,12 @@ import numpy as np
 import torch
 from benchmark import REPOSITORY, BodyArguments, run, worker_map
 
+from gait.arrays import interpolate_frames
 from gait.body.body import Body
 from gait.body.model_file import load_body
 from gait.cli.arguments import argument
 from gait.kinematics.joint_angles import compute_joint_angles
 from gait.kinematics.norms import GDI_ANGLES, read_angle_norm
-from gait.kinematics.strides import sample_frames
 from gait.synthetic import SyntheticTrial, make_subject, make_trial, vary_subject
 from gait.synthetic.speed_change import BAND_SPEEDS
 from gait.synthetic.trial import pose_tensors
@@ -87,7 +87,7 @@ def walk(seed: int, variety: bool, speed: float | None, seconds: float, model: P
         contacts = [100 * e.time_s for e in trial.events if (e.label, e.side) == ("Foot Strike", side)]
         for angle in GDI_ANGLES:
             cut = [np.linspace(a, b, 101) for a, b in pairwise(contacts)]
-            strides[angle, side] = np.array([sample_frames(angles[angle, side], frames) for frames in cut])
+            strides[angle, side] = np.array([interpolate_frames(angles[angle, side], frames) for frames in cut])
     return Walk(strides, subject.dimensionless_speed, lowest_m(trial, body))
 
 

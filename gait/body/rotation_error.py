@@ -25,6 +25,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from gait.arrays import interpolate_frames
 from gait.body.skeleton import NUM_BODY_JOINTS
 
 NUM_COMPONENTS = 3 * NUM_BODY_JOINTS
@@ -79,11 +80,7 @@ class RotationError:
 
     def of_frames(self, frames: NDArray[np.integer]) -> NDArray[np.float32]:
         """Return the errors (N, 66, K + 132) in some frames: lasting ones, then roots as in ``modes``."""
-        at = self.at_sample[frames]
-        last = len(self.series) - 1
-        left = np.clip(np.floor(at).astype(np.int64), 0, last)
-        t = (at - left)[:, None, None]
-        return (1 - t) * self._matrices[left] + t * self._matrices[np.minimum(left + 1, last)]
+        return interpolate_frames(self._matrices, self.at_sample[frames])
 
     def select(self, frames: slice) -> RotationError:
         """Return the errors of some consecutive frames."""

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from gait.arrays import Vector
+from gait.arrays import Vector, interpolate_frames
 from gait.body.pose_sequence import PoseSequence
 from gait.body.rotation_error import NUM_COMPONENTS
 from gait.kinematics.anatomical_frames import frame_errors
@@ -73,11 +73,8 @@ class AngleErrors:
 
     def _at(self, name: str, side: str, frames: NDArray[np.floating]) -> tuple[Vector, Vector, Vector]:
         """Return the errors at some frames: (F, K) lasting ones, (F, 66) of the motion and (F, 66) of noise."""
-        parts = self.parts[name, side]
         at = np.clip(frames, 0, self.num_frames - 1) / self.spacing
-        left = np.floor(at).astype(np.int64).clip(0, len(parts) - 1)
-        t = (at - left)[:, None]
-        values = (1 - t) * parts[left] + t * parts[np.minimum(left + 1, len(parts) - 1)]
+        values = interpolate_frames(self.parts[name, side], at)
         K = self.num_lasting
         return values[:, :K], values[:, K : K + NUM_COMPONENTS], values[:, K + NUM_COMPONENTS :]
 

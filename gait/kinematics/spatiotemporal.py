@@ -15,13 +15,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from gait.arrays import Vector
+from gait.arrays import Vector, interpolate_frames
 from gait.body.joint_status import explainable
 from gait.body.pose_sequence import PoseSequence
 from gait.body.skeleton import Joint
 from gait.constants import GRAVITY_M_S2
 from gait.kinematics.gait_events import SIDES, GaitEvents
-from gait.kinematics.strides import Stride, find_phases, sample_frames
+from gait.kinematics.strides import Stride, find_phases
 
 _UP = np.array([0.0, 1.0, 0.0])
 FOOT_FLAT_PHASE = (0.15, 0.5)
@@ -234,7 +234,7 @@ def _median(positions: Vector) -> Vector:
 
 def _at(path: Vector, frame: float) -> Vector:
     """Interpolate a path (T, 3) linearly at a time in frames; NaN next to a frame that is not observed."""
-    return np.asarray(sample_frames(path, np.array([frame]))[0])
+    return np.asarray(interpolate_frames(path, np.array([frame]))[0])
 
 
 def _landmark_m(sequence: PoseSequence, side: str, name: str) -> Vector | None:

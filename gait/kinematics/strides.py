@@ -17,7 +17,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from gait.arrays import Vector
+from gait.arrays import Vector, interpolate_frames
 from gait.body.joint_status import JointStatus
 from gait.body.skeleton import Joint
 from gait.kinematics.gait_events import SIDES, GaitEvents
@@ -163,16 +163,7 @@ def find_phases(begins: Vector, ends: Vector) -> list[tuple[float, float]]:
 
 def sample_stride(values: Vector, stride: Stride) -> Vector:
     """Return values (T, ...) at the ``PERCENT`` of a stride, (101, ...), linearly interpolated; NaN next to a NaN."""
-    return sample_frames(values, np.linspace(stride.start, stride.end, len(PERCENT)))
-
-
-def sample_frames(values: Vector, frames: Vector) -> Vector:
-    """Interpolate values (T, ...) linearly at frames (S,), with fractions, (S, ...); NaN next to a NaN."""
-    before = np.clip(np.floor(frames).astype(np.int64), 0, len(values) - 1)
-    after = np.minimum(before + 1, len(values) - 1)
-    t = (frames - before).reshape(-1, *[1] * (values.ndim - 1))
-    between = values[before] * (1 - t) + values[after] * t
-    return np.where(t == 0, values[before], between)  # exactly on a frame, a NaN in the next one does not count
+    return interpolate_frames(values, np.linspace(stride.start, stride.end, len(PERCENT)))
 
 
 @dataclass(frozen=True)
