@@ -80,9 +80,10 @@ install_offscreen_renderer() {
     fi
 }
 
-# One test simulates real key presses and mouse clicks; it is skipped without these programs.
-install_input_simulators() {
+# Tests that simulate real key presses and mouse clicks, or open pages in browsers, are skipped without these programs.
+install_test_programs() {
     { command -v Xvfb && command -v xdotool; } >/dev/null || apt_install xvfb xdotool || true
+    { command -v chromium && command -v firefox-esr; } >/dev/null || apt_install chromium firefox-esr || true
 }
 
 write_example_recordings() {
@@ -204,7 +205,7 @@ write_example_recordings
 case $option in
     --demo) run_demo ;;
     --test)
-        install_input_simulators
+        install_test_programs
         run_tests "${@:2}"
         ;;
     *) log "Ready. Next: bash setup.sh --demo, or .venv/bin/python shape_optimizer.py --help" ;;

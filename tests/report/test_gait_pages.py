@@ -10,6 +10,7 @@ import shutil
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 import numpy as np
@@ -44,8 +45,12 @@ from gait.report.gait.subject_page import subject_page
 from gait.report.gait.svg_chart import CurveAxis, DrawnCurve, NormBand, curve_chart
 from gait.synthetic import make_subject, make_trial, write_recording
 from gait.synthetic.pathologies import make_pathology
+from tests.helpers.browser import needs_browser, open_page
 from tests.helpers.fit_cohort import fit_cohort
 from tests.helpers.fitting_cases import model_folder
+
+if TYPE_CHECKING:  # it may be missing
+    from playwright.sync_api import Browser
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -539,3 +544,13 @@ def test_page_says_when_a_norm_does_not_hold_for_the_subjects_speed() -> None:
     own = compare_with_norm(curves, {}, norm, 0.4)
     assert own is not None
     assert "at this subject’s speed" in describe_band(own)
+
+
+@needs_browser
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_pages_can_be_read_on_any_screen(export: Path, browser: Browser, scheme: str) -> None:
+    for file in (export / "index.html", folder_of(export, f"sick/{ODD}") / "gait.html"):
+        with open_page(browser, file, size=(400, 800), color_scheme=scheme) as opened:
+            assert opened.requests == opened.errors == opened.violations() == []
+            assert opened.width_of_content() == 400
+            assert opened.accessibility_problems() == []

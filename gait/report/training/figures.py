@@ -40,7 +40,7 @@ COLOURS = {
     "muted": MUTED,
     "faint": FAINT,
     "healthy": "#0072b2",
-    "sick": "#c9540b",
+    "sick": "#b84b06",
     "walking-speed": "#00795a",
     "gait-features": "#a23f86",
     "minirocket": "#806000",
