@@ -40,6 +40,7 @@ DEGREES = (0.1, 0.2, 0.3, 0.4, 0.6, 0.8)
 """Severities at which unseen persons also walk with their pathology, to find the mildest that a network recognises."""
 
 _DISTRACTOR_SIZES = (0.7, 1.0)
+_DISTRACTORS = tuple(name for name in PECULIARITY_NAMES if name != "wide_steps")  # which changes no joint by 5 degrees
 
 AFFECTED_AXIS = {"stiff_knee": 0, "drop_foot": 0, "crouch": 0, "antalgic": 0, "duchenne_trendelenburg": 2}
 """Axis of ``--input rotations`` about which a pathology changes its joints most: flexion, or lateral bending."""
@@ -134,7 +135,7 @@ def draw_distractor(seed: int, pathology: Pathology) -> Peculiarity:
     random = np.random.default_rng([seed, 11])
     names = [
         name
-        for name in PECULIARITY_NAMES
+        for name in _DISTRACTORS
         if pathology.name in APART or set(make_peculiarity(name).joints).isdisjoint(pathology.affected_joints)
     ]
     side = ("left", "right")[int(random.integers(2))]

@@ -34,6 +34,7 @@ class LegPattern:
     clearance_m: float  # minimum height of the sole in mid-swing
     foot_slap: float = 0.0  # 0 to 1: how abruptly the forefoot lands after initial contact
     wrist_flexion_rad: float = 0.0
+    wrist_amplitude_rad: float = 0.0  # of waving the hand once per step
     swing_turn_rad: float = 0.0  # by how much the foot turns outwards in mid-swing
 
 
@@ -61,6 +62,7 @@ class GaitPattern:
     head_turn_rad: float = 0.0  # to the left positive
     head_nod_rad: float = 0.0  # forward positive
     nod_amplitude_rad: float = 0.0  # of nodding once per step
+    turn_amplitude_rad: float = 0.0  # of turning the head to both sides once per stride; mirrored the same
     stride_variation: float = 0.0  # of the legs' curves from stride to stride, factor on ``leg_plan.STRIDE_SD_DEG``
 
     @property

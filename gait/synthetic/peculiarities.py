@@ -1,4 +1,4 @@
-"""Harmless peculiarities of gait, which persons with and without a pathology have: a bent arm, a turned head, ...
+"""Harmless peculiarities of gait, which persons with and without a pathology have: a bent arm, a nodding head, ...
 
 They are no sign of a pathology. Drawn anew at test time they are distractors: a network that explains its decisions by
 them has learned deviation, not disease.
@@ -13,10 +13,10 @@ import numpy as np
 
 from gait.body.skeleton import Joint
 from gait.errors import GaitError
-from gait.synthetic.gait_pattern import GaitPattern
+from gait.synthetic.gait_pattern import GaitPattern, LegPattern
 from gait.synthetic.subject import Peculiarity, SyntheticSubject
 
-SHARE = 0.35
+SHARE = 0.25
 """Probability of each peculiarity in a varied subject, whatever the label."""
 
 
@@ -73,28 +73,49 @@ def _on_the_right(change: _Change, pattern: GaitPattern, size: float, leg_length
 
 def _bent_arm(pattern: GaitPattern, size: float, leg_length_m: float) -> GaitPattern:
     """Hold one arm still and bent, as if it carried something."""
-    arm = pattern.left
-    arm = replace(
+    return replace(pattern, left=_swing(pattern.left, 1 - 0.9 * size, 1 - 0.9 * size, elbow_deg=55 * size))
+
+
+def _lively_arm(pattern: GaitPattern, size: float, leg_length_m: float) -> GaitPattern:
+    """Swing one arm far, as in marching: at the shoulder by up to 2.6 times as much, at the elbow by 4 times."""
+    return replace(pattern, left=_swing(pattern.left, 1 + 1.6 * size, 1 + 3 * size, elbow_deg=20 * size))
+
+
+def _swing(arm: LegPattern, shoulder: float, elbow: float, *, elbow_deg: float) -> LegPattern:
+    """Multiply the excursions of an arm and bend its elbow."""
+    return replace(
         arm,
-        elbow_flexion=arm.elbow_flexion.scale_excursion(1 - 0.9 * size).offset(_deg(55 * size)),
-        shoulder_flexion=arm.shoulder_flexion.scale_excursion(1 - 0.7 * size).offset(_deg(5 * size)),
+        shoulder_flexion=arm.shoulder_flexion.scale_excursion(shoulder),
+        elbow_flexion=arm.elbow_flexion.scale_excursion(elbow).offset(_deg(elbow_deg)),
     )
-    return replace(pattern, left=arm)
 
 
-def _turned_head(pattern: GaitPattern, size: float, leg_length_m: float) -> GaitPattern:
-    """Look to the left."""
-    return replace(pattern, head_turn_rad=pattern.head_turn_rad + _deg(35 * size))
+def _turning_head(pattern: GaitPattern, size: float, leg_length_m: float) -> GaitPattern:
+    """Look around, more to the left: 15° to the left, and 40° to each side of it once per stride."""
+    return replace(
+        pattern,
+        head_turn_rad=pattern.head_turn_rad + _deg(15 * size),
+        turn_amplitude_rad=pattern.turn_amplitude_rad + _deg(40 * size),
+    )
 
 
 def _nodding_head(pattern: GaitPattern, size: float, leg_length_m: float) -> GaitPattern:
-    """Nod at each step."""
-    return replace(pattern, nod_amplitude_rad=pattern.nod_amplitude_rad + _deg(7 * size))
+    """Nod at each step, by 28° forwards and backwards of a head bent by 10°."""
+    return replace(
+        pattern,
+        head_nod_rad=pattern.head_nod_rad + _deg(10 * size),
+        nod_amplitude_rad=pattern.nod_amplitude_rad + _deg(28 * size),
+    )
 
 
-def _limp_hand(pattern: GaitPattern, size: float, leg_length_m: float) -> GaitPattern:
-    """Let one hand hang from a flexed wrist."""
-    arm = replace(pattern.left, wrist_flexion_rad=pattern.left.wrist_flexion_rad + _deg(50 * size))
+def _waving_hand(pattern: GaitPattern, size: float, leg_length_m: float) -> GaitPattern:
+    """Wave one hand at each step, by 35° up and down of a wrist flexed by 20°."""
+    arm = pattern.left
+    arm = replace(
+        arm,
+        wrist_flexion_rad=arm.wrist_flexion_rad + _deg(20 * size),
+        wrist_amplitude_rad=arm.wrist_amplitude_rad + _deg(35 * size),
+    )
     return replace(pattern, left=arm)
 
 
@@ -109,9 +130,10 @@ def _deg(value: float) -> float:
 
 _KINDS: Mapping[str, tuple[_Change, str]] = {
     "bent_arm": (_bent_arm, "{side}_ELBOW {side}_SHOULDER"),
-    "turned_head": (_turned_head, "NECK HEAD"),
+    "lively_arm": (_lively_arm, "{side}_ELBOW {side}_SHOULDER"),
+    "turning_head": (_turning_head, "NECK HEAD"),
     "nodding_head": (_nodding_head, "NECK HEAD"),
-    "limp_hand": (_limp_hand, "{side}_WRIST"),
+    "waving_hand": (_waving_hand, "{side}_WRIST"),
     "wide_steps": (_wide_steps, "LEFT_HIP RIGHT_HIP LEFT_ANKLE RIGHT_ANKLE"),
 }
 """By name: the change on the left side, and the joints whose rotation it changes."""

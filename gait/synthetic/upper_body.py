@@ -46,9 +46,9 @@ def upper_body_rotations(
     nod = -pattern.gaze_stabilization * (flexion - _UPRIGHT_RAD) + 0.8 * variability[:, 3]
     tilt_sideways = pattern.gaze_stabilization * 0.8 * lean + 0.6 * variability[:, 5]
     head = np.stack([nod, 0.8 * turn + 1.2 * variability[:, 4], tilt_sideways], axis=1)
-    if pattern.head_turn_rad or pattern.head_nod_rad or pattern.nod_amplitude_rad:
+    if pattern.head_turn_rad or pattern.head_nod_rad or pattern.nod_amplitude_rad or pattern.turn_amplitude_rad:
         head[:, 0] += pattern.head_nod_rad + pattern.nod_amplitude_rad * np.sin(4 * np.pi * plan.phase)
-        head[:, 1] += pattern.head_turn_rad
+        head[:, 1] += pattern.head_turn_rad + pattern.turn_amplitude_rad * np.sin(2 * np.pi * plan.phase)
     for name in ("NECK", "HEAD"):
         local[Joint[name]] = _from_axis_angle(0.5 * head)
     for k, (side, leg) in enumerate(zip(SIDES, (pattern.left, pattern.right), strict=True)):
@@ -77,8 +77,9 @@ def _arm(
     R_collar = rot_z(np.full(len(cycle), -_COLLAR_DROP_RAD))
     R_shoulder = np.swapaxes(R_collar, -1, -2) @ rot_x(-swing) @ rot_z(hang)
     rotations = {"COLLAR": R_collar, "SHOULDER": R_shoulder, "ELBOW": rot_y(-bend)}
-    if pattern.wrist_flexion_rad:
-        rotations["WRIST"] = np.broadcast_to(rot_z(-pattern.wrist_flexion_rad), R_collar.shape)
+    if pattern.wrist_flexion_rad or pattern.wrist_amplitude_rad:
+        wrist = pattern.wrist_flexion_rad + pattern.wrist_amplitude_rad * np.sin(4 * np.pi * cycle)
+        rotations["WRIST"] = rot_z(-wrist)
     rotations |= {f"{finger}{k}": rot_z(-_FINGER_CURL_RAD) for finger in _FINGERS for k in (1, 2, 3)}
     return {Joint[f"{name}_{part}"]: R if side == "left" else mirror_rotation(R) for part, R in rotations.items()}
 
