@@ -1,7 +1,7 @@
 """python attention_viewer.py --base_folder ./data/SUPR --model open_neutral.npz
 
 Shows which joints and times drive the decision of a trained gait classifier. Without further flags it opens a window in
-which trials and networks can be opened. Without a screen: --export DIR writes explanation.npz, explanation.csv,
+which trials and networks can be opened; beside a finished demo (demo_out) it shows its example. Without a screen: --export DIR writes explanation.npz, explanation.csv,
 gait_cycle.csv and explanation.png (--all_methods: one folder per method, and a comparison); --video FILE.mp4 renders a
 video; --screenshot FILE.png renders the window at one time. --export with --trained and --poses, in place of --network
 and --gait, explains a whole cohort: each subject by the network that did not train on this subject.
@@ -20,6 +20,7 @@ from gait.explaining.explain_cohort import cohort_files, explain_cohorts
 from gait.explaining.export_trial import export_trial
 from gait.explaining.options import ExplainOptions, NetworkSource
 from gait.report.cohort_figure import cohort_sentences, cohort_title, write_cohort_figure
+from gait.report.run.example import find_example
 from gait.report.write_explanation_figures import summary_lines, write_explanation_figures
 from gait.viewing.file_backend import FileBackend
 from gait.viewing.loaded_trial import BodyModelLocator
@@ -73,9 +74,20 @@ def main(arguments: Arguments) -> int:
             print_err(line)
     if arguments.export is None or arguments.is_offscreen:
         backend = FileBackend(bodies, select_fields(arguments, NetworkSource), options)
-        for line in run_viewer(ViewRequest(backend, arguments.trial, arguments.network, arguments.method, arguments)):
+        trial, network = _opened(arguments)
+        for line in run_viewer(ViewRequest(backend, trial, network, arguments.method, arguments)):
             print(line)
     return 1 if problems else 0
+
+
+def _opened(arguments: Arguments) -> tuple[Path | None, Path | None]:
+    """Return the trial and the network to open; those of the demo in this folder if neither is named."""
+    if arguments.trial or arguments.network:
+        return arguments.trial, arguments.network
+    if (example := find_example()) is None:
+        return None, None
+    print(f"No --gait and no --network are named: {example.trial} and {example.network} of the demo are shown.")
+    return example.trial, example.network
 
 
 Lines = tuple[str, ...]

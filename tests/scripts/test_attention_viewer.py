@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import importlib.util
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -404,3 +405,21 @@ def test_cohort_export_errors_are_one_line(
     with pytest.raises(GaitError, match=message):
         run_script("--trained", trained, "--poses", poses, "--export", "never")
     assert not Path("never").exists()
+
+
+def test_without_trial_and_network_the_demo_in_this_folder_is_shown(
+    lab: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    demo = tmp_path / "demo_out"
+    shutil.copytree(lab / "poses", demo / "optimized_poses")
+    write_network(demo / "trained_mlp" / "fold0" / "mlp.ckpt", SMALL_MLP)
+    (demo / "attribution_subjects_mlp.csv").write_text(
+        "subject,label,fold,role\nsick/P02,sick,0,representative\n", encoding="utf-8"
+    )
+    monkeypatch.chdir(tmp_path)
+    assert run_script("--screenshot", "window.png", "--stride", 64) == 0
+    assert "demo_out/optimized_poses/sick/P02/walk1 and demo_out/trained_mlp/fold0/mlp.ckpt" in capsys.readouterr().out
+    run_script("--screenshot", "same.png", "--stride", 64, "--gait", demo / "optimized_poses/sick/P02/walk1",
+               "--network", demo / "trained_mlp/fold0/mlp.ckpt")  # fmt: skip
+    assert "demo" not in capsys.readouterr().out
+    assert np.array_equal(*(np.asarray(Image.open(name)) for name in ("window.png", "same.png")))

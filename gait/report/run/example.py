@@ -1,0 +1,42 @@
+"""The example of a finished run: the most representative patient, and the network that was not trained on it."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import dataclass
+from pathlib import Path
+
+from gait.errors import GaitError
+from gait.explaining.explain_cohort import cohort_files
+from gait.learning.networks import NETWORKS
+from gait.motion.subject_trials import find_trial_folders
+from gait.motion.trial_paths import SICK
+
+DEMO_FOLDER = Path("demo_out")
+"""Where ``setup.sh --demo`` writes, relative to the folder that it runs in."""
+
+
+@dataclass(frozen=True)
+class Example:
+    """A trial, and the network that classifies it."""
+
+    trial: Path
+    network: Path
+
+
+def find_example(run: Path = DEMO_FOLDER) -> Example | None:
+    """Return the example of a run whose folders are named as those of the demo; None if there is none."""
+    for kind in NETWORKS:
+        table = cohort_files(run, kind)[2]
+        try:
+            with table.open(encoding="utf-8", newline="") as file:
+                rows = list(csv.DictReader(file))
+            for row in rows:
+                if row["label"] == SICK and "representative" in row["role"].split():
+                    network = run / f"trained_{kind}" / f"fold{int(row['fold'])}" / f"{kind}.ckpt"
+                    trials = find_trial_folders(run / "optimized_poses" / row["subject"])
+                    if trials and network.is_file():
+                        return Example(trials[0], network)
+        except (OSError, ValueError, KeyError, AttributeError, GaitError):
+            continue  # an unfinished or damaged run has no example
+    return None
