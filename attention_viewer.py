@@ -1,10 +1,11 @@
 """python attention_viewer.py --base_folder ./data/SUPR --model open_neutral.npz
 
-Shows which joints and times drive the decision of a trained gait classifier. Without further flags it opens a window in
-which trials and networks can be opened; beside a finished demo (demo_out) it shows its example. Without a screen: --export DIR writes explanation.npz, explanation.csv,
-gait_cycle.csv and explanation.png (--all_methods: one folder per method, and a comparison); --video FILE.mp4 renders a
-video; --screenshot FILE.png renders the window at one time. --export with --trained and --poses, in place of --network
-and --gait, explains a whole cohort: each subject by the network that did not train on this subject.
+Shows which joints and times drive the decision of a trained gait classifier. Without further flags it opens a window
+in which trials and networks can be opened; beside a finished demo (demo_out) it shows its example. Without a screen:
+--export DIR writes explanation.npz, explanation.csv, gait_cycle.csv and explanation.png (--all_methods: one folder
+per method, and a comparison); --video FILE.mp4 renders a video; --screenshot FILE.png renders the window at one time.
+--export with --trained and --poses, in place of --network and --gait, explains a whole cohort: each subject by the
+network that did not train on this subject.
 Exit code 0: everything was done; 1: some of it failed; 2: it could not start.
 """
 
