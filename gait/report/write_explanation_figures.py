@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from gait.body.body import Body
-from gait.body.pose_sequence import PoseSequence
 from gait.errors import GaitError
 from gait.explaining.attribution import observation_notes
 from gait.explaining.export_trial import SegmentExport, TrialExport
 from gait.explaining.methods import METHODS
-from gait.explaining.vertex_attribution import influence_for, observed_weight, skinning_weights, to_vertices
 from gait.files.atomic_write import atomic_file
-from gait.kinematics.gait_events import progression_directions
 from gait.kinematics.walking import format_interruptions
+from gait.report.coloured_body import TrialBody
 from gait.report.explanation_figure import (
     THOUSANDTHS,
     AttributionFigureData,
@@ -23,9 +20,8 @@ from gait.report.explanation_figure import (
     unattributed_note,
 )
 from gait.text import printable
-from gait.viewing.body_row import ColouredBody, draw_bodies
+from gait.viewing.body_row import draw_bodies
 from gait.viewing.loaded_trial import BodyModelLocator
-from gait.viewing.mesh_cache import MeshBuilder
 from gait.viewing.offscreen_renderer import RenderingUnavailableError, shared_renderer
 
 FIGURE_FILE = "explanation.png"
@@ -68,20 +64,20 @@ def summary_lines(export: TrialExport) -> tuple[str, ...]:
 def _write_figures(export: TrialExport, segment: SegmentExport, bodies: BodyModelLocator, notes: list[str]) -> None:
     name, prediction = printable(segment.trial_id), _prediction(export, segment)
     prediction = "; ".join([prediction[0].upper() + prediction[1:], *_interruptions(segment)])
-    renderer, no_bodies = None, ""
+    body, no_bodies = None, ""
     try:
-        renderer = _BodyRenderer(segment.sequence, bodies.load_for(segment.sequence))
+        body = TrialBody(segment.sequence, bodies.load_for(segment.sequence))
     except GaitError as error:
         no_bodies = f"{name}: {error}"
     drawn = []
     for folder, attribution in segment.attributions.items():
         data = AttributionFigureData(attribution, segment.joints_m, METHODS[attribution.method].title)
         renders = None
-        if renderer is not None:
+        if body is not None:
             try:
-                renders = renderer.render_phases(data)
+                renders = _render_phases(body, data)
             except RenderingUnavailableError as error:
-                renderer, no_bodies = None, str(error)
+                body, no_bodies = None, str(error)
         page = draw_explanation_figure(data, name, [prediction, *_reading_notes(data)], renders, no_bodies)
         with atomic_file(folder / FIGURE_FILE) as partial:
             partial.write_bytes(page)
@@ -95,39 +91,15 @@ def _write_figures(export: TrialExport, segment: SegmentExport, bodies: BodyMode
     notes += [no_bodies] if no_bodies else []
 
 
-class _BodyRenderer:
-    """Renderer of the body of a trial, coloured by attribution."""
-
-    def __init__(self, sequence: PoseSequence, body: Body):
-        self._sequence = sequence
-        self._mesh_builder = MeshBuilder(body, sequence)
-        self._body = body
-        self._skinning = skinning_weights(body)
-
-    def render_phases(self, data: AttributionFigureData) -> PhaseRenders | None:
-        """Render the body at the four gait phases; None if no phase is explained."""
-        phases, rate_hz = data.phases, data.attribution.rate_hz
-        if not phases:
-            return None
-        weights = influence_for(data.attribution, self._body, self._sequence.betas)
-        ahead, status = progression_directions(data.joints_m, rate_hz), data.attribution.joint_status
-        bodies = []
-        for phase in phases:
-            frame = min(round(phase.frame / rate_hz * self._sequence.rate_hz), self._sequence.num_frames - 1)
-            bodies.append(
-                ColouredBody(
-                    self._mesh_builder.build(frame, frame + 1)[0].vertices_m,
-                    to_vertices(data.attribution.values[phase.frame] * THOUSANDTHS, weights),
-                    ahead[phase.frame],
-                    None if status is None else observed_weight(status[phase.frame], self._skinning),
-                )
-            )
-        right = phases[0].name.startswith("right")
-        return PhaseRenders(
-            *draw_bodies(
-                bodies, self._mesh_builder.faces, data.scale, *body_row_size(), shared_renderer(), from_left=not right
-            )
-        )
+def _render_phases(body: TrialBody, data: AttributionFigureData) -> PhaseRenders | None:
+    """Render the body at the four gait phases; None if no phase is explained."""
+    phases = data.phases
+    if not phases:
+        return None
+    bodies = [body.coloured(phase.frame, data.attribution, THOUSANDTHS) for phase in phases]
+    right = phases[0].name.startswith("right")
+    image = draw_bodies(bodies, body.faces, data.scale, *body_row_size(), shared_renderer(), from_left=not right)
+    return PhaseRenders(*image)
 
 
 def _prediction(export: TrialExport, segment: SegmentExport) -> str:

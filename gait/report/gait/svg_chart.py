@@ -14,6 +14,7 @@ import numpy as np
 from markupsafe import Markup, escape
 
 from gait.arrays import Vector, true_runs
+from gait.viewing.colours import DivergingScale, Scale
 
 SIDES = ("left", "right")
 
@@ -23,6 +24,8 @@ _PERCENTS = (0, 20, 40, 60, 80, 100)
 _STRIDE_STEP = 2  # percent between the points of a single stride
 _MARK_HEIGHT = 3.5  # of a marked phase, below the axis
 _MIN_LABEL_GAP = 10.0  # between the letters at the ends of two curves
+_PAINT_STEP = 2  # percent between the colours along a painted curve
+_PIN_RADIUS = 7.5
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,23 @@ class CurveAxis:
 
 
 @dataclass(frozen=True, eq=False)
+class Paint:
+    """Values along a curve, painted on it in the colours of a scale."""
+
+    values: Vector  # (101,) in the unit of the scale; unpainted where NaN
+    scale: Scale
+
+
+@dataclass(frozen=True)
+class Pin:
+    """A numbered point of a curve, which is a link."""
+
+    percent: int  # of the cycle
+    label: str  # at most two characters
+    link: str  # URL
+
+
+@dataclass(frozen=True, eq=False)
 class DrawnCurve:
     """What a chart shows of one side."""
 
@@ -48,6 +68,9 @@ class DrawnCurve:
     foot_off: float = math.nan  # percent of the cycle
     opposite_events: Sequence[float] = ()  # percents of the other side's foot off and initial contact
     marked: Sequence[slice] = ()  # percents to be marked below the axis
+    paint: Paint | None = None  # e.g. attribution, along the mean curve
+    changed: Vector | None = None  # (101,) dashed: the curve after a change
+    pins: Sequence[Pin] = ()  # on the mean curve
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,6 +108,7 @@ def curve_chart(
     *,
     unobserved: Sequence[str] = (),
     letters: Mapping[str, str] | None = None,
+    name: str = "",
 ) -> Markup:
     """Return a chart of the curves of one angle by side; without any curve, a hatched field.
 
@@ -94,6 +118,7 @@ def curve_chart(
         norm: band behind the curves.
         unobserved: sides without a curve, which the chart names.
         letters: short name of each curve, at its right end; by default the initial of its side.
+        name: id of the chart in its page, unique there; needed if a curve is painted.
     """
     letters = letters or {side: side[0].upper() for side in curves}
     low, high = _range(axis, curves, norm)
@@ -117,20 +142,29 @@ def curve_chart(
         if curve.error is not None:
             parts.append(_band(y_of(curve.mean - curve.error), y_of(curve.mean + curve.error), f"error {side}"))
     for side, curve in curves.items():
-        parts.append(f'<path class="mean {side}" d="{_line(y_of(curve.mean))}"/>')
+        line = _line(y_of(curve.mean))
+        if curve.paint is not None:
+            colours = f"{name}-{side}-colours"
+            parts.append(_gradient(colours, curve.paint))
+            parts.append(f'<path class="paint" style="stroke:url(#{colours})" d="{line}"/>')
+        if curve.changed is not None:
+            parts.append(f'<path class="changed" d="{_line(y_of(curve.changed))}"/>')
+        parts.append(f'<path class="mean {side}" d="{line}"/>')
     for side, curve in reversed(list(curves.items())):  # the left one, on top, is dashed, so that both are seen
         parts.append(_vertical(curve.foot_off, f"event {side}"))
         parts += [_vertical(percent, f"event {side}", _BOTTOM - 7) for percent in curve.opposite_events]
     parts += _marks(curves)
     parts += _letters({letters[side]: (side, y_of(curve.mean[-1])) for side, curve in curves.items()})
+    parts += [_pin(pin, float(y_of(curve.mean[pin.percent]))) for curve in curves.values() for pin in curve.pins]
     if unobserved or not curves:
         x, y = (_LEFT + _RIGHT) / 2, (_TOP + _BOTTOM) / 2 if not curves else _TOP + 10
         missing = "not observed" if not curves else f"{' and '.join(unobserved)} not observed"
         parts.append(f'<text class="missing" x="{x:g}" y="{y:g}" text-anchor="middle">{missing}</text>')
     label = f"{axis.title}: {_described(curves, unobserved)}"
+    identifier = f' id="{escape(name)}"' if name else ""
     return Markup(
-        f'<svg class="chart" viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{escape(label)}">'
-        f"{''.join(parts)}</svg>"
+        f'<svg class="chart"{identifier} viewBox="0 0 {_WIDTH} {_HEIGHT}" '
+        f'role="img" aria-label="{escape(label)}">{"".join(parts)}</svg>'
     )
 
 
@@ -191,7 +225,7 @@ def _range(axis: CurveAxis, curves: Mapping[str, DrawnCurve], norm: NormBand | N
     """Return the range of the vertical axis in degrees, which holds all means, strides and the norm."""
     values = [axis.low, axis.high]
     for curve in curves.values():
-        for row in (curve.mean, *curve.strides):
+        for row in (curve.mean, *curve.strides, *([] if curve.changed is None else [curve.changed])):
             finite = row[np.isfinite(row)]
             if len(finite):
                 values += [float(finite.min()), float(finite.max())]
@@ -268,6 +302,34 @@ def _numbers(tenths: Vector) -> str:
 
 _MAX = 999
 _TENTHS = {value: f"{value / 10:g}" for value in range(-_MAX, _MAX + 1)}
+
+
+def _gradient(name: str, paint: Paint) -> str:
+    """Return the colours along a curve: of a signed scale the colour of each end, as opaque as the value is large."""
+    at = np.arange(0, len(paint.values), _PAINT_STEP)
+    values = np.asarray(paint.values, np.float64)[at]
+    known, signed = np.isfinite(values), isinstance(paint.scale, DivergingScale)
+    ends = np.where(values < 0, paint.scale.low, paint.scale.high) if signed else values
+    opacity = np.minimum(np.abs(values) / paint.scale.high, 1.0) if signed else np.ones(len(at))
+    stops = [
+        f'<stop offset="{percent}%" stop-color="#{bytes(colour.tolist()).hex()}" stop-opacity="{shown:.2f}"/>'
+        for percent, colour, shown in zip(at, paint.scale.colours(ends), np.where(known, opacity, 0.0), strict=True)
+    ]
+    return (
+        f'<linearGradient id="{escape(name)}" gradientUnits="userSpaceOnUse" x1="{_LEFT}" x2="{_RIGHT}" y1="0" y2="0">'
+        f"{''.join(stops)}</linearGradient>"
+    )
+
+
+def _pin(pin: Pin, y: float) -> str:
+    """Return a numbered circle on a curve, which is a link."""
+    if not math.isfinite(y):
+        return ""
+    x = _x(pin.percent)
+    return (
+        f'<a class="pin" href="{escape(pin.link)}"><circle cx="{x:.1f}" cy="{y:.1f}" r="{_PIN_RADIUS}"/>'
+        f'<text x="{x:.1f}" y="{y + 3.8:.1f}" text-anchor="middle">{escape(pin.label)}</text></a>'
+    )
 
 
 def _vertical(percent: float, kind: str, top: float = _TOP) -> str:

@@ -1,0 +1,95 @@
+"""The body at the moments of findings, coloured by attribution, and the walk beside its counterfactual."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gait.body.body import Body
+from gait.body.pose_sequence import PoseSequence
+from gait.explaining.attribution import TrialAttribution
+from gait.explaining.evidence.finding import Evidence, Finding, Verdict
+from gait.report.coloured_body import TrialBody
+from gait.viewing.body_row import ColouredBody, draw_bodies
+from gait.viewing.colours import SKIN, Scale, SequentialScale, attribution_scale
+from gait.viewing.offscreen_renderer import shared_renderer
+from gait.viewing.png import png_bytes
+
+MAX_MOMENTS = 4
+_SIZE_PX = (330, 480)  # width and height of one body
+_PAIR_PX = (600, 480)
+
+
+@dataclass(frozen=True)
+class Moment:
+    """A picture of the body at one time."""
+
+    frame: int  # of the trial
+    numbers: tuple[int, ...]  # of the findings that it shows, from 1
+    png: bytes
+
+
+def render_moments(
+    evidence: Evidence, attribution: TrialAttribution, sequence: PoseSequence, body: Body
+) -> tuple[Moment, ...]:
+    """Render the body at the first findings that are evidence for the decision; findings of one frame share a picture.
+
+    Raises:
+        GaitError: the poses belong to another body model, or this machine cannot render.
+    """
+    trial, scale = TrialBody(sequence, body), body_scale(attribution)
+    moments = []
+    for frame, numbers in _frames(evidence.findings).items():
+        of_attribution = min(round(frame / sequence.rate_hz * attribution.rate_hz), len(attribution.values) - 1)
+        first = evidence.findings[numbers[0] - 1]
+        picture = _picture([trial.coloured(of_attribution, attribution)], trial, scale, _SIZE_PX, first.side)
+        moments.append(Moment(frame, numbers, picture))
+    return tuple(moments)
+
+
+def render_counterfactual(evidence: Evidence, sequence: PoseSequence, body: Body) -> Moment | None:
+    """Render the walk and the changed walk side by side where the change is largest; None if there is no such walk.
+
+    Raises:
+        GaitError: the poses belong to another body model, or this machine cannot render.
+    """
+    walk = None if evidence.counterfactual is None else evidence.counterfactual.boundary
+    if walk is None:
+        return None
+    frame = largest_change(sequence, walk.sequence)
+    own, changed = TrialBody(sequence, body), TrialBody(walk.sequence, body)
+    bodies = [own.plain(frame), changed.plain(frame)]
+    side = walk.changes[0].side if walk.changes else "left"
+    picture = _picture(bodies, own, SequentialScale(0.0, 1.0, SKIN), _PAIR_PX, side)
+    return Moment(frame, (), picture)
+
+
+def largest_change(sequence: PoseSequence, changed: PoseSequence) -> int:
+    """Return the frame in which two walks of as many frames differ most in the joints relative to the pelvis."""
+    relative = [each.joints_m - each.joints_m[:, :1] for each in (sequence, changed)]
+    distance: NDArray[np.floating] = np.linalg.norm(relative[0] - relative[1], axis=-1).sum(axis=1)
+    return int(distance.argmax())
+
+
+def body_scale(attribution: TrialAttribution) -> Scale:
+    """Return the colours of the body, in logit units per joint and frame."""
+    return attribution_scale([attribution.values[attribution.well_covered]], attribution.signed)
+
+
+def _frames(findings: Sequence[Finding]) -> dict[int, tuple[int, ...]]:
+    """Return the numbers of the findings by frame, of the first few frames."""
+    found: dict[int, tuple[int, ...]] = {}
+    for number, finding in enumerate(findings, start=1):
+        if finding.verdict in (Verdict.IGNORED, Verdict.NOT_OBSERVED) or finding.share <= 0:
+            continue
+        if finding.frame in found or len(found) < MAX_MOMENTS:
+            found[finding.frame] = (*found.get(finding.frame, ()), number)
+    return found
+
+
+def _picture(bodies: Sequence[ColouredBody], trial: TrialBody, scale: Scale, size: tuple[int, int], side: str) -> bytes:
+    image, _ = draw_bodies(bodies, trial.faces, scale, *size, shared_renderer(), from_left=side == "left")
+    return png_bytes(image)

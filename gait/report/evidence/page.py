@@ -1,0 +1,265 @@
+"""The page of one decision's evidence: the data of ``templates/evidence.html.jinja``."""
+
+from __future__ import annotations
+
+import base64
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from gait.body.skeleton import Joint
+from gait.explaining.evidence.finding import CounterfactualWalk, Evidence, Finding, Verdict
+from gait.report.evidence.concept_chart import concept_chart
+from gait.report.evidence.curves import ChartRow, chart_name
+from gait.report.evidence.moments import Moment
+from gait.report.evidence.sentences import (
+    MEANINGS,
+    counterfactual_headline,
+    decision,
+    describe_faithfulness,
+    describe_walk,
+    detectable_deg,
+    format_deg,
+    format_percent,
+    summarize_findings,
+)
+from gait.report.gait.numbers import format_number
+from gait.report.render import render
+
+_CLASSES = {
+    Verdict.REAL_DEVIATION: "real",
+    Verdict.NO_DEVIATION: "none",
+    Verdict.IGNORED: "ignored",
+    Verdict.SPEED: "speed",
+    Verdict.NOT_OBSERVED: "unobserved",
+}
+"""Classes of the style sheet."""
+
+
+@dataclass(frozen=True, eq=False)
+class EvidenceContent:
+    """What the page of one trial shows."""
+
+    evidence: Evidence
+    network: str  # "MLP mlp.ckpt"
+    method_title: str
+    rate_hz: float  # of the trial
+    charts: tuple[ChartRow, ...] = ()
+    band: str = ""  # of the charts: whose it is and what it promises
+    colour_ends: tuple[str, str] = ("", "")  # of the scale along the curves: "−3.1", "+3.1"
+    moments: tuple[Moment, ...] = ()
+    changed: Moment | None = None  # the walk beside the counterfactual one
+    axis_names: Sequence[Sequence[str]] = ()  # (22, 3) of the network's input, "left knee flexion"
+    files: Mapping[str, str] = field(default_factory=dict)  # title of a file beside the page -> its link
+    walk_page: str = ""  # link of the page that plays the walk; "" if there is none
+    no_pictures: str = ""  # why there is no picture of the body
+
+
+@dataclass(frozen=True)
+class VerdictRow:
+    """One row of the verdict table, as text."""
+
+    number: int
+    motion: str
+    curve: str  # link to its chart; "" without one
+    phase: str
+    percents: str
+    time: str  # "1.42 s"
+    moment: str  # link to the moment
+    share: str
+    speaks_for: str  # "sick" or "healthy"; "" if the network does not use the motion
+    value: str
+    at: str
+    norm: str
+    sds: str
+    difference: str
+    verdict: str
+    verdict_class: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class ChangeRow:
+    """One row of the table of a counterfactual, as text."""
+
+    motion: str
+    curve: str
+    phase: str
+    before: str
+    after: str
+    change: str
+    norm: str
+    detectable: str
+    is_detectable: bool
+
+
+@dataclass(frozen=True)
+class CounterfactualSection:
+    """A counterfactual walk, as text."""
+
+    title: str
+    sentences: Sequence[str]
+    rows: Sequence[ChangeRow]
+
+
+def evidence_page(content: EvidenceContent) -> str:
+    """Return the page as HTML."""
+    evidence, charts = content.evidence, _charts(content)
+    pictures = {number: moment for moment in content.moments for number in moment.numbers}
+    counterfactual = evidence.counterfactual
+    return render(
+        "evidence.html.jinja",
+        content=content,
+        evidence=evidence,
+        decision=decision(evidence),
+        subject=evidence.subject.partition("/")[2] or evidence.subject,
+        label=evidence.subject.partition("/")[0] if "/" in evidence.subject else "",
+        probability=format_number(evidence.probability, 2),
+        summary=[(verdict.value, _CLASSES[verdict], text) for verdict, text in summarize_findings(evidence.findings)],
+        rows=[
+            _row(number, finding, content, charts, has_picture=number in pictures)
+            for number, finding in enumerate(evidence.findings, start=1)
+        ],
+        meanings=[
+            (verdict.value, _CLASSES[verdict], MEANINGS[verdict])
+            for verdict in Verdict
+            if any(finding.verdict == verdict for finding in evidence.findings)
+        ],
+        counterfactual=counterfactual,
+        headline="" if counterfactual is None else counterfactual_headline(counterfactual),
+        walks=list(_walks(content, charts)),
+        blind_spots=_blind_spots(content),
+        pictures=[
+            (moment, f"{moment.frame / content.rate_hz:.2f} s", _data_url(moment), _captions(moment, evidence.findings))
+            for moment in content.moments
+        ],
+        changed=None if content.changed is None else _data_url(content.changed),
+        changed_time="" if content.changed is None else f"{content.changed.frame / content.rate_hz:.2f} s",
+        concepts=concept_chart(evidence.concepts) if evidence.concepts else "",
+        disagree=any(each.networks_agree is False for each in evidence.concepts),
+        speed=_speed_sentence(evidence),
+        faithfulness=describe_faithfulness(evidence.faithfulness, content.method_title),
+    )
+
+
+def _charts(content: EvidenceContent) -> frozenset[str]:
+    """Return the ids of the charts on the page."""
+    angles = {finding.angle for finding in content.evidence.findings}
+    for walk in _counterfactual_walks(content.evidence):
+        angles |= {change.angle for change in walk.changes}
+    shown = {row.angle for row in content.charts}
+    return frozenset(chart_name(angle, side) for angle in angles & shown for side in ("left", "right") if angle)
+
+
+def _row(
+    number: int, finding: Finding, content: EvidenceContent, charts: frozenset[str], *, has_picture: bool
+) -> VerdictRow:
+    seconds = f"{finding.frame / content.rate_hz:.2f}"
+    observed = math.isfinite(finding.value_deg)
+    used = finding.verdict != Verdict.IGNORED
+    return VerdictRow(
+        number=number,
+        motion=_capitalized(finding.motion),
+        curve=_link(finding.angle, finding.side, charts),
+        phase=finding.phase,
+        percents=f"{finding.percents[0]}–{finding.percents[1]} %",
+        time=f"{seconds} s",
+        moment=f"{content.walk_page}#t={seconds}" if content.walk_page else f"#moment-{number}" if has_picture else "",
+        share=format_percent(finding.share) if used else "–",
+        speaks_for=("sick" if finding.attribution > 0 else "healthy") if used and finding.attribution else "",
+        value=_with_error(finding.value_deg, finding.error_deg),
+        at=f"at {finding.percent} %" if observed else "",
+        norm=_with_error(finding.norm_deg, finding.norm_sd_deg),
+        sds=format_number(finding.sds, 1, signed=True),
+        difference=format_deg(finding.value_deg - finding.norm_deg, signed=True),
+        verdict=finding.verdict.value,
+        verdict_class=_CLASSES[finding.verdict],
+        reason=finding.reason,
+    )
+
+
+def _walks(content: EvidenceContent, charts: frozenset[str]) -> list[CounterfactualSection]:
+    counterfactual = content.evidence.counterfactual
+    if counterfactual is None:
+        return []
+    sections = []
+    for title, which, walk in (
+        ("To the boundary", "The smallest change", counterfactual.boundary),
+        ("To the controls’ median", "The same change, continued to the median logit of the controls in training,",
+         counterfactual.median),
+    ):  # fmt: skip
+        if walk is not None:
+            rows = [
+                ChangeRow(
+                    motion=_capitalized(change.motion),
+                    curve=_link(change.angle, change.side, charts),
+                    phase=f"{change.phase}, {change.percent} %",
+                    before=_with_error(change.from_deg, change.error_deg),
+                    after=format_deg(change.to_deg),
+                    change=format_deg(change.change_deg, signed=True),
+                    norm=_with_error(change.norm_deg, change.norm_sd_deg),
+                    detectable=format_deg(detectable_deg(change)),
+                    is_detectable=abs(change.change_deg) > detectable_deg(change),
+                )
+                for change in walk.changes
+            ]
+            sections.append(CounterfactualSection(title, describe_walk(walk, counterfactual.probability, which), rows))
+    return sections
+
+
+def _counterfactual_walks(evidence: Evidence) -> list[CounterfactualWalk]:
+    found = evidence.counterfactual
+    return [] if found is None else [walk for walk in (found.boundary, found.median) if walk is not None]
+
+
+def _blind_spots(content: EvidenceContent) -> list[tuple[str, str]]:
+    """Return motions and how far each may change without another decision, the largest first."""
+    found = content.evidence.counterfactual
+    if found is None or not content.axis_names:
+        return []
+    ranked = sorted(found.blind_spots_deg.items(), key=lambda item: -item[1])
+    return [
+        (
+            _capitalized(content.axis_names[Joint(joint)][axis]),
+            f"up to {format_deg(degrees, 0)}" if math.isfinite(degrees) else "within the limits of the body",
+        )
+        for (joint, axis), degrees in ranked
+    ]
+
+
+def _captions(moment: Moment, findings: Sequence[Finding]) -> list[tuple[int, str]]:
+    return [
+        (number, f"{findings[number - 1].motion}, {findings[number - 1].phase} ({findings[number - 1].percent} %)")
+        for number in moment.numbers
+    ]
+
+
+def _speed_sentence(evidence: Evidence) -> str:
+    """Return what walking speed alone predicts of the logit; empty if it is unknown."""
+    if not math.isfinite(evidence.speed_logit):
+        return ""
+    return (
+        f"Of the logit of {format_number(evidence.logit, 2, signed=True)}, walking speed alone "
+        f"({format_number(evidence.dimensionless_speed, 2)}, dimensionless) predicts "
+        f"{format_number(evidence.speed_logit, 2, signed=True)}."
+    )
+
+
+def _with_error(value: float, error: float) -> str:
+    """Return "38.1° ± 0.6°"; "not observed" without a value."""
+    if not math.isfinite(value):
+        return "–"
+    return f"{format_deg(value)} ± {format_deg(error)}" if math.isfinite(error) else format_deg(value)
+
+
+def _link(angle: str | None, side: str, charts: frozenset[str]) -> str:
+    name = "" if angle is None else chart_name(angle, side)
+    return f"#{name}" if name in charts else ""
+
+
+def _capitalized(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def _data_url(moment: Moment) -> str:
+    return f"data:image/png;base64,{base64.b64encode(moment.png).decode('ascii')}"

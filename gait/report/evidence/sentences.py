@@ -1,0 +1,115 @@
+"""What findings, counterfactuals and the faithfulness of an explanation come to, as sentences with their numbers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+
+from gait.explaining.evidence.finding import (
+    Counterfactual,
+    CounterfactualWalk,
+    CurveChange,
+    Evidence,
+    Finding,
+    TrialFaithfulness,
+    Verdict,
+)
+from gait.learning.metrics import THRESHOLD
+from gait.report.gait.numbers import format_number
+from gait.report.training.text_summary import pluralize
+
+MEANINGS = {
+    Verdict.REAL_DEVIATION: "The network uses this motion, and the motion leaves the norm at this speed by more than "
+    "the error of its measurement.",
+    Verdict.NO_DEVIATION: "The network uses this motion, but the motion is within the norm at this speed.",
+    Verdict.IGNORED: "The motion leaves the norm at this speed, but the network does not use it.",
+    Verdict.SPEED: "The evidence is what the walking speed alone predicts.",
+    Verdict.NOT_OBSERVED: "Markers do not observe this motion, so nothing is stated of it.",
+}
+"""What each verdict means, one sentence."""
+_DETECTABLE = 1.96 * math.sqrt(2)
+"""Smallest detectable change in standard errors of measurement (Weir 2005, J. Strength Cond. Res. 19:231)."""
+
+
+def decision(evidence: Evidence) -> str:
+    """Return the decision: "sick" or "healthy"."""
+    return "sick" if evidence.probability >= THRESHOLD else "healthy"
+
+
+def summarize_findings(findings: Iterable[Finding]) -> Iterator[tuple[Verdict, str]]:
+    """Yield each verdict that occurs, with the number of its findings and their share of the evidence."""
+    findings = tuple(findings)
+    for verdict in Verdict:
+        own = [finding for finding in findings if finding.verdict == verdict]
+        if own:
+            share = sum(max(finding.share, 0.0) for finding in own)
+            text = pluralize(len(own), "finding")
+            yield verdict, text if verdict == Verdict.IGNORED else f"{text}, {format_percent(share)} of the evidence"
+
+
+def format_percent(fraction: float, *, signed: bool = False) -> str:
+    """Return a fraction in percent, with a true minus sign; "–" if it is unknown."""
+    text = format_number(100 * fraction, 0, signed=signed)
+    return text if text == "–" else f"{text} %"
+
+
+def format_deg(value: float, digits: int = 1, *, signed: bool = False) -> str:
+    """Return degrees, with a true minus sign; "–" if they are unknown."""
+    text = format_number(value, digits, signed=signed)
+    return text if text == "–" else f"{text}°"
+
+
+def describe_change(change: CurveChange) -> str:
+    """Return one change of a counterfactual, "left knee flexion in initial swing: +13.9° (from 38.1° to 52.0°)"."""
+    return (
+        f"{change.motion} in {change.phase}: {format_deg(change.change_deg, signed=True)} "
+        f"(from {format_deg(change.from_deg)} to {format_deg(change.to_deg)})"
+    )
+
+
+def detectable_deg(change: CurveChange) -> float:
+    """Return the smallest change in degrees that is not within the error of two measurements; NaN if unknown."""
+    return _DETECTABLE * change.error_deg
+
+
+def describe_walk(walk: CounterfactualWalk, probability: float, which: str) -> list[str]:
+    """Return sentences on a counterfactual walk: its decision, and whether a body can walk so.
+
+    ``which`` names it, "The smallest change".
+    """
+    return [
+        f"{which} takes P(sick) from {probability:.2f} to {walk.probability:.2f}, by a new run of the network on the "
+        "changed walk.",
+        f"The feet on the floor slide by up to {walk.foot_slide_mm:.0f} mm more than in the trial.",
+        "All joints stay within the limits of the body."
+        if walk.within_limits
+        else "At least one joint is beyond the limits of the body, so no person walks exactly so.",
+    ]
+
+
+def counterfactual_headline(counterfactual: Counterfactual) -> str:
+    """Return what would change the decision, one sentence."""
+    walk = counterfactual.boundary
+    if walk is None:
+        return counterfactual.reason or "No plausible change of the joint angles changes the decision."
+    changes = "; ".join(describe_change(change) for change in walk.changes[:3])
+    return (
+        f"The network decides otherwise after this change: {changes}. "
+        f"P(sick) is then {walk.probability:.2f} in place of {counterfactual.probability:.2f}."
+    )
+
+
+def describe_faithfulness(faithfulness: TrialFaithfulness, method: str) -> list[str]:
+    """Return what deletion on this trial says of this explanation; ``method`` is its title."""
+    if not math.isfinite(faithfulness.share):
+        return [
+            "The logit stays the same when the whole walk is replaced by that of controls, so deletion says nothing."
+        ]
+    fall = format_number(faithfulness.whole_fall, 2)
+    return [
+        f"Replacing the whole walk by that of controls takes {fall} from the logit of the predicted class.",
+        f"The tenth that {method} ranks first accounts for {format_percent(faithfulness.share)} of this fall, a tenth "
+        f"at random for {format_percent(faithfulness.random_share)}.",
+        f"Ranked by the same network with randomized weights, it accounts for "
+        f"{format_percent(faithfulness.randomized_share)}.",
+    ]

@@ -1,0 +1,167 @@
+"""The page of a decision's evidence: its numbers, links, painted curves, and what it does not state."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+
+from gait.body.body import Body
+from gait.body.skeleton import Joint
+from gait.explaining.evidence.finding import Evidence, TrialFaithfulness, Verdict
+from gait.motion.inputs import INPUTS
+from gait.report.evidence.concept_chart import concept_chart
+from gait.report.evidence.curves import WalkCurves, chart_name, evidence_charts, scale_of
+from gait.report.evidence.moments import Moment
+from gait.report.evidence.page import EvidenceContent, evidence_page
+from gait.report.gait.svg_chart import _LEFT, _RIGHT
+from gait.viewing.colours import DivergingScale
+from gait.viewing.png import png_bytes
+from tests.helpers.evidence_cases import UNOBSERVED, UNUSED, counterfactual, evidence, finding
+
+CURVE = 30 + 30 * np.sin(np.linspace(0, 6, 101))
+CURVES = WalkCurves(
+    mean_deg={(name, side): CURVE for name in ("knee_flexion", "ankle_dorsiflexion") for side in ("left", "right")},
+    error_deg={("knee_flexion", "left"): np.full(101, 0.6)},
+    low_deg={("knee_flexion", "left"): CURVE - 5},
+    high_deg={("knee_flexion", "left"): CURVE + 5},
+    foot_off={"left": 61.0, "right": 62.0},
+)
+
+
+class _Page(HTMLParser):
+    """Ids, links and the text of cells of a page."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.ids: list[str] = []
+        self.links: list[str] = []
+        self.words = ""
+        self.open: list[str] = []
+        self.feed(html)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.open.append(tag)
+        self.words += " "
+        self.ids += [value or "" for name, value in attrs if name == "id"]
+        self.links += [value or "" for name, value in attrs if name == "href"]
+
+    def handle_endtag(self, tag: str) -> None:
+        while self.open and self.open.pop() != tag:
+            pass
+
+    def handle_data(self, data: str) -> None:
+        if self.open[-1:] != ["style"]:
+            self.words += data
+
+    @property
+    def text(self) -> str:
+        return " ".join(self.words.split())
+
+
+def page(content_of: Evidence, **more: object) -> _Page:
+    attribution = {(Joint.LEFT_KNEE, 0, "left"): np.linspace(-0.004, 0.004, 101)}
+    charts = evidence_charts(content_of, CURVES, attribution, scale_of(attribution, content_of))
+    fields = {"network": "MLP", "method_title": "integrated gradients", "rate_hz": 100.0, "charts": charts}
+    names = INPUTS["rotations"].axis_names
+    return _Page(evidence_page(EvidenceContent(content_of, axis_names=names, **{**fields, **more})))  # type: ignore[arg-type]
+
+
+def test_each_row_has_the_numbers_of_its_finding() -> None:
+    text = page(evidence(finding(), UNUSED, UNOBSERVED)).text
+    assert "The network calls this walk sick: P(sick) = 0.93." in text
+    row = (
+        "1 Left knee flexion initial swing 62–75 %; 1.42 s 61 % for sick 38.1° ± 0.6° at 71 % 58.0° ± 6.0° −3.3 SD "
+        "−19.9° relies on a real deviation 3.3 SD below the norm."
+    )
+    assert row in text
+    assert "2 Right ankle dorsiflexion mid swing 75–87 %; 1.42 s – −12.3° ± 0.6° at 71 % 1.0° ± 4.0°" in text
+    assert "3 Left wrist flexion initial swing 62–75 %; 1.42 s 20 % for sick – – – not observed" in text
+    assert "Relies on a real deviation: 1 finding, 61 % of the evidence." in text
+    assert "Deviation that the network ignores: 1 finding." in text
+    assert "no diagnosis" in text
+    assert not re.search(r"\bnan\b|\binf\b|\bNone\b", text)
+
+
+def test_links_lead_to_charts_moments_and_the_walk_page() -> None:
+    moment = Moment(142, (1,), png_bytes(np.zeros((4, 4, 3), np.uint8)))
+    of = evidence(finding(), UNOBSERVED)
+    for more in ({"moments": (moment,)}, {"moments": (moment,), "walk_page": "walk.html"}):
+        found = page(of, **more)
+        assert len(found.ids) == len(set(found.ids))
+        inside = [link[1:] for link in found.links if link.startswith("#")]
+        assert {"finding-1", chart_name("knee_flexion", "left")} <= set(inside)
+        assert set(inside) <= set(found.ids)
+    assert "walk.html#t=1.42" in found.links
+
+
+def test_attribution_is_painted_in_the_colours_of_the_body() -> None:
+    of = evidence()
+    values = np.linspace(-0.004, 0.004, 101)
+    values[40:44] = np.nan
+    attribution = {(Joint.LEFT_KNEE, 0, "left"): values}
+    (row,) = evidence_charts(of, CURVES, attribution, DivergingScale(0.002))
+    left, right = row.charts
+    stops = re.findall(r'<stop offset="(\d+)%" stop-color="(#\w+)" stop-opacity="([\d.]+)"', left)
+    ends = ["#" + bytes(colour).hex() for colour in DivergingScale(1.0).colours([-1.0, 1.0])]
+    assert [int(percent) for percent, _, _ in stops] == list(range(0, 101, 2))
+    for percent, colour, opacity in stops:
+        value = values[int(percent)]
+        if np.isnan(value):
+            assert float(opacity) == 0
+        else:
+            assert colour == ends[int(value >= 0)]
+            assert float(opacity) == pytest.approx(min(abs(value) / 0.002, 1), abs=0.006)
+    assert f'x1="{_LEFT}" x2="{_RIGHT}"' in left
+    assert "linearGradient" not in right, "its attribution is unknown"
+    assert 'href="#finding-1"' in left
+    assert 'href="#finding-1"' not in right
+
+
+def test_counterfactual_is_stated_and_drawn_dashed(open_body: Body) -> None:
+    of = evidence(counterfactual=counterfactual(open_body))
+    text = page(of).text
+    assert "left knee flexion in initial swing: +13.9° (from 38.1° to 52.0°)" in text
+    assert "P(sick) is then 0.41 in place of 0.93" in text
+    assert "initial swing, 71 % 38.1° ± 0.6° 52.0° +13.9° 58.0° ± 6.0° 1.6°" in text  # 1.96 √2 · 0.58
+    assert "slide by up to 4 mm" in text
+    assert "Right elbow flexion within the limits of the body Left knee flexion up to 10°" in text
+    (row,) = evidence_charts(of, CURVES, {}, DivergingScale(1.0))
+    assert ['class="changed"' in chart for chart in row.charts] == [True, False]
+    none = page(evidence(counterfactual=counterfactual(open_body, found=False))).text
+    assert "No change within the limits of the body changes the decision." in none
+    assert "To the boundary" not in none
+
+
+def test_pages_without_parts_do_not_mention_them() -> None:
+    bare = evidence(concepts=(), speed_logit=float("nan"), faithfulness=TrialFaithfulness(0.0, np.nan, np.nan, np.nan))
+    found = page(replace(bare, findings=()), charts=())
+    assert "There is no finding" in found.text
+    assert "deletion says nothing" in found.text
+    for absent in ("What would change", "What clinicians name", "Curves", "The body at", "speed alone"):
+        assert absent not in found.text
+    escaped = evidence_page(EvidenceContent(replace(bare, subject="sick/P<b>"), "MLP", "LRP", 100.0))
+    assert "P<b>" not in escaped
+
+
+def test_concept_bars_have_the_side_of_their_sign() -> None:
+    chart = concept_chart(evidence().concepts)
+    bars = re.findall(r'<rect class="bar (\w+)( doubtful)?" x="([\d.]+)" y="[\d.]+" width="([\d.]+)"', chart)
+    middle = float(re.findall(r'class="zero" d="M([\d.]+)', chart)[0])
+    (knee, _, x, width), (arm, doubtful, other_x, other_width) = bars
+    assert (knee, arm, doubtful) == ("sick", "healthy", " doubtful")
+    assert float(x) == middle
+    assert float(other_x) + float(other_width) == pytest.approx(middle, abs=0.2)
+    assert float(width) / float(other_width) == pytest.approx(4, rel=0.01)
+    assert "Arm swing *" in chart
+
+
+def test_verdict_words_are_all_explained() -> None:
+    of = evidence(*(finding(verdict=verdict) for verdict in Verdict))
+    text = page(of).text
+    for verdict in Verdict:
+        assert text.count(verdict.value.capitalize()) >= 2, verdict
