@@ -94,17 +94,21 @@ class GridSection:
 
 def subject_grids(analysis: SubjectAnalysis, norm: NormComparison | None) -> tuple[GridSection, ...]:
     """Return the grids of a subject's curves: pelvis and legs, then trunk, head and arms; with the band of a norm."""
-    curves = analysis.curves
-    bands = (
-        {}
-        if norm is None
-        else {name: NormBand(norm.curves.low_deg[name], norm.curves.high_deg[name]) for name in norm.curves.mean_deg}
-    )
-    return drawn_grids(
-        {name: {side: _drawn(analysis, name, side, norm) for side in _observed(curves, name)} for name in AXES},
-        bands=bands,
-        sides=SIDES,
-    )
+    return drawn_grids(subject_curves(analysis, norm), bands=norm_bands(norm), sides=SIDES)
+
+
+def subject_curves(analysis: SubjectAnalysis, norm: NormComparison | None) -> Mapping[str, Mapping[str, DrawnCurve]]:
+    """Return the curves of a subject by angle and side; where they leave the norm is marked."""
+    return {
+        name: {side: _drawn(analysis, name, side, norm) for side in _observed(analysis.curves, name)} for name in AXES
+    }
+
+
+def norm_bands(norm: NormComparison | None) -> Mapping[str, NormBand]:
+    """Return the bands of a norm by angle; none without a norm."""
+    if norm is None:
+        return {}
+    return {name: NormBand(norm.curves.low_deg[name], norm.curves.high_deg[name]) for name in norm.curves.mean_deg}
 
 
 def drawn_grids(

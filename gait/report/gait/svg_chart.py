@@ -20,6 +20,8 @@ SIDES = ("left", "right")
 
 _WIDTH, _HEIGHT = 320, 222
 _LEFT, _RIGHT, _TOP, _BOTTOM = 44, 302, 26, 190
+PLOT = (_LEFT, _TOP, _RIGHT, _BOTTOM)
+"""Left, top, right and bottom of the axes of a curve chart, in units of its view box."""
 _PERCENTS = (0, 20, 40, 60, 80, 100)
 _STRIDE_STEP = 2  # percent between the points of a single stride
 _MARK_HEIGHT = 3.5  # of a marked phase, below the axis
@@ -121,7 +123,7 @@ def curve_chart(
         name: id of the chart in its page, unique there; needed if a curve is painted.
     """
     letters = letters or {side: side[0].upper() for side in curves}
-    low, high = _range(axis, curves, norm)
+    low, high = axis_range(axis, curves, norm)
 
     def y_of(degrees: Vector | float) -> Vector:
         return _BOTTOM - (np.asarray(degrees, np.float64) - low) / (high - low) * (_BOTTOM - _TOP)
@@ -221,7 +223,7 @@ def bar_chart(groups: Sequence[BarGroup], unit: str, label: str, *, top: float =
     )
 
 
-def _range(axis: CurveAxis, curves: Mapping[str, DrawnCurve], norm: NormBand | None) -> tuple[float, float]:
+def axis_range(axis: CurveAxis, curves: Mapping[str, DrawnCurve], norm: NormBand | None) -> tuple[float, float]:
     """Return the range of the vertical axis in degrees, which holds all means, strides and the norm."""
     values = [axis.low, axis.high]
     for curve in curves.values():

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from gait.arrays import true_runs
 from gait.body.skeleton import HEAD_TO_FEET, Joint, display_name
 from gait.kinematics.joint_angles import JointAngles
+from gait.kinematics.related_angle import related_angle
 from gait.kinematics.walking import Activity
 from gait.viewing.attribution_overlay import AttributionOverlay
 from gait.viewing.build_scene import LEFT_FOOT, RIGHT_FOOT, SELECTED
@@ -352,18 +353,10 @@ def _setup_value_axis(low: float, high: float, flags: int = 0) -> None:
 
 
 def _related_angle(angles: JointAngles, joint: Joint) -> tuple[str, NDArray[np.float64]]:
-    """Return the name of the angle that belongs to a joint, and its curve (T,) in degrees."""
-    side, _, part = joint.name.lower().rpartition("_")
-    for parts, name in (
-        (("hip",), "hip_flexion"),
-        (("knee",), "knee_flexion"),
-        (("ankle", "foot"), "ankle_dorsiflexion"),
-        (("shoulder", "collar"), "shoulder_flexion"),
-        (("elbow", "wrist"), "elbow_flexion"),
-    ):
-        if part in parts:
-            return f"{side} {name.replace('_', ' ')}", angles[name, side]
-    return "thorax tilt (forward)", angles["thorax_tilt", "left"]
+    """Return the title of the angle that belongs to a joint, and its curve (T,) in degrees."""
+    name, side = related_angle(joint)
+    title = "thorax tilt (forward)" if name == "thorax_tilt" else f"{side} {name.replace('_', ' ')}"
+    return title, angles[name, side]
 
 
 def _longest_that_fits(titles: tuple[str, ...]) -> str:
