@@ -3,9 +3,10 @@
 Shows which joints and times drive the decision of a trained gait classifier. Without further flags it opens a window
 in which trials and networks can be opened; beside a finished demo (demo_out) it shows its example. Without a screen:
 --export DIR writes explanation.npz, explanation.csv, gait_cycle.csv and explanation.png (--all_methods: one folder
-per method, and a comparison); --video FILE.mp4 renders a video; --screenshot FILE.png renders the window at one time.
---export with --trained and --poses, in place of --network and --gait, explains a whole cohort: each subject by the
-network that did not train on this subject.
+per method, and a comparison); --video FILE.mp4 renders a video; --screenshot FILE.png renders the window at one time;
+--export_page FILE.html writes one page for any browser, in which the body moves. --export with --trained and --poses,
+in place of --network and --gait, explains a whole cohort: each subject by the network that did not train on this
+subject.
 Exit code 0: everything was done; 1: some of it failed; 2: it could not start.
 """
 
@@ -44,6 +45,10 @@ class Arguments(ViewerArguments, BodyModelLocator, ExplainOptions, NetworkSource
     export: Path | None = argument(
         None, "write attributions and figures there; needs no screen", aliases=("--output",), metavar="DIR"
     )
+    export_page: Path | None = argument(
+        None, "write the moving body as one page for any browser; needs no screen", metavar="FILE.html"
+    )
+    anonymous: bool = argument(False, "name no subject and no file on the page, and show a standard body")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -57,6 +62,10 @@ class Arguments(ViewerArguments, BodyModelLocator, ExplainOptions, NetworkSource
             raise ArgumentError("--trained and --poses write files; name a folder for them with --export")
         if self.export is not None and self.trained is None and not (self.network and self.trial):
             raise ArgumentError("name a --network and a --gait, or --trained and --poses")
+        if self.export_page is not None and self.trial is None:
+            raise ArgumentError("--export_page shows a trial; name it with --gait")
+        if self.anonymous and self.export_page is None:
+            raise ArgumentError("--anonymous belongs to --export_page")
         if self.method is not None and self.network is None and self.trained is None:
             raise ArgumentError("--method explains a network; name it with --network")
 
@@ -73,8 +82,10 @@ def main(arguments: Arguments) -> int:
         print("\n".join(lines))
         for line in (*problems, *notes):
             print_err(line)
-    if arguments.export is None or arguments.is_offscreen:
-        backend = FileBackend(bodies, select_fields(arguments, NetworkSource), options)
+    backend = FileBackend(bodies, select_fields(arguments, NetworkSource), options)
+    if arguments.export_page is not None:
+        problems += _export_page(arguments, arguments.export_page, backend)
+    if (arguments.export is None and arguments.export_page is None) or arguments.is_offscreen:
         trial, network = _opened(arguments)
         for line in run_viewer(ViewRequest(backend, trial, network, arguments.method, arguments)):
             print(line)
@@ -101,6 +112,21 @@ def _export_trial(
     assert arguments.trial is not None
     done = export_trial(arguments.load(), arguments.trial, output, options, {"command": command_of()})
     return summary_lines(done), done.problems, (*done.notes, *write_explanation_figures(done, bodies))
+
+
+def _export_page(arguments: Arguments, file: Path, backend: FileBackend) -> Lines:
+    """Return the problems."""
+    from gait.report.walk_page.export import export_walk_page
+
+    assert arguments.trial is not None
+    network = arguments.load() if arguments.network else None
+    problems = export_walk_page(
+        file, backend, arguments.trial, network=network, beside=arguments.comparison, anonymous=arguments.anonymous
+    )
+    print(f"{file}: {file.stat().st_size / 1e6:.1f} MB")
+    for line in problems:
+        print_err(line)
+    return problems
 
 
 def _export_cohort(

@@ -30,7 +30,7 @@ def write_gltf(trial: FittedTrial, path: Path) -> None:
     Raises:
         NotExportableError: the poses hold no joint rotations.
     """
-    from gait.exporting.skinned_body import make_skinned_body  # imports torch
+    from gait.exporting.skinned_body import continuous_quaternions, make_skinned_body  # imports torch
 
     body, buffer = make_skinned_body(trial.sequence), GlbBuffer()
     K, times = len(body.names), np.arange(trial.sequence.num_frames) / trial.sequence.rate_hz
@@ -47,8 +47,9 @@ def write_gltf(trial: FittedTrial, path: Path) -> None:
     inverse_bind[:, :3, 3] = -body.joints_m
     skin = {"joints": list(range(K)), "skeleton": 0, "inverseBindMatrices": buffer.add(inverse_bind.astype(np.float32))}
     clock = buffer.add(times.astype(np.float32), bounds=True)
+    rotations = continuous_quaternions(body.rotations)
     outputs = [("translation", 0, body.root_m)]
-    outputs += [("rotation", joint, _continuous(body.rotations[:, joint])) for joint in range(K)]
+    outputs += [("rotation", joint, rotations[:, joint]) for joint in range(K)]
     animation = {
         "name": trial.name,
         "samplers": [{"input": clock, "output": buffer.add(values.astype(np.float32))} for _, _, values in outputs],
@@ -131,12 +132,6 @@ def _vertex_normals(vertices: NDArray[np.float64], faces: NDArray[np.int64]) -> 
         np.add.at(normals, faces[:, corner], of_faces)
     length = np.linalg.norm(normals, axis=1, keepdims=True)
     return np.where(length > 0, normals / np.maximum(length, 1e-30), [0.0, 1.0, 0.0])
-
-
-def _continuous(quaternions: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the same rotations (T, 4) with signs by which neighbours in time are near each other."""
-    flips = np.cumprod(np.where((quaternions[1:] * quaternions[:-1]).sum(axis=1) < 0, -1.0, 1.0))
-    return quaternions * np.concatenate([[1.0], flips])[:, None]
 
 
 EXPORTER = Exporter("gltf", "the moving body as binary glTF 2.0, skinned and animated", ".glb", write_gltf)

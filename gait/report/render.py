@@ -77,7 +77,8 @@ def _plain(value: Any) -> str:
     return " ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
 
 
-def _finalize(value: Any) -> Any:
+def finalize(value: Any) -> Any:
+    """Return a value of a template as text without characters that cannot be shown."""
     return value if isinstance(value, Markup) else printable(str(value))
 
 
@@ -85,7 +86,7 @@ _ENVIRONMENT = Environment(
     loader=PackageLoader("gait.report"),
     autoescape=True,
     undefined=StrictUndefined,
-    finalize=_finalize,
+    finalize=finalize,
     trim_blocks=True,
     lstrip_blocks=True,
 )

@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from gait.body.skeleton import Joint
+
 
 @dataclass(frozen=True)
 class Camera:
@@ -97,3 +99,15 @@ class Camera:
         clip = homogeneous @ (self.projection_matrix(width / height) @ self.view_matrix()).T
         x, y = clip[..., 0] / clip[..., 3], clip[..., 1] / clip[..., 3]
         return np.stack([(x + 1) / 2 * width, (1 - y) / 2 * height], axis=-1)
+
+
+def whole_body_camera(joints_m: NDArray[np.floating], floor_m: float, frame: int) -> Camera:
+    """Return the camera that shows the whole body in a frame of joints (T, 22, 3), from the front and to one side."""
+    stature = float(np.percentile(joints_m[:, Joint.HEAD, 1], 95)) - floor_m + 0.15
+    x, _, z = joints_m[frame, Joint.PELVIS]
+    facing = joints_m[:, Joint.LEFT_HIP] - joints_m[:, Joint.RIGHT_HIP]
+    ahead = np.cross(facing.mean(axis=0), [0.0, 1.0, 0.0])
+    yaw = float(np.degrees(np.arctan2(ahead[0], ahead[2]))) + 40.0
+    height = max(stature, 0.5) * 1.25
+    target = (float(x), floor_m + 0.47 * stature, float(z))
+    return Camera(target, yaw % 360.0, 8.0, height, 2.6 * height, perspective=True)

@@ -100,6 +100,11 @@ def attribution_scale(values: Sequence[NDArray[np.floating]], signed: bool) -> S
     return DivergingScale(high) if signed else SequentialScale(0.0, high, missing=UNEXPLAINED)
 
 
+def unit_text(scale: Scale) -> str:
+    """Return the unit of displayed attribution values."""
+    return "logit × 1000" if isinstance(scale, DivergingScale) else "attention × 1000"
+
+
 def _interpolate(stops: NDArray[np.float64], position: NDArray[np.float64], missing: Colour) -> NDArray[np.uint8]:
     """Interpolate stops (S, 3) linearly at positions (...) from 0 to 1; return colours (..., 3)."""
     at = np.clip(position, 0.0, 1.0) * (len(stops) - 1)

@@ -48,6 +48,7 @@ class LoadedTrial:
     angles: JointAngles
     markers: MarkerTrajectories | None
     notes: tuple[str, ...] = ()  # one line per element that cannot be shown
+    body_problem: str = ""  # the one of the notes that says why there is no body
 
     @property
     def num_frames(self) -> int:
@@ -164,10 +165,12 @@ def load_trial(folder: Path, bodies: BodyModelLocator, rate_hz: float | None = N
     if needs_body and rate_hz is None:
         notes.append(f"These poses do not store their frame rate; {_DEFAULT_FRAME_RATE_HZ:g} Hz is assumed.")
     body = markers = None
+    body_problem = ""
     try:
         body = bodies.load_for(sequence)
     except GaitError as error:
-        notes.append(str(error))
+        body_problem = str(error)
+        notes.append(body_problem)
     try:
         markers = _read_markers(folder, sequence.num_frames)
     except GaitError as error:
@@ -181,6 +184,7 @@ def load_trial(folder: Path, bodies: BodyModelLocator, rate_hz: float | None = N
         angles=compute_joint_angles(sequence),
         markers=markers,
         notes=tuple(notes),
+        body_problem=body_problem,
     )
 
 

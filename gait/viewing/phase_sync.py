@@ -19,14 +19,10 @@ _OFFSET_M = 0.95
 
 def body_frame_beside(shown: LoadedTrial, frame: int, other: Actor) -> BodyFrame:
     """Return the body of ``other`` in the phase of a frame of ``shown``, to its right and in its walking direction."""
-    own = matching_frame(shown, other.trial, frame)
+    own, yaw_rad, new_pelvis = placement_beside(shown, frame, other.trial)
     body_frame = other.body_frame(own)
-    ahead = shown.directions[frame]
-    R = _yaw_between(other.trial.directions[own], ahead)
-    pelvis = body_frame.joints_m[Joint.PELVIS]
-    new_pelvis = shown.sequence.joints_m[frame, Joint.PELVIS] + _OFFSET_M * np.cross(ahead, [0.0, 1.0, 0.0])
-    new_pelvis[1] = pelvis[1] + shown.floor_m - other.trial.floor_m
-    shift = new_pelvis - R @ pelvis
+    R = _yaw_matrix(yaw_rad)
+    shift = new_pelvis - R @ body_frame.joints_m[Joint.PELVIS]
 
     def transform(points: NDArray[np.float32]) -> NDArray[np.float32]:
         return (points @ R.T + shift).astype(np.float32)
@@ -35,6 +31,21 @@ def body_frame_beside(shown: LoadedTrial, frame: int, other: Actor) -> BodyFrame
     if mesh is not None:
         mesh = PosedMesh(transform(mesh.vertices_m), (mesh.normals @ R.T).astype(np.float32))
     return replace(body_frame, joints_m=transform(body_frame.joints_m), mesh=mesh)
+
+
+def placement_beside(shown: LoadedTrial, frame: int, other: LoadedTrial) -> tuple[int, float, NDArray[np.float64]]:
+    """Return where ``other`` is beside a frame of ``shown``, in the same phase and walking in the same direction.
+
+    Returns:
+        The frame of ``other``, the rotation about the vertical that turns it there, radians, and the position (3,) of
+        its pelvis afterwards, metres.
+    """
+    own = matching_frame(shown, other, frame)
+    ahead, others = shown.directions[frame], other.directions[own]
+    yaw_rad = float(np.arctan2(ahead[0], ahead[2]) - np.arctan2(others[0], others[2]))
+    pelvis = shown.sequence.joints_m[frame, Joint.PELVIS] + _OFFSET_M * np.cross(ahead, [0.0, 1.0, 0.0])
+    pelvis[1] = other.sequence.joints_m[own, Joint.PELVIS, 1] + shown.floor_m - other.floor_m
+    return own, yaw_rad, pelvis
 
 
 def matching_frame(shown: LoadedTrial, other: LoadedTrial, frame: int) -> int:
@@ -55,8 +66,7 @@ def matching_frame(shown: LoadedTrial, other: LoadedTrial, frame: int) -> int:
     return int(np.clip(round(position), 0, other.num_frames - 1))
 
 
-def _yaw_between(start: NDArray[np.float64], end: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the rotation (3, 3) about the vertical from one horizontal direction to another."""
-    angle = np.arctan2(end[0], end[2]) - np.arctan2(start[0], start[2])
-    c, s = np.cos(angle), np.sin(angle)
+def _yaw_matrix(angle_rad: float) -> NDArray[np.float64]:
+    """Return the rotation (3, 3) about the vertical."""
+    c, s = np.cos(angle_rad), np.sin(angle_rad)
     return np.array([[c, 0.0, s], [0.0, 1.0, 0.0], [-s, 0.0, c]])

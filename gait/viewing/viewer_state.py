@@ -23,7 +23,7 @@ from gait.viewing.actor import Actor
 from gait.viewing.attribution_overlay import AttributionOverlay
 from gait.viewing.background_jobs import Jobs
 from gait.viewing.build_scene import BACKGROUND, VisibleLayers, build_scene
-from gait.viewing.camera import Camera
+from gait.viewing.camera import Camera, whole_body_camera
 from gait.viewing.file_backend import FileBackend
 from gait.viewing.loaded_trial import is_fitted_trial
 from gait.viewing.phase_sync import body_frame_beside
@@ -300,17 +300,8 @@ class ViewerState:
         """Place the camera so that it shows the whole body, from the front and to one side."""
         if self.actor is None:
             return
-        joints = self.actor.trial.sequence.joints_m
-        floor = self.actor.trial.floor_m
-        stature = float(np.percentile(joints[:, Joint.HEAD, 1], 95)) - floor + 0.15
-        x, _, z = joints[self.frame, Joint.PELVIS]
-        facing = joints[:, Joint.LEFT_HIP] - joints[:, Joint.RIGHT_HIP]
-        ahead = np.cross(facing.mean(axis=0), [0.0, 1.0, 0.0])
-        yaw = float(np.degrees(np.arctan2(ahead[0], ahead[2]))) + 40.0
-        height = max(stature, 0.5) * 1.25
-        self.camera = Camera(
-            (float(x), floor + 0.47 * stature, float(z)), yaw % 360.0, 8.0, height, 2.6 * height, perspective=True
-        )
+        trial = self.actor.trial
+        self.camera = whole_body_camera(trial.sequence.joints_m, trial.floor_m, self.frame)
 
     def fly(self, right: float, up: float, ahead: float, turn: float, seconds: float) -> None:
         """Move the camera for some seconds; each direction is -1, 0 or 1, and ``turn`` is to the left."""

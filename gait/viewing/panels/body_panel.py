@@ -8,7 +8,7 @@ import numpy as np
 from gait.body.skeleton import Joint, display_name
 from gait.viewing.attribution_overlay import AttributionOverlay
 from gait.viewing.build_scene import SELECTED
-from gait.viewing.colours import HATCH, OBSERVED, RESIDUAL, UNOBSERVED, VIRTUAL, DivergingScale, Scale
+from gait.viewing.colours import HATCH, OBSERVED, RESIDUAL, UNOBSERVED, VIRTUAL, DivergingScale, Scale, unit_text
 from gait.viewing.lazy_imgui import imgui
 from gait.viewing.panels.widgets import HEALTHY, INK, MUTED, SICK, Widgets, pack_colour, prediction
 from gait.viewing.renderer import Canvas, Renderer
@@ -198,11 +198,6 @@ def format_attribution(value: float, scale: Scale) -> str:
     if not isinstance(scale, DivergingScale):
         return f"{1000 * value:.3g}"
     return f"{1000 * value:+.3g}, evidence for {'sick' if value > 0 else 'healthy'}" if value else "0"
-
-
-def unit_text(scale: Scale) -> str:
-    """Return the unit of displayed attribution values."""
-    return "logit × 1000" if isinstance(scale, DivergingScale) else "attention × 1000"
 
 
 def play_bar(widgets: Widgets, state: ViewerState) -> None:

@@ -16,11 +16,11 @@ from gait.kinematics.related_angle import related_angle
 from gait.kinematics.walking import Activity
 from gait.viewing.attribution_overlay import AttributionOverlay
 from gait.viewing.build_scene import LEFT_FOOT, RIGHT_FOOT, SELECTED
-from gait.viewing.colours import FADING, HATCH, UNEXPLAINED, UNOBSERVED, Colour
+from gait.viewing.colours import FADING, HATCH, UNEXPLAINED, UNOBSERVED, Colour, unit_text
 from gait.viewing.downsample import downsample_mean
 from gait.viewing.lazy_imgui import imgui, implot
 from gait.viewing.loaded_trial import LoadedTrial
-from gait.viewing.panels.body_panel import NOT_OBSERVED, explanation_gap, format_attribution, unit_text
+from gait.viewing.panels.body_panel import NOT_OBSERVED, explanation_gap, format_attribution
 from gait.viewing.panels.widgets import HEALTHY, INK, SICK, Widgets, pack_colour, rgba
 from gait.viewing.viewer_state import ViewerState
 

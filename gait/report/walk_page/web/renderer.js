@@ -1,0 +1,550 @@
+// Draws the bodies with WebGL 2, as gait/viewing/renderer.py does: same light, colours, hatching, floor and shadow.
+//
+// Once per frame and body, a first program moves each vertex by its joints' matrices and mixes the values of the joints
+// near it; transform feedback keeps the result for the passes that draw.
+
+const SKIN_SLOTS = 8, INFLUENCE_SLOTS = 12; // per vertex, four per attribute
+const HATCH_PX = 7; // from line to line, across
+const SHADOW = [214, 217, 220], GRID = [222, 225, 228];
+const FLOATS = 9; // per vertex that has been moved: position, normal; value, whether it is known, weight of observed parts
+
+const HEAD = "#version 300 es\nprecision highp float;\nprecision highp int;\n";
+
+const SKIN_SHADER = HEAD + `
+uniform highp sampler2D pose; // per joint a row of four texels: matrix rows from rest; value, known, observed
+in vec3 position, normal;
+in uvec4 joints0, joints1, near0, near1, near2;
+in vec4 weights0, weights1, nearWeights0, nearWeights1, nearWeights2;
+uniform bool valued;
+out vec3 movedPosition, movedNormal, shown;
+vec4 row0 = vec4(0.0), row1 = vec4(0.0), row2 = vec4(0.0);
+float observed = 0.0, value = 0.0, known = 0.0;
+void moveBy(uint joint, float weight) {
+  if (weight == 0.0) return;
+  int at = int(joint);
+  row0 += weight * texelFetch(pose, ivec2(0, at), 0);
+  row1 += weight * texelFetch(pose, ivec2(1, at), 0);
+  row2 += weight * texelFetch(pose, ivec2(2, at), 0);
+  observed += weight * texelFetch(pose, ivec2(3, at), 0).z;
+}
+void mixIn(uint joint, float weight) {
+  if (weight == 0.0) return;
+  vec4 joints = texelFetch(pose, ivec2(3, int(joint)), 0);
+  value += weight * joints.x * joints.y;
+  known += weight * joints.y;
+}
+void main() {
+  moveBy(joints0.x, weights0.x); moveBy(joints0.y, weights0.y); moveBy(joints0.z, weights0.z); moveBy(joints0.w, weights0.w);
+  moveBy(joints1.x, weights1.x); moveBy(joints1.y, weights1.y); moveBy(joints1.z, weights1.z); moveBy(joints1.w, weights1.w);
+  vec4 at = vec4(position, 1.0);
+  movedPosition = vec3(dot(row0, at), dot(row1, at), dot(row2, at));
+  movedNormal = normalize(vec3(dot(row0.xyz, normal), dot(row1.xyz, normal), dot(row2.xyz, normal)));
+  if (valued) {
+    mixIn(near0.x, nearWeights0.x); mixIn(near0.y, nearWeights0.y); mixIn(near0.z, nearWeights0.z); mixIn(near0.w, nearWeights0.w);
+    mixIn(near1.x, nearWeights1.x); mixIn(near1.y, nearWeights1.y); mixIn(near1.z, nearWeights1.z); mixIn(near1.w, nearWeights1.w);
+    mixIn(near2.x, nearWeights2.x); mixIn(near2.y, nearWeights2.y); mixIn(near2.z, nearWeights2.z); mixIn(near2.w, nearWeights2.w);
+  }
+  shown = vec3(known > 0.5 ? value / known : 0.0, known > 0.5 ? 1.0 : 0.0, observed);
+  gl_Position = vec4(0.0);
+  gl_PointSize = 1.0;
+}`;
+const NOTHING_SHADER = HEAD + "out vec4 drawn;\nvoid main() { drawn = vec4(0.0); }";
+
+// A key light from the upper left and a fill light from the right; both move with the camera.
+const MESH_SHADERS = [HEAD + `
+uniform mat4 T_clip_camera, T_camera_world;
+uniform vec2 range;
+in vec3 position, normal, shown;
+out vec3 normal_camera;
+out float position_on_scale, known, observed;
+void main() {
+  normal_camera = mat3(T_camera_world) * normal;
+  known = shown.y;
+  observed = shown.z;
+  position_on_scale = (shown.x - range.x) / (range.y - range.x);
+  gl_Position = T_clip_camera * T_camera_world * vec4(position, 1.0);
+}`, HEAD + `
+uniform vec3 colour, unobserved, hatch; // colour: where there is no value
+uniform float opacity, hatch_px;
+uniform bool valued, partly_observed;
+uniform sampler2D scale;
+in vec3 normal_camera;
+in float position_on_scale, known, observed;
+out vec4 drawn;
+void main() {
+  vec3 own = colour;
+  if (valued && known > 0.999) {
+    own = texture(scale, vec2((clamp(position_on_scale, 0.0, 1.0) * 255.0 + 0.5) / 256.0, 0.5)).rgb;
+  }
+  if (partly_observed && observed < 0.5) {
+    float across = fract((gl_FragCoord.x - gl_FragCoord.y) / hatch_px);
+    own = mix(unobserved, hatch, smoothstep(0.60, 0.72, across) * (1.0 - smoothstep(0.88, 1.0, across)));
+  }
+  vec3 n = normalize(gl_FrontFacing ? normal_camera : -normal_camera);
+  float key = max(dot(n, normalize(vec3(-0.45, 0.65, 0.60))), 0.0);
+  float fill = max(dot(n, normalize(vec3(0.80, 0.10, 0.55))), 0.0);
+  float light = 0.62 + 0.06 * n.y + 0.40 * key + 0.14 * fill;
+  drawn = vec4(min(own * light, 1.0), opacity);
+}`];
+
+const SHADOW_SHADERS = [HEAD + `
+uniform mat4 T_clip_camera, T_camera_world;
+uniform float floor_height;
+in vec3 position;
+void main() {
+  gl_Position = T_clip_camera * T_camera_world * vec4(position.x, floor_height, position.z, 1.0);
+}`, HEAD + `
+uniform vec3 colour;
+out vec4 drawn;
+void main() { drawn = vec4(colour, 1.0); }`];
+
+const FLOOR_SHADERS = [HEAD + `
+uniform mat4 T_clip_camera, T_camera_world;
+uniform vec3 centre;
+uniform float extent;
+in vec2 corner;
+out vec3 place;
+void main() {
+  place = centre + vec3(corner.x, 0.0, corner.y) * extent;
+  gl_Position = T_clip_camera * T_camera_world * vec4(place, 1.0);
+}`, HEAD + `
+uniform vec3 colour, centre;
+uniform float spacing, extent;
+in vec3 place;
+out vec4 drawn;
+void main() {
+  vec2 cell = place.xz / spacing;
+  vec2 width = max(fwidth(cell), 1e-6);
+  vec2 to_line = abs(fract(cell - 0.5) - 0.5) / width;
+  float line = 1.0 - min(min(to_line.x, to_line.y) / 1.5, 1.0);
+  line *= 1.0 - smoothstep(0.15, 0.5, max(width.x, width.y)); // lines closer than a few pixels would merge
+  float near = 1.0 - smoothstep(0.35, 1.0, length(place - centre) / extent);
+  drawn = vec4(colour, line * near);
+}`];
+
+const SPHERE_SHADERS = [HEAD + `
+uniform mat4 T_clip_camera, T_camera_world;
+uniform float radius, towards_viewer;
+in vec2 corner;
+in vec3 centre;
+out vec2 on_disc;
+void main() {
+  on_disc = corner;
+  vec3 at = (T_camera_world * vec4(centre, 1.0)).xyz + vec3(corner * radius, 0.0);
+  vec4 nearer = T_clip_camera * vec4(at + vec3(0.0, 0.0, radius + towards_viewer), 1.0);
+  gl_Position = T_clip_camera * vec4(at, 1.0);
+  gl_Position.z = nearer.z / nearer.w * gl_Position.w;
+}`, HEAD + `
+uniform vec3 colour;
+uniform float opacity;
+in vec2 on_disc;
+out vec4 drawn;
+void main() {
+  float beside = dot(on_disc, on_disc);
+  if (beside > 1.0) discard;
+  float bulge = sqrt(1.0 - beside);
+  float light = 0.80 + 0.24 * max(dot(vec3(on_disc, bulge), normalize(vec3(-0.45, 0.65, 0.60))), 0.0);
+  drawn = vec4(colour * light * (bulge < 0.38 ? 0.80 : 1.0), opacity);
+}`];
+
+const SEGMENT_SHADERS = [HEAD + `
+uniform mat4 T_clip_camera, T_camera_world;
+uniform vec2 pixels;
+uniform float width;
+in vec2 corner;
+in vec3 start, end;
+void main() {
+  vec4 a = T_clip_camera * T_camera_world * vec4(start, 1.0), b = T_clip_camera * T_camera_world * vec4(end, 1.0);
+  vec2 along = (b.xy / b.w - a.xy / a.w) * pixels;
+  along = length(along) > 1e-6 ? normalize(along) : vec2(1.0, 0.0);
+  gl_Position = corner.x > 0.0 ? b : a;
+  gl_Position.xy += vec2(-along.y, along.x) * corner.y * width / pixels * gl_Position.w;
+}`, HEAD + `
+uniform vec3 colour;
+uniform float opacity;
+out vec4 drawn;
+void main() { drawn = vec4(colour, opacity); }`];
+
+/**
+ * Return an object that draws the data's bodies into a canvas: draw(frame, camera, shown), where shown has `method` (its
+ * number, -1 for plain skin), `joint` (the selected one, -1 for none) and `layers`; and `joint(frame, joint)`, the
+ * position of a joint of the first body. Throws if the browser has no WebGL 2.
+ */
+function createRenderer(canvas, data) {
+  const gl = canvas.getContext("webgl2", { alpha: false, antialias: true });
+  if (!gl) throw new Error("This browser has no WebGL 2.");
+  const skin = createSkin(gl, data);
+  const bodies = data.bodies.map((_, index) => createDrawnBody(gl, data, skin, index));
+  const [mesh, shadow, floor, sphere, segment] =
+    [MESH_SHADERS, SHADOW_SHADERS, FLOOR_SHADERS, SPHERE_SHADERS, SEGMENT_SHADERS].map((shaders) => createProgram(gl, ...shaders));
+  for (const body of bodies) body.drawWith(mesh, shadow);
+  const quad = createBuffer(gl, new Float32Array([-1, -1, 1, -1, -1, 1, 1, 1]));
+  const floorArray = createArray(gl, floor, { corner: [quad, 2] });
+  const instances = gl.createBuffer();
+  const sphereArray = createArray(gl, sphere, { corner: [quad, 2], centre: [instances, 3, 12, 0, 1] });
+  const segmentArray = createArray(gl, segment, {
+    corner: [quad, 2], start: [instances, 3, 24, 0, 1], end: [instances, 3, 24, 12, 1],
+  });
+  const methods = (data.methods || []).map((method) => ({
+    values: readArray(data, method.values), scale: method.scale, texture: createScale(gl, method.scale.colours),
+  }));
+  const partsObserved = data.parts_observed && readArray(data, data.parts_observed);
+  const jointsObserved = data.joints_observed && readArray(data, data.joints_observed);
+  const numJoints = data.joints.length, parents = data.skin.parents;
+  const colours = data.colours, floorHeight = data.floor_m;
+
+  function draw(frame, camera, shown) {
+    const method = methods[shown.method];
+    const visible = bodies.filter((body, index) => index === 0 || shown.layers.beside);
+    bodies[0].move(frame, method && method.values, partsObserved);
+    if (shown.layers.beside) for (const body of bodies.slice(1)) body.move(frame, null, null);
+    const { width, height } = canvas;
+    const T_clip_camera = projectionMatrix(camera, width / height), T_camera_world = viewMatrix(camera);
+    for (const program of [mesh, shadow, floor, sphere, segment]) {
+      gl.useProgram(program.handle);
+      gl.uniformMatrix4fv(program.at.T_clip_camera, false, T_clip_camera);
+      gl.uniformMatrix4fv(program.at.T_camera_world, false, T_camera_world);
+    }
+    gl.viewport(0, 0, width, height);
+    gl.clearColor(...unit(colours.background), 1);
+    gl.disable(gl.DEPTH_TEST);
+    gl.disable(gl.CULL_FACE);
+    gl.depthMask(true);
+    gl.clear(gl.COLOR_BUFFER_BIT | gl.DEPTH_BUFFER_BIT);
+    gl.enable(gl.BLEND);
+    gl.blendFuncSeparate(gl.SRC_ALPHA, gl.ONE_MINUS_SRC_ALPHA, gl.ONE, gl.ONE_MINUS_SRC_ALPHA);
+    if (shown.layers.floor) {
+      drawShadows(visible);
+      drawFloor(camera);
+    }
+    gl.disable(gl.BLEND);
+    gl.enable(gl.DEPTH_TEST);
+    gl.depthFunc(gl.LEQUAL);
+    if (shown.layers.skin) {
+      gl.enable(gl.CULL_FACE);
+      drawMesh(bodies[0], { colour: method ? method.scale.missing : colours.skin, method, partial: Boolean(partsObserved), opacity: 1 });
+      for (const body of visible.slice(1)) {
+        gl.colorMask(false, false, false, false);
+        drawMesh(body, { colour: colours.beside, opacity: 0.55 });
+        gl.colorMask(true, true, true, true);
+        gl.enable(gl.BLEND);
+        drawMesh(body, { colour: colours.beside, opacity: 0.55 });
+        gl.disable(gl.BLEND);
+      }
+      gl.disable(gl.CULL_FACE);
+    }
+    gl.enable(gl.BLEND);
+    gl.depthMask(false);
+    if (shown.layers.path) drawPath();
+    if (shown.layers.skeleton || !shown.layers.skin) drawSkeleton(frame);
+    if (shown.joint >= 0) drawSpheres(bodies[0].body.joint(frame, shown.joint), 0.024, colours.selected, 0.03, 0.9);
+    gl.depthMask(true);
+  }
+
+  /** Draw shadows straight down; the darker of shadow and floor is kept, so overlapping shadows do not add up. */
+  function drawShadows(visible) {
+    gl.enable(gl.CULL_FACE);
+    gl.blendEquation(gl.MIN);
+    gl.useProgram(shadow.handle);
+    gl.uniform1f(shadow.at.floor_height, floorHeight);
+    gl.uniform3fv(shadow.at.colour, unit(SHADOW));
+    for (const body of visible) {
+      gl.bindVertexArray(body.shadowArray);
+      gl.drawElements(gl.TRIANGLES, skin.numCorners, skin.indexType, 0);
+    }
+    gl.blendEquation(gl.FUNC_ADD);
+    gl.disable(gl.CULL_FACE);
+  }
+
+  function drawFloor(camera) {
+    gl.useProgram(floor.handle);
+    gl.uniform3f(floor.at.centre, camera.target[0], floorHeight, camera.target[2]);
+    gl.uniform1f(floor.at.extent, camera.viewHeight * 1.2);
+    gl.uniform1f(floor.at.spacing, 0.5);
+    gl.uniform3fv(floor.at.colour, unit(GRID));
+    gl.bindVertexArray(floorArray);
+    gl.drawArrays(gl.TRIANGLE_STRIP, 0, 4);
+  }
+
+  function drawMesh(body, { colour, method, partial = false, opacity }) {
+    gl.useProgram(mesh.handle);
+    gl.uniform3fv(mesh.at.colour, unit(colour));
+    gl.uniform3fv(mesh.at.unobserved, unit(colours.unobserved));
+    gl.uniform3fv(mesh.at.hatch, unit(colours.hatch));
+    gl.uniform1f(mesh.at.hatch_px, HATCH_PX * pixelScale());
+    gl.uniform1f(mesh.at.opacity, opacity);
+    gl.uniform1i(mesh.at.valued, method ? 1 : 0);
+    gl.uniform1i(mesh.at.partly_observed, partial ? 1 : 0);
+    gl.uniform2f(mesh.at.range, method ? method.scale.low : 0, method ? method.scale.high : 1);
+    gl.uniform1i(mesh.at.scale, 1);
+    if (method) {
+      gl.activeTexture(gl.TEXTURE1);
+      gl.bindTexture(gl.TEXTURE_2D, method.texture);
+    }
+    gl.bindVertexArray(body.meshArray);
+    gl.drawElements(gl.TRIANGLES, skin.numCorners, skin.indexType, 0);
+  }
+
+  function drawSkeleton(frame) {
+    const seen = [[], []], bones = [[], []];
+    for (let joint = 0; joint < numJoints; joint++) {
+      const hidden = jointsObserved && !jointsObserved[frame * numJoints + joint] ? 1 : 0;
+      const at = bodies[0].body.joint(frame, joint);
+      seen[hidden].push(...at);
+      if (joint > 0) bones[hidden].push(...bodies[0].body.joint(frame, parents[joint]), ...at);
+    }
+    drawSegments(bones[0], 3, colours.bone, 0.8);
+    drawSegments(bones[1], 3, colours.unobserved, 0.8);
+    drawSpheres(seen[0], 0.016, colours.joint, 0.02, 0.85);
+    drawSpheres(seen[1], 0.016, colours.unobserved, 0.02, 0.85);
+  }
+
+  /** Draw the path of the pelvis on the floor, and a line along the foot at each initial contact. */
+  function drawPath() {
+    const step = Math.max(1, Math.floor(data.num_frames / 400)), path = [];
+    let last = null;
+    for (let frame = 0; frame < data.num_frames; frame += step) {
+      const [x, , z] = bodies[0].body.joint(frame, 0), at = [x, floorHeight + 0.004, z];
+      if (last) path.push(...last, ...at);
+      last = at;
+    }
+    drawSegments(path, 2, colours.path, 0);
+    for (const [side, ankle, foot] of [["left", 7, 10], ["right", 8, 11]]) {
+      const feet = [];
+      for (const seconds of data.events[side].initial_contacts_s) {
+        const frame = Math.min(Math.max(Math.round(seconds * data.rate_hz), 0), data.num_frames - 1);
+        const heel = bodies[0].body.joint(frame, ankle), toe = bodies[0].body.joint(frame, foot);
+        heel[1] = toe[1] = floorHeight + 0.006;
+        feet.push(...heel, ...heel.map((each, axis) => each + 1.4 * (toe[axis] - each)));
+      }
+      drawSegments(feet, 5, colours[side], 0);
+    }
+  }
+
+  /** Draw what is in front of the skin fully, and what is behind it with `through`. */
+  function throughSkin(program, through, drawOnce) {
+    for (const [compare, opacity] of [[gl.GREATER, through], [gl.LEQUAL, 1]]) {
+      if (opacity === 0) continue;
+      gl.depthFunc(compare);
+      gl.uniform1f(program.at.opacity, opacity);
+      drawOnce();
+    }
+    gl.depthFunc(gl.LEQUAL);
+  }
+
+  function drawSpheres(centres, radius, colour, towardsViewer, through) {
+    if (!centres.length) return;
+    gl.bindBuffer(gl.ARRAY_BUFFER, instances);
+    gl.bufferData(gl.ARRAY_BUFFER, new Float32Array(centres), gl.STREAM_DRAW);
+    gl.useProgram(sphere.handle);
+    gl.uniform1f(sphere.at.radius, radius);
+    gl.uniform1f(sphere.at.towards_viewer, towardsViewer);
+    gl.uniform3fv(sphere.at.colour, unit(colour));
+    gl.bindVertexArray(sphereArray);
+    throughSkin(sphere, through, () => gl.drawArraysInstanced(gl.TRIANGLE_STRIP, 0, 4, centres.length / 3));
+  }
+
+  function drawSegments(ends, width, colour, through) {
+    if (!ends.length) return;
+    gl.bindBuffer(gl.ARRAY_BUFFER, instances);
+    gl.bufferData(gl.ARRAY_BUFFER, new Float32Array(ends), gl.STREAM_DRAW);
+    gl.useProgram(segment.handle);
+    gl.uniform2f(segment.at.pixels, canvas.width, canvas.height);
+    gl.uniform1f(segment.at.width, width * pixelScale());
+    gl.uniform3fv(segment.at.colour, unit(colour));
+    gl.bindVertexArray(segmentArray);
+    throughSkin(segment, through, () => gl.drawArraysInstanced(gl.TRIANGLE_STRIP, 0, 4, ends.length / 6));
+  }
+
+  function pixelScale() {
+    return canvas.clientWidth ? canvas.width / canvas.clientWidth : 1;
+  }
+
+  return { gl, draw, joint: (frame, joint) => bodies[0].body.joint(frame, joint) };
+}
+
+/** Put what all bodies share onto the graphics card. */
+function createSkin(gl, data) {
+  const faces = readArray(data, data.skin.faces);
+  const slots = (reference, count) => {
+    const array = readArray(data, reference), numVertices = array.length / count, by4 = [];
+    for (let first = 0; first < count; first += 4) {
+      const four = new array.constructor(4 * numVertices);
+      for (let slot = 0; slot < 4; slot++) {
+        for (let v = 0; v < numVertices; v++) four[4 * v + slot] = array[(first + slot) * numVertices + v];
+      }
+      by4.push(createBuffer(gl, four));
+    }
+    return by4;
+  };
+  const skin = {
+    faces, numCorners: faces.length, numJoints: data.skin.parents.length, bodyJoints: data.skin.body_joints,
+    indexType: faces instanceof Uint16Array ? gl.UNSIGNED_SHORT : gl.UNSIGNED_INT,
+    joints: slots(data.skin.joints, SKIN_SLOTS), weights: slots(data.skin.weights, SKIN_SLOTS),
+    program: createProgram(gl, SKIN_SHADER, NOTHING_SHADER, ["movedPosition", "movedNormal", "shown"]),
+    index: gl.createBuffer(),
+  };
+  if (data.skin.influence_joints) {
+    skin.near = slots(data.skin.influence_joints, INFLUENCE_SLOTS);
+    skin.nearWeights = slots(data.skin.influence_weights, INFLUENCE_SLOTS);
+  }
+  gl.bindVertexArray(null);
+  gl.bindBuffer(gl.ELEMENT_ARRAY_BUFFER, skin.index);
+  gl.bufferData(gl.ELEMENT_ARRAY_BUFFER, faces, gl.STATIC_DRAW);
+  return skin;
+}
+
+/** Return body number `index` with its buffers: move(frame, values, observed), then its arrays can be drawn. */
+function createDrawnBody(gl, data, skin, index) {
+  const body = createBody(data, index), numVertices = body.vertices.length / 3;
+  const attributes = {
+    position: [createBuffer(gl, body.vertices), 3], normal: [createBuffer(gl, vertexNormals(body.vertices, skin.faces)), 3],
+  };
+  for (let four = 0; four < SKIN_SLOTS / 4; four++) {
+    attributes[`joints${four}`] = [skin.joints[four], 4];
+    attributes[`weights${four}`] = [skin.weights[four], 4];
+  }
+  const valued = index === 0 && Boolean(skin.near);
+  for (let four = 0; valued && four < INFLUENCE_SLOTS / 4; four++) {
+    attributes[`near${four}`] = [skin.near[four], 4];
+    attributes[`nearWeights${four}`] = [skin.nearWeights[four], 4];
+  }
+  const source = createArray(gl, skin.program, attributes);
+  const moved = gl.createBuffer();
+  gl.bindBuffer(gl.ARRAY_BUFFER, moved);
+  gl.bufferData(gl.ARRAY_BUFFER, 4 * FLOATS * numVertices, gl.DYNAMIC_COPY);
+  const feedback = gl.createTransformFeedback();
+  const texels = new Float32Array(16 * skin.numJoints), pose = gl.createTexture();
+  gl.bindTexture(gl.TEXTURE_2D, pose);
+  gl.texStorage2D(gl.TEXTURE_2D, 1, gl.RGBA32F, 4, skin.numJoints);
+  for (const filter of [gl.TEXTURE_MIN_FILTER, gl.TEXTURE_MAG_FILTER]) gl.texParameteri(gl.TEXTURE_2D, filter, gl.NEAREST);
+
+  return {
+    body,
+    drawWith(mesh, shadow) {
+      const stride = 4 * FLOATS;
+      this.meshArray = createArray(
+        gl, mesh, { position: [moved, 3, stride, 0], normal: [moved, 3, stride, 12], shown: [moved, 3, stride, 24] }, skin.index,
+      );
+      this.shadowArray = createArray(gl, shadow, { position: [moved, 3, stride, 0] }, skin.index);
+    },
+    /** Move the skin to a frame; values (T, 22) colour it, observed (T, 22) says which parts the markers observe. */
+    move(frame, values, observed) {
+      body.writeMatrices(frame, texels);
+      const columns = data.joints.length;
+      for (let joint = 0; joint < skin.numJoints; joint++) {
+        const own = frame * columns + skin.bodyJoints[joint], value = values ? values[own] : NaN, known = !Number.isNaN(value);
+        texels[16 * joint + 12] = known ? value : 0;
+        texels[16 * joint + 13] = known ? 1 : 0;
+        texels[16 * joint + 14] = !observed || observed[own] ? 1 : 0;
+      }
+      gl.useProgram(skin.program.handle);
+      gl.activeTexture(gl.TEXTURE0);
+      gl.bindTexture(gl.TEXTURE_2D, pose);
+      gl.texSubImage2D(gl.TEXTURE_2D, 0, 0, 0, 4, skin.numJoints, gl.RGBA, gl.FLOAT, texels);
+      gl.uniform1i(skin.program.at.pose, 0);
+      gl.uniform1i(skin.program.at.valued, valued && values ? 1 : 0);
+      gl.bindVertexArray(source);
+      gl.bindBuffer(gl.ARRAY_BUFFER, null);
+      gl.bindTransformFeedback(gl.TRANSFORM_FEEDBACK, feedback);
+      gl.bindBufferBase(gl.TRANSFORM_FEEDBACK_BUFFER, 0, moved);
+      gl.enable(gl.RASTERIZER_DISCARD);
+      gl.beginTransformFeedback(gl.POINTS);
+      gl.drawArrays(gl.POINTS, 0, numVertices);
+      gl.endTransformFeedback();
+      gl.disable(gl.RASTERIZER_DISCARD);
+      gl.bindBufferBase(gl.TRANSFORM_FEEDBACK_BUFFER, 0, null);
+      gl.bindTransformFeedback(gl.TRANSFORM_FEEDBACK, null);
+    },
+  };
+}
+
+/** Return outward unit normals: at each vertex the area-weighted mean of those of its triangles. */
+function vertexNormals(vertices, faces) {
+  const normals = new Float32Array(vertices.length);
+  for (let f = 0; f < faces.length; f += 3) {
+    const a = 3 * faces[f], b = 3 * faces[f + 1], c = 3 * faces[f + 2];
+    const ux = vertices[b] - vertices[a], uy = vertices[b + 1] - vertices[a + 1], uz = vertices[b + 2] - vertices[a + 2];
+    const vx = vertices[c] - vertices[a], vy = vertices[c + 1] - vertices[a + 1], vz = vertices[c + 2] - vertices[a + 2];
+    const x = uy * vz - uz * vy, y = uz * vx - ux * vz, z = ux * vy - uy * vx;
+    for (const corner of [a, b, c]) {
+      normals[corner] += x;
+      normals[corner + 1] += y;
+      normals[corner + 2] += z;
+    }
+  }
+  for (let v = 0; v < normals.length; v += 3) {
+    const length = Math.hypot(normals[v], normals[v + 1], normals[v + 2]) || 1;
+    for (let axis = 0; axis < 3; axis++) normals[v + axis] /= length;
+  }
+  return normals;
+}
+
+/** Return a texture of the 256 colours of a scale, six hexadecimal digits each. */
+function createScale(gl, text) {
+  const pixels = new Uint8Array(4 * 256).fill(255);
+  for (let k = 0; k < 256; k++) {
+    for (let part = 0; part < 3; part++) pixels[4 * k + part] = parseInt(text.slice(6 * k + 2 * part, 6 * k + 2 * part + 2), 16);
+  }
+  const texture = gl.createTexture();
+  gl.bindTexture(gl.TEXTURE_2D, texture);
+  gl.texImage2D(gl.TEXTURE_2D, 0, gl.RGBA, 256, 1, 0, gl.RGBA, gl.UNSIGNED_BYTE, pixels);
+  for (const filter of [gl.TEXTURE_MIN_FILTER, gl.TEXTURE_MAG_FILTER]) gl.texParameteri(gl.TEXTURE_2D, filter, gl.LINEAR);
+  for (const axis of [gl.TEXTURE_WRAP_S, gl.TEXTURE_WRAP_T]) gl.texParameteri(gl.TEXTURE_2D, axis, gl.CLAMP_TO_EDGE);
+  return texture;
+}
+
+/** Return a program and the places of its uniforms; with `feedback`, the names of the outputs that are kept. */
+function createProgram(gl, vertexText, fragmentText, feedback = null) {
+  const handle = gl.createProgram();
+  for (const [kind, text] of [[gl.VERTEX_SHADER, vertexText], [gl.FRAGMENT_SHADER, fragmentText]]) {
+    const shader = gl.createShader(kind);
+    gl.shaderSource(shader, text);
+    gl.compileShader(shader);
+    gl.attachShader(handle, shader);
+  }
+  if (feedback) gl.transformFeedbackVaryings(handle, feedback, gl.INTERLEAVED_ATTRIBS);
+  gl.linkProgram(handle);
+  if (!gl.getProgramParameter(handle, gl.LINK_STATUS)) {
+    const logs = gl.getAttachedShaders(handle).map((shader) => gl.getShaderInfoLog(shader));
+    throw new Error(`A shader cannot be used: ${[gl.getProgramInfoLog(handle), ...logs].join(" ")}`);
+  }
+  const at = {}, count = gl.getProgramParameter(handle, gl.ACTIVE_UNIFORMS);
+  for (let k = 0; k < count; k++) {
+    const { name } = gl.getActiveUniform(handle, k);
+    at[name] = gl.getUniformLocation(handle, name);
+  }
+  return { handle, at };
+}
+
+function createBuffer(gl, array) {
+  const buffer = gl.createBuffer();
+  gl.bindBuffer(gl.ARRAY_BUFFER, buffer);
+  gl.bufferData(gl.ARRAY_BUFFER, array, gl.STATIC_DRAW);
+  const type = { Float32Array: gl.FLOAT, Uint8Array: gl.UNSIGNED_BYTE, Uint16Array: gl.UNSIGNED_SHORT }[array.constructor.name];
+  return Object.assign(buffer, { type });
+}
+
+/** Return a vertex array; attributes: name -> [buffer, size, stride, offset, divisor]. */
+function createArray(gl, program, attributes, index = null) {
+  const array = gl.createVertexArray();
+  gl.bindVertexArray(array);
+  for (const [name, [buffer, size, stride = 0, offset = 0, divisor = 0]] of Object.entries(attributes)) {
+    const place = gl.getAttribLocation(program.handle, name);
+    if (place < 0) continue;
+    gl.bindBuffer(gl.ARRAY_BUFFER, buffer);
+    gl.enableVertexAttribArray(place);
+    const isIndex = /^(joints|near)\d$/.test(name);
+    if (isIndex) gl.vertexAttribIPointer(place, size, buffer.type, stride, offset);
+    else gl.vertexAttribPointer(place, size, buffer.type || gl.FLOAT, true, stride, offset);
+    if (divisor) gl.vertexAttribDivisor(place, divisor);
+  }
+  if (index) gl.bindBuffer(gl.ELEMENT_ARRAY_BUFFER, index);
+  gl.bindVertexArray(null);
+  return array;
+}
+
+/** Return a colour of three numbers from 0 to 255 as numbers from 0 to 1. */
+function unit(colour) {
+  return colour.map((part) => part / 255);
+}
