@@ -133,12 +133,12 @@ def at_pace_of(subject: SyntheticSubject, pattern: GaitPattern, *, varied: bool)
 def draw_distractor(seed: int, pathology: Pathology) -> Peculiarity:
     """Draw a harmless peculiarity of joints that the pathology does not affect; of all, if it affects them all."""
     random = np.random.default_rng([seed, 11])
+    side = ("left", "right")[int(random.integers(2))]
     names = [
         name
         for name in _DISTRACTORS
-        if pathology.name in APART or set(make_peculiarity(name).joints).isdisjoint(pathology.affected_joints)
+        if pathology.name in APART or set(make_peculiarity(name, side).joints).isdisjoint(pathology.affected_joints)
     ]
-    side = ("left", "right")[int(random.integers(2))]
     return make_peculiarity(names[int(random.integers(len(names)))], side, float(random.uniform(*_DISTRACTOR_SIZES)))
 
 

@@ -23,8 +23,8 @@ class Pathology:
     name: str
     side: Side
     severity: float  # 0 (none) to 1
-    affected_joints: tuple[Joint, ...]  # whose rotation the pathology changes
-    downstream_joints: tuple[Joint, ...]  # whose position changes only because a joint proximal to them is affected
+    affected_joints: tuple[Joint, ...]  # whose rotation it changes by at least half of its largest change
+    downstream_joints: tuple[Joint, ...]  # others that it moves: rotated less, or carried by an affected joint
 
     @property
     def slowness_included(self) -> bool:
@@ -258,17 +258,14 @@ def _joints_of(names: str) -> tuple[Joint, ...]:
     return tuple(Joint[name] for name in names.split())
 
 
-_SPINE = "SPINE1 SPINE2 SPINE3"
-_UPPER = "NECK HEAD LEFT_COLLAR RIGHT_COLLAR LEFT_SHOULDER RIGHT_SHOULDER"
-_ARMS = "LEFT_ELBOW RIGHT_ELBOW LEFT_WRIST RIGHT_WRIST"
 _LEGS = "LEFT_HIP RIGHT_HIP LEFT_KNEE RIGHT_KNEE LEFT_ANKLE RIGHT_ANKLE LEFT_FOOT RIGHT_FOOT"
 
 _SPECS: Mapping[str, _PathologySpec] = {
     "parkinsonian": _PathologySpec(
         _parkinsonian,
         False,
-        _joints_of(f"{_SPINE} NECK HEAD LEFT_SHOULDER RIGHT_SHOULDER LEFT_ELBOW RIGHT_ELBOW {_LEGS}"),
-        _joints_of("LEFT_COLLAR RIGHT_COLLAR LEFT_WRIST RIGHT_WRIST"),
+        _joints_of("SPINE2 SPINE3 LEFT_SHOULDER RIGHT_SHOULDER LEFT_ELBOW RIGHT_ELBOW"),
+        _joints_of(f"SPINE1 NECK HEAD LEFT_COLLAR RIGHT_COLLAR LEFT_WRIST RIGHT_WRIST {_LEGS}"),
     ),
     "stiff_knee": _PathologySpec(_stiff_knee, True, _joints_of("LEFT_KNEE"), _joints_of("LEFT_ANKLE LEFT_FOOT")),
     "drop_foot": _PathologySpec(_drop_foot, True, _joints_of("LEFT_ANKLE"), _joints_of("LEFT_FOOT")),
@@ -278,11 +275,24 @@ _SPECS: Mapping[str, _PathologySpec] = {
         _joints_of("LEFT_HIP RIGHT_HIP LEFT_KNEE RIGHT_KNEE LEFT_ANKLE RIGHT_ANKLE"),
         _joints_of("LEFT_FOOT RIGHT_FOOT"),
     ),
-    "antalgic": _PathologySpec(_antalgic, True, _joints_of("LEFT_HIP LEFT_KNEE LEFT_ANKLE LEFT_FOOT")),
+    "antalgic": _PathologySpec(
+        _antalgic,
+        True,
+        _joints_of("LEFT_HIP LEFT_KNEE LEFT_ANKLE RIGHT_KNEE"),
+        _joints_of("LEFT_FOOT RIGHT_HIP RIGHT_ANKLE RIGHT_FOOT"),
+    ),
     "duchenne_trendelenburg": _PathologySpec(
-        _duchenne_trendelenburg, True, _joints_of(_SPINE), _joints_of(f"{_UPPER} {_ARMS}")
+        _duchenne_trendelenburg,
+        True,
+        _joints_of("SPINE2 SPINE3 LEFT_SHOULDER"),
+        _joints_of(
+            "SPINE1 NECK HEAD LEFT_COLLAR RIGHT_COLLAR RIGHT_SHOULDER LEFT_ELBOW RIGHT_ELBOW LEFT_WRIST RIGHT_WRIST"
+        ),
     ),
 }
+"""Declared from what is measured: root mean square of the angle by which a joint's rotation differs between a walk with
+the pathology and the same varied subject's walk without it at that pace, of severity 1. Rotations are against the
+parent, of the spine against the pelvis, so that SPINE3 is the thorax."""
 
 FORMER_NAMES = {"stance_avoidance": "antalgic", "trunk_lean": "duchenne_trendelenburg"}
 """Names that cohort files written by earlier versions contain, and the present ones."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -54,9 +55,12 @@ def adults() -> list[SyntheticSubject]:
     return [make_subject(body(), seed, adult=True) for seed in range(30)]
 
 
-def rotations(subject: SyntheticSubject, name: str | None = None, severity: float = 1.0) -> NDArray[np.float64]:
-    """Return the rotations relative to the parent (T, 22, 3, 3) of one second; the pelvis's without the heading."""
-    trial = make_trial(body(), subject, make_pathology(name, None, severity) if name else None, seconds=1, seed=1)
+def rotations(
+    subject: SyntheticSubject, name: str | None = None, severity: float = 1.0, seconds: float = 1.0
+) -> NDArray[np.float64]:
+    """Return the rotations relative to the parent (T, 22, 3, 3) of some seconds; the pelvis's without the heading."""
+    pathology = make_pathology(name, None, severity) if name else None
+    trial = make_trial(body(), subject, pathology, seconds=seconds, seed=1)
     local = trial.ground_truth.local_rotations
     assert local is not None
     heading = Rotation.from_euler("y", -trial.heading_rad).as_matrix()
@@ -87,6 +91,24 @@ def test_pathologies_of_varied_subjects_are_graded_to_zero(name: str) -> None:
     none, hardly, fully = rotations(varied(1)), rotations(varied(1), name, 0.002), rotations(varied(1), name)
     assert change_deg(none, hardly).max() < 0.15
     assert change_deg(none, fully).max() > 3
+
+
+@pytest.mark.parametrize("name", PATHOLOGY_NAMES)
+def test_affected_joints_change_at_least_half_as_much_as_the_first(name: str) -> None:
+    subject, pathology = varied(1), make_pathology(name)
+    pattern = make_pattern(subject, pathology)
+    healthy = replace(subject.with_pace(pattern.stride_length_m, pattern.stride_time_s), style_speed=0.43)
+    spine = [Joint.SPINE1, Joint.SPINE2, Joint.SPINE3]
+    both = [rotations(healthy, seconds=1.5), rotations(subject, name, seconds=1.5)]
+    for local in both:
+        for above, joint in pairwise(spine):
+            local[:, joint] = local[:, above] @ local[:, joint]
+    turned = Rotation.from_matrix((np.swapaxes(both[0], -1, -2) @ both[1]).reshape(-1, 3, 3)).magnitude()
+    change = np.sqrt((turned.reshape(-1, 22) ** 2).mean(axis=0))
+    affected = np.isin(np.arange(22), pathology.affected_joints)
+    # One subject differs from the mean of several, which the rule is about.
+    assert change[affected].min() > 0.45 * change.max()
+    assert change[~affected].max() < 0.55 * change.max()
 
 
 def test_a_slow_pathological_walk_has_the_angles_of_slow_healthy_persons() -> None:
