@@ -3,7 +3,8 @@
 Shows which joints and times drive the decision of a trained gait classifier. Without further flags it opens a window
 in which trials and networks can be opened; beside a finished demo (demo_out) it shows its example. Without a screen:
 --export DIR writes explanation.npz, explanation.csv, gait_cycle.csv and explanation.png (--all_methods: one folder
-per method, and a comparison); --video FILE.mp4 renders a video; --screenshot FILE.png renders the window at one time;
+per method, and a comparison), and evidence.csv and evidence.json: whether the subject deviates from controls where the
+network looks; --video FILE.mp4 renders a video; --screenshot FILE.png renders the window at one time;
 --export_page FILE.html writes one page for any browser, in which the body moves. --export with --trained and --poses,
 in place of --network and --gait, explains a whole cohort: each subject by the network that did not train on this
 subject.
@@ -18,10 +19,12 @@ from pathlib import Path
 
 from gait.cli.arguments import ArgumentError, argument, command_of, parse, select_fields
 from gait.cli.exit_codes import EXIT_INTERRUPTED, print_err, run_main
+from gait.explaining.evidence.export_evidence import EvidenceOptions, export_evidence
 from gait.explaining.explain_cohort import cohort_files, explain_cohorts
 from gait.explaining.export_trial import export_trial
 from gait.explaining.options import ExplainOptions, NetworkSource
 from gait.report.cohort_figure import cohort_sentences, cohort_title, write_cohort_figure
+from gait.report.evidence_sentences import evidence_sentences
 from gait.report.run.example import find_example
 from gait.report.write_explanation_figures import summary_lines, write_explanation_figures
 from gait.viewing.file_backend import FileBackend
@@ -31,7 +34,7 @@ from gait.viewing.viewer_arguments import ViewerArguments
 
 
 @dataclass(frozen=True, kw_only=True)
-class Arguments(ViewerArguments, BodyModelLocator, ExplainOptions, NetworkSource):
+class Arguments(ViewerArguments, BodyModelLocator, ExplainOptions, EvidenceOptions, NetworkSource):
     """The command line: one trial and one network, or a cohort."""
 
     trial: Path | None = argument(
@@ -111,7 +114,12 @@ def _export_trial(
     """Return the results, the problems and the notes."""
     assert arguments.trial is not None
     done = export_trial(arguments.load(), arguments.trial, output, options, {"command": command_of()})
-    return summary_lines(done), done.problems, (*done.notes, *write_explanation_figures(done, bodies))
+    lines, notes = summary_lines(done), [*done.notes, *write_explanation_figures(done, bodies)]
+    if not arguments.no_evidence:
+        found = export_evidence(done, options, arguments.norms)
+        lines += tuple(sentence for each in found.evidence for sentence in evidence_sentences(each))
+        notes += found.notes
+    return lines, done.problems, tuple(notes)
 
 
 def _export_page(arguments: Arguments, file: Path, backend: FileBackend) -> Lines:

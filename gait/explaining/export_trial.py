@@ -43,6 +43,7 @@ class SegmentExport:
     joints_m: NDArray[np.float32]  # (T, 22, 3) at the network's frame rate
     attributions: Mapping[Path, TrialAttribution]  # by the folder of their files, one per method
     folder: Path
+    pose_folder: Path  # of the poses
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,4 +128,4 @@ def _export_segment(
     if not attributions:
         raise GaitError(failed[0])
     problems += failed
-    return SegmentExport(trial_id, sequence, trial.joints_m, attributions, output)
+    return SegmentExport(trial_id, sequence, trial.joints_m, attributions, output, folder)

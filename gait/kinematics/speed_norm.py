@@ -9,7 +9,7 @@ al. 1989, Ann. Statist. 17:1419), for each angle on its own.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -184,6 +184,52 @@ def fit_speed_norm(
         convention=convention,
     )
     return SpeedNorm(source, controls, float(typical), regressions, slope, coverage)
+
+
+@dataclass(frozen=True, eq=False)
+class FamilyRatios:
+    """How far new persons' curves are from the mean of a norm, jointly over its curves.
+
+    ``largest``, by angle, is the largest |curve - mean| / SD of both sides over the cycle, (B, P), of P persons against
+    B resampled norms.
+    """
+
+    largest: Mapping[str, NDArray[np.float32]]
+    coverage: float
+
+    def critical_value(self, angles: Collection[str]) -> float:
+        """Return c such that all these curves of a new person lie within mean ± c · SD with probability ``coverage``.
+
+        As for the band of a single angle, it is a quantile over the norm's persons against resampled ones: here of the
+        largest ratio of all of a person's curves. Since these depend on each other, c is below Bonferroni's or Šidák's,
+        which count them as independent. Infinite without a curve.
+        """
+        own = [self.largest[angle] for angle in angles if angle in self.largest]
+        return float(np.quantile(np.max(own, axis=0), self.coverage)) if own else np.inf
+
+
+def family_ratios(
+    norm: SpeedNorm, angles: Collection[str], *, coverage: float = COVERAGE, resamples: int = 200, seed: int = 0
+) -> FamilyRatios:
+    """Compare each person of a norm with norms of resampled persons, in those of the angles that the norm has."""
+    persons = sorted({control.person for control in norm.controls})
+    index = {person: number for number, person in enumerate(persons)}
+    random = np.random.default_rng(seed)
+    drawn = random.multinomial(len(persons), np.full(len(persons), 1 / len(persons)), resamples)
+    largest = {}
+    for angle, regression in norm.regressions.items():
+        observed = _observe(norm.controls, angle)
+        if angle not in angles or observed is None:
+            continue
+        powers = _powers(observed.speeds, regression.degree)
+        spread = np.exp(norm.spread_slope * _scaled(observed.speeds))
+        person = np.array([index[name] for name in observed.names])[observed.person]
+        ratios = _largest_ratios(observed, powers, spread, observed.weights * drawn[:, person])
+        own = np.zeros((resamples, len(persons)), dtype=np.float32)
+        for row, number in enumerate(person):
+            own[:, number] = np.maximum(own[:, number], ratios[:, row])
+        largest[angle] = own
+    return FamilyRatios(largest, coverage)
 
 
 def at_own_pace(controls: Sequence[ControlCurves]) -> tuple[ControlCurves, ...]:
@@ -371,15 +417,20 @@ def _critical_value(
     """
     chances = np.full(observed.num_persons, 1 / observed.num_persons)
     weights = observed.weights * random.multinomial(observed.num_persons, chances, resamples)[:, observed.person]
-    coefficients, sd, covariance = _fit(observed, powers, weights, spread)
-    leverage = np.einsum("rp,bpq,rq->br", powers, covariance, powers, optimize=True)
-    scale = np.sqrt(np.where(weights > 0, np.maximum(1 - leverage, 0.1), 1 + leverage)) * spread
-    ratio = np.abs(observed.curves - powers @ coefficients) / np.maximum(sd, 1e-9)[:, None]
-    values = (ratio.max(axis=2) / scale).ravel()
+    values = _largest_ratios(observed, powers, spread, weights).ravel()
     share = np.tile(observed.weights, resamples)
     order = np.argsort(values)
     reached = np.cumsum(share[order]) / share.sum()
     return float(values[order][np.searchsorted(reached, coverage)])
+
+
+def _largest_ratios(observed: _Observations, powers: Vector, spread: Vector, weights: Vector) -> Vector:
+    """Return max |curve - mean| / SD over the cycle, (B, R), of all curves against weightings (B, R) of the curves."""
+    coefficients, sd, covariance = _fit(observed, powers, weights, spread)
+    leverage = np.einsum("rp,bpq,rq->br", powers, covariance, powers, optimize=True)
+    scale = np.sqrt(np.where(weights > 0, np.maximum(1 - leverage, 0.1), 1 + leverage)) * spread
+    ratio = np.abs(observed.curves - powers @ coefficients) / np.maximum(sd, 1e-9)[:, None]
+    return np.asarray(ratio.max(axis=2) / scale)
 
 
 def _mean_curves(controls: Sequence[ControlCurves], degrees: Mapping[str, int], speed: float) -> dict[str, Vector]:

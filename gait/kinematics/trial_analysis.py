@@ -59,7 +59,7 @@ class TrialAnalysis:
     curves: StrideCurves
     parameters: GaitParameters
     quality: TrialQuality
-    angle_errors: AngleErrors | None = None  # of the fit; None if they are unknown, or without a stride
+    angle_errors: AngleErrors | None = None  # of the fit; None if unknown, not requested, or without a stride
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,6 +85,7 @@ def analyse_trial(
     trial: str,
     events: GaitEvents | None = None,
     residual_mean_mm: float = math.nan,
+    with_errors: bool = True,
 ) -> TrialAnalysis:
     """Return the gait analysis of a trial; ``events`` replace those of ``choose_events``.
 
@@ -113,7 +114,7 @@ def analyse_trial(
         curves=curves,
         parameters=parameters,
         quality=quality,
-        angle_errors=compute_angle_errors(sequence) if any(strides.values()) else None,
+        angle_errors=compute_angle_errors(sequence) if with_errors and any(strides.values()) else None,
     )
 
 

@@ -53,6 +53,10 @@ class WindowInput:
     observed: Callable[[NDArray[np.uint8]], NDArray[np.uint8]] = _unchanged_status
     """From the ``JointStatus`` of the joints' positions (T, 22), that of the values of each joint."""
     axis_names: Sequence[Sequence[str]] = ()  # (22, 3) what each value of a joint measures; () if there is no name
+    to_degrees: Callable[[Vector], Vector] | None = None
+    """From the values of windows, angles in degrees of the same shape; None if they are none."""
+    rotates_against: Sequence[int | None] = ()
+    """(22,) the joint against which each joint's value is a rotation, None: the walking frame; () if it is none."""
     order: int = 1  # in lists
 
     def unobserved_joints(self, trial: Trial) -> tuple[Joint, ...]:

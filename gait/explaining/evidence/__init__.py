@@ -1,4 +1,9 @@
 """Evidence beside an explanation: what a decision relies on, whether the subject deviates there, what would change it.
 
 * ``finding``: what is found of one decision, as data;
+* ``motions``: which joint angle shows what a network sees of a joint; ``measured_walk``: curves of both of a trial;
+* ``controls``: whom a trial is compared with; ``norm_at_speed``: their bands at a walking speed;
+* ``phase_attribution``: attribution over the gait cycle; ``verdicts``: the rules;
+* ``trial_faithfulness``: deletion on one trial;
+* ``compute_evidence``, ``evidence_files``, ``export_evidence``: all of it, its files, and both for a command.
 """

@@ -19,6 +19,7 @@ class Verdict(StrEnum):
     IGNORED = "deviation that the network ignores"
     SPEED = "speed"
     NOT_OBSERVED = "not observed"
+    NO_NORM = "no norm for it"
 
 
 @dataclass(frozen=True)

@@ -52,6 +52,11 @@ def _unit(vectors: Vector) -> Vector:
     return vectors / np.maximum(np.linalg.norm(vectors, axis=2, keepdims=True), _MIN_BONE_M)
 
 
+def _inclinations_deg(values: Vector) -> Vector:
+    """Return the angle between a bone and the plane across each axis, degrees."""
+    return np.degrees(np.arcsin(np.clip(values, -1, 1)))
+
+
 def _observed(status: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Return the status (T, 22) of bones: the lower one of the joints at both ends."""
     return np.minimum(status, status[:, [max(parent, 0) for parent in BODY_PARENTS]])
@@ -104,5 +109,6 @@ INPUT = WindowInput(
     pace=walk_at_pace,
     observed=_observed,
     axis_names=names_of_axes(_TERMS, _JOINT_NAMES),
+    to_degrees=_inclinations_deg,
     order=2,
 )

@@ -104,5 +104,10 @@ INPUT = WindowInput(
     pace=walk_at_pace,
     observed=_observed,
     axis_names=names_of_axes(_TERMS, [joint.name for joint in BODY_JOINTS]),
+    to_degrees=np.degrees,
+    rotates_against=[
+        None if joint == Joint.PELVIS else Joint.PELVIS if joint in _SPINE else BODY_PARENTS[joint]
+        for joint in BODY_JOINTS
+    ],
     order=1,
 )

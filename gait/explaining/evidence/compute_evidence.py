@@ -1,0 +1,294 @@
+"""The evidence beside an explanation of one trial: findings with verdicts, faithfulness and concepts."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gait.arrays import Vector
+from gait.body.pose_sequence import PoseSequence
+from gait.errors import GaitError
+from gait.explaining.attribution import TrialAttribution, observation_notes
+from gait.explaining.evidence.controls import Cohort, Controls
+from gait.explaining.evidence.finding import Counterfactual, Evidence, Finding, Verdict
+from gait.explaining.evidence.measured_walk import MeasuredWalk, measure_walk
+from gait.explaining.evidence.motions import Motion, motions_of
+from gait.explaining.evidence.norm_at_speed import BandsAtSpeed, bands_at_speed
+from gait.explaining.evidence.phase_attribution import mean_attribution
+from gait.explaining.evidence.trial_faithfulness import measure_trial_faithfulness
+from gait.explaining.evidence.verdicts import MIN_SPEED_VARIANCE, Observation, find_verdict
+from gait.explaining.explain_trial import explain_trial
+from gait.explaining.options import ExplainOptions
+from gait.explaining.prepare_trial import prepare_trial
+from gait.explaining.trained_network import TrainedNetwork
+from gait.kinematics.gait_events import SIDES
+from gait.kinematics.gait_phases import CyclePhase, gait_phases
+from gait.kinematics.strides import finite_mean
+from gait.learning.ensemble import members_of
+from gait.learning.trainer import window_logits
+from gait.motion.pose_files import read_poses
+
+EVIDENCE_SHOWN = 0.8
+"""The findings with the most evidence that together have this share of it are stated,"""
+MIN_SHARE, MAX_FINDINGS = 0.02, 12
+"""if each has at least this share, about ten times what it were if 66 motions had the same in seven phases; and at most
+so many."""
+MAX_IGNORED = 6
+_BATCH_SIZE = 64
+
+
+@dataclass(frozen=True, eq=False)
+class ExplainedWalk:
+    """One trial as the network decides it, with what its evidence is computed from."""
+
+    trained: TrainedNetwork
+    walk: MeasuredWalk
+    sequence: PoseSequence  # at the rate of the recording
+    controls: Controls
+    bands: BandsAtSpeed  # at the subject's speed
+    usual: BandsAtSpeed  # at the controls' usual speed
+    motions: tuple[Motion, ...]
+    attributions: tuple[TrialAttribution, ...]  # of each network of an ensemble
+    phases: Mapping[str, tuple[CyclePhase, ...]]  # by side
+    logit: float  # mean over windows
+    probability: float
+
+    @property
+    def sign(self) -> float:
+        """1 if the decision is sick, else -1."""
+        return 1.0 if self.probability >= 0.5 else -1.0
+
+
+FindCounterfactual = Callable[[ExplainedWalk], Counterfactual]
+
+
+def compute_evidence(
+    trained: TrainedNetwork,
+    trial_folder: Path,
+    cohort: Cohort,
+    options: ExplainOptions,
+    *,
+    sequence: PoseSequence | None = None,
+    find_counterfactual: FindCounterfactual | None = None,
+) -> Evidence:
+    """Return the evidence beside the network's decision on a trial, or on a segment of a split trial.
+
+    The cohort is that of ``read_cohort``; of it, the subject's own trials are left out. ``sequence`` are the poses of
+    the folder if they are read already.
+
+    Raises:
+        GaitError: the trial cannot be read or explained, or has no stride.
+    """
+    explained = explain_walk(trained, trial_folder, cohort, options, sequence)
+    return evidence_of(explained, options, find_counterfactual=find_counterfactual)
+
+
+def explain_walk(
+    trained: TrainedNetwork,
+    trial_folder: Path,
+    cohort: Cohort,
+    options: ExplainOptions,
+    sequence: PoseSequence | None = None,
+) -> ExplainedWalk:
+    """Read and explain a trial; arguments and errors of ``compute_evidence``."""
+    sequence = read_poses(trial_folder) if sequence is None else sequence
+    trial = prepare_trial(trial_folder, sequence, trained, keep_standing=options.keep_standing)
+    walk = measure_walk(trained, trial, sequence)
+    if not any(walk.strides(side) for side in SIDES):
+        raise GaitError(f"{trial_folder}: has no straight stride to compare with a norm; evidence needs one.")
+    attributions = tuple(
+        explain_trial(replace(trained, network=member), trial, options.method, rule=options.rule, stride=options.stride)
+        for member in members_of(trained.network)
+    )
+    logits = window_logits(trained.network, trained.windows_of(trial), _BATCH_SIZE).double()
+    controls = cohort.without(trial.subject_id)
+    typical = controls.norm.typical_speed
+    return ExplainedWalk(
+        trained=trained,
+        walk=walk,
+        sequence=sequence,
+        controls=controls,
+        bands=bands_at_speed(controls.norm, walk.dimensionless_speed),
+        usual=bands_at_speed(controls.norm, math.nan if typical is None else typical),
+        motions=motions_of(trained.input, trained.left_out_joints),
+        attributions=attributions,
+        phases={side: gait_phases(walk.strides(side)) for side in SIDES},
+        logit=float(logits.mean()),
+        probability=float(logits.sigmoid().mean()),
+    )
+
+
+def evidence_of(
+    explained: ExplainedWalk, options: ExplainOptions, *, find_counterfactual: FindCounterfactual | None = None
+) -> Evidence:
+    """Return the evidence of an explained walk."""
+    walk, controls = explained.walk, explained.controls
+    speed, line = walk.dimensionless_speed, controls.speed_line
+    method = explained.attributions[0].method
+    notes = [*controls.notes, *observation_notes(explained.attributions[0])]
+    notes += [explained.bands.note] if explained.bands.note else []
+    return Evidence(
+        subject=walk.trial.subject_id,
+        trial=walk.trial.trial_name,
+        method=method,
+        logit=explained.logit,
+        probability=explained.probability,
+        norm=controls.title,
+        dimensionless_speed=speed,
+        speed_logit=math.nan if line is None else line.logit_at(speed),
+        findings=find_findings(explained),
+        faithfulness=measure_trial_faithfulness(explained.trained, walk.trial, speed, controls, method, options.rule),
+        counterfactual=None if find_counterfactual is None else find_counterfactual(explained),
+        notes=tuple(notes),
+    )
+
+
+def speed_predicts(explained: ExplainedWalk) -> bool:
+    """Return whether the walking speed alone predicts the decision (``verdicts``)."""
+    line, speed = explained.controls.speed_line, explained.walk.dimensionless_speed
+    if line is None or math.isnan(speed):
+        return False
+    if min(line.variance_explained, line.variance_explained_within) <= MIN_SPEED_VARIANCE:
+        return False
+    return line.logit_at(speed) * explained.sign > 0
+
+
+def find_findings(explained: ExplainedWalk) -> tuple[Finding, ...]:
+    """Return the findings that the decision relies on, the largest evidence first, and the ignored deviations."""
+    strides = {side: explained.walk.strides(side) for side in SIDES}
+    windows = explained.trained.windows
+    by_phase = np.array(
+        [
+            _sum_phases(
+                mean_attribution(explained.attributions, motion, strides, windows), explained.phases[motion.side]
+            )
+            for motion in explained.motions
+        ]
+    )  # (M, 7) logit units
+    evidence = explained.sign * np.nan_to_num(by_phase)
+    total, magnitude = evidence[evidence > 0].sum(), np.abs(evidence).sum()
+    if not total > 0:
+        return ()
+    shares = evidence / total
+    motion_shares = np.abs(evidence).sum(axis=1) / magnitude
+    order = [divmod(int(k), shares.shape[1]) for k in np.argsort(-shares, axis=None)[:MAX_FINDINGS]]
+    before = np.concatenate([[0.0], np.cumsum([shares[each] for each in order])[:-1]])
+    chosen = [
+        each for each, sum_ in zip(order, before, strict=True) if shares[each] >= MIN_SHARE and sum_ < EVIDENCE_SHOWN
+    ]
+    relied_on = {name for m, _ in chosen for name in explained.motions[m].curves}
+    curves = _Curves(explained, explained.controls.critical_value(relied_on))
+    found = [curves.finding(m, p, by_phase[m, p], shares[m, p], motion_shares[m]) for m, p in chosen]
+    curves = _Curves(explained, explained.controls.critical_value())
+    ignored = []
+    for m in range(len(explained.motions)):
+        candidates = [
+            curves.finding(m, p, by_phase[m, p], shares[m, p], motion_shares[m]) for p in curves.outside_phases(m)
+        ]
+        candidates = [each for each in candidates if each.verdict == Verdict.IGNORED]
+        if candidates:
+            ignored.append(max(candidates, key=lambda finding: abs(finding.sds)))
+    ignored.sort(key=lambda finding: -abs(finding.sds))
+    return (*found, *ignored[:MAX_IGNORED])
+
+
+def _sum_phases(values: Vector, phases: Sequence[CyclePhase]) -> Vector:
+    """Return the sums over phases (7,) of the mean over networks and strides of values (K, n, 101); NaN if unknown."""
+    mean = finite_mean(values.reshape(-1, values.shape[-1])) if values.size else np.full(values.shape[-1], np.nan)
+    mean[-1] = np.nan  # 100 % is 0 % of the next stride
+    sums = [mean[phase.percents] for phase in phases]
+    return np.array([np.nansum(each) if np.isfinite(each).any() else np.nan for each in sums])
+
+
+class _Curves:
+    """The subject's mean curves beside the bands, and what a finding states of them."""
+
+    def __init__(self, explained: ExplainedWalk, critical: float) -> None:
+        """``critical`` is c of the bands."""
+        self._explained, self._critical = explained, critical
+        self._means, self._errors = explained.walk.mean_curves(), explained.walk.mean_errors()
+        self._speed_predicts = speed_predicts(explained)
+        self._outside = {
+            key: self._beyond(key, explained.bands) for key in self._means if key[0] in explained.bands.mean_deg
+        }
+
+    def outside_phases(self, m: int) -> list[int]:
+        """Return the indices of the phases in which a curve of a motion is outside the band."""
+        motion = self._explained.motions[m]
+        masks = [mask for name in motion.curves if (mask := self._outside.get((name, motion.side))) is not None]
+        phases = self._explained.phases[motion.side]
+        return [p for p, phase in enumerate(phases) if any(mask[phase.percents].any() for mask in masks)]
+
+    def finding(self, m: int, p: int, attribution: float, share: float, motion_share: float) -> Finding:
+        """Return the finding of a motion in a phase."""
+        motion, bands = self._explained.motions[m], self._explained.bands
+        phase = self._explained.phases[motion.side][p]
+        name = self._most_deviating(motion, phase)
+        key = (name, motion.side)
+        inside = phase.percents
+        value = norm = sd = error = sds = math.nan
+        fraction, usual, percent = 0.0, 0.0, (phase.first_percent + phase.last_percent) // 2
+        if name in bands.mean_deg and key in self._means:
+            deviation = (self._means[key] - bands.mean_deg[name]) / np.maximum(bands.sd_deg[name], 1e-9)
+            if np.isfinite(deviation[inside]).any():
+                percent = phase.first_percent + int(np.nanargmax(np.abs(deviation[inside])))
+                sds, norm, sd = (float(v[percent]) for v in (deviation, bands.mean_deg[name], bands.sd_deg[name]))
+            fraction = float(self._outside[key][inside].mean())
+            usual = float(self._beyond(key, self._explained.usual)[inside].mean())
+        if key in self._means:
+            value = float(self._means[key][percent])
+            error = float(self._errors[key][percent]) if key in self._errors else math.nan
+        verdict, reason = find_verdict(
+            Observation(motion_share, value, norm, sd, error, fraction, usual, self._speed_predicts)
+        )
+        return Finding(
+            joint=motion.joint,
+            axis=motion.axis,
+            motion=motion.name,
+            side=motion.side,
+            phase=phase.name,
+            percents=(phase.first_percent, phase.last_percent),
+            attribution=float(attribution),
+            share=float(share),
+            angle=motion.angle if motion.axis is not None else name or None,
+            value_deg=value,
+            norm_deg=norm,
+            norm_sd_deg=sd,
+            error_deg=error,
+            sds=sds,
+            outside_fraction=fraction,
+            percent=percent,
+            frame=self._frame(motion.side, percent),
+            verdict=verdict,
+            reason=reason,
+        )
+
+    def _beyond(self, key: tuple[str, str], bands: BandsAtSpeed) -> NDArray[np.bool_]:
+        return bands.outside(key[0], self._means[key], self._errors.get(key, np.zeros(101)), self._critical)
+
+    def _most_deviating(self, motion: Motion, phase: CyclePhase) -> str:
+        """Return the name of the curve of a motion that deviates most within a phase; "" if it has none."""
+        bands, inside = self._explained.bands, phase.percents
+
+        def size(name: str) -> float:
+            key = (name, motion.side)
+            if name not in bands.mean_deg or key not in self._means:
+                return -1.0
+            sds = (self._means[key] - bands.mean_deg[name])[inside] / np.maximum(bands.sd_deg[name][inside], 1e-9)
+            return float(np.nanmax(np.abs(sds))) if np.isfinite(sds).any() else -1.0
+
+        return max(motion.curves, key=size, default="")
+
+    def _frame(self, side: str, percent: int) -> int:
+        """Return the frame of the poses nearest to a percent of the middle stride of a side; 0 without a stride."""
+        strides = self._explained.walk.strides(side)
+        if not strides:
+            return 0
+        stride = strides[len(strides) // 2]
+        frame = round(stride.start + (stride.end - stride.start) * percent / 100)
+        return min(frame, self._explained.sequence.num_frames - 1)

@@ -1,0 +1,275 @@
+"""What a trial is compared with: controls' curves, windows and logits, and how the logit depends on walking speed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gait.arrays import Vector
+from gait.errors import GaitError
+from gait.explaining.evidence.measured_walk import MeasuredWalk, measure_walk
+from gait.explaining.evidence.motions import motions_of
+from gait.explaining.evidence.norm_at_speed import PUBLISHED_BY_SPEED
+from gait.explaining.prepare_trial import prepare_trial
+from gait.explaining.trained_network import TrainedNetwork
+from gait.kinematics.controls import control_curves
+from gait.kinematics.gait_events import nearest_frames
+from gait.kinematics.norms import PublishedNorm, read_angle_norm
+from gait.kinematics.speed_norm import (
+    MIN_PERSONS,
+    ControlCurves,
+    FamilyRatios,
+    SpeedNorm,
+    family_ratios,
+    fit_speed_norm,
+)
+from gait.kinematics.trial_analysis import analyse_subject
+from gait.learning.trainer import window_logits
+from gait.motion.pose_files import find_pose_folders, read_poses
+from gait.motion.subject_trials import find_subject_folders, find_trial_folders
+from gait.motion.trial_paths import HEALTHY, SICK, parse_subject_id
+from gait.motion.window_placement import CYCLES
+from gait.motion.windows import WindowDataset
+
+PUBLISHED_CRITICAL = 3.5
+"""c for a published norm, which states no curves of single persons: that of 110 independent comparisons (11 angles of
+two sides, and about five independent parts of a curve) by Šidák's formula, with a normal distribution."""
+WINDOWS_PER_TRIAL = 4
+"""Windows of each control's trial that are kept as replacements."""
+_BATCH_SIZE = 64
+
+
+@dataclass(frozen=True, eq=False)
+class CohortPerson:
+    """What is kept of one person of the cohort."""
+
+    subject: str  # "healthy/P01"
+    sick: bool
+    dimensionless_speed: float  # mean of the trials; NaN if unknown
+    logit: float  # mean over the windows of the trials; NaN without one
+    curves: tuple[ControlCurves, ...]  # of each pace; () of patients
+    windows: Tensor  # (n, L, 22, 3) as the network sees them, all at the same phase; n = 0 of patients
+    window_speeds: Vector  # (n,) dimensionless, of each window's trial
+
+
+@dataclass(frozen=True)
+class SpeedLine:
+    """The logit of the cohort's persons by their dimensionless walking speed: a straight line."""
+
+    slope: float
+    intercept: float
+    variance_explained: float  # R² over all persons, 0 to 1
+    variance_explained_within: float  # R² among persons of the same label, whose lines differ in height alone
+    residual_sd: float
+    mean_speed: float
+    speed_sd: float
+    persons: int
+
+    def logit_at(self, speed: float) -> float:
+        """Return the logit that the speed alone predicts."""
+        return self.intercept + self.slope * speed
+
+    def error_at(self, speed: float) -> float:
+        """Return the standard error of the line there."""
+        leverage = 1 / self.persons + (speed - self.mean_speed) ** 2 / (self.persons * self.speed_sd**2)
+        return self.residual_sd * math.sqrt(leverage)
+
+
+@dataclass(frozen=True, eq=False)
+class Controls:
+    """The reference of one trial: never of the trial's own subject."""
+
+    title: str  # of the norm, with the number of persons
+    norm: SpeedNorm | PublishedNorm
+    ratios: FamilyRatios | None  # of the norm's persons; None of a published norm
+    windows: Tensor  # (M, L, 22, 3) of controls, all at the same phase of the gait cycle
+    window_persons: tuple[str, ...]  # (M,)
+    window_speeds: Vector  # (M,) dimensionless
+    speed_line: SpeedLine | None  # None with too few persons of known speed
+    median_logit: float  # of the controls; NaN without one
+    notes: tuple[str, ...] = ()
+
+    def critical_value(self, curves: Collection[str] | None = None) -> float:
+        """Return c of bands mean ± c · SD that hold all these curves of a new person with 95 %; None: all curves."""
+        if self.ratios is None:
+            return PUBLISHED_CRITICAL
+        return self.ratios.critical_value(self.ratios.largest if curves is None else curves)
+
+
+@dataclass(frozen=True, eq=False)
+class Cohort:
+    """Controls and patients as one network sees them."""
+
+    trained: TrainedNetwork
+    persons: tuple[CohortPerson, ...]
+    title: str
+    published: PublishedNorm | None = None  # the norm, if it is not that of the controls
+    problems: tuple[str, ...] = ()
+
+    def without(self, subject: str) -> Controls:
+        """Return the reference of a trial of a subject, "sick/P02": all but the subject's own walks."""
+        others = tuple(person for person in self.persons if person.subject != subject)
+        if sum(not person.sick for person in others) < sum(not person.sick for person in self.persons):
+            return self._controls(others)
+        return replace(self._all, speed_line=speed_line(others))
+
+    @cached_property
+    def _all(self) -> Controls:
+        return self._controls(self.persons)
+
+    def _controls(self, persons: Sequence[CohortPerson]) -> Controls:
+        controls = [person for person in persons if not person.sick]
+        norm: SpeedNorm | PublishedNorm
+        notes: tuple[str, ...] = ()
+        if self.published is not None:
+            norm = self.published
+            notes = (f"The norm, {norm.source.title}, is of another laboratory: offsets of the angles may differ.",)
+        else:
+            # ``ratios`` replace the bands of single curves, so that these need no resampling
+            norm = fit_speed_norm(_curves(controls), name=self.title, of_whom="controls in training", resamples=1)
+        family = {curve for motion in motions_of(self.trained.input) for curve in motion.curves}
+        logits = [person.logit for person in controls if np.isfinite(person.logit)]
+        return Controls(
+            title=norm.source.title,
+            norm=norm,
+            ratios=family_ratios(norm, family) if isinstance(norm, SpeedNorm) else None,
+            windows=torch.cat(
+                [torch.empty(0, self.trained.window_length, 22, 3), *(person.windows for person in controls)]
+            ),
+            window_persons=tuple(person.subject for person in controls for _ in person.windows),
+            window_speeds=np.concatenate([np.empty(0), *(person.window_speeds for person in controls)]),
+            speed_line=speed_line(persons),
+            median_logit=float(np.median(logits)) if logits else math.nan,
+            notes=notes,
+        )
+
+
+def read_cohort(trained: TrainedNetwork, folder: Path | None, norm: str | None = None) -> Cohort:
+    """Read the fitted trials of a save folder as the network sees them.
+
+    ``norm`` names a published norm in place of that of the controls. Without a folder, or with fewer controls than a
+    norm needs, it is the published norm by speed.
+
+    Raises:
+        GaitError: the norm cannot be read, or the folder has no fitted trial.
+    """
+    persons: list[CohortPerson] = []
+    problems: list[str] = []
+    for subject in find_subject_folders(folder) if folder is not None else ():
+        try:
+            persons.append(read_person(trained, subject))
+        except GaitError as error:
+            problems.append(str(error))
+    title = f"controls in {folder.name}" if folder is not None else ""
+    return cohort_of(trained, persons, title, norm, problems)
+
+
+def cohort_of(
+    trained: TrainedNetwork,
+    persons: Sequence[CohortPerson],
+    title: str,
+    norm: str | None = None,
+    problems: Sequence[str] = (),
+) -> Cohort:
+    """Return the cohort of persons that are read; arguments as in ``read_cohort``."""
+    cohort = Cohort(trained, tuple(persons), title, None, tuple(problems))
+    if norm is not None:
+        return replace(cohort, published=read_angle_norm(norm))
+    if len({curves.person for curves in _curves(persons)}) < MIN_PERSONS:
+        return replace(cohort, published=read_angle_norm(PUBLISHED_BY_SPEED))
+    return cohort
+
+
+def read_person(trained: TrainedNetwork, folder: Path) -> CohortPerson:
+    """Read the trials in a subject's folder.
+
+    Raises:
+        GaitError: a trial cannot be read, or none has a window.
+    """
+    walks = []
+    for trial_folder in (segment for trial in find_trial_folders(folder) for segment in find_pose_folders(trial)):
+        sequence = read_poses(trial_folder)
+        trial = prepare_trial(trial_folder, sequence, trained)
+        walks.append(measure_walk(trained, trial, sequence, errors=False))
+    return cohort_person(trained, walks, sick=parse_subject_id(folder / "trial").startswith(f"{SICK}/"))
+
+
+def cohort_person(trained: TrainedNetwork, walks: Sequence[MeasuredWalk], *, sick: bool) -> CohortPerson:
+    """Return what is kept of a person's walks."""
+    logits, kept, speeds = [], [], []
+    for walk in walks:
+        windows = trained.windows_of(walk.trial)
+        logits.append(window_logits(trained.network, windows, _BATCH_SIZE).double())
+        if not sick and np.isfinite(walk.dimensionless_speed):
+            kept.append(phase_windows(trained, windows))
+            speeds += [walk.dimensionless_speed] * len(kept[-1])
+    known = [walk.dimensionless_speed for walk in walks if np.isfinite(walk.dimensionless_speed)]
+    return CohortPerson(
+        walks[0].trial.subject_id,
+        sick,
+        float(np.mean(known)) if known else math.nan,
+        float(torch.cat(logits).mean()),
+        () if sick else control_curves([analyse_subject([walk.analysis for walk in walks])]),
+        torch.cat([torch.empty(0, trained.window_length, 22, 3), *kept]),
+        np.array(speeds),
+    )
+
+
+def save_folder_of(trial: Path) -> Path | None:
+    """Return the save folder in which a trial lies with its label, ``<folder>/<label>/<subject>/<trial>``, or None."""
+    path = trial.resolve()
+    for parent in path.parents[1:4]:
+        if parent.name in (HEALTHY, SICK) and (parent.parent / HEALTHY).is_dir():
+            return parent.parent
+    return None
+
+
+def phase_windows(trained: TrainedNetwork, windows: WindowDataset, limit: int = WINDOWS_PER_TRIAL) -> Tensor:
+    """Return windows of one trial that begin with a left contact, or mirrored with a right one, (n, L, 22, 3).
+
+    Windows of ``frames`` that begin with a right contact are not mirrored, so they are omitted.
+    """
+    chosen = torch.arange(len(windows))
+    if trained.windows != CYCLES:
+        contacts = torch.as_tensor(nearest_frames(windows.trials[0].events.initial_contacts["left"]))
+        chosen = chosen[torch.isin(windows.first_frame, contacts)]
+    if len(chosen) > limit:
+        chosen = chosen[torch.linspace(0, len(chosen) - 1, limit).round().long()]
+    return windows.batch(chosen)
+
+
+def speed_line(persons: Sequence[CohortPerson]) -> SpeedLine | None:
+    """Return the line of logits by speed over persons; None of fewer than ``MIN_PERSONS`` persons of known speed."""
+    known = [one for one in persons if np.isfinite([one.dimensionless_speed, one.logit]).all()]
+    speeds, logits = (np.array([getattr(one, name) for one in known]) for name in ("dimensionless_speed", "logit"))
+    if len(known) < MIN_PERSONS or not speeds.std() or not logits.std():
+        return None
+    slope, intercept = np.polyfit(speeds, logits, 1)
+    residual = logits - (slope * speeds + intercept)
+    labels = np.array([one.sick for one in known])
+    own_speeds, own_logits = (
+        values
+        - np.where(labels, *(values[labels == label].mean() if (labels == label).any() else 0 for label in (1, 0)))
+        for values in (speeds, logits)
+    )
+    return SpeedLine(
+        slope=float(slope),
+        intercept=float(intercept),
+        variance_explained=float(np.corrcoef(speeds, logits)[0, 1] ** 2),
+        variance_explained_within=float(np.corrcoef(own_speeds, own_logits)[0, 1] ** 2),
+        residual_sd=float(np.sqrt((residual**2).sum() / (len(speeds) - 2))),
+        mean_speed=float(speeds.mean()),
+        speed_sd=float(speeds.std()),
+        persons=len(speeds),
+    )
+
+
+def _curves(persons: Sequence[CohortPerson]) -> list[ControlCurves]:
+    return [curves for person in persons for curves in person.curves]

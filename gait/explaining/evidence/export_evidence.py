@@ -1,0 +1,91 @@
+"""Export of the evidence beside the attributions of one trial."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from gait.cli.arguments import argument
+from gait.errors import GaitError
+from gait.explaining.evidence.compute_evidence import FindCounterfactual, compute_evidence
+from gait.explaining.evidence.controls import Cohort, read_cohort, save_folder_of
+from gait.explaining.evidence.evidence_files import write_evidence
+from gait.explaining.evidence.finding import Evidence
+from gait.explaining.export_trial import TrialExport
+from gait.explaining.options import ExplainOptions
+from gait.explaining.trained_network import TrainedNetwork
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvidenceOptions:
+    """Options of the evidence beside an explanation."""
+
+    norms: str | None = argument(
+        None,
+        "controls that the subject is compared with: a save folder of fits, or the name or file of a published norm "
+        "(default: the controls in the save folder of the trial)",
+        metavar="NAME|FOLDER",
+    )
+    no_evidence: bool = argument(False, "explain alone, without comparing the subject with controls")
+
+
+@dataclass(frozen=True, eq=False)
+class EvidenceExport:
+    """The evidence that was written, and what is missing."""
+
+    evidence: tuple[Evidence, ...]  # one per segment of the trial
+    notes: tuple[str, ...]  # one sentence each
+
+
+def export_evidence(
+    export: TrialExport,
+    options: ExplainOptions,
+    norms: str | None = None,
+    *,
+    find_counterfactual: FindCounterfactual | None = None,
+) -> EvidenceExport:
+    """Write the evidence beside the attributions of a trial, of the first method that is signed.
+
+    Raises:
+        GaitError: the norm cannot be read, or a file cannot be written.
+    """
+    network = export.network
+    try:
+        cohort = find_cohort(network, export.segments[0].pose_folder, norms)
+    except GaitError:
+        if norms is not None:
+            raise
+        cohort = read_cohort(network, None)
+    found, notes = [], [*cohort.problems]
+    for segment in export.segments:
+        signed = [(folder, each.method) for folder, each in segment.attributions.items() if each.signed]
+        if not signed:
+            notes.append("No evidence: this method does not say for which class a joint speaks; use another --method.")
+            continue
+        folder, method = signed[0]
+        try:
+            evidence = compute_evidence(
+                network,
+                segment.pose_folder,
+                cohort,
+                options.with_method(method),
+                sequence=segment.sequence,
+                find_counterfactual=find_counterfactual,
+            )
+        except GaitError as error:
+            notes.append(f"No evidence: {error}")
+            continue
+        write_evidence(folder, evidence)
+        found.append(evidence)
+    return EvidenceExport(tuple(found), tuple(notes))
+
+
+def find_cohort(network: TrainedNetwork, trial: Path, norms: str | None) -> Cohort:
+    """Return the cohort that a trial is compared with: that of ``--norms``, or the save folder of the trial.
+
+    Raises:
+        GaitError: the norm, or a fitted trial, cannot be read.
+    """
+    if norms is not None and Path(norms).is_dir():
+        return read_cohort(network, Path(norms))
+    return read_cohort(network, save_folder_of(trial), norms)

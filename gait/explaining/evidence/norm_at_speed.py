@@ -1,0 +1,122 @@
+"""The norm of a finding: means and bands of curves at one subject's walking speed.
+
+A band is mean ± c · SD, with one c for all curves of a family, such that all of them hold a new person's curves over
+the whole cycle with a probability of 95 % (``speed_norm.FamilyRatios``, after Lenhoff et al. 1999, Gait & Posture
+9:10). Beyond the controls' speeds, the norm is theirs at the nearest speed, changed as the published norm by speed
+changes from there to the subject's (Schwartz et al. 2008, J. Biomech. 41:1639). Of curves that are not in it, the band
+is widened to hold the same curve with its excursion scaled by the ratio of the speeds: nothing says how much of that
+change a healthy person shows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gait.arrays import Vector, true_runs
+from gait.kinematics.norm_comparison import ERROR_FACTOR, MIN_PERCENTS
+from gait.kinematics.norms import NormCurves, PublishedNorm, read_angle_norm
+from gait.kinematics.speed_norm import SpeedNorm
+
+PUBLISHED_BY_SPEED = "schwartz2008"
+MIDDLE_SPEEDS = (0.18, 0.295, 0.43, 0.568, 0.7)
+"""Dimensionless speeds in the middle of the bands of the published norm by speed; the outer bands are open."""
+
+
+@dataclass(frozen=True, eq=False)
+class BandsAtSpeed:
+    """Mean and spread of each curve at one walking speed, by the name of the curve; the same for both sides."""
+
+    title: str  # of the norm
+    mean_deg: Mapping[str, Vector]  # (101,)
+    sd_deg: Mapping[str, Vector]  # (101,) between persons
+    change_deg: Mapping[str, Vector] = field(default_factory=dict)  # (101,) that a healthy person may show beyond that
+    note: str = ""  # one sentence if the speed is beyond the norm's
+
+    def limits(self, name: str, critical: float) -> tuple[Vector, Vector]:
+        """Return the lower and upper limit (101,) of a curve's band, for c."""
+        change, half = self.change_deg.get(name, np.zeros(101)), critical * self.sd_deg[name]
+        mean = self.mean_deg[name]
+        return mean + np.minimum(change, 0) - half, mean + np.maximum(change, 0) + half
+
+    def outside(self, name: str, curve: Vector, error: Vector, critical: float) -> NDArray[np.bool_]:
+        """Return where a curve (101,) is outside its band beyond its standard error (101,), for long enough, (101,).
+
+        The half width of the band and ``ERROR_FACTOR`` errors are independent and add as squares; an unknown error is
+        NaN and adds nothing. It lasts at least ``MIN_PERCENTS`` percent of the cycle.
+        """
+        half = critical * self.sd_deg[name]
+        low, high = self.limits(name, critical)
+        widened = np.hypot(half, ERROR_FACTOR * np.nan_to_num(error)) - half
+        mask = np.zeros(len(curve), dtype=bool)
+        for run in true_runs(np.asarray((curve > high + widened) | (curve < low - widened))):
+            mask[run] = run.stop - run.start >= MIN_PERCENTS
+        return mask
+
+
+def bands_at_speed(norm: SpeedNorm | PublishedNorm, speed: float) -> BandsAtSpeed:
+    """Return the bands at a dimensionless speed; of an unknown one, NaN, those at the norm's typical speed."""
+    if not np.isfinite(speed):
+        return _bands(norm.at_speed(norm.typical_speed), "The walking speed is unknown: the norm is at the usual one.")
+    covered = norm.speed_range
+    if covered is None:
+        return _bands(norm.at_speed(speed), "The norm is not by walking speed.")
+    if isinstance(norm, PublishedNorm):
+        low, high = covered
+        return _bands(norm.at_speed(float(np.clip(speed, low, np.nextafter(high, low)))))
+    return _of_controls(norm, speed)
+
+
+def _bands(at: NormCurves | None, note: str = "") -> BandsAtSpeed:
+    assert at is not None
+    return BandsAtSpeed(at.source.title, at.mean_deg, at.sd_deg, {}, note)
+
+
+def _of_controls(norm: SpeedNorm, speed: float) -> BandsAtSpeed:
+    low, high = norm.speed_range
+    nearest = float(np.clip(speed, low, high))
+    near = _bands(norm.at_speed(nearest))
+    if nearest == speed:
+        return near
+    mean, unknown = dict(near.mean_deg), {}
+    for name, curve in near.mean_deg.items():
+        change = published_change(name, nearest, speed)
+        if change is not None:
+            mean[name] = curve + change
+        else:
+            unknown[name] = (speed / nearest - 1) * (curve - curve.mean())
+    pace = "more slowly" if speed < low else "faster"
+    note = (
+        f"The subject walks {pace} (dimensionless speed {speed:.2f}) than every control ({low:.2f} to {high:.2f}); the "
+        f"norm is that of the controls at {nearest:.2f}, changed as {_published().source.title}, changes up to "
+        f"{speed:.2f}."
+    )
+    return BandsAtSpeed(near.title, mean, near.sd_deg, unknown, note)
+
+
+def published_change(name: str, from_speed: float, to_speed: float) -> Vector | None:
+    """Return by how much the published mean curve (101,) of an angle differs between two speeds; None if unknown.
+
+    Between the middles of two bands of speed it is interpolated; beyond the outer ones it stays.
+    """
+    if name not in _published().bands[0].mean_deg:
+        return None
+    return _published_mean(name, to_speed) - _published_mean(name, from_speed)
+
+
+def _published_mean(name: str, speed: float) -> Vector:
+    speeds = np.array(MIDDLE_SPEEDS)
+    own = float(np.clip(speed, speeds[0], speeds[-1]))
+    upper = int(np.clip(np.searchsorted(speeds, own), 1, len(speeds) - 1))
+    t = (own - speeds[upper - 1]) / (speeds[upper] - speeds[upper - 1])
+    low, high = (_published().bands[k].mean_deg[name] for k in (upper - 1, upper))
+    return np.asarray((1 - t) * low + t * high)
+
+
+@cache
+def _published() -> PublishedNorm:
+    return read_angle_norm(PUBLISHED_BY_SPEED)

@@ -1,0 +1,66 @@
+"""The verdict of a finding, by stated rules.
+
+In this order:
+
+* *not observed*: no marker determines the motion.
+* *no norm*: the norm does not have this motion.
+* A deviation is real where the subject's mean curve is outside the norm's band at the subject's walking speed, widened
+  by its error (``norm_at_speed.BandsAtSpeed.outside``). The bands of all motions on which a decision relies hold all
+  these curves of a new person like the controls with a probability of 95 %; those of ignored deviations hold all curves
+  that the network sees.
+* Of a real deviation: *relies on a real deviation*, or *deviation that the network ignores*, if the share of the
+  magnitude of all attribution, over all phases of the motion, is at most ``IGNORED_SHARE``.
+* *speed*: at the controls' usual speed the curve would be outside their band by the same rule; or the walking speed
+  alone predicts the decision: it explains more than ``MIN_SPEED_VARIANCE`` of the logit's variance between persons,
+  that is more than all else together, both over all persons of the training and among those of the same label, and
+  what it predicts for this subject is the same decision. Among patients and controls together it always explains a
+  part, since patients walk slowly.
+* *looks where nothing deviates* otherwise.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from gait.explaining.evidence.finding import Verdict
+
+IGNORED_SHARE = 0.01
+"""A motion with no more is ignored: if all 66 motions had the same magnitude, each had 1/66."""
+MIN_SPEED_VARIANCE = 0.5
+
+
+@dataclass(frozen=True)
+class Observation:
+    """The numbers from which a verdict follows."""
+
+    motion_share: float  # of the magnitude of all attribution, of the motion over all phases
+    value_deg: float  # NaN if not observed
+    norm_deg: float  # NaN without a norm
+    norm_sd_deg: float
+    error_deg: float  # standard error; NaN if unknown
+    outside_fraction: float  # of the phase beyond the band at the subject's speed by more than the error
+    outside_fraction_usual: float  # the same beyond the band at the controls' usual speed
+    speed_predicts: bool  # whether the walking speed alone predicts the decision
+
+
+def find_verdict(observed: Observation) -> tuple[Verdict, str]:
+    """Return the verdict and the rule behind it, one sentence with its numbers."""
+    if not np.isfinite(observed.value_deg):
+        return Verdict.NOT_OBSERVED, "No marker determines this motion in the strides of this trial."
+    if not np.isfinite(observed.norm_deg):
+        return Verdict.NO_NORM, "The norm does not have this motion."
+    sds = (observed.value_deg - observed.norm_deg) / observed.norm_sd_deg
+    numbers = f"{observed.value_deg:.0f}° against {observed.norm_deg:.0f} ± {observed.norm_sd_deg:.0f}° ({sds:+.1f} SD)"
+    error = f", error {observed.error_deg:.1f}°" if np.isfinite(observed.error_deg) else ", error unknown"
+    if observed.outside_fraction > 0:
+        where = f"Outside the controls' band in {observed.outside_fraction:.0%} of the phase: {numbers}{error}"
+        if observed.motion_share <= IGNORED_SHARE:
+            return Verdict.IGNORED, f"{where}; the motion has {observed.motion_share:.1%} of the attribution."
+        return Verdict.REAL_DEVIATION, f"{where}."
+    if observed.outside_fraction_usual > 0:
+        return Verdict.SPEED, f"Outside the band at the controls' usual speed, inside it at this speed: {numbers}."
+    if observed.speed_predicts:
+        return Verdict.SPEED, f"Inside the controls' band: {numbers}; the walking speed alone predicts the decision."
+    return Verdict.NO_DEVIATION, f"Inside the controls' band at this speed: {numbers}{error}."
