@@ -188,6 +188,15 @@ def load_trial(folder: Path, bodies: BodyModelLocator, rate_hz: float | None = N
     )
 
 
+def changed_trial(trial: LoadedTrial, sequence: PoseSequence, name: str = "changed walk") -> LoadedTrial:
+    """Return a trial with other poses of the same body in as many frames, such as those of a counterfactual.
+
+    The events stay those of the trial, so that both show the same phase.
+    """
+    angles = compute_joint_angles(sequence)
+    return LoadedTrial(trial.folder, name, sequence, trial.body, trial.events, angles, markers=None)
+
+
 def _read_markers(folder: Path, num_frames: int) -> MarkerTrajectories | None:
     file = folder / RESIDUALS_FILE
     if not file.is_file():

@@ -9,6 +9,7 @@ import moderngl
 from gait.viewing.lazy_imgui import imgui
 from gait.viewing.panels.body_panel import BodyPanel, play_bar
 from gait.viewing.panels.control_panel import control_panel
+from gait.viewing.panels.evidence_panel import evidence_panel
 from gait.viewing.panels.file_browser import FileBrowser
 from gait.viewing.panels.help_page import help_page
 from gait.viewing.panels.timeline_panel import TimelinePanel
@@ -88,9 +89,14 @@ class MainWindow:
             _begin_panel("play", side, view[1], view[0], bar)
             play_bar(widgets, state)
             imgui.end()
+        beside = round(min(widgets.length(540), 0.5 * view[0])) if self._shows_evidence(view[0]) else 0
         if below:
-            _begin_panel("map", side, view[1] + bar, view[0], below, padding=pad / 2)
-            self._timeline.draw(widgets, state, view[0] - pad, below - pad)
+            _begin_panel("map", side, view[1] + bar, view[0] - beside, below, padding=pad / 2)
+            self._timeline.draw(widgets, state, view[0] - beside - pad, below - pad)
+            imgui.end()
+        if beside:
+            _begin_panel("evidence", side + view[0] - beside, view[1] + bar, beside, below, padding=pad / 2)
+            evidence_panel(widgets, state)
             imgui.end()
         self._browser.draw(widgets, state, width, height)
         help_page(widgets, state, width, height)
@@ -99,6 +105,10 @@ class MainWindow:
         """Free the graphics memory."""
         self._body_panel.release()
         self._timeline.release()
+
+    def _shows_evidence(self, width: float) -> bool:
+        """Return whether a view of this width has room for the table of findings, and there is one."""
+        return self._show_controls and self._state.evidence is not None and width > self.widgets.length(520)
 
     def _timeline_height(self, height: int) -> int:
         if self._state.actor is None:

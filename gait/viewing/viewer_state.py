@@ -12,6 +12,7 @@ import numpy as np
 from gait.body.skeleton import Joint
 from gait.capture.formats import RECORDING_SUFFIXES
 from gait.errors import GaitError
+from gait.explaining.evidence.finding import Evidence
 from gait.explaining.method import Method
 from gait.explaining.methods import METHODS
 from gait.explaining.trained_network import TrainedNetwork
@@ -25,13 +26,15 @@ from gait.viewing.background_jobs import Jobs
 from gait.viewing.build_scene import BACKGROUND, VisibleLayers, build_scene
 from gait.viewing.camera import Camera, whole_body_camera
 from gait.viewing.file_backend import FileBackend
-from gait.viewing.loaded_trial import is_fitted_trial
+from gait.viewing.loaded_trial import changed_trial, is_fitted_trial
 from gait.viewing.phase_sync import body_frame_beside
 from gait.viewing.scene import Scene
 
 NETWORK_ENDINGS = (".ckpt", ".pt", ".pth")
 EXPLAINING = "explain"
 """Kind of the job that explains the trial."""
+FINDING_EVIDENCE = "evidence"
+"""Kind of the job that compares the trial with controls."""
 SPEEDS = (0.1, 0.25, 0.5, 1.0, 2.0)
 _FLY_M_S, _TURN_DEG_S = 2.0, 60.0
 _MAX_LISTED = 2000  # trials per folder
@@ -59,6 +62,7 @@ class ViewerState:
     network: TrainedNetwork | None = None
     method: Method | None = None
     overlay: AttributionOverlay | None = None
+    finding: int | None = None  # index of the selected finding of the evidence
     layers: VisibleLayers = field(default_factory=VisibleLayers)
     camera: Camera = field(default_factory=lambda: Camera(perspective=True, view_height_m=2.4, pitch_deg=8.0))
     position: float = 0.0  # playback position in frames, fractional
@@ -73,6 +77,8 @@ class ViewerState:
     listed: list[TrialListEntry] = field(default_factory=list)
     listed_folder: Path | None = None
     _explanations: dict[tuple[Path, Path, str], AttributionOverlay] = field(default_factory=dict)
+    _evidence: dict[tuple[Path, Path, str], Evidence] = field(default_factory=dict)
+    _changed_walk: Actor | None = None  # of the counterfactual, while it is the comparison
     _explanation_requested: bool = False
 
     # --- opening
@@ -125,7 +131,7 @@ class ViewerState:
         """Stop showing the second trial."""
         if self.comparison is not None:
             self.comparison.close()
-        self.comparison = None
+        self.comparison = self._changed_walk = None
 
     def _on_trial_loaded(self, actor: Actor) -> None:
         if self.actor is not None:
@@ -133,6 +139,7 @@ class ViewerState:
         self.actor = actor
         self.position, self.playing, self.window_start = 0.0, False, 0
         self._explanations.clear()
+        self._forget_evidence()
         self.overlay = None
         self.jobs.messages += actor.trial.notes
         self.view_whole_body()
@@ -149,6 +156,7 @@ class ViewerState:
         self.method = METHODS[method or names[0]]
         self.overlay = None
         self._explanations.clear()
+        self._forget_evidence()
         for listed in self.listed:
             listed.probability, listed.problem = None, ""
         if self._explanation_requested:
@@ -233,6 +241,68 @@ class ViewerState:
         current = self.actor and self.network and self.method
         if current and key == (self.network.file, self.actor.trial.folder, self.method.name):  # type: ignore[union-attr]
             self.overlay = overlay
+
+    # --- evidence
+
+    @property
+    def evidence(self) -> Evidence | None:
+        """The evidence beside the attribution that is shown; None if it was not requested yet."""
+        overlay = self.overlay
+        if overlay is None:
+            return None
+        return self._evidence.get((overlay.network.file, overlay.trial.folder, overlay.method.name))
+
+    def find_evidence(self) -> None:
+        """Compare the trial with controls where the network looks, as soon as it is explained."""
+        overlay = self.overlay
+        if overlay is None or self.evidence is not None:
+            return
+        key = (overlay.network.file, overlay.trial.folder, overlay.method.name)
+        self.jobs.start(
+            FINDING_EVIDENCE,
+            f"Comparing {overlay.trial.name} with controls",
+            lambda: self.backend.find_evidence(
+                overlay.network, overlay.trial, overlay.method.name, self.jobs.report_progress
+            ),
+            lambda evidence: self._evidence.update({key: evidence}),
+        )
+
+    def select_finding(self, number: int) -> None:
+        """Go to the moment of a finding, pause there, and select its joint."""
+        if self.evidence is not None:
+            finding = self.evidence.findings[number]
+            self.playing, self.finding, self.joint = False, number, finding.joint
+            self.seek(finding.frame)
+
+    @property
+    def shows_changed_walk(self) -> bool:
+        """Whether the walk after the smallest change of the decision is shown beside the trial."""
+        return self.comparison is not None and self.comparison is self._changed_walk
+
+    def show_changed_walk(self) -> None:
+        """Show the walk after the smallest change of the decision beside the trial."""
+        evidence = self.evidence
+        counterfactual = None if evidence is None else evidence.counterfactual
+        if self.actor is None or counterfactual is None or counterfactual.boundary is None:
+            return
+        trial, sequence = self.actor.trial, counterfactual.boundary.sequence
+        self.jobs.start(
+            "comparison",
+            "Preparing the changed walk",
+            lambda: Actor.of(changed_trial(trial, sequence), _COMPARISON_BYTES),
+            self._on_changed_walk_ready,
+        )
+
+    def _on_changed_walk_ready(self, changed: Actor) -> None:
+        self._on_comparison_loaded(changed)
+        self._changed_walk = changed
+
+    def _forget_evidence(self) -> None:
+        """Forget what belongs to another trial or network."""
+        self._evidence.clear()
+        self.finding = None
+        if self.shows_changed_walk:
+            self.close_comparison()
 
     @property
     def subject_in_training_set(self) -> bool:

@@ -9,7 +9,7 @@ from gait.explaining.methods import METHODS
 from gait.viewing.colours import Colour
 from gait.viewing.lazy_imgui import imgui
 from gait.viewing.panels.widgets import ERROR, MUTED, Widgets, prediction
-from gait.viewing.viewer_state import EXPLAINING, ViewerState
+from gait.viewing.viewer_state import EXPLAINING, FINDING_EVIDENCE, ViewerState
 
 _MAX_MESSAGES = 4  # the newest are shown
 _SECOND_COLUMN = 122  # its left edge in unscaled pixels
@@ -114,6 +114,16 @@ def _explanation(widgets: Widgets, state: ViewerState) -> None:
     )
     if overlay.faithfulness_summary:
         widgets.text(overlay.faithfulness_summary, MUTED)
+    if state.evidence is None and overlay.attribution.signed:
+        comparing = state.jobs.current_job is not None and state.jobs.current_job.kind == FINDING_EVIDENCE
+        if widgets.button(
+            "Comparing ..." if comparing else "Compare with controls",
+            "does this subject deviate where the network looks, beyond speed and error?",
+            enabled=not comparing,
+            width=-1.0,
+            name="Compare with controls",
+        ):
+            state.find_evidence()
 
 
 def _layers(widgets: Widgets, state: ViewerState) -> None:

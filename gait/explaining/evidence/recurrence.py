@@ -1,0 +1,107 @@
+"""Which findings recur in patients and not in controls: counts of persons, intervals, and corrected p-values."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from scipy.stats import binomtest, fisher_exact
+
+from gait.explaining.evidence.finding import Evidence, Finding, Verdict
+from gait.motion.trial_paths import SICK
+from gait.multiple_tests import holm
+
+MIN_TRIALS = 0.5
+"""A person has a finding that is in at least this fraction of the person's trials."""
+CONFIDENCE = 0.95
+
+
+@dataclass(frozen=True)
+class Proportion:
+    """How many persons of a group have a finding."""
+
+    count: int
+    total: int
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """Its 95 % interval (Wilson 1927, J. Am. Stat. Assoc. 22:209); NaN of an empty group."""
+        if not self.total:
+            return math.nan, math.nan
+        found = binomtest(self.count, self.total).proportion_ci(CONFIDENCE, method="wilson")
+        return float(found.low), float(found.high)
+
+
+@dataclass(frozen=True)
+class Recurrence:
+    """A real deviation on which decisions rely, of either side of the body, in both groups."""
+
+    motion: str  # "knee flexion"
+    phase: str  # "initial swing"
+    direction: str  # "below" or "above" the norm
+    patients: Proportion
+    controls: Proportion
+    p: float  # two-sided, Fisher's exact test (Fisher 1935, J. R. Stat. Soc. 98:39); NaN without a group
+    p_corrected: float  # for all findings of the table (Holm 1979); NaN without a group
+
+    @property
+    def recurs(self) -> bool:
+        """Whether it is more frequent in patients than in controls, corrected p below 0.05."""
+        more = self.patients.count * self.controls.total > self.controls.count * self.patients.total
+        return more and self.p_corrected < 1 - CONFIDENCE
+
+
+def recurring_findings(evidence: Iterable[Evidence]) -> tuple[Recurrence, ...]:
+    """Return the real deviations of a cohort, those with the smallest p first.
+
+    Each person counts once, by the subject's folder; a finding of both sides of a person counts once, too.
+    """
+    trials: dict[str, list[Evidence]] = defaultdict(list)
+    for each in evidence:
+        trials[each.subject].append(each)
+    persons = {subject: _findings_of(own) for subject, own in trials.items()}
+    totals = {sick: sum(_is_sick(subject) == sick for subject in persons) for sick in (True, False)}
+    keys = dict.fromkeys(key for own in persons.values() for key in sorted(own))
+    rows = {key: tuple(_proportion(key, persons, totals[sick], sick=sick) for sick in (True, False)) for key in keys}
+    p = {key: _exact_p(*row) for key, row in rows.items()}
+    corrected = holm(p) if all(totals.values()) else p
+    found = [Recurrence(*key, *rows[key], p[key], corrected[key]) for key in keys]
+    return tuple(sorted(found, key=lambda row: (_nan_last(row.p), -row.patients.count, row.motion)))
+
+
+Key = tuple[str, str, str]
+
+
+def _findings_of(trials: Sequence[Evidence]) -> set[Key]:
+    """Return motion, phase and direction of what a person has in enough trials."""
+    counts: dict[Key, int] = defaultdict(int)
+    for each in trials:
+        for key in {_key(finding) for finding in each.findings if finding.verdict == Verdict.REAL_DEVIATION}:
+            counts[key] += 1
+    return {key for key, count in counts.items() if count >= MIN_TRIALS * len(trials)}
+
+
+def _key(finding: Finding) -> Key:
+    motion = finding.motion.removeprefix("left ").removeprefix("right ")
+    return motion, finding.phase, "below" if finding.sds < 0 else "above"
+
+
+def _proportion(key: Key, persons: Mapping[str, set[Key]], total: int, *, sick: bool) -> Proportion:
+    return Proportion(sum(key in own for subject, own in persons.items() if _is_sick(subject) == sick), total)
+
+
+def _exact_p(patients: Proportion, controls: Proportion) -> float:
+    if not patients.total or not controls.total:
+        return math.nan
+    table = [[group.count, group.total - group.count] for group in (patients, controls)]
+    return float(fisher_exact(table).pvalue)
+
+
+def _is_sick(subject: str) -> bool:
+    return subject.startswith(f"{SICK}/")
+
+
+def _nan_last(value: float) -> float:
+    return value if math.isfinite(value) else math.inf
