@@ -24,6 +24,8 @@ from gait.explaining.explain_cohort import cohort_files, explain_cohorts
 from gait.explaining.export_trial import export_trial
 from gait.explaining.options import ExplainOptions, NetworkSource
 from gait.report.cohort_figure import cohort_sentences, cohort_title, write_cohort_figure
+from gait.report.evidence.write_page import PAGE_FILE as EVIDENCE_PAGE
+from gait.report.evidence.write_page import write_evidence_pages
 from gait.report.evidence_sentences import evidence_sentences
 from gait.report.run.example import find_example
 from gait.report.write_explanation_figures import summary_lines, write_explanation_figures
@@ -85,7 +87,7 @@ def main(arguments: Arguments) -> int:
         print("\n".join(lines))
         for line in (*problems, *notes):
             print_err(line)
-    backend = FileBackend(bodies, select_fields(arguments, NetworkSource), options)
+    backend = FileBackend(bodies, select_fields(arguments, NetworkSource), options, arguments.norms)
     if arguments.export_page is not None:
         problems += _export_page(arguments, arguments.export_page, backend)
     if (arguments.export is None and arguments.export_page is None) or arguments.is_offscreen:
@@ -114,11 +116,12 @@ def _export_trial(
     """Return the results, the problems and the notes."""
     assert arguments.trial is not None
     done = export_trial(arguments.load(), arguments.trial, output, options, {"command": command_of()})
-    lines, notes = summary_lines(done), [*done.notes, *write_explanation_figures(done, bodies)]
+    lines, notes = summary_lines(done), list[str]([*done.notes, *write_explanation_figures(done, bodies)])
     if not arguments.no_evidence:
         found = export_evidence(done, options, arguments.norms)
         lines += tuple(sentence for each in found.evidence for sentence in evidence_sentences(each))
-        notes += found.notes
+        notes += [*found.notes, *write_evidence_pages(found, bodies)]
+        lines += tuple(f"written: {segment.folder / EVIDENCE_PAGE}" for segment in found.segments)
     return lines, done.problems, tuple(notes)
 
 

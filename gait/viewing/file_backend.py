@@ -10,6 +10,10 @@ import torch
 
 from gait.body.pose_sequence import PoseSequence
 from gait.explaining.attribution import TrialAttribution
+from gait.explaining.evidence.compute_evidence import compute_evidence
+from gait.explaining.evidence.controls import Cohort
+from gait.explaining.evidence.export_evidence import find_cohort
+from gait.explaining.evidence.finding import Evidence
 from gait.explaining.explain_trial import explain_trial
 from gait.explaining.faithfulness import patch_scores, perturbation_curves, random_patch_scores
 from gait.explaining.methods import explain_windows
@@ -36,6 +40,8 @@ class FileBackend:
     bodies: BodyModelLocator
     source: NetworkSource = field(default_factory=NetworkSource)
     options: ExplainOptions = field(default_factory=ExplainOptions)
+    norms: str | None = None  # as in ``EvidenceOptions``
+    _cohorts: dict[tuple[Path, Path], Cohort] = field(default_factory=dict, repr=False, compare=False)
 
     def load_trial(self, folder: Path) -> LoadedTrial:
         """Load a fitted trial."""
@@ -56,6 +62,18 @@ class FileBackend:
         options = self.options.with_method(method)
         prepared = self._prepare(trial.folder, trial.sequence, network)
         return explain_trial(network, prepared, method, rule=options.rule, stride=options.stride, progress=progress)
+
+    def find_evidence(
+        self, network: TrainedNetwork, trial: LoadedTrial, method: str, progress: ProgressCallback
+    ) -> Evidence:
+        """Compare a trial with controls where the network looks; those of one network and folder are read once."""
+        key = (network.file, trial.folder.parents[1])
+        if key not in self._cohorts:
+            self._cohorts.clear()
+            self._cohorts[key] = find_cohort(network, trial.folder, self.norms)
+        progress(1, 2)
+        options = self.options.with_method(method)
+        return compute_evidence(network, trial.folder, self._cohorts[key], options, sequence=trial.sequence)
 
     def predict_probability(self, network: TrainedNetwork, folder: Path) -> float:
         """Return P(sick) of the fitted trial in a folder: the mean over all its windows."""

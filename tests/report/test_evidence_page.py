@@ -26,9 +26,9 @@ CURVE = 30 + 30 * np.sin(np.linspace(0, 6, 101))
 CURVES = WalkCurves(
     mean_deg={(name, side): CURVE for name in ("knee_flexion", "ankle_dorsiflexion") for side in ("left", "right")},
     error_deg={("knee_flexion", "left"): np.full(101, 0.6)},
-    low_deg={("knee_flexion", "left"): CURVE - 5},
-    high_deg={("knee_flexion", "left"): CURVE + 5},
+    band_deg={"knee_flexion": (CURVE - 5, CURVE + 5)},
     foot_off={"left": 61.0, "right": 62.0},
+    attribution={(Joint.LEFT_KNEE, 0): np.linspace(-0.004, 0.004, 101)},
 )
 
 
@@ -64,9 +64,9 @@ class _Page(HTMLParser):
 
 
 def page(content_of: Evidence, **more: object) -> _Page:
-    attribution = {(Joint.LEFT_KNEE, 0, "left"): np.linspace(-0.004, 0.004, 101)}
-    charts = evidence_charts(content_of, CURVES, attribution, scale_of(attribution, content_of))
-    fields = {"network": "MLP", "method_title": "integrated gradients", "rate_hz": 100.0, "charts": charts}
+    charts = evidence_charts(content_of, CURVES, scale_of(content_of, CURVES))
+    fields = {"network": "MLP", "method_title": "integrated gradients", "rate_hz": 100.0}
+    fields |= {"curves": CURVES, "charts": charts}
     names = INPUTS["rotations"].axis_names
     return _Page(evidence_page(EvidenceContent(content_of, axis_names=names, **{**fields, **more})))  # type: ignore[arg-type]
 
@@ -103,8 +103,7 @@ def test_attribution_is_painted_in_the_colours_of_the_body() -> None:
     of = evidence()
     values = np.linspace(-0.004, 0.004, 101)
     values[40:44] = np.nan
-    attribution = {(Joint.LEFT_KNEE, 0, "left"): values}
-    (row,) = evidence_charts(of, CURVES, attribution, DivergingScale(0.002))
+    (row,) = evidence_charts(of, replace(CURVES, attribution={(Joint.LEFT_KNEE, 0): values}), DivergingScale(0.002))
     left, right = row.charts
     stops = re.findall(r'<stop offset="(\d+)%" stop-color="(#\w+)" stop-opacity="([\d.]+)"', left)
     ends = ["#" + bytes(colour).hex() for colour in DivergingScale(1.0).colours([-1.0, 1.0])]
@@ -130,7 +129,7 @@ def test_counterfactual_is_stated_and_drawn_dashed(open_body: Body) -> None:
     assert "initial swing, 71 % 38.1° ± 0.6° 52.0° +13.9° 58.0° ± 6.0° 1.6°" in text  # 1.96 √2 · 0.58
     assert "slide by up to 4 mm" in text
     assert "Right elbow flexion within the limits of the body Left knee flexion up to 10°" in text
-    (row,) = evidence_charts(of, CURVES, {}, DivergingScale(1.0))
+    (row,) = evidence_charts(of, CURVES, DivergingScale(1.0))
     assert ['class="changed"' in chart for chart in row.charts] == [True, False]
     none = page(evidence(counterfactual=counterfactual(open_body, found=False))).text
     assert "No change within the limits of the body changes the decision." in none

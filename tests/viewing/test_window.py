@@ -10,18 +10,22 @@ import numpy as np
 import pytest
 
 from gait.body.skeleton import HEAD_TO_FEET, Joint, display_name
+from gait.explaining.evidence.finding import Counterfactual, Evidence
 from gait.motion.pose_files import read_poses
 from gait.motion.pose_npz import write_npz
 from gait.viewing.colours import UNEXPLAINED, UNOBSERVED
+from gait.viewing.file_backend import FileBackend
 from gait.viewing.glfw_window import pixel_density
 from gait.viewing.lazy_imgui import imgui
 from gait.viewing.panels import body_panel, timeline_panel
 from gait.viewing.panels.help_page import KEYS
 from gait.viewing.panels.timeline_panel import TOP
 from gait.viewing.panels.widgets import ERROR, Widgets
+from tests.helpers.evidence_cases import UNUSED, counterfactual, evidence, finding
 from tests.helpers.explanation_cases import SMALL_TRANSFORMER, WINDOW, write_network
+from tests.helpers.fitting_cases import short_trial
 from tests.helpers.motion_cases import status_without
-from tests.helpers.viewing_cases import SimulatedInput, fraction_different, write_fitted_trial
+from tests.helpers.viewing_cases import SimulatedInput, fraction_different, open_body, write_fitted_trial
 
 Key = imgui.Key
 SIZE = (800, 560)
@@ -565,3 +569,46 @@ def test_window_stays_responsive_during_a_background_job(ui: SimulatedInput, mon
         go_on.set()
     ui.wait_until_idle()
     assert "not enough memory" in state.jobs.messages[-1]
+
+
+class _KnownEvidence(FileBackend):
+    """A backend whose evidence is known."""
+
+    def find_evidence(self, *_: object) -> Evidence:
+        walk = open_body_counterfactual()
+        return evidence(finding(frame=90), UNUSED, counterfactual=walk)
+
+
+def open_body_counterfactual() -> Counterfactual:
+    found = counterfactual(open_body())
+    assert found.boundary is not None
+    longer = short_trial(open_body(), 1, 2.2).ground_truth  # as long as the trial that is shown
+    return replace(found, boundary=replace(found.boundary, sequence=longer))
+
+
+def test_click_on_a_finding_goes_to_its_moment_and_selects_its_joint(ui: SimulatedInput) -> None:
+    state, backend = ui.state, ui.state.backend
+    state.backend = _KnownEvidence(backend.bodies, backend.source, backend.options)
+    try:
+        assert "Findings" not in ui.main_window.widgets.rects
+        ui.click("Compare with controls")
+        ui.wait_until_idle()
+        state.playing = True
+        ui.click("Finding 1")
+        assert (state.frame, state.joint, state.playing) == (90, Joint.LEFT_KNEE, False)
+        before = ui.image("View")
+        ui.click("Changed walk")
+        ui.wait_until_idle()
+        assert state.comparison is not None
+        assert state.comparison.trial.name == "changed walk"
+        assert fraction_different(before, ui.image("View")) > 0.01
+        ui.click("Changed walk")
+        assert state.comparison is None
+        state.open_network(state.network.file, "gradient_input")  # type: ignore[union-attr]
+        ui.wait_until_idle()
+        assert state.evidence is None
+        assert "Findings" not in ui.main_window.widgets.rects
+    finally:
+        state.backend = backend
+        state.open_network(state.network.file, "lrp")  # type: ignore[union-attr]
+        ui.wait_until_idle()

@@ -7,7 +7,12 @@ from pathlib import Path
 
 from gait.cli.arguments import argument
 from gait.errors import GaitError
-from gait.explaining.evidence.compute_evidence import FindCounterfactual, compute_evidence
+from gait.explaining.evidence.compute_evidence import (
+    ExplainedWalk,
+    FindCounterfactual,
+    evidence_of,
+    explain_walk,
+)
 from gait.explaining.evidence.controls import Cohort, read_cohort, save_folder_of
 from gait.explaining.evidence.evidence_files import write_evidence
 from gait.explaining.evidence.finding import Evidence
@@ -30,11 +35,25 @@ class EvidenceOptions:
 
 
 @dataclass(frozen=True, eq=False)
+class SegmentEvidence:
+    """The evidence of a trial, or of a segment of a split trial, that was written."""
+
+    evidence: Evidence
+    walk: ExplainedWalk  # that it was computed from
+    folder: Path  # of its files
+
+
+@dataclass(frozen=True, eq=False)
 class EvidenceExport:
     """The evidence that was written, and what is missing."""
 
-    evidence: tuple[Evidence, ...]  # one per segment of the trial
+    segments: tuple[SegmentEvidence, ...]
     notes: tuple[str, ...]  # one sentence each
+
+    @property
+    def evidence(self) -> tuple[Evidence, ...]:
+        """The evidence of each segment."""
+        return tuple(segment.evidence for segment in self.segments)
 
 
 def export_evidence(
@@ -56,7 +75,8 @@ def export_evidence(
         if norms is not None:
             raise
         cohort = read_cohort(network, None)
-    found, notes = [], [*cohort.problems]
+    found: list[SegmentEvidence] = []
+    notes = [*cohort.problems]
     for segment in export.segments:
         signed = [(folder, each.method) for folder, each in segment.attributions.items() if each.signed]
         if not signed:
@@ -64,19 +84,14 @@ def export_evidence(
             continue
         folder, method = signed[0]
         try:
-            evidence = compute_evidence(
-                network,
-                segment.pose_folder,
-                cohort,
-                options.with_method(method),
-                sequence=segment.sequence,
-                find_counterfactual=find_counterfactual,
-            )
+            with_method = options.with_method(method)
+            walk = explain_walk(network, segment.pose_folder, cohort, with_method, segment.sequence)
+            evidence = evidence_of(walk, with_method, find_counterfactual=find_counterfactual)
         except GaitError as error:
             notes.append(f"No evidence: {error}")
             continue
         write_evidence(folder, evidence)
-        found.append(evidence)
+        found.append(SegmentEvidence(evidence, walk, folder))
     return EvidenceExport(tuple(found), tuple(notes))
 
 

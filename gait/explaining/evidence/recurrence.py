@@ -64,10 +64,12 @@ def recurring_findings(evidence: Iterable[Evidence]) -> tuple[Recurrence, ...]:
     persons = {subject: _findings_of(own) for subject, own in trials.items()}
     totals = {sick: sum(_is_sick(subject) == sick for subject in persons) for sick in (True, False)}
     keys = dict.fromkeys(key for own in persons.values() for key in sorted(own))
-    rows = {key: tuple(_proportion(key, persons, totals[sick], sick=sick) for sick in (True, False)) for key in keys}
-    p = {key: _exact_p(*row) for key, row in rows.items()}
+    patients, controls = (
+        {key: _proportion(key, persons, totals[sick], sick=sick) for key in keys} for sick in (True, False)
+    )
+    p = {key: _exact_p(patients[key], controls[key]) for key in keys}
     corrected = holm(p) if all(totals.values()) else p
-    found = [Recurrence(*key, *rows[key], p[key], corrected[key]) for key in keys]
+    found = [Recurrence(*key, patients[key], controls[key], p[key], corrected[key]) for key in keys]
     return tuple(sorted(found, key=lambda row: (_nan_last(row.p), -row.patients.count, row.motion)))
 
 

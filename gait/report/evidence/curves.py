@@ -2,153 +2,135 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
-import numpy as np
 from markupsafe import Markup
 
 from gait.arrays import Vector
 from gait.body.skeleton import Joint, contralateral_joint
-from gait.explaining.attribution import TrialAttribution
 from gait.explaining.evidence.finding import CurveChange, Evidence, Finding
-from gait.kinematics.gait_cycle import average_gait_cycles
 from gait.kinematics.gait_events import SIDES
 from gait.kinematics.norm_comparison import ERROR_FACTOR
 from gait.report.gait.curve_grid import AXES
-from gait.report.gait.svg_chart import DrawnCurve, NormBand, Paint, Pin, curve_chart
+from gait.report.gait.svg_chart import CurveAxis, DrawnCurve, NormBand, Paint, Pin, curve_chart
 from gait.viewing.colours import Scale, attribution_scale
 
 WALK = "walk"
 """Class of the style sheet: a curve in the colour of ink, so that attribution alone has colours."""
 
-CycleAttribution = Mapping[tuple[Joint, int, str], Vector]
-"""Mean attribution (101,) in logit units per frame, by joint, axis of the input, and side of the gait cycle."""
+CycleAttribution = Mapping[tuple[Joint, int], Vector]
+"""Mean attribution (101,) per percent of the gait cycle of the joint's side, logit units, by joint and axis."""
 
 
 @dataclass(frozen=True, eq=False)
 class WalkCurves:
-    """The mean curves of a trial, and the norm at its walking speed; by name of the angle and side of the cycle."""
+    """The mean curves of a trial, and the norm at its walking speed; by name of the curve and side of the cycle."""
 
     mean_deg: Mapping[tuple[str, str], Vector]  # (101,); those that are not observed are absent
     error_deg: Mapping[tuple[str, str], Vector]  # (101,) standard errors; absent where unknown
-    low_deg: Mapping[tuple[str, str], Vector]  # (101,) band of the norm; absent where the norm has none
-    high_deg: Mapping[tuple[str, str], Vector]
+    band_deg: Mapping[str, tuple[Vector, Vector]]  # (101,) limits of the norm by curve; absent where it has none
     foot_off: Mapping[str, float]  # percent of the cycle of each side; NaN if unknown
-    band: str = ""  # whose band it is and what it promises, one sentence
+    attribution: CycleAttribution
+    input_curves: Mapping[tuple[Joint, int], str] = field(default_factory=dict)
+    """Names of the curves of motions that no angle describes, by joint and axis."""
+
+    def name_of(self, motion: Finding | CurveChange) -> str:
+        """Return the name of the curve that shows a motion; "" without one."""
+        if motion.angle is not None or motion.axis is None:
+            return motion.angle or ""
+        return self.input_curves.get((motion.joint, motion.axis), "")
 
 
 @dataclass(frozen=True, eq=False)
 class ChartRow:
-    """The charts of one angle."""
+    """The charts of one curve."""
 
-    angle: str
-    charts: tuple[Markup, ...]  # left, right
-
-
-def cycle_attribution(attribution: TrialAttribution, joints_m: Vector) -> CycleAttribution:
-    """Return the attribution by axis over the mean gait cycle of each side; empty if it has no axes.
-
-    ``joints_m`` (T, 22, 3) are of the same frames.
-    """
-    if attribution.axis_values is None:
-        return {}
-    found: dict[tuple[Joint, int, str], Vector] = {}
-    _, joints, rate_hz, status = attribution.cycle_inputs(joints_m)
-    for axis in range(attribution.axis_values.shape[2]):
-        values = np.where(attribution.counts, attribution.axis_values[:, :, axis], np.float32(np.nan))
-        for side, cycle in average_gait_cycles(values, joints, rate_hz, status).items():
-            found |= {(joint, axis, side): cycle.values[:, joint] for joint in list(Joint)[: values.shape[1]]}
-    return found
+    curve: str  # its name
+    charts: tuple[Markup | None, ...]  # left, right; of a joint in the middle of the body only that of its cycle
 
 
-def chart_name(angle: str, side: str) -> str:
+def chart_name(curve: str, side: str) -> str:
     """Return the id of a chart on the page."""
-    return f"{angle}-{side}"
+    return f"{curve.replace(':', '-')}-{side}"
 
 
-def evidence_charts(
-    evidence: Evidence, curves: WalkCurves, attribution: CycleAttribution, scale: Scale
-) -> tuple[ChartRow, ...]:
-    """Return the charts of all angles that findings and the counterfactual are of, in the order of the findings.
+def evidence_charts(evidence: Evidence, curves: WalkCurves, scale: Scale) -> tuple[ChartRow, ...]:
+    """Return the charts of all curves that findings and the counterfactual are of, in the order of the findings.
 
     Findings are pinned to the curves by their numbers, which link to their rows. The attribution, in the unit of
     ``scale``, is painted along the curves.
     """
-    moved_by = _axes(evidence)
+    shown: dict[str, Finding | CurveChange] = {}
+    for motion in _motions(evidence):
+        if name := curves.name_of(motion):
+            shown.setdefault(name, motion)
     return tuple(
-        ChartRow(angle, tuple(_chart(angle, side, moved_by, evidence, curves, attribution, scale) for side in SIDES))
-        for angle in dict.fromkeys(angle for angle, _ in moved_by)
+        ChartRow(name, tuple(_chart(name, side, motion, evidence, curves, scale) for side in SIDES))
+        for name, motion in shown.items()
     )
 
 
-def scale_of(attribution: CycleAttribution, evidence: Evidence) -> Scale:
+def scale_of(evidence: Evidence, curves: WalkCurves) -> Scale:
     """Return the colours of the attribution along the curves that the page draws."""
-    drawn = [
-        attribution[joint, axis, side]
-        for (_, side), (joint, axis) in _axes(evidence).items()
-        if (joint, axis, side) in attribution
-    ]
+    pairs = {(each.joint, each.axis) for each in _motions(evidence) if each.axis is not None}
+    pairs |= {(contralateral_joint(joint), axis) for joint, axis in pairs}
+    drawn = [curves.attribution[joint, axis] for joint, axis in pairs if (joint, axis) in curves.attribution]
     return attribution_scale(drawn, signed=True)
 
 
-def _axes(evidence: Evidence) -> dict[tuple[str, str], tuple[Joint, int]]:
-    """Return joint and axis of the input that move each angle, for both sides, in the order of the findings."""
+def _motions(evidence: Evidence) -> list[Finding | CurveChange]:
     walk = None if evidence.counterfactual is None else evidence.counterfactual.boundary
-    sources: list[Finding | CurveChange] = [*evidence.findings, *(() if walk is None else walk.changes)]
-    found: dict[tuple[str, str], tuple[Joint, int]] = {}
-    for each in sources:
-        if each.angle is not None and each.axis is not None:
-            found.setdefault((each.angle, each.side), (each.joint, each.axis))
-    for (angle, side), (joint, axis) in list(found.items()):
-        other = "right" if side == "left" else "left"
-        found.setdefault((angle, other), (contralateral_joint(joint), axis))
-    return found
+    return [*evidence.findings, *(() if walk is None else walk.changes)]
 
 
 def _chart(
-    angle: str,
-    side: str,
-    moved_by: Mapping[tuple[str, str], tuple[Joint, int]],
-    evidence: Evidence,
-    curves: WalkCurves,
-    attribution: CycleAttribution,
-    scale: Scale,
-) -> Markup:
-    key = angle, side
-    drawn, norm = {}, None
-    if key in curves.low_deg:
-        norm = NormBand(curves.low_deg[key], curves.high_deg[key])
+    name: str, side: str, motion: Finding | CurveChange, evidence: Evidence, curves: WalkCurves, scale: Scale
+) -> Markup | None:
+    midline = not motion.joint.name.startswith(("LEFT_", "RIGHT_"))
+    if midline and side != motion.side:
+        return None
+    joint = motion.joint if side == motion.side else contralateral_joint(motion.joint)
+    key, drawn = (name, side), {}
     if key in curves.mean_deg:
         error = curves.error_deg.get(key)
-        values = attribution.get((*moved_by[key], side)) if key in moved_by else None
+        values = None if motion.axis is None else curves.attribution.get((joint, motion.axis))
+        own = [
+            (number, finding)
+            for number, finding in enumerate(evidence.findings, start=1)
+            if (curves.name_of(finding), finding.side) == key
+        ]
         drawn[WALK] = DrawnCurve(
             mean=curves.mean_deg[key],
             error=None if error is None else ERROR_FACTOR * error,
             foot_off=curves.foot_off[side],
-            marked=_phases(evidence.findings, angle, side),
+            marked=[slice(first, last + 1) for first, last in sorted({finding.percents for _, finding in own})],
             paint=None if values is None else Paint(values, scale),
-            changed=_changed(evidence, angle, side),
-            pins=[
-                Pin(finding.percent, str(number), f"#finding-{number}")
-                for number, finding in enumerate(evidence.findings, start=1)
-                if (finding.angle, finding.side) == key
-            ],
+            changed=_changed(evidence, name, side),
+            pins=[Pin(finding.percent, str(number), f"#finding-{number}") for number, finding in own],
         )
-    axis = AXES[angle]
-    title = f"{side.capitalize()} {axis.title.lower()}"
-    unobserved = () if drawn else (side,)
-    name = chart_name(angle, side)
-    return curve_chart(replace(axis, title=title), drawn, norm, unobserved=unobserved, letters={WALK: ""}, name=name)
+    band = curves.band_deg.get(name)
+    title = _title(name, motion, "" if midline else side)
+    axis = replace(AXES[name], title=title) if name in AXES else CurveAxis(title, 0.0, 0.0)
+    return curve_chart(
+        axis,
+        drawn,
+        None if band is None else NormBand(*band),
+        unobserved=() if drawn else (side,),
+        letters={WALK: ""},
+        name=chart_name(name, side),
+    )
 
 
-def _phases(findings: Sequence[Finding], angle: str, side: str) -> list[slice]:
-    own = [finding.percents for finding in findings if (finding.angle, finding.side) == (angle, side)]
-    return [slice(first, last + 1) for first, last in sorted(set(own))]
+def _title(name: str, motion: Finding | CurveChange, side: str) -> str:
+    """Return the title of a chart: that of the angle, or of the motion that has no angle."""
+    words = AXES[name].title if name in AXES else motion.motion.removeprefix(f"{motion.side} ")
+    title = f"{side} {words.lower()}" if side else words
+    return title[:1].upper() + title[1:]
 
 
-def _changed(evidence: Evidence, angle: str, side: str) -> Vector | None:
-    """Return the angle's curve in the counterfactual walk; None if there is none."""
+def _changed(evidence: Evidence, name: str, side: str) -> Vector | None:
+    """Return the curve in the counterfactual walk; None if there is none."""
     counterfactual = evidence.counterfactual
     walk = None if counterfactual is None else counterfactual.boundary
-    return None if walk is None else walk.curves_deg.get((angle, side))
+    return None if walk is None else walk.curves_deg.get((name, side))

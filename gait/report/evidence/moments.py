@@ -19,6 +19,8 @@ from gait.viewing.offscreen_renderer import shared_renderer
 from gait.viewing.png import png_bytes
 
 MAX_MOMENTS = 4
+SAME_MOMENT_S = 0.05
+"""Findings closer in time share a picture."""
 _SIZE_PX = (330, 480)  # width and height of one body
 _PAIR_PX = (600, 480)
 
@@ -42,7 +44,7 @@ def render_moments(
     """
     trial, scale = TrialBody(sequence, body), body_scale(attribution)
     moments = []
-    for frame, numbers in _frames(evidence.findings).items():
+    for frame, numbers in _frames(evidence.findings, sequence.rate_hz).items():
         of_attribution = min(round(frame / sequence.rate_hz * attribution.rate_hz), len(attribution.values) - 1)
         first = evidence.findings[numbers[0] - 1]
         picture = _picture([trial.coloured(of_attribution, attribution)], trial, scale, _SIZE_PX, first.side)
@@ -79,14 +81,16 @@ def body_scale(attribution: TrialAttribution) -> Scale:
     return attribution_scale([attribution.values[attribution.well_covered]], attribution.signed)
 
 
-def _frames(findings: Sequence[Finding]) -> dict[int, tuple[int, ...]]:
-    """Return the numbers of the findings by frame, of the first few frames."""
+def _frames(findings: Sequence[Finding], rate_hz: float) -> dict[int, tuple[int, ...]]:
+    """Return the numbers of the findings by frame, of the first few frames; findings of nearly one time share one."""
     found: dict[int, tuple[int, ...]] = {}
     for number, finding in enumerate(findings, start=1):
         if finding.verdict in (Verdict.IGNORED, Verdict.NOT_OBSERVED) or finding.share <= 0:
             continue
-        if finding.frame in found or len(found) < MAX_MOMENTS:
-            found[finding.frame] = (*found.get(finding.frame, ()), number)
+        near = [frame for frame in found if abs(frame - finding.frame) <= SAME_MOMENT_S * rate_hz]
+        if near or len(found) < MAX_MOMENTS:
+            frame = near[0] if near else finding.frame
+            found[frame] = (*found.get(frame, ()), number)
     return found
 
 

@@ -8,9 +8,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from gait.body.skeleton import Joint
-from gait.explaining.evidence.finding import CounterfactualWalk, Evidence, Finding, Verdict
+from gait.explaining.evidence.finding import CurveChange, Evidence, Finding, Verdict
+from gait.kinematics.gait_events import SIDES
 from gait.report.evidence.concept_chart import concept_chart
-from gait.report.evidence.curves import ChartRow, chart_name
+from gait.report.evidence.curves import ChartRow, WalkCurves, chart_name
 from gait.report.evidence.moments import Moment
 from gait.report.evidence.sentences import (
     MEANINGS,
@@ -32,6 +33,7 @@ _CLASSES = {
     Verdict.IGNORED: "ignored",
     Verdict.SPEED: "speed",
     Verdict.NOT_OBSERVED: "unobserved",
+    Verdict.NO_NORM: "unobserved",
 }
 """Classes of the style sheet."""
 
@@ -44,7 +46,8 @@ class EvidenceContent:
     network: str  # "MLP mlp.ckpt"
     method_title: str
     rate_hz: float  # of the trial
-    charts: tuple[ChartRow, ...] = ()
+    curves: WalkCurves | None = None
+    charts: tuple[ChartRow, ...] = ()  # of these curves
     band: str = ""  # of the charts: whose it is and what it promises
     colour_ends: tuple[str, str] = ("", "")  # of the scale along the curves: "−3.1", "+3.1"
     moments: tuple[Moment, ...] = ()
@@ -104,7 +107,13 @@ class CounterfactualSection:
 
 def evidence_page(content: EvidenceContent) -> str:
     """Return the page as HTML."""
-    evidence, charts = content.evidence, _charts(content)
+    evidence = content.evidence
+    charts = frozenset(
+        chart_name(row.curve, side)
+        for row in content.charts
+        for side, chart in zip(SIDES, row.charts, strict=True)
+        if chart is not None
+    )
     pictures = {number: moment for moment in content.moments for number in moment.numbers}
     counterfactual = evidence.counterfactual
     return render(
@@ -142,15 +151,6 @@ def evidence_page(content: EvidenceContent) -> str:
     )
 
 
-def _charts(content: EvidenceContent) -> frozenset[str]:
-    """Return the ids of the charts on the page."""
-    angles = {finding.angle for finding in content.evidence.findings}
-    for walk in _counterfactual_walks(content.evidence):
-        angles |= {change.angle for change in walk.changes}
-    shown = {row.angle for row in content.charts}
-    return frozenset(chart_name(angle, side) for angle in angles & shown for side in ("left", "right") if angle)
-
-
 def _row(
     number: int, finding: Finding, content: EvidenceContent, charts: frozenset[str], *, has_picture: bool
 ) -> VerdictRow:
@@ -160,7 +160,7 @@ def _row(
     return VerdictRow(
         number=number,
         motion=_capitalized(finding.motion),
-        curve=_link(finding.angle, finding.side, charts),
+        curve=_link(content, finding, charts),
         phase=finding.phase,
         percents=f"{finding.percents[0]}–{finding.percents[1]} %",
         time=f"{seconds} s",
@@ -192,7 +192,7 @@ def _walks(content: EvidenceContent, charts: frozenset[str]) -> list[Counterfact
             rows = [
                 ChangeRow(
                     motion=_capitalized(change.motion),
-                    curve=_link(change.angle, change.side, charts),
+                    curve=_link(content, change, charts),
                     phase=f"{change.phase}, {change.percent} %",
                     before=_with_error(change.from_deg, change.error_deg),
                     after=format_deg(change.to_deg),
@@ -205,11 +205,6 @@ def _walks(content: EvidenceContent, charts: frozenset[str]) -> list[Counterfact
             ]
             sections.append(CounterfactualSection(title, describe_walk(walk, counterfactual.probability, which), rows))
     return sections
-
-
-def _counterfactual_walks(evidence: Evidence) -> list[CounterfactualWalk]:
-    found = evidence.counterfactual
-    return [] if found is None else [walk for walk in (found.boundary, found.median) if walk is not None]
 
 
 def _blind_spots(content: EvidenceContent) -> list[tuple[str, str]]:
@@ -252,8 +247,9 @@ def _with_error(value: float, error: float) -> str:
     return f"{format_deg(value)} ± {format_deg(error)}" if math.isfinite(error) else format_deg(value)
 
 
-def _link(angle: str | None, side: str, charts: frozenset[str]) -> str:
-    name = "" if angle is None else chart_name(angle, side)
+def _link(content: EvidenceContent, motion: Finding | CurveChange, charts: frozenset[str]) -> str:
+    """Return the link to the chart of a motion; "" without one."""
+    name = "" if content.curves is None else chart_name(content.curves.name_of(motion), motion.side)
     return f"#{name}" if name in charts else ""
 
 

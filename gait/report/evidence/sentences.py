@@ -24,6 +24,7 @@ MEANINGS = {
     Verdict.NO_DEVIATION: "The network uses this motion, but the motion is within the norm at this speed.",
     Verdict.IGNORED: "The motion leaves the norm at this speed, but the network does not use it.",
     Verdict.SPEED: "The evidence is what the walking speed alone predicts.",
+    Verdict.NO_NORM: "The norm does not have this motion, so nothing is stated of it.",
     Verdict.NOT_OBSERVED: "Markers do not observe this motion, so nothing is stated of it.",
 }
 """What each verdict means, one sentence."""

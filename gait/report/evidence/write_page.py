@@ -1,0 +1,136 @@
+"""Write the page of the evidence beside a decision, next to its files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from gait.arrays import Vector
+from gait.body.skeleton import Joint
+from gait.errors import GaitError
+from gait.explaining.evidence.compute_evidence import ExplainedWalk
+from gait.explaining.evidence.evidence_files import EVIDENCE_JSON, EVIDENCE_TABLE
+from gait.explaining.evidence.export_evidence import EvidenceExport, SegmentEvidence
+from gait.explaining.evidence.finding import Evidence, Verdict
+from gait.explaining.evidence.motions import INPUT_PREFIX
+from gait.explaining.evidence.phase_attribution import mean_attribution
+from gait.explaining.methods import METHODS
+from gait.files.atomic_write import atomic_file
+from gait.kinematics.gait_events import SIDES
+from gait.kinematics.speed_norm import COVERAGE
+from gait.kinematics.strides import finite_mean
+from gait.report.evidence.curves import WalkCurves, evidence_charts, scale_of
+from gait.report.evidence.moments import Moment, render_counterfactual, render_moments
+from gait.report.evidence.page import EvidenceContent, evidence_page
+from gait.report.gait.curve_grid import mean_phases
+from gait.report.gait.numbers import format_number
+from gait.viewing.loaded_trial import BodyModelLocator
+
+PAGE_FILE = "evidence.html"
+WALK_PAGE = "walk.html"
+_FIGURE = "explanation.png"
+_THOUSANDTHS = 1000
+
+
+def write_evidence_pages(export: EvidenceExport, bodies: BodyModelLocator) -> tuple[str, ...]:
+    """Write the page of each segment beside its evidence; return one note on each body that cannot be rendered.
+
+    Raises:
+        GaitError: a file cannot be written.
+    """
+    notes = [note for segment in export.segments if (note := write_evidence_page(segment, bodies))]
+    return tuple(dict.fromkeys(notes))
+
+
+def write_evidence_page(segment: SegmentEvidence, bodies: BodyModelLocator) -> str:
+    """Write the page of one segment; return why it has no picture of the body, or nothing.
+
+    Raises:
+        GaitError: the file cannot be written.
+    """
+    evidence, walk = segment.evidence, segment.walk
+    curves = walk_curves(evidence, walk)
+    scale, moments, changed, no_pictures = scale_of(evidence, curves), tuple[Moment, ...](), None, ""
+    try:
+        body = bodies.load_for(walk.sequence)
+        moments = render_moments(evidence, walk.attributions[0], walk.sequence, body)
+        changed = render_counterfactual(evidence, walk.sequence, body)
+    except GaitError as error:
+        no_pictures = f"{evidence.subject}/{evidence.trial}: {error}"
+    end = format_number(_THOUSANDTHS * scale.high, 1 if _THOUSANDTHS * scale.high < 10 else 0)
+    files = {EVIDENCE_TABLE: EVIDENCE_TABLE, EVIDENCE_JSON: EVIDENCE_JSON}
+    if (segment.folder / _FIGURE).is_file():
+        files["attribution over the whole trial"] = _FIGURE
+    content = EvidenceContent(
+        evidence=evidence,
+        network=walk.trained.label,
+        method_title=METHODS[evidence.method].title,
+        rate_hz=walk.sequence.rate_hz,
+        curves=curves,
+        charts=evidence_charts(evidence, curves, scale),
+        band=describe_bands(evidence, walk),
+        colour_ends=(f"−{end}", f"+{end}"),
+        moments=moments,
+        changed=changed,
+        axis_names=walk.trained.input.axis_names,
+        files=files,
+        walk_page=WALK_PAGE if (segment.folder / WALK_PAGE).is_file() else "",
+        no_pictures=no_pictures,
+    )
+    with atomic_file(segment.folder / PAGE_FILE) as partial:
+        partial.write_text(evidence_page(content), encoding="utf-8", errors="replace")
+    return no_pictures
+
+
+def walk_curves(evidence: Evidence, walk: ExplainedWalk) -> WalkCurves:
+    """Return the curves of a walk, the bands that its verdicts are of, and the attribution along the curves."""
+    measured, bands = walk.walk, walk.bands
+    critical = critical_values(evidence, walk)
+    strides = {side: measured.strides(side) for side in SIDES}
+    attribution: dict[tuple[Joint, int], Vector] = {}
+    for motion in walk.motions:
+        if motion.axis is not None:
+            values = mean_attribution(walk.attributions, motion, strides, walk.trained.windows)
+            attribution[motion.joint, motion.axis] = finite_mean(values.reshape(-1, values.shape[-1]))
+    return WalkCurves(
+        mean_deg=measured.mean_curves(),
+        error_deg=measured.mean_errors(),
+        band_deg={name: bands.limits(name, critical[name]) for name in bands.mean_deg},
+        foot_off={side: mean_phases(measured.analysis.curves, side)["foot_off"] for side in SIDES},
+        attribution=attribution,
+        input_curves={
+            (motion.joint, motion.axis): name
+            for motion in walk.motions
+            for name in motion.curves
+            if motion.axis is not None and name.startswith(INPUT_PREFIX)
+        },
+    )
+
+
+def critical_values(evidence: Evidence, walk: ExplainedWalk) -> Mapping[str, float]:
+    """Return c of the band mean ± c · SD of each curve: of those that the decision relies on, and of all others."""
+    motions = {(motion.joint, motion.axis): motion for motion in walk.motions}
+    relied_on = {
+        name
+        for finding in evidence.findings
+        if finding.verdict != Verdict.IGNORED
+        for name in motions[finding.joint, finding.axis].curves
+    }
+    own, others = walk.controls.critical_value(relied_on), walk.controls.critical_value()
+    return {name: own if name in relied_on else others for name in walk.bands.mean_deg}
+
+
+def describe_bands(evidence: Evidence, walk: ExplainedWalk) -> str:
+    """Return whose bands are drawn and what they promise."""
+    found = sorted({value for value in critical_values(evidence, walk).values() if np.isfinite(value)})
+    if not found:
+        return ""
+    sizes = " and ".join(f"{value:.1f}" for value in found)
+    band = f"{walk.bands.title}, at this walking speed: mean ± {sizes} SD."
+    if walk.controls.ratios is None:
+        return band
+    return (
+        f"{band} Of a new person like them, all curves that the decision relies on lie in their bands with a "
+        f"probability of {100 * COVERAGE:.0f} %."
+    )
