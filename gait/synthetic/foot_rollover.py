@@ -10,7 +10,7 @@ import torch
 from gait.arrays import Vector
 from gait.body.body import Body
 from gait.body.skeleton import Joint
-from gait.synthetic.leg_kinematics import LATERAL_SIGNS, rot_x
+from gait.synthetic.leg_kinematics import LATERAL_SIGNS, rot_x, rot_y, rotate
 
 MAX_TOE_EXTENSION_RAD = float(np.radians(30.0))
 """Maximum extension of the toes before they leave the floor (Bojsen-Møller & Lamoreux 1979)."""
@@ -55,6 +55,11 @@ class Sole:
         steps = -(contact * np.diff(points[..., 2], axis=0)).sum(axis=1)
         return np.concatenate([[0.0], np.cumsum(steps)]), -points[..., 1].min(axis=1) - SOLE_COMPRESSION_M
 
+    def pivot(self, pitch_rad: Vector, turn_rad: Vector) -> Vector:
+        """Return by how much the ankle moves (T, 3) as the foot turns outwards (T,) about the ball, at pitches (T,)."""
+        moved = self.toe_joint - self.toe_joint @ np.swapaxes(rot_y(turn_rad), -1, -2)
+        return rotate(rot_x(self.flat_rad - pitch_rad), moved)
+
     def lowest_m(self, R_foot: Vector, toe_extension_rad: Vector) -> Vector:
         """Return the height (...) of the lowest point relative to the ankle (negative), metres."""
         return self.rotated_points(R_foot, toe_extension_rad)[..., 1].min(axis=-1)
@@ -66,8 +71,8 @@ def toe_extension(pitch_rad: Vector) -> Vector:
     return MAX_TOE_EXTENSION_RAD * np.tanh(rise / MAX_TOE_EXTENSION_RAD)
 
 
-def extract_sole(body: Body, betas: Vector, side: str) -> Sole:
-    """Extract the sole of one side, "left" or "right", of a body with shape ``betas`` (B,)."""
+def extract_sole(body: Body, betas: Vector, side: str, *, toe_out_rad: float = 0.0) -> Sole:
+    """Extract the sole of one side, "left" or "right", of a body with shape ``betas`` (B,), turned outwards."""
     with torch.inference_mode():
         vertices, joints = body.rest_body(torch.as_tensor(betas, dtype=body.dtype, device=body.device))
     rest, joint = vertices[0].double().cpu().numpy(), joints[0].double().cpu().numpy()
@@ -79,6 +84,8 @@ def extract_sole(body: Body, betas: Vector, side: str) -> Sole:
     out = LATERAL_SIGNS[side]
     points = (rest[of_foot] - joint[ankle]) * out
     toe_joint = (joint[foot] - joint[ankle]) * out
+    if toe_out_rad:
+        points, toe_joint = points @ rot_y(toe_out_rad).T, rot_y(toe_out_rad) @ toe_joint
     # The plantar surface: the lowest vertices of each 12 mm cell of the floor.
     cell = np.round(points[:, [0, 2]] / 0.012).astype(int)
     _, group = np.unique(cell, axis=0, return_inverse=True)

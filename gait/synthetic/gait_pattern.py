@@ -36,6 +36,7 @@ class LegPattern:
     wrist_flexion_rad: float = 0.0
     wrist_amplitude_rad: float = 0.0  # of waving the hand once per step
     swing_turn_rad: float = 0.0  # by how much the foot turns outwards in mid-swing
+    foot_turn: Curve | None = None  # outwards, about an axis perpendicular to the sole; beside the other two
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,6 +65,7 @@ class GaitPattern:
     nod_amplitude_rad: float = 0.0  # of nodding once per step
     turn_amplitude_rad: float = 0.0  # of turning the head to both sides once per stride; mirrored the same
     stride_variation: float = 0.0  # of the legs' curves from stride to stride, factor on ``leg_plan.STRIDE_SD_DEG``
+    fits_steps: bool = False  # the angles belong to the steps: hips are not changed to fit them, knees may be straight
 
     @property
     def speed_m_s(self) -> float:

@@ -24,6 +24,9 @@ MIN_KNEE_FLEXION_RAD = float(np.radians(2.0))
 """Knee flexion of a leg whose target is out of reach."""
 
 _SOFT_LIMIT_M = 0.0015
+_MORE_EXTENSION_RAD = float(np.radians(2.0))
+_STRAIGHT_RAD = (float(np.radians(2.0)), float(np.radians(10.0)))
+"""Flexions from which on the knee begins to change the distance from hip to ankle, and from which on it sets it."""
 
 
 def _rot(axis: int, radians: ArrayLike) -> Vector:
@@ -103,6 +106,20 @@ class LegBones:
         cosine = ((reach**2 - squares) / 2 - u) / m
         return np.arccos(np.clip(cosine, -1, np.cos(MIN_KNEE_FLEXION_RAD)))
 
+    def signed_flexion_rad(self, reach_m: Vector, nominal_rad: Vector) -> Vector:
+        """Return the knee flexion (...) at which the ankle is that far from the hip, of the nominal flexion's sign.
+
+        Near full reach, where the distance hardly depends on the flexion, it is the nominal one: the ankle then is
+        within 3 mm of a reachable distance. An extended knee does not extend much beyond the nominal flexion either.
+        """
+        u, m, _ = self._reach_terms()
+        squares = self.thigh @ self.thigh + self.shank @ self.shank
+        found = np.copysign(np.arccos(np.clip(((reach_m**2 - squares) / 2 - u) / m, -1, 1)), nominal_rad)
+        found = np.maximum(found, np.where(nominal_rad < 0, nominal_rad - _MORE_EXTENSION_RAD, 0.0))
+        low, high = _STRAIGHT_RAD
+        x = np.clip((np.abs(nominal_rad) - low) / (high - low), 0, 1)
+        return np.asarray(nominal_rad + x * x * (3 - 2 * x) * (found - nominal_rad))
+
     def hip_rotation(self, flexion_rad: Vector, adduction_rad: Vector, internal_rad: Vector) -> Vector:
         """Return R_pelvis_thigh (..., 3, 3) of anatomical hip angles (...); at 0 the leg is vertical below the hip."""
         return (
@@ -116,13 +133,18 @@ class LegBones:
         R_knee = rot_x(flexion_rad + self.straight_knee_rad)
         return rotate(R_thigh, self.thigh + rotate(R_knee, self.shank))
 
-    def inverse_kinematics(self, target_m: Vector, R_thigh_start: Vector) -> tuple[Vector, Vector]:
+    def inverse_kinematics(
+        self, target_m: Vector, R_thigh_start: Vector, nominal_knee_rad: Vector | None = None
+    ) -> tuple[Vector, Vector]:
         """Return thigh rotation (..., 3, 3) and knee flexion (...) for an ankle at ``target_m`` (..., 3) from the hip.
 
         The thigh is rotated from ``R_thigh_start`` by the minimal rotation, which keeps the direction of the knee axis
-        as far as possible.
+        as far as possible. The knee is flexed, or as ``signed_flexion_rad`` of ``nominal_knee_rad`` (...).
         """
-        flexion = self.flexion_rad(np.linalg.norm(target_m, axis=-1))
+        reach = np.linalg.norm(target_m, axis=-1)
+        flexion = (
+            self.flexion_rad(reach) if nominal_knee_rad is None else self.signed_flexion_rad(reach, nominal_knee_rad)
+        )
         start = self.ankle_from_hip(R_thigh_start, flexion)
         return minimal_rotation(start, target_m) @ R_thigh_start, flexion
 

@@ -52,7 +52,9 @@ def leg_rotations(leg: LegPlan, time: Vector, cycle: Vector, pelvis_m: Vector) -
         change = correction[after[0]] - correction[before[-1]]
         correction[swing] = correction[before[-1]] + (3 * s**2 - 2 * s**3)[:, None] * change
         R = Rotation.from_rotvec(correction[swing, 1:]).as_matrix() @ leg.R_thigh[swing]
-        knee_flexion = np.maximum(leg.knee[swing] + correction[swing, 0], MIN_KNEE_FLEXION_RAD)
+        knee_flexion = leg.knee[swing] + correction[swing, 0]
+        if not leg.fits_steps:
+            knee_flexion = np.maximum(knee_flexion, MIN_KNEE_FLEXION_RAD)
         path = hip[swing] + rotate(leg.R_pelvis[swing] @ R, leg.ankle_at_flexion(knee_flexion))
         path = _smooth_ends(path, ankle[before[-2:]], ankle[after[:2]], s)
         height = path[:, 1] + leg.sole.lowest_m(R_foot[swing], extension[swing])
@@ -64,8 +66,11 @@ def leg_rotations(leg: LegPlan, time: Vector, cycle: Vector, pelvis_m: Vector) -
 
     R_thigh, knee = leg.inverse_kinematics(ankle - hip)
     R_knee = rot_x(knee + leg.bones.straight_knee_rad)
-    R_ankle = np.swapaxes(leg.R_pelvis @ R_thigh @ R_knee, -1, -2) @ R_foot
-    return {"HIP": R_thigh, "KNEE": R_knee, "ANKLE": R_ankle, "FOOT": rot_x(-extension)}
+    R_ankle, R_toes = np.swapaxes(leg.R_pelvis @ R_thigh @ R_knee, -1, -2) @ R_foot, rot_x(-extension)
+    if leg.foot_turn is not None:  # the sole is turned already
+        R_turn = rot_y(leg.foot_turn)
+        R_ankle, R_toes = R_ankle @ R_turn, np.swapaxes(R_turn, -1, -2) @ R_toes @ R_turn
+    return {"HIP": R_thigh, "KNEE": R_knee, "ANKLE": R_ankle, "FOOT": R_toes}
 
 
 def _smooth_ends(path: Vector, before: Vector, after: Vector, s: Vector) -> Vector:

@@ -33,6 +33,11 @@ def draw_stride_variation(random: np.random.Generator, plan: StepPlan) -> Vector
     return noise.reshape(-1, 2, len(sizes)).swapaxes(0, 1) * sizes
 
 
+def stance_turn_rad(pattern: LegPattern) -> float:
+    """Return the mean of a leg's ``foot_turn`` in stance."""
+    return 0.0 if pattern.foot_turn is None else float(pattern.foot_turn.at(np.linspace(0, FOOT_OFF, 62)).mean())
+
+
 @dataclass(frozen=True)
 class Stance:
     """Path of the ankle during one stance, x lateral."""
@@ -65,6 +70,8 @@ class LegPlan:
     stances: tuple[Stance, ...]  # in temporal order
     clearance_m: float  # minimum height of the sole in mid-swing
     swing_turn_rad: float = 0.0  # of the foot in mid-swing, outwards
+    foot_turn: Vector | None = None  # (T,) as in ``LegPattern``
+    fits_steps: bool = False  # as in ``GaitPattern``
 
     def nominal_ankle(self) -> Vector:
         """Return the ankle (T, 3) relative to the root at the nominal joint angles."""
@@ -73,7 +80,7 @@ class LegPlan:
     def inverse_kinematics(self, ankle_from_hip_m: Vector) -> tuple[Vector, Vector]:
         """Return R_pelvis_thigh (T, 3, 3) and knee flexion (T,) for ankles (T, 3) from the hip, walking frame."""
         in_pelvis = rotate(np.swapaxes(self.R_pelvis, -1, -2), ankle_from_hip_m)
-        return self.bones.inverse_kinematics(in_pelvis, self.R_thigh)
+        return self.bones.inverse_kinematics(in_pelvis, self.R_thigh, self.knee if self.fits_steps else None)
 
     def ankle_at_flexion(self, knee: Vector) -> Vector:
         """Return the ankle (T, 3) relative to the hip, in the thigh's frame, at knee flexions (T,)."""
@@ -93,22 +100,27 @@ def plan_leg(
 ) -> LegPlan:
     """Plan one leg; x is lateral.
 
-    The hip's flexion range is scaled to the stride length, and its adduction is shifted to match the step width.
+    The hip's flexion range is scaled to the stride length, and its adduction is shifted to match the step width, unless
+    the pattern ``fits_steps``.
     ``R_pelvis`` (T, 3, 3) is in the walking frame, mirrored for the right side; anterior tilt and obliquity (T,), this
     side up, are positive. ``variation_rad`` (T, 5) is added to the curves, columns as ``STRIDE_SD_DEG``.
     """
     pattern = gait_pattern.left if side == "left" else gait_pattern.right
     cycle = plan.cycle[side]
-    factor = _hip_range_factor(pattern, bones, sole, float(tilt_rad.mean()), gait_pattern.stride_length_m)
-    flexion = pattern.hip_flexion.scale_excursion(factor).at(cycle)
-    adduction = _shift_adduction(pattern, bones, gait_pattern.step_width_m, obliquity_rad, cycle).at(cycle)
+    if gait_pattern.fits_steps:
+        flexion, adduction = pattern.hip_flexion.at(cycle), pattern.hip_adduction.at(cycle)
+    else:
+        factor = _hip_range_factor(pattern, bones, sole, float(tilt_rad.mean()), gait_pattern.stride_length_m)
+        flexion = pattern.hip_flexion.scale_excursion(factor).at(cycle)
+        adduction = _shift_adduction(pattern, bones, gait_pattern.step_width_m, obliquity_rad, cycle).at(cycle)
     rotation = pattern.hip_rotation.at(cycle)
     knee = pattern.knee_flexion.at(cycle)
     ankle = pattern.ankle_dorsiflexion.at(cycle)
     if variation_rad is not None:
         nominal = (flexion, adduction, rotation, knee, ankle)
         flexion, adduction, rotation, knee, ankle = np.stack(nominal) + variation_rad.T
-    knee = np.maximum(knee, np.radians(3.0))
+    if not gait_pattern.fits_steps:
+        knee = np.maximum(knee, np.radians(3.0))
     # Clinical hip flexion includes the pelvic tilt in standing; the rest pose of the body model counts as untilted.
     R_thigh = bones.hip_rotation(flexion - REST_PELVIS_TILT_RAD, adduction, rotation)
     return LegPlan(
@@ -123,6 +135,8 @@ def plan_leg(
         stances=_plan_stances(sole, pattern, plan, side),
         clearance_m=pattern.clearance_m,
         swing_turn_rad=pattern.swing_turn_rad,
+        foot_turn=None if pattern.foot_turn is None else pattern.foot_turn.at(cycle),
+        fits_steps=gait_pattern.fits_steps,
     )
 
 
@@ -173,6 +187,11 @@ def _plan_stances(sole: Sole, pattern: LegPattern, plan: StepPlan, side: str) ->
     phases = np.linspace(0, FOOT_OFF, 123)
     forward, height = sole.rollover(_stance_pitch(pattern, phases))
     forward = forward - np.interp(0.2, phases, forward)
+    aside = np.zeros(len(phases))
+    if pattern.foot_turn is not None:
+        pitch, turn = _stance_pitch(pattern, phases), pattern.foot_turn.at(phases) - stance_turn_rad(pattern)
+        pivot = sole.pivot(pitch, turn)
+        aside, forward = pivot[:, 0], forward + pivot[:, 2]
     cycle = plan.cycle[side]
     for step in plan.footprints[side]:
         inside = np.interp([step.initial_contact_s, step.foot_off_s], plan.time_s, cycle)
@@ -182,7 +201,7 @@ def _plan_stances(sole: Sole, pattern: LegPattern, plan: StepPlan, side: str) ->
         if beyond.all():
             continue
         spread = step.initial_contact_s + (step.foot_off_s - step.initial_contact_s) * phases / FOOT_OFF
-        x = step.ankle_x_m + np.sin(step.heading_rad) * forward
+        x = step.ankle_x_m + np.sin(step.heading_rad) * forward + aside
         z = step.ankle_z_m + np.cos(step.heading_rad) * forward
         stances.append(Stance(step, np.where(beyond, spread, time), np.stack([x, height, z], axis=1)))
     return tuple(stances)

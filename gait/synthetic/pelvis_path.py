@@ -21,6 +21,7 @@ _KNEE_RAD = float(np.radians(3.0))  # knee flexion against the nominal one
 _MIN_ALONG_M = 0.0012  # lower bound of the resulting tolerance along the leg, reached when the knee is nearly straight
 _ACROSS_M = 0.035  # ankle against its nominal position, perpendicular to the leg
 _SWAY_M = 0.008  # lateral pelvis position against a sine over the stance feet
+_FREE_SWAY_M = 0.04  # the same, if the legs' angles belong to the steps
 _UNIFORM_M = 0.02  # forward pelvis position against uniform motion
 _SECOND_DIFFERENCE_M, _THIRD_DIFFERENCE_M = 0.3, 0.03  # differences of the spline's coefficients
 _KNOT_STRIDES = 0.085  # spacing of the spline's knots
@@ -45,7 +46,8 @@ def pelvis_path(legs: Mapping[str, LegPlan], plan: StepPlan) -> Vector:
         rows.append(scipy.sparse.kron(np.eye(3), np.diff(np.eye(n), order, axis=0) / sigma))
         right_side.append(np.zeros(3 * (n - order)))
     sway = SWAY_FRACTION * float(legs["left"].bones.reach_m(0.2)) * np.sin(2 * np.pi * plan.phase)
-    for axis, series, sigma in ((0, sway, _SWAY_M), (2, np.full(T, mean_lag), _UNIFORM_M)):
+    sway_sigma = _FREE_SWAY_M if legs["left"].fits_steps else _SWAY_M
+    for axis, series, sigma in ((0, sway, sway_sigma), (2, np.full(T, mean_lag), _UNIFORM_M)):
         rows.append(scipy.sparse.kron(np.eye(3)[axis : axis + 1], basis / sigma))
         right_side.append(series / sigma)
     A, b = scipy.sparse.vstack(rows).tocsc(), np.concatenate(right_side)

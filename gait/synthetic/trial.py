@@ -26,7 +26,7 @@ from gait.synthetic.leg_kinematics import (
     rot_z,
 )
 from gait.synthetic.leg_motion import leg_rotations
-from gait.synthetic.leg_plan import REST_PELVIS_TILT_RAD, draw_stride_variation, plan_leg
+from gait.synthetic.leg_plan import REST_PELVIS_TILT_RAD, draw_stride_variation, plan_leg, stance_turn_rad
 from gait.synthetic.pathologies import Pathology, apply_pathology
 from gait.synthetic.peculiarities import apply_peculiarities
 from gait.synthetic.pelvis_path import pelvis_path
@@ -71,7 +71,22 @@ def make_trial(
     Another seed gives another trial of the subject. The same subject and seed give the same stride-to-stride variation
     with and without a pathology.
     """
-    pattern = make_pattern(subject, pathology)
+    return simulate_trial(
+        body, subject, make_pattern(subject, pathology), pathology, seconds=seconds, seed=seed, rate_hz=rate_hz
+    )
+
+
+def simulate_trial(
+    body: Body,
+    subject: SyntheticSubject,
+    pattern: GaitPattern,
+    pathology: Pathology | None = None,
+    *,
+    seconds: float = 4.5,
+    seed: int = 0,
+    rate_hz: float = RATE_HZ,
+) -> SyntheticTrial:
+    """Simulate a trial of a gait pattern, which contains the pathology; see ``make_trial``."""
     plan = step_plan(pattern, subject.leg_length_m, seconds, rate_hz, [subject.seed, 1, seed])
     random = np.random.default_rng([subject.seed, 6, seed])
     heading = random.uniform(-np.pi, np.pi)
@@ -155,7 +170,7 @@ def _simulate_motion(
             side,
             plan,
             leg_bones(rest, side),
-            extract_sole(body, subject.betas, side),
+            extract_sole(body, subject.betas, side, toe_out_rad=stance_turn_rad(getattr(pattern, side))),
             R_pelvis if side == "left" else mirror_rotation(R_pelvis),
             tilt,
             obliquity * LATERAL_SIGNS[side][0],
