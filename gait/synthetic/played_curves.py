@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from scipy.spatial.transform import Rotation
 
-from gait.arrays import Vector
+from gait.arrays import Vector, interpolate_frames
 from gait.body.anatomy import read_anatomy
 from gait.body.body import Body
 from gait.errors import GaitError
@@ -24,7 +24,6 @@ from gait.kinematics.anatomical_frames import AnatomicalFrame, anatomical_frames
 from gait.kinematics.cardan_angles import cardan_angles, mirror_to_right
 from gait.kinematics.joint_angles import ANGLES, compute_joint_angles
 from gait.kinematics.norms import GDI_ANGLES
-from gait.kinematics.strides import sample_frames
 from gait.synthetic import normative_curves as normal
 from gait.synthetic.foot_rollover import extract_sole
 from gait.synthetic.gait_pattern import GaitPattern, LegPattern
@@ -83,7 +82,7 @@ def mean_stride(trial: SyntheticTrial, values: Vector, side: str) -> Vector:
     rate = trial.ground_truth.rate_hz
     contacts = [rate * event.time_s for event in trial.events if (event.label, event.side) == ("Foot Strike", side)]
     frames = [np.linspace(first, last, POINTS) for first, last in pairwise(contacts)]
-    return np.asarray(np.mean([sample_frames(values, each) for each in frames], axis=0))
+    return np.asarray(np.mean([interpolate_frames(values, each) for each in frames], axis=0))
 
 
 def _check(curves_deg: Curves) -> None:
