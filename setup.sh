@@ -175,7 +175,7 @@ run_tests() {
     export OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1 LP_NUM_THREADS=1
     # Tests that open windows run in their own process: the driver once crashed beside the compilers of other libraries.
     run_check window run_pytest "${window[@]}"
-    run_check others run_pytest -n "$((workers < 4 ? workers : 4))" --dist loadscope "${others[@]}"
+    run_check others run_pytest -n "$((workers < 4 ? workers : 4))" --dist loadscope --no-loadscope-reorder "${others[@]}"
     run_check types .venv/bin/python -m mypy
     run_check style .venv/bin/python -m ruff check .
     run_check format .venv/bin/python -m ruff format --check .

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
@@ -13,8 +14,33 @@ from tests.helpers.checkout import run_in
 from tests.helpers.motion_cases import stick_figure, write_trial
 from tests.helpers.paths import CAPTURES, OPEN_BODY, REPOSITORY
 
+if TYPE_CHECKING:
+    from xdist.scheduler import LoadScopeScheduling
+
+SPLIT_MODULES = (
+    "tests/benchmarks/test_benchmarks.py",
+    "tests/benchmarks/test_cause.py",
+    "tests/scripts/test_train_scripts.py",
+)
+"""Modules of long tests that share no costly fixture: their tests are spread over the processes of pytest-xdist."""
+
 _OPEN_BODY = OPEN_BODY
 _CAPTURES = CAPTURES
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> "LoadScopeScheduling | None":
+    """Keep the tests of a module in one process, as ``--dist loadscope`` does, but for ``SPLIT_MODULES``."""
+    if config.getoption("dist") != "loadscope":
+        return None
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Scheduling(LoadScopeScheduling):  # type: ignore[misc]
+        def _split_scope(self, nodeid: str) -> str:
+            module, _, test = nodeid.partition("::")
+            return f"{module}::{test.partition('[')[0]}" if module in SPLIT_MODULES else module
+
+    return Scheduling(config, log)
 
 
 @pytest.fixture(scope="session")
