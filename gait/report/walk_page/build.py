@@ -1,8 +1,8 @@
 """The text of a page: one HTML file with everything in it, which may load nothing from anywhere.
 
-The files of ``web`` are put into it as they are: styles ``*.css``, scripts ``*.js``, and one script per panel in
-``web/panels``. The Content-Security-Policy in its head names the hashes of its one style and its one script; nothing
-else may run or be fetched.
+The files of ``web`` are put into it as they are: styles ``*.css`` after that of the charts of all reports, scripts
+``*.js``, and one script per panel in ``web/panels``. The Content-Security-Policy in its head names the hashes of its
+one style and its one script; nothing else may run or be fetched.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +18,21 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from gait.report.render import finalize
+from gait.report.walk_page.answer import answer_of, finding_rows
 from gait.report.walk_page.array_store import ArrayStore
 from gait.report.walk_page.still_picture import still_picture
 from gait.report.walk_page.walk_data import WalkPage, walk_data
 from gait.viewing.panels.help_page import KEYS
 
 _WEB = Path(__file__).parent / "web"
+_TEMPLATES = Path(__file__).parents[1] / "templates"
 _SCRIPTS = ("data.js", "camera.js", "body.js", "renderer.js", "playback.js", "input.js", "controls.js", "main.js")
-_NOT_ON_PAGES = ("O", "Ctrl Q")  # keys of the window
+_NOT_ON_PAGES = ("O", "Ctrl Q", "mouse on heatmap")  # keys of the window
+_MAP_KEYS = (
+    ("mouse or finger on the map", "go to that time and select the joint; drag: move through time"),
+    ("arrows on the map", "one frame back, forward (with Shift ten); joint above, below"),
+    ("mouse or finger on a curve", "go to that percent of the gait cycle, and select the joint"),
+)
 
 
 def build_page(page: WalkPage) -> str:
@@ -37,6 +45,8 @@ def build_page(page: WalkPage) -> str:
     store = ArrayStore()
     data = walk_data(page, store)
     script, style = _script(), _style()
+    curves = page.curves
+    has_strides = curves is not None and curves.has_strides
     return _ENVIRONMENT.get_template("page.html.jinja").render(
         data=data,
         policy=Markup(content_security_policy(script, style)),
@@ -45,7 +55,13 @@ def build_page(page: WalkPage) -> str:
         json=Markup(_json(data)),
         arrays=Markup(store.text),
         still="data:image/png;base64," + base64.b64encode(still_picture(page)).decode("ascii"),
-        keys=[row for row in KEYS if row[0] not in _NOT_ON_PAGES],
+        hatching=Markup((_TEMPLATES / "hatching.svg").read_text(encoding="utf-8")),
+        answer=answer_of(page),
+        findings=[] if page.evidence is None else list(finding_rows(page.evidence)),
+        curves=curves,
+        grids=curves.grids() if curves is not None and has_strides else (),
+        curve_rows=curves.rows() if curves is not None and has_strides else (),
+        keys=[*(row for row in KEYS if row[0] not in _NOT_ON_PAGES), *_MAP_KEYS],
     )
 
 
@@ -55,6 +71,14 @@ def content_security_policy(script: str, style: str) -> str:
         f"default-src 'none'; script-src '{_hash(script)}'; style-src '{_hash(style)}'; img-src data:; "
         "base-uri 'none'; form-action 'none'"
     )
+
+
+def _seconds(times: Sequence[float]) -> str:
+    return ", ".join(f"{time:.2f}" for time in times) or "none"
+
+
+def _capitalized(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def _hash(text: str) -> str:
@@ -69,7 +93,8 @@ def _script() -> str:
 
 
 def _style() -> str:
-    return "\n".join(file.read_text(encoding="utf-8") for file in sorted(_WEB.glob("**/*.css")))
+    files = [_TEMPLATES / "chart.css", *sorted(_WEB.glob("**/*.css"))]
+    return "\n".join(file.read_text(encoding="utf-8") for file in files)
 
 
 def _json(data: Any) -> str:
@@ -88,3 +113,4 @@ _ENVIRONMENT = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
+_ENVIRONMENT.filters |= {"seconds": _seconds, "capitalized": _capitalized}

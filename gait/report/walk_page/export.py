@@ -9,7 +9,9 @@ from gait.explaining.methods import METHODS
 from gait.explaining.options import ExplainOptions
 from gait.explaining.trained_network import TrainedNetwork
 from gait.files.atomic_write import atomic_file
+from gait.kinematics.norms import Norm
 from gait.report.walk_page.build import build_page
+from gait.report.walk_page.curve_section import curve_section
 from gait.report.walk_page.walk_data import WalkPage
 from gait.viewing.attribution_overlay import AttributionOverlay
 from gait.viewing.file_backend import FileBackend
@@ -24,6 +26,7 @@ def export_walk_page(
     network: TrainedNetwork | None = None,
     beside: Path | None = None,
     anonymous: bool = False,
+    norm: Norm | None = None,
 ) -> tuple[str, ...]:
     """Write the page of a trial's folder, explained by the methods that the backend's options name.
 
@@ -40,7 +43,7 @@ def export_walk_page(
     if beside is not None:
         is_trial = not beside.is_dir() or is_fitted_trial(beside)
         second = backend.load_trial(beside) if is_trial else backend.load_normative_stride(beside)
-    write_page(file, WalkPage(loaded, overlays, second, anonymous))
+    write_page(file, WalkPage(loaded, overlays, second, anonymous, curve_section(loaded, norm)))
     return tuple(problems)
 
 

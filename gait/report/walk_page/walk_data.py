@@ -13,18 +13,20 @@ from gait.body.joint_status import JointStatus, body_part_status
 from gait.body.model_file import load_body
 from gait.body.skeleton import BODY_JOINTS, HEAD_TO_FEET, display_name
 from gait.explaining.attribution import observation_notes
+from gait.explaining.evidence.finding import Evidence
 from gait.explaining.vertex_attribution import influence_for
 from gait.exporting.skinned_body import SkinnedBody, make_skinned_body
 from gait.kinematics.gait_events import SIDES
 from gait.motion.trial_paths import HEALTHY, SICK
 from gait.report.walk_page.array_store import ArrayStore
+from gait.report.walk_page.curve_section import CurveSection
 from gait.report.walk_page.skin_data import motion_data, skin_data
 from gait.text import printable
 from gait.version import VERSION
 from gait.viewing import build_scene
 from gait.viewing.attribution_overlay import AttributionOverlay
 from gait.viewing.camera import whole_body_camera
-from gait.viewing.colours import HATCH, MISSING, SKIN, UNEXPLAINED, UNOBSERVED, DivergingScale, Scale, unit_text
+from gait.viewing.colours import FADING, HATCH, MISSING, SKIN, UNEXPLAINED, UNOBSERVED, DivergingScale, Scale, unit_text
 from gait.viewing.loaded_trial import LoadedTrial
 from gait.viewing.phase_sync import placement_beside
 from gait.viewing.viewer_state import SPEEDS
@@ -54,14 +56,21 @@ class WalkPage:
     overlays: tuple[AttributionOverlay, ...] = ()  # one per method, of one network
     beside: LoadedTrial | None = None  # a second body, in the same phase of the gait cycle
     anonymous: bool = False  # names no subject and no file, and shows a standard shape
+    curves: CurveSection | None = None  # of the trial
+    evidence: Evidence | None = None  # beside the decision of the network
+
+    @property
+    def label(self) -> str:
+        """The label of the trial's folder, "healthy" or "sick"; "" if it has none."""
+        label = self.trial.name.partition("/")[0]
+        return label if label in (HEALTHY, SICK) else ""
 
     @property
     def title(self) -> str:
         """Name of the trial."""
         if not self.anonymous:
             return printable(self.trial.name)
-        label = self.trial.name.partition("/")[0]
-        return f"Anonymous trial, {label}" if label in (HEALTHY, SICK) else "Anonymous trial"
+        return f"Anonymous trial, {self.label}" if self.label else "Anonymous trial"
 
     @cached_property
     def skinned(self) -> SkinnedBody:
@@ -134,7 +143,10 @@ def walk_data(page: WalkPage, store: ArrayStore) -> dict[str, Any]:
     if status is not None and (status == JointStatus.NOT_OBSERVED).any():
         data["parts_observed"] = store.add(body_part_status(status) > JointStatus.NOT_OBSERVED)
         data["joints_observed"] = store.add(trial.observed)
+    if page.curves is not None:
+        data["curves"] = page.curves.data(store)
     if page.overlays:
+        data["fading"] = FADING
         data["network"] = _network(page)
         data["methods"] = [_method(overlay, store) for overlay in page.overlays]
     return data
