@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -19,11 +19,16 @@ more."""
 
 def control_curves(subjects: Iterable[SubjectAnalysis]) -> tuple[ControlCurves, ...]:
     """Return each subject's mean curves over the strides of each pace; a subject without straight strides has none."""
-    return tuple(curves for subject in subjects for curves in _by_pace(subject))
+    return tuple(curves for subject in subjects for curves in curves_by_pace(subject.subject, subject.trials))
 
 
-def _by_pace(subject: SubjectAnalysis) -> Iterable[ControlCurves]:
-    speeds = sorted((_median_speed(trial), number) for number, trial in enumerate(subject.trials))
+def curves_by_pace(person: str, trials: Sequence[TrialAnalysis]) -> tuple[ControlCurves, ...]:
+    """Return the mean curves of one person's trials, of each pace."""
+    return tuple(_by_pace(person, trials))
+
+
+def _by_pace(person: str, all_trials: Sequence[TrialAnalysis]) -> Iterable[ControlCurves]:
+    speeds = sorted((_median_speed(trial), number) for number, trial in enumerate(all_trials))
     paces: list[list[TrialAnalysis]] = []
     last = -np.inf
     for speed, number in speeds:
@@ -31,14 +36,14 @@ def _by_pace(subject: SubjectAnalysis) -> Iterable[ControlCurves]:
             continue
         if speed - last > PACE_GAP:
             paces.append([])
-        paces[-1].append(subject.trials[number])
+        paces[-1].append(all_trials[number])
         last = speed
     for trials in paces:
         curves = pool_curves([trial.curves for trial in trials])  # finds outliers among the strides of this pace alone
         used = {side: curves.used(side) for side in SIDES}
         parameters = pool_parameters([trial.parameters for trial in trials], used)
         means = {key: curves.mean(*key) for key in curves.curves if used[key[1]].any()}
-        yield ControlCurves(subject.subject, parameters.mean("walking_speed", "both", scaled=True), means)
+        yield ControlCurves(person, parameters.mean("walking_speed", "both", scaled=True), means)
 
 
 def _median_speed(trial: TrialAnalysis) -> float:

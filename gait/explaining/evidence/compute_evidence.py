@@ -14,6 +14,7 @@ from gait.arrays import Vector
 from gait.body.pose_sequence import PoseSequence
 from gait.errors import GaitError
 from gait.explaining.attribution import TrialAttribution, observation_notes
+from gait.explaining.evidence.concepts import find_concepts
 from gait.explaining.evidence.controls import Cohort, Controls
 from gait.explaining.evidence.finding import Counterfactual, Evidence, Finding, Verdict
 from gait.explaining.evidence.measured_walk import MeasuredWalk, measure_walk
@@ -38,7 +39,8 @@ EVIDENCE_SHOWN = 0.8
 MIN_SHARE, MAX_FINDINGS = 0.02, 12
 """if each has at least this share, about ten times what it were if 66 motions had the same in seven phases; and at most
 so many."""
-MAX_IGNORED = 6
+MAX_AGAINST, MAX_IGNORED = 4, 6
+"""Real deviations that speak against the decision, and those that the network ignores: at most so many."""
 _BATCH_SIZE = 64
 
 
@@ -113,8 +115,8 @@ def explain_walk(
         walk=walk,
         sequence=sequence,
         controls=controls,
-        bands=bands_at_speed(controls.norm, walk.dimensionless_speed),
-        usual=bands_at_speed(controls.norm, math.nan if typical is None else typical),
+        bands=bands_at_speed(controls.norm, walk.dimensionless_speed, controls.errors_deg),
+        usual=bands_at_speed(controls.norm, math.nan if typical is None else typical, controls.errors_deg),
         motions=motions_of(trained.input, trained.left_out_joints),
         attributions=attributions,
         phases={side: gait_phases(walk.strides(side)) for side in SIDES},
@@ -143,6 +145,16 @@ def evidence_of(
         speed_logit=math.nan if line is None else line.logit_at(speed),
         findings=find_findings(explained),
         faithfulness=measure_trial_faithfulness(explained.trained, walk.trial, speed, controls, method, options.rule),
+        concepts=find_concepts(
+            explained.trained,
+            walk.trial,
+            explained.motions,
+            explained.attributions,
+            {side: walk.strides(side) for side in SIDES},
+            explained.phases,
+            line,
+            speed,
+        ),
         counterfactual=None if find_counterfactual is None else find_counterfactual(explained),
         notes=tuple(notes),
     )
@@ -159,7 +171,10 @@ def speed_predicts(explained: ExplainedWalk) -> bool:
 
 
 def find_findings(explained: ExplainedWalk) -> tuple[Finding, ...]:
-    """Return the findings that the decision relies on, the largest evidence first, and the ignored deviations."""
+    """Return the findings that the decision relies on, the largest evidence first.
+
+    Real deviations that speak against the decision, whose share is negative, and ignored ones follow.
+    """
     strides = {side: explained.walk.strides(side) for side in SIDES}
     windows = explained.trained.windows
     by_phase = np.array(
@@ -177,24 +192,27 @@ def find_findings(explained: ExplainedWalk) -> tuple[Finding, ...]:
     shares = evidence / total
     motion_shares = np.abs(evidence).sum(axis=1) / magnitude
     order = [divmod(int(k), shares.shape[1]) for k in np.argsort(-shares, axis=None)[:MAX_FINDINGS]]
-    before = np.concatenate([[0.0], np.cumsum([shares[each] for each in order])[:-1]])
+    larger = np.concatenate([[0.0], np.cumsum([shares[each] for each in order])[:-1]])
     chosen = [
-        each for each, sum_ in zip(order, before, strict=True) if shares[each] >= MIN_SHARE and sum_ < EVIDENCE_SHOWN
+        each for each, sum_ in zip(order, larger, strict=True) if shares[each] >= MIN_SHARE and sum_ < EVIDENCE_SHOWN
     ]
-    relied_on = {name for m, _ in chosen for name in explained.motions[m].curves}
-    curves = _Curves(explained, explained.controls.critical_value(relied_on))
-    found = [curves.finding(m, p, by_phase[m, p], shares[m, p], motion_shares[m]) for m, p in chosen]
-    curves = _Curves(explained, explained.controls.critical_value())
-    ignored = []
+    curves = _Curves(explained)
+
+    def finding(m: int, p: int, critical: float) -> Finding:
+        return curves.finding(m, p, critical, by_phase[m, p], shares[m, p], motion_shares[m])
+
+    critical = curves.step_down(chosen)
+    found = [finding(m, p, critical) for m, p in chosen]
+    critical = explained.controls.critical_value()
+    against, ignored = [], []
     for m in range(len(explained.motions)):
-        candidates = [
-            curves.finding(m, p, by_phase[m, p], shares[m, p], motion_shares[m]) for p in curves.outside_phases(m)
-        ]
-        candidates = [each for each in candidates if each.verdict == Verdict.IGNORED]
-        if candidates:
-            ignored.append(max(candidates, key=lambda finding: abs(finding.sds)))
-    ignored.sort(key=lambda finding: -abs(finding.sds))
-    return (*found, *ignored[:MAX_IGNORED])
+        deviating = [finding(m, p, critical) for p in curves.outside_phases(m, critical)]
+        against += [each for each in deviating if each.verdict == Verdict.REAL_DEVIATION and each.share <= -MIN_SHARE]
+        left = [each for each in deviating if each.verdict == Verdict.IGNORED]
+        ignored += [max(left, key=lambda each: abs(each.sds))] if left else []
+    against.sort(key=lambda each: each.share)
+    ignored.sort(key=lambda each: -abs(each.sds))
+    return (*found, *against[:MAX_AGAINST], *ignored[:MAX_IGNORED])
 
 
 def _sum_phases(values: Vector, phases: Sequence[CyclePhase]) -> Vector:
@@ -208,24 +226,42 @@ def _sum_phases(values: Vector, phases: Sequence[CyclePhase]) -> Vector:
 class _Curves:
     """The subject's mean curves beside the bands, and what a finding states of them."""
 
-    def __init__(self, explained: ExplainedWalk, critical: float) -> None:
-        """``critical`` is c of the bands."""
-        self._explained, self._critical = explained, critical
+    def __init__(self, explained: ExplainedWalk) -> None:
+        self._explained = explained
         self._means, self._errors = explained.walk.mean_curves(), explained.walk.mean_errors()
         self._speed_predicts = speed_predicts(explained)
-        self._outside = {
-            key: self._beyond(key, explained.bands) for key in self._means if key[0] in explained.bands.mean_deg
-        }
 
-    def outside_phases(self, m: int) -> list[int]:
-        """Return the indices of the phases in which a curve of a motion is outside the band."""
-        motion = self._explained.motions[m]
-        masks = [mask for name in motion.curves if (mask := self._outside.get((name, motion.side))) is not None]
+    def step_down(self, chosen: Sequence[tuple[int, int]]) -> float:
+        """Return c of the bands of motions in phases, narrowed as ``verdicts`` describes it."""
+        motions, bands, phases = self._explained.motions, self._explained.bands, self._explained.phases
+        inside: dict[tuple[str, str], NDArray[np.bool_]] = {}
+        for m, p in chosen:
+            for name in motions[m].curves:
+                mask = inside.setdefault((name, motions[m].side), np.zeros(101, dtype=bool))
+                mask[phases[motions[m].side][p].percents] = True
+        left = {key: mask for key, mask in inside.items() if key in self._means and key[0] in bands.mean_deg}
+        critical = math.inf
+        while left:
+            narrower = self._explained.controls.critical_value({name for name, _ in left})
+            critical = min(critical, narrower)
+            inner = {key: mask for key, mask in left.items() if not self._beyond(key, bands, critical)[mask].any()}
+            if len(inner) == len(left):
+                break
+            left = inner
+        return critical
+
+    def outside_phases(self, m: int, critical: float) -> list[int]:
+        """Return the indices of the phases in which a curve of a motion is outside its band, for c."""
+        motion, bands = self._explained.motions[m], self._explained.bands
+        keys = [(name, motion.side) for name in motion.curves]
+        masks = [self._beyond(key, bands, critical) for key in keys if key in self._means and key[0] in bands.mean_deg]
         phases = self._explained.phases[motion.side]
         return [p for p, phase in enumerate(phases) if any(mask[phase.percents].any() for mask in masks)]
 
-    def finding(self, m: int, p: int, attribution: float, share: float, motion_share: float) -> Finding:
-        """Return the finding of a motion in a phase."""
+    def finding(
+        self, m: int, p: int, critical: float, attribution: float, share: float, motion_share: float
+    ) -> Finding:
+        """Return the finding of a motion in a phase, with c of the bands."""
         motion, bands = self._explained.motions[m], self._explained.bands
         phase = self._explained.phases[motion.side][p]
         name = self._most_deviating(motion, phase)
@@ -238,13 +274,13 @@ class _Curves:
             if np.isfinite(deviation[inside]).any():
                 percent = phase.first_percent + int(np.nanargmax(np.abs(deviation[inside])))
                 sds, norm, sd = (float(v[percent]) for v in (deviation, bands.mean_deg[name], bands.sd_deg[name]))
-            fraction = float(self._outside[key][inside].mean())
-            usual = float(self._beyond(key, self._explained.usual)[inside].mean())
+            fraction = float(self._beyond(key, bands, critical)[inside].mean())
+            usual = float(self._beyond(key, self._explained.usual, critical)[inside].mean())
         if key in self._means:
             value = float(self._means[key][percent])
             error = float(self._errors[key][percent]) if key in self._errors else math.nan
         verdict, reason = find_verdict(
-            Observation(motion_share, value, norm, sd, error, fraction, usual, self._speed_predicts)
+            Observation(share, motion_share, value, norm, sd, error, fraction, usual, self._speed_predicts)
         )
         return Finding(
             joint=motion.joint,
@@ -268,8 +304,8 @@ class _Curves:
             reason=reason,
         )
 
-    def _beyond(self, key: tuple[str, str], bands: BandsAtSpeed) -> NDArray[np.bool_]:
-        return bands.outside(key[0], self._means[key], self._errors.get(key, np.zeros(101)), self._critical)
+    def _beyond(self, key: tuple[str, str], bands: BandsAtSpeed, critical: float) -> NDArray[np.bool_]:
+        return bands.outside(key[0], self._means[key], self._errors.get(key, np.zeros(101)), critical)
 
     def _most_deviating(self, motion: Motion, phase: CyclePhase) -> str:
         """Return the name of the curve of a motion that deviates most within a phase; "" if it has none."""

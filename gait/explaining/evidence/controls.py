@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from gait.explaining.evidence.motions import motions_of
 from gait.explaining.evidence.norm_at_speed import PUBLISHED_BY_SPEED
 from gait.explaining.prepare_trial import prepare_trial
 from gait.explaining.trained_network import TrainedNetwork
-from gait.kinematics.controls import control_curves
+from gait.kinematics.controls import curves_by_pace
 from gait.kinematics.gait_events import nearest_frames
 from gait.kinematics.norms import PublishedNorm, read_angle_norm
 from gait.kinematics.speed_norm import (
@@ -30,7 +30,7 @@ from gait.kinematics.speed_norm import (
     family_ratios,
     fit_speed_norm,
 )
-from gait.kinematics.trial_analysis import analyse_subject
+from gait.kinematics.strides import finite_mean
 from gait.learning.trainer import window_logits
 from gait.motion.pose_files import find_pose_folders, read_poses
 from gait.motion.subject_trials import find_subject_folders, find_trial_folders
@@ -41,6 +41,8 @@ from gait.motion.windows import WindowDataset
 PUBLISHED_CRITICAL = 3.5
 """c for a published norm, which states no curves of single persons: that of 110 independent comparisons (11 angles of
 two sides, and about five independent parts of a curve) by Šidák's formula, with a normal distribution."""
+ERRORS_OF = 6
+"""Controls of whose first trial the errors of the curves are computed: those of one laboratory are alike."""
 WINDOWS_PER_TRIAL = 4
 """Windows of each control's trial that are kept as replacements."""
 _BATCH_SIZE = 64
@@ -57,6 +59,7 @@ class CohortPerson:
     curves: tuple[ControlCurves, ...]  # of each pace; () of patients
     windows: Tensor  # (n, L, 22, 3) as the network sees them, all at the same phase; n = 0 of patients
     window_speeds: Vector  # (n,) dimensionless, of each window's trial
+    errors_deg: Mapping[str, Vector] = field(default_factory=dict)  # (101,) of its curves, both sides; if computed
 
 
 @dataclass(frozen=True)
@@ -94,6 +97,7 @@ class Controls:
     window_speeds: Vector  # (M,) dimensionless
     speed_line: SpeedLine | None  # None with too few persons of known speed
     median_logit: float  # of the controls; NaN without one
+    errors_deg: Mapping[str, Vector] = field(default_factory=dict)  # (101,) standard errors of the controls' curves
     notes: tuple[str, ...] = ()
 
     def critical_value(self, curves: Collection[str] | None = None) -> float:
@@ -147,6 +151,7 @@ class Cohort:
             window_speeds=np.concatenate([np.empty(0), *(person.window_speeds for person in controls)]),
             speed_line=speed_line(persons),
             median_logit=float(np.median(logits)) if logits else math.nan,
+            errors_deg=_mean_errors([person.errors_deg for person in controls if person.errors_deg]),
             notes=notes,
         )
 
@@ -163,8 +168,9 @@ def read_cohort(trained: TrainedNetwork, folder: Path | None, norm: str | None =
     persons: list[CohortPerson] = []
     problems: list[str] = []
     for subject in find_subject_folders(folder) if folder is not None else ():
+        known = sum(bool(person.errors_deg) for person in persons)
         try:
-            persons.append(read_person(trained, subject))
+            persons.append(read_person(trained, subject, errors=known < ERRORS_OF))
         except GaitError as error:
             problems.append(str(error))
     title = f"controls in {folder.name}" if folder is not None else ""
@@ -187,18 +193,19 @@ def cohort_of(
     return cohort
 
 
-def read_person(trained: TrainedNetwork, folder: Path) -> CohortPerson:
-    """Read the trials in a subject's folder.
+def read_person(trained: TrainedNetwork, folder: Path, *, errors: bool = False) -> CohortPerson:
+    """Read the trials in a subject's folder; if it is a control, with the errors of its first trial if requested.
 
     Raises:
         GaitError: a trial cannot be read, or none has a window.
     """
-    walks = []
+    walks: list[MeasuredWalk] = []
+    sick = parse_subject_id(folder / "trial").startswith(f"{SICK}/")
     for trial_folder in (segment for trial in find_trial_folders(folder) for segment in find_pose_folders(trial)):
         sequence = read_poses(trial_folder)
         trial = prepare_trial(trial_folder, sequence, trained)
-        walks.append(measure_walk(trained, trial, sequence, errors=False))
-    return cohort_person(trained, walks, sick=parse_subject_id(folder / "trial").startswith(f"{SICK}/"))
+        walks.append(measure_walk(trained, trial, sequence, errors=errors and not sick and not walks))
+    return cohort_person(trained, walks, sick=sick)
 
 
 def cohort_person(trained: TrainedNetwork, walks: Sequence[MeasuredWalk], *, sick: bool) -> CohortPerson:
@@ -216,9 +223,10 @@ def cohort_person(trained: TrainedNetwork, walks: Sequence[MeasuredWalk], *, sic
         sick,
         float(np.mean(known)) if known else math.nan,
         float(torch.cat(logits).mean()),
-        () if sick else control_curves([analyse_subject([walk.analysis for walk in walks])]),
+        () if sick else curves_by_pace(walks[0].trial.subject_id, [walk.analysis for walk in walks]),
         torch.cat([torch.empty(0, trained.window_length, 22, 3), *kept]),
         np.array(speeds),
+        {} if walks[0].analysis.angle_errors is None else _errors_of_both_sides(walks[0].mean_errors()),
     )
 
 
@@ -269,6 +277,20 @@ def speed_line(persons: Sequence[CohortPerson]) -> SpeedLine | None:
         speed_sd=float(speeds.std()),
         persons=len(speeds),
     )
+
+
+def _errors_of_both_sides(errors: Mapping[tuple[str, str], Vector]) -> dict[str, Vector]:
+    names = dict.fromkeys(name for name, _ in errors)
+    return {name: _root_mean_square([error for key, error in errors.items() if key[0] == name]) for name in names}
+
+
+def _mean_errors(persons: Sequence[Mapping[str, Vector]]) -> dict[str, Vector]:
+    names = dict.fromkeys(name for person in persons for name in person)
+    return {name: _root_mean_square([person[name] for person in persons if name in person]) for name in names}
+
+
+def _root_mean_square(curves: Sequence[Vector]) -> Vector:
+    return np.sqrt(np.nan_to_num(finite_mean(np.square(curves))))
 
 
 def _curves(persons: Sequence[CohortPerson]) -> list[ControlCurves]:

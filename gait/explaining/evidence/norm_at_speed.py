@@ -11,7 +11,7 @@ change a healthy person shows.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 
 import numpy as np
@@ -35,6 +35,7 @@ class BandsAtSpeed:
     mean_deg: Mapping[str, Vector]  # (101,)
     sd_deg: Mapping[str, Vector]  # (101,) between persons
     change_deg: Mapping[str, Vector] = field(default_factory=dict)  # (101,) that a healthy person may show beyond that
+    error_deg: Mapping[str, Vector] = field(default_factory=dict)  # (101,) standard error of the persons' own curves
     note: str = ""  # one sentence if the speed is beyond the norm's
 
     def limits(self, name: str, critical: float) -> tuple[Vector, Vector]:
@@ -46,20 +47,32 @@ class BandsAtSpeed:
     def outside(self, name: str, curve: Vector, error: Vector, critical: float) -> NDArray[np.bool_]:
         """Return where a curve (101,) is outside its band beyond its standard error (101,), for long enough, (101,).
 
-        The half width of the band and ``ERROR_FACTOR`` errors are independent and add as squares; an unknown error is
-        NaN and adds nothing. It lasts at least ``MIN_PERCENTS`` percent of the cycle.
+        The spread of the norm's persons contains the errors of their curves. What the subject's error has beyond that
+        is independent of the spread: ``ERROR_FACTOR`` of it and the half width of the band add as squares. An unknown
+        error is NaN and adds nothing. It lasts at least ``MIN_PERCENTS`` percent of the cycle.
         """
         half = critical * self.sd_deg[name]
         low, high = self.limits(name, critical)
-        widened = np.hypot(half, ERROR_FACTOR * np.nan_to_num(error)) - half
+        own = self.error_deg.get(name, np.zeros(101))
+        beyond = np.sqrt(np.maximum(np.nan_to_num(error) ** 2 - own**2, 0))
+        widened = np.hypot(half, ERROR_FACTOR * beyond) - half
         mask = np.zeros(len(curve), dtype=bool)
         for run in true_runs(np.asarray((curve > high + widened) | (curve < low - widened))):
             mask[run] = run.stop - run.start >= MIN_PERCENTS
         return mask
 
 
-def bands_at_speed(norm: SpeedNorm | PublishedNorm, speed: float) -> BandsAtSpeed:
-    """Return the bands at a dimensionless speed; of an unknown one, NaN, those at the norm's typical speed."""
+def bands_at_speed(
+    norm: SpeedNorm | PublishedNorm, speed: float, errors_deg: Mapping[str, Vector] | None = None
+) -> BandsAtSpeed:
+    """Return the bands at a dimensionless speed; of an unknown one, NaN, those at the norm's typical speed.
+
+    ``errors_deg`` are standard errors (101,) of the norm's curves, those of its persons.
+    """
+    return replace(_at_speed(norm, speed), error_deg=errors_deg or {})
+
+
+def _at_speed(norm: SpeedNorm | PublishedNorm, speed: float) -> BandsAtSpeed:
     if not np.isfinite(speed):
         return _bands(norm.at_speed(norm.typical_speed), "The walking speed is unknown: the norm is at the usual one.")
     covered = norm.speed_range
@@ -73,7 +86,7 @@ def bands_at_speed(norm: SpeedNorm | PublishedNorm, speed: float) -> BandsAtSpee
 
 def _bands(at: NormCurves | None, note: str = "") -> BandsAtSpeed:
     assert at is not None
-    return BandsAtSpeed(at.source.title, at.mean_deg, at.sd_deg, {}, note)
+    return BandsAtSpeed(at.source.title, at.mean_deg, at.sd_deg, note=note)
 
 
 def _of_controls(norm: SpeedNorm, speed: float) -> BandsAtSpeed:
@@ -95,7 +108,7 @@ def _of_controls(norm: SpeedNorm, speed: float) -> BandsAtSpeed:
         f"norm is that of the controls at {nearest:.2f}, changed as {_published().source.title}, changes up to "
         f"{speed:.2f}."
     )
-    return BandsAtSpeed(near.title, mean, near.sd_deg, unknown, note)
+    return BandsAtSpeed(near.title, mean, near.sd_deg, unknown, note=note)
 
 
 def published_change(name: str, from_speed: float, to_speed: float) -> Vector | None:

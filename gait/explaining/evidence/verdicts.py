@@ -5,9 +5,11 @@ In this order:
 * *not observed*: no marker determines the motion.
 * *no norm*: the norm does not have this motion.
 * A deviation is real where the subject's mean curve is outside the norm's band at the subject's walking speed, widened
-  by its error (``norm_at_speed.BandsAtSpeed.outside``). The bands of all motions on which a decision relies hold all
-  these curves of a new person like the controls with a probability of 95 %; those of ignored deviations hold all curves
-  that the network sees.
+  by what its error has beyond the controls' (``norm_at_speed.BandsAtSpeed.outside``). The bands of all motions on which
+  a decision relies hold all these curves of a new person like the controls with a probability of 95 %. Once a curve is
+  outside, the bands of the others need not hold it: they are narrowed step by step, which keeps the probability that
+  any verdict is wrong (Westfall & Young 1993, Resampling-Based Multiple Testing, ch. 2). The bands of ignored
+  deviations hold all curves that the network sees.
 * Of a real deviation: *relies on a real deviation*, or *deviation that the network ignores*, if the share of the
   magnitude of all attribution, over all phases of the motion, is at most ``IGNORED_SHARE``.
 * *speed*: at the controls' usual speed the curve would be outside their band by the same rule; or the walking speed
@@ -35,6 +37,7 @@ MIN_SPEED_VARIANCE = 0.5
 class Observation:
     """The numbers from which a verdict follows."""
 
+    share: float  # of the evidence for the decision, in the phase; negative: against it
     motion_share: float  # of the magnitude of all attribution, of the motion over all phases
     value_deg: float  # NaN if not observed
     norm_deg: float  # NaN without a norm
@@ -58,7 +61,8 @@ def find_verdict(observed: Observation) -> tuple[Verdict, str]:
         where = f"Outside the controls' band in {observed.outside_fraction:.0%} of the phase: {numbers}{error}"
         if observed.motion_share <= IGNORED_SHARE:
             return Verdict.IGNORED, f"{where}; the motion has {observed.motion_share:.1%} of the attribution."
-        return Verdict.REAL_DEVIATION, f"{where}."
+        against = "; it speaks against the decision" if observed.share < 0 else ""
+        return Verdict.REAL_DEVIATION, f"{where}{against}."
     if observed.outside_fraction_usual > 0:
         return Verdict.SPEED, f"Outside the band at the controls' usual speed, inside it at this speed: {numbers}."
     if observed.speed_predicts:

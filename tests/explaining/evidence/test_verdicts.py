@@ -7,7 +7,7 @@ from gait.explaining.evidence.finding import Verdict
 from gait.explaining.evidence.norm_at_speed import BandsAtSpeed
 from gait.explaining.evidence.verdicts import IGNORED_SHARE, Observation, find_verdict
 
-DEVIATES = Observation(0.2, 30.0, 60.0, 5.0, 1.0, 0.8, 0.9, False)
+DEVIATES = Observation(0.1, 0.2, 30.0, 60.0, 5.0, 1.0, 0.8, 0.9, False)
 
 
 @pytest.mark.parametrize(
@@ -37,6 +37,14 @@ def test_outside_needs_more_than_the_band_and_the_error_for_three_percent():
     # The half widths 8 and 1.96 · 3 add as squares to 9.9.
     assert not bands.outside("knee_flexion", curve, np.full(101, 3.0), 4.0).any()
     assert not bands.outside("knee_flexion", curve, none, 4.6).any()
+
+
+def test_errors_of_the_norm_are_in_its_spread():
+    zeros = np.zeros(101)
+    bands = BandsAtSpeed("norm", {"a": zeros}, {"a": zeros + 2}, error_deg={"a": zeros + 3})
+    curve = zeros + 9
+    assert bands.outside("a", curve, zeros + 3, 4.0).all()
+    assert not bands.outside("a", curve, zeros + 4, 4.0).any()  # 1.96 · √(4² - 3²) and 8 add as squares to 9.5
 
 
 def test_band_holds_an_unknown_change_on_its_side_alone():

@@ -1,0 +1,309 @@
+"""python benchmarks/evidence.py --cohorts out/1 out/2 --json evidence.json
+
+Whether the verdicts beside explanations are right, on synthetic persons whose truth is known. Each folder of
+``--cohorts`` has a cohort as benchmarks/cause.py makes it: ``training``, and ``unseen`` persons who walk with a
+pathology (``with``), without it at the same pace (``paced``) and at their own (``own``); without the flag one is made
+per ``--seeds``, by fitting simulated markers. Prints one JSON object. A rate is {value, low, high, count}, with
+Wilson's 95 % interval.
+
+By network, on ``with``:
+
+ * ``called_sick``: patients whom it calls sick.
+ * ``real_on_true``: findings for the decision on affected joints whose true curve differs by at least 2 degrees from
+   ``paced`` within the phase, that have the verdict of a real deviation; ``real_on_true_first``: the largest finding of
+   them, of each patient who has one; ``real_on_true_by_difference``: by that difference in degrees.
+ * ``real_on_unchanged``: findings on joints of which no true curve differs by 2 degrees from ``paced``, that have it.
+ * ``side``: real deviations of the affected parts of patients with a one-sided pathology that are on the affected side.
+ * ``changed_is_called_so``: real deviations whose true curve differs by at least 2 degrees from ``paced`` in the phase.
+
+On ``own``, without pathology, decisions with a real deviation among the findings for the decision: ``real_on_controls``
+of the networks, of ``shuffled`` ones, trained on permuted labels, and of ``randomized`` weights.
+
+``speed``: networks of the published input, trained on controls of whom the slower half is labelled sick; on ``own``,
+decisions whose largest finding has the verdict ``speed``, and those of whose evidence most has it.
+
+``seconds``: reading a cohort, its norm, and one trial's evidence without a counterfactual; median.
+"""
+
+from __future__ import annotations
+
+import itertools
+import shlex
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+import cause
+import numpy as np
+from benchmark import BodyArguments, run
+from cause_persons import OWN, PACED, WITH, permute_labels
+from classification import README_FLAGS
+
+from gait.cli.arguments import argument
+from gait.explaining.evidence.compute_evidence import compute_evidence
+from gait.explaining.evidence.controls import Cohort, read_cohort
+from gait.explaining.evidence.finding import Evidence, Finding, Verdict
+from gait.explaining.evidence.measured_walk import measure_walk
+from gait.explaining.evidence.motions import motions_of, part_of
+from gait.explaining.faithfulness import randomize_weights
+from gait.explaining.options import ExplainOptions
+from gait.explaining.prepare_trial import prepare_trial
+from gait.explaining.trained_network import TrainedNetwork, load_network
+from gait.motion.inputs import INPUTS
+from gait.motion.pose_files import read_poses
+from gait.motion.trial_paths import HEALTHY, SICK
+from gait.synthetic import Pathology, ground_truth_path, make_pathology, read_ground_truth
+from gait.synthetic.cohort import parse_subject_name
+
+_Result = TypeVar("_Result")
+
+UNCHANGED_DEG = 2.0
+_DIFFERENCES_DEG = (2, 5, 10, 15, 25, 180)
+_TRIAL = "walk1"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arguments(BodyArguments):
+    networks: tuple[str, ...] = argument(("mlp", "transformer"), "networks to judge", choices=sorted(README_FLAGS))
+    cohorts: tuple[Path, ...] = argument((), "folders with training and unseen persons", nargs="+", metavar="FOLDER")
+    seeds: tuple[int, ...] = argument((1,), "of cohorts that are made, and of trainings", nargs="+")
+    healthy: int = argument(24, "healthy subjects in training of a cohort that is made")
+    sick: int = argument(24, "sick subjects in training")
+    persons: int = argument(2, "unseen persons of each pathology")
+    seconds: float = argument(4.5, "length of a trial")
+    training: str = argument("", "further flags of every training, in quotes; they take precedence")
+    speed_training: str = argument("--epochs 15 --stride 8", "further flags of the trainings by speed")
+    save: Path | None = argument(None, "folder where trained networks are kept and found again", metavar="FOLDER")
+    fitted: bool = argument(True, "fit the poses to simulated markers")
+
+
+QUICK = {
+    "networks": ("mlp",), "healthy": 11, "sick": 3, "persons": 1, "seconds": 3.0, "fitted": False,
+    "training": "--epochs 2 --ensemble 1 --threshold_folds 2", "speed_training": "--epochs 1 --stride 16",
+}  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class TrueChange:
+    """By how much a pathology changes the true curves of a person, degrees."""
+
+    pathology: Pathology
+    curves: dict[tuple[str, str], np.ndarray]  # (name, side) -> (101,) ``with`` minus ``paced``
+
+    def of(self, names: Sequence[str], side: str, first: int = 0, last: int = 100) -> float:
+        """Return the largest difference of some curves of a side between two percents."""
+        found = [self.curves[name, side][first : last + 1] for name in names if (name, side) in self.curves]
+        return max((float(np.abs(each).max()) for each in found), default=float("nan"))
+
+
+def main(args: Arguments) -> dict[str, Any]:
+    judged: dict[tuple[str, str], list[Any]] = {}
+    seconds: dict[str, list[float]] = {}
+    with tempfile.TemporaryDirectory(prefix="evidence_") as name:
+        for number, folder in enumerate(args.cohorts or [Path(name) / str(seed) for seed in args.seeds]):
+            seed = args.seeds[min(number, len(args.seeds) - 1)]
+            if not folder.exists():
+                make_cohort(folder, seed, args)
+            save = (args.save or Path(name) / "networks") / str(number)
+            for key, result in judge_cohort(folder, save, seed, args, seconds):
+                judged.setdefault(key, []).extend(result)
+    networks = {
+        network: {
+            **summarize_patients(judged[network, WITH]),
+            "real_on_controls": rate(has_real(each) for each in judged[network, OWN]),
+            "shuffled": rate(has_real(each) for each in judged[network, "shuffled"]),
+            "randomized": rate(has_real(each) for each in judged[network, "randomized"]),
+            "speed": {
+                "decisions": rate(for_decision(each)[0].verdict == Verdict.SPEED for each in judged[network, "speed"]),
+                "most_evidence": rate(share_of(each, Verdict.SPEED) > 0.5 for each in judged[network, "speed"]),
+            },
+        }
+        for network in args.networks
+    }
+    return {"networks": networks, "seconds": {key: float(np.median(own)) for key, own in seconds.items()}}
+
+
+def make_cohort(folder: Path, seed: int, args: Arguments) -> None:
+    """Make a cohort as benchmarks/cause.py does."""
+    sizes = {name: getattr(args, name) for name in ("healthy", "sick", "persons", "seconds", "fitted", "model")}
+    cause.make_persons(folder, seed, cause.Arguments(trials=1, degrees=(), **sizes))
+
+
+def judge_cohort(
+    folder: Path, save: Path, seed: int, args: Arguments, seconds: dict[str, list[float]]
+) -> Iterator[tuple[tuple[str, str], list[Any]]]:
+    """Yield the evidence of unseen persons by network and condition; of ``with``, beside the true change."""
+    training, unseen = folder / "training", folder / "unseen"
+    names = sorted({path.name.partition(".")[0] for path in unseen.glob("*/*")})
+    for network in args.networks:
+        flags = [*shlex.split(cause.CONFIGURATIONS["cause"][network]), "--seed", str(seed), *shlex.split(args.training)]
+        trained = train(network, flags, training, save / network)
+        cohort = timed(seconds, "read_cohort", read_cohort, trained, training)
+        timed(seconds, "norm", cohort.without, "")
+        patients = []
+        for name in names:
+            change = true_change(trained, unseen, name)
+            evidence = timed(seconds, f"evidence_{network}", evidence_of, cohort, unseen, name, WITH)
+            patients.append((change, evidence))
+        yield (network, WITH), patients
+        yield (network, OWN), [evidence_of(cohort, unseen, name, OWN) for name in names]
+        permuted = save / "permuted"
+        if not permuted.exists():
+            permute_labels(training, permuted, cause.evaluation_subjects(training), 100 + seed)
+        others = {
+            "shuffled": train(network, flags, permuted, save / f"{network}_shuffled", threshold=False),
+            "randomized": replace(trained, network=randomize_weights(trained.network, seed)),
+        }
+        for key, other in others.items():
+            own = read_cohort(other, training)
+            yield (network, key), [evidence_of(own, unseen, name, OWN) for name in names]
+        by_speed = save / "by_speed"
+        if not by_speed.exists():
+            label_by_speed(cohort, training, by_speed)
+        flags = shlex.split(f"{README_FLAGS[network]} {args.speed_training} --seed {seed}")
+        other = train(network, flags, by_speed, save / f"{network}_by_speed", threshold=False)
+        own = read_cohort(other, by_speed)
+        yield (network, "speed"), [evidence_of(own, unseen, name, OWN) for name in names]
+
+
+def train(network: str, flags: Sequence[str], poses: Path, save: Path, *, threshold: bool = True) -> TrainedNetwork:
+    """Train a network, or read it if it is trained already."""
+    file = save / "fold0" / f"{network}.ckpt"
+    return load_network(file) if file.exists() else cause.train(network, flags, poses, save, threshold=threshold)
+
+
+def label_by_speed(cohort: Cohort, training: Path, target: Path) -> None:
+    """Make a folder of the controls in which the slower half is labelled sick."""
+    controls = [person for person in cohort.persons if not person.sick and np.isfinite(person.dimensionless_speed)]
+    median = np.median([person.dimensionless_speed for person in controls])
+    for person in controls:
+        label = SICK if person.dimensionless_speed < median else HEALTHY
+        path = target / label / person.subject.partition("/")[2]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.symlink_to((training / person.subject).resolve(), target_is_directory=True)
+
+
+def evidence_of(cohort: Cohort, unseen: Path, name: str, condition: str) -> Evidence:
+    """Return the evidence of an unseen person's trial."""
+    folder = unseen / (SICK if condition == WITH else HEALTHY) / f"{name}.{condition}" / _TRIAL
+    return compute_evidence(cohort.trained, folder, cohort, ExplainOptions())
+
+
+def true_change(trained: TrainedNetwork, unseen: Path, name: str) -> TrueChange:
+    """Return the change of a person's true curves."""
+    curves = []
+    for condition, label in ((WITH, SICK), (PACED, HEALTHY)):
+        folder = unseen / label / f"{name}.{condition}" / _TRIAL
+        recording = unseen.with_name(f"{unseen.name}_recordings") / f"{name}.{condition}" / f"{_TRIAL}.c3d"
+        truth = ground_truth_path(recording)
+        sequence = read_ground_truth(truth) if truth.exists() else read_poses(folder)
+        walk = measure_walk(trained, prepare_trial(folder, sequence, trained), sequence, errors=False)
+        curves.append(walk.mean_curves())
+    pathology = parse_subject_name(name, 0).pathology
+    assert pathology is not None
+    side = None if pathology.side == "both" else pathology.side
+    changed, own = curves
+    return TrueChange(
+        make_pathology(pathology.name, side), {key: changed[key] - own[key] for key in changed if key in own}
+    )
+
+
+def for_decision(evidence: Evidence) -> list[Finding]:
+    """Return the findings that speak for the decision."""
+    return [each for each in evidence.findings if each.share > 0 and each.verdict != Verdict.IGNORED]
+
+
+def has_real(evidence: Evidence) -> bool:
+    """Return whether a decision relies on a real deviation."""
+    return any(each.verdict == Verdict.REAL_DEVIATION for each in for_decision(evidence))
+
+
+def share_of(evidence: Evidence, verdict: Verdict) -> float:
+    """Return the share of the findings' evidence that has a verdict."""
+    findings = for_decision(evidence)
+    total = sum(each.share for each in findings)
+    return sum(each.share for each in findings if each.verdict == verdict) / total if total else 0.0
+
+
+def summarize_patients(patients: Sequence[tuple[TrueChange, Evidence]]) -> dict[str, Any]:
+    """Return the rates on patients."""
+    on_true: list[tuple[float, bool]] = []
+    first, unchanged, side, changed = [], [], [], []
+    for change, evidence in patients:
+        affected, own_side = change.pathology.affected_joints, change.pathology.side
+        true_here = []
+        for finding in for_decision(evidence):
+            names, joint_names = curves_of(finding)
+            real = finding.verdict == Verdict.REAL_DEVIATION
+            here = change.of(names, finding.side, *finding.percents)
+            if finding.joint in affected and here >= UNCHANGED_DEG:
+                true_here.append((here, real))
+            if change.of(joint_names, finding.side) < UNCHANGED_DEG:
+                unchanged.append(real)
+            if real:
+                changed.append(here >= UNCHANGED_DEG)
+                if own_side != "both" and on_one_side(change, finding):
+                    side.append(finding.side == own_side)
+        on_true += true_here
+        first += [true_here[0][1]] if true_here else []
+    by_difference = {
+        f"{low} to {high}": rate(real for here, real in on_true if low <= here < high)
+        for low, high in itertools.pairwise(_DIFFERENCES_DEG)
+    }
+    return {
+        "patients": len(patients),
+        "called_sick": rate(evidence.probability >= 0.5 for _, evidence in patients),
+        "real_on_true": rate(real for _, real in on_true),
+        "real_on_true_first": rate(first),
+        "real_on_true_by_difference": by_difference,
+        "real_on_unchanged": rate(unchanged),
+        "side": rate(side),
+        "changed_is_called_so": rate(changed),
+    }
+
+
+def on_one_side(change: TrueChange, finding: Finding) -> bool:
+    """Return whether a finding is on a joint that the pathology affects on one side of the body alone."""
+    affected = [part_of(joint) for joint in change.pathology.affected_joints]
+    part = part_of(finding.joint)
+    return affected.count(part) == 1 and finding.joint.name.startswith(("LEFT_", "RIGHT_"))
+
+
+def curves_of(finding: Finding) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the names of the curves of a finding's motion, and of all motions of its joint."""
+    kind = INPUTS["published" if finding.axis is None else "rotations"]
+    own = [motion for motion in motions_of(kind) if motion.joint == finding.joint]
+    names = tuple(name for motion in own if motion.axis == finding.axis for name in motion.curves)
+    return names, tuple(name for motion in own for name in motion.curves)
+
+
+def rate(outcomes: Any) -> dict[str, float]:
+    """Return the fraction of true outcomes, with Wilson's interval (Wilson 1927, J. Am. Stat. Assoc. 22:209)."""
+    values = [bool(each) for each in outcomes]
+    n, z = len(values), 1.96
+    if not n:
+        return {"value": float("nan"), "low": float("nan"), "high": float("nan"), "count": 0}
+    p = sum(values) / n
+    middle, half = p + z**2 / (2 * n), z * np.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))
+    return {
+        "value": p,
+        "low": float((middle - half) / (1 + z**2 / n)),
+        "high": float((middle + half) / (1 + z**2 / n)),
+        "count": n,
+    }
+
+
+def timed(seconds: dict[str, list[float]], name: str, act: Callable[..., _Result], *arguments: Any) -> _Result:
+    """Return the result of a call, and keep its duration."""
+    start = time.perf_counter()
+    result = act(*arguments)
+    seconds.setdefault(name, []).append(time.perf_counter() - start)
+    return result
+
+
+if __name__ == "__main__":
+    sys.exit(run(main, Arguments, __doc__, QUICK))

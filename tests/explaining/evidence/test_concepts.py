@@ -1,0 +1,46 @@
+import numpy as np
+import pytest
+
+from gait.explaining.evidence.concepts import CONCEPTS, _concept
+from gait.explaining.evidence.controls import CohortPerson, speed_line
+from gait.explaining.evidence.motions import motions_of, part_of
+from gait.kinematics.gait_phases import PHASE_NAMES
+from gait.motion.inputs import INPUTS
+
+
+def test_concepts_name_parts_and_phases_that_exist():
+    parts = {part_of(motion.joint) for motion in motions_of(INPUTS["rotations"])}
+    for concept in CONCEPTS:
+        assert set(concept.parts) <= parts
+        assert set(concept.phases) <= set(PHASE_NAMES)
+
+
+def test_interval_holds_variation_of_strides_and_networks():
+    same = _concept("a", "a", np.ones((3, 4)))
+    assert (same.value, same.networks_agree) == (1.0, True)
+    assert np.isnan(same.low)
+    strides = _concept("a", "a", np.array([[1.0, 2, 3, 2]]))
+    # Four strides alone: 2 ± t(3) · SD / √4.
+    assert strides.low == pytest.approx(2 - 3.182 * np.std([1, 2, 3, 2], ddof=1) / 2, abs=1e-3)
+    assert strides.networks_agree is None
+    both = _concept("a", "a", np.array([[1.0, 2, 3, 2], [-2, -1, 0, -1]]))
+    assert both.networks_agree is False
+    assert both.high - both.low > strides.high - strides.low
+
+
+def _person(number: int, speed: float, logit: float, *, sick: bool) -> CohortPerson:
+    return CohortPerson(f"P{number}", sick, speed, logit, (), None, np.empty(0))
+
+
+def test_speed_line_distinguishes_speed_from_label():
+    random = np.random.default_rng(0)
+    speeds = np.concatenate([random.normal(0.45, 0.03, 20), random.normal(0.35, 0.03, 20)])
+    by_label = [_person(k, v, 6.0 * (k >= 20) - 3 + random.normal(), sick=k >= 20) for k, v in enumerate(speeds)]
+    by_speed = [_person(k, v, -50 * (v - 0.4) + random.normal(0, 0.3), sick=k >= 20) for k, v in enumerate(speeds)]
+    assert speed_line(by_label).variance_explained > 0.5
+    assert speed_line(by_label).variance_explained_within < 0.2
+    line = speed_line(by_speed)
+    assert line.variance_explained_within > 0.8
+    assert line.logit_at(0.4) == pytest.approx(0, abs=0.3)
+    assert line.error_at(0.5) > line.error_at(0.4)
+    assert speed_line(by_speed[:5]) is None
