@@ -13,7 +13,8 @@ By network, on ``with``:
    ``paced`` within the phase, that have the verdict of a real deviation; ``real_on_true_first``: the largest finding of
    them, of each patient who has one; ``real_on_true_by_difference``: by that difference in degrees.
  * ``real_on_unchanged``: findings on joints of which no true curve differs by 2 degrees from ``paced``, that have it.
- * ``side``: real deviations of the affected parts of patients with a one-sided pathology that are on the affected side.
+ * ``side``: real deviations on joints of the legs and arms, of patients with a one-sided pathology, whose true curve
+   changes at least as much as that of the other side.
  * ``changed_is_called_so``: real deviations whose true curve differs by at least 2 degrees from ``paced`` in the phase.
 
 On ``own``, without pathology, decisions with a real deviation among the findings for the decision: ``real_on_controls``
@@ -44,11 +45,11 @@ from cause_persons import OWN, PACED, WITH, permute_labels
 from classification import README_FLAGS
 
 from gait.cli.arguments import argument
-from gait.explaining.evidence.compute_evidence import compute_evidence
+from gait.explaining.evidence.compute_evidence import compute_evidence, explain_walk, find_findings
 from gait.explaining.evidence.controls import Cohort, read_cohort
-from gait.explaining.evidence.finding import Evidence, Finding, Verdict
+from gait.explaining.evidence.finding import Finding, Verdict
 from gait.explaining.evidence.measured_walk import measure_walk
-from gait.explaining.evidence.motions import motions_of, part_of
+from gait.explaining.evidence.motions import motions_of
 from gait.explaining.faithfulness import randomize_weights
 from gait.explaining.options import ExplainOptions
 from gait.explaining.prepare_trial import prepare_trial
@@ -63,6 +64,8 @@ _Result = TypeVar("_Result")
 
 UNCHANGED_DEG = 2.0
 _DIFFERENCES_DEG = (2, 5, 10, 15, 25, 180)
+TIMED = 3
+"""Trials per cohort and network whose whole evidence is timed."""
 _TRIAL = "walk1"
 
 
@@ -85,6 +88,14 @@ QUICK = {
     "networks": ("mlp",), "healthy": 11, "sick": 3, "persons": 1, "seconds": 3.0, "fitted": False,
     "training": "--epochs 2 --ensemble 1 --threshold_folds 2", "speed_training": "--epochs 1 --stride 16",
 }  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Decision:
+    """A network's decision on one trial."""
+
+    probability: float
+    findings: tuple[Finding, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,13 +155,14 @@ def judge_cohort(
         trained = train(network, flags, training, save / network)
         cohort = timed(seconds, "read_cohort", read_cohort, trained, training)
         timed(seconds, "norm", cohort.without, "")
-        patients = []
-        for name in names:
-            change = true_change(trained, unseen, name)
-            evidence = timed(seconds, f"evidence_{network}", evidence_of, cohort, unseen, name, WITH)
-            patients.append((change, evidence))
-        yield (network, WITH), patients
-        yield (network, OWN), [evidence_of(cohort, unseen, name, OWN) for name in names]
+        for name in names[:TIMED]:
+            folder = trial_folder(unseen, name, WITH)
+            timed(seconds, f"evidence_{network}", compute_evidence, trained, folder, cohort, ExplainOptions())
+        yield (
+            (network, WITH),
+            [(true_change(trained, unseen, name), decide(cohort, unseen, name, WITH)) for name in names],
+        )
+        yield (network, OWN), [decide(cohort, unseen, name, OWN) for name in names]
         permuted = save / "permuted"
         if not permuted.exists():
             permute_labels(training, permuted, cause.evaluation_subjects(training), 100 + seed)
@@ -160,14 +172,14 @@ def judge_cohort(
         }
         for key, other in others.items():
             own = read_cohort(other, training)
-            yield (network, key), [evidence_of(own, unseen, name, OWN) for name in names]
+            yield (network, key), [decide(own, unseen, name, OWN) for name in names]
         by_speed = save / "by_speed"
         if not by_speed.exists():
             label_by_speed(cohort, training, by_speed)
         flags = shlex.split(f"{README_FLAGS[network]} {args.speed_training} --seed {seed}")
         other = train(network, flags, by_speed, save / f"{network}_by_speed", threshold=False)
         own = read_cohort(other, by_speed)
-        yield (network, "speed"), [evidence_of(own, unseen, name, OWN) for name in names]
+        yield (network, "speed"), [decide(own, unseen, name, OWN) for name in names]
 
 
 def train(network: str, flags: Sequence[str], poses: Path, save: Path, *, threshold: bool = True) -> TrainedNetwork:
@@ -187,10 +199,15 @@ def label_by_speed(cohort: Cohort, training: Path, target: Path) -> None:
         path.symlink_to((training / person.subject).resolve(), target_is_directory=True)
 
 
-def evidence_of(cohort: Cohort, unseen: Path, name: str, condition: str) -> Evidence:
-    """Return the evidence of an unseen person's trial."""
-    folder = unseen / (SICK if condition == WITH else HEALTHY) / f"{name}.{condition}" / _TRIAL
-    return compute_evidence(cohort.trained, folder, cohort, ExplainOptions())
+def trial_folder(unseen: Path, name: str, condition: str) -> Path:
+    """Return the folder of an unseen person's trial."""
+    return unseen / (SICK if condition == WITH else HEALTHY) / f"{name}.{condition}" / _TRIAL
+
+
+def decide(cohort: Cohort, unseen: Path, name: str, condition: str) -> Decision:
+    """Return the decision on an unseen person's trial, with its findings."""
+    explained = explain_walk(cohort.trained, trial_folder(unseen, name, condition), cohort, ExplainOptions())
+    return Decision(explained.probability, find_findings(explained))
 
 
 def true_change(trained: TrainedNetwork, unseen: Path, name: str) -> TrueChange:
@@ -200,7 +217,8 @@ def true_change(trained: TrainedNetwork, unseen: Path, name: str) -> TrueChange:
         folder = unseen / label / f"{name}.{condition}" / _TRIAL
         recording = unseen.with_name(f"{unseen.name}_recordings") / f"{name}.{condition}" / f"{_TRIAL}.c3d"
         truth = ground_truth_path(recording)
-        sequence = read_ground_truth(truth) if truth.exists() else read_poses(folder)
+        fitted = read_poses(folder)
+        sequence = replace(read_ground_truth(truth), anatomy=fitted.anatomy) if truth.exists() else fitted
         walk = measure_walk(trained, prepare_trial(folder, sequence, trained), sequence, errors=False)
         curves.append(walk.mean_curves())
     pathology = parse_subject_name(name, 0).pathology
@@ -212,31 +230,31 @@ def true_change(trained: TrainedNetwork, unseen: Path, name: str) -> TrueChange:
     )
 
 
-def for_decision(evidence: Evidence) -> list[Finding]:
+def for_decision(decision: Decision) -> list[Finding]:
     """Return the findings that speak for the decision."""
-    return [each for each in evidence.findings if each.share > 0 and each.verdict != Verdict.IGNORED]
+    return [each for each in decision.findings if each.share > 0 and each.verdict != Verdict.IGNORED]
 
 
-def has_real(evidence: Evidence) -> bool:
+def has_real(decision: Decision) -> bool:
     """Return whether a decision relies on a real deviation."""
-    return any(each.verdict == Verdict.REAL_DEVIATION for each in for_decision(evidence))
+    return any(each.verdict == Verdict.REAL_DEVIATION for each in for_decision(decision))
 
 
-def share_of(evidence: Evidence, verdict: Verdict) -> float:
+def share_of(decision: Decision, verdict: Verdict) -> float:
     """Return the share of the findings' evidence that has a verdict."""
-    findings = for_decision(evidence)
+    findings = for_decision(decision)
     total = sum(each.share for each in findings)
     return sum(each.share for each in findings if each.verdict == verdict) / total if total else 0.0
 
 
-def summarize_patients(patients: Sequence[tuple[TrueChange, Evidence]]) -> dict[str, Any]:
+def summarize_patients(patients: Sequence[tuple[TrueChange, Decision]]) -> dict[str, Any]:
     """Return the rates on patients."""
     on_true: list[tuple[float, bool]] = []
     first, unchanged, side, changed = [], [], [], []
-    for change, evidence in patients:
+    for change, decision in patients:
         affected, own_side = change.pathology.affected_joints, change.pathology.side
         true_here = []
-        for finding in for_decision(evidence):
+        for finding in for_decision(decision):
             names, joint_names = curves_of(finding)
             real = finding.verdict == Verdict.REAL_DEVIATION
             here = change.of(names, finding.side, *finding.percents)
@@ -246,8 +264,9 @@ def summarize_patients(patients: Sequence[tuple[TrueChange, Evidence]]) -> dict[
                 unchanged.append(real)
             if real:
                 changed.append(here >= UNCHANGED_DEG)
-                if own_side != "both" and on_one_side(change, finding):
-                    side.append(finding.side == own_side)
+                if own_side != "both" and finding.joint.name.startswith(("LEFT_", "RIGHT_")):
+                    other = "left" if finding.side == "right" else "right"
+                    side.append(change.of(names, finding.side) >= change.of(names, other))
         on_true += true_here
         first += [true_here[0][1]] if true_here else []
     by_difference = {
@@ -256,7 +275,7 @@ def summarize_patients(patients: Sequence[tuple[TrueChange, Evidence]]) -> dict[
     }
     return {
         "patients": len(patients),
-        "called_sick": rate(evidence.probability >= 0.5 for _, evidence in patients),
+        "called_sick": rate(decision.probability >= 0.5 for _, decision in patients),
         "real_on_true": rate(real for _, real in on_true),
         "real_on_true_first": rate(first),
         "real_on_true_by_difference": by_difference,
@@ -264,13 +283,6 @@ def summarize_patients(patients: Sequence[tuple[TrueChange, Evidence]]) -> dict[
         "side": rate(side),
         "changed_is_called_so": rate(changed),
     }
-
-
-def on_one_side(change: TrueChange, finding: Finding) -> bool:
-    """Return whether a finding is on a joint that the pathology affects on one side of the body alone."""
-    affected = [part_of(joint) for joint in change.pathology.affected_joints]
-    part = part_of(finding.joint)
-    return affected.count(part) == 1 and finding.joint.name.startswith(("LEFT_", "RIGHT_"))
 
 
 def curves_of(finding: Finding) -> tuple[tuple[str, ...], tuple[str, ...]]:
