@@ -42,8 +42,8 @@ addPanel(({ data, state, readArray }) => {
     const left = Math.ceil(Math.min(Math.max(...labels, pen.measureText("right stance").width), 0.4 * width)) + 8;
     const strips = [{ kind: "stance", height: 2 * row + 4 }, { kind: "map", height: count * row }];
     if (method()) strips.push({ kind: "probability", height: PROBABILITY_ROWS * row });
-    if (state.joint >= 0 && method()) strips.push({ kind: "attribution", height: STRIP_ROWS * row });
-    if (state.joint >= 0 && data.curves) strips.push({ kind: "angle", height: STRIP_ROWS * row });
+    if (method()) strips.push({ kind: "attribution", height: STRIP_ROWS * row });
+    if (data.curves) strips.push({ kind: "angle", height: STRIP_ROWS * row });
     let top = Math.ceil(0.3 * font);
     for (const strip of strips) {
       strip.top = top;
@@ -73,8 +73,11 @@ addPanel(({ data, state, readArray }) => {
     drawStance(pen, colours);
     drawMap(pen, colours);
     if (method()) drawProbability(pen, colours);
-    if (strip("attribution")) drawCurve(pen, colours, strip("attribution"), attributionOf(state.joint));
-    if (strip("angle")) drawCurve(pen, colours, strip("angle"), angleOf(state.joint));
+    for (const [kind, curve] of [["attribution", attributionOf], ["angle", angleOf]]) {
+      if (!strip(kind)) continue;
+      if (state.joint < 0) drawEmpty(pen, colours, strip(kind), `${kind} of a joint: select one, on the body, in the map or at a curve`);
+      else drawCurve(pen, colours, strip(kind), curve(state.joint));
+    }
     drawTimes(pen, colours);
     showTime();
   }
@@ -190,6 +193,15 @@ addPanel(({ data, state, readArray }) => {
       pen.lineTo(layout.right, y(p));
       pen.stroke();
     }
+  }
+
+  function drawEmpty(pen, colours, { top, height }, text) {
+    pen.strokeStyle = colours.faint;
+    pen.lineWidth = 1;
+    pen.strokeRect(layout.left - 0.5, top - 0.5, layout.right - layout.left + 1, height + 1);
+    pen.fillStyle = colours.muted;
+    pen.textAlign = "left";
+    pen.fillText(text, layout.left + 6, top + height / 2, layout.right - layout.left - 12);
   }
 
   function drawCurve(pen, colours, { top, height }, curve) {
