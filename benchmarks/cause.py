@@ -34,6 +34,7 @@ synthetic world of earlier versions, in which controls hardly differ. Nothing he
 
 from __future__ import annotations
 
+import json
 import shlex
 import sys
 import tempfile
@@ -120,8 +121,7 @@ _BATCH_SIZE = 64  # windows
 _CAUSE = "--input rotations --windows cycles --pace 0.3 1.1 --threshold_folds 3 --batch_size 64 --interval_size 128"
 CONFIGURATIONS: Mapping[str, Mapping[str, str]] = {
     "cause": {
-        "mlp": f"{_CAUSE} --ensemble 3 --epochs 100 --lr 0.0003 "
-        "--pfe_layers 16 32 64 32 16 --fc_layers 32 64 128 64 32",
+        "mlp": f"{_CAUSE} --offset 0.15 --ensemble 3 --epochs 40 --lr 0.0003 --pfe_layers 32 --fc_layers 32",
         "transformer": f"{_CAUSE} --epochs 140 --lr 0.002 --pfe_dim 64 --fc_dim 32 --pfe_head 16 --fc_head 4",
     },
     "published": {name: f"{flags} --stride 4" for name, flags in README_FLAGS.items()},
@@ -155,6 +155,7 @@ class Arguments(BodyArguments):
     )
     fitted: bool = argument(False, "fit the poses to simulated markers instead of taking the true ones")
     former_world: bool = argument(False, "subjects of the synthetic world of earlier versions")
+    keep: Path | None = argument(None, "folder in which cohorts and networks are kept, by seed, for further runs")
 
 
 QUICK = {
@@ -211,7 +212,7 @@ def main(args: Arguments) -> dict[str, Any]:
     left_out: dict[str, int] = {}
     with tempfile.TemporaryDirectory(prefix="cause_") as name:
         for seed in args.seeds:
-            folder = Path(name) / str(seed)
+            folder = (args.keep or Path(name)) / str(seed)
             make_persons(folder, seed, args)
             for network, configuration in ((n, c) for c in args.configurations for n in args.networks):
                 key = f"{network}_{configuration}"
@@ -230,7 +231,18 @@ def main(args: Arguments) -> dict[str, Any]:
 
 
 def make_persons(folder: Path, seed: int, args: Arguments) -> None:
-    """Write the poses of a training cohort and of unseen persons, whose seeds differ."""
+    """Write the poses of a training cohort and of unseen persons, whose seeds differ; unless they are there already.
+
+    Raises:
+        GaitError: the folder has other persons.
+    """
+    names = ("healthy", "sick", "trials", "persons", "seconds", "degrees", "fitted", "former_world")
+    content = {name: getattr(args, name) for name in names} | {"degrees": list(args.degrees)}
+    made = folder / "persons.json"
+    if made.exists():
+        if (found := json.loads(made.read_text(encoding="utf-8"))) != content:
+            raise GaitError(f"{made}: these are other persons, {found}; give --keep another folder.")
+        return
     body = load_body(args.model)
     variety = None if args.former_world else Variety()
     training = training_walks(body, args.healthy, args.sick, args.trials, args.seconds, CohortSpec(2 * seed, variety))
@@ -239,6 +251,7 @@ def make_persons(folder: Path, seed: int, args: Arguments) -> None:
         body, args.persons * len(PATHOLOGY_NAMES), args.seconds, CohortSpec(2 * seed + 1, variety), args.degrees
     )
     write_poses(unseen, folder / "unseen", body, args.model, fitted=args.fitted)
+    made.write_text(json.dumps(content), encoding="utf-8")
 
 
 def judge_network(
@@ -306,7 +319,7 @@ def train(
         args = replace(args, threshold_folds=None)
     task = whole_cohort(args, fold)
     *_, outcome = task.run()
-    if not isinstance(outcome, FoldOutcome) or outcome.state != "trained":
+    if not isinstance(outcome, FoldOutcome) or outcome.state not in ("trained", "already finished"):
         raise GaitError(f"{network}: {getattr(outcome, 'message', 'the training did not end')}")
     return load_network(task.checkpoint_file)
 
