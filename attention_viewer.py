@@ -132,8 +132,9 @@ def _export_page(arguments: Arguments, file: Path, backend: FileBackend) -> Line
     assert arguments.trial is not None
     network = arguments.load() if arguments.network else None
     problems = export_walk_page(
-        file, backend, arguments.trial, network=network, beside=arguments.comparison, anonymous=arguments.anonymous
-    )
+        file, backend, arguments.trial, network=network, beside=arguments.comparison, anonymous=arguments.anonymous,
+        evidence=select_fields(arguments, EvidenceOptions),
+    )  # fmt: skip
     print(f"{file}: {file.stat().st_size / 1e6:.1f} MB")
     for line in problems:
         print_err(line)

@@ -6,9 +6,10 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from gait.explaining.evidence.finding import Evidence, Verdict
+from gait.explaining.evidence.finding import Evidence, Finding, Verdict
 from gait.kinematics.joint_angles import ANGLES
 from gait.kinematics.norm_comparison import ERROR_FACTOR, Deviation
+from gait.kinematics.related_angle import moved_joint
 from gait.learning.metrics import THRESHOLD
 from gait.motion.trial_paths import HEALTHY, LABEL_NOUNS, SICK, parse_subject_id
 from gait.report.evidence.sentences import MEANINGS, decision, format_deg, format_percent, summarize_findings
@@ -127,11 +128,24 @@ def where_the_network_looks(overlay: AttributionOverlay) -> str:
     return f"{what}, by {_in_sentence(overlay.method.title)}: {', '.join(names)}."
 
 
+def _with_error(finding: Finding) -> str:
+    if not math.isfinite(finding.value_deg):
+        return "not observed"
+    value = format_deg(finding.value_deg)
+    return f"{value} ± {format_deg(ERROR_FACTOR * finding.error_deg)}" if math.isfinite(finding.error_deg) else value
+
+
+def _norm(finding: Finding) -> str:
+    if not math.isfinite(finding.norm_deg):
+        return "–"
+    return f"{format_deg(finding.norm_deg)} ± {format_deg(finding.norm_sd_deg)}"
+
+
 def deviations(section: CurveSection) -> Iterator[Statement]:
-    """Yield where the curves leave the norm by more than their error, the largest in SD of the norm first."""
-    for deviation, _ in section.deviations:
-        frame = frame_at(section.analysis, deviation.side, deviation.largest_percent)
-        yield Statement(describe(deviation), frame, section.joint_of(deviation))
+    """Yield where curves leave their band by more than their error, the largest in SD of the norm first."""
+    for each in section.deviations:
+        frame = frame_at(section.analysis, each.side, each.largest_percent)
+        yield Statement(describe(each), frame, int(moved_joint(each.angle, each.side)))
 
 
 def describe(deviation: Deviation) -> str:
@@ -149,16 +163,14 @@ def describe(deviation: Deviation) -> str:
 
 def curve_summary(section: CurveSection) -> str:
     """Return one sentence on what was compared with the norm; "" without a norm."""
-    if section.norm is None:
+    reference = section.reference
+    if reference is None:
         return ""
-    if not section.norm.compared:
-        return "No curve can be compared with the norm."
-    tested = len(section.norm.compared) - len(section.norm.untested)
-    if not tested:
-        return "The error of the curves is unknown, so no deviation from the norm is stated."
-    found = len({(each.angle, each.side) for each in section.norm.deviations})
-    verb = "leaves" if found == 1 else "leave"
-    return f"{found or 'None'} of {tested} curves {verb} the norm by more than the error of the fit."
+    if not reference.num_tested:
+        return "No curve is in the norm and has a known error, so no deviation is stated."
+    found = len({(each.angle, each.side) for each in reference.deviations})
+    counted = f"{found or 'None'} of {reference.num_tested} curves {'leaves' if found == 1 else 'leave'} the norm"
+    return f"{counted} ({reference.title}) by more than the error of the fit."
 
 
 def verdict_summary(evidence: Evidence) -> Iterator[str]:
@@ -173,17 +185,12 @@ def finding_rows(evidence: Evidence) -> Iterator[FindingRow]:
     other = "healthy" if towards == "sick" else "sick"
     for finding in evidence.findings:
         share = f"{format_percent(abs(finding.share))}, for {towards if finding.share >= 0 else other}"
-        value, norm = "not observed", "–"
-        if math.isfinite(finding.value_deg):
-            value = f"{format_deg(finding.value_deg)} ± {format_deg(ERROR_FACTOR * finding.error_deg)}"
-        if math.isfinite(finding.norm_deg):
-            norm = f"{format_deg(finding.norm_deg)} ± {format_deg(finding.norm_sd_deg)}"
         yield FindingRow(
             motion=finding.motion,
-            phase=f"{finding.phase}, {finding.percents[0]} to {finding.percents[1]} % of the {finding.side} cycle",
+            phase=f"{finding.phase}, {finding.percents[0]}–{finding.percents[1]} % {finding.side}",
             share="not used" if finding.verdict == Verdict.IGNORED else share,
-            value=value,
-            norm=norm,
+            value=_with_error(finding),
+            norm=_norm(finding),
             verdict=finding.verdict.value,
             reason=finding.reason,
             frame=finding.frame,

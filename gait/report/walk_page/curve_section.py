@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -9,13 +10,17 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
+from gait.arrays import Vector, true_runs
 from gait.body.skeleton import BODY_JOINTS
+from gait.explaining.evidence.compute_evidence import ExplainedWalk
+from gait.explaining.evidence.finding import Evidence
 from gait.kinematics.gait_events import SIDES
-from gait.kinematics.norm_comparison import Deviation, NormComparison, compare_with_norm
+from gait.kinematics.norm_comparison import ERROR_FACTOR, Deviation, NormComparison, compare_with_norm
 from gait.kinematics.norms import Norm
 from gait.kinematics.related_angle import moved_joint, related_angle
 from gait.kinematics.trial_analysis import SubjectAnalysis, analyse_subject, analyse_trial
 from gait.report.evidence.sentences import format_deg
+from gait.report.evidence.write_page import critical_values, describe_bands, walk_curves
 from gait.report.gait.curve_grid import AXES, LOWER_BODY, PLANES, UPPER_BODY, GridRow, norm_bands, subject_curves
 from gait.report.gait.measured_subject import MeasuredSubject
 from gait.report.gait.norm_section import describe_band, describe_deviation, describe_rule
@@ -54,11 +59,25 @@ class CurveRow:
 
 
 @dataclass(frozen=True, eq=False)
+class CurveReference:
+    """What curves are beside: bands, and where a curve leaves its band by more than its error."""
+
+    title: str  # of the norm
+    bands: Mapping[str, NormBand]  # by angle
+    sd_deg: Mapping[str, Vector]  # (101,) between the norm's persons, by angle
+    deviations: tuple[Deviation, ...]
+    num_tested: int  # curves that are in the norm and whose error is known
+    band: str  # whose bands they are and what they promise, one sentence
+    rule: str  # when a part of a curve is marked, one sentence
+
+
+@dataclass(frozen=True, eq=False)
 class CurveSection:
-    """The curves of a trial, and the norm that they are beside."""
+    """The curves of a trial, and what they are beside."""
 
     analysis: SubjectAnalysis  # of this one trial
-    norm: NormComparison | None
+    reference: CurveReference | None = None
+    gps_deg: float = math.nan  # Gait Profile Score of both sides; NaN without a norm, or if an angle is not observed
 
     @property
     def has_strides(self) -> bool:
@@ -71,61 +90,51 @@ class CurveSection:
         return PLANES
 
     @property
-    def band(self) -> str:
-        """Whose band it is, and what it promises; "" without a norm."""
-        return "" if self.norm is None else describe_band(self.norm)
-
-    @property
-    def rule(self) -> str:
-        """When a part of a curve is marked; "" without a norm."""
-        return "" if self.norm is None else describe_rule(self.norm)
-
-    @property
-    def deviations(self) -> tuple[tuple[Deviation, str], ...]:
-        """Where curves leave the norm by more than their error, in words, the largest in SD of the norm first."""
-        if self.norm is None:
-            return ()
-        ordered = sorted(self.norm.deviations, key=self._in_sds, reverse=True)
-        return tuple((each, f"{each.side.capitalize()}: {describe_deviation(each)}") for each in ordered)
-
-    def joint_of(self, deviation: Deviation) -> int:
-        """Return the joint whose motion deviates."""
-        return int(moved_joint(deviation.angle, deviation.side))
+    def deviations(self) -> tuple[Deviation, ...]:
+        """Where curves leave their band by more than their error, the largest in SD of the norm first."""
+        return (
+            () if self.reference is None else tuple(sorted(self.reference.deviations, key=self._in_sds, reverse=True))
+        )
 
     def _in_sds(self, deviation: Deviation) -> float:
-        assert self.norm is not None
-        sd = float(self.norm.curves.sd_deg[deviation.angle][deviation.largest_percent])
+        assert self.reference is not None
+        sd = float(self.reference.sd_deg[deviation.angle][deviation.largest_percent])
         return abs(deviation.largest_deg) / sd if sd > 0 else 0.0
 
-    def grids(self) -> tuple[ChartGrid, ...]:
-        """Return the charts of pelvis and legs, and of trunk, head and arms, without single strides."""
-        curves = {
-            name: {side: replace(curve, strides=()) for side, curve in sides.items()}
-            for name, sides in subject_curves(self.analysis, self.norm).items()
+    @property
+    def _bands(self) -> Mapping[str, NormBand]:
+        return {} if self.reference is None else self.reference.bands
+
+    @property
+    def _curves(self) -> Mapping[str, Mapping[str, DrawnCurve]]:
+        """The curves by angle and side, without single strides; where they leave their band is marked."""
+        return {
+            name: {side: replace(curve, strides=(), marked=self._marked(name, side)) for side, curve in sides.items()}
+            for name, sides in subject_curves(self.analysis, None).items()
         }
-        bands = norm_bands(self.norm)
+
+    def _marked(self, name: str, side: str) -> list[slice]:
+        return [each.percents for each in self.deviations if (each.angle, each.side) == (name, side)]
+
+    def grids(self) -> tuple[ChartGrid, ...]:
+        """Return the charts of pelvis and legs, and of trunk, head and arms."""
         return (
-            _grid("Pelvis and legs", LOWER_BODY, curves, bands, always=True),
-            _grid("Trunk, head and arms", UPPER_BODY, curves, bands, always=False),
+            _grid("Pelvis and legs", LOWER_BODY, self._curves, self._bands, always=True),
+            _grid("Trunk, head and arms", UPPER_BODY, self._curves, self._bands, always=False),
         )
 
     def rows(self) -> Iterator[CurveRow]:
         """Yield the rows of the table of curves."""
-        for name, sides in subject_curves(self.analysis, self.norm).items():
+        for name, sides in self._curves.items():
             if sides:
                 left, right = (_described(sides.get(side)) for side in SIDES)
-                own = () if self.norm is None else self.norm.deviations
-                yield CurveRow(
-                    AXES[name].title,
-                    left,
-                    right,
-                    tuple(f"{each.side}: {describe_deviation(each)}" for each in own if each.angle == name),
-                )
+                beyond = [f"{each.side}: {describe_deviation(each)}" for each in self.deviations if each.angle == name]
+                yield CurveRow(AXES[name].title, left, right, tuple(beyond))
 
     def data(self, store: ArrayStore) -> dict[str, Any]:
         """Return strides, angles over time, and the drawn curves for the scripts; put arrays into ``store``."""
         (trial,) = self.analysis.trials
-        curves, bands = subject_curves(self.analysis, self.norm), norm_bands(self.norm)
+        curves, bands = self._curves, self._bands
         charts: dict[str, Any] = {}
         for name, sides in curves.items():
             if not sides:
@@ -164,17 +173,57 @@ class CurveSection:
         }
 
 
-def curve_section(trial: LoadedTrial, norm: Norm | None = None) -> CurveSection:
-    """Return the curves of a trial, beside a norm if there is one."""
+def curve_section(
+    trial: LoadedTrial, norm: Norm | None = None, reference: CurveReference | None = None
+) -> CurveSection:
+    """Return the curves of a trial beside a reference, which is by default the norm; ``norm`` gives the GPS."""
     subject, _, name = trial.name.rpartition("/")
     analysis = analyse_subject([analyse_trial(trial.sequence, subject=subject, trial=name, events=trial.events)])
+    if norm is None:
+        return CurveSection(analysis, reference)
     measured = MeasuredSubject(subject, analysis, {})
-    comparison = None
-    if norm is not None:
-        comparison = compare_with_norm(
-            measured.mean_curves, analysis.mean_errors_deg, norm, measured.dimensionless_speed
-        )
-    return CurveSection(analysis, comparison)
+    comparison = compare_with_norm(measured.mean_curves, analysis.mean_errors_deg, norm, measured.dimensionless_speed)
+    if comparison is None:
+        return CurveSection(analysis, reference)
+    return CurveSection(analysis, reference or norm_reference(comparison), comparison.profile.gps_deg["overall"])
+
+
+def norm_reference(comparison: NormComparison) -> CurveReference:
+    """Return a norm as what curves are beside."""
+    return CurveReference(
+        title=comparison.norm.source.title,
+        bands=norm_bands(comparison),
+        sd_deg=comparison.curves.sd_deg,
+        deviations=comparison.deviations,
+        num_tested=len(comparison.compared) - len(comparison.untested),
+        band=describe_band(comparison),
+        rule=describe_rule(comparison),
+    )
+
+
+def verdict_reference(evidence: Evidence, explained: ExplainedWalk) -> CurveReference:
+    """Return the bands that verdicts are of as what curves are beside."""
+    limits, critical = walk_curves(evidence, explained).band_deg, critical_values(evidence, explained)
+    means, errors = explained.walk.mean_curves(), explained.walk.mean_errors()
+    found: list[Deviation] = []
+    tested = [(name, side) for name, side in means if name in AXES and name in limits]
+    for name, side in tested:
+        mean, error = means[name, side], errors.get((name, side), np.full(len(means[name, side]), np.nan))
+        outside = explained.bands.outside(name, mean, error, critical[name])
+        for run in true_runs(outside):
+            beyond = np.where(mean > limits[name][1], mean - limits[name][1], mean - limits[name][0])
+            peak = run.start + int(np.abs(beyond[run]).argmax())
+            width = ERROR_FACTOR * float(np.nan_to_num(error[peak]))
+            found.append(Deviation(name, side, run.start, run.stop - 1, float(beyond[peak]), peak, width))
+    return CurveReference(
+        title=explained.bands.title,
+        bands={name: NormBand(*pair) for name, pair in limits.items() if name in AXES},
+        sd_deg=explained.bands.sd_deg,
+        deviations=tuple(found),
+        num_tested=len(tested),
+        band=describe_bands(evidence, explained),
+        rule="Marked is where a mean curve is outside its band by more than its own 95 % error.",
+    )
 
 
 def _described(curve: DrawnCurve | None) -> str:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from gait.errors import GaitError
+from gait.explaining.evidence.compute_evidence import evidence_of, explain_walk
+from gait.explaining.evidence.controls import Cohort
+from gait.explaining.evidence.export_evidence import EvidenceOptions, find_cohort
+from gait.explaining.evidence.norm_at_speed import PUBLISHED_BY_SPEED
 from gait.explaining.methods import METHODS
 from gait.explaining.options import ExplainOptions
 from gait.explaining.trained_network import TrainedNetwork
 from gait.files.atomic_write import atomic_file
-from gait.kinematics.norms import Norm
+from gait.kinematics.norms import PublishedNorm, read_angle_norm
 from gait.report.walk_page.build import build_page
-from gait.report.walk_page.curve_section import curve_section
+from gait.report.walk_page.curve_section import curve_section, verdict_reference
 from gait.report.walk_page.walk_data import WalkPage
 from gait.viewing.attribution_overlay import AttributionOverlay
 from gait.viewing.file_backend import FileBackend
@@ -26,12 +31,12 @@ def export_walk_page(
     network: TrainedNetwork | None = None,
     beside: Path | None = None,
     anonymous: bool = False,
-    norm: Norm | None = None,
+    evidence: EvidenceOptions | None = None,
 ) -> tuple[str, ...]:
     """Write the page of a trial's folder, explained by the methods that the backend's options name.
 
-    ``beside`` is a second trial, or a folder of trials for the mean stride of its controls. Returns one line per method
-    that failed.
+    ``beside`` is a second trial, or a folder of trials for the mean stride of its controls. ``evidence`` are the
+    options of the verdicts; None: without. Returns one line per part that failed.
 
     Raises:
         GaitError: something cannot be read, no method can explain the network, or the file cannot be written.
@@ -43,8 +48,47 @@ def export_walk_page(
     if beside is not None:
         is_trial = not beside.is_dir() or is_fitted_trial(beside)
         second = backend.load_trial(beside) if is_trial else backend.load_normative_stride(beside)
-    write_page(file, WalkPage(loaded, overlays, second, anonymous, curve_section(loaded, norm)))
+    page = WalkPage(loaded, overlays, second, anonymous)
+    norms = None if evidence is None else evidence.norms
+    if network is not None and evidence is not None and not evidence.no_evidence:
+        try:
+            page = with_evidence(page, find_cohort(network, loaded.folder, norms), backend.options)
+        except GaitError as error:
+            problems.append(f"No evidence: {error}")
+    if page.curves is None:
+        page = replace(page, curves=curve_section(loaded, drawn_norm(norms)))
+    write_page(file, page)
     return tuple(problems)
+
+
+def with_evidence(page: WalkPage, cohort: Cohort, options: ExplainOptions) -> WalkPage:
+    """Return a page with findings and verdicts, and the curves beside the bands that the verdicts are of.
+
+    The evidence is of the first method that is signed.
+
+    Raises:
+        GaitError: no method is signed, or the trial has no stride.
+    """
+    network = page.overlays[0].network
+    signed = [overlay.method.name for overlay in page.overlays if overlay.attribution.signed]
+    if not signed:
+        raise GaitError("this method does not say for which class a joint speaks; use another --method.")
+    own = options.with_method(signed[0])
+    walk = explain_walk(network, page.trial.folder, cohort, own, page.trial.sequence)
+    evidence = evidence_of(walk, own)
+    norm = cohort.published or read_angle_norm(PUBLISHED_BY_SPEED)
+    curves = curve_section(page.trial, norm, verdict_reference(evidence, walk))
+    return replace(page, curves=curves, evidence=evidence)
+
+
+def drawn_norm(norms: str | None) -> PublishedNorm:
+    """Return the norm beside curves without verdicts: the published one that ``norms`` names, or the one by speed.
+
+    Raises:
+        GaitError: it cannot be read.
+    """
+    is_named = norms is not None and not Path(norms).is_dir()
+    return read_angle_norm(norms if is_named and norms else PUBLISHED_BY_SPEED)
 
 
 def write_page(file: Path, page: WalkPage) -> None:
