@@ -119,7 +119,8 @@ def _export_trial(
     lines, notes = summary_lines(done), list[str]([*done.notes, *write_explanation_figures(done, bodies)])
     if not arguments.no_evidence:
         found = export_evidence(done, options, arguments.norms)
-        lines += tuple(sentence for each in found.evidence for sentence in evidence_sentences(each))
+        for each in found.evidence:
+            lines += (*evidence_sentences(each), *(note for note in each.notes if note not in lines))
         notes += [*found.notes, *write_evidence_pages(found, bodies)]
         lines += tuple(f"written: {segment.folder / EVIDENCE_PAGE}" for segment in found.segments)
     return lines, done.problems, tuple(notes)

@@ -41,9 +41,10 @@ from typing import Any, TypeVar
 import cause
 import numpy as np
 from benchmark import BodyArguments, run
-from cause_persons import OWN, PACED, WITH, permute_labels
+from cause_persons import OWN, PACED, WITH, CohortSpec, permute_labels, training_walks, unseen_walks, write_poses
 from classification import README_FLAGS
 
+from gait.body.model_file import load_body
 from gait.cli.arguments import argument
 from gait.explaining.evidence.compute_evidence import compute_evidence, explain_walk, find_findings
 from gait.explaining.evidence.controls import Cohort, read_cohort
@@ -57,7 +58,7 @@ from gait.explaining.trained_network import TrainedNetwork, load_network
 from gait.motion.inputs import INPUTS
 from gait.motion.pose_files import read_poses
 from gait.motion.trial_paths import HEALTHY, SICK
-from gait.synthetic import Pathology, ground_truth_path, make_pathology, read_ground_truth
+from gait.synthetic import Pathology, Variety, ground_truth_path, make_pathology, read_ground_truth
 from gait.synthetic.cohort import parse_subject_name
 
 _Result = TypeVar("_Result")
@@ -76,7 +77,7 @@ class Arguments(BodyArguments):
     seeds: tuple[int, ...] = argument((1,), "of cohorts that are made, and of trainings", nargs="+")
     healthy: int = argument(24, "healthy subjects in training of a cohort that is made")
     sick: int = argument(24, "sick subjects in training")
-    persons: int = argument(2, "unseen persons of each pathology")
+    persons: int = argument(12, "unseen persons, who cycle through the pathologies")
     seconds: float = argument(4.5, "length of a trial")
     training: str = argument("", "further flags of every training, in quotes; they take precedence")
     speed_training: str = argument("--epochs 15 --stride 8", "further flags of the trainings by speed")
@@ -85,8 +86,8 @@ class Arguments(BodyArguments):
 
 
 QUICK = {
-    "networks": ("mlp",), "healthy": 11, "sick": 3, "persons": 1, "seconds": 3.0, "fitted": False,
-    "training": "--epochs 2 --ensemble 1 --threshold_folds 2", "speed_training": "--epochs 1 --stride 16",
+    "networks": ("mlp",), "healthy": 4, "sick": 2, "persons": 1, "seconds": 2.5, "fitted": False,
+    "training": "--epochs 1 --ensemble 1 --threshold_folds 2", "speed_training": "--epochs 1 --stride 32",
 }  # fmt: skip
 
 
@@ -140,8 +141,13 @@ def main(args: Arguments) -> dict[str, Any]:
 
 def make_cohort(folder: Path, seed: int, args: Arguments) -> None:
     """Make a cohort as benchmarks/cause.py does."""
-    sizes = {name: getattr(args, name) for name in ("healthy", "sick", "persons", "seconds", "fitted", "model")}
-    cause.make_persons(folder, seed, cause.Arguments(trials=1, degrees=(), **sizes))
+    body = load_body(args.model)
+    training, unseen = (CohortSpec(2 * seed + k, Variety()) for k in range(2))
+    for name, walks in (
+        ("training", training_walks(body, args.healthy, args.sick, 1, args.seconds, training)),
+        ("unseen", unseen_walks(body, args.persons, args.seconds, unseen)),
+    ):
+        write_poses(walks, folder / name, body, args.model, fitted=args.fitted)
 
 
 def judge_cohort(

@@ -68,8 +68,9 @@ def script() -> ModuleType:
 
 
 def run_script(*argv: object) -> int:
-    """Run the script in this process; return its exit code."""
-    code: int = script().main(parse_argv([*map(str, argv), "--base_folder", str(MODELS)]))
+    """Run the script in this process, without evidence; return its exit code."""
+    words = [*map(str, argv), "--base_folder", str(MODELS), "--no_evidence"]
+    code: int = script().main(parse_argv(words))
     return code
 
 
@@ -94,6 +95,7 @@ def exported(lab: Path) -> tuple[Path, subprocess.CompletedProcess[str]]:
     """The output folder of the command, run in ``lab``, and the finished process."""
     command = [sys.executable, str(REPOSITORY / "attention_viewer.py"), "--base_folder", str(MODELS)]
     command += ["--network", "mlp.ckpt", "--gait", "poses/sick/P02/walk1", "--method", "lrp", "--export", "out"]
+    command += ["--no_evidence"]
     env = {name: value for name, value in os.environ.items() if "DISPLAY" not in name}
     env |= {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(REPOSITORY)}
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=lab, env=env, timeout=300)

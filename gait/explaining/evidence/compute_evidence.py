@@ -39,8 +39,8 @@ EVIDENCE_SHOWN = 0.8
 MIN_SHARE, MAX_FINDINGS = 0.02, 12
 """if each has at least this share, about ten times what it were if 66 motions had the same in seven phases; and at most
 so many."""
-MAX_AGAINST, MAX_IGNORED = 4, 6
-"""Real deviations that speak against the decision, and those that the network ignores: at most so many."""
+MAX_OTHERS = 6
+"""Of real deviations of other motions, and of those that the network ignores, at most so many are stated."""
 _BATCH_SIZE = 64
 
 
@@ -173,7 +173,7 @@ def speed_predicts(explained: ExplainedWalk) -> bool:
 def find_findings(explained: ExplainedWalk) -> tuple[Finding, ...]:
     """Return the findings that the decision relies on, the largest evidence first.
 
-    Real deviations that speak against the decision, whose share is negative, and ignored ones follow.
+    Real deviations of other motions follow, those with a negative share against the decision, and then ignored ones.
     """
     strides = {side: explained.walk.strides(side) for side in SIDES}
     windows = explained.trained.windows
@@ -204,15 +204,16 @@ def find_findings(explained: ExplainedWalk) -> tuple[Finding, ...]:
     critical = curves.step_down(chosen)
     found = [finding(m, p, critical) for m, p in chosen]
     critical = explained.controls.critical_value()
-    against, ignored = [], []
-    for m in range(len(explained.motions)):
+    others, ignored = [], []
+    for m in {*range(len(explained.motions))} - {m for m, _ in chosen}:
         deviating = [finding(m, p, critical) for p in curves.outside_phases(m, critical)]
-        against += [each for each in deviating if each.verdict == Verdict.REAL_DEVIATION and each.share <= -MIN_SHARE]
+        real = [each for each in deviating if each.verdict == Verdict.REAL_DEVIATION]
         left = [each for each in deviating if each.verdict == Verdict.IGNORED]
+        others += [max(real, key=lambda each: abs(each.share))] if real else []
         ignored += [max(left, key=lambda each: abs(each.sds))] if left else []
-    against.sort(key=lambda each: each.share)
+    others.sort(key=lambda each: -abs(each.share))
     ignored.sort(key=lambda each: -abs(each.sds))
-    return (*found, *against[:MAX_AGAINST], *ignored[:MAX_IGNORED])
+    return (*found, *others[:MAX_OTHERS], *ignored[:MAX_OTHERS])
 
 
 def _sum_phases(values: Vector, phases: Sequence[CyclePhase]) -> Vector:
