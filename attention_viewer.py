@@ -19,11 +19,13 @@ from pathlib import Path
 
 from gait.cli.arguments import ArgumentError, argument, command_of, parse, select_fields
 from gait.cli.exit_codes import EXIT_INTERRUPTED, print_err, run_main
+from gait.explaining.evidence.counterfactual import find_counterfactual
 from gait.explaining.evidence.export_evidence import EvidenceOptions, export_evidence
 from gait.explaining.explain_cohort import cohort_files, explain_cohorts
 from gait.explaining.export_trial import export_trial
 from gait.explaining.options import ExplainOptions, NetworkSource
 from gait.report.cohort_figure import cohort_sentences, cohort_title, write_cohort_figure
+from gait.report.evidence.sentences import counterfactual_sentences
 from gait.report.evidence.write_page import PAGE_FILE as EVIDENCE_PAGE
 from gait.report.evidence.write_page import write_evidence_pages
 from gait.report.evidence_sentences import evidence_sentences
@@ -118,9 +120,11 @@ def _export_trial(
     done = export_trial(arguments.load(), arguments.trial, output, options, {"command": command_of()})
     lines, notes = summary_lines(done), list[str]([*done.notes, *write_explanation_figures(done, bodies)])
     if not arguments.no_evidence:
-        found = export_evidence(done, options, arguments.norms)
+        seek = None if arguments.no_counterfactual else find_counterfactual
+        found = export_evidence(done, options, arguments.norms, find_counterfactual=seek)
         for each in found.evidence:
-            lines += (*evidence_sentences(each), *(note for note in each.notes if note not in lines))
+            lines += (*evidence_sentences(each), *counterfactual_sentences(each))
+            lines += tuple(note for note in each.notes if note not in lines)
         notes += [*found.notes, *write_evidence_pages(found, bodies)]
         lines += tuple(f"written: {segment.folder / EVIDENCE_PAGE}" for segment in found.segments)
     return lines, done.problems, tuple(notes)

@@ -49,8 +49,11 @@ _TYPES: dict[str, Any] = {
     "reference": dict,
     "ensemble": int,
     "threshold": float | int,
+    "control_logit": float | int | None,
 }
-_LATER_FIELDS = frozenset({"left_out_joints", "input", "windows", "reference", "ensemble", "threshold"})
+_LATER_FIELDS = frozenset(
+    {"left_out_joints", "input", "windows", "reference", "ensemble", "threshold", "control_logit"}
+)
 """The fields that files of earlier versions do not have."""
 
 
@@ -76,6 +79,8 @@ class Checkpoint:
     reference: InputReference = field(default_factory=InputReference)  # what windows are relative to
     ensemble: int = 1  # number of networks whose mean logit counts
     threshold: float = 0.0  # logit above which the prediction is sick
+    # median logit of training controls by networks that have not seen them, minus the threshold; None if unknown
+    control_logit: float | None = None
 
     def build_network(self) -> nn.Module:
         """Return the network with these weights, in evaluation mode."""

@@ -61,6 +61,7 @@ class Threshold:
     num_subjects: int
     recall: float  # of the patients among them
     specificity: float  # of the controls
+    control_logit: float  # median of the controls, minus the threshold
 
 
 def find_threshold(logits: Vector, sick: Vector) -> Threshold:
@@ -82,4 +83,10 @@ def find_threshold(logits: Vector, sick: Vector) -> Threshold:
     accuracy = (specificity + recall) / 2
     best = np.flatnonzero(accuracy >= accuracy.max() - 1e-9)
     logit = float(grid[best].mean())
-    return Threshold(logit, len(logits), float((groups[1] > logit).mean()), float((groups[0] <= logit).mean()))
+    return Threshold(
+        logit,
+        len(logits),
+        float((groups[1] > logit).mean()),
+        float((groups[0] <= logit).mean()),
+        float(np.median(groups[0]) - logit),
+    )

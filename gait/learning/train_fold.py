@@ -433,6 +433,7 @@ class FoldTraining:
             reference=reference,
             ensemble=args.ensemble,
             threshold=self._threshold.logit if self._threshold else 0.0,
+            control_logit=self._threshold.control_logit if self._threshold else None,
         )
         save_checkpoint(task.checkpoint_file, checkpoint)
 

@@ -12,6 +12,7 @@ from gait.body.pose_sequence import PoseSequence
 from gait.explaining.attribution import TrialAttribution
 from gait.explaining.evidence.compute_evidence import compute_evidence
 from gait.explaining.evidence.controls import Cohort
+from gait.explaining.evidence.counterfactual import find_counterfactual
 from gait.explaining.evidence.export_evidence import find_cohort
 from gait.explaining.evidence.finding import Evidence
 from gait.explaining.explain_trial import explain_trial
@@ -73,7 +74,14 @@ class FileBackend:
             self._cohorts[key] = find_cohort(network, trial.folder, self.norms)
         progress(1, 2)
         options = self.options.with_method(method)
-        return compute_evidence(network, trial.folder, self._cohorts[key], options, sequence=trial.sequence)
+        return compute_evidence(
+            network,
+            trial.folder,
+            self._cohorts[key],
+            options,
+            sequence=trial.sequence,
+            find_counterfactual=find_counterfactual,
+        )
 
     def predict_probability(self, network: TrainedNetwork, folder: Path) -> float:
         """Return P(sick) of the fitted trial in a folder: the mean over all its windows."""

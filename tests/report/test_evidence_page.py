@@ -124,7 +124,7 @@ def test_attribution_is_painted_in_the_colours_of_the_body() -> None:
 def test_counterfactual_is_stated_and_drawn_dashed(open_body: Body) -> None:
     of = evidence(counterfactual=counterfactual(open_body))
     text = page(of).text
-    assert "left knee flexion in initial swing: +13.9° (from 38.1° to 52.0°)" in text
+    assert "left knee flexion in initial swing: +14° (from 38° to 52°; norm at this speed 58 ± 6°)" in text
     assert "P(sick) is then 0.41 in place of 0.93" in text
     assert "initial swing, 71 % 38.1° ± 0.6° 52.0° +13.9° 58.0° ± 6.0° 1.6°" in text  # 1.96 √2 · 0.58
     assert "slide by up to 4 mm" in text

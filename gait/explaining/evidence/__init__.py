@@ -5,5 +5,8 @@
 * ``controls``: whom a trial is compared with; ``norm_at_speed``: their bands at a walking speed;
 * ``phase_attribution``: attribution over the gait cycle; ``verdicts``: the rules;
 * ``trial_faithfulness``: deletion on one trial;
+* ``counterfactual``: the smallest change after which the network decides otherwise; its parts are ``cycle_motion``
+  (motions as harmonics of the cycle), ``control_motion``, ``motion_windows`` (gradients through the network),
+  ``smallest_change``, ``changed_walk`` (poses with the feet on the floor), and ``blind_spots``;
 * ``compute_evidence``, ``evidence_files``, ``export_evidence``: all of it, its files, and both for a command.
 """

@@ -14,6 +14,13 @@ from torch import Tensor
 
 from gait.arrays import Vector
 from gait.errors import GaitError
+from gait.explaining.evidence.control_motion import (
+    MIN_CONTROLS,
+    ControlMotion,
+    TrialMotion,
+    control_motion,
+    read_trial_motion,
+)
 from gait.explaining.evidence.measured_walk import MeasuredWalk, measure_walk
 from gait.explaining.evidence.motions import motions_of
 from gait.explaining.evidence.norm_at_speed import PUBLISHED_BY_SPEED
@@ -60,6 +67,7 @@ class CohortPerson:
     windows: Tensor  # (n, L, 22, 3) as the network sees them, all at the same phase; n = 0 of patients
     window_speeds: Vector  # (n,) dimensionless, of each window's trial
     errors_deg: Mapping[str, Vector] = field(default_factory=dict)  # (101,) of its curves, both sides; if computed
+    motions: tuple[TrialMotion, ...] = ()  # of each trial of a control, for a network of rotations
 
 
 @dataclass(frozen=True)
@@ -96,9 +104,10 @@ class Controls:
     window_persons: tuple[str, ...]  # (M,)
     window_speeds: Vector  # (M,) dimensionless
     speed_line: SpeedLine | None  # None with too few persons of known speed
-    median_logit: float  # of the controls; NaN without one
+    median_logit: float  # of the controls, of those whom the network has not seen if known; NaN without one
     errors_deg: Mapping[str, Vector] = field(default_factory=dict)  # (101,) standard errors of the controls' curves
     notes: tuple[str, ...] = ()
+    motion: ControlMotion | None = None  # None of a network whose input is no rotations, or of too few controls
 
     def critical_value(self, curves: Collection[str] | None = None) -> float:
         """Return c of bands mean ± c · SD that hold all these curves of a new person with 95 %; None: all curves."""
@@ -139,7 +148,6 @@ class Cohort:
             # ``ratios`` replace the bands of single curves, so that these need no resampling
             norm = fit_speed_norm(_curves(controls), name=self.title, of_whom="controls in training", resamples=1)
         family = {curve for motion in motions_of(self.trained.input) for curve in motion.curves}
-        logits = [person.logit for person in controls if np.isfinite(person.logit)]
         return Controls(
             title=norm.source.title,
             norm=norm,
@@ -150,9 +158,10 @@ class Cohort:
             window_persons=tuple(person.subject for person in controls for _ in person.windows),
             window_speeds=np.concatenate([np.empty(0), *(person.window_speeds for person in controls)]),
             speed_line=speed_line(persons),
-            median_logit=float(np.median(logits)) if logits else math.nan,
             errors_deg=_mean_errors([person.errors_deg for person in controls if person.errors_deg]),
+            median_logit=median_logit(self.trained, controls),
             notes=notes,
+            motion=control_motion([motion for person in controls for motion in person.motions]),
         )
 
 
@@ -210,13 +219,14 @@ def read_person(trained: TrainedNetwork, folder: Path, *, errors: bool = False) 
 
 def cohort_person(trained: TrainedNetwork, walks: Sequence[MeasuredWalk], *, sick: bool) -> CohortPerson:
     """Return what is kept of a person's walks."""
-    logits, kept, speeds = [], [], []
+    logits, kept, speeds, motions = [], [], [], []
     for walk in walks:
         windows = trained.windows_of(walk.trial)
         logits.append(window_logits(trained.network, windows, _BATCH_SIZE).double())
         if not sick and np.isfinite(walk.dimensionless_speed):
             kept.append(phase_windows(trained, windows))
             speeds += [walk.dimensionless_speed] * len(kept[-1])
+            motions.append(read_trial_motion(trained, walk.trial, walk.dimensionless_speed))
     known = [walk.dimensionless_speed for walk in walks if np.isfinite(walk.dimensionless_speed)]
     return CohortPerson(
         walks[0].trial.subject_id,
@@ -227,7 +237,23 @@ def cohort_person(trained: TrainedNetwork, walks: Sequence[MeasuredWalk], *, sic
         torch.cat([torch.empty(0, trained.window_length, 22, 3), *kept]),
         np.array(speeds),
         {} if walks[0].analysis.angle_errors is None else _errors_of_both_sides(walks[0].mean_errors()),
+        tuple(motion for motion in motions if motion is not None),
     )
+
+
+def median_logit(trained: TrainedNetwork, controls: Sequence[CohortPerson]) -> float:
+    """Return the median logit of controls, if possible of those whom the network has not seen; NaN without one.
+
+    A network separates the controls it was trained on far better than others. The training records the median of
+    controls held out for its threshold; else it is that of the controls not in training, if there are at least
+    ``MIN_CONTROLS``, and of all otherwise.
+    """
+    if trained.checkpoint is not None and trained.checkpoint.control_logit is not None:
+        return trained.checkpoint.control_logit
+    known = [person for person in controls if np.isfinite(person.logit)]
+    unseen = [person for person in known if person.subject not in trained.training_subjects]
+    chosen = unseen if len(unseen) >= MIN_CONTROLS else known
+    return float(np.median([person.logit for person in chosen])) if chosen else math.nan
 
 
 def save_folder_of(trial: Path) -> Path | None:

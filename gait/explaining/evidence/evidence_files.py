@@ -1,9 +1,11 @@
-"""Evidence on disk: ``evidence.csv``, one row per finding, and ``evidence.json``, all of it as plain data."""
+"""Evidence on disk: ``evidence.csv``, one row per finding, ``evidence.json``, all of it as plain data, and the poses of
+counterfactual walks."""
 
 from __future__ import annotations
 
 import json
 import math
+import shutil
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from enum import Enum
@@ -15,10 +17,13 @@ import numpy as np
 from gait.body.pose_sequence import PoseSequence
 from gait.body.skeleton import Joint
 from gait.explaining.attribution_files import write_table
-from gait.explaining.evidence.finding import Evidence, Finding
-from gait.files.atomic_write import atomic_file
+from gait.explaining.evidence.finding import Counterfactual, Evidence, Finding
+from gait.files.atomic_write import atomic_directory, atomic_file
+from gait.motion.pose_npz import write_npz
 
 EVIDENCE_TABLE, EVIDENCE_JSON = "evidence.csv", "evidence.json"
+BOUNDARY_FOLDER, MEDIAN_FOLDER = "counterfactual", "counterfactual_median"
+"""Folders of the poses of the walks at the boundary of the decision, and at the controls' median."""
 COLUMNS = (
     "subject", "trial", "method", "probability_sick", "number", "joint", "axis", "motion", "side", "phase",
     "first_percent", "last_percent", "attribution", "share", "angle", "value_deg", "norm_deg", "norm_sd_deg",
@@ -38,6 +43,25 @@ def write_evidence(folder: Path, evidence: Evidence) -> tuple[Path, Path]:
     with atomic_file(plain) as partial:
         partial.write_text(json.dumps(to_plain(evidence), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     return table, plain
+
+
+def write_counterfactual(folder: Path, counterfactual: Counterfactual) -> tuple[Path, ...]:
+    """Write the poses of the changed walks into folders of a folder, and return these; those of former runs go.
+
+    Raises:
+        GaitError: a folder cannot be written.
+    """
+    written = []
+    for name, walk in ((BOUNDARY_FOLDER, counterfactual.boundary), (MEDIAN_FOLDER, counterfactual.median)):
+        path = Path(folder) / name
+        if walk is None:
+            shutil.rmtree(path, ignore_errors=True)
+            continue
+        with atomic_directory(path) as partial:
+            partial.mkdir()
+            write_npz(partial, walk.sequence)
+        written.append(path)
+    return tuple(written)
 
 
 def to_plain(value: Any) -> Any:

@@ -14,7 +14,7 @@ from gait.explaining.evidence.compute_evidence import (
     explain_walk,
 )
 from gait.explaining.evidence.controls import Cohort, read_cohort, save_folder_of
-from gait.explaining.evidence.evidence_files import write_evidence
+from gait.explaining.evidence.evidence_files import write_counterfactual, write_evidence
 from gait.explaining.evidence.finding import Evidence
 from gait.explaining.export_trial import TrialExport
 from gait.explaining.options import ExplainOptions
@@ -32,6 +32,7 @@ class EvidenceOptions:
         metavar="NAME|FOLDER",
     )
     no_evidence: bool = argument(False, "explain alone, without comparing the subject with controls")
+    no_counterfactual: bool = argument(False, "do not seek the change after which the network decides otherwise")
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,6 +92,8 @@ def export_evidence(
             notes.append(f"No evidence: {error}")
             continue
         write_evidence(folder, evidence)
+        if evidence.counterfactual is not None:
+            write_counterfactual(folder, evidence.counterfactual)
         found.append(SegmentEvidence(evidence, walk, folder))
     return EvidenceExport(tuple(found), tuple(notes))
 

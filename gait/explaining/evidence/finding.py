@@ -88,6 +88,7 @@ class CurveChange:
     norm_deg: float  # mean of the norm there, at the subject's walking speed; NaN without a norm
     norm_sd_deg: float
     error_deg: float  # standard error of the mean curve there
+    follows: bool = False  # not sought: a joint of the legs that gives way so that the feet stay on the floor
 
     @property
     def change_deg(self) -> float:
@@ -100,7 +101,7 @@ class CounterfactualWalk:
     """The subject's walk after a change of its joint angles, and what the network makes of it."""
 
     probability: float  # P(sick) by a fresh forward pass of the changed walk
-    changes: tuple[CurveChange, ...]  # the largest first
+    changes: tuple[CurveChange, ...]  # the one with the largest effect on the logit first; those that follow last
     sequence: PoseSequence  # the changed walk, as long as the trial, at its rate
     curves_deg: Mapping[tuple[str, str], Vector]  # mean curves of its angles by (angle, side), (101,)
     foot_slide_mm: float  # horizontal distance that the stance feet move more than in the trial, at most

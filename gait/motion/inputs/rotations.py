@@ -23,7 +23,7 @@ from gait.motion.rotation_samples import continuous_quaternions, mean_rotations,
 from gait.motion.walking_frame import walking_frames
 from gait.motion.window_input import WindowInput, names_of_axes
 
-_SPINE = (Joint.SPINE1, Joint.SPINE2, Joint.SPINE3)
+SPINE = (Joint.SPINE1, Joint.SPINE2, Joint.SPINE3)
 _MIRROR_ORDER = [int(contralateral_joint(joint)) for joint in BODY_JOINTS]
 _MIRROR_QUATERNION = np.array([1.0, -1.0, -1.0, 1.0])  # the axis (x, −y, −z), the same angle
 _PAIR = [min(joint, other) for joint, other in enumerate(_MIRROR_ORDER)]
@@ -55,7 +55,7 @@ def walking_rotations(trial: Trial, times: Vector) -> Vector:
     frame = Rotation.from_matrix(walking_frames(trial.joints_m, trial.rate_hz))
     values[:, Joint.PELVIS] = (frame.inv() * Rotation.from_quat(values[:, Joint.PELVIS])).as_quat()
     against_pelvis = Rotation.identity(len(values))
-    for joint in _SPINE:
+    for joint in SPINE:
         against_pelvis = against_pelvis * Rotation.from_quat(values[:, joint])
         values[:, joint] = against_pelvis.as_quat()
     return unit_quaternions(sample_at(continuous_quaternions(values), times))
@@ -106,7 +106,7 @@ INPUT = WindowInput(
     axis_names=names_of_axes(_TERMS, [joint.name for joint in BODY_JOINTS]),
     to_degrees=np.degrees,
     rotates_against=[
-        None if joint == Joint.PELVIS else Joint.PELVIS if joint in _SPINE else BODY_PARENTS[joint]
+        None if joint == Joint.PELVIS else Joint.PELVIS if joint in SPINE else BODY_PARENTS[joint]
         for joint in BODY_JOINTS
     ],
     order=1,

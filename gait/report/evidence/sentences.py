@@ -28,6 +28,7 @@ MEANINGS = {
     Verdict.NOT_OBSERVED: "Markers do not observe this motion, so nothing is stated of it.",
 }
 """What each verdict means, one sentence."""
+MAX_CHANGES = 3
 _DETECTABLE = 1.96 * math.sqrt(2)
 """Smallest detectable change in standard errors of measurement (Weir 2005, J. Strength Cond. Res. 19:231)."""
 
@@ -61,10 +62,13 @@ def format_deg(value: float, digits: int = 1, *, signed: bool = False) -> str:
 
 
 def describe_change(change: CurveChange) -> str:
-    """Return one change of a counterfactual, "left knee flexion in initial swing: +13.9° (from 38.1° to 52.0°)"."""
+    """Return one change: "left knee flexion in initial swing: +14° (from 38° to 52°; norm at this speed 58 ± 6°)"."""
+    norm = ""
+    if math.isfinite(change.norm_deg):
+        norm = f"; norm at this speed {format_number(change.norm_deg, 0)} ± {format_deg(change.norm_sd_deg, 0)}"
     return (
-        f"{change.motion} in {change.phase}: {format_deg(change.change_deg, signed=True)} "
-        f"(from {format_deg(change.from_deg)} to {format_deg(change.to_deg)})"
+        f"{change.motion} in {change.phase}: {format_deg(change.change_deg, 0, signed=True)} "
+        f"(from {format_deg(change.from_deg, 0)} to {format_deg(change.to_deg, 0)}{norm})"
     )
 
 
@@ -93,11 +97,29 @@ def counterfactual_headline(counterfactual: Counterfactual) -> str:
     walk = counterfactual.boundary
     if walk is None:
         return counterfactual.reason or "No plausible change of the joint angles changes the decision."
-    changes = "; ".join(describe_change(change) for change in walk.changes[:3])
+    sought = [change for change in walk.changes if not change.follows]
+    changes = "; ".join(describe_change(change) for change in sought[:MAX_CHANGES])
+    more = "" if len(sought) <= MAX_CHANGES else f"; and {len(sought) - MAX_CHANGES} smaller ones"
     return (
-        f"The network decides otherwise after this change: {changes}. "
+        f"The network decides otherwise after this change: {changes}{more}. "
         f"P(sick) is then {walk.probability:.2f} in place of {counterfactual.probability:.2f}."
     )
+
+
+def counterfactual_sentences(evidence: Evidence) -> tuple[str, ...]:
+    """Return what would change the decision, and what its first change would be at the controls' median."""
+    found = evidence.counterfactual
+    if found is None:
+        return ()
+    lines = [counterfactual_headline(found)]
+    if found.median is not None and found.median.changes:
+        lines.append(
+            f"At the controls' median logit it would be {describe_change(found.median.changes[0])}: "
+            f"P(sick) {found.median.probability:.2f}."
+        )
+    elif found.boundary is not None and found.reason:
+        lines.append(found.reason)
+    return tuple(lines)
 
 
 def describe_faithfulness(faithfulness: TrialFaithfulness, method: str) -> list[str]:
