@@ -27,6 +27,9 @@ from gait.motion.windows import WindowDataset
 NUM_WINDOWS = 256
 """Number of training windows from which the statistics are computed."""
 
+_EVERY = 16
+"""One of so many frames gives the statistics of the joints' scores."""
+
 _JOINT_GAIN = 20.0
 """Factor on the embedding of joint coordinates. It makes the coordinates of a joint count more than its identity, which
 the positional encoding adds with a magnitude of 0.7."""
@@ -37,14 +40,25 @@ _FRAME_STD = 3.0
 _SCORE_STD = 1.0
 """Standard deviation of the attention scores of a window's frames, so that the CLS token prefers some frames."""
 
+_DEVIATION_STDS = {"joints": 0.5, "frames": 1.0}
+"""The same as standard deviations of both embeddings, for windows that are deviations from the controls' mean. Layer
+normalization keeps only the direction of a token: where the deviation outweighs what the positional encoding adds, a
+slight deviation counts as much as a large one, joints and phases are hardly distinguished, and the network takes
+harmless peculiarities for signs."""
+
+_DEVIATION_SCORE_STDS = {"joints": 2.0, "frames": 1.5}
+"""Standard deviations of the attention scores, for such windows. All joints share one map to values, so the network
+knows them apart only where a head prefers some of them; from equal attention it takes long to learn to."""
+
 _CLS_SCALE = 0.03
 """Factor on the CLS token including its positional encoding. Layer normalization keeps only its direction."""
 
 
-def standardize_linear_layers(network: nn.Module, joints: Tensor) -> None:
+def standardize_linear_layers(network: nn.Module, joints: Tensor, deviations: bool = False) -> None:
     """Give the output of each linear layer, one after another, mean 0 and standard deviation 1 over windows.
 
-    The windows (N, L, J, 3) are of training subjects; the network is changed in place.
+    The windows (N, L, J, 3) are of training subjects; the network is changed in place. ``deviations`` makes no
+    difference here.
     """
 
     def standardize_output(layer: nn.Module, _: object, values: Tensor) -> Tensor:
@@ -68,7 +82,7 @@ def initialize_from_data(
     network: nn.Module,
     windows: WindowDataset,
     seed: int,
-    initialize: Callable[[Any, Tensor], None] = standardize_linear_layers,
+    initialize: Callable[[Any, Tensor, bool], None] = standardize_linear_layers,
 ) -> None:
     """Remove, in place, the part of the network's representations that is the same for all windows.
 
@@ -80,21 +94,31 @@ def initialize_from_data(
     was_training = network.training
     network.eval()
     with torch.no_grad():
-        initialize(network, joints)
+        initialize(network, joints, windows.reference.mean_window is not None)
     network.train(was_training)
 
 
-def initialize_transformer(network: GaitTransformer, joints: Tensor) -> None:
-    """Centre and scale both levels of a transformer, given windows (N, L, J, 3), in place."""
+def initialize_transformer(network: GaitTransformer, joints: Tensor, deviations: bool = False) -> None:
+    """Centre and scale both levels of a transformer, given windows (N, L, J, 3), in place.
+
+    ``deviations``: the windows are deviations from the controls' mean, of any scale.
+    """
     extractor, merger = network.feature_extractor, network.feature_merger
     joint_positions, frame_positions = 1 + torch.arange(joints.shape[2]), 1 + torch.arange(joints.shape[1])
-    extractor.input_embedding.weight *= _JOINT_GAIN
-    frames = _initialize_level(extractor, joints.flatten(0, 1), joint_positions)
+    rows, weight = joints.flatten(0, 1), extractor.input_embedding.weight
+    frame_std, score_std = _FRAME_STD, _SCORE_STD
+    if deviations:
+        weight *= _DEVIATION_STDS["joints"] / _std(linear(rows, weight).flatten(0, 1))
+        _scale_scores(extractor, rows[::_EVERY], joint_positions, _DEVIATION_SCORE_STDS["joints"])
+        frame_std, score_std = _DEVIATION_STDS["frames"], _DEVIATION_SCORE_STDS["frames"]
+    else:
+        weight *= _JOINT_GAIN
+    frames = _initialize_level(extractor, rows, joint_positions)
     embedding = merger.input_embedding
-    embedding.weight *= _FRAME_STD / _std(linear(frames, embedding.weight))
+    embedding.weight *= frame_std / _std(linear(frames, embedding.weight))
     embedding.bias.zero_()
     in_windows = frames.unflatten(0, joints.shape[:2])
-    _scale_scores(merger, in_windows, frame_positions)
+    _scale_scores(merger, in_windows, frame_positions, score_std)
     _initialize_level(merger, in_windows, frame_positions)
 
 
@@ -132,12 +156,12 @@ def _centre_values(level: TokenEncoder, rows: Tensor, positions: Tensor) -> None
     attention.out_proj.bias.copy_(bias)
 
 
-def _scale_scores(level: TokenEncoder, rows: Tensor, positions: Tensor) -> None:
-    """Scale queries and keys equally, so that the scores of a row's tokens have standard deviation ``_SCORE_STD``."""
+def _scale_scores(level: TokenEncoder, rows: Tensor, positions: Tensor, std: float) -> None:
+    """Scale queries and keys equally, so that the scores of a row's tokens have this standard deviation."""
     layer = level.transformer_encoder.layers[0]
     scores = layer.norm1(level.embed_tokens(rows, positions)) @ level.fuse_weights().query.t()  # (R, 1 + n, heads)
     both = 2 * layer.self_attn.embed_dim
-    layer.self_attn.in_proj_weight[:both] *= (_SCORE_STD / scores.std(1).mean()).sqrt()
+    layer.self_attn.in_proj_weight[:both] *= (std / scores.std(1).mean()).sqrt()
 
 
 def _std(vectors: Tensor) -> Tensor:

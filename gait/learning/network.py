@@ -55,7 +55,8 @@ class Network:
     modules: tuple[type[nn.Module], ...]  # that ``architecture.build`` returns
     kinds: tuple[str, ...] = ()  # values of ``architecture.kind``; the name if empty
     defaults: Mapping[str, Any] = field(default_factory=dict)  # of training arguments and sizes, by field name
-    initialize: Callable[[Any, Tensor], None] = standardize_linear_layers  # from windows (N, L, J, 3), in place
+    # in place, from windows (N, L, J, 3) and whether they are deviations from the controls' mean
+    initialize: Callable[[Any, Tensor, bool], None] = standardize_linear_layers
     relevance_rules: Mapping[str, str] = field(default_factory=dict)
     """{rule: "module:function"} for LRP, the default first. A function takes a network and windows (N, L, J, 3) and
     returns relevance (N, L, J, 3) or (N, L, J), and logits (N,)."""

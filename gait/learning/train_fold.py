@@ -47,7 +47,7 @@ from gait.learning.networks import NETWORKS
 from gait.learning.predictions import Predictions, subject_means
 from gait.learning.threshold import Threshold, find_threshold, pooled_logits
 from gait.learning.trainer import Progress, Trainer, mean_window, window_logits, window_probabilities
-from gait.learning.training_arguments import TrainingArguments, TrainingSettings
+from gait.learning.training_arguments import CONSTANT, TrainingArguments, TrainingSettings
 from gait.motion.dataset import GaitDataset, Trial, dataset_hash, read_dataset
 from gait.motion.folds import Fold, split_validation
 from gait.motion.inputs import PUBLISHED
@@ -60,7 +60,9 @@ from gait.parallel.device import check_device
 FOLD_MODULE = "gait.learning.train_fold"
 """The module that a training process loads."""
 
-_LATER_SETTINGS = ("input", "windows", "deviation", "pace", "offset", "ensemble", "threshold_folds")
+_LATER_SETTINGS = (
+    "input", "windows", "deviation", "pace", "offset", "schedule", "ensemble", "threshold_folds",
+)  # fmt: skip
 
 VALIDATION_FRACTION = 0.2
 """Fraction of the training subjects that are held out for early stopping."""
@@ -230,7 +232,7 @@ class FoldTask:
             name: list(value) if isinstance(value, tuple) else value
             for name, value in values.items()
             if value != defaults[name]
-        }
+        } | ({} if self.args.schedule == CONSTANT else {"epochs": self.args.epochs})  # on which the rates depend
 
     def _left_out_input(self) -> dict[str, Any]:
         """Return what is left out as an input of the training; nothing if nothing is, as in earlier versions."""
@@ -387,7 +389,8 @@ class FoldTraining:
         def judge(subjects: tuple[str, ...], judged: tuple[str, ...]) -> dict[str, float]:
             training = self._training_windows(subjects)
             windows = self._windows(judged, training.reference)
-            trainer = Trainer(_new_network(args, training), training, windows, args, processes=processes)
+            not_evaluated = self._windows((), training.reference)  # only after the last epoch
+            trainer = Trainer(_new_network(args, training), training, not_evaluated, args, processes=processes)
             while not trainer.finished:
                 if processes.broadcast_from_main(lambda: task.timed_out):
                     raise _TimeoutPassedError

@@ -6,6 +6,7 @@ any epoch gives the same result as one that was never interrupted.
 
 from __future__ import annotations
 
+import math
 import time
 import warnings
 from collections.abc import Callable, Mapping
@@ -23,8 +24,11 @@ from gait.learning.distributed import ProcessGroup
 from gait.learning.ensemble import members_of
 from gait.learning.fold_result import Epoch
 from gait.learning.metrics import epoch_metrics
-from gait.learning.training_arguments import TrainingSettings
+from gait.learning.training_arguments import CONSTANT, TrainingSettings
 from gait.motion.windows import WindowDataset
+
+_WARM_UP = 0.1  # fraction of the epochs
+_LOWEST_RATE = 0.03  # of the highest one
 
 Progress = Callable[[int, int], None]
 """Takes the number of windows done in this epoch, and their total number."""
@@ -133,6 +137,8 @@ class Trainer:
         """Train on all windows once; return the logit (N,) of each window before its training step."""
         windows, processes, device = self._windows["train"], self._processes, self._settings.device
         torch.manual_seed(_seed(self._settings.seed, len(self.epochs), 1 + processes.rank))  # for dropout
+        for group in self._optimizer.param_groups:
+            group["lr"] = learning_rate(self._settings, len(self.epochs))
         members = members_of(self.network)
         # Each member has its own order and its own augmentation.
         randoms = [
@@ -172,6 +178,15 @@ class Trainer:
         logits = logits.double()
         loss = float(self._losses(logits, sick).mean()) if len(sick) else float("nan")
         return {"loss": loss, **epoch_metrics(logits.sigmoid().numpy(), sick.numpy())}
+
+
+def learning_rate(settings: TrainingSettings, epoch: int) -> float:
+    """Return the learning rate of an epoch, from 0 (cosine: Loshchilov & Hutter 2017, ICLR)."""
+    if settings.schedule == CONSTANT:
+        return settings.learning_rate
+    rise = min(1.0, (epoch + 1) / (_WARM_UP * settings.epochs))
+    fall = (1 + math.cos(math.pi * epoch / settings.epochs)) / 2
+    return settings.learning_rate * rise * (_LOWEST_RATE + (1 - _LOWEST_RATE) * fall)
 
 
 def window_logits(

@@ -28,6 +28,10 @@ from gait.motion.inputs import INPUTS, PUBLISHED
 from gait.motion.left_out import AUTO, KEEP, RULES
 from gait.motion.window_placement import CYCLES, FRAMES, PLACEMENTS
 
+CONSTANT, COSINE = "constant", "cosine"
+SCHEDULES = (CONSTANT, COSINE)
+"""Of the learning rate: always the same, or rising over the first tenth of the epochs and falling along a cosine."""
+
 _ALL = "all"
 _PATIENCE = 5
 _THRESHOLD_FOLDS = 3
@@ -54,6 +58,12 @@ class TrainingSettings:
     epochs: int = argument(25, "passes over all training windows", type=whole_number)
     learning_rate: float = argument(
         1e-4, "learning rate of the ADOPT optimizer", flag="--lr", aliases=["--learning_rate"], type=positive_number
+    )
+    schedule: str = argument(
+        CONSTANT,
+        "learning rate over the epochs: constant, or (cosine) rising over the first tenth, then falling to nearly 0",
+        flag="--lr_schedule",
+        choices=SCHEDULES,
     )
     use_class_weights: bool = argument(
         False,

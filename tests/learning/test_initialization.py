@@ -12,8 +12,8 @@ from gait.learning.networks import find_network
 from gait.learning.networks.mlp import MLPArchitecture
 from gait.learning.networks.transformer import TransformerArchitecture
 from gait.motion.dataset import AcquisitionInfo, Trial
-from gait.motion.windows import WindowDataset
-from tests.helpers.motion_cases import stick_figure
+from gait.motion.windows import WindowDataset, fit_reference
+from tests.helpers.motion_cases import make_trial, stick_figure, swinging_rotations
 
 LENGTH = 16
 
@@ -197,3 +197,28 @@ def test_initialize_from_data_with_one_window_keeps_weights_finite(windows):
         1,
     )
     assert all(values.abs().max() < 100 for values in network.state_dict().values())
+
+
+@pytest.mark.parametrize("factor", [0.5, 5.0])
+def test_deviations_do_not_outweigh_joints_and_phases_whatever_their_factor(factor):
+    trials = [
+        make_trial(stick_figure(300, phase=phase), f"P{phase}", sick=sick, axis_angle=swinging_rotations(300, phase=p))
+        for phase, p, sick in ((0.3, 0.3, False), (1.5, 1.0, True))
+    ]
+    options = {"input": "rotations", "windows": "cycles"}
+    reference = fit_reference(trials, 100, factor=factor, **options)
+    windows = WindowDataset(trials, 100, reference=reference, **options)
+    seen = windows.batch(torch.arange(len(windows)))
+    network = build_network().eval()
+    initialize_from_data(network, windows, 1, find_network(network).initialize)
+    extractor, merger = network.feature_extractor, network.feature_merger
+    rows, positions = seen.flatten(0, 1), 1 + torch.arange(22)
+    with torch.no_grad():
+        embedded = torch.nn.functional.linear(rows, extractor.input_embedding.weight)
+        assert float(embedded.flatten(0, 1).std(0).square().mean().sqrt()) == pytest.approx(0.5, rel=0.01)
+        frames = extractor(rows, positions).unflatten(0, seen.shape[:2])
+        for level, tokens, std in ((extractor, rows, 2.0), (merger, frames, 1.5)):
+            places = 1 + torch.arange(tokens.shape[1])
+            normed = level.transformer_encoder.layers[0].norm1(level.embed_tokens(tokens, places))
+            scores = normed @ level.fuse_weights().query.t()
+            assert float(scores.std(1).mean()) == pytest.approx(std, rel=0.05)

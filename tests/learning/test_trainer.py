@@ -17,7 +17,7 @@ from gait.learning.metrics import epoch_metrics
 from gait.learning.networks import find_network
 from gait.learning.networks.mlp import MLPArchitecture
 from gait.learning.networks.transformer import TransformerArchitecture
-from gait.learning.trainer import Trainer, TrainingSettings, mean_window, window_probabilities
+from gait.learning.trainer import Trainer, TrainingSettings, learning_rate, mean_window, window_probabilities
 from gait.motion.windows import WindowDataset
 from gait.synthetic import make_subject
 from gait.synthetic import make_trial as make_synthetic_trial
@@ -243,6 +243,21 @@ def test_early_stopping_keeps_the_best_validation_epoch_and_ignores_the_evaluati
     assert float(-(sick * probability.log() + (1 - sick) * (1 - probability).log()).mean()) == pytest.approx(
         min(loss), rel=1e-4
     )
+
+
+def test_cosine_schedule_rises_then_falls_and_a_constant_rate_stays(training, evaluation):
+    constant, cosine = settings(epochs=20), settings(epochs=20, schedule="cosine")
+    assert {learning_rate(constant, epoch) for epoch in range(20)} == {constant.learning_rate}
+    rates = [learning_rate(cosine, epoch) for epoch in range(20)]
+    assert rates[0] == pytest.approx(0.5 * cosine.learning_rate)
+    assert rates[1] == max(rates)
+    assert rates[1:] == sorted(rates[1:], reverse=True)
+    assert rates[-1] < 0.05 * cosine.learning_rate
+    few = settings(epochs=2, schedule="cosine")
+    trainer = Trainer(MLP.build(), training, evaluation, few)
+    trainer.run_epoch()
+    trainer.run_epoch()
+    assert trainer.state()["optimiser"]["param_groups"][0]["lr"] == pytest.approx(learning_rate(few, 1))
 
 
 def test_run_epoch_raises_if_the_training_diverges(training, evaluation):
