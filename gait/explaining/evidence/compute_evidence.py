@@ -22,7 +22,12 @@ from gait.explaining.evidence.motions import Motion, motions_of
 from gait.explaining.evidence.norm_at_speed import BandsAtSpeed, bands_at_speed
 from gait.explaining.evidence.phase_attribution import mean_attribution
 from gait.explaining.evidence.trial_faithfulness import measure_trial_faithfulness
-from gait.explaining.evidence.verdicts import MIN_SPEED_VARIANCE, Observation, find_verdict
+from gait.explaining.evidence.verdicts import (
+    MIN_SPEED_VARIANCE,
+    RESIDUAL_SDS,
+    Observation,
+    find_verdict,
+)
 from gait.explaining.explain_trial import explain_trial
 from gait.explaining.options import ExplainOptions
 from gait.explaining.prepare_trial import prepare_trial
@@ -130,7 +135,7 @@ def evidence_of(
 ) -> Evidence:
     """Return the evidence of an explained walk."""
     walk, controls = explained.walk, explained.controls
-    speed, line = walk.dimensionless_speed, controls.speed_line
+    speed, by_speed = walk.dimensionless_speed, controls.logit_by_speed
     method = explained.attributions[0].method
     notes = [*controls.notes, *observation_notes(explained.attributions[0])]
     notes += [explained.bands.note] if explained.bands.note else []
@@ -142,7 +147,7 @@ def evidence_of(
         probability=explained.probability,
         norm=controls.title,
         dimensionless_speed=speed,
-        speed_logit=math.nan if line is None else line.logit_at(speed),
+        speed_logit=math.nan if by_speed is None or math.isnan(speed) else by_speed.at(speed),
         findings=find_findings(explained),
         faithfulness=measure_trial_faithfulness(explained.trained, walk.trial, speed, controls, method, options.rule),
         concepts=find_concepts(
@@ -152,7 +157,7 @@ def evidence_of(
             explained.attributions,
             {side: walk.strides(side) for side in SIDES},
             explained.phases,
-            line,
+            by_speed,
             speed,
         ),
         counterfactual=None if find_counterfactual is None else find_counterfactual(explained),
@@ -162,12 +167,14 @@ def evidence_of(
 
 def speed_predicts(explained: ExplainedWalk) -> bool:
     """Return whether the walking speed alone predicts the decision (``verdicts``)."""
-    line, speed = explained.controls.speed_line, explained.walk.dimensionless_speed
-    if line is None or math.isnan(speed):
+    by_speed, speed = explained.controls.logit_by_speed, explained.walk.dimensionless_speed
+    if by_speed is None or math.isnan(speed):
         return False
-    if min(line.variance_explained, line.variance_explained_within) <= MIN_SPEED_VARIANCE:
-        return False
-    return line.logit_at(speed) * explained.sign > 0
+    return (
+        by_speed.variance_explained > MIN_SPEED_VARIANCE
+        and by_speed.variance_explained >= by_speed.variance_explained_by_label
+        and abs(explained.logit - by_speed.at(speed)) <= RESIDUAL_SDS * by_speed.residual_sd
+    )
 
 
 def find_findings(explained: ExplainedWalk) -> tuple[Finding, ...]:

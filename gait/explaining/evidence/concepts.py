@@ -20,7 +20,7 @@ from torch import Tensor
 
 from gait.arrays import Vector
 from gait.explaining.attribution import TrialAttribution
-from gait.explaining.evidence.controls import SpeedLine
+from gait.explaining.evidence.controls import LogitBySpeed
 from gait.explaining.evidence.finding import Concept
 from gait.explaining.evidence.motions import Motion, part_of
 from gait.explaining.evidence.phase_attribution import mean_attribution
@@ -67,10 +67,10 @@ def find_concepts(
     attributions: Sequence[TrialAttribution],
     strides: Mapping[str, Sequence[Stride]],
     phases: Mapping[str, Sequence[CyclePhase]],
-    line: SpeedLine | None,
+    by_speed: LogitBySpeed | None,
     speed: float,
 ) -> tuple[Concept, ...]:
-    """Return the concepts of a trial; ``line`` is the cohort's logit by speed, ``speed`` the subject's."""
+    """Return the concepts of a trial; ``by_speed`` is the cohort's logit by speed, ``speed`` the subject's."""
     found = []
     for definition in CONCEPTS:
         own = [motion for motion in motions if part_of(motion.joint) in definition.parts]
@@ -83,9 +83,8 @@ def find_concepts(
             title = f"{side} {definition.title}".strip()
             found.append(_concept(f"{definition.name}_{side}".strip("_"), title, values))
     found.append(_concept("asymmetry", "asymmetry of the sides", asymmetry(trained, trial)))
-    if line is not None and math.isfinite(speed):
-        value, half = line.logit_at(speed), 1.96 * line.error_at(speed)
-        found.append(Concept("speed", "Walking speed alone", value, value - half, value + half, None))
+    if by_speed is not None and math.isfinite(speed):
+        found.append(Concept("speed", "Walking speed alone", by_speed.at(speed), *by_speed.interval(speed), None))
     return tuple(concept for concept in found if math.isfinite(concept.value))
 
 

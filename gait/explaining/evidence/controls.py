@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from scipy.optimize import isotonic_regression
 from torch import Tensor
 
 from gait.arrays import Vector
@@ -41,7 +42,7 @@ from gait.kinematics.strides import finite_mean
 from gait.learning.trainer import window_logits
 from gait.motion.pose_files import find_pose_folders, read_poses
 from gait.motion.subject_trials import find_subject_folders, find_trial_folders
-from gait.motion.trial_paths import HEALTHY, SICK, parse_subject_id
+from gait.motion.trial_paths import HEALTHY, SICK
 from gait.motion.window_placement import CYCLES
 from gait.motion.windows import WindowDataset
 
@@ -70,27 +71,26 @@ class CohortPerson:
     motions: tuple[TrialMotion, ...] = ()  # of each trial of a control, for a network of rotations
 
 
-@dataclass(frozen=True)
-class SpeedLine:
-    """The logit of the cohort's persons by their dimensionless walking speed: a straight line."""
+@dataclass(frozen=True, eq=False)
+class LogitBySpeed:
+    """The logit of the cohort's persons by their dimensionless walking speed: a monotone curve."""
 
-    slope: float
-    intercept: float
-    variance_explained: float  # R² over all persons, 0 to 1
-    variance_explained_within: float  # R² among persons of the same label, whose lines differ in height alone
-    residual_sd: float
-    mean_speed: float
-    speed_sd: float
-    persons: int
+    speeds: Vector  # (P,) rising
+    logits: Vector  # (P,) of the curve
+    resampled: Vector  # (B, P) of the curves of resampled persons, at the same speeds
+    variance_explained: float  # of the persons' logits by the curve: R², 0 to 1
+    variance_explained_by_label: float  # by the means of patients and of controls; 0 with one label alone
+    residual_sd: float  # of each person's logit about the curve of the others
 
-    def logit_at(self, speed: float) -> float:
-        """Return the logit that the speed alone predicts."""
-        return self.intercept + self.slope * speed
+    def at(self, speed: float) -> float:
+        """Return the logit that the speed alone predicts; beyond the persons' speeds that of the nearest one."""
+        return float(np.interp(speed, self.speeds, self.logits))
 
-    def error_at(self, speed: float) -> float:
-        """Return the standard error of the line there."""
-        leverage = 1 / self.persons + (speed - self.mean_speed) ** 2 / (self.persons * self.speed_sd**2)
-        return self.residual_sd * math.sqrt(leverage)
+    def interval(self, speed: float) -> tuple[float, float]:
+        """Return the 95 % bootstrap interval of the curve there, over persons."""
+        values = [np.interp(speed, self.speeds, logits) for logits in self.resampled]
+        low, high = np.percentile(values, [2.5, 97.5])
+        return float(low), float(high)
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,7 +103,7 @@ class Controls:
     windows: Tensor  # (M, L, 22, 3) of controls, all at the same phase of the gait cycle
     window_persons: tuple[str, ...]  # (M,)
     window_speeds: Vector  # (M,) dimensionless
-    speed_line: SpeedLine | None  # None with too few persons of known speed
+    logit_by_speed: LogitBySpeed | None  # None with too few persons of known speed
     median_logit: float  # of the controls, of those whom the network has not seen if known; NaN without one
     errors_deg: Mapping[str, Vector] = field(default_factory=dict)  # (101,) standard errors of the controls' curves
     notes: tuple[str, ...] = ()
@@ -131,7 +131,7 @@ class Cohort:
         others = tuple(person for person in self.persons if person.subject != subject)
         if sum(not person.sick for person in others) < sum(not person.sick for person in self.persons):
             return self._controls(others)
-        return replace(self._all, speed_line=speed_line(others))
+        return replace(self._all, logit_by_speed=logit_by_speed(others))
 
     @cached_property
     def _all(self) -> Controls:
@@ -157,7 +157,7 @@ class Cohort:
             ),
             window_persons=tuple(person.subject for person in controls for _ in person.windows),
             window_speeds=np.concatenate([np.empty(0), *(person.window_speeds for person in controls)]),
-            speed_line=speed_line(persons),
+            logit_by_speed=logit_by_speed(persons),
             errors_deg=_mean_errors([person.errors_deg for person in controls if person.errors_deg]),
             median_logit=median_logit(self.trained, controls),
             notes=notes,
@@ -209,7 +209,7 @@ def read_person(trained: TrainedNetwork, folder: Path, *, errors: bool = False) 
         GaitError: a trial cannot be read, or none has a window.
     """
     walks: list[MeasuredWalk] = []
-    sick = parse_subject_id(folder / "trial").startswith(f"{SICK}/")
+    sick = folder.parent.name == SICK  # not of the folder that a link leads to
     for trial_folder in (segment for trial in find_trial_folders(folder) for segment in find_pose_folders(trial)):
         sequence = read_poses(trial_folder)
         trial = prepare_trial(trial_folder, sequence, trained)
@@ -279,29 +279,41 @@ def phase_windows(trained: TrainedNetwork, windows: WindowDataset, limit: int = 
     return windows.batch(chosen)
 
 
-def speed_line(persons: Sequence[CohortPerson]) -> SpeedLine | None:
-    """Return the line of logits by speed over persons; None of fewer than ``MIN_PERSONS`` persons of known speed."""
+def logit_by_speed(persons: Sequence[CohortPerson], *, resamples: int = 200, seed: int = 0) -> LogitBySpeed | None:
+    """Return the logits of persons by speed; None of fewer than ``MIN_PERSONS`` persons of known speed.
+
+    The curve is an isotonic regression, falling or rising, whichever fits better: a network that goes by speed need not
+    do so in proportion.
+    """
     known = [one for one in persons if np.isfinite([one.dimensionless_speed, one.logit]).all()]
+    known.sort(key=lambda one: one.dimensionless_speed)
     speeds, logits = (np.array([getattr(one, name) for one in known]) for name in ("dimensionless_speed", "logit"))
     if len(known) < MIN_PERSONS or not speeds.std() or not logits.std():
         return None
-    slope, intercept = np.polyfit(speeds, logits, 1)
-    residual = logits - (slope * speeds + intercept)
-    labels = np.array([one.sick for one in known])
-    own_speeds, own_logits = (
-        values
-        - np.where(labels, *(values[labels == label].mean() if (labels == label).any() else 0 for label in (1, 0)))
-        for values in (speeds, logits)
-    )
-    return SpeedLine(
-        slope=float(slope),
-        intercept=float(intercept),
-        variance_explained=float(np.corrcoef(speeds, logits)[0, 1] ** 2),
-        variance_explained_within=float(np.corrcoef(own_speeds, own_logits)[0, 1] ** 2),
-        residual_sd=float(np.sqrt((residual**2).sum() / (len(speeds) - 2))),
-        mean_speed=float(speeds.mean()),
-        speed_sd=float(speeds.std()),
-        persons=len(speeds),
+    fits = [isotonic_regression(logits, increasing=increasing).x for increasing in (False, True)]
+    rising = bool(((logits - fits[1]) ** 2).sum() < ((logits - fits[0]) ** 2).sum())
+    curve, sick = fits[rising], np.array([one.sick for one in known])
+    by_label = np.where(sick, *(logits[own].mean() if own.any() else 0.0 for own in (sick, ~sick)))
+    explained = [1 - float(((logits - found) ** 2).mean() / logits.var()) for found in (curve, by_label)]
+    left_out = np.empty(len(known))
+    for k in range(len(known)):
+        others = np.arange(len(known)) != k
+        own = isotonic_regression(logits[others], increasing=rising).x
+        left_out[k] = np.interp(speeds[k], speeds[others], own)
+    random = np.random.default_rng(seed)
+    resampled = []
+    for _ in range(resamples):
+        drawn = np.sort(random.integers(len(known), size=len(known)))
+        own = isotonic_regression(logits[drawn], increasing=rising).x
+        first = np.unique(speeds[drawn], return_index=True)[1]
+        resampled.append(np.interp(speeds, speeds[drawn][first], own[first]))
+    return LogitBySpeed(
+        speeds=speeds,
+        logits=curve,
+        resampled=np.array(resampled),
+        variance_explained=explained[0],
+        variance_explained_by_label=explained[1],
+        residual_sd=float((logits - left_out).std()),
     )
 
 

@@ -13,10 +13,11 @@ In this order:
 * Of a real deviation: *relies on a real deviation*, or *deviation that the network ignores*, if the share of the
   magnitude of all attribution, over all phases of the motion, is at most ``IGNORED_SHARE``.
 * *speed*: at the controls' usual speed the curve would be outside their band by the same rule; or the walking speed
-  alone predicts the decision: it explains more than ``MIN_SPEED_VARIANCE`` of the logit's variance between persons,
-  that is more than all else together, both over all persons of the training and among those of the same label, and
-  what it predicts for this subject is the same decision. Among patients and controls together it always explains a
-  part, since patients walk slowly.
+  alone predicts the decision. It does if a monotone curve of the logit by speed explains more than
+  ``MIN_SPEED_VARIANCE`` of the logit's variance between the persons of the cohort, that is more than all else together;
+  if it explains no less than their label, since patients walk slowly, so that speed explains a part of any good
+  network's logits; and if the subject's logit is within ``RESIDUAL_SDS`` standard deviations of the persons' about the
+  curve.
 * *looks where nothing deviates* otherwise.
 """
 
@@ -30,7 +31,7 @@ from gait.explaining.evidence.finding import Verdict
 
 IGNORED_SHARE = 0.01
 """A motion with no more is ignored: if all 66 motions had the same magnitude, each had 1/66."""
-MIN_SPEED_VARIANCE = 0.5
+MIN_SPEED_VARIANCE, RESIDUAL_SDS = 0.5, 2.0
 
 
 @dataclass(frozen=True)

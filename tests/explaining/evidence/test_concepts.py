@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from gait.explaining.evidence.concepts import CONCEPTS, _concept
-from gait.explaining.evidence.controls import CohortPerson, speed_line
+from gait.explaining.evidence.controls import CohortPerson, logit_by_speed
 from gait.explaining.evidence.motions import motions_of, part_of
 from gait.kinematics.gait_phases import PHASE_NAMES
 from gait.motion.inputs import INPUTS
@@ -32,15 +32,28 @@ def _person(number: int, speed: float, logit: float, *, sick: bool) -> CohortPer
     return CohortPerson(f"P{number}", sick, speed, logit, (), None, np.empty(0))
 
 
-def test_speed_line_distinguishes_speed_from_label():
+@pytest.mark.parametrize("steep", [1.0, 100.0])
+def test_a_network_that_goes_by_speed_is_distinguished_from_one_of_patients_who_walk_slowly(steep):
     random = np.random.default_rng(0)
     speeds = np.concatenate([random.normal(0.45, 0.03, 20), random.normal(0.35, 0.03, 20)])
     by_label = [_person(k, v, 6.0 * (k >= 20) - 3 + random.normal(), sick=k >= 20) for k, v in enumerate(speeds)]
-    by_speed = [_person(k, v, -50 * (v - 0.4) + random.normal(0, 0.3), sick=k >= 20) for k, v in enumerate(speeds)]
-    assert speed_line(by_label).variance_explained > 0.5
-    assert speed_line(by_label).variance_explained_within < 0.2
-    line = speed_line(by_speed)
-    assert line.variance_explained_within > 0.8
-    assert line.logit_at(0.4) == pytest.approx(0, abs=0.3)
-    assert line.error_at(0.5) > line.error_at(0.4)
-    assert speed_line(by_speed[:5]) is None
+    found = logit_by_speed(by_label)
+    assert found.variance_explained > 0.5
+    assert found.variance_explained < found.variance_explained_by_label
+    by_speed = [
+        _person(k, v, -3 * np.tanh(10 * steep * (v - 0.4)) + random.normal(0, 0.3), sick=v < 0.4)
+        for k, v in enumerate(speeds)
+    ]
+    found = logit_by_speed(by_speed)
+    assert found.variance_explained > 0.9
+    assert found.variance_explained > found.variance_explained_by_label
+    assert found.at(0.3) > 1
+    assert found.at(0.1) == found.at(0.2)  # beyond the persons' speeds it stays
+    low, high = found.interval(0.45)
+    assert low <= found.at(0.45) <= high < 0
+    assert logit_by_speed(by_speed[:5]) is None
+
+
+def test_logits_that_rise_with_speed():
+    rising = [_person(k, v, 20 * v, sick=False) for k, v in enumerate(np.linspace(0.3, 0.5, 15))]
+    assert logit_by_speed(rising).at(0.4) == pytest.approx(8)
