@@ -63,7 +63,7 @@ def make_skinned_body(
         NotExportableError: the poses hold no joint rotations.
         GaitError: the open body is missing.
     """
-    body = _open_body()
+    body = open_body()
     own = Path(sequence.model_file).name == OPEN_BODY and sequence.model_sha256 in ("", body.sha256)
     rotations = _rotations(sequence, body.num_joints)
     root_m = sequence.joints_m[:, 0].astype(np.float64)
@@ -109,7 +109,8 @@ def make_skinned_body(
 
 
 @lru_cache(maxsize=1)
-def _open_body() -> Body:
+def open_body() -> Body:
+    """Return the open body, which is read only once. Raises GaitError if it is missing."""
     return load_body()
 
 

@@ -23,6 +23,7 @@ except ImportError:
 
 CHROMIUM = shutil.which("chromium")
 FIREFOX = shutil.which("firefox-esr")
+SCREEN = shutil.which("xvfb-run")
 MISSING = [
     description
     for description, found in (
@@ -62,6 +63,14 @@ class WatchedPage:
     def violations(self) -> list[str]:
         """Return the violations of the content policy, those of scripts that the page tried to run among them."""
         return list(self.page.evaluate("window.__violations"))
+
+    def wait_until(self, expression: str) -> None:
+        """Wait until a JavaScript expression is true, 10 s at most. The page's content policy cannot forbid it."""
+        for _ in range(200):
+            if self.page.evaluate(expression):
+                return
+            self.page.wait_for_timeout(50)
+        raise AssertionError(f"still not: {expression}")
 
     def accessibility_problems(self) -> list[str]:
         """Return the serious findings of axe-core, one line each."""
@@ -151,11 +160,12 @@ def open_page(
 
 
 def firefox_screenshot(file: Path, picture: Path, *, address: str = "", size: tuple[int, int] = (1280, 720)) -> Path:
-    """Write a picture of a page as Firefox shows it."""
+    """Write a picture of a page as Firefox shows it, which draws WebGL only where there is a screen."""
     assert FIREFOX is not None
+    screen = [] if SCREEN is None else [SCREEN, "-a"]
     profile = picture.with_suffix(".profile")
     profile.mkdir()
-    command = [FIREFOX, "--headless", "--no-remote", "--profile", str(profile), "--screenshot", str(picture)]
+    command = [*screen, FIREFOX, "--headless", "--no-remote", "--profile", str(profile), "--screenshot", str(picture)]
     url = file.resolve().as_uri() + address
     subprocess.run([*command, f"--window-size={size[0]},{size[1]}", url], check=True, capture_output=True, timeout=60)
     return picture

@@ -24,7 +24,7 @@ class ArrayStore:
 
     def __init__(self) -> None:
         self._parts: list[bytes] = []
-        self._size = 0
+        self.num_bytes = 0  # of all arrays together, before compression
 
     @property
     def text(self) -> str:
@@ -37,14 +37,14 @@ class ArrayStore:
         if array.dtype == bool:
             array = array.view(np.uint8)
         kind = array.dtype.newbyteorder("<")
-        reference: Reference = {"at": self._size, "type": array.dtype.name, "shape": list(array.shape)}
+        reference: Reference = {"at": self.num_bytes, "type": array.dtype.name, "shape": list(array.shape)}
         if delta:
             reference["delta"] = True
             array = np.concatenate([array[:1], array[1:] - array[:-1]])
         data = array.astype(kind).tobytes()
         data += bytes(-len(data) % 4)  # typed arrays begin at multiples of their size
         self._parts.append(data)
-        self._size += len(data)
+        self.num_bytes += len(data)
         return reference
 
     def add_values(self, values: NDArray[np.floating], *, symmetric: bool = False, delta: bool = False) -> Reference:

@@ -26,7 +26,9 @@ from gait.viewing.panels.help_page import KEYS
 
 _WEB = Path(__file__).parent / "web"
 _TEMPLATES = Path(__file__).parents[1] / "templates"
-_SCRIPTS = ("data.js", "camera.js", "body.js", "renderer.js", "playback.js", "input.js", "controls.js", "main.js")
+_SCRIPTS = (
+    "inflate.js", "data.js", "camera.js", "body.js", "renderer.js", "playback.js", "input.js", "controls.js", "main.js",
+)  # fmt: skip
 _NOT_ON_PAGES = ("O", "Ctrl Q", "mouse on heatmap")  # keys of the window
 _MAP_KEYS = (
     ("mouse or finger on the map", "go to that time and select the joint; drag: move through time"),
@@ -54,6 +56,7 @@ def build_page(page: WalkPage) -> str:
         script=Markup(script),
         json=Markup(_json(data)),
         arrays=Markup(store.text),
+        num_bytes=store.num_bytes,
         still="data:image/png;base64," + base64.b64encode(still_picture(page)).decode("ascii"),
         hatching=Markup((_TEMPLATES / "hatching.svg").read_text(encoding="utf-8")),
         answer=answer_of(page),

@@ -12,10 +12,9 @@ from PIL import Image
 from scipy.spatial.transform import Rotation
 
 from gait.body.joint_status import JointStatus
-from gait.body.model_file import load_body
 from gait.body.skeleton import BODY_PARENTS
 from gait.explaining.vertex_attribution import observed_weight, skinning_weights, to_vertices
-from gait.exporting.skinned_body import SkinnedBody, posed_joints_m
+from gait.exporting.skinned_body import SkinnedBody, open_body, posed_joints_m
 from gait.report.figure_style import INK, STYLE
 from gait.report.heatmaps import figure_png
 from gait.report.pose_figure import figure_frames
@@ -37,7 +36,7 @@ def still_picture(page: WalkPage) -> bytes:
     scale = page.overlays[0].scale if page.overlays else SequentialScale(0.0, 1.0, SKIN)
     status = page.trial.sequence.joint_status
     hidden = status is not None and bool((status == JointStatus.NOT_OBSERVED).any())
-    skinning = skinning_weights(load_body()) if hidden else None
+    skinning = skinning_weights(open_body()) if hidden else None
     bodies = []
     for frame in frames:
         vertices = posed_vertices_m(page.skinned, frame).astype(np.float32)

@@ -10,12 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gait.body.joint_status import JointStatus, body_part_status
-from gait.body.model_file import load_body
 from gait.body.skeleton import BODY_JOINTS, HEAD_TO_FEET, display_name
 from gait.explaining.attribution import observation_notes
 from gait.explaining.evidence.finding import Evidence
 from gait.explaining.vertex_attribution import influence_for
-from gait.exporting.skinned_body import SkinnedBody, make_skinned_body
+from gait.exporting.skinned_body import SkinnedBody, make_skinned_body, open_body
 from gait.kinematics.gait_events import SIDES
 from gait.motion.trial_paths import HEALTHY, SICK
 from gait.report.walk_page.array_store import ArrayStore
@@ -85,7 +84,7 @@ class WalkPage:
     @cached_property
     def influences(self) -> NDArray[np.float64] | None:
         """Weights (V, 22) by which attribution colours the first body; None if there is no attribution."""
-        return influence_for(self.overlays[0].attribution, load_body(), self.skinned.betas) if self.overlays else None
+        return influence_for(self.overlays[0].attribution, open_body(), self.skinned.betas) if self.overlays else None
 
     @property
     def beside_title(self) -> str:
@@ -102,7 +101,7 @@ def walk_data(page: WalkPage, store: ArrayStore) -> dict[str, Any]:
         NotExportableError: the poses hold no joint rotations.
         GaitError: the open body is missing.
     """
-    trial, body = page.trial, load_body()
+    trial, body = page.trial, open_body()
     skinned = page.skinned
     bodies = [{"title": page.title, **motion_data(skinned, store)}]
     if page.beside is not None:

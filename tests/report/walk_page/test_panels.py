@@ -61,7 +61,7 @@ def file(walk: WalkPage, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def opened(browser: Browser, file: Path) -> Iterator[WatchedPage]:
     """The page in a window; the tests use it one after another."""
     with open_page(browser, file) as page:
-        page.page.wait_for_function("document.getElementById('time-map').hasAttribute('aria-valuetext')")
+        page.wait_until("document.getElementById('time-map').hasAttribute('aria-valuetext')")
         yield page
 
 
@@ -168,7 +168,7 @@ def test_arrow_keys_on_the_map(opened: WatchedPage) -> None:
     opened.page.keyboard.press("ArrowDown")
     below = HEAD_TO_FEET[HEAD_TO_FEET.index(Joint.LEFT_HIP) + 1]
     assert display_name(below) in spoken(opened)
-    opened.page.wait_for_function("document.getElementById('live').textContent.includes('s · P(sick)')")
+    opened.wait_until("document.getElementById('live').textContent.includes('s · P(sick)')")
 
 
 def test_click_on_a_curve_goes_to_that_percent(opened: WatchedPage, walk: WalkPage) -> None:
@@ -236,7 +236,7 @@ def test_printed_page_has_picture_map_and_tables(opened: WatchedPage, file: Path
 
 def test_fingers_on_a_telephone(browser: Browser, file: Path) -> None:
     with open_page(browser, file, size=(400, 800), has_touch=True, is_mobile=True) as phone:
-        phone.page.wait_for_function("document.getElementById('time-map').hasAttribute('aria-valuetext')")
+        phone.wait_until("document.getElementById('time-map').hasAttribute('aria-valuetext')")
         assert phone.width_of_content() == 400
         phone.page.touchscreen.tap(*map_row(phone, Joint.LEFT_KNEE, 0.7))
         assert frame_of(phone) > 100
@@ -246,7 +246,7 @@ def test_fingers_on_a_telephone(browser: Browser, file: Path) -> None:
 
 def test_tables_and_picture_without_webgl(browser: Browser, file: Path) -> None:
     with without_webgl(browser) as plain, open_page(plain, file) as page:
-        page.page.wait_for_function("document.getElementById('time-map').hasAttribute('aria-valuetext')")
+        page.wait_until("document.getElementById('time-map').hasAttribute('aria-valuetext')")
         assert page.page.locator("#still img").is_visible()
         assert "WebGL" in text(page, "#problem")
         page.page.mouse.click(*map_row(page, Joint.RIGHT_ANKLE, 0.6))

@@ -4,15 +4,13 @@ const ARRAY_TYPES = {
   uint8: Uint8Array, uint16: Uint16Array, uint32: Uint32Array, int8: Int8Array, int16: Int16Array, int32: Int32Array,
 };
 
-/** Read the data of this page. Rejects if the browser cannot decompress them. */
-async function readData() {
+/** Read the data of this page. */
+function readData() {
   const data = JSON.parse(document.getElementById("walk-data").textContent);
-  const text = atob(document.getElementById("walk-arrays").textContent.trim());
+  const arrays = document.getElementById("walk-arrays"), text = atob(arrays.textContent.trim());
   const bytes = new Uint8Array(text.length);
   for (let i = 0; i < text.length; i++) bytes[i] = text.charCodeAt(i);
-  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
-  const buffer = await new Response(stream).arrayBuffer();
-  Object.defineProperty(data, "buffer", { value: buffer });
+  Object.defineProperty(data, "buffer", { value: inflate(bytes, Number(arrays.dataset.bytes)).buffer });
   return data;
 }
 

@@ -4,7 +4,7 @@ const ORBIT_DEG_PER_PIXEL = 0.4, ZOOM_PER_NOTCH = 0.88, REACH_PX = 16, CLICK_PX 
 const FLY_M_S = 2, TURN_DEG_S = 60;
 
 /** Let the mouse and fingers on the canvas orbit, move and zoom the camera, and select joints. */
-function listenToPointer(canvas, state, renderer, numJoints) {
+function listenToPointer(canvas, state, jointPosition, numJoints) {
   const fingers = new Map(); // pointer id -> [x, y]
   let dragged = 0;
   const middle = () => {
@@ -54,7 +54,7 @@ function listenToPointer(canvas, state, renderer, numJoints) {
     let nearest = -1, least = REACH_PX;
     for (let joint = 0; joint < numJoints; joint++) {
       const [column, row] = projectPoint(
-        state.camera, renderer.joint(state.frame, joint), canvas.clientWidth, canvas.clientHeight,
+        state.camera, jointPosition(joint), canvas.clientWidth, canvas.clientHeight,
       );
       const distance = Math.hypot(column - x, row - y);
       if (distance <= least) [nearest, least] = [joint, distance];
@@ -80,6 +80,7 @@ function listenToKeys(state, actions) {
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.altKey || event.metaKey || typesText(event.target)) return;
     const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
+    if (key !== "h" && document.querySelector("dialog[open]")) return;
     if (key === " " && event.target.closest("button, summary, a, input")) return; // it presses what has the focus
     const act = repeated[key] || (!event.repeat && once[key]);
     if (act) {
@@ -109,7 +110,9 @@ function typesText(element) {
 
 /** Go to the time that the address names, such as #t=1.2, now and whenever it changes; name the time there when paused. */
 function followAddress(state) {
+  let written = null; // by this page; by the time that the browser says so, another moment may be shown
   const read = () => {
+    if (location.hash === written) return;
     const seconds = Number.parseFloat(new URLSearchParams(location.hash.slice(1)).get("t"));
     if (Number.isFinite(seconds) && Math.round(seconds * state.rate) !== state.frame) {
       state.pause();
@@ -123,7 +126,9 @@ function followAddress(state) {
     timer = setTimeout(() => {
       const fields = new URLSearchParams(location.hash.slice(1));
       fields.set("t", String(Math.round(1000 * state.seconds) / 1000));
-      if (`#${fields}` !== location.hash) location.replace(`#${fields}`);
+      if (`#${fields}` === location.hash) return;
+      written = `#${fields}`;
+      location.replace(written);
     }, 400);
   };
   read();

@@ -2,83 +2,103 @@
 // addPanel((page) => ...) with a function that is given { data, state, readArray, showWholeBody }.
 
 const PANELS = [];
+const SETTLED_MS = 250, MAX_SMOOTHED_PX = 4e6; // without movement for that long; of a picture that is drawn twice as large
 
 function addPanel(create) {
   PANELS.push(create);
 }
 
-async function start() {
-  const data = await readData(), state = new PageState(data);
+function start() {
+  const data = readData(), state = new PageState(data);
   const page = { data, state, readArray: (reference) => readArray(data, reference), showWholeBody: () => {} };
   connectControls(data, state);
   const help = document.getElementById("help");
   const toggleHelp = () => (help.open ? help.close() : help.showModal());
   document.getElementById("show-help").addEventListener("click", toggleHelp);
-  let fly = () => {};
+  let draw = () => {};
   try {
-    fly = showBody(page, toggleHelp);
-    document.documentElement.classList.add("drawn");
+    draw = showBody(page);
+    document.documentElement.classList.add("drawn"); // before the first picture, whose size is that on the page
   } catch (error) {
     tell(`${error.message} In place of the moving body the page shows a picture.`);
-    listenToKeys(state, { showWholeBody: () => {}, toggleHelp });
   }
+  const fly = listenToKeys(state, { showWholeBody: () => page.showWholeBody(), toggleHelp });
   for (const create of PANELS) create(page);
   followAddress(state);
+  draw();
   let last = performance.now();
   const tick = (now) => {
     const seconds = Math.min((now - last) / 1000, 0.25);
     last = now;
-    fly(Math.min(seconds, 0.2));
+    if (page.renderer) fly(Math.min(seconds, 0.2));
     state.advance(seconds);
+    draw();
     requestAnimationFrame(tick);
   };
   requestAnimationFrame(tick);
 }
 
-/** Draw the body whenever something changes. Returns the function that moves the camera by the keys that are held. */
-function showBody(page, toggleHelp) {
-  const { data, state } = page, canvas = document.getElementById("body");
-  let renderer = createRenderer(canvas, data), asked = false;
-  page.renderer = renderer;
+/**
+ * Prepare to draw the body. Returns a function that draws it if something has changed.
+ *
+ * When nothing has moved for a while, the picture is drawn once more, twice as large, for smooth edges, and its copy
+ * lies above on a canvas without WebGL, of which any browser takes screenshots.
+ */
+function showBody(page) {
+  const { data, state } = page, canvas = document.getElementById("body"), picture = document.getElementById("picture");
+  let changed = true, timer = 0;
+  page.renderer = createRenderer(canvas, data);
   const draw = () => {
-    asked = false;
-    renderer.draw(state.frame, state.camera, { method: data.methods ? state.method : -1, joint: state.joint, layers: state.layers });
-    performance.mark("body drawn");
+    changed = false;
+    page.renderer.draw(state.frame, state.camera, { method: data.methods ? state.method : -1, joint: state.joint, layers: state.layers });
+    canvas.dataset.frame = state.frame;
     state.dispatchEvent(new CustomEvent("drawn", { detail: { frame: state.frame } }));
   };
-  const ask = () => {
-    if (asked) return;
-    asked = true;
-    requestAnimationFrame(draw);
+  const copy = () => {
+    const { width, height } = canvas, factor = width * height <= MAX_SMOOTHED_PX ? 2 : 1;
+    if (factor > 1) [canvas.width, canvas.height] = [factor * width, factor * height];
+    draw();
+    [picture.width, picture.height] = [width, height];
+    picture.getContext("2d").drawImage(canvas, 0, 0, width, height);
+    picture.hidden = false;
+    if (factor > 1) [canvas.width, canvas.height] = [width, height];
   };
-  page.showWholeBody = () => state.setCamera(wholeBodyCamera(data.view, renderer.joint(state.frame, 0)));
-  page.showWholeBody();
-  // The camera follows the pelvis.
-  state.addEventListener("frame", (event) => {
-    const now = renderer.joint(event.detail.frame, 0), before = renderer.joint(event.detail.before, 0);
-    const [x, y, z] = state.camera.target;
-    state.camera = { ...state.camera, target: [x + now[0] - before[0], y, z + now[2] - before[2]] };
-  });
-  for (const event of ["frame", "select", "method", "view"]) state.addEventListener(event, ask);
-  const resize = () => {
+  const fit = () => {
     const density = Math.min(window.devicePixelRatio || 1, 2);
     const width = Math.max(Math.round(canvas.clientWidth * density), 1), height = Math.max(Math.round(canvas.clientHeight * density), 1);
     if (canvas.width === width && canvas.height === height) return;
     canvas.width = width;
     canvas.height = height;
-    draw();
+    changed = true;
   };
-  resize();
-  new ResizeObserver(resize).observe(canvas);
-  window.addEventListener("beforeprint", draw);
+  page.showWholeBody = () => state.setCamera(wholeBodyCamera(data.view, page.renderer.joint(state.frame, 0)));
+  page.showWholeBody();
+  // The camera follows the pelvis.
+  state.addEventListener("frame", (event) => {
+    const now = page.renderer.joint(event.detail.frame, 0), before = page.renderer.joint(event.detail.before, 0);
+    const [x, y, z] = state.camera.target;
+    state.camera = { ...state.camera, target: [x + now[0] - before[0], y, z + now[2] - before[2]] };
+  });
+  for (const event of ["frame", "select", "method", "view"]) state.addEventListener(event, () => { changed = true; });
+  new ResizeObserver(fit).observe(canvas);
   canvas.addEventListener("webglcontextlost", (event) => event.preventDefault());
   canvas.addEventListener("webglcontextrestored", () => {
-    renderer = page.renderer = createRenderer(canvas, data);
-    draw();
+    page.renderer = createRenderer(canvas, data);
+    changed = true;
   });
-  draw();
-  listenToPointer(canvas, state, { joint: (frame, joint) => renderer.joint(frame, joint) }, data.joints.length);
-  return listenToKeys(state, { showWholeBody: () => page.showWholeBody(), toggleHelp });
+  listenToPointer(canvas, state, (joint) => page.renderer.joint(state.frame, joint), data.joints.length);
+  return () => {
+    if (!("frame" in canvas.dataset)) {
+      fit();
+      copy();
+      performance.mark("first picture");
+    } else if (changed) {
+      draw();
+      picture.hidden = true;
+      clearTimeout(timer);
+      timer = setTimeout(copy, SETTLED_MS);
+    }
+  };
 }
 
 /** Show a sentence on what this browser cannot do. */
@@ -89,5 +109,10 @@ function tell(text) {
 }
 
 document.addEventListener("DOMContentLoaded", () => {
-  start().catch((error) => tell(`This browser cannot show the moving body (${error.message}).`));
+  try {
+    start();
+  } catch (error) {
+    tell(`This browser cannot show the moving body (${error.message}).`);
+    throw error;
+  }
 });

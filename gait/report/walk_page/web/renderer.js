@@ -1,50 +1,66 @@
 // Draws the bodies with WebGL 2, as gait/viewing/renderer.py does: same light, colours, hatching, floor and shadow.
 //
 // Once per frame and body, a first program moves each vertex by its joints' matrices and mixes the values of the joints
-// near it; transform feedback keeps the result for the passes that draw.
+// near it; a second one computes the normal of each vertex from the triangles around it, whose corners it finds in a
+// texture. Transform feedback keeps the results for the passes that draw.
 
 const SKIN_SLOTS = 8, INFLUENCE_SLOTS = 12; // per vertex, four per attribute
 const HATCH_PX = 7; // from line to line, across
 const SHADOW = [214, 217, 220], GRID = [222, 225, 228];
-const FLOATS = 9; // per vertex that has been moved: position, normal; value, whether it is known, weight of observed parts
+const TABLE_WIDTH = 1024; // of textures that hold one number after the other
 
 const HEAD = "#version 300 es\nprecision highp float;\nprecision highp int;\n";
 
+const MAX_JOINTS = 75; // of the open body
 const SKIN_SHADER = HEAD + `
-uniform highp sampler2D pose; // per joint a row of four texels: matrix rows from rest; value, known, observed
-in vec3 position, normal;
+// Per joint three rows of its matrix from rest, as columns; the fourth: value (0 if unknown), known, observed.
+layout(std140) uniform Pose { mat4 joints[${MAX_JOINTS}]; };
+in vec3 position;
 in uvec4 joints0, joints1, near0, near1, near2;
 in vec4 weights0, weights1, nearWeights0, nearWeights1, nearWeights2;
 uniform bool valued;
-out vec3 movedPosition, movedNormal, shown;
-vec4 row0 = vec4(0.0), row1 = vec4(0.0), row2 = vec4(0.0);
-float observed = 0.0, value = 0.0, known = 0.0;
-void moveBy(uint joint, float weight) {
-  if (weight == 0.0) return;
-  int at = int(joint);
-  row0 += weight * texelFetch(pose, ivec2(0, at), 0);
-  row1 += weight * texelFetch(pose, ivec2(1, at), 0);
-  row2 += weight * texelFetch(pose, ivec2(2, at), 0);
-  observed += weight * texelFetch(pose, ivec2(3, at), 0).z;
-}
-void mixIn(uint joint, float weight) {
-  if (weight == 0.0) return;
-  vec4 joints = texelFetch(pose, ivec2(3, int(joint)), 0);
-  value += weight * joints.x * joints.y;
-  known += weight * joints.y;
-}
+out vec4 movedPosition;
+out vec3 shown; // value, whether it is known, weight of observed parts
+mat4 moveBy(uint joint, float weight) { return weight * joints[int(joint)]; }
+vec2 mixIn(uint joint, float weight) { return weight * joints[int(joint)][3].xy; }
 void main() {
-  moveBy(joints0.x, weights0.x); moveBy(joints0.y, weights0.y); moveBy(joints0.z, weights0.z); moveBy(joints0.w, weights0.w);
-  moveBy(joints1.x, weights1.x); moveBy(joints1.y, weights1.y); moveBy(joints1.z, weights1.z); moveBy(joints1.w, weights1.w);
-  vec4 at = vec4(position, 1.0);
-  movedPosition = vec3(dot(row0, at), dot(row1, at), dot(row2, at));
-  movedNormal = normalize(vec3(dot(row0.xyz, normal), dot(row1.xyz, normal), dot(row2.xyz, normal)));
-  if (valued) {
-    mixIn(near0.x, nearWeights0.x); mixIn(near0.y, nearWeights0.y); mixIn(near0.z, nearWeights0.z); mixIn(near0.w, nearWeights0.w);
-    mixIn(near1.x, nearWeights1.x); mixIn(near1.y, nearWeights1.y); mixIn(near1.z, nearWeights1.z); mixIn(near1.w, nearWeights1.w);
-    mixIn(near2.x, nearWeights2.x); mixIn(near2.y, nearWeights2.y); mixIn(near2.z, nearWeights2.z); mixIn(near2.w, nearWeights2.w);
+  mat4 moved = moveBy(joints0.x, weights0.x) + moveBy(joints0.y, weights0.y);
+  // Few vertices have more than two joints; weights fall from slot to slot.
+  if (weights0.z > 0.0) moved += moveBy(joints0.z, weights0.z) + moveBy(joints0.w, weights0.w);
+  if (weights1.x > 0.0) {
+    moved += moveBy(joints1.x, weights1.x) + moveBy(joints1.y, weights1.y) + moveBy(joints1.z, weights1.z) + moveBy(joints1.w, weights1.w);
   }
-  shown = vec3(known > 0.5 ? value / known : 0.0, known > 0.5 ? 1.0 : 0.0, observed);
+  movedPosition = vec4((vec4(position, 1.0) * moved).xyz, 1.0);
+  vec2 sum = vec2(0.0); // of values, of the weights of known ones
+  if (valued) {
+    sum = mixIn(near0.x, nearWeights0.x) + mixIn(near0.y, nearWeights0.y) + mixIn(near0.z, nearWeights0.z) + mixIn(near0.w, nearWeights0.w);
+    if (nearWeights1.x > 0.0) {
+      sum += mixIn(near1.x, nearWeights1.x) + mixIn(near1.y, nearWeights1.y) + mixIn(near1.z, nearWeights1.z) + mixIn(near1.w, nearWeights1.w);
+    }
+    if (nearWeights2.x > 0.0) {
+      sum += mixIn(near2.x, nearWeights2.x) + mixIn(near2.y, nearWeights2.y) + mixIn(near2.z, nearWeights2.z) + mixIn(near2.w, nearWeights2.w);
+    }
+  }
+  shown = vec3(sum.y > 0.5 ? sum.x / sum.y : 0.0, sum.y > 0.5 ? 1.0 : 0.0, moved[3].z);
+  gl_Position = vec4(0.0);
+  gl_PointSize = 1.0;
+}`;
+const NORMAL_SHADER = HEAD + `
+uniform highp sampler2D positions;
+uniform highp usampler2D corners; // per triangle around a vertex its two other corners, counter-clockwise
+in vec4 position;
+in uvec2 triangles; // first and number of the triangles around this vertex
+out vec3 movedNormal; // the mean of those of the triangles, weighted by their areas
+ivec2 place(int k) { return ivec2(k % ${TABLE_WIDTH}, k / ${TABLE_WIDTH}); }
+void main() {
+  vec3 sum = vec3(0.0);
+  for (uint k = 0u; k < triangles.y; k++) {
+    uvec2 others = texelFetch(corners, place(int(triangles.x + k)), 0).xy;
+    vec3 a = texelFetch(positions, place(int(others.x)), 0).xyz, b = texelFetch(positions, place(int(others.y)), 0).xyz;
+    sum += cross(a - position.xyz, b - position.xyz);
+  }
+  float size = length(sum);
+  movedNormal = size > 0.0 ? sum / size : vec3(0.0, 1.0, 0.0);
   gl_Position = vec4(0.0);
   gl_PointSize = 1.0;
 }`;
@@ -171,7 +187,7 @@ void main() { drawn = vec4(colour, opacity); }`];
  * position of a joint of the first body. Throws if the browser has no WebGL 2.
  */
 function createRenderer(canvas, data) {
-  const gl = canvas.getContext("webgl2", { alpha: false, antialias: true });
+  const gl = canvas.getContext("webgl2", { alpha: false, antialias: !drawsInSoftware() });
   if (!gl) throw new Error("This browser has no WebGL 2.");
   const skin = createSkin(gl, data);
   const bodies = data.bodies.map((_, index) => createDrawnBody(gl, data, skin, index));
@@ -363,6 +379,17 @@ function createRenderer(canvas, data) {
   return { gl, draw, joint: (frame, joint) => bodies[0].body.joint(frame, joint) };
 }
 
+/** Return whether WebGL has no graphics card here; smooth edges then take most of the time of a picture. */
+function drawsInSoftware() {
+  const gl = document.createElement("canvas").getContext("webgl2");
+  if (!gl) return false;
+  const names = gl.getExtension("WEBGL_debug_renderer_info");
+  const renderer = String(gl.getParameter(names ? names.UNMASKED_RENDERER_WEBGL : gl.RENDERER));
+  const release = gl.getExtension("WEBGL_lose_context");
+  if (release) release.loseContext();
+  return /swiftshader|llvmpipe|softpipe|software|basic render/i.test(renderer);
+}
+
 /** Put what all bodies share onto the graphics card. */
 function createSkin(gl, data) {
   const faces = readArray(data, data.skin.faces);
@@ -381,9 +408,14 @@ function createSkin(gl, data) {
     faces, numCorners: faces.length, numJoints: data.skin.parents.length, bodyJoints: data.skin.body_joints,
     indexType: faces instanceof Uint16Array ? gl.UNSIGNED_SHORT : gl.UNSIGNED_INT,
     joints: slots(data.skin.joints, SKIN_SLOTS), weights: slots(data.skin.weights, SKIN_SLOTS),
-    program: createProgram(gl, SKIN_SHADER, NOTHING_SHADER, ["movedPosition", "movedNormal", "shown"]),
-    index: gl.createBuffer(),
+    program: createProgram(gl, SKIN_SHADER, NOTHING_SHADER, ["movedPosition", "shown"]),
+    normalProgram: createProgram(gl, NORMAL_SHADER, NOTHING_SHADER, ["movedNormal"]),
+    index: gl.createBuffer(), ...createTriangleTexture(gl, faces, data.skin.weights.shape[1]),
   };
+  for (let four = 0; four < INFLUENCE_SLOTS / 4; four++) { // of bodies that have no such buffers
+    const place = gl.getAttribLocation(skin.program.handle, `near${four}`);
+    if (place >= 0) gl.vertexAttribI4ui(place, 0, 0, 0, 0);
+  }
   if (data.skin.influence_joints) {
     skin.near = slots(data.skin.influence_joints, INFLUENCE_SLOTS);
     skin.nearWeights = slots(data.skin.influence_weights, INFLUENCE_SLOTS);
@@ -394,12 +426,38 @@ function createSkin(gl, data) {
   return skin;
 }
 
+/** Put onto the graphics card which triangles are around each vertex: their other corners, and where those begin. */
+function createTriangleTexture(gl, faces, numVertices) {
+  const triangles = new Uint32Array(2 * numVertices);
+  for (const vertex of faces) triangles[2 * vertex + 1]++;
+  for (let v = 1; v < numVertices; v++) triangles[2 * v] = triangles[2 * v - 2] + triangles[2 * v - 1];
+  const filled = new Uint32Array(numVertices), height = Math.ceil(faces.length / TABLE_WIDTH);
+  const corners = new Uint32Array(2 * TABLE_WIDTH * height);
+  for (let f = 0; f < faces.length; f += 3) {
+    for (let k = 0; k < 3; k++) {
+      const vertex = faces[f + k], at = 2 * (triangles[2 * vertex] + filled[vertex]++);
+      corners[at] = faces[f + ((k + 1) % 3)];
+      corners[at + 1] = faces[f + ((k + 2) % 3)];
+    }
+  }
+  const table = createTexture(gl, gl.RG32UI, height);
+  gl.texSubImage2D(gl.TEXTURE_2D, 0, 0, 0, TABLE_WIDTH, height, gl.RG_INTEGER, gl.UNSIGNED_INT, corners);
+  return { triangles: createBuffer(gl, triangles), corners: table };
+}
+
+/** Return an empty texture of numbers, which is bound. */
+function createTexture(gl, format, height) {
+  const texture = gl.createTexture();
+  gl.bindTexture(gl.TEXTURE_2D, texture);
+  gl.texStorage2D(gl.TEXTURE_2D, 1, format, TABLE_WIDTH, height);
+  for (const filter of [gl.TEXTURE_MIN_FILTER, gl.TEXTURE_MAG_FILTER]) gl.texParameteri(gl.TEXTURE_2D, filter, gl.NEAREST);
+  return texture;
+}
+
 /** Return body number `index` with its buffers: move(frame, values, observed), then its arrays can be drawn. */
 function createDrawnBody(gl, data, skin, index) {
   const body = createBody(data, index), numVertices = body.vertices.length / 3;
-  const attributes = {
-    position: [createBuffer(gl, body.vertices), 3], normal: [createBuffer(gl, vertexNormals(body.vertices, skin.faces)), 3],
-  };
+  const attributes = { position: [createBuffer(gl, body.vertices), 3] };
   for (let four = 0; four < SKIN_SLOTS / 4; four++) {
     attributes[`joints${four}`] = [skin.joints[four], 4];
     attributes[`weights${four}`] = [skin.weights[four], 4];
@@ -410,74 +468,73 @@ function createDrawnBody(gl, data, skin, index) {
     attributes[`nearWeights${four}`] = [skin.nearWeights[four], 4];
   }
   const source = createArray(gl, skin.program, attributes);
-  const moved = gl.createBuffer();
-  gl.bindBuffer(gl.ARRAY_BUFFER, moved);
-  gl.bufferData(gl.ARRAY_BUFFER, 4 * FLOATS * numVertices, gl.DYNAMIC_COPY);
-  const feedback = gl.createTransformFeedback();
-  const texels = new Float32Array(16 * skin.numJoints), pose = gl.createTexture();
-  gl.bindTexture(gl.TEXTURE_2D, pose);
-  gl.texStorage2D(gl.TEXTURE_2D, 1, gl.RGBA32F, 4, skin.numJoints);
-  for (const filter of [gl.TEXTURE_MIN_FILTER, gl.TEXTURE_MAG_FILTER]) gl.texParameteri(gl.TEXTURE_2D, filter, gl.NEAREST);
+  const height = Math.ceil(numVertices / TABLE_WIDTH);
+  const [positions, shown, normals] = [4 * TABLE_WIDTH * height, 3 * numVertices, 3 * numVertices].map((numbers) => {
+    const buffer = gl.createBuffer();
+    gl.bindBuffer(gl.ARRAY_BUFFER, buffer);
+    gl.bufferData(gl.ARRAY_BUFFER, 4 * numbers, gl.DYNAMIC_COPY);
+    return buffer;
+  });
+  const normalSource = createArray(gl, skin.normalProgram, { position: [positions, 4], triangles: [skin.triangles, 2] });
+  const feedback = gl.createTransformFeedback(), rows = new Float32Array(16 * MAX_JOINTS);
+  const pose = gl.createBuffer(), positionTable = createTexture(gl, gl.RGBA32F, height);
+  gl.bindBuffer(gl.UNIFORM_BUFFER, pose);
+  gl.bufferData(gl.UNIFORM_BUFFER, rows, gl.DYNAMIC_DRAW);
+
+  /** Run a program for each vertex, and keep its outputs in buffers. */
+  function runForVertices(array, outputs) {
+    gl.bindVertexArray(array);
+    gl.bindBuffer(gl.ARRAY_BUFFER, null);
+    gl.bindTransformFeedback(gl.TRANSFORM_FEEDBACK, feedback);
+    outputs.forEach((buffer, number) => gl.bindBufferBase(gl.TRANSFORM_FEEDBACK_BUFFER, number, buffer));
+    gl.enable(gl.RASTERIZER_DISCARD);
+    gl.beginTransformFeedback(gl.POINTS);
+    gl.drawArrays(gl.POINTS, 0, numVertices);
+    gl.endTransformFeedback();
+    gl.disable(gl.RASTERIZER_DISCARD);
+    outputs.forEach((_, number) => gl.bindBufferBase(gl.TRANSFORM_FEEDBACK_BUFFER, number, null));
+    gl.bindTransformFeedback(gl.TRANSFORM_FEEDBACK, null);
+  }
+
+  function bindTexture(unit, texture) {
+    gl.activeTexture(gl.TEXTURE0 + unit);
+    gl.bindTexture(gl.TEXTURE_2D, texture);
+  }
 
   return {
     body,
     drawWith(mesh, shadow) {
-      const stride = 4 * FLOATS;
-      this.meshArray = createArray(
-        gl, mesh, { position: [moved, 3, stride, 0], normal: [moved, 3, stride, 12], shown: [moved, 3, stride, 24] }, skin.index,
-      );
-      this.shadowArray = createArray(gl, shadow, { position: [moved, 3, stride, 0] }, skin.index);
+      const position = [positions, 3, 16];
+      this.meshArray = createArray(gl, mesh, { position, normal: [normals, 3], shown: [shown, 3] }, skin.index);
+      this.shadowArray = createArray(gl, shadow, { position }, skin.index);
     },
     /** Move the skin to a frame; values (T, 22) colour it, observed (T, 22) says which parts the markers observe. */
     move(frame, values, observed) {
-      body.writeMatrices(frame, texels);
+      body.writeMatrices(frame, rows);
       const columns = data.joints.length;
       for (let joint = 0; joint < skin.numJoints; joint++) {
         const own = frame * columns + skin.bodyJoints[joint], value = values ? values[own] : NaN, known = !Number.isNaN(value);
-        texels[16 * joint + 12] = known ? value : 0;
-        texels[16 * joint + 13] = known ? 1 : 0;
-        texels[16 * joint + 14] = !observed || observed[own] ? 1 : 0;
+        rows[16 * joint + 12] = known ? value : 0;
+        rows[16 * joint + 13] = known ? 1 : 0;
+        rows[16 * joint + 14] = !observed || observed[own] ? 1 : 0;
       }
       gl.useProgram(skin.program.handle);
-      gl.activeTexture(gl.TEXTURE0);
-      gl.bindTexture(gl.TEXTURE_2D, pose);
-      gl.texSubImage2D(gl.TEXTURE_2D, 0, 0, 0, 4, skin.numJoints, gl.RGBA, gl.FLOAT, texels);
-      gl.uniform1i(skin.program.at.pose, 0);
+      gl.bindBufferBase(gl.UNIFORM_BUFFER, 0, pose); // the only block has number 0
+      gl.bufferSubData(gl.UNIFORM_BUFFER, 0, rows);
       gl.uniform1i(skin.program.at.valued, valued && values ? 1 : 0);
-      gl.bindVertexArray(source);
-      gl.bindBuffer(gl.ARRAY_BUFFER, null);
-      gl.bindTransformFeedback(gl.TRANSFORM_FEEDBACK, feedback);
-      gl.bindBufferBase(gl.TRANSFORM_FEEDBACK_BUFFER, 0, moved);
-      gl.enable(gl.RASTERIZER_DISCARD);
-      gl.beginTransformFeedback(gl.POINTS);
-      gl.drawArrays(gl.POINTS, 0, numVertices);
-      gl.endTransformFeedback();
-      gl.disable(gl.RASTERIZER_DISCARD);
-      gl.bindBufferBase(gl.TRANSFORM_FEEDBACK_BUFFER, 0, null);
-      gl.bindTransformFeedback(gl.TRANSFORM_FEEDBACK, null);
+      runForVertices(source, [positions, shown]);
+
+      gl.useProgram(skin.normalProgram.handle);
+      bindTexture(0, positionTable);
+      gl.bindBuffer(gl.PIXEL_UNPACK_BUFFER, positions);
+      gl.texSubImage2D(gl.TEXTURE_2D, 0, 0, 0, TABLE_WIDTH, height, gl.RGBA, gl.FLOAT, 0);
+      gl.bindBuffer(gl.PIXEL_UNPACK_BUFFER, null);
+      gl.uniform1i(skin.normalProgram.at.positions, 0);
+      bindTexture(1, skin.corners);
+      gl.uniform1i(skin.normalProgram.at.corners, 1);
+      runForVertices(normalSource, [normals]);
     },
   };
-}
-
-/** Return outward unit normals: at each vertex the area-weighted mean of those of its triangles. */
-function vertexNormals(vertices, faces) {
-  const normals = new Float32Array(vertices.length);
-  for (let f = 0; f < faces.length; f += 3) {
-    const a = 3 * faces[f], b = 3 * faces[f + 1], c = 3 * faces[f + 2];
-    const ux = vertices[b] - vertices[a], uy = vertices[b + 1] - vertices[a + 1], uz = vertices[b + 2] - vertices[a + 2];
-    const vx = vertices[c] - vertices[a], vy = vertices[c + 1] - vertices[a + 1], vz = vertices[c + 2] - vertices[a + 2];
-    const x = uy * vz - uz * vy, y = uz * vx - ux * vz, z = ux * vy - uy * vx;
-    for (const corner of [a, b, c]) {
-      normals[corner] += x;
-      normals[corner + 1] += y;
-      normals[corner + 2] += z;
-    }
-  }
-  for (let v = 0; v < normals.length; v += 3) {
-    const length = Math.hypot(normals[v], normals[v + 1], normals[v + 2]) || 1;
-    for (let axis = 0; axis < 3; axis++) normals[v + axis] /= length;
-  }
-  return normals;
 }
 
 /** Return a texture of the 256 colours of a scale, six hexadecimal digits each. */
@@ -503,7 +560,7 @@ function createProgram(gl, vertexText, fragmentText, feedback = null) {
     gl.compileShader(shader);
     gl.attachShader(handle, shader);
   }
-  if (feedback) gl.transformFeedbackVaryings(handle, feedback, gl.INTERLEAVED_ATTRIBS);
+  if (feedback) gl.transformFeedbackVaryings(handle, feedback, gl.SEPARATE_ATTRIBS);
   gl.linkProgram(handle);
   if (!gl.getProgramParameter(handle, gl.LINK_STATUS)) {
     const logs = gl.getAttachedShaders(handle).map((shader) => gl.getShaderInfoLog(shader));
@@ -521,7 +578,7 @@ function createBuffer(gl, array) {
   const buffer = gl.createBuffer();
   gl.bindBuffer(gl.ARRAY_BUFFER, buffer);
   gl.bufferData(gl.ARRAY_BUFFER, array, gl.STATIC_DRAW);
-  const type = { Float32Array: gl.FLOAT, Uint8Array: gl.UNSIGNED_BYTE, Uint16Array: gl.UNSIGNED_SHORT }[array.constructor.name];
+  const type = { Float32Array: gl.FLOAT, Uint8Array: gl.UNSIGNED_BYTE, Uint16Array: gl.UNSIGNED_SHORT, Uint32Array: gl.UNSIGNED_INT }[array.constructor.name];
   return Object.assign(buffer, { type });
 }
 
@@ -534,8 +591,8 @@ function createArray(gl, program, attributes, index = null) {
     if (place < 0) continue;
     gl.bindBuffer(gl.ARRAY_BUFFER, buffer);
     gl.enableVertexAttribArray(place);
-    const isIndex = /^(joints|near)\d$/.test(name);
-    if (isIndex) gl.vertexAttribIPointer(place, size, buffer.type, stride, offset);
+    const isInteger = /^(joints\d|near\d|triangles)$/.test(name);
+    if (isInteger) gl.vertexAttribIPointer(place, size, buffer.type, stride, offset);
     else gl.vertexAttribPointer(place, size, buffer.type || gl.FLOAT, true, stride, offset);
     if (divisor) gl.vertexAttribDivisor(place, divisor);
   }
