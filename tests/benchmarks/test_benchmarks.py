@@ -17,6 +17,7 @@ from gait.capture import Recording
 from gait.fitting.marker_quality.marker_error import MarkerError
 from gait.fitting.subject_fit import fit_shape_and_poses
 from gait.synthetic.inject_errors import InjectedError
+from tests.helpers.browser import needs_browser
 from tests.helpers.fitting_cases import record_trial, short_trial
 from tests.helpers.motion_cases import rot_y, stick_figure, to_common_frame, write_trial
 from tests.helpers.paths import OPEN_BODY, REPOSITORY
@@ -349,6 +350,17 @@ def test_report_speed_quick(run):
     assert 0 < result["processor_seconds_per_trial"] < 20
     assert result["kilobytes_per_trial"] > 100
     assert result["failures"] == []
+
+
+@needs_browser
+def test_walk_page_quick(run, tmp_path):
+    result, _ = run("walk_page", "--quick", "--pictures", tmp_path / "pictures")
+    assert result["requests"] == []
+    assert result["frames_per_second"] > 0
+    (row,) = result["against_window"]
+    assert row["skin_px"] < 3
+    assert row["colour"]["99 %"] < 3
+    assert {file.stem for file in (tmp_path / "pictures").iterdir()} == {"page_0", "window_0"}
 
 
 @pytest.mark.slow
