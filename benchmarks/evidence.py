@@ -14,7 +14,9 @@ By network, on ``with``:
    them, of each patient who has one; ``real_on_true_by_difference``: by that difference in degrees.
  * ``real_on_unchanged``: findings on joints of which no true curve differs by 2 degrees from ``paced``, that have it.
  * ``side``: real deviations on joints of the legs and arms, of patients with a one-sided pathology, whose true curve
-   changes at least as much as that of the other side.
+   differs by 2 degrees on this side, of those where it does on either.
+ * ``patients_with_real_on_true``: patients called sick, of whom one or more findings are on affected joints whose true
+   curve so differs, of whom one or more of these have the verdict.
  * ``changed_is_called_so``: real deviations whose true curve differs by at least 2 degrees from ``paced`` in the phase.
 
 On ``own``, without pathology, decisions with a real deviation among the findings for the decision: ``real_on_controls``
@@ -46,7 +48,7 @@ from classification import README_FLAGS
 
 from gait.body.model_file import load_body
 from gait.cli.arguments import argument
-from gait.explaining.evidence.compute_evidence import compute_evidence, explain_walk, find_findings
+from gait.explaining.evidence.compute_evidence import MIN_SHARE, compute_evidence, explain_walk, find_findings
 from gait.explaining.evidence.controls import Cohort, read_cohort
 from gait.explaining.evidence.finding import Finding, Verdict
 from gait.explaining.evidence.measured_walk import measure_walk
@@ -237,8 +239,8 @@ def true_change(trained: TrainedNetwork, unseen: Path, name: str) -> TrueChange:
 
 
 def for_decision(decision: Decision) -> list[Finding]:
-    """Return the findings that speak for the decision."""
-    return [each for each in decision.findings if each.share > 0 and each.verdict != Verdict.IGNORED]
+    """Return the findings that the decision relies on."""
+    return [each for each in decision.findings if each.share >= MIN_SHARE]
 
 
 def has_real(decision: Decision) -> bool:
@@ -256,7 +258,7 @@ def share_of(decision: Decision, verdict: Verdict) -> float:
 def summarize_patients(patients: Sequence[tuple[TrueChange, Decision]]) -> dict[str, Any]:
     """Return the rates on patients."""
     on_true: list[tuple[float, bool]] = []
-    first, unchanged, side, changed = [], [], [], []
+    first, unchanged, side, changed, found = [], [], [], [], []
     for change, decision in patients:
         affected, own_side = change.pathology.affected_joints, change.pathology.side
         true_here = []
@@ -272,9 +274,11 @@ def summarize_patients(patients: Sequence[tuple[TrueChange, Decision]]) -> dict[
                 changed.append(here >= UNCHANGED_DEG)
                 if own_side != "both" and finding.joint.name.startswith(("LEFT_", "RIGHT_")):
                     other = "left" if finding.side == "right" else "right"
-                    side.append(change.of(names, finding.side) >= change.of(names, other))
+                    both = change.of(names, finding.side), change.of(names, other)
+                    side += [both[0] >= UNCHANGED_DEG] if max(both) >= UNCHANGED_DEG else []
         on_true += true_here
         first += [true_here[0][1]] if true_here else []
+        found += [any(real for _, real in true_here)] if true_here and decision.probability >= 0.5 else []
     by_difference = {
         f"{low} to {high}": rate(real for here, real in on_true if low <= here < high)
         for low, high in itertools.pairwise(_DIFFERENCES_DEG)
@@ -284,6 +288,7 @@ def summarize_patients(patients: Sequence[tuple[TrueChange, Decision]]) -> dict[
         "called_sick": rate(decision.probability >= 0.5 for _, decision in patients),
         "real_on_true": rate(real for _, real in on_true),
         "real_on_true_first": rate(first),
+        "patients_with_real_on_true": rate(found),
         "real_on_true_by_difference": by_difference,
         "real_on_unchanged": rate(unchanged),
         "side": rate(side),

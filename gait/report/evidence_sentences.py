@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from gait.explaining.evidence.compute_evidence import MIN_SHARE
 from gait.explaining.evidence.finding import Evidence, Finding, Verdict
 from gait.text import join_words
 
@@ -17,14 +18,20 @@ def evidence_sentences(evidence: Evidence) -> tuple[str, ...]:
     """
     return tuple(
         sentence
-        for sentence in (relied_on(evidence), deviates(evidence), ignored(evidence), by_speed(evidence))
+        for sentence in (
+            relied_on(evidence),
+            deviates(evidence),
+            against(evidence),
+            ignored(evidence),
+            by_speed(evidence),
+        )
         if sentence
     )
 
 
 def relied_on(evidence: Evidence) -> str:
     """Return the sentence on what the network relied on; "" without a finding."""
-    findings = [each for each in evidence.findings if each.verdict != Verdict.IGNORED]
+    findings = [each for each in evidence.findings if each.share >= MIN_SHARE]
     named = [f"{each.motion} in {each.phase} ({each.share:.0%})" for each in findings[:MAX_NAMED]]
     label = "sick" if evidence.probability >= 0.5 else "healthy"
     return f"The network's evidence for {label} is mostly {join_words(named)}." if named else ""
@@ -32,7 +39,7 @@ def relied_on(evidence: Evidence) -> str:
 
 def deviates(evidence: Evidence) -> str:
     """Return the sentence on whether the subject really deviates where the network looks; "" without a finding."""
-    findings = [each for each in evidence.findings if each.verdict != Verdict.IGNORED]
+    findings = [each for each in evidence.findings if each.share >= MIN_SHARE]
     if not findings:
         return ""
     real = [each for each in findings if each.verdict == Verdict.REAL_DEVIATION]
@@ -40,6 +47,13 @@ def deviates(evidence: Evidence) -> str:
         return "There, the subject deviates nowhere from the norm at this walking speed beyond the error."
     where = join_words([_numbers(each) for each in real[:MAX_NAMED]])
     return f"There, the subject deviates beyond speed and error in {where}."
+
+
+def against(evidence: Evidence) -> str:
+    """Return the sentence on real deviations that speak against the decision; "" if there is none."""
+    real = [each for each in evidence.findings if each.verdict == Verdict.REAL_DEVIATION and each.share < 0]
+    where = join_words([_numbers(each) for each in real[:MAX_NAMED]])
+    return f"Against the decision speaks a real deviation in {where}." if real else ""
 
 
 def ignored(evidence: Evidence) -> str:

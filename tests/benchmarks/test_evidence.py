@@ -31,6 +31,7 @@ def test_patients_are_judged_by_what_truly_changes(module):
     assert (found["real_on_true"]["value"], found["real_on_true"]["count"]) == (0.5, 2)
     assert found["real_on_true_first"]["value"] == 1
     assert (found["side"]["value"], found["side"]["count"]) == (pytest.approx(2 / 3), 3)
+    assert found["patients_with_real_on_true"]["value"] == 1
     assert found["changed_is_called_so"]["value"] == pytest.approx(1 / 3)
     assert found["called_sick"]["value"] == 1
 
