@@ -55,24 +55,31 @@ class Arguments(ViewerArguments, BodyModelLocator, ExplainOptions, EvidenceOptio
     export_page: Path | None = argument(
         None, "write the moving body as one page for any browser; needs no screen", metavar="FILE.html"
     )
+    export_pages: Path | None = argument(
+        None, "with --trained and --poses: write one such page per trial, and their index", metavar="DIR"
+    )
     anonymous: bool = argument(False, "name no subject and no file on the page, and show a standard body")
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if (self.trained is None) != (self.poses is None):
             raise ArgumentError("--trained and --poses belong together: the trained networks and the trials to explain")
-        if self.trained is not None and (self.network or self.trial or self.all_methods):
+        if self.trained is not None and (self.network or self.trial or (self.all_methods and self.export)):
             raise ArgumentError(
                 "--trained and --poses explain a cohort by one method; omit --network, --gait and --all_methods"
             )
-        if self.trained is not None and self.export is None:
-            raise ArgumentError("--trained and --poses write files; name a folder for them with --export")
+        if self.trained is not None and self.export is None and self.export_pages is None:
+            raise ArgumentError(
+                "--trained and --poses write files; name a folder for them with --export or --export_pages"
+            )
+        if self.export_pages is not None and self.trained is None:
+            raise ArgumentError("--export_pages shows a cohort; name it with --trained and --poses")
         if self.export is not None and self.trained is None and not (self.network and self.trial):
             raise ArgumentError("name a --network and a --gait, or --trained and --poses")
         if self.export_page is not None and self.trial is None:
             raise ArgumentError("--export_page shows a trial; name it with --gait")
-        if self.anonymous and self.export_page is None:
-            raise ArgumentError("--anonymous belongs to --export_page")
+        if self.anonymous and self.export_page is None and self.export_pages is None:
+            raise ArgumentError("--anonymous belongs to --export_page and --export_pages")
         if self.method is not None and self.network is None and self.trained is None:
             raise ArgumentError("--method explains a network; name it with --network")
 
@@ -92,7 +99,9 @@ def main(arguments: Arguments) -> int:
     backend = FileBackend(bodies, select_fields(arguments, NetworkSource), options, arguments.norms)
     if arguments.export_page is not None:
         problems += _export_page(arguments, arguments.export_page, backend)
-    if (arguments.export is None and arguments.export_page is None) or arguments.is_offscreen:
+    if arguments.export_pages is not None:
+        problems += _export_pages(arguments, arguments.export_pages, backend)
+    if not (arguments.export or arguments.export_page or arguments.export_pages) or arguments.is_offscreen:
         trial, network = _opened(arguments)
         for line in run_viewer(ViewRequest(backend, trial, network, arguments.method, arguments)):
             print(line)
@@ -144,6 +153,21 @@ def _export_page(arguments: Arguments, file: Path, backend: FileBackend) -> Line
     for line in problems:
         print_err(line)
     return problems
+
+
+def _export_pages(arguments: Arguments, folder: Path, backend: FileBackend) -> Lines:
+    """Return the problems."""
+    from gait.report.walk_page.export_cohort import PageSettings, export_cohort_pages
+
+    assert arguments.trained is not None
+    assert arguments.poses is not None
+    evidence = select_fields(arguments, EvidenceOptions)
+    settings = PageSettings(arguments.trained, arguments.poses, folder, evidence, arguments.anonymous)
+    pages = export_cohort_pages(settings, backend, print)
+    print(f"{pages.index}: index of {pages.num_pages} pages")
+    for line in pages.problems:
+        print_err(line)
+    return pages.problems
 
 
 def _export_cohort(

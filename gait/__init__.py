@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from gait.motion.pose_files import read_poses as read_poses
     from gait.motion.subject_trials import analyse_subject_folder as analyse_subject_folder
     from gait.motion.windows import WindowDataset as WindowDataset
+    from gait.report.walk_page.notebook import show as show
 
 __version__ = VERSION
 
@@ -47,6 +48,7 @@ _MODULES = {
     "read_explanation": "gait.explaining.attribution_files",
     "read_poses": "gait.motion.pose_files",
     "read_recording": "gait.capture.read_recording",
+    "show": "gait.report.walk_page.notebook",
 }
 __all__ = tuple(_MODULES)
 

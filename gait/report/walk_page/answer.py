@@ -12,7 +12,14 @@ from gait.kinematics.norm_comparison import ERROR_FACTOR, Deviation
 from gait.kinematics.related_angle import moved_joint
 from gait.learning.metrics import THRESHOLD
 from gait.motion.trial_paths import HEALTHY, LABEL_NOUNS, SICK, parse_subject_id
-from gait.report.evidence.sentences import MEANINGS, decision, format_deg, format_percent, summarize_findings
+from gait.report.evidence.sentences import (
+    MEANINGS,
+    counterfactual_headline,
+    decision,
+    format_deg,
+    format_percent,
+    summarize_findings,
+)
 from gait.report.gait.curve_grid import AXES
 from gait.report.walk_page.curve_section import CurveSection, frame_at
 from gait.report.walk_page.walk_data import WalkPage
@@ -65,7 +72,11 @@ def answer_of(page: WalkPage) -> Answer:
     overlay = page.overlays[0] if page.overlays else None
     trained = overlay is not None and parse_subject_id(page.trial.folder) in overlay.network.training_subjects
     curves = page.curves if page.curves is not None and page.curves.has_strides else None
-    trust = [] if page.evidence is None else list(verdict_summary(page.evidence))
+    trust: list[str] = []
+    if page.evidence is not None:
+        trust += verdict_summary(page.evidence)
+        if page.evidence.counterfactual is not None:
+            trust.append(counterfactual_headline(page.evidence.counterfactual))
     if overlay is not None:
         trust += _trust(overlay, trained=trained)
     return Answer(

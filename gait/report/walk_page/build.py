@@ -49,7 +49,8 @@ def build_page(page: WalkPage) -> str:
     script, style = _script(), _style()
     curves = page.curves
     has_strides = curves is not None and curves.has_strides
-    return _ENVIRONMENT.get_template("page.html.jinja").render(
+    return render_web(
+        "page.html.jinja",
         data=data,
         policy=Markup(content_security_policy(script, style)),
         style=Markup(style),
@@ -89,6 +90,16 @@ def _hash(text: str) -> str:
     return f"sha256-{base64.b64encode(digest).decode('ascii')}"
 
 
+def read_web(name: str) -> str:
+    """Return the text of a file of ``web``."""
+    return (_WEB / name).read_text(encoding="utf-8")
+
+
+def render_web(template: str, **context: Any) -> str:
+    """Return what a template of ``web`` makes of its context; every value is escaped."""
+    return _ENVIRONMENT.get_template(template).render(context)
+
+
 def _script() -> str:
     files = [_WEB / name for name in _SCRIPTS] + sorted((_WEB / "panels").glob("*.js"))
     text = "\n".join(file.read_text(encoding="utf-8") for file in files)
@@ -96,7 +107,7 @@ def _script() -> str:
 
 
 def _style() -> str:
-    files = [_TEMPLATES / "chart.css", *sorted(_WEB.glob("**/*.css"))]
+    files = [_TEMPLATES / "chart.css", *sorted(_WEB.glob("*.css"))]
     return "\n".join(file.read_text(encoding="utf-8") for file in files)
 
 

@@ -6,8 +6,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from gait.errors import GaitError
-from gait.explaining.evidence.compute_evidence import evidence_of, explain_walk
+from gait.explaining.evidence.compute_evidence import FindCounterfactual, evidence_of, explain_walk
 from gait.explaining.evidence.controls import Cohort
+from gait.explaining.evidence.counterfactual import find_counterfactual
 from gait.explaining.evidence.export_evidence import EvidenceOptions, find_cohort
 from gait.explaining.evidence.norm_at_speed import PUBLISHED_BY_SPEED
 from gait.explaining.methods import METHODS
@@ -21,6 +22,9 @@ from gait.report.walk_page.walk_data import WalkPage
 from gait.viewing.attribution_overlay import AttributionOverlay
 from gait.viewing.file_backend import FileBackend
 from gait.viewing.loaded_trial import LoadedTrial, is_fitted_trial
+
+COUNTERFACTUAL = "the smallest change after which the network decides otherwise"
+"""Name of the second body if it is the counterfactual walk."""
 
 
 def export_walk_page(
@@ -41,6 +45,27 @@ def export_walk_page(
     Raises:
         GaitError: something cannot be read, no method can explain the network, or the file cannot be written.
     """
+    page, problems = make_walk_page(
+        backend, trial, network=network, beside=beside, anonymous=anonymous, evidence=evidence
+    )
+    write_page(file, page)
+    return problems
+
+
+def make_walk_page(
+    backend: FileBackend,
+    trial: Path,
+    *,
+    network: TrainedNetwork | None = None,
+    beside: Path | None = None,
+    anonymous: bool = False,
+    evidence: EvidenceOptions | None = None,
+) -> tuple[WalkPage, tuple[str, ...]]:
+    """Return what ``export_walk_page`` writes, and one line per part that failed.
+
+    Raises:
+        GaitError: something cannot be read, or no method can explain the network.
+    """
     loaded = backend.load_trial(trial)
     problems: list[str] = []
     overlays = () if network is None else explain_trial_overlays(backend, loaded, network, problems)
@@ -52,19 +77,23 @@ def export_walk_page(
     norms = None if evidence is None else evidence.norms
     if network is not None and evidence is not None and not evidence.no_evidence:
         try:
-            page = with_evidence(page, find_cohort(network, loaded.folder, norms), backend.options)
+            cohort = find_cohort(network, loaded.folder, norms)
+            seek = None if evidence.no_counterfactual else find_counterfactual
+            page = with_evidence(page, cohort, backend.options, seek)
         except GaitError as error:
             problems.append(f"No evidence: {error}")
     if page.curves is None:
         page = replace(page, curves=curve_section(loaded, drawn_norm(norms)))
-    write_page(file, page)
-    return tuple(problems)
+    return page, tuple(problems)
 
 
-def with_evidence(page: WalkPage, cohort: Cohort, options: ExplainOptions) -> WalkPage:
+def with_evidence(
+    page: WalkPage, cohort: Cohort, options: ExplainOptions, seek: FindCounterfactual | None = None
+) -> WalkPage:
     """Return a page with findings and verdicts, and the curves beside the bands that the verdicts are of.
 
-    The evidence is of the first method that is signed.
+    The evidence is of the first method that is signed. If ``seek`` finds a walk that the network decides otherwise, it
+    is the second body, unless the page has one.
 
     Raises:
         GaitError: no method is signed, or the trial has no stride.
@@ -75,10 +104,14 @@ def with_evidence(page: WalkPage, cohort: Cohort, options: ExplainOptions) -> Wa
         raise GaitError("this method does not say for which class a joint speaks; use another --method.")
     own = options.with_method(signed[0])
     walk = explain_walk(network, page.trial.folder, cohort, own, page.trial.sequence)
-    evidence = evidence_of(walk, own)
+    evidence = evidence_of(walk, own, find_counterfactual=seek)
     norm = cohort.published or read_angle_norm(PUBLISHED_BY_SPEED)
     curves = curve_section(page.trial, norm, verdict_reference(evidence, walk))
-    return replace(page, curves=curves, evidence=evidence)
+    found = None if evidence.counterfactual is None else evidence.counterfactual.boundary
+    beside = page.beside
+    if found is not None and beside is None:
+        beside = replace(page.trial, name=COUNTERFACTUAL, sequence=found.sequence)
+    return replace(page, curves=curves, evidence=evidence, beside=beside)
 
 
 def drawn_norm(norms: str | None) -> PublishedNorm:

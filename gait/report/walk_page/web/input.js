@@ -122,7 +122,7 @@ function followAddress(state) {
   let timer = 0;
   const write = () => {
     clearTimeout(timer);
-    if (state.playing) return;
+    if (state.playing || location.protocol === "about:") return; // a frame of a notebook has no address of its own
     timer = setTimeout(() => {
       const fields = new URLSearchParams(location.hash.slice(1));
       fields.set("t", String(Math.round(1000 * state.seconds) / 1000));
