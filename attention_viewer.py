@@ -21,7 +21,7 @@ from gait.cli.arguments import ArgumentError, argument, command_of, parse, selec
 from gait.cli.exit_codes import EXIT_INTERRUPTED, print_err, run_main
 from gait.explaining.evidence.counterfactual import find_counterfactual
 from gait.explaining.evidence.export_evidence import EvidenceOptions, export_evidence
-from gait.explaining.explain_cohort import cohort_files, explain_cohorts
+from gait.explaining.explain_cohort import cohort_files, explain_cohorts, recurrence_file
 from gait.explaining.export_trial import export_trial
 from gait.explaining.options import ExplainOptions, NetworkSource
 from gait.report.cohort_figure import cohort_sentences, cohort_title, write_cohort_figure
@@ -175,12 +175,15 @@ def _export_cohort(
 ) -> tuple[Lines, Lines, Lines]:
     assert arguments.trained is not None
     assert arguments.poses is not None
-    cohorts, problems = explain_cohorts(arguments.trained, arguments.poses, options, output)
+    evidence = select_fields(arguments, EvidenceOptions)
+    cohorts, problems = explain_cohorts(arguments.trained, arguments.poses, options, output, evidence)
     lines: list[str] = []
     for cohort in cohorts:
         figure, _, _ = cohort_files(output, cohort.network)
         summary = write_cohort_figure(cohort, figure)
         lines += [": ".join(cohort_title(cohort)), *cohort_sentences(summary), f"written: {figure}"]
+        if cohort.recurrences is not None:
+            lines.append(f"written: {recurrence_file(output, cohort.network)}")
     return tuple(lines), tuple(problems), tuple(dict.fromkeys(note for cohort in cohorts for note in cohort.notes))
 
 

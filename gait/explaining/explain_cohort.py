@@ -1,7 +1,8 @@
 """Attribution of a whole cohort: each subject is explained by the network of the fold that was not trained on it.
 
 ``cohort_<network>.csv`` has group means by percent of the gait cycle and joint;
-``attribution_subjects_<network>.csv`` has one row per subject.
+``attribution_subjects_<network>.csv`` has one row per subject; ``recurring_findings_<network>.csv`` has the real
+deviations on which decisions rely, with the numbers of patients and controls who have them.
 """
 
 from __future__ import annotations
@@ -14,6 +15,15 @@ from typing import Any
 from gait.body.skeleton import HEAD_TO_FEET, Joint
 from gait.errors import GaitError
 from gait.explaining.attribution_files import JOINT_COLUMNS, write_table
+from gait.explaining.evidence.compute_evidence import explain_walk, find_findings
+from gait.explaining.evidence.export_evidence import EvidenceOptions, find_cohort
+from gait.explaining.evidence.recurrence import (
+    Recurrence,
+    TrialFindings,
+    recurring_findings,
+    row_of,
+    write_recurrences,
+)
 from gait.explaining.explain_trial import explain_trial
 from gait.explaining.group_attribution import (
     GroupComparison,
@@ -43,6 +53,8 @@ class CohortAttribution:
     notes: tuple[str, ...]  # messages on excluded trials and subjects
     left_out_joints: tuple[Joint, ...] = ()  # that the network does not use
     input: str = PUBLISHED  # of the network, one of ``INPUTS``
+    recurrences: tuple[Recurrence, ...] | None = None  # None: evidence was not sought, or cannot be
+    norm: str = ""  # title of the norm that the recurrences are against
 
 
 @dataclass(frozen=True)
@@ -53,10 +65,13 @@ class CohortSummary:
     num_correct: int  # classified correctly
     representative: dict[str, dict[str, Any]]  # subject, fold and P(sick), by label; empty without a correct one
     most_uncertain: dict[str, Any]
+    recurrences: list[dict[str, Any]] | None = None  # as in ``recurrence.COLUMNS``; None if there is no evidence
+    norm: str = ""  # title of the norm that they are against
 
     @classmethod
-    def of(cls, comparison: GroupComparison) -> CohortSummary:
+    def of(cls, cohort: CohortAttribution) -> CohortSummary:
         """Return the summary of the subjects of a cohort."""
+        comparison = cohort.comparison
 
         def plain(one: SubjectAttribution) -> dict[str, Any]:
             return {"subject": one.subject, "fold": one.fold, "probability": one.probability}
@@ -66,6 +81,8 @@ class CohortSummary:
             sum(subject.correct for subject in comparison.subjects),
             {label: plain(subject) for label, subject in comparison.representative.items()},
             plain(comparison.most_uncertain),
+            None if cohort.recurrences is None else [row_of(each) for each in cohort.recurrences],
+            cohort.norm,
         )
 
 
@@ -78,8 +95,13 @@ def cohort_files(output: Path, network: str) -> tuple[Path, Path, Path]:
     )
 
 
+def recurrence_file(output: Path, network: str) -> Path:
+    """Return the path of the table of findings that recur."""
+    return output / f"recurring_findings_{network}.csv"
+
+
 def explain_cohorts(
-    trained: Path, poses: Path, options: ExplainOptions, output: Path
+    trained: Path, poses: Path, options: ExplainOptions, output: Path, evidence: EvidenceOptions | None = None
 ) -> tuple[list[CohortAttribution], list[str]]:
     """Explain the cohort by each kind of network that a folder holds, as in ``explain_cohort``.
 
@@ -99,7 +121,7 @@ def explain_cohorts(
     problems: list[str] = []
     for name in names:
         try:
-            cohorts.append(explain_cohort(trained, name, poses, options, output))
+            cohorts.append(explain_cohort(trained, name, poses, options, output, evidence))
             problems += cohorts[-1].problems
         except GaitError as error:
             problems.append(str(error))
@@ -109,11 +131,17 @@ def explain_cohorts(
 
 
 def explain_cohort(
-    trained: Path, network: str, poses: Path, options: ExplainOptions, output: Path
+    trained: Path,
+    network: str,
+    poses: Path,
+    options: ExplainOptions,
+    output: Path,
+    evidence: EvidenceOptions | None = None,
 ) -> CohortAttribution:
     """Explain every subject of the test sets of one kind of network, and write the tables.
 
-    ``trained`` is the save folder of its training, ``poses`` that of shape_optimizer.py; ``output`` is created.
+    ``trained`` is the save folder of its training, ``poses`` that of shape_optimizer.py; ``output`` is created. With
+    options of the evidence, each trial is compared with the controls among the poses, or with another norm.
 
     Raises:
         GaitError: there is no training, there are no poses, no subject can be explained, or a file cannot be written.
@@ -139,6 +167,8 @@ def explain_cohort(
         )
     subjects: list[SubjectAttribution] = []
     method, signed, left_out = "", False, tuple[Joint, ...]()
+    findings: list[TrialFindings] = []
+    norm = ""
     for result in results:
         try:
             if not first.same_experiment(result):
@@ -148,14 +178,52 @@ def explain_cohort(
             method = one.method or ""
             signed, left_out = find_method(loaded.network, method).signed, loaded.left_out_joints
             subjects += _explain_subjects(loaded, one, result, dataset, notes)
+            if evidence is not None and not evidence.no_evidence and signed:
+                norm = _find_findings(loaded, one, result, dataset, poses, evidence, findings, notes) or norm
         except GaitError as error:
             problems.append(str(error))
     if not subjects:
         raise GaitError(problems[-1] if problems else f"{poses}: no subject of the trained folds is in it.")
     comparison = compare_groups(subjects)
     _write_tables(comparison, cohort_files(output, network))
+    recurrences = recurring_findings(findings) if findings else None
+    if recurrences is not None:
+        write_recurrences(recurrence_file(output, network), recurrences)
     notes = list(dict.fromkeys(notes))
-    return CohortAttribution(network, method, signed, comparison, tuple(problems), tuple(notes), left_out, first.input)
+    return CohortAttribution(
+        network, method, signed, comparison, tuple(problems), tuple(notes), left_out, first.input, recurrences, norm
+    )
+
+
+def _find_findings(
+    network: TrainedNetwork,
+    options: ExplainOptions,
+    result: FoldResult,
+    dataset: GaitDataset,
+    poses: Path,
+    evidence: EvidenceOptions,
+    findings: list[TrialFindings],
+    notes: list[str],
+) -> str:
+    """Add the findings of each trial of a fold's test set; return the title of the norm, "" without one."""
+    subjects = set(result.evaluation.by_subject().subjects)
+    try:
+        cohort = find_cohort(network, poses, evidence.norms, options)
+    except GaitError as error:
+        notes.append(f"No evidence: {error}")
+        return ""
+    title = ""
+    for trial in dataset.trials:
+        if trial.subject_id not in subjects or trial.trial_id in result.left_out.get("trials", ()):
+            continue
+        try:
+            walk = explain_walk(network, trial.folder, cohort, options, options.read_poses(trial.folder))
+        except GaitError as error:
+            notes.append(f"No evidence: {error}")
+            continue
+        title = walk.controls.title
+        findings.append(TrialFindings(trial.subject_id, find_findings(walk)))
+    return title
 
 
 def _explain_subjects(

@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gait.body.model_file import load_body
 from gait.body.pose_sequence import PoseSequence
 from gait.errors import GaitError
 from gait.explaining.attribution import TrialAttribution
@@ -30,7 +29,7 @@ from gait.explaining.prepare_trial import prepare_trial
 from gait.explaining.trained_network import TrainedNetwork
 from gait.files.package_versions import package_versions
 from gait.kinematics.gait_cycle import average_gait_cycles
-from gait.motion.pose_files import find_pose_folders, read_poses
+from gait.motion.pose_files import find_pose_folders
 from gait.motion.trial_paths import parse_trial_id
 
 
@@ -105,8 +104,7 @@ def _export_segment(
     arguments: Mapping[str, Any],
     problems: list[str],
 ) -> SegmentExport:
-    body = None if options.body_file is None else load_body(options.body_file)
-    sequence = read_poses(folder, body=body, rate_hz=options.pose_rate_hz)
+    sequence = options.read_poses(folder)
     trial = prepare_trial(folder, sequence, network, keep_standing=options.keep_standing)
     trial_id, versions = parse_trial_id(folder), package_versions("torch", "numpy")
     attributions: dict[Path, TrialAttribution] = {}

@@ -5,10 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from gait.body.model_file import load_body
+from gait.body.pose_sequence import PoseSequence
 from gait.cli.arguments import ArgumentError, argument, positive_number, whole_number
 from gait.explaining.methods import METHODS
 from gait.explaining.trained_network import TrainedNetwork, load_network
 from gait.learning.networks import NETWORKS
+from gait.motion.pose_files import read_poses
 
 _RULES = {rule: network.title for network in NETWORKS.values() for rule in network.relevance_rules}
 _METHOD_WITH_RULES = next(method.name for method in METHODS.values() if method.rules)
@@ -100,6 +103,11 @@ class ExplainOptions:
             object.__setattr__(self, "method", self.method or _METHOD_WITH_RULES)
             if self.method is None or not METHODS[self.method].rules:
                 raise ArgumentError(f"--lrp_rule {self.rule} is for --method lrp, not for {self.method}")
+
+    def read_poses(self, folder: Path) -> PoseSequence:
+        """Read the poses of a trial; errors as in ``pose_files.read_poses``."""
+        body = None if self.body_file is None else load_body(self.body_file)
+        return read_poses(folder, body=body, rate_hz=self.pose_rate_hz)
 
     def each_method(self, network: TrainedNetwork) -> tuple[ExplainOptions, ...]:
         """Return these options with each method to run on a network: all, the requested one, or the default."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib import rc_context
@@ -41,6 +42,8 @@ _ROWS = (0.502, 0.060)  # bottoms
 _HEIGHT = 0.338
 _NUM_LINES = 3  # below the title; more are set more closely
 _MAX_NAMES = 12
+MAX_RECURRING = 5
+"""Findings that recur and are stated; tables have all."""
 _MAX_NAME_LENGTH = 22
 _TITLES = {
     "healthy": "Controls",
@@ -57,7 +60,7 @@ def write_cohort_figure(cohort: CohortAttribution, file: Path) -> CohortSummary:
     Raises:
         GaitError: the file cannot be written.
     """
-    summary = CohortSummary.of(cohort.comparison)
+    summary = CohortSummary.of(cohort)
     title, correct = cohort_title(cohort)
     lines = [
         correct,
@@ -74,7 +77,7 @@ def write_cohort_figure(cohort: CohortAttribution, file: Path) -> CohortSummary:
 
 def cohort_title(cohort: CohortAttribution) -> tuple[str, str]:
     """Return a title, and a sentence on the number of correctly classified subjects."""
-    summary = CohortSummary.of(cohort.comparison)
+    summary = CohortSummary.of(cohort)
     return (
         f"Attribution of the {NETWORKS[cohort.network].title}, {summary.num_subjects} subjects",
         f"{summary.num_correct} of {summary.num_subjects} classified correctly, each by the network of the fold that "
@@ -86,7 +89,36 @@ def cohort_sentences(summary: CohortSummary) -> tuple[str, ...]:
     """Return the representative and most uncertain subjects, one sentence per subject."""
     found = {f"representative {LABEL_NOUNS[label]}": one for label, one in summary.representative.items()}
     found["uncertain subject"] = summary.most_uncertain
-    return tuple(f"Most {what}: {one['subject']}, P(sick) = {one['probability']:.2f}." for what, one in found.items())
+    return (
+        *(f"Most {what}: {one['subject']}, P(sick) = {one['probability']:.2f}." for what, one in found.items()),
+        *recurrence_sentences(summary),
+    )
+
+
+def recurrence_sentences(summary: CohortSummary) -> tuple[str, ...]:
+    """Return which findings recur in patients and not in controls, one sentence each; none without evidence."""
+    if summary.recurrences is None:
+        return ()
+    if not summary.recurrences:
+        return ("No decision relies on a real deviation from the norm.",)
+    found = [row for row in summary.recurrences if row["recurs"]]
+    if not found:
+        return (
+            f"Of {pluralize(len(summary.recurrences), 'real deviation')} on which decisions rely, none is more "
+            "frequent in patients than in controls (Fisher’s exact test, corrected p below 0.05).",
+        )
+    return tuple(
+        f"Recurs in patients: {row['motion']} in {row['phase']}, {row['direction']} the norm: "
+        f"{format_proportion(row, 'patients')} of the patients, {format_proportion(row, 'controls')} of the controls; "
+        f"corrected p = {row['p_corrected']:.2g}."
+        for row in found[:MAX_RECURRING]
+    )
+
+
+def format_proportion(row: Mapping[str, Any], group: str) -> str:
+    """Return "7 of 8 (95 % CI 53 to 98 %)"; ``row`` is one of ``CohortSummary.recurrences``."""
+    low, high = (100 * row[f"{group}_{end}"] for end in ("low", "high"))
+    return f"{row[group]} of {row[f'num_{group}']} (95 % CI {low:.0f} to {high:.0f} %)"
 
 
 def draw_cohort_figure(

@@ -71,7 +71,7 @@ class FileBackend:
         key = (network.file, trial.folder.parents[1])
         if key not in self._cohorts:
             self._cohorts.clear()
-            self._cohorts[key] = find_cohort(network, trial.folder, self.norms)
+            self._cohorts[key] = find_cohort(network, trial.folder, self.norms, self.options)
         progress(1, 2)
         options = self.options.with_method(method)
         return compute_evidence(

@@ -184,10 +184,14 @@ def test_run_page_has_fits_networks_attributions_and_videos(
     assert {path.name for path in export.iterdir()} == {
         "index.html", ".step_cache.json",
         *(f"{name}_{kind}.{ending}" for kind in kinds for name, ending in
-          (("cohort", "png"), ("cohort", "csv"), ("attribution_subjects", "csv"),
+          (("cohort", "png"), ("cohort", "csv"), ("attribution_subjects", "csv"), ("recurring_findings", "csv"),
            ("comparison", "mp4"), ("comparison", "png"))),
         *(f"{kind}_{label}" for kind in kinds for label in ("healthy", "sick")),
     }  # fmt: skip
+    assert {path.parent.name for path in export.rglob("evidence.html")} == {
+        f"{kind}_{label}" for kind in kinds for label in ("healthy", "sick")
+    }
+    assert sum(link.endswith("/evidence.html") for link in page.links) == 4
     assert page.names.count("video") == 2
     assert len(lines) == 2 * (1 + 2 + 1)
     assert all(re.fullmatch(r".+: \d+ s", line) for line in lines), "one line per step, with its duration"

@@ -42,6 +42,7 @@ from tests.helpers.paths import REPOSITORY
 
 MODELS = REPOSITORY / "data" / "SUPR"
 FILES = {"explanation.npz", "explanation.csv", "gait_cycle.csv", "explanation.png"}
+EVIDENCE_FILES = {"evidence.csv", "evidence.json", "evidence.html"}
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -112,7 +113,7 @@ def test_export_prints_the_prediction_and_writes_the_files(
     label = "sick" if probability >= 0.5 else "healthy"
     assert f"sick/P02/walk1: predicted {label}, P(sick) = {probability:.2f}" in done.stdout
     assert "largest attribution" in done.stdout
-    assert {path.name for path in folder.iterdir()} == FILES
+    assert {path.name for path in folder.iterdir()} == FILES | EVIDENCE_FILES
 
 
 def test_export_explanation_npz_holds_attribution_and_provenance(
@@ -161,11 +162,12 @@ def test_all_methods_are_exported_and_compared(lab: Path, tmp_path: Path, capsys
     methods = {"lrp", "attention", "gradient_input", "integrated_gradients", "occlusion"}
     assert {path.name for path in tmp_path.iterdir()} == methods | {"methods.png"}
     for method in methods:
-        assert {path.name for path in (tmp_path / method).iterdir()} == FILES
+        assert {path.name for path in (tmp_path / method).iterdir()} - EVIDENCE_FILES == FILES
         found = read_explanation(tmp_path / method / "explanation.npz").attribution
         assert found.method == method
         assert found.settings["stride"] == 80
         assert found.signed == (method != "attention")
+    assert len([*tmp_path.glob("*/evidence.html")]) == 1, "of the default method"
     height = Image.open(tmp_path / "methods.png").height
     assert height > 5 * 300
     out = capsys.readouterr().out
@@ -226,7 +228,7 @@ def test_export_without_the_body_model_is_a_note(lab: Path, tmp_path: Path, caps
     write_npz(tmp_path / "walk1", replace(trial_poses(), model_file="supr_male.npy"))
     assert run_script("--network", lab / "mlp.ckpt", "--gait", tmp_path / "walk1", "--export", tmp_path / "out") == 0
     assert "supr_male.npy" in capsys.readouterr().err
-    assert {path.name for path in (tmp_path / "out").iterdir()} == FILES
+    assert {path.name for path in (tmp_path / "out").iterdir()} == FILES | EVIDENCE_FILES
 
 
 def test_export_of_a_training_subject_is_a_note(lab: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -356,7 +358,13 @@ def test_cohort_is_explained_by_networks_not_trained_on_the_subject(
         "cohort_mlp.png",
         "cohort_mlp.csv",
         "attribution_subjects_mlp.csv",
+        "recurring_findings_mlp.csv",
     }
+    with (tmp_path / "recurring_findings_mlp.csv").open(encoding="utf-8", newline="") as file:
+        for row in csv.DictReader(file):
+            assert (row["num_patients"], row["num_controls"]) == ("4", "4")
+            assert float(row["patients_low"]) <= int(row["patients"]) / 4 <= float(row["patients_high"])
+            assert float(row["p"]) <= float(row["p_corrected"]) <= 1
     with (tmp_path / "attribution_subjects_mlp.csv").open(encoding="utf-8", newline="") as file:
         subjects = {row["subject"]: row for row in csv.DictReader(file)}
     assert len(subjects) == 8

@@ -25,6 +25,7 @@ from gait.explaining.evidence.control_motion import (
 from gait.explaining.evidence.measured_walk import MeasuredWalk, measure_walk
 from gait.explaining.evidence.motions import motions_of
 from gait.explaining.evidence.norm_at_speed import PUBLISHED_BY_SPEED
+from gait.explaining.options import ExplainOptions
 from gait.explaining.prepare_trial import prepare_trial
 from gait.explaining.trained_network import TrainedNetwork
 from gait.kinematics.controls import curves_by_pace
@@ -165,11 +166,13 @@ class Cohort:
         )
 
 
-def read_cohort(trained: TrainedNetwork, folder: Path | None, norm: str | None = None) -> Cohort:
+def read_cohort(
+    trained: TrainedNetwork, folder: Path | None, norm: str | None = None, options: ExplainOptions | None = None
+) -> Cohort:
     """Read the fitted trials of a save folder as the network sees them.
 
     ``norm`` names a published norm in place of that of the controls. Without a folder, or with fewer controls than a
-    norm needs, it is the published norm by speed.
+    norm needs, it is the published norm by speed. Of ``options``, body model and rate of poses without joints are used.
 
     Raises:
         GaitError: the norm cannot be read, or the folder has no fitted trial.
@@ -179,7 +182,7 @@ def read_cohort(trained: TrainedNetwork, folder: Path | None, norm: str | None =
     for subject in find_subject_folders(folder) if folder is not None else ():
         known = sum(bool(person.errors_deg) for person in persons)
         try:
-            persons.append(read_person(trained, subject, errors=known < ERRORS_OF))
+            persons.append(read_person(trained, subject, errors=known < ERRORS_OF, options=options))
         except GaitError as error:
             problems.append(str(error))
     title = f"controls in {folder.name}" if folder is not None else ""
@@ -202,7 +205,9 @@ def cohort_of(
     return cohort
 
 
-def read_person(trained: TrainedNetwork, folder: Path, *, errors: bool = False) -> CohortPerson:
+def read_person(
+    trained: TrainedNetwork, folder: Path, *, errors: bool = False, options: ExplainOptions | None = None
+) -> CohortPerson:
     """Read the trials in a subject's folder; if it is a control, with the errors of its first trial if requested.
 
     Raises:
@@ -211,7 +216,7 @@ def read_person(trained: TrainedNetwork, folder: Path, *, errors: bool = False) 
     walks: list[MeasuredWalk] = []
     sick = folder.parent.name == SICK  # not of the folder that a link leads to
     for trial_folder in (segment for trial in find_trial_folders(folder) for segment in find_pose_folders(trial)):
-        sequence = read_poses(trial_folder)
+        sequence = read_poses(trial_folder) if options is None else options.read_poses(trial_folder)
         trial = prepare_trial(trial_folder, sequence, trained)
         walks.append(measure_walk(trained, trial, sequence, errors=errors and not sick and not walks))
     return cohort_person(trained, walks, sick=sick)

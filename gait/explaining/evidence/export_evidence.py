@@ -19,6 +19,7 @@ from gait.explaining.evidence.finding import Evidence
 from gait.explaining.export_trial import TrialExport
 from gait.explaining.options import ExplainOptions
 from gait.explaining.trained_network import TrainedNetwork
+from gait.motion.trial_paths import HEALTHY
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +72,7 @@ def export_evidence(
     """
     network = export.network
     try:
-        cohort = find_cohort(network, export.segments[0].pose_folder, norms)
+        cohort = find_cohort(network, export.segments[0].pose_folder, norms, options)
     except GaitError:
         if norms is not None:
             raise
@@ -98,12 +99,15 @@ def export_evidence(
     return EvidenceExport(tuple(found), tuple(notes))
 
 
-def find_cohort(network: TrainedNetwork, trial: Path, norms: str | None) -> Cohort:
-    """Return the cohort that a trial is compared with: that of ``--norms``, or the save folder of the trial.
+def find_cohort(network: TrainedNetwork, poses: Path, norms: str | None, options: ExplainOptions) -> Cohort:
+    """Return the cohort that trials are compared with: that of ``--norms``, or the save folder of the poses.
+
+    ``poses`` is the folder of a trial, or a save folder itself.
 
     Raises:
         GaitError: the norm, or a fitted trial, cannot be read.
     """
     if norms is not None and Path(norms).is_dir():
-        return read_cohort(network, Path(norms))
-    return read_cohort(network, save_folder_of(trial), norms)
+        return read_cohort(network, Path(norms), options=options)
+    save_folder = poses if (poses / HEALTHY).is_dir() else save_folder_of(poses)
+    return read_cohort(network, save_folder, norms, options)

@@ -15,6 +15,7 @@ from gait.cli.arguments import argument, positive_number, select_fields, whole_n
 from gait.errors import GaitError
 from gait.explaining.attribution import TrialAttribution
 from gait.explaining.attribution_files import EXPLANATION_FILE, read_explanation
+from gait.explaining.evidence.export_evidence import EvidenceOptions, export_evidence
 from gait.explaining.explain_cohort import CohortSummary, cohort_files, explain_cohort
 from gait.explaining.export_trial import export_trial
 from gait.explaining.options import ExplainOptions
@@ -29,6 +30,8 @@ from gait.motion.dataset import Trial, read_dataset
 from gait.motion.pose_npz import POSES_FILE
 from gait.motion.trial_paths import HEALTHY, LABEL_NOUNS, SICK
 from gait.report.cohort_figure import write_cohort_figure
+from gait.report.evidence.write_page import PAGE_FILE as EVIDENCE_PAGE
+from gait.report.evidence.write_page import write_evidence_pages
 from gait.report.run.fit_summary import read_cohort_fits
 from gait.report.run.model import ComparisonVideo, NetworkSection, RunReport, TrialSection
 from gait.report.run.page import run_page, viewer_commands
@@ -203,7 +206,8 @@ def _with_attribution(network: NetworkSection, settings: RunSettings, steps: _St
     files = cohort_files(export, kind)
 
     def explain() -> tuple[StepOutput, Sequence[str], bool]:
-        cohort = explain_cohort(folder, kind, settings.poses, ExplainOptions(stride=settings.stride), export)
+        options = ExplainOptions(stride=settings.stride)
+        cohort = explain_cohort(folder, kind, settings.poses, options, export, EvidenceOptions())
         return StepOutput(asdict(write_cohort_figure(cohort, files[0])), cohort.notes), cohort.problems, True
 
     sources = [*settings.poses.rglob(POSES_FILE)]
@@ -243,13 +247,17 @@ def _explain_longest_trial(
         options = ExplainOptions(stride=TRIAL_STRIDE)
         result = export_trial(load_network(checkpoint), trial.folder, folder, options)
         notes = write_explanation_figures(result, settings.bodies)
+        found = export_evidence(result, options)
+        notes = tuple(dict.fromkeys((*notes, *write_evidence_pages(found, settings.bodies))))
+        pages = [str((each.folder / EVIDENCE_PAGE).relative_to(folder)) for each in found.segments]
         # A repetition may succeed in rendering what failed now.
-        return StepOutput(remarks=notes), result.problems, not notes
+        return StepOutput({"evidence": pages}, (*notes, *found.notes)), result.problems, not notes
 
     files = folder / FIGURE_FILE, folder / EXPLANATION_FILE
     output = steps.run_step(
         f"Attribution of the {network.title} in {trial.trial_id}",
-        _inputs([checkpoint, trial.folder / POSES_FILE], stride=TRIAL_STRIDE, bodies=settings.bodies),
+        # The evidence compares the trial with all controls.
+        _inputs([checkpoint, *settings.poses.rglob(POSES_FILE)], stride=TRIAL_STRIDE, bodies=settings.bodies),
         files,
         explain,
     )
@@ -258,7 +266,8 @@ def _explain_longest_trial(
     explanation = steps.attempt(lambda: read_explanation(files[1]))
     if explanation is None:
         return None
-    return TrialSection(label, trial.trial_id, trial.folder, checkpoint, explanation, files[0])
+    pages = tuple(folder / name for name in (output.result or {}).get("evidence", ()) if (folder / name).is_file())
+    return TrialSection(label, trial.trial_id, trial.folder, checkpoint, explanation, files[0], pages)
 
 
 def _comparison_video(network: NetworkSection, settings: RunSettings, steps: _Steps) -> Iterator[ComparisonVideo]:

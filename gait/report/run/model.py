@@ -22,6 +22,7 @@ class TrialSection:
     network: Path
     explanation: SavedAttribution
     figure: Path
+    evidence_pages: tuple[Path, ...] = ()  # one per segment of the trial
 
 
 @dataclass(frozen=True, eq=False)

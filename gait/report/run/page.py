@@ -15,12 +15,13 @@ from urllib.parse import quote
 import numpy as np
 
 from gait.errors import GaitError
+from gait.explaining.explain_cohort import CohortSummary, recurrence_file
 from gait.explaining.methods import METHODS
 from gait.learning.cross_validation_summary import ClassifierSummary
 from gait.learning.metrics import THRESHOLD
 from gait.learning.networks import NETWORKS
 from gait.motion.window_placement import window_duration
-from gait.report.cohort_figure import cohort_sentences
+from gait.report.cohort_figure import cohort_sentences, format_proportion
 from gait.report.display_names import BASELINES, classifier_name
 from gait.report.render import MAX_SUBJECTS_SHOWN, by_label, first_few, render
 from gait.report.run.fit_summary import CohortFitSummary, mean_residual_mm, worst_marker_of
@@ -37,6 +38,7 @@ from gait.report.training.text_summary import (
 )
 from gait.text import natural_key
 
+MAX_FINDINGS_SHOWN = 12
 MAX_EMBEDDED_BYTES = 24 << 20
 """Larger videos are linked instead of embedded."""
 
@@ -57,6 +59,8 @@ def run_page(report: RunReport) -> str:
         fits=report.fits,
         methods=METHODS,
         cohort_sentences=cohort_sentences,
+        recurrence_rows=recurrence_rows,
+        recurrence_file=recurrence_file,
         link=partial(_link, report.page),
         data_url=_data_url,
         max_embedded_bytes=MAX_EMBEDDED_BYTES,
@@ -93,6 +97,24 @@ def _command(report: RunReport, trial: TrialSection) -> tuple[str, str]:
     """Return the two lines of the command; browsers would break it within a flag."""
     network, folder = (shlex.quote(str(path)) for path in (trial.network, trial.folder))
     return f"{report.python} attention_viewer.py --network {network}", f"--gait {folder}"
+
+
+def recurrence_rows(summary: CohortSummary) -> list[dict[str, str | bool]]:
+    """Return the findings that recur, then the most frequent others, as text."""
+    rows = summary.recurrences or []
+    recurring = [row for row in rows if row["recurs"]]
+    others = sorted((row for row in rows if not row["recurs"]), key=lambda row: -row["patients"] - row["controls"])
+    return [
+        {
+            "finding": f"{row['motion']} in {row['phase']}, {row['direction']} the norm",
+            "patients": format_proportion(row, "patients"),
+            "controls": format_proportion(row, "controls"),
+            "p": "–" if row["p"] is None or row["p"] != row["p"] else f"{row['p']:.2g}",
+            "corrected": "–" if row["p"] is None or row["p"] != row["p"] else f"{row['p_corrected']:.2g}",
+            "recurs": bool(row["recurs"]),
+        }
+        for row in [*recurring, *others][:MAX_FINDINGS_SHOWN]
+    ]
 
 
 def _fits(fits: CohortFitSummary | None) -> dict[str, Any]:
