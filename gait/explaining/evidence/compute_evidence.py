@@ -182,28 +182,11 @@ def find_findings(explained: ExplainedWalk) -> tuple[Finding, ...]:
 
     Real deviations of other motions follow, those with a negative share against the decision, and then ignored ones.
     """
-    strides = {side: explained.walk.strides(side) for side in SIDES}
-    windows = explained.trained.windows
-    by_phase = np.array(
-        [
-            _sum_phases(
-                mean_attribution(explained.attributions, motion, strides, windows), explained.phases[motion.side]
-            )
-            for motion in explained.motions
-        ]
-    )  # (M, 7) logit units
-    evidence = explained.sign * np.nan_to_num(by_phase)
-    total, magnitude = evidence[evidence > 0].sum(), np.abs(evidence).sum()
-    if not total > 0:
+    each_share = _shares(explained)
+    if not each_share.shares.any():
         return ()
-    shares = evidence / total
-    motion_shares = np.abs(evidence).sum(axis=1) / magnitude
-    order = [divmod(int(k), shares.shape[1]) for k in np.argsort(-shares, axis=None)[:MAX_FINDINGS]]
-    larger = np.concatenate([[0.0], np.cumsum([shares[each] for each in order])[:-1]])
-    chosen = [
-        each for each, sum_ in zip(order, larger, strict=True) if shares[each] >= MIN_SHARE and sum_ < EVIDENCE_SHOWN
-    ]
-    curves = _Curves(explained)
+    by_phase, shares, motion_shares = each_share.attribution, each_share.shares, each_share.motion_shares
+    chosen, curves = each_share.chosen, _Curves(explained)
 
     def finding(m: int, p: int, critical: float) -> Finding:
         return curves.finding(m, p, critical, by_phase[m, p], shares[m, p], motion_shares[m])
@@ -221,6 +204,51 @@ def find_findings(explained: ExplainedWalk) -> tuple[Finding, ...]:
     others.sort(key=lambda each: -abs(each.share))
     ignored.sort(key=lambda each: -abs(each.sds))
     return (*found, *others[:MAX_OTHERS], *ignored[:MAX_OTHERS])
+
+
+def critical_values(explained: ExplainedWalk) -> dict[str, float]:
+    """Return c of the band mean ± c · SD of each curve, as the verdicts have it.
+
+    Curves on which the decision relies have narrower bands than all that the network sees (``verdicts``).
+    """
+    chosen = _shares(explained).chosen
+    own, others = _Curves(explained).step_down(chosen), explained.controls.critical_value()
+    names = {name for m, _ in chosen for name in explained.motions[m].curves}
+    return {name: own if name in names else others for name in explained.bands.mean_deg}
+
+
+@dataclass(frozen=True, eq=False)
+class _Shares:
+    """How much evidence each motion has in each phase."""
+
+    attribution: Vector  # (M, 7) logit units
+    shares: Vector  # (M, 7) of the evidence for the decision; 0 without any
+    motion_shares: Vector  # (M,) of the magnitude of all attribution
+    chosen: tuple[tuple[int, int], ...]  # motion and phase of the findings with the most evidence, the largest first
+
+
+def _shares(explained: ExplainedWalk) -> _Shares:
+    strides = {side: explained.walk.strides(side) for side in SIDES}
+    windows = explained.trained.windows
+    by_phase = np.array(
+        [
+            _sum_phases(
+                mean_attribution(explained.attributions, motion, strides, windows), explained.phases[motion.side]
+            )
+            for motion in explained.motions
+        ]
+    )
+    evidence = explained.sign * np.nan_to_num(by_phase)
+    total, magnitude = evidence[evidence > 0].sum(), np.abs(evidence).sum()
+    if not total > 0:
+        return _Shares(by_phase, np.zeros_like(evidence), np.zeros(len(evidence)), ())
+    shares = evidence / total
+    order = [divmod(int(k), shares.shape[1]) for k in np.argsort(-shares, axis=None)[:MAX_FINDINGS]]
+    larger = np.concatenate([[0.0], np.cumsum([shares[each] for each in order])[:-1]])
+    chosen = tuple(
+        each for each, sum_ in zip(order, larger, strict=True) if shares[each] >= MIN_SHARE and sum_ < EVIDENCE_SHOWN
+    )
+    return _Shares(by_phase, shares, np.abs(evidence).sum(axis=1) / magnitude, chosen)
 
 
 def _sum_phases(values: Vector, phases: Sequence[CyclePhase]) -> Vector:

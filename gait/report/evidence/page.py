@@ -7,7 +7,6 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from gait.body.skeleton import Joint
 from gait.explaining.evidence.finding import CurveChange, Evidence, Finding, Verdict
 from gait.kinematics.gait_events import SIDES
 from gait.report.evidence.concept_chart import concept_chart
@@ -15,7 +14,7 @@ from gait.report.evidence.curves import ChartRow, WalkCurves, chart_name
 from gait.report.evidence.moments import Moment
 from gait.report.evidence.sentences import (
     MEANINGS,
-    counterfactual_headline,
+    counterfactual_sentences,
     decision,
     describe_faithfulness,
     describe_walk,
@@ -94,6 +93,7 @@ class ChangeRow:
     norm: str
     detectable: str
     is_detectable: bool
+    follows: bool  # gives way so that the feet stay on the floor
 
 
 @dataclass(frozen=True)
@@ -116,6 +116,7 @@ def evidence_page(content: EvidenceContent) -> str:
     )
     pictures = {number: moment for moment in content.moments for number in moment.numbers}
     counterfactual = evidence.counterfactual
+    noticed, unnoticed = _blind_spots(content)
     return render(
         "evidence.html.jinja",
         content=content,
@@ -135,9 +136,10 @@ def evidence_page(content: EvidenceContent) -> str:
             if any(finding.verdict == verdict for finding in evidence.findings)
         ],
         counterfactual=counterfactual,
-        headline="" if counterfactual is None else counterfactual_headline(counterfactual),
+        answers=counterfactual_sentences(evidence),
         walks=list(_walks(content, charts)),
-        blind_spots=_blind_spots(content),
+        noticed=noticed,
+        unnoticed=unnoticed,
         pictures=[
             (moment, f"{moment.frame / content.rate_hz:.2f} s", _data_url(moment), _captions(moment, evidence.findings))
             for moment in content.moments
@@ -199,7 +201,8 @@ def _walks(content: EvidenceContent, charts: frozenset[str]) -> list[Counterfact
                     change=format_deg(change.change_deg, signed=True),
                     norm=_with_error(change.norm_deg, change.norm_sd_deg),
                     detectable=format_deg(detectable_deg(change)),
-                    is_detectable=abs(change.change_deg) > detectable_deg(change),
+                    is_detectable=not abs(change.change_deg) <= detectable_deg(change),
+                    follows=change.follows,
                 )
                 for change in walk.changes
             ]
@@ -207,19 +210,17 @@ def _walks(content: EvidenceContent, charts: frozenset[str]) -> list[Counterfact
     return sections
 
 
-def _blind_spots(content: EvidenceContent) -> list[tuple[str, str]]:
-    """Return motions and how far each may change without another decision, the largest first."""
+def _blind_spots(content: EvidenceContent) -> tuple[list[tuple[str, str]], list[str]]:
+    """Return the motions of which a change alone changes the decision, the smallest change first, and all others."""
     found = content.evidence.counterfactual
     if found is None or not content.axis_names:
-        return []
-    ranked = sorted(found.blind_spots_deg.items(), key=lambda item: -item[1])
-    return [
-        (
-            _capitalized(content.axis_names[Joint(joint)][axis]),
-            f"up to {format_deg(degrees, 0)}" if math.isfinite(degrees) else "within the limits of the body",
-        )
-        for (joint, axis), degrees in ranked
-    ]
+        return [], []
+    named = [(content.axis_names[joint][axis], degrees) for (joint, axis), degrees in found.blind_spots_deg.items()]
+    noticed = sorted((each for each in named if math.isfinite(each[1])), key=lambda each: each[1])
+    return (
+        [(_capitalized(name), f"up to {format_deg(degrees, 0)}") for name, degrees in noticed],
+        [name for name, degrees in named if not math.isfinite(degrees)],
+    )
 
 
 def _captions(moment: Moment, findings: Sequence[Finding]) -> list[tuple[int, str]]:

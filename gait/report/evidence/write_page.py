@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
 
 from gait.arrays import Vector
 from gait.body.skeleton import Joint
 from gait.errors import GaitError
-from gait.explaining.evidence.compute_evidence import ExplainedWalk
+from gait.explaining.evidence.compute_evidence import ExplainedWalk, critical_values
 from gait.explaining.evidence.evidence_files import EVIDENCE_JSON, EVIDENCE_TABLE
 from gait.explaining.evidence.export_evidence import EvidenceExport, SegmentEvidence
-from gait.explaining.evidence.finding import Evidence, Verdict
 from gait.explaining.evidence.motions import INPUT_PREFIX
 from gait.explaining.evidence.phase_attribution import mean_attribution
 from gait.explaining.methods import METHODS
@@ -50,7 +47,7 @@ def write_evidence_page(segment: SegmentEvidence, bodies: BodyModelLocator) -> s
         GaitError: the file cannot be written.
     """
     evidence, walk = segment.evidence, segment.walk
-    curves = walk_curves(evidence, walk)
+    curves = walk_curves(walk)
     scale, moments, changed, no_pictures = scale_of(evidence, curves), tuple[Moment, ...](), None, ""
     try:
         body = bodies.load_for(walk.sequence)
@@ -69,7 +66,7 @@ def write_evidence_page(segment: SegmentEvidence, bodies: BodyModelLocator) -> s
         rate_hz=walk.sequence.rate_hz,
         curves=curves,
         charts=evidence_charts(evidence, curves, scale),
-        band=describe_bands(evidence, walk),
+        band=describe_bands(walk),
         colour_ends=(f"−{end}", f"+{end}"),
         moments=moments,
         changed=changed,
@@ -83,10 +80,10 @@ def write_evidence_page(segment: SegmentEvidence, bodies: BodyModelLocator) -> s
     return no_pictures
 
 
-def walk_curves(evidence: Evidence, walk: ExplainedWalk) -> WalkCurves:
+def walk_curves(walk: ExplainedWalk) -> WalkCurves:
     """Return the curves of a walk, the bands that its verdicts are of, and the attribution along the curves."""
     measured, bands = walk.walk, walk.bands
-    critical = critical_values(evidence, walk)
+    critical = critical_values(walk)
     strides = {side: measured.strides(side) for side in SIDES}
     attribution: dict[tuple[Joint, int], Vector] = {}
     for motion in walk.motions:
@@ -108,22 +105,9 @@ def walk_curves(evidence: Evidence, walk: ExplainedWalk) -> WalkCurves:
     )
 
 
-def critical_values(evidence: Evidence, walk: ExplainedWalk) -> Mapping[str, float]:
-    """Return c of the band mean ± c · SD of each curve: of those that the decision relies on, and of all others."""
-    motions = {(motion.joint, motion.axis): motion for motion in walk.motions}
-    relied_on = {
-        name
-        for finding in evidence.findings
-        if finding.verdict != Verdict.IGNORED
-        for name in motions[finding.joint, finding.axis].curves
-    }
-    own, others = walk.controls.critical_value(relied_on), walk.controls.critical_value()
-    return {name: own if name in relied_on else others for name in walk.bands.mean_deg}
-
-
-def describe_bands(evidence: Evidence, walk: ExplainedWalk) -> str:
+def describe_bands(walk: ExplainedWalk) -> str:
     """Return whose bands are drawn and what they promise."""
-    found = sorted({value for value in critical_values(evidence, walk).values() if np.isfinite(value)})
+    found = sorted({value for value in critical_values(walk).values() if np.isfinite(value)})
     if not found:
         return ""
     sizes = " and ".join(f"{value:.1f}" for value in found)
@@ -131,6 +115,6 @@ def describe_bands(evidence: Evidence, walk: ExplainedWalk) -> str:
     if walk.controls.ratios is None:
         return band
     return (
-        f"{band} Of a new person like them, all curves that the decision relies on lie in their bands with a "
-        f"probability of {100 * COVERAGE:.0f} %."
+        f"{band} With a probability of {100 * COVERAGE:.0f} %, all curves of a new healthy person on which the "
+        "decision relies lie inside the bands; once one is outside, the bands of the others are narrower."
     )

@@ -157,7 +157,8 @@ def curve_chart(
         parts += [_vertical(percent, f"event {side}", _BOTTOM - 7) for percent in curve.opposite_events]
     parts += _marks(curves)
     parts += _letters({letters[side]: (side, y_of(curve.mean[-1])) for side, curve in curves.items()})
-    parts += [_pin(pin, float(y_of(curve.mean[pin.percent]))) for curve in curves.values() for pin in curve.pins]
+    for curve in curves.values():
+        parts += _pins(curve.pins, y_of(curve.mean))
     if unobserved or not curves:
         x, y = (_LEFT + _RIGHT) / 2, (_TOP + _BOTTOM) / 2 if not curves else _TOP + 10
         missing = "not observed" if not curves else f"{' and '.join(unobserved)} not observed"
@@ -323,11 +324,22 @@ def _gradient(name: str, paint: Paint) -> str:
     )
 
 
-def _pin(pin: Pin, y: float) -> str:
-    """Return a numbered circle on a curve, which is a link."""
-    if not math.isfinite(y):
-        return ""
-    x = _x(pin.percent)
+def _pins(pins: Sequence[Pin], y: Vector) -> list[str]:
+    """Return the pins of a curve (101,), those that would hide another one above it."""
+    placed: list[tuple[float, float]] = []
+    found = []
+    for pin in sorted(pins, key=lambda pin: pin.percent):
+        x, at = _x(pin.percent), float(y[pin.percent])
+        if math.isfinite(at):
+            while any(math.hypot(x - other_x, at - other_y) < 2 * _PIN_RADIUS for other_x, other_y in placed):
+                at -= 2
+            placed.append((x, at))
+            found.append(_pin(pin, x, at))
+    return found
+
+
+def _pin(pin: Pin, x: float, y: float) -> str:
+    """Return a numbered circle, which is a link."""
     return (
         f'<a class="pin" href="{escape(pin.link)}"><circle cx="{x:.1f}" cy="{y:.1f}" r="{_PIN_RADIUS}"/>'
         f'<text x="{x:.1f}" y="{y + 3.8:.1f}" text-anchor="middle">{escape(pin.label)}</text></a>'

@@ -15,6 +15,7 @@ from gait.cli.arguments import argument, positive_number, select_fields, whole_n
 from gait.errors import GaitError
 from gait.explaining.attribution import TrialAttribution
 from gait.explaining.attribution_files import EXPLANATION_FILE, read_explanation
+from gait.explaining.evidence.counterfactual import find_counterfactual
 from gait.explaining.evidence.export_evidence import EvidenceOptions, export_evidence
 from gait.explaining.explain_cohort import CohortSummary, cohort_files, explain_cohort
 from gait.explaining.export_trial import export_trial
@@ -247,7 +248,7 @@ def _explain_longest_trial(
         options = ExplainOptions(stride=TRIAL_STRIDE)
         result = export_trial(load_network(checkpoint), trial.folder, folder, options)
         notes = write_explanation_figures(result, settings.bodies)
-        found = export_evidence(result, options)
+        found = export_evidence(result, options, find_counterfactual=find_counterfactual)
         notes = tuple(dict.fromkeys((*notes, *write_evidence_pages(found, settings.bodies))))
         pages = [str((each.folder / EVIDENCE_PAGE).relative_to(folder)) for each in found.segments]
         # A repetition may succeed in rendering what failed now.

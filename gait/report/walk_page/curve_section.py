@@ -12,15 +12,14 @@ from markupsafe import Markup
 
 from gait.arrays import Vector, true_runs
 from gait.body.skeleton import BODY_JOINTS
-from gait.explaining.evidence.compute_evidence import ExplainedWalk
-from gait.explaining.evidence.finding import Evidence
+from gait.explaining.evidence.compute_evidence import ExplainedWalk, critical_values
 from gait.kinematics.gait_events import SIDES
 from gait.kinematics.norm_comparison import ERROR_FACTOR, Deviation, NormComparison, compare_with_norm
 from gait.kinematics.norms import Norm
 from gait.kinematics.related_angle import moved_joint, related_angle
 from gait.kinematics.trial_analysis import SubjectAnalysis, analyse_subject, analyse_trial
 from gait.report.evidence.sentences import format_deg
-from gait.report.evidence.write_page import critical_values, describe_bands, walk_curves
+from gait.report.evidence.write_page import describe_bands, walk_curves
 from gait.report.gait.curve_grid import AXES, LOWER_BODY, PLANES, UPPER_BODY, GridRow, norm_bands, subject_curves
 from gait.report.gait.measured_subject import MeasuredSubject
 from gait.report.gait.norm_section import describe_band, describe_deviation, describe_rule
@@ -201,9 +200,9 @@ def norm_reference(comparison: NormComparison) -> CurveReference:
     )
 
 
-def verdict_reference(evidence: Evidence, explained: ExplainedWalk) -> CurveReference:
+def verdict_reference(explained: ExplainedWalk) -> CurveReference:
     """Return the bands that verdicts are of as what curves are beside."""
-    limits, critical = walk_curves(evidence, explained).band_deg, critical_values(evidence, explained)
+    limits, critical = walk_curves(explained).band_deg, critical_values(explained)
     means, errors = explained.walk.mean_curves(), explained.walk.mean_errors()
     found: list[Deviation] = []
     tested = [(name, side) for name, side in means if name in AXES and name in limits]
@@ -221,7 +220,7 @@ def verdict_reference(evidence: Evidence, explained: ExplainedWalk) -> CurveRefe
         sd_deg=explained.bands.sd_deg,
         deviations=tuple(found),
         num_tested=len(tested),
-        band=describe_bands(evidence, explained),
+        band=describe_bands(explained),
         rule="Marked is where a mean curve is outside its band by more than its own 95 % error.",
     )
 

@@ -77,7 +77,7 @@ def make_walk_page(
     norms = None if evidence is None else evidence.norms
     if network is not None and evidence is not None and not evidence.no_evidence:
         try:
-            cohort = find_cohort(network, loaded.folder, norms)
+            cohort = find_cohort(network, loaded.folder, norms, backend.options)
             seek = None if evidence.no_counterfactual else find_counterfactual
             page = with_evidence(page, cohort, backend.options, seek)
         except GaitError as error:
@@ -106,7 +106,7 @@ def with_evidence(
     walk = explain_walk(network, page.trial.folder, cohort, own, page.trial.sequence)
     evidence = evidence_of(walk, own, find_counterfactual=seek)
     norm = cohort.published or read_angle_norm(PUBLISHED_BY_SPEED)
-    curves = curve_section(page.trial, norm, verdict_reference(evidence, walk))
+    curves = curve_section(page.trial, norm, verdict_reference(walk))
     found = None if evidence.counterfactual is None else evidence.counterfactual.boundary
     beside = page.beside
     if found is not None and beside is None:
