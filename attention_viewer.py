@@ -134,7 +134,7 @@ def _export_trial(
         for each in found.evidence:
             lines += (*evidence_sentences(each), *counterfactual_sentences(each))
             lines += tuple(note for note in each.notes if note not in lines)
-        notes += [*found.notes, *write_evidence_pages(found, bodies)]
+        notes += [*found.notes, *write_evidence_pages(found, bodies, arguments.export_page)]
         lines += tuple(f"written: {segment.folder / EVIDENCE_PAGE}" for segment in found.segments)
     return lines, done.problems, tuple(notes)
 

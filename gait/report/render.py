@@ -6,8 +6,11 @@ Every value that a template shows is escaped, and characters that cannot be show
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
@@ -26,6 +29,12 @@ MAX_SUBJECTS_SHOWN = 40
 def render(template: str, **context: Any) -> str:
     """Return the page that a template of ``templates/`` makes of its context."""
     return _ENVIRONMENT.get_template(template).render(context)
+
+
+def relative_url(page: Path, file: Path) -> str:
+    """Return the URL of a file relative to a page."""
+    relative = os.path.relpath(file.resolve(), page.resolve().parent)
+    return quote(Path(relative).as_posix(), safe="/", errors="surrogateescape")
 
 
 def by_label(subjects: Iterable[str], sick: Mapping[str, bool]) -> dict[str, list[str]]:

@@ -11,7 +11,7 @@ import torch
 from gait.body.pose_sequence import PoseSequence
 from gait.explaining.attribution import TrialAttribution
 from gait.explaining.evidence.compute_evidence import compute_evidence
-from gait.explaining.evidence.controls import Cohort
+from gait.explaining.evidence.controls import Cohort, save_folder_of
 from gait.explaining.evidence.counterfactual import find_counterfactual
 from gait.explaining.evidence.export_evidence import find_cohort
 from gait.explaining.evidence.finding import Evidence
@@ -68,7 +68,7 @@ class FileBackend:
         self, network: TrainedNetwork, trial: LoadedTrial, method: str, progress: ProgressCallback
     ) -> Evidence:
         """Compare a trial with controls where the network looks; those of one network and folder are read once."""
-        key = (network.file, trial.folder.parents[1])
+        key = (network.file, save_folder_of(trial.folder) or trial.folder)
         if key not in self._cohorts:
             self._cohorts.clear()
             self._cohorts[key] = find_cohort(network, trial.folder, self.norms, self.options)

@@ -258,6 +258,27 @@ def test_training_subjects_and_faithfulness_are_reported(state: ViewerState, tmp
         assert (expected in line) == (name == "defined")
 
 
+def test_evidence_is_found_and_its_findings_lead_to_their_moments(state: ViewerState, tmp_path: Path) -> None:
+    state.find_evidence()
+    assert state.evidence is None, "nothing is explained yet"
+    state.explain()
+    state.open_network(write_network(tmp_path / "mlp.ckpt"))
+    state.jobs.wait()
+    assert state.evidence is None
+    state.find_evidence()
+    state.jobs.wait()
+    assert state.evidence is not None
+    assert (state.evidence.subject, state.evidence.trial) == ("sick/P01", "walk1")
+    assert state.evidence.probability == pytest.approx(state.overlay.attribution.trial_probability, abs=1e-5)
+    assert "2008" in state.evidence.norm, "there are too few controls beside the trial"
+    for number, finding in enumerate(state.evidence.findings):
+        state.select_finding(number)
+        assert (state.frame, state.joint) == (finding.frame, finding.joint)
+    state.open_trial(state.actor.trial.folder)
+    state.jobs.wait()
+    assert (state.evidence, state.finding) == (None, None)
+
+
 def test_open_network_rejects_a_method_that_cannot_explain_it(state: ViewerState, tmp_path: Path) -> None:
     state.open_network(write_network(tmp_path / "mlp.ckpt"), "attention")
     with pytest.raises(GaitError, match=r"attention cannot explain this network; choose one of [a-z_]+, [a-z_]+, "):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 
 from gait.arrays import Vector
@@ -22,25 +24,31 @@ from gait.report.evidence.moments import Moment, render_counterfactual, render_m
 from gait.report.evidence.page import EvidenceContent, evidence_page
 from gait.report.gait.curve_grid import mean_phases
 from gait.report.gait.numbers import format_number
+from gait.report.render import relative_url
 from gait.viewing.loaded_trial import BodyModelLocator
 
 PAGE_FILE = "evidence.html"
-WALK_PAGE = "walk.html"
 _FIGURE = "explanation.png"
 _THOUSANDTHS = 1000
 
 
-def write_evidence_pages(export: EvidenceExport, bodies: BodyModelLocator) -> tuple[str, ...]:
+def write_evidence_pages(
+    export: EvidenceExport, bodies: BodyModelLocator, walk_page: Path | None = None
+) -> tuple[str, ...]:
     """Write the page of each segment beside its evidence; return one note on each body that cannot be rendered.
+
+    ``walk_page`` plays the trial, or will; times are links into it.
 
     Raises:
         GaitError: a file cannot be written.
     """
-    notes = [note for segment in export.segments if (note := write_evidence_page(segment, bodies))]
+    if len(export.segments) > 1:
+        walk_page = None  # it plays the first segment
+    notes = [note for segment in export.segments if (note := write_evidence_page(segment, bodies, walk_page))]
     return tuple(dict.fromkeys(notes))
 
 
-def write_evidence_page(segment: SegmentEvidence, bodies: BodyModelLocator) -> str:
+def write_evidence_page(segment: SegmentEvidence, bodies: BodyModelLocator, walk_page: Path | None = None) -> str:
     """Write the page of one segment; return why it has no picture of the body, or nothing.
 
     Raises:
@@ -72,7 +80,7 @@ def write_evidence_page(segment: SegmentEvidence, bodies: BodyModelLocator) -> s
         changed=changed,
         axis_names=walk.trained.input.axis_names,
         files=files,
-        walk_page=WALK_PAGE if (segment.folder / WALK_PAGE).is_file() else "",
+        walk_page="" if walk_page is None else relative_url(segment.folder / PAGE_FILE, walk_page),
         no_pictures=no_pictures,
     )
     with atomic_file(segment.folder / PAGE_FILE) as partial:

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import base64
 import mimetypes
-import os
 import shlex
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import numpy as np
 
@@ -23,7 +21,7 @@ from gait.learning.networks import NETWORKS
 from gait.motion.window_placement import window_duration
 from gait.report.cohort_figure import cohort_sentences, format_proportion
 from gait.report.display_names import BASELINES, classifier_name
-from gait.report.render import MAX_SUBJECTS_SHOWN, by_label, first_few, render
+from gait.report.render import MAX_SUBJECTS_SHOWN, by_label, first_few, relative_url, render
 from gait.report.run.fit_summary import CohortFitSummary, mean_residual_mm, worst_marker_of
 from gait.report.run.model import NetworkSection, RunReport, TrialSection
 from gait.report.training.text_summary import (
@@ -61,7 +59,7 @@ def run_page(report: RunReport) -> str:
         cohort_sentences=cohort_sentences,
         recurrence_rows=recurrence_rows,
         recurrence_file=recurrence_file,
-        link=partial(_link, report.page),
+        link=partial(relative_url, report.page),
         data_url=_data_url,
         max_embedded_bytes=MAX_EMBEDDED_BYTES,
         confounders=list(dict.fromkeys(line for one in report.networks for line in confounder_warning(one.summary))),
@@ -272,12 +270,6 @@ def _settings(report: RunReport) -> dict[str, Mapping[str, Any]]:
     if report.networks:
         tables["Versions"] = report.networks[0].summary.folds[0].versions
     return tables
-
-
-def _link(page: Path, file: Path) -> str:
-    """Return the URL of a file relative to the page."""
-    relative = os.path.relpath(file.resolve(), page.resolve().parent)
-    return quote(Path(relative).as_posix(), safe="/", errors="surrogateescape")
 
 
 def _data_url(file: Path) -> str:
