@@ -71,10 +71,14 @@ function showBody(page) {
     canvas.height = height;
     changed = true;
   };
-  page.showWholeBody = () => state.setCamera(wholeBodyCamera(data.view, page.renderer.joint(state.frame, 0)));
-  page.showWholeBody();
+  page.showWholeBody = () => {
+    const bodies = data.bodies.slice(0, state.layers.beside ? 2 : 1);
+    const pelvises = bodies.map((_, body) => page.renderer.joint(state.frame, 0, body));
+    state.setCamera(wholeBodyCamera(data.view, pelvises, canvas.clientWidth / canvas.clientHeight || 1));
+  };
   // The camera follows the pelvis.
   state.addEventListener("frame", (event) => {
+    if (!state.camera) return; // there is no picture yet
     const now = page.renderer.joint(event.detail.frame, 0), before = page.renderer.joint(event.detail.before, 0);
     const [x, y, z] = state.camera.target;
     state.camera = { ...state.camera, target: [x + now[0] - before[0], y, z + now[2] - before[2]] };
@@ -90,6 +94,7 @@ function showBody(page) {
   return () => {
     if (!("frame" in canvas.dataset)) {
       fit();
+      page.showWholeBody();
       copy();
       performance.mark("first picture");
     } else if (changed) {

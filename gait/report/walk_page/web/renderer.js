@@ -16,30 +16,23 @@ const SKIN_SHADER = HEAD + `
 // Per joint three rows of its matrix from rest, as columns; the fourth: value (0 if unknown), known, observed.
 layout(std140) uniform Pose { mat4 joints[${MAX_JOINTS}]; };
 in vec3 position;
-in uvec4 joints0, joints1, near0, near1, near2;
-in vec4 weights0, weights1, nearWeights0, nearWeights1, nearWeights2;
+in uvec4 joints0, joints1, near0, near1, near2; // each number a joint and, in its lower 16 bits, the joint's weight
 uniform bool valued;
 out vec4 movedPosition;
 out vec3 shown; // value, whether it is known, weight of observed parts
-mat4 moveBy(uint joint, float weight) { return weight * joints[int(joint)]; }
-vec2 mixIn(uint joint, float weight) { return weight * joints[int(joint)][3].xy; }
+mat4 moveBy(uint each) { return float(each & 65535u) / 65535.0 * joints[int(each >> 16u)]; }
+vec2 mixIn(uint each) { return float(each & 65535u) / 65535.0 * joints[int(each >> 16u)][3].xy; }
 void main() {
-  mat4 moved = moveBy(joints0.x, weights0.x) + moveBy(joints0.y, weights0.y);
+  mat4 moved = moveBy(joints0.x) + moveBy(joints0.y);
   // Few vertices have more than two joints; weights fall from slot to slot.
-  if (weights0.z > 0.0) moved += moveBy(joints0.z, weights0.z) + moveBy(joints0.w, weights0.w);
-  if (weights1.x > 0.0) {
-    moved += moveBy(joints1.x, weights1.x) + moveBy(joints1.y, weights1.y) + moveBy(joints1.z, weights1.z) + moveBy(joints1.w, weights1.w);
-  }
+  if (joints0.z > 0u) moved += moveBy(joints0.z) + moveBy(joints0.w);
+  if (joints1.x > 0u) moved += moveBy(joints1.x) + moveBy(joints1.y) + moveBy(joints1.z) + moveBy(joints1.w);
   movedPosition = vec4((vec4(position, 1.0) * moved).xyz, 1.0);
   vec2 sum = vec2(0.0); // of values, of the weights of known ones
   if (valued) {
-    sum = mixIn(near0.x, nearWeights0.x) + mixIn(near0.y, nearWeights0.y) + mixIn(near0.z, nearWeights0.z) + mixIn(near0.w, nearWeights0.w);
-    if (nearWeights1.x > 0.0) {
-      sum += mixIn(near1.x, nearWeights1.x) + mixIn(near1.y, nearWeights1.y) + mixIn(near1.z, nearWeights1.z) + mixIn(near1.w, nearWeights1.w);
-    }
-    if (nearWeights2.x > 0.0) {
-      sum += mixIn(near2.x, nearWeights2.x) + mixIn(near2.y, nearWeights2.y) + mixIn(near2.z, nearWeights2.z) + mixIn(near2.w, nearWeights2.w);
-    }
+    sum = mixIn(near0.x) + mixIn(near0.y) + mixIn(near0.z) + mixIn(near0.w);
+    if (near1.x > 0u) sum += mixIn(near1.x) + mixIn(near1.y) + mixIn(near1.z) + mixIn(near1.w);
+    if (near2.x > 0u) sum += mixIn(near2.x) + mixIn(near2.y) + mixIn(near2.z) + mixIn(near2.w);
   }
   shown = vec3(sum.y > 0.5 ? sum.x / sum.y : 0.0, sum.y > 0.5 ? 1.0 : 0.0, moved[3].z);
   gl_Position = vec4(0.0);
@@ -183,8 +176,8 @@ void main() { drawn = vec4(colour, opacity); }`];
 
 /**
  * Return an object that draws the data's bodies into a canvas: draw(frame, camera, shown), where shown has `method` (its
- * number, -1 for plain skin), `joint` (the selected one, -1 for none) and `layers`; and `joint(frame, joint)`, the
- * position of a joint of the first body. Throws if the browser has no WebGL 2.
+ * number, -1 for plain skin), `joint` (the selected one, -1 for none) and `layers`; and `joint(frame, joint,
+ * body)`, the position of a joint. Throws if the browser has no WebGL 2.
  */
 function createRenderer(canvas, data) {
   const gl = canvas.getContext("webgl2", { alpha: false, antialias: !drawsInSoftware() });
@@ -376,7 +369,7 @@ function createRenderer(canvas, data) {
     return canvas.clientWidth ? canvas.width / canvas.clientWidth : 1;
   }
 
-  return { gl, draw, joint: (frame, joint) => bodies[0].body.joint(frame, joint) };
+  return { gl, draw, joint: (frame, joint, body = 0) => bodies[body].body.joint(frame, joint) };
 }
 
 /** Return whether WebGL has no graphics card here; smooth edges then take most of the time of a picture. */
@@ -393,12 +386,16 @@ function drawsInSoftware() {
 /** Put what all bodies share onto the graphics card. */
 function createSkin(gl, data) {
   const faces = readArray(data, data.skin.faces);
-  const slots = (reference, count) => {
-    const array = readArray(data, reference), numVertices = array.length / count, by4 = [];
+  const slots = (jointReference, weightReference, count) => {
+    const joints = readArray(data, jointReference), weights = readArray(data, weightReference), by4 = [];
+    const numVertices = joints.length / count;
     for (let first = 0; first < count; first += 4) {
-      const four = new array.constructor(4 * numVertices);
+      const four = new Uint32Array(4 * numVertices);
       for (let slot = 0; slot < 4; slot++) {
-        for (let v = 0; v < numVertices; v++) four[4 * v + slot] = array[(first + slot) * numVertices + v];
+        for (let v = 0; v < numVertices; v++) {
+          const at = (first + slot) * numVertices + v, weight = Math.round(65535 * weights[at]);
+          four[4 * v + slot] = weight ? (joints[at] << 16) | weight : 0;
+        }
       }
       by4.push(createBuffer(gl, four));
     }
@@ -407,7 +404,7 @@ function createSkin(gl, data) {
   const skin = {
     faces, numCorners: faces.length, numJoints: data.skin.parents.length, bodyJoints: data.skin.body_joints,
     indexType: faces instanceof Uint16Array ? gl.UNSIGNED_SHORT : gl.UNSIGNED_INT,
-    joints: slots(data.skin.joints, SKIN_SLOTS), weights: slots(data.skin.weights, SKIN_SLOTS),
+    joints: slots(data.skin.joints, data.skin.weights, SKIN_SLOTS),
     program: createProgram(gl, SKIN_SHADER, NOTHING_SHADER, ["movedPosition", "shown"]),
     normalProgram: createProgram(gl, NORMAL_SHADER, NOTHING_SHADER, ["movedNormal"]),
     index: gl.createBuffer(), ...createTriangleTexture(gl, faces, data.skin.weights.shape[1]),
@@ -417,8 +414,7 @@ function createSkin(gl, data) {
     if (place >= 0) gl.vertexAttribI4ui(place, 0, 0, 0, 0);
   }
   if (data.skin.influence_joints) {
-    skin.near = slots(data.skin.influence_joints, INFLUENCE_SLOTS);
-    skin.nearWeights = slots(data.skin.influence_weights, INFLUENCE_SLOTS);
+    skin.near = slots(data.skin.influence_joints, data.skin.influence_weights, INFLUENCE_SLOTS);
   }
   gl.bindVertexArray(null);
   gl.bindBuffer(gl.ELEMENT_ARRAY_BUFFER, skin.index);
@@ -458,15 +454,9 @@ function createTexture(gl, format, height) {
 function createDrawnBody(gl, data, skin, index) {
   const body = createBody(data, index), numVertices = body.vertices.length / 3;
   const attributes = { position: [createBuffer(gl, body.vertices), 3] };
-  for (let four = 0; four < SKIN_SLOTS / 4; four++) {
-    attributes[`joints${four}`] = [skin.joints[four], 4];
-    attributes[`weights${four}`] = [skin.weights[four], 4];
-  }
+  skin.joints.forEach((buffer, four) => { attributes[`joints${four}`] = [buffer, 4]; });
   const valued = index === 0 && Boolean(skin.near);
-  for (let four = 0; valued && four < INFLUENCE_SLOTS / 4; four++) {
-    attributes[`near${four}`] = [skin.near[four], 4];
-    attributes[`nearWeights${four}`] = [skin.nearWeights[four], 4];
-  }
+  if (valued) skin.near.forEach((buffer, four) => { attributes[`near${four}`] = [buffer, 4]; });
   const source = createArray(gl, skin.program, attributes);
   const height = Math.ceil(numVertices / TABLE_WIDTH);
   const [positions, shown, normals] = [4 * TABLE_WIDTH * height, 3 * numVertices, 3 * numVertices].map((numbers) => {
