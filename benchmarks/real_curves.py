@@ -18,6 +18,9 @@ Prints one JSON object. Intervals are of 95 %, by bootstrap over persons, or of 
  * ``evidence``: motions by the number of persons in whom the motion is among the three with the most attribution
    (``relied_on``), its angle leaves the controls' range (``deviates``: its largest deviation, in SDs, exceeds that of
    95 % of the other controls), or both; of the sessions off and on medication, and of controls.
+ * ``findings``: real deviations on which decisions rely (``gait.explaining.evidence``: beyond the bands of the other
+   controls at the person's speed, and beyond the fit's error) by motion, phase and direction, of the first division:
+   persons off and on medication, and controls, with Fisher's p of both against controls, corrected by Holm.
 
 ``walks`` tells how well the walks are those curves: RMS differences per angle between the curves, the poses that were
 played and the fitted ones; ``features`` how patients differ from older controls in what literature reports. Stride
@@ -32,7 +35,8 @@ import sys
 import tempfile
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from contextlib import suppress
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +69,12 @@ from gait.arrays import Vector
 from gait.body.model_file import load_body
 from gait.cli.arguments import argument
 from gait.errors import GaitError
+from gait.explaining.evidence.compute_evidence import explain_walk, find_findings
+from gait.explaining.evidence.controls import Cohort, read_cohort
+from gait.explaining.evidence.finding import Evidence, TrialFaithfulness, Verdict
+from gait.explaining.evidence.recurrence import recurring_findings
 from gait.explaining.localization import scores_of_windows
+from gait.explaining.options import ExplainOptions
 from gait.explaining.trained_network import TrainedNetwork, load_network
 from gait.kinematics.norms import GDI_ANGLES
 from gait.learning.baselines import dimensionless_speeds
@@ -84,6 +93,8 @@ CURVES = REPOSITORY.parent / "shared" / "curves" / "angle_curves.npz"
 ALL, OLDER = "all", "older"
 BOTH = "both"
 FIRST = 3
+MIN_PERSONS_OF_A_FINDING = 3
+"""Findings of fewer persons are not listed."""
 _EXPLAINED = "rotations"  # the input whose axes have names
 _METHOD = "integrated_gradients"
 _ALPHAS = np.logspace(1, 7, 25)  # penalties of the ridge regression
@@ -110,13 +121,15 @@ class Arguments(BodyArguments):
     divisions: int = argument(2, "cross-validations, each of another division of the persons into folds")
     windows: int = argument(4, "windows of each trial that are explained, at most")
     seed: int = argument(0, "of bodies, paces, markers, folds and trainings")
+    findings: bool = argument(True, "leave out the findings, which take some minutes", flag="--no_findings")
     true_poses: bool = argument(False, "take the played poses instead of those fitted to virtual markers")
     folder: Path | None = argument(None, "keep recordings and fits there, and use those that are there")
 
 
 QUICK = {
     "networks": ("mlp",), "configurations": ("cause",), "controls": (OLDER,), "persons": 2, "folds": 2, "divisions": 2,
-    "seconds": 2.5, "true_poses": True, "windows": 1, "training": "--epochs 1 --ensemble 1 --interval_size 64",
+    "seconds": 2.5, "true_poses": True, "findings": False, "windows": 1,
+    "training": "--epochs 1 --ensemble 1 --interval_size 64",
 }  # fmt: skip
 
 
@@ -136,6 +149,7 @@ class Judged:
 
     logit: Mapping[str, float]  # by session
     scores: Mapping[str, Vector]  # (22, 3) signed attribution by session; {} if the input has no named axes
+    evidence: Mapping[str, Evidence] = field(default_factory=dict)  # findings alone; of the first division, if wanted
 
 
 def main(args: Arguments) -> dict[str, Any]:
@@ -215,6 +229,7 @@ def judge_group(walks: Walks, chosen: Sequence[Session], folder: Path, args: Arg
         "classifiers": {key: summarize_scores(chosen, found, speeds) for key, found in scores.items()},
         "agreement": {key: agreement(chosen, parts) for key, parts in explained.items()},
         "evidence": {key: evidence(chosen, parts, fitted) for key, parts in explained.items()},
+        "findings": {key: count_findings(chosen, parts[0].evidence) for key, parts in explained.items()},
     }
 
 
@@ -238,11 +253,15 @@ def cross_validate(
     settings = replace(settings, threshold_folds=None)  # the ranking of persons needs none
     (task,) = make_fold_tasks(settings, lambda line: print(line, file=sys.stderr))
     logit, speeds, scores = dict[str, float](), dict[str, float](), dict[str, Vector]()
+    found: dict[str, Evidence] = {}
     for fold in divide(task.sick, args.folds, [args.seed, division]):
         *_, outcome = replace(task, fold=fold, run_id=uuid.uuid4().hex).run()
         if not isinstance(outcome, FoldOutcome) or outcome.state != "trained":
             raise GaitError(f"{network}: {getattr(outcome, 'message', 'the training did not end')}")
         trained = load_network(replace(task, fold=fold).checkpoint_file)
+        cohort = None
+        if args.findings and not division and trained.input.name == _EXPLAINED:
+            cohort = read_cohort(trained, poses)
         for trial in read_dataset_of(trained, poses).trials:
             if trial.subject_id not in fold.evaluation:
                 continue
@@ -254,7 +273,10 @@ def cross_validate(
             speeds[name] = dimensionless_speeds([trial])[trial.subject_id]
             if trained.input.name == _EXPLAINED:
                 scores[name] = attribution_scores(trained, trial, args.windows)
-    return Judged(logit, scores), speeds
+            if cohort is not None:
+                with suppress(GaitError):  # a walk without a straight stride
+                    found[name] = findings_alone(trained, trial, cohort)
+    return Judged(logit, scores, found), speeds
 
 
 def divide(sick: Mapping[str, bool], folds: int, seed: Sequence[int]) -> Iterator[Fold]:
@@ -279,6 +301,42 @@ def attribution_scores(trained: TrainedNetwork, trial: Trial, limit: int) -> Vec
     """Return the signed attribution (22, 3) of a trial, the sum over frames of its windows' mean."""
     windows = phase_windows(trained, trial, limit)
     return scores_of_windows(attribute(trained, windows.seen, _METHOD), windows.is_mirrored)
+
+
+def findings_alone(trained: TrainedNetwork, trial: Trial, cohort: Cohort) -> Evidence:
+    """Return the findings of a trial, without concepts, and without the faithfulness of each explanation."""
+    explained = explain_walk(trained, trial.folder, cohort, ExplainOptions(method=_METHOD))
+    unknown = TrialFaithfulness(*[float("nan")] * len(fields(TrialFaithfulness)))
+    return Evidence(
+        subject=trial.subject_id,
+        trial=trial.trial_name,
+        method=_METHOD,
+        logit=explained.logit,
+        probability=explained.probability,
+        norm=explained.controls.title,
+        dimensionless_speed=explained.walk.dimensionless_speed,
+        speed_logit=float("nan"),
+        findings=find_findings(explained),
+        faithfulness=unknown,
+    )
+
+
+def count_findings(sessions: Sequence[Session], found: Mapping[str, Evidence]) -> dict[str, Any]:
+    """Return which findings recur, off and on medication, and in controls; verdicts of all findings by kind."""
+    kinds = {kind: [found[s.name] for s in own if s.name in found] for kind, own in sessions_by_kind(sessions).items()}
+    rows: dict[str, dict[str, Any]] = {}
+    for medication in (OFF, ON):
+        for row in recurring_findings([*kinds[medication], *kinds["controls"]]):
+            key = f"{row.motion}, {row.phase}, {row.direction}"
+            if row.patients.count + row.controls.count < MIN_PERSONS_OF_A_FINDING:
+                continue
+            entry = rows.setdefault(key, {"controls": count(row.controls.count, row.controls.total)})
+            entry[medication] = count(row.patients.count, row.patients.total) | {"p": row.p_corrected}
+    verdicts = {
+        kind: {verdict.value: sum(f.verdict == verdict for each in own for f in each.findings) for verdict in Verdict}
+        for kind, own in kinds.items()
+    }
+    return {"recurring": rows, "verdicts": verdicts, "walks": {kind: len(own) for kind, own in kinds.items()}}
 
 
 # --- ridge regression -------------------------------------------------------------------------------------------------
