@@ -156,7 +156,7 @@ def read_fitted(session: Session, fits: Path, truth: PlayedTrial) -> FittedSessi
     if len(folders) != 1:  # not fitted, or in segments
         return missing
     sequence = read_poses(folders[0])
-    analysis = analyse_trial(sequence, subject=session.name, trial=TRIAL)
+    analysis = analyse_trial(sequence, subject=session.name, trial=TRIAL, with_errors=False)
     errors = []
     for side in SIDES:
         true = [e.time_s for e in truth.trial.events if (e.label, e.side) == ("Foot Strike", side)]

@@ -10,11 +10,12 @@ Prints one JSON object. Intervals are of 95 %, by bootstrap over persons, or of 
    themselves (``ridge_curves``) and on the mean strides of the fitted poses (``ridge_fitted``), one person left out,
    and of the walking ``speed`` alone; a person's score is the mean of both sessions, ``off`` and ``on`` are of one.
    ``matched_speed``: over pairs within 0.03 of dimensionless speed.
+ * ``classifiers_of_older_controls``: the same networks and regressions judged by older controls and patients alone.
  * ``called_sick``: fraction of the sessions with a score above 0.
  * ``off_minus_on``: difference within persons of the score, in standard deviations over the controls, and the fraction
    of persons whose score is higher off medication.
  * ``agreement``: rank correlation of the attribution to joints and axes by two networks that were trained in different
-   divisions, on persons that neither has seen; beside it, of two different persons of the same label.
+   divisions, on persons that neither has seen, by label; ``other_person``: of two different persons of one label.
  * ``evidence``: motions by the number of persons in whom the motion is among the three with the most attribution
    (``relied_on``), its angle leaves the controls' range (``deviates``: its largest deviation, in SDs, exceeds that of
    95 % of the other controls), or both; of the sessions off and on medication, and of controls.
@@ -101,9 +102,10 @@ _ALPHAS = np.logspace(1, 7, 25)  # penalties of the ridge regression
 _ANGLE_OF = {
     "pelvic tilt": "pelvis_tilt", "pelvic obliquity": "pelvis_obliquity", "pelvic rotation": "pelvis_rotation",
     "hip flexion": "hip_flexion", "hip adduction": "hip_adduction", "hip rotation": "hip_rotation",
-    "knee flexion": "knee_flexion", "ankle dorsiflexion": "ankle_dorsiflexion", "ankle rotation": "foot_progression",
+    "knee flexion": "knee_flexion", "ankle dorsiflexion": "ankle_dorsiflexion",
 }  # fmt: skip
-"""The angle that shows a motion; the rotation of the ankle turns the foot."""
+"""The angle of the curves that shows a motion. The ankle's rotation has none: as the knees of the played walks do not
+rotate, it is the difference between the rotations of hip and foot."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,7 +130,7 @@ class Arguments(BodyArguments):
 
 QUICK = {
     "networks": ("mlp",), "configurations": ("cause",), "controls": (OLDER,), "persons": 2, "folds": 2, "divisions": 2,
-    "seconds": 2.5, "true_poses": True, "findings": False, "windows": 1,
+    "seconds": 3.0, "true_poses": True, "findings": False, "windows": 1,
     "training": "--epochs 1 --ensemble 1 --interval_size 64",
 }  # fmt: skip
 
@@ -227,6 +229,9 @@ def judge_group(walks: Walks, chosen: Sequence[Session], folder: Path, args: Arg
             for key, found in scores.items()
         },
         "classifiers": {key: summarize_scores(chosen, found, speeds) for key, found in scores.items()},
+        "classifiers_of_older_controls": {
+            key: summarize_scores([s for s in chosen if not s.young], found, speeds) for key, found in scores.items()
+        },
         "agreement": {key: agreement(chosen, parts) for key, parts in explained.items()},
         "evidence": {key: evidence(chosen, parts, fitted) for key, parts in explained.items()},
         "findings": {key: count_findings(chosen, parts[0].evidence) for key, parts in explained.items()},
@@ -447,17 +452,15 @@ def agreement(sessions: Sequence[Session], parts: Sequence[Judged]) -> dict[str,
         return {}
     first, second = parts[:2]
     names = [s for s in sessions if s.name in first.scores and s.name in second.scores]
-    own: dict[str, list[float]] = {}
-    other: dict[str, list[float]] = {}
+    found: dict[str, dict[str, list[float]]] = {"patients": {}, "controls": {}, "other_person": {}}
     for k, s in enumerate(names):
-        mates = [m for m in names[k + 1 :] + names[:k] if m.sick == s.sick and m.person != s.person]
-        own.setdefault(s.person, []).append(correlation(first.scores[s.name], second.scores[s.name]))
-        if mates:
-            other.setdefault(s.person, []).append(correlation(first.scores[s.name], second.scores[mates[0].name]))
-    return {
-        name: plain(mean_over_persons([float(np.mean(each)) for each in found.values()]))
-        for name, found in (("same_person", own), ("other_person", other))
-    }
+        own = correlation(first.scores[s.name], second.scores[s.name])
+        found["patients" if s.sick else "controls"].setdefault(s.person, []).append(own)
+        others = [m for m in names[k + 1 :] + names[:k] if m.sick == s.sick and m.person != s.person]
+        if others:
+            other = correlation(first.scores[s.name], second.scores[others[0].name])
+            found["other_person"].setdefault(s.person, []).append(other)
+    return {name: plain(mean_over_persons([float(np.mean(x)) for x in own.values()])) for name, own in found.items()}
 
 
 def correlation(first: Vector, second: Vector) -> float:

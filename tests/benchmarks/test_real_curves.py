@@ -93,6 +93,6 @@ def test_real_curves_quick(run, tmp_path):
     assert set(group["classifiers"]) == {"ridge_curves", "ridge_fitted", "mlp_cause", "speed"}
     assert group["classifiers"]["ridge_curves"]["both"]["auc"]["value"] == 1
     assert group["classifiers"]["mlp_cause"]["called_sick"]["controls"]["of"] == 2
-    assert -1 <= group["agreement"]["mlp_cause"]["same_person"]["value"] <= 1
+    assert -1 <= group["agreement"]["mlp_cause"]["patients"]["value"] <= 1
     assert group["evidence"]["mlp_cause"]["hip flexion"]["off"]["relied_on"]["of"] == 2
     assert result["features"]["hip_range"]["curves"]["off_minus_older_controls"]["value"] < -5
