@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -20,7 +22,11 @@ from gait.report.evidence.page import EvidenceContent, evidence_page
 from gait.report.gait.svg_chart import _LEFT, _RIGHT
 from gait.viewing.colours import DivergingScale
 from gait.viewing.png import png_bytes
+from tests.helpers.browser import needs_browser, open_page
 from tests.helpers.evidence_cases import UNOBSERVED, UNUSED, counterfactual, evidence, finding
+
+if TYPE_CHECKING:  # it may be missing
+    from playwright.sync_api import Browser
 
 CURVE = 30 + 30 * np.sin(np.linspace(0, 6, 101))
 CURVES = WalkCurves(
@@ -64,11 +70,15 @@ class _Page(HTMLParser):
 
 
 def page(content_of: Evidence, **more: object) -> _Page:
+    return _Page(html(content_of, **more))
+
+
+def html(content_of: Evidence, **more: object) -> str:
     charts = evidence_charts(content_of, CURVES, scale_of(content_of, CURVES))
     fields = {"network": "MLP", "method_title": "integrated gradients", "rate_hz": 100.0}
     fields |= {"curves": CURVES, "charts": charts}
     names = INPUTS["rotations"].axis_names
-    return _Page(evidence_page(EvidenceContent(content_of, axis_names=names, **{**fields, **more})))  # type: ignore[arg-type]
+    return evidence_page(EvidenceContent(content_of, axis_names=names, **{**fields, **more}))  # type: ignore[arg-type]
 
 
 def test_each_row_has_the_numbers_of_its_finding() -> None:
@@ -165,3 +175,14 @@ def test_verdict_words_are_all_explained() -> None:
     text = page(of).text
     for verdict in Verdict:
         assert text.count(verdict.value.capitalize()) >= 2, verdict
+
+
+@needs_browser
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_page_can_be_read_on_a_phone(browser: Browser, tmp_path: Path, open_body: Body, scheme: str) -> None:
+    moment = Moment(142, (1,), png_bytes(np.zeros((4, 4, 3), np.uint8)))
+    of = evidence(finding(), UNUSED, UNOBSERVED, counterfactual=counterfactual(open_body), notes=("A note.",))
+    (tmp_path / "evidence.html").write_text(html(of, moments=(moment,), changed=moment), encoding="utf-8")
+    with open_page(browser, tmp_path / "evidence.html", size=(400, 800), color_scheme=scheme) as opened:
+        assert opened.requests == opened.errors == opened.accessibility_problems() == []
+        assert opened.width_of_content() == 400

@@ -165,9 +165,10 @@ def curve_chart(
         parts.append(f'<text class="missing" x="{x:g}" y="{y:g}" text-anchor="middle">{missing}</text>')
     label = f"{axis.title}: {_described(curves, unobserved)}"
     identifier = f' id="{escape(name)}"' if name else ""
+    role = "group" if any(curve.pins for curve in curves.values()) else "img"  # an image has no links in it
     return Markup(
         f'<svg class="chart"{identifier} viewBox="0 0 {_WIDTH} {_HEIGHT}" '
-        f'role="img" aria-label="{escape(label)}">{"".join(parts)}</svg>'
+        f'role="{role}" aria-label="{escape(label)}">{"".join(parts)}</svg>'
     )
 
 
