@@ -218,7 +218,8 @@ def read_person(
     for trial_folder in (segment for trial in find_trial_folders(folder) for segment in find_pose_folders(trial)):
         sequence = read_poses(trial_folder) if options is None else options.read_poses(trial_folder)
         trial = prepare_trial(trial_folder, sequence, trained)
-        walks.append(measure_walk(trained, trial, sequence, errors=errors and not sick and not walks))
+        with_errors = errors and not sick and not walks
+        walks.append(measure_walk(trained, trial, sequence, errors=with_errors, own_input=not sick))
     return cohort_person(trained, walks, sick=sick)
 
 

@@ -67,10 +67,15 @@ class MeasuredWalk:
         return found
 
 
-def measure_walk(trained: TrainedNetwork, trial: Trial, sequence: PoseSequence, *, errors: bool = True) -> MeasuredWalk:
-    """Analyse a trial, whose poses at the rate of the recording are ``sequence``; errors of angles if requested."""
+def measure_walk(
+    trained: TrainedNetwork, trial: Trial, sequence: PoseSequence, *, errors: bool = True, own_input: bool = True
+) -> MeasuredWalk:
+    """Analyse a trial, whose poses at the rate of the recording are ``sequence``.
+
+    Errors of angles and curves of the network's own input are computed if requested.
+    """
     analysis = analyse_trial(sequence, subject=trial.subject_id, trial=trial.trial_name, with_errors=errors)
-    own = _input_degrees(trained, trial, sequence)
+    own = _input_degrees(trained, trial, sequence) if own_input else {}
     if not own:
         return MeasuredWalk(trial, analysis)
     angles = {**analysis.angles_deg, **own}

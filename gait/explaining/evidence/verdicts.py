@@ -8,8 +8,9 @@ In this order:
   by what its error has beyond the controls' (``norm_at_speed.BandsAtSpeed.outside``). The bands of all motions on which
   a decision relies hold all these curves of a new person like the controls with a probability of 95 %. Once a curve is
   outside, the bands of the others need not hold it: they are narrowed step by step, which keeps the probability that
-  any verdict is wrong (Westfall & Young 1993, Resampling-Based Multiple Testing, ch. 2). The bands of ignored
-  deviations hold all curves that the network sees.
+  any verdict is wrong (Westfall & Young 1993, Resampling-Based Multiple Testing, ch. 2). The network chooses these
+  curves, though, and rather those that deviate, which makes wrong verdicts more frequent than that. The bands of
+  ignored deviations hold all curves that the network sees.
 * Of a real deviation: *relies on a real deviation*, or *deviation that the network ignores*, if the share of the
   magnitude of all attribution, over all phases of the motion, is at most ``IGNORED_SHARE``.
 * *speed*: at the controls' usual speed the curve would be outside their band by the same rule; or the walking speed
