@@ -1,8 +1,8 @@
 """python benchmarks/classification.py --json classification.json
 
 Classification of synthetic subjects that the networks were not trained on, and the time it takes: a synthetic cohort
-is recorded, fitted with ``shape_optimizer.py``, and both training scripts are run on it with the flags of the README,
-on all folds. Prints one JSON object:
+is recorded, fitted with ``shape_optimizer.py``, and both training scripts are run on it with flags of the
+published input, on all folds. Prints one JSON object:
 
  * ``networks``: per network the metrics over all folds by ``subjects`` and by ``windows``, each {value, low, high};
    the ``baselines``; the ``misclassified`` subjects; the ``confounders``; ``seconds`` of the process; the flags.
@@ -33,6 +33,8 @@ README_FLAGS = {
     "mlp": "--batch_size 64 --interval_size 128 --epochs 25 --lr 0.0001 "
     "--pfe_layers 16 32 64 32 16 --fc_layers 32 64 128 64 32 --lrp",
 }
+"""Flags of the published input, with which ``docs/training.md`` begins."""
+
 SCRIPTS = {"transformer": "train_transformer.py", "mlp": "train_multi_mlp.py"}
 
 
@@ -45,7 +47,7 @@ class Arguments(BodyArguments):
     k_folds: int = argument(5, "folds of the cross-validation")
     transformer_stride: int = argument(4, "frames from one window to the next")
     mlp_stride: int = argument(4, "frames from one window to the next")
-    epochs: int | None = argument(None, "instead of the README's")
+    epochs: int | None = argument(None, "instead of those of the flags")
     seed: int = argument(42, "seed of the training")
     networks: tuple[str, ...] = argument(("mlp", "transformer"), "networks to train", choices=sorted(SCRIPTS))
     poses: Path | None = argument(None, "folder of fitted poses to use instead of a new cohort")
