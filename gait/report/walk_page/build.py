@@ -41,8 +41,7 @@ def build_page(page: WalkPage) -> str:
     """Return the page.
 
     Raises:
-        NotExportableError: the poses hold no joint rotations.
-        GaitError: the open body is missing.
+        GaitError: the poses hold no joint rotations, or the open body is missing.
     """
     store = ArrayStore()
     data = walk_data(page, store)

@@ -11,9 +11,11 @@ from numpy.typing import NDArray
 
 from gait.body.joint_status import JointStatus, body_part_status
 from gait.body.skeleton import BODY_JOINTS, HEAD_TO_FEET, display_name
+from gait.errors import GaitError
 from gait.explaining.attribution import observation_notes
 from gait.explaining.evidence.finding import Evidence
 from gait.explaining.vertex_attribution import influence_for
+from gait.exporting.exporter import NotExportableError
 from gait.exporting.skinned_body import SkinnedBody, make_skinned_body, open_body
 from gait.kinematics.gait_events import SIDES
 from gait.motion.trial_paths import HEALTHY, SICK
@@ -76,10 +78,9 @@ class WalkPage:
         """The first body, with all joints of the open body.
 
         Raises:
-            NotExportableError: the poses hold no joint rotations.
-            GaitError: the open body is missing.
+            GaitError: the poses hold no joint rotations, or the open body is missing.
         """
-        return make_skinned_body(self.trial.sequence, merge_joints=False, standard_shape=self.anonymous)
+        return _skinned_body(self.trial, standard_shape=self.anonymous)
 
     @cached_property
     def influences(self) -> NDArray[np.float64] | None:
@@ -98,8 +99,7 @@ def walk_data(page: WalkPage, store: ArrayStore) -> dict[str, Any]:
     """Return the page's data; its arrays are put into ``store``.
 
     Raises:
-        NotExportableError: the poses hold no joint rotations.
-        GaitError: the open body is missing.
+        GaitError: the poses hold no joint rotations, or the open body is missing.
     """
     trial, body = page.trial, open_body()
     skinned = page.skinned
@@ -151,13 +151,25 @@ def walk_data(page: WalkPage, store: ArrayStore) -> dict[str, Any]:
     return data
 
 
+def _skinned_body(trial: LoadedTrial, *, standard_shape: bool) -> SkinnedBody:
+    """Return the body of a trial with all joints of the open body.
+
+    Raises:
+        GaitError: the poses hold no joint rotations, or the open body is missing.
+    """
+    try:
+        return make_skinned_body(trial.sequence, merge_joints=False, standard_shape=standard_shape)
+    except NotExportableError as error:
+        raise GaitError(f"{trial.folder}: {error}") from error
+
+
 def _seconds(frames: NDArray[np.floating], rate_hz: float) -> list[float]:
     return [round(float(frame) / rate_hz, 4) for frame in frames]
 
 
 def _beside(page: WalkPage, beside: LoadedTrial, store: ArrayStore) -> dict[str, Any]:
     """Return the second body in each frame of the page."""
-    skinned = make_skinned_body(beside.sequence, merge_joints=False, standard_shape=page.anonymous)
+    skinned = _skinned_body(beside, standard_shape=page.anonymous)
     placed = [placement_beside(page.trial, frame, beside) for frame in range(page.trial.num_frames)]
     frames = np.array([own for own, _, _ in placed])
     root_m = np.array([pelvis for _, _, pelvis in placed])

@@ -20,6 +20,7 @@ from scipy.spatial.transform import Rotation
 
 from gait.body.joint_status import JointStatus
 from gait.body.skeleton import Joint
+from gait.errors import GaitError
 from gait.explaining.methods import METHODS
 from gait.explaining.trained_network import load_network
 from gait.explaining.vertex_attribution import joint_influence, to_vertices
@@ -209,3 +210,9 @@ def test_parts_that_no_marker_observes_are_named(trial: LoadedTrial) -> None:
     hidden = np.flatnonzero(~page.array(page.data["parts_observed"]).astype(bool).any(axis=0))
     assert hidden.tolist() == [Joint.LEFT_ELBOW, Joint.LEFT_WRIST]
     assert (page.array(page.data["joints_observed"])[:, Joint.LEFT_WRIST] == 0).all()
+
+
+def test_poses_without_rotations_are_named(trial: LoadedTrial) -> None:
+    unknown = replace(trial.sequence, constrained=True, body_rotations=None)
+    with pytest.raises(GaitError, match=rf"{trial.folder}: these poses hold no joint rotations; fit the trial again"):
+        build_page(WalkPage(replace(trial, sequence=unknown)))
