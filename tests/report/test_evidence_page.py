@@ -82,11 +82,11 @@ def html(content_of: Evidence, **more: object) -> str:
 
 
 def test_each_row_has_the_numbers_of_its_finding() -> None:
-    text = page(evidence(finding(), UNUSED, UNOBSERVED)).text
+    text = page(evidence(finding(reason="-3.3 SD below the norm, P-1."), UNUSED, UNOBSERVED)).text
     assert "The network calls this walk sick: P(sick) = 0.93." in text
     row = (
         "1 Left knee flexion initial swing 62–75 %; 1.42 s 61 % for sick 38.1° ± 0.6° at 71 % 58.0° ± 6.0° −3.3 SD "
-        "−19.9° relies on a real deviation 3.3 SD below the norm."
+        "−19.9° relies on a real deviation −3.3 SD below the norm, P-1."
     )
     assert row in text
     assert "2 Right ankle dorsiflexion mid swing 75–87 %; 1.42 s – −12.3° ± 0.6° at 71 % 1.0° ± 4.0°" in text

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -136,7 +137,7 @@ def evidence_page(content: EvidenceContent) -> str:
             if any(finding.verdict == verdict for finding in evidence.findings)
         ],
         counterfactual=counterfactual,
-        answers=counterfactual_sentences(evidence),
+        answers=[_with_true_minus(line) for line in counterfactual_sentences(evidence)],
         walks=list(_walks(content, charts)),
         noticed=noticed,
         unnoticed=unnoticed,
@@ -176,7 +177,7 @@ def _row(
         difference=format_deg(finding.value_deg - finding.norm_deg, signed=True),
         verdict=finding.verdict.value,
         verdict_class=_CLASSES[finding.verdict],
-        reason=finding.reason,
+        reason=_with_true_minus(finding.reason),
     )
 
 
@@ -252,6 +253,11 @@ def _link(content: EvidenceContent, motion: Finding | CurveChange, charts: froze
     """Return the link to the chart of a motion; "" without one."""
     name = "" if content.curves is None else chart_name(content.curves.name_of(motion), motion.side)
     return f"#{name}" if name in charts else ""
+
+
+def _with_true_minus(text: str) -> str:
+    """Return a sentence with true minus signs before its numbers."""
+    return re.sub(r"(?<![\w-])-(?=\d)", "−", text)
 
 
 def _capitalized(text: str) -> str:
