@@ -25,7 +25,7 @@ of the networks, of ``shuffled`` ones, trained on permuted labels, and of ``rand
 ``speed``: networks of the published input, trained on controls of whom the slower half is labelled sick; on ``own``,
 decisions whose largest finding has the verdict ``speed``, and those of whose evidence most has it.
 
-``seconds``: reading a cohort, its norm, and one trial's evidence without a counterfactual; median.
+``seconds``: median processor time of reading a cohort, of its norm, and of one trial's evidence alone.
 """
 
 from __future__ import annotations
@@ -321,10 +321,10 @@ def rate(outcomes: Any) -> dict[str, float]:
 
 
 def timed(seconds: dict[str, list[float]], name: str, act: Callable[..., _Result], *arguments: Any) -> _Result:
-    """Return the result of a call, and keep its duration."""
-    start = time.perf_counter()
+    """Return the result of a call, and keep its processor time."""
+    start = time.process_time()
     result = act(*arguments)
-    seconds.setdefault(name, []).append(time.perf_counter() - start)
+    seconds.setdefault(name, []).append(time.process_time() - start)
     return result
 
 
