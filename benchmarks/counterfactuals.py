@@ -20,8 +20,8 @@ interval, an error {value, low, high}, with a bootstrap interval over patients:
  * ``slide_mm``: largest slide of a foot on the floor; ``within_limits``: walks in which no joint is beyond its limits.
  * ``motions``: number of motions changed at the boundary, median; ``seconds``: CPU time of one counterfactual, median
    and longest.
- * ``refitted``: ``--refit``: walks whose simulated markers are recorded and fitted again, with the same decision: at
-   the boundary and at the median.
+ * ``refitted``, without ``--no_refit``: walks whose virtual markers are fitted again, with the same decision: at the
+   boundary and at the median. The markers have no errors, or with ``--marker_errors`` those of another measurement.
 """
 
 from __future__ import annotations
@@ -64,6 +64,7 @@ from gait.motion.pose_files import read_poses
 from gait.motion.trial_paths import HEALTHY
 from gait.synthetic import SyntheticTrial, make_subject, write_recording
 from gait.synthetic.trial import make_pattern
+from gait.synthetic.virtual_markers import NO_ERRORS, MeasurementErrors
 
 TRULY_DEG = 5.0
 WALKS = ("boundary", "median")
@@ -73,10 +74,11 @@ _RESAMPLES = 2000
 
 @dataclass(frozen=True, kw_only=True)
 class Arguments(evidence.Arguments):
-    refit: bool = argument(True, "record the changed walks with markers and fit them again")
+    marker_errors: bool = argument(False, "place these markers with errors, as in another measurement")
+    no_refit: bool = argument(False, "do not record the changed walks with markers and fit them again")
 
 
-QUICK = {**evidence.QUICK, "refit": False}
+QUICK = {**evidence.QUICK, "no_refit": True}
 
 
 @dataclass(frozen=True, eq=False)
@@ -146,7 +148,7 @@ def judge_patients(
         confirmed = {which: probability(trained, path) < THRESHOLD for which, path in folders.items()}
         truth = evidence.true_change(trained, unseen, name)
         results.append((name, compare(trained, found, truth, confirmed, seconds)))
-    refitted = refit(trained, walks, scratch, body, args.model) if args.refit and walks else {}
+    refitted = refit(trained, walks, scratch, body, args) if walks and not args.no_refit else {}
     return [
         replace(result, refitted={which: refitted[name, which] for which in WALKS if (name, which) in refitted})
         for name, result in results
@@ -230,19 +232,19 @@ def true_curve(trained: TrainedNetwork, truth: evidence.TrueChange, change: Curv
 
 
 def refit(
-    trained: TrainedNetwork, walks: Mapping[tuple[str, str], PoseSequence], scratch: Path, body: Body, model: Path
+    trained: TrainedNetwork, walks: Mapping[tuple[str, str], PoseSequence], scratch: Path, body: Body, args: Arguments
 ) -> dict[tuple[str, str], bool]:
     """Record markers of walks and fit them; return whether the decision on each is still the other one."""
     layout, cohort = plug_in_gait_layout(body), {}
-    subject = make_subject(body, 1)
+    subject, errors = make_subject(body, 1), MeasurementErrors() if args.marker_errors else NO_ERRORS
     for number, ((name, which), sequence) in enumerate(walks.items()):
         recording = scratch / "recordings" / f"{name}.{which}" / "walk1.c3d"
         marked = SyntheticTrial(subject, None, number, 0.0, sequence, (), make_pattern(subject, None))
-        write_recording(marked, body, layout, recording)
+        write_recording(marked, body, layout, recording, errors=errors)
         cohort[f"{name}.{which}"] = {"trials": [str(recording)], "healthy": True}
     file, fits = scratch / "cohort.json", scratch / "fits"
     file.write_text(json.dumps(cohort), encoding="utf-8")
-    run_script(fit_command(file, model, fits, "--no_pictures"))
+    run_script(fit_command(file, args.model, fits, "--no_pictures"))
     return {
         (name, which): probability(trained, fits / HEALTHY / f"{name}.{which}" / "walk1") < THRESHOLD
         for name, which in walks

@@ -33,9 +33,9 @@ from gait.motion.dataset import Trial
 if TYPE_CHECKING:
     from gait.explaining.evidence.compute_evidence import ExplainedWalk
 
-DECISION_MARGIN = 0.5
+DECISION_MARGIN = 1.0
 """Logit units beyond the boundary of the decision to which the smallest change goes: on the boundary itself, the errors
-of a measurement would decide."""
+of a measurement would decide. Walks that were fitted again from exact virtual markers had other logits by 0.6 (SD)."""
 MIN_STATED_DEG = 0.5
 MIN_FOLLOWING_DEG = 3.0
 """Changes that keep the feet on the floor are stated from so many degrees on."""
