@@ -2,8 +2,7 @@
 
 Report on fitted trials: curves over the gait cycle, spatio-temporal parameters and events of each subject, as a page
 and as tables, and a page of the cohort. With --trained also a complete run on one page: marker residuals of the fits,
-classification results of each network, attributions by joint and gait phase, and a video of a control and a patient
-side by side.
+classification results of each network, attributions by joint and gait phase, and a page on which a patient walks.
 """
 
 from __future__ import annotations

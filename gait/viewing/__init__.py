@@ -19,6 +19,6 @@ The window:
 * ``background_jobs``: work in a thread; ``viewer_state``: the state of the viewer and every action of its controls;
 * ``lazy_imgui``: ImGui, imported when needed; ``panels``: the parts of the window; ``main_window``: their layout, keys;
 * ``offscreen_window``, ``glfw_window``: the window without and on a screen;
-* ``video``, ``comparison_video``: screenshots, image sequences and videos of it;
+* ``video``: screenshots, image sequences and videos of it;
 * ``run_viewer``, ``viewer_arguments``: the entry point of attention_viewer.py, and its flags.
 """

@@ -77,10 +77,9 @@ def write_training(folder: Path, kind: str, labels: dict[str, bool], skill: floa
 
 @pytest.fixture(scope="module", autouse=True)
 def _coarse() -> Iterator[None]:
-    """Explain one window in eight, and render small videos."""
+    """Explain one window in eight."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(build, "TRIAL_STRIDE", 8)
-        patch.setattr(build, "HALF_SIZE_PX", (320, 480))
         yield
 
 
@@ -108,7 +107,6 @@ def settings(world: Path, export: Path, **changes: Any) -> RunSettings:
         "export": export,
         "model_folder": MODELS,
         "stride": 40,
-        "speed": 4.0,
     }
     return RunSettings(**(known | changes))
 
@@ -159,7 +157,7 @@ def read(page: Path) -> _Tags:
     return tags
 
 
-def test_run_page_has_fits_networks_attributions_and_videos(
+def test_run_page_has_fits_networks_attributions_and_walks(
     run: tuple[Path, RunReportResult, list[str]], world: Path
 ) -> None:
     export, result, lines = run
@@ -179,20 +177,21 @@ def test_run_page_has_fits_networks_attributions_and_videos(
             "in the tables of fits and of all subjects, and in a fold"
         )
     assert "it is no diagnosis" in shown_text
-    assert {"video", "fits", "classification", "attribution", "viewer", "settings"} <= set(page.ids)
+    assert {"walk", "fits", "classification", "attribution", "viewer", "settings"} <= set(page.ids)
     kinds = {"mlp", "transformer"}
     assert {path.name for path in export.iterdir()} == {
         "index.html", ".step_cache.json",
         *(f"{name}_{kind}.{ending}" for kind in kinds for name, ending in
           (("cohort", "png"), ("cohort", "csv"), ("attribution_subjects", "csv"), ("recurring_findings", "csv"),
-           ("comparison", "mp4"), ("comparison", "png"))),
+           ("walk", "html"), ("walk", "png"))),
         *(f"{kind}_{label}" for kind in kinds for label in ("healthy", "sick")),
     }  # fmt: skip
     assert {path.parent.name for path in export.rglob("evidence.html")} == {
         f"{kind}_{label}" for kind in kinds for label in ("healthy", "sick")
     }
     assert sum(link.endswith("/evidence.html") for link in page.links) == 4
-    assert page.names.count("video") == 2
+    assert "video" not in page.names
+    assert shown_text.count("Open the walk of sick/") == 2
     assert len(lines) == 2 * (1 + 2 + 1)
     assert all(re.fullmatch(r".+: \d+ s", line) for line in lines), "one line per step, with its duration"
 
@@ -204,7 +203,6 @@ def test_run_page_is_self_contained_and_its_links_work(
     assert not {"script", "link", "iframe"} & set(page.names)
     inside = [link for link in page.links if link.startswith("data:")]
     assert sum(link.startswith("data:image/png;base64,") for link in inside) == 2 + 4 + 2
-    assert sum(link.startswith("data:video/mp4;base64,") for link in inside) == 2
     assert len(set(inside)) == len(inside), "each thing is in it once"
     for link in page.links:
         if link.startswith("#"):
@@ -261,13 +259,13 @@ def test_build_run_report_repeats_only_missing_steps(
 ) -> None:
     export = tmp_path / "copy"
     shutil.copytree(run[0], export)
-    (export / "comparison_mlp.mp4").unlink()
+    (export / "walk_mlp.html").unlink()
     (export / "transformer_sick" / "explanation.png").unlink()
     lines: list[str] = []
     build_run_report(settings(world, export), lines.append)
     result = sorted(line.rpartition(":")[0] for line in lines if "already finished" not in line)
     assert len(result) == 2
-    assert "Comparison video of the MLP" in result[1]
+    assert "Walk page of the MLP" in result[1]
     assert "Attribution of the transformer in sick/" in result[0]
 
 
@@ -314,7 +312,7 @@ def test_build_run_report_without_body_model_shows_a_skeleton(world: Path, tmp_p
     assert result.problems == ()
     shown_text = read(result.page).words
     assert "which is not in" in shown_text
-    assert (tmp_path / "out" / "comparison_mlp.mp4").is_file()
+    assert (tmp_path / "out" / "walk_mlp.html").is_file(), "on the open body"
     lines: list[str] = []
     build_run_report(settings(world, tmp_path / "out", trained=(world / "trained_mlp",)), lines.append)
     assert sum("already finished" in line for line in lines) == 1, "with the body, figures and video are made again"
@@ -327,29 +325,25 @@ def test_build_run_report_without_rendering_writes_the_rest(
         raise RenderingUnavailableError("Cannot draw without a screen: no EGL.")
 
     from gait.report import write_explanation_figures
-    from gait.viewing import offscreen_window as stage
+    from gait.report.walk_page import still_picture
 
-    monkeypatch.setattr(stage, "egl_context", none)
+    monkeypatch.setattr(still_picture, "shared_renderer", none)
     monkeypatch.setattr(write_explanation_figures, "shared_renderer", none)
     result = build_run_report(settings(world, tmp_path / "out", trained=(world / "trained_mlp",)), lambda line: None)
-    assert result.problems == ("Cannot draw without a screen: no EGL.",)
+    assert result.problems == ()
     page = read(result.page)
-    assert "video" not in page.names
     assert "Cannot draw without a screen: no EGL." in page.words
     assert (tmp_path / "out" / "mlp_sick" / "explanation.png").is_file()
-    assert not (tmp_path / "out" / "comparison_mlp.mp4").exists()
+    assert (tmp_path / "out" / "walk_mlp.html").is_file(), "with skeletons in its still picture"
 
 
-def test_build_run_report_of_a_network_without_correct_predictions_has_no_video(world: Path, tmp_path: Path) -> None:
+def test_build_run_report_without_correct_predictions_has_no_walk_page(world: Path, tmp_path: Path) -> None:
     labels = {subject: subject.startswith("sick") for subject in SUBJECTS}
     trained = write_training(tmp_path / "trained", "mlp", labels, skill=-9.0)
     result = build_run_report(settings(world, tmp_path / "out", trained=(trained,)), lambda line: None)
     assert result.problems == ()
     page = read(result.page)
-    assert (
-        "There is no comparison video of the MLP: no correctly classified control and no patient is explained"
-        in page.words
-    )
+    assert "There is no walk page of the MLP: no correctly classified control and no patient is explained" in page.words
     assert "video" not in page.names
     assert page.words.count("wrong") >= 4
 
@@ -367,7 +361,7 @@ def test_build_run_report_reports_duplicate_trainings_and_damaged_folds(world: P
 
 
 def run_report(networks: list[NetworkSection], page: Path, **changes: Any) -> RunReport:
-    known = {"fits": None, "videos": (), "notes": (), "problems": (), "remarks": (), "python": "python"}
+    known = {"fits": None, "walks": (), "notes": (), "problems": (), "remarks": (), "python": "python"}
     return RunReport(networks=tuple(networks), page=page, **(known | changes))
 
 
@@ -453,7 +447,7 @@ def test_scripts_from_recordings_to_run_page(
         ["train_transformer.py", *training,
          "--pfe_dim", "8", "--fc_dim", "8", "--ffn_dim", "8", "--save_folder", "tr"],
         ["gait/report/__main__.py", "--poses", "poses", "--trained", "mlp", "tr", "--export", "report",
-         "--stride", "40", "--speed", "4", "--base_folder", models / "SUPR"],
+         "--stride", "40", "--base_folder", models / "SUPR"],
     ):  # fmt: skip
         monkeypatch.setattr(sys, "argv", list(map(str, words)))
         with pytest.raises(SystemExit) as ended:

@@ -1,4 +1,4 @@
-"""Build the run report: fits, networks, attributions of all subjects, example trials and a comparison video."""
+"""Build the run report: fits, networks, attributions of all subjects, example trials and pages of them that move."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from gait.cli.arguments import argument, positive_number, select_fields, whole_number
+from gait.cli.arguments import argument, select_fields, whole_number
 from gait.errors import GaitError
 from gait.explaining.attribution import TrialAttribution
 from gait.explaining.attribution_files import EXPLANATION_FILE, read_explanation
@@ -34,20 +34,18 @@ from gait.report.cohort_figure import write_cohort_figure
 from gait.report.evidence.write_page import PAGE_FILE as EVIDENCE_PAGE
 from gait.report.evidence.write_page import write_evidence_pages
 from gait.report.run.fit_summary import read_cohort_fits
-from gait.report.run.model import ComparisonVideo, NetworkSection, RunReport, TrialSection
+from gait.report.run.model import NetworkSection, RunReport, TrialSection, WalkSection
 from gait.report.run.page import run_page, viewer_commands
 from gait.report.training.write_report import folds_of_experiment, page_file
+from gait.report.walk_page.export import make_walk_page, write_page
+from gait.report.walk_page.still_picture import still_picture
 from gait.report.write_explanation_figures import FIGURE_FILE, write_explanation_figures
-from gait.viewing.comparison_video import export_comparison_video
 from gait.viewing.file_backend import FileBackend, ProgressCallback
 from gait.viewing.loaded_trial import BodyModelLocator, LoadedTrial
-from gait.viewing.run_viewer import ViewRequest
-from gait.viewing.viewer_arguments import ViewerArguments
 
 PAGE_FILE = "index.html"
 # Frames between the explained windows of a single trial; a larger stride gives stripes in its heatmap.
 TRIAL_STRIDE = 1
-HALF_SIZE_PX = (640, 960)  # width and height of one subject in the video
 _LABELS = (HEALTHY, SICK)
 
 Result = TypeVar("Result")
@@ -66,7 +64,6 @@ class RunSettings(BodyModelLocator):
     stride: int | None = argument(
         None, "frames between explained windows of the cohort", type=whole_number, metavar="FRAMES"
     )
-    speed: float = argument(0.5, "playback speed of the video (default 0.5, half real time)", type=positive_number)
     overwrite: bool = argument(False, "repeat finished steps")
 
     @property
@@ -87,7 +84,7 @@ class RunReportResult:
 def build_run_report(
     settings: RunSettings, progress: Callable[[str], object], gait_page: Path | None = None
 ) -> RunReportResult:
-    """Explain the networks, export the video and write the page; parts that fail are listed on it.
+    """Explain the networks, write the walk pages and the page; parts that fail are listed on it.
 
     ``progress`` is called with one line when a step ends; ``gait_page``, the gait analysis of the same subjects, is
     linked.
@@ -103,16 +100,16 @@ def build_run_report(
     if fits is None and not networks:
         raise GaitError(steps.problems[0])
     explained = [_with_attribution(network, settings, steps) for network in networks]
-    videos = [
-        video
+    walks = [
+        walk
         for network in sorted(explained, key=_balanced_accuracy, reverse=True)
-        for video in _comparison_video(network, settings, steps)
+        for walk in _walk_page(network, settings, steps)
     ]
     page = settings.export / PAGE_FILE
     report = RunReport(
         fits=fits,
         networks=tuple(explained),
-        videos=tuple(videos),
+        walks=tuple(walks),
         notes=settings.notes,
         problems=tuple(dict.fromkeys(steps.problems)),
         remarks=tuple(dict.fromkeys(steps.remarks)),
@@ -271,39 +268,47 @@ def _explain_longest_trial(
     return TrialSection(label, trial.trial_id, trial.folder, checkpoint, explanation, files[0], pages)
 
 
-def _comparison_video(network: NetworkSection, settings: RunSettings, steps: _Steps) -> Iterator[ComparisonVideo]:
-    """Export the video of one control and one patient, if the network classified such correctly."""
+def _walk_page(network: NetworkSection, settings: RunSettings, steps: _Steps) -> Iterator[WalkSection]:
+    """Write the page of the explained patient, beside the control, if the network classified such correctly."""
     missing = [label for label in _LABELS if label not in {trial.label for trial in network.trials}]
     if missing:
         if network.cohort_figure is not None:
             steps.remarks.append(
-                f"There is no comparison video of the {network.title}: no correctly classified "
+                f"There is no walk page of the {network.title}: no correctly classified "
                 f"{' and no '.join(LABEL_NOUNS[label] for label in missing)} is explained."
             )
         return
-    video, thumbnail = (settings.export / f"comparison_{network.kind}.{ending}" for ending in ("mp4", "png"))
+    control, patient = network.trials
+    file, picture = (settings.export / f"walk_{network.kind}.{ending}" for ending in ("html", "png"))
+    method = patient.explanation.attribution.method
     backend = _PrecomputedBackend(
-        settings.bodies, known={trial.folder: trial.explanation.attribution for trial in network.trials}
+        settings.bodies,
+        options=ExplainOptions(method=method, stride=settings.stride),
+        known={trial.folder: trial.explanation.attribution for trial in network.trials},
     )
-    view = ViewerArguments(size=HALF_SIZE_PX)
-    requests = [
-        ViewRequest(backend, trial.folder, trial.network, trial.explanation.attribution.method, view)
-        for trial in network.trials
-    ]
 
-    def draw() -> tuple[StepOutput, Sequence[str], bool]:
-        remarks = export_comparison_video(requests[0], requests[1], video, thumbnail, settings.speed)
-        return StepOutput(remarks=remarks), (), not remarks
+    def write() -> tuple[StepOutput, Sequence[str], bool]:
+        page, problems = make_walk_page(
+            backend,
+            patient.folder,
+            network=load_network(patient.network),
+            beside=control.folder,
+            evidence=EvidenceOptions(no_counterfactual=True),
+        )
+        write_page(file, page)
+        with atomic_file(picture) as partial:
+            partial.write_bytes(still_picture(page))
+        return StepOutput(remarks=problems), (), not problems
 
-    sources = [file for trial in network.trials for file in (trial.network, trial.folder / POSES_FILE)]
+    sources = [patient.network, *settings.poses.rglob(POSES_FILE)]
     output = steps.run_step(
-        f"Comparison video of the {network.title}",
-        _inputs(sources, stride=TRIAL_STRIDE, speed=settings.speed, bodies=settings.bodies),
-        (video, thumbnail),
-        draw,
+        f"Walk page of the {network.title}",
+        _inputs(sources, stride=settings.stride, method=method, bodies=settings.bodies, control=control.name),
+        (file, picture),
+        write,
     )
     if output is not None:
-        yield ComparisonVideo(network, video, thumbnail, 2 * HALF_SIZE_PX[0], HALF_SIZE_PX[1], settings.speed)
+        yield WalkSection(network, patient, control, file, picture)
 
 
 @dataclass(frozen=True)

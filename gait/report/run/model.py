@@ -49,15 +49,14 @@ class NetworkSection:
 
 
 @dataclass(frozen=True)
-class ComparisonVideo:
-    """Video of a control and a patient side by side."""
+class WalkSection:
+    """The page on which the explained patient walks, beside the explained control."""
 
-    network: NetworkSection  # whose attributions colour the bodies
+    network: NetworkSection  # whose attributions colour the body
+    trial: TrialSection
+    beside: TrialSection | None
     file: Path
-    thumbnail: Path  # a frame of the video
-    width: int  # pixels
-    height: int
-    speed: float
+    picture: Path  # the body at four times
 
 
 @dataclass(frozen=True)
@@ -66,7 +65,7 @@ class RunReport:
 
     fits: CohortFitSummary | None
     networks: tuple[NetworkSection, ...]
-    videos: tuple[ComparisonVideo, ...]  # sorted by the balanced accuracy of the network, highest first
+    walks: tuple[WalkSection, ...]  # sorted by the balanced accuracy of the network, highest first
     notes: tuple[str, ...]  # shown at the top of the page
     problems: tuple[str, ...]  # one message per missing part
     remarks: tuple[str, ...]  # parts that are present but incomplete

@@ -37,8 +37,6 @@ from gait.report.training.text_summary import (
 from gait.text import natural_key
 
 MAX_FINDINGS_SHOWN = 12
-MAX_EMBEDDED_BYTES = 24 << 20
-"""Larger videos are linked instead of embedded."""
 
 
 def run_page(report: RunReport) -> str:
@@ -61,7 +59,6 @@ def run_page(report: RunReport) -> str:
         recurrence_file=recurrence_file,
         link=partial(relative_url, report.page),
         data_url=_data_url,
-        max_embedded_bytes=MAX_EMBEDDED_BYTES,
         confounders=list(dict.fromkeys(line for one in report.networks for line in confounder_warning(one.summary))),
         accuracies=[(title, accuracy) for title, accuracy in accuracies if np.isfinite(accuracy.value)],
         walking_speed=next((each for each in baselines if each.name == "walking_speed"), None),
@@ -84,10 +81,10 @@ def run_page(report: RunReport) -> str:
 
 
 def viewer_commands(report: RunReport) -> tuple[str, ...]:
-    """Return one viewer command per explained trial; the last one opens the patient of the first video, if any."""
+    """Return one viewer command per explained trial; the last one opens that of the first walk page, if any."""
     trials = [trial for network in report.networks for trial in network.trials]
-    if report.videos:
-        trials.sort(key=lambda trial: trial is report.videos[0].network.trials[-1])
+    if report.walks:
+        trials.sort(key=lambda trial: trial is report.walks[0].trial)
     return tuple(" ".join(_command(report, trial)) for trial in trials)
 
 
