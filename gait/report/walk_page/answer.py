@@ -165,9 +165,10 @@ def describe(deviation: Deviation) -> str:
     above = deviation.largest_deg > 0
     side = "" if angle.midline else f"{deviation.side} "
     whose = f"the {deviation.side}" if angle.midline else "its"
+    direction = (angle.positive if above else angle.negative).partition(" (")[0]
     return (
         f"{side}{AXES[deviation.angle].title.lower()}: {format_deg(abs(deviation.largest_deg))} "
-        f"{'above' if above else 'below'} the norm ({angle.positive if above else angle.negative}) at "
+        f"{'above' if above else 'below'} the norm ({direction}) at "
         f"{deviation.largest_percent} % of {whose} cycle, 95 % error ± {format_deg(deviation.error_deg)}"
     )
 
