@@ -12,6 +12,8 @@ optimizer, with dropout. The two forms run alternately. Prints one JSON object:
  * ``evaluation_seconds_per_batch``: our form, without gradients.
  * ``logit_difference``: maximum difference between the two forms with the same weights, without dropout.
  * ``mlp_seconds_per_step``: the perceptron with the README's flags, same batch.
+ * ``recommended``: by network, a step of each network of the ensemble with the flags that ``docs/training.md``
+   recommends for rotations, same batch: processor seconds, as the machine may be busy; without its augmentation.
 
 The reference form of full size needs about 8 GB. Run it on an idle machine; ``load_average`` is the machine's at the
 start.
@@ -19,6 +21,7 @@ start.
 
 from __future__ import annotations
 
+import shlex
 import sys
 import time
 import warnings
@@ -29,12 +32,15 @@ from typing import Any, NamedTuple
 import torch
 from adopt import ADOPT
 from benchmark import BenchmarkArguments, measure_seconds, run
+from cause import CONFIGURATIONS
 from torch import Tensor, nn
 
 from gait.cli.arguments import argument
+from gait.learning.networks import NETWORKS
 from gait.learning.networks.mlp import MLPArchitecture
 from gait.learning.networks.transformer import TransformerArchitecture
 from gait.learning.reference_transformer import ReferenceTransformer
+from gait.learning.training_arguments import parse_training_arguments
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,7 +99,11 @@ def main(args: Arguments) -> dict[str, Any]:
     torch.manual_seed(0)
     windows = 2 * torch.rand(args.batch_size, args.interval_size, 22, 3) - 1
     sick = (torch.rand(args.batch_size) > 0.5).float()
-    return {**measure_transformer(args, windows, sick), "mlp_seconds_per_step": measure_mlp(args, windows, sick)}
+    return {
+        **measure_transformer(args, windows, sick),
+        "mlp_seconds_per_step": measure_mlp(args, windows, sick),
+        "recommended": {name: measure_recommended(name, windows, sick, args.steps) for name in CONFIGURATIONS["cause"]},
+    }
 
 
 def measure_transformer(args: Arguments, windows: Tensor, sick: Tensor) -> dict[str, Any]:
@@ -152,6 +162,19 @@ def measure_mlp(args: Arguments, windows: Tensor, sick: Tensor) -> float:
     trained = TrainableNetwork(MLPArchitecture("multi_mlp", args.interval_size, *sizes).build())
     trained.step(windows, sick)
     return median(trained.step(windows, sick).total for _ in range(4 * args.steps))
+
+
+def measure_recommended(name: str, windows: Tensor, sick: Tensor, steps: int) -> float:
+    """Return the median processor seconds per step of one network with the recommended flags."""
+    words = [*shlex.split(CONFIGURATIONS["cause"][name]), "--interval_size", str(windows.shape[1])]
+    trained = TrainableNetwork(parse_training_arguments(NETWORKS[name], "", words).architecture.build())
+    trained.step(windows, sick)
+    seconds = []
+    for _ in range(4 * steps):
+        start = time.process_time()
+        trained.step(windows, sick)
+        seconds.append(time.process_time() - start)
+    return median(seconds)
 
 
 if __name__ == "__main__":

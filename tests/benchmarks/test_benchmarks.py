@@ -454,6 +454,8 @@ def test_training_speed_quick(run):
     assert result["logit_difference"] < 1e-5
     assert all(result[part] > 0 for part in ("forward", "backward", "optimizer", "evaluation_seconds_per_batch"))
     assert result["mlp_seconds_per_step"] > 0
+    assert result["recommended"].keys() == {"mlp", "transformer"}
+    assert min(result["recommended"].values()) > 0
     subsampled = result["subsampled"]
     assert subsampled["frame_subsampling"] == 4
     assert subsampled["seconds_per_step"] > 0
