@@ -68,9 +68,9 @@ def script() -> ModuleType:
     return module
 
 
-def run_script(*argv: object) -> int:
-    """Run the script in this process, without evidence; return its exit code."""
-    words = [*map(str, argv), "--base_folder", str(MODELS), "--no_evidence"]
+def run_script(*argv: object, evidence: bool = False) -> int:
+    """Run the script in this process, without evidence unless asked for; return its exit code."""
+    words = [*map(str, argv), "--base_folder", str(MODELS), *([] if evidence else ["--no_evidence"])]
     code: int = script().main(parse_argv(words))
     return code
 
@@ -96,7 +96,6 @@ def exported(lab: Path) -> tuple[Path, subprocess.CompletedProcess[str]]:
     """The output folder of the command, run in ``lab``, and the finished process."""
     command = [sys.executable, str(REPOSITORY / "attention_viewer.py"), "--base_folder", str(MODELS)]
     command += ["--network", "mlp.ckpt", "--gait", "poses/sick/P02/walk1", "--method", "lrp", "--export", "out"]
-    command += ["--no_evidence"]
     env = {name: value for name, value in os.environ.items() if "DISPLAY" not in name}
     env |= {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(REPOSITORY)}
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=lab, env=env, timeout=300)
@@ -162,12 +161,11 @@ def test_all_methods_are_exported_and_compared(lab: Path, tmp_path: Path, capsys
     methods = {"lrp", "attention", "gradient_input", "integrated_gradients", "occlusion"}
     assert {path.name for path in tmp_path.iterdir()} == methods | {"methods.png"}
     for method in methods:
-        assert {path.name for path in (tmp_path / method).iterdir()} - EVIDENCE_FILES == FILES
+        assert {path.name for path in (tmp_path / method).iterdir()} == FILES
         found = read_explanation(tmp_path / method / "explanation.npz").attribution
         assert found.method == method
         assert found.settings["stride"] == 80
         assert found.signed == (method != "attention")
-    assert len([*tmp_path.glob("*/evidence.html")]) == 1, "of the default method"
     height = Image.open(tmp_path / "methods.png").height
     assert height > 5 * 300
     out = capsys.readouterr().out
@@ -228,7 +226,7 @@ def test_export_without_the_body_model_is_a_note(lab: Path, tmp_path: Path, caps
     write_npz(tmp_path / "walk1", replace(trial_poses(), model_file="supr_male.npy"))
     assert run_script("--network", lab / "mlp.ckpt", "--gait", tmp_path / "walk1", "--export", tmp_path / "out") == 0
     assert "supr_male.npy" in capsys.readouterr().err
-    assert {path.name for path in (tmp_path / "out").iterdir()} == FILES | EVIDENCE_FILES
+    assert {path.name for path in (tmp_path / "out").iterdir()} == FILES
 
 
 def test_export_of_a_training_subject_is_a_note(lab: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -349,7 +347,7 @@ def test_cohort_is_explained_by_networks_not_trained_on_the_subject(
     cohort: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     argv = ["--trained", cohort / "trained", "--poses", cohort / "poses", "--stride", 20]
-    assert run_script(*argv, "--export", tmp_path) == 0
+    assert run_script(*argv, "--export", tmp_path, evidence=True) == 0
     output = capsys.readouterr()
     assert "8 subjects" in output.out
     assert "Most uncertain subject" in output.out
