@@ -16,7 +16,8 @@ from gait.body.skeleton import HEAD_TO_FEET, Joint
 from gait.errors import GaitError
 from gait.explaining.attribution_files import JOINT_COLUMNS, write_table
 from gait.explaining.evidence.compute_evidence import explain_walk, find_findings
-from gait.explaining.evidence.export_evidence import EvidenceOptions, find_cohort
+from gait.explaining.evidence.export_evidence import EvidenceOptions
+from gait.explaining.evidence.find_cohort import find_cohort
 from gait.explaining.evidence.recurrence import (
     Recurrence,
     TrialFindings,

@@ -11,9 +11,8 @@ import torch
 from gait.body.pose_sequence import PoseSequence
 from gait.explaining.attribution import TrialAttribution
 from gait.explaining.evidence.compute_evidence import compute_evidence
-from gait.explaining.evidence.controls import Cohort, save_folder_of
 from gait.explaining.evidence.counterfactual import find_counterfactual
-from gait.explaining.evidence.export_evidence import find_cohort
+from gait.explaining.evidence.find_cohort import find_cohort
 from gait.explaining.evidence.finding import Evidence
 from gait.explaining.explain_trial import explain_trial
 from gait.explaining.faithfulness import patch_scores, perturbation_curves, random_patch_scores
@@ -42,7 +41,6 @@ class FileBackend:
     source: NetworkSource = field(default_factory=NetworkSource)
     options: ExplainOptions = field(default_factory=ExplainOptions)
     norms: str | None = None  # as in ``EvidenceOptions``
-    _cohorts: dict[tuple[Path, Path], Cohort] = field(default_factory=dict, repr=False, compare=False)
 
     def load_trial(self, folder: Path) -> LoadedTrial:
         """Load a fitted trial."""
@@ -67,20 +65,12 @@ class FileBackend:
     def find_evidence(
         self, network: TrainedNetwork, trial: LoadedTrial, method: str, progress: ProgressCallback
     ) -> Evidence:
-        """Compare a trial with controls where the network looks; those of one network and folder are read once."""
-        key = (network.file, save_folder_of(trial.folder) or trial.folder)
-        if key not in self._cohorts:
-            self._cohorts.clear()
-            self._cohorts[key] = find_cohort(network, trial.folder, self.norms, self.options)
+        """Compare a trial with controls where the network looks."""
+        cohort = find_cohort(network, trial.folder, self.norms, self.options)
         progress(1, 2)
         options = self.options.with_method(method)
         return compute_evidence(
-            network,
-            trial.folder,
-            self._cohorts[key],
-            options,
-            sequence=trial.sequence,
-            find_counterfactual=find_counterfactual,
+            network, trial.folder, cohort, options, sequence=trial.sequence, find_counterfactual=find_counterfactual
         )
 
     def predict_probability(self, network: TrainedNetwork, folder: Path) -> float:

@@ -2,7 +2,7 @@
 
 * ``finding``: what is found of one decision, as data;
 * ``motions``: which joint angle shows what a network sees of a joint; ``measured_walk``: curves of both of a trial;
-* ``controls``: whom a trial is compared with; ``norm_at_speed``: their bands at a walking speed;
+* ``controls``, ``find_cohort``: whom a trial is compared with; ``norm_at_speed``: their bands at a walking speed;
 * ``phase_attribution``: attribution over the gait cycle; ``verdicts``: the rules;
 * ``trial_faithfulness``: deletion on one trial;
 * ``counterfactual``: the smallest change after which the network decides otherwise; its parts are ``cycle_motion``

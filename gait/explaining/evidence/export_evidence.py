@@ -13,13 +13,12 @@ from gait.explaining.evidence.compute_evidence import (
     evidence_of,
     explain_walk,
 )
-from gait.explaining.evidence.controls import Cohort, read_cohort, save_folder_of
+from gait.explaining.evidence.controls import read_cohort
 from gait.explaining.evidence.evidence_files import write_counterfactual, write_evidence
+from gait.explaining.evidence.find_cohort import find_cohort
 from gait.explaining.evidence.finding import Evidence
 from gait.explaining.export_trial import TrialExport
 from gait.explaining.options import ExplainOptions
-from gait.explaining.trained_network import TrainedNetwork
-from gait.motion.trial_paths import HEALTHY
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,17 +96,3 @@ def export_evidence(
             write_counterfactual(folder, evidence.counterfactual)
         found.append(SegmentEvidence(evidence, walk, folder))
     return EvidenceExport(tuple(found), tuple(notes))
-
-
-def find_cohort(network: TrainedNetwork, poses: Path, norms: str | None, options: ExplainOptions) -> Cohort:
-    """Return the cohort that trials are compared with: that of ``--norms``, or the save folder of the poses.
-
-    ``poses`` is the folder of a trial, or a save folder itself.
-
-    Raises:
-        GaitError: the norm, or a fitted trial, cannot be read.
-    """
-    if norms is not None and Path(norms).is_dir():
-        return read_cohort(network, Path(norms), options=options)
-    save_folder = poses if (poses / HEALTHY).is_dir() else save_folder_of(poses)
-    return read_cohort(network, save_folder, norms, options)

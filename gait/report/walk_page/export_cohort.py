@@ -7,8 +7,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from gait.errors import GaitError
-from gait.explaining.evidence.controls import Cohort, read_cohort
+from gait.explaining.evidence.controls import Cohort
 from gait.explaining.evidence.export_evidence import EvidenceOptions
+from gait.explaining.evidence.find_cohort import find_cohort
+from gait.explaining.options import ExplainOptions
 from gait.explaining.trained_network import TrainedNetwork, load_network
 from gait.files.atomic_write import atomic_file
 from gait.learning.fold_result import FoldResult, read_results
@@ -62,7 +64,7 @@ def export_cohort_pages(settings: PageSettings, backend: FileBackend, progress: 
     for result in results:
         try:
             network = load_network(settings.trained / f"fold{result.fold.index}" / f"{kind}.ckpt")
-            cohort = None if settings.evidence.no_evidence else _cohort(network, settings, problems)
+            cohort = None if settings.evidence.no_evidence else _cohort(network, settings, backend.options, problems)
         except GaitError as error:
             problems.append(str(error))
             continue
@@ -83,13 +85,12 @@ def export_cohort_pages(settings: PageSettings, backend: FileBackend, progress: 
     return CohortPages(index, len(rows), tuple(problems))
 
 
-def _cohort(network: TrainedNetwork, settings: PageSettings, problems: list[str]) -> Cohort | None:
+def _cohort(
+    network: TrainedNetwork, settings: PageSettings, options: ExplainOptions, problems: list[str]
+) -> Cohort | None:
     """Return what the subjects are compared with, as this network sees it."""
-    norms = settings.evidence.norms
     try:
-        if norms is not None and Path(norms).is_dir():
-            return read_cohort(network, Path(norms))
-        return read_cohort(network, settings.poses, norms)
+        return find_cohort(network, settings.poses, settings.evidence.norms, options)
     except GaitError as error:
         problems.append(f"No evidence: {error}")
         return None
