@@ -30,7 +30,7 @@ class Deviation:
     last_percent: int
     largest_deg: float  # beyond the limit of the norm; positive above it
     largest_percent: int  # where it is
-    error_deg: float  # 95 % error of the curve there
+    error_deg: float  # allowance for error there, which it exceeds: 95 % error of the curve
 
     @property
     def percents(self) -> slice:

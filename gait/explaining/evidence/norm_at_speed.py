@@ -45,21 +45,28 @@ class BandsAtSpeed:
         return mean + np.minimum(change, 0) - half, mean + np.maximum(change, 0) + half
 
     def outside(self, name: str, curve: Vector, error: Vector, critical: float) -> NDArray[np.bool_]:
-        """Return where a curve (101,) is outside its band beyond its standard error (101,), for long enough, (101,).
+        """Return where a curve (101,) is outside its band by more than the allowance for error, (101,).
+
+        It lasts at least ``MIN_PERCENTS`` percent of the cycle. ``error`` is that of ``error_allowance``.
+        """
+        low, high = self.limits(name, critical)
+        allowance = self.error_allowance(name, error, critical)
+        mask = np.zeros(len(curve), dtype=bool)
+        for run in true_runs(np.asarray((curve > high + allowance) | (curve < low - allowance))):
+            mask[run] = run.stop - run.start >= MIN_PERCENTS
+        return mask
+
+    def error_allowance(self, name: str, error: Vector, critical: float) -> Vector:
+        """Return by how many degrees the standard error (101,) of a subject's curve widens its band, (101,).
 
         The spread of the norm's persons contains the errors of their curves. What the subject's error has beyond that
         is independent of the spread: ``ERROR_FACTOR`` of it and the half width of the band add as squares. An unknown
-        error is NaN and adds nothing. It lasts at least ``MIN_PERCENTS`` percent of the cycle.
+        error is NaN and adds nothing.
         """
         half = critical * self.sd_deg[name]
-        low, high = self.limits(name, critical)
         own = self.error_deg.get(name, np.zeros(101))
         beyond = np.sqrt(np.maximum(np.nan_to_num(error) ** 2 - own**2, 0))
-        widened = np.hypot(half, ERROR_FACTOR * beyond) - half
-        mask = np.zeros(len(curve), dtype=bool)
-        for run in true_runs(np.asarray((curve > high + widened) | (curve < low - widened))):
-            mask[run] = run.stop - run.start >= MIN_PERCENTS
-        return mask
+        return np.asarray(np.hypot(half, ERROR_FACTOR * beyond) - half)
 
 
 def bands_at_speed(

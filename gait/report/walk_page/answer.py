@@ -160,7 +160,7 @@ def deviations(section: CurveSection) -> Iterator[Statement]:
 
 
 def describe(deviation: Deviation) -> str:
-    """Return a deviation in few words, "left knee flexion: 19.9° below the norm at 74 % of its cycle (± 3.5°)"."""
+    """Return a deviation in words, "left knee flexion: 19.9° below the norm at 74 %…; allowance for error 3.5°"."""
     angle = _ANGLES[deviation.angle]
     above = deviation.largest_deg > 0
     side = "" if angle.midline else f"{deviation.side} "
@@ -169,7 +169,7 @@ def describe(deviation: Deviation) -> str:
     return (
         f"{side}{AXES[deviation.angle].title.lower()}: {format_deg(abs(deviation.largest_deg))} "
         f"{'above' if above else 'below'} the norm ({direction}) at "
-        f"{deviation.largest_percent} % of {whose} cycle, 95 % error ± {format_deg(deviation.error_deg)}"
+        f"{deviation.largest_percent} % of {whose} cycle; allowance for error {format_deg(deviation.error_deg)}"
     )
 
 

@@ -14,7 +14,7 @@ from gait.arrays import Vector, true_runs
 from gait.body.skeleton import BODY_JOINTS
 from gait.explaining.evidence.compute_evidence import ExplainedWalk, critical_values
 from gait.kinematics.gait_events import SIDES
-from gait.kinematics.norm_comparison import ERROR_FACTOR, Deviation, NormComparison, compare_with_norm
+from gait.kinematics.norm_comparison import Deviation, NormComparison, compare_with_norm
 from gait.kinematics.norms import Norm
 from gait.kinematics.related_angle import moved_joint, related_angle
 from gait.kinematics.trial_analysis import SubjectAnalysis, analyse_subject, analyse_trial
@@ -209,11 +209,13 @@ def verdict_reference(explained: ExplainedWalk) -> CurveReference:
     for name, side in tested:
         mean, error = means[name, side], errors.get((name, side), np.full(len(means[name, side]), np.nan))
         outside = explained.bands.outside(name, mean, error, critical[name])
+        allowance = explained.bands.error_allowance(name, error, critical[name])
         for run in true_runs(outside):
             beyond = np.where(mean > limits[name][1], mean - limits[name][1], mean - limits[name][0])
             peak = run.start + int(np.abs(beyond[run]).argmax())
-            width = ERROR_FACTOR * float(np.nan_to_num(error[peak]))
-            found.append(Deviation(name, side, run.start, run.stop - 1, float(beyond[peak]), peak, width))
+            found.append(
+                Deviation(name, side, run.start, run.stop - 1, float(beyond[peak]), peak, float(allowance[peak]))
+            )
     return CurveReference(
         title=explained.bands.title,
         bands={name: NormBand(*pair) for name, pair in limits.items() if name in AXES},
@@ -221,7 +223,7 @@ def verdict_reference(explained: ExplainedWalk) -> CurveReference:
         deviations=tuple(found),
         num_tested=len(tested),
         band=describe_bands(explained),
-        rule="Marked is where a mean curve is outside its band by more than its own 95 % error.",
+        rule="Marked is where a mean curve is outside its band by more than the error of the fit widens it.",
     )
 
 
