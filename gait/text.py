@@ -37,3 +37,9 @@ def join_names(names: Sequence[str]) -> str:
     """Return the first ``MAX_NAMES`` names with commas, and how many more there are."""
     more = len(names) - MAX_NAMES
     return ", ".join(names[:MAX_NAMES]) + (f" and {more} more" if more > 0 else "")
+
+
+def with_true_minus(text: str) -> str:
+    """Return a text with true minus signs before its numbers, and none before a zero."""
+    text = re.sub(r"(?<![\w-])[-−](?=0(?:\.0+)?(?!\.?\d))", "", text)
+    return re.sub(r"(?<![\w-])-(?=\d)", "−", text)

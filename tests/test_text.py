@@ -1,6 +1,6 @@
 """Text for display."""
 
-from gait.text import natural_key, printable, truncate
+from gait.text import natural_key, printable, truncate, with_true_minus
 
 
 def test_natural_key_sorts_numbers_by_value():
@@ -15,3 +15,9 @@ def test_truncate_keeps_both_ends():
     assert truncate("abcdefghij", 10) == "abcdefghij"
     assert truncate("abcdefghijk", 6) == "abc…jk"
     assert truncate("abcdefghijk", 7) == "abc…ijk"
+
+
+def test_minus_signs_stand_before_numbers_alone() -> None:
+    assert with_true_minus("-18° to -0°, -0.0 and -0.4, P-1, mid-swing, 2026-01-02") == (
+        "−18° to 0°, 0.0 and −0.4, P-1, mid-swing, 2026-01-02"
+    )

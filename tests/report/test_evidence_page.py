@@ -19,6 +19,7 @@ from gait.report.evidence.concept_chart import concept_chart
 from gait.report.evidence.curves import WalkCurves, chart_name, evidence_charts, scale_of
 from gait.report.evidence.moments import Moment
 from gait.report.evidence.page import EvidenceContent, evidence_page
+from gait.report.evidence.sentences import faithfulness_sentence
 from gait.report.gait.svg_chart import _LEFT, _RIGHT
 from gait.viewing.colours import DivergingScale
 from gait.viewing.png import png_bytes
@@ -151,7 +152,7 @@ def test_pages_without_parts_do_not_mention_them() -> None:
     bare = evidence(concepts=(), speed_logit=float("nan"), faithfulness=TrialFaithfulness(0.0, np.nan, np.nan, np.nan))
     found = page(replace(bare, findings=()), charts=())
     assert "There is no finding" in found.text
-    assert "deletion says nothing" in found.text
+    assert "Nothing was measured of whether the network uses" in found.text
     for absent in ("What would change", "What clinicians name", "Curves", "The body at", "speed alone"):
         assert absent not in found.text
     escaped = evidence_page(EvidenceContent(replace(bare, subject="sick/P<b>"), "MLP", "LRP", 100.0))
@@ -186,3 +187,12 @@ def test_page_can_be_read_on_a_phone(browser: Browser, tmp_path: Path, open_body
     with open_page(browser, tmp_path / "evidence.html", size=(400, 800), color_scheme=scheme) as opened:
         assert opened.requests == opened.errors == opened.accessibility_problems() == []
         assert opened.width_of_content() == 400
+
+
+def test_faithfulness_is_judged_by_the_falls_of_the_output() -> None:
+    fine = faithfulness_sentence(evidence(faithfulness=TrialFaithfulness(1.9, 3.7, 0.14, 0.5)))
+    assert "ranks first lowers the network's output for sick (logit) by 7.0; a random tenth lowers it by 0.3" in fine
+    assert fine.endswith("lowers it by 0.9: the explanation names what the network uses.")
+    bad = faithfulness_sentence(evidence(probability=0.2, faithfulness=TrialFaithfulness(1.9, -0.1, 0.14, 0.5)))
+    assert "raises the network's output for healthy (logit) by 0.2" in bad
+    assert bad.endswith("the explanation does not name what the network uses, so do not rely on it.")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import math
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -17,15 +16,16 @@ from gait.report.evidence.sentences import (
     MEANINGS,
     counterfactual_sentences,
     decision,
-    describe_faithfulness,
     describe_walk,
     detectable_deg,
+    faithfulness_sentence,
     format_deg,
     format_percent,
     summarize_findings,
 )
 from gait.report.gait.numbers import format_number
 from gait.report.render import render
+from gait.text import with_true_minus
 
 _CLASSES = {
     Verdict.REAL_DEVIATION: "real",
@@ -137,7 +137,7 @@ def evidence_page(content: EvidenceContent) -> str:
             if any(finding.verdict == verdict for finding in evidence.findings)
         ],
         counterfactual=counterfactual,
-        answers=[_with_true_minus(line) for line in counterfactual_sentences(evidence)],
+        answers=[with_true_minus(line) for line in counterfactual_sentences(evidence)],
         walks=list(_walks(content, charts)),
         noticed=noticed,
         unnoticed=unnoticed,
@@ -150,7 +150,7 @@ def evidence_page(content: EvidenceContent) -> str:
         concepts=concept_chart(evidence.concepts) if evidence.concepts else "",
         disagree=any(each.networks_agree is False for each in evidence.concepts),
         speed=_speed_sentence(evidence),
-        faithfulness=describe_faithfulness(evidence.faithfulness, content.method_title),
+        faithfulness=faithfulness_sentence(evidence),
     )
 
 
@@ -177,7 +177,7 @@ def _row(
         difference=format_deg(finding.value_deg - finding.norm_deg, signed=True),
         verdict=finding.verdict.value,
         verdict_class=_CLASSES[finding.verdict],
-        reason=_with_true_minus(finding.reason),
+        reason=with_true_minus(finding.reason),
     )
 
 
@@ -253,11 +253,6 @@ def _link(content: EvidenceContent, motion: Finding | CurveChange, charts: froze
     """Return the link to the chart of a motion; "" without one."""
     name = "" if content.curves is None else chart_name(content.curves.name_of(motion), motion.side)
     return f"#{name}" if name in charts else ""
-
-
-def _with_true_minus(text: str) -> str:
-    """Return a sentence with true minus signs before its numbers."""
-    return re.sub(r"(?<![\w-])-(?=\d)", "−", text)
 
 
 def _capitalized(text: str) -> str:

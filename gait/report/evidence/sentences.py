@@ -11,7 +11,6 @@ from gait.explaining.evidence.finding import (
     CurveChange,
     Evidence,
     Finding,
-    TrialFaithfulness,
     Verdict,
 )
 from gait.learning.metrics import THRESHOLD
@@ -122,17 +121,30 @@ def counterfactual_sentences(evidence: Evidence) -> tuple[str, ...]:
     return tuple(lines)
 
 
-def describe_faithfulness(faithfulness: TrialFaithfulness, method: str) -> list[str]:
-    """Return what deletion on this trial says of this explanation; ``method`` is its title."""
-    if not math.isfinite(faithfulness.share):
-        return [
-            "The logit stays the same when the whole walk is replaced by that of controls, so deletion says nothing."
-        ]
-    fall = format_number(faithfulness.whole_fall, 2)
-    return [
-        f"Replacing the whole walk by that of controls takes {fall} from the logit of the predicted class.",
-        f"The tenth that {method} ranks first accounts for {format_percent(faithfulness.share)} of this fall, a tenth "
-        f"at random for {format_percent(faithfulness.random_share)}.",
-        f"Ranked by the same network with randomized weights, it accounts for "
-        f"{format_percent(faithfulness.randomized_share)}.",
-    ]
+def faithfulness_sentence(evidence: Evidence) -> str:
+    """Return how far deletion on this trial supports the explanation, with a judgement, one sentence."""
+    found = evidence.faithfulness
+    if not math.isfinite(found.share * found.whole_fall):
+        return "Nothing was measured of whether the network uses what the explanation names."
+    own, random, randomized = (
+        found.whole_fall * share for share in (found.share, found.random_share, found.randomized_share)
+    )
+    uses = own > 0 and own > random and own > randomized
+    judgement = (
+        "the explanation names what the network uses"
+        if uses
+        else "the explanation does not name what the network uses, so do not rely on it"
+    )
+    output = f"the network's output for {decision(evidence)} (logit)"
+    return (
+        "Putting controls' motion in place of the tenth of this walk that the explanation ranks first "
+        f"{_change_of_output(own, output)}; a random tenth {_change_of_output(random, 'it')}; the tenth that the same "
+        f"network with random weights ranks first {_change_of_output(randomized, 'it')}: {judgement}."
+    )
+
+
+def _change_of_output(fall: float, output: str) -> str:
+    """Return "lowers it by 7.1"."""
+    if not math.isfinite(fall):
+        return f"changes {output} by an unknown amount"
+    return f"{'lowers' if fall >= 0 else 'raises'} {output} by {format_number(abs(fall), 1)}"
