@@ -29,6 +29,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from gait.explaining.evidence.finding import Verdict
+from gait.kinematics.norm_comparison import ERROR_FACTOR
 
 IGNORED_SHARE = 0.01
 """A motion with no more is ignored: if all 66 motions had the same magnitude, each had 1/66."""
@@ -58,7 +59,7 @@ def find_verdict(observed: Observation) -> tuple[Verdict, str]:
         return Verdict.NO_NORM, "The norm does not have this motion."
     sds = (observed.value_deg - observed.norm_deg) / observed.norm_sd_deg
     numbers = f"{observed.value_deg:.0f}° against {observed.norm_deg:.0f} ± {observed.norm_sd_deg:.0f}° ({sds:+.1f} SD)"
-    error = f", error {observed.error_deg:.1f}°" if np.isfinite(observed.error_deg) else ", error unknown"
+    error = f", 95 % error ± {ERROR_FACTOR * observed.error_deg:.1f}°" if np.isfinite(observed.error_deg) else ", error unknown"
     if observed.outside_fraction > 0:
         where = f"Outside the controls' band in {observed.outside_fraction:.0%} of the phase: {numbers}{error}"
         if observed.motion_share <= IGNORED_SHARE:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from gait.explaining.evidence.finding import Evidence, Finding, Verdict
+from gait.explaining.evidence.recurrence import Proportion
 from gait.kinematics.joint_angles import ANGLES
 from gait.kinematics.norm_comparison import ERROR_FACTOR, Deviation
 from gait.kinematics.related_angle import moved_joint
@@ -23,11 +24,14 @@ from gait.report.evidence.sentences import (
 from gait.report.gait.curve_grid import AXES
 from gait.report.walk_page.curve_section import CurveSection, frame_at
 from gait.report.walk_page.walk_data import WalkPage
+from gait.text import join_words
 from gait.viewing.attribution_overlay import AttributionOverlay
 
 _TRAINED = "The network was trained on this subject, so its prediction is not valid evidence."
+NARROW = 0.1
+"""A probability is called narrow if it is nearer to the border between the classes than this."""
 MAX_DEVIATIONS = 5
-"""So many deviations are in the head of a page; all are beside the curves."""
+"""So many curves that deviate are in the head of a page; all are beside the curves."""
 _ANGLES = {angle.name: angle for angle in ANGLES}
 
 
@@ -105,28 +109,31 @@ def _accuracy(overlay: AttributionOverlay) -> str | None:
     checkpoint = overlay.network.checkpoint
     fold = None if checkpoint is None else checkpoint.fold
     metrics = {} if checkpoint is None else checkpoint.metrics.get("subjects", {})
-    found = [metrics.get(name, {}).get("value") for name in ("accuracy", "balanced_accuracy")]
-    if not fold or None in found:
+    accuracy = metrics.get("accuracy", {}).get("value")
+    if not fold or accuracy is None:
         return None
-    count = len(fold["evaluation"])
-    correct = f"{round(found[0] * count)} of {count}"
+    tested = Proportion(round(accuracy * len(fold["evaluation"])), len(fold["evaluation"]))
+    low, high = tested.interval
+    chance = ": too few to show that it is better than guessing" if low <= THRESHOLD <= high else ""
     return (
-        f"It classified {correct} subjects correctly that it had not seen (balanced accuracy {found[1]:.2f}; chance is "
-        "0.50)."
+        f"The network was tested on {tested.total} unseen subjects: {tested.count} correct, 95 % interval "
+        f"{format_percent(low).removesuffix(' %')}–{format_percent(high)} (guessing: 50 %){chance}."
     )
 
 
 def headline(overlay: AttributionOverlay | None, label: str) -> str:
     """Return the decision of the network in one sentence; ``label`` is that of the folder, or ""."""
-    group = f" The subject is one of the {LABEL_NOUNS[label]}s." if label in (HEALTHY, SICK) else ""
+    recorded = f" Recorded label: {LABEL_NOUNS[label]}." if label in (HEALTHY, SICK) else ""
     if overlay is None:
-        return f"A walk without the decision of a network.{group}"
+        return f"A walk without the decision of a network.{recorded}"
     probability = overlay.attribution.trial_probability
     if not math.isfinite(probability):
-        return f"The {overlay.network.title} gives no decision for this walk.{group}"
+        return f"The network gives no output for this walk.{recorded}"
     word = "sick" if probability >= THRESHOLD else "healthy"
+    narrowly = ", narrowly" if abs(probability - THRESHOLD) < NARROW else ""
     return (
-        f"The {overlay.network.title} classifies this walk as {word}: P(sick) {format_probability(probability)}.{group}"
+        f"The network assigns this walk to the class {word}{narrowly}: P(sick) {format_probability(probability)} "
+        f"({THRESHOLD} is the border; it is no probability of disease).{recorded}"
     )
 
 
@@ -153,23 +160,33 @@ def _norm(finding: Finding) -> str:
 
 
 def deviations(section: CurveSection) -> Iterator[Statement]:
-    """Yield where curves leave their band by more than their error, the largest in SD of the norm first."""
+    """Yield the curves that leave their band by more than their error, the largest in SD of the norm first."""
+    by_curve: dict[tuple[str, str], list[Deviation]] = {}
     for each in section.deviations:
-        frame = frame_at(section.analysis, each.side, each.largest_percent)
-        yield Statement(describe(each), frame, int(moved_joint(each.angle, each.side)))
+        by_curve.setdefault((each.angle, each.side), []).append(each)
+    for (angle, side), found in by_curve.items():
+        frame = frame_at(section.analysis, side, found[0].largest_percent)
+        yield Statement(describe(found), frame, int(moved_joint(angle, side)))
 
 
-def describe(deviation: Deviation) -> str:
-    """Return a deviation in words, "left knee flexion: 19.9° below the norm at 74 %…; allowance for error 3.5°"."""
-    angle = _ANGLES[deviation.angle]
-    above = deviation.largest_deg > 0
-    side = "" if angle.midline else f"{deviation.side} "
-    whose = f"the {deviation.side}" if angle.midline else "its"
+def describe(found: Sequence[Deviation]) -> str:
+    """Return where one curve leaves its band, and its largest deviation, which is the first.
+
+    "left knee flexion: 19.9° below the norm's band (extension) at 74 % of its cycle, allowance for error 3.5°; outside
+    at 60–80 %".
+    """
+    largest = found[0]
+    angle = _ANGLES[largest.angle]
+    above = largest.largest_deg > 0
+    side = "" if angle.midline else f"{largest.side} "
+    whose = f"the {largest.side}" if angle.midline else "its"
     direction = (angle.positive if above else angle.negative).partition(" (")[0]
+    ranges = sorted({(each.first_percent, each.last_percent) for each in found})
     return (
-        f"{side}{AXES[deviation.angle].title.lower()}: {format_deg(abs(deviation.largest_deg))} "
-        f"{'above' if above else 'below'} the norm ({direction}) at "
-        f"{deviation.largest_percent} % of {whose} cycle; allowance for error {format_deg(deviation.error_deg)}"
+        f"{side}{AXES[largest.angle].title.lower()}: {format_deg(abs(largest.largest_deg))} "
+        f"{'above' if above else 'below'} the norm’s band ({direction}) at "
+        f"{largest.largest_percent} % of {whose} cycle, allowance for error {format_deg(largest.error_deg)}; outside at "
+        f"{join_words([f'{first}–{last}' for first, last in ranges])} %"
     )
 
 

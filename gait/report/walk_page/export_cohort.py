@@ -144,7 +144,7 @@ def _write(
         fold=result.fold.index,
         probability=page.overlays[0].attribution.trial_probability,
         verdict=_main_verdict(page),
-        deviation=describe(deviations[0]) if deviations else "",
+        deviation=describe(deviations[:1]) if deviations else "",
         gps_deg=float("nan") if page.curves is None else page.curves.gps_deg,
         residual_mm=trial.residual_mean_mm,
     )

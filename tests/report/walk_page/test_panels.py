@@ -98,7 +98,7 @@ def test_nothing_is_requested_and_hostile_names_are_text(opened: WatchedPage, wa
 def test_head_says_decision_place_and_trust(opened: WatchedPage, walk: WalkPage) -> None:
     probability = walk.overlays[0].attribution.trial_probability
     assert f"P(sick) {probability:.2f}" in text(opened, ".answer")
-    assert "one of the patients" in text(opened, ".answer")
+    assert "Recorded label: patient." in text(opened, ".answer")
     assert walk.overlays[0].attribution.largest_joints()[0] in text(opened, "#answer")
     assert "A sentence on deletion." in text(opened, "#answer")
     assert "1 finding, 61 % of the evidence: relies on a real deviation" in text(opened, "#answer")
