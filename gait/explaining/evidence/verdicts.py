@@ -59,7 +59,8 @@ def find_verdict(observed: Observation) -> tuple[Verdict, str]:
         return Verdict.NO_NORM, "The norm does not have this motion."
     sds = (observed.value_deg - observed.norm_deg) / observed.norm_sd_deg
     numbers = f"{observed.value_deg:.0f}° against {observed.norm_deg:.0f} ± {observed.norm_sd_deg:.0f}° ({sds:+.1f} SD)"
-    error = f", 95 % error ± {ERROR_FACTOR * observed.error_deg:.1f}°" if np.isfinite(observed.error_deg) else ", error unknown"
+    width = ERROR_FACTOR * observed.error_deg
+    error = f", 95 % error ± {width:.1f}°" if np.isfinite(width) else ", error unknown"
     if observed.outside_fraction > 0:
         where = f"Outside the controls' band in {observed.outside_fraction:.0%} of the phase: {numbers}{error}"
         if observed.motion_share <= IGNORED_SHARE:

@@ -32,6 +32,7 @@ NARROW = 0.1
 """A probability is called narrow if it is nearer to the border between the classes than this."""
 MAX_DEVIATIONS = 5
 """So many curves that deviate are in the head of a page; all are beside the curves."""
+_SMALLEST_SHOWN_DEG = 0.05  # less is shown as 0.0°
 _ANGLES = {angle.name: angle for angle in ANGLES}
 
 
@@ -182,11 +183,14 @@ def describe(found: Sequence[Deviation]) -> str:
     whose = f"the {largest.side}" if angle.midline else "its"
     direction = (angle.positive if above else angle.negative).partition(" (")[0]
     ranges = sorted({(each.first_percent, each.last_percent) for each in found})
+    outside = join_words([f"{first}–{last}" for first, last in ranges])
+    allowed = f"allowance for error {format_deg(largest.error_deg)}"
+    if largest.error_deg < _SMALLEST_SHOWN_DEG:  # the curve's error is no larger than the controls'
+        allowed = "the band holds the error of the fit"
     return (
         f"{side}{AXES[largest.angle].title.lower()}: {format_deg(abs(largest.largest_deg))} "
         f"{'above' if above else 'below'} the norm’s band ({direction}) at "
-        f"{largest.largest_percent} % of {whose} cycle, allowance for error {format_deg(largest.error_deg)}; outside at "
-        f"{join_words([f'{first}–{last}' for first, last in ranges])} %"
+        f"{largest.largest_percent} % of {whose} cycle, {allowed}; outside at {outside} %"
     )
 
 

@@ -19,13 +19,10 @@ from gait.files.atomic_write import atomic_file
 from gait.kinematics.norms import PublishedNorm, read_angle_norm
 from gait.report.walk_page.build import build_page
 from gait.report.walk_page.curve_section import curve_section, verdict_reference
-from gait.report.walk_page.walk_data import WalkPage
+from gait.report.walk_page.walk_data import CHANGED_WALK, WalkPage
 from gait.viewing.attribution_overlay import AttributionOverlay
 from gait.viewing.file_backend import FileBackend
 from gait.viewing.loaded_trial import LoadedTrial, is_fitted_trial
-
-COUNTERFACTUAL = "the smallest change after which the network decides otherwise"
-"""Name of the second body if it is the counterfactual walk."""
 
 
 def export_walk_page(
@@ -111,7 +108,7 @@ def with_evidence(
     found = None if evidence.counterfactual is None else evidence.counterfactual.boundary
     beside = page.beside
     if found is not None and beside is None:
-        beside = replace(page.trial, name=COUNTERFACTUAL, sequence=found.sequence)
+        beside = replace(page.trial, name=CHANGED_WALK, sequence=found.sequence)
     return replace(page, curves=curves, evidence=evidence, beside=beside)
 
 

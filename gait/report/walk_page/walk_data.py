@@ -33,6 +33,9 @@ from gait.viewing.phase_sync import placement_beside
 from gait.viewing.viewer_state import SPEEDS
 
 FORMAT = 1
+CHANGED_WALK = "changed walk"
+"""Name of the second body if it is the walk of the counterfactual."""
+_CHANGED_COLOUR = (0, 121, 90)  # of the changed curves on a page of evidence
 _RETARGETED = (
     "The body model of this fit may not be passed on. The page shows the open body with the same joint rotations and "
     "the lengths of the subject's bones; they differ by at most {mm:.0f} mm."
@@ -92,7 +95,24 @@ class WalkPage:
         """Name of the second body; empty if there is none."""
         if self.beside is None:
             return ""
-        return "comparison" if self.anonymous else printable(self.beside.name)
+        return "comparison" if self.anonymous and not self.beside_is_changed else printable(self.beside.name)
+
+    @property
+    def beside_is_changed(self) -> bool:
+        """Whether the second body is the walk of the counterfactual."""
+        return self.beside is not None and self.beside.name == CHANGED_WALK
+
+    @property
+    def start(self) -> tuple[int, int]:
+        """The frame and the joint that the page opens at, those of the first finding; joint −1 for none.
+
+        Without findings the first frame for which the network has an output.
+        """
+        if self.evidence is not None and self.evidence.findings:
+            first = self.evidence.findings[0]
+            return int(np.clip(first.frame, 0, self.trial.num_frames - 1)), int(first.joint)
+        known = [np.flatnonzero(np.isfinite(overlay.probability)) for overlay in self.overlays[:1]]
+        return (int(known[0][0]) if known and len(known[0]) else 0), -1
 
 
 def walk_data(page: WalkPage, store: ArrayStore) -> dict[str, Any]:
@@ -105,7 +125,8 @@ def walk_data(page: WalkPage, store: ArrayStore) -> dict[str, Any]:
     skinned = page.skinned
     bodies = [{"title": page.title, **motion_data(skinned, store)}]
     if page.beside is not None:
-        bodies.append({"title": page.beside_title, **_beside(page, page.beside, store)})
+        second = {"title": page.beside_title, "changed": page.beside_is_changed}
+        bodies.append({**second, **_beside(page, page.beside, store)})
     view = whole_body_camera(trial.sequence.joints_m, trial.floor_m, 0)
     data: dict[str, Any] = {
         "format": FORMAT,
@@ -115,6 +136,7 @@ def walk_data(page: WalkPage, store: ArrayStore) -> dict[str, Any]:
         "notes": list(_notes(page, skinned)),
         "rate_hz": trial.rate_hz,
         "num_frames": trial.num_frames,
+        "start": {"frame": page.start[0], "joint": page.start[1]},
         "first_frame": 1 if page.anonymous else trial.sequence.first_frame,
         "speeds": list(SPEEDS),
         "floor_m": trial.floor_m,
@@ -124,7 +146,8 @@ def walk_data(page: WalkPage, store: ArrayStore) -> dict[str, Any]:
             "yaw_deg": view.yaw_deg, "pitch_deg": view.pitch_deg, "view_height_m": view.view_height_m,
             "distance_m": view.distance_m, "height_m": view.target_m[1],
         },
-        "colours": {name: list(colour) for name, colour in _COLOURS.items()},
+        "colours": {name: list(colour) for name, colour in _COLOURS.items()}
+        | ({"beside": list(_CHANGED_COLOUR)} if page.beside_is_changed else {}),
         "skin": skin_data(body, skinned, page.influences, store),
         "bodies": bodies,
         "events": {

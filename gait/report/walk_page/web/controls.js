@@ -20,7 +20,8 @@ function connectControls(data, state) {
     box.addEventListener("change", () => state.setLayer(name, box.checked));
   }
   layers.beside.parentElement.hidden = data.bodies.length < 2;
-  find("beside-title").textContent = data.bodies.length < 2 ? "" : `${data.bodies[1].title} (grey)`;
+  find("beside-title").textContent = data.bodies.length < 2 ? "" : data.bodies[1].changed
+    ? `Changed walk (green), which the network decides otherwise` : `${data.bodies[1].title} (grey)`;
   const method = find("method");
   (data.methods || []).forEach((each, number) => method.add(new Option(each.title, number)));
   method.parentElement.hidden = (data.methods || []).length < 2;

@@ -2,6 +2,7 @@
 // addPanel((page) => ...) with a function that is given { data, state, readArray, showWholeBody }.
 
 const PANELS = [];
+const HEAD_JOINT = 15, NAME_ABOVE_M = 0.22, NAME_HEIGHT_PX = 26; // where the name of a body is
 const SETTLED_MS = 250, MAX_SMOOTHED_PX = 4e6; // without movement for that long; of a picture that is drawn twice as large
 
 function addPanel(create) {
@@ -24,6 +25,7 @@ function start() {
   }
   const fly = listenToKeys(state, { showWholeBody: () => page.showWholeBody(), toggleHelp });
   for (const create of PANELS) create(page);
+  state.select(data.start.joint);
   followAddress(state);
   draw();
   let last = performance.now();
@@ -47,9 +49,21 @@ function start() {
 function showBody(page) {
   const { data, state } = page, canvas = document.getElementById("body"), picture = document.getElementById("picture");
   let changed = true, timer = 0;
+  const names = data.bodies.length < 2 ? [] : ["this walk", data.bodies[1].title].map((name, index) => {
+    const label = element("div", { class: index ? "name beside" : "name", "aria-hidden": "true" }, name);
+    label.style.borderColor = index ? `rgb(${data.colours.beside.join(", ")})` : "";
+    document.getElementById("view").append(label);
+    return label;
+  });
   page.renderer = createRenderer(canvas, data);
   const draw = () => {
     changed = false;
+    names.forEach((label, index) => {
+      const [x, y, z] = page.renderer.joint(state.frame, HEAD_JOINT, index);
+      const [right, down] = projectPoint(state.camera, [x, y + NAME_ABOVE_M, z], canvas.clientWidth, canvas.clientHeight);
+      label.hidden = index > 0 && !state.layers.beside;
+      label.style.transform = `translate(${right}px, ${Math.max(down, NAME_HEIGHT_PX)}px) translate(-50%, -100%)`;
+    });
     page.renderer.draw(state.frame, state.camera, { method: data.methods ? state.method : -1, joint: state.joint, layers: state.layers });
     canvas.dataset.frame = state.frame;
     state.dispatchEvent(new CustomEvent("drawn", { detail: { frame: state.frame } }));

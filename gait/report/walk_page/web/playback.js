@@ -12,7 +12,7 @@ class PageState extends EventTarget {
     this.rate = data.rate_hz;
     this.numFrames = data.num_frames;
     this.speeds = data.speeds;
-    this.position = 0; // frames, fractional
+    this.position = data.start.frame; // frames, fractional
     this.playing = false;
     this.loop = true;
     this.speed = 1;

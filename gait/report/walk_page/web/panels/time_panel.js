@@ -269,10 +269,19 @@ addPanel(({ data, state, readArray }) => {
     describe();
   }
 
+  /** Return P(sick) in a frame, or from when on the network has an output. */
+  function outputIn(frame) {
+    const { probability } = method();
+    if (Number.isFinite(probability[frame])) return `P(sick) ${formatProbability(probability[frame])}`;
+    const first = probability.findIndex(Number.isFinite);
+    if (first > frame) return `no network output before ${(first / data.rate_hz).toFixed(2)} s`;
+    return "no network output at this time";
+  }
+
   /** Return the words for a frame and a joint. */
   function words(frame, joint) {
     const parts = [`${(frame / data.rate_hz).toFixed(2)} s`];
-    if (method()) parts.push(`P(sick) ${formatProbability(method().probability[frame])}`);
+    if (method()) parts.push(outputIn(frame));
     if (joint >= 0) {
       if (!explainable(frame, joint)) {
         parts.push(`${data.joints[joint]}: ${observed && !observed[frame * count + joint] ? "not observed" : "not used by the network"}`);
