@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import math
-
 from gait.explaining.evidence.compute_evidence import MIN_SHARE
 from gait.explaining.evidence.finding import Evidence, Finding, Verdict
+from gait.report.evidence.sentences import decision, format_deg, format_percent, speed_sentence
 from gait.text import join_words
 
 MAX_NAMED = 3
@@ -31,10 +30,11 @@ def evidence_sentences(evidence: Evidence) -> tuple[str, ...]:
 
 def relied_on(evidence: Evidence) -> str:
     """Return the sentence on what the network relied on; "" without a finding."""
-    findings = [each for each in evidence.findings if each.share >= MIN_SHARE]
-    named = [f"{each.motion} in {each.phase} ({each.share:.0%})" for each in findings[:MAX_NAMED]]
-    label = "sick" if evidence.probability >= 0.5 else "healthy"
-    return f"The network's evidence for {label} is mostly {join_words(named)}." if named else ""
+    findings = [each for each in evidence.findings if each.share >= MIN_SHARE][:MAX_NAMED]
+    named = [f"{each.motion} in {each.phase} ({format_percent(each.share)})" for each in findings]
+    together = format_percent(sum(each.share for each in findings))
+    label = decision(evidence)
+    return f"Largest parts of the evidence for {label} ({together} together): {join_words(named)}." if named else ""
 
 
 def deviates(evidence: Evidence) -> str:
@@ -44,34 +44,38 @@ def deviates(evidence: Evidence) -> str:
         return ""
     real = [each for each in findings if each.verdict == Verdict.REAL_DEVIATION]
     if not real:
-        return "There, the subject deviates nowhere from the norm at this walking speed beyond the error."
+        return "There, the walk is nowhere shown to be outside the controls' band at this walking speed."
     where = join_words([_numbers(each) for each in real[:MAX_NAMED]])
-    return f"There, the subject deviates beyond speed and error in {where}."
+    return (
+        "There, the walk is outside the controls' band at this walking speed, by more than the allowance for the error "
+        f"of the fit: {where}."
+    )
 
 
 def against(evidence: Evidence) -> str:
     """Return the sentence on real deviations that speak against the decision; "" if there is none."""
     real = [each for each in evidence.findings if each.verdict == Verdict.REAL_DEVIATION and each.share < 0]
     where = join_words([_numbers(each) for each in real[:MAX_NAMED]])
-    return f"Against the decision speaks a real deviation in {where}." if real else ""
+    return f"A real deviation that speaks against the decision: {where}." if real else ""
 
 
 def ignored(evidence: Evidence) -> str:
     """Return the sentence on deviations that the network ignores; "" if there is none."""
     found = [_numbers(each) for each in evidence.findings if each.verdict == Verdict.IGNORED]
-    return f"The network ignores: {join_words(found[:MAX_NAMED])}." if found else ""
+    return f"Deviations that the network ignores: {join_words(found[:MAX_NAMED])}." if found else ""
 
 
 def by_speed(evidence: Evidence) -> str:
     """Return the sentence on walking speed if findings have that verdict; "" otherwise."""
-    if not any(each.verdict == Verdict.SPEED for each in evidence.findings) or math.isnan(evidence.speed_logit):
+    if not any(each.verdict == Verdict.SPEED for each in evidence.findings):
         return ""
-    predicted = f"The walking speed alone predicts a logit of {evidence.speed_logit:+.1f}"
-    return f"{predicted}; that of the network is {evidence.logit:+.1f}."
+    return speed_sentence(evidence)
 
 
 def _numbers(finding: Finding) -> str:
+    outside = f", {format_deg(finding.outside_deg)} outside the band" if finding.outside_deg > 0 else ""
+    norm = f"{format_deg(finding.norm_deg)} ± {format_deg(finding.norm_sd_deg)}"
     return (
-        f"{finding.motion} in {finding.phase} ({finding.value_deg:.0f}° against {finding.norm_deg:.0f} ± "
-        f"{finding.norm_sd_deg:.0f}°)"
+        f"{finding.motion} in {finding.phase} ({format_deg(finding.value_deg)} against {norm} "
+        f"at {finding.percent} % of the cycle{outside})"
     )

@@ -83,14 +83,14 @@ def html(content_of: Evidence, **more: object) -> str:
 
 
 def test_each_row_has_the_numbers_of_its_finding() -> None:
-    text = page(evidence(finding(reason="-3.3 SD below the norm, P-1."), UNUSED, UNOBSERVED)).text
+    text = page(evidence(finding(reason="−3.3 SD below the norm, P-1.", outside_deg=8.0), UNUSED, UNOBSERVED)).text
     assert "The network calls this walk sick: P(sick) = 0.93." in text
     row = (
-        "1 Left knee flexion initial swing 62–75 %; 1.42 s 61 % for sick 38.1° ± 0.6° at 71 % 58.0° ± 6.0° −3.3 SD "
-        "−19.9° relies on a real deviation −3.3 SD below the norm, P-1."
+        "1 Left knee flexion initial swing 62–75 %; 1.42 s 61 % for sick 38.1° ± 1.1° at 71 % 58.0° ± 6.0° −3.3 SD "
+        "−19.9° from the mean 8.0° outside the band relies on a real deviation −3.3 SD below the norm, P-1."
     )
     assert row in text
-    assert "2 Right ankle dorsiflexion mid swing 75–87 %; 1.42 s – −12.3° ± 0.6° at 71 % 1.0° ± 4.0°" in text
+    assert "2 Right ankle dorsiflexion mid swing 75–87 %; 1.42 s – −12.3° ± 1.1° at 71 % 1.0° ± 4.0°" in text
     assert "3 Left wrist flexion initial swing 62–75 %; 1.42 s 20 % for sick – – – not observed" in text
     assert "Relies on a real deviation: 1 finding, 61 % of the evidence." in text
     assert "Deviation that the network ignores: 1 finding." in text
@@ -135,9 +135,11 @@ def test_attribution_is_painted_in_the_colours_of_the_body() -> None:
 def test_counterfactual_is_stated_and_drawn_dashed(open_body: Body) -> None:
     of = evidence(counterfactual=counterfactual(open_body))
     text = page(of).text
-    assert "left knee flexion in initial swing: +14° (from 38° to 52°; norm at this speed 58 ± 6°)" in text
-    assert "P(sick) is then 0.41 in place of 0.93" in text
-    assert "initial swing, 71 % 38.1° ± 0.6° 52.0° +13.9° 58.0° ± 6.0° 1.6°" in text  # 1.96 √2 · 0.58
+    assert (
+        "takes the decision across the border (0.93 → 0.41): left knee flexion in initial swing +13.9° (from 38.1° to "
+        "52.0° at 71 % of the cycle; norm at this speed 58.0° ± 6.0°)."
+    ) in text
+    assert "initial swing, 71 % 38.1° ± 1.1° 52.0° +13.9° 58.0° ± 6.0° 1.6°" in text  # 1.96 √2 · 0.58
     assert "slide by up to 4 mm" in text
     assert "Left knee flexion up to 10°" in text
     assert "No change within the limits of the body, alone, changes the decision: right elbow flexion." in text
@@ -145,7 +147,7 @@ def test_counterfactual_is_stated_and_drawn_dashed(open_body: Body) -> None:
     assert ['class="changed"' in chart for chart in row.charts] == [True, False]
     none = page(evidence(counterfactual=counterfactual(open_body, found=False))).text
     assert "No change within the limits of the body changes the decision." in none
-    assert "To the boundary" not in none
+    assert "Across the border" not in none
 
 
 def test_pages_without_parts_do_not_mention_them() -> None:

@@ -304,7 +304,7 @@ class _Curves:
         key = (name, motion.side)
         inside = phase.percents
         value = norm = sd = error = sds = math.nan
-        fraction, usual, percent = 0.0, 0.0, (phase.first_percent + phase.last_percent) // 2
+        fraction, usual, outside, percent = 0.0, 0.0, 0.0, (phase.first_percent + phase.last_percent) // 2
         if name in bands.mean_deg and key in self._means:
             deviation = (self._means[key] - bands.mean_deg[name]) / np.maximum(bands.sd_deg[name], 1e-9)
             if np.isfinite(deviation[inside]).any():
@@ -315,8 +315,13 @@ class _Curves:
         if key in self._means:
             value = float(self._means[key][percent])
             error = float(self._errors[key][percent]) if key in self._errors else math.nan
+            if name in bands.mean_deg:
+                low, high = bands.limits(name, critical)
+                outside = float(max(value - high[percent], low[percent] - value, 0.0))
         verdict, reason = find_verdict(
-            Observation(share, motion_share, value, norm, sd, error, fraction, usual, self._speed_predicts)
+            Observation(
+                share, motion_share, value, norm, sd, error, fraction, usual, self._speed_predicts, critical, outside
+            )
         )
         return Finding(
             joint=motion.joint,
@@ -338,6 +343,8 @@ class _Curves:
             frame=self._frame(motion.side, percent),
             verdict=verdict,
             reason=reason,
+            band_sds=critical,
+            outside_deg=outside,
         )
 
     def _beyond(self, key: tuple[str, str], bands: BandsAtSpeed, critical: float) -> NDArray[np.bool_]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -45,6 +46,8 @@ class Finding:
     frame: int  # of the trial, nearest to that percent of its middle stride; where a click goes
     verdict: Verdict
     reason: str = ""  # the rule behind the verdict, with its numbers, one sentence
+    band_sds: float = math.nan  # c of the norm's band, mean ± c · SD
+    outside_deg: float = 0.0  # by how much the value is outside the band; 0 inside it
 
 
 @dataclass(frozen=True)

@@ -30,10 +30,13 @@ import numpy as np
 
 from gait.explaining.evidence.finding import Verdict
 from gait.kinematics.norm_comparison import ERROR_FACTOR
+from gait.text import with_true_minus
 
 IGNORED_SHARE = 0.01
 """A motion with no more is ignored: if all 66 motions had the same magnitude, each had 1/66."""
 MIN_SPEED_VARIANCE, RESIDUAL_SDS = 0.5, 2.0
+UNUSUAL_SDS = 2.0
+"""A difference of so many SD is called unusual: about one in twenty healthy persons has it in one value of a curve."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,8 @@ class Observation:
     outside_fraction: float  # of the phase beyond the band at the subject's speed by more than the error
     outside_fraction_usual: float  # the same beyond the band at the controls' usual speed
     speed_predicts: bool  # whether the walking speed alone predicts the decision
+    band_sds: float = np.nan  # c of the band, mean ± c · SD
+    outside_deg: float = 0.0  # by how much the value is outside the band
 
 
 def find_verdict(observed: Observation) -> tuple[Verdict, str]:
@@ -58,17 +63,27 @@ def find_verdict(observed: Observation) -> tuple[Verdict, str]:
     if not np.isfinite(observed.norm_deg):
         return Verdict.NO_NORM, "The norm does not have this motion."
     sds = (observed.value_deg - observed.norm_deg) / observed.norm_sd_deg
-    numbers = f"{observed.value_deg:.0f}° against {observed.norm_deg:.0f} ± {observed.norm_sd_deg:.0f}° ({sds:+.1f} SD)"
-    width = ERROR_FACTOR * observed.error_deg
-    error = f", 95 % error ± {width:.1f}°" if np.isfinite(width) else ", error unknown"
+    numbers = (
+        f"{observed.value_deg:.1f}° against {observed.norm_deg:.1f}° ± {observed.norm_sd_deg:.1f}° ({sds:+.1f} SD), "
+    )
+    error = ERROR_FACTOR * observed.error_deg
+    numbers += f"95 % error ± {error:.1f}°" if np.isfinite(error) else "error unknown"
+    return verdict_of(observed, sds, with_true_minus(numbers))
+
+
+def verdict_of(observed: Observation, sds: float, numbers: str) -> tuple[Verdict, str]:
+    """Return the verdict on a motion that is observed and in the norm; ``numbers`` are those of the sentence."""
+    band = f"the controls' band (± {observed.band_sds:.1f} SD)" if np.isfinite(observed.band_sds) else "the band"
     if observed.outside_fraction > 0:
-        where = f"Outside the controls' band in {observed.outside_fraction:.0%} of the phase: {numbers}{error}"
+        by = f" by {observed.outside_deg:.1f}°" if observed.outside_deg > 0 else ""
+        where = f"Outside {band}{by}, in {100 * observed.outside_fraction:.0f} % of the phase: {numbers}"
         if observed.motion_share <= IGNORED_SHARE:
-            return Verdict.IGNORED, f"{where}; the motion has {observed.motion_share:.1%} of the attribution."
+            return Verdict.IGNORED, f"{where}; the motion has {100 * observed.motion_share:.1f} % of the attribution."
         against = "; it speaks against the decision" if observed.share < 0 else ""
         return Verdict.REAL_DEVIATION, f"{where}{against}."
     if observed.outside_fraction_usual > 0:
         return Verdict.SPEED, f"Outside the band at the controls' usual speed, inside it at this speed: {numbers}."
     if observed.speed_predicts:
-        return Verdict.SPEED, f"Inside the controls' band: {numbers}; the walking speed alone predicts the decision."
-    return Verdict.NO_DEVIATION, f"Inside the controls' band at this speed: {numbers}{error}."
+        return Verdict.SPEED, f"Inside {band}: {numbers}; the walking speed alone predicts the decision."
+    unusual = " Unusual, but not shown to deviate." if abs(sds) >= UNUSUAL_SDS else ""
+    return Verdict.NO_DEVIATION, f"Inside {band} at this speed: {numbers}.{unusual}"

@@ -9,11 +9,13 @@ from dataclasses import dataclass, field
 
 from gait.explaining.evidence.finding import CurveChange, Evidence, Finding, Verdict
 from gait.kinematics.gait_events import SIDES
+from gait.kinematics.norm_comparison import ERROR_FACTOR
 from gait.report.evidence.concept_chart import concept_chart
 from gait.report.evidence.curves import ChartRow, WalkCurves, chart_name
 from gait.report.evidence.moments import Moment
 from gait.report.evidence.sentences import (
     MEANINGS,
+    changed_by,
     counterfactual_sentences,
     decision,
     describe_walk,
@@ -21,6 +23,8 @@ from gait.report.evidence.sentences import (
     faithfulness_sentence,
     format_deg,
     format_percent,
+    remaining_evidence,
+    speed_sentence,
     summarize_findings,
 )
 from gait.report.gait.numbers import format_number
@@ -75,7 +79,8 @@ class VerdictRow:
     at: str
     norm: str
     sds: str
-    difference: str
+    difference: str  # from the mean of the norm
+    outside: str  # "9.1° outside the band"; "" inside it
     verdict: str
     verdict_class: str
     reason: str
@@ -94,7 +99,7 @@ class ChangeRow:
     norm: str
     detectable: str
     is_detectable: bool
-    follows: bool  # gives way so that the feet stay on the floor
+    follows: bool  # adjusted to keep the feet on the floor
 
 
 @dataclass(frozen=True)
@@ -131,13 +136,14 @@ def evidence_page(content: EvidenceContent) -> str:
             _row(number, finding, content, charts, has_picture=number in pictures)
             for number, finding in enumerate(evidence.findings, start=1)
         ],
+        remaining=remaining_evidence(evidence),
         meanings=[
             (verdict.value, _CLASSES[verdict], MEANINGS[verdict])
             for verdict in Verdict
             if any(finding.verdict == verdict for finding in evidence.findings)
         ],
         counterfactual=counterfactual,
-        answers=[with_true_minus(line) for line in counterfactual_sentences(evidence)],
+        answers=counterfactual_sentences(evidence),
         walks=list(_walks(content, charts)),
         noticed=noticed,
         unnoticed=unnoticed,
@@ -149,7 +155,7 @@ def evidence_page(content: EvidenceContent) -> str:
         changed_time="" if content.changed is None else f"{content.changed.frame / content.rate_hz:.2f} s",
         concepts=concept_chart(evidence.concepts) if evidence.concepts else "",
         disagree=any(each.networks_agree is False for each in evidence.concepts),
-        speed=_speed_sentence(evidence),
+        speed=speed_sentence(evidence),
         faithfulness=faithfulness_sentence(evidence),
     )
 
@@ -170,11 +176,12 @@ def _row(
         moment=f"{content.walk_page}#t={seconds}" if content.walk_page else f"#moment-{number}" if has_picture else "",
         share=format_percent(finding.share) if used else "–",
         speaks_for=("sick" if finding.attribution > 0 else "healthy") if used and finding.attribution else "",
-        value=_with_error(finding.value_deg, finding.error_deg),
+        value=_with_error(finding.value_deg, ERROR_FACTOR * finding.error_deg),
         at=f"at {finding.percent} %" if observed else "",
         norm=_with_error(finding.norm_deg, finding.norm_sd_deg),
         sds=format_number(finding.sds, 1, signed=True),
         difference=format_deg(finding.value_deg - finding.norm_deg, signed=True),
+        outside=f"{format_deg(finding.outside_deg)} outside the band" if finding.outside_deg > 0 else "",
         verdict=finding.verdict.value,
         verdict_class=_CLASSES[finding.verdict],
         reason=with_true_minus(finding.reason),
@@ -187,19 +194,18 @@ def _walks(content: EvidenceContent, charts: frozenset[str]) -> list[Counterfact
         return []
     sections = []
     for title, which, walk in (
-        ("To the boundary", "The smallest change", counterfactual.boundary),
-        ("To the controls’ median", "The same change, continued to the median logit of the controls in training,",
-         counterfactual.median),
-    ):  # fmt: skip
+        ("Across the border", "The smallest change", counterfactual.boundary),
+        ("A larger change, until the output reaches the controls’ median", "The larger change", counterfactual.median),
+    ):
         if walk is not None:
             rows = [
                 ChangeRow(
                     motion=_capitalized(change.motion),
                     curve=_link(content, change, charts),
                     phase=f"{change.phase}, {change.percent} %",
-                    before=_with_error(change.from_deg, change.error_deg),
+                    before=_with_error(change.from_deg, ERROR_FACTOR * change.error_deg),
                     after=format_deg(change.to_deg),
-                    change=format_deg(change.change_deg, signed=True),
+                    change=format_deg(changed_by(change), signed=True),
                     norm=_with_error(change.norm_deg, change.norm_sd_deg),
                     detectable=format_deg(detectable_deg(change)),
                     is_detectable=not abs(change.change_deg) <= detectable_deg(change),
@@ -219,9 +225,13 @@ def _blind_spots(content: EvidenceContent) -> tuple[list[tuple[str, str]], list[
     named = [(content.axis_names[joint][axis], degrees) for (joint, axis), degrees in found.blind_spots_deg.items()]
     noticed = sorted((each for each in named if math.isfinite(each[1])), key=lambda each: each[1])
     return (
-        [(_capitalized(name), f"up to {format_deg(degrees, 0)}") for name, degrees in noticed],
+        [(_capitalized(name), _up_to(degrees)) for name, degrees in noticed],
         [name for name, degrees in named if not math.isfinite(degrees)],
     )
+
+
+def _up_to(degrees: float) -> str:
+    return f"up to {format_deg(degrees, 0)}" if degrees >= 1 else "of less than 1°"
 
 
 def _captions(moment: Moment, findings: Sequence[Finding]) -> list[tuple[int, str]]:
@@ -229,17 +239,6 @@ def _captions(moment: Moment, findings: Sequence[Finding]) -> list[tuple[int, st
         (number, f"{findings[number - 1].motion}, {findings[number - 1].phase} ({findings[number - 1].percent} %)")
         for number in moment.numbers
     ]
-
-
-def _speed_sentence(evidence: Evidence) -> str:
-    """Return what walking speed alone predicts of the logit; empty if it is unknown."""
-    if not math.isfinite(evidence.speed_logit):
-        return ""
-    return (
-        f"Of the logit of {format_number(evidence.logit, 2, signed=True)}, walking speed alone "
-        f"({format_number(evidence.dimensionless_speed, 2)}, dimensionless) predicts "
-        f"{format_number(evidence.speed_logit, 2, signed=True)}."
-    )
 
 
 def _with_error(value: float, error: float) -> str:

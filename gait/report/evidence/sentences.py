@@ -16,12 +16,15 @@ from gait.explaining.evidence.finding import (
 from gait.learning.metrics import THRESHOLD
 from gait.report.gait.numbers import format_number
 from gait.report.training.text_summary import pluralize
+from gait.text import join_words, with_true_minus
 
 MEANINGS = {
-    Verdict.REAL_DEVIATION: "The network uses this motion, and the motion leaves the norm at this speed by more than "
-    "the error of its measurement.",
-    Verdict.NO_DEVIATION: "The network uses this motion, but the motion is within the norm at this speed.",
-    Verdict.IGNORED: "The motion leaves the norm at this speed, but the network does not use it.",
+    Verdict.REAL_DEVIATION: "The network uses this motion, and the motion leaves the norm's band at this speed by more "
+    "than the allowance for the error of the fit (placement of markers and soft tissue are not in it).",
+    Verdict.NO_DEVIATION: "The network uses this motion, but it is not shown to deviate: it is inside the norm's band "
+    "at this speed. The band is wide; a difference of 2 SD or more is named unusual, which proves nothing.",
+    Verdict.IGNORED: "The motion leaves the norm's band at this speed by more than the allowance for the error of the "
+    "fit, but the network does not use it.",
     Verdict.SPEED: "The evidence is what the walking speed alone predicts.",
     Verdict.NO_NORM: "The norm does not have this motion, so nothing is stated of it.",
     Verdict.NOT_OBSERVED: "Markers do not observe this motion, so nothing is stated of it.",
@@ -48,6 +51,14 @@ def summarize_findings(findings: Iterable[Finding]) -> Iterator[tuple[Verdict, s
             yield verdict, text if verdict == Verdict.IGNORED else f"{text}, {format_percent(share)} of the evidence"
 
 
+def remaining_evidence(evidence: Evidence) -> str:
+    """Return the sentence on the evidence of motions that have no finding; "" if there is none."""
+    rest = 1 - sum(max(finding.share, 0.0) for finding in evidence.findings)
+    if not evidence.findings or round(100 * rest) <= 0:
+        return ""
+    return f"The remaining {format_percent(rest)} is of motions with less evidence each, which are not listed."
+
+
 def format_percent(fraction: float, *, signed: bool = False) -> str:
     """Return a fraction in percent, with a true minus sign; "–" if it is unknown."""
     text = format_number(100 * fraction, 0, signed=signed)
@@ -60,15 +71,29 @@ def format_deg(value: float, digits: int = 1, *, signed: bool = False) -> str:
     return text if text == "–" else f"{text}°"
 
 
+def changed_by(change: CurveChange) -> float:
+    """Return a change in degrees as the difference of the rounded angles that stand beside it."""
+    return round(change.to_deg, 1) - round(change.from_deg, 1)
+
+
 def describe_change(change: CurveChange) -> str:
-    """Return one change: "left knee flexion in initial swing: +14° (from 38° to 52°; norm at this speed 58 ± 6°)"."""
+    """Return one change: "left knee flexion in initial swing +13.9° (from 38.1° to 52.0° at 71 % of the cycle; …)"."""
+    size = f"{change.motion} in {change.phase} {format_deg(changed_by(change), signed=True)}"
+    if change.follows:
+        return f"{size} (adjusted to keep the feet on the floor)"
     norm = ""
     if math.isfinite(change.norm_deg):
-        norm = f"; norm at this speed {format_number(change.norm_deg, 0)} ± {format_deg(change.norm_sd_deg, 0)}"
-    return (
-        f"{change.motion} in {change.phase}: {format_deg(change.change_deg, 0, signed=True)} "
-        f"(from {format_deg(change.from_deg, 0)} to {format_deg(change.to_deg, 0)}{norm})"
-    )
+        norm = f"; norm at this speed {format_deg(change.norm_deg)} ± {format_deg(change.norm_sd_deg)}"
+    where = f"from {format_deg(change.from_deg)} to {format_deg(change.to_deg)} at {change.percent} % of the cycle"
+    return f"{size} ({where}{norm})"
+
+
+def describe_changes(walk: CounterfactualWalk) -> str:
+    """Return the changes of a counterfactual walk, those that keep the feet on the floor last."""
+    named = [describe_change(change) for change in walk.changes[:MAX_CHANGES]]
+    more = len(walk.changes) - MAX_CHANGES
+    first, rest = named[0], [*named[1:], *([f"{more} more"] if more > 0 else [])]
+    return f"{first}, together with {join_words(rest)}" if rest else first
 
 
 def detectable_deg(change: CurveChange) -> float:
@@ -82,7 +107,7 @@ def describe_walk(walk: CounterfactualWalk, probability: float, which: str) -> l
     ``which`` names it, "The smallest change".
     """
     return [
-        f"{which} takes P(sick) from {probability:.2f} to {walk.probability:.2f}, by a new run of the network on the "
+        f"{which}: P(sick) goes from {probability:.2f} to {walk.probability:.2f}, by a new run of the network on the "
         "changed walk.",
         f"The feet on the floor slide by up to {walk.foot_slide_mm:.0f} mm more than in the trial.",
         "All joints stay within the limits of the body."
@@ -96,29 +121,42 @@ def counterfactual_headline(counterfactual: Counterfactual) -> str:
     walk = counterfactual.boundary
     if walk is None:
         return counterfactual.reason or "No plausible change of the joint angles changes the decision."
-    sought = [change for change in walk.changes if not change.follows]
-    changes = "; ".join(describe_change(change) for change in sought[:MAX_CHANGES])
-    more = "" if len(sought) <= MAX_CHANGES else f"; and {len(sought) - MAX_CHANGES} smaller ones"
+    if not walk.changes:
+        return f"A change takes P(sick) across the border ({counterfactual.probability:.2f} → {walk.probability:.2f})."
+    towards = "towards the controls " if counterfactual.probability >= THRESHOLD else ""
     return (
-        f"The network decides otherwise after this change: {changes}{more}. "
-        f"P(sick) is then {walk.probability:.2f} in place of {counterfactual.probability:.2f}."
+        f"The smallest change {towards}that takes the decision across the border "
+        f"({counterfactual.probability:.2f} → {walk.probability:.2f}): {describe_changes(walk)}."
     )
 
 
 def counterfactual_sentences(evidence: Evidence) -> tuple[str, ...]:
-    """Return what would change the decision, and what its first change would be at the controls' median."""
+    """Return what would change the decision, and what would reach the controls' median."""
     found = evidence.counterfactual
     if found is None:
         return ()
     lines = [counterfactual_headline(found)]
     if found.median is not None and found.median.changes:
         lines.append(
-            f"At the controls' median logit it would be {describe_change(found.median.changes[0])}: "
-            f"P(sick) {found.median.probability:.2f}."
+            f"To reach the median output of the controls (P(sick) {found.median.probability:.2f}): "
+            f"{describe_changes(found.median)}."
         )
     elif found.boundary is not None and found.reason:
         lines.append(found.reason)
-    return tuple(lines)
+    return tuple(with_true_minus(line) for line in lines)
+
+
+def speed_sentence(evidence: Evidence) -> str:
+    """Return what walking speed alone predicts of the logit, and what the motions add; "" if it is unknown."""
+    if not math.isfinite(evidence.speed_logit):
+        return ""
+    logit, by_speed = round(evidence.logit, 2), round(evidence.speed_logit, 2)
+    towards = "sick" if by_speed > 0 else "healthy"
+    return (
+        f"Walking speed alone ({format_number(evidence.dimensionless_speed, 2)}, dimensionless) would give the output "
+        f"(logit) {format_number(by_speed, 2, signed=True)}, which is {towards}; the motions add "
+        f"{format_number(logit - by_speed, 2, signed=True)}, to {format_number(logit, 2, signed=True)}."
+    )
 
 
 def faithfulness_sentence(evidence: Evidence) -> str:

@@ -118,7 +118,7 @@ def _explanation(widgets: Widgets, state: ViewerState) -> None:
         comparing = state.jobs.current_job is not None and state.jobs.current_job.kind == FINDING_EVIDENCE
         if widgets.button(
             "Comparing ..." if comparing else "Compare with controls",
-            "does this subject deviate where the network looks, beyond speed and error?",
+            "does this subject deviate where the network looks, by more than speed and error explain?",
             enabled=not comparing,
             width=-1.0,
             name="Compare with controls",

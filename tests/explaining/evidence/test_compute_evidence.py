@@ -132,7 +132,7 @@ def test_export_with_few_controls_takes_the_published_norm(case, tmp_path):
     (evidence,) = exported.evidence
     assert (tmp_path / "evidence.csv").is_file()
     assert any("another laboratory" in note for note in evidence.notes)
-    assert evidence_sentences(evidence)[0].startswith("The network's evidence for ")
+    assert evidence_sentences(evidence)[0].startswith("Largest parts of the evidence for ")
     assert evidence.norm.startswith("Schwartz 2008")
     assert math.isnan(evidence.faithfulness.share)  # there is no control but the subject
     verdicts = {finding.verdict for finding in evidence.findings if finding.angle is None}
