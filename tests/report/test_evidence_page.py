@@ -84,7 +84,7 @@ def html(content_of: Evidence, **more: object) -> str:
 
 def test_each_row_has_the_numbers_of_its_finding() -> None:
     text = page(evidence(finding(reason="−3.3 SD below the norm, P-1.", outside_deg=8.0), UNUSED, UNOBSERVED)).text
-    assert "The network calls this walk sick: P(sick) = 0.93." in text
+    assert "The network assigns this walk to the class sick: P(sick) 0.93 (0.5 is the border" in text
     row = (
         "1 Left knee flexion initial swing 62–75 %; 1.42 s 61 % for sick 38.1° ± 1.1° at 71 % 58.0° ± 6.0° −3.3 SD "
         "−19.9° from the mean 8.0° outside the band relies on a real deviation −3.3 SD below the norm, P-1."
@@ -155,7 +155,7 @@ def test_pages_without_parts_do_not_mention_them() -> None:
     found = page(replace(bare, findings=()), charts=())
     assert "There is no finding" in found.text
     assert "Nothing was measured of whether the network uses" in found.text
-    for absent in ("What would change", "What clinicians name", "Curves", "The body at", "speed alone"):
+    for absent in ("What would change", "Evidence by clinical feature", "Curves", "The body at", "speed alone"):
         assert absent not in found.text
     escaped = evidence_page(EvidenceContent(replace(bare, subject="sick/P<b>"), "MLP", "LRP", 100.0))
     assert "P<b>" not in escaped

@@ -24,9 +24,9 @@ from gait.report.evidence.sentences import (
     format_deg,
     format_percent,
     remaining_evidence,
-    speed_sentence,
     summarize_findings,
 )
+from gait.report.evidence.summary import decision_sentence, summarize
 from gait.report.gait.numbers import format_number
 from gait.report.render import render
 from gait.text import with_true_minus
@@ -59,6 +59,8 @@ class EvidenceContent:
     axis_names: Sequence[Sequence[str]] = ()  # (22, 3) of the network's input, "left knee flexion"
     files: Mapping[str, str] = field(default_factory=dict)  # title of a file beside the page -> its link
     walk_page: str = ""  # link of the page that plays the walk; "" if there is none
+    tested: str = ""  # how well the network classifies unseen subjects, one sentence
+    parameters: str = ""  # speed, cadence and step length, one sentence
     no_pictures: str = ""  # why there is no picture of the body
 
 
@@ -128,9 +130,10 @@ def evidence_page(content: EvidenceContent) -> str:
         content=content,
         evidence=evidence,
         decision=decision(evidence),
+        headline=decision_sentence(evidence),
+        box=list(summarize(evidence, content.tested, content.parameters, content.axis_names)),
         subject=evidence.subject.partition("/")[2] or evidence.subject,
         label=evidence.subject.partition("/")[0] if "/" in evidence.subject else "",
-        probability=format_number(evidence.probability, 2),
         summary=[(verdict.value, _CLASSES[verdict], text) for verdict, text in summarize_findings(evidence.findings)],
         rows=[
             _row(number, finding, content, charts, has_picture=number in pictures)
@@ -155,7 +158,6 @@ def evidence_page(content: EvidenceContent) -> str:
         changed_time="" if content.changed is None else f"{content.changed.frame / content.rate_hz:.2f} s",
         concepts=concept_chart(evidence.concepts) if evidence.concepts else "",
         disagree=any(each.networks_agree is False for each in evidence.concepts),
-        speed=speed_sentence(evidence),
         faithfulness=faithfulness_sentence(evidence),
     )
 

@@ -154,7 +154,7 @@ def speed_sentence(evidence: Evidence) -> str:
     towards = "sick" if by_speed > 0 else "healthy"
     return (
         f"Walking speed alone ({format_number(evidence.dimensionless_speed, 2)}, dimensionless) would give the output "
-        f"(logit) {format_number(by_speed, 2, signed=True)}, which is {towards}; the motions add "
+        f"(logit) {format_number(by_speed, 2, signed=True)} (class {towards}); the motions add "
         f"{format_number(logit - by_speed, 2, signed=True)}, to {format_number(logit, 2, signed=True)}."
     )
 

@@ -22,6 +22,7 @@ from gait.kinematics.strides import finite_mean
 from gait.report.evidence.curves import WalkCurves, evidence_charts, scale_of
 from gait.report.evidence.moments import Moment, render_counterfactual, render_moments
 from gait.report.evidence.page import EvidenceContent, evidence_page
+from gait.report.evidence.summary import norm_size, parameters_sentence, tested_sentence
 from gait.report.gait.curve_grid import mean_phases
 from gait.report.gait.numbers import format_number
 from gait.report.render import relative_url
@@ -30,6 +31,7 @@ from gait.viewing.loaded_trial import BodyModelLocator
 PAGE_FILE = "evidence.html"
 _FIGURE = "explanation.png"
 _THOUSANDTHS = 1000
+_TRAINED = "The network was trained on this subject, so its decision is not valid evidence."
 
 
 def write_evidence_pages(
@@ -79,6 +81,10 @@ def write_evidence_page(segment: SegmentEvidence, bodies: BodyModelLocator, walk
         moments=moments,
         changed=changed,
         axis_names=walk.trained.input.axis_names,
+        tested=_TRAINED
+        if evidence.subject in walk.trained.training_subjects
+        else tested_sentence(walk.trained.checkpoint),
+        parameters=parameters_sentence(walk),
         files=files,
         walk_page="" if walk_page is None else relative_url(segment.folder / PAGE_FILE, walk_page),
         no_pictures=no_pictures,
@@ -115,14 +121,19 @@ def walk_curves(walk: ExplainedWalk) -> WalkCurves:
 
 def describe_bands(walk: ExplainedWalk) -> str:
     """Return whose bands are drawn and what they promise."""
-    found = sorted({value for value in critical_values(walk).values() if np.isfinite(value)})
+    critical = critical_values(walk)
+    found = sorted({value for value in critical.values() if np.isfinite(value)})
     if not found:
         return ""
-    sizes = " and ".join(f"{value:.1f}" for value in found)
-    band = f"{walk.bands.title}, at this walking speed: mean ± {sizes} SD."
+    sizes = f"mean ± {found[0]:.1f} SD" + (
+        f" of motions on which the decision relies, ± {found[-1]:.1f} SD of the others" if len(found) > 1 else ""
+    )
+    count = norm_size(walk)
+    band = f"Grey band: {walk.bands.title}, at this walking speed: {sizes}{f'; {count}' if count else ''}."
     if walk.controls.ratios is None:
         return band
     return (
         f"{band} With a probability of {100 * COVERAGE:.0f} %, all curves of a new healthy person on which the "
-        "decision relies lie inside the bands; once one is outside, the bands of the others are narrower."
+        "decision relies lie inside the bands. Once one is outside, the bands of the others are narrowed; the drawn "
+        "bands are the narrowed ones."
     )

@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from gait.explaining.evidence.finding import Evidence, Finding, Verdict
-from gait.explaining.evidence.recurrence import Proportion
 from gait.kinematics.joint_angles import ANGLES
 from gait.kinematics.norm_comparison import ERROR_FACTOR, Deviation
 from gait.kinematics.related_angle import moved_joint
@@ -21,6 +20,7 @@ from gait.report.evidence.sentences import (
     format_percent,
     summarize_findings,
 )
+from gait.report.evidence.summary import NARROW, tested_sentence
 from gait.report.gait.curve_grid import AXES
 from gait.report.walk_page.curve_section import CurveSection, frame_at
 from gait.report.walk_page.walk_data import WalkPage
@@ -28,8 +28,6 @@ from gait.text import join_words
 from gait.viewing.attribution_overlay import AttributionOverlay
 
 _TRAINED = "The network was trained on this subject, so its prediction is not valid evidence."
-NARROW = 0.1
-"""A probability is called narrow if it is nearer to the border between the classes than this."""
 MAX_DEVIATIONS = 5
 """So many curves that deviate are in the head of a page; all are beside the curves."""
 _SMALLEST_SHOWN_DEG = 0.05  # less is shown as 0.0°
@@ -98,28 +96,11 @@ def _trust(overlay: AttributionOverlay, *, trained: bool) -> Iterator[str]:
     """Yield what limits the decision and its explanation."""
     if not trained and overlay.network.training_subjects:
         yield "The network was not trained on this subject."
-    if (measured := _accuracy(overlay)) is not None:
-        yield measured
+    if tested := tested_sentence(overlay.network.checkpoint):
+        yield tested
     if overlay.faithfulness_summary:
         yield overlay.faithfulness_summary
     yield "An attribution shows what the network uses, not what is wrong with the person."
-
-
-def _accuracy(overlay: AttributionOverlay) -> str | None:
-    """Return how well the network classifies the subjects of its fold that it had not seen; None if it is unknown."""
-    checkpoint = overlay.network.checkpoint
-    fold = None if checkpoint is None else checkpoint.fold
-    metrics = {} if checkpoint is None else checkpoint.metrics.get("subjects", {})
-    accuracy = metrics.get("accuracy", {}).get("value")
-    if not fold or accuracy is None:
-        return None
-    tested = Proportion(round(accuracy * len(fold["evaluation"])), len(fold["evaluation"]))
-    low, high = tested.interval
-    chance = ": too few to show that it is better than guessing" if low <= THRESHOLD <= high else ""
-    return (
-        f"The network was tested on {tested.total} unseen subjects: {tested.count} correct, 95 % interval "
-        f"{format_percent(low).removesuffix(' %')}–{format_percent(high)} (guessing: 50 %){chance}."
-    )
 
 
 def headline(overlay: AttributionOverlay | None, label: str) -> str:
