@@ -63,7 +63,7 @@ from cause_persons import (
     unseen_walks,
     write_poses,
 )
-from classification import README_FLAGS
+from classification import PUBLISHED_FLAGS
 from torch import Tensor
 
 from gait.arrays import Vector
@@ -125,14 +125,14 @@ CONFIGURATIONS: Mapping[str, Mapping[str, str]] = {
         "transformer": f"{_CAUSE} --epochs 30 --lr 0.002 --lr_schedule cosine --one_frame_in 8 "
         "--pfe_dim 64 --fc_dim 64 --pfe_head 16 --fc_head 8 --ffn_dim 128",
     },
-    "published": {name: f"{flags} --stride 4" for name, flags in README_FLAGS.items()},
+    "published": {name: f"{flags} --stride 4" for name, flags in PUBLISHED_FLAGS.items()},
 }
 """Flags of the trainings, by name and network."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Arguments(BodyArguments):
-    networks: tuple[str, ...] = argument(("mlp", "transformer"), "networks to train", choices=sorted(README_FLAGS))
+    networks: tuple[str, ...] = argument(("mlp", "transformer"), "networks to train", choices=sorted(PUBLISHED_FLAGS))
     configurations: tuple[str, ...] = argument(
         ("cause", "published"), "inputs and settings of the trainings", choices=sorted(CONFIGURATIONS)
     )

@@ -27,7 +27,7 @@ from gait.body.model_file import load_body
 from gait.cli.arguments import argument
 from gait.synthetic import make_cohort
 
-README_FLAGS = {
+PUBLISHED_FLAGS = {
     "transformer": "--batch_size 64 --interval_size 128 --epochs 25 --lr 0.0001 "
     "--pfe_dim 64 --fc_dim 32 --pfe_head 2 --fc_head 4",
     "mlp": "--batch_size 64 --interval_size 128 --epochs 25 --lr 0.0001 "
@@ -73,7 +73,7 @@ def main(args: Arguments) -> dict[str, Any]:
 def train_and_evaluate(network: str, poses: Path, save_folder: Path, args: Arguments) -> dict[str, Any]:
     """Train all folds of a network; return metrics from its summary file."""
     flags = [
-        *README_FLAGS[network].split(),
+        *PUBLISHED_FLAGS[network].split(),
         *(["--epochs", str(args.epochs)] if args.epochs is not None else []),
         *("--stride", str(getattr(args, f"{network}_stride")), "--seed", str(args.seed)),
         *("--k_folds", str(args.k_folds), "--cross", "all", "--cluster"),

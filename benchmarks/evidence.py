@@ -44,7 +44,7 @@ import cause
 import numpy as np
 from benchmark import BodyArguments, run
 from cause_persons import OWN, PACED, WITH, CohortSpec, permute_labels, training_walks, unseen_walks, write_poses
-from classification import README_FLAGS
+from classification import PUBLISHED_FLAGS
 
 from gait.body.model_file import load_body
 from gait.cli.arguments import argument
@@ -74,7 +74,7 @@ _TRIAL = "walk1"
 
 @dataclass(frozen=True, kw_only=True)
 class Arguments(BodyArguments):
-    networks: tuple[str, ...] = argument(("mlp", "transformer"), "networks to judge", choices=sorted(README_FLAGS))
+    networks: tuple[str, ...] = argument(("mlp", "transformer"), "networks to judge", choices=sorted(PUBLISHED_FLAGS))
     cohorts: tuple[Path, ...] = argument((), "folders with training and unseen persons", nargs="+", metavar="FOLDER")
     seeds: tuple[int, ...] = argument((1,), "of cohorts that are made, and of trainings", nargs="+")
     healthy: int = argument(24, "healthy subjects in training of a cohort that is made")
@@ -184,7 +184,7 @@ def judge_cohort(
         by_speed = save / "by_speed"
         if not by_speed.exists():
             label_by_speed(cohort, training, by_speed)
-        flags = shlex.split(f"{README_FLAGS[network]} {args.speed_training} --seed {seed}")
+        flags = shlex.split(f"{PUBLISHED_FLAGS[network]} {args.speed_training} --seed {seed}")
         other = train(network, flags, by_speed, save / f"{network}_by_speed", threshold=False)
         own = read_cohort(other, by_speed)
         yield (network, "speed"), [decide(own, unseen, name, OWN) for name in names]

@@ -45,7 +45,7 @@ import numpy as np
 import torch
 from benchmark import REPOSITORY, BodyArguments, run
 from cause import CONFIGURATIONS, attribute, logits, phase_windows, plain, read_dataset_of
-from classification import README_FLAGS
+from classification import PUBLISHED_FLAGS
 from curve_persons import (
     CHANNELS,
     OFF,
@@ -111,7 +111,7 @@ rotate, it is the difference between the rotations of hip and foot."""
 @dataclass(frozen=True, kw_only=True)
 class Arguments(BodyArguments):
     curves: Path = argument(CURVES, "file of angle curves")
-    networks: tuple[str, ...] = argument(("mlp", "transformer"), "networks to train", choices=sorted(README_FLAGS))
+    networks: tuple[str, ...] = argument(("mlp", "transformer"), "networks to train", choices=sorted(PUBLISHED_FLAGS))
     configurations: tuple[str, ...] = argument(
         ("cause", "published"), "inputs and settings of the trainings", choices=sorted(CONFIGURATIONS)
     )
