@@ -72,6 +72,15 @@ def changed(before: NDArray[np.int64], opened: WatchedPage) -> bool:
     return bool((np.abs(picture(opened) - before).max(axis=2) > 20).sum() > 50)
 
 
+def settled_picture(opened: WatchedPage) -> NDArray[np.int64]:
+    """Return the picture once it stays the same: a body at rest is drawn a second time, more finely."""
+    for _ in range(20):
+        shown = picture(opened)
+        if not changed(shown, opened):
+            return shown
+    raise AssertionError("the picture goes on changing")
+
+
 def test_address_names_the_moment(opened: WatchedPage) -> None:
     assert frame(opened) == 50
     assert opened.page.inner_text("#clock") == "0.50 s, frame 51"
@@ -131,8 +140,7 @@ def test_mouse_orbits_moves_zooms_and_selects(opened: WatchedPage) -> None:
     selected = (np.abs(picture(opened) - [200, 0, 140]).max(axis=2) < 60).sum()
     mouse.click(box["x"] + 20, box["y"] + 20)
     assert "pelvis" not in opened.page.inner_text("#time-readout")
-    assert changed(picture(opened), opened) is False
-    assert selected > (np.abs(picture(opened) - [200, 0, 140]).max(axis=2) < 60).sum() + 20
+    assert selected > (np.abs(settled_picture(opened) - [200, 0, 140]).max(axis=2) < 60).sum() + 20
 
 
 def test_finger_orbits(browser: Browser, page_file: Path) -> None:
