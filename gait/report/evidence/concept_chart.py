@@ -10,8 +10,8 @@ from markupsafe import Markup, escape
 from gait.explaining.evidence.finding import Concept
 from gait.report.gait.numbers import format_number
 
-_WIDTH, _ROW, _TOP, _BOTTOM = 640, 24, 22, 30
-_LEFT, _RIGHT = 236, 572  # of the bars; the values stand to the right of them
+_WIDTH, _ROW, _TOP, _BOTTOM = 400, 36, 22, 30  # narrow, so that a phone shows the names at full size
+_LEFT, _RIGHT = 4, 340  # of the bars; the names stand above them, the values to their right
 
 
 def concept_chart(concepts: Sequence[Concept]) -> Markup:
@@ -31,13 +31,13 @@ def concept_chart(concepts: Sequence[Concept]) -> Markup:
         f'<path class="zero" d="M{middle} {_TOP}V{base + 4}"/>',
     ]
     for row, each in enumerate(concepts):
-        y = _TOP + _ROW * row + _ROW / 2
+        y = _TOP + _ROW * row + _ROW - 10
         kind = "sick" if each.value > 0 else "healthy"
         disagree = each.networks_agree is False
         name = f"{each.title} *" if disagree else each.title
         parts.append(
-            f'<text class="{"name doubtful" if disagree else "name"}" x="{_LEFT - 8}" y="{y + 4:.1f}" '
-            f'text-anchor="end">{escape(name)}</text>'
+            f'<text class="{"name doubtful" if disagree else "name"}" x="{_LEFT}" y="{y - 11:.1f}">'
+            f"{escape(name)}</text>"
         )
         left, right = sorted((x_of(0.0), x_of(each.value)))
         parts.append(

@@ -124,8 +124,10 @@ def _chart(
 
 def _title(name: str, motion: Finding | CurveChange, side: str) -> str:
     """Return the title of a chart: that of the angle, or of the motion that has no angle."""
-    words = AXES[name].title if name in AXES else motion.motion.removeprefix(f"{motion.side} ")
-    title = f"{side} {words.lower()}" if side else words
+    words = motion.motion.removeprefix(f"{motion.side} ")
+    if name in AXES and AXES[name].title.lower() != words.lower():
+        words = f"{words} ({AXES[name].title.lower()})"
+    title = f"{side} {words}" if side else words
     return title[:1].upper() + title[1:]
 
 

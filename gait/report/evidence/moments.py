@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from gait.body.body import Body
 from gait.body.pose_sequence import PoseSequence
 from gait.explaining.attribution import TrialAttribution
 from gait.explaining.evidence.finding import Evidence, Finding, Verdict
+from gait.kinematics.strides import Stride
 from gait.report.coloured_body import TrialBody
 from gait.viewing.body_row import ColouredBody, draw_bodies
 from gait.viewing.colours import SKIN, Scale, SequentialScale, attribution_scale
@@ -23,6 +23,7 @@ SAME_MOMENT_S = 0.05
 """Findings closer in time share a picture."""
 _SIZE_PX = (330, 480)  # width and height of one body
 _PAIR_PX = (600, 480)
+_GREEN = 0.58  # of a sequential scale: about the colour of the changed curves
 
 
 @dataclass(frozen=True)
@@ -52,28 +53,31 @@ def render_moments(
     return tuple(moments)
 
 
-def render_counterfactual(evidence: Evidence, sequence: PoseSequence, body: Body) -> Moment | None:
-    """Render the walk and the changed walk side by side where the change is largest; None if there is no such walk.
+def render_counterfactual(
+    evidence: Evidence, sequence: PoseSequence, body: Body, strides: Mapping[str, Sequence[Stride]]
+) -> Moment | None:
+    """Render the walk and, in green, the changed walk side by side; None if there is no such walk.
+
+    They are shown where the first change is largest, in the middle one of the ``strides`` of its side.
 
     Raises:
         GaitError: the poses belong to another body model, or this machine cannot render.
     """
     walk = None if evidence.counterfactual is None else evidence.counterfactual.boundary
-    if walk is None:
+    if walk is None or not walk.changes:
         return None
-    frame = largest_change(sequence, walk.sequence)
+    first = walk.changes[0]
+    own_strides = strides.get(first.side, ())
+    if not own_strides:
+        return None
+    stride = own_strides[len(own_strides) // 2]
+    last = min(sequence.num_frames, walk.sequence.num_frames) - 1
+    frame = min(round(stride.start + (stride.end - stride.start) * first.percent / 100), last)
     own, changed = TrialBody(sequence, body), TrialBody(walk.sequence, body)
-    bodies = [own.plain(frame), changed.plain(frame)]
-    side = walk.changes[0].side if walk.changes else "left"
-    picture = _picture(bodies, own, SequentialScale(0.0, 1.0, SKIN), _PAIR_PX, side)
+    after = changed.plain(frame)
+    bodies = [own.plain(frame), replace(after, values=np.full_like(after.values, _GREEN))]
+    picture = _picture(bodies, own, SequentialScale(0.0, 1.0, SKIN), _PAIR_PX, first.side)
     return Moment(frame, (), picture)
-
-
-def largest_change(sequence: PoseSequence, changed: PoseSequence) -> int:
-    """Return the frame in which two walks of as many frames differ most in the joints relative to the pelvis."""
-    relative = [each.joints_m - each.joints_m[:, :1] for each in (sequence, changed)]
-    distance: NDArray[np.floating] = np.linalg.norm(relative[0] - relative[1], axis=-1).sum(axis=1)
-    return int(distance.argmax())
 
 
 def body_scale(attribution: TrialAttribution) -> Scale:

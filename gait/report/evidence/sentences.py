@@ -89,11 +89,12 @@ def describe_change(change: CurveChange) -> str:
 
 
 def describe_changes(walk: CounterfactualWalk) -> str:
-    """Return the changes of a counterfactual walk, those that keep the feet on the floor last."""
-    named = [describe_change(change) for change in walk.changes[:MAX_CHANGES]]
+    """Return the changes of a counterfactual walk, after the first one the largest first."""
+    rest = sorted(walk.changes[1:], key=lambda change: -abs(change.change_deg))
+    named = [describe_change(change) for change in (walk.changes[0], *rest)[:MAX_CHANGES]]
     more = len(walk.changes) - MAX_CHANGES
-    first, rest = named[0], [*named[1:], *([f"{more} more"] if more > 0 else [])]
-    return f"{first}, together with {join_words(rest)}" if rest else first
+    others = [*named[1:], *([f"{more} more"] if more > 0 else [])]
+    return f"{named[0]}, together with {join_words(others)}" if others else named[0]
 
 
 def detectable_deg(change: CurveChange) -> float:
