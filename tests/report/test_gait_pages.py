@@ -366,7 +366,8 @@ def test_names_of_directions_are_those_of_the_definitions() -> None:
         "Ant": "anterior", "Post": "posterior", "Up": "up", "Down": "down", "Flex": "flexion", "Ext": "extension",
         "Add": "adduction", "Abd": "abduction", "Int": "internal", "Var": "varus", "Val": "valgus",
         "Dors": "dorsiflexion", "Plant": "plantarflexion", "Inv": "inversion", "Ev": "eversion", "Forw": "forward",
-        "Back": "backward", "Ahead": "ahead", "Behind": "behind", "Same": "to this side", "Other": "to the other side",
+        "Back": "backward", "Ahead": "ahead", "Behind": "behind", "To own side": "to this side",
+        "To other side": "to the other side",
     }  # fmt: skip
     assert AXES.keys() == {angle.name for angle in ANGLES}
     for angle in ANGLES:

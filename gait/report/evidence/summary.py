@@ -35,14 +35,21 @@ def decision_sentence(evidence: Evidence) -> str:
     )
 
 
-def tested_sentence(checkpoint: Checkpoint | None) -> str:
-    """Return how well a network classifies the subjects of its fold that it had not seen; "" if it is unknown."""
+def tested_subjects(checkpoint: Checkpoint | None) -> Proportion | None:
+    """Return how many unseen subjects of its fold a network classifies correctly; None if it is unknown."""
     fold = None if checkpoint is None else checkpoint.fold
     metrics = {} if checkpoint is None else checkpoint.metrics.get("subjects", {})
     accuracy = metrics.get("accuracy", {}).get("value")
     if not fold or accuracy is None:
+        return None
+    return Proportion(round(accuracy * len(fold["evaluation"])), len(fold["evaluation"]))
+
+
+def tested_sentence(checkpoint: Checkpoint | None) -> str:
+    """Return how well a network classifies the subjects of its fold that it had not seen; "" if it is unknown."""
+    tested = tested_subjects(checkpoint)
+    if tested is None:
         return ""
-    tested = Proportion(round(accuracy * len(fold["evaluation"])), len(fold["evaluation"]))
     low, high = tested.interval
     chance = ": too few to show that it is better than guessing" if low <= THRESHOLD <= high else ""
     return (

@@ -132,6 +132,8 @@ def curve_chart(
     if norm is not None and curves:
         parts.append(_band(y_of(norm.low), y_of(norm.high), "norm"))
         parts.append(_vertical(norm.foot_off, "norm-event"))
+    if low <= 0 <= high:
+        parts.append(f'<path class="zero" d="M{_LEFT} {float(y_of(0.0)):.1f}H{_RIGHT}"/>')
     for side, curve in curves.items():
         if curve.spread is not None:
             kind = "spread" if curve.error is not None else "spread filled"  # the error's band is filled, too
@@ -250,8 +252,8 @@ def _frame(axis: CurveAxis, low: float, high: float, has_curves: bool) -> str:
         )
     for value in np.arange(math.ceil(low / step) * step, high + 1e-9, step).tolist():
         y = _BOTTOM - (value - low) / (high - low) * (_BOTTOM - _TOP)
-        kind = "zero" if value == 0 else "grid"
-        parts.append(f'<path class="{kind}" d="M{_LEFT} {y:.1f}H{_RIGHT}"/>')
+        if value != 0:  # the line of zero is above the norm's band
+            parts.append(f'<path class="grid" d="M{_LEFT} {y:.1f}H{_RIGHT}"/>')
         parts.append(
             f'<text class="tick" x="{_LEFT - 4}" y="{y + 4:.1f}" text-anchor="end">{_signed(value)}'
             f"{'°' if value + step > high + 1e-9 else ''}</text>"

@@ -16,15 +16,17 @@ from gait.report.evidence.sentences import (
     MEANINGS,
     counterfactual_headline,
     decision,
+    faithfulness_sentence,
     format_deg,
     format_percent,
     summarize_findings,
 )
-from gait.report.evidence.summary import NARROW, tested_sentence
+from gait.report.evidence.summary import NARROW, RELIABLE_DEG, measured_sentence, tested_sentence, tested_subjects
 from gait.report.gait.curve_grid import AXES
+from gait.report.training.text_summary import pluralize
 from gait.report.walk_page.curve_section import CurveSection, frame_at
 from gait.report.walk_page.walk_data import WalkPage
-from gait.text import join_words
+from gait.text import join_words, with_true_minus
 from gait.viewing.attribution_overlay import AttributionOverlay
 
 _TRAINED = "The network was trained on this subject, so its prediction is not valid evidence."
@@ -65,6 +67,7 @@ class Answer:
     headline: str
     warning: str  # "" without
     network: str  # where the network looks; "" without a network
+    sure: str  # what makes the decision uncertain; "" if nothing known does
     curves: str  # what the comparison with the norm comes to; "" without a norm
     deviations: tuple[Statement, ...]
     trust: tuple[str, ...]
@@ -77,28 +80,50 @@ def answer_of(page: WalkPage) -> Answer:
     curves = page.curves if page.curves is not None and page.curves.has_strides else None
     trust: list[str] = []
     if page.evidence is not None:
+        trust.append(measured_sentence(page.evidence.findings))
         trust += verdict_summary(page.evidence)
         if page.evidence.counterfactual is not None:
             trust.append(counterfactual_headline(page.evidence.counterfactual))
     if overlay is not None:
-        trust += _trust(overlay, trained=trained)
+        trust += _trust(overlay, page.evidence, trained=trained)
     return Answer(
         headline(overlay, page.label),
         _TRAINED if trained else "",
         "" if overlay is None else where_the_network_looks(overlay),
+        "" if overlay is None else how_sure(overlay, page.evidence, trained=trained),
         "" if curves is None else curve_summary(curves),
         () if curves is None else tuple(deviations(curves))[:MAX_DEVIATIONS],
         tuple(trust),
     )
 
 
-def _trust(overlay: AttributionOverlay, *, trained: bool) -> Iterator[str]:
+def how_sure(overlay: AttributionOverlay, evidence: Evidence | None, *, trained: bool) -> str:
+    """Return what makes the decision uncertain, one sentence; "" if nothing known does."""
+    doubts = []
+    if abs(overlay.attribution.trial_probability - THRESHOLD) < NARROW:
+        doubts.append("its output is close to the border")
+    if trained:
+        doubts.append("the network was trained on this subject")
+    elif (tested := tested_subjects(overlay.network.checkpoint)) is not None and tested.interval[0] <= THRESHOLD:
+        doubts.append(f"it is not shown to be better than guessing on {pluralize(tested.total, 'unseen subject')}")
+    counterfactual, names = None if evidence is None else evidence.counterfactual, overlay.network.input.axis_names
+    if counterfactual is not None and names and counterfactual.blind_spots_deg:
+        (joint, axis), degrees = min(counterfactual.blind_spots_deg.items(), key=lambda each: each[1])
+        if degrees < RELIABLE_DEG:
+            size = f"more than {format_deg(degrees, 0)}" if degrees >= 1 else "less than 1°"
+            doubts.append(f"a change of {names[joint][axis]} alone by {size} changes it")
+    return f"The network’s decision is uncertain: {join_words(doubts)}." if doubts else ""
+
+
+def _trust(overlay: AttributionOverlay, evidence: Evidence | None, *, trained: bool) -> Iterator[str]:
     """Yield what limits the decision and its explanation."""
     if not trained and overlay.network.training_subjects:
         yield "The network was not trained on this subject."
     if tested := tested_sentence(overlay.network.checkpoint):
         yield tested
-    if overlay.faithfulness_summary:
+    if evidence is not None:
+        yield faithfulness_sentence(evidence)
+    elif overlay.faithfulness_summary:
         yield overlay.faithfulness_summary
     yield "An attribution shows what the network uses, not what is wrong with the person."
 
@@ -206,7 +231,7 @@ def finding_rows(evidence: Evidence) -> Iterator[FindingRow]:
             value=_with_error(finding),
             norm=_norm(finding),
             verdict=finding.verdict.value,
-            reason=finding.reason,
+            reason=with_true_minus(finding.reason),
             frame=finding.frame,
             joint=int(finding.joint),
         )

@@ -14,6 +14,7 @@ from gait.body.skeleton import HEAD_TO_FEET, Joint, display_name
 from gait.explaining.methods import METHODS
 from gait.explaining.trained_network import load_network
 from gait.kinematics.norms import read_norm
+from gait.report.evidence.sentences import faithfulness_sentence
 from gait.report.gait.svg_chart import PLOT
 from gait.report.walk_page.build import build_page
 from gait.report.walk_page.curve_section import CurveSection, curve_section
@@ -100,7 +101,7 @@ def test_head_says_decision_place_and_trust(opened: WatchedPage, walk: WalkPage)
     assert f"P(sick) {probability:.2f}" in text(opened, ".answer")
     assert "Recorded label: patient." in text(opened, ".answer")
     assert walk.overlays[0].attribution.largest_joints()[0] in text(opened, "#answer")
-    assert "A sentence on deletion." in text(opened, "#answer")
+    assert faithfulness_sentence(evidence()) in text(opened, "#answer")
     assert "1 finding, 61 % of the evidence: relies on a real deviation" in text(opened, "#answer")
 
 

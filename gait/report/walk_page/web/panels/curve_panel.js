@@ -3,6 +3,7 @@
 
 addPanel(({ data, state, readArray }) => {
   const { curves } = data, readout = document.getElementById("curve-readout");
+  const hint = readout ? readout.textContent : "";
   if (!curves) return;
   const [left, top, right, bottom] = curves.plot;
   const charts = [...document.querySelectorAll(".chart-box")].filter((box) => curves.charts[box.dataset.angle]).map(createChart);
@@ -34,7 +35,7 @@ addPanel(({ data, state, readArray }) => {
     chart.y = (degrees) => bottom - ((degrees - chart.low) / (chart.high - chart.low)) * (bottom - top);
     box.addEventListener("click", (event) => goTo(chart, event));
     box.addEventListener("pointermove", (event) => describe(chart, event));
-    box.addEventListener("pointerleave", () => { readout.textContent = ""; });
+    box.addEventListener("pointerleave", () => { readout.textContent = hint; });
     return chart;
   }
 

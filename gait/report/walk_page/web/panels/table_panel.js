@@ -42,6 +42,16 @@ addPanel(({ data, state, readArray }) => {
     key.replaceChildren(
       `${ends[0]} ${formatNumber(low * 1000, null, method.signed)} `, bar, ` ${formatNumber(high * 1000, null, method.signed)} ${ends[1]} (${method.unit})`,
     );
+    const swatch = (colour, text) => {
+      const box = element("span", { class: "swatch" });
+      box.style.background = `rgb(${colour.join(", ")})`;
+      key.append(box, ` ${text}`);
+    };
+    if (!readArray(method.probability).every(Number.isFinite)) swatch(method.scale.missing, "no network output");
+    if (readArray(method.fades).some(Boolean)) {
+      const middle = [0, 2, 4].map((part) => parseInt(colours.substr(6 * 128 + part, 2), 16));
+      swatch(middle.map((part) => part + data.fading * (255 - part)), "paler: near an end, counts in no ranking and no mean");
+    }
     const about = document.getElementById("method-text");
     const text = `${method.title} ${method.description}.`;
     about.textContent = state.method && method.faithfulness ? `${text} ${method.faithfulness}` : text;
