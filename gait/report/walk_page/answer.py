@@ -112,7 +112,7 @@ def how_sure(overlay: AttributionOverlay, evidence: Evidence | None, *, trained:
         if degrees < RELIABLE_DEG:
             size = f"more than {format_deg(degrees, 0)}" if degrees >= 1 else "less than 1°"
             doubts.append(f"a change of {names[joint][axis]} alone by {size} changes it")
-    return f"The network’s decision is uncertain: {join_words(doubts)}." if doubts else ""
+    return f"The network's decision is uncertain: {join_words(doubts)}." if doubts else ""
 
 
 def _trust(overlay: AttributionOverlay, evidence: Evidence | None, *, trained: bool) -> Iterator[str]:
@@ -195,7 +195,7 @@ def describe(found: Sequence[Deviation]) -> str:
         allowed = "the band holds the error of the fit"
     return (
         f"{side}{AXES[largest.angle].title.lower()}: {format_deg(abs(largest.largest_deg))} "
-        f"{'above' if above else 'below'} the norm’s band ({direction}) at "
+        f"{'above' if above else 'below'} the norm's band ({direction}) at "
         f"{largest.largest_percent} % of {whose} cycle, {allowed}; outside at {outside} %"
     )
 

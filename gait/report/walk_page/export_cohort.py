@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from gait.explaining.evidence.find_cohort import find_cohort
 from gait.explaining.options import ExplainOptions
 from gait.explaining.trained_network import TrainedNetwork, load_network
 from gait.files.atomic_write import atomic_file
+from gait.kinematics.norm_comparison import Deviation
 from gait.learning.fold_result import FoldResult, read_results
 from gait.learning.networks import NETWORKS
 from gait.motion.subject_trials import FittedTrial, find_trial_folders, read_fitted_trial
@@ -144,7 +145,7 @@ def _write(
         fold=result.fold.index,
         probability=page.overlays[0].attribution.trial_probability,
         verdict=_main_verdict(page),
-        deviation=describe(deviations[:1]) if deviations else "",
+        deviation=_largest(deviations),
         gps_deg=float("nan") if page.curves is None else page.curves.gps_deg,
         residual_mm=trial.residual_mean_mm,
     )
@@ -153,6 +154,15 @@ def _write(
 def _numbers(result: FoldResult, subject: str) -> str:
     """Return a number for a subject that does not name it: that of the fold, and its place there."""
     return f"{result.fold.index}.{list(result.fold.evaluation).index(subject) + 1}"
+
+
+def _largest(deviations: Sequence[Deviation]) -> str:
+    """Return where the curve that deviates most leaves its band; "" if none does."""
+    return describe([each for each in deviations if _curve(each) == _curve(deviations[0])]) if deviations else ""
+
+
+def _curve(deviation: Deviation) -> tuple[str, str]:
+    return deviation.angle, deviation.side
 
 
 def _main_verdict(page: WalkPage) -> str:

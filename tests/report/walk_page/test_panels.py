@@ -16,6 +16,7 @@ from gait.explaining.trained_network import load_network
 from gait.kinematics.norms import read_norm
 from gait.report.evidence.sentences import faithfulness_sentence
 from gait.report.gait.svg_chart import PLOT
+from gait.report.walk_page.answer import headline, how_sure
 from gait.report.walk_page.build import build_page
 from gait.report.walk_page.curve_section import CurveSection, curve_section
 from gait.report.walk_page.walk_data import WalkPage
@@ -99,10 +100,21 @@ def test_nothing_is_requested_and_hostile_names_are_text(opened: WatchedPage, wa
 def test_head_says_decision_place_and_trust(opened: WatchedPage, walk: WalkPage) -> None:
     probability = walk.overlays[0].attribution.trial_probability
     assert f"P(sick) {probability:.2f}" in text(opened, ".answer")
+    assert (frame_of(opened), "left knee" in spoken(opened)) == (KNEE_FRAME, True)  # of the first finding
     assert "Recorded label: patient." in text(opened, ".answer")
     assert walk.overlays[0].attribution.largest_joints()[0] in text(opened, "#answer")
     assert faithfulness_sentence(evidence()) in text(opened, "#answer")
     assert "1 finding, 61 % of the evidence: relies on a real deviation" in text(opened, "#answer")
+
+
+def test_narrow_output_is_called_uncertain(walk: WalkPage) -> None:
+    overlay = walk.overlays[0]
+    for probability, word in ((0.55, "sick, narrowly"), (0.45, "healthy, narrowly"), (0.93, "sick")):
+        windows = np.full_like(overlay.attribution.window_probability, probability)
+        changed = replace(overlay, attribution=replace(overlay.attribution, window_probability=windows))
+        assert f"to the class {word}: P(sick) {probability:.2f} " in headline(changed, "sick")
+        sure = how_sure(changed, None, trained=False)
+        assert ("close to the border" in sure) == ("narrowly" in word)
 
 
 def test_click_on_a_finding_goes_to_its_time_and_joint(opened: WatchedPage) -> None:
