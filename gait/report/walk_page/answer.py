@@ -101,17 +101,19 @@ def how_sure(overlay: AttributionOverlay, evidence: Evidence | None, *, trained:
     """Return what makes the decision uncertain, one sentence; "" if nothing known does."""
     doubts = []
     if abs(overlay.attribution.trial_probability - THRESHOLD) < NARROW:
-        doubts.append("its output is close to the border")
+        doubts.append("the output is close to the border")
     if trained:
         doubts.append("the network was trained on this subject")
     elif (tested := tested_subjects(overlay.network.checkpoint)) is not None and tested.interval[0] <= THRESHOLD:
-        doubts.append(f"it is not shown to be better than guessing on {pluralize(tested.total, 'unseen subject')}")
+        doubts.append(
+            f"the network is not shown to be better than guessing ({pluralize(tested.total, 'unseen subject')})"
+        )
     counterfactual, names = None if evidence is None else evidence.counterfactual, overlay.network.input.axis_names
     if counterfactual is not None and names and counterfactual.blind_spots_deg:
         (joint, axis), degrees = min(counterfactual.blind_spots_deg.items(), key=lambda each: each[1])
         if degrees < RELIABLE_DEG:
             size = f"more than {format_deg(degrees, 0)}" if degrees >= 1 else "less than 1°"
-            doubts.append(f"a change of {names[joint][axis]} alone by {size} changes it")
+            doubts.append(f"a change of {names[joint][axis]} alone by {size} changes the decision")
     return f"The network's decision is uncertain: {join_words(doubts)}." if doubts else ""
 
 
