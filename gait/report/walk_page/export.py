@@ -90,8 +90,8 @@ def with_evidence(
 ) -> WalkPage:
     """Return a page with findings and verdicts, and the curves beside the bands that the verdicts are of.
 
-    The evidence is of the first method that is signed. If ``seek`` finds a walk that the network decides otherwise, it
-    is the second body, unless the page has one.
+    The evidence is of the first method that is signed. If ``seek`` finds a walk on which the network decides otherwise,
+    it is the second body, unless the page has one.
 
     Raises:
         GaitError: no method is signed, or the trial has no stride.

@@ -21,7 +21,7 @@ function connectControls(data, state) {
   }
   layers.beside.parentElement.hidden = data.bodies.length < 2;
   find("beside-title").textContent = data.bodies.length < 2 ? "" : data.bodies[1].changed
-    ? `Changed walk (green), which the network decides otherwise` : `${data.bodies[1].title} (grey)`;
+    ? `Changed walk (green), on which the network decides otherwise` : `${data.bodies[1].title} (grey)`;
   const method = find("method");
   (data.methods || []).forEach((each, number) => method.add(new Option(each.title, number)));
   method.parentElement.hidden = (data.methods || []).length < 2;
