@@ -30,16 +30,10 @@ from typing import Any
 
 import torch
 from benchmark import BodyArguments, measure_seconds, run
+from untrained_trial import write_untrained_trial
 
-from gait.body.model_file import load_body
-from gait.body.skeleton import BODY_JOINTS, NUM_BODY_JOINTS, Joint
+from gait.body.skeleton import Joint
 from gait.cli.arguments import ArgumentError, argument
-from gait.learning.checkpoint import Checkpoint, save_checkpoint
-from gait.learning.networks.mlp import MLPArchitecture
-from gait.motion.common_frame import NORMALIZATION
-from gait.motion.pose_npz import write_npz
-from gait.synthetic.subject import make_subject
-from gait.synthetic.trial import make_trial
 from gait.viewing.file_backend import FileBackend
 from gait.viewing.lazy_imgui import WindowUnavailableError
 from gait.viewing.loaded_trial import BodyModelLocator
@@ -49,8 +43,6 @@ from gait.viewing.offscreen_renderer import shared_renderer
 from gait.viewing.offscreen_window import OffscreenWindow
 from gait.viewing.video import export_images, export_video
 from gait.viewing.viewer_state import ViewerState
-
-_WINDOW = 64  # frames, of the network
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,27 +99,10 @@ def main(args: Arguments) -> dict[str, Any]:
 
 def _open_state(folder: Path, args: Arguments) -> ViewerState:
     """Open a synthetic trial, a network and its attribution."""
-    body = load_body(args.model)
-    trial = folder / "sick" / "P01" / "walk1"
-    trial.mkdir(parents=True)
-    write_npz(trial, make_trial(body, make_subject(body, 1), seconds=args.seconds).ground_truth)
-    torch.manual_seed(0)
-    architecture = MLPArchitecture("sequential_mlp", _WINDOW, (16, 16), (16,))
-    save_checkpoint(
-        folder / "mlp.ckpt",
-        Checkpoint(
-            architecture=architecture,
-            weights=architecture.build().state_dict(),
-            window_length=_WINDOW,
-            frame_rate_hz=100.0,
-            normalisation=NORMALIZATION,
-            joints=tuple(joint.name for joint in BODY_JOINTS),
-            mean_window=torch.zeros(_WINDOW, NUM_BODY_JOINTS, 3),
-        ),
-    )
+    trial, network = write_untrained_trial(folder, args.model, args.seconds)
     state = ViewerState(FileBackend(BodyModelLocator(args.model.parent, args.model.name)))
     state.open_trial(trial)
-    state.open_network(folder / "mlp.ckpt")
+    state.open_network(network)
     state.explain()
     state.jobs.wait()
     state.layers.skeleton = True

@@ -39,26 +39,18 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from benchmark import BodyArguments, run
 from numpy.typing import NDArray
 from PIL import Image
 from scipy.ndimage import distance_transform_edt
+from untrained_trial import write_untrained_trial
 
-from gait.body.model_file import load_body
-from gait.body.skeleton import BODY_JOINTS, NUM_BODY_JOINTS
 from gait.cli.arguments import argument
 from gait.errors import GaitError
 from gait.explaining.methods import METHODS
 from gait.explaining.options import ExplainOptions
-from gait.learning.checkpoint import Checkpoint, save_checkpoint
-from gait.learning.networks.mlp import MLPArchitecture
-from gait.motion.common_frame import NORMALIZATION
-from gait.motion.pose_npz import write_npz
 from gait.report.walk_page.export import write_page
 from gait.report.walk_page.walk_data import WalkPage
-from gait.synthetic.subject import make_subject
-from gait.synthetic.trial import make_trial
 from gait.viewing.attribution_overlay import AttributionOverlay
 from gait.viewing.build_scene import BACKGROUND
 from gait.viewing.file_backend import FileBackend
@@ -70,7 +62,6 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
 _METHODS = ("lrp", "gradient_input", "occlusion")
-_WINDOW = 64  # frames, of the network
 _SWITCHES = ("--disable-background-networking", "--disable-component-update", "--disable-sync", "--no-first-run")
 _FAINT, _STRONG = 4, 14  # differences from the background, 0..255
 _MARGIN_PX = 8  # of the picture of the body in a page, whose corners are round
@@ -135,26 +126,9 @@ def main(args: Arguments) -> dict[str, Any]:
 
 def _prepare(folder: Path, args: Arguments) -> tuple[FileBackend, Any]:
     """Write a synthetic trial; return the source of trials and an untrained network."""
-    body = load_body(args.model)
-    trial = folder / "sick" / "P01" / "walk1"
-    trial.mkdir(parents=True)
-    write_npz(trial, make_trial(body, make_subject(body, 1), seconds=args.frames / 100).ground_truth)
-    torch.manual_seed(0)
-    architecture = MLPArchitecture("sequential_mlp", _WINDOW, (16, 16), (16,))
-    save_checkpoint(
-        folder / "mlp.ckpt",
-        Checkpoint(
-            architecture=architecture,
-            weights=architecture.build().state_dict(),
-            window_length=_WINDOW,
-            frame_rate_hz=100.0,
-            normalisation=NORMALIZATION,
-            joints=tuple(joint.name for joint in BODY_JOINTS),
-            mean_window=torch.zeros(_WINDOW, NUM_BODY_JOINTS, 3),
-        ),
-    )
+    _, network = write_untrained_trial(folder, args.model, args.frames / 100)
     backend = FileBackend(BodyModelLocator(args.model.parent, args.model.name), options=ExplainOptions(stride=8))
-    return backend, backend.load_network(folder / "mlp.ckpt")
+    return backend, backend.load_network(network)
 
 
 @contextmanager
