@@ -43,7 +43,7 @@ _DISTRACTOR_SIZES = (0.7, 1.0)
 _DISTRACTORS = tuple(name for name in PECULIARITY_NAMES if name != "wide_steps")  # which changes no joint by 5 degrees
 
 AFFECTED_AXIS = {"stiff_knee": 0, "drop_foot": 0, "crouch": 0, "antalgic": 0, "duchenne_trendelenburg": 2}
-"""Axis of ``--input rotations`` about which a pathology changes its joints most: flexion, or lateral bending."""
+"""Axis of ``--input rotations`` about which a pathology changes its joints most: flexion, or lateral flexion."""
 
 APART = ("parkinsonian",)
 """Pathologies that change nearly all joints, so that nearly every ranking finds one; they are counted apart."""

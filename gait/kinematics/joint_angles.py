@@ -67,7 +67,6 @@ class AngleDefinition:
 
 _TITLES = {
     "pelvis_tilt": "Pelvic tilt", "pelvis_obliquity": "Pelvic obliquity", "pelvis_rotation": "Pelvic rotation",
-    "knee_adduction": "Knee varus/valgus",
 }  # fmt: skip
 """Titles that differ from the names."""
 

@@ -32,11 +32,11 @@ _HIPS = [Joint.LEFT_HIP, Joint.RIGHT_HIP]
 _LIMB = ("flexion", "rotation", "adduction")
 _TERMS = {
     "PELVIS": ("pelvic tilt", "pelvic rotation", "pelvic obliquity"),
-    "SPINE1": ("lower spine flexion", "lower spine rotation", "lower spine lateral bending"),
-    "SPINE2": ("middle spine flexion", "middle spine rotation", "middle spine lateral bending"),
-    "SPINE3": ("thorax flexion", "thorax rotation", "thorax lateral bending"),
-    "NECK": ("neck flexion", "neck rotation", "neck lateral bending"),
-    "HEAD": ("head flexion", "head rotation", "head lateral bending"),
+    "SPINE1": ("lower spine flexion", "lower spine rotation", "lower spine lateral flexion"),
+    "SPINE2": ("middle spine flexion", "middle spine rotation", "middle spine lateral flexion"),
+    "SPINE3": ("spine flexion", "spine rotation", "spine lateral flexion"),
+    "NECK": ("neck flexion", "neck rotation", "neck lateral flexion"),
+    "HEAD": ("head flexion", "head rotation", "head lateral flexion"),
     **{part.upper(): tuple(f"{part} {motion}" for motion in _LIMB) for part in ("hip", "knee")},
     "ANKLE": ("ankle dorsiflexion", "ankle rotation", "ankle inversion"),
     "FOOT": ("toe flexion", "forefoot rotation", "forefoot inversion"),

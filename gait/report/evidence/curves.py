@@ -29,7 +29,7 @@ class WalkCurves:
 
     mean_deg: Mapping[tuple[str, str], Vector]  # (101,); those that are not observed are absent
     error_deg: Mapping[tuple[str, str], Vector]  # (101,) standard errors; absent where unknown
-    band_deg: Mapping[str, tuple[Vector, Vector]]  # (101,) limits of the norm by curve; absent where it has none
+    bands: Mapping[str, NormBand]  # of the norm by curve; absent where it has none
     foot_off: Mapping[str, float]  # percent of the cycle of each side; NaN if unknown
     attribution: CycleAttribution
     input_curves: Mapping[tuple[Joint, int], str] = field(default_factory=dict)
@@ -109,13 +109,12 @@ def _chart(
             changed=_changed(evidence, name, side),
             pins=[Pin(finding.percent, str(number), f"#finding-{number}") for number, finding in own],
         )
-    band = curves.band_deg.get(name)
     title = _title(name, motion, "" if midline else side)
     axis = replace(AXES[name], title=title) if name in AXES else CurveAxis(title, 0.0, 0.0)
     return curve_chart(
         axis,
         drawn,
-        None if band is None else NormBand(*band),
+        curves.bands.get(name),
         unobserved=() if drawn else (side,),
         letters={WALK: ""},
         name=chart_name(name, side),

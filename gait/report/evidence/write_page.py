@@ -25,6 +25,7 @@ from gait.report.evidence.page import EvidenceContent, evidence_page
 from gait.report.evidence.summary import norm_size, parameters_sentence, tested_sentence
 from gait.report.gait.curve_grid import mean_phases
 from gait.report.gait.numbers import format_number
+from gait.report.gait.svg_chart import NormBand
 from gait.report.render import relative_url
 from gait.viewing.loaded_trial import BodyModelLocator
 
@@ -109,7 +110,10 @@ def walk_curves(walk: ExplainedWalk) -> WalkCurves:
     return WalkCurves(
         mean_deg=measured.mean_curves(),
         error_deg=measured.mean_errors(),
-        band_deg={name: bands.limits(name, critical[name]) for name in bands.mean_deg},
+        bands={
+            name: NormBand.of(bands.limits(name, critical[name]), mean, bands.sd_deg[name])
+            for name, mean in bands.mean_deg.items()
+        },
         foot_off={side: mean_phases(measured.analysis.curves, side)["foot_off"] for side in SIDES},
         attribution=attribution,
         input_curves={
@@ -131,7 +135,10 @@ def describe_bands(walk: ExplainedWalk) -> str:
         f" of motions on which the decision relies, ± {found[-1]:.1f} SD of the others" if len(found) > 1 else ""
     )
     count = norm_size(walk)
-    band = f"Grey band: {walk.bands.title}, at this walking speed: {sizes}{f'; {count}' if count else ''}."
+    band = (
+        f"Grey band: {walk.bands.title}, at this walking speed: {sizes}{f'; {count}' if count else ''}. Darker: mean ± "
+        "1 SD."
+    )
     if walk.controls.ratios is None:
         return band
     return (

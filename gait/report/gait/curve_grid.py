@@ -108,7 +108,11 @@ def norm_bands(norm: NormComparison | None) -> Mapping[str, NormBand]:
     """Return the bands of a norm by angle; none without a norm."""
     if norm is None:
         return {}
-    return {name: NormBand(norm.curves.low_deg[name], norm.curves.high_deg[name]) for name in norm.curves.mean_deg}
+    at = norm.curves
+    return {
+        name: NormBand.of((at.low_deg[name], at.high_deg[name]), mean, at.sd_deg.get(name))
+        for name, mean in at.mean_deg.items()
+    }
 
 
 def drawn_grids(

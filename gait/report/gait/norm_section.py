@@ -46,7 +46,8 @@ def describe_band(comparison: NormComparison) -> str:
     norm = comparison.curves
     if norm.band == "prediction" and norm.coverage is not None:
         promise = (
-            f"a new person’s whole curve of an angle lies inside with a probability of {100 * norm.coverage:.0f} %"
+            f"a new person’s whole curve of an angle lies inside with a probability of {100 * norm.coverage:.0f} %; "
+            "darker: mean ± 1 SD"
         )
     else:
         promise = "mean ± 1 SD at each percent; about half of healthy persons leave it somewhere"

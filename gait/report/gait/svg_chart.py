@@ -81,7 +81,15 @@ class NormBand:
 
     low: Vector  # (101,) degrees
     high: Vector
+    one_sd: tuple[Vector, Vector] | None = None  # (101,) each: mean − SD and mean + SD, darker, within a wider band
     foot_off: float = math.nan  # percent of the cycle
+
+    @classmethod
+    def of(cls, limits: tuple[Vector, Vector], mean: Vector, sd: Vector | None) -> NormBand:
+        """Return the band between two limits (101,), with mean ± 1 SD within it unless that is the band."""
+        low, high = limits
+        own = None if sd is None else (mean - sd, mean + sd)
+        return cls(low, high, None if own is None or np.allclose(own, limits, atol=0.1, equal_nan=True) else own)
 
 
 @dataclass(frozen=True)
@@ -131,6 +139,8 @@ def curve_chart(
     parts = [_frame(axis, low, high, bool(curves))]
     if norm is not None and curves:
         parts.append(_band(y_of(norm.low), y_of(norm.high), "norm"))
+        if norm.one_sd is not None:
+            parts.append(_band(y_of(norm.one_sd[0]), y_of(norm.one_sd[1]), "norm-sd"))
         parts.append(_vertical(norm.foot_off, "norm-event"))
     if low <= 0 <= high:
         parts.append(f'<path class="zero" d="M{_LEFT} {float(y_of(0.0)):.1f}H{_RIGHT}"/>')

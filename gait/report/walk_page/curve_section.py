@@ -202,23 +202,24 @@ def norm_reference(comparison: NormComparison) -> CurveReference:
 
 def verdict_reference(explained: ExplainedWalk) -> CurveReference:
     """Return the bands that verdicts are of as what curves are beside."""
-    limits, critical = walk_curves(explained).band_deg, critical_values(explained)
+    bands, critical = walk_curves(explained).bands, critical_values(explained)
     means, errors = explained.walk.mean_curves(), explained.walk.mean_errors()
     found: list[Deviation] = []
-    tested = [(name, side) for name, side in means if name in AXES and name in limits]
+    tested = [(name, side) for name, side in means if name in AXES and name in bands]
     for name, side in tested:
         mean, error = means[name, side], errors.get((name, side), np.full(len(means[name, side]), np.nan))
         outside = explained.bands.outside(name, mean, error, critical[name])
         allowance = explained.bands.error_allowance(name, error, critical[name])
         for run in true_runs(outside):
-            beyond = np.where(mean > limits[name][1], mean - limits[name][1], mean - limits[name][0])
+            band = bands[name]
+            beyond = np.where(mean > band.high, mean - band.high, mean - band.low)
             peak = run.start + int(np.abs(beyond[run]).argmax())
             found.append(
                 Deviation(name, side, run.start, run.stop - 1, float(beyond[peak]), peak, float(allowance[peak]))
             )
     return CurveReference(
         title=explained.bands.title,
-        bands={name: NormBand(*pair) for name, pair in limits.items() if name in AXES},
+        bands={name: band for name, band in bands.items() if name in AXES},
         sd_deg=explained.bands.sd_deg,
         deviations=tuple(found),
         num_tested=len(tested),
