@@ -20,7 +20,7 @@ from gait.report.evidence.curves import WalkCurves, chart_name, evidence_charts,
 from gait.report.evidence.moments import Moment
 from gait.report.evidence.page import EvidenceContent, evidence_page
 from gait.report.evidence.sentences import faithfulness_sentence
-from gait.report.gait.svg_chart import _LEFT, _RIGHT
+from gait.report.gait.svg_chart import _LEFT, _RIGHT, NormBand
 from gait.viewing.colours import DivergingScale
 from gait.viewing.png import png_bytes
 from tests.helpers.browser import needs_browser, open_page
@@ -33,7 +33,7 @@ CURVE = 30 + 30 * np.sin(np.linspace(0, 6, 101))
 CURVES = WalkCurves(
     mean_deg={(name, side): CURVE for name in ("knee_flexion", "ankle_dorsiflexion") for side in ("left", "right")},
     error_deg={("knee_flexion", "left"): np.full(101, 0.6)},
-    band_deg={"knee_flexion": (CURVE - 5, CURVE + 5)},
+    bands={"knee_flexion": NormBand(CURVE - 5, CURVE + 5)},
     foot_off={"left": 61.0, "right": 62.0},
     attribution={(Joint.LEFT_KNEE, 0): np.linspace(-0.004, 0.004, 101)},
 )

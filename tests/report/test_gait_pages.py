@@ -295,6 +295,14 @@ def test_chart_has_positive_up_gaps_and_marks() -> None:
     assert 'class="norm"' in chart
 
 
+def test_one_sd_is_drawn_only_inside_a_wider_band() -> None:
+    mean, sd = np.zeros(101), np.full(101, 4.0)
+    for factor, drawn in ((3.0, True), (1.0, False)):
+        band = NormBand.of((mean - factor * sd, mean + factor * sd), mean, sd)
+        chart = curve_chart(CurveAxis("Hip flexion", -20, 70), {"left": DrawnCurve(mean)}, band)
+        assert ('class="norm-sd"' in chart) == drawn
+
+
 def test_chart_grows_with_its_curves_and_keeps_letters_apart() -> None:
     curves = {"left": DrawnCurve(np.full(101, 95.0)), "right": DrawnCurve(np.full(101, 95.5))}
     chart = curve_chart(CurveAxis("Knee flexion", -15, 75, "Flex", "Ext"), curves)
