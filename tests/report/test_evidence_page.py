@@ -14,10 +14,11 @@ import pytest
 from gait.body.body import Body
 from gait.body.skeleton import Joint
 from gait.explaining.evidence.finding import Evidence, TrialFaithfulness, Verdict
+from gait.kinematics.strides import Stride
 from gait.motion.inputs import INPUTS
 from gait.report.evidence.concept_chart import concept_chart
 from gait.report.evidence.curves import WalkCurves, chart_name, evidence_charts, scale_of
-from gait.report.evidence.moments import Moment
+from gait.report.evidence.moments import Moment, _frames
 from gait.report.evidence.page import EvidenceContent, evidence_page
 from gait.report.evidence.sentences import faithfulness_sentence
 from gait.report.gait.svg_chart import _LEFT, _RIGHT, NormBand
@@ -25,6 +26,7 @@ from gait.viewing.colours import DivergingScale
 from gait.viewing.png import png_bytes
 from tests.helpers.browser import needs_browser, open_page
 from tests.helpers.evidence_cases import UNOBSERVED, UNUSED, counterfactual, evidence, finding
+from tests.helpers.explanation_cases import random_attribution
 
 if TYPE_CHECKING:  # it may be missing
     from playwright.sync_api import Browser
@@ -108,6 +110,18 @@ def test_links_lead_to_charts_moments_and_the_walk_page() -> None:
         assert {"finding-1", chart_name("knee_flexion", "left")} <= set(inside)
         assert set(inside) <= set(found.ids)
     assert "walk.html#t=1.42" in found.links
+
+
+def test_moment_is_where_the_joint_is_evidence_of_the_finding() -> None:
+    values = np.zeros((200, 22), np.float32)
+    values[66, Joint.LEFT_KNEE] = -0.9  # in the phase, for the other class
+    values[170, Joint.LEFT_KNEE] = 0.3  # in the phase of the second stride
+    values[30, Joint.LEFT_KNEE] = 0.8  # in another phase
+    strides = [Stride("left", k + 1, 100.0 * k, 100.0 * (k + 1), 100.0) for k in range(2)]
+    own = finding(percents=(62, 75), frame=66)
+    frames = _frames([own], random_attribution(200, values=values), {"left": strides})
+    assert frames == {170: (1,)}
+    assert _frames([own], random_attribution(200, values=values), {}) == {}
 
 
 def test_attribution_is_painted_in_the_colours_of_the_body() -> None:

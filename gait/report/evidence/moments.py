@@ -36,18 +36,24 @@ class Moment:
 
 
 def render_moments(
-    evidence: Evidence, attribution: TrialAttribution, sequence: PoseSequence, body: Body
+    evidence: Evidence,
+    attribution: TrialAttribution,
+    sequence: PoseSequence,
+    body: Body,
+    strides: Mapping[str, Sequence[Stride]],
 ) -> tuple[Moment, ...]:
     """Render the body at the first findings that are evidence for the decision; findings of one frame share a picture.
+
+    A finding is shown in that one of the ``strides`` of its side in which its joint is the most evidence for it.
 
     Raises:
         GaitError: the poses belong to another body model, or this machine cannot render.
     """
     trial, scale = TrialBody(sequence, body), body_scale(attribution)
     moments = []
-    for frame, numbers in _frames(evidence.findings, sequence.rate_hz).items():
-        of_attribution = min(round(frame / sequence.rate_hz * attribution.rate_hz), len(attribution.values) - 1)
+    for of_attribution, numbers in _frames(evidence.findings, attribution, strides).items():
         first = evidence.findings[numbers[0] - 1]
+        frame = min(round(of_attribution / attribution.rate_hz * sequence.rate_hz), sequence.num_frames - 1)
         picture = _picture([trial.coloured(of_attribution, attribution)], trial, scale, _SIZE_PX, first.side)
         moments.append(Moment(frame, numbers, picture))
     return tuple(moments)
@@ -85,17 +91,35 @@ def body_scale(attribution: TrialAttribution) -> Scale:
     return attribution_scale([attribution.values[attribution.well_covered]], attribution.signed)
 
 
-def _frames(findings: Sequence[Finding], rate_hz: float) -> dict[int, tuple[int, ...]]:
-    """Return the numbers of the findings by frame, of the first few frames; findings of nearly one time share one."""
+def _frames(
+    findings: Sequence[Finding], attribution: TrialAttribution, strides: Mapping[str, Sequence[Stride]]
+) -> dict[int, tuple[int, ...]]:
+    """Return the numbers of the findings by frame of the attribution, of the first few frames; near ones share one."""
     found: dict[int, tuple[int, ...]] = {}
     for number, finding in enumerate(findings, start=1):
         if finding.verdict in (Verdict.IGNORED, Verdict.NOT_OBSERVED) or finding.share <= 0:
             continue
-        near = [frame for frame in found if abs(frame - finding.frame) <= SAME_MOMENT_S * rate_hz]
+        own = _strongest_frame(finding, attribution, strides.get(finding.side, ()))
+        if own is None:
+            continue
+        near = [frame for frame in found if abs(frame - own) <= SAME_MOMENT_S * attribution.rate_hz]
         if near or len(found) < MAX_MOMENTS:
-            frame = near[0] if near else finding.frame
+            frame = near[0] if near else own
             found[frame] = (*found.get(frame, ()), number)
     return found
+
+
+def _strongest_frame(finding: Finding, attribution: TrialAttribution, strides: Sequence[Stride]) -> int | None:
+    """Return the frame, in the finding's phase, at which its joint is the most evidence of its sign; None without."""
+    values = np.sign(finding.attribution) * attribution.values[:, finding.joint]
+    inside = np.zeros(len(values), dtype=bool)
+    for stride in strides:
+        percents = np.array([finding.percents[0], finding.percents[1] + 1]) / 100
+        times = (stride.start + (stride.end - stride.start) * percents) / stride.rate_hz
+        first, end = np.round(times * attribution.rate_hz).astype(int)
+        inside[first : max(end, first + 1)] = True
+    inside &= attribution.counts[:, finding.joint]
+    return int(np.where(inside, values, -np.inf).argmax()) if inside.any() else None
 
 
 def _picture(bodies: Sequence[ColouredBody], trial: TrialBody, scale: Scale, size: tuple[int, int], side: str) -> bytes:

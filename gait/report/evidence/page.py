@@ -237,10 +237,7 @@ def _up_to(degrees: float) -> str:
 
 
 def _captions(moment: Moment, findings: Sequence[Finding]) -> list[tuple[int, str]]:
-    return [
-        (number, f"{findings[number - 1].motion}, {findings[number - 1].phase} ({findings[number - 1].percent} %)")
-        for number in moment.numbers
-    ]
+    return [(number, f"{findings[number - 1].motion}, {findings[number - 1].phase}") for number in moment.numbers]
 
 
 def _with_error(value: float, error: float) -> str:

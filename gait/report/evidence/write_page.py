@@ -62,10 +62,9 @@ def write_evidence_page(segment: SegmentEvidence, bodies: BodyModelLocator, walk
     scale, moments, changed, no_pictures = scale_of(evidence, curves), tuple[Moment, ...](), None, ""
     try:
         body = bodies.load_for(walk.sequence)
-        moments = render_moments(evidence, walk.attributions[0], walk.sequence, body)
-        changed = render_counterfactual(
-            evidence, walk.sequence, body, {side: walk.walk.strides(side) for side in SIDES}
-        )
+        strides = {side: walk.walk.strides(side) for side in SIDES}
+        moments = render_moments(evidence, walk.attributions[0], walk.sequence, body, strides)
+        changed = render_counterfactual(evidence, walk.sequence, body, strides)
     except GaitError as error:
         no_pictures = f"{evidence.subject}/{evidence.trial}: {error}"
     end = format_number(_THOUSANDTHS * scale.high, 1 if _THOUSANDTHS * scale.high < 10 else 0)
