@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from gait.arrays import Vector
-from gait.body.body import Body
 from gait.body.marker_layout import MarkerLayout
 from gait.body.marker_placement import plug_in_gait_layout
 from gait.body.skeleton import NUM_BODY_JOINTS, Joint
 from gait.errors import GaitError
+
+if TYPE_CHECKING:  # it imports torch
+    from gait.body.body import Body
 
 SOLE_LANDMARKS = ("HEEL_SOLE", "BALL_SOLE", "TOE_SOLE")
 """Landmarks under each foot, "LHEEL_SOLE", ...: under the back of the heel, the ball, and the front of the toes."""
@@ -62,6 +64,8 @@ def read_anatomy(body: Body, betas: NDArray[np.floating]) -> Anatomy | None:
         layout = plug_in_gait_layout_of(body)
     except GaitError:  # no full body
         return None
+    import torch  # takes seconds; reading a pose file needs the class above only
+
     with torch.inference_mode():
         rest, joints = body.rest_body(torch.as_tensor(betas, dtype=body.dtype, device=body.device))
     vertices = rest[0].double().cpu().numpy()

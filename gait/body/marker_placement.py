@@ -9,17 +9,20 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gait.arrays import Vector
-from gait.body.body import Body
 from gait.body.marker_layout import MarkerLayout
 from gait.body.skeleton import NUM_BODY_JOINTS, Joint, joint_indices
 from gait.errors import GaitError
 from gait.marker_sets import MARKER_SETS, MARKERS, closest_set
 from gait.marker_sets.marker_set import SIDES, MarkerSet, Ray
+
+if TYPE_CHECKING:  # it imports torch
+    from gait.body.body import Body
 
 MARKER_CENTRE_M = 0.009
 """Height of the centre of a 14 mm marker with base plate above the skin, metres."""

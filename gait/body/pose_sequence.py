@@ -7,8 +7,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.spatial.transform import Rotation
 
 from gait.body.rotation_error import RotationError
 from gait.body.skeleton import BODY_PARENTS, NUM_BODY_JOINTS
@@ -71,8 +71,8 @@ class PoseSequence:
             axis_angle = self.poses[:, : 3 * NUM_BODY_JOINTS].reshape(-1, NUM_BODY_JOINTS, 3)
         if axis_angle is None:
             return None
-        rotations = Rotation.from_rotvec(axis_angle.reshape(-1, 3).astype(np.float64)).as_matrix()
-        return rotations.reshape(-1, NUM_BODY_JOINTS, 3, 3)
+        rotations = scipy.spatial.transform.Rotation.from_rotvec(axis_angle.reshape(-1, 3).astype(np.float64))
+        return rotations.as_matrix().reshape(-1, NUM_BODY_JOINTS, 3, 3)
 
     @cached_property
     def world_rotations(self) -> NDArray[np.float64] | None:

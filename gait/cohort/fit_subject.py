@@ -20,7 +20,8 @@ from gait.capture.pose_formats import pose_format, trial_name
 from gait.capture.read_recording import read_recording
 from gait.capture.recording import Recording
 from gait.cohort.cohort_file import Subject
-from gait.cohort.fit_inputs import ADDED, OLD_NAMES, fit_fingerprint
+from gait.cohort.finished_trials import find_finished, find_finished_subject
+from gait.cohort.fit_inputs import fit_fingerprint
 from gait.cohort.fit_settings import FitSettings, find_model, subject_folder
 from gait.cohort.model_cache import load_model
 from gait.cohort.pose_trial import save_pose_trial
@@ -28,13 +29,9 @@ from gait.cohort.save_trial import save_trial
 from gait.cohort.trial_folder import TrialOutcome, add_exports, is_finished, trial_folder
 from gait.errors import GaitError, error_message
 from gait.files.atomic_write import remove_stale_temporaries
-from gait.files.fingerprint import changed_inputs
 from gait.files.folder_lock import LockedError, cleanup, folder_lock
 from gait.fitting.fit_recordings import fit_recordings
-from gait.fitting.fit_report import FitReport
 from gait.fitting.subject_fit import FitOptions, SubjectFit, UnusableRecordingError
-from gait.motion.pose_files import find_pose_folders
-from gait.motion.trial_paths import read_fit_report
 
 
 def fit_subject(subject: Subject, settings: FitSettings) -> Iterator[TrialOutcome]:
@@ -47,28 +44,16 @@ def fit_subject(subject: Subject, settings: FitSettings) -> Iterator[TrialOutcom
     """
     results_folder = subject_folder(settings.save_folder, subject)
     folders = {path: trial_folder(settings.save_folder, subject, path) for path in subject.trials}
-    inputs = fit_fingerprint(subject, settings)
-
-    def find_finished() -> dict[Path, TrialOutcome]:
-        if settings.overwrite:
-            return {}
-        reports = {path: _read_finished_report(folder, inputs) for path, folder in folders.items()}
-        return {
-            path: TrialOutcome(subject.name, trial_name(path), "already finished", report=report)
-            for path, report in reports.items()
-            if report is not None
-        }
-
-    outcomes = find_finished()
-    if len(outcomes) == len(folders) and all(is_finished(folder, settings.export_as) for folder in folders.values()):
+    if outcomes := find_finished_subject(subject, settings):
         cleanup(results_folder)
-        yield from outcomes.values()  # without a lock: the folder may be read-only
+        yield from outcomes  # without a lock: the folder may be read-only
         return
+    inputs = fit_fingerprint(subject, settings)
     try:
         with folder_lock(results_folder, "fitting this subject") as locked:
             if locked:
                 remove_stale_temporaries(results_folder)
-            yield from _fit_unfinished(subject, settings, folders, inputs, find_finished())
+            yield from _fit_unfinished(subject, settings, folders, inputs, find_finished(subject, settings, inputs))
     except LockedError:
         raise
     except GaitError as error:
@@ -114,19 +99,6 @@ def _fit_unfinished(
             outcomes.pop(path, None)
             record_failure(path, error)
         yield outcomes[path]
-
-
-def _read_finished_report(folder: Path, inputs: dict[str, Any]) -> FitReport | None:
-    """Return the report of a finished trial; None if it is not finished or its inputs have changed."""
-    if not is_finished(folder):
-        return None
-    try:
-        content = read_fit_report(folder)
-        report = FitReport.from_dict(content)
-    except GaitError:
-        return None
-    complete = len(report.segments) == len(find_pose_folders(folder))
-    return report if complete and not changed_inputs(content.get("inputs"), inputs, OLD_NAMES, ADDED) else None
 
 
 def _fit_usable_recordings(

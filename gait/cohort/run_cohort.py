@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from gait.capture.pose_formats import trial_name
 from gait.cohort.cohort_file import Subject
+from gait.cohort.finished_trials import find_finished_subject
 from gait.cohort.fit_settings import FitSettings, subject_folder
 from gait.cohort.trial_folder import TrialOutcome
 from gait.files.folder_lock import cleanup
@@ -54,9 +55,19 @@ class FitTask:
 def run_cohort(
     subjects: Sequence[Subject], settings: FitSettings, executor: Executor, log: Callable[[str], None]
 ) -> Iterator[TrialOutcome]:
-    """Fit all subjects; yield one outcome per trial as soon as it is known, in any order."""
+    """Fit all subjects; yield one outcome per trial as soon as it is known, in any order.
+
+    Subjects that are finished are found here, before any process starts.
+    """
+    tasks = []
+    for subject in subjects:
+        if finished := find_finished_subject(subject, settings):
+            cleanup(subject_folder(settings.save_folder, subject))
+            yield from finished
+        else:
+            tasks.append(FitTask(subject, settings))
     reported: set[tuple[str, str]] = set()  # (subject, trial); a subject that is fitted again repeats outcomes
-    for task, result in run_tasks([FitTask(subject, settings) for subject in subjects], executor, log):
+    for task, result in run_tasks(tasks, executor, log):
         name = task.name
         outcomes = [result]
         if isinstance(result, Crashed):

@@ -13,9 +13,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 import torch
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import rankdata
 from torch import Tensor, nn
 
 from gait.arrays import Vector
@@ -166,7 +166,7 @@ def randomize_weights(network: nn.Module, seed: int) -> nn.Module:
 
 def rank_correlation(first: Tensor, second: Tensor) -> float:
     """Return Spearman's rank correlation of two attributions (N, L, J), the mean over windows where it is defined."""
-    ranks = [rankdata(values.flatten(1).numpy(), axis=1) for values in (first, second)]
+    ranks = [scipy.stats.rankdata(values.flatten(1).numpy(), axis=1) for values in (first, second)]
     centred = [rank - rank.mean(axis=1, keepdims=True) for rank in ranks]
     norms = np.prod([np.linalg.norm(rank, axis=1) for rank in centred], axis=0)
     products = (centred[0] * centred[1]).sum(axis=1)

@@ -13,9 +13,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
+import scipy
 import torch
 from numpy.typing import NDArray
-from scipy.stats import rankdata
 from torch import Tensor
 
 from gait.arrays import Vector
@@ -171,4 +171,4 @@ def _rank_auc(scores: Vector, wanted: NDArray[np.bool_]) -> float:
     count, others = int(wanted.sum()), int((~wanted).sum())
     if not count or not others:
         return math.nan
-    return float((rankdata(scores)[wanted].sum() - count * (count + 1) / 2) / (count * others))
+    return float((scipy.stats.rankdata(scores)[wanted].sum() - count * (count + 1) / 2) / (count * others))

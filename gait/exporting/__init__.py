@@ -27,7 +27,7 @@ def export_trial_folder(
         NotExportableError: one of the formats cannot hold this trial.
         GaitError: there are no poses, or they are damaged.
     """
-    from gait.motion.pose_files import find_pose_folders, read_poses  # imports torch, which a command line need not
+    from gait.motion.pose_files import find_pose_folders, read_poses
 
     paths = []
     for segment in find_pose_folders(folder) or (folder,):

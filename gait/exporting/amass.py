@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.spatial.transform import Rotation
 
 from gait.body.pose_sequence import PoseSequence
 from gait.body.skeleton import NUM_BODY_JOINTS, Joint, joint_indices
@@ -57,7 +57,8 @@ def write_amass(trial: FittedTrial, path: Path) -> None:
 def _to_z_up(sequence: PoseSequence) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return poses (T, P) and translations (T, 3), z up; the root turns about its rest position."""
     poses = sequence.poses.astype(np.float64)
-    poses[:, :3] = (Rotation.from_matrix(_R_Z_UP) * Rotation.from_rotvec(poses[:, :3])).as_rotvec()
+    rotation = scipy.spatial.transform.Rotation
+    poses[:, :3] = (rotation.from_matrix(_R_Z_UP) * rotation.from_rotvec(poses[:, :3])).as_rotvec()
     translation = sequence.translation_m.astype(np.float64)
     pelvis = sequence.joints_m[:, 0].astype(np.float64)
     rest = np.median(pelvis - translation, axis=0)

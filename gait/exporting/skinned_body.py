@@ -10,18 +10,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial.transform import Rotation
 
-from gait.body.body import Body
-from gait.body.model_file import load_body
 from gait.body.open_body import OPEN_BODY
 from gait.body.pose_sequence import PoseSequence
 from gait.body.skeleton import BODY_PARENTS, NUM_BODY_JOINTS, Joint, joint_indices
 from gait.exporting.exporter import NotExportableError
 from gait.kinematics.gait_events import floor_height
+
+if TYPE_CHECKING:  # it imports torch
+    from gait.body.body import Body
 
 _SIGMA_BONE_M = 0.002
 """Standard deviation of a bone's length when the open body gets the subject's lengths, against its shape's prior."""
@@ -63,6 +64,8 @@ def make_skinned_body(
         NotExportableError: the poses hold no joint rotations.
         GaitError: the open body is missing.
     """
+    from scipy.spatial.transform import Rotation
+
     body = open_body()
     own = Path(sequence.model_file).name == OPEN_BODY and sequence.model_sha256 in ("", body.sha256)
     rotations = _rotations(sequence, body.num_joints)
@@ -111,6 +114,8 @@ def make_skinned_body(
 @lru_cache(maxsize=1)
 def open_body() -> Body:
     """Return the open body, which is read only once. Raises GaitError if it is missing."""
+    from gait.body.model_file import load_body  # imports torch
+
     return load_body()
 
 
@@ -124,6 +129,8 @@ def posed_joints_m(
 
     ``quaternions`` (T, K, 4), in any shape of that size, are relative to the parent; ``root_m`` (T, 3) is the root.
     """
+    from scipy.spatial.transform import Rotation
+
     local = Rotation.from_quat(np.reshape(quaternions, (-1, 4))).as_matrix().reshape(len(root_m), len(rest_m), 3, 3)
     world, joints = local.copy(), np.zeros((len(root_m), len(rest_m), 3))
     joints[:, 0] = root_m
@@ -152,6 +159,8 @@ def _rotations(sequence: PoseSequence, num_joints: int) -> NDArray[np.float64]:
     Raises:
         NotExportableError: the poses hold no joint rotations.
     """
+    from scipy.spatial.transform import Rotation
+
     local = sequence.local_rotations
     if local is None:
         raise NotExportableError("these poses hold no joint rotations; fit the trial again with --overwrite.")

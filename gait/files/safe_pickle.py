@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import IO, Any, Literal
 
 import numpy as np
-import scipy.sparse
+import scipy
 from numpy.typing import NDArray
 
 from gait.errors import GaitError

@@ -20,7 +20,7 @@ from itertools import combinations
 from typing import Generic, TypeVar
 
 import numpy as np
-from scipy.stats import t as student_t
+import scipy
 
 from gait.arrays import Vector, true_runs
 from gait.multiple_tests import holm
@@ -136,7 +136,7 @@ def _test(
         return math.nan, []
     rows = np.concatenate([a, b])
     rows = rows - rows.mean(axis=0)
-    threshold = float(student_t.isf(_CLUSTER_P / 2, len(rows) - 2))
+    threshold = float(scipy.stats.t.isf(_CLUSTER_P / 2, len(rows) - 2))
     observed = _welch_t(rows, (np.arange(len(rows)) >= len(a))[None].astype(np.float64))
     largest = _largest_mass(_welch_t(rows, _exchanges(len(rows), len(b), random, permutations)), threshold)
 

@@ -19,8 +19,8 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.ndimage import maximum_filter1d
 
 from gait.arrays import Vector
 from gait.body.joint_status import JointStatus
@@ -262,7 +262,7 @@ def laboratory_axes(sequence: PoseSequence) -> Vector:
     frames = np.arange(len(ahead))
     path = total[np.minimum(frames + half + 1, len(ahead))] - total[np.maximum(frames - half, 0)]
     away = np.arctan2(path[:, 0] * ahead[:, 2] - path[:, 2] * ahead[:, 0], (path * ahead).sum(axis=1))
-    curved = np.clip(maximum_filter1d(np.abs(away), 2 * half + 1) / _STRAIGHT_RAD - 1, 0, 1)
+    curved = np.clip(scipy.ndimage.maximum_filter1d(np.abs(away), 2 * half + 1) / _STRAIGHT_RAD - 1, 0, 1)
     heading = np.arctan2(path[:, 2], path[:, 0]) + curved * away
     x = np.stack([np.cos(heading), np.zeros_like(heading), np.sin(heading)], axis=-1)
     return np.stack([x, np.broadcast_to(_UP, x.shape), np.cross(x, _UP)], axis=-1)

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import stats
 
 from gait.arrays import Vector
 from gait.errors import GaitError
@@ -265,7 +265,7 @@ def reference_range(values: Sequence[float] | Vector, coverage: float = COVERAGE
     logs = np.log([value for value in values if np.isfinite(value) and value > 0])
     if len(logs) < MIN_PERSONS:
         return np.nan, np.nan
-    half = stats.t.ppf(0.5 + coverage / 2, len(logs) - 1) * logs.std(ddof=1) * np.sqrt(1 + 1 / len(logs))
+    half = scipy.stats.t.ppf(0.5 + coverage / 2, len(logs) - 1) * logs.std(ddof=1) * np.sqrt(1 + 1 / len(logs))
     return float(np.exp(logs.mean() - half)), float(np.exp(logs.mean() + half))
 
 

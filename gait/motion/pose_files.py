@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from gait.body.body import Body
 from gait.body.pose_sequence import PoseSequence
 from gait.errors import GaitError
 from gait.motion.pose_frames import FRAME_PATTERNS, read_frames
 from gait.motion.pose_npz import POSES_FILE, read_npz
 from gait.motion.trial_paths import parse_segment_number
+
+if TYPE_CHECKING:  # it imports torch
+    from gait.body.body import Body
 
 
 def read_poses(folder: Path, *, body: Body | None = None, rate_hz: float | None = None) -> PoseSequence:

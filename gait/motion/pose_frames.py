@@ -6,17 +6,18 @@ import json
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from gait.body.anatomy import read_anatomy
-from gait.body.body import Body
 from gait.body.pose_sequence import PoseSequence
-from gait.body.rotations import matrix_to_axis_angle
 from gait.body.skeleton import NUM_BODY_JOINTS
 from gait.errors import GaitError
+
+if TYPE_CHECKING:  # it imports torch
+    from gait.body.body import Body
 
 _TEXT_BETAS = 50
 _MAX_TEXT_BYTES = 1 << 20  # of one frame
@@ -104,6 +105,8 @@ def _sequence_from_frames(
         )
     if betas.shape[1] < body.num_betas:
         betas = np.pad(betas, ((0, 0), (0, body.num_betas - betas.shape[1])))
+    import torch  # takes seconds; only these files need it
+
     like = body.v_template
     with torch.inference_mode():
         joints = body.posed_joints(
@@ -131,6 +134,10 @@ def _local_axis_angle(body: Body, poses: NDArray[np.floating]) -> NDArray[np.flo
     """Return the axis-angle vectors (T, 22, 3) of the body joints; None if the poses (T, P) begin with them."""
     if body.constrained_tree is None or body.num_joints < NUM_BODY_JOINTS:
         return None
+    import torch
+
+    from gait.body.rotations import matrix_to_axis_angle
+
     with torch.inference_mode():
         rotations, _ = body.local_rotations(torch.as_tensor(poses, dtype=body.dtype, device=body.device))
         return matrix_to_axis_angle(rotations[:, :NUM_BODY_JOINTS]).float().cpu().numpy()

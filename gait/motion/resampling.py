@@ -6,9 +6,8 @@ import math
 from typing import Any, TypeVar
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.interpolate import CubicSpline
-from scipy.signal import butter, sosfiltfilt
 
 from gait.errors import GaitError
 
@@ -43,10 +42,11 @@ def resample(joints_m: NDArray[np.float32], rate_hz: float, to_hz: float) -> NDA
     T = len(joints_m)
     samples = np.asarray(joints_m, dtype=np.float64)
     if to_hz < min(rate_hz, MIN_UNFILTERED_RATE_HZ):
-        low_pass = butter(4, 0.4 * to_hz, fs=rate_hz, output="sos")
+        low_pass = scipy.signal.butter(4, 0.4 * to_hz, fs=rate_hz, output="sos")
         # Each end is padded by five output samples (two periods at the cut-off), so that the filter settles.
-        samples = sosfiltfilt(low_pass, samples, axis=0, padlen=min(T - 1, round(5 * rate_hz / to_hz)))
-    return np.asarray(CubicSpline(np.arange(T), samples, axis=0)(_times(T, rate_hz, to_hz)), dtype=np.float32)
+        samples = scipy.signal.sosfiltfilt(low_pass, samples, axis=0, padlen=min(T - 1, round(5 * rate_hz / to_hz)))
+    spline = scipy.interpolate.CubicSpline(np.arange(T), samples, axis=0)
+    return np.asarray(spline(_times(T, rate_hz, to_hz)), dtype=np.float32)
 
 
 def resample_nearest(values: NDArray[Scalar], rate_hz: float, to_hz: float) -> NDArray[Scalar]:
@@ -70,4 +70,5 @@ def sample_at(values: NDArray[np.floating], times: NDArray[np.float64]) -> NDArr
     """
     if len(times) == len(values) and np.array_equal(times, np.arange(len(values))):
         return values
-    return np.asarray(CubicSpline(np.arange(len(values)), np.asarray(values, dtype=np.float64), axis=0)(times))
+    samples = np.asarray(values, dtype=np.float64)
+    return np.asarray(scipy.interpolate.CubicSpline(np.arange(len(values)), samples, axis=0)(times))

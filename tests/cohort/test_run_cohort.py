@@ -164,6 +164,7 @@ def test_two_runs_share_the_subjects(settings, expected_poses):
 def test_run_cohort_fits_locked_subject_last(finished, subjects):
     folder = subject_folder(finished.save_folder, subjects[0])
     shutil.rmtree(folder)
+    shutil.rmtree(subject_folder(finished.save_folder, subjects[1]))
     messages, order = [], []
     other = folder_lock(folder)
     assert other.__enter__()
@@ -171,9 +172,33 @@ def test_run_cohort_fits_locked_subject_last(finished, subjects):
         order.append((outcome.subject, outcome.state))
         if len(order) == 2:
             other.__exit__(None, None, None)
-    assert order == [("bert", "already finished"), ("cleo", "already finished")] + [("anna", "fitted")] * 2
+    assert order == [("cleo", "already finished"), ("bert", "fitted")] + [("anna", "fitted")] * 2
     (message,) = messages
     assert message.startswith(f"anna: another run (process {os.getpid()} on ")
+
+
+# --- nothing to do ---------------------------------------------------------------------------------------------------
+
+
+def test_run_cohort_starts_nothing_for_finished_subjects(finished, subjects):
+    outcomes = list(run_cohort(subjects, finished, executor=None, log=print))
+    assert [(outcome.subject, outcome.trial, outcome.state) for outcome in outcomes] == [
+        (*trial, "already finished") for trial in TRIALS
+    ]
+    with pytest.raises(AttributeError, match="slots"):  # of the executor, which a changed setting needs
+        list(run_cohort(subjects, replace(finished, repair=True), executor=None, log=print))
+
+
+def test_finished_cohort_needs_no_torch(finished):
+    program = (
+        "import runpy, sys; sys.modules['torch'] = None; del sys.argv[0]; "  # an import raises ModuleNotFoundError
+        "runpy.run_path(sys.argv[0], run_name='__main__')"
+    )
+    words = [sys.executable, "-c", program, *command(finished)[1:]]
+    env = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    done = subprocess.run(words, capture_output=True, text=True, check=False, env=env)
+    assert done.returncode == 0, done.stderr
+    assert "0 fitted, 4 already finished, 0 failed" in done.stdout
 
 
 # --- folders that cannot be written ----------------------------------------------------------------------------------

@@ -13,9 +13,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 import torch
 from numpy.typing import NDArray
-from scipy import stats
 from torch import Tensor
 
 from gait.arrays import Vector
@@ -172,6 +172,6 @@ def _concept(name: str, title: str, values: Vector) -> Concept:
     value, half = float(values.mean()), math.nan
     if parts and sum(parts) > 0:
         freedom = sum(parts) ** 2 / sum(part**2 / own for part, own in zip(parts, freedoms, strict=True))
-        half = float(stats.t.ppf(0.975, freedom) * math.sqrt(sum(parts)))
+        half = float(scipy.stats.t.ppf(0.975, freedom) * math.sqrt(sum(parts)))
     agree = None if len(by_network) < 2 else bool((np.sign(by_network) == np.sign(value)).all())
     return Concept(name, title[0].upper() + title[1:], value, value - half, value + half, agree)

@@ -9,8 +9,8 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+import scipy
 import torch
-from scipy.optimize import isotonic_regression
 from torch import Tensor
 
 from gait.arrays import Vector
@@ -296,7 +296,7 @@ def logit_by_speed(persons: Sequence[CohortPerson], *, resamples: int = 200, see
     speeds, logits = (np.array([getattr(one, name) for one in known]) for name in ("dimensionless_speed", "logit"))
     if len(known) < MIN_PERSONS or not speeds.std() or not logits.std():
         return None
-    fits = [isotonic_regression(logits, increasing=increasing).x for increasing in (False, True)]
+    fits = [scipy.optimize.isotonic_regression(logits, increasing=increasing).x for increasing in (False, True)]
     rising = bool(((logits - fits[1]) ** 2).sum() < ((logits - fits[0]) ** 2).sum())
     curve, sick = fits[rising], np.array([one.sick for one in known])
     by_label = np.where(sick, *(logits[own].mean() if own.any() else 0.0 for own in (sick, ~sick)))
@@ -304,13 +304,13 @@ def logit_by_speed(persons: Sequence[CohortPerson], *, resamples: int = 200, see
     left_out = np.empty(len(known))
     for k in range(len(known)):
         others = np.arange(len(known)) != k
-        own = isotonic_regression(logits[others], increasing=rising).x
+        own = scipy.optimize.isotonic_regression(logits[others], increasing=rising).x
         left_out[k] = np.interp(speeds[k], speeds[others], own)
     random = np.random.default_rng(seed)
     resampled = []
     for _ in range(resamples):
         drawn = np.sort(random.integers(len(known), size=len(known)))
-        own = isotonic_regression(logits[drawn], increasing=rising).x
+        own = scipy.optimize.isotonic_regression(logits[drawn], increasing=rising).x
         first = np.unique(speeds[drawn], return_index=True)[1]
         resampled.append(np.interp(speeds, speeds[drawn][first], own[first]))
     return LogitBySpeed(

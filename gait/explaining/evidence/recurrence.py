@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from scipy.stats import binomtest, fisher_exact
+import scipy
 
 from gait.explaining.attribution_files import write_table
 from gait.explaining.evidence.finding import Evidence, Finding, Verdict
@@ -38,7 +38,7 @@ class Proportion:
         """Its 95 % interval (Wilson 1927, J. Am. Stat. Assoc. 22:209); NaN of an empty group."""
         if not self.total:
             return math.nan, math.nan
-        found = binomtest(self.count, self.total).proportion_ci(CONFIDENCE, method="wilson")
+        found = scipy.stats.binomtest(self.count, self.total).proportion_ci(CONFIDENCE, method="wilson")
         return float(found.low), float(found.high)
 
 
@@ -137,7 +137,7 @@ def _exact_p(patients: Proportion, controls: Proportion) -> float:
     if not patients.total or not controls.total:
         return math.nan
     table = [[group.count, group.total - group.count] for group in (patients, controls)]
-    return float(fisher_exact(table).pvalue)
+    return float(scipy.stats.fisher_exact(table).pvalue)
 
 
 def _smallest_p(count: int, totals: Mapping[bool, int]) -> float:
