@@ -2,6 +2,7 @@
 
 import json
 import runpy
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from gait.body.constraints_file import AngleBounds
 from gait.body.marker_placement import plug_in_gait_layout
 from gait.body.rotations import axis_angle_to_matrix
 from gait.body.skeleton import Joint
-from gait.capture import Recording
+from gait.capture import Recording, read_recording
 from gait.fitting.marker_quality.marker_error import MarkerError
 from gait.fitting.subject_fit import fit_shape_and_poses
 from gait.synthetic.inject_errors import InjectedError
@@ -364,13 +365,38 @@ def test_walk_page_quick(run, tmp_path):
 
 
 @pytest.mark.slow
-def test_end_to_end_speed_quick(run):
-    result, _ = run("end_to_end_speed", "--quick", "--trials", 1, "--trial_s", 0.5)
-    assert result["frames"] == 2 * 50
+@pytest.mark.skipif(sys.platform != "linux", reason="it measures trees of processes, on Linux only")
+def test_end_to_end_quick(run):
+    result, stderr = run("end_to_end", "--quick")
+    assert "the comparison is left out" in stderr
     assert result["trials"] == 2
-    (seconds,) = result["seconds"]
-    assert result["end_to_end_frames_per_second"] == pytest.approx(100 / seconds, rel=1e-3)
-    assert 0.5 < result["first_trial_s"] <= seconds
+    whole = result["whole"]
+    assert whole["fitted_frames"] == 2 * 50
+    (seconds,) = whole["seconds"]
+    assert whole["frames_per_second"] == pytest.approx(100 / seconds, rel=1e-3)
+    assert 0.5 < whole["first_trial_s"] <= seconds
+    assert 0.5 < whole["processor_seconds"] < 2.1 * seconds
+    assert 200 < whole["peak_memory_mb"] < 2000
+    assert whole["ratio"] == pytest.approx(whole["frames_per_second"] / result["published_frames_per_second"], rel=1e-3)
+
+
+def test_many_subjects_share_recordings(module, tmp_path):
+    count, cohort = module("end_to_end").many_subjects([tmp_path / "a.c3d", tmp_path / "b.c3d"], 3, tmp_path)
+    trials = [entry["trials"] for entry in json.loads(cohort.read_text()).values()]
+    assert count == 3
+    assert trials == [[str(tmp_path / name)] for name in ("a.c3d", "b.c3d", "a.c3d")]
+
+
+def test_long_trial_plays_the_recording_forward_and_backward(module, body, tmp_path):
+    walk = record_trial(body, short_trial(body, seconds=0.2), plug_in_gait_layout(body))
+    positions_mm = 1000 * walk.positions_m[..., [2, 0, 1]].astype(np.float32)
+    path = tmp_path / "walk.c3d"
+    path.write_bytes(module("recording_writer").C3dContent(list(walk.labels), positions_mm, 100.0).to_bytes())
+    frames, cohort = module("end_to_end").long_trial(path, 45, tmp_path)
+    (trial,) = json.loads(cohort.read_text())["subject"]["trials"]
+    found = read_recording(trial)
+    assert found.num_frames == frames == 45
+    np.testing.assert_allclose(found.positions_m[20], walk.positions_m[18], atol=1e-4)
 
 
 def test_event_errors_counts_missed_and_false_positives(module):
