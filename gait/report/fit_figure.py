@@ -6,12 +6,13 @@ import math
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from gait.arrays import true_runs
 from gait.errors import GaitError
 from gait.kinematics.walking import Activity, ActivityInterval
 from gait.marker_sets import marker_pairs
@@ -128,7 +129,7 @@ def draw_fit_figure(
     page.paste(_render_heatmap(residuals[:, worst_first], heat.width, row_height), (heat.left, heat.top))
     _draw_rows(pen, heat, [names[i] for i in worst_first], marker_mean[worst_first], label_font)
     _draw_time_axis(pen, heat, seconds)
-    _draw_colorbar(pen, _Box(heat.right + 90, heat.top, heat.right + 106, heat.top + max(map_height, 200)))
+    _draw_colorbar(page, pen, _Box(heat.right + 90, heat.top, heat.right + 106, heat.top + max(map_height, 200)))
     for name, frame in zip(_FRAME_NAMES, frames, strict=False):
         x = heat.left + round((frame + 0.5) / len(residuals) * heat.width)
         pen.line((x, strip.top, x, heat.bottom), (255, 255, 255), 3)
@@ -205,10 +206,11 @@ def _draw_frame_means(pen: ImageDraw.ImageDraw, strip: _Box, frame_mean: NDArray
         columns = np.repeat(columns, 2)  # a line needs two ends
     x = np.linspace(strip.left, strip.right, len(columns))
     height = strip.bottom - np.clip(columns / top_mm, 0, 1) * strip.height
-    for (x0, y0), (x1, y1) in pairwise(zip(x.tolist(), height.tolist(), strict=True)):
-        if not math.isnan(y0 + y1):
-            pen.polygon(((x0, y0), (x1, y1), (x1, strip.bottom), (x0, strip.bottom)), _STRIP_FILL)
-            pen.line((x0, y0, x1, y1), _STRIP, 2)
+    for run in true_runs(np.isfinite(height)):
+        curve = list(zip(x[run].tolist(), height[run].tolist(), strict=True))
+        if len(curve) > 1:
+            pen.polygon(((curve[0][0], strip.bottom), *curve, (curve[-1][0], strip.bottom)), _STRIP_FILL)
+            pen.line(curve, _STRIP, 2)
 
 
 def _draw_activity(pen: ImageDraw.ImageDraw, strip: _Box, activity: Sequence[ActivityInterval], frames: int) -> None:
@@ -230,12 +232,12 @@ def _draw_time_axis(pen: ImageDraw.ImageDraw, heat: _Box, seconds: float) -> Non
     pen.text(((heat.left + heat.right) / 2, heat.bottom + 40), "time (s)", _FAINT, _font(14), "mm")
 
 
-def _draw_colorbar(pen: ImageDraw.ImageDraw, bar: _Box) -> None:
+def _draw_colorbar(page: Image.Image, pen: ImageDraw.ImageDraw, bar: _Box) -> None:
     """Draw the colour bar with its unit, values beyond its range, and grey for markers that are not visible."""
     low, high = RESIDUAL_SCALE.low, RESIDUAL_SCALE.high
     bottom = bar.bottom - 44
-    for y, colour in enumerate(RESIDUAL_SCALE.colours(np.linspace(high, low, bottom - bar.top))):
-        pen.line((bar.left, bar.top + y, bar.right, bar.top + y), tuple(int(part) for part in colour))
+    column = RESIDUAL_SCALE.colours(np.linspace(high, low, bottom - bar.top))[:, None]
+    page.paste(Image.fromarray(np.repeat(column, bar.width + 1, axis=1)), (bar.left, bar.top))
     for value in np.linspace(low, high, 5):
         y = bottom - (value - low) / (high - low) * (bottom - bar.top)
         pen.line((bar.right, y, bar.right + 5, y), _FAINT)
@@ -324,10 +326,13 @@ def _rotation_to_face_z(labels: Sequence[str], markers_m: NDArray[np.float64]) -
     return yaw_to_face_z(to_left)
 
 
+@lru_cache
 def _font(size: int) -> ImageFont.FreeTypeFont:
     font = ImageFont.load_default(size)
     if not isinstance(font, ImageFont.FreeTypeFont):
         raise GaitError("Pillow was built without FreeType and cannot write text; install its wheel from PyPI")
+    # The figures of a cohort repeat the names of markers and most numbers.
+    font.getmask2 = lru_cache(maxsize=4096)(font.getmask2)  # type: ignore[assignment, method-assign]
     return font
 
 

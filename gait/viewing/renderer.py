@@ -21,39 +21,47 @@ _HATCH_PX = 7.0  # from line to line, across
 # A key light from the upper left and a fill light from the right. Both move with the camera, so a body is lit in the
 # same way from every side.
 _MESH_SHADERS = (
-    """#version 330
+    """
     uniform mat4 T_clip_camera, T_camera_world;
     in vec3 position, normal;
-    in float value, observed;
     out vec3 normal_camera;
+    #ifdef VALUED
+    in float value, observed;
     out float position_on_scale;  // 0 to 1
     out float known, observed_weight;
     uniform vec2 range;
+    #endif
     void main() {
         normal_camera = mat3(T_camera_world) * normal;
+    #ifdef VALUED
         known = isnan(value) ? 0.0 : 1.0;
         observed_weight = observed;
         position_on_scale = isnan(value) ? 0.0 : (value - range.x) / (range.y - range.x);
+    #endif
         gl_Position = T_clip_camera * T_camera_world * vec4(position, 1.0);
     }""",
-    """#version 330
+    """
     uniform vec3 colour;  // where there is no value
     uniform float opacity;
+    in vec3 normal_camera;
+    out vec4 drawn;
+    #ifdef VALUED
     uniform bool valued, partly_observed;
     uniform sampler2D scale;
     uniform vec3 unobserved, hatch;
     uniform float hatch_px;
-    in vec3 normal_camera;
     in float position_on_scale, known, observed_weight;
-    out vec4 drawn;
+    #endif
     void main() {
-        float at = clamp(position_on_scale, 0.0, 1.0);
         vec3 own = colour;
+    #ifdef VALUED
+        float at = clamp(position_on_scale, 0.0, 1.0);
         if (valued && known > 0.999) own = texture(scale, vec2((at * 255.0 + 0.5) / 256.0, 0.5)).rgb;
         if (partly_observed && observed_weight < 0.5) {
             float across = fract((gl_FragCoord.x - gl_FragCoord.y) / hatch_px);
             own = mix(unobserved, hatch, smoothstep(0.60, 0.72, across) * (1.0 - smoothstep(0.88, 1.0, across)));
         }
+    #endif
         vec3 n = normalize(gl_FrontFacing ? normal_camera : -normal_camera);
         float key = max(dot(n, normalize(vec3(-0.45, 0.65, 0.60))), 0.0);
         float fill = max(dot(n, normalize(vec3(0.80, 0.10, 0.55))), 0.0);
@@ -61,6 +69,9 @@ _MESH_SHADERS = (
         drawn = vec4(min(own * light, 1.0), opacity);
     }""",
 )
+# A mesh of one colour has shaders of its own: in software they take half the time of those for values.
+_PLAIN_MESH_SHADERS = tuple(f"#version 330\n{text}" for text in _MESH_SHADERS)
+_VALUED_MESH_SHADERS = tuple(f"#version 330\n#define VALUED\n{text}" for text in _MESH_SHADERS)
 
 _SHADOW_SHADERS = (
     """#version 330
@@ -234,9 +245,16 @@ class Renderer:
 
     def __init__(self, context: moderngl.Context) -> None:
         self._context = context
-        self._mesh, self._shadow, self._floor, self._sphere, self._segment = (
+        self._mesh, self._plain_mesh, self._shadow, self._floor, self._sphere, self._segment = self._programs = tuple(
             context.program(vertex_shader=vertex, fragment_shader=fragment)
-            for vertex, fragment in (_MESH_SHADERS, _SHADOW_SHADERS, _FLOOR_SHADERS, _SPHERE_SHADERS, _SEGMENT_SHADERS)
+            for vertex, fragment in (
+                _VALUED_MESH_SHADERS,
+                _PLAIN_MESH_SHADERS,
+                _SHADOW_SHADERS,
+                _FLOOR_SHADERS,
+                _SPHERE_SHADERS,
+                _SEGMENT_SHADERS,
+            )
         )
         self._mesh["unobserved"], self._mesh["hatch"] = _unit(UNOBSERVED), _unit(HATCH)
         self._quad = context.buffer(_QUAD.tobytes())
@@ -247,7 +265,7 @@ class Renderer:
         """Render a scene over all of ``canvas``; ``pixel_scale`` is the number of its pixels per pixel of the view."""
         width, height = canvas.size
         projection = camera.projection_matrix(width / height)
-        for program in (self._mesh, self._shadow, self._floor, self._sphere, self._segment):
+        for program in self._programs:
             _set_matrix(program, "T_clip_camera", projection)
             _set_matrix(program, "T_camera_world", camera.view_matrix())
         for program in (self._sphere, self._segment):
@@ -316,8 +334,11 @@ class Renderer:
             ],
             index,
         )
+        plain = self._context.vertex_array(
+            self._plain_mesh, [(vertices, "3f", "position"), (normals, "3f", "normal")], index
+        )
         shadow = self._context.vertex_array(self._shadow, [(vertices, "3f", "position")], index)
-        return _MeshUpload(mesh.faces, faces, vertices, normals, values, observed, index, solid, shadow)
+        return _MeshUpload(mesh.faces, faces, vertices, normals, values, observed, index, solid, plain, shadow)
 
     def _scale_texture(self, scale: Scale) -> moderngl.Texture:
         if scale not in self._scales:
@@ -354,19 +375,22 @@ class Renderer:
         self._context.depth_func = "<="
         for mesh, upload in sorted(zip(meshes, uploads, strict=True), key=lambda pair: -pair[0].opacity):
             valued = mesh.values is not None and mesh.scale is not None
-            self._mesh["colour"] = _unit(mesh.scale.missing if valued and mesh.scale is not None else mesh.colour)
-            self._mesh["valued"] = valued
+            plain = not valued and mesh.observed is None
+            program, array = (self._plain_mesh, upload.plain) if plain else (self._mesh, upload.solid)
+            program["colour"] = _unit(mesh.scale.missing if valued and mesh.scale is not None else mesh.colour)
+            program["opacity"] = mesh.opacity
+            if not plain:
+                program["valued"] = valued
+                program["partly_observed"] = mesh.observed is not None
             if valued and mesh.scale is not None:
-                self._mesh["range"] = (mesh.scale.low, mesh.scale.high)
-                self._mesh["scale"] = 1
+                program["range"] = (mesh.scale.low, mesh.scale.high)
+                program["scale"] = 1
                 self._scale_texture(mesh.scale).use(1)
-            self._mesh["partly_observed"] = mesh.observed is not None
-            self._mesh["opacity"] = mesh.opacity
             if mesh.opacity < 1.0:
                 with _depth_only(canvas):
-                    upload.solid.render()
+                    array.render()
                 self._context.enable(moderngl.BLEND)
-            upload.solid.render()
+            array.render()
 
     def _draw_spheres(self, spheres: Spheres) -> None:
         centres = np.asarray(spheres.centres_m, dtype=np.float32)
@@ -405,11 +429,12 @@ class _MeshUpload:
     observed: moderngl.Buffer
     index: moderngl.Buffer
     solid: moderngl.VertexArray
+    plain: moderngl.VertexArray
     shadow: moderngl.VertexArray
 
     def release(self) -> None:
         buffers = (self.vertices, self.normals, self.values, self.observed, self.index)
-        for resource in (self.solid, self.shadow, *buffers):
+        for resource in (self.solid, self.plain, self.shadow, *buffers):
             resource.release()
 
 

@@ -68,9 +68,13 @@ class Scene:
 
 def vertex_normals(vertices_m: NDArray[np.float32], faces: NDArray[np.int32]) -> NDArray[np.float32]:
     """Compute outward unit normals (V, 3): at each vertex the area-weighted mean of the normals of its triangles."""
-    corners = vertices_m[faces]  # (F, 3 corners, 3)
-    face_normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    weights, where = np.repeat(face_normals, 3, axis=0), faces.reshape(-1)
-    sums = np.stack([np.bincount(where, weights[:, axis], minlength=len(vertices_m)) for axis in range(3)], axis=1)
-    lengths = np.linalg.norm(sums, axis=1, keepdims=True)
-    return (sums / np.maximum(lengths, 1e-20)).astype(np.float32)
+    x, y, z = np.ascontiguousarray(vertices_m.T)
+    corners = np.ascontiguousarray(faces.T)
+    a, b, c = corners
+    x1, y1, z1, x2, y2, z2 = x[b] - x[a], y[b] - y[a], z[b] - z[a], x[c] - x[a], y[c] - y[a], z[c] - z[a]
+    sums = np.zeros((3, len(vertices_m)))
+    for axis, of_face in enumerate((y1 * z2 - z1 * y2, z1 * x2 - x1 * z2, x1 * y2 - y1 * x2)):
+        for corner in corners:
+            sums[axis] += np.bincount(corner, of_face, minlength=len(vertices_m))
+    lengths = np.sqrt((sums**2).sum(axis=0))
+    return (sums / np.maximum(lengths, 1e-20)).T.astype(np.float32, order="C")
