@@ -19,18 +19,8 @@ from pathlib import Path
 
 from gait.cli.arguments import ArgumentError, argument, command_of, parse, select_fields
 from gait.cli.exit_codes import EXIT_INTERRUPTED, print_err, run_main
-from gait.explaining.evidence.counterfactual import find_counterfactual
-from gait.explaining.evidence.export_evidence import EvidenceOptions, export_evidence
-from gait.explaining.explain_cohort import cohort_files, explain_cohorts, recurrence_file
-from gait.explaining.export_trial import export_trial
-from gait.explaining.options import ExplainOptions, NetworkSource
-from gait.report.cohort_figure import cohort_sentences, cohort_title, write_cohort_figure
-from gait.report.evidence.sentences import counterfactual_sentences
-from gait.report.evidence.write_page import PAGE_FILE as EVIDENCE_PAGE
-from gait.report.evidence.write_page import write_evidence_pages
-from gait.report.evidence_sentences import evidence_sentences
+from gait.explaining.options import EvidenceOptions, ExplainOptions, NetworkSource
 from gait.report.run.example import find_example
-from gait.report.write_explanation_figures import summary_lines, write_explanation_figures
 from gait.viewing.file_backend import FileBackend
 from gait.viewing.loaded_trial import BodyModelLocator
 from gait.viewing.run_viewer import ViewRequest, exit_immediately, run_viewer
@@ -125,6 +115,15 @@ def _export_trial(
     arguments: Arguments, output: Path, options: ExplainOptions, bodies: BodyModelLocator
 ) -> tuple[Lines, Lines, Lines]:
     """Return the results, the problems and the notes."""
+    from gait.explaining.evidence.counterfactual import find_counterfactual  # a window needs none of these
+    from gait.explaining.evidence.export_evidence import export_evidence
+    from gait.explaining.export_trial import export_trial
+    from gait.report.evidence.sentences import counterfactual_sentences
+    from gait.report.evidence.write_page import PAGE_FILE as EVIDENCE_PAGE
+    from gait.report.evidence.write_page import write_evidence_pages
+    from gait.report.evidence_sentences import evidence_sentences
+    from gait.report.write_explanation_figures import summary_lines, write_explanation_figures
+
     assert arguments.trial is not None
     done = export_trial(arguments.load(), arguments.trial, output, options, {"command": command_of()})
     lines, notes = summary_lines(done), list[str]([*done.notes, *write_explanation_figures(done, bodies)])
@@ -173,6 +172,10 @@ def _export_pages(arguments: Arguments, folder: Path, backend: FileBackend) -> L
 def _export_cohort(
     arguments: Arguments, output: Path, options: ExplainOptions, bodies: BodyModelLocator
 ) -> tuple[Lines, Lines, Lines]:
+    from gait.explaining.cohort_paths import cohort_files, recurrence_file
+    from gait.explaining.explain_cohort import explain_cohorts
+    from gait.report.cohort_figure import cohort_sentences, cohort_title, write_cohort_figure
+
     assert arguments.trained is not None
     assert arguments.poses is not None
     evidence = select_fields(arguments, EvidenceOptions)

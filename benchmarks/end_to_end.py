@@ -46,7 +46,7 @@ from script_runs import ENVIRONMENT, fit_command
 
 from gait.body.marker_placement import marker_set_layout, plug_in_gait_layout
 from gait.body.model_file import load_body
-from gait.capture import read_recording
+from gait.capture.read_recording import read_recording
 from gait.cli.arguments import argument
 from gait.fitting.fit_recordings import fit_recordings
 from gait.marker_sets import MARKER_SETS

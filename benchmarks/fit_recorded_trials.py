@@ -17,7 +17,7 @@ from gait.body.body import Body
 from gait.body.marker_placement import plug_in_gait_layout
 from gait.body.rotations import matrix_to_axis_angle
 from gait.body.skeleton import Joint
-from gait.capture import read_recording
+from gait.capture.read_recording import read_recording
 from gait.fitting.fit_report import build_fit_report
 from gait.fitting.subject_fit import SubjectFit, TrialFit, fit_shape_and_poses
 

@@ -41,7 +41,8 @@ from synthetic_subjects import NOT_OF_35, TYPICAL_ERRORS, drop_markers, simulate
 from gait.body.body import Body
 from gait.body.marker_placement import plug_in_gait_layout
 from gait.body.model_file import load_body
-from gait.capture import Recording, read_recording
+from gait.capture.read_recording import read_recording
+from gait.capture.recording import Recording
 from gait.cli.arguments import ArgumentError, argument
 from gait.fitting import pose_trajectory
 from gait.fitting.solver.levenberg_marquardt import SolverOptions

@@ -31,8 +31,8 @@ from gait.body.marker_placement import marker_set_layout, place_markers
 from gait.body.model_file import load_body
 from gait.body.pose_sequence import PoseSequence
 from gait.body.skeleton import NUM_BODY_JOINTS
-from gait.capture import Recording
 from gait.capture.pose_format import ForeignPoses
+from gait.capture.recording import Recording
 from gait.cli.arguments import argument
 from gait.fitting.fit_recordings import fit_recordings
 from gait.marker_sets import MARKER_SETS

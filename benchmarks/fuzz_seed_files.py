@@ -21,7 +21,7 @@ from gait.body.body import Body
 from gait.body.model_file import load_body
 from gait.body.pose_sequence import PoseSequence
 from gait.body.vposer import load_vposer
-from gait.capture import read_recording
+from gait.capture.read_recording import read_recording
 from gait.capture.sandboxed_reader import read_raw_recording
 from gait.files.safe_pickle import read_array_dict
 from gait.marker_sets import MARKERS

@@ -31,8 +31,8 @@ from gait.body.body import Body
 from gait.body.marker_placement import plug_in_gait_layout
 from gait.body.model_file import load_body
 from gait.body.pose_sequence import PoseSequence
-from gait.capture import read_recording
 from gait.capture.event_labels import FOOT_OFF, INITIAL_CONTACT
+from gait.capture.read_recording import read_recording
 from gait.capture.recording import GaitEvent
 from gait.cli.arguments import argument
 from gait.fitting.fit_recordings import fit_recordings

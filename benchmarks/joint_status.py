@@ -33,7 +33,8 @@ from gait.body.marker_placement import plug_in_gait_layout
 from gait.body.model_file import load_body
 from gait.body.segments import MEETING_SEGMENTS, SEGMENTS, segment_weights
 from gait.body.skeleton import BODY_JOINTS, NUM_BODY_JOINTS
-from gait.capture import Recording, read_recording
+from gait.capture.read_recording import read_recording
+from gait.capture.recording import Recording
 from gait.cli.arguments import argument
 from gait.errors import GaitError
 from gait.fitting.observed_joints import markers_on_segments

@@ -29,7 +29,8 @@ from gait.body.joint_status import JointStatus
 from gait.body.marker_placement import marker_set_layout
 from gait.body.model_file import load_body
 from gait.body.skeleton import BODY_JOINTS, NUM_BODY_JOINTS, Joint
-from gait.capture import Recording, read_recording
+from gait.capture.read_recording import read_recording
+from gait.capture.recording import Recording
 from gait.cli.arguments import argument
 from gait.fitting.fit_recordings import fit_recordings
 from gait.fitting.subject_fit import TrialFit

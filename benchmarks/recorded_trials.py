@@ -15,8 +15,8 @@ import numpy as np
 from benchmark import REPOSITORY
 from numpy.typing import NDArray
 
-from gait.capture import Recording
 from gait.capture.formats.c3d import read_c3d
+from gait.capture.recording import Recording
 
 CAPTURES = REPOSITORY.parent / "shared" / "captures"
 ADULT_TRIAL = "formats/pig35_adult_walk.c3d"

@@ -28,7 +28,7 @@ from gait.body.body import Body
 from gait.body.constraints_file import AngleBounds
 from gait.body.marker_layout import MarkerLayout
 from gait.body.rotations import matrix_to_axis_angle
-from gait.capture import Recording
+from gait.capture.recording import Recording
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from recorded_trials import is_walking_trial
 
 from gait.body.body import Body
 from gait.body.marker_placement import plug_in_gait_layout
-from gait.capture import Recording
+from gait.capture.recording import Recording
 from gait.fitting.subject_fit import SubjectFit, fit_shape_and_poses
 
 

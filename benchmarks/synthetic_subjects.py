@@ -10,7 +10,8 @@ import numpy as np
 from gait.body.body import Body
 from gait.body.marker_placement import plug_in_gait_layout
 from gait.body.pose_sequence import PoseSequence
-from gait.capture import Recording, read_recording
+from gait.capture.read_recording import read_recording
+from gait.capture.recording import Recording
 from gait.synthetic.cohort import parse_subject_name
 from gait.synthetic.pathologies import PATHOLOGY_NAMES, UNILATERAL
 from gait.synthetic.recording_files import read_ground_truth, write_recording

@@ -26,7 +26,7 @@ from gait.body.body import Body
 from gait.body.model_file import load_body
 from gait.body.pose_sequence import PoseSequence
 from gait.body.skeleton import NUM_BODY_JOINTS
-from gait.capture import Recording
+from gait.capture.recording import Recording
 from gait.cli.arguments import argument
 from gait.fitting.fit_recordings import fit_recordings
 from gait.fitting.subject_fit import SubjectFit

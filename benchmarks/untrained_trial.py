@@ -10,7 +10,7 @@ from gait.body.model_file import load_body
 from gait.body.skeleton import BODY_JOINTS, NUM_BODY_JOINTS
 from gait.learning.checkpoint import Checkpoint, save_checkpoint
 from gait.learning.networks.mlp import MLPArchitecture
-from gait.motion.common_frame import NORMALIZATION
+from gait.motion.inputs.published import NORMALIZATION
 from gait.motion.pose_npz import write_npz
 from gait.synthetic.subject import make_subject
 from gait.synthetic.trial import make_trial

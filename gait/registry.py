@@ -7,6 +7,7 @@ is one entry. To add an entry, add a module.
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import pkgutil
 from types import ModuleType
 from typing import Any
@@ -35,3 +36,14 @@ def discover(package: ModuleType | str, attribute: str) -> dict[str, Any]:
             raise ValueError(f"{module.name}: another module of {package.__name__} has a {attribute} {entry.name!r}.")
         found[entry.name] = entry
     return dict(sorted(found.items(), key=lambda item: (getattr(item[1], "order", 0), item[0])))
+
+
+def module_names(package: str) -> tuple[str, ...]:
+    """Return the names of a package's modules, sorted, without importing them.
+
+    They are those of its entries where each module is named for its entry, as in ``gait.explaining.methods`` and
+    ``gait.learning.networks``.
+    """
+    spec = importlib.util.find_spec(package)
+    folders = None if spec is None else spec.submodule_search_locations
+    return tuple(sorted(module.name for module in pkgutil.iter_modules(folders)))

@@ -8,11 +8,20 @@ import sys
 import pytest
 
 import gait
+from tests.helpers.paths import REPOSITORY
 
 
 def test_import_gait_loads_no_library() -> None:
     program = "import sys, gait; print(*sorted({'torch', 'numpy', 'scipy'} & set(sys.modules)))"
     found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == ""
+
+
+@pytest.mark.parametrize("modules", ["shape_optimizer", "attention_viewer, gait.viewing.main_window"])
+def test_commands_start_without_slow_libraries(modules: str) -> None:
+    slow = {"torch", "scipy.interpolate", "scipy.stats", "matplotlib", "sklearn", "pandas"}
+    program = f"import sys, {modules}; print(*sorted({slow} & set(sys.modules)))"
+    found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=REPOSITORY)
     assert found.stdout.strip() == ""
 
 

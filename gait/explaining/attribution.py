@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
 
 from gait.arrays import true_runs
 from gait.body.joint_status import explainable, unobserved_joints
 from gait.body.skeleton import NUM_BODY_JOINTS, Joint, display_names
 from gait.motion.inputs import INPUTS, PUBLISHED
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 TARGET = "logit of sick"
 """The output that every method explains; above 0 the prediction is sick."""

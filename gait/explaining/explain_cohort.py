@@ -15,8 +15,8 @@ from typing import Any
 from gait.body.skeleton import HEAD_TO_FEET, Joint
 from gait.errors import GaitError
 from gait.explaining.attribution_files import JOINT_COLUMNS, write_table
+from gait.explaining.cohort_paths import cohort_files, recurrence_file
 from gait.explaining.evidence.compute_evidence import explain_walk, find_findings
-from gait.explaining.evidence.export_evidence import EvidenceOptions
 from gait.explaining.evidence.find_cohort import find_cohort
 from gait.explaining.evidence.recurrence import (
     Recurrence,
@@ -33,7 +33,7 @@ from gait.explaining.group_attribution import (
     compare_groups,
 )
 from gait.explaining.methods import find_method
-from gait.explaining.options import ExplainOptions
+from gait.explaining.options import EvidenceOptions, ExplainOptions
 from gait.explaining.trained_network import TrainedNetwork, load_network
 from gait.kinematics.gait_cycle import PERCENT, average_gait_cycles
 from gait.learning.fold_result import FoldResult, read_results
@@ -85,20 +85,6 @@ class CohortSummary:
             None if cohort.recurrences is None else [row_of(each) for each in cohort.recurrences],
             cohort.norm,
         )
-
-
-def cohort_files(output: Path, network: str) -> tuple[Path, Path, Path]:
-    """Return the paths of figure, group means, and the table with one row per subject."""
-    return (
-        output / f"cohort_{network}.png",
-        output / f"cohort_{network}.csv",
-        output / f"attribution_subjects_{network}.csv",
-    )
-
-
-def recurrence_file(output: Path, network: str) -> Path:
-    """Return the path of the table of findings that recur."""
-    return output / f"recurring_findings_{network}.csv"
 
 
 def explain_cohorts(

@@ -1,24 +1,41 @@
-"""Command line options of a network and its explanation; the fields are the flags and the settings alike."""
+"""Command line options of a network, its explanation and the evidence beside it; flags and settings alike.
+
+Nothing here imports torch before it is needed, so that a window opens and a wrong command line is reported at once.
+"""
 
 from __future__ import annotations
 
+import argparse
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from gait.body.model_file import load_body
 from gait.body.pose_sequence import PoseSequence
 from gait.cli.arguments import ArgumentError, argument, positive_number, whole_number
-from gait.explaining.methods import METHODS
-from gait.explaining.trained_network import TrainedNetwork, load_network
-from gait.learning.networks import NETWORKS
 from gait.motion.pose_files import read_poses
+from gait.registry import module_names
 
-_RULES = {rule: network.title for network in NETWORKS.values() for rule in network.relevance_rules}
-_METHOD_WITH_RULES = next(method.name for method in METHODS.values() if method.rules)
+if TYPE_CHECKING:  # they import torch
+    from gait.explaining.method import Method
+    from gait.explaining.trained_network import TrainedNetwork
+
+
+def _methods() -> Mapping[str, Method]:
+    from gait.explaining.methods import METHODS  # imports torch
+
+    return METHODS
 
 
 def _rule(text: str) -> str:
-    return "original" if text == "published" else text  # the name in earlier versions
+    from gait.learning.networks import NETWORKS  # imports torch
+
+    name = "original" if text == "published" else text  # the name in earlier versions
+    rules = {rule: network.title for network in NETWORKS.values() for rule in network.relevance_rules}
+    if name not in rules:
+        known = ", ".join(f"{rule} ({network})" for rule, network in rules.items())
+        raise argparse.ArgumentTypeError(f"no such rule: {text}; choose one of {known}")
+    return name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +64,8 @@ class NetworkSource:
 
     def load(self, file: Path | None = None) -> TrainedNetwork:
         """Read the network, or another file with the same assumptions; errors as in ``load_network``."""
+        from gait.explaining.trained_network import load_network  # imports torch
+
         path = file or self.network
         if path is None:
             raise ArgumentError("name a --network")
@@ -72,12 +91,12 @@ class ExplainOptions:
     method: str | None = argument(
         None,
         "explanation method (default: the first that supports the network, see docs/explanations.md)",
-        choices=tuple(sorted(METHODS)),
+        choices=module_names("gait.explaining.methods"),
     )
     all_methods: bool = argument(False, "explain by every method that the network supports")
     rule: str | None = argument(
-        None, f"rule of --method lrp: {', '.join(f'{rule} ({network})' for rule, network in _RULES.items())}",
-        flag="--lrp_rule", type=_rule, choices=tuple(_RULES),
+        None, "rule of --method lrp, one of those of the network (see docs/explanations.md)",
+        flag="--lrp_rule", type=_rule, metavar="RULE",
     )  # fmt: skip
     stride: int | None = argument(
         None, "frames between explained windows (default: by the cost of the method)", aliases=("--explain_stride",),
@@ -100,13 +119,19 @@ class ExplainOptions:
         if self.all_methods and self.method is not None:
             raise ArgumentError("--all_methods includes every method; omit --method")
         if self.rule is not None and not self.all_methods:
-            object.__setattr__(self, "method", self.method or _METHOD_WITH_RULES)
-            if self.method is None or not METHODS[self.method].rules:
+            methods = _methods()
+            with_rules = next(method.name for method in methods.values() if method.rules)
+            object.__setattr__(self, "method", self.method or with_rules)
+            if self.method is None or not methods[self.method].rules:
                 raise ArgumentError(f"--lrp_rule {self.rule} is for --method lrp, not for {self.method}")
 
     def read_poses(self, folder: Path) -> PoseSequence:
         """Read the poses of a trial; errors as in ``pose_files.read_poses``."""
-        body = None if self.body_file is None else load_body(self.body_file)
+        body = None
+        if self.body_file is not None:
+            from gait.body.model_file import load_body  # imports torch
+
+            body = load_body(self.body_file)
         return read_poses(folder, body=body, rate_hz=self.pose_rate_hz)
 
     def each_method(self, network: TrainedNetwork) -> tuple[ExplainOptions, ...]:
@@ -116,5 +141,19 @@ class ExplainOptions:
 
     def with_method(self, method: str) -> ExplainOptions:
         """Return these options with another method, and the rule only if that method has rules."""
-        rule = self.rule if METHODS[method].rules else None
+        rule = self.rule if _methods()[method].rules else None
         return replace(self, method=method, all_methods=False, rule=rule)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvidenceOptions:
+    """Options of the evidence beside an explanation."""
+
+    norms: str | None = argument(
+        None,
+        "controls that the subject is compared with: a save folder of fits, or the name or file of a published norm "
+        "(default: the controls in the save folder of the trial)",
+        metavar="NAME|FOLDER",
+    )
+    no_evidence: bool = argument(False, "explain alone, without comparing the subject with controls")
+    no_counterfactual: bool = argument(False, "do not seek the change after which the network decides otherwise")

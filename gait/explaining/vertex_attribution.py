@@ -5,15 +5,18 @@ The mapping is computed from the body itself and not stored, so that it cannot b
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from gait.body.body import Body
 from gait.body.joint_status import JointStatus, body_part_status
 from gait.body.skeleton import NUM_BODY_JOINTS, joint_indices
 from gait.explaining.attribution import TrialAttribution
 from gait.motion.inputs import INPUTS
+
+if TYPE_CHECKING:  # it imports torch
+    from gait.body.body import Body
 
 Weights = NDArray[np.float64]
 
@@ -88,6 +91,8 @@ def influence_for(attribution: TrialAttribution, body: Body, betas: NDArray[np.f
 def _rest_shape(body: Body, betas: NDArray[np.floating] | None) -> tuple[Weights, Weights]:
     """Return the vertices (V, 3) and joints (J, 3) at rest, in metres."""
     like = body.v_template
+    import torch  # takes seconds; colours of vertices do without it
+
     shape = torch.zeros(1) if betas is None else torch.as_tensor(betas)[: body.num_betas]
     with torch.inference_mode():
         vertices, joints = (part[0].double().cpu().numpy() for part in body.rest_body(shape.to(like)))

@@ -16,8 +16,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.stats import permutation_test, rankdata
 
 from gait.arrays import Vector
 from gait.body.skeleton import BODY_JOINTS, display_names
@@ -140,7 +140,7 @@ def _numeric_factor(title: str, value: Callable[[Trial], float], template: str, 
         if not known.any():
             return None
         ranks = np.zeros(len(values))
-        ranks[known] = rankdata(np.round(values[known], 6))
+        ranks[known] = scipy.stats.rankdata(np.round(values[known], 6))
         rank_distance = np.abs(ranks[:, None] - ranks) / len(trials)
         return np.where(known[:, None] & known, rank_distance, np.not_equal.outer(known, known).astype(np.float64))
 
@@ -272,7 +272,7 @@ def _permutation_p(distances: Vector, sick: NDArray[np.bool_], random: np.random
 
     samples = np.flatnonzero(sick), np.flatnonzero(~sick)
     return float(
-        permutation_test(
+        scipy.stats.permutation_test(
             samples, area, vectorized=False, n_resamples=_PERMUTATIONS, alternative="greater", rng=random
         ).pvalue
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import binomtest
+import scipy
 from sklearn.metrics import roc_curve
 
 from gait.arrays import Vector
@@ -82,7 +82,7 @@ def calibration_bins(predictions: SubjectPredictions) -> list[CalibrationBin]:
     bins = []
     for k in np.unique(bin_of):
         sick, probability = predictions.sick[bin_of == k], predictions.probability[bin_of == k]
-        interval = binomtest(int(sick.sum()), len(sick)).proportion_ci(0.95, method="wilson")
+        interval = scipy.stats.binomtest(int(sick.sum()), len(sick)).proportion_ci(0.95, method="wilson")
         bins.append(
             CalibrationBin(
                 centre=(k + 0.5) / num_bins,

@@ -19,8 +19,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
 
 from gait.arrays import Vector
 from gait.errors import GaitError
@@ -160,7 +160,8 @@ def ratio_over_persons(
 
 def expanded_percentiles(num_subjects: int) -> tuple[float, float]:
     """Return the quantiles of the resamples that bound the 95 % interval; 0.025 and 0.975 for very many subjects."""
-    below = float(stats.norm.cdf(math.sqrt(num_subjects / (num_subjects - 1)) * stats.t.ppf(0.025, num_subjects - 1)))
+    t = scipy.stats.t.ppf(0.025, num_subjects - 1)
+    below = float(scipy.stats.norm.cdf(math.sqrt(num_subjects / (num_subjects - 1)) * t))
     return below, 1 - below
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import norm
+import scipy
 
 from gait.arrays import Vector
 from gait.errors import GaitError
@@ -78,8 +78,8 @@ def find_threshold(logits: Vector, sick: Vector) -> Threshold:
         raise GaitError("--threshold_folds: no control or no patient in training has a window; omit it.")
     widths = [max(1.06 * group.std() * len(group) ** -0.2, 1e-3) for group in groups]
     grid = np.linspace(logits.min(), logits.max(), _GRID)
-    specificity = norm.cdf((grid[:, None] - groups[0]) / widths[0]).mean(axis=1)
-    recall = norm.sf((grid[:, None] - groups[1]) / widths[1]).mean(axis=1)
+    specificity = scipy.stats.norm.cdf((grid[:, None] - groups[0]) / widths[0]).mean(axis=1)
+    recall = scipy.stats.norm.sf((grid[:, None] - groups[1]) / widths[1]).mean(axis=1)
     accuracy = (specificity + recall) / 2
     best = np.flatnonzero(accuracy >= accuracy.max() - 1e-9)
     logit = float(grid[best].mean())

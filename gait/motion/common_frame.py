@@ -21,9 +21,6 @@ which the displacement defines the heading."""
 MIRROR_ORDER = tuple(int(contralateral_joint(joint)) for joint in BODY_JOINTS)
 """Index of each joint's contralateral joint: ``joints[MIRROR_ORDER]`` has left and right exchanged."""
 
-NORMALIZATION = "x by stature, y and z to [-1, 1]"
-"""Description of the normalization of windows, as checkpoints store it."""
-
 REQUIRED_JOINTS = (Joint.PELVIS, Joint.LEFT_HIP, Joint.RIGHT_HIP)
 """The joints without which there is no common frame."""
 

@@ -9,13 +9,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gait.arrays import true_runs
-from gait.body.body import Body
 from gait.body.joint_status import unobserved_joints
 from gait.body.pose_sequence import PoseSequence
 from gait.body.skeleton import Joint
@@ -28,6 +27,9 @@ from gait.motion.rotation_samples import read_rotations
 from gait.motion.trial_paths import HEALTHY, LABEL_NOUNS, REPORT_FILE, SICK
 from gait.motion.window_placement import FRAMES, place_windows
 from gait.text import join_names
+
+if TYPE_CHECKING:  # it imports torch
+    from gait.body.body import Body
 
 _MAX_DISTANCE_M = 1e5  # of a joint from the origin
 

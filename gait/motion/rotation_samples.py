@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.spatial.transform import Rotation
 
 from gait.arrays import Vector
 from gait.body.pose_sequence import PoseSequence
@@ -23,7 +23,7 @@ def read_rotations(sequence: PoseSequence, to_hz: float) -> NDArray[np.float32] 
     if local is None:
         return None
     values = continuous_quaternions(
-        Rotation.from_matrix(local.reshape(-1, 3, 3)).as_quat().reshape(*local.shape[:2], 4)
+        scipy.spatial.transform.Rotation.from_matrix(local.reshape(-1, 3, 3)).as_quat().reshape(*local.shape[:2], 4)
     )
     return unit_quaternions(resample(values.astype(np.float32), sequence.rate_hz, to_hz)).astype(np.float32)
 
@@ -62,5 +62,6 @@ def rotations_from(values: Vector, reference: Vector) -> Vector:
     """
     turned = np.empty((*values.shape[:2], 3))
     for joint, mean in enumerate(reference):
-        turned[:, joint] = (Rotation.from_quat(values[:, joint]) * Rotation.from_quat(mean).inv()).as_rotvec()
+        rotation = scipy.spatial.transform.Rotation
+        turned[:, joint] = (rotation.from_quat(values[:, joint]) * rotation.from_quat(mean).inv()).as_rotvec()
     return turned

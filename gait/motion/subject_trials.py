@@ -6,14 +6,17 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from gait.body.body import Body
 from gait.body.pose_sequence import PoseSequence
 from gait.errors import GaitError
 from gait.kinematics.trial_analysis import SubjectAnalysis, TrialAnalysis, analyse_subject, analyse_trial
 from gait.motion.pose_files import find_pose_folders, read_poses
 from gait.motion.trial_paths import HEALTHY, REPORT_FILE, SICK, parse_subject_id, read_fit_report
 from gait.text import natural_key
+
+if TYPE_CHECKING:  # it imports torch
+    from gait.body.body import Body
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,9 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from gait.arrays import Vector
 from gait.body.joint_status import unobserved_joints
@@ -17,6 +15,8 @@ from gait.body.skeleton import BODY_JOINTS, Joint, display_name
 from gait.errors import GaitError
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from gait.motion.dataset import Trial
 
 
@@ -96,11 +96,13 @@ class InputReference:
         Raises:
             GaitError: it has other shapes, or numbers that are not finite.
         """
+        import torch  # takes seconds; the definitions of inputs do without it
+
         shapes = {"rotations": (22, 4), "mean_window": (window_length, 22, 3)}
         for name, shape in shapes.items():
             value = plain.get(name)
             if value is not None and not (
-                isinstance(value, Tensor) and value.shape == shape and bool(torch.isfinite(value).all())
+                isinstance(value, torch.Tensor) and value.shape == shape and bool(torch.isfinite(value).all())
             ):
                 raise GaitError(f"damaged checkpoint: {name} of the reference is no tensor {shape} of finite numbers.")
         if not isinstance(plain.get("factor"), float | int):

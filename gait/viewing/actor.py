@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +14,9 @@ from gait.explaining.vertex_attribution import joint_influence, observed_weight,
 from gait.motion.inputs import INPUTS
 from gait.viewing.build_scene import BodyFrame
 from gait.viewing.loaded_trial import LoadedTrial
-from gait.viewing.mesh_cache import MEMORY_BYTES, MeshBuilder, MeshCache
+
+if TYPE_CHECKING:  # it imports torch
+    from gait.viewing.mesh_cache import MeshCache
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,11 +30,13 @@ class Actor:
     segment_influences: NDArray[np.float64] | None = None  # (V, 22) the same for segments that end at a joint
 
     @classmethod
-    def of(cls, trial: LoadedTrial, memory_bytes: int = MEMORY_BYTES) -> Actor:
-        """Prepare a trial; its meshes may take so much memory."""
+    def of(cls, trial: LoadedTrial, memory_bytes: int | None = None) -> Actor:
+        """Prepare a trial; its meshes may take so much memory, by default ``MEMORY_BYTES``."""
         if trial.body is None:
             return cls(trial, None, None)
-        mesh_cache = MeshCache(MeshBuilder(trial.body, trial.sequence), memory_bytes)
+        from gait.viewing.mesh_cache import MEMORY_BYTES, MeshBuilder, MeshCache  # imports torch
+
+        mesh_cache = MeshCache(MeshBuilder(trial.body, trial.sequence), memory_bytes or MEMORY_BYTES)
         status = trial.sequence.joint_status
         everything = status is None or (status > JointStatus.NOT_OBSERVED).all()
         influences = joint_influence(trial.body, trial.sequence.betas)

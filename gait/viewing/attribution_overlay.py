@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gait.explaining.attribution import TrialAttribution, explainable_mask, input_status
-from gait.explaining.method import Method
-from gait.explaining.trained_network import TrainedNetwork
 from gait.viewing.colours import Scale, attribution_scale
 from gait.viewing.loaded_trial import LoadedTrial
+
+if TYPE_CHECKING:  # they import torch
+    from gait.explaining.method import Method
+    from gait.explaining.trained_network import TrainedNetwork
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,7 +26,7 @@ class AttributionOverlay:
     network: TrainedNetwork
     method: Method
     attribution: TrialAttribution
-    faithfulness_summary: str | None  # one line; None if it cannot be measured
+    faithfulness_summary: str | None  # one line; None if it cannot be measured, or is not yet
 
     @cached_property
     def scale(self) -> Scale:

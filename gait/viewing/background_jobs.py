@@ -33,6 +33,7 @@ class Jobs:
     def __init__(self) -> None:
         self.messages: list[str] = []  # for the user, the newest last
         self.errors: list[str] = []  # the messages that are errors
+        self.on_finished: Callable[[], None] = lambda: None  # called in the thread when a job ends
         self._jobs: list[Job] = []  # not collected yet; the first is the current one
         self._running: Job | None = None  # set by the thread
         # Its thread is not a daemon: if Python ends while one is inside torch, the process crashes.
@@ -68,6 +69,7 @@ class Jobs:
             return work()
 
         job.future = self._thread.submit(run)
+        job.future.add_done_callback(lambda _: self.on_finished())
         self._jobs.append(job)
 
     def poll(self) -> bool:

@@ -11,8 +11,7 @@ from gait.body.skeleton import NUM_BODY_JOINTS, Joint
 from gait.kinematics.gait_events import nearest_frames
 from gait.viewing.colours import OBSERVED, UNOBSERVED, VIRTUAL, Colour, Scale
 from gait.viewing.loaded_trial import LoadedTrial
-from gait.viewing.mesh_cache import PosedMesh
-from gait.viewing.scene import Floor, Mesh, Scene, Segments, Spheres
+from gait.viewing.scene import Floor, Mesh, PosedMesh, Scene, Segments, Spheres
 
 BACKGROUND: Colour = (246, 247, 249)
 COMPARISON: Colour = (176, 184, 196)

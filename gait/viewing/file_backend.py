@@ -1,30 +1,24 @@
-"""Data source of the window: trials and networks from files, and explanations of one by the other."""
+"""Data source of the window: trials and networks from files, and explanations of one by the other.
+
+Its methods import what they need, so that the window is drawn before torch is loaded, which takes seconds.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import torch
-
-from gait.body.pose_sequence import PoseSequence
-from gait.explaining.attribution import TrialAttribution
-from gait.explaining.evidence.compute_evidence import compute_evidence
-from gait.explaining.evidence.counterfactual import find_counterfactual
-from gait.explaining.evidence.find_cohort import find_cohort
-from gait.explaining.evidence.finding import Evidence
-from gait.explaining.explain_trial import explain_trial
-from gait.explaining.faithfulness import patch_scores, perturbation_curves, random_patch_scores
-from gait.explaining.methods import explain_windows
 from gait.explaining.options import ExplainOptions, NetworkSource
-from gait.explaining.prepare_trial import prepare_trial
-from gait.explaining.trained_network import TrainedNetwork
-from gait.learning.trainer import window_probabilities
-from gait.motion.dataset import Trial
-from gait.motion.pose_files import read_poses
-from gait.viewing.load_control_stride import load_normative_stride
 from gait.viewing.loaded_trial import BodyModelLocator, LoadedTrial, load_trial
+
+if TYPE_CHECKING:
+    from gait.body.pose_sequence import PoseSequence
+    from gait.explaining.attribution import TrialAttribution
+    from gait.explaining.evidence.finding import Evidence
+    from gait.explaining.trained_network import TrainedNetwork
+    from gait.motion.dataset import Trial
 
 _BATCH_SIZE = 64  # windows
 _DELETION_WINDOWS, _DELETION_STEPS, _RANDOM_ORDERS = 8, 10, 3  # size of the faithfulness check
@@ -52,12 +46,16 @@ class FileBackend:
 
     def load_normative_stride(self, folder: Path) -> LoadedTrial:
         """Return the mean stride of the controls in a folder of fitted trials."""
+        from gait.viewing.load_control_stride import load_normative_stride
+
         return load_normative_stride(folder, self.bodies)
 
     def explain(
         self, network: TrainedNetwork, trial: LoadedTrial, method: str, progress: ProgressCallback
     ) -> TrialAttribution:
         """Compute the attribution of a whole trial."""
+        from gait.explaining.explain_trial import explain_trial
+
         options = self.options.with_method(method)
         prepared = self._prepare(trial.folder, trial.sequence, network)
         return explain_trial(network, prepared, method, rule=options.rule, stride=options.stride, progress=progress)
@@ -66,6 +64,10 @@ class FileBackend:
         self, network: TrainedNetwork, trial: LoadedTrial, method: str, progress: ProgressCallback
     ) -> Evidence:
         """Compare a trial with controls where the network looks."""
+        from gait.explaining.evidence.compute_evidence import compute_evidence
+        from gait.explaining.evidence.counterfactual import find_counterfactual
+        from gait.explaining.evidence.find_cohort import find_cohort
+
         cohort = find_cohort(network, trial.folder, self.norms, self.options)
         progress(1, 2)
         options = self.options.with_method(method)
@@ -75,6 +77,9 @@ class FileBackend:
 
     def predict_probability(self, network: TrainedNetwork, folder: Path) -> float:
         """Return P(sick) of the fitted trial in a folder: the mean over all its windows."""
+        from gait.learning.trainer import window_probabilities
+        from gait.motion.pose_files import read_poses
+
         sequence = read_poses(folder)
         prepared = self._prepare(folder, sequence, network)
         windows = network.windows_of(prepared)
@@ -87,6 +92,11 @@ class FileBackend:
         """
         if network.mean_window is None:
             return None
+        import torch
+
+        from gait.explaining.faithfulness import patch_scores, perturbation_curves, random_patch_scores
+        from gait.explaining.methods import explain_windows
+
         prepared = self._prepare(trial.folder, trial.sequence, network)
         all_windows = network.windows_of(prepared)
         chosen = torch.linspace(0, len(all_windows) - 1, min(len(all_windows), _DELETION_WINDOWS)).round().long()
@@ -105,6 +115,8 @@ class FileBackend:
         )
 
     def _prepare(self, folder: Path, sequence: PoseSequence, network: TrainedNetwork) -> Trial:
+        from gait.explaining.prepare_trial import prepare_trial
+
         keep_standing = self.options.keep_standing
         return prepare_trial(folder, sequence, network, keep_standing=keep_standing)
 

@@ -14,6 +14,7 @@ from gait.viewing.lazy_imgui import WindowUnavailableError, glfw, imgui
 from gait.viewing.offscreen_window import CLEAR_COLOUR, TITLE, ImGuiContext
 
 _IDLE_S = 0.25  # between two frames while nothing changes
+_WORK_S, _AWAKE_WORK_S = 0.2, 1 / 30  # the same while a job runs, which a faster window would slow down; after an event
 _AWAKE_S = 0.5  # full frame rate for this long after the last event
 _MAX_DENSITY = 4.0  # larger values reported by a system are wrong
 
@@ -57,6 +58,7 @@ class GlfwWindow:
                 on_drop(Path(path))
 
         glfw.set_drop_callback(self._window, call_on_drop)
+        self._woken = False
         self._imgui = ImGuiContext()
         imgui.backends.glfw_init_for_opengl(ctypes.cast(self._window, ctypes.c_void_p).value or 0, True)
         imgui.backends.opengl3_init("#version 330")
@@ -72,25 +74,39 @@ class GlfwWindow:
         """Pixels of ImGui per pixel of a standard screen."""
         return pixel_density(glfw.get_window_content_scale(self._window), glfw.get_window_size(self._window), self.size)
 
-    def run(self, draw: Callable[[int, int, float, float], None], is_animating: Callable[[], bool]) -> None:
+    def wake(self) -> None:
+        """Draw the next frame at once; another thread may call this."""
+        self._woken = True
+        glfw.post_empty_event()
+
+    def run(
+        self,
+        draw: Callable[[int, int, float, float], None],
+        is_animating: Callable[[], bool],
+        is_working: Callable[[], bool] = lambda: False,
+    ) -> None:
         """Draw until the window is closed.
 
         Args:
             draw: draws a frame; called with width and height in pixels of ImGui, seconds since the last frame, and the
                 pixel density.
             is_animating: returns whether the next frame can change without user input.
+            is_working: returns whether a job runs whose progress is shown, and which needs the processor.
         """
         self._imgui.use()
         last = awake = time.perf_counter()
         screen = self.context.detect_framebuffer(0)
         while not glfw.window_should_close(self._window):
-            if is_animating() or time.perf_counter() < awake + _AWAKE_S:
+            before = time.perf_counter()
+            is_awake = before < awake + _AWAKE_S
+            if is_animating() or (is_awake and not is_working()):
                 glfw.poll_events()
             else:
-                before = time.perf_counter()
-                glfw.wait_events_timeout(_IDLE_S)
-                if time.perf_counter() - before < 0.9 * _IDLE_S:
+                wait_s = (_AWAKE_WORK_S if is_awake else _WORK_S) if is_working() else _IDLE_S
+                glfw.wait_events_timeout(wait_s)
+                if time.perf_counter() - before < 0.9 * wait_s and not self._woken:
                     awake = time.perf_counter()
+                self._woken = False
             imgui.backends.opengl3_new_frame()
             imgui.backends.glfw_new_frame()
             imgui.new_frame()

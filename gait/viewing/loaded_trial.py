@@ -5,12 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gait.body.body import Body
-from gait.body.model_file import load_body
 from gait.body.open_body import default_model_folder
 from gait.body.pose_sequence import PoseSequence
 from gait.cli.arguments import argument
@@ -24,6 +23,9 @@ from gait.kinematics.walking import ActivityInterval, activity_intervals, find_a
 from gait.motion.pose_files import find_pose_folders, read_poses
 from gait.motion.pose_npz import POSES_FILE
 from gait.motion.trial_paths import RESIDUALS_FILE, parse_trial_id
+
+if TYPE_CHECKING:  # it imports torch
+    from gait.body.body import Body
 
 _DEFAULT_FRAME_RATE_HZ = 100.0  # of poses in JSON or text files, which do not store it
 
@@ -214,4 +216,6 @@ def _read_markers(folder: Path, num_frames: int) -> MarkerTrajectories | None:
 
 @lru_cache(maxsize=4)
 def _load_cached(file: Path, *, constrained: bool) -> Body:
+    from gait.body.model_file import load_body  # imports torch
+
     return load_body(file, constrained=constrained)

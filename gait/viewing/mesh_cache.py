@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import numpy as np
 import scipy
@@ -18,19 +17,12 @@ from numpy.typing import NDArray
 
 from gait.body.body import Body
 from gait.body.pose_sequence import PoseSequence
+from gait.viewing.scene import PosedMesh
 
 BATCH = 16
 """Frames per batch."""
 MEMORY_BYTES = 256 << 20
 """Bytes of meshes that are kept per trial."""
-
-
-@dataclass(frozen=True, eq=False)
-class PosedMesh:
-    """The body surface in one frame."""
-
-    vertices_m: NDArray[np.float32]  # (V, 3) metres, y up
-    normals: NDArray[np.float32]  # (V, 3) unit, outwards
 
 
 class MeshBuilder:

@@ -11,7 +11,7 @@ from gait.body.skeleton import Joint
 from gait.viewing.actor import Actor
 from gait.viewing.build_scene import BodyFrame
 from gait.viewing.loaded_trial import LoadedTrial
-from gait.viewing.mesh_cache import PosedMesh
+from gait.viewing.scene import PosedMesh
 
 _OFFSET_M = 0.95
 """Distance of the second body to the right of the first."""

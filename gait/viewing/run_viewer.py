@@ -76,10 +76,17 @@ def _show_window(request: ViewRequest) -> None:
 
     state = ViewerState(request.backend)
     window = GlfwWindow(*request.view.size, on_drop=state.open_path)
+    state.jobs.on_finished = window.wake
     main_window = MainWindow(window.context, state, request.trial.parent if request.trial else Path.cwd())
+    opening = iter([request])  # after the first picture, which loading would delay
+
+    def draw(width: int, height: int, seconds: float, density: float) -> None:
+        main_window.draw(width, height, seconds, density)
+        for each in opening:
+            _open(state, each)
+
     try:
-        _open(state, request)
-        window.run(main_window.draw, state.is_animating)
+        window.run(draw, state.is_animating, state.is_working)
         main_window.release()
     finally:
         state.close()
@@ -114,10 +121,10 @@ def _open(state: ViewerState, request: ViewRequest) -> None:
     for layer in request.view.show:
         setattr(state.layers, layer, True)
     state.joint = request.view.joint
+    if request.trial is not None:  # first, so that the body is drawn while the network is loaded
+        state.open_path(request.trial)
     if request.network is not None:
         state.open_network(request.network, request.method)
-    if request.trial is not None:
-        state.open_path(request.trial)
     if request.view.comparison is not None:
         state.open_comparison(request.view.comparison)
     if request.network is not None and request.trial is not None:

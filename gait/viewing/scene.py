@@ -10,6 +10,14 @@ from numpy.typing import NDArray
 from gait.viewing.colours import OBSERVED, RESIDUAL, SKIN, Colour, Scale
 
 
+@dataclass(frozen=True, eq=False)
+class PosedMesh:
+    """The body surface in one frame."""
+
+    vertices_m: NDArray[np.float32]  # (V, 3) metres, y up
+    normals: NDArray[np.float32]  # (V, 3) unit, outwards
+
+
 @dataclass(frozen=True)
 class Mesh:
     """A closed surface of triangles with smooth shading."""

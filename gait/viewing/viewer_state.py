@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,9 +14,6 @@ from gait.body.skeleton import Joint
 from gait.capture.formats import RECORDING_SUFFIXES
 from gait.errors import GaitError
 from gait.explaining.evidence.finding import Evidence
-from gait.explaining.method import Method
-from gait.explaining.methods import METHODS
-from gait.explaining.trained_network import TrainedNetwork
 from gait.explaining.vertex_attribution import to_vertices
 from gait.motion.pose_npz import POSES_FILE
 from gait.motion.trial_paths import parse_subject_id
@@ -30,9 +28,15 @@ from gait.viewing.loaded_trial import changed_trial, is_fitted_trial
 from gait.viewing.phase_sync import body_frame_beside
 from gait.viewing.scene import Scene
 
+if TYPE_CHECKING:  # they import torch
+    from gait.explaining.method import Method
+    from gait.explaining.trained_network import TrainedNetwork
+
 NETWORK_ENDINGS = (".ckpt", ".pt", ".pth")
 EXPLAINING = "explain"
 """Kind of the job that explains the trial."""
+CHECKING = "check"
+"""Beginning of the kind of a job that checks an explanation by deletion."""
 FINDING_EVIDENCE = "evidence"
 """Kind of the job that compares the trial with controls."""
 SPEEDS = (0.1, 0.25, 0.5, 1.0, 2.0)
@@ -153,7 +157,7 @@ class ViewerState:
         if method is None and self.method is not None and self.method.name in names:
             method = self.method.name
         self.network = network
-        self.method = METHODS[method or names[0]]
+        self.method = _method(method or names[0])
         self.overlay = None
         self._explanations.clear()
         self._forget_evidence()
@@ -206,7 +210,7 @@ class ViewerState:
     def explain(self) -> None:
         """Explain the trial, and all later ones, by the selected method, as soon as trial and network are loaded.
 
-        An attribution that was computed before is shown again.
+        The attribution is shown before it is checked by deletion. One that was computed before is shown again.
         """
         self._explanation_requested = True
         trial, network, method = self.actor.trial if self.actor else None, self.network, self.method
@@ -224,7 +228,7 @@ class ViewerState:
                 network,
                 method,
                 self.backend.explain(network, trial, method.name, self.jobs.report_progress),
-                self.backend.faithfulness_summary(network, trial, method.name),
+                faithfulness_summary=None,
             ),
             lambda overlay: self._on_explanation_done(key, overlay),
         )
@@ -232,7 +236,7 @@ class ViewerState:
     def choose_method(self, name: str) -> None:
         """Switch to another explanation method."""
         if self.network is not None:
-            self.method = METHODS[name]
+            self.method = _method(name)
             if self._explanation_requested:
                 self.explain()
 
@@ -241,6 +245,22 @@ class ViewerState:
         current = self.actor and self.network and self.method
         if current and key == (self.network.file, self.actor.trial.folder, self.method.name):  # type: ignore[union-attr]
             self.overlay = overlay
+        trial, network, method = overlay.trial, overlay.network, overlay.method
+        self.jobs.start(
+            f"{CHECKING} {method.name}",
+            f"Checking by deletion: {method.title}",
+            lambda: self.backend.faithfulness_summary(network, trial, method.name),
+            lambda summary: self._on_explanation_checked(key, overlay, summary),
+        )
+
+    def _on_explanation_checked(
+        self, key: tuple[Path, Path, str], overlay: AttributionOverlay, summary: str | None
+    ) -> None:
+        checked = replace(overlay, faithfulness_summary=summary)
+        if self._explanations.get(key) is overlay:
+            self._explanations[key] = checked
+        if self.overlay is overlay:
+            self.overlay = checked
 
     # --- evidence
 
@@ -361,8 +381,12 @@ class ViewerState:
         self.seek(position)
 
     def is_animating(self) -> bool:
-        """Return whether playback or a background job can change the next frame without user input."""
-        return self.playing or self.jobs.current_job is not None
+        """Return whether playback changes the next frame without user input."""
+        return self.playing
+
+    def is_working(self) -> bool:
+        """Return whether a background job runs."""
+        return self.jobs.current_job is not None
 
     # --- the camera
 
@@ -432,6 +456,12 @@ class ViewerState:
         if self.actor is not None:
             self.actor.close()
         self.close_comparison()
+
+
+def _method(name: str) -> Method:
+    from gait.explaining.methods import METHODS  # imports torch, as the network does that is explained
+
+    return METHODS[name]
 
 
 def _find_trials(folder: Path) -> tuple[Path, list[TrialListEntry]]:

@@ -14,7 +14,8 @@ from gait.body.constraints_file import AngleBounds
 from gait.body.marker_placement import plug_in_gait_layout
 from gait.body.rotations import axis_angle_to_matrix
 from gait.body.skeleton import Joint
-from gait.capture import Recording, read_recording
+from gait.capture.read_recording import read_recording
+from gait.capture.recording import Recording
 from gait.fitting.marker_quality.marker_error import MarkerError
 from gait.fitting.subject_fit import fit_shape_and_poses
 from gait.synthetic.inject_errors import InjectedError

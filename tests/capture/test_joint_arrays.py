@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from gait.body.skeleton import BODY_JOINTS, Joint
-from gait.capture import read_recording
 from gait.capture.formats.joint_arrays import JOINT_CENTRES
 from gait.capture.marker_names import canonical_markers
+from gait.capture.read_recording import read_recording
 from gait.errors import GaitError
 from gait.exporting.joints_trc import write_trc
 from gait.marker_sets import MARKERS

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from gait.capture import read_recording
 from gait.capture.merge_tracks import merge_tracks
+from gait.capture.read_recording import read_recording
 from tests.capture.test_read_recording import FRAMES, LABELS, stick_figure, write_c3d, z_up
 
 RATE_HZ = 100.0

@@ -7,8 +7,9 @@ import ezc3d
 import numpy as np
 import pytest
 
-from gait.capture import Recording, read_recording
 from gait.capture.formats.c3d import read_c3d
+from gait.capture.read_recording import read_recording
+from gait.capture.recording import Recording
 from gait.capture.units import infer_unit
 from gait.capture.up_axis import UpAxis, infer_up_axis, is_mirrored, rotation_to_y_up
 from gait.errors import GaitError

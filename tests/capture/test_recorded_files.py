@@ -11,8 +11,9 @@ import ezc3d
 import numpy as np
 import pytest
 
-from gait.capture import Recording, read_recording
 from gait.capture.marker_heights import stature_vector
+from gait.capture.read_recording import read_recording
+from gait.capture.recording import Recording
 from gait.marker_sets import MARKERS
 
 pytestmark = pytest.mark.captures

@@ -14,7 +14,7 @@ from gait.body.marker_placement import plug_in_gait_layout
 from gait.body.model_file import load_body
 from gait.body.skeleton import Joint
 from gait.body.vposer import _expected_shapes
-from gait.capture import read_recording
+from gait.capture.read_recording import read_recording
 from gait.cohort import save_trial as save_module
 from gait.cohort.fit_settings import FitSettings, check_device, find_model
 from gait.cohort.terminal_summary import format_summary

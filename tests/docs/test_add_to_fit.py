@@ -15,7 +15,8 @@ import pytest
 
 from gait.body.body import Body
 from gait.body.marker_placement import plug_in_gait_layout
-from gait.capture import Recording, read_recording
+from gait.capture.read_recording import read_recording
+from gait.capture.recording import Recording
 from gait.synthetic import make_subject, make_trial
 from tests.helpers.checkout import add_example, copy_checkout, run_in
 from tests.helpers.fitting_cases import write_c3d

@@ -8,10 +8,13 @@ import pytest
 import torch
 
 from gait.cli.arguments import ArgumentError, parse, parser_of
+from gait.explaining.methods import METHODS
 from gait.explaining.options import ExplainOptions, NetworkSource
 from gait.explaining.trained_network import TrainedNetwork
+from gait.learning.networks import NETWORKS
 from gait.learning.networks.mlp import MLPArchitecture
 from gait.learning.networks.transformer import TransformerArchitecture
+from gait.registry import module_names
 from tests.helpers.explanation_cases import SMALL_MLP, WINDOW
 
 NETWORK = TrainedNetwork(SMALL_MLP.build().eval(), WINDOW, mean_window=torch.zeros(WINDOW, 22, 3))
@@ -40,6 +43,17 @@ def test_each_method_gets_the_rule_only_if_it_has_rules(
     found = parsed(*words, "--explain_stride", "7").each_method(NETWORK)
     assert [(one.method, one.rule) for one in found] == expected
     assert {one.stride for one in found} == {7}
+
+
+def test_modules_are_named_for_their_methods_and_networks() -> None:
+    assert set(module_names("gait.explaining.methods")) == set(METHODS)
+    assert list(module_names("gait.learning.networks")) == list(NETWORKS)
+
+
+def test_an_unknown_rule_is_one_line_with_the_known_ones(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        parsed("--lrp_rule", "gamma")
+    assert "no such rule: gamma; choose one of" in capsys.readouterr().err
 
 
 def test_explain_options_rejects_contradictions() -> None:

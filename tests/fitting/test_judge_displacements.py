@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from gait.capture import read_recording
+from gait.capture.read_recording import read_recording
 from gait.fitting.fit_recordings import fit_recordings
 from gait.fitting.marker_quality.judge_displacements import find_culprit
 from gait.fitting.marker_quality.leave_out_prediction import FittedBody

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from gait.capture import read_recording
+from gait.capture.read_recording import read_recording
 from gait.fitting.fit_recordings import fit_recordings
 from gait.fitting.marker_quality.discontinuities import find_discontinuities
 from gait.fitting.marker_quality.linear_fills import FilledGap, find_held_groups, find_linear_fills

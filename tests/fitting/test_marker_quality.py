@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gait.capture import Recording, read_recording
 from gait.capture.marker_names import contralateral_marker
+from gait.capture.read_recording import read_recording
+from gait.capture.recording import Recording
 from gait.fitting.fit_recordings import fit_recordings
 from gait.fitting.marker_quality.discontinuities import find_discontinuities
 from gait.fitting.marker_quality.displacements import find_displacements

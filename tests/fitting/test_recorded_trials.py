@@ -8,7 +8,7 @@ import torch
 
 from gait.body.marker_placement import plug_in_gait_layout
 from gait.body.skeleton import Joint
-from gait.capture import read_recording
+from gait.capture.read_recording import read_recording
 from gait.errors import GaitError
 from gait.fitting.subject_fit import fit_shape_and_poses
 from gait.motion.resampling import resample

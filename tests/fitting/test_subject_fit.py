@@ -16,7 +16,7 @@ from gait.body.pose_prior import default_pose_prior
 from gait.body.rotations import matrix_to_axis_angle
 from gait.body.skeleton import NUM_BODY_JOINTS, Joint
 from gait.body.vposer import VPoser, _expected_shapes
-from gait.capture import Recording
+from gait.capture.recording import Recording
 from gait.errors import GaitError
 from gait.fitting.fit_report import build_fit_report
 from gait.fitting.subject_fit import (

@@ -7,7 +7,7 @@ from gait.arrays import true_runs
 from gait.body.marker_placement import plug_in_gait_layout
 from gait.body.model_file import load_body
 from gait.body.skeleton import Joint
-from gait.capture import read_recording
+from gait.capture.read_recording import read_recording
 from gait.fitting.fit_report import build_fit_report
 from gait.fitting.subject_fit import fit_shape_and_poses
 from gait.fitting.valid_frames import frames_determined_by_markers, split_at_gaps

@@ -14,7 +14,7 @@ from gait.learning.checkpoint import Checkpoint, save_checkpoint
 from gait.learning.network import Architecture
 from gait.learning.networks.mlp import MLPArchitecture
 from gait.learning.networks.transformer import TransformerArchitecture
-from gait.motion.common_frame import NORMALIZATION
+from gait.motion.inputs.published import NORMALIZATION
 
 WINDOW = 32
 SMALL_MLP = MLPArchitecture("sequential_mlp", WINDOW, (8, 6), (8,))

@@ -13,7 +13,7 @@ from gait.body.marker_layout import MarkerLayout
 from gait.body.model_file import load_body
 from gait.body.rotations import PoseFeature, matrix_to_axis_angle
 from gait.body.skeleton import joint_indices
-from gait.capture import Recording
+from gait.capture.recording import Recording
 from gait.fitting.joint_parametrization import Pose
 from gait.fitting.marker_kinematics import SubjectModel
 from gait.fitting.reduced_body import reduce_body

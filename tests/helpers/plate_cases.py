@@ -8,7 +8,8 @@ from pathlib import Path
 
 from gait.body.marker_placement import plug_in_gait_layout
 from gait.body.model_file import load_body
-from gait.capture import Recording, read_recording
+from gait.capture.read_recording import read_recording
+from gait.capture.recording import Recording
 from gait.synthetic import SyntheticTrial, make_subject, make_trial, write_recording
 from gait.synthetic.force_plates import PlatePlan, record_plates
 from tests.helpers.paths import REPOSITORY

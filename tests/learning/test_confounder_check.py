@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from gait.body.skeleton import BODY_JOINTS, NUM_BODY_JOINTS, Joint
-from gait.capture import read_recording
+from gait.capture.read_recording import read_recording
 from gait.learning import confounder_check
 from gait.learning.confounder_check import ConfounderReport, check_confounders
 from gait.learning.fold_result import to_strict_json

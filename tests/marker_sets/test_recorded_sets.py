@@ -6,8 +6,8 @@ import pytest
 from gait.body.joint_status import JointStatus
 from gait.body.marker_placement import marker_set_layout, recorded_markers_layout
 from gait.body.skeleton import NUM_BODY_JOINTS, Joint
-from gait.capture import read_recording
 from gait.capture.marker_names import canonical_markers
+from gait.capture.read_recording import read_recording
 from gait.fitting.fit_recordings import fit_recordings
 from gait.marker_sets import MARKER_SETS, MARKERS
 from gait.synthetic import MeasurementErrors, make_subject, make_trial, read_ground_truth, write_recording

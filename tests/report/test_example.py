@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gait.explaining.explain_cohort import cohort_files
+from gait.explaining.cohort_paths import cohort_files
 from gait.motion.pose_files import POSES_FILE
 from gait.report.run.example import Example, find_example
 

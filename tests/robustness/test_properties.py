@@ -13,8 +13,8 @@ from hypothesis.extra import numpy as arrays_of
 from gait.body.constraints_file import read_constraints
 from gait.body.model_file import load_body
 from gait.body.vposer import load_vposer
-from gait.capture import read_recording
 from gait.capture.marker_names import canonical_marker, split_prefixes, strip_label
+from gait.capture.read_recording import read_recording
 from gait.cohort.cohort_file import read_cohort
 from gait.errors import GaitError
 from gait.files.safe_pickle import read_array_dict

@@ -14,7 +14,8 @@ import ezc3d
 import numpy as np
 import pytest
 
-from gait.capture import read_recording, sandboxed_reader
+from gait.capture import sandboxed_reader
+from gait.capture.read_recording import read_recording
 from gait.capture.sandboxed_reader import read_raw_recording
 from gait.errors import GaitError
 
@@ -151,7 +152,8 @@ def test_read_recording_in_a_forked_process_uses_its_own_child(tmp_path):
 def test_sandboxed_reader_ends_with_its_parent(tmp_path):
     path = write_c3d(tmp_path / "walk.c3d")
     program = (
-        "import sys, time\nfrom gait.capture import read_recording, sandboxed_reader\n"
+        "import sys, time\nfrom gait.capture import sandboxed_reader\n"
+        "from gait.capture.read_recording import read_recording\n"
         f"read_recording({str(path)!r})\nprint(sandboxed_reader._reader._child.pid, flush=True)\ntime.sleep(60)"
     )
     package = str(Path(sandboxed_reader.__file__).parents[2])
@@ -177,7 +179,7 @@ def alive(pid):
 
 
 def test_capture_does_not_import_torch():
-    program = "import sys, gait.capture; sys.exit('torch' in sys.modules or 'scipy' in sys.modules)"
+    program = "import sys, gait.capture.read_recording; sys.exit('torch' in sys.modules or 'scipy' in sys.modules)"
     package = str(Path(sandboxed_reader.__file__).parents[2])
     done = subprocess.run([sys.executable, "-c", program], env=os.environ | {"PYTHONPATH": package}, check=False)
     assert done.returncode == 0

@@ -15,7 +15,7 @@ from gait.body.body import Body
 from gait.body.marker_layout import MarkerLayout
 from gait.body.marker_placement import plug_in_gait_layout
 from gait.body.model_file import load_body
-from gait.capture import read_recording
+from gait.capture.read_recording import read_recording
 from gait.cohort.cohort_file import read_cohort
 from gait.errors import GaitError
 from gait.synthetic import (

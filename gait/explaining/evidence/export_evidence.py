@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from gait.cli.arguments import argument
 from gait.errors import GaitError
 from gait.explaining.evidence.compute_evidence import (
     ExplainedWalk,
@@ -19,20 +18,6 @@ from gait.explaining.evidence.find_cohort import find_cohort
 from gait.explaining.evidence.finding import Evidence
 from gait.explaining.export_trial import TrialExport
 from gait.explaining.options import ExplainOptions
-
-
-@dataclass(frozen=True, kw_only=True)
-class EvidenceOptions:
-    """Options of the evidence beside an explanation."""
-
-    norms: str | None = argument(
-        None,
-        "controls that the subject is compared with: a save folder of fits, or the name or file of a published norm "
-        "(default: the controls in the save folder of the trial)",
-        metavar="NAME|FOLDER",
-    )
-    no_evidence: bool = argument(False, "explain alone, without comparing the subject with controls")
-    no_counterfactual: bool = argument(False, "do not seek the change after which the network decides otherwise")
 
 
 @dataclass(frozen=True, eq=False)

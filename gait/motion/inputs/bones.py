@@ -6,10 +6,10 @@ ahead. The values of a joint so belong to the segment that ends at it. The pelvi
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from gait.arrays import Vector
 from gait.body.skeleton import BODY_JOINTS, BODY_PARENTS, Joint
@@ -17,6 +17,9 @@ from gait.motion.dataset import Trial
 from gait.motion.resampling import sample_at
 from gait.motion.walking_frame import is_mirror_image, walking_frames
 from gait.motion.window_input import WindowInput, names_of_axes
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 _MIN_BONE_M = 1e-4  # shorter ones have no direction
 _SIDES = ("LEFT", "RIGHT")
@@ -69,6 +72,8 @@ def walk_at_pace(windows: Tensor, factor: Tensor, random: Tensor) -> Tensor:
     knees, the feet, the upper arms and the elbows, and of the other bones, by numbers between 1 and the factor, made of
     ``random`` (N, 22). Shanks and forearms move with thighs and upper arms.
     """
+    import torch  # takes seconds; a window that shows this input's values does without it
+
     knees, feet, arms, elbows, others = (((factor - 1) * random[:, k])[:, None, None] for k in range(5))
     thigh, shank, foot, upper, fore = (
         torch.atan2(windows[:, :, joints, 2], -windows[:, :, joints, 1])

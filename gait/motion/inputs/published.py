@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from gait.arrays import Vector
-from gait.motion.common_frame import NORMALIZATION
 from gait.motion.dataset import Trial
 from gait.motion.resampling import sample_at
 from gait.motion.window_input import WindowInput
+
+NORMALIZATION = "x by stature, y and z to [-1, 1]"
+"""Description of the normalization of windows, as checkpoints store it."""
 
 
 def joints(trial: Trial, times: Vector) -> Vector:

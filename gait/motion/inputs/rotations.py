@@ -8,11 +8,10 @@ of the spine are taken against the pelvis, so that the last one is the thorax ag
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial.transform import Rotation
-from torch import Tensor
 
 from gait.arrays import Vector
 from gait.body.joint_status import body_part_status
@@ -22,6 +21,9 @@ from gait.motion.resampling import sample_at
 from gait.motion.rotation_samples import continuous_quaternions, mean_rotations, rotations_from, unit_quaternions
 from gait.motion.walking_frame import walking_frames
 from gait.motion.window_input import WindowInput, names_of_axes
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 SPINE = (Joint.SPINE1, Joint.SPINE2, Joint.SPINE3)
 _MIRROR_ORDER = [int(contralateral_joint(joint)) for joint in BODY_JOINTS]
@@ -52,6 +54,8 @@ def walking_rotations(trial: Trial, times: Vector) -> Vector:
     """Return the quaternions (S, 22, 4) of a trial with rotations; pelvis and spine are described above."""
     assert trial.rotations is not None
     values = trial.rotations.astype(np.float64)
+    from scipy.spatial.transform import Rotation
+
     frame = Rotation.from_matrix(walking_frames(trial.joints_m, trial.rate_hz))
     values[:, Joint.PELVIS] = (frame.inv() * Rotation.from_quat(values[:, Joint.PELVIS])).as_quat()
     against_pelvis = Rotation.identity(len(values))

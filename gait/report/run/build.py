@@ -15,11 +15,12 @@ from gait.cli.arguments import argument, select_fields, whole_number
 from gait.errors import GaitError
 from gait.explaining.attribution import TrialAttribution
 from gait.explaining.attribution_files import EXPLANATION_FILE, read_explanation
+from gait.explaining.cohort_paths import cohort_files
 from gait.explaining.evidence.counterfactual import find_counterfactual
-from gait.explaining.evidence.export_evidence import EvidenceOptions, export_evidence
-from gait.explaining.explain_cohort import CohortSummary, cohort_files, explain_cohort
+from gait.explaining.evidence.export_evidence import export_evidence
+from gait.explaining.explain_cohort import CohortSummary, explain_cohort
 from gait.explaining.export_trial import export_trial
-from gait.explaining.options import ExplainOptions
+from gait.explaining.options import EvidenceOptions, ExplainOptions
 from gait.explaining.trained_network import TrainedNetwork, load_network
 from gait.files.atomic_write import atomic_file
 from gait.files.fingerprint import fingerprint, hash_files

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gait.errors import GaitError
-from gait.explaining.explain_cohort import cohort_files
-from gait.learning.networks import NETWORKS
+from gait.explaining.cohort_paths import cohort_files
 from gait.motion.subject_trials import find_trial_folders
 from gait.motion.trial_paths import SICK
+from gait.registry import module_names
 
 DEMO_FOLDER = Path("demo_out")
 """Where ``setup.sh --demo`` writes, relative to the folder that it runs in."""
@@ -26,7 +26,7 @@ class Example:
 
 def find_example(run: Path = DEMO_FOLDER) -> Example | None:
     """Return the example of a run whose folders are named as those of the demo; None if there is none."""
-    for kind in NETWORKS:
+    for kind in module_names("gait.learning.networks"):
         table = cohort_files(run, kind)[2]
         try:
             with table.open(encoding="utf-8", newline="") as file:

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from gait.errors import GaitError
-from gait.explaining.explain_cohort import CohortSummary, recurrence_file
+from gait.explaining.cohort_paths import recurrence_file
+from gait.explaining.explain_cohort import CohortSummary
 from gait.explaining.methods import METHODS
 from gait.learning.cross_validation_summary import ClassifierSummary
 from gait.learning.metrics import THRESHOLD

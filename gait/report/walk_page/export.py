@@ -9,11 +9,10 @@ from gait.errors import GaitError
 from gait.explaining.evidence.compute_evidence import FindCounterfactual, evidence_of, explain_walk
 from gait.explaining.evidence.controls import Cohort
 from gait.explaining.evidence.counterfactual import find_counterfactual
-from gait.explaining.evidence.export_evidence import EvidenceOptions
 from gait.explaining.evidence.find_cohort import find_cohort
 from gait.explaining.evidence.norm_at_speed import PUBLISHED_BY_SPEED
 from gait.explaining.methods import METHODS
-from gait.explaining.options import ExplainOptions
+from gait.explaining.options import EvidenceOptions, ExplainOptions
 from gait.explaining.trained_network import TrainedNetwork
 from gait.files.atomic_write import atomic_file
 from gait.kinematics.norms import PublishedNorm, read_angle_norm

@@ -8,9 +8,8 @@ from pathlib import Path
 
 from gait.errors import GaitError
 from gait.explaining.evidence.controls import Cohort
-from gait.explaining.evidence.export_evidence import EvidenceOptions
 from gait.explaining.evidence.find_cohort import find_cohort
-from gait.explaining.options import ExplainOptions
+from gait.explaining.options import EvidenceOptions, ExplainOptions
 from gait.explaining.trained_network import TrainedNetwork, load_network
 from gait.files.atomic_write import atomic_file
 from gait.kinematics.norm_comparison import Deviation

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 
-from gait.explaining.evidence.export_evidence import EvidenceOptions
-from gait.explaining.options import ExplainOptions, NetworkSource
+from gait.explaining.options import EvidenceOptions, ExplainOptions, NetworkSource
 from gait.files.atomic_write import atomic_file
 from gait.report.walk_page.build import build_page
 from gait.report.walk_page.export import make_walk_page

@@ -5,11 +5,10 @@ from __future__ import annotations
 from gait.body.joint_status import unobserved_joints
 from gait.body.skeleton import display_names
 from gait.explaining.attribution import observation_notes
-from gait.explaining.methods import METHODS
 from gait.viewing.colours import Colour
 from gait.viewing.lazy_imgui import imgui
 from gait.viewing.panels.widgets import ERROR, MUTED, Widgets, prediction
-from gait.viewing.viewer_state import EXPLAINING, FINDING_EVIDENCE, ViewerState
+from gait.viewing.viewer_state import CHECKING, EXPLAINING, FINDING_EVIDENCE, ViewerState
 
 _MAX_MESSAGES = 4  # the newest are shown
 _SECOND_COLUMN = 122  # its left edge in unscaled pixels
@@ -76,13 +75,16 @@ def _explanation(widgets: Widgets, state: ViewerState) -> None:
     if network is None or method is None:
         widgets.text("Open a trial and a network first.", MUTED)
         return
+    from gait.explaining.methods import METHODS  # imports torch, as the network has
+
     names = network.methods
     titles = [METHODS[name].title for name in names]
     chosen = names[widgets.combo("Method", titles, names.index(method.name), method.description)]
     if chosen != method.name:
         state.choose_method(chosen)
     ready = state.actor is not None
-    busy = state.jobs.current_job is not None and state.jobs.current_job.kind == EXPLAINING
+    job = state.jobs.current_job
+    busy = job is not None and job.kind == EXPLAINING
     if widgets.button(
         "Explaining ..." if busy else "Explain trial",
         "compute the attribution of the whole trial",
@@ -114,8 +116,10 @@ def _explanation(widgets: Widgets, state: ViewerState) -> None:
     )
     if overlay.faithfulness_summary:
         widgets.text(overlay.faithfulness_summary, MUTED)
+    elif job is not None and job.kind.startswith(CHECKING):
+        widgets.text("Checking by deletion ...", MUTED)
     if state.evidence is None and overlay.attribution.signed:
-        comparing = state.jobs.current_job is not None and state.jobs.current_job.kind == FINDING_EVIDENCE
+        comparing = job is not None and job.kind == FINDING_EVIDENCE
         if widgets.button(
             "Comparing ..." if comparing else "Compare with controls",
             "does this subject deviate where the network looks, by more than speed and error explain?",

@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 
 from gait.errors import GaitError
-from gait.explaining.evidence.export_evidence import EvidenceOptions
-from gait.explaining.options import ExplainOptions
+from gait.explaining.options import EvidenceOptions, ExplainOptions
 from gait.learning.fold_result import save_result
 from gait.motion.folds import make_folds
 from gait.report.walk_page.export_cohort import PageSettings, export_cohort_pages
