@@ -126,6 +126,7 @@ def load_network(
     network, checkpoint = read_network(
         file, pose_heads=pose_heads, classifier_heads=classifier_heads, window_length=window_length
     )
+    network.requires_grad_(False)  # explanations are of the input, and gradients of the weights cost as much again
     sha256 = file_sha256(file) or ""
     if checkpoint is not None:
         if rate_hz not in (None, checkpoint.frame_rate_hz):

@@ -247,6 +247,11 @@ class GaitTransformer(nn.Module):
         vectors = self.feature_merger(frames.unflatten(0, windows.shape[:2]), positions, multiplicity)
         return self.classifier(vectors)
 
+    def window_vectors(self, windows: Tensor) -> Tensor:
+        """Return the vectors (N, d) that the classifier gets, from all frames; unlike its logits, they are smooth."""
+        frames = self.feature_extractor(windows.flatten(0, 1), _joint_positions(windows, None))
+        return self.feature_merger(frames.unflatten(0, windows.shape[:2]), _frame_positions(windows))
+
     def with_attention(self, windows: Tensor, joint_ids: Tensor | None = None) -> tuple[Tensor, AttentionMaps]:
         """Return logits (N,) and the attention of the CLS tokens, from all frames."""
         extractor, merger = self.feature_extractor, self.feature_merger

@@ -4,6 +4,7 @@ import importlib
 
 import pytest
 
+from gait.explaining.methods.integrated_gradients import TOLERANCE
 from tests.helpers.explanation_cases import WINDOW, write_network
 from tests.helpers.motion_cases import stick_figure, write_trial
 
@@ -65,11 +66,15 @@ def test_faithfulness_needs_the_subjects_of_the_training(folder, run, tmp_path):
 
 @pytest.mark.slow
 def test_explanation_speed(run):
-    networks = run("explanation_speed", "--quick", "--frames", 129)[0]["networks"]
+    result = run("explanation_speed", "--quick", "--frames", 129)[0]
+    networks, beside = result["networks"], result["integrated_gradients"]
     assert set(networks) == {"mlp", "transformer"}
     assert {"lrp_attnlrp", "lrp_cp", "attention"} < set(networks["transformer"])
     assert networks["mlp"]["lrp_epsilon"]["stride"] == 1
     assert networks["mlp"]["occlusion"]["stride"] > 1
+    assert 0 < beside["fraction_of_plain"] < 1
+    assert max(beside["shipped"]["gap"]) <= TOLERANCE
+    assert max(beside["shipped"]["distance"]) <= TOLERANCE
 
 
 def test_problems_describes_failing_methods(module):

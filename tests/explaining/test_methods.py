@@ -12,6 +12,7 @@ from gait.errors import GaitError
 from gait.explaining.lrp_mlp import lrp_epsilon, lrp_original
 from gait.explaining.lrp_transformer import lrp_logits, lrp_transformer
 from gait.explaining.methods import METHODS, explain_windows, supported_methods, unattributed_fraction
+from gait.explaining.methods.integrated_gradients import NODES, STEPS, TOLERANCE
 from gait.learning.networks.mlp import MLPArchitecture
 from gait.learning.networks.transformer import TransformerArchitecture
 from gait.learning.reference_transformer import ReferenceTransformer
@@ -277,18 +278,53 @@ def test_lrp_epsilon_approaches_gradient_input_for_relu_networks():
     torch.testing.assert_close(lrp, gradient, atol=1e-3, rtol=1e-3)
 
 
-def test_integrated_gradients_match_slow_version_and_are_complete():
-    network, windows = randomize_all(SMALL.build()), random_windows()
+def slow_integrated_gradients(network, windows, baseline, steps=400):
+    """Return the difference times the mean gradient at many equal steps."""
+    total = torch.zeros_like(windows)
+    for step in range(steps):
+        point = (baseline + (windows - baseline) * (step + 0.5) / steps).requires_grad_()
+        total += torch.autograd.grad(network(point).sum(), point)[0] / steps
+    return (windows - baseline) * total
+
+
+@pytest.mark.parametrize("scale", [0.2, 1.0, 4.0], ids=["near", "middle", "far"])
+def test_integrated_gradients_of_the_transformer_match_slow_version_and_are_complete(scale):
+    network, windows = randomize_all(SMALL.build()), scale * random_windows()
     baseline = random_windows(1, seed=1)[0]
     result = explain_windows(network, windows, "integrated_gradients", baseline=baseline)
     with torch.no_grad():
         difference = network(windows) - network(baseline[None])
-    torch.testing.assert_close(result.values.sum((1, 2)), difference, atol=2e-2, rtol=0)
-    total, steps = torch.zeros_like(windows), 400
-    for step in range(steps):
-        point = (baseline + (windows - baseline) * (step + 0.5) / steps).requires_grad_()
-        total += torch.autograd.grad(network(point).sum(), point)[0] / steps
-    torch.testing.assert_close(result.values, ((windows - baseline) * total).sum(-1), atol=1e-2, rtol=0)
+    gap = (result.values.sum((1, 2)) - difference).abs()
+    assert (gap <= TOLERANCE * difference.abs().clamp_min(1)).all()
+    slow = slow_integrated_gradients(network, windows, baseline)
+    missed = (result.axis_values - slow).abs().sum((1, 2, 3)) / slow.abs().sum((1, 2, 3))
+    assert missed.max() < TOLERANCE
+
+
+def test_integrated_gradients_take_more_nodes_only_where_they_are_needed(monkeypatch):
+    network, baseline = randomize_all(SMALL.build()), random_windows(1, seed=1)[0]
+    near, far = baseline + 0.02 * random_windows(2), 4 * random_windows(2)
+    counts = list[int]()
+    vectors = network.window_vectors
+
+    def counting(windows):
+        counts.append(len(windows))
+        return vectors(windows)
+
+    monkeypatch.setattr(network, "window_vectors", counting)
+    explain_windows(network, near, "integrated_gradients", baseline=baseline)
+    assert counts == [1 + 2, 2 * NODES[0]]
+    counts.clear()
+    explain_windows(network, torch.cat([near, far]), "integrated_gradients", baseline=baseline)
+    assert counts[:2] == [1 + 4, 4 * NODES[0]]
+    assert 0 < sum(counts[2:]) <= 2 * sum(NODES[1:])
+
+
+def test_integrated_gradients_of_the_mlp_match_captum():
+    network, windows, baseline = randomize_all(MLP.build()), random_windows(70), random_windows(1, seed=1)[0]
+    found = explain_windows(network, windows, "integrated_gradients", baseline=baseline)
+    expected = captum.attr.IntegratedGradients(network).attribute(windows, baseline.expand_as(windows), n_steps=STEPS)
+    torch.testing.assert_close(found.axis_values, expected, atol=1e-6, rtol=0)
 
 
 def test_explain_windows_with_one_baseline_per_window():
