@@ -1,6 +1,5 @@
 """Fixtures shared by the tests of several packages."""
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,9 +9,7 @@ import torch
 
 from gait.body.body import Body
 from gait.body.model_file import load_body
-from tests.helpers.checkout import run_in
-from tests.helpers.motion_cases import stick_figure, write_trial
-from tests.helpers.paths import CAPTURES, OPEN_BODY, REPOSITORY
+from tests.helpers.paths import CAPTURES, OPEN_BODY
 
 if TYPE_CHECKING:
     from xdist.scheduler import LoadScopeScheduling
@@ -64,27 +61,3 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
-
-
-@pytest.fixture(scope="session")
-def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder as it is after a run: ``example_recordings/``, fitted ``optimized_poses/``, ``trained_mlp/``, ``data/``.
-
-    Two trials are synthetic and fitted; two more subjects for the training are stick figures.
-    """
-    folder = tmp_path_factory.mktemp("run")
-    (folder / "data").symlink_to(OPEN_BODY.parents[1])
-    cohort = {
-        name: {"trials": [f"example_recordings/{name}/walk1.c3d"], "healthy": healthy, "model_file": OPEN_BODY.name}
-        for name, healthy in (("healthy_1", True), ("stiff_knee_left", False))
-    }
-    (folder / "cohort.json").write_text(json.dumps(cohort), encoding="utf-8")
-    run_in(folder, "-m", "gait.synthetic", "--cohort", "cohort.json", package=REPOSITORY)
-    fit = ["--cohort", "cohort.json", "--save_folder", "optimized_poses", "--no_pictures"]
-    run_in(folder, REPOSITORY / "shape_optimizer.py", *fit, package=REPOSITORY)
-    for label, speed in (("healthy", 1.2), ("sick", 0.8)):
-        write_trial(folder / "optimized_poses", f"{label}/stick_figure/walk1", stick_figure(160, speed=speed))
-    train = ["--base_folder", "optimized_poses", "--save_folder", "trained_mlp", "--cross", 0, "--k_folds", 2]
-    sizes = ["--epochs", 1, "--interval_size", 128, "--stride", 16, "--pfe_layers", 8, 4, "--fc_layers", 8]
-    run_in(folder, REPOSITORY / "train_multi_mlp.py", *train, *sizes, package=REPOSITORY)
-    return folder

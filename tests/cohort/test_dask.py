@@ -71,7 +71,7 @@ def test_dask_cluster_gives_the_same_poses(workspace, scheduler, fitted_cohort):
     assert len(list((workspace / "out").rglob("fit.png"))) == 2
     assert poses_in(workspace / "out").items() <= poses_in(fitted_cohort).items()
     assert len(poses_in(workspace / "out")) == 2
-    again = run(workspace, "--save_folder", "out")
+    again = run_here(workspace, "--save_folder", "out")
     assert "0 fitted, 2 already finished, 0 failed" in again.stdout, "a local run accepts the results of the cluster"
 
 

@@ -16,7 +16,7 @@ from gait.cohort.fit_subject import fit_subject
 from gait.cohort.run_cohort import FIT_MODULE, run_cohort
 from gait.files.folder_lock import folder_lock
 from gait.parallel.process_pool import CoreAllocation, ProcessPool
-from tests.helpers.fit_cohort import fit_cohort
+from tests.helpers.fit_cohort import fit_cohort, run_script_here
 from tests.helpers.paths import REPOSITORY
 
 TRIALS = [("anna", "walk1"), ("anna", "walk2"), ("bert", "walk1"), ("cleo", "walk1")]
@@ -32,19 +32,17 @@ def poses_in(save_folder):
     return {str(p.parent.relative_to(save_folder)): p.read_bytes() for p in sorted(save_folder.rglob("poses.npz"))}
 
 
-def command(settings, *words):
-    script = str(REPOSITORY / "shape_optimizer.py")
+def flags(settings, *words):
     folders = ["--model_folder", settings.model_folder, "--save_folder", settings.save_folder]
-    cohort = settings.model_folder.parent / "cohort.json"
-    return [sys.executable, script, "--cohort", *map(str, (cohort, *folders, *words)), "--no_pictures"]
+    return ["--cohort", *map(str, (settings.model_folder.parent / "cohort.json", *folders, *words)), "--no_pictures"]
 
 
 def start_command(settings, *words, threads="1", **more):
     """Start the command as the leader of its own process group."""
     env = {**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": threads}
     pipe = subprocess.PIPE
-    words = command(settings, *words)
-    return subprocess.Popen(words, env=env, stdout=pipe, stderr=pipe, text=True, start_new_session=True, **more)
+    command = [sys.executable, str(REPOSITORY / "shape_optimizer.py"), *flags(settings, *words)]
+    return subprocess.Popen(command, env=env, stdout=pipe, stderr=pipe, text=True, start_new_session=True, **more)
 
 
 def ends_within(group, seconds=10.0):
@@ -112,7 +110,7 @@ def test_run_cohort_fails_subject_whose_worker_is_killed_twice(settings, subject
 # --- interruptions ---------------------------------------------------------------------------------------------------
 
 
-def test_interruption_is_one_message_and_next_run_continues(settings, expected_poses):
+def test_interruption_is_one_message_and_next_run_continues(settings, expected_poses, tmp_path):
     num_saved = 0
     for stop_signal in (signal.SIGINT, signal.SIGTERM):
         process = start_command(settings, "--workers", "1")
@@ -133,10 +131,9 @@ def test_interruption_is_one_message_and_next_run_continues(settings, expected_p
         assert saved.items() <= expected_poses.items()
         assert not list(settings.save_folder.rglob(".*"))
         assert ends_within(process.pid)
-    again = start_command(settings)
-    stdout, stderr = again.communicate(timeout=300)
-    assert again.returncode == 0, stderr
-    assert f"{4 - num_saved} fitted, {num_saved} already finished, 0 failed" in stdout
+    again = run_script_here(tmp_path, *flags(settings))
+    assert again.returncode == 0, again.stderr
+    assert f"{4 - num_saved} fitted, {num_saved} already finished, 0 failed" in again.stdout
     assert poses_in(settings.save_folder) == expected_poses
 
 
@@ -151,9 +148,10 @@ def test_workers_end_with_killed_parent(settings):
 # --- two runs --------------------------------------------------------------------------------------------------------
 
 
-def test_two_runs_share_the_subjects(settings, expected_poses):
-    first, second = start_command(settings), start_command(settings)
-    outputs = [process.communicate(timeout=300) for process in (first, second)]
+def test_two_runs_share_the_subjects(settings, expected_poses, tmp_path):
+    first = start_command(settings)
+    second = run_script_here(tmp_path, *flags(settings))
+    outputs = [first.communicate(timeout=300), (second.stdout, second.stderr)]
     assert (first.returncode, second.returncode) == (0, 0), outputs
     assert poses_in(settings.save_folder) == expected_poses
     fitted = [int(stdout.split(" fitted, ")[0].split()[-1]) for stdout, _ in outputs]
@@ -194,7 +192,7 @@ def test_finished_cohort_needs_no_torch(finished):
         "import runpy, sys; sys.modules['torch'] = None; del sys.argv[0]; "  # an import raises ModuleNotFoundError
         "runpy.run_path(sys.argv[0], run_name='__main__')"
     )
-    words = [sys.executable, "-c", program, *command(finished)[1:]]
+    words = [sys.executable, "-c", program, str(REPOSITORY / "shape_optimizer.py"), *flags(finished)]
     env = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
     done = subprocess.run(words, capture_output=True, text=True, check=False, env=env)
     assert done.returncode == 0, done.stderr

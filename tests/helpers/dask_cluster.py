@@ -20,7 +20,9 @@ def cluster(folder, package_path, threads):
     words = [sys.executable, "-m", "distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", "0"]
     processes = [subprocess.Popen([*words, "--no-dashboard", "--scheduler-file", str(file)], **quiet)]
     words = [sys.executable, "-m", "distributed.cli.dask_worker", "--scheduler-file", str(file), "--no-dashboard"]
-    processes.append(subprocess.Popen([*words, "--nthreads", threads, "--local-directory", str(folder)], **quiet))
+    processes.append(
+        subprocess.Popen([*words, "--nthreads", threads, "--no-nanny", "--local-directory", str(folder)], **quiet)
+    )
     try:
         until = time.monotonic() + 60
         while not (file.exists() and file.read_text(encoding="utf-8")) and time.monotonic() < until:

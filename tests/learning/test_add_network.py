@@ -5,7 +5,7 @@ import csv
 import numpy as np
 
 from gait.body.skeleton import BODY_JOINTS
-from tests.helpers.checkout import add_example, copy_checkout, run_in
+from tests.helpers.checkout import add_example, copy_checkout, run_each_in
 from tests.helpers.motion_cases import stick_figure, write_trial
 
 METHODS = ("integrated_gradients", "lrp")
@@ -19,17 +19,17 @@ def test_added_network_is_trained_reported_and_explained(tmp_path):
         for label, lean in (("healthy", 5), ("sick", 20)):
             write_trial(poses, f"{label}/P{number}/walk1", stick_figure(40, lean_deg=lean, phase=number))
 
-    assert "toy: The toy network weights each joint" in run_in(checkout, "-m", "gait.learning", "--help").stdout
     words = ["--base_folder", poses, "--save_folder", trained, "--interval_size", 8, "--k_folds", 3, "--width", 3]
-    lines = run_in(checkout, "-m", "gait.learning", "toy", *words).stdout
-    assert "trained/fold0/toy.ckpt" in lines
+    explain = ["attention_viewer.py", "--network", trained / "fold0/toy.ckpt", "--gait", poses / "sick/P0/walk1"]
+    about, printed, *_ = run_each_in(
+        checkout,
+        ["-m", "gait.learning", "--help"],
+        ["-m", "gait.learning", "toy", *words],
+        *([*explain, "--export", method, "--method", method] for method in METHODS),
+    )
+    assert "toy: The toy network weights each joint" in about
+    assert "trained/fold0/toy.ckpt" in printed
     assert "Toy network" in (trained / "report_toy.html").read_text(encoding="utf-8")
-
-    for method in METHODS:
-        run_in(
-            checkout, "attention_viewer.py", "--network", trained / "fold0/toy.ckpt", "--gait", poses / "sick/P0/walk1",
-            "--export", checkout / method, "--method", method,
-        )  # fmt: skip
     values = []
     for method in METHODS:
         (table,) = (checkout / method).rglob("explanation*.csv")

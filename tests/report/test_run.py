@@ -305,17 +305,18 @@ def test_main_with_nothing_to_report_prints_one_line_and_writes_no_page(
     assert not (tmp_path / "out").exists()
 
 
-def test_build_run_report_without_body_model_shows_a_skeleton(world: Path, tmp_path: Path) -> None:
-    result = build_run_report(
-        settings(world, tmp_path / "out", model_folder=tmp_path, trained=(world / "trained_mlp",)), lambda _: None
-    )
+def test_build_run_report_without_body_model_shows_a_skeleton(
+    run: tuple[Path, RunReportResult, list[str]], world: Path, tmp_path: Path
+) -> None:
+    export = shutil.copytree(run[0], tmp_path / "out")
+    lines: list[str] = []
+    without = settings(world, export, model_folder=tmp_path, trained=(world / "trained_mlp",))
+    result = build_run_report(without, lines.append)
     assert result.problems == ()
     shown_text = read(result.page).words
     assert "which is not in" in shown_text
-    assert (tmp_path / "out" / "walk_mlp.html").is_file(), "on the open body"
-    lines: list[str] = []
-    build_run_report(settings(world, tmp_path / "out", trained=(world / "trained_mlp",)), lines.append)
-    assert sum("already finished" in line for line in lines) == 1, "with the body, figures and video are made again"
+    assert (export / "walk_mlp.html").is_file(), "on the open body"
+    assert sum("already finished" in line for line in lines) == 1, "without the body, figures and page are made again"
 
 
 def test_build_run_report_without_rendering_writes_the_rest(
@@ -439,7 +440,7 @@ def test_scripts_from_recordings_to_run_page(
         cohort[f"P{number}"] = {"trials": [str(file)], "healthy": number < 2, "model_file": OPEN_BODY.name}
     (tmp_path / "cohort.json").write_text(json.dumps(cohort), encoding="utf-8")
     models = model_folder(tmp_path / "data")
-    training = ["--base_folder", "poses", "--k_folds", "2", "--cross", "all", "--interval_size", "32", "--stride", "16",
+    training = ["--base_folder", "poses", "--k_folds", "2", "--cross", "all", "--interval_size", "8", "--stride", "16",
                 "--epochs", "1", "--cluster", "--workers", "1"]  # fmt: skip
     for words in (
         ["shape_optimizer.py", "--cohort", "cohort.json", "--model_folder", models, "--save_folder", "poses"],

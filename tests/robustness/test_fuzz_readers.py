@@ -1,39 +1,13 @@
 """The fuzzing benchmark with a few files, and that it recognizes failures."""
 
-import importlib
-import json
-import subprocess
-import sys
-
 import pytest
 
 from gait.errors import GaitError
-from tests.helpers.paths import REPOSITORY
-
-BENCHMARKS = REPOSITORY / "benchmarks"
 
 
-@pytest.fixture
-def fuzz_readers(monkeypatch):
-    monkeypatch.syspath_prepend(BENCHMARKS)
-    return importlib.import_module("fuzz_readers")
-
-
-def run(folder, *words):
-    command = [
-        sys.executable,
-        str(BENCHMARKS / "fuzz_readers.py"),
-        "--captures",
-        str(folder / "nowhere"),
-        *map(str, words),
-    ]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return json.loads(done.stdout), done.stderr
-
-
-def test_fuzz_readers_passes_on_damaged_files(tmp_path):
-    result, log = run(tmp_path, "--files", 100, "--seed", 7, "--workers", 1)
+def test_fuzz_readers_passes_on_damaged_files(run, tmp_path):
+    words = ["--captures", tmp_path / "nowhere", "--files", 100, "--seed", 7, "--workers", 1]
+    result, log = run("fuzz_readers", *words)
     assert (result["passed"], result["tried"], result["failures"]) == (100, 100, [])
     assert result["rejected"] > result["read"] > 10
     assert len(result["by_kind"]) == 7
@@ -41,8 +15,8 @@ def test_fuzz_readers_passes_on_damaged_files(tmp_path):
     assert "no real recordings found" in log
 
 
-def test_fuzz_readers_repeats_one_file(tmp_path):
-    result, log = run(tmp_path, "--only", 5, "--seed", 7)
+def test_fuzz_readers_repeats_one_file(run, tmp_path):
+    result, log = run("fuzz_readers", "--captures", tmp_path / "nowhere", "--only", 5, "--seed", 7)
     assert result["tried"] == 1
     assert "Outcome(number=5, kind='" in log
 
@@ -75,5 +49,5 @@ def raising(error):
         (Kind(lambda path: 1, "other positions"), "a wrong result"),
     ],
 )
-def test_fuzz_readers_outcomes(fuzz_readers, tmp_path, kind, state):
-    assert fuzz_readers.read_and_check(kind, tmp_path / "file", b"")[0] == state
+def test_fuzz_readers_outcomes(module, tmp_path, kind, state):
+    assert module("fuzz_readers").read_and_check(kind, tmp_path / "file", b"")[0] == state

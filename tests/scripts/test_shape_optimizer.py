@@ -21,11 +21,8 @@ ERRORS = MeasurementErrors(placement_m=0.006, technical_along_m=0.02, noise_m=0.
 RESULTS = {"poses.npz", "fit_report.json", "residuals.npz"}
 
 
-def run(folder, *words):
-    """Run the script in a working directory; check that no traceback and no subject name is printed."""
-    command = [sys.executable, str(REPOSITORY / "shape_optimizer.py"), *map(str, words)]
-    env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(REPOSITORY)}
-    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder, env=env, timeout=300)
+def checked(done):
+    """Check that no traceback and no subject name is printed."""
     for stream in (done.stdout, done.stderr):
         assert "Traceback" not in stream
         assert SECRET not in stream
@@ -33,7 +30,9 @@ def run(folder, *words):
 
 
 def fit(folder, cohort, *more):
-    return run(folder, "--cohort", cohort, "--model_folder", "data", "--save_folder", "out", *more)
+    """Run the script in a working directory, in this process; its workers are processes."""
+    words = ["--cohort", cohort, "--model_folder", "data", "--save_folder", "out", *more]
+    return checked(run_script_here(folder, *words))
 
 
 def cohort_file(folder, name, **subjects):
@@ -66,8 +65,11 @@ def workspace(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def first(workspace):
-    """The first run, without figures."""
-    return fit(workspace, "cohort.json", "--no_pictures")
+    """The first run, without figures, by the script as a program."""
+    words = ["--cohort", "cohort.json", "--model_folder", "data", "--save_folder", "out", "--no_pictures"]
+    command = [sys.executable, REPOSITORY / "shape_optimizer.py", *words]
+    env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(REPOSITORY)}
+    return checked(subprocess.run(command, capture_output=True, text=True, cwd=workspace, env=env, timeout=300))
 
 
 TRIALS = ("healthy/healthy_1/walk1", "healthy/healthy_1/walk2", "sick/crouch_1/walk1")
@@ -232,7 +234,7 @@ def test_wrong_inputs_fail_and_the_rest_is_fitted(workspace):
         c_foreign={"trials": ["bad/foreign.json"], "healthy": True},
         d_constraints={"trials": [good], "healthy": True, "marker_layout_file": "bad/none.json"},
     )
-    done = run(workspace, "--cohort", "bad.json", "--model_folder", "data", "--save_folder", "bad_out", "--no_pictures")
+    done = fit(workspace, "bad.json", "--save_folder", "bad_out", "--no_pictures")
     assert done.returncode == 1
     assert "1 fitted, 0 already finished, 8 failed" in done.stdout
     (warning,) = [line for line in done.stderr.splitlines() if "under the other label" in line]
@@ -280,7 +282,7 @@ def test_wrong_cohort_file_is_one_message_and_exit_code_2(tmp_path, content, par
 
 
 def test_wrong_argument_shows_usage(tmp_path):
-    done = run(tmp_path, "--pose_format", "bvh")
+    done = run_script_here(tmp_path, "--pose_format", "bvh")
     assert done.returncode == 2
     assert "usage" in done.stderr
     assert "npz" in done.stderr
