@@ -1,8 +1,10 @@
 """python benchmarks/viewer_speed.py --json viewer_speed.json
 
-Drawing speed of the viewer: a synthetic trial with its attribution by an untrained network, a body of 13,718 vertices
-in colours, skeleton, floor, panels and heatmap. Prints one JSON object:
+Start and drawing speed of the viewer: a synthetic trial with its attribution by an untrained network, a body of 13,718
+vertices in colours, skeleton, floor, panels and heatmap. Prints one JSON object:
 
+ * ``start``: when the window of a new process first showed what, as ``viewer_start.py`` measures it, medians;
+   ``first_explanation_s``: from trial and network to the attribution on the body. It needs a display or ``xvfb-run``.
  * ``window_frames_per_second``: during playback, when every image shows another frame, in a window on the screen if
    there is a display, else through EGL; ``window`` says which. ``window_frame_ms`` is the median, ``worst_frame_ms``
    the 99th percentile.
@@ -16,8 +18,11 @@ Run it on an idle machine; ``load_average`` is the machine's at the start.
 
 from __future__ import annotations
 
+import json
 import os
 import re
+import shutil
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -30,6 +35,7 @@ from typing import Any
 
 import torch
 from benchmark import BodyArguments, measure_seconds, run
+from script_runs import ENVIRONMENT
 from untrained_trial import write_untrained_trial
 
 from gait.body.skeleton import Joint
@@ -51,20 +57,23 @@ class Arguments(BodyArguments):
     seconds: float = argument(4.0, "length of the trial")
     images: int = argument(200, "images of the playback")
     threads: int = argument(2, "threads of torch")
+    starts: int = argument(5, "starts of the window")
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"\d+x\d+", self.size):
             raise ArgumentError("--size is WIDTHxHEIGHT, such as 1280x720")
 
 
-QUICK = {"size": "480x320", "seconds": 1.5, "images": 8}
+QUICK = {"size": "480x320", "seconds": 1.5, "images": 8, "starts": 1}
 
 
 def main(args: Arguments) -> dict[str, Any]:
     width, height = map(int, args.size.split("x"))
     with TemporaryDirectory() as made:
         folder = Path(made)
-        state = _open_state(folder, args)
+        trial, network = write_untrained_trial(folder, args.model, args.seconds)
+        start = _measure_start(trial, network, args)
+        state = _open_state(trial, network, args)
         assert state.actor is not None
         assert state.actor.trial.body is not None
         maker = MeshBuilder(state.actor.trial.body, state.actor.trial.sequence)
@@ -83,6 +92,7 @@ def main(args: Arguments) -> dict[str, Any]:
             state.close()
     slowest = sorted(playing)
     return {
+        **start,
         "window_frames_per_second": len(playing) / sum(playing),
         "window": window,
         "window_frame_ms": 1000 * median(playing),
@@ -97,9 +107,28 @@ def main(args: Arguments) -> dict[str, Any]:
     }
 
 
-def _open_state(folder: Path, args: Arguments) -> ViewerState:
+def _measure_start(trial: Path, network: Path, args: Arguments) -> dict[str, Any]:
+    """Return the times of ``viewer_start.py`` in new processes, medians; nothing where no window can be shown."""
+    screen = [] if os.environ.get("DISPLAY") else ["xvfb-run", "-a", "-s", "-screen 0 1920x1200x24"]
+    if screen and shutil.which(screen[0]) is None:
+        return {"start": None}
+    script = Path(__file__).with_name("viewer_start.py")
+    shown = ["--gait", trial, "--network", network, "--base_folder", args.model.parent, "--model", args.model.name]
+    runs = []
+    for _ in range(args.starts):
+        words = [*screen, sys.executable, script, time.time(), *shown, "--size", args.size]
+        done = subprocess.run(list(map(str, words)), env=ENVIRONMENT, stdout=subprocess.PIPE, text=True, check=True)
+        runs.append(json.loads(done.stdout))
+    start = {
+        clock: {name: median(run[clock][name] for run in runs) for name in runs[0][clock]}
+        for clock in ("wall_s", "processor_s")
+    }
+    first = median(run["wall_s"]["colours"] - run["wall_s"]["ready"] for run in runs)
+    return {"start": start, "first_explanation_s": first}
+
+
+def _open_state(trial: Path, network: Path, args: Arguments) -> ViewerState:
     """Open a synthetic trial, a network and its attribution."""
-    trial, network = write_untrained_trial(folder, args.model, args.seconds)
     state = ViewerState(FileBackend(BodyModelLocator(args.model.parent, args.model.name)))
     state.open_trial(trial)
     state.open_network(network)

@@ -74,6 +74,8 @@ def _show_window(request: ViewRequest) -> None:
     from gait.viewing.glfw_window import GlfwWindow  # imports ImGui and GLFW
     from gait.viewing.main_window import MainWindow
 
+    # Read when torch is loaded: its threads would spin between small operations on the cores that draw the window.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     state = ViewerState(request.backend)
     window = GlfwWindow(*request.view.size, on_drop=state.open_path)
     state.jobs.on_finished = window.wake

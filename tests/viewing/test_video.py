@@ -207,6 +207,11 @@ def test_viewer_speed_benchmark_runs_with_quick(
     monkeypatch.delenv("DISPLAY", raising=False)  # GLFW and the offscreen windows load the driver in different ways
     result, _ = run("viewer_speed", "--quick", "--threads", 1)
     assert result["vertices"] == 13_718
+    if result["start"] is not None:  # there is a screen, or xvfb-run
+        order = ("window", "body", "ready", "colours", "checked")
+        times = [result["start"]["wall_s"][name] for name in order]
+        assert times == sorted(times)
+        assert 0 < result["first_explanation_s"] <= times[-1]
     assert result["window_frames_per_second"] > 1
     assert 0 < result["export_ms_per_frame"] < 5000
     assert result["static_ms"] < result["window_frame_ms"]
