@@ -47,7 +47,7 @@ class ShapeCalibration:
     betas: Tensor  # (B,)
     marker_offsets: MarkerOffsets
     pose: Pose  # (N) frames
-    cost: float  # value of the objective
+    linearization: tuple[SubjectModel, NormalEquations]  # the subject in each frame, and the equations of the poses
 
 
 def offset_precision(reduced_body: ReducedBody, kinds: tuple[MarkerKind, ...], scales: ResidualScales) -> Tensor:
@@ -132,36 +132,39 @@ def calibrate(
     pose: Pose,
     *,
     start: MarkerOffsets | None = None,
+    linearization: tuple[SubjectModel, NormalEquations] | None = None,
     max_iterations: int = 40,
     tolerance: float = 1e-4,
+    damping: float = 1e-4,
 ) -> ShapeCalibration:
     """Solve shape, marker offsets and the poses of N frames together.
 
-    ``betas`` (B,), ``pose`` and ``start``, zero by default, are where the iterations begin. They end when the objective
-    decreases by a smaller fraction than ``tolerance``.
+    ``betas`` (B,), ``pose`` and ``start``, zero by default, are where the iterations begin; ``linearization`` may be
+    given if it is known there. They end when the objective
+    decreases by a smaller fraction than ``tolerance``. ``damping`` is that of the first step.
     """
     M, R = problem.reduced_body.num_markers, problem.num_trials
     offsets = start or MarkerOffsets(betas.new_zeros(M, 3), betas.new_zeros(R, M, 3))
 
-    def linearize(betas: Tensor, offsets: MarkerOffsets, pose: Pose) -> tuple[SubjectModel, NormalEquations, Tensor]:
-        subject, equations = problem.linearize(betas, offsets, pose)
+    def objective(betas: Tensor, offsets: MarkerOffsets, equations: NormalEquations) -> Tensor:
         coupling, _ = offset_coupling_terms(offsets, problem.scales)
-        value = (
+        return (
             problem.frame_weight * equations.cost.sum()
             + 0.5 * (betas**2).sum() / problem.scales.shape**2
             + 0.5 * torch.einsum("rmi,mij,rmj->", offsets.trials, problem.precision, offsets.trials)
             + coupling
         )
-        return subject, equations, value
 
-    subject, equations, value = linearize(betas, offsets, pose)
-    lam = 1e-2
+    subject, equations = linearization or problem.linearize(betas, offsets, pose)
+    value = objective(betas, offsets, equations)
+    lam = damping
     for _ in range(max_iterations):
         shape_step, offset_step, pose_step = _calibration_step(problem, subject, equations, offsets, lam)
         new_betas = betas + shape_step
         new_offsets = MarkerOffsets(offsets.subject + offset_step.subject, offsets.trials + offset_step.trials)
         new_pose = apply_step(pose, equations.kinematics.parent_world, pose_step, problem.reduced_body.hinges)
-        new_subject, new_equations, new_value = linearize(new_betas, new_offsets, new_pose)
+        new_subject, new_equations = problem.linearize(new_betas, new_offsets, new_pose)
+        new_value = objective(new_betas, new_offsets, new_equations)
         if bool(new_value < value):
             gain = float((value - new_value) / value)
             betas, offsets, pose = new_betas, new_offsets, new_pose
@@ -172,7 +175,7 @@ def calibrate(
             lam *= 6
             if lam > 1e4:
                 break
-    return ShapeCalibration(betas, offsets, pose, float(value))
+    return ShapeCalibration(betas, offsets, pose, (subject, equations))
 
 
 def offset_coupling_terms(offsets: MarkerOffsets, scales: ResidualScales) -> tuple[Tensor, Tensor]:
@@ -195,7 +198,12 @@ class SubjectNormalEquations:
     trial_curvature: Tensor  # (R, B + 3M, B + 3M) of shape and own offsets, from the trial's frames, poses eliminated
     offset_curvature: Tensor  # (R, 3M, 3M) of each trial's own offsets
     offset_response: Tensor  # (R, 3M, 1 + S) step of a trial's offsets: −response · (1, step of the S)
-    pose_response: Tensor  # (N, D, 1 + S) step of a pose: −response · (1, step of shape and trial's offsets)
+    poses: EliminatedPoses
+
+    @property
+    def followed_offsets(self) -> Tensor:
+        """Derivative of each trial's offsets in the subject parameters (R, 3M, S)."""
+        return -self.offset_response[..., 1:]
 
     @cached_property
     def inverse_curvature(self) -> Tensor:
@@ -211,8 +219,23 @@ class SubjectNormalEquations:
     def parameter_response(self) -> Tensor:
         """Step of the shape and each trial's offsets (R, B + 3M, S): −response · gradient of the subject parameters."""
         R, M3, S = len(self.offset_response), self.offset_curvature.shape[1], len(self.curvature)
-        offsets = -self.offset_response[..., 1:] @ self.inverse_curvature
+        offsets = self.followed_offsets @ self.inverse_curvature
         return torch.cat([self.inverse_curvature[: S - M3].expand(R, -1, -1), offsets], dim=1)
+
+
+@dataclass(frozen=True)
+class EliminatedPoses:
+    """Poses of N frames with D parameters, eliminated from normal equations: L·Lᵀ is the curvature of each frame."""
+
+    factor: Tensor  # (N, D, D) L
+    gradient: Tensor  # (N, 1, D) gradient in the pose · L⁻ᵀ
+    across: Tensor  # (N, B + 3M, D) curvature between shape and own offsets and the pose · L⁻ᵀ
+
+    def step(self, outer: Tensor) -> Tensor:
+        """Return the step of the poses (N, D) that follows a step of shape and own offsets (N, B + 3M)."""
+        right_side = self.gradient + outer[:, None].to(self.across) @ self.across
+        step = -torch.linalg.solve_triangular(self.factor, right_side, upper=False, left=False)[:, 0]
+        return step.to(outer)
 
 
 def _calibration_step(
@@ -221,16 +244,19 @@ def _calibration_step(
     pose_equations: NormalEquations,
     offsets: MarkerOffsets,
     lam: float,
+    dtype: torch.dtype = torch.float32,
 ) -> tuple[Tensor, MarkerOffsets, Tensor]:
-    """Return one damped Gauss–Newton step of the shape (B,), the offsets, and the poses (N, D)."""
+    """Return one damped Gauss–Newton step of the shape (B,), the offsets, and the poses (N, D).
+
+    Sums over frames in single precision are exact enough for it, as the objective decides whether it is taken.
+    """
     N, M = pose_equations.weight.shape
     B, R = problem.num_betas, len(offsets.trials)
-    reduced = subject_normal_equations(problem, subject, pose_equations, offsets, lam)
+    reduced = subject_normal_equations(problem, subject, pose_equations, offsets, lam, dtype)
     H = reduced.curvature + lam * torch.diag(reduced.curvature.diagonal())
     step = -torch.linalg.solve(H, reduced.gradient)
     trials = -(reduced.offset_response[..., 0] + reduced.offset_response[..., 1:] @ step)  # (R, 3M)
-    outer = torch.cat([step[:B].expand(N, -1), trials[problem.trial_index]], dim=1)
-    pose = -(reduced.pose_response[..., 0] + (reduced.pose_response[..., 1:] @ outer[..., None])[..., 0])
+    pose = reduced.poses.step(torch.cat([step[:B].expand(N, -1), trials[problem.trial_index]], dim=1))
     if problem.places is None:
         return step[:B], MarkerOffsets(step[B:].view(M, 3), trials.view(R, M, 3)), pose
     steps = MarkerOffsets(torch.zeros_like(offsets.subject), torch.zeros_like(offsets.trials))
@@ -245,66 +271,90 @@ def subject_normal_equations(
     pose_equations: NormalEquations,
     offsets: MarkerOffsets,
     lam: float,
+    dtype: torch.dtype = torch.float64,
 ) -> SubjectNormalEquations:
-    """Eliminate the poses of all frames and the offsets of all trials, both damped by ``lam``."""
+    """Eliminate the poses of all frames and the offsets of all trials, both damped by ``lam``.
+
+    A marker is moved by all shape coefficients, but only by its own offset, so the derivative in the offsets is one
+    block (3, 3) for each marker. Sums over frames are computed in ``dtype``.
+    """
     precision, scales, frame_weight = problem.precision, problem.scales, problem.frame_weight
-    N, M = pose_equations.weight.shape
-    B, R = subject.reduced_body.num_betas, len(offsets.trials)
-    own = torch.zeros(N, M, 3, B + 3 * M, dtype=pose_equations.weight.dtype, device=pose_equations.weight.device)
-    own[..., :B] = shape_jacobian(subject, pose_equations.kinematics)
-    own_offsets = own[..., B:].unflatten(-1, (M, 3))
-    own_offsets.diagonal(dim1=1, dim2=3).copy_(pose_equations.kinematics.blended_rotations.permute(0, 2, 3, 1))
-    betas = subject.betas
-    if problem.places is not None:
-        own = own_offsets[..., problem.places, :].flatten(3)
-        offsets = MarkerOffsets(offsets.subject[problem.places], offsets.trials[:, problem.places])
-        B, betas, precision = 0, betas[:0], precision[problem.places]
-    own = own.reshape(N, 3 * M, -1)
-    weighted = own * pose_equations.weight.repeat_interleave(3, dim=1)[..., None]
-    cross = pose_equations.jacobian.mT @ weighted  # (N, D, B + 3M)
+    M, R = len(problem.kinds), len(offsets.trials)
+    by_shape = shape_jacobian(subject, pose_equations.kinematics).to(dtype)  # (N, M, 3, B)
+    by_offset = pose_equations.kinematics.blended_rotations.to(dtype)  # (N, M, 3, 3)
+    by_pose = pose_equations.jacobian.to(dtype).unflatten(1, (M, 3))  # (N, M, 3, D)
+    residual, weight, betas = pose_equations.residual.to(dtype), pose_equations.weight.to(dtype), subject.betas
+    if (places := problem.places) is not None:
+        by_shape, betas = by_shape[:, places, :, :0], betas[:0]
+        by_offset, by_pose, residual, weight = (each[:, places] for each in (by_offset, by_pose, residual, weight))
+        offsets = MarkerOffsets(offsets.subject[places], offsets.trials[:, places])
+        precision = precision[places]
+    weighted_shape, weighted_offset = (each * weight[..., None, None] for each in (by_shape, by_offset))
+    poses = _eliminate_poses(pose_equations, by_pose, weighted_shape, weighted_offset, lam)
+
+    # curvature and gradient in shape and own offsets, from the frames of each trial
+    B, M3 = len(betas), 3 * len(precision)
+    curvature = by_offset.new_zeros(R, B + M3, B + M3)
+    gradient = by_offset.new_zeros(R, B + M3)
+    for r in range(R):
+        rows = (problem.trial_index == r).nonzero()[:, 0]
+        shape, offset = by_shape[rows], by_offset[rows]
+        weighted = weighted_shape[rows].permute(1, 3, 0, 2).flatten(2)  # (M, B, 3·n)
+        curvature[r, :B, :B] = weighted.transpose(0, 1).flatten(1) @ shape.transpose(0, 1).flatten(0, 2)
+        mixed = weighted @ offset.transpose(0, 1).flatten(1, 2)  # (M, B, 3)
+        curvature[r, :B, B:] = mixed.transpose(0, 1).flatten(1)
+        curvature[r, B:, :B] = curvature[r, :B, B:].T
+        blocks = curvature[r, B:, B:].view(M3 // 3, 3, M3 // 3, 3).diagonal(dim1=0, dim2=2)  # (3, 3, M)
+        own = weighted_offset[rows].permute(1, 3, 0, 2).flatten(2) @ offset.transpose(0, 1).flatten(1, 2)  # (M, 3, 3)
+        blocks += own.permute(1, 2, 0)
+        force = residual[rows].transpose(0, 1).reshape(-1, 3 * len(rows), 1)  # (M, 3·n, 1)
+        gradient[r, :B] = (weighted @ force).sum(dim=0)[:, 0]
+        gradient[r, B:] = (weighted_offset[rows].permute(1, 3, 0, 2).flatten(2) @ force).flatten()
+        across = poses.across[rows].transpose(0, 1).flatten(1)  # (B + 3M, n·D)
+        curvature[r] -= across @ across.T
+        gradient[r] -= across @ poses.gradient[rows].flatten()
+    curvature, gradient = frame_weight * curvature.to(precision), frame_weight * gradient.to(precision)
+
+    # the offsets of the trials, eliminated
+    prior_precision = torch.block_diag(*precision)
+    _, coupling_precision = offset_coupling_terms(offsets, scales)
+    coupling = coupling_precision.repeat_interleave(3, dim=1)  # (R, 3M)
+    coupling_gradient = coupling * (offsets.trials - offsets.subject).flatten(1)
+    prior_gradient = offsets.trials.flatten(1) @ prior_precision
+    inner = curvature[:, B:, B:] + prior_precision
+    diagonal = inner.diagonal(dim1=1, dim2=2)
+    diagonal += coupling
+    diagonal *= 1 + lam
+    factor = torch.linalg.cholesky(inner)
+    own_gradient = (gradient[:, B:] + prior_gradient + coupling_gradient)[..., None]
+    right_side = torch.cat([own_gradient, curvature[:, B:, :B], -torch.diag_embed(coupling)], dim=2)  # (R, 3M, 1 + S)
+    half = torch.linalg.solve_triangular(factor, right_side, upper=False)
+    response = torch.linalg.solve_triangular(factor.mT, half, upper=True)
+
+    eliminated = half.flatten(0, 1).T @ half.flatten(0, 1)
+    H, g = -eliminated[1:, 1:], -eliminated[1:, 0]  # of shape and subject's offsets
+    H[:B, :B] += curvature[:, :B, :B].sum(dim=0)
+    H.diagonal()[:B] += 1 / scales.shape**2
+    H.diagonal()[B:] += coupling.sum(dim=0)
+    g[:B] += gradient[:, :B].sum(dim=0) + betas / scales.shape**2
+    g[B:] -= coupling_gradient.sum(dim=0)
+    return SubjectNormalEquations(H, g, coupling_precision, curvature, inner, response, poses)
+
+
+def _eliminate_poses(
+    pose_equations: NormalEquations, by_pose: Tensor, weighted_shape: Tensor, weighted_offset: Tensor, lam: float
+) -> EliminatedPoses:
+    """Eliminate the poses, damped by ``lam``.
+
+    The derivatives of the markers are (N, M, 3, D) in the pose; multiplied by the markers' weights, they are
+    (N, M, 3, B) in the shape and (N, M, 3, 3) in the own offset of each marker.
+    """
     curvature = pose_equations.curvature.clone()
     diagonal = curvature.diagonal(dim1=1, dim2=2)
     diagonal.add_(lam * diagonal + 1e-6 * diagonal.amax(dim=1, keepdim=True))
-    factor = torch.linalg.cholesky(curvature)
-    pose_response = torch.cholesky_solve(torch.cat([pose_equations.gradient[..., None], cross], dim=-1), factor)
-    gradient = (weighted.mT @ pose_equations.residual.reshape(N, -1, 1) - cross.mT @ pose_response[..., :1])[..., 0]
-
-    S = own.shape[-1]
-    H, g = precision.new_zeros(S, S), precision.new_zeros(S)  # of shape and subject's offsets
-    H[:B, :B] += torch.eye(B, dtype=H.dtype, device=H.device) / scales.shape**2
-    g[:B] += betas / scales.shape**2
-    prior_precision = torch.block_diag(*precision)
-    _, coupling_precision = offset_coupling_terms(offsets, scales)
-    offset_responses, offset_curvatures, trial_curvatures = [], [], []
-    for r in range(R):
-        rows = (problem.trial_index == r).nonzero()[:, 0]
-        Hr = frame_weight * (own[rows].flatten(0, 1).T @ weighted[rows].flatten(0, 1))
-        Hr = Hr - frame_weight * (cross[rows].flatten(0, 1).T @ pose_response[rows, :, 1:].flatten(0, 1))
-        gr = frame_weight * gradient[rows].sum(dim=0)
-        coupling = coupling_precision[r].repeat_interleave(3)
-        coupling_gradient = coupling * (offsets.trials[r] - offsets.subject).reshape(-1)
-        prior_gradient = prior_precision @ offsets.trials[r].reshape(-1)
-        inner = Hr[B:, B:] + prior_precision + torch.diag(coupling)
-        inner = inner + lam * torch.diag(inner.diagonal())
-        across = torch.cat([Hr[B:, :B], -torch.diag(coupling)], dim=1)  # (3M, S)
-        response = torch.linalg.solve(
-            inner, torch.cat([(gr[B:] + prior_gradient + coupling_gradient)[:, None], across], dim=1)
-        )
-        H[:B, :B] += Hr[:B, :B]
-        H[B:, B:] += torch.diag(coupling)
-        g[:B] += gr[:B]
-        g[B:] -= coupling_gradient
-        H -= across.T @ response[:, 1:]
-        g -= across.T @ response[:, 0]
-        offset_responses.append(response)
-        offset_curvatures.append(inner)
-        trial_curvatures.append(Hr)
-    return SubjectNormalEquations(
-        H,
-        g,
-        coupling_precision,
-        torch.stack(trial_curvatures),
-        torch.stack(offset_curvatures),
-        torch.stack(offset_responses),
-        pose_response,
-    )
+    factor = torch.linalg.cholesky(curvature).to(by_pose)
+    across_shape = weighted_shape.flatten(1, 2).mT @ by_pose.flatten(1, 2)  # (N, B, D)
+    across_offsets = (weighted_offset.mT @ by_pose).flatten(1, 2)  # (N, 3M, D)
+    right_sides = torch.cat([pose_equations.gradient[:, None].to(by_pose), across_shape, across_offsets], dim=1)
+    half = torch.linalg.solve_triangular(factor.mT, right_sides, upper=True, left=False)
+    return EliminatedPoses(factor, half[:, :1], half[:, 1:])

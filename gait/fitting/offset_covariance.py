@@ -90,31 +90,27 @@ def calibration_errors(problem: CalibrationProblem, calibrated: ShapeCalibration
     """
     places, problem = problem.places, replace(problem, places=None)
     precision = problem.precision
-    subject, pose_equations = problem.linearize(calibrated.betas, calibrated.marker_offsets, calibrated.pose)
+    subject, pose_equations = calibrated.linearization
     equations = subject_normal_equations(problem, subject, pose_equations, calibrated.marker_offsets, 0.0)
-    leverage, inverse = marker_leverage(pose_equations)
+    factor = equations.poses.factor.float()  # sums over frames need no more digits
+    leverage, inverse = marker_leverage(pose_equations, factor)
     noise = variance_factor(pose_equations, leverage, problem.observation.visible)
-    response = equations.pose_response[..., 1:]
+    # step of the poses (N, D, B + 3M): −response · step of shape and own offsets
+    response = torch.linalg.solve_triangular(factor.mT, equations.poses.across.float().mT, upper=True)
     shape = torch.eye(len(calibrated.betas), dtype=precision.dtype, device=precision.device) / problem.scales.shape**2
-    # (R) covariance of the gradient that the frames of each trial cause in shape and own offsets
-    by_trial, by_motion = [], []
     axes = posture_axes(subject, pose_equations.kinematics)
     J = axes.shape[1]
     by_prior = joint_blocks(pose_equations.curvature, J) - pose_equations.marker_curvature[:, :J]
     # gradient (N, D, 3J) that a posture with the variance of the prior causes
-    posture_root = problem.scales.calibration_pose_prior**0.5 * posture_prior_root(by_prior, axes)
-    pulled = posture_root.float().mT @ response.float()  # (N, 3J, B + 3M); sums over frames need no more digits
+    posture_root = (problem.scales.calibration_pose_prior**0.5 * posture_prior_root(by_prior, axes)).to(response)
+    pulled = posture_root.mT @ response  # (N, 3J, B + 3M)
     rows_of = [problem.trial_index == r for r in range(problem.num_trials)]
-    for r, rows in enumerate(rows_of):
-        by_posture_of_frames = pulled[rows].flatten(0, 1)
-        from_prior = (by_posture_of_frames.T @ by_posture_of_frames).to(response)
-        from_prior *= problem.frame_weight / problem.scales.calibration_pose_prior
-        from_markers = noise * (equations.trial_curvature[r] - from_prior)
-        by_trial.append(from_prior + from_markers)
-        by_motion.append(problem.scales.calibration_pose_prior * MOTION_VARIANCE * from_prior + from_markers)
-    by_frames = torch.stack(by_trial)
+    # (R, B + 3M, B + 3M) covariance of the gradient that the frames of each trial cause in shape and own offsets
+    from_prior = torch.stack([each.T @ each for each in (pulled[rows].flatten(0, 1) for rows in rows_of)]).to(precision)
+    from_prior *= problem.frame_weight / problem.scales.calibration_pose_prior
+    by_frames = from_prior + noise * (equations.trial_curvature - from_prior)
     by_offset_prior = torch.block_diag(*precision)
-    others = propagate_covariance(equations, by_frames, torch.zeros_like(by_offset_prior), shape)
+    others = propagate_covariance(equations, by_frames, shape)
     components = offset_components(problem.reduced_body, problem.kinds)
     factors = offset_variance_factors(equations, calibrated, others, precision, components)
     free = torch.ones_like(by_offset_prior[0])
@@ -124,18 +120,22 @@ def calibration_errors(problem: CalibrationProblem, calibrated: ShapeCalibration
         ((f - 1) * part for f, part in zip(factors, components, strict=True)), torch.zeros_like(by_offset_prior)
     )
     by_offset_prior = by_offset_prior + (free[:, None] * excess * free) @ by_offset_prior
-    covariance = propagate_covariance(equations, by_frames, by_offset_prior, shape)
-    given_posture = propagate_covariance(equations, torch.stack(by_motion), by_offset_prior, shape)
-    pull = [-problem.frame_weight * pulled[rows].sum(dim=0).mT.to(response) for rows in rows_of]
+    covariance = others + propagate_offset_prior(equations, by_offset_prior)
+    # the motion about the mean posture instead of all postures
+    less = problem.scales.calibration_pose_prior * MOTION_VARIANCE - 1
+    given_posture = covariance + less * propagate_frames(equations, from_prior)
+    pull = [-problem.frame_weight * pulled[rows].sum(dim=0).mT.to(precision) for rows in rows_of]
     followed = propagate_gradient(equations, torch.stack(pull))  # (R, B + 3M, D)
-    drawn = (inverse @ posture_root.float()).to(response)  # (N, D, 3J)
+    drawn = inverse @ posture_root  # (N, D, 3J)
     of_markers = marker_variance_factors(pose_equations, leverage, problem.observation.visible, subject, noise)
     roots, with_parameters, by_posture = [], [], []
     for r, rows in enumerate(rows_of):
         roots.append(covariance_root(given_posture[r]))
         # error of the mean posture with shape and offsets, and that caused by the prior
-        with_parameters.append(-_in_posture_axes(response[rows], axes[rows]).mean(dim=0))
-        by_posture.append(-_in_posture_axes(drawn[rows], axes[rows]).mean(dim=0) + with_parameters[r] @ followed[r])
+        turned = axes[rows].to(response)
+        with_parameters.append(-_in_posture_axes(response[rows], turned).mean(dim=0).to(precision))
+        by_prior_alone = -_in_posture_axes(drawn[rows], turned).mean(dim=0).to(precision)
+        by_posture.append(by_prior_alone + with_parameters[r] @ followed[r])
     others_posture = torch.stack(
         [(w @ root).square().sum(dim=1) for w, root in zip(with_parameters, roots, strict=True)]
     )
@@ -249,7 +249,7 @@ def propagate_gradient(equations: SubjectNormalEquations, by_frames: Tensor) -> 
         by_frames: (R, B + 3·M, X) error of the gradient in shape and own offsets, caused by the frames of each trial.
     """
     B = by_frames.shape[1] - equations.offset_curvature.shape[1]
-    follows = -equations.offset_response[..., 1:]  # (R, 3M, S)
+    follows = equations.followed_offsets
     gradient = (follows.mT @ by_frames[:, B:]).sum(dim=0)
     gradient[:B] += by_frames[:, :B].sum(dim=0)
     parameters = -equations.inverse_curvature @ gradient
@@ -257,49 +257,65 @@ def propagate_gradient(equations: SubjectNormalEquations, by_frames: Tensor) -> 
     return torch.cat([parameters[:B].expand(len(offsets), -1, -1), offsets], dim=1)
 
 
-def propagate_covariance(
-    equations: SubjectNormalEquations, by_frames: Tensor, by_offset_prior: Tensor, shape: Tensor
-) -> Tensor:
-    """Propagate the covariance of the gradient to that of the solution.
+def propagate_covariance(equations: SubjectNormalEquations, by_frames: Tensor, shape: Tensor) -> Tensor:
+    """Propagate the covariance of the gradient to that of the solution, without that of the offsets' prior.
 
     Args:
         equations: undamped equations of the S = B + 3·M subject parameters.
         by_frames: (R, B + 3·M, B + 3·M) covariance caused by the frames of each trial; trials are independent.
-        by_offset_prior: (3·M, 3·M) covariance caused by the prior of the offsets; the same error in all trials.
         shape: (B, B) covariance caused by the prior of the shape.
 
     Returns:
         (R, B + 3·M, B + 3·M) covariance of the shape and the offsets of each trial.
     """
-    B, R = len(shape), len(by_frames)
-    eye = torch.eye(len(equations.curvature), dtype=by_offset_prior.dtype, device=by_offset_prior.device)
-    inner = equations.inverse_offset_curvature  # (R, 3M, 3M)
-    follows = -equations.offset_response[..., 1:]  # (R, 3M, S): derivative of a trial's offsets in the S parameters
-    coupling = equations.coupling_precision.repeat_interleave(3, dim=1)  # (R, 3M) diagonal matrices
+    B = len(shape)
+    follows = equations.followed_offsets
+    # the coupling acts on a trial's offsets and, with opposite sign, on the subject's
+    effect = follows.clone()
+    effect[..., B:].diagonal(dim1=1, dim2=2).sub_(1)
+    coupled = equations.coupling_precision.repeat_interleave(3, dim=1)[..., None] * effect  # (R, 3M, S)
+    gradient = (effect.mT @ coupled).sum(dim=0)
+    gradient[:B, :B] += shape
+    own = torch.diag_embed(equations.coupling_precision.repeat_interleave(3, dim=1))
+    return propagate_frames(equations, by_frames, gradient, coupled.mT, own)
 
-    # Covariance of the gradient in the subject parameters: direct, and through the offsets of each trial.
-    all_follow = follows.sum(dim=0)
-    by_all = all_follow.mT @ by_offset_prior
-    gradient_covariance = by_all @ all_follow
-    gradient_covariance[:B, :B] += shape
-    crosses = []  # (R) cross-covariance with the gradient in the offsets of each trial
-    for r in range(R):
-        to_subject = torch.cat([eye[:, :B], follows[r].mT], dim=1)  # from shape and own offsets
-        # the coupling acts on a trial's offsets and, with opposite sign, on the subject's
-        coupling_effect = follows[r].mT - eye[:, B:]
-        coupled = coupling_effect * coupling[r]
-        from_frames = to_subject @ by_frames[r]
-        gradient_covariance = gradient_covariance + from_frames @ to_subject.mT + coupled @ coupling_effect.mT
-        crosses.append(from_frames[:, B:] + coupled + by_all)
-    result = []
-    for r in range(R):
-        to_trial = equations.parameter_response[r]  # (B + 3M, S)
-        own = by_frames[r][B:, B:] + torch.diag(coupling[r]) + by_offset_prior
-        part = to_trial @ gradient_covariance @ to_trial.mT / 2
-        part[:, B:] += to_trial @ crosses[r] @ inner[r]
-        part[B:, B:] += inner[r] @ own @ inner[r] / 2
-        result.append(part + part.mT)
-    return torch.stack(result)
+
+def propagate_frames(
+    equations: SubjectNormalEquations,
+    by_frames: Tensor,
+    gradient: Tensor | float = 0.0,
+    cross: Tensor | float = 0.0,
+    own: Tensor | float = 0.0,
+) -> Tensor:
+    """Propagate only the covariance that the frames of each trial cause (``propagate_covariance``).
+
+    Further independent errors of the gradient have the covariances ``gradient`` (S, S) in the subject parameters, with
+    the offsets of the trials eliminated, ``own`` (R, 3·M, 3·M) in the offsets of each trial, and ``cross``
+    (R, S, 3·M) between both.
+    """
+    follows = equations.followed_offsets
+    B = by_frames.shape[1] - follows.shape[1]
+    # in the subject parameters: direct, and through the offsets of each trial
+    from_frames = follows.mT @ by_frames[:, B:]  # (R, S, B + 3M)
+    from_frames[:, :B] += by_frames[:, :B]
+    covariance = (from_frames[..., B:] @ follows).sum(dim=0)
+    covariance[:, :B] += from_frames[..., :B].sum(dim=0)
+    covariance = covariance + gradient
+    to_trial, inner = equations.parameter_response, equations.inverse_offset_curvature
+    part = to_trial @ (0.5 * covariance) @ to_trial.mT  # (R, B + 3M, B + 3M)
+    part[..., B:] += to_trial @ (from_frames[..., B:] + cross) @ inner
+    part[:, B:, B:] += inner @ (0.5 * (by_frames[:, B:, B:] + own)) @ inner
+    return part + part.mT
+
+
+def propagate_offset_prior(equations: SubjectNormalEquations, by_offset_prior: Tensor) -> Tensor:
+    """Propagate the covariance (3·M, 3·M) that the prior of the offsets causes, the same error in all trials.
+
+    ``equations`` and result are those of ``propagate_covariance``.
+    """
+    response = equations.parameter_response @ equations.followed_offsets.sum(dim=0).mT  # (R, B + 3M, 3M)
+    response[:, -len(by_offset_prior) :] += equations.inverse_offset_curvature
+    return response @ by_offset_prior @ response.mT
 
 
 def pose_prior_curvature(pose_equations: NormalEquations) -> Tensor:
@@ -308,15 +324,13 @@ def pose_prior_curvature(pose_equations: NormalEquations) -> Tensor:
     return pose_equations.curvature - pose_equations.jacobian.mT @ (pose_equations.jacobian * weight)
 
 
-def marker_leverage(pose_equations: NormalEquations) -> tuple[Tensor, Tensor]:
+def marker_leverage(pose_equations: NormalEquations, factor: Tensor) -> tuple[Tensor, Tensor]:
     """Return how far each marker determines its residual (N, M), and the inverse of the curvature (N, D, D).
 
-    The leverage of a marker is the number of its coordinates, 0 to 3, that the pose parameters follow.
+    The leverage of a marker is the number of its coordinates, 0 to 3, that the pose parameters follow. ``factor``
+    (N, D, D) is the lower Cholesky factor of the curvature.
     """
-    curvature, jacobian = pose_equations.curvature.clone(), pose_equations.jacobian
-    diagonal = curvature.diagonal(dim1=1, dim2=2)
-    diagonal.add_(1e-6 * diagonal.amax(dim=1, keepdim=True))
-    inverse, jacobian = torch.cholesky_inverse(torch.linalg.cholesky(curvature)).float(), jacobian.float()
+    inverse, jacobian = torch.cholesky_inverse(factor), pose_equations.jacobian.to(factor)
     followed = ((jacobian @ inverse) * jacobian).sum(dim=-1).unflatten(1, (-1, 3)).sum(dim=-1)
     return pose_equations.weight * followed, inverse
 
@@ -384,7 +398,7 @@ def offset_variance_factors(
     offsets = calibrated.marker_offsets.trials.flatten(1)  # (R, 3M)
     R, M3 = offsets.shape
     prior_precision = torch.block_diag(*precision)
-    follows = -equations.offset_response[..., 1:]
+    follows = equations.followed_offsets
     response = follows @ (equations.inverse_curvature @ follows.sum(dim=0).mT) + equations.inverse_offset_curvature
     recovered = torch.eye(M3, dtype=prior_precision.dtype, device=prior_precision.device) - response @ prior_precision
     variance = torch.linalg.inv(prior_precision)
@@ -394,6 +408,6 @@ def offset_variance_factors(
         square = float(((offsets @ own_precision) * offsets).sum()) / R
         by_others = float((own_precision * others[:, -M3:, -M3:]).sum()) / R
         part = recovered @ component  # (R, 3M, 3M) fraction of the true offsets that the estimate contains
-        expected = float(((own_precision @ part @ variance) * part).sum()) / R
+        expected = float(((own_precision @ part) * (part @ variance)).sum()) / R
         factors.append((max(square - by_others, 0.0) + PRIOR_PSEUDO_COUNT) / (expected + PRIOR_PSEUDO_COUNT))
     return factors

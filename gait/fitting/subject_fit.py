@@ -441,16 +441,17 @@ def _calibrate_group(
         scales,
     )
     try:
-        betas, pose, offsets = start.betas, start.pose, start.offsets
+        betas, pose, offsets, linearization = start.betas, start.pose, start.offsets, None
         if offsets is None:
             uncoupled = replace(scales, same_session_m=INITIAL_OFFSET_SPREAD_M, replaced_m=INITIAL_OFFSET_SPREAD_M)
-            separate = calibrate(replace(problem, scales=uncoupled), betas, pose)
+            separate = calibrate(replace(problem, scales=uncoupled), betas, pose, tolerance=1e-2, damping=1e-3)
             betas, pose, offsets = separate.betas, separate.pose, separate.marker_offsets
+            linearization = separate.linearization
         elif layout.solved:  # the known markers decide on the shape, the others follow
             solved = [m for m, label in enumerate(layout.labels) if label in layout.solved]
             problem = replace(problem, places=torch.tensor(solved, device=betas.device))
         # couples the offsets that turned out to agree
-        coupled = calibrate(problem, betas, pose, start=offsets)
+        coupled = calibrate(problem, betas, pose, start=offsets, linearization=linearization)
         return coupled, calibration_errors(problem, coupled)
     except torch.linalg.LinAlgError as error:
         message = f"{path}: the markers do not determine a body ({error}); are positions and labels right?"

@@ -10,7 +10,7 @@ from gait.body.joint_status import JointStatus
 from gait.body.marker_placement import plug_in_gait_layout
 from gait.body.pose_prior import default_pose_prior
 from gait.body.skeleton import Joint
-from gait.fitting.calibration import MarkerOffsets, ShapeCalibration, SubjectNormalEquations
+from gait.fitting.calibration import EliminatedPoses, MarkerOffsets, ShapeCalibration, SubjectNormalEquations
 from gait.fitting.fit_report import build_fit_report
 from gait.fitting.frame_batches import FrameBatches
 from gait.fitting.joint_parametrization import apply_step
@@ -31,6 +31,7 @@ from gait.fitting.offset_covariance import (
     offset_variance_factors,
     propagate_covariance,
     propagate_gradient,
+    propagate_offset_prior,
 )
 from gait.fitting.reduced_body import reduce_body
 from gait.fitting.reference_normal_equations import normal_equations
@@ -124,7 +125,13 @@ class Dense:
             reduced -= across.mT @ step
         zeros = torch.zeros(0)
         return SubjectNormalEquations(
-            reduced, zeros, self.coupling_precision, self.trial_curvature, inner, torch.stack(solved), zeros
+            reduced,
+            zeros,
+            self.coupling_precision,
+            self.trial_curvature,
+            inner,
+            torch.stack(solved),
+            EliminatedPoses(zeros, zeros, zeros),
         )
 
 
@@ -138,7 +145,8 @@ def test_propagate_covariance_equals_the_dense_system():
         for other in dense.own:
             cov[mine[:, None], other] += by_prior
     expected = inverse @ cov @ inverse
-    found = propagate_covariance(dense.equations(), by_frames, by_prior, dense.shape)
+    equations = dense.equations()
+    found = propagate_covariance(equations, by_frames, dense.shape) + propagate_offset_prior(equations, by_prior)
     for r in range(dense.R):
         rows = dense.rows(r)
         np.testing.assert_allclose(found[r], expected[rows[:, None], rows], rtol=1e-6, atol=1e-9)
@@ -154,7 +162,7 @@ def test_offset_variance_factors_are_unbiased(factor):
     components = [torch.diag(anatomical), torch.diag(1 - anatomical)]
     by_frames = 0.3 * dense.trial_curvature
     equations, inverse = dense.equations(), torch.linalg.inv(dense.H)
-    others = propagate_covariance(equations, by_frames, torch.zeros_like(dense.prior_precision), dense.shape)
+    others = propagate_covariance(equations, by_frames, dense.shape)
     precision = torch.stack([dense.prior_precision[3 * m : 3 * m + 3, 3 * m : 3 * m + 3] for m in range(30)])
     half = torch.linalg.cholesky(torch.linalg.inv(dense.prior_precision))
     noise = torch.linalg.cholesky(dense.assembled(by_frames) + 1e-9 * torch.eye(len(dense.H)))
@@ -166,7 +174,7 @@ def test_offset_variance_factors_are_unbiased(factor):
             wrong[mine] += dense.prior_precision @ true
         error = -inverse @ wrong
         solved = torch.stack([true + error[mine] for mine in dense.own]).unflatten(1, (30, 3))
-        calibrated = ShapeCalibration(torch.zeros(4), MarkerOffsets(solved.mean(0), solved), None, 0.0)
+        calibrated = ShapeCalibration(torch.zeros(4), MarkerOffsets(solved.mean(0), solved), None, None)
         estimates.append(offset_variance_factors(equations, calibrated, others, precision, components))
     mean = np.mean(estimates, axis=0)
     assert mean[0] == pytest.approx(factor, rel=0.15, abs=0.1)
