@@ -26,8 +26,8 @@ COARSE_SPACING_S = 0.08
 """Spacing of the frames that are solved first; the frames between them start from interpolated poses."""
 
 COLD_START = SolverOptions(tolerance=3e-2)
-WARM_START = SolverOptions(max_iterations=8, tolerance=1e-1, damping=1e-3, accept_last_step=True)
-SMOOTHED_PASS = SolverOptions(max_iterations=4, damping=1e-3)
+WARM_START = SolverOptions(max_iterations=8, tolerance=1e-1, damping=1e-3, reuse_factors=True)
+SMOOTHED_PASS = SolverOptions(max_iterations=4, damping=1e-3, reuse_factors=True)
 
 
 def fit_pose_trajectory(

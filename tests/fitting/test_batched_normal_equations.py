@@ -14,7 +14,7 @@ from gait.fitting.objective_terms import SoftPoseTarget
 from gait.fitting.reference_normal_equations import normal_equations
 from gait.fitting.solver import quaternions
 from gait.fitting.solver.batched_normal_equations import BatchedNormalEquations
-from gait.fitting.solver.block_solver import BlockNormalEquations, BlockStep, damped_step
+from gait.fitting.solver.block_solver import BlockGradient, BlockNormalEquations, BlockStep, damped_step
 from gait.fitting.solver.frame_data import ObservedMarkers
 from gait.fitting.solver.kinematic_blocks import split_kinematic_tree
 from tests.fitting.test_jacobians import FEATURES, SCALES, case, narrow_bounds, observe, prior_of, target_of
@@ -79,6 +79,12 @@ def test_linearize_gives_the_exact_objective_and_gradient(tmp_path, tree, featur
     gradient, _ = dense(found.equations, equations.blocks)
     np.testing.assert_allclose(gradient, exact.gradient, atol=1e-9 * float(exact.gradient.abs().max()))
     np.testing.assert_allclose(found.parent_world.transpose(0, 1), exact.kinematics.parent_world, atol=1e-12)
+    cheap = equations.cost_and_gradient(poses, data)
+    np.testing.assert_allclose(cheap.cost, exact.cost, rtol=1e-9)
+    alone = replace(found.equations, limb_gradient=cheap.gradient.limb, trunk_gradient=cheap.gradient.trunk)
+    gradient, _ = dense(alone, equations.blocks)
+    np.testing.assert_allclose(gradient, exact.gradient, atol=1e-9 * float(exact.gradient.abs().max()))
+    np.testing.assert_array_equal(cheap.parent_world, found.parent_world)
     markers, joints = equations.markers_and_joints(pose)
     np.testing.assert_allclose(markers, exact.kinematics.markers, atol=1e-12)
     np.testing.assert_allclose(joints, exact.kinematics.joints, atol=1e-12)
@@ -216,7 +222,10 @@ def random_limb_equations(frames=3, limbs=2, unknowns=4, trunk=5, nothing=False)
 def test_damped_step_solves_each_frames_damped_equations():
     equations, H, g = random_limb_equations()
     damping = torch.tensor([0.0, 0.1, 10.0], dtype=DOUBLE)
-    step = damped_step(equations, damping, floor=0.0)
+    step, factors = damped_step(equations, damping, floor=0.0)
+    again = factors.step(BlockGradient(2 * equations.limb_gradient, 2 * equations.trunk_gradient))
+    np.testing.assert_allclose(again.limb, 2 * step.limb, rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(again.trunk, 2 * step.trunk, rtol=1e-9, atol=1e-12)
     found = torch.cat([step.limb.flatten(1), step.trunk], dim=1).numpy()
     for t in range(3):
         expected = -np.linalg.solve(H[t] + float(damping[t]) * np.diag(np.diag(H[t])), g[t])
@@ -226,7 +235,7 @@ def test_damped_step_solves_each_frames_damped_equations():
 
 def test_damped_step_leaves_undetermined_parameters_unchanged():
     equations, _, _ = random_limb_equations(nothing=True)
-    step = damped_step(equations, torch.zeros(3, dtype=DOUBLE))
+    step, _ = damped_step(equations, torch.zeros(3, dtype=DOUBLE))
     assert torch.isfinite(step.limb).all()
     np.testing.assert_allclose(step.limb[:, :, 0], 0, atol=1e-12)
 

@@ -30,7 +30,7 @@ from gait.fitting.per_frame import PerFrame
 from gait.fitting.reduced_body import descendant_matrix
 from gait.fitting.residual_scales import ResidualScales
 from gait.fitting.solver import quaternions
-from gait.fitting.solver.block_solver import BlockNormalEquations, BlockStep
+from gait.fitting.solver.block_solver import BlockGradient, BlockNormalEquations, BlockStep
 from gait.fitting.solver.frame_data import FrameData, ObservedMarkers, QuaternionPose
 from gait.fitting.solver.kinematic_blocks import split_kinematic_tree
 
@@ -43,6 +43,17 @@ class Linearization(PerFrame):
 
     cost: Tensor  # (T,)
     equations: BlockNormalEquations
+    parent_world: Tensor  # (J, T, 3, 3) world rotation of each joint's parent
+
+
+@dataclass(frozen=True)
+class CostAndGradient(PerFrame):
+    """Objective of T frames at given poses, with its gradient."""
+
+    frame_axis: ClassVar = {"parent_world": 1}
+
+    cost: Tensor  # (T,)
+    gradient: BlockGradient
     parent_world: Tensor  # (J, T, 3, 3) world rotation of each joint's parent
 
 
@@ -68,6 +79,11 @@ class BatchedNormalEquations:
         lever_arm_map, marker_map = _linear_map(skin_weights, descendants, subject.rest_markers, subject.rest_joints)
         lever_arm_map = _pad_zero(lever_arm_map, 2)[:, markers[:, :, None], joints[:, None]]  # (4·J, G, N, P)
         self.linear_map = self._cast(torch.cat([lever_arm_map.flatten(1), marker_map], dim=1))  # (4·J, G·N·P + M)
+        self.point_map = torch.cat([self.linear_map[:, -self.num_markers :], self._joint_map()], dim=1)  # (4·J, M + J)
+        # sums of columns x, y, z and t, and of t alone, over a joint and its descendants
+        below = descendants.T.to(self.linear_map)
+        self.column_sum = below.repeat_interleave(4, dim=0)  # (4·J, J)
+        self.shift_sum = self.column_sum * (torch.arange(4 * self.num_joints, device=self.device) % 4 == 3)[:, None]
         self.skin_weights, self.descendants = self._cast(skin_weights), self._cast(descendants)
         self.marker_posedirs = self.limb_posedirs = None
         self.cross_limb_posedirs = skin_weights.new_zeros(0)
@@ -97,6 +113,11 @@ class BatchedNormalEquations:
 
     def _cast(self, values: Tensor) -> Tensor:
         return values.to(dtype=self.dtype, device=self.device)
+
+    def _joint_map(self) -> Tensor:
+        """Return the linear map (4·J, J) from the world transforms of the joints to their positions."""
+        homogeneous = torch.cat([self.rest_joints, torch.ones_like(self.rest_joints[:, :1])], dim=1)  # (J, 4)
+        return torch.diag_embed(homogeneous.T).permute(1, 0, 2).flatten(0, 1)
 
     def _quaternions_from(self, rotations: Tensor) -> Tensor:
         """Return quaternions (4, J, T) of rotation matrices (T, J, 3, 3)."""
@@ -175,13 +196,53 @@ class BatchedNormalEquations:
             gradient[..., :2] += self.limit_precision * beyond
             curvature.diagonal(dim1=2, dim2=3)[..., :2] += self.limit_precision * (beyond != 0)
         if blendshapes is not None:
-            gradient = gradient + self._cross_limb_blendshape_gradient(blendshapes, residual * weight[:, None])
+            # blend shapes through which a joint moves markers of another limb; the curvature ignores them
+            force = residual * weight[:, None]
+            gradient = gradient + self._blendshape_gradient(blendshapes, force, self.cross_limb_posedirs)
         self._add_joint_terms(equations, gradient, curvature)
         if data.target_translations.shape[1]:
             away = data.translation_precision[..., None] * (poses.translation[:, None] - data.target_translations)
             equations.trunk_gradient[:, -3:] += away.sum(dim=1)
             equations.trunk.diagonal(dim1=1, dim2=2)[:, -3:] += data.translation_precision.sum(dim=1, keepdim=True)
         return Linearization(cost + terms.cost + _translation_cost(poses, data), equations, parent_world)
+
+    def cost_and_gradient(self, poses: QuaternionPose, data: FrameData) -> CostAndGradient:
+        """Return the objective with its gradient, for a third of the operations of ``linearize``.
+
+        A small rotation d of a joint at p moves a point y of a descendant by d × (y − p), so that a force f there has
+        the gradient y × f − p × f. The forces of all markers act on the columns of the joints' transforms.
+        """
+        transforms, parent_world, blendshapes = self._transforms(poses)
+        columns = _flatten_by_axis(transforms)  # (T, 3, 4·J)
+        points = columns @ self.point_map  # (T, 3, M + J)
+        residual = self._residual(points[..., : self.num_markers], blendshapes, data)
+        cost, weight = self._robust(residual, data)
+        force = residual * weight[:, None]
+        on_columns = force @ self.point_map[:, : self.num_markers].T  # (T, 3, 4·J)
+        if blendshapes is not None:
+            on_columns.unflatten(-1, (-1, 4))[..., :3] += torch.einsum(
+                "tcm,mj,tmd->tcjd", force, self.skin_weights, blendshapes.offsets
+            )
+        torque = _cross(columns, on_columns) @ self.column_sum
+        torque -= _cross(points[..., self.num_markers :], on_columns @ self.shift_sum)  # (T, 3, J)
+        terms = self._joint_terms(poses, data)
+        gradient = torque.permute(2, 0, 1) + (parent_world @ terms.gradient.permute(1, 2, 0)[..., None])[..., 0]
+        parameter_axes = self._parameter_axes(poses, parent_world)
+        if parameter_axes is not None:
+            gradient = (parameter_axes.transpose(0, 1).mT @ gradient[..., None])[..., 0]
+        if self.angle_bounds is not None and poses.angles is not None:
+            gradient[..., :2] += self.limit_precision * self._beyond_angle_bounds(poses.angles).transpose(0, 1)
+        if blendshapes is not None and self.marker_posedirs is not None:
+            gradient = gradient + self._blendshape_gradient(blendshapes, force, self.marker_posedirs)
+        away = poses.translation[:, None] - data.target_translations
+        by_translation = force.sum(dim=2) + (data.translation_precision[..., None] * away).sum(dim=1)
+        limb = _pad_zero(gradient, 0)[self.blocks.limb]  # (G, L, T, 3)
+        trunk = gradient[self.blocks.trunk].permute(1, 2, 0).flatten(1)
+        return CostAndGradient(
+            cost + terms.cost + _translation_cost(poses, data),
+            BlockGradient(limb.permute(2, 0, 3, 1).flatten(2), torch.cat([trunk, by_translation], dim=1)),
+            parent_world,
+        )
 
     def marker_curvature(self, poses: QuaternionPose, data: FrameData) -> Tensor:
         """Return the curvature that the markers give each joint, and last the translation: (T, J + 1, 3, 3)."""
@@ -306,19 +367,20 @@ class BatchedNormalEquations:
         blended_rotations = torch.einsum("mj,jtcd->tmcd", self.skin_weights, transforms[..., :3])
         contributions = torch.einsum("jtcd,tmd->tcmj", transforms[..., :3], offsets) * self.skin_weights
         return _PoseBlendshapeTerms(
+            offsets,
             (blended_rotations @ offsets[..., None])[..., 0].mT,
             contributions @ self.descendants.T,
             blended_rotations,
             feature_jacobian,
         )
 
-    def _cross_limb_blendshape_gradient(self, blendshapes: _PoseBlendshapeTerms, force: Tensor) -> Tensor:
-        """Return the gradient (J, T, 3) of blend shapes through which a joint moves markers of another limb.
+    def _blendshape_gradient(self, blendshapes: _PoseBlendshapeTerms, force: Tensor, posedirs: Tensor) -> Tensor:
+        """Return the gradient (J, T, 3) of forces (T, 3, M) through pose blend shapes (M, 3, J, F).
 
-        Some body models have such blend shapes without an anatomical reason. The curvature ignores them.
+        Some body models have blend shapes of another limb's joints without an anatomical reason.
         """
         rest_force = (blendshapes.blended_rotations.mT @ force.mT[..., None])[..., 0]  # (T, M, 3) in rest axes
-        feature_gradient = torch.einsum("tmc,mcjf->tjf", rest_force, self.cross_limb_posedirs)
+        feature_gradient = torch.einsum("tmc,mcjf->tjf", rest_force, posedirs)
         return (blendshapes.feature_jacobian.mT @ feature_gradient[..., None])[..., 0].transpose(0, 1)
 
     def _lever_arms(self, combined: Tensor) -> Tensor:
@@ -399,6 +461,7 @@ class BatchedNormalEquations:
 class _PoseBlendshapeTerms:
     """Effect of pose-corrective blend shapes on the markers of T frames."""
 
+    offsets: Tensor  # (T, M, 3) in rest axes, metres
     shift: Tensor  # (T, 3, M) metres
     lever_arms: Tensor  # (T, 3, M, J) addition to the lever arms, metres
     blended_rotations: Tensor  # (T, M, 3, 3) skinning-weighted world rotation at each marker
@@ -451,6 +514,12 @@ def _write_cross_products(jacobian: Tensor, lever_arms: Tensor) -> None:
     jacobian[..., 0, 1, :], jacobian[..., 1, 2, :], jacobian[..., 2, 0, :] = z, x, y
     for row, column, arm in ((0, 2, y), (1, 0, z), (2, 1, x)):
         torch.neg(arm, out=jacobian[..., row, column, :])
+
+
+def _cross(a: Tensor, b: Tensor) -> Tensor:
+    """Return the cross products (T, 3, …) of vectors along the second axis."""
+    (ax, ay, az), (bx, by, bz) = a.unbind(1), b.unbind(1)
+    return torch.stack([ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx], dim=1)
 
 
 def _pad_zero(values: Tensor, dim: int) -> Tensor:

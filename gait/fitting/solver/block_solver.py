@@ -26,6 +26,14 @@ class BlockNormalEquations(PerFrame):
 
 
 @dataclass(frozen=True)
+class BlockGradient(PerFrame):
+    """Gradient of T frames."""
+
+    limb: Tensor  # (T, G, l)
+    trunk: Tensor  # (T, t)
+
+
+@dataclass(frozen=True)
 class BlockStep:
     """One step of the parameters of T frames."""
 
@@ -34,8 +42,37 @@ class BlockStep:
     gain: Tensor  # (T,) decrease of the objective predicted by the quadratic model
 
 
-def damped_step(equations: BlockNormalEquations, damping: Tensor, floor: float = 1e-6) -> BlockStep:
-    """Solve (H + damping·diag(H) + floor·I)·step = −gradient for each frame.
+@dataclass(frozen=True)
+class BlockFactors(PerFrame):
+    """Cholesky factors of the curvature of T frames: L·Lᵀ of each limb, and of the trunk with the limbs eliminated."""
+
+    limb: Tensor  # (T, G, l, l) L
+    across: Tensor  # (T, G, l, t) L⁻¹·(cross blocks between limbs and trunk)
+    trunk: Tensor  # (T, t, t)
+
+    def step(self, gradient: BlockGradient) -> BlockStep:
+        """Return the step that this curvature gives for another gradient."""
+        halves = torch.linalg.solve_triangular(self.limb, gradient.limb[..., None], upper=False)  # (T, G, l, 1)
+        right_side = (self.across.flatten(1, 2).mT @ halves.flatten(1, 2))[..., 0] - gradient.trunk
+        limb_step, trunk_step = self._solve(halves, right_side)
+        gain = -0.5 * ((limb_step * gradient.limb).sum((1, 2)) + (trunk_step * gradient.trunk).sum(1))
+        return BlockStep(limb_step, trunk_step, gain)
+
+    def _solve(self, halves: Tensor, right_side: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the steps of limbs (T, G, l) and trunk (T, t).
+
+        ``halves`` (T, G, l, 1) is L⁻¹·gradient of the limbs, ``right_side`` (T, t) that of the trunk's equations.
+        """
+        trunk_step = torch.cholesky_solve(right_side[..., None], self.trunk)  # (T, t, 1)
+        limb_side = halves + self.across @ trunk_step[:, None]
+        limb_step = -torch.linalg.solve_triangular(self.limb.mT, limb_side, upper=True)[..., 0]
+        return limb_step, trunk_step[..., 0]
+
+
+def damped_step(
+    equations: BlockNormalEquations, damping: Tensor, floor: float = 1e-6
+) -> tuple[BlockStep, BlockFactors]:
+    """Solve (H + damping·diag(H) + floor·I)·step = −gradient for each frame; return also the factors of the matrix.
 
     ``damping`` (T,) is per frame; ``floor`` is relative to the largest diagonal element of each frame.
     """
@@ -54,11 +91,8 @@ def damped_step(equations: BlockNormalEquations, damping: Tensor, floor: float =
     eliminated = flat.mT @ flat
     trunk -= eliminated[:, :t, :t]
     right_side = eliminated[:, :t, t] - equations.trunk_gradient
-    trunk_factor, _ = torch.linalg.cholesky_ex(trunk)
-    trunk_step = torch.cholesky_solve(right_side[..., None], trunk_factor)  # (T, t, 1)
-    limb_side = halves[..., t:] + halves[..., :t] @ trunk_step[:, None]
-    limb_step = -torch.linalg.solve_triangular(factor.mT, limb_side, upper=True)[..., 0]
-    trunk_step = trunk_step[..., 0]
+    factors = BlockFactors(factor, halves[..., :t], torch.linalg.cholesky_ex(trunk)[0])
+    limb_step, trunk_step = factors._solve(halves[..., t:], right_side)
     gain = (limb_step * (limb_added * limb_step - equations.limb_gradient)).sum((1, 2))
     gain = 0.5 * (gain + (trunk_step * (trunk_added * trunk_step - equations.trunk_gradient)).sum(1))
-    return BlockStep(limb_step, trunk_step, gain)
+    return BlockStep(limb_step, trunk_step, gain), factors

@@ -30,8 +30,10 @@ class SolverOptions:
     to the minimum convergence is quadratic, so the poses are more accurate than this value suggests."""
     damping: float = 1e-2
     """Damping of the first step; a start close to the solution needs less."""
-    accept_last_step: bool = False
-    """If True, a small last step is accepted without evaluation, for poses that are solved once more afterwards."""
+    reuse_factors: bool = False
+    """If True, the second step has the curvature of the first, which is close to it, with the gradient of its own pose
+    (simplified Newton method; Kelley 1995, Iterative Methods for Linear and Nonlinear Equations, sec. 5.4.1). If the
+    first step lowered the objective and the second is small, the frame ends there without evaluation."""
 
 
 @dataclass(frozen=True)
@@ -58,17 +60,31 @@ def solve_poses(
     active = torch.arange(start.num_frames, device=cost.device)
     tried, rejected = torch.zeros_like(active), torch.zeros_like(active)
     lam = torch.full_like(cost, options.damping)
-    active_data = data
-    for steps_left in range(options.max_iterations, 0, -1):
-        step = damped_step(current.equations, lam)
+    active_data, max_iterations = data, options.max_iterations
+    if options.reuse_factors:
+        step, factors = damped_step(current.equations, lam)
+        candidate = equations.apply_step(poses, current.parent_world, step)
+        there = equations.cost_and_gradient(candidate, data)
+        step = factors.step(there.gradient)
+        better = there.cost < cost
+        done = better & (step.gain < options.tolerance * there.cost)
+        best = equations.apply_step(candidate, there.parent_world, step).where(done, candidate.where(better, poses))
+        cost = torch.where(better, there.cost, cost)
+        tried += torch.where(done, 2, 1)
+        active = (~done).nonzero()[:, 0]
+        max_iterations -= 1
+        if len(active):
+            poses, active_data, rejected = best[active], data[active], (~better[active]).to(rejected)
+            lam = torch.where(better[active], lam[active] / 8, (lam[active] * 6).clamp_min(1e-3))
+            current = equations.linearize(poses, active_data)
+    for steps_left in range(max_iterations if len(active) else 0, 0, -1):
+        step, _ = damped_step(current.equations, lam)
         candidate = equations.apply_step(poses, current.parent_world, step)
         tried[active] += 1
         small = step.gain < options.tolerance * current.cost
         last = small | (steps_left == 1)
         ending, rows = last.nonzero()[:, 0], (~last).nonzero()[:, 0]
-        if options.accept_last_step and bool(small[ending].all()):
-            best = best.with_frames(active[ending], candidate[ending])
-        elif len(ending):
+        if len(ending):
             last_poses, last_data = (candidate[ending], active_data[ending]) if len(rows) else (candidate, active_data)
             candidate_cost = equations.cost(last_poses, last_data)
             better = candidate_cost < current.cost[ending]
