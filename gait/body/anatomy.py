@@ -69,9 +69,8 @@ def read_anatomy(body: Body, betas: NDArray[np.floating]) -> Anatomy | None:
     with torch.inference_mode():
         rest, joints = body.rest_body(torch.as_tensor(betas, dtype=body.dtype, device=body.device))
     vertices = rest[0].double().cpu().numpy()
-    markers = _marker_centres(layout, vertices[body.faces.cpu().numpy()[layout.face]])
-    by_skin = body.face_weights.cpu().numpy()[layout.face].argmax(axis=1)
-    moves_with = [_joint_of(label, int(joint)) for label, joint in zip(layout.labels, by_skin, strict=True)]
+    markers = _marker_centres(layout, vertices[_marker_corners(body)])
+    moves_with = _moves_with(body)
     soles, names, joints_of_soles = [], [], []
     for name, joint, rows in _sole_vertices(body, vertices, joints[0].double().cpu().numpy()):
         names.append(name)
@@ -99,7 +98,7 @@ def anatomy_shapedirs(body: Body) -> tuple[NDArray[np.float32], NDArray[np.float
         return None
     rest = body.v_template.double().cpu().numpy()
     dirs = body.shapedirs.double().cpu().numpy()  # (V, 3, B)
-    corners = body.faces.cpu().numpy()[layout.face]
+    corners = _marker_corners(body)
     moved = np.moveaxis(rest[corners][..., None] + dirs[corners], -1, 0)  # (B, M, 3 corners, 3)
     markers = _marker_centres(layout, moved) - _marker_centres(layout, rest[corners])
     soles = [
@@ -130,13 +129,32 @@ plug_in_gait_layout_of = lru_cache(maxsize=4)(plug_in_gait_layout)
 """``plug_in_gait_layout``, which casts rays, once per body."""
 
 
+@lru_cache(maxsize=4)
+def _marker_corners(body: Body) -> NDArray[np.int64]:
+    """Return the vertices (M, 3) of the triangle of each marker of the layout."""
+    return body.faces.cpu().numpy()[plug_in_gait_layout_of(body).face]
+
+
+@lru_cache(maxsize=4)
+def _moves_with(body: Body) -> tuple[int, ...]:
+    """Return the body joint whose rotation moves the bone of each marker of the layout."""
+    layout = plug_in_gait_layout_of(body)
+    by_skin = body.face_weights.cpu().numpy()[layout.face].argmax(axis=1)
+    return tuple(_joint_of(label, int(joint)) for label, joint in zip(layout.labels, by_skin, strict=True))
+
+
+@lru_cache(maxsize=8)
+def _foot_vertices(body: Body, joints: tuple[Joint, Joint]) -> NDArray[np.int64]:
+    """Return the vertices (N,) of the foot with these joints."""
+    belongs = np.isin(body.nearest_body_joints, joints)
+    return np.flatnonzero(body.weights.double().cpu().numpy()[:, belongs].sum(axis=1) > _MIN_FOOT_WEIGHT)
+
+
 def _sole_vertices(body: Body, vertices: Vector, joints: Vector) -> Iterable[tuple[str, Joint, NDArray[np.int64]]]:
     """Yield name, joint and vertices (N,) of each of the ``SOLE_LANDMARKS``, of the left foot, then of the right."""
     for side in ("LEFT", "RIGHT"):
         ankle, ball = Joint[f"{side}_ANKLE"], Joint[f"{side}_FOOT"]
-        belongs = np.isin(body.nearest_body_joints, (ankle, ball))
-        weight = body.weights.double().cpu().numpy()[:, belongs].sum(axis=1)
-        foot = np.flatnonzero(weight > _MIN_FOOT_WEIGHT)
+        foot = _foot_vertices(body, (ankle, ball))
         y, z = vertices[:, 1], vertices[:, 2]
         sole = foot[y[foot] < y[foot].min() + _SOLE_BAND_M]
         near = 0.1 * np.ptp(z[sole])

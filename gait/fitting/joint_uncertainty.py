@@ -58,7 +58,7 @@ ORIENTATION_SPACING_S = 0.5
 """Spacing of the frames, of those with the same visible markers, for which the errors of orientations are computed."""
 MAX_ORIENTATION_SAMPLES = 256
 """Number of these frames at most, apart from one for each set of visible markers."""
-BATCH_FRAMES = 16
+BATCH_FRAMES = 32
 """Frames per batch: few, so that all cores are used."""
 UNCONSTRAINED_RAD = 1.0
 UNCONSTRAINED_M = 1.0
@@ -110,12 +110,12 @@ def estimate_joint_uncertainty(
     rows = torch.as_tensor(frames[order], device=pose.rotations.device)
     small = batches if pose.translation.is_cuda else replace(batches, size=min(batches.size, BATCH_FRAMES))
 
-    def work(sample: Tensor, turned: bool) -> _UncertaintyTerms:
+    def work(batch: slice) -> _UncertaintyTerms:
+        sample = rows[batch]
+        turned = min(max(len(turning) - batch.start, 0), len(sample))
         return _uncertainty_terms(subject, pose[sample], observation[sample], prior, scales, calibration, root, turned)
 
-    with_orientation, others = rows[: len(turning)], rows[len(turning) :]
-    terms = small.map(len(with_orientation), lambda batch: work(with_orientation[batch], True))
-    terms += small.map(len(others), lambda batch: work(others[batch], False))
+    terms = small.map(len(rows), work)
     free, square = sum(float(term.free.sum()) for term in terms), sum(float(term.square.sum()) for term in terms)
     noise = (square + PRIOR_PSEUDO_COUNT) / (max(free, 0.0) + PRIOR_PSEUDO_COUNT)
     back = torch.as_tensor(np.argsort(order), device=rows.device)
@@ -258,7 +258,7 @@ class _UncertaintyTerms:
     calibration: Tensor  # (T, J, 3, 3) from the errors in shape and marker offsets
     prior: Tensor  # (T, J, 3, 3) from the priors
     noise: Tensor  # (T, J, 3, 3) from residuals of the assumed size
-    orientation: tuple[Tensor, Tensor, Tensor, Tensor] | None  # as ``OrientationErrors`` has them, if wanted
+    orientation: tuple[Tensor, Tensor, Tensor, Tensor] | None  # as ``OrientationErrors`` has them, of the first frames
     determined: Tensor  # (T, J) number of rotation parameters determined by the markers
     free: Tensor  # (T,) visible coordinates minus the pose parameters that they determine
     square: Tensor  # (T,) weighted square of the residuals
@@ -272,8 +272,9 @@ def _uncertainty_terms(
     scales: ResidualScales,
     calibration: CalibrationErrors,
     root: Tensor,
-    turned: bool,
+    turned: int,
 ) -> _UncertaintyTerms:
+    """Return the terms, with those of the orientations of the first ``turned`` frames."""
     equations = normal_equations(subject, pose, observation, prior, scales)
     equations = replace(equations, curvature=equations.curvature.float(), jacobian=equations.jacobian.float())
     J = pose.rotations.shape[1]
@@ -297,7 +298,10 @@ def _uncertainty_terms(
     by_calibration = shift @ root
     orientation = None
     if turned:
-        orientation = _orientation_terms(subject, equations, by_prior, markers_by_shape, scales, calibration)
+        first = slice(turned)
+        orientation = _orientation_terms(
+            subject, equations[first], by_prior[first], markers_by_shape[first], scales, calibration
+        )
     return _UncertaintyTerms(
         calibration=_joint_blocks(by_calibration, by_calibration),
         prior=_joint_blocks(response.mT @ by_prior, response.mT),

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from gait.body.rotations import PoseFeature
 from gait.fitting.joint_parametrization import Pose, parameter_axes_world, pose_feature_and_jacobian
+from gait.fitting.per_frame import PerFrame
 from gait.fitting.reduced_body import ReducedBody, descendant_matrix
 
 
@@ -38,7 +39,7 @@ class SubjectModel:
 
 
 @dataclass(frozen=True)
-class MarkerKinematics:
+class MarkerKinematics(PerFrame):
     """Virtual markers and joints of T frames, and the quantities from which their derivatives are computed."""
 
     markers: Tensor  # (T, M, 3) virtual markers, metres

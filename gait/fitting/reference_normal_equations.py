@@ -14,12 +14,13 @@ from torch import Tensor
 from gait.fitting.joint_parametrization import Pose
 from gait.fitting.marker_kinematics import MarkerKinematics, SubjectModel, compute_marker_kinematics, pose_jacobian
 from gait.fitting.objective_terms import JointPrior, SoftPoseTarget, joint_terms, marker_scales, marker_terms
+from gait.fitting.per_frame import PerFrame
 from gait.fitting.residual_scales import ResidualScales
 from gait.fitting.solver.frame_data import ObservedMarkers
 
 
 @dataclass(frozen=True)
-class NormalEquations:
+class NormalEquations(PerFrame):
     """Objective of T frames with its gradient and its Gauss–Newton curvature in the D = 3·J + 3 pose parameters."""
 
     cost: Tensor  # (T,)

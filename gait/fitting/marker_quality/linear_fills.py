@@ -56,19 +56,22 @@ def find_linear_fills(
     min_frames = max(MIN_FILL_FRAMES, round(MIN_FILL_S * rate_hz))
     x = np.where(visible[..., None], positions_m, np.nan)
     resolution_m = _resolution(x)
+    bent, _ = _second_difference(x, half)  # (T, M)
     return tuple(
         FilledGap(m, first, last)
-        for m in range(x.shape[1])
-        for first, last in _fills_of_trajectory(x[:, m], half, min_frames, resolution_m)
+        for m in np.flatnonzero((bent <= ROUNDING_STEPS * resolution_m).any(axis=0)).tolist()
+        for first, last in _fills_of_trajectory(x[:, m], bent[:, m], half, min_frames, resolution_m)
     )
 
 
 def _fills_of_trajectory(
-    x: NDArray[np.float64], half: int, min_frames: int, resolution_m: float
+    x: NDArray[np.float64], bent: NDArray[np.float64], half: int, min_frames: int, resolution_m: float
 ) -> Iterator[tuple[int, int]]:
-    """Yield the first and last frame of each fill of one trajectory (T, 3), NaN where not visible."""
+    """Yield the first and last frame of each fill of one trajectory (T, 3), NaN where not visible.
+
+    ``bent`` (T,) are its second differences over ``half``.
+    """
     T, visible, rounding_m = len(x), np.isfinite(x[:, 0]), ROUNDING_STEPS * resolution_m
-    bent, _ = _second_difference(x, half)
     lines = [slice(max(run.start - half, 0), min(run.stop + half, T)) for run in true_runs(bent <= rounding_m)]
     on_line = np.zeros(T, dtype=bool)
     for line in lines:
@@ -101,7 +104,7 @@ def find_held_groups(
     still = np.linalg.norm(np.diff(x, axis=0), axis=-1) <= ROUNDING_STEPS * _resolution(x)  # (T − 1, M)
     min_frames = max(MIN_FILL_FRAMES, round(MIN_FILL_S * rate_hz))
     held = []
-    for m in range(x.shape[1]):
+    for m in np.flatnonzero(still.sum(axis=0) >= min_frames).tolist():
         for run in true_runs(still[:, m]):  # the position is the same in the frames from run.start to run.stop
             if run.stop - run.start < min_frames:
                 continue
@@ -119,8 +122,11 @@ def find_held_groups(
 
 
 def _second_difference(x: NDArray[np.float64], half: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return |x(t − h) − 2·x(t) + x(t + h)| and |x(t + h) − x(t − h)| (T,) of a trajectory (T, 3), NaN at its ends."""
-    bent, chord = np.full((2, len(x)), np.nan)
+    """Return |x(t − h) − 2·x(t) + x(t + h)| and |x(t + h) − x(t − h)| (T, …) of trajectories (T, …, 3).
+
+    They are NaN at the ends.
+    """
+    bent, chord = np.full((2, *x.shape[:-1]), np.nan)
     before, middle, after = x[: -2 * half], x[half:-half], x[2 * half :]
     bent[half:-half] = np.linalg.norm(before - 2 * middle + after, axis=-1)
     chord[half:-half] = np.linalg.norm(after - before, axis=-1)
