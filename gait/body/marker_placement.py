@@ -104,14 +104,11 @@ def place_markers(body: Body, markers: Iterable[str], title: str) -> MarkerLayou
         raise GaitError(f"{body.name}: {problem}. Use a full-body model, or a marker_layout_file made for this one.")
     names = set(markers)
     rest = _RestBody(body)
-    face_weight = rest.weights[rest.faces].mean(axis=1)
     placed = [each for each in MARKERS.values() if each.name in names and (each.ray or each.joint)]
     hits = [
         (0, np.array([1.0, 0.0, 0.0]))  # a joint centre has no place on the skin
         if marker.ray is None
-        else _cast_ray(
-            rest.rule(marker.name, marker.side, marker.ray), rest.vertices, rest.faces, face_weight, body.name
-        )
+        else _cast_ray(rest.rule(marker.name, marker.side, marker.ray), rest)
         for marker in placed
     ]
     return MarkerLayout(
@@ -125,6 +122,23 @@ def place_markers(body: Body, markers: Iterable[str], title: str) -> MarkerLayou
     )
 
 
+@dataclass(frozen=True, eq=False)
+class _Patch:
+    """Triangles of the skin."""
+
+    faces: NDArray[np.int64]  # (F',) of the body
+    corner: Vector  # (F', 3) metres
+    edge1: Vector  # (F', 3) from this corner to the two others
+    edge2: Vector  # (F', 3)
+    radius: Vector  # (F',) the longer of both: of a sphere about the corner that holds the triangle
+
+    def near_line(self, point: Vector, direction: Vector) -> NDArray[np.intp]:
+        """Return the triangles that a line through ``point`` (3,) along a unit vector (3,) can meet."""
+        away = self.corner - point
+        along = away @ direction
+        return np.flatnonzero((away**2).sum(axis=1) - along**2 <= (1.01 * self.radius) ** 2)
+
+
 class _RestBody:
     """The mean shape of a body in T-pose, and the points from which rays start."""
 
@@ -135,6 +149,7 @@ class _RestBody:
         self.weights = body.weights.double().cpu().numpy()
         self.joints = body.joint_template.double().cpu().numpy()
         self.rows = joint_indices(len(self.joints))
+        self._patches: dict[tuple[str, ...], _Patch] = {}
         self.floor = self.vertices[:, 1].min()
         self.stature = self.vertices[:, 1].max() - self.floor
 
@@ -156,6 +171,17 @@ class _RestBody:
             origin[2] = (ring.max() + ring.min()) / 2
         origin = origin + own_side * np.array(ray.offset) * self.stature + own_side * np.array(ray.offset_m)
         return _Rule(label, origin, own_side * np.array(ray.direction), ray.skin)
+
+    def patch(self, skin_of: tuple[str, ...]) -> _Patch:
+        """Return the skin of which more than half moves with some joints."""
+        if skin_of not in self._patches:
+            columns = [self.rows[Joint[joint]] for joint in skin_of if Joint[joint] in self.rows]
+            weight = self.weights[:, columns].sum(axis=1)
+            faces = np.flatnonzero(sum(weight[self.faces[:, k]] for k in range(3)) > 1.5)
+            a, b, c = (self.vertices[self.faces[faces, k]] for k in range(3))
+            radius = np.sqrt(np.maximum(((b - a) ** 2).sum(axis=1), ((c - a) ** 2).sum(axis=1)))
+            self._patches[skin_of] = _Patch(faces, a, b - a, c - a, radius)
+        return self._patches[skin_of]
 
     def _row(self, label: str, joint: str) -> int:
         row = self.rows.get(Joint.__members__.get(joint))  # type: ignore[arg-type]
@@ -186,19 +212,15 @@ class _RestBody:
         return np.asarray(self.vertices[where])
 
 
-def _cast_ray(
-    rule: _Rule, vertices: Vector, faces: NDArray[np.int64], face_weight: Vector, name: str
-) -> tuple[int, Vector]:
+def _cast_ray(rule: _Rule, rest: _RestBody) -> tuple[int, Vector]:
     """Return the face and the barycentric weights (3,) of the outermost point where a rule's ray leaves allowed skin.
 
     Möller & Trumbore 1997, J. Graphics Tools 2:21.
     """
-    column = joint_indices(face_weight.shape[1])
-    columns = [column[Joint[j]] for j in rule.skin_of if Joint[j] in column]
-    allowed = np.flatnonzero(face_weight[:, columns].sum(axis=1) > 0.5)
-    a, b, c = (vertices[faces[allowed, k]] for k in range(3))
+    patch = rest.patch(rule.skin_of)
     direction = rule.direction / np.linalg.norm(rule.direction)
-    e1, e2 = b - a, c - a
+    near = patch.near_line(rule.origin, direction)
+    a, e1, e2 = patch.corner[near], patch.edge1[near], patch.edge2[near]
     p = np.cross(direction, e2)
     det = (e1 * p).sum(axis=1)
     det = np.where(np.abs(det) < 1e-14, 1e-14, det)
@@ -210,9 +232,9 @@ def _cast_ray(
     outward = np.cross(e1, e2) @ direction > 0
     hit = (u >= -1e-9) & (v >= -1e-9) & (u + v <= 1 + 1e-9) & (distance > 1e-4) & outward
     if not hit.any():
-        near = ", ".join(rule.skin_of)
-        raise GaitError(f"{name}: no skin for marker {rule.label} near the joints {near}; {_NO_SKIN}")
+        joints = ", ".join(rule.skin_of)
+        raise GaitError(f"{rest.name}: no skin for marker {rule.label} near the joints {joints}; {_NO_SKIN}")
     rows = np.flatnonzero(hit)
     row = rows[np.argmax(distance[rows])]
     bary = np.array([1 - u[row] - v[row], u[row], v[row]]).clip(0, 1)
-    return int(allowed[row]), bary / bary.sum()
+    return int(patch.faces[near[row]]), bary / bary.sum()

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 
 from gait.marker_sets import MARKER_BY_ALIAS, MARKER_BY_TERMS, MARKERS, sets_in_use
 from gait.marker_sets.marker_set import name_key
@@ -97,6 +98,7 @@ def canonical_markers(names: Iterable[str]) -> dict[str, str]:
     return known
 
 
+@lru_cache(maxsize=4096)
 def _by_alias(name: str) -> str | None:
     """Return the marker whose canonical name or alias this is."""
     upper = strip_label(name).upper()
@@ -107,6 +109,7 @@ def _by_alias(name: str) -> str | None:
     return None
 
 
+@lru_cache(maxsize=4096)
 def _by_words(name: str) -> str | None:
     """Return the marker that the words of a name describe."""
     said = describe(strip_label(name))

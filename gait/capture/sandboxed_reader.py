@@ -64,6 +64,11 @@ def read_raw_recording(path: Path) -> RawRecording:
     return _reader.read(path)
 
 
+def start_reader() -> None:
+    """Start the child process, so that it is ready for the first file; it need not be called."""
+    _reader.start()
+
+
 class _ParserStoppedError(GaitError):
     """The parser crashed, or exceeded a limit of time or memory."""
 
@@ -74,6 +79,12 @@ class _SandboxedReader:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._child: subprocess.Popen[bytes] | None = None
+        self._ready = False
+
+    def start(self) -> None:
+        with self._lock, contextlib.suppress(OSError):  # the first file reports it
+            if self._child is None:
+                self._child, self._ready = _start_child(), False
 
     def read(self, path: Path) -> RawRecording:
         try:
@@ -142,7 +153,13 @@ class _SandboxedReader:
         for attempt in range(2):
             if self._child is None or attempt:
                 self.stop()
-                self._child = _start_child(path)
+                try:
+                    self._child, self._ready = _start_child(), False
+                except OSError as error:
+                    problem = f"cannot be read (no process can be started: {error.strerror})"
+                    raise GaitError(f"{path}: {problem}.") from error
+            if not self._ready:
+                self._await_ready(path, self._child)
             stdin = self._child.stdin
             assert stdin is not None
             try:
@@ -152,6 +169,15 @@ class _SandboxedReader:
             except OSError:
                 continue
         raise GaitError(f"{path}: cannot be read (the process that parses files ends immediately); please report this.")
+
+    def _await_ready(self, path: Path, child: subprocess.Popen[bytes]) -> None:
+        assert child.stdout is not None
+        with _timer(_START_TIMEOUT_S, child.kill):  # its libraries may be on a slow network drive
+            self._ready = child.stdout.read(len(_READY)) == _READY
+        if not self._ready:
+            self.stop()
+            problem = "cannot be read (the process that parses files does not start); please report this"
+            raise GaitError(f"{path}: {problem}.")
 
     def _crash_error(self, path: Path, request: dict[str, Any], timed_out: bool) -> _ParserStoppedError:
         child = self._child
@@ -191,28 +217,17 @@ class _SandboxedReader:
             child.returncode = 0  # the parent waits for it
 
 
-def _start_child(path: Path) -> subprocess.Popen[bytes]:
+def _start_child() -> subprocess.Popen[bytes]:
     package = str(Path(__file__).resolve().parents[2])
     program = f"import sys; sys.path.insert(0, {package!r}); from {__name__} import serve; serve()"
     one_thread = {f"{library}_NUM_THREADS": "1" for library in ("OMP", "OPENBLAS", "MKL")}
-    try:
-        child = subprocess.Popen(
-            [sys.executable, "-P", "-c", program],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            env=os.environ | one_thread,
-        )
-    except OSError as error:
-        raise GaitError(f"{path}: cannot be read (no process can be started: {error.strerror}).") from error
-    assert child.stdout is not None
-    with _timer(_START_TIMEOUT_S, child.kill):  # its libraries may be on a slow network drive
-        ready = child.stdout.read(len(_READY))
-    if ready != _READY:
-        child.kill()
-        child.communicate()
-        raise GaitError(f"{path}: cannot be read (the process that parses files does not start); please report this.")
-    return child
+    return subprocess.Popen(
+        [sys.executable, "-P", "-c", program],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env=os.environ | one_thread,
+    )
 
 
 @contextlib.contextmanager
@@ -276,6 +291,8 @@ def serve() -> None:
         os.dup2(null, stream)
     null_stream = os.fdopen(null, "wb")
     root = Path(sys.executable).anchor
+    with contextlib.suppress(ImportError):  # before the limit of memory holds
+        import ezc3d  # noqa: F401
     replies.write(_READY)
     replies.flush()
     for line in sys.stdin.buffer:

@@ -19,6 +19,7 @@ from gait.capture.marker_names import canonical_marker, sanitize_marker_name
 from gait.capture.pose_formats import pose_format, trial_name
 from gait.capture.read_recording import read_recording
 from gait.capture.recording import Recording
+from gait.capture.sandboxed_reader import start_reader
 from gait.cohort.cohort_file import Subject
 from gait.cohort.finished_trials import find_finished, find_finished_subject
 from gait.cohort.fit_inputs import fit_fingerprint
@@ -109,6 +110,7 @@ def _fit_usable_recordings(
     ``record_failure`` is called for each recording that cannot be used.
     """
     model_path = find_model(settings, subject.model_file)
+    start_reader()  # meanwhile the model is loaded
     body = load_model(model_path, settings.device, constrained=subject.constrained_model)
     recordings: dict[Path, Recording] = {}
     for path in paths:

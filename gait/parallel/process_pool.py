@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from gait.files.folder_lock import LockedError
+from gait.parallel import preload
 from gait.parallel.task_queue import Crashed, Finished, Locked, Task
 
 WORKER_MEMORY_BYTES = 1.0e9
@@ -159,14 +160,15 @@ def _start_fork_server(module: str) -> None:
     """Start the fork server with SIGINT and SIGTERM blocked; only the main process handles these signals."""
     from multiprocessing import forkserver, resource_tracker
 
-    multiprocessing.get_context("forkserver").set_forkserver_preload([module])
+    multiprocessing.get_context("forkserver").set_forkserver_preload([preload.__name__])
     with _environment({"PYTHONWARNINGS": "ignore::UserWarning:multiprocessing.resource_tracker"}):
         # If the server started the resource tracker, it would unblock the signals; and without this filter the
         # tracker would warn about everything that killed workers leave behind.
         resource_tracker.ensure_running()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, _STOP_SIGNALS)
     try:
-        forkserver.ensure_running()
+        with _environment({preload.PRELOAD_VARIABLE: module}):
+            forkserver.ensure_running()
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy.spatial.transform import Rotation
 
-from gait.body.marker_placement import MARKER_CENTRE_M, _cast_ray, _Rule, plug_in_gait_layout
+from gait.body.marker_placement import MARKER_CENTRE_M, _cast_ray, _RestBody, _Rule, plug_in_gait_layout
 from gait.body.model_file import load_body
 from gait.body.skeleton import Joint
 from gait.errors import GaitError
@@ -217,7 +217,7 @@ def slow_hit(origin, direction, vertices, faces, allowed):
 def test_cast_ray_equals_slow_solution(body):
     vertices, faces = body.v_template.numpy(), body.faces.numpy()
     fraction = body.weights.numpy()[faces].mean(axis=1)
-    joints = body.joint_template.numpy()
+    joints, rest = body.joint_template.numpy(), _RestBody(body)
     own = [Joint.LEFT_KNEE, Joint.LEFT_ANKLE, Joint.LEFT_HIP]
     allowed = np.flatnonzero(fraction[:, own].sum(axis=1) > 0.5)
     near = allowed[np.linalg.norm(vertices[faces[allowed]].mean(axis=1) - joints[Joint.LEFT_KNEE], axis=1) < 0.2]
@@ -225,7 +225,7 @@ def test_cast_ray_equals_slow_solution(body):
         direction = direction * [1, 0.3, 1]
         direction /= np.linalg.norm(direction)
         rule = _Rule("X", joints[Joint.LEFT_KNEE], 3 * direction, ("LEFT_KNEE", "LEFT_ANKLE", "LEFT_HIP"))
-        face, bary = _cast_ray(rule, vertices, faces, fraction, "body")
+        face, bary = _cast_ray(rule, rest)
         distance, expected, weights = slow_hit(rule.origin, direction, vertices, faces, near)
         point = bary @ vertices[faces[face]]
         np.testing.assert_allclose(point, rule.origin + distance * direction, atol=1e-7)

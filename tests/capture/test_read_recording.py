@@ -523,7 +523,7 @@ def test_read_c3d_notes_the_message_of_ezc3d(tmp_path, monkeypatch):
     def refuse(*_args, **_kwargs):
         raise RuntimeError("Parameter type unrecognized:\n iostream error")
 
-    monkeypatch.setattr("gait.capture.formats.c3d.ezc3d.c3d", refuse)
+    monkeypatch.setattr("ezc3d.c3d", refuse)
     raw = read_c3d(path)
     reason = "Parameter type unrecognized: iostream error"
     assert raw.notes == (f"ezc3d cannot read this file ({reason}); its points were read without ezc3d.",)

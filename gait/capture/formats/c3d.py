@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-import ezc3d
 import numpy as np
 from numpy.typing import NDArray
 
@@ -34,6 +33,8 @@ def read_c3d(path: Path) -> RawRecording:
     parsed = parse_c3d(path)
     if not parsed.regular:
         return _to_raw_recording(path, parsed)
+    import ezc3d  # only the process that parses files needs it
+
     try:
         content = ezc3d.c3d(str(path))
     except MemoryError:
