@@ -17,7 +17,9 @@ def test_import_gait_loads_no_library() -> None:
     assert found.stdout.strip() == ""
 
 
-@pytest.mark.parametrize("modules", ["shape_optimizer", "attention_viewer, gait.viewing.main_window"])
+@pytest.mark.parametrize(
+    "modules", ["shape_optimizer", "attention_viewer, gait.viewing.main_window", "gait.report.__main__"]
+)
 def test_commands_start_without_slow_libraries(modules: str) -> None:
     slow = {"torch", "scipy.interpolate", "scipy.stats", "matplotlib", "sklearn", "pandas"}
     program = f"import sys, {modules}; print(*sorted({slow} & set(sys.modules)))"

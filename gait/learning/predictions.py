@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from gait.errors import GaitError
-from gait.motion.windows import WindowDataset
+
+if TYPE_CHECKING:  # it imports torch
+    from gait.motion.windows import WindowDataset
 
 
 def subject_means(windows: WindowDataset, values: ArrayLike) -> dict[str, float]:

@@ -21,9 +21,6 @@ which the displacement defines the heading."""
 MIRROR_ORDER = tuple(int(contralateral_joint(joint)) for joint in BODY_JOINTS)
 """Index of each joint's contralateral joint: ``joints[MIRROR_ORDER]`` has left and right exchanged."""
 
-REQUIRED_JOINTS = (Joint.PELVIS, Joint.LEFT_HIP, Joint.RIGHT_HIP)
-"""The joints without which there is no common frame."""
-
 _UPWARDS = (Joint.HEAD, Joint.NECK, Joint.SPINE3, Joint.SPINE2, Joint.SPINE1, Joint.PELVIS)
 _LEGS = tuple((Joint[f"LEFT_{name}"], Joint[f"RIGHT_{name}"]) for name in ("ANKLE", "KNEE", "HIP"))
 """Upper and lower ends of the stature; the first one that is not left out counts."""

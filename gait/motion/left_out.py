@@ -11,10 +11,12 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from gait.body.skeleton import BODY_JOINTS, Joint, contralateral_joint
-from gait.motion.common_frame import REQUIRED_JOINTS
 from gait.motion.dataset import Trial
 from gait.motion.inputs import INPUTS, PUBLISHED
 from gait.motion.window_placement import FRAMES, place_windows
+
+REQUIRED_JOINTS = (Joint.PELVIS, Joint.LEFT_HIP, Joint.RIGHT_HIP)
+"""The joints without which there is no common frame."""
 
 AUTO, KEEP = "auto", "keep"
 _MAX_TRIALS: Mapping[str, float] = {AUTO: 0.1, "leave_out_joint": 0.0, "leave_out_trial": 1.0}

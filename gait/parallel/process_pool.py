@@ -14,6 +14,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
@@ -195,9 +196,10 @@ def _worker_main(connection: Connection, threads: int) -> None:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOP_SIGNALS)
     threading.Thread(target=_exit_with_parent, daemon=True).start()
     os.environ["LP_NUM_THREADS"] = str(threads)  # of the software renderer that is used without a GPU
-    import torch
+    if "torch" in sys.modules or not _CAN_FORK:  # otherwise the tasks do without it
+        import torch
 
-    torch.set_num_threads(threads)
+        torch.set_num_threads(threads)
     with suppress(EOFError, OSError):  # the main process has ended
         while True:
             task: Task = connection.recv()

@@ -16,7 +16,7 @@ from gait.cli.arguments import argument, parse, select_fields, whole_number
 from gait.cli.exit_codes import print_err, run_main
 from gait.errors import GaitError
 from gait.report.gait.build import GaitPageSettings, build_gait_pages
-from gait.report.run.build import PAGE_FILE, RunSettings, build_run_report
+from gait.report.run.settings import PAGE_FILE, RunSettings
 
 COHORT_PAGE = "cohort.html"
 """The page of the cohort if ``index.html`` is the run report."""
@@ -73,6 +73,8 @@ def _build(arguments: Arguments) -> int:
             raise
         problems.append(str(error))
     if arguments.trained:
+        from gait.report.run.build import build_run_report  # imports torch, matplotlib and more
+
         result = build_run_report(select_fields(arguments, RunSettings), show, gait_page)
         problems += result.problems
         if result.commands:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from gait.kinematics.gait_features import FEATURES
-from gait.learning.networks import NETWORKS
 
 _CLASSIFIERS = {
     "prior_baseline": "Class prior",
@@ -43,6 +42,8 @@ METRICS = {
 
 def classifier_name(name: str) -> str:
     """Return the display name of a network or a baseline classifier."""
+    from gait.learning.networks import NETWORKS  # imports torch; many pages name no classifier
+
     title = NETWORKS[name].title if name in NETWORKS else _CLASSIFIERS.get(name, name.replace("_", " "))
     return title[:1].upper() + title[1:]
 

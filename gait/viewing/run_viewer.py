@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from collections.abc import Iterator
@@ -76,6 +77,7 @@ def _show_window(request: ViewRequest) -> None:
 
     # Read when torch is loaded: its threads would spin between small operations on the cores that draw the window.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    gc.disable()  # until all is loaded: imports leave no garbage, and the search for it takes a sixth of their time
     state = ViewerState(request.backend)
     window = GlfwWindow(*request.view.size, on_drop=state.open_path)
     state.jobs.on_finished = window.wake
@@ -86,11 +88,15 @@ def _show_window(request: ViewRequest) -> None:
         main_window.draw(width, height, seconds, density)
         for each in opening:
             _open(state, each)
+        if not gc.isenabled() and not state.is_working():
+            gc.freeze()
+            gc.enable()
 
     try:
         window.run(draw, state.is_animating, state.is_working)
         main_window.release()
     finally:
+        gc.enable()
         state.close()
         window.close()
     if state.jobs.current_job:

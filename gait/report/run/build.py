@@ -11,7 +11,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from gait.cli.arguments import argument, select_fields, whole_number
 from gait.errors import GaitError
 from gait.explaining.attribution import TrialAttribution
 from gait.explaining.attribution_files import EXPLANATION_FILE, read_explanation
@@ -37,40 +36,19 @@ from gait.report.evidence.write_page import write_evidence_pages
 from gait.report.run.fit_summary import read_cohort_fits
 from gait.report.run.model import NetworkSection, RunReport, TrialSection, WalkSection
 from gait.report.run.page import run_page, viewer_commands
+from gait.report.run.settings import PAGE_FILE, RunSettings
 from gait.report.training.write_report import folds_of_experiment, page_file
 from gait.report.walk_page.export import make_walk_page, write_page
 from gait.report.walk_page.still_picture import still_picture
 from gait.report.write_explanation_figures import FIGURE_FILE, write_explanation_figures
 from gait.viewing.file_backend import FileBackend, ProgressCallback
-from gait.viewing.loaded_trial import BodyModelLocator, LoadedTrial
+from gait.viewing.loaded_trial import LoadedTrial
 
-PAGE_FILE = "index.html"
 # Frames between the explained windows of a single trial; a larger stride gives stripes in its heatmap.
 TRIAL_STRIDE = 1
 _LABELS = (HEALTHY, SICK)
 
 Result = TypeVar("Result")
-
-
-@dataclass(frozen=True, kw_only=True)
-class RunSettings(BodyModelLocator):
-    """Settings of a run report, which are the arguments of the command."""
-
-    poses: Path = argument(help="save folder of shape_optimizer.py", metavar="FOLDER")
-    trained: tuple[Path, ...] = argument((), "save folders of trainings", metavar="FOLDER")
-    export: Path = argument(help="folder for index.html and its files", metavar="DIR")
-    notes: tuple[str, ...] = argument(
-        (), "note at the top of the page; may be repeated", flag="--note", action="append", metavar="TEXT"
-    )
-    stride: int | None = argument(
-        None, "frames between explained windows of the cohort", type=whole_number, metavar="FRAMES"
-    )
-    overwrite: bool = argument(False, "repeat finished steps")
-
-    @property
-    def bodies(self) -> BodyModelLocator:
-        """Folder of the body models, and the default one."""
-        return select_fields(self, BodyModelLocator)
 
 
 @dataclass(frozen=True)
