@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import scipy
@@ -36,6 +37,8 @@ _PERMUTATIONS = 999
 _MAX_NAMED_MARKERS = 6  # in one message
 _NO_EXCLUSIVE_MARKER = "no marker is on all subjects of one label and on none of the other"
 _TIE = 1e-9
+_MAX_PAIRS_AT_ONCE = 16_000
+"""Pairs of a sick and a healthy subject whose scores are in memory at once, over all permutations or resamples."""
 
 
 @dataclass(frozen=True)
@@ -94,8 +97,8 @@ def check_confounders(trials: Sequence[Trial], *, resamples: int = 1000, seed: i
     draws = bootstrap_weights([np.flatnonzero(sick), np.flatnonzero(~sick)], resamples, random)
     areas = {
         name: with_interval(
-            _leave_pair_out_auc(distance, sick),
-            np.array([_leave_pair_out_auc(distance, sick, times) for times in draws]),
+            float(_leave_pair_out_auc(distance, sick[None])[0]),
+            _leave_pair_out_auc(distance, np.broadcast_to(sick, draws.shape), draws),
             min(S, H),
         )
         for name, distance in distances.items()
@@ -242,38 +245,57 @@ _FACTORS: Mapping[str, _Factor] = {
 }
 
 
-def _leave_pair_out_auc(distances: Vector, sick: NDArray[np.bool_], times: Vector | None = None) -> float:
-    """Return the area under the ROC curve by leave-pair-out cross-validation, from distances (P, P) and labels (P,).
+def _leave_pair_out_auc(distances: Vector, sick: NDArray[np.bool_], times: Vector | None = None) -> Vector:
+    """Return the areas under the ROC curve (N,) by leave-pair-out cross-validation, from distances (P, P).
 
     The score of a subject is its mean distance from the other healthy subjects minus its mean distance from the other
     sick ones; both subjects of the pair are left out of both means. A pair is ranked correctly if the sick subject has
-    the higher score. A tie counts half. Subjects were drawn ``times`` (P,), once if None; copies are left out, too.
+    the higher score. A tie counts half. The labels (N, P) have equally many sick subjects in all rows. Subjects were
+    drawn ``times`` (N, P), once if None; copies are left out, too. NaN where a label has no pair of subjects.
     """
-    own, across, others = distances[np.ix_(sick, sick)], distances[np.ix_(sick, ~sick)], distances[np.ix_(~sick, ~sick)]
-    times = np.ones(len(sick)) if times is None else times
-    s, h = times[sick], times[~sick]
-    other_sick, other_healthy = (s.sum() - s)[:, None], h.sum() - h
+    times = np.ones(sick.shape) if times is None else times
+    pairs = int(sick[0].sum()) * int((~sick[0]).sum())
+    rows = max(1, _MAX_PAIRS_AT_ONCE // max(pairs, 1))
+    parts = range(0, len(sick), rows)
+    return np.concatenate([_areas(distances, sick[k : k + rows], times[k : k + rows]) for k in parts])
+
+
+def _areas(distances: Vector, sick: NDArray[np.bool_], times: Vector) -> Vector:
+    """Return ``_leave_pair_out_auc``, with the scores of all N labels in memory."""
+    N, own = len(sick), np.diag(distances)
+    i, j = (np.nonzero(label)[1].reshape(N, -1) for label in (sick, ~sick))  # (N, S), (N, H)
+    s, h = np.take_along_axis(times, i, 1), np.take_along_axis(times, j, 1)
+    to_sick, to_healthy = (times * sick) @ distances, (times * ~sick) @ distances  # (N, P) sums over subjects
+    other_sick, other_healthy = s.sum(1, keepdims=True) - s, h.sum(1, keepdims=True) - h
+    # Of each pair, the difference of the scores is a mean over the other healthy subjects minus one over the sick.
+    from_healthy = (
+        np.take_along_axis(to_healthy, i, 1)[:, :, None] - (np.take_along_axis(to_healthy, j, 1) - own[j] * h)[:, None]
+    )
+    from_sick = (np.take_along_axis(to_sick, i, 1) - own[i] * s)[:, :, None] - np.take_along_axis(to_sick, j, 1)[
+        :, None
+    ]
+    across = distances[i[:, :, None], j[:, None]]
     with np.errstate(divide="ignore", invalid="ignore"):
-        sick_score = ((across @ h)[:, None] - across * h) / other_healthy
-        sick_score -= (own @ s - np.diag(own) * s)[:, None] / other_sick
-        healthy_score = (others @ h - np.diag(others) * h) / other_healthy
-        healthy_score = healthy_score - (s @ across - across * s[:, None]) / other_sick
-        difference = sick_score - healthy_score
-    correct = np.where(np.abs(difference) < _TIE, 0.5, difference > 0)
-    pairs = np.outer(s, h) * ((other_sick > 0) & (other_healthy > 0))
-    return float((correct * pairs).sum() / pairs.sum()) if pairs.any() else math.nan
+        difference = (from_healthy - across * h[:, None]) / other_healthy[:, None]
+        difference -= (from_sick + across * s[:, :, None]) / other_sick[:, :, None]
+        s, h = s * (other_sick > 0), h * (other_healthy > 0)
+        correct = 0.5 * (difference > -_TIE) + 0.5 * (difference >= _TIE)
+        return np.asarray(np.einsum("ns,nsh,nh->n", s, correct, h) / (s.sum(1) * h.sum(1)))
 
 
 def _permutation_p(distances: Vector, sick: NDArray[np.bool_], random: np.random.Generator) -> float:
     """Return the probability of an AUC at least as large if the labels are permuted; exact with few subjects."""
 
-    def area(subjects: NDArray[np.int64], _: NDArray[np.int64]) -> float:
-        return _leave_pair_out_auc(distances, np.isin(np.arange(len(sick)), subjects))
+    def area(subjects: NDArray[np.int64], _: NDArray[np.int64], axis: int = -1) -> Any:
+        chosen = np.moveaxis(subjects, axis, -1)
+        labels = np.zeros((*chosen.shape[:-1], len(sick)), dtype=bool)
+        np.put_along_axis(labels, chosen, values=True, axis=-1)
+        return _leave_pair_out_auc(distances, labels.reshape(-1, len(sick))).reshape(chosen.shape[:-1])[()]
 
     samples = np.flatnonzero(sick), np.flatnonzero(~sick)
     return float(
         scipy.stats.permutation_test(
-            samples, area, vectorized=False, n_resamples=_PERMUTATIONS, alternative="greater", rng=random
+            samples, area, vectorized=True, n_resamples=_PERMUTATIONS, alternative="greater", rng=random
         ).pvalue
     )
 

@@ -84,15 +84,18 @@ def slow_leave_pair_out_auc(distances: NDArray[np.float64], sick: NDArray[np.boo
 
 
 @pytest.mark.parametrize(("num_subjects", "num_sick"), [(4, 2), (7, 3), (12, 6)])
-def test_leave_pair_out_auc_equals_a_slow_computation(num_subjects: int, num_sick: int) -> None:
+def test_leave_pair_out_auc_equals_a_slow_computation(
+    num_subjects: int, num_sick: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     random = np.random.default_rng(num_subjects)
     for _ in range(10):
         values = random.integers(0, 4, num_subjects).astype(float)  # with ties
         distances = abs(values[:, None] - values) + np.diag(random.random(num_subjects))
         sick = random.permutation(np.arange(num_subjects) < num_sick)
-        assert confounder_check._leave_pair_out_auc(distances, sick) == pytest.approx(
-            slow_leave_pair_out_auc(distances, sick)
-        )
+        labels = np.array([sick, sick[::-1], random.permutation(sick)])
+        monkeypatch.setattr(confounder_check, "_MAX_PAIRS_AT_ONCE", 2 * num_sick * (num_subjects - num_sick))
+        found = confounder_check._leave_pair_out_auc(distances, labels)  # in two parts
+        assert found == pytest.approx([slow_leave_pair_out_auc(distances, label) for label in labels])
 
 
 def test_leave_pair_out_auc_leaves_out_all_copies_of_a_subject() -> None:
@@ -107,8 +110,9 @@ def test_leave_pair_out_auc_leaves_out_all_copies_of_a_subject() -> None:
             score_i, score_j = (distances[k, healthy_rest].mean() - distances[k, sick_rest].mean() for k in (i, j))
             correct_rank = 0.5 if abs(score_i - score_j) < 1e-9 else float(score_i > score_j)
             correct, pairs = correct + times[i] * times[j] * correct_rank, pairs + times[i] * times[j]
-    assert confounder_check._leave_pair_out_auc(distances, sick, times.astype(float)) == pytest.approx(correct / pairs)
-    assert math.isnan(confounder_check._leave_pair_out_auc(distances, sick, np.array([3.0, 0, 0, 1, 1, 1])))
+    drawn = np.array([times, [3, 0, 0, 1, 1, 1]], dtype=float)
+    found = confounder_check._leave_pair_out_auc(distances, np.array([sick, sick]), drawn)
+    assert found == pytest.approx([correct / pairs, math.nan], nan_ok=True)
 
 
 def test_check_confounders_without_confounders_has_auc_one_half_and_uniform_p(monkeypatch: pytest.MonkeyPatch) -> None:
