@@ -36,6 +36,7 @@ class WindowAttribution:
     settings: Mapping[str, Any] = field(default_factory=dict)
     target: str = TARGET
     axis_values: Tensor | None = None  # (N, L, J, 3) the same by axis of a joint; None if the method has no axes
+    members: tuple[WindowAttribution, ...] = ()  # of each network of an ensemble, whose mean this is
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,6 +63,8 @@ class TrialAttribution:
     axis_values: NDArray[np.float32] | None = None
     axis_names: tuple[tuple[str, ...], ...] = ()  # (22, 3) such as "left knee flexion"; () without axis_values
     input: str = PUBLISHED  # of the network, one of ``INPUTS``
+    window_logits: NDArray[np.float64] | None = None  # (W,) of ``window_probability``; None if read from a file
+    members: tuple[TrialAttribution, ...] = ()  # of each network of an ensemble; () of one network or from a file
 
     @property
     def unobserved_joints(self) -> tuple[Joint, ...]:

@@ -7,13 +7,14 @@ deviations on which decisions rely, with the numbers of patients and controls wh
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from gait.body.skeleton import HEAD_TO_FEET, Joint
 from gait.errors import GaitError
+from gait.explaining.attribution import TrialAttribution
 from gait.explaining.attribution_files import JOINT_COLUMNS, write_table
 from gait.explaining.cohort_paths import cohort_files, recurrence_file
 from gait.explaining.evidence.compute_evidence import explain_walk, find_findings
@@ -38,8 +39,10 @@ from gait.explaining.trained_network import TrainedNetwork, load_network
 from gait.kinematics.gait_cycle import PERCENT, average_gait_cycles
 from gait.learning.fold_result import FoldResult, read_results
 from gait.learning.networks import NETWORKS
-from gait.motion.dataset import GaitDataset, dataset_hash, read_dataset
+from gait.motion.dataset import GaitDataset, Trial, dataset_hash, read_dataset
 from gait.motion.inputs import PUBLISHED
+
+ExplainedTrial = tuple[Trial, TrialAttribution]
 
 
 @dataclass(frozen=True, eq=False)
@@ -164,9 +167,10 @@ def explain_cohort(
             (one,) = options.each_method(loaded)
             method = one.method or ""
             signed, left_out = find_method(loaded.network, method).signed, loaded.left_out_joints
-            subjects += _explain_subjects(loaded, one, result, dataset, notes)
+            explained = _explain_trials(loaded, one, result, dataset)
+            subjects += _average_subjects(explained, result, notes)
             if evidence is not None and not evidence.no_evidence and signed:
-                norm = _find_findings(loaded, one, result, dataset, poses, evidence, findings, notes) or norm
+                norm = _find_findings(loaded, one, explained, poses, evidence, findings, notes) or norm
         except GaitError as error:
             problems.append(str(error))
     if not subjects:
@@ -185,26 +189,23 @@ def explain_cohort(
 def _find_findings(
     network: TrainedNetwork,
     options: ExplainOptions,
-    result: FoldResult,
-    dataset: GaitDataset,
+    explained: Sequence[ExplainedTrial],
     poses: Path,
     evidence: EvidenceOptions,
     findings: list[TrialFindings],
     notes: list[str],
 ) -> str:
     """Add the findings of each trial of a fold's test set; return the title of the norm, "" without one."""
-    subjects = set(result.evaluation.by_subject().subjects)
     try:
         cohort = find_cohort(network, poses, evidence.norms, options)
     except GaitError as error:
         notes.append(f"No evidence: {error}")
         return ""
     title = ""
-    for trial in dataset.trials:
-        if trial.subject_id not in subjects or trial.trial_id in result.left_out.get("trials", ()):
-            continue
+    for trial, attribution in explained:
         try:
-            walk = explain_walk(network, trial.folder, cohort, options, options.read_poses(trial.folder))
+            poses_of_trial = options.read_poses(trial.folder)
+            walk = explain_walk(network, trial.folder, cohort, options, poses_of_trial, attribution)
         except GaitError as error:
             notes.append(f"No evidence: {error}")
             continue
@@ -213,20 +214,28 @@ def _find_findings(
     return title
 
 
-def _explain_subjects(
-    network: TrainedNetwork,
-    options: ExplainOptions,
-    result: FoldResult,
-    dataset: GaitDataset,
-    notes: list[str],
+def _explain_trials(
+    network: TrainedNetwork, options: ExplainOptions, result: FoldResult, dataset: GaitDataset
+) -> list[ExplainedTrial]:
+    """Explain the trials of a fold's test set."""
+    subjects, left_out = set(result.evaluation.by_subject().subjects), set(result.left_out.get("trials", ()))
+    return [
+        (trial, explain_trial(network, trial, options.method, rule=options.rule, stride=options.stride))
+        for trial in dataset.trials
+        if trial.subject_id in subjects and trial.trial_id not in left_out
+    ]
+
+
+def _average_subjects(
+    explained: Sequence[ExplainedTrial], result: FoldResult, notes: list[str]
 ) -> Iterator[SubjectAttribution]:
     predictions = result.evaluation.by_subject()
-    trials = [trial for trial in dataset.trials if trial.trial_id not in result.left_out.get("trials", ())]
     for subject, sick, probability in zip(predictions.subjects, predictions.sick, predictions.probability, strict=True):
-        cycles = []
-        for trial in (trial for trial in trials if trial.subject_id == subject):
-            attribution = explain_trial(network, trial, options.method, rule=options.rule, stride=options.stride)
-            cycles.append(average_gait_cycles(*attribution.cycle_inputs(trial.joints_m)))
+        cycles = [
+            average_gait_cycles(*attribution.cycle_inputs(trial.joints_m))
+            for trial, attribution in explained
+            if trial.subject_id == subject
+        ]
         if not cycles:
             notes.append(f"{subject}: in the test set of the training, but not among the poses; excluded.")
             continue

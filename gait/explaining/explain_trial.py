@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -13,15 +14,17 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gait.errors import GaitError
-from gait.explaining.attribution import TrialAttribution, explainable_mask, input_status
+from gait.explaining.attribution import TrialAttribution, WindowAttribution, explainable_mask, input_status
 from gait.explaining.methods import explain_windows, find_method
 from gait.explaining.prepare_trial import prepare_trial
 from gait.explaining.trained_network import TrainedNetwork
+from gait.learning.ensemble import members_of, threshold_of
 from gait.learning.trainer import window_logits
 from gait.motion.common_frame import MIRROR_ORDER
 from gait.motion.dataset import Trial
 from gait.motion.pose_files import read_poses
 from gait.motion.window_placement import FRAMES
+from gait.motion.windows import WindowDataset
 
 _BATCH_SIZE = 16
 """Windows per explanation; a transformer's activations for the backward pass then fit the processor's cache."""
@@ -59,7 +62,7 @@ def explain_trial(
     if not isinstance(trial, Trial):
         sequence = read_poses(trial)
         trial = prepare_trial(trial, sequence, network, keep_standing=keep_standing)
-    method, window_length = method or network.methods[0], network.window_length
+    method = method or network.methods[0]
     if stride is None:
         stride = find_method(network.network, method).stride_for(network.network)
     windows = network.windows_of(trial)
@@ -68,47 +71,112 @@ def explain_trial(
     by_frames = network.windows == FRAMES
     stride = stride if by_frames else 1
     explained = _every_nth(windows.first_frame, stride) if by_frames else torch.arange(len(windows))
-    values, axis_values, unattributed, logits = [], [], [], torch.zeros(len(windows))
+    members = members_of(network.network)
+    whole, *each = (_Sums(network, trial, windows) for _ in range(1 + len(members)))
     for number, batch in enumerate(explained.split(_BATCH_SIZE)):
         progress(number * _BATCH_SIZE, len(explained))
-        result = explain_windows(network.network, windows.batch(batch), method, baseline=network.mean_window, rule=rule)
-        values.append(_mirror_back(result.values, windows.is_mirrored[batch]))
-        if result.axis_values is not None and network.input.axis_names:
-            axis_values.append(_mirror_back(result.axis_values, windows.is_mirrored[batch]))
-        unattributed.append(result.unattributed)
-        logits[batch] = result.logits.to(logits)
-    if stride > 1:
-        logits = window_logits(network.network, windows, _PREDICTION_BATCH_SIZE)
-    probabilities = logits.double().sigmoid()
-    T, by_frame = len(trial.joints_m), probabilities[:, None, None].expand(-1, window_length, 1)
-    hidden = ~explainable_mask(T, input_status(network.input.name, trial.joint_status), network.left_out_joints)
-
-    def frame_means(per_window: Tensor, indices: Tensor | slice = slice(None)) -> NDArray[np.float32]:
-        return _average_overlaps(windows.first_sample[indices], per_window, T, windows.frames_per_sample[0])
-
-    values_of_frames = frame_means(torch.cat(values), explained)
-    values_of_frames[hidden] = np.nan
-    by_axis = frame_means(torch.cat(axis_values), explained) if axis_values else None
-    if by_axis is not None:
-        by_axis[hidden] = np.nan
-    return TrialAttribution(
-        values=values_of_frames,
-        probability=frame_means(by_frame)[:, 0],
-        first_frames=windows.first_frame.numpy(),
-        window_probability=probabilities.float().numpy(),
-        window_length=max(1, round(window_length * windows.frames_per_sample[0])),
-        rate_hz=trial.rate_hz,
-        signed=result.signed,
-        unattributed=float(np.mean(torch.cat(unattributed).numpy())),
-        method=method,
-        settings=_settings(result.settings, network, stride),
-        activity=trial.activity,
-        joint_status=trial.joint_status,
-        left_out_joints=network.left_out_joints,
-        input=network.input.name,
-        axis_values=by_axis,
-        axis_names=tuple(map(tuple, network.input.axis_names)) if axis_values else (),
+        found = explain_windows(network.network, windows.batch(batch), method, baseline=network.mean_window, rule=rule)
+        whole.add(found, batch)
+        for own, part in zip(each, found.members, strict=False):
+            own.add(part, batch)
+    if stride == 1:
+        logits, member_logits = whole.logits, [own.logits for own in each[: len(found.members)]]
+    else:
+        member_logits = [window_logits(member, windows, _PREDICTION_BATCH_SIZE) for member in members]
+        logits = torch.stack(member_logits).mean(dim=0) - threshold_of(network.network)
+    return replace(
+        whole.of_trial(logits, stride),
+        members=tuple(
+            own.of_trial(of_member, stride)
+            for own, of_member, _ in zip(each, member_logits, found.members, strict=False)
+        ),
     )
+
+
+class _Sums:
+    """Attribution of a trial by one network, added up over its explained windows."""
+
+    def __init__(self, network: TrainedNetwork, trial: Trial, windows: WindowDataset):
+        self._network, self._trial, self._windows = network, trial, windows
+        self._values, self._axis_values = (_FrameMeans(trial, windows) for _ in range(2))
+        self._logits: list[Tensor] = []
+        self._unattributed: list[Tensor] = []
+
+    def add(self, part: WindowAttribution, indices: Tensor) -> None:
+        """Add the attribution of the windows of these indices (B,)."""
+        self._last = part
+        self._has_axes = part.axis_values is not None and bool(self._network.input.axis_names)
+        self._values.add(part.values, indices)
+        if part.axis_values is not None and self._has_axes:
+            self._axis_values.add(part.axis_values, indices)
+        self._logits.append(part.logits)
+        self._unattributed.append(part.unattributed)
+
+    @property
+    def logits(self) -> Tensor:
+        """Logits of the explained windows."""
+        return torch.cat(self._logits)
+
+    def of_trial(self, logits: Tensor, stride: int) -> TrialAttribution:
+        """Return the attribution of the trial, with the logits of all its windows (W,)."""
+        network, trial, windows, last = self._network, self._trial, self._windows, self._last
+        T, length, probabilities = len(trial.joints_m), network.window_length, logits.double().sigmoid()
+        hidden = ~explainable_mask(T, input_status(network.input.name, trial.joint_status), network.left_out_joints)
+
+        def observed(means: _FrameMeans) -> NDArray[np.float32]:
+            values = means.means()
+            values[hidden] = np.nan
+            return values
+
+        probability = _FrameMeans(trial, windows)
+        probability.add(probabilities[:, None, None].expand(-1, length, 1), slice(None), mirror_back=False)
+        return TrialAttribution(
+            values=observed(self._values),
+            probability=probability.means()[:, 0],
+            first_frames=windows.first_frame.numpy(),
+            window_probability=probabilities.float().numpy(),
+            window_length=max(1, round(length * windows.frames_per_sample[0])),
+            rate_hz=trial.rate_hz,
+            signed=last.signed,
+            unattributed=float(np.mean(torch.cat(self._unattributed).numpy())),
+            method=last.method,
+            settings=_settings(last.settings, network, stride),
+            activity=trial.activity,
+            joint_status=trial.joint_status,
+            left_out_joints=network.left_out_joints,
+            input=network.input.name,
+            axis_values=observed(self._axis_values) if self._has_axes else None,
+            axis_names=tuple(map(tuple, network.input.axis_names)) if self._has_axes else (),
+            window_logits=logits.double().numpy(),
+        )
+
+
+class _FrameMeans:
+    """Means per frame of values of windows that overlap; a frame has the mean of the nearest sample."""
+
+    def __init__(self, trial: Trial, windows: WindowDataset):
+        self._windows = windows
+        nearest = np.rint(np.arange(len(trial.joints_m)) / windows.frames_per_sample[0]).astype(np.int64)
+        last = int(windows.first_sample.max()) + windows.window_length - 1
+        self._nearest = nearest
+        self._counts = torch.zeros(max(int(nearest[-1]), last) + 1, dtype=torch.float64)
+        self._sums: Tensor | None = None
+
+    def add(self, values: Tensor, indices: Tensor | slice, *, mirror_back: bool = True) -> None:
+        """Add values (B, L, J, …) of windows; of mirrored ones with the sides exchanged, if they are of joints."""
+        if mirror_back:
+            values = _mirror_back(values, self._windows.is_mirrored[indices])
+        if self._sums is None:
+            self._sums = torch.zeros(len(self._counts), *values.shape[2:], dtype=torch.float64)
+        samples = (self._windows.first_sample[indices][:, None] + torch.arange(values.shape[1])).reshape(-1)
+        self._sums.index_add_(0, samples, values.flatten(0, 1).double())
+        self._counts += torch.bincount(samples, minlength=len(self._counts))
+
+    def means(self) -> NDArray[np.float32]:
+        """Return the means (T, J, …); NaN where there is no window."""
+        assert self._sums is not None
+        counts = self._counts.reshape(-1, *[1] * (self._sums.ndim - 1))
+        return np.asarray((self._sums / counts).numpy()[self._nearest], dtype=np.float32)
 
 
 def _every_nth(first_frames: Tensor, stride: int) -> Tensor:
@@ -130,19 +198,3 @@ def _mirror_back(values: Tensor, is_mirrored: Tensor) -> Tensor:
     own = values.clone()
     own[is_mirrored] = values[is_mirrored][:, :, list(MIRROR_ORDER)]
     return own
-
-
-def _average_overlaps(
-    first_samples: Tensor, values: Tensor, num_frames: int, frames_per_sample: float = 1.0
-) -> NDArray[np.float32]:
-    """Return the mean per frame, (T, J, …), of windows (N, L, J, …) from first samples (N,); NaN where there is none.
-
-    A frame has the mean of the nearest sample.
-    """
-    samples = (first_samples[:, None] + torch.arange(values.shape[1])).reshape(-1)
-    nearest = np.rint(np.arange(num_frames) / frames_per_sample).astype(np.int64)
-    count = max(int(nearest[-1]), int(samples.max())) + 1
-    sums = torch.zeros(count, *values.shape[2:], dtype=torch.float64)
-    sums.index_add_(0, samples, values.reshape(len(samples), *values.shape[2:]).double())
-    counts = torch.bincount(samples, minlength=count).reshape(-1, *[1] * (values.ndim - 2))
-    return np.asarray((sums / counts).numpy()[nearest], dtype=np.float32)

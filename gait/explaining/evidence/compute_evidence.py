@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -35,8 +35,6 @@ from gait.explaining.trained_network import TrainedNetwork
 from gait.kinematics.gait_events import SIDES
 from gait.kinematics.gait_phases import CyclePhase, gait_phases
 from gait.kinematics.strides import finite_mean
-from gait.learning.ensemble import members_of
-from gait.learning.trainer import window_logits
 from gait.motion.pose_files import read_poses
 
 EVIDENCE_SHOWN = 0.8
@@ -46,7 +44,6 @@ MIN_SHARE, MAX_FINDINGS = 0.02, 12
 so many."""
 MAX_OTHERS = 6
 """Of real deviations of other motions, and of those that the network ignores, at most so many are stated."""
-_BATCH_SIZE = 64
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,17 +78,18 @@ def compute_evidence(
     options: ExplainOptions,
     *,
     sequence: PoseSequence | None = None,
+    attribution: TrialAttribution | None = None,
     find_counterfactual: FindCounterfactual | None = None,
 ) -> Evidence:
     """Return the evidence beside the network's decision on a trial, or on a segment of a split trial.
 
     The cohort is that of ``read_cohort``; of it, the subject's own trials are left out. ``sequence`` are the poses of
-    the folder if they are read already.
+    the folder if they are read already, ``attribution`` as in ``explain_walk``.
 
     Raises:
         GaitError: the trial cannot be read or explained, or has no stride.
     """
-    explained = explain_walk(trained, trial_folder, cohort, options, sequence)
+    explained = explain_walk(trained, trial_folder, cohort, options, sequence, attribution)
     return evidence_of(explained, options, find_counterfactual=find_counterfactual)
 
 
@@ -101,18 +99,21 @@ def explain_walk(
     cohort: Cohort,
     options: ExplainOptions,
     sequence: PoseSequence | None = None,
+    attribution: TrialAttribution | None = None,
 ) -> ExplainedWalk:
-    """Read and explain a trial; arguments and errors of ``compute_evidence``."""
+    """Read and explain a trial; arguments and errors of ``compute_evidence``.
+
+    ``attribution`` is that of ``explain_trial`` for the same trial, network and options; it is computed if it is None
+    or was read from a file.
+    """
     sequence = read_poses(trial_folder) if sequence is None else sequence
     trial = prepare_trial(trial_folder, sequence, trained, keep_standing=options.keep_standing)
     walk = measure_walk(trained, trial, sequence)
     if not any(walk.strides(side) for side in SIDES):
         raise GaitError(f"{trial_folder}: has no straight stride to compare with a norm; evidence needs one.")
-    attributions = tuple(
-        explain_trial(replace(trained, network=member), trial, options.method, rule=options.rule, stride=options.stride)
-        for member in members_of(trained.network)
-    )
-    logits = window_logits(trained.network, trained.windows_of(trial), _BATCH_SIZE).double()
+    if attribution is None or attribution.window_logits is None:
+        attribution = explain_trial(trained, trial, options.method, rule=options.rule, stride=options.stride)
+    assert attribution.window_logits is not None
     controls = cohort.without(trial.subject_id)
     typical = controls.norm.typical_speed
     return ExplainedWalk(
@@ -123,10 +124,10 @@ def explain_walk(
         bands=bands_at_speed(controls.norm, walk.dimensionless_speed, controls.errors_deg),
         usual=bands_at_speed(controls.norm, math.nan if typical is None else typical, controls.errors_deg),
         motions=motions_of(trained.input, trained.left_out_joints),
-        attributions=attributions,
+        attributions=attribution.members or (attribution,),
         phases={side: gait_phases(walk.strides(side)) for side in SIDES},
-        logit=float(logits.mean()),
-        probability=float(logits.sigmoid().mean()),
+        logit=float(attribution.window_logits.mean()),
+        probability=attribution.trial_probability,
     )
 
 

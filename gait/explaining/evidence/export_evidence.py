@@ -64,14 +64,14 @@ def export_evidence(
     found: list[SegmentEvidence] = []
     notes = [*cohort.problems]
     for segment in export.segments:
-        signed = [(folder, each.method) for folder, each in segment.attributions.items() if each.signed]
+        signed = [(folder, each) for folder, each in segment.attributions.items() if each.signed]
         if not signed:
             notes.append("No evidence: this method does not say for which class a joint speaks; use another --method.")
             continue
-        folder, method = signed[0]
+        folder, attribution = signed[0]
         try:
-            with_method = options.with_method(method)
-            walk = explain_walk(network, segment.pose_folder, cohort, with_method, segment.sequence)
+            with_method = options.with_method(attribution.method)
+            walk = explain_walk(network, segment.pose_folder, cohort, with_method, segment.sequence, attribution)
             evidence = evidence_of(walk, with_method, find_counterfactual=find_counterfactual)
         except GaitError as error:
             notes.append(f"No evidence: {error}")

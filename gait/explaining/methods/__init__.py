@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -43,19 +45,34 @@ def explain_windows(
         raise GaitError(f"--lrp_rule {rule}: for the {find_network(network).title}, --method {method} has {names}.")
     used = baseline.to(windows) if definition.needs_baseline and baseline is not None else None
     parts = [definition.explain(member, windows, used, rule or rules[0]) for member in members_of(network)]
-    (values, logits, settings), *others = parts
-    if isinstance(network, Ensemble):
-        values = torch.stack([part[0] for part in parts]).mean(dim=0)
-        logits = torch.stack([part[1] for part in parts]).mean(dim=0) - network.threshold
-        settings = {**settings, **({"ensemble": len(parts)} if others else {})}
+    (_, _, settings), *others = parts
+    if others:
+        settings = {**settings, "ensemble": len(parts)}
     if used is not None:
         settings = {**settings, "baseline": "mean window" if used.ndim == 3 else "one per window"}
+    if not isinstance(network, Ensemble):
+        return _attribution(definition, *parts[0][:2], settings)
+    return replace(
+        _attribution(
+            definition,
+            torch.stack([values for values, _, _ in parts]).mean(dim=0),
+            torch.stack([logits for _, logits, _ in parts]).mean(dim=0) - network.threshold,
+            settings,
+        ),
+        members=tuple(_attribution(definition, values, logits, settings) for values, logits, _ in parts),
+    )
+
+
+def _attribution(definition: Method, values: Tensor, logits: Tensor, settings: Mapping[str, Any]) -> WindowAttribution:
+    """Return what a method found of windows: values (N, L, J), or (N, L, J, 3), and logits (N,)."""
     axis_values = None
     if values.ndim == 4:
         axis_values = values if definition.per_axis else None
         values = values.sum(-1)
     unattributed = unattributed_fraction(values, logits) if definition.signed else torch.full_like(logits, torch.nan)
-    return WindowAttribution(values, definition.signed, logits, unattributed, method, settings, axis_values=axis_values)
+    return WindowAttribution(
+        values, definition.signed, logits, unattributed, definition.name, settings, axis_values=axis_values
+    )
 
 
 def find_method(network: nn.Module, method: str) -> Method:
