@@ -16,6 +16,7 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from gait.cli.arguments import ArgumentError, argument, command_of, parse, select_fields
 from gait.cli.exit_codes import EXIT_INTERRUPTED, print_err, run_main
@@ -25,6 +26,9 @@ from gait.viewing.file_backend import FileBackend
 from gait.viewing.loaded_trial import BodyModelLocator
 from gait.viewing.run_viewer import ViewRequest, exit_immediately, run_viewer
 from gait.viewing.viewer_arguments import ViewerArguments
+
+if TYPE_CHECKING:
+    from gait.explaining.evidence.export_evidence import SegmentEvidence
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,15 +84,18 @@ def main(arguments: Arguments) -> int:
     if arguments.body_file is not None:
         bodies = replace(bodies, model_folder=arguments.body_file.parent, default_model=arguments.body_file.name)
     problems: tuple[str, ...] = ()
+    known: SegmentEvidence | None = None
     if arguments.export is not None:
-        export = _export_cohort if arguments.trained else _export_trial
-        lines, problems, notes = export(arguments, arguments.export, options, bodies)
+        if arguments.trained:
+            lines, problems, notes = _export_cohort(arguments, arguments.export, options, bodies)
+        else:
+            lines, problems, notes, known = _export_trial(arguments, arguments.export, options, bodies)
         print("\n".join(lines))
         for line in (*problems, *notes):
             print_err(line)
     backend = FileBackend(bodies, select_fields(arguments, NetworkSource), options, arguments.norms)
     if arguments.export_page is not None:
-        problems += _export_page(arguments, arguments.export_page, backend)
+        problems += _export_page(arguments, arguments.export_page, backend, known)
     if arguments.export_pages is not None:
         problems += _export_pages(arguments, arguments.export_pages, backend)
     if not (arguments.export or arguments.export_page or arguments.export_pages) or arguments.is_offscreen:
@@ -113,8 +120,8 @@ Lines = tuple[str, ...]
 
 def _export_trial(
     arguments: Arguments, output: Path, options: ExplainOptions, bodies: BodyModelLocator
-) -> tuple[Lines, Lines, Lines]:
-    """Return the results, the problems and the notes."""
+) -> tuple[Lines, Lines, Lines, SegmentEvidence | None]:
+    """Return the results, the problems and the notes, and the evidence of a trial of one segment."""
     from gait.explaining.evidence.counterfactual import find_counterfactual  # a window needs none of these
     from gait.explaining.evidence.export_evidence import export_evidence
     from gait.explaining.export_trial import export_trial
@@ -127,6 +134,7 @@ def _export_trial(
     assert arguments.trial is not None
     done = export_trial(arguments.load(), arguments.trial, output, options, {"command": command_of()})
     lines, notes = summary_lines(done), list[str]([*done.notes, *write_explanation_figures(done, bodies)])
+    known: SegmentEvidence | None = None
     if not arguments.no_evidence:
         seek = None if arguments.no_counterfactual else find_counterfactual
         found = export_evidence(done, options, arguments.norms, find_counterfactual=seek)
@@ -135,18 +143,19 @@ def _export_trial(
             lines += tuple(note for note in each.notes if note not in lines)
         notes += [*found.notes, *write_evidence_pages(found, bodies, arguments.export_page)]
         lines += tuple(f"written: {segment.folder / EVIDENCE_PAGE}" for segment in found.segments)
-    return lines, done.problems, tuple(notes)
+        known = found.segments[0] if len(found.segments) == len(done.segments) == 1 else None
+    return lines, done.problems, tuple(notes), known
 
 
-def _export_page(arguments: Arguments, file: Path, backend: FileBackend) -> Lines:
-    """Return the problems."""
+def _export_page(arguments: Arguments, file: Path, backend: FileBackend, known: SegmentEvidence | None) -> Lines:
+    """Write the page of a trial, whose evidence may be known; return the problems."""
     from gait.report.walk_page.export import export_walk_page
 
     assert arguments.trial is not None
     network = arguments.load() if arguments.network else None
     problems = export_walk_page(
         file, backend, arguments.trial, network=network, beside=arguments.comparison, anonymous=arguments.anonymous,
-        evidence=select_fields(arguments, EvidenceOptions),
+        evidence=select_fields(arguments, EvidenceOptions), known=known,
     )  # fmt: skip
     print(f"{file}: {file.stat().st_size / 1e6:.1f} MB")
     for line in problems:

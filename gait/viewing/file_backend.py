@@ -61,9 +61,14 @@ class FileBackend:
         return explain_trial(network, prepared, method, rule=options.rule, stride=options.stride, progress=progress)
 
     def find_evidence(
-        self, network: TrainedNetwork, trial: LoadedTrial, method: str, progress: ProgressCallback
+        self,
+        network: TrainedNetwork,
+        trial: LoadedTrial,
+        method: str,
+        progress: ProgressCallback,
+        attribution: TrialAttribution | None = None,
     ) -> Evidence:
-        """Compare a trial with controls where the network looks."""
+        """Compare a trial with controls where the network looks, by its attribution if that is known."""
         from gait.explaining.evidence.compute_evidence import compute_evidence
         from gait.explaining.evidence.counterfactual import find_counterfactual
         from gait.explaining.evidence.find_cohort import find_cohort
@@ -72,8 +77,9 @@ class FileBackend:
         progress(1, 2)
         options = self.options.with_method(method)
         return compute_evidence(
-            network, trial.folder, cohort, options, sequence=trial.sequence, find_counterfactual=find_counterfactual
-        )
+            network, trial.folder, cohort, options, sequence=trial.sequence, attribution=attribution,
+            find_counterfactual=find_counterfactual,
+        )  # fmt: skip
 
     def predict_probability(self, network: TrainedNetwork, folder: Path) -> float:
         """Return P(sick) of the fitted trial in a folder: the mean over all its windows."""

@@ -282,7 +282,7 @@ class ViewerState:
             FINDING_EVIDENCE,
             f"Comparing {overlay.trial.name} with controls",
             lambda: self.backend.find_evidence(
-                overlay.network, overlay.trial, overlay.method.name, self.jobs.report_progress
+                overlay.network, overlay.trial, overlay.method.name, self.jobs.report_progress, overlay.attribution
             ),
             lambda evidence: self._evidence.update({key: evidence}),
         )

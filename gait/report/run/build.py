@@ -16,7 +16,7 @@ from gait.explaining.attribution import TrialAttribution
 from gait.explaining.attribution_files import EXPLANATION_FILE, read_explanation
 from gait.explaining.cohort_paths import cohort_files
 from gait.explaining.evidence.counterfactual import find_counterfactual
-from gait.explaining.evidence.export_evidence import export_evidence
+from gait.explaining.evidence.export_evidence import SegmentEvidence, export_evidence
 from gait.explaining.explain_cohort import CohortSummary, explain_cohort
 from gait.explaining.export_trial import export_trial
 from gait.explaining.options import EvidenceOptions, ExplainOptions
@@ -220,11 +220,14 @@ def _explain_longest_trial(
     label, checkpoint = SICK if trial.sick else HEALTHY, network.file(one["fold"])
     folder = settings.export / f"{network.kind}_{label}"
 
+    computed: list[SegmentEvidence] = []
+
     def explain() -> tuple[StepOutput, Sequence[str], bool]:
         options = ExplainOptions(stride=TRIAL_STRIDE)
         result = export_trial(load_network(checkpoint), trial.folder, folder, options)
         notes = write_explanation_figures(result, settings.bodies)
         found = export_evidence(result, options, find_counterfactual=find_counterfactual)
+        computed.extend(found.segments)
         notes = tuple(dict.fromkeys((*notes, *write_evidence_pages(found, settings.bodies))))
         pages = [str((each.folder / EVIDENCE_PAGE).relative_to(folder)) for each in found.segments]
         # A repetition may succeed in rendering what failed now.
@@ -244,7 +247,8 @@ def _explain_longest_trial(
     if explanation is None:
         return None
     pages = tuple(folder / name for name in (output.result or {}).get("evidence", ()) if (folder / name).is_file())
-    return TrialSection(label, trial.trial_id, trial.folder, checkpoint, explanation, files[0], pages)
+    evidence = computed[0] if len(computed) == 1 else None
+    return TrialSection(label, trial.trial_id, trial.folder, checkpoint, explanation, files[0], pages, evidence)
 
 
 def _walk_page(network: NetworkSection, settings: RunSettings, steps: _Steps) -> Iterator[WalkSection]:
@@ -262,7 +266,7 @@ def _walk_page(network: NetworkSection, settings: RunSettings, steps: _Steps) ->
     method = patient.explanation.attribution.method
     backend = _PrecomputedBackend(
         settings.bodies,
-        options=ExplainOptions(method=method, stride=settings.stride),
+        options=ExplainOptions(method=method, stride=TRIAL_STRIDE),
         known={trial.folder: trial.explanation.attribution for trial in network.trials},
     )
 
@@ -273,6 +277,7 @@ def _walk_page(network: NetworkSection, settings: RunSettings, steps: _Steps) ->
             network=load_network(patient.network),
             beside=control.folder,
             evidence=EvidenceOptions(no_counterfactual=True),
+            known=patient.evidence,
         )
         write_page(file, page)
         with atomic_file(picture) as partial:
@@ -282,7 +287,7 @@ def _walk_page(network: NetworkSection, settings: RunSettings, steps: _Steps) ->
     sources = [patient.network, *settings.poses.rglob(POSES_FILE)]
     output = steps.run_step(
         f"Walk page of the {network.title}",
-        _inputs(sources, stride=settings.stride, method=method, bodies=settings.bodies, control=control.name),
+        _inputs(sources, stride=TRIAL_STRIDE, method=method, bodies=settings.bodies, control=control.name),
         (file, picture),
         write,
     )

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gait.explaining.attribution_files import SavedAttribution
+from gait.explaining.evidence.export_evidence import SegmentEvidence
 from gait.explaining.explain_cohort import CohortSummary
 from gait.learning.cross_validation_summary import CrossValidationSummary
 from gait.learning.networks import NETWORKS
@@ -23,6 +24,7 @@ class TrialSection:
     explanation: SavedAttribution
     figure: Path
     evidence_pages: tuple[Path, ...] = ()  # one per segment of the trial
+    evidence: SegmentEvidence | None = None  # if it was computed in this run, of a trial of one segment
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,10 +6,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from gait.errors import GaitError
-from gait.explaining.evidence.compute_evidence import FindCounterfactual, evidence_of, explain_walk
+from gait.explaining.evidence.compute_evidence import ExplainedWalk, FindCounterfactual, evidence_of, explain_walk
 from gait.explaining.evidence.controls import Cohort
 from gait.explaining.evidence.counterfactual import find_counterfactual
+from gait.explaining.evidence.export_evidence import SegmentEvidence
 from gait.explaining.evidence.find_cohort import find_cohort
+from gait.explaining.evidence.finding import Evidence
 from gait.explaining.evidence.norm_at_speed import PUBLISHED_BY_SPEED
 from gait.explaining.methods import METHODS
 from gait.explaining.options import EvidenceOptions, ExplainOptions
@@ -33,17 +35,19 @@ def export_walk_page(
     beside: Path | None = None,
     anonymous: bool = False,
     evidence: EvidenceOptions | None = None,
+    known: SegmentEvidence | None = None,
 ) -> tuple[str, ...]:
     """Write the page of a trial's folder, explained by the methods that the backend's options name.
 
     ``beside`` is a second trial, or a folder of trials for the mean stride of its controls. ``evidence`` are the
-    options of the verdicts; None: without. Returns one line per part that failed.
+    options of the verdicts; None: without. ``known`` is the evidence of this trial, by the same options, if it is
+    computed already. Returns one line per part that failed.
 
     Raises:
         GaitError: something cannot be read, no method can explain the network, or the file cannot be written.
     """
     page, problems = make_walk_page(
-        backend, trial, network=network, beside=beside, anonymous=anonymous, evidence=evidence
+        backend, trial, network=network, beside=beside, anonymous=anonymous, evidence=evidence, known=known
     )
     write_page(file, page)
     return problems
@@ -57,6 +61,7 @@ def make_walk_page(
     beside: Path | None = None,
     anonymous: bool = False,
     evidence: EvidenceOptions | None = None,
+    known: SegmentEvidence | None = None,
 ) -> tuple[WalkPage, tuple[str, ...]]:
     """Return what ``export_walk_page`` writes, and one line per part that failed.
 
@@ -74,9 +79,15 @@ def make_walk_page(
     norms = None if evidence is None else evidence.norms
     if network is not None and evidence is not None and not evidence.no_evidence:
         try:
-            cohort = find_cohort(network, loaded.folder, norms, backend.options)
-            seek = None if evidence.no_counterfactual else find_counterfactual
-            page = with_evidence(page, cohort, backend.options, seek)
+            if known is None:
+                cohort = find_cohort(network, loaded.folder, norms, backend.options)
+                seek = None if evidence.no_counterfactual else find_counterfactual
+                page = with_evidence(page, cohort, backend.options, seek)
+            else:
+                found = known.evidence
+                page = _with_known(
+                    page, known.walk, replace(found, counterfactual=None) if evidence.no_counterfactual else found
+                )
         except GaitError as error:
             problems.append(f"No evidence: {error}")
     if page.curves is None:
@@ -96,13 +107,17 @@ def with_evidence(
         GaitError: no method is signed, or the trial has no stride.
     """
     network = page.overlays[0].network
-    signed = [overlay.method.name for overlay in page.overlays if overlay.attribution.signed]
+    signed = [overlay for overlay in page.overlays if overlay.attribution.signed]
     if not signed:
         raise GaitError("this method does not say for which class a joint speaks; use another --method.")
-    own = options.with_method(signed[0])
-    walk = explain_walk(network, page.trial.folder, cohort, own, page.trial.sequence)
-    evidence = evidence_of(walk, own, find_counterfactual=seek)
-    norm = cohort.published or read_angle_norm(PUBLISHED_BY_SPEED)
+    own = options.with_method(signed[0].method.name)
+    walk = explain_walk(network, page.trial.folder, cohort, own, page.trial.sequence, signed[0].attribution)
+    return _with_known(page, walk, evidence_of(walk, own, find_counterfactual=seek))
+
+
+def _with_known(page: WalkPage, walk: ExplainedWalk, evidence: Evidence) -> WalkPage:
+    own_norm = walk.controls.norm
+    norm = own_norm if isinstance(own_norm, PublishedNorm) else read_angle_norm(PUBLISHED_BY_SPEED)
     curves = curve_section(page.trial, norm, verdict_reference(walk))
     found = None if evidence.counterfactual is None else evidence.counterfactual.boundary
     beside = page.beside
