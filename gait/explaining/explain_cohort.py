@@ -18,7 +18,8 @@ from gait.explaining.attribution import TrialAttribution
 from gait.explaining.attribution_files import JOINT_COLUMNS, write_table
 from gait.explaining.cohort_paths import cohort_files, recurrence_file
 from gait.explaining.evidence.compute_evidence import explain_walk, find_findings
-from gait.explaining.evidence.find_cohort import find_cohort
+from gait.explaining.evidence.controls import Cohort
+from gait.explaining.evidence.find_cohort import find_cohorts
 from gait.explaining.evidence.recurrence import (
     Recurrence,
     TrialFindings,
@@ -159,6 +160,7 @@ def explain_cohort(
     method, signed, left_out = "", False, tuple[Joint, ...]()
     findings: list[TrialFindings] = []
     norm = ""
+    networks: list[tuple[FoldResult, TrainedNetwork, ExplainOptions]] = []
     for result in results:
         try:
             if not first.same_experiment(result):
@@ -167,12 +169,24 @@ def explain_cohort(
             (one,) = options.each_method(loaded)
             method = one.method or ""
             signed, left_out = find_method(loaded.network, method).signed, loaded.left_out_joints
-            explained = _explain_trials(loaded, one, result, dataset)
-            subjects += _average_subjects(explained, result, notes)
-            if evidence is not None and not evidence.no_evidence and signed:
-                norm = _find_findings(loaded, one, explained, poses, evidence, findings, notes) or norm
+            networks.append((result, loaded, one))
         except GaitError as error:
             problems.append(str(error))
+    cohorts: list[Cohort] = []
+    if evidence is not None and not evidence.no_evidence and signed:
+        try:
+            cohorts = find_cohorts([loaded for _, loaded, _ in networks], poses, evidence.norms, options)
+        except GaitError as error:
+            notes.append(f"No evidence: {error}")
+    for number, (result, loaded, one) in enumerate(networks):
+        try:
+            explained = _explain_trials(loaded, one, result, dataset)
+        except GaitError as error:
+            problems.append(str(error))
+            continue
+        subjects += _average_subjects(explained, result, notes)
+        if cohorts:
+            norm = _find_findings(loaded, one, explained, cohorts[number], findings, notes) or norm
     if not subjects:
         raise GaitError(problems[-1] if problems else f"{poses}: no subject of the trained folds is in it.")
     comparison = compare_groups(subjects)
@@ -190,17 +204,11 @@ def _find_findings(
     network: TrainedNetwork,
     options: ExplainOptions,
     explained: Sequence[ExplainedTrial],
-    poses: Path,
-    evidence: EvidenceOptions,
+    cohort: Cohort,
     findings: list[TrialFindings],
     notes: list[str],
 ) -> str:
     """Add the findings of each trial of a fold's test set; return the title of the norm, "" without one."""
-    try:
-        cohort = find_cohort(network, poses, evidence.norms, options)
-    except GaitError as error:
-        notes.append(f"No evidence: {error}")
-        return ""
     title = ""
     for trial, attribution in explained:
         try:

@@ -392,13 +392,11 @@ def _choose_degree(observed: _Observations) -> int:
         if observed.num_persons < PERSONS_PER_COEFFICIENT * (degree + 1):
             break
         powers, weights = _powers(observed.speeds, degree), observed.weights
-        error = 0.0
-        for person in range(observed.num_persons):
-            out = observed.person == person
-            solve, _ = _solve(powers[~out], weights[~out])
-            difference = observed.curves[out] - powers[out] @ (solve @ observed.curves[~out])
-            error += float((weights[out, None] * difference**2).sum())
-        errors.append(error)
+        others = weights * (observed.person != np.arange(observed.num_persons)[:, None])  # (persons, R) without each
+        normal = np.tensordot(others, powers[:, :, None] * powers[:, None], 1)
+        moments = (others[:, None] * powers.T) @ observed.curves  # (persons, P, 101)
+        predicted = powers[:, None] @ (np.linalg.pinv(normal, hermitian=True) @ moments)[observed.person]
+        errors.append(float((weights[:, None] * (observed.curves - predicted[:, 0]) ** 2).sum()))
     return int(np.argmin(errors))
 
 

@@ -47,8 +47,11 @@ class PositionalEncoder(nn.Module):
 
     def __init__(self, dim: int):
         super().__init__()
-        angle = torch.arange(MAX_TOKENS)[:, None] * torch.exp(torch.arange(0, dim, 2) * (-math.log(1e4) / dim))
-        self.register_buffer("pe", torch.stack([angle.sin(), angle.cos()], dim=-1).reshape(MAX_TOKENS, 1, dim))
+        table = torch.empty(MAX_TOKENS, 1, dim)
+        if not table.is_meta:  # of which only the shape is asked; torch would load a second of modules for formulas
+            angle = torch.arange(MAX_TOKENS)[:, None] * torch.exp(torch.arange(0, dim, 2) * (-math.log(1e4) / dim))
+            table = torch.stack([angle.sin(), angle.cos()], dim=-1).reshape(MAX_TOKENS, 1, dim)
+        self.register_buffer("pe", table)
 
 
 class TokenEncoder(nn.Module):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from gait.arrays import Vector
+from gait.body.pose_sequence import PoseSequence
 from gait.errors import GaitError
 from gait.explaining.evidence.control_motion import (
     MIN_CONTROLS,
@@ -22,7 +23,7 @@ from gait.explaining.evidence.control_motion import (
     control_motion,
     read_trial_motion,
 )
-from gait.explaining.evidence.measured_walk import MeasuredWalk, measure_walk
+from gait.explaining.evidence.measured_walk import MeasuredWalk, with_input
 from gait.explaining.evidence.motions import motions_of
 from gait.explaining.evidence.norm_at_speed import PUBLISHED_BY_SPEED
 from gait.explaining.options import ExplainOptions
@@ -40,7 +41,9 @@ from gait.kinematics.speed_norm import (
     fit_speed_norm,
 )
 from gait.kinematics.strides import finite_mean
+from gait.kinematics.trial_analysis import TrialAnalysis, analyse_trial
 from gait.learning.trainer import window_logits
+from gait.motion.dataset import Trial
 from gait.motion.pose_files import find_pose_folders, read_poses
 from gait.motion.subject_trials import find_subject_folders, find_trial_folders
 from gait.motion.trial_paths import HEALTHY, SICK
@@ -177,16 +180,31 @@ def read_cohort(
     Raises:
         GaitError: the norm cannot be read, or the folder has no fitted trial.
     """
-    persons: list[CohortPerson] = []
-    problems: list[str] = []
+    return read_cohorts([trained], folder, norm, options)[0]
+
+
+def read_cohorts(
+    networks: Sequence[TrainedNetwork],
+    folder: Path | None,
+    norm: str | None = None,
+    options: ExplainOptions | None = None,
+) -> list[Cohort]:
+    """Read the fitted trials of a save folder once; return the cohort as each network sees it, as ``read_cohort``."""
+    persons: list[list[CohortPerson]] = [[] for _ in networks]
+    problems: list[list[str]] = [[] for _ in networks]
     for subject in find_subject_folders(folder) if folder is not None else ():
-        known = sum(bool(person.errors_deg) for person in persons)
-        try:
-            persons.append(read_person(trained, subject, errors=known < ERRORS_OF, options=options))
-        except GaitError as error:
-            problems.append(str(error))
+        recorded = _RecordedWalks(subject, options)
+        for network, own, lines in zip(networks, persons, problems, strict=True):
+            known = sum(bool(person.errors_deg) for person in own)
+            try:
+                own.append(_read_person(network, recorded, errors=known < ERRORS_OF))
+            except GaitError as error:
+                lines.append(str(error))
     title = f"controls in {folder.name}" if folder is not None else ""
-    return cohort_of(trained, persons, title, norm, problems)
+    return [
+        cohort_of(network, own, title, norm, lines)
+        for network, own, lines in zip(networks, persons, problems, strict=True)
+    ]
 
 
 def cohort_of(
@@ -213,14 +231,49 @@ def read_person(
     Raises:
         GaitError: a trial cannot be read, or none has a window.
     """
+    return _read_person(trained, _RecordedWalks(folder, options), errors=errors)
+
+
+class _RecordedWalks:
+    """The trials in a subject's folder, of which each is read and analysed once for several networks."""
+
+    def __init__(self, folder: Path, options: ExplainOptions | None):
+        self.sick = folder.parent.name == SICK  # not of the folder that a link leads to
+        self._folder, self._options = folder, options
+        self._trials: dict[Hashable, Trial] = {}
+        self._analyses: dict[Hashable, TrialAnalysis] = {}
+
+    @cached_property
+    def sequences(self) -> dict[Path, PoseSequence]:
+        """The poses by folder of the trial, or of the segment of a split trial."""
+        folders = [each for trial in find_trial_folders(self._folder) for each in find_pose_folders(trial)]
+        read = read_poses if self._options is None else self._options.read_poses
+        return {folder: read(folder) for folder in folders}
+
+    def trial(self, trained: TrainedNetwork, folder: Path) -> Trial:
+        """Return a trial at the network's frame rate."""
+        key = folder, trained.rate_hz, trained.input.name, trained.windows, trained.window_length, trained.keep_standing
+        if key not in self._trials:
+            self._trials[key] = prepare_trial(folder, self.sequences[folder], trained)
+        return self._trials[key]
+
+    def analysis(self, folder: Path, trial: Trial, *, errors: bool) -> TrialAnalysis:
+        """Return the analysis of a trial."""
+        if (folder, errors) not in self._analyses:
+            self._analyses[folder, errors] = analyse_trial(
+                self.sequences[folder], subject=trial.subject_id, trial=trial.trial_name, with_errors=errors
+            )
+        return self._analyses[folder, errors]
+
+
+def _read_person(trained: TrainedNetwork, recorded: _RecordedWalks, *, errors: bool) -> CohortPerson:
     walks: list[MeasuredWalk] = []
-    sick = folder.parent.name == SICK  # not of the folder that a link leads to
-    for trial_folder in (segment for trial in find_trial_folders(folder) for segment in find_pose_folders(trial)):
-        sequence = read_poses(trial_folder) if options is None else options.read_poses(trial_folder)
-        trial = prepare_trial(trial_folder, sequence, trained)
-        with_errors = errors and not sick and not walks
-        walks.append(measure_walk(trained, trial, sequence, errors=with_errors, own_input=not sick))
-    return cohort_person(trained, walks, sick=sick)
+    for folder, sequence in recorded.sequences.items():
+        trial = recorded.trial(trained, folder)
+        with_errors = errors and not recorded.sick and not walks
+        analysis = recorded.analysis(folder, trial, errors=with_errors)
+        walks.append(with_input(trained, trial, sequence, analysis, own_input=not recorded.sick))
+    return cohort_person(trained, walks, sick=recorded.sick)
 
 
 def cohort_person(trained: TrainedNetwork, walks: Sequence[MeasuredWalk], *, sick: bool) -> CohortPerson:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from collections import OrderedDict
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from pathlib import Path
 
 from torch import nn
 
-from gait.explaining.evidence.controls import Cohort, read_cohort, save_folder_of
+from gait.explaining.evidence.controls import Cohort, read_cohorts, save_folder_of
 from gait.explaining.options import ExplainOptions
 from gait.explaining.trained_network import TrainedNetwork
 from gait.motion.pose_files import find_pose_folders
@@ -17,16 +17,24 @@ from gait.motion.subject_trials import find_subject_folders, find_trial_folders
 from gait.motion.trial_paths import HEALTHY
 
 KEPT = 2
-"""Cohorts that stay in memory: files, pages and the window often compare a trial with the same one."""
+"""Cohorts that stay in memory: files, pages and the window often compare a trial with the same one. Those of several
+networks that are read together all stay."""
 
 _cohorts: OrderedDict[Hashable, Cohort] = OrderedDict()
 
 
 def find_cohort(network: TrainedNetwork, poses: Path, norms: str | None, options: ExplainOptions) -> Cohort:
-    """Return the cohort that trials are compared with: that of ``--norms``, or the save folder of the poses.
+    """Return the cohort that trials are compared with, as a network sees it; as in ``find_cohorts``."""
+    return find_cohorts([network], poses, norms, options)[0]
+
+
+def find_cohorts(
+    networks: Sequence[TrainedNetwork], poses: Path, norms: str | None, options: ExplainOptions
+) -> list[Cohort]:
+    """Return the cohort that trials are compared with as each network sees it: ``--norms``, or the folder of the poses.
 
     ``poses`` is the folder of a trial, or a save folder itself. A cohort is read again if its files or the network are
-    others than before.
+    others than before; each of its files is read once for all networks.
 
     Raises:
         GaitError: the norm, or a fitted trial, cannot be read.
@@ -34,15 +42,17 @@ def find_cohort(network: TrainedNetwork, poses: Path, norms: str | None, options
     folder = poses if (poses / HEALTHY).is_dir() else save_folder_of(poses)
     if norms is not None and Path(norms).is_dir():
         folder, norms = Path(norms), None
-    key = (_weights_hash(network.network), folder, norms, options.body_file, options.pose_rate_hz, _state(folder))
-    if key in _cohorts:
+    source = (folder, norms, options.body_file, options.pose_rate_hz, _state(folder))
+    keys = [(_weights_hash(network.network), *source) for network in networks]
+    missing = {key: network for key, network in zip(keys, networks, strict=True) if key not in _cohorts}
+    read = read_cohorts(list(missing.values()), folder, norms, options) if missing else []
+    _cohorts.update(zip(missing, read, strict=True))
+    for key in keys:
         _cohorts.move_to_end(key)
-        return _cohorts[key]
-    cohort = read_cohort(network, folder, norms, options)
-    _cohorts[key] = cohort
-    if len(_cohorts) > KEPT:
+    found = [_cohorts[key] for key in keys]
+    while len(_cohorts) > max(KEPT, len(networks)):
         _cohorts.popitem(last=False)
-    return cohort
+    return found
 
 
 def _weights_hash(network: nn.Module) -> str:

@@ -67,14 +67,16 @@ class MeasuredWalk:
         return found
 
 
-def measure_walk(
-    trained: TrainedNetwork, trial: Trial, sequence: PoseSequence, *, errors: bool = True, own_input: bool = True
-) -> MeasuredWalk:
-    """Analyse a trial, whose poses at the rate of the recording are ``sequence``.
-
-    Errors of angles and curves of the network's own input are computed if requested.
-    """
+def measure_walk(trained: TrainedNetwork, trial: Trial, sequence: PoseSequence, *, errors: bool = True) -> MeasuredWalk:
+    """Analyse a trial, whose poses at the rate of the recording are ``sequence``; errors of angles if requested."""
     analysis = analyse_trial(sequence, subject=trial.subject_id, trial=trial.trial_name, with_errors=errors)
+    return with_input(trained, trial, sequence, analysis)
+
+
+def with_input(
+    trained: TrainedNetwork, trial: Trial, sequence: PoseSequence, analysis: TrialAnalysis, *, own_input: bool = True
+) -> MeasuredWalk:
+    """Return a trial with its analysis, to which the curves of the network's own input are added if requested."""
     own = _input_degrees(trained, trial, sequence) if own_input else {}
     if not own:
         return MeasuredWalk(trial, analysis)
