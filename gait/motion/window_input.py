@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -53,6 +53,9 @@ class WindowInput:
     observed: Callable[[NDArray[np.uint8]], NDArray[np.uint8]] = _unchanged_status
     """From the ``JointStatus`` of the joints' positions (T, 22), that of the values of each joint."""
     axis_names: Sequence[Sequence[str]] = ()  # (22, 3) what each value of a joint measures; () if there is no name
+    axis_angles: Mapping[str, tuple[str, int]] = field(default_factory=dict)
+    """By the name of an axis without its side: the angle of ``joint_angles.ANGLES`` that shows the same motion, and its
+    sign on the left side, +1 if both grow together. Axes whose motion no angle shows are absent."""
     to_degrees: Callable[[Vector], Vector] | None = None
     """From the values of windows, angles in degrees of the same shape; None if they are none."""
     rotates_against: Sequence[int | None] = ()

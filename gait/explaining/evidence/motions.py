@@ -8,30 +8,6 @@ from dataclasses import dataclass
 from gait.body.skeleton import BODY_JOINTS, Joint
 from gait.motion.window_input import WindowInput
 
-_ANGLES: dict[str, tuple[str, int]] = {
-    "pelvic tilt": ("pelvis_tilt", 1),
-    "pelvic rotation": ("pelvis_rotation", -1),
-    "pelvic obliquity": ("pelvis_obliquity", 1),
-    "spine flexion": ("spine_flexion", 1),
-    "spine rotation": ("spine_rotation", 1),
-    "spine lateral flexion": ("spine_lateral_flexion", -1),
-    "hip flexion": ("hip_flexion", -1),
-    "hip rotation": ("hip_rotation", -1),
-    "hip adduction": ("hip_adduction", -1),
-    "knee flexion": ("knee_flexion", 1),
-    "knee rotation": ("knee_rotation", -1),
-    "knee adduction": ("knee_adduction", -1),
-    "ankle dorsiflexion": ("ankle_dorsiflexion", -1),
-    "ankle rotation": ("ankle_rotation", -1),
-    "ankle inversion": ("ankle_inversion", -1),
-    "shoulder flexion": ("shoulder_flexion", -1),
-    "shoulder abduction": ("shoulder_abduction", 1),
-    "elbow flexion": ("elbow_flexion", -1),
-}
-"""By the input's word for an axis: the angle of ``joint_angles.ANGLES`` that shows the same motion, and its sign of the
-left side: +1 if both grow together. Not the same motion are angles of the head, which are against the laboratory while
-the input is against the neck, and rotation of the shoulder, an angle that a hanging arm hardly determines."""
-
 _ANGLES_OF_JOINTS: dict[str, tuple[str, ...]] = {
     "PELVIS": ("pelvis_tilt", "pelvis_obliquity", "pelvis_rotation"),
     "HIP": ("hip_flexion", "hip_adduction", "hip_rotation"),
@@ -93,7 +69,7 @@ def _motions(input: WindowInput, joint: Joint) -> Iterator[Motion]:
         yield Motion(joint, None, input.part_names[joint], side, None, 1, _ANGLES_OF_JOINTS[part_of(joint)])
         return
     for axis, name in enumerate(input.axis_names[joint]):
-        angle, sign = _ANGLES.get(name.removeprefix(f"{side} "), (None, 1))
+        angle, sign = input.axis_angles.get(name.removeprefix(f"{side} "), (None, 1))
         if angle is not None and side == "right":
             sign *= int(input.mirror_signs[axis])
         if angle is not None:

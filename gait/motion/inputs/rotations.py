@@ -31,22 +31,64 @@ _MIRROR_QUATERNION = np.array([1.0, -1.0, -1.0, 1.0])  # the axis (x, −y, −z
 _PAIR = [min(joint, other) for joint, other in enumerate(_MIRROR_ORDER)]
 _HIPS = [Joint.LEFT_HIP, Joint.RIGHT_HIP]
 
-_LIMB = ("flexion", "rotation", "adduction")
-_TERMS = {
-    "PELVIS": ("pelvic tilt", "pelvic rotation", "pelvic obliquity"),
-    "SPINE1": ("lower spine flexion", "lower spine rotation", "lower spine lateral flexion"),
-    "SPINE2": ("middle spine flexion", "middle spine rotation", "middle spine lateral flexion"),
-    "SPINE3": ("spine flexion", "spine rotation", "spine lateral flexion"),
-    "NECK": ("neck flexion", "neck rotation", "neck lateral flexion"),
-    "HEAD": ("head flexion", "head rotation", "head lateral flexion"),
-    **{part.upper(): tuple(f"{part} {motion}" for motion in _LIMB) for part in ("hip", "knee")},
-    "ANKLE": ("ankle dorsiflexion", "ankle rotation", "ankle inversion"),
-    "FOOT": ("toe flexion", "forefoot rotation", "forefoot inversion"),
-    "COLLAR": ("shoulder girdle rotation", "shoulder girdle protraction", "shoulder girdle elevation"),
-    "SHOULDER": ("shoulder flexion", "shoulder rotation", "shoulder abduction"),
+_Axis = tuple[str, str | None, int]
+"""What a value measures, without the side; the angle of ``joint_angles.ANGLES`` that shows the same motion, None if
+there is none; and that angle's sign on the left side: +1 if both grow together."""
+
+_AXES: dict[str, tuple[_Axis, _Axis, _Axis]] = {
+    "PELVIS": (
+        ("pelvic tilt", "pelvis_tilt", 1),
+        ("pelvic rotation", "pelvis_rotation", -1),
+        ("pelvic obliquity", "pelvis_obliquity", 1),
+    ),
+    "SPINE1": (
+        ("lower spine flexion", None, 1),
+        ("lower spine rotation", None, 1),
+        ("lower spine lateral flexion", None, 1),
+    ),
+    "SPINE2": (
+        ("middle spine flexion", None, 1),
+        ("middle spine rotation", None, 1),
+        ("middle spine lateral flexion", None, 1),
+    ),
+    "SPINE3": (
+        ("spine flexion", "spine_flexion", 1),
+        ("spine rotation", "spine_rotation", 1),
+        ("spine lateral flexion", "spine_lateral_flexion", -1),
+    ),
+    "NECK": (("neck flexion", None, 1), ("neck rotation", None, 1), ("neck lateral flexion", None, 1)),
+    # Angles of the head are against the laboratory, this one is against the neck.
+    "HEAD": (("head flexion", None, 1), ("head rotation", None, 1), ("head lateral flexion", None, 1)),
+    "HIP": (
+        ("hip flexion", "hip_flexion", -1),
+        ("hip rotation", "hip_rotation", -1),
+        ("hip adduction", "hip_adduction", -1),
+    ),
+    "KNEE": (
+        ("knee flexion", "knee_flexion", 1),
+        ("knee rotation", "knee_rotation", -1),
+        ("knee adduction", "knee_adduction", -1),
+    ),
+    "ANKLE": (
+        ("ankle dorsiflexion", "ankle_dorsiflexion", -1),
+        ("ankle rotation", "ankle_rotation", -1),
+        ("ankle inversion", "ankle_inversion", -1),
+    ),
+    "FOOT": (("toe flexion", None, 1), ("forefoot rotation", None, 1), ("forefoot inversion", None, 1)),
+    "COLLAR": (
+        ("shoulder girdle rotation", None, 1),
+        ("shoulder girdle protraction", None, 1),
+        ("shoulder girdle elevation", None, 1),
+    ),
+    # A hanging arm hardly determines the angle of the shoulder's rotation.
+    "SHOULDER": (
+        ("shoulder flexion", "shoulder_flexion", -1),
+        ("shoulder rotation", None, 1),
+        ("shoulder abduction", "shoulder_abduction", 1),
+    ),
     # The arm points sideways at rest, so its own axis is x.
-    "ELBOW": ("forearm rotation", "elbow flexion", "elbow carrying angle"),
-    "WRIST": ("hand rotation", "wrist deviation", "wrist flexion"),
+    "ELBOW": (("forearm rotation", None, 1), ("elbow flexion", "elbow_flexion", -1), ("elbow carrying angle", None, 1)),
+    "WRIST": (("hand rotation", None, 1), ("wrist deviation", None, 1), ("wrist flexion", None, 1)),
 }
 
 
@@ -107,7 +149,11 @@ INPUT = WindowInput(
     offset=0.07,
     pace=walk_at_pace,
     observed=_observed,
-    axis_names=names_of_axes(_TERMS, [joint.name for joint in BODY_JOINTS]),
+    axis_names=names_of_axes(
+        {part: tuple(name for name, _, _ in axes) for part, axes in _AXES.items()},
+        [joint.name for joint in BODY_JOINTS],
+    ),
+    axis_angles={name: (angle, sign) for axes in _AXES.values() for name, angle, sign in axes if angle is not None},
     to_degrees=np.degrees,
     rotates_against=[
         None if joint == Joint.PELVIS else Joint.PELVIS if joint in SPINE else BODY_PARENTS[joint]
