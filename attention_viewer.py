@@ -52,7 +52,7 @@ class Arguments(ViewerArguments, BodyModelLocator, ExplainOptions, EvidenceOptio
     export_pages: Path | None = argument(
         None, "with --trained and --poses: write one such page per trial, and their index", metavar="DIR"
     )
-    anonymous: bool = argument(False, "name no subject and no file on the page, and show a standard body")
+    anonymous: bool = argument(False, "name no subject, file or folder on the page, and show a standard body")
 
     def __post_init__(self) -> None:
         super().__post_init__()

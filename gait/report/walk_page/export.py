@@ -116,6 +116,7 @@ def with_evidence(
 
 
 def _with_known(page: WalkPage, walk: ExplainedWalk, evidence: Evidence) -> WalkPage:
+    walk = without_folder_name(walk) if page.anonymous else walk
     own_norm = walk.controls.norm
     norm = own_norm if isinstance(own_norm, PublishedNorm) else read_angle_norm(PUBLISHED_BY_SPEED)
     curves = curve_section(page.trial, norm, verdict_reference(walk))
@@ -124,6 +125,13 @@ def _with_known(page: WalkPage, walk: ExplainedWalk, evidence: Evidence) -> Walk
     if found is not None and beside is None:
         beside = replace(page.trial, name=CHANGED_WALK, sequence=found.sequence)
     return replace(page, curves=curves, evidence=evidence, beside=beside)
+
+
+def without_folder_name(walk: ExplainedWalk) -> ExplainedWalk:
+    """Return a walk for anonymous pages: the title of a norm of own controls does not name their folder."""
+    if isinstance(walk.controls.norm, PublishedNorm):
+        return walk
+    return replace(walk, bands=replace(walk.bands, title="controls"))
 
 
 def drawn_norm(norms: str | None) -> PublishedNorm:

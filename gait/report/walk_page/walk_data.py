@@ -41,8 +41,8 @@ _RETARGETED = (
     "the lengths of the subject's bones; they differ by at most {mm:.0f} mm."
 )
 _STANDARD = (
-    "The page is anonymous: it shows a standard body with the length of the subject's legs, and names no subject and "
-    "no file."
+    "The page is anonymous: it names no subject, file or folder, and shows a standard body with the length of the "
+    "subject's legs. The walk itself and its recorded label remain: who knows the subject's gait may recognize it."
 )
 _COLOURS = {
     "background": build_scene.BACKGROUND, "skin": SKIN, "beside": build_scene.COMPARISON, "unobserved": UNOBSERVED,

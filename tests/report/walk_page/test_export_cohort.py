@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from gait.errors import GaitError
+from gait.explaining.evidence.norm_at_speed import PUBLISHED_BY_SPEED, BandsAtSpeed
 from gait.explaining.options import EvidenceOptions, ExplainOptions
+from gait.kinematics.norms import read_angle_norm
 from gait.learning.fold_result import save_result
 from gait.motion.folds import make_folds
+from gait.report.walk_page.export import without_folder_name
 from gait.report.walk_page.export_cohort import PageSettings, export_cohort_pages
 from gait.viewing.file_backend import FileBackend
 from tests.helpers.explanation_cases import WINDOW, write_network
@@ -73,3 +79,19 @@ def test_folder_without_a_training_is_one_line(run: Path, tmp_path: Path) -> Non
             PageSettings(tmp_path, run / "poses", tmp_path / "out", EvidenceOptions()), BACKEND, lambda line: None
         )
     assert not (tmp_path / "out").exists()
+
+
+@dataclass(frozen=True)
+class _Walk:
+    """The parts of an explained walk that name its norm."""
+
+    controls: Any
+    bands: BandsAtSpeed
+
+
+def test_norm_on_an_anonymous_page_does_not_name_its_folder() -> None:
+    walk: Any = _Walk(SimpleNamespace(norm=None), BandsAtSpeed("controls in clinic_of_P3", {}, {}))
+    assert without_folder_name(walk).bands.title == "controls"
+    published = read_angle_norm(PUBLISHED_BY_SPEED)
+    walk = _Walk(SimpleNamespace(norm=published), BandsAtSpeed(published.source.title, {}, {}))
+    assert without_folder_name(walk).bands.title == published.source.title
