@@ -12,7 +12,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from gait.cli.arguments import argument, parse, select_fields, whole_number
+from gait.cli.arguments import argument, parse, select_fields
 from gait.cli.exit_codes import print_err, run_main
 from gait.errors import GaitError
 from gait.report.gait.build import GaitPageSettings, build_gait_pages
@@ -33,7 +33,6 @@ class Arguments(RunSettings):
         (), "two groups (healthy sick), subjects (P02 P02_post), or trials of subjects ('P02/pre*' 'P02/post*')",
         nargs=2, metavar="SAMPLE",
     )  # fmt: skip
-    workers: int | None = argument(None, "subjects analysed at the same time", type=whole_number, metavar="N")
 
     def gait_pages(self) -> GaitPageSettings:
         """Return the settings of the gait pages."""

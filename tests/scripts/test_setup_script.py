@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -16,6 +17,7 @@ import pytest
 from gait.cli.arguments import parse
 from gait.learning.networks import NETWORKS
 from gait.learning.training_arguments import parse_training_arguments
+from gait.report.__main__ import Arguments
 from tests.helpers.paths import REPOSITORY
 
 # Takes the place of .venv/bin/python: it only records scripts and modules that it should run, and passes on the rest.
@@ -63,13 +65,15 @@ def test_demo_steps_are_valid_commands_and_use_earlier_results(tmp_path: Path) -
     process, commands = demo(tmp_path)
     assert process.returncode == 0, process.stdout + process.stderr
     by_script = {words[0].removesuffix(".py"): words[1:] for words in commands if words[0] != "-m"}
-    assert list(by_script) == ["shape_optimizer", "train_multi_mlp", "train_transformer"]
+    assert sorted(by_script) == ["shape_optimizer", "train_multi_mlp", "train_transformer"]
+    assert next(iter(by_script)) == "shape_optimizer", "both trainings run at the same time, after it"
     poses = parse(script("shape_optimizer").Arguments, "", by_script["shape_optimizer"]).save_folder
     trained = []
     for name, network in (("train_multi_mlp", "mlp"), ("train_transformer", "transformer")):
         training = parse_training_arguments(NETWORKS[network], "", by_script[name])
         assert training.poses == poses
         assert training.k_folds == 3
+        assert (training.input, training.windows) == ("rotations", "cycles"), "as the README recommends it"
         assert training.fold is None, "all folds"
         trained.append(str(training.save_folder))
     (report,) = [words[2:] for words in commands if words[:2] == ["-m", "gait.report"]]
@@ -77,8 +81,12 @@ def test_demo_steps_are_valid_commands_and_use_earlier_results(tmp_path: Path) -
     start = report.index("--trained") + 1
     assert [str(Path(word)) for word in report[start : start + 2]] == trained
     assert any("prove nothing about patients" in word for word in report)
+    examples = parse(Arguments, "", report).examples
+    assert len(examples) == 3
+    assert not set(examples) - set(json.loads((tmp_path / "example_cohort.json").read_text(encoding="utf-8")))
     lines = process.stdout.splitlines()
-    assert sum(line.endswith(" s") for line in lines) == 4, "three steps and the total, one line each"
+    assert sum(bool(re.search(r"\d s$", line)) for line in lines) == 3, "the steps, one line each"
+    assert re.search(r"The demo took \d+ s: see demo_out/index.html", lines[-1])
     assert "last line of" not in "\n".join(line for line in lines if ".py" in line)
 
 
@@ -86,7 +94,7 @@ def test_demo_steps_are_valid_commands_and_use_earlier_results(tmp_path: Path) -
 def test_demo_continues_after_a_failed_step(tmp_path: Path, fails: str) -> None:
     process, commands = demo(tmp_path, fails)
     assert process.returncode == 1
-    assert [words[0] for words in commands if words[0] != "-m"] == [
+    assert sorted(words[0] for words in commands if words[0] != "-m") == [
         "shape_optimizer.py", "train_multi_mlp.py", "train_transformer.py",
     ]  # fmt: skip
     assert ["-m", "gait.report"] in [words[:2] for words in commands]

@@ -18,6 +18,7 @@ from gait.body.model_file import load_body
 from gait.capture.read_recording import read_recording
 from gait.cohort.cohort_file import read_cohort
 from gait.errors import GaitError
+from gait.motion.folds import make_folds
 from gait.synthetic import (
     NO_ERRORS,
     MeasurementErrors,
@@ -31,6 +32,7 @@ from gait.synthetic import (
     write_recordings,
 )
 from gait.synthetic.__main__ import main
+from gait.synthetic.pathologies import PATHOLOGY_NAMES
 from gait.synthetic.virtual_markers import PLUG_IN_GAIT_39, draw_placement_offsets, noise_free_markers, record_markers
 from tests.helpers.paths import REPOSITORY
 
@@ -179,19 +181,25 @@ def test_parse_subject_name_gives_renamed_pathologies_their_former_subjects() ->
         assert (subject.name, same.name) == (new, former)
 
 
-def test_example_cohort_has_six_healthy_subjects_and_every_pathology_once() -> None:
+def test_example_cohort_has_twelve_healthy_subjects_and_every_pathology_twice() -> None:
     content = json.loads((ROOT / "example_cohort.json").read_text(encoding="utf-8"))
     subjects = read_cohort(ROOT / "example_cohort.json")
-    assert sum(s.healthy for s in subjects) == 6
+    assert sum(s.healthy for s in subjects) == 12
     sick = [parse_subject_name(s.name).pathology for s in subjects if not s.healthy]
-    assert sorted(what.name for what in sick if what) == sorted(
-        ["parkinsonian", "stiff_knee", "drop_foot", "crouch", "antalgic", "duchenne_trendelenburg"]
-    )
+    assert sorted(what.name for what in sick if what) == sorted(2 * PATHOLOGY_NAMES)
     for name, entry in content.items():
-        assert entry["trials"] == [f"example_recordings/{name}/walk{k}.c3d" for k in (1, 2)]
+        assert entry["trials"] == [f"example_recordings/{name}/walk1.c3d"]
         assert (entry["model_file"], entry["constrained_model"]) == ("open_neutral.npz", False)
         assert "marker_layout_file" not in entry
         assert entry["healthy"] == name.startswith("healthy")
+
+
+def test_two_example_subjects_of_a_pathology_are_in_different_folds_of_the_demo() -> None:
+    healthy = {subject.name: subject.healthy for subject in read_cohort(ROOT / "example_cohort.json")}
+    folds = make_folds({f"{'healthy' if ok else 'sick'}/{name}": not ok for name, ok in healthy.items()}, 3)
+    for fold in folds:
+        known = [parse_subject_name(name.partition("/")[2]).pathology for name in fold.training]
+        assert {one.name for one in known if one} == set(PATHOLOGY_NAMES), "each network has seen every pathology"
 
 
 def test_main_writes_missing_recordings_only(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

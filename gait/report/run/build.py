@@ -4,51 +4,37 @@ from __future__ import annotations
 
 import shlex
 import sys
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from gait.errors import GaitError
-from gait.explaining.attribution import TrialAttribution
 from gait.explaining.attribution_files import EXPLANATION_FILE, read_explanation
 from gait.explaining.cohort_paths import cohort_files
-from gait.explaining.evidence.counterfactual import find_counterfactual
-from gait.explaining.evidence.export_evidence import SegmentEvidence, export_evidence
-from gait.explaining.explain_cohort import CohortSummary, explain_cohort
-from gait.explaining.export_trial import export_trial
-from gait.explaining.options import EvidenceOptions, ExplainOptions
-from gait.explaining.trained_network import TrainedNetwork, load_network
+from gait.explaining.explain_cohort import CohortSummary
 from gait.files.atomic_write import atomic_file
 from gait.files.fingerprint import fingerprint, hash_files
-from gait.files.step_cache import StepCache, StepOutput
+from gait.files.step_cache import StepOutput
 from gait.learning.cross_validation_summary import pool_folds
 from gait.learning.fold_result import result_file
 from gait.learning.networks import NETWORKS
 from gait.motion.dataset import Trial, read_dataset
 from gait.motion.pose_npz import POSES_FILE
 from gait.motion.trial_paths import HEALTHY, LABEL_NOUNS, SICK
-from gait.report.cohort_figure import write_cohort_figure
-from gait.report.evidence.write_page import PAGE_FILE as EVIDENCE_PAGE
-from gait.report.evidence.write_page import write_evidence_pages
+from gait.report.run.explained import CohortStep, TrialStep
 from gait.report.run.fit_summary import read_cohort_fits
-from gait.report.run.model import NetworkSection, RunReport, TrialSection, WalkSection
+from gait.report.run.model import NetworkSection, RunReport, TrialSection, WalkFiles, WalkSection
 from gait.report.run.page import run_page, viewer_commands
 from gait.report.run.settings import PAGE_FILE, RunSettings
+from gait.report.run.steps import Step, StepRunner
 from gait.report.training.write_report import folds_of_experiment, page_file
-from gait.report.walk_page.export import make_walk_page, write_page
-from gait.report.walk_page.still_picture import still_picture
-from gait.report.write_explanation_figures import FIGURE_FILE, write_explanation_figures
-from gait.viewing.file_backend import FileBackend, ProgressCallback
-from gait.viewing.loaded_trial import LoadedTrial
+from gait.report.write_explanation_figures import FIGURE_FILE
 
 # Frames between the explained windows of a single trial; a larger stride gives stripes in its heatmap.
 TRIAL_STRIDE = 1
 _LABELS = (HEALTHY, SICK)
-
-Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -61,7 +47,7 @@ class RunReportResult:
 
 
 def build_run_report(
-    settings: RunSettings, progress: Callable[[str], object], gait_page: Path | None = None
+    settings: RunSettings, progress: Callable[[str], None], gait_page: Path | None = None
 ) -> RunReportResult:
     """Explain the networks, write the walk pages and the page; parts that fail are listed on it.
 
@@ -71,18 +57,19 @@ def build_run_report(
     Raises:
         GaitError: there is neither a fit nor a training, or the page cannot be written.
     """
-    steps = _Steps(settings, progress)
+    steps = StepRunner(settings.export, progress, overwrite=settings.overwrite, workers=settings.workers)
     fits = steps.attempt(lambda: read_cohort_fits(settings.poses))
     if fits is not None:
         steps.problems += fits.problems
     networks = list(_read_networks(settings, steps))
     if fits is None and not networks:
         raise GaitError(steps.problems[0])
-    explained = [_with_attribution(network, settings, steps) for network in networks]
+    explained = _explain(networks, settings, steps)
     walks = [
-        walk
+        WalkSection(network, trial)
         for network in sorted(explained, key=_balanced_accuracy, reverse=True)
-        for walk in _walk_page(network, settings, steps)
+        for trial in network.trials
+        if trial.walk is not None
     ]
     page = settings.export / PAGE_FILE
     report = RunReport(
@@ -95,63 +82,14 @@ def build_run_report(
         page=page,
         python=_python_command(),
         gait_page=gait_page,
+        chosen=bool(settings.examples),
     )
     with atomic_file(page) as partial:
         partial.write_text(run_page(report), encoding="utf-8", errors="replace")
     return RunReportResult(page, viewer_commands(report), report.problems)
 
 
-class _Steps:
-    """Runner of the steps: skips finished ones and collects problems and remarks."""
-
-    def __init__(self, settings: RunSettings, progress: Callable[[str], object]) -> None:
-        self.problems: list[str] = []
-        self.remarks: list[str] = []  # parts that are present but incomplete, such as a skeleton in place of a body
-        self._finished = StepCache(settings.export)
-        self._overwrite = settings.overwrite
-        self._progress = progress
-
-    def attempt(self, action: Callable[[], Result]) -> Result | None:
-        """Return the result of ``action``, or None if it raises GaitError, which is recorded as a problem."""
-        try:
-            return action()
-        except GaitError as error:
-            self.problems.append(str(error))
-            return None
-
-    def run_step(
-        self,
-        name: str,
-        inputs: Mapping[str, Any],
-        files: Sequence[Path],
-        action: Callable[[], tuple[StepOutput, Sequence[str], bool]],
-    ) -> StepOutput | None:
-        """Run a step unless it is finished; return its output, or None if it fails.
-
-        ``action`` returns its output, its problems, and whether a repetition would give the same result. Without
-        problems and if so, the step counts as finished, as long as the fingerprint ``inputs`` and its files are the
-        same.
-        """
-        start = time.perf_counter()
-        try:
-            output = None if self._overwrite else self._finished.get(name, inputs, files)
-            if output is not None:
-                self._progress(f"{name}: already finished")
-            else:
-                output, problems, repeatable = action()
-                if repeatable and not problems:
-                    self._finished.store(name, inputs, output)
-                self.problems += problems
-                self._progress(f"{name}: {time.perf_counter() - start:.0f} s")
-        except GaitError as error:
-            self.problems.append(str(error))
-            self._progress(f"{name}: failed: {error}")
-            return None
-        self.remarks += output.remarks
-        return output
-
-
-def _read_networks(settings: RunSettings, steps: _Steps) -> Iterator[NetworkSection]:
+def _read_networks(settings: RunSettings, steps: StepRunner) -> Iterator[NetworkSection]:
     """Return the results of the trainings, one per kind of network."""
     found: dict[str, Path] = {}
     for folder in settings.trained:
@@ -177,135 +115,173 @@ def _read_networks(settings: RunSettings, steps: _Steps) -> Iterator[NetworkSect
                 )  # fmt: skip
 
 
-def _with_attribution(network: NetworkSection, settings: RunSettings, steps: _Steps) -> NetworkSection:
-    """Return the section with the cohort explanation, and with one control and one patient explained."""
+@dataclass(frozen=True)
+class _Chosen:
+    """A trial that is to be explained, and where its files go."""
+
+    network: NetworkSection
+    fold: int  # whose network was not trained on the subject
+    trial: Trial
+    folder: Path
+    walk: WalkFiles | None  # None: without a page on which it walks
+    beside: Trial | None = None  # the one beside it on that page, unless a changed walk is
+
+    @property
+    def checkpoint(self) -> Path:
+        return self.network.file(self.fold)
+
+
+def _explain(networks: Sequence[NetworkSection], settings: RunSettings, steps: StepRunner) -> list[NetworkSection]:
+    """Return the sections with the attribution of the cohort, and with trials that are explained."""
+    examples = list(_examples(networks, settings, steps))
+    first = [_cohort_step(network, settings) for network in networks]
+    outputs = steps.run([*first, *(_trial_step(each, settings) for each in examples)])
+    with_cohort = [
+        _with_cohort(network, output, settings.export) for network, output in zip(networks, outputs, strict=False)
+    ]
+    chosen, found = examples, outputs[len(networks) :]
+    if not settings.examples:
+        chosen = [one for network in with_cohort for one in _representative(network, settings, steps)]
+        found = steps.run([_trial_step(each, settings) for each in chosen])
+    sections = [(each, _section(each, output, steps)) for each, output in zip(chosen, found, strict=True)]
+    return [
+        replace(network, trials=tuple(one for each, one in sections if one and each.network.kind == network.kind))
+        for network in with_cohort
+    ]
+
+
+def _cohort_step(network: NetworkSection, settings: RunSettings) -> Step:
+    """Return the step that explains the cohort by a network."""
     kind, folder, export = network.kind, network.folder, settings.export
-    files = cohort_files(export, kind)
-
-    def explain() -> tuple[StepOutput, Sequence[str], bool]:
-        options = ExplainOptions(stride=settings.stride)
-        cohort = explain_cohort(folder, kind, settings.poses, options, export, EvidenceOptions())
-        return StepOutput(asdict(write_cohort_figure(cohort, files[0])), cohort.notes), cohort.problems, True
-
     sources = [*settings.poses.rglob(POSES_FILE)]
     for fold in network.summary.folds:
         sources += [result_file(folder, kind, fold.fold.index), network.file(fold.fold.index)]
-    output = steps.run_step(
-        f"Cohort attribution of the {network.title}", _inputs(sources, stride=settings.stride), files, explain
+    return Step(
+        f"Cohort attribution of the {network.title}",
+        _inputs(sources, stride=settings.stride),
+        cohort_files(export, kind),
+        CohortStep(folder, kind, settings.poses, export, settings.stride),
     )
+
+
+def _with_cohort(network: NetworkSection, output: StepOutput | None, export: Path) -> NetworkSection:
+    """Return the section with the attribution of the cohort."""
     if output is None:
         return network
-    cohort = CohortSummary(**output.result)
+    return replace(network, cohort_figure=cohort_files(export, network.kind)[0], cohort=CohortSummary(**output.result))
+
+
+def _trial_step(chosen: _Chosen, settings: RunSettings) -> Step:
+    """Return the step that explains a trial."""
+    walk, beside = chosen.walk, chosen.beside
+    return Step(
+        f"Attribution of the {chosen.network.title} in {chosen.trial.trial_id}",
+        # The evidence compares the trial with all controls.
+        _inputs(
+            [chosen.checkpoint, *settings.poses.rglob(POSES_FILE)],
+            stride=TRIAL_STRIDE,
+            bodies=settings.bodies,
+            walk=walk is not None,
+            beside="" if beside is None else beside.trial_id,
+        ),
+        (chosen.folder / FIGURE_FILE, chosen.folder / EXPLANATION_FILE, *([] if walk is None else walk)),
+        TrialStep(
+            chosen.checkpoint,
+            chosen.trial.folder,
+            chosen.folder,
+            walk,
+            None if beside is None else beside.folder,
+            TRIAL_STRIDE,
+            settings.bodies,
+        ),
+    )
+
+
+def _examples(networks: Sequence[NetworkSection], settings: RunSettings, steps: StepRunner) -> Iterator[_Chosen]:
+    """Yield the trials of the subjects that the settings name, of the first network."""
+    if not networks or not settings.examples:
+        return
+    network = networks[0]
+    subjects = [(name, fold.fold.index) for fold in network.summary.folds for name in fold.fold.evaluation]
+    trials = _trials(network, settings, steps)
+    for asked in settings.examples:
+        known = [(name, fold) for name, fold in subjects if asked in (name, name.partition("/")[2])]
+        trial = _longest(trials, known[0][0]) if len(known) == 1 else None
+        if trial is None:
+            steps.problems.append(
+                f"--examples {asked}: {'two subjects have this name; add healthy/ or sick/' if len(known) > 1 else ''}"
+                f"{'' if len(known) > 1 else f'no such subject was classified by the {network.title}'}."
+            )
+            continue
+        name, fold = known[0]
+        stem = name.partition("/")[2] if name.startswith(SICK) else name.replace("/", "_")
+        folder = settings.export / f"{network.kind}_{stem}"
+        yield _Chosen(network, fold, trial, folder, _walk_files(settings.export, stem))
+
+
+def _representative(network: NetworkSection, settings: RunSettings, steps: StepRunner) -> Iterator[_Chosen]:
+    """Yield a trial of the most representative control and of the most representative patient of a network."""
+    if network.cohort is None:
+        return
+    trials = _trials(network, settings, steps)
+    control: Trial | None = None
+    for label in _LABELS if trials else ():
+        one = network.cohort.representative.get(label)
+        if one is None:
+            continue
+        trial = _longest(trials, one["subject"])
+        if trial is None:
+            steps.problems.append(f"{one['subject']}: no trial among the poses in {settings.poses}.")
+            continue
+        folder = settings.export / f"{network.kind}_{label}"
+        if label == HEALTHY:
+            control = trial
+            yield _Chosen(network, one["fold"], trial, folder, None)
+        else:
+            yield _Chosen(network, one["fold"], trial, folder, _walk_files(settings.export, network.kind), control)
+    if SICK not in network.cohort.representative:
+        steps.remarks.append(
+            f"There is no walk page of the {network.title}: no correctly classified {LABEL_NOUNS[SICK]} is explained."
+        )
+
+
+def _walk_files(export: Path, stem: str) -> WalkFiles:
+    return WalkFiles(export / f"walk_{stem}.html", export / f"walk_{stem}.png")
+
+
+def _trials(network: NetworkSection, settings: RunSettings, steps: StepRunner) -> Sequence[Trial]:
+    """Return the trials among the poses, as a network sees them."""
     first = network.summary.folds[0]
     dataset = partial(read_dataset, settings.poses, first.frame_rate_hz, **first.dataset_options)
-    trials = steps.attempt(lambda: dataset().trials) or ()
-    explained = [
-        trial
-        for label in (_LABELS if trials else ())
-        if (one := cohort.representative.get(label))
-        if (trial := _explain_longest_trial(network, one, trials, settings, steps))
-    ]
-    return replace(network, cohort_figure=files[0], cohort=cohort, trials=tuple(explained))
+    return steps.attempt(lambda: dataset().trials) or ()
 
 
-def _explain_longest_trial(
-    network: NetworkSection, one: Mapping[str, Any], trials: Sequence[Trial], settings: RunSettings, steps: _Steps
-) -> TrialSection | None:
-    """Explain the longest trial of a representative subject by the network that was not trained on this subject."""
-    own = [trial for trial in trials if trial.subject_id == one["subject"]]
-    if not own:
-        steps.problems.append(f"{one['subject']}: no trial among the poses in {settings.poses}.")
-        return None
-    trial = max(own, key=lambda trial: len(trial.joints_m))
-    label, checkpoint = SICK if trial.sick else HEALTHY, network.file(one["fold"])
-    folder = settings.export / f"{network.kind}_{label}"
+def _longest(trials: Sequence[Trial], subject: str) -> Trial | None:
+    """Return the longest trial of a subject; None if there is none."""
+    own = [trial for trial in trials if trial.subject_id == subject]
+    return max(own, key=lambda trial: len(trial.joints_m), default=None)
 
-    computed: list[SegmentEvidence] = []
 
-    def explain() -> tuple[StepOutput, Sequence[str], bool]:
-        options = ExplainOptions(stride=TRIAL_STRIDE)
-        result = export_trial(load_network(checkpoint), trial.folder, folder, options)
-        notes = write_explanation_figures(result, settings.bodies)
-        found = export_evidence(result, options, find_counterfactual=find_counterfactual)
-        computed.extend(found.segments)
-        notes = tuple(dict.fromkeys((*notes, *write_evidence_pages(found, settings.bodies))))
-        pages = [str((each.folder / EVIDENCE_PAGE).relative_to(folder)) for each in found.segments]
-        # A repetition may succeed in rendering what failed now.
-        return StepOutput({"evidence": pages}, (*notes, *found.notes)), result.problems, not notes
-
-    files = folder / FIGURE_FILE, folder / EXPLANATION_FILE
-    output = steps.run_step(
-        f"Attribution of the {network.title} in {trial.trial_id}",
-        # The evidence compares the trial with all controls.
-        _inputs([checkpoint, *settings.poses.rglob(POSES_FILE)], stride=TRIAL_STRIDE, bodies=settings.bodies),
-        files,
-        explain,
-    )
+def _section(chosen: _Chosen, output: StepOutput | None, steps: StepRunner) -> TrialSection | None:
+    """Return what the page shows of an explained trial; None if it failed."""
     if output is None:
         return None
-    explanation = steps.attempt(lambda: read_explanation(files[1]))
+    explanation = steps.attempt(lambda: read_explanation(chosen.folder / EXPLANATION_FILE))
     if explanation is None:
         return None
-    pages = tuple(folder / name for name in (output.result or {}).get("evidence", ()) if (folder / name).is_file())
-    evidence = computed[0] if len(computed) == 1 else None
-    return TrialSection(label, trial.trial_id, trial.folder, checkpoint, explanation, files[0], pages, evidence)
-
-
-def _walk_page(network: NetworkSection, settings: RunSettings, steps: _Steps) -> Iterator[WalkSection]:
-    """Write the page of the explained patient, beside the control, if the network classified such correctly."""
-    missing = [label for label in _LABELS if label not in {trial.label for trial in network.trials}]
-    if missing:
-        if network.cohort_figure is not None:
-            steps.remarks.append(
-                f"There is no walk page of the {network.title}: no correctly classified "
-                f"{' and no '.join(LABEL_NOUNS[label] for label in missing)} is explained."
-            )
-        return
-    control, patient = network.trials
-    file, picture = (settings.export / f"walk_{network.kind}.{ending}" for ending in ("html", "png"))
-    method = patient.explanation.attribution.method
-    backend = _PrecomputedBackend(
-        settings.bodies,
-        options=ExplainOptions(method=method, stride=TRIAL_STRIDE),
-        known={trial.folder: trial.explanation.attribution for trial in network.trials},
+    pages = tuple(chosen.folder / name for name in output.result["evidence"] if (chosen.folder / name).is_file())
+    return TrialSection(
+        SICK if chosen.trial.sick else HEALTHY,
+        chosen.trial.trial_id,
+        chosen.trial.folder,
+        chosen.checkpoint,
+        explanation,
+        chosen.folder / FIGURE_FILE,
+        pages,
+        output.result["change"],
+        chosen.walk,
+        output.result["beside"],
     )
-
-    def write() -> tuple[StepOutput, Sequence[str], bool]:
-        page, problems = make_walk_page(
-            backend,
-            patient.folder,
-            network=load_network(patient.network),
-            beside=control.folder,
-            evidence=EvidenceOptions(no_counterfactual=True),
-            known=patient.evidence,
-        )
-        write_page(file, page)
-        with atomic_file(picture) as partial:
-            partial.write_bytes(still_picture(page))
-        return StepOutput(remarks=problems), (), not problems
-
-    sources = [patient.network, *settings.poses.rglob(POSES_FILE)]
-    output = steps.run_step(
-        f"Walk page of the {network.title}",
-        _inputs(sources, stride=TRIAL_STRIDE, method=method, bodies=settings.bodies, control=control.name),
-        (file, picture),
-        write,
-    )
-    if output is not None:
-        yield WalkSection(network, patient, control, file, picture)
-
-
-@dataclass(frozen=True)
-class _PrecomputedBackend(FileBackend):
-    """Viewer backend with attributions that are already computed."""
-
-    known: Mapping[Path, TrialAttribution] = field(default_factory=dict)  # by folder of the trial
-
-    def explain(
-        self, network: TrainedNetwork, trial: LoadedTrial, method: str, progress: ProgressCallback
-    ) -> TrialAttribution:
-        """Return the known attribution of the trial."""
-        return self.known[trial.folder]
 
 
 def _inputs(files: Sequence[Path], **settings: object) -> dict[str, Any]:

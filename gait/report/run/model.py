@@ -4,13 +4,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from gait.explaining.attribution_files import SavedAttribution
-from gait.explaining.evidence.export_evidence import SegmentEvidence
 from gait.explaining.explain_cohort import CohortSummary
 from gait.learning.cross_validation_summary import CrossValidationSummary
 from gait.learning.networks import NETWORKS
 from gait.report.run.fit_summary import CohortFitSummary
+
+
+class WalkFiles(NamedTuple):
+    """Files of the page on which an explained trial walks."""
+
+    page: Path
+    picture: Path  # the body at four times
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,7 +31,9 @@ class TrialSection:
     explanation: SavedAttribution
     figure: Path
     evidence_pages: tuple[Path, ...] = ()  # one per segment of the trial
-    evidence: SegmentEvidence | None = None  # if it was computed in this run, of a trial of one segment
+    change: str = ""  # the sentence on what would change the decision; "" if it is unknown
+    walk: WalkFiles | None = None  # the page on which it walks
+    beside: str = ""  # name of the second body on that page; "" without one
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,13 +61,10 @@ class NetworkSection:
 
 @dataclass(frozen=True)
 class WalkSection:
-    """The page on which the explained patient walks, beside the explained control."""
+    """An explained trial that walks on a page of its own."""
 
     network: NetworkSection  # whose attributions colour the body
-    trial: TrialSection
-    beside: TrialSection | None
-    file: Path
-    picture: Path  # the body at four times
+    trial: TrialSection  # with a ``walk``
 
 
 @dataclass(frozen=True)
@@ -74,3 +80,4 @@ class RunReport:
     page: Path
     python: str  # command that starts Python
     gait_page: Path | None = None  # the gait analysis of the same subjects
+    chosen: bool = False  # whether the user named the explained subjects; else they are the most representative ones

@@ -35,6 +35,7 @@ from gait.report.training.text_summary import (
     missing_baselines,
     window_settings,
 )
+from gait.report.walk_page.walk_data import CHANGED_WALK
 from gait.text import natural_key
 
 MAX_FINDINGS_SHOWN = 12
@@ -55,6 +56,7 @@ def run_page(report: RunReport) -> str:
         report=report,
         fits=report.fits,
         methods=METHODS,
+        changed_walk=CHANGED_WALK,
         cohort_sentences=cohort_sentences,
         recurrence_rows=recurrence_rows,
         recurrence_file=recurrence_file,

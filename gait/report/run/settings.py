@@ -24,6 +24,15 @@ class RunSettings(BodyModelLocator):
     stride: int | None = argument(
         None, "frames between explained windows of the cohort", type=whole_number, metavar="FRAMES"
     )
+    examples: tuple[str, ...] = argument(
+        (),
+        "subjects whose longest trials are explained by the network of the first training, each on a page on which it "
+        "walks (default: by each network, the most representative control and patient)",
+        metavar="SUBJECT",
+    )
+    workers: int | None = argument(
+        None, "subjects analysed, and parts explained, at the same time", type=whole_number, metavar="N"
+    )
     overwrite: bool = argument(False, "repeat finished steps")
 
     @property

@@ -37,8 +37,8 @@ _MAP_KEYS = (
 )
 
 
-def build_page(page: WalkPage) -> str:
-    """Return the page.
+def build_page(page: WalkPage, still: bytes | None = None) -> str:
+    """Return the page; ``still`` is its ``still_picture`` if that is drawn already.
 
     Raises:
         GaitError: the poses hold no joint rotations, or the open body is missing.
@@ -57,7 +57,7 @@ def build_page(page: WalkPage) -> str:
         json=Markup(_json(data)),
         arrays=Markup(store.text),
         num_bytes=store.num_bytes,
-        still="data:image/png;base64," + base64.b64encode(still_picture(page)).decode("ascii"),
+        still="data:image/png;base64," + base64.b64encode(still or still_picture(page)).decode("ascii"),
         hatching=Markup((_TEMPLATES / "hatching.svg").read_text(encoding="utf-8")),
         answer=answer_of(page),
         findings=[] if page.evidence is None else list(finding_rows(page.evidence)),

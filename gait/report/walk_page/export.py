@@ -85,7 +85,7 @@ def make_walk_page(
                 page = with_evidence(page, cohort, backend.options, seek)
             else:
                 found = known.evidence
-                page = _with_known(
+                page = add_evidence(
                     page, known.walk, replace(found, counterfactual=None) if evidence.no_counterfactual else found
                 )
         except GaitError as error:
@@ -112,10 +112,11 @@ def with_evidence(
         raise GaitError("this method does not say for which class a joint speaks; use another --method.")
     own = options.with_method(signed[0].method.name)
     walk = explain_walk(network, page.trial.folder, cohort, own, page.trial.sequence, signed[0].attribution)
-    return _with_known(page, walk, evidence_of(walk, own, find_counterfactual=seek))
+    return add_evidence(page, walk, evidence_of(walk, own, find_counterfactual=seek))
 
 
-def _with_known(page: WalkPage, walk: ExplainedWalk, evidence: Evidence) -> WalkPage:
+def add_evidence(page: WalkPage, walk: ExplainedWalk, evidence: Evidence) -> WalkPage:
+    """Return a page with evidence that is computed already, and the curves beside the bands of its verdicts."""
     walk = without_folder_name(walk) if page.anonymous else walk
     own_norm = walk.controls.norm
     norm = own_norm if isinstance(own_norm, PublishedNorm) else read_angle_norm(PUBLISHED_BY_SPEED)
@@ -144,9 +145,9 @@ def drawn_norm(norms: str | None) -> PublishedNorm:
     return read_angle_norm(norms if is_named and norms else PUBLISHED_BY_SPEED)
 
 
-def write_page(file: Path, page: WalkPage) -> None:
-    """Write a page to a file; errors as in ``build_page``."""
-    text = build_page(page)
+def write_page(file: Path, page: WalkPage, still: bytes | None = None) -> None:
+    """Write a page to a file; arguments and errors as in ``build_page``."""
+    text = build_page(page, still)
     with atomic_file(file) as partial:
         partial.write_text(text, encoding="utf-8")
 

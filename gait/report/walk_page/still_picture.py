@@ -27,8 +27,11 @@ _WIDTH, _HEIGHT, _DPI = 1280, 460, 100
 
 
 def still_picture(page: WalkPage) -> bytes:
-    """Return a PNG file: the coloured body, or its skeleton where this machine cannot render."""
-    frames = figure_frames(page.trial.num_frames)
+    """Return a PNG file: the coloured body, or its skeleton where this machine cannot render.
+
+    The times are the quarters of a stride about the first finding; without one they are spread over the trial.
+    """
+    frames = _frames(page)
     try:
         renderer = shared_renderer()
     except RenderingUnavailableError:
@@ -50,6 +53,18 @@ def still_picture(page: WalkPage) -> bytes:
     picture, file = Image.fromarray(image).quantize(256, dither=Image.Dither.NONE), BytesIO()
     picture.save(file, "PNG", optimize=True)
     return file.getvalue()
+
+
+def _frames(page: WalkPage) -> NDArray[np.int64]:
+    """Return the frames that are drawn."""
+    frames = figure_frames(page.trial.num_frames)
+    strides = [np.diff(contacts) for contacts in page.trial.events.initial_contacts.values()]
+    lengths = np.concatenate([*strides, np.empty(0)])
+    if page.evidence is None or not page.evidence.findings or not len(lengths):
+        return frames
+    quarters = (np.arange(len(frames)) - len(frames) // 2) / len(frames)
+    around = page.start[0] + np.rint(np.median(lengths) * quarters).astype(np.int64)
+    return around if around.min() >= 0 and around.max() < page.trial.num_frames else frames
 
 
 def posed_vertices_m(skinned: SkinnedBody, frame: int) -> NDArray[np.float64]:

@@ -10,6 +10,7 @@ import zlib
 from dataclasses import replace
 from html.parser import HTMLParser
 from itertools import pairwise
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,7 @@ from gait.errors import GaitError
 from gait.explaining.methods import METHODS
 from gait.explaining.trained_network import load_network
 from gait.explaining.vertex_attribution import joint_influence, to_vertices
+from gait.report.walk_page import still_picture
 from gait.report.walk_page.build import build_page
 from gait.report.walk_page.walk_data import WalkPage
 from gait.viewing.attribution_overlay import AttributionOverlay
@@ -194,6 +196,18 @@ def test_anonymous_page_has_no_name_and_no_shape(trial: LoadedTrial, overlay: At
     lengths = [sum(np.linalg.norm(joints[a] - joints[b]) for a, b in pairwise(legs)) for joints in (drawn, own)]
     assert lengths[0] == pytest.approx(lengths[1], abs=0.01)
     assert "standard body" in page.data["notes"][0]
+
+
+def test_still_picture_shows_the_quarters_of_a_stride_about_the_first_finding(trial: LoadedTrial) -> None:
+    evenly = still_picture._frames(WalkPage(trial))
+    middle = trial.num_frames // 2
+    evidence: Any = SimpleNamespace(findings=(SimpleNamespace(frame=middle, joint=Joint.LEFT_KNEE),))
+    frames = still_picture._frames(WalkPage(trial, evidence=evidence))
+    stride = np.median(np.concatenate([np.diff(each) for each in trial.events.initial_contacts.values()]))
+    assert frames[2] == middle
+    assert np.ptp(frames) == pytest.approx(0.75 * stride, abs=1)
+    evidence.findings[0].frame = 0
+    np.testing.assert_array_equal(still_picture._frames(WalkPage(trial, evidence=evidence)), evenly)
 
 
 def test_licensed_fit_is_shown_on_the_open_body(trial: LoadedTrial) -> None:
