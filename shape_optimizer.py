@@ -19,7 +19,7 @@ from gait.cli.arguments import ArgumentError, argument, parse, select_fields, wh
 from gait.cli.exit_codes import EXIT_INTERRUPTED, print_err, run_main
 from gait.cohort.cohort_file import read_cohort
 from gait.cohort.fit_settings import FitSettings, check_settings, label_warnings
-from gait.cohort.run_cohort import FIT_MODULE, run_cohort
+from gait.cohort.run_cohort import FIT_MODULE, read_ahead, run_cohort
 from gait.cohort.terminal_summary import format_summary
 from gait.cohort.trial_folder import TrialOutcome
 from gait.errors import GaitError
@@ -90,7 +90,7 @@ def main(args: Arguments) -> int:
 def _executor(args: Arguments, num_subjects: int) -> DaskExecutor | ProcessPool:
     if args.scheduler is not None:
         return DaskExecutor(args.save_folder, args.scheduler, print_err)
-    return ProcessPool(allocate_cores(num_subjects, args.workers, args.device), FIT_MODULE)
+    return ProcessPool(allocate_cores(num_subjects, args.workers, args.device), FIT_MODULE, read_ahead)
 
 
 if __name__ == "__main__":

@@ -35,8 +35,12 @@ from gait.fitting.fit_recordings import fit_recordings
 from gait.fitting.subject_fit import FitOptions, SubjectFit, UnusableRecordingError
 
 
-def fit_subject(subject: Subject, settings: FitSettings) -> Iterator[TrialOutcome]:
+def fit_subject(
+    subject: Subject, settings: FitSettings, read: Mapping[Path, Recording] | None = None
+) -> Iterator[TrialOutcome]:
     """Fit all trials of one subject with a common body shape; yield one outcome per trial, in order, once it is saved.
+
+    ``read`` has those of its recordings that are already read.
 
     A finished trial is skipped if its inputs are unchanged. Its recording still contributes to the common shape.
 
@@ -54,7 +58,8 @@ def fit_subject(subject: Subject, settings: FitSettings) -> Iterator[TrialOutcom
         with folder_lock(results_folder, "fitting this subject") as locked:
             if locked:
                 remove_stale_temporaries(results_folder)
-            yield from _fit_unfinished(subject, settings, folders, inputs, find_finished(subject, settings, inputs))
+            finished = find_finished(subject, settings, inputs)
+            yield from _fit_unfinished(subject, settings, folders, inputs, finished, read or {})
     except LockedError:
         raise
     except GaitError as error:
@@ -68,6 +73,7 @@ def _fit_unfinished(
     folders: Mapping[Path, Path],
     inputs: dict[str, Any],
     outcomes: dict[Path, TrialOutcome],
+    read: Mapping[Path, Recording],
 ) -> Iterator[TrialOutcome]:
     """Fit the trials that have no outcome yet; the subject's folder must be locked."""
 
@@ -82,7 +88,7 @@ def _fit_unfinished(
     recordings = [path for path in subject.trials if pose_format(path) is None]
     if any(path not in outcomes for path in recordings):
         try:
-            fitted = _fit_usable_recordings(subject, recordings, settings, record_failure)
+            fitted = _fit_usable_recordings(subject, recordings, settings, read, record_failure)
         except Exception as error:  # no error of one subject may stop the cohort
             for path in recordings:
                 record_failure(path, error)
@@ -103,19 +109,24 @@ def _fit_unfinished(
 
 
 def _fit_usable_recordings(
-    subject: Subject, paths: Sequence[Path], settings: FitSettings, record_failure: Callable[[Path, Exception], object]
+    subject: Subject,
+    paths: Sequence[Path],
+    settings: FitSettings,
+    read: Mapping[Path, Recording],
+    record_failure: Callable[[Path, Exception], object],
 ) -> tuple[SubjectFit, list[Path], tuple[str, ...]]:
     """Fit all usable recordings together; return the fit, their paths, and notes for the reports.
 
     ``record_failure`` is called for each recording that cannot be used.
     """
     model_path = find_model(settings, subject.model_file)
-    start_reader()  # meanwhile the model is loaded
+    if not read.keys() >= set(paths):
+        start_reader()  # meanwhile the model is loaded
     body = load_model(model_path, settings.device, constrained=subject.constrained_model)
     recordings: dict[Path, Recording] = {}
     for path in paths:
         try:
-            recordings[path] = read_recording(path, subject_index=subject.subject_index)
+            recordings[path] = read.get(path) or read_recording(path, subject_index=subject.subject_index)
         except (GaitError, OSError) as error:
             record_failure(path, error)
     layout, bounds, notes = _choose_layout(subject, body, list(recordings.values()))

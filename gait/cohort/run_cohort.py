@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 
-from gait.capture.pose_formats import trial_name
+from gait.capture.pose_formats import pose_format, trial_name
+from gait.capture.read_recording import read_recording
+from gait.capture.recording import Recording
+from gait.capture.sandboxed_reader import start_reader
 from gait.cohort.cohort_file import Subject
 from gait.cohort.finished_trials import find_finished_subject
 from gait.cohort.fit_settings import FitSettings, subject_folder
 from gait.cohort.trial_folder import TrialOutcome
+from gait.errors import GaitError
 from gait.files.folder_lock import cleanup
 from gait.parallel.task_queue import Crashed, Executor, run_tasks
 
@@ -23,6 +28,7 @@ class FitTask:
 
     subject: Subject
     settings: FitSettings
+    recordings: Mapping[Path, Recording] = field(default_factory=dict)  # already read
 
     @property
     def name(self) -> str:
@@ -33,7 +39,7 @@ class FitTask:
         """Fit the subject."""
         from gait.cohort.fit_subject import fit_subject  # a slow import, so only in the process that fits
 
-        return fit_subject(self.subject, self.settings)
+        return fit_subject(self.subject, self.settings, self.recordings)
 
     def cleanup(self) -> None:
         """Remove temporary files of an interrupted fit."""
@@ -50,6 +56,26 @@ class FitTask:
             ),
             replace(settings, model_folder=settings.model_folder.resolve(), save_folder=settings.save_folder.resolve()),
         )
+
+
+def read_ahead(task: FitTask) -> Iterator[FitTask]:
+    """Read the recordings of a subject; yield the task with the first, with the first two, and so on.
+
+    It ends at a recording that cannot be read: the process that fits reads it again and reports it.
+    """
+    start_reader()  # in the calling thread: the iterator may run in another one, beside changes of the environment
+    return _read_recordings(task)
+
+
+def _read_recordings(task: FitTask) -> Iterator[FitTask]:
+    recordings: dict[Path, Recording] = {}
+    for path in task.subject.trials:
+        if pose_format(path) is None:
+            try:
+                recordings[path] = read_recording(path, subject_index=task.subject.subject_index)
+            except (GaitError, OSError):
+                return
+            yield replace(task, recordings=dict(recordings))
 
 
 def run_cohort(

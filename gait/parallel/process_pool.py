@@ -16,7 +16,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing import connection
@@ -32,6 +32,7 @@ from gait.parallel.task_queue import Crashed, Finished, Locked, Task
 WORKER_MEMORY_BYTES = 1.0e9
 """Memory that one worker may need, for trials of some thousand frames."""
 
+_READ_AHEAD_WAIT_S = 0.2  # for the file that is being read when the worker is ready
 _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)  # both can be sent to the whole process group
 _CAN_FORK = hasattr(os, "fork")
 
@@ -81,9 +82,16 @@ class ProcessPool:
 
     max_attempts = 2
 
-    def __init__(self, allocation: CoreAllocation, module: str):
-        """Prepare a pool; its processes start with the first tasks and import the module with the tasks only once."""
+    def __init__(
+        self, allocation: CoreAllocation, module: str, read_ahead: Callable[[Any], Iterator[Any]] | None = None
+    ):
+        """Prepare a pool; its processes start with the first tasks and import the module with the tasks only once.
+
+        While the libraries are imported, the main process prepares the first task: it sends the last task that
+        ``read_ahead(task)`` has yielded by then, each with more of its files read, in place of the task.
+        """
         self._module = module
+        self._read_ahead = read_ahead
         self._threads = allocation.threads
         self.slots = allocation.workers
         self._workers: list[_Worker] = []
@@ -103,12 +111,15 @@ class ProcessPool:
     def submit(self, task: Task) -> None:
         """Start a task in an idle process, or in a new one."""
         worker = next((worker for worker in self._workers if worker.task is None), None)
+        prepared = task
         if worker is None:
-            worker = self._new_worker()
+            with _prepare(self._read_ahead, task) as latest:
+                worker = self._new_worker()
+            prepared, self._read_ahead = latest[-1], None  # the next process starts without delay
             self._workers.append(worker)
         worker.task = task
         with suppress(OSError):  # the process has just died; ``poll`` will find its connection closed
-            worker.connection.send(task)
+            worker.connection.send(prepared)
 
     def poll(self, seconds: float) -> list[tuple[Task, Any]]:
         """Return new (task, result) pairs; wait up to ``seconds`` for the first."""
@@ -140,6 +151,29 @@ class ProcessPool:
             process.start()
         theirs.close()
         return _Worker(process, ours)
+
+
+@contextmanager
+def _prepare(read_ahead: Callable[[Any], Iterator[Any]] | None, task: Task) -> Iterator[list[Task]]:
+    """Call ``read_ahead`` in a thread during the context; yield the list of the task and of what it yields."""
+    found, ended = [task], threading.Event()
+    if read_ahead is None:
+        yield found
+        return
+
+    def work(better_tasks: Iterator[Task]) -> None:
+        for better in better_tasks:
+            found.append(better)
+            if ended.is_set():
+                return
+
+    thread = threading.Thread(target=work, args=(read_ahead(task),), daemon=True)
+    thread.start()
+    try:
+        yield found
+    finally:
+        ended.set()
+    thread.join(_READ_AHEAD_WAIT_S)
 
 
 def _exit_reason(process: BaseProcess) -> str:

@@ -13,7 +13,7 @@ import pytest
 
 from gait.cohort.fit_settings import subject_folder
 from gait.cohort.fit_subject import fit_subject
-from gait.cohort.run_cohort import FIT_MODULE, run_cohort
+from gait.cohort.run_cohort import FIT_MODULE, FitTask, read_ahead, run_cohort
 from gait.files.folder_lock import folder_lock
 from gait.parallel.process_pool import CoreAllocation, ProcessPool
 from tests.helpers.fit_cohort import fit_cohort, run_script_here
@@ -86,6 +86,16 @@ def test_run_cohort_repeats_subject_of_killed_worker(settings, subjects, expecte
     assert "--workers" in message
     assert poses_in(settings.save_folder) == expected_poses
     assert not list(settings.save_folder.rglob(".*"))
+
+
+def test_read_ahead_ends_at_a_recording_that_cannot_be_read(settings, subjects, tmp_path):
+    subject = next(each for each in subjects if len(each.trials) == 2)
+    tasks = list(read_ahead(FitTask(subject, settings)))
+    assert [list(task.recordings) for task in tasks] == [list(subject.trials[:1]), list(subject.trials)]
+    assert all(recording.path == path for path, recording in tasks[-1].recordings.items())
+    assert (tasks[-1].subject, tasks[-1].settings) == (subject, settings)
+    missing = replace(subject, trials=(subject.trials[0], tmp_path / "missing.c3d", subject.trials[1]))
+    assert [list(task.recordings) for task in read_ahead(FitTask(missing, settings))] == [[subject.trials[0]]]
 
 
 def test_run_cohort_fails_subject_whose_worker_is_killed_twice(settings, subjects):

@@ -1,8 +1,17 @@
-"""Test how the cores of a computer are divided among processes."""
+"""Test how the cores of a computer are divided among processes, and what happens while their libraries are imported."""
 
+import itertools
 import os
+import subprocess
+import sys
+import threading
+import time
 
-from gait.parallel.process_pool import CoreAllocation, allocate_cores
+import pytest
+
+from gait.parallel.preload import PRELOAD_VARIABLE
+from gait.parallel.process_pool import CoreAllocation, _prepare, allocate_cores
+from tests.helpers.paths import REPOSITORY
 
 
 def test_allocate_cores(monkeypatch):
@@ -18,3 +27,39 @@ def test_allocate_cores(monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "4")
     assert allocate_cores(3, 2) == CoreAllocation(2, 4)
     assert allocate_cores(1000, None).workers <= 2
+
+
+def test_prepare_ends_when_the_worker_is_ready():
+    two_are_read = threading.Event()
+
+    def read_ahead(task):
+        for files in itertools.count(1):
+            yield f"{task}, {files} files"
+            if files == 2:
+                two_are_read.set()
+
+    with _prepare(read_ahead, "subject") as found:
+        assert two_are_read.wait(10)
+    assert found[:3] == ["subject", "subject, 1 files", "subject, 2 files"]
+    length = len(found)
+    time.sleep(0.05)
+    assert len(found) == length
+
+
+def test_prepare_passes_the_task_without_read_ahead():
+    with _prepare(None, "subject") as found:
+        pass
+    assert found == ["subject"]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="workers are forked from a server process")
+def test_preload_imports_the_module_without_garbage_collection():
+    program = (
+        "import gc, sys, gait.parallel.preload; print('decimal' in sys.modules, gc.isenabled(), gc.get_freeze_count())"
+    )
+    env = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    words = [subprocess.run([sys.executable, "-c", program], env=env | more, capture_output=True, text=True, check=True)
+             .stdout.split() for more in ({PRELOAD_VARIABLE: "decimal"}, {})]  # fmt: skip
+    assert words[0][:2] == ["True", "True"]
+    assert int(words[0][2]) > 1000
+    assert words[1][1:] == ["True", "0"]
