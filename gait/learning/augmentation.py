@@ -82,7 +82,7 @@ class Augmentation:
         else:
             values = pace(windows.values(indices), drawn.factor[part], drawn.random[part])
             seen = windows.network_input(values).to(device)
-        return seen if drawn.offsets is None else seen + drawn.offsets[part].to(device)
+        return seen if drawn.offsets is None else seen.add_(drawn.offsets[part].to(device))
 
 
 def window_excursions(windows: WindowDataset) -> Tensor:

@@ -86,7 +86,7 @@ class InputReference:
 
     def deviation(self, values: Tensor) -> Tensor:
         """Return what the network sees of windows (N, L, 22, 3)."""
-        return values if self.mean_window is None else self.factor * (values - self.mean_window.to(values))
+        return values if self.mean_window is None else (values - self.mean_window.to(values)).mul_(self.factor)
 
     def as_dict(self) -> dict[str, Any]:
         """Return tensors and plain data, the inverse of ``from_dict``."""

@@ -25,8 +25,9 @@ _WINDOWS_PER_PASS = 64  # so that intermediate arrays stay in the processor's ca
 class WindowDataset:
     """All windows of all trials in order; those of ``frames``, if requested, followed by their mirror images.
 
-    Frames are stored once, whatever the window length and stride, plus about fifty bytes per window. ``batch`` is not
-    thread-safe, as it uses shared scratch memory.
+    Frames are stored once, whatever the window length and stride, plus about fifty bytes per window; those of an input
+    that is not aligned per window once more if windows are mirrored. ``batch`` is not thread-safe, as it uses shared
+    scratch memory.
     """
 
     trials: tuple[Trial, ...]  # as given
@@ -113,23 +114,32 @@ class WindowDataset:
         self._first_of_trial = torch.from_numpy(ends - samples)
         self._start = self._first_of_trial[self.trial_index] + torch.from_numpy(np.tile(first, copies))
 
-        # Each track is contiguous, so that a window's tracks are copied as they are; for a mirrored window, the tracks
-        # of the contralateral joints are copied.
-        tracks = np.empty((_TRACKS, int(samples.sum())), dtype=np.float32)
         rotations = None if self.reference.rotations is None else self.reference.rotations.double().numpy()
+        size = (int(samples.sum()), _TRACKS)
+        aligned = self.input.aligned_per_window
+        frames = np.empty(size[::-1], dtype=np.float32).T if aligned else np.empty(size, dtype=np.float32)
         for trial, each, end in zip(trials, times, ends, strict=True):
             if len(each):
                 values = self.input.relative(self.input.samples(trial, each), rotations)
-                tracks[:, end - len(each) : end] = values.reshape(len(each), _TRACKS).T
-        num_starts = tracks.size - window_length + 1 if len(self) else 0
-        self._all_windows = torch.from_numpy(tracks.reshape(-1)).as_strided((num_starts, window_length), (1, 1))
+                frames[end - len(each) : end] = values.reshape(len(each), _TRACKS)
         row = torch.arange(_TRACKS).reshape(NUM_BODY_JOINTS, 3)
-        self._tracks = torch.stack([order.reshape(-1) for order in (row, row[list(MIRROR_ORDER)])]) * tracks.shape[1]
-        self._scratch = torch.empty(2, _WINDOWS_PER_PASS, NUM_BODY_JOINTS, 3, window_length, dtype=torch.float32)
+        if aligned:
+            # Each track is contiguous, so that a window's tracks are copied as they are; for a mirrored window, the
+            # tracks of the contralateral joints are copied.
+            self._all_windows = _all_parts(torch.from_numpy(frames.T.reshape(-1)), window_length, 1)
+            self._tracks = torch.stack([order.reshape(-1) for order in (row, row[list(MIRROR_ORDER)])]) * len(frames)
+            self._scratch = torch.empty(2, _WINDOWS_PER_PASS, NUM_BODY_JOINTS, 3, window_length, dtype=torch.float32)
+        else:
+            # The frames of a window are contiguous, and so are those of its mirror image, which are stored as well.
+            stored = torch.from_numpy(frames)
+            if self.is_mirrored.any():
+                order = row[list(MIRROR_ORDER)].reshape(-1)
+                stored = torch.cat([stored, stored[:, order] * torch.tensor(self.input.mirror_signs * NUM_BODY_JOINTS)])
+            self._all_windows = _all_parts(stored.reshape(-1), window_length * _TRACKS, _TRACKS)
+            self._mirrored_from = len(frames)
         # Computed when a window is first requested and kept, as every epoch requests the same windows.
         self._transforms = torch.empty(len(self), 3, 4, dtype=torch.float32)
         self._has_transform = torch.zeros(len(self), dtype=torch.bool)
-        self._mirror_signs = torch.tensor(self.input.mirror_signs)
 
     def __len__(self) -> int:
         """Return the number of windows, N."""
@@ -158,16 +168,16 @@ class WindowDataset:
         """Return windows as their input defines them, (B, L, 22, 3), not yet compared with the controls' mean."""
         indices = indices.cpu()
         batch = torch.empty(len(indices), self.window_length, NUM_BODY_JOINTS, 3, dtype=torch.float32)
+        if not self.input.aligned_per_window:
+            rows = self._start[indices] + self._mirrored_from * self.is_mirrored[indices]
+            torch.index_select(self._all_windows, 0, rows, out=batch.view(len(indices), -1))
+            return batch
         for first in range(0, len(indices), _WINDOWS_PER_PASS):
             selected = indices[first : first + _WINDOWS_PER_PASS]
             windows, scratch = self._scratch[:, : len(selected)]
             rows = self._start[selected][:, None] + self._tracks[self.is_mirrored[selected].long()]
             torch.index_select(self._all_windows, 0, rows.reshape(-1), out=windows.view(-1, self.window_length))
             part = batch[first : first + len(selected)]
-            if not self.input.aligned_per_window:
-                part.copy_(windows.permute(0, 3, 1, 2))
-                part *= torch.where(self.is_mirrored[selected, None], self._mirror_signs, 1.0)[:, None, None]
-                continue
             # Exchanged sides make a mirror image, which the alignment reflects.
             if not self._has_transform[selected].all():
                 coordinates = windows.transpose(1, 2)
@@ -176,6 +186,11 @@ class WindowDataset:
                 self._has_transform[selected] = True
             apply_transforms(windows, self._transforms[selected], scratch, part)
         return batch
+
+
+def _all_parts(values: Tensor, length: int, step: int) -> Tensor:
+    """Return a view of all parts of so many consecutive values (K,), one every ``step``, (n, length)."""
+    return values.as_strided((max(0, (len(values) - length) // step + 1), length), (step, 1))
 
 
 def fit_reference(
