@@ -3,6 +3,7 @@
 Rendering:
 
 * ``scene``: the objects to draw; ``camera``; ``colours``: colour scales and shared colours;
+* ``shaders``: light, hatching, floor and shadow, also of pages;
 * ``renderer``: renders a scene with OpenGL; ``offscreen_renderer``: the same without a screen; ``png``: fast PNG files;
 * ``body_row``: several bodies side by side; ``downsample``: time series by pixel columns.
 

@@ -13,13 +13,8 @@ from numpy.typing import NDArray
 from gait.viewing.camera import Camera
 from gait.viewing.colours import HATCH, UNOBSERVED, Colour, Scale
 from gait.viewing.scene import Floor, Mesh, Scene, Segments, Spheres, vertex_normals
+from gait.viewing.shaders import DISC, FLOOR, GRID_COLOUR, HATCH_PX, SHADOW, SHADOW_COLOUR, SURFACE
 
-_SHADOW: Colour = (214, 217, 220)
-_GRID: Colour = (222, 225, 228)
-_HATCH_PX = 7.0  # from line to line, across
-
-# A key light from the upper left and a fill light from the right. Both move with the camera, so a body is lit in the
-# same way from every side.
 _MESH_SHADERS = (
     """
     uniform mat4 T_clip_camera, T_camera_world;
@@ -52,68 +47,22 @@ _MESH_SHADERS = (
     uniform float hatch_px;
     in float position_on_scale, known, observed_weight;
     #endif
+    """
+    + SURFACE
+    + """
     void main() {
         vec3 own = colour;
     #ifdef VALUED
         float at = clamp(position_on_scale, 0.0, 1.0);
         if (valued && known > 0.999) own = texture(scale, vec2((at * 255.0 + 0.5) / 256.0, 0.5)).rgb;
-        if (partly_observed && observed_weight < 0.5) {
-            float across = fract((gl_FragCoord.x - gl_FragCoord.y) / hatch_px);
-            own = mix(unobserved, hatch, smoothstep(0.60, 0.72, across) * (1.0 - smoothstep(0.88, 1.0, across)));
-        }
+        if (partly_observed && observed_weight < 0.5) own = hatched(unobserved, hatch, hatch_px);
     #endif
-        vec3 n = normalize(gl_FrontFacing ? normal_camera : -normal_camera);
-        float key = max(dot(n, normalize(vec3(-0.45, 0.65, 0.60))), 0.0);
-        float fill = max(dot(n, normalize(vec3(0.80, 0.10, 0.55))), 0.0);
-        float light = 0.62 + 0.06 * n.y + 0.40 * key + 0.14 * fill;
-        drawn = vec4(min(own * light, 1.0), opacity);
+        drawn = vec4(lit(own, normal_camera), opacity);
     }""",
 )
 # A mesh of one colour has shaders of its own: in software they take half the time of those for values.
 _PLAIN_MESH_SHADERS = tuple(f"#version 330\n{text}" for text in _MESH_SHADERS)
 _VALUED_MESH_SHADERS = tuple(f"#version 330\n#define VALUED\n{text}" for text in _MESH_SHADERS)
-
-_SHADOW_SHADERS = (
-    """#version 330
-    uniform mat4 T_clip_camera, T_camera_world;
-    uniform float floor_height;
-    in vec3 position;
-    void main() {
-        gl_Position = T_clip_camera * T_camera_world * vec4(position.x, floor_height, position.z, 1.0);
-    }""",
-    """#version 330
-    uniform vec3 colour;
-    out vec4 drawn;
-    void main() { drawn = vec4(colour, 1.0); }""",
-)
-
-_FLOOR_SHADERS = (
-    """#version 330
-    uniform mat4 T_clip_camera, T_camera_world;
-    uniform vec3 centre;
-    uniform float extent;
-    in vec2 corner;
-    out vec3 position;
-    void main() {
-        position = centre + vec3(corner.x, 0.0, corner.y) * extent;
-        gl_Position = T_clip_camera * T_camera_world * vec4(position, 1.0);
-    }""",
-    """#version 330
-    uniform vec3 colour, centre;
-    uniform float spacing, extent;
-    in vec3 position;
-    out vec4 drawn;
-    void main() {
-        vec2 cell = position.xz / spacing;
-        vec2 width = max(fwidth(cell), 1e-6);
-        vec2 to_line = abs(fract(cell - 0.5) - 0.5) / width;
-        float line = 1.0 - min(min(to_line.x, to_line.y) / 1.5, 1.0);
-        // Lines closer together than a few pixels would merge into a grey area.
-        line *= 1.0 - smoothstep(0.15, 0.5, max(width.x, width.y));
-        float near = 1.0 - smoothstep(0.35, 1.0, length(position - centre) / extent);
-        drawn = vec4(colour, line * near);
-    }""",
-)
 
 # Shared by spheres and segments: visibility of what lies behind the skin, by its depth there.
 _THROUGH_SKIN = """
@@ -158,13 +107,12 @@ _SPHERE_SHADERS = (
     out vec4 drawn;
     """
     + _THROUGH_SKIN
+    + DISC
     + """
     void main() {
-        float beside = dot(on_disc, on_disc);
-        if (beside > 1.0) discard;
-        float bulge = sqrt(1.0 - beside);
-        float light = 0.80 + 0.24 * max(dot(vec3(on_disc, bulge), normalize(vec3(-0.45, 0.65, 0.60))), 0.0);
-        drawn = vec4(colour * light * (bulge < 0.38 ? 0.80 : 1.0), opacity * seen_through_skin(centre_camera.z));
+        float bulge = bulge_of(on_disc);
+        if (bulge < 0.0) discard;
+        drawn = vec4(lit_sphere(colour, on_disc, bulge), opacity * seen_through_skin(centre_camera.z));
         gl_FragDepth = window_depth(centre_camera.z + bulge * own_radius + towards_viewer);
     }""",
 )
@@ -250,8 +198,8 @@ class Renderer:
             for vertex, fragment in (
                 _VALUED_MESH_SHADERS,
                 _PLAIN_MESH_SHADERS,
-                _SHADOW_SHADERS,
-                _FLOOR_SHADERS,
+                tuple(f"#version 330\n{text}" for text in SHADOW),
+                tuple(f"#version 330\n{text}" for text in FLOOR),
                 _SPHERE_SHADERS,
                 _SEGMENT_SHADERS,
             )
@@ -287,7 +235,7 @@ class Renderer:
         if scene.floor is not None:
             self._draw_shadows(scene.floor, uploads)
             self._draw_floor(scene.floor, camera)
-        self._mesh["hatch_px"] = _HATCH_PX * pixel_scale
+        self._mesh["hatch_px"] = HATCH_PX * pixel_scale
         self._draw_meshes(scene.meshes, uploads, canvas.solid)
 
         with _depth_only(canvas.overlay):
@@ -353,7 +301,7 @@ class Renderer:
         self._context.enable_only(moderngl.BLEND | moderngl.CULL_FACE)
         self._context.blend_equation = moderngl.MIN  # type: ignore[assignment]
         self._shadow["floor_height"] = floor.height_m
-        self._shadow["colour"] = _unit(_SHADOW)
+        self._shadow["colour"] = _unit(SHADOW_COLOUR)
         for upload in uploads:
             upload.shadow.render()
         self._context.blend_equation = moderngl.FUNC_ADD  # type: ignore[assignment]
@@ -364,7 +312,7 @@ class Renderer:
         self._floor["centre"] = (x, floor.height_m, z)
         self._floor["extent"] = camera.view_height_m * 1.2
         self._floor["spacing"] = floor.spacing_m
-        self._floor["colour"] = _unit(_GRID)
+        self._floor["colour"] = _unit(GRID_COLOUR)
         with_corners = self._context.vertex_array(self._floor, [(self._quad, "2f", "corner")])
         with_corners.render(moderngl.TRIANGLE_STRIP)
         with_corners.release()

@@ -22,6 +22,7 @@ from gait.report.walk_page.answer import answer_of, finding_rows
 from gait.report.walk_page.array_store import ArrayStore
 from gait.report.walk_page.still_picture import still_picture
 from gait.report.walk_page.walk_data import WalkPage, walk_data
+from gait.viewing import shaders
 from gait.viewing.panels.help_page import KEYS
 
 _WEB = Path(__file__).parent / "web"
@@ -29,6 +30,11 @@ _TEMPLATES = Path(__file__).parents[1] / "templates"
 _SCRIPTS = (
     "inflate.js", "data.js", "camera.js", "body.js", "renderer.js", "playback.js", "input.js", "controls.js", "main.js",
 )  # fmt: skip
+_SHADERS = {
+    "surface": shaders.SURFACE, "disc": shaders.DISC, "shadow": shaders.SHADOW, "floor": shaders.FLOOR,
+    "shadow_colour": shaders.SHADOW_COLOUR, "grid_colour": shaders.GRID_COLOUR, "hatch_px": shaders.HATCH_PX,
+}  # fmt: skip
+"""What ``renderer.js`` draws with as the window does."""
 _NOT_ON_PAGES = ("O", "Ctrl Q", "mouse on heatmap")  # keys of the window
 _MAP_KEYS = (
     ("mouse or finger on the map", "go to that time and select the joint; drag: move through time"),
@@ -102,7 +108,7 @@ def render_web(template: str, **context: Any) -> str:
 def _script() -> str:
     files = [_WEB / name for name in _SCRIPTS] + sorted((_WEB / "panels").glob("*.js"))
     text = "\n".join(file.read_text(encoding="utf-8") for file in files)
-    return f'(() => {{\n"use strict";\n{text}}})();'
+    return f'(() => {{\n"use strict";\nconst SHADERS = {_json(_SHADERS)};\n{text}}})();'
 
 
 def _style() -> str:

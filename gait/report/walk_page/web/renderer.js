@@ -1,12 +1,11 @@
-// Draws the bodies with WebGL 2, as gait/viewing/renderer.py does: same light, colours, hatching, floor and shadow.
+// Draws the bodies with WebGL 2, as gait/viewing/renderer.py does: light, hatching, floor and shadow are those of
+// gait/viewing/shaders.py, which the page has as SHADERS.
 //
 // Once per frame and body, a first program moves each vertex by its joints' matrices and mixes the values of the joints
 // near it; a second one computes the normal of each vertex from the triangles around it, whose corners it finds in a
 // texture. Transform feedback keeps the results for the passes that draw.
 
 const SKIN_SLOTS = 8, INFLUENCE_SLOTS = 12; // per vertex, four per attribute
-const HATCH_PX = 7; // from line to line, across
-const SHADOW = [214, 217, 220], GRID = [222, 225, 228];
 const TABLE_WIDTH = 1024; // of textures that hold one number after the other
 
 const HEAD = "#version 300 es\nprecision highp float;\nprecision highp int;\n";
@@ -59,7 +58,6 @@ void main() {
 }`;
 const NOTHING_SHADER = HEAD + "out vec4 drawn;\nvoid main() { drawn = vec4(0.0); }";
 
-// A key light from the upper left and a fill light from the right; both move with the camera.
 const MESH_SHADERS = [HEAD + `
 uniform mat4 T_clip_camera, T_camera_world;
 uniform vec2 range;
@@ -80,56 +78,18 @@ uniform sampler2D scale;
 in vec3 normal_camera;
 in float position_on_scale, known, observed;
 out vec4 drawn;
+${SHADERS.surface}
 void main() {
   vec3 own = colour;
   if (valued && known > 0.999) {
     own = texture(scale, vec2((clamp(position_on_scale, 0.0, 1.0) * 255.0 + 0.5) / 256.0, 0.5)).rgb;
   }
-  if (partly_observed && observed < 0.5) {
-    float across = fract((gl_FragCoord.x - gl_FragCoord.y) / hatch_px);
-    own = mix(unobserved, hatch, smoothstep(0.60, 0.72, across) * (1.0 - smoothstep(0.88, 1.0, across)));
-  }
-  vec3 n = normalize(gl_FrontFacing ? normal_camera : -normal_camera);
-  float key = max(dot(n, normalize(vec3(-0.45, 0.65, 0.60))), 0.0);
-  float fill = max(dot(n, normalize(vec3(0.80, 0.10, 0.55))), 0.0);
-  float light = 0.62 + 0.06 * n.y + 0.40 * key + 0.14 * fill;
-  drawn = vec4(min(own * light, 1.0), opacity);
+  if (partly_observed && observed < 0.5) own = hatched(unobserved, hatch, hatch_px);
+  drawn = vec4(lit(own, normal_camera), opacity);
 }`];
 
-const SHADOW_SHADERS = [HEAD + `
-uniform mat4 T_clip_camera, T_camera_world;
-uniform float floor_height;
-in vec3 position;
-void main() {
-  gl_Position = T_clip_camera * T_camera_world * vec4(position.x, floor_height, position.z, 1.0);
-}`, HEAD + `
-uniform vec3 colour;
-out vec4 drawn;
-void main() { drawn = vec4(colour, 1.0); }`];
-
-const FLOOR_SHADERS = [HEAD + `
-uniform mat4 T_clip_camera, T_camera_world;
-uniform vec3 centre;
-uniform float extent;
-in vec2 corner;
-out vec3 place;
-void main() {
-  place = centre + vec3(corner.x, 0.0, corner.y) * extent;
-  gl_Position = T_clip_camera * T_camera_world * vec4(place, 1.0);
-}`, HEAD + `
-uniform vec3 colour, centre;
-uniform float spacing, extent;
-in vec3 place;
-out vec4 drawn;
-void main() {
-  vec2 cell = place.xz / spacing;
-  vec2 width = max(fwidth(cell), 1e-6);
-  vec2 to_line = abs(fract(cell - 0.5) - 0.5) / width;
-  float line = 1.0 - min(min(to_line.x, to_line.y) / 1.5, 1.0);
-  line *= 1.0 - smoothstep(0.15, 0.5, max(width.x, width.y)); // lines closer than a few pixels would merge
-  float near = 1.0 - smoothstep(0.35, 1.0, length(place - centre) / extent);
-  drawn = vec4(colour, line * near);
-}`];
+const SHADOW_SHADERS = SHADERS.shadow.map((text) => HEAD + text);
+const FLOOR_SHADERS = SHADERS.floor.map((text) => HEAD + text);
 
 const SPHERE_SHADERS = [HEAD + `
 uniform mat4 T_clip_camera, T_camera_world;
@@ -148,12 +108,11 @@ uniform vec3 colour;
 uniform float opacity;
 in vec2 on_disc;
 out vec4 drawn;
+${SHADERS.disc}
 void main() {
-  float beside = dot(on_disc, on_disc);
-  if (beside > 1.0) discard;
-  float bulge = sqrt(1.0 - beside);
-  float light = 0.80 + 0.24 * max(dot(vec3(on_disc, bulge), normalize(vec3(-0.45, 0.65, 0.60))), 0.0);
-  drawn = vec4(colour * light * (bulge < 0.38 ? 0.80 : 1.0), opacity);
+  float bulge = bulge_of(on_disc);
+  if (bulge < 0.0) discard;
+  drawn = vec4(lit_sphere(colour, on_disc, bulge), opacity);
 }`];
 
 const SEGMENT_SHADERS = [HEAD + `
@@ -256,7 +215,7 @@ function createRenderer(canvas, data) {
     gl.blendEquation(gl.MIN);
     gl.useProgram(shadow.handle);
     gl.uniform1f(shadow.at.floor_height, floorHeight);
-    gl.uniform3fv(shadow.at.colour, unit(SHADOW));
+    gl.uniform3fv(shadow.at.colour, unit(SHADERS.shadow_colour));
     for (const body of visible) {
       gl.bindVertexArray(body.shadowArray);
       gl.drawElements(gl.TRIANGLES, skin.numCorners, skin.indexType, 0);
@@ -270,7 +229,7 @@ function createRenderer(canvas, data) {
     gl.uniform3f(floor.at.centre, camera.target[0], floorHeight, camera.target[2]);
     gl.uniform1f(floor.at.extent, camera.viewHeight * 1.2);
     gl.uniform1f(floor.at.spacing, 0.5);
-    gl.uniform3fv(floor.at.colour, unit(GRID));
+    gl.uniform3fv(floor.at.colour, unit(SHADERS.grid_colour));
     gl.bindVertexArray(floorArray);
     gl.drawArrays(gl.TRIANGLE_STRIP, 0, 4);
   }
@@ -280,7 +239,7 @@ function createRenderer(canvas, data) {
     gl.uniform3fv(mesh.at.colour, unit(colour));
     gl.uniform3fv(mesh.at.unobserved, unit(colours.unobserved));
     gl.uniform3fv(mesh.at.hatch, unit(colours.hatch));
-    gl.uniform1f(mesh.at.hatch_px, HATCH_PX * pixelScale());
+    gl.uniform1f(mesh.at.hatch_px, SHADERS.hatch_px * pixelScale());
     gl.uniform1f(mesh.at.opacity, opacity);
     gl.uniform1i(mesh.at.valued, method ? 1 : 0);
     gl.uniform1i(mesh.at.partly_observed, partial ? 1 : 0);
