@@ -493,8 +493,8 @@ def test_training_speed_quick(run):
 
 @pytest.mark.slow
 def test_crash_recovery_quick(run):
-    result, stderr = run("crash_recovery", "--quick", "--interruptions", 2, "--trials", 1, "--trial_s", 0.3)
-    assert (result["tried"], result["passed"], result["failures"]) == (2, 2, []), stderr
+    result, stderr = run("crash_recovery", "--quick", "--interruptions", 1, "--trials", 1, "--trial_s", 0.3)
+    assert (result["tried"], result["passed"], result["failures"]) == (1, 1, []), stderr
     assert result["trials"] == 2
 
 
@@ -523,14 +523,13 @@ def test_save_folder_monitor_reports_lost_and_changed_trials(module, tmp_path):
 
 
 def test_volume_edges_on_recorded_trials(captures, run):
-    result, _ = run("volume_edges", "--seeds", 2, "--threads", 1, "--captures", captures)
-    assert len(result["trials"]) == 2
-    for trial in result["trials"]:
-        assert 1 < trial["max_frame_mm"] < 15
-        assert 0 < trial["joint_mean_mm"] < trial["joint_p99_mm"] < 40
-        assert 0.5 < trial["observed"] < 1 >= trial["kept"] > 0.5
-        assert trial["marker_errors"] == []
-    assert result["worst"]["max_frame_mm"] == max(trial["max_frame_mm"] for trial in result["trials"])
+    result, _ = run("volume_edges", "--seeds", 1, "--threads", 1, "--captures", captures)
+    (trial,) = result["trials"]
+    assert 1 < trial["max_frame_mm"] < 15
+    assert 0 < trial["joint_mean_mm"] < trial["joint_p99_mm"] < 40
+    assert 0.5 < trial["observed"] < 1 >= trial["kept"] > 0.5
+    assert trial["marker_errors"] == []
+    assert result["worst"]["max_frame_mm"] == trial["max_frame_mm"]
 
 
 def test_windowing_speed_quick(run):

@@ -79,6 +79,12 @@ def parse_argv(words: list[str]) -> Any:
     return parse(script().Arguments, script().__doc__ or "", words)
 
 
+@pytest.fixture
+def without_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Drawing takes most of the time of an export; other tests check the figures."""
+    monkeypatch.setattr("gait.report.write_explanation_figures.write_explanation_figures", lambda *_: ())
+
+
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with one fitted trial of the open body, and two networks."""
@@ -191,6 +197,7 @@ def test_all_methods_continues_without_a_method_that_fails(
     assert names == {"integrated_gradients", "lrp", "gradient_input", "methods.png"}
 
 
+@pytest.mark.usefixtures("without_figures")
 def test_lrp_rule_published_is_the_original_one(lab: Path, tmp_path: Path) -> None:
     argv = ["--network", lab / "mlp.ckpt", "--gait", lab / "poses/sick/P02/walk1", "--lrp_rule", "published"]
     assert run_script(*argv, "--export", tmp_path) == 0
@@ -198,6 +205,7 @@ def test_lrp_rule_published_is_the_original_one(lab: Path, tmp_path: Path) -> No
     assert (settings["rule"], settings["epsilon"]) == ("original", 0.25)
 
 
+@pytest.mark.usefixtures("without_figures")
 def test_json_poses_need_body_and_pose_rate(lab: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     trial = tmp_path / "healthy" / "P01" / "walk1"
     trial.mkdir(parents=True)
@@ -212,6 +220,7 @@ def test_json_poses_need_body_and_pose_rate(lab: Path, tmp_path: Path, capsys: p
     assert len(found.attribution.values) == trial_poses().num_frames
 
 
+@pytest.mark.usefixtures("without_figures")
 def test_trial_is_resampled_to_the_rate_of_the_network(lab: Path, tmp_path: Path) -> None:
     network = write_network(tmp_path / "slow.ckpt", frame_rate_hz=50.0)
     argv = ["--network", network, "--gait", lab / "poses/sick/P02/walk1", "--export", tmp_path / "out"]
@@ -229,6 +238,7 @@ def test_export_without_the_body_model_is_a_note(lab: Path, tmp_path: Path, caps
     assert {path.name for path in (tmp_path / "out").iterdir()} == FILES
 
 
+@pytest.mark.usefixtures("without_figures")
 def test_export_of_a_training_subject_is_a_note(lab: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for training, warned in ((["healthy/P01", "sick/P02"], True), (["healthy/P02", "sick/P0"], False)):
         network = write_network(tmp_path / "fold1.ckpt", fold={"training": training})
@@ -240,6 +250,7 @@ def test_export_of_a_training_subject_is_a_note(lab: Path, tmp_path: Path, capsy
         ] * warned
 
 
+@pytest.mark.usefixtures("without_figures")
 def test_segments_of_a_split_trial_have_folders_of_their_own(
     lab: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
