@@ -104,7 +104,7 @@ def test_problems_name_what_does_not_show_the_cause(module):
 
 @pytest.mark.slow
 def test_cause_quick(run):
-    (found,) = run("cause", "--quick")[0]["networks"].values()
+    (found,) = run("cause", "--quick", "--seconds", 3)[0]["networks"].values()
     assert found["persons"] == 6
     assert found["persons_without_windows"] == 0
     for name in ("auc", "matched_auc", "brier", "matched_brier"):

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import runpy
 import shutil
 import signal
 import subprocess
@@ -231,11 +232,19 @@ def test_inconsistent_sizes_give_one_error_line(train, tmp_path):
 
 
 @pytest.mark.parametrize(("script", "network"), [("transformer", "transformer"), ("multi_mlp", "mlp")])
-def test_training_a_fold_writes_all_files(tmp_path, poses, script, network):
-    words = command("out", poses, "--epochs", 2, *(["--lrp"] if network == "mlp" else []), script=script)
-    process = start_process(words, tmp_path)
-    out_lines, err_lines = process.communicate(timeout=300)
-    assert process.returncode == 0, err_lines
+def test_training_a_fold_writes_all_files(tmp_path, poses, script, network, monkeypatch, capsys):
+    """The script of one network runs as a program, that of the other in this process."""
+    if network == "mlp":
+        process = start_process(command("out", poses, "--epochs", 2, "--lrp", script=script), tmp_path)
+        out_lines, err_lines = process.communicate(timeout=300)
+        code = process.returncode
+    else:
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr(sys, "argv", command("out", poses, "--epochs", 2, script=script)[1:])
+        with pytest.raises(SystemExit) as ended:
+            runpy.run_path(sys.argv[0], run_name="__main__")
+        code, (out_lines, err_lines) = ended.value.code, capsys.readouterr()
+    assert code == 0, err_lines
     assert [line.split(":")[:2] for line in err_lines.splitlines()] == [["fold 0", f" epoch {k} of 2"] for k in (1, 2)]
     assert f"out/fold0/{network}.ckpt" in out_lines
     out = tmp_path / "out"
@@ -517,7 +526,7 @@ def test_resume_requires_the_same_settings(train, tmp_path):
     assert "fold0/mlp.ckpt: damaged" in line
 
 
-@pytest.mark.parametrize("stop_signal", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("stop_signal", [signal.SIGTERM, signal.SIGKILL])  # SIGINT: tests/cohort/test_run_cohort.py
 def test_interruption_loses_at_most_one_epoch(train, tmp_path, poses, stop_signal):
     process = start_process(command("out", poses, "--epochs", 100000), tmp_path)
     err_lines = [process.stderr.readline() for _ in range(3)]
