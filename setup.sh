@@ -140,8 +140,11 @@ run_demo() {
 differ less than real persons. The results prove nothing about patients; they only show what the pipeline does. The \
 names say what was changed: stiff_knee_left mainly the left knee, drop_foot_right the right ankle, \
 duchenne_trendelenburg_left the trunk. The three walks below were chosen by these names, not by their results." \
-        --note "Twelve controls and twelve patients, two of each pathology, are few: the intervals are wide. The \
-settings are those of a quick demonstration. The README recommends settings for your own recordings." || failed=1
+        --note "Twelve controls and twelve patients, two of each pathology, are few: the intervals are wide. In three \
+other cohorts made like this one, the MLP classified 59 of 72 subjects correctly, and the joint that it used most is one \
+that the pathology changes in 30 of 36 patients; of a joint drawn at random, this holds in 6 of 36." \
+        --note "The settings are those of a quick demonstration: the README recommends settings for your own recordings, \
+and other flags." || failed=1
     log "The demo took $((SECONDS - start)) s: see demo_out/index.html"
     [ "$failed" -eq 0 ]
 }
