@@ -67,7 +67,9 @@ def predict_left_out_markers(
             visible = observed.visible.clone()
             visible[:, m] = False
             observation = ObservedMarkers(observed.markers, visible)
-            pose = fit_pose_trajectory(subject, observation, prior, scales, trial_fit.recording.rate_hz, None, batches)
+            pose, _ = fit_pose_trajectory(
+                subject, observation, prior, scales, trial_fit.recording.rate_hz, None, batches
+            )
             predicted = compute_marker_kinematics(subject, pose).markers[:, m]
             error = (predicted - observed.markers[:, m]).norm(dim=-1).double().cpu().numpy()
             distances[label] = np.where(observed.visible[:, m].cpu().numpy(), error, np.nan)

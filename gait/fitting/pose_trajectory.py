@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from gait.body.vposer import VPoser
@@ -19,7 +21,7 @@ from gait.fitting.residual_scales import ResidualScales
 from gait.fitting.rigid_initialization import align_rigidly
 from gait.fitting.solver.batched_normal_equations import BatchedNormalEquations
 from gait.fitting.solver.frame_data import ObservedMarkers
-from gait.fitting.solver.levenberg_marquardt import SolverOptions, solve_poses
+from gait.fitting.solver.levenberg_marquardt import SolverOptions, SolverResult, solve_poses
 from gait.fitting.trajectory_smoothing import interpolate_poses, smooth_trajectory
 
 COARSE_SPACING_S = 0.08
@@ -38,12 +40,15 @@ def fit_pose_trajectory(
     rate_hz: float,
     vposer: VPoser | None,
     batches: FrameBatches,
-) -> Pose:
+) -> tuple[Pose, NDArray[np.bool_]]:
     """Fit the poses of all frames in three passes.
 
     The first pass solves a coarse grid of frames from a rigid alignment, the second one all frames from interpolated
     poses, and the third one all frames again with the smoothed trajectory as soft target. A learned pose prior is a
     further soft target from the second pass on.
+
+    Returns:
+        The poses, and whether the markers of each frame determine a rigid alignment (T,).
 
     Raises:
         GaitError: no frame has four visible markers that are not on one line.
@@ -52,7 +57,8 @@ def fit_pose_trajectory(
     equations = BatchedNormalEquations(subject, prior, scales)
     starts = batches.map(T, lambda rows: align_rigidly(subject, prior.mean, observation[rows]))
     start = Pose.concatenate([pose for pose, _, _ in starts])
-    alignable = np.flatnonzero(torch.cat([determined for _, _, determined in starts]).cpu().numpy())
+    determined = torch.cat([each for _, _, each in starts]).cpu().numpy()
+    alignable = np.flatnonzero(determined)
     if not len(alignable):
         raise GaitError("no frame has four visible markers that are not on one line; nothing to fit.")
     step = max(1, round(COARSE_SPACING_S * rate_hz))
@@ -60,19 +66,23 @@ def fit_pose_trajectory(
         np.unique(np.searchsorted(alignable, np.arange(0, alignable[-1] + step, step)).clip(max=len(alignable) - 1))
     ]
     rows = torch.as_tensor(grid, device=start.rotations.device)
-    coarse = _solve(equations, start[rows], observation[rows], (), COLD_START, batches)
+    parts = _solve(equations, start[rows], observation[rows], (), COLD_START, batches)
+    coarse = Pose.concatenate([part.pose for part in parts])
     pose = interpolate_poses(coarse, grid, T, subject.reduced_body.hinges)
     vposer_targets = () if vposer is None else (vposer_pose_target(vposer, pose, scales),)
 
-    def information_of(rows: slice) -> Tensor:
-        data = equations.frame_data(observation[rows])
-        curvature = equations.marker_curvature(equations.to_internal(pose[rows], data), data)
-        return marker_information(curvature, equations.hinges)
-
-    information = torch.cat(batches.map(T, information_of))
-    pose = _solve(equations, pose, observation, vposer_targets, WARM_START, batches)
+    warm = _solve(equations, pose, observation, vposer_targets, replace(WARM_START, marker_curvature=True), batches)
+    pose = Pose.concatenate([part.pose for part in warm])
+    information = torch.cat(
+        [
+            marker_information(part.start_curvature, equations.hinges)
+            for part in warm
+            if part.start_curvature is not None
+        ]
+    )
     trajectory = smooth_trajectory(pose, information, rate_hz, scales)
-    return _solve(equations, pose, observation, (trajectory, *vposer_targets), SMOOTHED_PASS, batches)
+    smoothed = _solve(equations, pose, observation, (trajectory, *vposer_targets), SMOOTHED_PASS, batches)
+    return Pose.concatenate([part.pose for part in smoothed]), determined
 
 
 def _solve(
@@ -82,14 +92,14 @@ def _solve(
     targets: Sequence[SoftPoseTarget],
     options: SolverOptions,
     batches: FrameBatches,
-) -> Pose:
+) -> list[SolverResult]:
     """Solve the poses of any number of frames, batch by batch."""
 
-    def solve(rows: slice) -> Pose:
+    def solve(rows: slice) -> SolverResult:
         batch_targets = [target[rows] for target in targets]
-        return solve_poses(equations, start[rows], observation[rows], batch_targets, options).pose
+        return solve_poses(equations, start[rows], observation[rows], batch_targets, options)
 
-    return Pose.concatenate(batches.map(start.num_frames, solve))
+    return batches.map(start.num_frames, solve)
 
 
 def marker_information(curvature: Tensor, hinges: ConstrainedJoints | None) -> Tensor:

@@ -514,7 +514,7 @@ def _fit_trial(
     """Fit the poses of one trial; ``calibration`` are the errors of the subject's shape and marker offsets."""
     began = time.perf_counter()
     scales, rate = options.scales, recording.rate_hz
-    pose = fit_pose_trajectory(subject, observation, prior, scales, rate, options.vposer, batches)
+    pose, determined = fit_pose_trajectory(subject, observation, prior, scales, rate, options.vposer, batches)
     equations = BatchedNormalEquations(subject, prior, scales, torch.float64)
 
     def pose_rows(rows: slice) -> tuple[Tensor, Tensor, Tensor]:
@@ -523,7 +523,6 @@ def _fit_trial(
 
     virtual, joints, poses = map(torch.cat, zip(*batches.map(recording.num_frames, pose_rows), strict=True))
     uncertainty = estimate_joint_uncertainty(subject, pose, observation, prior, scales, calibration, rate, batches)
-    determined = align_rigidly(subject, prior.mean, observation)[2].cpu().numpy()
     valid_frames = split_at_gaps(frames_determined_by_markers(determined, uncertainty.sigma_single_frame_m), rate)
     weak = valid_frames.kept & (valid_frames.gap_filled | find_weak_frames(uncertainty.sigma_single_frame_m))
     if weak.any():

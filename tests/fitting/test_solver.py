@@ -248,6 +248,22 @@ def test_solve_poses_never_increases_the_cost(walking, prior):
         before = found.cost
 
 
+@pytest.mark.parametrize("away_rad", [0.005, 0.2], ids=["near", "far"])
+def test_solve_poses_with_reused_factors_comes_close_to_the_minimum(walking, prior, away_rad):
+    """Mostly in two steps from near, with further steps from far away, and without raising the cost of any frame."""
+    subject, _, observation = walking
+    done = solve_from_rigid_alignment(subject, observation, prior, dtype=torch.float64, tolerance=0, max_iterations=150)
+    T = done.pose.num_frames
+    away = away_rad * torch.randn(T, 69, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
+    start = apply_step(done.pose, compute_marker_kinematics(subject, done.pose).parent_world, away, None)
+    found = solve(subject, start, observation, prior, dtype=torch.float64, damping=1e-3, reuse_factors=True)
+    before = normal_equations(subject, start, observation, prior, SCALES).cost
+    after = normal_equations(subject, found.pose, observation, prior, SCALES).cost
+    assert (after <= before).all()
+    np.testing.assert_allclose(after, done.cost, rtol=0.01)
+    assert (found.iterations == 2).double().mean() > 0.5 if away_rad < 0.1 else (found.iterations > 2).any()
+
+
 def test_solve_poses_keeps_a_solution(walking, prior):
     """Starting at a minimum, the solver returns the start, within rounding."""
     subject, _, observation = walking

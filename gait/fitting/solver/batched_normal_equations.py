@@ -44,6 +44,8 @@ class Linearization(PerFrame):
     cost: Tensor  # (T,)
     equations: BlockNormalEquations
     parent_world: Tensor  # (J, T, 3, 3) world rotation of each joint's parent
+    # (T, J + 1, 3, 3) curvature that the markers give each joint, and last the translation, if it was wanted
+    marker_curvature: Tensor | None
 
 
 @dataclass(frozen=True)
@@ -179,14 +181,16 @@ class BatchedNormalEquations:
         joints = self._joint_terms(poses, data)
         return self._robust(residual, data)[0] + joints.cost + _translation_cost(poses, data)
 
-    def linearize(self, poses: QuaternionPose, data: FrameData) -> Linearization:
-        """Return the objective with its gradient and curvature."""
+    def linearize(self, poses: QuaternionPose, data: FrameData, *, marker_curvature: bool = False) -> Linearization:
+        """Return the objective with its gradient and curvature, and if wanted with the ``marker_curvature``."""
         transforms, parent_world, blendshapes = self._transforms(poses)
         combined = _flatten_by_axis(transforms) @ self.linear_map  # (T, 3, G·N·P + M)
         residual = self._residual(combined[..., -self.num_markers :], blendshapes, data)
         cost, weight = self._robust(residual, data)
         parameter_axes = self._parameter_axes(poses, parent_world)
-        equations = self._marker_equations(self._lever_arms(combined), blendshapes, parameter_axes, residual, weight)
+        lever_arms = self._lever_arms(combined)
+        equations = self._marker_equations(lever_arms, blendshapes, parameter_axes, residual, weight)
+        own = self._curvature_of_joints(lever_arms, blendshapes, parameter_axes, weight) if marker_curvature else None
         terms = self._joint_terms(poses, data)
         axes = parent_world if parameter_axes is None else parameter_axes.transpose(0, 1).mT @ parent_world
         gradient = (axes @ terms.gradient.permute(1, 2, 0)[..., None])[..., 0]  # (J, T, 3)
@@ -204,7 +208,7 @@ class BatchedNormalEquations:
             away = data.translation_precision[..., None] * (poses.translation[:, None] - data.target_translations)
             equations.trunk_gradient[:, -3:] += away.sum(dim=1)
             equations.trunk.diagonal(dim1=1, dim2=2)[:, -3:] += data.translation_precision.sum(dim=1, keepdim=True)
-        return Linearization(cost + terms.cost + _translation_cost(poses, data), equations, parent_world)
+        return Linearization(cost + terms.cost + _translation_cost(poses, data), equations, parent_world, own)
 
     def cost_and_gradient(self, poses: QuaternionPose, data: FrameData) -> CostAndGradient:
         """Return the objective with its gradient, for a third of the operations of ``linearize``.
@@ -244,25 +248,26 @@ class BatchedNormalEquations:
             parent_world,
         )
 
-    def marker_curvature(self, poses: QuaternionPose, data: FrameData) -> Tensor:
+    def _curvature_of_joints(
+        self,
+        lever_arms: Tensor,
+        blendshapes: _PoseBlendshapeTerms | None,
+        parameter_axes: Tensor | None,
+        weight: Tensor,
+    ) -> Tensor:
         """Return the curvature that the markers give each joint, and last the translation: (T, J + 1, 3, 3)."""
-        transforms, parent_world, blendshapes = self._transforms(poses)
-        combined = _flatten_by_axis(transforms) @ self.linear_map
-        _, weight = self._robust(self._residual(combined[..., -self.num_markers :], blendshapes, data), data)
-        parameter_axes = self._parameter_axes(poses, parent_world)
         L = self.blocks.limb.shape[1]
         for_limb = (self.blocks.limb_scale * self.blocks.trunk_scale)[..., None].expand(-1, -1, L)
         for_trunk = (self.blocks.trunk_scale**2)[..., None].expand(-1, -1, len(self.blocks.trunk))
         copy_weight = weight[:, self.blocks.markers, None] * torch.cat([for_limb, for_trunk], dim=-1)  # (T, G, N, P)
         own = copy_weight.new_empty(*copy_weight.shape[:2], copy_weight.shape[3], 3, 3)  # (T, G, P, 3, 3)
         if blendshapes is None and parameter_axes is None:
-            lever_arms = self._lever_arms(combined)
             weighted = lever_arms * copy_weight[:, None]
             for c, d in ((0, 0), (1, 1), (2, 2), (0, 1), (0, 2), (1, 2)):
                 own[..., c, d] = own[..., d, c] = -(weighted[:, c] * lever_arms[:, d]).sum(dim=2)
             own.diagonal(dim1=3, dim2=4).sub_(own.diagonal(dim1=3, dim2=4).sum(dim=-1, keepdim=True))
         else:
-            jacobian = self._marker_jacobian(self._lever_arms(combined), blendshapes, parameter_axes)
+            jacobian = self._marker_jacobian(lever_arms, blendshapes, parameter_axes)
             weighted = jacobian * copy_weight[:, :, :, None, None]
             for u in range(3):
                 own[..., u, :] = (weighted[:, :, :, :, [u]] * jacobian).sum(dim=(2, 3)).mT

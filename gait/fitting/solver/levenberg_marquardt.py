@@ -8,16 +8,16 @@ The damping scales the diagonal of the curvature (Marquardt 1963, J. SIAM 11:431
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from gait.fitting.joint_parametrization import Pose
 from gait.fitting.objective_terms import SoftPoseTarget
-from gait.fitting.solver.batched_normal_equations import BatchedNormalEquations
+from gait.fitting.solver.batched_normal_equations import BatchedNormalEquations, Linearization
 from gait.fitting.solver.block_solver import damped_step
-from gait.fitting.solver.frame_data import ObservedMarkers
+from gait.fitting.solver.frame_data import FrameData, ObservedMarkers, QuaternionPose
 
 
 @dataclass(frozen=True)
@@ -32,8 +32,10 @@ class SolverOptions:
     """Damping of the first step; a start close to the solution needs less."""
     reuse_factors: bool = False
     """If True, the second step has the curvature of the first, which is close to it, with the gradient of its own pose
-    (simplified Newton method; Kelley 1995, Iterative Methods for Linear and Nonlinear Equations, sec. 5.4.1). If the
-    first step lowered the objective and the second is small, the frame ends there without evaluation."""
+    (simplified Newton method; Kelley 1995, Iterative Methods for Linear and Nonlinear Equations, sec. 5.4.1). A frame
+    ends without evaluation after a small first step, or a small second one if the first lowered the objective."""
+    marker_curvature: bool = False
+    """Return also the curvature that the markers give each joint at the start."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,7 @@ class SolverResult:
     pose: Pose
     cost: Tensor  # (T,) objective at the last evaluated pose
     iterations: Tensor  # (T,) number of steps tried in each frame
+    start_curvature: Tensor | None = None  # (T, J + 1, 3, 3) of the markers, if it was wanted (``Linearization``)
 
 
 def solve_poses(
@@ -55,27 +58,20 @@ def solve_poses(
     """Minimize the objective of every frame; a frame also stops after four rejected steps in a row."""
     data = equations.frame_data(observation, targets)
     best = poses = equations.to_internal(start, data)
-    current = equations.linearize(poses, data)
+    current = equations.linearize(poses, data, marker_curvature=options.marker_curvature)
+    start_curvature = current.marker_curvature
+    current = replace(current, marker_curvature=None)
     cost = current.cost.clone()
     active = torch.arange(start.num_frames, device=cost.device)
     tried, rejected = torch.zeros_like(active), torch.zeros_like(active)
     lam = torch.full_like(cost, options.damping)
     active_data, max_iterations = data, options.max_iterations
     if options.reuse_factors:
-        step, factors = damped_step(current.equations, lam)
-        candidate = equations.apply_step(poses, current.parent_world, step)
-        there = equations.cost_and_gradient(candidate, data)
-        step = factors.step(there.gradient)
-        better = there.cost < cost
-        done = better & (step.gain < options.tolerance * there.cost)
-        best = equations.apply_step(candidate, there.parent_world, step).where(done, candidate.where(better, poses))
-        cost = torch.where(better, there.cost, cost)
-        tried += torch.where(done, 2, 1)
-        active = (~done).nonzero()[:, 0]
+        best, cost, tried, active, better = _first_two_steps(equations, poses, current, data, options)
         max_iterations -= 1
         if len(active):
-            poses, active_data, rejected = best[active], data[active], (~better[active]).to(rejected)
-            lam = torch.where(better[active], lam[active] / 8, (lam[active] * 6).clamp_min(1e-3))
+            poses, active_data, rejected = best[active], data[active], (~better).to(rejected)
+            lam = torch.where(better, lam[active] / 8, (lam[active] * 6).clamp_min(1e-3))
             current = equations.linearize(poses, active_data)
     for steps_left in range(max_iterations if len(active) else 0, 0, -1):
         step, _ = damped_step(current.equations, lam)
@@ -112,4 +108,37 @@ def solve_poses(
             active_data, current = active_data[keep], current[keep]
             active, lam, rejected = active[keep], lam[keep], rejected[keep]
         poses = best[active]
-    return SolverResult(equations.to_matrix_pose(best, data), cost.double(), tried)
+    return SolverResult(equations.to_matrix_pose(best, data), cost.double(), tried, start_curvature)
+
+
+def _first_two_steps(
+    equations: BatchedNormalEquations,
+    poses: QuaternionPose,
+    current: Linearization,
+    data: FrameData,
+    options: SolverOptions,
+) -> tuple[QuaternionPose, Tensor, Tensor, Tensor, Tensor]:
+    """Take steps with the curvature of the first pose (``reuse_factors``).
+
+    Returns:
+        Poses; cost (T,) at the last evaluated pose; steps tried (T,); indices (A,) of the frames that have not ended;
+        and whether the first step lowered their objective (A,).
+    """
+    cost, lam = current.cost.clone(), torch.full_like(current.cost, options.damping)
+    step, factors = damped_step(current.equations, lam)
+    candidate = equations.apply_step(poses, current.parent_world, step)
+    best, tried = candidate, torch.ones_like(cost, dtype=torch.long)
+    rows = (step.gain >= options.tolerance * cost).nonzero()[:, 0]
+    if 0 < len(rows) < len(cost):
+        poses, candidate, data, factors = poses[rows], candidate[rows], data[rows], factors[rows]
+    if not len(rows):
+        return best, cost, tried, rows, rows > 0
+    there = equations.cost_and_gradient(candidate, data)
+    step = factors.step(there.gradient)
+    better = there.cost < cost[rows]
+    done = better & (step.gain < options.tolerance * there.cost)
+    second = equations.apply_step(candidate, there.parent_world, step)
+    best = best.with_frames(rows, second.where(done, candidate.where(better, poses)))
+    cost[rows] = torch.where(better, there.cost, cost[rows])
+    tried[rows[done]] = 2
+    return best, cost, tried, rows[~done], better[~done]
