@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from gait.arrays import Vector
@@ -134,7 +133,7 @@ def walk_at_pace(windows: Tensor, factor: Tensor, random: Tensor) -> Tensor:
     each = 1 + (factor[:, None] - 1) * random[:, _PAIR]
     scale = each[:, None, :, None].repeat(1, 1, 1, 3)
     scale[:, :, _HIPS, 0] = factor[:, None, None]
-    return torch.lerp(windows.mean(dim=1, keepdim=True), windows, scale)
+    return windows.mean(dim=1, keepdim=True).lerp(windows, scale)
 
 
 INPUT = WindowInput(
