@@ -2,7 +2,6 @@
 
 import json
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -32,7 +31,7 @@ def cluster(folder, package_path, threads):
             client.wait_for_workers(1, timeout=60)
         yield address, processes[0]
     finally:
-        for process in reversed(processes):
-            process.send_signal(signal.SIGINT)
+        for process in processes:
+            process.kill()  # a worker that ends by itself may wait for its scheduler; without a nanny it has no child
         for process in processes:
             process.wait(timeout=30)
