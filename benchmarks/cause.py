@@ -121,7 +121,8 @@ _BATCH_SIZE = 64  # windows
 _CAUSE = "--input rotations --windows cycles --pace 0.3 1.1 --threshold_folds 3 --batch_size 64 --interval_size 128"
 CONFIGURATIONS: Mapping[str, Mapping[str, str]] = {
     "cause": {
-        "mlp": f"{_CAUSE} --offset 0.15 --ensemble 3 --epochs 40 --lr 0.0003 --pfe_layers 32 --fc_layers 32",
+        "mlp": f"{_CAUSE} --offset 0.15 --ensemble 3 --epochs 80 --lr 0.001 --lr_schedule cosine "
+        "--pfe_layers 32 --fc_layers 32",
         "transformer": f"{_CAUSE} --epochs 30 --lr 0.002 --lr_schedule cosine --one_frame_in 8 "
         "--pfe_dim 64 --fc_dim 64 --pfe_head 16 --fc_head 8 --ffn_dim 128",
     },
