@@ -70,7 +70,7 @@ def printed(recording: Recording, checkout: Path) -> list[str]:
     cohort = {name: {"trials": [file], "healthy": True} for name, file in (("P1", "walk1.csv"), ("P2", "walk2.json"))}
     (checkout / "cohort.json").write_text(json.dumps(cohort), encoding="utf-8")
     (checkout / "refuse.py").write_text(
-        "import gait.capture\ntry: gait.capture.read_recording('a.xyz')\nexcept Exception as error: print(error)\n"
+        "import gait\ntry: gait.read_recording('a.xyz')\nexcept Exception as error: print(error)\n"
     )
     words = ["--cohort", "cohort.json", "--model_folder", "data", "--save_folder", "out", "--no_pictures"]
     return run_each_in(
