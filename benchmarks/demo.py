@@ -1,4 +1,6 @@
-"""How often the demo's networks name the joint of the cause: the cohort of ``setup.sh --demo``, with other seeds.
+"""python benchmarks/demo.py --json demo.json
+
+How often the demo's networks name the joint of the cause: the cohort of ``setup.sh --demo``, with other seeds.
 
 Per network and seed: subjects classified correctly, and patients of whom the joint with the most evidence for the sick
 class, as a page names it, is one that the pathology changes (of all patients, and of those called sick). ``chance`` is
