@@ -43,3 +43,8 @@ def with_true_minus(text: str) -> str:
     """Return a text with true minus signs before its numbers, and none before a zero."""
     text = re.sub(r"(?<![\w-])[-−](?=0(?:\.0+)?(?!\.?\d))", "", text)
     return re.sub(r"(?<![\w-])-(?=\d)", "−", text)
+
+
+def format_probability(value: float) -> str:
+    """Return a probability with two digits, never exactly 0 or 1."""
+    return "> 0.99" if value > 0.99 else "< 0.01" if value < 0.01 else f"{value:.2f}"

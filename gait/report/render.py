@@ -20,7 +20,7 @@ from gait.report.display_names import classifier_name
 from gait.report.gait.numbers import TITLES as PARAMETER_TITLES
 from gait.report.gait.numbers import shown_unit
 from gait.report.training.text_summary import format_interval, format_number, pluralize
-from gait.text import natural_key, printable
+from gait.text import format_probability, natural_key, printable
 
 MAX_SUBJECTS_SHOWN = 40
 """With more subjects than this, tables show only those with errors or the largest residuals."""
@@ -111,6 +111,7 @@ _ENVIRONMENT.filters |= {
     "percent": _percent,
     "plain": _plain,
     "plural": pluralize,
+    "probability": format_probability,
     "sentence": _sentence,
 }
 _ENVIRONMENT.globals["label_nouns"] = LABEL_NOUNS

@@ -16,7 +16,7 @@ from gait.explaining.evidence.finding import (
 from gait.learning.metrics import THRESHOLD
 from gait.report.gait.numbers import format_number
 from gait.report.training.text_summary import pluralize
-from gait.text import join_words, with_true_minus
+from gait.text import format_probability, join_words, with_true_minus
 
 MEANINGS = {
     Verdict.REAL_DEVIATION: "The network uses this motion, and the motion leaves the norm's band at this speed by more "
@@ -108,8 +108,8 @@ def describe_walk(walk: CounterfactualWalk, probability: float, which: str) -> l
     ``which`` names it, "The smallest change".
     """
     return [
-        f"{which}: P(sick) goes from {probability:.2f} to {walk.probability:.2f}, by a new run of the network on the "
-        "changed walk.",
+        f"{which}: P(sick) goes from {format_probability(probability)} to {format_probability(walk.probability)}, by a "
+        "new run of the network on the changed walk.",
         f"The feet on the floor slide by up to {walk.foot_slide_mm:.0f} mm more than in the trial.",
         "All joints stay within the limits of the body."
         if walk.within_limits
@@ -122,12 +122,12 @@ def counterfactual_headline(counterfactual: Counterfactual) -> str:
     walk = counterfactual.boundary
     if walk is None:
         return counterfactual.reason or "No plausible change of the joint angles changes the decision."
+    crossed = f"{format_probability(counterfactual.probability)} → {format_probability(walk.probability)}"
     if not walk.changes:
-        return f"A change takes P(sick) across the border ({counterfactual.probability:.2f} → {walk.probability:.2f})."
+        return f"A change takes P(sick) across the border ({crossed})."
     towards = "towards the controls " if counterfactual.probability >= THRESHOLD else ""
     return (
-        f"The smallest change {towards}that takes the decision across the border "
-        f"({counterfactual.probability:.2f} → {walk.probability:.2f}): {describe_changes(walk)}."
+        f"The smallest change {towards}that takes the decision across the border ({crossed}): {describe_changes(walk)}."
     )
 
 
@@ -139,7 +139,7 @@ def counterfactual_sentences(evidence: Evidence) -> tuple[str, ...]:
     lines = [counterfactual_headline(found)]
     if found.median is not None and found.median.changes:
         lines.append(
-            f"To reach the median output of the controls (P(sick) {found.median.probability:.2f}): "
+            f"To reach the median output of the controls (P(sick) {format_probability(found.median.probability)}): "
             f"{describe_changes(found.median)}."
         )
     elif found.boundary is not None and found.reason:

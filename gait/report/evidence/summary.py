@@ -14,8 +14,9 @@ from gait.kinematics.speed_norm import SpeedNorm
 from gait.learning.checkpoint import Checkpoint
 from gait.learning.metrics import THRESHOLD
 from gait.report.evidence.sentences import decision, format_deg, format_percent, speed_sentence
-from gait.report.gait.numbers import TITLES, format_number, format_value, shown_unit
+from gait.report.gait.numbers import TITLES, format_value, shown_unit
 from gait.report.training.text_summary import pluralize
+from gait.text import format_probability
 
 NARROW = 0.1
 """A probability is called narrow if it is nearer to the border between the classes than this."""
@@ -31,7 +32,7 @@ def decision_sentence(evidence: Evidence) -> str:
     narrowly = ", narrowly" if abs(evidence.probability - THRESHOLD) < NARROW else ""
     return (
         f"The network assigns this walk to the class {decision(evidence)}{narrowly}: P(sick) "
-        f"{format_number(evidence.probability, 2)} ({THRESHOLD} is the border; it is no probability of disease)."
+        f"{format_probability(evidence.probability)} ({THRESHOLD} is the border; it is no probability of disease)."
     )
 
 
@@ -68,7 +69,7 @@ def summarize(
     """
     yield "Measured", measured_sentence(evidence.findings)
     border = "near" if abs(evidence.probability - THRESHOLD) < NARROW else "not near"
-    sure = f"P(sick) {format_number(evidence.probability, 2)} is {border} the border of {THRESHOLD}."
+    sure = f"P(sick) {format_probability(evidence.probability)} is {border} the border of {THRESHOLD}."
     yield "How sure", f"{sure} {tested}".strip()
     counterfactual = evidence.counterfactual
     if counterfactual is not None and axis_names and counterfactual.blind_spots_deg:

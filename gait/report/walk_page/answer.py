@@ -26,7 +26,7 @@ from gait.report.gait.curve_grid import AXES
 from gait.report.training.text_summary import pluralize
 from gait.report.walk_page.curve_section import CurveSection, frame_at
 from gait.report.walk_page.walk_data import WalkPage
-from gait.text import join_words, with_true_minus
+from gait.text import format_probability, join_words, with_true_minus
 from gait.viewing.attribution_overlay import AttributionOverlay
 
 _TRAINED = "The network was trained on this subject, so its prediction is not valid evidence."
@@ -237,11 +237,6 @@ def finding_rows(evidence: Evidence) -> Iterator[FindingRow]:
             frame=finding.frame,
             joint=int(finding.joint),
         )
-
-
-def format_probability(value: float) -> str:
-    """Return a probability with two digits, never exactly 0 or 1."""
-    return "> 0.99" if value > 0.99 else "< 0.01" if value < 0.01 else f"{value:.2f}"
 
 
 def _in_sentence(title: str) -> str:

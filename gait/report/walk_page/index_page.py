@@ -11,8 +11,8 @@ from urllib.parse import quote
 from markupsafe import Markup
 
 from gait.learning.metrics import THRESHOLD
-from gait.report.walk_page.answer import format_probability
 from gait.report.walk_page.build import content_security_policy, read_web, render_web
+from gait.text import format_probability
 from gait.version import VERSION
 
 
