@@ -9,7 +9,7 @@ import pytest
 
 from gait.explaining.cohort_paths import cohort_files
 from gait.motion.pose_files import POSES_FILE
-from gait.report.run.example import Example, find_example
+from gait.report.run.example import Example, find_example, walk_page_file
 
 HEAD = "subject,label,probability_sick,correct,fold,num_strides,role"
 PATIENT = "sick/P2,sick,0.9000,1,1,11,representative most_uncertain"
@@ -38,6 +38,18 @@ def test_the_representative_patient_and_its_network_are_found(tmp_path: Path) ->
     found = find_example(run)
     assert found is not None
     assert found.network == run / "trained_transformer/fold1/transformer.ckpt"
+
+
+def test_the_clearest_of_the_explained_patients_is_preferred(tmp_path: Path) -> None:
+    rows = (PATIENT.replace("P2", "P1"), PATIENT.replace("0.9000", "0.7").replace("representative", ""))
+    run = write_run(tmp_path, *rows)
+    (run / "optimized_poses/healthy/P1").rename(run / "optimized_poses/sick/P1")
+    network = run / "trained_mlp/fold1/mlp.ckpt"
+    assert find_example(run) == Example(run / "optimized_poses/sick/P1/walk2", network)
+    walk_page_file(run, "P2").touch()
+    assert find_example(run) == Example(run / "optimized_poses/sick/P2/walk2", network)
+    walk_page_file(run, "P1").touch()
+    assert find_example(run) == Example(run / "optimized_poses/sick/P1/walk2", network)
 
 
 @pytest.mark.parametrize("rows", [(), ("sick/P2",), (PATIENT.replace("P2", "P9"),), (PATIENT.replace("1,11", "x,11"),)])

@@ -23,6 +23,7 @@ from gait.learning.networks import NETWORKS
 from gait.motion.dataset import Trial, read_dataset
 from gait.motion.pose_npz import POSES_FILE
 from gait.motion.trial_paths import HEALTHY, LABEL_NOUNS, SICK
+from gait.report.run.example import walk_page_file
 from gait.report.run.explained import CohortStep, TrialStep
 from gait.report.run.fit_summary import read_cohort_fits
 from gait.report.run.model import NetworkSection, RunReport, TrialSection, WalkFiles, WalkSection
@@ -246,7 +247,8 @@ def _representative(network: NetworkSection, settings: RunSettings, steps: StepR
 
 
 def _walk_files(export: Path, stem: str) -> WalkFiles:
-    return WalkFiles(export / f"walk_{stem}.html", export / f"walk_{stem}.png")
+    page = walk_page_file(export, stem)
+    return WalkFiles(page, page.with_suffix(".png"))
 
 
 def _trials(network: NetworkSection, settings: RunSettings, steps: StepRunner) -> Sequence[Trial]:

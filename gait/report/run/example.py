@@ -1,4 +1,7 @@
-"""The example of a finished run: the most representative patient, and the network that was not trained on it."""
+"""The example of a finished run: a patient, and the network that was not trained on it.
+
+It is the clearest decision of the patients that the run report explains, or else the most representative patient.
+"""
 
 from __future__ import annotations
 
@@ -24,6 +27,11 @@ class Example:
     network: Path
 
 
+def walk_page_file(run: Path, name: str) -> Path:
+    """Return the walk page in the folder of a run report; ``name`` is that of a patient, or of a network."""
+    return run / f"walk_{name}.html"
+
+
 def find_example(run: Path = DEMO_FOLDER) -> Example | None:
     """Return the example of a run whose folders are named as those of the demo; None if there is none."""
     for kind in module_names("gait.learning.networks"):
@@ -31,8 +39,11 @@ def find_example(run: Path = DEMO_FOLDER) -> Example | None:
         try:
             with table.open(encoding="utf-8", newline="") as file:
                 rows = list(csv.DictReader(file))
-            for row in rows:
-                if row["label"] == SICK and "representative" in row["role"].split():
+            patients = [row for row in rows if row["label"] == SICK]
+            explained = [row for row in patients if walk_page_file(run, row["subject"].rpartition("/")[2]).is_file()]
+            explained.sort(key=lambda row: float(row["probability_sick"]), reverse=True)
+            for row in (*explained, *patients):
+                if row in explained or "representative" in row["role"].split():
                     network = run / f"trained_{kind}" / f"fold{int(row['fold'])}" / f"{kind}.ckpt"
                     trials = find_trial_folders(run / "optimized_poses" / row["subject"])
                     if trials and network.is_file():
