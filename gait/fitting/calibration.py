@@ -140,8 +140,8 @@ def calibrate(
     """Solve shape, marker offsets and the poses of N frames together.
 
     ``betas`` (B,), ``pose`` and ``start``, zero by default, are where the iterations begin; ``linearization`` may be
-    given if it is known there. They end when the objective
-    decreases by a smaller fraction than ``tolerance``. ``damping`` is that of the first step.
+    given if it is known there. They end when the objective decreases by a smaller fraction than ``tolerance``.
+    ``damping`` is that of the first step.
     """
     M, R = problem.reduced_body.num_markers, problem.num_trials
     offsets = start or MarkerOffsets(betas.new_zeros(M, 3), betas.new_zeros(R, M, 3))

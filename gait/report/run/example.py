@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 from gait.errors import GaitError
@@ -42,12 +43,12 @@ def find_example(run: Path = DEMO_FOLDER) -> Example | None:
             patients = [row for row in rows if row["label"] == SICK]
             explained = [row for row in patients if walk_page_file(run, row["subject"].rpartition("/")[2]).is_file()]
             explained.sort(key=lambda row: float(row["probability_sick"]), reverse=True)
-            for row in (*explained, *patients):
-                if row in explained or "representative" in row["role"].split():
-                    network = run / f"trained_{kind}" / f"fold{int(row['fold'])}" / f"{kind}.ckpt"
-                    trials = find_trial_folders(run / "optimized_poses" / row["subject"])
-                    if trials and network.is_file():
-                        return Example(trials[0], network)
+            representative = (row for row in patients if "representative" in row["role"].split())
+            for row in chain(explained, representative):
+                network = run / f"trained_{kind}" / f"fold{int(row['fold'])}" / f"{kind}.ckpt"
+                trials = find_trial_folders(run / "optimized_poses" / row["subject"])
+                if trials and network.is_file():
+                    return Example(trials[0], network)
         except (OSError, ValueError, KeyError, AttributeError, GaitError):
             continue  # an unfinished or damaged run has no example
     return None
