@@ -209,10 +209,10 @@ def _examples(networks: Sequence[NetworkSection], settings: RunSettings, steps: 
         known = [(name, fold) for name, fold in subjects if asked in (name, name.partition("/")[2])]
         trial = _longest(trials, known[0][0]) if len(known) == 1 else None
         if trial is None:
-            steps.problems.append(
-                f"--examples {asked}: {'two subjects have this name; add healthy/ or sick/' if len(known) > 1 else ''}"
-                f"{'' if len(known) > 1 else f'no such subject was classified by the {network.title}'}."
-            )
+            reason = f"no such subject was classified by the {network.title}"
+            if len(known) > 1:
+                reason = "two subjects have this name; add healthy/ or sick/"
+            steps.problems.append(f"--examples {asked}: {reason}.")
             continue
         name, fold = known[0]
         stem = name.partition("/")[2] if name.startswith(SICK) else name.replace("/", "_")
