@@ -56,6 +56,8 @@ FEW_MARKERS_FRACTION = 2 / 3
 """Frames with fewer visible markers than this fraction of the median are always evaluated separately."""
 ORIENTATION_SPACING_S = 0.5
 """Spacing of the frames, of those with the same visible markers, for which the errors of orientations are computed."""
+ORIENTATION_GAP_SPACING_S = 0.1
+"""The same in frames that are solved together with their neighbours, in which it changes faster."""
 MAX_ORIENTATION_SAMPLES = 256
 """Number of these frames at most, apart from one for each set of visible markers."""
 BATCH_FRAMES = 32
@@ -77,14 +79,20 @@ class JointUncertainty:
     noise: float  # variance of the residuals relative to the assumed one
     orientation: OrientationErrors | None = None  # of the 22 body joints; None for bodies with other joints
 
-    def with_neighbours(self, radius_m: NDArray[np.float64]) -> JointUncertainty:
-        """Return the uncertainty of frames that were solved together with others (``weak_frames``).
+    def with_neighbours(
+        self, radius_m: NDArray[np.float64], turned_rad: NDArray[np.float64], rate_hz: float
+    ) -> JointUncertainty:
+        """Return the uncertainty of frames that were solved together with others, as ``solve_weak_frames`` returns it.
 
-        ``radius_m`` (T, J) is NaN in the other frames. The error of shape and offsets, which it does not include, is
-        part of the uncertainty in the best frames.
+        ``radius_m`` (T, J) and ``turned_rad`` (T, 3·J) are NaN in the other frames. The error of shape and offsets,
+        which they do not include, is part of the uncertainty in the best frames.
         """
         together = np.hypot(radius_m, baseline_sigma(self.sigma_single_frame_m))
-        return replace(self, sigma_m=np.fmin(self.sigma_m, together).astype(np.float32))
+        sigma = np.fmin(self.sigma_m, together).astype(np.float32)
+        orientation = self.orientation
+        if orientation is not None:
+            orientation = orientation.with_neighbours(turned_rad, round(ORIENTATION_GAP_SPACING_S * rate_hz))
+        return replace(self, sigma_m=sigma, orientation=orientation)
 
 
 def estimate_joint_uncertainty(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
@@ -10,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from scipy.fft import irfft, next_fast_len, rfft
 
-from gait.arrays import Vector
+from gait.arrays import Vector, true_runs
 from gait.body.anatomy import Anatomy
 from gait.body.rotation_error import NUM_COMPONENTS, NUM_PARTS, AnatomyError, RotationError
 from gait.body.skeleton import BODY_PARENTS, NUM_BODY_JOINTS
@@ -44,6 +45,37 @@ class OrientationErrors:
     white_noise: NDArray[np.float32]  # (S, 66, 66) the same if all of it is white
     parameters: NDArray[np.float32]  # (B + 3·M, L) shape and marker offsets for each of the L errors
     at_sample: Vector  # (T,) position of each frame among the samples
+
+    def with_neighbours(self, turned_rad: Vector, spacing: int) -> OrientationErrors:
+        """Return the errors with samples of their own for frames that were solved together with their neighbours.
+
+        There, the errors of each component are those of the frame alone, scaled to the deviation ``turned_rad`` (T, 66)
+        that its neighbours leave, together with the error in the best frames, where these are smaller. The deviation is
+        NaN in the other frames; samples are at most ``spacing`` frames apart.
+        """
+        of_parts = np.einsum("scc->sc", self.motion) + np.einsum("scc->sc", self.noise)
+        variance = np.einsum("scl,scl->sc", self.lasting, self.lasting) + of_parts
+        samples, factors, at_sample = [np.arange(len(variance))], [np.ones_like(variance)], self.at_sample.copy()
+        for run in true_runs(np.asarray(np.isfinite(turned_rad).all(axis=1))):
+            frames = np.arange(run.start, run.stop)
+            number = 1 + math.ceil((len(frames) - 1) / max(spacing, 1))
+            chosen = np.linspace(run.start, run.stop - 1, number).round().astype(np.int64)
+            at_sample[run] = sum(map(len, samples)) + np.interp(frames, chosen, np.arange(number))
+            samples.append(self.at_sample[chosen].round().astype(np.int64))
+            together = turned_rad[chosen] ** 2 + np.fmin.reduce(variance)
+            factors.append(np.sqrt(np.minimum(1.0, together / variance[samples[-1]])))
+        rows, factor = np.concatenate(samples), np.concatenate(factors, dtype=np.float32)[..., None]
+        motion, noise, white = (
+            each[rows] * factor * factor.swapaxes(1, 2) for each in (self.motion, self.noise, self.white_noise)
+        )
+        return replace(
+            self,
+            lasting=self.lasting[rows] * factor,
+            motion=motion,
+            noise=noise,
+            white_noise=white,
+            at_sample=at_sample,
+        )
 
 
 def reduce_errors(

@@ -26,7 +26,7 @@ from gait.arrays import Vector, true_runs
 from gait.body.rotations import matrix_to_axis_angle
 from gait.fitting.joint_parametrization import Pose, apply_step
 from gait.fitting.joint_uncertainty import confidence_radius
-from gait.fitting.marker_kinematics import SubjectModel, joint_pose_jacobian
+from gait.fitting.marker_kinematics import SubjectModel, joint_pose_jacobian, orientation_jacobian
 from gait.fitting.objective_terms import JointPrior
 from gait.fitting.reference_normal_equations import NormalEquations, normal_equations
 from gait.fitting.residual_scales import ResidualScales
@@ -66,22 +66,26 @@ def solve_weak_frames(
     prior: JointPrior,
     scales: ResidualScales,
     rate_hz: float,
-) -> tuple[Pose, NDArray[np.float64]]:
+) -> tuple[Pose, NDArray[np.float64], NDArray[np.float64]]:
     """Solve the ``weak`` frames (T,) of a trial together with the frames beside them.
 
-    Returns the poses of all frames, and for each joint in the weak ones (T, J) the radius in metres that contains its
-    error with the probability ``joint_uncertainty.COVERAGE``, given shape and marker offsets; NaN in the other frames.
+    Returns the poses of all frames; for each joint in the weak ones (T, J) the radius in metres that contains its error
+    with the probability ``joint_uncertainty.COVERAGE``; and the standard deviations (T, 3·J) in radians of the errors
+    of their orientations, in the joints' own axes. Both are given shape and marker offsets; NaN in the other frames.
     """
     prior = replace(prior, precision=prior.precision / max(1.0, PRIOR_CORRELATION_S * rate_hz))
     radius = np.full((pose.num_frames, pose.rotations.shape[1]), np.nan)
+    turned = np.full((pose.num_frames, 3 * pose.rotations.shape[1]), np.nan)
     for run in _pieces(weak):
-        solved, radius_m = _solve_run(subject, pose[run], observation[run], prior, scales, smoothing_stiffness(rate_hz))
+        solved, radius_m, turned_rad = _solve_run(
+            subject, pose[run], observation[run], prior, scales, smoothing_stiffness(rate_hz)
+        )
         rows = np.flatnonzero(weak[run])
         pose = pose.with_frames(
             torch.as_tensor(run.start + rows).to(pose.translation.device), solved[torch.as_tensor(rows)]
         )
-        radius[run.start + rows] = radius_m[rows]
-    return pose, radius
+        radius[run.start + rows], turned[run.start + rows] = radius_m[rows], turned_rad[rows]
+    return pose, radius, turned
 
 
 def _pieces(weak: NDArray[np.bool_]) -> Iterator[slice]:
@@ -99,8 +103,8 @@ def _solve_run(
     prior: JointPrior,
     scales: ResidualScales,
     stiffness: float,
-) -> tuple[Pose, NDArray[np.float64]]:
-    """Minimize the objective of N frames and their second differences; return the poses and joint radii (N, J)."""
+) -> tuple[Pose, NDArray[np.float64], NDArray[np.float64]]:
+    """Minimize the objective of N frames and their second differences; return poses, joint radii and deviations."""
     hinges = subject.reduced_body.hinges
     J = pose.rotations.shape[1]
     # a quaternion changes by half of the rotation
@@ -124,10 +128,11 @@ def _solve_run(
         pose, equations, bend, cost, damping = candidate, new_equations, new_bend, new_cost, max(damping / 10, 1e-6)
         if gain < TOLERANCE:
             break
-    errors = torch.as_tensor(_Bands(equations, bend, weight, 0.0).sample_errors(NUM_SAMPLES))
-    moved = joint_pose_jacobian(subject, equations.kinematics) @ errors.to(pose.translation)  # (N, 3·J, samples)
-    moved = moved.unflatten(1, (J, 3))
-    return pose, confidence_radius(moved @ moved.mT / NUM_SAMPLES).cpu().numpy()
+    errors = torch.as_tensor(_Bands(equations, bend, weight, 0.0).sample_errors(NUM_SAMPLES)).to(pose.translation)
+    moved = (joint_pose_jacobian(subject, equations.kinematics) @ errors).unflatten(1, (J, 3))  # (N, J, 3, samples)
+    turned = orientation_jacobian(subject, equations.kinematics) @ errors  # (N, 3·J, samples)
+    radius, deviation = confidence_radius(moved @ moved.mT / NUM_SAMPLES), turned.square().mean(dim=-1).sqrt()
+    return pose, radius.cpu().numpy(), deviation.cpu().numpy()
 
 
 def _second_differences(pose: Pose) -> Tensor:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from gait.arrays import interpolate_frames
 from gait.body.joint_status import JointStatus
 from gait.body.marker_placement import plug_in_gait_layout
 from gait.body.pose_prior import default_pose_prior
@@ -33,6 +34,7 @@ from gait.fitting.offset_covariance import (
     propagate_gradient,
     propagate_offset_prior,
 )
+from gait.fitting.orientation_error import OrientationErrors
 from gait.fitting.reduced_body import reduce_body
 from gait.fitting.reference_normal_equations import normal_equations
 from gait.fitting.residual_scales import ResidualScales
@@ -339,10 +341,28 @@ def test_with_neighbours_lowers_the_uncertainty_of_frames_solved_together():
     alone = JointUncertainty(sigma, sigma, np.ones_like(sigma), 1.0)
     radius = np.full((40, 2), np.nan)
     radius[10:20] = 0.024
-    found = alone.with_neighbours(radius).sigma_m
+    found = alone.with_neighbours(radius, np.full((40, 6), np.nan), 100.0).sigma_m
     np.testing.assert_allclose(found[10:20, 0], np.hypot(0.024, 0.010), rtol=1e-6)
     np.testing.assert_array_equal(found[:, 1], sigma[:, 1])
     np.testing.assert_array_equal(np.delete(found[:, 0], range(10, 20)), sigma[0, 1])
+
+
+def test_orientation_errors_with_neighbours_are_those_that_these_leave():
+    lasting = np.zeros((2, 66, 1), dtype=np.float32)
+    lasting[:, :, 0] = 0.02
+    motion = np.eye(66, dtype=np.float32) * np.array([0.0, 0.3**2], dtype=np.float32)[:, None, None]
+    at_sample = np.zeros(40)
+    at_sample[10:20] = 1.0
+    alone = OrientationErrors(lasting, motion, 0 * motion, 0 * motion, np.zeros((1, 1), dtype=np.float32), at_sample)
+    turned = np.full((40, 66), np.nan)
+    turned[10:20] = np.linspace(0.04, 0.06, 10)[:, None]
+    turned[10:20, 5] = 1.0  # more than alone
+    found = alone.with_neighbours(turned, 10)
+    error = np.sqrt((found.lasting**2).sum(axis=2) + np.einsum("scc->sc", found.motion))
+    error = interpolate_frames(error, found.at_sample)
+    np.testing.assert_array_equal(found.at_sample[[0, 9, 20, 39]], 0.0)
+    np.testing.assert_allclose(error[[10, 19], 0], np.hypot([0.04, 0.06], 0.02), rtol=1e-5)
+    np.testing.assert_allclose(error[10:20, 5], np.hypot(0.3, 0.02), rtol=1e-5)
 
 
 # --- synthetic trials ------------------------------------------------------------------------------------------------
