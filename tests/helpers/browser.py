@@ -33,6 +33,9 @@ MISSING = [
     if not found
 ]
 needs_browser = pytest.mark.skipif(bool(MISSING), reason=f"pages are opened in {', '.join(MISSING)}")
+# Firefox draws WebGL only where there is a screen.
+_NOT_FOUND = [package for package, found in (("firefox-esr", FIREFOX), ("xvfb", SCREEN)) if not found]
+needs_firefox = pytest.mark.skipif(bool(_NOT_FOUND), reason=f"Debian's {' and '.join(_NOT_FOUND)} not found")
 
 # Without these Chromium itself asks for updates and lists; no page makes it do so.
 _QUIET = (
@@ -159,15 +162,15 @@ def open_page(
         context.close()
 
 
-def firefox_screenshot(file: Path, picture: Path, *, address: str = "", size: tuple[int, int] = (1280, 720)) -> Path:
-    """Write a picture of a page as Firefox shows it, which draws WebGL only where there is a screen."""
+def firefox_screenshot(file: Path, picture: Path, size: tuple[int, int]) -> Path:
+    """Write a picture of a page, once it is loaded, as Firefox shows it."""
     assert FIREFOX is not None
-    screen = [] if SCREEN is None else [SCREEN, "-a"]
+    assert SCREEN is not None
     profile = picture.with_suffix(".profile")
     profile.mkdir()
-    command = [*screen, FIREFOX, "--headless", "--no-remote", "--profile", str(profile), "--screenshot", str(picture)]
-    url = file.resolve().as_uri() + address
-    subprocess.run([*command, f"--window-size={size[0]},{size[1]}", url], check=True, capture_output=True, timeout=60)
+    command = [SCREEN, "-a", FIREFOX, "--headless", "--no-remote", "--profile", str(profile), "--screenshot"]
+    command += [str(picture), f"--window-size={size[0]},{size[1]}", file.resolve().as_uri()]
+    subprocess.run(command, check=True, capture_output=True, timeout=120)
     return picture
 
 

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
+from scipy.ndimage import distance_transform_edt
 
 from gait.explaining.methods import METHODS
 from gait.explaining.trained_network import load_network
@@ -22,7 +23,7 @@ from gait.report.walk_page.export import write_page
 from gait.report.walk_page.walk_data import WalkPage
 from gait.viewing.attribution_overlay import AttributionOverlay
 from gait.viewing.loaded_trial import load_trial
-from tests.helpers.browser import WatchedPage, needs_browser, open_page
+from tests.helpers.browser import WatchedPage, firefox_screenshot, needs_browser, needs_firefox, open_page
 from tests.helpers.explanation_cases import random_attribution, write_network
 from tests.helpers.viewing_cases import BODIES, write_fitted_trial
 
@@ -63,7 +64,7 @@ def frame(opened: WatchedPage) -> int:
 
 def picture(opened: WatchedPage) -> NDArray[np.int64]:
     opened.page.wait_for_selector("#picture:not([hidden])")
-    return np.asarray(Image.open(io.BytesIO(opened.page.locator("#view").screenshot())).convert("RGB")).astype(int)
+    return rgb(Image.open(io.BytesIO(opened.page.locator("#view").screenshot())))
 
 
 def changed(before: NDArray[np.int64], opened: WatchedPage) -> bool:
@@ -172,6 +173,47 @@ def test_controls_choose_what_is_drawn(opened: WatchedPage) -> None:
     page.wait_for_selector("#body[data-frame='21']")
     page.click("#play")
     opened.wait_until("Number(document.getElementById('body').dataset.frame) > 25")
+
+
+@needs_firefox
+def test_firefox_draws_two_moments_as_chromium_does(browser: Browser, page_file: Path, tmp_path: Path) -> None:
+    size, both = (1280, 720), tmp_path / "both.html"
+    frames = [f'<iframe scrolling="no" src="{page_file.as_uri()}#t={seconds}"></iframe>' for seconds in (0.5, 1.2)]
+    style = f"body {{margin: 0; display: flex}} iframe {{border: 0; width: {size[0]}px; height: {size[1]}px}}"
+    both.write_text(f"<!DOCTYPE html><title>Two moments</title><style>{style}</style>{''.join(frames)}")
+    window = (2 * size[0], size[1])
+    with open_page(browser, both, size=window) as opened:
+        for frame in opened.page.frames[1:]:
+            frame.wait_for_selector("#picture:not([hidden])")
+        views = [frame.locator("#view").bounding_box() for frame in opened.page.frames[1:]]
+        theirs = rgb(Image.open(io.BytesIO(opened.page.screenshot())))
+    ours = rgb(Image.open(firefox_screenshot(both, tmp_path / "firefox.png", window)))
+    drawn = []
+    for view in views:
+        assert view is not None
+        x, y, width, height = (round(view[side]) for side in ("x", "y", "width", "height"))
+        inside = slice(y + 8, y + height - 8), slice(x + 8, x + width - 8)  # the corners are round
+        one, other = ours[inside], theirs[inside]
+        assert max(drawn_distance_px(one, other), drawn_distance_px(other, one)) <= 3
+        body = (beside_ground(one) > 40) & (beside_ground(other) > 40)
+        assert body.sum() > 5000
+        assert np.percentile(np.abs(one - other).max(axis=2)[body], 99) <= 8  # of 255
+        drawn.append(one)
+    assert drawn_distance_px(*drawn) > 10  # these are two moments
+
+
+def rgb(image: Image.Image) -> NDArray[np.int64]:
+    return np.asarray(image.convert("RGB")).astype(int)
+
+
+def beside_ground(image: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return by how much a picture of the body differs from its ground, of 255: (height, width)."""
+    return np.abs(image - image[0, 0]).max(axis=2)  # type: ignore[no-any-return, unused-ignore]
+
+
+def drawn_distance_px(one: NDArray[np.int64], other: NDArray[np.int64]) -> float:
+    """Return the largest distance of what is drawn clearly in one picture from what is drawn in another."""
+    return float(distance_transform_edt(beside_ground(other) <= 4)[beside_ground(one) > 14].max())
 
 
 def test_names_of_scripts_are_unique() -> None:
