@@ -50,7 +50,9 @@ class Arguments(ViewerArguments, BodyModelLocator, ExplainOptions, EvidenceOptio
         None, "write the moving body as one page for any browser; needs no screen", metavar="FILE.html"
     )
     export_pages: Path | None = argument(
-        None, "with --trained and --poses: write one such page per trial, and their index", metavar="DIR"
+        None,
+        "with --trained and --poses: write one such page per trial and kind of network, and their index",
+        metavar="DIR",
     )
     anonymous: bool = argument(False, "name no subject, file or folder on the page, and show a standard body")
 
@@ -170,7 +172,9 @@ def _export_pages(arguments: Arguments, folder: Path, backend: FileBackend) -> L
     assert arguments.trained is not None
     assert arguments.poses is not None
     evidence = select_fields(arguments, EvidenceOptions)
-    settings = PageSettings(arguments.trained, arguments.poses, folder, evidence, arguments.anonymous)
+    settings = PageSettings(
+        arguments.trained, arguments.poses, folder, evidence, arguments.anonymous, arguments.comparison
+    )
     pages = export_cohort_pages(settings, backend, print)
     print(f"{pages.index}: index of {pages.num_pages} pages")
     for line in pages.problems:

@@ -38,7 +38,7 @@ from gait.explaining.methods import find_method
 from gait.explaining.options import EvidenceOptions, ExplainOptions
 from gait.explaining.trained_network import TrainedNetwork, load_network
 from gait.kinematics.gait_cycle import PERCENT, average_gait_cycles
-from gait.learning.fold_result import FoldResult, read_results
+from gait.learning.fold_result import FoldResult, read_results, trained_kinds
 from gait.learning.networks import NETWORKS
 from gait.motion.dataset import GaitDataset, Trial, dataset_hash, read_dataset
 from gait.motion.inputs import PUBLISHED
@@ -105,12 +105,9 @@ def explain_cohorts(
     trained = Path(trained)
     if not trained.is_dir():
         raise GaitError(f"{trained}: no such folder; name the save folder of a training.")
-    names = [name for name in NETWORKS if any(trained.glob(f"result_{name}_fold*.npz"))]
-    if not names:
-        raise GaitError(f"{trained}: no training result, result_<network>_fold<k>.npz; name a training's save folder.")
     cohorts: list[CohortAttribution] = []
     problems: list[str] = []
-    for name in names:
+    for name in trained_kinds(trained):
         try:
             cohorts.append(explain_cohort(trained, name, poses, options, output, evidence))
             problems += cohorts[-1].problems

@@ -24,6 +24,7 @@ from gait.motion.folds import Fold
 from gait.motion.inputs import PUBLISHED
 from gait.motion.left_out import LeftOut
 from gait.motion.window_placement import FRAMES
+from gait.registry import module_names
 
 Epoch = Mapping[str, Any]
 """The metrics of an epoch: ``train``, ``eval`` and, with early stopping, ``validation``, each with loss, accuracy,
@@ -234,6 +235,21 @@ def _rename_old_keys(about: dict[str, Any], arrays: dict[str, Any]) -> tuple[dic
         for name, names in about["predictions"].items()
     }
     return about, {array(key): values for key, values in arrays.items()}
+
+
+def trained_kinds(save_folder: Path) -> tuple[str, ...]:
+    """Return the names of the kinds of networks of which a folder has results.
+
+    Raises:
+        GaitError: it has none.
+    """
+    names = module_names("gait.learning.networks")
+    found = tuple(name for name in names if any(Path(save_folder).glob(f"result_{name}_fold*.npz")))
+    if not found:
+        raise GaitError(
+            f"{save_folder}: no training result, result_<network>_fold<k>.npz; name a training's save folder."
+        )
+    return found
 
 
 def read_results(save_folder: Path, network: str) -> tuple[tuple[FoldResult, ...], tuple[str, ...]]:

@@ -26,6 +26,7 @@ from gait.cli.arguments import parse
 from gait.cli.exit_codes import run_main
 from gait.errors import GaitError
 from gait.explaining.attribution_files import read_explanation
+from gait.explaining.evidence.finding import Verdict
 from gait.explaining.explain_trial import explain_trial
 from gait.explaining.trained_network import load_network
 from gait.exporting.pose_json import write_json_frames
@@ -42,6 +43,7 @@ from tests.helpers.paths import REPOSITORY
 
 MODELS = REPOSITORY / "data" / "SUPR"
 FILES = {"explanation.npz", "explanation.csv", "gait_cycle.csv", "explanation.png"}
+PAIRS = {f"{label}/P0{number}": label == "sick" for label in ("healthy", "sick") for number in (1, 2)}
 EVIDENCE_FILES = {"evidence.csv", "evidence.json", "evidence.html"}
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -424,6 +426,26 @@ def test_cohort_export_errors_are_one_line(
     with pytest.raises(GaitError, match=message):
         run_script("--trained", trained, "--poses", poses, "--export", "never")
     assert not Path("never").exists()
+
+
+def test_page_of_a_cohort_is_that_of_its_trial_alone(lab: Path, tmp_path: Path) -> None:
+    fold = next(each for each in make_folds(PAIRS, 2) if "sick/P02" in each.evaluation)
+    save_result(fold_result(fold, PAIRS, network="mlp", window_length=WINDOW, stride=8), tmp_path / "trained")
+    network = write_network(tmp_path / "trained" / f"fold{fold.index}" / "mlp.ckpt")
+    (tmp_path / "poses" / "healthy").mkdir(parents=True)
+    shutil.copytree(lab / "poses" / "sick", tmp_path / "poses" / "sick")
+    trial = tmp_path / "poses" / "sick" / "P02" / "walk1"
+    argv = ["--method", "lrp", "--stride", 32, "--beside", trial]
+    cohort = ["--trained", tmp_path / "trained", "--poses", tmp_path / "poses", "--export_pages", tmp_path / "pages"]
+    assert run_script(*cohort, *argv, evidence=True) == 1  # another subject of the fold is not among the poses
+    alone = tmp_path / "alone.html"
+    assert run_script("--network", network, "--gait", trial, *argv, "--export_page", alone, evidence=True) == 0
+    text = alone.read_text(encoding="utf-8")
+    assert (tmp_path / "pages" / "sick" / "P02" / "walk1.html").read_text(encoding="utf-8") == text
+    assert '<section id="findings">' in text
+    assert "A counterfactual needs a network of --input rotations." in text
+    row = (tmp_path / "pages" / "index.html").read_text(encoding="utf-8").split("<tr")[2]
+    assert any(f"<td>{verdict.value}</td>" in row for verdict in Verdict)
 
 
 def test_without_trial_and_network_the_demo_in_this_folder_is_shown(

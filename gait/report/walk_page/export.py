@@ -47,8 +47,9 @@ def export_walk_page(
         GaitError: something cannot be read, no method can explain the network, or the file cannot be written.
     """
     page, problems = make_walk_page(
-        backend, trial, network=network, beside=beside, anonymous=anonymous, evidence=evidence, known=known
-    )
+        backend, trial, network=network, beside=load_beside(backend, beside), anonymous=anonymous, evidence=evidence,
+        known=known,
+    )  # fmt: skip
     write_page(file, page)
     return problems
 
@@ -58,12 +59,15 @@ def make_walk_page(
     trial: Path,
     *,
     network: TrainedNetwork | None = None,
-    beside: Path | None = None,
+    beside: LoadedTrial | None = None,
     anonymous: bool = False,
     evidence: EvidenceOptions | None = None,
     known: SegmentEvidence | None = None,
+    cohort: Cohort | None = None,
 ) -> tuple[WalkPage, tuple[str, ...]]:
     """Return what ``export_walk_page`` writes, and one line per part that failed.
+
+    ``cohort`` is what the network's evidence compares the trial with, if it is read already.
 
     Raises:
         GaitError: something cannot be read, or no method can explain the network.
@@ -71,18 +75,14 @@ def make_walk_page(
     loaded = backend.load_trial(trial)
     problems: list[str] = []
     overlays = () if network is None else explain_trial_overlays(backend, loaded, network, problems)
-    second = None
-    if beside is not None:
-        is_trial = not beside.is_dir() or is_fitted_trial(beside)
-        second = backend.load_trial(beside) if is_trial else backend.load_normative_stride(beside)
-    page = WalkPage(loaded, overlays, second, anonymous)
+    page = WalkPage(loaded, overlays, beside, anonymous)
     norms = None if evidence is None else evidence.norms
     if network is not None and evidence is not None and not evidence.no_evidence:
         try:
             if known is None:
-                cohort = find_cohort(network, loaded.folder, norms, backend.options)
+                others = cohort or find_cohort(network, loaded.folder, norms, backend.options)
                 seek = None if evidence.no_counterfactual else find_counterfactual
-                page = with_evidence(page, cohort, backend.options, seek)
+                page = with_evidence(page, others, backend.options, seek)
             else:
                 found = known.evidence
                 page = add_evidence(
@@ -93,6 +93,18 @@ def make_walk_page(
     if page.curves is None:
         page = replace(page, curves=curve_section(loaded, drawn_norm(norms)))
     return page, tuple(problems)
+
+
+def load_beside(backend: FileBackend, folder: Path | None) -> LoadedTrial | None:
+    """Return the second body: a trial, or the mean stride of the controls in a folder of trials.
+
+    Raises:
+        GaitError: it cannot be read.
+    """
+    if folder is None:
+        return None
+    is_trial = not folder.is_dir() or is_fitted_trial(folder)
+    return backend.load_trial(folder) if is_trial else backend.load_normative_stride(folder)
 
 
 def with_evidence(

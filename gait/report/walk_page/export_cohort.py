@@ -1,4 +1,4 @@
-"""The pages of a cohort: one per trial, by the network that was not trained on the subject, and their index."""
+"""The pages of a cohort, each by a network that was not trained on the subject, and their index."""
 
 from __future__ import annotations
 
@@ -8,20 +8,23 @@ from pathlib import Path
 
 from gait.errors import GaitError
 from gait.explaining.evidence.controls import Cohort
-from gait.explaining.evidence.find_cohort import find_cohort
+from gait.explaining.evidence.find_cohort import find_cohorts
 from gait.explaining.options import EvidenceOptions, ExplainOptions
 from gait.explaining.trained_network import TrainedNetwork, load_network
 from gait.files.atomic_write import atomic_file
 from gait.kinematics.norm_comparison import Deviation
-from gait.learning.fold_result import FoldResult, read_results
+from gait.learning.fold_result import FoldResult, trained_kinds
 from gait.learning.networks import NETWORKS
 from gait.motion.subject_trials import FittedTrial, find_trial_folders, read_fitted_trial
+from gait.report.training.text_summary import pluralize
+from gait.report.training.write_report import folds_of_experiment
 from gait.report.walk_page.answer import describe
-from gait.report.walk_page.curve_section import curve_section
-from gait.report.walk_page.export import drawn_norm, explain_trial_overlays, with_evidence, write_page
+from gait.report.walk_page.export import drawn_norm, load_beside, make_walk_page, write_page
 from gait.report.walk_page.index_page import IndexRow, index_page
 from gait.report.walk_page.walk_data import WalkPage
+from gait.text import join_words
 from gait.viewing.file_backend import FileBackend
+from gait.viewing.loaded_trial import LoadedTrial
 
 INDEX_FILE = "index.html"
 
@@ -44,56 +47,78 @@ class PageSettings:
     output: Path
     evidence: EvidenceOptions
     anonymous: bool = False
+    beside: Path | None = None  # second body of every page, as in ``export_walk_page``
+
+
+@dataclass(frozen=True, eq=False)
+class _Fold:
+    """The network of one fold, and its subjects."""
+
+    kind: str  # name of the network
+    result: FoldResult
+    network: TrainedNetwork
 
 
 def export_cohort_pages(settings: PageSettings, backend: FileBackend, progress: Callable[[str], object]) -> CohortPages:
-    """Write one page per trial of the evaluation subjects, and the index; of the first kind of network in the folder.
+    """Write one page per trial of the evaluation subjects and kind of network in the folder, and the index.
 
-    ``progress`` is called with one line per page.
+    Each is what ``export_walk_page`` writes of that trial and network. ``progress`` is called with one line per page.
 
     Raises:
         GaitError: there is no training, no page can be written, or a file cannot be written.
     """
-    kind = next((name for name in NETWORKS if any(settings.trained.glob(f"result_{name}_fold*.npz"))), None)
-    if kind is None:
-        raise GaitError(
-            f"{settings.trained}: no training result, result_<network>_fold<k>.npz; name a training's save folder."
-        )
-    results, unreadable = read_results(settings.trained, kind)
-    problems, rows = list(unreadable), list[IndexRow]()
-    for result in results:
-        try:
-            network = load_network(settings.trained / f"fold{result.fold.index}" / f"{kind}.ckpt")
-            cohort = None if settings.evidence.no_evidence else _cohort(network, settings, backend.options, problems)
-        except GaitError as error:
-            problems.append(str(error))
-            continue
-        for trial in _trials(result, settings.poses, problems):
+    problems: list[str] = []
+    folds = [fold for kind in trained_kinds(settings.trained) for fold in _folds(kind, settings, problems)]
+    beside = load_beside(backend, settings.beside)
+    cohorts = _cohorts(folds, settings, backend.options, problems)
+    writer = _PageWriter(settings, backend, beside, several=len({fold.kind for fold in folds}) > 1)
+    for fold, cohort in zip(folds, cohorts, strict=True):
+        for trial in _trials(fold.result, settings.poses, problems):
             try:
-                rows.append(_write(trial, network, result, cohort, settings, backend, len(rows) + 1, problems))
-                progress(f"{settings.output / rows[-1].file}")
+                row, missing = writer.write(trial, fold, cohort)
             except GaitError as error:
-                problems.append(f"{trial.subject}/{trial.name}: {error}")
-    if not rows:
+                missing = (str(error),)
+            else:
+                progress(f"{settings.output / row.file}")
+            problems += [f"{trial.subject}/{trial.name}: {line}" for line in missing]
+    problems = list(dict.fromkeys(problems))  # both kinds of networks may lack a subject
+    if not writer.rows:
         raise GaitError(problems[0] if problems else f"{settings.poses}: no subject of the trained folds is in it.")
     index = settings.output / INDEX_FILE
-    title = f"{len(rows)} walks, by the {NETWORKS[kind].title}"
+    kinds = dict.fromkeys(f"the {NETWORKS[fold.kind].title}" for fold in folds)
+    title = f"{pluralize(writer.num_trials, 'walk')}, by {join_words(list(kinds))}"
     norm = drawn_norm(settings.evidence.norms).source.title
-    missing = [f"{len(problems)} parts, which the terminal named."] if settings.anonymous and problems else problems
+    named = [f"{len(problems)} parts, which the terminal named."] if settings.anonymous and problems else problems
     with atomic_file(index) as partial:
-        partial.write_text(index_page(rows, title, norm, missing), encoding="utf-8", errors="replace")
-    return CohortPages(index, len(rows), tuple(problems))
+        partial.write_text(index_page(writer.rows, title, norm, named), encoding="utf-8", errors="replace")
+    return CohortPages(index, len(writer.rows), tuple(problems))
 
 
-def _cohort(
-    network: TrainedNetwork, settings: PageSettings, options: ExplainOptions, problems: list[str]
-) -> Cohort | None:
-    """Return what the subjects are compared with, as this network sees it."""
+def _folds(kind: str, settings: PageSettings, problems: list[str]) -> Iterator[_Fold]:
+    """Yield the networks of one kind that can be read."""
     try:
-        return find_cohort(network, settings.poses, settings.evidence.norms, options)
+        results, excluded = folds_of_experiment(settings.trained, kind)
     except GaitError as error:
-        problems.append(f"No evidence: {error}")
-        return None
+        problems.append(str(error))
+        return
+    problems += excluded
+    for result in results:
+        try:
+            yield _Fold(kind, result, load_network(settings.trained / f"fold{result.fold.index}" / f"{kind}.ckpt"))
+        except GaitError as error:
+            problems.append(str(error))
+
+
+def _cohorts(
+    folds: Sequence[_Fold], settings: PageSettings, options: ExplainOptions, problems: list[str]
+) -> Sequence[Cohort | None]:
+    """Return what the subjects are compared with, as the network of each fold sees it."""
+    if not settings.evidence.no_evidence:
+        try:
+            return find_cohorts([fold.network for fold in folds], settings.poses, settings.evidence.norms, options)
+        except GaitError as error:
+            problems.append(f"No evidence: {error}")
+    return [None] * len(folds)
 
 
 def _trials(result: FoldResult, poses: Path, problems: list[str]) -> Iterator[FittedTrial]:
@@ -111,48 +136,52 @@ def _trials(result: FoldResult, poses: Path, problems: list[str]) -> Iterator[Fi
                 problems.append(str(error))
 
 
-def _write(
-    trial: FittedTrial,
-    network: TrainedNetwork,
-    result: FoldResult,
-    cohort: Cohort | None,
-    settings: PageSettings,
-    backend: FileBackend,
-    number: int,
-    problems: list[str],
-) -> IndexRow:
-    """Write the page of a trial; return its row of the index."""
-    loaded = backend.load_trial(trial.folder)
-    own: list[str] = []
-    page = WalkPage(loaded, explain_trial_overlays(backend, loaded, network, own), anonymous=settings.anonymous)
-    if cohort is not None:
-        try:
-            page = with_evidence(page, cohort, backend.options)
-        except GaitError as error:
-            own.append(f"No evidence: {error}")
-    if page.curves is None:
-        page = replace(page, curves=curve_section(loaded, drawn_norm(settings.evidence.norms)))
-    problems += [f"{trial.subject}/{trial.name}: {line}" for line in own]
-    file = f"{number:04d}.html" if settings.anonymous else f"{trial.subject}/{trial.name}.html"
-    write_page(settings.output / file, page)
-    deviations = () if page.curves is None else page.curves.deviations
-    return IndexRow(
-        file=file,
-        subject=f"Subject {_numbers(result, trial.subject)}" if settings.anonymous else trial.subject,
-        trial=f"trial {number}" if settings.anonymous else trial.name,
-        label=page.label,
-        fold=result.fold.index,
-        probability=page.overlays[0].attribution.trial_probability,
-        verdict=_main_verdict(page),
-        deviation=_largest(deviations),
-        gps_deg=float("nan") if page.curves is None else page.curves.gps_deg,
-        residual_mm=trial.residual_mean_mm,
-    )
+class _PageWriter:
+    """Writes one page after another, and numbers trials and subjects where the pages are anonymous."""
 
+    def __init__(self, settings: PageSettings, backend: FileBackend, beside: LoadedTrial | None, *, several: bool):
+        self._settings, self._backend, self._beside = settings, backend, beside
+        self._several = several  # kinds of networks
+        self._trials: dict[str, int] = {}
+        self._subjects: dict[str, int] = {}
+        self.rows: list[IndexRow] = []
 
-def _numbers(result: FoldResult, subject: str) -> str:
-    """Return a number for a subject that does not name it: that of the fold, and its place there."""
-    return f"{result.fold.index}.{list(result.fold.evaluation).index(subject) + 1}"
+    @property
+    def num_trials(self) -> int:
+        """Number of trials that have a page."""
+        return len(self._trials)
+
+    def write(self, trial: FittedTrial, fold: _Fold, cohort: Cohort | None) -> tuple[IndexRow, tuple[str, ...]]:
+        """Write the page of a trial; return its row of the index, and one line per part that failed.
+
+        Raises:
+            GaitError: it cannot be read, explained or written.
+        """
+        evidence, anonymous = self._settings.evidence, self._settings.anonymous
+        page, missing = make_walk_page(
+            self._backend, trial.folder, network=fold.network, beside=self._beside, anonymous=anonymous,
+            evidence=evidence if cohort is not None else replace(evidence, no_evidence=True), cohort=cohort,
+        )  # fmt: skip
+        number = self._trials.setdefault(f"{trial.subject}/{trial.name}", len(self._trials) + 1)
+        person = self._subjects.setdefault(trial.subject, len(self._subjects) + 1)
+        file = f"{number:04d}.html" if anonymous else f"{trial.subject}/{trial.name}.html"
+        file = f"{fold.kind}/{file}" if self._several else file
+        write_page(self._settings.output / file, page)
+        row = IndexRow(
+            file=file,
+            subject=f"Subject {person}" if anonymous else trial.subject,
+            trial=f"trial {number}" if anonymous else trial.name,
+            label=page.label,
+            network=NETWORKS[fold.kind].title if self._several else "",
+            fold=fold.result.fold.index,
+            probability=page.overlays[0].attribution.trial_probability,
+            verdict=_main_verdict(page),
+            deviation=_largest(() if page.curves is None else page.curves.deviations),
+            gps_deg=float("nan") if page.curves is None else page.curves.gps_deg,
+            residual_mm=trial.residual_mean_mm,
+        )
+        self.rows.append(row)
+        return row, missing
 
 
 def _largest(deviations: Sequence[Deviation]) -> str:

@@ -15,6 +15,12 @@ from gait.report.walk_page.build import content_security_policy, read_web, rende
 from gait.text import format_probability
 from gait.version import VERSION
 
+_HEADS = {
+    "subject": "Trial", "label": "Label", "network": "Network", "fold": "Fold", "p": "P(sick)",
+    "verdict": "Verdict on the largest evidence", "deviation": "Largest deviation from the norm", "gps": "GPS, °",
+    "residual": "Residual, mm",
+}  # fmt: skip
+
 
 @dataclass(frozen=True)
 class IndexRow:
@@ -24,6 +30,7 @@ class IndexRow:
     subject: str
     trial: str
     label: str  # "healthy" or "sick"; "" if unknown
+    network: str  # title; "" if all rows are of the same kind
     fold: int | None  # of the network that did not train on the subject
     probability: float  # P(sick); NaN if unknown
     verdict: str  # on the largest share of the evidence; "" without evidence
@@ -65,8 +72,10 @@ def index_page(rows: Sequence[IndexRow], title: str, norm: str, problems: Sequen
         script=Markup(script),
         number=_number,
         probability=format_probability,
+        heads=_HEADS if any(row.network for row in rows) else {key: _HEADS[key] for key in _HEADS if key != "network"},
         choices={
             "label": sorted({row.label for row in rows if row.label}),
+            "network": sorted({row.network for row in rows if row.network}),
             "verdict": sorted({row.verdict for row in rows if row.verdict}),
             "fold": sorted({str(row.fold) for row in rows if row.fold is not None}, key=int),
         },

@@ -9,7 +9,7 @@ from pathlib import Path
 from gait.explaining.options import EvidenceOptions, ExplainOptions, NetworkSource
 from gait.files.atomic_write import atomic_file
 from gait.report.walk_page.build import build_page
-from gait.report.walk_page.export import make_walk_page
+from gait.report.walk_page.export import load_beside, make_walk_page
 from gait.viewing.file_backend import FileBackend
 from gait.viewing.loaded_trial import BodyModelLocator
 
@@ -70,7 +70,7 @@ def show(
         backend,
         Path(trial),
         network=None if file is None else backend.load_network(file),
-        beside=None if beside is None else Path(beside),
+        beside=load_beside(backend, None if beside is None else Path(beside)),
         anonymous=anonymous,
         evidence=EvidenceOptions(norms=norms, no_evidence=not evidence),
     )

@@ -22,8 +22,9 @@ def row(number: int, **changes: object) -> IndexRow:
     sick = number % 2 == 1
     fields: dict[str, object] = {
         "file": f"{'sick' if sick else 'healthy'}/P{number}/walk1.html", "subject": f"P{number}", "trial": "walk1",
-        "label": "sick" if sick else "healthy", "fold": number % 3, "probability": (number * 37 % 100) / 100,
-        "verdict": VERDICTS[number % 3], "deviation": DEVIATION if sick else "", "gps_deg": 5 + number * 7 % 11,
+        "label": "sick" if sick else "healthy", "network": "", "fold": number % 3,
+        "probability": (number * 37 % 100) / 100, "verdict": VERDICTS[number % 3],
+        "deviation": DEVIATION if sick else "", "gps_deg": 5 + number * 7 % 11,
         "residual_mm": math.nan if number == 4 else 2 + number / 100,
     }  # fmt: skip
     return IndexRow(**{**fields, **changes})  # type: ignore[arg-type]
@@ -37,7 +38,8 @@ def test_two_hundred_trials_take_less_than_200_kb() -> None:
 
 @needs_browser
 def test_rows_are_sorted_and_filtered(browser: Browser, tmp_path: Path) -> None:
-    rows = [row(number) for number in range(8)] + [row(8, subject=HOSTILE, file=f"{HOSTILE}.html")]
+    rows = [row(number, network=("MLP", "transformer")[number // 4]) for number in range(8)]
+    rows.append(row(8, subject=HOSTILE, file=f"{HOSTILE}.html", network="MLP"))
     (tmp_path / "index.html").write_text(index_page(rows, HOSTILE, "a norm", [HOSTILE]), encoding="utf-8")
     with open_page(browser, tmp_path / "index.html", size=(400, 800)) as opened:
         page = opened.page
@@ -49,21 +51,31 @@ def test_rows_are_sorted_and_filtered(browser: Browser, tmp_path: Path) -> None:
         assert HOSTILE in column(0)[-1]
         assert unquote(page.locator("tbody a").last.get_attribute("href") or "") == f"{HOSTILE}.html"
         page.get_by_role("button", name="GPS").click()
-        scores = [float(text) for text in column(6)]
+        scores = [float(text) for text in column(7)]
         assert scores == sorted(scores)
         page.get_by_role("button", name="Residual").click()
         page.get_by_role("button", name="Residual").click()
-        assert column(7)[-1] == "–", "what is unknown is last"
-        known = [float(text) for text in column(7)[:-1]]
+        assert column(8)[-1] == "–", "what is unknown is last"
+        known = [float(text) for text in column(8)[:-1]]
         assert known == sorted(known, reverse=True)
         page.locator("select[data-column=label]").select_option("sick")
         assert set(column(1)) == {"sick"}
         page.locator("select[data-column=fold]").select_option("1")
-        assert page.locator("#count").inner_text() == f"{len(column(0))} of 9 trials"
+        page.locator("select[data-column=network]").select_option("transformer")
+        page.locator("select[data-column=verdict]").select_option(VERDICTS[1])
+        assert (column(2), column(3), column(5)) == (["transformer"], ["1"], [VERDICTS[1]])
+        assert page.locator("#count").inner_text() == "1 of 9 pages"
         page.get_by_role("button", name="Reset").click()
-        page.locator("#count", has_text="9 of 9 trials").wait_for()
+        page.locator("#count", has_text="9 of 9 pages").wait_for()
+        page.locator("input[data-least=gps]").fill("9.5")
+        page.locator("input[data-most=residual]").fill("2.05")
+        fits = [each for each in rows if each.gps_deg >= 9.5 and each.residual_mm <= 2.05]
+        assert fits
+        assert sorted(text.split()[0] for text in column(0)) == sorted(each.subject for each in fits)
+        page.get_by_role("button", name="Reset").click()
+        page.locator("#count", has_text="9 of 9 pages").wait_for()
         page.locator("#wrong").check()
-        shown = column(3)
+        shown = column(4)
         assert shown
         assert all("wrong" in text for text in shown)
         page.locator("#wrong").uncheck()
