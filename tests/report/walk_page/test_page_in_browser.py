@@ -225,6 +225,20 @@ def test_names_of_scripts_are_unique() -> None:
     assert sorted(names) == sorted(set(names))  # all scripts of a page are one; a second function replaces the first
 
 
+def test_scripts_and_styles_need_no_browser_newer_than_safari_15() -> None:
+    """Scripts are of ES2020; ``:has`` and ``accent-color`` (Safari 15.4) only make a page nicer."""
+    later = r"""
+        \?\?= | \|\|= | &&= | \d_\d | \(\?<[=!] | static\ \{ | \bawait\b  # ES2021 and later
+        | \.(replaceAll|at|findLast|findLastIndex|toSorted|toReversed|toSpliced|with|groupBy)\(
+        | \b(hasOwn|structuredClone|WeakRef|Promise\.any|OffscreenCanvas|DecompressionStream|checkVisibility)\b
+        | @(layer|container|scope|property)\b | color-mix | \b\d+[dsl]v[hw]\b | :(is|where)\( | &\s*[.:{]  # styles
+    """
+    files = [file for kind in ("*.js", "*.css") for file in WEB.rglob(kind)]
+    assert len(files) > 15
+    found = {file.name: re.findall(later, file.read_text(encoding="utf-8"), re.VERBOSE) for file in files}
+    assert {name: words for name, words in found.items() if words} == {}
+
+
 def test_arrays_are_decompressed_as_zlib_does(browser: Browser) -> None:
     random = np.random.default_rng(0)
     walk = np.cumsum(random.integers(-3, 4, 60_000)).astype("<i2").tobytes()

@@ -14,7 +14,11 @@ function start() {
   const page = { data, state, readArray: (reference) => readArray(data, reference), showWholeBody: () => {} };
   connectControls(data, state);
   const help = document.getElementById("help");
-  const toggleHelp = () => (help.open ? help.close() : help.showModal());
+  const toggleHelp = () => {
+    if (!help.showModal) help.toggleAttribute("open"); // Safari before 15.4
+    else if (help.open) help.close();
+    else help.showModal();
+  };
   document.getElementById("show-help").addEventListener("click", toggleHelp);
   let draw = () => {};
   try {

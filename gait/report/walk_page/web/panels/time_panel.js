@@ -275,7 +275,7 @@ addPanel(({ data, state, readArray }) => {
     if (Number.isFinite(probability[frame])) return `P(sick) ${formatProbability(probability[frame])}`;
     const first = probability.findIndex(Number.isFinite);
     if (first > frame) return `no network output before ${(first / data.rate_hz).toFixed(2)} s`;
-    const last = probability.findLastIndex(Number.isFinite);
+    const last = probability.reduce((found, each, k) => (Number.isFinite(each) ? k : found), -1);
     return last >= 0 && last < frame ? `no network output after ${(last / data.rate_hz).toFixed(2)} s` : "no network output at this time";
   }
 
