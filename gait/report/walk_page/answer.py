@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from gait.explaining.evidence.finding import Evidence, Finding, Verdict
-from gait.kinematics.joint_angles import ANGLES
-from gait.kinematics.norm_comparison import ERROR_FACTOR, Deviation
+from gait.kinematics.norm_comparison import ERROR_FACTOR
 from gait.kinematics.related_angle import moved_joint
 from gait.learning.metrics import THRESHOLD
 from gait.motion.trial_paths import HEALTHY, LABEL_NOUNS, SICK, parse_subject_id
@@ -22,9 +21,8 @@ from gait.report.evidence.sentences import (
     summarize_findings,
 )
 from gait.report.evidence.summary import NARROW, RELIABLE_DEG, measured_sentence, tested_sentence, tested_subjects
-from gait.report.gait.curve_grid import AXES
 from gait.report.training.text_summary import pluralize
-from gait.report.walk_page.curve_section import CurveSection, frame_at
+from gait.report.walk_page.curve_section import CurveSection, describe, frame_at
 from gait.report.walk_page.walk_data import WalkPage
 from gait.text import format_probability, join_words, with_true_minus
 from gait.viewing.attribution_overlay import AttributionOverlay
@@ -32,8 +30,6 @@ from gait.viewing.attribution_overlay import AttributionOverlay
 _TRAINED = "The network was trained on this subject, so its prediction is not valid evidence."
 MAX_DEVIATIONS = 5
 """So many curves that deviate are in the head of a page; all are beside the curves."""
-_SMALLEST_SHOWN_DEG = 0.05  # less is shown as 0.0°
-_ANGLES = {angle.name: angle for angle in ANGLES}
 
 
 @dataclass(frozen=True)
@@ -170,36 +166,9 @@ def _norm(finding: Finding) -> str:
 
 def deviations(section: CurveSection) -> Iterator[Statement]:
     """Yield the curves that leave their band by more than their error, the largest in SD of the norm first."""
-    by_curve: dict[tuple[str, str], list[Deviation]] = {}
-    for each in section.deviations:
-        by_curve.setdefault((each.angle, each.side), []).append(each)
-    for (angle, side), found in by_curve.items():
+    for (angle, side), found in section.deviations_by_curve.items():
         frame = frame_at(section.analysis, side, found[0].largest_percent)
         yield Statement(describe(found), frame, int(moved_joint(angle, side)))
-
-
-def describe(found: Sequence[Deviation]) -> str:
-    """Return where one curve leaves its band, and its largest deviation, which is the first.
-
-    "left knee flexion: 19.9° below the norm's band (extension) at 74 % of its cycle, allowance for error 3.5°; outside
-    at 60–80 %".
-    """
-    largest = found[0]
-    angle = _ANGLES[largest.angle]
-    above = largest.largest_deg > 0
-    side = "" if angle.midline else f"{largest.side} "
-    whose = f"the {largest.side}" if angle.midline else "its"
-    direction = (angle.positive if above else angle.negative).partition(" (")[0]
-    ranges = sorted({(each.first_percent, each.last_percent) for each in found})
-    outside = join_words([f"{first}–{last}" for first, last in ranges])
-    allowed = f"allowance for error {format_deg(largest.error_deg)}"
-    if largest.error_deg < _SMALLEST_SHOWN_DEG:  # the curve's error is no larger than the controls'
-        allowed = "the band holds the error of the fit"
-    return (
-        f"{side}{AXES[largest.angle].title.lower()}: {format_deg(abs(largest.largest_deg))} "
-        f"{'above' if above else 'below'} the norm's band ({direction}) at "
-        f"{largest.largest_percent} % of {whose} cycle, {allowed}; outside at {outside} %"
-    )
 
 
 def curve_summary(section: CurveSection) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,6 +14,7 @@ from gait.arrays import Vector, true_runs
 from gait.body.skeleton import BODY_JOINTS
 from gait.explaining.evidence.compute_evidence import ExplainedWalk, critical_values
 from gait.kinematics.gait_events import SIDES
+from gait.kinematics.joint_angles import ANGLES
 from gait.kinematics.norm_comparison import Deviation, NormComparison, compare_with_norm
 from gait.kinematics.norms import Norm
 from gait.kinematics.related_angle import moved_joint, related_angle
@@ -22,10 +23,14 @@ from gait.report.evidence.sentences import format_deg
 from gait.report.evidence.write_page import describe_bands, walk_curves
 from gait.report.gait.curve_grid import AXES, LOWER_BODY, PLANES, UPPER_BODY, GridRow, norm_bands, subject_curves
 from gait.report.gait.measured_subject import MeasuredSubject
-from gait.report.gait.norm_section import describe_band, describe_deviation, describe_rule
+from gait.report.gait.norm_section import describe_band, describe_rule
 from gait.report.gait.svg_chart import PLOT, DrawnCurve, NormBand, axis_range, curve_chart
 from gait.report.walk_page.array_store import ArrayStore
+from gait.text import join_words
 from gait.viewing.loaded_trial import LoadedTrial
+
+_SMALLEST_SHOWN_DEG = 0.05  # less is shown as 0.0°
+_ANGLES = {angle.name: angle for angle in ANGLES}
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,6 +100,14 @@ class CurveSection:
             () if self.reference is None else tuple(sorted(self.reference.deviations, key=self._in_sds, reverse=True))
         )
 
+    @property
+    def deviations_by_curve(self) -> dict[tuple[str, str], list[Deviation]]:
+        """The deviations of each curve, by angle and side, in the same order."""
+        found: dict[tuple[str, str], list[Deviation]] = {}
+        for each in self.deviations:
+            found.setdefault((each.angle, each.side), []).append(each)
+        return found
+
     def _in_sds(self, deviation: Deviation) -> float:
         assert self.reference is not None
         sd = float(self.reference.sd_deg[deviation.angle][deviation.largest_percent])
@@ -127,7 +140,7 @@ class CurveSection:
         for name, sides in self._curves.items():
             if sides:
                 left, right = (_described(sides.get(side)) for side in SIDES)
-                beyond = [f"{each.side}: {describe_deviation(each)}" for each in self.deviations if each.angle == name]
+                beyond = [describe(found) for curve, found in self.deviations_by_curve.items() if curve[0] == name]
                 yield CurveRow(AXES[name].title, left, right, tuple(beyond))
 
     def data(self, store: ArrayStore) -> dict[str, Any]:
@@ -170,6 +183,30 @@ class CurveSection:
             "related": [list(related_angle(joint)) for joint in BODY_JOINTS],
             "charts": charts,
         }
+
+
+def describe(found: Sequence[Deviation]) -> str:
+    """Return where one curve leaves its band, and its largest deviation, which is the first.
+
+    "left knee flexion: 19.9° below the norm's band (extension) at 74 % of its cycle, allowance for error 3.5°; outside
+    at 60–80 %".
+    """
+    largest = found[0]
+    angle = _ANGLES[largest.angle]
+    above = largest.largest_deg > 0
+    side = "" if angle.midline else f"{largest.side} "
+    whose = f"the {largest.side}" if angle.midline else "its"
+    direction = (angle.positive if above else angle.negative).partition(" (")[0]
+    ranges = sorted({(each.first_percent, each.last_percent) for each in found})
+    outside = join_words([f"{first}–{last}" for first, last in ranges])
+    allowed = f"allowance for error {format_deg(largest.error_deg)}"
+    if largest.error_deg < _SMALLEST_SHOWN_DEG:  # the curve's error is no larger than the controls'
+        allowed = "the band holds the error of the fit"
+    return (
+        f"{side}{AXES[largest.angle].title.lower()}: {format_deg(abs(largest.largest_deg))} "
+        f"{'above' if above else 'below'} the norm's band ({direction}) at "
+        f"{largest.largest_percent} % of {whose} cycle, {allowed}; outside at {outside} %"
+    )
 
 
 def curve_section(

@@ -12,13 +12,12 @@ from gait.explaining.evidence.find_cohort import find_cohorts
 from gait.explaining.options import EvidenceOptions, ExplainOptions
 from gait.explaining.trained_network import TrainedNetwork, load_network
 from gait.files.atomic_write import atomic_file
-from gait.kinematics.norm_comparison import Deviation
 from gait.learning.fold_result import FoldResult, trained_kinds
 from gait.learning.networks import NETWORKS
 from gait.motion.subject_trials import FittedTrial, find_trial_folders, read_fitted_trial
 from gait.report.training.text_summary import pluralize
 from gait.report.training.write_report import folds_of_experiment
-from gait.report.walk_page.answer import describe
+from gait.report.walk_page.curve_section import describe
 from gait.report.walk_page.export import drawn_norm, load_beside, make_walk_page, write_page
 from gait.report.walk_page.index_page import IndexRow, index_page
 from gait.report.walk_page.walk_data import WalkPage
@@ -176,7 +175,7 @@ class _PageWriter:
             fold=fold.result.fold.index,
             probability=page.overlays[0].attribution.trial_probability,
             verdict=_main_verdict(page),
-            deviation=_largest(() if page.curves is None else page.curves.deviations),
+            deviation=_largest(page),
             gps_deg=float("nan") if page.curves is None else page.curves.gps_deg,
             residual_mm=trial.residual_mean_mm,
         )
@@ -184,13 +183,10 @@ class _PageWriter:
         return row, missing
 
 
-def _largest(deviations: Sequence[Deviation]) -> str:
+def _largest(page: WalkPage) -> str:
     """Return where the curve that deviates most leaves its band; "" if none does."""
-    return describe([each for each in deviations if _curve(each) == _curve(deviations[0])]) if deviations else ""
-
-
-def _curve(deviation: Deviation) -> tuple[str, str]:
-    return deviation.angle, deviation.side
+    found = {} if page.curves is None else page.curves.deviations_by_curve
+    return describe(next(iter(found.values()))) if found else ""
 
 
 def _main_verdict(page: WalkPage) -> str:

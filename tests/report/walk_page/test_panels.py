@@ -13,10 +13,11 @@ import pytest
 from gait.body.skeleton import HEAD_TO_FEET, Joint, display_name
 from gait.explaining.methods import METHODS
 from gait.explaining.trained_network import load_network
+from gait.kinematics.norm_comparison import Deviation
 from gait.kinematics.norms import read_norm
 from gait.report.evidence.sentences import faithfulness_sentence
 from gait.report.gait.svg_chart import PLOT
-from gait.report.walk_page.answer import headline, how_sure
+from gait.report.walk_page.answer import deviations, headline, how_sure
 from gait.report.walk_page.build import build_page
 from gait.report.walk_page.curve_section import CurveSection, curve_section
 from gait.report.walk_page.walk_data import WalkPage
@@ -115,6 +116,21 @@ def test_narrow_output_is_called_uncertain(walk: WalkPage) -> None:
         assert f"to the class {word}: P(sick) {probability:.2f} " in headline(changed, "sick")
         sure = how_sure(changed, None, trained=False)
         assert ("close to the border" in sure) == ("narrowly" in word)
+
+
+def test_table_of_curves_says_a_deviation_as_the_head_does(walk: WalkPage) -> None:
+    assert walk.curves is not None
+    assert walk.curves.reference is not None
+    parts = ((60, 80, -19.9, 74), (90, 92, -3.0, 91))
+    found = tuple(Deviation("knee_flexion", "left", *part, error_deg=0.0) for part in parts)
+    section = replace(walk.curves, reference=replace(walk.curves.reference, deviations=found))
+    (row,) = [row for row in section.rows() if row.beyond]
+    (statement,) = deviations(section)
+    assert row.beyond == (statement.text,)
+    assert statement.text == (
+        "left knee flexion: 19.9° below the norm's band (extension) at 74 % of its cycle, the band holds the error of "
+        "the fit; outside at 60–80 and 90–92 %"
+    )
 
 
 def test_click_on_a_finding_goes_to_its_time_and_joint(opened: WatchedPage) -> None:
