@@ -15,7 +15,13 @@ COPY constraints.txt pyproject.toml setup.py README.md LICENSE ./
 COPY shape_optimizer.py train_transformer.py train_multi_mlp.py attention_viewer.py ./
 COPY gait ./gait
 COPY data ./data
-RUN pip install --no-cache-dir --constraint constraints.txt ".[dask,explain,minirocket,viewer]"
+# The compiler is for the pose solver (gait/fitting/solver/native_solver.c).
+RUN apt-get update \
+    && apt-get install --yes --no-install-recommends gcc libc6-dev \
+    && pip install --no-cache-dir --constraint constraints.txt ".[dask,explain,minirocket,viewer]" \
+    && apt-get purge --yes --auto-remove gcc libc6-dev \
+    && rm -rf /var/lib/apt/lists/* \
+    && cd /tmp && python -c "from gait.fitting.solver.native import load_library; assert load_library()"
 
 # Any user may run it; what libraries cache goes to /tmp.
 ENV HOME=/tmp

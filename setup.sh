@@ -66,8 +66,13 @@ make_environment() {
     environment_stamp .venv/bin/python >"$stamp"
 }
 
-# It includes the working directory, since an editable installation points to it.
-environment_stamp() { { "$1" --version && pwd && cat pyproject.toml constraints.txt; } | cksum; }
+# It includes the working directory, since an editable installation points to it, and what the pose solver is built of.
+environment_stamp() {
+    {
+        "$1" --version && pwd && { command -v cc || true; }
+        cat pyproject.toml setup.py constraints.txt gait/fitting/solver/*.c
+    } | cksum
+}
 
 can_draw() { .venv/bin/python -m gait.viewing.offscreen_renderer >/dev/null 2>&1; }
 

@@ -45,7 +45,7 @@ from gait.capture.read_recording import read_recording
 from gait.capture.recording import Recording
 from gait.cli.arguments import ArgumentError, argument
 from gait.fitting import pose_trajectory
-from gait.fitting.solver.levenberg_marquardt import SolverOptions
+from gait.fitting.solver.frame_data import SolverOptions
 from gait.fitting.subject_fit import SubjectFit, fit_shape_and_poses
 
 OPENSIM = {"healthy/HC033A/walk10.c3d": (33.0, 12.2), "cerebral_palsy/CP01/walk.c3d": (37.0, 9.6)}

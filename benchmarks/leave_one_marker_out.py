@@ -20,6 +20,7 @@ from gait.fitting.pose_trajectory import fit_pose_trajectory
 from gait.fitting.reduced_body import reduce_body
 from gait.fitting.residual_scales import ResidualScales
 from gait.fitting.solver.frame_data import ObservedMarkers
+from gait.fitting.solver.pose_solver import PoseSolver
 from gait.fitting.subject_fit import observed_markers
 
 
@@ -59,6 +60,7 @@ def predict_left_out_markers(
             reduced_body, torch.as_tensor(trial_fit.betas).to(like), torch.as_tensor(trial_fit.offset_m).to(like)
         )
         prior = build_joint_prior(default_pose_prior(), scales, body=body, hinges=reduced_body.hinges)
+        solver = PoseSolver(subject, prior, scales)
         observed = observed_markers(trial_fit.recording, layout.labels, reduced_body.marker_template)[:frames]
         distances = {}
         for m, label in enumerate(layout.labels):
@@ -67,9 +69,7 @@ def predict_left_out_markers(
             visible = observed.visible.clone()
             visible[:, m] = False
             observation = ObservedMarkers(observed.markers, visible)
-            pose, _ = fit_pose_trajectory(
-                subject, observation, prior, scales, trial_fit.recording.rate_hz, None, batches
-            )
+            pose, _ = fit_pose_trajectory(solver, observation, trial_fit.recording.rate_hz, None, batches)
             predicted = compute_marker_kinematics(subject, pose).markers[:, m]
             error = (predicted - observed.markers[:, m]).norm(dim=-1).double().cpu().numpy()
             distances[label] = np.where(observed.visible[:, m].cpu().numpy(), error, np.nan)

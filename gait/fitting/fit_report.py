@@ -63,6 +63,7 @@ class FitReport:
     warnings: tuple[str, ...] = ()  # of the recording: what was lost, guessed or overruled when it was read
     # tracks of other names that take no part: label, reason, and with which segment they are most rigid (or None)
     rejected_tracks: tuple[dict[str, Any], ...] = ()
+    solver: str = "torch"  # of the poses: "native" is the compiled one (``gait.fitting.solver``)
     segments_without_markers: tuple[str, ...] = ()  # of ``gait.body.segments``: no marker lies on them in any frame
 
     @classmethod
@@ -156,6 +157,7 @@ def build_fit_report(subject_fit: SubjectFit, trial: TrialFit) -> FitReport:
         unused_labels=tuple(dict.fromkeys((*unfitted, *trial.recording.unused_labels))),
         frames=trial.recording.num_frames,
         frames_per_second=round(trial.recording.num_frames / trial.seconds, 1),
+        solver=trial.solver,
         betas=tuple(round(float(b), 5) for b in trial.betas),
         stature_m=round(trial.stature_m, 4),
         placement_offset_mm={which: _rounded(np.mean(each)) if each else None for which, each in offsets.items()},

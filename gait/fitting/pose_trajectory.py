@@ -14,14 +14,11 @@ from gait.body.vposer import VPoser
 from gait.errors import GaitError
 from gait.fitting.frame_batches import FrameBatches
 from gait.fitting.joint_parametrization import ConstrainedJoints, Pose
-from gait.fitting.marker_kinematics import SubjectModel
-from gait.fitting.objective_terms import JointPrior, SoftPoseTarget
+from gait.fitting.objective_terms import SoftPoseTarget
 from gait.fitting.posture_and_vposer import vposer_pose_target
-from gait.fitting.residual_scales import ResidualScales
 from gait.fitting.rigid_initialization import align_rigidly
-from gait.fitting.solver.batched_normal_equations import BatchedNormalEquations
-from gait.fitting.solver.frame_data import ObservedMarkers
-from gait.fitting.solver.levenberg_marquardt import SolverOptions, SolverResult, solve_poses
+from gait.fitting.solver.frame_data import ObservedMarkers, SolverOptions, SolverResult
+from gait.fitting.solver.pose_solver import PoseSolver
 from gait.fitting.trajectory_smoothing import interpolate_poses, smooth_trajectory
 
 COARSE_SPACING_S = 0.08
@@ -33,10 +30,8 @@ SMOOTHED_PASS = SolverOptions(max_iterations=4, damping=1e-3, reuse_factors=True
 
 
 def fit_pose_trajectory(
-    subject: SubjectModel,
+    solver: PoseSolver,
     observation: ObservedMarkers,
-    prior: JointPrior,
-    scales: ResidualScales,
     rate_hz: float,
     vposer: VPoser | None,
     batches: FrameBatches,
@@ -54,7 +49,7 @@ def fit_pose_trajectory(
         GaitError: no frame has four visible markers that are not on one line.
     """
     T = len(observation.markers)
-    equations = BatchedNormalEquations(subject, prior, scales)
+    subject, prior, scales = solver.subject, solver.prior, solver.scales
     starts = batches.map(T, lambda rows: align_rigidly(subject, prior.mean, observation[rows]))
     start = Pose.concatenate([pose for pose, _, _ in starts])
     determined = torch.cat([each for _, _, each in starts]).cpu().numpy()
@@ -66,27 +61,27 @@ def fit_pose_trajectory(
         np.unique(np.searchsorted(alignable, np.arange(0, alignable[-1] + step, step)).clip(max=len(alignable) - 1))
     ]
     rows = torch.as_tensor(grid, device=start.rotations.device)
-    parts = _solve(equations, start[rows], observation[rows], (), COLD_START, batches)
+    parts = _solve(solver, start[rows], observation[rows], (), COLD_START, batches)
     coarse = Pose.concatenate([part.pose for part in parts])
     pose = interpolate_poses(coarse, grid, T, subject.reduced_body.hinges)
     vposer_targets = () if vposer is None else (vposer_pose_target(vposer, pose, scales),)
 
-    warm = _solve(equations, pose, observation, vposer_targets, replace(WARM_START, marker_curvature=True), batches)
+    warm = _solve(solver, pose, observation, vposer_targets, replace(WARM_START, marker_curvature=True), batches)
     pose = Pose.concatenate([part.pose for part in warm])
     information = torch.cat(
         [
-            marker_information(part.start_curvature, equations.hinges)
+            marker_information(part.start_curvature, subject.reduced_body.hinges)
             for part in warm
             if part.start_curvature is not None
         ]
     )
     trajectory = smooth_trajectory(pose, information, rate_hz, scales)
-    smoothed = _solve(equations, pose, observation, (trajectory, *vposer_targets), SMOOTHED_PASS, batches)
+    smoothed = _solve(solver, pose, observation, (trajectory, *vposer_targets), SMOOTHED_PASS, batches)
     return Pose.concatenate([part.pose for part in smoothed]), determined
 
 
 def _solve(
-    equations: BatchedNormalEquations,
+    solver: PoseSolver,
     start: Pose,
     observation: ObservedMarkers,
     targets: Sequence[SoftPoseTarget],
@@ -97,7 +92,7 @@ def _solve(
 
     def solve(rows: slice) -> SolverResult:
         batch_targets = [target[rows] for target in targets]
-        return solve_poses(equations, start[rows], observation[rows], batch_targets, options)
+        return solver.solve(start[rows], observation[rows], batch_targets, options)
 
     return batches.map(start.num_frames, solve)
 

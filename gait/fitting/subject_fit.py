@@ -54,7 +54,7 @@ from gait.fitting.residual_scales import ResidualScales
 from gait.fitting.rigid_initialization import MIN_MARKERS_PER_FRAME, align_rigidly
 from gait.fitting.solver.batched_normal_equations import BatchedNormalEquations
 from gait.fitting.solver.frame_data import ObservedMarkers
-from gait.fitting.solver.levenberg_marquardt import solve_poses
+from gait.fitting.solver.pose_solver import PoseSolver, SolverKind
 from gait.fitting.valid_frames import ValidFrames, frames_determined_by_markers, split_at_gaps
 from gait.fitting.weak_frames import find_weak_frames, solve_weak_frames
 
@@ -94,6 +94,7 @@ class TrialFit:
     uncertainty: JointUncertainty  # expected error of each joint
     valid_frames: ValidFrames  # frames with a usable pose, filled gaps, and segments
     seconds: float  # spent on the poses of this trial
+    solver: SolverKind  # which solved them
     marker_errors: tuple[MarkerError, ...] = ()  # found by ``fit_recordings``
 
     @property
@@ -386,7 +387,7 @@ def _rough_calibration(
     observation = _join_frames(frames)
     subject = SubjectModel(reduced_body, betas_for_size(reduced_body, size), mean_subject.offset)
     start, _, _ = align_rigidly(subject, prior.mean, observation)
-    pose = solve_poses(BatchedNormalEquations(subject, prior, scales), start, observation).pose
+    pose = PoseSolver(subject, prior, scales).solve(start, observation).pose
     return _CalibrationStart(subject.betas, pose, None)
 
 
@@ -514,7 +515,8 @@ def _fit_trial(
     """Fit the poses of one trial; ``calibration`` are the errors of the subject's shape and marker offsets."""
     began = time.perf_counter()
     scales, rate = options.scales, recording.rate_hz
-    pose, determined = fit_pose_trajectory(subject, observation, prior, scales, rate, options.vposer, batches)
+    solver = PoseSolver(subject, prior, scales)
+    pose, determined = fit_pose_trajectory(solver, observation, rate, options.vposer, batches)
     equations = BatchedNormalEquations(subject, prior, scales, torch.float64)
 
     def pose_rows(rows: slice) -> tuple[Tensor, Tensor, Tensor]:
@@ -549,6 +551,7 @@ def _fit_trial(
         uncertainty=uncertainty,
         valid_frames=valid_frames,
         seconds=seconds,
+        solver=solver.kind,
     )
 
 

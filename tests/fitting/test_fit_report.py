@@ -38,6 +38,7 @@ NEW = {
     "warnings": ["The file states 100 frames; it has 90."],
     "rejected_tracks": [{"label": "U7", "reason": "not rigid", "segment": "left shank", "rigidity_mm": 51.0}],
     "segments_without_markers": ["head"],
+    "solver": "native",
 }
 OLD_KEYS = {
     "marker_errors": "faults",

@@ -19,8 +19,8 @@ from gait.fitting.reference_normal_equations import normal_equations
 from gait.fitting.residual_scales import ResidualScales
 from gait.fitting.rigid_initialization import align_rigidly, trunk_marker_weights
 from gait.fitting.solver.batched_normal_equations import BatchedNormalEquations
-from gait.fitting.solver.frame_data import ObservedMarkers
-from gait.fitting.solver.levenberg_marquardt import SolverOptions, solve_poses
+from gait.fitting.solver.frame_data import ObservedMarkers, SolverOptions
+from gait.fitting.solver.levenberg_marquardt import solve_poses
 from tests.helpers.fitting_cases import (
     constrained_open_body,
     pose_of,

@@ -35,7 +35,7 @@ os.execv({python!r}, [{python!r}, *words])
 
 def demo(folder: Path, fails: str = "") -> tuple[subprocess.CompletedProcess[str], list[list[str]]]:
     """Run the demo in ``folder``; return the process and the recorded Python commands."""
-    for name in ("setup.sh", "example_cohort.json", "pyproject.toml", "constraints.txt"):
+    for name in ("setup.sh", "example_cohort.json", "pyproject.toml", "setup.py", "constraints.txt"):
         shutil.copy(REPOSITORY / name, folder)
     (folder / "gait").symlink_to(REPOSITORY / "gait")
     python = folder / ".venv" / "bin" / "python"

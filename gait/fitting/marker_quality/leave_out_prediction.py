@@ -16,9 +16,8 @@ from gait.fitting.objective_terms import JointPrior, build_joint_prior
 from gait.fitting.reduced_body import ReducedBody, reduce_body
 from gait.fitting.reference_normal_equations import normal_equations
 from gait.fitting.residual_scales import ResidualScales
-from gait.fitting.solver.batched_normal_equations import BatchedNormalEquations
-from gait.fitting.solver.frame_data import ObservedMarkers
-from gait.fitting.solver.levenberg_marquardt import SolverOptions, solve_poses
+from gait.fitting.solver.frame_data import ObservedMarkers, SolverOptions
+from gait.fitting.solver.pose_solver import PoseSolver
 from gait.fitting.subject_fit import FitOptions, TrialFit
 
 MAX_BATCH_FRAMES = 512
@@ -88,8 +87,8 @@ class FittedBody:
             )
         observation, start = self._observation(observed_m, used, frames)
         with torch.inference_mode():
-            equations = BatchedNormalEquations(self.subject, self.prior, self.scales)
-            solved = solve_poses(equations, start, observation, options=SolverOptions(max_iterations=10))
+            solver = PoseSolver(self.subject, self.prior, self.scales)
+            solved = solver.solve(start, observation, options=SolverOptions(max_iterations=10))
             kinematics = compute_marker_kinematics(self.subject, solved.pose)
             return PredictedMarkers(
                 kinematics.markers.cpu().numpy(), kinematics.world[:, self.main_joint].cpu().numpy()
@@ -99,8 +98,8 @@ class FittedBody:
         """Return the mean objective, a negative log-likelihood, of the given frames fitted to the samples ``used``."""
         observation, start = self._observation(observed_m, used, frames)
         with torch.inference_mode():
-            equations = BatchedNormalEquations(self.subject, self.prior, self.scales)
-            return float(solve_poses(equations, start, observation).cost.mean())
+            solver = PoseSolver(self.subject, self.prior, self.scales)
+            return float(solver.solve(start, observation).cost.mean())
 
     def prediction_sigma(
         self, observed_m: NDArray[np.float64], used: NDArray[np.bool_], rate_hz: float

@@ -17,9 +17,8 @@ from gait.fitting.marker_quality.leave_out_prediction import FittedBody
 from gait.fitting.objective_terms import JointPrior
 from gait.fitting.residual_scales import ResidualScales
 from gait.fitting.rigid_initialization import align_rigidly
-from gait.fitting.solver.batched_normal_equations import BatchedNormalEquations
 from gait.fitting.solver.frame_data import ObservedMarkers
-from gait.fitting.solver.levenberg_marquardt import solve_poses
+from gait.fitting.solver.pose_solver import PoseSolver
 from gait.fitting.subject_fit import TrialFit, observed_markers, select_calibration_frames
 
 NUM_FRAMES = 12
@@ -88,7 +87,7 @@ def _fit_poses(
 ) -> tuple[float, Tensor]:
     """Fit the poses of some frames and return the objective and the virtual markers (N, M, 3)."""
     start, _, _ = align_rigidly(subject, prior.mean, frames)
-    solved = solve_poses(BatchedNormalEquations(subject, prior, scales), start, frames)
+    solved = PoseSolver(subject, prior, scales).solve(start, frames)
     return float(solved.cost.sum()), compute_marker_kinematics(subject, solved.pose).markers
 
 

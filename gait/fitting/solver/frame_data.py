@@ -1,4 +1,4 @@
-"""Input of the pose solver: the observed markers, the data of each frame, and poses as quaternions."""
+"""Input and output of the pose solver: the observed markers, the data of each frame, poses, options and results."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
+from gait.fitting.joint_parametrization import Pose
 from gait.fitting.per_frame import PerFrame
 
 
@@ -42,3 +43,34 @@ class FrameData(PerFrame):
     reference_precision: Tensor  # (3, R, J, T) 1/rad²: of the range of motion, of the prior, of the pose targets
     target_translations: Tensor  # (T, R − 2, 3) of the pose targets, metres, relative to the centroid
     translation_precision: Tensor  # (T, R − 2) 1/m²
+
+
+@dataclass(frozen=True)
+class SolverOptions:
+    """Stopping rule and damping of the solver."""
+
+    max_iterations: int = 30
+    tolerance: float = 1e-2
+    """A frame takes its last step when the step is predicted to lower the objective by less than this fraction. Close
+    to the minimum convergence is quadratic, so the poses are more accurate than this value suggests."""
+    damping: float = 1e-2
+    """Damping of the first step; a start close to the solution needs less."""
+    reuse_factors: bool = False
+    """If True, the second step has the curvature of the first, which is close to it, with the gradient of its own pose
+    (simplified Newton method; Kelley 1995, Iterative Methods for Linear and Nonlinear Equations, sec. 5.4.1). A frame
+    ends without evaluation after a small first step, or a small second one if the first lowered the objective."""
+    marker_curvature: bool = False
+    """Return also the curvature that the markers give each joint at the start."""
+
+
+USUAL_OPTIONS = SolverOptions()
+
+
+@dataclass(frozen=True)
+class SolverResult:
+    """Poses found by the solver."""
+
+    pose: Pose
+    cost: Tensor  # (T,) objective at the last evaluated pose
+    iterations: Tensor  # (T,) number of steps tried in each frame
+    start_curvature: Tensor | None = None  # (T, J + 1, 3, 3) of the markers, if it was wanted (``Linearization``)

@@ -8,7 +8,7 @@ The damping scales the diagonal of the curvature (Marquardt 1963, J. SIAM 11:431
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -17,35 +17,14 @@ from gait.fitting.joint_parametrization import Pose
 from gait.fitting.objective_terms import SoftPoseTarget
 from gait.fitting.solver.batched_normal_equations import BatchedNormalEquations, Linearization
 from gait.fitting.solver.block_solver import damped_step
-from gait.fitting.solver.frame_data import FrameData, ObservedMarkers, QuaternionPose
-
-
-@dataclass(frozen=True)
-class SolverOptions:
-    """Stopping rule and damping of the solver."""
-
-    max_iterations: int = 30
-    tolerance: float = 1e-2
-    """A frame takes its last step when the step is predicted to lower the objective by less than this fraction. Close
-    to the minimum convergence is quadratic, so the poses are more accurate than this value suggests."""
-    damping: float = 1e-2
-    """Damping of the first step; a start close to the solution needs less."""
-    reuse_factors: bool = False
-    """If True, the second step has the curvature of the first, which is close to it, with the gradient of its own pose
-    (simplified Newton method; Kelley 1995, Iterative Methods for Linear and Nonlinear Equations, sec. 5.4.1). A frame
-    ends without evaluation after a small first step, or a small second one if the first lowered the objective."""
-    marker_curvature: bool = False
-    """Return also the curvature that the markers give each joint at the start."""
-
-
-@dataclass(frozen=True)
-class SolverResult:
-    """Poses found by the solver."""
-
-    pose: Pose
-    cost: Tensor  # (T,) objective at the last evaluated pose
-    iterations: Tensor  # (T,) number of steps tried in each frame
-    start_curvature: Tensor | None = None  # (T, J + 1, 3, 3) of the markers, if it was wanted (``Linearization``)
+from gait.fitting.solver.frame_data import (
+    USUAL_OPTIONS,
+    FrameData,
+    ObservedMarkers,
+    QuaternionPose,
+    SolverOptions,
+    SolverResult,
+)
 
 
 def solve_poses(
@@ -53,7 +32,7 @@ def solve_poses(
     start: Pose,
     observation: ObservedMarkers,
     targets: Sequence[SoftPoseTarget] = (),
-    options: SolverOptions = SolverOptions(),
+    options: SolverOptions = USUAL_OPTIONS,
 ) -> SolverResult:
     """Minimize the objective of every frame; a frame also stops after four rejected steps in a row."""
     data = equations.frame_data(observation, targets)
