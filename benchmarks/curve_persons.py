@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from benchmark import REPOSITORY
 from script_runs import fit_command, run_script
 
 from gait.arrays import Vector
@@ -25,6 +26,7 @@ from gait.motion.trial_paths import HEALTHY, SICK
 from gait.synthetic import make_subject, write_recording
 from gait.synthetic.played_curves import PlayedTrial, mean_stride, play_curves
 
+CURVES = REPOSITORY.parent / "shared" / "curves" / "angle_curves.npz"
 SIDES = ("left", "right")
 CHANNELS = tuple((angle, side) for side in SIDES for angle in GDI_ANGLES)
 """The angle and side of each curve of a session, in the order of the file."""

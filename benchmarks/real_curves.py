@@ -43,11 +43,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from benchmark import REPOSITORY, BodyArguments, run
+from benchmark import BodyArguments, run
 from cause import CONFIGURATIONS, attribute, logits, phase_windows, plain, read_dataset_of
 from classification import PUBLISHED_FLAGS
 from curve_persons import (
     CHANNELS,
+    CURVES,
     OFF,
     ON,
     SIDES,
@@ -90,7 +91,6 @@ from gait.motion.folds import Fold
 from gait.motion.inputs import INPUTS
 from gait.motion.trial_paths import HEALTHY, SICK
 
-CURVES = REPOSITORY.parent / "shared" / "curves" / "angle_curves.npz"
 ALL, OLDER = "all", "older"
 BOTH = "both"
 FIRST = 3

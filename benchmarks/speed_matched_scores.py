@@ -2,8 +2,9 @@
 
 GPS of synthetic controls who walk at 60 % of their own speed, against a norm by walking speed from other synthetic
 controls at four paces, and against the same controls at their own pace; and how many new controls' whole curves lie
-inside the bands, by the number of persons in the norm. All angles are of the true poses. Prints one JSON object;
---quick simulates few subjects.
+inside the bands, by the number of persons in the norm. All angles are of the true poses. ``real_controls`` has the GPS
+of real controls (``../shared/curves``), each against the others, as they are and changed as slow walking changes
+published curves. Prints one JSON object; --quick simulates few subjects.
 """
 
 from __future__ import annotations
@@ -12,20 +13,23 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from benchmark import BodyArguments, run, worker_map
+from curve_persons import CURVES, read_sessions
 from scipy.spatial.transform import Rotation
 
 from gait.body.model_file import load_body
 from gait.body.skeleton import Joint
 from gait.cli.arguments import ArgumentError, argument
 from gait.kinematics.controls import control_curves
-from gait.kinematics.norms import GDI_ANGLES, NormCurves
+from gait.kinematics.gait_events import SIDES
+from gait.kinematics.norms import GDI_ANGLES, NormCurves, read_angle_norm
 from gait.kinematics.scores import gait_profile, split_by_speed
-from gait.kinematics.speed_norm import ControlCurves, SpeedNorm, fit_speed_norm
+from gait.kinematics.speed_norm import ControlCurves, SpeedNorm, fit_speed_norm, reference_range
 from gait.kinematics.strides import stride_curves
 from gait.kinematics.trial_analysis import analyse_subject, analyse_trial
 from gait.synthetic import SyntheticTrial, make_subject, make_trial
@@ -53,6 +57,7 @@ class Arguments(BodyArguments):
     paces: tuple[float, ...] = argument((0.5, 0.7, 1.0, 1.15), "of the controls, times their own", nargs="+")
     seconds: float = argument(6.0, "length of each walk")
     workers: int = argument(2, "processes", metavar="N")
+    curves: Path = argument(CURVES, "file of real persons' curves")
 
     def __post_init__(self) -> None:
         if OWN_PACE not in self.paces:
@@ -175,6 +180,40 @@ def scores(
     return result
 
 
+def real_controls(path: Path) -> dict[str, Any] | None:
+    """Score real controls against the others, as they are and as if they walked at 60 % of their speed.
+
+    They then change as the mean curves of Schwartz 2008 do between the free and the slower walk. None without the file.
+    """
+    if not path.exists():
+        return None
+    published = read_angle_norm("schwartz2008")
+    assert published.typical_speed is not None
+    own_pace, slower = (published.at_speed(pace * published.typical_speed) for pace in (OWN_PACE, SLOW))
+    assert own_pace is not None
+    assert slower is not None
+    change = {angle: slower.mean_deg[angle] - own_pace.mean_deg[angle] for angle in GDI_ANGLES}
+    controls = [session.by_channel for session in read_sessions(path) if not session.sick]
+    found: dict[str, list[Any]] = {"own": [], "slow": []}
+    for k, curves in enumerate(controls):
+        others = [control for j, control in enumerate(controls) if j != k]
+        both = {a: np.mean([[each[a, side] for side in SIDES] for each in others], axis=(0, 1)) for a in GDI_ANGLES}
+        norm = replace(own_pace, mean_deg=both)
+        found["own"].append(gait_profile(curves, norm))
+        found["slow"].append(gait_profile({key: curve + change[key[0]] for key, curve in curves.items()}, norm))
+    result: dict[str, Any] = {"controls": len(controls)}
+    for name, attribute in (("gps", "gps_deg"), ("gps_without_offsets", "gps_without_offsets_deg")):
+        own, slow = (np.array([getattr(each, attribute)["overall"] for each in found[key]]) for key in ("own", "slow"))
+        limit = reference_range(own)[1]
+        result[name] = {
+            "own_pace_deg": {"mean": own.mean(), "sd": own.std()},
+            "limit_at_own_pace_deg": limit,
+            "slow_deg": {"mean": slow.mean(), "sd": slow.std()},
+            "outside_own_pace": float((slow > limit).mean()),
+        }
+    return result
+
+
 def coverage(
     everyone: Sequence[Sequence[ControlCurves]], count: int, draws: int, random: np.random.Generator
 ) -> dict[str, float]:
@@ -220,6 +259,7 @@ def measure(
         people = [*(person[kind] for person in controls), *(person[kind][1:] for person in others)]
         counts = [count for count in args.persons if count < len(people)]
         result["curves_inside"][kind] = {str(count): coverage(people, count, args.draws, random) for count in counts}
+    result["real_controls"] = real_controls(args.curves)
     missed = [
         f"{kind}, {score}: both holds for {share:.0%} of subjects"
         for (kind, score), least in MIN_SHARES.items()

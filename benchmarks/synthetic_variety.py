@@ -20,7 +20,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from benchmark import REPOSITORY, BodyArguments, run, worker_map
+from benchmark import BodyArguments, run, worker_map
+from curve_persons import CURVES
 
 from gait.arrays import interpolate_frames
 from gait.body.body import Body
@@ -32,7 +33,6 @@ from gait.synthetic import SyntheticTrial, make_subject, make_trial, vary_subjec
 from gait.synthetic.speed_change import BAND_SPEEDS
 from gait.synthetic.trial import pose_tensors
 
-CURVES = REPOSITORY.parent / "shared" / "curves" / "angle_curves.npz"
 FIRST_SEED = 1000
 MIN_RATIO = 0.7
 """Of the standard deviation between persons to that of real controls."""

@@ -648,3 +648,5 @@ def test_speed_matched_scores_quick(run):
                 assert score["against_own_pace_deg"]["mean"] > score["same_subjects_at_own_pace_deg"]["mean"]
                 assert score["explained_by_speed_deg"]["mean"] > 1
         assert result["curves_inside"][kind]["10"]["simultaneous"] > result["curves_inside"][kind]["10"]["pointwise"]
+    real = result["real_controls"]  # None without the file
+    assert real is None or real["gps"]["slow_deg"]["mean"] > real["gps"]["own_pace_deg"]["mean"]
