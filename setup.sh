@@ -74,6 +74,9 @@ environment_stamp() {
     } | cksum
 }
 
+# Where Python may not write beside its modules, or is told not to, every start of a command would compile all of them.
+compile_modules() { .venv/bin/python -m compileall -q gait benchmarks ./*.py || true; }
+
 can_draw() { .venv/bin/python -m gait.viewing.offscreen_renderer >/dev/null 2>&1; }
 
 install_offscreen_renderer() {
@@ -217,6 +220,7 @@ case $option in
 esac
 
 make_environment
+compile_modules
 install_offscreen_renderer
 write_example_recordings
 case $option in

@@ -64,6 +64,7 @@ def script(name: str) -> ModuleType:
 def test_demo_steps_are_valid_commands_and_use_earlier_results(tmp_path: Path) -> None:
     process, commands = demo(tmp_path)
     assert process.returncode == 0, process.stdout + process.stderr
+    assert ["-m", "compileall", "-q", "gait"] in [words[:4] for words in commands], "before any of them starts"
     by_script = {words[0].removesuffix(".py"): words[1:] for words in commands if words[0] != "-m"}
     assert sorted(by_script) == ["shape_optimizer", "train_multi_mlp", "train_transformer"]
     assert next(iter(by_script)) == "shape_optimizer", "both trainings run at the same time, after it"
