@@ -33,6 +33,8 @@ from gait.files.atomic_write import remove_stale_temporaries
 from gait.files.folder_lock import LockedError, cleanup, folder_lock
 from gait.fitting.fit_recordings import fit_recordings
 from gait.fitting.subject_fit import FitOptions, SubjectFit, UnusableRecordingError
+from gait.parallel import spare_core
+from gait.report.fit_figure import draw_small_figure
 
 
 def fit_subject(
@@ -59,6 +61,8 @@ def fit_subject(
             if locked:
                 remove_stale_temporaries(results_folder)
             finished = find_finished(subject, settings, inputs)
+            if settings.figures and spare_core.start(draw_small_figure):
+                torch.set_num_threads(torch.get_num_threads() - 1)
             yield from _fit_unfinished(subject, settings, folders, inputs, finished, read or {})
     except LockedError:
         raise

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import json
+from collections.abc import Callable
 from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 
 from gait.body.body import Body
 from gait.body.joint_status import JointStatus, body_part_status
@@ -28,6 +31,7 @@ from gait.kinematics.event_sources import with_recorded_events
 from gait.kinematics.walking import ActivityInterval, activity_intervals, find_activity
 from gait.motion.pose_npz import write_npz
 from gait.motion.trial_paths import FIT_FIGURE_FILE, REPORT_FILE, RESIDUALS_FILE, SEGMENT_PREFIX
+from gait.parallel import spare_core
 from gait.report.fit_figure import draw_fit_figure
 from gait.report.unobserved_text import describe_unobserved
 from gait.viewing.offscreen_renderer import RenderingUnavailableError
@@ -60,12 +64,10 @@ def save_trial(
         "weights": asdict(ResidualScales()),
         "marker_layout_file": None if subject.marker_layout_file is None else str(subject.marker_layout_file),
     }
-    figure, warning = None, ""
+    warning = ""
+    figure = None
     if settings.figures:
-        try:
-            figure = _draw_figure(f"{subject.name} / {name}", report, trial)
-        except RenderingUnavailableError as error:
-            warning = str(error)
+        figure = spare_core.call(_draw_png, _prepare_figure(f"{subject.name} / {name}", report, trial))
     with atomic_directory(folder) as partial:
         partial.mkdir(parents=True)
         _write_poses(partial, trial)
@@ -74,7 +76,10 @@ def save_trial(
         _write_residuals(partial, trial)
         problems = export_where_possible(settings.export_as, partial, folder.name)
         if figure is not None:
-            (partial / FIT_FIGURE_FILE).write_bytes(figure)
+            try:
+                (partial / FIT_FIGURE_FILE).write_bytes(figure.result())
+            except RenderingUnavailableError as error:
+                warning = str(error)
     return TrialOutcome(subject.name, name, "fitted", "\n".join(filter(None, [warning, problems])), report)
 
 
@@ -141,15 +146,20 @@ def _activity(trial: TrialFit) -> list[ActivityInterval]:
     ]
 
 
-def _draw_figure(title: str, report: FitReport, trial: TrialFit) -> bytes:
-    """Return the fit figure as PNG: residuals per marker and frame, and the body in three frames."""
+def _draw_png(draw: Callable[[], Image.Image]) -> bytes:
+    return png_bytes(draw())
+
+
+def _prepare_figure(title: str, report: FitReport, trial: TrialFit) -> Callable[[], Image.Image]:
+    """Return a call that draws the fit figure: residuals per marker and frame, and the body in three frames."""
     body, fitted = trial.body, np.flatnonzero(np.isfinite(trial.residual_m).any(axis=1))
     frames = fitted[np.unique(np.linspace(0, len(fitted) - 1, 5).round().astype(int)[1:-1])]
     inputs = (trial.poses[frames], trial.betas, trial.translation_m[frames])
     with torch.inference_mode():
         posed = body(*(torch.as_tensor(values, dtype=body.dtype, device=body.device) for values in inputs))
     residual_mm = report.residual_mm
-    figure = draw_fit_figure(
+    return functools.partial(
+        draw_fit_figure,
         residual_mm=trial.residual_m * 1e3,
         labels=trial.labels,
         rate_hz=trial.recording.rate_hz,
@@ -169,7 +179,6 @@ def _draw_figure(title: str, report: FitReport, trial: TrialFit) -> bytes:
         activity=_activity(trial),
         observed_skin=observed_skin(body, trial.joint_status[frames]),
     )
-    return png_bytes(figure)
 
 
 def observed_skin(body: Body, joint_status: NDArray[np.uint8]) -> NDArray[np.float64] | None:

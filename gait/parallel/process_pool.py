@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from gait.files.folder_lock import LockedError
-from gait.parallel import preload
+from gait.parallel import preload, spare_core
 from gait.parallel.task_queue import Crashed, Finished, Locked, Task
 
 WORKER_MEMORY_BYTES = 1.0e9
@@ -228,12 +228,14 @@ def _worker_main(connection: Connection, threads: int) -> None:
         signal.signal(stop, lambda *_: None)  # child processes would inherit a blocked or ignored signal
     if _CAN_FORK:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOP_SIGNALS)
-    threading.Thread(target=_exit_with_parent, daemon=True).start()
+    spare_core.exit_with_parent()
     os.environ["LP_NUM_THREADS"] = str(threads)  # of the software renderer that is used without a GPU
     if "torch" in sys.modules or not _CAN_FORK:  # otherwise the tasks do without it
         import torch
 
         torch.set_num_threads(threads)
+    if threads > 1:
+        spare_core.allow()
     with suppress(EOFError, OSError):  # the main process has ended
         while True:
             task: Task = connection.recv()
@@ -244,11 +246,3 @@ def _worker_main(connection: Connection, threads: int) -> None:
                 connection.send(Locked(str(error)))
             else:
                 connection.send(Finished())
-
-
-def _exit_with_parent() -> None:
-    """End this worker when its parent ends, so that it does not compete with the next run."""
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    parent.join()
-    os._exit(1)

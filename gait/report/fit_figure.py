@@ -152,6 +152,17 @@ def draw_fit_figure(
     return page
 
 
+def draw_small_figure() -> None:
+    """Draw the figure of one marker on one triangle: it creates the renderer, compiles its shaders and loads the fonts.
+
+    Raises:
+        RenderingUnavailableError: this machine cannot render.
+    """
+    triangle = np.array([[[0.0, 0.0, 0.0], [0.3, 0.0, 0.0], [0.0, 1.8, 0.0]]])
+    marker = triangle[:, :1]
+    draw_fit_figure(np.zeros((2, 1)), ["LASI"], 100.0, [0], triangle, np.array([[0, 1, 2]]), marker, marker)
+
+
 def _nan_mean(values: NDArray[np.float64], axis: int) -> NDArray[np.float64]:
     """Return the mean without NaNs; NaN where all values are NaN, without a warning."""
     with np.errstate(invalid="ignore"):
