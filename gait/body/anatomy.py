@@ -61,7 +61,7 @@ class Anatomy:
 def read_anatomy(body: Body, betas: NDArray[np.floating]) -> Anatomy | None:
     """Return the anatomy of a body of shape ``betas`` (B,); None if markers cannot be placed on the model."""
     try:
-        layout = plug_in_gait_layout_of(body)
+        layout = plug_in_gait_layout(body)
     except GaitError:  # no full body
         return None
     import torch  # takes seconds; reading a pose file needs the class above only
@@ -93,7 +93,7 @@ def anatomy_shapedirs(body: Body) -> tuple[NDArray[np.float32], NDArray[np.float
     None if markers cannot be placed on the model. The order of the landmarks is that of ``read_anatomy``.
     """
     try:
-        layout = plug_in_gait_layout_of(body)
+        layout = plug_in_gait_layout(body)
     except GaitError:
         return None
     rest = body.v_template.double().cpu().numpy()
@@ -125,20 +125,16 @@ def _joint_of(landmark: str, joint_of_skin: int) -> int:
     return Joint[bone if bone == "PELVIS" else f"{'LEFT' if landmark[0] == 'L' else 'RIGHT'}_{bone}"]
 
 
-plug_in_gait_layout_of = lru_cache(maxsize=4)(plug_in_gait_layout)
-"""``plug_in_gait_layout``, which casts rays, once per body."""
-
-
 @lru_cache(maxsize=4)
 def _marker_corners(body: Body) -> NDArray[np.int64]:
     """Return the vertices (M, 3) of the triangle of each marker of the layout."""
-    return body.faces.cpu().numpy()[plug_in_gait_layout_of(body).face]
+    return body.faces.cpu().numpy()[plug_in_gait_layout(body).face]
 
 
 @lru_cache(maxsize=4)
 def _moves_with(body: Body) -> tuple[int, ...]:
     """Return the body joint whose rotation moves the bone of each marker of the layout."""
-    layout = plug_in_gait_layout_of(body)
+    layout = plug_in_gait_layout(body)
     by_skin = body.face_weights.cpu().numpy()[layout.face].argmax(axis=1)
     return tuple(_joint_of(label, int(joint)) for label, joint in zip(layout.labels, by_skin, strict=True))
 

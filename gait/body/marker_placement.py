@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import chain
 from typing import TYPE_CHECKING
 
@@ -19,7 +20,7 @@ from gait.body.marker_layout import MarkerLayout
 from gait.body.skeleton import NUM_BODY_JOINTS, Joint, joint_indices
 from gait.errors import GaitError
 from gait.marker_sets import MARKER_SETS, MARKERS, closest_set
-from gait.marker_sets.marker_set import SIDES, MarkerSet, Ray
+from gait.marker_sets.marker_set import SIDES, Marker, MarkerSet, Ray
 
 if TYPE_CHECKING:  # it imports torch
     from gait.body.body import Body
@@ -103,14 +104,9 @@ def place_markers(body: Body, markers: Iterable[str], title: str) -> MarkerLayou
         problem = f"markers can only be placed on a model of {NUM_BODY_JOINTS} or more joints, not {body.num_joints}"
         raise GaitError(f"{body.name}: {problem}. Use a full-body model, or a marker_layout_file made for this one.")
     names = set(markers)
-    rest = _RestBody(body)
+    rest = _rest_body(body)
     placed = [each for each in MARKERS.values() if each.name in names and (each.ray or each.joint)]
-    hits = [
-        (0, np.array([1.0, 0.0, 0.0]))  # a joint centre has no place on the skin
-        if marker.ray is None
-        else _cast_ray(rest.rule(marker.name, marker.side, marker.ray), rest)
-        for marker in placed
-    ]
+    hits = [rest.place(marker) for marker in placed]
     return MarkerLayout(
         labels=tuple(marker.name for marker in placed),
         face=np.array([face for face, _ in hits], dtype=np.int64),
@@ -150,8 +146,17 @@ class _RestBody:
         self.joints = body.joint_template.double().cpu().numpy()
         self.rows = joint_indices(len(self.joints))
         self._patches: dict[tuple[str, ...], _Patch] = {}
+        self._hits: dict[str, tuple[int, Vector]] = {}
         self.floor = self.vertices[:, 1].min()
         self.stature = self.vertices[:, 1].max() - self.floor
+
+    def place(self, marker: Marker) -> tuple[int, Vector]:
+        """Return the face and the barycentric weights (3,) of a marker."""
+        if marker.ray is None:
+            return 0, np.array([1.0, 0.0, 0.0])  # a joint centre has no place on the skin
+        if marker.name not in self._hits:
+            self._hits[marker.name] = _cast_ray(self.rule(marker.name, marker.side, marker.ray), self)
+        return self._hits[marker.name]
 
     def rule(self, label: str, side: str, ray: Ray) -> _Rule:
         if unknown := [joint for joint in ray.skin if joint not in Joint.__members__]:
@@ -210,6 +215,10 @@ class _RestBody:
         if not where.any():
             raise GaitError(f"{self.name}: no skin at the {what}, where markers are placed; {_NO_SKIN}")
         return np.asarray(self.vertices[where])
+
+
+_rest_body = lru_cache(maxsize=4)(_RestBody)
+"""With the markers that have been placed: all subjects of a cohort usually share one body."""
 
 
 def _cast_ray(rule: _Rule, rest: _RestBody) -> tuple[int, Vector]:

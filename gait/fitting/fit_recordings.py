@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import lru_cache
 
 from gait.body.body import Body
 from gait.body.marker_layout import MarkerLayout
@@ -22,8 +21,6 @@ MAX_ROUNDS = 3
 """Maximum number of rounds; one error can hide another."""
 MAX_CONTINUED_ROUNDS = 1
 """Maximum number of rounds with further markers, after the errors of the others have been found."""
-
-_default_layout = lru_cache(maxsize=2)(recorded_markers_layout)
 
 
 def fit_recordings(
@@ -53,10 +50,10 @@ def fit_recordings(
     """
     named: dict[str, int] = {}
     if layout is None:
-        layout = _default_layout(
+        layout = recorded_markers_layout(
             body,
-            tuple(recording.labels for recording in recordings),
-            tuple(dict.fromkeys(recording.marker_set for recording in recordings if recording.marker_set)),
+            [recording.labels for recording in recordings],
+            dict.fromkeys(recording.marker_set for recording in recordings if recording.marker_set),
         )
         named = named_technical_markers(body, layout, recordings)
     options = options or FitOptions()
