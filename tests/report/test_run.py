@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -380,6 +381,20 @@ def test_run_page_of_many_subjects_shows_the_misclassified_ones(tmp_path: Path) 
     assert f"misclassified by at least one network: {wrong} of 120" in shown_text
     assert "Frame rate alone predicts the label." in shown_text
     assert "Warning: the groups differ in something other than gait" in shown_text
+
+
+def test_examples_that_cannot_be_explained_are_problems(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    results = fold_results(2, 2, 2, skill=1.0)
+    network = NetworkSection("mlp", tmp_path, pool_folds(results), tuple(pool_folds([one]) for one in results), None)
+    subject = results[0].fold.evaluation[0]
+    steps = SimpleNamespace(problems=[])
+    monkeypatch.setattr(build, "_trials", lambda *_: ())
+    given = settings(tmp_path, tmp_path, examples=(subject, "unknown"))
+    assert not list(build._examples([network], given, steps))  # type: ignore[arg-type]
+    assert steps.problems == [
+        f"--examples {subject}: no trial among the poses in {tmp_path / 'poses'}.",
+        "--examples unknown: no such subject was classified by the MLP.",
+    ]
 
 
 def test_run_page_of_one_subject_without_visible_markers(tmp_path: Path) -> None:

@@ -210,6 +210,8 @@ def _examples(networks: Sequence[NetworkSection], settings: RunSettings, steps: 
         trial = _longest(trials, known[0][0]) if len(known) == 1 else None
         if trial is None:
             reason = f"no such subject was classified by the {network.title}"
+            if known:
+                reason = f"no trial among the poses in {settings.poses}"
             if len(known) > 1:
                 reason = "two subjects have this name; add healthy/ or sick/"
             steps.problems.append(f"--examples {asked}: {reason}.")
