@@ -50,6 +50,12 @@ def _fold_index(text: str) -> int | None:
     return int(text)
 
 
+def _defaults_by_input(name: str) -> str:
+    """Return the default of a flag for each input that has one, for the flag's help."""
+    defaults = {kind.name: getattr(kind, name) for kind in INPUTS.values()}
+    return f"(default {', '.join(f'{kind} {value:g}' for kind, value in defaults.items() if value)})"
+
+
 @dataclass(frozen=True, kw_only=True)
 class TrainingSettings:
     """The hyperparameters of a training. A network's ``defaults`` replace some of these defaults."""
@@ -99,9 +105,7 @@ class TrainingSettings:
     offset: float | None = argument(
         None,
         "augmentation of --input rotations (in radians) and bones: standard deviation of a random constant offset of "
-        "each joint and axis of a window; --joint_offset is that of --input published (default "
-        + ", ".join(f"{kind.name} {kind.offset:g}" for kind in INPUTS.values() if kind.offset)
-        + ")",
+        "each joint and axis of a window; --joint_offset is that of --input published " + _defaults_by_input("offset"),
         type=_not_negative,
     )
     ensemble: int = argument(1, "number of networks whose mean logit counts, in one checkpoint", type=whole_number)
@@ -156,9 +160,7 @@ class TrainingArguments(TrainingSettings):
     deviation: float | None = argument(
         None,
         "with --input rotations or bones, the network sees this multiple of the difference from the controls' mean "
-        "window; 0: the window itself (default "
-        + ", ".join(f"{kind.name} {kind.deviation:g}" for kind in INPUTS.values() if kind.deviation)
-        + ")",
+        "window; 0: the window itself " + _defaults_by_input("deviation"),
         type=_not_negative,
     )
     stride: int = argument(
