@@ -80,6 +80,7 @@ from gait.explaining.faithfulness import (
     rank_correlation,
 )
 from gait.explaining.localization import (
+    DEVIATION_RANKINGS,
     METRICS,
     Cause,
     Localization,
@@ -111,7 +112,6 @@ from gait.synthetic.cohort import parse_subject_name
 
 FRACTION = 0.1
 RANDOM_ORDERS = 2
-WITHOUT_NETWORK = ("deviation", "squared_deviation", "varying_deviation", "deviation_in_sds")
 TRAINED, SHUFFLED, PERMUTED, CHANCE = "trained", "shuffled", "permuted", "chance"
 _CONTROL_NETWORKS = {SHUFFLED: "networks with shuffled weights", PERMUTED: "networks trained on permuted labels"}
 UNDEFINED = MetricWithInterval(float("nan"))
@@ -622,7 +622,7 @@ def summarize_localization(results: Sequence[PersonResult], condition: str) -> d
     counted = rankings(lambda result: result.pathology not in APART)
     if not counted:
         return {}
-    without_network = {name: counted[name] for name in WITHOUT_NETWORK}
+    without_network = {name: counted[name] for name in DEVIATION_RANKINGS}
     return {
         **{name: {m: plain(v) for m, v in localization_over_persons(own).items()} for name, own in counted.items()},
         "lead": {

@@ -136,6 +136,10 @@ def to_proximal_joints(scores: Vector) -> Vector:
     return moved
 
 
+DEVIATION_RANKINGS = ("deviation", "squared_deviation", "varying_deviation", "deviation_in_sds")
+"""The rankings of ``deviation_rankings``, in its order."""
+
+
 def deviation_rankings(windows: Tensor, mean: Tensor, sd: Tensor) -> dict[str, Tensor]:
     """Return rankings that need no network, (N, L, J, 3), of windows (N, L, J, 3) against controls at the same phase.
 
@@ -143,12 +147,9 @@ def deviation_rankings(windows: Tensor, mean: Tensor, sd: Tensor) -> dict[str, T
     """
     difference = windows - mean
     varying = difference - difference.mean(dim=1, keepdim=True)
-    return {
-        "deviation": difference.abs(),
-        "squared_deviation": difference.square(),
-        "varying_deviation": varying.square(),
-        "deviation_in_sds": (difference / sd.clamp_min(0.1 * float(sd.median()))).square(),
-    }
+    in_sds = difference / sd.clamp_min(0.1 * float(sd.median()))
+    values = (difference.abs(), difference.square(), varying.square(), in_sds.square())
+    return dict(zip(DEVIATION_RANKINGS, values, strict=True))
 
 
 def best_ranking(rankings: Mapping[str, Sequence[Localization]], metric: str = "first") -> str:
