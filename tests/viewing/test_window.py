@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,6 +22,7 @@ from gait.viewing.panels import body_panel, timeline_panel
 from gait.viewing.panels.help_page import KEYS
 from gait.viewing.panels.timeline_panel import TOP
 from gait.viewing.panels.widgets import ERROR, Widgets
+from gait.viewing.renderer import Renderer
 from tests.helpers.evidence_cases import UNUSED, counterfactual, evidence, finding
 from tests.helpers.explanation_cases import SMALL_TRANSFORMER, WINDOW, write_network
 from tests.helpers.fitting_cases import short_trial
@@ -146,6 +148,25 @@ def test_playback_follows_elapsed_time_at_any_frame_rate(ui: SimulatedInput) -> 
     ui.draw(10, 0.1)
     ui.click("Play")
     assert state.frame == pytest.approx(50, abs=1)
+
+
+def test_body_is_rendered_when_something_changes_and_once_more_for_smooth_edges(
+    ui: SimulatedInput, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rendered: list[float] = []
+    draw = Renderer.draw
+
+    def count(self: Renderer, *args: Any, pixel_scale: float) -> None:
+        rendered.append(pixel_scale)
+        draw(self, *args, pixel_scale=pixel_scale)
+
+    monkeypatch.setattr(Renderer, "draw", count)
+    ui.draw(5)
+    assert not rendered
+    ui.state.seek(7)
+    ui.draw(5)
+    first, second = rendered
+    assert second == pytest.approx(2 * first)
 
 
 def test_playback_loops_or_stops_at_the_end(ui: SimulatedInput) -> None:
