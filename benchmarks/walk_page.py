@@ -16,10 +16,12 @@ JSON object:
  * ``firefox``: pictures of Firefox and Chromium at two moments that the address names. ``drawn_px`` is the largest
    distance of anything drawn in one (body, grid, shadow) from what is drawn in the other, ``colour`` the difference
    within; null without Firefox;
+ * ``webkit``: pictures of WebKitGTK, whose engine is Safari's, and Chromium at the same moments, as ``against_window``;
+   null without WebKitGTK;
  * ``requests``: of the page to anywhere, of which there must be none.
 
 It needs Chromium (Debian: chromium), playwright (``pip install 'gait-suite[test]'``), and for ``firefox`` Debian's
-firefox-esr and xvfb: Firefox has no WebGL without a screen.
+firefox-esr and xvfb: Firefox has no WebGL without a screen; for ``webkit`` Debian's webkit2gtk-driver and xvfb.
 """
 
 from __future__ import annotations
@@ -44,6 +46,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy.ndimage import distance_transform_edt
 from untrained_trial import write_untrained_trial
+from webkit_browser import find_webkit, open_webkit
 
 from gait.cli.arguments import argument
 from gait.errors import GaitError
@@ -67,6 +70,11 @@ _FAINT, _STRONG = 4, 14  # differences from the background, 0..255
 _MARGIN_PX = 8  # of the picture of the body in a page, whose corners are round
 _PICTURE = "document.getElementById('picture').toDataURL()"
 _SETTLED = "#picture:not([hidden])"  # the picture is complete
+_SAME_SIZE = """
+  Object.assign(document.getElementById("view").style, { flex: "none", width: "550px", height: "500px" });
+  document.getElementById("floor-layer").click();
+  document.body.dispatchEvent(new KeyboardEvent("keydown", { key: "b", bubbles: true }));
+"""  # browsers lay the page out differently; the key shows the whole body
 _COUNT_FRAMES = """(seconds) => new Promise((done) => {
   const canvas = document.getElementById("body");
   let count = 0;
@@ -118,6 +126,7 @@ def main(args: Arguments) -> dict[str, Any]:
                     **_measure_speed(browser, file, args.playing_s),
                     "against_window": _compare_with_window(browser, file, state, args),
                     "firefox": _compare_with_firefox(browser, file, folder, trial.duration_s, args),
+                    "webkit": _compare_with_webkit(browser, file, trial.duration_s, args),
                 }
         finally:
             state.close()
@@ -243,7 +252,7 @@ def _compare_with_firefox(
     if args.quick or firefox is None or screen is None:
         return None
     rows = []
-    for number, seconds in enumerate((0.25 * duration_s, 0.6 * duration_s)):
+    for number, seconds in enumerate(_two_moments(duration_s)):
         address, picture, profile = f"#t={seconds:.2f}", folder / f"firefox{number}.png", folder / f"profile{number}"
         profile.mkdir()
         with _opened(browser, file, address) as (page, _):
@@ -265,6 +274,39 @@ def _compare_with_firefox(
         rows.append({"address": address, "drawn_px": distance, "colour": colour})
         _keep(args.pictures, {f"firefox_{number}": own, f"chromium_{number}": theirs})
     return rows
+
+
+def _compare_with_webkit(
+    browser: Browser, file: Path, duration_s: float, args: Arguments
+) -> list[dict[str, Any]] | None:
+    command = find_webkit()
+    if args.quick or command is None:
+        return None
+    rows = []
+    settled = f"document.querySelector({_SETTLED!r})"
+    with open_webkit(command) as webkit:
+        for number, seconds in enumerate(_two_moments(duration_s)):
+            address = f"#t={seconds:.2f}"
+            with _opened(browser, file, address) as (page, _):
+                page.wait_for_selector(_SETTLED)
+                page.evaluate(_SAME_SIZE + "0")
+                page.wait_for_selector("#picture", state="hidden")
+                page.wait_for_selector(_SETTLED)
+                theirs = _image(page.evaluate(_PICTURE))
+            webkit.open(file.as_uri() + address)
+            webkit.wait_for(settled)
+            webkit.run(_SAME_SIZE)
+            webkit.wait_for(f"!{settled}")
+            webkit.wait_for(settled)
+            own = _image(webkit.run(f"return {_PICTURE}"))
+            rows.append({"address": address, **_differences(own, theirs)})
+            _keep(args.pictures, {f"webkit_{number}": own, f"chromium_beside_webkit_{number}": theirs})
+    return rows
+
+
+def _two_moments(duration_s: float) -> tuple[float, float]:
+    """Return the seconds at which browsers are compared."""
+    return 0.25 * duration_s, 0.6 * duration_s
 
 
 def _drawn_distance(one: RgbImage, other: RgbImage) -> float:
