@@ -76,17 +76,17 @@ def matrix_to_axis_angle(matrix: Tensor) -> Tensor:
     wx, wy, wz = m[..., 2, 1] - m[..., 1, 2], m[..., 0, 2] - m[..., 2, 0], m[..., 1, 0] - m[..., 0, 1]
     xy, xz, yz = m[..., 0, 1] + m[..., 1, 0], m[..., 0, 2] + m[..., 2, 0], m[..., 1, 2] + m[..., 2, 1]
     # Row k is 4·q_k·(x, y, z, w): every row is the quaternion up to scale; the one with the largest q_k is most stable.
-    rows = torch.stack(
-        [
-            torch.stack([1 + xx - yy - zz, xy, xz, wx], -1),
-            torch.stack([xy, 1 - xx + yy - zz, yz, wy], -1),
-            torch.stack([xz, yz, 1 - xx - yy + zz, wz], -1),
-            torch.stack([wx, wy, wz, 1 + xx + yy + zz], -1),
-        ],
-        -2,
+    rows = (
+        (1 + xx - yy - zz, xy, xz, wx),
+        (xy, 1 - xx + yy - zz, yz, wy),
+        (xz, yz, 1 - xx - yy + zz, wz),
+        (wx, wy, wz, 1 + xx + yy + zz),
     )
-    largest = rows.detach().diagonal(dim1=-2, dim2=-1).argmax(-1)
-    chosen = torch.take_along_dim(rows, largest[..., None, None].expand(*largest.shape, 1, 4), -2)[..., 0, :]
+    chosen, largest = torch.stack(rows[0], -1), rows[0][0].detach()
+    for k in range(1, 4):
+        own = rows[k][k].detach()
+        chosen = torch.where((own > largest)[..., None], torch.stack(rows[k], -1), chosen)
+        largest = torch.maximum(largest, own)
     quaternion = chosen / torch.linalg.vector_norm(chosen, dim=-1, keepdim=True)
     quaternion = torch.where(quaternion[..., 3:] < 0, -quaternion, quaternion)
     vector, w = quaternion[..., :3], quaternion[..., 3:]

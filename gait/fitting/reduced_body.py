@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -162,10 +163,10 @@ def reduce_body(body: Body, layout: MarkerLayout, *, dtype: torch.dtype = torch.
 
 def descendant_matrix(parents: Sequence[int]) -> Tensor:
     """Return a matrix (J, J) with 1 where the second joint is the first one or a descendant of it."""
-    descendants = torch.zeros(len(parents), len(parents))
+    descendants = np.zeros((len(parents), len(parents)), dtype=np.float32)
     for j in range(len(parents)):
         k = j
         while k >= 0:
             descendants[k, j] = 1.0
             k = parents[k]
-    return descendants
+    return torch.from_numpy(descendants)

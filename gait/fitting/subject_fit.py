@@ -52,7 +52,6 @@ from gait.fitting.posture_and_vposer import recentre_prior
 from gait.fitting.reduced_body import ReducedBody, reduce_body
 from gait.fitting.residual_scales import ResidualScales
 from gait.fitting.rigid_initialization import MIN_MARKERS_PER_FRAME, align_rigidly
-from gait.fitting.solver.batched_normal_equations import BatchedNormalEquations
 from gait.fitting.solver.frame_data import ObservedMarkers
 from gait.fitting.solver.pose_solver import PoseSolver, SolverKind
 from gait.fitting.valid_frames import ValidFrames, frames_determined_by_markers, split_at_gaps
@@ -517,11 +516,10 @@ def _fit_trial(
     scales, rate = options.scales, recording.rate_hz
     solver = PoseSolver(subject, prior, scales)
     pose, determined = fit_pose_trajectory(solver, observation, rate, options.vposer, batches)
-    equations = BatchedNormalEquations(subject, prior, scales, torch.float64)
 
     def pose_rows(rows: slice) -> tuple[Tensor, Tensor, Tensor]:
         parameters = to_model_pose(body, pose[rows], subject.reduced_body.hinges)
-        return *equations.markers_and_joints(pose[rows]), parameters.float()
+        return *solver.markers_and_joints(pose[rows]), parameters.float()
 
     virtual, joints, poses = map(torch.cat, zip(*batches.map(recording.num_frames, pose_rows), strict=True))
     uncertainty = estimate_joint_uncertainty(subject, pose, observation, prior, scales, calibration, rate, batches)

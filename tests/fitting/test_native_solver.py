@@ -76,6 +76,16 @@ def test_objective_and_derivatives_are_exact(problem, hinges):
 
 @compiled
 @TREES
+def test_markers_and_joints_are_exact(problem, hinges):
+    subject, pose, _, prior, _ = problem(hinges)
+    markers, joints = native.NativeSolver(subject, prior, SCALES).markers_and_joints(pose)
+    expected = compute_marker_kinematics(subject, pose)
+    np.testing.assert_allclose(markers, expected.markers, atol=1e-12)
+    np.testing.assert_allclose(joints, expected.joints, atol=1e-12)
+
+
+@compiled
+@TREES
 @pytest.mark.parametrize("reuse", [False, True], ids=["each_factor", "reused_factors"])
 def test_it_solves_as_torch_does(problem, hinges, reuse):
     """From 0.1 rad away; one frame has no markers."""

@@ -64,7 +64,8 @@ def split_kinematic_tree(parents: Sequence[int], skin_weights: Tensor) -> Kinema
     groups = groups or [[]]
     markers: list[list[int]] = [[] for _ in groups]
     limbs_of_marker = [
-        sorted({of_joint[j] for j in row.nonzero()[:, 0].tolist() if j in of_joint}) for row in skin_weights > 0
+        sorted({of_joint[j] for j, moves in enumerate(row) if moves and j in of_joint})
+        for row in (skin_weights > 0).tolist()
     ]
     for m, own_limbs in enumerate(limbs_of_marker):
         for g in own_limbs:

@@ -75,11 +75,11 @@ class NativeSolver:
         self.num_joints, self.has_hinges = body.num_joints, body.hinges is not None
         arrays: dict[str, NDArray[Any]] = {
             "parent": _int32(parent),
-            "bone": _float32(rest_joints - np.where(parent[:, None] < 0, 0.0, rest_joints[parent])),
+            "bone": _float64(rest_joints - np.where(parent[:, None] < 0, 0.0, rest_joints[parent])),
             "term_start": _starts(np.bincount(marker, minlength=body.num_markers)),
             "term_joint": _int32(joint),
-            "term_weight": _float32(weights[marker, joint]),
-            "term_place": _float32(weights[marker, joint, None] * (rest_markers[marker] - rest_joints[joint])),
+            "term_weight": _float64(weights[marker, joint]),
+            "term_place": _float64(weights[marker, joint, None] * (rest_markers[marker] - rest_joints[joint])),
             "is_below": descendant_matrix(body.parents).numpy().astype(np.uint8),
             "limb_start": _starts(in_limb.sum(axis=1)),
             "limb_joint": _int32(limb[in_limb]),
@@ -130,10 +130,24 @@ class NativeSolver:
             arrays["angles"] = np.empty((T, J, 2))
         if options.marker_curvature:
             arrays["start_curvature"] = np.empty((T, J + 1, 3, 3), dtype=np.float32)
-        self._call("solve_frames", start, observation, targets, options, _Result(**_addresses(arrays)))
+        self._solve("solve_frames", start, observation, targets, options, _Result(**_addresses(arrays)))
         found = {name: torch.from_numpy(values) for name, values in arrays.items()}
         pose = Pose(found["rotations"], found["translation"], found.get("angles"))
         return SolverResult(pose, found["cost"], found["iterations"], found.get("start_curvature"))
+
+    def markers_and_joints(self, pose: Pose) -> tuple[Tensor, Tensor]:
+        """Return the virtual markers (T, M, 3) and the joints (T, J, 3) at given poses, metres."""
+        T = pose.num_frames
+        markers, joints = np.empty((T, self._subject.num_markers, 3)), np.empty((T, self.num_joints, 3))
+        frames = {"rotations": _float64(pose.rotations), "translation": _float64(pose.translation)}
+        places = _addresses({"markers": markers, "joints": joints})
+        _call(
+            "place_frames",
+            ctypes.byref(self._subject),
+            ctypes.byref(_Frames(num_frames=T, **_addresses(frames))),
+            *map(ctypes.c_void_p, places.values()),
+        )
+        return torch.from_numpy(markers), torch.from_numpy(joints)
 
     def linearize(
         self, pose: Pose, observation: ObservedMarkers, targets: Sequence[SoftPoseTarget], options: SolverOptions
@@ -142,10 +156,10 @@ class NativeSolver:
         T, D = pose.num_frames, 3 * self.num_joints + 3
         step, gradient, curvature = (np.empty((T, *size), dtype=np.float32) for size in ((D,), (D,), (D, D)))
         found = NativeLinearization(np.empty(T), gradient, curvature, step, np.empty(T, dtype=np.float32))
-        self._call("linearize_frames", pose, observation, targets, options, _Linearization(**_addresses(vars(found))))
+        self._solve("linearize_frames", pose, observation, targets, options, _Linearization(**_addresses(vars(found))))
         return found
 
-    def _call(
+    def _solve(
         self,
         function: str,
         pose: Pose,
@@ -167,9 +181,8 @@ class NativeSolver:
         effort = _Options(
             options.max_iterations, options.reuse_factors, options.tolerance, options.damping, MAX_STEP_RAD
         )
-        compiled = load_library()
-        assert compiled is not None
-        failed = getattr(compiled, function)(
+        _call(
+            function,
             ctypes.byref(self._subject),
             ctypes.byref(_Frames(num_frames=pose.num_frames, **_addresses(frames))),
             (_Target * len(drawn))(*(_Target(**_addresses(each)) for each in drawn)),
@@ -177,8 +190,14 @@ class NativeSolver:
             ctypes.byref(effort),
             ctypes.byref(result),
         )
-        if failed:
-            raise MemoryError
+
+
+def _call(function: str, *arguments: Any) -> None:
+    """Call a function of the compiled solver."""
+    compiled = load_library()
+    assert compiled is not None
+    if getattr(compiled, function)(*arguments):
+        raise MemoryError
 
 
 # --- structures of native_solver.c, field by field -------------------------------------------------------------------

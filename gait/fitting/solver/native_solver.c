@@ -43,11 +43,11 @@ typedef int32_t mask __attribute__((vector_size(4 * LANES))); /* -1 where true, 
 typedef struct {
     int32_t num_joints, num_markers, num_limbs, num_trunk;
     const int32_t *parent;       /* (J,) parents come before their children; -1 for the root, which is joint 0 */
-    const float *bone;           /* (J, 3) from the parent's to the joint's place at rest, of the root the place itself */
+    const double *bone;          /* (J, 3) from the parent's to the joint's place at rest, of the root the place itself */
     const int32_t *term_start;   /* (M + 1,) the terms of marker m are term_start[m] to term_start[m + 1] - 1 */
     const int32_t *term_joint;   /* (terms,) */
-    const float *term_weight;    /* (terms,) skinning weight */
-    const float *term_place;     /* (terms, 3) skinning weight times the place relative to the joint at rest */
+    const double *term_weight;   /* (terms,) skinning weight */
+    const double *term_place;    /* (terms, 3) skinning weight times the place relative to the joint at rest */
     const uint8_t *is_below;     /* (J, J) [j, k] whether joint k is j or a descendant of j */
     const int32_t *limb_start;   /* (G + 1,) into limb_joint */
     const int32_t *limb_joint;   /* from the trunk outwards */
@@ -473,7 +473,7 @@ FOR_EACH_TARGET static void evaluate(Workspace *w, const Subject *s, const PoseL
             for (int c = 0; c < 3; c++) place[c] = fill(s->term_place[3 * n + c]);
             rotate(w->term + 3 * n, w->world + 9 * k, place);
             for (int c = 0; c < 3; c++) {
-                w->term[3 * n + c] += s->term_weight[n] * w->position[3 * k + c];
+                w->term[3 * n + c] += fill(s->term_weight[n]) * w->position[3 * k + c];
                 residual[c] += w->term[3 * n + c];
             }
         }
@@ -524,7 +524,7 @@ FOR_EACH_TARGET static void find_gradient(Workspace *w, const Subject *s, const 
             cross(along, w->term + 3 * n, w->force + 3 * m);
             for (int c = 0; c < 3; c++) {
                 torque[3 * k + c] += along[c];
-                force[3 * k + c] += s->term_weight[n] * w->force[3 * m + c];
+                force[3 * k + c] += fill(s->term_weight[n]) * w->force[3 * m + c];
             }
         }
     for (int j = J - 1; j > 0; j--)
@@ -969,6 +969,44 @@ int solve_frames(
         }
     }
     free(w);
+    return 0;
+}
+
+/* Compute the virtual markers (T, M, 3) and the joints (T, J, 3) of poses, in double precision and frame by frame.
+ * Returns as solve_frames() does. */
+int place_frames(const Subject *s, const Frames *frames, double *markers, double *joints) {
+    int J = s->num_joints, M = s->num_markers;
+    double *world = malloc(sizeof(double) * 9 * (size_t)J);
+    if (!world) return 1;
+    for (int64_t t = 0; t < frames->num_frames; t++, markers += 3 * M, joints += 3 * J) {
+        for (int j = 0; j < J; j++) {
+            const double *local = frames->rotations + 9 * (J * t + j), *bone = s->bone + 3 * j;
+            const double *above = world + 9 * s->parent[j], *start = joints + 3 * s->parent[j];
+            for (int r = 0; r < 3; r++) {
+                if (s->parent[j] < 0) {
+                    memcpy(world + 3 * r, local + 3 * r, 3 * sizeof(double));
+                    joints[r] = bone[r] + frames->translation[3 * t + r];
+                    continue;
+                }
+                const double *row = above + 3 * r;
+                for (int c = 0; c < 3; c++)
+                    world[9 * j + 3 * r + c] = row[0] * local[c] + row[1] * local[3 + c] + row[2] * local[6 + c];
+                joints[3 * j + r] = start[r] + row[0] * bone[0] + row[1] * bone[1] + row[2] * bone[2];
+            }
+        }
+        for (int m = 0; m < M; m++)
+            for (int r = 0; r < 3; r++) {
+                double sum = 0;
+                for (int n = s->term_start[m]; n < s->term_start[m + 1]; n++) {
+                    int k = s->term_joint[n];
+                    const double *row = world + 9 * k + 3 * r, *place = s->term_place + 3 * n;
+                    sum += s->term_weight[n] * joints[3 * k + r];
+                    sum += row[0] * place[0] + row[1] * place[1] + row[2] * place[2];
+                }
+                markers[3 * m + r] = sum;
+            }
+    }
+    free(world);
     return 0;
 }
 

@@ -6,6 +6,9 @@ from collections.abc import Sequence
 from functools import cached_property
 from typing import Literal
 
+import torch
+from torch import Tensor
+
 from gait.fitting.joint_parametrization import Pose
 from gait.fitting.marker_kinematics import SubjectModel
 from gait.fitting.objective_terms import JointPrior, SoftPoseTarget
@@ -34,6 +37,10 @@ class PoseSolver:
     def _equations(self) -> BatchedNormalEquations:
         return BatchedNormalEquations(self.subject, self.prior, self.scales)
 
+    @cached_property
+    def _exact_equations(self) -> BatchedNormalEquations:
+        return BatchedNormalEquations(self.subject, self.prior, self.scales, torch.float64)
+
     def solve(
         self,
         start: Pose,
@@ -45,3 +52,7 @@ class PoseSolver:
         if self._native is not None:
             return self._native.solve(start, observation, targets, options)
         return solve_poses(self._equations, start, observation, targets, options)
+
+    def markers_and_joints(self, pose: Pose) -> tuple[Tensor, Tensor]:
+        """Return the virtual markers (T, M, 3) and the joints (T, J, 3) at given poses, metres, in double precision."""
+        return (self._native or self._exact_equations).markers_and_joints(pose)

@@ -28,7 +28,6 @@ def from_matrices(matrices: Tensor) -> Tensor:
     """Convert rotation matrices (…, 3, 3) to quaternions (4, …), by their largest component (Shepperd 1978)."""
     xx, xy, xz, yx, yy, yz, zx, zy, zz = matrices.flatten(-2).movedim(-1, 0).contiguous().unbind(0)
     trace = xx + yy + zz
-    largest = torch.stack([xx, yy, zz, trace]).argmax(dim=0)
     sx, sy, sz, sw = zy - yz, xz - zx, yx - xy, 1 + trace
     pxy, pxz, pyz = xy + yx, xz + zx, yz + zy
     # row k is the quaternion times four times its component k
@@ -38,9 +37,10 @@ def from_matrices(matrices: Tensor) -> Tensor:
         (pxz, pyz, 1 + 2 * zz - trace, sz),
         (sx, sy, sz, sw),
     )
-    chosen = torch.stack(rows[3])
-    for k in range(3):
-        chosen = torch.where(largest == k, torch.stack(rows[k]), chosen)
+    chosen, largest = torch.stack(rows[0]), xx
+    for row, own in zip(rows[1:], (yy, zz, trace), strict=True):
+        chosen = torch.where(own > largest, torch.stack(row), chosen)
+        largest = torch.maximum(largest, own)
     return normalize(chosen)
 
 
