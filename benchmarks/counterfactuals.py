@@ -21,7 +21,7 @@ interval, an error {value, low, high}, with a bootstrap interval over patients:
  * ``motions``: number of motions changed at the boundary, median; ``seconds``: CPU time of one counterfactual, median
    and longest.
  * ``refitted``, without ``--no_refit``: walks whose virtual markers are fitted again, with the same decision: at the
-   boundary and at the median. The markers have no errors, or with ``--marker_errors`` those of another measurement.
+   boundary and at the median, of ``exact`` markers and of those ``placed_anew``, with the errors of another session.
 """
 
 from __future__ import annotations
@@ -68,13 +68,13 @@ from gait.synthetic.virtual_markers import NO_ERRORS, MeasurementErrors
 
 TRULY_DEG = 5.0
 WALKS = ("boundary", "median")
+MARKER_ERRORS = {"exact": NO_ERRORS, "placed_anew": MeasurementErrors()}
 _METHOD = "gradient_input"  # attribution isn't used here
 _RESAMPLES = 2000
 
 
 @dataclass(frozen=True, kw_only=True)
 class Arguments(evidence.Arguments):
-    marker_errors: bool = argument(False, "place these markers with errors, as in another measurement")
     no_refit: bool = argument(False, "do not record the changed walks with markers and fit them again")
 
 
@@ -95,7 +95,7 @@ class PatientResult:
     change_deg: float  # of the first motion at the median; NaN if it isn't reached
     true_deg: float
     confirmed: Mapping[str, bool]  # by walk
-    refitted: Mapping[str, bool]
+    refitted: Mapping[tuple[str, str], bool]  # by marker errors and walk
     seconds: float
 
 
@@ -148,9 +148,18 @@ def judge_patients(
         confirmed = {which: probability(trained, path) < THRESHOLD for which, path in folders.items()}
         truth = evidence.true_change(trained, unseen, name)
         results.append((name, compare(trained, found, truth, confirmed, seconds)))
-    refitted = refit(trained, walks, scratch, body, args) if walks and not args.no_refit else {}
+    kinds = MARKER_ERRORS if walks and not args.no_refit else {}
+    refitted = {kind: refit(trained, walks, scratch / kind, body, args, kinds[kind]) for kind in kinds}
     return [
-        replace(result, refitted={which: refitted[name, which] for which in WALKS if (name, which) in refitted})
+        replace(
+            result,
+            refitted={
+                (kind, which): own[name, which]
+                for kind, own in refitted.items()
+                for which in WALKS
+                if (name, which) in own
+            },
+        )
         for name, result in results
     ], len(names) - len(results)
 
@@ -232,11 +241,15 @@ def true_curve(trained: TrainedNetwork, truth: evidence.TrueChange, change: Curv
 
 
 def refit(
-    trained: TrainedNetwork, walks: Mapping[tuple[str, str], PoseSequence], scratch: Path, body: Body, args: Arguments
+    trained: TrainedNetwork,
+    walks: Mapping[tuple[str, str], PoseSequence],
+    scratch: Path,
+    body: Body,
+    args: Arguments,
+    errors: MeasurementErrors,
 ) -> dict[tuple[str, str], bool]:
     """Record markers of walks and fit them; return whether the decision on each is still the other one."""
-    layout, cohort = plug_in_gait_layout(body), {}
-    subject, errors = make_subject(body, 1), MeasurementErrors() if args.marker_errors else NO_ERRORS
+    layout, cohort, subject = plug_in_gait_layout(body), {}, make_subject(body, 1)
     for number, ((name, which), sequence) in enumerate(walks.items()):
         recording = scratch / "recordings" / f"{name}.{which}" / "walk1.c3d"
         marked = SyntheticTrial(subject, None, number, 0.0, sequence, (), make_pattern(subject, None))
@@ -278,7 +291,11 @@ def summarize(results: Sequence[PatientResult]) -> dict[str, Any]:
             "longest": max((each.seconds for each in results), default=float("nan")),
         },
         "refitted": {
-            which: evidence.rate(each.refitted[which] for each in results if which in each.refitted) for which in WALKS
+            kind: {
+                which: evidence.rate(each.refitted[kind, which] for each in results if (kind, which) in each.refitted)
+                for which in WALKS
+            }
+            for kind in MARKER_ERRORS
         },
         "apart": evidence.rate(each.named for each in results if each.pathology in APART),
     }
