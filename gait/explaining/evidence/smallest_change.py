@@ -26,9 +26,9 @@ from gait.explaining.evidence.cycle_motion import NUM_COEFFICIENTS
 from gait.explaining.evidence.motion_windows import MotionWindows
 from gait.motion.inputs.rotations import SPINE
 
-MAX_MOTIONS = 8
-"""A change of more motions isn't a small one."""
-MAX_CANDIDATES = 14
+MAX_MOTIONS = 20
+"""A change of more motions isn't a small one. Up to six are usually enough, but not for a gait that differs in nearly
+all joints, as that of Parkinson's disease."""
 MIN_EFFECT = 0.1
 """Logit units by which a motion moves the logit after those before it; otherwise the next candidate is tried."""
 MAX_SDS = 3.0
@@ -129,7 +129,7 @@ def find_change(
     total = np.zeros_like(deviation)
     steps: list[Step] = []
     logits = [now.logit]
-    for motion in sorted(usable, key=lambda each: -effect[each])[:MAX_CANDIDATES]:
+    for motion in sorted(usable, key=lambda each: -effect[each]):
         if len(steps) == MAX_MOTIONS or down * (now.logit - target) <= 0:
             break
         change = _change_of(motion, windows, now.motions, metrics[motion], down)

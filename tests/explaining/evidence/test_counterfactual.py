@@ -14,12 +14,19 @@ from gait.explaining.evidence.changed_walk import MAX_SLIDE_MM, WalkChanger
 from gait.explaining.evidence.compute_evidence import ExplainedWalk
 from gait.explaining.evidence.controls import Cohort, cohort_of, read_person
 from gait.explaining.evidence.counterfactual import DECISION_MARGIN, find_counterfactual
-from gait.explaining.evidence.cycle_motion import cycles_of_sides, fit_cycle_motion, harmonics, mirror_motion
+from gait.explaining.evidence.cycle_motion import (
+    NUM_COEFFICIENTS,
+    cycles_of_sides,
+    fit_cycle_motion,
+    harmonics,
+    mirror_motion,
+)
 from gait.explaining.evidence.evidence_files import write_counterfactual
 from gait.explaining.evidence.measured_walk import measure_walk
 from gait.explaining.evidence.motion_windows import motion_windows
 from gait.explaining.evidence.motions import motions_of
 from gait.explaining.evidence.norm_at_speed import bands_at_speed
+from gait.explaining.evidence.smallest_change import MAX_MOTIONS, Judged, find_change
 from gait.explaining.prepare_trial import prepare_trial
 from gait.explaining.trained_network import TrainedNetwork
 from gait.kinematics.gait_events import SIDES, GaitEvents, detect_gait_events, sole_paths
@@ -179,6 +186,20 @@ def test_limits_of_the_body(changer):
 def test_mirror_image_of_a_mirror_image():
     motion = np.random.default_rng(0).normal(size=(22, 3, 4))
     np.testing.assert_array_equal(mirror_motion(mirror_motion(motion)), motion)
+
+
+def test_a_gait_that_differs_everywhere_is_changed_in_as_many_motions_as_it_takes():
+    deviation = np.zeros((22, 3, NUM_COEFFICIENTS))
+    deviation[..., 0] = 0.1
+
+    class Linear:
+        def logit_and_gradient(self, change):
+            return 15 - 10 * change[..., 0].sum(), -10 * (deviation > 0)
+
+    spread = np.broadcast_to(1e-4 * np.eye(NUM_COEFFICIENTS), (22, 3, NUM_COEFFICIENTS, NUM_COEFFICIENTS))
+    change = find_change(Linear(), deviation, spread, 0.0, lambda c: Judged(Linear().logit_and_gradient(c)[0], c))
+    assert 8 < len(change.steps) <= MAX_MOTIONS  # of each motion about one logit unit, of the spine three
+    assert change.logits[-1] <= 0 < change.logits[-2]
 
 
 def test_counterfactual_names_the_knee_and_is_confirmed(explained, tmp_path):
