@@ -5,20 +5,21 @@ In this order:
 * *not observed*: no marker determines the motion.
 * *no norm*: the norm does not have this motion.
 * A deviation is real where the subject's mean curve is outside the norm's band at the subject's walking speed, widened
-  by what its error has beyond the controls' (``norm_at_speed.BandsAtSpeed.outside``). The bands of all motions on which
-  a decision relies hold all these curves of a new person like the controls with a probability of 95 %. Once a curve is
-  outside, the bands of the others need not hold it: they are narrowed step by step, which keeps the probability that
-  any verdict is wrong (Westfall & Young 1993, Resampling-Based Multiple Testing, ch. 2). The network chooses these
-  curves, though, and rather those that deviate, which makes wrong verdicts more frequent than that. The bands of
-  ignored deviations hold all curves that the network sees.
+  by what its error has beyond the controls' (``norm_at_speed.BandsAtSpeed.outside``). The bands of the motions on which
+  a decision relies hold a new person like the controls with a probability of 95 %, on both sides, in all the phases
+  in which it relies on them. Once a curve is outside in a phase, the other bands need not hold it there: they are
+  narrowed step by step, which keeps the probability that any verdict is wrong (Westfall & Young 1993, Resampling-Based
+  Multiple Testing, ch. 2). The network chooses motions and phases, though, and rather those that deviate, which makes
+  wrong verdicts more frequent than that. The bands of ignored deviations hold all curves that the network sees, over
+  the whole cycle.
 * Of a real deviation: *relies on a real deviation*, or *deviation that the network ignores*, if the share of the
   magnitude of all attribution, over all phases of the motion, is at most ``IGNORED_SHARE``.
 * *speed*: at the controls' usual speed the curve would be outside their band by the same rule; or the walking speed
-  alone predicts the decision. It does if a monotone curve of the logit by speed explains more than
-  ``MIN_SPEED_VARIANCE`` of the logit's variance between the persons of the cohort, that is more than all else together;
-  if it explains no less than their label, since patients walk slowly, so that speed explains a part of any good
-  network's logits; and if the subject's logit is within ``RESIDUAL_SDS`` standard deviations of the persons' about the
-  curve.
+  alone predicts the decision, which then needs no deviation beyond the speed, even where there is one. It does if a
+  monotone curve of the logit by speed explains more than ``MIN_SPEED_VARIANCE`` of the logit's variance between the
+  persons of the cohort, that is more than all else together; if it explains no less than their label, since patients
+  walk slowly, so that speed explains a part of any good network's logits; and if the subject's logit is within
+  ``RESIDUAL_SDS`` standard deviations of the persons' about the curve.
 * *looks where nothing deviates* otherwise.
 """
 
@@ -79,6 +80,8 @@ def verdict_of(observed: Observation, sds: float, numbers: str) -> tuple[Verdict
         where = f"Outside {band}{by}, in {100 * observed.outside_fraction:.0f} % of the phase: {numbers}"
         if observed.motion_share <= IGNORED_SHARE:
             return Verdict.IGNORED, f"{where}; the motion has {100 * observed.motion_share:.1f} % of the attribution."
+        if observed.speed_predicts:
+            return Verdict.SPEED, f"{where}; but the walking speed alone predicts the decision."
         against = "; it speaks against the decision" if observed.share < 0 else ""
         return Verdict.REAL_DEVIATION, f"{where}{against}."
     if observed.outside_fraction_usual > 0:

@@ -15,7 +15,8 @@ DEVIATES = Observation(0.1, 0.2, 30.0, 60.0, 5.0, 1.0, 0.8, 0.9, False)
     [
         ({}, Verdict.REAL_DEVIATION),
         ({"motion_share": IGNORED_SHARE}, Verdict.IGNORED),
-        ({"speed_predicts": True}, Verdict.REAL_DEVIATION),  # at matched speed it deviates
+        ({"speed_predicts": True}, Verdict.SPEED),  # it deviates at matched speed, but the decision needs no deviation
+        ({"speed_predicts": True, "motion_share": IGNORED_SHARE}, Verdict.IGNORED),
         ({"outside_fraction": 0.0}, Verdict.SPEED),
         ({"outside_fraction": 0.0, "outside_fraction_usual": 0.0}, Verdict.NO_DEVIATION),
         ({"outside_fraction": 0.0, "outside_fraction_usual": 0.0, "speed_predicts": True}, Verdict.SPEED),
