@@ -7,8 +7,9 @@ markers flicker before they stay. The fit is compared with that of the whole tri
 
 Prints one JSON object. Per seed: ``max_frame_mm``, the largest mean residual of a kept frame with six or more visible
 markers; ``joint_p99_mm`` and ``joint_max_mm``, distance of the observed joints of kept frames from the whole trial's
-fit, ``kept`` (fraction of the frames of the whole trial's fit that are kept), and ``marker_errors`` that the whole
-trial does not have. ``worst`` has the largest of each.
+fit, ``kept`` (fraction of the frames of the whole trial's fit that are kept), ``complete_frames`` (frames in which no
+marker is hidden; short recordings have none), and ``marker_errors`` that the whole trial does not have. ``worst`` has
+the largest of each, and the largest ``joint_p99_mm`` of trials with complete frames.
 """
 
 from __future__ import annotations
@@ -71,6 +72,9 @@ def main(args: Arguments) -> dict[str, Any]:
     result["worst"] = {
         "max_frame_mm": max(row["max_frame_mm"] for row in rows),
         "joint_p99_mm": max(row["joint_p99_mm"] for row in rows),
+        "joint_p99_mm_with_complete_frames": max(
+            (r["joint_p99_mm"] for r in rows if r["complete_frames"]), default=None
+        ),
         "joint_max_mm": max(row["joint_max_mm"] for row in rows),
         "kept": min(row["kept"] for row in rows),
         "marker_errors": sum(len(row["marker_errors"]) for row in rows),
@@ -142,6 +146,7 @@ def compare(cut: TrialFit, whole: TrialFit) -> dict[str, Any]:
         "joint_max_mm": float(distance.max()),
         "observed": float(observed[both].mean()),
         "kept": kept,
+        "complete_frames": int((cut.recording.visible == whole.recording.visible).all(axis=1).sum()),
         "marker_errors": [
             f"{error.marker} {error.kind}" for error in cut.marker_errors if (error.kind, error.marker) not in known
         ],
