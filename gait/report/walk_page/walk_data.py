@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -26,7 +26,7 @@ from gait.text import printable
 from gait.version import VERSION
 from gait.viewing import build_scene
 from gait.viewing.attribution_overlay import AttributionOverlay
-from gait.viewing.camera import whole_body_camera
+from gait.viewing.camera import Camera, whole_body_camera
 from gait.viewing.colours import FADING, HATCH, MISSING, SKIN, UNEXPLAINED, UNOBSERVED, DivergingScale, Scale, unit_text
 from gait.viewing.loaded_trial import LoadedTrial
 from gait.viewing.phase_sync import placement_beside
@@ -127,7 +127,7 @@ def walk_data(page: WalkPage, store: ArrayStore) -> dict[str, Any]:
     if page.beside is not None:
         second = {"title": page.beside_title, "changed": page.beside_is_changed}
         bodies.append({**second, **_beside(page, page.beside, store)})
-    view = whole_body_camera(trial.sequence.joints_m, trial.floor_m, 0)
+    view = _view(trial, page.beside)
     data: dict[str, Any] = {
         "format": FORMAT,
         "generator": f"gait-suite {VERSION}",
@@ -184,6 +184,19 @@ def _skinned_body(trial: LoadedTrial, *, standard_shape: bool) -> SkinnedBody:
         return make_skinned_body(trial.sequence, merge_joints=False, standard_shape=standard_shape)
     except NotExportableError as error:
         raise GaitError(f"{trial.folder}: {error}") from error
+
+
+def _view(trial: LoadedTrial, beside: LoadedTrial | None) -> Camera:
+    """Return the camera that shows the whole of the taller body, on the floor of the first and from its side."""
+    own = whole_body_camera(trial.sequence.joints_m, trial.floor_m, 0)
+    if beside is None:
+        return own
+    other = whole_body_camera(beside.sequence.joints_m, beside.floor_m, 0)
+    if other.view_height_m <= own.view_height_m:
+        return own
+    x, _, z = own.target_m
+    target_m = (x, other.target_m[1] - beside.floor_m + trial.floor_m, z)
+    return replace(own, target_m=target_m, view_height_m=other.view_height_m, distance_m=other.distance_m)
 
 
 def _seconds(frames: NDArray[np.floating], rate_hz: float) -> list[float]:

@@ -25,7 +25,7 @@ from gait.errors import GaitError
 from gait.explaining.methods import METHODS
 from gait.explaining.trained_network import load_network
 from gait.explaining.vertex_attribution import joint_influence, to_vertices
-from gait.report.walk_page import still_picture
+from gait.report.walk_page import still_picture, walk_data
 from gait.report.walk_page.build import build_page
 from gait.report.walk_page.walk_data import WalkPage
 from gait.viewing.attribution_overlay import AttributionOverlay
@@ -158,6 +158,15 @@ def test_second_body_walks_beside_the_first_in_the_same_phase(page: Page, trial:
     knee = np.linalg.norm(beside[Joint.LEFT_KNEE] - beside[Joint.RIGHT_ANKLE])
     own_joints = trial.sequence.joints_m[own]
     assert knee == pytest.approx(np.linalg.norm(own_joints[Joint.LEFT_KNEE] - own_joints[Joint.RIGHT_ANKLE]), abs=1e-3)
+
+
+def test_camera_shows_the_taller_of_two_bodies(trial: LoadedTrial) -> None:
+    taller = replace(trial, sequence=replace(trial.sequence, joints_m=1.2 * trial.sequence.joints_m))
+    own, both = walk_data._view(trial, None), walk_data._view(trial, taller)
+    assert both.view_height_m == pytest.approx(1.2 * own.view_height_m, rel=0.03)
+    assert both.target_m[1] == pytest.approx(1.2 * own.target_m[1], rel=0.03)
+    assert (both.yaw_deg, both.target_m[0]) == (own.yaw_deg, own.target_m[0])
+    assert walk_data._view(taller, trial) == walk_data._view(taller, None)
 
 
 def test_nothing_may_be_loaded_and_only_the_own_script_runs(page: Page) -> None:

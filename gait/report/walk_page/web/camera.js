@@ -3,15 +3,20 @@
 
 const DEGREE = Math.PI / 180;
 
-/** Return the camera that shows the whole bodies, with their pelvises at [x, y, z], in a picture of width over height. */
-function wholeBodyCamera(view, pelvises, aspect) {
+const HEAD_ABOVE_MIDDLE = 0.424; // top of the head, in heights of the view (whole_body_camera of gait/viewing/camera.py)
+
+/**
+ * Return the camera that shows the whole bodies, with their pelvises at [x, y, z], in a picture of width over height;
+ * `above` is the part of its height that stays free above their heads.
+ */
+function wholeBodyCamera(view, pelvises, aspect, above) {
   const middle = [0, 2].map((axis) => pelvises.reduce((sum, at) => sum + at[axis], 0) / pelvises.length);
   const width = pelvises.length > 1 ? 2.0 : 1.1; // metres that must be seen
   const camera = {
     target: [middle[0], view.height_m, middle[1]], yaw: view.yaw_deg, pitch: view.pitch_deg,
     viewHeight: view.view_height_m, distance: view.distance_m,
   };
-  return zoom(camera, Math.max(1, width / (aspect * view.view_height_m)));
+  return zoom(camera, Math.max(1, width / (aspect * view.view_height_m), HEAD_ABOVE_MIDDLE / (0.5 - above)));
 }
 
 function backwards(camera) {

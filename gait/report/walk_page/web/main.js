@@ -2,7 +2,7 @@
 // addPanel((page) => ...) with a function that is given { data, state, readArray, showWholeBody }.
 
 const PANELS = [];
-const HEAD_JOINT = 15, NAME_ABOVE_M = 0.22, NAME_HEIGHT_PX = 26; // where the name of a body is
+const HEAD_JOINT = 15, NAME_ABOVE_M = 0.22, NAME_HEIGHT_PX = 26, NAME_ROOM_PX = 38; // where the name of a body is; what it needs above the heads
 const SETTLED_MS = 250, MAX_SMOOTHED_PX = 4e6; // without movement for that long; of a picture that is drawn twice as large
 
 function addPanel(create) {
@@ -92,7 +92,8 @@ function showBody(page) {
   page.showWholeBody = () => {
     const bodies = data.bodies.slice(0, state.layers.beside ? 2 : 1);
     const pelvises = bodies.map((_, body) => page.renderer.joint(state.frame, 0, body));
-    state.setCamera(wholeBodyCamera(data.view, pelvises, canvas.clientWidth / canvas.clientHeight || 1));
+    const { clientWidth: width, clientHeight: height } = canvas, above = bodies.length > 1 ? NAME_ROOM_PX / Math.max(height, 200) : 0;
+    state.setCamera(wholeBodyCamera(data.view, pelvises, width / height || 1, above));
   };
   // The camera follows the pelvis.
   state.addEventListener("frame", (event) => {
