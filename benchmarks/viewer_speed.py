@@ -36,7 +36,7 @@ from typing import Any
 import torch
 from benchmark import BodyArguments, measure_seconds, run
 from script_runs import ENVIRONMENT
-from untrained_trial import write_untrained_trial
+from untrained_trial import ARCHITECTURES, write_untrained_trial
 
 from gait.body.skeleton import Joint
 from gait.cli.arguments import ArgumentError, argument
@@ -58,6 +58,7 @@ class Arguments(BodyArguments):
     images: int = argument(200, "images of the playback")
     threads: int = argument(2, "threads of torch")
     starts: int = argument(5, "starts of the window")
+    network: str = argument("mlp", "the network that explains", choices=sorted(ARCHITECTURES))
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"\d+x\d+", self.size):
@@ -71,7 +72,7 @@ def main(args: Arguments) -> dict[str, Any]:
     width, height = map(int, args.size.split("x"))
     with TemporaryDirectory() as made:
         folder = Path(made)
-        trial, network = write_untrained_trial(folder, args.model, args.seconds)
+        trial, network = write_untrained_trial(folder, args.model, args.seconds, args.network)
         start = _measure_start(trial, network, args)
         state = _open_state(trial, network, args)
         assert state.actor is not None

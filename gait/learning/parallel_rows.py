@@ -69,7 +69,7 @@ class _MapRowsParallel(torch.autograd.Function):
         def differentiate(item: tuple[tuple[Tensor, Tensor], Tensor]) -> tuple[Tensor | None, ...]:
             (chunk, result), d_result = item
             inputs = [chunk, *trainable] if needs_rows else trainable
-            return torch.autograd.grad(result, inputs, d_result, retain_graph=True, allow_unused=True)
+            return vector_product_gradient(result, inputs, d_result, retain_graph=True)
 
         computed = list(zip(ctx.saved_tensors[::2], ctx.saved_tensors[1::2], strict=True))
         chunks = gradient.tensor_split(len(computed))
@@ -77,6 +77,18 @@ class _MapRowsParallel(torch.autograd.Function):
         d_rows = torch.cat([each[0] for each in gradients if each[0] is not None]) if needs_rows else None
         sums = iter([_sum(terms) for terms in zip(*(each[needs_rows:] for each in gradients), strict=True)])
         return None, None, None, d_rows, *(next(sums) if p.requires_grad else None for p in ctx.parameters)
+
+
+def vector_product_gradient(
+    result: Tensor, inputs: Sequence[Tensor], d_result: Tensor, *, retain_graph: bool = False
+) -> tuple[Tensor | None, ...]:
+    """Return the derivatives of Σ d_result · result by the inputs; None for an input without influence.
+
+    ``torch.autograd.grad`` with ``d_result`` as ``grad_outputs`` gives the same bits, but imports sympy, for 0.4 s.
+    """
+    with torch.enable_grad():
+        product = (result * d_result).sum()
+    return torch.autograd.grad(product, inputs, retain_graph=retain_graph, allow_unused=True)
 
 
 def _sum(terms: tuple[Tensor | None, ...]) -> Tensor | None:

@@ -1,6 +1,7 @@
 """The networks equal simple, slow implementations; the transformer equals ``reference_transformer``."""
 
 import itertools
+import sys
 
 import pytest
 import scipy.stats
@@ -343,6 +344,21 @@ def test_map_rows_parallel_gives_the_same_bits_for_any_number_of_threads(count, 
         assert all(torch.equal(one, two) for one, two in zip(found[0], other, strict=True))
     rows = windows.flatten(0, 1)
     assert count < 64 or min(len(rows), rows.numel() // parallel_rows._MIN_ELEMENTS) >= 3  # several chunks
+
+
+def test_vector_product_gradient_is_that_of_torch():
+    a, b, unused = (torch.randn(5, 3, requires_grad=True) for _ in range(3))
+    vector = torch.randn(5, 3)
+    found = parallel_rows.vector_product_gradient((a * b).tanh(), (a, b, unused), vector)
+    expected = torch.autograd.grad((a * b).tanh(), (a, b, unused), vector, allow_unused=True)
+    assert all(torch.equal(one, two) for one, two in zip(found[:2], expected[:2], strict=True))
+    assert found[2] is None
+
+
+def test_transformer_is_differentiated_without_sympy(monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch.fx.experimental.symbolic_shapes", None)  # imports sympy, which takes long
+    values = logits_and_gradients(README_SIZES.build(), make_windows(2, 4), torch.ones(2))
+    assert all(torch.isfinite(each).all() for each in values if each is not None)
 
 
 def test_map_rows_parallel_raises_errors_of_threads(three_threads):

@@ -18,6 +18,7 @@ from torch.nn.functional import linear
 
 from gait.arrays import Vector
 from gait.explaining.method import Explanation, Method
+from gait.learning.parallel_rows import vector_product_gradient
 
 STEPS = 32
 """Number of nodes for a network with kinks everywhere, such as a perceptron."""
@@ -118,7 +119,8 @@ def _product_integral(
         active = torch.where((low > 0) == (high > 0), (low > 0).double(), crossing)  # (cells, N, units) of each cell
         polynomials = _lagrange(tuple(nodes), tuple(0.5 * (edges[1:] + edges[:-1]))) / _CELLS  # (cells, n)
         cotangents = torch.tensordot(polynomials.t(), active, 1) * factors @ first.weight.double()
-    (gradient,) = torch.autograd.grad(vectors, points, cotangents.to(vectors))
+    (gradient,) = vector_product_gradient(vectors, [points], cotangents.to(vectors))
+    assert gradient is not None
     return gradient.sum(0) * difference, is_smooth
 
 
