@@ -32,7 +32,7 @@ from gait.learning.trainer import window_probabilities
 from gait.motion.dataset import AcquisitionInfo, Trial
 from gait.motion.windows import WindowDataset
 from gait.synthetic import SyntheticSubject, make_subject, make_trial
-from gait.synthetic.standing import add_standing
+from gait.synthetic.standing import START_S, add_standing
 
 RATE_HZ = 100.0
 PACES = ((0.2, 40), (0.2, 60), (0.2, 100), (0.2, 140), (0.3, 50), (0.25, 30))  # m/s, steps per minute
@@ -118,20 +118,36 @@ def standing_found(both: list[tuple[Joints, Joints]]) -> dict[str, int]:
 
 
 def probability_differences(trained: Path, both: list[tuple[Joints, Joints]]) -> dict[str, Any]:
-    """Compare P(sick) of each walk between two stands with that of the walk alone, by network."""
+    """Compare P(sick) of each walk between two stands with that of the walk alone, by network.
+
+    ``same_frames`` are differences from the walk alone without the frames that count as its first and last step between
+    the stands.
+    """
     result = {}
+    shift = round((BEFORE_S + START_S / 2) * RATE_HZ)  # the first step takes twice its time
     for file in sorted(trained.glob("fold*/*.ckpt")):
         network = load_network(file)
-        probability = np.empty((len(both), 2))
-        for row, pair in enumerate(both):
-            for column, joints in enumerate(pair):
+        probability = np.empty((len(both), 3))
+        for row, (alone, standing) in enumerate(both):
+            walking = find_activity(standing, RATE_HZ)
+            walks = (
+                (alone, find_activity(alone, RATE_HZ)),
+                (standing, walking),
+                (alone, walking[shift : shift + len(alone)]),
+            )
+            for column, (joints, activity) in enumerate(walks):
                 source = AcquisitionInfo(RATE_HZ, len(joints), 0.0, (), 1.7)
                 trial = Trial("P", "walk", False, np.asarray(joints, np.float32), RATE_HZ, source, Path())
-                trial = replace(trial, activity=find_activity(joints, RATE_HZ))
+                trial = replace(trial, activity=activity)
                 windows = WindowDataset([trial], network.window_length, left_out=network.left_out_joints)
                 probability[row, column] = float(window_probabilities(network.network, windows, 64).mean())
-        difference = np.abs(probability[:, 1] - probability[:, 0])
-        result[f"{file.parent.name}/{file.name}"] = {"mean": difference.mean(), "worst": difference.max()}
+        difference, same_frames = (np.abs(probability[:, 1] - probability[:, column]) for column in (0, 2))
+        result[f"{file.parent.name}/{file.name}"] = {
+            "mean": difference.mean(),
+            "worst": difference.max(),
+            "same_frames_mean": same_frames.mean(),
+            "same_frames_worst": same_frames.max(),
+        }
     return result
 
 

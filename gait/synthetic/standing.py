@@ -15,9 +15,8 @@ from gait.body.pose_sequence import PoseSequence
 from gait.body.skeleton import NUM_BODY_JOINTS
 from gait.synthetic.trial import SyntheticTrial, pose_tensors
 
-_START_S = (
-    0.8  # from standing to the walk's own pace, and back; about two steps (Breniere & Do 1986, J. Biomech. 19:1035)
-)
+START_S = 0.8
+"""From standing to the walk's own pace, and back; about two steps (Breniere & Do 1986, J. Biomech. 19:1035)."""
 
 
 def add_standing(trial: SyntheticTrial, body: Body, before_s: float, after_s: float) -> SyntheticTrial:
@@ -28,7 +27,7 @@ def add_standing(trial: SyntheticTrial, body: Body, before_s: float, after_s: fl
     """
     truth = trial.ground_truth
     walk_s = (truth.num_frames - 1) / truth.rate_hz
-    durations = [before_s, _START_S, walk_s - _START_S, _START_S, after_s]
+    durations = [before_s, START_S, walk_s - START_S, START_S, after_s]
     times = np.cumsum([0.0, *durations])
     time = np.arange(round(times[-1] * truth.rate_hz) + 1) / truth.rate_hz
     pace = np.interp(time, times, [0, 0, 1, 1, 0, 0])

@@ -8,7 +8,7 @@ import pytest
 from gait.body.body import Body
 from gait.body.skeleton import Joint
 from gait.synthetic import make_subject, make_trial
-from gait.synthetic.standing import add_standing
+from gait.synthetic.standing import START_S, add_standing
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -21,9 +21,8 @@ def test_add_standing_holds_still_before_and_after_the_same_walk(open_body: Body
     np.testing.assert_allclose(joints[:150], own[:1].repeat(150, axis=0), atol=1e-4)
     np.testing.assert_allclose(joints[-99:], own[-1:].repeat(99, axis=0), atol=2e-3)
     # At its own pace it is the same walk, at most half a frame later or earlier.
-    middle = joints[300]
-    nearest = np.abs(own - middle).max(axis=(1, 2)).argmin()
-    np.testing.assert_allclose(joints[260:340], own[nearest - 40 : nearest + 40], atol=0.02)
+    shift = round(100 * (1.5 + START_S / 2))
+    np.testing.assert_allclose(joints[260:340], own[260 - shift : 340 - shift], atol=0.02)
 
 
 def test_add_standing_moves_events_with_the_poses(open_body: Body) -> None:
