@@ -45,6 +45,7 @@ _QUIET = (
     "--no-first-run",
 )
 _NO_WEBGL = ("--disable-gpu", "--disable-3d-apis")
+Point = tuple[float, float]
 _OWN_SCHEMES = ("data:", "blob:", "about:")  # content that is in the page itself
 _SERIOUS = ("serious", "critical")
 _WATCH_POLICY = """
@@ -91,17 +92,17 @@ class WatchedPage:
         """Return the width that the page needs, CSS pixels; more than the window's where something is cut off."""
         return int(self.page.evaluate("document.documentElement.scrollWidth"))
 
-    def drag_finger(self, start: tuple[float, float], end: tuple[float, float], steps: int = 6) -> None:
-        """Put a finger on a touch screen, move it and take it away."""
+    def drag_fingers(self, *paths: tuple[Point, Point], steps: int = 6) -> None:
+        """Put fingers on a touch screen, move each from its start to its end and take them away."""
         touch = self.context.new_cdp_session(self.page)
 
-        def send(kind: str, *points: tuple[float, float]) -> None:
+        def send(kind: str, *points: Point) -> None:
             touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": [{"x": x, "y": y} for x, y in points]})
 
-        send("touchStart", start)
+        send("touchStart", *(start for start, _ in paths))
         for k in range(1, steps + 1):
             t = k / steps
-            send("touchMove", (start[0] + t * (end[0] - start[0]), start[1] + t * (end[1] - start[1])))
+            send("touchMove", *((a[0] + t * (b[0] - a[0]), a[1] + t * (b[1] - a[1])) for a, b in paths))
         send("touchEnd")
         touch.detach()
 

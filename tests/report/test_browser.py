@@ -44,5 +44,5 @@ def test_requests_errors_violations_and_cut_text_are_found(browser: Browser, tmp
 def test_a_finger_scrolls(browser: Browser, tmp_path: Path) -> None:
     file = page_with(tmp_path, head="<meta name='viewport' content='width=device-width'>", body="<p>a</p>" * 100)
     with open_page(browser, file, size=(400, 800), has_touch=True, is_mobile=True) as opened:
-        opened.drag_finger((200, 600), (200, 200), steps=10)
+        opened.drag_fingers(((200, 600), (200, 200)), steps=10)
         opened.page.wait_for_function("window.scrollY > 100")

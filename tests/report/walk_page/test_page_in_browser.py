@@ -144,15 +144,24 @@ def test_mouse_orbits_moves_zooms_and_selects(opened: WatchedPage) -> None:
     assert selected > (np.abs(settled_picture(opened) - [200, 0, 140]).max(axis=2) < 60).sum() + 20
 
 
-def test_finger_orbits(browser: Browser, page_file: Path) -> None:
+def test_fingers_orbit_and_zoom(browser: Browser, page_file: Path) -> None:
     with open_page(browser, page_file, size=(400, 800), has_touch=True, is_mobile=True) as opened:
         opened.page.wait_for_selector(READY)
         opened.page.locator("#body").scroll_into_view_if_needed()
         box = opened.page.locator("#body").bounding_box()
         assert box is not None
         before, middle = picture(opened), (box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
-        opened.drag_finger(middle, (middle[0] + 80, middle[1]))
+        opened.drag_fingers((middle, (middle[0] + 80, middle[1])))
         assert changed(before, opened)
+
+        def size() -> int:
+            inside = settled_picture(opened)[8:-8, 8:-8]  # of the outline of what has the focus
+            return int((beside_ground(inside) > 40).sum())
+
+        small = size()
+        paths = [((middle[0], middle[1] + side * 25), (middle[0], middle[1] + side * 50)) for side in (-1, 1)]
+        opened.drag_fingers(*paths)
+        assert size() > 1.5 * small
 
 
 def test_controls_choose_what_is_drawn(opened: WatchedPage) -> None:
@@ -171,8 +180,13 @@ def test_controls_choose_what_is_drawn(opened: WatchedPage) -> None:
     page.click("#forward")
     page.click("#back")
     page.wait_for_selector("#body[data-frame='21']")
+    page.uncheck("#loop")
     page.click("#play")
-    opened.wait_until("Number(document.getElementById('body').dataset.frame) > 25")
+    page.wait_for_selector("#body[data-frame='159']")
+    assert page.inner_text("#play") == "Play"  # it stops at the end
+    page.click("#show-help")
+    page.get_by_role("button", name="Close").click()
+    assert not page.is_visible("#help")
 
 
 @needs_firefox
