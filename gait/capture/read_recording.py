@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from gait.capture.marker_names import (
 )
 from gait.capture.merge_tracks import merge_tracks
 from gait.capture.raw_recording import RawRecording
-from gait.capture.recording import Recording
+from gait.capture.recording import GaitEvent, Recording
 from gait.capture.sandboxed_reader import read_raw_recording
 from gait.capture.select_subject import select_subject
 from gait.capture.units import infer_unit
@@ -83,17 +83,8 @@ def _to_recording(raw: RawRecording, subject_index: int | None, subject_prefix: 
     measured = np.flatnonzero(selection.selected & ~computed & ~unlabelled)
     modeled = np.flatnonzero(selection.selected & declared & ~unlabelled)
     known = canonical_markers(str(bare[k]) for k in (*measured, *modeled) if visible[:, k].any())
-    tracks: dict[str, list[int]] = {}
-    markers = {k: known.get(bare[k]) or sanitize_marker_name(bare[k]) for k in measured[num_visible[measured] > 0]}
-    for k in sorted(markers, key=lambda k: (str(bare[k]).upper() != markers[k], k)):  # the canonical name first
-        tracks.setdefault(markers[k], []).append(int(k))
-    positions, merged = merge_tracks(tracks, raw.positions, raw.rate_hz)
-    raw, visible = replace(raw, positions=positions), visible_mask(positions)
-    absorbed = {k for columns_of_marker in merged.values() for k in columns_of_marker}
-    measured = measured[~np.isin(measured, list(absorbed))]
-    if merged:
-        counts = ", ".join(f"{len(others) + 1} of {marker}" for marker, others in sorted(merged.items()))
-        warnings.append(f"Tracks that complement each other are read as one marker: {counts}.")
+    raw, absorbed = _merge_tracks(raw, bare, known, measured[num_visible[measured] > 0], warnings)
+    visible, measured = visible_mask(raw.positions), measured[~np.isin(measured, list(absorbed))]
     columns = _select_columns(raw, bare, known, measured, modeled, visible, notes, warnings)
     if not columns:
         counts = f"{len(names)} points, {int(unlabelled.sum())} of them unlabelled, {int(computed.sum())} computed"
@@ -108,6 +99,62 @@ def _to_recording(raw: RawRecording, subject_index: int | None, subject_prefix: 
     positions_m = positions_m @ rotation.T
     warnings += filter(None, [unit.note])
     (warnings if up.uncertain else notes).append(up.note)
+    _describe_labels(labels, positions_m, notes, warnings)
+
+    used = {*columns.values(), *absorbed}
+    outputs_m = {
+        str(bare[k]): (raw.positions[:, k] * unit.metres) @ rotation.T
+        for k in np.flatnonzero(selection.selected & computed)
+        if k not in used
+        and visible[:, k].any()
+        and (is_model_position(bare[k]) or (k in modeled and known.get(bare[k]) not in columns))
+    }
+    return Recording(
+        path=raw.path,
+        labels=labels,
+        positions_m=positions_m,
+        visible=visible_mask(positions_m),
+        rate_hz=raw.rate_hz,
+        first_frame=raw.first_frame,
+        events=_events_of_subject(raw, selection.prefix, {name.prefix for name in names}),
+        force_plates=tuple(to_force_plate(plate, unit.metres, rotation) for plate in raw.force_plates),
+        unused_labels=tuple(str(name) for k, name in enumerate(bare) if k not in used),
+        model_outputs=outputs_m,
+        notes=tuple(notes),
+        warnings=tuple(warnings),
+        marker_set=set_of_recording((str(bare[k]) for k in columns.values()), labels).path.stem,
+        source_unit=unit.name,
+        source_up=up.name,
+        stated_unit=unit.overruled,
+    )
+
+
+def _merge_tracks(
+    raw: RawRecording,
+    bare: NDArray[np.object_],
+    known: Mapping[str, str],
+    measured: NDArray[np.intp],
+    warnings: list[str],
+) -> tuple[RawRecording, set[int]]:
+    """Merge tracks of the same marker that complement each other; return also the columns that others absorbed.
+
+    ``known`` has the canonical marker of each bare name that means one. Added to ``warnings`` is which were merged.
+    """
+    tracks: dict[str, list[int]] = {}
+    markers = {k: known.get(bare[k]) or sanitize_marker_name(bare[k]) for k in measured}
+    for k in sorted(markers, key=lambda k: (str(bare[k]).upper() != markers[k], k)):  # the canonical name first
+        tracks.setdefault(markers[k], []).append(int(k))
+    positions, merged = merge_tracks(tracks, raw.positions, raw.rate_hz)
+    if merged:
+        counts = ", ".join(f"{len(others) + 1} of {marker}" for marker, others in sorted(merged.items()))
+        warnings.append(f"Tracks that complement each other are read as one marker: {counts}.")
+    return replace(raw, positions=positions), {k for columns in merged.values() for k in columns}
+
+
+def _describe_labels(
+    labels: Sequence[str], positions_m: NDArray[np.float64], notes: list[str], warnings: list[str]
+) -> None:
+    """Add to ``notes`` and ``warnings`` what the markers' names mean for the fit."""
     if is_mirrored(labels, positions_m):
         warnings.append(
             "Left and right seem swapped: the recording is mirrored or its labels are wrong; it is read unchanged."
@@ -118,37 +165,15 @@ def _to_recording(raw: RawRecording, subject_index: int | None, subject_prefix: 
     if not any(label in MARKERS for label in labels):
         warnings.append("No marker has a known name; a marker layout file must place the markers on the body.")
 
-    used = {*columns.values(), *absorbed}
-    outputs_m = {
-        str(bare[k]): (raw.positions[:, k] * unit.metres) @ rotation.T
-        for k in np.flatnonzero(selection.selected & computed)
-        if k not in used
-        and visible[:, k].any()
-        and (is_model_position(bare[k]) or (k in modeled and known.get(bare[k]) not in columns))
-    }
-    others = {name.prefix.casefold() for name in names if name.prefix and name.prefix != selection.prefix}
-    events = tuple(
+
+def _events_of_subject(raw: RawRecording, prefix: str, prefixes: Collection[str]) -> tuple[GaitEvent, ...]:
+    """Return the events without those that name another subject of the file; ``prefixes`` are those of all."""
+    others = {each.casefold() for each in prefixes if each and each != prefix}
+    subjects = (*raw.event_subjects, *[""] * len(raw.events))
+    return tuple(
         event
-        for event, of_subject in zip(raw.events, (*raw.event_subjects, *[""] * len(raw.events)), strict=False)
-        if not selection.prefix or of_subject.casefold() not in others
-    )
-    return Recording(
-        path=raw.path,
-        labels=labels,
-        positions_m=positions_m,
-        visible=visible_mask(positions_m),
-        rate_hz=raw.rate_hz,
-        first_frame=raw.first_frame,
-        events=events,
-        force_plates=tuple(to_force_plate(plate, unit.metres, rotation) for plate in raw.force_plates),
-        unused_labels=tuple(str(name) for k, name in enumerate(bare) if k not in used),
-        model_outputs=outputs_m,
-        notes=tuple(notes),
-        warnings=tuple(warnings),
-        marker_set=set_of_recording((str(bare[k]) for k in columns.values()), labels).path.stem,
-        source_unit=unit.name,
-        source_up=up.name,
-        stated_unit=unit.overruled,
+        for event, subject in zip(raw.events, subjects, strict=False)
+        if not prefix or subject.casefold() not in others
     )
 
 
