@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gait.arrays import true_runs
+from gait.arrays import Vector, true_runs
 from gait.body.joint_status import MIN_OBSERVED_FRACTION, JointStatus
 from gait.body.segments import SEGMENTS
 from gait.body.skeleton import BODY_JOINTS
@@ -94,41 +94,15 @@ class FitReport:
 
 def build_fit_report(subject_fit: SubjectFit, trial: TrialFit) -> FitReport:
     """Summarize the fit of one trial of a subject."""
-    error = trial.residual_m * 1e3
-    visible = np.isfinite(error)
+    error_mm = trial.residual_m * 1e3
+    visible = np.isfinite(error_mm)
+    mean = {
+        label: float(error_mm[visible[:, m], m].mean()) for m, label in enumerate(trial.labels) if visible[:, m].any()
+    }
     offset = {
         label: float(np.linalg.norm(move) * 1e3) for label, move in zip(trial.labels, trial.offset_m, strict=True)
     }
-    kind = dict(zip(trial.labels, trial.layout.kinds, strict=True))
-    mean = {label: float(error[visible[:, m], m].mean()) for m, label in enumerate(trial.labels) if visible[:, m].any()}
-    markers: dict[str, dict[str, Any]] = {
-        label: {
-            "mean_mm": _rounded(mean[label]) if label in mean else None,
-            "visible": round(float(visible[:, m].mean()), 4),
-            "placement_offset_mm": _rounded(offset[label]),
-            "kind": kind[label],
-        }
-        for m, label in enumerate(trial.labels)
-    }
-    for marker in subject_fit.technical:
-        if marker.label in markers:
-            markers[marker.label] |= {"segment": marker.segment, "rigidity_mm": _rounded(1e3 * marker.rigidity_m)}
-    kept = np.concatenate([np.arange(segment.start, segment.stop) for segment in trial.valid_frames.segments])
-    sigma = trial.uncertainty.sigma_m[kept] * 1e3
-    data_fraction = trial.uncertainty.data_fraction[kept].mean(axis=0)
-    status = trial.joint_status[kept]
-    joints = {
-        joint.name.lower(): {
-            "sigma_mm": _rounded(sigma[:, j].mean()),
-            "worst_mm": _rounded(sigma[:, j].max()),
-            "data_fraction": round(float(data_fraction[j]), 3),
-            **{
-                f"{value.name.lower()}_fraction": round(float((status[:, j] == value).mean()), 3)
-                for value in reversed(JointStatus)
-            },
-        }
-        for j, joint in enumerate(BODY_JOINTS)
-    }
+    joints = _describe_joints(trial)
     visible_markers = [m for m, label in enumerate(trial.labels) if label in mean]
     has_marker = markers_on_segments(trial.skinning_weights[visible_markers]).sum(axis=0) > 0
 
@@ -136,22 +110,14 @@ def build_fit_report(subject_fit: SubjectFit, trial: TrialFit) -> FitReport:
         first = trial.recording.first_frame
         return tuple([first + run.start, first + run.stop - 1] for run in runs)
 
-    fitted = list(mean)
+    fitted, kind = list(mean), dict(zip(trial.labels, trial.layout.kinds, strict=True))
     unfitted = [label for label in trial.recording.labels if label not in trial.labels]
     offsets = {
         which: [offset[label] for label in fitted if kind[label] == which] for which in ("anatomical", "technical")
     }
-    values = error[visible]
-    frame_mean = error[visible.any(axis=1)]
     return FitReport(
-        residual_mm={
-            "mean": _rounded(values.mean()),
-            "rms": _rounded(np.sqrt((values**2).mean())),
-            "p95": _rounded(np.quantile(values, 0.95)),
-            "max": _rounded(values.max()),
-            "max_frame_mean": _rounded(np.nanmean(frame_mean, axis=1).max()),
-        },
-        markers=markers,
+        residual_mm=_describe_residuals(error_mm),
+        markers=_describe_markers(subject_fit, trial, mean, offset),
         worst_markers=tuple(sorted(fitted, key=lambda label: -mean[label])[:NUM_WORST_MARKERS]),
         missing_markers=tuple(label for label in subject_fit.layout.labels if label not in fitted),
         unused_labels=tuple(dict.fromkeys((*unfitted, *trial.recording.unused_labels))),
@@ -167,20 +133,77 @@ def build_fit_report(subject_fit: SubjectFit, trial: TrialFit) -> FitReport:
         segments=frame_numbers(trial.valid_frames.segments),
         gap_filled_frames=frame_numbers(true_runs(trial.valid_frames.gap_filled)),
         excluded_frames=frame_numbers(trial.valid_frames.excluded),
-        rejected_tracks=tuple(
-            {
-                "label": track.label,
-                "reason": track.reason,
-                "segment": track.segment,
-                "rigidity_mm": None if track.rigidity_m is None else _rounded(1e3 * track.rigidity_m),
-            }
-            for track in subject_fit.rejected_tracks
-            if track.label in trial.recording.labels
-        ),
+        rejected_tracks=_describe_rejected_tracks(subject_fit, trial),
         undetermined_joints=tuple(
             name for name, joint in joints.items() if joint["observed_fraction"] < MIN_OBSERVED_FRACTION
         ),
         segments_without_markers=tuple(SEGMENTS[s] for s in np.flatnonzero(~has_marker)),
+    )
+
+
+def _describe_residuals(error_mm: Vector) -> dict[str, float | None]:
+    """Return statistics of the residuals (T, M), NaN where a marker is not visible."""
+    visible = np.isfinite(error_mm)
+    values, frame_mean = error_mm[visible], np.nanmean(error_mm[visible.any(axis=1)], axis=1)
+    return {
+        "mean": _rounded(values.mean()),
+        "rms": _rounded(np.sqrt((values**2).mean())),
+        "p95": _rounded(np.quantile(values, 0.95)),
+        "max": _rounded(values.max()),
+        "max_frame_mean": _rounded(frame_mean.max()),
+    }
+
+
+def _describe_markers(
+    subject_fit: SubjectFit, trial: TrialFit, mean_mm: Mapping[str, float], offset_mm: Mapping[str, float]
+) -> dict[str, dict[str, Any]]:
+    """Return the entry of each marker; ``mean_mm`` lacks those that are never visible."""
+    visible = np.isfinite(trial.residual_m).mean(axis=0)
+    markers: dict[str, dict[str, Any]] = {
+        label: {
+            "mean_mm": _rounded(mean_mm[label]) if label in mean_mm else None,
+            "visible": round(float(visible[m]), 4),
+            "placement_offset_mm": _rounded(offset_mm[label]),
+            "kind": trial.layout.kinds[m],
+        }
+        for m, label in enumerate(trial.labels)
+    }
+    for marker in subject_fit.technical:
+        if marker.label in markers:
+            markers[marker.label] |= {"segment": marker.segment, "rigidity_mm": _rounded(1e3 * marker.rigidity_m)}
+    return markers
+
+
+def _describe_joints(trial: TrialFit) -> dict[str, dict[str, float]]:
+    """Return the entry of each joint: its uncertainty and status in the valid frames."""
+    kept = np.concatenate([np.arange(segment.start, segment.stop) for segment in trial.valid_frames.segments])
+    sigma_mm = trial.uncertainty.sigma_m[kept] * 1e3
+    data_fraction = trial.uncertainty.data_fraction[kept].mean(axis=0)
+    status = trial.joint_status[kept]
+    return {
+        joint.name.lower(): {
+            "sigma_mm": _rounded(sigma_mm[:, j].mean()),
+            "worst_mm": _rounded(sigma_mm[:, j].max()),
+            "data_fraction": round(float(data_fraction[j]), 3),
+            **{
+                f"{value.name.lower()}_fraction": round(float((status[:, j] == value).mean()), 3)
+                for value in reversed(JointStatus)
+            },
+        }
+        for j, joint in enumerate(BODY_JOINTS)
+    }
+
+
+def _describe_rejected_tracks(subject_fit: SubjectFit, trial: TrialFit) -> tuple[dict[str, Any], ...]:
+    return tuple(
+        {
+            "label": track.label,
+            "reason": track.reason,
+            "segment": track.segment,
+            "rigidity_mm": None if track.rigidity_m is None else _rounded(1e3 * track.rigidity_m),
+        }
+        for track in subject_fit.rejected_tracks
+        if track.label in trial.recording.labels
     )
 
 
