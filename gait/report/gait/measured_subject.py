@@ -20,23 +20,30 @@ from gait.motion.trial_paths import HEALTHY, REPORT_FILE, SICK, read_fit_report
 
 
 @dataclass(frozen=True, eq=False)
-class MeasuredSubject:
-    """One subject: the analysis of all trials, and the reports of their fits."""
+class GroupMember:
+    """A subject and its group."""
 
     subject_id: str  # "sick/P02"
-    analysis: SubjectAnalysis
-    reports: Mapping[str, FitReport]  # by trial; trials without one are absent
-    problems: tuple[str, ...] = ()  # one line per trial that could not be read
 
     @property
     def label(self) -> str:
         """The folder of the group, "healthy" or "sick"; "" if the subject is in none."""
-        return group_of(self.subject_id)
+        label, _, name = self.subject_id.partition("/")
+        return label if name and label in (HEALTHY, SICK) else ""
 
     @property
     def name(self) -> str:
         """The subject without its group."""
         return self.subject_id.removeprefix(f"{self.label}/")
+
+
+@dataclass(frozen=True, eq=False)
+class MeasuredSubject(GroupMember):
+    """One subject: the analysis of all trials, and the reports of their fits."""
+
+    analysis: SubjectAnalysis
+    reports: Mapping[str, FitReport]  # by trial; trials without one are absent
+    problems: tuple[str, ...] = ()  # one line per trial that could not be read
 
     @property
     def num_strides(self) -> dict[str, int]:
@@ -62,12 +69,6 @@ class MeasuredSubject:
         known = [t.quality for t in self.analysis.trials if math.isfinite(t.quality.residual_mean_mm)]
         frames = sum(quality.num_frames for quality in known)
         return sum(q.residual_mean_mm * q.num_frames for q in known) / frames if frames else math.nan
-
-
-def group_of(subject_id: str) -> str:
-    """Return the group of a subject, "healthy" or "sick"; "" if it is in none."""
-    label, _, name = subject_id.partition("/")
-    return label if name and label in (HEALTHY, SICK) else ""
 
 
 def measure_subject(folder: Path) -> MeasuredSubject:

@@ -10,15 +10,14 @@ import numpy as np
 from gait.arrays import Vector
 from gait.kinematics.gait_events import SIDES
 from gait.kinematics.spatiotemporal import PARAMETERS
-from gait.report.gait.measured_subject import MeasuredSubject, group_of
+from gait.report.gait.measured_subject import GroupMember, MeasuredSubject
 from gait.report.gait.norm_set import NormResults
 
 
 @dataclass(frozen=True, eq=False)
-class SubjectSummary:
+class SubjectSummary(GroupMember):
     """The results of one subject, without those of single trials and strides."""
 
-    subject_id: str  # "sick/P02"
     num_trials: int
     num_strides: Mapping[str, int]  # by side, that count
     residual_mean_mm: float  # NaN if unknown
@@ -30,16 +29,6 @@ class SubjectSummary:
     gps_deg: Mapping[str, float]  # "left", "right", "overall", against the norm that is drawn; empty without one
     gdi: Mapping[str, float]  # against the first reference, by side; NaN if an angle is not observed
     problems: tuple[str, ...] = ()
-
-    @property
-    def label(self) -> str:
-        """The folder of the group, "healthy" or "sick"; "" if the subject is in none."""
-        return group_of(self.subject_id)
-
-    @property
-    def name(self) -> str:
-        """The subject without its group."""
-        return self.subject_id.removeprefix(f"{self.label}/")
 
     def curve_of_both_sides(self, name: str) -> Vector | None:
         """Return the mean (101,) of the mean curves of both sides, or of the only observed one; None without any."""
