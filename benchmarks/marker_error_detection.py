@@ -187,7 +187,8 @@ def evaluate_kind(
         found = [f for f in fit.marker_errors if (f.kind, f.marker, f.other) not in in_clean_trial]
         expected = [replace(truth, markers=(name,)) for name in truth.markers] if kind in FILLS else [truth]
         detected = [next((f for f in found if is_detected(each, f)), None) for each in expected]
-        additional += len(found) - len(detected) + detected.count(None)
+        filled = changed_markers(clean.recordings[-1], bad) if kind in FILLS else set()
+        additional += sum(f.marker not in filled for f in found if not any(f is each for each in detected))
         rows = slice(truth.first_frame - bad.first_frame, truth.last_frame - bad.first_frame + 1)
         distance = joint_error_mm(fit, clean.fit, rows, align=kind == "mirrored")
         distances.append(distance)
@@ -204,6 +205,13 @@ def evaluate_kind(
         "additional": additional,
         "joints_mm": {"mean": float(np.mean(distances)), "worst": float(np.max(distances))},
     }
+
+
+def changed_markers(recording: Recording, bad: Recording) -> set[str]:
+    """Return the labels of the markers whose positions differ, also of filled ones that hardly moved."""
+    pairs = zip(recording.positions_m.swapaxes(0, 1), bad.positions_m.swapaxes(0, 1), strict=True)
+    same = [np.array_equal(before, after, equal_nan=True) for before, after in pairs]
+    return {label for label, unchanged in zip(bad.labels, same, strict=True) if not unchanged}
 
 
 def is_detected(truth: InjectedError, error: MarkerError) -> bool:

@@ -310,6 +310,15 @@ def test_is_detected_compares_both_markers_of_a_swap(module):
     assert not is_detected(truth, MarkerError("label_swap", "RKNE", "RTIB", 1, 9, 50.0, "excluded"))
 
 
+def test_changed_markers_are_those_with_other_positions(module):
+    positions = np.random.default_rng(0).standard_normal((5, 3, 3))
+    positions[2, 1] = np.nan
+    labels, visible = ("LKNE", "LANK", "LTOE"), np.isfinite(positions).all(axis=2)
+    recording = Recording(Path("a.c3d"), labels, positions, visible, 100.0)
+    filled = replace(recording, positions_m=positions + np.array([[0], [0], [1e-4]]))
+    assert module("marker_error_detection").changed_markers(recording, filled) == {"LTOE"}
+
+
 @pytest.mark.slow
 @pytest.mark.captures
 def test_marker_error_detection_of_two_kinds(captures, run):
