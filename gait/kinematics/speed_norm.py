@@ -10,7 +10,7 @@ al. 1989, Ann. Statist. 17:1419), for each angle on its own.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -186,55 +186,49 @@ def fit_speed_norm(
     return SpeedNorm(source, controls, float(typical), regressions, slope, coverage)
 
 
-CurvePart = tuple[str, int, int]
-"""Of an angle's curve, the percents from the first to the last one, which is included."""
-
-
 @dataclass(frozen=True, eq=False)
 class FamilyRatios:
-    """How far new persons' curves are from the mean of a norm, jointly over parts of its curves.
+    """How far new persons' curves are from the mean of a norm, jointly over its curves.
 
-    ``largest``, by part, is the largest |curve - mean| / SD of both sides within it, (B, P), of P persons against B
-    resampled norms.
+    ``largest``, by angle, is the largest |curve - mean| / SD of both sides over the cycle, (B, P), of P persons against
+    B resampled norms.
     """
 
-    largest: Mapping[CurvePart, NDArray[np.float32]]
+    largest: Mapping[str, NDArray[np.float32]]
     coverage: float
 
-    def critical_value(self, parts: Collection[CurvePart] | None = None) -> float:
-        """Return c such that these parts of a new person lie within mean ± c · SD with probability ``coverage``.
+    def critical_value(self, angles: Collection[str]) -> float:
+        """Return c such that all these curves of a new person lie within mean ± c · SD with probability ``coverage``.
 
-        None: all parts. As for the band of a single angle, it is a quantile over the norm's persons against resampled
-        ones: here of the largest ratio of all of a person's parts. Since these depend on each other, c is below
-        Bonferroni's or Šidák's, which count them as independent. Infinite without a curve.
+        As for the band of a single angle, it is a quantile over the norm's persons against resampled ones: here of the
+        largest ratio of all of a person's curves. Since these depend on each other, c is below Bonferroni's or Šidák's,
+        which count them as independent. Infinite without a curve.
         """
-        own = [self.largest[part] for part in (self.largest if parts is None else parts) if part in self.largest]
+        own = [self.largest[angle] for angle in angles if angle in self.largest]
         return float(np.quantile(np.max(own, axis=0), self.coverage)) if own else np.inf
 
 
 def family_ratios(
-    norm: SpeedNorm, parts: Collection[CurvePart], *, coverage: float = COVERAGE, resamples: int = 200, seed: int = 0
+    norm: SpeedNorm, angles: Collection[str], *, coverage: float = COVERAGE, resamples: int = 200, seed: int = 0
 ) -> FamilyRatios:
-    """Compare each person of a norm with norms of resampled persons, in those parts whose angles the norm has."""
+    """Compare each person of a norm with norms of resampled persons, in those of the angles that the norm has."""
     persons = sorted({control.person for control in norm.controls})
     index = {person: number for number, person in enumerate(persons)}
     random = np.random.default_rng(seed)
     drawn = random.multinomial(len(persons), np.full(len(persons), 1 / len(persons)), resamples)
     largest = {}
-    for part in parts:
-        angle, first, last = part
-        observed = _observe(norm.controls, angle) if angle in norm.regressions else None
-        if observed is None:
+    for angle, regression in norm.regressions.items():
+        observed = _observe(norm.controls, angle)
+        if angle not in angles or observed is None:
             continue
-        observed = replace(observed, curves=observed.curves[:, first : last + 1])
-        powers = _powers(observed.speeds, norm.regressions[angle].degree)
+        powers = _powers(observed.speeds, regression.degree)
         spread = np.exp(norm.spread_slope * _scaled(observed.speeds))
         person = np.array([index[name] for name in observed.names])[observed.person]
         ratios = _largest_ratios(observed, powers, spread, observed.weights * drawn[:, person])
         own = np.zeros((resamples, len(persons)), dtype=np.float32)
         for row, number in enumerate(person):
             own[:, number] = np.maximum(own[:, number], ratios[:, row])
-        largest[part] = own
+        largest[angle] = own
     return FamilyRatios(largest, coverage)
 
 
@@ -280,7 +274,7 @@ class _Observations:
     """All controls' curves of one angle; R of them, of both sides and all paces."""
 
     speeds: Vector  # (R,)
-    curves: Vector  # (R, 101), or a part of the cycle
+    curves: Vector  # (R, 101)
     person: NDArray[np.int64]  # (R,) index of the person in ``names``
     names: tuple[str, ...]
 

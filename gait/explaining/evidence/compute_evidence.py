@@ -271,23 +271,17 @@ class _Curves:
     def step_down(self, chosen: Sequence[tuple[int, int]]) -> float:
         """Return c of the bands of motions in phases, narrowed as ``verdicts`` describes it."""
         motions, bands, phases = self._explained.motions, self._explained.bands, self._explained.phases
-        found = {(name, motions[m].side, phases[motions[m].side][p]) for m, p in chosen for name in motions[m].curves}
-        left = {
-            (name, side, phase): (name, phase.first_percent, phase.last_percent)
-            for name, side, phase in found
-            if (name, side) in self._means and name in bands.mean_deg
-        }
-        ratios = self._explained.controls.within({*left.values()})
-        if ratios is None:
-            return self._explained.controls.critical_value()
+        inside: dict[tuple[str, str], NDArray[np.bool_]] = {}
+        for m, p in chosen:
+            for name in motions[m].curves:
+                mask = inside.setdefault((name, motions[m].side), np.zeros(101, dtype=bool))
+                mask[phases[motions[m].side][p].percents] = True
+        left = {key: mask for key, mask in inside.items() if key in self._means and key[0] in bands.mean_deg}
         critical = math.inf
         while left:
-            critical = min(critical, ratios.critical_value({*left.values()}))
-            inner = {
-                (name, side, phase): part
-                for (name, side, phase), part in left.items()
-                if not self._beyond((name, side), bands, critical)[phase.percents].any()
-            }
+            narrower = self._explained.controls.critical_value({name for name, _ in left})
+            critical = min(critical, narrower)
+            inner = {key: mask for key, mask in left.items() if not self._beyond(key, bands, critical)[mask].any()}
             if len(inner) == len(left):
                 break
             left = inner

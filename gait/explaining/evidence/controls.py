@@ -35,7 +35,6 @@ from gait.kinematics.norms import PublishedNorm, read_angle_norm
 from gait.kinematics.speed_norm import (
     MIN_PERSONS,
     ControlCurves,
-    CurvePart,
     FamilyRatios,
     SpeedNorm,
     family_ratios,
@@ -104,7 +103,7 @@ class Controls:
 
     title: str  # of the norm, with the number of persons
     norm: SpeedNorm | PublishedNorm
-    ratios: FamilyRatios | None  # of the norm's persons, in all whole curves; None of a published norm
+    ratios: FamilyRatios | None  # of the norm's persons; None of a published norm
     windows: Tensor  # (M, L, 22, 3) of controls, all at the same phase of the gait cycle
     window_persons: tuple[str, ...]  # (M,)
     window_speeds: Vector  # (M,) dimensionless
@@ -114,13 +113,11 @@ class Controls:
     notes: tuple[str, ...] = ()
     motion: ControlMotion | None = None  # None of a network whose input is no rotations, or of too few controls
 
-    def critical_value(self) -> float:
-        """Return c of bands mean ± c · SD that hold all curves of a new person over the whole cycle with 95 %."""
-        return PUBLISHED_CRITICAL if self.ratios is None else self.ratios.critical_value()
-
-    def within(self, parts: Collection[CurvePart]) -> FamilyRatios | None:
-        """Return how far new persons are from the norm within parts of curves; None of a published norm."""
-        return family_ratios(self.norm, parts) if isinstance(self.norm, SpeedNorm) else None
+    def critical_value(self, curves: Collection[str] | None = None) -> float:
+        """Return c of bands mean ± c · SD that hold all these curves of a new person with 95 %; None: all curves."""
+        if self.ratios is None:
+            return PUBLISHED_CRITICAL
+        return self.ratios.critical_value(self.ratios.largest if curves is None else curves)
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,7 +151,7 @@ class Cohort:
         else:
             # ``ratios`` replace the bands of single curves, so that these need no resampling
             norm = fit_speed_norm(_curves(controls), name=self.title, of_whom="controls in training", resamples=1)
-        family = {(curve, 0, 100) for motion in motions_of(self.trained.input) for curve in motion.curves}
+        family = {curve for motion in motions_of(self.trained.input) for curve in motion.curves}
         return Controls(
             title=norm.source.title,
             norm=norm,

@@ -1,11 +1,11 @@
 """The norm of a finding: means and bands of curves at one subject's walking speed.
 
-A band is mean ± c · SD, with one c for all parts of curves of a family, such that all of them hold a new person with a
-probability of 95 % (``speed_norm.FamilyRatios``, after Lenhoff et al. 1999, Gait & Posture 9:10). Beyond the controls'
-speeds, the norm is theirs at the nearest speed, changed as the published norm by speed changes from there to the
-subject's (Schwartz et al. 2008, J. Biomech. 41:1639). Of curves that are not in it, the band is widened to hold the
-same curve with its excursion scaled by the ratio of the speeds: nothing says how much of that change a healthy person
-shows.
+A band is mean ± c · SD, with one c for all curves of a family, such that all of them hold a new person's curves over
+the whole cycle with a probability of 95 % (``speed_norm.FamilyRatios``, after Lenhoff et al. 1999, Gait & Posture
+9:10). Beyond the controls' speeds, the norm is theirs at the nearest speed, changed as the published norm by speed
+changes from there to the subject's (Schwartz et al. 2008, J. Biomech. 41:1639). Of curves that are not in it, the band
+is widened to hold the same curve with its excursion scaled by the ratio of the speeds: nothing says how much of that
+change a healthy person shows.
 """
 
 from __future__ import annotations

@@ -5,13 +5,13 @@ In this order:
 * *not observed*: no marker determines the motion.
 * *no norm*: the norm does not have this motion.
 * A deviation is real where the subject's mean curve is outside the norm's band at the subject's walking speed, widened
-  by what its error has beyond the controls' (``norm_at_speed.BandsAtSpeed.outside``). The bands of the motions on which
-  a decision relies hold a new person like the controls with a probability of 95 %, on both sides, in all the phases
-  in which it relies on them. Once a curve is outside in a phase, the other bands need not hold it there: they are
-  narrowed step by step, which keeps the probability that any verdict is wrong (Westfall & Young 1993, Resampling-Based
-  Multiple Testing, ch. 2). The network chooses motions and phases, though, and rather those that deviate, which makes
-  wrong verdicts more frequent than that. The bands of ignored deviations hold all curves that the network sees, over
-  the whole cycle.
+  by what its error has beyond the controls' (``norm_at_speed.BandsAtSpeed.outside``). The bands of all motions on which
+  a decision relies hold all these curves of a new person like the controls with a probability of 95 %. Once a curve is
+  outside, the bands of the others need not hold it: they are narrowed step by step, which keeps the probability that
+  any verdict is wrong (Westfall & Young 1993, Resampling-Based Multiple Testing, ch. 2). The network chooses these
+  curves, though, and rather those that deviate, which makes wrong verdicts more frequent than that. The bands hold over
+  the whole cycle, since the network chooses the phase, too: bands of the chosen phases alone called more deviations
+  real, but just as much more in healthy persons. The bands of ignored deviations hold all curves that the network sees.
 * Of a real deviation: *relies on a real deviation*, or *deviation that the network ignores*, if the share of the
   magnitude of all attribution, over all phases of the motion, is at most ``IGNORED_SHARE``.
 * *speed*: at the controls' usual speed the curve would be outside their band by the same rule; or the walking speed

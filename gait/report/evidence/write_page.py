@@ -141,7 +141,7 @@ def describe_bands(walk: ExplainedWalk) -> str:
     if walk.controls.ratios is None:
         return band
     return (
-        f"{band} With a probability of {100 * COVERAGE:.0f} %, the curves of a new healthy person lie inside the bands "
-        "in all the phases on which the decision relies. Once one is outside, the bands of the others are narrowed; "
-        "the drawn bands are the narrowed ones."
+        f"{band} With a probability of {100 * COVERAGE:.0f} %, all curves of a new healthy person on which the "
+        "decision relies lie inside the bands. Once one is outside, the bands of the others are narrowed; the drawn "
+        "bands are the narrowed ones."
     )
