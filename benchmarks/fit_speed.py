@@ -7,6 +7,8 @@ machine and threads, and the memory that a long recording needs. Prints one JSON
    marker offsets, which are estimated once per subject before it.
  * ``residual_mm`` of that fit, and ``converged_residual_mm`` of the same trial when every frame is solved to full
    convergence: the cost of stopping early.
+ * ``compare_with_torch``: the pose stage with the solver of torch, in turn with the compiled one, and the distance of
+   their joints; null where the compiled one was not built.
  * ``compare_with_opensim``: the pose stage on two recordings, compared with the inverse kinematics of OpenSim 4.6
    (full body, scaled and with markers placed by the static trial, on two cores of such a machine): ``speed_ratio`` and
    ``rms_ratio``. Ours also estimates marker offsets, so the residuals are not directly comparable.
@@ -25,11 +27,12 @@ from __future__ import annotations
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import torch
@@ -45,6 +48,7 @@ from gait.capture.read_recording import read_recording
 from gait.capture.recording import Recording
 from gait.cli.arguments import ArgumentError, argument
 from gait.fitting import pose_trajectory
+from gait.fitting.solver import native
 from gait.fitting.solver.frame_data import SolverOptions
 from gait.fitting.subject_fit import SubjectFit, fit_shape_and_poses
 
@@ -81,6 +85,7 @@ def main(args: Arguments) -> dict[str, Any]:
         **ours,
         **reference,
         "ratio": ours["frames_per_second"] / reference["reference_frames_per_second"],
+        "compare_with_torch": compare_with_torch(long, body, args.runs),
         "compare_with_opensim": compare_with_opensim(args.captures, body, args.runs),
         "cuda": measure_cuda_speed(long, args),
         "peak_memory_mb": run_in_new_process(measure_fit_memory_mb, args),
@@ -123,6 +128,27 @@ def solve_to_convergence() -> Iterator[None]:
     finally:
         for stage, effort in zip(stages, usual, strict=True):
             setattr(pose_trajectory, stage, effort)
+
+
+def compare_with_torch(recording: Recording, body: Body, runs: int) -> dict[str, float] | None:
+    """Measure the pose stage with both solvers in turn; None where the compiled one was not built."""
+    if native.load_library() is None:
+        return None
+    layout = plug_in_gait_layout(body)
+    seconds: dict[str, list[float]] = {"native": [], "torch": []}
+    joints_m = {}
+    for choice in (nullcontext(), patch.object(native, "load_library", return_value=None)) * runs:
+        with choice:
+            fit = fit_shape_and_poses([recording], body, layout).trials[0]
+        seconds[fit.solver].append(fit.seconds)
+        joints_m[fit.solver] = fit.joints_m
+    distance = np.linalg.norm(joints_m["native"] - joints_m["torch"], axis=-1)
+    frames_per_second = recording.num_frames / float(np.median(seconds["torch"]))
+    return {
+        "frames_per_second": frames_per_second,
+        "ratio": recording.num_frames / float(np.median(seconds["native"])) / frames_per_second,
+        "joint_difference_mm_max": 1e3 * float(distance.max()),
+    }
 
 
 def compare_with_opensim(captures: Path, body: Body, runs: int) -> dict[str, dict[str, float]]:
