@@ -174,7 +174,7 @@ def test_no_subject_name_is_written(out):
             assert part.encode() not in data, path
 
 
-def test_second_run_skips_and_third_overwrites_with_json_frames_and_figures(workspace, out):
+def test_second_run_skips_and_third_overwrites_with_json_frames_and_figures(workspace, out, monkeypatch):
     before = {path: path.stat().st_mtime_ns for path in out.rglob("*")}
     second = fit(workspace, "cohort.json", "--no_pictures")
     assert second.returncode == 0
@@ -184,6 +184,7 @@ def test_second_run_skips_and_third_overwrites_with_json_frames_and_figures(work
 
     one = cohort_file(workspace, "one.json", crouch_1={"trials": ["recordings/crouch_1/walk1.c3d"], "healthy": False})
     poses = (out / TRIALS[2] / "poses.npz").read_bytes()
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")  # a core for the pictures
     third = fit(workspace, one, "--overwrite", "--pose_format", "json")
     assert third.returncode == 0, third.stderr
     assert "1 fitted, 0 already finished, 0 failed" in third.stdout
