@@ -1,15 +1,19 @@
 """Compile the pose solver, and put the open body and the norms, which lie in ``data``, into the package of a wheel."""
 
+import zlib
 from pathlib import Path
 
 from setuptools import Extension, setup
 from setuptools.command.build_py import build_py
 
 DATA = ("SUPR/open_neutral.npz", "norms/*.csv", "norms/*.toml")
-# Optional: without a compiler that knows vector types (GCC, Clang), poses are solved by torch, many times more slowly.
+# Optional: without a compiler that knows vector types (GCC, Clang), torch solves, many times more slowly.
+SOURCE = Path("gait/fitting/solver/native_solver.c")
 SOLVER = Extension(
     "gait.fitting.solver._native_solver",
-    ["gait/fitting/solver/native_solver.c"],
+    [str(SOURCE)],
+    depends=["setup.py"],
+    define_macros=[("SOURCE_CHECKSUM", f"{zlib.crc32(SOURCE.read_bytes())}u")],
     extra_compile_args=["-std=gnu11", "-O3", "-fno-math-errno", "-fno-trapping-math", "-Wno-psabi"],
     optional=True,
 )

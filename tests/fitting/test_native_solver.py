@@ -54,6 +54,15 @@ def test_setup_has_built_it():
 
 
 @compiled
+def test_it_is_not_used_where_its_source_has_changed(tmp_path, monkeypatch):
+    other = tmp_path / "native_solver.c"
+    other.write_bytes(native.SOURCE.read_bytes() + b"\n")
+    for source, built in ((native.SOURCE, True), (other, False), (tmp_path / "of_a_wheel.c", True)):
+        monkeypatch.setattr(native, "SOURCE", source)
+        assert (native.load_library.__wrapped__() is not None) == built
+
+
+@compiled
 @TREES
 @FEATURES
 def test_objective_and_derivatives_are_exact(problem, hinges, feature):

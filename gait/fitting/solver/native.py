@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import ctypes
 import importlib.util
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -27,19 +29,24 @@ from gait.fitting.solver import quaternions
 from gait.fitting.solver.frame_data import ObservedMarkers, SolverOptions, SolverResult
 from gait.fitting.solver.kinematic_blocks import split_kinematic_tree
 
+SOURCE = Path(__file__).with_name("native_solver.c")  # not in a wheel
 MODULE = "gait.fitting.solver._native_solver"
 
 
 @cache
 def load_library() -> ctypes.CDLL | None:
-    """Return the compiled solver, or None where it was not built."""
+    """Return the compiled solver, or None where it was not built, or from another version of its source."""
     found = importlib.util.find_spec(MODULE)
     if found is None or found.origin is None:
         return None
     try:
-        return ctypes.CDLL(found.origin)  # its functions run without the lock of the interpreter
-    except OSError:
+        compiled = ctypes.CDLL(found.origin)  # its functions run without the lock of the interpreter
+        compiled.source_checksum.restype = ctypes.c_uint32
+        if SOURCE.is_file() and compiled.source_checksum() != zlib.crc32(SOURCE.read_bytes()):
+            return None
+    except (OSError, AttributeError):
         return None
+    return compiled
 
 
 def native_solver(subject: SubjectModel, prior: JointPrior, scales: ResidualScales) -> NativeSolver | None:

@@ -1124,6 +1124,12 @@ static Workspace *make_workspace(const Subject *s, int num_targets) {
     return w;
 }
 
+/* Of this file when it was compiled: a module that is older than the file beside it isn't used. */
+#ifndef SOURCE_CHECKSUM
+#define SOURCE_CHECKSUM 0
+#endif
+uint32_t source_checksum(void) { return SOURCE_CHECKSUM; }
+
 /* Solve all frames. Returns 0, or 1 if there is no memory. */
 int solve_frames(
     const Subject *s, const Frames *frames, const Target *targets, int32_t num_targets, const Options *options,
