@@ -29,6 +29,8 @@ from gait.motion.inputs.rotations import SPINE
 MAX_MOTIONS = 20
 """A change of more motions isn't a small one. Up to six are usually enough, but not for a gait that differs in nearly
 all joints, as that of Parkinson's disease."""
+MAX_CANDIDATES = 30
+"""Motions that are tried, so that a search that reaches nothing ends, too."""
 MIN_EFFECT = 0.1
 """Logit units by which a motion moves the logit after those before it; otherwise the next candidate is tried."""
 MAX_SDS = 3.0
@@ -129,7 +131,7 @@ def find_change(
     total = np.zeros_like(deviation)
     steps: list[Step] = []
     logits = [now.logit]
-    for motion in sorted(usable, key=lambda each: -effect[each]):
+    for motion in sorted(usable, key=lambda each: -effect[each])[:MAX_CANDIDATES]:
         if len(steps) == MAX_MOTIONS or down * (now.logit - target) <= 0:
             break
         change = _change_of(motion, windows, now.motions, metrics[motion], down)
