@@ -64,11 +64,12 @@ class Threshold:
     control_logit: float  # median of the controls, minus the threshold
 
 
-def find_threshold(logits: Vector, sick: Vector) -> Threshold:
+def find_threshold(logits: Vector, sick: Vector, wanted_specificity: float | None = None) -> Threshold:
     """Return the threshold with the highest expected balanced accuracy, given logits and labels (P,), 1 for sick.
 
-    With few subjects the accuracy jumps from subject to subject. So each logit stands for a normal distribution around
-    it, whose width is that of a kernel density estimate (Silverman 1986, eq. 3.28, of the logits of its label).
+    With ``wanted_specificity``, the lowest threshold below which this fraction of the controls is expected. With few
+    subjects the accuracy jumps from subject to subject. So each logit stands for a normal distribution around it, whose
+    width is that of a kernel density estimate (Silverman 1986, eq. 3.28, of the logits of its label).
 
     Raises:
         GaitError: a label is missing.
@@ -80,9 +81,11 @@ def find_threshold(logits: Vector, sick: Vector) -> Threshold:
     grid = np.linspace(logits.min(), logits.max(), _GRID)
     specificity = scipy.stats.norm.cdf((grid[:, None] - groups[0]) / widths[0]).mean(axis=1)
     recall = scipy.stats.norm.sf((grid[:, None] - groups[1]) / widths[1]).mean(axis=1)
-    accuracy = (specificity + recall) / 2
-    best = np.flatnonzero(accuracy >= accuracy.max() - 1e-9)
-    logit = float(grid[best].mean())
+    if wanted_specificity is None:
+        accuracy = (specificity + recall) / 2
+        logit = float(grid[accuracy >= accuracy.max() - 1e-9].mean())
+    else:
+        logit = float(grid[min(int(np.searchsorted(specificity, wanted_specificity)), len(grid) - 1)])
     return Threshold(
         logit,
         len(logits),

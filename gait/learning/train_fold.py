@@ -61,7 +61,7 @@ FOLD_MODULE = "gait.learning.train_fold"
 """The module that a training process loads."""
 
 _LATER_SETTINGS = (
-    "input", "windows", "deviation", "pace", "offset", "schedule", "ensemble", "threshold_folds",
+    "input", "windows", "deviation", "pace", "offset", "schedule", "ensemble", "threshold_folds", "specificity",
 )  # fmt: skip
 
 VALIDATION_FRACTION = 0.2
@@ -404,7 +404,7 @@ class FoldTraining:
             )
         except _TimeoutPassedError:
             return None
-        return find_threshold(logits, sick)
+        return find_threshold(logits, sick, task.args.specificity)
 
     def _open_log(self, stack: ExitStack) -> EpochLog | None:
         task = self._task

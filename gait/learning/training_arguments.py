@@ -118,6 +118,14 @@ class TrainingSettings:
         const=_THRESHOLD_FOLDS,
         metavar="N",
     )
+    specificity: float | None = argument(
+        None,
+        "with --threshold_folds: put the threshold where this fraction of the controls is below it, as 0.95, instead "
+        "of where balanced accuracy is highest",
+        flag="--threshold_specificity",
+        type=bounded(0.5, 1, "a number from 0.5 to 1"),
+        metavar="FRACTION",
+    )
     seed: int = argument(42, "random seed of weights, window order, dropout and augmentation", type=_seed)
     device: str = argument("cpu", "cpu (default), cuda or cuda:N")
     # ADOPT's β2. With its default of 0.9999 the step size of each weight depends on the magnitude of its first

@@ -44,5 +44,9 @@ def test_threshold_is_between_the_labels():
     assert (found.recall, found.specificity, found.num_subjects) == (1.0, 1.0, 40)
     shifted = find_threshold(logits + 7, sick)
     assert shifted.logit == pytest.approx(found.logit + 7, abs=0.02)
+    for wanted in (0.5, 0.95):
+        strict = find_threshold(logits, sick, wanted)
+        assert strict.logit == pytest.approx(np.quantile(logits[:20], wanted), abs=0.3)
+        assert strict.specificity == pytest.approx(wanted, abs=0.1)
     with pytest.raises(GaitError, match="no control or no patient"):
         find_threshold(logits[:5], sick[:5])

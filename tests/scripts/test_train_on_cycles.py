@@ -179,6 +179,7 @@ def test_timeout_within_the_threshold_is_resumed(poses, tmp_path):
         (["--input", "bones", "--pace", "1.1", "0.4"], "give the smaller number first"),
         (["--offset", "0.1"], "--offset needs --input rotations or bones"),
         (["--threshold_folds", "1"], "a whole number of at least 2"),
+        (["--threshold_specificity", "95"], "a number from 0.5 to 1"),
         (["--input", "angles"], "invalid choice"),
     ],
 )
@@ -192,9 +193,9 @@ def test_later_flags_at_their_defaults_are_no_other_experiment(poses, tmp_path):
     task = train("mlp", poses, tmp_path)
     result = read_result(task.result_file)
     later = ("input", "windows", "deviation", "pace", "offset", "lr_schedule", "ensemble")
-    later += ("threshold_folds",)
+    later += ("threshold_folds", "threshold_specificity")
     old = replace(result, arguments={name: value for name, value in result.arguments.items() if name not in later})
     assert result.same_experiment(old)
     assert not result.same_experiment(replace(result, arguments=result.arguments | {"ensemble": 2}))
-    assert not {*later, "schedule", "epochs"} & {*task.inputs()}
+    assert not {*later, "schedule", "specificity", "epochs"} & {*task.inputs()}
     assert torch.load(task.checkpoint_file, weights_only=True)["format_version"] == 2
