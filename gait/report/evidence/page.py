@@ -130,7 +130,7 @@ def evidence_page(content: EvidenceContent) -> str:
         content=content,
         evidence=evidence,
         decision=decision(evidence),
-        headline=decision_sentence(evidence),
+        headline=decision_sentence(evidence.probability),
         box=list(summarize(evidence, content.tested, content.parameters, content.axis_names)),
         subject=evidence.subject.partition("/")[2] or evidence.subject,
         label=evidence.subject.partition("/")[0] if "/" in evidence.subject else "",

@@ -9,11 +9,14 @@ from gait.body.skeleton import Joint
 from gait.explaining.evidence.compute_evidence import ExplainedWalk
 from gait.explaining.evidence.finding import Evidence, Finding, Verdict
 from gait.explaining.evidence.recurrence import Proportion
+from gait.kinematics.gait_events import SIDES
 from gait.kinematics.norm_comparison import ERROR_FACTOR
 from gait.kinematics.speed_norm import SpeedNorm
+from gait.kinematics.trial_analysis import SubjectAnalysis
 from gait.learning.checkpoint import Checkpoint
 from gait.learning.metrics import THRESHOLD
-from gait.report.evidence.sentences import decision, format_deg, format_percent, speed_sentence
+from gait.motion.trial_paths import HEALTHY, SICK
+from gait.report.evidence.sentences import format_deg, format_percent, speed_sentence
 from gait.report.gait.numbers import TITLES, format_value, shown_unit
 from gait.report.training.text_summary import pluralize
 from gait.text import format_probability
@@ -27,12 +30,13 @@ FEW_CONTROLS = 40
 _PARAMETERS = ("walking_speed", "cadence", "step_length")
 
 
-def decision_sentence(evidence: Evidence) -> str:
-    """Return the class to which the network assigns a walk, and how narrowly, one sentence."""
-    narrowly = ", narrowly" if abs(evidence.probability - THRESHOLD) < NARROW else ""
+def decision_sentence(probability: float) -> str:
+    """Return the class to which a network assigns a walk by its P(sick), and how narrowly, one sentence."""
+    word = SICK if probability >= THRESHOLD else HEALTHY
+    narrowly = ", narrowly" if abs(probability - THRESHOLD) < NARROW else ""
     return (
-        f"The network assigns this walk to the class {decision(evidence)}{narrowly}: P(sick) "
-        f"{format_probability(evidence.probability)} ({THRESHOLD} is the border; it is no probability of disease)."
+        f"The network assigns this walk to the class {word}{narrowly}: P(sick) {format_probability(probability)} "
+        f"({THRESHOLD} is the border; it is no probability of disease)."
     )
 
 
@@ -89,7 +93,8 @@ def measured_sentence(findings: Sequence[Finding]) -> str:
         error = f" ± {format_deg(ERROR_FACTOR * largest.error_deg)} (95 % error of the fit)"
     outside = f", {format_deg(largest.outside_deg)} outside their band" if largest.outside_deg > 0 else ""
     others = {(each.joint, each.axis) for each in deviating} - {(largest.joint, largest.axis)}
-    more = f" {pluralize(len(others), 'other motion')} outside the band: see below." if others else ""
+    verb = "is" if len(others) == 1 else "are"
+    more = f" {pluralize(len(others), 'other motion')} among the findings {verb} outside, too." if others else ""
     motion = largest.motion[:1].upper() + largest.motion[1:]
     return (
         f"{motion} in {largest.phase} is {format_deg(largest.value_deg)}{error} "
@@ -115,9 +120,8 @@ def fragile_sentence(blind_spots_deg: Mapping[tuple[Joint, int], float], axis_na
     )
 
 
-def parameters_sentence(walk: ExplainedWalk) -> str:
+def parameters_sentence(analysis: SubjectAnalysis) -> str:
     """Return speed, cadence and step length of a walk, with the number of its strides."""
-    analysis = walk.walk.analysis
     values = [(name, analysis.parameters.mean(name, "both")) for name in _PARAMETERS]
     words = [
         f"{TITLES[name].lower()} {format_value(name, value)} {shown_unit(name)}"
@@ -126,7 +130,7 @@ def parameters_sentence(walk: ExplainedWalk) -> str:
     ]
     if not words:
         return ""
-    strides = pluralize(sum(len(walk.walk.strides(side)) for side in ("left", "right")), "stride")
+    strides = pluralize(sum(int(analysis.curves.used(side).sum()) for side in SIDES), "stride")
     text = f"{', '.join(words)} ({strides} of both sides)."
     return text[:1].upper() + text[1:]
 

@@ -86,7 +86,7 @@ def write_evidence_page(segment: SegmentEvidence, bodies: BodyModelLocator, walk
         tested=_TRAINED
         if evidence.subject in walk.trained.training_subjects
         else tested_sentence(walk.trained.checkpoint),
-        parameters=parameters_sentence(walk),
+        parameters=parameters_sentence(walk.walk.analysis),
         files=files,
         walk_page="" if walk_page is None else relative_url(segment.folder / PAGE_FILE, walk_page),
         no_pictures=no_pictures,

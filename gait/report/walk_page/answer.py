@@ -20,11 +20,19 @@ from gait.report.evidence.sentences import (
     format_percent,
     summarize_findings,
 )
-from gait.report.evidence.summary import NARROW, RELIABLE_DEG, measured_sentence, tested_sentence, tested_subjects
+from gait.report.evidence.summary import (
+    NARROW,
+    RELIABLE_DEG,
+    decision_sentence,
+    measured_sentence,
+    parameters_sentence,
+    tested_sentence,
+    tested_subjects,
+)
 from gait.report.training.text_summary import pluralize
-from gait.report.walk_page.curve_section import CurveSection, describe, frame_at
+from gait.report.walk_page.curve_section import CurveSection, describe, describe_largest, frame_at
 from gait.report.walk_page.walk_data import WalkPage
-from gait.text import format_probability, join_words, with_true_minus
+from gait.text import join_words, with_true_minus
 from gait.viewing.attribution_overlay import AttributionOverlay
 
 _TRAINED = "The network was trained on this subject, so its prediction is not valid evidence."
@@ -61,9 +69,11 @@ class Answer:
     """What the head of a page says."""
 
     headline: str
+    farthest: str  # the curve that is farthest from the norm, and whether the decision is uncertain; "" if neither
     warning: str  # "" without
     network: str  # where the network looks; "" without a network
     sure: str  # what makes the decision uncertain; "" if nothing known does
+    walk: str  # speed, cadence and step length; "" without strides
     curves: str  # what the comparison with the norm comes to; "" without a norm
     deviations: tuple[Statement, ...]
     trust: tuple[str, ...]
@@ -82,15 +92,26 @@ def answer_of(page: WalkPage) -> Answer:
             trust.append(counterfactual_headline(page.evidence.counterfactual))
     if overlay is not None:
         trust += _trust(overlay, page.evidence, trained=trained)
+    sure = "" if overlay is None else how_sure(overlay, page.evidence, trained=trained)
     return Answer(
         headline(overlay, page.label),
+        " ".join(farthest(curves, is_uncertain=bool(sure))),
         _TRAINED if trained else "",
         "" if overlay is None else where_the_network_looks(overlay),
-        "" if overlay is None else how_sure(overlay, page.evidence, trained=trained),
+        sure,
+        "" if curves is None else parameters_sentence(curves.analysis),
         "" if curves is None else curve_summary(curves),
         () if curves is None else tuple(deviations(curves))[:MAX_DEVIATIONS],
         tuple(trust),
     )
+
+
+def farthest(section: CurveSection | None, *, is_uncertain: bool) -> Iterator[str]:
+    """Yield which curve is farthest from the norm, and that the decision is uncertain: the whole page in short."""
+    if section is not None and section.deviations:
+        yield f"Farthest from the norm is {describe_largest(section.deviations[0])}."
+    if is_uncertain:
+        yield "The decision is uncertain, see below."
 
 
 def how_sure(overlay: AttributionOverlay, evidence: Evidence | None, *, trained: bool) -> str:
@@ -134,12 +155,7 @@ def headline(overlay: AttributionOverlay | None, label: str) -> str:
     probability = overlay.attribution.trial_probability
     if not math.isfinite(probability):
         return f"The network gives no output for this walk.{recorded}"
-    word = "sick" if probability >= THRESHOLD else "healthy"
-    narrowly = ", narrowly" if abs(probability - THRESHOLD) < NARROW else ""
-    return (
-        f"The network assigns this walk to the class {word}{narrowly}: P(sick) {format_probability(probability)} "
-        f"({THRESHOLD} is the border; it is no probability of disease).{recorded}"
-    )
+    return f"{decision_sentence(probability)}{recorded}"
 
 
 def where_the_network_looks(overlay: AttributionOverlay) -> str:

@@ -188,25 +188,27 @@ class CurveSection:
 def describe(found: Sequence[Deviation]) -> str:
     """Return where one curve leaves its band, and its largest deviation, which is the first.
 
-    "left knee flexion: 19.9° below the norm's band (extension) at 74 % of its cycle, allowance for error 3.5°; outside
-    at 60–80 %".
+    "left knee flexion: 19.9° below the norm's band at 74 % of its cycle, beyond an allowance of 3.5° for
+    the error of the fit; outside at 60–80 %".
     """
-    largest = found[0]
-    angle = _ANGLES[largest.angle]
-    above = largest.largest_deg > 0
-    side = "" if angle.midline else f"{largest.side} "
-    whose = f"the {largest.side}" if angle.midline else "its"
-    direction = (angle.positive if above else angle.negative).partition(" (")[0]
     ranges = sorted({(each.first_percent, each.last_percent) for each in found})
     outside = join_words([f"{first}–{last}" for first, last in ranges])
-    allowed = f"allowance for error {format_deg(largest.error_deg)}"
-    if largest.error_deg < _SMALLEST_SHOWN_DEG:  # the curve's error is no larger than the controls'
-        allowed = "the band holds the error of the fit"
-    return (
-        f"{side}{AXES[largest.angle].title.lower()}: {format_deg(abs(largest.largest_deg))} "
-        f"{'above' if above else 'below'} the norm's band ({direction}) at "
-        f"{largest.largest_percent} % of {whose} cycle, {allowed}; outside at {outside} %"
-    )
+    allowed = ""
+    if found[0].error_deg >= _SMALLEST_SHOWN_DEG:  # otherwise the curve's error is no larger than the controls'
+        allowed = f", beyond an allowance of {format_deg(found[0].error_deg)} for the error of the fit"
+    return f"{describe_largest(found[0])}{allowed}; outside at {outside} %"
+
+
+def describe_largest(deviation: Deviation) -> str:
+    """Return by how much a curve is outside its band where it is farthest.
+
+    "left knee flexion: 19.9° below the norm's band at 74 % of its cycle".
+    """
+    midline = _ANGLES[deviation.angle].midline
+    curve = f"{'' if midline else f'{deviation.side} '}{AXES[deviation.angle].title.lower()}"
+    where = "above" if deviation.largest_deg > 0 else "below"
+    cycle = f"{deviation.largest_percent} % of {f'the {deviation.side}' if midline else 'its'} cycle"
+    return f"{curve}: {format_deg(abs(deviation.largest_deg))} {where} the norm's band at {cycle}"
 
 
 def curve_section(

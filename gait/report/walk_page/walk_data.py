@@ -72,9 +72,7 @@ class WalkPage:
     @property
     def title(self) -> str:
         """Name of the trial."""
-        if not self.anonymous:
-            return printable(self.trial.name)
-        return f"Anonymous trial, {self.label}" if self.label else "Anonymous trial"
+        return "Anonymous trial" if self.anonymous else printable(self.trial.name)
 
     @cached_property
     def skinned(self) -> SkinnedBody:

@@ -17,7 +17,7 @@ from gait.kinematics.norm_comparison import Deviation
 from gait.kinematics.norms import read_norm
 from gait.report.evidence.sentences import faithfulness_sentence
 from gait.report.gait.svg_chart import PLOT
-from gait.report.walk_page.answer import deviations, headline, how_sure
+from gait.report.walk_page.answer import deviations, farthest, headline, how_sure
 from gait.report.walk_page.build import build_page
 from gait.report.walk_page.curve_section import CurveSection, curve_section
 from gait.report.walk_page.walk_data import WalkPage
@@ -128,9 +128,13 @@ def test_table_of_curves_says_a_deviation_as_the_head_does(walk: WalkPage) -> No
     (statement,) = deviations(section)
     assert row.beyond == (statement.text,)
     assert statement.text == (
-        "left knee flexion: 19.9° below the norm's band (extension) at 74 % of its cycle, the band holds the error of "
-        "the fit; outside at 60–80 and 90–92 %"
+        "left knee flexion: 19.9° below the norm's band at 74 % of its cycle; outside at 60–80 and 90–92 %"
     )
+    assert list(farthest(section, is_uncertain=True)) == [
+        "Farthest from the norm is left knee flexion: 19.9° below the norm's band at 74 % of its cycle.",
+        "The decision is uncertain, see below.",
+    ]
+    assert not list(farthest(None, is_uncertain=False))
 
 
 def test_click_on_a_finding_goes_to_its_time_and_joint(opened: WatchedPage) -> None:

@@ -42,10 +42,11 @@ addPanel(({ data, state, readArray }) => {
     const left = Math.ceil(Math.min(Math.max(...labels, pen.measureText("right stance").width), 0.4 * width)) + 8;
     const strips = [{ kind: "stance", height: 2 * row + 4 }, { kind: "map", height: count * row }];
     if (method()) strips.push({ kind: "probability", height: PROBABILITY_ROWS * row });
-    if (method()) strips.push({ kind: "attribution", height: STRIP_ROWS * row });
-    if (data.curves) strips.push({ kind: "angle", height: STRIP_ROWS * row });
+    if (method()) strips.push({ kind: "attribution", height: STRIP_ROWS * row, titled: true });
+    if (data.curves) strips.push({ kind: "angle", height: STRIP_ROWS * row, titled: true });
     let top = Math.ceil(0.3 * font);
     for (const strip of strips) {
+      if (strip.titled) top += Math.ceil(0.4 * font);
       strip.top = top;
       top += strip.height + row;
     }
@@ -212,14 +213,15 @@ addPanel(({ data, state, readArray }) => {
       pen.fillText(`${curve ? curve.title : `angle of the ${data.joints[state.joint]}`}: not observed`, layout.left + 6, top + height / 2);
       return;
     }
-    pen.fillText(curve.title, layout.left, top - 0.42 * layout.row);
+    pen.fillText(curve.title, layout.left, top - 0.6 * layout.row);
     const points = averaged(curve.values, layout.right - layout.left), known = points.filter(Number.isFinite);
     let low = Math.min(...known), high = Math.max(...known);
     const margin = 0.05 * (high - low) || 1;
     [low, high] = [low - margin, high + margin];
     const y = (number) => top + ((high - number) / (high - low)) * height;
-    label(pen, formatNumber(high - margin, null), y(high) + 0.4 * layout.font, colours.muted);
-    label(pen, formatNumber(low + margin, null), y(low) - 0.4 * layout.font, colours.muted);
+    const digits = high - low < 10 ? null : 0;
+    label(pen, formatNumber(high - margin, digits), y(high) + 0.4 * layout.font, colours.muted);
+    label(pen, formatNumber(low + margin, digits), y(low) - 0.4 * layout.font, colours.muted);
     pen.strokeStyle = colours.faint;
     pen.lineWidth = 1;
     pen.strokeRect(layout.left - 0.5, top - 0.5, layout.right - layout.left + 1, height + 1);
@@ -272,7 +274,7 @@ addPanel(({ data, state, readArray }) => {
   /** Return P(sick) in a frame, or from when on the network has an output. */
   function outputIn(frame) {
     const { probability } = method();
-    if (Number.isFinite(probability[frame])) return `P(sick) ${formatProbability(probability[frame])}`;
+    if (Number.isFinite(probability[frame])) return `P(sick) at this time ${formatProbability(probability[frame])}`;
     const first = probability.findIndex(Number.isFinite);
     if (first > frame) return `no network output before ${(first / data.rate_hz).toFixed(2)} s`;
     const last = probability.reduce((found, each, k) => (Number.isFinite(each) ? k : found), -1);
