@@ -23,6 +23,7 @@ from gait.explaining.evidence.norm_at_speed import BandsAtSpeed, bands_at_speed
 from gait.explaining.evidence.phase_attribution import mean_attribution
 from gait.explaining.evidence.trial_faithfulness import measure_trial_faithfulness
 from gait.explaining.evidence.verdicts import (
+    EQUAL_VARIANCE,
     MIN_SPEED_VARIANCE,
     RESIDUAL_SDS,
     Observation,
@@ -173,7 +174,7 @@ def speed_predicts(explained: ExplainedWalk) -> bool:
         return False
     return (
         by_speed.variance_explained > MIN_SPEED_VARIANCE
-        and by_speed.variance_explained >= by_speed.variance_explained_by_label
+        and by_speed.variance_explained > by_speed.variance_explained_by_label - EQUAL_VARIANCE
         and abs(explained.logit - by_speed.at(speed)) <= RESIDUAL_SDS * by_speed.residual_sd
     )
 

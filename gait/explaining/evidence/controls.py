@@ -82,8 +82,8 @@ class LogitBySpeed:
     speeds: Vector  # (P,) rising
     logits: Vector  # (P,) of the curve
     resampled: Vector  # (B, P) of the curves of resampled persons, at the same speeds
-    variance_explained: float  # of the persons' logits by the curve: R², 0 to 1
-    variance_explained_by_label: float  # by the means of patients and of controls; 0 with one label alone
+    variance_explained: float  # of the logits, each predicted by the curve of the other persons: R², at most 1
+    variance_explained_by_label: float  # each by the mean of the others of its label; 0 with one label alone
     residual_sd: float  # of each person's logit about the curve of the others
 
     def at(self, speed: float) -> float:
@@ -342,7 +342,8 @@ def logit_by_speed(persons: Sequence[CohortPerson], *, resamples: int = 200, see
     """Return the logits of persons by speed; None of fewer than ``MIN_PERSONS`` persons of known speed.
 
     The curve is an isotonic regression, falling or rising, whichever fits better: a network that goes by speed need not
-    do so in proportion.
+    do so in proportion. What speed and label explain is that of persons left out: a curve follows the logits of the few
+    persons to whom it is fitted.
     """
     known = [one for one in persons if np.isfinite([one.dimensionless_speed, one.logit]).all()]
     known.sort(key=lambda one: one.dimensionless_speed)
@@ -351,14 +352,15 @@ def logit_by_speed(persons: Sequence[CohortPerson], *, resamples: int = 200, see
         return None
     fits = [scipy.optimize.isotonic_regression(logits, increasing=increasing).x for increasing in (False, True)]
     rising = bool(((logits - fits[1]) ** 2).sum() < ((logits - fits[0]) ** 2).sum())
-    curve, sick = fits[rising], np.array([one.sick for one in known])
-    by_label = np.where(sick, *(logits[own].mean() if own.any() else 0.0 for own in (sick, ~sick)))
-    explained = [1 - float(((logits - found) ** 2).mean() / logits.var()) for found in (curve, by_label)]
-    left_out = np.empty(len(known))
+    sick = np.array([one.sick for one in known])
+    left_out, by_label = np.empty(len(known)), np.empty(len(known))
     for k in range(len(known)):
         others = np.arange(len(known)) != k
         own = scipy.optimize.isotonic_regression(logits[others], increasing=rising).x
         left_out[k] = np.interp(speeds[k], speeds[others], own)
+        alike = others & (sick == sick[k])
+        by_label[k] = logits[alike if alike.any() else others].mean()
+    explained = [1 - float(((logits - found) ** 2).mean() / logits.var()) for found in (left_out, by_label)]
     random = np.random.default_rng(seed)
     resampled = []
     for _ in range(resamples):
@@ -368,7 +370,7 @@ def logit_by_speed(persons: Sequence[CohortPerson], *, resamples: int = 200, see
         resampled.append(np.interp(speeds, speeds[drawn][first], own[first]))
     return LogitBySpeed(
         speeds=speeds,
-        logits=curve,
+        logits=fits[rising],
         resampled=np.array(resampled),
         variance_explained=explained[0],
         variance_explained_by_label=explained[1],

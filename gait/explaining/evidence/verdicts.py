@@ -17,9 +17,10 @@ In this order:
 * *speed*: at the controls' usual speed the curve would be outside their band by the same rule; or the walking speed
   alone predicts the decision, which then needs no deviation beyond the speed, even where there is one. It does if a
   monotone curve of the logit by speed explains more than ``MIN_SPEED_VARIANCE`` of the logit's variance between the
-  persons of the cohort, that is more than all else together; if it explains no less than their label, since patients
-  walk slowly, so that speed explains a part of any good network's logits; and if the subject's logit is within
-  ``RESIDUAL_SDS`` standard deviations of the persons' about the curve.
+  persons of the cohort, that is more than all else together; if it explains no less than their label, but for
+  ``EQUAL_VARIANCE``, since patients walk slowly, so that speed explains a part of any good network's logits; and if the
+  subject's logit is within ``RESIDUAL_SDS`` standard deviations of the persons' about the curve. Each person's logit is
+  predicted from the others', as a curve follows the few persons to whom it is fitted.
 * *looks where nothing deviates* otherwise.
 """
 
@@ -35,7 +36,7 @@ from gait.text import with_true_minus
 
 IGNORED_SHARE = 0.01
 """A motion with no more is ignored: if all 66 motions had the same magnitude, each had 1/66."""
-MIN_SPEED_VARIANCE, RESIDUAL_SDS = 0.5, 2.0
+MIN_SPEED_VARIANCE, EQUAL_VARIANCE, RESIDUAL_SDS = 0.5, 0.05, 2.0
 UNUSUAL_SDS = 2.0
 """A difference of so many SD is called unusual: about one in twenty healthy persons has it in one value of a curve."""
 
@@ -89,4 +90,5 @@ def verdict_of(observed: Observation, sds: float, numbers: str) -> tuple[Verdict
     if observed.speed_predicts:
         return Verdict.SPEED, f"Inside {band}: {numbers}; the walking speed alone predicts the decision."
     unusual = " Unusual, but not shown to deviate." if abs(sds) >= UNUSUAL_SDS else ""
-    return Verdict.NO_DEVIATION, f"Inside {band} at this speed: {numbers}.{unusual}"
+    widened = ", which the error of the fit widens" if abs(sds) > observed.band_sds else ""
+    return Verdict.NO_DEVIATION, f"Inside {band}{widened} at this speed: {numbers}.{unusual}"

@@ -12,7 +12,7 @@ from gait.explaining.evidence.recurrence import Proportion
 from gait.kinematics.gait_events import SIDES
 from gait.kinematics.norm_comparison import ERROR_FACTOR
 from gait.kinematics.speed_norm import SpeedNorm
-from gait.kinematics.trial_analysis import SubjectAnalysis
+from gait.kinematics.trial_analysis import SubjectAnalysis, TrialAnalysis
 from gait.learning.checkpoint import Checkpoint
 from gait.learning.metrics import THRESHOLD
 from gait.motion.trial_paths import HEALTHY, SICK
@@ -84,7 +84,9 @@ def summarize(
 
 def measured_sentence(findings: Sequence[Finding]) -> str:
     """Return the largest deviation of the findings with its error and the controls' band."""
-    deviating = [each for each in findings if each.verdict in (Verdict.REAL_DEVIATION, Verdict.IGNORED)]
+    deviating = [
+        each for each in findings if each.verdict in (Verdict.REAL_DEVIATION, Verdict.IGNORED) or each.outside_deg > 0
+    ]
     if not deviating:
         return "No motion here is shown to be outside the controls' band at this walking speed."
     largest = max(deviating, key=lambda each: abs(each.sds))
@@ -120,7 +122,7 @@ def fragile_sentence(blind_spots_deg: Mapping[tuple[Joint, int], float], axis_na
     )
 
 
-def parameters_sentence(analysis: SubjectAnalysis) -> str:
+def parameters_sentence(analysis: TrialAnalysis | SubjectAnalysis) -> str:
     """Return speed, cadence and step length of a walk, with the number of its strides."""
     values = [(name, analysis.parameters.mean(name, "both")) for name in _PARAMETERS]
     words = [
