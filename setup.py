@@ -4,6 +4,7 @@ import zlib
 from pathlib import Path
 
 from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
 from setuptools.command.build_py import build_py
 
 DATA = ("SUPR/open_neutral.npz", "norms/*.csv", "norms/*.toml")
@@ -17,6 +18,14 @@ SOLVER = Extension(
     extra_compile_args=["-std=gnu11", "-O3", "-fno-math-errno", "-fno-trapping-math", "-Wno-psabi"],
     optional=True,
 )
+
+
+class BuildLibrary(build_ext):
+    """Build the pose solver as a library for ctypes: with the name of a module, Python would import it as one."""
+
+    def get_ext_filename(self, fullname: str) -> str:
+        """Return the file of an extension, relative to the root of the packages."""
+        return f"{fullname.replace('.', '/')}.compiled"
 
 
 class BuildWithData(build_py):
@@ -34,4 +43,4 @@ class BuildWithData(build_py):
                 self.copy_file(str(file), str(target))
 
 
-setup(cmdclass={"build_py": BuildWithData}, ext_modules=[SOLVER])
+setup(cmdclass={"build_ext": BuildLibrary, "build_py": BuildWithData}, ext_modules=[SOLVER])

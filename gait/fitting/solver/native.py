@@ -7,7 +7,6 @@ elsewhere. The poses of both agree to micrometres.
 from __future__ import annotations
 
 import ctypes
-import importlib.util
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -30,17 +29,16 @@ from gait.fitting.solver.frame_data import ObservedMarkers, SolverOptions, Solve
 from gait.fitting.solver.kinematic_blocks import split_kinematic_tree
 
 SOURCE = Path(__file__).with_name("native_solver.c")  # not in a wheel
-MODULE = "gait.fitting.solver._native_solver"
+LIBRARY = Path(__file__).with_name("_native_solver.compiled")
 
 
 @cache
 def load_library() -> ctypes.CDLL | None:
     """Return the compiled solver, or None where it was not built, or from another version of its source."""
-    found = importlib.util.find_spec(MODULE)
-    if found is None or found.origin is None:
+    if not LIBRARY.is_file():
         return None
     try:
-        compiled = ctypes.CDLL(found.origin)  # its functions run without the lock of the interpreter
+        compiled = ctypes.CDLL(str(LIBRARY))  # its functions run without the lock of the interpreter
         compiled.source_checksum.restype = ctypes.c_uint32
         if SOURCE.is_file() and compiled.source_checksum() != zlib.crc32(SOURCE.read_bytes()):
             return None
