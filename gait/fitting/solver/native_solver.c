@@ -1124,7 +1124,7 @@ static Workspace *make_workspace(const Subject *s, int num_targets) {
     return w;
 }
 
-/* Of this file when it was compiled: a module that is older than the file beside it isn't used. */
+/* Of this file when it was compiled: a library that is older than the file beside it isn't used. */
 #ifndef SOURCE_CHECKSUM
 #define SOURCE_CHECKSUM 0
 #endif
