@@ -103,7 +103,7 @@ from gait.learning.matched_speed import matched_speed_auc, same_person_auc
 from gait.learning.metrics import THRESHOLD, MetricWithInterval, mean_over_persons, ratio_over_persons
 from gait.learning.networks import NETWORKS
 from gait.learning.train_fold import FoldOutcome
-from gait.learning.training_arguments import TrainingArguments, parse_training_arguments
+from gait.learning.training_arguments import TrainingArguments, parse_training_arguments, recommended_flags
 from gait.motion.dataset import GaitDataset, Trial, read_dataset
 from gait.motion.folds import Fold, make_folds
 from gait.motion.window_placement import CYCLES
@@ -118,14 +118,8 @@ UNDEFINED = MetricWithInterval(float("nan"))
 _DEGREE = "degree_"
 _BATCH_SIZE = 64  # windows
 
-_CAUSE = "--input rotations --windows cycles --pace 0.3 1.1 --threshold_folds 3 --batch_size 64 --interval_size 128"
 CONFIGURATIONS: Mapping[str, Mapping[str, str]] = {
-    "cause": {
-        "mlp": f"{_CAUSE} --offset 0.15 --ensemble 3 --epochs 80 --lr 0.001 --lr_schedule cosine "
-        "--pfe_layers 32 --fc_layers 32",
-        "transformer": f"{_CAUSE} --epochs 30 --lr 0.002 --lr_schedule cosine --one_frame_in 8 "
-        "--pfe_dim 64 --fc_dim 64 --pfe_head 16 --fc_head 8 --ffn_dim 128",
-    },
+    "cause": {name: recommended_flags(NETWORKS[name]) for name in PUBLISHED_FLAGS},
     "published": {name: f"{flags} --stride 4" for name, flags in PUBLISHED_FLAGS.items()},
 }
 """Flags of the trainings, by name and network."""

@@ -135,6 +135,11 @@ def flag_values(arguments: Any) -> dict[str, Any]:
     return values
 
 
+def flag_words(argument: Field[Any], value: Any) -> str:
+    """Return a flag and its value as they are typed, for a field made by ``argument`` that is no switch."""
+    return f"{argument.metadata[_KEY].flag or f'--{argument.name}'} {_format_value(value)}"
+
+
 def command_of(argv: Sequence[str] | None = None, *, prog: str | None = None) -> str:
     """Return the command line as typed in a shell, to be saved with the results."""
     return f"{prog or Path(sys.argv[0]).name} {shlex.join(sys.argv[1:] if argv is None else argv)}"

@@ -11,6 +11,17 @@ from torch import Tensor, nn
 
 from gait.learning.initialization import standardize_linear_layers
 
+RECOMMENDED: Mapping[str, Any] = {
+    "input": "rotations",
+    "windows": "cycles",
+    "pace": (0.3, 1.1),
+    "threshold_folds": 3,
+    "batch_size": 64,
+    "window_length": 128,
+    "schedule": "cosine",
+}
+"""Settings of trainings, by field name, that the networks' own ``recommended`` ones share."""
+
 
 @dataclass(frozen=True)
 class Architecture(ABC):
@@ -55,6 +66,7 @@ class Network:
     modules: tuple[type[nn.Module], ...]  # that ``architecture.build`` returns
     kinds: tuple[str, ...] = ()  # values of ``architecture.kind``; the name if empty
     defaults: Mapping[str, Any] = field(default_factory=dict)  # of training arguments and sizes, by field name
+    recommended: Mapping[str, Any] = field(default_factory=dict)  # what --recommended sets, by field name
     # in place, from windows (N, L, J, 3) and whether they are deviations from the controls' mean
     initialize: Callable[[Any, Tensor, bool], None] = standardize_linear_layers
     relevance_rules: Mapping[str, str] = field(default_factory=dict)

@@ -17,6 +17,7 @@ from gait.cli.arguments import (
     bounded,
     command_of,
     flag_values,
+    flag_words,
     parse_given,
     parser_of,
     positive_number,
@@ -33,6 +34,7 @@ SCHEDULES = (CONSTANT, COSINE)
 """Of the learning rate: always the same, or rising over the first tenth of the epochs and falling along a cosine."""
 
 _ALL = "all"
+_RECOMMENDED = "recommended"
 _PATIENCE = 5
 _THRESHOLD_FOLDS = 3
 
@@ -303,6 +305,12 @@ class TrainingArguments(TrainingSettings):
         }
 
 
+def recommended_flags(network: Network) -> str:
+    """Return the flags that --recommended of a network's training stands for, as they are typed; "" if it has none."""
+    declared = {each.name: each for kind in (network.architecture, TrainingArguments) for each in fields(kind)}
+    return " ".join(flag_words(declared[name], value) for name, value in network.recommended.items())
+
+
 def parse_training_arguments(
     network: Network, about: str, argv: Sequence[str] | None = None, *, prog: str | None = None
 ) -> TrainingArguments:
@@ -313,7 +321,12 @@ def parse_training_arguments(
     """
     parser = parser_of(TrainingArguments, about, prog=prog, defaults=network.defaults)
     add_flags(parser, network.architecture, network.defaults)
-    given = {"window_length": TrainingArguments.window_length, **network.defaults, **parse_given(parser, argv)}
+    if network.recommended:
+        about = "the settings that the README recommends for own recordings; flags beside it take precedence: "
+        parser.add_argument(f"--{_RECOMMENDED}", action="store_true", help=about + recommended_flags(network))
+    typed = parse_given(parser, argv)
+    chosen = network.recommended if typed.pop(_RECOMMENDED, False) else {}
+    given = {"window_length": TrainingArguments.window_length, **network.defaults, **chosen, **typed}
     length, limit = given["window_length"], network.max_window_length
     if limit is not None and length > limit:
         parser.error(f"--interval_size {length}: the {network.title} accepts at most {limit} frames")

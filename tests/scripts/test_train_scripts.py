@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import re
 import runpy
 import shutil
 import signal
@@ -149,6 +150,19 @@ def test_parse_training_arguments_has_the_published_defaults():
         assert (arguments.rate_hz, arguments.joint_offset_m, arguments.progress_bars) == (100, 0.03, True)
         assert (arguments.mirror, arguments.use_class_weights, arguments.timeout_s) == (True, False, None)
         assert (str(arguments.save_folder), str(arguments.poses)) == ("out", ".")
+
+
+@pytest.mark.parametrize("network", ["mlp", "transformer"])
+def test_recommended_stands_for_the_flags_in_the_documentation(network, capsys):
+    recommended = parse(network, "--recommended", "--cross", "all")
+    page = (REPOSITORY / "docs" / "training.md").read_text(encoding="utf-8")
+    listed = re.search(rf"^\| {NETWORKS[network].title} \| `(--input rotations .*)` \|$", page, re.MULTILINE)
+    assert replace(parse(network, *listed[1].split(), "--cross", "all"), command="") == replace(recommended, command="")
+    assert recommended.flags["epochs"] != parse(network).flags["epochs"]
+    assert parse(network, "--epochs", "3", "--recommended").epochs == 3, "a flag beside it takes precedence"
+    with pytest.raises(SystemExit):
+        parse(network, "--help")
+    assert listed[1] in " ".join(capsys.readouterr().out.split())
 
 
 @pytest.mark.parametrize("script", ["transformer", "multi_mlp"])

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from gait.cli.arguments import argument, whole_number
 from gait.errors import GaitError
-from gait.learning.network import Architecture, Network
+from gait.learning.network import RECOMMENDED, Architecture, Network
 
 
 class MLP(nn.Module):
@@ -158,6 +158,15 @@ NETWORK = Network(
     modules=(MLP,),
     kinds=_KINDS,
     defaults={"batch_size": 64, "window_length": 128, "epochs": 75, "learning_rate": 1e-5},
+    recommended={
+        **RECOMMENDED,
+        "offset": 0.15,
+        "ensemble": 3,
+        "epochs": 80,
+        "learning_rate": 0.001,
+        "pose_layers": (32,),
+        "classifier_layers": (32,),
+    },
     relevance_rules={
         "epsilon": "gait.explaining.lrp_mlp:lrp_epsilon",
         "original": "gait.explaining.lrp_mlp:lrp_original",

@@ -11,7 +11,7 @@ from torch import Tensor
 from gait.cli.arguments import argument, whole_number
 from gait.errors import GaitError
 from gait.learning.initialization import initialize_transformer
-from gait.learning.network import Architecture, Network
+from gait.learning.network import RECOMMENDED, Architecture, Network
 from gait.learning.transformer import MAX_TOKENS, GaitTransformer
 
 
@@ -91,6 +91,17 @@ NETWORK = Network(
     architecture=TransformerArchitecture,
     modules=(GaitTransformer,),
     defaults={"batch_size": 8, "window_length": 64, "epochs": 1, "learning_rate": 1e-4, "frame_subsampling": 4},
+    recommended={
+        **RECOMMENDED,
+        "epochs": 30,
+        "learning_rate": 0.002,
+        "frame_subsampling": 8,
+        "pose_dim": 64,
+        "classifier_dim": 64,
+        "pose_heads": 16,
+        "classifier_heads": 8,
+        "ffn_dim": 128,
+    },
     initialize=initialize_transformer,
     relevance_rules={
         "attnlrp": "gait.explaining.lrp_transformer:attnlrp",
