@@ -104,8 +104,9 @@ from gait.learning.metrics import THRESHOLD, MetricWithInterval, mean_over_perso
 from gait.learning.networks import NETWORKS
 from gait.learning.train_fold import FoldOutcome
 from gait.learning.training_arguments import TrainingArguments, parse_training_arguments, recommended_flags
-from gait.motion.dataset import GaitDataset, Trial, read_dataset
+from gait.motion.dataset import GaitDataset, Trial
 from gait.motion.folds import Fold, make_folds
+from gait.motion.read_dataset import read_dataset
 from gait.motion.window_placement import CYCLES
 from gait.synthetic import PATHOLOGY_NAMES, Variety
 from gait.synthetic.cohort import parse_subject_name

@@ -49,8 +49,9 @@ from gait.explaining.faithfulness import (
 )
 from gait.explaining.methods import METHODS, explain_windows, supported_methods
 from gait.explaining.trained_network import TrainedNetwork, load_network
-from gait.motion.dataset import Trial, read_dataset
+from gait.motion.dataset import Trial
 from gait.motion.inputs import PUBLISHED
+from gait.motion.read_dataset import read_dataset
 from gait.motion.windows import WindowDataset
 
 MAX_RANDOMIZATION_CORRELATION = 0.2

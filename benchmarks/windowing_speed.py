@@ -34,8 +34,8 @@ from gait.body.model_file import load_body
 from gait.body.pose_sequence import PoseSequence
 from gait.body.rotations import axis_angle_to_matrix
 from gait.cli.arguments import argument
-from gait.motion.dataset import read_dataset
 from gait.motion.pose_npz import write_npz
+from gait.motion.read_dataset import read_dataset
 from gait.motion.windows import WindowDataset
 from gait.synthetic import make_subject, make_trial
 

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from gait.kinematics.gait_events import detect_gait_events as detect_gait_events
     from gait.kinematics.joint_angles import compute_joint_angles as compute_joint_angles
     from gait.kinematics.trial_analysis import analyse_trial as analyse_trial
-    from gait.motion.dataset import read_dataset as read_dataset
     from gait.motion.pose_files import read_poses as read_poses
+    from gait.motion.read_dataset import read_dataset as read_dataset
     from gait.motion.subject_trials import analyse_subject_folder as analyse_subject_folder
     from gait.motion.windows import WindowDataset as WindowDataset
     from gait.report.walk_page.notebook import show as show
@@ -44,7 +44,7 @@ _MODULES = {
     "fit_recordings": "gait.fitting.fit_recordings",
     "load_body": "gait.body.model_file",
     "load_network": "gait.explaining.trained_network",
-    "read_dataset": "gait.motion.dataset",
+    "read_dataset": "gait.motion.read_dataset",
     "read_explanation": "gait.explaining.attribution_files",
     "read_poses": "gait.motion.pose_files",
     "read_recording": "gait.capture.read_recording",

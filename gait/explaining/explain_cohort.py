@@ -40,8 +40,9 @@ from gait.explaining.trained_network import TrainedNetwork, load_network
 from gait.kinematics.gait_cycle import PERCENT, average_gait_cycles
 from gait.learning.fold_result import FoldResult, read_results, trained_kinds
 from gait.learning.networks import NETWORKS
-from gait.motion.dataset import GaitDataset, Trial, dataset_hash, read_dataset
+from gait.motion.dataset import GaitDataset, Trial, dataset_hash
 from gait.motion.inputs import PUBLISHED
+from gait.motion.read_dataset import read_dataset
 
 ExplainedTrial = tuple[Trial, TrialAttribution]
 

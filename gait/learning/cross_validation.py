@@ -14,9 +14,10 @@ from gait.learning.fold_result import to_strict_json
 from gait.learning.train_fold import FOLD_MODULE, EpochDone, FoldOutcome, FoldTask, OpenLog, run_fold
 from gait.learning.trainer import Progress
 from gait.learning.training_arguments import TrainingArguments
-from gait.motion.dataset import dataset_hash, read_dataset
+from gait.motion.dataset import dataset_hash
 from gait.motion.folds import make_folds
 from gait.motion.left_out import choose_left_out, leave_out_windows
+from gait.motion.read_dataset import read_dataset
 from gait.parallel.dask_executor import DaskExecutor
 from gait.parallel.process_pool import ProcessPool, allocate_cores
 from gait.parallel.task_queue import Crashed, Executor, run_tasks

@@ -48,10 +48,11 @@ from gait.learning.predictions import Predictions, subject_means
 from gait.learning.threshold import Threshold, find_threshold, pooled_logits
 from gait.learning.trainer import Progress, Trainer, mean_window, window_logits, window_probabilities
 from gait.learning.training_arguments import CONSTANT, TrainingArguments, TrainingSettings
-from gait.motion.dataset import GaitDataset, Trial, dataset_hash, read_dataset
+from gait.motion.dataset import GaitDataset, Trial, dataset_hash
 from gait.motion.folds import Fold, split_validation
 from gait.motion.inputs import PUBLISHED
 from gait.motion.left_out import LeftOut
+from gait.motion.read_dataset import read_dataset
 from gait.motion.window_input import InputReference
 from gait.motion.window_placement import FRAMES, TRAINING_SHIFTS
 from gait.motion.windows import WindowDataset, fit_reference

@@ -3,7 +3,7 @@
 In the order in which a trial passes through:
 
 * ``pose_files``: reads poses in any form (``pose_npz``, ``pose_frames``); ``trial_paths``: names of their folders;
-* ``dataset``: reads the trials of a cohort, brought to one frame rate by ``resampling``;
+* ``read_dataset``: reads the trials of a cohort (``dataset``), brought to one frame rate by ``resampling``;
 * ``folds``: divides subjects into training and evaluation;
 * ``window_placement``: where windows begin; ``inputs``: one module per kind of input (``window_input``), what a network
   sees of them, with ``walking_frame`` and ``rotation_samples``;

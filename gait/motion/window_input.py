@@ -13,11 +13,10 @@ from gait.arrays import Vector
 from gait.body.joint_status import unobserved_joints
 from gait.body.skeleton import BODY_JOINTS, Joint, display_name
 from gait.errors import GaitError
+from gait.motion.dataset import Trial
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-    from gait.motion.dataset import Trial
 
 
 def _unchanged(samples: Vector, reference: Vector | None) -> Vector:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,9 +13,7 @@ from gait.body.joint_status import JointStatus
 from gait.body.skeleton import Joint
 from gait.kinematics.gait_events import SIDES
 from gait.kinematics.strides import find_trial_strides
-
-if TYPE_CHECKING:
-    from gait.motion.dataset import Trial
+from gait.motion.dataset import Trial
 
 FRAMES, CYCLES = "frames", "cycles"
 PLACEMENTS = (FRAMES, CYCLES)

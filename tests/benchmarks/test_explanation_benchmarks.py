@@ -98,7 +98,7 @@ def test_mean_over_networks_averages_all_metrics(module):
 
 def test_prepare_windows_matches_windows_of_the_other_label_and_speed(module, folder):
     faithfulness, trained_network = module("faithfulness"), importlib.import_module("gait.explaining.trained_network")
-    trials = importlib.import_module("gait.motion.dataset").read_dataset(folder / "poses").trials
+    trials = importlib.import_module("gait.motion.read_dataset").read_dataset(folder / "poses").trials
     args = faithfulness.Arguments(networks=(folder / "mlp.ckpt",), base_folder=folder / "poses", windows=5)
     seen = faithfulness.prepare_windows(trained_network.load_network(folder / "mlp.ckpt"), trials, args)
     assert seen.windows.shape == seen.matched.shape == seen.noisy.shape == (5, WINDOW, 22, 3)

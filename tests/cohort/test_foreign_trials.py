@@ -13,8 +13,8 @@ from gait.explaining.export_trial import export_trial
 from gait.explaining.options import ExplainOptions
 from gait.explaining.trained_network import load_network
 from gait.exporting.joints_trc import write_trc
-from gait.motion.dataset import read_dataset
 from gait.motion.pose_files import read_poses
+from gait.motion.read_dataset import read_dataset
 from gait.motion.trial_paths import FIT_FIGURE_FILE, read_fit_report
 from gait.motion.windows import WindowDataset
 from gait.report.run.fit_summary import read_cohort_fits

@@ -17,7 +17,8 @@ from gait.cohort.fit_settings import FitSettings
 from gait.kinematics.gait_features import FEATURE_NAMES, compute_gait_features
 from gait.kinematics.walking import Activity, find_activity
 from gait.learning.baselines import compute_feature_table
-from gait.motion.dataset import AcquisitionInfo, Trial, read_dataset
+from gait.motion.dataset import AcquisitionInfo, Trial
+from gait.motion.read_dataset import read_dataset
 from gait.synthetic import PATHOLOGY_NAMES, SyntheticTrial, make_pathology, make_subject, make_trial
 from gait.synthetic.pathologies import UNILATERAL
 from gait.synthetic.standing import add_standing

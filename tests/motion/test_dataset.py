@@ -14,7 +14,8 @@ from gait.body.model_file import load_body
 from gait.body.pose_sequence import PoseSequence
 from gait.errors import GaitError
 from gait.exporting.pose_json import write_json_frames
-from gait.motion.dataset import dataset_hash, read_dataset
+from gait.motion.dataset import dataset_hash
+from gait.motion.read_dataset import read_dataset
 from tests.helpers.fitting_cases import OPEN_BODY
 from tests.helpers.motion_cases import stand_walk_stand, stick_figure, write_trial
 

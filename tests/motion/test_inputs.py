@@ -8,8 +8,9 @@ from scipy.spatial.transform import Rotation
 from gait.body.skeleton import BODY_PARENTS, Joint
 from gait.errors import GaitError
 from gait.motion.common_frame import MIRROR_ORDER
-from gait.motion.dataset import dataset_hash, read_dataset
+from gait.motion.dataset import dataset_hash
 from gait.motion.inputs import INPUTS
+from gait.motion.read_dataset import read_dataset
 from gait.motion.rotation_samples import continuous_quaternions, mean_rotations
 from gait.motion.walking_frame import walking_frames
 from gait.motion.window_input import InputReference

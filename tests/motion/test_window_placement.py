@@ -8,7 +8,7 @@ import pytest
 from gait.body.skeleton import Joint
 from gait.kinematics.gait_events import SIDES
 from gait.kinematics.walking import Activity, find_activity
-from gait.motion.dataset import read_dataset
+from gait.motion.read_dataset import read_dataset
 from gait.motion.window_placement import TRAINING_SHIFTS, place_windows
 from tests.helpers.motion_cases import make_trial, stand_walk_stand, status_without, stick_figure, write_trial
 

@@ -32,9 +32,9 @@ from gait.explaining.trained_network import load_network
 from gait.exporting.pose_json import write_json_frames
 from gait.learning.checkpoint import load_checkpoint
 from gait.learning.fold_result import save_result
-from gait.motion.dataset import read_dataset
 from gait.motion.folds import make_folds
 from gait.motion.pose_npz import write_npz
+from gait.motion.read_dataset import read_dataset
 from gait.synthetic import make_subject, make_trial
 from tests.helpers.explanation_cases import SMALL_MLP, SMALL_TRANSFORMER, WINDOW, write_network
 from tests.helpers.learning_results import fold_result

@@ -25,9 +25,9 @@ from gait.learning.networks.mlp import MLPArchitecture
 from gait.learning.networks.transformer import TransformerArchitecture
 from gait.learning.trainer import window_probabilities
 from gait.learning.training_arguments import parse_training_arguments
-from gait.motion.dataset import read_dataset
 from gait.motion.pose_files import read_poses
 from gait.motion.pose_npz import write_npz
+from gait.motion.read_dataset import read_dataset
 from gait.motion.windows import WindowDataset
 from gait.parallel import dask_executor
 from gait.report.training import command as command_module

@@ -20,8 +20,9 @@ from gait.files.step_cache import StepOutput
 from gait.learning.cross_validation_summary import pool_folds
 from gait.learning.fold_result import result_file
 from gait.learning.networks import NETWORKS
-from gait.motion.dataset import Trial, read_dataset
+from gait.motion.dataset import Trial
 from gait.motion.pose_npz import POSES_FILE
+from gait.motion.read_dataset import read_dataset
 from gait.motion.trial_paths import HEALTHY, LABEL_NOUNS, SICK
 from gait.report.run.example import walk_page_file
 from gait.report.run.explained import CohortStep, TrialStep

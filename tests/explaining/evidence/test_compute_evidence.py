@@ -22,8 +22,8 @@ from gait.explaining.prepare_trial import prepare_trial
 from gait.explaining.trained_network import load_network
 from gait.kinematics.speed_norm import ControlCurves
 from gait.learning.networks.mlp import MLPArchitecture
-from gait.motion.dataset import read_dataset
 from gait.motion.pose_npz import write_npz
+from gait.motion.read_dataset import read_dataset
 from gait.motion.window_input import InputReference
 from gait.motion.windows import fit_reference
 from gait.report.evidence_sentences import evidence_sentences
