@@ -16,12 +16,11 @@ from gait.body.body import Body
 from gait.body.marker_placement import plug_in_gait_layout
 from gait.body.model_file import load_body
 from gait.errors import GaitError
-from gait.synthetic.individuality import vary_subject
 from gait.synthetic.pathologies import FORMER_NAMES, PATHOLOGY_NAMES, UNILATERAL, Pathology, make_pathology
 from gait.synthetic.peculiarities import PECULIARITY_NAMES, draw_peculiarities
 from gait.synthetic.peculiarities import SHARE as PECULIARITY_SHARE
 from gait.synthetic.recording_files import ground_truth_path, write_recording
-from gait.synthetic.subject import SyntheticSubject, make_subject
+from gait.synthetic.subject import SyntheticSubject, make_subject, vary_subject
 from gait.synthetic.trial import make_trial
 
 MODEL_FILE = "open_neutral.npz"

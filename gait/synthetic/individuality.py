@@ -17,7 +17,6 @@ import numpy as np
 from gait.arrays import Vector
 from gait.synthetic.gait_pattern import GaitPattern, LegPattern
 from gait.synthetic.normative_curves import Curve
-from gait.synthetic.subject import SyntheticSubject, truncated_normal
 
 _PHASES = np.arange(100) / 100
 
@@ -58,7 +57,6 @@ _LOWEST_KNEE_RAD = float(np.radians(-3.0))
 _CLEARANCE = 0.4
 """A greater height of the sole, as of subjects that are not varied, would bend the knee in swing more than Schwartz's
 curves do, by 6 degrees in slow walking."""
-_ADULT_SPEED = 0.43  # at which the curves of ``normative_curves`` hold
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,22 +119,6 @@ class Individuality:
         )
 
 
-def vary_subject(subject: SyntheticSubject) -> SyntheticSubject:
-    """Return the subject with its own curves, drawn from its seed, and a speed that differs as real persons' do.
-
-    Its joint angles follow the speed as in Schwartz et al. 2008.
-    """
-    random = np.random.default_rng([subject.seed, 7])
-    faster = 0.08 * truncated_normal(random)  # stride length and cadence share a person's speed
-    return replace(
-        subject,
-        dimensionless_speed=subject.dimensionless_speed * (1 + faster),
-        dimensionless_cadence=subject.dimensionless_cadence * (1 + 0.5 * faster),
-        style_speed=_ADULT_SPEED,
-        individuality=draw_individuality(random),
-    )
-
-
 def draw_individuality(random: np.random.Generator) -> Individuality:
     """Draw one person's deviations.
 
@@ -172,6 +154,11 @@ def draw_individuality(random: np.random.Generator) -> Individuality:
         head_turn_rad=float(np.radians(3.0 * truncated_normal(random))),
         stride_variation=float(np.exp(0.25 * truncated_normal(random))),
     )
+
+
+def truncated_normal(random: np.random.Generator) -> float:
+    """Draw a standard normal number, clipped at two."""
+    return float(np.clip(random.standard_normal(), -2, 2))
 
 
 def _draw_sides(

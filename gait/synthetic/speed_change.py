@@ -9,17 +9,17 @@ from scipy.interpolate import CubicSpline
 
 from gait.arrays import Vector
 from gait.kinematics.norms import NormCurves, read_angle_norm
-from gait.synthetic.normative_curves import FOOT_OFF
+from gait.synthetic.normative_curves import ADULT_SPEED, FOOT_OFF
 
-BAND_SPEEDS = (0.18, 0.295, 0.43, 0.568, 0.7)
+BAND_SPEEDS = (0.18, 0.295, ADULT_SPEED, 0.568, 0.7)
 """Dimensionless speeds in the middle of the five bands of ``data/norms/schwartz2008.csv``; the outer ones are open."""
 
 PHASES = np.arange(100) / 100
 
 
 def stance_change(dimensionless_speed: float) -> float:
-    """Return by how much the stance fraction differs from that at the adult norm's speed, 0.43: less when faster."""
-    return -0.06 * (dimensionless_speed / 0.43 - 1)
+    """Return by how much the stance fraction differs from that at ``ADULT_SPEED``: less when faster."""
+    return -0.06 * (dimensionless_speed / ADULT_SPEED - 1)
 
 
 def angle_at_speed(angle: str, dimensionless_speed: float) -> Vector:

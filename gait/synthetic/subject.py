@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -13,9 +12,8 @@ from gait.body.body import Body
 from gait.body.skeleton import Joint
 from gait.constants import GRAVITY_M_S2
 from gait.errors import GaitError
-
-if TYPE_CHECKING:
-    from gait.synthetic.individuality import Individuality
+from gait.synthetic.individuality import Individuality, draw_individuality, truncated_normal
+from gait.synthetic.normative_curves import ADULT_SPEED
 
 STATURE_RANGE_M = (1.08, 2.0)
 """Statures of the subjects, metres: from a child of about five years to a tall adult."""
@@ -154,15 +152,26 @@ def make_subject(body: Body, seed: int, *, adult: bool | None = None) -> Synthet
         betas=betas,
         stature_m=stature,
         leg_length_m=float(leg),
-        dimensionless_speed=0.43 + 0.022 * truncated_normal(random),
+        dimensionless_speed=ADULT_SPEED + 0.022 * truncated_normal(random),
         dimensionless_cadence=0.55 + 0.018 * truncated_normal(random),
         style=_draw_style(random, float(leg)),
     )
 
 
-def truncated_normal(random: np.random.Generator) -> float:
-    """Draw a standard normal number, clipped at two."""
-    return float(np.clip(random.standard_normal(), -2, 2))
+def vary_subject(subject: SyntheticSubject) -> SyntheticSubject:
+    """Return the subject with its own curves, drawn from its seed, and a speed that differs as real persons' do.
+
+    Its joint angles follow the speed as in Schwartz et al. 2008.
+    """
+    random = np.random.default_rng([subject.seed, 7])
+    faster = 0.08 * truncated_normal(random)  # stride length and cadence share a person's speed
+    return replace(
+        subject,
+        dimensionless_speed=subject.dimensionless_speed * (1 + faster),
+        dimensionless_cadence=subject.dimensionless_cadence * (1 + 0.5 * faster),
+        style_speed=ADULT_SPEED,
+        individuality=draw_individuality(random),
+    )
 
 
 def _draw_style(random: np.random.Generator, leg_length_m: float) -> GaitStyle:
