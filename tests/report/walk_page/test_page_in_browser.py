@@ -189,6 +189,21 @@ def test_controls_choose_what_is_drawn(opened: WatchedPage) -> None:
     assert not page.is_visible("#help")
 
 
+def test_buttons_show_the_body_from_the_front_and_from_both_sides(opened: WatchedPage) -> None:
+    page, drawn = opened.page, {}
+    page.uncheck("#beside-layer")
+    page.uncheck("#floor-layer")
+    for name in ("left side", "front", "right side"):
+        page.get_by_role("button", name=name).click()
+        drawn[name] = beside_ground(settled_picture(opened)[8:-8, 8:-8]) > 8  # the corners are round
+    both = drawn["left side"], drawn["right side"][:, ::-1]
+    assert (both[0] & both[1]).sum() > 0.85 * (both[0] | both[1]).sum(), "nearly mirror images"
+    rows, columns = np.nonzero(drawn["left side"])
+    feet = columns[rows > rows.min() + 0.97 * np.ptp(rows)]
+    shank = columns[(rows > rows.min() + 0.85 * np.ptp(rows)) & (rows < rows.min() + 0.9 * np.ptp(rows))]
+    assert shank.min() - feet.min() > feet.max() - shank.max(), "the toes point to the left"
+
+
 @needs_firefox
 def test_firefox_draws_two_moments_as_chromium_does(browser: Browser, page_file: Path, tmp_path: Path) -> None:
     size, both = (1280, 720), tmp_path / "both.html"

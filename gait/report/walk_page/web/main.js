@@ -2,7 +2,7 @@
 // addPanel((page) => ...) with a function that is given { data, state, readArray, showWholeBody }.
 
 const PANELS = [];
-const HEAD_JOINT = 15, NAME_ABOVE_M = 0.22, NAME_HEIGHT_PX = 26, NAME_ROOM_PX = 38; // where the name of a body is; what it needs above the heads
+const LEFT_HIP = 1, RIGHT_HIP = 2, HEAD_JOINT = 15, NAME_ABOVE_M = 0.22, NAME_HEIGHT_PX = 26, NAME_ROOM_PX = 38; // where the name of a body is; what it needs above the heads
 const SETTLED_MS = 250, MAX_SMOOTHED_PX = 4e6; // without movement for that long; of a picture that is drawn twice as large
 
 function addPanel(create) {
@@ -95,6 +95,12 @@ function showBody(page) {
     const { clientWidth: width, clientHeight: height } = canvas, above = bodies.length > 1 ? NAME_ROOM_PX / Math.max(height, 200) : 0;
     state.setCamera(wholeBodyCamera(data.view, pelvises, width / height || 1, above));
   };
+  for (const button of document.querySelectorAll("#sides button")) {
+    button.addEventListener("click", () => {
+      page.showWholeBody();
+      state.setCamera({ ...state.camera, yaw: frontYaw(page, state) + Number(button.dataset.turn), pitch: 0 });
+    });
+  }
   // The camera follows the pelvis.
   state.addEventListener("frame", (event) => {
     if (!state.camera) return; // there is no picture yet
@@ -123,6 +129,18 @@ function showBody(page) {
       timer = setTimeout(copy, SETTLED_MS);
     }
   };
+}
+
+/** Return the yaw, in degrees, of a camera in front of the body: across the hips, in the mean of one second around now. */
+function frontYaw(page, state) {
+  const half = Math.round(state.rate / 2), last = Math.min(state.frame + half, state.numFrames - 1);
+  let [sine, cosine] = [0, 0];
+  for (let frame = Math.max(state.frame - half, 0); frame <= last; frame++) {
+    const [leftHip, rightHip] = [LEFT_HIP, RIGHT_HIP].map((joint) => page.renderer.joint(frame, joint));
+    sine -= leftHip[2] - rightHip[2];
+    cosine += leftHip[0] - rightHip[0];
+  }
+  return Math.atan2(sine, cosine) / DEGREE;
 }
 
 /** Show a sentence on what this browser cannot do. */
