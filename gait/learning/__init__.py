@@ -3,7 +3,7 @@
 In the order in which a training uses them:
 
 * ``training_arguments``, ``cross_validation``: the flags of a training, and the folds that it trains;
-* ``train_fold``, ``fold_result``: one fold, trained, evaluated and saved;
+* ``fold_spec``, ``train_fold``, ``fold_result``: one fold, its inputs and files; trained, evaluated and saved;
 * ``trainer``, ``distributed``: the epochs of a training, in one process or in several;
 * ``checkpoint``, ``legacy_keys``: networks on disk, also published ones and those of earlier versions;
 * ``predictions``, ``metrics``: the probabilities of windows and subjects, and metrics with intervals;

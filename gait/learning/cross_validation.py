@@ -11,7 +11,8 @@ from gait.errors import GaitError
 from gait.learning.confounder_check import check_confounders
 from gait.learning.distributed import ProcessGroup
 from gait.learning.fold_result import to_strict_json
-from gait.learning.train_fold import FOLD_MODULE, EpochDone, FoldOutcome, FoldTask, OpenLog, run_fold
+from gait.learning.fold_spec import OpenLog
+from gait.learning.train_fold import FOLD_MODULE, EpochDone, FoldOutcome, FoldTask, run_fold
 from gait.learning.trainer import Progress
 from gait.learning.training_arguments import TrainingArguments
 from gait.motion.dataset import dataset_hash

@@ -9,13 +9,12 @@ from __future__ import annotations
 import copy
 import csv
 import math
-import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, suppress
-from dataclasses import MISSING, dataclass, fields, replace
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -23,11 +22,10 @@ from torch import Tensor, nn
 from gait.body.skeleton import BODY_JOINTS
 from gait.errors import GaitError, error_message
 from gait.files.atomic_write import atomic_file
-from gait.files.fingerprint import Stage, changed_inputs, fingerprint
-from gait.files.folder_lock import LockedError, folder_lock
+from gait.files.folder_lock import LockedError
 from gait.files.package_versions import package_versions
 from gait.learning.baselines import baseline_predictions, dimensionless_speeds
-from gait.learning.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from gait.learning.checkpoint import Checkpoint, save_checkpoint
 from gait.learning.distributed import ProcessGroup
 from gait.learning.ensemble import Ensemble, with_threshold
 from gait.learning.fold_result import (
@@ -36,10 +34,10 @@ from gait.learning.fold_result import (
     fold_as_dict,
     left_out_as_dict,
     read_result,
-    result_file,
     save_result,
     to_strict_json,
 )
+from gait.learning.fold_spec import EpochLog, FoldSpec
 from gait.learning.initialization import initialize_from_data
 from gait.learning.matched_speed import matched_auc
 from gait.learning.metrics import estimate_metrics
@@ -47,23 +45,18 @@ from gait.learning.networks import NETWORKS
 from gait.learning.predictions import Predictions, subject_means
 from gait.learning.threshold import Threshold, find_threshold, pooled_logits
 from gait.learning.trainer import Progress, Trainer, mean_window, window_logits, window_probabilities
-from gait.learning.training_arguments import CONSTANT, TrainingArguments, TrainingSettings
+from gait.learning.training_arguments import TrainingArguments
 from gait.motion.dataset import GaitDataset, Trial, dataset_hash
-from gait.motion.folds import Fold, split_validation
+from gait.motion.folds import split_validation
 from gait.motion.inputs import PUBLISHED
-from gait.motion.left_out import LeftOut
 from gait.motion.read_dataset import read_dataset
 from gait.motion.window_input import InputReference
-from gait.motion.window_placement import FRAMES, TRAINING_SHIFTS
+from gait.motion.window_placement import TRAINING_SHIFTS
 from gait.motion.windows import WindowDataset, fit_reference
 from gait.parallel.device import check_device
 
 FOLD_MODULE = "gait.learning.train_fold"
 """The module that a training process loads."""
-
-_LATER_SETTINGS = (
-    "input", "windows", "deviation", "pace", "offset", "schedule", "ensemble", "threshold_folds", "specificity",
-)  # fmt: skip
 
 VALIDATION_FRACTION = 0.2
 """Fraction of the training subjects that are held out for early stopping."""
@@ -87,51 +80,9 @@ class FoldOutcome:
     message: str = ""  # one line for the user; empty if there is no message
 
 
-class EpochLog(Protocol):
-    """Takes the metrics of a fold, epoch by epoch."""
-
-    def epoch(self, index: int, epoch: Epoch) -> None:
-        """Log an epoch; ``index`` starts at 0."""
-
-
-OpenLog = Callable[[Path, str, int, Sequence[Epoch]], AbstractContextManager[EpochLog]]
-"""Opens the log of a fold, given the save folder, the network's name, the fold's index and the epochs already done."""
-
-
 @dataclass(frozen=True)
-class FoldTask:
-    """All inputs to the training of one fold, and the folder of its results."""
-
-    args: TrainingArguments  # of the command
-    fold: Fold
-    sick: Mapping[str, bool]  # by subject
-    data_sha256: str  # of the dataset
-    confounder_check: Mapping[str, Any]
-    problems: tuple[str, ...]  # found when the dataset was read
-    left_out: LeftOut  # of the dataset
-    run_id: str  # of the command; a process that replaces a crashed one continues after the last epoch of this run
-    deadline: float | None = None  # seconds since 1970, after which no epoch begins
-    open_log: OpenLog | None = None
-
-    @property
-    def name(self) -> str:
-        """The beginning of every message about this task."""
-        return f"fold {self.fold.index}"
-
-    @property
-    def checkpoint_file(self) -> Path:
-        """The file of the network."""
-        return self.args.save_folder / f"fold{self.fold.index}" / f"{self.args.network}.ckpt"
-
-    @property
-    def result_file(self) -> Path:
-        """The file of the ``FoldResult``."""
-        return result_file(self.args.save_folder, self.args.network, self.fold.index)
-
-    @property
-    def predictions_file(self) -> Path:
-        """The table of the probabilities of all evaluation windows."""
-        return self.checkpoint_file.with_name(f"predictions_{self.args.network}.csv")
+class FoldTask(FoldSpec):
+    """The training of one fold as a task of ``gait.parallel``."""
 
     def run(self) -> Iterator[EpochDone | FoldOutcome]:
         """Train the fold in this process unless --timeout has passed; yield errors as a ``FoldOutcome``."""
@@ -151,35 +102,9 @@ class FoldTask:
         line = error_message(error, self.name, "the training", memory_hint)
         return FoldOutcome(self.fold.index, "failed", line if line.startswith(self.name) else f"{self.name}: {line}")
 
-    @property
-    def timed_out(self) -> bool:
-        """True if --timeout has passed."""
-        return self.deadline is not None and time.time() >= self.deadline
-
-    @property
-    def no_time_left(self) -> bool:
-        """True if --timeout has passed and the fold is not finished yet."""
-        return self.timed_out and not self.is_finished()
-
     def skipped_outcome(self) -> FoldOutcome:
         """Return the outcome if --timeout has passed before the fold began."""
         return FoldOutcome(self.fold.index, "skipped", f"{self.name}: skipped, because --timeout had passed.")
-
-    @property
-    def resume_hint(self) -> str:
-        """Description of the command that resumes an interrupted training."""
-        return f"the same command with --resume{' instead of --overwrite' if self.args.overwrite else ''}"
-
-    def is_finished(self) -> bool:
-        """Return whether an earlier run has finished this fold with the same settings and data."""
-        if self.args.overwrite or not self.checkpoint_file.is_file():
-            return False
-        try:
-            state = load_checkpoint(self.checkpoint_file).training_state or {}
-            read_result(self.result_file)
-        except GaitError:
-            return False
-        return not changed_inputs(state.get("inputs"), self.inputs()) and state.get("finished") == self.args.epochs
 
     def cleanup(self) -> None:
         """Remove the temporary files of a process that was killed during this task."""
@@ -187,63 +112,15 @@ class FoldTask:
             if locked:
                 self.remove_stale_temporaries()
 
-    def remove_stale_temporaries(self) -> None:
-        """Remove temporary files of a killed run; call it only while holding the lock."""
-        for path in (self.checkpoint_file, self.predictions_file, self.result_file):
-            for partial in path.parent.glob(f".{path.name}.partial-*"):
-                partial.unlink(missing_ok=True)
-
-    def lock(self) -> AbstractContextManager[bool]:
-        """Lock this fold of this network against other runs."""
-        folder = self.args.save_folder / f"fold{self.fold.index}-{self.args.network}"
-        return folder_lock(folder, "training this fold", self.name)
-
     def absolute(self) -> FoldTask:
         """Return the same task with absolute paths."""
         names = ("poses", "save_folder", "body_file")
         paths = {name: path.resolve() for name in names if (path := getattr(self.args, name)) is not None}
         return replace(self, args=replace(self.args, **paths))
 
-    def inputs(self) -> dict[str, Any]:
-        """Return the fingerprint of everything that decides the result of a training, except the number of epochs."""
-        args = self.args
-        names = {setting.name for setting in fields(TrainingSettings)} - {"epochs", "device", *_LATER_SETTINGS}
-        published = args.input == PUBLISHED and args.windows == FRAMES
-        stages: tuple[Stage, ...] = ("windows", "training") if published else ("windows", "inputs", "training")
-        return fingerprint(
-            *stages,
-            **{f"architecture.{name}": value for name, value in args.architecture.as_dict().items()},
-            **{name: getattr(args, name) for name in names},
-            window_length=args.window_length,
-            stride=args.stride,
-            frame_rate_hz=args.rate_hz,
-            mirror=args.mirror,
-            k_folds=self.fold.count,
-            evaluation_subjects=list(self.fold.evaluation),
-            data_sha256=self.data_sha256,
-            **self._left_out_input(),
-            **self._later_inputs(),
-        )
-
-    def _later_inputs(self) -> dict[str, Any]:
-        """Return the settings that earlier versions did not have, unless they are as in earlier versions."""
-        defaults = {each.name: each.default for each in fields(TrainingArguments) if each.default is not MISSING}
-        values = {name: getattr(self.args, name) for name in _LATER_SETTINGS}
-        return {
-            name: list(value) if isinstance(value, tuple) else value
-            for name, value in values.items()
-            if value != defaults[name]
-        } | ({} if self.args.schedule == CONSTANT else {"epochs": self.args.epochs})  # on which the rates depend
-
-    def _left_out_input(self) -> dict[str, Any]:
-        """Return what is left out as an input of the training; nothing if nothing is, as in earlier versions."""
-        names: dict[str, Any] = {"joints": [joint.name for joint in self.left_out.joints]}
-        names |= {"trials": list(self.left_out.trials), "windows": self.left_out.windows_sha256}
-        return {"left_out": names} if any(names.values()) else {}
-
 
 def run_fold(
-    task: FoldTask, processes: ProcessGroup | None = None, progress: Progress | None = None
+    task: FoldSpec, processes: ProcessGroup | None = None, progress: Progress | None = None
 ) -> Iterator[EpochDone | FoldOutcome]:
     """Train a fold and save its results; yield each epoch and, at the end, the outcome.
 
@@ -269,7 +146,7 @@ def run_fold(
         yield from FoldTraining(task, processes).run(progress)
 
 
-def _add_missing_baselines(task: FoldTask) -> None:
+def _add_missing_baselines(task: FoldSpec) -> None:
     """Add missing baselines to a finished fold: a package that they need may have been installed since."""
 
     def missing(result: FoldResult) -> set[str]:
@@ -288,7 +165,7 @@ def _add_missing_baselines(task: FoldTask) -> None:
 class FoldTraining:
     """A fold in training: its windows, its network, and the files that it writes."""
 
-    def __init__(self, task: FoldTask, processes: ProcessGroup) -> None:
+    def __init__(self, task: FoldSpec, processes: ProcessGroup) -> None:
         """Read the trials, and build the network or restore it from the checkpoint of an interrupted training.
 
         Raises:
@@ -313,7 +190,7 @@ class FoldTraining:
             processes=processes,
         )
         resumed = processes.broadcast_from_main(
-            lambda: _resumable_checkpoint(task) if args.resume else _own_checkpoint(task)
+            lambda: task.resumable_checkpoint() if args.resume else task.own_checkpoint()
         )
         if resumed is not None and resumed.training_state is not None:
             self._trainer.restore(resumed.training_state)
@@ -502,38 +379,7 @@ def _read_verified(sha256: str, **dataset: Any) -> GaitDataset:
     return found
 
 
-def _own_checkpoint(task: FoldTask) -> Checkpoint | None:
-    """Return the checkpoint of this same run, whose process crashed; None if there is none."""
-    with suppress(GaitError):
-        if task.checkpoint_file.is_file():
-            checkpoint = load_checkpoint(task.checkpoint_file)
-            if (checkpoint.training_state or {}).get("run_id") == task.run_id:
-                return checkpoint
-    return None
-
-
-def _resumable_checkpoint(task: FoldTask) -> Checkpoint | None:
-    """Return the checkpoint of an earlier run, from which --resume continues; None if there is none."""
-    path = task.checkpoint_file
-    if not path.is_file():
-        return None
-    checkpoint = load_checkpoint(path)
-    state = checkpoint.training_state or {}
-    if changed := changed_inputs(state.get("inputs", {}), task.inputs()):
-        raise GaitError(
-            f"{path}: was trained with other settings ({', '.join(changed)} changed), so --resume cannot "
-            "continue it; give the same settings, or omit --resume to train from the start."
-        )
-    epochs = task.args.epochs
-    if len(state["epochs"]) > epochs:
-        raise GaitError(
-            f"{path}: has {len(state['epochs'])} finished epochs, more than --epochs {epochs}; give a larger number, "
-            "or omit --resume to train from the start."
-        )
-    return checkpoint
-
-
-def _baselines(task: FoldTask, trials: Sequence[Trial]) -> dict[str, Predictions | str]:
+def _baselines(task: FoldSpec, trials: Sequence[Trial]) -> dict[str, Predictions | str]:
     """Return the baselines for the same subjects; subjects held out for early stopping count as training subjects."""
     training, evaluation = (
         [trial for trial in trials if trial.subject_id in subjects]
@@ -552,7 +398,7 @@ def _baselines(task: FoldTask, trials: Sequence[Trial]) -> dict[str, Predictions
     )
 
 
-def _speeds(task: FoldTask, trials: Sequence[Trial]) -> dict[str, float | None]:
+def _speeds(task: FoldSpec, trials: Sequence[Trial]) -> dict[str, float | None]:
     """Return the dimensionless speed of each subject, None if unknown; nothing if it cannot be computed.
 
     Then the baseline of the walking speed is missing, too, and says why.
