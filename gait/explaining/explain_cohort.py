@@ -154,37 +154,20 @@ def explain_cohort(
             f"{poses}: not the poses that the {NETWORKS[network].title} was trained and tested on; predictions are of "
             "those poses, attributions of these."
         )
+    folds = _load_networks(trained, results, options, problems)
+    cohorts = _find_cohorts(folds, poses, options, evidence, notes)
     subjects: list[SubjectAttribution] = []
-    method, signed, left_out = "", False, tuple[Joint, ...]()
     findings: list[TrialFindings] = []
     norm = ""
-    networks: list[tuple[FoldResult, TrainedNetwork, ExplainOptions]] = []
-    for result in results:
+    for number, fold in enumerate(folds):
         try:
-            if not first.same_experiment(result):
-                raise GaitError(f"fold {result.fold.index} of the {network} was trained with other flags; excluded.")
-            loaded = load_network(trained / f"fold{result.fold.index}" / f"{network}.ckpt")
-            (one,) = options.each_method(loaded)
-            method = one.method or ""
-            signed, left_out = find_method(loaded.network, method).signed, loaded.left_out_joints
-            networks.append((result, loaded, one))
-        except GaitError as error:
-            problems.append(str(error))
-    cohorts: list[Cohort] = []
-    if evidence is not None and not evidence.no_evidence and signed:
-        try:
-            cohorts = find_cohorts([loaded for _, loaded, _ in networks], poses, evidence.norms, options)
-        except GaitError as error:
-            notes.append(f"No evidence: {error}")
-    for number, (result, loaded, one) in enumerate(networks):
-        try:
-            explained = _explain_trials(loaded, one, result, dataset)
+            explained = fold.explain_trials(dataset)
         except GaitError as error:
             problems.append(str(error))
             continue
-        subjects += _average_subjects(explained, result, notes)
+        subjects += _average_subjects(explained, fold.result, notes)
         if cohorts:
-            norm = _find_findings(loaded, one, explained, cohorts[number], findings, notes) or norm
+            norm = _find_findings(fold, explained, cohorts[number], findings, notes) or norm
     if not subjects:
         raise GaitError(problems[-1] if problems else f"{poses}: no subject of the trained folds is in it.")
     comparison = compare_groups(subjects)
@@ -192,15 +175,80 @@ def explain_cohort(
     recurrences = recurring_findings(findings) if findings else None
     if recurrences is not None:
         write_recurrences(recurrence_file(output, network), recurrences)
-    notes = list(dict.fromkeys(notes))
     return CohortAttribution(
-        network, method, signed, comparison, tuple(problems), tuple(notes), left_out, first.input, recurrences, norm
+        network=network,
+        method=folds[-1].method,
+        signed=folds[-1].signed,
+        comparison=comparison,
+        problems=tuple(problems),
+        notes=tuple(dict.fromkeys(notes)),
+        left_out_joints=folds[-1].network.left_out_joints,
+        input=first.input,
+        recurrences=recurrences,
+        norm=norm,
     )
 
 
-def _find_findings(
-    network: TrainedNetwork,
+@dataclass(frozen=True, eq=False)
+class _ExplainedFold:
+    """A fold whose test set is explained by its network."""
+
+    result: FoldResult
+    network: TrainedNetwork
+    options: ExplainOptions  # with one method
+    method: str
+    signed: bool  # whether the attribution is evidence for either class
+
+    def explain_trials(self, dataset: GaitDataset) -> list[ExplainedTrial]:
+        """Explain the trials of the test set."""
+        subjects = set(self.result.evaluation.by_subject().subjects)
+        left_out, options = set(self.result.left_out.get("trials", ())), self.options
+        return [
+            (trial, explain_trial(self.network, trial, options.method, rule=options.rule, stride=options.stride))
+            for trial in dataset.trials
+            if trial.subject_id in subjects and trial.trial_id not in left_out
+        ]
+
+
+def _load_networks(
+    trained: Path, results: Sequence[FoldResult], options: ExplainOptions, problems: list[str]
+) -> list[_ExplainedFold]:
+    """Load the networks of the folds of one experiment; add one message per excluded fold to ``problems``."""
+    folds = []
+    for result in results:
+        name, fold = result.network, result.fold.index
+        try:
+            if not results[0].same_experiment(result):
+                raise GaitError(f"fold {fold} of the {name} was trained with other flags; excluded.")
+            network = load_network(trained / f"fold{fold}" / f"{name}.ckpt")
+            (one,) = options.each_method(network)
+            method = one.method or ""
+            signed = find_method(network.network, method).signed
+            folds.append(_ExplainedFold(result, network, one, method, signed))
+        except GaitError as error:
+            problems.append(str(error))
+    return folds
+
+
+def _find_cohorts(
+    folds: Sequence[_ExplainedFold],
+    poses: Path,
     options: ExplainOptions,
+    evidence: EvidenceOptions | None,
+    notes: list[str],
+) -> list[Cohort]:
+    """Return the cohort that trials are compared with as each fold's network sees it; [] if evidence is not sought."""
+    if evidence is None or evidence.no_evidence or not folds or not folds[-1].signed:
+        return []
+    try:
+        return find_cohorts([fold.network for fold in folds], poses, evidence.norms, options)
+    except GaitError as error:
+        notes.append(f"No evidence: {error}")
+        return []
+
+
+def _find_findings(
+    fold: _ExplainedFold,
     explained: Sequence[ExplainedTrial],
     cohort: Cohort,
     findings: list[TrialFindings],
@@ -210,26 +258,14 @@ def _find_findings(
     title = ""
     for trial, attribution in explained:
         try:
-            poses_of_trial = options.read_poses(trial.folder)
-            walk = explain_walk(network, trial.folder, cohort, options, poses_of_trial, attribution)
+            poses_of_trial = fold.options.read_poses(trial.folder)
+            walk = explain_walk(fold.network, trial.folder, cohort, fold.options, poses_of_trial, attribution)
         except GaitError as error:
             notes.append(f"No evidence: {error}")
             continue
         title = walk.controls.title
         findings.append(TrialFindings(trial.subject_id, find_findings(walk)))
     return title
-
-
-def _explain_trials(
-    network: TrainedNetwork, options: ExplainOptions, result: FoldResult, dataset: GaitDataset
-) -> list[ExplainedTrial]:
-    """Explain the trials of a fold's test set."""
-    subjects, left_out = set(result.evaluation.by_subject().subjects), set(result.left_out.get("trials", ()))
-    return [
-        (trial, explain_trial(network, trial, options.method, rule=options.rule, stride=options.stride))
-        for trial in dataset.trials
-        if trial.subject_id in subjects and trial.trial_id not in left_out
-    ]
 
 
 def _average_subjects(

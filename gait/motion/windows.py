@@ -8,15 +8,17 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
+from gait.arrays import Vector
 from gait.body.skeleton import BODY_JOINTS, NUM_BODY_JOINTS, Joint
 from gait.errors import GaitError
 from gait.motion.common_frame import MIRROR_ORDER, apply_transforms, window_transforms
 from gait.motion.dataset import Trial
 from gait.motion.inputs import INPUTS, PUBLISHED
 from gait.motion.window_input import InputReference, WindowInput
-from gait.motion.window_placement import CYCLES, FRAMES, place_windows
+from gait.motion.window_placement import CYCLES, FRAMES, WindowPlacement, place_windows
 
 _TRACKS = 3 * NUM_BODY_JOINTS  # a coordinate of a joint over time
 _WINDOWS_PER_PASS = 64  # so that intermediate arrays stay in the processor's cache
@@ -95,9 +97,19 @@ class WindowDataset:
             for trial, placed in zip(trials, placements, strict=True)
         ]
         samples = np.array([len(each) for each in times], dtype=np.int64)
-        ends = samples.cumsum()
+        first_samples = samples.cumsum() - samples
+        self._index_windows(placements, first_samples, copies=2 if mirror and windows != CYCLES else 1)
+        self._store_frames(times, first_samples)
+        # Computed when a window is first requested and kept, as every epoch requests the same windows.
+        self._transforms = torch.empty(len(self), 3, 4, dtype=torch.float32)
+        self._has_transform = torch.zeros(len(self), dtype=torch.bool)
+
+    def _index_windows(
+        self, placements: Sequence[WindowPlacement], first_samples: NDArray[np.int64], copies: int
+    ) -> None:
+        """List the windows of each trial, whose first sample is the given one of all; of two copies one is mirrored."""
         count = [len(placed.starts) for placed in placements]
-        source_trial = np.repeat(np.arange(len(trials), dtype=np.int64), count)
+        source_trial = np.repeat(np.arange(len(placements), dtype=np.int64), count)
         first, first_frame, mirrored = (
             np.concatenate([np.empty(0, kind), *values])
             for kind, values in (
@@ -106,40 +118,39 @@ class WindowDataset:
                 (np.bool_, [placed.mirrored for placed in placements]),
             )
         )
-        copies = 2 if mirror and windows != CYCLES else 1
         self.trial_index = torch.from_numpy(np.tile(source_trial, copies))
         self.first_frame = torch.from_numpy(np.tile(first_frame, copies))
         self.is_mirrored = torch.from_numpy(np.concatenate([mirrored, ~mirrored][:copies]))
-        self.sick = torch.tensor([trial.sick for trial in trials], dtype=torch.bool)[self.trial_index]
-        self._first_of_trial = torch.from_numpy(ends - samples)
+        self.sick = torch.tensor([trial.sick for trial in self.trials], dtype=torch.bool)[self.trial_index]
+        self._first_of_trial = torch.from_numpy(first_samples)
         self._start = self._first_of_trial[self.trial_index] + torch.from_numpy(np.tile(first, copies))
 
+    def _store_frames(self, times: Sequence[Vector], first_samples: NDArray[np.int64]) -> None:
+        """Store the values of each trial at its times, so that a window of them is copied as it is."""
         rotations = None if self.reference.rotations is None else self.reference.rotations.double().numpy()
-        size = (int(samples.sum()), _TRACKS)
+        size = (sum(map(len, times)), _TRACKS)
         aligned = self.input.aligned_per_window
         frames = np.empty(size[::-1], dtype=np.float32).T if aligned else np.empty(size, dtype=np.float32)
-        for trial, each, end in zip(trials, times, ends, strict=True):
+        for trial, each, first in zip(self.trials, times, first_samples, strict=True):
             if len(each):
                 values = self.input.relative(self.input.samples(trial, each), rotations)
-                frames[end - len(each) : end] = values.reshape(len(each), _TRACKS)
+                frames[first : first + len(each)] = values.reshape(len(each), _TRACKS)
         row = torch.arange(_TRACKS).reshape(NUM_BODY_JOINTS, 3)
         if aligned:
             # Each track is contiguous, so that a window's tracks are copied as they are; for a mirrored window, the
             # tracks of the contralateral joints are copied.
-            self._all_windows = _all_parts(torch.from_numpy(frames.T.reshape(-1)), window_length, 1)
+            self._all_windows = _all_parts(torch.from_numpy(frames.T.reshape(-1)), self.window_length, 1)
             self._tracks = torch.stack([order.reshape(-1) for order in (row, row[list(MIRROR_ORDER)])]) * len(frames)
-            self._scratch = torch.empty(2, _WINDOWS_PER_PASS, NUM_BODY_JOINTS, 3, window_length, dtype=torch.float32)
+            shape = (2, _WINDOWS_PER_PASS, NUM_BODY_JOINTS, 3, self.window_length)
+            self._scratch = torch.empty(shape, dtype=torch.float32)
         else:
             # The frames of a window are contiguous, and so are those of its mirror image, which are stored as well.
             stored = torch.from_numpy(frames)
             if self.is_mirrored.any():
                 order = row[list(MIRROR_ORDER)].reshape(-1)
                 stored = torch.cat([stored, stored[:, order] * torch.tensor(self.input.mirror_signs * NUM_BODY_JOINTS)])
-            self._all_windows = _all_parts(stored.reshape(-1), window_length * _TRACKS, _TRACKS)
+            self._all_windows = _all_parts(stored.reshape(-1), self.window_length * _TRACKS, _TRACKS)
             self._mirrored_from = len(frames)
-        # Computed when a window is first requested and kept, as every epoch requests the same windows.
-        self._transforms = torch.empty(len(self), 3, 4, dtype=torch.float32)
-        self._has_transform = torch.zeros(len(self), dtype=torch.bool)
 
     def __len__(self) -> int:
         """Return the number of windows, N."""
