@@ -89,7 +89,7 @@ def main(arguments: Arguments) -> int:
     known: SegmentEvidence | None = None
     if arguments.export is not None:
         if arguments.trained:
-            lines, problems, notes = _export_cohort(arguments, arguments.export, options, bodies)
+            lines, problems, notes = _export_cohort(arguments, arguments.export, options)
         else:
             lines, problems, notes, known = _export_trial(arguments, arguments.export, options, bodies)
         print("\n".join(lines))
@@ -182,9 +182,7 @@ def _export_pages(arguments: Arguments, folder: Path, backend: FileBackend) -> L
     return pages.problems
 
 
-def _export_cohort(
-    arguments: Arguments, output: Path, options: ExplainOptions, bodies: BodyModelLocator
-) -> tuple[Lines, Lines, Lines]:
+def _export_cohort(arguments: Arguments, output: Path, options: ExplainOptions) -> tuple[Lines, Lines, Lines]:
     from gait.explaining.cohort_paths import cohort_files, recurrence_file
     from gait.explaining.explain_cohort import explain_cohorts
     from gait.report.cohort_figure import cohort_sentences, cohort_title, write_cohort_figure

@@ -46,18 +46,18 @@ from script_runs import ENVIRONMENT, fit_command
 
 from gait.body.marker_placement import marker_set_layout, plug_in_gait_layout
 from gait.body.model_file import load_body
+from gait.body.open_body import OPEN_BODY
 from gait.capture.read_recording import read_recording
 from gait.cli.arguments import argument
 from gait.fitting.fit_recordings import fit_recordings
 from gait.marker_sets import MARKER_SETS
 from gait.motion.pose_files import read_pose_sequences
 from gait.synthetic import make_cohort
-from gait.synthetic.cohort import MODEL_FILE, build_subject, parse_subject_name
+from gait.synthetic.cohort import build_subject, parse_subject_name
 from gait.synthetic.recording_files import write_recording
 from gait.synthetic.trial import make_trial
 
 OPENSIM = REPOSITORY.parent / "shared" / "peers" / "opensim"
-_RATE_HZ = 100.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -196,7 +196,7 @@ def write_cohort(file: Path, recordings: Mapping[str, Sequence[Path]]) -> Path:
     """Write a cohort file of healthy subjects."""
     content = {
         name: {"trials": [str(path) for path in paths], "healthy": True, "constrained_model": False}
-        | {"model_file": MODEL_FILE}
+        | {"model_file": OPEN_BODY}
         for name, paths in recordings.items()
     }
     file.write_text(json.dumps(content), encoding="utf-8")

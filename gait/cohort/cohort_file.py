@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+from gait.body.open_body import OPEN_BODY
 from gait.capture.pose_format import Field, Member, PoseFormat, TrialPath
 from gait.capture.pose_formats import collection_format, folder_name, member_path, parse_trial_path, trial_name
 from gait.cohort.health_rule import RULE_EXAMPLE, TABLE_EXAMPLE, HealthRule, parse_health_rule
@@ -21,7 +22,6 @@ _REQUIRED_KEYS = ("trials", "healthy")
 _OPTIONAL_KEYS = ("marker_layout_file", "constrained_model", "model_file", "subject_index")
 _OLD_KEYS = {"gaits": "trials", "constraint_file": "marker_layout_file", "person_number": "subject_index"}
 """Keys of older cohort files, which are still read."""
-_DEFAULT_MODEL = "open_neutral.npz"
 _MAX_NAME_BYTES = 200  # file systems allow 255, and results get suffixes
 
 T = TypeVar("T")
@@ -36,7 +36,7 @@ class Subject:
     healthy: bool
     marker_layout_file: Path | None = None  # None: markers are placed on the body by their names
     constrained_model: bool = False  # use the constrained tree (hinge joints), if the model file has one
-    model_file: str = _DEFAULT_MODEL
+    model_file: str = OPEN_BODY
     subject_index: int | None = None  # in files with several subjects, from 1; None: the one with most markers
 
 
@@ -105,10 +105,10 @@ def _parse_entry(path: Path, name: str, entry: _JsonObject) -> list[Subject]:
         constrained_model=_check_type(
             where, "constrained_model", values.get("constrained_model", False), bool, "true or false"
         ),
-        model_file=_check_type(where, "model_file", values.get("model_file", _DEFAULT_MODEL), str, "a file name"),
+        model_file=_check_type(where, "model_file", values.get("model_file", OPEN_BODY), str, "a file name"),
         subject_index=_parse_subject_index(where, values.get("subject_index")),
     )
-    return _expand(where, path, subject, None if isinstance(healthy, bool) else healthy)
+    return _expand(where, subject, None if isinstance(healthy, bool) else healthy)
 
 
 def _parse_healthy(where: str, path: Path, value: Any) -> bool | HealthRule:
@@ -123,7 +123,7 @@ def _parse_healthy(where: str, path: Path, value: Any) -> bool | HealthRule:
     )
 
 
-def _expand(where: str, cohort: Path, subject: Subject, rule: HealthRule | None) -> list[Subject]:
+def _expand(where: str, subject: Subject, rule: HealthRule | None) -> list[Subject]:
     """Return the subjects of an entry, each with its trials and label: several if it names a file of many subjects."""
     collections = {path: known for path in subject.trials if (known := collection_format(path))}
     if not collections:

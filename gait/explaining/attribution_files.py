@@ -28,6 +28,7 @@ from gait.kinematics.walking import Activity
 from gait.motion.inputs import INPUTS, PUBLISHED
 
 EXPLANATION_FILE = "explanation.npz"
+FIGURE_FILE = "explanation.png"  # drawn by ``report``
 FRAMES_FILE = "explanation.csv"
 AXES_FILE = "explanation_axes.csv"
 CYCLE_FILE = "gait_cycle.csv"

@@ -18,7 +18,7 @@ from gait.kinematics.walking import Activity, ActivityInterval
 from gait.marker_sets import marker_pairs
 from gait.viewing.body_row import layout_row, yaw_to_face_z
 from gait.viewing.camera import Camera
-from gait.viewing.colours import MISSING, OBSERVED, UNOBSERVED, VIRTUAL, Colour, SequentialScale, SkinScale
+from gait.viewing.colours import MISSING, OBSERVED, RESIDUAL, UNOBSERVED, VIRTUAL, Colour, SequentialScale, SkinScale
 from gait.viewing.downsample import downsample_mean
 from gait.viewing.offscreen_renderer import OffscreenRenderer, shared_renderer
 from gait.viewing.scene import Floor, Mesh, Scene, Segments, Spheres
@@ -32,7 +32,6 @@ _RULE: Colour = (216, 219, 223)
 _STRIP: Colour = (90, 110, 140)
 _STRIP_FILL: Colour = (228, 233, 240)
 _ACTIVITY_FILL: Colour = (232, 232, 226)
-_RESIDUAL_LINE: Colour = (200, 30, 30)
 
 _WIDTH, _MIN_HEIGHT, _MARGIN = 1800, 1000, 40
 _MIN_ROW_HEIGHT, _MAX_ROW_HEIGHT = 15, 46
@@ -277,7 +276,7 @@ def _draw_legend(pen: ImageDraw.ImageDraw, box: _Box, unobserved: bool) -> None:
         if i == 3:
             pen.rectangle((x, y - 8, x + 16, y + 8), UNOBSERVED, _FAINT)
         elif i == 2:
-            pen.line((x, y, x + 16, y), _RESIDUAL_LINE, 3)
+            pen.line((x, y, x + 16, y), RESIDUAL, 3)
         else:
             radius, colour = ((8, OBSERVED), (5, VIRTUAL))[i]
             pen.ellipse((x + 8 - radius, y - radius, x + 8 + radius, y + radius), colour)
@@ -318,7 +317,7 @@ def _render_bodies(
             Spheres(observed, _OBSERVED_RADIUS * row.metres_per_pixel, OBSERVED),
             Spheres(virtual, _VIRTUAL_RADIUS * row.metres_per_pixel, VIRTUAL, towards_viewer_m=0.03),
         ),
-        segments=(Segments(observed, virtual, _RESIDUAL_LINE, width_px=2.0),),
+        segments=(Segments(observed, virtual, RESIDUAL, width_px=2.0),),
         floor=Floor(0.0),
     )
     return Image.fromarray(renderer.draw(scene, row.camera, box.width, box.height)), list(row.columns)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from gait.errors import GaitError
 from gait.explaining.attribution import observation_notes
+from gait.explaining.attribution_files import FIGURE_FILE
 from gait.explaining.export_trial import SegmentExport, TrialExport
 from gait.explaining.methods import METHODS
 from gait.files.atomic_write import atomic_file
@@ -24,7 +25,6 @@ from gait.viewing.body_row import draw_bodies
 from gait.viewing.loaded_trial import BodyModelLocator
 from gait.viewing.offscreen_renderer import RenderingUnavailableError, shared_renderer
 
-FIGURE_FILE = "explanation.png"
 METHODS_FILE = "methods.png"
 _SCALES_DIFFER = "Each method has its own scale: compare where colours are, not their strength."
 _NO_DIAGNOSIS = "Attributions describe the network; they are no diagnosis."

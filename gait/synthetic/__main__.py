@@ -14,10 +14,10 @@ from pathlib import Path
 import torch
 
 from gait.body.model_file import load_body
-from gait.body.open_body import default_model_folder
+from gait.body.open_body import OPEN_BODY, default_model_folder
 from gait.cli.arguments import ArgumentError, argument, parse
 from gait.cli.exit_codes import run_main
-from gait.synthetic.cohort import MODEL_FILE, SEVERITIES, Variety, write_recordings
+from gait.synthetic.cohort import SEVERITIES, Variety, write_recordings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,7 +25,7 @@ class Arguments:
     """Flags of the command."""
 
     cohort: Path = argument(help="cohort file of synthetic subjects")
-    model_folder: Path = argument(default_model_folder(), "folder with SUPR/" + MODEL_FILE)
+    model_folder: Path = argument(default_model_folder(), "folder with SUPR/" + OPEN_BODY)
     seed: int = argument(0, "another seed gives other subjects of the same names")
     variety: bool = argument(False, "subjects differ as real persons do, and some have harmless peculiarities")
     severity: tuple[float, float] = argument(
@@ -53,7 +53,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     def write() -> int:
         start = time.perf_counter()
         torch.set_num_threads(1)  # the arrays are small: more threads only wait for each other
-        body = load_body(args.model_folder / "SUPR" / MODEL_FILE)
+        body = load_body(args.model_folder / "SUPR" / OPEN_BODY)
         variety = Variety(args.severity, args.control_pace, peculiarity_draw=args.peculiarity_draw)
         recordings = write_recordings(
             args.cohort,

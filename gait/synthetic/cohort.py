@@ -15,6 +15,7 @@ import numpy as np
 from gait.body.body import Body
 from gait.body.marker_placement import plug_in_gait_layout
 from gait.body.model_file import load_body
+from gait.body.open_body import OPEN_BODY
 from gait.errors import GaitError
 from gait.synthetic.pathologies import FORMER_NAMES, PATHOLOGY_NAMES, UNILATERAL, Pathology, make_pathology
 from gait.synthetic.peculiarities import PECULIARITY_NAMES, draw_peculiarities
@@ -23,7 +24,6 @@ from gait.synthetic.recording_files import ground_truth_path, write_recording
 from gait.synthetic.subject import SyntheticSubject, make_subject, vary_subject
 from gait.synthetic.trial import make_trial
 
-MODEL_FILE = "open_neutral.npz"
 _ADULTS_ONLY = ("parkinsonian",)
 _NAME = re.compile(
     rf"(?P<what>healthy|{'|'.join((*PATHOLOGY_NAMES, *FORMER_NAMES))})(?:_(?P<side>left|right))?(?:_(?P<number>\d+))?"
@@ -185,7 +185,7 @@ def cohort_content(names: list[str], num_trials: int, folder: str) -> dict[str, 
             "trials": [f"{folder}/{name}/walk{k}.c3d" for k in range(1, num_trials + 1)],
             "healthy": parse_subject_name(name).pathology is None,
             "constrained_model": False,
-            "model_file": MODEL_FILE,
+            "model_file": OPEN_BODY,
         }
         for name in names
     }
@@ -223,7 +223,7 @@ def make_cohort(
     names = [f"healthy_{k + 1}" for k in range(healthy)] + [spec.name for spec in pathological_subjects(sick, seed)]
     path = folder / "cohort.json"
     path.write_text(json.dumps(cohort_content(names, num_trials, "recordings"), indent=2) + "\n", encoding="utf-8")
-    body = body or load_body(Path(model_folder) / "SUPR" / MODEL_FILE)
+    body = body or load_body(Path(model_folder) / "SUPR" / OPEN_BODY)
     for _ in write_recordings(path, body=body, seed=seed, seconds=seconds, variety=variety):
         pass
     return path

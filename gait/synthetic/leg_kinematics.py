@@ -16,7 +16,6 @@ from scipy.spatial.transform import Rotation
 from gait.arrays import Vector
 from gait.body.skeleton import Joint
 
-SIDES = ("left", "right")
 LATERAL_SIGNS = {"left": np.array([1.0, 1.0, 1.0]), "right": np.array([-1.0, 1.0, 1.0])}
 """Factors (3,) by side that make x lateral; applied twice they cancel."""
 

@@ -22,12 +22,13 @@ from gait.body.body import Body
 from gait.errors import GaitError
 from gait.kinematics.anatomical_frames import AnatomicalFrame, anatomical_frames
 from gait.kinematics.cardan_angles import cardan_angles, mirror_to_right
+from gait.kinematics.gait_events import SIDES
 from gait.kinematics.joint_angles import ANGLES, compute_joint_angles
 from gait.kinematics.norms import GDI_ANGLES
 from gait.synthetic import normative_curves as normal
 from gait.synthetic.foot_rollover import extract_sole
 from gait.synthetic.gait_pattern import GaitPattern, LegPattern
-from gait.synthetic.leg_kinematics import SIDES, LegBones, leg_bones, mirror_rotation, rot_x, rotate
+from gait.synthetic.leg_kinematics import LegBones, leg_bones, mirror_rotation, rot_x, rotate
 from gait.synthetic.leg_plan import REST_PELVIS_TILT_RAD
 from gait.synthetic.normative_curves import Curve
 from gait.synthetic.step_plan import warp_phase

@@ -8,8 +8,8 @@ import numpy as np
 from scipy.interpolate import CubicSpline, PchipInterpolator
 
 from gait.arrays import Vector
+from gait.kinematics.gait_events import SIDES
 from gait.synthetic.gait_pattern import GaitPattern
-from gait.synthetic.leg_kinematics import SIDES
 from gait.synthetic.normative_curves import FOOT_OFF
 
 _STRIDES = 400  # different strides; longer trials repeat them

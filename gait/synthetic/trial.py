@@ -13,12 +13,12 @@ from gait.body.body import Body
 from gait.body.pose_sequence import PoseSequence
 from gait.body.skeleton import NUM_BODY_JOINTS, Joint, joint_indices
 from gait.capture.recording import GaitEvent
+from gait.kinematics.gait_events import SIDES
 from gait.synthetic.foot_rollover import extract_sole
 from gait.synthetic.gait_pattern import GaitPattern, change_speed
 from gait.synthetic.healthy_pattern import make_healthy_pattern
 from gait.synthetic.leg_kinematics import (
     LATERAL_SIGNS,
-    SIDES,
     axis_angle,
     leg_bones,
     mirror_rotation,

@@ -7,8 +7,9 @@ from scipy.spatial.transform import Rotation
 
 from gait.arrays import Vector
 from gait.body.skeleton import Joint
+from gait.kinematics.gait_events import SIDES
 from gait.synthetic.gait_pattern import GaitPattern, LegPattern
-from gait.synthetic.leg_kinematics import LATERAL_SIGNS, SIDES, mirror_rotation, rot_x, rot_y, rot_z
+from gait.synthetic.leg_kinematics import LATERAL_SIGNS, mirror_rotation, rot_x, rot_y, rot_z
 from gait.synthetic.leg_plan import REST_PELVIS_TILT_RAD
 from gait.synthetic.step_plan import StepPlan
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from gait.body.skeleton import NUM_BODY_JOINTS, Joint
+from gait.body.skeleton import BODY_PARENTS, NUM_BODY_JOINTS, Joint
 from gait.kinematics.gait_events import nearest_frames
 from gait.viewing.colours import OBSERVED, UNOBSERVED, VIRTUAL, Colour, Scale
 from gait.viewing.loaded_trial import LoadedTrial
@@ -22,7 +22,6 @@ PATH: Colour = (120, 128, 140)
 LEFT_FOOT, RIGHT_FOOT = (146, 84, 180), (40, 140, 110)
 UNCERTAINTY: Colour = (120, 100, 190)
 
-_BODY_PARENTS = (-1, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 9, 9, 12, 13, 14, 16, 17, 18, 19)
 """Parents of the 22 body joints, in the order of ``Joint``; -1 for the pelvis."""
 
 
@@ -127,7 +126,7 @@ def _bones(
 ) -> Segments:
     """Return the bones to all joints, or to those of the mask ``shown`` (22,)."""
     children = np.array([j for j in range(1, NUM_BODY_JOINTS) if shown is None or shown[j]], dtype=np.intp)
-    parents = [_BODY_PARENTS[j] for j in children]
+    parents = [BODY_PARENTS[j] for j in children]
     return Segments(joints_m[parents], joints_m[children], colour, 3.0, through_skin=through_skin)
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from gait.body.open_body import default_model_folder
+from gait.body.open_body import OPEN_BODY, default_model_folder
 from gait.body.pose_sequence import PoseSequence
 from gait.cli.arguments import argument
 from gait.errors import GaitError
@@ -104,7 +104,7 @@ class BodyModelLocator:
         default_model_folder() / "SUPR", "folder of the body models", flag="--base_folder", aliases=("--model_folder",)
     )
     default_model: str = argument(
-        "open_neutral.npz", "body model of poses that do not name theirs", flag="--model", aliases=("--body_model",)
+        OPEN_BODY, "body model of poses that do not name theirs", flag="--model", aliases=("--body_model",)
     )
     unconstrained: bool = argument(False, "free kinematic tree, even for poses of the constrained one")
 

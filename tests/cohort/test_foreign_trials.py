@@ -9,6 +9,7 @@ import torch
 from gait.body.joint_status import JointStatus
 from gait.body.model_file import load_body
 from gait.body.skeleton import MIRROR_PAIRS, Joint
+from gait.explaining.attribution_files import FIGURE_FILE
 from gait.explaining.export_trial import export_trial
 from gait.explaining.options import ExplainOptions
 from gait.explaining.trained_network import load_network
@@ -18,7 +19,7 @@ from gait.motion.read_dataset import read_dataset
 from gait.motion.trial_paths import FIT_FIGURE_FILE, read_fit_report
 from gait.motion.windows import WindowDataset
 from gait.report.run.fit_summary import read_cohort_fits
-from gait.report.write_explanation_figures import FIGURE_FILE, write_explanation_figures
+from gait.report.write_explanation_figures import write_explanation_figures
 from gait.synthetic import make_subject, make_trial
 from gait.viewing.loaded_trial import BodyModelLocator, load_trial
 from tests.helpers.explanation_cases import WINDOW, write_network

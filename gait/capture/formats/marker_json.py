@@ -8,12 +8,11 @@ from typing import Any
 import numpy as np
 
 from gait.capture.file_format import FileFormat
-from gait.capture.raw_recording import RawRecording, check_density, mask_missing
+from gait.capture.raw_recording import MAX_FRAME_NUMBER, RawRecording, check_density, mask_missing
 from gait.errors import GaitError
 from gait.files.read_json import read_json
 
 _MAX_NUMBER = 1e300  # integers of JSON are unlimited, floats are not
-_MAX_FRAME_NUMBER = 1 << 31
 
 
 def read_marker_json(path: Path) -> RawRecording:
@@ -58,7 +57,7 @@ def _frame_numbers(path: Path, frames: dict[str, Any]) -> list[int]:
         numbers = sorted(int(key) for key in frames)
     except ValueError as error:  # the key is not shown: it may be a subject's name
         raise GaitError(f'{path}: the keys of "Frames" must be frame numbers.') from error
-    if len(set(numbers)) < len(numbers) or not 0 <= numbers[0] <= numbers[-1] <= _MAX_FRAME_NUMBER:
+    if len(set(numbers)) < len(numbers) or not 0 <= numbers[0] <= numbers[-1] <= MAX_FRAME_NUMBER:
         raise GaitError(f'{path}: the keys of "Frames" must be distinct numbers from 0.')
     if numbers[-1] - numbers[0] >= 10 * len(numbers) + 1000:
         numbered = f"{len(numbers)} frames, numbered {numbers[0]} to {numbers[-1]}"

@@ -48,7 +48,7 @@ def read_trc(path: Path) -> RawRecording:
     stated_frames, stated_markers = (_count(fields.get(key, "")) for key in ("numframes", "nummarkers"))
     notes: list[str] = []
     warnings: list[str] = []
-    table = _read_table(path, lines, header + 1, 2 if has_times else 1)
+    table = _read_table(lines, header + 1, 2 if has_times else 1)
     if table.rows and not text.endswith(("\n", "\r")) and table.last_is_incomplete(stated_frames):
         warnings.append("The last line breaks off and is not read.")
         table.rows.pop()
@@ -169,7 +169,7 @@ class _Table:
         return texts
 
 
-def _read_table(path: Path, lines: Sequence[str], start: int, first: int) -> _Table:
+def _read_table(lines: Sequence[str], start: int, first: int) -> _Table:
     """Read the data lines; lines without a number, such as X1 Y1 Z1 ..., are no rows."""
     rows: list[_Row] = []
     for number, line in enumerate(lines[start:], start + 1):

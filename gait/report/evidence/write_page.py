@@ -9,6 +9,7 @@ import numpy as np
 from gait.arrays import Vector
 from gait.body.skeleton import Joint
 from gait.errors import GaitError
+from gait.explaining.attribution_files import FIGURE_FILE
 from gait.explaining.evidence.compute_evidence import ExplainedWalk, critical_values
 from gait.explaining.evidence.evidence_files import EVIDENCE_JSON, EVIDENCE_TABLE
 from gait.explaining.evidence.export_evidence import EvidenceExport, SegmentEvidence
@@ -30,7 +31,6 @@ from gait.report.render import relative_url
 from gait.viewing.loaded_trial import BodyModelLocator
 
 PAGE_FILE = "evidence.html"
-_FIGURE = "explanation.png"
 _THOUSANDTHS = 1000
 _TRAINED = "The network was trained on this subject, so its decision is not valid evidence."
 
@@ -69,8 +69,8 @@ def write_evidence_page(segment: SegmentEvidence, bodies: BodyModelLocator, walk
         no_pictures = f"{evidence.subject}/{evidence.trial}: {error}"
     end = format_number(_THOUSANDTHS * scale.high, 1 if _THOUSANDTHS * scale.high < 10 else 0)
     files = {EVIDENCE_TABLE: EVIDENCE_TABLE, EVIDENCE_JSON: EVIDENCE_JSON}
-    if (segment.folder / _FIGURE).is_file():
-        files["attribution over the whole trial"] = _FIGURE
+    if (segment.folder / FIGURE_FILE).is_file():
+        files["attribution over the whole trial"] = FIGURE_FILE
     content = EvidenceContent(
         evidence=evidence,
         network=walk.trained.label,

@@ -16,8 +16,6 @@ from markupsafe import Markup, escape
 from gait.arrays import Vector, true_runs
 from gait.viewing.colours import DivergingScale, Scale
 
-SIDES = ("left", "right")
-
 _WIDTH, _HEIGHT = 320, 222
 _LEFT, _RIGHT, _TOP, _BOTTOM = 44, 302, 26, 190
 PLOT = (_LEFT, _TOP, _RIGHT, _BOTTOM)

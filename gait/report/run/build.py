@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from gait.errors import GaitError
-from gait.explaining.attribution_files import EXPLANATION_FILE, read_explanation
+from gait.explaining.attribution_files import EXPLANATION_FILE, FIGURE_FILE, read_explanation
 from gait.explaining.cohort_paths import cohort_files
 from gait.explaining.explain_cohort import CohortSummary
 from gait.files.atomic_write import atomic_file
@@ -32,7 +32,6 @@ from gait.report.run.page import run_page, viewer_commands
 from gait.report.run.settings import PAGE_FILE, RunSettings
 from gait.report.run.steps import Step, StepRunner
 from gait.report.training.write_report import folds_of_experiment, page_file
-from gait.report.write_explanation_figures import FIGURE_FILE
 
 # Frames between the explained windows of a single trial; a larger stride gives stripes in its heatmap.
 TRIAL_STRIDE = 1

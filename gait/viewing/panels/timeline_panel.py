@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from gait.arrays import true_runs
 from gait.body.skeleton import HEAD_TO_FEET, Joint, display_name
+from gait.kinematics.gait_events import SIDES
 from gait.kinematics.joint_angles import JointAngles
 from gait.kinematics.related_angle import related_angle
 from gait.kinematics.walking import Activity
@@ -25,9 +26,8 @@ from gait.viewing.panels.widgets import HEALTHY, INK, SICK, Widgets, pack_colour
 from gait.viewing.viewer_state import ViewerState
 
 _ROWS = len(HEAD_TO_FEET)
-_FEET = ("left", "right")
 _GAP, _FOOT = 0.4, 2.1  # height of the gap above the joints and of each stance bar, in rows
-TOP = _ROWS + _GAP + _FOOT * len(_FEET)  # upper end of the vertical axis of the heatmap
+TOP = _ROWS + _GAP + _FOOT * len(SIDES)  # upper end of the vertical axis of the heatmap
 _MAX_COLUMNS, _MAX_POINTS = 8192, 4000  # of the heatmap, of a curve
 _FOURTH_BUTTON = 3
 _HATCH_PX = 7.0  # from line to line, unscaled pixels
@@ -151,7 +151,7 @@ class TimelinePanel:
         labelled, as their colours are explained nowhere else.
         """
         needed = 0.92 * imgui.get_text_line_height() * TOP / max(height, 1.0)  # rows per line of text
-        labels = [(_ROWS + _GAP + _FOOT * (0.5 + (side == "left")), f"{side} stance") for side in _FEET]
+        labels = [(_ROWS + _GAP + _FOOT * (0.5 + (side == "left")), f"{side} stance") for side in SIDES]
         if needed > _FOOT:
             labels = [(_ROWS + _GAP + _FOOT, "left/right stance")]
         centres = {joint: _ROWS - row - 0.5 for row, joint in enumerate(HEAD_TO_FEET)}
