@@ -29,8 +29,8 @@ from gait.body.model_file import load_body
 from gait.cli.arguments import argument
 from gait.kinematics.joint_angles import compute_joint_angles
 from gait.kinematics.norms import GDI_ANGLES, read_angle_norm
+from gait.kinematics.published_speed_change import MIDDLE_SPEEDS
 from gait.synthetic import SyntheticTrial, make_subject, make_trial, vary_subject
-from gait.synthetic.speed_change import BAND_SPEEDS
 from gait.synthetic.trial import pose_tensors
 
 FIRST_SEED = 1000
@@ -194,7 +194,7 @@ def main(args: Arguments) -> dict[str, Any]:
             speed: list(
                 simulate(partial(walk, variety=True, speed=speed, seconds=args.seconds, model=args.model), seeds)
             )
-            for speed in BAND_SPEEDS
+            for speed in MIDDLE_SPEEDS
         }
     real = real_controls(args.curves)
     published = {name: published_sd(name) for name in ("pinzone2014_centre1", "pinzone2014_centre2")}

@@ -15,6 +15,7 @@
 * ``gait_cycle``: joint angles and any values per joint averaged over time-normalized gait cycles;
 * ``normative_stride``: the mean stride of several subjects;
 * ``norms``: curves and parameters of reference persons, with source and licence;
+* ``published_speed_change``: how mean angles change with walking speed in a published norm;
 * ``speed_norm``: a norm by walking speed from own controls, with bands for whole curves;
 * ``controls``: curves of controls, by pace, from the analysis of subjects;
 * ``gdi_reference``: the GDI's reference from own controls;

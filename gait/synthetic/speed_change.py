@@ -8,11 +8,8 @@ import numpy as np
 from scipy.interpolate import CubicSpline
 
 from gait.arrays import Vector
-from gait.kinematics.norms import NormCurves, read_angle_norm
+from gait.kinematics.published_speed_change import MIDDLE_SPEEDS, interpolate_bands, published_norm
 from gait.synthetic.normative_curves import ADULT_SPEED, FOOT_OFF
-
-BAND_SPEEDS = (0.18, 0.295, ADULT_SPEED, 0.568, 0.7)
-"""Dimensionless speeds in the middle of the five bands of ``data/norms/schwartz2008.csv``; the outer ones are open."""
 
 PHASES = np.arange(100) / 100
 
@@ -27,12 +24,7 @@ def angle_at_speed(angle: str, dimensionless_speed: float) -> Vector:
 
     Between the middles of two bands it is interpolated; beyond the outer ones it stays.
     """
-    speeds = np.array(BAND_SPEEDS)
-    own = float(np.clip(dimensionless_speed, speeds[0], speeds[-1]))
-    upper = int(np.clip(np.searchsorted(speeds, own), 1, len(speeds) - 1))
-    share = (own - speeds[upper - 1]) / (speeds[upper] - speeds[upper - 1])
-    low, high = (_band_curve(angle, float(speeds[k])) for k in (upper - 1, upper))
-    return (1 - share) * low + share * high
+    return interpolate_bands([_band_curve(angle, band) for band in range(len(MIDDLE_SPEEDS))], dimensionless_speed)
 
 
 def angle_change(angle: str, from_speed: float, to_speed: float) -> Vector:
@@ -56,12 +48,10 @@ def foot_pitch_factor(from_speed: float, to_speed: float) -> Vector:
 
 
 @cache
-def _band_curve(angle: str, speed: float) -> Vector:
-    band = read_angle_norm("schwartz2008").at_speed(speed)
-    assert isinstance(band, NormCurves)
-    closed = band.mean_deg[angle].copy()
+def _band_curve(angle: str, band: int) -> Vector:
+    closed = published_norm().bands[band].mean_deg[angle].copy()
     closed[0] = closed[-1] = 0.5 * (closed[0] + closed[-1])
-    foot_off = FOOT_OFF + stance_change(speed)
+    foot_off = FOOT_OFF + stance_change(MIDDLE_SPEEDS[band])
     percent = 100 * np.interp(PHASES, [0, FOOT_OFF, 1], [0, foot_off, 1])
     spline = CubicSpline(np.arange(101), closed, bc_type="periodic")
     return np.radians(np.asarray(spline(percent), np.float64))

@@ -25,13 +25,13 @@ from gait.explaining.evidence.control_motion import (
 )
 from gait.explaining.evidence.measured_walk import MeasuredWalk, with_input
 from gait.explaining.evidence.motions import motions_of
-from gait.explaining.evidence.norm_at_speed import PUBLISHED_BY_SPEED
 from gait.explaining.options import ExplainOptions
 from gait.explaining.prepare_trial import prepare_trial
 from gait.explaining.trained_network import TrainedNetwork
 from gait.kinematics.controls import curves_by_pace
 from gait.kinematics.gait_events import nearest_frames
 from gait.kinematics.norms import PublishedNorm, read_angle_norm
+from gait.kinematics.published_speed_change import PUBLISHED_BY_SPEED
 from gait.kinematics.speed_norm import (
     MIN_PERSONS,
     ControlCurves,

@@ -12,19 +12,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gait.arrays import Vector, true_runs
 from gait.kinematics.norm_comparison import ERROR_FACTOR, MIN_PERCENTS
-from gait.kinematics.norms import NormCurves, PublishedNorm, read_angle_norm
+from gait.kinematics.norms import NormCurves, PublishedNorm
+from gait.kinematics.published_speed_change import published_change, published_norm
 from gait.kinematics.speed_norm import SpeedNorm
-
-PUBLISHED_BY_SPEED = "schwartz2008"
-MIDDLE_SPEEDS = (0.18, 0.295, 0.43, 0.568, 0.7)
-"""Dimensionless speeds in the middle of the bands of the published norm by speed; the outer bands are open."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,31 +108,7 @@ def _of_controls(norm: SpeedNorm, speed: float) -> BandsAtSpeed:
     pace = "more slowly" if speed < low else "faster"
     note = (
         f"The subject walks {pace} (dimensionless speed {speed:.2f}) than every control ({low:.2f} to {high:.2f}); the "
-        f"norm is that of the controls at {nearest:.2f}, changed as {_published().source.title}, changes up to "
+        f"norm is that of the controls at {nearest:.2f}, changed as {published_norm().source.title}, changes up to "
         f"{speed:.2f}."
     )
     return BandsAtSpeed(near.title, mean, near.sd_deg, unknown, note=note)
-
-
-def published_change(name: str, from_speed: float, to_speed: float) -> Vector | None:
-    """Return by how much the published mean curve (101,) of an angle differs between two speeds; None if unknown.
-
-    Between the middles of two bands of speed it is interpolated; beyond the outer ones it stays.
-    """
-    if name not in _published().bands[0].mean_deg:
-        return None
-    return _published_mean(name, to_speed) - _published_mean(name, from_speed)
-
-
-def _published_mean(name: str, speed: float) -> Vector:
-    speeds = np.array(MIDDLE_SPEEDS)
-    own = float(np.clip(speed, speeds[0], speeds[-1]))
-    upper = int(np.clip(np.searchsorted(speeds, own), 1, len(speeds) - 1))
-    t = (own - speeds[upper - 1]) / (speeds[upper] - speeds[upper - 1])
-    low, high = (_published().bands[k].mean_deg[name] for k in (upper - 1, upper))
-    return np.asarray((1 - t) * low + t * high)
-
-
-@cache
-def _published() -> PublishedNorm:
-    return read_angle_norm(PUBLISHED_BY_SPEED)

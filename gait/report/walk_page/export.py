@@ -12,12 +12,12 @@ from gait.explaining.evidence.counterfactual import find_counterfactual
 from gait.explaining.evidence.export_evidence import SegmentEvidence
 from gait.explaining.evidence.find_cohort import find_cohort
 from gait.explaining.evidence.finding import Evidence
-from gait.explaining.evidence.norm_at_speed import PUBLISHED_BY_SPEED
 from gait.explaining.methods import METHODS
 from gait.explaining.options import EvidenceOptions, ExplainOptions
 from gait.explaining.trained_network import TrainedNetwork
 from gait.files.atomic_write import atomic_file
 from gait.kinematics.norms import PublishedNorm, read_angle_norm
+from gait.kinematics.published_speed_change import PUBLISHED_BY_SPEED
 from gait.report.walk_page.build import build_page
 from gait.report.walk_page.curve_section import curve_section, verdict_reference
 from gait.report.walk_page.walk_data import CHANGED_WALK, WalkPage

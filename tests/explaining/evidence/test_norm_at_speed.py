@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
 
-from gait.explaining.evidence.norm_at_speed import bands_at_speed, published_change
+from gait.explaining.evidence.norm_at_speed import bands_at_speed
 from gait.kinematics.norms import read_angle_norm
+from gait.kinematics.published_speed_change import published_change
 from gait.kinematics.speed_norm import ControlCurves, family_ratios, fit_speed_norm
 
 PERCENT = np.arange(101)

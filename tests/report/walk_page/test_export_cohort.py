@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 
 from gait.errors import GaitError
-from gait.explaining.evidence.norm_at_speed import PUBLISHED_BY_SPEED, BandsAtSpeed
+from gait.explaining.evidence.norm_at_speed import BandsAtSpeed
 from gait.explaining.options import EvidenceOptions, ExplainOptions
 from gait.kinematics.norms import read_angle_norm
+from gait.kinematics.published_speed_change import PUBLISHED_BY_SPEED
 from gait.learning.fold_result import save_result
 from gait.learning.networks import NETWORKS
 from gait.motion.folds import make_folds
