@@ -136,6 +136,12 @@ class Arguments(BodyArguments):
     healthy: int = argument(16, "healthy subjects in training")
     sick: int = argument(16, "sick subjects in training")
     trials: int = argument(2, "trials of each of them")
+    control_pace: tuple[float, float] | None = argument(
+        None,
+        "each control in training walks once more, at a random factor on the own speed between these two",
+        nargs=2,
+        metavar=("LO", "HI"),
+    )
     persons: int = argument(20, "unseen persons of each pathology")
     seconds: float = argument(4.5, "length of a trial")
     seeds: tuple[int, ...] = argument((1,), "of cohorts and trainings; their persons are pooled", nargs="+")
@@ -235,6 +241,8 @@ def make_persons(folder: Path, seed: int, args: Arguments) -> None:
     """
     names = ("healthy", "sick", "trials", "persons", "seconds", "degrees", "fitted", "former_world")
     content = {name: getattr(args, name) for name in names} | {"degrees": list(args.degrees)}
+    if args.control_pace is not None:
+        content["control_pace"] = list(args.control_pace)
     made = folder / "persons.json"
     if made.exists():
         if (found := json.loads(made.read_text(encoding="utf-8"))) != content:
@@ -242,7 +250,8 @@ def make_persons(folder: Path, seed: int, args: Arguments) -> None:
         return
     body = load_body(args.model)
     variety = None if args.former_world else Variety()
-    training = training_walks(body, args.healthy, args.sick, args.trials, args.seconds, CohortSpec(2 * seed, variety))
+    spec = CohortSpec(2 * seed, variety, args.control_pace)
+    training = training_walks(body, args.healthy, args.sick, args.trials, args.seconds, spec)
     write_poses(training, folder / "training", body, args.model, fitted=args.fitted)
     unseen = unseen_walks(
         body, args.persons * len(PATHOLOGY_NAMES), args.seconds, CohortSpec(2 * seed + 1, variety), args.degrees

@@ -65,6 +65,8 @@ class CohortSpec:
 
     seed: int
     variety: Variety | None
+    # range of a factor on the own speed at which each control in training walks once more; None: at the own pace alone
+    control_pace: tuple[float, float] | None = None
 
 
 def training_walks(
@@ -78,6 +80,10 @@ def training_walks(
         for number in range(1, trials + 1):
             trial = make_trial(body, subject, one.pathology, seconds=seconds, seed=number)
             yield Walk(one.name, one.pathology is not None, number, trial)
+        if one.pathology is None and spec.control_pace is not None:
+            factor = float(np.random.default_rng([one.seed, 12]).uniform(*spec.control_pace))
+            trial = make_trial(body, subject.at_own_pace(factor), seconds=seconds, seed=trials + 1)
+            yield Walk(one.name, False, trials + 1, trial)
 
 
 def degree_name(degree: float) -> str:

@@ -37,6 +37,23 @@ def test_persons_walk_at_one_pace_with_and_without_their_pathology(module, body,
         assert slow_knee < np.ptp(own.left.knee_flexion.samples)
 
 
+def test_controls_in_training_walk_once_more_at_another_pace(module, body):
+    persons = module("cause_persons")
+    own = list(persons.training_walks(body, 1, 1, 1, 1.5, persons.CohortSpec(4, Variety())))
+    both = list(persons.training_walks(body, 1, 1, 1, 1.5, persons.CohortSpec(4, Variety(), (0.5, 0.6))))
+    added = [walk for walk in both if walk.number == 2]
+    assert [walk.subject for walk in added] == ["healthy_1", "healthy_2"]
+    kept = [walk for walk in both if walk.number == 1]
+    assert [(walk.subject, walk.sick) for walk in kept] == [(walk.subject, walk.sick) for walk in own]
+    for first, second in zip(own, kept, strict=True):
+        np.testing.assert_array_equal(first.trial.ground_truth.poses, second.trial.ground_truth.poses)
+    for walk, slow in zip(own, added, strict=False):
+        assert not slow.sick
+        assert 0.5 <= slow.trial.pattern.speed_m_s / walk.trial.pattern.speed_m_s <= 0.6
+        knee = [np.ptp(each.trial.pattern.left.knee_flexion.samples) for each in (slow, walk)]
+        assert knee[0] < knee[1]  # joint angles change as in healthy slow walking
+
+
 def test_distractors_leave_the_affected_joints_alone(module):
     persons = module("cause_persons")
     drop_foot = make_pathology("drop_foot", "right")
