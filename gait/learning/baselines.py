@@ -12,12 +12,16 @@ same total weight. Everything that is fitted, including medians and scales, is f
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from functools import cache, partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from filelock import FileLock
 from numpy.typing import NDArray
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
@@ -39,6 +43,7 @@ MAX_TRAINING_WINDOWS = 2000
 MINIROCKET_FEATURES = 10_000
 _MIN_WINDOW_LENGTH = 9  # frames of MiniRocket's kernels
 _CHUNK = 512  # windows whose features are in memory at the same time
+_COMPILE_TIMEOUT_S = 300.0
 
 
 def baseline_predictions(
@@ -174,9 +179,28 @@ def _minirocket_features(
     channels = _to_channels(windows, rows)
     threads = torch.get_num_threads()
     try:
+        _compile_minirocket()
         return transform(channels)
     finally:
         torch.set_num_threads(threads)
+
+
+@cache
+def _compile_minirocket() -> None:
+    """Compile MiniRocket, or read what a process before this one has compiled.
+
+    Folds that are trained at the same time, in several processes, would all compile it; here they wait for the first.
+    """
+    from aeon.transformations.collection.convolution_based import MiniRocket
+
+    lock = FileLock(Path(tempfile.gettempdir()) / "gait_minirocket.lock", fallback_to_soft=False)
+    with suppress(OSError):  # a file of another user, for example; then several processes may compile it
+        lock.acquire(timeout=_COMPILE_TIMEOUT_S)
+    try:
+        windows = np.zeros((2, 2, _MIN_WINDOW_LENGTH), np.float32)
+        MiniRocket(random_state=0).fit_transform(windows)  # of the types of real ones, which it is compiled for
+    finally:
+        lock.release()
 
 
 def _sample_per_subject(windows: WindowDataset, max_windows: int) -> NDArray[np.int64]:

@@ -1,11 +1,13 @@
 """Baselines are fitted to the training subjects only, are repeatable, and explain what they cannot compute."""
 
 import sys
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
 from gait.body.model_file import load_body
@@ -198,6 +200,32 @@ def test_minirocket_restores_torchs_threads_and_does_not_depend_on_them(split, f
     finally:
         torch.set_num_threads(threads)
     assert found[0].tolist() == found[1].tolist()
+
+
+@pytest.mark.parametrize("lockable", [True, False])
+def test_processes_compile_minirocket_one_after_the_other(monkeypatch, tmp_path, lockable) -> None:
+    lock, compiled = tmp_path / "gait_minirocket.lock", []
+
+    class Compiler:
+        def __init__(self, **_) -> None:
+            pass
+
+        def fit_transform(self, windows) -> None:
+            compiled.append(windows.dtype)
+            if lockable:
+                with pytest.raises(Timeout):
+                    FileLock(lock, blocking=False).acquire()
+
+    if not lockable:
+        lock.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setattr("aeon.transformations.collection.convolution_based.MiniRocket", Compiler)
+    compile_once = cache(baselines._compile_minirocket.__wrapped__)
+    compile_once()
+    compile_once()
+    assert compiled == [np.float32]
+    if lockable:
+        FileLock(lock, blocking=False).acquire()
 
 
 def test_baseline_predictions_skip_trials_shorter_than_a_window(split, few_kernels) -> None:
