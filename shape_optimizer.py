@@ -9,6 +9,13 @@ Exit code 0: all trials are fitted; 1: some failed, the others are saved; 2: not
 from __future__ import annotations
 
 import sys
+
+from gait.cohort import FIT_MODULE
+from gait.parallel.fork_server import start_fork_server
+
+if __name__ == "__main__" and "--scheduler" not in sys.argv:
+    start_fork_server(FIT_MODULE)  # first of all: its imports take longer than what this process does meanwhile
+
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -19,7 +26,7 @@ from gait.cli.arguments import ArgumentError, argument, parse, select_fields, wh
 from gait.cli.exit_codes import EXIT_INTERRUPTED, print_err, run_main
 from gait.cohort.cohort_file import read_cohort
 from gait.cohort.fit_settings import FitSettings, check_settings, label_warnings
-from gait.cohort.run_cohort import FIT_MODULE, read_ahead, run_cohort
+from gait.cohort.run_cohort import read_ahead, run_cohort
 from gait.cohort.terminal_summary import format_summary
 from gait.cohort.trial_folder import TrialOutcome
 from gait.errors import GaitError

@@ -18,9 +18,6 @@ from gait.errors import GaitError
 from gait.files.folder_lock import cleanup
 from gait.parallel.task_queue import Crashed, Executor, run_tasks
 
-FIT_MODULE = "gait.cohort.fit_subject"
-"""Module that worker processes import in advance."""
-
 
 @dataclass(frozen=True)
 class FitTask:

@@ -1,8 +1,7 @@
 """A pool of worker processes on this computer.
 
-The workers are forked from a server process that has imported the libraries and done nothing else. The imports, which
-take seconds, are so done once, and not in the main process, which only waits. Windows cannot fork; there each worker
-imports the libraries itself.
+The workers are forked from a server process (``fork_server``), so that the libraries are imported once, and not in the
+main process, which only waits. Windows cannot fork; there each worker imports the libraries itself.
 
 ``concurrent.futures.ProcessPoolExecutor`` does not fit here: if one of its workers is killed, for lack of memory for
 example, the whole pool breaks and the tasks of all other workers are lost; and it returns the results of a task only at
@@ -17,7 +16,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing import connection
 from multiprocessing.connection import Connection
@@ -26,7 +25,8 @@ from pathlib import Path
 from typing import Any
 
 from gait.files.folder_lock import LockedError
-from gait.parallel import preload, spare_core
+from gait.parallel import spare_core
+from gait.parallel.fork_server import CAN_FORK, start_fork_server, worker_environment
 from gait.parallel.task_queue import Crashed, Finished, Locked, Task
 
 WORKER_MEMORY_BYTES = 1.0e9
@@ -34,7 +34,6 @@ WORKER_MEMORY_BYTES = 1.0e9
 
 _READ_AHEAD_WAIT_S = 0.2  # for the file that is being read when the worker is ready
 _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)  # both can be sent to the whole process group
-_CAN_FORK = hasattr(os, "fork")
 
 
 @dataclass(frozen=True)
@@ -143,11 +142,10 @@ class ProcessPool:
 
     def _new_worker(self) -> _Worker:
         ours, theirs = multiprocessing.Pipe()
-        context = multiprocessing.get_context("forkserver" if _CAN_FORK else "spawn")
+        context = multiprocessing.get_context("forkserver" if CAN_FORK else "spawn")
         process = context.Process(target=_worker_main, args=(theirs, self._threads))  # type: ignore[attr-defined]
-        with _worker_environment():
-            if _CAN_FORK:
-                _start_fork_server(self._module)
+        start_fork_server(self._module)
+        with worker_environment():
             process.start()
         theirs.close()
         return _Worker(process, ours)
@@ -183,54 +181,15 @@ def _exit_reason(process: BaseProcess) -> str:
     return f"its process was killed ({signal.Signals(-code).name}); if memory ran out, use fewer --workers"
 
 
-def _worker_environment() -> AbstractContextManager[None]:
-    """Set the environment of a worker: this ``gait`` package, and one thread per library by default."""
-    libraries = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-    package = str(Path(__file__).resolve().parents[2])
-    path = os.pathsep.join(filter(None, [package, os.environ.get("PYTHONPATH")]))
-    return _environment({**dict.fromkeys(libraries, "1"), "PYTHONPATH": path, "PYTHONSAFEPATH": "1"})
-
-
-def _start_fork_server(module: str) -> None:
-    """Start the fork server with SIGINT and SIGTERM blocked; only the main process handles these signals."""
-    from multiprocessing import forkserver, resource_tracker
-
-    multiprocessing.get_context("forkserver").set_forkserver_preload([preload.__name__])
-    with _environment({"PYTHONWARNINGS": "ignore::UserWarning:multiprocessing.resource_tracker"}):
-        # If the server started the resource tracker, it would unblock the signals; and without this filter the
-        # tracker would warn about everything that killed workers leave behind.
-        resource_tracker.ensure_running()
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, _STOP_SIGNALS)
-    try:
-        with _environment({preload.PRELOAD_VARIABLE: module}):
-            forkserver.ensure_running()
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-@contextmanager
-def _environment(values: dict[str, str]) -> Iterator[None]:
-    before = {name: os.environ.get(name) for name in values}
-    os.environ.update(values)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
-
-
 def _worker_main(connection: Connection, threads: int) -> None:
     """Receive tasks and send their results, until the connection is closed."""
     for stop in _STOP_SIGNALS:
         signal.signal(stop, lambda *_: None)  # child processes would inherit a blocked or ignored signal
-    if _CAN_FORK:
+    if CAN_FORK:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOP_SIGNALS)
     spare_core.exit_with_parent()
     os.environ["LP_NUM_THREADS"] = str(threads)  # of the software renderer that is used without a GPU
-    if "torch" in sys.modules or not _CAN_FORK:  # otherwise the tasks do without it
+    if "torch" in sys.modules or not CAN_FORK:  # otherwise the tasks do without it
         import torch
 
         torch.set_num_threads(threads)

@@ -11,9 +11,10 @@ from dataclasses import replace
 
 import pytest
 
+from gait.cohort import FIT_MODULE
 from gait.cohort.fit_settings import subject_folder
 from gait.cohort.fit_subject import fit_subject
-from gait.cohort.run_cohort import FIT_MODULE, FitTask, read_ahead, run_cohort
+from gait.cohort.run_cohort import FitTask, read_ahead, run_cohort
 from gait.files.folder_lock import folder_lock
 from gait.parallel.process_pool import CoreAllocation, ProcessPool
 from tests.helpers.fit_cohort import fit_cohort, run_script_here

@@ -59,7 +59,21 @@ def test_preload_imports_the_module_without_garbage_collection():
     )
     env = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
     words = [subprocess.run([sys.executable, "-c", program], env=env | more, capture_output=True, text=True, check=True)
-             .stdout.split() for more in ({PRELOAD_VARIABLE: "decimal"}, {})]  # fmt: skip
+             .stdout.split() for more in ({PRELOAD_VARIABLE: f"decimal {os.getpid()}"}, {})]  # fmt: skip
     assert words[0][:2] == ["True", "True"]
     assert int(words[0][2]) > 1000
     assert words[1][1:] == ["True", "0"]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="workers are forked from a server process")
+def test_preload_ends_with_its_parent_during_the_import(tmp_path):
+    (tmp_path / "endless.py").write_text("import time\nwhile True: time.sleep(0.1)\n", encoding="utf-8")
+    server = [sys.executable, "-c", "import gait.parallel.preload"]
+    parent = f"""import os, subprocess
+os.environ[{PRELOAD_VARIABLE!r}] = f"endless {{os.getpid()}}"
+print(subprocess.Popen({server}).pid)"""
+    env = {**os.environ, "PYTHONPATH": f"{REPOSITORY}{os.pathsep}{tmp_path}"}
+    with subprocess.Popen([sys.executable, "-c", parent], env=env, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        assert process.stdout.read() == "", "the server has the same output, which ends with it"
